@@ -1,0 +1,128 @@
+//! What the rooms receive: checked settings, cut to each room's needs.
+//!
+//! Owns the shape; refuses to know TOML, layers and error texts (see the other files of this room).
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::domain::id::QueueName;
+use crate::domain::policy::{QueuePolicy, Secret};
+
+/// A whole configuration, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// The HTTP door and the process.
+    pub server: ServerSettings,
+    /// Where messages are kept.
+    pub redis: RedisSettings,
+    /// The queues by name.
+    pub queues: BTreeMap<QueueName, Arc<QueuePolicy>>,
+}
+
+/// `[server]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServerSettings {
+    /// Where the API listens.
+    pub listen: SocketAddr,
+    /// Who may call; empty: everybody on loopback.
+    pub tokens: Vec<Token>,
+    /// Largest request of one message, in bytes.
+    pub body_limit_bytes: usize,
+    /// Largest batch request, in bytes.
+    pub batch_body_limit_bytes: usize,
+    /// How long a graceful stop may take, in milliseconds.
+    pub drain_timeout_ms: u64,
+}
+
+/// One bearer token, known by its hash alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    /// Who holds it; shown in logs and as `paused.by`.
+    pub name: String,
+    /// SHA-256 of the token's text.
+    pub sha256: [u8; 32],
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+}
+
+/// What a token may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// Hand over messages.
+    Send,
+    /// Read messages, queues, metrics.
+    Read,
+    /// Cancel, requeue, pause, purge and the rest.
+    Operate,
+}
+
+impl Scope {
+    /// The word in the config and in `token new --scope`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Send => "send",
+            Self::Read => "read",
+            Self::Operate => "operate",
+        }
+    }
+}
+
+/// `[redis]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RedisSettings {
+    /// Which Redis.
+    pub target: RedisTarget,
+    /// First part of every key, `[a-z0-9][a-z0-9_-]{0,30}`.
+    pub namespace: String,
+    /// What must be safe before a producer is answered.
+    pub durability: Durability,
+    /// Where a managed Redis keeps its data.
+    pub data_dir: PathBuf,
+}
+
+/// Which Redis.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RedisTarget {
+    /// A child of the daemon, on a Unix socket in `data_dir`.
+    Managed,
+    /// One server, `redis://`, `rediss://` or `unix://`.
+    Url(Secret),
+    /// The master that these sentinels name.
+    Sentinel {
+        /// The sentinels' name for it.
+        master: String,
+        /// The sentinels.
+        urls: Vec<Secret>,
+    },
+    /// A cluster with these seed nodes.
+    Cluster(Vec<Secret>),
+}
+
+/// What must be safe before a producer is answered 201.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Durability {
+    /// Whatever Redis has.
+    Memory,
+    /// AOF flushed every second: a Redis crash may take its last second or two.
+    Everysec,
+    /// On disk.
+    Disk,
+    /// On disk, and at all configured replicas.
+    Replicas,
+}
+
+impl Durability {
+    /// The word in config, metrics and HTTP.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Everysec => "everysec",
+            Self::Disk => "disk",
+            Self::Replicas => "replicas",
+        }
+    }
+}

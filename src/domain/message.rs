@@ -1,0 +1,190 @@
+//! What a producer hands over, and what anybody may ask of a message later.
+//!
+//! Plain values: no JSON (see `api`), no packing (see `store::record`).
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::id::MessageId;
+use super::retry::RetryPolicy;
+use super::state::State;
+
+/// Highest priority a producer may give (0 is the lowest and the default).
+pub const PRIORITY_MAX: u8 = 9;
+/// Longest delay: 366 days, in milliseconds.
+pub const DELAY_MS_MAX: u64 = 366 * 24 * 3600 * 1000;
+/// Longest idempotency key, group, label or header name, in bytes.
+pub const NAME_BYTES_MAX: usize = 256;
+
+/// When something is to happen: at a moment, or so long after Redis took the message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// Milliseconds after the moment at which Redis runs the script.
+    After(u64),
+    /// Milliseconds since the Unix epoch.
+    At(u64),
+}
+
+impl When {
+    /// The moment, if the script ran at `now_ms`.
+    #[must_use]
+    pub const fn at_ms(self, now_ms: u64) -> u64 {
+        match self {
+            Self::After(ms) => now_ms.saturating_add(ms),
+            Self::At(ms) => ms,
+        }
+    }
+}
+
+/// How a payload is shown again: as JSON, as text, or as raw bytes in base64.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PayloadKind {
+    /// Came as a JSON value and leaves as that value's very bytes.
+    Json,
+    /// Came as a JSON string with a text content type and leaves as its text.
+    Text,
+    /// Came as `payload_base64` and leaves as the decoded bytes.
+    Raw,
+}
+
+/// The fields of a message that never change while it waits, apart from its payload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Details {
+    /// How the payload came.
+    pub kind: PayloadKind,
+    /// What the downstream is told; `None` means `application/json`.
+    pub content_type: Option<String>,
+    /// The message's own headers, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// The key of order and fair shares.
+    pub group: Option<String>,
+    /// The producer's words for finding it again.
+    pub labels: BTreeMap<String, String>,
+    /// The producer's key, shown and searchable while the idempotency window lasts.
+    pub idempotency_key: Option<String>,
+    /// Overrides of the queue's retry policy.
+    pub retry: Option<RetryOverride>,
+}
+
+/// What a message may change in its queue's retry policy.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct RetryOverride {
+    /// Replaces `max_attempts`.
+    pub max_attempts: Option<u32>,
+    /// Replaces `initial`, in milliseconds.
+    pub initial_ms: Option<u64>,
+    /// Replaces `factor`.
+    pub factor: Option<f64>,
+    /// Replaces `max`, in milliseconds.
+    pub max_ms: Option<u64>,
+    /// Replaces `jitter`.
+    pub jitter: Option<f64>,
+    /// Replaces `max_age`, in milliseconds.
+    pub max_age_ms: Option<u64>,
+    /// Replaces the whole curve by these delays, in milliseconds.
+    pub schedule_ms: Option<Vec<u64>>,
+}
+
+impl Eq for RetryOverride {}
+
+impl RetryOverride {
+    /// The policy of `queue` with this message's wishes laid over it.
+    #[must_use]
+    pub fn apply(&self, queue: &RetryPolicy) -> RetryPolicy {
+        let mut policy = queue.clone();
+        if let Some(value) = self.max_attempts {
+            policy.max_attempts = value;
+        }
+        if let Some(value) = self.initial_ms {
+            policy.initial_ms = value;
+        }
+        if let Some(value) = self.factor {
+            policy.factor = value;
+        }
+        if let Some(value) = self.max_ms {
+            policy.max_ms = value;
+        }
+        if let Some(value) = self.jitter {
+            policy.jitter = value;
+        }
+        if let Some(value) = self.max_age_ms {
+            policy.max_age_ms = value;
+        }
+        if let Some(value) = &self.schedule_ms {
+            policy.schedule_ms = Some(value.clone());
+        }
+        policy
+    }
+}
+
+/// A message on its way in, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewMessage {
+    /// Its payload, as it will leave.
+    pub payload: Bytes,
+    /// Everything that stays as it is.
+    pub details: Details,
+    /// Earliest moment of the first attempt.
+    pub due: When,
+    /// Not to be attempted from this moment on.
+    pub expires: Option<When>,
+    /// 0 to 9, 9 first.
+    pub priority: u8,
+    /// Hash of payload and fields as sent: tells a repeat from a different message with the same key.
+    pub fingerprint: [u8; 16],
+}
+
+/// What a try at the downstream came to; kept for the last one and, bounded, for those before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// Which attempt it was, from 1.
+    pub attempt: u32,
+    /// When the call began.
+    pub started_at_ms: u64,
+    /// When its outcome was known.
+    pub ended_at_ms: u64,
+    /// The outcome's word, see [`super::outcome`].
+    pub outcome: String,
+    /// The HTTP status, if there was an answer.
+    pub status_code: Option<u16>,
+    /// Why it did not succeed.
+    pub error: Option<String>,
+    /// What the downstream answered, up to `keep_response`: content type and body.
+    pub response: Option<(Option<String>, Bytes)>,
+}
+
+/// Everything that is known about a message now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Its id.
+    pub id: MessageId,
+    /// Where it stands.
+    pub state: State,
+    /// Its payload, while kept (it goes at delivered).
+    pub payload: Option<Bytes>,
+    /// What does not change.
+    pub details: Details,
+    /// When it was handed over.
+    pub created_at_ms: u64,
+    /// Earliest moment of the next attempt (the last one set, in states that no longer wait).
+    pub due_at_ms: u64,
+    /// When it expires.
+    pub expires_at_ms: Option<u64>,
+    /// 0 to 9.
+    pub priority: u8,
+    /// Tries so far.
+    pub attempts: u32,
+    /// Answers that said "too fast".
+    pub throttles: u32,
+    /// Times it was claimed and put back because the window would not hold it.
+    pub window_holds: u32,
+    /// Times it came back because its node was lost.
+    pub rescues: u32,
+    /// The last try.
+    pub last_attempt: Option<Attempt>,
+    /// When it became final.
+    pub final_at_ms: Option<u64>,
+    /// Why it is dead, uncertain or cancelled.
+    pub reason: Option<String>,
+}

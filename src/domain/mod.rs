@@ -1,0 +1,15 @@
+//! The pure core: words, rules and arithmetic.
+//!
+//! Owns what a message, a window, a limit, an outcome and a retry *mean*. Refuses to know tokio,
+//! Redis, HTTP or the clock: whoever calls passes `now` and randomness in.
+
+pub mod id;
+pub mod limit;
+pub mod message;
+pub mod outcome;
+pub mod policy;
+pub mod retry;
+pub mod state;
+pub mod time;
+pub mod units;
+pub mod window;

@@ -1,0 +1,167 @@
+//! What a call at the downstream came to, and what that means for the message.
+//!
+//! Owns the outcome table of the contract as one function without branches elsewhere. Refuses to
+//! know how bytes travel (see `transport`) and what is written afterwards (see `workers::settler`).
+
+use bytes::Bytes;
+
+use super::policy::OnUncertain;
+
+/// What came back from the downstream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// A whole answer arrived in time.
+    Answered {
+        /// The HTTP status (or its equivalent on another transport).
+        status: u16,
+        /// `Retry-After`, in milliseconds from now, already resolved if it was a date.
+        retry_after_ms: Option<u64>,
+        /// `Content-Type` of the answer.
+        content_type: Option<String>,
+        /// The body, cut at the call's `response_bytes_max`.
+        body: Bytes,
+        /// Whether the body was cut.
+        truncated: bool,
+    },
+    /// Surely no byte of the request left: the downstream cannot know of it.
+    NotSent {
+        /// Why, for people.
+        error: String,
+    },
+    /// Some byte may have left and no whole answer came: it may have been booked.
+    Unknown {
+        /// Why, for people.
+        error: String,
+    },
+}
+
+/// What an answer means. One arm here is one arm in the settler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The downstream has it.
+    Delivered,
+    /// It surely did not work this time and may work later: an attempt, with backoff.
+    Retry,
+    /// Too fast: shuts the gate, is no attempt while `max_age` lasts.
+    Throttled {
+        /// How long the downstream asked for; `None`: from 1 s, doubling to 1 min.
+        retry_after_ms: Option<u64>,
+    },
+    /// Whether it worked cannot be told; `on_uncertain` decides.
+    Unknown,
+    /// Will never work: dead, or split if it was a batch.
+    Refused,
+    /// Dead like [`Outcome::Refused`], but five different messages in a row shut the gate.
+    Suspect,
+    /// Our credentials are wrong: the gate shuts at once and loudly, no attempt.
+    Denied,
+}
+
+impl Outcome {
+    /// The word for this outcome in `last_attempt`, logs and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Retry => "retry",
+            Self::Throttled { .. } => "throttled",
+            Self::Unknown => "unknown",
+            Self::Refused => "refused",
+            Self::Suspect => "suspect",
+            Self::Denied => "denied",
+        }
+    }
+}
+
+/// The outcome table of the contract.
+///
+/// `safe_statuses` are those which, under `park`, surely did nothing (`retry.safe_statuses`).
+#[must_use]
+pub fn classify(answer: &Answer, on_uncertain: OnUncertain, safe_statuses: &[u16]) -> Outcome {
+    match answer {
+        Answer::NotSent { .. } => Outcome::Retry,
+        Answer::Unknown { .. } => Outcome::Unknown,
+        Answer::Answered { status, retry_after_ms, .. } => {
+            classify_status(*status, *retry_after_ms, on_uncertain, safe_statuses)
+        }
+    }
+}
+
+fn classify_status(
+    status: u16,
+    retry_after_ms: Option<u64>,
+    on_uncertain: OnUncertain,
+    safe_statuses: &[u16],
+) -> Outcome {
+    match status {
+        200..=299 => Outcome::Delivered,
+        429 => Outcome::Throttled { retry_after_ms },
+        503 if retry_after_ms.is_some() => Outcome::Throttled { retry_after_ms },
+        425 => Outcome::Retry,
+        408 | 500..=599 => match on_uncertain {
+            OnUncertain::Resend => Outcome::Retry,
+            OnUncertain::Park if safe_statuses.contains(&status) => Outcome::Retry,
+            OnUncertain::Park => Outcome::Unknown,
+        },
+        400 | 409 | 410 | 413 | 415 | 422 => Outcome::Refused,
+        401 | 407 => Outcome::Denied,
+        // 403, 404, 405, redirects and the rest of the 4xx; and what is no HTTP status at all.
+        _ => Outcome::Suspect,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(status: u16, retry_after_ms: Option<u64>) -> Answer {
+        Answer::Answered {
+            status,
+            retry_after_ms,
+            content_type: None,
+            body: Bytes::new(),
+            truncated: false,
+        }
+    }
+
+    #[test]
+    fn the_table_of_the_contract() {
+        let resend = |s| classify(&status(s, None), OnUncertain::Resend, &[]);
+        for s in [200, 201, 202, 204, 299] {
+            assert_eq!(resend(s), Outcome::Delivered, "{s}");
+        }
+        for s in [408, 425, 500, 502, 503, 504, 599] {
+            assert_eq!(resend(s), Outcome::Retry, "{s}");
+        }
+        for s in [400, 409, 410, 413, 415, 422] {
+            assert_eq!(resend(s), Outcome::Refused, "{s}");
+        }
+        for s in [300, 301, 302, 308, 402, 403, 404, 405, 406, 418, 451] {
+            assert_eq!(resend(s), Outcome::Suspect, "{s}");
+        }
+        assert_eq!(resend(401), Outcome::Denied);
+        assert_eq!(resend(407), Outcome::Denied);
+        assert_eq!(resend(429), Outcome::Throttled { retry_after_ms: None });
+    }
+
+    #[test]
+    fn a_503_is_a_throttle_only_with_retry_after() {
+        for policy in [OnUncertain::Resend, OnUncertain::Park] {
+            assert_eq!(
+                classify(&status(503, Some(2000)), policy, &[]),
+                Outcome::Throttled { retry_after_ms: Some(2000) }
+            );
+        }
+    }
+
+    #[test]
+    fn under_park_408_and_5xx_are_unknown_unless_declared_safe() {
+        for s in [408, 500, 502, 503, 504] {
+            assert_eq!(classify(&status(s, None), OnUncertain::Park, &[]), Outcome::Unknown);
+            assert_eq!(classify(&status(s, None), OnUncertain::Park, &[s]), Outcome::Retry);
+        }
+        assert_eq!(classify(&status(425, None), OnUncertain::Park, &[]), Outcome::Retry);
+        let not_sent = Answer::NotSent { error: "refused".into() };
+        assert_eq!(classify(&not_sent, OnUncertain::Park, &[]), Outcome::Retry);
+    }
+}

@@ -1,0 +1,143 @@
+//! What is configured for one queue, as checked values.
+//!
+//! Built by `config` only; a value of these types makes sense by construction. Refuses to know
+//! TOML and how its wishes are carried out.
+
+use std::fmt;
+
+use super::id::QueueName;
+use super::limit::Rate;
+use super::retry::RetryPolicy;
+use super::window::Window;
+
+/// Everything that holds for one queue.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueuePolicy {
+    /// The queue.
+    pub name: QueueName,
+    /// Calls per time over all nodes; `None`: as fast as the downstream answers.
+    pub rate: Option<Rate>,
+    /// Calls that may leave at once after a pause, ≥ 1.
+    pub burst: u32,
+    /// How long a node may hold a message without a sign of life.
+    pub lease_ms: u64,
+    /// How much of a downstream's answer is kept.
+    pub keep_response_bytes: usize,
+    /// Calls in flight over all nodes (with several shards: over all shards together).
+    pub concurrency: u32,
+    /// Number of priority bands, 1 to 10.
+    pub priority_levels: u8,
+    /// How long finals are kept.
+    pub retention: Retention,
+    /// How long a repeated idempotency key is recognised, at least.
+    pub idempotency_window_ms: u64,
+    /// What happens when an attempt's outcome cannot be told.
+    pub on_uncertain: OnUncertain,
+    /// Number of shards, 1 to 1024.
+    pub shards: u16,
+    /// Who receives.
+    pub downstream: Downstream,
+    /// When and how often to try again.
+    pub retry: RetryPolicy,
+    /// The hours; `None`: always open.
+    pub window: Option<Window>,
+    /// Batches; `None`: one message a call.
+    pub batch: Option<BatchPolicy>,
+}
+
+impl QueuePolicy {
+    /// The priority band of a message of this queue: `floor(priority × levels / 10)`.
+    #[must_use]
+    pub fn band(&self, priority: u8) -> u8 {
+        let band = u16::from(priority) * u16::from(self.priority_levels) / 10;
+        u8::try_from(band).unwrap_or(9).min(9)
+    }
+}
+
+/// How long final messages are kept, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// For delivered, expired and cancelled messages.
+    pub delivered_ms: u64,
+    /// For dead messages.
+    pub dead_ms: u64,
+}
+
+/// What happens when an attempt may or may not have reached the downstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnUncertain {
+    /// At least once: try again.
+    Resend,
+    /// At most once: wait for a decision.
+    Park,
+}
+
+/// Messages that leave together in one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchPolicy {
+    /// Most messages in a batch.
+    pub max_items: u32,
+    /// Most payload bytes in a batch (a single larger message goes alone).
+    pub max_bytes: u64,
+    /// How long the first message may wait, ready, for company.
+    pub max_wait_ms: u64,
+}
+
+/// The slow receiver.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Downstream {
+    /// HTTP calls.
+    Http(HttpDownstream),
+    /// Takes everything at once and sends nothing.
+    Null,
+}
+
+impl Downstream {
+    /// The longest one whole exchange may take, in milliseconds.
+    #[must_use]
+    pub fn timeout_ms(&self) -> u64 {
+        match self {
+            Self::Http(http) => http.timeout_ms,
+            Self::Null => 0,
+        }
+    }
+}
+
+/// An HTTP endpoint.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HttpDownstream {
+    /// Where, `http` or `https`.
+    pub url: url::Url,
+    /// `POST`, `PUT` or `PATCH`.
+    pub method: http::Method,
+    /// One deadline for the whole exchange: name look-up, connecting, TLS, sending, answer.
+    pub timeout_ms: u64,
+    /// Sent with every call; values may be secret.
+    pub headers: Vec<(http::HeaderName, Secret)>,
+    /// Standard Webhooks secret (`whsec_<base64>`, or any text taken as its bytes).
+    pub signing_secret: Option<Secret>,
+}
+
+/// A text that never shows itself in logs, errors or `tidegate check`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret.
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The secret itself: only where it goes on the wire or into a hash.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(***)")
+    }
+}

@@ -1,0 +1,12 @@
+#![doc = include_str!("ARCHITECTURE.md")]
+
+pub mod api;
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod domain;
+pub mod shutdown;
+pub mod store;
+pub mod telemetry;
+pub mod transport;
+pub mod workers;
