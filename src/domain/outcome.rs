@@ -10,7 +10,8 @@ use super::policy::OnUncertain;
 /// What came back from the downstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// A whole answer arrived in time.
+    /// The downstream answered: its status arrived in time, so what it decided is known, even if
+    /// the body after it broke off.
     Answered {
         /// The HTTP status (or its equivalent on another transport).
         status: u16,
@@ -18,9 +19,10 @@ pub enum Answer {
         retry_after_ms: Option<u64>,
         /// `Content-Type` of the answer.
         content_type: Option<String>,
-        /// The body, cut at the call's `response_bytes_max`.
+        /// The body, as far as it arrived, cut at the call's `response_bytes_max`.
         body: Bytes,
-        /// Whether the body was cut.
+        /// Whether something of the body is missing: cut, still coming at the deadline, or lost
+        /// with the connection. Such a body must not be read as `results`.
         truncated: bool,
     },
     /// Surely no byte of the request left: the downstream cannot know of it.
@@ -28,7 +30,7 @@ pub enum Answer {
         /// Why, for people.
         error: String,
     },
-    /// Some byte may have left and no whole answer came: it may have been booked.
+    /// Some byte may have left and no status came back: it may have been booked.
     Unknown {
         /// Why, for people.
         error: String,

@@ -1,0 +1,111 @@
+//! Which header names belong to us on the way to a downstream.
+//!
+//! Owns the list, so that the door, the configuration and the wire refuse the same names in the
+//! same words. Refuses to know who sets the reserved ones (see `transport`).
+
+use http::{HeaderName, HeaderValue};
+
+use super::message::NAME_BYTES_MAX;
+
+/// Longest header value, in bytes.
+pub const HEADER_VALUE_BYTES_MAX: usize = 8192;
+
+/// Names that only we, or the connection itself, may set.
+const RESERVED: [&str; 11] = [
+    "connection",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "idempotency-key",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// First parts of names that only we, or the connection itself, may set.
+const RESERVED_PREFIXES: [&str; 3] = ["proxy-", "tidegate-", "webhook-"];
+
+/// Whether `name` (in any case) may be set neither by a producer nor by the configuration.
+#[must_use]
+pub fn is_reserved_header(name: &str) -> bool {
+    let starts_with = |prefix: &str| {
+        name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    };
+    RESERVED.iter().any(|reserved| name.eq_ignore_ascii_case(reserved))
+        || RESERVED_PREFIXES.iter().any(|prefix| starts_with(prefix))
+}
+
+/// Checks a header that a producer or the configuration wants to send along.
+///
+/// # Errors
+/// A sentence that names the header and what is wrong; never the value, which may be secret.
+pub fn check_header(name: &str, value: &str) -> Result<(), String> {
+    if name.len() > NAME_BYTES_MAX || HeaderName::from_bytes(name.as_bytes()).is_err() {
+        return Err(format!(
+            "\"{name}\" is no header name; expected up to {NAME_BYTES_MAX} letters, digits and -"
+        ));
+    }
+    if is_reserved_header(name) {
+        return Err(format!(
+            "header \"{name}\" is set by Tidegate itself; leave it out (the content type has a field of its own)"
+        ));
+    }
+    if value.len() > HEADER_VALUE_BYTES_MAX {
+        return Err(format!(
+            "the value of header \"{name}\" is longer than {HEADER_VALUE_BYTES_MAX} bytes"
+        ));
+    }
+    if HeaderValue::from_bytes(value.as_bytes()).is_err() {
+        return Err(format!(
+            "the value of header \"{name}\" has a line break or another control character; expected plain text"
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_names_are_reserved_in_any_case() {
+        for name in [
+            "Host",
+            "content-length",
+            "Transfer-Encoding",
+            "CONNECTION",
+            "keep-alive",
+            "TE",
+            "Trailer",
+            "upgrade",
+            "Proxy-Authorization",
+            "Content-Type",
+            "Idempotency-Key",
+            "Webhook-Id",
+            "tidegate-attempt",
+            "Tidegate-",
+            "expect",
+        ] {
+            assert!(is_reserved_header(name), "{name}");
+        }
+        for name in ["authorization", "x-host", "accept", "tidegat", "webhooks", "proxy", "tea"] {
+            assert!(!is_reserved_header(name), "{name}");
+        }
+        assert!(!is_reserved_header("tidegat\u{e9}-x"), "cut inside a character");
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_refused_without_showing_the_value() {
+        assert_eq!(check_header("X-Tenant", "köln"), Ok(()));
+        assert!(check_header("", "a").is_err());
+        assert!(check_header("a b", "a").is_err());
+        assert!(check_header(&"x".repeat(257), "a").is_err());
+        assert!(check_header("webhook-id", "a").is_err());
+        assert!(check_header("x", &"v".repeat(8193)).is_err());
+        let error = check_header("x", "secret\r\nhost: evil").unwrap_err();
+        assert!(!error.contains("secret"), "{error}");
+    }
+}
