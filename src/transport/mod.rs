@@ -3,18 +3,39 @@
 //! Owns the wire to a downstream: connections, deadlines, signatures, reading the answer. Knows
 //! nothing of queues, windows, limits, retries or Redis.
 
+mod answer;
+mod dns;
+mod failure;
+mod http;
+mod request;
+mod signature;
+#[cfg(test)]
+mod tests;
+mod tls;
+
 use bytes::Bytes;
 use tokio::time::Instant;
 
+pub use self::http::HttpTransport;
+use crate::domain::outcome::Answer;
+use crate::domain::policy::Downstream;
+
 /// One call at a downstream: a single message, or a batch, ready to leave.
+///
+/// Headers are laid over each other in this order, a later layer replacing an earlier one: our
+/// defaults (`User-Agent`, `Accept`), the message's own, the operator's from the configuration (a
+/// producer must not replace the operator's credentials), ours. A reserved name (see
+/// [`is_reserved_header`](crate::domain::headers::is_reserved_header)) counts only in the last.
 #[derive(Debug, Clone)]
 pub struct Call {
     /// `webhook-id` and `Idempotency-Key`: the message's id, or the batch's.
     pub id: String,
     /// `Content-Type`.
     pub content_type: String,
-    /// Further headers, in the order in which they are laid over each other.
-    pub headers: Vec<(String, String)>,
+    /// The message's own headers, as the producer gave them; none for a batch.
+    pub message_headers: Vec<(String, String)>,
+    /// Tidegate's headers: `Tidegate-Queue`, `Tidegate-Attempt` and so on. They win.
+    pub own_headers: Vec<(&'static str, String)>,
     /// The body, byte for byte.
     pub body: Bytes,
     /// The wall clock for `webhook-timestamp` and `Retry-After` dates, in milliseconds.
@@ -23,4 +44,45 @@ pub struct Call {
     pub deadline: Instant,
     /// How much of the answer is read and kept.
     pub response_bytes_max: usize,
+}
+
+/// Why no transport can be built for a downstream: a sentence, free of secrets.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct TransportError(String);
+
+/// The way to one downstream, with connections of its own; cheap to clone.
+#[derive(Debug, Clone)]
+pub enum Transport {
+    /// HTTP calls.
+    Http(HttpTransport),
+    /// Takes everything at once and sends nothing.
+    Null,
+}
+
+impl Transport {
+    /// The way to `downstream`; connects to nothing yet. Call it inside a tokio runtime.
+    ///
+    /// # Errors
+    /// When the URL, a header or the signing secret cannot be used.
+    pub fn new(downstream: &Downstream) -> Result<Self, TransportError> {
+        match downstream {
+            Downstream::Http(http) => HttpTransport::new(http).map(Self::Http),
+            Downstream::Null => Ok(Self::Null),
+        }
+    }
+
+    /// Carries out one exchange and tells what came of it, at the latest at the call's deadline.
+    pub async fn send(&self, call: Call) -> Answer {
+        match self {
+            Self::Http(http) => http.send(&call).await,
+            Self::Null => Answer::Answered {
+                status: 200,
+                retry_after_ms: None,
+                content_type: None,
+                body: Bytes::new(),
+                truncated: false,
+            },
+        }
+    }
 }

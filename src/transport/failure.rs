@@ -1,0 +1,127 @@
+//! What went wrong on the wire, in a sentence for people.
+//!
+//! Owns the words: short, without secrets, without the language we are written in. Refuses to
+//! decide what it means for the message (see `exchange` in `http`).
+
+use std::error::Error;
+use std::io;
+use std::iter;
+use std::time::Duration;
+
+use rustls::CertificateError;
+
+use super::dns::NameNotFound;
+use crate::domain::units::format_duration;
+
+/// The sentence for the first cause that says something to people.
+pub(super) fn sentence(error: &(dyn Error + 'static)) -> String {
+    causes(error).find_map(known).unwrap_or_else(|| "the exchange broke off".to_owned())
+}
+
+/// The deadline as it was, such as `15s`: the call started moments after it was set, so round up.
+pub(super) fn span(of: Duration) -> String {
+    let ms = u64::try_from(of.as_millis()).unwrap_or(u64::MAX);
+    let step_ms = if ms >= 1000 { 100 } else { 10 };
+    format_duration(ms.div_ceil(step_ms).max(1).saturating_mul(step_ms))
+}
+
+/// An error and what is behind it. What an `io::Error` wraps is not among its sources.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    iter::successors(Some(error), |&error| match error.downcast_ref::<io::Error>() {
+        Some(io) => io.get_ref().map(|inner| inner as &(dyn Error + 'static)),
+        None => error.source(),
+    })
+}
+
+fn known(error: &(dyn Error + 'static)) -> Option<String> {
+    if let Some(name) = error.downcast_ref::<NameNotFound>() {
+        Some(name.to_string())
+    } else if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+        Some(tls_sentence(tls))
+    } else if let Some(http) = error.downcast_ref::<hyper::Error>() {
+        http_sentence(http).map(str::to_owned)
+    } else if let Some(io) = error.downcast_ref::<io::Error>() {
+        io_sentence(io)
+    } else {
+        None
+    }
+}
+
+fn http_sentence(error: &hyper::Error) -> Option<&'static str> {
+    if error.is_parse_too_large() {
+        Some("the headers of the answer are too large")
+    } else if error.is_parse() {
+        Some("the answer is not HTTP")
+    } else if error.is_incomplete_message() {
+        Some("the connection was closed before an answer came")
+    } else {
+        None
+    }
+}
+
+fn io_sentence(error: &io::Error) -> Option<String> {
+    let words = match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused",
+        io::ErrorKind::ConnectionReset => "connection reset",
+        io::ErrorKind::BrokenPipe
+        | io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::NotConnected
+        | io::ErrorKind::UnexpectedEof => "connection closed by the other side",
+        io::ErrorKind::TimedOut => "connection timed out",
+        io::ErrorKind::HostUnreachable => "host unreachable",
+        io::ErrorKind::NetworkUnreachable => "network unreachable",
+        io::ErrorKind::AddrNotAvailable => "no free local address or port for a connection",
+        // Most others speak for themselves ("Too many open files"); wrappers have more behind them.
+        _ if error.get_ref().is_some() => return None,
+        _ => return Some(error.to_string()),
+    };
+    Some(words.to_owned())
+}
+
+fn tls_sentence(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InvalidCertificate(certificate) => match certificate {
+            CertificateError::UnknownIssuer
+            | CertificateError::BadSignature
+            | CertificateError::InvalidPurpose => "TLS: certificate not trusted".to_owned(),
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                "TLS: certificate expired".to_owned()
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                "TLS: certificate not valid yet".to_owned()
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                "TLS: certificate is for another name".to_owned()
+            }
+            CertificateError::Revoked => "TLS: certificate revoked".to_owned(),
+            other => format!("TLS: certificate not accepted ({other})"),
+        },
+        rustls::Error::InvalidMessage(_) => "TLS: the other side does not speak TLS".to_owned(),
+        other => format!("TLS: {other}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_are_found_behind_wrappers() {
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        assert_eq!(sentence(&io::Error::other(refused)), "connection refused");
+        let tls = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        let wrapped = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, tls));
+        assert_eq!(sentence(&wrapped), "TLS: certificate not trusted");
+        assert_eq!(sentence(&io::Error::other("x")), "the exchange broke off");
+        let full = io::Error::from_raw_os_error(24);
+        assert!(sentence(&full).starts_with("Too many open files"), "{}", sentence(&full));
+    }
+
+    #[test]
+    fn spans_read_as_they_were_configured() {
+        assert_eq!(span(Duration::from_micros(14_999_480)), "15s");
+        assert_eq!(span(Duration::from_micros(1_499_900)), "1s500ms");
+        assert_eq!(span(Duration::from_micros(248_900)), "250ms");
+        assert_eq!(span(Duration::ZERO), "10ms");
+    }
+}

@@ -1,0 +1,68 @@
+//! Exchanges with scripted servers on real sockets.
+
+mod answers;
+mod connections;
+mod failures;
+mod secure;
+mod server;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::{Call, Transport};
+use crate::domain::outcome::Answer;
+use crate::domain::policy::{Downstream, HttpDownstream};
+
+/// More time than any exchange that succeeds needs, on a busy machine too.
+const PATIENCE_MS: u64 = 20_000;
+
+fn downstream(url: &str) -> HttpDownstream {
+    HttpDownstream {
+        url: url.parse().unwrap(),
+        method: http::Method::POST,
+        timeout_ms: PATIENCE_MS,
+        headers: Vec::new(),
+        signing_secret: None,
+    }
+}
+
+fn transport_to(at: SocketAddr) -> Transport {
+    Transport::new(&Downstream::Http(downstream(&format!("http://{at}/hook?a=1")))).unwrap()
+}
+
+fn call(body: &'static str) -> Call {
+    call_within(body, PATIENCE_MS)
+}
+
+fn call_within(body: &'static str, timeout_ms: u64) -> Call {
+    Call {
+        id: "sms_01ARZ3NDEKTSV4RRFFQ69G5FAV".to_owned(),
+        content_type: "application/json".to_owned(),
+        message_headers: Vec::new(),
+        own_headers: vec![("Tidegate-Queue", "sms".to_owned())],
+        body: Bytes::from_static(body.as_bytes()),
+        now_ms: 1_763_640_000_000,
+        deadline: Instant::now() + Duration::from_millis(timeout_ms),
+        response_bytes_max: 4096,
+    }
+}
+
+fn answered(status: u16, body: &'static str, truncated: bool) -> Answer {
+    Answer::Answered {
+        status,
+        retry_after_ms: None,
+        content_type: None,
+        body: Bytes::from_static(body.as_bytes()),
+        truncated,
+    }
+}
+
+fn status_of(answer: &Answer) -> u16 {
+    match answer {
+        Answer::Answered { status, .. } => *status,
+        Answer::NotSent { .. } | Answer::Unknown { .. } => panic!("no answer: {answer:?}"),
+    }
+}
