@@ -1,1 +1,271 @@
-//! telemetry
+//! What the daemon tells of itself: metrics and logs.
+//!
+//! Owns the names of the contract and their registry. Refuses to know where a number comes from: the
+//! rooms count, this file shows.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+/// `{queue}`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct QueueLabel {
+    /// The queue.
+    pub queue: String,
+}
+
+/// `{queue,event}`, where the event is the verb.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct EventLabel {
+    /// The queue.
+    pub queue: String,
+    /// The verb.
+    pub event: &'static str,
+}
+
+/// `{queue,state}`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct StateLabel {
+    /// The queue.
+    pub queue: String,
+    /// The state's word.
+    pub state: &'static str,
+}
+
+/// `{queue,outcome}`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OutcomeLabel {
+    /// The queue.
+    pub queue: String,
+    /// The outcome's word.
+    pub outcome: &'static str,
+}
+
+/// `{queue,reason}`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReasonLabel {
+    /// The queue.
+    pub queue: String,
+    /// Why, one of a few words.
+    pub reason: &'static str,
+}
+
+/// `{queue,gate}`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct GateLabel {
+    /// The queue.
+    pub queue: String,
+    /// The gate's word.
+    pub gate: &'static str,
+}
+
+/// `{verb}`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct VerbLabel {
+    /// The script.
+    pub verb: &'static str,
+}
+
+/// `{level}`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct LevelLabel {
+    /// The durability level.
+    pub level: &'static str,
+}
+
+/// `{version}`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VersionLabel {
+    version: &'static str,
+}
+
+type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
+type Seconds<L> = Family<L, Gauge<f64, AtomicU64>>;
+
+/// Every metric of the contract.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// `tidegate_messages_total{queue,event}`
+    pub messages: Family<EventLabel, Counter>,
+    /// `tidegate_queue_messages{queue,state}`
+    pub queue_messages: Family<StateLabel, Gauge>,
+    /// `tidegate_oldest_ready_age_seconds{queue}`
+    pub oldest_ready_age: Seconds<QueueLabel>,
+    /// `tidegate_lateness_seconds{queue}`
+    pub lateness: Histograms<QueueLabel>,
+    /// `tidegate_promote_lateness_seconds{queue}`
+    pub promote_lateness: Histograms<QueueLabel>,
+    /// `tidegate_attempt_duration_seconds{queue,outcome}`
+    pub attempt_duration: Histograms<OutcomeLabel>,
+    /// `tidegate_possible_duplicates_total{queue}`
+    pub possible_duplicates: Family<QueueLabel, Counter>,
+    /// `tidegate_script_duration_seconds{verb}`
+    pub script_duration: Histograms<VerbLabel>,
+    /// `tidegate_dead_total{queue,reason}`
+    pub dead: Family<ReasonLabel, Counter>,
+    /// `tidegate_gate_open{queue,gate}`: 1 open, 0 shut
+    pub gate_open: Family<GateLabel, Gauge>,
+    /// `tidegate_permits_unused_total{queue}`
+    pub permits_unused: Family<QueueLabel, Counter>,
+    /// `tidegate_store_up`
+    pub store_up: Gauge,
+    /// `tidegate_durability_achieved{level}`: 1 at the level that holds now
+    pub durability_achieved: Family<LevelLabel, Gauge>,
+}
+
+/// 0.1 ms to 100 s: script calls and lateness alike.
+const BUCKETS: [f64; 19] = [
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+    5.0, 10.0, 25.0, 50.0, 100.0,
+];
+
+fn histogram() -> Histogram {
+    Histogram::new(BUCKETS)
+}
+
+fn histograms<L: Clone + std::hash::Hash + Eq>() -> Histograms<L> {
+    Family::new_with_constructor(histogram)
+}
+
+impl Metrics {
+    /// A fresh registry with every metric at zero.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("tidegate"),
+            messages: Family::default(),
+            queue_messages: Family::default(),
+            oldest_ready_age: Family::default(),
+            lateness: histograms(),
+            promote_lateness: histograms(),
+            attempt_duration: histograms(),
+            possible_duplicates: Family::default(),
+            script_duration: histograms(),
+            dead: Family::default(),
+            gate_open: Family::default(),
+            permits_unused: Family::default(),
+            store_up: Gauge::default(),
+            durability_achieved: Family::default(),
+        };
+        metrics.register();
+        Arc::new(metrics)
+    }
+
+    fn register(&mut self) {
+        // The registry appends `_total` to counters by itself.
+        let r = &mut self.registry;
+        r.register("messages", "Messages by verb", self.messages.clone());
+        r.register("queue_messages", "Messages kept, by state", self.queue_messages.clone());
+        r.register(
+            "oldest_ready_age_seconds",
+            "How long the oldest ready message has been due",
+            self.oldest_ready_age.clone(),
+        );
+        r.register(
+            "lateness_seconds",
+            "Send start minus the moment it was both due and allowed",
+            self.lateness.clone(),
+        );
+        r.register(
+            "promote_lateness_seconds",
+            "Promotion minus due time",
+            self.promote_lateness.clone(),
+        );
+        r.register(
+            "attempt_duration_seconds",
+            "Whole exchanges by outcome",
+            self.attempt_duration.clone(),
+        );
+        r.register(
+            "possible_duplicates",
+            "Sends that the downstream may have seen before",
+            self.possible_duplicates.clone(),
+        );
+        r.register(
+            "script_duration_seconds",
+            "Script calls as this node saw them",
+            self.script_duration.clone(),
+        );
+        r.register("dead", "Messages given up, by reason", self.dead.clone());
+        r.register("gate_open", "Whether a gate is open", self.gate_open.clone());
+        r.register("permits_unused", "Permits that came too late", self.permits_unused.clone());
+        r.register("store_up", "Whether Redis answers", self.store_up.clone());
+        r.register(
+            "durability_achieved",
+            "The durability level that holds now",
+            self.durability_achieved.clone(),
+        );
+        let build = Family::<VersionLabel, Gauge>::default();
+        build.get_or_create(&VersionLabel { version: env!("CARGO_PKG_VERSION") }).set(1);
+        r.register("build_info", "The version that runs", build);
+    }
+
+    /// The text that Prometheus scrapes (`OpenMetrics` 1.0).
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        if let Err(error) = prometheus_client::encoding::text::encode(&mut text, &self.registry) {
+            tracing::error!(%error, "metrics could not be written");
+        }
+        text
+    }
+
+    /// Counts `count` messages of `queue` that went through the verb `event`.
+    pub fn count(&self, queue: &str, event: &'static str, count: usize) {
+        if count > 0 {
+            let label = EventLabel { queue: queue.to_owned(), event };
+            self.messages.get_or_create(&label).inc_by(u64::try_from(count).unwrap_or(u64::MAX));
+        }
+    }
+}
+
+/// How logs are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Human,
+    /// One JSON object a line, for machines.
+    Json,
+}
+
+/// Starts logging to stderr; `TIDEGATE_LOG` filters as `tracing` does (default `info`).
+pub fn start_logging(format: LogFormat) {
+    let filter = EnvFilter::try_from_env("TIDEGATE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false);
+    // A second start (in tests) keeps the first logger.
+    let _first_wins = match format {
+        LogFormat::Human => builder.finish().try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).finish().try_init(),
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_contract() {
+        let metrics = Metrics::new();
+        metrics.count("sms", "schedule", 2);
+        metrics.store_up.set(1);
+        let text = metrics.render();
+        assert!(
+            text.contains("tidegate_messages_total{queue=\"sms\",event=\"schedule\"} 2"),
+            "{text}"
+        );
+        assert!(text.contains("tidegate_store_up 1"), "{text}");
+        assert!(text.contains("tidegate_build_info{version="), "{text}");
+    }
+}

@@ -4,8 +4,9 @@
 
 use jiff::Timestamp;
 
-/// The latest moment we accept, 9999-12-31T23:59:59.999Z, in milliseconds.
-pub const MOMENT_MS_MAX: u64 = 253_402_300_799_999;
+/// The latest moment we accept, 9999-01-01T00:00:00Z, in milliseconds: safely inside what calendars
+/// can express in every time zone.
+pub const MOMENT_MS_MAX: u64 = 253_370_764_800_000;
 
 /// A moment as RFC 3339 in UTC with milliseconds, for example `2026-11-20T12:00:00.000Z`.
 #[must_use]
@@ -41,6 +42,6 @@ mod tests {
         assert_eq!(parse_rfc3339("2025-11-20T12:00:00.005Z"), Ok(1_763_640_000_005));
         assert_eq!(parse_rfc3339("2025-11-20T20:00:00+08:00"), Ok(1_763_640_000_000));
         assert!(parse_rfc3339("2025-11-20 12:00").is_err());
-        assert_eq!(rfc3339(u64::MAX), "9999-12-31T23:59:59.999Z");
+        assert_eq!(rfc3339(u64::MAX), "9999-01-01T00:00:00.000Z");
     }
 }

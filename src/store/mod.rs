@@ -1,1 +1,238 @@
-//! store
+//! The only room that speaks Redis.
+//!
+//! Owns the keys, the scripts (`lua/`, one verb a file), their callers (one method a verb), the
+//! connections and the wake-ups. Refuses to know HTTP, downstreams and when a verb is called.
+
+mod claim;
+mod clock;
+mod details;
+mod error;
+mod health;
+mod housekeeping;
+mod intake;
+mod keys;
+mod link;
+mod managed;
+mod nodes;
+mod operate;
+mod queue;
+mod read;
+mod record;
+mod registry;
+mod reply;
+mod script;
+mod settle;
+mod waiters;
+mod wake;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::time::Instant;
+
+pub use claim::{ClaimReply, ClaimWish, Claimed, Gate};
+pub use clock::Clock;
+pub use details::{DETAILS_BYTES_MAX, details_bytes};
+pub use error::StoreError;
+pub use health::{Health, StartRefused};
+pub use housekeeping::{Reaped, Swept};
+pub use intake::{Accepted, NotAccepted};
+pub use managed::{GUARD_COMMAND, ManagedRedis, ManagedRefused, guard};
+pub use nodes::{NodeId, NodeInfo};
+pub use operate::{Changed, Decision, Edit};
+pub use queue::{Queue, Shard};
+pub use read::{Counts, Page, PauseInfo};
+pub use script::Verb;
+pub use settle::{DeferKind, Lease, Settled, Verdict};
+
+use crate::config::{RedisSettings, Settings};
+use crate::domain::id::QueueName;
+use crate::shutdown::Tasks;
+use crate::telemetry::{Metrics, VerbLabel};
+use intake::Intake;
+use link::{Link, Target};
+use queue::queue_label;
+use reply::Reply;
+use waiters::Waiters;
+
+/// How long a call is repeated while Redis is away, before its caller is told.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Pause between two tries of a call.
+const REPEAT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A handle on everything kept in Redis; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    settings: RedisSettings,
+    target: Target,
+    node: NodeId,
+    /// For every script but intake.
+    scripts: Link,
+    /// For what must not wait behind scripts: health, presence.
+    probes: Link,
+    intake: Intake,
+    clock: Clock,
+    queues: ArcSwap<HashMap<QueueName, Arc<Queue>>>,
+    waiters: Waiters,
+    health: Health,
+    metrics: Arc<Metrics>,
+    tasks: Tasks,
+}
+
+impl Store {
+    /// A store on the Redis of these settings; connects when first used.
+    ///
+    /// `managed_url` is where a managed Redis listens. Tasks of the store (flushing intake, listening
+    /// for wake-ups) end with `tasks`.
+    #[must_use]
+    pub fn new(
+        settings: &Settings,
+        managed_url: Option<String>,
+        metrics: Arc<Metrics>,
+        tasks: Tasks,
+    ) -> Self {
+        let target = Target::new(&settings.redis.target, managed_url);
+        let store = Self {
+            inner: Arc::new(Inner {
+                settings: settings.redis.clone(),
+                node: NodeId::random(),
+                scripts: Link::new(target.clone()),
+                probes: Link::new(target.clone()),
+                intake: Intake::new(&target),
+                clock: Clock::new(),
+                queues: ArcSwap::from_pointee(HashMap::new()),
+                waiters: Waiters::default(),
+                health: Health::default(),
+                metrics,
+                target,
+                tasks,
+            }),
+        };
+        store.set_queues(settings);
+        store
+    }
+
+    /// The clock that follows Redis.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.inner.clock
+    }
+
+    /// This process' id among the nodes.
+    #[must_use]
+    pub fn node(&self) -> &NodeId {
+        &self.inner.node
+    }
+
+    /// What is known about the store's health.
+    #[must_use]
+    pub fn health(&self) -> &Health {
+        &self.inner.health
+    }
+
+    /// The metrics that this store counts into.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.inner.metrics
+    }
+
+    fn namespace(&self) -> &str {
+        &self.inner.settings.namespace
+    }
+
+    /// Runs a verb on a shard, repeating while Redis is away: every verb is safe to repeat.
+    async fn call(&self, verb: Verb, shard: &Shard, args: &[Vec<u8>]) -> Result<Reply, StoreError> {
+        self.call_on(&self.inner.scripts, verb, shard, args).await
+    }
+
+    /// Runs a verb whose effect must be safe before anybody is told: waits, on the connection that
+    /// wrote, until the configured durability level is met.
+    async fn call_durably(
+        &self,
+        verb: Verb,
+        shard: &Shard,
+        args: &[Vec<u8>],
+    ) -> Result<Reply, StoreError> {
+        let wait = self.inner.health.wait()?;
+        let link = self.inner.intake.next_link();
+        let reply = self.call_on(link, verb, shard, args).await?;
+        let generation = link.generation();
+        if let Some(command) = wait.command() {
+            let key = &shard.keys.all[0];
+            let met = link
+                .wait(&command, key, generation)
+                .await
+                .map_err(|error| StoreError::from_redis(&error))?;
+            wait.met(met)?;
+        }
+        Ok(reply)
+    }
+
+    /// Runs one plain command on the connection for probes.
+    async fn plain(&self, command: &redis::Cmd) -> Result<redis::Value, StoreError> {
+        let reply = self.inner.probes.command(command).await;
+        reply.map_err(|error| StoreError::from_redis(&error))
+    }
+
+    async fn call_on(
+        &self,
+        link: &Link,
+        verb: Verb,
+        shard: &Shard,
+        args: &[Vec<u8>],
+    ) -> Result<Reply, StoreError> {
+        let patience = Instant::now() + PATIENCE;
+        loop {
+            match self.call_once(link, verb, shard, args).await {
+                Ok(reply) => return Ok(reply),
+                Err(error) if error::is_passing(&error) && Instant::now() < patience => {
+                    tokio::time::sleep(REPEAT_PAUSE).await;
+                }
+                Err(error) => {
+                    return Err(StoreError::from_redis(&error)).inspect_err(|error| {
+                        if matches!(error, StoreError::Unavailable(_)) {
+                            self.inner.health.down(&self.inner.metrics, error);
+                        }
+                    });
+                }
+            }
+        }
+    }
+
+    async fn call_once(
+        &self,
+        link: &Link,
+        verb: Verb,
+        shard: &Shard,
+        args: &[Vec<u8>],
+    ) -> redis::RedisResult<Reply> {
+        let started = Instant::now();
+        let value = link.script(verb.script(), &shard.keys.all, args).await?;
+        let label = VerbLabel { verb: verb.as_str() };
+        let seconds = started.elapsed().as_secs_f64();
+        self.inner.metrics.script_duration.get_or_create(&label).observe(seconds);
+        Reply::new(value).map_err(|error| {
+            redis::RedisError::from((
+                redis::ErrorKind::UnexpectedReturnType,
+                "reply",
+                error.to_string(),
+            ))
+        })
+    }
+}
+
+/// A number as an argument of a script.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "callers pass numbers, words and references alike"
+)]
+fn arg(value: impl ToString) -> Vec<u8> {
+    value.to_string().into_bytes()
+}

@@ -1,0 +1,291 @@
+//! Claim: what may start now, each message with its token and its slot.
+//!
+//! Owns the choice of the shard and the way to the limit: inside the claim where the queue has one
+//! shard, by grant in the home slot where it has several. Refuses to know windows: callers do not
+//! ask at a shut door.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+use ulid::Ulid;
+
+use super::queue::{Queue, Shard};
+use super::record::Record;
+use super::reply::Reply;
+use super::settle::Lease;
+use super::{Store, StoreError, Verb, arg};
+use crate::domain::message::Details;
+use crate::domain::policy::OnUncertain;
+
+/// Most payload bytes that one claim returns (a single larger message comes alone).
+const CLAIM_BYTES_MAX: u64 = 1 << 20;
+
+/// What a dispatcher asks for.
+#[derive(Debug, Clone, Copy)]
+pub struct ClaimWish {
+    /// Most messages (a batch: most calls is one).
+    pub messages_max: usize,
+    /// Slots no later than so many microseconds from now.
+    pub horizon_us: u64,
+    /// Slots only before this moment (Redis time, microseconds): the window closes.
+    pub before_us: Option<u64>,
+    /// For queues with batches: do not wait for company any longer.
+    pub batch_now: bool,
+}
+
+/// Which gate a claim met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gate {
+    /// None: messages were taken.
+    Open,
+    /// Nothing is ready.
+    Empty,
+    /// The queue is paused.
+    Paused,
+    /// The downstream's throttles or refusals shut the gate.
+    Shut,
+    /// All calls are in flight.
+    Concurrency,
+    /// The limit.
+    Limit,
+    /// A batch gathers.
+    Gathering,
+    /// Only stale entries were met: ask again at once.
+    Stale,
+}
+
+/// What a claim came to.
+#[derive(Debug)]
+pub struct ClaimReply {
+    /// The gate that it met.
+    pub gate: Gate,
+    /// When to ask again, as far as Redis can tell.
+    pub wait: Option<Duration>,
+    /// How many messages stay ready in that shard.
+    pub ready_left: u64,
+    /// Milliseconds for which the queue has been paused in all.
+    pub paused_ms: u64,
+    /// What was taken: one batch, or single messages.
+    pub messages: Vec<Claimed>,
+}
+
+/// A message under our lease.
+#[derive(Debug, Clone)]
+pub struct Claimed {
+    /// What later steps must show.
+    pub lease: Lease,
+    /// When its call may start.
+    pub slot: Instant,
+    /// Which attempt this is, from 1.
+    pub attempt: u32,
+    /// Times it came back because its node was lost: > 0 means that this send may be a duplicate.
+    pub rescues: u32,
+    /// Throttles so far.
+    pub throttles: u32,
+    /// When its first attempt began, ms by Redis.
+    pub first_attempt_ms: u64,
+    /// Milliseconds for which the queue had been paused by then.
+    pub paused_at_first_ms: u64,
+    /// When it was due, ms (of the first attempt; later ones are in the state entry).
+    pub due_ms: u64,
+    /// When it expires, ms.
+    pub expires_ms: Option<u64>,
+    /// Headers, content type and the rest.
+    pub details: Details,
+    /// The body.
+    pub payload: Bytes,
+}
+
+impl Store {
+    /// Claims what may start within the horizon.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; the same claim is repeated by the next call, so that a lost
+    /// reply strands nothing.
+    pub async fn claim(&self, queue: &Queue, wish: ClaimWish) -> Result<ClaimReply, StoreError> {
+        if let [shard] = queue.shards.as_slice() {
+            return self.claim_shard(queue, shard, wish, None).await;
+        }
+        let stirred = queue.shards.iter().filter(|shard| shard.stirs());
+        let mut met = ClaimReply::empty();
+        for shard in stirred {
+            let slots = match self.grant(queue, wish).await? {
+                Granted::Slots(slots) => slots,
+                Granted::Wait(gate, wait) => return Ok(ClaimReply { gate, wait, ..met }),
+            };
+            let wish = ClaimWish { messages_max: wish.messages_max.min(slots.len()), ..wish };
+            let reply = self.claim_shard(queue, shard, wish, Some(&slots)).await?;
+            match reply.gate {
+                Gate::Empty => shard.rest(),
+                Gate::Open => return Ok(reply),
+                _ => met = reply,
+            }
+        }
+        Ok(met)
+    }
+
+    async fn claim_shard(
+        &self,
+        queue: &Queue,
+        shard: &Shard,
+        wish: ClaimWish,
+        slots: Option<&[u64]>,
+    ) -> Result<ClaimReply, StoreError> {
+        let sequence = shard.claims.load(Ordering::Acquire) + 1;
+        let token = format!("{}{:08x}", self.node().as_str(), sequence & 0xffff_ffff);
+        let args = claim_args(queue, &token, wish, slots.map(<[u64]>::len));
+        let mut reply = if queue.policy.on_uncertain == OnUncertain::Park {
+            // The claim itself must be safe before the first byte leaves, or a lost claim would let
+            // the message be sent a second time.
+            self.call_durably(Verb::Claim, shard, &args).await?
+        } else {
+            self.call(Verb::Claim, shard, &args).await?
+        };
+        let received_at = Instant::now();
+        shard.claims.store(sequence, Ordering::Release);
+        let claimed = self.read_claim(shard, &token, &mut reply, received_at, slots)?;
+        self.metrics().count(queue.policy.name.as_str(), "claim", claimed.messages.len());
+        Ok(claimed)
+    }
+
+    fn read_claim(
+        &self,
+        shard: &Shard,
+        token: &str,
+        reply: &mut Reply,
+        received_at: Instant,
+        slots: Option<&[u64]>,
+    ) -> Result<ClaimReply, StoreError> {
+        let gate = gate_of(reply.int()?)?;
+        let now_us = reply.count()?;
+        self.inner.clock.observe(now_us, received_at);
+        let wait = reply.natural()?.map(Duration::from_micros);
+        let (ready_left, paused_ms) = (reply.count()?, reply.count()?);
+        let mut messages = Vec::with_capacity(reply.len() / 8);
+        while reply.len() > 0 {
+            let slot_us = slots.and_then(|slots| slots.get(messages.len()).copied());
+            match read_claimed(shard, token, reply, slot_us, (now_us, received_at)) {
+                Ok(claimed) => messages.push(claimed),
+                // It comes back when its lease ends; a newer version may read it.
+                Err(error) => {
+                    tracing::error!(shard = %shard.keys.tag, %error, "a claimed message cannot be read");
+                }
+            }
+        }
+        Ok(ClaimReply { gate, wait, ready_left, paused_ms, messages })
+    }
+
+    /// Permits of a queue with several shards.
+    async fn grant(&self, queue: &Queue, wish: ClaimWish) -> Result<Granted, StoreError> {
+        let calls = wish.messages_max;
+        let Some(rate) = queue.policy.rate else {
+            return Ok(Granted::Slots(vec![0; calls]));
+        };
+        let calls = if queue.policy.batch.is_some() { 1 } else { calls };
+        let args = [
+            arg(calls),
+            arg(rate.period_us()),
+            arg(queue.policy.burst),
+            arg(wish.horizon_us),
+            arg(wish.before_us.unwrap_or(0)),
+        ];
+        let mut reply = self.call(Verb::Grant, &queue.shards[0], &args).await?;
+        let gate = gate_of(reply.int()?)?;
+        let now_us = reply.count()?;
+        self.inner.clock.observe(now_us, Instant::now());
+        let wait = reply.natural()?.map(Duration::from_micros);
+        if gate != Gate::Open {
+            return Ok(Granted::Wait(gate, wait));
+        }
+        let mut slots = Vec::with_capacity(reply.len());
+        while reply.len() > 0 {
+            slots.push(reply.count()?);
+        }
+        if queue.policy.batch.is_some() {
+            // One permit carries the whole batch.
+            slots.resize(wish.messages_max, slots.first().copied().unwrap_or(now_us));
+        }
+        Ok(Granted::Slots(slots))
+    }
+}
+
+enum Granted {
+    Slots(Vec<u64>),
+    Wait(Gate, Option<Duration>),
+}
+
+impl ClaimReply {
+    const fn empty() -> Self {
+        Self { gate: Gate::Empty, wait: None, ready_left: 0, paused_ms: 0, messages: Vec::new() }
+    }
+}
+
+fn claim_args(queue: &Queue, token: &str, wish: ClaimWish, granted: Option<usize>) -> Vec<Vec<u8>> {
+    let policy = &queue.policy;
+    let (node, sequence) = token.split_at(12);
+    let shares = u32::from(policy.shards.max(1));
+    let batch = policy.batch;
+    vec![
+        arg(node),
+        arg(sequence),
+        arg(wish.messages_max),
+        arg(batch.map_or(CLAIM_BYTES_MAX, |batch| batch.max_bytes.max(CLAIM_BYTES_MAX))),
+        arg(policy.lease_ms),
+        arg((policy.concurrency / shares).max(1)),
+        arg(policy.rate.map_or(0.0, crate::domain::limit::Rate::period_us)),
+        arg(policy.burst),
+        arg(wish.horizon_us),
+        arg(wish.before_us.unwrap_or(0)),
+        arg(batch.map_or(0, |batch| batch.max_items)),
+        arg(batch.map_or(0, |batch| batch.max_bytes)),
+        arg(batch.map_or(0, |batch| batch.max_wait_ms)),
+        arg(u8::from(wish.batch_now)),
+        granted.map_or_else(|| arg(-1), arg),
+        arg(policy.retention.delivered_ms),
+    ]
+}
+
+fn read_claimed(
+    shard: &Shard,
+    token: &str,
+    reply: &mut Reply,
+    granted_us: Option<u64>,
+    (now_us, received_at): (u64, Instant),
+) -> Result<Claimed, StoreError> {
+    let ulid = reply.text()?;
+    let slot_us = granted_us.unwrap_or(reply.count()?);
+    let [attempt, rescues, throttles] = [reply.count()?, reply.count()?, reply.count()?]
+        .map(|n| u32::try_from(n).unwrap_or(u32::MAX));
+    let (first_attempt_ms, paused_at_first_ms) = (reply.count()?, reply.count()?);
+    let record = Record::unpack(reply.bytes()?)?;
+    let ulid = Ulid::from_string(&ulid).map_err(|error| StoreError::Reply(error.to_string()))?;
+    Ok(Claimed {
+        lease: Lease { ulid, shard: shard.number, token: token.to_owned() },
+        slot: received_at + Duration::from_micros(slot_us.saturating_sub(now_us)),
+        attempt,
+        rescues,
+        throttles,
+        first_attempt_ms,
+        paused_at_first_ms,
+        due_ms: record.due_ms,
+        expires_ms: (record.expires_ms > 0).then_some(record.expires_ms),
+        details: record.details,
+        payload: record.payload.unwrap_or_default(),
+    })
+}
+
+fn gate_of(code: i64) -> Result<Gate, StoreError> {
+    Ok(match code {
+        0 => Gate::Open,
+        1 => Gate::Empty,
+        2 => Gate::Paused,
+        3 => Gate::Shut,
+        4 => Gate::Concurrency,
+        5 => Gate::Limit,
+        6 => Gate::Gathering,
+        7 => Gate::Stale,
+        other => return Err(StoreError::Reply(format!("claim answered {other}"))),
+    })
+}

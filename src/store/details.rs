@@ -1,0 +1,155 @@
+//! The details of a message as they stand in its record: compact JSON, empty for the common case.
+//!
+//! Written once at intake, opaque to the scripts. Short names, since every message carries them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::error::StoreError;
+use crate::domain::message::{Details, PayloadKind, RetryOverride};
+
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Packed {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    k: Option<char>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    c: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    h: Vec<(String, String)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    g: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    l: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    i: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    r: Option<PackedRetry>,
+}
+
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+struct PackedRetry {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    n: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    i: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    f: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    m: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    j: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    a: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    s: Option<Vec<u64>>,
+}
+
+/// Most bytes that details may take in a record.
+pub const DETAILS_BYTES_MAX: usize = 65_535;
+
+/// How many bytes these details take in a record; above [`DETAILS_BYTES_MAX`] intake refuses them.
+#[must_use]
+pub fn details_bytes(details: &Details) -> usize {
+    write_details(details).len()
+}
+
+pub(super) fn write_details(details: &Details) -> Vec<u8> {
+    let packed = Packed {
+        k: match details.kind {
+            PayloadKind::Json => None,
+            PayloadKind::Text => Some('t'),
+            PayloadKind::Raw => Some('b'),
+        },
+        c: details.content_type.clone(),
+        h: details.headers.clone(),
+        g: details.group.clone(),
+        l: details.labels.clone(),
+        i: details.idempotency_key.clone(),
+        r: details.retry.as_ref().map(|retry| PackedRetry {
+            n: retry.max_attempts,
+            i: retry.initial_ms,
+            f: retry.factor,
+            m: retry.max_ms,
+            j: retry.jitter,
+            a: retry.max_age_ms,
+            s: retry.schedule_ms.clone(),
+        }),
+    };
+    if packed == Packed::default() {
+        return Vec::new();
+    }
+    serde_json::to_vec(&packed).unwrap_or_default()
+}
+
+pub(super) fn read_details(raw: &[u8]) -> Result<Details, StoreError> {
+    let packed: Packed = if raw.is_empty() {
+        Packed::default()
+    } else {
+        serde_json::from_slice(raw)
+            .map_err(|error| StoreError::Reply(format!("a record's details: {error}")))?
+    };
+    Ok(Details {
+        kind: match packed.k {
+            Some('t') => PayloadKind::Text,
+            Some('b') => PayloadKind::Raw,
+            _ => PayloadKind::Json,
+        },
+        content_type: packed.c,
+        headers: packed.h,
+        group: packed.g,
+        labels: packed.l,
+        idempotency_key: packed.i,
+        retry: packed.r.map(|retry| RetryOverride {
+            max_attempts: retry.n,
+            initial_ms: retry.i,
+            factor: retry.f,
+            max_ms: retry.m,
+            jitter: retry.j,
+            max_age_ms: retry.a,
+            schedule_ms: retry.s,
+        }),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plain() -> Details {
+        Details {
+            kind: PayloadKind::Json,
+            content_type: None,
+            headers: Vec::new(),
+            group: None,
+            labels: BTreeMap::new(),
+            idempotency_key: None,
+            retry: None,
+        }
+    }
+
+    #[test]
+    fn a_plain_message_carries_no_details() {
+        assert!(write_details(&plain()).is_empty());
+        assert_eq!(read_details(b"").unwrap(), plain());
+    }
+
+    #[test]
+    fn everything_reads_back() {
+        let details = Details {
+            kind: PayloadKind::Raw,
+            content_type: Some("image/png".into()),
+            headers: vec![("x-a".into(), "1".into())],
+            group: Some("order-42".into()),
+            labels: [("shop".to_owned(), "eu".to_owned())].into(),
+            idempotency_key: Some("k".into()),
+            retry: Some(RetryOverride {
+                max_attempts: Some(3),
+                factor: Some(1.5),
+                schedule_ms: Some(vec![1, 2]),
+                ..RetryOverride::default()
+            }),
+        };
+        assert_eq!(read_details(&write_details(&details)).unwrap(), details);
+    }
+}

@@ -1,0 +1,70 @@
+//! What can go wrong between us and Redis, sorted by what the caller does next.
+
+use redis::{ErrorKind, RedisError, ServerErrorKind};
+
+/// Why a step did not happen, or may not have.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// Redis could not be reached, or did not answer in time: the step may or may not have happened.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+    /// Redis is full: intake is refused, draining goes on.
+    #[error("the store is full: {0}")]
+    Full(String),
+    /// The step happened, but its durability level was not met in time.
+    #[error("the durability level was not met: {0}")]
+    NotDurable(String),
+    /// No such queue, in the configuration or in the store.
+    #[error("there is no queue \"{0}\"")]
+    UnknownQueue(String),
+    /// A reply that a script of ours cannot have sent: please report.
+    #[error("unexpected reply from the store: {0}")]
+    Reply(String),
+}
+
+impl StoreError {
+    pub(crate) fn from_redis(error: &RedisError) -> Self {
+        if error.code() == Some("OOM") {
+            return Self::Full("maxmemory is reached".to_owned());
+        }
+        Self::Unavailable(describe(error))
+    }
+}
+
+/// One line for people, without the client's own wrapping.
+fn describe(error: &RedisError) -> String {
+    match (error.code(), error.detail()) {
+        (Some(code), Some(detail)) => format!("{code} {detail}"),
+        _ if error.is_timeout() => "Redis did not answer in time".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// Whether this connection is to be given up: dead, or no longer to a server that takes writes.
+pub(crate) fn ends_connection(error: &RedisError) -> bool {
+    let changed = matches!(
+        error.kind(),
+        ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown)
+            | ErrorKind::ClusterConnectionNotFound
+            | ErrorKind::AuthenticationFailed
+    );
+    changed
+        || error.is_unrecoverable_error()
+        || error.is_connection_dropped()
+        || error.is_io_error()
+}
+
+/// Whether the same call may succeed a moment later. Every verb is safe to repeat.
+pub(crate) fn is_passing(error: &RedisError) -> bool {
+    let passing = matches!(
+        error.kind(),
+        ErrorKind::Server(
+            ServerErrorKind::BusyLoading
+                | ServerErrorKind::TryAgain
+                | ServerErrorKind::ClusterDown
+                | ServerErrorKind::MasterDown
+                | ServerErrorKind::ReadOnly
+        )
+    );
+    passing || ends_connection(error) || error.is_timeout() || error.code() == Some("BUSY")
+}

@@ -1,0 +1,143 @@
+//! What time brings: promote, expire, reap, prune. Each call is bounded; callers ask again while
+//! there is more.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::queue::{Queue, Shard};
+use super::record::Tail;
+use super::{Store, StoreError, Verb, arg};
+use crate::domain::policy::OnUncertain;
+
+/// Messages that one promote moves: 0.5 ms of Redis, and a longer call gains nothing.
+const PROMOTE_MAX: usize = 1000;
+/// Messages that one expire, reap or prune touches; each costs more than a promotion.
+const SWEEP_MAX: usize = 250;
+
+/// What a pass over a shard came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Swept {
+    /// Messages that it moved.
+    pub moved: u64,
+    /// When the next one falls due; `None`: nothing waits. Zero: there is more, ask again at once.
+    pub next_in: Option<Duration>,
+}
+
+/// What a reap came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reaped {
+    /// Back to ready.
+    pub reaped: u64,
+    /// To uncertain.
+    pub parked: u64,
+    /// To dead: lost with its node three times.
+    pub poisoned: u64,
+    /// When the next lease ends; `None`: no leases.
+    pub next_in: Option<Duration>,
+}
+
+impl Store {
+    /// scheduled → ready, what is due.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn promote(&self, queue: &Queue, shard: &Shard) -> Result<Swept, StoreError> {
+        let mut reply = self.call(Verb::Promote, shard, &[arg(PROMOTE_MAX)]).await?;
+        let now_ms = self.observe_ms(reply.count()?);
+        let moved = reply.count()?;
+        let next_in = until(now_ms, reply.natural()?);
+        let first_due_ms = reply.natural()?;
+        if moved > 0 {
+            self.count_swept(queue, "promote", moved);
+            let late_ms = now_ms.saturating_sub(first_due_ms.unwrap_or(now_ms));
+            let label = super::queue_label(queue);
+            let late = Duration::from_millis(late_ms).as_secs_f64();
+            self.metrics().promote_lateness.get_or_create(&label).observe(late);
+            shard.wake(2);
+        }
+        Ok(Swept { moved, next_in })
+    }
+
+    /// scheduled or ready → expired, what is past its `expires_at`.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn expire(&self, queue: &Queue, shard: &Shard) -> Result<Swept, StoreError> {
+        let args = [arg(SWEEP_MAX), arg(queue.policy.retention.delivered_ms)];
+        let mut reply = self.call(Verb::Expire, shard, &args).await?;
+        let now_ms = self.observe_ms(reply.count()?);
+        let next_in = until(now_ms, reply.natural()?);
+        let moved = reply.count()?;
+        self.count_swept(queue, "expire", moved);
+        Ok(Swept { moved, next_in })
+    }
+
+    /// Leases that ran out → ready, uncertain or dead.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn reap(&self, queue: &Queue, shard: &Shard) -> Result<Reaped, StoreError> {
+        let parks = queue.policy.on_uncertain == OnUncertain::Park;
+        let lost = "its node was lost while it may have been sending it";
+        let args = [
+            arg(SWEEP_MAX),
+            arg(u8::from(parks)),
+            arg(queue.policy.retention.dead_ms),
+            Tail::pack(None, Some(lost)),
+            Tail::pack(None, Some("poison: its node was lost three times while sending it alone")),
+        ];
+        let mut reply = self.call(Verb::Reap, shard, &args).await?;
+        let now_ms = self.observe_ms(reply.count()?);
+        let next_in = until(now_ms, reply.natural()?);
+        let [reaped, parked, poisoned] = [reply.count()?, reply.count()?, reply.count()?];
+        self.count_swept(queue, "reap", reaped + parked + poisoned);
+        if poisoned > 0 {
+            let label = crate::telemetry::ReasonLabel {
+                queue: queue.policy.name.to_string(),
+                reason: "poison",
+            };
+            self.metrics().dead.get_or_create(&label).inc_by(poisoned);
+        }
+        if reaped > 0 {
+            shard.wake(2);
+        }
+        Ok(Reaped { reaped, parked, poisoned, next_in })
+    }
+
+    /// Finals whose retention is over are deleted, and the last claims of nodes that are gone.
+    /// Returns how many messages went.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn prune(
+        &self,
+        queue: &Queue,
+        shard: &Shard,
+        living: &[String],
+    ) -> Result<u64, StoreError> {
+        let mut args = vec![arg(SWEEP_MAX)];
+        args.extend(living.iter().map(arg));
+        let mut reply = self.call(Verb::Prune, shard, &args).await?;
+        let pruned = reply.count()?;
+        self.count_swept(queue, "prune", pruned);
+        Ok(pruned)
+    }
+
+    fn count_swept(&self, queue: &Queue, event: &'static str, count: u64) {
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        self.metrics().count(queue.policy.name.as_str(), event, count);
+    }
+
+    fn observe_ms(&self, now_ms: u64) -> u64 {
+        // Coarser than the clock's other readings, so only where there is none yet.
+        if self.clock().now_us() == 0 {
+            self.inner.clock.observe(now_ms * 1000, Instant::now());
+        }
+        now_ms
+    }
+}
+
+fn until(now_ms: u64, next_ms: Option<u64>) -> Option<Duration> {
+    next_ms.map(|next_ms| Duration::from_millis(next_ms.saturating_sub(now_ms)))
+}

@@ -1,0 +1,267 @@
+//! Schedule: concurrent requests become one script call.
+//!
+//! Owns the coalescing. Nobody waits for company: while one call is under way the next one gathers,
+//! so an idle daemon answers at once and a busy one takes hundreds of messages a call. Two
+//! connections alternate, so that a durability wait on one does not hold up the other.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sha2::{Digest as _, Sha256};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use ulid::Ulid;
+
+use super::link::{Link, Target};
+use super::queue::{Queue, Shard};
+use super::record::pack_rest;
+use super::{Store, StoreError, Verb, arg};
+use crate::domain::id::{MessageId, QueueName, new_ulid};
+use crate::domain::message::{NewMessage, When};
+
+/// Messages in one script call: more gains nothing and holds Redis up.
+const CALL_MESSAGES_MAX: usize = 200;
+/// Bytes in one script call.
+const CALL_BYTES_MAX: usize = 1 << 20;
+/// Messages that may wait at this node's door; above it, requests wait for a place.
+const WAITING_MAX: usize = 20_000;
+/// Calls under way at once per shard.
+const CALLS_MAX: usize = 2;
+
+/// A message that Redis has, at the configured durability level.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    /// Its id: the first message's, if this one was a repeat.
+    pub id: MessageId,
+    /// When its first attempt is due, ms.
+    pub due_at_ms: u64,
+    /// It had been taken in before, under the same idempotency key.
+    pub duplicate: bool,
+}
+
+/// Why a message was not taken in.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum NotAccepted {
+    /// Its idempotency key belongs to a different message.
+    #[error("the idempotency key belongs to a different message, {0}")]
+    Mismatch(MessageId),
+    /// The store: full, or away (then it is unknown whether it was taken in).
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+type Answer = Result<Accepted, NotAccepted>;
+
+#[derive(Debug)]
+struct Waiting {
+    ulid: Ulid,
+    message: NewMessage,
+    answer: oneshot::Sender<Answer>,
+    /// Its place at the door, given back with the answer.
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+#[derive(Debug, Default)]
+struct Door {
+    // A plain mutex: held to push and to drain, never across an await.
+    waiting: Mutex<(Vec<Waiting>, usize)>,
+}
+
+/// The doors of all shards, and the connections behind them.
+#[derive(Debug)]
+pub(super) struct Intake {
+    links: [Link; CALLS_MAX],
+    turn: AtomicUsize,
+    places: Arc<Semaphore>,
+    doors: Mutex<HashMap<String, Arc<Door>>>,
+}
+
+impl Intake {
+    pub(super) fn new(target: &Target) -> Self {
+        Self {
+            links: [Link::new(target.clone()), Link::new(target.clone())],
+            turn: AtomicUsize::new(0),
+            places: Arc::new(Semaphore::new(WAITING_MAX)),
+            doors: Mutex::default(),
+        }
+    }
+
+    pub(super) fn next_link(&self) -> &Link {
+        &self.links[self.turn.fetch_add(1, Ordering::Relaxed) % CALLS_MAX]
+    }
+
+    fn door(&self, shard: &Shard) -> Arc<Door> {
+        let mut doors = self.doors.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(doors.entry(shard.keys.tag.clone()).or_default())
+    }
+}
+
+/// The shard of an idempotency key.
+pub(super) fn shard_of_key(key: &str, shards: u16) -> u16 {
+    let digest = Sha256::digest(key.as_bytes());
+    u16::from_be_bytes([digest[0], digest[1]]) % shards.max(1)
+}
+
+impl Store {
+    /// Takes messages in; each is answered for itself, in order.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownQueue`]; everything else is per message.
+    pub async fn schedule(
+        &self,
+        name: &QueueName,
+        messages: Vec<NewMessage>,
+    ) -> Result<Vec<Answer>, StoreError> {
+        let queue = self.queue(name)?;
+        if self.clock().now_us() == 0
+            && let Err(error) = self.read_time().await
+        {
+            return Ok(messages.iter().map(|_| Err(error.clone().into())).collect());
+        }
+        let mut answers = Vec::with_capacity(messages.len());
+        for message in messages {
+            let places = Arc::clone(&self.inner.intake.places);
+            // The semaphore is never closed.
+            let place = places.acquire_owned().await.ok();
+            answers.push(self.enqueue(&queue, message, place));
+        }
+        let mut results = Vec::with_capacity(answers.len());
+        for answer in answers {
+            results.push(answer.await.unwrap_or_else(|_| {
+                Err(StoreError::Unavailable("the daemon is stopping".to_owned()).into())
+            }));
+        }
+        Ok(results)
+    }
+
+    fn enqueue(
+        &self,
+        queue: &Arc<Queue>,
+        message: NewMessage,
+        place: Option<OwnedSemaphorePermit>,
+    ) -> oneshot::Receiver<Answer> {
+        let shards = queue.policy.shards;
+        let random: u128 = rand::random();
+        let number = match &message.details.idempotency_key {
+            Some(key) => shard_of_key(key, shards),
+            None => u16::try_from(random % u128::from(shards.max(1))).unwrap_or(0),
+        };
+        let ulid = new_ulid(self.clock().now_ms(), number, shards, random.rotate_left(64));
+        let shard = &queue.shards[usize::from(number)];
+        let door = self.inner.intake.door(shard);
+        let (answer, receiver) = oneshot::channel();
+        let start = {
+            let mut waiting = door.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            waiting.0.push(Waiting { ulid, message, answer, _place: place });
+            let start = waiting.1 < CALLS_MAX;
+            waiting.1 += usize::from(start);
+            start
+        };
+        if start {
+            let (store, queue, shard) = (self.clone(), Arc::clone(queue), Arc::clone(shard));
+            self.inner
+                .tasks
+                .spawn("intake", async move { store.drain_door(&queue, &shard, &door).await });
+        }
+        receiver
+    }
+
+    /// Runs script calls until nobody waits at this door.
+    async fn drain_door(&self, queue: &Queue, shard: &Shard, door: &Door) {
+        loop {
+            let taken = {
+                let mut waiting = door.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+                if waiting.0.is_empty() {
+                    waiting.1 -= 1;
+                    return;
+                }
+                let count = fitting(&waiting.0);
+                waiting.0.drain(..count).collect::<Vec<_>>()
+            };
+            self.schedule_call(queue, shard, taken).await;
+        }
+    }
+
+    async fn schedule_call(&self, queue: &Queue, shard: &Shard, taken: Vec<Waiting>) {
+        let outcome = self.schedule_script(queue, shard, &taken).await;
+        match outcome {
+            Ok(answers) => {
+                let fresh =
+                    answers.iter().filter(|a| a.as_ref().is_ok_and(|a| !a.duplicate)).count();
+                self.metrics().count(queue.policy.name.as_str(), "schedule", fresh);
+                for (waiting, answer) in taken.into_iter().zip(answers) {
+                    // Whoever asked may have hung up.
+                    drop(waiting.answer.send(answer));
+                }
+            }
+            Err(error) => {
+                tracing::warn!(queue = %queue.policy.name, messages = taken.len(), %error, "messages were not taken in");
+                for waiting in taken {
+                    drop(waiting.answer.send(Err(error.clone().into())));
+                }
+            }
+        }
+    }
+
+    async fn schedule_script(
+        &self,
+        queue: &Queue,
+        shard: &Shard,
+        taken: &[Waiting],
+    ) -> Result<Vec<Answer>, StoreError> {
+        let mut args = Vec::with_capacity(2 + taken.len() * 7);
+        // The call may be repeated below us (by the cluster client, or after a lost reply): records
+        // that are there already are recognised.
+        args.extend([arg(queue.policy.idempotency_window_ms), arg(1)]);
+        let mut expires = false;
+        for Waiting { ulid, message, .. } in taken {
+            let priority = message.priority;
+            expires |= message.expires.is_some();
+            args.extend([
+                arg(ulid),
+                when(message.due),
+                message.expires.map(when).unwrap_or_default(),
+                arg(format_args!("{priority}{}", queue.policy.band(priority))),
+                message.details.idempotency_key.clone().unwrap_or_default().into_bytes(),
+                message.fingerprint.to_vec(),
+                pack_rest(message),
+            ]);
+        }
+        let mut reply = self.call_durably(Verb::Schedule, shard, &args).await?;
+        let _now_ms = reply.count()?;
+        shard.wake(reply.count()?);
+        if expires {
+            shard.expiry.notify_one();
+        }
+        let mut answers = Vec::with_capacity(taken.len());
+        for _ in taken {
+            let code = reply.int()?;
+            let ulid = reply.text()?;
+            let due_at_ms = reply.count()?;
+            let ulid = Ulid::from_string(&ulid).map_err(|e| StoreError::Reply(e.to_string()))?;
+            let id = MessageId { queue: queue.policy.name.clone(), ulid };
+            answers.push(match code {
+                0 | 1 => Ok(Accepted { id, due_at_ms, duplicate: code == 1 }),
+                _ => Err(NotAccepted::Mismatch(id)),
+            });
+        }
+        Ok(answers)
+    }
+}
+
+fn when(when: When) -> Vec<u8> {
+    match when {
+        When::After(ms) => arg(format_args!("+{ms}")),
+        When::At(ms) => arg(ms),
+    }
+}
+
+/// How many from the front fit into one call; at least one.
+fn fitting(waiting: &[Waiting]) -> usize {
+    let mut bytes = 0;
+    let fits = waiting.iter().take(CALL_MESSAGES_MAX).take_while(|waiting| {
+        bytes += waiting.message.payload.len();
+        bytes <= CALL_BYTES_MAX
+    });
+    fits.count().max(1)
+}

@@ -1,0 +1,90 @@
+//! Every key name, with its Redis type; no other place makes one.
+//!
+//! All keys of a shard carry one hash tag, `{<namespace>:<queue>.<shard>}`, so one script touches
+//! one slot. Every script declares the whole shard in the order below (`lua/include/shard.lua`).
+
+use crate::domain::id::QueueName;
+
+/// The structures of a shard, in the order of `KEYS`.
+pub(crate) const SHARD_KEYS: [&str; 28] = [
+    "meta",      // hash: pause, gate, arrival time, counters
+    "records",   // hash: ulid → record
+    "states",    // hash: ulid → state entry
+    "history",   // hash: ulid → past attempts
+    "due",       // zset: entry by due time, ms
+    "leased",    // zset: ulid by lease deadline, ms
+    "exchanges", // zset: claim token by lease deadline, ms (queues with batches)
+    "expiry",    // zset: ulid by expires_at, ms (waiting messages with a ttl)
+    "uncertain", // zset: ulid by the moment it was parked, ms
+    "accepted",  // zset: ulid by the moment it was accepted, ms
+    "delivered", // zset: ulid by purge time, ms
+    "dead",      // zset: ulid by purge time, ms
+    "expired",   // zset: ulid by purge time, ms
+    "cancelled", // zset: ulid by purge time, ms
+    "idem:new",  // hash: idempotency key → ulid and fingerprint, this generation
+    "idem:old",  // hash: the generation before
+    "claims",    // hash: node → its last claim
+    "waited",    // zset: ulid that somebody waits for, by the end of the wait, ms
+    "ready:0",   // list: entries of band 0, the lowest
+    "ready:1",
+    "ready:2",
+    "ready:3",
+    "ready:4",
+    "ready:5",
+    "ready:6",
+    "ready:7",
+    "ready:8",
+    "ready:9", // list: entries of band 9, the first to go
+];
+
+/// The keys of one shard, made once.
+#[derive(Debug, Clone)]
+pub(crate) struct ShardKeys {
+    /// `<namespace>:<queue>.<shard>`, as it stands in wake-ups.
+    pub(crate) tag: String,
+    /// In the order of [`SHARD_KEYS`].
+    pub(crate) all: Vec<String>,
+}
+
+impl ShardKeys {
+    pub(crate) fn new(namespace: &str, queue: &QueueName, shard: u16) -> Self {
+        let tag = format!("{namespace}:{queue}.{shard}");
+        let all = SHARD_KEYS.iter().map(|name| format!("{{{tag}}}:{name}")).collect();
+        Self { tag, all }
+    }
+}
+
+/// Hash, outside the shards: queue → its shards and schema, as JSON.
+pub(crate) fn registry(namespace: &str) -> String {
+    format!("{{{namespace}}}:queues")
+}
+
+/// String: the newest record version that was ever written in this namespace.
+pub(crate) fn schema(namespace: &str) -> String {
+    format!("{{{namespace}}}:schema")
+}
+
+/// Zset: node by its last sign of life, ms.
+pub(crate) fn nodes(namespace: &str) -> String {
+    format!("{{{namespace}}}:nodes")
+}
+
+/// Hash: node → what it says of itself, as JSON.
+pub(crate) fn node_info(namespace: &str) -> String {
+    format!("{{{namespace}}}:node_info")
+}
+
+/// String: written by `/readyz`.
+pub(crate) fn probe(namespace: &str) -> String {
+    format!("{{{namespace}}}:probe")
+}
+
+/// Channel: `<tag> <flags>` when a shard got an earlier head or something ready.
+pub(crate) fn wake_channel(namespace: &str) -> String {
+    format!("{namespace}:wake")
+}
+
+/// Channel: `<tag> <ulid>` when a waited-for message became final.
+pub(crate) fn final_channel(namespace: &str) -> String {
+    format!("{namespace}:final")
+}

@@ -1,0 +1,189 @@
+#!lua flags=allow-oom
+-- claim: ready → leased. Asks the queue's gates and takes what may start within the horizon.
+-- include: shard writes record state ready finish gate limit
+--
+-- ARGV[1] node (12 bytes)     ARGV[2] sequence of this claim at this node (8 bytes)
+-- ARGV[3] most messages       ARGV[4] most bytes      ARGV[5] lease_ms     ARGV[6] concurrency
+-- ARGV[7] period_us or 0      ARGV[8] burst           ARGV[9] horizon_us   ARGV[10] slots only before this moment_us, or 0
+-- ARGV[11] batch: max_items or 0   ARGV[12] max_bytes   ARGV[13] max_wait_ms   ARGV[14] 1: do not wait for company
+-- ARGV[15] calls already granted by the home slot, or -1: the limit is asked here
+-- ARGV[16] retention_ms of expired messages
+-- Returns {code, now_us, wait_us or -1, ready left, paused_ms, then per message: ulid, slot_us, attempt,
+--         rescues, throttles, first_attempt_ms, paused_ms at the first attempt, record}; codes: 0 taken,
+--         1 empty, 2 paused, 3 gate shut, 4 concurrency, 5 limit, 6 batch gathers, 7 only stale
+--         entries met: ask again
+--
+-- Safe to repeat: the shard remembers each node's last claim; the same sequence returns the same set.
+local SCAN_MAX = 1000
+local node, token = ARGV[1], ARGV[1] .. ARGV[2]
+local most, bytes_max, lease_ms = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local concurrency, period_us, burst = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+local horizon_us, before_us = tonumber(ARGV[9]), tonumber(ARGV[10])
+local batch_items, batch_bytes = tonumber(ARGV[11]), tonumber(ARGV[12])
+local batch_wait_ms, batch_now = tonumber(ARGV[13]), ARGV[14] == '1'
+local granted, expired_keep_ms = tonumber(ARGV[15]), tonumber(ARGV[16])
+local is_batch = batch_items > 0
+
+local function answer(code, wait_us, taken)
+  local reply = { code, now_us, math.ceil(wait_us), ready_length(), paused_total_ms() }
+  for _, t in ipairs(taken or {}) do
+    local s = t.state
+    for _, value in ipairs({ t.ulid, math.ceil(t.slot_us), s.attempts, s.rescues, s.throttles, s.first, s.paused,
+      t.record }) do
+      reply[#reply + 1] = value
+    end
+  end
+  return reply
+end
+
+-- The reply to this very claim was lost: what of it still stands under the same token.
+local function repeated()
+  local last = rc('HGET', K.claims, node)
+  if not last or string.sub(last, 1, 20) ~= token then return nil end
+  local ulids, slots = {}, {}
+  for from = 21, #last, 42 do
+    ulids[#ulids + 1] = string.sub(last, from, from + 25)
+    slots[#slots + 1] = tonumber(string.sub(last, from + 26, from + 41))
+  end
+  local records, states = load(ulids)
+  local taken = {}
+  for i, ulid in ipairs(ulids) do
+    local s = states[i]
+    if s and s.state == 'L' and s.token == token then
+      taken[#taken + 1] = { ulid = ulid, slot_us = slots[i], state = s, record = records[i] }
+    end
+  end
+  return taken
+end
+
+-- Pause and gate: the moment at which to ask again (0: somebody will tell), or nil when open.
+local function shut()
+  local m = rc('HMGET', K.meta, 'pause_since', 'pause_until', 'gate_until')
+  if m[1] then
+    local until_ms = tonumber(m[2])
+    if until_ms == 0 or until_ms > now_ms then return 2, until_ms end
+    pause_end(m[1], until_ms)
+  end
+  if m[3] and tonumber(m[3]) > now_ms then return 3, tonumber(m[3]) end
+  return nil
+end
+
+-- Calls that may be in flight beside those that are.
+local function free_calls()
+  if not is_batch then return concurrency - rc('ZCARD', K.leased) end
+  rc('ZREMRANGEBYSCORE', K.exchanges, '-inf', now_ms)
+  return concurrency - rc('ZCARD', K.exchanges)
+end
+
+-- How much longer a batch gathers, in microseconds; 0: it fires.
+local function batch_gathers(length)
+  if batch_now or length >= batch_items then return 0 end
+  local oldest_ms, bytes = now_ms, 0
+  for band = 9, 0, -1 do
+    local entries = rc('LRANGE', READY[band], 0, math.min(batch_items, SCAN_MAX) - 1)
+    for i, entry in ipairs(entries) do
+      local ulid = string.sub(entry, 1, 26)
+      bytes = bytes + rc('HSTRLEN', K.records, ulid)
+      if i == 1 then
+        local _, states = load({ ulid })
+        if states[1] then oldest_ms = math.min(oldest_ms, states[1].due) end
+      end
+    end
+  end
+  if bytes >= batch_bytes then return 0 end
+  return math.max(0, (oldest_ms + batch_wait_ms - now_ms) * 1000)
+end
+
+-- Walks the heads of the bands, best first, and splits what it meets: taken, expired, stale.
+local function take(want, alone_possible)
+  local taken, lapsed, met = {}, {}, { stale = 0, bytes = 0, blocked = false }
+  local limit_bytes = is_batch and math.min(batch_bytes, bytes_max) or bytes_max
+  for band = 9, 0, -1 do
+    local entries = rc('LRANGE', READY[band], 0, math.min(want - #taken + 100, SCAN_MAX) - 1)
+    local walked, full = 0, false
+    for _, entry in ipairs(entries) do
+      if #taken >= want or full then break end
+      local ulid = string.sub(entry, 1, 26)
+      local size = rc('HSTRLEN', K.records, ulid)
+      if #taken > 0 and met.bytes + size > limit_bytes then full = true break end
+      local records, states = load({ ulid })
+      local s, record = states[1], records[1]
+      if not s or s.state ~= 'w' or entry_of(ulid, s) ~= entry then
+        met.stale = met.stale + 1
+      elseif s.expires > 0 and s.expires <= now_ms then
+        lapsed[#lapsed + 1] = { ulid = ulid, state = s, record = record }
+      elseif s.rescues >= 2 and (#taken > 0 or not alone_possible) then
+        -- Lost with its node twice: it goes alone, so that a third loss has no other cause.
+        met.blocked, full = true, true
+        break
+      else
+        met.bytes = met.bytes + size
+        taken[#taken + 1] = { ulid = ulid, state = s, record = record }
+        if s.rescues >= 2 then s.flags, full = 1, true end
+      end
+      walked = walked + 1
+    end
+    if walked > 0 then gather('LPOP', READY[band], walked) end
+    if full or #taken >= want then break end
+  end
+  return taken, lapsed, met
+end
+
+local function lease(taken, slots)
+  local paused_ms = paused_total_ms()
+  local memory = { token }
+  for i, t in ipairs(taken) do
+    local s = t.state
+    t.slot_us = slots[is_batch and 1 or i] or now_us
+    if s.token ~= NO_TOKEN then s.previous = s.token end
+    s.state, s.token, s.attempts = 'L', token, math.min(65535, s.attempts + 1)
+    if s.rescues < 2 then s.flags = 0 end
+    if s.first == 0 then s.first, s.paused = now_ms, paused_ms end
+    state_save(t.ulid, s)
+    gather('ZADD', K.leased, now_ms + lease_ms, t.ulid)
+    if s.expires > 0 then gather('ZREM', K.expiry, t.ulid) end
+    memory[#memory + 1] = t.ulid .. string.format('%016.0f', t.slot_us)
+  end
+  gather('HSET', K.claims, node, table.concat(memory))
+  if is_batch then gather('ZADD', K.exchanges, now_ms + lease_ms, token) end
+end
+
+local again = repeated()
+if again and #again > 0 then return answer(0, 0, again) end
+local code, until_ms = shut()
+if code then return answer(code, until_ms == 0 and -1 or (until_ms - now_ms) * 1000) end
+local length = ready_length()
+if length == 0 then return answer(1, -1) end
+local calls = math.min(free_calls(), granted >= 0 and granted or most)
+if calls <= 0 then return answer(4, -1) end
+if is_batch then
+  local gather_us = batch_gathers(length)
+  if gather_us > 0 then return answer(6, gather_us) end
+  calls = 1
+end
+
+local slots, tats, next_us = {}, {}, now_us
+if period_us > 0 and granted < 0 then
+  slots, tats, next_us = limit_slots(period_us, burst, horizon_us, calls, before_us)
+  if #slots == 0 then return answer(5, next_us - now_us - horizon_us) end
+  calls = #slots
+end
+
+local want = is_batch and math.min(batch_items, most) or math.min(calls, most)
+local taken, lapsed, met = take(want, rc('ZCARD', K.leased) == 0)
+for _, t in ipairs(lapsed) do
+  t.state.state = 'E'
+  if t.state.expires > 0 then gather('ZREM', K.expiry, t.ulid) end
+  finish(t.ulid, t.state, t.record, expired_keep_ms)
+end
+if met.stale > 0 then rc('HINCRBY', K.meta, 'stale', -met.stale) end
+if #taken > 0 then
+  lease(taken, slots)
+  local used = is_batch and 1 or #taken
+  if period_us > 0 and granted < 0 then limit_take(tats, used) end
+  calls_count(used)
+end
+flush()
+if #taken > 0 then return answer(0, 0, taken) end
+if met.blocked then return answer(4, -1) end
+return answer(7, 0)

@@ -1,0 +1,44 @@
+#!lua flags=no-writes
+-- count: how many messages stand where, and what the queue's gates say.
+-- include: shard writes record state ready gate
+--
+-- ARGV none
+-- Returns {now_ms, scheduled, ready, leased, uncertain, accepted, delivered, dead, expired, cancelled,
+--         due_ms of the oldest ready message or -1, next due_ms or -1, exchanges in flight, paused
+--         (1 or 0), pause_until, pause_reason, pause_by, gate_until, gate_kind, gate_reason, calls in
+--         the last minute, arrival time in us}
+local m = rc('HMGET', K.meta, 'stale', 'pause_since', 'pause_until', 'pause_reason', 'pause_by',
+  'gate_until', 'gate_kind', 'gate_reason', 'minute', 'calls', 'calls_last', 'tat_us')
+local oldest = -1
+for band = 9, 0, -1 do
+  for _, entry in ipairs(rc('LRANGE', READY[band], 0, 9)) do
+    local ulid = string.sub(entry, 1, 26)
+    local _, states = load({ ulid })
+    local s = states[1]
+    if s and s.state == 'w' and entry_of(ulid, s) == entry then
+      if oldest < 0 or s.due < oldest then oldest = s.due end
+      break
+    end
+  end
+end
+
+local function calls_last_minute()
+  local minute = math.floor(now_ms / 60000)
+  local at, this, last = tonumber(m[9] or 0), tonumber(m[10] or 0), tonumber(m[11] or 0)
+  local share = (now_ms % 60000) / 60000
+  if at == minute then return math.floor(this + last * (1 - share) + 0.5) end
+  if at == minute - 1 then return math.floor(this * (1 - share) + 0.5) end
+  return 0
+end
+
+local until_ms = tonumber(m[3] or 0)
+local paused = m[2] and (until_ms == 0 or until_ms > now_ms)
+local gate_ms = tonumber(m[6] or 0)
+return {
+  now_ms, rc('ZCARD', K.due), ready_length() - tonumber(m[1] or 0), rc('ZCARD', K.leased),
+  rc('ZCARD', K.uncertain), rc('ZCARD', K.accepted), rc('ZCARD', K.delivered), rc('ZCARD', K.dead),
+  rc('ZCARD', K.expired), rc('ZCARD', K.cancelled), oldest, due_head() or -1,
+  rc('ZCOUNT', K.exchanges, now_ms, '+inf'), paused and 1 or 0, until_ms, m[4] or '', m[5] or '',
+  gate_ms > now_ms and gate_ms or 0, m[7] or '', m[8] or '', calls_last_minute(),
+  math.floor(tonumber(m[12] or 0)),
+}

@@ -1,0 +1,39 @@
+#!lua flags=allow-oom
+-- defer: leased → ready, at the head, counted: a throttle (shuts the gate) or a hold by the window.
+-- include: shard writes record state ready fence gate
+--
+-- ARGV[1] tokens of exchanges that end with this call
+-- ARGV[2] kind: throttle, alarm (credentials refused) or hold
+-- ARGV[3] how long the gate shuts, ms; -1: by its streak      ARGV[4] why, for people
+-- ARGV[5...] per message: ulid, token, last attempt or ''; none: another shard's downstream, shut too
+-- Returns {now_ms, verdict per message}; verdicts as ack
+--
+-- Safe to repeat: the present token with another state answers already, and shuts nothing again.
+local kind = ARGV[2]
+local ulids, reply = {}, { now_ms }
+for i = 5, #ARGV, 3 do ulids[#ulids + 1] = ARGV[i] end
+local _, states = load(ulids)
+local ready_before, added = ready_length(), false
+for i = #ulids, 1, -1 do
+  local at, ulid, s = i * 3 + 2, ulids[i], states[i]
+  local verdict = fence(s, ARGV[at + 1])
+  if verdict == OK then
+    leave_lease(ulid)
+    s.state, s.attempts = 'w', math.max(0, s.attempts - 1)
+    if kind == 'throttle' then s.throttles = s.throttles + 1 end
+    if kind == 'hold' then s.holds = s.holds + 1 end
+    if kind == 'hold' and s.attempts == 0 and s.throttles == 0 then s.first = 0 end
+    if ARGV[at + 2] ~= '' then s.tail = ARGV[at + 2] end
+    if s.expires > 0 then gather('ZADD', K.expiry, s.expires, ulid) end
+    epoch_next(s)
+    ready_head(entry_of(ulid, s), s.band)
+    state_save(ulid, s)
+    added = true
+  end
+  reply[1 + i] = verdict
+end
+end_exchanges(ARGV[1])
+flush()
+if (added or #ulids == 0) and kind ~= 'hold' then gate_shut(kind, tonumber(ARGV[3]), ARGV[4]) end
+wake(nil, nil, ready_before, added)
+return reply

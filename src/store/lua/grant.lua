@@ -1,0 +1,25 @@
+#!lua flags=allow-oom
+-- grant: permits of a queue with several shards, from its home slot (shard 0).
+-- include: shard writes gate limit
+--
+-- ARGV[1] most permits   ARGV[2] period_us   ARGV[3] burst   ARGV[4] horizon_us
+-- ARGV[5] slots only before this moment_us, or 0
+-- Returns {code, now_us, wait_us, slot_us, ...}; codes as claim: 0 granted, 2 paused, 3 gate shut, 5 limit
+--
+-- Not repeated: a lost reply loses its permits, which can only lower the rate.
+local m = rc('HMGET', K.meta, 'pause_since', 'pause_until', 'gate_until')
+if m[1] and (tonumber(m[2]) == 0 or tonumber(m[2]) > now_ms) then
+  return { 2, now_us, tonumber(m[2]) == 0 and -1 or (tonumber(m[2]) - now_ms) * 1000 }
+end
+if m[1] then pause_end(m[1], tonumber(m[2])) end
+if m[3] and tonumber(m[3]) > now_ms then
+  return { 3, now_us, (tonumber(m[3]) - now_ms) * 1000 }
+end
+local period_us, horizon_us = tonumber(ARGV[2]), tonumber(ARGV[4])
+local slots, tats, next_us = limit_slots(period_us, tonumber(ARGV[3]), horizon_us,
+  tonumber(ARGV[1]), tonumber(ARGV[5]))
+if #slots == 0 then return { 5, now_us, math.ceil(next_us - now_us - horizon_us) } end
+limit_take(tats, #slots)
+local reply = { 0, now_us, 0 }
+for _, slot_us in ipairs(slots) do reply[#reply + 1] = math.ceil(slot_us) end
+return reply

@@ -1,0 +1,25 @@
+-- The one way into a final state: result, purge time and waiters in the same step.
+local waited_any = rc('ZCARD', K.waited) > 0
+
+local function announce(ulid)
+  if waited_any and rc('ZSCORE', K.waited, ulid) then
+    gather('ZREM', K.waited, ulid)
+    publish('final', ' ' .. ulid)
+  end
+end
+
+local function forget(ulid)
+  gather('HDEL', K.records, ulid)
+  gather('HDEL', K.states, ulid)
+  gather('HDEL', K.history, ulid)
+end
+
+-- s.state says which final state; keep_ms 0 keeps nothing at all.
+local function finish(ulid, s, record, keep_ms)
+  s.final = now_ms
+  announce(ulid)
+  if keep_ms <= 0 then return forget(ulid) end
+  state_save(ulid, s)
+  if s.state == 'D' then gather('HSET', K.records, ulid, record_without_body(record)) end
+  gather('ZADD', FINAL_KEY[s.state], now_ms + keep_ms, ulid)
+end

@@ -1,0 +1,39 @@
+-- The limit over all nodes: one GCRA arrival time per queue (the twin of domain/limit.rs).
+--
+-- Slots are moments by Redis TIME within the horizon. The arrival time advances only for slots that
+-- are taken, so a permit is never granted without a message.
+local function limit_slots(period_us, burst, horizon_us, count, start_before_us)
+  local slots, tats = {}, {}
+  local tat_us = tonumber(rc('HGET', K.meta, 'tat_us') or 0)
+  -- An arrival time far ahead is a leftover of a clock that stepped back or of a slower rate.
+  tat_us = math.min(tat_us, now_us + burst * period_us + horizon_us)
+  local tolerance_us = (burst - 1) * period_us
+  while #slots < count do
+    local slot_us = math.max(now_us, tat_us - tolerance_us)
+    if slot_us > now_us + horizon_us or (start_before_us > 0 and slot_us >= start_before_us) then
+      return slots, tats, slot_us
+    end
+    tat_us = math.max(tat_us, slot_us) + period_us
+    slots[#slots + 1] = slot_us
+    tats[#tats + 1] = tat_us
+  end
+  return slots, tats, math.max(now_us, tat_us - tolerance_us)
+end
+
+local function limit_take(tats, taken)
+  if taken > 0 then rc('HSET', K.meta, 'tat_us', string.format('%.2f', tats[taken])) end
+end
+
+-- Calls of this and the last minute, for rate.observed_1m.
+local function calls_count(calls)
+  local minute = math.floor(now_ms / 60000)
+  local m = rc('HMGET', K.meta, 'minute', 'calls', 'calls_last')
+  local at, this, last = tonumber(m[1] or 0), tonumber(m[2] or 0), 0
+  if at == minute then
+    this, last = this + calls, tonumber(m[3] or 0)
+  else
+    if at == minute - 1 then last = this end
+    this = calls
+  end
+  rc('HSET', K.meta, 'minute', minute, 'calls', this, 'calls_last', last)
+end

@@ -1,0 +1,52 @@
+-- All writes to the ready lists go through here, and so does what wakes the sleepers.
+local WAKE_DUE, WAKE_READY = 1, 2
+
+local function ready_length()
+  local length = 0
+  for band = 0, 9 do length = length + rc('LLEN', READY[band]) end
+  return length
+end
+
+local function ready_tail(entry, band)
+  gather('RPUSH', READY[band], entry)
+end
+
+-- Back to the head, in the order given (LPUSH turns it round, so callers walk backwards).
+local function ready_head(entry, band)
+  gather('LPUSH', READY[band], entry)
+end
+
+-- A waiting message leaves its index for good: out of due, or, where it is ready, its entry becomes
+-- stale and is counted, so that the ready count stays true without an LREM.
+local function leave_waiting(ulid, s)
+  if rc('ZREM', K.due, entry_of(ulid, s)) == 0 then
+    rc('HINCRBY', K.meta, 'stale', 1)
+  end
+  if s.expires > 0 then gather('ZREM', K.expiry, ulid) end
+end
+
+-- Puts a message into due or ready by its due time; returns what that may wake.
+local function enter_waiting(ulid, s)
+  if s.expires > 0 then gather('ZADD', K.expiry, s.expires, ulid) end
+  if s.due <= now_ms then
+    ready_tail(entry_of(ulid, s), s.band)
+    return WAKE_READY
+  end
+  gather('ZADD', K.due, s.due, entry_of(ulid, s))
+  return WAKE_DUE
+end
+
+-- The earliest due time before this call wrote, or nil.
+local function due_head()
+  return tonumber(rc('ZRANGE', K.due, 0, 0, 'WITHSCORES')[2])
+end
+
+-- Wakes other nodes when this call made an earlier head or filled an empty ready list.
+local function wake(head_before, due_first, ready_before, ready_added)
+  local flags = 0
+  if due_first and (not head_before or due_first < head_before) then flags = WAKE_DUE end
+  if ready_added and ready_before == 0 then flags = flags + WAKE_READY end
+  if flags > 0 then publish('wake', ' ' .. flags) end
+  if ready_added and ready_before > 0 then flags = flags + WAKE_READY end
+  return flags
+end

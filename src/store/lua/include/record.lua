@@ -1,0 +1,30 @@
+-- The record of a message: header, details and body in one value (the twin of store/record.rs).
+--
+--   version u8 | flags u8 | priority + 16 * band u8 | sequence u48 | due_ms u48 | expires_ms u48
+--   | details length u16 | details | body
+--
+-- Body and details are opaque here. Flag 1: the body was dropped at a final state.
+local RECORD_VERSION = 1
+local RECORD_HEADER = '>BBBI6I6I6'
+local RECORD_HEADER_BYTES = 21
+
+local function record_pack(r)
+  return struct.pack(RECORD_HEADER, RECORD_VERSION, r.flags, r.priority + 16 * r.band, r.sequence,
+    r.due, r.expires) .. r.rest
+end
+
+local function record_read(raw)
+  if not raw then return nil end
+  local _, flags, rank, sequence, due, expires = struct.unpack(RECORD_HEADER, raw)
+  return {
+    flags = flags, priority = rank % 16, band = math.floor(rank / 16), sequence = sequence,
+    due = due, expires = expires, rest = string.sub(raw, RECORD_HEADER_BYTES + 1),
+  }
+end
+
+-- The record without its body: what stays when a message is delivered.
+local function record_without_body(raw)
+  local length = struct.unpack('>H', raw, RECORD_HEADER_BYTES + 1)
+  return string.sub(raw, 1, 1) .. string.char(1)
+    .. string.sub(raw, 3, RECORD_HEADER_BYTES + 2 + length)
+end

@@ -1,0 +1,73 @@
+-- The mutable rest of a message: a second small entry that exists once an attempt (or an operator)
+-- has touched it, so that no transition rewrites the body (the twin of store/record.rs).
+--
+--   version u8 | state c1 | flags u8 | band u8 | epoch u16 | due_ms u48 | expires_ms u48
+--   | attempts u16 | throttles u32 | window_holds u32 | rescues u8 | first_attempt_ms u48
+--   | paused_ms at the first attempt u48 | token c20 | previous token c20 | final_ms u48 | tail
+--
+-- States: w waiting (in due: scheduled, else ready), L leased, U uncertain, A accepted, D delivered,
+-- X dead, E expired, C cancelled. Flag 1: claimed alone. The tail (last attempt, reason) is opaque.
+local STATE_VERSION = 1
+local STATE_HEADER = '>Bc1BBHI6I6HI4I4BI6I6c20c20I6'
+local STATE_HEADER_BYTES = 87
+local NO_TOKEN = string.rep(' ', 20)
+local FINAL = { D = true, X = true, E = true, C = true }
+local FINAL_KEY = { D = K.delivered, X = K.dead, E = K.expired, C = K.cancelled }
+
+local function state_pack(s)
+  return struct.pack(STATE_HEADER, STATE_VERSION, s.state, s.flags, s.band, s.epoch, s.due,
+    s.expires, s.attempts, s.throttles, s.holds, s.rescues, s.first, s.paused, s.token, s.previous,
+    s.final) .. s.tail
+end
+
+local function state_read(raw)
+  if not raw then return nil end
+  local s = {}
+  local _
+  _, s.state, s.flags, s.band, s.epoch, s.due, s.expires, s.attempts, s.throttles, s.holds,
+    s.rescues, s.first, s.paused, s.token, s.previous, s.final = struct.unpack(STATE_HEADER, raw)
+  s.tail = string.sub(raw, STATE_HEADER_BYTES + 1)
+  return s
+end
+
+-- The state of a message that nothing has touched since it was scheduled.
+local function state_of_record(raw)
+  local _, _, rank, _, due, expires = struct.unpack(RECORD_HEADER, raw)
+  return {
+    state = 'w', flags = 0, band = math.floor(rank / 16), epoch = 0, due = due, expires = expires,
+    attempts = 0, throttles = 0, holds = 0, rescues = 0, first = 0, paused = 0,
+    token = NO_TOKEN, previous = NO_TOKEN, final = 0, tail = '',
+  }
+end
+
+-- Both halves of each message: raw records and decoded states; a message that is gone has neither.
+local function load(ulids)
+  local records = hmget(K.records, ulids)
+  local raws = hmget(K.states, ulids)
+  local states = {}
+  for i, record in ipairs(records) do
+    if record then
+      states[i] = state_read(raws[i]) or state_of_record(record)
+    else
+      states[i] = false
+    end
+  end
+  return records, states
+end
+
+local function state_save(ulid, s)
+  gather('HSET', K.states, ulid, state_pack(s))
+end
+
+local function epoch_text(epoch)
+  return string.char(48 + math.floor(epoch / 64), 48 + epoch % 64)
+end
+
+-- What stands in due and ready: an entry of an older epoch is stale and is skipped.
+local function entry_of(ulid, s)
+  return ulid .. s.band .. epoch_text(s.epoch)
+end
+
+local function epoch_next(s)
+  s.epoch = (s.epoch + 1) % 4096
+end

@@ -1,0 +1,52 @@
+#!lua flags=no-writes
+-- list: a page of the ulids in one state.
+-- include: shard writes record state
+--
+-- ARGV[1] state   ARGV[2] most   ARGV[3] cursor ('' first page; else as returned)
+-- Returns {next cursor or '', ulid, ...}
+--
+-- Zsets go by (score, member), so a page is stable while others come and go; ready lists go by
+-- position, so a moving list may show an entry twice or skip one.
+local what, most, cursor = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+
+local function page_of_zset(key)
+  local from = 0
+  if cursor ~= '' then
+    local score, member = string.match(cursor, '^(%d+):(.+)$')
+    local rank = rc('ZRANK', key, member)
+    from = rank and rank + 1 or rc('ZCOUNT', key, '-inf', score)
+  end
+  local found = rc('ZRANGE', key, from, from + most - 1, 'WITHSCORES')
+  local reply = { '' }
+  for i = 1, #found, 2 do reply[#reply + 1] = string.sub(found[i], 1, 26) end
+  if #found == most * 2 then reply[1] = found[#found] .. ':' .. found[#found - 1] end
+  return reply
+end
+
+local function page_of_ready()
+  local band, from = 9, 0
+  if cursor ~= '' then
+    local b, f = string.match(cursor, '^(%d):(%d+)$')
+    band, from = tonumber(b), tonumber(f)
+  end
+  local reply = { '' }
+  while band >= 0 do
+    local entries = rc('LRANGE', READY[band], from, from + most - 1)
+    for _, entry in ipairs(entries) do
+      local ulid = string.sub(entry, 1, 26)
+      local _, states = load({ ulid })
+      local s = states[1]
+      if s and s.state == 'w' and entry_of(ulid, s) == entry then reply[#reply + 1] = ulid end
+    end
+    from = from + #entries
+    if #entries == most or #reply > 1 then
+      reply[1] = band .. ':' .. from
+      return reply
+    end
+    band, from = band - 1, 0
+  end
+  return reply
+end
+
+if what == 'ready' then return page_of_ready() end
+return page_of_zset(what == 'scheduled' and K.due or K[what])

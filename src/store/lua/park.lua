@@ -1,0 +1,29 @@
+#!lua flags=allow-oom
+-- park: leased → uncertain. The attempt may have reached the downstream; waits for a decision.
+-- include: shard writes record state ready fence history
+--
+-- ARGV[1] tokens of exchanges that end with this call
+-- ARGV[2...] per message: ulid, token, last attempt
+-- Returns {now_ms, verdict per message}; verdicts as ack
+--
+-- Safe to repeat: the present token with another state answers already.
+local ulids, reply = {}, { now_ms }
+local done, lines = {}, {}
+for i = 2, #ARGV, 3 do ulids[#ulids + 1] = ARGV[i] end
+local _, states = load(ulids)
+for i, ulid in ipairs(ulids) do
+  local at, s = i * 3 - 1, states[i]
+  local verdict = fence(s, ARGV[at + 1])
+  if verdict == OK then
+    leave_lease(ulid)
+    s.state, s.tail = 'U', ARGV[at + 2]
+    state_save(ulid, s)
+    gather('ZADD', K.uncertain, now_ms, ulid)
+    done[#done + 1], lines[#lines + 1] = ulid, s.tail
+  end
+  reply[#reply + 1] = verdict
+end
+if #done > 0 then remember(done, lines) end
+end_exchanges(ARGV[1])
+flush()
+return reply

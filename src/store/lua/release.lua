@@ -1,0 +1,32 @@
+#!lua flags=allow-oom
+-- release: leased → ready, at the head, as if it had not been claimed: no byte left.
+-- include: shard writes record state ready fence
+--
+-- ARGV[1] tokens of exchanges that end with this call
+-- ARGV[2...] per message: ulid, token
+-- Returns {now_ms, verdict per message}; verdicts as ack
+--
+-- Safe to repeat: the present token with another state answers already.
+local ulids, reply = {}, { now_ms }
+for i = 2, #ARGV, 2 do ulids[#ulids + 1] = ARGV[i] end
+local _, states = load(ulids)
+local ready_before, added = ready_length(), false
+for i = #ulids, 1, -1 do
+  local ulid, s = ulids[i], states[i]
+  local verdict = fence(s, ARGV[i * 2 + 1])
+  if verdict == OK then
+    leave_lease(ulid)
+    s.state, s.attempts = 'w', math.max(0, s.attempts - 1)
+    if s.attempts == 0 and s.throttles == 0 then s.first = 0 end
+    if s.expires > 0 then gather('ZADD', K.expiry, s.expires, ulid) end
+    epoch_next(s)
+    ready_head(entry_of(ulid, s), s.band)
+    state_save(ulid, s)
+    added = true
+  end
+  reply[1 + i] = verdict
+end
+end_exchanges(ARGV[1])
+flush()
+wake(nil, nil, ready_before, added)
+return reply

@@ -1,0 +1,37 @@
+#!lua flags=allow-oom
+-- requeue: dead, uncertain, expired or cancelled → ready; attempts start over.
+-- include: shard writes record state ready
+--
+-- ARGV[1...] ulids
+-- Returns per message {code, state before}, flat; codes: 0 ok, 3 no such message, 5 wrong state
+--
+-- Safe to repeat: a requeued message waits, so a repeat answers wrong state and changes nothing.
+local LEAVES = { X = K.dead, U = K.uncertain, E = K.expired, C = K.cancelled }
+local ulids, reply = {}, {}
+for i = 1, #ARGV do ulids[#ulids + 1] = ARGV[i] end
+local _, states = load(ulids)
+local ready_before, added = ready_length(), false
+for i, ulid in ipairs(ulids) do
+  local s = states[i]
+  local code, before = 0, s and s.state or ''
+  if not s then code = 3
+  elseif not LEAVES[before] then
+    code = 5
+    if before == 'w' and not rc('ZSCORE', K.due, entry_of(ulid, s)) then before = 'r' end
+  else
+    gather('ZREM', LEAVES[before], ulid)
+    s.state, s.due, s.attempts, s.rescues, s.first, s.paused = 'w', now_ms, 0, 0, 0, 0
+    s.throttles, s.holds, s.final, s.flags = 0, 0, 0, 0
+    s.token, s.previous = NO_TOKEN, NO_TOKEN
+    if s.expires > 0 and s.expires <= now_ms then s.expires = 0 end
+    epoch_next(s)
+    enter_waiting(ulid, s)
+    state_save(ulid, s)
+    added = true
+  end
+  reply[#reply + 1] = code
+  reply[#reply + 1] = before
+end
+flush()
+wake(nil, nil, ready_before, added)
+return reply

@@ -1,0 +1,57 @@
+#!lua flags=allow-oom
+-- reschedule: another due time, priority, expiry or payload for a message that waits (payload also
+-- while it is dead or uncertain).
+-- include: shard writes record state ready
+--
+-- ARGV[1] ulid   ARGV[2] due: '', '+delay_ms' or 'moment_ms'   ARGV[3] priority and band (two digits) or ''
+-- ARGV[4] expires: '', '0' (never) or like due                 ARGV[5] 1: ARGV[6] is the new payload
+-- Returns {code, state before, wake}; codes: 0 ok, 3 no such message, 5 wrong state, 6 expires_at
+--         would not be after due_at
+--
+-- Safe to repeat: the same wishes lead to the same message (a delay counts from the last call).
+local ulid = ARGV[1]
+local records, states = load({ ulid })
+local s, record = states[1], record_read(records[1])
+if not s then return { 3, '', 0 } end
+local waits = s.state == 'w'
+local only_payload = ARGV[2] == '' and ARGV[3] == '' and ARGV[4] == ''
+local before = s.state
+local scheduled = waits and rc('ZSCORE', K.due, entry_of(ulid, s))
+if waits and not scheduled then before = 'r' end
+if not waits and not (only_payload and (s.state == 'X' or s.state == 'U')) then return { 5, before, 0 } end
+if before == 'r' and ARGV[5] == '1' then return { 5, before, 0 } end
+
+local function moment(text, otherwise)
+  if text == '' then return otherwise end
+  if string.byte(text) == 43 then return now_ms + tonumber(string.sub(text, 2)) end
+  return tonumber(text)
+end
+
+local due = moment(ARGV[2], s.due)
+local expires = moment(ARGV[4], s.expires)
+if expires > 0 and expires <= due then return { 6, before, 0 } end
+local head, ready_before, entered = due_head(), ready_length(), 0
+local keeps_place = before == 'r' and due <= now_ms and ARGV[3] == ''
+if keeps_place then
+  if s.expires > 0 then rc('ZREM', K.expiry, ulid) end
+  if expires > 0 then gather('ZADD', K.expiry, expires, ulid) end
+elseif waits and not only_payload then
+  leave_waiting(ulid, s)
+  flush()
+  if ARGV[3] ~= '' then
+    record.priority, s.band = tonumber(string.sub(ARGV[3], 1, 1)), tonumber(string.sub(ARGV[3], 2))
+  end
+  s.expires, s.due = expires, due
+  epoch_next(s)
+  entered = enter_waiting(ulid, s)
+end
+s.expires, record.expires, record.band = expires, expires, s.band
+if waits and not only_payload then state_save(ulid, s) end
+if ARGV[5] == '1' then
+  local length = struct.unpack('>H', record.rest)
+  record.rest = string.sub(record.rest, 1, 2 + length) .. ARGV[6]
+end
+gather('HSET', K.records, ulid, record_pack(record))
+flush()
+return { 0, before,
+  wake(head, entered == WAKE_DUE and s.due or nil, ready_before, entered == WAKE_READY) }

@@ -1,0 +1,30 @@
+#!lua flags=allow-oom
+-- resolve: uncertain → delivered, ready or dead: the decision on an attempt whose outcome is unknown.
+-- include: shard writes record state ready finish
+--
+-- ARGV[1] ulid   ARGV[2] delivered, resend or dead   ARGV[3] retention_ms   ARGV[4] reason, or ''
+-- Returns {code, state before}; codes: 0 ok, 3 no such message, 5 wrong state
+--
+-- Safe to repeat: once decided, the state is not uncertain any more and nothing changes.
+local ulid = ARGV[1]
+local records, states = load({ ulid })
+local s = states[1]
+if not s then return { 3, '' } end
+local before = s.state
+if before ~= 'U' then return { 5, before } end
+local ready_before, added = ready_length(), false
+gather('ZREM', K.uncertain, ulid)
+if ARGV[4] ~= '' then s.tail = ARGV[4] end
+if ARGV[2] == 'resend' then
+  s.state, s.due = 'w', now_ms
+  epoch_next(s)
+  enter_waiting(ulid, s)
+  state_save(ulid, s)
+  added = true
+else
+  s.state = ARGV[2] == 'delivered' and 'D' or 'X'
+  finish(ulid, s, records[1], tonumber(ARGV[3]))
+end
+flush()
+wake(nil, nil, ready_before, added)
+return { 0, before }

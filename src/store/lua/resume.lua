@@ -1,0 +1,22 @@
+#!lua flags=allow-oom
+-- resume: a pause ends, and so does a gate that the downstream's refusals had shut.
+-- include: shard gate
+--
+-- ARGV none
+-- Returns {now_ms, 1 if it was paused or shut else 0}
+--
+-- Safe to repeat: without a pause it changes nothing.
+local m = rc('HMGET', K.meta, 'pause_since', 'pause_until', 'gate_until')
+local was = 0
+if m[1] then
+  local until_ms = tonumber(m[2])
+  pause_end(m[1], until_ms > 0 and math.min(until_ms, now_ms) or now_ms)
+  was = 1
+end
+if m[3] then
+  if tonumber(m[3]) > now_ms then was = 1 end
+  rc('HDEL', K.meta, 'gate_until', 'gate_kind', 'gate_reason', 'throttle_streak', 'alarm_streak',
+    'refusals')
+end
+publish('wake', ' 2')
+return { now_ms, was }

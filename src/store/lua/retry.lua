@@ -1,0 +1,34 @@
+#!lua flags=allow-oom
+-- retry: leased → scheduled. The only verb that writes a due time after the first.
+-- include: shard writes record state ready fence history
+--
+-- ARGV[1] tokens of exchanges that end with this call
+-- ARGV[2...] per message: ulid, token, delay_ms, last attempt
+-- Returns {now_ms, wake, verdict per message}; verdicts as ack
+--
+-- Safe to repeat: the present token with another state answers already.
+local ulids, reply = {}, { now_ms, 0 }
+for i = 2, #ARGV, 4 do ulids[#ulids + 1] = ARGV[i] end
+local _, states = load(ulids)
+local head, ready_before = due_head(), ready_length()
+local due_first, ready_added
+local done, lines = {}, {}
+for i, ulid in ipairs(ulids) do
+  local at, s = i * 4 - 2, states[i]
+  local verdict = fence(s, ARGV[at + 1])
+  if verdict == OK then
+    leave_lease(ulid)
+    s.state, s.due, s.tail = 'w', now_ms + tonumber(ARGV[at + 2]), ARGV[at + 3]
+    epoch_next(s)
+    if enter_waiting(ulid, s) == WAKE_READY then ready_added = true
+    elseif not due_first or s.due < due_first then due_first = s.due end
+    state_save(ulid, s)
+    done[#done + 1], lines[#lines + 1] = ulid, s.tail
+  end
+  reply[#reply + 1] = verdict
+end
+if #done > 0 then remember(done, lines) end
+end_exchanges(ARGV[1])
+flush()
+reply[2] = wake(head, due_first, ready_before, ready_added)
+return reply

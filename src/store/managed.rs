@@ -1,0 +1,326 @@
+//! The managed Redis: a child of the daemon, for people who have none.
+//!
+//! Owns its data directory (locked), its command line, restarting it when it dies, and its end with
+//! the daemon. It listens on a Unix socket only and flushes every write. Refuses to know what is
+//! stored in it.
+
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use redis::ConnectionLike as _;
+
+/// Programs that can be a managed Redis, in the order in which they are looked for.
+const PROGRAMS: [&str; 2] = ["redis-server", "valkey-server"];
+/// How long a stopping Redis may take to write its last pages.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
+/// How often the keeper looks after its child.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How long a Redis left behind by a killed daemon may take to answer, before it is waited out.
+const ADOPT_PATIENCE: Duration = Duration::from_secs(30);
+/// The file that remembers which program wrote the data.
+const WRITTEN_BY: &str = "written-by";
+/// Word of the hidden command that ties the child's life to ours, see [`guard`].
+pub const GUARD_COMMAND: &str = "managed-redis-guard";
+
+/// Why no managed Redis could be started; the text names the remedy.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ManagedRefused(String);
+
+/// A running managed Redis; dropping it without [`ManagedRedis::stop`] leaves it to the guard.
+#[derive(Debug)]
+pub struct ManagedRedis {
+    socket: PathBuf,
+    orders: mpsc::Sender<()>,
+    keeper: Option<std::thread::JoinHandle<()>>,
+    // Held for the life of the daemon: two daemons never share a data directory.
+    _lock: File,
+}
+
+impl ManagedRedis {
+    /// Starts (or adopts) the Redis of a data directory and waits until its socket answers.
+    ///
+    /// # Errors
+    /// When the directory cannot be used, another daemon uses it, no server program is installed, or
+    /// the data was written by an incompatible one.
+    pub fn start(data_dir: &Path) -> Result<Self, ManagedRefused> {
+        let refused = |what: &str, error: &dyn std::fmt::Display| {
+            ManagedRefused(format!("redis.data_dir {}: {what}: {error}", data_dir.display()))
+        };
+        fs::create_dir_all(data_dir).map_err(|e| refused("cannot be created", &e))?;
+        let lock =
+            File::create(data_dir.join("lock")).map_err(|e| refused("cannot be written", &e))?;
+        lock.try_lock().map_err(|_| {
+            ManagedRefused(format!(
+                "redis.data_dir {} is used by another tidegate; stop it, or choose another directory",
+                data_dir.display()
+            ))
+        })?;
+        let program = find_program()?;
+        remember_program(data_dir, &program)?;
+        let socket = data_dir.join("redis.sock");
+        let (orders, received) = mpsc::channel();
+        let (told, ready) = mpsc::channel();
+        let keeper = Keeper { data_dir: data_dir.to_owned(), socket: socket.clone(), program };
+        // A thread of its own: the child is tied to the life of the thread that started it.
+        let keeper = std::thread::Builder::new()
+            .name("redis-keeper".to_owned())
+            .spawn(move || keeper.keep(&received, &told))
+            .map_err(|e| refused("no thread for its keeper", &e))?;
+        match ready.recv() {
+            Ok(Ok(())) => Ok(Self { socket, orders, keeper: Some(keeper), _lock: lock }),
+            Ok(Err(error)) => Err(error),
+            Err(error) => Err(refused("its keeper ended", &error)),
+        }
+    }
+
+    /// Where it listens, as a Redis URL.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("unix://{}", self.socket.display())
+    }
+
+    /// Stops it, after everything else: its last pages are written.
+    pub fn stop(mut self) {
+        // The keeper may have ended already.
+        let _ended = self.orders.send(());
+        if let Some(keeper) = self.keeper.take() {
+            drop(keeper.join());
+        }
+    }
+}
+
+struct Keeper {
+    data_dir: PathBuf,
+    socket: PathBuf,
+    program: PathBuf,
+}
+
+impl Keeper {
+    /// The keeper's life: start, tell, look after, restart, stop.
+    fn keep(&self, orders: &mpsc::Receiver<()>, told: &mpsc::Sender<Result<(), ManagedRefused>>) {
+        if let Err(error) = self.wait_out() {
+            let _gone = told.send(Err(error));
+            return;
+        }
+        let mut child = match self.launch() {
+            Ok(child) => child,
+            Err(error) => {
+                let _gone = told.send(Err(error));
+                return;
+            }
+        };
+        let started = self.await_socket(&mut child);
+        let failed = started.is_err();
+        let _gone = told.send(started);
+        if failed {
+            stop_child(&mut child);
+            return;
+        }
+        loop {
+            match orders.recv_timeout(LOOK_EVERY) {
+                Ok(()) => break stop_child(&mut child),
+                // The daemon is gone without an order: the guard ends the child.
+                Err(mpsc::RecvTimeoutError::Disconnected) => break stop_child(&mut child),
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+            }
+            if let Ok(Some(status)) = child.try_wait() {
+                tracing::error!(%status, "the managed Redis ended; starting it again");
+                match self.launch() {
+                    Ok(again) => child = again,
+                    Err(error) => {
+                        tracing::error!(%error, "the managed Redis cannot be started again");
+                    }
+                }
+            }
+        }
+    }
+
+    /// A Redis left behind by a killed daemon holds the data until it has ended: the guard is ending
+    /// it, and two servers on one directory would destroy it.
+    fn wait_out(&self) -> Result<(), ManagedRefused> {
+        let mut waited = Duration::ZERO;
+        while std::os::unix::net::UnixStream::connect(&self.socket).is_ok() {
+            if waited.is_zero() {
+                tracing::info!(
+                    "a Redis of an earlier run still uses the data directory; asking it to stop"
+                );
+                ask_to_stop(&self.socket);
+            }
+            if waited >= ADOPT_PATIENCE {
+                return Err(ManagedRefused(format!(
+                    "another Redis still listens on {} after {} s; stop it",
+                    self.socket.display(),
+                    ADOPT_PATIENCE.as_secs()
+                )));
+            }
+            pause(LOOK_EVERY);
+            waited += LOOK_EVERY;
+        }
+        Ok(())
+    }
+
+    fn launch(&self) -> Result<Child, ManagedRefused> {
+        let own =
+            std::env::current_exe().map_err(|e| ManagedRefused(format!("own program: {e}")))?;
+        let log = self.data_dir.join("redis.log");
+        Command::new(own)
+            .arg(GUARD_COMMAND)
+            .arg(std::process::id().to_string())
+            .arg(&self.program)
+            .args(["--port", "0", "--daemonize", "no", "--protected-mode", "yes"])
+            .args(["--appendonly", "yes", "--appendfsync", "always", "--save", ""])
+            .args(["--maxmemory-policy", "noeviction"])
+            .args(["--maxmemory", &memory_limit().to_string()])
+            .args(["--unixsocketperm", "700"])
+            .arg("--dir")
+            .arg(&self.data_dir)
+            .arg("--unixsocket")
+            .arg(&self.socket)
+            .arg("--logfile")
+            .arg(&log)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::inherit())
+            // Its own process group: a Ctrl-C at the terminal is for the daemon, which stops it last.
+            .process_group(0)
+            .spawn()
+            .map_err(|e| {
+                ManagedRefused(format!("{} cannot be started: {e}", self.program.display()))
+            })
+    }
+
+    /// Waits as long as the server lives: loading a large file takes its time, and is said.
+    fn await_socket(&self, child: &mut Child) -> Result<(), ManagedRefused> {
+        let mut waited = Duration::ZERO;
+        while !answers(&self.socket) {
+            if let Ok(Some(status)) = child.try_wait() {
+                return Err(ManagedRefused(format!(
+                    "the managed Redis ended at once ({status}); see {}",
+                    self.data_dir.join("redis.log").display()
+                )));
+            }
+            pause(Duration::from_millis(10));
+            waited += Duration::from_millis(10);
+            if waited.as_millis().is_multiple_of(5000) {
+                tracing::info!(seconds = waited.as_secs(), "the managed Redis is loading its data");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Becomes the Redis server, to be killed by the kernel when the daemon that asked for it dies.
+///
+/// Runs in the child: `tidegate managed-redis-guard PARENT PROGRAM ARGS…`. Only returns on failure.
+#[must_use]
+pub fn guard(args: &[String]) -> std::io::Error {
+    let [parent, program, rest @ ..] = args else {
+        return std::io::Error::other("expected PARENT PROGRAM ARGS");
+    };
+    let dies_with_parent =
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM));
+    if let Err(error) = dies_with_parent {
+        return error.into();
+    }
+    // The parent may have died before the line above.
+    let is_child =
+        rustix::process::getppid().is_some_and(|id| id.as_raw_nonzero().to_string() == *parent);
+    if !is_child {
+        return std::io::Error::other("the daemon is gone");
+    }
+    Command::new(program).args(rest).exec()
+}
+
+fn find_program() -> Result<PathBuf, ManagedRefused> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut places: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    // Services and cron jobs often have a short PATH.
+    places.extend(["/usr/bin", "/usr/local/bin", "/usr/sbin"].map(PathBuf::from));
+    let found = PROGRAMS.iter().find_map(|program| {
+        places.iter().map(|place| place.join(program)).find(|candidate| candidate.is_file())
+    });
+    found.ok_or_else(|| {
+        ManagedRefused(
+            "neither redis-server nor valkey-server is installed; install one \
+             (Debian: apt-get install redis-server), or set redis.url to a Redis you run"
+                .to_owned(),
+        )
+    })
+}
+
+/// Redis and Valkey write data that the other may not read: whoever began goes on.
+fn remember_program(data_dir: &Path, program: &Path) -> Result<(), ManagedRefused> {
+    let name = program.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let note = data_dir.join(WRITTEN_BY);
+    match fs::read_to_string(&note) {
+        Ok(before) if before.trim() != name => Err(ManagedRefused(format!(
+            "the data in {} was written by {}, but only {name} is installed; install {} again",
+            data_dir.display(),
+            before.trim(),
+            before.trim()
+        ))),
+        Ok(_) => Ok(()),
+        Err(_) => {
+            fs::write(&note, name).map_err(|e| ManagedRefused(format!("{}: {e}", note.display())))
+        }
+    }
+}
+
+/// Half of the memory that this process may use, in bytes.
+fn memory_limit() -> u64 {
+    let cgroup = fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
+    let cgroup = cgroup.and_then(|text| text.trim().parse::<u64>().ok());
+    let total = fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+        line.trim().trim_end_matches(" kB").trim().parse::<u64>().ok().map(|kib| kib * 1024)
+    });
+    let available = cgroup.into_iter().chain(total).min().unwrap_or(1 << 30);
+    available / 2
+}
+
+fn connection(socket: &Path) -> Option<redis::Connection> {
+    let client = redis::Client::open(format!("unix://{}", socket.display())).ok()?;
+    client.get_connection_with_timeout(Duration::from_secs(1)).ok()
+}
+
+fn answers(socket: &Path) -> bool {
+    connection(socket).is_some_and(|mut connection| connection.check_connection())
+}
+
+fn ask_to_stop(socket: &Path) {
+    if let Some(mut connection) = connection(socket) {
+        // It hangs up instead of answering.
+        let _hung_up = redis::cmd("SHUTDOWN").exec(&mut connection);
+    }
+}
+
+fn stop_child(child: &mut Child) {
+    let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
+    if let Some(pid) = pid {
+        // It may have ended in between.
+        let _ended = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    }
+    let mut waited = Duration::ZERO;
+    while waited < STOP_PATIENCE {
+        if !matches!(child.try_wait(), Ok(None)) {
+            return;
+        }
+        pause(Duration::from_millis(20));
+        waited += Duration::from_millis(20);
+    }
+    tracing::error!(
+        "the managed Redis does not stop; killing it (every acknowledged write is on disk)"
+    );
+    let _killed = child.kill();
+    let _reaped = child.wait();
+}
+
+#[expect(clippy::disallowed_methods, reason = "the keeper is a thread of its own, not a task")]
+fn pause(time: Duration) {
+    std::thread::sleep(time);
+}

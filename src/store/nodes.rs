@@ -1,0 +1,129 @@
+//! Who is there: each node's presence, told once a second.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Store, StoreError, keys};
+use crate::domain::id::base32;
+
+/// A node that has not shown itself for so long is gone.
+const PRESENCE_MS_MAX: u64 = 5000;
+
+/// The id of a running daemon: new at each start, so that a token tells the boot it came from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct NodeId(String);
+
+impl NodeId {
+    pub(crate) fn random() -> Self {
+        Self(base32(rand::random(), 12))
+    }
+
+    /// Twelve characters.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What a node says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeInfo {
+    /// Its id.
+    pub id: String,
+    /// Its host's name.
+    pub host: String,
+    /// Its process id.
+    pub pid: u32,
+    /// Its version.
+    pub version: String,
+    /// Where its API listens.
+    pub listen: String,
+    /// When it started, ms by Redis.
+    pub started_at_ms: u64,
+    /// Hash of its queue configuration: nodes should agree.
+    pub config_hash: String,
+    /// When it was last seen, ms by Redis; filled in by the reader.
+    #[serde(default)]
+    pub seen_at_ms: u64,
+}
+
+impl Store {
+    /// Shows that this node lives, and sets the clock.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn show_presence(&self, info: &NodeInfo) -> Result<(), StoreError> {
+        let now_ms = self.read_time().await? / 1000;
+        let json = serde_json::to_string(info).unwrap_or_default();
+        self.plain(
+            redis::cmd("HSET").arg(keys::node_info(self.namespace())).arg(&info.id).arg(json),
+        )
+        .await?;
+        self.plain(redis::cmd("ZADD").arg(keys::nodes(self.namespace())).arg(now_ms).arg(&info.id))
+            .await?;
+        Ok(())
+    }
+
+    /// Takes this node off the list, at a graceful stop.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn leave(&self) -> Result<(), StoreError> {
+        self.forget_node(self.inner.node.as_str()).await
+    }
+
+    async fn forget_node(&self, id: &str) -> Result<(), StoreError> {
+        self.plain(redis::cmd("ZREM").arg(keys::nodes(self.namespace())).arg(id)).await?;
+        self.plain(redis::cmd("HDEL").arg(keys::node_info(self.namespace())).arg(id)).await?;
+        Ok(())
+    }
+
+    /// The nodes that live, the oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn nodes(&self) -> Result<Vec<NodeInfo>, StoreError> {
+        let mut infos = Vec::new();
+        for (id, seen_at_ms) in self.presence().await? {
+            let now_ms = self.clock().now_ms();
+            if now_ms.saturating_sub(seen_at_ms) > PRESENCE_MS_MAX {
+                continue;
+            }
+            let key = keys::node_info(self.namespace());
+            let value = self.plain(redis::cmd("HGET").arg(key).arg(&id)).await?;
+            let text: Option<String> = redis::from_redis_value(value).unwrap_or_default();
+            let Some(mut info) = text.and_then(|text| serde_json::from_str::<NodeInfo>(&text).ok())
+            else {
+                continue;
+            };
+            info.seen_at_ms = seen_at_ms;
+            infos.push(info);
+        }
+        infos.sort_by_key(|info| info.started_at_ms);
+        Ok(infos)
+    }
+
+    /// The ids of the nodes that live; those long gone are forgotten on the way.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn living_nodes(&self) -> Result<Vec<String>, StoreError> {
+        let now_ms = self.clock().now_ms();
+        let mut living = Vec::new();
+        for (id, seen_at_ms) in self.presence().await? {
+            if now_ms.saturating_sub(seen_at_ms) <= PRESENCE_MS_MAX {
+                living.push(id);
+            } else if now_ms.saturating_sub(seen_at_ms) > 60 * PRESENCE_MS_MAX {
+                self.forget_node(&id).await?;
+            }
+        }
+        Ok(living)
+    }
+
+    async fn presence(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        let key = keys::nodes(self.namespace());
+        let value =
+            self.plain(redis::cmd("ZRANGE").arg(key).arg(0).arg(-1).arg("WITHSCORES")).await?;
+        redis::from_redis_value::<Vec<(String, u64)>>(value)
+            .map_err(|error| StoreError::Reply(error.to_string()))
+    }
+}

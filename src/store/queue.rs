@@ -1,0 +1,192 @@
+//! The queues as the store knows them: policy, shards, and who sleeps until a shard stirs.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use tokio::sync::Notify;
+
+use super::keys::ShardKeys;
+use super::{Store, StoreError};
+use crate::config::Settings;
+use crate::domain::id::{MessageId, QueueName};
+use crate::domain::policy::{Downstream, OnUncertain, QueuePolicy, Retention};
+use crate::domain::retry::RetryPolicy;
+use crate::telemetry::QueueLabel;
+
+/// A queue: its policy and its shards.
+#[derive(Debug)]
+pub struct Queue {
+    /// What is configured; a default for retired queues.
+    pub policy: Arc<QueuePolicy>,
+    /// Its shards, in order.
+    pub shards: Vec<Arc<Shard>>,
+    /// Gone from the configuration: kept and readable, not dispatched.
+    pub retired: bool,
+    /// Wakes the dispatcher: something became ready, a slot came free, a gate opened.
+    pub ready: Arc<Notify>,
+}
+
+/// One slot's worth of a queue.
+#[derive(Debug)]
+pub struct Shard {
+    pub(super) keys: ShardKeys,
+    /// Which of the queue's shards, from 0.
+    pub number: u16,
+    /// Wakes the promoter: an earlier due time.
+    pub due: Notify,
+    /// Wakes the expirer: a message with a ttl came.
+    pub expiry: Notify,
+    /// Counts this node's claims here, for tokens.
+    pub(super) claims: AtomicU64,
+    /// Whether something may be ready here; spares claims at empty shards.
+    may_be_ready: AtomicBool,
+    queue_ready: Arc<Notify>,
+}
+
+impl Shard {
+    /// Wakes who sleeps on this shard; `flags` as the scripts return them (1 due, 2 ready).
+    pub(super) fn wake(&self, flags: u64) {
+        if flags & 1 != 0 {
+            self.due.notify_one();
+        }
+        if flags & 2 != 0 {
+            self.may_be_ready.store(true, Ordering::Release);
+            self.queue_ready.notify_one();
+        }
+    }
+
+    pub(super) fn stirs(&self) -> bool {
+        self.may_be_ready.load(Ordering::Acquire)
+    }
+
+    /// A claim met nothing ready here.
+    pub(super) fn rest(&self) {
+        self.may_be_ready.store(false, Ordering::Release);
+    }
+}
+
+impl Queue {
+    fn new(namespace: &str, policy: Arc<QueuePolicy>, retired: bool, known: Option<&Self>) -> Self {
+        let reused = known.filter(|known| known.shards.len() == usize::from(policy.shards));
+        let ready = reused.map_or_else(Arc::default, |known| Arc::clone(&known.ready));
+        let shards = reused.map_or_else(
+            || {
+                (0..policy.shards)
+                    .map(|number| {
+                        Arc::new(Shard {
+                            keys: ShardKeys::new(namespace, &policy.name, number),
+                            number,
+                            due: Notify::new(),
+                            expiry: Notify::new(),
+                            claims: AtomicU64::new(0),
+                            may_be_ready: AtomicBool::new(true),
+                            queue_ready: Arc::clone(&ready),
+                        })
+                    })
+                    .collect()
+            },
+            |known| known.shards.clone(),
+        );
+        Self { policy, shards, retired, ready }
+    }
+
+    /// Lets the next claim look at every shard again: the fallback for a wake-up that got lost.
+    pub fn look_everywhere(&self) {
+        for shard in &self.shards {
+            shard.may_be_ready.store(true, Ordering::Release);
+        }
+    }
+
+    /// The shard of a message of this queue.
+    #[must_use]
+    pub fn shard_of(&self, id: &MessageId) -> &Arc<Shard> {
+        &self.shards[usize::from(id.shard(self.policy.shards))]
+    }
+}
+
+impl Store {
+    /// Takes the queues of a configuration; what sleeps on a queue that stays goes on sleeping.
+    /// Queues that were known and are gone become retired.
+    pub fn set_queues(&self, settings: &Settings) {
+        let known = self.inner.queues.load();
+        let mut queues: HashMap<QueueName, Arc<Queue>> = HashMap::new();
+        for (name, policy) in &settings.queues {
+            let before = known.get(name).map(AsRef::as_ref);
+            let queue = Queue::new(self.namespace(), Arc::clone(policy), false, before);
+            queues.insert(name.clone(), Arc::new(queue));
+        }
+        for (name, queue) in known.iter() {
+            if !queues.contains_key(name) {
+                let retired =
+                    Queue::new(self.namespace(), Arc::clone(&queue.policy), true, Some(queue));
+                queues.insert(name.clone(), Arc::new(retired));
+            }
+        }
+        self.inner.queues.store(Arc::new(queues));
+    }
+
+    /// Adds a queue that the namespace knows but the configuration does not.
+    pub(super) fn add_retired(&self, name: &QueueName, shards: u16) {
+        let mut queues = HashMap::clone(&self.inner.queues.load());
+        if !queues.contains_key(name) {
+            let policy = Arc::new(retired_policy(name.clone(), shards));
+            let queue = Queue::new(self.namespace(), policy, true, None);
+            queues.insert(name.clone(), Arc::new(queue));
+            self.inner.queues.store(Arc::new(queues));
+        }
+    }
+
+    /// A queue by name, retired ones too.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownQueue`].
+    pub fn queue(&self, name: &QueueName) -> Result<Arc<Queue>, StoreError> {
+        let queues = self.inner.queues.load();
+        queues.get(name).cloned().ok_or_else(|| StoreError::UnknownQueue(name.to_string()))
+    }
+
+    /// Every queue, by name.
+    #[must_use]
+    pub fn queues(&self) -> Vec<Arc<Queue>> {
+        let mut queues: Vec<_> = self.inner.queues.load().values().cloned().collect();
+        queues.sort_by(|a, b| a.policy.name.cmp(&b.policy.name));
+        queues
+    }
+}
+
+/// The metric label of a queue.
+pub(super) fn queue_label(queue: &Queue) -> QueueLabel {
+    QueueLabel { queue: queue.policy.name.to_string() }
+}
+
+/// What holds for a queue that nobody configures any more: it is only read and emptied.
+fn retired_policy(name: QueueName, shards: u16) -> QueuePolicy {
+    const DAY_MS: u64 = 24 * 3600 * 1000;
+    QueuePolicy {
+        name,
+        rate: None,
+        burst: 1,
+        lease_ms: 30_000,
+        keep_response_bytes: 4096,
+        concurrency: 1,
+        priority_levels: 1,
+        retention: Retention { delivered_ms: DAY_MS, dead_ms: 30 * DAY_MS },
+        idempotency_window_ms: DAY_MS,
+        on_uncertain: OnUncertain::Resend,
+        shards,
+        downstream: Downstream::Null,
+        retry: RetryPolicy {
+            max_attempts: 1,
+            initial_ms: 1000,
+            factor: 1.0,
+            max_ms: 1000,
+            jitter: 0.0,
+            max_age_ms: DAY_MS,
+            schedule_ms: None,
+            safe_statuses: Vec::new(),
+        },
+        window: None,
+        batch: None,
+    }
+}

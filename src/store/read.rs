@@ -1,0 +1,263 @@
+//! Readings: a message, its past attempts, a page of a state, counts, a key.
+
+use bytes::Bytes;
+use ulid::Ulid;
+
+use super::queue::Shard;
+use super::record::{Record, StateEntry, read_history, to_message};
+use super::{Store, StoreError, Verb, arg};
+use crate::domain::id::{MessageId, QueueName};
+use crate::domain::message::{Attempt, Message};
+use crate::domain::state::State;
+
+/// A page of messages in one state.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// The messages.
+    pub messages: Vec<Message>,
+    /// Where the next page begins; `None`: this was the last.
+    pub next_cursor: Option<String>,
+}
+
+/// A page of ids in one shard.
+#[derive(Debug)]
+pub(super) struct UlidPage {
+    pub(super) ulids: Vec<Ulid>,
+    /// Empty: the last page.
+    pub(super) next: String,
+}
+
+/// How many messages stand where, and what the queue's gates say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// By state, in the order of [`State::ALL`].
+    pub by_state: [u64; 9],
+    /// How long the oldest ready message has been due, in milliseconds.
+    pub oldest_ready_age_ms: Option<u64>,
+    /// The next due time, ms.
+    pub next_due_ms: Option<u64>,
+    /// Batches in flight.
+    pub exchanges: u64,
+    /// Set while paused.
+    pub paused: Option<PauseInfo>,
+    /// Set while the downstream's answers keep the gate shut: until when, what kind, why.
+    pub gate: Option<(u64, String, String)>,
+    /// Calls in the last minute.
+    pub calls_last_minute: u64,
+    /// The limit's arrival time, microseconds by Redis.
+    pub arrival_us: u64,
+}
+
+/// Why and until when a queue is paused.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PauseInfo {
+    /// Until when, ms; `None`: until resume.
+    pub until_ms: Option<u64>,
+    /// The operator's words.
+    pub reason: String,
+    /// Who did it.
+    pub by: String,
+}
+
+impl Counts {
+    /// How many messages are in `state`.
+    #[must_use]
+    pub fn of(&self, state: State) -> u64 {
+        State::ALL.iter().zip(self.by_state).find(|(s, _)| **s == state).map_or(0, |(_, n)| n)
+    }
+
+    fn add(&mut self, other: Self) {
+        for (mine, theirs) in self.by_state.iter_mut().zip(other.by_state) {
+            *mine += theirs;
+        }
+        self.oldest_ready_age_ms = self.oldest_ready_age_ms.max(other.oldest_ready_age_ms);
+        self.next_due_ms = match (self.next_due_ms, other.next_due_ms) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        self.exchanges += other.exchanges;
+        self.paused = self.paused.take().or(other.paused);
+        self.gate = self.gate.take().max(other.gate);
+        self.calls_last_minute += other.calls_last_minute;
+        self.arrival_us = self.arrival_us.max(other.arrival_us);
+    }
+}
+
+impl Store {
+    /// A message; `None`: there is no such id (any more).
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]. An id of a queue that is not known reads as `None`.
+    pub async fn get(&self, id: &MessageId) -> Result<Option<Message>, StoreError> {
+        Ok(self.get_full(id, false).await?.map(|(message, _)| message))
+    }
+
+    /// A message's attempts, the oldest first, as far as they are kept.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub async fn attempts(&self, id: &MessageId) -> Result<Option<Vec<Attempt>>, StoreError> {
+        let Some((message, mut attempts)) = self.get_full(id, true).await? else {
+            return Ok(None);
+        };
+        let last = message.last_attempt.filter(|last| attempts.last() != Some(last));
+        attempts.extend(last);
+        Ok(Some(attempts))
+    }
+
+    async fn get_full(
+        &self,
+        id: &MessageId,
+        history: bool,
+    ) -> Result<Option<(Message, Vec<Attempt>)>, StoreError> {
+        let Ok(queue) = self.queue(&id.queue) else { return Ok(None) };
+        let mut found = self.get_many(queue.shard_of(id), &id.queue, &[id.ulid], history).await?;
+        Ok(found.pop())
+    }
+
+    async fn get_many(
+        &self,
+        shard: &Shard,
+        queue: &QueueName,
+        ulids: &[Ulid],
+        history: bool,
+    ) -> Result<Vec<(Message, Vec<Attempt>)>, StoreError> {
+        let mut args = vec![arg(u8::from(history))];
+        args.extend(ulids.iter().map(arg));
+        let mut reply = self.call(Verb::Get, shard, &args).await?;
+        let _now_ms = reply.count()?;
+        let mut found = Vec::with_capacity(ulids.len());
+        for ulid in ulids {
+            let (record, entry) = (reply.bytes()?, reply.bytes()?);
+            let in_due = reply.int()? == 1;
+            let _lease_ms = reply.int()?;
+            let past = reply.bytes()?;
+            if record.is_empty() {
+                continue;
+            }
+            let record = Record::unpack(record)?;
+            let entry = some_bytes(entry).map(StateEntry::unpack).transpose()?;
+            found.push((to_message(queue, *ulid, record, entry, in_due), read_history(&past)));
+        }
+        Ok(found)
+    }
+
+    /// A page of the messages in one state. Scheduled ones by due time, ready ones as they will go,
+    /// finals by purge time. A cursor is opaque; a malformed one starts from the beginning.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownQueue`], [`StoreError::Unavailable`].
+    pub async fn list(
+        &self,
+        name: &QueueName,
+        state: State,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Page, StoreError> {
+        let queue = self.queue(name)?;
+        let (mut number, mut within) = read_cursor(cursor);
+        let mut messages = Vec::new();
+        while let Some(shard) = queue.shards.get(number) {
+            let page = self.list_shard(shard, state, limit - messages.len(), &within).await?;
+            let found = self.get_many(shard, name, &page.ulids, false).await?;
+            // What moved on between the two readings is not shown in a state it has left.
+            messages.extend(found.into_iter().map(|(m, _)| m).filter(|m| m.state == state));
+            within = page.next;
+            if within.is_empty() {
+                number += 1;
+            }
+            if messages.len() >= limit {
+                break;
+            }
+        }
+        let more = number < queue.shards.len();
+        Ok(Page { messages, next_cursor: more.then(|| format!("{number}.{within}")) })
+    }
+
+    pub(super) async fn list_shard(
+        &self,
+        shard: &Shard,
+        state: State,
+        limit: usize,
+        cursor: &str,
+    ) -> Result<UlidPage, StoreError> {
+        let args = [arg(state), arg(limit), arg(cursor)];
+        let mut reply = self.call(Verb::List, shard, &args).await?;
+        let next = reply.text()?;
+        let mut ulids = Vec::with_capacity(reply.len());
+        while reply.len() > 0 {
+            let text = reply.text()?;
+            ulids.push(Ulid::from_string(&text).map_err(|e| StoreError::Reply(e.to_string()))?);
+        }
+        Ok(UlidPage { ulids, next })
+    }
+
+    /// Counts and gates of a queue, over its shards.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownQueue`], [`StoreError::Unavailable`].
+    pub async fn counts(&self, name: &QueueName) -> Result<Counts, StoreError> {
+        let queue = self.queue(name)?;
+        let mut all = Counts::default();
+        for shard in &queue.shards {
+            all.add(self.count_shard(shard).await?);
+        }
+        Ok(all)
+    }
+
+    async fn count_shard(&self, shard: &Shard) -> Result<Counts, StoreError> {
+        let mut reply = self.call(Verb::Count, shard, &[]).await?;
+        let now_ms = reply.count()?;
+        let mut counts = Counts::default();
+        for count in &mut counts.by_state {
+            *count = reply.count()?;
+        }
+        counts.oldest_ready_age_ms = reply.natural()?.map(|due_ms| now_ms.saturating_sub(due_ms));
+        counts.next_due_ms = reply.natural()?;
+        counts.exchanges = reply.count()?;
+        let paused = reply.int()? == 1;
+        let until_ms = reply.natural()?.filter(|ms| *ms > 0);
+        let (reason, by) = (reply.text()?, reply.text()?);
+        counts.paused = paused.then_some(PauseInfo { until_ms, reason, by });
+        let gate_ms = reply.count()?;
+        let (kind, why) = (reply.text()?, reply.text()?);
+        counts.gate = (gate_ms > 0).then_some((gate_ms, kind, why));
+        counts.calls_last_minute = reply.count()?;
+        counts.arrival_us = reply.count()?;
+        Ok(counts)
+    }
+
+    /// The message that an idempotency key belongs to, while the window lasts.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownQueue`], [`StoreError::Unavailable`].
+    pub async fn find_key(
+        &self,
+        name: &QueueName,
+        key: &str,
+    ) -> Result<Option<MessageId>, StoreError> {
+        let queue = self.queue(name)?;
+        let shard =
+            &queue.shards[usize::from(super::intake::shard_of_key(key, queue.policy.shards))];
+        let mut reply = self.call(Verb::Find, shard, &[arg(key)]).await?;
+        let text = reply.text()?;
+        Ok(Ulid::from_string(&text).ok().map(|ulid| MessageId { queue: name.clone(), ulid }))
+    }
+}
+
+fn some_bytes(bytes: Bytes) -> Option<Bytes> {
+    (!bytes.is_empty()).then_some(bytes)
+}
+
+/// `<shard>.<cursor within it>`, as far as it has that form.
+fn read_cursor(cursor: Option<&str>) -> (usize, String) {
+    let parsed = cursor.and_then(|cursor| {
+        let (number, within) = cursor.split_once('.')?;
+        let well_formed = within.is_empty()
+            || within.split_once(':').is_some_and(|(score, rest)| {
+                score.bytes().all(|b| b.is_ascii_digit()) && !score.is_empty() && !rest.is_empty()
+            });
+        well_formed.then_some((number.parse().ok()?, within.to_owned()))
+    });
+    parsed.unwrap_or_default()
+}

@@ -1,0 +1,252 @@
+//! The record and the state entry of a message, packed and unpacked.
+//!
+//! The twin of `lua/include/record.lua` and `lua/include/state.lua`. To change a shape: raise its
+//! version, let the reader take both, write the new one, and add cases for old and new below.
+
+use bytes::{Buf, Bytes};
+use serde::{Deserialize, Serialize};
+use ulid::Ulid;
+
+use super::details::{read_details, write_details};
+use super::error::StoreError;
+use crate::domain::id::{MessageId, QueueName};
+use crate::domain::message::{Attempt, Details, Message, NewMessage};
+use crate::domain::state::State;
+
+/// The newest record version that this program writes; a namespace with a newer one is refused.
+pub(crate) const RECORD_VERSION: u8 = 1;
+
+const RECORD_HEADER_BYTES: usize = 21;
+const STATE_HEADER_BYTES: usize = 87;
+const FLAG_BODY_DROPPED: u8 = 1;
+
+/// Details and body as they follow the header, which the script writes.
+pub(crate) fn pack_rest(message: &NewMessage) -> Vec<u8> {
+    let details = write_details(&message.details);
+    let length = u16::try_from(details.len()).unwrap_or(u16::MAX);
+    let mut rest = Vec::with_capacity(2 + details.len() + message.payload.len());
+    rest.extend_from_slice(&length.to_be_bytes());
+    rest.extend_from_slice(&details);
+    rest.extend_from_slice(&message.payload);
+    rest
+}
+
+/// A record, unpacked.
+#[derive(Debug, Clone)]
+pub(crate) struct Record {
+    pub(crate) priority: u8,
+    pub(crate) due_ms: u64,
+    pub(crate) expires_ms: u64,
+    pub(crate) details: Details,
+    /// `None` once it was dropped.
+    pub(crate) payload: Option<Bytes>,
+}
+
+impl Record {
+    pub(crate) fn unpack(mut raw: Bytes) -> Result<Self, StoreError> {
+        if raw.len() < RECORD_HEADER_BYTES + 2 {
+            return Err(StoreError::Reply("a record is too short".to_owned()));
+        }
+        let version = raw.get_u8();
+        if version != RECORD_VERSION {
+            return Err(StoreError::Reply(format!("record version {version} is not known here")));
+        }
+        let flags = raw.get_u8();
+        let rank = raw.get_u8();
+        let _sequence = raw.get_uint(6);
+        let due_ms = raw.get_uint(6);
+        let expires_ms = raw.get_uint(6);
+        let length = usize::from(raw.get_u16());
+        if raw.len() < length {
+            return Err(StoreError::Reply("a record's details are cut".to_owned()));
+        }
+        let details = read_details(&raw.split_to(length))?;
+        let payload = (flags & FLAG_BODY_DROPPED == 0).then_some(raw);
+        Ok(Self { priority: rank % 16, due_ms, expires_ms, details, payload })
+    }
+}
+
+/// A state entry, unpacked.
+#[derive(Debug, Clone)]
+pub(crate) struct StateEntry {
+    pub(crate) letter: u8,
+    pub(crate) due_ms: u64,
+    pub(crate) expires_ms: u64,
+    pub(crate) attempts: u32,
+    pub(crate) throttles: u32,
+    pub(crate) window_holds: u32,
+    pub(crate) rescues: u32,
+    pub(crate) final_ms: u64,
+    pub(crate) tail: Tail,
+}
+
+impl StateEntry {
+    pub(crate) fn unpack(mut raw: Bytes) -> Result<Self, StoreError> {
+        if raw.len() < STATE_HEADER_BYTES {
+            return Err(StoreError::Reply("a state entry is too short".to_owned()));
+        }
+        let _version = raw.get_u8();
+        let letter = raw.get_u8();
+        let _flags_and_band = raw.get_u16();
+        let _epoch = raw.get_u16();
+        let due_ms = raw.get_uint(6);
+        let expires_ms = raw.get_uint(6);
+        let attempts = u32::from(raw.get_u16());
+        let throttles = raw.get_u32();
+        let window_holds = raw.get_u32();
+        let rescues = u32::from(raw.get_u8());
+        let _first_and_paused = (raw.get_uint(6), raw.get_uint(6));
+        raw.advance(40);
+        let final_ms = raw.get_uint(6);
+        let tail = Tail::unpack(&raw);
+        Ok(Self {
+            letter,
+            due_ms,
+            expires_ms,
+            attempts,
+            throttles,
+            window_holds,
+            rescues,
+            final_ms,
+            tail,
+        })
+    }
+}
+
+/// What the Rust side keeps at the end of a state entry: opaque to the scripts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Tail {
+    /// The last try.
+    #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) attempt: Option<PackedAttempt>,
+    /// Why it is dead, uncertain or decided.
+    #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+}
+
+/// An attempt with short names: it is stored per message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PackedAttempt {
+    n: u32,
+    s: u64,
+    e: u64,
+    o: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    c: Option<u16>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    w: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    t: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    b: Option<String>,
+}
+
+impl Tail {
+    pub(crate) fn pack(attempt: Option<&Attempt>, reason: Option<&str>) -> Vec<u8> {
+        let tail = Self { attempt: attempt.map(pack_attempt), reason: reason.map(str::to_owned) };
+        serde_json::to_vec(&tail).unwrap_or_default()
+    }
+
+    /// An unreadable tail reads as none: the message itself matters more than its last words.
+    pub(crate) fn unpack(raw: &[u8]) -> Self {
+        serde_json::from_slice(raw).unwrap_or_default()
+    }
+}
+
+fn pack_attempt(attempt: &Attempt) -> PackedAttempt {
+    use base64::Engine as _;
+    let (content_type, body) = attempt.response.clone().unzip();
+    PackedAttempt {
+        n: attempt.attempt,
+        s: attempt.started_at_ms,
+        e: attempt.ended_at_ms,
+        o: attempt.outcome.clone(),
+        c: attempt.status_code,
+        w: attempt.error.clone(),
+        t: content_type.flatten(),
+        b: body.map(|body| base64::engine::general_purpose::STANDARD_NO_PAD.encode(body)),
+    }
+}
+
+impl PackedAttempt {
+    pub(crate) fn unpack(self) -> Attempt {
+        use base64::Engine as _;
+        let body = self.b.map(|text| {
+            let decoded = base64::engine::general_purpose::STANDARD_NO_PAD.decode(text);
+            Bytes::from(decoded.unwrap_or_default())
+        });
+        Attempt {
+            attempt: self.n,
+            started_at_ms: self.s,
+            ended_at_ms: self.e,
+            outcome: self.o,
+            status_code: self.c,
+            error: self.w,
+            response: body.map(|body| (self.t, body)),
+        }
+    }
+}
+
+/// Past attempts as the script keeps them, one tail a line.
+pub(crate) fn read_history(raw: &[u8]) -> Vec<Attempt> {
+    raw.split(|byte| *byte == b'\n')
+        .filter_map(|line| Tail::unpack(line).attempt)
+        .map(PackedAttempt::unpack)
+        .collect()
+}
+
+/// The state that a letter means; a waiting message is scheduled if it stands in due, else ready.
+pub(crate) fn state_of(letter: u8, in_due: bool) -> State {
+    match letter {
+        b'L' => State::Leased,
+        b'U' => State::Uncertain,
+        b'A' => State::Accepted,
+        b'D' => State::Delivered,
+        b'X' => State::Dead,
+        b'E' => State::Expired,
+        b'C' => State::Cancelled,
+        b'r' => State::Ready,
+        _ if in_due => State::Scheduled,
+        _ => State::Ready,
+    }
+}
+
+/// Both halves together, as a message.
+pub(crate) fn to_message(
+    queue: &QueueName,
+    ulid: Ulid,
+    record: Record,
+    entry: Option<StateEntry>,
+    in_due: bool,
+) -> Message {
+    let letter = entry.as_ref().map_or(b'w', |entry| entry.letter);
+    let state = state_of(letter, in_due);
+    let entry = entry.unwrap_or(StateEntry {
+        letter,
+        due_ms: record.due_ms,
+        expires_ms: record.expires_ms,
+        attempts: 0,
+        throttles: 0,
+        window_holds: 0,
+        rescues: 0,
+        final_ms: 0,
+        tail: Tail::default(),
+    });
+    Message {
+        id: MessageId { queue: queue.clone(), ulid },
+        state,
+        payload: record.payload,
+        details: record.details,
+        created_at_ms: ulid.timestamp_ms(),
+        due_at_ms: entry.due_ms,
+        expires_at_ms: (entry.expires_ms > 0).then_some(entry.expires_ms),
+        priority: record.priority,
+        attempts: entry.attempts,
+        throttles: entry.throttles,
+        window_holds: entry.window_holds,
+        rescues: entry.rescues,
+        last_attempt: entry.tail.attempt.map(PackedAttempt::unpack),
+        final_at_ms: (entry.final_ms > 0).then_some(entry.final_ms),
+        reason: entry.tail.reason,
+    }
+}

@@ -1,0 +1,76 @@
+//! What a namespace remembers of its queues, outside the shards: how many shards each has.
+//!
+//! An id finds its message by the number of shards, so that number may only change while the queue
+//! is empty; and a queue that is gone from the configuration is still found and read.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::health::StartRefused;
+use super::keys::{self, ShardKeys};
+use super::{Store, StoreError};
+use crate::config::Settings;
+use crate::domain::id::QueueName;
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Registered {
+    shards: u16,
+}
+
+impl Store {
+    /// Compares a configuration with what the namespace remembers, and writes down what is new.
+    ///
+    /// # Errors
+    /// [`StartRefused::Unfit`] when `shards` of a queue that is not empty would change.
+    pub async fn register_queues(&self, settings: &Settings) -> Result<(), StartRefused> {
+        let known = self.registered().await?;
+        for (name, policy) in &settings.queues {
+            match known.get(name.as_str()) {
+                Some(before) if before.shards == policy.shards => continue,
+                Some(before) => self.check_empty(name, before.shards, policy.shards).await?,
+                None => {}
+            }
+            let json =
+                serde_json::to_string(&Registered { shards: policy.shards }).unwrap_or_default();
+            let key = keys::registry(self.namespace());
+            self.plain(redis::cmd("HSET").arg(key).arg(name.as_str()).arg(json)).await?;
+        }
+        for (name, registered) in known {
+            if let Ok(name) = name.parse::<QueueName>() {
+                self.add_retired(&name, registered.shards);
+            }
+        }
+        Ok(())
+    }
+
+    async fn registered(&self) -> Result<HashMap<String, Registered>, StoreError> {
+        let value = self.plain(redis::cmd("HGETALL").arg(keys::registry(self.namespace()))).await?;
+        let texts: HashMap<String, String> =
+            redis::from_redis_value(value).map_err(|error| StoreError::Reply(error.to_string()))?;
+        let parsed = texts.into_iter().filter_map(|(name, text)| {
+            Some((name, serde_json::from_str::<Registered>(&text).ok()?))
+        });
+        Ok(parsed.collect())
+    }
+
+    async fn check_empty(
+        &self,
+        name: &QueueName,
+        before: u16,
+        after: u16,
+    ) -> Result<(), StartRefused> {
+        for number in 0..before {
+            let keys = ShardKeys::new(self.namespace(), name, number);
+            let value = self.plain(redis::cmd("HLEN").arg(&keys.all[1])).await?;
+            let messages: u64 = redis::from_redis_value(value).unwrap_or(0);
+            if messages > 0 {
+                return Err(StartRefused::Unfit(format!(
+                    "queues.{name}.shards: found {after}, but the queue holds messages in {before} shards; \
+                     empty and purge it first, or set shards = {before}"
+                )));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,157 @@
+//! The scripts: each verb's Lua file with the includes it names, spliced once.
+//!
+//! Owns how a script's text comes about. Refuses to know what it does (see `lua/<verb>.lua`) and
+//! where it runs (see `link`).
+
+use std::sync::LazyLock;
+
+use redis::Script;
+
+/// The files under `lua/include`, by name.
+const INCLUDES: [(&str, &str); 11] = [
+    ("shard", include_str!("lua/include/shard.lua")),
+    ("writes", include_str!("lua/include/writes.lua")),
+    ("record", include_str!("lua/include/record.lua")),
+    ("state", include_str!("lua/include/state.lua")),
+    ("ready", include_str!("lua/include/ready.lua")),
+    ("finish", include_str!("lua/include/finish.lua")),
+    ("fence", include_str!("lua/include/fence.lua")),
+    ("gate", include_str!("lua/include/gate.lua")),
+    ("limit", include_str!("lua/include/limit.lua")),
+    ("history", include_str!("lua/include/history.lua")),
+    ("idempotency", include_str!("lua/include/idempotency.lua")),
+];
+
+macro_rules! verbs {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal),+ $(,)?) => {
+        /// One script: a verb, or a reading.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Verb { $($(#[$doc])* $variant),+ }
+
+        impl Verb {
+            /// Every script.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The word for it: file name, metric label.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $name),+ }
+            }
+
+            const fn source(self) -> &'static str {
+                match self { $(Self::$variant => include_str!(concat!("lua/", $name, ".lua"))),+ }
+            }
+        }
+    };
+}
+
+verbs! {
+    /// – → scheduled or ready.
+    Schedule = "schedule",
+    /// scheduled → ready.
+    Promote = "promote",
+    /// Permits of a queue with several shards.
+    Grant = "grant",
+    /// ready → leased.
+    Claim = "claim",
+    /// A later lease deadline.
+    Renew = "renew",
+    /// leased → ready, as if not claimed.
+    Release = "release",
+    /// leased → ready, counted.
+    Defer = "defer",
+    /// leased → delivered.
+    Ack = "ack",
+    /// leased → scheduled.
+    Retry = "retry",
+    /// leased → dead.
+    Bury = "bury",
+    /// leased → uncertain.
+    Park = "park",
+    /// uncertain → delivered, ready or dead.
+    Resolve = "resolve",
+    /// A lease ran out → ready, uncertain or dead.
+    Reap = "reap",
+    /// scheduled or ready → expired.
+    Expire = "expire",
+    /// scheduled, ready or uncertain → cancelled.
+    Cancel = "cancel",
+    /// Another due time, priority, expiry or payload.
+    Reschedule = "reschedule",
+    /// dead, uncertain, expired or cancelled → ready.
+    Requeue = "requeue",
+    /// A state is emptied.
+    Purge = "purge",
+    /// Retention is over.
+    Prune = "prune",
+    /// The queue stops.
+    Pause = "pause",
+    /// The queue goes on.
+    Resume = "resume",
+    /// Reads messages.
+    Get = "get",
+    /// Reads a page of ids.
+    List = "list",
+    /// Reads counts and gates.
+    Count = "count",
+    /// Reads an idempotency key.
+    Find = "find",
+    /// Marks ids that somebody waits for.
+    Watch = "watch",
+}
+
+static SCRIPTS: LazyLock<Vec<Script>> =
+    LazyLock::new(|| Verb::ALL.iter().map(|verb| Script::new(&assemble(verb.source()))).collect());
+
+impl Verb {
+    /// The script, ready to be invoked.
+    pub(crate) fn script(self) -> &'static Script {
+        &SCRIPTS[self as usize]
+    }
+}
+
+/// The first line (flags) first, then the includes that the header names, then the verb.
+fn assemble(source: &str) -> String {
+    let (flags, body) = source.split_once('\n').unwrap_or((source, ""));
+    let mut text = format!("{flags}\n");
+    for name in includes(source) {
+        let include = INCLUDES.iter().find(|(known, _)| *known == name);
+        text.push_str(include.expect("a test checks that every include exists").1);
+    }
+    text.push_str(body);
+    text
+}
+
+/// The names in the line `-- include: …` of a script's header.
+fn includes(source: &str) -> impl Iterator<Item = &str> {
+    let line = source.lines().find_map(|line| line.strip_prefix("-- include: "));
+    line.unwrap_or_default().split_whitespace()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_script_names_includes_that_exist_and_starts_with_its_flags() {
+        for verb in Verb::ALL {
+            let source = verb.source();
+            for name in includes(source) {
+                assert!(INCLUDES.iter().any(|(known, _)| *known == name), "{verb:?}: {name}");
+            }
+            let text = assemble(source);
+            assert!(text.starts_with("#!lua"), "{verb:?}");
+            assert!(text.contains(&format!("-- {}: ", verb.as_str())), "{verb:?}");
+            assert_eq!(Verb::ALL[*verb as usize], *verb);
+        }
+    }
+
+    #[test]
+    fn the_lua_side_reads_the_keys_in_the_order_of_the_rust_side() {
+        let shard = INCLUDES[0].1;
+        for (at, name) in super::super::keys::SHARD_KEYS.iter().enumerate().take(18) {
+            let lua = name.replace(':', "_");
+            assert!(shard.contains(&format!("{lua} = KEYS[{}]", at + 1)), "{lua}");
+        }
+    }
+}

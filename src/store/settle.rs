@@ -1,0 +1,298 @@
+//! What follows an attempt: ack, retry, release, defer, bury, park, and renew while it lasts.
+//!
+//! Owns the calls and their verdicts. Refuses to know which one an outcome asks for
+//! (see `workers::settler`).
+
+use ulid::Ulid;
+
+use super::queue::{Queue, Shard};
+use super::record::Tail;
+use super::reply::Reply;
+use super::{Store, StoreError, Verb, arg};
+use crate::domain::message::Attempt;
+
+/// A claim on a message: what every later step must show.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Lease {
+    /// The message.
+    pub ulid: Ulid,
+    /// The shard it lives in.
+    pub shard: u16,
+    /// The token of the claim: 20 characters, new for each.
+    pub token: String,
+}
+
+/// What a step on a lease came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Done.
+    Ok,
+    /// It had been done before: a repeated call.
+    Already,
+    /// The lease is not ours any more: nothing changed.
+    Stale,
+    /// The message is gone.
+    Gone,
+    /// A late success on a message that was not final: it is delivered.
+    Late,
+}
+
+/// One message and how its attempt ended.
+#[derive(Debug, Clone)]
+pub struct Settled {
+    /// The claim.
+    pub lease: Lease,
+    /// What is kept of the attempt.
+    pub attempt: Option<Attempt>,
+    /// Why it is given up or parked.
+    pub reason: Option<String>,
+    /// For retry: how long to wait.
+    pub delay_ms: u64,
+}
+
+impl Settled {
+    fn tail(&self) -> Vec<u8> {
+        if self.attempt.is_none() && self.reason.is_none() {
+            return Vec::new();
+        }
+        Tail::pack(self.attempt.as_ref(), self.reason.as_deref())
+    }
+
+    fn head(&self) -> [Vec<u8>; 2] {
+        [arg(self.lease.ulid), self.lease.token.clone().into_bytes()]
+    }
+}
+
+/// How the gate shuts with a defer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeferKind {
+    /// The downstream said "too fast".
+    Throttle,
+    /// The downstream refused our credentials.
+    Alarm,
+    /// The window would not hold the call; the gate stays open.
+    Hold,
+}
+
+impl DeferKind {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Throttle => "throttle",
+            Self::Alarm => "alarm",
+            Self::Hold => "hold",
+        }
+    }
+}
+
+/// Tokens of exchanges that end, in the scripts' form.
+fn tokens(ended: &[String]) -> Vec<u8> {
+    ended.concat().into_bytes()
+}
+
+impl Store {
+    /// leased → delivered. `ended` are tokens of batches that are over with this.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]: whether it happened is unknown; repeating is safe.
+    pub async fn ack(
+        &self,
+        queue: &Queue,
+        shard: &Shard,
+        ended: &[String],
+        items: &[Settled],
+    ) -> Result<Vec<Verdict>, StoreError> {
+        let mut args = vec![tokens(ended), arg(queue.policy.retention.delivered_ms)];
+        for item in items {
+            args.extend(item.head());
+            args.push(item.tail());
+        }
+        self.settle(Verb::Ack, queue, shard, &args, items.len()).await
+    }
+
+    /// leased → scheduled, after each item's `delay_ms`.
+    ///
+    /// # Errors
+    /// As [`Self::ack`].
+    pub async fn retry(
+        &self,
+        queue: &Queue,
+        shard: &Shard,
+        ended: &[String],
+        items: &[Settled],
+    ) -> Result<Vec<Verdict>, StoreError> {
+        let mut args = vec![tokens(ended)];
+        for item in items {
+            args.extend(item.head());
+            args.extend([arg(item.delay_ms), item.tail()]);
+        }
+        let mut reply = self.call(Verb::Retry, shard, &args).await?;
+        let _now_ms = reply.count()?;
+        shard.wake(reply.count()?);
+        let verdicts = read_verdicts(&mut reply)?;
+        self.count_settled(Verb::Retry, queue, &verdicts);
+        Ok(verdicts)
+    }
+
+    /// leased → ready, at the head: no byte left, the attempt is given back.
+    ///
+    /// # Errors
+    /// As [`Self::ack`].
+    pub async fn release(
+        &self,
+        queue: &Queue,
+        shard: &Shard,
+        ended: &[String],
+        items: &[Settled],
+    ) -> Result<Vec<Verdict>, StoreError> {
+        let mut args = vec![tokens(ended)];
+        for item in items {
+            args.extend(item.head());
+        }
+        self.settle(Verb::Release, queue, shard, &args, items.len()).await
+    }
+
+    /// leased → ready, at the head, counted; a throttle or an alarm shuts the queue's gate for
+    /// `gate_ms`, or, without it, by its streak.
+    ///
+    /// # Errors
+    /// As [`Self::ack`].
+    pub async fn defer(
+        &self,
+        queue: &Queue,
+        shard: &Shard,
+        ended: &[String],
+        kind: DeferKind,
+        gate_ms: Option<u64>,
+        items: &[Settled],
+    ) -> Result<Vec<Verdict>, StoreError> {
+        let why = items.iter().find_map(|item| item.attempt.as_ref()?.error.clone());
+        let head = vec![
+            tokens(ended),
+            arg(kind.as_str()),
+            gate_ms.map_or_else(|| arg(-1), arg),
+            why.unwrap_or_default().into_bytes(),
+        ];
+        let mut args = head.clone();
+        for item in items {
+            args.extend(item.head());
+            args.push(item.tail());
+        }
+        let verdicts = self.settle(Verb::Defer, queue, shard, &args, items.len()).await?;
+        if kind != DeferKind::Hold {
+            // The door is the downstream's: it is shut for every shard.
+            for other in queue.shards.iter().filter(|other| other.number != shard.number) {
+                self.call(Verb::Defer, other, &head).await?;
+            }
+        }
+        Ok(verdicts)
+    }
+
+    /// leased → dead. `suspect`: the answer puts the downstream itself in doubt; five such in a row
+    /// shut the gate.
+    ///
+    /// # Errors
+    /// As [`Self::ack`].
+    pub async fn bury(
+        &self,
+        queue: &Queue,
+        shard: &Shard,
+        ended: &[String],
+        suspect: bool,
+        items: &[Settled],
+    ) -> Result<Vec<Verdict>, StoreError> {
+        let why = items.iter().find_map(|item| item.reason.clone()).unwrap_or_default();
+        let mut args = vec![
+            tokens(ended),
+            arg(queue.policy.retention.dead_ms),
+            arg(u8::from(suspect)),
+            why.into_bytes(),
+        ];
+        for item in items {
+            args.extend(item.head());
+            args.push(item.tail());
+        }
+        self.settle(Verb::Bury, queue, shard, &args, items.len()).await
+    }
+
+    /// leased → uncertain.
+    ///
+    /// # Errors
+    /// As [`Self::ack`].
+    pub async fn park(
+        &self,
+        queue: &Queue,
+        shard: &Shard,
+        ended: &[String],
+        items: &[Settled],
+    ) -> Result<Vec<Verdict>, StoreError> {
+        let mut args = vec![tokens(ended)];
+        for item in items {
+            args.extend(item.head());
+            args.push(item.tail());
+        }
+        self.settle(Verb::Park, queue, shard, &args, items.len()).await
+    }
+
+    /// A later deadline for leases that are still ours.
+    ///
+    /// # Errors
+    /// As [`Self::ack`].
+    pub async fn renew(
+        &self,
+        queue: &Queue,
+        shard: &Shard,
+        ongoing: &[String],
+        leases: &[Lease],
+    ) -> Result<Vec<Verdict>, StoreError> {
+        let mut args = vec![arg(queue.policy.lease_ms), tokens(ongoing)];
+        for lease in leases {
+            args.extend([arg(lease.ulid), lease.token.clone().into_bytes()]);
+        }
+        let mut reply = self.call(Verb::Renew, shard, &args).await?;
+        let _now_ms = reply.count()?;
+        read_verdicts(&mut reply)
+    }
+
+    async fn settle(
+        &self,
+        verb: Verb,
+        queue: &Queue,
+        shard: &Shard,
+        args: &[Vec<u8>],
+        count: usize,
+    ) -> Result<Vec<Verdict>, StoreError> {
+        let mut reply = self.call(verb, shard, args).await?;
+        let _now_ms = reply.count()?;
+        let verdicts = read_verdicts(&mut reply)?;
+        if verdicts.len() != count {
+            return Err(StoreError::Reply(format!(
+                "{} answered {} of {count}",
+                verb.as_str(),
+                verdicts.len()
+            )));
+        }
+        self.count_settled(verb, queue, &verdicts);
+        queue.ready.notify_one();
+        Ok(verdicts)
+    }
+
+    fn count_settled(&self, verb: Verb, queue: &Queue, verdicts: &[Verdict]) {
+        let done = verdicts.iter().filter(|v| matches!(v, Verdict::Ok | Verdict::Late)).count();
+        self.metrics().count(queue.policy.name.as_str(), verb.as_str(), done);
+    }
+}
+
+fn read_verdicts(reply: &mut Reply) -> Result<Vec<Verdict>, StoreError> {
+    let mut verdicts = Vec::with_capacity(reply.len());
+    while reply.len() > 0 {
+        verdicts.push(match reply.int()? {
+            0 => Verdict::Ok,
+            1 => Verdict::Already,
+            2 => Verdict::Stale,
+            3 => Verdict::Gone,
+            4 => Verdict::Late,
+            other => return Err(StoreError::Reply(format!("verdict {other}"))),
+        });
+    }
+    Ok(verdicts)
+}

@@ -1,0 +1,124 @@
+//! Who waits for a message to become final: `?wait=` without polling.
+//!
+//! Owns the waiters of this node. A waiter registers here and marks the id in its shard, then reads
+//! once; the script that ends the message publishes the id, and every node wakes its waiters.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::{Store, StoreError, Verb, arg};
+use crate::domain::id::MessageId;
+use crate::domain::message::Message;
+
+/// Ids asked for in one re-read after the wake-up channel was lost.
+const REREAD_MAX: usize = 500;
+/// How much longer than the wait itself an id stays marked.
+const MARK_SLACK_MS: u64 = 5000;
+
+#[derive(Debug, Default)]
+pub(super) struct Waiters {
+    // A plain mutex: held for a look-up, never across an await.
+    by_id: Mutex<HashMap<MessageId, (Arc<Notify>, usize)>>,
+}
+
+impl Waiters {
+    fn enter(&self, id: &MessageId) -> Arc<Notify> {
+        let mut by_id = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = by_id.entry(id.clone()).or_default();
+        entry.1 += 1;
+        Arc::clone(&entry.0)
+    }
+
+    fn leave(&self, id: &MessageId) {
+        let mut by_id = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = by_id.get_mut(id) {
+            entry.1 -= 1;
+            if entry.1 == 0 {
+                by_id.remove(id);
+            }
+        }
+    }
+
+    pub(super) fn wake(&self, id: &MessageId) {
+        let by_id = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((notify, _)) = by_id.get(id) {
+            notify.notify_waiters();
+        }
+    }
+
+    fn ids(&self) -> Vec<MessageId> {
+        self.by_id.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+}
+
+/// Leaves when dropped: a caller that hangs up leaves nothing behind.
+struct Presence<'a> {
+    waiters: &'a Waiters,
+    id: &'a MessageId,
+}
+
+impl Drop for Presence<'_> {
+    fn drop(&mut self) {
+        self.waiters.leave(self.id);
+    }
+}
+
+impl Store {
+    /// The message, as soon as it is final, or as it stands when `wait` is over.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    pub async fn get_final(
+        &self,
+        id: &MessageId,
+        wait: Duration,
+    ) -> Result<Option<Message>, StoreError> {
+        let deadline = Instant::now() + wait;
+        let notify = self.inner.waiters.enter(id);
+        let _presence = Presence { waiters: &self.inner.waiters, id };
+        let mut told = std::pin::pin!(notify.notified());
+        // Registered before the look, so that no final state falls in between.
+        told.as_mut().enable();
+        if !self.watch(id, wait).await? {
+            drop(tokio::time::timeout_at(deadline, told).await);
+        }
+        self.get(id).await
+    }
+
+    /// Marks an id as waited for; whether it is final (or gone) already.
+    async fn watch(&self, id: &MessageId, wait: Duration) -> Result<bool, StoreError> {
+        let Ok(queue) = self.queue(&id.queue) else { return Ok(true) };
+        let mark_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX / 2) + MARK_SLACK_MS;
+        let args = [arg(mark_ms), arg(id.ulid)];
+        let mut reply = self.call(Verb::Watch, queue.shard_of(id), &args).await?;
+        Ok(reply.int()? == 1)
+    }
+
+    /// After wake-ups may have been lost: asks once, in batches, for everything waited for.
+    pub(super) async fn reread_waiters(&self) -> Result<(), StoreError> {
+        let mut by_shard: HashMap<(_, u16), Vec<MessageId>> = HashMap::new();
+        for id in self.inner.waiters.ids() {
+            let Ok(queue) = self.queue(&id.queue) else { continue };
+            by_shard.entry((id.queue.clone(), queue.shard_of(&id).number)).or_default().push(id);
+        }
+        for ((name, number), ids) in by_shard {
+            let queue = self.queue(&name)?;
+            for ids in ids.chunks(REREAD_MAX) {
+                let mut args = vec![arg(60_000 + MARK_SLACK_MS)];
+                args.extend(ids.iter().map(|id| arg(id.ulid)));
+                let mut reply =
+                    self.call(Verb::Watch, &queue.shards[usize::from(number)], &args).await?;
+                for id in ids {
+                    if reply.int()? == 1 {
+                        self.inner.waiters.wake(id);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}

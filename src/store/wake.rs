@@ -1,0 +1,79 @@
+//! Wake-ups from other nodes, by pub/sub.
+//!
+//! Owns the one connection that listens. A lost wake-up costs a poll interval, never a message; after
+//! the channel was lost, everybody is woken once.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use tokio_util::sync::CancellationToken;
+use ulid::Ulid;
+
+use super::link::subscribe;
+use super::{Store, keys};
+use crate::domain::id::{MessageId, QueueName};
+
+/// Pause before listening again, after the channel was lost.
+const RELISTEN_PAUSE: Duration = Duration::from_millis(500);
+
+impl Store {
+    /// Listens until `stop`; run by one task of the node.
+    pub async fn listen(&self, stop: &CancellationToken) {
+        let channels =
+            [keys::wake_channel(self.namespace()), keys::final_channel(self.namespace())];
+        while !stop.is_cancelled() {
+            match subscribe(&self.inner.target, &channels).await {
+                Ok(pubsub) => {
+                    self.wake_everybody();
+                    if let Err(error) = self.reread_waiters().await {
+                        tracing::debug!(%error, "waiters could not be re-read");
+                    }
+                    let mut messages = pubsub.into_on_message();
+                    loop {
+                        tokio::select! {
+                            () = stop.cancelled() => return,
+                            message = messages.next() => match message {
+                                Some(message) => self.hear(message.get_channel_name(), &message.get_payload::<String>().unwrap_or_default()),
+                                None => break,
+                            },
+                        }
+                    }
+                }
+                Err(error) => tracing::debug!(%error, "the wake-up channel cannot be opened"),
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(RELISTEN_PAUSE) => {}
+            }
+        }
+    }
+
+    fn hear(&self, channel: &str, payload: &str) {
+        let Some((tag, detail)) = payload.rsplit_once(' ') else { return };
+        let Some((queue, number)) = self.read_tag(tag) else { return };
+        if channel == keys::final_channel(self.namespace()) {
+            if let Ok(ulid) = Ulid::from_string(detail) {
+                self.inner.waiters.wake(&MessageId { queue, ulid });
+            }
+        } else if let Ok(queue) = self.queue(&queue)
+            && let Some(shard) = queue.shards.get(number)
+        {
+            shard.wake(detail.parse().unwrap_or(3));
+        }
+    }
+
+    /// `<namespace>:<queue>.<shard>`
+    fn read_tag(&self, tag: &str) -> Option<(QueueName, usize)> {
+        let rest = tag.strip_prefix(self.namespace())?.strip_prefix(':')?;
+        let (queue, number) = rest.rsplit_once('.')?;
+        Some((queue.parse().ok()?, number.parse().ok()?))
+    }
+
+    fn wake_everybody(&self) {
+        for queue in self.queues() {
+            for shard in &queue.shards {
+                shard.wake(3);
+            }
+        }
+    }
+}
