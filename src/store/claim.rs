@@ -88,7 +88,7 @@ pub struct Claimed {
     pub first_attempt_ms: u64,
     /// Milliseconds for which the queue had been paused by then.
     pub paused_at_first_ms: u64,
-    /// When it was due, ms (of the first attempt; later ones are in the state entry).
+    /// When this attempt was due, ms.
     pub due_ms: u64,
     /// When it expires, ms.
     pub expires_ms: Option<u64>,
@@ -163,7 +163,7 @@ impl Store {
         self.inner.clock.observe(now_us, received_at);
         let wait = reply.natural()?.map(Duration::from_micros);
         let (ready_left, paused_ms) = (reply.count()?, reply.count()?);
-        let mut messages = Vec::with_capacity(reply.len() / 8);
+        let mut messages = Vec::with_capacity(reply.len() / 9);
         while reply.len() > 0 {
             let slot_us = slots.and_then(|slots| slots.get(messages.len()).copied());
             match read_claimed(shard, token, reply, slot_us, (now_us, received_at)) {
@@ -175,6 +175,22 @@ impl Store {
             }
         }
         Ok(ClaimReply { gate, wait, ready_left, paused_ms, messages })
+    }
+
+    /// A permit for a further call of an exchange that is under way (half of a batch): its slot, or
+    /// how long until one may be asked for.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn permit(&self, queue: &Queue) -> Result<Result<Instant, Duration>, StoreError> {
+        if queue.policy.rate.is_none() {
+            return Ok(Ok(Instant::now()));
+        }
+        let wish = ClaimWish { messages_max: 1, horizon_us: 0, before_us: None, batch_now: true };
+        Ok(match self.grant(queue, wish).await? {
+            Granted::Slots(_) => Ok(Instant::now()),
+            Granted::Wait(_, wait) => Err(wait.unwrap_or(Duration::from_secs(1))),
+        })
     }
 
     /// Permits of a queue with several shards.
@@ -258,6 +274,7 @@ fn read_claimed(
     let slot_us = granted_us.unwrap_or(reply.count()?);
     let [attempt, rescues, throttles] = [reply.count()?, reply.count()?, reply.count()?]
         .map(|n| u32::try_from(n).unwrap_or(u32::MAX));
+    let due_ms = reply.count()?;
     let (first_attempt_ms, paused_at_first_ms) = (reply.count()?, reply.count()?);
     let record = Record::unpack(reply.bytes()?)?;
     let ulid = Ulid::from_string(&ulid).map_err(|error| StoreError::Reply(error.to_string()))?;
@@ -269,7 +286,7 @@ fn read_claimed(
         throttles,
         first_attempt_ms,
         paused_at_first_ms,
-        due_ms: record.due_ms,
+        due_ms,
         expires_ms: (record.expires_ms > 0).then_some(record.expires_ms),
         details: record.details,
         payload: record.payload.unwrap_or_default(),

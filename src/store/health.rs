@@ -4,10 +4,13 @@
 //! cannot meet), each with its remedy, and the level that is achieved since. Asked again after every
 //! reconnect: a failover may have brought another server.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use redis::{Cmd, Value, cmd};
+use tokio::time::Instant;
 
 use super::record::RECORD_VERSION;
 use super::{Store, StoreError, keys};
@@ -78,7 +81,7 @@ pub struct Health {
     up: AtomicBool,
     wait: ArcSwap<Wait>,
     achieved: ArcSwap<Option<Durability>>,
-    uptime_ms: AtomicU64,
+    up_since: Mutex<Option<Instant>>,
 }
 
 impl Default for Health {
@@ -89,7 +92,7 @@ impl Default for Health {
                 "the store has not been checked yet".to_owned(),
             )),
             achieved: ArcSwap::from_pointee(None),
-            uptime_ms: AtomicU64::new(0),
+            up_since: Mutex::new(None),
         }
     }
 }
@@ -107,11 +110,12 @@ impl Health {
         **self.achieved.load()
     }
 
-    /// How long Redis had been up at the last check, in milliseconds: leases are not reaped before
-    /// one lease of uptime.
+    /// How long Redis has been up without a restart, as far as this node knows: leases are not reaped
+    /// before one lease of uptime.
     #[must_use]
-    pub fn redis_uptime_ms(&self) -> u64 {
-        self.uptime_ms.load(Ordering::Acquire)
+    pub fn redis_up_for(&self) -> Duration {
+        let since = *self.up_since.lock().unwrap_or_else(PoisonError::into_inner);
+        since.filter(|_| self.is_up()).map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     pub(super) fn wait(&self) -> Result<Wait, StoreError> {
@@ -133,7 +137,8 @@ impl Health {
             tracing::info!("Redis is there");
         }
         metrics.store_up.set(1);
-        self.uptime_ms.store(uptime_ms, Ordering::Release);
+        let since = Instant::now().checked_sub(Duration::from_millis(uptime_ms));
+        *self.up_since.lock().unwrap_or_else(PoisonError::into_inner) = since;
     }
 
     fn set_level(&self, metrics: &Metrics, wait: Wait, achieved: Option<Durability>) {
@@ -221,6 +226,11 @@ impl Store {
                 Ok(())
             }
         }
+    }
+
+    /// Notes that Redis did not answer.
+    pub fn note_down(&self, error: &StoreError) {
+        self.health().down(self.metrics(), error);
     }
 
     /// Does a real write at the configured durability level, for `/readyz`.

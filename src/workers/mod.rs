@@ -1,1 +1,34 @@
-//! workers
+//! The loops that move messages: one loop a file, one skeleton, the pass apart from the loop.
+//!
+//! Owns when a verb is called. Refuses to know HTTP as a door (see `api`) and how Redis keeps
+//! things (see `store`). Every node runs every loop; all of them may meet each other at any step.
+//!
+//! ```text
+//! promoter ─▶ dispatcher ─▶ throttle ─▶ exchange ─▶ settler
+//! expirer     reaper        renewer     janitor     heartbeat
+//! ```
+
+mod batch;
+mod cadence;
+mod decide;
+mod dispatcher;
+mod exchange;
+mod expirer;
+mod heartbeat;
+mod janitor;
+mod promoter;
+mod pulse;
+mod queue_workers;
+mod reaper;
+mod renewer;
+mod request;
+mod settler;
+mod statistics;
+mod throttle;
+
+pub use heartbeat::Heartbeat;
+pub use janitor::Janitor;
+pub use pulse::Pulses;
+pub use queue_workers::QueueWorkers;
+pub use reaper::Reaper;
+pub use request::single_call;

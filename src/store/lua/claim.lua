@@ -9,7 +9,7 @@
 -- ARGV[15] calls already granted by the home slot, or -1: the limit is asked here
 -- ARGV[16] retention_ms of expired messages
 -- Returns {code, now_us, wait_us or -1, ready left, paused_ms, then per message: ulid, slot_us, attempt,
---         rescues, throttles, first_attempt_ms, paused_ms at the first attempt, record}; codes: 0 taken,
+--         rescues, throttles, due_ms, first_attempt_ms, paused_ms at the first attempt, record}; codes: 0 taken,
 --         1 empty, 2 paused, 3 gate shut, 4 concurrency, 5 limit, 6 batch gathers, 7 only stale
 --         entries met: ask again
 --
@@ -28,8 +28,8 @@ local function answer(code, wait_us, taken)
   local reply = { code, now_us, math.ceil(wait_us), ready_length(), paused_total_ms() }
   for _, t in ipairs(taken or {}) do
     local s = t.state
-    for _, value in ipairs({ t.ulid, math.ceil(t.slot_us), s.attempts, s.rescues, s.throttles, s.first, s.paused,
-      t.record }) do
+    for _, value in ipairs({ t.ulid, math.ceil(t.slot_us), s.attempts, s.rescues, s.throttles, s.due,
+      s.first, s.paused, t.record }) do
       reply[#reply + 1] = value
     end
   end

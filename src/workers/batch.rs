@@ -1,0 +1,200 @@
+//! A batch: one call for many messages, each settled by itself.
+//!
+//! On a permanent refusal the batch is split in halves until the guilty items are alone; each half is
+//! a call of its own, with its own permit, inside the window. Sequential, so that one exchange stays
+//! one exchange.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::decide::Action;
+use super::exchange::{Exchanges, Outcomes, Tried};
+use super::request::batch_call;
+use crate::domain::id::MessageId;
+use crate::domain::outcome::{Answer, Outcome};
+use crate::store::Claimed;
+
+/// Guilty items in a row, each refused as if the downstream itself were at fault, after which the
+/// rest goes back: the gate shuts, and the night is not buried.
+const SUSPECTS_MAX: usize = 5;
+/// Longest wait for a permit between two looks at the window.
+const PERMIT_WAIT_MAX: Duration = Duration::from_millis(500);
+
+/// What a downstream may say of each item.
+#[derive(Debug, Deserialize)]
+struct Results {
+    results: Vec<ItemResult>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ItemResult {
+    id: String,
+    status: ItemStatus,
+    #[serde(default)]
+    detail: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ItemStatus {
+    Delivered,
+    Retry,
+    Dead,
+}
+
+/// Sends a batch, and, where it is refused, its halves.
+pub(super) async fn run(exchanges: &Exchanges, messages: Vec<Claimed>, outcomes: &Outcomes) {
+    let mut parts = vec![messages];
+    let mut suspects = 0;
+    let mut number = 0;
+    while let Some(part) = parts.pop() {
+        if suspects >= SUSPECTS_MAX || !may_start(exchanges, number).await {
+            let action = if suspects >= SUSPECTS_MAX { Action::Release } else { Action::Hold };
+            give_back(&part, &action, parts.is_empty(), outcomes).await;
+            continue;
+        }
+        let (part, expired) = split_expired(exchanges, part);
+        give_back(&expired, &Action::Release, part.is_empty() && parts.is_empty(), outcomes).await;
+        if part.is_empty() {
+            continue;
+        }
+        let tried = send(exchanges, &part, number).await;
+        number += 1;
+        let refused = matches!(tried.outcome, Outcome::Refused | Outcome::Suspect);
+        if refused && part.len() > 1 {
+            let (first, second) = part.split_at(part.len() / 2);
+            // The last pushed is the next sent: order is kept.
+            parts.push(second.to_vec());
+            parts.push(first.to_vec());
+            continue;
+        }
+        suspects = if tried.outcome == Outcome::Suspect { suspects + 1 } else { 0 };
+        settle_part(exchanges, &part, &tried, parts.is_empty(), outcomes).await;
+    }
+}
+
+/// A permit and an open window for a further call; the first call has both from its claim.
+async fn may_start(exchanges: &Exchanges, number: usize) -> bool {
+    loop {
+        let now_ms = exchanges.store.clock().now_ms();
+        if !super::exchange::window_holds(&exchanges.queue.policy, now_ms) {
+            return false;
+        }
+        if number == 0 {
+            return true;
+        }
+        match exchanges.store.permit(&exchanges.queue).await {
+            Ok(Ok(slot)) => {
+                tokio::time::sleep_until(slot).await;
+                return super::exchange::window_holds(
+                    &exchanges.queue.policy,
+                    exchanges.store.clock().now_ms(),
+                );
+            }
+            Ok(Err(wait)) => tokio::time::sleep(wait.min(PERMIT_WAIT_MAX)).await,
+            Err(_) => tokio::time::sleep(PERMIT_WAIT_MAX).await,
+        }
+    }
+}
+
+fn split_expired(exchanges: &Exchanges, part: Vec<Claimed>) -> (Vec<Claimed>, Vec<Claimed>) {
+    let now_ms = exchanges.store.clock().now_ms();
+    part.into_iter().partition(|message| message.expires_ms.is_none_or(|at_ms| at_ms > now_ms))
+}
+
+async fn give_back(part: &[Claimed], action: &Action, is_last: bool, outcomes: &Outcomes) {
+    for (at, message) in part.iter().enumerate() {
+        let last = is_last && at + 1 == part.len();
+        outcomes.settle(message, action.clone(), None, last).await;
+    }
+}
+
+async fn send(exchanges: &Exchanges, part: &[Claimed], number: usize) -> Tried {
+    let queue = &exchanges.queue.policy.name;
+    for message in part {
+        if number == 0 {
+            exchanges.note_start(message, true);
+        }
+    }
+    let batch_id = format!("{queue}_{}{number:02}", part[0].lease.token);
+    let (now_ms, deadline) = exchanges.times();
+    let call = batch_call(queue, &batch_id, part, (now_ms, deadline));
+    let answer = exchanges.transport.send(call).await;
+    exchanges.judge(&part[0], now_ms, answer)
+}
+
+async fn settle_part(
+    exchanges: &Exchanges,
+    part: &[Claimed],
+    tried: &Tried,
+    is_last: bool,
+    outcomes: &Outcomes,
+) {
+    let results = item_results(exchanges, part, tried);
+    for (at, message) in part.iter().enumerate() {
+        let (outcome, detail) = match &results {
+            Some(results) => results.get(&at).cloned().unwrap_or((
+                Outcome::Unknown,
+                Some("the answer's results leave this item out".to_owned()),
+            )),
+            None => (tried.outcome, None),
+        };
+        let own = own_try(tried, outcome, detail);
+        let action = exchanges.action_of(message, &own, outcome, outcomes.paused_ms);
+        let attempt = exchanges.attempt_of(message, &own);
+        outcomes.settle(message, action, Some(attempt), is_last && at + 1 == part.len()).await;
+    }
+}
+
+/// The try as one item sees it: with its own word in place of the whole answer.
+fn own_try(tried: &Tried, outcome: Outcome, detail: Option<String>) -> Tried {
+    let mut own = tried.clone();
+    own.outcome = outcome;
+    if let (Some(detail), Answer::Answered { content_type, body, .. }) = (detail, &mut own.answer) {
+        *content_type = Some("text/plain".to_owned());
+        *body = detail.into();
+    }
+    own
+}
+
+type ByItem = HashMap<usize, (Outcome, Option<String>)>;
+
+/// Readable `results` of a 2xx, by position in the batch. `None`: the answer settles all alike.
+fn item_results(exchanges: &Exchanges, part: &[Claimed], tried: &Tried) -> Option<ByItem> {
+    let Answer::Answered { body, truncated, .. } = &tried.answer else { return None };
+    if tried.outcome != Outcome::Delivered {
+        return None;
+    }
+    if *truncated {
+        // It may have held results that say otherwise: nobody can tell.
+        return Some(ByItem::new());
+    }
+    let results: Results = serde_json::from_slice(body).ok()?;
+    let queue = &exchanges.queue.policy.name;
+    let positions: HashMap<String, usize> = part
+        .iter()
+        .enumerate()
+        .map(|(at, m)| (MessageId { queue: queue.clone(), ulid: m.lease.ulid }.to_string(), at))
+        .collect();
+    let mut by_item = ByItem::new();
+    let mut foreign = 0;
+    for result in results.results {
+        let Some(at) = positions.get(&result.id) else {
+            foreign += 1;
+            continue;
+        };
+        let outcome = match result.status {
+            ItemStatus::Delivered => Outcome::Delivered,
+            ItemStatus::Retry => Outcome::Retry,
+            ItemStatus::Dead => Outcome::Refused,
+        };
+        by_item.insert(*at, (outcome, result.detail));
+    }
+    if foreign > 0 {
+        exchanges.store.metrics().count(queue.as_str(), "foreign_result", foreign);
+        tracing::warn!(%queue, foreign, "the answer to a batch names messages that were not in it");
+    }
+    Some(by_item)
+}

@@ -1,0 +1,73 @@
+//! The skeleton of a loop: a pass, then sleep until the next one is due or somebody wakes us.
+//!
+//! Registers for the wake-up before it looks (`Notify` keeps one permit), and polls with jitter as
+//! the fallback, so that a lost wake-up costs time and never a message.
+
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::pulse::Pulse;
+use crate::store::StoreError;
+
+/// The fallback poll: long, since wake-ups are the rule; a thousand idle queues cost 50 calls a second.
+const POLL: Duration = Duration::from_secs(20);
+/// Pause after Redis failed a pass.
+const FAILED_PAUSE: Duration = Duration::from_millis(250);
+
+/// What a pass asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// There is more: again at once.
+    Now,
+    /// Not before so long.
+    In(Duration),
+    /// When somebody wakes us.
+    Woken,
+}
+
+impl Next {
+    /// From "the next one falls due in": zero means that more is due already.
+    pub(super) fn due(next_in: Option<Duration>) -> Self {
+        match next_in {
+            Some(Duration::ZERO) => Self::Now,
+            Some(wait) => Self::In(wait),
+            None => Self::Woken,
+        }
+    }
+}
+
+/// The poll interval, spread by a quarter, so that nodes and queues do not poll in step.
+pub(super) fn poll() -> Duration {
+    POLL.mul_f64(0.75 + rand::random::<f64>() * 0.5)
+}
+
+/// One look of a loop, apart from the loop, so that it can be read and tested alone.
+pub(super) trait Pass: Send {
+    /// Does what is due, and says when to look again.
+    fn run_once(&mut self) -> impl Future<Output = Result<Next, StoreError>> + Send;
+}
+
+/// Looks until `stop`.
+pub(super) async fn run(stop: CancellationToken, wake: &Notify, pulse: Pulse, mut pass: impl Pass) {
+    while !stop.is_cancelled() {
+        pulse.sleeps(Duration::ZERO);
+        let sleep = match pass.run_once().await {
+            Ok(Next::Now) => {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            Ok(Next::In(wait)) => wait.min(poll()),
+            Ok(Next::Woken) => poll(),
+            // Logged where Redis' absence was noticed.
+            Err(_) => FAILED_PAUSE.mul_f64(0.5 + rand::random::<f64>()),
+        };
+        pulse.sleeps(sleep);
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = wake.notified() => {}
+            () = tokio::time::sleep(sleep) => {}
+        }
+    }
+}

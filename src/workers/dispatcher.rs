@@ -1,0 +1,202 @@
+//! Decides when a queue claims, and starts what was claimed.
+//!
+//! Owns the order of the gates as this node sees them: stop, window, own slots; then the claim asks
+//! the rest in Redis (pause, gate, concurrency, limit, batch). One dispatcher a queue and node: only
+//! it claims, so the claim sequence of a shard has one writer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
+
+use super::cadence::{self, Next, Pass};
+use super::exchange::{Exchanges, Work, window_holds};
+use super::pulse::Pulse;
+use super::settler::Settlement;
+use super::throttle::{Permit, Throttle};
+use crate::domain::window::WindowState;
+use crate::shutdown::Tasks;
+use crate::store::{ClaimReply, ClaimWish, Claimed, Gate, StoreError};
+
+/// How far ahead of their slots messages are claimed.
+const HORIZON: Duration = Duration::from_millis(50);
+/// Messages in one claim: more gains nothing.
+const CLAIM_MAX: usize = 250;
+/// When all calls are in flight elsewhere, how often to look: other nodes' slots come free unheard.
+const CONCURRENCY_POLL: Duration = Duration::from_secs(1);
+/// The shortest sleep at a gate whose moment is known, so that rounding never makes a busy loop.
+const WAIT_MIN: Duration = Duration::from_millis(1);
+
+/// The dispatcher of one queue on this node.
+#[derive(Debug)]
+pub(super) struct Dispatcher {
+    pub(super) exchanges: Arc<Exchanges>,
+    pub(super) outcomes: mpsc::Sender<Settlement>,
+    /// Calls in flight on this node: the queue's concurrency is the ceiling everywhere.
+    pub(super) slots: Arc<Semaphore>,
+    pub(super) throttle: Option<Arc<Throttle>>,
+    pub(super) tasks: Tasks,
+    /// Whether the last claim left something behind: what comes next was held.
+    pub(super) backlog: bool,
+}
+
+impl Pass for Dispatcher {
+    /// The gates, a claim, the starts.
+    async fn run_once(&mut self) -> Result<Next, StoreError> {
+        let queue = Arc::clone(&self.exchanges.queue);
+        let now_ms = self.exchanges.store.clock().now_ms();
+        let before_ms = match self.window(now_ms) {
+            Ok(before_ms) => before_ms,
+            Err(next) => {
+                self.backlog = true;
+                return Ok(next);
+            }
+        };
+        let free = self.slots.available_permits();
+        if free == 0 {
+            self.backlog = true;
+            return Ok(Next::Woken);
+        }
+        let messages_max = match queue.policy.batch {
+            Some(batch) => usize::try_from(batch.max_items).unwrap_or(usize::MAX),
+            None => free.min(CLAIM_MAX),
+        };
+        let batch_now = before_ms.is_some_and(|before_ms| self.batch_fires(now_ms, before_ms));
+        let wish = ClaimWish {
+            messages_max,
+            horizon_us: u64::try_from(HORIZON.as_micros()).unwrap_or(u64::MAX),
+            before_us: before_ms.map(|ms| ms * 1000),
+            batch_now,
+        };
+        let reply = self.exchanges.store.claim(&queue, wish).await?;
+        let next = self.next_after(&reply, messages_max);
+        let held = self.backlog;
+        self.backlog = reply.ready_left > 0 || !matches!(reply.gate, Gate::Open | Gate::Empty);
+        self.start(reply, held);
+        Ok(next)
+    }
+}
+
+impl Dispatcher {
+    /// The loop; ends when its queue stops.
+    pub(super) async fn run(self, pulse: Pulse) {
+        let stop = self.tasks.stop_token().clone();
+        let wake = Arc::clone(&self.exchanges.queue.ready);
+        cadence::run(stop, &wake, pulse, self).await;
+    }
+
+    /// The window: `Ok` with the moment before which a call must start, or when to look again.
+    fn window(&self, now_ms: u64) -> Result<Option<u64>, Next> {
+        let Some(window) = &self.exchanges.queue.policy.window else { return Ok(None) };
+        let until =
+            |at_ms: u64| Next::In(Duration::from_millis(at_ms.saturating_sub(now_ms).max(1)));
+        if now_ms == 0 {
+            // Redis has not told the time yet.
+            return Err(Next::In(CONCURRENCY_POLL));
+        }
+        match window.state(now_ms) {
+            WindowState::Closed { opens_at_ms } => Err(opens_at_ms.map_or(Next::Woken, until)),
+            WindowState::Open { closes_at_ms: None } => Ok(None),
+            WindowState::Open { closes_at_ms: Some(closes_ms) } => {
+                if window_holds(&self.exchanges.queue.policy, now_ms) {
+                    Ok(Some(closes_ms - window.min_remaining_ms()))
+                } else {
+                    Err(until(closes_ms))
+                }
+            }
+        }
+    }
+
+    /// Near the close a batch does not wait for company that would come too late.
+    fn batch_fires(&self, now_ms: u64, before_ms: u64) -> bool {
+        let wait_ms = self.exchanges.queue.policy.batch.map_or(0, |batch| batch.max_wait_ms);
+        let horizon_ms = u64::try_from(HORIZON.as_millis()).unwrap_or(0);
+        now_ms + wait_ms.min(1000) + horizon_ms >= before_ms
+    }
+
+    /// When to claim again.
+    fn next_after(&self, reply: &ClaimReply, wanted: usize) -> Next {
+        let wait =
+            |wait: Option<Duration>| wait.map_or(Next::Woken, |wait| Next::In(wait.max(WAIT_MIN)));
+        match reply.gate {
+            Gate::Stale => Next::Now,
+            Gate::Open if reply.ready_left == 0 => Next::Woken,
+            Gate::Open => self.after_last_slot(&reply.messages, wanted),
+            Gate::Empty => {
+                self.exchanges.queue.look_everywhere();
+                Next::Woken
+            }
+            Gate::Paused | Gate::Shut | Gate::Limit | Gate::Gathering => wait(reply.wait),
+            Gate::Concurrency => Next::In(CONCURRENCY_POLL),
+        }
+    }
+
+    /// With a limit, the next claim is worth a call when its first slot comes within the horizon.
+    fn after_last_slot(&self, messages: &[Claimed], wanted: usize) -> Next {
+        let Some(rate) = self.exchanges.queue.policy.rate else { return Next::Now };
+        let taken_all = messages.len() >= wanted && self.exchanges.queue.policy.batch.is_none();
+        let Some(last) = messages.last().filter(|_| !taken_all) else { return Next::Now };
+        let period = Duration::from_secs_f64(rate.period_us() / 1_000_000.0);
+        let next_slot = last.slot + period;
+        let ahead = next_slot.saturating_duration_since(Instant::now());
+        Next::In(ahead.saturating_sub(HORIZON).max(WAIT_MIN))
+    }
+
+    /// Starts what was claimed, each at its slot.
+    fn start(&self, reply: ClaimReply, held: bool) {
+        if reply.messages.is_empty() {
+            return;
+        }
+        for message in &reply.messages {
+            self.exchanges.in_flight.insert(message.lease.clone());
+        }
+        let paused_ms = reply.paused_ms;
+        let groups: Vec<Vec<Claimed>> = if self.exchanges.queue.policy.batch.is_some() {
+            vec![reply.messages]
+        } else {
+            reply.messages.into_iter().map(|message| vec![message]).collect()
+        };
+        let mut works = Vec::with_capacity(groups.len());
+        for messages in groups {
+            let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
+                // Only this task takes slots, and it asked for no more than were free.
+                tracing::error!(queue = %self.exchanges.queue.policy.name, "claimed more than can start");
+                continue;
+            };
+            works.push(Work { messages, paused_ms, held, outcomes: self.outcomes.clone(), slot });
+        }
+        match &self.throttle {
+            None => {
+                for work in works {
+                    self.tasks.spawn("exchange", Arc::clone(&self.exchanges).run(work));
+                }
+            }
+            Some(throttle) => {
+                let pacing = pace(
+                    Arc::clone(throttle),
+                    Arc::clone(&self.exchanges),
+                    self.tasks.clone(),
+                    works,
+                );
+                self.tasks.spawn("pace", pacing);
+            }
+        }
+    }
+}
+
+/// Hands out the starts of one claim, in the order of their slots.
+async fn pace(throttle: Arc<Throttle>, exchanges: Arc<Exchanges>, tasks: Tasks, works: Vec<Work>) {
+    for work in works {
+        let Some(slot) = work.messages.first().map(|message| message.slot) else { continue };
+        let permit = if tasks.stop_token().is_cancelled() {
+            Permit::Void
+        } else {
+            throttle.permit(slot).await
+        };
+        match permit {
+            Permit::Start => tasks.spawn("exchange", Arc::clone(&exchanges).run(work)),
+            Permit::Void => exchanges.give_back(work).await,
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! One exchange: from a claimed message (or batch) to outcomes handed to the settler.
+//!
+//! Owns the last look before the first byte (window, expiry), the deadline, and the reading of the
+//! answer. Refuses to know how bytes travel and how outcomes are kept.
+
+use std::sync::Arc;
+
+use rand::Rng as _;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::{Duration, Instant};
+
+use super::batch;
+use super::decide::{Action, Facts, age_ms, decide};
+use super::renewer::InFlight;
+use super::request::single_call;
+use super::settler::Settlement;
+use crate::domain::id::MessageId;
+use crate::domain::message::Attempt;
+use crate::domain::outcome::{Answer, Outcome, classify};
+use crate::domain::policy::QueuePolicy;
+use crate::domain::retry::RetryPolicy;
+use crate::domain::window::WindowState;
+use crate::store::{Claimed, Queue, Store};
+use crate::telemetry::{OutcomeLabel, QueueLabel};
+use crate::transport::Transport;
+
+/// Longest error text that is kept of an attempt.
+const ERROR_CHARS_MAX: usize = 500;
+
+/// What every exchange of a queue shares.
+#[derive(Debug)]
+pub(super) struct Exchanges {
+    pub(super) store: Store,
+    pub(super) queue: Arc<Queue>,
+    pub(super) transport: Transport,
+    pub(super) in_flight: Arc<InFlight>,
+}
+
+/// A claimed message or batch, ready to start.
+#[derive(Debug)]
+pub(super) struct Work {
+    /// One message, or the messages of a batch.
+    pub(super) messages: Vec<Claimed>,
+    /// Milliseconds for which the queue had been paused when this was claimed.
+    pub(super) paused_ms: u64,
+    /// Whether a gate held it: then it is late against its slot, else against its due time.
+    pub(super) held: bool,
+    /// Takes the outcomes.
+    pub(super) outcomes: mpsc::Sender<Settlement>,
+    /// The exchange's slot on this node.
+    pub(super) slot: OwnedSemaphorePermit,
+}
+
+/// What an exchange came to, for all its messages alike.
+#[derive(Debug, Clone)]
+pub(super) struct Tried {
+    pub(super) started_at_ms: u64,
+    pub(super) ended_at_ms: u64,
+    pub(super) answer: Answer,
+    pub(super) outcome: Outcome,
+}
+
+impl Exchanges {
+    /// Carries out an exchange and hands its outcomes over.
+    pub(super) async fn run(self: Arc<Self>, work: Work) {
+        let is_batch = self.queue.policy.batch.is_some();
+        let slot = Arc::new(work.slot);
+        let outcomes = Outcomes {
+            sender: work.outcomes,
+            slot,
+            ends: is_batch.then(|| work.messages[0].lease.token.clone()),
+            paused_ms: work.paused_ms,
+        };
+        if is_batch {
+            batch::run(&self, work.messages, &outcomes).await;
+        } else if let Some(message) = work.messages.into_iter().next() {
+            self.run_single(message, work.held, &outcomes).await;
+        }
+    }
+
+    /// Hands messages back whose permit came too late: no byte left.
+    pub(super) async fn give_back(&self, work: Work) {
+        let label = QueueLabel { queue: self.queue.policy.name.to_string() };
+        self.store.metrics().permits_unused.get_or_create(&label).inc();
+        let is_batch = self.queue.policy.batch.is_some();
+        let outcomes = Outcomes {
+            sender: work.outcomes,
+            slot: Arc::new(work.slot),
+            ends: is_batch.then(|| work.messages[0].lease.token.clone()),
+            paused_ms: work.paused_ms,
+        };
+        let count = work.messages.len();
+        for (at, message) in work.messages.iter().enumerate() {
+            outcomes.settle(message, Action::Release, None, at + 1 == count).await;
+        }
+    }
+
+    async fn run_single(&self, message: Claimed, held: bool, outcomes: &Outcomes) {
+        if let Some(action) = self.last_look(&message) {
+            outcomes.settle(&message, action, None, true).await;
+            return;
+        }
+        self.note_start(&message, held);
+        let id = MessageId { queue: self.queue.policy.name.clone(), ulid: message.lease.ulid };
+        let (now_ms, deadline) = self.times();
+        let call = single_call(
+            &id,
+            &message.details,
+            message.payload.clone(),
+            message.attempt,
+            message.due_ms,
+            (now_ms, deadline),
+            self.queue.policy.keep_response_bytes,
+        );
+        let answer = self.transport.send(call).await;
+        let tried = self.judge(&message, now_ms, answer);
+        let action = self.action_of(&message, &tried, tried.outcome, outcomes.paused_ms);
+        let attempt = self.attempt_of(&message, &tried);
+        outcomes.settle(&message, action, Some(attempt), true).await;
+    }
+
+    /// The gates once more, right before the first byte: the window may be closing, the message may
+    /// have expired while it waited for its slot.
+    pub(super) fn last_look(&self, message: &Claimed) -> Option<Action> {
+        let now_ms = self.store.clock().now_ms();
+        if message.expires_ms.is_some_and(|at_ms| at_ms <= now_ms) {
+            // Claimed again it expires, in Redis and by Redis time.
+            return Some(Action::Release);
+        }
+        (!window_holds(&self.queue.policy, now_ms)).then_some(Action::Hold)
+    }
+
+    pub(super) fn times(&self) -> (u64, Instant) {
+        let timeout = Duration::from_millis(self.queue.policy.downstream.timeout_ms().max(1));
+        (self.store.clock().now_ms(), Instant::now() + timeout)
+    }
+
+    /// Counts a send: its lateness, and whether the downstream may have seen it before.
+    pub(super) fn note_start(&self, message: &Claimed, held: bool) {
+        let metrics = self.store.metrics();
+        let label = QueueLabel { queue: self.queue.policy.name.to_string() };
+        let late = if held {
+            Instant::now().saturating_duration_since(message.slot)
+        } else {
+            Duration::from_millis(self.store.clock().now_ms().saturating_sub(message.due_ms))
+        };
+        metrics.lateness.get_or_create(&label).observe(late.as_secs_f64());
+        if message.rescues > 0 {
+            metrics.possible_duplicates.get_or_create(&label).inc();
+        }
+    }
+
+    /// The outcome of an answer.
+    pub(super) fn judge(&self, message: &Claimed, started_at_ms: u64, answer: Answer) -> Tried {
+        let policy = &self.queue.policy;
+        let retry = retry_policy(policy, message);
+        let outcome = classify(&answer, policy.on_uncertain, &retry.safe_statuses);
+        let ended_at_ms = self.store.clock().now_ms();
+        let label = OutcomeLabel { queue: policy.name.to_string(), outcome: outcome.as_str() };
+        let took = Duration::from_millis(ended_at_ms.saturating_sub(started_at_ms));
+        self.store.metrics().attempt_duration.get_or_create(&label).observe(took.as_secs_f64());
+        if outcome == Outcome::Denied {
+            tracing::error!(queue = %policy.name, error = error_of(&answer), "the downstream refuses our credentials; the gate is shut, check downstream.headers");
+        }
+        Tried { started_at_ms, ended_at_ms, answer, outcome }
+    }
+
+    /// What follows for one message.
+    pub(super) fn action_of(
+        &self,
+        message: &Claimed,
+        tried: &Tried,
+        outcome: Outcome,
+        paused_ms: u64,
+    ) -> Action {
+        let policy = &self.queue.policy;
+        let paused_since_first_ms = paused_ms.saturating_sub(message.paused_at_first_ms);
+        let error = error_of(&tried.answer);
+        let facts = Facts {
+            attempt: message.attempt,
+            age_ms: age_ms(
+                policy,
+                message.first_attempt_ms,
+                tried.ended_at_ms,
+                paused_since_first_ms,
+            ),
+            random: rand::rng().random(),
+            error: &error,
+        };
+        let action = decide(outcome, policy, &retry_policy(policy, message), facts);
+        if outcome == Outcome::Unknown && matches!(action, Action::Retry { .. }) {
+            let label = QueueLabel { queue: policy.name.to_string() };
+            self.store.metrics().possible_duplicates.get_or_create(&label).inc();
+        }
+        action
+    }
+
+    /// What is kept of the try.
+    pub(super) fn attempt_of(&self, message: &Claimed, tried: &Tried) -> Attempt {
+        let (status_code, response) = match &tried.answer {
+            Answer::Answered { status, content_type, body, .. } => {
+                let kept = body.slice(..body.len().min(self.queue.policy.keep_response_bytes));
+                (Some(*status), (!kept.is_empty()).then(|| (content_type.clone(), kept)))
+            }
+            Answer::NotSent { .. } | Answer::Unknown { .. } => (None, None),
+        };
+        let succeeded = tried.outcome == Outcome::Delivered;
+        Attempt {
+            attempt: message.attempt,
+            started_at_ms: tried.started_at_ms,
+            ended_at_ms: tried.ended_at_ms,
+            outcome: tried.outcome.as_str().to_owned(),
+            status_code,
+            error: (!succeeded).then(|| error_of(&tried.answer)),
+            response,
+        }
+    }
+}
+
+/// The way to the settler, with what the exchange gives back at its end.
+#[derive(Debug)]
+pub(super) struct Outcomes {
+    sender: mpsc::Sender<Settlement>,
+    slot: Arc<OwnedSemaphorePermit>,
+    ends: Option<String>,
+    pub(super) paused_ms: u64,
+}
+
+impl Outcomes {
+    /// Hands one message's outcome over; `last`: the exchange is over with it.
+    pub(super) async fn settle(
+        &self,
+        message: &Claimed,
+        action: Action,
+        attempt: Option<Attempt>,
+        last: bool,
+    ) {
+        let settlement = Settlement {
+            lease: message.lease.clone(),
+            action,
+            attempt,
+            ends: if last { self.ends.clone() } else { None },
+            _slot: Arc::clone(&self.slot),
+        };
+        // The settler ends after the last sender.
+        drop(self.sender.send(settlement).await);
+    }
+}
+
+/// Whether the window is open and stays open long enough for a call.
+pub(super) fn window_holds(policy: &QueuePolicy, now_ms: u64) -> bool {
+    let Some(window) = &policy.window else { return true };
+    match window.state(now_ms) {
+        WindowState::Open { closes_at_ms } => {
+            closes_at_ms.is_none_or(|closes_ms| now_ms + window.min_remaining_ms() < closes_ms)
+        }
+        WindowState::Closed { .. } => false,
+    }
+}
+
+fn retry_policy(policy: &QueuePolicy, message: &Claimed) -> RetryPolicy {
+    match &message.details.retry {
+        Some(wishes) => wishes.apply(&policy.retry),
+        None => policy.retry.clone(),
+    }
+}
+
+/// One line on what went wrong.
+pub(super) fn error_of(answer: &Answer) -> String {
+    let text = match answer {
+        Answer::Answered { status, body, .. } => {
+            let said = String::from_utf8_lossy(body);
+            let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+            if said.is_empty() {
+                format!("status {status}")
+            } else {
+                format!("status {status}: {said}")
+            }
+        }
+        Answer::NotSent { error } | Answer::Unknown { error } => error.clone(),
+    };
+    text.chars().take(ERROR_CHARS_MAX).collect()
+}

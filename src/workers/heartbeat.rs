@@ -1,0 +1,91 @@
+//! Shows that this node lives, once a second, and looks after the store's health.
+//!
+//! Owns the way from "Redis is away" to "Redis is back": it checks the server again (another one may
+//! have taken over) before intake and claims go on.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::pulse::Pulse;
+use crate::store::{NodeInfo, StartRefused, Store};
+
+/// How often a node shows itself.
+const EVERY: Duration = Duration::from_secs(1);
+/// How many beats between two checks of a healthy server.
+const CHECK_BEATS: u32 = 30;
+
+/// The heartbeat of this node.
+#[derive(Debug)]
+pub struct Heartbeat {
+    store: Store,
+    info: NodeInfo,
+    vanished: Arc<Notify>,
+    living: HashSet<String>,
+    beats: u32,
+}
+
+impl Heartbeat {
+    /// A heartbeat that rings `vanished` when another node is gone.
+    #[must_use]
+    pub fn new(store: Store, info: NodeInfo, vanished: Arc<Notify>) -> Self {
+        Self { store, info, vanished, living: HashSet::new(), beats: 0 }
+    }
+
+    /// The loop.
+    pub async fn run(mut self, stop: CancellationToken, pulse: Pulse) {
+        loop {
+            if let Err(error) = self.run_once().await {
+                match error {
+                    StartRefused::Unfit(why) => {
+                        tracing::error!(why, "this Redis is not fit; intake is refused")
+                    }
+                    StartRefused::Store(error) => tracing::debug!(%error, "no heartbeat"),
+                }
+            }
+            pulse.sleeps(EVERY);
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = tokio::time::sleep(EVERY) => {}
+            }
+        }
+        if let Err(error) = self.store.leave().await {
+            tracing::debug!(%error, "could not take this node off the list");
+        }
+    }
+
+    /// One beat.
+    async fn run_once(&mut self) -> Result<(), StartRefused> {
+        let was_up = self.store.health().is_up();
+        if !was_up || self.beats.is_multiple_of(CHECK_BEATS) {
+            self.store.check().await?;
+        }
+        if !was_up {
+            self.wake_all();
+        }
+        self.beats = self.beats.wrapping_add(1);
+        if let Err(error) = self.store.show_presence(&self.info).await {
+            self.store.note_down(&error);
+            return Err(error.into());
+        }
+        let living: HashSet<String> = self.store.living_nodes().await?.into_iter().collect();
+        if self.living.iter().any(|id| !living.contains(id)) {
+            self.vanished.notify_one();
+        }
+        self.living = living;
+        Ok(())
+    }
+
+    fn wake_all(&self) {
+        for queue in self.store.queues() {
+            queue.ready.notify_one();
+            for shard in &queue.shards {
+                shard.due.notify_one();
+                shard.expiry.notify_one();
+            }
+        }
+    }
+}

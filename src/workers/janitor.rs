@@ -1,0 +1,88 @@
+//! The node's housekeeping: a handful of idempotent UTC cron jobs on tokio-cron-scheduler.
+//!
+//! Prune and statistics. Never a user's schedule: its zones break over a clock change. A job that
+//! still runs when its next time comes is skipped.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
+
+use super::statistics;
+use crate::store::{Store, StoreError};
+
+/// When finals are pruned: every ten seconds.
+const PRUNE_AT: &str = "*/10 * * * * *";
+/// When gauges are refreshed: every fifteen seconds, a scrape interval.
+const STATISTICS_AT: &str = "5/15 * * * * *";
+/// Prune calls a queue and pass: 25,000 messages every ten seconds keep up with any downstream.
+const PRUNE_CALLS_MAX: usize = 100;
+
+/// The housekeeping of this node.
+pub struct Janitor {
+    scheduler: JobScheduler,
+}
+
+impl std::fmt::Debug for Janitor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Janitor").finish_non_exhaustive()
+    }
+}
+
+impl Janitor {
+    /// Starts the jobs.
+    ///
+    /// # Errors
+    /// When the scheduler refuses a job: a bug, since the patterns are ours.
+    pub async fn start(store: &Store) -> Result<Self, JobSchedulerError> {
+        let scheduler = JobScheduler::new().await?;
+        scheduler.add(job(PRUNE_AT, store, |store| Box::pin(prune(store)))?).await?;
+        scheduler
+            .add(job(STATISTICS_AT, store, |store| {
+                Box::pin(async move { statistics::refresh(&store).await })
+            })?)
+            .await?;
+        scheduler.start().await?;
+        Ok(Self { scheduler })
+    }
+
+    /// Ends the jobs.
+    pub async fn stop(mut self) {
+        if let Err(error) = self.scheduler.shutdown().await {
+            tracing::debug!(%error, "the housekeeping did not stop cleanly");
+        }
+    }
+}
+
+type Done = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
+
+fn job(pattern: &str, store: &Store, work: fn(Store) -> Done) -> Result<Job, JobSchedulerError> {
+    let store = store.clone();
+    let running = Arc::new(Mutex::new(()));
+    Job::new_async(pattern, move |_id, _scheduler| {
+        let (store, running) = (store.clone(), Arc::clone(&running));
+        Box::pin(async move {
+            let Ok(_alone) = running.try_lock() else { return };
+            if store.health().is_up()
+                && let Err(error) = work(store).await
+            {
+                tracing::debug!(%error, "a housekeeping job was cut short");
+            }
+        })
+    })
+}
+
+async fn prune(store: Store) -> Result<(), StoreError> {
+    let living = store.living_nodes().await?;
+    for queue in store.queues() {
+        for shard in &queue.shards {
+            for _ in 0..PRUNE_CALLS_MAX {
+                if store.prune(&queue, shard, &living).await? == 0 {
+                    break;
+                }
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,108 @@
+//! The loops of one queue on this node, started and stopped together.
+
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::dispatcher::Dispatcher;
+use super::exchange::Exchanges;
+use super::expirer::Expirer;
+use super::promoter::Promoter;
+use super::pulse::Pulses;
+use super::renewer::{InFlight, Renewer};
+use super::settler::Settler;
+use super::throttle::Throttle;
+use crate::shutdown::Tasks;
+use crate::store::{Queue, Store};
+use crate::transport::Transport;
+
+/// Outcomes that may wait for the settler: exchanges wait beyond it.
+const OUTCOMES_MAX: usize = 1024;
+
+/// A queue's loops.
+#[derive(Debug)]
+pub struct QueueWorkers {
+    /// The queue as it was when they started.
+    pub queue: Arc<Queue>,
+    tasks: Tasks,
+    dispatcher_ended: CancellationToken,
+}
+
+impl QueueWorkers {
+    /// Starts them; they end with `tasks` or by [`Self::stop`].
+    #[must_use]
+    pub fn start(
+        store: &Store,
+        queue: Arc<Queue>,
+        transport: Transport,
+        tasks: &Tasks,
+        pulses: &Pulses,
+    ) -> Self {
+        let tasks = tasks.child();
+        let name = queue.policy.name.clone();
+        for shard in &queue.shards {
+            let pulse = |what: &str| pulses.start(format!("{what} of {name}.{}", shard.number));
+            let stop = || tasks.stop_token().clone();
+            let (store, queue, shard) = (store.clone(), Arc::clone(&queue), Arc::clone(shard));
+            let promoter = Promoter {
+                store: store.clone(),
+                queue: Arc::clone(&queue),
+                shard: Arc::clone(&shard),
+            };
+            tasks.spawn("promoter", promoter.run(stop(), pulse("promoter")));
+            let expirer = Expirer { store, queue, shard: Arc::clone(&shard) };
+            tasks.spawn("expirer", expirer.run(stop(), pulse("expirer")));
+        }
+        let in_flight = Arc::new(InFlight::default());
+        let (outcomes, received) = mpsc::channel(OUTCOMES_MAX);
+        let settler = Settler {
+            store: store.clone(),
+            queue: Arc::clone(&queue),
+            in_flight: Arc::clone(&in_flight),
+        };
+        // Leases are renewed until the last outcome is written, beyond the stop of claiming.
+        let settled = CancellationToken::new();
+        let renewer = Renewer {
+            store: store.clone(),
+            queue: Arc::clone(&queue),
+            in_flight: Arc::clone(&in_flight),
+        };
+        tasks.spawn("renewer", renewer.run(settled.clone()));
+        tasks.spawn("settler", async move {
+            settler.run(received).await;
+            settled.cancel();
+        });
+        let concurrency = usize::try_from(queue.policy.concurrency).unwrap_or(usize::MAX);
+        let throttle =
+            queue.policy.rate.map(|rate| Arc::new(Throttle::new(rate, queue.policy.burst)));
+        let dispatcher = Dispatcher {
+            exchanges: Arc::new(Exchanges {
+                store: store.clone(),
+                queue: Arc::clone(&queue),
+                transport,
+                in_flight,
+            }),
+            outcomes,
+            slots: Arc::new(Semaphore::new(concurrency.min(Semaphore::MAX_PERMITS))),
+            throttle,
+            tasks: tasks.clone(),
+            backlog: false,
+        };
+        let dispatcher_ended = CancellationToken::new();
+        let ended = dispatcher_ended.clone();
+        let pulse = pulses.start(format!("dispatcher of {name}"));
+        tasks.spawn("dispatcher", async move {
+            dispatcher.run(pulse).await;
+            ended.cancel();
+        });
+        Self { queue, tasks, dispatcher_ended }
+    }
+
+    /// Stops claiming and waits until the dispatcher has ended, so that another may take its place;
+    /// exchanges under way finish by themselves.
+    pub async fn stop(&self) {
+        self.tasks.stop();
+        self.dispatcher_ended.cancelled().await;
+    }
+}

@@ -1,0 +1,111 @@
+//! Brings back what a lost node held.
+//!
+//! Looks at a shard when a lease there is known to end, at every shard at the start, when a node has
+//! vanished, and now and then. Waits one lease after a restart of Redis: its outage kept living nodes
+//! from renewing, and reaping at once would send everything twice.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::pulse::Pulse;
+use crate::store::{Queue, Shard, Store};
+
+/// A look at every shard, whatever is known: other nodes' leases are not announced.
+const SWEEP_EVERY: Duration = Duration::from_secs(30);
+/// Pause after a pass that Redis failed.
+const FAILED_PAUSE: Duration = Duration::from_millis(500);
+
+/// The reaper of this node, for all queues.
+#[derive(Debug)]
+pub struct Reaper {
+    store: Store,
+    /// Rung when a node has vanished.
+    vanished: Arc<Notify>,
+    /// When the next lease ends, by shard.
+    deadlines: HashMap<String, Instant>,
+    next_sweep: Instant,
+}
+
+impl Reaper {
+    /// A reaper that also looks when `vanished` rings.
+    #[must_use]
+    pub fn new(store: Store, vanished: Arc<Notify>) -> Self {
+        Self { store, vanished, deadlines: HashMap::new(), next_sweep: Instant::now() }
+    }
+
+    /// The loop.
+    pub async fn run(mut self, stop: CancellationToken, pulse: Pulse) {
+        while !stop.is_cancelled() {
+            let next = self.run_once().await;
+            let sleep = next.saturating_duration_since(Instant::now());
+            pulse.sleeps(sleep);
+            let vanished = Arc::clone(&self.vanished);
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = vanished.notified() => self.next_sweep = Instant::now(),
+                () = tokio::time::sleep_until(next) => {}
+            }
+        }
+    }
+
+    /// Looks at the shards whose leases end now (or at all of them); returns when to look again.
+    pub async fn run_once(&mut self) -> Instant {
+        let now = Instant::now();
+        let sweep = now >= self.next_sweep;
+        if sweep {
+            self.next_sweep = now + SWEEP_EVERY.mul_f64(0.75 + rand::random::<f64>() * 0.5);
+        }
+        let mut earliest = self.next_sweep;
+        for queue in self.store.queues() {
+            for shard in &queue.shards {
+                let key = format!("{}.{}", queue.policy.name, shard.number);
+                let due = self.deadlines.get(&key).is_some_and(|at| *at <= now);
+                if sweep || due {
+                    match self.reap(&queue, shard).await {
+                        Some(at) => drop(self.deadlines.insert(key.clone(), at)),
+                        None => drop(self.deadlines.remove(&key)),
+                    }
+                }
+                if let Some(at) = self.deadlines.get(&key) {
+                    earliest = earliest.min(*at);
+                }
+            }
+        }
+        earliest
+    }
+
+    /// Reaps a shard; returns when its next lease ends.
+    async fn reap(&self, queue: &Queue, shard: &Shard) -> Option<Instant> {
+        let lease = Duration::from_millis(queue.policy.lease_ms);
+        let grace = self.store.health().redis_up_for();
+        if grace < lease {
+            return Some(Instant::now() + (lease - grace).min(lease).max(FAILED_PAUSE));
+        }
+        loop {
+            match self.store.reap(queue, shard).await {
+                Ok(reaped) => {
+                    let moved = reaped.reaped + reaped.parked + reaped.poisoned;
+                    if moved > 0 {
+                        tracing::warn!(
+                            queue = %queue.policy.name,
+                            back_to_ready = reaped.reaped,
+                            uncertain = reaped.parked,
+                            poison = reaped.poisoned,
+                            "leases ran out"
+                        );
+                    }
+                    match reaped.next_in {
+                        Some(Duration::ZERO) => {}
+                        next_in => return next_in.map(|wait| Instant::now() + wait),
+                    }
+                }
+                Err(_) => return Some(Instant::now() + FAILED_PAUSE),
+            }
+        }
+    }
+}

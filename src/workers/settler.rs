@@ -1,0 +1,176 @@
+//! Carries actions out in Redis: gathered, one script call per verb and shard, repeated until done.
+//!
+//! Owns the order "outcome known → outcome kept". While Redis is away, outcomes wait here (bounded by
+//! the exchanges in flight) and their slots stay taken, so nothing more is sent.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+use super::decide::Action;
+use super::renewer::InFlight;
+use crate::domain::message::Attempt;
+use crate::store::{DeferKind, Lease, Queue, Settled, Store, StoreError, Verdict};
+use crate::telemetry::ReasonLabel;
+
+/// Messages in one call: the scripts copy records, so fewer than a promotion moves.
+const FLUSH_MAX: usize = 250;
+/// Pause before an outcome that could not be written is tried again.
+const REPEAT_PAUSE: Duration = Duration::from_millis(200);
+
+/// An outcome on its way to Redis.
+#[derive(Debug)]
+pub(super) struct Settlement {
+    pub(super) lease: Lease,
+    pub(super) action: Action,
+    pub(super) attempt: Option<Attempt>,
+    /// The batch that is over with this message.
+    pub(super) ends: Option<String>,
+    /// The exchange's slot on this node; comes free when this is written and dropped.
+    pub(super) _slot: Arc<OwnedSemaphorePermit>,
+}
+
+/// Receives settlements until every sender is gone.
+#[derive(Debug)]
+pub(super) struct Settler {
+    pub(super) store: Store,
+    pub(super) queue: Arc<Queue>,
+    pub(super) in_flight: Arc<InFlight>,
+}
+
+/// What goes into one call together.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Call {
+    Ack,
+    Retry,
+    Release,
+    Defer(&'static str, Option<u64>),
+    Bury(bool),
+    Park,
+}
+
+impl Call {
+    fn of(action: &Action) -> Self {
+        match action {
+            Action::Ack => Self::Ack,
+            Action::Retry { .. } => Self::Retry,
+            Action::Release => Self::Release,
+            Action::Hold => Self::Defer("hold", None),
+            Action::Throttle { gate_ms } => Self::Defer("throttle", *gate_ms),
+            Action::Alarm => Self::Defer("alarm", None),
+            Action::Bury { suspect, .. } => Self::Bury(*suspect),
+            Action::Park { .. } => Self::Park,
+        }
+    }
+}
+
+impl Settler {
+    /// The loop; ends when all outcomes are written and no exchange is left.
+    pub(super) async fn run(self, mut outcomes: mpsc::Receiver<Settlement>) {
+        let mut gathered = Vec::with_capacity(FLUSH_MAX);
+        while outcomes.recv_many(&mut gathered, FLUSH_MAX).await > 0 {
+            self.run_once(std::mem::take(&mut gathered)).await;
+        }
+    }
+
+    /// Writes what was gathered.
+    async fn run_once(&self, gathered: Vec<Settlement>) {
+        let mut calls: HashMap<(u16, Call), Vec<Settlement>> = HashMap::new();
+        for settlement in gathered {
+            let call = Call::of(&settlement.action);
+            calls.entry((settlement.lease.shard, call)).or_default().push(settlement);
+        }
+        for ((shard, call), settlements) in calls {
+            self.write(shard, &call, settlements).await;
+        }
+    }
+
+    async fn write(&self, shard: u16, call: &Call, settlements: Vec<Settlement>) {
+        let ended: Vec<String> = settlements.iter().filter_map(|s| s.ends.clone()).collect();
+        let items: Vec<Settled> = settlements.iter().map(settled).collect();
+        let verdicts = loop {
+            match self.call(shard, call, &ended, &items).await {
+                Ok(verdicts) => break verdicts,
+                Err(StoreError::Reply(error)) => {
+                    tracing::error!(queue = %self.queue.policy.name, error, "an outcome cannot be kept; its lease will run out");
+                    break Vec::new();
+                }
+                Err(_) => tokio::time::sleep(REPEAT_PAUSE).await,
+            }
+        };
+        for (settlement, verdict) in settlements.iter().zip(verdicts) {
+            self.note(settlement, verdict);
+        }
+        for settlement in settlements {
+            self.in_flight.remove(&settlement.lease);
+        }
+        self.queue.ready.notify_one();
+    }
+
+    async fn call(
+        &self,
+        shard: u16,
+        call: &Call,
+        ended: &[String],
+        items: &[Settled],
+    ) -> Result<Vec<Verdict>, StoreError> {
+        let (store, queue) = (&self.store, &*self.queue);
+        let shard = &queue.shards[usize::from(shard)];
+        match call {
+            Call::Ack => store.ack(queue, shard, ended, items).await,
+            Call::Retry => store.retry(queue, shard, ended, items).await,
+            Call::Release => store.release(queue, shard, ended, items).await,
+            Call::Defer("hold", gate_ms) => {
+                store.defer(queue, shard, ended, DeferKind::Hold, *gate_ms, items).await
+            }
+            Call::Defer("alarm", gate_ms) => {
+                store.defer(queue, shard, ended, DeferKind::Alarm, *gate_ms, items).await
+            }
+            Call::Defer(_, gate_ms) => {
+                store.defer(queue, shard, ended, DeferKind::Throttle, *gate_ms, items).await
+            }
+            Call::Bury(suspect) => store.bury(queue, shard, ended, *suspect, items).await,
+            Call::Park => store.park(queue, shard, ended, items).await,
+        }
+    }
+
+    fn note(&self, settlement: &Settlement, verdict: Verdict) {
+        let queue = &self.queue.policy.name;
+        let message = &settlement.lease.ulid;
+        match verdict {
+            Verdict::Ok | Verdict::Already => {
+                if let Action::Bury { word, reason, .. } = &settlement.action {
+                    let label = ReasonLabel { queue: queue.to_string(), reason: word };
+                    self.store.metrics().dead.get_or_create(&label).inc();
+                    tracing::warn!(%queue, %message, reason, "message is dead");
+                }
+            }
+            Verdict::Late => {
+                self.store.metrics().count(queue.as_str(), "late_success", 1);
+                tracing::warn!(%queue, %message, "a late success settled a message whose lease had run out");
+            }
+            Verdict::Stale | Verdict::Gone => {
+                self.store.metrics().count(queue.as_str(), "stale", 1);
+                tracing::warn!(%queue, %message, "an outcome came after its lease had run out; nothing changed");
+            }
+        }
+    }
+}
+
+fn settled(settlement: &Settlement) -> Settled {
+    let (reason, delay_ms) = match &settlement.action {
+        Action::Bury { reason, .. } | Action::Park { reason } => (Some(reason.clone()), 0),
+        Action::Retry { delay_ms } => (None, *delay_ms),
+        Action::Ack | Action::Release | Action::Hold | Action::Throttle { .. } | Action::Alarm => {
+            (None, 0)
+        }
+    };
+    Settled {
+        lease: settlement.lease.clone(),
+        attempt: settlement.attempt.clone(),
+        reason,
+        delay_ms,
+    }
+}
