@@ -16,6 +16,7 @@ fn config(downstream: &Downstream) -> String {
     format!(
         r#"
         [queues.sms.downstream]
+        type = "http"
         url = "{}"
 
         [queues.sms.retry]
@@ -30,6 +31,7 @@ fn config(downstream: &Downstream) -> String {
         open = [{{ days = "mon-sun", from = "00:00", to = "24:00" }}]
 
         [queues.erp.downstream]
+        type = "http"
         url = "{}"
         "#,
         downstream.url("/send"),
