@@ -1,1 +1,9 @@
+//! The integration tests: one binary, one file per scenario.
+//!
+//! Owns the list of scenarios. A scenario starts its own Redis, its own downstream and its own
+//! daemon from `support`, and reads before, act, after. It waits on signals, never on sleeps.
 
+mod docs;
+#[cfg(test)] // Always so here; said once more for clippy, which then lets helpers panic.
+mod support;
+mod support_works;

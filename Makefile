@@ -1,0 +1,42 @@
+# The commands of the repository. Nothing but cargo is needed beforehand: deploy/setup.sh installs
+# what is missing, or says in one sentence what to do.
+
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+# rustup puts cargo there; a shell that was open before may not know yet.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test demo bench lint
+
+help:
+	@echo 'make run     start the daemon: API on 127.0.0.1:7411, data on a Redis of its own'
+	@echo '             CONFIG=FILE takes a configuration, ARGS=... further flags of tidegate serve'
+	@echo 'make test    run every test'
+	@echo 'make demo    watch a flood drain into a slow SMS gateway and a windowed ERP link'
+	@echo 'make bench   run the benchmarks'
+	@echo 'make lint    formatting, lints and docs, with warnings as errors'
+
+run:
+	@sh deploy/setup.sh cargo redis
+	cargo build --release --locked
+	@exec $(TARGET_DIR)/release/tidegate serve $(if $(CONFIG),--config $(CONFIG)) $(ARGS)
+
+test:
+	@sh deploy/setup.sh cargo redis curl
+	cargo test --locked
+
+demo:
+	@sh deploy/setup.sh cargo redis
+	cargo build --release --locked
+	cargo run --release --locked --quiet --example demo
+
+bench:
+	@sh deploy/setup.sh cargo redis
+	cargo bench --locked
+
+# Warnings become errors here, by arguments: RUSTFLAGS would compile every dependency once more.
+lint:
+	@sh deploy/setup.sh cargo
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps

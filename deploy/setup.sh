@@ -1,0 +1,99 @@
+#!/bin/sh
+# Sees to it that this machine has what the commands of the Makefile need.
+#
+#   sh deploy/setup.sh cargo redis curl
+#
+# What is there is left alone. What is missing comes from the system's package manager; where that
+# cannot be, one sentence says what to do, and the exit code is 1.
+set -eu
+
+REDIS_MAJOR_MIN=7
+
+give_up() {
+    echo "tidegate: $*" >&2
+    exit 1
+}
+
+has() {
+    command -v "$1" >/dev/null 2>&1
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif has sudo; then
+        # Asks nothing where nobody could answer.
+        if [ -t 0 ]; then sudo "$@"; else sudo -n "$@"; fi
+    else
+        return 1
+    fi
+}
+
+# install NAME...: the first of these packages that the system's package manager has. Its own output
+# goes to stderr, where it explains a failure.
+install() {
+    if has apt-get; then
+        # A fresh machine or container has no package lists yet.
+        as_root apt-get update -qq >&2 || true
+        for name in "$@"; do
+            as_root env DEBIAN_FRONTEND=noninteractive \
+                apt-get install -y -qq --no-install-recommends "$name" >&2 && return
+        done
+    elif has dnf; then
+        for name in "$@"; do as_root dnf install -y -q "$name" >&2 && return; done
+    elif has apk; then
+        for name in "$@"; do as_root apk add -q "$name" >&2 && return; done
+    elif has pacman; then
+        for name in "$@"; do as_root pacman -S --noconfirm --needed "$name" >&2 && return; done
+    elif has brew; then
+        for name in "$@"; do brew install -q "$name" >&2 && return; done
+    fi
+    return 1
+}
+
+need_cargo() {
+    has cargo || give_up "cargo is missing: install Rust 1.89 or later (https://rustup.rs), then run this again."
+}
+
+need_curl() {
+    has curl && return
+    echo "tidegate: installing curl, which the tests of the documentation use" >&2
+    install curl || give_up "curl is missing and could not be installed: install it, then run this again."
+}
+
+redis_program() {
+    command -v redis-server || command -v valkey-server
+}
+
+need_redis() {
+    if ! redis_program >/dev/null; then
+        echo "tidegate: installing redis-server" >&2
+        install redis-server redis valkey-server valkey ||
+            give_up "redis-server is missing and could not be installed: install Redis $REDIS_MAJOR_MIN or later, or Valkey, then run this again."
+        leave_no_service
+    fi
+    program=$(redis_program) ||
+        give_up "redis-server was installed but is not on PATH: add its folder to PATH, then run this again."
+    # "Redis server v=7.0.15 sha=..." or "Valkey server v=8.0.1 sha=..."
+    version=$("$program" --version | sed -n 's/.* v=\([0-9.]*\).*/\1/p')
+    [ "${version%%.*}" -ge "$REDIS_MAJOR_MIN" ] 2>/dev/null ||
+        give_up "$program is version ${version:-unknown}: install Redis $REDIS_MAJOR_MIN or later, or Valkey, then run this again."
+}
+
+# Debian starts the package's service at once. Tidegate needs the program only: its Redis is a child
+# of its own on a Unix socket, so that service is in nobody's way, but nobody asked for it either.
+# A Redis that was here before is never touched (this runs only after our own installation).
+leave_no_service() {
+    if has systemctl && [ -d /run/systemd/system ]; then
+        for service in redis-server valkey-server; do
+            as_root systemctl disable --now --quiet "$service" >/dev/null 2>&1 || true
+        done
+    fi
+}
+
+for thing in "$@"; do
+    case $thing in
+        cargo | curl | redis) "need_$thing" ;;
+        *) give_up "deploy/setup.sh does not know \"$thing\"; it knows cargo, curl and redis." ;;
+    esac
+done

@@ -1,0 +1,113 @@
+//! The documentation works: every `sh` block of README.md and docs/ runs, as it stands.
+//!
+//! The blocks of one page run in order as one script, against a fresh daemon with the two queues the
+//! pages speak of: `sms` and `erp`, with a downstream behind them. Blocks fenced as `text`, `console`,
+//! `toml` or anything else are not run.
+
+use std::path::Path;
+
+use serde_json::json;
+use tokio::process::Command;
+
+use crate::support::{Answer, Daemon, Downstream, RedisServer};
+
+/// What the pages take for granted; docs/README.md says so to their readers.
+fn config(downstream: &Downstream) -> String {
+    format!(
+        r#"
+        [queues.sms.downstream]
+        type = "http"
+        url = "{}"
+
+        [queues.sms.retry]
+        initial = "1h"
+
+        [queues.erp]
+        concurrency = 1
+        batch = {{ max_items = 500, max_bytes = "1MiB", max_wait = "100ms" }}
+
+        [queues.erp.window]
+        time_zone = "Asia/Shanghai"
+        open = [{{ days = "mon-sun", from = "00:00", to = "24:00" }}]
+
+        [queues.erp.downstream]
+        type = "http"
+        url = "{}"
+        "#,
+        downstream.url("/send"),
+        downstream.url("/orders"),
+    )
+}
+
+/// A receiver like any other: it takes what it can read and refuses a number that is none.
+async fn receiver() -> Downstream {
+    let downstream = Downstream::start().await;
+    downstream.answer_with(|request| {
+        if String::from_utf8_lossy(&request.body).contains("no number") {
+            Answer::status(422).json(&json!({ "error": "to: not a telephone number" }))
+        } else {
+            Answer::status(202).json(&json!({ "taken": true }))
+        }
+    });
+    downstream
+}
+
+/// The address that the pages show: the default, which a test cannot use.
+const ADDRESS_SHOWN: &str = "http://127.0.0.1:7411";
+
+/// Stops at the first command that fails, and says which.
+const PREAMBLE: &str = r#"set -euo pipefail; trap 'echo "line $LINENO: $BASH_COMMAND" >&2' ERR"#;
+
+/// The `sh` blocks of a page as one script, in which every command keeps its line number.
+fn script_of(page: &str) -> String {
+    let mut script = PREAMBLE.to_owned();
+    let mut is_shell = false;
+    for line in page.lines() {
+        match line.trim_end() {
+            "```sh" => is_shell = true,
+            "```" => is_shell = false,
+            command if is_shell => script.push_str(command),
+            _ => {}
+        }
+        script.push('\n');
+    }
+    script
+}
+
+/// Runs a page, if it has anything to run; says whether it had.
+async fn page_works(page: &Path) -> bool {
+    let text = std::fs::read_to_string(page).expect("the page is there");
+    if !text.contains("```sh\n") {
+        return false;
+    }
+    let redis = RedisServer::start().await;
+    let downstream = receiver().await;
+    let daemon = Daemon::start(&redis, config(&downstream)).await;
+    let mut bash = Command::new("bash");
+    bash.arg("-c").arg(script_of(&text).replace(ADDRESS_SHOWN, daemon.url()));
+
+    let output = daemon.run(bash).await;
+
+    let page = page.display();
+    assert_eq!(output.code, 0, "{page}:\n{}\n{}", output.stdout, output.stderr);
+    true
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[tokio::test]
+async fn the_readme_works() {
+    assert!(page_works(&root().join("README.md")).await);
+}
+
+#[tokio::test]
+async fn every_page_of_the_docs_works() {
+    let mut run = 0;
+    for entry in std::fs::read_dir(root().join("docs")).expect("docs/ is there") {
+        let page = entry.expect("docs/ is readable").path();
+        run += usize::from(page_works(&page).await);
+    }
+    assert!(run >= 3, "only {run} pages of docs/ have commands that run: are the fences right?");
+}

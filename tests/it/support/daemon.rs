@@ -1,0 +1,228 @@
+//! The real `tidegate` binary, as a process.
+//!
+//! Owns its configuration file, its life and its log (shown when a test fails). Refuses to know what
+//! is said to it (see `vocabulary`).
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use bytes::Bytes;
+use http::Method;
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use super::cluster::Cluster;
+use super::guarded::{AtEnd, Guarded};
+use super::http::Http;
+use super::ports::free_port;
+use super::redis::RedisServer;
+use super::wait::poll_until;
+
+/// The binary under test.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_tidegate");
+const LOG_LINES_SHOWN: usize = 200;
+
+/// How a daemon is to run.
+#[derive(Debug)]
+pub(crate) struct DaemonOptions {
+    config: String,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+    is_managed: bool,
+}
+
+impl DaemonOptions {
+    /// On this Redis.
+    #[must_use]
+    pub(crate) fn redis(mut self, redis: &RedisServer) -> Self {
+        self.is_managed = false;
+        self.arguments.extend(["--redis".to_owned(), redis.url()]);
+        self
+    }
+
+    /// On this cluster, in a namespace of its own (the cluster is shared).
+    #[must_use]
+    pub(crate) fn cluster(mut self, cluster: &Cluster) -> Self {
+        self.is_managed = false;
+        write!(self.config, "\n[redis]\ncluster = {:?}\n", cluster.urls()).expect("to a String");
+        let namespace = format!("t{}", free_port());
+        self.environment("TIDEGATE__REDIS__NAMESPACE", &namespace)
+    }
+
+    /// With this environment variable.
+    #[must_use]
+    pub(crate) fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts it and waits until it is ready.
+    pub(crate) async fn start(self) -> Daemon {
+        let mut daemon = self.launch();
+        daemon.wait_ready().await;
+        daemon
+    }
+
+    /// Starts it and waits for nothing: for daemons that are to refuse.
+    pub(crate) fn launch(self) -> Daemon {
+        let dir = tempfile::Builder::new().prefix("tidegate-").tempdir().expect("temp dir");
+        std::fs::write(dir.path().join("tidegate.toml"), &self.config).expect("temp dir is ours");
+        let port = free_port();
+        let url = format!("http://127.0.0.1:{port}");
+        let http = Http::new(&url);
+        let mut daemon = Daemon { process: None, options: self, dir, port, url, http };
+        daemon.spawn();
+        daemon
+    }
+}
+
+/// A daemon; ended and swept away when dropped, its log shown if the test failed.
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    process: Option<Guarded>,
+    options: DaemonOptions,
+    dir: TempDir,
+    port: u16,
+    url: String,
+    http: Http,
+}
+
+impl Daemon {
+    /// Options with this configuration file; on a managed Redis until told otherwise. The address
+    /// is the helper's business: leave `server.listen` out.
+    pub(crate) fn with(config: impl Into<String>) -> DaemonOptions {
+        DaemonOptions {
+            config: config.into(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            is_managed: true,
+        }
+    }
+
+    /// A daemon on this Redis: what most scenarios want.
+    pub(crate) async fn start(redis: &RedisServer, config: impl Into<String>) -> Self {
+        Self::with(config).redis(redis).start().await
+    }
+
+    /// Where its API is.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Waits until `/readyz` says so.
+    pub(crate) async fn wait_ready(&mut self) {
+        poll_until("the daemon is ready", async || {
+            if let Some(code) = self.process.as_ref().and_then(Guarded::exit_code) {
+                panic!("the daemon ended with exit code {code} before it was ready");
+            }
+            let reply = self.http.try_send(Method::GET, "/readyz", &[], Bytes::new()).await;
+            reply.ok().filter(|reply| reply.status == 200)
+        })
+        .await;
+    }
+
+    /// Waits for the end; returns the exit code.
+    pub(crate) async fn wait_exit(&mut self) -> i32 {
+        self.process.as_mut().expect("the daemon was started").wait().await
+    }
+
+    /// Asks for a graceful stop and waits for it; returns the exit code.
+    pub(crate) async fn sigterm(&mut self) -> i32 {
+        self.signal(Signal::TERM);
+        self.wait_exit().await
+    }
+
+    /// `kill -9`, and waits until it is gone. Its managed Redis may outlive it for a moment.
+    pub(crate) async fn kill9(&mut self) {
+        self.process.as_mut().expect("the daemon was started").kill9().await;
+    }
+
+    /// Writes a new configuration file and asks the daemon to read it.
+    pub(crate) fn sighup(&self, config: &str) {
+        std::fs::write(self.config_file(), config).expect("temp dir is ours");
+        self.signal(Signal::HUP);
+    }
+
+    /// Starts again with the same configuration, address and data, and waits until it is ready; a
+    /// daemon that still runs is killed first.
+    pub(crate) async fn restart(&mut self) {
+        self.kill9().await;
+        self.spawn();
+        self.wait_ready().await;
+    }
+
+    /// The managed redis-server, if one runs.
+    pub(crate) fn managed_redis(&self) -> Option<Pid> {
+        redis_servers_in(self.dir.path()).into_iter().next()
+    }
+
+    /// Everything it has written so far.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    /// The folder of its configuration, data and log; commands run there.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Its API, for requests that the vocabulary does not cover.
+    pub(crate) fn http(&self) -> &Http {
+        &self.http
+    }
+
+    fn spawn(&mut self) {
+        let mut command = Command::new(PROGRAM);
+        command.args(["serve", "--config"]).arg(self.config_file());
+        command.args(["--listen", &format!("127.0.0.1:{}", self.port)]);
+        command.args(&self.options.arguments);
+        command.env("TIDEGATE__REDIS__DATA_DIR", self.dir.path().join("data"));
+        command.envs(self.options.environment.iter().map(|(name, value)| (name, value)));
+        // An external Redis is the test's; a managed one is the daemon's to stop.
+        let at_end = if self.options.is_managed { AtEnd::Stop } else { AtEnd::Kill };
+        let process = Guarded::start(&command, &self.log_file(), at_end, self.dir.path());
+        self.process = Some(process);
+    }
+
+    fn signal(&self, signal: Signal) {
+        self.process.as_ref().expect("the daemon was started").signal(signal);
+    }
+
+    fn config_file(&self) -> PathBuf {
+        self.dir.path().join("tidegate.toml")
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.dir.path().join("tidegate.log")
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<_> = log.lines().collect();
+            let last = &lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..];
+            eprintln!("── the daemon's log ──\n{}\n──", last.join("\n"));
+        }
+        drop(self.process.take());
+        // A test may end right after it killed the daemon: its Redis must not stay.
+        for pid in redis_servers_in(self.dir.path()) {
+            let _gone_already = kill_process(pid, Signal::KILL);
+        }
+    }
+}
+
+/// The redis-servers whose data lies below `dir`.
+fn redis_servers_in(dir: &Path) -> Vec<Pid> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid: &i32| {
+        let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        let folder = std::fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
+        matches!(name.trim(), "redis-server" | "valkey-server") && folder.starts_with(dir)
+    })
+    .filter_map(Pid::from_raw)
+    .collect()
+}

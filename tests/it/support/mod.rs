@@ -1,0 +1,22 @@
+//! What every scenario stands on: a private Redis, a scripted downstream, the real daemon.
+//!
+//! Owns the life of the processes that tests start (nothing is left behind, even by a killed test)
+//! and the vocabulary of seed and get helpers. Refuses to know any scenario.
+
+pub(crate) mod cluster;
+pub(crate) mod daemon;
+pub(crate) mod downstream;
+pub(crate) mod guarded;
+pub(crate) mod http;
+pub(crate) mod ports;
+pub(crate) mod redis;
+pub(crate) mod script;
+pub(crate) mod vocabulary;
+pub(crate) mod wait;
+
+pub(crate) use cluster::Cluster;
+pub(crate) use daemon::Daemon;
+pub(crate) use downstream::Downstream;
+pub(crate) use redis::RedisServer;
+pub(crate) use script::{Answer, Gate, batch_results};
+pub(crate) use wait::{eventually, within};

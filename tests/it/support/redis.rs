@@ -1,0 +1,172 @@
+//! A redis-server of the test's own.
+//!
+//! Owns its process, its folder and its address: a Unix socket in a temporary folder, append-only
+//! with every write on disk, ready in about ten milliseconds. Refuses to know Tidegate's keys.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use redis::FromRedisValue;
+use redis::aio::MultiplexedConnection;
+use tempfile::TempDir;
+use tokio::time::Instant;
+
+use super::guarded::{AtEnd, Guarded};
+use super::ports::free_port;
+
+const READY_WITHIN: Duration = Duration::from_secs(5);
+const PROGRAMS: [&str; 2] = ["redis-server", "valkey-server"];
+
+/// How a server is to run; every value is a line of redis.conf.
+#[derive(Debug, Clone)]
+pub(crate) struct RedisOptions {
+    settings: BTreeMap<String, String>,
+    is_tcp: bool,
+}
+
+impl Default for RedisOptions {
+    fn default() -> Self {
+        let mut options = Self { settings: BTreeMap::new(), is_tcp: false };
+        for (key, value) in [
+            ("appendonly", "yes"),
+            ("appendfsync", "always"),
+            ("save", ""),
+            ("port", "0"),
+            ("maxmemory-policy", "noeviction"),
+        ] {
+            options = options.set(key, value);
+        }
+        options
+    }
+}
+
+impl RedisOptions {
+    /// Sets one line of redis.conf.
+    #[must_use]
+    pub(crate) fn set(mut self, key: &str, value: &str) -> Self {
+        self.settings.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Listens on a free loopback port instead of a socket.
+    #[must_use]
+    pub(crate) fn on_tcp(mut self) -> Self {
+        self.is_tcp = true;
+        self.set("port", &free_port().to_string()).set("bind", "127.0.0.1")
+    }
+
+    /// Starts the server and waits until it answers.
+    pub(crate) async fn start(self) -> RedisServer {
+        let dir = tempfile::Builder::new().prefix("tidegate-redis-").tempdir().expect("temp dir");
+        let mut server = RedisServer { process: None, options: self, dir };
+        server.restart().await;
+        server
+    }
+}
+
+/// A running server; killed and swept away when dropped.
+#[derive(Debug)]
+pub(crate) struct RedisServer {
+    // Ends before the folder below goes.
+    process: Option<Guarded>,
+    options: RedisOptions,
+    dir: TempDir,
+}
+
+impl RedisServer {
+    /// A server as most scenarios want it.
+    pub(crate) async fn start() -> Self {
+        RedisOptions::default().start().await
+    }
+
+    /// What `--redis` and `[redis] url` take.
+    pub(crate) fn url(&self) -> String {
+        if self.options.is_tcp {
+            format!("redis://127.0.0.1:{}", self.port())
+        } else {
+            format!("unix://{}", self.socket().display())
+        }
+    }
+
+    /// The port of a server that was started `on_tcp`.
+    pub(crate) fn port(&self) -> u16 {
+        self.option("port").parse().expect("set by on_tcp")
+    }
+
+    /// A line of its redis.conf, as it was set.
+    pub(crate) fn option(&self, key: &str) -> &str {
+        &self.options.settings[key]
+    }
+
+    /// Sends one command on a connection of its own.
+    pub(crate) async fn cli<T: FromRedisValue>(&self, words: &[&str]) -> T {
+        let mut command = redis::cmd(words[0]);
+        command.arg(&words[1..]);
+        let mut connection = self.connect().await.expect("redis-server accepts connections");
+        command
+            .query_async(&mut connection)
+            .await
+            .unwrap_or_else(|error| panic!("redis-server refused {words:?}: {error}"))
+    }
+
+    /// `kill -9`: what was not written to disk by then is gone.
+    pub(crate) async fn kill9(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill9().await;
+        }
+    }
+
+    /// Starts again on the same data and address; a server that still runs is killed first.
+    pub(crate) async fn restart(&mut self) {
+        self.kill9().await;
+        let mut command = Command::new(server_program());
+        for (key, value) in &self.options.settings {
+            command.arg(format!("--{key}")).arg(value);
+        }
+        command.arg("--dir").arg(self.dir.path());
+        if !self.options.is_tcp {
+            command.arg("--unixsocket").arg(self.socket());
+        }
+        let log = self.dir.path().join("redis.log");
+        self.process = Some(Guarded::start(&command, &log, AtEnd::Kill, self.dir.path()));
+        self.wait_ready().await;
+    }
+
+    async fn wait_ready(&self) {
+        let deadline = Instant::now() + READY_WITHIN;
+        // A server that opens its socket sends no signal; loading its data it answers an error.
+        while !self.pings().await {
+            let running = self.process.as_ref().is_some_and(|p| p.exit_code().is_none());
+            assert!(running && Instant::now() < deadline, "no PONG from redis:\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    async fn pings(&self) -> bool {
+        let Ok(mut connection) = self.connect().await else { return false };
+        redis::cmd("PING").query_async::<String>(&mut connection).await.is_ok()
+    }
+
+    async fn connect(&self) -> redis::RedisResult<MultiplexedConnection> {
+        redis::Client::open(self.url())?.get_multiplexed_async_connection().await
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.dir.path().join("redis.sock")
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("redis.log")).unwrap_or_default()
+    }
+}
+
+/// The server to run: Redis, or Valkey where that is what the system has.
+fn server_program() -> &'static str {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    PROGRAMS
+        .into_iter()
+        .find(|name| std::env::split_paths(&path).any(|folder| folder.join(name).is_file()))
+        .expect("redis-server or valkey-server is on PATH; `make test` installs it")
+}
