@@ -41,7 +41,7 @@ impl Heartbeat {
             if let Err(error) = self.run_once().await {
                 match error {
                     StartRefused::Unfit(why) => {
-                        tracing::error!(why, "this Redis is not fit; intake is refused")
+                        tracing::error!(why, "this Redis is not fit; intake is refused");
                     }
                     StartRefused::Store(error) => tracing::debug!(%error, "no heartbeat"),
                 }
