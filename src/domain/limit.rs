@@ -156,8 +156,10 @@ mod tests {
             sent.sort_by(f64::total_cmp);
             for (i, from) in sent.iter().enumerate() {
                 for (n, to) in sent[i..].iter().enumerate() {
-                    let allowed = (to - from) / period_us + f64::from(burst) + 1e-3;
-                    prop_assert!(f64::from(u32::try_from(n).unwrap() + 1) <= allowed + 1e-6);
+                    // A moment near 1e15 us is a multiple of 1/8: each sum may be off by half of it.
+                    let calls = f64::from(u32::try_from(n).unwrap() + 1);
+                    let allowed = (to - from + calls / 8.0) / period_us + f64::from(burst);
+                    prop_assert!(calls <= allowed);
                 }
             }
         }

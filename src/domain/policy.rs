@@ -104,10 +104,12 @@ impl Downstream {
 }
 
 /// An HTTP endpoint.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct HttpDownstream {
     /// Where, `http` or `https`.
     pub url: url::Url,
+    /// The url for people: as the configuration wrote it, references to secrets not filled in.
+    pub url_shown: String,
     /// `POST`, `PUT` or `PATCH`.
     pub method: http::Method,
     /// One deadline for the whole exchange: name look-up, connecting, TLS, sending, answer.
@@ -116,6 +118,19 @@ pub struct HttpDownstream {
     pub headers: Vec<(http::HeaderName, Secret)>,
     /// Standard Webhooks secret (`whsec_<base64>`, or any text taken as its bytes).
     pub signing_secret: Option<Secret>,
+}
+
+/// The url may hold a secret in its path: only its shown form is shown.
+impl fmt::Debug for HttpDownstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpDownstream")
+            .field("url", &self.url_shown)
+            .field("method", &self.method)
+            .field("timeout_ms", &self.timeout_ms)
+            .field("headers", &self.headers)
+            .field("signing_secret", &self.signing_secret)
+            .finish()
+    }
 }
 
 /// A text that never shows itself in logs, errors or `tidegate check`.

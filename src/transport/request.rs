@@ -176,6 +176,7 @@ mod tests {
     fn downstream(url: &str, headers: &[(&'static str, &str)]) -> HttpDownstream {
         HttpDownstream {
             url: url.parse().unwrap(),
+            url_shown: url.to_owned(),
             method: Method::PUT,
             timeout_ms: 1000,
             headers: headers

@@ -22,6 +22,7 @@ const PATIENCE_MS: u64 = 20_000;
 fn downstream(url: &str) -> HttpDownstream {
     HttpDownstream {
         url: url.parse().unwrap(),
+        url_shown: url.to_owned(),
         method: http::Method::POST,
         timeout_ms: PATIENCE_MS,
         headers: Vec::new(),
