@@ -1,1 +1,126 @@
-//! cli
+//! The operator's commands.
+//!
+//! Owns the command line: its words (`args`), its exit codes (`exit`), and one file per family of
+//! commands. Speaks HTTP only: it knows nothing of Redis, of the daemon's rooms, or of how a
+//! message is kept. `serve` is the exception that is no client command: `main` hands it to `app`.
+
+mod args;
+mod args_admin;
+mod args_messages;
+mod batch;
+mod batch_rows;
+mod batch_send;
+mod bulk;
+mod client;
+mod describe;
+mod diagnosis;
+mod doctor;
+mod exit;
+mod export;
+mod ids;
+mod list;
+mod local;
+mod messages;
+mod payload;
+mod progress;
+mod queues;
+mod screen;
+mod send;
+mod times;
+mod trial;
+
+#[cfg(test)]
+mod tests;
+
+use std::process::ExitCode;
+
+pub use args::{Cli, ClientCommand, Command, Format, Globals, LocalCommand, TokenCommand};
+pub use args_admin::{
+    BulkArgs, CheckArgs, CompletionArgs, PauseArgs, QueueArgs, ScopeWord, ServeArgs, TokenArgs,
+    WindowsArgs,
+};
+pub use args_messages::{
+    DueArgs, EditArgs, ExportArgs, IdsArgs, ListArgs, PayloadArgs, RescheduleArgs, SendArgs,
+    SendBatchArgs, TryArgs,
+};
+
+use client::Client;
+use exit::{Exit, Failure};
+use screen::Screen;
+
+/// What a client command works with.
+struct Session {
+    client: Client,
+    screen: Screen,
+    /// The wall clock of this machine, for words such as "5s ago" and for nothing else.
+    now_ms: fn() -> u64,
+}
+
+/// Runs a command that talks to nobody.
+#[must_use]
+pub fn run_local(globals: &Globals, command: &LocalCommand) -> ExitCode {
+    let mut screen = Screen::of_process(globals.output);
+    execute_local(command, &mut screen).into()
+}
+
+/// Runs a command that talks to a daemon.
+pub async fn run(globals: &Globals, command: ClientCommand) -> ExitCode {
+    let mut screen = Screen::of_process(globals.output);
+    let token = std::env::var("TIDEGATE_TOKEN").ok().filter(|token| !token.trim().is_empty());
+    match Client::new(&globals.url, token.as_deref()) {
+        Ok(client) => {
+            let mut session = Session { client, screen, now_ms: times::now_ms };
+            execute(command, &mut session).await.into()
+        }
+        Err(failure) => finish(Err(failure), &mut screen).into(),
+    }
+}
+
+fn execute_local(command: &LocalCommand, screen: &mut Screen) -> Exit {
+    let ended = match command {
+        LocalCommand::Check(args) => local::check(args, screen),
+        LocalCommand::Token(TokenCommand::New(args)) => local::token_new(args, screen),
+        LocalCommand::Completion(args) => local::completion(args, screen),
+    };
+    finish(ended, screen)
+}
+
+async fn execute(command: ClientCommand, session: &mut Session) -> Exit {
+    let ended = Box::pin(dispatch(command, session)).await;
+    finish(ended, &mut session.screen)
+}
+
+/// Hands on what is buffered and shows the failure, if any.
+fn finish(ended: Result<Exit, Failure>, screen: &mut Screen) -> Exit {
+    let flushed = screen.flush();
+    ended.and_then(|exit| flushed.map(|()| exit)).unwrap_or_else(|failure| {
+        screen.failure(&failure);
+        failure.exit
+    })
+}
+
+/// The one place where commands meet their code.
+async fn dispatch(command: ClientCommand, session: &mut Session) -> Result<Exit, Failure> {
+    match command {
+        ClientCommand::Try(args) => trial::try_once(&args, session).await,
+        ClientCommand::Send(args) => send::send(&args, session).await,
+        ClientCommand::SendBatch(args) => batch::send_batch(&args, session).await,
+        ClientCommand::Get(args) => messages::get(&args.ids, session).await,
+        ClientCommand::List(args) => list::list(&args, session).await,
+        ClientCommand::Cancel(args) => messages::cancel(&args.ids, session).await,
+        ClientCommand::Run(args) => messages::run(&args.ids, session).await,
+        ClientCommand::Requeue(args) => messages::requeue(&args.ids, session).await,
+        ClientCommand::Reschedule(args) => messages::reschedule(&args, session).await,
+        ClientCommand::Edit(args) => messages::edit(&args, session).await,
+        ClientCommand::Queues => queues::queues(session).await,
+        ClientCommand::Queue(args) => queues::queue(&args.queue, session).await,
+        ClientCommand::Pause(args) => queues::pause(&args, session).await,
+        ClientCommand::Resume(args) => queues::resume(&args.queue, session).await,
+        ClientCommand::Purge(args) => bulk::purge(&args, session).await,
+        ClientCommand::RequeueAll(args) => bulk::requeue_all(&args, session).await,
+        ClientCommand::Export(args) => export::export(&args, session).await,
+        ClientCommand::Windows(args) => queues::windows(&args, session).await,
+        ClientCommand::Nodes => queues::nodes(session).await,
+        ClientCommand::Doctor => doctor::doctor(session).await,
+    }
+}

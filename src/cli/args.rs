@@ -1,0 +1,166 @@
+//! The words of the command line.
+//!
+//! Owns every command, flag and help sentence. Refuses to know what a command does with them.
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use super::args_admin::{
+    BulkArgs, CheckArgs, CompletionArgs, PauseArgs, QueueArgs, ServeArgs, TokenArgs, WindowsArgs,
+};
+use super::args_messages::{
+    EditArgs, ExportArgs, IdsArgs, ListArgs, RescheduleArgs, SendArgs, SendBatchArgs, TryArgs,
+};
+
+/// Exit codes and surroundings, shown below the help.
+const AFTER_HELP: &str = "\
+Client commands talk to --url with the token in TIDEGATE_TOKEN.
+Exit codes: 0 ok, 1 failure, 2 usage or config, 3 not found, 4 refused (state, policy),
+5 unreachable or store unavailable, 6 timed out.";
+
+/// The heading of flags that every command takes.
+const EVERYWHERE: &str = "Everywhere";
+
+/// A gate between fast producers and slow downstreams: due times, windows, rate limits, retries.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate", version, after_help = AFTER_HELP, max_term_width = 100)]
+pub struct Cli {
+    /// What every command takes.
+    #[command(flatten)]
+    pub globals: Globals,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, clap::Args)]
+pub struct Globals {
+    /// The daemon that client commands talk to
+    #[arg(
+        long,
+        global = true,
+        env = "TIDEGATE_URL",
+        default_value = "http://127.0.0.1:7411",
+        value_name = "URL",
+        help_heading = EVERYWHERE
+    )]
+    pub url: String,
+    /// How answers are shown: table, or json as the API gives it
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t = Format::Table,
+        value_name = "FORMAT",
+        hide_possible_values = true,
+        help_heading = EVERYWHERE
+    )]
+    pub output: Format,
+}
+
+/// How answers are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Table,
+    /// For scripts.
+    Json,
+}
+
+/// Every command.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the daemon; without --config on built-in defaults
+    Serve(ServeArgs),
+    /// Commands that talk to nobody.
+    #[command(flatten)]
+    Local(LocalCommand),
+    /// Commands that talk to a daemon.
+    #[command(flatten)]
+    Client(Box<ClientCommand>),
+}
+
+/// Commands that talk to nobody.
+#[derive(Debug, Subcommand)]
+pub enum LocalCommand {
+    /// Verify a config and print what is effective
+    Check(CheckArgs),
+    /// Make access tokens
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Print the completion script of a shell
+    Completion(CompletionArgs),
+}
+
+/// Commands that talk to a daemon.
+#[derive(Debug, Subcommand)]
+pub enum ClientCommand {
+    /// Make one signed test call to a queue's downstream; nothing is stored
+    Try(TryArgs),
+    /// Hand over one message and print its id
+    Send(SendArgs),
+    /// Hand over the messages of an NDJSON file; run it again after an interruption
+    #[command(long_about = SEND_BATCH)]
+    SendBatch(SendBatchArgs),
+    /// Show messages, and what holds them
+    Get(IdsArgs),
+    /// List the messages of a queue
+    List(ListArgs),
+    /// Withdraw messages that wait
+    Cancel(IdsArgs),
+    /// Make messages due now; limits and windows still hold
+    Run(IdsArgs),
+    /// Send dead, uncertain, expired or cancelled messages again
+    Requeue(IdsArgs),
+    /// Give messages another due time
+    Reschedule(RescheduleArgs),
+    /// Replace the payload of a message that is dead, uncertain or scheduled
+    Edit(EditArgs),
+    /// Show all queues with their counts
+    Queues,
+    /// Show one queue with its policy
+    Queue(QueueArgs),
+    /// Stop sending from a queue; messages are still accepted
+    Pause(PauseArgs),
+    /// Send from a paused queue again
+    Resume(QueueArgs),
+    /// Remove all messages of one state: waiting ones are cancelled, final ones deleted
+    Purge(BulkArgs),
+    /// Send all messages of one state again
+    RequeueAll(BulkArgs),
+    /// Write the messages of one state as NDJSON that send-batch takes again
+    #[command(long_about = EXPORT)]
+    Export(ExportArgs),
+    /// Show when the window of a queue will be open
+    Windows(WindowsArgs),
+    /// Show the running nodes
+    Nodes,
+    /// Look for what keeps messages from flowing, with remedies; exit 1 if something was found
+    Doctor,
+}
+
+/// `tidegate token ...`.
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Print a token once, and the line for the config
+    New(TokenArgs),
+}
+
+const SEND_BATCH: &str = "\
+Hand over the messages of an NDJSON file: one message object per line, as POST \
+/v1/queues/QUEUE/messages takes it, for example {\"payload\": {\"to\": \"+491511\"}, \"delay\": \
+\"90s\"}.
+
+A row without idempotency_key gets one made of the file's name, the line number and the row, so \
+that the same command, run again after an interruption (within the queue's idempotency_window), \
+stores each row once. An id in a row (see export) is left out. While the daemon is busy or away the \
+command waits and goes on by itself.
+
+Rejected rows go to FILE.rejects.ndjson as {\"line\", \"row\", \"problem\"}; the exit code is then 1.";
+
+const EXPORT: &str = "\
+Write the messages of one state as NDJSON: id, payload (or payload_base64), content_type, headers, \
+priority, group, labels and retry; due_at while scheduled, expires_at while it lies ahead.
+
+send-batch takes these rows again; it leaves the id out, and the old idempotency key is not \
+exported, so that each row becomes a new message. The payload of delivered messages is not kept.";

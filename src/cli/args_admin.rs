@@ -1,0 +1,135 @@
+//! The words of commands about queues, the daemon and this machine.
+//!
+//! Owns their flags. Refuses to know the wire.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::config::{Scope, Sources};
+use crate::domain::state::State;
+use crate::domain::units::parse_duration_or_seconds;
+
+/// `serve`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// The configuration, TOML
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where the API listens, instead of server.listen
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<String>,
+    /// Which Redis, instead of the one in the config
+    #[arg(long, value_name = "URL")]
+    pub redis: Option<String>,
+}
+
+impl ServeArgs {
+    /// Where the daemon's settings come from, flags on top.
+    #[must_use]
+    pub fn sources(&self) -> Sources {
+        let flags =
+            [("server.listen", &self.listen, "--listen"), ("redis.url", &self.redis, "--redis")];
+        let overrides = flags
+            .into_iter()
+            .filter_map(|(key, value, flag)| Some((key.to_owned(), value.clone()?, flag)))
+            .collect();
+        Sources::of_process(self.config.clone(), overrides)
+    }
+}
+
+/// `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The configuration, TOML; without it the built-in defaults and the environment are checked
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// `token new`.
+#[derive(Debug, Args)]
+pub struct TokenArgs {
+    /// Who will hold it; shown in logs
+    pub name: String,
+    /// What it may do; may be repeated; without it: everything
+    #[arg(long = "scope", value_name = "SCOPE", value_enum)]
+    pub scopes: Vec<ScopeWord>,
+}
+
+/// What a token may do, as a word of the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ScopeWord {
+    /// Hand over messages.
+    Send,
+    /// Read messages, queues and metrics.
+    Read,
+    /// Cancel, requeue, pause, purge and the rest.
+    Operate,
+}
+
+impl From<ScopeWord> for Scope {
+    fn from(word: ScopeWord) -> Self {
+        match word {
+            ScopeWord::Send => Self::Send,
+            ScopeWord::Read => Self::Read,
+            ScopeWord::Operate => Self::Operate,
+        }
+    }
+}
+
+/// Commands that take a queue alone.
+#[derive(Debug, Args)]
+pub struct QueueArgs {
+    /// The queue
+    pub queue: String,
+}
+
+/// `pause`.
+#[derive(Debug, Args)]
+pub struct PauseArgs {
+    /// The queue
+    pub queue: String,
+    /// Until a moment: RFC 3339, or a local time such as "2026-11-21 09:00"
+    #[arg(long, value_name = "MOMENT", conflicts_with = "pause_for")]
+    pub until: Option<String>,
+    /// For so long, for example 30m
+    #[arg(long = "for", id = "pause_for", value_name = "TIME", value_parser = parse_duration_or_seconds)]
+    pub pause_for: Option<u64>,
+    /// The zone of a local --until, for example Asia/Shanghai; without it: this machine's
+    #[arg(long, value_name = "ZONE", requires = "until")]
+    pub tz: Option<String>,
+    /// Why, for the colleagues
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+/// `purge` and `requeue-all`.
+#[derive(Debug, Args)]
+pub struct BulkArgs {
+    /// The queue
+    pub queue: String,
+    /// Messages in this state
+    #[arg(long, value_name = "STATE")]
+    pub state: State,
+    /// Do it; without this only the count is shown
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// `windows`.
+#[derive(Debug, Args)]
+pub struct WindowsArgs {
+    /// The queue
+    pub queue: String,
+    /// How far to look
+    #[arg(long, value_name = "N", default_value_t = 14, value_parser = clap::value_parser!(u16).range(1..))]
+    pub days: u16,
+}
+
+/// `completion`.
+#[derive(Debug, Args)]
+pub struct CompletionArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}

@@ -1,0 +1,176 @@
+//! The words of commands about messages.
+//!
+//! Owns their flags. Refuses to know the wire.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::domain::message::PRIORITY_MAX;
+use crate::domain::state::State;
+use crate::domain::units::parse_duration_or_seconds;
+
+/// A payload, given in one of three ways.
+#[derive(Debug, Default, Args)]
+pub struct PayloadArgs {
+    /// The payload: JSON if it parses, else text/plain
+    #[arg(
+        short = 'd',
+        long = "data",
+        value_name = "BODY",
+        group = "payload",
+        allow_hyphen_values = true
+    )]
+    pub data: Option<String>,
+    /// Read the payload from a file: JSON if it parses, else text if UTF-8, else raw bytes
+    #[arg(short = 'f', long = "file", value_name = "FILE", group = "payload")]
+    pub file: Option<PathBuf>,
+    /// "-" reads the payload from standard input
+    #[arg(value_name = "-", group = "payload", value_parser = ["-"], hide_possible_values = true)]
+    pub stdin: Option<String>,
+    /// What the downstream is told the payload is
+    #[arg(long, value_name = "TYPE")]
+    pub content_type: Option<String>,
+}
+
+/// `send`.
+#[derive(Debug, Args)]
+pub struct SendArgs {
+    /// The queue
+    pub queue: String,
+    /// The payload.
+    #[command(flatten)]
+    pub payload: PayloadArgs,
+    /// When the message is due; without it: now.
+    #[command(flatten)]
+    pub due: DueArgs,
+    /// Give up if it has not been sent in this time
+    #[arg(long, value_name = "TIME", value_parser = parse_duration_or_seconds)]
+    pub ttl: Option<u64>,
+    /// Idempotency key: the same key stores one message
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
+    /// The key of order and fair shares, for example a customer
+    #[arg(long, value_name = "GROUP")]
+    pub group: Option<String>,
+    /// 0 to 9, 9 goes first
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=i64::from(PRIORITY_MAX)))]
+    pub priority: Option<u8>,
+    /// A word for finding it again; may be repeated
+    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = parse_label)]
+    pub labels: Vec<(String, String)>,
+    /// A header for the downstream; may be repeated
+    #[arg(long = "header", value_name = "NAME: VALUE", value_parser = parse_header)]
+    pub headers: Vec<(String, String)>,
+    /// Wait so long for the final state: exit 0 delivered, 1 another final state, 6 not final in time
+    #[arg(long, value_name = "TIME", value_parser = parse_duration_or_seconds)]
+    pub wait: Option<u64>,
+}
+
+/// When something is to happen.
+#[derive(Debug, Default, Args)]
+pub struct DueArgs {
+    /// Due so long from now, for example 90s or 1h30m
+    #[arg(long, value_name = "TIME", value_parser = parse_duration_or_seconds, conflicts_with = "due")]
+    pub delay: Option<u64>,
+    /// Due at a moment: RFC 3339, or a local time such as "2026-11-21 09:00"
+    #[arg(long, value_name = "MOMENT")]
+    pub due: Option<String>,
+    /// The zone of a local --due, for example Asia/Shanghai; without it: this machine's
+    #[arg(long, value_name = "ZONE", requires = "due")]
+    pub tz: Option<String>,
+}
+
+/// `send-batch`.
+#[derive(Debug, Args)]
+pub struct SendBatchArgs {
+    /// The queue
+    pub queue: String,
+    /// One message object per line
+    #[arg(value_name = "FILE.ndjson")]
+    pub file: PathBuf,
+}
+
+/// Commands that take ids.
+#[derive(Debug, Args)]
+pub struct IdsArgs {
+    /// Ids of messages; "-" reads them from standard input, one per line
+    #[arg(value_name = "ID", required = true)]
+    pub ids: Vec<String>,
+}
+
+/// `reschedule`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("when").required(true).args(["delay", "due"]))]
+pub struct RescheduleArgs {
+    /// Ids of messages; "-" reads them from standard input, one per line
+    #[arg(value_name = "ID", required = true)]
+    pub ids: Vec<String>,
+    /// The new due time.
+    #[command(flatten)]
+    pub due: DueArgs,
+}
+
+/// `edit`.
+#[derive(Debug, Args)]
+pub struct EditArgs {
+    /// The id of the message
+    pub id: String,
+    /// The new payload.
+    #[command(flatten)]
+    pub payload: PayloadArgs,
+}
+
+/// `try`.
+#[derive(Debug, Args)]
+pub struct TryArgs {
+    /// The queue
+    pub queue: String,
+    /// The payload.
+    #[command(flatten)]
+    pub payload: PayloadArgs,
+}
+
+/// `list`.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// The queue
+    pub queue: String,
+    /// Only messages in this state
+    #[arg(long, value_name = "STATE")]
+    pub state: Option<State>,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+    pub limit: u64,
+    /// Only the message with this idempotency key
+    #[arg(long, value_name = "KEY", conflicts_with = "state")]
+    pub key: Option<String>,
+}
+
+/// `export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// The queue
+    pub queue: String,
+    /// Messages in this state
+    #[arg(long, value_name = "STATE")]
+    pub state: State,
+}
+
+/// Reads `NAME=VALUE`.
+fn parse_label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(format!("\"{text}\" is no label; expected NAME=VALUE")),
+    }
+}
+
+/// Reads `Name: value`.
+fn parse_header(text: &str) -> Result<(String, String), String> {
+    match text.split_once(':') {
+        Some((name, value)) if !name.trim().is_empty() => {
+            Ok((name.trim().to_owned(), value.trim().to_owned()))
+        }
+        _ => Err(format!("\"{text}\" is no header; expected \"Name: value\"")),
+    }
+}

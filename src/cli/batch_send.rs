@@ -1,0 +1,234 @@
+//! How a chunk of rows gets through: patiently, and each row by itself.
+//!
+//! Owns retries, waiting and splitting. Repeating is safe, as every row has an idempotency key.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::Session;
+use super::batch::{Rejects, Tally};
+use super::batch_rows::Row;
+use super::client::{Answer, Target};
+use super::exit::{Exit, Failure};
+use super::progress::Progress;
+use super::times::span;
+
+/// How long the command bears no progress at all before it gives up.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// The first pause, where the daemon named none; it doubles.
+const PAUSE_FIRST: Duration = Duration::from_millis(500);
+/// The longest pause, whatever the daemon says.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// The shortest pause.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+/// Problems of single rows that pass by themselves.
+const PASSING: [&str; 4] = ["store-unavailable", "store-full", "draining", "backlog-full"];
+
+/// Sends rows to one queue.
+pub(crate) struct Sender<'a> {
+    queue: &'a str,
+    /// What became of the rows.
+    pub(crate) tally: Tally,
+    /// What is shown meanwhile.
+    pub(crate) progress: Progress,
+    has_been_answered: bool,
+    pause: Duration,
+    give_up_at: Instant,
+}
+
+#[derive(Deserialize)]
+struct BatchAnswer {
+    results: Vec<RowResult>,
+}
+
+#[derive(Deserialize)]
+struct RowResult {
+    index: usize,
+    #[serde(default)]
+    duplicate: bool,
+    #[serde(default)]
+    problem: Option<Value>,
+}
+
+/// What one request came to.
+enum Came {
+    /// These rows are left, for this passing reason.
+    Left(Vec<Row>, Failure, Option<Duration>),
+    /// The request was too large.
+    TooLarge(Vec<Row>, Failure),
+}
+
+impl<'a> Sender<'a> {
+    /// A sender to this queue.
+    pub(crate) fn new(queue: &'a str, progress: Progress) -> Self {
+        Self {
+            queue,
+            tally: Tally::default(),
+            progress,
+            has_been_answered: false,
+            pause: PAUSE_FIRST,
+            give_up_at: Instant::now() + PATIENCE,
+        }
+    }
+
+    /// Sends these rows until the fate of each is known.
+    pub(crate) async fn send(
+        &mut self,
+        rows: Vec<Row>,
+        rejects: &mut Rejects,
+        session: &mut Session,
+    ) -> Result<(), Failure> {
+        let mut pieces = vec![rows];
+        while let Some(rows) = pieces.pop() {
+            match self.try_once(rows, rejects, session).await? {
+                Came::Left(rows, ..) if rows.is_empty() => self.made_progress(),
+                Came::Left(rows, why, pause) => {
+                    self.wait(&why, pause, session).await?;
+                    pieces.push(rows);
+                }
+                Came::TooLarge(mut rows, _) if rows.len() > 1 => {
+                    let second = rows.split_off(rows.len() / 2);
+                    pieces.extend([second, rows]);
+                }
+                Came::TooLarge(rows, why) => {
+                    for row in rows {
+                        self.reject(&row, &why.problem.clone().unwrap_or_default(), rejects)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Shows how far the file has been read.
+    pub(crate) fn show(&mut self, bytes_read: u64, session: &mut Session) -> Result<(), Failure> {
+        let Tally { accepted, duplicates, rejected } = &self.tally;
+        let text = format!("{accepted} accepted, {duplicates} duplicates, {rejected} rejected");
+        self.progress.show(bytes_read, &text, &mut session.screen)
+    }
+
+    async fn try_once(
+        &mut self,
+        rows: Vec<Row>,
+        rejects: &mut Rejects,
+        session: &Session,
+    ) -> Result<Came, Failure> {
+        let answer = match self.exchange(&rows, session).await {
+            Ok(answer) => answer,
+            // A daemon that never answered is not there; one that did may come back.
+            Err(failure) if !self.has_been_answered => return Err(failure),
+            Err(failure) => return Ok(Came::Left(rows, failure, None)),
+        };
+        self.has_been_answered = true;
+        let pause = answer.retry_after();
+        match answer.status {
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                Ok(Came::TooLarge(rows, Failure::from_answer(answer.status, &answer.body)))
+            }
+            status if is_passing(status) => {
+                Ok(Came::Left(rows, Failure::from_answer(status, &answer.body), pause))
+            }
+            _ => self.settle(rows, &answer.ok()?, rejects),
+        }
+    }
+
+    async fn exchange(&self, rows: &[Row], session: &Session) -> Result<Answer, Failure> {
+        let mut body = String::new();
+        for message in rows.iter().filter_map(|row| row.message.as_ref().ok()) {
+            body.push_str(message);
+            body.push('\n');
+        }
+        let target = Target::new(&["v1", "queues", self.queue, "messages", "batch"]);
+        let body = Some(("application/x-ndjson", Bytes::from(body)));
+        session.client.exchange(Method::POST, &target, body, Duration::ZERO).await
+    }
+
+    /// Counts what is decided; a row without a result, or with a passing problem, is left.
+    fn settle(
+        &mut self,
+        rows: Vec<Row>,
+        answer: &Answer,
+        rejects: &mut Rejects,
+    ) -> Result<Came, Failure> {
+        let mut results: Vec<Option<RowResult>> = rows.iter().map(|_| None).collect();
+        for result in answer.read::<BatchAnswer>()?.results {
+            if let Some(slot) = results.get_mut(result.index) {
+                *slot = Some(result);
+            }
+        }
+        let sent = rows.len();
+        let mut left = Vec::new();
+        let mut why = Failure::new(Exit::Failure, "the answer did not speak of all rows");
+        for (row, result) in rows.into_iter().zip(results) {
+            match result.map(|result| (result.duplicate, result.problem)) {
+                Some((false, None)) => self.tally.accepted += 1,
+                Some((true, None)) => self.tally.duplicates += 1,
+                Some((_, Some(problem))) if !passes(&problem) => {
+                    self.reject(&row, &problem, rejects)?;
+                }
+                Some((_, Some(problem))) => {
+                    why = passing_failure(&problem);
+                    left.push(row);
+                }
+                None => left.push(row),
+            }
+        }
+        if left.len() < sent {
+            self.made_progress();
+        }
+        Ok(Came::Left(left, why, answer.retry_after()))
+    }
+
+    fn reject(&mut self, row: &Row, problem: &Value, rejects: &mut Rejects) -> Result<(), Failure> {
+        self.tally.rejected += 1;
+        rejects.write(row, problem)
+    }
+
+    fn made_progress(&mut self) {
+        self.pause = PAUSE_FIRST;
+        self.give_up_at = Instant::now() + PATIENCE;
+    }
+
+    /// Waits as long as the daemon asked, else longer each time; gives up when patience ends.
+    async fn wait(
+        &mut self,
+        why: &Failure,
+        asked: Option<Duration>,
+        session: &mut Session,
+    ) -> Result<(), Failure> {
+        let pause = asked.unwrap_or(self.pause).clamp(PAUSE_MIN, PAUSE_MAX);
+        if Instant::now() + pause > self.give_up_at {
+            return Err(why
+                .clone()
+                .next("run the same command again later: it goes on where it stopped"));
+        }
+        self.pause = (self.pause * 2).min(PAUSE_MAX);
+        let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+        let text = format!("waiting {}: {}", span(pause_ms), why.what);
+        self.progress.stalled(&text, &mut session.screen)?;
+        tokio::time::sleep(pause).await;
+        Ok(())
+    }
+}
+
+/// Answers that pass by themselves.
+fn is_passing(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 408 | 429 | 502 | 503 | 504)
+}
+
+fn passes(problem: &Value) -> bool {
+    problem["code"].as_str().is_some_and(|code| PASSING.contains(&code))
+}
+
+fn passing_failure(problem: &Value) -> Failure {
+    let status = match problem["code"].as_str() {
+        Some("backlog-full") => StatusCode::TOO_MANY_REQUESTS,
+        _ => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    Failure::from_answer(status, problem.to_string().as_bytes())
+}

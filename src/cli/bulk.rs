@@ -1,0 +1,82 @@
+//! Commands on all messages of a state: purge, requeue-all.
+//!
+//! Owns the question before and the loop: the API does a bounded part per request. Refuses to
+//! begin without `--yes`.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::Session;
+use super::args_admin::BulkArgs;
+use super::client::Target;
+use super::describe::count;
+use super::exit::{Exit, Failure};
+use super::progress::Progress;
+
+/// What is done to all messages, in its words.
+struct Deed {
+    /// The command, and the end of the API's path.
+    verb: &'static str,
+    /// What has been done, and the field of the answer that counts it.
+    done: &'static str,
+}
+
+/// `purge`.
+pub(crate) async fn purge(args: &BulkArgs, session: &mut Session) -> Result<Exit, Failure> {
+    all(&Deed { verb: "purge", done: "purged" }, args, session).await
+}
+
+/// `requeue-all`.
+pub(crate) async fn requeue_all(args: &BulkArgs, session: &mut Session) -> Result<Exit, Failure> {
+    all(&Deed { verb: "requeue-all", done: "requeued" }, args, session).await
+}
+
+async fn all(deed: &Deed, args: &BulkArgs, session: &mut Session) -> Result<Exit, Failure> {
+    if !args.yes {
+        return Err(rehearse(deed, args, session).await?);
+    }
+    let mut progress = Progress::new(&session.screen, 0);
+    let mut total = 0;
+    let remaining = loop {
+        let target = Target::new(&["v1", "queues", &args.queue, deed.verb]);
+        let body = json!({ "state": args.state.as_str() });
+        let part: Value = session.client.send(Method::POST, &target, &body).await?.read()?;
+        let (done, remaining) = (number(&part, deed.done)?, number(&part, "remaining")?);
+        total += done;
+        // A part that did nothing will do nothing next time.
+        if remaining == 0 || done == 0 {
+            break remaining;
+        }
+        progress.grow(total + remaining);
+        let text = format!("{total} {}, {remaining} remain", deed.done);
+        progress.show(total, &text, &mut session.screen)?;
+    };
+    progress.clear();
+    if session.screen.is_json() {
+        session.screen.json(&json!({ deed.done: total, "remaining": remaining }))?;
+    } else {
+        session.screen.line(&format!("{} {}", count(total, "message"), deed.done))?;
+    }
+    if remaining > 0 {
+        let what = format!("{} could not be {}", count(remaining, "message"), deed.done);
+        return Err(Failure::new(Exit::Failure, what).next("`tidegate list QUEUE` shows them"));
+    }
+    Ok(Exit::Ok)
+}
+
+/// Without `--yes`: what would be done.
+async fn rehearse(deed: &Deed, args: &BulkArgs, session: &mut Session) -> Result<Failure, Failure> {
+    let target = Target::new(&["v1", "queues", &args.queue]);
+    let queue: Value = session.client.get(&target).await?.read()?;
+    let found = number(&queue["counts"], args.state.as_str())?;
+    let found = count(found, &format!("{} message", args.state));
+    let what = format!("{found} of {} would be {}; nothing was done", args.queue, deed.done);
+    Ok(Failure::usage(what).next("add --yes to do it"))
+}
+
+fn number(answer: &Value, key: &str) -> Result<u64, Failure> {
+    answer[key].as_u64().ok_or_else(|| {
+        Failure::new(Exit::Failure, format!("the answer has no number \"{key}\""))
+            .next("check that --url names a tidegate daemon of a fitting version")
+    })
+}

@@ -1,0 +1,249 @@
+//! A message in words: one sentence on what holds it, and its fields.
+//!
+//! Owns the English. Refuses to ask anybody: the message and the time are handed in.
+
+use serde_json::Value;
+
+use super::screen::plain;
+use super::times::{distance, of_answer, span, utc};
+
+/// What each gate is waited for as, in the order in which gates are named.
+const GATES: [(&str, &str); 7] = [
+    ("pause", "its queue to be resumed"),
+    ("window", "its window"),
+    ("throttled", "the downstream, which asked for a pause or turned us away"),
+    ("limit", "its turn under the limit"),
+    ("concurrency", "a free slot at the downstream"),
+    ("batch", "company in its batch"),
+    ("due", "its due time"),
+];
+
+/// The names under which fields are shown, in this order; fields not named here follow.
+const FIELDS: [(&str, &str); 21] = [
+    ("id", "id"),
+    ("queue", "queue"),
+    ("state", "state"),
+    ("held_by", "held by"),
+    ("created_at", "created"),
+    ("due_at", "due"),
+    ("next_attempt_at", "next attempt"),
+    ("expires_at", "expires"),
+    ("final_at", "final"),
+    ("attempts", "attempts"),
+    ("throttles", "throttles"),
+    ("window_holds", "window holds"),
+    ("last_attempt", "last attempt"),
+    ("result", "result"),
+    ("priority", "priority"),
+    ("group", "group"),
+    ("labels", "labels"),
+    ("idempotency_key", "idempotency key"),
+    ("content_type", "content type"),
+    ("headers", "headers"),
+    ("payload", "payload"),
+];
+
+/// One sentence: where the message stands and what holds it there.
+pub(crate) fn sentence(message: &Value, now_ms: u64) -> String {
+    let attempts = message["attempts"].as_u64().unwrap_or(0);
+    let final_at = of_answer(&message["final_at"]);
+    let ago = final_at.map_or_else(String::new, |at| format!(" {}", distance(at, now_ms)));
+    match message["state"].as_str().unwrap_or_default() {
+        "scheduled" => scheduled(message, attempts, now_ms),
+        "ready" => ready(message),
+        "leased" => format!("Being sent: attempt {}", attempts.max(1)),
+        "uncertain" => {
+            "Uncertain: the attempt may or may not have arrived; look at the downstream, then `tidegate requeue` or `cancel`".to_owned()
+        }
+        "accepted" => "Accepted by the downstream: its receipt is awaited".to_owned(),
+        "delivered" => format!("Delivered{ago} after {}", count(attempts, "attempt")),
+        "dead" => {
+            let why = reason(message).map_or_else(String::new, |why| format!(": {why}"));
+            format!("Dead{ago} after {}{why}", count(attempts, "attempt"))
+        }
+        "expired" => format!("Expired{ago}: its time ran out before it was sent"),
+        "cancelled" => format!("Cancelled{ago}"),
+        other => format!("In state {}", plain(other)),
+    }
+}
+
+fn scheduled(message: &Value, attempts: u64, now_ms: u64) -> String {
+    let when = due_ms(message).map_or_else(
+        || "its due time".to_owned(),
+        |at| format!("due {} ({})", distance(at, now_ms), utc(at)),
+    );
+    if attempts == 0 {
+        return format!("Waiting: {when}");
+    }
+    let why =
+        reason(message).map_or_else(String::new, |why| format!("; the last one failed: {why}"));
+    format!("Waiting for attempt {}: {when}{why}", attempts + 1)
+}
+
+fn ready(message: &Value) -> String {
+    let held_by = gates(message);
+    let known = GATES.iter().filter(|(gate, _)| held_by.iter().any(|held| held == gate));
+    let mut words: Vec<String> = known.map(|(_, words)| (*words).to_owned()).collect();
+    words.extend(held_by.into_iter().filter(|held| GATES.iter().all(|(gate, _)| held != gate)));
+    if words.is_empty() {
+        return "Ready: next in line".to_owned();
+    }
+    format!("Waiting for {}", words.join(", and for "))
+}
+
+/// `held_by`, as the names of gates.
+pub(crate) fn gates(message: &Value) -> Vec<String> {
+    let held_by = message["held_by"].as_array().map(Vec::as_slice).unwrap_or_default();
+    held_by.iter().filter_map(|gate| gate.as_str().map(plain)).collect()
+}
+
+/// The moment of the next attempt.
+pub(crate) fn due_ms(message: &Value) -> Option<u64> {
+    of_answer(&message["next_attempt_at"]).or_else(|| of_answer(&message["due_at"]))
+}
+
+/// Why the last attempt failed, or why the message was given up.
+pub(crate) fn reason(message: &Value) -> Option<String> {
+    let given = ["reason", "error"].iter().find_map(|key| message[key].as_str().map(plain));
+    let last = &message["last_attempt"];
+    let status = last["status_code"].as_u64().map(|status| format!("status {status}"));
+    let error = last["error"].as_str().map(plain).filter(|error| !error.is_empty());
+    let attempt = match (status, error) {
+        (Some(status), Some(error)) if error.contains(status.trim_start_matches("status ")) => {
+            Some(error)
+        }
+        (Some(status), Some(error)) => Some(format!("{status}, {error}")),
+        (status, error) => error.or(status),
+    };
+    match (given, attempt) {
+        (Some(given), Some(attempt)) if !given.contains(&attempt) => {
+            Some(format!("{given} ({attempt})"))
+        }
+        (given, attempt) => given.or(attempt),
+    }
+}
+
+/// The fields that have a value, named and worded.
+pub(crate) fn fields(message: &Value, now_ms: u64) -> Vec<(String, String)> {
+    let Some(fields) = message.as_object() else { return Vec::new() };
+    let named = FIELDS.iter().filter_map(|(key, name)| Some((*key, *name, fields.get(*key)?)));
+    let others = fields
+        .iter()
+        .filter(|(key, _)| FIELDS.iter().all(|(known, _)| known != key))
+        .map(|(key, value)| (key.as_str(), key.as_str(), value));
+    named
+        .chain(others)
+        .map(|(key, name, value)| (name.to_owned(), field(key, value, now_ms)))
+        .filter(|(_, text)| !text.is_empty())
+        .collect()
+}
+
+fn field(key: &str, value: &Value, now_ms: u64) -> String {
+    match key {
+        "payload" => value.to_string(),
+        "last_attempt" => attempt(value),
+        _ if key.ends_with("_at") => of_answer(value)
+            .map_or_else(|| word(value), |at| format!("{} ({})", utc(at), distance(at, now_ms))),
+        _ => word(value),
+    }
+}
+
+fn attempt(value: &Value) -> String {
+    let Some(_) = value.as_object() else { return String::new() };
+    let times = (of_answer(&value["started_at"]), of_answer(&value["ended_at"]));
+    let mut parts = vec![word(&value["outcome"])];
+    parts.extend(value["status_code"].as_u64().map(|status| format!("status {status}")));
+    parts.push(word(&value["error"]));
+    parts.extend(times.0.map(|at| format!("at {}", utc(at))));
+    if let (Some(from), Some(to)) = times {
+        parts.push(format!("took {}", span(to.saturating_sub(from))));
+    }
+    parts.retain(|part| !part.is_empty());
+    parts.join(", ")
+}
+
+/// Any value in a line: `a, b` for lists, `name=value` for objects, nothing for null.
+pub(crate) fn word(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => plain(text),
+        Value::Array(items) => items.iter().map(word).collect::<Vec<_>>().join(", "),
+        Value::Object(fields) => {
+            let shown = fields.iter().map(|(name, value)| (name, word(value)));
+            let shown: Vec<_> = shown
+                .filter(|(_, text)| !text.is_empty())
+                .map(|(name, text)| format!("{}={text}", plain(name)))
+                .collect();
+            shown.join(", ")
+        }
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+    }
+}
+
+/// `1 attempt`, `2 attempts`.
+pub(crate) fn count(n: u64, noun: &str) -> String {
+    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const NOW_MS: u64 = 1_795_251_600_000; // 2026-11-21T09:00:00Z
+
+    #[test]
+    fn each_state_has_its_sentence() {
+        for (message, text) in [
+            (
+                json!({"state": "scheduled", "due_at": "2026-11-21T12:12:00.000Z", "attempts": 0}),
+                "Waiting: due in 3h 12m (2026-11-21 12:12:00 UTC)",
+            ),
+            (
+                json!({"state": "scheduled", "next_attempt_at": "2026-11-21T09:00:05.000Z", "attempts": 2,
+                    "last_attempt": {"status_code": 500, "error": "it broke"}}),
+                "Waiting for attempt 3: due in 5s (2026-11-21 09:00:05 UTC); the last one failed: status 500, it broke",
+            ),
+            (json!({"state": "ready", "held_by": ["window"]}), "Waiting for its window"),
+            (
+                json!({"state": "ready", "held_by": ["limit", "pause"]}),
+                "Waiting for its queue to be resumed, and for its turn under the limit",
+            ),
+            (json!({"state": "ready", "held_by": ["tide"]}), "Waiting for tide"),
+            (json!({"state": "ready", "held_by": []}), "Ready: next in line"),
+            (json!({"state": "leased", "attempts": 2}), "Being sent: attempt 2"),
+            (
+                json!({"state": "delivered", "attempts": 2, "final_at": "2026-11-21T08:59:55.000Z"}),
+                "Delivered 5s ago after 2 attempts",
+            ),
+            (
+                json!({"state": "dead", "attempts": 1, "last_attempt": {"status_code": 422, "error": "answered 422"}}),
+                "Dead after 1 attempt: answered 422",
+            ),
+            (json!({"state": "cancelled"}), "Cancelled"),
+        ] {
+            assert_eq!(sentence(&message, NOW_MS), text);
+        }
+    }
+
+    #[test]
+    fn fields_without_a_value_are_left_out_and_unknown_ones_follow() {
+        let message = json!({"state": "ready", "group": null, "labels": {"shop": "7", "eu": "yes"},
+            "payload": {"a": "b"}, "surprise": 1, "due_at": "2026-11-21T08:00:00.000Z",
+            "last_attempt": {"outcome": "retry", "status_code": 503, "error": null,
+                "started_at": "2026-11-21T08:00:00.000Z", "ended_at": "2026-11-21T08:00:00.350Z"}});
+        let shown: Vec<_> =
+            fields(&message, NOW_MS).into_iter().map(|(n, v)| format!("{n}: {v}")).collect();
+        assert_eq!(
+            shown,
+            [
+                "state: ready",
+                "due: 2026-11-21 08:00:00 UTC (1h ago)",
+                "last attempt: retry, status 503, at 2026-11-21 08:00:00 UTC, took 350ms",
+                "labels: eu=yes, shop=7",
+                "payload: {\"a\":\"b\"}",
+                "surprise: 1",
+            ]
+        );
+    }
+}

@@ -1,0 +1,300 @@
+//! What the daemon's answers say about its health. Pure: answers in, findings out.
+//!
+//! Owns what counts as a problem (somebody must act) and what as a note (worth knowing, such as a
+//! window that is closed as planned). Refuses to ask anybody.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::describe::{count, word};
+use super::queues::{age, name_of};
+use super::times::{distance, of_answer, span};
+
+/// A ready message that has waited so long is worth a second look.
+pub(crate) const AGE_MS_WORTH_A_LOOK: u64 = 60_000;
+
+/// How much a finding weighs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Weight {
+    /// Somebody must act.
+    Problem,
+    /// Worth knowing.
+    Note,
+}
+
+impl Weight {
+    /// The word that is shown.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Problem => "problem",
+            Self::Note => "note",
+        }
+    }
+}
+
+/// One thing found, with its remedy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Finding {
+    /// How much it weighs.
+    pub(crate) weight: Weight,
+    /// What it is about: a queue, the store, the nodes.
+    pub(crate) about: String,
+    /// What was found.
+    pub(crate) what: String,
+    /// What to do.
+    pub(crate) remedy: String,
+}
+
+impl Finding {
+    /// Somebody must act.
+    pub(crate) fn problem(about: &str, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        let (what, remedy) = (what.into(), remedy.into());
+        Self { weight: Weight::Problem, about: about.to_owned(), what, remedy }
+    }
+
+    fn note(about: &str, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { weight: Weight::Note, ..Self::problem(about, what, remedy) }
+    }
+}
+
+/// Nodes that run different configurations; nobody there.
+pub(crate) fn of_nodes(nodes: &[Value]) -> Vec<Finding> {
+    let hashes: BTreeSet<String> = nodes
+        .iter()
+        .map(|node| word(&node["config_hash"]))
+        .filter(|hash| !hash.is_empty())
+        .collect();
+    if hashes.len() < 2 {
+        return Vec::new();
+    }
+    let what =
+        format!("the {} run {} different configs", count(nodes.len() as u64, "node"), hashes.len());
+    let remedy =
+        "give all nodes the same config and reload them (SIGHUP); `tidegate nodes` shows them";
+    vec![Finding::problem("nodes", what, remedy)]
+}
+
+/// Store, durability and gates, from the metrics of the contract.
+pub(crate) fn of_metrics(text: &str) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut levels = BTreeSet::new();
+    for (name, labels, value) in text.lines().filter_map(sample) {
+        let label = |key: &str| labels.get(key).copied().unwrap_or_default();
+        match name {
+            "tidegate_store_up" if value == 0.0 => findings.push(Finding::problem(
+                "store",
+                "Redis cannot be reached",
+                "start Redis, or mend [redis] in the config; accepted messages are kept",
+            )),
+            "tidegate_durability_achieved" if value > 0.0 => {
+                levels.insert(label("level"));
+            }
+            "tidegate_gate_open" if value == 0.0 => {
+                findings.extend(shut_gate(label("queue"), label("gate")));
+            }
+            _ => {}
+        }
+    }
+    findings.extend(durability(&levels));
+    findings
+}
+
+/// Pause and window have findings of their own, with times; limits and slots open by themselves.
+fn shut_gate(queue: &str, gate: &str) -> Option<Finding> {
+    match gate {
+        "pause" | "window" | "limit" | "concurrency" | "batch" | "due" => None,
+        "throttled" => Some(Finding::problem(
+            queue,
+            "its gate is shut: the downstream throttles, or refuses our credentials or address",
+            format!(
+                "`tidegate try {queue}` shows what the downstream answers; mend that, or lower the rate"
+            ),
+        )),
+        other => Some(Finding::problem(
+            queue,
+            format!("its gate \"{other}\" is shut"),
+            format!("`tidegate try {queue}` shows what the downstream answers"),
+        )),
+    }
+}
+
+fn durability(levels: &BTreeSet<&str>) -> Option<Finding> {
+    if levels.is_empty() || levels.contains("disk") || levels.contains("replicas") {
+        return None;
+    }
+    let level = levels.iter().next_back().copied().unwrap_or("memory");
+    let what = format!("durability is \"{level}\": a crash of Redis may take accepted messages");
+    let remedy =
+        "run Redis with appendonly yes and appendfsync always, and set redis.durability = \"disk\"";
+    Some(Finding::note("store", what, remedy))
+}
+
+/// A line of the Prometheus text format: name, labels, value.
+fn sample(line: &str) -> Option<(&str, BTreeMap<&str, &str>, f64)> {
+    let line = line.trim();
+    if line.starts_with('#') {
+        return None;
+    }
+    let (head, value) = line.rsplit_once(' ')?;
+    let (name, labels) = head.split_once('{').unwrap_or((head, ""));
+    let labels = labels
+        .trim_end_matches('}')
+        .split(',')
+        .filter_map(|label| label.split_once('='))
+        .map(|(key, value)| (key.trim(), value.trim_matches('"')))
+        .collect();
+    Some((name, labels, value.parse().ok()?))
+}
+
+/// Every queue, as it was a moment ago and as it is.
+pub(crate) fn of_queues(before: &[Value], after: &[Value], now_ms: u64) -> Vec<Finding> {
+    let ages: BTreeMap<String, u64> =
+        before.iter().filter_map(|queue| Some((name_of(queue), age(queue)?))).collect();
+    after.iter().flat_map(|queue| of_queue(queue, &ages, now_ms)).collect()
+}
+
+fn of_queue(queue: &Value, ages_before: &BTreeMap<String, u64>, now_ms: u64) -> Vec<Finding> {
+    let name = name_of(queue);
+    let counted = |state: &str| queue["counts"][state].as_u64().unwrap_or(0);
+    let waiting = counted("ready") + counted("scheduled");
+    let mut findings = Vec::new();
+    let paused = queue["paused"].is_object();
+    if paused {
+        findings.push(pause(&name, queue, waiting));
+    }
+    let closed = queue["window"]["open"] == false;
+    if closed {
+        findings.push(window(&name, queue, now_ms));
+    }
+    if counted("dead") > 0 {
+        findings.push(Finding::problem(
+            &name,
+            count(counted("dead"), "dead message"),
+            format!("`tidegate list {name} --state dead` says why; then requeue-all or purge"),
+        ));
+    }
+    if counted("uncertain") > 0 {
+        findings.push(Finding::problem(
+            &name,
+            format!("{} may or may not have arrived", count(counted("uncertain"), "message")),
+            format!("`tidegate list {name} --state uncertain`; look at the downstream, then requeue or cancel each"),
+        ));
+    }
+    let grown = age(queue).filter(|now| {
+        *now >= AGE_MS_WORTH_A_LOOK && ages_before.get(&name).is_some_and(|before| before < now)
+    });
+    if let Some(age_ms) = grown.filter(|_| !paused && !closed) {
+        findings.push(Finding::problem(
+            &name,
+            format!("the oldest ready message waits for {}, and its age grows", span(age_ms)),
+            format!("`tidegate queue {name}` shows rate and concurrency; raise them if the downstream bears it"),
+        ));
+    }
+    findings
+}
+
+/// A pause matters as soon as something waits behind it.
+fn pause(name: &str, queue: &Value, waiting: u64) -> Finding {
+    let paused = &queue["paused"];
+    let by = match word(&paused["by"]) {
+        by if by.is_empty() => String::new(),
+        by => format!(" by {by}"),
+    };
+    let reason = match word(&paused["reason"]) {
+        reason if reason.is_empty() => String::new(),
+        reason => format!(" ({reason})"),
+    };
+    let remedy = format!("`tidegate resume {name}` when the reason is gone");
+    if waiting == 0 {
+        return Finding::note(name, format!("it is paused{by}{reason}"), remedy);
+    }
+    let what = format!("it is paused{by}{reason}, and {} wait", count(waiting, "message"));
+    Finding::problem(name, what, remedy)
+}
+
+/// A closed window is as planned, unless it never opens.
+fn window(name: &str, queue: &Value, now_ms: u64) -> Finding {
+    match of_answer(&queue["window"]["opens_at"]) {
+        Some(at) => Finding::note(
+            name,
+            format!("its window is closed and opens {}", distance(at, now_ms)),
+            format!("nothing to do; `tidegate windows {name}` shows the next ones"),
+        ),
+        None => Finding::problem(
+            name,
+            "its window is closed and never opens",
+            "mend open and closed_dates in its config, and reload (SIGHUP)",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn words(findings: &[Finding]) -> Vec<String> {
+        findings.iter().map(|f| format!("{} {}: {}", f.weight.as_str(), f.about, f.what)).collect()
+    }
+
+    #[test]
+    fn metrics_tell_of_store_durability_and_gates() {
+        let text = "# HELP tidegate_store_up x\ntidegate_store_up 0\n\
+            tidegate_durability_achieved{level=\"everysec\"} 1\n\
+            tidegate_durability_achieved{level=\"disk\"} 0\n\
+            tidegate_gate_open{queue=\"sms\",gate=\"throttled\"} 0\n\
+            tidegate_gate_open{queue=\"erp\",gate=\"window\"} 0\n\
+            tidegate_gate_open{queue=\"erp\",gate=\"throttled\"} 1\n";
+        assert_eq!(
+            words(&of_metrics(text)),
+            [
+                "problem store: Redis cannot be reached",
+                "problem sms: its gate is shut: the downstream throttles, or refuses our credentials or address",
+                "note store: durability is \"everysec\": a crash of Redis may take accepted messages",
+            ]
+        );
+        assert!(
+            of_metrics("tidegate_store_up 1\ntidegate_durability_achieved{level=\"disk\"} 1")
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn queues_tell_of_pauses_windows_and_the_dead() {
+        let queues = [
+            json!({"queue": "a", "counts": {"ready": 2, "dead": 1}, "paused": {"by": "ann", "reason": "deploy"}}),
+            json!({"queue": "b", "counts": {"uncertain": 2}, "window": {"open": false, "opens_at": "2026-11-21T09:00:00Z"}}),
+            json!({"queue": "c", "counts": {}, "paused": {}, "window": {"open": false, "opens_at": null}}),
+        ];
+        assert_eq!(
+            words(&of_queues(&queues, &queues, 1_795_251_600_000 - 60_000)),
+            [
+                "problem a: it is paused by ann (deploy), and 2 messages wait",
+                "problem a: 1 dead message",
+                "note b: its window is closed and opens in 1m",
+                "problem b: 2 messages may or may not have arrived",
+                "note c: it is paused",
+                "problem c: its window is closed and never opens",
+            ]
+        );
+    }
+
+    #[test]
+    fn only_an_age_that_grows_behind_an_open_door_is_a_problem() {
+        let queue = |age_ms: u64| json!({"queue": "a", "counts": {"ready": 9}, "oldest_ready_age_ms": age_ms});
+        assert_eq!(of_queues(&[queue(90_000)], &[queue(91_000)], 0).len(), 1);
+        assert!(of_queues(&[queue(90_000)], &[queue(61_000)], 0).is_empty());
+        assert!(of_queues(&[queue(1000)], &[queue(2000)], 0).is_empty());
+        let mut paused = queue(91_000);
+        paused["window"] = json!({"open": false, "opens_at": "2026-11-21T09:00:00Z"});
+        assert_eq!(words(&of_queues(&[queue(90_000)], &[paused], 0)).len(), 1);
+    }
+
+    #[test]
+    fn nodes_must_run_the_same_config() {
+        let nodes = [json!({"config_hash": "a"}), json!({"config_hash": "b"})];
+        assert_eq!(of_nodes(&nodes).len(), 1);
+        assert!(of_nodes(&nodes[..1]).is_empty());
+    }
+}

@@ -1,0 +1,85 @@
+//! `doctor`: asks the daemon how it is, and says what keeps messages from flowing.
+//!
+//! Owns the questions and how findings are shown. Refuses to judge (`diagnosis`) and to repair.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::Session;
+use super::client::Target;
+use super::diagnosis::{self, Finding, Weight};
+use super::exit::{Exit, Failure};
+use super::queues::{age, list};
+
+/// The time between two looks at a queue whose oldest message is old: does its age grow?
+const SECOND_LOOK: Duration = Duration::from_secs(1);
+
+/// `doctor`.
+pub(crate) async fn doctor(session: &mut Session) -> Result<Exit, Failure> {
+    let mut findings = readiness(session).await?;
+    let nodes: Value = session.client.get(&Target::new(&["v1", "nodes"])).await?.read()?;
+    findings.extend(diagnosis::of_nodes(list(&nodes, "nodes")));
+    let metrics = session.client.get(&Target::new(&["metrics"])).await?;
+    findings.extend(diagnosis::of_metrics(&String::from_utf8_lossy(&metrics.body)));
+    match queues(session).await {
+        Ok(before) => {
+            let is_old =
+                |queue: &Value| age(queue).is_some_and(|ms| ms >= diagnosis::AGE_MS_WORTH_A_LOOK);
+            let after = if before.iter().any(is_old) {
+                tokio::time::sleep(SECOND_LOOK).await;
+                queues(session).await?
+            } else {
+                before.clone()
+            };
+            let now_ms = (session.now_ms)();
+            findings.extend(diagnosis::of_queues(&before, &after, now_ms));
+        }
+        // A store that is away has been found already; its queues cannot be asked.
+        Err(failure) if failure.exit == Exit::Unreachable && !findings.is_empty() => {}
+        Err(failure) => return Err(failure),
+    }
+    show(&findings, session)
+}
+
+/// `/readyz`: a 503 is a finding, silence is a failure.
+async fn readiness(session: &Session) -> Result<Vec<Finding>, Failure> {
+    let target = Target::new(&["readyz"]);
+    let answer = session.client.exchange(http::Method::GET, &target, None, Duration::ZERO).await?;
+    if answer.status.is_success() {
+        return Ok(Vec::new());
+    }
+    let why = Failure::from_answer(answer.status, &answer.body);
+    let remedy = why.next.unwrap_or_else(|| "look at the daemon's log".to_owned());
+    Ok(vec![Finding::problem("store", format!("the daemon is not ready: {}", why.what), remedy)])
+}
+
+async fn queues(session: &Session) -> Result<Vec<Value>, Failure> {
+    let document: Value = session.client.get(&Target::new(&["v1", "queues"])).await?.read()?;
+    Ok(list(&document, "queues").to_vec())
+}
+
+fn show(findings: &[Finding], session: &mut Session) -> Result<Exit, Failure> {
+    let problems = findings.iter().filter(|finding| finding.weight == Weight::Problem).count();
+    if session.screen.is_json() {
+        let findings: Vec<_> = findings
+            .iter()
+            .map(|f| {
+                json!({ "weight": f.weight.as_str(), "about": f.about, "what": f.what, "remedy": f.remedy })
+            })
+            .collect();
+        session.screen.json(&json!({ "problems": problems, "findings": findings }))?;
+    } else {
+        for finding in findings {
+            let Finding { weight, about, what, remedy } = finding;
+            session.screen.line(&format!("{:8} {about}: {what}", weight.as_str()))?;
+            session.screen.line(&format!("         → {remedy}"))?;
+        }
+        session.screen.line(&match problems {
+            0 => "no problems found".to_owned(),
+            1 => "1 problem found".to_owned(),
+            n => format!("{n} problems found"),
+        })?;
+    }
+    Ok(if problems == 0 { Exit::Ok } else { Exit::Failure })
+}

@@ -1,0 +1,226 @@
+//! How a command ends: the exit codes of the contract, and failures that carry their remedy.
+//!
+//! Owns the map from HTTP statuses to exit codes. Refuses to know which command failed.
+
+use std::io;
+use std::process::ExitCode;
+
+use http::StatusCode;
+use serde_json::Value;
+
+use super::screen::plain;
+
+/// The exit codes, from best to worst as far as "which of several counts" goes: the first that is
+/// not `Ok`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Done.
+    Ok = 0,
+    /// Not done, for a reason that no other code names.
+    Failure = 1,
+    /// The command line, its input or the config is wrong.
+    Usage = 2,
+    /// No such queue or message.
+    NotFound = 3,
+    /// Refused: wrong state, policy, token.
+    Refused = 4,
+    /// The daemon or its store cannot be reached.
+    Unreachable = 5,
+    /// It took too long.
+    TimedOut = 6,
+}
+
+impl Exit {
+    /// The first of the two that is not `Ok`.
+    pub(crate) fn or(self, later: Self) -> Self {
+        if self == Self::Ok { later } else { self }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Why a command could not do its work, and what to do next.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Failure {
+    /// How the command ends.
+    pub(crate) exit: Exit,
+    /// What went wrong, one sentence; empty: end without a word.
+    pub(crate) what: String,
+    /// Particulars, one per line.
+    pub(crate) details: Vec<String>,
+    /// The next step.
+    pub(crate) next: Option<String>,
+    /// The answer of the daemon, where there was one.
+    pub(crate) problem: Option<Value>,
+}
+
+impl Failure {
+    /// A failure of this kind with this sentence.
+    pub(crate) fn new(exit: Exit, what: impl Into<String>) -> Self {
+        Self { exit, what: what.into(), details: Vec::new(), next: None, problem: None }
+    }
+
+    /// Wrong words on the command line or in its input.
+    pub(crate) fn usage(what: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, what)
+    }
+
+    /// The same with the next step.
+    pub(crate) fn next(mut self, step: impl Into<String>) -> Self {
+        self.next = Some(step.into());
+        self
+    }
+
+    /// What an answer other than 2xx means.
+    pub(crate) fn from_answer(status: StatusCode, body: &[u8]) -> Self {
+        let problem: Option<Value> = serde_json::from_slice(body).ok().filter(Value::is_object);
+        let text = |key: &str| problem.as_ref().and_then(|p| p[key].as_str()).map(plain);
+        let code = text("code");
+        let what = text("detail").or_else(|| text("title")).unwrap_or_else(|| {
+            format!("the answer was {status}, without a word that this command understands")
+        });
+        let what = match &code {
+            Some(code) => format!("{what} ({code})"),
+            None => what,
+        };
+        Self {
+            exit: exit_of(status),
+            what,
+            details: problem.as_ref().map(details).unwrap_or_default(),
+            next: next_step(status, code.as_deref()).map(ToOwned::to_owned),
+            problem,
+        }
+    }
+
+    /// The failure as text for standard error; `None` if it is to be silent.
+    pub(crate) fn text(&self) -> Option<String> {
+        if self.what.is_empty() {
+            return None;
+        }
+        let mut lines = vec![format!("error: {}", self.what)];
+        lines.extend(self.details.iter().map(|detail| format!("  {detail}")));
+        lines.extend(self.next.iter().map(|step| format!("  next: {step}")));
+        Some(lines.join("\n"))
+    }
+}
+
+impl From<io::Error> for Failure {
+    /// Output that nobody reads any more (`| head`) ends the command without a word.
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::new(Exit::Ok, ""),
+            _ => Self::new(Exit::Failure, format!("cannot write the output: {error}")),
+        }
+    }
+}
+
+/// `errors[]` of a problem, one line each.
+fn details(problem: &Value) -> Vec<String> {
+    let Some(errors) = problem["errors"].as_array() else { return Vec::new() };
+    errors
+        .iter()
+        .map(|error| {
+            let word = |key: &str| plain(error[key].as_str().unwrap_or_default());
+            match word("pointer") {
+                pointer if pointer.is_empty() => word("detail"),
+                pointer => format!("{pointer}: {}", word("detail")),
+            }
+        })
+        .collect()
+}
+
+/// The exit code of a status.
+fn exit_of(status: StatusCode) -> Exit {
+    match status.as_u16() {
+        400 | 405 | 413 | 415 | 431 => Exit::Usage,
+        404 => Exit::NotFound,
+        401 | 403 | 409 | 422 | 429 => Exit::Refused,
+        408 | 504 => Exit::TimedOut,
+        502 | 503 => Exit::Unreachable,
+        _ => Exit::Failure,
+    }
+}
+
+/// What to do about a status.
+fn next_step(status: StatusCode, code: Option<&str>) -> Option<&'static str> {
+    Some(match (status.as_u16(), code) {
+        (401, _) => "put a valid token into TIDEGATE_TOKEN; `tidegate token new NAME` makes one",
+        (403, _) => "use a token with the scope that is missing, or call from where it is allowed",
+        (404, _) => "`tidegate queues` shows the queues, `tidegate list QUEUE` their messages",
+        (409, _) => "`tidegate get ID` shows where the message stands",
+        (413, _) => "send less, or raise server.body_limit in the daemon's config",
+        (422, Some("idempotency-mismatch")) => {
+            "use another --key: this one belongs to a message with another body"
+        }
+        (429, _) => "wait until the backlog has shrunk: `tidegate queue QUEUE`",
+        (503, Some("store-full")) => "give Redis more memory; what waits goes on being sent",
+        (503, Some("draining")) => "the daemon is stopping: try again when it is back",
+        (503, _) => "try again; `tidegate doctor` looks for the cause",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_becomes_sentence_particulars_and_next_step() {
+        let body =
+            br#"{"type":"urn:tidegate:problem:idempotency-mismatch","title":"t","status":422,
+            "detail":"key k has another body","code":"idempotency-mismatch",
+            "errors":[{"pointer":"/payload","detail":"differs"},{"detail":"alone"}]}"#;
+        let failure = Failure::from_answer(StatusCode::UNPROCESSABLE_ENTITY, body);
+        assert_eq!(failure.exit, Exit::Refused);
+        assert_eq!(
+            failure.text().unwrap(),
+            "error: key k has another body (idempotency-mismatch)\n  /payload: differs\n  alone\n  \
+             next: use another --key: this one belongs to a message with another body"
+        );
+    }
+
+    #[test]
+    fn statuses_map_to_the_exit_codes_of_the_contract() {
+        for (status, exit) in [
+            (400, Exit::Usage),
+            (401, Exit::Refused),
+            (403, Exit::Refused),
+            (404, Exit::NotFound),
+            (408, Exit::TimedOut),
+            (409, Exit::Refused),
+            (413, Exit::Usage),
+            (415, Exit::Usage),
+            (422, Exit::Refused),
+            (429, Exit::Refused),
+            (500, Exit::Failure),
+            (503, Exit::Unreachable),
+        ] {
+            let failure = Failure::from_answer(StatusCode::from_u16(status).unwrap(), b"<html>");
+            assert_eq!(failure.exit, exit, "{status}");
+            assert!(failure.what.contains(&status.to_string()), "{}", failure.what);
+        }
+    }
+
+    #[test]
+    fn control_characters_of_others_do_not_reach_the_terminal() {
+        let body = br#"{"detail":"bad \u001b[2J word"}"#;
+        let failure = Failure::from_answer(StatusCode::BAD_REQUEST, body);
+        assert!(!failure.what.contains('\u{1b}'), "{:?}", failure.what);
+    }
+
+    #[test]
+    fn a_broken_pipe_is_silent() {
+        let failure = Failure::from(io::Error::from(io::ErrorKind::BrokenPipe));
+        assert_eq!((failure.exit, failure.text()), (Exit::Ok, None));
+        assert_eq!(Failure::from(io::Error::other("disk full")).exit, Exit::Failure);
+    }
+
+    #[test]
+    fn the_first_failure_of_several_counts() {
+        assert_eq!(Exit::Ok.or(Exit::NotFound).or(Exit::Refused).or(Exit::Ok), Exit::NotFound);
+    }
+}

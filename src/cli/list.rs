@@ -1,0 +1,98 @@
+//! `list`: the messages of a queue, page by page.
+//!
+//! Owns paging. Refuses to know what else is done with messages.
+
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::Session;
+use super::args_messages::ListArgs;
+use super::client::Target;
+use super::describe::{due_ms, gates, reason, word};
+use super::exit::{Exit, Failure};
+use super::times::utc;
+
+/// The largest page the API gives.
+const PAGE_MAX: u64 = 1000;
+
+/// One page of messages, each as it came.
+#[derive(Deserialize)]
+pub(crate) struct Page {
+    /// The messages.
+    pub(crate) messages: Vec<Box<RawValue>>,
+    /// Where the next page begins; `None`: this was the last.
+    #[serde(default)]
+    pub(crate) next_cursor: Option<String>,
+}
+
+/// `list`.
+pub(crate) async fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, Failure> {
+    let mut messages = Vec::new();
+    let mut cursor = None;
+    loop {
+        let left = args.limit - u64::try_from(messages.len()).unwrap_or(u64::MAX);
+        let target = page_target(args, left.min(PAGE_MAX), cursor.as_deref());
+        let page: Page = session.client.get(&target).await?.read()?;
+        let was_empty = page.messages.is_empty();
+        messages.extend(page.messages);
+        cursor = page.next_cursor;
+        let is_full = u64::try_from(messages.len()).unwrap_or(u64::MAX) >= args.limit;
+        if cursor.is_none() || is_full || was_empty {
+            break;
+        }
+    }
+    if session.screen.is_json() {
+        return as_json(&messages, cursor.as_deref(), session);
+    }
+    let rows = messages.iter().map(|message| row(message)).collect();
+    session
+        .screen
+        .rows(&["ID", "STATE", "DUE", "ATTEMPTS", "PRIORITY", "GROUP", "HELD BY / WHY"], rows)?;
+    if cursor.is_some() {
+        session.screen.note("there are more; --limit shows them")?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn page_target(args: &ListArgs, limit: u64, cursor: Option<&str>) -> Target {
+    let mut target =
+        Target::new(&["v1", "queues", &args.queue, "messages"]).with("limit", limit.to_string());
+    if let Some(state) = args.state {
+        target = target.with("state", state.as_str());
+    }
+    if let Some(key) = &args.key {
+        target = target.with("idempotency_key", key);
+    }
+    match cursor {
+        Some(cursor) => target.with("cursor", cursor),
+        None => target,
+    }
+}
+
+fn as_json(
+    messages: &[Box<RawValue>],
+    cursor: Option<&str>,
+    session: &mut Session,
+) -> Result<Exit, Failure> {
+    let items: Vec<&str> = messages.iter().map(|message| message.get()).collect();
+    let cursor = Value::from(cursor);
+    let document = format!("{{\"messages\":[{}],\"next_cursor\":{cursor}}}", items.join(","));
+    session.screen.raw(document.as_bytes())?;
+    Ok(Exit::Ok)
+}
+
+fn row(message: &RawValue) -> Vec<String> {
+    let message: Value = serde_json::from_str(message.get()).unwrap_or_default();
+    let held_by = gates(&message).join(", ");
+    let why = if held_by.is_empty() { reason(&message).unwrap_or_default() } else { held_by };
+    vec![
+        word(&message["id"]),
+        word(&message["state"]),
+        due_ms(&message).map(utc).unwrap_or_default(),
+        word(&message["attempts"]),
+        word(&message["priority"]),
+        word(&message["group"]),
+        why,
+    ]
+}

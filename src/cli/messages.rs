@@ -1,0 +1,121 @@
+//! Commands on single messages: get, cancel, run, requeue, reschedule, edit.
+//!
+//! Owns their requests and words. Refuses to know how a message is described (`describe`).
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::Session;
+use super::args_messages::{DueArgs, EditArgs, RescheduleArgs};
+use super::client::{Answer, Target};
+use super::describe;
+use super::exit::{Exit, Failure};
+use super::ids::each;
+use super::payload;
+use super::screen::Screen;
+use super::times::{moment, utc};
+use crate::domain::time::rfc3339;
+use crate::domain::units::format_duration;
+
+/// `get`: the sentence, then the fields.
+pub(crate) async fn get(ids: &[String], session: &mut Session) -> Result<Exit, Failure> {
+    each(ids, session, async |id, session| {
+        let answer = session.client.get(&message(id).with("view", "full")).await?;
+        show(&answer, session)
+    })
+    .await
+}
+
+/// A message: in a sentence and a table, or as it came.
+pub(crate) fn show(answer: &Answer, session: &mut Session) -> Result<(), Failure> {
+    if session.screen.is_json() {
+        return session.screen.raw(&answer.body);
+    }
+    let message: Value = answer.read()?;
+    let now_ms = (session.now_ms)();
+    session.screen.line(&describe::sentence(&message, now_ms))?;
+    session.screen.line("")?;
+    session.screen.pairs(describe::fields(&message, now_ms))
+}
+
+/// `cancel`.
+pub(crate) async fn cancel(ids: &[String], session: &mut Session) -> Result<Exit, Failure> {
+    each(ids, session, async |id, session| {
+        let answer = session.client.delete(&message(id)).await?;
+        confirm(id, "cancelled", &answer, session)
+    })
+    .await
+}
+
+/// `run`.
+pub(crate) async fn run(ids: &[String], session: &mut Session) -> Result<Exit, Failure> {
+    each(ids, session, async |id, session| {
+        let answer = post(id, "run", session).await?;
+        confirm(id, "due now", &answer, session)
+    })
+    .await
+}
+
+/// `requeue`.
+pub(crate) async fn requeue(ids: &[String], session: &mut Session) -> Result<Exit, Failure> {
+    each(ids, session, async |id, session| {
+        let answer = post(id, "requeue", session).await?;
+        confirm(id, "requeued", &answer, session)
+    })
+    .await
+}
+
+/// `reschedule`.
+pub(crate) async fn reschedule(
+    args: &RescheduleArgs,
+    session: &mut Session,
+) -> Result<Exit, Failure> {
+    let due = due_fields(&args.due, &mut session.screen)?;
+    each(&args.ids, session, async |id, session| {
+        let answer = session.client.send(Method::PATCH, &message(id), &due).await?;
+        let due_ms = answer.read::<Value>().ok().and_then(|m| describe::due_ms(&m));
+        let done = due_ms.map_or("rescheduled".to_owned(), |at| format!("due {}", utc(at)));
+        confirm(id, &done, &answer, session)
+    })
+    .await
+}
+
+/// `edit`.
+pub(crate) async fn edit(args: &EditArgs, session: &mut Session) -> Result<Exit, Failure> {
+    let payload = payload::required(&args.payload, &mut session.screen)?;
+    each(std::slice::from_ref(&args.id), session, async |id, session| {
+        let answer = session.client.send(Method::PATCH, &message(id), &payload).await?;
+        confirm(id, "edited", &answer, session)
+    })
+    .await
+}
+
+/// `delay` or `due_at` of a request; no field if neither was given. Says what is odd about the time.
+pub(crate) fn due_fields(args: &DueArgs, screen: &mut Screen) -> Result<Value, Failure> {
+    if let Some(delay_ms) = args.delay {
+        return Ok(json!({ "delay": format_duration(delay_ms) }));
+    }
+    let Some(due) = &args.due else { return Ok(json!({})) };
+    let moment = moment(due, args.tz.as_deref())?;
+    if let Some(note) = &moment.note {
+        screen.note(note)?;
+    }
+    Ok(json!({ "due_at": rfc3339(moment.at_ms) }))
+}
+
+fn message(id: &str) -> Target {
+    Target::new(&["v1", "messages", id])
+}
+
+async fn post(id: &str, verb: &str, session: &Session) -> Result<Answer, Failure> {
+    let target = Target::new(&["v1", "messages", id, verb]);
+    session.client.send(Method::POST, &target, &json!({})).await
+}
+
+/// One line: what was done to which message.
+fn confirm(id: &str, done: &str, answer: &Answer, session: &mut Session) -> Result<(), Failure> {
+    if session.screen.is_json() {
+        return session.screen.raw(&answer.body);
+    }
+    session.screen.line(&format!("{id} {done}"))
+}

@@ -1,0 +1,188 @@
+//! Commands on queues and the daemon: queues, queue, pause, resume, purge, requeue-all, windows,
+//! nodes, doctor.
+
+use serde_json::{Value, json};
+
+use super::super::exit::Exit;
+use super::kit::{Daemon, reply};
+
+fn queue() -> Value {
+    json!({"queue": "sms", "counts": {"scheduled": 1, "ready": 2, "leased": 0, "uncertain": 0,
+            "accepted": 0, "delivered": 40, "dead": 3, "expired": 0, "cancelled": 0},
+        "oldest_ready_age_ms": 5000, "paused": {"until": null, "reason": "deploy", "by": "ann"},
+        "window": {"open": false, "closes_at": null, "opens_at": "2026-11-21T10:00:00.000Z"},
+        "rate": {"configured": "20/s", "observed_1m": 19.5},
+        "policy": {"concurrency": 16, "retry": {"initial": "5s"}}})
+}
+
+#[tokio::test]
+async fn queues_shows_counts_and_doors() {
+    let daemon = Daemon::with([reply(200, json!({"queues": [queue()]}))]).await;
+    let done = daemon.run(&["queues"]).await;
+    let lines: Vec<&str> = done.out.lines().collect();
+    assert!(lines[0].starts_with("QUEUE  SCHEDULED  READY"), "{}", done.out);
+    let words: Vec<&str> = lines[1].split_whitespace().collect();
+    assert_eq!(words[..10], ["sms", "1", "2", "0", "0", "0", "40", "3", "0", "0"]);
+    assert!(lines[1].ends_with("paused (deploy); window closed, opens in 1h"), "{}", done.out);
+    assert_eq!(daemon.lines(), ["GET /v1/queues"]);
+}
+
+#[tokio::test]
+async fn queue_shows_its_policy() {
+    let daemon = Daemon::with([reply(200, queue())]).await;
+    let done = daemon.run(&["queue", "sms"]).await;
+    for line in ["dead", "policy.retry.initial  5s", "rate.configured       20/s"] {
+        assert!(done.out.contains(line), "{line}: {}", done.out);
+    }
+    assert_eq!(daemon.lines(), ["GET /v1/queues/sms"]);
+}
+
+#[tokio::test]
+async fn pause_and_resume() {
+    let script =
+        [reply(200, queue()), reply(200, queue()), reply(200, queue()), reply(200, queue())];
+    let daemon = Daemon::with(script).await;
+    daemon.run(&["pause", "sms"]).await;
+    let done = daemon.run(&["pause", "sms", "--for", "30m", "--reason", "deploy"]).await;
+    assert_eq!(done.out, "sms is paused for 30m; messages are still accepted\n");
+    let until = ["pause", "sms", "--until", "2026-11-21 20:00", "--tz", "Asia/Shanghai"];
+    assert!(daemon.run(&until).await.out.contains("until 2026-11-21 12:00:00 UTC"));
+    assert_eq!(daemon.run(&["resume", "sms"]).await.out, "sms is resumed\n");
+    let seen = daemon.seen();
+    assert_eq!(seen[0].line, "POST /v1/queues/sms/pause");
+    assert_eq!(seen[0].json(), json!({}));
+    assert_eq!(seen[1].json(), json!({"for": "30m", "reason": "deploy"}));
+    assert_eq!(seen[2].json(), json!({"until": "2026-11-21T12:00:00.000Z"}));
+    assert_eq!(seen[3].line, "POST /v1/queues/sms/resume");
+}
+
+#[tokio::test]
+async fn bulk_commands_loop_until_nothing_remains() {
+    for (verb, field) in [("purge", "purged"), ("requeue-all", "requeued")] {
+        let daemon = Daemon::with([
+            reply(200, json!({field: 1000, "remaining": 5})),
+            reply(200, json!({field: 5, "remaining": 0})),
+        ])
+        .await;
+        let done = daemon.run(&[verb, "sms", "--state", "dead", "--yes"]).await;
+        assert_eq!((done.exit, done.out), (Exit::Ok, format!("1005 messages {field}\n")));
+        let seen = daemon.seen();
+        assert_eq!(seen[1].line, format!("POST /v1/queues/sms/{verb}"));
+        assert_eq!(seen[1].json(), json!({"state": "dead"}));
+    }
+}
+
+#[tokio::test]
+async fn bulk_commands_without_yes_only_count() {
+    let daemon = Daemon::with([reply(200, queue())]).await;
+    let done = daemon.run(&["purge", "sms", "--state", "dead"]).await;
+    assert_eq!((done.exit, done.out.as_str()), (Exit::Usage, ""));
+    assert!(done.err.contains("3 dead messages of sms would be purged"), "{}", done.err);
+    assert!(done.err.contains("--yes"), "{}", done.err);
+    assert_eq!(daemon.lines(), ["GET /v1/queues/sms"]);
+}
+
+#[tokio::test]
+async fn a_purge_that_gets_nowhere_ends_with_1() {
+    let daemon = Daemon::with([reply(200, json!({"purged": 0, "remaining": 2}))]).await;
+    let done = daemon.run(&["purge", "sms", "--state", "ready", "--yes", "--output", "json"]).await;
+    assert_eq!(done.exit, Exit::Failure);
+    assert_eq!(done.out, "{\"purged\":0,\"remaining\":2}\n");
+}
+
+#[tokio::test]
+async fn windows_are_listed_with_their_length() {
+    let windows = json!({"windows": [
+        {"opens_at": "2026-11-21T08:00:00.000Z", "closes_at": "2026-11-21T11:00:00.000Z"},
+        {"opens_at": "2026-11-22T08:00:00.000Z", "closes_at": "2026-11-22T08:30:00.000Z"}]});
+    let daemon = Daemon::with([reply(200, windows)]).await;
+    let done = daemon.run(&["windows", "erp", "--days", "2"]).await;
+    assert_eq!(
+        done.out,
+        "OPENS                    CLOSES                   LENGTH\n\
+         2026-11-21 08:00:00 UTC  2026-11-21 11:00:00 UTC  3h      open now\n\
+         2026-11-22 08:00:00 UTC  2026-11-22 08:30:00 UTC  30m     in 23h\n"
+    );
+    assert_eq!(daemon.lines(), ["GET /v1/queues/erp/windows?days=2"]);
+}
+
+#[tokio::test]
+async fn nodes_are_listed_with_whatever_they_tell() {
+    let nodes = json!({"nodes": [{"version": "0.1.0", "node": "A1"}, {"node": "B2", "x_y": 7}]});
+    let daemon = Daemon::with([reply(200, nodes)]).await;
+    let done = daemon.run(&["nodes"]).await;
+    assert_eq!(done.out, "NODE  VERSION  X Y\nA1    0.1.0\nB2             7\n");
+}
+
+#[tokio::test]
+async fn doctor_ends_with_0_where_all_is_well() {
+    let well = json!({"queue": "sms", "counts": {"ready": 1}, "oldest_ready_age_ms": 20});
+    let daemon = Daemon::with([
+        reply(200, json!({"status": "ready"})),
+        reply(200, json!({"nodes": []})),
+        reply(200, "tidegate_store_up 1\ntidegate_durability_achieved{level=\"disk\"} 1\n"),
+        reply(200, json!({"queues": [well]})),
+    ])
+    .await;
+    let done = daemon.run(&["doctor"]).await;
+    assert_eq!((done.exit, done.out.as_str()), (Exit::Ok, "no problems found\n"));
+    assert_eq!(daemon.lines(), ["GET /readyz", "GET /v1/nodes", "GET /metrics", "GET /v1/queues"]);
+}
+
+#[tokio::test]
+async fn doctor_names_problems_with_remedies_and_ends_with_1() {
+    let daemon = Daemon::with([
+        reply(200, "{}"),
+        reply(200, json!({"nodes": []})),
+        reply(200, "tidegate_gate_open{queue=\"sms\",gate=\"throttled\"} 0\n"),
+        reply(200, json!({"queues": [queue()]})),
+    ])
+    .await;
+    let done = daemon.run(&["doctor"]).await;
+    assert_eq!(done.exit, Exit::Failure);
+    for words in [
+        "problem  sms: its gate is shut",
+        "problem  sms: it is paused by ann (deploy), and 3 messages wait",
+        "note     sms: its window is closed and opens in 1h",
+        "problem  sms: 3 dead messages",
+        "→ `tidegate resume sms`",
+        "3 problems found",
+    ] {
+        assert!(done.out.contains(words), "{words}: {}", done.out);
+    }
+}
+
+#[tokio::test]
+async fn doctor_looks_twice_at_an_old_queue() {
+    let old = |age_ms: u64| json!({"queues": [{"queue": "sms", "oldest_ready_age_ms": age_ms}]});
+    let daemon = Daemon::with([
+        reply(200, "{}"),
+        reply(200, json!({"nodes": []})),
+        reply(200, ""),
+        reply(200, old(90_000)),
+        reply(200, old(91_000)),
+    ])
+    .await;
+    let done = daemon.run(&["doctor", "--output", "json"]).await;
+    assert_eq!(done.exit, Exit::Failure);
+    let document: Value = serde_json::from_str(&done.out).unwrap();
+    assert_eq!(document["problems"], 1);
+    assert!(document["findings"][0]["what"].as_str().unwrap().contains("its age grows"));
+    assert_eq!(daemon.lines().len(), 5);
+}
+
+#[tokio::test]
+async fn doctor_finds_a_store_that_is_away() {
+    let away = json!({"code": "store-unavailable", "detail": "connection refused"});
+    let daemon = Daemon::with([
+        reply(503, away.clone()),
+        reply(200, json!({"nodes": []})),
+        reply(200, "tidegate_store_up 0\n"),
+        reply(503, away),
+    ])
+    .await;
+    let done = daemon.run(&["doctor"]).await;
+    assert_eq!(done.exit, Exit::Failure);
+    assert!(done.out.contains("the daemon is not ready: connection refused"), "{}", done.out);
+    assert!(done.out.contains("2 problems found"), "{}", done.out);
+}

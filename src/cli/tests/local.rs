@@ -1,0 +1,86 @@
+//! Commands that talk to nobody, and the command line itself.
+
+use clap::{CommandFactory, Parser};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::super::args::{Cli, Command};
+use super::super::exit::Exit;
+use super::super::local::hex;
+use super::kit::run_at;
+
+async fn run(words: &[&str]) -> super::kit::Done {
+    run_at("http://127.0.0.1:1", words, "").await
+}
+
+#[test]
+fn the_command_line_is_well_formed() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn wrong_words_are_refused() {
+    for words in [
+        &["send"][..],
+        &["send", "q", "-d", "1", "-f", "x"],
+        &["send", "q", "-d", "1", "--delay", "soon"],
+        &["send", "q", "-d", "1", "--delay", "1s", "--due", "2026-11-21 09:00"],
+        &["send", "q", "-d", "1", "--tz", "UTC"],
+        &["send", "q", "-d", "1", "--priority", "10"],
+        &["send", "q", "-d", "1", "--label", "x"],
+        &["send", "q", "-d", "1", "--header", "x"],
+        &["list", "q", "--state", "done"],
+        &["purge", "q", "--yes"],
+        &["reschedule", "q_1"],
+        &["get"],
+        &["pause", "q", "--for", "1s", "--until", "2026-11-21T09:00:00Z"],
+        &["token", "new", "x", "--scope", "all"],
+        &["nonsense"],
+    ] {
+        let error = Cli::try_parse_from(["tidegate"].iter().chain(words)).unwrap_err();
+        assert_eq!(error.exit_code(), 2, "{words:?}");
+    }
+}
+
+#[test]
+fn a_payload_may_begin_with_a_hyphen() {
+    for words in [["send", "q", "-d", "-5"], ["send", "q", "-d", "--"]] {
+        assert!(Cli::try_parse_from(["tidegate"].iter().chain(&words)).is_ok(), "{words:?}");
+    }
+}
+
+#[test]
+fn flags_of_serve_lie_over_the_config() {
+    let words = ["tidegate", "serve", "--config", "t.toml", "--redis", "redis://r"];
+    let Command::Serve(args) = Cli::try_parse_from(words).unwrap().command else {
+        panic!("serve is serve")
+    };
+    let sources = args.sources();
+    assert_eq!(sources.file.unwrap().to_str(), Some("t.toml"));
+    assert_eq!(sources.overrides, [("redis.url".into(), "redis://r".into(), "--redis")]);
+}
+
+#[tokio::test]
+async fn a_token_is_shown_once_and_the_config_has_its_hash() {
+    let done = run(&["token", "new", "shop \"7\"", "--scope", "read", "--scope", "send"]).await;
+    assert_eq!(done.exit, Exit::Ok);
+    let (token, line) = done.out.trim_end().split_once('\n').unwrap();
+    assert!(token.starts_with("tg_") && token.len() == 46, "{token}");
+    let parsed: toml::Value = toml::from_str(&format!("t = {line}")).unwrap();
+    let entry = &parsed["t"];
+    assert_eq!(entry["name"].as_str(), Some("shop \"7\""));
+    assert_eq!(entry["sha256"].as_str(), Some(hex(&Sha256::digest(token)).as_str()));
+    assert_eq!(entry["scopes"].to_string(), r#"["send", "read"]"#);
+    let other = run(&["token", "new", "shop", "--output", "json"]).await;
+    let other: Value = serde_json::from_str(&other.out).unwrap();
+    assert_ne!(other["token"], token);
+    assert_eq!(other["scopes"].as_array().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn completion_knows_the_commands() {
+    for shell in ["bash", "zsh", "fish"] {
+        let done = run(&["completion", shell]).await;
+        assert!(done.exit == Exit::Ok && done.out.contains("send-batch"), "{shell}");
+    }
+}

@@ -1,0 +1,156 @@
+//! Commands on messages: get, list, export, cancel, run, requeue, reschedule, edit, try.
+
+use serde_json::{Value, json};
+
+use super::super::exit::Exit;
+use super::kit::{Daemon, reply};
+
+fn message(id: &str, state: &str) -> Value {
+    json!({"id": id, "queue": "sms", "state": state, "attempts": 0, "priority": 0,
+        "due_at": "2026-11-21T12:12:00.000Z", "held_by": ["due"], "payload": {"a": 1}})
+}
+
+#[tokio::test]
+async fn get_says_what_holds_the_message() {
+    let daemon = Daemon::with([reply(200, message("sms_01", "scheduled"))]).await;
+    let done = daemon.run(&["get", "sms_01"]).await;
+    assert_eq!(done.exit, Exit::Ok);
+    let mut lines = done.out.lines();
+    assert_eq!(lines.next(), Some("Waiting: due in 3h 12m (2026-11-21 12:12:00 UTC)"));
+    assert!(done.out.contains("\npayload   {\"a\":1}"), "{}", done.out);
+    assert_eq!(daemon.lines(), ["GET /v1/messages/sms_01?view=full"]);
+}
+
+#[tokio::test]
+async fn a_failure_among_many_does_not_stop_the_others() {
+    let gone = json!({"code": "not-found", "detail": "no such message"});
+    let leased = json!({"code": "wrong-state", "detail": "it is leased", "state": "leased"});
+    let daemon = Daemon::with([
+        reply(200, message("sms_01", "cancelled")),
+        reply(404, gone),
+        reply(409, leased),
+        reply(200, message("sms_04", "cancelled")),
+    ])
+    .await;
+    let done = daemon.run_with_input(&["cancel", "sms_01", "-"], "sms_02\n\n sms_03\nsms_04").await;
+    assert_eq!(done.exit, Exit::NotFound);
+    assert_eq!(done.out, "sms_01 cancelled\nsms_04 cancelled\n");
+    assert!(done.err.contains("error: sms_02: no such message (not-found)"), "{}", done.err);
+    assert!(done.err.contains("error: sms_03: it is leased (wrong-state)"), "{}", done.err);
+    assert_eq!(daemon.lines()[3], "DELETE /v1/messages/sms_04");
+}
+
+#[tokio::test]
+async fn verbs_are_posted_below_the_message() {
+    for (verb, out) in [("run", "sms_01 due now\n"), ("requeue", "sms_01 requeued\n")] {
+        let daemon = Daemon::with([reply(200, message("sms_01", "ready"))]).await;
+        let done = daemon.run(&[verb, "sms_01"]).await;
+        assert_eq!((done.exit, done.out.as_str()), (Exit::Ok, out));
+        let seen = &daemon.seen()[0];
+        assert_eq!(seen.line, format!("POST /v1/messages/sms_01/{verb}"));
+        assert_eq!(seen.json(), json!({}));
+    }
+}
+
+#[tokio::test]
+async fn reschedule_patches_the_due_time() {
+    let daemon = Daemon::with([
+        reply(200, message("sms_01", "scheduled")),
+        reply(200, message("sms_01", "scheduled")),
+    ])
+    .await;
+    let done = daemon.run(&["reschedule", "sms_01", "--delay", "1h30m"]).await;
+    assert_eq!(done.out, "sms_01 due 2026-11-21 12:12:00 UTC\n");
+    daemon.run(&["reschedule", "sms_01", "--due", "2026-11-21T12:12:00Z"]).await;
+    let seen = daemon.seen();
+    assert_eq!(seen[0].line, "PATCH /v1/messages/sms_01");
+    assert_eq!(seen[0].json(), json!({"delay": "1h30m"}));
+    assert_eq!(seen[1].json(), json!({"due_at": "2026-11-21T12:12:00.000Z"}));
+}
+
+#[tokio::test]
+async fn edit_patches_the_payload() {
+    let daemon = Daemon::with([reply(200, message("sms_01", "dead"))]).await;
+    let done = daemon.run(&["edit", "sms_01", "-d", "{\"a\": 2}"]).await;
+    assert_eq!((done.exit, done.out.as_str()), (Exit::Ok, "sms_01 edited\n"));
+    assert_eq!(daemon.seen()[0].body, "{\"payload\":{\"a\": 2}}");
+}
+
+#[tokio::test]
+async fn list_follows_pages_up_to_its_limit() {
+    let page = |ids: [&str; 2], next: Value| {
+        let messages = ids.map(|id| message(id, "dead"));
+        reply(200, json!({"messages": messages, "next_cursor": next}))
+    };
+    let script =
+        [page(["sms_01", "sms_02"], "c 1".into()), page(["sms_03", "sms_04"], "c2".into())];
+    let daemon = Daemon::with(script.clone()).await;
+    let done = daemon.run(&["list", "sms", "--state", "dead", "--limit", "4"]).await;
+    assert_eq!(done.exit, Exit::Ok);
+    assert_eq!(done.out.lines().count(), 5, "{}", done.out);
+    assert!(done.err.contains("there are more"), "{}", done.err);
+    assert_eq!(
+        daemon.lines(),
+        [
+            "GET /v1/queues/sms/messages?limit=4&state=dead",
+            "GET /v1/queues/sms/messages?limit=2&state=dead&cursor=c+1"
+        ]
+    );
+    let daemon = Daemon::with(script).await;
+    let done = daemon.run(&["--output", "json", "list", "sms", "--limit", "4"]).await;
+    let document: Value = serde_json::from_str(&done.out).unwrap();
+    assert_eq!(document["messages"].as_array().unwrap().len(), 4);
+    assert_eq!(document["next_cursor"], "c2");
+}
+
+#[tokio::test]
+async fn export_writes_rows_that_can_be_sent_again() {
+    let first = json!({"id": "sms_01", "state": "dead", "payload": {"a": 1}, "labels": {},
+        "idempotency_key": "old", "due_at": "2026-11-21T08:00:00.000Z"});
+    let second =
+        json!({"id": "sms_02", "state": "dead", "payload_base64": "/w==", "payload": null});
+    let daemon = Daemon::with([
+        reply(200, json!({"messages": [first], "next_cursor": "c"})),
+        reply(200, json!({"messages": [second], "next_cursor": null})),
+    ])
+    .await;
+    let done = daemon.run(&["export", "sms", "--state", "dead"]).await;
+    assert_eq!(done.exit, Exit::Ok);
+    assert_eq!(
+        done.out,
+        "{\"id\":\"sms_01\",\"payload\":{\"a\":1}}\n{\"id\":\"sms_02\",\"payload_base64\":\"/w==\"}\n"
+    );
+    assert_eq!(
+        daemon.lines(),
+        [
+            "GET /v1/queues/sms/messages?state=dead&view=full&limit=100",
+            "GET /v1/queues/sms/messages?state=dead&view=full&limit=100&cursor=c"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn try_shows_the_exchange_and_ends_by_its_outcome() {
+    let exchange = |outcome: &str, status: u16| {
+        json!({"request": {"method": "POST", "url": "http://d/x", "headers": {"webhook-id": "test"}, "body": "{}"},
+            "answer": {"status_code": status, "content_type": "text/plain", "body": "line 1\nline 2", "error": null},
+            "outcome": outcome, "duration_ms": 132})
+    };
+    let daemon =
+        Daemon::with([reply(200, exchange("delivered", 200)), reply(200, exchange("retry", 500))])
+            .await;
+    let done = daemon.run(&["try", "sms"]).await;
+    assert_eq!(
+        (done.exit, done.out.as_str()),
+        (
+            Exit::Ok,
+            "POST http://d/x\nwebhook-id: test\n\n{}\n\nanswer 200 after 132ms\n\
+             content-type: text/plain\n\nline 1\nline 2\n\noutcome: delivered\n"
+        )
+    );
+    assert_eq!(daemon.run(&["try", "sms", "-d", "{\"a\":1}"]).await.exit, Exit::Failure);
+    let seen = daemon.seen();
+    assert_eq!(seen[0].line, "POST /v1/queues/sms/try");
+    assert_eq!(seen[0].json(), json!({"payload": {"tidegate": "test call"}}));
+    assert_eq!(seen[1].json(), json!({"payload": {"a": 1}}));
+}

@@ -1,0 +1,10 @@
+//! Every command against a scripted daemon on a real socket: what it asks, what it shows, how it
+//! ends.
+
+mod admin;
+mod batch;
+mod kit;
+mod local;
+mod messages;
+mod send;
+mod trouble;

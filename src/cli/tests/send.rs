@@ -1,0 +1,161 @@
+//! `send`, with and without waiting.
+
+use serde_json::{Value, json};
+
+use super::super::exit::Exit;
+use super::kit::{Daemon, reply};
+
+fn stored() -> Value {
+    json!({"id": "sms_01", "queue": "sms", "state": "scheduled", "duplicate": false})
+}
+
+#[tokio::test]
+async fn prints_the_id_alone() {
+    let daemon = Daemon::with([reply(201, stored())]).await;
+    let done = daemon.run(&["send", "sms", "-d", r#"{"to": "+49",  "n": 1.50}"#]).await;
+    assert_eq!((done.exit, done.out.as_str(), done.err.as_str()), (Exit::Ok, "sms_01\n", ""));
+    let seen = &daemon.seen()[0];
+    assert_eq!(seen.line, "POST /v1/queues/sms/messages");
+    assert_eq!(seen.body, r#"{"payload":{"to": "+49",  "n": 1.50}}"#);
+    assert_eq!(seen.headers["content-type"], "application/json");
+    assert_eq!(seen.headers["authorization"], "Bearer secret");
+}
+
+#[tokio::test]
+async fn every_flag_becomes_its_field() {
+    let daemon = Daemon::with([reply(201, stored())]).await;
+    let words = [
+        "send",
+        "sms",
+        "-d",
+        "hello",
+        "--delay",
+        "90s",
+        "--ttl",
+        "1h",
+        "--key",
+        "k",
+        "--group",
+        "g",
+        "--priority",
+        "9",
+        "--label",
+        "shop=7",
+        "--label",
+        "eu=",
+        "--header",
+        "X-A: b: c",
+    ];
+    assert_eq!(daemon.run(&words).await.exit, Exit::Ok);
+    assert_eq!(
+        daemon.seen()[0].json(),
+        json!({"payload": "hello", "content_type": "text/plain", "delay": "1m30s", "ttl": "1h",
+            "idempotency_key": "k", "group": "g", "priority": 9,
+            "labels": {"shop": "7", "eu": ""}, "headers": {"X-A": "b: c"}})
+    );
+}
+
+#[tokio::test]
+async fn a_local_time_is_sent_as_a_moment() {
+    let daemon = Daemon::with([reply(201, stored()), reply(201, stored())]).await;
+    let due = ["send", "sms", "-d", "1", "--due", "2026-11-21 09:00", "--tz", "Asia/Shanghai"];
+    let done = daemon.run(&due).await;
+    assert_eq!((done.exit, done.err.as_str()), (Exit::Ok, ""));
+    let gap = ["send", "sms", "-d", "1", "--due", "2026-03-29 02:30", "--tz", "Europe/Berlin"];
+    let done = daemon.run(&gap).await;
+    assert!(
+        done.err.contains("does not exist") && done.err.contains("01:00:00 UTC"),
+        "{}",
+        done.err
+    );
+    let due: Vec<_> = daemon.seen().iter().map(|seen| seen.json()["due_at"].clone()).collect();
+    assert_eq!(due, ["2026-11-21T01:00:00.000Z", "2026-03-29T01:00:00.000Z"]);
+}
+
+#[tokio::test]
+async fn payloads_come_from_standard_input_and_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("raw.bin");
+    std::fs::write(&file, [0xff, 0xfe]).unwrap();
+    let daemon = Daemon::with([reply(201, stored()), reply(201, stored())]).await;
+    assert_eq!(daemon.run_with_input(&["send", "sms", "-"], "{\"a\":1}\n").await.exit, Exit::Ok);
+    let done = daemon.run(&["send", "sms", "-f", file.to_str().unwrap()]).await;
+    assert_eq!(done.exit, Exit::Ok);
+    let bodies: Vec<_> = daemon.seen().into_iter().map(|seen| seen.body).collect();
+    assert_eq!(
+        bodies,
+        [
+            r#"{"payload":{"a":1}}"#,
+            r#"{"payload_base64":"//4=","content_type":"application/octet-stream"}"#
+        ]
+    );
+}
+
+#[tokio::test]
+async fn nothing_to_send_is_a_usage_error() {
+    let daemon = Daemon::with([]).await;
+    let done = daemon.run(&["send", "sms"]).await;
+    assert_eq!((done.exit, done.out.as_str()), (Exit::Usage, ""));
+    assert!(done.err.contains("give -d BODY"), "{}", done.err);
+    assert!(daemon.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_duplicate_is_said_beside_the_id() {
+    let mut first = stored();
+    first["duplicate"] = true.into();
+    let daemon = Daemon::with([reply(200, first)]).await;
+    let done = daemon.run(&["send", "sms", "-d", "1", "--key", "k"]).await;
+    assert_eq!((done.exit, done.out.as_str()), (Exit::Ok, "sms_01\n"));
+    assert!(done.err.contains("sent before"), "{}", done.err);
+}
+
+#[tokio::test]
+async fn json_is_the_answer_as_it_came() {
+    let daemon = Daemon::with([reply(201, "{\"id\":\"sms_01\",\"z\":1.50,\"a\":2}")]).await;
+    let done = daemon.run(&["send", "sms", "-d", "1", "--output", "json"]).await;
+    assert_eq!(done.out, "{\"id\":\"sms_01\",\"z\":1.50,\"a\":2}\n");
+}
+
+#[tokio::test]
+async fn waiting_repeats_until_the_message_is_final() {
+    let waiting = json!({"id": "sms_01", "state": "ready", "held_by": ["limit"]});
+    let delivered = json!({"id": "sms_01", "state": "delivered", "attempts": 1,
+        "final_at": "2026-11-21T08:59:55.000Z"});
+    let daemon =
+        Daemon::with([reply(201, stored()), reply(200, waiting), reply(200, delivered)]).await;
+    let done = daemon.run(&["send", "sms", "-d", "1", "--wait", "90s"]).await;
+    assert_eq!(done.exit, Exit::Ok);
+    assert!(done.out.starts_with("Delivered 5s ago after 1 attempt\n"), "{}", done.out);
+    assert!(done.out.contains("sms_01"), "{}", done.out);
+    let lines = daemon.lines();
+    assert_eq!(lines[1], "GET /v1/messages/sms_01?view=full&wait=1m");
+    assert!(lines[2].starts_with("GET /v1/messages/sms_01?view=full&wait="), "{lines:?}");
+}
+
+#[tokio::test]
+async fn another_final_state_ends_with_1() {
+    let dead = json!({"id": "sms_01", "state": "dead", "attempts": 1, "last_attempt": {"status_code": 422}});
+    let daemon = Daemon::with([reply(201, stored()), reply(200, dead)]).await;
+    let done = daemon.run(&["send", "sms", "-d", "1", "--wait", "5s"]).await;
+    assert_eq!(done.exit, Exit::Failure);
+    assert!(done.out.starts_with("Dead after 1 attempt: status 422\n"), "{}", done.out);
+}
+
+#[tokio::test]
+async fn not_final_in_time_ends_with_6() {
+    let ready = json!({"id": "sms_01", "state": "ready", "held_by": ["window"]});
+    let daemon = Daemon::with([reply(201, stored()), reply(200, ready)]).await;
+    let done = daemon.run(&["send", "sms", "-d", "1", "--wait", "0s"]).await;
+    assert_eq!(done.exit, Exit::TimedOut);
+    assert!(done.out.starts_with("Waiting for its window\n"), "{}", done.out);
+    assert!(done.err.contains("not final"), "{}", done.err);
+}
+
+#[tokio::test]
+async fn a_daemon_lost_while_waiting_leaves_the_id() {
+    let daemon = Daemon::with([reply(201, stored()), reply(503, "{}")]).await;
+    let done = daemon.run(&["send", "sms", "-d", "1", "--wait", "5s"]).await;
+    assert_eq!(done.exit, Exit::Unreachable);
+    assert!(done.err.contains("tidegate get sms_01"), "{}", done.err);
+}

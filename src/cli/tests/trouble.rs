@@ -1,0 +1,112 @@
+//! What goes wrong on the way: nobody there, no answer, a reader that leaves.
+
+use std::io::{self, Write};
+
+use serde_json::json;
+
+use super::super::exit::Exit;
+use super::kit::{Daemon, reply, run_at, run_into};
+
+/// A port of loopback on which nobody listens.
+async fn nobody() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    format!("http://{}", listener.local_addr().unwrap())
+}
+
+#[tokio::test]
+async fn nobody_there_is_5_with_the_next_step() {
+    let url = nobody().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rows.ndjson");
+    std::fs::write(&file, "{\"payload\":1}\n").unwrap();
+    for words in [
+        &["queues"][..],
+        &["doctor"],
+        &["get", "a_1", "a_2"],
+        &["send", "q", "-d", "1"],
+        &["send-batch", "q", file.to_str().unwrap()],
+    ] {
+        let done = run_at(&url, words, "").await;
+        assert_eq!(done.exit, Exit::Unreachable, "{words:?}");
+        assert!(done.err.contains("is the daemon running? `tidegate serve`"), "{}", done.err);
+        assert_eq!(done.err.matches("error:").count(), 1, "{}", done.err);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_is_5() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let hang_up = async {
+        for _ in 0..2 {
+            drop(listener.accept().await);
+        }
+    };
+    let done = tokio::select! {
+        done = run_at(&url, &["queues"], "") => done,
+        () = async { hang_up.await; std::future::pending().await } => unreachable!(),
+    };
+    assert_eq!(done.exit, Exit::Unreachable);
+    assert!(done.err.contains("before the answer"), "{}", done.err);
+}
+
+#[tokio::test]
+async fn problems_end_with_the_code_of_their_status() {
+    for (status, code, exit) in [
+        (400, "invalid-request", Exit::Usage),
+        (401, "unauthorized", Exit::Refused),
+        (403, "forbidden", Exit::Refused),
+        (404, "not-found", Exit::NotFound),
+        (422, "idempotency-mismatch", Exit::Refused),
+        (503, "store-unavailable", Exit::Unreachable),
+    ] {
+        let daemon = Daemon::with([reply(status, json!({"code": code, "detail": "why"}))]).await;
+        let done = daemon.run(&["send", "q", "-d", "1"]).await;
+        assert_eq!((done.exit, done.out.as_str()), (exit, ""), "{status}");
+        assert!(done.err.starts_with(&format!("error: why ({code})\n")), "{}", done.err);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_daemons_is_1() {
+    let daemon = Daemon::with([reply(200, "<html>")]).await;
+    let done = daemon.run(&["queues"]).await;
+    assert_eq!(done.exit, Exit::Failure);
+    assert!(done.err.contains("not what was expected"), "{}", done.err);
+}
+
+/// Standard output whose reader has gone.
+struct Gone;
+
+impl Write for Gone {
+    fn write(&mut self, _bytes: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Standard error that must stay empty.
+struct Silent;
+
+impl Write for Silent {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        panic!("said {:?}", String::from_utf8_lossy(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_leaves_ends_the_command_without_a_word() {
+    let page = json!({"messages": [{"id": "q_1", "payload": 1}], "next_cursor": "more"});
+    let daemon = Daemon::with([reply(200, page)]).await;
+    let words = ["export", "q", "--state", "dead"];
+    let exit = run_into(daemon.url(), &words, "", Box::new(Gone), Box::new(Silent)).await;
+    assert_eq!(exit, Exit::Ok);
+    assert_eq!(daemon.lines().len(), 1);
+}
