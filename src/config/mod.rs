@@ -1,9 +1,39 @@
 //! Raw words in, domain values out.
 //!
 //! Owns every setting: its key, type, default, check and tests. Refuses to know what is done with it.
+//!
+//! A load has three passes. `sources` lays the layers over one another and names the origin of every
+//! value; `reader` walks the result, each section in its own file, collecting every problem; what
+//! comes out are domain values, which make sense by construction. [`load`] does it all and touches
+//! nothing else, so that a reload can be tried and thrown away.
 
+mod batch;
+mod downstream;
+mod errors;
+mod headers;
+mod kinds;
+mod load;
+mod queue;
+mod reader;
+mod redis;
+mod reload;
+mod render;
+mod retry;
+mod secrets;
+mod server;
 mod settings;
+mod sources;
+#[cfg(test)]
+mod testing;
+mod toml_lines;
+mod window;
 
+pub use errors::{ConfigErrors, Problem};
+pub use load::load;
+pub use redis::MANAGED_SOCKET;
+pub use reload::{digest, restart_needed};
+pub use render::render;
 pub use settings::{
     Durability, RedisSettings, RedisTarget, Scope, ServerSettings, Settings, Token,
 };
+pub use sources::Sources;

@@ -1,0 +1,272 @@
+//! Settings as the TOML that would yield them, for `tidegate check`.
+//!
+//! Every key with its effective value, defaults filled in. Owns what is masked: nothing secret is
+//! ever written here, so the text may go into a log or a ticket.
+
+use std::fmt::{self, Write as _};
+
+use super::settings::{RedisSettings, RedisTarget, ServerSettings, Settings, Token};
+use crate::domain::policy::{
+    BatchPolicy, Downstream, HttpDownstream, OnUncertain, QueuePolicy, Secret,
+};
+use crate::domain::retry::RetryPolicy;
+use crate::domain::units::{format_duration, format_size};
+use crate::domain::window::Window;
+
+/// What stands in place of a secret.
+const MASK: &str = "***";
+
+/// The effective configuration as TOML, secrets masked.
+#[must_use]
+pub fn render(settings: &Settings) -> String {
+    let mut out = Toml::default();
+    server(&mut out, &settings.server);
+    redis(&mut out, &settings.redis);
+    for policy in settings.queues.values() {
+        queue(&mut out, policy);
+    }
+    out.text
+}
+
+/// One queue's part of it.
+pub(super) fn render_queue(policy: &QueuePolicy) -> String {
+    let mut out = Toml::default();
+    queue(&mut out, policy);
+    out.text
+}
+
+fn server(out: &mut Toml, server: &ServerSettings) {
+    out.section("server");
+    out.text("listen", &server.listen.to_string());
+    out.list("tokens", server.tokens.iter().map(token));
+    out.text("body_limit", &size(server.body_limit_bytes));
+    out.text("batch_body_limit", &size(server.batch_body_limit_bytes));
+    out.text("drain_timeout", &format_duration(server.drain_timeout_ms));
+}
+
+fn token(token: &Token) -> String {
+    let scopes: Vec<_> = token.scopes.iter().map(|scope| quoted(scope.as_str())).collect();
+    let (name, scopes) = (quoted(&token.name), scopes.join(", "));
+    format!("{{ name = {name}, sha256 = \"{MASK}\", scopes = [{scopes}] }}")
+}
+
+fn redis(out: &mut Toml, redis: &RedisSettings) {
+    out.section("redis");
+    match &redis.target {
+        RedisTarget::Managed => {}
+        RedisTarget::Url(url) => out.text("url", &masked_url(url)),
+        RedisTarget::Sentinel { master, urls } => {
+            let urls: Vec<_> = urls.iter().map(|url| quoted(&masked_url(url))).collect();
+            let (master, urls) = (quoted(master), urls.join(", "));
+            out.line("sentinel", format_args!("{{ master = {master}, urls = [{urls}] }}"));
+        }
+        RedisTarget::Cluster(urls) => {
+            out.list("cluster", urls.iter().map(|url| quoted(&masked_url(url))));
+        }
+    }
+    out.text("namespace", &redis.namespace);
+    out.text("durability", redis.durability.as_str());
+    out.text("data_dir", &redis.data_dir.to_string_lossy());
+}
+
+fn queue(out: &mut Toml, queue: &QueuePolicy) {
+    let name = &queue.name;
+    out.section(&format!("queues.{name}"));
+    if let Some(rate) = queue.rate {
+        out.text("rate", &rate.to_string());
+    }
+    out.line("burst", queue.burst);
+    out.text("lease", &format_duration(queue.lease_ms));
+    out.text("keep_response", &size(queue.keep_response_bytes));
+    out.line("concurrency", queue.concurrency);
+    out.line("priority_levels", queue.priority_levels);
+    out.text("ordering", "none");
+    let delivered = format_duration(queue.retention.delivered_ms);
+    let dead = format_duration(queue.retention.dead_ms);
+    out.line("retention", format_args!("{{ delivered = {delivered:?}, dead = {dead:?} }}"));
+    out.text("idempotency_window", &format_duration(queue.idempotency_window_ms));
+    out.text("on_uncertain", on_uncertain(queue.on_uncertain));
+    out.line("shards", queue.shards);
+    out.section(&format!("queues.{name}.downstream"));
+    match &queue.downstream {
+        Downstream::Http(target) => http(out, target),
+        Downstream::Null => out.text("type", "null"),
+    }
+    out.section(&format!("queues.{name}.retry"));
+    retry(out, &queue.retry);
+    if let Some(hours) = &queue.window {
+        out.section(&format!("queues.{name}.window"));
+        window(out, hours);
+    }
+    if let Some(together) = &queue.batch {
+        out.section(&format!("queues.{name}.batch"));
+        batch(out, together);
+    }
+}
+
+const fn on_uncertain(on_uncertain: OnUncertain) -> &'static str {
+    match on_uncertain {
+        OnUncertain::Resend => "resend",
+        OnUncertain::Park => "park",
+    }
+}
+
+fn http(out: &mut Toml, http: &HttpDownstream) {
+    out.text("type", "http");
+    out.text("url", &http.url_shown);
+    out.text("method", http.method.as_str());
+    out.text("timeout", &format_duration(http.timeout_ms));
+    if !http.headers.is_empty() {
+        let headers = http.headers.iter().map(|(name, _)| format!("{name} = \"{MASK}\""));
+        let headers: Vec<_> = headers.collect();
+        out.line("headers", format_args!("{{ {} }}", headers.join(", ")));
+    }
+    if http.signing_secret.is_some() {
+        out.text("signing_secret", MASK);
+    }
+}
+
+fn retry(out: &mut Toml, retry: &RetryPolicy) {
+    out.line("max_attempts", retry.max_attempts);
+    match &retry.schedule_ms {
+        Some(delays) => {
+            out.list("schedule", delays.iter().map(|delay_ms| quoted(&format_duration(*delay_ms))));
+        }
+        None => {
+            out.text("initial", &format_duration(retry.initial_ms));
+            out.line("factor", format_args!("{:?}", retry.factor));
+        }
+    }
+    out.text("max", &format_duration(retry.max_ms));
+    out.line("jitter", format_args!("{:?}", retry.jitter));
+    out.text("max_age", &format_duration(retry.max_age_ms));
+    out.list("safe_statuses", retry.safe_statuses.iter());
+}
+
+fn window(out: &mut Toml, window: &Window) {
+    out.text("time_zone", window.time_zone());
+    let rules = window.rules().iter().map(|rule| {
+        let (days, from, to) = (rule.days(), rule.from(), rule.to());
+        format!("{{ days = \"{days}\", from = \"{from}\", to = \"{to}\" }}")
+    });
+    out.list("open", rules);
+    out.list("closed_dates", window.closed_dates().iter().map(|date| quoted(&date.to_string())));
+    out.text("min_remaining", &format_duration(window.min_remaining_ms()));
+}
+
+fn batch(out: &mut Toml, batch: &BatchPolicy) {
+    out.line("max_items", batch.max_items);
+    out.text("max_bytes", &format_size(batch.max_bytes));
+    out.text("max_wait", &format_duration(batch.max_wait_ms));
+}
+
+fn size(bytes: usize) -> String {
+    format_size(u64::try_from(bytes).unwrap_or(u64::MAX))
+}
+
+/// A server's url without user, password and query.
+fn masked_url(secret: &Secret) -> String {
+    let Ok(mut url) = url::Url::parse(secret.expose()) else { return MASK.to_owned() };
+    let named = !url.username().is_empty() || url.password().is_some();
+    // Each refuses only urls that cannot hold what it removes.
+    if named && (url.set_username(MASK).is_err() || url.set_password(None).is_err()) {
+        return MASK.to_owned();
+    }
+    if url.query().is_some() {
+        url.set_query(Some(MASK));
+    }
+    url.set_fragment(None);
+    url.to_string()
+}
+
+fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
+
+/// A TOML text in the making.
+#[derive(Debug, Default)]
+struct Toml {
+    text: String,
+}
+
+impl Toml {
+    fn section(&mut self, name: &str) {
+        let gap = if self.text.is_empty() { "" } else { "\n" };
+        self.push(format_args!("{gap}[{name}]"));
+    }
+
+    fn text(&mut self, key: &str, text: &str) {
+        self.push(format_args!("{key} = {}", quoted(text)));
+    }
+
+    fn line(&mut self, key: &str, value: impl fmt::Display) {
+        self.push(format_args!("{key} = {value}"));
+    }
+
+    fn list<T: fmt::Display>(&mut self, key: &str, items: impl Iterator<Item = T>) {
+        let items: Vec<_> = items.map(|item| item.to_string()).collect();
+        self.push(format_args!("{key} = [{}]", items.join(", ")));
+    }
+
+    fn push(&mut self, line: fmt::Arguments<'_>) {
+        writeln!(self.text, "{line}").expect("writing to a string cannot fail");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::testing::{load_with, settings_of};
+
+    /// Everything that has a key and is no secret.
+    const RICH: &str = r#"
+        [server]
+        listen = "127.0.0.1:9"
+        [redis]
+        sentinel = { master = "m\"m", urls = ["redis://a:1", "rediss://b"] }
+        data_dir = "/d"
+        [queues.a]
+        rate = "600/min"
+        burst = 9
+        retention = { delivered = "36h" }
+        on_uncertain = "park"
+        downstream.type = "null"
+        retry.schedule = ["5s", "1m"]
+        [queues.b.downstream]
+        url = "https://h.example/p"
+        timeout = "250ms"
+        [queues.b.retry]
+        factor = 1.5
+        safe_statuses = [503]
+        [queues.b.window]
+        time_zone = "Europe/Berlin"
+        open = [{ days = "mon,wed", from = "22:00", to = "02:00:30" }, { from = "03:00", to = "24:00" }]
+        closed_dates = ["2026-12-25"]
+        [queues.b.batch]
+        max_bytes = "1500B"
+    "#;
+
+    #[test]
+    fn what_is_rendered_reads_back_as_the_same() {
+        for text in [RICH, "", include_str!("../../config/example.toml")] {
+            let settings = settings_of(text);
+            assert_eq!(settings_of(&render(&settings)), settings);
+        }
+    }
+
+    #[test]
+    fn secrets_are_masked() {
+        let text = "[server]\ntokens = [{ name = \"shop\", sha256 = \"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\", scopes = [\"send\"] }]\n[redis]\nurl = \"redis://u:hunter2@h:6379/3?key=hunter2\"\n[queues.q.downstream]\nurl = \"http://h/${S}?key=hunter2\"\nsigning_secret = \"hunter2\"\nheaders = { X-Key = \"hunter2\" }";
+        let shown = render(&load_with(text, &[("S", "hunter2")], &[]).unwrap());
+        assert!(!shown.contains("hunter2") && !shown.contains("9f86"), "{shown}");
+        for part in [
+            "url = \"redis://***@h:6379/3?***\"",
+            "url = \"http://h/${S}?***\"",
+            "headers = { x-key = \"***\" }",
+            "signing_secret = \"***\"",
+            "tokens = [{ name = \"shop\", sha256 = \"***\", scopes = [\"send\"] }]",
+        ] {
+            assert!(shown.contains(part), "{part} not in\n{shown}");
+        }
+    }
+}

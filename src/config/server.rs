@@ -1,0 +1,217 @@
+//! `[server]`: the HTTP door and the process.
+
+use std::net::SocketAddr;
+
+use super::kinds::{duration, size_in_memory, text, word};
+use super::reader::{Field, Read, Section};
+use super::settings::{Scope, ServerSettings, Token};
+
+/// The largest request that may be allowed, in bytes: it is held in memory.
+const BODY_BYTES_MAX: u64 = 1 << 30;
+/// The longest stop that may be allowed, in milliseconds: a supervisor kills sooner.
+const DRAIN_MS_MAX: u64 = 3_600_000;
+
+const LATER: [&str; 1] = ["callback_hosts"];
+
+/// The defaults are in `config/default.toml`, so that every key is set.
+pub(super) fn read(field: &Field<'_>) -> Read<ServerSettings> {
+    field.section(&LATER, |section| {
+        let body = size_in_memory(1..=BODY_BYTES_MAX);
+        let listen = section.required("listen", "\"127.0.0.1:7411\"", listen);
+        let tokens = section.read_or("tokens", Vec::new(), |field| field.list(token));
+        let body_limit = section.required("body_limit", "\"256KiB\"", &body);
+        let batch_body_limit = section.required("batch_body_limit", "\"64MiB\"", &body);
+        let drain = section.required("drain_timeout", "\"30s\"", duration(0..=DRAIN_MS_MAX));
+        if let Ok(tokens) = &tokens {
+            let once = each_token_once(section, tokens);
+            if let Ok(listen) = &listen {
+                guarded(section, *listen, tokens)?;
+            }
+            once?;
+        }
+        Ok(ServerSettings {
+            listen: listen?,
+            tokens: tokens?,
+            body_limit_bytes: body_limit?,
+            batch_body_limit_bytes: batch_body_limit?,
+            drain_timeout_ms: drain?,
+        })
+    })
+}
+
+fn listen(field: &Field<'_>) -> Read<SocketAddr> {
+    field.parse(|text| {
+        let address = match text.strip_prefix("localhost:") {
+            Some(port) => format!("127.0.0.1:{port}"),
+            None => text.to_owned(),
+        };
+        address.parse().map_err(|_| {
+            format!(
+                "{text:?} is no address to listen on; expected address:port, for example 127.0.0.1:7411, 0.0.0.0:7411 or [::1]:7411"
+            )
+        })
+    })
+}
+
+/// Beyond loopback everybody on the network could send and purge.
+fn guarded(section: &Section<'_>, listen: SocketAddr, tokens: &[Token]) -> Read<()> {
+    if tokens.is_empty() && !listen.ip().to_canonical().is_loopback() {
+        return Err(section.wrong(
+            "listen",
+            format!(
+                "{listen} can be reached from other machines, and server.tokens is empty; make one with `tidegate token new NAME` and add the line it prints, or listen on 127.0.0.1"
+            ),
+        ));
+    }
+    Ok(())
+}
+
+fn each_token_once(section: &Section<'_>, tokens: &[Token]) -> Read<()> {
+    for (n, token) in tokens.iter().enumerate() {
+        if tokens[..n].iter().any(|other| other.name == token.name) {
+            let message = format!("two tokens are named {:?}; give each its own name", token.name);
+            return Err(section.wrong("tokens", message));
+        }
+        if let Some(other) = tokens[..n].iter().find(|other| other.sha256 == token.sha256) {
+            let message = format!(
+                "{:?} and {:?} are the same token; make another with `tidegate token new {}`",
+                other.name, token.name, token.name
+            );
+            return Err(section.wrong("tokens", message));
+        }
+    }
+    Ok(())
+}
+
+/// A token says what it may do: to leave `scopes` out is no way to get all of them.
+fn token(field: &Field<'_>) -> Read<Token> {
+    field.section(&[], |section| {
+        let name = section.required("name", "name = \"shop\"", text);
+        let sha256 =
+            section.required("sha256", "the line that `tidegate token new` prints", sha256);
+        let scopes = section.required("scopes", "scopes = [\"send\", \"read\"]", scopes);
+        Ok(Token { name: name?, sha256: sha256?, scopes: scopes? })
+    })
+}
+
+fn scopes(field: &Field<'_>) -> Read<Vec<Scope>> {
+    let words = [Scope::Send, Scope::Read, Scope::Operate].map(|scope| (scope.as_str(), scope));
+    let scopes = field.list(word(&words, &[]))?;
+    if scopes.is_empty() {
+        return Err(field.wrong(
+            "found an empty list, expected one or more of \"send\", \"read\", \"operate\"",
+        ));
+    }
+    Ok(scopes)
+}
+
+/// Never shown: it may be the token itself, pasted into the wrong place.
+fn sha256(field: &Field<'_>) -> Read<[u8; 32]> {
+    field.parse(|text| {
+        let mut hash = [0; 32];
+        let hex = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        for (n, byte) in hash.iter_mut().enumerate().take_while(|_| hex) {
+            *byte = u8::from_str_radix(&text[2 * n..2 * n + 2], 16).unwrap_or(0);
+        }
+        if hex {
+            return Ok(hash);
+        }
+        Err(format!(
+            "found {} characters, expected the token's SHA-256 as 64 hex digits; `tidegate token new NAME` prints it",
+            text.chars().count()
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::testing::{errors_of, settings_of};
+    use crate::config::{Scope, ServerSettings};
+
+    const HASH: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+
+    fn server(text: &str) -> ServerSettings {
+        settings_of(&format!("[server]\n{text}")).server
+    }
+
+    fn error(text: &str) -> String {
+        errors_of(&format!("[server]\n{text}"))
+    }
+
+    #[test]
+    fn defaults_are_the_contracts() {
+        let server = server("");
+        assert_eq!(server.listen, "127.0.0.1:7411".parse().unwrap());
+        assert!(server.tokens.is_empty());
+        assert_eq!(server.body_limit_bytes, 256 << 10);
+        assert_eq!(server.batch_body_limit_bytes, 64 << 20);
+        assert_eq!(server.drain_timeout_ms, 30_000);
+    }
+
+    #[test]
+    fn tokens_carry_what_they_may_do() {
+        let server = server(&format!(
+            "listen = \"0.0.0.0:80\"\ntokens = [{{ name = \"shop\", sha256 = \"{HASH}\", scopes = [\"send\", \"operate\"] }}]"
+        ));
+        assert_eq!(server.tokens[0].name, "shop");
+        assert_eq!(server.tokens[0].sha256[..3], [0x9f, 0x86, 0xd0]);
+        assert_eq!(server.tokens[0].scopes, [Scope::Send, Scope::Operate]);
+    }
+
+    #[test]
+    fn beyond_loopback_only_with_tokens() {
+        for open in ["0.0.0.0:7411", "192.168.1.1:80", "[::]:7411", "[::ffff:10.0.0.1]:80"] {
+            let error = error(&format!("listen = {open:?}"));
+            assert!(error.contains("server.listen: "), "{error}");
+            assert!(error.contains("`tidegate token new NAME`"), "{error}");
+        }
+        for closed in
+            ["127.0.0.1:0", "127.8.8.8:80", "[::1]:80", "[::ffff:127.0.0.1]:1", "localhost:9"]
+        {
+            let _server = server(&format!("listen = {closed:?}"));
+        }
+    }
+
+    #[test]
+    fn bad_values_are_refused() {
+        for (text, part) in [
+            ("listen = \"7411\"", "\"7411\" is no address to listen on"),
+            ("listen = 7411", "\"7411\" is no address to listen on"),
+            ("body_limit = \"0B\"", "server.body_limit: found \"0B\", expected 1B to 1GiB"),
+            ("body_limit = 1024", "\"1024\" is no size"),
+            ("drain_timeout = \"soon\"", "\"soon\" is no duration"),
+            ("listn = \"x\"", "server.listn: unknown key; did you mean listen?"),
+            ("callback_hosts = []", "this version does not have this setting"),
+            ("tokens = \"shop\"", "found a text, expected a list"),
+            ("tokens = [{ name = \"a\" }]", "server.tokens[0].sha256: is missing"),
+            ("tokens = [{ name = \"a\" }]", "server.tokens[0].scopes: is missing"),
+            ("tokens = [{ name = \"\" }]", "server.tokens[0].name: found an empty text"),
+            ("tokens = [{ scopes = [] }]", "scopes: found an empty list"),
+            ("tokens = [{ scopes = [\"admin\"] }]", "found \"admin\", expected \"send\" or"),
+            ("tokens = [{ token = \"t\" }]", "server.tokens[0].token: unknown key"),
+        ] {
+            let error = error(text);
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_token_in_place_of_its_hash_is_not_shown() {
+        let error =
+            error("tokens = [{ name = \"a\", sha256 = \"tg_verysecret\", scopes = [\"read\"] }]");
+        assert!(error.contains("found 13 characters"), "{error}");
+        assert!(!error.contains("verysecret"));
+    }
+
+    #[test]
+    fn each_token_and_name_stands_once() {
+        let token = |name: &str, hash: &str| {
+            format!("{{ name = \"{name}\", sha256 = \"{hash}\", scopes = [\"read\"] }}")
+        };
+        let other = HASH.replace('9', "8");
+        let twice = error(&format!("tokens = [{}, {}]", token("a", HASH), token("a", &other)));
+        assert!(twice.contains("two tokens are named \"a\""), "{twice}");
+        let same = error(&format!("tokens = [{}, {}]", token("a", HASH), token("b", HASH)));
+        assert!(same.contains("\"a\" and \"b\" are the same token"), "{same}");
+    }
+}

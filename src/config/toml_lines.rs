@@ -1,0 +1,146 @@
+//! TOML for the `config` crate, with the line of every value as its origin.
+//!
+//! The crate's own TOML forgets lines, and a refused value without its line is half an answer. Owns
+//! the way from TOML text to the crate's values; refuses to know keys and layers.
+
+use std::error::Error;
+
+use config::{FileStoredFormat, Format, Map, Value, ValueKind};
+use toml::de::{DeTable, DeValue};
+
+use super::errors::Problem;
+
+/// The format of one named text.
+#[derive(Debug, Clone)]
+pub(super) struct TomlLines {
+    /// What to call the text; `:<line>` is added to the origin of each value.
+    pub(super) name: String,
+}
+
+impl Format for TomlLines {
+    fn parse(
+        &self,
+        _uri: Option<&String>,
+        text: &str,
+    ) -> Result<Map<String, Value>, Box<dyn Error + Send + Sync>> {
+        let origin = |at: usize| format!("{}:{}", self.name, line(text, at));
+        let problem = |at: usize, message: &str| Problem {
+            origin: origin(at),
+            key: String::new(),
+            message: message.to_owned(),
+        };
+        // The error's own text shows the line, which may hold a secret: only its message is used.
+        let table = DeTable::parse(text).map_err(|e| {
+            problem(e.span().map_or(0, |s| s.start), &format!("is no TOML: {}", e.message()))
+        })?;
+        for key in table.get_ref().keys() {
+            // The crate would read `"a.b"` as a path and `"a[9]"` as an index.
+            if !key.get_ref().chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-') {
+                let message = format!("unknown section {:?}", key.get_ref());
+                return Err(problem(key.span().start, &message).into());
+            }
+        }
+        Ok(convert_table(table.into_inner(), &origin)?)
+    }
+}
+
+impl FileStoredFormat for TomlLines {
+    fn file_extensions(&self) -> &'static [&'static str] {
+        &["toml"]
+    }
+}
+
+/// Reads one value, such as `["a", "b"]`, of the given origin.
+pub(super) fn parse_value(text: &str, origin: &str) -> Result<Value, String> {
+    let value = DeValue::parse(text).map_err(|e| e.message().to_owned())?;
+    convert(value.into_inner(), 0, &|_| origin.to_owned()).map_err(|problem| problem.message)
+}
+
+fn convert_table(
+    table: DeTable<'_>,
+    origin: &impl Fn(usize) -> String,
+) -> Result<Map<String, Value>, Problem> {
+    let mut map = Map::new();
+    for (key, value) in table {
+        let at = value.span().start;
+        map.insert(key.into_inner().into_owned(), convert(value.into_inner(), at, origin)?);
+    }
+    Ok(map)
+}
+
+fn convert(
+    value: DeValue<'_>,
+    at: usize,
+    origin: &impl Fn(usize) -> String,
+) -> Result<Value, Problem> {
+    let bad = |message: String| Problem { origin: origin(at), key: String::new(), message };
+    let kind = match value {
+        DeValue::String(text) => ValueKind::String(text.into_owned()),
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+            .map(ValueKind::I64)
+            .map_err(|_| bad(format!("the number {number} is too large")))?,
+        DeValue::Float(number) => {
+            let parsed = number.as_str().parse();
+            parsed.map(ValueKind::Float).map_err(|_| bad(format!("{number} is no number")))?
+        }
+        DeValue::Boolean(yes) => ValueKind::Boolean(yes),
+        DeValue::Datetime(moment) => ValueKind::String(moment.to_string()),
+        DeValue::Array(items) => {
+            let items = items.into_iter().map(|item| {
+                let at = item.span().start;
+                convert(item.into_inner(), at, origin)
+            });
+            ValueKind::Array(items.collect::<Result<_, _>>()?)
+        }
+        DeValue::Table(table) => ValueKind::Table(convert_table(table, origin)?),
+    };
+    Ok(Value::new(Some(&origin(at)), kind))
+}
+
+/// The line, from 1, of a place in a text.
+fn line(text: &str, at: usize) -> usize {
+    1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn parse(text: &str) -> Result<Map<String, Value>, String> {
+        TomlLines { name: "a.toml".to_owned() }.parse(None, text).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn every_value_knows_its_line() {
+        let map = parse("[a]\nb = 1\n\nc = [\n  2,\n  { d = 3 },\n]\n").unwrap();
+        let a = map["a"].clone().into_table().unwrap();
+        assert_eq!(a["b"].origin(), Some("a.toml:2"));
+        let c = a["c"].clone().into_array().unwrap();
+        assert_eq!((c[0].origin(), c[1].origin()), (Some("a.toml:5"), Some("a.toml:6")));
+    }
+
+    #[test]
+    fn what_is_no_toml_is_refused_with_its_line_and_without_its_text() {
+        let error = parse("[a]\nb = 1\npassword = \"hunter2\n").unwrap_err();
+        assert!(error.starts_with("a.toml:3: is no TOML: "), "{error}");
+        assert!(!error.contains("hunter2"));
+        assert!(parse("a = 99999999999999999999").unwrap_err().contains("too large"));
+        assert!(parse("\"a[999999999999]\" = 1").unwrap_err().contains("unknown section"));
+        assert!(parse("a = 1\na = 2").unwrap_err().starts_with("a.toml:2: "));
+    }
+
+    #[test]
+    fn dates_without_quotes_are_text() {
+        let value = parse_value("[2026-12-25]", "x").unwrap().into_array().unwrap();
+        assert_eq!(value[0].kind, ValueKind::String("2026-12-25".to_owned()));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text: String) {
+            drop(parse(&text));
+            drop(parse_value(&text, "x"));
+        }
+    }
+}
