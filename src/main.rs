@@ -7,19 +7,19 @@ use clap::Parser;
 use tidegate::cli::{self, Cli, Command};
 
 fn main() -> ExitCode {
+    // Hidden: the child that becomes the managed Redis. Not a command of the CLI.
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let [command, rest @ ..] = words.as_slice()
+        && command == tidegate::store::GUARD_COMMAND
+    {
+        return complain(&tidegate::store::guard(rest).to_string());
+    }
     let cli = Cli::parse();
     match cli.command {
-        Command::Serve(args) => on_runtime(serve(args)),
+        Command::Serve(args) => on_runtime(tidegate::app::serve(args.sources())),
         Command::Local(command) => cli::run_local(&cli.globals, &command),
         Command::Client(command) => on_runtime(cli::run(&cli.globals, *command)),
     }
-}
-
-/// The daemon.
-#[expect(clippy::unused_async, reason = "the daemon is asynchronous")]
-async fn serve(args: cli::ServeArgs) -> ExitCode {
-    drop(args.sources());
-    complain("this build has no daemon yet")
 }
 
 fn on_runtime(work: impl Future<Output = ExitCode>) -> ExitCode {

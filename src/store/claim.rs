@@ -16,8 +16,9 @@ use super::record::Record;
 use super::reply::Reply;
 use super::settle::Lease;
 use super::{Store, StoreError, Verb, arg};
+use crate::domain::lease::latest_start_ms;
 use crate::domain::message::Details;
-use crate::domain::policy::OnUncertain;
+use crate::domain::policy::{OnUncertain, QueuePolicy};
 
 /// Most payload bytes that one claim returns (a single larger message comes alone).
 const CLAIM_BYTES_MAX: u64 = 1 << 20;
@@ -78,6 +79,9 @@ pub struct Claimed {
     pub lease: Lease,
     /// When its call may start.
     pub slot: Instant,
+    /// When this node must have begun to send it at the latest, or give it back: an exchange that
+    /// starts later may outlive the lease.
+    pub start_before: Instant,
     /// Which attempt this is, from 1.
     pub attempt: u32,
     /// Times it came back because its node was lost: > 0 means that this send may be a duplicate.
@@ -145,13 +149,14 @@ impl Store {
         };
         let received_at = Instant::now();
         shard.claims.store(sequence, Ordering::Release);
-        let claimed = self.read_claim(shard, &token, &mut reply, received_at, slots)?;
+        let claimed = self.read_claim(queue, shard, &token, &mut reply, received_at, slots)?;
         self.metrics().count(queue.policy.name.as_str(), "claim", claimed.messages.len());
         Ok(claimed)
     }
 
     fn read_claim(
         &self,
+        queue: &Queue,
         shard: &Shard,
         token: &str,
         reply: &mut Reply,
@@ -166,7 +171,7 @@ impl Store {
         let mut messages = Vec::with_capacity(reply.len() / 9);
         while reply.len() > 0 {
             let slot_us = slots.and_then(|slots| slots.get(messages.len()).copied());
-            match read_claimed(shard, token, reply, slot_us, (now_us, received_at)) {
+            match read_claimed(&queue.policy, shard, token, reply, slot_us, (now_us, received_at)) {
                 Ok(claimed) => messages.push(claimed),
                 // It comes back when its lease ends; a newer version may read it.
                 Err(error) => {
@@ -264,6 +269,7 @@ fn claim_args(queue: &Queue, token: &str, wish: ClaimWish, granted: Option<usize
 }
 
 fn read_claimed(
+    policy: &QueuePolicy,
     shard: &Shard,
     token: &str,
     reply: &mut Reply,
@@ -278,9 +284,11 @@ fn read_claimed(
     let (first_attempt_ms, paused_at_first_ms) = (reply.count()?, reply.count()?);
     let record = Record::unpack(reply.bytes()?)?;
     let ulid = Ulid::from_string(&ulid).map_err(|error| StoreError::Reply(error.to_string()))?;
+    let start_within_ms = latest_start_ms(policy.lease_ms, policy.downstream.timeout_ms());
     Ok(Claimed {
         lease: Lease { ulid, shard: shard.number, token: token.to_owned() },
         slot: received_at + Duration::from_micros(slot_us.saturating_sub(now_us)),
+        start_before: received_at + Duration::from_millis(start_within_ms),
         attempt,
         rescues,
         throttles,

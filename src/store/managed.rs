@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use redis::ConnectionLike as _;
 
+use crate::config::MANAGED_SOCKET;
+
 /// Programs that can be a managed Redis, in the order in which they are looked for.
 const PROGRAMS: [&str; 2] = ["redis-server", "valkey-server"];
 /// How long a stopping Redis may take to write its last pages.
@@ -62,7 +64,7 @@ impl ManagedRedis {
         })?;
         let program = find_program()?;
         remember_program(data_dir, &program)?;
-        let socket = data_dir.join("redis.sock");
+        let socket = data_dir.join(MANAGED_SOCKET);
         let (orders, received) = mpsc::channel();
         let (told, ready) = mpsc::channel();
         let keeper = Keeper { data_dir: data_dir.to_owned(), socket: socket.clone(), program };

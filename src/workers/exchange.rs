@@ -127,6 +127,10 @@ impl Exchanges {
             // Claimed again it expires, in Redis and by Redis time.
             return Some(Action::Release);
         }
+        if Instant::now() > message.start_before {
+            // This node stood still: another may take the message while the answer is on its way.
+            return Some(Action::Release);
+        }
         (!window_holds(&self.queue.policy, now_ms)).then_some(Action::Hold)
     }
 

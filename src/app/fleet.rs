@@ -1,0 +1,88 @@
+//! The workers of all queues, as the configuration wants them now.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::config::Settings;
+use crate::domain::id::QueueName;
+use crate::shutdown::Tasks;
+use crate::store::{Queue, Store};
+use crate::transport::Transport;
+use crate::workers::{Pulses, QueueWorkers};
+
+/// Every queue's workers.
+pub(super) struct Fleet {
+    store: Store,
+    tasks: Tasks,
+    pulses: Pulses,
+    workers: HashMap<QueueName, QueueWorkers>,
+}
+
+impl Fleet {
+    /// Starts the workers of every configured queue.
+    pub(super) fn start(store: &Store, pulses: &Pulses) -> Result<Self, String> {
+        let mut fleet = Self {
+            store: store.clone(),
+            tasks: Tasks::new(),
+            pulses: pulses.clone(),
+            workers: HashMap::new(),
+        };
+        let queues: Vec<Arc<Queue>> = store.queues().into_iter().filter(|q| !q.retired).collect();
+        for queue in queues {
+            let transport = transport(&queue)?;
+            fleet.launch(queue, transport);
+        }
+        Ok(fleet)
+    }
+
+    fn launch(&mut self, queue: Arc<Queue>, transport: Transport) {
+        let name = queue.policy.name.clone();
+        let workers = QueueWorkers::start(&self.store, queue, transport, &self.tasks, &self.pulses);
+        self.workers.insert(name, workers);
+    }
+
+    /// Changes over to another configuration: queues whose policy is the same go on untouched.
+    /// Returns how many changed.
+    pub(super) async fn take(&mut self, settings: &Settings) -> Result<usize, String> {
+        // All transports first, so that a bad one changes nothing.
+        for policy in settings.queues.values() {
+            Transport::new(&policy.downstream)
+                .map_err(|error| format!("queues.{}: {error}", policy.name))?;
+        }
+        self.store.set_queues(settings);
+        let mut changed = 0;
+        for queue in self.store.queues() {
+            let name = &queue.policy.name;
+            let same = self.workers.get(name).is_some_and(|w| w.queue.policy == queue.policy);
+            if same && !queue.retired {
+                continue;
+            }
+            let Some(before) = self.workers.remove(name) else {
+                if !queue.retired {
+                    changed += 1;
+                    let transport = transport(&queue)?;
+                    self.launch(queue, transport);
+                }
+                continue;
+            };
+            before.stop().await;
+            changed += 1;
+            if !queue.retired {
+                let transport = transport(&queue)?;
+                self.launch(queue, transport);
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Stops claiming everywhere, and waits until every exchange under way is settled.
+    pub(super) async fn drain(&self) {
+        self.tasks.stop();
+        self.tasks.join().await;
+    }
+}
+
+fn transport(queue: &Queue) -> Result<Transport, String> {
+    Transport::new(&queue.policy.downstream)
+        .map_err(|error| format!("queues.{}: {error}", queue.policy.name))
+}

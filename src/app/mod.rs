@@ -1,0 +1,225 @@
+//! The composition root: builds the rooms, joins them, and ends them in order.
+//!
+//! Owns start, reload and stop of the daemon. Holds no rule of its own: what a message goes through
+//! stands in `workers`, what callers see in `api`.
+
+mod fleet;
+mod start;
+mod stop;
+mod trial;
+mod watchdog;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
+
+use crate::config::{self, Settings, Sources};
+use crate::domain::time::rfc3339;
+use crate::shutdown::Tasks;
+use crate::store::{NodeInfo, Store};
+use crate::telemetry::Metrics;
+use crate::workers::{Heartbeat, Janitor, Pulses, Reaper};
+use fleet::Fleet;
+use start::Started;
+
+/// Exit codes of `serve`, as the contract gives them.
+const FAILURE: u8 = 1;
+const USAGE: u8 = 2;
+const UNREACHABLE: u8 = 5;
+
+/// Why the daemon did not start; the text is the whole message.
+#[derive(Debug)]
+struct Refused {
+    code: u8,
+    why: String,
+}
+
+impl Refused {
+    fn new(code: u8, why: impl std::fmt::Display) -> Self {
+        Self { code, why: why.to_string() }
+    }
+}
+
+/// Runs the daemon until it is told to stop.
+pub async fn serve(sources: Sources) -> ExitCode {
+    let settings = match config::load(&sources) {
+        Ok(settings) => settings,
+        Err(errors) => return complain(&Refused::new(USAGE, errors)),
+    };
+    start::start_logging();
+    match run(sources, settings).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(refused) => complain(&refused),
+    }
+}
+
+fn complain(refused: &Refused) -> ExitCode {
+    use std::io::Write as _;
+    // stderr may be gone; there is nobody else to tell.
+    let _gone = writeln!(std::io::stderr(), "error: {}", refused.why);
+    ExitCode::from(refused.code)
+}
+
+/// A running daemon.
+struct Daemon {
+    sources: Sources,
+    settings: Settings,
+    store: Store,
+    fleet: Fleet,
+    /// The loops of the node, apart from the queues'.
+    node_tasks: Tasks,
+    janitor: Janitor,
+    started: Started,
+}
+
+async fn run(sources: Sources, settings: Settings) -> Result<(), Refused> {
+    let mut signals = Signals::new().map_err(|error| Refused::new(FAILURE, error))?;
+    let metrics = Metrics::new();
+    let tasks = Tasks::new();
+    let started = tokio::select! {
+        started = start::start(&settings, Arc::clone(&metrics), &tasks) => started?,
+        () = signals.stop() => return Ok(()),
+    };
+    let daemon = Daemon::assemble(sources, settings, started, &tasks).await?;
+    daemon.live(signals).await;
+    Ok(())
+}
+
+impl Daemon {
+    async fn assemble(
+        sources: Sources,
+        settings: Settings,
+        started: Started,
+        tasks: &Tasks,
+    ) -> Result<Self, Refused> {
+        let store = started.store.clone();
+        let pulses = Pulses::default();
+        let node_tasks = tasks.child();
+        let vanished = Arc::new(Notify::new());
+        let info = node_info(&settings, &store);
+        let heartbeat = Heartbeat::new(store.clone(), info, Arc::clone(&vanished));
+        let stop = || node_tasks.stop_token().clone();
+        node_tasks.spawn("heartbeat", heartbeat.run(stop(), pulses.start("heartbeat".to_owned())));
+        let reaper = Reaper::new(store.clone(), vanished);
+        node_tasks.spawn("reaper", reaper.run(stop(), pulses.start("reaper".to_owned())));
+        let (listening, ears) = (store.clone(), stop());
+        node_tasks.spawn("listener", async move { listening.listen(&ears).await });
+        node_tasks.spawn("watchdog", watchdog::run(pulses.clone(), stop()));
+        let fleet = Fleet::start(&store, &pulses).map_err(|why| Refused::new(USAGE, why))?;
+        let janitor = Janitor::start(&store).await.map_err(|error| Refused::new(FAILURE, error))?;
+        start::say_where(&settings, &started);
+        watchdog::ready();
+        Ok(Self { sources, settings, store, fleet, node_tasks, janitor, started })
+    }
+
+    /// Lives until told to stop.
+    async fn live(mut self, mut signals: Signals) {
+        loop {
+            match signals.next().await {
+                Told::Stop => break,
+                Told::Reload => self.reload().await,
+            }
+        }
+        stop::stop(self, signals).await;
+    }
+
+    /// SIGHUP: the whole new configuration, or the old one stays in force.
+    async fn reload(&mut self) {
+        watchdog::reloading();
+        match config::load(&self.sources) {
+            Ok(settings) => self.take(settings).await,
+            Err(errors) => {
+                tracing::error!(
+                    "the new configuration is refused, the old one stays in force\n{errors}"
+                );
+            }
+        }
+        watchdog::ready();
+    }
+
+    async fn take(&mut self, settings: Settings) {
+        for key in config::restart_needed(&self.settings, &settings) {
+            tracing::warn!(
+                key,
+                "this setting changes only by a restart; the old value stays in force"
+            );
+        }
+        let settings = Settings {
+            server: self.settings.server.clone(),
+            redis: self.settings.redis.clone(),
+            queues: settings.queues,
+        };
+        if let Err(error) = self.store.register_queues(&settings).await {
+            tracing::error!(%error, "the new configuration is refused, the old one stays in force");
+            return;
+        }
+        match self.fleet.take(&settings).await {
+            Ok(changed) => tracing::info!(queues = changed, "configuration reloaded"),
+            Err(why) => {
+                tracing::error!(
+                    why,
+                    "the new configuration is refused, the old one stays in force"
+                );
+                return;
+            }
+        }
+        self.settings = settings;
+    }
+}
+
+fn node_info(settings: &Settings, store: &Store) -> NodeInfo {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    tracing::debug!(
+        node = store.node().as_str(),
+        since = rfc3339(store.clock().now_ms()),
+        "node starts"
+    );
+    NodeInfo {
+        id: store.node().as_str().to_owned(),
+        host,
+        pid: std::process::id(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        listen: settings.server.listen.to_string(),
+        started_at_ms: store.clock().now_ms(),
+        config_hash: config::digest(settings),
+        seen_at_ms: 0,
+    }
+}
+
+/// What a signal asks for.
+enum Told {
+    Stop,
+    Reload,
+}
+
+/// The signals that a daemon minds.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Told {
+        tokio::select! {
+            _ = self.terminate.recv() => Told::Stop,
+            _ = self.interrupt.recv() => Told::Stop,
+            _ = self.hangup.recv() => Told::Reload,
+        }
+    }
+
+    /// Waits for a signal to stop, minding no other.
+    async fn stop(&mut self) {
+        while !matches!(self.next().await, Told::Stop) {}
+    }
+}

@@ -1,0 +1,136 @@
+//! From settings to a store that is fit and an API that listens.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{FAILURE, Refused, UNREACHABLE, USAGE};
+use crate::config::{RedisTarget, Settings};
+use crate::shutdown::Tasks;
+use crate::store::{ManagedRedis, StartRefused, Store};
+use crate::telemetry::{self, LogFormat, Metrics};
+
+/// How long a Redis that was never reached is tried, before the service manager is told.
+const REACH_PATIENCE: Duration = Duration::from_secs(30);
+/// Pause between two tries to reach it.
+const REACH_PAUSE: Duration = Duration::from_millis(200);
+/// How often waiting is said.
+const SAY_EVERY: Duration = Duration::from_secs(5);
+
+/// What stands when the daemon has started.
+pub(super) struct Started {
+    pub(super) store: Store,
+    pub(super) managed: Option<ManagedRedis>,
+    /// Fires when intake is to answer 503 draining.
+    pub(super) draining: CancellationToken,
+    /// Fires when the API is to end.
+    pub(super) api_stop: CancellationToken,
+    pub(super) api_tasks: Tasks,
+}
+
+/// Logs for people on a terminal, JSON for machines; `TIDEGATE_LOG_FORMAT` decides otherwise.
+pub(super) fn start_logging() {
+    let format = match std::env::var("TIDEGATE_LOG_FORMAT").as_deref() {
+        Ok("json") => LogFormat::Json,
+        Ok("human") => LogFormat::Human,
+        _ if std::io::stderr().is_terminal() => LogFormat::Human,
+        _ => LogFormat::Json,
+    };
+    telemetry::start_logging(format);
+}
+
+/// Takes the port, starts a managed Redis where none is configured, and checks that it is fit.
+pub(super) async fn start(
+    settings: &Settings,
+    metrics: Arc<Metrics>,
+    tasks: &Tasks,
+) -> Result<Started, Refused> {
+    let listen = settings.server.listen;
+    // First of all: a port in use is the commonest mistake, and costs nothing to find.
+    let listener = TcpListener::bind(listen).await.map_err(|error| {
+        Refused::new(
+            FAILURE,
+            format!(
+                "server.listen: cannot listen on {listen}: {error}; is another tidegate running?"
+            ),
+        )
+    })?;
+    install_tls();
+    let managed = match settings.redis.target {
+        RedisTarget::Managed => Some(start_managed(settings).await?),
+        RedisTarget::Url(_) | RedisTarget::Sentinel { .. } | RedisTarget::Cluster(_) => None,
+    };
+    let url = managed.as_ref().map(ManagedRedis::url);
+    let store = Store::new(settings, url, metrics, tasks.clone());
+    reach(&store).await?;
+    store.register_queues(settings).await.map_err(|error| Refused::new(USAGE, error))?;
+    let (draining, api_stop) = (CancellationToken::new(), CancellationToken::new());
+    let api_tasks = Tasks::new();
+    super::trial::open_api(listener, settings, &store, (&draining, &api_stop), &api_tasks);
+    Ok(Started { store, managed, draining, api_stop, api_tasks })
+}
+
+/// One TLS provider for Redis and downstreams, named once.
+fn install_tls() {
+    // A second start in one process (tests) keeps the first.
+    let _first_wins = rustls::crypto::ring::default_provider().install_default();
+}
+
+async fn start_managed(settings: &Settings) -> Result<ManagedRedis, Refused> {
+    let data_dir = settings.redis.data_dir.clone();
+    let starting = tokio::task::spawn_blocking(move || ManagedRedis::start(&data_dir));
+    let started = starting.await.map_err(|error| Refused::new(FAILURE, error))?;
+    started.map_err(|error| Refused::new(FAILURE, error))
+}
+
+/// Waits until Redis answers; a Redis that loads its data is waited out and said.
+async fn reach(store: &Store) -> Result<(), Refused> {
+    let began = Instant::now();
+    let mut said = began;
+    loop {
+        let why = match store.check().await {
+            Ok(()) => return Ok(()),
+            Err(StartRefused::Unfit(why)) => return Err(Refused::new(FAILURE, why)),
+            Err(StartRefused::Store(error)) => error.to_string(),
+        };
+        let loading = why.contains("LOADING");
+        if began.elapsed() >= REACH_PATIENCE && !loading {
+            return Err(Refused::new(
+                UNREACHABLE,
+                format!("{why}; is Redis running at redis.url?"),
+            ));
+        }
+        if said.elapsed() >= SAY_EVERY {
+            said = Instant::now();
+            let seconds = began.elapsed().as_secs();
+            tracing::info!(seconds, why, "waiting for Redis");
+        }
+        tokio::time::sleep(REACH_PAUSE).await;
+    }
+}
+
+/// The first lines: where the API is, where the data lies, what to try next.
+pub(super) fn say_where(settings: &Settings, started: &Started) {
+    let listen = settings.server.listen;
+    let data = match (&settings.redis.target, &started.managed) {
+        (RedisTarget::Managed, _) => {
+            format!("managed Redis, data in {}", settings.redis.data_dir.display())
+        }
+        (RedisTarget::Url(_), _) => "Redis at redis.url".to_owned(),
+        (RedisTarget::Sentinel { master, .. }, _) => format!("Redis by Sentinel, master {master}"),
+        (RedisTarget::Cluster(_), _) => "Redis Cluster".to_owned(),
+    };
+    let queue = settings.queues.keys().next().map_or("QUEUE", |name| name.as_str());
+    let text = format!(
+        "tidegate {} is ready\n  API    http://{listen}\n  store  {data} (durability {}, namespace {})\n  try    tidegate send {queue} -d '{{\"hello\":\"world\"}}' --wait 10s\n",
+        env!("CARGO_PKG_VERSION"),
+        settings.redis.durability.as_str(),
+        settings.redis.namespace,
+    );
+    // stdout may be closed; the log says the rest.
+    let _gone = std::io::stdout().lock().write_all(text.as_bytes());
+}

@@ -1,0 +1,39 @@
+//! The graceful stop: intake, claiming, exchanges, outcomes, API, Redis, in this order.
+//!
+//! Bounded by `server.drain_timeout`; a second signal ends it at once. What is not finished by then
+//! keeps its lease and comes back when that runs out.
+
+use std::time::Duration;
+
+use super::{Daemon, Signals, watchdog};
+
+/// How long open requests may take to end after the drain.
+const API_PATIENCE: Duration = Duration::from_secs(5);
+
+pub(super) async fn stop(daemon: Daemon, mut signals: Signals) {
+    watchdog::stopping();
+    let drain = Duration::from_millis(daemon.settings.server.drain_timeout_ms);
+    tracing::info!(drain_timeout_s = drain.as_secs(), "stopping: no new messages, no new claims");
+    let Daemon { fleet, node_tasks, janitor, started, .. } = daemon;
+    started.draining.cancel();
+    tokio::select! {
+        () = fleet.drain() => tracing::info!("all exchanges are settled"),
+        () = tokio::time::sleep(drain) => {
+            tracing::warn!("drain_timeout is over; what is still under way comes back after its lease");
+        }
+        () = signals.stop() => tracing::warn!("told twice; not waiting for what is under way"),
+    }
+    started.api_stop.cancel();
+    if tokio::time::timeout(API_PATIENCE, started.api_tasks.join()).await.is_err() {
+        tracing::warn!("open requests were cut off");
+    }
+    janitor.stop().await;
+    node_tasks.stop();
+    if tokio::time::timeout(API_PATIENCE, node_tasks.join()).await.is_err() {
+        tracing::debug!("some loops did not end in time");
+    }
+    if let Some(managed) = started.managed {
+        drop(tokio::task::spawn_blocking(move || managed.stop()).await);
+    }
+    tracing::info!("stopped");
+}
