@@ -25,22 +25,44 @@ pub(crate) async fn queues(session: &mut Session) -> Result<Exit, Failure> {
     }
     let document: Value = answer.read()?;
     let now_ms = (session.now_ms)();
-    let rows = list(&document, "queues").iter().map(|queue| queue_row(queue, now_ms)).collect();
-    let titles = State::ALL.map(|state| state.as_str().to_uppercase());
-    let mut columns = vec!["QUEUE"];
-    columns.extend(titles.iter().map(String::as_str));
-    columns.extend(["OLDEST READY", "RATE 1M", "DOOR"]);
-    session.screen.rows(&columns, rows)?;
+    let queues = list(&document, "queues");
+    let mut columns = vec![column("QUEUE", true, queues, name_of)];
+    for state in State::ALL {
+        let counted = |queue: &Value| word(&queue["counts"][state.as_str()]);
+        let title = state.as_str().to_uppercase();
+        columns.push(column(&title, ALWAYS_SHOWN.contains(&state), queues, counted));
+    }
+    let oldest = |queue: &Value| age(queue).map(span).unwrap_or_default();
+    columns.push(column("OLDEST READY", false, queues, oldest));
+    columns.push(column("RATE 1M", false, queues, |queue| word(&queue["rate"]["observed_1m"])));
+    columns.push(column("DOOR", true, queues, |queue| door(queue, now_ms)));
+    let columns: Vec<Column> = columns.into_iter().flatten().collect();
+    let titles: Vec<&str> = columns.iter().map(|column| column.title.as_str()).collect();
+    let row = |at: usize| columns.iter().map(|column| column.cells[at].clone()).collect();
+    session.screen.rows(&titles, (0..queues.len()).map(row).collect())?;
     Ok(Exit::Ok)
 }
 
-fn queue_row(queue: &Value, now_ms: u64) -> Vec<String> {
-    let mut row = vec![name_of(queue)];
-    row.extend(State::ALL.map(|state| word(&queue["counts"][state.as_str()])));
-    row.push(age(queue).map(span).unwrap_or_default());
-    row.push(word(&queue["rate"]["observed_1m"]));
-    row.push(door(queue, now_ms));
-    row
+/// States that have a column in any case; the others only where there is something to count, so
+/// that the table fits a terminal.
+const ALWAYS_SHOWN: [State; 5] =
+    [State::Scheduled, State::Ready, State::Leased, State::Delivered, State::Dead];
+
+struct Column {
+    title: String,
+    cells: Vec<String>,
+}
+
+/// A column of the table of queues; `None` if it may be left out and says nothing.
+fn column(
+    title: &str,
+    is_needed: bool,
+    queues: &[Value],
+    cell: impl Fn(&Value) -> String,
+) -> Option<Column> {
+    let cells: Vec<String> = queues.iter().map(cell).collect();
+    let says_something = cells.iter().any(|cell| !matches!(cell.as_str(), "" | "0" | "0.0"));
+    (is_needed || says_something).then(|| Column { title: title.to_owned(), cells })
 }
 
 /// `queue`.

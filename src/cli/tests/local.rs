@@ -84,3 +84,46 @@ async fn completion_knows_the_commands() {
         assert!(done.exit == Exit::Ok && done.out.contains("send-batch"), "{shell}");
     }
 }
+
+/// A config in a file of its own, which lives as long as the first of the pair.
+fn config(text: &str) -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tidegate.toml");
+    std::fs::write(&path, text).unwrap();
+    let path = path.to_str().unwrap().to_owned();
+    (folder, path)
+}
+
+#[tokio::test]
+async fn check_prints_what_is_effective() {
+    let (_folder, path) =
+        config("[queues.sms]\nrate = \"20/s\"\n[queues.sms.downstream]\ntype = \"null\"\n");
+    let done = run(&["check", "--config", &path]).await;
+    assert_eq!((done.exit, done.err.as_str()), (Exit::Ok, ""));
+    assert!(done.out.contains("20/s") && done.out.contains("drain_timeout"), "{}", done.out);
+}
+
+#[tokio::test]
+async fn check_names_all_errors_and_ends_with_2() {
+    let (_folder, path) = config("[server]\nlisten = \"nowhere\"\n[queues.sms]\nrat = \"20/s\"\n");
+    let done = run(&["check", "--config", &path]).await;
+    assert_eq!((done.exit, done.out.as_str()), (Exit::Usage, ""));
+    assert!(done.err.contains("nowhere") && done.err.contains("rat"), "{}", done.err);
+    let missing = run(&["check", "--config", "no/such/file.toml"]).await;
+    assert_eq!(missing.exit, Exit::Usage);
+}
+
+#[tokio::test]
+async fn the_line_of_a_new_token_fits_the_config() {
+    let done = run(&["token", "new", "shop"]).await;
+    let (token, line) = done.out.trim_end().split_once('\n').unwrap();
+    let (_folder, path) = config(&format!("[server]\ntokens = [{line}]\n"));
+    let settings = crate::config::load(&crate::config::Sources {
+        file: Some(path.into()),
+        ..crate::config::Sources::default()
+    });
+    let tokens = settings.unwrap().server.tokens;
+    assert_eq!(tokens[0].name, "shop");
+    assert_eq!(tokens[0].sha256, <[u8; 32]>::from(Sha256::digest(token)));
+    assert_eq!(tokens[0].scopes.len(), 3);
+}
