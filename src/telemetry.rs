@@ -228,6 +228,9 @@ impl Metrics {
     }
 }
 
+/// What is logged unless `TIDEGATE_LOG` says otherwise: the housekeeping's scheduler talks of itself.
+const LOG_FILTER: &str = "info,tokio_cron_scheduler=warn";
+
 /// How logs are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -239,7 +242,7 @@ pub enum LogFormat {
 
 /// Starts logging to stderr; `TIDEGATE_LOG` filters as `tracing` does (default `info`).
 pub fn start_logging(format: LogFormat) {
-    let filter = EnvFilter::try_from_env("TIDEGATE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_env("TIDEGATE_LOG").unwrap_or_else(|_| EnvFilter::new(LOG_FILTER));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -16,8 +16,11 @@ use crate::domain::limit::Rate;
 
 /// How much of the rate may leave closer together than its slots say, on this node.
 const BUNCH: Duration = Duration::from_millis(10);
-/// A permit is void later than this after its slot, or half a period, whichever is longer.
+/// A permit is void half a period after its slot, but not sooner than this: timers are not exact.
 const VOID_MIN: Duration = Duration::from_millis(5);
+/// Nor later than this: the promise is rate × (W + 20 ms) + burst in any window W, measured at the
+/// downstream, so a start may be late by less than 20 ms in all.
+const VOID_MAX: Duration = Duration::from_millis(15);
 
 /// The pace of one queue on this node.
 #[derive(Debug)]
@@ -42,7 +45,8 @@ impl Throttle {
         let period = Duration::from_nanos(nanos(rate.period_us()));
         let bunch =
             u32::try_from(BUNCH.as_nanos() / period.as_nanos().max(1)).unwrap_or(u32::MAX / 2);
-        let burst = NonZeroU32::new(burst.saturating_add(bunch)).unwrap_or(NonZeroU32::MIN);
+        // At least one beside the burst: a start that a timer delayed must not push all later ones.
+        let burst = NonZeroU32::new(burst.saturating_add(bunch.max(1))).unwrap_or(NonZeroU32::MIN);
         let quota = Quota::with_period(period.max(Duration::from_nanos(1)))
             .expect("a period is never zero")
             // Set on purpose: the bare quota lets twice the rate through in the first second.
@@ -50,7 +54,7 @@ impl Throttle {
         Self {
             limiter: RateLimiter::direct_with_clock(quota, MonotonicClock),
             clock: MonotonicClock,
-            void_after: (period / 2).max(VOID_MIN),
+            void_after: (period / 2).clamp(VOID_MIN, VOID_MAX),
         }
     }
 
