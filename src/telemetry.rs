@@ -242,7 +242,8 @@ pub enum LogFormat {
 
 /// Starts logging to stderr; `TIDEGATE_LOG` filters as `tracing` does (default `info`).
 pub fn start_logging(format: LogFormat) {
-    let filter = EnvFilter::try_from_env("TIDEGATE_LOG").unwrap_or_else(|_| EnvFilter::new(LOG_FILTER));
+    let filter =
+        EnvFilter::try_from_env("TIDEGATE_LOG").unwrap_or_else(|_| EnvFilter::new(LOG_FILTER));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

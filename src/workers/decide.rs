@@ -120,3 +120,87 @@ pub(super) fn age_ms(
     };
     open_ms.saturating_sub(paused_since_first_ms)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::policy::{Downstream, Retention};
+
+    fn policy(on_uncertain: OnUncertain) -> QueuePolicy {
+        QueuePolicy {
+            name: "sms".parse().unwrap(),
+            rate: None,
+            burst: 1,
+            lease_ms: 30_000,
+            keep_response_bytes: 0,
+            concurrency: 1,
+            priority_levels: 1,
+            retention: Retention { delivered_ms: 0, dead_ms: 0 },
+            idempotency_window_ms: 0,
+            on_uncertain,
+            shards: 1,
+            downstream: Downstream::Null,
+            retry: RetryPolicy {
+                max_attempts: 3,
+                initial_ms: 1000,
+                factor: 2.0,
+                max_ms: 60_000,
+                jitter: 0.0,
+                max_age_ms: 100_000,
+                schedule_ms: None,
+                safe_statuses: Vec::new(),
+            },
+            window: None,
+            batch: None,
+        }
+    }
+
+    fn after(outcome: Outcome, on_uncertain: OnUncertain, attempt: u32, age_ms: u64) -> Action {
+        let policy = policy(on_uncertain);
+        let facts = Facts { attempt, age_ms, random: 0.5, error: "status 500" };
+        decide(outcome, &policy, &policy.retry, facts)
+    }
+
+    fn word(action: &Action) -> &'static str {
+        match action {
+            Action::Bury { word, .. } => word,
+            _ => "",
+        }
+    }
+
+    #[test]
+    fn a_failure_is_tried_again_until_attempts_or_age_are_spent() {
+        let retry = |attempt, age_ms| after(Outcome::Retry, OnUncertain::Resend, attempt, age_ms);
+        assert_eq!(retry(1, 0), Action::Retry { delay_ms: 1000 });
+        assert_eq!(retry(2, 0), Action::Retry { delay_ms: 2000 });
+        assert_eq!(word(&retry(3, 0)), "attempts_spent");
+        assert_eq!(word(&retry(1, 100_000)), "too_old");
+    }
+
+    #[test]
+    fn a_throttle_is_no_attempt_but_ages() {
+        let asked = Outcome::Throttled { retry_after_ms: Some(3_600_000) };
+        let throttle = |age_ms| after(asked, OnUncertain::Resend, 99, age_ms);
+        // Capped by retry.max.
+        assert_eq!(throttle(0), Action::Throttle { gate_ms: Some(60_000) });
+        assert_eq!(word(&throttle(100_000)), "too_old");
+    }
+
+    #[test]
+    fn what_cannot_be_told_is_resent_or_parked_as_the_queue_says() {
+        assert_eq!(
+            after(Outcome::Unknown, OnUncertain::Resend, 1, 0),
+            Action::Retry { delay_ms: 1000 }
+        );
+        let parked = after(Outcome::Unknown, OnUncertain::Park, 99, 999_999);
+        assert_eq!(parked, Action::Park { reason: "status 500".to_owned() });
+    }
+
+    #[test]
+    fn refusals_bury_and_wrong_credentials_do_not() {
+        let suspect = |action| matches!(action, Action::Bury { suspect: true, .. });
+        assert!(!suspect(after(Outcome::Refused, OnUncertain::Resend, 1, 0)));
+        assert!(suspect(after(Outcome::Suspect, OnUncertain::Resend, 1, 0)));
+        assert_eq!(after(Outcome::Denied, OnUncertain::Resend, 99, 999_999), Action::Alarm);
+    }
+}

@@ -22,13 +22,22 @@ pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T 
 ///
 /// For conditions that have no signal a test could wait on: a process that opens its socket, a
 /// count that another process shows only when asked. Whatever can signal is awaited instead.
-pub(crate) async fn poll_until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + DEADLINE;
+pub(crate) async fn poll_until<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
+    poll_until_within(DEADLINE, what, look).await
+}
+
+/// [`poll_until`] for what takes longer than most: thousands of messages, a lease that runs out.
+pub(crate) async fn poll_until_within<T>(
+    patience: Duration,
+    what: &str,
+    mut look: impl AsyncFnMut() -> Option<T>,
+) -> T {
+    let deadline = Instant::now() + patience;
     loop {
         if let Some(found) = look().await {
             return found;
         }
-        assert!(Instant::now() < deadline, "waited {DEADLINE:?} in vain until: {what}");
+        assert!(Instant::now() < deadline, "waited {patience:?} in vain until: {what}");
         tokio::time::sleep(STEP).await;
     }
 }
