@@ -41,15 +41,17 @@ local function state_of_record(raw)
 end
 
 -- Both halves of each message: raw records and decoded states; a message that is gone has neither.
+-- A message named twice in a call has one state, so that its second step sees the first.
 local function load(ulids)
   local records = hmget(K.records, ulids)
   local raws = hmget(K.states, ulids)
-  local states = {}
-  for i, record in ipairs(records) do
-    if record then
-      states[i] = state_read(raws[i]) or state_of_record(record)
-    else
+  local states, known = {}, {}
+  for i, ulid in ipairs(ulids) do
+    if not records[i] then
       states[i] = false
+    else
+      known[ulid] = known[ulid] or state_read(raws[i]) or state_of_record(records[i])
+      states[i] = known[ulid]
     end
   end
   return records, states
