@@ -7,6 +7,14 @@
 local RECORD_VERSION = 1
 local RECORD_HEADER = '>BBBI6I6I6'
 local RECORD_HEADER_BYTES = 21
+local MOMENT_MAX_MS = 2 ^ 48 - 1
+
+-- A moment as callers write it: '' (as it was), 'moment_ms' or '+delay_ms', counted from this call.
+local function moment(text, otherwise)
+  if text == '' then return otherwise end
+  local from_ms = string.byte(text) == 43 and now_ms or 0
+  return math.min(MOMENT_MAX_MS, from_ms + tonumber(text))
+end
 
 local function record_pack(r)
   return struct.pack(RECORD_HEADER, RECORD_VERSION, r.flags, r.priority + 16 * r.band, r.sequence,
