@@ -21,27 +21,23 @@ if waits and not scheduled then before = 'r' end
 if not waits and not (only_payload and (s.state == 'X' or s.state == 'U')) then return { 5, before, 0 } end
 if before == 'r' and ARGV[5] == '1' then return { 5, before, 0 } end
 
-local function moment(text, otherwise)
-  if text == '' then return otherwise end
-  if string.byte(text) == 43 then return now_ms + tonumber(string.sub(text, 2)) end
-  return tonumber(text)
-end
-
 local due = moment(ARGV[2], s.due)
 local expires = moment(ARGV[4], s.expires)
-if expires > 0 and expires <= due then return { 6, before, 0 } end
+local new_times = ARGV[2] ~= '' or ARGV[4] ~= ''
+if new_times and expires > 0 and expires <= due then return { 6, before, 0 } end
+local band = s.band
+if ARGV[3] ~= '' then
+  record.priority, band = tonumber(string.sub(ARGV[3], 1, 1)), tonumber(string.sub(ARGV[3], 2))
+end
 local head, ready_before, entered = due_head(), ready_length(), 0
-local keeps_place = before == 'r' and due <= now_ms and ARGV[3] == ''
+local keeps_place = before == 'r' and due <= now_ms and band == s.band
 if keeps_place then
   if s.expires > 0 then rc('ZREM', K.expiry, ulid) end
   if expires > 0 then gather('ZADD', K.expiry, expires, ulid) end
 elseif waits and not only_payload then
   leave_waiting(ulid, s)
   flush()
-  if ARGV[3] ~= '' then
-    record.priority, s.band = tonumber(string.sub(ARGV[3], 1, 1)), tonumber(string.sub(ARGV[3], 2))
-  end
-  s.expires, s.due = expires, due
+  s.expires, s.due, s.band = expires, due, band
   epoch_next(s)
   entered = enter_waiting(ulid, s)
 end
