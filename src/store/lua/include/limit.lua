@@ -3,6 +3,9 @@
 -- Slots are moments by Redis TIME within the horizon. The arrival time advances only for slots that
 -- are taken, so a permit is never granted without a message.
 local function limit_slots(period_us, burst, horizon_us, count, start_before_us)
+  -- Moments near 2^50 are multiples of a quarter: so is the period, rounded up, or the error of each
+  -- sum would add up to a faster rate.
+  period_us = math.ceil(period_us * 4) / 4
   local slots, tats = {}, {}
   local tat_us = tonumber(rc('HGET', K.meta, 'tat_us') or 0)
   -- An arrival time far ahead is a leftover of a clock that stepped back or of a slower rate.
