@@ -13,8 +13,14 @@ local function page_of_zset(key)
   local from = 0
   if cursor ~= '' then
     local score, member = string.match(cursor, '^(%d+):(.+)$')
-    local rank = rc('ZRANK', key, member)
-    from = rank and rank + 1 or rc('ZCOUNT', key, '-inf', score)
+    -- The member may be gone: halve the run of its score until its place is found.
+    local to = rc('ZCOUNT', key, '-inf', score)
+    from = rc('ZCOUNT', key, '-inf', '(' .. score)
+    while from < to do
+      local middle = math.floor((from + to) / 2)
+      local there = rc('ZRANGE', key, middle, middle)[1]
+      if string.sub(there, 1, 26) <= string.sub(member, 1, 26) then from = middle + 1 else to = middle end
+    end
   end
   local found = rc('ZRANGE', key, from, from + most - 1, 'WITHSCORES')
   local reply = { '' }
@@ -27,7 +33,8 @@ local function page_of_ready()
   local band, from = 9, 0
   if cursor ~= '' then
     local b, f = string.match(cursor, '^(%d):(%d+)$')
-    band, from = tonumber(b), tonumber(f)
+    -- The cursor of another state starts from the beginning.
+    band, from = tonumber(b or 9), tonumber(f or 0)
   end
   local reply = { '' }
   while band >= 0 do
