@@ -121,7 +121,7 @@ impl Store {
     pub async fn requeue(&self, id: &MessageId) -> Result<Changed, StoreError> {
         let queue = self.queue(&id.queue)?;
         let shard = queue.shard_of(id);
-        let mut reply = self.call(Verb::Requeue, shard, &[arg(id.ulid)]).await?;
+        let mut reply = self.call(Verb::Requeue, shard, &[Vec::new(), arg(id.ulid)]).await?;
         let changed = changed(&mut reply, true)?;
         shard.wake(2);
         self.count_changed(&queue, "requeue", changed);
@@ -167,6 +167,8 @@ impl Store {
         most: usize,
     ) -> Result<(u64, bool), StoreError> {
         let queue = self.queue(name)?;
+        // Without it, what dies again at once would be requeued again and again.
+        let cutoff_ms = self.read_time().await? / 1000;
         let mut requeued = 0;
         for shard in &queue.shards {
             loop {
@@ -179,7 +181,8 @@ impl Store {
                 if page.ulids.is_empty() {
                     break;
                 }
-                let args: Vec<_> = page.ulids.iter().map(arg).collect();
+                let mut args = vec![arg(cutoff_ms)];
+                args.extend(page.ulids.iter().map(arg));
                 let mut reply = self.call(Verb::Requeue, shard, &args).await?;
                 let mut done = 0;
                 while reply.len() > 0 {
@@ -213,8 +216,7 @@ impl Store {
             State::Scheduled | State::Ready => {
                 Ulid::from_parts(now_ms, 0).to_string()[..10].to_owned()
             }
-            State::Dead => (now_ms + queue.policy.retention.dead_ms).to_string(),
-            _ => (now_ms + queue.policy.retention.delivered_ms).to_string(),
+            _ => now_ms.to_string(),
         };
         let args =
             [arg(state), arg(STEP_MAX), arg(cutoff), arg(queue.policy.retention.delivered_ms)];

@@ -2,14 +2,23 @@
 -- requeue: dead, uncertain, expired or cancelled → ready; attempts start over.
 -- include: shard writes record state ready
 --
--- ARGV[1...] ulids
--- Returns per message {code, state before}, flat; codes: 0 ok, 3 no such message, 5 wrong state
+-- ARGV[1] cut-off: only what stands there since this moment or longer, ms; '' for all   ARGV[2...] ulids
+-- Returns per message {code, state before}, flat; codes: 0 ok, 3 no such message, 5 wrong state, or
+--         in this one only since after the cut-off
 --
 -- Safe to repeat: a requeued message waits, so a repeat answers wrong state and changes nothing.
 local LEAVES = { X = K.dead, U = K.uncertain, E = K.expired, C = K.cancelled }
 local ulids, reply = {}, {}
-for i = 1, #ARGV do ulids[#ulids + 1] = ARGV[i] end
+local cutoff_ms = tonumber(ARGV[1])
+for i = 2, #ARGV do ulids[#ulids + 1] = ARGV[i] end
 local _, states = load(ulids)
+
+local function is_young(ulid, s)
+  if not cutoff_ms then return false end
+  local since_ms = s.state == 'U' and tonumber(rc('ZSCORE', K.uncertain, ulid)) or s.final
+  return since_ms > cutoff_ms
+end
+
 local ready_before, added = ready_length(), false
 for i, ulid in ipairs(ulids) do
   local s = states[i]
@@ -18,6 +27,7 @@ for i, ulid in ipairs(ulids) do
   elseif not LEAVES[before] then
     code = 5
     if before == 'w' and not rc('ZSCORE', K.due, entry_of(ulid, s)) then before = 'r' end
+  elseif is_young(ulid, s) then code = 5
   else
     gather('ZREM', LEAVES[before], ulid)
     s.state, s.due, s.attempts, s.rescues, s.first, s.paused = 'w', now_ms, 0, 0, 0, 0
