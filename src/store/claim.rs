@@ -112,22 +112,58 @@ impl Store {
         if let [shard] = queue.shards.as_slice() {
             return self.claim_shard(queue, shard, wish, None).await;
         }
-        let stirred = queue.shards.iter().filter(|shard| shard.stirs());
+        self.claim_round(queue, wish).await
+    }
+
+    /// Claims from shard to shard, a different one first each time, until the granted slots are used:
+    /// a permit is lost only where no shard has a message for it.
+    async fn claim_round(&self, queue: &Queue, wish: ClaimWish) -> Result<ClaimReply, StoreError> {
         let mut met = ClaimReply::empty();
-        for shard in stirred {
-            let slots = match self.grant(queue, wish).await? {
-                Granted::Slots(slots) => slots,
-                Granted::Wait(gate, wait) => return Ok(ClaimReply { gate, wait, ..met }),
-            };
-            let wish = ClaimWish { messages_max: wish.messages_max.min(slots.len()), ..wish };
-            let reply = self.claim_shard(queue, shard, wish, Some(&slots)).await?;
-            match reply.gate {
-                Gate::Empty => shard.rest(),
-                Gate::Open => return Ok(reply),
-                _ => met = reply,
+        let mut granted = None;
+        for shard in queue.round().filter(|shard| shard.stirs()) {
+            if granted.is_none() && queue.policy.rate.is_some() {
+                match self.grant(queue, wish).await? {
+                    Granted::Slots(slots) => granted = Some(slots),
+                    Granted::Wait(gate, wait) => return Ok(ClaimReply { gate, wait, ..met }),
+                }
+            }
+            let (taken, most) =
+                (met.messages.len(), granted.as_ref().map_or(wish.messages_max, Vec::len));
+            if taken >= most || (taken > 0 && queue.policy.batch.is_some()) {
+                break;
+            }
+            let slots = granted.as_ref().map(|slots| &slots[taken..]);
+            let rest = ClaimWish { messages_max: most - taken, ..wish };
+            match self.claim_stirring(queue, shard, rest, slots).await {
+                Ok(reply) => met.add(reply),
+                Err(error) => {
+                    // The next round repeats this claim before it makes any other.
+                    queue.begin_with(shard);
+                    if taken == 0 {
+                        return Err(error);
+                    }
+                    break;
+                }
             }
         }
         Ok(met)
+    }
+
+    /// Claims at a shard where something may be ready, and notes whether something still is. Noted
+    /// before, so that what arrives meanwhile is not overlooked.
+    async fn claim_stirring(
+        &self,
+        queue: &Queue,
+        shard: &Shard,
+        wish: ClaimWish,
+        slots: Option<&[u64]>,
+    ) -> Result<ClaimReply, StoreError> {
+        shard.rest();
+        let reply = self.claim_shard(queue, shard, wish, slots).await;
+        if !matches!(&reply, Ok(reply) if reply.ready_left == 0) {
+            shard.stir();
+        }
+        reply
     }
 
     async fn claim_shard(
@@ -168,7 +204,7 @@ impl Store {
         self.inner.clock.observe(now_us, received_at);
         let wait = reply.natural()?.map(Duration::from_micros);
         let (ready_left, paused_ms) = (reply.count()?, reply.count()?);
-        let mut messages = Vec::with_capacity(reply.len() / 9);
+        let mut messages = Vec::with_capacity(reply.len() / 10);
         while reply.len() > 0 {
             let slot_us = slots.and_then(|slots| slots.get(messages.len()).copied());
             match read_claimed(&queue.policy, shard, token, reply, slot_us, (now_us, received_at)) {
@@ -201,13 +237,11 @@ impl Store {
     /// Permits of a queue with several shards.
     async fn grant(&self, queue: &Queue, wish: ClaimWish) -> Result<Granted, StoreError> {
         let calls = wish.messages_max;
-        let Some(rate) = queue.policy.rate else {
-            return Ok(Granted::Slots(vec![0; calls]));
-        };
+        let rate = queue.policy.rate.map_or(0.0, crate::domain::limit::Rate::period_us);
         let calls = if queue.policy.batch.is_some() { 1 } else { calls };
         let args = [
             arg(calls),
-            arg(rate.period_us()),
+            arg(rate),
             arg(queue.policy.burst),
             arg(wish.horizon_us),
             arg(wish.before_us.unwrap_or(0)),
@@ -240,6 +274,26 @@ enum Granted {
 impl ClaimReply {
     const fn empty() -> Self {
         Self { gate: Gate::Empty, wait: None, ready_left: 0, paused_ms: 0, messages: Vec::new() }
+    }
+
+    /// Another shard's reply: open if one of them was, else the gate that has most to tell.
+    fn add(&mut self, other: Self) {
+        let tells = |gate: Gate| match gate {
+            Gate::Empty => 0,
+            Gate::Gathering | Gate::Concurrency => 1,
+            Gate::Paused | Gate::Shut | Gate::Limit => 2,
+            Gate::Stale => 3,
+            Gate::Open => 4,
+        };
+        let both = tells(self.gate) == tells(other.gate);
+        if tells(other.gate) > tells(self.gate) {
+            (self.gate, self.wait) = (other.gate, other.wait);
+        } else if both {
+            self.wait = self.wait.into_iter().chain(other.wait).min();
+        }
+        self.ready_left += other.ready_left;
+        self.paused_ms = self.paused_ms.max(other.paused_ms);
+        self.messages.extend(other.messages);
     }
 }
 
@@ -280,14 +334,14 @@ fn read_claimed(
     let slot_us = granted_us.unwrap_or(reply.count()?);
     let [attempt, rescues, throttles] = [reply.count()?, reply.count()?, reply.count()?]
         .map(|n| u32::try_from(n).unwrap_or(u32::MAX));
-    let due_ms = reply.count()?;
+    let (due_ms, expires_ms) = (reply.count()?, reply.count()?);
     let (first_attempt_ms, paused_at_first_ms) = (reply.count()?, reply.count()?);
     let record = Record::unpack(reply.bytes()?)?;
     let ulid = Ulid::from_string(&ulid).map_err(|error| StoreError::Reply(error.to_string()))?;
     let start_within_ms = latest_start_ms(policy.lease_ms, policy.downstream.timeout_ms());
     Ok(Claimed {
         lease: Lease { ulid, shard: shard.number, token: token.to_owned() },
-        slot: received_at + Duration::from_micros(slot_us.saturating_sub(now_us)),
+        slot: slot_at(slot_us, now_us, received_at),
         start_before: received_at + Duration::from_millis(start_within_ms),
         attempt,
         rescues,
@@ -295,10 +349,18 @@ fn read_claimed(
         first_attempt_ms,
         paused_at_first_ms,
         due_ms,
-        expires_ms: (record.expires_ms > 0).then_some(record.expires_ms),
+        expires_ms: (expires_ms > 0).then_some(expires_ms),
         details: record.details,
         payload: record.payload.unwrap_or_default(),
     })
+}
+
+/// The moment of a slot here. That of a repeated claim may be over: then its permit is void, and the
+/// message goes back instead of leaving together with those of other slots.
+fn slot_at(slot_us: u64, now_us: u64, received_at: Instant) -> Instant {
+    let late = Duration::from_micros(now_us.saturating_sub(slot_us));
+    let ahead = Duration::from_micros(slot_us.saturating_sub(now_us));
+    received_at.checked_sub(late).unwrap_or(received_at) + ahead
 }
 
 fn gate_of(code: i64) -> Result<Gate, StoreError> {

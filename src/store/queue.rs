@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
@@ -25,6 +25,8 @@ pub struct Queue {
     pub retired: bool,
     /// Wakes the dispatcher: something became ready, a slot came free, a gate opened.
     pub ready: Arc<Notify>,
+    /// Where the next round of claims begins.
+    turn: AtomicUsize,
 }
 
 /// One slot's worth of a queue.
@@ -51,7 +53,7 @@ impl Shard {
             self.due.notify_one();
         }
         if flags & 2 != 0 {
-            self.may_be_ready.store(true, Ordering::Release);
+            self.stir();
             self.queue_ready.notify_one();
         }
     }
@@ -60,9 +62,14 @@ impl Shard {
         self.may_be_ready.load(Ordering::Acquire)
     }
 
-    /// A claim met nothing ready here.
+    /// Nothing is known to be ready here, until somebody stirs it.
     pub(super) fn rest(&self) {
         self.may_be_ready.store(false, Ordering::Release);
+    }
+
+    /// Something may be ready here.
+    pub(super) fn stir(&self) {
+        self.may_be_ready.store(true, Ordering::Release);
     }
 }
 
@@ -88,14 +95,26 @@ impl Queue {
             },
             |known| known.shards.clone(),
         );
-        Self { policy, shards, retired, ready }
+        Self { policy, shards, retired, ready, turn: AtomicUsize::new(0) }
     }
 
     /// Lets the next claim look at every shard again: the fallback for a wake-up that got lost.
     pub fn look_everywhere(&self) {
         for shard in &self.shards {
-            shard.may_be_ready.store(true, Ordering::Release);
+            shard.stir();
         }
+    }
+
+    /// Every shard once, beginning with another one each time, so that none starves the others.
+    pub(super) fn round(&self) -> impl Iterator<Item = &Arc<Shard>> {
+        let (before, first) =
+            self.shards.split_at(self.turn.fetch_add(1, Ordering::Relaxed) % self.shards.len());
+        first.iter().chain(before)
+    }
+
+    /// Lets the next round begin with this shard.
+    pub(super) fn begin_with(&self, shard: &Shard) {
+        self.turn.store(usize::from(shard.number), Ordering::Relaxed);
     }
 
     /// The shard of a message of this queue.

@@ -272,6 +272,9 @@ impl Store {
             )));
         }
         self.count_settled(verb, queue, &verdicts);
+        if matches!(verb, Verb::Release | Verb::Defer) {
+            shard.stir();
+        }
         queue.ready.notify_one();
         Ok(verdicts)
     }

@@ -9,9 +9,9 @@
 -- ARGV[15] calls already granted by the home slot, or -1: the limit is asked here
 -- ARGV[16] retention_ms of expired messages
 -- Returns {code, now_us, wait_us or -1, ready left, paused_ms, then per message: ulid, slot_us, attempt,
---         rescues, throttles, due_ms, first_attempt_ms, paused_ms at the first attempt, record}; codes: 0 taken,
---         1 empty, 2 paused, 3 gate shut, 4 concurrency, 5 limit, 6 batch gathers, 7 only stale
---         entries met: ask again
+--         rescues, throttles, due_ms, expires_ms or 0, first_attempt_ms, paused_ms at the first attempt,
+--         record}; codes: 0 taken, 1 empty, 2 paused, 3 gate shut, 4 concurrency, 5 limit, 6 batch
+--         gathers, 7 only stale entries met: ask again
 --
 -- Safe to repeat: the shard remembers each node's last claim; the same sequence returns the same set.
 local SCAN_MAX = 1000
@@ -29,7 +29,7 @@ local function answer(code, wait_us, taken)
   for _, t in ipairs(taken or {}) do
     local s = t.state
     for _, value in ipairs({ t.ulid, math.ceil(t.slot_us), s.attempts, s.rescues, s.throttles, s.due,
-      s.first, s.paused, t.record }) do
+      s.expires, s.first, s.paused, t.record }) do
       reply[#reply + 1] = value
     end
   end
@@ -75,18 +75,32 @@ local function free_calls()
   return concurrency - rc('ZCARD', K.exchanges)
 end
 
+-- Whether the only message in flight went alone, as a suspect: then nothing starts beside it.
+local function is_suspect_out(in_flight)
+  if in_flight ~= 1 then return false end
+  local s = state_read(rc('HGET', K.states, rc('ZRANGE', K.leased, 0, 0)[1]))
+  return s and s.flags == 1 or false
+end
+
+local function is_current(entry, s)
+  return s and s.state == 'w' and entry_of(string.sub(entry, 1, 26), s) == entry
+end
+
 -- How much longer a batch gathers, in microseconds; 0: it fires.
 local function batch_gathers(length)
-  if batch_now or length >= batch_items then return 0 end
+  local stale = tonumber(rc('HGET', K.meta, 'stale') or 0)
+  if batch_now or length - stale >= batch_items then return 0 end
   local oldest_ms, bytes = now_ms, 0
   for band = 9, 0, -1 do
-    local entries = rc('LRANGE', READY[band], 0, math.min(batch_items, SCAN_MAX) - 1)
-    for i, entry in ipairs(entries) do
+    local entries = rc('LRANGE', READY[band], 0, math.min(batch_items + stale, SCAN_MAX) - 1)
+    local is_first = true
+    for _, entry in ipairs(entries) do
       local ulid = string.sub(entry, 1, 26)
-      bytes = bytes + rc('HSTRLEN', K.records, ulid)
-      if i == 1 then
-        local _, states = load({ ulid })
-        if states[1] then oldest_ms = math.min(oldest_ms, states[1].due) end
+      local s = nil
+      if is_first or stale > 0 then s = select(2, load({ ulid }))[1] end
+      if not s or is_current(entry, s) then bytes = bytes + rc('HSTRLEN', K.records, ulid) end
+      if is_first and is_current(entry, s) then
+        oldest_ms, is_first = math.min(oldest_ms, s.due), false
       end
     end
   end
@@ -108,7 +122,7 @@ local function take(want, alone_possible)
       if #taken > 0 and met.bytes + size > limit_bytes then full = true break end
       local records, states = load({ ulid })
       local s, record = states[1], records[1]
-      if not s or s.state ~= 'w' or entry_of(ulid, s) ~= entry then
+      if not is_current(entry, s) then
         met.stale = met.stale + 1
       elseif s.expires > 0 and s.expires <= now_ms then
         lapsed[#lapsed + 1] = { ulid = ulid, state = s, record = record }
@@ -154,6 +168,8 @@ local code, until_ms = shut()
 if code then return answer(code, until_ms == 0 and -1 or (until_ms - now_ms) * 1000) end
 local length = ready_length()
 if length == 0 then return answer(1, -1) end
+local in_flight = rc('ZCARD', K.leased)
+if is_suspect_out(in_flight) then return answer(4, -1) end
 local calls = math.min(free_calls(), granted >= 0 and granted or most)
 if calls <= 0 then return answer(4, -1) end
 if is_batch then
@@ -170,7 +186,7 @@ if period_us > 0 and granted < 0 then
 end
 
 local want = is_batch and math.min(batch_items, most) or math.min(calls, most)
-local taken, lapsed, met = take(want, rc('ZCARD', K.leased) == 0)
+local taken, lapsed, met = take(want, in_flight == 0)
 for _, t in ipairs(lapsed) do
   t.state.state = 'E'
   if t.state.expires > 0 then gather('ZREM', K.expiry, t.ulid) end
