@@ -6,6 +6,7 @@
 mod crash;
 mod docs;
 mod refusals;
+mod store;
 #[cfg(test)] // Always so here; said once more for clippy, which then lets helpers panic.
 mod support;
 mod support_works;

@@ -1,0 +1,9 @@
+//! The atomic core: every verb of the store on a real Redis, single and Cluster.
+//!
+//! Owns the promises that the scripts make. A scenario uses the store as the rooms above do and then
+//! looks past it, at the bare keys (see `scan`).
+
+mod ground;
+mod intake;
+mod node;
+mod scan;

@@ -1,0 +1,195 @@
+//! A node of a scenario: a store and its queue, with short words for seeding and settling.
+//!
+//! Owns the vocabulary, so that a scenario reads before, act, after. Refuses to know what should
+//! come of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tidegate::domain::id::{MessageId, QueueName};
+use tidegate::domain::message::{Attempt, Details, Message, NewMessage, PayloadKind, When};
+use tidegate::domain::state::State;
+use tidegate::store::{
+    Accepted, ClaimReply, ClaimWish, Claimed, Counts, DeferKind, Lease, NotAccepted, Queue,
+    Settled, Shard, Store, Verdict, Verb,
+};
+
+use super::ground::QUEUE;
+
+/// An hour, in milliseconds: far enough never to come.
+pub(super) const HOUR_MS: u64 = 3_600_000;
+
+/// A message on its way in.
+pub(super) fn message(body: &str) -> NewMessage {
+    let mut fingerprint = [0; 16];
+    for (at, byte) in body.bytes().enumerate() {
+        fingerprint[at % 16] ^= byte;
+    }
+    NewMessage {
+        payload: Bytes::copy_from_slice(body.as_bytes()),
+        details: Details {
+            kind: PayloadKind::Text,
+            content_type: None,
+            headers: Vec::new(),
+            group: None,
+            labels: BTreeMap::new(),
+            idempotency_key: None,
+            retry: None,
+        },
+        due: When::After(0),
+        expires: None,
+        priority: 0,
+        fingerprint,
+    }
+}
+
+/// The same message, changed.
+pub(super) trait With: Sized {
+    fn due(self, due: When) -> Self;
+    fn expires(self, expires: When) -> Self;
+    fn priority(self, priority: u8) -> Self;
+    fn key(self, key: &str) -> Self;
+}
+
+impl With for NewMessage {
+    fn due(self, due: When) -> Self {
+        Self { due, ..self }
+    }
+    fn expires(self, expires: When) -> Self {
+        Self { expires: Some(expires), ..self }
+    }
+    fn priority(self, priority: u8) -> Self {
+        Self { priority, ..self }
+    }
+    fn key(mut self, key: &str) -> Self {
+        self.details.idempotency_key = Some(key.to_owned());
+        self
+    }
+}
+
+/// What a claim asks for by default: much, at once.
+pub(super) const WISH: ClaimWish =
+    ClaimWish { messages_max: 250, horizon_us: 50_000, before_us: None, batch_now: false };
+
+/// An attempt that ended with this word.
+pub(super) fn attempt(number: u32, outcome: &str) -> Attempt {
+    Attempt {
+        attempt: number,
+        started_at_ms: 1,
+        ended_at_ms: 2,
+        outcome: outcome.to_owned(),
+        status_code: Some(500),
+        error: Some(format!("it was {outcome}")),
+        response: None,
+    }
+}
+
+/// A lease and how it ends: with an attempt's words.
+pub(super) fn settled(lease: &Lease, outcome: &str) -> Settled {
+    Settled {
+        lease: lease.clone(),
+        attempt: Some(attempt(1, outcome)),
+        reason: Some(outcome.to_owned()),
+        delay_ms: HOUR_MS,
+    }
+}
+
+/// A store and its queue.
+pub(super) struct Node {
+    pub(super) store: Store,
+    pub(super) queue: Arc<Queue>,
+    pub(super) name: QueueName,
+}
+
+impl Node {
+    pub(super) fn new(store: Store) -> Self {
+        let name: QueueName = QUEUE.parse().expect("a queue name");
+        let queue = store.queue(&name).expect("it is configured");
+        Self { store, queue, name }
+    }
+
+    pub(super) fn shard(&self) -> &Arc<Shard> {
+        &self.queue.shards[0]
+    }
+
+    pub(super) async fn try_send(&self, message: NewMessage) -> Result<Accepted, NotAccepted> {
+        let mut answers = self.store.schedule(&self.name, vec![message]).await.expect("a queue");
+        answers.pop().expect("one answer")
+    }
+
+    pub(super) async fn send(&self, message: NewMessage) -> MessageId {
+        self.try_send(message).await.expect("accepted").id
+    }
+
+    /// Sends messages with these bodies, one call after the other.
+    pub(super) async fn send_all(&self, bodies: &[&str]) -> Vec<MessageId> {
+        let mut ids = Vec::new();
+        for body in bodies {
+            ids.push(self.send(message(body)).await);
+        }
+        ids
+    }
+
+    pub(super) async fn claim(&self, wish: ClaimWish) -> ClaimReply {
+        self.store.claim(&self.queue, wish).await.expect("Redis is there")
+    }
+
+    /// Claims up to `most` messages.
+    pub(super) async fn take(&self, most: usize) -> Vec<Claimed> {
+        self.claim(ClaimWish { messages_max: most, ..WISH }).await.messages
+    }
+
+    /// Claims one message, which must be there.
+    pub(super) async fn take_one(&self) -> Lease {
+        self.take(1).await.pop().expect("something is ready").lease
+    }
+
+    /// Runs a settle verb on leases of the first shard.
+    pub(super) async fn settle(&self, verb: Verb, leases: &[Lease]) -> Vec<Verdict> {
+        let (store, queue) = (&self.store, &*self.queue);
+        let shard = &queue.shards[usize::from(leases[0].shard)];
+        let items: Vec<_> = leases.iter().map(|lease| settled(lease, verb.as_str())).collect();
+        let verdicts = match verb {
+            Verb::Ack => store.ack(queue, shard, &[], &items).await,
+            Verb::Retry => store.retry(queue, shard, &[], &items).await,
+            Verb::Release => store.release(queue, shard, &[], &items).await,
+            Verb::Defer => store.defer(queue, shard, &[], DeferKind::Hold, None, &items).await,
+            Verb::Bury => store.bury(queue, shard, &[], false, &items).await,
+            Verb::Park => store.park(queue, shard, &[], &items).await,
+            Verb::Renew => store.renew(queue, shard, &[], leases).await,
+            other => panic!("{other:?} settles nothing"),
+        };
+        verdicts.expect("Redis is there")
+    }
+
+    /// Settles one lease, which must be ours.
+    pub(super) async fn end(&self, verb: Verb, lease: &Lease) {
+        assert_eq!(self.settle(verb, std::slice::from_ref(lease)).await, [Verdict::Ok]);
+    }
+
+    pub(super) async fn promote(&self) -> u64 {
+        self.store.promote(&self.queue, self.shard()).await.expect("Redis is there").moved
+    }
+
+    pub(super) async fn get(&self, id: &MessageId) -> Message {
+        self.store.get(id).await.expect("Redis is there").expect("it is kept")
+    }
+
+    pub(super) async fn state(&self, id: &MessageId) -> State {
+        self.get(id).await.state
+    }
+
+    pub(super) async fn counts(&self) -> Counts {
+        self.store.counts(&self.name).await.expect("Redis is there")
+    }
+
+    pub(super) fn id(&self, lease: &Lease) -> MessageId {
+        MessageId { queue: self.name.clone(), ulid: lease.ulid }
+    }
+}
+
+/// The payloads of claimed messages, in order.
+pub(super) fn bodies(claimed: &[Claimed]) -> Vec<String> {
+    claimed.iter().map(|c| String::from_utf8_lossy(&c.payload).into_owned()).collect()
+}

@@ -1,0 +1,171 @@
+//! The full scan: reads every structure of a shard past the scripts and tells what does not agree.
+//!
+//! Owns its own reading of the packed state entry, apart from the store's, so that the two check one
+//! another. Refuses to know which step led here.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::ground::Ground;
+use super::node::Node;
+
+const PLACES: [(&str, u8); 7] = [
+    ("leased", b'L'),
+    ("uncertain", b'U'),
+    ("accepted", b'A'),
+    ("delivered", b'D'),
+    ("dead", b'X'),
+    ("expired", b'E'),
+    ("cancelled", b'C'),
+];
+
+/// What decides where a message must stand.
+#[derive(Debug)]
+struct Stand {
+    letter: u8,
+    band: u8,
+    epoch: u64,
+    due_ms: u64,
+    expires_ms: u64,
+}
+
+impl Stand {
+    fn of_record(raw: &[u8]) -> Self {
+        let (due_ms, expires_ms) = (number(&raw[9..15]), number(&raw[15..21]));
+        Self { letter: b'w', band: raw[2] / 16, epoch: 0, due_ms, expires_ms }
+    }
+
+    fn of_entry(raw: &[u8]) -> Self {
+        Self {
+            letter: raw[1],
+            band: raw[3],
+            epoch: number(&raw[4..6]),
+            due_ms: number(&raw[6..12]),
+            expires_ms: number(&raw[12..18]),
+        }
+    }
+
+    /// Its entry in due and ready.
+    fn entry(&self, ulid: &str) -> String {
+        let epoch = [self.epoch / 64, self.epoch % 64]
+            .map(|digit| char::from(u8::try_from(digit + 48).expect("below 112")));
+        format!("{ulid}{}{}{}", self.band, epoch[0], epoch[1])
+    }
+}
+
+/// Everything in one shard.
+struct Shard {
+    records: HashMap<String, Vec<u8>>,
+    states: HashMap<String, Vec<u8>>,
+    history: Vec<String>,
+    zsets: BTreeMap<&'static str, HashMap<String, u64>>,
+    ready: Vec<Vec<String>>,
+    stale: i64,
+}
+
+/// What the scan counted, in the order of `State::ALL`.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Scan {
+    pub(super) by_state: [u64; 9],
+    pub(super) stale: i64,
+}
+
+impl Ground {
+    /// Every message is in exactly one place, and every count is true; over all shards.
+    pub(super) async fn assert_sound(&self, node: &Node) -> Scan {
+        let mut total = Scan::default();
+        for shard in &node.queue.shards {
+            let scan = self.read_shard(shard.number).await.check();
+            for (sum, count) in total.by_state.iter_mut().zip(scan.by_state) {
+                *sum += count;
+            }
+            total.stale += scan.stale;
+        }
+        assert_eq!(node.counts().await.by_state, total.by_state, "counts differ from the full scan");
+        total
+    }
+
+    async fn read_shard(&self, number: u16) -> Shard {
+        let key = |name: &str| self.key_of(number, name);
+        let mut zsets = BTreeMap::new();
+        for name in ["due", "expiry"].into_iter().chain(PLACES.map(|(name, _)| name)) {
+            let range = redis::cmd("ZRANGE").arg(key(name)).arg(0).arg(-1).arg("WITHSCORES").clone();
+            zsets.insert(name, self.raw::<HashMap<String, u64>>(&range).await);
+        }
+        let mut ready = Vec::new();
+        for band in 0..10 {
+            let range = redis::cmd("LRANGE").arg(key(&format!("ready:{band}"))).arg(0).arg(-1).clone();
+            ready.push(self.raw(&range).await);
+        }
+        let stale: Option<i64> =
+            self.raw(redis::cmd("HGET").arg(key("meta")).arg("stale")).await;
+        Shard {
+            records: self.raw(redis::cmd("HGETALL").arg(key("records"))).await,
+            states: self.raw(redis::cmd("HGETALL").arg(key("states"))).await,
+            history: self.raw(redis::cmd("HKEYS").arg(key("history"))).await,
+            zsets,
+            ready,
+            stale: stale.unwrap_or(0),
+        }
+    }
+}
+
+impl Shard {
+    fn check(self) -> Scan {
+        let mut scan = Scan::default();
+        let mut stands = HashMap::new();
+        for (ulid, record) in &self.records {
+            let stand = match self.states.get(ulid) {
+                Some(entry) => Stand::of_entry(entry),
+                None => Stand::of_record(record),
+            };
+            let at = self.place_of(ulid, &stand);
+            scan.by_state[at] += 1;
+            stands.insert(ulid.as_str(), stand);
+        }
+        for ulid in self.states.keys().chain(&self.history) {
+            assert!(stands.contains_key(ulid.as_str()), "{ulid} has a state or a past and no record");
+        }
+        for (name, members) in &self.zsets {
+            for member in members.keys() {
+                assert!(stands.contains_key(&member[..26]), "{member} in {name} has no record");
+            }
+        }
+        let entries = self.ready.iter().map(Vec::len).sum::<usize>();
+        let stale = i64::try_from(entries).expect("few") - i64::try_from(scan.by_state[1]).expect("few");
+        assert_eq!(self.stale, stale, "stale entries counted, stale entries there");
+        scan.stale = stale;
+        scan
+    }
+
+    /// The index in `State::ALL` of the one place where it stands.
+    fn place_of(&self, ulid: &str, stand: &Stand) -> usize {
+        let mut places = Vec::new();
+        let entry = stand.entry(ulid);
+        let waits = stand.letter == b'w';
+        for (member, score) in self.zsets["due"].iter().filter(|(m, _)| m.starts_with(ulid)) {
+            assert_eq!((member, *score), (&entry, stand.due_ms), "what due says of {stand:?}");
+            places.push(0);
+        }
+        for (band, list) in self.ready.iter().enumerate() {
+            for found in list.iter().filter(|found| **found == entry && waits) {
+                assert_eq!(band, usize::from(stand.band), "{found} is in the wrong band");
+                places.push(1);
+            }
+        }
+        for (at, (name, letter)) in PLACES.iter().enumerate() {
+            if self.zsets[name].contains_key(ulid) {
+                assert_eq!(*letter, stand.letter, "{ulid} is in {name}, and its state is {stand:?}");
+                places.push(at + 2);
+            }
+        }
+        assert_eq!(places.len(), 1, "{ulid} stands in {places:?}; its state is {stand:?}");
+        assert_eq!(places[0] < 2, waits, "{ulid} stands in {places:?}; its state is {stand:?}");
+        let expiry = (waits && stand.expires_ms > 0).then_some(stand.expires_ms);
+        assert_eq!(self.zsets["expiry"].get(ulid).copied(), expiry, "what expiry says of {stand:?}");
+        places[0]
+    }
+}
+
+fn number(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+}
