@@ -1,1 +1,110 @@
-//! api
+//! The HTTP door.
+//!
+//! Owns routes, who may enter, the JSON of requests and answers, and every problem that is told.
+//! Refuses to know how messages are kept (see `store`) and how they leave: a test call is handed in
+//! by whoever builds the door.
+
+mod auth;
+mod batch;
+mod batch_results;
+mod body;
+mod change;
+mod depth;
+mod fields;
+mod fingerprint;
+mod guard;
+mod health;
+mod held_by;
+mod idempotency;
+mod intake;
+mod leftover;
+mod lines;
+mod list;
+mod loopback;
+mod messages;
+mod openapi;
+mod paths;
+mod payload;
+mod policy_view;
+mod problem;
+mod query;
+mod queue_view;
+mod queues;
+mod request_head;
+mod retry_fields;
+mod router;
+mod send;
+mod serve;
+mod suggest;
+#[cfg(test)]
+mod tests;
+mod try_call;
+mod values;
+mod view;
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+pub use router::router;
+pub use serve::serve;
+pub use try_call::{TryCall, TryFuture, TryReport, TryRequest};
+
+use crate::config::ServerSettings;
+use crate::store::Store;
+
+/// What the door is built from.
+#[derive(Clone)]
+pub struct ApiState {
+    /// Where messages are kept.
+    pub store: Store,
+    /// Tokens and size limits.
+    pub server: ServerSettings,
+    /// Fires when a graceful stop begins: intake answers 503 draining, open waits end; reads go on.
+    pub draining: CancellationToken,
+    /// Carries out the test calls of `tidegate try`.
+    pub try_call: Arc<dyn TryCall>,
+}
+
+impl std::fmt::Debug for ApiState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ApiState").field("server", &self.server).finish_non_exhaustive()
+    }
+}
+
+/// What every handler shares.
+struct Door {
+    state: ApiState,
+    readiness: health::Readiness,
+    arrays: batch::Arrays,
+}
+
+type Shared = axum::extract::State<Arc<Door>>;
+
+impl Door {
+    fn new(state: ApiState) -> Self {
+        Self { state, readiness: health::Readiness::default(), arrays: batch::Arrays::default() }
+    }
+
+    fn store(&self) -> &Store {
+        &self.state.store
+    }
+
+    /// What time it is at Redis.
+    ///
+    /// # Errors
+    /// While Redis has never been reached: no clock of our own decides.
+    fn now_ms(&self) -> Result<u64, problem::Problem> {
+        match self.store().clock().now_ms() {
+            0 => Err(problem::Problem::store_unavailable(
+                "the store has not been reached yet; nothing was done, try again",
+            )),
+            now_ms => Ok(now_ms),
+        }
+    }
+
+    /// Refuses intake while a graceful stop is under way.
+    fn open_for_intake(&self) -> Result<(), problem::Problem> {
+        if self.state.draining.is_cancelled() { Err(problem::Problem::draining()) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,152 @@
+//! Who may do what.
+//!
+//! Owns the scope that each route needs and the comparison of tokens, which are known by their hash
+//! alone. Refuses to know what protects a door without tokens (see `loopback`).
+
+use std::sync::Arc;
+
+use axum::http::{HeaderMap, Method, header};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+use super::problem::{Code, Problem};
+use crate::config::{Scope, Token};
+
+/// Who is asking: the name of a token, or `anonymous` at an open door.
+#[derive(Debug, Clone)]
+pub(super) struct Caller(Arc<str>);
+
+impl Caller {
+    pub(super) fn name(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The scope that a route needs; `None`: everybody may. What is not listed needs the most.
+pub(super) fn scope_needed(method: &Method, route: Option<&str>) -> Option<Scope> {
+    match (method, route) {
+        (_, Some("/livez" | "/readyz")) => None,
+        (&Method::GET | &Method::HEAD, _) => Some(Scope::Read),
+        (
+            &Method::POST,
+            Some("/v1/queues/{queue}/messages" | "/v1/queues/{queue}/messages/batch"),
+        ) => Some(Scope::Send),
+        _ => Some(Scope::Operate),
+    }
+}
+
+/// Who is asking, if they may.
+///
+/// # Errors
+/// 401 without a valid token, 403 where it lacks the scope.
+pub(super) fn admit(
+    tokens: &[Token],
+    headers: &HeaderMap,
+    needed: Option<Scope>,
+) -> Result<Caller, Problem> {
+    let Some(needed) = needed.filter(|_| !tokens.is_empty()) else {
+        return Ok(Caller("anonymous".into()));
+    };
+    let token = bearer(headers).ok_or_else(|| {
+        unauthorized(
+            "no token came with the request; send the header Authorization: Bearer <token>",
+        )
+    })?;
+    let known = find(tokens, token)
+        .ok_or_else(|| unauthorized("this token is not known here; check TIDEGATE_TOKEN"))?;
+    if known.scopes.contains(&needed) {
+        return Ok(Caller(known.name.as_str().into()));
+    }
+    Err(Problem::new(
+        Code::Forbidden,
+        format!(
+            "the token \"{}\" lacks the scope \"{}\"; add it to server.tokens, or use another token",
+            known.name,
+            needed.as_str()
+        ),
+    ))
+}
+
+fn unauthorized(detail: &str) -> Problem {
+    Problem::new(Code::Unauthorized, detail)
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let value = values.next()?.as_bytes();
+    let (scheme, token) = value.split_at_checked(7)?;
+    (values.next().is_none() && scheme.eq_ignore_ascii_case(b"bearer "))
+        .then(|| token.trim_ascii())
+        .filter(|token| !token.is_empty())
+}
+
+/// Compares with every token in the same time, so that nothing is learned from how long it took.
+fn find<'a>(tokens: &'a [Token], token: &[u8]) -> Option<&'a Token> {
+    let digest = Sha256::digest(token);
+    let mut found = None;
+    for known in tokens {
+        if bool::from(known.sha256.ct_eq(digest.as_slice())) {
+            found = Some(known);
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(name: &str, text: &str, scopes: &[Scope]) -> Token {
+        Token {
+            name: name.to_owned(),
+            sha256: Sha256::digest(text).into(),
+            scopes: scopes.to_vec(),
+        }
+    }
+
+    fn ask(authorization: &[&str], needed: Scope) -> Result<String, Code> {
+        let tokens = [
+            token("shop", "s3cret", &[Scope::Send]),
+            token("ops", "other", &[Scope::Read, Scope::Operate]),
+        ];
+        let mut headers = HeaderMap::new();
+        for value in authorization {
+            headers.append(header::AUTHORIZATION, value.parse().unwrap());
+        }
+        admit(&tokens, &headers, Some(needed))
+            .map(|caller| caller.name().to_owned())
+            .map_err(|problem| problem.code())
+    }
+
+    #[test]
+    fn a_token_opens_what_its_scopes_say() {
+        assert_eq!(ask(&["Bearer s3cret"], Scope::Send), Ok("shop".to_owned()));
+        assert_eq!(ask(&["bearer other"], Scope::Operate), Ok("ops".to_owned()));
+        assert_eq!(ask(&["Bearer s3cret"], Scope::Read), Err(Code::Forbidden));
+        for bad in
+            ["", "Bearer", "Bearer ", "Basic s3cret", "s3cret", "Bearer wrong", "Bearer s3cre"]
+        {
+            assert_eq!(ask(&[bad], Scope::Send), Err(Code::Unauthorized), "{bad}");
+        }
+        assert_eq!(ask(&[], Scope::Send), Err(Code::Unauthorized));
+        assert_eq!(ask(&["Bearer s3cret", "Bearer s3cret"], Scope::Send), Err(Code::Unauthorized));
+    }
+
+    #[test]
+    fn an_open_door_knows_nobody() {
+        let caller = admit(&[], &HeaderMap::new(), Some(Scope::Operate)).unwrap();
+        assert_eq!(caller.name(), "anonymous");
+    }
+
+    #[test]
+    fn what_is_not_listed_needs_the_most() {
+        let needed = |method, route| scope_needed(&method, Some(route));
+        assert_eq!(needed(Method::GET, "/livez"), None);
+        assert_eq!(needed(Method::GET, "/metrics"), Some(Scope::Read));
+        assert_eq!(needed(Method::HEAD, "/v1/queues"), Some(Scope::Read));
+        assert_eq!(needed(Method::POST, "/v1/queues/{queue}/messages"), Some(Scope::Send));
+        assert_eq!(needed(Method::POST, "/v1/queues/{queue}/try"), Some(Scope::Operate));
+        assert_eq!(needed(Method::DELETE, "/v1/messages/{id}"), Some(Scope::Operate));
+        assert_eq!(scope_needed(&Method::POST, None), Some(Scope::Operate));
+    }
+}

@@ -1,0 +1,189 @@
+//! `POST /v1/queues/{queue}/messages/batch`: a JSON array, or NDJSON that is taken in as it arrives.
+//!
+//! Owns cutting items out of the body. What becomes of them is in `batch_results`.
+
+use std::ops::ControlFlow;
+
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse as _, Response};
+use serde::de::{Deserializer as _, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::batch_results::{Batch, ITEMS_MAX, too_many};
+use super::body::PAUSE_PATIENCE;
+use super::fields::bad_json;
+use super::lines::{Line, Lines};
+use super::paths::InQueue;
+use super::problem::Problem;
+use super::request_head::{Media, media};
+use super::{Door, Shared, body, idempotency};
+
+/// Arrays held in memory at once; further ones wait. NDJSON needs no place, it is never held whole.
+const ARRAYS_MAX: usize = 8;
+
+/// Places for arrays.
+#[derive(Debug)]
+pub(super) struct Arrays(Semaphore);
+
+impl Default for Arrays {
+    fn default() -> Self {
+        Self(Semaphore::new(ARRAYS_MAX))
+    }
+}
+
+/// Hands over up to 10,000 messages, each for itself: one bad item never rejects its neighbours.
+///
+/// Each item may carry its own `idempotency_key`; the header of that name is refused here. A batch
+/// that breaks off (too large, too slow) is answered with a problem that carries the results so far.
+#[utoipa::path(
+    post, path = "/v1/queues/{queue}/messages/batch", tag = "messages",
+    params(("queue" = String, Path, description = "The queue's name")),
+    request_body(content(
+        (ref("#/components/schemas/NewMessages") = "application/json"),
+        (String = "application/x-ndjson"),
+    )),
+    responses(
+        (status = 200, description = "What became of each item, in order", body = ref("#/components/schemas/BatchAnswer")),
+        (status = 408, description = "The body stood still"),
+        (status = 413, description = "More than 10,000 items, or larger than server.batch_body_limit"),
+        (status = 415, description = "The body is neither JSON nor NDJSON"),
+    ),
+)]
+pub(super) async fn send_batch(
+    State(door): Shared,
+    queue: InQueue,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    door.open_for_intake()?;
+    let queue = queue.taking()?;
+    if headers.contains_key(idempotency::HEADER) {
+        return Err(Problem::fault(
+            "",
+            "the header Idempotency-Key names one message; give each item its own idempotency_key",
+        ));
+    }
+    // Without a clock no item could be judged: one answer for all.
+    door.now_ms()?;
+    let mut batch = Batch::new(&door, &queue);
+    let taken = match media(&headers) {
+        Media::Lines => take_lines(&door, &mut batch, body).await,
+        Media::Json | Media::Silent | Media::Foreign => take_array(&door, &mut batch, body).await,
+    };
+    match taken {
+        Ok(()) => Ok(Json(batch.finish().await?).into_response()),
+        Err(problem) => Err(batch.broken(problem).await),
+    }
+}
+
+/// Line by line, as they arrive: memory stays bounded however long the stream is.
+async fn take_lines(door: &Door, batch: &mut Batch<'_>, mut body: Body) -> Result<(), Problem> {
+    let bytes_max = door.state.server.batch_body_limit_bytes;
+    let mut lines = Lines::new(door.state.server.body_limit_bytes);
+    let mut bytes = 0;
+    while let Some(piece) = body::next(&mut body, Instant::now() + PAUSE_PATIENCE).await? {
+        bytes += piece.len();
+        if bytes > bytes_max {
+            return Err(body::too_large("the batch", bytes_max));
+        }
+        lines.feed(&piece);
+        while let Some(line) = lines.next() {
+            take_line(batch, line).await?;
+        }
+    }
+    match lines.finish() {
+        Some(line) => take_line(batch, line).await,
+        None => Ok(()),
+    }
+}
+
+async fn take_line(batch: &mut Batch<'_>, line: Line) -> Result<(), Problem> {
+    match line {
+        Line::Item(item) => batch.push(&item).await,
+        Line::TooLong => batch.push_too_large(),
+    }
+}
+
+/// A whole array: nothing of it is taken in before all of it is known to be JSON.
+async fn take_array(door: &Door, batch: &mut Batch<'_>, body: Body) -> Result<(), Problem> {
+    // The semaphore is never closed.
+    let _place = door.arrays.0.acquire().await.ok();
+    let body = body::read_large(body, door.state.server.batch_body_limit_bytes).await?;
+    for item in items(&body)? {
+        batch.push(&item).await?;
+    }
+    Ok(())
+}
+
+fn items(body: &Bytes) -> Result<Vec<Bytes>, Problem> {
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let read = reader.deserialize_seq(Items).and_then(|items| reader.end().map(|()| items));
+    match read {
+        Ok(ControlFlow::Continue(items)) => {
+            Ok(items.into_iter().map(|item| body.slice_ref(item.get().as_bytes())).collect())
+        }
+        Ok(ControlFlow::Break(())) => Err(too_many()),
+        Err(error) => Err(bad_json(&error)),
+    }
+}
+
+/// The elements of an array as they came; breaks when there are too many.
+struct Items;
+
+impl<'de> Visitor<'de> for Items {
+    type Value = ControlFlow<(), Vec<&'de RawValue>>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a JSON array of messages (or NDJSON, with Content-Type: application/x-ndjson)")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut items = Vec::new();
+        let mut is_over = false;
+        while let Some(item) = seq.next_element::<&RawValue>()? {
+            if items.len() < ITEMS_MAX {
+                items.push(item);
+            } else {
+                is_over = true;
+            }
+        }
+        Ok(if is_over { ControlFlow::Break(()) } else { ControlFlow::Continue(items) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::problem::Code;
+    use super::*;
+
+    fn read(body: &str) -> Result<Vec<String>, Code> {
+        items(&Bytes::copy_from_slice(body.as_bytes()))
+            .map(|items| items.iter().map(|i| String::from_utf8_lossy(i).into_owned()).collect())
+            .map_err(|problem| problem.code())
+    }
+
+    #[test]
+    fn items_stay_as_they_came() {
+        assert_eq!(read("[]"), Ok(vec![]));
+        assert_eq!(
+            read(" [ {\"a\" : 1} , 2,\n[3] ] "),
+            Ok(vec!["{\"a\" : 1}".into(), "2".into(), "[3]".into()])
+        );
+    }
+
+    #[test]
+    fn broken_arrays_are_refused_as_a_whole() {
+        for bad in ["", "[", "[1,]", "[1] 2", "{}", "[1 2]", "{\"payload\": 1}\n{\"payload\": 2}"] {
+            assert_eq!(read(bad), Err(Code::InvalidRequest), "{bad}");
+        }
+        let most = format!("[{}0]", "0,".repeat(ITEMS_MAX - 1));
+        assert_eq!(read(&most).unwrap().len(), ITEMS_MAX);
+        let over = format!("[{}0]", "0,".repeat(ITEMS_MAX));
+        assert_eq!(read(&over), Err(Code::TooLarge));
+    }
+}

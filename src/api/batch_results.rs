@@ -1,0 +1,197 @@
+//! What became of each item of a batch.
+//!
+//! Owns the chunks in which items go to the store, and their results in order. An item that is wrong
+//! harms no neighbour. Refuses to know how items are cut out of a body.
+
+use axum::body::Bytes;
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
+use serde_json::{Value, json};
+
+use super::problem::{Code, Problem};
+use super::send::not_accepted;
+use super::view::Moment;
+use super::{Door, body, intake};
+use crate::domain::message::NewMessage;
+use crate::store::{Accepted, NotAccepted, Queue};
+
+/// Most items in a batch.
+pub(super) const ITEMS_MAX: usize = 10_000;
+/// Items that go to the store together.
+const CHUNK_ITEMS_MAX: usize = 500;
+/// Payload bytes that go to the store together; what is held of a stream at most.
+const CHUNK_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// One item's fate.
+#[derive(Debug)]
+enum Fate {
+    /// On its way to the store.
+    Waiting,
+    Accepted(Accepted),
+    Refused(Problem),
+}
+
+/// A batch under way.
+pub(super) struct Batch<'a> {
+    door: &'a Door,
+    queue: &'a Queue,
+    fates: Vec<Fate>,
+    chunk: Vec<(usize, NewMessage)>,
+    chunk_bytes: usize,
+    /// Why the rest is not tried: the store is away, or the node stops.
+    given_up: Option<Problem>,
+}
+
+impl<'a> Batch<'a> {
+    pub(super) fn new(door: &'a Door, queue: &'a Queue) -> Self {
+        let (fates, chunk) = (Vec::new(), Vec::new());
+        Self { door, queue, fates, chunk, chunk_bytes: 0, given_up: None }
+    }
+
+    /// Takes the next item.
+    ///
+    /// # Errors
+    /// 413 when there are too many.
+    pub(super) async fn push(&mut self, item: &Bytes) -> Result<(), Problem> {
+        self.check_room()?;
+        let bytes_max = self.door.state.server.body_limit_bytes;
+        if item.len() > bytes_max {
+            self.fates.push(Fate::Refused(body::too_large("the item", bytes_max)));
+            return Ok(());
+        }
+        // A part of a large body would keep all of it in memory while the item waits in the store.
+        let item = Bytes::copy_from_slice(item);
+        match intake::message(&item, self.door.now_ms()?, None) {
+            Ok(message) => {
+                self.chunk_bytes += item.len();
+                self.chunk.push((self.fates.len(), message));
+                self.fates.push(Fate::Waiting);
+            }
+            Err(problem) => self.fates.push(Fate::Refused(problem)),
+        }
+        if self.chunk.len() >= CHUNK_ITEMS_MAX || self.chunk_bytes >= CHUNK_BYTES_MAX {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// Takes note of an item that was too large to be kept.
+    ///
+    /// # Errors
+    /// 413 when there are too many.
+    pub(super) fn push_too_large(&mut self) -> Result<(), Problem> {
+        self.check_room()?;
+        let bytes_max = self.door.state.server.body_limit_bytes;
+        self.fates.push(Fate::Refused(body::too_large("the item", bytes_max)));
+        Ok(())
+    }
+
+    fn check_room(&self) -> Result<(), Problem> {
+        if self.fates.len() < ITEMS_MAX { Ok(()) } else { Err(too_many()) }
+    }
+
+    /// Sends what has gathered to the store.
+    async fn flush(&mut self) -> Result<(), Problem> {
+        let chunk = std::mem::take(&mut self.chunk);
+        self.chunk_bytes = 0;
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        if self.given_up.is_none() {
+            self.given_up = self.door.open_for_intake().err();
+        }
+        if let Some(problem) = &self.given_up {
+            for (at, _) in chunk {
+                self.fates[at] = Fate::Refused(problem.clone());
+            }
+            return Ok(());
+        }
+        let (places, messages): (Vec<_>, Vec<_>) = chunk.into_iter().unzip();
+        let answers = self.door.store().schedule(&self.queue.policy.name, messages).await?;
+        let gone = answers.iter().all(|answer| matches!(answer, Err(NotAccepted::Store(_))));
+        for (at, answer) in places.into_iter().zip(answers) {
+            self.fates[at] = match answer {
+                Ok(accepted) => Fate::Accepted(accepted),
+                Err(refused) => Fate::Refused(not_accepted(refused)),
+            };
+        }
+        if gone {
+            self.given_up = Some(Problem::store_unavailable(
+                "the store refused the items before this one; this one was not sent to it: retry",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Everybody's fate.
+    ///
+    /// # Errors
+    /// When the queue is gone meanwhile.
+    pub(super) async fn finish(&mut self) -> Result<BatchView<'_>, Problem> {
+        self.flush().await?;
+        Ok(BatchView(&self.fates))
+    }
+
+    /// A batch that broke off: the problem, and what became of the items before it.
+    pub(super) async fn broken(mut self, problem: Problem) -> Problem {
+        match self.finish().await.map(|view| json!(view)) {
+            Ok(Value::Object(members)) if !self.fates.is_empty() => members
+                .into_iter()
+                .fold(problem, |problem, (name, value)| problem.with(&name, value)),
+            _ => problem,
+        }
+    }
+}
+
+/// 413 for a batch.
+pub(super) fn too_many() -> Problem {
+    Problem::new(
+        Code::TooLarge,
+        format!("the batch has more than {ITEMS_MAX} items; send it in several"),
+    )
+}
+
+/// The answer of the contract.
+pub(super) struct BatchView<'a>(&'a [Fate]);
+
+impl Serialize for BatchView<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let accepted = self.0.iter().filter(|fate| matches!(fate, Fate::Accepted(_))).count();
+        let mut map = serializer.serialize_map(Some(3))?;
+        map.serialize_entry("accepted", &accepted)?;
+        map.serialize_entry("rejected", &(self.0.len() - accepted))?;
+        map.serialize_entry("results", &Results(self.0))?;
+        map.end()
+    }
+}
+
+struct Results<'a>(&'a [Fate]);
+
+impl Serialize for Results<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().enumerate().map(|(index, fate)| Item { index, fate }))
+    }
+}
+
+struct Item<'a> {
+    index: usize,
+    fate: &'a Fate,
+}
+
+impl Serialize for Item<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("index", &self.index)?;
+        match self.fate {
+            Fate::Accepted(accepted) => {
+                map.serialize_entry("id", &format_args!("{}", accepted.id))?;
+                map.serialize_entry("due_at", &Moment(accepted.due_at_ms))?;
+                map.serialize_entry("duplicate", &accepted.duplicate)?;
+            }
+            Fate::Refused(problem) => map.serialize_entry("problem", problem)?,
+            Fate::Waiting => map.serialize_entry("problem", &Problem::store_unavailable(
+                "it is unknown whether the item was stored: retry with the same idempotency key",
+            ))?,
+        }
+        map.end()
+    }
+}

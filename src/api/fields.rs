@@ -1,0 +1,274 @@
+//! Reading a JSON object field by field, so that one answer tells everything that is wrong.
+//!
+//! Owns syntax errors, unknown, repeated and not yet known names, and where a fault lies. Values stay
+//! as they came until somebody asks: a payload is never parsed. What a value means is in `values`.
+
+use serde::de::{DeserializeSeed, Deserializer as _, Error as _, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::problem::{FAULTS_MAX, Fault, Problem};
+use super::suggest::did_you_mean;
+
+/// The names that an object may have.
+#[derive(Debug)]
+pub(super) struct Shape {
+    /// Those that mean something.
+    pub(super) known: &'static [&'static str],
+    /// Those that a later version will know.
+    pub(super) later: &'static [&'static str],
+}
+
+/// An object as it came, and what is wrong with it so far.
+#[derive(Debug)]
+pub(super) struct Fields<'a> {
+    shape: &'static Shape,
+    /// Where this object lies in the body: a JSON pointer, empty for the body itself.
+    at: String,
+    values: Vec<Option<&'a RawValue>>,
+    faults: Vec<Fault>,
+}
+
+impl<'a> Fields<'a> {
+    /// A whole body.
+    ///
+    /// # Errors
+    /// When it is no JSON object.
+    pub(super) fn of_body(body: &'a [u8], shape: &'static Shape) -> Result<Self, Problem> {
+        // Bodies that only say "do it" may be left out.
+        let body = if body.iter().all(u8::is_ascii_whitespace) { b"{}" } else { body };
+        Self::read(body, shape, String::new()).map_err(|error| bad_json(&error))
+    }
+
+    /// An object within a body whose syntax has been checked already.
+    pub(super) fn within(
+        raw: &'a RawValue,
+        shape: &'static Shape,
+        at: &str,
+    ) -> Result<Self, String> {
+        super::values::expect_object(raw)?;
+        Self::read(raw.get().as_bytes(), shape, at.to_owned()).map_err(|error| error.to_string())
+    }
+
+    fn read(body: &'a [u8], shape: &'static Shape, at: String) -> Result<Self, serde_json::Error> {
+        let values = vec![None; shape.known.len()];
+        let fields = Self { shape, at, values, faults: Vec::new() };
+        let mut reader = serde_json::Deserializer::from_slice(body);
+        let fields = reader.deserialize_map(fields)?;
+        reader.end()?;
+        Ok(fields)
+    }
+
+    /// The value of a field as it came; `null` counts as absent.
+    pub(super) fn raw(&self, name: &str) -> Option<&'a RawValue> {
+        self.raw_or_null(name).filter(|raw| raw.get() != "null")
+    }
+
+    /// The value of a field as it came, `null` too.
+    pub(super) fn raw_or_null(&self, name: &str) -> Option<&'a RawValue> {
+        let at = self.shape.known.iter().position(|known| *known == name);
+        debug_assert!(at.is_some(), "the shape has no field {name}");
+        self.values[at?]
+    }
+
+    /// The value of a field; a bad one is noted and reads as absent.
+    pub(super) fn read_as<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&'a RawValue) -> Result<T, String>,
+    ) -> Option<T> {
+        match read(self.raw(name)?) {
+            Ok(value) => Some(value),
+            Err(detail) => {
+                self.fault(name, detail);
+                None
+            }
+        }
+    }
+
+    /// Notes what is wrong with a field.
+    pub(super) fn fault(&mut self, name: &str, detail: impl Into<String>) {
+        let pointer = pointer(&self.at, name);
+        self.note(Fault::new(pointer, detail));
+    }
+
+    /// Notes a fault that knows its place.
+    pub(super) fn note(&mut self, fault: Fault) {
+        if self.faults.len() < FAULTS_MAX {
+            self.faults.push(fault);
+        }
+    }
+
+    /// Everything that was wrong.
+    pub(super) fn into_faults(self) -> Vec<Fault> {
+        self.faults
+    }
+
+    /// # Errors
+    /// When anything was wrong.
+    pub(super) fn finish(self) -> Result<(), Problem> {
+        if self.faults.is_empty() { Ok(()) } else { Err(Problem::invalid(self.faults)) }
+    }
+
+    fn unknown(&mut self, name: &str) {
+        let detail = if self.shape.later.contains(&name) {
+            format!("\"{name}\" is not in this version; leave it out")
+        } else {
+            let shown: String = name.chars().take(60).collect();
+            format!(
+                "unknown field \"{shown}\"{}",
+                did_you_mean(name, self.shape.known.iter().copied())
+            )
+        };
+        self.fault(name, detail);
+    }
+}
+
+/// What is wrong with a body that is no JSON, or no JSON of the kind expected.
+pub(super) fn bad_json(error: &serde_json::Error) -> Problem {
+    Problem::fault("", format!("the body cannot be read: {error}"))
+}
+
+/// A JSON pointer one step further.
+pub(super) fn pointer(at: &str, name: &str) -> String {
+    let shown: String = name.chars().take(256).collect();
+    format!("{at}/{}", shown.replace('~', "~0").replace('/', "~1"))
+}
+
+// ── The visitor: collects, judges nothing but names ─────────────────────────────────────────────
+
+impl<'de> Visitor<'de> for Fields<'de> {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self, A::Error> {
+        while let Some(name) = map.next_key_seed(Name(self.shape))? {
+            let value = map.next_value::<&RawValue>()?;
+            match name {
+                Named::Known(at) if self.values[at].is_none() => self.values[at] = Some(value),
+                Named::Known(at) => {
+                    let name = self.shape.known[at];
+                    self.fault(name, format!("duplicate field \"{name}\"; give it once"));
+                }
+                Named::Unknown(name) => self.unknown(&name),
+            }
+        }
+        Ok(self)
+    }
+}
+
+enum Named {
+    Known(usize),
+    Unknown(String),
+}
+
+struct Name(&'static Shape);
+
+impl<'de> DeserializeSeed<'de> for Name {
+    type Value = Named;
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<Named, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Name {
+    type Value = Named;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Named, E> {
+        let at = self.0.known.iter().position(|known| *known == name);
+        Ok(at.map_or_else(|| Named::Unknown(name.to_owned()), Named::Known))
+    }
+}
+
+/// The pairs of an object with names of its own, in order.
+pub(super) fn pairs(raw: &RawValue) -> Result<Vec<(String, &RawValue)>, String> {
+    struct Pairs;
+    impl<'de> Visitor<'de> for Pairs {
+        type Value = Vec<(String, &'de RawValue)>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a JSON object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut pairs = Vec::new();
+            while let Some(pair) = map.next_entry()? {
+                if pairs.len() >= PAIRS_MAX {
+                    return Err(A::Error::custom("it has far too many entries"));
+                }
+                pairs.push(pair);
+            }
+            Ok(pairs)
+        }
+    }
+    /// No field allows nearly as many.
+    const PAIRS_MAX: usize = 1000;
+
+    super::values::expect_object(raw)?;
+    let mut reader = serde_json::Deserializer::from_str(raw.get());
+    reader.deserialize_map(Pairs).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHAPE: Shape = Shape { known: &["payload", "delay"], later: &["cost"] };
+    static STATIC: Shape = SHAPE;
+
+    fn faults(body: &str) -> Vec<(String, String)> {
+        let faults = match Fields::of_body(body.as_bytes(), &STATIC) {
+            Ok(fields) => fields.into_faults(),
+            Err(problem) => problem.faults().to_vec(),
+        };
+        faults.into_iter().map(|fault| (fault.pointer, fault.detail)).collect()
+    }
+
+    #[test]
+    fn values_stay_as_they_came() {
+        let body = br#" {"payload" : [1,  2.50, "\u00e9"] , "delay":null} "#;
+        let fields = Fields::of_body(body, &STATIC).unwrap();
+        assert_eq!(fields.raw("payload").unwrap().get(), r#"[1,  2.50, "\u00e9"]"#);
+        assert!(fields.raw("delay").is_none());
+        assert_eq!(fields.raw_or_null("delay").unwrap().get(), "null");
+        assert!(Fields::of_body(b" \n", &STATIC).unwrap().finish().is_ok());
+    }
+
+    #[test]
+    fn all_bad_names_are_told_at_once() {
+        let found = faults(r#"{"paylod": 1, "cost": 2, "delay": 1, "delay": 2, "a/b~": 0}"#);
+        let expected = [
+            ("/paylod", "unknown field \"paylod\"; did you mean \"payload\"?"),
+            ("/cost", "\"cost\" is not in this version; leave it out"),
+            ("/delay", "duplicate field \"delay\"; give it once"),
+            ("/a~1b~0", "unknown field \"a/b~\""),
+        ];
+        let expected = expected.map(|(pointer, detail)| (pointer.to_owned(), detail.to_owned()));
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn bad_syntax_is_told_with_its_place() {
+        for (body, says) in [
+            ("{\"payload\": }", "line 1 column 13"),
+            ("{\n\"payload\": 1,\n}", "line 3 column 1"),
+            ("[]", "expected a JSON object"),
+            ("\"x\"", "expected a JSON object"),
+            ("{} {}", "trailing characters"),
+            ("{\"a\": \"\u{1}\"}", "control character"),
+        ] {
+            let found = faults(body);
+            assert_eq!(found.len(), 1, "{body}");
+            assert_eq!(found[0].0, "", "{body}");
+            assert!(found[0].1.contains(says), "{body}: {found:?}");
+        }
+        assert!(Fields::of_body(b"{\"payload\": \"\xff\"}", &STATIC).is_err());
+    }
+}

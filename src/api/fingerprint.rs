@@ -1,0 +1,102 @@
+//! The fingerprint of a message: tells a repeat from a different message with the same key.
+//!
+//! Payload bytes and fields as sent, in one fixed order: the order of names in a body does not
+//! matter, the bytes of the payload do. Nodes of different versions compare them, so that the order
+//! and form here may only grow at the end.
+
+use sha2::{Digest as _, Sha256};
+
+use crate::domain::message::{Details, PayloadKind, RetryOverride, When};
+
+/// What a producer sent, apart from its idempotency key.
+pub(super) struct Sent<'a> {
+    pub(super) payload: &'a [u8],
+    pub(super) details: &'a Details,
+    pub(super) due: Option<When>,
+    pub(super) expires: Option<When>,
+    pub(super) priority: u8,
+}
+
+/// The first 16 bytes of a SHA-256 over everything sent.
+pub(super) fn of(sent: &Sent<'_>) -> [u8; 16] {
+    let mut hash = Hash(Sha256::new());
+    let details = sent.details;
+    hash.part(sent.payload);
+    hash.part(match details.kind {
+        PayloadKind::Json => b"json",
+        PayloadKind::Text => b"text",
+        PayloadKind::Raw => b"raw",
+    });
+    hash.optional(details.content_type.as_deref());
+    hash.optional(details.group.as_deref());
+    hash.when(sent.due);
+    hash.when(sent.expires);
+    hash.number(u64::from(sent.priority));
+    let mut headers: Vec<_> = details.headers.iter().collect();
+    headers.sort();
+    hash.number(headers.len() as u64);
+    for (name, value) in headers {
+        hash.part(name.as_bytes());
+        hash.part(value.as_bytes());
+    }
+    hash.number(details.labels.len() as u64);
+    for (name, value) in &details.labels {
+        hash.part(name.as_bytes());
+        hash.part(value.as_bytes());
+    }
+    if let Some(retry) = &details.retry {
+        hash.retry(retry);
+    }
+    let digest = hash.0.finalize();
+    let mut first = [0; 16];
+    first.copy_from_slice(&digest[..16]);
+    first
+}
+
+/// Every part carries its length, so that no two lists of parts are alike.
+struct Hash(Sha256);
+
+impl Hash {
+    fn part(&mut self, bytes: &[u8]) {
+        self.number(bytes.len() as u64);
+        self.0.update(bytes);
+    }
+
+    fn number(&mut self, number: u64) {
+        self.0.update(number.to_be_bytes());
+    }
+
+    fn optional(&mut self, text: Option<&str>) {
+        self.number(u64::from(text.is_some()));
+        self.part(text.unwrap_or_default().as_bytes());
+    }
+
+    fn maybe(&mut self, number: Option<u64>) {
+        self.number(u64::from(number.is_some()));
+        self.number(number.unwrap_or_default());
+    }
+
+    fn when(&mut self, when: Option<When>) {
+        let (kind, ms) = match when {
+            None => (0, 0),
+            Some(When::After(ms)) => (1, ms),
+            Some(When::At(ms)) => (2, ms),
+        };
+        self.number(kind);
+        self.number(ms);
+    }
+
+    fn retry(&mut self, retry: &RetryOverride) {
+        self.maybe(retry.max_attempts.map(u64::from));
+        self.maybe(retry.initial_ms);
+        self.maybe(retry.factor.map(f64::to_bits));
+        self.maybe(retry.max_ms);
+        self.maybe(retry.jitter.map(f64::to_bits));
+        self.maybe(retry.max_age_ms);
+        let schedule = retry.schedule_ms.as_deref();
+        self.maybe(schedule.map(|delays| delays.len() as u64));
+        for delay_ms in schedule.unwrap_or_default() {
+            self.number(*delay_ms);
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! What every request passes, in this order: size of its head, where it comes from, who sends it,
+//! what its body claims to be; and what every answer gets on its way out.
+//!
+//! One layer instead of many: the door is on the hot path. Also the net below the handlers: a panic,
+//! or a bare error of some layer, leaves as a problem like any other.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use futures_util::FutureExt as _;
+use http_body::Body as _;
+
+use super::problem::{Code, Problem};
+use super::{Door, auth, leftover, loopback, request_head};
+
+/// The one layer around all routes.
+pub(super) async fn guard(
+    State(door): State<Arc<Door>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let id = request_head::request_id(request.headers());
+    let leftover = leftover::lend(&mut request);
+    let mut response = match admit(&door, request) {
+        Ok(request) => match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+            Ok(response) => explained(response),
+            Err(_) => {
+                tracing::error!(request_id = ?id, "a request ended by a panic; please report this");
+                Problem::new(Code::Internal, "this should not have happened; please report it")
+                    .into_response()
+            }
+        },
+        Err(problem) => problem.into_response(),
+    };
+    // Whoever sent too slowly has been waited for already.
+    if let Some(leftover) = leftover.filter(|_| is_error(&response))
+        && response.status() != StatusCode::REQUEST_TIMEOUT
+    {
+        leftover.drain().await;
+    }
+    let headers = response.headers_mut();
+    headers.insert(request_head::REQUEST_ID, id);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// The request, if it may go on.
+fn admit(door: &Door, request: Request) -> Result<Request, Problem> {
+    let has_body = !request.body().is_end_stream();
+    let (mut head, body) = request.into_parts();
+    let tokens = &door.state.server.tokens;
+    request_head::check_size(&head)?;
+    if tokens.is_empty() {
+        loopback::check(&head.uri, &head.headers)?;
+    }
+    let route = head.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
+    let caller = auth::admit(tokens, &head.headers, auth::scope_needed(&head.method, route))?;
+    if let Some(route) = route {
+        request_head::check_media(&head, route, has_body, tokens.is_empty())?;
+    }
+    head.extensions.insert(caller);
+    Ok(Request::from_parts(head, body))
+}
+
+/// A bare error of some layer, as a problem; its other headers (such as `Allow`) stay.
+fn explained(response: Response) -> Response {
+    let is_problem = || {
+        let kind = response.headers().get(header::CONTENT_TYPE);
+        kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/problem+json"))
+    };
+    if !is_error(&response) || is_problem() {
+        return response;
+    }
+    let mut explained = Problem::of_status(response.status()).into_response();
+    let (parts, _) = response.into_parts();
+    for (name, value) in &parts.headers {
+        if !matches!(*name, header::CONTENT_TYPE | header::CONTENT_LENGTH) {
+            explained.headers_mut().insert(name, value.clone());
+        }
+    }
+    explained
+}
+
+fn is_error(response: &Response) -> bool {
+    response.status().is_client_error() || response.status().is_server_error()
+}

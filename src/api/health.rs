@@ -1,0 +1,100 @@
+//! Whether this node lives and is ready, who else is there, and the metrics.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse as _, Response};
+use serde_json::json;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::problem::Problem;
+use super::view::Moment;
+use super::{Door, Shared};
+use crate::config::Durability;
+use crate::store::StoreError;
+
+/// How long a probe's result answers for the next ones: many probes cost one write a second.
+const PROBE_KEPT: Duration = Duration::from_secs(1);
+/// What `/metrics` is written in.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The last probe write and what it came to.
+#[derive(Debug, Default)]
+pub(super) struct Readiness {
+    // Held across the probe on purpose: who comes meanwhile waits for its result.
+    last: Mutex<Option<(Instant, Result<(), StoreError>)>>,
+}
+
+impl Readiness {
+    async fn probe(&self, door: &Door) -> Result<(), StoreError> {
+        let mut last = self.last.lock().await;
+        if let Some((at, result)) = &*last
+            && at.elapsed() < PROBE_KEPT
+        {
+            return result.clone();
+        }
+        let result = door.store().probe_write().await;
+        *last = Some((Instant::now(), result.clone()));
+        result
+    }
+}
+
+/// Whether the process lives; asks nobody.
+#[utoipa::path(
+    get, path = "/livez", tag = "node",
+    responses((status = 200, description = "It lives", body = ref("#/components/schemas/Alive"))),
+)]
+pub(super) async fn livez() -> Response {
+    Json(json!({ "status": "live" })).into_response()
+}
+
+/// Whether messages can be taken in: does a real write at the configured durability level.
+#[utoipa::path(
+    get, path = "/readyz", tag = "node",
+    responses(
+        (status = 200, description = "Ready", body = ref("#/components/schemas/Ready")),
+        (status = 503, description = "Not ready, with the reason"),
+    ),
+)]
+pub(super) async fn readyz(State(door): Shared) -> Result<Response, Problem> {
+    door.open_for_intake()?;
+    door.readiness.probe(&door).await.map_err(|error| match error {
+        StoreError::Full(_) => Problem::store_full(error.to_string()),
+        other => Problem::store_unavailable(other.to_string()),
+    })?;
+    let durability = door.store().health().achieved().map(Durability::as_str);
+    let node = door.store().node().as_str();
+    Ok(Json(json!({ "status": "ready", "durability": durability, "node": node })).into_response())
+}
+
+/// Every number this node counts, for Prometheus (`OpenMetrics`).
+#[utoipa::path(
+    get, path = "/metrics", tag = "node",
+    responses((status = 200, description = "The metrics", body = String, content_type = "application/openmetrics-text")),
+)]
+pub(super) async fn metrics(State(door): Shared) -> Response {
+    ([(header::CONTENT_TYPE, OPEN_METRICS)], door.store().metrics().render()).into_response()
+}
+
+/// The nodes that live, the oldest first.
+#[utoipa::path(
+    get, path = "/v1/nodes", tag = "node",
+    responses((status = 200, description = "The nodes", body = ref("#/components/schemas/Nodes"))),
+)]
+pub(super) async fn nodes(State(door): Shared) -> Result<Response, Problem> {
+    let nodes = door.store().nodes().await?;
+    let views: Vec<_> = nodes
+        .iter()
+        .map(|node| {
+            json!({
+                "id": node.id, "host": node.host, "pid": node.pid, "version": node.version,
+                "listen": node.listen, "config_hash": node.config_hash,
+                "started_at": Moment(node.started_at_ms), "seen_at": Moment(node.seen_at_ms),
+            })
+        })
+        .collect();
+    Ok(Json(json!({ "nodes": views })).into_response())
+}

@@ -1,0 +1,95 @@
+//! Reading one message: how it stands, when it is final, what was tried.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{RawQuery, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+
+use super::held_by::Gates;
+use super::paths::{OfMessage, no_message};
+use super::problem::Problem;
+use super::query::Query;
+use super::view::{AttemptView, MessageView};
+use super::{Door, Shared};
+use crate::domain::message::Message;
+use crate::domain::state::State as MessageState;
+use crate::domain::units::parse_duration_or_seconds;
+
+/// The longest wait for a final state.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// A message; with `wait`, as soon as it is final.
+///
+/// When the wait is over first, the message is answered as it stands.
+#[utoipa::path(
+    get, path = "/v1/messages/{id}", tag = "messages",
+    params(
+        ("id" = String, Path, description = "The message's id"),
+        ("wait" = Option<String>, Query, description = "How long to wait for a final state, up to 60s", example = "30s"),
+        ("view" = Option<String>, Query, description = "full: with payload and headers"),
+    ),
+    responses((status = 200, description = "The message", body = ref("#/components/schemas/Message"))),
+)]
+pub(super) async fn get(
+    State(door): Shared,
+    OfMessage(id): OfMessage,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let mut query = Query::read(query.as_deref(), &["wait", "view"]);
+    let is_full = query.view();
+    let wait = query.read_as("wait", |text| {
+        let wait = Duration::from_millis(parse_duration_or_seconds(text)?);
+        if wait <= WAIT_MAX { Ok(wait) } else { Err(format!("found {text}, expected up to 60s")) }
+    });
+    query.finish()?;
+    let found = match wait.filter(|wait| !wait.is_zero()) {
+        None => door.store().get(&id).await?,
+        // A stopping node keeps nobody waiting.
+        Some(wait) => tokio::select! {
+            found = door.store().get_final(&id, wait) => found?,
+            () = door.state.draining.cancelled() => door.store().get(&id).await?,
+        },
+    };
+    let message = found.ok_or_else(|| no_message(&id.to_string()))?;
+    answer(&door, &message, is_full).await
+}
+
+/// What was tried, the oldest attempt first, as far as it is kept.
+#[utoipa::path(
+    get, path = "/v1/messages/{id}/attempts", tag = "messages",
+    params(("id" = String, Path, description = "The message's id")),
+    responses((status = 200, description = "The attempts", body = ref("#/components/schemas/Attempts"))),
+)]
+pub(super) async fn attempts(
+    State(door): Shared,
+    OfMessage(id): OfMessage,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    Query::read(query.as_deref(), &[]).finish()?;
+    let found = door.store().attempts(&id).await?;
+    let attempts = found.ok_or_else(|| no_message(&id.to_string()))?;
+    let attempts: Vec<_> = attempts.iter().map(AttemptView::full).collect();
+    Ok(Json(serde_json::json!({ "attempts": attempts })).into_response())
+}
+
+/// 200 with a message.
+pub(super) async fn answer(
+    door: &Door,
+    message: &Message,
+    is_full: bool,
+) -> Result<Response, Problem> {
+    let gates = gates(door, message).await?;
+    Ok((StatusCode::OK, Json(MessageView::new(message, gates, is_full))).into_response())
+}
+
+/// The gates that may hold a message; asked only where one could.
+pub(super) async fn gates(door: &Door, message: &Message) -> Result<Gates, Problem> {
+    if !matches!(message.state, MessageState::Scheduled | MessageState::Ready) {
+        return Ok(Gates::default());
+    }
+    let queue = door.store().queue(&message.id.queue)?;
+    let counts = door.store().counts(&message.id.queue).await?;
+    Ok(Gates::new(&queue.policy, &counts, door.now_ms()?))
+}

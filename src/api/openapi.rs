@@ -1,0 +1,176 @@
+//! `/openapi.json`: the routes describe themselves, this file adds what they share.
+//!
+//! Owns the document's head, the shapes of requests and answers (`openapi.schemas.json`), and the
+//! problems that every route may answer.
+
+use axum::body::Bytes;
+use axum::http::header;
+use axum::response::{IntoResponse as _, Response};
+use serde_json::{Value, json};
+use utoipa::openapi::OpenApi;
+
+/// Where the document is.
+pub(super) const PATH: &str = "/openapi.json";
+
+/// The shapes that the routes refer to.
+const SCHEMAS: &str = include_str!("openapi.schemas.json");
+
+/// The document with everything that the routes share.
+pub(super) fn complete(described: OpenApi) -> Bytes {
+    let mut document = serde_json::to_value(described).unwrap_or_default();
+    let schemas: Value = serde_json::from_str(SCHEMAS).unwrap_or_default();
+    document["info"] = json!({
+        "title": "Tidegate",
+        "version": env!("CARGO_PKG_VERSION"),
+        "description": "Takes messages from fast producers and hands them to slow downstreams, each in its time.",
+        "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
+    });
+    document["components"] = json!({
+        "schemas": schemas,
+        "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } },
+    });
+    // With server.tokens a token is needed; without them the door is open on loopback.
+    document["security"] = json!([{ "token": [] }, {}]);
+    document["paths"][PATH] = json!({ "get": {
+        "tags": ["node"], "operationId": "openapi", "summary": "This document.",
+        "responses": { "200": {
+            "description": "The document", "content": { "application/json": { "schema": {} } },
+        } },
+    } });
+    if let Some(paths) = document["paths"].as_object_mut() {
+        for (path, item) in paths {
+            let operations = item.as_object_mut().into_iter().flatten();
+            operations.for_each(|(_, operation)| add_problems(path, operation));
+        }
+    }
+    Bytes::from(document.to_string())
+}
+
+/// Every refusal is a problem; some may come from every route.
+fn add_problems(path: &str, operation: &mut Value) {
+    if matches!(path, "/livez" | "/readyz") {
+        operation["security"] = json!([]);
+    }
+    let Some(responses) = operation["responses"].as_object_mut() else { return };
+    for (status, description) in shared(path) {
+        responses.entry(status).or_insert_with(|| json!({ "description": description }));
+    }
+    for (status, response) in responses {
+        if status.starts_with(['4', '5']) || status == "default" {
+            response["content"] = json!({
+                "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } },
+            });
+        }
+        if matches!(status.as_str(), "429" | "503") {
+            response["headers"] = json!({
+                "Retry-After": { "description": "Seconds", "schema": { "type": "integer" } },
+            });
+        }
+    }
+}
+
+fn shared(path: &str) -> Vec<(&'static str, &'static str)> {
+    let mut shared = vec![("default", "Any other refusal")];
+    if matches!(path, "/livez" | "/readyz") {
+        return shared;
+    }
+    shared.extend([
+        ("401", "No valid token came with the request"),
+        ("403", "The token lacks a scope, or a door without tokens was asked from elsewhere"),
+    ]);
+    if path.starts_with("/v1/") {
+        shared.push(("400", "The request is not valid; errors tells what and where"));
+        shared.push(("503", "The store is unavailable or full, or the node is stopping"));
+    }
+    if path.contains('{') {
+        shared.push(("404", "There is no such queue or message; detail says which"));
+    }
+    shared
+}
+
+/// The document.
+pub(super) fn answer(document: Bytes) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], document).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn document() -> Value {
+        let (_, described) = super::super::router::described().split_for_parts();
+        serde_json::from_slice(&complete(described)).unwrap()
+    }
+
+    fn operations() -> Vec<(String, Value)> {
+        let document = document();
+        let mut found = Vec::new();
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                found.push((format!("{} {path}", method.to_uppercase()), operation.clone()));
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn every_route_of_the_contract_is_described() {
+        let found: BTreeSet<_> = operations().into_iter().map(|(name, _)| name).collect();
+        let expected = [
+            "DELETE /v1/messages/{id}",
+            "GET /livez",
+            "GET /metrics",
+            "GET /openapi.json",
+            "GET /readyz",
+            "GET /v1/messages/{id}",
+            "GET /v1/messages/{id}/attempts",
+            "GET /v1/nodes",
+            "GET /v1/queues",
+            "GET /v1/queues/{queue}",
+            "GET /v1/queues/{queue}/messages",
+            "GET /v1/queues/{queue}/windows",
+            "PATCH /v1/messages/{id}",
+            "POST /v1/messages/{id}/requeue",
+            "POST /v1/messages/{id}/resolve",
+            "POST /v1/messages/{id}/run",
+            "POST /v1/queues/{queue}/messages",
+            "POST /v1/queues/{queue}/messages/batch",
+            "POST /v1/queues/{queue}/pause",
+            "POST /v1/queues/{queue}/purge",
+            "POST /v1/queues/{queue}/requeue-all",
+            "POST /v1/queues/{queue}/resume",
+            "POST /v1/queues/{queue}/try",
+        ];
+        assert_eq!(found, expected.map(str::to_owned).into());
+    }
+
+    #[test]
+    fn every_refusal_is_a_problem() {
+        for (name, operation) in operations() {
+            for (status, response) in operation["responses"].as_object().unwrap() {
+                let is_refusal = status.starts_with(['4', '5']) || status == "default";
+                let is_problem = response["content"]["application/problem+json"].is_object();
+                assert_eq!(is_refusal, is_problem, "{name} {status}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_head_is_ours_and_every_reference_leads_somewhere() {
+        let document = document();
+        assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+        assert_eq!(document["info"]["title"], "Tidegate");
+        let text = document.to_string();
+        let schemas = document["components"]["schemas"].as_object().unwrap();
+        let mut used = BTreeSet::new();
+        for rest in text.split("\"#/components/schemas/").skip(1) {
+            let name = rest.split('"').next().unwrap();
+            assert!(schemas.contains_key(name), "{name}");
+            used.insert(name.to_owned());
+        }
+        let known: BTreeSet<_> = schemas.keys().cloned().collect();
+        assert_eq!(used, known, "a shape is described and never used");
+    }
+}

@@ -1,0 +1,73 @@
+//! What stands in a path: a queue, or a message's id.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, RawPathParams};
+use axum::http::request::Parts;
+
+use super::Door;
+use super::problem::Problem;
+use crate::domain::id::{MessageId, QueueName};
+use crate::store::Queue;
+
+/// A queue that is known, retired ones too.
+#[derive(Debug)]
+pub(super) struct InQueue(pub(super) Arc<Queue>);
+
+impl InQueue {
+    /// The queue, if it still takes messages.
+    ///
+    /// # Errors
+    /// 404 for a retired one.
+    pub(super) fn taking(self) -> Result<Arc<Queue>, Problem> {
+        if self.0.retired {
+            return Err(Problem::not_found(format!(
+                "the queue \"{}\" is retired: it is gone from the configuration and takes no messages",
+                self.0.policy.name
+            )));
+        }
+        Ok(self.0)
+    }
+}
+
+impl FromRequestParts<Arc<Door>> for InQueue {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, door: &Arc<Door>) -> Result<Self, Problem> {
+        let text = param(parts, door, "queue").await?;
+        let shown: String = text.chars().take(80).collect();
+        let unknown = || Problem::not_found(format!("there is no queue \"{shown}\""));
+        let name: QueueName = text.parse().map_err(|_| unknown())?;
+        door.store().queue(&name).map(Self).map_err(|_| unknown())
+    }
+}
+
+/// The id of a message, well formed.
+#[derive(Debug)]
+pub(super) struct OfMessage(pub(super) MessageId);
+
+impl FromRequestParts<Arc<Door>> for OfMessage {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, door: &Arc<Door>) -> Result<Self, Problem> {
+        let text = param(parts, door, "id").await?;
+        text.parse().map(Self).map_err(|_| no_message(&text))
+    }
+}
+
+/// 404 for an id.
+pub(super) fn no_message(id: &str) -> Problem {
+    let shown: String = id.chars().take(100).collect();
+    Problem::not_found(format!(
+        "there is no message \"{shown}\"; its id is wrong, or its retention is over"
+    ))
+}
+
+/// A parameter of the path, decoded. One that is no UTF-8 names nothing that we have.
+async fn param(parts: &mut Parts, door: &Arc<Door>, name: &str) -> Result<String, Problem> {
+    let params = RawPathParams::from_request_parts(parts, door)
+        .await
+        .map_err(|error| Problem::not_found(format!("the path cannot be read: {error}")))?;
+    let value = params.iter().find(|(known, _)| *known == name).map(|(_, value)| value.to_owned());
+    Ok(value.unwrap_or_default())
+}

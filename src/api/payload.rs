@@ -1,0 +1,230 @@
+//! Payloads: as JSON, as text, or as bytes in base64.
+//!
+//! Owns how a payload comes in and is shown again. JSON stays byte for byte as it came.
+
+use base64::Engine as _;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use bytes::Bytes;
+use serde_json::value::RawValue;
+
+use super::depth::{DEPTH_MAX, is_too_deep};
+use super::fields::Fields;
+use super::values::string;
+use crate::domain::message::{Message, PayloadKind};
+
+/// The content type of raw bytes that came without one.
+const RAW_CONTENT_TYPE: &str = "application/octet-stream";
+
+/// Standard alphabet, padded or not.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// A payload on its way in.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Payload {
+    pub(super) bytes: Bytes,
+    pub(super) kind: PayloadKind,
+    pub(super) content_type: Option<String>,
+}
+
+/// The payload of a new message; faults are noted. `body` is what `fields` was read from: a JSON
+/// payload is a part of it, not a copy.
+pub(super) fn read(
+    fields: &mut Fields<'_>,
+    body: &Bytes,
+    content_type: Option<String>,
+) -> Option<Payload> {
+    match (given(fields), fields.raw("payload_base64")) {
+        (Some(_), Some(_)) => {
+            fields.fault("payload_base64", "give payload or payload_base64, not both");
+            None
+        }
+        (None, None) => {
+            fields.fault(
+                "payload",
+                "missing; expected any JSON value, or payload_base64 in its place",
+            );
+            None
+        }
+        (Some(_), None) if content_type.as_deref().is_some_and(|kind| !is_json(kind)) => {
+            read_as(fields, body, PayloadKind::Text, content_type)
+        }
+        (Some(_), None) => read_as(fields, body, PayloadKind::Json, content_type),
+        (None, Some(_)) => {
+            let content_type = content_type.or_else(|| Some(RAW_CONTENT_TYPE.to_owned()));
+            read_as(fields, body, PayloadKind::Raw, content_type)
+        }
+    }
+}
+
+fn read_as(
+    fields: &mut Fields<'_>,
+    body: &Bytes,
+    kind: PayloadKind,
+    content_type: Option<String>,
+) -> Option<Payload> {
+    let (bytes, kind) = match kind {
+        PayloadKind::Raw => (fields.read_as("payload_base64", base64_bytes)?, kind),
+        // Only a string is sent as its text; anything else under a foreign content type stays JSON.
+        PayloadKind::Text if given(fields)?.get().starts_with('"') => {
+            (fields.read_as("payload", string)?.into(), kind)
+        }
+        PayloadKind::Text | PayloadKind::Json => (json(fields, body)?, PayloadKind::Json),
+    };
+    Some(Payload { bytes, kind, content_type })
+}
+
+/// A new payload for a message that is there: of the same kind, since its content type stays.
+pub(super) fn replace(fields: &mut Fields<'_>, body: &Bytes, kind: PayloadKind) -> Option<Bytes> {
+    let (payload, base64) = (given(fields), fields.raw("payload_base64"));
+    match (kind, payload, base64) {
+        (_, None, None) => None,
+        (_, Some(_), Some(_)) => {
+            fields.fault("payload_base64", "give payload or payload_base64, not both");
+            None
+        }
+        (PayloadKind::Raw, None, Some(_)) => fields.read_as("payload_base64", base64_bytes),
+        (PayloadKind::Raw, Some(_), None) => {
+            fields.fault("payload", "this message came as payload_base64; give payload_base64");
+            None
+        }
+        (PayloadKind::Json | PayloadKind::Text, None, Some(_)) => {
+            fields.fault("payload_base64", "this message came as payload; give payload");
+            None
+        }
+        (PayloadKind::Text, Some(_), None) => fields
+            .read_as("payload", |raw| {
+                string(raw).map_err(|why| format!("this message is sent as text: {why}"))
+            })
+            .map(Bytes::from),
+        (PayloadKind::Json, Some(_), None) => json(fields, body),
+    }
+}
+
+/// Whether a patch names a payload at all.
+pub(super) fn is_given(fields: &Fields<'_>) -> bool {
+    given(fields).is_some() || fields.raw("payload_base64").is_some()
+}
+
+/// `null` is a JSON value like any other, unless `payload_base64` shows that it means "absent".
+fn given<'a>(fields: &Fields<'a>) -> Option<&'a RawValue> {
+    let or_null = fields.raw_or_null("payload");
+    if fields.raw("payload_base64").is_some() { fields.raw("payload") } else { or_null }
+}
+
+fn json(fields: &mut Fields<'_>, body: &Bytes) -> Option<Bytes> {
+    let text = given(fields)?.get();
+    if is_too_deep(text) {
+        fields.fault(
+            "payload",
+            format!("nested deeper than {DEPTH_MAX} levels; send it as payload_base64"),
+        );
+        return None;
+    }
+    Some(body.slice_ref(text.as_bytes()))
+}
+
+fn base64_bytes(raw: &RawValue) -> Result<Bytes, String> {
+    let decoded = BASE64.decode(string(raw)?);
+    decoded.map(Bytes::from).map_err(|error| format!("this is no standard base64: {error}"))
+}
+
+/// Whether a content type means JSON, so that a string goes out in its quotes.
+fn is_json(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    let Some((_, subtype)) = essence.split_once('/') else { return true };
+    let subtype = subtype.to_ascii_lowercase();
+    subtype == "json" || subtype.ends_with("+json")
+}
+
+/// How a payload is shown again: its field and value.
+pub(super) enum Shown<'a> {
+    Json(&'a RawValue),
+    Text(&'a str),
+    Base64(String),
+}
+
+/// The payload of a message, while it is kept.
+pub(super) fn show(message: &Message) -> Option<Shown<'_>> {
+    let bytes = message.payload.as_deref()?;
+    let shown = match message.details.kind {
+        PayloadKind::Json => serde_json::from_slice(bytes).ok().map(Shown::Json),
+        PayloadKind::Text => std::str::from_utf8(bytes).ok().map(Shown::Text),
+        PayloadKind::Raw => None,
+    };
+    Some(shown.unwrap_or_else(|| Shown::Base64(BASE64.encode(bytes))))
+}
+
+/// Foreign bytes for people: as text, or in base64 where they are none.
+pub(super) fn show_bytes(bytes: &[u8]) -> Shown<'_> {
+    std::str::from_utf8(bytes).map_or_else(|_| Shown::Base64(BASE64.encode(bytes)), Shown::Text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fields::Shape;
+    use super::*;
+
+    static SHAPE: Shape = Shape { known: &["payload", "payload_base64"], later: &[] };
+
+    fn read(body: &str, content_type: Option<&str>) -> Result<(String, PayloadKind), String> {
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        let mut fields = Fields::of_body(&body, &SHAPE).unwrap();
+        let payload = super::read(&mut fields, &body, content_type.map(str::to_owned));
+        let faults = fields.into_faults();
+        match payload {
+            Some(payload) if faults.is_empty() => {
+                Ok((String::from_utf8(payload.bytes.to_vec()).unwrap(), payload.kind))
+            }
+            _ => Err(faults[0].detail.clone()),
+        }
+    }
+
+    #[test]
+    fn json_goes_out_byte_for_byte() {
+        for json in
+            ["{ \"b\" : 1.0,\n \"a\":1e2 }", "null", "\"\\u00e9\"", "12345678901234567890123"]
+        {
+            let body = format!("{{\"payload\": {json} }}");
+            assert_eq!(read(&body, None), Ok((json.to_owned(), PayloadKind::Json)), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_string_under_a_text_type_is_sent_as_its_text() {
+        let text = |kind| read(r#"{"payload": "h\u00e9\n\"x\""}"#, Some(kind));
+        assert_eq!(
+            text("text/plain; charset=utf-8"),
+            Ok(("hé\n\"x\"".to_owned(), PayloadKind::Text))
+        );
+        assert_eq!(text("application/xml").unwrap().1, PayloadKind::Text);
+        for json in ["application/json", "application/cloudevents+JSON; a=b"] {
+            assert_eq!(text(json).unwrap().1, PayloadKind::Json, "{json}");
+        }
+        let object = read(r#"{"payload": {"a": 1}}"#, Some("text/plain"));
+        assert_eq!(object, Ok(("{\"a\": 1}".to_owned(), PayloadKind::Json)));
+        assert!(read(r#"{"payload": "\ud800"}"#, Some("text/plain")).is_err());
+    }
+
+    #[test]
+    fn base64_with_or_without_padding() {
+        for text in ["aGk=", "aGk"] {
+            let body = format!("{{\"payload_base64\": \"{text}\", \"payload\": null}}");
+            assert_eq!(read(&body, None), Ok(("hi".to_owned(), PayloadKind::Raw)));
+        }
+        for bad in ["\"a b\"", "\"-_\"", "5", "\"aGk==\""] {
+            assert!(read(&format!("{{\"payload_base64\": {bad}}}"), None).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn exactly_one_payload() {
+        assert!(read("{}", None).unwrap_err().contains("missing"));
+        let both = read(r#"{"payload": 1, "payload_base64": "aGk="}"#, None);
+        assert!(both.unwrap_err().contains("not both"));
+        let deep = format!("{{\"payload\": {}{}}}", "[".repeat(101), "]".repeat(101));
+        assert!(read(&deep, None).unwrap_err().contains("100 levels"));
+    }
+}

@@ -1,0 +1,71 @@
+//! A queue as JSON: its policy, what is kept by state, and what its gates say now.
+
+use serde_json::{Map, Value, json};
+
+use super::policy_view;
+use super::view::Moment;
+use crate::config::Durability;
+use crate::domain::policy::QueuePolicy;
+use crate::domain::state::State;
+use crate::domain::window::WindowState;
+use crate::store::{Counts, Queue};
+
+/// The queue, as it is shown.
+pub(super) fn view(
+    queue: &Queue,
+    counts: &Counts,
+    achieved: Option<Durability>,
+    now_ms: u64,
+) -> Value {
+    let policy = &queue.policy;
+    let by_state: Map<String, Value> =
+        State::ALL.iter().map(|state| (state.to_string(), counts.of(*state).into())).collect();
+    json!({
+        "name": policy.name.as_str(),
+        "retired": queue.retired,
+        "policy": policy_view::view(policy),
+        "counts": by_state,
+        "oldest_ready_age_ms": counts.oldest_ready_age_ms,
+        "next_due_at": counts.next_due_ms.map(Moment),
+        "paused": counts.paused.as_ref().map(|paused| json!({
+            "until": paused.until_ms.map(Moment),
+            "reason": paused.reason,
+            "by": paused.by,
+        })),
+        "window": window(policy, now_ms),
+        "rate": {
+            "configured": policy.rate.map(|rate| rate.to_string()),
+            "observed_1m": per_second(counts.calls_last_minute),
+        },
+        "gate": gate(counts),
+        "durability": achieved.map(Durability::as_str),
+    })
+}
+
+fn window(policy: &QueuePolicy, now_ms: u64) -> Value {
+    let Some(window) = &policy.window else { return Value::Null };
+    match window.state(now_ms) {
+        WindowState::Open { closes_at_ms } => json!({
+            "open": true, "closes_at": closes_at_ms.map(Moment), "opens_at": null,
+        }),
+        WindowState::Closed { opens_at_ms } => json!({
+            "open": false, "closes_at": null, "opens_at": opens_at_ms.map(Moment),
+        }),
+    }
+}
+
+/// What the downstream's answers have shut.
+fn gate(counts: &Counts) -> Value {
+    match &counts.gate {
+        None => json!({ "open": true, "until": null, "kind": null, "reason": null }),
+        Some((until_ms, kind, reason)) => json!({
+            "open": false, "until": Moment(*until_ms), "kind": kind, "reason": reason,
+        }),
+    }
+}
+
+/// Calls per second over the last minute, to two decimals.
+#[expect(clippy::cast_precision_loss, reason = "a minute holds far fewer than 2^52 calls")]
+fn per_second(calls_last_minute: u64) -> f64 {
+    (calls_last_minute as f64 * 100.0 / 60.0).round() / 100.0
+}

@@ -1,0 +1,258 @@
+//! Queues: how they stand, when they open, and the operator's steps on all of their messages.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{RawQuery, State};
+use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use serde_json::{Value, json};
+
+use super::auth::Caller;
+use super::change::SMALL_BODY_BYTES_MAX;
+use super::fields::{Fields, Shape};
+use super::paths::InQueue;
+use super::problem::Problem;
+use super::query::Query;
+use super::values::{LONG_MS, duration, moment, string, words};
+use super::view::Moment;
+use super::{Door, Shared, body, queue_view};
+use crate::domain::message::When;
+use crate::domain::state::State as MessageState;
+use crate::store::Queue;
+
+/// Messages that one request purges or requeues; `remaining` says whether to ask again.
+const STEP_MAX: u32 = 10_000;
+/// Queues counted at once.
+const COUNTED_AT_ONCE: usize = 16;
+/// Days of windows, unless asked otherwise.
+const DAYS_DEFAULT: u32 = 14;
+/// Most days of windows.
+const DAYS_MAX: u32 = 366;
+
+static PAUSE: Shape = Shape { known: &["until", "for", "reason"], later: &[] };
+static RESUME: Shape = Shape { known: &[], later: &[] };
+static OF_STATE: Shape =
+    Shape { known: &["state"], later: &["filter", "rate", "dry_run", "reason"] };
+
+/// Every queue, by name; retired ones too.
+#[utoipa::path(
+    get, path = "/v1/queues", tag = "queues",
+    responses((status = 200, description = "The queues", body = ref("#/components/schemas/Queues"))),
+)]
+pub(super) async fn queues(
+    State(door): Shared,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    Query::read(query.as_deref(), &[]).finish()?;
+    let views: Vec<Value> = futures_util::stream::iter(door.store().queues())
+        .map(|queue| view(&door, queue))
+        .buffered(COUNTED_AT_ONCE)
+        .try_collect()
+        .await?;
+    Ok(Json(json!({ "queues": views })).into_response())
+}
+
+/// A queue: policy, counts and gates.
+#[utoipa::path(
+    get, path = "/v1/queues/{queue}", tag = "queues",
+    params(("queue" = String, Path, description = "The queue's name")),
+    responses((status = 200, description = "The queue", body = ref("#/components/schemas/Queue"))),
+)]
+pub(super) async fn queue(
+    State(door): Shared,
+    InQueue(queue): InQueue,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    Query::read(query.as_deref(), &[]).finish()?;
+    Ok(Json(view(&door, queue).await?).into_response())
+}
+
+async fn view(door: &Door, queue: Arc<Queue>) -> Result<Value, Problem> {
+    let counts = door.store().counts(&queue.policy.name).await?;
+    Ok(queue_view::view(&queue, &counts, door.store().health().achieved(), door.now_ms()?))
+}
+
+/// Stops sending, until a moment, for a time, or until it is resumed; messages are still taken in.
+#[utoipa::path(
+    post, path = "/v1/queues/{queue}/pause", tag = "queues",
+    params(("queue" = String, Path, description = "The queue's name")),
+    request_body(content = ref("#/components/schemas/Pause"), content_type = "application/json"),
+    responses(
+        (status = 200, description = "The queue", body = ref("#/components/schemas/Queue")),
+        (status = 415, description = "The body is no JSON"),
+    ),
+)]
+pub(super) async fn pause(
+    State(door): Shared,
+    InQueue(queue): InQueue,
+    Extension(caller): Extension<Caller>,
+    body: Body,
+) -> Result<Response, Problem> {
+    let body = body::read(body, SMALL_BODY_BYTES_MAX).await?;
+    let now_ms = door.now_ms()?;
+    let mut fields = Fields::of_body(&body, &PAUSE)?;
+    if fields.raw("until").is_some() && fields.raw("for").is_some() {
+        fields.fault("for", "give until or for, not both");
+    }
+    let until = fields.read_as("until", |raw| match moment(raw)? {
+        at_ms if at_ms > now_ms => Ok(When::At(at_ms)),
+        _ => Err(format!("found {}, expected a moment to come", raw.get())),
+    });
+    let span = fields.read_as("for", |raw| duration(raw, 1..=LONG_MS)).map(When::After);
+    let reason = fields.read_as("reason", words).unwrap_or_default();
+    fields.finish()?;
+    let name = &queue.policy.name;
+    door.store().pause(name, until.or(span), &reason, caller.name()).await?;
+    tracing::info!(queue = %name, by = caller.name(), reason, "paused");
+    Ok(Json(view(&door, queue).await?).into_response())
+}
+
+/// Ends a pause, and opens a gate that the downstream's refusals had shut.
+#[utoipa::path(
+    post, path = "/v1/queues/{queue}/resume", tag = "queues",
+    params(("queue" = String, Path, description = "The queue's name")),
+    responses((status = 200, description = "The queue", body = ref("#/components/schemas/Queue"))),
+)]
+pub(super) async fn resume(
+    State(door): Shared,
+    InQueue(queue): InQueue,
+    Extension(caller): Extension<Caller>,
+    body: Body,
+) -> Result<Response, Problem> {
+    let body = body::read(body, SMALL_BODY_BYTES_MAX).await?;
+    Fields::of_body(&body, &RESUME)?.finish()?;
+    door.store().resume(&queue.policy.name).await?;
+    tracing::info!(queue = %queue.policy.name, by = caller.name(), "resumed");
+    Ok(Json(view(&door, queue).await?).into_response())
+}
+
+/// Empties a state: waiting messages are cancelled, final ones deleted.
+///
+/// Bounded per request: `remaining` tells how many are left, 0 when it is done.
+#[utoipa::path(
+    post, path = "/v1/queues/{queue}/purge", tag = "queues",
+    params(("queue" = String, Path, description = "The queue's name")),
+    request_body(content = ref("#/components/schemas/OfState"), content_type = "application/json"),
+    responses(
+        (status = 200, description = "How many", body = ref("#/components/schemas/Purged")),
+        (status = 409, description = "Messages in this state are never purged"),
+        (status = 415, description = "The body is no JSON"),
+    ),
+)]
+pub(super) async fn purge(
+    State(door): Shared,
+    InQueue(queue): InQueue,
+    Extension(caller): Extension<Caller>,
+    body: Body,
+) -> Result<Response, Problem> {
+    let state = of_state(body).await?;
+    if matches!(state, MessageState::Leased | MessageState::Uncertain | MessageState::Accepted) {
+        let detail = format!("{state} messages are not purged: the downstream may have them");
+        return Err(Problem::wrong_state(state.as_str(), detail));
+    }
+    let name = &queue.policy.name;
+    let (purged, more) = door.store().purge(name, state, u64::from(STEP_MAX)).await?;
+    tracing::info!(queue = %name, by = caller.name(), %state, purged, "purged");
+    let remaining = remaining(&door, &queue, state, more).await?;
+    Ok(Json(json!({ "purged": purged, "remaining": remaining })).into_response())
+}
+
+/// Sends everything again that is dead, uncertain, expired or cancelled; attempts start over.
+///
+/// Bounded per request: `remaining` tells how many are left, 0 when it is done.
+#[utoipa::path(
+    post, path = "/v1/queues/{queue}/requeue-all", tag = "queues",
+    params(("queue" = String, Path, description = "The queue's name")),
+    request_body(content = ref("#/components/schemas/OfState"), content_type = "application/json"),
+    responses(
+        (status = 200, description = "How many", body = ref("#/components/schemas/Requeued")),
+        (status = 409, description = "Messages in this state are not requeued"),
+        (status = 415, description = "The body is no JSON"),
+    ),
+)]
+pub(super) async fn requeue_all(
+    State(door): Shared,
+    InQueue(queue): InQueue,
+    Extension(caller): Extension<Caller>,
+    body: Body,
+) -> Result<Response, Problem> {
+    let state = of_state(body).await?;
+    let leaves = matches!(
+        state,
+        MessageState::Dead
+            | MessageState::Uncertain
+            | MessageState::Expired
+            | MessageState::Cancelled
+    );
+    if !leaves {
+        let detail = format!(
+            "{state} messages are not requeued; expected dead, uncertain, expired or cancelled"
+        );
+        return Err(Problem::wrong_state(state.as_str(), detail));
+    }
+    let name = &queue.policy.name;
+    let most = usize::try_from(STEP_MAX).unwrap_or(usize::MAX);
+    let (requeued, more) = door.store().requeue_all(name, state, most).await?;
+    tracing::info!(queue = %name, by = caller.name(), %state, requeued, "requeued");
+    let remaining = remaining(&door, &queue, state, more).await?;
+    Ok(Json(json!({ "requeued": requeued, "remaining": remaining })).into_response())
+}
+
+/// `{state}`, which is required.
+async fn of_state(body: Body) -> Result<MessageState, Problem> {
+    let body = body::read(body, SMALL_BODY_BYTES_MAX).await?;
+    let mut fields = Fields::of_body(&body, &OF_STATE)?;
+    let state = fields.read_as("state", |raw| {
+        string(raw)?.parse::<MessageState>().map_err(|error| error.to_string())
+    });
+    if fields.raw("state").is_none() {
+        fields.fault("state", "missing; expected the state that is meant, for example dead");
+    }
+    fields.finish()?;
+    state.ok_or_else(|| Problem::fault("/state", "missing; expected a state"))
+}
+
+async fn remaining(
+    door: &Door,
+    queue: &Queue,
+    state: MessageState,
+    more: bool,
+) -> Result<u64, Problem> {
+    if !more {
+        return Ok(0);
+    }
+    Ok(door.store().counts(&queue.policy.name).await?.of(state))
+}
+
+/// The hours in which the queue's downstream may be called, from now on.
+#[utoipa::path(
+    get, path = "/v1/queues/{queue}/windows", tag = "queues",
+    params(
+        ("queue" = String, Path, description = "The queue's name"),
+        ("days" = Option<u32>, Query, description = "How many days ahead, 1 to 366; default 14"),
+    ),
+    responses((status = 200, description = "The openings", body = ref("#/components/schemas/Windows"))),
+)]
+pub(super) async fn windows(
+    State(door): Shared,
+    InQueue(queue): InQueue,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let mut query = Query::read(query.as_deref(), &["days"]);
+    let days = query.count("days", DAYS_MAX).unwrap_or(DAYS_DEFAULT);
+    query.finish()?;
+    let from_ms = door.now_ms()?;
+    let to_ms = from_ms + u64::from(days) * 86_400_000;
+    let window = queue.policy.window.as_ref();
+    // Without a window the door is open all the time.
+    let openings =
+        window.map_or_else(|| vec![(from_ms, to_ms)], |window| window.openings(from_ms, to_ms));
+    let openings: Vec<_> = openings
+        .into_iter()
+        .map(|(from_ms, to_ms)| json!({ "from": Moment(from_ms), "to": Moment(to_ms) }))
+        .collect();
+    let time_zone = window.map_or("UTC", |window| window.time_zone());
+    Ok(Json(json!({ "time_zone": time_zone, "openings": openings })).into_response())
+}

@@ -1,0 +1,65 @@
+//! The routes. One line registers a handler and its description, so that they cannot part.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::{Method, Uri};
+use axum::middleware::from_fn_with_state;
+use axum::routing::get;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::problem::{Code, Problem};
+use super::{
+    ApiState, Door, batch, change, guard, health, list, messages, openapi, queues, send, try_call,
+};
+
+/// The whole door.
+pub fn router(state: ApiState) -> Router {
+    let door = Arc::new(Door::new(state));
+    let (routes, document) = described().split_for_parts();
+    let document = openapi::complete(document);
+    routes
+        .route(openapi::PATH, get(move || std::future::ready(openapi::answer(document.clone()))))
+        .fallback(no_route)
+        .method_not_allowed_fallback(no_method)
+        .layer(from_fn_with_state(Arc::clone(&door), guard::guard))
+        .with_state(door)
+}
+
+/// Every described route; the document describes itself in `openapi`.
+pub(super) fn described() -> OpenApiRouter<Arc<Door>> {
+    OpenApiRouter::new()
+        .routes(routes!(send::send, list::messages))
+        .routes(routes!(batch::send_batch))
+        .routes(routes!(messages::get, change::patch, change::cancel))
+        .routes(routes!(messages::attempts))
+        .routes(routes!(change::run))
+        .routes(routes!(change::requeue))
+        .routes(routes!(change::resolve))
+        .routes(routes!(queues::queues))
+        .routes(routes!(queues::queue))
+        .routes(routes!(queues::pause))
+        .routes(routes!(queues::resume))
+        .routes(routes!(queues::purge))
+        .routes(routes!(queues::requeue_all))
+        .routes(routes!(queues::windows))
+        .routes(routes!(try_call::try_call))
+        .routes(routes!(health::nodes))
+        .routes(routes!(health::livez))
+        .routes(routes!(health::readyz))
+        .routes(routes!(health::metrics))
+}
+
+async fn no_route(uri: Uri) -> Problem {
+    let shown: String = uri.path().chars().take(100).collect();
+    Problem::not_found(format!("there is nothing at {shown}; see {}", openapi::PATH))
+}
+
+/// The router adds `Allow`.
+async fn no_method(method: Method) -> Problem {
+    Problem::new(
+        Code::MethodNotAllowed,
+        format!("{method} is not possible here; see the header Allow"),
+    )
+}

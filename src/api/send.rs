@@ -1,0 +1,159 @@
+//! `POST /v1/queues/{queue}/messages`: the hot path.
+//!
+//! Owns what a producer is told. The answer is built from what was sent and from the id that the
+//! store gave: no second reading.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+
+use super::held_by::Gates;
+use super::paths::InQueue;
+use super::problem::{Code, Problem};
+use super::view::MessageView;
+use super::{Door, Shared, body, idempotency, intake, messages};
+use crate::domain::id::MessageId;
+use crate::domain::message::{Message, NewMessage, When};
+use crate::domain::state::State as MessageState;
+use crate::store::{Accepted, NotAccepted, Queue, StoreError};
+
+/// Hands a message over.
+///
+/// 201 is sent only once the message is as safe as `redis.durability` asks. A repeat with the same
+/// idempotency key and the same body is answered 200 with the first message and `"duplicate": true`.
+#[utoipa::path(
+    post, path = "/v1/queues/{queue}/messages", tag = "messages",
+    params(
+        ("queue" = String, Path, description = "The queue's name"),
+        ("Idempotency-Key" = Option<String>, Header, description = "In place of idempotency_key; quoted or bare"),
+    ),
+    request_body(content = ref("#/components/schemas/NewMessage"), content_type = "application/json"),
+    responses(
+        (status = 201, description = "Taken in", body = ref("#/components/schemas/Message"), headers(("Location" = String, description = "The message's address"))),
+        (status = 200, description = "Taken in before", body = ref("#/components/schemas/Message")),
+        (status = 413, description = "The body is larger than server.body_limit"),
+        (status = 415, description = "The body is no JSON"),
+        (status = 422, description = "The idempotency key belongs to a different message, whose id is in id"),
+        (status = 429, description = "The queue's backlog is full"),
+    ),
+)]
+pub(super) async fn send(
+    State(door): Shared,
+    queue: InQueue,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    door.open_for_intake()?;
+    let queue = queue.taking()?;
+    let key = idempotency::from_header(&headers)?;
+    let body = body::read(body, door.state.server.body_limit_bytes).await?;
+    let now_ms = door.now_ms()?;
+    let message = intake::message(&body, now_ms, key.as_deref())?;
+    let sent = message.clone();
+    let mut answers = door.store().schedule(&queue.policy.name, vec![message]).await?;
+    match answers.pop() {
+        Some(Ok(accepted)) if accepted.duplicate => first_message(&door, &accepted).await,
+        Some(Ok(accepted)) => taken(&door, &queue, sent, accepted).await,
+        Some(Err(refused)) => Err(not_accepted(refused)),
+        None => Err(Problem::new(Code::Internal, "the store gave no answer; please report this")),
+    }
+}
+
+/// Why a message was not taken in.
+pub(super) fn not_accepted(refused: NotAccepted) -> Problem {
+    match refused {
+        NotAccepted::Mismatch(first) => Problem::new(
+            Code::IdempotencyMismatch,
+            format!(
+                "this idempotency key was given to a different message, {first}; use another key"
+            ),
+        )
+        .with("id", first.to_string()),
+        NotAccepted::Store(StoreError::Unavailable(why) | StoreError::NotDurable(why)) => {
+            Problem::store_unavailable(format!(
+                "{why}; it is unknown whether the message was stored: retry with the same idempotency key"
+            ))
+        }
+        NotAccepted::Store(StoreError::Full(why)) => Problem::store_full(format!(
+            "{why}: the message was not stored; retry once messages have been delivered"
+        )),
+        NotAccepted::Store(other) => other.into(),
+    }
+}
+
+/// 201 with the message as a GET would show it.
+async fn taken(
+    door: &Door,
+    queue: &Queue,
+    sent: NewMessage,
+    accepted: Accepted,
+) -> Result<Response, Problem> {
+    let now_ms = door.store().clock().now_ms();
+    let location = location(&accepted.id)?;
+    let message = match as_scheduled(sent, accepted.clone(), now_ms) {
+        Some(message) => message,
+        // The script's own time is needed, and it is kept with the message.
+        None => door
+            .store()
+            .get(&accepted.id)
+            .await?
+            .ok_or_else(|| super::paths::no_message(&accepted.id.to_string()))?,
+    };
+    let gates = Gates::of_policy(&queue.policy, now_ms);
+    let view = MessageView::new(&message, gates, false);
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(view)).into_response())
+}
+
+/// 200 with the first message of an idempotency key; its bare id, if its retention is over.
+async fn first_message(door: &Door, accepted: &Accepted) -> Result<Response, Problem> {
+    let location = [(header::LOCATION, location(&accepted.id)?)];
+    let Some(message) = door.store().get(&accepted.id).await? else {
+        let bare = serde_json::json!({
+            "id": accepted.id.to_string(), "queue": accepted.id.queue.as_str(), "state": null,
+            "duplicate": true,
+        });
+        return Ok((StatusCode::OK, location, Json(bare)).into_response());
+    };
+    let gates = messages::gates(door, &message).await?;
+    let view = MessageView::new(&message, gates, false).duplicate();
+    Ok((StatusCode::OK, location, Json(view)).into_response())
+}
+
+fn location(id: &MessageId) -> Result<HeaderValue, Problem> {
+    HeaderValue::try_from(format!("/v1/messages/{id}"))
+        .map_err(|_| Problem::new(Code::Internal, "an id is no header value; please report this"))
+}
+
+/// The message as it stands right after the script took it; `None`: its expiry was counted by the
+/// script's own clock, which the answer does not tell.
+fn as_scheduled(sent: NewMessage, accepted: Accepted, now_ms: u64) -> Option<Message> {
+    let due_at_ms = accepted.due_at_ms;
+    let (taken_at_ms, is_due) = match sent.due {
+        When::After(ms) => (Some(due_at_ms - ms.min(due_at_ms)), ms == 0),
+        When::At(_) => (None, due_at_ms <= now_ms),
+    };
+    let expires_at_ms = match sent.expires {
+        None => None,
+        Some(When::At(at_ms)) => Some(at_ms),
+        Some(after) => Some(after.at_ms(taken_at_ms?)),
+    };
+    Some(Message {
+        state: if is_due { MessageState::Ready } else { MessageState::Scheduled },
+        payload: Some(sent.payload),
+        details: sent.details,
+        created_at_ms: accepted.id.ulid.timestamp_ms(),
+        id: accepted.id,
+        due_at_ms,
+        expires_at_ms,
+        priority: sent.priority,
+        attempts: 0,
+        throttles: 0,
+        window_holds: 0,
+        rescues: 0,
+        last_attempt: None,
+        final_at_ms: None,
+        reason: None,
+    })
+}

@@ -1,0 +1,13 @@
+//! The door on a real socket, before a real Redis of its own.
+
+mod auth;
+mod batches;
+mod changes;
+mod intake;
+mod limits;
+mod queues;
+mod reading;
+mod stops;
+mod support;
+
+pub(super) use support::policy;

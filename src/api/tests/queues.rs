@@ -1,0 +1,176 @@
+//! Queues, nodes, health and the rest that is read or stopped as a whole.
+
+use serde_json::json;
+
+use super::support::{House, Plan, from_now, policy};
+use crate::domain::policy::BatchPolicy;
+use crate::domain::window::{OpeningRule, Window};
+use crate::store::NodeInfo;
+
+fn windowed(name: &str, from: &str, to: &str) -> crate::domain::policy::QueuePolicy {
+    let rule =
+        OpeningRule::new("mon-sun".parse().unwrap(), from.parse().unwrap(), to.parse().unwrap());
+    let window = Window::new("Asia/Shanghai", vec![rule.unwrap()], Vec::new(), 0);
+    let mut policy = policy(name);
+    policy.window = Some(window.unwrap());
+    policy
+}
+
+#[tokio::test]
+async fn a_queue_tells_its_policy_counts_and_gates() {
+    let mut limited = policy("sms");
+    limited.rate = Some("20/s".parse().unwrap());
+    let house = House::build(Plan { queues: vec![limited, policy("b")], ..Plan::default() }).await;
+    house.seed(r#"{"payload": 1}"#).await;
+    house.seed(r#"{"payload": 1, "delay": "1h"}"#).await;
+    let queue = house.get("/v1/queues/sms").await.expect(200).json();
+    assert_eq!(queue["name"], "sms");
+    assert_eq!(
+        queue["counts"],
+        json!({
+            "scheduled": 1, "ready": 1, "leased": 0, "uncertain": 0, "accepted": 0, "delivered": 0,
+            "dead": 0, "expired": 0, "cancelled": 0,
+        })
+    );
+    assert!(queue["oldest_ready_age_ms"].is_u64());
+    assert_eq!(queue["rate"], json!({"configured": "20/s", "observed_1m": 0.0}));
+    assert_eq!(queue["policy"]["downstream"], json!({"type": "null"}));
+    assert_eq!(queue["policy"]["lease"], "30s");
+    assert_eq!((&queue["paused"], &queue["window"]), (&json!(null), &json!(null)));
+    assert_eq!((&queue["durability"], &queue["gate"]["open"]), (&json!("memory"), &json!(true)));
+    let all = house.get("/v1/queues").await.expect(200).json();
+    let names: Vec<_> =
+        all["queues"].as_array().unwrap().iter().map(|q| q["name"].clone()).collect();
+    assert_eq!(names, ["b", "sms"]);
+}
+
+#[tokio::test]
+async fn a_pause_holds_and_a_resume_ends_it() {
+    let house = House::open().await;
+    let id = house.seed(r#"{"payload": 1}"#).await;
+    let path = "/v1/queues/sms/pause";
+    let until = from_now(60_000);
+    let paused = house.post(path, json!({"until": until, "reason": "deploy"}).to_string()).await;
+    let expected = json!({"until": until, "reason": "deploy", "by": "anonymous"});
+    assert_eq!(paused.expect(200).json()["paused"], expected);
+    assert_eq!(house.message(&id).await["held_by"], json!(["pause"]));
+    let resumed = house.post("/v1/queues/sms/resume", "").await.expect(200).json();
+    assert_eq!(resumed["paused"], json!(null));
+    let open_ended = house.post(path, "").await.expect(200).json();
+    assert_eq!(open_ended["paused"], json!({"until": null, "reason": "", "by": "anonymous"}));
+    house.post(path, r#"{"for": "1h"}"#).await.expect(200);
+    for (body, pointer) in [
+        (r#"{"until": "2001-01-01T00:00:00Z"}"#, "/until"),
+        (r#"{"for": "0s"}"#, "/for"),
+        (r#"{"for": 1, "until": "2099-01-01T00:00:00Z"}"#, "/for"),
+        (r#"{"untli": 1}"#, "/untli"),
+    ] {
+        let problem = house.post(path, body).await.problem(400);
+        assert_eq!(problem["errors"][0]["pointer"], pointer, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn purge_and_requeue_all_name_their_state() {
+    let house = House::open().await;
+    for _ in 0..3 {
+        house.seed(r#"{"payload": 1, "delay": "1h"}"#).await;
+    }
+    let (purge, requeue) = ("/v1/queues/sms/purge", "/v1/queues/sms/requeue-all");
+    for path in [purge, requeue] {
+        for body in ["", "{}", r#"{"state": "done"}"#, r#"{"state": 1}"#] {
+            assert_eq!(house.post(path, body).await.problem(400)["errors"][0]["pointer"], "/state");
+        }
+    }
+    for state in ["leased", "uncertain", "accepted"] {
+        let problem = house.post(purge, json!({"state": state}).to_string()).await.problem(409);
+        assert_eq!((&problem["code"], &problem["state"]), (&json!("wrong-state"), &json!(state)));
+    }
+    let purged = house.post(purge, r#"{"state": "scheduled"}"#).await.expect(200).json();
+    assert_eq!(purged, json!({"purged": 3, "remaining": 0}));
+    for state in ["scheduled", "ready", "leased", "accepted", "delivered"] {
+        let problem = house.post(requeue, json!({"state": state}).to_string()).await.problem(409);
+        assert_eq!(problem["state"], state);
+    }
+    let requeued = house.post(requeue, r#"{"state": "cancelled"}"#).await.expect(200).json();
+    assert_eq!(requeued, json!({"requeued": 3, "remaining": 0}));
+    let counts = house.get("/v1/queues/sms").await.expect(200).json()["counts"].clone();
+    assert_eq!((&counts["ready"], &counts["cancelled"]), (&json!(3), &json!(0)));
+}
+
+#[tokio::test]
+async fn windows_are_told_ahead() {
+    let queues = vec![policy("sms"), windowed("erp", "01:00", "04:00")];
+    let house = House::build(Plan { queues, ..Plan::default() }).await;
+    let told = house.get("/v1/queues/erp/windows?days=3").await.expect(200).json();
+    assert_eq!(told["time_zone"], "Asia/Shanghai");
+    let openings = told["openings"].as_array().unwrap();
+    assert!((3..=4).contains(&openings.len()), "{told}");
+    assert!(openings[1]["from"].as_str().unwrap().ends_with("T17:00:00.000Z"));
+    assert!(openings[1]["to"].as_str().unwrap().ends_with("T20:00:00.000Z"));
+    let always = house.get("/v1/queues/sms/windows").await.expect(200).json();
+    assert_eq!(always["openings"].as_array().unwrap().len(), 1);
+    let queue = house.get("/v1/queues/erp").await.expect(200).json();
+    assert!(queue["window"]["open"].is_boolean(), "{queue}");
+    assert_eq!(queue["policy"]["window"]["open"][0]["to"], "04:00");
+}
+
+#[tokio::test]
+async fn a_gathering_batch_is_told() {
+    let mut batched = policy("sms");
+    batched.batch = Some(BatchPolicy { max_items: 2, max_bytes: 1000, max_wait_ms: 60_000 });
+    let house = House::build(Plan { queues: vec![batched], ..Plan::default() }).await;
+    let id = house.seed(r#"{"payload": 1}"#).await;
+    assert_eq!(house.message(&id).await["held_by"], json!(["batch"]));
+    house.seed(r#"{"payload": 1}"#).await;
+    assert_eq!(house.message(&id).await["held_by"], json!([]));
+}
+
+#[tokio::test]
+async fn nodes_health_and_metrics() {
+    let house = House::open().await;
+    assert_eq!(house.get("/v1/nodes").await.expect(200).json(), json!({"nodes": []}));
+    let info = NodeInfo {
+        id: house.store.node().as_str().to_owned(),
+        host: "h".to_owned(),
+        pid: 1,
+        version: "0".to_owned(),
+        listen: "127.0.0.1:1".to_owned(),
+        started_at_ms: 1_763_640_000_000,
+        config_hash: "c".to_owned(),
+        seen_at_ms: 0,
+    };
+    house.store.show_presence(&info).await.unwrap();
+    let nodes = house.get("/v1/nodes").await.expect(200).json();
+    assert_eq!(nodes["nodes"][0]["id"], house.store.node().as_str());
+    assert_eq!(nodes["nodes"][0]["started_at"], "2025-11-20T12:00:00.000Z");
+    assert_eq!(house.get("/livez").await.expect(200).json(), json!({"status": "live"}));
+    let ready = house.get("/readyz").await.expect(200).json();
+    assert_eq!((&ready["status"], &ready["durability"]), (&json!("ready"), &json!("memory")));
+    house.seed(r#"{"payload": 1}"#).await;
+    let metrics = house.get("/metrics").await.expect(200);
+    let kind = metrics.header("content-type").to_owned();
+    assert_eq!(kind, "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    let text = String::from_utf8(metrics.body.to_vec()).unwrap();
+    assert!(text.contains("tidegate_messages_total{queue=\"sms\",event=\"schedule\"} 1"), "{text}");
+    let document = house.get("/openapi.json").await.expect(200).json();
+    assert_eq!(document["info"]["title"], "Tidegate");
+}
+
+#[tokio::test]
+async fn a_redis_that_is_away_is_told_as_such() {
+    let mut house = House::open().await;
+    let id = house.seed(r#"{"payload": 1}"#).await;
+    house.kill_redis();
+    let sent = house.post("/v1/queues/sms/messages", r#"{"payload": 1}"#).await.problem(503);
+    assert_eq!(sent["code"], "store-unavailable");
+    assert!(sent["detail"].as_str().unwrap().contains("same idempotency key"), "{sent}");
+    let batch = house.post("/v1/queues/sms/messages/batch", r#"[{"payload": 1}, 5]"#).await;
+    let batch = batch.expect(200).json();
+    assert_eq!(batch["results"][0]["problem"]["code"], "store-unavailable");
+    assert_eq!(batch["results"][1]["problem"]["code"], "invalid-request");
+    assert_eq!(house.get(&format!("/v1/messages/{id}")).await.code(503), "store-unavailable");
+    assert_eq!(house.get("/readyz").await.code(503), "store-unavailable");
+    house.get("/livez").await.expect(200);
+    house.get("/metrics").await.expect(200);
+}

@@ -1,0 +1,341 @@
+//! A Redis in a folder of its own, a door on a free port, a small client.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use super::super::{ApiState, TryCall, TryFuture, TryReport, TryRequest, router, serve};
+use crate::config::{Durability, RedisSettings, RedisTarget, ServerSettings, Settings, Token};
+use crate::domain::message::NewMessage;
+use crate::domain::outcome::{Answer, Outcome};
+use crate::domain::policy::{Downstream, OnUncertain, QueuePolicy, Retention, Secret};
+use crate::domain::retry::RetryPolicy;
+use crate::shutdown::Tasks;
+use crate::store::{Queue, Store};
+use crate::telemetry::Metrics;
+
+const DAY_MS: u64 = 86_400_000;
+/// Nothing here takes nearly as long.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A queue without rate, window and batch, whose downstream takes everything.
+pub(crate) fn policy(name: &str) -> QueuePolicy {
+    QueuePolicy {
+        name: name.parse().unwrap(),
+        rate: None,
+        burst: 1,
+        lease_ms: 30_000,
+        keep_response_bytes: 4096,
+        concurrency: 16,
+        priority_levels: 1,
+        retention: Retention { delivered_ms: DAY_MS, dead_ms: 30 * DAY_MS },
+        idempotency_window_ms: DAY_MS,
+        on_uncertain: OnUncertain::Resend,
+        shards: 1,
+        downstream: Downstream::Null,
+        retry: RetryPolicy {
+            max_attempts: 10,
+            initial_ms: 5000,
+            factor: 2.0,
+            max_ms: 3_600_000,
+            jitter: 0.2,
+            max_age_ms: DAY_MS,
+            schedule_ms: None,
+            safe_statuses: Vec::new(),
+        },
+        window: None,
+        batch: None,
+    }
+}
+
+/// A Redis that dies with its test.
+struct Redis {
+    child: Child,
+    url: String,
+    _dir: tempfile::TempDir,
+}
+
+impl Redis {
+    fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("redis.sock");
+        let child = Command::new("redis-server")
+            .args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"])
+            .arg(&socket)
+            .current_dir(dir.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server is installed");
+        Self { child, url: format!("unix://{}", socket.display()), _dir: dir }
+    }
+
+    fn stop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Answers every test call by an echo.
+struct Echo;
+
+impl TryCall for Echo {
+    fn call(&self, queue: Arc<Queue>, message: NewMessage) -> TryFuture {
+        Box::pin(async move {
+            if queue.policy.name.as_str() == "broken" {
+                return Err("the downstream has no address".to_owned());
+            }
+            Ok(TryReport {
+                request: TryRequest {
+                    method: "POST".to_owned(),
+                    url: "https://sms.example/send".to_owned(),
+                    headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+                    body: message.payload.clone(),
+                },
+                answer: Answer::Answered {
+                    status: 200,
+                    retry_after_ms: None,
+                    content_type: Some("text/plain".to_owned()),
+                    body: message.payload,
+                    truncated: false,
+                },
+                outcome: Outcome::Delivered,
+                duration_ms: 7,
+            })
+        })
+    }
+}
+
+/// How a door is to be built.
+pub(crate) struct Plan {
+    pub(crate) queues: Vec<QueuePolicy>,
+    pub(crate) tokens: Vec<Token>,
+    pub(crate) body_limit_bytes: usize,
+    pub(crate) batch_body_limit_bytes: usize,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            queues: vec![policy("sms")],
+            tokens: Vec::new(),
+            body_limit_bytes: 256 * 1024,
+            batch_body_limit_bytes: 8 * 1024 * 1024,
+        }
+    }
+}
+
+/// A running door.
+pub(crate) struct House {
+    pub(crate) store: Store,
+    pub(crate) address: SocketAddr,
+    pub(crate) draining: CancellationToken,
+    pub(crate) tasks: Tasks,
+    settings: Settings,
+    redis: Redis,
+    client: Client<HttpConnector, Full<Bytes>>,
+}
+
+impl House {
+    pub(crate) async fn open() -> Self {
+        Self::build(Plan::default()).await
+    }
+
+    pub(crate) async fn build(plan: Plan) -> Self {
+        let redis = Redis::start();
+        let server = ServerSettings {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            tokens: plan.tokens,
+            body_limit_bytes: plan.body_limit_bytes,
+            batch_body_limit_bytes: plan.batch_body_limit_bytes,
+            drain_timeout_ms: 5000,
+        };
+        let queues = plan.queues.into_iter().map(|q| (q.name.clone(), Arc::new(q))).collect();
+        let settings = Settings {
+            server: server.clone(),
+            redis: RedisSettings {
+                target: RedisTarget::Url(Secret::new(redis.url.clone())),
+                namespace: "test".to_owned(),
+                durability: Durability::Memory,
+                data_dir: Path::new("/nonexistent").to_owned(),
+            },
+            queues,
+        };
+        let tasks = Tasks::new();
+        let store = Store::new(&settings, None, Metrics::new(), tasks.clone());
+        within(async {
+            while let Err(error) = store.check().await {
+                assert!(!matches!(error, crate::store::StartRefused::Unfit(_)), "{error}");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+        let listening = store.clone();
+        let stop = tasks.stop_token().clone();
+        tasks.spawn("wake", async move { listening.listen(&stop).await });
+        let draining = CancellationToken::new();
+        let state = ApiState {
+            store: store.clone(),
+            server,
+            draining: draining.clone(),
+            try_call: Arc::new(Echo),
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = tasks.clone();
+        tasks.spawn("door", async move {
+            serve(listener, router(state), &serving, Duration::from_secs(5)).await;
+        });
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        Self { store, address, draining, tasks, settings, redis, client }
+    }
+
+    /// Takes the queues of the configuration away.
+    pub(crate) fn retire_all(&mut self) {
+        self.settings.queues.clear();
+        self.store.set_queues(&self.settings);
+    }
+
+    pub(crate) fn kill_redis(&mut self) {
+        self.redis.stop();
+    }
+
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Reply {
+        let uri = format!("http://{}{path}", self.address);
+        let mut request = Request::builder().method(method).uri(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(body.into())).unwrap();
+        let response = within(self.client.request(request)).await.unwrap();
+        let (head, body) = response.into_parts();
+        let body = within(body.collect()).await.unwrap().to_bytes();
+        Reply { status: head.status.as_u16(), headers: head.headers, body }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        self.send(Method::GET, path, &[], "").await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: impl Into<Bytes>) -> Reply {
+        self.send(Method::POST, path, &[("content-type", "application/json")], body).await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, body: &'static str) -> Reply {
+        self.send(Method::PATCH, path, &[("content-type", "application/json")], body).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Reply {
+        self.send(Method::DELETE, path, &[], "").await
+    }
+
+    /// Seeds a message into `sms`; its id.
+    pub(crate) async fn seed(&self, body: &'static str) -> String {
+        let reply = self.post("/v1/queues/sms/messages", body).await.expect(201);
+        reply.json()["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Returns once somebody waits for a message: the wait has been marked in Redis.
+    pub(crate) async fn until_watched(&self) {
+        let is_counted = |line: &str| {
+            line.strip_prefix("tidegate_script_duration_seconds_count{verb=\"watch\"} ")
+                .is_some_and(|count| count != "0")
+        };
+        within(async {
+            while !self.store.metrics().render().lines().any(is_counted) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+    }
+
+    pub(crate) async fn message(&self, id: &str) -> Value {
+        self.get(&format!("/v1/messages/{id}")).await.expect(200).json()
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        self.tasks.stop();
+    }
+}
+
+/// What the door answered.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Reply {
+    #[track_caller]
+    pub(crate) fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.body));
+        self
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The problem's code, checked for its form.
+    #[track_caller]
+    pub(crate) fn problem(self, status: u16) -> Value {
+        let reply = self.expect(status);
+        assert_eq!(reply.header("content-type"), "application/problem+json");
+        let json = reply.json();
+        let code = json["code"].as_str().unwrap();
+        assert_eq!(json["type"], format!("urn:tidegate:problem:{code}"));
+        assert_eq!(json["status"], status);
+        assert!(json["title"].is_string() && !json["detail"].as_str().unwrap().is_empty());
+        assert!(!reply.header("x-request-id").is_empty());
+        if status == 503 {
+            assert!(reply.header("retry-after").parse::<u32>().unwrap() > 0);
+        }
+        json
+    }
+
+    /// The code of a problem.
+    #[track_caller]
+    pub(crate) fn code(self, status: u16) -> String {
+        self.problem(status)["code"].as_str().unwrap().to_owned()
+    }
+}
+
+/// A moment so many milliseconds from now, as RFC 3339.
+pub(crate) fn from_now(ms: u64) -> String {
+    let now_ms = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap();
+    crate::domain::time::rfc3339(now_ms + ms)
+}
+
+/// A future that must end.
+pub(crate) async fn within<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(DEADLINE, future).await.expect("it ends in time")
+}

@@ -1,0 +1,142 @@
+//! `POST /v1/queues/{queue}/try`: one signed test call, nothing stored.
+//!
+//! Owns the answer's shape. Refuses to know how a call is made: whoever builds the door hands that
+//! in, so that the test call is the very call that the queue's messages get.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::paths::InQueue;
+use super::problem::Problem;
+use super::view::{BodyView, Pairs};
+use super::{Shared, body, idempotency, intake};
+use crate::domain::message::NewMessage;
+use crate::domain::outcome::{Answer, Outcome};
+use crate::store::Queue;
+
+/// What a test call comes to; an error is a sentence for people.
+pub type TryFuture = Pin<Box<dyn Future<Output = Result<TryReport, String>> + Send>>;
+
+/// Makes one call at a queue's downstream, as its messages get it, and stores nothing.
+pub trait TryCall: Send + Sync {
+    /// Calls with this message as the only one, attempt 1, bounded by the downstream's timeout.
+    ///
+    /// An error means that no request could be made of it at all.
+    fn call(&self, queue: Arc<Queue>, message: NewMessage) -> TryFuture;
+}
+
+/// A test call and its answer.
+#[derive(Debug, Clone)]
+pub struct TryReport {
+    /// What was sent.
+    pub request: TryRequest,
+    /// What came back.
+    pub answer: Answer,
+    /// What it would have meant for a message.
+    pub outcome: Outcome,
+    /// How long the exchange took.
+    pub duration_ms: u64,
+}
+
+/// The request of a test call, as it may be shown: the values of secret headers masked.
+#[derive(Debug, Clone)]
+pub struct TryRequest {
+    /// Its method.
+    pub method: String,
+    /// Where it went, as the configuration wrote it.
+    pub url: String,
+    /// Its headers, in order.
+    pub headers: Vec<(String, String)>,
+    /// Its body, byte for byte.
+    pub body: Bytes,
+}
+
+/// Makes one signed test call to the queue's downstream, stores nothing and shows the exchange.
+#[utoipa::path(
+    post, path = "/v1/queues/{queue}/try", tag = "queues",
+    params(("queue" = String, Path, description = "The queue's name")),
+    request_body(content = ref("#/components/schemas/NewMessage"), content_type = "application/json"),
+    responses(
+        (status = 200, description = "The exchange, whatever it came to", body = ref("#/components/schemas/Exchange")),
+        (status = 413, description = "The body is larger than server.body_limit"),
+        (status = 415, description = "The body is no JSON"),
+    ),
+)]
+pub(super) async fn try_call(
+    State(door): Shared,
+    queue: InQueue,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    let queue = queue.taking()?;
+    let key = idempotency::from_header(&headers)?;
+    let body = body::read(body, door.state.server.body_limit_bytes).await?;
+    let message = intake::message(&body, door.now_ms()?, key.as_deref())?;
+    let called = door.state.try_call.call(queue, message).await;
+    let report = called.map_err(|why| Problem::fault("", format!("no call was made: {why}")))?;
+    Ok(Json(view(&report)).into_response())
+}
+
+#[derive(Serialize)]
+struct ExchangeView<'a> {
+    request: RequestView<'a>,
+    answer: AnswerView<'a>,
+    outcome: &'static str,
+    duration_ms: u64,
+}
+
+#[derive(Serialize)]
+struct RequestView<'a> {
+    method: &'a str,
+    url: &'a str,
+    headers: Pairs<'a>,
+    #[serde(flatten)]
+    body: BodyView<'a>,
+}
+
+#[derive(Serialize)]
+struct AnswerView<'a> {
+    status_code: Option<u16>,
+    content_type: Option<&'a str>,
+    #[serde(flatten)]
+    body: BodyView<'a>,
+    error: Option<&'a str>,
+}
+
+fn view(report: &TryReport) -> ExchangeView<'_> {
+    let request = &report.request;
+    let answer = match &report.answer {
+        Answer::Answered { status, content_type, body, .. } => AnswerView {
+            status_code: Some(*status),
+            content_type: content_type.as_deref(),
+            body: BodyView(Some(body)),
+            error: None,
+        },
+        Answer::NotSent { error } | Answer::Unknown { error } => AnswerView {
+            status_code: None,
+            content_type: None,
+            body: BodyView(None),
+            error: Some(error),
+        },
+    };
+    ExchangeView {
+        request: RequestView {
+            method: &request.method,
+            url: &request.url,
+            headers: Pairs(&request.headers),
+            body: BodyView(Some(&request.body)),
+        },
+        answer,
+        outcome: report.outcome.as_str(),
+        duration_ms: report.duration_ms,
+    }
+}

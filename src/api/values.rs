@@ -1,0 +1,202 @@
+//! What a JSON value of a request means: texts, durations, moments, numbers.
+//!
+//! Each reader says what it found and what it expects. Refuses to know fields.
+
+use std::ops::RangeInclusive;
+
+use serde_json::value::RawValue;
+
+use crate::domain::message::DELAY_MS_MAX;
+use crate::domain::time::parse_rfc3339;
+use crate::domain::units::{format_duration, parse_duration_or_seconds};
+
+/// The longest time for which anything may be asked: ten years, in milliseconds.
+pub(super) const LONG_MS: u64 = 10 * 366 * 86_400_000;
+
+/// How a value looks in an error.
+fn shown(raw: &RawValue) -> String {
+    let text = raw.get();
+    match text.as_bytes().first() {
+        Some(b'{') => "an object".to_owned(),
+        Some(b'[') => "a list".to_owned(),
+        _ if text.chars().count() <= 60 => text.to_owned(),
+        Some(b'"') => "a long string".to_owned(),
+        _ => "a long number".to_owned(),
+    }
+}
+
+/// # Errors
+/// When it is anything else.
+pub(super) fn expect_object(raw: &RawValue) -> Result<(), String> {
+    if raw.get().starts_with('{') {
+        Ok(())
+    } else {
+        Err(format!("found {}, expected an object", shown(raw)))
+    }
+}
+
+/// A string.
+pub(super) fn string(raw: &RawValue) -> Result<String, String> {
+    if !raw.get().starts_with('"') {
+        return Err(format!("found {}, expected a string", shown(raw)));
+    }
+    serde_json::from_str(raw.get()).map_err(|error| format!("the string cannot be read: {error}"))
+}
+
+/// A string of 1 to `bytes_max` bytes without control characters.
+pub(super) fn name(raw: &RawValue, bytes_max: usize) -> Result<String, String> {
+    let text = string(raw)?;
+    check_name(&text, bytes_max)?;
+    Ok(text)
+}
+
+/// # Errors
+/// When it is empty, too long, or has control characters.
+pub(super) fn check_name(text: &str, bytes_max: usize) -> Result<(), String> {
+    if text.is_empty() || text.len() > bytes_max {
+        return Err(format!("found {} bytes, expected 1 to {bytes_max}", text.len()));
+    }
+    if text.chars().any(char::is_control) {
+        return Err("found a control character, expected plain text".to_owned());
+    }
+    Ok(())
+}
+
+/// Words for people, such as a reason: up to 1,000 bytes, line breaks allowed.
+pub(super) fn words(raw: &RawValue) -> Result<String, String> {
+    const BYTES_MAX: usize = 1000;
+    let text = string(raw)?;
+    if text.len() > BYTES_MAX {
+        return Err(format!("found {} bytes, expected up to {BYTES_MAX}", text.len()));
+    }
+    Ok(text)
+}
+
+/// A duration within bounds: a string, or a whole number of seconds.
+pub(super) fn duration(raw: &RawValue, bounds_ms: RangeInclusive<u64>) -> Result<u64, String> {
+    let text = raw.get();
+    let ms = match text.as_bytes().first() {
+        Some(b'"') => parse_duration_or_seconds(&string(raw)?)?,
+        Some(b'0'..=b'9') if text.bytes().all(|b| b.is_ascii_digit()) => {
+            parse_duration_or_seconds(text)?
+        }
+        _ => {
+            return Err(format!(
+                "found {}, expected a duration such as \"90s\", or a whole number of seconds",
+                shown(raw)
+            ));
+        }
+    };
+    if bounds_ms.contains(&ms) {
+        return Ok(ms);
+    }
+    let [found, least, most] = [ms, *bounds_ms.start(), *bounds_ms.end()].map(format_duration);
+    Err(format!("found {found}, expected {least} to {most}"))
+}
+
+/// A delay: up to 366 days.
+pub(super) fn delay(raw: &RawValue) -> Result<u64, String> {
+    duration(raw, 0..=DELAY_MS_MAX)
+}
+
+/// A moment, in milliseconds since the epoch.
+pub(super) fn moment(raw: &RawValue) -> Result<u64, String> {
+    if !raw.get().starts_with('"') {
+        return Err(format!(
+            "found {}, expected a moment such as \"2026-11-20T12:00:00Z\"",
+            shown(raw)
+        ));
+    }
+    parse_rfc3339(&string(raw)?)
+}
+
+/// A moment at most 366 days after `now_ms`.
+pub(super) fn due_moment(raw: &RawValue, now_ms: u64) -> Result<u64, String> {
+    let at_ms = moment(raw)?;
+    if at_ms > now_ms.saturating_add(DELAY_MS_MAX) {
+        return Err(format!("found {}, expected at most 366 days from now", raw.get()));
+    }
+    Ok(at_ms)
+}
+
+/// A whole number within bounds.
+pub(super) fn whole(raw: &RawValue, bounds: RangeInclusive<u64>) -> Result<u64, String> {
+    let number = raw.get().parse::<u64>().ok().filter(|number| bounds.contains(number));
+    number.ok_or_else(|| {
+        format!(
+            "found {}, expected a whole number, {} to {}",
+            shown(raw),
+            bounds.start(),
+            bounds.end()
+        )
+    })
+}
+
+/// A number within bounds.
+pub(super) fn number(raw: &RawValue, bounds: RangeInclusive<f64>) -> Result<f64, String> {
+    let starts_as_number = raw.get().starts_with(|c: char| c == '-' || c.is_ascii_digit());
+    let number = raw.get().parse::<f64>().ok().filter(|n| starts_as_number && bounds.contains(n));
+    number.ok_or_else(|| {
+        format!("found {}, expected a number, {} to {}", shown(raw), bounds.start(), bounds.end())
+    })
+}
+
+/// The values of a list.
+pub(super) fn list(raw: &RawValue) -> Result<Vec<&RawValue>, String> {
+    if !raw.get().starts_with('[') {
+        return Err(format!("found {}, expected a list", shown(raw)));
+    }
+    serde_json::from_str(raw.get()).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(json: &str) -> &RawValue {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn durations_are_strings_or_whole_seconds() {
+        let read = |json| duration(raw(json), 0..=LONG_MS);
+        assert_eq!(read("\"1h30m\""), Ok(5_400_000));
+        assert_eq!(read("90"), Ok(90_000));
+        assert_eq!(read("\"90\""), Ok(90_000));
+        for bad in ["1.5", "-1", "1e3", "true", "[]", "{}", "\"\"", "\"soon\"", "\"4000d\""] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+        assert_eq!(delay(raw("\"366d\"")), Ok(DELAY_MS_MAX));
+        assert_eq!(delay(raw("31622401")).unwrap_err(), "found 366d1s, expected 0s to 366d");
+    }
+
+    #[test]
+    fn numbers_are_no_strings_and_know_their_bounds() {
+        assert_eq!(whole(raw("9"), 0..=9), Ok(9));
+        for bad in ["10", "-1", "5.0", "\"5\"", "1e1", "true", "99999999999999999999"] {
+            assert!(whole(raw(bad), 0..=9).is_err(), "{bad}");
+        }
+        assert_eq!(number(raw("1.5"), 1.0..=1000.0), Ok(1.5));
+        for bad in ["0.5", "\"2\"", "null", "1e999"] {
+            assert!(number(raw(bad), 1.0..=1000.0).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_are_short_and_plain() {
+        assert_eq!(name(raw("\"ord\\u00e9r\""), 256), Ok("ordér".to_owned()));
+        for bad in ["\"\"", "\"a\\nb\"", "5", "\"\\ud800\""] {
+            assert!(name(raw(bad), 256).is_err(), "{bad}");
+        }
+        assert!(name(raw("\"abc\""), 2).is_err());
+    }
+
+    #[test]
+    fn moments_are_rfc_3339() {
+        assert_eq!(moment(raw("\"2025-11-20T20:00:00+08:00\"")), Ok(1_763_640_000_000));
+        for bad in ["1763640000", "\"2025-11-20\"", "\"tomorrow\"", "null"] {
+            assert!(moment(raw(bad)).is_err(), "{bad}");
+        }
+        assert!(due_moment(raw("\"2125-11-20T12:00:00Z\""), 1_763_640_000_000).is_err());
+    }
+}
