@@ -3,10 +3,10 @@
 //! Owns start, reload and stop of the daemon. Holds no rule of its own: what a message goes through
 //! stands in `workers`, what callers see in `api`.
 
+mod door;
 mod fleet;
 mod start;
 mod stop;
-mod trial;
 mod watchdog;
 
 use std::process::ExitCode;

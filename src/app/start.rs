@@ -27,8 +27,7 @@ pub(super) struct Started {
     pub(super) managed: Option<ManagedRedis>,
     /// Fires when intake is to answer 503 draining.
     pub(super) draining: CancellationToken,
-    /// Fires when the API is to end.
-    pub(super) api_stop: CancellationToken,
+    /// The API's tasks; it ends with them.
     pub(super) api_tasks: Tasks,
 }
 
@@ -68,10 +67,10 @@ pub(super) async fn start(
     let store = Store::new(settings, url, metrics, tasks.clone());
     reach(&store).await?;
     store.register_queues(settings).await.map_err(|error| Refused::new(USAGE, error))?;
-    let (draining, api_stop) = (CancellationToken::new(), CancellationToken::new());
+    let draining = CancellationToken::new();
     let api_tasks = Tasks::new();
-    super::trial::open_api(listener, settings, &store, (&draining, &api_stop), &api_tasks);
-    Ok(Started { store, managed, draining, api_stop, api_tasks })
+    super::door::open(listener, settings, &store, &draining, &api_tasks);
+    Ok(Started { store, managed, draining, api_tasks })
 }
 
 /// One TLS provider for Redis and downstreams, named once.

@@ -23,7 +23,7 @@ pub(super) async fn stop(daemon: Daemon, mut signals: Signals) {
         }
         () = signals.stop() => tracing::warn!("told twice; not waiting for what is under way"),
     }
-    started.api_stop.cancel();
+    started.api_tasks.stop();
     if tokio::time::timeout(API_PATIENCE, started.api_tasks.join()).await.is_err() {
         tracing::warn!("open requests were cut off");
     }

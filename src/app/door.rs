@@ -1,0 +1,110 @@
+//! Opens the API, and lends it what its floor may not reach: a test call at a downstream.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::{self, ApiState, TryCall, TryFuture, TryReport, TryRequest};
+use crate::config::Settings;
+use crate::domain::id::{MessageId, new_ulid};
+use crate::domain::message::NewMessage;
+use crate::domain::outcome::classify;
+use crate::domain::policy::{Downstream, HttpDownstream};
+use crate::shutdown::Tasks;
+use crate::store::{Queue, Store};
+use crate::transport::{Call, Transport};
+use crate::workers::single_call;
+
+/// How long requests under way may take once the API ends; waits have been ended before.
+const REQUESTS_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Starts serving on `listener` until the stop token of `tasks` fires.
+pub(super) fn open(
+    listener: TcpListener,
+    settings: &Settings,
+    store: &Store,
+    draining: &CancellationToken,
+    tasks: &Tasks,
+) {
+    let state = ApiState {
+        store: store.clone(),
+        server: settings.server.clone(),
+        draining: draining.clone(),
+        try_call: Arc::new(TestCalls { store: store.clone() }),
+    };
+    let router = api::router(state);
+    let serving = tasks.clone();
+    tasks.spawn("api", async move {
+        api::serve(listener, router, &serving, REQUESTS_PATIENCE).await;
+    });
+}
+
+/// Makes test calls as a queue's messages get them, on connections of their own.
+struct TestCalls {
+    store: Store,
+}
+
+impl TryCall for TestCalls {
+    fn call(&self, queue: Arc<Queue>, message: NewMessage) -> TryFuture {
+        let now_ms = self.store.clock().now_ms();
+        Box::pin(async move { test_call(&queue, message, now_ms).await })
+    }
+}
+
+async fn test_call(queue: &Queue, message: NewMessage, now_ms: u64) -> Result<TryReport, String> {
+    let policy = &queue.policy;
+    let transport = Transport::new(&policy.downstream).map_err(|error| error.to_string())?;
+    let id = MessageId {
+        queue: policy.name.clone(),
+        ulid: new_ulid(now_ms, 0, policy.shards, rand::random()),
+    };
+    let started = Instant::now();
+    let deadline = started + Duration::from_millis(policy.downstream.timeout_ms().max(1));
+    let call = single_call(
+        &id,
+        &message.details,
+        message.payload,
+        1,
+        now_ms,
+        (now_ms, deadline),
+        policy.keep_response_bytes,
+    );
+    let request = shown(&policy.downstream, &call);
+    let answer = transport.send(call).await;
+    let outcome = classify(&answer, policy.on_uncertain, &policy.retry.safe_statuses);
+    let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Ok(TryReport { request, answer, outcome, duration_ms })
+}
+
+/// The request as it may be shown: what the configuration adds may be secret.
+fn shown(downstream: &Downstream, call: &Call) -> TryRequest {
+    let mut headers = vec![
+        ("content-type".to_owned(), call.content_type.clone()),
+        ("idempotency-key".to_owned(), call.id.clone()),
+        ("webhook-id".to_owned(), call.id.clone()),
+        ("webhook-timestamp".to_owned(), (call.now_ms / 1000).to_string()),
+    ];
+    headers
+        .extend(call.own_headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+    headers.extend(call.message_headers.iter().cloned());
+    let (method, url) = match downstream {
+        Downstream::Http(http) => {
+            headers.extend(operators_headers(http));
+            (http.method.to_string(), http.url_shown.clone())
+        }
+        Downstream::Null => ("none".to_owned(), "null".to_owned()),
+    };
+    TryRequest { method, url, headers, body: call.body.clone() }
+}
+
+fn operators_headers(http: &HttpDownstream) -> Vec<(String, String)> {
+    let mut headers: Vec<_> =
+        http.headers.iter().map(|(name, _)| (name.to_string(), "***".to_owned())).collect();
+    if http.signing_secret.is_some() {
+        headers.push(("webhook-signature".to_owned(), "v1,***".to_owned()));
+    }
+    headers
+}
