@@ -249,10 +249,10 @@ pub(super) async fn windows(
     // Without a window the door is open all the time.
     let openings =
         window.map_or_else(|| vec![(from_ms, to_ms)], |window| window.openings(from_ms, to_ms));
-    let openings: Vec<_> = openings
+    let windows: Vec<_> = openings
         .into_iter()
-        .map(|(from_ms, to_ms)| json!({ "from": Moment(from_ms), "to": Moment(to_ms) }))
+        .map(|(from_ms, to_ms)| json!({ "opens_at": Moment(from_ms), "closes_at": Moment(to_ms) }))
         .collect();
     let time_zone = window.map_or("UTC", |window| window.time_zone());
-    Ok(Json(json!({ "time_zone": time_zone, "openings": openings })).into_response())
+    Ok(Json(json!({ "time_zone": time_zone, "windows": windows })).into_response())
 }

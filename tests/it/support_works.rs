@@ -207,10 +207,10 @@ async fn a_daemon_on_a_managed_redis_takes_it_along() {
 
 #[tokio::test]
 async fn a_daemon_that_cannot_start_says_why_and_ends() {
-    let mut daemon = Daemon::with("[server]\nlisten = 7\n").launch();
+    let mut daemon = Daemon::with("[server]\ndrain_timeout = 7\n").launch();
 
     let code = daemon.wait_exit().await;
 
     assert_eq!(code, 2, "{}", daemon.log());
-    assert!(daemon.log().contains("server.listen"), "{}", daemon.log());
+    assert!(daemon.log().contains("server.drain_timeout"), "{}", daemon.log());
 }

@@ -104,12 +104,12 @@ async fn windows_are_told_ahead() {
     let house = House::build(Plan { queues, ..Plan::default() }).await;
     let told = house.get("/v1/queues/erp/windows?days=3").await.expect(200).json();
     assert_eq!(told["time_zone"], "Asia/Shanghai");
-    let openings = told["openings"].as_array().unwrap();
+    let openings = told["windows"].as_array().unwrap();
     assert!((3..=4).contains(&openings.len()), "{told}");
-    assert!(openings[1]["from"].as_str().unwrap().ends_with("T17:00:00.000Z"));
-    assert!(openings[1]["to"].as_str().unwrap().ends_with("T20:00:00.000Z"));
+    assert!(openings[1]["opens_at"].as_str().unwrap().ends_with("T17:00:00.000Z"));
+    assert!(openings[1]["closes_at"].as_str().unwrap().ends_with("T20:00:00.000Z"));
     let always = house.get("/v1/queues/sms/windows").await.expect(200).json();
-    assert_eq!(always["openings"].as_array().unwrap().len(), 1);
+    assert_eq!(always["windows"].as_array().unwrap().len(), 1);
     let queue = house.get("/v1/queues/erp").await.expect(200).json();
     assert!(queue["window"]["open"].is_boolean(), "{queue}");
     assert_eq!(queue["policy"]["window"]["open"][0]["to"], "04:00");
