@@ -19,6 +19,7 @@ use tidegate::store::Store;
 use tidegate::telemetry::Metrics;
 
 use super::node::Node;
+use super::wire::Wire;
 use crate::support::redis::RedisOptions;
 use crate::support::{Cluster, RedisServer, wait};
 
@@ -74,6 +75,12 @@ impl Ground {
             raw: Raw::Cluster(raw),
             server: None,
         }
+    }
+
+    /// The same ground, reached over a wire.
+    pub(super) fn over(self, wire: &Wire) -> Self {
+        let redis = self.redis.replace(&self.server().url(), &wire.url());
+        Self { redis, ..self }
     }
 
     /// The scenario's own server.

@@ -69,7 +69,10 @@ async fn keys_within_one_call(ground: Ground) {
     let first = answers[0].as_ref().unwrap();
     assert!(!first.duplicate);
     let second = answers[1].as_ref().unwrap();
-    assert_eq!((&second.id, second.due_at_ms, second.duplicate), (&first.id, first.due_at_ms, true));
+    assert_eq!(
+        (&second.id, second.due_at_ms, second.duplicate),
+        (&first.id, first.due_at_ms, true)
+    );
     assert!(matches!(&answers[2], Err(NotAccepted::Mismatch(id)) if *id == first.id));
     assert_eq!(ground.assert_sound(&node).await.by_state[0], 1);
 }

@@ -12,7 +12,7 @@ use tidegate::domain::message::{Attempt, Details, Message, NewMessage, PayloadKi
 use tidegate::domain::state::State;
 use tidegate::store::{
     Accepted, ClaimReply, ClaimWish, Claimed, Counts, DeferKind, Lease, NotAccepted, Queue,
-    Settled, Shard, Store, Verdict, Verb,
+    Settled, Shard, Store, Verb, Verdict,
 };
 
 use super::ground::QUEUE;

@@ -80,7 +80,11 @@ impl Ground {
             }
             total.stale += scan.stale;
         }
-        assert_eq!(node.counts().await.by_state, total.by_state, "counts differ from the full scan");
+        assert_eq!(
+            node.counts().await.by_state,
+            total.by_state,
+            "counts differ from the full scan"
+        );
         total
     }
 
@@ -88,16 +92,17 @@ impl Ground {
         let key = |name: &str| self.key_of(number, name);
         let mut zsets = BTreeMap::new();
         for name in ["due", "expiry"].into_iter().chain(PLACES.map(|(name, _)| name)) {
-            let range = redis::cmd("ZRANGE").arg(key(name)).arg(0).arg(-1).arg("WITHSCORES").clone();
+            let range =
+                redis::cmd("ZRANGE").arg(key(name)).arg(0).arg(-1).arg("WITHSCORES").clone();
             zsets.insert(name, self.raw::<HashMap<String, u64>>(&range).await);
         }
         let mut ready = Vec::new();
         for band in 0..10 {
-            let range = redis::cmd("LRANGE").arg(key(&format!("ready:{band}"))).arg(0).arg(-1).clone();
+            let range =
+                redis::cmd("LRANGE").arg(key(&format!("ready:{band}"))).arg(0).arg(-1).clone();
             ready.push(self.raw(&range).await);
         }
-        let stale: Option<i64> =
-            self.raw(redis::cmd("HGET").arg(key("meta")).arg("stale")).await;
+        let stale: Option<i64> = self.raw(redis::cmd("HGET").arg(key("meta")).arg("stale")).await;
         Shard {
             records: self.raw(redis::cmd("HGETALL").arg(key("records"))).await,
             states: self.raw(redis::cmd("HGETALL").arg(key("states"))).await,
@@ -123,7 +128,10 @@ impl Shard {
             stands.insert(ulid.as_str(), stand);
         }
         for ulid in self.states.keys().chain(&self.history) {
-            assert!(stands.contains_key(ulid.as_str()), "{ulid} has a state or a past and no record");
+            assert!(
+                stands.contains_key(ulid.as_str()),
+                "{ulid} has a state or a past and no record"
+            );
         }
         for (name, members) in &self.zsets {
             for member in members.keys() {
@@ -131,7 +139,8 @@ impl Shard {
             }
         }
         let entries = self.ready.iter().map(Vec::len).sum::<usize>();
-        let stale = i64::try_from(entries).expect("few") - i64::try_from(scan.by_state[1]).expect("few");
+        let stale =
+            i64::try_from(entries).expect("few") - i64::try_from(scan.by_state[1]).expect("few");
         assert_eq!(self.stale, stale, "stale entries counted, stale entries there");
         scan.stale = stale;
         scan
@@ -154,14 +163,21 @@ impl Shard {
         }
         for (at, (name, letter)) in PLACES.iter().enumerate() {
             if self.zsets[name].contains_key(ulid) {
-                assert_eq!(*letter, stand.letter, "{ulid} is in {name}, and its state is {stand:?}");
+                assert_eq!(
+                    *letter, stand.letter,
+                    "{ulid} is in {name}, and its state is {stand:?}"
+                );
                 places.push(at + 2);
             }
         }
         assert_eq!(places.len(), 1, "{ulid} stands in {places:?}; its state is {stand:?}");
         assert_eq!(places[0] < 2, waits, "{ulid} stands in {places:?}; its state is {stand:?}");
         let expiry = (waits && stand.expires_ms > 0).then_some(stand.expires_ms);
-        assert_eq!(self.zsets["expiry"].get(ulid).copied(), expiry, "what expiry says of {stand:?}");
+        assert_eq!(
+            self.zsets["expiry"].get(ulid).copied(),
+            expiry,
+            "what expiry says of {stand:?}"
+        );
         places[0]
     }
 }
