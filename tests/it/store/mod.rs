@@ -6,6 +6,7 @@
 mod claims;
 mod ground;
 mod intake;
+mod keeping;
 mod lost_replies;
 mod node;
 mod scan;
