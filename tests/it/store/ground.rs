@@ -164,6 +164,20 @@ impl Ground {
         seconds * 1000 + micros / 1000
     }
 
+    /// How many connections listen to a channel, on the servers that a node may listen on.
+    pub(super) async fn subscribers(&self, channel: &str) -> usize {
+        let mut all = 0;
+        let servers = match &self.raw {
+            Raw::Single(_) => std::slice::from_ref(self.server()),
+            Raw::Cluster(_) => Cluster::shared().await.nodes(),
+        };
+        for server in servers {
+            let (_, count): (String, usize) = server.cli(&["PUBSUB", "NUMSUB", channel]).await;
+            all += count;
+        }
+        all
+    }
+
     /// Waits until Redis TIME is past this moment.
     pub(super) async fn passes(&self, moment_ms: u64) {
         wait::eventually("Redis TIME passes", async || self.now_ms().await > moment_ms).await;

@@ -9,6 +9,7 @@ mod intake;
 mod keeping;
 mod lost_replies;
 mod node;
+mod reading;
 mod scan;
 mod settling;
 mod wire;
