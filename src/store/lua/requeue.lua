@@ -25,8 +25,7 @@ for i, ulid in ipairs(ulids) do
   local code, before = 0, s and s.state or ''
   if not s then code = 3
   elseif not LEAVES[before] then
-    code = 5
-    if before == 'w' and not rc('ZSCORE', K.due, entry_of(ulid, s)) then before = 'r' end
+    code, before = 5, state_told(ulid, s)
   elseif is_young(ulid, s) then code = 5
   else
     gather('ZREM', LEAVES[before], ulid)

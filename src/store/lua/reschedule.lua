@@ -15,9 +15,7 @@ local s, record = states[1], record_read(records[1])
 if not s then return { 3, '', 0 } end
 local waits = s.state == 'w'
 local only_payload = ARGV[2] == '' and ARGV[3] == '' and ARGV[4] == ''
-local before = s.state
-local scheduled = waits and rc('ZSCORE', K.due, entry_of(ulid, s))
-if waits and not scheduled then before = 'r' end
+local before = state_told(ulid, s)
 if not waits and not (only_payload and (s.state == 'X' or s.state == 'U')) then return { 5, before, 0 } end
 if before == 'r' and ARGV[5] == '1' then return { 5, before, 0 } end
 

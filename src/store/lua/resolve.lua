@@ -10,7 +10,7 @@ local ulid = ARGV[1]
 local records, states = load({ ulid })
 local s = states[1]
 if not s then return { 3, '' } end
-local before = s.state
+local before = state_told(ulid, s)
 if before ~= 'U' then return { 5, before } end
 local ready_before, added = ready_length(), false
 gather('ZREM', K.uncertain, ulid)

@@ -19,6 +19,7 @@ use tidegate::store::Store;
 use tidegate::telemetry::Metrics;
 
 use super::node::Node;
+use super::wire::Wire;
 use crate::support::redis::RedisOptions;
 use crate::support::{Cluster, RedisServer, wait};
 
@@ -74,6 +75,12 @@ impl Ground {
             raw: Raw::Cluster(raw),
             server: None,
         }
+    }
+
+    /// The same ground, reached over a wire.
+    pub(super) fn over(self, wire: &Wire) -> Self {
+        let redis = self.redis.replace(&self.server().url(), &wire.url());
+        Self { redis, ..self }
     }
 
     /// The scenario's own server.
@@ -155,6 +162,20 @@ impl Ground {
             Raw::Cluster(_) => Cluster::shared().await.nodes()[0].cli(&["TIME"]).await,
         };
         seconds * 1000 + micros / 1000
+    }
+
+    /// How many connections listen to a channel, on the servers that a node may listen on.
+    pub(super) async fn subscribers(&self, channel: &str) -> usize {
+        let mut all = 0;
+        let servers = match &self.raw {
+            Raw::Single(_) => std::slice::from_ref(self.server()),
+            Raw::Cluster(_) => Cluster::shared().await.nodes(),
+        };
+        for server in servers {
+            let (_, count): (String, usize) = server.cli(&["PUBSUB", "NUMSUB", channel]).await;
+            all += count;
+        }
+        all
     }
 
     /// Waits until Redis TIME is past this moment.

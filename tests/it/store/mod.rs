@@ -3,7 +3,13 @@
 //! Owns the promises that the scripts make. A scenario uses the store as the rooms above do and then
 //! looks past it, at the bare keys (see `scan`).
 
+mod claims;
 mod ground;
 mod intake;
+mod keeping;
+mod lost_replies;
 mod node;
+mod reading;
 mod scan;
+mod settling;
+mod wire;

@@ -16,6 +16,12 @@ local function ready_head(entry, band)
   gather('LPUSH', READY[band], entry)
 end
 
+-- The state as callers read it: a waiting message that does not stand in due is ready.
+local function state_told(ulid, s)
+  if s.state == 'w' and not rc('ZSCORE', K.due, entry_of(ulid, s)) then return 'r' end
+  return s.state
+end
+
 -- A waiting message leaves its index for good: out of due, or, where it is ready, its entry becomes
 -- stale and is counted, so that the ready count stays true without an LREM.
 local function leave_waiting(ulid, s)
