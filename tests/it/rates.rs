@@ -12,7 +12,7 @@ const SLACK: Duration = Duration::from_millis(20);
 const RECORDER: Duration = Duration::from_millis(5);
 
 /// Checks every window that begins and ends with a call.
-fn assert_within(requests: &[Request], per_second: f64, burst: usize) {
+pub(crate) fn assert_within(requests: &[Request], per_second: f64, burst: usize) {
     let mut at: Vec<_> = requests.iter().map(|request| request.arrived).collect();
     at.sort();
     for from in 0..at.len() {
