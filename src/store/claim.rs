@@ -17,6 +17,7 @@ use super::reply::Reply;
 use super::settle::Lease;
 use super::{Store, StoreError, Verb, arg};
 use crate::domain::lease::latest_start_ms;
+use crate::domain::limit::Rate;
 use crate::domain::message::Details;
 use crate::domain::policy::{OnUncertain, QueuePolicy};
 
@@ -55,6 +56,17 @@ pub enum Gate {
     Gathering,
     /// Only stale entries were met: ask again at once.
     Stale,
+}
+
+/// Whether a further call may start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permit {
+    /// Now.
+    Granted,
+    /// The limit: ask again after so long.
+    Wait(Duration),
+    /// The queue is paused, or its gate is shut.
+    Shut,
 }
 
 /// What a claim came to.
@@ -219,29 +231,25 @@ impl Store {
     }
 
     /// A permit for a further call of an exchange that is under way (half of a batch): its slot, or
-    /// how long until one may be asked for.
+    /// the gate that it met and how long until one may be asked for.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn permit(&self, queue: &Queue) -> Result<Result<Instant, Duration>, StoreError> {
-        if queue.policy.rate.is_none() {
-            return Ok(Ok(Instant::now()));
-        }
+    pub async fn permit(&self, queue: &Queue) -> Result<Permit, StoreError> {
         let wish = ClaimWish { messages_max: 1, horizon_us: 0, before_us: None, batch_now: true };
         Ok(match self.grant(queue, wish).await? {
-            Granted::Slots(_) => Ok(Instant::now()),
-            Granted::Wait(_, wait) => Err(wait.unwrap_or(Duration::from_secs(1))),
+            Granted::Slots(_) => Permit::Granted,
+            Granted::Wait(Gate::Limit, wait) => Permit::Wait(wait.unwrap_or_default()),
+            Granted::Wait(..) => Permit::Shut,
         })
     }
 
     /// Permits of a queue with several shards.
     async fn grant(&self, queue: &Queue, wish: ClaimWish) -> Result<Granted, StoreError> {
-        let calls = wish.messages_max;
-        let rate = queue.policy.rate.map_or(0.0, crate::domain::limit::Rate::period_us);
-        let calls = if queue.policy.batch.is_some() { 1 } else { calls };
+        let calls = if queue.policy.batch.is_some() { 1 } else { wish.messages_max };
         let args = [
             arg(calls),
-            arg(rate),
+            arg(queue.policy.rate.map_or(0.0, Rate::period_us)),
             arg(queue.policy.burst),
             arg(wish.horizon_us),
             arg(wish.before_us.unwrap_or(0)),
@@ -309,7 +317,7 @@ fn claim_args(queue: &Queue, token: &str, wish: ClaimWish, granted: Option<usize
         arg(batch.map_or(CLAIM_BYTES_MAX, |batch| batch.max_bytes.max(CLAIM_BYTES_MAX))),
         arg(policy.lease_ms),
         arg((policy.concurrency / shares).max(1)),
-        arg(policy.rate.map_or(0.0, crate::domain::limit::Rate::period_us)),
+        arg(policy.rate.map_or(0.0, Rate::period_us)),
         arg(policy.burst),
         arg(wish.horizon_us),
         arg(wish.before_us.unwrap_or(0)),

@@ -32,7 +32,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
-pub use claim::{ClaimReply, ClaimWish, Claimed, Gate};
+pub use claim::{ClaimReply, ClaimWish, Claimed, Gate, Permit};
 pub use clock::Clock;
 pub use details::{DETAILS_BYTES_MAX, details_bytes};
 pub use error::StoreError;

@@ -10,11 +10,11 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::decide::Action;
-use super::exchange::{Exchanges, Outcomes, Tried};
+use super::exchange::{Exchanges, Outcomes, Tried, window_holds};
 use super::request::batch_call;
 use crate::domain::id::MessageId;
 use crate::domain::outcome::{Answer, Outcome};
-use crate::store::Claimed;
+use crate::store::{Claimed, Permit};
 
 /// Guilty items in a row, each refused as if the downstream itself were at fault, after which the
 /// rest goes back: the gate shuts, and the night is not buried.
@@ -25,23 +25,25 @@ const PERMIT_WAIT_MAX: Duration = Duration::from_millis(500);
 /// What a downstream may say of each item.
 #[derive(Debug, Deserialize)]
 struct Results {
-    results: Vec<ItemResult>,
+    results: Vec<serde_json::Value>,
 }
 
 #[derive(Debug, Deserialize)]
 struct ItemResult {
     id: String,
-    status: ItemStatus,
+    status: String,
     #[serde(default)]
     detail: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum ItemStatus {
-    Delivered,
-    Retry,
-    Dead,
+/// Whether the next call of an exchange may start.
+enum Start {
+    /// Now.
+    Now,
+    /// The window would not hold it.
+    Hold,
+    /// The queue is paused, shut or stopping, or the lease is lost: back as if not claimed.
+    Release,
 }
 
 /// Sends a batch, and, where it is refused, its halves.
@@ -50,8 +52,17 @@ pub(super) async fn run(exchanges: &Exchanges, messages: Vec<Claimed>, outcomes:
     let mut suspects = 0;
     let mut number = 0;
     while let Some(part) = parts.pop() {
-        if suspects >= SUSPECTS_MAX || !may_start(exchanges, number).await {
-            let action = if suspects >= SUSPECTS_MAX { Action::Release } else { Action::Hold };
+        let start = if suspects < SUSPECTS_MAX {
+            next_start(exchanges, &part, number).await
+        } else {
+            Start::Release
+        };
+        let back = match start {
+            Start::Now => None,
+            Start::Hold => Some(Action::Hold),
+            Start::Release => Some(Action::Release),
+        };
+        if let Some(action) = back {
             give_back(&part, &action, parts.is_empty(), outcomes).await;
             continue;
         }
@@ -75,26 +86,33 @@ pub(super) async fn run(exchanges: &Exchanges, messages: Vec<Claimed>, outcomes:
     }
 }
 
-/// A permit and an open window for a further call; the first call has both from its claim.
-async fn may_start(exchanges: &Exchanges, number: usize) -> bool {
+/// A permit, an open window and a lease that lasts; the first call has its permit from the claim.
+async fn next_start(exchanges: &Exchanges, part: &[Claimed], number: usize) -> Start {
+    let policy = &exchanges.queue.policy;
+    let mut granted = number == 0;
     loop {
-        let now_ms = exchanges.store.clock().now_ms();
-        if !super::exchange::window_holds(&exchanges.queue.policy, now_ms) {
-            return false;
+        if !window_holds(policy, exchanges.store.clock().now_ms()) {
+            return Start::Hold;
         }
-        if number == 0 {
-            return true;
+        if !part.iter().all(|message| exchanges.in_flight.may_start(&message.lease)) {
+            return Start::Release;
         }
-        match exchanges.store.permit(&exchanges.queue).await {
-            Ok(Ok(slot)) => {
-                tokio::time::sleep_until(slot).await;
-                return super::exchange::window_holds(
-                    &exchanges.queue.policy,
-                    exchanges.store.clock().now_ms(),
-                );
+        if granted {
+            return Start::Now;
+        }
+        let wait = match exchanges.store.permit(&exchanges.queue).await {
+            Ok(Permit::Granted) => {
+                // Asking took time: once more through the gates above.
+                granted = true;
+                continue;
             }
-            Ok(Err(wait)) => tokio::time::sleep(wait.min(PERMIT_WAIT_MAX)).await,
-            Err(_) => tokio::time::sleep(PERMIT_WAIT_MAX).await,
+            Ok(Permit::Wait(wait)) => wait.min(PERMIT_WAIT_MAX),
+            Ok(Permit::Shut) => return Start::Release,
+            Err(_) => PERMIT_WAIT_MAX,
+        };
+        tokio::select! {
+            () = exchanges.stop.cancelled() => return Start::Release,
+            () = tokio::time::sleep(wait) => {}
         }
     }
 }
@@ -171,7 +189,7 @@ fn item_results(exchanges: &Exchanges, part: &[Claimed], tried: &Tried) -> Optio
         // It may have held results that say otherwise: nobody can tell.
         return Some(ByItem::new());
     }
-    let results: Results = serde_json::from_slice(body).ok()?;
+    let results = read_results(body)?;
     let queue = &exchanges.queue.policy.name;
     let positions: HashMap<String, usize> = part
         .iter()
@@ -180,21 +198,68 @@ fn item_results(exchanges: &Exchanges, part: &[Claimed], tried: &Tried) -> Optio
         .collect();
     let mut by_item = ByItem::new();
     let mut foreign = 0;
-    for result in results.results {
+    for result in results {
         let Some(at) = positions.get(&result.id) else {
             foreign += 1;
             continue;
         };
-        let outcome = match result.status {
-            ItemStatus::Delivered => Outcome::Delivered,
-            ItemStatus::Retry => Outcome::Retry,
-            ItemStatus::Dead => Outcome::Refused,
-        };
-        by_item.insert(*at, (outcome, result.detail));
+        by_item.insert(*at, (result.outcome(), result.detail));
     }
     if foreign > 0 {
         exchanges.store.metrics().count(queue.as_str(), "foreign_result", foreign);
         tracing::warn!(%queue, foreign, "the answer to a batch names messages that were not in it");
     }
     Some(by_item)
+}
+
+/// The results of an answer, as far as they can be read. `None`: it has none, or its `results` are
+/// something else that only has the name in common.
+fn read_results(body: &[u8]) -> Option<Vec<ItemResult>> {
+    let Results { results } = serde_json::from_slice(body).ok()?;
+    let count = results.len();
+    let readable: Vec<ItemResult> =
+        results.into_iter().filter_map(|result| serde_json::from_value(result).ok()).collect();
+    (count == 0 || !readable.is_empty()).then_some(readable)
+}
+
+impl ItemResult {
+    /// A word that is none of ours says nothing certain about its item.
+    fn outcome(&self) -> Outcome {
+        match self.status.as_str() {
+            "delivered" => Outcome::Delivered,
+            "retry" => Outcome::Retry,
+            "dead" => Outcome::Refused,
+            _ => Outcome::Unknown,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_read_as_far_as_they_can_be() {
+        let outcomes = |text: &str| {
+            let results = read_results(text.as_bytes())?;
+            Some(results.iter().map(|r| (r.id.clone(), r.outcome())).collect::<Vec<_>>())
+        };
+        let item = |outcome| vec![("a".to_owned(), outcome)];
+        assert_eq!(
+            outcomes(r#"{"results":[{"id":"a","status":"retry","detail":"later"}],"more":1}"#),
+            Some(item(Outcome::Retry))
+        );
+        assert_eq!(
+            outcomes(r#"{"results":[{"id":"a","status":"failed"}]}"#),
+            Some(item(Outcome::Unknown))
+        );
+        assert_eq!(
+            outcomes(r#"{"results":[7,{"id":"a","status":"dead"}]}"#),
+            Some(item(Outcome::Refused))
+        );
+        assert_eq!(outcomes(r#"{"results":[]}"#), Some(Vec::new()));
+        for other in ["", "ok", "[]", "{}", r#"{"results":3}"#, r#"{"results":[{"sku":7}]}"#] {
+            assert_eq!(outcomes(other), None, "{other}");
+        }
+    }
 }

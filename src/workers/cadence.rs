@@ -28,6 +28,15 @@ pub(super) enum Next {
 }
 
 impl Next {
+    /// The same, or so long from now, whichever is sooner.
+    pub(super) fn at_latest(self, most: Duration) -> Self {
+        match self {
+            Self::Now => Self::Now,
+            Self::In(wait) => Self::In(wait.min(most)),
+            Self::Woken => Self::In(most),
+        }
+    }
+
     /// From "the next one falls due in": zero means that more is due already.
     pub(super) fn due(next_in: Option<Duration>) -> Self {
         match next_in {
@@ -65,6 +74,8 @@ pub(super) async fn run(stop: CancellationToken, wake: &Notify, pulse: Pulse, mu
         };
         pulse.sleeps(sleep);
         tokio::select! {
+            // The stop first: a wake-up that comes with it is passed on to whoever takes our place.
+            biased;
             () = stop.cancelled() => {}
             () = wake.notified() => {}
             () = tokio::time::sleep(sleep) => {}

@@ -73,7 +73,9 @@ pub(super) fn decide(
         },
         Outcome::Throttled { .. } if retry.is_too_old(facts.age_ms) => too_old(facts.error),
         Outcome::Throttled { retry_after_ms } => {
-            Action::Throttle { gate_ms: retry_after_ms.map(|ms| ms.min(retry.max_ms)) }
+            // Zero, or a date that has passed, names no time: to call again at once is to hammer.
+            let asked_ms = retry_after_ms.filter(|ms| *ms > 0);
+            Action::Throttle { gate_ms: asked_ms.map(|ms| ms.min(retry.max_ms)) }
         }
         Outcome::Denied => Action::Alarm,
         Outcome::Refused => {

@@ -7,13 +7,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::cadence::{self, Next, Pass};
 use super::exchange::{Exchanges, Work, window_holds};
 use super::pulse::Pulse;
 use super::settler::Settlement;
+use super::slots::Slots;
 use super::throttle::{Permit, Throttle};
 use crate::domain::window::WindowState;
 use crate::shutdown::Tasks;
@@ -25,6 +26,8 @@ const HORIZON: Duration = Duration::from_millis(50);
 const CLAIM_MAX: usize = 250;
 /// When all calls are in flight elsewhere, how often to look: other nodes' slots come free unheard.
 const CONCURRENCY_POLL: Duration = Duration::from_secs(1);
+/// The longest time before the end of a window at which a batch leaves half full.
+const LAST_CALL_MS_MAX: u64 = 1000;
 /// The shortest sleep at a gate whose moment is known, so that rounding never makes a busy loop.
 const WAIT_MIN: Duration = Duration::from_millis(1);
 
@@ -34,7 +37,7 @@ pub(super) struct Dispatcher {
     pub(super) exchanges: Arc<Exchanges>,
     pub(super) outcomes: mpsc::Sender<Settlement>,
     /// Calls in flight on this node: the queue's concurrency is the ceiling everywhere.
-    pub(super) slots: Arc<Semaphore>,
+    pub(super) slots: Slots,
     pub(super) throttle: Option<Arc<Throttle>>,
     pub(super) tasks: Tasks,
     /// Whether the last claim left something behind: what comes next was held.
@@ -53,7 +56,7 @@ impl Pass for Dispatcher {
                 return Ok(next);
             }
         };
-        let free = self.slots.available_permits();
+        let free = self.slots.free();
         if free == 0 {
             self.backlog = true;
             return Ok(Next::Woken);
@@ -62,15 +65,20 @@ impl Pass for Dispatcher {
             Some(batch) => usize::try_from(batch.max_items).unwrap_or(usize::MAX),
             None => free.min(CLAIM_MAX),
         };
-        let batch_now = before_ms.is_some_and(|before_ms| self.batch_fires(now_ms, before_ms));
+        let last_call_ms = before_ms.map(|before_ms| self.last_call_ms(before_ms));
         let wish = ClaimWish {
             messages_max,
             horizon_us: u64::try_from(HORIZON.as_micros()).unwrap_or(u64::MAX),
             before_us: before_ms.map(|ms| ms * 1000),
-            batch_now,
+            batch_now: last_call_ms.is_some_and(|last_call_ms| now_ms >= last_call_ms),
         };
         let reply = self.exchanges.store.claim(&queue, wish).await?;
         let next = self.next_after(&reply, messages_max);
+        // No gate's own time is slept past the end of the window.
+        let edges = [last_call_ms, before_ms].into_iter().flatten();
+        let next = edges
+            .filter(|edge_ms| *edge_ms > now_ms)
+            .fold(next, |next, edge_ms| next.at_latest(Duration::from_millis(edge_ms - now_ms)));
         let held = self.backlog;
         self.backlog = reply.ready_left > 0 || !matches!(reply.gate, Gate::Open | Gate::Empty);
         self.start(reply, held);
@@ -108,20 +116,22 @@ impl Dispatcher {
         }
     }
 
-    /// Near the close a batch does not wait for company that would come too late.
-    fn batch_fires(&self, now_ms: u64, before_ms: u64) -> bool {
+    /// From when on a batch does not wait for company that would come too late.
+    fn last_call_ms(&self, before_ms: u64) -> u64 {
         let wait_ms = self.exchanges.queue.policy.batch.map_or(0, |batch| batch.max_wait_ms);
         let horizon_ms = u64::try_from(HORIZON.as_millis()).unwrap_or(0);
-        now_ms + wait_ms.min(1000) + horizon_ms >= before_ms
+        before_ms.saturating_sub(wait_ms.min(LAST_CALL_MS_MAX) + horizon_ms)
     }
 
     /// When to claim again.
     fn next_after(&self, reply: &ClaimReply, wanted: usize) -> Next {
         let wait =
             |wait: Option<Duration>| wait.map_or(Next::Woken, |wait| Next::In(wait.max(WAIT_MIN)));
+        let shards = self.exchanges.queue.shards.len();
         match reply.gate {
             Gate::Stale => Next::Now,
-            Gate::Open if reply.ready_left == 0 => Next::Woken,
+            // With several shards, those that this round did not come to are not counted.
+            Gate::Open if reply.ready_left == 0 && shards == 1 => Next::Woken,
             Gate::Open => self.after_last_slot(&reply.messages, wanted),
             Gate::Empty => {
                 self.exchanges.queue.look_everywhere();
@@ -149,7 +159,7 @@ impl Dispatcher {
             return;
         }
         for message in &reply.messages {
-            self.exchanges.in_flight.insert(message.lease.clone());
+            self.exchanges.in_flight.insert(message);
         }
         let paused_ms = reply.paused_ms;
         let groups: Vec<Vec<Claimed>> = if self.exchanges.queue.policy.batch.is_some() {
@@ -159,7 +169,7 @@ impl Dispatcher {
         };
         let mut works = Vec::with_capacity(groups.len());
         for messages in groups {
-            let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
+            let Some(slot) = self.slots.take() else {
                 // Only this task takes slots, and it asked for no more than were free.
                 tracing::error!(queue = %self.exchanges.queue.policy.name, "claimed more than can start");
                 continue;

@@ -6,14 +6,16 @@
 use std::sync::Arc;
 
 use rand::Rng as _;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
 
 use super::batch;
 use super::decide::{Action, Facts, age_ms, decide};
 use super::renewer::InFlight;
 use super::request::single_call;
 use super::settler::Settlement;
+use super::slots::Slot;
 use crate::domain::id::MessageId;
 use crate::domain::message::Attempt;
 use crate::domain::outcome::{Answer, Outcome, classify};
@@ -34,6 +36,8 @@ pub(super) struct Exchanges {
     pub(super) queue: Arc<Queue>,
     pub(super) transport: Transport,
     pub(super) in_flight: Arc<InFlight>,
+    /// Fires when the queue stops: what can be given back is not waited for.
+    pub(super) stop: CancellationToken,
 }
 
 /// A claimed message or batch, ready to start.
@@ -48,7 +52,7 @@ pub(super) struct Work {
     /// Takes the outcomes.
     pub(super) outcomes: mpsc::Sender<Settlement>,
     /// The exchange's slot on this node.
-    pub(super) slot: OwnedSemaphorePermit,
+    pub(super) slot: Slot,
 }
 
 /// What an exchange came to, for all its messages alike.
@@ -127,7 +131,7 @@ impl Exchanges {
             // Claimed again it expires, in Redis and by Redis time.
             return Some(Action::Release);
         }
-        if Instant::now() > message.start_before {
+        if !self.in_flight.may_start(&message.lease) {
             // This node stood still: another may take the message while the answer is on its way.
             return Some(Action::Release);
         }
@@ -225,7 +229,7 @@ impl Exchanges {
 #[derive(Debug)]
 pub(super) struct Outcomes {
     sender: mpsc::Sender<Settlement>,
-    slot: Arc<OwnedSemaphorePermit>,
+    slot: Arc<Slot>,
     ends: Option<String>,
     pub(super) paused_ms: u64,
 }

@@ -23,6 +23,7 @@ mod reaper;
 mod renewer;
 mod request;
 mod settler;
+mod slots;
 mod statistics;
 mod throttle;
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::dispatcher::Dispatcher;
@@ -12,6 +12,7 @@ use super::promoter::Promoter;
 use super::pulse::Pulses;
 use super::renewer::{InFlight, Renewer};
 use super::settler::Settler;
+use super::slots::Slots;
 use super::throttle::Throttle;
 use crate::shutdown::Tasks;
 use crate::store::{Queue, Store};
@@ -73,7 +74,7 @@ impl QueueWorkers {
             settler.run(received).await;
             settled.cancel();
         });
-        let concurrency = usize::try_from(queue.policy.concurrency).unwrap_or(usize::MAX);
+        let slots = Slots::new(queue.policy.concurrency, Arc::clone(&queue.ready));
         let throttle =
             queue.policy.rate.map(|rate| Arc::new(Throttle::new(rate, queue.policy.burst)));
         let dispatcher = Dispatcher {
@@ -82,9 +83,10 @@ impl QueueWorkers {
                 queue: Arc::clone(&queue),
                 transport,
                 in_flight,
+                stop: tasks.stop_token().clone(),
             }),
             outcomes,
-            slots: Arc::new(Semaphore::new(concurrency.min(Semaphore::MAX_PERMITS))),
+            slots,
             throttle,
             tasks: tasks.clone(),
             backlog: false,

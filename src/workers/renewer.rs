@@ -1,38 +1,68 @@
 //! Keeps the leases of exchanges that are under way.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{Lease, Queue, Store};
+use crate::domain::lease::latest_start_ms;
+use crate::store::{Claimed, Lease, Queue, Store, Verdict};
 
 /// Leases in one call.
 const RENEW_MAX: usize = 500;
 
-/// The leases that this node holds in one queue.
+/// The leases that this node holds in one queue, each with the moment until which a call may begin
+/// under it: one that began later could outlive it.
 #[derive(Debug, Default)]
 pub(super) struct InFlight {
     // A plain mutex: held for a look-up, never across an await.
-    leases: Mutex<HashSet<Lease>>,
+    leases: Mutex<HashMap<Lease, Instant>>,
 }
 
 impl InFlight {
-    pub(super) fn insert(&self, lease: Lease) {
-        self.leases.lock().unwrap_or_else(PoisonError::into_inner).insert(lease);
+    pub(super) fn insert(&self, message: &Claimed) {
+        self.lock().insert(message.lease.clone(), message.start_before);
     }
 
     pub(super) fn remove(&self, lease: &Lease) {
-        self.leases.lock().unwrap_or_else(PoisonError::into_inner).remove(lease);
+        self.lock().remove(lease);
+    }
+
+    /// Whether a call may begin now: a node that stood still may have lost its lease meanwhile.
+    pub(super) fn may_start(&self, lease: &Lease) -> bool {
+        self.lock().get(lease).is_some_and(|start_before| Instant::now() <= *start_before)
+    }
+
+    /// A renewal reached Redis for those that are still ours; the others are lost.
+    fn renewed(&self, leases: &[Lease], verdicts: &[Verdict], start_before: Instant) {
+        let mut held = self.lock();
+        for (lease, verdict) in leases.iter().zip(verdicts) {
+            match verdict {
+                Verdict::Ok => {
+                    // Unless it was settled meanwhile.
+                    if let Some(known) = held.get_mut(lease) {
+                        *known = start_before;
+                    }
+                }
+                Verdict::Already | Verdict::Stale | Verdict::Gone | Verdict::Late => {
+                    held.remove(lease);
+                }
+            }
+        }
     }
 
     fn by_shard(&self) -> HashMap<u16, Vec<Lease>> {
         let mut by_shard: HashMap<u16, Vec<Lease>> = HashMap::new();
-        for lease in self.leases.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for lease in self.lock().keys() {
             by_shard.entry(lease.shard).or_default().push(lease.clone());
         }
         by_shard
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Lease, Instant>> {
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -57,6 +87,9 @@ impl Renewer {
     }
 
     async fn run_once(&self) {
+        let policy = &self.queue.policy;
+        let start_within = latest_start_ms(policy.lease_ms, policy.downstream.timeout_ms());
+        let start_within = Duration::from_millis(start_within);
         for (number, leases) in self.in_flight.by_shard() {
             let shard = &self.queue.shards[usize::from(number)];
             for leases in leases.chunks(RENEW_MAX) {
@@ -66,8 +99,13 @@ impl Renewer {
                 } else {
                     Vec::new()
                 };
-                if let Err(error) = self.store.renew(&self.queue, shard, &ongoing, leases).await {
-                    tracing::warn!(queue = %self.queue.policy.name, %error, "leases could not be renewed");
+                // Counted from before the call: the lease in Redis ends no sooner.
+                let start_before = Instant::now() + start_within;
+                match self.store.renew(&self.queue, shard, &ongoing, leases).await {
+                    Ok(verdicts) => self.in_flight.renewed(leases, &verdicts, start_before),
+                    Err(error) => {
+                        tracing::warn!(queue = %self.queue.policy.name, %error, "leases could not be renewed");
+                    }
                 }
             }
         }

@@ -7,10 +7,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 
 use super::decide::Action;
 use super::renewer::InFlight;
+use super::slots::Slot;
 use crate::domain::message::Attempt;
 use crate::store::{DeferKind, Lease, Queue, Settled, Store, StoreError, Verdict};
 use crate::telemetry::ReasonLabel;
@@ -29,7 +30,7 @@ pub(super) struct Settlement {
     /// The batch that is over with this message.
     pub(super) ends: Option<String>,
     /// The exchange's slot on this node; comes free when this is written and dropped.
-    pub(super) _slot: Arc<OwnedSemaphorePermit>,
+    pub(super) _slot: Arc<Slot>,
 }
 
 /// Receives settlements until every sender is gone.
@@ -64,6 +65,12 @@ impl Call {
             Action::Park { .. } => Self::Park,
         }
     }
+
+    /// Whether it makes messages ready again and leaves the gate open: written after what may shut
+    /// it, or the same answer would meet them once more.
+    fn goes_back(&self) -> bool {
+        matches!(self, Self::Release | Self::Defer("hold", _))
+    }
 }
 
 impl Settler {
@@ -82,6 +89,8 @@ impl Settler {
             let call = Call::of(&settlement.action);
             calls.entry((settlement.lease.shard, call)).or_default().push(settlement);
         }
+        let mut calls: Vec<_> = calls.into_iter().collect();
+        calls.sort_by_key(|((_, call), _)| call.goes_back());
         for ((shard, call), settlements) in calls {
             self.write(shard, &call, settlements).await;
         }
@@ -106,7 +115,6 @@ impl Settler {
         for settlement in settlements {
             self.in_flight.remove(&settlement.lease);
         }
-        self.queue.ready.notify_one();
     }
 
     async fn call(

@@ -3,10 +3,22 @@
 //! Owns the list of scenarios. A scenario starts its own Redis, its own downstream and its own
 //! daemon from `support`, and reads before, act, after. It waits on signals, never on sleeps.
 
+mod batches;
+mod calls;
 mod crash;
 mod docs;
+mod gates;
+mod leases;
+mod outcomes;
+mod rates;
 mod refusals;
+mod reloading;
+mod slots;
+mod stopping;
 mod store;
 #[cfg(test)] // Always so here; said once more for clippy, which then lets helpers panic.
 mod support;
 mod support_works;
+mod uncertain;
+mod waiting;
+mod windows;

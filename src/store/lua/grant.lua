@@ -1,8 +1,9 @@
 #!lua flags=allow-oom
--- grant: permits of a queue with several shards, from its home slot (shard 0).
+-- grant: permits from a queue's home slot (shard 0): for queues with several shards, and for each
+-- further call of an exchange.
 -- include: shard writes gate limit
 --
--- ARGV[1] most permits   ARGV[2] period_us   ARGV[3] burst   ARGV[4] horizon_us
+-- ARGV[1] most permits   ARGV[2] period_us or 0: no limit, only pause and gate   ARGV[3] burst   ARGV[4] horizon_us
 -- ARGV[5] slots only before this moment_us, or 0
 -- Returns {code, now_us, wait_us, slot_us, ...}; codes as claim: 0 granted, 2 paused, 3 gate shut, 5 limit
 --
@@ -16,6 +17,7 @@ if m[3] and tonumber(m[3]) > now_ms then
   return { 3, now_us, (tonumber(m[3]) - now_ms) * 1000 }
 end
 local period_us, horizon_us = tonumber(ARGV[2]), tonumber(ARGV[4])
+if period_us == 0 then return { 0, now_us, 0, now_us } end
 local slots, tats, next_us = limit_slots(period_us, tonumber(ARGV[3]), horizon_us,
   tonumber(ARGV[1]), tonumber(ARGV[5]))
 if #slots == 0 then return { 5, now_us, math.ceil(next_us - now_us - horizon_us) } end

@@ -185,7 +185,8 @@ impl Daemon {
         self.process = Some(process);
     }
 
-    fn signal(&self, signal: Signal) {
+    /// Any other signal.
+    pub(crate) fn signal(&self, signal: Signal) {
         self.process.as_ref().expect("the daemon was started").signal(signal);
     }
 

@@ -5,6 +5,7 @@
 //! know Tidegate beyond the names of a few headers.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
@@ -61,6 +62,12 @@ impl Request {
     }
 }
 
+impl fmt::Debug for Downstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Downstream").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
 type Script = Box<dyn FnMut(&Request) -> Answer + Send>;
 
 /// What the connections share; the lock is held for a push or a pop, never across an await.
@@ -84,7 +91,12 @@ pub(crate) struct Downstream {
 impl Downstream {
     /// A receiver that answers 200 to everything until it is told otherwise.
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+        Self::start_at(0).await
+    }
+
+    /// The same at a port that was chosen before.
+    pub(crate) async fn start_at(port: u16) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.expect("a free port");
         let address = listener.local_addr().expect("a bound listener has an address");
         let shared = Arc::new(Mutex::new(Shared {
             requests: Vec::new(),

@@ -1,0 +1,148 @@
+//! Windows: nothing arrives outside of them, and what waits leaves as soon as they open.
+//!
+//! Rules are made around the present moment, in seconds of the day and UTC; close to midnight they
+//! run past it, as rules may.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::support::{Answer, Gate, QUEUE, Scene, batch_results};
+
+/// The wall clock and the clock of the recorder, read together.
+struct Clocks {
+    wall_ms: u64,
+    instant: Instant,
+}
+
+impl Clocks {
+    fn read() -> Self {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        Self { wall_ms: u64::try_from(wall.as_millis()).unwrap(), instant: Instant::now() }
+    }
+
+    /// The second that begins after at least `ms` from now, since the epoch.
+    fn second_after(&self, ms: u64) -> u64 {
+        (self.wall_ms + ms).div_ceil(1000)
+    }
+
+    /// A moment of the recorder, in milliseconds since the epoch.
+    fn wall_ms(&self, at: Instant) -> u64 {
+        self.wall_ms + u64::try_from((at - self.instant).as_millis()).unwrap()
+    }
+}
+
+fn rule(from_s: u64, to_s: u64) -> String {
+    let time = |at_s: u64| {
+        let of_day = at_s % 86_400;
+        format!("{:02}:{:02}:{:02}", of_day / 3600, of_day / 60 % 60, of_day % 60)
+    };
+    format!("{{ days = \"mon-sun\", from = \"{}\", to = \"{}\" }}", time(from_s), time(to_s))
+}
+
+fn window(rules: &[String], min_remaining: &str) -> String {
+    let open = rules.join(", ");
+    format!(
+        "window = {{ time_zone = \"UTC\", open = [{open}], min_remaining = \"{min_remaining}\" }}\n\
+         downstream.timeout = \"5s\""
+    )
+}
+
+#[tokio::test]
+async fn work_is_held_until_the_window_opens_and_leaves_then() {
+    let clocks = Clocks::read();
+    let opens_s = clocks.second_after(1500);
+    let scene = Scene::start(&window(&[rule(opens_s, opens_s + 600)], "1s")).await;
+
+    let ids = scene.send_numbers(3).await;
+
+    let held = scene.wait_state(&ids[0], "ready").await;
+    assert_eq!(held["attempts"], 0);
+    let requests = scene.downstream.wait_for(3).await;
+    for request in &requests {
+        let late_ms = clocks.wall_ms(request.arrived).checked_sub(opens_s * 1000);
+        assert!(late_ms.is_some_and(|ms| ms < 250), "{late_ms:?}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_starts_with_less_than_min_remaining_left_and_all_goes_on_at_the_next_opening() {
+    let clocks = Clocks::read();
+    let closes_s = clocks.second_after(2500);
+    let rules = [rule(closes_s - 3600, closes_s), rule(closes_s + 1, closes_s + 600)];
+    let scene = Scene::start(&format!("{}\nrate = \"40/s\"", window(&rules, "1s"))).await;
+
+    scene.send_numbers(120).await;
+
+    let requests = scene.downstream.wait_for(120).await;
+    let at_ms: Vec<_> = requests.iter().map(|r| clocks.wall_ms(r.arrived)).collect();
+    let last_ms = closes_s * 1000 - 1000;
+    let (before, after): (Vec<u64>, Vec<u64>) = at_ms.iter().partition(|ms| **ms <= last_ms + 5);
+    assert!(before.len() > 20, "{} left before the close", before.len());
+    let first = *after.iter().min().unwrap();
+    assert!(first >= closes_s * 1000 + 1000, "a call came {} ms after the close", first - last_ms);
+    assert!(
+        first < closes_s * 1000 + 1250,
+        "the window was open for {} ms",
+        first - closes_s * 1000
+    );
+}
+
+#[tokio::test]
+async fn what_meets_the_edge_after_its_claim_is_held_and_costs_no_attempt() {
+    let clocks = Clocks::read();
+    let closes_s = clocks.second_after(1500);
+    let lines = window(&[rule(closes_s - 3600, closes_s)], "500ms");
+    let batch = "batch = { max_items = 2, max_wait = \"60s\" }";
+    let scene = Scene::start(&format!("{lines}\n{batch}")).await;
+    let gate = Gate::new();
+    // A batch is refused when its halves would come too late.
+    scene.downstream.always(Answer::status(422).held_by(&gate));
+
+    let ids = scene.send_numbers(2).await;
+    scene.downstream.wait_for(1).await;
+    let edge_ms = closes_s * 1000 - 450;
+    tokio::time::sleep(Duration::from_millis(edge_ms.saturating_sub(Clocks::read().wall_ms))).await;
+    gate.release();
+
+    for id in &ids {
+        let held = json!({ "state": "ready", "window_holds": 1, "attempts": 0 });
+        scene.wait_members(id, &held).await;
+    }
+    assert_eq!(scene.downstream.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_batch_does_not_wait_for_company_past_the_close() {
+    let clocks = Clocks::read();
+    let closes_s = clocks.second_after(2500);
+    let lines = window(&[rule(closes_s - 3600, closes_s)], "500ms");
+    let scene =
+        Scene::start(&format!("{lines}\nbatch = {{ max_items = 500, max_wait = \"60s\" }}")).await;
+    scene.downstream.answer_with(|request| batch_results(request, |_| Some("delivered")));
+
+    let id = scene.send("lone").await;
+
+    assert_eq!(scene.daemon.wait_final(&id).await["state"], "delivered");
+    let request = &scene.downstream.requests()[0];
+    let left_ms = (closes_s * 1000).saturating_sub(clocks.wall_ms(request.arrived));
+    assert!((495..2000).contains(&left_ms), "it came {left_ms} ms before the close");
+}
+
+#[tokio::test]
+async fn max_age_stands_still_while_the_window_is_closed() {
+    let clocks = Clocks::read();
+    let closes_s = clocks.second_after(1000);
+    let rules = [rule(closes_s - 3600, closes_s), rule(closes_s + 2, closes_s + 600)];
+    // Two closed seconds lie between the first attempt and the second, and count for nothing.
+    let retry = "retry = { initial = \"1100ms\", jitter = 0.0, max_age = \"2500ms\" }";
+    let scene = Scene::start(&format!("{}\n{retry}", window(&rules, "100ms"))).await;
+    scene.downstream.once(Answer::status(500));
+    scene.downstream.once(Answer::status(500));
+
+    let id = scene.daemon.send(QUEUE, &json!({ "payload": 1 })).await;
+
+    let message = scene.daemon.wait_final(&id).await;
+    assert_eq!((&message["state"], &message["attempts"]), (&json!("delivered"), &json!(3)));
+}
