@@ -95,3 +95,51 @@ pub(super) fn too_large(what: &str, bytes_max: usize) -> Problem {
     let limit = format_size(bytes_max as u64);
     Problem::too_large(format!("{what} is larger than {limit}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::{StreamExt as _, stream};
+
+    use super::*;
+
+    /// A byte every so often, `count` of them, and then silence if it never ends.
+    fn dripping(every: Duration, count: u32, ends: bool) -> Body {
+        let drops = stream::iter(0..count).then(move |_| async move {
+            tokio::time::sleep(every).await;
+            Ok::<_, Infallible>(Bytes::from_static(b"x"))
+        });
+        let silence = stream::pending().take(usize::from(!ends));
+        Body::from_stream(drops.chain(silence))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_has_its_time() {
+        let second = Duration::from_secs(1);
+        assert_eq!(read(dripping(second, 20, true), 100).await.unwrap(), "x".repeat(20));
+        for body in [dripping(second, 40, true), dripping(second, 1, false)] {
+            let started = Instant::now();
+            let problem = read(body, 100).await.unwrap_err();
+            assert_eq!(problem.code(), Code::RequestTimeout);
+            assert_eq!(started.elapsed(), BODY_PATIENCE);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_large_body_may_take_long_but_not_stand_still() {
+        let second = Duration::from_secs(1);
+        assert_eq!(read_large(dripping(20 * second, 20, true), 100).await.unwrap().len(), 20);
+        let problem = read_large(dripping(second, 5, false), 100).await.unwrap_err();
+        assert_eq!(problem.code(), Code::RequestTimeout);
+    }
+
+    #[tokio::test]
+    async fn a_body_has_its_size() {
+        let drops = |count| dripping(Duration::ZERO, count, true);
+        assert_eq!(read(drops(10), 10).await.unwrap().len(), 10);
+        assert_eq!(read(drops(11), 10).await.unwrap_err().code(), Code::TooLarge);
+        assert_eq!(read(Body::from("12345"), 4).await.unwrap_err().code(), Code::TooLarge);
+        assert_eq!(read(Body::from("12345"), 5).await.unwrap(), "12345");
+    }
+}

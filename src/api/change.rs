@@ -31,7 +31,7 @@ static RESOLVE: Shape = Shape { known: &["as", "reason"], later: &[] };
 
 /// Changes a message that waits; its payload also while it is dead or uncertain.
 #[utoipa::path(
-    patch, path = "/v1/messages/{id}", tag = "messages",
+    patch, path = "/v1/messages/{id}", operation_id = "edit_message", tag = "messages",
     params(("id" = String, Path, description = "The message's id")),
     request_body(content = ref("#/components/schemas/MessagePatch"), content_type = "application/json"),
     responses(
@@ -92,7 +92,7 @@ fn read_edit(body: &Bytes, kind: PayloadKind, now_ms: u64) -> Result<Edit, Probl
 
 /// Cancels a message that is scheduled, ready or uncertain; a repeat is answered alike.
 #[utoipa::path(
-    delete, path = "/v1/messages/{id}", tag = "messages",
+    delete, path = "/v1/messages/{id}", operation_id = "cancel_message", tag = "messages",
     params(("id" = String, Path, description = "The message's id")),
     responses(
         (status = 200, description = "The cancelled message", body = ref("#/components/schemas/Message")),
@@ -112,7 +112,7 @@ pub(super) async fn cancel(
 
 /// Makes a message due now; limits and windows hold.
 #[utoipa::path(
-    post, path = "/v1/messages/{id}/run", tag = "messages",
+    post, path = "/v1/messages/{id}/run", operation_id = "run_message", tag = "messages",
     params(("id" = String, Path, description = "The message's id")),
     responses(
         (status = 200, description = "The message as it stands now", body = ref("#/components/schemas/Message")),
@@ -142,7 +142,7 @@ pub(super) async fn run(
 
 /// Sends a message again that is dead, uncertain, expired or cancelled; its attempts start over.
 #[utoipa::path(
-    post, path = "/v1/messages/{id}/requeue", tag = "messages",
+    post, path = "/v1/messages/{id}/requeue", operation_id = "requeue_message", tag = "messages",
     params(("id" = String, Path, description = "The message's id")),
     responses(
         (status = 200, description = "The message as it stands now", body = ref("#/components/schemas/Message")),
@@ -162,7 +162,7 @@ pub(super) async fn requeue(
 
 /// Decides on an uncertain message.
 #[utoipa::path(
-    post, path = "/v1/messages/{id}/resolve", tag = "messages",
+    post, path = "/v1/messages/{id}/resolve", operation_id = "resolve_message", tag = "messages",
     params(("id" = String, Path, description = "The message's id")),
     request_body(content = ref("#/components/schemas/Resolve"), content_type = "application/json"),
     responses(

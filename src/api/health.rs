@@ -81,7 +81,7 @@ pub(super) async fn metrics(State(door): Shared) -> Response {
 
 /// The nodes that live, the oldest first.
 #[utoipa::path(
-    get, path = "/v1/nodes", tag = "node",
+    get, path = "/v1/nodes", operation_id = "list_nodes", tag = "node",
     responses((status = 200, description = "The nodes", body = ref("#/components/schemas/Nodes"))),
 )]
 pub(super) async fn nodes(State(door): Shared) -> Result<Response, Problem> {

@@ -29,8 +29,8 @@ const LIMIT_DEFAULT: usize = 100;
 const LIMIT_MAX: u32 = 1000;
 /// Most payload bytes on a page with payloads; at least one message is shown.
 const PAYLOAD_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Messages read at once while payloads are wanted, so that a page of large ones stays bounded.
-const FULL_STEP: usize = 50;
+/// Messages read at once: their payloads come along, wanted or not.
+const STEP: usize = 100;
 
 /// Where a page begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +68,7 @@ struct Wish {
 ///
 /// Without `state`, state after state: scheduled, ready, leased, uncertain, accepted, and finals.
 #[utoipa::path(
-    get, path = "/v1/queues/{queue}/messages", tag = "messages",
+    get, path = "/v1/queues/{queue}/messages", operation_id = "list_messages", tag = "messages",
     params(
         ("queue" = String, Path, description = "The queue's name"),
         ("state" = Option<String>, Query, description = "Only messages in this state"),
@@ -152,10 +152,15 @@ async fn page(
     let (mut messages, mut bytes) = (Vec::new(), 0);
     loop {
         let left = wish.limit - messages.len();
-        let step = if wish.is_full { left.min(FULL_STEP) } else { left };
-        let found = door.store().list(name, at.state, step, at.within.as_deref()).await?;
-        bytes +=
-            found.messages.iter().map(|m| m.payload.as_ref().map_or(0, Bytes::len)).sum::<usize>();
+        let step = left.min(STEP);
+        let mut found = door.store().list(name, at.state, step, at.within.as_deref()).await?;
+        for message in &mut found.messages {
+            if wish.is_full {
+                bytes += message.payload.as_ref().map_or(0, Bytes::len);
+            } else {
+                message.payload = None;
+            }
+        }
         messages.extend(found.messages);
         match found.next_cursor {
             Some(within) => at.within = Some(within),
@@ -164,8 +169,7 @@ async fn page(
                 None => return Ok((messages, None)),
             },
         }
-        let is_heavy = wish.is_full && bytes >= PAYLOAD_BYTES_MAX;
-        if messages.len() >= wish.limit || is_heavy {
+        if messages.len() >= wish.limit || bytes >= PAYLOAD_BYTES_MAX {
             return Ok((messages, Some(at.write())));
         }
     }

@@ -24,7 +24,7 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 ///
 /// When the wait is over first, the message is answered as it stands.
 #[utoipa::path(
-    get, path = "/v1/messages/{id}", tag = "messages",
+    get, path = "/v1/messages/{id}", operation_id = "get_message", tag = "messages",
     params(
         ("id" = String, Path, description = "The message's id"),
         ("wait" = Option<String>, Query, description = "How long to wait for a final state, up to 60s", example = "30s"),
@@ -58,7 +58,7 @@ pub(super) async fn get(
 
 /// What was tried, the oldest attempt first, as far as it is kept.
 #[utoipa::path(
-    get, path = "/v1/messages/{id}/attempts", tag = "messages",
+    get, path = "/v1/messages/{id}/attempts", operation_id = "get_attempts", tag = "messages",
     params(("id" = String, Path, description = "The message's id")),
     responses((status = 200, description = "The attempts", body = ref("#/components/schemas/Attempts"))),
 )]

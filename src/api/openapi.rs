@@ -147,6 +147,14 @@ mod tests {
     }
 
     #[test]
+    fn every_operation_has_a_name_of_its_own() {
+        let operations = operations();
+        let names: BTreeSet<_> =
+            operations.iter().map(|(_, operation)| operation["operationId"].to_string()).collect();
+        assert_eq!(names.len(), operations.len(), "{names:?}");
+    }
+
+    #[test]
     fn every_refusal_is_a_problem() {
         for (name, operation) in operations() {
             for (status, response) in operation["responses"].as_object().unwrap() {

@@ -38,7 +38,7 @@ static OF_STATE: Shape =
 
 /// Every queue, by name; retired ones too.
 #[utoipa::path(
-    get, path = "/v1/queues", tag = "queues",
+    get, path = "/v1/queues", operation_id = "list_queues", tag = "queues",
     responses((status = 200, description = "The queues", body = ref("#/components/schemas/Queues"))),
 )]
 pub(super) async fn queues(
@@ -56,7 +56,7 @@ pub(super) async fn queues(
 
 /// A queue: policy, counts and gates.
 #[utoipa::path(
-    get, path = "/v1/queues/{queue}", tag = "queues",
+    get, path = "/v1/queues/{queue}", operation_id = "get_queue", tag = "queues",
     params(("queue" = String, Path, description = "The queue's name")),
     responses((status = 200, description = "The queue", body = ref("#/components/schemas/Queue"))),
 )]
@@ -76,7 +76,7 @@ async fn view(door: &Door, queue: Arc<Queue>) -> Result<Value, Problem> {
 
 /// Stops sending, until a moment, for a time, or until it is resumed; messages are still taken in.
 #[utoipa::path(
-    post, path = "/v1/queues/{queue}/pause", tag = "queues",
+    post, path = "/v1/queues/{queue}/pause", operation_id = "pause_queue", tag = "queues",
     params(("queue" = String, Path, description = "The queue's name")),
     request_body(content = ref("#/components/schemas/Pause"), content_type = "application/json"),
     responses(
@@ -111,7 +111,7 @@ pub(super) async fn pause(
 
 /// Ends a pause, and opens a gate that the downstream's refusals had shut.
 #[utoipa::path(
-    post, path = "/v1/queues/{queue}/resume", tag = "queues",
+    post, path = "/v1/queues/{queue}/resume", operation_id = "resume_queue", tag = "queues",
     params(("queue" = String, Path, description = "The queue's name")),
     responses((status = 200, description = "The queue", body = ref("#/components/schemas/Queue"))),
 )]
@@ -132,7 +132,7 @@ pub(super) async fn resume(
 ///
 /// Bounded per request: `remaining` tells how many are left, 0 when it is done.
 #[utoipa::path(
-    post, path = "/v1/queues/{queue}/purge", tag = "queues",
+    post, path = "/v1/queues/{queue}/purge", operation_id = "purge_queue", tag = "queues",
     params(("queue" = String, Path, description = "The queue's name")),
     request_body(content = ref("#/components/schemas/OfState"), content_type = "application/json"),
     responses(
@@ -163,7 +163,7 @@ pub(super) async fn purge(
 ///
 /// Bounded per request: `remaining` tells how many are left, 0 when it is done.
 #[utoipa::path(
-    post, path = "/v1/queues/{queue}/requeue-all", tag = "queues",
+    post, path = "/v1/queues/{queue}/requeue-all", operation_id = "requeue_all", tag = "queues",
     params(("queue" = String, Path, description = "The queue's name")),
     request_body(content = ref("#/components/schemas/OfState"), content_type = "application/json"),
     responses(
@@ -228,7 +228,7 @@ async fn remaining(
 
 /// The hours in which the queue's downstream may be called, from now on.
 #[utoipa::path(
-    get, path = "/v1/queues/{queue}/windows", tag = "queues",
+    get, path = "/v1/queues/{queue}/windows", operation_id = "list_windows", tag = "queues",
     params(
         ("queue" = String, Path, description = "The queue's name"),
         ("days" = Option<u32>, Query, description = "How many days ahead, 1 to 366; default 14"),

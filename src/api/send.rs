@@ -24,7 +24,7 @@ use crate::store::{Accepted, NotAccepted, Queue, StoreError};
 /// 201 is sent only once the message is as safe as `redis.durability` asks. A repeat with the same
 /// idempotency key and the same body is answered 200 with the first message and `"duplicate": true`.
 #[utoipa::path(
-    post, path = "/v1/queues/{queue}/messages", tag = "messages",
+    post, path = "/v1/queues/{queue}/messages", operation_id = "send_message", tag = "messages",
     params(
         ("queue" = String, Path, description = "The queue's name"),
         ("Idempotency-Key" = Option<String>, Header, description = "In place of idempotency_key; quoted or bare"),

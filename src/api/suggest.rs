@@ -7,7 +7,8 @@ pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
         return None;
     }
     let folded = word.to_ascii_lowercase().replace('-', "_");
-    let near = (word.chars().count() / 3).max(1);
+    // Two swapped letters count as two.
+    let near = (word.chars().count() / 2).clamp(1, 3);
     known
         .into_iter()
         .map(|name| (distance(&folded, name), name))

@@ -62,7 +62,7 @@ pub struct TryRequest {
 
 /// Makes one signed test call to the queue's downstream, stores nothing and shows the exchange.
 #[utoipa::path(
-    post, path = "/v1/queues/{queue}/try", tag = "queues",
+    post, path = "/v1/queues/{queue}/try", operation_id = "try_queue", tag = "queues",
     params(("queue" = String, Path, description = "The queue's name")),
     request_body(content = ref("#/components/schemas/NewMessage"), content_type = "application/json"),
     responses(

@@ -77,7 +77,7 @@ async fn sizes_are_bounded_for_items_and_for_the_whole() {
         assert_eq!(answer["accepted"], 2);
         assert_eq!(answer["results"][1]["problem"]["code"], "too-large");
     }
-    let whole = format!("[{}]", vec![large.as_str(); 5].join(","));
+    let whole = format!("[{}]", [large.as_str(); 5].join(","));
     assert_eq!(house.post(PATH, whole).await.code(413), "too-large");
     let lines = format!("{{\"payload\": 1}}\n{}", "\n".repeat(30_000));
     let problem = house.send(Method::POST, PATH, &LINES, lines).await.problem(413);

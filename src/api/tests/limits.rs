@@ -1,10 +1,22 @@
 //! The edges of HTTP: sizes, methods, odd requests, slow and rude callers.
 
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
+use axum::response::Response;
+use axum::routing::get;
 use http::Method;
+use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tower_service::Service as _;
 
+use super::super::{Door, guard};
 use super::support::{House, Plan, within};
 
 const PATH: &str = "/v1/queues/sms/messages";
@@ -132,4 +144,29 @@ async fn a_body_that_breaks_off_harms_nobody() {
     drop(stream);
     let queue: Value = house.get("/v1/queues/sms").await.expect(200).json();
     assert_eq!(queue["counts"]["ready"], 0);
+}
+
+#[tokio::test]
+async fn what_breaks_inside_leaves_as_a_problem() {
+    async fn broken() -> Response {
+        panic!("on purpose");
+    }
+    async fn bare() -> (StatusCode, [(&'static str, &'static str); 1], &'static str) {
+        (StatusCode::PAYLOAD_TOO_LARGE, [("x-kept", "1")], "plain words")
+    }
+    let house = House::open().await;
+    let door = Arc::new(Door::new(house.state()));
+    let mut router: Router = Router::new()
+        .route("/broken", get(broken))
+        .route("/bare", get(bare))
+        .layer(from_fn_with_state(door, guard::guard));
+    for (path, status, code) in [("/broken", 500, "internal"), ("/bare", 413, "too-large")] {
+        let request = Request::builder().uri(path).header("host", "localhost");
+        let reply = router.call(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(reply.status(), status);
+        assert_eq!(reply.headers()["content-type"], "application/problem+json");
+        assert_eq!(reply.headers().contains_key("x-kept"), path == "/bare");
+        let body = reply.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(serde_json::from_slice::<Value>(&body).unwrap()["code"], code);
+    }
 }

@@ -200,10 +200,21 @@ impl House {
         let address = listener.local_addr().unwrap();
         let serving = tasks.clone();
         tasks.spawn("door", async move {
-            serve(listener, router(state), &serving, Duration::from_secs(5)).await;
+            let stop = serving.stop_token().clone();
+            serve(listener, router(state), stop, serving, Duration::from_secs(1)).await;
         });
         let client = Client::builder(TokioExecutor::new()).build_http();
         Self { store, address, draining, tasks, settings, redis, client }
+    }
+
+    /// What another door on the same store is built from.
+    pub(crate) fn state(&self) -> ApiState {
+        ApiState {
+            store: self.store.clone(),
+            server: self.settings.server.clone(),
+            draining: self.draining.clone(),
+            try_call: Arc::new(Echo),
+        }
     }
 
     /// Takes the queues of the configuration away.
