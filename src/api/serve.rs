@@ -25,17 +25,12 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Pause after a failed accept (such as "too many open files"), so that it is no busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves until `stop` fires, then lets requests under way end, at most for `drain`; what is still
-/// open after that is cut off. Open waits end with `ApiState::draining`, so fire that first.
+/// Serves until the stop token of `tasks` fires, then lets requests under way end within `drain`.
 ///
+/// What is still open after that is cut off. Open waits end with `ApiState::draining`: fire it first.
 /// Connections run as `tasks`: whoever joins these waits for the last answer.
-pub async fn serve(
-    listener: TcpListener,
-    router: Router,
-    stop: CancellationToken,
-    tasks: Tasks,
-    drain: Duration,
-) {
+pub async fn serve(listener: TcpListener, router: Router, tasks: &Tasks, drain: Duration) {
+    let stop = tasks.stop_token();
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX as usize));
     let cut = CancellationToken::new();
     loop {

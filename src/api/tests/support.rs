@@ -200,8 +200,7 @@ impl House {
         let address = listener.local_addr().unwrap();
         let serving = tasks.clone();
         tasks.spawn("door", async move {
-            let stop = serving.stop_token().clone();
-            serve(listener, router(state), stop, serving, Duration::from_secs(1)).await;
+            serve(listener, router(state), &serving, Duration::from_secs(1)).await;
         });
         let client = Client::builder(TokioExecutor::new()).build_http();
         Self { store, address, draining, tasks, settings, redis, client }
