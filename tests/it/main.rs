@@ -19,6 +19,7 @@ mod store;
 #[cfg(test)] // Always so here; said once more for clippy, which then lets helpers panic.
 mod support;
 mod support_works;
+mod topologies;
 mod uncertain;
 mod waiting;
 mod windows;
