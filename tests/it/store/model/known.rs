@@ -88,6 +88,18 @@ impl Model {
         (!self.ids.is_empty()).then(|| self.ids[which % self.ids.len()].clone())
     }
 
+    /// A message that is likely to have something to settle; any, now and then.
+    pub(super) fn pick_touched(&self, which: usize) -> Option<MessageId> {
+        let there = self.messages.iter();
+        let touched: Vec<_> = match which % 4 {
+            0 => return self.pick(which / 4),
+            1 => there.filter(|(_, k)| !k.tokens.is_empty() && !k.state.is_final()).collect(),
+            _ => there.filter(|(_, k)| k.state == State::Leased).collect(),
+        };
+        let found = touched.get(which / 4 % touched.len().max(1));
+        found.map(|(id, _)| (*id).clone()).or_else(|| self.pick(which / 4))
+    }
+
     pub(super) fn known(&mut self, id: &MessageId) -> &mut Known {
         self.messages.get_mut(id).expect("it is there")
     }

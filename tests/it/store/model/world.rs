@@ -267,7 +267,7 @@ impl World {
     async fn settle(&mut self, verb: Verb, which: &[(usize, usize)], soon: bool) {
         let mut leases = Vec::new();
         for (which, token) in which {
-            let Some(id) = self.model.pick(*which) else { return };
+            let Some(id) = self.model.pick_touched(*which) else { return };
             let tokens = self.model.messages.get(&id).map_or(&[][..], |known| &known.tokens);
             // The newest first, which is the right one more often than not.
             let token = tokens.iter().rev().nth(*token).map_or(NOBODYS, String::as_str);
