@@ -12,14 +12,14 @@
 local SUSPECTS_MAX = 5
 local ulids, reply, buried = {}, { now_ms }, 0
 for i = 5, #ARGV, 3 do ulids[#ulids + 1] = ARGV[i] end
-local records, states = load(ulids)
+local states = load_states(ulids)
 for i, ulid in ipairs(ulids) do
   local at, s = i * 3 + 2, states[i]
   local verdict = fence(s, ARGV[at + 1])
   if verdict == OK then
     leave_lease(ulid)
     s.state, s.tail = 'X', ARGV[at + 2]
-    finish(ulid, s, records[i], tonumber(ARGV[2]))
+    finish(ulid, s, nil, tonumber(ARGV[2]))
     buried = buried + 1
   end
   reply[#reply + 1] = verdict

@@ -78,12 +78,8 @@ end
 -- Whether the only message in flight went alone, as a suspect: then nothing starts beside it.
 local function is_suspect_out(in_flight)
   if in_flight ~= 1 then return false end
-  local s = state_read(rc('HGET', K.states, rc('ZRANGE', K.leased, 0, 0)[1]))
+  local s = load_states(rc('ZRANGE', K.leased, 0, 0))[1]
   return s and s.flags == 1 or false
-end
-
-local function is_current(entry, s)
-  return s and s.state == 'w' and entry_of(string.sub(entry, 1, 26), s) == entry
 end
 
 -- How much longer a batch gathers, in microseconds; 0: it fires.
@@ -96,11 +92,12 @@ local function batch_gathers(length)
     local is_first = true
     for _, entry in ipairs(entries) do
       local ulid = string.sub(entry, 1, 26)
-      local s = nil
-      if is_first or stale > 0 then s = select(2, load({ ulid }))[1] end
-      if not s or is_current(entry, s) then bytes = bytes + rc('HSTRLEN', K.records, ulid) end
-      if is_first and is_current(entry, s) then
-        oldest_ms, is_first = math.min(oldest_ms, s.due), false
+      if stale == 0 or entry_is_current(entry) then
+        bytes = bytes + rc('HSTRLEN', K.records, ulid)
+        if is_first then
+          local _, states = load({ ulid })
+          oldest_ms, is_first = math.min(oldest_ms, states[1].due), false
+        end
       end
     end
   end
@@ -122,7 +119,7 @@ local function take(want, alone_possible)
       if #taken > 0 and met.bytes + size > limit_bytes then full = true break end
       local records, states = load({ ulid })
       local s, record = states[1], records[1]
-      if not is_current(entry, s) then
+      if not s or s.state ~= 'w' or entry_of(ulid, s) ~= entry then
         met.stale = met.stale + 1
       elseif s.expires > 0 and s.expires <= now_ms then
         lapsed[#lapsed + 1] = { ulid = ulid, state = s, record = record }

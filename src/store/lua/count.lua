@@ -12,11 +12,9 @@ local m = rc('HMGET', K.meta, 'stale', 'pause_since', 'pause_until', 'pause_reas
 local oldest = -1
 for band = 9, 0, -1 do
   for _, entry in ipairs(rc('LRANGE', READY[band], 0, 9)) do
-    local ulid = string.sub(entry, 1, 26)
-    local _, states = load({ ulid })
-    local s = states[1]
-    if s and s.state == 'w' and entry_of(ulid, s) == entry then
-      if oldest < 0 or s.due < oldest then oldest = s.due end
+    if entry_is_current(entry) then
+      local _, states = load({ string.sub(entry, 1, 26) })
+      if oldest < 0 or states[1].due < oldest then oldest = states[1].due end
       break
     end
   end

@@ -12,7 +12,7 @@
 local kind = ARGV[2]
 local ulids, reply = {}, { now_ms }
 for i = 5, #ARGV, 3 do ulids[#ulids + 1] = ARGV[i] end
-local _, states = load(ulids)
+local states = load_states(ulids)
 local ready_before, added = ready_length(), false
 for i = #ulids, 1, -1 do
   local at, ulid, s = i * 3 + 2, ulids[i], states[i]

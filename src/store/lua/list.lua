@@ -1,6 +1,6 @@
 #!lua flags=no-writes
 -- list: a page of the ulids in one state.
--- include: shard writes record state
+-- include: shard writes record state ready
 --
 -- ARGV[1] state   ARGV[2] most   ARGV[3] cursor ('' first page; else as returned)
 -- Returns {next cursor or '', ulid, ...}
@@ -40,10 +40,7 @@ local function page_of_ready()
   while band >= 0 do
     local entries = rc('LRANGE', READY[band], from, from + most - 1)
     for _, entry in ipairs(entries) do
-      local ulid = string.sub(entry, 1, 26)
-      local _, states = load({ ulid })
-      local s = states[1]
-      if s and s.state == 'w' and entry_of(ulid, s) == entry then reply[#reply + 1] = ulid end
+      if entry_is_current(entry) then reply[#reply + 1] = string.sub(entry, 1, 26) end
     end
     from = from + #entries
     if #entries == most or #reply > 1 then

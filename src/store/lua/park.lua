@@ -10,7 +10,7 @@
 local ulids, reply = {}, { now_ms }
 local done, lines = {}, {}
 for i = 2, #ARGV, 3 do ulids[#ulids + 1] = ARGV[i] end
-local _, states = load(ulids)
+local states = load_states(ulids)
 for i, ulid in ipairs(ulids) do
   local at, s = i * 3 - 1, states[i]
   local verdict = fence(s, ARGV[at + 1])

@@ -10,7 +10,7 @@
 -- Poison: lost with its node for the third time, and it was claimed alone.
 local RESCUES_MAX = 2
 local ulids = rc('ZRANGE', K.leased, '-inf', now_ms, 'BYSCORE', 'LIMIT', 0, tonumber(ARGV[1]))
-local records, states = load(ulids)
+local states = load_states(ulids)
 local ready_before, reaped, parked, poisoned = ready_length(), 0, 0, 0
 for i = #ulids, 1, -1 do
   local ulid, s = ulids[i], states[i]
@@ -25,7 +25,7 @@ for i = #ulids, 1, -1 do
       state_save(ulid, s)
     elseif poison then
       s.state, s.tail, poisoned = 'X', ARGV[5], poisoned + 1
-      finish(ulid, s, records[i], tonumber(ARGV[3]))
+      finish(ulid, s, nil, tonumber(ARGV[3]))
     else
       s.state, reaped = 'w', reaped + 1
       if s.expires > 0 then gather('ZADD', K.expiry, s.expires, ulid) end

@@ -9,7 +9,7 @@
 -- Safe to repeat: the present token with another state answers already.
 local ulids, reply = {}, { now_ms }
 for i = 2, #ARGV, 2 do ulids[#ulids + 1] = ARGV[i] end
-local _, states = load(ulids)
+local states = load_states(ulids)
 local ready_before, added = ready_length(), false
 for i = #ulids, 1, -1 do
   local ulid, s = ulids[i], states[i]

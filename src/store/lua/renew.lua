@@ -10,9 +10,9 @@
 local ulids, reply = {}, { now_ms }
 local deadline_ms = now_ms + tonumber(ARGV[1])
 for i = 3, #ARGV, 2 do ulids[#ulids + 1] = ARGV[i] end
-local raws = hmget(K.states, ulids)
+local states = load_states(ulids)
 for i, ulid in ipairs(ulids) do
-  local verdict = fence(state_read(raws[i]), ARGV[i * 2 + 2])
+  local verdict = fence(states[i], ARGV[i * 2 + 2])
   if verdict == OK then rc('ZADD', K.leased, 'XX', 'GT', deadline_ms, ulid) end
   reply[#reply + 1] = verdict
 end

@@ -9,7 +9,7 @@
 -- Safe to repeat: the present token with another state answers already.
 local ulids, reply = {}, { now_ms, 0 }
 for i = 2, #ARGV, 4 do ulids[#ulids + 1] = ARGV[i] end
-local _, states = load(ulids)
+local states = load_states(ulids)
 local head, ready_before = due_head(), ready_length()
 local due_first, ready_added
 local done, lines = {}, {}

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::cluster_async::ClusterConnection;
@@ -21,7 +22,7 @@ use tidegate::telemetry::Metrics;
 use super::node::Node;
 use super::wire::Wire;
 use crate::support::redis::RedisOptions;
-use crate::support::{Cluster, RedisServer, wait};
+use crate::support::{Cluster, RedisServer, within};
 
 /// The queue of every scenario.
 pub(super) const QUEUE: &str = "tide";
@@ -180,7 +181,16 @@ impl Ground {
 
     /// Waits until Redis TIME is past this moment.
     pub(super) async fn passes(&self, moment_ms: u64) {
-        wait::eventually("Redis TIME passes", async || self.now_ms().await > moment_ms).await;
+        let passing = async {
+            loop {
+                let now_ms = self.now_ms().await;
+                if now_ms > moment_ms {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(moment_ms + 1 - now_ms)).await;
+            }
+        };
+        within("Redis TIME passes", passing).await;
     }
 }
 

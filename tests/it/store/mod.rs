@@ -8,6 +8,7 @@ mod ground;
 mod intake;
 mod keeping;
 mod lost_replies;
+mod model;
 mod node;
 mod reading;
 mod scan;

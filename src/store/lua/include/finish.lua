@@ -14,7 +14,8 @@ local function forget(ulid)
   gather('HDEL', K.history, ulid)
 end
 
--- s.state says which final state; keep_ms 0 keeps nothing at all.
+-- s.state says which final state; keep_ms 0 keeps nothing at all. The record is asked for where its
+-- body goes: at delivered.
 local function finish(ulid, s, record, keep_ms)
   s.final = now_ms
   announce(ulid)

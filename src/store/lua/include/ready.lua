@@ -16,6 +16,14 @@ local function ready_head(entry, band)
   gather('LPUSH', READY[band], entry)
 end
 
+-- Whether an entry still stands for its message; reads no body.
+local function entry_is_current(entry)
+  local ulid = string.sub(entry, 1, 26)
+  local s = load_states({ ulid })[1]
+  if s then return s.state == 'w' and entry_of(ulid, s) == entry end
+  return string.sub(entry, 28) == epoch_text(0) and rc('HEXISTS', K.records, ulid) == 1
+end
+
 -- The state as callers read it: a waiting message that does not stand in due is ready.
 local function state_told(ulid, s)
   if s.state == 'w' and not rc('ZSCORE', K.due, entry_of(ulid, s)) then return 'r' end

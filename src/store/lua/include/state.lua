@@ -40,18 +40,27 @@ local function state_of_record(raw)
   }
 end
 
--- Both halves of each message: raw records and decoded states; a message that is gone has neither.
--- A message named twice in a call has one state, so that its second step sees the first.
-local function load(ulids)
-  local records = hmget(K.records, ulids)
+-- The states of messages that were claimed, without their bodies; false where there is none. A
+-- message named twice in a call has one state, so that its second step sees the first.
+local function load_states(ulids)
   local raws = hmget(K.states, ulids)
   local states, known = {}, {}
   for i, ulid in ipairs(ulids) do
+    known[ulid] = known[ulid] or state_read(raws[i]) or false
+    states[i] = known[ulid]
+  end
+  return states
+end
+
+-- Both halves of each message: raw records and decoded states; a message that is gone has neither.
+local function load(ulids)
+  local records, states, untouched = hmget(K.records, ulids), load_states(ulids), {}
+  for i, ulid in ipairs(ulids) do
     if not records[i] then
       states[i] = false
-    else
-      known[ulid] = known[ulid] or state_read(raws[i]) or state_of_record(records[i])
-      states[i] = known[ulid]
+    elseif not states[i] then
+      untouched[ulid] = untouched[ulid] or state_of_record(records[i])
+      states[i] = untouched[ulid]
     end
   end
   return records, states
