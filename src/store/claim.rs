@@ -29,7 +29,7 @@ const CLAIM_BYTES_MAX: u64 = 1 << 20;
 pub struct ClaimWish {
     /// Most messages (a batch: most calls is one).
     pub messages_max: usize,
-    /// Slots no later than so many microseconds from now.
+    /// Slots no later than so many microseconds from now (and from when the reply is expected).
     pub horizon_us: u64,
     /// Slots only before this moment (Redis time, microseconds): the window closes.
     pub before_us: Option<u64>,
@@ -61,8 +61,8 @@ pub enum Gate {
 /// Whether a further call may start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Permit {
-    /// Now.
-    Granted,
+    /// At this moment.
+    Granted(Instant),
     /// The limit: ask again after so long.
     Wait(Duration),
     /// The queue is paused, or its gate is shut.
@@ -187,7 +187,7 @@ impl Store {
     ) -> Result<ClaimReply, StoreError> {
         let sequence = shard.claims.load(Ordering::Acquire) + 1;
         let token = format!("{}{:08x}", self.node().as_str(), sequence & 0xffff_ffff);
-        let args = claim_args(queue, &token, wish, slots.map(<[u64]>::len));
+        let args = claim_args(queue, &token, wish, (slots.map(<[u64]>::len), self.lead_us()));
         let mut reply = if queue.policy.on_uncertain == OnUncertain::Park {
             // The claim itself must be safe before the first byte leaves, or a lost claim would let
             // the message be sent a second time.
@@ -219,7 +219,7 @@ impl Store {
         let mut messages = Vec::with_capacity(reply.len() / 10);
         while reply.len() > 0 {
             let slot_us = slots.and_then(|slots| slots.get(messages.len()).copied());
-            match read_claimed(&queue.policy, shard, token, reply, slot_us, (now_us, received_at)) {
+            match self.read_claimed(&queue.policy, shard, token, reply, slot_us, received_at) {
                 Ok(claimed) => messages.push(claimed),
                 // It comes back when its lease ends; a newer version may read it.
                 Err(error) => {
@@ -230,6 +230,41 @@ impl Store {
         Ok(ClaimReply { gate, wait, ready_left, paused_ms, messages })
     }
 
+    fn read_claimed(
+        &self,
+        policy: &QueuePolicy,
+        shard: &Shard,
+        token: &str,
+        reply: &mut Reply,
+        granted_us: Option<u64>,
+        received_at: Instant,
+    ) -> Result<Claimed, StoreError> {
+        let ulid = reply.text()?;
+        let slot_us = granted_us.unwrap_or(reply.count()?);
+        let [attempt, rescues, throttles] = [reply.count()?, reply.count()?, reply.count()?]
+            .map(|n| u32::try_from(n).unwrap_or(u32::MAX));
+        let (due_ms, expires_ms) = (reply.count()?, reply.count()?);
+        let (first_attempt_ms, paused_at_first_ms) = (reply.count()?, reply.count()?);
+        let record = Record::unpack(reply.bytes()?)?;
+        let ulid =
+            Ulid::from_string(&ulid).map_err(|error| StoreError::Reply(error.to_string()))?;
+        let start_within_ms = latest_start_ms(policy.lease_ms, policy.downstream.timeout_ms());
+        Ok(Claimed {
+            lease: Lease { ulid, shard: shard.number, token: token.to_owned() },
+            slot: self.inner.clock.instant_of(slot_us),
+            start_before: received_at + Duration::from_millis(start_within_ms),
+            attempt,
+            rescues,
+            throttles,
+            first_attempt_ms,
+            paused_at_first_ms,
+            due_ms,
+            expires_ms: (expires_ms > 0).then_some(expires_ms),
+            details: record.details,
+            payload: record.payload.unwrap_or_default(),
+        })
+    }
+
     /// A permit for a further call of an exchange that is under way (half of a batch): its slot, or
     /// the gate that it met and how long until one may be asked for.
     ///
@@ -238,10 +273,18 @@ impl Store {
     pub async fn permit(&self, queue: &Queue) -> Result<Permit, StoreError> {
         let wish = ClaimWish { messages_max: 1, horizon_us: 0, before_us: None, batch_now: true };
         Ok(match self.grant(queue, wish).await? {
-            Granted::Slots(_) => Permit::Granted,
+            Granted::Slots(slots) => {
+                let slot_us = slots.first().copied().unwrap_or_default();
+                Permit::Granted(self.inner.clock.instant_of(slot_us))
+            }
             Granted::Wait(Gate::Limit, wait) => Permit::Wait(wait.unwrap_or_default()),
             Granted::Wait(..) => Permit::Shut,
         })
+    }
+
+    /// How far ahead slots begin: one that were over when the reply is here would be void.
+    fn lead_us(&self) -> u64 {
+        u64::try_from(self.inner.clock.lag().as_micros()).unwrap_or(0)
     }
 
     /// Permits of a queue with several shards.
@@ -253,6 +296,8 @@ impl Store {
             arg(queue.policy.burst),
             arg(wish.horizon_us),
             arg(wish.before_us.unwrap_or(0)),
+            // With several shards, the claim that follows has to come back as well.
+            arg(self.lead_us() * if queue.shards.len() > 1 { 2 } else { 1 }),
         ];
         let mut reply = self.call(Verb::Grant, &queue.shards[0], &args).await?;
         let gate = gate_of(reply.int()?)?;
@@ -305,7 +350,12 @@ impl ClaimReply {
     }
 }
 
-fn claim_args(queue: &Queue, token: &str, wish: ClaimWish, granted: Option<usize>) -> Vec<Vec<u8>> {
+fn claim_args(
+    queue: &Queue,
+    token: &str,
+    wish: ClaimWish,
+    (granted, lead_us): (Option<usize>, u64),
+) -> Vec<Vec<u8>> {
     let policy = &queue.policy;
     let (node, sequence) = token.split_at(12);
     let shares = u32::from(policy.shards.max(1));
@@ -327,48 +377,8 @@ fn claim_args(queue: &Queue, token: &str, wish: ClaimWish, granted: Option<usize
         arg(u8::from(wish.batch_now)),
         granted.map_or_else(|| arg(-1), arg),
         arg(policy.retention.delivered_ms),
+        arg(lead_us),
     ]
-}
-
-fn read_claimed(
-    policy: &QueuePolicy,
-    shard: &Shard,
-    token: &str,
-    reply: &mut Reply,
-    granted_us: Option<u64>,
-    (now_us, received_at): (u64, Instant),
-) -> Result<Claimed, StoreError> {
-    let ulid = reply.text()?;
-    let slot_us = granted_us.unwrap_or(reply.count()?);
-    let [attempt, rescues, throttles] = [reply.count()?, reply.count()?, reply.count()?]
-        .map(|n| u32::try_from(n).unwrap_or(u32::MAX));
-    let (due_ms, expires_ms) = (reply.count()?, reply.count()?);
-    let (first_attempt_ms, paused_at_first_ms) = (reply.count()?, reply.count()?);
-    let record = Record::unpack(reply.bytes()?)?;
-    let ulid = Ulid::from_string(&ulid).map_err(|error| StoreError::Reply(error.to_string()))?;
-    let start_within_ms = latest_start_ms(policy.lease_ms, policy.downstream.timeout_ms());
-    Ok(Claimed {
-        lease: Lease { ulid, shard: shard.number, token: token.to_owned() },
-        slot: slot_at(slot_us, now_us, received_at),
-        start_before: received_at + Duration::from_millis(start_within_ms),
-        attempt,
-        rescues,
-        throttles,
-        first_attempt_ms,
-        paused_at_first_ms,
-        due_ms,
-        expires_ms: (expires_ms > 0).then_some(expires_ms),
-        details: record.details,
-        payload: record.payload.unwrap_or_default(),
-    })
-}
-
-/// The moment of a slot here. That of a repeated claim may be over: then its permit is void, and the
-/// message goes back instead of leaving together with those of other slots.
-fn slot_at(slot_us: u64, now_us: u64, received_at: Instant) -> Instant {
-    let late = Duration::from_micros(now_us.saturating_sub(slot_us));
-    let ahead = Duration::from_micros(slot_us.saturating_sub(now_us));
-    received_at.checked_sub(late).unwrap_or(received_at) + ahead
 }
 
 fn gate_of(code: i64) -> Result<Gate, StoreError> {

@@ -106,7 +106,7 @@ impl Store {
                 scripts: Link::new(target.clone()),
                 probes: Link::new(target.clone()),
                 intake: Intake::new(&target),
-                clock: Clock::new(),
+                clock: Clock::default(),
                 queues: ArcSwap::from_pointee(HashMap::new()),
                 waiters: Waiters::default(),
                 health: Health::default(),

@@ -67,7 +67,8 @@ pub(super) async fn run(exchanges: &Exchanges, messages: Vec<Claimed>, outcomes:
             continue;
         }
         let (part, expired) = split_expired(exchanges, part);
-        give_back(&expired, &Action::Release, part.is_empty() && parts.is_empty(), outcomes).await;
+        let is_last = part.is_empty() && parts.is_empty();
+        give_back(&expired, &Action::Release, is_last, outcomes).await;
         if part.is_empty() {
             continue;
         }
@@ -101,8 +102,9 @@ async fn next_start(exchanges: &Exchanges, part: &[Claimed], number: usize) -> S
             return Start::Now;
         }
         let wait = match exchanges.store.permit(&exchanges.queue).await {
-            Ok(Permit::Granted) => {
-                // Asking took time: once more through the gates above.
+            Ok(Permit::Granted(slot)) => {
+                tokio::time::sleep_until(slot).await;
+                // That took time: once more through the gates above.
                 granted = true;
                 continue;
             }
@@ -123,10 +125,8 @@ fn split_expired(exchanges: &Exchanges, part: Vec<Claimed>) -> (Vec<Claimed>, Ve
 }
 
 async fn give_back(part: &[Claimed], action: &Action, is_last: bool, outcomes: &Outcomes) {
-    for (at, message) in part.iter().enumerate() {
-        let last = is_last && at + 1 == part.len();
-        outcomes.settle(message, action.clone(), None, last).await;
-    }
+    let back = part.iter().map(|message| outcomes.of(message, action.clone(), None));
+    outcomes.settle(back.collect(), is_last).await;
 }
 
 async fn send(exchanges: &Exchanges, part: &[Claimed], number: usize) -> Tried {
@@ -151,6 +151,7 @@ async fn settle_part(
     outcomes: &Outcomes,
 ) {
     let results = item_results(exchanges, part, tried);
+    let mut settlements = Vec::with_capacity(part.len());
     for (at, message) in part.iter().enumerate() {
         let (outcome, detail) = match &results {
             Some(results) => results.get(&at).cloned().unwrap_or((
@@ -162,8 +163,9 @@ async fn settle_part(
         let own = own_try(tried, outcome, detail);
         let action = exchanges.action_of(message, &own, outcome, outcomes.paused_ms);
         let attempt = exchanges.attempt_of(message, &own);
-        outcomes.settle(message, action, Some(attempt), is_last && at + 1 == part.len()).await;
+        settlements.push(outcomes.of(message, action, Some(attempt)));
     }
+    outcomes.settle(settlements, is_last).await;
 }
 
 /// The try as one item sees it: with its own word in place of the whole answer.

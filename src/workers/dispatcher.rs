@@ -35,7 +35,7 @@ const WAIT_MIN: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub(super) struct Dispatcher {
     pub(super) exchanges: Arc<Exchanges>,
-    pub(super) outcomes: mpsc::Sender<Settlement>,
+    pub(super) outcomes: mpsc::Sender<Vec<Settlement>>,
     /// Calls in flight on this node: the queue's concurrency is the ceiling everywhere.
     pub(super) slots: Slots,
     pub(super) throttle: Option<Arc<Throttle>>,

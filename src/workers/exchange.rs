@@ -50,7 +50,7 @@ pub(super) struct Work {
     /// Whether a gate held it: then it is late against its slot, else against its due time.
     pub(super) held: bool,
     /// Takes the outcomes.
-    pub(super) outcomes: mpsc::Sender<Settlement>,
+    pub(super) outcomes: mpsc::Sender<Vec<Settlement>>,
     /// The exchange's slot on this node.
     pub(super) slot: Slot,
 }
@@ -93,15 +93,13 @@ impl Exchanges {
             ends: is_batch.then(|| work.messages[0].lease.token.clone()),
             paused_ms: work.paused_ms,
         };
-        let count = work.messages.len();
-        for (at, message) in work.messages.iter().enumerate() {
-            outcomes.settle(message, Action::Release, None, at + 1 == count).await;
-        }
+        let released = |message| outcomes.of(message, Action::Release, None);
+        outcomes.settle(work.messages.iter().map(released).collect(), true).await;
     }
 
     async fn run_single(&self, message: Claimed, held: bool, outcomes: &Outcomes) {
         if let Some(action) = self.last_look(&message) {
-            outcomes.settle(&message, action, None, true).await;
+            outcomes.settle(vec![outcomes.of(&message, action, None)], true).await;
             return;
         }
         self.note_start(&message, held);
@@ -120,7 +118,7 @@ impl Exchanges {
         let tried = self.judge(&message, now_ms, answer);
         let action = self.action_of(&message, &tried, tried.outcome, outcomes.paused_ms);
         let attempt = self.attempt_of(&message, &tried);
-        outcomes.settle(&message, action, Some(attempt), true).await;
+        outcomes.settle(vec![outcomes.of(&message, action, Some(attempt))], true).await;
     }
 
     /// The gates once more, right before the first byte: the window may be closing, the message may
@@ -228,30 +226,31 @@ impl Exchanges {
 /// The way to the settler, with what the exchange gives back at its end.
 #[derive(Debug)]
 pub(super) struct Outcomes {
-    sender: mpsc::Sender<Settlement>,
+    sender: mpsc::Sender<Vec<Settlement>>,
     slot: Arc<Slot>,
     ends: Option<String>,
     pub(super) paused_ms: u64,
 }
 
 impl Outcomes {
-    /// Hands one message's outcome over; `last`: the exchange is over with it.
-    pub(super) async fn settle(
+    /// One message's outcome.
+    pub(super) fn of(
         &self,
         message: &Claimed,
         action: Action,
         attempt: Option<Attempt>,
-        last: bool,
-    ) {
-        let settlement = Settlement {
-            lease: message.lease.clone(),
-            action,
-            attempt,
-            ends: if last { self.ends.clone() } else { None },
-            _slot: Arc::clone(&self.slot),
-        };
+    ) -> Settlement {
+        let lease = message.lease.clone();
+        Settlement { lease, action, attempt, ends: None, _slot: Arc::clone(&self.slot) }
+    }
+
+    /// Hands outcomes over, in the order of their messages; `last`: the exchange is over with them.
+    pub(super) async fn settle(&self, mut settlements: Vec<Settlement>, last: bool) {
+        if let Some(end) = settlements.last_mut().filter(|_| last) {
+            end.ends.clone_from(&self.ends);
+        }
         // The settler ends after the last sender.
-        drop(self.sender.send(settlement).await);
+        drop(self.sender.send(settlements).await);
     }
 }
 

@@ -66,6 +66,11 @@ impl Call {
         }
     }
 
+    /// Whether messages become ready again, before all others.
+    fn goes_to_head(&self) -> bool {
+        matches!(self, Self::Release | Self::Defer(..))
+    }
+
     /// Whether it makes messages ready again and leaves the gate open: written after what may shut
     /// it, or the same answer would meet them once more.
     fn goes_back(&self) -> bool {
@@ -75,15 +80,15 @@ impl Call {
 
 impl Settler {
     /// The loop; ends when all outcomes are written and no exchange is left.
-    pub(super) async fn run(self, mut outcomes: mpsc::Receiver<Settlement>) {
+    pub(super) async fn run(self, mut outcomes: mpsc::Receiver<Vec<Settlement>>) {
         let mut gathered = Vec::with_capacity(FLUSH_MAX);
         while outcomes.recv_many(&mut gathered, FLUSH_MAX).await > 0 {
-            self.run_once(std::mem::take(&mut gathered)).await;
+            self.run_once(gathered.drain(..).flatten()).await;
         }
     }
 
     /// Writes what was gathered.
-    async fn run_once(&self, gathered: Vec<Settlement>) {
+    async fn run_once(&self, gathered: impl Iterator<Item = Settlement>) {
         let mut calls: HashMap<(u16, Call), Vec<Settlement>> = HashMap::new();
         for settlement in gathered {
             let call = Call::of(&settlement.action);
@@ -92,11 +97,17 @@ impl Settler {
         let mut calls: Vec<_> = calls.into_iter().collect();
         calls.sort_by_key(|((_, call), _)| call.goes_back());
         for ((shard, call), settlements) in calls {
-            self.write(shard, &call, settlements).await;
+            let parts = settlements.chunks(FLUSH_MAX);
+            // What goes to the head goes there in the order it had: its end first.
+            let parts: Vec<_> =
+                if call.goes_to_head() { parts.rev().collect() } else { parts.collect() };
+            for part in parts {
+                self.write(shard, &call, part).await;
+            }
         }
     }
 
-    async fn write(&self, shard: u16, call: &Call, settlements: Vec<Settlement>) {
+    async fn write(&self, shard: u16, call: &Call, settlements: &[Settlement]) {
         let ended: Vec<String> = settlements.iter().filter_map(|s| s.ends.clone()).collect();
         let items: Vec<Settled> = settlements.iter().map(settled).collect();
         let verdicts = loop {

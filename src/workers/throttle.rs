@@ -14,20 +14,18 @@ use tokio::time::Instant;
 
 use crate::domain::limit::Rate;
 
-/// How much of the rate may leave closer together than its slots say, on this node.
-const BUNCH: Duration = Duration::from_millis(10);
-/// A permit is void half a period after its slot, but not sooner than this: timers are not exact.
-const VOID_MIN: Duration = Duration::from_millis(5);
-/// Nor later than this: the promise is rate × (W + 20 ms) + burst in any window W, measured at the
-/// downstream, so a start may be late by less than 20 ms in all.
-const VOID_MAX: Duration = Duration::from_millis(15);
+/// A permit is void so long after its slot: of the 20 ms that a call may be late at the downstream,
+/// the rest is for its way there. It bounds what calls of several nodes can move closer together.
+const LATE_MAX: Duration = Duration::from_millis(15);
 
 /// The pace of one queue on this node.
 #[derive(Debug)]
 pub(super) struct Throttle {
     limiter: RateLimiter<NotKeyed, InMemoryState, MonotonicClock>,
     clock: MonotonicClock,
-    void_after: Duration,
+    /// What a call takes from the limiter, which counts in parts of a call: `LATE_MAX` has to be
+    /// tolerated, or each late call would delay all that follow.
+    parts: NonZeroU32,
 }
 
 /// Whether a permit may be used.
@@ -42,33 +40,35 @@ pub(super) enum Permit {
 impl Throttle {
     /// A pace of `rate` with `burst`.
     pub(super) fn new(rate: Rate, burst: u32) -> Self {
-        let period = Duration::from_nanos(nanos(rate.period_us()));
-        let bunch =
-            u32::try_from(BUNCH.as_nanos() / period.as_nanos().max(1)).unwrap_or(u32::MAX / 2);
-        // At least one beside the burst: a start that a timer delayed must not push all later ones.
-        let burst = NonZeroU32::new(burst.saturating_add(bunch.max(1))).unwrap_or(NonZeroU32::MIN);
-        let quota = Quota::with_period(period.max(Duration::from_nanos(1)))
-            .expect("a period is never zero")
+        let period_us = rate.period_us();
+        let late_us = LATE_MAX.as_secs_f64() * 1e6;
+        let parts = whole((period_us / late_us).ceil());
+        let part_us = period_us / f64::from(parts.get());
+        let late_parts = whole((late_us / part_us).floor());
+        let burst = parts.saturating_mul(NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN));
+        let quota = Quota::with_period(Duration::from_secs_f64(part_us / 1e6))
+            .expect("a part of a period is never zero")
             // Set on purpose: the bare quota lets twice the rate through in the first second.
-            .allow_burst(burst);
+            .allow_burst(burst.saturating_add(late_parts.get()));
         Self {
             limiter: RateLimiter::direct_with_clock(quota, MonotonicClock),
             clock: MonotonicClock,
-            void_after: (period / 2).clamp(VOID_MIN, VOID_MAX),
+            parts,
         }
     }
 
     /// Waits for the slot, then for the node's own ceiling.
     pub(super) async fn permit(&self, slot: Instant) -> Permit {
         tokio::time::sleep_until(slot).await;
-        let void_at = slot + self.void_after;
+        let void_at = slot + LATE_MAX;
         loop {
             if Instant::now() > void_at {
                 return Permit::Void;
             }
-            match self.limiter.check() {
-                Ok(()) => return Permit::Start,
-                Err(not_until) => {
+            match self.limiter.check_n(self.parts) {
+                // More parts than the burst holds: never, see `new`.
+                Ok(Ok(())) | Err(_) => return Permit::Start,
+                Ok(Err(not_until)) => {
                     tokio::time::sleep(not_until.wait_time_from(self.clock.now())).await;
                 }
             }
@@ -79,10 +79,10 @@ impl Throttle {
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "a period is positive and at most a day"
+    reason = "a cast of a float saturates: the slowest rate has six million parts"
 )]
-fn nanos(us: f64) -> u64 {
-    (us * 1000.0).round() as u64
+fn whole(count: f64) -> NonZeroU32 {
+    NonZeroU32::new(count as u32).unwrap_or(NonZeroU32::MIN)
 }
 
 #[cfg(test)]
@@ -97,5 +97,35 @@ mod tests {
         assert_eq!(throttle.permit(past).await, Permit::Void);
         // ...and a first one in time starts.
         assert_eq!(throttle.permit(Instant::now()).await, Permit::Start);
+    }
+
+    #[tokio::test]
+    async fn a_late_call_does_not_delay_those_that_follow() {
+        for rate in ["20/s", "90/s", "1000/s"] {
+            let rate: Rate = rate.parse().unwrap();
+            let throttle = Throttle::new(rate, 1);
+            let period = Duration::from_secs_f64(rate.period_us() / 1e6);
+            let first = Instant::now().checked_sub(LATE_MAX / 2).unwrap();
+            assert_eq!(throttle.permit(first).await, Permit::Start);
+
+            assert_eq!(throttle.permit(first + period).await, Permit::Start);
+
+            let late = Instant::now().saturating_duration_since(first + period);
+            assert!(late < LATE_MAX / 2 + Duration::from_millis(4), "{rate}: {late:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn no_slots_make_a_node_faster_than_its_ceiling() {
+        let throttle = Throttle::new("100/s".parse().unwrap(), 3);
+        let began = Instant::now();
+
+        // Slots that say "all now": burst, and what lateness may move together, and no more.
+        for _ in 0..3 + 1 {
+            assert_eq!(throttle.permit(Instant::now()).await, Permit::Start);
+        }
+        assert_eq!(throttle.permit(Instant::now()).await, Permit::Start);
+
+        assert!(began.elapsed() >= Duration::from_millis(5), "{:?}", began.elapsed());
     }
 }

@@ -7,7 +7,7 @@
 -- ARGV[7] period_us or 0      ARGV[8] burst           ARGV[9] horizon_us   ARGV[10] slots only before this moment_us, or 0
 -- ARGV[11] batch: max_items or 0   ARGV[12] max_bytes   ARGV[13] max_wait_ms   ARGV[14] 1: do not wait for company
 -- ARGV[15] calls already granted by the home slot, or -1: the limit is asked here
--- ARGV[16] retention_ms of expired messages
+-- ARGV[16] retention_ms of expired messages   ARGV[17] lead_us: how long the reply takes; no slot is sooner
 -- Returns {code, now_us, wait_us or -1, ready left, paused_ms, then per message: ulid, slot_us, attempt,
 --         rescues, throttles, due_ms, expires_ms or 0, first_attempt_ms, paused_ms at the first attempt,
 --         record}; codes: 0 taken, 1 empty, 2 paused, 3 gate shut, 4 concurrency, 5 limit, 6 batch
@@ -21,7 +21,7 @@ local concurrency, period_us, burst = tonumber(ARGV[6]), tonumber(ARGV[7]), tonu
 local horizon_us, before_us = tonumber(ARGV[9]), tonumber(ARGV[10])
 local batch_items, batch_bytes = tonumber(ARGV[11]), tonumber(ARGV[12])
 local batch_wait_ms, batch_now = tonumber(ARGV[13]), ARGV[14] == '1'
-local granted, expired_keep_ms = tonumber(ARGV[15]), tonumber(ARGV[16])
+local granted, expired_keep_ms, lead_us = tonumber(ARGV[15]), tonumber(ARGV[16]), tonumber(ARGV[17])
 local is_batch = batch_items > 0
 
 local function answer(code, wait_us, taken)
@@ -177,8 +177,8 @@ end
 
 local slots, tats, next_us = {}, {}, now_us
 if period_us > 0 and granted < 0 then
-  slots, tats, next_us = limit_slots(period_us, burst, horizon_us, calls, before_us)
-  if #slots == 0 then return answer(5, next_us - now_us - horizon_us) end
+  slots, tats, next_us = limit_slots(period_us, burst, horizon_us, calls, before_us, lead_us)
+  if #slots == 0 then return answer(5, next_us - now_us - lead_us - horizon_us) end
   calls = #slots
 end
 

@@ -4,7 +4,7 @@
 -- include: shard writes gate limit
 --
 -- ARGV[1] most permits   ARGV[2] period_us or 0: no limit, only pause and gate   ARGV[3] burst   ARGV[4] horizon_us
--- ARGV[5] slots only before this moment_us, or 0
+-- ARGV[5] slots only before this moment_us, or 0   ARGV[6] lead_us, as claim
 -- Returns {code, now_us, wait_us, slot_us, ...}; codes as claim: 0 granted, 2 paused, 3 gate shut, 5 limit
 --
 -- Not repeated: a lost reply loses its permits, which can only lower the rate.
@@ -16,11 +16,11 @@ if m[1] then pause_end(m[1], tonumber(m[2])) end
 if m[3] and tonumber(m[3]) > now_ms then
   return { 3, now_us, (tonumber(m[3]) - now_ms) * 1000 }
 end
-local period_us, horizon_us = tonumber(ARGV[2]), tonumber(ARGV[4])
+local period_us, horizon_us, lead_us = tonumber(ARGV[2]), tonumber(ARGV[4]), tonumber(ARGV[6])
 if period_us == 0 then return { 0, now_us, 0, now_us } end
 local slots, tats, next_us = limit_slots(period_us, tonumber(ARGV[3]), horizon_us,
-  tonumber(ARGV[1]), tonumber(ARGV[5]))
-if #slots == 0 then return { 5, now_us, math.ceil(next_us - now_us - horizon_us) } end
+  tonumber(ARGV[1]), tonumber(ARGV[5]), lead_us)
+if #slots == 0 then return { 5, now_us, math.ceil(next_us - now_us - lead_us - horizon_us) } end
 limit_take(tats, #slots)
 local reply = { 0, now_us, 0 }
 for _, slot_us in ipairs(slots) do reply[#reply + 1] = math.ceil(slot_us) end

@@ -1,26 +1,33 @@
 -- The limit over all nodes: one GCRA arrival time per queue (the twin of domain/limit.rs).
 --
--- Slots are moments by Redis TIME within the horizon. The arrival time advances only for slots that
--- are taken, so a permit is never granted without a message.
-local function limit_slots(period_us, burst, horizon_us, count, start_before_us)
+-- Slots are moments by Redis TIME within the horizon, which begins when the reply will have reached
+-- the node. The arrival time advances only for slots that are taken, so a permit is never granted
+-- without a message.
+local function limit_slots(period_us, burst, horizon_us, count, start_before_us, lead_us)
   -- Moments near 2^50 are multiples of a quarter: so is the period, rounded up, or the error of each
   -- sum would add up to a faster rate.
   period_us = math.ceil(period_us * 4) / 4
   local slots, tats = {}, {}
   local tat_us = tonumber(rc('HGET', K.meta, 'tat_us') or 0)
-  -- An arrival time far ahead is a leftover of a clock that stepped back or of a slower rate.
-  tat_us = math.min(tat_us, now_us + burst * period_us + horizon_us)
+  -- An arrival time far ahead is a leftover of a clock that stepped back or of a slower rate. What
+  -- takes its place is kept, or it would run ahead of every later call as well.
+  local first_us, last_us = now_us + lead_us, now_us + lead_us + horizon_us
+  local furthest_us = last_us + burst * period_us
+  if tat_us > furthest_us then
+    tat_us = furthest_us
+    rc('HSET', K.meta, 'tat_us', string.format('%.2f', tat_us))
+  end
   local tolerance_us = (burst - 1) * period_us
   while #slots < count do
-    local slot_us = math.max(now_us, tat_us - tolerance_us)
-    if slot_us > now_us + horizon_us or (start_before_us > 0 and slot_us >= start_before_us) then
+    local slot_us = math.max(first_us, tat_us - tolerance_us)
+    if slot_us > last_us or (start_before_us > 0 and slot_us >= start_before_us) then
       return slots, tats, slot_us
     end
     tat_us = math.max(tat_us, slot_us) + period_us
     slots[#slots + 1] = slot_us
     tats[#tats + 1] = tat_us
   end
-  return slots, tats, math.max(now_us, tat_us - tolerance_us)
+  return slots, tats, math.max(first_us, tat_us - tolerance_us)
 end
 
 local function limit_take(tats, taken)
