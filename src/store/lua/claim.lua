@@ -28,10 +28,11 @@ local function answer(code, wait_us, taken)
   local reply = { code, now_us, math.ceil(wait_us), ready_length(), paused_total_ms() }
   for _, t in ipairs(taken or {}) do
     local s = t.state
-    for _, value in ipairs({ t.ulid, math.ceil(t.slot_us), s.attempts, s.rescues, s.throttles, s.due,
-      s.expires, s.first, s.paused, t.record }) do
-      reply[#reply + 1] = value
-    end
+    local n = #reply
+    reply[n + 1], reply[n + 2], reply[n + 3] = t.ulid, math.ceil(t.slot_us), s.attempts
+    reply[n + 4], reply[n + 5], reply[n + 6] = s.rescues, s.throttles, s.due
+    reply[n + 7], reply[n + 8], reply[n + 9] = s.expires, s.first, s.paused
+    reply[n + 10] = t.record
   end
   return reply
 end
@@ -105,39 +106,74 @@ local function batch_gathers(length)
   return math.max(0, (oldest_ms + batch_wait_ms - now_ms) * 1000)
 end
 
+-- How many records may be read at once: by the largest that this shard ever took in, so that
+-- together they stay within the bytes that are left. None: one at a time, by its own size.
+local function readable(left, count)
+  local largest = tonumber(rc('HGET', K.meta, 'largest') or left)
+  return math.min(count, math.floor(left / math.max(1, largest)))
+end
+
+-- Sorts one entry: taken, expired or stale. Returns whether the walk goes on, and whether past it.
+local function meet(entry, ulid, s, record, found, alone_possible)
+  if not s or s.state ~= 'w' or entry_of(ulid, s) ~= entry then
+    found.stale = found.stale + 1
+    return true, true
+  end
+  if s.expires > 0 and s.expires <= now_ms then
+    found.lapsed[#found.lapsed + 1] = { ulid = ulid, state = s, record = record }
+    return true, true
+  end
+  local taken = found.taken
+  if s.rescues >= 2 and (#taken > 0 or not alone_possible) then
+    -- Lost with its node twice: it goes alone, so that a third loss has no other cause.
+    found.blocked = true
+    return false, false
+  end
+  found.bytes = found.bytes + #record
+  taken[#taken + 1] = { ulid = ulid, state = s, record = record }
+  if s.rescues >= 2 then s.flags = 1 end
+  return s.rescues < 2, true
+end
+
+-- Walks the entries of one band from `from`; returns how far it came, and whether it goes on.
+local function walk(entries, want, found, limit_bytes, alone_possible)
+  local at = 0
+  while at < #entries do
+    local taken = #found.taken
+    if taken >= want then return at, false end
+    local count = readable(limit_bytes - found.bytes, math.min(#entries - at, want - taken))
+    if count < 1 then
+      count = 1
+      local size = rc('HSTRLEN', K.records, string.sub(entries[at + 1], 1, 26))
+      if taken > 0 and found.bytes + size > limit_bytes then return at, false end
+    end
+    local ulids = {}
+    for i = 1, count do ulids[i] = string.sub(entries[at + i], 1, 26) end
+    local records, states = load(ulids)
+    for i = 1, count do
+      local goes_on, past = meet(entries[at + i], ulids[i], states[i], records[i], found, alone_possible)
+      if not goes_on then return at + i - (past and 0 or 1), false end
+    end
+    at = at + count
+  end
+  return at, true
+end
+
 -- Walks the heads of the bands, best first, and splits what it meets: taken, expired, stale.
 local function take(want, alone_possible)
-  local taken, lapsed, met = {}, {}, { stale = 0, bytes = 0, blocked = false }
+  local found = { taken = {}, lapsed = {}, stale = 0, bytes = 0, blocked = false }
   local limit_bytes = is_batch and math.min(batch_bytes, bytes_max) or bytes_max
   for band = 9, 0, -1 do
-    local entries = rc('LRANGE', READY[band], 0, math.min(want - #taken + 100, SCAN_MAX) - 1)
-    local walked, full = 0, false
-    for _, entry in ipairs(entries) do
-      if #taken >= want or full then break end
-      local ulid = string.sub(entry, 1, 26)
-      local size = rc('HSTRLEN', K.records, ulid)
-      if #taken > 0 and met.bytes + size > limit_bytes then full = true break end
-      local records, states = load({ ulid })
-      local s, record = states[1], records[1]
-      if not s or s.state ~= 'w' or entry_of(ulid, s) ~= entry then
-        met.stale = met.stale + 1
-      elseif s.expires > 0 and s.expires <= now_ms then
-        lapsed[#lapsed + 1] = { ulid = ulid, state = s, record = record }
-      elseif s.rescues >= 2 and (#taken > 0 or not alone_possible) then
-        -- Lost with its node twice: it goes alone, so that a third loss has no other cause.
-        met.blocked, full = true, true
-        break
-      else
-        met.bytes = met.bytes + size
-        taken[#taken + 1] = { ulid = ulid, state = s, record = record }
-        if s.rescues >= 2 then s.flags, full = 1, true end
-      end
-      walked = walked + 1
+    local most_here = math.min(want - #found.taken + 100, SCAN_MAX)
+    local entries = rc('LRANGE', READY[band], 0, most_here - 1)
+    if #entries > 0 then
+      local walked, goes_on = walk(entries, want, found, limit_bytes, alone_possible)
+      if walked > 0 then gather('LPOP', READY[band], walked) end
+      if not goes_on then break end
     end
-    if walked > 0 then gather('LPOP', READY[band], walked) end
-    if full or #taken >= want then break end
+    if #found.taken >= want then break end
   end
-  return taken, lapsed, met
+  return found
 end
 
 local function lease(taken, slots)
@@ -183,13 +219,14 @@ if period_us > 0 and granted < 0 then
 end
 
 local want = is_batch and math.min(batch_items, most) or math.min(calls, most)
-local taken, lapsed, met = take(want, in_flight == 0)
-for _, t in ipairs(lapsed) do
+local found = take(want, in_flight == 0)
+local taken = found.taken
+for _, t in ipairs(found.lapsed) do
   t.state.state = 'E'
   if t.state.expires > 0 then gather('ZREM', K.expiry, t.ulid) end
   finish(t.ulid, t.state, t.record, expired_keep_ms)
 end
-if met.stale > 0 then rc('HINCRBY', K.meta, 'stale', -met.stale) end
+if found.stale > 0 then rc('HINCRBY', K.meta, 'stale', -found.stale) end
 if #taken > 0 then
   lease(taken, slots)
   local used = is_batch and 1 or #taken
@@ -198,5 +235,5 @@ if #taken > 0 then
 end
 flush()
 if #taken > 0 then return answer(0, 0, taken) end
-if met.blocked then return answer(4, -1) end
+if found.blocked then return answer(4, -1) end
 return answer(7, 0)

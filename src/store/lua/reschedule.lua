@@ -45,7 +45,9 @@ if ARGV[5] == '1' then
   local length = struct.unpack('>H', record.rest)
   record.rest = string.sub(record.rest, 1, 2 + length) .. ARGV[6]
 end
-gather('HSET', K.records, ulid, record_pack(record))
+local packed = record_pack(record)
+record_largest(#packed)
+gather('HSET', K.records, ulid, packed)
 flush()
 return { 0, before,
   wake(head, entered == WAKE_DUE and s.due or nil, ready_before, entered == WAKE_READY) }

@@ -20,6 +20,7 @@ local head, ready_before = due_head(), ready_length()
 local sequence = rc('HINCRBY', K.meta, 'sequence', count) - count
 local reply, seen = { now_ms, 0 }, {}
 local due_first, ready_added
+local largest = 0
 
 for i = 0, count - 1 do
   local at = 2 + i * PER_ITEM
@@ -50,7 +51,9 @@ for i = 0, count - 1 do
         flags = 0, priority = tonumber(string.sub(ranks, 1, 1)), band = tonumber(string.sub(ranks, 2)),
         sequence = sequence + i + 1, due = due, expires = moment(ARGV[at + 3], 0), rest = ARGV[at + 7],
       }
-      gather('HSET', K.records, ulid, record_pack(r))
+      local record = record_pack(r)
+      largest = math.max(largest, #record)
+      gather('HSET', K.records, ulid, record)
       local woken = enter_waiting(ulid, { band = r.band, epoch = 0, due = due, expires = r.expires })
       if woken == WAKE_READY then ready_added = true
       elseif not due_first or due < due_first then due_first = due end
@@ -65,6 +68,7 @@ for i = 0, count - 1 do
   reply[#reply + 1] = due
 end
 
+record_largest(largest)
 flush()
 reply[2] = wake(head, due_first, ready_before, ready_added)
 return reply

@@ -36,3 +36,9 @@ local function record_without_body(raw)
   return string.sub(raw, 1, 1) .. string.char(1)
     .. string.sub(raw, 3, RECORD_HEADER_BYTES + 2 + length)
 end
+
+-- Remembers the largest record that this shard ever took in: claims read so many at once that they
+-- stay within their bytes whatever they meet.
+local function record_largest(bytes)
+  if bytes > tonumber(rc('HGET', K.meta, 'largest') or 0) then rc('HSET', K.meta, 'largest', bytes) end
+end
