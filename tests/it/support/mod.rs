@@ -13,6 +13,7 @@ pub(crate) mod ports;
 pub(crate) mod redis;
 pub(crate) mod scene;
 pub(crate) mod script;
+pub(crate) mod stalls;
 pub(crate) mod vocabulary;
 pub(crate) mod wait;
 
@@ -23,4 +24,5 @@ pub(crate) use downstream::Downstream;
 pub(crate) use redis::RedisServer;
 pub(crate) use scene::{QUEUE, Scene, payloads, queue_toml};
 pub(crate) use script::{Answer, Gate, batch_results};
+pub(crate) use stalls::Stalls;
 pub(crate) use wait::{eventually, within};
