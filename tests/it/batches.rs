@@ -289,6 +289,7 @@ async fn a_batch_that_meets_a_404_loses_five_and_shuts_the_gate() {
 
 #[tokio::test]
 async fn each_half_takes_a_permit_of_the_limit() {
+    let stalls = crate::support::Stalls::watch();
     let scene = Scene::start(&format!("{}\nrate = \"20/s\"", full(16))).await;
     scene.downstream.always(Answer::status(422));
 
@@ -297,5 +298,5 @@ async fn each_half_takes_a_permit_of_the_limit() {
     scene.wait_count("dead", 16).await;
     let requests = scene.downstream.requests();
     assert_eq!(requests.len(), 31);
-    crate::rates::assert_within(&requests, 20.0, 1);
+    crate::rates::assert_within(&stalls, &requests, 20.0, 1);
 }

@@ -3,6 +3,8 @@
 //! Owns the list of scenarios. A scenario starts its own Redis, its own downstream and its own
 //! daemon from `support`, and reads before, act, after. It waits on signals, never on sleeps.
 
+#![cfg(test)] // Always so here; said once more for clippy, which then lets helpers panic.
+
 mod batches;
 mod calls;
 mod crash;
@@ -16,7 +18,6 @@ mod reloading;
 mod slots;
 mod stopping;
 mod store;
-#[cfg(test)] // Always so here; said once more for clippy, which then lets helpers panic.
 mod support;
 mod support_works;
 mod topologies;

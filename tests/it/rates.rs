@@ -3,21 +3,22 @@
 use std::time::Duration;
 
 use crate::support::downstream::Request;
-use crate::support::{Daemon, RedisServer, Scene};
+use crate::support::{Daemon, RedisServer, Scene, Stalls};
 use serde_json::json;
 
 /// What the contract lets a call be late against its slot.
 const SLACK: Duration = Duration::from_millis(20);
-/// How late the recorder itself may see a call on a loaded machine.
+/// How late the recorder itself may see a call; on a loaded machine what it measures comes on top.
 const RECORDER: Duration = Duration::from_millis(5);
 
 /// Checks every window that begins and ends with a call.
-pub(crate) fn assert_within(requests: &[Request], per_second: f64, burst: usize) {
+pub(crate) fn assert_within(stalls: &Stalls, requests: &[Request], per_second: f64, burst: usize) {
+    let late = SLACK + RECORDER + stalls.worst();
     let mut at: Vec<_> = requests.iter().map(|request| request.arrived).collect();
     at.sort();
     for from in 0..at.len() {
         for to in from..at.len() {
-            let window = at[to] - at[from] + SLACK + RECORDER;
+            let window = at[to] - at[from] + late;
             let allowed = per_second * window.as_secs_f64() + burst as f64;
             let calls = to - from + 1;
             assert!(
@@ -42,40 +43,44 @@ fn assert_used(requests: &[Request], per_second: f64, burst: usize) {
 
 #[tokio::test]
 async fn a_hundred_a_second_is_kept_and_used() {
+    let stalls = Stalls::watch();
     let scene = Scene::start("rate = \"100/s\"").await;
 
     scene.send_numbers(300).await;
 
     let requests = scene.downstream.wait_for(300).await;
-    assert_within(&requests, 100.0, 1);
+    assert_within(&stalls, &requests, 100.0, 1);
     assert_used(&requests, 100.0, 1);
 }
 
 #[tokio::test]
 async fn a_slow_rate_is_kept_and_used() {
+    let stalls = Stalls::watch();
     let scene = Scene::start("rate = \"20/s\"").await;
 
     scene.send_numbers(80).await;
 
     let requests = scene.downstream.wait_for(80).await;
-    assert_within(&requests, 20.0, 1);
+    assert_within(&stalls, &requests, 20.0, 1);
     assert_used(&requests, 20.0, 1);
 }
 
 #[tokio::test]
 async fn a_burst_leaves_at_once_and_no_more_than_it() {
+    let stalls = Stalls::watch();
     let scene = Scene::start("rate = \"50/s\"\nburst = 10").await;
 
     scene.send_numbers(100).await;
 
     let requests = scene.downstream.wait_for(100).await;
-    assert_within(&requests, 50.0, 10);
+    assert_within(&stalls, &requests, 50.0, 10);
     assert_used(&requests, 50.0, 10);
     assert!(requests[9].arrived - requests[0].arrived < Duration::from_millis(100));
 }
 
 #[tokio::test]
 async fn two_nodes_share_one_limit() {
+    let stalls = Stalls::watch();
     let lines = "rate = \"20/s\"";
     let scene = Scene::start(lines).await;
     let _other = scene.another_daemon(lines).await;
@@ -83,18 +88,19 @@ async fn two_nodes_share_one_limit() {
     scene.send_numbers(60).await;
 
     let requests = scene.downstream.wait_for(60).await;
-    assert_within(&requests, 20.0, 1);
+    assert_within(&stalls, &requests, 20.0, 1);
     assert_used(&requests, 20.0, 1);
 }
 
 #[tokio::test]
 async fn shards_share_one_limit() {
+    let stalls = Stalls::watch();
     let scene = Scene::start("rate = \"50/s\"\nshards = 4").await;
 
     scene.send_numbers(100).await;
 
     let requests = scene.downstream.wait_for(100).await;
-    assert_within(&requests, 50.0, 1);
+    assert_within(&stalls, &requests, 50.0, 1);
     assert_used(&requests, 50.0, 1);
 }
 

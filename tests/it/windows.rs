@@ -3,35 +3,9 @@
 //! Rules are made around the present moment, in seconds of the day and UTC; close to midnight they
 //! run past it, as rules may.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
 use serde_json::json;
-use tokio::time::Instant;
 
-use crate::support::{Answer, Gate, QUEUE, Scene, batch_results};
-
-/// The wall clock and the clock of the recorder, read together.
-struct Clocks {
-    wall_ms: u64,
-    instant: Instant,
-}
-
-impl Clocks {
-    fn read() -> Self {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        Self { wall_ms: u64::try_from(wall.as_millis()).unwrap(), instant: Instant::now() }
-    }
-
-    /// The second that begins after at least `ms` from now, since the epoch.
-    fn second_after(&self, ms: u64) -> u64 {
-        (self.wall_ms + ms).div_ceil(1000)
-    }
-
-    /// A moment of the recorder, in milliseconds since the epoch.
-    fn wall_ms(&self, at: Instant) -> u64 {
-        self.wall_ms + u64::try_from((at - self.instant).as_millis()).unwrap()
-    }
-}
+use crate::support::{Answer, Clocks, Gate, QUEUE, Scene, batch_results};
 
 fn rule(from_s: u64, to_s: u64) -> String {
     let time = |at_s: u64| {
@@ -102,8 +76,7 @@ async fn what_meets_the_edge_after_its_claim_is_held_and_costs_no_attempt() {
 
     let ids = scene.send_numbers(2).await;
     scene.downstream.wait_for(1).await;
-    let edge_ms = closes_s * 1000 - 450;
-    tokio::time::sleep(Duration::from_millis(edge_ms.saturating_sub(Clocks::read().wall_ms))).await;
+    clocks.sleep_until(closes_s * 1000 - 450).await;
     gate.release();
 
     for id in &ids {

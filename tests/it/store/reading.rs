@@ -274,11 +274,13 @@ async fn a_grant_is_spent_on_all_shards(ground: Ground) {
 
     // Twenty at once and the horizon's five, from however many shards that takes.
     let taken = node.take(250).await;
-    assert!((25..=26).contains(&taken.len()), "{}", taken.len());
+    assert!((25..=29).contains(&taken.len()), "{}", taken.len());
     let distinct: HashSet<_> = taken.iter().map(|claimed| claimed.lease.ulid).collect();
     assert_eq!(distinct.len(), taken.len());
     let last = taken.iter().map(|claimed| claimed.slot).max().unwrap();
-    assert!(last <= Instant::now() + Duration::from_millis(50));
-    assert_eq!(node.claim(WISH).await.gate, Gate::Limit);
+    assert!(last <= Instant::now() + Duration::from_millis(70));
+    // The next slot comes within ten milliseconds, sooner if replies have become slower.
+    let more = node.claim(WISH).await.messages.len();
+    assert!(more <= 2, "{more}");
     ground.assert_sound(&node).await;
 }

@@ -3,6 +3,7 @@
 //! Owns the life of the processes that tests start (nothing is left behind, even by a killed test)
 //! and the vocabulary of seed and get helpers. Refuses to know any scenario.
 
+pub(crate) mod clocks;
 pub(crate) mod cluster;
 pub(crate) mod daemon;
 pub(crate) mod downstream;
@@ -12,13 +13,16 @@ pub(crate) mod ports;
 pub(crate) mod redis;
 pub(crate) mod scene;
 pub(crate) mod script;
+pub(crate) mod stalls;
 pub(crate) mod vocabulary;
 pub(crate) mod wait;
 
+pub(crate) use clocks::Clocks;
 pub(crate) use cluster::Cluster;
 pub(crate) use daemon::Daemon;
 pub(crate) use downstream::Downstream;
 pub(crate) use redis::RedisServer;
 pub(crate) use scene::{QUEUE, Scene, payloads, queue_toml};
 pub(crate) use script::{Answer, Gate, batch_results};
+pub(crate) use stalls::Stalls;
 pub(crate) use wait::{eventually, within};
