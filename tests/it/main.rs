@@ -15,8 +15,9 @@ mod refusals;
 mod reloading;
 mod slots;
 mod stopping;
-mod store;
 #[cfg(test)] // Always so here; said once more for clippy, which then lets helpers panic.
+mod store;
+#[cfg(test)]
 mod support;
 mod support_works;
 mod topologies;
