@@ -98,13 +98,14 @@ impl Link {
         self.generations.load(Ordering::Acquire)
     }
 
-    /// Runs a script; loads it first where Redis does not have it.
+    /// Runs a script; loads it first where Redis does not have it. Tells which connection wrote (see
+    /// [`Self::wait`]).
     pub(crate) async fn script(
         &self,
         script: &Script,
         keys: &[String],
         args: &[Vec<u8>],
-    ) -> RedisResult<Value> {
+    ) -> RedisResult<(Value, u64)> {
         let standing = self.stand().await?;
         let mut call = script.prepare_invoke();
         for key in keys {
@@ -117,7 +118,7 @@ impl Link {
             Connection::Single(mut connection) => call.invoke_async(&mut connection).await,
             Connection::Cluster(mut connection) => call.invoke_async(&mut connection).await,
         };
-        self.judge(&standing, reply)
+        Ok((self.judge(&standing, reply)?, standing.generation))
     }
 
     /// Runs WAIT or WAITAOF on the connection to the server that holds `key`; on another one it

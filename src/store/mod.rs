@@ -149,7 +149,7 @@ impl Store {
 
     /// Runs a verb on a shard, repeating while Redis is away: every verb is safe to repeat.
     async fn call(&self, verb: Verb, shard: &Shard, args: &[Vec<u8>]) -> Result<Reply, StoreError> {
-        self.call_on(&self.inner.scripts, verb, shard, args).await
+        Ok(self.call_on(&self.inner.scripts, verb, shard, args).await?.0)
     }
 
     /// Runs a verb whose effect must be safe before anybody is told: waits, on the connection that
@@ -162,8 +162,7 @@ impl Store {
     ) -> Result<Reply, StoreError> {
         let wait = self.inner.health.wait()?;
         let link = self.inner.intake.next_link();
-        let reply = self.call_on(link, verb, shard, args).await?;
-        let generation = link.generation();
+        let (reply, generation) = self.call_on(link, verb, shard, args).await?;
         if let Some(command) = wait.command() {
             let key = &shard.keys.all[0];
             let met = link
@@ -181,13 +180,14 @@ impl Store {
         reply.map_err(|error| StoreError::from_redis(&error))
     }
 
+    /// Also tells which connection wrote.
     async fn call_on(
         &self,
         link: &Link,
         verb: Verb,
         shard: &Shard,
         args: &[Vec<u8>],
-    ) -> Result<Reply, StoreError> {
+    ) -> Result<(Reply, u64), StoreError> {
         let patience = Instant::now() + PATIENCE;
         loop {
             match self.call_once(link, verb, shard, args).await {
@@ -212,19 +212,20 @@ impl Store {
         verb: Verb,
         shard: &Shard,
         args: &[Vec<u8>],
-    ) -> redis::RedisResult<Reply> {
+    ) -> redis::RedisResult<(Reply, u64)> {
         let started = Instant::now();
-        let value = link.script(verb.script(), &shard.keys.all, args).await?;
+        let (value, generation) = link.script(verb.script(), &shard.keys.all, args).await?;
         let label = VerbLabel { verb: verb.as_str() };
         let seconds = started.elapsed().as_secs_f64();
         self.inner.metrics.script_duration.get_or_create(&label).observe(seconds);
-        Reply::new(value).map_err(|error| {
+        let reply = Reply::new(value).map_err(|error| {
             redis::RedisError::from((
                 redis::ErrorKind::UnexpectedReturnType,
                 "reply",
                 error.to_string(),
             ))
-        })
+        })?;
+        Ok((reply, generation))
     }
 }
 

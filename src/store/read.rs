@@ -10,6 +10,9 @@ use crate::domain::id::{MessageId, QueueName};
 use crate::domain::message::{Attempt, Message};
 use crate::domain::state::State;
 
+/// Messages that one call reads, with their bodies.
+const GET_MAX: usize = 100;
+
 /// A page of messages in one state.
 #[derive(Debug, Clone)]
 pub struct Page {
@@ -122,22 +125,24 @@ impl Store {
         ulids: &[Ulid],
         history: bool,
     ) -> Result<Vec<(Message, Vec<Attempt>)>, StoreError> {
-        let mut args = vec![arg(u8::from(history))];
-        args.extend(ulids.iter().map(arg));
-        let mut reply = self.call(Verb::Get, shard, &args).await?;
-        let _now_ms = reply.count()?;
         let mut found = Vec::with_capacity(ulids.len());
-        for ulid in ulids {
-            let (record, entry) = (reply.bytes()?, reply.bytes()?);
-            let in_due = reply.int()? == 1;
-            let _lease_ms = reply.int()?;
-            let past = reply.bytes()?;
-            if record.is_empty() {
-                continue;
+        for ulids in ulids.chunks(GET_MAX) {
+            let mut args = vec![arg(u8::from(history))];
+            args.extend(ulids.iter().map(arg));
+            let mut reply = self.call(Verb::Get, shard, &args).await?;
+            let _now_ms = reply.count()?;
+            for ulid in ulids {
+                let (record, entry) = (reply.bytes()?, reply.bytes()?);
+                let in_due = reply.int()? == 1;
+                let _lease_ms = reply.int()?;
+                let past = reply.bytes()?;
+                if record.is_empty() {
+                    continue;
+                }
+                let record = Record::unpack(record)?;
+                let entry = some_bytes(entry).map(StateEntry::unpack).transpose()?;
+                found.push((to_message(queue, *ulid, record, entry, in_due), read_history(&past)));
             }
-            let record = Record::unpack(record)?;
-            let entry = some_bytes(entry).map(StateEntry::unpack).transpose()?;
-            found.push((to_message(queue, *ulid, record, entry, in_due), read_history(&past)));
         }
         Ok(found)
     }

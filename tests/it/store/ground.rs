@@ -22,6 +22,7 @@ use tidegate::telemetry::Metrics;
 use super::node::Node;
 use super::wire::Wire;
 use crate::support::redis::RedisOptions;
+use crate::support::wait::DEADLINE;
 use crate::support::{Cluster, RedisServer, within};
 
 /// The queue of every scenario.
@@ -55,8 +56,7 @@ impl Ground {
 
     /// This server, at this durability level.
     pub(super) async fn on(server: RedisServer, durability: &str) -> Self {
-        let client = redis::Client::open(server.url()).expect("a url");
-        let raw = client.get_multiplexed_async_connection().await.expect("the server answers");
+        let raw = server.connect().await.expect("the server answers");
         Self {
             redis: format!("url = \"{}\"\ndurability = \"{durability}\"\n", server.url()),
             namespace: fresh_namespace(),
@@ -68,7 +68,11 @@ impl Ground {
     /// The cluster of this test binary.
     pub(super) async fn cluster() -> Self {
         let urls = Cluster::shared().await.urls();
-        let client = redis::cluster::ClusterClient::new(urls.clone()).expect("urls");
+        let client = redis::cluster::ClusterClient::builder(urls.clone())
+            .response_timeout(DEADLINE)
+            .overall_response_timeout(Some(DEADLINE))
+            .build()
+            .expect("urls");
         let raw = client.get_async_connection().await.expect("the cluster answers");
         Self {
             redis: format!("cluster = {urls:?}\ndurability = \"disk\"\n"),
@@ -128,7 +132,12 @@ impl Ground {
 
     /// A store that has not looked at its Redis yet.
     pub(super) fn store(&self, queue: &str, shape: impl FnOnce(&mut QueuePolicy)) -> Store {
-        Store::new(&self.settings(queue, shape), None, Metrics::new(), Tasks::new())
+        Self::store_of(&self.settings(queue, shape))
+    }
+
+    /// A store on these settings.
+    pub(super) fn store_of(settings: &Settings) -> Store {
+        Store::new(settings, None, Metrics::new(), Tasks::new())
     }
 
     /// A command past the store.

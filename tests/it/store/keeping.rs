@@ -47,7 +47,7 @@ async fn a_lost_lease_comes_back_at_the_head(ground: Ground) {
 
     assert_eq!((found.reaped, found.parked, found.poisoned), (1, 0, 0));
     assert!(found.next_in.unwrap() > std::time::Duration::from_secs(20), "the other lease");
-    assert_eq!(node.settle(Verb::Retry, &[lost[0].lease.clone()]).await, [Verdict::Stale]);
+    assert_eq!(node.settle_one(Verb::Retry, &lost[0].lease).await, Verdict::Stale);
     let again = node.take(5).await;
     assert_eq!(bodies(&again), ["b", "c"]);
     assert_eq!((again[0].attempt, again[0].rescues), (2, 1));
@@ -330,7 +330,7 @@ async fn requeue_starts_over(ground: Ground) {
     let found = node.get(&id).await;
     assert_eq!((found.state, found.attempts, found.final_at_ms), (State::Ready, 0, None));
     assert_eq!(found.expires_at_ms, None, "a past expiry is cleared");
-    assert_eq!(node.settle(Verb::Ack, &[lease]).await, [Verdict::Stale]);
+    assert_eq!(node.settle_one(Verb::Ack, &lease).await, Verdict::Stale);
     let refused = Changed::WrongState(State::Ready);
     assert_eq!(node.store.requeue(&id).await.unwrap(), refused);
     let lease = node.take_one().await;

@@ -163,9 +163,13 @@ impl Node {
         verdicts.expect("Redis is there")
     }
 
+    pub(super) async fn settle_one(&self, verb: Verb, lease: &Lease) -> Verdict {
+        self.settle(verb, std::slice::from_ref(lease)).await[0]
+    }
+
     /// Settles one lease, which must be ours.
     pub(super) async fn end(&self, verb: Verb, lease: &Lease) {
-        assert_eq!(self.settle(verb, std::slice::from_ref(lease)).await, [Verdict::Ok]);
+        assert_eq!(self.settle_one(verb, lease).await, Verdict::Ok);
     }
 
     pub(super) async fn promote(&self) -> u64 {

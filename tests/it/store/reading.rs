@@ -175,7 +175,8 @@ async fn a_waiter_is_woken_by_another_node(ground: Ground) {
         };
 
         let waits = one.store.get_final(&id, Duration::from_secs(60));
-        let (found, ()) = within("the waiter is told", async { tokio::join!(waits, ends) }).await;
+        let (found, ()) =
+            within("the waiter is told", Box::pin(async { tokio::join!(waits, ends) })).await;
 
         assert!(found.unwrap().unwrap().state.is_final());
         assert!(asked_at.elapsed() < Duration::from_secs(10));

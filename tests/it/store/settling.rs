@@ -41,12 +41,12 @@ async fn a_right_token_settles_once(ground: Ground) {
         let lease = node.take_one().await;
         assert_eq!(node.state(&id).await, State::Leased);
 
-        assert_eq!(node.settle(verb, &[lease.clone()]).await, [Verdict::Ok]);
+        assert_eq!(node.settle_one(verb, &lease).await, Verdict::Ok);
 
         assert_eq!(node.state(&id).await, state, "{verb:?}");
         for again in VERBS.into_iter().chain([Verb::Renew]) {
-            let verdicts = node.settle(again, &[lease.clone()]).await;
-            assert_eq!(verdicts, [Verdict::Already], "{again:?} after {verb:?}");
+            let verdict = node.settle_one(again, &lease).await;
+            assert_eq!(verdict, Verdict::Already, "{again:?} after {verb:?}");
         }
         assert_eq!(node.state(&id).await, state, "{verb:?}");
         ground.assert_sound(&node).await;
@@ -68,16 +68,16 @@ async fn a_stale_token_changes_nothing(ground: Ground) {
     // The one before may still bring a success; the others may bring nothing.
     for verb in VERBS.into_iter().chain([Verb::Renew]) {
         for stale in [&old, &forged] {
-            assert_eq!(node.settle(verb, &[stale.clone()]).await, [Verdict::Stale], "{verb:?}");
+            assert_eq!(node.settle_one(verb, stale).await, Verdict::Stale, "{verb:?}");
         }
         if verb != Verb::Ack {
-            assert_eq!(node.settle(verb, &[middle.clone()]).await, [Verdict::Stale], "{verb:?}");
+            assert_eq!(node.settle_one(verb, &middle).await, Verdict::Stale, "{verb:?}");
         }
         assert_eq!(node.state(&id).await, State::Leased);
     }
     node.end(Verb::Renew, &present).await;
     node.end(Verb::Ack, &present).await;
-    assert_eq!(node.settle(Verb::Ack, &[middle]).await, [Verdict::Stale], "a final is final");
+    assert_eq!(node.settle_one(Verb::Ack, &middle).await, Verdict::Stale, "a final is final");
     ground.assert_sound(&node).await;
 }
 
@@ -85,7 +85,7 @@ async fn what_is_gone_is_told_so(ground: Ground) {
     let node = ground.node("").await;
     let lease = Lease { ulid: ulid::Ulid::from_parts(1, 1), shard: 0, token: "0".repeat(20) };
     for verb in VERBS.into_iter().chain([Verb::Renew]) {
-        assert_eq!(node.settle(verb, &[lease.clone()]).await, [Verdict::Gone], "{verb:?}");
+        assert_eq!(node.settle_one(verb, &lease).await, Verdict::Gone, "{verb:?}");
     }
     ground.assert_sound(&node).await;
 }
@@ -105,9 +105,9 @@ async fn a_late_success_delivers_what_is_not_final(ground: Ground) {
     let node = ground.node("").await;
     // Ready again.
     let lease = reaped(&ground, &node).await;
-    assert_eq!(node.settle(Verb::Bury, &[lease.clone()]).await, [Verdict::Stale]);
-    assert_eq!(node.settle(Verb::Ack, &[lease.clone()]).await, [Verdict::Late]);
-    assert_eq!(node.settle(Verb::Ack, &[lease.clone()]).await, [Verdict::Already]);
+    assert_eq!(node.settle_one(Verb::Bury, &lease).await, Verdict::Stale);
+    assert_eq!(node.settle_one(Verb::Ack, &lease).await, Verdict::Late);
+    assert_eq!(node.settle_one(Verb::Ack, &lease).await, Verdict::Already);
     assert_eq!(node.state(&node.id(&lease)).await, State::Delivered);
     assert_eq!(ground.assert_sound(&node).await.stale, 1);
     assert_eq!(node.claim(WISH).await.gate, Gate::Stale);
@@ -115,8 +115,8 @@ async fn a_late_success_delivers_what_is_not_final(ground: Ground) {
     // With another node: the second copy is stale then.
     let lease = reaped(&ground, &node).await;
     let second = node.take_one().await;
-    assert_eq!(node.settle(Verb::Ack, &[lease.clone()]).await, [Verdict::Late]);
-    assert_eq!(node.settle(Verb::Retry, &[second]).await, [Verdict::Stale]);
+    assert_eq!(node.settle_one(Verb::Ack, &lease).await, Verdict::Late);
+    assert_eq!(node.settle_one(Verb::Retry, &second).await, Verdict::Stale);
     ground.assert_sound(&node).await;
 
     // Waiting for its next attempt, parked; but not cancelled.
@@ -126,12 +126,12 @@ async fn a_late_success_delivers_what_is_not_final(ground: Ground) {
         let lease = reaped(&ground, &node).await;
         let second = node.take_one().await;
         node.end(verb, &second).await;
-        assert_eq!(node.settle(Verb::Ack, &[lease]).await, [verdict], "{verb:?}");
+        assert_eq!(node.settle_one(Verb::Ack, &lease).await, verdict, "{verb:?}");
         ground.assert_sound(&node).await;
     }
     let lease = reaped(&ground, &node).await;
     node.store.cancel(&node.id(&lease)).await.unwrap();
-    assert_eq!(node.settle(Verb::Ack, &[lease]).await, [Verdict::Stale]);
+    assert_eq!(node.settle_one(Verb::Ack, &lease).await, Verdict::Stale);
     ground.assert_sound(&node).await;
 }
 

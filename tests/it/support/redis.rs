@@ -8,13 +8,14 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use redis::FromRedisValue;
 use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, FromRedisValue};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
 use super::guarded::{AtEnd, Guarded};
 use super::ports::free_port;
+use super::wait::DEADLINE;
 
 const READY_WITHIN: Duration = Duration::from_secs(5);
 const PROGRAMS: [&str; 2] = ["redis-server", "valkey-server"];
@@ -149,8 +150,11 @@ impl RedisServer {
         redis::cmd("PING").query_async::<String>(&mut connection).await.is_ok()
     }
 
-    async fn connect(&self) -> redis::RedisResult<MultiplexedConnection> {
-        redis::Client::open(self.url())?.get_multiplexed_async_connection().await
+    /// A connection of its own, as patient as the tests are.
+    pub(crate) async fn connect(&self) -> redis::RedisResult<MultiplexedConnection> {
+        let patient = AsyncConnectionConfig::new().set_response_timeout(Some(DEADLINE));
+        let client = redis::Client::open(self.url())?;
+        client.get_multiplexed_async_connection_with_config(&patient).await
     }
 
     fn socket(&self) -> PathBuf {

@@ -117,13 +117,13 @@ impl Model {
         self.known(id).state = state;
     }
 
-    pub(super) fn to_tail(&mut self, id: &MessageId) {
+    pub(super) fn append(&mut self, id: &MessageId) {
         self.turn(id, State::Ready);
         let band = self.known(id).band();
         self.ready[band].push(id.clone());
     }
 
-    pub(super) fn to_head(&mut self, id: &MessageId) {
+    pub(super) fn prepend(&mut self, id: &MessageId) {
         self.turn(id, State::Ready);
         let band = self.known(id).band();
         self.ready[band].insert(0, id.clone());

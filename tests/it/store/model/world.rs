@@ -174,7 +174,7 @@ impl World {
         }
         self.learn_times(&id, Some(due), expires).await;
         if due == Moment::Now {
-            self.model.to_tail(&id);
+            self.model.append(&id);
         }
     }
 
@@ -187,7 +187,7 @@ impl World {
         assert_eq!(self.node.promote().await, u64::try_from(due.len()).unwrap());
 
         for id in due {
-            self.model.to_tail(&id);
+            self.model.append(&id);
         }
     }
 
@@ -314,11 +314,11 @@ impl World {
                 self.learn_times(id, Some(Moment::Soon), None).await;
             }
             Verb::Retry => {
-                self.model.to_tail(id);
+                self.model.append(id);
                 self.learn_times(id, Some(Moment::Now), None).await;
             }
             Verb::Release | Verb::Defer => {
-                self.model.to_head(id);
+                self.model.prepend(id);
                 self.model.known(id).attempts -= 1;
                 self.model.known(id).holds += u32::from(verb == Verb::Defer);
             }
@@ -341,7 +341,7 @@ impl World {
         let gate = Some(HOUR_MS);
         let verdicts = node.store.defer(&node.queue, node.shard(), &[], kind, gate, &items).await;
         assert_eq!(verdicts.unwrap(), [Verdict::Ok]);
-        self.model.to_head(id);
+        self.model.prepend(id);
         self.model.known(id).attempts -= 1;
         self.model.known(id).throttles += 1;
         self.model.is_shut = true;
@@ -375,7 +375,7 @@ impl World {
             if is_poison {
                 self.model.turn(id, State::Dead);
             } else {
-                self.model.to_head(id);
+                self.model.prepend(id);
             }
         }
     }
@@ -460,7 +460,7 @@ impl World {
             known.expires_ms = 0;
         }
         match moves {
-            Some(true) => self.model.to_tail(&id),
+            Some(true) => self.model.append(&id),
             Some(false) => self.model.turn(&id, State::Scheduled),
             None => {}
         }
@@ -474,7 +474,7 @@ impl World {
         if known.expired_by(now_ms) {
             known.expires_ms = 0;
         }
-        self.model.to_tail(id);
+        self.model.append(id);
         self.learn_times(id, Some(Moment::Now), None).await;
     }
 
@@ -523,7 +523,7 @@ impl World {
             Decision::Delivered => self.model.turn(&id, State::Delivered),
             Decision::Dead => self.model.turn(&id, State::Dead),
             Decision::Resend => {
-                self.model.to_tail(&id);
+                self.model.append(&id);
                 self.learn_times(&id, Some(Moment::Now), None).await;
             }
         }

@@ -1,0 +1,179 @@
+//! What the scripts pack reads back, whatever the values: records, and state entries at the ends of
+//! their fields.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use tidegate::domain::message::{Details, NewMessage, PayloadKind, When};
+use tidegate::store::{Lease, Verb};
+use tokio::runtime::Builder;
+
+use super::ground::Ground;
+use super::node::message;
+
+const MOMENT_MAX: u64 = (1 << 48) - 1;
+
+fn details() -> impl Strategy<Value = Details> {
+    let kind = prop::sample::select(vec![PayloadKind::Json, PayloadKind::Text, PayloadKind::Raw]);
+    let text = "[ -~\n\\PC]{0,20}";
+    let map = |most| prop::collection::btree_map("[a-z]{1,8}", text, 0..most);
+    (
+        kind,
+        prop::option::of(text),
+        map(4),
+        prop::option::of(text),
+        map(4),
+        prop::option::of("\\PC{1,20}"),
+    )
+        .prop_map(|(kind, content_type, headers, group, labels, idempotency_key)| Details {
+            kind,
+            content_type,
+            headers: BTreeMap::into_iter(headers).collect(),
+            group,
+            labels,
+            idempotency_key,
+            retry: None,
+        })
+}
+
+fn new_message() -> impl Strategy<Value = NewMessage> {
+    let payload = prop::collection::vec(any::<u8>(), 0..3000);
+    let moment =
+        || prop_oneof![0..=1_u64, 1_700_000_000_000..=1_900_000_000_000_u64, Just(MOMENT_MAX)];
+    (payload, details(), moment(), prop::option::of(moment()), 0..10_u8, any::<[u8; 16]>())
+        .prop_map(|(payload, details, due_ms, expires_ms, priority, fingerprint)| NewMessage {
+            payload: Bytes::from(payload),
+            details,
+            due: When::At(due_ms),
+            expires: expires_ms.map(When::At),
+            priority,
+            fingerprint,
+        })
+}
+
+#[test]
+fn whatever_is_handed_over_reads_back() {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let ground = runtime.block_on(Ground::in_memory());
+    let node = runtime.block_on(ground.node("priority_levels = 10"));
+    let mut runner = TestRunner::new(Config { cases: 200, ..Config::with_source_file(file!()) });
+    let read_back = runner.run(&new_message(), |sent| {
+        let (found, accepted) = runtime.block_on(async {
+            let accepted = node.try_send(sent.clone()).await;
+            let accepted = accepted.expect("no key comes twice, but for the empty chance");
+            (node.get(&accepted.id).await, accepted)
+        });
+        prop_assert_eq!(found.payload, Some(sent.payload));
+        prop_assert_eq!(found.details, sent.details);
+        prop_assert_eq!(When::At(found.due_at_ms), sent.due);
+        prop_assert_eq!(found.due_at_ms, accepted.due_at_ms);
+        let expires = sent.expires.filter(|expires| *expires != When::At(0));
+        prop_assert_eq!(found.expires_at_ms.map(When::At), expires);
+        prop_assert_eq!(found.priority, sent.priority);
+        Ok(())
+    });
+    read_back.unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// The numbers of a state entry, in its order.
+#[derive(Debug, Clone)]
+struct Entry {
+    flags: u8,
+    band: u8,
+    epoch: u16,
+    due_ms: u64,
+    expires_ms: u64,
+    attempts: u16,
+    throttles: u32,
+    holds: u32,
+    rescues: u8,
+    first_ms: u64,
+    paused_ms: u64,
+    tail: Vec<u8>,
+}
+
+fn entry() -> impl Strategy<Value = Entry> {
+    let moment =
+        || prop_oneof![Just(0), 1_700_000_000_000..=1_900_000_000_000_u64, Just(MOMENT_MAX)];
+    let times = (moment(), moment(), moment(), moment());
+    let counts = (any::<u16>(), any::<u32>(), 0..u32::MAX, any::<u8>());
+    let tail = prop::collection::vec(any::<u8>(), 0..200);
+    (0..2_u8, 0..10_u8, 0..4096_u16, times, counts, tail).prop_map(
+        |(flags, band, epoch, times, (attempts, throttles, holds, rescues), tail)| Entry {
+            flags,
+            band,
+            epoch,
+            due_ms: times.0,
+            expires_ms: times.1,
+            attempts,
+            throttles,
+            holds,
+            rescues,
+            first_ms: times.2,
+            paused_ms: times.3,
+            tail,
+        },
+    )
+}
+
+impl Entry {
+    fn pack(&self, letter: u8, token: &str) -> Vec<u8> {
+        let mut raw = vec![1, letter, self.flags, self.band];
+        raw.extend(self.epoch.to_be_bytes());
+        raw.extend(&self.due_ms.to_be_bytes()[2..]);
+        raw.extend(&self.expires_ms.to_be_bytes()[2..]);
+        raw.extend(self.attempts.to_be_bytes());
+        raw.extend(self.throttles.to_be_bytes());
+        raw.extend(self.holds.to_be_bytes());
+        raw.push(self.rescues);
+        raw.extend(&self.first_ms.to_be_bytes()[2..]);
+        raw.extend(&self.paused_ms.to_be_bytes()[2..]);
+        raw.extend(token.as_bytes());
+        raw.extend(" ".repeat(20).as_bytes());
+        raw.extend([0; 6]);
+        raw.extend(&self.tail);
+        raw
+    }
+}
+
+#[test]
+fn every_field_of_a_state_entry_survives_a_step() {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let ground = runtime.block_on(Ground::in_memory());
+    let node = runtime.block_on(ground.node("priority_levels = 10\nconcurrency = 1000"));
+    let token = "T".repeat(20);
+    let mut runner = TestRunner::new(Config { cases: 200, ..Config::with_source_file(file!()) });
+    let survives = runner.run(&entry(), |entry| {
+        let (after, expected) = runtime.block_on(async {
+            let id = node.send(message("m")).await;
+            let taken = node.take_one().await;
+            let lease = Lease { token: token.clone(), ..taken };
+            let ulid = id.ulid.to_string();
+            let raw = entry.pack(b'L', &token);
+            ground
+                .raw::<()>(redis::cmd("HSET").arg(ground.key("states")).arg(&ulid).arg(raw))
+                .await;
+
+            node.end(Verb::Park, &lease).await;
+
+            let get = redis::cmd("HGET").arg(ground.key("states")).arg(&ulid).clone();
+            let after: Vec<u8> = ground.raw(&get).await;
+            let found = node.get(&id).await;
+            let counts =
+                [u32::from(entry.attempts), entry.throttles, entry.holds, entry.rescues.into()];
+            let told = [found.attempts, found.throttles, found.window_holds, found.rescues];
+            assert_eq!(told, counts);
+            assert_eq!(
+                (found.due_at_ms, found.expires_at_ms.unwrap_or(0)),
+                (entry.due_ms, entry.expires_ms)
+            );
+            (after, entry.pack(b'U', &token))
+        });
+        // The tail is the step's own.
+        prop_assert_eq!(&after[..87], &expected[..87]);
+        Ok(())
+    });
+    survives.unwrap_or_else(|error| panic!("{error}"));
+}
