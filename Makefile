@@ -23,7 +23,8 @@ run:
 
 test:
 	@sh deploy/setup.sh cargo redis curl
-	cargo test --locked
+	cargo test --locked --doc
+	cargo test --locked --lib --bins --examples --tests
 
 demo:
 	@sh deploy/setup.sh cargo redis
