@@ -278,10 +278,7 @@ async fn a_grant_is_spent_on_all_shards(ground: Ground) {
     assert!((25..=29).contains(&taken.len()), "{}", taken.len());
     let distinct: HashSet<_> = taken.iter().map(|claimed| claimed.lease.ulid).collect();
     assert_eq!(distinct.len(), taken.len());
-    let last = taken.iter().map(|claimed| claimed.slot).max().unwrap();
-    assert!(last <= Instant::now() + Duration::from_millis(70));
-    // The next slot comes within ten milliseconds, sooner if replies have become slower.
-    let more = node.claim(WISH).await.messages.len();
-    assert!(more <= 2, "{more}");
+    let shards: HashSet<_> = taken.iter().map(|claimed| claimed.lease.shard).collect();
+    assert!(shards.len() > 1, "no shard has as many");
     ground.assert_sound(&node).await;
 }
