@@ -21,8 +21,10 @@ const FAILED_PAUSE: Duration = Duration::from_millis(250);
 pub(super) enum Next {
     /// There is more: again at once.
     Now,
-    /// Not before so long.
+    /// After so long, or when somebody wakes us.
     In(Duration),
+    /// Not before so long: whatever may wake us, time alone opens this gate.
+    NotBefore(Duration),
     /// When somebody wakes us.
     Woken,
 }
@@ -33,6 +35,7 @@ impl Next {
         match self {
             Self::Now => Self::Now,
             Self::In(wait) => Self::In(wait.min(most)),
+            Self::NotBefore(wait) => Self::NotBefore(wait.min(most)),
             Self::Woken => Self::In(most),
         }
     }
@@ -62,22 +65,23 @@ pub(super) trait Pass: Send {
 pub(super) async fn run(stop: CancellationToken, wake: &Notify, pulse: Pulse, mut pass: impl Pass) {
     while !stop.is_cancelled() {
         pulse.sleeps(Duration::ZERO);
-        let sleep = match pass.run_once().await {
+        let (sleep, listens) = match pass.run_once().await {
             Ok(Next::Now) => {
                 tokio::task::yield_now().await;
                 continue;
             }
-            Ok(Next::In(wait)) => wait.min(poll()),
-            Ok(Next::Woken) => poll(),
+            Ok(Next::In(wait)) => (wait.min(poll()), true),
+            Ok(Next::NotBefore(wait)) => (wait.min(poll()), false),
+            Ok(Next::Woken) => (poll(), true),
             // Logged where Redis' absence was noticed.
-            Err(_) => FAILED_PAUSE.mul_f64(0.5 + rand::random::<f64>()),
+            Err(_) => (FAILED_PAUSE.mul_f64(0.5 + rand::random::<f64>()), true),
         };
         pulse.sleeps(sleep);
         tokio::select! {
             // The stop first: a wake-up that comes with it is passed on to whoever takes our place.
             biased;
             () = stop.cancelled() => {}
-            () = wake.notified() => {}
+            () = wake.notified(), if listens => {}
             () = tokio::time::sleep(sleep) => {}
         }
     }

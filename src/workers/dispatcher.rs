@@ -22,6 +22,9 @@ use crate::store::{ClaimReply, ClaimWish, Claimed, Gate, StoreError};
 
 /// How far ahead of their slots messages are claimed.
 const HORIZON: Duration = Duration::from_millis(50);
+/// With a limit, the next claim is made when its first slot is so near: what a stall may take, and no
+/// claim for each message.
+const REFILL: Duration = Duration::from_millis(30);
 /// Messages in one claim: more gains nothing.
 const CLAIM_MAX: usize = 250;
 /// When all calls are in flight elsewhere, how often to look: other nodes' slots come free unheard.
@@ -137,12 +140,18 @@ impl Dispatcher {
                 self.exchanges.queue.look_everywhere();
                 Next::Woken
             }
-            Gate::Paused | Gate::Shut | Gate::Limit | Gate::Gathering => wait(reply.wait),
+            Gate::Paused | Gate::Shut | Gate::Gathering => wait(reply.wait),
+            // Each call that ends wakes us, and none of them lets the next slot come sooner.
+            Gate::Limit => match reply.wait {
+                Some(wait) => Next::NotBefore(wait.max(WAIT_MIN)),
+                // The next slot is near, and the window ends before it.
+                None => Next::Woken,
+            },
             Gate::Concurrency => Next::In(CONCURRENCY_POLL),
         }
     }
 
-    /// With a limit, the next claim is worth a call when its first slot comes within the horizon.
+    /// With a limit, the next claim is worth a call when its first slot is near.
     fn after_last_slot(&self, messages: &[Claimed], wanted: usize) -> Next {
         let Some(rate) = self.exchanges.queue.policy.rate else { return Next::Now };
         let taken_all = messages.len() >= wanted && self.exchanges.queue.policy.batch.is_none();
@@ -150,7 +159,7 @@ impl Dispatcher {
         let period = Duration::from_secs_f64(rate.period_us() / 1_000_000.0);
         let next_slot = last.slot + period;
         let ahead = next_slot.saturating_duration_since(Instant::now());
-        Next::In(ahead.saturating_sub(HORIZON).max(WAIT_MIN))
+        Next::NotBefore(ahead.saturating_sub(REFILL).max(WAIT_MIN))
     }
 
     /// Starts what was claimed, each at its slot.

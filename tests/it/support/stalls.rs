@@ -6,7 +6,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 const STEP: Duration = Duration::from_millis(1);
 
@@ -24,10 +26,7 @@ impl Stalls {
         let (worst, stopped) = (Arc::clone(&worst_us), Arc::clone(&stop));
         let thread = std::thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
-                let began = Instant::now();
-                std::thread::sleep(STEP);
-                let late = began.elapsed().saturating_sub(STEP);
-                let late_us = u64::try_from(late.as_micros()).unwrap_or(u64::MAX);
+                let late_us = u64::try_from(late_by().as_micros()).unwrap_or(u64::MAX);
                 worst.fetch_max(late_us, Ordering::Relaxed);
             }
         });
@@ -47,4 +46,12 @@ impl Drop for Stalls {
             thread.join().expect("it only sleeps");
         }
     }
+}
+
+/// How much later than asked for this thread runs again.
+#[expect(clippy::disallowed_methods, reason = "a thread of its own, which blocks nobody")]
+fn late_by() -> Duration {
+    let began = Instant::now();
+    std::thread::sleep(STEP);
+    began.elapsed().saturating_sub(STEP)
 }
