@@ -1,8 +1,8 @@
 //! Schedule: concurrent requests become one script call.
 //!
 //! Owns the coalescing. Nobody waits for company: while one call is under way the next one gathers,
-//! so an idle daemon answers at once and a busy one takes hundreds of messages a call. Two
-//! connections alternate, so that a durability wait on one does not hold up the other.
+//! so an idle daemon answers at once and a busy one takes hundreds of messages a call. One call at
+//! a time and shard, so that messages become ready in the order in which they came.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,8 +25,8 @@ const CALL_MESSAGES_MAX: usize = 200;
 const CALL_BYTES_MAX: usize = 1 << 20;
 /// Messages that may wait at this node's door; above it, requests wait for a place.
 const WAITING_MAX: usize = 20_000;
-/// Calls under way at once per shard.
-const CALLS_MAX: usize = 2;
+/// Connections that take turns, so that a durability wait on one does not hold up other shards.
+const LINKS: usize = 2;
 
 /// A message that Redis has, at the configured durability level.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,13 +64,20 @@ struct Waiting {
 #[derive(Debug, Default)]
 struct Door {
     // A plain mutex: held to push and to drain, never across an await.
-    waiting: Mutex<(Vec<Waiting>, usize)>,
+    line: Mutex<Line>,
+}
+
+/// Who waits at a door, in order. One call at a time: what came first becomes ready first.
+#[derive(Debug, Default)]
+struct Line {
+    waiting: Vec<Waiting>,
+    is_served: bool,
 }
 
 /// The doors of all shards, and the connections behind them.
 #[derive(Debug)]
 pub(super) struct Intake {
-    links: [Link; CALLS_MAX],
+    links: [Link; LINKS],
     turn: AtomicUsize,
     places: Arc<Semaphore>,
     doors: Mutex<HashMap<String, Arc<Door>>>,
@@ -87,7 +94,7 @@ impl Intake {
     }
 
     pub(super) fn next_link(&self) -> &Link {
-        &self.links[self.turn.fetch_add(1, Ordering::Relaxed) % CALLS_MAX]
+        &self.links[self.turn.fetch_add(1, Ordering::Relaxed) % LINKS]
     }
 
     fn door(&self, shard: &Shard) -> Arc<Door> {
@@ -151,11 +158,9 @@ impl Store {
         let door = self.inner.intake.door(shard);
         let (answer, receiver) = oneshot::channel();
         let start = {
-            let mut waiting = door.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            waiting.0.push(Waiting { ulid, message, answer, _place: place });
-            let start = waiting.1 < CALLS_MAX;
-            waiting.1 += usize::from(start);
-            start
+            let mut line = door.line.lock().unwrap_or_else(PoisonError::into_inner);
+            line.waiting.push(Waiting { ulid, message, answer, _place: place });
+            !std::mem::replace(&mut line.is_served, true)
         };
         if start {
             let (store, queue, shard) = (self.clone(), Arc::clone(queue), Arc::clone(shard));
@@ -170,13 +175,13 @@ impl Store {
     async fn drain_door(&self, queue: &Queue, shard: &Shard, door: &Door) {
         loop {
             let taken = {
-                let mut waiting = door.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-                if waiting.0.is_empty() {
-                    waiting.1 -= 1;
+                let mut line = door.line.lock().unwrap_or_else(PoisonError::into_inner);
+                if line.waiting.is_empty() {
+                    line.is_served = false;
                     return;
                 }
-                let count = fitting(&waiting.0);
-                waiting.0.drain(..count).collect::<Vec<_>>()
+                let count = fitting(&line.waiting);
+                line.waiting.drain(..count).collect::<Vec<_>>()
             };
             self.schedule_call(queue, shard, taken).await;
         }

@@ -181,6 +181,10 @@ impl Dispatcher {
             let Some(slot) = self.slots.take() else {
                 // Only this task takes slots, and it asked for no more than were free.
                 tracing::error!(queue = %self.exchanges.queue.policy.name, "claimed more than can start");
+                // Not kept alive: the lease runs out, and the reaper brings them back.
+                for message in &messages {
+                    self.exchanges.in_flight.remove(&message.lease);
+                }
                 continue;
             };
             works.push(Work { messages, paused_ms, held, outcomes: self.outcomes.clone(), slot });
