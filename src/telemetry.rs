@@ -3,6 +3,7 @@
 //! Owns the names of the contract and their registry. Refuses to know where a number comes from: the
 //! rooms count, this file shows.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -209,14 +210,59 @@ impl Metrics {
         r.register("build_info", "The version that runs", build);
     }
 
-    /// The text that Prometheus scrapes (`OpenMetrics` 1.0).
+    /// `OpenMetrics` 1.0, for who asks for it.
     #[must_use]
-    pub fn render(&self) -> String {
+    pub fn render_open_metrics(&self) -> String {
         let mut text = String::new();
         if let Err(error) = prometheus_client::encoding::text::encode(&mut text, &self.registry) {
             tracing::error!(%error, "metrics could not be written");
         }
         text
+    }
+
+    /// The text format of Prometheus, which every scraper reads.
+    ///
+    /// It differs from `OpenMetrics` in two things: a counter is announced by the name of its
+    /// samples, and there is no end mark.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let open_metrics = self.render_open_metrics();
+        let counters: HashSet<&str> = open_metrics
+            .lines()
+            .filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter"))
+            .collect();
+        let mut text = String::with_capacity(open_metrics.len());
+        for line in open_metrics.lines().filter(|line| *line != "# EOF") {
+            let comment = line.strip_prefix("# ").and_then(|rest| rest.split_once(' '));
+            match comment.and_then(|(word, rest)| Some((word, rest.split_once(' ')?))) {
+                Some((word, (name, rest))) if counters.contains(name) => {
+                    text.extend(["# ", word, " ", name, "_total ", rest]);
+                }
+                _ => text.push_str(line),
+            }
+            text.push('\n');
+        }
+        text
+    }
+
+    /// Shows a queue's metrics from the start, at zero: a counter that first appears at 1 has no
+    /// increase that an alert could see.
+    pub fn introduce(&self, queue: &str) {
+        let label = QueueLabel { queue: queue.to_owned() };
+        for histograms in [&self.lateness, &self.promote_lateness] {
+            drop(histograms.get_or_create(&label));
+        }
+        for counters in [&self.possible_duplicates, &self.permits_unused] {
+            drop(counters.get_or_create(&label));
+        }
+        for event in ["schedule", "claim", "ack", "retry", "bury"] {
+            drop(self.messages.get_or_create(&EventLabel { queue: queue.to_owned(), event }));
+        }
+        for reason in ["refused", "attempts_spent", "too_old", "poison"] {
+            drop(self.dead.get_or_create(&ReasonLabel { queue: queue.to_owned(), reason }));
+        }
+        let delivered = OutcomeLabel { queue: queue.to_owned(), outcome: "delivered" };
+        drop(self.attempt_duration.get_or_create(&delivered));
     }
 
     /// Counts `count` messages of `queue` that went through the verb `event`.
@@ -271,5 +317,36 @@ mod tests {
         );
         assert!(text.contains("tidegate_store_up 1"), "{text}");
         assert!(text.contains("tidegate_build_info{version="), "{text}");
+    }
+
+    #[test]
+    fn each_format_announces_counters_in_its_own_way() {
+        let metrics = Metrics::new();
+        metrics.introduce("sms");
+        let (plain, open) = (metrics.render(), metrics.render_open_metrics());
+        assert!(plain.contains("# TYPE tidegate_messages_total counter\n"), "{plain}");
+        assert!(plain.contains("# HELP tidegate_dead_total Messages given up"), "{plain}");
+        assert!(plain.contains("# TYPE tidegate_store_up gauge\n"), "{plain}");
+        assert!(!plain.contains("# EOF"), "{plain}");
+        assert!(open.contains("# TYPE tidegate_messages counter\n"), "{open}");
+        assert!(open.ends_with("# EOF\n"), "{open}");
+    }
+
+    #[test]
+    fn a_queue_shows_all_its_counters_before_anything_happens() {
+        let metrics = Metrics::new();
+        metrics.introduce("sms");
+        let text = metrics.render();
+        for line in [
+            "tidegate_messages_total{queue=\"sms\",event=\"schedule\"} 0",
+            "tidegate_possible_duplicates_total{queue=\"sms\"} 0",
+            "tidegate_permits_unused_total{queue=\"sms\"} 0",
+            "tidegate_lateness_seconds_count{queue=\"sms\"} 0",
+            "tidegate_promote_lateness_seconds_count{queue=\"sms\"} 0",
+            "tidegate_attempt_duration_seconds_count{queue=\"sms\",outcome=\"delivered\"} 0",
+            "tidegate_dead_total{queue=\"sms\",reason=\"refused\"} 0",
+        ] {
+            assert!(text.lines().any(|shown| shown == line), "{line} in\n{text}");
+        }
     }
 }

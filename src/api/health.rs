@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 use tokio::sync::Mutex;
@@ -18,7 +18,8 @@ use crate::store::StoreError;
 
 /// How long a probe's result answers for the next ones: many probes cost one write a second.
 const PROBE_KEPT: Duration = Duration::from_secs(1);
-/// What `/metrics` is written in.
+/// What `/metrics` is written in, unless the other is asked for.
+const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The last probe write and what it came to.
@@ -70,13 +71,25 @@ pub(super) async fn readyz(State(door): Shared) -> Result<Response, Problem> {
     Ok(Json(json!({ "status": "ready", "durability": durability, "node": node })).into_response())
 }
 
-/// Every number this node counts, for Prometheus (`OpenMetrics`).
+/// Every number this node counts, for Prometheus: its text format, or `OpenMetrics` for who accepts
+/// that.
 #[utoipa::path(
     get, path = "/metrics", tag = "node",
-    responses((status = 200, description = "The metrics", body = String, content_type = "application/openmetrics-text")),
+    responses((status = 200, description = "The metrics", content(
+        (String = "text/plain"),
+        (String = "application/openmetrics-text"),
+    ))),
 )]
-pub(super) async fn metrics(State(door): Shared) -> Response {
-    ([(header::CONTENT_TYPE, OPEN_METRICS)], door.store().metrics().render()).into_response()
+pub(super) async fn metrics(State(door): Shared, headers: HeaderMap) -> Response {
+    let metrics = door.store().metrics();
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let (kind, text) =
+        if accepted.into_iter().any(|kinds| kinds.contains("application/openmetrics-text")) {
+            (OPEN_METRICS, metrics.render_open_metrics())
+        } else {
+            (PROMETHEUS_TEXT, metrics.render())
+        };
+    ([(header::CONTENT_TYPE, kind)], text).into_response()
 }
 
 /// The nodes that live, the oldest first.

@@ -37,6 +37,7 @@ impl Fleet {
 
     fn launch(&mut self, queue: Arc<Queue>, transport: Transport) {
         let name = queue.policy.name.clone();
+        self.store.metrics().introduce(name.as_str());
         let workers = QueueWorkers::start(&self.store, queue, transport, &self.tasks, &self.pulses);
         self.workers.insert(name, workers);
     }

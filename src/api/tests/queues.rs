@@ -150,7 +150,7 @@ async fn nodes_health_and_metrics() {
     house.seed(r#"{"payload": 1}"#).await;
     let metrics = house.get("/metrics").await.expect(200);
     let kind = metrics.header("content-type").to_owned();
-    assert_eq!(kind, "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    assert_eq!(kind, "text/plain; version=0.0.4; charset=utf-8");
     let text = String::from_utf8(metrics.body.to_vec()).unwrap();
     assert!(text.contains("tidegate_messages_total{queue=\"sms\",event=\"schedule\"} 1"), "{text}");
     let document = house.get("/openapi.json").await.expect(200).json();
