@@ -81,6 +81,12 @@ pub(super) async fn readyz(State(door): Shared) -> Result<Response, Problem> {
     ))),
 )]
 pub(super) async fn metrics(State(door): Shared, headers: HeaderMap) -> Response {
+    if door.store().health().is_up()
+        && let Err(error) = door.store().refresh_gauges().await
+    {
+        // Scraped all the same: `tidegate_store_up` says why the gauges stand still.
+        tracing::debug!(%error, "the gauges could not be refreshed");
+    }
     let metrics = door.store().metrics();
     let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let (kind, text) =

@@ -7,6 +7,7 @@ mod claim;
 mod clock;
 mod details;
 mod error;
+mod gauges;
 mod health;
 mod housekeeping;
 mod intake;
@@ -51,6 +52,7 @@ use crate::config::{RedisSettings, Settings};
 use crate::domain::id::QueueName;
 use crate::shutdown::Tasks;
 use crate::telemetry::{Metrics, VerbLabel};
+use gauges::Gauges;
 use intake::Intake;
 use link::{Link, Target};
 use queue::queue_label;
@@ -82,6 +84,7 @@ struct Inner {
     queues: ArcSwap<HashMap<QueueName, Arc<Queue>>>,
     waiters: Waiters,
     health: Health,
+    gauges: Gauges,
     metrics: Arc<Metrics>,
     tasks: Tasks,
 }
@@ -110,6 +113,7 @@ impl Store {
                 queues: ArcSwap::from_pointee(HashMap::new()),
                 waiters: Waiters::default(),
                 health: Health::default(),
+                gauges: Gauges::default(),
                 metrics,
                 target,
                 tasks,

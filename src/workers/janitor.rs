@@ -1,6 +1,6 @@
 //! The node's housekeeping: a handful of idempotent UTC cron jobs on tokio-cron-scheduler.
 //!
-//! Prune and statistics. Never a user's schedule: its zones break over a clock change. A job that
+//! Prune and gauges. Never a user's schedule: its zones break over a clock change. A job that
 //! still runs when its next time comes is skipped.
 
 use std::pin::Pin;
@@ -9,13 +9,12 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 
-use super::statistics;
 use crate::store::{Store, StoreError};
 
 /// When finals are pruned: every ten seconds.
 const PRUNE_AT: &str = "*/10 * * * * *";
-/// When gauges are refreshed: every fifteen seconds, a scrape interval.
-const STATISTICS_AT: &str = "5/15 * * * * *";
+/// When gauges are refreshed that nobody scrapes: every fifteen seconds.
+const GAUGES_AT: &str = "5/15 * * * * *";
 /// Prune calls a queue and pass: 25,000 messages every ten seconds keep up with any downstream.
 const PRUNE_CALLS_MAX: usize = 100;
 
@@ -39,8 +38,8 @@ impl Janitor {
         let scheduler = JobScheduler::new().await?;
         scheduler.add(job(PRUNE_AT, store, |store| Box::pin(prune(store)))?).await?;
         scheduler
-            .add(job(STATISTICS_AT, store, |store| {
-                Box::pin(async move { statistics::refresh(&store).await })
+            .add(job(GAUGES_AT, store, |store| {
+                Box::pin(async move { store.refresh_gauges().await })
             })?)
             .await?;
         scheduler.start().await?;

@@ -24,7 +24,6 @@ mod renewer;
 mod request;
 mod settler;
 mod slots;
-mod statistics;
 mod throttle;
 
 pub use heartbeat::Heartbeat;

@@ -1,0 +1,70 @@
+//! Readings into the gauges that show the queues' state.
+//!
+//! Asked by every scrape, so that a dashboard shows what is, and by the housekeeping, so that the
+//! gauges live without one. Not more often than it is worth.
+
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::queue::Queue;
+use super::{Store, StoreError};
+use crate::domain::state::State;
+use crate::domain::window::WindowState;
+use crate::telemetry::{GateLabel, QueueLabel, StateLabel};
+
+/// How long a reading is good enough: scrapes by several servers cost one.
+const KEPT: Duration = Duration::from_secs(1);
+
+/// When the gauges were last read.
+#[derive(Debug, Default)]
+pub(super) struct Gauges {
+    // Held across the reading on purpose: who comes meanwhile waits for its result.
+    read_at: Mutex<Option<Instant>>,
+}
+
+impl Store {
+    /// Reads every queue's counts and gates into the gauges, unless that was done a moment ago.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]: the gauges show what was read last.
+    pub async fn refresh_gauges(&self) -> Result<(), StoreError> {
+        let mut read_at = self.inner.gauges.read_at.lock().await;
+        if read_at.is_some_and(|at| at.elapsed() < KEPT) {
+            return Ok(());
+        }
+        for queue in self.queues() {
+            refresh_queue(self, &queue).await?;
+        }
+        *read_at = Some(Instant::now());
+        Ok(())
+    }
+}
+
+async fn refresh_queue(store: &Store, queue: &Queue) -> Result<(), StoreError> {
+    let counts = store.counts(&queue.policy.name).await?;
+    let metrics = store.metrics();
+    let name = queue.policy.name.to_string();
+    for state in State::ALL {
+        let label = StateLabel { queue: name.clone(), state: state.as_str() };
+        let count = i64::try_from(counts.of(state)).unwrap_or(i64::MAX);
+        metrics.queue_messages.get_or_create(&label).set(count);
+    }
+    let age_ms = counts.oldest_ready_age_ms.unwrap_or(0);
+    let age = Duration::from_millis(age_ms).as_secs_f64();
+    metrics.oldest_ready_age.get_or_create(&QueueLabel { queue: name.clone() }).set(age);
+    let window_open = queue.policy.window.as_ref().is_none_or(|window| {
+        matches!(window.state(store.clock().now_ms()), WindowState::Open { .. })
+    });
+    let gates = [
+        ("pause", counts.paused.is_none()),
+        ("throttled", counts.gate.is_none()),
+        ("window", window_open),
+    ];
+    for (gate, open) in gates {
+        let label = GateLabel { queue: name.clone(), gate };
+        metrics.gate_open.get_or_create(&label).set(i64::from(open));
+    }
+    Ok(())
+}
