@@ -58,6 +58,12 @@ impl Settled {
         Tail::pack(self.attempt.as_ref(), self.reason.as_deref())
     }
 
+    /// Ulid, token and last attempt, as most verbs take them.
+    fn whole(&self) -> [Vec<u8>; 3] {
+        let [ulid, token] = self.head();
+        [ulid, token, self.tail()]
+    }
+
     fn head(&self) -> [Vec<u8>; 2] {
         [arg(self.lease.ulid), self.lease.token.clone().into_bytes()]
     }
@@ -102,10 +108,7 @@ impl Store {
         items: &[Settled],
     ) -> Result<Vec<Verdict>, StoreError> {
         let mut args = vec![tokens(ended), arg(queue.policy.retention.delivered_ms)];
-        for item in items {
-            args.extend(item.head());
-            args.push(item.tail());
-        }
+        args.extend(items.iter().flat_map(Settled::whole));
         self.settle(Verb::Ack, queue, shard, &args, items.len()).await
     }
 
@@ -173,10 +176,7 @@ impl Store {
             why.unwrap_or_default().into_bytes(),
         ];
         let mut args = head.clone();
-        for item in items {
-            args.extend(item.head());
-            args.push(item.tail());
-        }
+        args.extend(items.iter().flat_map(Settled::whole));
         let verdicts = self.settle(Verb::Defer, queue, shard, &args, items.len()).await?;
         if kind != DeferKind::Hold {
             // The door is the downstream's: it is shut for every shard.
@@ -207,10 +207,7 @@ impl Store {
             arg(u8::from(suspect)),
             why.into_bytes(),
         ];
-        for item in items {
-            args.extend(item.head());
-            args.push(item.tail());
-        }
+        args.extend(items.iter().flat_map(Settled::whole));
         self.settle(Verb::Bury, queue, shard, &args, items.len()).await
     }
 
@@ -226,10 +223,7 @@ impl Store {
         items: &[Settled],
     ) -> Result<Vec<Verdict>, StoreError> {
         let mut args = vec![tokens(ended)];
-        for item in items {
-            args.extend(item.head());
-            args.push(item.tail());
-        }
+        args.extend(items.iter().flat_map(Settled::whole));
         self.settle(Verb::Park, queue, shard, &args, items.len()).await
     }
 

@@ -19,15 +19,11 @@ for i = #ulids, 1, -1 do
   local verdict = fence(s, ARGV[at + 1])
   if verdict == OK then
     leave_lease(ulid)
-    s.state, s.attempts = 'w', math.max(0, s.attempts - 1)
     if kind == 'throttle' then s.throttles = s.throttles + 1 end
     if kind == 'hold' then s.holds = s.holds + 1 end
-    if kind == 'hold' and s.attempts == 0 and s.throttles == 0 then s.first = 0 end
+    attempt_undo(s, kind ~= 'hold')
     if ARGV[at + 2] ~= '' then s.tail = ARGV[at + 2] end
-    if s.expires > 0 then gather('ZADD', K.expiry, s.expires, ulid) end
-    epoch_next(s)
-    ready_head(entry_of(ulid, s), s.band)
-    state_save(ulid, s)
+    back_to_head(ulid, s)
     added = true
   end
   reply[1 + i] = verdict

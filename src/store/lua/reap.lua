@@ -27,11 +27,8 @@ for i = #ulids, 1, -1 do
       s.state, s.tail, poisoned = 'X', ARGV[5], poisoned + 1
       finish(ulid, s, nil, tonumber(ARGV[3]))
     else
-      s.state, reaped = 'w', reaped + 1
-      if s.expires > 0 then gather('ZADD', K.expiry, s.expires, ulid) end
-      epoch_next(s)
-      ready_head(entry_of(ulid, s), s.band)
-      state_save(ulid, s)
+      reaped = reaped + 1
+      back_to_head(ulid, s)
     end
   end
 end

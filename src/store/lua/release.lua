@@ -16,12 +16,8 @@ for i = #ulids, 1, -1 do
   local verdict = fence(s, ARGV[i * 2 + 1])
   if verdict == OK then
     leave_lease(ulid)
-    s.state, s.attempts = 'w', math.max(0, s.attempts - 1)
-    if s.attempts == 0 and s.throttles == 0 then s.first = 0 end
-    if s.expires > 0 then gather('ZADD', K.expiry, s.expires, ulid) end
-    epoch_next(s)
-    ready_head(entry_of(ulid, s), s.band)
-    state_save(ulid, s)
+    attempt_undo(s)
+    back_to_head(ulid, s)
     added = true
   end
   reply[1 + i] = verdict

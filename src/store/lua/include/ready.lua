@@ -50,6 +50,21 @@ local function enter_waiting(ulid, s)
   return WAKE_DUE
 end
 
+-- A leased message waits again, before all others; callers walk backwards, see ready_head.
+local function back_to_head(ulid, s)
+  s.state = 'w'
+  if s.expires > 0 then gather('ZADD', K.expiry, s.expires, ulid) end
+  epoch_next(s)
+  ready_head(entry_of(ulid, s), s.band)
+  state_save(ulid, s)
+end
+
+-- Gives an attempt back: no byte left, so max_age has not begun either, unless a throttle began it.
+local function attempt_undo(s, keeps_age)
+  s.attempts = math.max(0, s.attempts - 1)
+  if s.attempts == 0 and s.throttles == 0 and not keeps_age then s.first = 0 end
+end
+
 -- The earliest due time before this call wrote, or nil.
 local function due_head()
   return tonumber(rc('ZRANGE', K.due, 0, 0, 'WITHSCORES')[2])
