@@ -81,6 +81,7 @@ pub(super) async fn readyz(State(door): Shared) -> Result<Response, Problem> {
     ))),
 )]
 pub(super) async fn metrics(State(door): Shared, headers: HeaderMap) -> Response {
+    door.gauges.refresh(&door).await;
     let metrics = door.store().metrics();
     let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let (kind, text) =

@@ -12,6 +12,7 @@ mod change;
 mod depth;
 mod fields;
 mod fingerprint;
+mod gauges;
 mod guard;
 mod health;
 mod held_by;
@@ -76,6 +77,7 @@ impl std::fmt::Debug for ApiState {
 struct Door {
     state: ApiState,
     readiness: health::Readiness,
+    gauges: gauges::Gauges,
     arrays: batch::Arrays,
 }
 
@@ -83,7 +85,12 @@ type Shared = axum::extract::State<Arc<Door>>;
 
 impl Door {
     fn new(state: ApiState) -> Self {
-        Self { state, readiness: health::Readiness::default(), arrays: batch::Arrays::default() }
+        Self {
+            state,
+            readiness: health::Readiness::default(),
+            gauges: gauges::Gauges::default(),
+            arrays: batch::Arrays::default(),
+        }
     }
 
     fn store(&self) -> &Store {
