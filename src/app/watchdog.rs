@@ -30,8 +30,12 @@ pub(super) fn ready() {
     notify(&[NotifyState::Ready]);
 }
 
+/// With the time that `Type=notify-reload` wants beside it.
 pub(super) fn reloading() {
-    notify(&[NotifyState::Reloading]);
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => notify(&[NotifyState::Reloading, now]),
+        Err(_) => notify(&[NotifyState::Reloading]),
+    }
 }
 
 pub(super) fn stopping() {

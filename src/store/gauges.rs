@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -16,6 +17,9 @@ use crate::telemetry::{GateLabel, QueueLabel, StateLabel};
 
 /// How long a reading is good enough: scrapes by several servers cost one.
 const KEPT: Duration = Duration::from_secs(1);
+
+/// Queues read at once.
+const READ_AT_ONCE: usize = 16;
 
 /// When the gauges were last read.
 #[derive(Debug, Default)]
@@ -34,9 +38,11 @@ impl Store {
         if read_at.is_some_and(|at| at.elapsed() < KEPT) {
             return Ok(());
         }
-        for queue in self.queues() {
-            refresh_queue(self, &queue).await?;
-        }
+        let queues = futures_util::stream::iter(self.queues());
+        queues
+            .map(Ok)
+            .try_for_each_concurrent(READ_AT_ONCE, async |queue| refresh_queue(self, &queue).await)
+            .await?;
         *read_at = Some(Instant::now());
         Ok(())
     }

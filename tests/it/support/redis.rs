@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, FromRedisValue};
+use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
@@ -117,6 +118,11 @@ impl RedisServer {
         if let Some(mut process) = self.process.take() {
             process.kill9().await;
         }
+    }
+
+    /// Any other signal: SIGSTOP makes it hang, SIGCONT lets it go on.
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.process.as_ref().expect("the server was started").signal(signal);
     }
 
     /// Starts again on the same data and address; a server that still runs is killed first.
