@@ -10,9 +10,9 @@ use crate::domain::message::PRIORITY_MAX;
 use crate::domain::state::State;
 use crate::domain::units::parse_duration_or_seconds;
 
-/// A payload, given in one of three ways.
+/// The bytes of a payload, given in one of three ways.
 #[derive(Debug, Default, Args)]
-pub struct PayloadArgs {
+pub struct BodyArgs {
     /// The payload: JSON if it parses, else text/plain
     #[arg(
         short = 'd',
@@ -28,6 +28,14 @@ pub struct PayloadArgs {
     /// "-" reads the payload from standard input
     #[arg(value_name = "-", group = "payload", value_parser = ["-"], hide_possible_values = true)]
     pub stdin: Option<String>,
+}
+
+/// A payload and its type.
+#[derive(Debug, Default, Args)]
+pub struct PayloadArgs {
+    /// Its bytes.
+    #[command(flatten)]
+    pub body: BodyArgs,
     /// What the downstream is told the payload is
     #[arg(long, value_name = "TYPE")]
     pub content_type: Option<String>,
@@ -116,9 +124,9 @@ pub struct RescheduleArgs {
 pub struct EditArgs {
     /// The id of the message
     pub id: String,
-    /// The new payload.
+    /// The new payload, of the kind that the message has: JSON, text or bytes.
     #[command(flatten)]
-    pub payload: PayloadArgs,
+    pub body: BodyArgs,
 }
 
 /// `try`.

@@ -36,7 +36,7 @@ pub(crate) struct Sender<'a> {
     pub(crate) tally: Tally,
     /// What is shown meanwhile.
     pub(crate) progress: Progress,
-    has_been_answered: bool,
+    has_been_there: bool,
     pause: Duration,
     give_up_at: Instant,
 }
@@ -70,7 +70,7 @@ impl<'a> Sender<'a> {
             queue,
             tally: Tally::default(),
             progress,
-            has_been_answered: false,
+            has_been_there: false,
             pause: PAUSE_FIRST,
             give_up_at: Instant::now() + PATIENCE,
         }
@@ -120,11 +120,14 @@ impl<'a> Sender<'a> {
     ) -> Result<Came, Failure> {
         let answer = match self.exchange(&rows, session).await {
             Ok(answer) => answer,
-            // A daemon that never answered is not there; one that did may come back.
-            Err(failure) if !self.has_been_answered => return Err(failure),
-            Err(failure) => return Ok(Came::Left(rows, failure, None)),
+            // A daemon that cannot even be reached is not there; one that was may come back.
+            Err(failure) if failure.is_nobody_there && !self.has_been_there => return Err(failure),
+            Err(failure) => {
+                self.has_been_there |= !failure.is_nobody_there;
+                return Ok(Came::Left(rows, failure, None));
+            }
         };
-        self.has_been_answered = true;
+        self.has_been_there = true;
         let pause = answer.retry_after();
         match answer.status {
             StatusCode::PAYLOAD_TOO_LARGE => {

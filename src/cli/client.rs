@@ -214,9 +214,10 @@ impl Client {
         let root = root_cause(error);
         if connecting {
             let what = format!("no daemon can be reached at {}: {root}", self.base);
-            return Failure::new(Exit::Unreachable, what).next(
+            let failure = Failure::new(Exit::Unreachable, what).next(
                 "is the daemon running? `tidegate serve` starts it; --url or TIDEGATE_URL names another",
             );
+            return Failure { is_nobody_there: true, ..failure };
         }
         let what = format!("the connection to {} ended before the answer: {root}", self.base);
         Failure::new(Exit::Unreachable, what).next(

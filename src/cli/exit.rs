@@ -56,12 +56,21 @@ pub(crate) struct Failure {
     pub(crate) next: Option<String>,
     /// The answer of the daemon, where there was one.
     pub(crate) problem: Option<Value>,
+    /// Nobody took the connection: nothing was sent.
+    pub(crate) is_nobody_there: bool,
 }
 
 impl Failure {
     /// A failure of this kind with this sentence.
     pub(crate) fn new(exit: Exit, what: impl Into<String>) -> Self {
-        Self { exit, what: what.into(), details: Vec::new(), next: None, problem: None }
+        Self {
+            exit,
+            what: what.into(),
+            details: Vec::new(),
+            next: None,
+            problem: None,
+            is_nobody_there: false,
+        }
     }
 
     /// Wrong words on the command line or in its input.
@@ -93,6 +102,7 @@ impl Failure {
             details: problem.as_ref().map(details).unwrap_or_default(),
             next: next_step(status, code.as_deref()).map(ToOwned::to_owned),
             problem,
+            is_nobody_there: false,
         }
     }
 

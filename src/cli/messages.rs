@@ -80,10 +80,12 @@ pub(crate) async fn reschedule(
     .await
 }
 
-/// `edit`.
+/// `edit`: the message says which kind of payload it takes.
 pub(crate) async fn edit(args: &EditArgs, session: &mut Session) -> Result<Exit, Failure> {
-    let payload = payload::required(&args.payload, &mut session.screen)?;
+    let bytes = payload::required_bytes(&args.body, &mut session.screen)?;
     each(std::slice::from_ref(&args.id), session, async |id, session| {
+        let before = session.client.get(&message(id).with("view", "full")).await?.read()?;
+        let payload = payload::in_place_of(&before, bytes.clone())?;
         let answer = session.client.send(Method::PATCH, &message(id), &payload).await?;
         confirm(id, "edited", &answer, session)
     })

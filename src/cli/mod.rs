@@ -40,8 +40,8 @@ pub use args_admin::{
     WindowsArgs,
 };
 pub use args_messages::{
-    DueArgs, EditArgs, ExportArgs, IdsArgs, ListArgs, PayloadArgs, RescheduleArgs, SendArgs,
-    SendBatchArgs, TryArgs,
+    BodyArgs, DueArgs, EditArgs, ExportArgs, IdsArgs, ListArgs, PayloadArgs, RescheduleArgs,
+    SendArgs, SendBatchArgs, TryArgs,
 };
 
 use client::Client;

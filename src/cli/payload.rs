@@ -9,9 +9,10 @@ use std::path::Path;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::args_messages::PayloadArgs;
+use super::args_messages::{BodyArgs, PayloadArgs};
 use super::exit::Failure;
 use super::screen::Screen;
 
@@ -28,28 +29,63 @@ pub(crate) struct Payload {
 
 /// The payload that the arguments name; `None` if they name none.
 pub(crate) fn read(args: &PayloadArgs, screen: &mut Screen) -> Result<Option<Payload>, Failure> {
-    let bytes = match (&args.data, &args.file, &args.stdin) {
-        (Some(text), _, _) => text.clone().into_bytes(),
-        (None, Some(path), _) if path != Path::new("-") => std::fs::read(path)
-            .map_err(|error| Failure::usage(format!("cannot read {}: {error}", path.display())))?,
-        (None, None, None) => return Ok(None),
+    let Some(bytes) = bytes(&args.body, screen)? else { return Ok(None) };
+    from_bytes(bytes, args.content_type.clone()).map(Some)
+}
+
+fn bytes(args: &BodyArgs, screen: &mut Screen) -> Result<Option<Vec<u8>>, Failure> {
+    match (&args.data, &args.file, &args.stdin) {
+        (Some(text), _, _) => Ok(Some(text.clone().into_bytes())),
+        (None, Some(path), _) if path != Path::new("-") => {
+            let unreadable =
+                |error| Failure::usage(format!("cannot read {}: {error}", path.display()));
+            std::fs::read(path).map(Some).map_err(unreadable)
+        }
+        (None, None, None) => Ok(None),
         _ => {
             let mut bytes = Vec::new();
             screen
                 .input
                 .read_to_end(&mut bytes)
                 .map_err(|error| Failure::usage(format!("cannot read standard input: {error}")))?;
-            bytes
+            Ok(Some(bytes))
         }
-    };
-    from_bytes(bytes, args.content_type.clone()).map(Some)
+    }
 }
 
 /// Like [`read`], where a payload is needed.
 pub(crate) fn required(args: &PayloadArgs, screen: &mut Screen) -> Result<Payload, Failure> {
-    read(args, screen)?.ok_or_else(|| {
-        Failure::usage("there is no payload").next("give -d BODY, -f FILE, or - for standard input")
-    })
+    read(args, screen)?.ok_or_else(missing)
+}
+
+/// The bytes that the arguments name, where they are needed.
+pub(crate) fn required_bytes(args: &BodyArgs, screen: &mut Screen) -> Result<Vec<u8>, Failure> {
+    bytes(args, screen)?.ok_or_else(missing)
+}
+
+fn missing() -> Failure {
+    Failure::usage("there is no payload").next("give -d BODY, -f FILE, or - for standard input")
+}
+
+/// These bytes in place of the payload of `message` (shown in full), whose type stays: JSON for
+/// JSON, text for text, bytes for bytes.
+pub(crate) fn in_place_of(message: &Value, bytes: Vec<u8>) -> Result<Payload, Failure> {
+    if message["payload_base64"].is_string() {
+        return Ok(raw_payload(&bytes, None));
+    }
+    let content_type = message["content_type"].as_str().unwrap_or("application/json");
+    if message["payload"].is_string() && !is_json(&essence(content_type)) {
+        let text = String::from_utf8(bytes).map_err(|_| {
+            Failure::usage(format!("this message is {content_type}; the new payload is no text"))
+        })?;
+        let quoted = serde_json::value::to_raw_value(&text).expect("a string is always JSON");
+        return Ok(json_payload(quoted, None));
+    }
+    match as_json(&bytes) {
+        Some(json) => Ok(json_payload(json, None)),
+        None => Err(Failure::usage("this message is JSON, and the new payload is none")
+            .next("give JSON; a text in it takes quotes: -d '\"text\"'")),
+    }
 }
 
 /// The rule. Without a content type the bytes decide; with one, it does.
@@ -106,6 +142,7 @@ fn raw_payload(bytes: &[u8], content_type: Option<String>) -> Payload {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn shown(bytes: &[u8], content_type: Option<&str>) -> String {
         let payload = from_bytes(bytes.to_vec(), content_type.map(ToOwned::to_owned)).unwrap();
@@ -143,6 +180,21 @@ mod tests {
             shown(b"<a/>", Some("application/xml")),
             r#"{"payload_base64":"PGEvPg==","content_type":"application/xml"}"#
         );
+    }
+
+    #[test]
+    fn an_edit_keeps_the_kind() {
+        let edited = |message: Value, bytes: &[u8]| {
+            in_place_of(&message, bytes.to_vec()).map(|new| serde_json::to_string(&new).unwrap())
+        };
+        let json = json!({"payload": {"a": 1}, "content_type": "application/json"});
+        assert_eq!(edited(json.clone(), b"{ }").unwrap(), r#"{"payload":{ }}"#);
+        assert!(edited(json, b"words").unwrap_err().what.contains("is JSON"));
+        let text = json!({"payload": "old", "content_type": "text/plain"});
+        assert_eq!(edited(text.clone(), b"42").unwrap(), r#"{"payload":"42"}"#);
+        assert!(edited(text, b"\xff").is_err());
+        let raw = json!({"payload_base64": "AA==", "content_type": "text/plain"});
+        assert_eq!(edited(raw, b"\xff\0").unwrap(), r#"{"payload_base64":"/wA="}"#);
     }
 
     #[test]

@@ -7,9 +7,13 @@
 
 mod batches;
 mod calls;
+mod cli;
+mod cli_batch;
 mod crash;
 mod docs;
+mod doors;
 mod gates;
+mod hostile;
 mod http;
 mod leases;
 mod outcomes;

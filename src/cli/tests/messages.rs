@@ -70,10 +70,12 @@ async fn reschedule_patches_the_due_time() {
 
 #[tokio::test]
 async fn edit_patches_the_payload() {
-    let daemon = Daemon::with([reply(200, message("sms_01", "dead"))]).await;
+    let before = json!({"id": "sms_01", "state": "dead", "payload": {"a": 1}});
+    let daemon = Daemon::with([reply(200, before), reply(200, message("sms_01", "dead"))]).await;
     let done = daemon.run(&["edit", "sms_01", "-d", "{\"a\": 2}"]).await;
     assert_eq!((done.exit, done.out.as_str()), (Exit::Ok, "sms_01 edited\n"));
-    assert_eq!(daemon.seen()[0].body, "{\"payload\":{\"a\": 2}}");
+    assert_eq!(daemon.lines()[0], "GET /v1/messages/sms_01?view=full");
+    assert_eq!(daemon.seen()[1].body, "{\"payload\":{\"a\": 2}}");
 }
 
 #[tokio::test]
