@@ -8,7 +8,8 @@ use super::args_admin::{
     BulkArgs, CheckArgs, CompletionArgs, PauseArgs, QueueArgs, ServeArgs, TokenArgs, WindowsArgs,
 };
 use super::args_messages::{
-    EditArgs, ExportArgs, IdsArgs, ListArgs, RescheduleArgs, SendArgs, SendBatchArgs, TryArgs,
+    EditArgs, ExportArgs, IdsArgs, ListArgs, RescheduleArgs, ResolveArgs, SendArgs, SendBatchArgs,
+    TryArgs,
 };
 
 /// Exit codes and surroundings, shown below the help.
@@ -112,6 +113,8 @@ pub enum ClientCommand {
     Run(IdsArgs),
     /// Send dead, uncertain, expired or cancelled messages again
     Requeue(IdsArgs),
+    /// Decide what became of uncertain messages: delivered, resend or dead
+    Resolve(ResolveArgs),
     /// Give messages another due time
     Reschedule(RescheduleArgs),
     /// Replace the payload of a message that is dead, uncertain or scheduled

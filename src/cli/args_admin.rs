@@ -111,7 +111,7 @@ pub struct BulkArgs {
     /// Messages in this state
     #[arg(long, value_name = "STATE")]
     pub state: State,
-    /// Do it; without this only the count is shown
+    /// Do it without asking; purge does nothing without it
     #[arg(long)]
     pub yes: bool,
 }

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::domain::message::PRIORITY_MAX;
 use crate::domain::state::State;
@@ -117,6 +117,43 @@ pub struct RescheduleArgs {
     /// The new due time.
     #[command(flatten)]
     pub due: DueArgs,
+}
+
+/// `resolve`.
+#[derive(Debug, Args)]
+pub struct ResolveArgs {
+    /// Ids of uncertain messages; "-" reads them from standard input, one per line
+    #[arg(value_name = "ID", required = true)]
+    pub ids: Vec<String>,
+    /// The decision: delivered (the downstream has it), resend (it does not), dead (give it up)
+    #[arg(long = "as", value_name = "DECISION", value_enum)]
+    pub decision: Decision,
+    /// Why, kept with the message
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+/// What became of an attempt whose outcome nobody could tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Decision {
+    /// The downstream has it.
+    Delivered,
+    /// The downstream does not have it.
+    Resend,
+    /// Given up.
+    Dead,
+}
+
+impl Decision {
+    /// The word of the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Resend => "resend",
+            Self::Dead => "dead",
+        }
+    }
 }
 
 /// `edit`.

@@ -1,7 +1,7 @@
 //! Commands on all messages of a state: purge, requeue-all.
 //!
 //! Owns the question before and the loop: the API does a bounded part per request. Refuses to
-//! begin without `--yes`.
+//! destroy without `--yes`; what can be repeated is only asked about where somebody sits there.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -19,21 +19,31 @@ struct Deed {
     verb: &'static str,
     /// What has been done, and the field of the answer that counts it.
     done: &'static str,
+    /// Whether what it takes away is gone for good.
+    destroys: bool,
 }
 
 /// `purge`.
 pub(crate) async fn purge(args: &BulkArgs, session: &mut Session) -> Result<Exit, Failure> {
-    all(&Deed { verb: "purge", done: "purged" }, args, session).await
+    all(&Deed { verb: "purge", done: "purged", destroys: true }, args, session).await
 }
 
 /// `requeue-all`.
 pub(crate) async fn requeue_all(args: &BulkArgs, session: &mut Session) -> Result<Exit, Failure> {
-    all(&Deed { verb: "requeue-all", done: "requeued" }, args, session).await
+    all(&Deed { verb: "requeue-all", done: "requeued", destroys: false }, args, session).await
 }
 
 async fn all(deed: &Deed, args: &BulkArgs, session: &mut Session) -> Result<Exit, Failure> {
-    if !args.yes {
-        return Err(rehearse(deed, args, session).await?);
+    if !args.yes && deed.destroys {
+        let what = rehearse(deed, args, session).await?;
+        let refusal = Failure::usage(format!("{what}; nothing was done"));
+        return Err(refusal.next("add --yes to do it"));
+    }
+    if !args.yes && session.screen.in_is_tty {
+        let what = rehearse(deed, args, session).await?;
+        if !session.screen.ask(&format!("{what}; do it?"))? {
+            return Err(Failure::new(Exit::Failure, "nothing was done"));
+        }
     }
     let mut progress = Progress::new(&session.screen, 0);
     let mut total = 0;
@@ -64,14 +74,13 @@ async fn all(deed: &Deed, args: &BulkArgs, session: &mut Session) -> Result<Exit
     Ok(Exit::Ok)
 }
 
-/// Without `--yes`: what would be done.
-async fn rehearse(deed: &Deed, args: &BulkArgs, session: &mut Session) -> Result<Failure, Failure> {
+/// What would be done, in words.
+async fn rehearse(deed: &Deed, args: &BulkArgs, session: &Session) -> Result<String, Failure> {
     let target = Target::new(&["v1", "queues", &args.queue]);
     let queue: Value = session.client.get(&target).await?.read()?;
     let found = number(&queue["counts"], args.state.as_str())?;
     let found = count(found, &format!("{} message", args.state));
-    let what = format!("{found} of {} would be {}; nothing was done", args.queue, deed.done);
-    Ok(Failure::usage(what).next("add --yes to do it"))
+    Ok(format!("{found} of {} would be {}", args.queue, deed.done))
 }
 
 fn number(answer: &Value, key: &str) -> Result<u64, Failure> {

@@ -1,4 +1,4 @@
-//! Commands on single messages: get, cancel, run, requeue, reschedule, edit.
+//! Commands on single messages: get, cancel, run, requeue, resolve, reschedule, edit.
 //!
 //! Owns their requests and words. Refuses to know how a message is described (`describe`).
 
@@ -6,7 +6,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::Session;
-use super::args_messages::{DueArgs, EditArgs, RescheduleArgs};
+use super::args_messages::{DueArgs, EditArgs, RescheduleArgs, ResolveArgs};
 use super::client::{Answer, Target};
 use super::describe;
 use super::exit::{Exit, Failure};
@@ -61,6 +61,20 @@ pub(crate) async fn requeue(ids: &[String], session: &mut Session) -> Result<Exi
     each(ids, session, async |id, session| {
         let answer = post(id, "requeue", session).await?;
         confirm(id, "requeued", &answer, session)
+    })
+    .await
+}
+
+/// `resolve`.
+pub(crate) async fn resolve(args: &ResolveArgs, session: &mut Session) -> Result<Exit, Failure> {
+    let mut decision = json!({ "as": args.decision.as_str() });
+    if let Some(reason) = &args.reason {
+        decision["reason"] = json!(reason);
+    }
+    each(&args.ids, session, async |id, session| {
+        let target = Target::new(&["v1", "messages", id, "resolve"]);
+        let answer = session.client.send(Method::POST, &target, &decision).await?;
+        confirm(id, &format!("resolved as {}", args.decision.as_str()), &answer, session)
     })
     .await
 }

@@ -25,6 +25,8 @@ pub(crate) struct Screen {
     pub(crate) out_is_tty: bool,
     /// Whether `err` is a terminal: moving progress bars.
     pub(crate) err_is_tty: bool,
+    /// Whether `input` is a terminal: somebody is there to be asked.
+    pub(crate) in_is_tty: bool,
 }
 
 impl Screen {
@@ -39,6 +41,7 @@ impl Screen {
             format,
             out_is_tty,
             err_is_tty,
+            in_is_tty: io::stdin().is_terminal(),
         }
     }
 
@@ -66,6 +69,15 @@ impl Screen {
     /// A line beside the output, on standard error.
     pub(crate) fn note(&mut self, text: &str) -> Result<(), Failure> {
         Ok(writeln!(self.err, "{text}")?)
+    }
+
+    /// Asks whoever sits at the terminal; anything but yes is no.
+    pub(crate) fn ask(&mut self, question: &str) -> Result<bool, Failure> {
+        write!(self.err, "{question} [y/N] ")?;
+        self.err.flush()?;
+        let mut answer = String::new();
+        self.input.read_line(&mut answer)?;
+        Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
     }
 
     /// A failure, on standard error; nothing more can be done if that fails too.

@@ -267,7 +267,7 @@ async fn json_output_is_the_answer_of_the_api() {
 }
 
 #[tokio::test]
-async fn all_of_a_state_is_only_touched_with_yes() {
+async fn all_of_a_state_is_only_destroyed_with_yes() {
     let scene = Scene::start("").await;
     let daemon = &scene.daemon;
     scene.downstream.always(Answer::status(422));
@@ -275,9 +275,8 @@ async fn all_of_a_state_is_only_touched_with_yes() {
     scene.wait_count("dead", 30).await;
     scene.downstream.always(Answer::ok());
 
-    let rehearsed = ends(daemon, "tidegate requeue-all work --state dead", 2).await;
+    let rehearsed = ends(daemon, "tidegate purge work --state dead", 2).await;
     assert!(rehearsed.stderr.contains("30 dead messages"), "{}", rehearsed.stderr);
-    ends(daemon, "tidegate purge work --state dead", 2).await;
     assert_eq!(daemon.counts(QUEUE).await["dead"], 30);
     ends(daemon, "tidegate requeue-all work --state dead --yes", 0).await;
     scene.wait_count("delivered", 30).await;

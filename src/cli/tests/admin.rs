@@ -74,13 +74,20 @@ async fn bulk_commands_loop_until_nothing_remains() {
 }
 
 #[tokio::test]
-async fn bulk_commands_without_yes_only_count() {
+async fn a_purge_without_yes_only_counts() {
     let daemon = Daemon::with([reply(200, queue())]).await;
     let done = daemon.run(&["purge", "sms", "--state", "dead"]).await;
     assert_eq!((done.exit, done.out.as_str()), (Exit::Usage, ""));
     assert!(done.err.contains("3 dead messages of sms would be purged"), "{}", done.err);
     assert!(done.err.contains("--yes"), "{}", done.err);
     assert_eq!(daemon.lines(), ["GET /v1/queues/sms"]);
+}
+
+#[tokio::test]
+async fn requeue_all_asks_nobody_where_nobody_sits() {
+    let daemon = Daemon::with([reply(200, json!({"requeued": 2, "remaining": 0}))]).await;
+    let done = daemon.run(&["requeue-all", "sms", "--state", "dead"]).await;
+    assert_eq!((done.exit, done.out.as_str()), (Exit::Ok, "2 messages requeued\n"));
 }
 
 #[tokio::test]

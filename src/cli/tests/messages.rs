@@ -53,6 +53,17 @@ async fn verbs_are_posted_below_the_message() {
 }
 
 #[tokio::test]
+async fn resolve_posts_the_decision_and_its_reason() {
+    let daemon = Daemon::with([reply(200, message("sms_01", "delivered"))]).await;
+    let words = ["resolve", "sms_01", "--as", "delivered", "--reason", "seen in their log"];
+    let done = daemon.run(&words).await;
+    assert_eq!((done.exit, done.out.as_str()), (Exit::Ok, "sms_01 resolved as delivered\n"));
+    let seen = &daemon.seen()[0];
+    assert_eq!(seen.line, "POST /v1/messages/sms_01/resolve");
+    assert_eq!(seen.json(), json!({"as": "delivered", "reason": "seen in their log"}));
+}
+
+#[tokio::test]
 async fn reschedule_patches_the_due_time() {
     let daemon = Daemon::with([
         reply(200, message("sms_01", "scheduled")),
