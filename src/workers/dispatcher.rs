@@ -11,11 +11,12 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::cadence::{self, Next, Pass};
-use super::exchange::{Exchanges, Work, window_holds};
+use super::exchange::{Exchanges, window_holds};
 use super::pulse::Pulse;
 use super::settler::Settlement;
 use super::slots::Slots;
 use super::throttle::{Permit, Throttle};
+use super::work::Work;
 use crate::domain::window::WindowState;
 use crate::shutdown::Tasks;
 use crate::store::{ClaimReply, ClaimWish, Claimed, Gate, StoreError};
@@ -192,7 +193,7 @@ impl Dispatcher {
         match &self.throttle {
             None => {
                 for work in works {
-                    self.tasks.spawn("exchange", Arc::clone(&self.exchanges).run(work));
+                    self.tasks.spawn("exchange", work.run(Arc::clone(&self.exchanges)));
                 }
             }
             Some(throttle) => {
@@ -218,8 +219,8 @@ async fn pace(throttle: Arc<Throttle>, exchanges: Arc<Exchanges>, tasks: Tasks, 
             throttle.permit(slot).await
         };
         match permit {
-            Permit::Start => tasks.spawn("exchange", Arc::clone(&exchanges).run(work)),
-            Permit::Void => exchanges.give_back(work).await,
+            Permit::Start => tasks.spawn("exchange", work.run(Arc::clone(&exchanges))),
+            Permit::Void => work.give_back(&exchanges).await,
         }
     }
 }

@@ -1,7 +1,7 @@
-//! One exchange: from a claimed message (or batch) to outcomes handed to the settler.
+//! What every exchange of a queue is made of, single or batch.
 //!
-//! Owns the last look before the first byte (window, expiry), the deadline, and the reading of the
-//! answer. Refuses to know how bytes travel and how outcomes are kept.
+//! Owns the last look before the first byte (window, expiry, lease), the deadline, the reading of the
+//! answer, and the way to the settler. Refuses to know how bytes travel and how outcomes are kept.
 
 use std::sync::Arc;
 
@@ -10,13 +10,10 @@ use tokio::sync::mpsc;
 use tokio::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::batch;
 use super::decide::{Action, Facts, age_ms, decide};
 use super::renewer::InFlight;
-use super::request::single_call;
 use super::settler::Settlement;
 use super::slots::Slot;
-use crate::domain::id::MessageId;
 use crate::domain::message::Attempt;
 use crate::domain::outcome::{Answer, Outcome, classify};
 use crate::domain::policy::QueuePolicy;
@@ -40,21 +37,6 @@ pub(super) struct Exchanges {
     pub(super) stop: CancellationToken,
 }
 
-/// A claimed message or batch, ready to start.
-#[derive(Debug)]
-pub(super) struct Work {
-    /// One message, or the messages of a batch.
-    pub(super) messages: Vec<Claimed>,
-    /// Milliseconds for which the queue had been paused when this was claimed.
-    pub(super) paused_ms: u64,
-    /// Whether a gate held it: then it is late against its slot, else against its due time.
-    pub(super) held: bool,
-    /// Takes the outcomes.
-    pub(super) outcomes: mpsc::Sender<Vec<Settlement>>,
-    /// The exchange's slot on this node.
-    pub(super) slot: Slot,
-}
-
 /// What an exchange came to, for all its messages alike.
 #[derive(Debug, Clone)]
 pub(super) struct Tried {
@@ -65,62 +47,6 @@ pub(super) struct Tried {
 }
 
 impl Exchanges {
-    /// Carries out an exchange and hands its outcomes over.
-    pub(super) async fn run(self: Arc<Self>, work: Work) {
-        let is_batch = self.queue.policy.batch.is_some();
-        let slot = Arc::new(work.slot);
-        let outcomes = Outcomes {
-            sender: work.outcomes,
-            slot,
-            ends: is_batch.then(|| work.messages[0].lease.token.clone()),
-            paused_ms: work.paused_ms,
-        };
-        if is_batch {
-            batch::run(&self, work.messages, &outcomes).await;
-        } else if let Some(message) = work.messages.into_iter().next() {
-            self.run_single(message, work.held, &outcomes).await;
-        }
-    }
-
-    /// Hands messages back whose permit came too late: no byte left.
-    pub(super) async fn give_back(&self, work: Work) {
-        let label = QueueLabel { queue: self.queue.policy.name.to_string() };
-        self.store.metrics().permits_unused.get_or_create(&label).inc();
-        let is_batch = self.queue.policy.batch.is_some();
-        let outcomes = Outcomes {
-            sender: work.outcomes,
-            slot: Arc::new(work.slot),
-            ends: is_batch.then(|| work.messages[0].lease.token.clone()),
-            paused_ms: work.paused_ms,
-        };
-        let released = |message| outcomes.of(message, Action::Release, None);
-        outcomes.settle(work.messages.iter().map(released).collect(), true).await;
-    }
-
-    async fn run_single(&self, message: Claimed, held: bool, outcomes: &Outcomes) {
-        if let Some(action) = self.last_look(&message) {
-            outcomes.settle(vec![outcomes.of(&message, action, None)], true).await;
-            return;
-        }
-        self.note_start(&message, held);
-        let id = MessageId { queue: self.queue.policy.name.clone(), ulid: message.lease.ulid };
-        let (now_ms, deadline) = self.times();
-        let call = single_call(
-            &id,
-            &message.details,
-            message.payload.clone(),
-            message.attempt,
-            message.due_ms,
-            (now_ms, deadline),
-            self.queue.policy.keep_response_bytes,
-        );
-        let answer = self.transport.send(call).await;
-        let tried = self.judge(&message, now_ms, answer);
-        let action = self.action_of(&message, &tried, tried.outcome, outcomes.paused_ms);
-        let attempt = self.attempt_of(&message, &tried);
-        outcomes.settle(vec![outcomes.of(&message, action, Some(attempt))], true).await;
-    }
-
     /// The gates once more, right before the first byte: the window may be closing, the message may
     /// have expired while it waited for its slot.
     pub(super) fn last_look(&self, message: &Claimed) -> Option<Action> {
@@ -233,6 +159,16 @@ pub(super) struct Outcomes {
 }
 
 impl Outcomes {
+    /// The way for one exchange; `ends` is the token of its batch.
+    pub(super) fn new(
+        sender: mpsc::Sender<Vec<Settlement>>,
+        slot: Slot,
+        ends: Option<String>,
+        paused_ms: u64,
+    ) -> Self {
+        Self { sender, slot: Arc::new(slot), ends, paused_ms }
+    }
+
     /// One message's outcome.
     pub(super) fn of(
         &self,

@@ -23,8 +23,10 @@ mod reaper;
 mod renewer;
 mod request;
 mod settler;
+mod single;
 mod slots;
 mod throttle;
+mod work;
 
 pub use heartbeat::Heartbeat;
 pub use janitor::Janitor;

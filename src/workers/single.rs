@@ -1,0 +1,32 @@
+//! A single message: one call, one outcome.
+
+use super::exchange::{Exchanges, Outcomes};
+use super::request::single_call;
+use crate::domain::id::MessageId;
+use crate::store::Claimed;
+
+/// Sends a message, unless a last look forbids it, and hands its outcome over.
+pub(super) async fn run(exchanges: &Exchanges, message: Claimed, held: bool, outcomes: &Outcomes) {
+    if let Some(action) = exchanges.last_look(&message) {
+        outcomes.settle(vec![outcomes.of(&message, action, None)], true).await;
+        return;
+    }
+    exchanges.note_start(&message, held);
+    let policy = &exchanges.queue.policy;
+    let id = MessageId { queue: policy.name.clone(), ulid: message.lease.ulid };
+    let (now_ms, deadline) = exchanges.times();
+    let call = single_call(
+        &id,
+        &message.details,
+        message.payload.clone(),
+        message.attempt,
+        message.due_ms,
+        (now_ms, deadline),
+        policy.keep_response_bytes,
+    );
+    let answer = exchanges.transport.send(call).await;
+    let tried = exchanges.judge(&message, now_ms, answer);
+    let action = exchanges.action_of(&message, &tried, tried.outcome, outcomes.paused_ms);
+    let attempt = exchanges.attempt_of(&message, &tried);
+    outcomes.settle(vec![outcomes.of(&message, action, Some(attempt))], true).await;
+}

@@ -1,0 +1,59 @@
+//! What was claimed, ready to start: a single message or a batch.
+//!
+//! Owns which of the two it is, and giving it back when its permit came too late.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::decide::Action;
+use super::exchange::{Exchanges, Outcomes};
+use super::settler::Settlement;
+use super::slots::Slot;
+use super::{batch, single};
+use crate::store::Claimed;
+use crate::telemetry::QueueLabel;
+
+/// A claimed message or batch.
+#[derive(Debug)]
+pub(super) struct Work {
+    /// One message, or the messages of a batch; never none.
+    pub(super) messages: Vec<Claimed>,
+    /// Milliseconds for which the queue had been paused when this was claimed.
+    pub(super) paused_ms: u64,
+    /// Whether a gate held it: then it is late against its slot, else against its due time.
+    pub(super) held: bool,
+    /// Takes the outcomes.
+    pub(super) outcomes: mpsc::Sender<Vec<Settlement>>,
+    /// The exchange's slot on this node.
+    pub(super) slot: Slot,
+}
+
+impl Work {
+    /// Carries out the exchange and hands its outcomes over.
+    pub(super) async fn run(self, exchanges: Arc<Exchanges>) {
+        let (mut messages, held, outcomes) = self.split(&exchanges);
+        if exchanges.queue.policy.batch.is_some() {
+            batch::run(&exchanges, messages, &outcomes).await;
+        } else if let Some(message) = messages.pop() {
+            single::run(&exchanges, message, held, &outcomes).await;
+        }
+    }
+
+    /// Hands the messages back, since their permit came too late: no byte left.
+    pub(super) async fn give_back(self, exchanges: &Exchanges) {
+        let label = QueueLabel { queue: exchanges.queue.policy.name.to_string() };
+        exchanges.store.metrics().permits_unused.get_or_create(&label).inc();
+        let (messages, _, outcomes) = self.split(exchanges);
+        let released = |message| outcomes.of(message, Action::Release, None);
+        outcomes.settle(messages.iter().map(released).collect(), true).await;
+    }
+
+    fn split(self, exchanges: &Exchanges) -> (Vec<Claimed>, bool, Outcomes) {
+        let is_batch = exchanges.queue.policy.batch.is_some();
+        let token = self.messages.first().map(|message| message.lease.token.clone());
+        let ends = token.filter(|_| is_batch);
+        let outcomes = Outcomes::new(self.outcomes, self.slot, ends, self.paused_ms);
+        (self.messages, self.held, outcomes)
+    }
+}
