@@ -53,7 +53,7 @@ pub(crate) fn sentence(message: &Value, now_ms: u64) -> String {
         "ready" => ready(message),
         "leased" => format!("Being sent: attempt {}", attempts.max(1)),
         "uncertain" => {
-            "Uncertain: the attempt may or may not have arrived; look at the downstream, then `tidegate requeue` or `cancel`".to_owned()
+            "Uncertain: the attempt may or may not have arrived; look at the downstream, then `tidegate requeue` or `cancel`, or tell by POST .../resolve that it did".to_owned()
         }
         "accepted" => "Accepted by the downstream: its receipt is awaited".to_owned(),
         "delivered" => format!("Delivered{ago} after {}", count(attempts, "attempt")),
@@ -152,8 +152,10 @@ fn attempt(value: &Value) -> String {
     let Some(_) = value.as_object() else { return String::new() };
     let times = (of_answer(&value["started_at"]), of_answer(&value["ended_at"]));
     let mut parts = vec![word(&value["outcome"])];
-    parts.extend(value["status_code"].as_u64().map(|status| format!("status {status}")));
-    parts.push(word(&value["error"]));
+    let error = word(&value["error"]);
+    let status = value["status_code"].as_u64().map(|status| format!("status {status}"));
+    parts.extend(status.filter(|status| !error.starts_with(status)));
+    parts.push(error);
     parts.extend(times.0.map(|at| format!("at {}", utc(at))));
     if let (Some(from), Some(to)) = times {
         parts.push(format!("took {}", span(to.saturating_sub(from))));

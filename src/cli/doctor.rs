@@ -17,41 +17,42 @@ const SECOND_LOOK: Duration = Duration::from_secs(1);
 
 /// `doctor`.
 pub(crate) async fn doctor(session: &mut Session) -> Result<Exit, Failure> {
-    let mut findings = readiness(session).await?;
+    let ready = Target::new(&["readyz"]);
+    let answer = session.client.exchange(http::Method::GET, &ready, None, Duration::ZERO).await?;
+    let why = Failure::from_answer(answer.status, &answer.body);
+    // Only the store knows the rest: asking on would end in one timeout after another.
+    if why.problem.as_ref().is_some_and(|problem| problem["code"] == "store-unavailable") {
+        show(&[store_away(&why)], session)?;
+        return Ok(Exit::Unreachable);
+    }
+    let mut findings = Vec::new();
+    if !answer.status.is_success() {
+        let remedy = why.next.unwrap_or_else(|| "look at the daemon's log".to_owned());
+        let what = format!("the daemon is not ready: {}", why.what);
+        findings.push(Finding::problem("daemon", what, remedy));
+    }
     let nodes: Value = session.client.get(&Target::new(&["v1", "nodes"])).await?.read()?;
     findings.extend(diagnosis::of_nodes(list(&nodes, "nodes")));
     let metrics = session.client.get(&Target::new(&["metrics"])).await?;
     findings.extend(diagnosis::of_metrics(&String::from_utf8_lossy(&metrics.body)));
-    match queues(session).await {
-        Ok(before) => {
-            let is_old =
-                |queue: &Value| age(queue).is_some_and(|ms| ms >= diagnosis::AGE_MS_WORTH_A_LOOK);
-            let after = if before.iter().any(is_old) {
-                tokio::time::sleep(SECOND_LOOK).await;
-                queues(session).await?
-            } else {
-                before.clone()
-            };
-            let now_ms = (session.now_ms)();
-            findings.extend(diagnosis::of_queues(&before, &after, now_ms));
-        }
-        // A store that is away has been found already; its queues cannot be asked.
-        Err(failure) if failure.exit == Exit::Unreachable && !findings.is_empty() => {}
-        Err(failure) => return Err(failure),
-    }
+    let before = queues(session).await?;
+    let is_old = |queue: &Value| age(queue).is_some_and(|ms| ms >= diagnosis::AGE_MS_WORTH_A_LOOK);
+    let after = if before.iter().any(is_old) {
+        tokio::time::sleep(SECOND_LOOK).await;
+        queues(session).await?
+    } else {
+        before.clone()
+    };
+    findings.extend(diagnosis::of_queues(&before, &after, (session.now_ms)()));
     show(&findings, session)
 }
 
-/// `/readyz`: a 503 is a finding, silence is a failure.
-async fn readiness(session: &Session) -> Result<Vec<Finding>, Failure> {
-    let target = Target::new(&["readyz"]);
-    let answer = session.client.exchange(http::Method::GET, &target, None, Duration::ZERO).await?;
-    if answer.status.is_success() {
-        return Ok(Vec::new());
-    }
-    let why = Failure::from_answer(answer.status, &answer.body);
-    let remedy = why.next.unwrap_or_else(|| "look at the daemon's log".to_owned());
-    Ok(vec![Finding::problem("store", format!("the daemon is not ready: {}", why.what), remedy)])
+fn store_away(why: &Failure) -> Finding {
+    Finding::problem(
+        "store",
+        format!("the daemon is not ready: {}", why.what),
+        "start Redis, or mend [redis] in the config; accepted messages are kept, and the daemon goes on by itself",
+    )
 }
 
 async fn queues(session: &Session) -> Result<Vec<Value>, Failure> {

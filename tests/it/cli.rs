@@ -80,7 +80,8 @@ async fn a_store_that_is_away_is_five() {
     scene.redis.kill9().await;
     let output = ends(&scene.daemon, "tidegate send work -d 1", 5).await;
     assert!(output.stderr.contains("store-unavailable"), "{}", output.stderr);
-    ends(&scene.daemon, "tidegate doctor", 5).await;
+    let doctor = ends(&scene.daemon, "tidegate doctor", 5).await;
+    assert!(doctor.stdout.contains("1 problem found"), "{}", doctor.stdout);
 }
 
 #[tokio::test]

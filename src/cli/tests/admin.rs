@@ -182,15 +182,25 @@ async fn doctor_looks_twice_at_an_old_queue() {
 #[tokio::test]
 async fn doctor_finds_a_store_that_is_away() {
     let away = json!({"code": "store-unavailable", "detail": "connection refused"});
+    let daemon = Daemon::with([reply(503, away)]).await;
+    let done = daemon.run(&["doctor"]).await;
+    assert_eq!(done.exit, Exit::Unreachable);
+    assert!(done.out.contains("the daemon is not ready: connection refused"), "{}", done.out);
+    assert!(done.out.contains("1 problem found"), "{}", done.out);
+    assert_eq!(daemon.lines(), ["GET /readyz"], "what asks the store would only time out");
+}
+
+#[tokio::test]
+async fn doctor_looks_on_where_the_daemon_is_stopping() {
     let daemon = Daemon::with([
-        reply(503, away.clone()),
+        reply(503, json!({"code": "draining", "detail": "it stops"})),
         reply(200, json!({"nodes": []})),
         reply(200, "tidegate_store_up 0\n"),
-        reply(503, away),
+        reply(200, json!({"queues": []})),
     ])
     .await;
     let done = daemon.run(&["doctor"]).await;
     assert_eq!(done.exit, Exit::Failure);
-    assert!(done.out.contains("the daemon is not ready: connection refused"), "{}", done.out);
+    assert!(done.out.contains("the daemon is not ready: it stops"), "{}", done.out);
     assert!(done.out.contains("2 problems found"), "{}", done.out);
 }
