@@ -53,7 +53,7 @@ pub(crate) fn sentence(message: &Value, now_ms: u64) -> String {
         "ready" => ready(message),
         "leased" => format!("Being sent: attempt {}", attempts.max(1)),
         "uncertain" => {
-            "Uncertain: the attempt may or may not have arrived; look at the downstream, then `tidegate requeue` or `cancel`, or tell by POST .../resolve that it did".to_owned()
+            "Uncertain: the attempt may or may not have arrived; ask the downstream, then `tidegate resolve ID --as delivered`, `resend` or `dead`".to_owned()
         }
         "accepted" => "Accepted by the downstream: its receipt is awaited".to_owned(),
         "delivered" => format!("Delivered{ago} after {}", count(attempts, "attempt")),

@@ -178,7 +178,7 @@ fn of_queue(queue: &Value, ages_before: &BTreeMap<String, u64>, now_ms: u64) -> 
         findings.push(Finding::problem(
             &name,
             format!("{} may or may not have arrived", count(counted("uncertain"), "message")),
-            format!("`tidegate list {name} --state uncertain`; look at the downstream, then requeue or cancel each"),
+            format!("`tidegate list {name} --state uncertain`; ask the downstream, then `tidegate resolve` each"),
         ));
     }
     let grown = age(queue).filter(|now| {

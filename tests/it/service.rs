@@ -204,8 +204,9 @@ async fn logs_are_json_where_nobody_looks_and_human_on_request() {
 #[tokio::test]
 async fn the_first_lines_say_where_the_api_and_the_data_are_and_what_to_try() {
     let daemon = Daemon::with(NULL_QUEUE).start().await;
-    let log = daemon.log();
-    let data = daemon.dir().join("data");
+    // The API answers a moment before.
+    eventually("it has said all", async || daemon.log().contains("try ")).await;
+    let (log, data) = (daemon.log(), daemon.dir().join("data"));
     for word in [daemon.url(), data.to_str().unwrap(), "tidegate send work"] {
         assert!(log.contains(word), "{word} in\n{log}");
     }
