@@ -161,8 +161,20 @@ impl Link {
         reply
     }
 
-    /// Runs one plain command.
+    /// Runs one plain command; every one we use is safe to repeat.
+    ///
+    /// A connection that Redis left behind shows only when it is used, so a second one decides
+    /// whether Redis is away.
     pub(crate) async fn command(&self, command: &Cmd) -> RedisResult<Value> {
+        match self.command_once(command).await {
+            Err(error) if ends_connection(&error) && !error.is_timeout() => {
+                self.command_once(command).await
+            }
+            reply => reply,
+        }
+    }
+
+    async fn command_once(&self, command: &Cmd) -> RedisResult<Value> {
         let standing = self.stand().await?;
         let reply = match standing.connection.clone() {
             Connection::Single(mut connection) => command.query_async(&mut connection).await,
