@@ -90,7 +90,7 @@ async fn items_carry_payloads_of_every_kind_with_their_headers() {
     let json_item = find(&|item| item["payload"].is_object());
     assert_eq!(json_item["payload"], json!({ "b": 1, "a": [] }));
     assert_eq!((&json_item["headers"], &json_item["attempt"]), (&json!({ "x-n": "1" }), &json!(1)));
-    assert!(json_item["id"].as_str().unwrap().starts_with("work_"));
+    assert!(json_item["id"].as_str().unwrap().starts_with("jobs_"));
     assert_eq!(find(&|item| item["payload"].is_string())["payload"], "tëxt");
     let raw = find(&|item| item["payload_base64"].is_string());
     assert_eq!((&raw["payload_base64"], raw.get("payload")), (&json!("AP8="), None));
@@ -111,7 +111,7 @@ async fn results_settle_each_item_by_itself() {
         });
         if request.index == 0 {
             let text =
-                json!({ "results": [{ "id": "work_STRANGER", "status": "dead" }] }).to_string();
+                json!({ "results": [{ "id": "jobs_STRANGER", "status": "dead" }] }).to_string();
             let mine = String::from_utf8(batch_body(request)).unwrap();
             let both = text.replace("]}", &format!(",{mine}]}}"));
             answer = Answer::ok().header("Content-Type", "application/json").body(both);

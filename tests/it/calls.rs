@@ -24,7 +24,7 @@ async fn a_json_payload_leaves_byte_for_byte() {
     let request = &scene.downstream.wait_for(1).await[0];
     assert_eq!(String::from_utf8_lossy(&request.body), ODD_JSON);
     assert_eq!(request.header("content-type"), Some("application/json"));
-    assert_eq!((request.method.as_str(), request.path.as_str()), ("POST", "/work"));
+    assert_eq!((request.method.as_str(), request.path.as_str()), ("POST", "/jobs"));
 }
 
 #[tokio::test]

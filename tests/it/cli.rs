@@ -28,7 +28,7 @@ async fn ends(daemon: &Daemon, line: &str, code: i32) -> Output {
 async fn sent(daemon: &Daemon, line: &str) -> String {
     let output = ends(daemon, line, 0).await;
     let id = output.stdout.strip_suffix('\n').expect("one line").to_owned();
-    assert!(id.starts_with("work_") && id.len() == 31, "an id alone: {id:?}");
+    assert!(id.starts_with("jobs_") && id.len() == 31, "an id alone: {id:?}");
     assert_eq!(output.stderr, "");
     id
 }
@@ -38,7 +38,7 @@ async fn each_way_to_end_has_its_code() {
     let scene = Scene::start("").await;
     let daemon = &scene.daemon;
     scene.downstream.once(Answer::status(422));
-    let dead = sent(daemon, "tidegate send work -d 1").await;
+    let dead = sent(daemon, "tidegate send jobs -d 1").await;
     daemon.wait_final(&dead).await;
     for (line, code) in [
         ("tidegate queues", 0),
@@ -46,39 +46,39 @@ async fn each_way_to_end_has_its_code() {
         ("tidegate help send", 0),
         ("tidegate doctor", 1), // a dead message
         ("tidegate", 2),
-        ("tidegate sned work", 2),
-        ("tidegate send work", 2),
-        ("tidegate send work -d 1 --priority 10", 2),
-        ("tidegate send work -d 1 --delay soon", 2),
-        ("tidegate send work -d 1 --delay 1h --due 2098-01-01", 2),
-        ("tidegate send work -d 1 --delay 400d", 2),
-        ("tidegate send work -f none.json", 2),
-        ("tidegate purge work --yes", 2),
-        ("tidegate purge work --state dead", 2),
+        ("tidegate sned jobs", 2),
+        ("tidegate send jobs", 2),
+        ("tidegate send jobs -d 1 --priority 10", 2),
+        ("tidegate send jobs -d 1 --delay soon", 2),
+        ("tidegate send jobs -d 1 --delay 1h --due 2098-01-01", 2),
+        ("tidegate send jobs -d 1 --delay 400d", 2),
+        ("tidegate send jobs -f none.json", 2),
+        ("tidegate purge jobs --yes", 2),
+        ("tidegate purge jobs --state dead", 2),
         ("tidegate check --config none.toml", 2),
         ("tidegate serve --config none.toml", 2),
         ("tidegate send none -d 1", 3),
         ("tidegate queue none", 3),
-        ("tidegate get work_01M7XS0TGQSYCW0XD01MYK4MGE", 3),
+        ("tidegate get jobs_01M7XS0TGQSYCW0XD01MYK4MGE", 3),
         ("tidegate cancel nonsense", 3),
         (&format!("tidegate cancel {dead}"), 4),
         (&format!("tidegate reschedule {dead} --delay 1h"), 4),
-        ("tidegate purge work --state leased --yes", 4),
+        ("tidegate purge jobs --state leased --yes", 4),
         ("tidegate --url http://127.0.0.1:1 queues", 5),
         ("tidegate --url nonsense queues", 2),
     ] {
         let output = ends(daemon, line, code).await;
         assert_eq!(output.stderr.is_empty(), code == 0 || line == "tidegate doctor", "{line}");
     }
-    ends(daemon, "tidegate send work -d 1 --key k && ! tidegate send work -d 2 --key k", 0).await;
-    ends(daemon, "tidegate send work -d 3 --key k", 4).await;
+    ends(daemon, "tidegate send jobs -d 1 --key k && ! tidegate send jobs -d 2 --key k", 0).await;
+    ends(daemon, "tidegate send jobs -d 3 --key k", 4).await;
 }
 
 #[tokio::test]
 async fn a_store_that_is_away_is_five() {
     let mut scene = Scene::start("").await;
     scene.redis.kill9().await;
-    let output = ends(&scene.daemon, "tidegate send work -d 1", 5).await;
+    let output = ends(&scene.daemon, "tidegate send jobs -d 1", 5).await;
     assert!(output.stderr.contains("store-unavailable"), "{}", output.stderr);
     let doctor = ends(&scene.daemon, "tidegate doctor", 5).await;
     assert!(doctor.stdout.contains("1 problem found"), "{}", doctor.stdout);
@@ -88,16 +88,16 @@ async fn a_store_that_is_away_is_five() {
 async fn waiting_ends_by_what_became_of_it() {
     let scene = Scene::start("").await;
     let gate = Gate::new();
-    let delivered = ends(&scene.daemon, "tidegate send work -d '{\"a\":1}' --wait 20s", 0).await;
+    let delivered = ends(&scene.daemon, "tidegate send jobs -d '{\"a\":1}' --wait 20s", 0).await;
     assert!(delivered.stdout.contains("Delivered"), "{}", delivered.stdout);
     scene.downstream.once(Answer::status(422));
-    let dead = ends(&scene.daemon, "tidegate send work -d 1 --wait 20s", 1).await;
+    let dead = ends(&scene.daemon, "tidegate send jobs -d 1 --wait 20s", 1).await;
     assert!(dead.stdout.contains("Dead"), "{}", dead.stdout);
     scene.downstream.always(Answer::ok().held_by(&gate));
-    let late = ends(&scene.daemon, "tidegate send work -d 1 --wait 300ms", 6).await;
+    let late = ends(&scene.daemon, "tidegate send jobs -d 1 --wait 300ms", 6).await;
     assert!(late.stdout.contains("Being sent"), "{}", late.stdout);
     gate.release();
-    let json = "tidegate --output json send work -d 1 --wait 20s";
+    let json = "tidegate --output json send jobs -d 1 --wait 20s";
     let message: Value = serde_json::from_str(&ends(&scene.daemon, json, 0).await.stdout).unwrap();
     assert_eq!(message["state"], "delivered");
 }
@@ -108,14 +108,14 @@ async fn payloads_come_from_anywhere_and_leave_as_they_were() {
     std::fs::write(scene.daemon.dir().join("row.json"), "{ \"n\" : 1.50 }\n").unwrap();
     std::fs::write(scene.daemon.dir().join("raw"), b"\xff\x00").unwrap();
     for (n, line) in [
-        "tidegate send work -d '{ \"n\" : 1.50 }'",
-        "tidegate send work -f row.json",
-        "echo '[1, 2]' | tidegate send work -",
-        "tidegate send work -d 'grüße'",
-        "tidegate send work -d -5",
-        "tidegate send work -d 42 --content-type text/plain",
-        "tidegate send work -f raw",
-        "tidegate send work -d '<a/>' --content-type application/xml",
+        "tidegate send jobs -d '{ \"n\" : 1.50 }'",
+        "tidegate send jobs -f row.json",
+        "echo '[1, 2]' | tidegate send jobs -",
+        "tidegate send jobs -d 'grüße'",
+        "tidegate send jobs -d -5",
+        "tidegate send jobs -d 42 --content-type text/plain",
+        "tidegate send jobs -f raw",
+        "tidegate send jobs -d '<a/>' --content-type application/xml",
     ]
     .into_iter()
     .enumerate()
@@ -148,7 +148,7 @@ async fn flags_of_send_arrive_in_the_message() {
     let scene = Scene::start("priority_levels = 10").await;
     let id = sent(
         &scene.daemon,
-        "tidegate send work -d 1 --due '2027-07-01 09:00' --tz Asia/Shanghai --ttl 300d --key k \
+        "tidegate send jobs -d 1 --due '2027-07-01 09:00' --tz Asia/Shanghai --ttl 300d --key k \
          --group g --priority 7 --label shop=7 --header 'X-Tenant: eu'",
     )
     .await;
@@ -167,7 +167,7 @@ async fn flags_of_send_arrive_in_the_message() {
     ] {
         assert_eq!(message[name], value, "{name}");
     }
-    let soon = sent(&scene.daemon, "tidegate send work -d 1 --delay 90s").await;
+    let soon = sent(&scene.daemon, "tidegate send jobs -d 1 --delay 90s").await;
     let message = scene.daemon.message(&soon).await;
     let at = |name: &str| message[name].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
     let ahead_ms = at("due_at").as_millisecond() - at("created_at").as_millisecond();
@@ -180,7 +180,7 @@ async fn ids_come_by_standard_input_and_each_is_answered_for() {
     let daemon = &scene.daemon;
     let mut ids = Vec::new();
     for _ in 0..3 {
-        ids.push(sent(daemon, "tidegate send work -d 1 --delay 1h").await);
+        ids.push(sent(daemon, "tidegate send jobs -d 1 --delay 1h").await);
     }
     std::fs::write(daemon.dir().join("ids"), format!("{}\n\n{}\n", ids[0], ids[1])).unwrap();
 
@@ -196,7 +196,7 @@ async fn ids_come_by_standard_input_and_each_is_answered_for() {
     ends(daemon, &format!("tidegate run {}", ids[2]), 0).await;
     assert_eq!(daemon.wait_final(&ids[2]).await["state"], "delivered");
     assert_eq!(scene.downstream.requests().last().unwrap().json(), json!({ "new": true }));
-    let text = sent(daemon, "tidegate send work -d 'old words' --delay 1h").await;
+    let text = sent(daemon, "tidegate send jobs -d 'old words' --delay 1h").await;
     ends(daemon, &format!("tidegate edit {text} -d 'new words' && tidegate run {text}"), 0).await;
     daemon.wait_final(&text).await;
     assert_eq!(scene.downstream.requests().last().unwrap().body, b"new words");
@@ -209,12 +209,12 @@ async fn ids_come_by_standard_input_and_each_is_answered_for() {
 async fn queues_are_paused_shown_and_resumed() {
     let scene = Scene::start("rate = \"1/s\"").await;
     let daemon = &scene.daemon;
-    ends(daemon, "tidegate pause work --for 1h --reason 'gateway maintenance'", 0).await;
-    let id = sent(daemon, "tidegate send work -d 1").await;
+    ends(daemon, "tidegate pause jobs --for 1h --reason 'gateway maintenance'", 0).await;
+    let id = sent(daemon, "tidegate send jobs -d 1").await;
 
     let queues = ends(daemon, "tidegate queues", 0).await.stdout;
-    assert!(queues.contains("QUEUE") && queues.contains("work") && queues.contains("paused"));
-    let queue = ends(daemon, "tidegate queue work", 0).await.stdout;
+    assert!(queues.contains("QUEUE") && queues.contains("jobs") && queues.contains("paused"));
+    let queue = ends(daemon, "tidegate queue jobs", 0).await.stdout;
     for word in ["gateway maintenance", "1/s", "ready", "policy.downstream.url"] {
         assert!(queue.contains(word), "{word} in\n{queue}");
     }
@@ -223,18 +223,18 @@ async fn queues_are_paused_shown_and_resumed() {
         get.lines().next().unwrap().contains("resumed"),
         "a sentence says what holds it: {get}"
     );
-    let list = ends(daemon, "tidegate list work --state ready", 0).await.stdout;
+    let list = ends(daemon, "tidegate list jobs --state ready", 0).await.stdout;
     assert!(list.contains(&id), "{list}");
     let doctor = ends(daemon, "tidegate doctor", 1).await.stdout;
-    assert!(doctor.contains("gateway maintenance") && doctor.contains("tidegate resume work"));
-    ends(daemon, "tidegate windows work --days 3", 0).await;
+    assert!(doctor.contains("gateway maintenance") && doctor.contains("tidegate resume jobs"));
+    ends(daemon, "tidegate windows jobs --days 3", 0).await;
     let nodes = ends(daemon, "tidegate nodes", 0).await.stdout;
     assert!(nodes.contains(daemon.url().trim_start_matches("http://")), "{nodes}");
 
-    ends(daemon, "tidegate resume work", 0).await;
+    ends(daemon, "tidegate resume jobs", 0).await;
     daemon.wait_final(&id).await;
-    ends(daemon, "tidegate pause work --until '2098-01-01 09:00' --tz Asia/Shanghai", 0).await;
-    let queue = daemon.get("/v1/queues/work").await.expect(200).json();
+    ends(daemon, "tidegate pause jobs --until '2098-01-01 09:00' --tz Asia/Shanghai", 0).await;
+    let queue = daemon.get("/v1/queues/jobs").await.expect(200).json();
     assert_eq!(queue["paused"]["until"], "2098-01-01T01:00:00.000Z");
 }
 
@@ -242,21 +242,21 @@ async fn queues_are_paused_shown_and_resumed() {
 async fn json_output_is_the_answer_of_the_api() {
     let scene = Scene::start("").await;
     let daemon = &scene.daemon;
-    let id = sent(daemon, "tidegate send work -d 1 --delay 1h").await;
+    let id = sent(daemon, "tidegate send jobs -d 1 --delay 1h").await;
     for (line, member) in [
         ("queues".to_owned(), "/queues/0/name"),
-        ("queue work".to_owned(), "/counts/scheduled"),
+        ("queue jobs".to_owned(), "/counts/scheduled"),
         (format!("get {id}"), "/id"),
-        ("list work".to_owned(), "/messages/0/id"),
-        ("windows work".to_owned(), "/windows"),
+        ("list jobs".to_owned(), "/messages/0/id"),
+        ("windows jobs".to_owned(), "/windows"),
         ("nodes".to_owned(), "/nodes/0/id"),
         (format!("reschedule {id} --delay 2h"), "/due_at"),
         (format!("cancel {id}"), "/state"),
-        ("pause work".to_owned(), "/paused"),
-        ("resume work".to_owned(), "/name"),
-        ("purge work --state cancelled --yes".to_owned(), "/purged"),
-        ("requeue-all work --state dead --yes".to_owned(), "/requeued"),
-        ("try work -d 1".to_owned(), "/outcome"),
+        ("pause jobs".to_owned(), "/paused"),
+        ("resume jobs".to_owned(), "/name"),
+        ("purge jobs --state cancelled --yes".to_owned(), "/purged"),
+        ("requeue-all jobs --state dead --yes".to_owned(), "/requeued"),
+        ("try jobs -d 1".to_owned(), "/outcome"),
         ("token new shop".to_owned(), "/token"),
     ] {
         let line = format!("tidegate --output json {line}");
@@ -276,16 +276,16 @@ async fn all_of_a_state_is_only_destroyed_with_yes() {
     scene.wait_count("dead", 30).await;
     scene.downstream.always(Answer::ok());
 
-    let rehearsed = ends(daemon, "tidegate purge work --state dead", 2).await;
+    let rehearsed = ends(daemon, "tidegate purge jobs --state dead", 2).await;
     assert!(rehearsed.stderr.contains("30 dead messages"), "{}", rehearsed.stderr);
     assert_eq!(daemon.counts(QUEUE).await["dead"], 30);
-    ends(daemon, "tidegate requeue-all work --state dead --yes", 0).await;
+    ends(daemon, "tidegate requeue-all jobs --state dead --yes", 0).await;
     scene.wait_count("delivered", 30).await;
-    ends(daemon, "tidegate purge work --state delivered --yes", 0).await;
+    ends(daemon, "tidegate purge jobs --state delivered --yes", 0).await;
     assert_eq!(daemon.counts(QUEUE).await["delivered"], 0);
     ends(
         daemon,
-        "tidegate send work -d 1 --delay 1h && tidegate purge work --state scheduled --yes",
+        "tidegate send jobs -d 1 --delay 1h && tidegate purge jobs --state scheduled --yes",
         0,
     )
     .await;
@@ -296,7 +296,7 @@ async fn all_of_a_state_is_only_destroyed_with_yes() {
 async fn a_test_call_is_signed_shown_and_not_stored() {
     let scene = Scene::start("downstream.signing_secret = \"a secret of ours\"").await;
     scene.downstream.once(Answer::status(201).body("booked"));
-    let output = ends(&scene.daemon, "tidegate try work -d '{\"to\": 1}'", 0).await;
+    let output = ends(&scene.daemon, "tidegate try jobs -d '{\"to\": 1}'", 0).await;
     for word in ["201", "booked", "{\"to\": 1}"] {
         assert!(output.stdout.contains(word), "{word} in {}", output.stdout);
     }
@@ -306,7 +306,7 @@ async fn a_test_call_is_signed_shown_and_not_stored() {
     let counts = scene.daemon.counts(QUEUE).await;
     assert!(counts.as_object().unwrap().values().all(|count| count == 0), "{counts}");
     scene.downstream.once(Answer::status(422));
-    ends(&scene.daemon, "tidegate try work -d 1", 1).await;
+    ends(&scene.daemon, "tidegate try jobs -d 1", 1).await;
 }
 
 #[tokio::test]
@@ -356,7 +356,7 @@ async fn a_redis_that_never_answers_is_given_up_with_a_sentence() {
 async fn an_interrupted_reader_is_no_failure() {
     let scene = Scene::start("").await;
     scene.send_numbers(2_000).await;
-    let line = "tidegate list work --limit 2000 | head -n 1; tidegate completion bash | head -c 1";
+    let line = "tidegate list jobs --limit 2000 | head -n 1; tidegate completion bash | head -c 1";
     assert_eq!(ends(&scene.daemon, line, 0).await.stderr, "");
     let reply = scene.daemon.http().send(Method::GET, "/livez", &[], "").await;
     assert_eq!(reply.status, 200);

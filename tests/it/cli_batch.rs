@@ -119,7 +119,7 @@ async fn an_export_goes_back_in_as_it_came_out() {
     scene.send_numbers(250).await;
     scene.wait_count("dead", 252).await;
     let mut export = tokio::process::Command::new("sh");
-    export.args(["-c", "tidegate export work --state dead > dead.ndjson"]);
+    export.args(["-c", "tidegate export jobs --state dead > dead.ndjson"]);
     assert_eq!(scene.daemon.run(export).await.code, 0);
     let text = std::fs::read_to_string(scene.daemon.dir().join("dead.ndjson")).unwrap();
     assert_eq!(text.lines().count(), 252);

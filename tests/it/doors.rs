@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::support::vocabulary::Output;
 use crate::support::{Daemon, RedisServer};
 
-const QUEUE: &str = "[queues.work.downstream]\ntype = \"null\"\n";
+const QUEUE: &str = "[queues.jobs.downstream]\ntype = \"null\"\n";
 
 /// A token of these scopes by `tidegate token new`: the token, and the line for the config.
 async fn new_token(daemon: &Daemon, name: &str, scopes: &[&str]) -> (String, String) {
@@ -46,7 +46,7 @@ async fn each_scope_opens_its_own_routes() {
         }
         daemon.http().send(method, path, &headers, body.to_owned()).await
     };
-    let messages = "/v1/queues/work/messages";
+    let messages = "/v1/queues/jobs/messages";
     let sent = ask(&send, Method::POST, messages, &body).await.expect(201).json();
     let message = format!("/v1/messages/{}", sent["id"].as_str().unwrap());
     for (method, path, allowed) in [
@@ -56,8 +56,8 @@ async fn each_scope_opens_its_own_routes() {
         (Method::GET, "/v1/queues", &read),
         (Method::GET, "/v1/nodes", &read),
         (Method::GET, "/metrics", &read),
-        (Method::POST, "/v1/queues/work/pause", &operate),
-        (Method::POST, "/v1/queues/work/resume", &operate),
+        (Method::POST, "/v1/queues/jobs/pause", &operate),
+        (Method::POST, "/v1/queues/jobs/resume", &operate),
         (Method::DELETE, &*message, &operate),
     ] {
         let body = if path == messages { &*body } else { "" };
@@ -87,14 +87,14 @@ async fn the_command_line_takes_the_token_and_tells_what_is_missing() {
         command.args(["-c", &format!("TIDEGATE_TOKEN='{token}' tidegate {line}")]);
         daemon.run(command).await
     };
-    let sent = run(&send, "send work -d 1").await;
+    let sent = run(&send, "send jobs -d 1").await;
     assert_eq!(sent.code, 0, "{}", sent.stderr);
-    for (token, line) in [("", "send work -d 1"), (&*send, "queues"), (&*send, "pause work")] {
+    for (token, line) in [("", "send jobs -d 1"), (&*send, "queues"), (&*send, "pause jobs")] {
         let refused = run(token, line).await;
         assert_eq!(refused.code, 4, "{}", refused.stderr);
         assert!(refused.stderr.contains("next: "), "{}", refused.stderr);
     }
-    assert_eq!(run(&operate, "pause work --reason night").await.code, 0);
+    assert_eq!(run(&operate, "pause jobs --reason night").await.code, 0);
 }
 
 #[tokio::test]
@@ -103,7 +103,7 @@ async fn without_tokens_only_this_machine_and_no_web_page_comes_in() {
     let daemon = Daemon::start(&redis, QUEUE).await;
     let body = json!({ "payload": 1 }).to_string();
     let ask = async |headers: &[(&str, &str)]| {
-        daemon.http().send(Method::POST, "/v1/queues/work/messages", headers, body.clone()).await
+        daemon.http().send(Method::POST, "/v1/queues/jobs/messages", headers, body.clone()).await
     };
     let json = ("Content-Type", "application/json");
     for host in ["localhost", "127.0.0.1:7411", "[::1]:80"] {
@@ -123,5 +123,5 @@ async fn without_tokens_only_this_machine_and_no_web_page_comes_in() {
     ask(&[]).await.expect(415);
     // Even without a body, a page's request tells its origin.
     let page = [("Origin", "https://evil.example")];
-    daemon.http().send(Method::POST, "/v1/queues/work/pause", &page, "").await.expect(403);
+    daemon.http().send(Method::POST, "/v1/queues/jobs/pause", &page, "").await.expect(403);
 }

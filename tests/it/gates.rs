@@ -19,7 +19,7 @@ async fn five_refusals_in_a_row_shut_the_gate_and_the_sixth_waits() {
     scene.queue_step("resume", &json!({})).await;
     scene.wait_count("dead", 5).await;
 
-    assert_eq!(scene.daemon.counts("work").await["ready"], 2);
+    assert_eq!(scene.daemon.counts("jobs").await["ready"], 2);
     let sixth = scene.daemon.message(&ids[5]).await;
     assert_eq!((&sixth["state"], &sixth["attempts"]), (&json!("ready"), &json!(0)));
     // The gate is shut for seconds; nothing else comes within one of them.

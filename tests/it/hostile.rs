@@ -162,10 +162,10 @@ async fn bad_addresses_are_told_apart() {
         "/v1/queues/none/messages",
         "/v1/queues/NO__PE",
         "/v1/queues/%ff%fe",
-        "/v1/queues/work%00",
+        "/v1/queues/jobs%00",
         "/v1/messages/x",
         "/v1/messages/none_01M7XS0TGQSYCW0XD01MYK4MGE",
-        "/v1/messages/work_01M7XS0TGQSYCW0XD01MYK4MGE",
+        "/v1/messages/jobs_01M7XS0TGQSYCW0XD01MYK4MGE",
         "/v1/messages/..%2f..%2fetc",
         "/v1/nothing",
     ] {
@@ -179,8 +179,8 @@ async fn bad_addresses_are_told_apart() {
         "{queue}"
     );
     for (method, path) in [
-        (Method::PUT, "/v1/queues/work/messages"),
-        (Method::DELETE, "/v1/queues/work"),
+        (Method::PUT, "/v1/queues/jobs/messages"),
+        (Method::DELETE, "/v1/queues/jobs"),
         (Method::POST, "/livez"),
     ] {
         let reply = request(method, path).await;
@@ -195,10 +195,10 @@ async fn bad_addresses_are_told_apart() {
         ("cursor=zzz", "?cursor"),
         ("stat=dead", "?stat"),
     ] {
-        let reply = request(Method::GET, &format!("/v1/queues/work/messages?{query}")).await;
+        let reply = request(Method::GET, &format!("/v1/queues/jobs/messages?{query}")).await;
         assert_eq!(pointers(&reply, 400), [pointer], "{query}");
     }
-    let reply = request(Method::GET, "/v1/queues/work/windows?days=0").await;
+    let reply = request(Method::GET, "/v1/queues/jobs/windows?days=0").await;
     assert_eq!(pointers(&reply, 400), ["?days"]);
     assert_unharmed(&scene).await;
 }
@@ -247,9 +247,9 @@ async fn what_is_no_http_harms_nobody() {
         (&b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[..], "400"),
         (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n", "403"),
         (b"GET /livez HTTP/1.1\r\nConnection: close\r\n\r\n", "403"),
-        (b"POST /v1/queues/work/messages HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n", "400"),
+        (b"POST /v1/queues/jobs/messages HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n", "400"),
         (
-            b"POST /v1/queues/work/messages HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+            b"POST /v1/queues/jobs/messages HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
             Content-Type: application/json\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
             "400",
         ),

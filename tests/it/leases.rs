@@ -53,7 +53,7 @@ async fn what_a_killed_node_was_sending_is_sent_by_another_as_attempt_two() {
     let message = other.wait_final(&id).await;
     assert_eq!((&message["state"], &message["attempts"]), (&json!("delivered"), &json!(2)));
     let metrics = other.get("/metrics").await.expect(200);
-    assert!(metrics.text().contains("tidegate_possible_duplicates_total{queue=\"work\"} 1"));
+    assert!(metrics.text().contains("tidegate_possible_duplicates_total{queue=\"jobs\"} 1"));
     let requests = pair.downstream.requests();
     assert_eq!(requests.len(), 2);
     assert_eq!((requests[1].id(), requests[1].attempt()), (id.as_str(), 2));
@@ -89,7 +89,7 @@ async fn a_node_that_stood_still_past_its_lease_changes_nothing() {
     caller.signal(Signal::CONT);
     eventually("the late outcome was counted", async || {
         let metrics = caller.get("/metrics").await.expect(200);
-        metrics.text().contains("tidegate_messages_total{queue=\"work\",event=\"stale\"} 1")
+        metrics.text().contains("tidegate_messages_total{queue=\"jobs\",event=\"stale\"} 1")
     })
     .await;
 

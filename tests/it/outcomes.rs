@@ -135,7 +135,7 @@ async fn a_downstream_that_is_not_there_is_tried_until_it_is() {
     let redis = RedisServer::start().await;
     let port = free_port();
     let lines = "retry = { initial = \"50ms\", factor = 1.0, max_attempts = 1000 }";
-    let config = format!("[queues.work]\ndownstream.url = \"http://127.0.0.1:{port}/\"\n{lines}\n");
+    let config = format!("[queues.jobs]\ndownstream.url = \"http://127.0.0.1:{port}/\"\n{lines}\n");
     let daemon = Daemon::start(&redis, config).await;
 
     let id = daemon.send(QUEUE, &json!({ "payload": 1 })).await;

@@ -14,7 +14,7 @@ use crate::support::{
     Answer, Daemon, Downstream, Gate, QUEUE, RedisServer, Scene, eventually, queue_toml, within,
 };
 
-const NULL_QUEUE: &str = "[queues.work.downstream]\ntype = \"null\"\n";
+const NULL_QUEUE: &str = "[queues.jobs.downstream]\ntype = \"null\"\n";
 
 /// Every metric of the contract, with its labels.
 const METRICS: [(&str, &[&str]); 14] = [
@@ -62,20 +62,20 @@ async fn metrics_have_every_name_of_the_contract_and_count_what_happened() {
         assert!(labels.iter().all(|label| line.contains(&format!("{label}=\""))), "{line}");
     }
     for (name, value) in [
-        ("tidegate_messages_total{queue=\"work\",event=\"schedule\"}", 2.0),
-        ("tidegate_messages_total{queue=\"work\",event=\"ack\"}", 1.0),
-        ("tidegate_messages_total{queue=\"work\",event=\"bury\"}", 1.0),
-        ("tidegate_dead_total{queue=\"work\",reason=\"refused\"}", 1.0),
-        ("tidegate_lateness_seconds_count{queue=\"work\"}", 2.0),
-        ("tidegate_promote_lateness_seconds_count{queue=\"work\"}", 1.0),
-        ("tidegate_attempt_duration_seconds_count{queue=\"work\",outcome=\"delivered\"}", 1.0),
-        ("tidegate_possible_duplicates_total{queue=\"work\"}", 0.0),
-        ("tidegate_queue_messages{queue=\"work\",state=\"delivered\"}", 1.0),
-        ("tidegate_queue_messages{queue=\"work\",state=\"dead\"}", 1.0),
-        ("tidegate_queue_messages{queue=\"work\",state=\"ready\"}", 0.0),
+        ("tidegate_messages_total{queue=\"jobs\",event=\"schedule\"}", 2.0),
+        ("tidegate_messages_total{queue=\"jobs\",event=\"ack\"}", 1.0),
+        ("tidegate_messages_total{queue=\"jobs\",event=\"bury\"}", 1.0),
+        ("tidegate_dead_total{queue=\"jobs\",reason=\"refused\"}", 1.0),
+        ("tidegate_lateness_seconds_count{queue=\"jobs\"}", 2.0),
+        ("tidegate_promote_lateness_seconds_count{queue=\"jobs\"}", 1.0),
+        ("tidegate_attempt_duration_seconds_count{queue=\"jobs\",outcome=\"delivered\"}", 1.0),
+        ("tidegate_possible_duplicates_total{queue=\"jobs\"}", 0.0),
+        ("tidegate_queue_messages{queue=\"jobs\",state=\"delivered\"}", 1.0),
+        ("tidegate_queue_messages{queue=\"jobs\",state=\"dead\"}", 1.0),
+        ("tidegate_queue_messages{queue=\"jobs\",state=\"ready\"}", 0.0),
         ("tidegate_store_up", 1.0),
         ("tidegate_durability_achieved{level=\"disk\"}", 1.0),
-        ("tidegate_gate_open{queue=\"work\",gate=\"pause\"}", 1.0),
+        ("tidegate_gate_open{queue=\"jobs\",gate=\"pause\"}", 1.0),
     ] {
         assert_eq!(sample(&text, name), Some(value), "{name} in\n{text}");
     }
@@ -120,7 +120,7 @@ async fn the_api_describes_itself_completely() {
     for name in full.as_object().unwrap().keys() {
         assert!(described.contains_key(name), "Message.{name} is not described");
     }
-    let queue = scene.daemon.get("/v1/queues/work").await.expect(200).json();
+    let queue = scene.daemon.get("/v1/queues/jobs").await.expect(200).json();
     let described = document["components"]["schemas"]["Queue"]["properties"].as_object().unwrap();
     for name in queue.as_object().unwrap().keys() {
         assert!(described.contains_key(name), "Queue.{name} is not described");
@@ -207,14 +207,14 @@ async fn the_first_lines_say_where_the_api_and_the_data_are_and_what_to_try() {
     // The API answers a moment before.
     eventually("it has said all", async || daemon.log().contains("try ")).await;
     let (log, data) = (daemon.log(), daemon.dir().join("data"));
-    for word in [daemon.url(), data.to_str().unwrap(), "tidegate send work"] {
+    for word in [daemon.url(), data.to_str().unwrap(), "tidegate send jobs"] {
         assert!(log.contains(word), "{word} in\n{log}");
     }
 }
 
 /// Sends one message, whatever comes of it.
 async fn try_send(daemon: &Daemon) -> Reply {
-    daemon.post("/v1/queues/work/messages", &json!({ "payload": 1 })).await
+    daemon.post("/v1/queues/jobs/messages", &json!({ "payload": 1 })).await
 }
 
 fn assert_unavailable(reply: &Reply, code: &str) {

@@ -14,7 +14,7 @@ async fn as_many_calls_are_in_flight_as_allowed_and_never_more() {
 
     scene.send_numbers(30).await;
     scene.downstream.wait_for(4).await;
-    assert_eq!(scene.daemon.counts("work").await["leased"], 4);
+    assert_eq!(scene.daemon.counts("jobs").await["leased"], 4);
     gate.release();
     scene.wait_count("delivered", 30).await;
 

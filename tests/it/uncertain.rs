@@ -22,7 +22,7 @@ async fn resend_tries_again_after_a_timeout_or_a_reset() {
     let message = scene.daemon.wait_final(&id).await;
     assert_eq!((&message["state"], &message["attempts"]), (&json!("delivered"), &json!(3)));
     let metrics = scene.daemon.get("/metrics").await.expect(200);
-    let counted = "tidegate_possible_duplicates_total{queue=\"work\"} 2";
+    let counted = "tidegate_possible_duplicates_total{queue=\"jobs\"} 2";
     assert!(metrics.text().contains(counted), "{}", metrics.text());
 }
 

@@ -11,7 +11,7 @@ use super::redis::RedisServer;
 use super::wait::poll_until;
 
 /// The queue of a scene.
-pub(crate) const QUEUE: &str = "work";
+pub(crate) const QUEUE: &str = "jobs";
 
 /// Lines of TOML for a queue that calls `downstream`; `lines` are further keys of the queue, dotted
 /// where they lie deeper (`retry.max_attempts = 3`).
