@@ -15,9 +15,9 @@ use ulid::Ulid;
 use super::link::{Link, Target};
 use super::queue::{Queue, Shard};
 use super::record::pack_rest;
-use super::{Store, StoreError, Verb, arg};
+use super::{Store, StoreError, Verb, arg, when};
 use crate::domain::id::{MessageId, QueueName, new_ulid};
-use crate::domain::message::{NewMessage, When};
+use crate::domain::message::NewMessage;
 
 /// Messages in one script call: more gains nothing and holds Redis up.
 const CALL_MESSAGES_MAX: usize = 200;
@@ -251,13 +251,6 @@ impl Store {
             });
         }
         Ok(answers)
-    }
-}
-
-fn when(when: When) -> Vec<u8> {
-    match when {
-        When::After(ms) => arg(format_args!("+{ms}")),
-        When::At(ms) => arg(ms),
     }
 }
 

@@ -50,6 +50,7 @@ pub use settle::{DeferKind, Lease, Settled, Verdict};
 
 use crate::config::{RedisSettings, Settings};
 use crate::domain::id::QueueName;
+use crate::domain::message::When;
 use crate::shutdown::Tasks;
 use crate::telemetry::{Metrics, VerbLabel};
 use gauges::Gauges;
@@ -240,4 +241,12 @@ impl Store {
 )]
 fn arg(value: impl ToString) -> Vec<u8> {
     value.to_string().into_bytes()
+}
+
+/// A moment as an argument of a script, which adds a delay to its own now.
+fn when(when: When) -> Vec<u8> {
+    match when {
+        When::After(ms) => arg(format_args!("+{ms}")),
+        When::At(ms) => arg(ms),
+    }
 }

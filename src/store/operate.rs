@@ -8,7 +8,7 @@ use ulid::Ulid;
 use super::queue::Queue;
 use super::record::{Tail, state_of};
 use super::reply::Reply;
-use super::{Store, StoreError, Verb, arg};
+use super::{Store, StoreError, Verb, arg, when};
 use crate::domain::id::{MessageId, QueueName};
 use crate::domain::message::When;
 use crate::domain::state::State;
@@ -53,13 +53,6 @@ pub struct Edit {
     pub expires: Option<Option<When>>,
     /// Another payload (also while dead or uncertain).
     pub payload: Option<Bytes>,
-}
-
-fn when(when: When) -> Vec<u8> {
-    match when {
-        When::After(ms) => arg(format_args!("+{ms}")),
-        When::At(ms) => arg(ms),
-    }
 }
 
 fn changed(reply: &mut Reply, in_due: bool) -> Result<Changed, StoreError> {
