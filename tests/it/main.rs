@@ -20,6 +20,7 @@ mod outcomes;
 mod rates;
 mod refusals;
 mod reloading;
+mod rig;
 mod service;
 mod slots;
 mod stopping;

@@ -1,0 +1,176 @@
+//! What a run leaves behind: what was sent, what arrived, what became of it, and what was done to the
+//! system meanwhile.
+//!
+//! Owns the plain data between the rig, which writes it, and the checker, which judges it. All
+//! moments are of this machine's wall clock, in microseconds since the epoch unless they say `_ms`.
+//! Refuses to know how it was recorded and what makes it good or bad.
+
+/// A whole run, after its drain.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct History {
+    /// By their place here, queues are named below.
+    pub(crate) queues: Vec<Queue>,
+    pub(crate) sent: Vec<Sent>,
+    /// In the order of the recorder's log.
+    pub(crate) arrivals: Vec<Arrival>,
+    pub(crate) finals: Vec<Final>,
+    pub(crate) faults: Vec<Fault>,
+    /// Ids that the daemons still hold in a state that is not final: empty after a full drain.
+    pub(crate) left: Vec<String>,
+}
+
+/// What was asked of a queue.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Queue {
+    pub(crate) name: String,
+    /// Calls that may be under way at once, over all nodes.
+    pub(crate) concurrency: u32,
+    /// Messages in one call at most; 1 without batches.
+    pub(crate) batch_max: u32,
+    pub(crate) limit: Option<Limit>,
+    /// Half-open openings in which a call may start; `None`: always open.
+    pub(crate) open_ms: Option<Vec<(u64, u64)>>,
+    /// `on_uncertain = "park"`: never twice without a decision.
+    pub(crate) parks: bool,
+    pub(crate) timeout_ms: u64,
+    pub(crate) lease_ms: u64,
+}
+
+/// A rate over all nodes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Limit {
+    pub(crate) calls_per_s: f64,
+    pub(crate) burst: u32,
+}
+
+/// One message as its producer knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sent {
+    /// The idempotency key, which the body carries too.
+    pub(crate) key: u64,
+    pub(crate) queue: usize,
+    /// Of the payload's bytes, see [`body_hash`].
+    pub(crate) body_hash: u64,
+    /// When it was to leave at the earliest; 0 for at once.
+    pub(crate) due_ms: u64,
+    /// When it was to be given up; 0 for never.
+    pub(crate) expires_ms: u64,
+    /// When the first request with this key left.
+    pub(crate) first_try_us: u64,
+    pub(crate) verdict: Verdict,
+}
+
+/// What the producer got to know in the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// 201 (or 200 with `duplicate`) with this id, at this moment.
+    Accepted { id: String, at_us: u64 },
+    /// A definite no on the first request: it must not arrive.
+    Refused,
+    /// The producer gave up, or the answer to an earlier request was never known: it may arrive.
+    Unknown,
+}
+
+/// One message at the downstream; a batch of n leaves n of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Arrival {
+    /// When its call had been read.
+    pub(crate) at_us: u64,
+    /// Calls are counted from 0: the items of a batch share one.
+    pub(crate) call: u64,
+    pub(crate) queue: usize,
+    pub(crate) id: String,
+    /// From the body; `None` if the body is not one of ours.
+    pub(crate) key: Option<u64>,
+    pub(crate) attempt: u32,
+    pub(crate) body_hash: u64,
+    /// Which life of which node made the call.
+    pub(crate) by: Life,
+    pub(crate) answer: Answer,
+    /// When the answer was to leave; equals `at_us` for one that left at once.
+    pub(crate) answer_at_us: u64,
+}
+
+/// One life of a daemon: the node and how often it had been started before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Life {
+    pub(crate) node: u32,
+    pub(crate) boot: u32,
+}
+
+/// What the downstream did with a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// 200.
+    Taken,
+    /// 200, and words that mean nothing.
+    Garbage,
+    /// It did what was asked, and then cut the connection without a word.
+    TakenUnsaid,
+    /// It did nothing and cut the connection, or never answered: the caller cannot tell.
+    Unsaid,
+    /// 500: under `park` unknown, else a failure.
+    Failed,
+    /// 429 with Retry-After: no attempt.
+    Throttled,
+}
+
+/// What the daemons say about a final message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Final {
+    pub(crate) id: String,
+    /// `delivered`, `dead`, `expired`, `cancelled`.
+    pub(crate) state: String,
+    pub(crate) attempts: u32,
+    pub(crate) reason: String,
+    /// A decision of the rig's own stands behind it (`resolve`).
+    pub(crate) decided: bool,
+}
+
+/// What was done to the system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fault {
+    /// When it began.
+    pub(crate) at_us: u64,
+    /// When it was over: the process ran again, Redis took writes again; equals `at_us` where
+    /// nothing had to come back.
+    pub(crate) until_us: u64,
+    pub(crate) kind: FaultKind,
+    /// Whose, where it hit a daemon.
+    pub(crate) life: Option<Life>,
+    /// The failpoint, by how much a clock stepped: whatever the name does not say.
+    pub(crate) detail: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum FaultKind {
+    /// `kill -9`, or a death at a failpoint.
+    DaemonKill,
+    /// SIGTERM, waited for.
+    DaemonStop,
+    /// SIGSTOP until `until_us`.
+    DaemonPause,
+    RedisKill,
+    RedisPause,
+    /// The master of a shard or set gave way to a replica: killed, stopped, or by plan.
+    FailoverKill,
+    FailoverPause,
+    FailoverPlanned,
+    Reshard,
+    WireCut,
+    WireBlackhole,
+    WireHalfReply,
+    WireDelay,
+    ClockStep,
+    MemoryFull,
+    DiskFull,
+    DownstreamBad,
+    IdleClients,
+}
+
+/// FNV-1a, as good as any against bytes that were damaged by mistake.
+pub(crate) fn body_hash(body: &[u8]) -> u64 {
+    body.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
