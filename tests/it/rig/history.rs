@@ -5,8 +5,10 @@
 //! moments are of this machine's wall clock, in microseconds since the epoch unless they say `_ms`.
 //! Refuses to know how it was recorded and what makes it good or bad.
 
+use serde::{Deserialize, Serialize};
+
 /// A whole run, after its drain.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct History {
     /// By their place here, queues are named below.
     pub(crate) queues: Vec<Queue>,
@@ -15,12 +17,17 @@ pub(crate) struct History {
     pub(crate) arrivals: Vec<Arrival>,
     pub(crate) finals: Vec<Final>,
     pub(crate) faults: Vec<Fault>,
+    /// What the rig, as an operator, said about uncertain messages.
+    pub(crate) decisions: Vec<Decision>,
     /// Ids that the daemons still hold in a state that is not final: empty after a full drain.
     pub(crate) left: Vec<String>,
+    /// The longest time that this machine kept a ready thread of the recorder waiting: moments of
+    /// arrival are no better than this.
+    pub(crate) stall_us: u64,
 }
 
 /// What was asked of a queue.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Queue {
     pub(crate) name: String,
     /// Calls that may be under way at once, over all nodes.
@@ -37,14 +44,14 @@ pub(crate) struct Queue {
 }
 
 /// A rate over all nodes.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Limit {
     pub(crate) calls_per_s: f64,
     pub(crate) burst: u32,
 }
 
 /// One message as its producer knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Sent {
     /// The idempotency key, which the body carries too.
     pub(crate) key: u64,
@@ -61,7 +68,7 @@ pub(crate) struct Sent {
 }
 
 /// What the producer got to know in the end.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Verdict {
     /// 201 (or 200 with `duplicate`) with this id, at this moment.
     Accepted { id: String, at_us: u64 },
@@ -72,7 +79,7 @@ pub(crate) enum Verdict {
 }
 
 /// One message at the downstream; a batch of n leaves n of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Arrival {
     /// When its call had been read.
     pub(crate) at_us: u64,
@@ -92,14 +99,16 @@ pub(crate) struct Arrival {
 }
 
 /// One life of a daemon: the node and how often it had been started before.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub(crate) struct Life {
     pub(crate) node: u32,
     pub(crate) boot: u32,
 }
 
 /// What the downstream did with a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Answer {
     /// 200.
     Taken,
@@ -116,19 +125,34 @@ pub(crate) enum Answer {
 }
 
 /// What the daemons say about a final message.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Final {
     pub(crate) id: String,
     /// `delivered`, `dead`, `expired`, `cancelled`.
     pub(crate) state: String,
     pub(crate) attempts: u32,
     pub(crate) reason: String,
-    /// A decision of the rig's own stands behind it (`resolve`).
-    pub(crate) decided: bool,
+}
+
+/// `resolve`, asked for at this moment; it may have been asked for twice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Decision {
+    pub(crate) at_us: u64,
+    pub(crate) id: String,
+    pub(crate) resolved: Resolved,
+}
+
+/// `as` of a decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Resolved {
+    /// The recorder has it.
+    Delivered,
+    /// The recorder has no trace of it: one more call is right.
+    Resend,
 }
 
 /// What was done to the system.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Fault {
     /// When it began.
     pub(crate) at_us: u64,
@@ -142,7 +166,7 @@ pub(crate) struct Fault {
     pub(crate) detail: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) enum FaultKind {
     /// `kill -9`, or a death at a failpoint.
     DaemonKill,
