@@ -12,6 +12,7 @@ mod cli_batch;
 mod crash;
 mod docs;
 mod doors;
+mod faults_work;
 mod gates;
 mod hostile;
 mod http;

@@ -13,6 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::cluster::Cluster;
+use super::faults::Faults;
 use super::guarded::{AtEnd, Guarded};
 use super::http::Http;
 use super::ports::free_port;
@@ -30,6 +31,7 @@ pub(crate) struct DaemonOptions {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     is_managed: bool,
+    has_faults: bool,
 }
 
 impl DaemonOptions {
@@ -57,6 +59,13 @@ impl DaemonOptions {
         self
     }
 
+    /// Its managed Redis has faults at will, see [`Daemon::faults`]; the daemon itself has none.
+    #[must_use]
+    pub(crate) fn with_faults(mut self) -> Self {
+        self.has_faults = true;
+        self
+    }
+
     /// Starts it and waits until it is ready.
     pub(crate) async fn start(self) -> Daemon {
         let mut daemon = self.launch();
@@ -71,7 +80,8 @@ impl DaemonOptions {
         let port = free_port();
         let url = format!("http://127.0.0.1:{port}");
         let http = Http::new(&url);
-        let mut daemon = Daemon { process: None, options: self, dir, port, url, http };
+        let faults = self.has_faults.then(|| Faults::new(dir.path()));
+        let mut daemon = Daemon { process: None, options: self, faults, dir, port, url, http };
         daemon.spawn();
         daemon
     }
@@ -82,6 +92,7 @@ impl DaemonOptions {
 pub(crate) struct Daemon {
     process: Option<Guarded>,
     options: DaemonOptions,
+    faults: Option<Faults>,
     dir: TempDir,
     port: u16,
     url: String,
@@ -97,6 +108,7 @@ impl Daemon {
             arguments: Vec::new(),
             environment: Vec::new(),
             is_managed: true,
+            has_faults: false,
         }
     }
 
@@ -157,6 +169,11 @@ impl Daemon {
         redis_servers_in(self.dir.path()).into_iter().next()
     }
 
+    /// What the test can spoil of a managed Redis that was asked for `with_faults`.
+    pub(crate) fn faults(&self) -> &Faults {
+        self.faults.as_ref().expect("started with_faults")
+    }
+
     /// Everything it has written so far.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.log_file()).unwrap_or_default()
@@ -179,6 +196,9 @@ impl Daemon {
         command.args(&self.options.arguments);
         command.env("TIDEGATE__REDIS__DATA_DIR", self.dir.path().join("data"));
         command.envs(self.options.environment.iter().map(|(name, value)| (name, value)));
+        if let Some(faults) = &self.faults {
+            command.envs(faults.environment());
+        }
         // An external Redis is the test's; a managed one is the daemon's to stop.
         let at_end = if self.options.is_managed { AtEnd::Stop } else { AtEnd::Kill };
         let process = Guarded::start(&command, &self.log_file(), at_end, self.dir.path());

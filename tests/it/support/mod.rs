@@ -7,6 +7,7 @@ pub(crate) mod clocks;
 pub(crate) mod cluster;
 pub(crate) mod daemon;
 pub(crate) mod downstream;
+pub(crate) mod faults;
 pub(crate) mod guarded;
 pub(crate) mod http;
 pub(crate) mod ports;

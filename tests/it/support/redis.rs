@@ -14,6 +14,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
+use super::faults::Faults;
 use super::guarded::{AtEnd, Guarded};
 use super::ports::free_port;
 use super::wait::DEADLINE;
@@ -26,11 +27,12 @@ const PROGRAMS: [&str; 2] = ["redis-server", "valkey-server"];
 pub(crate) struct RedisOptions {
     settings: BTreeMap<String, String>,
     is_tcp: bool,
+    has_faults: bool,
 }
 
 impl Default for RedisOptions {
     fn default() -> Self {
-        let mut options = Self { settings: BTreeMap::new(), is_tcp: false };
+        let mut options = Self { settings: BTreeMap::new(), is_tcp: false, has_faults: false };
         for (key, value) in [
             ("appendonly", "yes"),
             ("appendfsync", "always"),
@@ -59,10 +61,18 @@ impl RedisOptions {
         self.set("port", &free_port().to_string()).set("bind", "127.0.0.1")
     }
 
+    /// With a clock, a disk and flushes that the test can spoil, see [`RedisServer::faults`].
+    #[must_use]
+    pub(crate) fn with_faults(mut self) -> Self {
+        self.has_faults = true;
+        self
+    }
+
     /// Starts the server and waits until it answers.
     pub(crate) async fn start(self) -> RedisServer {
         let dir = tempfile::Builder::new().prefix("tidegate-redis-").tempdir().expect("temp dir");
-        let mut server = RedisServer { process: None, options: self, dir };
+        let faults = self.has_faults.then(|| Faults::new(dir.path()));
+        let mut server = RedisServer { process: None, options: self, faults, dir };
         server.restart().await;
         server
     }
@@ -74,6 +84,7 @@ pub(crate) struct RedisServer {
     // Ends before the folder below goes.
     process: Option<Guarded>,
     options: RedisOptions,
+    faults: Option<Faults>,
     dir: TempDir,
 }
 
@@ -120,6 +131,23 @@ impl RedisServer {
         }
     }
 
+    /// What the test can spoil of a server that was started `with_faults`.
+    pub(crate) fn faults(&self) -> &Faults {
+        self.faults.as_ref().expect("started with_faults")
+    }
+
+    /// The machine under it loses its power: killed, and of its data files only what was flushed
+    /// stays. Needs `with_faults`; [`Self::restart`] brings it back.
+    pub(crate) async fn power_cut(&mut self) {
+        self.kill9().await;
+        self.faults().cut_to_flushed(self.dir.path());
+    }
+
+    /// Waits until the server has ended by itself.
+    pub(crate) async fn wait_exit(&mut self) -> i32 {
+        self.process.as_mut().expect("the server was started").wait().await
+    }
+
     /// Any other signal: SIGSTOP makes it hang, SIGCONT lets it go on.
     pub(crate) fn signal(&self, signal: Signal) {
         self.process.as_ref().expect("the server was started").signal(signal);
@@ -135,6 +163,9 @@ impl RedisServer {
         command.arg("--dir").arg(self.dir.path());
         if !self.options.is_tcp {
             command.arg("--unixsocket").arg(self.socket());
+        }
+        if let Some(faults) = &self.faults {
+            command.envs(faults.environment());
         }
         let log = self.dir.path().join("redis.log");
         self.process = Some(Guarded::start(&command, &log, AtEnd::Kill, self.dir.path()));
