@@ -15,6 +15,8 @@ fn main() -> ExitCode {
         return complain(&tidegate::store::guard(rest).to_string());
     }
     let cli = Cli::parse();
+    #[cfg(feature = "failpoints")]
+    let _armed = tidegate::failpoint::arm();
     match cli.command {
         Command::Serve(args) => on_runtime(tidegate::app::serve(args.sources())),
         Command::Local(command) => cli::run_local(&cli.globals, &command),

@@ -9,6 +9,8 @@ mod docs;
 mod files;
 #[path = "tidy/lua.rs"]
 mod lua;
+#[path = "tidy/shipped.rs"]
+mod shipped;
 
 use std::collections::BTreeSet;
 
@@ -18,7 +20,7 @@ use files::{File, files_below, no_faults, read, root};
 const LINES_MAX: usize = 400;
 
 /// What each room may use. `main` and `lib` stand above and are not listed.
-const FLOORS: [(&str, &[&str]); 10] = [
+const FLOORS: [(&str, &[&str]); 11] = [
     (
         "app",
         &[
@@ -31,18 +33,20 @@ const FLOORS: [(&str, &[&str]); 10] = [
             "domain",
             "telemetry",
             "shutdown",
+            "failpoint",
         ],
     ),
     // Meets the transport for one thing: the test call of `tidegate try`.
     ("api", &["store", "transport", "config", "domain", "telemetry", "shutdown"]),
-    ("workers", &["store", "transport", "config", "domain", "telemetry", "shutdown"]),
+    ("workers", &["store", "transport", "config", "domain", "telemetry", "shutdown", "failpoint"]),
     // Speaks HTTP only.
     ("cli", &["config", "domain"]),
-    ("store", &["config", "domain", "telemetry", "shutdown"]),
+    ("store", &["config", "domain", "telemetry", "shutdown", "failpoint"]),
     ("transport", &["domain", "telemetry"]),
     ("telemetry", &["config", "domain"]),
     ("config", &["domain"]),
     ("shutdown", &[]),
+    ("failpoint", &[]),
     ("domain", &[]),
 ];
 

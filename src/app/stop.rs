@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::{Daemon, Signals, watchdog};
+use crate::failpoint::failpoint;
 
 /// How long open requests may take to end after the drain.
 const API_PATIENCE: Duration = Duration::from_secs(5);
@@ -16,6 +17,7 @@ pub(super) async fn stop(daemon: Daemon, mut signals: Signals) {
     tracing::info!(drain_timeout_s = drain.as_secs(), "stopping: no new messages, no new claims");
     let Daemon { fleet, node_tasks, janitor, started, .. } = daemon;
     started.draining.cancel();
+    failpoint!("stopping");
     tokio::select! {
         () = fleet.drain() => tracing::info!("all exchanges are settled"),
         () = tokio::time::sleep(drain) => {
@@ -23,6 +25,7 @@ pub(super) async fn stop(daemon: Daemon, mut signals: Signals) {
         }
         () = signals.stop() => tracing::warn!("told twice; not waiting for what is under way"),
     }
+    failpoint!("drained");
     started.api_tasks.stop();
     if tokio::time::timeout(API_PATIENCE, started.api_tasks.join()).await.is_err() {
         tracing::warn!("open requests were cut off");

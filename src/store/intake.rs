@@ -18,6 +18,7 @@ use super::record::pack_rest;
 use super::{Store, StoreError, Verb, arg, when};
 use crate::domain::id::{MessageId, QueueName, new_ulid};
 use crate::domain::message::NewMessage;
+use crate::failpoint::failpoint;
 
 /// Messages in one script call: more gains nothing and holds Redis up.
 const CALL_MESSAGES_MAX: usize = 200;
@@ -189,6 +190,7 @@ impl Store {
 
     async fn schedule_call(&self, queue: &Queue, shard: &Shard, taken: Vec<Waiting>) {
         let outcome = self.schedule_script(queue, shard, &taken).await;
+        failpoint!("before-answer");
         match outcome {
             Ok(answers) => {
                 let fresh =

@@ -51,6 +51,7 @@ pub use settle::{DeferKind, Lease, Settled, Verdict};
 use crate::config::{RedisSettings, Settings};
 use crate::domain::id::QueueName;
 use crate::domain::message::When;
+use crate::failpoint::failpoint;
 use crate::shutdown::Tasks;
 use crate::telemetry::{Metrics, VerbLabel};
 use gauges::Gauges;
@@ -168,6 +169,7 @@ impl Store {
         let wait = self.inner.health.wait()?;
         let link = self.inner.intake.next_link();
         let (reply, generation) = self.call_on(link, verb, shard, args).await?;
+        failpoint!("before-durable");
         if let Some(command) = wait.command() {
             let key = &shard.keys.all[0];
             let met = link
@@ -218,8 +220,10 @@ impl Store {
         shard: &Shard,
         args: &[Vec<u8>],
     ) -> redis::RedisResult<(Reply, u64)> {
+        failpoint!("before-{}", verb.as_str());
         let started = Instant::now();
         let (value, generation) = link.script(verb.script(), &shard.keys.all, args).await?;
+        failpoint!("after-{}", verb.as_str());
         let label = VerbLabel { verb: verb.as_str() };
         let seconds = started.elapsed().as_secs_f64();
         self.inner.metrics.script_duration.get_or_create(&label).observe(seconds);

@@ -14,6 +14,7 @@ use super::exchange::{Exchanges, Outcomes, Tried, window_holds};
 use super::request::batch_call;
 use crate::domain::id::MessageId;
 use crate::domain::outcome::{Answer, Outcome};
+use crate::failpoint::failpoint;
 use crate::store::{Claimed, Permit};
 
 /// Guilty items in a row, each refused as if the downstream itself were at fault, after which the
@@ -139,7 +140,9 @@ async fn send(exchanges: &Exchanges, part: &[Claimed], number: usize) -> Tried {
     let batch_id = format!("{queue}_{}{number:02}", part[0].lease.token);
     let (now_ms, deadline) = exchanges.times();
     let call = batch_call(queue, &batch_id, part, (now_ms, deadline));
+    failpoint!("before-send"; &part.iter().flat_map(|item| item.payload.to_vec()).collect::<Vec<_>>());
     let answer = exchanges.transport.send(call).await;
+    failpoint!("after-send"; &part.iter().flat_map(|item| item.payload.to_vec()).collect::<Vec<_>>());
     exchanges.judge(&part[0], now_ms, answer)
 }
 

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::pulse::Pulse;
+use crate::failpoint::failpoint;
 use crate::store::{NodeInfo, StartRefused, Store};
 
 /// How often a node shows itself.
@@ -52,6 +53,7 @@ impl Heartbeat {
                 () = tokio::time::sleep(EVERY) => {}
             }
         }
+        failpoint!("before-leave");
         if let Err(error) = self.store.leave().await {
             tracing::debug!(%error, "could not take this node off the list");
         }
@@ -71,6 +73,7 @@ impl Heartbeat {
             self.store.note_down(&error);
             return Err(error.into());
         }
+        failpoint!("heartbeat");
         let living: HashSet<String> = self.store.living_nodes().await?.into_iter().collect();
         if self.living.iter().any(|id| !living.contains(id)) {
             self.vanished.notify_one();

@@ -13,6 +13,7 @@ use super::decide::Action;
 use super::renewer::InFlight;
 use super::slots::Slot;
 use crate::domain::message::Attempt;
+use crate::failpoint::failpoint;
 use crate::store::{DeferKind, Lease, Queue, Settled, Store, StoreError, Verdict};
 use crate::telemetry::ReasonLabel;
 
@@ -120,6 +121,7 @@ impl Settler {
                 Err(_) => tokio::time::sleep(REPEAT_PAUSE).await,
             }
         };
+        failpoint!("settled");
         for (settlement, verdict) in settlements.iter().zip(verdicts) {
             self.note(settlement, verdict);
         }

@@ -3,6 +3,7 @@
 use super::exchange::{Exchanges, Outcomes};
 use super::request::single_call;
 use crate::domain::id::MessageId;
+use crate::failpoint::failpoint;
 use crate::store::Claimed;
 
 /// Sends a message, unless a last look forbids it, and hands its outcome over.
@@ -24,7 +25,9 @@ pub(super) async fn run(exchanges: &Exchanges, message: Claimed, held: bool, out
         (now_ms, deadline),
         policy.keep_response_bytes,
     );
+    failpoint!("before-send"; &message.payload);
     let answer = exchanges.transport.send(call).await;
+    failpoint!("after-send"; &message.payload);
     let tried = exchanges.judge(&message, now_ms, answer);
     let action = exchanges.action_of(&message, &tried, tried.outcome, outcomes.paused_ms);
     let attempt = exchanges.attempt_of(&message, &tried);

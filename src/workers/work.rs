@@ -11,6 +11,7 @@ use super::exchange::{Exchanges, Outcomes};
 use super::settler::Settlement;
 use super::slots::Slot;
 use super::{batch, single};
+use crate::failpoint::failpoint;
 use crate::store::Claimed;
 use crate::telemetry::QueueLabel;
 
@@ -32,6 +33,7 @@ pub(super) struct Work {
 impl Work {
     /// Carries out the exchange and hands its outcomes over.
     pub(super) async fn run(self, exchanges: Arc<Exchanges>) {
+        failpoint!("starting");
         let (mut messages, held, outcomes) = self.split(&exchanges);
         if exchanges.queue.policy.batch.is_some() {
             batch::run(&exchanges, messages, &outcomes).await;

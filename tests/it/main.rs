@@ -12,6 +12,8 @@ mod cli_batch;
 mod crash;
 mod docs;
 mod doors;
+#[cfg(feature = "failpoints")]
+mod failpoints;
 mod faults_work;
 mod gates;
 mod hostile;

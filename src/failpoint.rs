@@ -1,0 +1,80 @@
+//! Points in the daemon where a test may kill it, hold it up or make it do wrong.
+//!
+//! Owns what an action does. Compiled for tests only, by the cargo feature `failpoints`: without it
+//! `failpoint!` expands to nothing. Refuses to know what happens at a point; who places one names
+//! the instruction boundary. The environment arms them when the daemon starts:
+//!
+//! ```text
+//! FAILPOINTS='after-claim=return'               kill -9 of this process, each time
+//! FAILPOINTS='after-claim=2*off->return'        the third time
+//! FAILPOINTS='after-claim=5%return'             with a probability of 5 %
+//! FAILPOINTS='before-send=return(poison)'       where what it is about (a body) contains "poison"
+//! FAILPOINTS='after-ack=return(delay 200)'      the task waits 200 ms, others go on
+//! FAILPOINTS='after-ack=sleep(200)'             the thread stands still for 200 ms
+//! FAILPOINTS='before-ack=return;after-reap=off' several
+//! ```
+//!
+//! Every script has two, `before-<verb>` and `after-<verb>`: Redis has written and replied, and nobody
+//! in the daemon knows. The others are in `POINTS`.
+
+/// What stands beside the scripts' own points.
+#[cfg(feature = "failpoints")]
+pub const POINTS: [&str; 10] = [
+    "before-durable", // Written by a script, not yet at the durability level.
+    "before-answer",  // At its level; the producer has not been told.
+    "starting",       // Leased, noted as in flight, its slot has come; nothing sent.
+    "before-send",    // The last look is over; about the body.
+    "after-send",     // The downstream has answered; about the body.
+    "settled",        // The outcome is kept; its slot is still taken.
+    "heartbeat",      // Presence shown.
+    "before-leave",   // A graceful stop, about to take the node off the list.
+    "stopping",       // A graceful stop begins.
+    "drained",        // A graceful stop: all exchanges are settled.
+];
+
+/// Marks a point: a name, or a format for one; after `;`, what it is about, as bytes.
+#[cfg(feature = "failpoints")]
+macro_rules! failpoint {
+    ($name:literal; $about:expr) => {
+        $crate::failpoint::strike($name, $about).await
+    };
+    ($($name:tt)+) => {
+        $crate::failpoint::strike(&format!($($name)+), &[]).await
+    };
+}
+
+/// Nothing: see the module.
+#[cfg(not(feature = "failpoints"))]
+macro_rules! failpoint {
+    ($($anything:tt)*) => {};
+}
+
+pub(crate) use failpoint;
+
+/// Arms what the environment names, until the guard is dropped.
+#[cfg(feature = "failpoints")]
+#[must_use]
+pub fn arm() -> impl Drop {
+    fail::FailScenario::setup()
+}
+
+/// Carries out what is armed at a point.
+#[cfg(feature = "failpoints")]
+pub(crate) async fn strike(name: &str, about: &[u8]) {
+    let Some(action) = fail::eval(name, Option::unwrap_or_default) else { return };
+    if let Some(ms) = action.strip_prefix("delay ") {
+        let ms = ms.parse().expect("FAILPOINTS: delay takes milliseconds");
+        return tokio::time::sleep(std::time::Duration::from_millis(ms)).await;
+    }
+    let is_about = about.windows(action.len().max(1)).any(|part| part == action.as_bytes());
+    if action.is_empty() || is_about {
+        kill();
+    }
+}
+
+/// As `kill -9` does: nothing is flushed, nobody is told.
+#[cfg(feature = "failpoints")]
+fn kill() {
+    use rustix::process::{Signal, getpid, kill_process};
+    kill_process(getpid(), Signal::KILL).expect("a process may always end itself");
+}
