@@ -29,6 +29,7 @@ mod slots;
 mod stopping;
 mod store;
 mod support;
+mod support_replicas;
 mod support_works;
 mod topologies;
 mod uncertain;

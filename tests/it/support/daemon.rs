@@ -18,6 +18,7 @@ use super::guarded::{AtEnd, Guarded};
 use super::http::Http;
 use super::ports::free_port;
 use super::redis::RedisServer;
+use super::sentinel::{MASTER_NAME, SentinelSet};
 use super::wait::poll_until;
 
 /// The binary under test.
@@ -50,6 +51,22 @@ impl DaemonOptions {
         write!(self.config, "\n[redis]\ncluster = {:?}\n", cluster.urls()).expect("to a String");
         let namespace = format!("t{}", free_port());
         self.environment("TIDEGATE__REDIS__NAMESPACE", &namespace)
+    }
+
+    /// On the master that these sentinels name.
+    #[must_use]
+    pub(crate) fn sentinel(mut self, set: &SentinelSet) -> Self {
+        self.is_managed = false;
+        let urls = set.urls();
+        let line = format!("sentinel = {{ master = {MASTER_NAME:?}, urls = {urls:?} }}");
+        write!(self.config, "\n[redis]\n{line}\n").expect("to a String");
+        self
+    }
+
+    /// At this durability level.
+    #[must_use]
+    pub(crate) fn durability(self, level: &str) -> Self {
+        self.environment("TIDEGATE__REDIS__DURABILITY", level)
     }
 
     /// With this environment variable.

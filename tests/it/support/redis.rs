@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, FromRedisValue};
+use redis::{AsyncConnectionConfig, FromRedisValue, RedisResult};
 use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::faults::Faults;
 use super::guarded::{AtEnd, Guarded};
 use super::ports::free_port;
-use super::wait::DEADLINE;
+use super::wait::{DEADLINE, eventually};
 
 const READY_WITHIN: Duration = Duration::from_secs(5);
 const PROGRAMS: [&str; 2] = ["redis-server", "valkey-server"];
@@ -39,6 +39,8 @@ impl Default for RedisOptions {
             ("save", ""),
             ("port", "0"),
             ("maxmemory-policy", "noeviction"),
+            // A replica need not wait for others to join its first copy.
+            ("repl-diskless-sync-delay", "0"),
         ] {
             options = options.set(key, value);
         }
@@ -66,6 +68,12 @@ impl RedisOptions {
     pub(crate) fn with_faults(mut self) -> Self {
         self.has_faults = true;
         self
+    }
+
+    /// A replica of this server, which was started `on_tcp`; see [`RedisServer::wait_replicas`].
+    #[must_use]
+    pub(crate) fn replica_of(self, master: &RedisServer) -> Self {
+        self.on_tcp().set("replicaof", &format!("127.0.0.1 {}", master.port()))
     }
 
     /// Starts the server and waits until it answers.
@@ -113,15 +121,37 @@ impl RedisServer {
         &self.options.settings[key]
     }
 
+    /// Changes a line of its redis.conf, for the next start.
+    pub(crate) fn set_option(&mut self, key: &str, value: &str) {
+        self.options.settings.insert(key.to_owned(), value.to_owned());
+    }
+
     /// Sends one command on a connection of its own.
     pub(crate) async fn cli<T: FromRedisValue>(&self, words: &[&str]) -> T {
-        let mut command = redis::cmd(words[0]);
-        command.arg(&words[1..]);
-        let mut connection = self.connect().await.expect("redis-server accepts connections");
-        command
-            .query_async(&mut connection)
-            .await
-            .unwrap_or_else(|error| panic!("redis-server refused {words:?}: {error}"))
+        let reply = self.try_cli(words).await;
+        reply.unwrap_or_else(|error| panic!("redis-server refused {words:?}: {error}"))
+    }
+
+    /// [`Self::cli`] of a server that may be away or refuse.
+    pub(crate) async fn try_cli<T: FromRedisValue>(&self, words: &[&str]) -> RedisResult<T> {
+        let mut connection = self.connect().await?;
+        redis::cmd(words[0]).arg(&words[1..]).query_async(&mut connection).await
+    }
+
+    /// A field of its INFO, or "".
+    pub(crate) async fn info(&self, field: &str) -> String {
+        let text: String = self.cli(&["INFO"]).await;
+        let line = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        line.unwrap_or_default().trim().to_owned()
+    }
+
+    /// Waits until so many replicas are in step with it.
+    pub(crate) async fn wait_replicas(&self, count: usize) {
+        eventually(&format!("{count} replicas are in step"), async || {
+            let info: String = self.cli(&["INFO", "replication"]).await;
+            info.matches("state=online").count() == count
+        })
+        .await;
     }
 
     /// `kill -9`: what was not written to disk by then is gone.
@@ -188,7 +218,7 @@ impl RedisServer {
     }
 
     /// A connection of its own, as patient as the tests are.
-    pub(crate) async fn connect(&self) -> redis::RedisResult<MultiplexedConnection> {
+    pub(crate) async fn connect(&self) -> RedisResult<MultiplexedConnection> {
         let patient = AsyncConnectionConfig::new().set_response_timeout(Some(DEADLINE));
         let client = redis::Client::open(self.url())?;
         client.get_multiplexed_async_connection_with_config(&patient).await
@@ -204,7 +234,7 @@ impl RedisServer {
 }
 
 /// The server to run: Redis, or Valkey where that is what the system has.
-fn server_program() -> &'static str {
+pub(crate) fn server_program() -> &'static str {
     let path = std::env::var_os("PATH").unwrap_or_default();
     PROGRAMS
         .into_iter()
