@@ -1,0 +1,184 @@
+//! What a fault excuses, and what it does not.
+//!
+//! Owns the slack of every rule, in one place, so that it can be argued about. Refuses to excuse a
+//! graceful stop, a Redis that was away (its leases get their grace), or a repeat by a node that lived.
+
+use std::collections::HashMap;
+
+use super::super::history::{Arrival, Fault, FaultKind, History, Life, Queue};
+
+/// What a call may be late against its slot, by the contract.
+const LATE_US: u64 = 20_000;
+/// Two clocks on one machine read a moment apart.
+const READING_US: u64 = 100;
+/// From an answer that left the downstream to an outcome that Redis has, on a loaded machine.
+const SETTLE_US: u64 = 1_000_000;
+/// What a replica may be behind when it takes over.
+const BEHIND_US: u64 = 2_000_000;
+/// Nodes resume so long after Redis takes writes again, by the contract.
+const RESUME_US: u64 = 5_000_000;
+
+/// The faults of a run, so that each excuse is found without a walk over all of them.
+pub(super) struct Excuses<'a> {
+    history: &'a History,
+    /// When each life was ended by force.
+    kills: HashMap<Life, u64>,
+    /// What keeps outcomes waiting, by beginning; and how long the longest lasted.
+    away: Vec<&'a Fault>,
+    away_us_max: u64,
+    /// From when on Redis' clock may be off by how much.
+    clock_errors: Vec<(u64, u64)>,
+}
+
+impl<'a> Excuses<'a> {
+    pub(super) fn new(history: &'a History) -> Self {
+        let kills = history.faults.iter().filter(|fault| fault.kind == FaultKind::DaemonKill);
+        let mut away: Vec<_> = history.faults.iter().filter(|f| is_away(f.kind)).collect();
+        away.sort_by_key(|fault| fault.at_us);
+        Self {
+            history,
+            kills: kills.filter_map(|fault| Some((fault.life?, fault.at_us))).collect(),
+            away_us_max: away.iter().map(|fault| length_us(fault)).max().unwrap_or(0),
+            away,
+            clock_errors: clock_errors(history),
+        }
+    }
+
+    /// How much later than its slot a call may be seen.
+    pub(super) fn late_us(&self, at_us: u64) -> u64 {
+        LATE_US + self.history.stall_us + self.clock_error_us(at_us)
+    }
+
+    /// How far Redis' clock may be off the recorder's, at a moment: as far as somebody set it.
+    pub(super) fn clock_error_us(&self, at_us: u64) -> u64 {
+        let steps = self.clock_errors.partition_point(|(from_us, _)| *from_us <= at_us);
+        READING_US + steps.checked_sub(1).map_or(0, |last| self.clock_errors[last].1)
+    }
+
+    /// Whether this item was being sent when its node was killed.
+    pub(super) fn killed_while_sending(&self, arrival: &Arrival) -> bool {
+        let killed_us = self.kills.get(&arrival.by);
+        killed_us.is_some_and(|killed_us| *killed_us <= self.settled_by_us(arrival))
+    }
+
+    /// Whether the node could not keep its lease: it stood still, or was cut off, for so long that
+    /// another took over by right.
+    pub(super) fn lost_its_lease(&self, queue: &Queue, arrival: &Arrival) -> bool {
+        let until_us = self.settled_by_us(arrival);
+        self.history.faults.iter().any(|fault| {
+            let is_alone = matches!(
+                fault.kind,
+                FaultKind::DaemonPause | FaultKind::WireCut | FaultKind::WireBlackhole
+            );
+            // Renewed three times a lease: two thirds are left, and a little, when a node falls silent.
+            let is_long = length_us(fault) >= queue.lease_ms * 1000 / 2;
+            let is_then = fault.at_us <= until_us && fault.until_us >= arrival.at_us;
+            is_alone && fault.life == Some(arrival.by) && is_long && is_then
+        })
+    }
+
+    /// Whether a replica that took over may not have known of this call, or of its end.
+    pub(super) fn rolled_back(&self, arrival: &Arrival) -> bool {
+        let until_us = arrival.answer_at_us + SETTLE_US + self.history.stall_us;
+        self.history.faults.iter().filter(|fault| is_failover(fault.kind)).any(|fault| {
+            let from_us = fault.at_us.saturating_sub(BEHIND_US);
+            from_us <= until_us && arrival.at_us <= fault.until_us + RESUME_US
+        })
+    }
+
+    /// Whether the caller may have given up before the answer came.
+    pub(super) fn answered_too_late(&self, queue: &Queue, arrival: &Arrival) -> bool {
+        let took_us = arrival.answer_at_us - arrival.at_us;
+        // Its clock ran before the call had been read here.
+        let before_us = 100_000 + self.history.stall_us;
+        took_us + before_us >= queue.timeout_ms * 1000
+    }
+
+    /// Whether a node that stood still may have sent so late that a newer attempt was first.
+    pub(super) fn overtaken(&self, arrival: &Arrival) -> bool {
+        self.history.faults.iter().any(|fault| {
+            fault.kind == FaultKind::DaemonPause
+                && fault.life == Some(arrival.by)
+                && fault.at_us <= arrival.at_us
+        })
+    }
+
+    /// Whether a replica that took over may not know all calls under way.
+    pub(super) fn calls_forgotten(&self, queue: &Queue, at_us: u64) -> bool {
+        self.history.faults.iter().filter(|fault| is_failover(fault.kind)).any(|fault| {
+            (fault.at_us..=fault.until_us + 2 * queue.lease_ms * 1000).contains(&at_us)
+        })
+    }
+
+    /// How long an item is "being sent": until its outcome surely was kept.
+    fn settled_by_us(&self, arrival: &Arrival) -> u64 {
+        let mut until_us = arrival.answer_at_us + SETTLE_US + self.history.stall_us;
+        // An outcome waits for a Redis that is away.
+        let first = self
+            .away
+            .partition_point(|fault| fault.at_us + self.away_us_max + RESUME_US < arrival.at_us);
+        for fault in self.away[first..]
+            .iter()
+            .take_while(|fault| fault.at_us <= arrival.answer_at_us + self.away_us_max + RESUME_US)
+        {
+            if fault.at_us <= until_us && fault.until_us + RESUME_US >= arrival.at_us {
+                until_us = until_us.max(fault.until_us + RESUME_US + SETTLE_US);
+            }
+        }
+        until_us
+    }
+}
+
+fn length_us(fault: &Fault) -> u64 {
+    fault.until_us.saturating_sub(fault.at_us)
+}
+
+/// After each step: the larger of the offset that was and the one that is, until all have noticed.
+fn clock_errors(history: &History) -> Vec<(u64, u64)> {
+    let mut steps: Vec<_> =
+        history.faults.iter().filter(|fault| fault.kind == FaultKind::ClockStep).collect();
+    steps.sort_by_key(|fault| fault.at_us);
+    let mut offset_ms = 0_i64;
+    let mut errors = Vec::new();
+    for fault in steps {
+        let was_ms = offset_ms.unsigned_abs();
+        offset_ms += step_ms(&fault.detail);
+        errors.push((fault.at_us, was_ms.max(offset_ms.unsigned_abs()) * 1000));
+    }
+    errors
+}
+
+/// The first number of a detail, with its sign.
+fn step_ms(detail: &str) -> i64 {
+    let from = detail.find(|c: char| c.is_ascii_digit() || c == '-').unwrap_or(detail.len());
+    let text = &detail[from..];
+    let end = text[1.min(text.len())..].find(|c: char| !c.is_ascii_digit());
+    let number = end.map_or(text, |end| &text[..=end]);
+    number.parse().expect("a step of the clock says its milliseconds first")
+}
+
+fn is_failover(kind: FaultKind) -> bool {
+    use FaultKind::{FailoverKill, FailoverPause, FailoverPlanned};
+    matches!(kind, FailoverKill | FailoverPause | FailoverPlanned)
+}
+
+/// Whether outcomes wait while it lasts.
+fn is_away(kind: FaultKind) -> bool {
+    use FaultKind::{
+        DiskFull, MemoryFull, RedisKill, RedisPause, Reshard, WireBlackhole, WireCut, WireDelay,
+        WireHalfReply,
+    };
+    is_failover(kind)
+        || matches!(
+            kind,
+            DiskFull
+                | MemoryFull
+                | RedisKill
+                | RedisPause
+                | Reshard
+                | WireBlackhole
+                | WireCut
+                | WireDelay
+                | WireHalfReply
+        )
+}

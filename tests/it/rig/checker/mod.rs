@@ -1,0 +1,167 @@
+//! Judges a run: four buckets, and every promise that its history can show broken.
+//!
+//! Owns the rules. A pure function of a [`History`]; refuses to know who made it and how. Each rule
+//! has a test in which a history that is good but for one thing breaks it.
+
+mod buckets;
+mod calls;
+mod excuses;
+mod repeats;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+use super::history::{Arrival, History, Sent, Verdict};
+use excuses::Excuses;
+
+/// Breaches shown of each rule; there may be thousands of one kind.
+const SHOWN_MAX: usize = 5;
+
+/// What a run must keep to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Rule {
+    /// A run counts only after a full drain.
+    Drained,
+    /// What was accepted is final, and what is delivered has arrived.
+    NotLost,
+    /// What arrives or is kept was sent, once, by this key, to this queue.
+    NotUnexpected,
+    /// What the downstream took comes again only where a fault excuses it.
+    NotRepeated,
+    /// Where the queue parks: never again without a decision.
+    NotResentUndecided,
+    /// Each attempt of a message is newer than the one before.
+    Newer,
+    /// One final record a message, and one result.
+    OneResult,
+    /// Bytes out equal bytes in.
+    SameBytes,
+    /// No call before its message is due.
+    NotEarly,
+    /// No call outside the window.
+    InWindow,
+    /// Calls in any window W ≤ rate × (W + 20 ms) + burst.
+    WithinRate,
+    /// Calls under way at once ≤ concurrency.
+    WithinConcurrency,
+}
+
+/// One thing that should not have happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Breach {
+    pub(crate) rule: Rule,
+    pub(crate) what: String,
+}
+
+/// The judgement of a run.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Report {
+    /// Accepted, and nowhere.
+    pub(crate) lost: Vec<String>,
+    /// There, and never sent.
+    pub(crate) unexpected: Vec<String>,
+    /// Ids, once for each time that a downstream that had taken them got them again.
+    pub(crate) duplicated: Vec<String>,
+    /// The producer never got to know, and there they are.
+    pub(crate) recovered: Vec<String>,
+    /// Items that were being sent when their node was killed: what may be duplicated at most.
+    pub(crate) sending_at_kills: usize,
+    pub(crate) breaches: Vec<Breach>,
+}
+
+impl Report {
+    fn breach(&mut self, rule: Rule, what: impl Into<String>) {
+        self.breaches.push(Breach { rule, what: what.into() });
+    }
+
+    /// The rules that were broken, each once.
+    pub(crate) fn broken(&self) -> Vec<Rule> {
+        let mut rules: Vec<_> = self.breaches.iter().map(|breach| breach.rule).collect();
+        rules.sort_unstable();
+        rules.dedup();
+        rules
+    }
+
+    /// Fails the test with everything that is wrong.
+    #[track_caller]
+    pub(crate) fn expect_good(&self) {
+        assert!(self.breaches.is_empty(), "{self}");
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "lost {}, unexpected {}, duplicated {} (of {} being sent at kills), recovered {}",
+            self.lost.len(),
+            self.unexpected.len(),
+            self.duplicated.len(),
+            self.sending_at_kills,
+            self.recovered.len()
+        )?;
+        for rule in self.broken() {
+            let of_rule: Vec<_> = self.breaches.iter().filter(|b| b.rule == rule).collect();
+            writeln!(f, "{rule:?} was broken {} times:", of_rule.len())?;
+            for breach in of_rule.iter().take(SHOWN_MAX) {
+                writeln!(f, "  {}", breach.what)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Judges a run.
+pub(crate) fn check(history: &History) -> Report {
+    let mut report = Report::default();
+    let known = Known::new(history);
+    for id in &history.left {
+        report.breach(Rule::Drained, format!("{id} is not final"));
+    }
+    buckets::check(&known, &mut report);
+    repeats::check(&known, &mut report);
+    calls::check(&known, &mut report);
+    report
+}
+
+/// A history with its indexes.
+struct Known<'a> {
+    history: &'a History,
+    by_key: HashMap<u64, &'a Sent>,
+    /// Arrivals of each id, in the order of their moments.
+    by_id: HashMap<&'a str, Vec<&'a Arrival>>,
+    left: HashSet<&'a str>,
+    excuses: Excuses<'a>,
+}
+
+impl<'a> Known<'a> {
+    fn new(history: &'a History) -> Self {
+        let mut by_id: HashMap<&str, Vec<&Arrival>> = HashMap::new();
+        for arrival in &history.arrivals {
+            by_id.entry(&arrival.id).or_default().push(arrival);
+        }
+        for arrivals in by_id.values_mut() {
+            arrivals.sort_by_key(|arrival| arrival.at_us);
+        }
+        let by_key = history.sent.iter().map(|sent| (sent.key, sent)).collect();
+        let left = history.left.iter().map(String::as_str).collect();
+        Self { history, by_key, by_id, left, excuses: Excuses::new(history) }
+    }
+
+    fn arrivals(&self, id: &str) -> &[&'a Arrival] {
+        self.by_id.get(id).map_or(&[], Vec::as_slice)
+    }
+
+    fn sent_of(&self, arrival: &Arrival) -> Option<&'a Sent> {
+        self.by_key.get(&arrival.key?).copied()
+    }
+}
+
+fn accepted_id(sent: &Sent) -> Option<&str> {
+    match &sent.verdict {
+        Verdict::Accepted { id, .. } => Some(id),
+        Verdict::Refused | Verdict::Unknown => None,
+    }
+}

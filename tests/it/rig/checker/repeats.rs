@@ -1,0 +1,82 @@
+//! What came more than once: by right, by a fault, or by nobody's leave.
+
+use super::super::history::{Answer, Arrival, Queue, Resolved};
+use super::buckets::took;
+use super::{Known, Report, Rule};
+
+pub(super) fn check(known: &Known<'_>, report: &mut Report) {
+    let history = known.history;
+    let excuses = &known.excuses;
+    report.sending_at_kills =
+        history.arrivals.iter().filter(|arrival| excuses.killed_while_sending(arrival)).count();
+    for arrivals in known.by_id.values() {
+        for pair in arrivals.windows(2) {
+            let (before, after) = (pair[0], pair[1]);
+            let queue = &history.queues[before.queue];
+            newer(known, before, after, report);
+            if queue.parks {
+                undecided(known, before, after, report);
+            } else {
+                repeated(known, queue, before, after, report);
+            }
+        }
+        let taken = arrivals.iter().filter(|arrival| took(arrival.answer)).skip(1);
+        report.duplicated.extend(taken.map(|arrival| arrival.id.clone()));
+    }
+}
+
+/// Two arrivals one after the other, the second with a newer attempt (or the same, where the first
+/// was no attempt).
+fn newer(known: &Known<'_>, before: &Arrival, after: &Arrival, report: &mut Report) {
+    let is_same_try = before.answer == Answer::Throttled && after.attempt == before.attempt;
+    if after.attempt > before.attempt || is_same_try {
+        return;
+    }
+    if known.excuses.overtaken(after) || known.excuses.rolled_back(before) {
+        return;
+    }
+    report.breach(
+        Rule::Newer,
+        format!("{} came as attempt {} and then {}", after.id, before.attempt, after.attempt),
+    );
+}
+
+fn repeated(
+    known: &Known<'_>,
+    queue: &Queue,
+    before: &Arrival,
+    after: &Arrival,
+    report: &mut Report,
+) {
+    let excuses = &known.excuses;
+    let is_known = matches!(before.answer, Answer::Taken | Answer::Garbage);
+    if !is_known
+        || excuses.killed_while_sending(before)
+        || excuses.lost_its_lease(queue, before)
+        || excuses.rolled_back(before)
+        || excuses.answered_too_late(queue, before)
+    {
+        return;
+    }
+    let gap_us = after.at_us.saturating_sub(before.answer_at_us);
+    report.breach(
+        Rule::NotRepeated,
+        format!(
+            "{} was taken as attempt {} from {:?} and came again {gap_us} µs later as attempt {} from {:?}; \
+             its node lived",
+            after.id, before.attempt, before.by, after.attempt, after.by
+        ),
+    );
+}
+
+fn undecided(known: &Known<'_>, before: &Arrival, after: &Arrival, report: &mut Report) {
+    let decided = known.history.decisions.iter().any(|decision| {
+        decision.id == after.id
+            && decision.resolved == Resolved::Resend
+            && (before.at_us..=after.at_us).contains(&decision.at_us)
+    });
+    if before.answer != Answer::Throttled && !decided {
+        let what = format!("{} came again after {:?}, undecided", after.id, before.answer);
+        report.breach(Rule::NotResentUndecided, what);
+    }
+}
