@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use ulid::Ulid;
 
 use super::queue::{Queue, Shard};
-use super::record::Record;
+use super::record::{Record, StateEntry};
 use super::reply::Reply;
 use super::settle::Lease;
 use super::{Store, StoreError, Verb, arg};
@@ -216,7 +216,7 @@ impl Store {
         self.inner.clock.observe(now_us, received_at);
         let wait = reply.natural()?.map(Duration::from_micros);
         let (ready_left, paused_ms) = (reply.count()?, reply.count()?);
-        let mut messages = Vec::with_capacity(reply.len() / 10);
+        let mut messages = Vec::with_capacity(reply.len() / 4);
         while reply.len() > 0 {
             let slot_us = slots.and_then(|slots| slots.get(messages.len()).copied());
             match self.read_claimed(&queue.policy, shard, token, reply, slot_us, received_at) {
@@ -241,11 +241,8 @@ impl Store {
     ) -> Result<Claimed, StoreError> {
         let ulid = reply.text()?;
         let slot_us = granted_us.unwrap_or(reply.count()?);
-        let [attempt, rescues, throttles] = [reply.count()?, reply.count()?, reply.count()?]
-            .map(|n| u32::try_from(n).unwrap_or(u32::MAX));
-        let (due_ms, expires_ms) = (reply.count()?, reply.count()?);
-        let (first_attempt_ms, paused_at_first_ms) = (reply.count()?, reply.count()?);
-        let record = Record::unpack(reply.bytes()?)?;
+        let (entry, record) = (reply.bytes()?, reply.bytes()?);
+        let (entry, record) = (StateEntry::unpack(entry)?, Record::unpack(record)?);
         let ulid =
             Ulid::from_string(&ulid).map_err(|error| StoreError::Reply(error.to_string()))?;
         let start_within_ms = latest_start_ms(policy.lease_ms, policy.downstream.timeout_ms());
@@ -253,13 +250,13 @@ impl Store {
             lease: Lease { ulid, shard: shard.number, token: token.to_owned() },
             slot: self.inner.clock.instant_of(slot_us),
             start_before: received_at + Duration::from_millis(start_within_ms),
-            attempt,
-            rescues,
-            throttles,
-            first_attempt_ms,
-            paused_at_first_ms,
-            due_ms,
-            expires_ms: (expires_ms > 0).then_some(expires_ms),
+            attempt: entry.attempts,
+            rescues: entry.rescues,
+            throttles: entry.throttles,
+            first_attempt_ms: entry.first_attempt_ms,
+            paused_at_first_ms: entry.paused_at_first_ms,
+            due_ms: entry.due_ms,
+            expires_ms: (entry.expires_ms > 0).then_some(entry.expires_ms),
             details: record.details,
             payload: record.payload.unwrap_or_default(),
         })

@@ -230,27 +230,41 @@ impl Store {
                 message.expires.map(when).unwrap_or_default(),
                 arg(format_args!("{priority}{}", queue.policy.band(priority))),
                 message.details.idempotency_key.clone().unwrap_or_default().into_bytes(),
-                message.fingerprint.to_vec(),
+                // Only told apart where a key says that two may be the same.
+                message
+                    .details
+                    .idempotency_key
+                    .as_ref()
+                    .map_or_else(Vec::new, |_| message.fingerprint.to_vec()),
                 pack_rest(message),
             ]);
         }
         let mut reply = self.call_durably(Verb::Schedule, shard, &args).await?;
-        let _now_ms = reply.count()?;
+        let now_ms = reply.count()?;
         shard.wake(reply.count()?);
         if expires {
             shard.expiry.notify_one();
         }
-        let mut answers = Vec::with_capacity(taken.len());
-        for _ in taken {
-            let code = reply.int()?;
-            let ulid = reply.text()?;
-            let due_at_ms = reply.count()?;
+        let name = &queue.policy.name;
+        let accepted = |waiting: &Waiting| Accepted {
+            id: MessageId { queue: name.clone(), ulid: waiting.ulid },
+            due_at_ms: waiting.message.due.at_ms(now_ms),
+            duplicate: false,
+        };
+        let mut answers: Vec<Answer> = taken.iter().map(|waiting| Ok(accepted(waiting))).collect();
+        // Only what was not simply accepted is told.
+        while reply.len() > 0 {
+            let number = usize::try_from(reply.count()?).unwrap_or(usize::MAX);
+            let (code, ulid, due_at_ms) = (reply.int()?, reply.text()?, reply.count()?);
             let ulid = Ulid::from_string(&ulid).map_err(|e| StoreError::Reply(e.to_string()))?;
-            let id = MessageId { queue: queue.policy.name.clone(), ulid };
-            answers.push(match code {
+            let id = MessageId { queue: name.clone(), ulid };
+            let answer = answers.get_mut(number).ok_or_else(|| {
+                StoreError::Reply(format!("schedule answered for a message {number}"))
+            })?;
+            *answer = match code {
                 0 | 1 => Ok(Accepted { id, due_at_ms, duplicate: code == 1 }),
                 _ => Err(NotAccepted::Mismatch(id)),
-            });
+            };
         }
         Ok(answers)
     }

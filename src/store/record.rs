@@ -76,6 +76,10 @@ pub(crate) struct StateEntry {
     pub(crate) throttles: u32,
     pub(crate) window_holds: u32,
     pub(crate) rescues: u32,
+    /// When the first attempt began; 0 before.
+    pub(crate) first_attempt_ms: u64,
+    /// For how long the queue had been paused by then.
+    pub(crate) paused_at_first_ms: u64,
     pub(crate) final_ms: u64,
     pub(crate) tail: Tail,
 }
@@ -95,10 +99,10 @@ impl StateEntry {
         let throttles = raw.get_u32();
         let window_holds = raw.get_u32();
         let rescues = u32::from(raw.get_u8());
-        let _first_and_paused = (raw.get_uint(6), raw.get_uint(6));
+        let (first_attempt_ms, paused_at_first_ms) = (raw.get_uint(6), raw.get_uint(6));
         raw.advance(40);
         let final_ms = raw.get_uint(6);
-        let tail = Tail::unpack(&raw);
+        let tail = if raw.is_empty() { Tail::default() } else { Tail::unpack(&raw) };
         Ok(Self {
             letter,
             due_ms,
@@ -107,6 +111,8 @@ impl StateEntry {
             throttles,
             window_holds,
             rescues,
+            first_attempt_ms,
+            paused_at_first_ms,
             final_ms,
             tail,
         })
@@ -229,6 +235,8 @@ pub(crate) fn to_message(
         throttles: 0,
         window_holds: 0,
         rescues: 0,
+        first_attempt_ms: 0,
+        paused_at_first_ms: 0,
         final_ms: 0,
         tail: Tail::default(),
     });

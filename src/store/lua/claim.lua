@@ -8,10 +8,9 @@
 -- ARGV[11] batch: max_items or 0   ARGV[12] max_bytes   ARGV[13] max_wait_ms   ARGV[14] 1: do not wait for company
 -- ARGV[15] calls already granted by the home slot, or -1: the limit is asked here
 -- ARGV[16] retention_ms of expired messages   ARGV[17] lead_us: how long the reply takes; no slot is sooner
--- Returns {code, now_us, wait_us or -1, ready left, paused_ms, then per message: ulid, slot_us, attempt,
---         rescues, throttles, due_ms, expires_ms or 0, first_attempt_ms, paused_ms at the first attempt,
---         record}; codes: 0 taken, 1 empty, 2 paused, 3 gate shut, 4 concurrency, 5 limit, 6 batch
---         gathers, 7 only stale entries met: ask again
+-- Returns {code, now_us, wait_us or -1, ready left, paused_ms, then per message: ulid, slot_us, header of
+--         its state entry, record}; codes: 0 taken, 1 empty, 2 paused, 3 gate shut, 4 concurrency,
+--         5 limit, 6 batch gathers, 7 only stale entries met: ask again
 --
 -- Safe to repeat: the shard remembers each node's last claim; the same sequence returns the same set.
 local SCAN_MAX = 1000
@@ -24,15 +23,13 @@ local batch_wait_ms, batch_now = tonumber(ARGV[13]), ARGV[14] == '1'
 local granted, expired_keep_ms, lead_us = tonumber(ARGV[15]), tonumber(ARGV[16]), tonumber(ARGV[17])
 local is_batch = batch_items > 0
 
-local function answer(code, wait_us, taken)
-  local reply = { code, now_us, math.ceil(wait_us), ready_length(), paused_total_ms() }
-  for _, t in ipairs(taken or {}) do
-    local s = t.state
-    local n = #reply
-    reply[n + 1], reply[n + 2], reply[n + 3] = t.ulid, math.ceil(t.slot_us), s.attempts
-    reply[n + 4], reply[n + 5], reply[n + 6] = s.rescues, s.throttles, s.due
-    reply[n + 7], reply[n + 8], reply[n + 9] = s.expires, s.first, s.paused
-    reply[n + 10] = t.record
+local function answer(code, wait_us, left, taken)
+  local reply = { code, now_us, math.ceil(wait_us), left, paused_total_ms() }
+  local n = 5
+  for i, ulid in ipairs(taken and taken.ulids or {}) do
+    reply[n + 1], reply[n + 2] = ulid, math.ceil(taken.slots[i] or now_us)
+    reply[n + 3], reply[n + 4] = string.sub(taken.states[i], 1, STATE_HEADER_BYTES), taken.records[i]
+    n = n + 4
   end
   return reply
 end
@@ -46,12 +43,12 @@ local function repeated()
     ulids[#ulids + 1] = string.sub(last, from, from + 25)
     slots[#slots + 1] = tonumber(string.sub(last, from + 26, from + 41))
   end
-  local records, states = load(ulids)
-  local taken = {}
+  local records, states = hmget(K.records, ulids), hmget(K.states, ulids)
+  local taken = { ulids = {}, slots = {}, states = {}, records = {} }
   for i, ulid in ipairs(ulids) do
-    local s = states[i]
-    if s and s.state == 'L' and s.token == token then
-      taken[#taken + 1] = { ulid = ulid, slot_us = slots[i], state = s, record = records[i] }
+    if records[i] and states[i] and is_leased_as(states[i], token) then
+      local n = #taken.ulids + 1
+      taken.ulids[n], taken.slots[n], taken.states[n], taken.records[n] = ulid, slots[i], states[i], records[i]
     end
   end
   return taken
@@ -113,7 +110,8 @@ local function readable(left, count)
   return math.min(count, math.floor(left / math.max(1, largest)))
 end
 
--- Sorts one entry: taken, expired or stale. Returns whether the walk goes on, and whether past it.
+-- Sorts one entry that something has touched before, or that does not stand for a message any more:
+-- taken, expired or stale. Returns whether the walk goes on, and whether past it.
 local function meet(entry, ulid, s, record, found, alone_possible)
   if not s or s.state ~= 'w' or entry_of(ulid, s) ~= entry then
     found.stale = found.stale + 1
@@ -123,23 +121,52 @@ local function meet(entry, ulid, s, record, found, alone_possible)
     found.lapsed[#found.lapsed + 1] = { ulid = ulid, state = s, record = record }
     return true, true
   end
-  local taken = found.taken
-  if s.rescues >= 2 and (#taken > 0 or not alone_possible) then
+  if s.rescues >= 2 and (#found.ulids > 0 or not alone_possible) then
     -- Lost with its node twice: it goes alone, so that a third loss has no other cause.
     found.blocked = true
     return false, false
   end
   found.bytes = found.bytes + #record
-  taken[#taken + 1] = { ulid = ulid, state = s, record = record }
-  if s.rescues >= 2 then s.flags = 1 end
+  if s.token ~= NO_TOKEN then s.previous = s.token end
+  s.state, s.token, s.attempts = 'L', token, math.min(65535, s.attempts + 1)
+  s.flags = s.rescues < 2 and 0 or 1
+  if s.first == 0 then s.first, s.paused = now_ms, found.paused_ms end
+  if s.expires > 0 then gather('ZREM', K.expiry, ulid) end
+  local n = #found.ulids + 1
+  found.ulids[n], found.records[n], found.states[n] = ulid, record, state_pack(s)
   return s.rescues < 2, true
 end
 
--- Walks the entries of one band from `from`; returns how far it came, and whether it goes on.
+-- Meets `count` entries from `at`; most have never been touched, and need no decoding.
+local function meet_some(entries, at, count, found, alone_possible)
+  local ulids = {}
+  for i = 1, count do ulids[i] = string.sub(entries[at + i], 1, 26) end
+  local records, raws = hmget(K.records, ulids), hmget(K.states, ulids)
+  local taken, taken_records, taken_states = found.ulids, found.records, found.states
+  local n, bytes = #taken, 0
+  for i = 1, count do
+    local entry, ulid, record, raw = entries[at + i], ulids[i], records[i], raws[i]
+    if not raw and record and is_plain(record, entry) then
+      n = n + 1
+      taken[n], taken_records[n], taken_states[n] = ulid, record, found.first_claim(record)
+      bytes = bytes + #record
+    else
+      found.bytes, bytes = found.bytes + bytes, 0
+      local s = state_read(raw) or (record and state_of_record(record))
+      local goes_on, past = meet(entry, ulid, s, record, found, alone_possible)
+      if not goes_on then return at + i - (past and 0 or 1), false end
+      n = #taken
+    end
+  end
+  found.bytes = found.bytes + bytes
+  return at + count, true
+end
+
+-- Walks the entries of one band; returns how far it came, and whether it goes on.
 local function walk(entries, want, found, limit_bytes, alone_possible)
-  local at = 0
-  while at < #entries do
-    local taken = #found.taken
+  local at, goes_on = 0, true
+  while at < #entries and goes_on do
+    local taken = #found.ulids
     if taken >= want then return at, false end
     local count = readable(limit_bytes - found.bytes, math.min(#entries - at, want - taken))
     if count < 1 then
@@ -147,93 +174,100 @@ local function walk(entries, want, found, limit_bytes, alone_possible)
       local size = rc('HSTRLEN', K.records, string.sub(entries[at + 1], 1, 26))
       if taken > 0 and found.bytes + size > limit_bytes then return at, false end
     end
-    local ulids = {}
-    for i = 1, count do ulids[i] = string.sub(entries[at + i], 1, 26) end
-    local records, states = load(ulids)
-    for i = 1, count do
-      local goes_on, past = meet(entries[at + i], ulids[i], states[i], records[i], found, alone_possible)
-      if not goes_on then return at + i - (past and 0 or 1), false end
-    end
-    at = at + count
+    at, goes_on = meet_some(entries, at, count, found, alone_possible)
   end
-  return at, true
+  return at, goes_on
 end
 
 -- Walks the heads of the bands, best first, and splits what it meets: taken, expired, stale.
 local function take(want, alone_possible)
-  local found = { taken = {}, lapsed = {}, stale = 0, bytes = 0, blocked = false }
+  local paused_ms = paused_total_ms()
+  local found = {
+    ulids = {}, records = {}, states = {}, lapsed = {}, stale = 0, bytes = 0, walked = 0,
+    blocked = false, paused_ms = paused_ms, first_claim = first_claims(token, paused_ms),
+  }
   local limit_bytes = is_batch and math.min(batch_bytes, bytes_max) or bytes_max
   for band = 9, 0, -1 do
-    local most_here = math.min(want - #found.taken + 100, SCAN_MAX)
+    local most_here = math.min(want - #found.ulids + 100, SCAN_MAX)
     local entries = rc('LRANGE', READY[band], 0, most_here - 1)
     if #entries > 0 then
       local walked, goes_on = walk(entries, want, found, limit_bytes, alone_possible)
-      if walked > 0 then gather('LPOP', READY[band], walked) end
+      if walked > 0 then
+        gather('LPOP', READY[band], walked)
+        found.walked = found.walked + walked
+      end
       if not goes_on then break end
     end
-    if #found.taken >= want then break end
+    if #found.ulids >= want then break end
   end
   return found
 end
 
 local function lease(taken, slots)
-  local paused_ms = paused_total_ms()
-  local memory = { token }
-  for i, t in ipairs(taken) do
-    local s = t.state
-    t.slot_us = slots[is_batch and 1 or i] or now_us
-    if s.token ~= NO_TOKEN then s.previous = s.token end
-    s.state, s.token, s.attempts = 'L', token, math.min(65535, s.attempts + 1)
-    if s.rescues < 2 then s.flags = 0 end
-    if s.first == 0 then s.first, s.paused = now_ms, paused_ms end
-    state_save(t.ulid, s)
-    gather('ZADD', K.leased, now_ms + lease_ms, t.ulid)
-    if s.expires > 0 then gather('ZREM', K.expiry, t.ulid) end
-    memory[#memory + 1] = t.ulid .. string.format('%016.0f', t.slot_us)
+  local memory, states, deadlines = { token }, {}, {}
+  -- Formatted once: Redis would turn the number into text for each message.
+  local deadline_ms = string.format('%d', now_ms + lease_ms)
+  local slot_us, slot_text
+  taken.slots = slots
+  if is_batch then
+    for i = 1, #taken.ulids do slots[i] = slots[1] or now_us end
   end
+  for i, ulid in ipairs(taken.ulids) do
+    local n = 2 * i
+    states[n - 1], states[n] = ulid, taken.states[i]
+    deadlines[n - 1], deadlines[n] = deadline_ms, ulid
+    if not slot_text or (slots[i] or now_us) ~= slot_us then
+      slot_us = slots[i] or now_us
+      slot_text = string.format('%016d', slot_us)
+    end
+    memory[n], memory[n + 1] = ulid, slot_text
+  end
+  write_all('HSET', K.states, states)
+  write_all('ZADD', K.leased, deadlines)
   gather('HSET', K.claims, node, table.concat(memory))
-  if is_batch then gather('ZADD', K.exchanges, now_ms + lease_ms, token) end
+  if is_batch then gather('ZADD', K.exchanges, deadline_ms, token) end
 end
 
 local again = repeated()
-if again and #again > 0 then return answer(0, 0, again) end
-local code, until_ms = shut()
-if code then return answer(code, until_ms == 0 and -1 or (until_ms - now_ms) * 1000) end
 local length = ready_length()
-if length == 0 then return answer(1, -1) end
+if again and #again.ulids > 0 then return answer(0, 0, length, again) end
+local code, until_ms = shut()
+if code then return answer(code, until_ms == 0 and -1 or (until_ms - now_ms) * 1000, length) end
+if length == 0 then return answer(1, -1, 0) end
 local in_flight = rc('ZCARD', K.leased)
-if is_suspect_out(in_flight) then return answer(4, -1) end
+if is_suspect_out(in_flight) then return answer(4, -1, length) end
 local calls = math.min(free_calls(), granted >= 0 and granted or most)
-if calls <= 0 then return answer(4, -1) end
+if calls <= 0 then return answer(4, -1, length) end
 if is_batch then
   local gather_us = batch_gathers(length)
-  if gather_us > 0 then return answer(6, gather_us) end
+  if gather_us > 0 then return answer(6, gather_us, length) end
   calls = 1
 end
 
 local slots, tats, next_us = {}, {}, now_us
 if period_us > 0 and granted < 0 then
   slots, tats, next_us = limit_slots(period_us, burst, horizon_us, calls, before_us, lead_us)
-  if #slots == 0 then return answer(5, next_us - now_us - lead_us - horizon_us) end
+  if #slots == 0 then return answer(5, next_us - now_us - lead_us - horizon_us, length) end
   calls = #slots
 end
 
 local want = is_batch and math.min(batch_items, most) or math.min(calls, most)
 local found = take(want, in_flight == 0)
-local taken = found.taken
 for _, t in ipairs(found.lapsed) do
   t.state.state = 'E'
   if t.state.expires > 0 then gather('ZREM', K.expiry, t.ulid) end
   finish(t.ulid, t.state, t.record, expired_keep_ms)
 end
 if found.stale > 0 then rc('HINCRBY', K.meta, 'stale', -found.stale) end
-if #taken > 0 then
-  lease(taken, slots)
-  local used = is_batch and 1 or #taken
+local taken = #found.ulids
+if taken > 0 then
+  lease(found, slots)
+  local used = is_batch and 1 or taken
   if period_us > 0 and granted < 0 then limit_take(tats, used) end
   calls_count(used)
 end
 flush()
-if #taken > 0 then return answer(0, 0, taken) end
-if found.blocked then return answer(4, -1) end
-return answer(7, 0)
+length = length - found.walked
+if taken > 0 then return answer(0, 0, length, found) end
+if found.blocked then return answer(4, -1, length) end
+return answer(7, 0, length)

@@ -24,3 +24,23 @@ local function finish(ulid, s, record, keep_ms)
   if s.state == 'D' then gather('HSET', K.records, ulid, record_without_body(record)) end
   gather('ZADD', FINAL_KEY[s.state], now_ms + keep_ms, ulid)
 end
+
+-- The same for many at once, all leased until now; `states` are their new entries, ready to write.
+local function finish_delivered(ulids, states, records, keep_ms)
+  for _, ulid in ipairs(waited_any and ulids or {}) do announce(ulid) end
+  write_all('ZREM', K.leased, ulids)
+  if keep_ms <= 0 then
+    for _, key in ipairs({ K.records, K.states, K.history }) do write_all('HDEL', key, ulids) end
+    return
+  end
+  local slim, purges = {}, {}
+  local purge_ms = string.format('%d', now_ms + keep_ms)
+  for i, ulid in ipairs(ulids) do
+    local n = 2 * i
+    slim[n - 1], slim[n] = ulid, record_without_body(records[i])
+    purges[n - 1], purges[n] = purge_ms, ulid
+  end
+  write_all('HSET', K.states, states)
+  write_all('HSET', K.records, slim)
+  write_all('ZADD', K.delivered, purges)
+end

@@ -8,6 +8,14 @@ local RECORD_VERSION = 1
 local RECORD_HEADER = '>BBBI6I6I6'
 local RECORD_HEADER_BYTES = 21
 local MOMENT_MAX_MS = 2 ^ 48 - 1
+local NO_MOMENT = string.rep('\0', 6)
+
+-- The first bytes of a new record, by priority and band as two digits.
+local RECORD_OF_RANK = setmetatable({}, { __index = function(known, ranks)
+  local rank = tonumber(string.sub(ranks, 1, 1)) + 16 * tonumber(string.sub(ranks, 2))
+  known[ranks] = string.char(RECORD_VERSION, 0, rank)
+  return known[ranks]
+end })
 
 -- A moment as callers write it: '' (as it was), 'moment_ms' or '+delay_ms', counted from this call.
 local function moment(text, otherwise)

@@ -40,6 +40,37 @@ local function state_of_record(raw)
   }
 end
 
+-- Shortcuts for the common step, on packed bytes: the first claim of a message that nothing has touched
+-- writes what state_pack would write of state_of_record, and an ack changes three places of an entry.
+local FIRST_PLACE, FIRST_LEASED = {}, {}
+for band = 0, 9 do
+  FIRST_PLACE[band] = band .. '00'
+  FIRST_LEASED[band] = string.char(STATE_VERSION) .. 'L' .. string.char(0, band, 0, 0)
+end
+
+-- Whether a message without a state entry may go by the shortcut: no ttl, and in its first place.
+local function is_plain(record, entry)
+  return string.sub(entry, 27) == FIRST_PLACE[math.floor(string.byte(record, 3) / 16)]
+    and string.sub(record, 16, 21) == NO_MOMENT
+end
+
+-- Makes the state entries of first claims with this token.
+local function first_claims(token, paused_ms)
+  local rest = struct.pack('>HI4I4BI6I6c20c20I6', 1, 0, 0, 0, now_ms, paused_ms, token, NO_TOKEN, 0)
+  return function(record)
+    return FIRST_LEASED[math.floor(string.byte(record, 3) / 16)] .. string.sub(record, 10, 21) .. rest
+  end
+end
+
+local function is_leased_as(raw, token)
+  return string.byte(raw, 2) == 76 and string.sub(raw, 42, 61) == token
+end
+
+-- The entry of a leased message, delivered now; `final` is now_ms, packed.
+local function delivered_of_leased(raw, final, tail)
+  return string.sub(raw, 1, 1) .. 'D' .. string.sub(raw, 3, 81) .. final .. tail
+end
+
 -- The states of messages that were claimed, without their bodies; false where there is none. A
 -- message named twice in a call has one state, so that its second step sees the first.
 local function load_states(ulids)

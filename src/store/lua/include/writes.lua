@@ -21,14 +21,14 @@ local function gather(command, key, a, b, c)
 end
 
 -- In chunks that fit Lua's stack; even, so that pairs stay together.
-local function write_list(list)
+local function write_all(command, key, list)
   for from = 1, #list, 1000 do
-    rc(list.command, list.key, unpack(list, from, math.min(from + 999, #list)))
+    rc(command, key, unpack(list, from, math.min(from + 999, #list)))
   end
 end
 
 local function flush()
-  for _, list in ipairs(order) do write_list(list) end
+  for _, list in ipairs(order) do write_all(list.command, list.key, list) end
   gathered, order = {}, {}
 end
 
