@@ -15,13 +15,16 @@
 //! ```
 //!
 //! Every script has two, `before-<verb>` and `after-<verb>`: Redis has written and replied, and nobody
-//! in the daemon knows. The others are in `POINTS`.
+//! in the daemon knows. (Loops call theirs with nothing to do as well.) The others are in `POINTS`.
 
 /// What stands beside the scripts' own points.
 #[cfg(feature = "failpoints")]
-pub const POINTS: [&str; 10] = [
+pub const POINTS: [&str; 13] = [
     "before-durable", // Written by a script, not yet at the durability level.
     "before-answer",  // At its level; the producer has not been told.
+    "promoted",       // A promotion moved something.
+    "claimed",        // A claim took something; nobody here knows.
+    "reaped",         // A reap brought something back.
     "starting",       // Leased, noted as in flight, its slot has come; nothing sent.
     "before-send",    // The last look is over; about the body.
     "after-send",     // The downstream has answered; about the body.
@@ -49,7 +52,24 @@ macro_rules! failpoint {
     ($($anything:tt)*) => {};
 }
 
+/// Whether a bug is planted; see `store/plants.rs`.
+#[cfg(feature = "failpoints")]
+macro_rules! planted {
+    ($name:expr) => {
+        $crate::failpoint::is_armed($name)
+    };
+}
+
+/// Never.
+#[cfg(not(feature = "failpoints"))]
+macro_rules! planted {
+    ($name:expr) => {
+        false
+    };
+}
+
 pub(crate) use failpoint;
+pub(crate) use planted;
 
 /// Arms what the environment names, until the guard is dropped.
 #[cfg(feature = "failpoints")]
@@ -70,6 +90,12 @@ pub(crate) async fn strike(name: &str, about: &[u8]) {
     if action.is_empty() || is_about {
         kill();
     }
+}
+
+/// Whether a point is armed; for what is not done at a point, but done wrong.
+#[cfg(feature = "failpoints")]
+pub(crate) fn is_armed(name: &str) -> bool {
+    fail::eval(name, drop).is_some()
 }
 
 /// As `kill -9` does: nothing is flushed, nobody is told.

@@ -99,6 +99,10 @@ impl Daemon {
         let node_tasks = tasks.child();
         let vanished = Arc::new(Notify::new());
         let info = node_info(&settings, &store);
+        // Before its first claim: who dies with leases must be known to have been there.
+        if let Err(error) = store.show_presence(&info).await {
+            tracing::debug!(%error, "this node could not show itself yet");
+        }
         let heartbeat = Heartbeat::new(store.clone(), info, Arc::clone(&vanished));
         let stop = || node_tasks.stop_token().clone();
         node_tasks.spawn("heartbeat", heartbeat.run(stop(), pulses.start("heartbeat".to_owned())));

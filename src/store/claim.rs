@@ -20,6 +20,7 @@ use crate::domain::lease::latest_start_ms;
 use crate::domain::limit::Rate;
 use crate::domain::message::Details;
 use crate::domain::policy::{OnUncertain, QueuePolicy};
+use crate::failpoint::failpoint;
 
 /// Most payload bytes that one claim returns (a single larger message comes alone).
 const CLAIM_BYTES_MAX: u64 = 1 << 20;
@@ -198,7 +199,12 @@ impl Store {
         let received_at = Instant::now();
         shard.claims.store(sequence, Ordering::Release);
         let claimed = self.read_claim(queue, shard, &token, &mut reply, received_at, slots)?;
-        self.metrics().count(queue.policy.name.as_str(), "claim", claimed.messages.len());
+        if !claimed.messages.is_empty() {
+            failpoint!("claimed");
+            self.metrics().count(queue.policy.name.as_str(), "claim", claimed.messages.len());
+        }
+        #[cfg(feature = "failpoints")]
+        self.lease_the_rest(queue, shard, &claimed).await?;
         Ok(claimed)
     }
 

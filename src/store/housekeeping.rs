@@ -9,6 +9,7 @@ use super::queue::{Queue, Shard};
 use super::record::Tail;
 use super::{Store, StoreError, Verb, arg};
 use crate::domain::policy::OnUncertain;
+use crate::failpoint::failpoint;
 
 /// Messages that one promote moves: 0.5 ms of Redis, and a longer call gains nothing.
 const PROMOTE_MAX: usize = 1000;
@@ -49,6 +50,7 @@ impl Store {
         let next_in = until(now_ms, reply.natural()?);
         let first_due_ms = reply.natural()?;
         if moved > 0 {
+            failpoint!("promoted");
             self.count_swept(queue, "promote", moved);
             let late_ms = now_ms.saturating_sub(first_due_ms.unwrap_or(now_ms));
             let label = super::queue_label(queue);
@@ -91,7 +93,10 @@ impl Store {
         let now_ms = self.observe_ms(reply.count()?);
         let next_in = until(now_ms, reply.natural()?);
         let [reaped, parked, poisoned] = [reply.count()?, reply.count()?, reply.count()?];
-        self.count_swept(queue, "reap", reaped + parked + poisoned);
+        if reaped + parked + poisoned > 0 {
+            failpoint!("reaped");
+            self.count_swept(queue, "reap", reaped + parked + poisoned);
+        }
         if poisoned > 0 {
             let label = crate::telemetry::ReasonLabel {
                 queue: queue.policy.name.to_string(),

@@ -16,6 +16,8 @@ mod link;
 mod managed;
 mod nodes;
 mod operate;
+#[cfg(feature = "failpoints")]
+mod plants;
 mod queue;
 mod read;
 mod record;
@@ -41,7 +43,7 @@ pub use health::{Health, StartRefused};
 pub use housekeeping::{Reaped, Swept};
 pub use intake::{Accepted, NotAccepted};
 pub use managed::{GUARD_COMMAND, ManagedRedis, ManagedRefused, guard};
-pub use nodes::{NodeId, NodeInfo};
+pub use nodes::{NodeId, NodeInfo, RollCall};
 pub use operate::{Changed, Decision, Edit};
 pub use queue::{Queue, Shard};
 pub use read::{Counts, Page, PauseInfo};

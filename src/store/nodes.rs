@@ -46,6 +46,15 @@ pub struct NodeInfo {
     pub seen_at_ms: u64,
 }
 
+/// The ids of the nodes, by whether they have shown themselves lately.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RollCall {
+    /// Lately.
+    pub living: Vec<String>,
+    /// Not any more, and not by a graceful stop.
+    pub gone: Vec<String>,
+}
+
 impl Store {
     /// Shows that this node lives, and sets the clock.
     ///
@@ -102,21 +111,32 @@ impl Store {
         Ok(infos)
     }
 
-    /// The ids of the nodes that live; those long gone are forgotten on the way.
+    /// The ids of the nodes that live.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn living_nodes(&self) -> Result<Vec<String>, StoreError> {
+        Ok(self.roll_call().await?.living)
+    }
+
+    /// Who lives and who is gone; those long gone are forgotten on the way.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn roll_call(&self) -> Result<RollCall, StoreError> {
         let now_ms = self.clock().now_ms();
-        let mut living = Vec::new();
+        let mut roll = RollCall::default();
         for (id, seen_at_ms) in self.presence().await? {
             if now_ms.saturating_sub(seen_at_ms) <= PRESENCE_MS_MAX {
-                living.push(id);
-            } else if now_ms.saturating_sub(seen_at_ms) > 60 * PRESENCE_MS_MAX {
+                roll.living.push(id);
+                continue;
+            }
+            if now_ms.saturating_sub(seen_at_ms) > 60 * PRESENCE_MS_MAX {
                 self.forget_node(&id).await?;
             }
+            roll.gone.push(id);
         }
-        Ok(living)
+        Ok(roll)
     }
 
     async fn presence(&self) -> Result<Vec<(String, u64)>, StoreError> {

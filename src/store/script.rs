@@ -101,12 +101,19 @@ verbs! {
 }
 
 static SCRIPTS: LazyLock<Vec<Script>> =
-    LazyLock::new(|| Verb::ALL.iter().map(|verb| Script::new(&assemble(verb.source()))).collect());
+    LazyLock::new(|| Verb::ALL.iter().map(|verb| Script::new(&verb.text())).collect());
 
 impl Verb {
     /// The script, ready to be invoked.
     pub(crate) fn script(self) -> &'static Script {
         &SCRIPTS[self as usize]
+    }
+
+    pub(super) fn text(self) -> String {
+        let text = assemble(self.source());
+        #[cfg(feature = "failpoints")]
+        let text = super::plants::spoil(text);
+        text
     }
 }
 

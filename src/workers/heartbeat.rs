@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::pulse::Pulse;
 use crate::failpoint::failpoint;
-use crate::store::{NodeInfo, StartRefused, Store};
+use crate::store::{NodeInfo, RollCall, StartRefused, Store};
 
 /// How often a node shows itself.
 const EVERY: Duration = Duration::from_secs(1);
@@ -26,6 +26,7 @@ pub struct Heartbeat {
     info: NodeInfo,
     vanished: Arc<Notify>,
     living: HashSet<String>,
+    gone: HashSet<String>,
     beats: u32,
 }
 
@@ -33,7 +34,7 @@ impl Heartbeat {
     /// A heartbeat that rings `vanished` when another node is gone.
     #[must_use]
     pub fn new(store: Store, info: NodeInfo, vanished: Arc<Notify>) -> Self {
-        Self { store, info, vanished, living: HashSet::new(), beats: 0 }
+        Self { store, info, vanished, living: HashSet::new(), gone: HashSet::new(), beats: 0 }
     }
 
     /// The loop.
@@ -74,12 +75,22 @@ impl Heartbeat {
             return Err(error.into());
         }
         failpoint!("heartbeat");
-        let living: HashSet<String> = self.store.living_nodes().await?.into_iter().collect();
-        if self.living.iter().any(|id| !living.contains(id)) {
+        let roll = self.store.roll_call().await?;
+        if self.mourn(&roll) {
             self.vanished.notify_one();
         }
-        self.living = living;
         Ok(())
+    }
+
+    /// Whether a node is gone that was not before: one that left, or one that never beat again, even
+    /// if it died before we had seen it alive.
+    fn mourn(&mut self, roll: &RollCall) -> bool {
+        let living = roll.living.iter().cloned().collect();
+        let gone: HashSet<String> = roll.gone.iter().cloned().collect();
+        let left = self.living.difference(&living).next().is_some();
+        let died = gone.difference(&self.gone).next().is_some();
+        (self.living, self.gone) = (living, gone);
+        left || died
     }
 
     fn wake_all(&self) {

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::pulse::Pulse;
+use crate::failpoint::planted;
 use crate::store::{Queue, Shard, Store};
 
 /// A look at every shard, whatever is known: other nodes' leases are not announced.
@@ -83,7 +84,7 @@ impl Reaper {
     async fn reap(&self, queue: &Queue, shard: &Shard) -> Option<Instant> {
         let lease = Duration::from_millis(queue.policy.lease_ms);
         let grace = self.store.health().redis_up_for();
-        if grace < lease {
+        if grace < lease && !planted!("reap-without-grace") {
             return Some(Instant::now() + (lease - grace).min(lease).max(FAILED_PAUSE));
         }
         loop {

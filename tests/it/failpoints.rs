@@ -38,7 +38,7 @@ async fn arrivals_after_a_kill_at(point: &str) -> usize {
 #[tokio::test]
 async fn a_node_killed_before_it_sent_sends_nothing_twice() {
     let points = ["before-schedule", "after-schedule", "before-durable", "before-answer"];
-    let later = ["after-promote", "after-claim", "starting", "before-send", "settled", "after-ack"];
+    let later = ["promoted", "claimed", "starting", "before-send", "settled", "after-ack"];
     let runs = points.into_iter().chain(later).map(async |point| {
         let arrived = arrivals_after_a_kill_at(&format!("{point}=return")).await;
         assert_eq!(arrived, 1, "{point}");

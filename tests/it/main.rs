@@ -20,6 +20,8 @@ mod hostile;
 mod http;
 mod leases;
 mod outcomes;
+#[cfg(feature = "failpoints")]
+mod planted;
 mod rates;
 mod refusals;
 mod reloading;

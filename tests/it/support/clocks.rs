@@ -6,6 +6,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
+/// The wall clock, in microseconds since the epoch: what processes of one machine share.
+#[expect(clippy::disallowed_methods, reason = "a test has to look from the outside")]
+pub(crate) fn wall_us() -> u64 {
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is past 1970");
+    u64::try_from(wall.as_micros()).expect("microseconds fit for ages")
+}
+
 /// The wall clock and the clock of the recorder, read together.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clocks {
@@ -14,11 +21,8 @@ pub(crate) struct Clocks {
 }
 
 impl Clocks {
-    #[expect(clippy::disallowed_methods, reason = "a test has to look from the outside")]
     pub(crate) fn read() -> Self {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is past 1970");
-        let wall_ms = u64::try_from(wall.as_millis()).expect("milliseconds fit for ages");
-        Self { wall_ms, instant: Instant::now() }
+        Self { wall_ms: wall_us() / 1000, instant: Instant::now() }
     }
 
     /// The first full second at least `ms` from the reading, since the epoch.

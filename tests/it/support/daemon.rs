@@ -156,6 +156,15 @@ impl Daemon {
         self.process.as_mut().expect("the daemon was started").wait().await
     }
 
+    /// Starts it with one more environment variable, and waits for nothing.
+    pub(crate) fn start_again_with(&mut self, environment: &[(&str, String)]) {
+        for (name, value) in environment {
+            self.options.environment.retain(|(known, _)| known != name);
+            self.options.environment.push(((*name).to_owned(), value.clone()));
+        }
+        self.spawn();
+    }
+
     /// Asks for a graceful stop and waits for it; returns the exit code.
     pub(crate) async fn sigterm(&mut self) -> i32 {
         self.signal(Signal::TERM);

@@ -31,6 +31,10 @@ pub(crate) struct Request {
     pub(crate) path: String,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
+    /// When its answer left, or the connection was given up.
+    pub(crate) answered: Option<Instant>,
+    /// What was answered; `None` for nothing, or for nothing that has a status.
+    pub(crate) status: Option<u16>,
 }
 
 impl Request {
@@ -177,7 +181,7 @@ async fn listen(listener: TcpListener, shared: Arc<Mutex<Shared>>, tell: watch::
 async fn serve(stream: TcpStream, shared: Arc<Mutex<Shared>>, tell: watch::Sender<usize>) {
     let mut stream = BufReader::new(stream);
     while let Ok(Some(request)) = read_request(&mut stream).await {
-        let answer = record(&shared, request);
+        let (index, answer) = record(&shared, request);
         tell.send_modify(|count| *count += 1);
         if let Some(gate) = &answer.gate {
             gate.passed().await;
@@ -187,21 +191,32 @@ async fn serve(stream: TcpStream, shared: Arc<Mutex<Shared>>, tell: watch::Sende
             drop(stream.read_u8().await);
         }
         // Counted down before the answer leaves: the next request may follow at once.
-        shared.lock().expect("a script panicked, see above").in_flight -= 1;
+        note_answer(&mut shared.lock().expect("a script panicked, see above"), index, &answer.act);
         if !give(&mut stream, answer.act).await {
             return;
         }
     }
 }
 
-fn record(shared: &Mutex<Shared>, mut request: Request) -> Answer {
+fn note_answer(shared: &mut Shared, index: usize, act: &Act) {
+    shared.in_flight -= 1;
+    let request = &mut shared.requests[index];
+    request.answered = Some(Instant::now());
+    request.status = match act {
+        Act::Reply { status, .. } => Some(*status),
+        Act::Raw(_) | Act::Reset | Act::Silence => None,
+    };
+}
+
+fn record(shared: &Mutex<Shared>, mut request: Request) -> (usize, Answer) {
     let mut shared = shared.lock().expect("a script panicked, see above");
     request.index = shared.requests.len();
     shared.in_flight += 1;
     shared.in_flight_max = shared.in_flight_max.max(shared.in_flight);
     let answer = shared.once.pop_front().unwrap_or_else(|| (shared.script)(&request));
+    let index = request.index;
     shared.requests.push(request);
-    answer
+    (index, answer)
 }
 
 /// Gives the answer; says whether the connection can take another request.
@@ -252,7 +267,8 @@ async fn read_request(stream: &mut BufReader<TcpStream>) -> std::io::Result<Opti
         .filter_map(|line| line.split_once(':'))
         .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
         .collect();
-    let mut request = Request { index: 0, arrived, method, path, headers, body: Vec::new() };
+    let (body, answered, status) = (Vec::new(), None, None);
+    let mut request = Request { index: 0, arrived, method, path, headers, body, answered, status };
     assert!(request.header("transfer-encoding").is_none(), "this downstream wants Content-Length");
     let length = request.header("content-length").map_or(Ok(0), str::parse);
     request.body.resize(length.expect("Content-Length is a number"), 0);

@@ -133,19 +133,25 @@ fn length_us(fault: &Fault) -> u64 {
     fault.until_us.saturating_sub(fault.at_us)
 }
 
-/// After each step: the larger of the offset that was and the one that is, until all have noticed.
+/// After each step: the larger of the offset that was and the one that is, until all have noticed. A
+/// step that was over is taken back by then.
 fn clock_errors(history: &History) -> Vec<(u64, u64)> {
-    let mut steps: Vec<_> =
-        history.faults.iter().filter(|fault| fault.kind == FaultKind::ClockStep).collect();
-    steps.sort_by_key(|fault| fault.at_us);
-    let mut offset_ms = 0_i64;
-    let mut errors = Vec::new();
-    for fault in steps {
-        let was_ms = offset_ms.unsigned_abs();
-        offset_ms += step_ms(&fault.detail);
-        errors.push((fault.at_us, was_ms.max(offset_ms.unsigned_abs()) * 1000));
+    let mut steps = Vec::new();
+    for fault in history.faults.iter().filter(|fault| fault.kind == FaultKind::ClockStep) {
+        let by_ms = step_ms(&fault.detail);
+        steps.push((fault.at_us, by_ms));
+        if fault.until_us > fault.at_us {
+            steps.push((fault.until_us, -by_ms));
+        }
     }
-    errors
+    steps.sort_unstable();
+    let mut offset_ms = 0_i64;
+    let errors = steps.into_iter().map(|(at_us, by_ms)| {
+        let was_ms = offset_ms.unsigned_abs();
+        offset_ms += by_ms;
+        (at_us, was_ms.max(offset_ms.unsigned_abs()) * 1000)
+    });
+    errors.collect()
 }
 
 /// The first number of a detail, with its sign.

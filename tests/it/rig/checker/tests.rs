@@ -315,6 +315,13 @@ fn a_clock_set_forth_and_back_is_off_no_longer() {
     breaks(&history, &[Rule::NotEarly]);
     drop(history.faults.pop());
     breaks(&history, &[]);
+    // The same, told as one fault that was over.
+    drop(history.faults.pop());
+    history.faults[0].until_us = arrival(3).at_us + 1;
+    breaks(&history, &[]);
+    history.faults[0].until_us = BEGAN_US + 1;
+    history.faults.push(step("0 ms", BEGAN_US + 2));
+    breaks(&history, &[Rule::NotEarly]);
 }
 
 #[test]

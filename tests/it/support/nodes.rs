@@ -1,0 +1,321 @@
+//! Several daemons that share one queue on one Redis, and the history of what was done to them.
+//!
+//! Owns the small stage of the scenarios about nodes: everything runs in the test, so that a scenario
+//! can say what happens in which order. Refuses to judge (see `rig::checker`); the large stage, with
+//! its schedule and its own processes, is the rig.
+
+use std::fmt::Write as _;
+
+use http::Method;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::clocks::wall_us;
+use super::daemon::Daemon;
+use super::downstream::{Downstream, Request};
+use super::redis::RedisServer;
+use super::scene::QUEUE;
+use super::stalls::Stalls;
+use super::wait::{eventually, poll_until_within};
+use crate::rig::history::{
+    Answer, Arrival, Fault, FaultKind, Final, History, Life, Limit, Queue, Sent, Verdict, body_hash,
+};
+
+/// A lease, its grace and a backlog.
+const DRAINED_WITHIN: std::time::Duration = std::time::Duration::from_secs(60);
+const FINAL: [&str; 4] = ["delivered", "dead", "expired", "cancelled"];
+
+/// What the nodes are to be.
+#[derive(Debug, Clone)]
+pub(crate) struct NodesOptions {
+    pub(crate) count: usize,
+    pub(crate) concurrency: u32,
+    pub(crate) limit: Option<Limit>,
+    pub(crate) timeout_ms: u64,
+    pub(crate) lease_ms: u64,
+    /// Further keys of the queue, dotted where they lie deeper.
+    pub(crate) lines: &'static str,
+    /// What is armed, by node.
+    pub(crate) failpoints: Vec<(usize, &'static str)>,
+}
+
+impl Default for NodesOptions {
+    /// Two nodes and the shortest lease for calls of half a second.
+    fn default() -> Self {
+        Self {
+            count: 2,
+            concurrency: 16,
+            limit: None,
+            timeout_ms: 500,
+            lease_ms: 5500,
+            lines: "",
+            failpoints: Vec::new(),
+        }
+    }
+}
+
+/// The nodes, and what they share.
+#[derive(Debug)]
+pub(crate) struct Nodes {
+    // They end before their Redis does.
+    nodes: Vec<Node>,
+    pub(crate) downstream: Downstream,
+    pub(crate) redis: RedisServer,
+    began: (u64, Instant),
+    stalls: Stalls,
+    history: History,
+}
+
+#[derive(Debug)]
+struct Node {
+    daemon: Daemon,
+    /// When each of its boots began.
+    boots: Vec<Instant>,
+}
+
+impl Nodes {
+    pub(crate) async fn start(redis: RedisServer, options: NodesOptions) -> Self {
+        let downstream = Downstream::start().await;
+        let started = (0..options.count).map(|node| {
+            let armed = options.failpoints.iter().filter(|(at, _)| *at == node);
+            let points: Vec<_> = armed.map(|(_, points)| *points).collect();
+            let daemon = Daemon::with(options.toml(&downstream, node)).redis(&redis);
+            daemon.environment("FAILPOINTS", &points.join(";")).start()
+        });
+        let daemons = futures_util::future::join_all(started).await;
+        let boot = |daemon| Node { daemon, boots: vec![Instant::now()] };
+        let history = History { queues: vec![options.queue()], ..History::default() };
+        let nodes = daemons.into_iter().map(boot).collect();
+        let (began, stalls) = ((wall_us(), Instant::now()), Stalls::watch());
+        Self { nodes, downstream, redis, began, stalls, history }
+    }
+
+    pub(crate) fn daemon(&self, node: usize) -> &Daemon {
+        &self.nodes[node].daemon
+    }
+
+    /// Which node made this call.
+    pub(crate) fn caller(request: &Request) -> usize {
+        request.path.trim_start_matches("/n").parse().expect("each node has a path of its own")
+    }
+
+    /// Sends so many messages through a node, in one request; their bodies say their numbers.
+    pub(crate) async fn send(&mut self, node: usize, count: u64) -> Vec<Option<String>> {
+        let first = self.history.sent.len() as u64;
+        let keys: Vec<u64> = (first..first + count).collect();
+        let rows: Vec<_> = keys
+            .iter()
+            .map(|key| json!({ "payload": { "n": key }, "idempotency_key": format!("k{key}") }))
+            .collect();
+        let first_try_us = self.wall_us(Instant::now());
+        let path = format!("/v1/queues/{QUEUE}/messages/batch");
+        let headers = [("Content-Type", "application/json")];
+        let http = self.nodes[node].daemon.http();
+        let reply = http.try_send(Method::POST, &path, &headers, json!(rows).to_string()).await;
+        let results = match reply {
+            Ok(reply) if reply.status == 200 => reply.json()["results"].clone(),
+            _ => Value::Null,
+        };
+        let mut ids = Vec::new();
+        for (at, key) in keys.into_iter().enumerate() {
+            let id = results[at]["id"].as_str().filter(|_| results[at]["error"].is_null());
+            let at_us = self.wall_us(Instant::now());
+            let verdict =
+                id.map_or(Verdict::Unknown, |id| Verdict::Accepted { id: id.into(), at_us });
+            ids.push(id.map(str::to_owned));
+            let body_hash = body_hash(json!({ "n": key }).to_string().as_bytes());
+            let sent =
+                Sent { key, queue: 0, body_hash, due_ms: 0, expires_ms: 0, first_try_us, verdict };
+            self.history.sent.push(sent);
+        }
+        ids
+    }
+
+    /// `kill -9`.
+    pub(crate) async fn kill(&mut self, node: usize) {
+        self.fault(FaultKind::DaemonKill, Some(node));
+        self.nodes[node].daemon.kill9().await;
+    }
+
+    /// Waits until a node has ended by itself, at a failpoint.
+    pub(crate) async fn wait_killed(&mut self, node: usize) {
+        self.nodes[node].daemon.wait_exit().await;
+        self.fault(FaultKind::DaemonKill, Some(node));
+    }
+
+    /// SIGTERM, waited for.
+    pub(crate) async fn stop(&mut self, node: usize) {
+        self.fault(FaultKind::DaemonStop, Some(node));
+        assert_eq!(self.nodes[node].daemon.sigterm().await, 0);
+    }
+
+    /// Starts a node that has ended, with nothing armed any more.
+    pub(crate) async fn start_again(&mut self, node: usize) {
+        let it = &mut self.nodes[node];
+        it.boots.push(Instant::now());
+        it.daemon.start_again_with(&[("FAILPOINTS", String::new())]);
+        it.daemon.wait_ready().await;
+    }
+
+    /// SIGSTOP.
+    pub(crate) fn pause(&mut self, node: usize) {
+        self.fault(FaultKind::DaemonPause, Some(node));
+        self.nodes[node].daemon.signal(Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub(crate) fn wake(&mut self, node: usize) {
+        self.nodes[node].daemon.signal(Signal::CONT);
+        let (now_us, life) = (self.wall_us(Instant::now()), self.life(node, Instant::now()));
+        let pauses = self.history.faults.iter_mut().rev();
+        let mut of_node =
+            pauses.filter(|f| f.kind == FaultKind::DaemonPause && f.life == Some(life));
+        of_node.next().expect("it was paused").until_us = now_us;
+    }
+
+    /// Notes what a scenario does to Redis by itself.
+    pub(crate) fn fault(&mut self, kind: FaultKind, node: Option<usize>) {
+        let now = Instant::now();
+        let at_us = self.wall_us(now);
+        let life = node.map(|node| self.life(node, now));
+        self.history.faults.push(Fault {
+            at_us,
+            until_us: at_us,
+            kind,
+            life,
+            detail: String::new(),
+        });
+    }
+
+    /// Notes that the last fault is over.
+    pub(crate) fn over(&mut self) {
+        let now_us = self.wall_us(Instant::now());
+        self.history.faults.last_mut().expect("there was one").until_us = now_us;
+    }
+
+    /// Waits until every node knows that every other one lives.
+    pub(crate) async fn acquainted(&self) {
+        // Whoever beats after the last one has shown itself has seen it.
+        let mut all: Option<Vec<(String, u64)>> = None;
+        eventually("every node has beaten with all of them there", async || {
+            let key = "{tidegate}:nodes";
+            let words = ["ZRANGE", key, "0", "-1", "WITHSCORES"];
+            let beats: Vec<(String, u64)> = self.redis.cli(&words).await;
+            let known = all.get_or_insert_with(|| beats.clone());
+            if known.len() < self.nodes.len() {
+                all = None;
+                return false;
+            }
+            let newer = |(id, at): &(String, u64)| beats.iter().any(|(i, a)| i == id && a > at);
+            known.iter().all(newer)
+        })
+        .await;
+    }
+
+    /// Waits until nothing of the queue waits any more, as this node sees it.
+    pub(crate) async fn drained(&self, node: usize) {
+        poll_until_within(DRAINED_WITHIN, "everything is final", async || {
+            let counts = self.nodes[node].daemon.counts(QUEUE).await;
+            let waiting = ["scheduled", "ready", "leased", "uncertain"];
+            waiting.iter().all(|state| counts[state] == 0).then_some(())
+        })
+        .await;
+    }
+
+    /// Everything that happened, with what this node says became of the messages.
+    pub(crate) async fn history(&self, node: usize) -> History {
+        let mut history = self.history.clone();
+        history.arrivals = self.downstream.requests().iter().map(|r| self.arrival(r)).collect();
+        history.stall_us = u64::try_from(self.stalls.worst().as_micros()).expect("short");
+        for state in FINAL {
+            let mut cursor = String::new();
+            loop {
+                let path = format!("/v1/queues/{QUEUE}/messages?state={state}&limit=1000{cursor}");
+                let page = self.nodes[node].daemon.get(&path).await.expect(200).json();
+                let messages = page["messages"].as_array().expect("a page has messages");
+                history.finals.extend(messages.iter().map(final_of));
+                let Some(next) = page["next_cursor"].as_str() else { break };
+                cursor.clear();
+                write!(cursor, "&cursor={next}").expect("to a String");
+            }
+        }
+        history
+    }
+
+    fn arrival(&self, request: &Request) -> Arrival {
+        let node = Self::caller(request);
+        let at_us = self.wall_us(request.arrived);
+        let answered = request.answered.map_or(u64::MAX, |at| self.wall_us(at));
+        let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        Arrival {
+            at_us,
+            call: request.index as u64,
+            queue: 0,
+            id: request.id().to_owned(),
+            key: body["n"].as_u64(),
+            attempt: request.attempt(),
+            body_hash: body_hash(&request.body),
+            by: self.life(node, request.arrived),
+            answer: match request.status {
+                Some(200..300) => Answer::Taken,
+                Some(429) => Answer::Throttled,
+                Some(_) => Answer::Failed,
+                None => Answer::Unsaid,
+            },
+            answer_at_us: answered.max(at_us),
+        }
+    }
+
+    /// A moment of the tests, by the wall clock.
+    fn wall_us(&self, at: Instant) -> u64 {
+        let (wall_us, began) = self.began;
+        wall_us + u64::try_from((at - began).as_micros()).expect("short")
+    }
+
+    fn life(&self, node: usize, at: Instant) -> Life {
+        let boot = self.nodes[node].boots.partition_point(|began| *began <= at).saturating_sub(1);
+        let short = |number| u32::try_from(number).expect("few");
+        Life { node: short(node), boot: short(boot) }
+    }
+}
+
+fn final_of(message: &Value) -> Final {
+    let text = |name: &str| message[name].as_str().unwrap_or_default().to_owned();
+    let attempts = message["attempts"].as_u64().and_then(|n| u32::try_from(n).ok());
+    Final {
+        id: text("id"),
+        state: text("state"),
+        attempts: attempts.expect("a message has attempts"),
+        reason: text("reason"),
+    }
+}
+
+impl NodesOptions {
+    fn toml(&self, downstream: &Downstream, node: usize) -> String {
+        let mut toml = format!(
+            "[queues.{QUEUE}]\nconcurrency = {}\nlease = \"{}ms\"\n{}\n",
+            self.concurrency, self.lease_ms, self.lines
+        );
+        if let Some(Limit { calls_per_s, burst }) = self.limit {
+            writeln!(toml, "rate = \"{calls_per_s}/s\"\nburst = {burst}").expect("to a String");
+        }
+        let url = downstream.url(&format!("/n{node}"));
+        writeln!(toml, "downstream = {{ url = \"{url}\", timeout = \"{}ms\" }}", self.timeout_ms)
+            .expect("to a String");
+        toml
+    }
+
+    fn queue(&self) -> Queue {
+        Queue {
+            name: QUEUE.to_owned(),
+            concurrency: self.concurrency,
+            batch_max: 1,
+            limit: self.limit,
+            open_ms: None,
+            parks: self.lines.contains("park"),
+            timeout_ms: self.timeout_ms,
+            lease_ms: self.lease_ms,
+        }
+    }
+}
