@@ -59,6 +59,15 @@ pub struct ReasonLabel {
     pub reason: &'static str,
 }
 
+/// `{queue,fault}`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct FaultLabel {
+    /// The queue.
+    pub queue: String,
+    /// What was wrong, one of a few words.
+    pub fault: &'static str,
+}
+
 /// `{queue,gate}`
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct GateLabel {
@@ -117,6 +126,10 @@ pub struct Metrics {
     pub gate_open: Family<GateLabel, Gauge>,
     /// `tidegate_permits_unused_total{queue}`
     pub permits_unused: Family<QueueLabel, Counter>,
+    /// `tidegate_index_faults_total{queue,fault}`
+    pub index_faults: Family<FaultLabel, Counter>,
+    /// `tidegate_index_repairs_total{queue,fault}`
+    pub index_repairs: Family<FaultLabel, Counter>,
     /// `tidegate_store_up`
     pub store_up: Gauge,
     /// `tidegate_durability_achieved{level}`: 1 at the level that holds now
@@ -154,6 +167,8 @@ impl Metrics {
             dead: Family::default(),
             gate_open: Family::default(),
             permits_unused: Family::default(),
+            index_faults: Family::default(),
+            index_repairs: Family::default(),
             store_up: Gauge::default(),
             durability_achieved: Family::default(),
         };
@@ -199,6 +214,12 @@ impl Metrics {
         r.register("dead", "Messages given up, by reason", self.dead.clone());
         r.register("gate_open", "Whether a gate is open", self.gate_open.clone());
         r.register("permits_unused", "Permits that came too late", self.permits_unused.clone());
+        r.register(
+            "index_faults",
+            "Indexes that disagreed with their records",
+            self.index_faults.clone(),
+        );
+        r.register("index_repairs", "Of those, the ones mended", self.index_repairs.clone());
         r.register("store_up", "Whether Redis answers", self.store_up.clone());
         r.register(
             "durability_achieved",

@@ -7,19 +7,15 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::time::Instant;
-use ulid::Ulid;
 
+use super::claimed::Claimed;
 use super::queue::{Queue, Shard};
-use super::record::{Record, StateEntry};
 use super::reply::Reply;
-use super::settle::Lease;
+use super::settle::Settled;
 use super::{Store, StoreError, Verb, arg};
-use crate::domain::lease::latest_start_ms;
 use crate::domain::limit::Rate;
-use crate::domain::message::Details;
-use crate::domain::policy::{OnUncertain, QueuePolicy};
+use crate::domain::policy::OnUncertain;
 use crate::failpoint::failpoint;
 
 /// Most payload bytes that one claim returns (a single larger message comes alone).
@@ -83,36 +79,6 @@ pub struct ClaimReply {
     pub paused_ms: u64,
     /// What was taken: one batch, or single messages.
     pub messages: Vec<Claimed>,
-}
-
-/// A message under our lease.
-#[derive(Debug, Clone)]
-pub struct Claimed {
-    /// What later steps must show.
-    pub lease: Lease,
-    /// When its call may start.
-    pub slot: Instant,
-    /// When this node must have begun to send it at the latest, or give it back: an exchange that
-    /// starts later may outlive the lease.
-    pub start_before: Instant,
-    /// Which attempt this is, from 1.
-    pub attempt: u32,
-    /// Times it came back because its node was lost: > 0 means that this send may be a duplicate.
-    pub rescues: u32,
-    /// Throttles so far.
-    pub throttles: u32,
-    /// When its first attempt began, ms by Redis.
-    pub first_attempt_ms: u64,
-    /// Milliseconds for which the queue had been paused by then.
-    pub paused_at_first_ms: u64,
-    /// When this attempt was due, ms.
-    pub due_ms: u64,
-    /// When it expires, ms.
-    pub expires_ms: Option<u64>,
-    /// Headers, content type and the rest.
-    pub details: Details,
-    /// The body.
-    pub payload: Bytes,
 }
 
 impl Store {
@@ -198,7 +164,13 @@ impl Store {
         };
         let received_at = Instant::now();
         shard.claims.store(sequence, Ordering::Release);
-        let claimed = self.read_claim(queue, shard, &token, &mut reply, received_at, slots)?;
+        let (claimed, unreadable) =
+            self.read_claim(queue, shard, &token, &mut reply, received_at, slots)?;
+        if !unreadable.is_empty() {
+            let batch_ends = queue.policy.batch.is_some() && claimed.messages.is_empty();
+            let ended = batch_ends.then_some(token);
+            self.bury_unreadable(queue, shard, ended.as_slice(), &unreadable).await?;
+        }
         if !claimed.messages.is_empty() {
             failpoint!("claimed");
             self.metrics().count(queue.policy.name.as_str(), "claim", claimed.messages.len());
@@ -216,56 +188,22 @@ impl Store {
         reply: &mut Reply,
         received_at: Instant,
         slots: Option<&[u64]>,
-    ) -> Result<ClaimReply, StoreError> {
+    ) -> Result<(ClaimReply, Vec<Settled>), StoreError> {
         let gate = gate_of(reply.int()?)?;
         let now_us = reply.count()?;
         self.inner.clock.observe(now_us, received_at);
         let wait = reply.natural()?.map(Duration::from_micros);
         let (ready_left, paused_ms) = (reply.count()?, reply.count()?);
         let mut messages = Vec::with_capacity(reply.len() / 4);
+        let mut unreadable = Vec::new();
         while reply.len() > 0 {
             let slot_us = slots.and_then(|slots| slots.get(messages.len()).copied());
-            match self.read_claimed(&queue.policy, shard, token, reply, slot_us, received_at) {
+            match self.read_claimed(&queue.policy, shard, token, reply, slot_us, received_at)? {
                 Ok(claimed) => messages.push(claimed),
-                // It comes back when its lease ends; a newer version may read it.
-                Err(error) => {
-                    tracing::error!(shard = %shard.keys.tag, %error, "a claimed message cannot be read");
-                }
+                Err(settled) => unreadable.push(settled),
             }
         }
-        Ok(ClaimReply { gate, wait, ready_left, paused_ms, messages })
-    }
-
-    fn read_claimed(
-        &self,
-        policy: &QueuePolicy,
-        shard: &Shard,
-        token: &str,
-        reply: &mut Reply,
-        granted_us: Option<u64>,
-        received_at: Instant,
-    ) -> Result<Claimed, StoreError> {
-        let ulid = reply.text()?;
-        let slot_us = granted_us.unwrap_or(reply.count()?);
-        let (entry, record) = (reply.bytes()?, reply.bytes()?);
-        let (entry, record) = (StateEntry::unpack(entry)?, Record::unpack(record)?);
-        let ulid =
-            Ulid::from_string(&ulid).map_err(|error| StoreError::Reply(error.to_string()))?;
-        let start_within_ms = latest_start_ms(policy.lease_ms, policy.downstream.timeout_ms());
-        Ok(Claimed {
-            lease: Lease { ulid, shard: shard.number, token: token.to_owned() },
-            slot: self.inner.clock.instant_of(slot_us),
-            start_before: received_at + Duration::from_millis(start_within_ms),
-            attempt: entry.attempts,
-            rescues: entry.rescues,
-            throttles: entry.throttles,
-            first_attempt_ms: entry.first_attempt_ms,
-            paused_at_first_ms: entry.paused_at_first_ms,
-            due_ms: entry.due_ms,
-            expires_ms: (entry.expires_ms > 0).then_some(entry.expires_ms),
-            details: record.details,
-            payload: record.payload.unwrap_or_default(),
-        })
+        Ok((ClaimReply { gate, wait, ready_left, paused_ms, messages }, unreadable))
     }
 
     /// A permit for a further call of an exchange that is under way (half of a batch): its slot, or

@@ -3,7 +3,9 @@
 //! Owns the keys, the scripts (`lua/`, one verb a file), their callers (one method a verb), the
 //! connections and the wake-ups. Refuses to know HTTP, downstreams and when a verb is called.
 
+mod audit;
 mod claim;
+mod claimed;
 mod clock;
 mod details;
 mod error;
@@ -35,7 +37,9 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
-pub use claim::{ClaimReply, ClaimWish, Claimed, Gate, Permit};
+pub use audit::{Audit, Books, Fault, Finding};
+pub use claim::{ClaimReply, ClaimWish, Gate, Permit};
+pub use claimed::Claimed;
 pub use clock::Clock;
 pub use details::{DETAILS_BYTES_MAX, details_bytes};
 pub use error::StoreError;

@@ -139,9 +139,8 @@ impl Store {
                 if record.is_empty() {
                     continue;
                 }
-                let record = Record::unpack(record)?;
-                let entry = some_bytes(entry).map(StateEntry::unpack).transpose()?;
-                found.push((to_message(queue, *ulid, record, entry, in_due), read_history(&past)));
+                let message = read_message(queue, *ulid, record, some_bytes(entry), in_due);
+                found.push((message, read_history(&past)));
             }
         }
         Ok(found)
@@ -247,6 +246,36 @@ impl Store {
         let mut reply = self.call(Verb::Find, shard, &[arg(key)]).await?;
         let text = reply.text()?;
         Ok(Ulid::from_string(&text).ok().map(|ulid| MessageId { queue: name.clone(), ulid }))
+    }
+}
+
+/// A message as it is kept. One that cannot be read is shown as far as it can be, with the reason.
+fn read_message(
+    queue: &QueueName,
+    ulid: Ulid,
+    record: Bytes,
+    entry: Option<Bytes>,
+    in_due: bool,
+) -> Message {
+    let (record, bad_record) = read_or(Record::unpack(record), Record::unreadable);
+    let (entry, bad_entry) = read_or(entry.map(StateEntry::unpack).transpose(), || None);
+    let mut message = to_message(queue, ulid, record, entry, in_due);
+    if let Some(error) = bad_record.or(bad_entry)
+        && message.reason.is_none()
+    {
+        let what = "kept as it is, and not sent; `tidegate doctor` tells more";
+        message.reason = Some(format!("it cannot be read ({error}): {what}"));
+    }
+    message
+}
+
+fn read_or<T>(
+    read: Result<T, StoreError>,
+    otherwise: impl FnOnce() -> T,
+) -> (T, Option<StoreError>) {
+    match read {
+        Ok(value) => (value, None),
+        Err(error) => (otherwise(), Some(error)),
     }
 }
 

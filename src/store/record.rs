@@ -3,6 +3,8 @@
 //! The twin of `lua/include/record.lua` and `lua/include/state.lua`. To change a shape: raise its
 //! version, let the reader take both, write the new one, and add cases for old and new below.
 
+use std::collections::BTreeMap;
+
 use bytes::{Buf, Bytes};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
@@ -10,12 +12,13 @@ use ulid::Ulid;
 use super::details::{read_details, write_details};
 use super::error::StoreError;
 use crate::domain::id::{MessageId, QueueName};
-use crate::domain::message::{Attempt, Details, Message, NewMessage};
+use crate::domain::message::{Attempt, Details, Message, NewMessage, PayloadKind};
 use crate::domain::state::State;
 
 /// The newest record version that this program writes; a namespace with a newer one is refused.
 pub(crate) const RECORD_VERSION: u8 = 1;
 
+const STATE_VERSION: u8 = 1;
 const RECORD_HEADER_BYTES: usize = 21;
 const STATE_HEADER_BYTES: usize = 87;
 const FLAG_BODY_DROPPED: u8 = 1;
@@ -64,6 +67,20 @@ impl Record {
         let payload = (flags & FLAG_BODY_DROPPED == 0).then_some(raw);
         Ok(Self { priority: rank % 16, due_ms, expires_ms, details, payload })
     }
+
+    /// What is shown in place of a record that cannot be read.
+    pub(crate) fn unreadable() -> Self {
+        let details = Details {
+            kind: PayloadKind::Json,
+            content_type: None,
+            headers: Vec::new(),
+            group: None,
+            labels: BTreeMap::new(),
+            idempotency_key: None,
+            retry: None,
+        };
+        Self { priority: 0, due_ms: 0, expires_ms: 0, details, payload: None }
+    }
 }
 
 /// A state entry, unpacked.
@@ -89,7 +106,10 @@ impl StateEntry {
         if raw.len() < STATE_HEADER_BYTES {
             return Err(StoreError::Reply("a state entry is too short".to_owned()));
         }
-        let _version = raw.get_u8();
+        let version = raw.get_u8();
+        if version != STATE_VERSION {
+            return Err(StoreError::Reply(format!("state version {version} is not known here")));
+        }
         let letter = raw.get_u8();
         let _flags_and_band = raw.get_u16();
         let _epoch = raw.get_u16();

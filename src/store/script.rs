@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use redis::Script;
 
 /// The files under `lua/include`, by name.
-const INCLUDES: [(&str, &str); 11] = [
+const INCLUDES: [(&str, &str); 12] = [
     ("shard", include_str!("lua/include/shard.lua")),
     ("writes", include_str!("lua/include/writes.lua")),
     ("record", include_str!("lua/include/record.lua")),
@@ -19,6 +19,7 @@ const INCLUDES: [(&str, &str); 11] = [
     ("gate", include_str!("lua/include/gate.lua")),
     ("limit", include_str!("lua/include/limit.lua")),
     ("history", include_str!("lua/include/history.lua")),
+    ("place", include_str!("lua/include/place.lua")),
     ("idempotency", include_str!("lua/include/idempotency.lua")),
 ];
 
@@ -98,6 +99,12 @@ verbs! {
     Find = "find",
     /// Marks ids that somebody waits for.
     Watch = "watch",
+    /// Reads sizes, and whether they add up.
+    Books = "books",
+    /// Reads a page of a structure, and what of it disagrees with the records.
+    Audit = "audit",
+    /// Indexes follow their records again.
+    Mend = "mend",
 }
 
 static SCRIPTS: LazyLock<Vec<Script>> =

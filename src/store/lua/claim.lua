@@ -92,10 +92,8 @@ local function batch_gathers(length)
       local ulid = string.sub(entry, 1, 26)
       if stale == 0 or entry_is_current(entry) then
         bytes = bytes + rc('HSTRLEN', K.records, ulid)
-        if is_first then
-          local _, states = load({ ulid })
-          oldest_ms, is_first = math.min(oldest_ms, states[1].due), false
-        end
+        local _, states = load(is_first and { ulid } or {})
+        if states[1] then oldest_ms, is_first = math.min(oldest_ms, states[1].due), false end
       end
     end
   end
@@ -137,7 +135,9 @@ local function meet(entry, ulid, s, record, found, alone_possible)
   return s.rescues < 2, true
 end
 
--- Meets `count` entries from `at`; most have never been touched, and need no decoding.
+-- Meets `count` entries from `at`; most have never been touched, and need no decoding. What cannot be
+-- read leaves the line untouched, or nothing behind it would ever go; an entry that stands there
+-- twice is stale the second time.
 local function meet_some(entries, at, count, found, alone_possible)
   local ulids = {}
   for i = 1, count do ulids[i] = string.sub(entries[at + i], 1, 26) end
@@ -146,13 +146,15 @@ local function meet_some(entries, at, count, found, alone_possible)
   local n, bytes = #taken, 0
   for i = 1, count do
     local entry, ulid, record, raw = entries[at + i], ulids[i], records[i], raws[i]
-    if not raw and record and is_plain(record, entry) then
+    local is_first = not found.met[entry]
+    found.met[entry] = true
+    if is_first and not raw and record and is_plain(record, entry) then
       n = n + 1
       taken[n], taken_records[n], taken_states[n] = ulid, record, found.first_claim(record)
       bytes = bytes + #record
-    else
+    elseif is_readable(record, raw) then
       found.bytes, bytes = found.bytes + bytes, 0
-      local s = state_read(raw) or (record and state_of_record(record))
+      local s = is_first and record and (state_read(raw) or state_of_record(record))
       local goes_on, past = meet(entry, ulid, s, record, found, alone_possible)
       if not goes_on then return at + i - (past and 0 or 1), false end
       n = #taken
@@ -183,7 +185,7 @@ end
 local function take(want, alone_possible)
   local paused_ms = paused_total_ms()
   local found = {
-    ulids = {}, records = {}, states = {}, lapsed = {}, stale = 0, bytes = 0, walked = 0,
+    ulids = {}, records = {}, states = {}, lapsed = {}, met = {}, stale = 0, bytes = 0, walked = 0,
     blocked = false, paused_ms = paused_ms, first_claim = first_claims(token, paused_ms),
   }
   local limit_bytes = is_batch and math.min(batch_bytes, bytes_max) or bytes_max

@@ -14,8 +14,9 @@ for band = 9, 0, -1 do
   for _, entry in ipairs(rc('LRANGE', READY[band], 0, 9)) do
     if entry_is_current(entry) then
       local _, states = load({ string.sub(entry, 1, 26) })
-      if oldest < 0 or states[1].due < oldest then oldest = states[1].due end
-      break
+      local s = states[1]
+      if s and (oldest < 0 or s.due < oldest) then oldest = s.due end
+      if s then break end
     end
   end
 end

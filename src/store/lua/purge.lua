@@ -42,7 +42,9 @@ local function purge_band(band)
   local kept = {}
   for i, ulid in ipairs(ulids) do
     local s = states[i]
-    if not s or s.state ~= 'w' or entry_of(ulid, s) ~= entries[i] then
+    if records[i] and not s then
+      table.insert(kept, 1, entries[i])
+    elseif not s or s.state ~= 'w' or entry_of(ulid, s) ~= entries[i] then
       stale = stale + 1
     elseif string.sub(ulid, 1, 10) > cutoff then
       table.insert(kept, 1, entries[i])

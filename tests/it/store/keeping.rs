@@ -124,7 +124,7 @@ fn due_in(ms: u64) -> Edit {
 
 async fn what_is_past_its_time_expires_wherever_it_waits(ground: Ground) {
     let node = ground.node("concurrency = 9").await;
-    let brief = || message("m").expires(When::After(15));
+    let brief = || message("m").expires(When::After(100));
     let leased = node.send(brief()).await;
     let lease = node.take_one().await;
     let ready = node.send(brief()).await;

@@ -3,6 +3,7 @@
 //! Owns the promises that the scripts make. A scenario uses the store as the rooms above do and then
 //! looks past it, at the bare keys (see `scan`).
 
+mod audit;
 mod claims;
 mod ground;
 mod intake;

@@ -3,9 +3,11 @@
 //! The aim is 5 ms; the bound here is wider, for machines that do much else at the same time. The
 //! figures are printed.
 
+use std::sync::Arc;
+
 use tidegate::domain::message::When;
 use tidegate::domain::state::State;
-use tidegate::store::{Lease, Verb};
+use tidegate::store::{Audit, Lease, Verb};
 
 use super::ground::Ground;
 use super::node::{HOUR_MS, Node, With, message};
@@ -92,6 +94,14 @@ async fn no_call_holds_redis_up() {
     slowest_us(&ground, "list and get, 1000").await;
     node.counts().await;
     slowest_us(&ground, "count").await;
+    server.cli::<()>(&["LTRIM", &ground.key("ready:0"), "100", "-1"]).await;
+    let mut audit = Audit::new(Arc::clone(&node.queue), Arc::clone(node.shard()), true);
+    let mut found = 0;
+    while !audit.is_done() {
+        found += node.store.audit_step(&mut audit).await.unwrap().len();
+    }
+    assert_eq!(found, 100);
+    slowest_us(&ground, "books, audit, mend").await;
     node.store.requeue_all(&node.name, State::Dead, MANY).await.unwrap();
     slowest_us(&ground, "requeue").await;
     // From here on everything that waits has expired.

@@ -7,8 +7,9 @@ local function ready_length()
   return length
 end
 
+-- An entry that names no band is nobody's; claim skips it, wherever it stands.
 local function ready_tail(entry, band)
-  gather('RPUSH', READY[band], entry)
+  gather('RPUSH', READY[band] or READY[0], entry)
 end
 
 -- Back to the head, in the order given (LPUSH turns it round, so callers walk backwards).

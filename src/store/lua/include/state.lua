@@ -20,8 +20,19 @@ local function state_pack(s)
     s.final) .. s.tail
 end
 
+-- See record_is_readable.
+local function state_is_readable(raw)
+  return #raw >= STATE_HEADER_BYTES and string.byte(raw) == STATE_VERSION
+    and string.find('wLUADXEC', string.sub(raw, 2, 2), 1, true) ~= nil and string.byte(raw, 4) < 10
+end
+
+-- Both halves, as far as they are there.
+local function is_readable(record, raw)
+  return (not record or record_is_readable(record)) and (not raw or state_is_readable(raw))
+end
+
 local function state_read(raw)
-  if not raw then return nil end
+  if not raw or not state_is_readable(raw) then return nil end
   local s = {}
   local _
   _, s.state, s.flags, s.band, s.epoch, s.due, s.expires, s.attempts, s.throttles, s.holds,
@@ -50,7 +61,7 @@ end
 
 -- Whether a message without a state entry may go by the shortcut: no ttl, and in its first place.
 local function is_plain(record, entry)
-  return string.sub(entry, 27) == FIRST_PLACE[math.floor(string.byte(record, 3) / 16)]
+  return record_is_readable(record) and string.sub(entry, 27) == FIRST_PLACE[math.floor(string.byte(record, 3) / 16)]
     and string.sub(record, 16, 21) == NO_MOMENT
 end
 
@@ -71,8 +82,9 @@ local function delivered_of_leased(raw, final, tail)
   return string.sub(raw, 1, 1) .. 'D' .. string.sub(raw, 3, 81) .. final .. tail
 end
 
--- The states of messages that were claimed, without their bodies; false where there is none. A
--- message named twice in a call has one state, so that its second step sees the first.
+-- The states of messages that were claimed, without their bodies; false where there is none, or none
+-- that can be read. A message named twice in a call has one state, so that its second step sees the
+-- first. Also the entries as they came.
 local function load_states(ulids)
   local raws = hmget(K.states, ulids)
   local states, known = {}, {}
@@ -80,16 +92,18 @@ local function load_states(ulids)
     known[ulid] = known[ulid] or state_read(raws[i]) or false
     states[i] = known[ulid]
   end
-  return states
+  return states, raws
 end
 
--- Both halves of each message: raw records and decoded states; a message that is gone has neither.
+-- Both halves of each message: raw records and decoded states. A message that is gone has neither;
+-- one that cannot be read has no state.
 local function load(ulids)
-  local records, states, untouched = hmget(K.records, ulids), load_states(ulids), {}
+  local records, untouched = hmget(K.records, ulids), {}
+  local states, raws = load_states(ulids)
   for i, ulid in ipairs(ulids) do
-    if not records[i] then
+    if not records[i] or not record_is_readable(records[i]) then
       states[i] = false
-    elseif not states[i] then
+    elseif not raws[i] then
       untouched[ulid] = untouched[ulid] or state_of_record(records[i])
       states[i] = untouched[ulid]
     end

@@ -1,0 +1,82 @@
+//! What can be wrong between records and their indexes.
+//!
+//! Owns the kinds, their words and their codes (the twin of `lua/include/place.lua`).
+
+/// A kind of disagreement. The record is the truth; an index is mended by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// A message that does not stand where its record says: nothing would ever move it.
+    Unplaced,
+    /// A member of an index whose message is gone or stands elsewhere.
+    Misplaced,
+    /// A state entry or past attempts of a message that is gone.
+    Leftover,
+    /// A waiting message with a ttl whose expiry is not known, or known wrongly.
+    Expiry,
+    /// The size by which claims keep within their bytes is too small.
+    Largest,
+    /// A record or state entry that is cut or of an unknown version: reported, never touched.
+    Unreadable,
+    /// A message that stands in its ready list twice.
+    Duplicate,
+    /// Counts that differ from the records.
+    Count,
+}
+
+impl Fault {
+    /// Every kind, in the order of their codes.
+    pub const ALL: [Self; 8] = [
+        Self::Unplaced,
+        Self::Misplaced,
+        Self::Leftover,
+        Self::Expiry,
+        Self::Largest,
+        Self::Unreadable,
+        Self::Duplicate,
+        Self::Count,
+    ];
+
+    /// The word in metrics and answers.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unplaced => "unplaced",
+            Self::Misplaced => "misplaced",
+            Self::Leftover => "leftover",
+            Self::Expiry => "expiry",
+            Self::Largest => "largest",
+            Self::Unreadable => "unreadable",
+            Self::Duplicate => "duplicate",
+            Self::Count => "count",
+        }
+    }
+
+    /// From 1: 0 is an entry that is no fault.
+    pub(super) const fn code(self) -> usize {
+        self as usize + 1
+    }
+
+    pub(super) fn of_code(code: u64) -> Option<Self> {
+        Self::ALL.into_iter().find(|fault| u64::try_from(fault.code()) == Ok(code))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_those_of_the_scripts() {
+        let lua = include_str!("../lua/include/place.lua");
+        let names = "local UNPLACED, MISPLACED, LEFTOVER, EXPIRY = 1, 2, 3, 4\n\
+            local LARGEST, UNREADABLE, DUPLICATE, COUNT = 5, 6, 7, 8\n";
+        assert!(lua.contains(names));
+        let words = Fault::ALL.map(|fault| fault.as_str().to_uppercase()).join(" ");
+        assert_eq!(words, "UNPLACED MISPLACED LEFTOVER EXPIRY LARGEST UNREADABLE DUPLICATE COUNT");
+        for (at, fault) in Fault::ALL.into_iter().enumerate() {
+            assert_eq!(fault.code(), at + 1);
+            assert_eq!(Fault::of_code(fault.code() as u64), Some(fault));
+        }
+        assert_eq!(Fault::of_code(0), None);
+    }
+}

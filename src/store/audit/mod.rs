@@ -1,0 +1,298 @@
+//! The audit of a shard: records against indexes, page by page.
+//!
+//! Owns the order in which a shard is looked through and what it comes to. The record and its state
+//! entry are the truth; each page is one bounded call, so that an audit may take a second or a day
+//! while messages come and go. What one call sees is certain. What takes several (a message that
+//! stands in no ready list) holds only if the mending call still finds it so.
+//!
+//! ```text
+//! books ─▶ each index ─▶ records ─▶ walk of the ready lists ─▶ missing? ─▶ books
+//!                           ▲─────── while there are more ────────┘
+//! ```
+
+mod calls;
+mod fault;
+mod waits;
+
+use std::sync::Arc;
+
+pub use calls::Books;
+pub use fault::Fault;
+
+use super::queue::{Queue, Shard};
+use super::{Store, StoreError};
+use crate::telemetry::FaultLabel;
+use calls::{Page, STRUCTURES};
+use waits::Waits;
+
+/// Members of an index in one page.
+const PAGE_MAX: u64 = 200;
+/// Bytes of records in one page, as far as the largest lets one tell.
+const PAGE_BYTES_MAX: u64 = 512 * 1024;
+/// Members in a page of what is larger than its name.
+const PAST_PAGE_MAX: u64 = 20;
+/// Entries of a ready list in one page.
+const READY_PAGE_MAX: u64 = 1000;
+/// Missing messages that one call puts back: each looks along a list.
+const PUT_BACK_MAX: usize = 20;
+/// Entries that one call looks for twice: far along a list.
+const STRIKE_MAX: usize = 2;
+
+/// A disagreement that was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Of what kind.
+    pub fault: Fault,
+    /// The message's ULID, or the member of the index.
+    pub member: String,
+    /// Whether it is mended.
+    pub mended: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Open,
+    Structure(usize),
+    Records,
+    Walk,
+    Judge,
+    Close,
+    Done,
+}
+
+/// An audit of one shard under way.
+#[derive(Debug)]
+pub struct Audit {
+    /// Whose shard it is.
+    pub queue: Arc<Queue>,
+    /// The shard.
+    pub shard: Arc<Shard>,
+    mends: bool,
+    stage: Stage,
+    cursor: Option<String>,
+    /// Where the records go on after a walk.
+    records: Option<String>,
+    books: Books,
+    waits: Waits,
+    looked: u64,
+    total: u64,
+    /// Found and left as it was, so that the books cannot balance.
+    left: u64,
+    unreadable: u64,
+}
+
+impl Audit {
+    /// An audit that has not begun; `mends` says whether it repairs what it finds.
+    #[must_use]
+    pub fn new(queue: Arc<Queue>, shard: Arc<Shard>, mends: bool) -> Self {
+        Self {
+            queue,
+            shard,
+            mends,
+            stage: Stage::Open,
+            cursor: None,
+            records: None,
+            books: Books::default(),
+            waits: Waits::default(),
+            looked: 0,
+            total: 0,
+            left: 0,
+            unreadable: 0,
+        }
+    }
+
+    /// Whether the whole shard has been looked through.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.stage == Stage::Done
+    }
+
+    /// How far it has come: members looked at, and about how many there are.
+    #[must_use]
+    pub fn progress(&self) -> (u64, u64) {
+        (self.looked.min(self.total), self.total)
+    }
+
+    /// Messages met that cannot be read: by so many the books may be off for good.
+    #[must_use]
+    pub fn unreadable(&self) -> u64 {
+        self.unreadable
+    }
+
+    fn enter(&mut self, stage: Stage) {
+        (self.stage, self.cursor) = (stage, None);
+        let is_empty = |at: usize| self.books.sizes[at] == 0;
+        match stage {
+            Stage::Structure(at) if at >= STRUCTURES.len() => self.enter(Stage::Records),
+            Stage::Structure(at) if is_empty(at) => self.enter(Stage::Structure(at + 1)),
+            Stage::Walk if self.waits.is_empty() => self.after_judging(),
+            Stage::Walk => self.waits.begin_walk(),
+            Stage::Judge => self.waits.end_walk(),
+            _ => {}
+        }
+    }
+
+    fn after_judging(&mut self) {
+        match self.records.take() {
+            Some(cursor) => {
+                self.enter(Stage::Records);
+                self.cursor = Some(cursor);
+            }
+            None => self.enter(Stage::Close),
+        }
+    }
+
+    fn page_max(&self) -> u64 {
+        let name = match self.stage {
+            Stage::Structure(at) => STRUCTURES[at],
+            _ => "records",
+        };
+        match name {
+            "history" => PAST_PAGE_MAX,
+            "states" => PAGE_MAX / 2,
+            _ => (PAGE_BYTES_MAX / self.books.largest.max(1)).clamp(2, PAGE_MAX),
+        }
+    }
+}
+
+impl Store {
+    /// One page of an audit; what it found is counted.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]: the same page is looked at again by the next call.
+    pub async fn audit_step(&self, audit: &mut Audit) -> Result<Vec<Finding>, StoreError> {
+        let findings = match audit.stage {
+            Stage::Open => {
+                audit.books = self.books(&audit.shard).await?;
+                audit.total = audit.books.members();
+                let whole = !audit.books.is_empty() || !audit.books.balance();
+                audit.enter(if whole { Stage::Structure(0) } else { Stage::Done });
+                Vec::new()
+            }
+            Stage::Structure(at) => self.audit_structure(audit, at).await?,
+            Stage::Records => self.audit_records(audit).await?,
+            Stage::Walk => {
+                let page = self.page(audit, "ready", READY_PAGE_MAX).await?;
+                page.entries.iter().for_each(|entry| audit.waits.meet(entry));
+                audit.waits.end_page();
+                audit.go_on(page.next, Stage::Judge);
+                Vec::new()
+            }
+            Stage::Judge => self.audit_judge(audit).await?,
+            Stage::Close => self.audit_close(audit).await?,
+            Stage::Done => Vec::new(),
+        };
+        self.count_findings(audit, &findings);
+        Ok(findings)
+    }
+
+    async fn audit_structure(
+        &self,
+        audit: &mut Audit,
+        at: usize,
+    ) -> Result<Vec<Finding>, StoreError> {
+        let page = self.page(audit, STRUCTURES[at], audit.page_max()).await?;
+        let findings = self.judge(audit, STRUCTURES[at], page.faults, false).await?;
+        audit.go_on(page.next, Stage::Structure(at + 1));
+        Ok(findings)
+    }
+
+    async fn audit_records(&self, audit: &mut Audit) -> Result<Vec<Finding>, StoreError> {
+        let page = self.page(audit, "records", audit.page_max()).await?;
+        let findings = self.judge(audit, "", page.faults, false).await?;
+        page.entries.iter().for_each(|entry| audit.waits.gather(entry));
+        let is_last = page.next.is_none();
+        audit.cursor = page.next;
+        if is_last || audit.waits.is_full() {
+            audit.records = audit.cursor.take();
+            audit.enter(Stage::Walk);
+        }
+        Ok(findings)
+    }
+
+    /// Who was not met in the walk, and who was met twice.
+    async fn audit_judge(&self, audit: &mut Audit) -> Result<Vec<Finding>, StoreError> {
+        let (fault, entries) = match audit.waits.take_missing(PUT_BACK_MAX) {
+            missing if missing.is_empty() => {
+                (Fault::Duplicate, audit.waits.take_suspects(STRIKE_MAX))
+            }
+            missing => (Fault::Unplaced, missing),
+        };
+        if entries.is_empty() {
+            audit.after_judging();
+            return Ok(Vec::new());
+        }
+        let found = entries.into_iter().map(|entry| (fault, entry)).collect();
+        self.judge(audit, "", found, true).await
+    }
+
+    /// Where all else is mended, what the books still lack is the counter's fault.
+    async fn audit_close(&self, audit: &mut Audit) -> Result<Vec<Finding>, StoreError> {
+        let books = self.books(&audit.shard).await?;
+        audit.enter(Stage::Done);
+        if books.balance() || audit.left > 0 || audit.unreadable > 0 {
+            return Ok(Vec::new());
+        }
+        let found = vec![(Fault::Count, format!("{} messages", books.drift))];
+        self.judge(audit, "", found, true).await
+    }
+
+    async fn page(
+        &self,
+        audit: &mut Audit,
+        structure: &str,
+        most: u64,
+    ) -> Result<Page, StoreError> {
+        let cursor = audit.cursor.as_deref().unwrap_or("0");
+        let page = self.audit_page(&audit.shard, structure, cursor, most).await?;
+        audit.looked += page.looked;
+        Ok(page)
+    }
+
+    /// Mends findings, or, where a single call could not tell for certain, asks whether they hold.
+    async fn judge(
+        &self,
+        audit: &mut Audit,
+        structure: &str,
+        found: Vec<(Fault, String)>,
+        is_doubtful: bool,
+    ) -> Result<Vec<Finding>, StoreError> {
+        let (unreadable, found): (Vec<_>, Vec<_>) =
+            found.into_iter().partition(|(fault, _)| *fault == Fault::Unreadable);
+        audit.unreadable += unreadable.len() as u64;
+        let mut holds = vec![true; found.len()];
+        if !found.is_empty() && (audit.mends || is_doubtful) {
+            let (queue, shard) = (&audit.queue, &audit.shard);
+            holds = self.mend(queue, shard, structure, &found, audit.mends).await?;
+        }
+        let held = found.into_iter().zip(holds).filter_map(|(found, holds)| holds.then_some(found));
+        let held = held.map(|(fault, member)| Finding { fault, member, mended: audit.mends });
+        let unreadable =
+            unreadable.into_iter().map(|(fault, member)| Finding { fault, member, mended: false });
+        let findings: Vec<Finding> = held.chain(unreadable).collect();
+        audit.left += findings.iter().filter(|finding| !finding.mended).count() as u64;
+        Ok(findings)
+    }
+
+    fn count_findings(&self, audit: &Audit, findings: &[Finding]) {
+        let metrics = self.metrics();
+        for finding in findings {
+            let queue = audit.queue.policy.name.to_string();
+            let label = FaultLabel { queue, fault: finding.fault.as_str() };
+            metrics.index_faults.get_or_create(&label).inc();
+            if finding.mended {
+                metrics.index_repairs.get_or_create(&label).inc();
+            }
+        }
+    }
+}
+
+impl Audit {
+    /// To the next page of this structure, or on to the next stage.
+    fn go_on(&mut self, next: Option<String>, stage: Stage) {
+        match next {
+            Some(cursor) => self.cursor = Some(cursor),
+            None => self.enter(stage),
+        }
+    }
+}

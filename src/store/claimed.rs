@@ -1,0 +1,113 @@
+//! A message under our lease, as a claim's reply gives it.
+//!
+//! Owns the reading of one, and what becomes of one that cannot be read.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+use ulid::Ulid;
+
+use super::queue::{Queue, Shard};
+use super::record::{Record, StateEntry};
+use super::reply::Reply;
+use super::settle::{Lease, Settled};
+use super::{Store, StoreError};
+use crate::domain::id::MessageId;
+use crate::domain::lease::latest_start_ms;
+use crate::domain::message::Details;
+use crate::domain::policy::QueuePolicy;
+use crate::telemetry::ReasonLabel;
+
+/// A message under our lease.
+#[derive(Debug, Clone)]
+pub struct Claimed {
+    /// What later steps must show.
+    pub lease: Lease,
+    /// When its call may start.
+    pub slot: Instant,
+    /// When this node must have begun to send it at the latest, or give it back: an exchange that
+    /// starts later may outlive the lease.
+    pub start_before: Instant,
+    /// Which attempt this is, from 1.
+    pub attempt: u32,
+    /// Times it came back because its node was lost: > 0 means that this send may be a duplicate.
+    pub rescues: u32,
+    /// Throttles so far.
+    pub throttles: u32,
+    /// When its first attempt began, ms by Redis.
+    pub first_attempt_ms: u64,
+    /// Milliseconds for which the queue had been paused by then.
+    pub paused_at_first_ms: u64,
+    /// When this attempt was due, ms.
+    pub due_ms: u64,
+    /// When it expires, ms.
+    pub expires_ms: Option<u64>,
+    /// Headers, content type and the rest.
+    pub details: Details,
+    /// The body.
+    pub payload: Bytes,
+}
+
+impl Store {
+    /// A message of the reply, or how it is settled because we cannot read it.
+    pub(super) fn read_claimed(
+        &self,
+        policy: &QueuePolicy,
+        shard: &Shard,
+        token: &str,
+        reply: &mut Reply,
+        granted_us: Option<u64>,
+        received_at: Instant,
+    ) -> Result<Result<Claimed, Settled>, StoreError> {
+        let ulid = reply.text()?;
+        let slot_us = granted_us.unwrap_or(reply.count()?);
+        let (entry, record) = (reply.bytes()?, reply.bytes()?);
+        let ulid =
+            Ulid::from_string(&ulid).map_err(|error| StoreError::Reply(error.to_string()))?;
+        let lease = Lease { ulid, shard: shard.number, token: token.to_owned() };
+        let both = StateEntry::unpack(entry).and_then(|entry| Ok((entry, Record::unpack(record)?)));
+        let (entry, record) = match both {
+            Ok(both) => both,
+            Err(error) => {
+                let reason = Some(format!("unreadable: {error}"));
+                return Ok(Err(Settled { lease, attempt: None, reason, delay_ms: 0 }));
+            }
+        };
+        let start_within_ms = latest_start_ms(policy.lease_ms, policy.downstream.timeout_ms());
+        Ok(Ok(Claimed {
+            lease,
+            slot: self.inner.clock.instant_of(slot_us),
+            start_before: received_at + Duration::from_millis(start_within_ms),
+            attempt: entry.attempts,
+            rescues: entry.rescues,
+            throttles: entry.throttles,
+            first_attempt_ms: entry.first_attempt_ms,
+            paused_at_first_ms: entry.paused_at_first_ms,
+            due_ms: entry.due_ms,
+            expires_ms: (entry.expires_ms > 0).then_some(entry.expires_ms),
+            details: record.details,
+            payload: record.payload.unwrap_or_default(),
+        }))
+    }
+
+    /// What the script could claim and we cannot read would come back with every lease and hold up
+    /// the line each time: it is dead, its record untouched.
+    pub(super) async fn bury_unreadable(
+        &self,
+        queue: &Queue,
+        shard: &Shard,
+        ended: &[String],
+        unreadable: &[Settled],
+    ) -> Result<(), StoreError> {
+        for item in unreadable {
+            let id = MessageId { queue: queue.policy.name.clone(), ulid: item.lease.ulid };
+            tracing::error!(%id, reason = item.reason, "a claimed message cannot be read; it is dead");
+        }
+        self.bury(queue, shard, ended, false, unreadable).await?;
+        let queue = queue.policy.name.to_string();
+        let label = ReasonLabel { queue, reason: "unreadable" };
+        self.metrics().dead.get_or_create(&label).inc_by(unreadable.len() as u64);
+        Ok(())
+    }
+}

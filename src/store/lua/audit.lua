@@ -1,0 +1,106 @@
+#!lua flags=no-writes
+-- audit: a page of one structure, and what of it disagrees with the records.
+-- include: shard writes record state place
+--
+-- ARGV[1] structure: records, states, history, ready, or a sorted set   ARGV[2] cursor, '0' at first
+-- ARGV[3] about how many members
+-- Returns {next cursor, '0' after the last page, members looked at, then per finding: code, member};
+--         codes as in place, and 0: of records an entry that must stand in a ready list if all is
+--         well, of ready an entry that stands there
+--
+-- What a single call can tell is told for certain. Ready lists have no index, so that the caller
+-- compares: they are walked from the tail, where a position holds while heads are taken, and all
+-- that stands there during the whole walk is met.
+local SEEN = 0
+local what, cursor, most = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local reply = { '0', 0 }
+
+local function find(code, member)
+  local n = #reply
+  reply[n + 1], reply[n + 2] = code, member
+end
+
+-- The members of a scanned page, and what came with each.
+local function pairs_of(page)
+  local members, values = {}, {}
+  for i = 1, #page, 2 do members[#members + 1], values[#values + 1] = page[i], page[i + 1] end
+  return members, values
+end
+
+local function audit_place(ulid, s)
+  if s.state ~= 'w' then
+    if not rc('ZSCORE', PLACE[s.state], ulid) then find(UNPLACED, ulid) end
+    return
+  end
+  local entry = entry_of(ulid, s)
+  if not rc('ZSCORE', K.due, entry) then find(SEEN, entry) end
+  if s.expires > 0 and tonumber(rc('ZSCORE', K.expiry, ulid) or 0) ~= s.expires then
+    find(EXPIRY, ulid)
+  end
+end
+
+local function audit_records()
+  local page = rc('HSCAN', K.records, cursor, 'COUNT', most)
+  local ulids, records = pairs_of(page[2])
+  local states, raws = load_states(ulids)
+  local largest, largest_is = tonumber(rc('HGET', K.meta, 'largest') or 0)
+  for i, ulid in ipairs(ulids) do
+    local record, s = records[i], states[i]
+    if #record > largest then largest, largest_is = #record, ulid end
+    if not record_is_readable(record) or (raws[i] and not s) then
+      find(UNREADABLE, ulid)
+    else
+      audit_place(ulid, s or state_of_record(record))
+    end
+  end
+  if largest_is then find(LARGEST, largest_is) end
+  return page[1], #ulids
+end
+
+-- State entries and past attempts belong to a record.
+local function audit_beside(key)
+  local page = rc('HSCAN', key, cursor, 'COUNT', most)
+  local ulids = pairs_of(page[2])
+  for _, ulid in ipairs(ulids) do
+    if rc('HEXISTS', K.records, ulid) == 0 then find(LEFTOVER, ulid) end
+  end
+  return page[1], #ulids
+end
+
+local function audit_zset(name)
+  local page = rc('ZSCAN', K[what], cursor, 'COUNT', most)
+  local members, scores = pairs_of(page[2])
+  local ulids = {}
+  for i, member in ipairs(members) do ulids[i] = string.sub(member, 1, 26) end
+  local records, states = load(ulids)
+  for i, member in ipairs(members) do
+    if not stands(name, member, tonumber(scores[i]), states[i], records[i]) then
+      find(MISPLACED, member)
+    end
+  end
+  return page[1], #members
+end
+
+-- '<band>:<entries behind it>', from the highest band down.
+local function audit_ready()
+  local band, from = string.match(cursor, '^(%d):(%d+)$')
+  band, from = tonumber(band or 9), tonumber(from or 0)
+  while band >= 0 do
+    local entries = rc('LRANGE', READY[band], -(from + most), -(from + 1))
+    for i = #entries, 1, -1 do find(SEEN, entries[i]) end
+    if #entries > 0 then return string.format('%d:%d', band, from + #entries), #entries end
+    band, from = band - 1, 0
+  end
+  return '0', 0
+end
+
+if what == 'records' then
+  reply[1], reply[2] = audit_records()
+elseif what == 'ready' then
+  reply[1], reply[2] = audit_ready()
+elseif what == 'states' or what == 'history' then
+  reply[1], reply[2] = audit_beside(K[what])
+else
+  reply[1], reply[2] = audit_zset(what)
+end
+return reply

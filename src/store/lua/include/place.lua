@@ -1,0 +1,28 @@
+-- Where a message must stand by its record, asked by audit and once more by mend.
+local PLACE = {
+  L = K.leased, U = K.uncertain, A = K.accepted,
+  D = K.delivered, X = K.dead, E = K.expired, C = K.cancelled,
+}
+-- What can be wrong (the twin of store/audit/fault.rs).
+local UNPLACED, MISPLACED, LEFTOVER, EXPIRY = 1, 2, 3, 4
+local LARGEST, UNREADABLE, DUPLICATE, COUNT = 5, 6, 7, 8
+
+-- Whether a member of a sorted set stands there by right. A message that cannot be read may stand
+-- anywhere: nobody knows better.
+local function stands(name, member, score, s, record)
+  if record and not s then return true end
+  if not s then return false end
+  if name == 'due' then
+    return s.state == 'w' and entry_of(string.sub(member, 1, 26), s) == member and s.due == score
+  end
+  -- Its moment is looked at from the record's side.
+  if name == 'expiry' then return s.state == 'w' and s.expires > 0 end
+  return PLACE[s.state] == K[name]
+end
+
+-- How many messages are ready if every index but the stale counter is right.
+local function ready_by_records()
+  local others = rc('ZCARD', K.due)
+  for _, key in pairs(PLACE) do others = others + rc('ZCARD', key) end
+  return rc('HLEN', K.records) - others
+end
