@@ -20,7 +20,7 @@
 /// What stands beside the scripts' own points.
 #[cfg(feature = "failpoints")]
 pub const POINTS: [&str; 13] = [
-    "before-durable", // Written by a script, not yet at the durability level.
+    "before-durable", // Written by a script; whether at the durability level is not looked at yet.
     "before-answer",  // At its level; the producer has not been told.
     "promoted",       // A promotion moved something.
     "claimed",        // A claim took something; nobody here knows.

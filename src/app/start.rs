@@ -93,7 +93,15 @@ async fn reach(store: &Store) -> Result<(), Refused> {
     loop {
         let why = match store.check().await {
             Ok(()) => return Ok(()),
-            Err(StartRefused::Unfit(why)) => return Err(Refused::new(FAILURE, why)),
+            Err(StartRefused::Unfit(why) | StartRefused::NotDurable { why, is_passing: false }) => {
+                return Err(Refused::new(FAILURE, why));
+            }
+            Err(StartRefused::NotDurable { why, is_passing: true }) => {
+                if began.elapsed() >= REACH_PATIENCE {
+                    return Err(Refused::new(FAILURE, why));
+                }
+                why
+            }
             Err(StartRefused::Store(error)) => error.to_string(),
         };
         let loading = why.contains("LOADING");

@@ -2,6 +2,7 @@
 //!
 //! Owns which of the ways to a Redis is meant, and the default place of a managed one's data.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use super::kinds::{parsed, text, word};
@@ -25,6 +26,7 @@ pub(super) fn read(field: &Field<'_>) -> Read<RedisSettings> {
         let target = target(section);
         let namespace = section.required("namespace", "\"tidegate\"", namespace);
         let durability = section.required("durability", "\"disk\"", durability);
+        let replicas = section.read("replicas", parsed::<NonZeroU64>);
         let data_dir = match section.read("data_dir", data_dir) {
             Ok(None) => Ok(default_data_dir(section.context())),
             Ok(Some(dir)) => Ok(dir),
@@ -46,6 +48,7 @@ pub(super) fn read(field: &Field<'_>) -> Read<RedisSettings> {
             target: target?,
             namespace: namespace?,
             durability: durability?,
+            replicas: replicas?.map(NonZeroU64::get),
             data_dir: data_dir?,
         })
     })

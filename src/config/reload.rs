@@ -38,6 +38,7 @@ pub fn restart_needed(old: &Settings, new: &Settings) -> Vec<String> {
         (target_key(&redis.1.target, &redis.0.target), redis.0.target != redis.1.target),
         ("redis.namespace", redis.0.namespace != redis.1.namespace),
         ("redis.durability", redis.0.durability != redis.1.durability),
+        ("redis.replicas", redis.0.replicas != redis.1.replicas),
         ("redis.data_dir", redis.0.data_dir != redis.1.data_dir),
     ];
     let keys = differs.into_iter().filter(|(_, differs)| *differs);

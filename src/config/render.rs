@@ -66,6 +66,9 @@ fn redis(out: &mut Toml, redis: &RedisSettings) {
     }
     out.text("namespace", &redis.namespace);
     out.text("durability", redis.durability.as_str());
+    if let Some(replicas) = redis.replicas {
+        out.line("replicas", format_args!("{replicas}"));
+    }
     out.text("data_dir", &redis.data_dir.to_string_lossy());
 }
 

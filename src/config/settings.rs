@@ -79,6 +79,8 @@ pub struct RedisSettings {
     pub namespace: String,
     /// What must be safe before a producer is answered.
     pub durability: Durability,
+    /// At `replicas`: how many must confirm; `None`: all that are in step, at least one.
+    pub replicas: Option<u64>,
     /// Where a managed Redis keeps its data.
     pub data_dir: PathBuf,
 }

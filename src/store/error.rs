@@ -61,10 +61,13 @@ pub(crate) fn is_passing(error: &RedisError) -> bool {
         ErrorKind::Server(
             ServerErrorKind::BusyLoading
                 | ServerErrorKind::TryAgain
+                | ServerErrorKind::Ask
+                | ServerErrorKind::Moved
                 | ServerErrorKind::ClusterDown
                 | ServerErrorKind::MasterDown
                 | ServerErrorKind::ReadOnly
         )
     );
-    passing || ends_connection(error) || error.is_timeout() || error.code() == Some("BUSY")
+    let waits = matches!(error.code(), Some("BUSY" | "NOREPLICAS"));
+    passing || waits || ends_connection(error) || error.is_timeout()
 }

@@ -1,29 +1,30 @@
-//! Whether this Redis can hold messages, and how safely it does so now.
+//! Whether Redis can hold messages now, and how safely.
 //!
-//! Owns the refusals at start (evicting, too old, a newer record version, a durability level it
-//! cannot meet), each with its remedy, and the level that is achieved since. Asked again after every
-//! reconnect: a failover may have brought another server.
+//! Owns the check (at start, after every reconnect, and once a second: a failover may have brought
+//! another server) and what came of it for each master: which run of which server it is, the level
+//! that holds, and what every write has to wait for. A write that was not safe in time shuts intake
+//! at that master until a probe shows that the next one would be. The rules stand in `survey`.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use redis::{Cmd, Value, cmd};
+use futures_util::future::join_all;
+use redis::{Value, cmd};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::link::slot;
+use super::queue::Queue;
 use super::record::RECORD_VERSION;
-use super::{Store, StoreError, keys};
+use super::survey::{self, Level, Server, Unmet, Wait};
+use super::{Store, StoreError, connect, keys};
 use crate::config::Durability;
-use crate::failpoint::planted;
 use crate::telemetry::{LevelLabel, Metrics};
 
-/// The oldest Redis that runs our scripts (flags in the first line).
-const VERSION_MIN: (u32, u32) = (7, 0);
-/// The oldest Redis with WAITAOF.
-const VERSION_WAITAOF: (u32, u32) = (7, 2);
-/// How long a write may take to be safe, in milliseconds, before a producer is told 503.
-const WAIT_MS: u64 = 1000;
+/// Names tried for a key that lies on a certain master: a third of them does, of three masters.
+const PROBE_KEYS_MAX: u32 = 10_000;
 
 /// Why this Redis may not hold messages; the text names the remedy.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -31,71 +32,50 @@ pub enum StartRefused {
     /// It can be reached, and it is not fit.
     #[error("{0}")]
     Unfit(String),
+    /// It is fit, and cannot hold new messages as safely as it is to. What it holds goes on.
+    #[error("{why}")]
+    NotDurable {
+        /// The reason and the remedy.
+        why: String,
+        /// It may come by itself: a replica still copies.
+        is_passing: bool,
+    },
     /// It cannot be reached (yet).
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// How the configured durability level is met.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Wait {
-    /// A reply means that it is met: Redis flushes before it answers, or nothing was asked for.
-    Nothing,
-    /// WAITAOF: flushed here.
-    Disk,
-    /// WAIT: at this many replicas.
-    Replicas(u64),
-    /// It is not met now.
-    Unmet(String),
+/// A master as it was when last looked at.
+#[derive(Debug, Clone)]
+struct Seen {
+    address: String,
+    /// Empty: it serves everything.
+    slots: Vec<(u16, u16)>,
+    run: u64,
+    level: Level,
 }
 
-impl Wait {
-    pub(super) fn command(&self) -> Option<Cmd> {
-        match self {
-            Self::Nothing | Self::Unmet(_) => None,
-            Self::Disk => Some(cmd("WAITAOF").arg(1).arg(0).arg(WAIT_MS).to_owned()),
-            Self::Replicas(count) => Some(cmd("WAIT").arg(*count).arg(WAIT_MS).to_owned()),
+impl Seen {
+    fn serves(&self, key: &str) -> bool {
+        self.slots.is_empty() || {
+            let slot = slot(key);
+            self.slots.iter().any(|(from, to)| (*from..=*to).contains(&slot))
         }
     }
 
-    pub(super) fn met(&self, reply: Value) -> Result<(), StoreError> {
-        let wanted = match self {
-            Self::Nothing | Self::Unmet(_) => return Ok(()),
-            Self::Disk => 1,
-            Self::Replicas(count) => *count,
-        };
-        let reached = match reply {
-            Value::Array(counts) => counts.into_iter().next().unwrap_or(Value::Nil),
-            other => other,
-        };
-        let reached: u64 = redis::from_redis_value(reached).unwrap_or(0);
-        if reached >= wanted {
-            return Ok(());
-        }
-        Err(StoreError::NotDurable(format!("{reached} of {wanted} confirmed within {WAIT_MS} ms")))
+    fn is(&self, other: &Self) -> bool {
+        self.address == other.address && self.run == other.run
     }
 }
 
 /// The store's health as last seen.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Health {
     up: AtomicBool,
-    wait: ArcSwap<Wait>,
-    achieved: ArcSwap<Option<Durability>>,
+    seen: ArcSwap<Vec<Seen>>,
     up_since: Mutex<Option<Instant>>,
-}
-
-impl Default for Health {
-    fn default() -> Self {
-        Self {
-            up: AtomicBool::new(false),
-            wait: ArcSwap::from_pointee(Wait::Unmet(
-                "the store has not been checked yet".to_owned(),
-            )),
-            achieved: ArcSwap::from_pointee(None),
-            up_since: Mutex::new(None),
-        }
-    }
+    /// Rung when a look at Redis should not wait for the next second.
+    doubt: Notify,
 }
 
 impl Health {
@@ -105,44 +85,80 @@ impl Health {
         self.up.load(Ordering::Acquire)
     }
 
-    /// The durability level that holds now; `None`: the configured one is not met.
+    /// The durability level that every master meets now, at best the configured one; `None` before
+    /// the first look.
     #[must_use]
     pub fn achieved(&self) -> Option<Durability> {
-        **self.achieved.load()
+        self.seen.load().iter().map(|seen| seen.level.holds).min()
     }
 
-    /// How long Redis has been up without a restart, as far as this node knows: leases are not reaped
-    /// before one lease of uptime.
+    /// How long Redis has been up without a restart or a failover, as far as this node knows: leases
+    /// are not reaped before one lease of uptime.
     #[must_use]
     pub fn redis_up_for(&self) -> Duration {
         let since = *self.up_since.lock().unwrap_or_else(PoisonError::into_inner);
         since.filter(|_| self.is_up()).map_or(Duration::ZERO, |since| since.elapsed())
     }
 
-    pub(super) fn wait(&self) -> Result<Wait, StoreError> {
-        match &**self.wait.load() {
-            Wait::Unmet(why) => Err(StoreError::NotDurable(why.clone())),
-            wait => Ok(wait.clone()),
+    /// Returns when a look at Redis should not wait any longer.
+    pub async fn doubted(&self) {
+        self.doubt.notified().await;
+    }
+
+    /// What a write to this key has to wait for.
+    pub(super) fn wait(&self, key: &str) -> Result<Wait, StoreError> {
+        let seen = self.seen.load();
+        let Some(master) = seen.iter().find(|seen| seen.serves(key)) else {
+            return Err(StoreError::NotDurable("the store has not been checked yet".to_owned()));
+        };
+        match &master.level.wait {
+            Ok(wait) => Ok(*wait),
+            Err(unmet) => Err(StoreError::NotDurable(unmet.why.clone())),
         }
+    }
+
+    /// A write to this key was not safe in time: no more of them until a probe is.
+    pub(super) fn doubt(&self, metrics: &Metrics, key: &str, why: &StoreError) {
+        let StoreError::NotDurable(why) = why else { return };
+        let mut all = Vec::clone(&self.seen.load());
+        for seen in all.iter_mut().filter(|seen| seen.serves(key) && seen.level.wait.is_ok()) {
+            seen.level = doubtful(&seen.level, why);
+            tracing::error!(
+                why,
+                master = seen.address,
+                "the durability level is not met; intake is refused"
+            );
+        }
+        self.keep(metrics, all);
+        self.doubt.notify_one();
     }
 
     pub(super) fn down(&self, metrics: &Metrics, error: &StoreError) {
         if self.up.swap(false, Ordering::AcqRel) {
             tracing::error!(%error, "Redis is away; sending stops until it is back");
+            self.doubt.notify_one();
         }
         metrics.store_up.set(0);
     }
 
-    fn seen(&self, metrics: &Metrics, uptime_ms: u64) {
+    /// Redis took a write. A server that was not there at the last look has been up since now, however
+    /// long it ran as a replica.
+    fn up(&self, metrics: &Metrics, uptime_ms: u64, has_changed: bool) {
         if !self.up.swap(true, Ordering::AcqRel) {
             tracing::info!("Redis is there");
         }
         metrics.store_up.set(1);
-        let since = Instant::now().checked_sub(Duration::from_millis(uptime_ms));
-        *self.up_since.lock().unwrap_or_else(PoisonError::into_inner) = since;
+        let uptime = Duration::from_millis(if has_changed { 0 } else { uptime_ms });
+        let mut since = self.up_since.lock().unwrap_or_else(PoisonError::into_inner);
+        let started = Instant::now().checked_sub(uptime);
+        *since = match *since {
+            Some(before) if !has_changed => Some(started.map_or(before, |at| at.max(before))),
+            _ => started,
+        };
     }
 
-    fn set_level(&self, metrics: &Metrics, wait: Wait, achieved: Option<Durability>) {
+    fn keep(&self, metrics: &Metrics, seen: Vec<Seen>) {
+        let achieved = seen.iter().map(|seen| seen.level.holds).min();
         for level in
             [Durability::Memory, Durability::Everysec, Durability::Disk, Durability::Replicas]
         {
@@ -150,63 +166,132 @@ impl Health {
             let holds = achieved == Some(level);
             metrics.durability_achieved.get_or_create(&label).set(i64::from(holds));
         }
-        self.wait.store(std::sync::Arc::new(wait));
-        self.achieved.store(std::sync::Arc::new(achieved));
+        self.seen.store(Arc::new(seen));
     }
 }
 
-/// What one server says of itself.
-#[derive(Debug, Default)]
-struct Server {
-    version: (u32, u32),
-    version_text: String,
-    uptime_ms: u64,
-    policy: String,
-    aof: bool,
-    fsync: Option<String>,
-    replicas: u64,
+/// The level one below: what was to be waited for did not come in time.
+fn doubtful(level: &Level, why: &str) -> Level {
+    let waits_for_replicas = level.wait.as_ref().is_ok_and(|wait| wait.replicas > 0);
+    let holds = if waits_for_replicas { Durability::Disk } else { Durability::Everysec };
+    let unmet = Unmet { why: why.to_owned(), is_passing: true };
+    Level { holds: holds.min(level.holds), wait: Err(unmet) }
 }
 
 impl Store {
-    /// Asks every server whether it is fit and which durability level it meets.
+    /// Looks at every master: whether it is fit, which level it meets, and, where it was in doubt,
+    /// whether a write is safe as quickly as it has to be.
     ///
     /// # Errors
-    /// [`StartRefused::Unfit`] with the remedy; [`StartRefused::Store`] while it cannot be reached.
+    /// [`StartRefused`]; after [`StartRefused::NotDurable`] all but intake goes on.
     pub async fn check(&self) -> Result<(), StartRefused> {
-        let wanted = self.inner.settings.durability;
+        self.follow_sentinels().await;
         let servers = self.servers().await?;
-        let metrics = self.metrics();
-        let uptime_ms = servers.iter().map(|server| server.uptime_ms).min().unwrap_or(0);
-        let mut wait = Wait::Nothing;
         for server in &servers {
-            let fit = fitness(server).and_then(|()| level(server, wanted));
-            match fit {
-                Ok(Wait::Nothing) => {}
-                Ok(other) => wait = other,
-                Err(why) => {
-                    self.health().set_level(metrics, Wait::Unmet(why.clone()), None);
-                    return Err(StartRefused::Unfit(why));
-                }
-            }
+            survey::fitness(server).map_err(StartRefused::Unfit)?;
         }
         self.check_schema().await?;
         self.read_time().await?;
-        self.health().set_level(metrics, wait, Some(wanted));
-        self.health().seen(metrics, uptime_ms);
-        Ok(())
+        let before = self.health().seen.load_full();
+        let looks = servers.iter().map(|server| self.look(server, &before));
+        let seen = join_all(looks).await.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let has_changed = !before.is_empty()
+            && seen.iter().any(|now| !before.iter().any(|before| before.is(now)));
+        let uptime_ms = servers.iter().map(|server| server.uptime_ms).min().unwrap_or(0);
+        let unmet = seen.iter().find_map(|seen| seen.level.wait.as_ref().err().cloned());
+        self.say_level(&before, unmet.as_ref());
+        self.health().keep(self.metrics(), seen);
+        self.health().up(self.metrics(), uptime_ms, has_changed);
+        unmet.map_or(Ok(()), |Unmet { why, is_passing }| {
+            Err(StartRefused::NotDurable { why, is_passing })
+        })
+    }
+
+    /// Once per change, not once per look.
+    fn say_level(&self, before: &[Seen], unmet: Option<&Unmet>) {
+        let was_met = before.iter().all(|seen| seen.level.wait.is_ok());
+        match unmet {
+            None if !was_met => tracing::info!("the durability level is met; intake goes on"),
+            Some(unmet) if was_met && !before.is_empty() => {
+                tracing::error!(
+                    why = unmet.why,
+                    "the durability level is not met; intake is refused"
+                );
+            }
+            _ => {}
+        }
+    }
+
+    async fn look(&self, server: &Server, before: &[Seen]) -> Result<Seen, StoreError> {
+        let settings = &self.inner.settings;
+        let level = survey::level(server, settings.durability, settings.replicas);
+        let (address, slots) = (server.address.clone(), server.slots.clone());
+        let mut seen = Seen { address, slots, run: server.run, level };
+        let known = before.iter().any(|b| b.is(&seen) && b.level == seen.level);
+        if known && self.health().is_up() {
+            return Ok(seen);
+        }
+        let wait = seen.level.wait.as_ref().map_or(Wait::default(), |wait| *wait);
+        match self.prove(&self.probe_key(&seen), wait).await {
+            // Full is for intake to find out: draining makes room.
+            Ok(()) | Err(StoreError::Full(_)) => {}
+            Err(StoreError::NotDurable(why)) => seen.level = doubtful(&seen.level, &why),
+            Err(error) => return Err(error),
+        }
+        Ok(seen)
+    }
+
+    /// A key that lies on this master.
+    fn probe_key(&self, master: &Seen) -> String {
+        let plain = keys::probe(self.namespace());
+        if master.serves(&plain) {
+            return plain;
+        }
+        let numbered = |number| keys::probe(&format!("{}:{number}", self.namespace()));
+        (0..PROBE_KEYS_MAX).map(numbered).find(|key| master.serves(key)).unwrap_or(plain)
+    }
+
+    /// Writes, and waits until that is safe.
+    async fn prove(&self, key: &str, wait: Wait) -> Result<(), StoreError> {
+        let write = cmd("SET").arg(key).arg(self.node().as_str()).arg("PX").arg(60_000).to_owned();
+        let replies = self.inner.intake.next_link().write(write, &wait.commands(), key).await;
+        wait.met(replies.map_err(|error| StoreError::from_redis(&error))?)
+    }
+
+    /// Leaves connections to a server that the sentinels do not name any more: one that was held up
+    /// takes writes again for a while, which nobody will ever see.
+    async fn follow_sentinels(&self) {
+        let Some(address) = connect::master_address(&self.inner.target).await else { return };
+        for link in self.links() {
+            if link.address().is_some_and(|stands_at| stands_at != address) {
+                tracing::warn!(address, "the sentinels name another master");
+                link.leave();
+            }
+        }
     }
 
     async fn servers(&self) -> Result<Vec<Server>, StoreError> {
         let probes = &self.inner.probes;
-        let infos = probes.everywhere(&cmd("INFO")).await;
-        let infos = infos.map_err(|error| StoreError::from_redis(&error))?;
-        let mut servers: Vec<Server> = infos.into_iter().map(read_info).collect();
+        let failed = |error| StoreError::from_redis(&error);
+        let infos = probes.everywhere(&cmd("INFO")).await.map_err(failed)?;
         // Where CONFIG is denied, INFO tells all but appendfsync.
-        if let Ok(fsyncs) = probes.everywhere(cmd("CONFIG").arg("GET").arg("appendfsync")).await {
-            for (server, reply) in servers.iter_mut().zip(fsyncs) {
-                let pair: Vec<String> = redis::from_redis_value(reply).unwrap_or_default();
-                server.fsync = pair.into_iter().nth(1);
+        let fsyncs = probes.everywhere(cmd("CONFIG").arg("GET").arg("appendfsync")).await;
+        let fsyncs = fsyncs.unwrap_or_default();
+        let mut servers = Vec::with_capacity(infos.len());
+        for (address, info) in infos {
+            if let Value::ServerError(error) = info {
+                return Err(failed(error.into()));
             }
+            let fsync = fsyncs.iter().find(|(at, _)| *at == address).and_then(|(_, reply)| {
+                redis::from_redis_value::<Vec<String>>(reply.clone()).ok()?.into_iter().nth(1)
+            });
+            let mut server = Server::read(info);
+            (server.address, server.fsync) = (address, fsync);
+            servers.push(server);
+        }
+        if self.inner.target.is_cluster() {
+            let slots = self.plain(cmd("CLUSTER").arg("SLOTS")).await?;
+            survey::share_slots(&mut servers, slots);
         }
         Ok(servers)
     }
@@ -234,147 +319,23 @@ impl Store {
         self.health().down(self.metrics(), error);
     }
 
+    /// The level that holds for the messages of this queue: a cluster's masters may differ.
+    #[must_use]
+    pub fn achieved_for(&self, queue: &Queue) -> Option<Durability> {
+        let seen = self.health().seen.load();
+        let masters = queue.shards.iter().map(|shard| {
+            let key = &shard.keys.all[0];
+            seen.iter().find(|seen| seen.serves(key)).map(|seen| seen.level.holds)
+        });
+        masters.min().flatten()
+    }
+
     /// Does a real write at the configured durability level, for `/readyz`.
     ///
     /// # Errors
     /// Why it is not ready.
     pub async fn probe_write(&self) -> Result<(), StoreError> {
-        let wait = self.health().wait()?;
         let key = keys::probe(self.namespace());
-        let link = self.inner.intake.next_link();
-        let write = cmd("SET").arg(&key).arg(self.node().as_str()).arg("PX").arg(60_000).to_owned();
-        let unavailable = |error: redis::RedisError| StoreError::from_redis(&error);
-        link.command(&write).await.map_err(unavailable)?;
-        if let Some(command) = wait.command() {
-            let reply = link.wait(&command, &key, link.generation()).await.map_err(unavailable)?;
-            wait.met(reply)?;
-        }
-        Ok(())
-    }
-}
-
-fn read_info(value: Value) -> Server {
-    let text: String = redis::from_redis_value(value).unwrap_or_default();
-    let field = |name: &str| {
-        text.lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
-            .map(|value| value.trim().to_owned())
-            .unwrap_or_default()
-    };
-    let version_text = field("redis_version");
-    let mut parts = version_text.split('.').map(|part| part.parse().unwrap_or(0));
-    Server {
-        version: (parts.next().unwrap_or(0), parts.next().unwrap_or(0)),
-        uptime_ms: field("uptime_in_seconds").parse::<u64>().unwrap_or(0) * 1000,
-        policy: field("maxmemory_policy"),
-        aof: field("aof_enabled") == "1",
-        fsync: None,
-        replicas: field("connected_slaves").parse().unwrap_or(0),
-        version_text,
-    }
-}
-
-fn fitness(server: &Server) -> Result<(), String> {
-    if server.version < VERSION_MIN {
-        return Err(format!(
-            "Redis {} is too old; tidegate needs Redis 7.0 or newer, or Valkey",
-            server.version_text
-        ));
-    }
-    if server.policy != "noeviction" {
-        return Err(format!(
-            "this Redis evicts (maxmemory-policy {}), so messages could vanish; \
-             set maxmemory-policy noeviction",
-            server.policy
-        ));
-    }
-    Ok(())
-}
-
-/// How this server meets the level, or why it does not and which level it could meet.
-fn level(server: &Server, wanted: Durability) -> Result<Wait, String> {
-    let fsync = server.fsync.as_deref();
-    let can_wait = server.version >= VERSION_WAITAOF;
-    let disk = match (server.aof, fsync) {
-        (true, Some("always")) => Some(Wait::Nothing),
-        (true, _) if planted!("everysec-as-disk") => Some(Wait::Nothing),
-        (true, _) if can_wait => Some(Wait::Disk),
-        _ => None,
-    };
-    let everysec = server.aof && fsync != Some("no");
-    let could = match (&disk, everysec) {
-        (Some(_), _) => "disk",
-        (None, true) => "everysec",
-        (None, false) => "memory",
-    };
-    let refuse = |needs: &str| {
-        Err(format!(
-            "redis.durability = \"{}\" cannot be met by this Redis: {needs}; \
-             change that setting of Redis, or set redis.durability = \"{could}\"",
-            wanted.as_str()
-        ))
-    };
-    match (wanted, disk) {
-        (Durability::Memory, _) => Ok(Wait::Nothing),
-        (Durability::Everysec, _) if everysec => Ok(Wait::Nothing),
-        (Durability::Everysec, _) => refuse("it needs appendonly yes and appendfsync everysec"),
-        (Durability::Disk, Some(wait)) => Ok(wait),
-        (Durability::Disk, None) => refuse("it needs appendonly yes and appendfsync always"),
-        (Durability::Replicas, Some(_)) if server.replicas > 0 => {
-            Ok(Wait::Replicas(server.replicas))
-        }
-        (Durability::Replicas, Some(_)) => refuse("it needs at least one connected replica"),
-        (Durability::Replicas, None) => {
-            refuse("it needs appendonly yes, appendfsync always and a connected replica")
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn server(aof: bool, fsync: Option<&str>, version: (u32, u32), replicas: u64) -> Server {
-        Server {
-            aof,
-            fsync: fsync.map(str::to_owned),
-            version,
-            replicas,
-            policy: "noeviction".into(),
-            ..Server::default()
-        }
-    }
-
-    #[test]
-    fn levels_are_met_or_refused_with_the_level_that_could_be() {
-        let always = server(true, Some("always"), (7, 0), 0);
-        let everysec = server(true, Some("everysec"), (7, 0), 0);
-        let none = server(false, Some("always"), (7, 0), 2);
-        assert_eq!(level(&always, Durability::Disk), Ok(Wait::Nothing));
-        assert_eq!(
-            level(&server(true, Some("everysec"), (7, 2), 0), Durability::Disk),
-            Ok(Wait::Disk)
-        );
-        assert_eq!(level(&everysec, Durability::Everysec), Ok(Wait::Nothing));
-        assert!(
-            level(&everysec, Durability::Disk).unwrap_err().contains("durability = \"everysec\"")
-        );
-        assert!(
-            level(&none, Durability::Everysec).unwrap_err().contains("durability = \"memory\"")
-        );
-        assert!(level(&always, Durability::Replicas).unwrap_err().contains("connected replica"));
-        assert_eq!(
-            level(&server(true, Some("always"), (7, 0), 2), Durability::Replicas),
-            Ok(Wait::Replicas(2))
-        );
-        assert_eq!(level(&none, Durability::Memory), Ok(Wait::Nothing));
-    }
-
-    #[test]
-    fn an_evicting_or_old_redis_is_refused() {
-        let mut evicting = server(true, Some("always"), (7, 0), 0);
-        evicting.policy = "allkeys-lru".into();
-        assert!(fitness(&evicting).unwrap_err().contains("noeviction"));
-        assert!(fitness(&server(true, None, (6, 2), 0)).unwrap_err().contains("7.0"));
+        self.prove(&key, self.health().wait(&key)?).await
     }
 }

@@ -12,7 +12,8 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use ulid::Ulid;
 
-use super::link::{Link, Target};
+use super::connect::Target;
+use super::link::Link;
 use super::queue::{Queue, Shard};
 use super::record::pack_rest;
 use super::{Store, StoreError, Verb, arg, when};
@@ -96,6 +97,10 @@ impl Intake {
 
     pub(super) fn next_link(&self) -> &Link {
         &self.links[self.turn.fetch_add(1, Ordering::Relaxed) % LINKS]
+    }
+
+    pub(super) fn links(&self) -> &[Link] {
+        &self.links
     }
 
     fn door(&self, shard: &Shard) -> Arc<Door> {

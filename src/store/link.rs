@@ -1,79 +1,56 @@
 //! One supervised connection, the same for a single server, Sentinel and Cluster.
 //!
-//! Owns connecting, noticing that a connection is dead or leads to the wrong server, and connecting
-//! again (single flight, never faster than [`RECONNECT_MS_MIN`]). Refuses to know what the commands
-//! mean. The client's own defaults are not used: they answer "timed out" for commands that ran.
+//! Owns noticing that a connection is dead or leads to the wrong server, and connecting again (single
+//! flight, after a pause that grows while it fails). Refuses to know what the commands mean.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use redis::aio::MultiplexedConnection;
-use redis::cluster::ClusterClient;
-use redis::cluster_async::ClusterConnection;
+use redis::aio::ConnectionLike as _;
 use redis::cluster_routing::{
     MultipleNodeRoutingInfo, Route, RoutingInfo, SingleNodeRoutingInfo, SlotAddr,
 };
-use redis::sentinel::Sentinel;
-use redis::{AsyncConnectionConfig, Client, Cmd, RedisError, RedisResult, Script, Value};
+use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::connect::{CONNECT_TIMEOUT, Connection, Target, Whereto, connect, timed_out};
 use super::error::ends_connection;
-use crate::config::RedisTarget;
-use crate::domain::policy::Secret;
+use super::script::Script;
 
-/// Longest wait for a connection to stand.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// Longest wait for a script's reply: far above the slowest script, below a lease.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Shortest time between two attempts to connect, so that an outage is no busy loop.
 const RECONNECT_MS_MIN: u64 = 100;
-/// Commands that may be under way at once: above it callers wait at our door, not in Redis.
-const CONCURRENCY_MAX: usize = 512;
+/// Longest: what comes back is noticed within a second.
+const RECONNECT_MS_MAX: u64 = 1000;
 
-/// Where to connect.
-#[derive(Debug, Clone)]
-pub(crate) enum Target {
-    /// One server.
-    Single(Secret),
-    /// The master that sentinels name.
-    Sentinel { master: String, urls: Vec<Secret> },
-    /// A cluster.
-    Cluster(Vec<Secret>),
+/// A connection as it stands: calls that belong together are made on the same one.
+pub(crate) struct Standing {
+    connection: Connection,
+    generation: u64,
+    whereto: Whereto,
 }
 
-impl Target {
-    /// The target of a configuration; a managed Redis is reached by `managed_url`.
-    pub(crate) fn new(target: &RedisTarget, managed_url: Option<String>) -> Self {
-        match target {
-            RedisTarget::Managed => Self::Single(Secret::new(managed_url.unwrap_or_default())),
-            RedisTarget::Url(url) => Self::Single(url.clone()),
-            RedisTarget::Sentinel { master, urls } => {
-                Self::Sentinel { master: master.clone(), urls: urls.clone() }
-            }
-            RedisTarget::Cluster(urls) => Self::Cluster(urls.clone()),
-        }
+impl Standing {
+    /// The address, as the sentinels give it; "" without them.
+    pub(crate) fn address(&self) -> &str {
+        &self.whereto.address
     }
 }
 
-#[derive(Clone)]
-enum Connection {
-    Single(MultiplexedConnection),
-    Cluster(ClusterConnection),
-}
-
-struct Standing {
-    connection: Connection,
-    generation: u64,
+/// When the last attempt to connect was, and how many have failed since the last good one.
+#[derive(Default)]
+struct Tries {
+    last: Option<Instant>,
+    failed: u32,
 }
 
 /// A connection that is made when first used and made again when it broke.
 pub(crate) struct Link {
     target: Target,
     standing: ArcSwapOption<Standing>,
-    connecting: Mutex<Option<Instant>>,
+    connecting: Mutex<Tries>,
     generations: AtomicU64,
 }
 
@@ -88,77 +65,90 @@ impl Link {
         Self {
             target,
             standing: ArcSwapOption::empty(),
-            connecting: Mutex::new(None),
+            connecting: Mutex::default(),
             generations: AtomicU64::new(0),
         }
     }
 
-    /// How often a connection has been made: a change means that Redis may be another one now.
-    pub(crate) fn generation(&self) -> u64 {
-        self.generations.load(Ordering::Acquire)
+    /// The connection, made now if there is none.
+    pub(crate) async fn stand(&self) -> RedisResult<Arc<Standing>> {
+        if let Some(standing) = self.standing.load_full() {
+            return Ok(standing);
+        }
+        let mut tries = self.connecting.lock().await;
+        if let Some(standing) = self.standing.load_full() {
+            return Ok(standing);
+        }
+        if let Some(at) = tries.last {
+            tokio::time::sleep_until(at + pause(tries.failed)).await;
+        }
+        tries.last = Some(Instant::now());
+        tries.failed = tries.failed.saturating_add(1);
+        let (connection, whereto) = tokio::time::timeout(CONNECT_TIMEOUT, connect(&self.target))
+            .await
+            .unwrap_or_else(|_| Err(timed_out()))?;
+        tries.failed = 0;
+        let generation = self.generations.fetch_add(1, Ordering::AcqRel) + 1;
+        let standing = Arc::new(Standing { connection, generation, whereto });
+        self.standing.store(Some(Arc::clone(&standing)));
+        Ok(standing)
     }
 
-    /// Runs a script; loads it first where Redis does not have it. Tells which connection wrote (see
-    /// [`Self::wait`]).
+    /// Runs a script, then `waits` (WAIT, WAITAOF) right behind it on the same connection to the same
+    /// server: on any other they would prove nothing. A repeat runs all of it again.
     pub(crate) async fn script(
         &self,
+        standing: &Arc<Standing>,
         script: &Script,
         keys: &[String],
         args: &[Vec<u8>],
-    ) -> RedisResult<(Value, u64)> {
-        let standing = self.stand().await?;
-        let mut call = script.prepare_invoke();
-        for key in keys {
-            call.key(key);
-        }
-        for arg in args {
-            call.arg(arg.as_slice());
-        }
-        let reply = match standing.connection.clone() {
-            Connection::Single(mut connection) => call.invoke_async(&mut connection).await,
-            Connection::Cluster(mut connection) => call.invoke_async(&mut connection).await,
-        };
-        Ok((self.judge(&standing, reply)?, standing.generation))
-    }
-
-    /// Runs WAIT or WAITAOF on the connection to the server that holds `key`; on another one it
-    /// would prove nothing. A connection made anew since the write fails the wait.
-    pub(crate) async fn wait(&self, command: &Cmd, key: &str, since: u64) -> RedisResult<Value> {
-        let standing = self.stand().await?;
-        if standing.generation != since {
-            return Err(dropped());
-        }
-        let reply = match standing.connection.clone() {
-            Connection::Single(mut connection) => command.query_async(&mut connection).await,
-            Connection::Cluster(mut connection) => {
-                let node =
-                    SingleNodeRoutingInfo::SpecificNode(Route::new(slot(key), SlotAddr::Master));
-                connection.route_command(command.clone(), RoutingInfo::SingleNode(node)).await
+        waits: &[Cmd],
+    ) -> RedisResult<(Value, Vec<Value>)> {
+        let key = keys.first().map_or("", String::as_str);
+        let by_hash = script.by_hash(keys, args);
+        let reply = match standing.together(by_hash, waits, key).await {
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                standing.together(script.by_text(keys, args), waits, key).await
             }
+            reply => reply,
         };
-        self.judge(&standing, reply)
+        self.judge(standing, reply)
     }
 
-    /// Runs a command on every master, and returns each one's reply.
-    pub(crate) async fn everywhere(&self, command: &Cmd) -> RedisResult<Vec<Value>> {
+    /// Runs a plain write on the server that holds `key`, then `waits` right behind it.
+    pub(crate) async fn write(
+        &self,
+        write: Cmd,
+        waits: &[Cmd],
+        key: &str,
+    ) -> RedisResult<Vec<Value>> {
+        let standing = self.stand().await?;
+        let reply = standing.together(write, waits, key).await;
+        Ok(self.judge(&standing, reply)?.1)
+    }
+
+    /// Runs a command on every master: each one's address (in a cluster) and reply.
+    pub(crate) async fn everywhere(&self, command: &Cmd) -> RedisResult<Vec<(String, Value)>> {
         let standing = self.stand().await?;
         let reply = match standing.connection.clone() {
             Connection::Single(mut connection) => {
-                command.query_async(&mut connection).await.map(|value| vec![value])
+                let reply = command.query_async(&mut connection).await;
+                reply.map(|value| vec![(String::new(), value)])
             }
             Connection::Cluster(mut connection) => {
                 let masters = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
                 connection.route_command(command.clone(), masters).await.map(|value| match value {
-                    Value::Map(nodes) => nodes.into_iter().map(|(_, value)| value).collect(),
-                    Value::Array(values) => values,
-                    value => vec![value],
+                    Value::Map(nodes) => nodes
+                        .into_iter()
+                        .map(|(address, value)| {
+                            (redis::from_redis_value(address).unwrap_or_default(), value)
+                        })
+                        .collect(),
+                    value => vec![(String::new(), value)],
                 })
             }
         };
-        if let Err(error) = &reply {
-            self.give_up(&standing, error);
-        }
-        reply
+        self.judge(&standing, reply)
     }
 
     /// Runs one plain command; every one we use is safe to repeat.
@@ -183,136 +173,78 @@ impl Link {
         self.judge(&standing, reply)
     }
 
+    /// The address this link stands at, if it stands.
+    pub(crate) fn address(&self) -> Option<String> {
+        Some(self.standing.load().as_ref()?.address().to_owned())
+    }
+
+    /// Gives the connection up, whatever its state: another server is meant now.
+    pub(crate) fn leave(&self) {
+        self.standing.store(None);
+    }
+
     /// Gives a broken connection up, so that the next call makes a new one.
-    fn judge(&self, used: &Arc<Standing>, reply: RedisResult<Value>) -> RedisResult<Value> {
+    fn judge<T>(&self, used: &Standing, reply: RedisResult<T>) -> RedisResult<T> {
         if let Err(error) = &reply {
-            self.give_up(used, error);
+            let current = self.standing.load();
+            let is_current = current.as_ref().is_some_and(|c| c.generation == used.generation);
+            if ends_connection(error) && is_current {
+                self.standing.store(None);
+            }
         }
         reply
     }
+}
 
-    fn give_up(&self, used: &Standing, error: &RedisError) {
-        let current = self.standing.load();
-        let is_current = current.as_ref().is_some_and(|c| c.generation == used.generation);
-        if ends_connection(error) && is_current {
-            self.standing.store(None);
+impl Standing {
+    /// One command and what is to follow it at once, as one pipeline to the server that holds `key`.
+    async fn together(
+        &self,
+        first: Cmd,
+        rest: &[Cmd],
+        key: &str,
+    ) -> RedisResult<(Value, Vec<Value>)> {
+        let count = 1 + rest.len();
+        let mut pipeline = Pipeline::with_capacity(count);
+        pipeline.add_command(first);
+        for command in rest {
+            pipeline.add_command(command.clone());
         }
-    }
-
-    async fn stand(&self) -> RedisResult<Arc<Standing>> {
-        if let Some(standing) = self.standing.load_full() {
-            return Ok(standing);
-        }
-        let mut last_try = self.connecting.lock().await;
-        if let Some(standing) = self.standing.load_full() {
-            return Ok(standing);
-        }
-        if let Some(at) = *last_try {
-            tokio::time::sleep_until(at + Duration::from_millis(RECONNECT_MS_MIN)).await;
-        }
-        *last_try = Some(Instant::now());
-        let connection = tokio::time::timeout(CONNECT_TIMEOUT, connect(&self.target))
-            .await
-            .unwrap_or_else(|_| Err(timed_out()))?;
-        let generation = self.generations.fetch_add(1, Ordering::AcqRel) + 1;
-        let standing = Arc::new(Standing { connection, generation });
-        self.standing.store(Some(Arc::clone(&standing)));
-        Ok(standing)
+        let replies = match self.connection.clone() {
+            Connection::Single(mut connection) => {
+                connection.req_packed_commands(&pipeline, 0, count).await
+            }
+            Connection::Cluster(mut connection) => {
+                let node =
+                    SingleNodeRoutingInfo::SpecificNode(Route::new(slot(key), SlotAddr::Master));
+                connection.route_pipeline(pipeline, 0, count, node).await
+            }
+        }?;
+        let mut replies = replies.into_iter().map(|reply| match reply {
+            Value::ServerError(error) => Err(RedisError::from(error)),
+            reply => Ok(reply),
+        });
+        let first = replies.next().unwrap_or(Ok(Value::Nil))?;
+        Ok((first, replies.collect::<RedisResult<_>>()?))
     }
 }
 
+/// How long to let it be after so many failures in a row; spread, so that nodes do not come in step.
+fn pause(failed: u32) -> Duration {
+    let ms = (RECONNECT_MS_MIN << failed.saturating_sub(1).min(10)).min(RECONNECT_MS_MAX);
+    Duration::from_millis(ms).mul_f64(0.75 + rand::random::<f64>() * 0.25)
+}
+
 /// The cluster slot of a key with a hash tag (Redis Cluster specification, "Hash tags").
-fn slot(key: &str) -> u16 {
+pub(super) fn slot(key: &str) -> u16 {
     let tag =
         key.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map_or(key, |(tag, _)| tag);
     crc16::State::<crc16::XMODEM>::calculate(tag.as_bytes()) % 16384
 }
 
-fn dropped() -> RedisError {
-    std::io::Error::new(std::io::ErrorKind::ConnectionReset, "the connection that wrote is gone")
-        .into()
-}
-
-fn timed_out() -> RedisError {
-    std::io::Error::new(std::io::ErrorKind::TimedOut, "connecting to Redis took too long").into()
-}
-
-async fn connect(target: &Target) -> RedisResult<Connection> {
-    match target {
-        Target::Single(url) => {
-            let client = Client::open(url.expose())?;
-            Ok(Connection::Single(
-                client.get_multiplexed_async_connection_with_config(&tuning()).await?,
-            ))
-        }
-        Target::Sentinel { master, urls } => {
-            let mut sentinel = Sentinel::build(urls.iter().map(Secret::expose).collect())?;
-            let client = sentinel.async_master_for(master, None).await?;
-            Ok(Connection::Single(
-                client.get_multiplexed_async_connection_with_config(&tuning()).await?,
-            ))
-        }
-        Target::Cluster(urls) => {
-            let client = ClusterClient::builder(urls.iter().map(Secret::expose))
-                // The defaults hang for minutes on a lost shard.
-                .retries(3)
-                .max_retry_wait(500)
-                .connection_timeout(CONNECT_TIMEOUT)
-                .response_timeout(RESPONSE_TIMEOUT)
-                .overall_response_timeout(Some(2 * RESPONSE_TIMEOUT))
-                .build()?;
-            Ok(Connection::Cluster(client.get_async_connection().await?))
-        }
-    }
-}
-
-fn tuning() -> AsyncConnectionConfig {
-    AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(CONNECT_TIMEOUT))
-        .set_response_timeout(Some(RESPONSE_TIMEOUT))
-        .set_pipeline_buffer_size(1024)
-        .set_concurrency_limit(CONCURRENCY_MAX)
-}
-
-/// A connection for pub/sub: any node of a cluster will do, since it passes publications on.
-pub(crate) async fn subscribe(
-    target: &Target,
-    channels: &[String],
-) -> RedisResult<redis::aio::PubSub> {
-    let client = match target {
-        Target::Single(url) => Client::open(url.expose())?,
-        Target::Sentinel { master, urls } => {
-            let mut sentinel = Sentinel::build(urls.iter().map(Secret::expose).collect())?;
-            sentinel.async_master_for(master, None).await?
-        }
-        Target::Cluster(urls) => {
-            let mut last = timed_out();
-            for url in urls {
-                match pubsub(&Client::open(url.expose())?, channels).await {
-                    Ok(pubsub) => return Ok(pubsub),
-                    Err(error) => last = error,
-                }
-            }
-            return Err(last);
-        }
-    };
-    pubsub(&client, channels).await
-}
-
-async fn pubsub(client: &Client, channels: &[String]) -> RedisResult<redis::aio::PubSub> {
-    let connecting = async {
-        let mut pubsub = client.get_async_pubsub().await?;
-        for channel in channels {
-            pubsub.subscribe(channel).await?;
-        }
-        Ok(pubsub)
-    };
-    tokio::time::timeout(CONNECT_TIMEOUT, connecting).await.unwrap_or_else(|_| Err(timed_out()))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::slot;
+    use super::*;
 
     #[test]
     fn slots_are_those_of_the_cluster_specification() {
@@ -320,5 +252,15 @@ mod tests {
         assert_eq!(slot("foo"), 12182);
         assert_eq!(slot("{foo}:bar"), 12182);
         assert_eq!(slot("123456789"), 12739);
+    }
+
+    #[test]
+    fn the_pause_before_a_reconnect_grows_to_a_second() {
+        for (failed, at_most_ms) in [(0, 100), (1, 100), (2, 200), (4, 800), (5, 1000), (99, 1000)]
+        {
+            let pause = pause(failed);
+            let at_most = Duration::from_millis(at_most_ms);
+            assert!(pause <= at_most && pause >= at_most.mul_f64(0.74), "{failed}: {pause:?}");
+        }
     }
 }

@@ -7,6 +7,7 @@ mod audit;
 mod claim;
 mod claimed;
 mod clock;
+mod connect;
 mod details;
 mod error;
 mod gauges;
@@ -27,6 +28,7 @@ mod registry;
 mod reply;
 mod script;
 mod settle;
+mod survey;
 mod waiters;
 mod wake;
 
@@ -60,9 +62,10 @@ use crate::domain::message::When;
 use crate::failpoint::failpoint;
 use crate::shutdown::Tasks;
 use crate::telemetry::{Metrics, VerbLabel};
+use connect::Target;
 use gauges::Gauges;
 use intake::Intake;
-use link::{Link, Target};
+use link::{Link, Standing};
 use queue::queue_label;
 use reply::Reply;
 use waiters::Waiters;
@@ -91,6 +94,8 @@ struct Inner {
     clock: Clock,
     queues: ArcSwap<HashMap<QueueName, Arc<Queue>>>,
     waiters: Waiters,
+    /// Rung when the wake-up channel is to be opened again.
+    listen_anew: tokio::sync::Notify,
     health: Health,
     gauges: Gauges,
     metrics: Arc<Metrics>,
@@ -120,6 +125,7 @@ impl Store {
                 clock: Clock::default(),
                 queues: ArcSwap::from_pointee(HashMap::new()),
                 waiters: Waiters::default(),
+                listen_anew: tokio::sync::Notify::new(),
                 health: Health::default(),
                 gauges: Gauges::default(),
                 metrics,
@@ -159,31 +165,32 @@ impl Store {
         &self.inner.settings.namespace
     }
 
-    /// Runs a verb on a shard, repeating while Redis is away: every verb is safe to repeat.
-    async fn call(&self, verb: Verb, shard: &Shard, args: &[Vec<u8>]) -> Result<Reply, StoreError> {
-        Ok(self.call_on(&self.inner.scripts, verb, shard, args).await?.0)
+    /// Every connection, to leave one that leads astray.
+    fn links(&self) -> impl Iterator<Item = &Link> {
+        [&self.inner.scripts, &self.inner.probes].into_iter().chain(self.inner.intake.links())
     }
 
-    /// Runs a verb whose effect must be safe before anybody is told: waits, on the connection that
-    /// wrote, until the configured durability level is met.
+    /// Runs a verb on a shard, repeating while Redis is away: every verb is safe to repeat.
+    async fn call(&self, verb: Verb, shard: &Shard, args: &[Vec<u8>]) -> Result<Reply, StoreError> {
+        Ok(self.call_on(&self.inner.scripts, verb, shard, args, &[]).await?.0)
+    }
+
+    /// Runs a verb whose effect must be safe before anybody is told: waits, right behind it on the
+    /// connection that wrote, until the configured durability level is met. One wait serves all that
+    /// the call carries. Such verbs write even when they are a repeat, so that the wait covers what
+    /// the first one wrote.
     async fn call_durably(
         &self,
         verb: Verb,
         shard: &Shard,
         args: &[Vec<u8>],
     ) -> Result<Reply, StoreError> {
-        let wait = self.inner.health.wait()?;
+        let key = &shard.keys.all[0];
+        let wait = self.inner.health.wait(key)?;
         let link = self.inner.intake.next_link();
-        let (reply, generation) = self.call_on(link, verb, shard, args).await?;
+        let (reply, waited) = self.call_on(link, verb, shard, args, &wait.commands()).await?;
         failpoint!("before-durable");
-        if let Some(command) = wait.command() {
-            let key = &shard.keys.all[0];
-            let met = link
-                .wait(&command, key, generation)
-                .await
-                .map_err(|error| StoreError::from_redis(&error))?;
-            wait.met(met)?;
-        }
+        wait.met(waited).inspect_err(|why| self.health().doubt(self.metrics(), key, why))?;
         Ok(reply)
     }
 
@@ -193,17 +200,18 @@ impl Store {
         reply.map_err(|error| StoreError::from_redis(&error))
     }
 
-    /// Also tells which connection wrote.
+    /// Also returns what the waits behind it were answered.
     async fn call_on(
         &self,
         link: &Link,
         verb: Verb,
         shard: &Shard,
         args: &[Vec<u8>],
-    ) -> Result<(Reply, u64), StoreError> {
+        waits: &[redis::Cmd],
+    ) -> Result<(Reply, Vec<redis::Value>), StoreError> {
         let patience = Instant::now() + PATIENCE;
         loop {
-            match self.call_once(link, verb, shard, args).await {
+            match self.call_once(link, verb, shard, args, waits).await {
                 Ok(reply) => return Ok(reply),
                 Err(error) if error::is_passing(&error) && Instant::now() < patience => {
                     tokio::time::sleep(REPEAT_PAUSE).await;
@@ -225,10 +233,25 @@ impl Store {
         verb: Verb,
         shard: &Shard,
         args: &[Vec<u8>],
-    ) -> redis::RedisResult<(Reply, u64)> {
+        waits: &[redis::Cmd],
+    ) -> redis::RedisResult<(Reply, Vec<redis::Value>)> {
+        let standing = link.stand().await?;
+        self.run(link, &standing, verb, shard, args, waits).await
+    }
+
+    async fn run(
+        &self,
+        link: &Link,
+        standing: &Arc<Standing>,
+        verb: Verb,
+        shard: &Shard,
+        args: &[Vec<u8>],
+        waits: &[redis::Cmd],
+    ) -> redis::RedisResult<(Reply, Vec<redis::Value>)> {
         failpoint!("before-{}", verb.as_str());
         let started = Instant::now();
-        let (value, generation) = link.script(verb.script(), &shard.keys.all, args).await?;
+        let keys = &shard.keys.all;
+        let (value, waited) = link.script(standing, verb.script(), keys, args, waits).await?;
         failpoint!("after-{}", verb.as_str());
         let label = VerbLabel { verb: verb.as_str() };
         let seconds = started.elapsed().as_secs_f64();
@@ -240,7 +263,7 @@ impl Store {
                 error.to_string(),
             ))
         })?;
-        Ok((reply, generation))
+        Ok((reply, waited))
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::sync::LazyLock;
 
-use redis::Script;
+use redis::{Cmd, cmd};
 
 /// The files under `lua/include`, by name.
 const INCLUDES: [(&str, &str); 12] = [
@@ -107,8 +107,40 @@ verbs! {
     Mend = "mend",
 }
 
+/// A script, called by its hash, and by its text where a server does not have it yet.
+#[derive(Debug)]
+pub(crate) struct Script {
+    text: String,
+    hash: String,
+}
+
+impl Script {
+    fn new(text: String) -> Self {
+        let hash = redis::Script::new(&text).get_hash().to_owned();
+        Self { text, hash }
+    }
+
+    pub(crate) fn by_hash(&self, keys: &[String], args: &[Vec<u8>]) -> Cmd {
+        call("EVALSHA", &self.hash, keys, args)
+    }
+
+    /// A server that runs it so has it from then on; nobody else needs to be told.
+    pub(crate) fn by_text(&self, keys: &[String], args: &[Vec<u8>]) -> Cmd {
+        call("EVAL", &self.text, keys, args)
+    }
+}
+
+fn call(how: &str, what: &str, keys: &[String], args: &[Vec<u8>]) -> Cmd {
+    let mut command = cmd(how);
+    command.arg(what).arg(keys.len()).arg(keys);
+    for arg in args {
+        command.arg(arg.as_slice());
+    }
+    command
+}
+
 static SCRIPTS: LazyLock<Vec<Script>> =
-    LazyLock::new(|| Verb::ALL.iter().map(|verb| Script::new(&verb.text())).collect());
+    LazyLock::new(|| Verb::ALL.iter().map(|verb| Script::new(verb.text())).collect());
 
 impl Verb {
     /// The script, ready to be invoked.

@@ -9,7 +9,7 @@ use futures_util::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
-use super::link::subscribe;
+use super::connect::subscribe;
 use super::{Store, keys};
 use crate::domain::id::{MessageId, QueueName};
 
@@ -32,6 +32,7 @@ impl Store {
                     loop {
                         tokio::select! {
                             () = stop.cancelled() => return,
+                            () = self.inner.listen_anew.notified() => break,
                             message = messages.next() => match message {
                                 Some(message) => self.hear(message.get_channel_name(), &message.get_payload::<String>().unwrap_or_default()),
                                 None => break,
@@ -46,6 +47,12 @@ impl Store {
                 () = tokio::time::sleep(RELISTEN_PAUSE) => {}
             }
         }
+    }
+
+    /// After an outage: the channel may be dead without a sign, or lead to a server that is none of ours
+    /// any more.
+    pub fn listen_anew(&self) {
+        self.inner.listen_anew.notify_one();
     }
 
     fn hear(&self, channel: &str, payload: &str) {

@@ -16,8 +16,8 @@ use crate::store::{NodeInfo, RollCall, StartRefused, Store};
 
 /// How often a node shows itself.
 const EVERY: Duration = Duration::from_secs(1);
-/// How many beats between two checks of a healthy server.
-const CHECK_BEATS: u32 = 30;
+/// Shortest time between two beats: whoever doubts Redis asks for one at once.
+const EVERY_MIN: Duration = Duration::from_millis(100);
 
 /// The heartbeat of this node.
 #[derive(Debug)]
@@ -27,14 +27,13 @@ pub struct Heartbeat {
     vanished: Arc<Notify>,
     living: HashSet<String>,
     gone: HashSet<String>,
-    beats: u32,
 }
 
 impl Heartbeat {
     /// A heartbeat that rings `vanished` when another node is gone.
     #[must_use]
     pub fn new(store: Store, info: NodeInfo, vanished: Arc<Notify>) -> Self {
-        Self { store, info, vanished, living: HashSet::new(), gone: HashSet::new(), beats: 0 }
+        Self { store, info, vanished, living: HashSet::new(), gone: HashSet::new() }
     }
 
     /// The loop.
@@ -45,12 +44,18 @@ impl Heartbeat {
                     StartRefused::Unfit(why) => {
                         tracing::error!(why, "this Redis is not fit; intake is refused");
                     }
+                    StartRefused::NotDurable { .. } => {}
                     StartRefused::Store(error) => tracing::debug!(%error, "no heartbeat"),
                 }
             }
             pulse.sleeps(EVERY);
+            let doubted = async {
+                tokio::time::sleep(EVERY_MIN).await;
+                self.store.health().doubted().await;
+            };
             tokio::select! {
                 () = stop.cancelled() => break,
+                () = doubted => {}
                 () = tokio::time::sleep(EVERY) => {}
             }
         }
@@ -63,13 +68,19 @@ impl Heartbeat {
     /// One beat.
     async fn run_once(&mut self) -> Result<(), StartRefused> {
         let was_up = self.store.health().is_up();
-        if !was_up || self.beats.is_multiple_of(CHECK_BEATS) {
-            self.store.check().await?;
+        match self.store.check().await {
+            // What it holds goes on, and so do we.
+            Ok(()) | Err(StartRefused::NotDurable { .. }) => {}
+            Err(StartRefused::Store(error)) => {
+                self.store.note_down(&error);
+                return Err(error.into());
+            }
+            Err(unfit) => return Err(unfit),
         }
         if !was_up {
             self.wake_all();
+            self.store.listen_anew();
         }
-        self.beats = self.beats.wrapping_add(1);
         if let Err(error) = self.store.show_presence(&self.info).await {
             self.store.note_down(&error);
             return Err(error.into());

@@ -12,6 +12,7 @@ mod cli_batch;
 mod crash;
 mod docs;
 mod doors;
+mod durability;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod faults_work;

@@ -173,6 +173,7 @@ impl House {
                 target: RedisTarget::Url(Secret::new(redis.url.clone())),
                 namespace: "test".to_owned(),
                 durability: Durability::Memory,
+                replicas: None,
                 data_dir: Path::new("/nonexistent").to_owned(),
             },
             queues,

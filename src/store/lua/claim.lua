@@ -12,7 +12,8 @@
 --         its state entry, record}; codes: 0 taken, 1 empty, 2 paused, 3 gate shut, 4 concurrency,
 --         5 limit, 6 batch gathers, 7 only stale entries met: ask again
 --
--- Safe to repeat: the shard remembers each node's last claim; the same sequence returns the same set.
+-- Safe to repeat: the shard remembers each node's last claim; the same sequence returns the same set. A
+-- repeat writes too, so that a durability wait after it covers the first.
 local SCAN_MAX = 1000
 local node, token = ARGV[1], ARGV[1] .. ARGV[2]
 local most, bytes_max, lease_ms = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -232,7 +233,10 @@ end
 
 local again = repeated()
 local length = ready_length()
-if again and #again.ulids > 0 then return answer(0, 0, length, again) end
+if again and #again.ulids > 0 then
+  rc('HSET', K.meta, 'repeated', now_ms)
+  return answer(0, 0, length, again)
+end
 local code, until_ms = shut()
 if code then return answer(code, until_ms == 0 and -1 or (until_ms - now_ms) * 1000, length) end
 if length == 0 then return answer(1, -1, 0) end
