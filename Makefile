@@ -6,12 +6,14 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test demo bench lint
+.PHONY: help run test torture demo bench lint
 
 help:
 	@echo 'make run     start the daemon: API on 127.0.0.1:7411, data on a Redis of its own'
 	@echo '             CONFIG=FILE takes a configuration, ARGS=... further flags of tidegate serve'
 	@echo 'make test    run every test'
+	@echo 'make torture MINUTES=n SEED=s [SCENARIO=name]'
+	@echo '             kill, cut and spoil everything for so long, and judge what became of the messages'
 	@echo 'make demo    watch a flood drain into a slow SMS gateway and a windowed ERP link'
 	@echo 'make bench   run the benchmarks'
 	@echo 'make lint    formatting, lints and docs, with warnings as errors'
@@ -27,6 +29,17 @@ test:
 	@sh deploy/setup.sh cargo redis curl
 	cargo test --locked --features failpoints --doc
 	cargo test --locked --features failpoints --lib --bins --tests
+
+MINUTES ?= 10
+SEED ?= 1
+
+# A campaign of the fault rig, tests/it/rig: progress as it goes, a table at the end, the same as JSON
+# beside it. A failed run prints its seed and where its history lies. Clients come by the thousand.
+torture:
+	@sh deploy/setup.sh cargo redis
+	@ulimit -n $$(ulimit -H -n) && TIDEGATE_TORTURE='$(MINUTES) $(SEED) $(SCENARIO)' \
+	cargo test --release --locked --features failpoints --test it -- \
+	  --exact rig::torture::campaign --ignored --nocapture
 
 demo:
 	@sh deploy/setup.sh cargo redis

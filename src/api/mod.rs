@@ -9,7 +9,6 @@ mod batch;
 mod batch_results;
 mod body;
 mod change;
-mod clock;
 mod depth;
 mod fields;
 mod fingerprint;

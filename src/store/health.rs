@@ -153,8 +153,7 @@ impl Health {
         let started = Instant::now().checked_sub(uptime);
         *since = match *since {
             Some(before) if !has_changed => Some(started.map_or(before, |at| at.max(before))),
-            // Nothing is known of what was before.
-            _ => Some(started.unwrap_or_else(Instant::now)),
+            _ => started,
         };
     }
 

@@ -21,9 +21,18 @@ pub(crate) struct History {
     pub(crate) decisions: Vec<Decision>,
     /// Ids that the daemons still hold in a state that is not final: empty after a full drain.
     pub(crate) left: Vec<String>,
-    /// The longest time that this machine kept a ready thread of the recorder waiting: moments of
-    /// arrival are no better than this.
+    /// How slow this machine was at worst, where nobody knows when: no moment is known better.
     pub(crate) stall_us: u64,
+    /// Moments at which it was slow, in their order.
+    pub(crate) lags: Vec<Lag>,
+}
+
+/// An exchange with the recorder that costs next to nothing on an idle machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Lag {
+    /// When it ended.
+    pub(crate) at_us: u64,
+    pub(crate) took_us: u64,
 }
 
 /// What was asked of a queue.
@@ -116,8 +125,10 @@ pub(crate) enum Answer {
     Garbage,
     /// It did what was asked, and then cut the connection without a word.
     TakenUnsaid,
-    /// It did nothing and cut the connection, or never answered: the caller cannot tell.
+    /// It did nothing and cut the connection: the caller cannot tell.
     Unsaid,
+    /// It did nothing and never answered: the caller cannot tell.
+    Silence,
     /// 500: under `park` unknown, else a failure.
     Failed,
     /// 429 with Retry-After: no attempt.

@@ -4,5 +4,25 @@
 //! Owns the parts of the rig and the scenarios that run small in every test run and large in
 //! `make torture`. Refuses to know what the daemon does inside.
 
+mod canary;
 pub(crate) mod checker;
+mod drive;
+mod failpoints;
+mod fleet;
 pub(crate) mod history;
+mod journal;
+mod keeping;
+mod message;
+mod operator;
+mod payload;
+mod producer;
+mod queues;
+mod recorder;
+mod recovery;
+mod run;
+mod scenarios;
+mod schedule;
+mod stage;
+mod tail;
+mod tally;
+mod torture;

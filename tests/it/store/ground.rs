@@ -20,7 +20,7 @@ use tidegate::store::Store;
 use tidegate::telemetry::Metrics;
 
 use super::node::Node;
-use super::wire::Wire;
+use crate::support::Wire;
 use crate::support::redis::RedisOptions;
 use crate::support::wait::DEADLINE;
 use crate::support::{Cluster, RedisServer, within};

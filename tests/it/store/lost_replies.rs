@@ -9,7 +9,7 @@ use tidegate::store::{DeferKind, Lease, Verb, Verdict};
 
 use super::ground::Ground;
 use super::node::{HOUR_MS, Node, With, bodies, message, settled};
-use super::wire::Wire;
+use crate::support::Wire;
 
 /// A node on a wire; every script has run once, so that the next reply is the one to lose.
 async fn node_on_a_wire(queue: &str) -> (Ground, Wire, Node) {

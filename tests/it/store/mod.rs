@@ -5,7 +5,6 @@
 
 mod audit;
 mod claims;
-mod clock;
 mod ground;
 mod intake;
 mod keeping;
@@ -18,4 +17,3 @@ mod records;
 mod scan;
 mod settling;
 mod speed;
-mod wire;

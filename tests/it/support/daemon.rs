@@ -38,9 +38,15 @@ pub(crate) struct DaemonOptions {
 impl DaemonOptions {
     /// On this Redis.
     #[must_use]
-    pub(crate) fn redis(mut self, redis: &RedisServer) -> Self {
+    pub(crate) fn redis(self, redis: &RedisServer) -> Self {
+        self.redis_at(&redis.url())
+    }
+
+    /// On the server that this address names, whatever stands between.
+    #[must_use]
+    pub(crate) fn redis_at(mut self, url: &str) -> Self {
         self.is_managed = false;
-        self.arguments.extend(["--redis".to_owned(), redis.url()]);
+        self.arguments.extend(["--redis".to_owned(), url.to_owned()]);
         self
     }
 
@@ -139,6 +145,11 @@ impl Daemon {
         &self.url
     }
 
+    /// The port of its API.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Waits until `/readyz` says so.
     pub(crate) async fn wait_ready(&mut self) {
         poll_until("the daemon is ready", async || {
@@ -154,6 +165,11 @@ impl Daemon {
     /// Waits for the end; returns the exit code.
     pub(crate) async fn wait_exit(&mut self) -> i32 {
         self.process.as_mut().expect("the daemon was started").wait().await
+    }
+
+    /// The end, however long it takes; returns the exit code.
+    pub(crate) async fn ended(&mut self) -> i32 {
+        self.process.as_mut().expect("the daemon was started").ended().await
     }
 
     /// Starts it with one more environment variable, and waits for nothing.

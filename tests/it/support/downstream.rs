@@ -10,7 +10,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -249,13 +249,14 @@ async fn give(stream: &mut BufReader<TcpStream>, act: Act) -> bool {
 }
 
 /// Reads one request; `None` at the end of the connection.
-async fn read_request(stream: &mut BufReader<TcpStream>) -> std::io::Result<Option<Request>> {
+pub(crate) async fn read_request(
+    stream: &mut BufReader<TcpStream>,
+) -> std::io::Result<Option<Request>> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         assert!(head.len() < HEAD_BYTES_MAX, "a request head without end");
-        match stream.read_u8().await {
-            Ok(byte) => head.push(byte),
-            Err(_) => return Ok(None),
+        if !matches!(stream.read_until(b'\n', &mut head).await, Ok(1..)) {
+            return Ok(None);
         }
     }
     let arrived = Instant::now();

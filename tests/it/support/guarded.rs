@@ -93,6 +93,12 @@ impl Guarded {
         exit.expect("the guard says the exit code").expect("waited until it is there")
     }
 
+    /// The end, however long it takes: for processes that run until somebody ends them.
+    pub(crate) async fn ended(&mut self) -> i32 {
+        let exit = self.exit.wait_for(Option::is_some).await;
+        exit.expect("the guard says the exit code").expect("waited until it is there")
+    }
+
     /// `kill -9`, and waits until it is gone.
     pub(crate) async fn kill9(&mut self) {
         self.signal(Signal::KILL);

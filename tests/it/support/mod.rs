@@ -19,6 +19,7 @@ pub(crate) mod sentinel;
 pub(crate) mod stalls;
 pub(crate) mod vocabulary;
 pub(crate) mod wait;
+pub(crate) mod wire;
 
 pub(crate) use clocks::Clocks;
 pub(crate) use cluster::Cluster;
@@ -31,3 +32,4 @@ pub(crate) use script::{Answer, Gate, batch_results};
 pub(crate) use sentinel::SentinelSet;
 pub(crate) use stalls::Stalls;
 pub(crate) use wait::{eventually, within};
+pub(crate) use wire::Wire;

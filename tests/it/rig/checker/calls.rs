@@ -62,8 +62,9 @@ fn in_window(
 }
 
 /// Every window that begins and ends with a call, in one pass: calls i to j are too many where
-/// `j + 1 - i > rate × (t[j] - t[i] + slack) + burst`, that is where what is left of j after its time
-/// exceeds the least that was left of any i before it.
+/// `j + 1 - i > rate × (t[j] - t[i] + late[i]) + burst`, that is where what is left of j after its time
+/// exceeds the least that was left of any i before it. Only a late beginning makes a window look
+/// shorter than it was: a late end makes it longer.
 #[expect(
     clippy::cast_precision_loss,
     reason = "counts and microseconds of a run are far below 2^52"
@@ -79,16 +80,20 @@ fn within_rate(
     let start_us = calls.first().map_or(0, |call| call.at_us);
     let mut least = (f64::INFINITY, 0);
     for (at, call) in calls.iter().enumerate() {
-        let passed = per_us * (call.at_us - start_us) as f64;
-        let left = at as f64 - passed;
-        if left < least.0 {
-            least = (left, at);
+        let left = at as f64 - per_us * (call.at_us - start_us) as f64;
+        let with_lateness = left + per_us * excuses.late_us(call.at_us) as f64;
+        if with_lateness < least.0 {
+            least = (with_lateness, at);
         }
-        let allowed = per_us * excuses.late_us(call.at_us) as f64 + f64::from(limit.burst);
         // A hair for sums of fractions.
-        if left + 1.0 - least.0 > allowed + 1e-6 {
+        if left + 1.0 - least.0 > f64::from(limit.burst) + 1e-6 {
             let (from, window_us) = (least.1, call.at_us - calls[least.1].at_us);
-            let what = format!("{}: {} calls within {window_us} µs", queue.name, at + 1 - from);
+            let what = format!(
+                "{}: {} calls within {window_us} µs, to {}",
+                queue.name,
+                at + 1 - from,
+                call.at_us
+            );
             report.breach(Rule::WithinRate, what);
         }
     }

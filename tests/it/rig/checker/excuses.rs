@@ -11,6 +11,8 @@ use super::super::history::{Arrival, Fault, FaultKind, History, Life, Queue};
 const LATE_US: u64 = 20_000;
 /// Two clocks on one machine read a moment apart.
 const READING_US: u64 = 100;
+/// A slow moment is felt so much before and after it was measured.
+const AROUND_US: u64 = 500_000;
 /// From an answer that left the downstream to an outcome that Redis has, on a loaded machine.
 const SETTLE_US: u64 = 1_000_000;
 /// What a replica may be behind when it takes over.
@@ -46,7 +48,15 @@ impl<'a> Excuses<'a> {
 
     /// How much later than its slot a call may be seen.
     pub(super) fn late_us(&self, at_us: u64) -> u64 {
-        LATE_US + self.history.stall_us + self.clock_error_us(at_us)
+        LATE_US + self.lag_us(at_us) + self.clock_error_us(at_us)
+    }
+
+    /// How slow the machine was around this moment.
+    fn lag_us(&self, at_us: u64) -> u64 {
+        let lags = &self.history.lags;
+        let first = lags.partition_point(|lag| lag.at_us + AROUND_US < at_us);
+        let around = lags[first..].iter().take_while(|lag| lag.at_us <= at_us + AROUND_US);
+        around.map(|lag| lag.took_us).max().unwrap_or(0).max(self.history.stall_us)
     }
 
     /// How far Redis' clock may be off the recorder's, at a moment: as far as somebody set it.
@@ -79,7 +89,7 @@ impl<'a> Excuses<'a> {
 
     /// Whether a replica that took over may not have known of this call, or of its end.
     pub(super) fn rolled_back(&self, arrival: &Arrival) -> bool {
-        let until_us = arrival.answer_at_us + SETTLE_US + self.history.stall_us;
+        let until_us = arrival.answer_at_us + SETTLE_US + self.lag_us(arrival.at_us);
         self.history.faults.iter().filter(|fault| is_failover(fault.kind)).any(|fault| {
             let from_us = fault.at_us.saturating_sub(BEHIND_US);
             from_us <= until_us && arrival.at_us <= fault.until_us + RESUME_US
@@ -90,7 +100,7 @@ impl<'a> Excuses<'a> {
     pub(super) fn answered_too_late(&self, queue: &Queue, arrival: &Arrival) -> bool {
         let took_us = arrival.answer_at_us - arrival.at_us;
         // Its clock ran before the call had been read here.
-        let before_us = 100_000 + self.history.stall_us;
+        let before_us = 100_000 + self.lag_us(arrival.at_us);
         took_us + before_us >= queue.timeout_ms * 1000
     }
 
@@ -112,7 +122,7 @@ impl<'a> Excuses<'a> {
 
     /// How long an item is "being sent": until its outcome surely was kept.
     fn settled_by_us(&self, arrival: &Arrival) -> u64 {
-        let mut until_us = arrival.answer_at_us + SETTLE_US + self.history.stall_us;
+        let mut until_us = arrival.answer_at_us + SETTLE_US + self.lag_us(arrival.at_us);
         // An outcome waits for a Redis that is away.
         let first = self
             .away

@@ -1,7 +1,7 @@
 //! Each rule against a history that breaks just that rule, and each excuse with its limits.
 
 use super::super::history::{
-    Answer, Arrival, Decision, Fault, FaultKind, Final, History, Life, Limit, Queue, Resolved,
+    Answer, Arrival, Decision, Fault, FaultKind, Final, History, Lag, Life, Limit, Queue, Resolved,
     Sent, Verdict, body_hash,
 };
 use super::{Rule, check};
@@ -68,7 +68,7 @@ fn good() -> History {
         sent: (0..5).map(sent).collect(),
         arrivals: (0..5).map(arrival).collect(),
         finals: (0..5).map(delivered).collect(),
-        stall_us: 500,
+        lags: vec![Lag { at_us: BEGAN_US + 300_000, took_us: 500 }],
         ..History::default()
     }
 }
@@ -342,7 +342,7 @@ fn no_window_holds_more_calls_than_the_rate_allows() {
     let mut history = good();
     history.queues[0].limit = Some(Limit { calls_per_s: 10.0, burst: 1 });
     breaks(&history, &[]);
-    // 20 ms and what the machine stalled are within the bound, more is not.
+    // 20 ms and what the machine was slow by are within the bound, more is not.
     history.arrivals[3].at_us -= 20_400;
     breaks(&history, &[]);
     history.arrivals[3].at_us -= 300;
@@ -364,7 +364,7 @@ fn the_rate_is_judged_as_by_every_window() {
         let mut history = good();
         let limit = Limit { calls_per_s: 10.0, burst: 2 };
         history.queues[0].limit = Some(limit);
-        history.stall_us = 0;
+        history.lags.clear();
         for arrival in &mut history.arrivals {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             arrival.at_us = BEGAN_US + (seed >> 33) % 500_000;

@@ -1,0 +1,69 @@
+//! One message of a run: what is drawn by chance, and the line that asks for it.
+//!
+//! Owns delays, expiries, priorities and kinds of payloads. Refuses to know how it is sent.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rand::Rng;
+use rand::rngs::StdRng;
+
+use super::history::{Sent, Verdict, body_hash};
+use super::payload;
+use crate::support::clocks::wall_us;
+
+const DELAY_MS_MAX: u64 = 3000;
+/// Long enough that most of those with an end arrive, faults or not.
+const LIFE_MS: std::ops::Range<u64> = 3000..12_000;
+
+/// A message on its way to its verdict.
+#[derive(Debug)]
+pub(super) struct Draft {
+    /// The request, as one line of JSON.
+    pub(super) line: String,
+    pub(super) sent: Sent,
+    /// An earlier request may have brought it in.
+    pub(super) may_be_in: bool,
+}
+
+pub(super) fn draft(random: &mut StdRng, queue: usize, queue_name: &str, key: u64) -> Draft {
+    let now_us = wall_us();
+    let payload = payload::json(random, key);
+    let mut bytes = payload.clone().into_bytes();
+    let mut line = format!("{{\"idempotency_key\":\"{key}\"");
+    // A batch is JSON and shows raw bytes in its own way.
+    if queue_name != "bulk" && random.random_ratio(1, 10) {
+        bytes.extend((0..random.random_range(0..50)).map(|_| random.random::<u8>()));
+        let field = format!(",\"payload_base64\":\"{}\"", STANDARD.encode(&bytes));
+        line.push_str(&field);
+    } else {
+        line.extend([",\"payload\":", &payload]);
+    }
+    let (mut due_ms, mut expires_ms) = (0, 0);
+    if random.random_ratio(2, 5) {
+        due_ms = now_us / 1000 + random.random_range(1..DELAY_MS_MAX);
+        line.extend([",\"due_at\":\"", &moment(due_ms), "\""]);
+    }
+    if random.random_ratio(1, 30) {
+        expires_ms = due_ms.max(now_us / 1000) + random.random_range(LIFE_MS);
+        line.extend([",\"expires_at\":\"", &moment(expires_ms), "\""]);
+    }
+    if random.random_ratio(1, 2) {
+        line.extend([",\"priority\":", &random.random_range(0..10).to_string()]);
+    }
+    line.push('}');
+    let sent = Sent {
+        key,
+        queue,
+        body_hash: body_hash(&bytes),
+        due_ms,
+        expires_ms,
+        first_try_us: now_us,
+        verdict: Verdict::Unknown,
+    };
+    Draft { line, sent, may_be_in: false }
+}
+
+fn moment(ms: u64) -> String {
+    let ms = i64::try_from(ms).expect("milliseconds fit for ages");
+    jiff::Timestamp::from_millisecond(ms).expect("near the present").to_string()
+}

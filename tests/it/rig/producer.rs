@@ -1,0 +1,190 @@
+//! Producers that do what the contract asks of them: one idempotency key a message, and the same
+//! request again until there is a definite answer.
+//!
+//! Owns what is sent and the ledger of it. Every request goes to a node by chance, dead or alive.
+//! Refuses to know what is done to the system.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use http::Method;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use serde_json::Value;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::history::{Sent, Verdict};
+use super::message::{Draft, draft};
+use crate::support::clocks::wall_us;
+use crate::support::http::{Http, Reply};
+
+const WORKERS: u64 = 8;
+/// Longer than the daemon waits for its store.
+const PATIENCE: Duration = Duration::from_secs(12);
+const PAUSE_MS_MAX: u64 = 300;
+/// One request in three is a single message.
+const MESSAGES_MAX: usize = 40;
+
+/// What the producers share.
+#[derive(Debug)]
+pub(crate) struct Producer {
+    pub(crate) seed: u64,
+    pub(crate) nodes: Vec<Http>,
+    /// Each queue's name and part of all messages.
+    pub(crate) queues: Vec<(String, u32)>,
+    pub(crate) per_s: u64,
+    pub(crate) ledger: Mutex<Vec<Sent>>,
+    pub(crate) accepted: AtomicUsize,
+    /// Held back while the daemons have enough to do.
+    pub(crate) is_held: AtomicBool,
+    /// Nothing new from now on; what is under way is brought to its end.
+    pub(crate) is_over: AtomicBool,
+    pub(crate) keys: AtomicU64,
+    pub(crate) has_ended: AtomicBool,
+}
+
+impl Producer {
+    /// Sends until it is over; returns when every message has its verdict.
+    pub(crate) async fn run(self: Arc<Self>) {
+        let mut workers = JoinSet::new();
+        for worker in 0..WORKERS {
+            let seed = self.seed.wrapping_add(worker.wrapping_mul(0x9e37_79b9));
+            workers.spawn(Arc::clone(&self).work(StdRng::seed_from_u64(seed)));
+        }
+        while let Some(ended) = workers.join_next().await {
+            ended.expect("a producer panicked, see above");
+        }
+        self.has_ended.store(true, Ordering::Relaxed);
+    }
+
+    /// What was sent, with its verdicts.
+    pub(crate) fn take_ledger(&self) -> Vec<Sent> {
+        std::mem::take(&mut self.ledger.lock().expect("nobody panics"))
+    }
+
+    async fn work(self: Arc<Self>, mut random: StdRng) {
+        let per_message = Duration::from_secs_f64(WORKERS as f64 / self.per_s as f64);
+        let mut next = Instant::now();
+        while !self.is_over.load(Ordering::Relaxed) {
+            if self.is_held.load(Ordering::Relaxed) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                next = Instant::now();
+                continue;
+            }
+            let count =
+                if random.random_ratio(1, 3) { 1 } else { random.random_range(2..=MESSAGES_MAX) };
+            let queue = self.some_queue(&mut random);
+            let first_key = self.keys.fetch_add(count as u64, Ordering::Relaxed);
+            let drafts = (0..count as u64)
+                .map(|n| draft(&mut random, queue, &self.queues[queue].0, first_key + n))
+                .collect();
+            self.bring(&mut random, queue, drafts).await;
+            next += per_message * u32::try_from(count).expect("few");
+            tokio::time::sleep_until(next).await;
+        }
+    }
+
+    fn some_queue(&self, random: &mut StdRng) -> usize {
+        let mut left = random.random_range(0..self.queues.iter().map(|queue| queue.1).sum());
+        let falls = |(_, part): &(String, u32)| {
+            let hit = left < *part;
+            left = left.wrapping_sub(*part);
+            hit
+        };
+        self.queues.iter().position(falls).expect("parts add up")
+    }
+
+    /// The same request again and again, each time to some node, until nothing is open.
+    async fn bring(&self, random: &mut StdRng, queue: usize, mut open: Vec<Draft>) {
+        let (mut pause_ms, began) = (10, Instant::now());
+        let name = &self.queues[queue].0;
+        while !open.is_empty() {
+            let node = &self.nodes[random.random_range(0..self.nodes.len())];
+            let answers = match ask(node, name, &open).await {
+                Some(reply) => answers(&reply, open.len()),
+                None => vec![Said::Nothing; open.len()],
+            };
+            let at_us = wall_us();
+            let mut still_open = Vec::new();
+            for (mut draft, said) in open.into_iter().zip(answers) {
+                match said {
+                    Said::Accepted(id) => {
+                        self.note(&draft, Verdict::Accepted { id, at_us });
+                    }
+                    Said::Refused if !draft.may_be_in => self.note(&draft, Verdict::Refused),
+                    Said::Refused => self.note(&draft, Verdict::Unknown),
+                    Said::Nothing if began.elapsed() > self.give_up_after() => {
+                        self.note(&draft, Verdict::Unknown);
+                    }
+                    Said::Nothing => {
+                        draft.may_be_in = true;
+                        still_open.push(draft);
+                    }
+                }
+            }
+            open = still_open;
+            if !open.is_empty() {
+                tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+                pause_ms = (pause_ms * 2).min(PAUSE_MS_MAX);
+            }
+        }
+    }
+
+    fn give_up_after(&self) -> Duration {
+        // Above the longest outage of any schedule.
+        Duration::from_secs(90)
+    }
+
+    fn note(&self, draft: &Draft, verdict: Verdict) {
+        if matches!(verdict, Verdict::Accepted { .. }) {
+            self.accepted.fetch_add(1, Ordering::Relaxed);
+        }
+        self.ledger.lock().expect("nobody panics").push(Sent { verdict, ..draft.sent.clone() });
+    }
+}
+
+/// What an answer says about one message.
+#[derive(Debug, Clone)]
+enum Said {
+    Accepted(String),
+    Refused,
+    /// 503, or no answer: unknown.
+    Nothing,
+}
+
+async fn ask(node: &Http, queue: &str, drafts: &[Draft]) -> Option<Reply> {
+    let (path, kind, body) = if let [draft] = drafts {
+        (format!("/v1/queues/{queue}/messages"), "application/json", draft.line.clone())
+    } else {
+        let lines: Vec<_> = drafts.iter().map(|draft| draft.line.as_str()).collect();
+        let path = format!("/v1/queues/{queue}/messages/batch");
+        (path, "application/x-ndjson", lines.join("\n"))
+    };
+    let headers = [("Content-Type", kind)];
+    let sent = node.try_send(Method::POST, &path, &headers, body);
+    tokio::time::timeout(PATIENCE, sent).await.ok()?.ok()
+}
+
+fn answers(reply: &Reply, count: usize) -> Vec<Said> {
+    let body: Value = match reply.status {
+        200 | 201 => reply.json(),
+        400..500 => return vec![Said::Refused; count],
+        _ => return vec![Said::Nothing; count],
+    };
+    if count == 1 {
+        return vec![accepted(&body)];
+    }
+    let results = body["results"].as_array().expect("a batch has results");
+    assert_eq!(results.len(), count, "one result an item: {body}");
+    results.iter().map(accepted).collect()
+}
+
+fn accepted(message: &Value) -> Said {
+    if let Some(id) = message["id"].as_str() {
+        return Said::Accepted(id.to_owned());
+    }
+    let status = message["problem"]["status"].as_u64().expect("an id or a problem");
+    if status == 503 { Said::Nothing } else { Said::Refused }
+}

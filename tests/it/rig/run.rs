@@ -1,0 +1,196 @@
+//! One run: everything is started, loaded, harmed by schedule, mended, drained and read.
+//!
+//! Owns that order. Its seed and its plan say all of it. Refuses to judge what comes out.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::drive::{World, drive};
+use super::fleet::Fleet;
+use super::history::{FaultKind, History};
+use super::journal::Journal;
+use super::operator::Operator;
+use super::producer::Producer;
+use super::recorder::{Mood, Recorder};
+use super::schedule::{Pace, draw};
+use super::stage::{Shape, Stage};
+use super::{canary, queues};
+use crate::support::Daemon;
+
+const NODES: usize = 3;
+const TICK: Duration = Duration::from_millis(300);
+const SAID_EVERY: Duration = Duration::from_secs(5);
+/// A lease and its grace, an outage and a long backlog: only a system that hangs meets it.
+const DRAINED_WITHIN: Duration = Duration::from_secs(90);
+
+/// What a run is to be.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) shape: Shape,
+    pub(crate) paces: Vec<Pace>,
+    pub(crate) mood: Mood,
+    pub(crate) size: Size,
+}
+
+/// How much of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Size {
+    /// Of each queue; a lease is the shortest that goes with it.
+    pub(crate) timeout_ms: u64,
+    /// For so long there is harm.
+    pub(crate) length: Duration,
+    /// Messages a second.
+    pub(crate) per_s: u64,
+    /// Producers wait while so many messages are not final.
+    pub(crate) waiting_max: u64,
+    /// Idle clients at once.
+    pub(crate) clients: usize,
+    /// Says every few seconds how far it is.
+    pub(crate) is_loud: bool,
+}
+
+impl Size {
+    /// For every test run, beside other tests.
+    pub(crate) const SMALL: Self = Self {
+        timeout_ms: 2000,
+        length: Duration::from_secs(6),
+        per_s: 250,
+        waiting_max: 1000,
+        clients: 300,
+        is_loud: false,
+    };
+
+    /// For the campaign.
+    pub(crate) const LARGE: Self = Self {
+        timeout_ms: 1000,
+        length: Duration::from_secs(100),
+        per_s: 700,
+        waiting_max: 4000,
+        clients: 10_000,
+        is_loud: true,
+    };
+}
+
+/// What it left.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) history: History,
+    /// What each daemon wrote.
+    pub(crate) logs: Vec<String>,
+}
+
+pub(crate) async fn run(plan: &Plan, seed: u64) -> Done {
+    let journal = Journal::default();
+    let kinds = queues::all(plan.shape.shards(), plan.size.timeout_ms, plan.size.length.as_secs());
+    let (stage, recorder) = tokio::join!(Stage::start(plan.shape), Recorder::start(seed));
+    let toml = queues::toml(&kinds, recorder.port());
+    let wires = if plan.harms_wires() { stage.wires(NODES).await } else { Vec::new() };
+    let options = (0..NODES).map(|node| stage.daemon(&toml, wires.get(node))).collect();
+    let fleet = Fleet::start(options, &journal).await;
+    recorder.set_mood(&plan.mood).await;
+
+    let names: Vec<_> = kinds.iter().map(|kind| kind.queue.name.clone()).collect();
+    let mut operator = Operator::new(fleet.http(), names, recorder.arrivals());
+    let producer = Arc::new(Producer {
+        seed,
+        nodes: fleet.http().to_vec(),
+        queues: kinds.iter().map(|kind| (kind.queue.name.clone(), kind.percent)).collect(),
+        per_s: plan.size.per_s,
+        ledger: Mutex::default(),
+        accepted: AtomicUsize::new(0),
+        is_held: AtomicBool::new(false),
+        is_over: AtomicBool::new(false),
+        keys: AtomicU64::new(0),
+        has_ended: AtomicBool::new(false),
+    });
+    let ports = fleet.ports();
+    let (mood, clients) = (plan.mood, plan.size.clients);
+    let stage = tokio::sync::Mutex::new(stage);
+    let journal_of_world = journal.clone();
+    let world = World { fleet, stage, wires, recorder, mood, ports, clients, journal };
+    let (world, journal) = (Arc::new(world), journal_of_world);
+
+    let steps = draw(seed, &plan.paces, plan.size.length, NODES);
+    let harming = async {
+        let end = Instant::now() + plan.size.length;
+        drive(&world, &steps).await;
+        tokio::time::sleep_until(end).await;
+        world.mend().await;
+        producer.is_over.store(true, Ordering::Relaxed);
+    };
+    let producing = Arc::clone(&producer).run();
+    let watching = async {
+        let is_drained = watch(plan, &mut operator, &producer, &journal).await;
+        (is_drained, operator)
+    };
+    let mut lags = Vec::new();
+    let running = async { tokio::join!(harming, producing, watching) };
+    let ((), (), (is_drained, operator)) = tokio::select! {
+        ended = running => ended,
+        () = canary::ask(world.recorder.port(), &mut lags) => unreachable!("it never ends"),
+    };
+
+    let left = if is_drained { Vec::new() } else { operator.left().await };
+    let history = History {
+        queues: kinds.into_iter().map(|kind| kind.queue).collect(),
+        finals: operator.finals().await,
+        sent: producer.take_ledger(),
+        arrivals: world.recorder.arrivals().read(),
+        faults: journal.faults(),
+        decisions: operator.decisions,
+        left,
+        stall_us: 0,
+        lags,
+    };
+    let world = Arc::into_inner(world).expect("nobody else holds it any more");
+    let daemons = world.fleet.dismiss().await;
+    Done { history, logs: daemons.iter().map(Daemon::log).collect() }
+}
+
+impl Plan {
+    fn harms_wires(&self) -> bool {
+        self.paces.iter().any(|(harm, _)| harm.is_on_a_wire())
+    }
+}
+
+/// Keeps an eye on a run until it is drained; says whether it was.
+async fn watch(
+    plan: &Plan,
+    operator: &mut Operator,
+    producer: &Producer,
+    journal: &Journal,
+) -> bool {
+    let (mut over_at, mut said_at, began) = (None, Instant::now(), Instant::now());
+    loop {
+        tokio::time::sleep(TICK).await;
+        let waiting = operator.waiting().await;
+        if let Some(waiting) = waiting {
+            producer.is_held.store(waiting > plan.size.waiting_max, Ordering::Relaxed);
+        }
+        operator.decide().await;
+        if plan.size.is_loud && said_at.elapsed() > SAID_EVERY {
+            said_at = Instant::now();
+            eprintln!(
+                "  {:>4} s  {} accepted, {} arrived, {} waiting, {} daemon kills, {} Redis kills",
+                began.elapsed().as_secs(),
+                producer.accepted.load(Ordering::Relaxed),
+                operator.arrived,
+                waiting.map_or("?".to_owned(), |waiting| waiting.to_string()),
+                journal.count(FaultKind::DaemonKill),
+                journal.count(FaultKind::RedisKill),
+            );
+        }
+        if producer.has_ended.load(Ordering::Relaxed) {
+            if waiting == Some(0) {
+                return true;
+            }
+            let over_at = *over_at.get_or_insert_with(Instant::now);
+            if over_at.elapsed() > DRAINED_WITHIN {
+                return false;
+            }
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What the rig does to the daemon: each scenario small in every test run, large in the campaign.
+//!
+//! Owns the table of scenarios and the judging of a run. Refuses to know how harm is done.
+
+use std::time::Duration;
+
+use super::checker::{Report, check};
+use super::keeping::keep;
+use super::recorder::Mood;
+use super::run::{Done, Plan, Size, run};
+use super::schedule::Harm;
+use super::stage::Shape;
+
+/// Seeds that every test run repeats: one that was chosen, and those that failed once.
+const SEEDS: &str = include_str!("seeds.txt");
+
+/// One thing that may happen to the system, or several at once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    shape: Shape,
+    /// Each harm and its mean distance in milliseconds.
+    harms: &'static [(Harm, u64)],
+    mood: Mood,
+    /// In the campaign, of all time, in percent.
+    pub(crate) percent: u32,
+}
+
+pub(crate) const SCENARIOS: [Scenario; 17] = [
+    on(SINGLE, "single", 30, &[(Harm::KillDaemon, 1700), (Harm::KillRedis, 5500)]),
+    on(SINGLE, "daemons", 4, &[(Harm::KillDaemon, 1000), (Harm::StopDaemon, 4000)]),
+    on(SINGLE, "failpoints", 8, &[(Harm::ArmDaemon, 1200)]),
+    on(SINGLE, "pauses", 4, &[(Harm::PauseDaemon, 9000), (Harm::KillDaemon, 8000)]),
+    on(
+        SINGLE,
+        "wires",
+        6,
+        &[
+            (Harm::CutWire, 1500),
+            (Harm::HalveReply, 1500),
+            (Harm::BlackholeWire, 9000),
+            (Harm::DelayWire, 6000),
+        ],
+    ),
+    on(SINGLE, "clocks", 4, &[(Harm::StepClock, 3000)]),
+    on(SINGLE, "memory", 2, &[(Harm::FillMemory, 5000)]),
+    on(SINGLE, "disk", 2, &[(Harm::FillDisk, 7000)]),
+    on(SINGLE, "downstream", 4, &[(Harm::SpoilDownstream, 4500)]),
+    on(SINGLE, "clients", 4, &[(Harm::IdleClients, 4000), (Harm::KillDaemon, 5000)]),
+    on(SENTINEL, "sentinel-kill", 5, &[(Harm::FailoverKill, 7000)]),
+    on(SENTINEL, "sentinel-pause", 5, &[(Harm::FailoverPause, 7000)]),
+    on(SENTINEL, "sentinel-planned", 5, &[(Harm::FailoverPlanned, 7000)]),
+    on(CLUSTER, "cluster-kill", 5, &[(Harm::FailoverKill, 7000)]),
+    on(CLUSTER, "cluster-pause", 5, &[(Harm::FailoverPause, 7000)]),
+    on(CLUSTER, "cluster-planned", 5, &[(Harm::FailoverPlanned, 6000)]),
+    on(CLUSTER, "reshard", 4, &[(Harm::Reshard, 3000), (Harm::KillDaemon, 6000)]),
+];
+
+const SINGLE: Shape = Shape::Single;
+const SENTINEL: Shape = Shape::Sentinel;
+const CLUSTER: Shape = Shape::Cluster;
+
+const fn on(
+    shape: Shape,
+    name: &'static str,
+    percent: u32,
+    harms: &'static [(Harm, u64)],
+) -> Scenario {
+    Scenario { name, shape, harms, mood: Mood::EVERYDAY, percent }
+}
+
+impl Scenario {
+    pub(crate) fn of(name: &str) -> Self {
+        let found = SCENARIOS.into_iter().find(|scenario| scenario.name == name);
+        found.unwrap_or_else(|| {
+            let names: Vec<_> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
+            panic!("no scenario {name:?}; there are {}", names.join(", "))
+        })
+    }
+
+    pub(crate) fn plan(&self, size: Size) -> Plan {
+        let every = |(harm, ms): &(Harm, u64)| (*harm, Duration::from_millis(*ms));
+        Plan {
+            shape: self.shape,
+            paces: self.harms.iter().map(every).collect(),
+            mood: self.mood,
+            size,
+        }
+    }
+}
+
+/// Judges a run; keeps its history where something is wrong.
+pub(crate) fn judge(scenario: &Scenario, seed: u64, done: &Done) -> Report {
+    let report = check(&done.history);
+    if !report.breaches.is_empty() {
+        let folder = keep(scenario.name, seed, done);
+        eprintln!("{} with seed {seed}: {report}history: {}", scenario.name, folder.display());
+    }
+    report
+}
+
+/// The small version of a scenario, with each of its seeds.
+async fn holds(name: &str) {
+    let scenario = Scenario::of(name);
+    let lines = SEEDS.lines().filter_map(|line| line.split_once(' '));
+    let seeds: Vec<u64> = lines
+        .filter(|(scenario, _)| *scenario == name)
+        .map(|(_, seed)| seed.parse().expect("a seed is a number"))
+        .collect();
+    assert!(!seeds.is_empty(), "{name} has no seed in seeds.txt");
+    for seed in seeds {
+        let done = run(&scenario.plan(Size::SMALL), seed).await;
+        judge(&scenario, seed, &done).expect_good();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_daemons_and_a_killed_redis() {
+    holds("single").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_and_stopped_daemons() {
+    holds("daemons").await;
+}
+
+#[cfg(feature = "failpoints")]
+#[tokio::test(flavor = "multi_thread")]
+async fn daemons_that_die_at_each_boundary() {
+    holds("failpoints").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn daemons_that_stand_still_for_longer_than_a_lease() {
+    holds("pauses").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wires_to_redis_that_break_and_fall_silent() {
+    holds("wires").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_steps() {
+    holds("clocks").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_without_memory() {
+    holds("memory").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_without_disk() {
+    holds("disk").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_downstream_in_bad_moods() {
+    holds("downstream").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_say_nothing() {
+    holds("clients").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watched_master_that_dies() {
+    holds("sentinel-kill").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slots_that_move() {
+    holds("reshard").await;
+}
