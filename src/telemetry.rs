@@ -134,6 +134,10 @@ pub struct Metrics {
     pub store_up: Gauge,
     /// `tidegate_durability_achieved{level}`: 1 at the level that holds now
     pub durability_achieved: Family<LevelLabel, Gauge>,
+    /// `tidegate_clock_steps_total`: steps of Redis' clock that this node saw
+    pub clock_steps: Counter,
+    /// `tidegate_clock_alarm`: 1 while what goes by time waits
+    pub clock_alarm: Gauge,
 }
 
 /// 0.1 ms to 100 s: script calls and lateness alike.
@@ -171,6 +175,8 @@ impl Metrics {
             index_repairs: Family::default(),
             store_up: Gauge::default(),
             durability_achieved: Family::default(),
+            clock_steps: Counter::default(),
+            clock_alarm: Gauge::default(),
         };
         metrics.register();
         Arc::new(metrics)
@@ -225,6 +231,12 @@ impl Metrics {
             "durability_achieved",
             "The durability level that holds now",
             self.durability_achieved.clone(),
+        );
+        r.register("clock_steps", "Steps of Redis' clock seen here", self.clock_steps.clone());
+        r.register(
+            "clock_alarm",
+            "Whether what goes by time waits after a step of Redis' clock",
+            self.clock_alarm.clone(),
         );
         let build = Family::<VersionLabel, Gauge>::default();
         build.get_or_create(&VersionLabel { version: env!("CARGO_PKG_VERSION") }).set(1);

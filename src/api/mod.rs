@@ -9,6 +9,7 @@ mod batch;
 mod batch_results;
 mod body;
 mod change;
+mod clock;
 mod depth;
 mod fields;
 mod fingerprint;

@@ -11,7 +11,8 @@ use utoipa_axum::routes;
 
 use super::problem::{Code, Problem};
 use super::{
-    ApiState, Door, batch, change, guard, health, list, messages, openapi, queues, send, try_call,
+    ApiState, Door, batch, change, clock, guard, health, list, messages, openapi, queues, send,
+    try_call,
 };
 
 /// The whole door.
@@ -46,6 +47,8 @@ pub(super) fn described() -> OpenApiRouter<Arc<Door>> {
         .routes(routes!(queues::windows))
         .routes(routes!(try_call::try_call))
         .routes(routes!(health::nodes))
+        .routes(routes!(clock::clock))
+        .routes(routes!(clock::resume))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(health::metrics))

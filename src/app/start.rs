@@ -66,6 +66,7 @@ pub(super) async fn start(
     let url = managed.as_ref().map(ManagedRedis::url);
     let store = Store::new(settings, url, metrics, tasks.clone());
     reach(&store).await?;
+    store.meet_clock().await.map_err(|error| Refused::new(UNREACHABLE, error))?;
     store.register_queues(settings).await.map_err(|error| Refused::new(USAGE, error))?;
     let draining = CancellationToken::new();
     let api_tasks = Tasks::new();

@@ -136,10 +136,23 @@ pub enum ClientCommand {
     Export(ExportArgs),
     /// Show when the window of a queue will be open
     Windows(WindowsArgs),
+    /// Show Redis' clock, and whether what goes by time waits because it stepped
+    Clock {
+        /// What to do about it
+        #[command(subcommand)]
+        step: Option<ClockStep>,
+    },
     /// Show the running nodes
     Nodes,
     /// Look for what keeps messages from flowing, with remedies; exit 1 if something was found
     Doctor,
+}
+
+/// `tidegate clock ...`.
+#[derive(Debug, Subcommand)]
+pub enum ClockStep {
+    /// End the alarm after a step: the time is right now
+    Resume,
 }
 
 /// `tidegate token ...`.

@@ -87,6 +87,11 @@ pub(crate) fn of_metrics(text: &str) -> Vec<Finding> {
                 "Redis cannot be reached",
                 "start Redis, or mend [redis] in the config; accepted messages are kept",
             )),
+            "tidegate_clock_alarm" if value > 0.0 => findings.push(Finding::problem(
+                "clock",
+                "Redis' clock stepped: promotion, reaping, expiry and pruning wait",
+                "look at the time synchronisation of Redis' machine; `tidegate clock` says when they go on",
+            )),
             "tidegate_durability_achieved" if value > 0.0 => {
                 levels.insert(label("level"));
             }
@@ -243,6 +248,7 @@ mod tests {
         let text = "# HELP tidegate_store_up x\ntidegate_store_up 0\n\
             tidegate_durability_achieved{level=\"everysec\"} 1\n\
             tidegate_durability_achieved{level=\"disk\"} 0\n\
+            tidegate_clock_alarm 1\n\
             tidegate_gate_open{queue=\"sms\",gate=\"throttled\"} 0\n\
             tidegate_gate_open{queue=\"erp\",gate=\"window\"} 0\n\
             tidegate_gate_open{queue=\"erp\",gate=\"throttled\"} 1\n";
@@ -250,6 +256,7 @@ mod tests {
             words(&of_metrics(text)),
             [
                 "problem store: Redis cannot be reached",
+                "problem clock: Redis' clock stepped: promotion, reaping, expiry and pruning wait",
                 "problem sms: its gate is shut: the downstream throttles, or refuses our credentials or address",
                 "note store: durability is \"everysec\": a crash of Redis may take accepted messages",
             ]

@@ -12,6 +12,7 @@ mod batch_rows;
 mod batch_send;
 mod bulk;
 mod client;
+mod clock;
 mod describe;
 mod diagnosis;
 mod doctor;
@@ -34,7 +35,9 @@ mod tests;
 
 use std::process::ExitCode;
 
-pub use args::{Cli, ClientCommand, Command, Format, Globals, LocalCommand, TokenCommand};
+pub use args::{
+    Cli, ClientCommand, ClockStep, Command, Format, Globals, LocalCommand, TokenCommand,
+};
 pub use args_admin::{
     BulkArgs, CheckArgs, CompletionArgs, PauseArgs, QueueArgs, ScopeWord, ServeArgs, TokenArgs,
     WindowsArgs,
@@ -121,6 +124,7 @@ async fn dispatch(command: ClientCommand, session: &mut Session) -> Result<Exit,
         ClientCommand::RequeueAll(args) => bulk::requeue_all(&args, session).await,
         ClientCommand::Export(args) => export::export(&args, session).await,
         ClientCommand::Windows(args) => queues::windows(&args, session).await,
+        ClientCommand::Clock { step } => clock::clock(step.as_ref(), session).await,
         ClientCommand::Nodes => queues::nodes(session).await,
         ClientCommand::Doctor => doctor::doctor(session).await,
     }

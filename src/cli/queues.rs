@@ -237,7 +237,7 @@ fn confirm(done: &str, answer: &Answer, session: &mut Session) -> Result<Exit, F
     Ok(Exit::Ok)
 }
 
-fn as_it_came(answer: &Answer, session: &mut Session) -> Result<Exit, Failure> {
+pub(crate) fn as_it_came(answer: &Answer, session: &mut Session) -> Result<Exit, Failure> {
     session.screen.raw(&answer.body)?;
     Ok(Exit::Ok)
 }

@@ -3,9 +3,10 @@
 //! Owns which of the ways to a Redis is meant, and the default place of a managed one's data.
 
 use std::num::NonZeroU64;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use super::kinds::{parsed, text, word};
+use super::kinds::{duration, parsed, text, word};
 use super::reader::{Context, Field, Read, Section};
 use super::settings::{Durability, RedisSettings, RedisTarget};
 use super::sources::Layer;
@@ -15,6 +16,8 @@ use crate::domain::policy::Secret;
 const SOCKET_BYTES_MAX: usize = 107;
 /// The longest namespace, in bytes: it stands in every key.
 const NAMESPACE_BYTES_MAX: usize = 31;
+/// Steady for less than a second would be no sign; for more than a day nobody waits.
+const CLOCK_SETTLE_MS: RangeInclusive<u64> = 1000..=24 * 3600 * 1000;
 /// Where data goes when nobody has a home: a system service without a state directory.
 const DATA_DIR_OF_NOBODY: &str = "/var/lib/tidegate";
 
@@ -32,6 +35,8 @@ pub(super) fn read(field: &Field<'_>) -> Read<RedisSettings> {
             Ok(Some(dir)) => Ok(dir),
             Err(reported) => Err(reported),
         };
+        let clock_settle =
+            section.required("clock_settle", "\"1m\"", duration(CLOCK_SETTLE_MS));
         if let (Ok(RedisTarget::Managed), Ok(data_dir)) = (&target, &data_dir) {
             let socket = data_dir.join(MANAGED_SOCKET);
             if socket.as_os_str().len() > SOCKET_BYTES_MAX {
@@ -50,6 +55,7 @@ pub(super) fn read(field: &Field<'_>) -> Read<RedisSettings> {
             durability: durability?,
             replicas: replicas?.map(NonZeroU64::get),
             data_dir: data_dir?,
+            clock_settle_ms: clock_settle?,
         })
     })
 }

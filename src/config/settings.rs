@@ -83,6 +83,8 @@ pub struct RedisSettings {
     pub replicas: Option<u64>,
     /// Where a managed Redis keeps its data.
     pub data_dir: PathBuf,
+    /// How long Redis' clock must be steady after a step before what goes by time goes on.
+    pub clock_settle_ms: u64,
 }
 
 /// Which Redis.

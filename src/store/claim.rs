@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::claimed::Claimed;
+use super::grant::Granted;
 use super::queue::{Queue, Shard};
 use super::reply::Reply;
 use super::settle::Settled;
@@ -53,17 +54,8 @@ pub enum Gate {
     Gathering,
     /// Only stale entries were met: ask again at once.
     Stale,
-}
-
-/// Whether a further call may start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Permit {
-    /// At this moment.
-    Granted(Instant),
-    /// The limit: ask again after so long.
-    Wait(Duration),
-    /// The queue is paused, or its gate is shut.
-    Shut,
+    /// Redis' clock is in doubt, and all that was met would expire by it.
+    Doubt,
 }
 
 /// What a claim came to.
@@ -154,7 +146,9 @@ impl Store {
     ) -> Result<ClaimReply, StoreError> {
         let sequence = shard.claims.load(Ordering::Acquire) + 1;
         let token = format!("{}{:08x}", self.node().as_str(), sequence & 0xffff_ffff);
-        let args = claim_args(queue, &token, wish, (slots.map(<[u64]>::len), self.lead_us()));
+        let mut args = claim_args(queue, &token, wish, (slots.map(<[u64]>::len), self.lead_us()));
+        args.extend(self.moments(shard, Duration::ZERO));
+        let called_at = Instant::now();
         let mut reply = if queue.policy.on_uncertain == OnUncertain::Park {
             // The claim itself must be safe before the first byte leaves, or a lost claim would let
             // the message be sent a second time.
@@ -165,7 +159,7 @@ impl Store {
         let received_at = Instant::now();
         shard.claims.store(sequence, Ordering::Release);
         let (claimed, unreadable) =
-            self.read_claim(queue, shard, &token, &mut reply, received_at, slots)?;
+            self.read_claim(queue, shard, &token, &mut reply, (called_at, received_at), slots)?;
         if !unreadable.is_empty() {
             let batch_ends = queue.policy.batch.is_some() && claimed.messages.is_empty();
             let ended = batch_ends.then_some(token);
@@ -186,19 +180,19 @@ impl Store {
         shard: &Shard,
         token: &str,
         reply: &mut Reply,
-        received_at: Instant,
+        times: (Instant, Instant),
         slots: Option<&[u64]>,
     ) -> Result<(ClaimReply, Vec<Settled>), StoreError> {
         let gate = gate_of(reply.int()?)?;
         let now_us = reply.count()?;
-        self.inner.clock.observe(now_us, received_at);
+        self.saw(Some(shard), now_us, times);
         let wait = reply.natural()?.map(Duration::from_micros);
         let (ready_left, paused_ms) = (reply.count()?, reply.count()?);
         let mut messages = Vec::with_capacity(reply.len() / 4);
         let mut unreadable = Vec::new();
         while reply.len() > 0 {
             let slot_us = slots.and_then(|slots| slots.get(messages.len()).copied());
-            match self.read_claimed(&queue.policy, shard, token, reply, slot_us, received_at)? {
+            match self.read_claimed(&queue.policy, shard, token, reply, slot_us, times.1)? {
                 Ok(claimed) => messages.push(claimed),
                 Err(settled) => unreadable.push(settled),
             }
@@ -206,63 +200,10 @@ impl Store {
         Ok((ClaimReply { gate, wait, ready_left, paused_ms, messages }, unreadable))
     }
 
-    /// A permit for a further call of an exchange that is under way (half of a batch): its slot, or
-    /// the gate that it met and how long until one may be asked for.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`].
-    pub async fn permit(&self, queue: &Queue) -> Result<Permit, StoreError> {
-        let wish = ClaimWish { messages_max: 1, horizon_us: 0, before_us: None, batch_now: true };
-        Ok(match self.grant(queue, wish).await? {
-            Granted::Slots(slots) => {
-                let slot_us = slots.first().copied().unwrap_or_default();
-                Permit::Granted(self.inner.clock.instant_of(slot_us))
-            }
-            Granted::Wait(Gate::Limit, wait) => Permit::Wait(wait.unwrap_or_default()),
-            Granted::Wait(..) => Permit::Shut,
-        })
-    }
-
     /// How far ahead slots begin: one that were over when the reply is here would be void.
-    fn lead_us(&self) -> u64 {
+    pub(super) fn lead_us(&self) -> u64 {
         u64::try_from(self.inner.clock.lag().as_micros()).unwrap_or(0)
     }
-
-    /// Permits of a queue with several shards.
-    async fn grant(&self, queue: &Queue, wish: ClaimWish) -> Result<Granted, StoreError> {
-        let calls = if queue.policy.batch.is_some() { 1 } else { wish.messages_max };
-        let args = [
-            arg(calls),
-            arg(queue.policy.rate.map_or(0.0, Rate::period_us)),
-            arg(queue.policy.burst),
-            arg(wish.horizon_us),
-            arg(wish.before_us.unwrap_or(0)),
-            // With several shards, the claim that follows has to come back as well.
-            arg(self.lead_us() * if queue.shards.len() > 1 { 2 } else { 1 }),
-        ];
-        let mut reply = self.call(Verb::Grant, &queue.shards[0], &args).await?;
-        let gate = gate_of(reply.int()?)?;
-        let now_us = reply.count()?;
-        self.inner.clock.observe(now_us, Instant::now());
-        let wait = reply.natural()?.map(Duration::from_micros);
-        if gate != Gate::Open {
-            return Ok(Granted::Wait(gate, wait));
-        }
-        let mut slots = Vec::with_capacity(reply.len());
-        while reply.len() > 0 {
-            slots.push(reply.count()?);
-        }
-        if queue.policy.batch.is_some() {
-            // One permit carries the whole batch.
-            slots.resize(wish.messages_max, slots.first().copied().unwrap_or(now_us));
-        }
-        Ok(Granted::Slots(slots))
-    }
-}
-
-enum Granted {
-    Slots(Vec<u64>),
-    Wait(Gate, Option<Duration>),
 }
 
 impl ClaimReply {
@@ -274,7 +215,7 @@ impl ClaimReply {
     fn add(&mut self, other: Self) {
         let tells = |gate: Gate| match gate {
             Gate::Empty => 0,
-            Gate::Gathering | Gate::Concurrency => 1,
+            Gate::Gathering | Gate::Concurrency | Gate::Doubt => 1,
             Gate::Paused | Gate::Shut | Gate::Limit => 2,
             Gate::Stale => 3,
             Gate::Open => 4,
@@ -322,7 +263,7 @@ fn claim_args(
     ]
 }
 
-fn gate_of(code: i64) -> Result<Gate, StoreError> {
+pub(super) fn gate_of(code: i64) -> Result<Gate, StoreError> {
     Ok(match code {
         0 => Gate::Open,
         1 => Gate::Empty,
@@ -332,6 +273,7 @@ fn gate_of(code: i64) -> Result<Gate, StoreError> {
         5 => Gate::Limit,
         6 => Gate::Gathering,
         7 => Gate::Stale,
+        8 => Gate::Doubt,
         other => return Err(StoreError::Reply(format!("claim answered {other}"))),
     })
 }

@@ -10,10 +10,12 @@
 //! A reading is never early and late by its way back, so the best of several is the furthest ahead:
 //! it is kept for a while, or each reply that was held up would set the clock back.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use super::belief::{Belief, Seen};
 
 /// How long the best reading is kept: clocks drift apart by less than a millisecond meanwhile.
 const KEEP: Duration = Duration::from_secs(10);
@@ -38,6 +40,8 @@ struct Readings {
 pub struct Clock {
     // A plain mutex: held for a few additions, never across an await.
     readings: Mutex<Readings>,
+    /// What is believed of the server that holds what all nodes share.
+    pub(super) belief: Arc<Belief>,
 }
 
 impl Reading {
@@ -48,8 +52,28 @@ impl Reading {
 }
 
 impl Clock {
-    /// Takes the moment of a script whose reply arrived at `received_at`.
-    pub(crate) fn observe(&self, redis_us: u64, received_at: Instant) {
+    /// Takes the moment of a call and judges it by what is `believed` of that server's clock. A
+    /// doubtful moment is not followed before the next one confirms it.
+    pub(super) fn observe(
+        &self,
+        believed: &Belief,
+        redis_us: u64,
+        (called_at, replied_at): (Instant, Instant),
+    ) -> Seen {
+        let seen = believed.judge(redis_us, called_at, replied_at);
+        match seen {
+            Seen::Steady => self.follow(redis_us, replied_at),
+            Seen::Doubtful => {}
+            Seen::Stepped(_) => {
+                let best = Some(Reading { at: replied_at, redis_us });
+                let mut readings = self.readings.lock().unwrap_or_else(PoisonError::into_inner);
+                *readings = Readings { best, lag: readings.lag };
+            }
+        }
+        seen
+    }
+
+    fn follow(&self, redis_us: u64, received_at: Instant) {
         let mut readings = self.readings.lock().unwrap_or_else(PoisonError::into_inner);
         let lag = readings.best.map_or(Duration::ZERO, |best| {
             Duration::from_micros(best.redis_us_at(received_at).saturating_sub(redis_us))
@@ -101,29 +125,29 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_reply_that_was_held_up_does_not_set_the_clock_back() {
         let (clock, start) = (Clock::default(), Instant::now());
-        clock.observe(1_000_000, start);
+        clock.follow(1_000_000, start);
         tokio::time::advance(SECOND).await;
 
-        clock.observe(1_700_000, start + SECOND);
+        clock.follow(1_700_000, start + SECOND);
 
         assert_eq!((clock.now_us(), clock.lag()), (2_000_000, Duration::from_millis(300)));
         assert_eq!(clock.instant_of(1_500_000), start + SECOND / 2);
         assert_eq!(clock.instant_of(2_500_000), start + SECOND * 3 / 2);
-        clock.observe(2_000_000, start + SECOND);
+        clock.follow(2_000_000, start + SECOND);
         assert!(clock.lag() < Duration::from_millis(300), "it fades");
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_clock_follows_redis_forward_at_once_and_back_in_time() {
         let (clock, start) = (Clock::default(), Instant::now());
-        clock.observe(1_000_000, start);
+        clock.follow(1_000_000, start);
 
-        clock.observe(1_200_000, start);
+        clock.follow(1_200_000, start);
         assert_eq!(clock.now_us(), 1_200_000);
         tokio::time::advance(KEEP).await;
-        clock.observe(11_100_000, Instant::now());
+        clock.follow(11_100_000, Instant::now());
         assert_eq!(clock.now_us(), 11_100_000, "drift is caught up with");
-        clock.observe(3_000_000, Instant::now());
+        clock.follow(3_000_000, Instant::now());
         assert_eq!(clock.now_us(), 3_000_000, "so is a clock that was set back");
     }
 }

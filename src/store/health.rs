@@ -153,7 +153,8 @@ impl Health {
         let started = Instant::now().checked_sub(uptime);
         *since = match *since {
             Some(before) if !has_changed => Some(started.map_or(before, |at| at.max(before))),
-            _ => started,
+            // Nothing is known of what was before.
+            _ => Some(started.unwrap_or_else(Instant::now)),
         };
     }
 

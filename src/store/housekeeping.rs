@@ -3,8 +3,7 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
+use super::clock_watch::Timed;
 use super::queue::{Queue, Shard};
 use super::record::Tail;
 use super::{Store, StoreError, Verb, arg};
@@ -16,6 +15,9 @@ const PROMOTE_MAX: usize = 1000;
 /// Messages that one expire, reap or prune touches; each costs more than a promotion.
 const SWEEP_MAX: usize = 250;
 
+/// When to look again while Redis' clock is in doubt; the end of an alarm wakes sooner.
+const DOUBT_PAUSE: Duration = Duration::from_secs(1);
+
 /// What a pass over a shard came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Swept {
@@ -23,6 +25,11 @@ pub struct Swept {
     pub moved: u64,
     /// When the next one falls due; `None`: nothing waits. Zero: there is more, ask again at once.
     pub next_in: Option<Duration>,
+}
+
+impl Swept {
+    /// Redis' clock is in doubt.
+    const DOUBT: Self = Self { moved: 0, next_in: Some(DOUBT_PAUSE) };
 }
 
 /// What a reap came to.
@@ -38,14 +45,19 @@ pub struct Reaped {
     pub next_in: Option<Duration>,
 }
 
+impl Reaped {
+    /// Redis' clock is in doubt.
+    const DOUBT: Self = Self { reaped: 0, parked: 0, poisoned: 0, next_in: Some(DOUBT_PAUSE) };
+}
+
 impl Store {
     /// scheduled → ready, what is due.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn promote(&self, queue: &Queue, shard: &Shard) -> Result<Swept, StoreError> {
-        let mut reply = self.call(Verb::Promote, shard, &[arg(PROMOTE_MAX)]).await?;
-        let now_ms = self.observe_ms(reply.count()?);
+        let called = self.timed(Verb::Promote, shard, &[arg(PROMOTE_MAX)]).await?;
+        let Some(Timed { now_ms, mut reply }) = called else { return Ok(Swept::DOUBT) };
         let moved = reply.count()?;
         let next_in = until(now_ms, reply.natural()?);
         let first_due_ms = reply.natural()?;
@@ -67,8 +79,8 @@ impl Store {
     /// [`StoreError::Unavailable`].
     pub async fn expire(&self, queue: &Queue, shard: &Shard) -> Result<Swept, StoreError> {
         let args = [arg(SWEEP_MAX), arg(queue.policy.retention.delivered_ms)];
-        let mut reply = self.call(Verb::Expire, shard, &args).await?;
-        let now_ms = self.observe_ms(reply.count()?);
+        let called = self.timed(Verb::Expire, shard, &args).await?;
+        let Some(Timed { now_ms, mut reply }) = called else { return Ok(Swept::DOUBT) };
         let next_in = until(now_ms, reply.natural()?);
         let moved = reply.count()?;
         self.count_swept(queue, "expire", moved);
@@ -88,9 +100,10 @@ impl Store {
             arg(queue.policy.retention.dead_ms),
             Tail::pack(None, Some(lost)),
             Tail::pack(None, Some("poison: its node was lost three times while sending it alone")),
+            arg(if self.is_aftermath() { queue.policy.lease_ms } else { 0 }),
         ];
-        let mut reply = self.call(Verb::Reap, shard, &args).await?;
-        let now_ms = self.observe_ms(reply.count()?);
+        let called = self.timed(Verb::Reap, shard, &args).await?;
+        let Some(Timed { now_ms, mut reply }) = called else { return Ok(Reaped::DOUBT) };
         let next_in = until(now_ms, reply.natural()?);
         let [reaped, parked, poisoned] = [reply.count()?, reply.count()?, reply.count()?];
         if reaped + parked + poisoned > 0 {
@@ -123,7 +136,8 @@ impl Store {
     ) -> Result<u64, StoreError> {
         let mut args = vec![arg(SWEEP_MAX)];
         args.extend(living.iter().map(arg));
-        let mut reply = self.call(Verb::Prune, shard, &args).await?;
+        let called = self.timed(Verb::Prune, shard, &args).await?;
+        let Some(Timed { mut reply, .. }) = called else { return Ok(0) };
         let pruned = reply.count()?;
         self.count_swept(queue, "prune", pruned);
         Ok(pruned)
@@ -132,14 +146,6 @@ impl Store {
     fn count_swept(&self, queue: &Queue, event: &'static str, count: u64) {
         let count = usize::try_from(count).unwrap_or(usize::MAX);
         self.metrics().count(queue.policy.name.as_str(), event, count);
-    }
-
-    fn observe_ms(&self, now_ms: u64) -> u64 {
-        // Coarser than the clock's other readings, so only where there is none yet.
-        if self.clock().now_us() == 0 {
-            self.inner.clock.observe(now_ms * 1000, Instant::now());
-        }
-        now_ms
     }
 }
 

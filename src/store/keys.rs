@@ -74,6 +74,11 @@ pub(crate) fn node_info(namespace: &str) -> String {
     format!("{{{namespace}}}:node_info")
 }
 
+/// Hash: `seen_ms`, the last sign of life of any node; `alarm`, the clock alarm as JSON.
+pub(crate) fn clock(namespace: &str) -> String {
+    format!("{{{namespace}}}:clock")
+}
+
 /// String: written by `/readyz`.
 pub(crate) fn probe(namespace: &str) -> String {
     format!("{{{namespace}}}:probe")

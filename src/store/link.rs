@@ -156,19 +156,34 @@ impl Link {
     /// A connection that Redis left behind shows only when it is used, so a second one decides
     /// whether Redis is away.
     pub(crate) async fn command(&self, command: &Cmd) -> RedisResult<Value> {
-        match self.command_once(command).await {
+        self.command_on(command, None).await
+    }
+
+    /// Runs one plain command on the server that holds `key`.
+    pub(crate) async fn command_at(&self, command: &Cmd, key: &str) -> RedisResult<Value> {
+        self.command_on(command, Some(key)).await
+    }
+
+    async fn command_on(&self, command: &Cmd, key: Option<&str>) -> RedisResult<Value> {
+        match self.command_once(command, key).await {
             Err(error) if ends_connection(&error) && !error.is_timeout() => {
-                self.command_once(command).await
+                self.command_once(command, key).await
             }
             reply => reply,
         }
     }
 
-    async fn command_once(&self, command: &Cmd) -> RedisResult<Value> {
+    async fn command_once(&self, command: &Cmd, key: Option<&str>) -> RedisResult<Value> {
         let standing = self.stand().await?;
-        let reply = match standing.connection.clone() {
-            Connection::Single(mut connection) => command.query_async(&mut connection).await,
-            Connection::Cluster(mut connection) => command.query_async(&mut connection).await,
+        let reply = match (standing.connection.clone(), key) {
+            (Connection::Single(mut connection), _) => command.query_async(&mut connection).await,
+            (Connection::Cluster(mut connection), None) => {
+                command.query_async(&mut connection).await
+            }
+            (Connection::Cluster(mut connection), Some(key)) => {
+                let node = RoutingInfo::SingleNode(master_of(key));
+                connection.route_command(command.clone(), node).await
+            }
         };
         self.judge(&standing, reply)
     }
@@ -215,9 +230,7 @@ impl Standing {
                 connection.req_packed_commands(&pipeline, 0, count).await
             }
             Connection::Cluster(mut connection) => {
-                let node =
-                    SingleNodeRoutingInfo::SpecificNode(Route::new(slot(key), SlotAddr::Master));
-                connection.route_pipeline(pipeline, 0, count, node).await
+                connection.route_pipeline(pipeline, 0, count, master_of(key)).await
             }
         }?;
         let mut replies = replies.into_iter().map(|reply| match reply {
@@ -233,6 +246,10 @@ impl Standing {
 fn pause(failed: u32) -> Duration {
     let ms = (RECONNECT_MS_MIN << failed.saturating_sub(1).min(10)).min(RECONNECT_MS_MAX);
     Duration::from_millis(ms).mul_f64(0.75 + rand::random::<f64>() * 0.25)
+}
+
+fn master_of(key: &str) -> SingleNodeRoutingInfo {
+    SingleNodeRoutingInfo::SpecificNode(Route::new(slot(key), SlotAddr::Master))
 }
 
 /// The cluster slot of a key with a hash tag (Redis Cluster specification, "Hash tags").

@@ -3,14 +3,18 @@
 //! Owns the keys, the scripts (`lua/`, one verb a file), their callers (one method a verb), the
 //! connections and the wake-ups. Refuses to know HTTP, downstreams and when a verb is called.
 
+mod alarm;
 mod audit;
+mod belief;
 mod claim;
 mod claimed;
 mod clock;
+mod clock_watch;
 mod connect;
 mod details;
 mod error;
 mod gauges;
+mod grant;
 mod health;
 mod housekeeping;
 mod intake;
@@ -39,12 +43,14 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
+pub use alarm::ClockAlarm;
 pub use audit::{Audit, Books, Fault, Finding};
-pub use claim::{ClaimReply, ClaimWish, Gate, Permit};
+pub use claim::{ClaimReply, ClaimWish, Gate};
 pub use claimed::Claimed;
 pub use clock::Clock;
 pub use details::{DETAILS_BYTES_MAX, details_bytes};
 pub use error::StoreError;
+pub use grant::Permit;
 pub use health::{Health, StartRefused};
 pub use housekeeping::{Reaped, Swept};
 pub use intake::{Accepted, NotAccepted};
@@ -62,6 +68,7 @@ use crate::domain::message::When;
 use crate::failpoint::failpoint;
 use crate::shutdown::Tasks;
 use crate::telemetry::{Metrics, VerbLabel};
+use clock_watch::ClockWatch;
 use connect::Target;
 use gauges::Gauges;
 use intake::Intake;
@@ -92,6 +99,7 @@ struct Inner {
     probes: Link,
     intake: Intake,
     clock: Clock,
+    watch: ClockWatch,
     queues: ArcSwap<HashMap<QueueName, Arc<Queue>>>,
     waiters: Waiters,
     /// Rung when the wake-up channel is to be opened again.
@@ -123,6 +131,7 @@ impl Store {
                 probes: Link::new(target.clone()),
                 intake: Intake::new(&target),
                 clock: Clock::default(),
+                watch: ClockWatch::default(),
                 queues: ArcSwap::from_pointee(HashMap::new()),
                 waiters: Waiters::default(),
                 listen_anew: tokio::sync::Notify::new(),
@@ -197,6 +206,12 @@ impl Store {
     /// Runs one plain command on the connection for probes.
     async fn plain(&self, command: &redis::Cmd) -> Result<redis::Value, StoreError> {
         let reply = self.inner.probes.command(command).await;
+        reply.map_err(|error| StoreError::from_redis(&error))
+    }
+
+    /// The same on the server that holds `key`.
+    async fn plain_at(&self, command: &redis::Cmd, key: &str) -> Result<redis::Value, StoreError> {
+        let reply = self.inner.probes.command_at(command, key).await;
         reply.map_err(|error| StoreError::from_redis(&error))
     }
 

@@ -94,7 +94,7 @@ impl Store {
         let mut infos = Vec::new();
         for (id, seen_at_ms) in self.presence().await? {
             let now_ms = self.clock().now_ms();
-            if now_ms.saturating_sub(seen_at_ms) > PRESENCE_MS_MAX {
+            if now_ms.abs_diff(seen_at_ms) > PRESENCE_MS_MAX {
                 continue;
             }
             let key = keys::node_info(self.namespace());
@@ -127,11 +127,11 @@ impl Store {
         let now_ms = self.clock().now_ms();
         let mut roll = RollCall::default();
         for (id, seen_at_ms) in self.presence().await? {
-            if now_ms.saturating_sub(seen_at_ms) <= PRESENCE_MS_MAX {
+            if now_ms.abs_diff(seen_at_ms) <= PRESENCE_MS_MAX {
                 roll.living.push(id);
                 continue;
             }
-            if now_ms.saturating_sub(seen_at_ms) > 60 * PRESENCE_MS_MAX {
+            if now_ms.abs_diff(seen_at_ms) > 60 * PRESENCE_MS_MAX {
                 self.forget_node(&id).await?;
             }
             roll.gone.push(id);
@@ -139,7 +139,7 @@ impl Store {
         Ok(roll)
     }
 
-    async fn presence(&self) -> Result<Vec<(String, u64)>, StoreError> {
+    pub(super) async fn presence(&self) -> Result<Vec<(String, u64)>, StoreError> {
         let key = keys::nodes(self.namespace());
         let value =
             self.plain(redis::cmd("ZRANGE").arg(key).arg(0).arg(-1).arg("WITHSCORES")).await?;

@@ -8,7 +8,7 @@ use ulid::Ulid;
 use super::queue::Queue;
 use super::record::{Tail, state_of};
 use super::reply::Reply;
-use super::{Store, StoreError, Verb, arg, when};
+use super::{Store, StoreError, Verb, arg, keys, when};
 use crate::domain::id::{MessageId, QueueName};
 use crate::domain::message::When;
 use crate::domain::state::State;
@@ -275,11 +275,12 @@ impl Store {
 
     /// Redis TIME in microseconds; sets the clock.
     pub(super) async fn read_time(&self) -> Result<u64, StoreError> {
-        let value = self.plain(&redis::cmd("TIME")).await?;
+        let called_at = Instant::now();
+        let value = self.plain_at(&redis::cmd("TIME"), &keys::clock(self.namespace())).await?;
         let (seconds, micros): (u64, u64) =
             redis::from_redis_value(value).map_err(|error| StoreError::Reply(error.to_string()))?;
         let now_us = seconds * 1_000_000 + micros;
-        self.inner.clock.observe(now_us, Instant::now());
+        self.saw(None, now_us, (called_at, Instant::now()));
         Ok(now_us)
     }
 

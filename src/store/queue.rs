@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
+use super::belief::Belief;
+use super::connect::Target;
 use super::keys::ShardKeys;
 use super::{Store, StoreError};
 use crate::config::Settings;
@@ -44,6 +46,8 @@ pub struct Shard {
     /// Whether something may be ready here; spares claims at empty shards.
     may_be_ready: AtomicBool,
     queue_ready: Arc<Notify>,
+    /// What is believed of the clock of its server.
+    pub(super) belief: Arc<Belief>,
 }
 
 impl Shard {
@@ -74,7 +78,13 @@ impl Shard {
 }
 
 impl Queue {
-    fn new(namespace: &str, policy: Arc<QueuePolicy>, retired: bool, known: Option<&Self>) -> Self {
+    fn new(
+        namespace: &str,
+        policy: Arc<QueuePolicy>,
+        retired: bool,
+        known: Option<&Self>,
+        belief: &dyn Fn() -> Arc<Belief>,
+    ) -> Self {
         let reused = known.filter(|known| known.shards.len() == usize::from(policy.shards));
         let ready = reused.map_or_else(Arc::default, |known| Arc::clone(&known.ready));
         let shards = reused.map_or_else(
@@ -89,6 +99,7 @@ impl Queue {
                             claims: AtomicU64::new(0),
                             may_be_ready: AtomicBool::new(true),
                             queue_ready: Arc::clone(&ready),
+                            belief: belief(),
                         })
                     })
                     .collect()
@@ -129,16 +140,17 @@ impl Store {
     /// Queues that were known and are gone become retired.
     pub fn set_queues(&self, settings: &Settings) {
         let known = self.inner.queues.load();
+        let belief = || self.belief_of_shard();
         let mut queues: HashMap<QueueName, Arc<Queue>> = HashMap::new();
         for (name, policy) in &settings.queues {
             let before = known.get(name).map(AsRef::as_ref);
-            let queue = Queue::new(self.namespace(), Arc::clone(policy), false, before);
+            let queue = Queue::new(self.namespace(), Arc::clone(policy), false, before, &belief);
             queues.insert(name.clone(), Arc::new(queue));
         }
         for (name, queue) in known.iter() {
             if !queues.contains_key(name) {
-                let retired =
-                    Queue::new(self.namespace(), Arc::clone(&queue.policy), true, Some(queue));
+                let policy = Arc::clone(&queue.policy);
+                let retired = Queue::new(self.namespace(), policy, true, Some(queue), &belief);
                 queues.insert(name.clone(), Arc::new(retired));
             }
         }
@@ -150,9 +162,18 @@ impl Store {
         let mut queues = HashMap::clone(&self.inner.queues.load());
         if !queues.contains_key(name) {
             let policy = Arc::new(retired_policy(name.clone(), shards));
-            let queue = Queue::new(self.namespace(), policy, true, None);
+            let belief = || self.belief_of_shard();
+            let queue = Queue::new(self.namespace(), policy, true, None, &belief);
             queues.insert(name.clone(), Arc::new(queue));
             self.inner.queues.store(Arc::new(queues));
+        }
+    }
+
+    /// One server, one clock; in a cluster a shard may move to a server with another one.
+    fn belief_of_shard(&self) -> Arc<Belief> {
+        match self.inner.target {
+            Target::Single(_) | Target::Sentinel { .. } => Arc::clone(&self.clock().belief),
+            Target::Cluster(_) => Arc::default(),
         }
     }
 

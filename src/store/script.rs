@@ -8,8 +8,9 @@ use std::sync::LazyLock;
 use redis::{Cmd, cmd};
 
 /// The files under `lua/include`, by name.
-const INCLUDES: [(&str, &str); 12] = [
+const INCLUDES: [(&str, &str); 13] = [
     ("shard", include_str!("lua/include/shard.lua")),
+    ("clock", include_str!("lua/include/clock.lua")),
     ("writes", include_str!("lua/include/writes.lua")),
     ("record", include_str!("lua/include/record.lua")),
     ("state", include_str!("lua/include/state.lua")),

@@ -114,7 +114,7 @@ impl Server {
             is_master: field("role") == "master",
             version: (parts.next().unwrap_or(0), parts.next().unwrap_or(0)),
             version_text,
-            uptime_ms: field("uptime_in_seconds").parse::<u64>().unwrap_or(0) * 1000,
+            uptime_ms: uptime_ms(&field("uptime_in_seconds")),
             policy: field("maxmemory_policy"),
             aof: field("aof_enabled") == "1",
             replicas: field("connected_slaves").parse().unwrap_or(0),
@@ -146,6 +146,14 @@ pub(super) fn share_slots(servers: &mut [Server], reply: Value) {
                 owner.slots.push(ends);
             }
         }
+    }
+}
+
+/// Redis counts its uptime by its wall clock: below zero that was set back, and says nothing.
+fn uptime_ms(seconds: &str) -> u64 {
+    match seconds.parse::<i64>() {
+        Ok(seconds) => u64::try_from(seconds).map_or(u64::MAX, |seconds| seconds * 1000),
+        Err(_) => 0,
     }
 }
 

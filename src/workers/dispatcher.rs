@@ -141,7 +141,7 @@ impl Dispatcher {
                 self.exchanges.queue.look_everywhere();
                 Next::Woken
             }
-            Gate::Paused | Gate::Shut | Gate::Gathering => wait(reply.wait),
+            Gate::Paused | Gate::Shut | Gate::Gathering | Gate::Doubt => wait(reply.wait),
             // Each call that ends wakes us, and none of them lets the next slot come sooner.
             Gate::Limit => match reply.wait {
                 Some(wait) => Next::NotBefore(wait.max(WAIT_MIN)),

@@ -51,7 +51,11 @@ impl Heartbeat {
             pulse.sleeps(EVERY);
             let doubted = async {
                 tokio::time::sleep(EVERY_MIN).await;
-                self.store.health().doubted().await;
+                tokio::select! {
+                    () = self.store.health().doubted() => {}
+                    // A second reading of the clock shows whether it stepped.
+                    () = self.store.clock_doubt() => {}
+                }
             };
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -85,6 +89,7 @@ impl Heartbeat {
             self.store.note_down(&error);
             return Err(error.into());
         }
+        self.store.watch_clock().await?;
         failpoint!("heartbeat");
         let roll = self.store.roll_call().await?;
         if self.mourn(&roll) {

@@ -1,8 +1,8 @@
 //! Brings back what a lost node held.
 //!
 //! Looks at a shard when a lease there is known to end, at every shard at the start, when a node has
-//! vanished, and now and then. Waits one lease after a restart of Redis: its outage kept living nodes
-//! from renewing, and reaping at once would send everything twice.
+//! vanished, and now and then. Waits one lease after a restart of Redis or a clock alarm: what kept living
+//! nodes from renewing, or put their deadlines into the past, would send everything twice.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -83,7 +83,7 @@ impl Reaper {
     /// Reaps a shard; returns when its next lease ends.
     async fn reap(&self, queue: &Queue, shard: &Shard) -> Option<Instant> {
         let lease = Duration::from_millis(queue.policy.lease_ms);
-        let grace = self.store.health().redis_up_for();
+        let grace = self.store.calm_for();
         if grace < lease && !planted!("reap-without-grace") {
             return Some(Instant::now() + (lease - grace).min(lease).max(FAILED_PAUSE));
         }

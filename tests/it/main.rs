@@ -9,6 +9,7 @@ mod batches;
 mod calls;
 mod cli;
 mod cli_batch;
+mod clock_steps;
 mod crash;
 mod docs;
 mod doors;

@@ -14,7 +14,7 @@ fn failpoints_are_compiled_for_tests_only() {
     assert!(!cargo.lines().any(|line| line.starts_with("default = ")), "a default feature");
     let makefile = read("Makefile");
     let targets = targets_with(&makefile, "--features failpoints");
-    assert_eq!(targets, ["test", "lint"], "only these may enable the feature");
+    assert_eq!(targets, ["test", "torture", "lint"], "only these may enable the feature");
     no_faults(
         files_below(&["src"], "rs").iter().flat_map(|file| feature_faults(&file.name, &file.text)),
     );

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- claim: ready → leased. Asks the queue's gates and takes what may start within the horizon.
--- include: shard writes record state ready finish gate limit
+-- include: shard clock writes record state ready finish gate limit
 --
 -- ARGV[1] node (12 bytes)     ARGV[2] sequence of this claim at this node (8 bytes)
 -- ARGV[3] most messages       ARGV[4] most bytes      ARGV[5] lease_ms     ARGV[6] concurrency
@@ -8,9 +8,12 @@
 -- ARGV[11] batch: max_items or 0   ARGV[12] max_bytes   ARGV[13] max_wait_ms   ARGV[14] 1: do not wait for company
 -- ARGV[15] calls already granted by the home slot, or -1: the limit is asked here
 -- ARGV[16] retention_ms of expired messages   ARGV[17] lead_us: how long the reply takes; no slot is sooner
+-- ARGV[18] ARGV[19] moments between which this call is expected, us: outside of them nothing expires, no
+--         pause ends and no exchange is given up
 -- Returns {code, now_us, wait_us or -1, ready left, paused_ms, then per message: ulid, slot_us, header of
 --         its state entry, record}; codes: 0 taken, 1 empty, 2 paused, 3 gate shut, 4 concurrency,
---         5 limit, 6 batch gathers, 7 only stale entries met: ask again
+--         5 limit, 6 batch gathers, 7 only stale entries met: ask again, 8 only entries met that would
+--         expire by a clock in doubt
 --
 -- Safe to repeat: the shard remembers each node's last claim; the same sequence returns the same set. A
 -- repeat writes too, so that a durability wait after it covers the first.
@@ -23,6 +26,8 @@ local batch_items, batch_bytes = tonumber(ARGV[11]), tonumber(ARGV[12])
 local batch_wait_ms, batch_now = tonumber(ARGV[13]), ARGV[14] == '1'
 local granted, expired_keep_ms, lead_us = tonumber(ARGV[15]), tonumber(ARGV[16]), tonumber(ARGV[17])
 local is_batch = batch_items > 0
+local in_doubt = clock_in_doubt(ARGV[18], ARGV[19])
+local DOUBT_WAIT_US = 1000000
 
 local function answer(code, wait_us, left, taken)
   local reply = { code, now_us, math.ceil(wait_us), left, paused_total_ms() }
@@ -55,22 +60,25 @@ local function repeated()
   return taken
 end
 
--- Pause and gate: the moment at which to ask again (0: somebody will tell), or nil when open.
+-- Pause and gate: how long until it is worth asking again (-1: somebody will tell), or nil when open.
 local function shut()
-  local m = rc('HMGET', K.meta, 'pause_since', 'pause_until', 'gate_until')
+  local m = rc('HMGET', K.meta, 'pause_since', 'pause_until', 'gate_until', 'gate_since')
   if m[1] then
     local until_ms = tonumber(m[2])
-    if until_ms == 0 or until_ms > now_ms then return 2, until_ms end
+    if until_ms == 0 then return 2, -1 end
+    if until_ms > now_ms then return 2, (until_ms - now_ms) * 1000 end
+    if in_doubt then return 2, DOUBT_WAIT_US end
     pause_end(m[1], until_ms)
   end
-  if m[3] and tonumber(m[3]) > now_ms then return 3, tonumber(m[3]) end
+  local gate_ms = gate_shut_until(m[3], m[4])
+  if gate_ms > 0 then return 3, (gate_ms - now_ms) * 1000 end
   return nil
 end
 
 -- Calls that may be in flight beside those that are.
 local function free_calls()
   if not is_batch then return concurrency - rc('ZCARD', K.leased) end
-  rc('ZREMRANGEBYSCORE', K.exchanges, '-inf', now_ms)
+  if not in_doubt then rc('ZREMRANGEBYSCORE', K.exchanges, '-inf', now_ms) end
   return concurrency - rc('ZCARD', K.exchanges)
 end
 
@@ -85,7 +93,7 @@ end
 local function batch_gathers(length)
   local stale = tonumber(rc('HGET', K.meta, 'stale') or 0)
   if batch_now or length - stale >= batch_items then return 0 end
-  local oldest_ms, bytes = now_ms, 0
+  local oldest_ms, bytes = nil, 0
   for band = 9, 0, -1 do
     local entries = rc('LRANGE', READY[band], 0, math.min(batch_items + stale, SCAN_MAX) - 1)
     local is_first = true
@@ -94,12 +102,14 @@ local function batch_gathers(length)
       if stale == 0 or entry_is_current(entry) then
         bytes = bytes + rc('HSTRLEN', K.records, ulid)
         local _, states = load(is_first and { ulid } or {})
-        if states[1] then oldest_ms, is_first = math.min(oldest_ms, states[1].due), false end
+        local s = states[1]
+        if s then oldest_ms, is_first = math.min(oldest_ms or s.due, s.due), false end
       end
     end
   end
-  if bytes >= batch_bytes then return 0 end
-  return math.max(0, (oldest_ms + batch_wait_ms - now_ms) * 1000)
+  -- Due later than now and yet ready: the clock has stepped back, and the wait has no measure.
+  if bytes >= batch_bytes or (oldest_ms or 0) > now_ms then return 0 end
+  return math.max(0, ((oldest_ms or now_ms) + batch_wait_ms - now_ms) * 1000)
 end
 
 -- How many records may be read at once: by the largest that this shard ever took in, so that
@@ -237,8 +247,8 @@ if again and #again.ulids > 0 then
   rc('HSET', K.meta, 'repeated', now_ms)
   return answer(0, 0, length, again)
 end
-local code, until_ms = shut()
-if code then return answer(code, until_ms == 0 and -1 or (until_ms - now_ms) * 1000, length) end
+local code, shut_us = shut()
+if code then return answer(code, shut_us, length) end
 if length == 0 then return answer(1, -1, 0) end
 local in_flight = rc('ZCARD', K.leased)
 if is_suspect_out(in_flight) then return answer(4, -1, length) end
@@ -260,9 +270,14 @@ end
 local want = is_batch and math.min(batch_items, most) or math.min(calls, most)
 local found = take(want, in_flight == 0)
 for _, t in ipairs(found.lapsed) do
-  t.state.state = 'E'
-  if t.state.expires > 0 then gather('ZREM', K.expiry, t.ulid) end
-  finish(t.ulid, t.state, t.record, expired_keep_ms)
+  if in_doubt then
+    -- Neither sent nor ended: it steps aside for the others.
+    ready_tail(entry_of(t.ulid, t.state), t.state.band)
+  else
+    t.state.state = 'E'
+    if t.state.expires > 0 then gather('ZREM', K.expiry, t.ulid) end
+    finish(t.ulid, t.state, t.record, expired_keep_ms)
+  end
 end
 if found.stale > 0 then rc('HINCRBY', K.meta, 'stale', -found.stale) end
 local taken = #found.ulids
@@ -274,6 +289,8 @@ if taken > 0 then
 end
 flush()
 length = length - found.walked
+if in_doubt then length = length + #found.lapsed end
 if taken > 0 then return answer(0, 0, length, found) end
 if found.blocked then return answer(4, -1, length) end
+if in_doubt and #found.lapsed > 0 then return answer(8, DOUBT_WAIT_US, length) end
 return answer(7, 0, length)

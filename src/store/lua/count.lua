@@ -8,7 +8,8 @@
 --         (1 or 0), pause_until, pause_reason, pause_by, gate_until, gate_kind, gate_reason, calls in
 --         the last minute, arrival time in us}
 local m = rc('HMGET', K.meta, 'stale', 'pause_since', 'pause_until', 'pause_reason', 'pause_by',
-  'gate_until', 'gate_kind', 'gate_reason', 'minute', 'calls', 'calls_last', 'tat_us')
+  'gate_until', 'gate_kind', 'gate_reason', 'minute', 'calls', 'calls_last', 'tat_us',
+  'gate_since')
 local oldest = -1
 for band = 9, 0, -1 do
   for _, entry in ipairs(rc('LRANGE', READY[band], 0, 9)) do
@@ -32,12 +33,12 @@ end
 
 local until_ms = tonumber(m[3] or 0)
 local paused = m[2] and (until_ms == 0 or until_ms > now_ms)
-local gate_ms = tonumber(m[6] or 0)
+local gate_ms = gate_shut_until(m[6], m[13])
 return {
   now_ms, rc('ZCARD', K.due), ready_length() - tonumber(m[1] or 0), rc('ZCARD', K.leased),
   rc('ZCARD', K.uncertain), rc('ZCARD', K.accepted), rc('ZCARD', K.delivered), rc('ZCARD', K.dead),
   rc('ZCARD', K.expired), rc('ZCARD', K.cancelled), oldest, due_head() or -1,
   rc('ZCOUNT', K.exchanges, now_ms, '+inf'), paused and 1 or 0, until_ms, m[4] or '', m[5] or '',
-  gate_ms > now_ms and gate_ms or 0, m[7] or '', m[8] or '', calls_last_minute(),
+  gate_ms, m[7] or '', m[8] or '', calls_last_minute(),
   math.floor(tonumber(m[12] or 0)),
 }

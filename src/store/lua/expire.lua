@@ -1,12 +1,15 @@
 #!lua flags=allow-oom
 -- expire: scheduled or ready, past expires_at → expired.
--- include: shard writes record state ready finish
+-- include: shard clock writes record state ready finish
 --
--- ARGV[1] most messages in this call   ARGV[2] retention_ms
--- Returns {now_ms, next expiry_ms or -1, expired}
+-- ARGV[1] ARGV[2] moments between which this call is expected, us
+-- ARGV[3] most messages in this call   ARGV[4] retention_ms
+-- Returns {0, now_us, next expiry_ms or -1, expired}, or {1, now_us}: the clock is in doubt, and nothing
+--         was done
 --
 -- Safe to repeat: an expired message does not wait any more. Leased ones are left to their attempt.
-local ulids = rc('ZRANGE', K.expiry, '-inf', now_ms, 'BYSCORE', 'LIMIT', 0, tonumber(ARGV[1]))
+if clock_in_doubt(ARGV[1], ARGV[2]) then return { 1, now_us } end
+local ulids = rc('ZRANGE', K.expiry, '-inf', now_ms, 'BYSCORE', 'LIMIT', 0, tonumber(ARGV[3]))
 local records, states = load(ulids)
 local expired = 0
 for i, ulid in ipairs(ulids) do
@@ -15,9 +18,9 @@ for i, ulid in ipairs(ulids) do
   if s and s.state == 'w' then
     leave_waiting(ulid, s)
     s.state, expired = 'E', expired + 1
-    finish(ulid, s, records[i], tonumber(ARGV[2]))
+    finish(ulid, s, records[i], tonumber(ARGV[4]))
   end
 end
 flush()
 local head = tonumber(rc('ZRANGE', K.expiry, 0, 0, 'WITHSCORES')[2])
-return { now_ms, head or -1, expired }
+return { 0, now_us, head or -1, expired }

@@ -15,7 +15,7 @@ if m[1] then
 end
 if m[3] then
   if tonumber(m[3]) > now_ms then was = 1 end
-  rc('HDEL', K.meta, 'gate_until', 'gate_kind', 'gate_reason', 'throttle_streak', 'alarm_streak',
+  rc('HDEL', K.meta, 'gate_until', 'gate_since', 'gate_kind', 'gate_reason', 'throttle_streak', 'alarm_streak',
     'refusals')
 end
 publish('wake', ' 2')

@@ -5,6 +5,7 @@
 
 mod audit;
 mod claims;
+mod clock;
 mod ground;
 mod intake;
 mod keeping;

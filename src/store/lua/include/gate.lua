@@ -2,6 +2,13 @@
 local THROTTLE_MS, THROTTLE_MS_MAX = 1000, 60000
 local ALARM_MS, ALARM_MS_MAX = 5000, 600000
 
+-- Until when the gate is shut, 0: it is open. One that was shut later than now is a leftover of a clock
+-- that has stepped back since: it would stay shut for as long as the step was.
+local function gate_shut_until(until_ms, since_ms)
+  if not until_ms or (since_ms and tonumber(since_ms) > now_ms + 1000) then return 0 end
+  return tonumber(until_ms) > now_ms and tonumber(until_ms) or 0
+end
+
 -- Ends a pause and books the time it took, so that max_age can stand still meanwhile.
 local function pause_end(since, ended_ms)
   if not since then return end
@@ -23,9 +30,9 @@ end
 
 -- Shuts the gate; streaks grow only while it stands open, so that a volley of refusals counts once.
 local function gate_shut(kind, asked_ms, reason)
-  local m = rc('HMGET', K.meta, 'gate_until', kind .. '_streak')
-  local until_ms, streak = tonumber(m[1] or 0), tonumber(m[2] or 0)
-  if until_ms <= now_ms then
+  local m = rc('HMGET', K.meta, 'gate_until', kind .. '_streak', 'gate_since')
+  local until_ms, streak = gate_shut_until(m[1], m[3]), tonumber(m[2] or 0)
+  if until_ms == 0 then
     streak = streak + 1
     rc('HSET', K.meta, kind .. '_streak', streak)
   end
@@ -37,7 +44,7 @@ local function gate_shut(kind, asked_ms, reason)
   end
   if now_ms + pause_ms > until_ms then
     rc('HSET', K.meta, 'gate_until', string.format('%.0f', now_ms + pause_ms), 'gate_kind', kind,
-      'gate_reason', reason)
+      'gate_reason', reason, 'gate_since', now_ms)
   end
 end
 

@@ -1,0 +1,244 @@
+//! What a step of Redis' clock means for this store: the alarm is raised, told, waited out and ended,
+//! and verbs that go by time are only carried out when the clock stands where it is expected.
+//!
+//! A step is noticed before it does harm: promote, reap, expire and prune bring the moments between
+//! which Redis must find itself, and do nothing outside of them. Refuses to know the loops.
+
+use std::time::Duration;
+
+use redis::cmd;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::alarm::{AFTERMATH, Alarm, ClockAlarm, Record, Turn};
+use super::belief::Seen;
+use super::queue::Shard;
+use super::reply::Reply;
+use super::{Store, StoreError, Verb, arg, keys};
+use crate::domain::id::base32;
+
+/// Tries of a call whose moment was not as expected: it was held up, or the next one confirms a step.
+const TRIES: usize = 4;
+/// A last sign of life this far ahead of the clock is of a clock that was set back since.
+const SIGN_AHEAD_MS: u64 = 1000;
+
+/// The alarm, and who is to look at once when there is doubt.
+#[derive(Debug, Default)]
+pub(super) struct ClockWatch {
+    alarm: Alarm,
+    doubt: Notify,
+}
+
+/// What may go by time, and when it ran, ms by Redis.
+#[derive(Debug)]
+pub(super) struct Timed {
+    pub(super) now_ms: u64,
+    pub(super) reply: Reply,
+}
+
+impl Store {
+    /// The alarm that stands because Redis' clock stepped: promotion, reaping, expiry and pruning wait.
+    #[must_use]
+    pub fn clock_alarm(&self) -> Option<ClockAlarm> {
+        self.inner.watch.alarm.standing()
+    }
+
+    /// How long the clock must be steady before the alarm ends.
+    #[must_use]
+    pub fn clock_settle(&self) -> Duration {
+        Duration::from_millis(self.inner.settings.clock_settle_ms)
+    }
+
+    /// Waits until a moment of Redis is not as expected, and ought to be looked at again.
+    pub async fn clock_doubt(&self) {
+        self.inner.watch.doubt.notified().await;
+    }
+
+    /// How long leases could be renewed without a break: reaping waits for one lease of it.
+    #[must_use]
+    pub fn calm_for(&self) -> Duration {
+        let up_for = self.health().redis_up_for();
+        if self.inner.watch.alarm.stands() {
+            return Duration::ZERO;
+        }
+        let over_for = self.inner.watch.alarm.over_for(Instant::now());
+        over_for.map_or(up_for, |over_for| over_for.min(up_for))
+    }
+
+    /// Whether moments may still stand in Redis that its clock set before it stepped back.
+    pub(super) fn is_aftermath(&self) -> bool {
+        let over_for = self.inner.watch.alarm.over_for(Instant::now());
+        over_for.is_some_and(|over_for| over_for < AFTERMATH)
+    }
+
+    /// Takes a moment of the server that holds `shard` (or what all nodes share).
+    pub(super) fn saw(
+        &self,
+        shard: Option<&Shard>,
+        now_us: u64,
+        called: (Instant, Instant),
+    ) -> Seen {
+        let clock = self.clock();
+        let believed = shard.map_or(&clock.belief, |shard| &shard.belief);
+        let seen = clock.observe(believed, now_us, called);
+        match seen {
+            Seen::Steady => {}
+            Seen::Doubtful => self.inner.watch.doubt.notify_one(),
+            Seen::Stepped(step_us) => {
+                self.metrics().clock_steps.inc();
+                self.raise_clock_alarm(step_us / 1000);
+            }
+        }
+        seen
+    }
+
+    fn raise_clock_alarm(&self, step_ms: i64) {
+        let id = base32(rand::random(), 12);
+        if self.inner.watch.alarm.raise(step_ms, Instant::now(), id) {
+            self.say_alarm(step_ms);
+            let store = self.clone();
+            self.inner.tasks.spawn("clock alarm", async move {
+                // At once, so that a node which dies now has told the others; the next beat repeats it.
+                if let Err(error) = store.watch_clock().await {
+                    tracing::debug!(%error, "the clock alarm could not be written");
+                }
+            });
+        }
+    }
+
+    fn say_alarm(&self, step_ms: i64) {
+        self.metrics().clock_alarm.set(1);
+        tracing::error!(
+            step_ms,
+            settle_s = self.clock_settle().as_secs(),
+            "Redis' clock stepped: promotion, reaping, expiry and pruning wait until it has been steady; \
+             look at the time synchronisation of Redis' machine; if the time is right now, `tidegate clock resume`"
+        );
+    }
+
+    /// The moments between which a call made now must find Redis: none while the alarm stands, any
+    /// where nothing is known yet of that server.
+    pub(super) fn moments(&self, shard: &Shard, way: Duration) -> [Vec<u8>; 2] {
+        if self.inner.watch.alarm.stands() {
+            return [arg(0), arg(0)];
+        }
+        let expected = shard.belief.expects(Instant::now(), way);
+        let (earliest_us, latest_us) = expected.unwrap_or((0, u64::MAX));
+        [arg(earliest_us), arg(latest_us)]
+    }
+
+    /// Runs a verb that goes by time, if Redis' clock stands where it is expected; `None`: it does
+    /// not, or the alarm stands.
+    pub(super) async fn timed(
+        &self,
+        verb: Verb,
+        shard: &Shard,
+        args: &[Vec<u8>],
+    ) -> Result<Option<Timed>, StoreError> {
+        let mut way = Duration::ZERO;
+        for _ in 0..TRIES {
+            if self.inner.watch.alarm.stands() {
+                return Ok(None);
+            }
+            let mut with_moments = self.moments(shard, way).to_vec();
+            with_moments.extend_from_slice(args);
+            let called_at = Instant::now();
+            let mut reply = self.call(verb, shard, &with_moments).await?;
+            let replied_at = Instant::now();
+            let is_done = reply.int()? == 0;
+            let now_us = reply.count()?;
+            self.saw(Some(shard), now_us, (called_at, replied_at));
+            if is_done {
+                return Ok(Some(Timed { now_ms: now_us / 1000, reply }));
+            }
+            // If it was only held up, the next one may be as well.
+            way = replied_at - called_at;
+        }
+        Ok(None)
+    }
+
+    /// Looks at the alarm of all nodes, and leaves a sign of life; asked at every beat.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn watch_clock(&self) -> Result<(), StoreError> {
+        let (_, found) = self.clock_record().await?;
+        let turn = self.inner.watch.alarm.meet(found, Instant::now(), self.clock_settle());
+        self.carry_out(turn).await?;
+        let now_ms = self.clock().now_ms();
+        let key = keys::clock(self.namespace());
+        self.plain(cmd("HSET").arg(key).arg("seen_ms").arg(now_ms)).await?;
+        Ok(())
+    }
+
+    /// Compares the clock with the last signs of life of all nodes: asked once, before the loops start.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn meet_clock(&self) -> Result<(), StoreError> {
+        let now_ms = self.read_time().await? / 1000;
+        let (seen_ms, _) = self.clock_record().await?;
+        let signs = self.presence().await?;
+        let last_ms = signs.into_iter().map(|(_, at_ms)| at_ms).chain(seen_ms).max().unwrap_or(0);
+        if last_ms > now_ms + SIGN_AHEAD_MS {
+            self.metrics().clock_steps.inc();
+            let back_ms = i64::try_from(last_ms - now_ms).unwrap_or(i64::MAX);
+            self.raise_clock_alarm(-back_ms);
+        }
+        self.watch_clock().await
+    }
+
+    /// Ends the alarm for all nodes: the operator knows that the time is right now. Returns whether
+    /// one stood.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]: it still stands.
+    pub async fn resume_clock(&self, by: &str) -> Result<bool, StoreError> {
+        // Another node may have raised one that this node has not read yet.
+        self.watch_clock().await?;
+        let Some(record) = self.inner.watch.alarm.ending(by) else { return Ok(false) };
+        self.write_clock_record(&record).await?;
+        let turn = self.inner.watch.alarm.meet(Some(record), Instant::now(), self.clock_settle());
+        self.carry_out(turn).await?;
+        Ok(true)
+    }
+
+    async fn carry_out(&self, turn: Turn) -> Result<(), StoreError> {
+        if let Some(step_ms) = turn.began {
+            self.say_alarm(step_ms);
+        }
+        if let Some(by) = turn.ended {
+            self.metrics().clock_alarm.set(0);
+            tracing::warn!(by, "the clock alarm is over: what time brings goes on");
+            for queue in self.queues() {
+                for shard in &queue.shards {
+                    // A server of a cluster may have stepped unseen while nobody asked it.
+                    if !std::sync::Arc::ptr_eq(&shard.belief, &self.clock().belief) {
+                        shard.belief.forget();
+                    }
+                    shard.wake(3);
+                    shard.expiry.notify_one();
+                }
+            }
+        }
+        match turn.write {
+            Some(record) => self.write_clock_record(&record).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn clock_record(&self) -> Result<(Option<u64>, Option<Record>), StoreError> {
+        let key = keys::clock(self.namespace());
+        let value = self.plain(cmd("HMGET").arg(key).arg("seen_ms").arg("alarm")).await?;
+        let (seen_ms, json): (Option<u64>, Option<String>) =
+            redis::from_redis_value(value).map_err(|error| StoreError::Reply(error.to_string()))?;
+        Ok((seen_ms, json.and_then(|json| serde_json::from_str(&json).ok())))
+    }
+
+    async fn write_clock_record(&self, record: &Record) -> Result<(), StoreError> {
+        let json = serde_json::to_string(record).unwrap_or_default();
+        let key = keys::clock(self.namespace());
+        self.plain(cmd("HSET").arg(key).arg("alarm").arg(json)).await?;
+        Ok(())
+    }
+}
