@@ -291,7 +291,11 @@ impl Metrics {
         for event in ["schedule", "claim", "ack", "retry", "bury"] {
             drop(self.messages.get_or_create(&EventLabel { queue: queue.to_owned(), event }));
         }
-        for reason in ["refused", "attempts_spent", "too_old", "poison"] {
+        for fault in ["unplaced", "unreadable", "count"] {
+            let label = FaultLabel { queue: queue.to_owned(), fault };
+            drop(self.index_faults.get_or_create(&label));
+        }
+        for reason in ["refused", "attempts_spent", "too_old", "poison", "unreadable"] {
             drop(self.dead.get_or_create(&ReasonLabel { queue: queue.to_owned(), reason }));
         }
         let delivered = OutcomeLabel { queue: queue.to_owned(), outcome: "delivered" };

@@ -111,9 +111,11 @@ pub(super) async fn nodes(State(door): Shared) -> Result<Response, Problem> {
             json!({
                 "id": node.id, "host": node.host, "pid": node.pid, "version": node.version,
                 "listen": node.listen, "config_hash": node.config_hash,
+                "queues": node.queues, "slots": node.slots, "in_flight": node.in_flight,
                 "started_at": Moment(node.started_at_ms), "seen_at": Moment(node.seen_at_ms),
             })
         })
         .collect();
-    Ok(Json(json!({ "nodes": views })).into_response())
+    let agree = nodes.windows(2).all(|pair| pair[0].config_hash == pair[1].config_hash);
+    Ok(Json(json!({ "nodes": views, "config_agrees": agree })).into_response())
 }

@@ -4,6 +4,7 @@
 //! Refuses to know how messages are kept (see `store`) and how they leave: a test call is handed in
 //! by whoever builds the door.
 
+mod audit;
 mod auth;
 mod batch;
 mod batch_results;

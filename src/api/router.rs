@@ -11,8 +11,8 @@ use utoipa_axum::routes;
 
 use super::problem::{Code, Problem};
 use super::{
-    ApiState, Door, batch, change, clock, guard, health, list, messages, openapi, queues, send,
-    try_call,
+    ApiState, Door, audit, batch, change, clock, guard, health, list, messages, openapi, queues,
+    send, try_call,
 };
 
 /// The whole door.
@@ -44,6 +44,7 @@ pub(super) fn described() -> OpenApiRouter<Arc<Door>> {
         .routes(routes!(queues::resume))
         .routes(routes!(queues::purge))
         .routes(routes!(queues::requeue_all))
+        .routes(routes!(audit::audit, audit::repair))
         .routes(routes!(queues::windows))
         .routes(routes!(try_call::try_call))
         .routes(routes!(health::nodes))

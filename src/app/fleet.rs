@@ -8,23 +8,29 @@ use crate::domain::id::QueueName;
 use crate::shutdown::Tasks;
 use crate::store::{Queue, Store};
 use crate::transport::Transport;
-use crate::workers::{Pulses, QueueWorkers};
+use crate::workers::{Presence, Pulses, QueueWorkers};
 
 /// Every queue's workers.
 pub(super) struct Fleet {
     store: Store,
     tasks: Tasks,
     pulses: Pulses,
+    presence: Arc<Presence>,
     workers: HashMap<QueueName, QueueWorkers>,
 }
 
 impl Fleet {
     /// Starts the workers of every configured queue.
-    pub(super) fn start(store: &Store, pulses: &Pulses) -> Result<Self, String> {
+    pub(super) fn start(
+        store: &Store,
+        pulses: &Pulses,
+        presence: &Arc<Presence>,
+    ) -> Result<Self, String> {
         let mut fleet = Self {
             store: store.clone(),
             tasks: Tasks::new(),
             pulses: pulses.clone(),
+            presence: Arc::clone(presence),
             workers: HashMap::new(),
         };
         let queues: Vec<Arc<Queue>> = store.queues().into_iter().filter(|q| !q.retired).collect();
@@ -38,7 +44,14 @@ impl Fleet {
     fn launch(&mut self, queue: Arc<Queue>, transport: Transport) {
         let name = queue.policy.name.clone();
         self.store.metrics().introduce(name.as_str());
-        let workers = QueueWorkers::start(&self.store, queue, transport, &self.tasks, &self.pulses);
+        let workers = QueueWorkers::start(
+            &self.store,
+            queue,
+            transport,
+            &self.tasks,
+            &self.pulses,
+            &self.presence,
+        );
         self.workers.insert(name, workers);
     }
 

@@ -20,7 +20,7 @@ use crate::domain::time::rfc3339;
 use crate::shutdown::Tasks;
 use crate::store::{NodeInfo, Store};
 use crate::telemetry::Metrics;
-use crate::workers::{Heartbeat, Janitor, Pulses, Reaper};
+use crate::workers::{Auditor, Heartbeat, Janitor, Presence, Pulses, Reaper};
 use fleet::Fleet;
 use start::Started;
 
@@ -68,6 +68,7 @@ struct Daemon {
     settings: Settings,
     store: Store,
     fleet: Fleet,
+    presence: Arc<Presence>,
     /// The loops of the node, apart from the queues'.
     node_tasks: Tasks,
     janitor: Janitor,
@@ -98,24 +99,30 @@ impl Daemon {
         let pulses = Pulses::default();
         let node_tasks = tasks.child();
         let vanished = Arc::new(Notify::new());
+        let presence = Arc::new(Presence::default());
+        presence.set_config(config::digest(&settings), settings.queues.len());
         let info = node_info(&settings, &store);
         // Before its first claim: who dies with leases must be known to have been there.
         if let Err(error) = store.show_presence(&info).await {
             tracing::debug!(%error, "this node could not show itself yet");
         }
-        let heartbeat = Heartbeat::new(store.clone(), info, Arc::clone(&vanished));
+        let heartbeat =
+            Heartbeat::new(store.clone(), info, Arc::clone(&presence), Arc::clone(&vanished));
         let stop = || node_tasks.stop_token().clone();
         node_tasks.spawn("heartbeat", heartbeat.run(stop(), pulses.start("heartbeat".to_owned())));
         let reaper = Reaper::new(store.clone(), vanished);
         node_tasks.spawn("reaper", reaper.run(stop(), pulses.start("reaper".to_owned())));
+        let auditor = Auditor::new(store.clone());
+        node_tasks.spawn("auditor", auditor.run(stop(), pulses.start("auditor".to_owned())));
         let (listening, ears) = (store.clone(), stop());
         node_tasks.spawn("listener", async move { listening.listen(&ears).await });
         node_tasks.spawn("watchdog", watchdog::run(pulses.clone(), stop()));
-        let fleet = Fleet::start(&store, &pulses).map_err(|why| Refused::new(USAGE, why))?;
+        let fleet =
+            Fleet::start(&store, &pulses, &presence).map_err(|why| Refused::new(USAGE, why))?;
         let janitor = Janitor::start(&store).await.map_err(|error| Refused::new(FAILURE, error))?;
         start::say_where(&settings, &started);
         watchdog::ready();
-        Ok(Self { sources, settings, store, fleet, node_tasks, janitor, started })
+        Ok(Self { sources, settings, store, fleet, presence, node_tasks, janitor, started })
     }
 
     /// Lives until told to stop.
@@ -169,6 +176,7 @@ impl Daemon {
                 return;
             }
         }
+        self.presence.set_config(config::digest(&settings), settings.queues.len());
         self.settings = settings;
     }
 }
@@ -188,6 +196,9 @@ fn node_info(settings: &Settings, store: &Store) -> NodeInfo {
         listen: settings.server.listen.to_string(),
         started_at_ms: store.clock().now_ms(),
         config_hash: config::digest(settings),
+        queues: 0,
+        slots: 0,
+        in_flight: 0,
         seen_at_ms: 0,
     }
 }

@@ -5,7 +5,8 @@
 use clap::{Parser, Subcommand, ValueEnum};
 
 use super::args_admin::{
-    BulkArgs, CheckArgs, CompletionArgs, PauseArgs, QueueArgs, ServeArgs, TokenArgs, WindowsArgs,
+    BulkArgs, CheckArgs, CompletionArgs, DoctorArgs, PauseArgs, QueueArgs, ServeArgs, TokenArgs,
+    WindowsArgs,
 };
 use super::args_messages::{
     EditArgs, ExportArgs, IdsArgs, ListArgs, RescheduleArgs, ResolveArgs, SendArgs, SendBatchArgs,
@@ -145,7 +146,8 @@ pub enum ClientCommand {
     /// Show the running nodes
     Nodes,
     /// Look for what keeps messages from flowing, with remedies; exit 1 if something was found
-    Doctor,
+    #[command(long_about = DOCTOR)]
+    Doctor(DoctorArgs),
 }
 
 /// `tidegate clock ...`.
@@ -173,6 +175,13 @@ stores each row once. An id in a row (see export) is left out. While the daemon 
 command waits and goes on by itself.
 
 Rejected rows go to FILE.rejects.ndjson as {\"line\", \"row\", \"problem\"}; the exit code is then 1.";
+
+const DOCTOR: &str = "\
+Look for what keeps messages from flowing, with remedies; exit 1 if something was found.
+
+Also has the daemon look through everything that is stored: whether each message stands where its \
+record says, and each index entry has its message. That takes about a minute for a million \
+messages, goes on beside the traffic, and changes nothing without --repair.";
 
 const EXPORT: &str = "\
 Write the messages of one state as NDJSON: id, payload (or payload_base64), content_type, headers, \

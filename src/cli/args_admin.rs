@@ -116,6 +116,17 @@ pub struct BulkArgs {
     pub yes: bool,
 }
 
+/// `doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Mend indexes that disagree with their messages; messages themselves are never changed
+    #[arg(long, conflicts_with = "quick")]
+    pub repair: bool,
+    /// Leave the stored messages alone; look at gates, nodes and the store only
+    #[arg(long)]
+    pub quick: bool,
+}
+
 /// `windows`.
 #[derive(Debug, Args)]
 pub struct WindowsArgs {

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector};
 use hyper_util::client::legacy::Client as HyperClient;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -164,12 +165,32 @@ impl Client {
         let limit = ANSWER_MAX + wait;
         match tokio::time::timeout(limit, exchange).await {
             Ok(answer) => answer,
-            Err(_) => Err(Failure::new(
-                Exit::TimedOut,
-                format!("{} did not answer within {} s", self.base, limit.as_secs()),
-            )
-            .next("whether it was done is unknown; `tidegate doctor` looks for the cause")),
+            Err(_) => Err(self.too_late(limit)),
         }
+    }
+
+    /// The body of a 2xx answer, while it still comes.
+    pub(super) async fn open(&self, method: Method, target: &Target) -> Result<Incoming, Failure> {
+        let request = self.request(method, target, None)?;
+        let opening = async {
+            let response = self.http.request(request).await;
+            let response = response.map_err(|error| self.no_answer(error.is_connect(), &error))?;
+            if response.status().is_success() {
+                return Ok(response.into_body());
+            }
+            let (head, body) = response.into_parts();
+            let body = body.collect().await.map_err(|error| self.no_answer(false, &error))?;
+            Err(Failure::from_answer(head.status, &body.to_bytes()))
+        };
+        tokio::time::timeout(ANSWER_MAX, opening)
+            .await
+            .unwrap_or_else(|_| Err(self.too_late(ANSWER_MAX)))
+    }
+
+    fn too_late(&self, limit: Duration) -> Failure {
+        let what = format!("{} did not answer within {} s", self.base, limit.as_secs());
+        Failure::new(Exit::TimedOut, what)
+            .next("whether it was done is unknown; `tidegate doctor` looks for the cause")
     }
 
     fn request(

@@ -1,22 +1,25 @@
 //! `doctor`: asks the daemon how it is, and says what keeps messages from flowing.
 //!
-//! Owns the questions and how findings are shown. Refuses to judge (`diagnosis`) and to repair.
+//! Owns the questions and how findings are shown. Refuses to judge (`diagnosis`) and to look into the
+//! store (`checkup`).
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::Session;
+use super::args_admin::DoctorArgs;
+use super::checkup;
 use super::client::Target;
 use super::diagnosis::{self, Finding, Weight};
 use super::exit::{Exit, Failure};
-use super::queues::{age, list};
+use super::queues::{age, list, name_of};
 
 /// The time between two looks at a queue whose oldest message is old: does its age grow?
 const SECOND_LOOK: Duration = Duration::from_secs(1);
 
 /// `doctor`.
-pub(crate) async fn doctor(session: &mut Session) -> Result<Exit, Failure> {
+pub(crate) async fn doctor(args: &DoctorArgs, session: &mut Session) -> Result<Exit, Failure> {
     let ready = Target::new(&["readyz"]);
     let answer = session.client.exchange(http::Method::GET, &ready, None, Duration::ZERO).await?;
     let why = Failure::from_answer(answer.status, &answer.body);
@@ -44,6 +47,9 @@ pub(crate) async fn doctor(session: &mut Session) -> Result<Exit, Failure> {
         before.clone()
     };
     findings.extend(diagnosis::of_queues(&before, &after, (session.now_ms)()));
+    for queue in after.iter().filter(|_| !args.quick) {
+        findings.extend(checkup::of_queue(&name_of(queue), args.repair, session).await?);
+    }
     show(&findings, session)
 }
 

@@ -11,6 +11,7 @@ mod batch;
 mod batch_rows;
 mod batch_send;
 mod bulk;
+mod checkup;
 mod client;
 mod clock;
 mod describe;
@@ -27,6 +28,7 @@ mod progress;
 mod queues;
 mod screen;
 mod send;
+mod stream;
 mod times;
 mod trial;
 
@@ -39,8 +41,8 @@ pub use args::{
     Cli, ClientCommand, ClockStep, Command, Format, Globals, LocalCommand, TokenCommand,
 };
 pub use args_admin::{
-    BulkArgs, CheckArgs, CompletionArgs, PauseArgs, QueueArgs, ScopeWord, ServeArgs, TokenArgs,
-    WindowsArgs,
+    BulkArgs, CheckArgs, CompletionArgs, DoctorArgs, PauseArgs, QueueArgs, ScopeWord, ServeArgs,
+    TokenArgs, WindowsArgs,
 };
 pub use args_messages::{
     BodyArgs, DueArgs, EditArgs, ExportArgs, IdsArgs, ListArgs, PayloadArgs, RescheduleArgs,
@@ -126,6 +128,6 @@ async fn dispatch(command: ClientCommand, session: &mut Session) -> Result<Exit,
         ClientCommand::Windows(args) => queues::windows(&args, session).await,
         ClientCommand::Clock { step } => clock::clock(step.as_ref(), session).await,
         ClientCommand::Nodes => queues::nodes(session).await,
-        ClientCommand::Doctor => doctor::doctor(session).await,
+        ClientCommand::Doctor(args) => doctor::doctor(&args, session).await,
     }
 }

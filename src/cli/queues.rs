@@ -177,6 +177,9 @@ pub(crate) async fn nodes(session: &mut Session) -> Result<Exit, Failure> {
     let rows =
         nodes.iter().map(|node| keys.iter().map(|key| word(&node[*key])).collect()).collect();
     session.screen.rows(&titles, rows)?;
+    if document["config_agrees"] == false {
+        session.screen.note("note: the nodes run different configs; see `tidegate doctor`")?;
+    }
     Ok(Exit::Ok)
 }
 

@@ -84,6 +84,11 @@ pub(crate) fn probe(namespace: &str) -> String {
     format!("{{{namespace}}}:probe")
 }
 
+/// String: the node that looks a shard through, or that it was looked through of late.
+pub(crate) fn audit(namespace: &str, tag: &str) -> String {
+    format!("{{{namespace}}}:audit:{tag}")
+}
+
 /// Channel: `<tag> <flags>` when a shard got an earlier head or something ready.
 pub(crate) fn wake_channel(namespace: &str) -> String {
     format!("{namespace}:wake")

@@ -41,6 +41,15 @@ pub struct NodeInfo {
     pub started_at_ms: u64,
     /// Hash of its queue configuration: nodes should agree.
     pub config_hash: String,
+    /// Queues that it works for.
+    #[serde(default)]
+    pub queues: u64,
+    /// Calls that it may have in flight: what its queues allow together.
+    #[serde(default)]
+    pub slots: u64,
+    /// Calls that it has in flight.
+    #[serde(default)]
+    pub in_flight: u64,
     /// When it was last seen, ms by Redis; filled in by the reader.
     #[serde(default)]
     pub seen_at_ms: u64,

@@ -51,6 +51,12 @@ pub struct Shard {
 }
 
 impl Shard {
+    /// `<namespace>:<queue>.<shard>`: the same on every node.
+    #[must_use]
+    pub fn tag(&self) -> &str {
+        &self.keys.tag
+    }
+
     /// Wakes who sleeps on this shard; `flags` as the scripts return them (1 due, 2 ready).
     pub(super) fn wake(&self, flags: u64) {
         if flags & 1 != 0 {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::presence::Presence;
 use super::pulse::Pulse;
 use crate::failpoint::failpoint;
 use crate::store::{NodeInfo, RollCall, StartRefused, Store};
@@ -24,6 +25,7 @@ const EVERY_MIN: Duration = Duration::from_millis(100);
 pub struct Heartbeat {
     store: Store,
     info: NodeInfo,
+    presence: Arc<Presence>,
     vanished: Arc<Notify>,
     living: HashSet<String>,
     gone: HashSet<String>,
@@ -32,8 +34,13 @@ pub struct Heartbeat {
 impl Heartbeat {
     /// A heartbeat that rings `vanished` when another node is gone.
     #[must_use]
-    pub fn new(store: Store, info: NodeInfo, vanished: Arc<Notify>) -> Self {
-        Self { store, info, vanished, living: HashSet::new(), gone: HashSet::new() }
+    pub fn new(
+        store: Store,
+        info: NodeInfo,
+        presence: Arc<Presence>,
+        vanished: Arc<Notify>,
+    ) -> Self {
+        Self { store, info, presence, vanished, living: HashSet::new(), gone: HashSet::new() }
     }
 
     /// The loop.
@@ -85,6 +92,7 @@ impl Heartbeat {
             self.wake_all();
             self.store.listen_anew();
         }
+        self.presence.tell(&mut self.info);
         if let Err(error) = self.store.show_presence(&self.info).await {
             self.store.note_down(&error);
             return Err(error.into());

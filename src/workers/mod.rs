@@ -5,9 +5,10 @@
 //!
 //! ```text
 //! promoter ─▶ dispatcher ─▶ throttle ─▶ exchange ─▶ settler
-//! expirer     reaper        renewer     janitor     heartbeat
+//! expirer     reaper        renewer     janitor     heartbeat   auditor
 //! ```
 
+mod auditor;
 mod batch;
 mod cadence;
 mod decide;
@@ -16,6 +17,7 @@ mod exchange;
 mod expirer;
 mod heartbeat;
 mod janitor;
+mod presence;
 mod promoter;
 mod pulse;
 mod queue_workers;
@@ -28,8 +30,10 @@ mod slots;
 mod throttle;
 mod work;
 
+pub use auditor::Auditor;
 pub use heartbeat::Heartbeat;
 pub use janitor::Janitor;
+pub use presence::Presence;
 pub use pulse::Pulses;
 pub use queue_workers::QueueWorkers;
 pub use reaper::Reaper;

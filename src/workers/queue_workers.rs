@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::dispatcher::Dispatcher;
 use super::exchange::Exchanges;
 use super::expirer::Expirer;
+use super::presence::Presence;
 use super::promoter::Promoter;
 use super::pulse::Pulses;
 use super::renewer::{InFlight, Renewer};
@@ -39,6 +40,7 @@ impl QueueWorkers {
         transport: Transport,
         tasks: &Tasks,
         pulses: &Pulses,
+        presence: &Arc<Presence>,
     ) -> Self {
         let tasks = tasks.child();
         let name = queue.policy.name.clone();
@@ -74,7 +76,7 @@ impl QueueWorkers {
             settler.run(received).await;
             settled.cancel();
         });
-        let slots = Slots::new(queue.policy.concurrency, Arc::clone(&queue.ready));
+        let slots = Slots::new(queue.policy.concurrency, Arc::clone(&queue.ready), presence);
         let throttle =
             queue.policy.rate.map(|rate| Arc::new(Throttle::new(rate, queue.policy.burst)));
         let dispatcher = Dispatcher {

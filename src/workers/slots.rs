@@ -6,12 +6,16 @@ use std::sync::Arc;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
+use super::presence::Presence;
+
 /// The slots of one queue on this node.
 #[derive(Debug)]
 pub(super) struct Slots {
     free: Arc<Semaphore>,
     /// Wakes the dispatcher.
     ready: Arc<Notify>,
+    count: u64,
+    presence: Arc<Presence>,
 }
 
 /// A place among the calls in flight; the dispatcher hears of it when it comes free.
@@ -20,13 +24,17 @@ pub(super) struct Slot {
     /// Taken only by drop.
     permit: Option<OwnedSemaphorePermit>,
     ready: Arc<Notify>,
+    presence: Arc<Presence>,
 }
 
 impl Slots {
     /// So many slots.
-    pub(super) fn new(concurrency: u32, ready: Arc<Notify>) -> Self {
+    pub(super) fn new(concurrency: u32, ready: Arc<Notify>, presence: &Arc<Presence>) -> Self {
         let count = usize::try_from(concurrency).unwrap_or(usize::MAX);
-        Self { free: Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS))), ready }
+        let free = Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)));
+        let count = u64::from(concurrency);
+        presence.open_slots(count);
+        Self { free, ready, count, presence: Arc::clone(presence) }
     }
 
     /// How many are free.
@@ -37,7 +45,15 @@ impl Slots {
     /// Takes one, if there is one.
     pub(super) fn take(&self) -> Option<Slot> {
         let permit = Arc::clone(&self.free).try_acquire_owned().ok()?;
-        Some(Slot { permit: Some(permit), ready: Arc::clone(&self.ready) })
+        self.presence.call_begins();
+        let (ready, presence) = (Arc::clone(&self.ready), Arc::clone(&self.presence));
+        Some(Slot { permit: Some(permit), ready, presence })
+    }
+}
+
+impl Drop for Slots {
+    fn drop(&mut self) {
+        self.presence.close_slots(self.count);
     }
 }
 
@@ -45,6 +61,7 @@ impl Drop for Slot {
     fn drop(&mut self) {
         // In this order: who is woken must find the slot free, or sleeps until the next poll.
         drop(self.permit.take());
+        self.presence.call_ends();
         self.ready.notify_one();
     }
 }
@@ -56,7 +73,7 @@ mod tests {
     #[tokio::test]
     async fn whoever_is_woken_by_a_slot_finds_it_free() {
         let ready = Arc::new(Notify::new());
-        let slots = Slots::new(1, Arc::clone(&ready));
+        let slots = Slots::new(1, Arc::clone(&ready), &Arc::default());
         let slot = slots.take();
         assert!(slot.is_some() && slots.take().is_none());
         drop(slot);

@@ -12,6 +12,7 @@ mod cli_batch;
 mod clock_steps;
 mod crash;
 mod docs;
+mod doctor;
 mod doors;
 mod durability;
 #[cfg(feature = "failpoints")]

@@ -129,7 +129,10 @@ async fn a_gathering_batch_is_told() {
 #[tokio::test]
 async fn nodes_health_and_metrics() {
     let house = House::open().await;
-    assert_eq!(house.get("/v1/nodes").await.expect(200).json(), json!({"nodes": []}));
+    assert_eq!(
+        house.get("/v1/nodes").await.expect(200).json(),
+        json!({"nodes": [], "config_agrees": true})
+    );
     let info = NodeInfo {
         id: house.store.node().as_str().to_owned(),
         host: "h".to_owned(),
@@ -138,6 +141,9 @@ async fn nodes_health_and_metrics() {
         listen: "127.0.0.1:1".to_owned(),
         started_at_ms: 1_763_640_000_000,
         config_hash: "c".to_owned(),
+        queues: 1,
+        slots: 16,
+        in_flight: 2,
         seen_at_ms: 0,
     };
     house.store.show_presence(&info).await.unwrap();

@@ -130,11 +130,13 @@ async fn doctor_ends_with_0_where_all_is_well() {
         reply(200, json!({"nodes": []})),
         reply(200, "tidegate_store_up 1\ntidegate_durability_achieved{level=\"disk\"} 1\n"),
         reply(200, json!({"queues": [well]})),
+        reply(200, "{\"looked\":5,\"of\":9}\n{\"faults\":{},\"complete\":true}\n"),
     ])
     .await;
     let done = daemon.run(&["doctor"]).await;
     assert_eq!((done.exit, done.out.as_str()), (Exit::Ok, "no problems found\n"));
-    assert_eq!(daemon.lines(), ["GET /readyz", "GET /v1/nodes", "GET /metrics", "GET /v1/queues"]);
+    let asked = ["readyz", "v1/nodes", "metrics", "v1/queues", "v1/queues/sms/audit"];
+    assert_eq!(daemon.lines(), asked.map(|path| format!("GET /{path}")));
 }
 
 #[tokio::test]
@@ -146,7 +148,7 @@ async fn doctor_names_problems_with_remedies_and_ends_with_1() {
         reply(200, json!({"queues": [queue()]})),
     ])
     .await;
-    let done = daemon.run(&["doctor"]).await;
+    let done = daemon.run(&["doctor", "--quick"]).await;
     assert_eq!(done.exit, Exit::Failure);
     for words in [
         "problem  sms: its gate is shut",
@@ -161,6 +163,26 @@ async fn doctor_names_problems_with_remedies_and_ends_with_1() {
 }
 
 #[tokio::test]
+async fn doctor_repairs_when_told_and_says_what_was_mended() {
+    let daemon = Daemon::with([
+        reply(200, "{}"),
+        reply(200, json!({"nodes": []})),
+        reply(200, ""),
+        reply(200, json!({"queues": [{"queue": "sms"}]})),
+        reply(
+            200,
+            "{\"fault\":\"unplaced\",\"member\":\"01J\",\"repaired\":true}\n\
+             {\"faults\":{\"unplaced\":{\"found\":1,\"repaired\":1}},\"complete\":true}\n",
+        ),
+    ])
+    .await;
+    let done = daemon.run(&["doctor", "--repair"]).await;
+    assert_eq!(done.exit, Exit::Ok, "nobody has to act");
+    assert!(done.out.contains("nothing would move them (01J); mended"), "{}", done.out);
+    assert_eq!(daemon.lines()[4], "POST /v1/queues/sms/audit");
+}
+
+#[tokio::test]
 async fn doctor_looks_twice_at_an_old_queue() {
     let old = |age_ms: u64| json!({"queues": [{"queue": "sms", "oldest_ready_age_ms": age_ms}]});
     let daemon = Daemon::with([
@@ -171,7 +193,7 @@ async fn doctor_looks_twice_at_an_old_queue() {
         reply(200, old(91_000)),
     ])
     .await;
-    let done = daemon.run(&["doctor", "--output", "json"]).await;
+    let done = daemon.run(&["doctor", "--quick", "--output", "json"]).await;
     assert_eq!(done.exit, Exit::Failure);
     let document: Value = serde_json::from_str(&done.out).unwrap();
     assert_eq!(document["problems"], 1);

@@ -36,6 +36,12 @@ pub struct Books {
 }
 
 impl Books {
+    /// Messages that the records know beyond those that are counted; negative: fewer.
+    #[must_use]
+    pub fn drift(&self) -> i64 {
+        self.drift
+    }
+
     /// Whether the counts add up to the records.
     #[must_use]
     pub fn balance(&self) -> bool {
@@ -49,7 +55,8 @@ impl Books {
     }
 
     /// Members of all structures.
-    pub(super) fn members(&self) -> u64 {
+    #[must_use]
+    pub fn members(&self) -> u64 {
         self.records + self.ready + self.sizes.iter().sum::<u64>()
     }
 }
@@ -126,7 +133,11 @@ impl Store {
         for (fault, member) in findings {
             args.extend([arg(fault.code()), arg(structure), arg(member)]);
         }
-        let mut reply = self.call(Verb::Mend, shard, &args).await?;
+        // What nobody can tell by the clock holds for nobody.
+        let Some(mut called) = self.timed(Verb::Mend, shard, &args).await? else {
+            return Ok(vec![false; findings.len()]);
+        };
+        let reply = &mut called.reply;
         shard.wake(reply.count()?);
         let mut holds = Vec::with_capacity(findings.len());
         for (fault, _) in findings {

@@ -12,6 +12,7 @@
 
 mod calls;
 mod fault;
+mod mark;
 mod waits;
 
 use std::sync::Arc;

@@ -1,17 +1,20 @@
 #!lua flags=allow-oom
 -- mend: indexes follow their records again, each where what was found still holds.
--- include: shard writes record state ready place
+-- include: shard clock writes record state ready place
 --
--- ARGV[1] 1: mend; 0: only tell what still holds   ARGV[2] lease_ms   ARGV[3] retention_ms of dead
--- messages   ARGV[4] retention_ms of other finals
--- ARGV[5...] per finding: code, structure or '', member
--- Returns {wake, per finding: 1 it holds (and is mended), 0 it does not (any more), or nobody can tell}
+-- ARGV[1] ARGV[2] moments between which this call is expected, us
+-- ARGV[3] 1: mend; 0: only tell what still holds   ARGV[4] lease_ms   ARGV[5] retention_ms of dead
+-- messages   ARGV[6] retention_ms of other finals
+-- ARGV[7...] per finding: code, structure or '', member
+-- Returns {0, now_us, wake, per finding: 1 it holds (and is mended), 0 it does not (any more), or nobody
+--         can tell}, or {1, now_us}: the clock is in doubt, and nothing was done
 --
 -- Safe to repeat: what is mended is right, and no longer found. Records are never written.
 local LOOK_MAX, LOOK_FAR_MAX = 5000, 100000
 local TOMBSTONE = '~~'
-local writes = ARGV[1] == '1'
-local keep_ms = { X = tonumber(ARGV[3]), D = tonumber(ARGV[4]) }
+if clock_in_doubt(ARGV[1], ARGV[2]) then return { 1, now_us } end
+local writes = ARGV[3] == '1'
+local keep_ms = { X = tonumber(ARGV[5]), D = tonumber(ARGV[6]) }
 keep_ms.E, keep_ms.C = keep_ms.D, keep_ms.D
 local head, ready_before = due_head(), ready_length()
 local due_first, ready_added
@@ -24,7 +27,7 @@ end
 -- A lease without a deadline gets one, so that the reaper brings it back; a final state without a
 -- purge time the one that it would have had.
 local function score_for(s)
-  if s.state == 'L' then return now_ms + tonumber(ARGV[2]) end
+  if s.state == 'L' then return now_ms + tonumber(ARGV[4]) end
   if FINAL[s.state] then return s.final + keep_ms[s.state] end
   return now_ms
 end
@@ -130,8 +133,8 @@ local MEND = {
   [COUNT] = set_stale,
 }
 
-local reply, met = { 0 }, {}
-for i = 5, #ARGV, 3 do
+local reply, met = { 0, now_us, 0 }, {}
+for i = 7, #ARGV, 3 do
   local code, name, member = tonumber(ARGV[i]), ARGV[i + 1], ARGV[i + 2]
   local finding = code .. name .. member
   -- A page may show a member twice; an entry may stand in its list three times.
@@ -142,6 +145,6 @@ for i = 5, #ARGV, 3 do
 end
 if writes then
   flush()
-  reply[1] = wake(head, due_first, ready_before, ready_added)
+  reply[3] = wake(head, due_first, ready_before, ready_added)
 end
 return reply

@@ -1,0 +1,194 @@
+//! The slow look through everything that is stored: do the indexes agree with their messages?
+//!
+//! One for each node, one page now and then, so that it costs a thousandth of a core whatever is
+//! stored. A glance at a shard's books tells whether its counts add up: an empty shard needs no more,
+//! and one that does not add up is looked through in haste. Nodes share the work by a mark on each
+//! shard that is, or was of late, looked through.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::pulse::Pulse;
+use crate::store::{Audit, Finding, Queue, Shard, Store, StoreError};
+
+/// The time between two passes.
+const EVERY: Duration = Duration::from_secs(1);
+/// The same while something is known to be wrong.
+const EVERY_IN_HASTE: Duration = Duration::from_millis(50);
+/// Work in a pass: a thousandth of the time between two.
+const WORK_MAX: Duration = Duration::from_millis(1);
+/// The same while something is known to be wrong.
+const WORK_IN_HASTE_MAX: Duration = Duration::from_millis(20);
+/// Between two glances at the same shard, at least.
+const ROUND_MIN: Duration = Duration::from_secs(60);
+/// Findings of one audit that are logged one by one; the rest is counted.
+const LOGGED_MAX: u64 = 20;
+
+/// The auditor of this node.
+#[derive(Debug)]
+pub struct Auditor {
+    store: Store,
+    /// Shards that this round has yet to glance at.
+    round: VecDeque<(Arc<Queue>, Arc<Shard>)>,
+    round_began: Option<Instant>,
+    /// Shards to look through, the urgent ones in front.
+    wanted: VecDeque<Wanted>,
+    under_way: Option<UnderWay>,
+    /// What the books of a shard lacked after it was looked through: once said, no reason for haste.
+    known_drift: HashMap<String, i64>,
+}
+
+#[derive(Debug)]
+struct Wanted {
+    queue: Arc<Queue>,
+    shard: Arc<Shard>,
+    is_urgent: bool,
+}
+
+#[derive(Debug)]
+struct UnderWay {
+    audit: Audit,
+    is_urgent: bool,
+    found: u64,
+    mended: u64,
+}
+
+impl Auditor {
+    /// An auditor of everything that is stored.
+    #[must_use]
+    pub fn new(store: Store) -> Self {
+        Self {
+            store,
+            round: VecDeque::new(),
+            round_began: None,
+            wanted: VecDeque::new(),
+            under_way: None,
+            known_drift: HashMap::new(),
+        }
+    }
+
+    /// The loop.
+    pub async fn run(mut self, stop: CancellationToken, pulse: Pulse) {
+        loop {
+            let in_haste = self.under_way.as_ref().is_some_and(|audit| audit.is_urgent);
+            let every = if in_haste { EVERY_IN_HASTE } else { EVERY };
+            // Spread, so that nodes do not look in step.
+            let sleep = every.mul_f64(0.5 + rand::random::<f64>());
+            pulse.sleeps(sleep);
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(sleep) => {}
+            }
+            // Mending goes by time as well.
+            if !self.store.health().is_up() || self.store.clock_alarm().is_some() {
+                continue;
+            }
+            if let Err(error) = self.run_once().await {
+                tracing::debug!(%error, "the audit goes on when the store answers");
+            }
+        }
+    }
+
+    /// One glance and one page.
+    async fn run_once(&mut self) -> Result<(), StoreError> {
+        self.glance().await?;
+        match &self.under_way {
+            Some(_) => self.go_on().await,
+            None => self.begin().await,
+        }
+    }
+
+    /// Looks at the books of the next shard.
+    async fn glance(&mut self) -> Result<(), StoreError> {
+        let Some((queue, shard)) = self.next_in_round() else { return Ok(()) };
+        let books = self.store.books(&shard).await?;
+        let drift = books.drift();
+        let is_known = self.known_drift.get(shard.tag()).copied().unwrap_or(0) == drift;
+        if drift != 0 && !is_known {
+            tracing::error!(
+                queue = %queue.policy.name, shard = shard.number, drift,
+                "counts differ from the messages that are stored; looking for the cause"
+            );
+            self.wanted.push_front(Wanted { queue, shard, is_urgent: true });
+        } else if !books.is_empty() {
+            let is_wanted = self.wanted.iter().any(|wanted| wanted.shard.tag() == shard.tag());
+            if !is_wanted {
+                self.wanted.push_back(Wanted { queue, shard, is_urgent: false });
+            }
+        }
+        Ok(())
+    }
+
+    fn next_in_round(&mut self) -> Option<(Arc<Queue>, Arc<Shard>)> {
+        if self.round.is_empty() && self.round_began.is_none_or(|at| at.elapsed() >= ROUND_MIN) {
+            self.round_began = Some(Instant::now());
+            for queue in self.store.queues() {
+                for shard in &queue.shards {
+                    self.round.push_back((Arc::clone(&queue), Arc::clone(shard)));
+                }
+            }
+        }
+        self.round.pop_front()
+    }
+
+    /// Takes the next shard that no other node looks through, or has of late.
+    async fn begin(&mut self) -> Result<(), StoreError> {
+        let Some(Wanted { queue, shard, is_urgent }) = self.wanted.pop_front() else {
+            return Ok(());
+        };
+        if self.store.begin_audit(&shard, is_urgent).await? {
+            let audit = Audit::new(queue, shard, true);
+            self.under_way = Some(UnderWay { audit, is_urgent, found: 0, mended: 0 });
+        }
+        Ok(())
+    }
+
+    async fn go_on(&mut self) -> Result<(), StoreError> {
+        let Some(UnderWay { audit, is_urgent, found, mended }) = &mut self.under_way else {
+            return Ok(());
+        };
+        let work_max = if *is_urgent { WORK_IN_HASTE_MAX } else { WORK_MAX };
+        let began = Instant::now();
+        while !audit.is_done() && began.elapsed() < work_max {
+            for finding in self.store.audit_step(audit).await? {
+                *found += 1;
+                *mended += u64::from(finding.mended);
+                if *found <= LOGGED_MAX {
+                    log(&audit.queue, &audit.shard, &finding);
+                }
+            }
+        }
+        if audit.is_done() {
+            return self.end().await;
+        }
+        self.store.go_on_auditing(&audit.shard).await
+    }
+
+    async fn end(&mut self) -> Result<(), StoreError> {
+        let Some(UnderWay { audit, found, mended, .. }) = self.under_way.take() else {
+            return Ok(());
+        };
+        let (queue, shard) = (&audit.queue.policy.name, &audit.shard);
+        if found > 0 {
+            tracing::error!(%queue, shard = shard.number, found, mended, "indexes disagreed with their messages");
+        }
+        self.store.end_audit(shard).await?;
+        match self.store.books(shard).await?.drift() {
+            0 => drop(self.known_drift.remove(shard.tag())),
+            drift => drop(self.known_drift.insert(shard.tag().to_owned(), drift)),
+        }
+        Ok(())
+    }
+}
+
+fn log(queue: &Queue, shard: &Shard, finding: &Finding) {
+    let Finding { fault, member, mended } = finding;
+    tracing::error!(
+        queue = %queue.policy.name, shard = shard.number, fault = fault.as_str(), member, mended,
+        "an index disagrees with its message"
+    );
+}
