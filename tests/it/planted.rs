@@ -123,9 +123,12 @@ async fn everysec_presented_as_disk_loses_what_was_accepted() {
 
 /// Redis is away for longer than a lease while outcomes wait for it; the nodes live.
 async fn redis_is_away(plant: &'static str) -> Report {
+    // Renewals come two seconds after Redis does: what the grace is for.
     let armed = match plant {
-        "" => "before-ack=1*return(delay 10000)",
-        _ => "reap-without-grace=return;before-ack=1*return(delay 10000)",
+        "" => "before-ack=1*return(delay 10000);before-renew=return(delay 2000)",
+        _ => {
+            "reap-without-grace=return;before-ack=1*return(delay 10000);before-renew=return(delay 2000)"
+        }
     };
     let failpoints = (0..3).map(|node| (node, armed)).collect();
     let options = NodesOptions { count: 3, failpoints, ..Default::default() };
