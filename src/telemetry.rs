@@ -130,6 +130,12 @@ pub struct Metrics {
     pub index_faults: Family<FaultLabel, Counter>,
     /// `tidegate_index_repairs_total{queue,fault}`
     pub index_repairs: Family<FaultLabel, Counter>,
+    /// `tidegate_rollbacks_total{queue}`
+    pub rollbacks: Family<QueueLabel, Counter>,
+    /// `tidegate_rollback_lost_total{queue}`
+    pub rollback_lost: Family<QueueLabel, Counter>,
+    /// `tidegate_rollback_sent_again_total{queue}`
+    pub rollback_sent_again: Family<QueueLabel, Counter>,
     /// `tidegate_store_up`
     pub store_up: Gauge,
     /// `tidegate_durability_achieved{level}`: 1 at the level that holds now
@@ -173,6 +179,9 @@ impl Metrics {
             permits_unused: Family::default(),
             index_faults: Family::default(),
             index_repairs: Family::default(),
+            rollbacks: Family::default(),
+            rollback_lost: Family::default(),
+            rollback_sent_again: Family::default(),
             store_up: Gauge::default(),
             durability_achieved: Family::default(),
             clock_steps: Counter::default(),
@@ -226,6 +235,14 @@ impl Metrics {
             self.index_faults.clone(),
         );
         r.register("index_repairs", "Of those, the ones mended", self.index_repairs.clone());
+        let rollbacks = [
+            ("rollbacks", "Times that Redis came back with less", &self.rollbacks),
+            ("rollback_lost", "Accepted messages that are gone", &self.rollback_lost),
+            ("rollback_sent_again", "Delivered ones that wait again", &self.rollback_sent_again),
+        ];
+        for (name, help, counters) in rollbacks {
+            r.register(name, help, counters.clone());
+        }
         r.register("store_up", "Whether Redis answers", self.store_up.clone());
         r.register(
             "durability_achieved",
@@ -285,7 +302,14 @@ impl Metrics {
         for histograms in [&self.lateness, &self.promote_lateness] {
             drop(histograms.get_or_create(&label));
         }
-        for counters in [&self.possible_duplicates, &self.permits_unused] {
+        let counters = [
+            &self.possible_duplicates,
+            &self.permits_unused,
+            &self.rollbacks,
+            &self.rollback_lost,
+            &self.rollback_sent_again,
+        ];
+        for counters in counters {
             drop(counters.get_or_create(&label));
         }
         for event in ["schedule", "claim", "ack", "retry", "bury"] {

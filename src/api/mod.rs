@@ -34,6 +34,7 @@ mod queue_view;
 mod queues;
 mod request_head;
 mod retry_fields;
+mod rollbacks;
 mod router;
 mod send;
 mod serve;

@@ -133,6 +133,7 @@ mod tests {
             "GET /v1/queues/{queue}/audit",
             "GET /v1/queues/{queue}/messages",
             "GET /v1/queues/{queue}/windows",
+            "GET /v1/rollbacks",
             "PATCH /v1/messages/{id}",
             "POST /v1/clock/resume",
             "POST /v1/messages/{id}/requeue",

@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 use super::problem::{Code, Problem};
 use super::{
     ApiState, Door, audit, batch, change, clock, guard, health, list, messages, openapi, queues,
-    send, try_call,
+    rollbacks, send, try_call,
 };
 
 /// The whole door.
@@ -50,6 +50,7 @@ pub(super) fn described() -> OpenApiRouter<Arc<Door>> {
         .routes(routes!(health::nodes))
         .routes(routes!(clock::clock))
         .routes(routes!(clock::resume))
+        .routes(routes!(rollbacks::rollbacks))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(health::metrics))

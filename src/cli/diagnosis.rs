@@ -95,6 +95,9 @@ pub(crate) fn of_metrics(text: &str) -> Vec<Finding> {
             "tidegate_durability_achieved" if value > 0.0 => {
                 levels.insert(label("level"));
             }
+            "tidegate_rollback_lost_total" if value > 0.0 => {
+                findings.push(rolled_back(label("queue"), value));
+            }
             "tidegate_gate_open" if value == 0.0 => {
                 findings.extend(shut_gate(label("queue"), label("gate")));
             }
@@ -103,6 +106,15 @@ pub(crate) fn of_metrics(text: &str) -> Vec<Finding> {
     }
     findings.extend(durability(&levels));
     findings
+}
+
+/// Redis came back with less than it had confirmed.
+fn rolled_back(queue: &str, lost: f64) -> Finding {
+    Finding::problem(
+        queue,
+        format!("messages that were accepted are lost: Redis came back without them ({lost})"),
+        "let their producers send them again under the same keys; GET /v1/rollbacks lists the ids",
+    )
 }
 
 /// Pause and window have findings of their own, with times; limits and slots open by themselves.
@@ -249,6 +261,8 @@ mod tests {
             tidegate_durability_achieved{level=\"everysec\"} 1\n\
             tidegate_durability_achieved{level=\"disk\"} 0\n\
             tidegate_clock_alarm 1\n\
+            tidegate_rollback_lost_total{queue=\"sms\"} 3\n\
+            tidegate_rollback_lost_total{queue=\"erp\"} 0\n\
             tidegate_gate_open{queue=\"sms\",gate=\"throttled\"} 0\n\
             tidegate_gate_open{queue=\"erp\",gate=\"window\"} 0\n\
             tidegate_gate_open{queue=\"erp\",gate=\"throttled\"} 1\n";
@@ -257,6 +271,7 @@ mod tests {
             [
                 "problem store: Redis cannot be reached",
                 "problem clock: Redis' clock stepped: promotion, reaping, expiry and pruning wait",
+                "problem sms: messages that were accepted are lost: Redis came back without them (3)",
                 "problem sms: its gate is shut: the downstream throttles, or refuses our credentials or address",
                 "note store: durability is \"everysec\": a crash of Redis may take accepted messages",
             ]

@@ -15,7 +15,7 @@ use redis::{Value, cmd};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::link::slot;
+use super::link::{Link, slot};
 use super::queue::Queue;
 use super::record::RECORD_VERSION;
 use super::survey::{self, Level, Server, Unmet, Wait};
@@ -117,6 +117,11 @@ impl Health {
         }
     }
 
+    /// Which run of which server holds this key; 0: not known.
+    pub(super) fn run(&self, key: &str) -> u64 {
+        self.seen.load().iter().find(|seen| seen.serves(key)).map_or(0, |seen| seen.run)
+    }
+
     /// A write to this key was not safe in time: no more of them until a probe is.
     pub(super) fn doubt(&self, metrics: &Metrics, key: &str, why: &StoreError) {
         let StoreError::NotDurable(why) = why else { return };
@@ -203,6 +208,9 @@ impl Store {
         self.say_level(&before, unmet.as_ref());
         self.health().keep(self.metrics(), seen);
         self.health().up(self.metrics(), uptime_ms, has_changed);
+        if has_changed {
+            self.meet_servers().await;
+        }
         unmet.map_or(Ok(()), |Unmet { why, is_passing }| {
             Err(StartRefused::NotDurable { why, is_passing })
         })
@@ -263,12 +271,12 @@ impl Store {
     /// takes writes again for a while, which nobody will ever see.
     async fn follow_sentinels(&self) {
         let Some(address) = connect::master_address(&self.inner.target).await else { return };
-        for link in self.links() {
-            if link.address().is_some_and(|stands_at| stands_at != address) {
-                tracing::warn!(address, "the sentinels name another master");
-                link.leave();
-            }
+        let astray = |link: &&Link| link.address().is_some_and(|stands_at| stands_at != address);
+        let astray: Vec<&Link> = self.links().filter(astray).collect();
+        if !astray.is_empty() {
+            tracing::warn!(address, "the sentinels name another master");
         }
+        astray.into_iter().for_each(Link::leave);
     }
 
     async fn servers(&self) -> Result<Vec<Server>, StoreError> {

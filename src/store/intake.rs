@@ -14,6 +14,7 @@ use ulid::Ulid;
 
 use super::connect::Target;
 use super::link::Link;
+use super::promises::Promise;
 use super::queue::{Queue, Shard};
 use super::record::pack_rest;
 use super::{Store, StoreError, Verb, arg, when};
@@ -244,9 +245,11 @@ impl Store {
                 pack_rest(message),
             ]);
         }
+        let met = shard.met();
         let mut reply = self.call_durably(Verb::Schedule, shard, &args).await?;
         let now_ms = reply.count()?;
         shard.wake(reply.count()?);
+        let sequence = reply.count()?;
         if expires {
             shard.expiry.notify_one();
         }
@@ -271,8 +274,23 @@ impl Store {
                 _ => Err(NotAccepted::Mismatch(id)),
             };
         }
+        self.inner.promises.accepted(shard.mark(), promises(&answers, sequence));
+        if met != 0 && shard.met() != met {
+            // Another connection met another server meanwhile: its review did not know of these.
+            self.spawn_review(shard);
+        }
         Ok(answers)
     }
+}
+
+/// What producers are about to be told. Messages have consecutive sequences; those of a repeat, older
+/// ones.
+fn promises(answers: &[Answer], sequence: u64) -> impl Iterator<Item = Promise> {
+    answers.iter().zip(sequence + 1..).filter_map(|(answer, sequence)| {
+        let accepted = answer.as_ref().ok()?;
+        let sequence = if accepted.duplicate { 0 } else { sequence };
+        Some(Promise { ulid: accepted.id.ulid, sequence })
+    })
 }
 
 /// How many from the front fit into one call; at least one.

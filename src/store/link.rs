@@ -33,6 +33,11 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
+    /// Which run of which server this is; 0: a cluster, where that is to be asked for each master.
+    pub(crate) fn run(&self) -> u64 {
+        self.whereto.run
+    }
+
     /// The address, as the sentinels give it; "" without them.
     pub(crate) fn address(&self) -> &str {
         &self.whereto.address

@@ -25,11 +25,13 @@ mod nodes;
 mod operate;
 #[cfg(feature = "failpoints")]
 mod plants;
+mod promises;
 mod queue;
 mod read;
 mod record;
 mod registry;
 mod reply;
+mod rollback;
 mod script;
 mod settle;
 mod survey;
@@ -59,6 +61,7 @@ pub use nodes::{NodeId, NodeInfo, RollCall};
 pub use operate::{Changed, Decision, Edit};
 pub use queue::{Queue, Shard};
 pub use read::{Counts, Page, PauseInfo};
+pub use rollback::Rollback;
 pub use script::Verb;
 pub use settle::{DeferKind, Lease, Settled, Verdict};
 
@@ -104,6 +107,8 @@ struct Inner {
     waiters: Waiters,
     /// Rung when the wake-up channel is to be opened again.
     listen_anew: tokio::sync::Notify,
+    promises: promises::Promises,
+    rollbacks: rollback::Rollbacks,
     health: Health,
     gauges: Gauges,
     metrics: Arc<Metrics>,
@@ -135,6 +140,8 @@ impl Store {
                 queues: ArcSwap::from_pointee(HashMap::new()),
                 waiters: Waiters::default(),
                 listen_anew: tokio::sync::Notify::new(),
+                promises: promises::Promises::default(),
+                rollbacks: rollback::Rollbacks::default(),
                 health: Health::default(),
                 gauges: Gauges::default(),
                 metrics,
@@ -251,6 +258,10 @@ impl Store {
         waits: &[redis::Cmd],
     ) -> redis::RedisResult<(Reply, Vec<redis::Value>)> {
         let standing = link.stand().await?;
+        // What could not be told apart from what a lost server knew, or would overspend its limits.
+        if matches!(verb, Verb::Schedule | Verb::Claim | Verb::Grant) {
+            self.meet_server(link, &standing, shard).await?;
+        }
         self.run(link, &standing, verb, shard, args, waits).await
     }
 

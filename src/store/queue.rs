@@ -12,9 +12,12 @@ use super::keys::ShardKeys;
 use super::{Store, StoreError};
 use crate::config::Settings;
 use crate::domain::id::{MessageId, QueueName};
+use crate::domain::limit::Rate;
 use crate::domain::policy::{Downstream, OnUncertain, QueuePolicy, Retention};
 use crate::domain::retry::RetryPolicy;
 use crate::telemetry::QueueLabel;
+
+static NEXT_MARK: AtomicU64 = AtomicU64::new(1);
 
 /// A queue: its policy and its shards.
 #[derive(Debug)]
@@ -31,10 +34,21 @@ pub struct Queue {
     turn: AtomicUsize,
 }
 
+/// Tells shards apart within this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ShardMark(pub(super) u64);
+
 /// One slot's worth of a queue.
 #[derive(Debug)]
 pub struct Shard {
     pub(super) keys: ShardKeys,
+    mark: ShardMark,
+    /// The run of the server on which this shard was last recovered; 0: none yet.
+    met: AtomicU64,
+    /// Held while it is being recovered: once is enough.
+    pub(super) meeting: tokio::sync::Mutex<()>,
+    /// How long the limit lets a full burst take at its even pace, in microseconds.
+    burst_us: AtomicU64,
     /// Which of the queue's shards, from 0.
     pub number: u16,
     /// Wakes the promoter: an earlier due time.
@@ -55,6 +69,22 @@ impl Shard {
     #[must_use]
     pub fn tag(&self) -> &str {
         &self.keys.tag
+    }
+
+    pub(super) fn mark(&self) -> ShardMark {
+        self.mark
+    }
+
+    pub(super) fn met(&self) -> u64 {
+        self.met.load(Ordering::Acquire)
+    }
+
+    pub(super) fn meet(&self, run: u64) {
+        self.met.store(run, Ordering::Release);
+    }
+
+    pub(super) fn burst_us(&self) -> u64 {
+        self.burst_us.load(Ordering::Relaxed)
     }
 
     /// Wakes who sleeps on this shard; `flags` as the scripts return them (1 due, 2 ready).
@@ -99,6 +129,10 @@ impl Queue {
                     .map(|number| {
                         Arc::new(Shard {
                             keys: ShardKeys::new(namespace, &policy.name, number),
+                            mark: ShardMark(NEXT_MARK.fetch_add(1, Ordering::Relaxed)),
+                            met: AtomicU64::new(0),
+                            meeting: tokio::sync::Mutex::default(),
+                            burst_us: AtomicU64::new(0),
                             number,
                             due: Notify::new(),
                             expiry: Notify::new(),
@@ -112,6 +146,9 @@ impl Queue {
             },
             |known| known.shards.clone(),
         );
+        for shard in &shards {
+            shard.burst_us.store(burst_us(&policy), Ordering::Relaxed);
+        }
         Self { policy, shards, retired, ready, turn: AtomicUsize::new(0) }
     }
 
@@ -199,6 +236,13 @@ impl Store {
         queues.sort_by(|a, b| a.policy.name.cmp(&b.policy.name));
         queues
     }
+}
+
+/// Beyond the first call of a burst.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive time")]
+fn burst_us(policy: &QueuePolicy) -> u64 {
+    let period_us = policy.rate.map_or(0.0, Rate::period_us);
+    (period_us * f64::from(policy.burst.saturating_sub(1))).ceil() as u64
 }
 
 /// The metric label of a queue.

@@ -100,6 +100,8 @@ verbs! {
     Find = "find",
     /// Marks ids that somebody waits for.
     Watch = "watch",
+    /// Another run of a server serves the shard.
+    Recover = "recover",
     /// Reads sizes, and whether they add up.
     Books = "books",
     /// Reads a page of a structure, and what of it disagrees with the records.

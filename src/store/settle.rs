@@ -109,7 +109,13 @@ impl Store {
     ) -> Result<Vec<Verdict>, StoreError> {
         let mut args = vec![tokens(ended), arg(queue.policy.retention.delivered_ms)];
         args.extend(items.iter().flat_map(Settled::whole));
-        self.settle(Verb::Ack, queue, shard, &args, items.len()).await
+        let verdicts = self.settle(Verb::Ack, queue, shard, &args, items.len()).await?;
+        let kept =
+            |verdict: &Verdict| matches!(verdict, Verdict::Ok | Verdict::Already | Verdict::Late);
+        let delivered = items.iter().zip(&verdicts).filter(|(_, verdict)| kept(verdict));
+        let ulids = delivered.map(|(item, _)| item.lease.ulid);
+        self.inner.promises.delivered(shard.mark(), ulids);
+        Ok(verdicts)
     }
 
     /// leased → scheduled, after each item's `delay_ms`.

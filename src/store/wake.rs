@@ -70,7 +70,7 @@ impl Store {
     }
 
     /// `<namespace>:<queue>.<shard>`
-    fn read_tag(&self, tag: &str) -> Option<(QueueName, usize)> {
+    pub(super) fn read_tag(&self, tag: &str) -> Option<(QueueName, usize)> {
         let rest = tag.strip_prefix(self.namespace())?.strip_prefix(':')?;
         let (queue, number) = rest.rsplit_once('.')?;
         Some((queue.parse().ok()?, number.parse().ok()?))

@@ -29,6 +29,7 @@ mod rates;
 mod refusals;
 mod reloading;
 mod rig;
+mod rollback;
 mod service;
 mod slots;
 mod stopping;

@@ -6,7 +6,7 @@
 -- ARGV[2] 1 if this very call may have run before (its reply was lost), else 0
 -- ARGV[3...] per message: ulid, due ('+delay_ms' or 'moment_ms'), expires ('' or like due),
 --            priority and band (two digits), idempotency key or '', fingerprint, details and body
--- Returns {now_ms, wake, then for each message that was not simply accepted: its number from 0, code,
+-- Returns {now_ms, wake, accept sequence before this call, then for each message that was not simply accepted: its number from 0, code,
 --         ulid, due_ms}; codes: 0 accepted by an earlier run, 1 duplicate (ulid and due_ms are the first
 --         message's), 2 the key belongs to a different message (ulid is that one)
 --
@@ -18,7 +18,7 @@ idempotency_turn(tonumber(ARGV[1]))
 local count = (#ARGV - 2) / PER_ITEM
 local head, ready_before = due_head(), ready_length()
 local sequence = rc('HINCRBY', K.meta, 'sequence', count) - count
-local reply, seen = { now_ms, 0 }, {}
+local reply, seen = { now_ms, 0, sequence }, {}
 local due_first, ready_added
 local largest = 0
 

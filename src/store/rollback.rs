@@ -1,0 +1,247 @@
+//! Meeting a run of a server that this node had not met before: after a restart or a failover.
+//!
+//! Owns the recovery of a shard, before anything is scheduled or claimed there, and the review that
+//! follows: which accepted messages are gone, which delivered ones wait again. Only this node's own
+//! promises are known to it; other nodes report theirs. Refuses to mend: what is lost is lost, and its
+//! producer sends it again under the same key.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use redis::RedisResult;
+use ulid::Ulid;
+
+use super::link::{Link, Standing};
+use super::promises::Promise;
+use super::queue::{Queue, Shard, queue_label};
+use super::reply::Reply;
+use super::{Store, StoreError, Verb, arg};
+use crate::domain::id::{MessageId, QueueName};
+
+/// Ids asked about in one call.
+const PAGE: usize = 500;
+/// Rollbacks that are kept for reading; each has at most as many ids as a node remembers.
+const KEPT: usize = 64;
+/// Ids in one line of the log.
+const LOGGED: usize = 20;
+/// Looks at a server that does not answer, a second apart, before the review is given up.
+const TRIES: u32 = 60;
+/// No claim looks further ahead.
+const HORIZON_US: u64 = 50_000;
+/// A message that was accepted no longer ago than this is not gone by its retention.
+const YOUNG_MS: u64 = 600_000;
+
+/// What a server that took over did not know of what this node had told others.
+#[derive(Debug, Clone)]
+pub struct Rollback {
+    /// When the server was first met, ms by Redis.
+    pub at_ms: u64,
+    /// The queue.
+    pub queue: QueueName,
+    /// Which of its shards.
+    pub shard: u16,
+    /// Accepted, and gone.
+    pub lost: Vec<MessageId>,
+    /// Delivered, and waiting again: they will be sent once more.
+    pub again: Vec<MessageId>,
+}
+
+/// The rollbacks that this node has seen, the newest last.
+#[derive(Debug, Default)]
+pub(super) struct Rollbacks {
+    // A plain mutex: held to push and to copy, never across an await.
+    seen: Mutex<VecDeque<Rollback>>,
+}
+
+/// What a shard answers to `recover`.
+struct Known {
+    sequence: u64,
+    met_ms: u64,
+    /// Of the ids asked about; empty: gone.
+    states: Vec<String>,
+}
+
+impl Store {
+    /// The rollbacks that this node has seen since it started, the newest last.
+    #[must_use]
+    pub fn rollbacks(&self) -> Vec<Rollback> {
+        let seen = self.inner.rollbacks.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.iter().cloned().collect()
+    }
+
+    /// Which run of which server this shard is served by; 0: not known yet.
+    fn run_of(&self, standing: &Standing, shard: &Shard) -> u64 {
+        match standing.run() {
+            0 => self.health().run(&shard.keys.all[0]),
+            run => run,
+        }
+    }
+
+    /// Sees to it that the shard is recovered on the server that this connection leads to.
+    pub(super) async fn meet_server(
+        &self,
+        link: &Link,
+        standing: &Arc<Standing>,
+        shard: &Shard,
+    ) -> RedisResult<()> {
+        let run = self.run_of(standing, shard);
+        if run == 0 || shard.met() == run {
+            return Ok(());
+        }
+        let _alone = shard.meeting.lock().await;
+        let before = shard.met();
+        if before == run {
+            return Ok(());
+        }
+        let args = recover_args(shard, run, &[]);
+        self.run(link, standing, Verb::Recover, shard, &args, &[]).await?;
+        shard.meet(run);
+        if before != 0 {
+            self.spawn_review(shard);
+        }
+        Ok(())
+    }
+
+    /// Recovers what this node has promised something about, wherever another run serves by now.
+    pub(super) async fn meet_servers(&self) {
+        for queue in self.queues() {
+            for shard in queue.shards.iter().filter(|shard| shard.met() != 0) {
+                let run = self.health().run(&shard.keys.all[0]);
+                if run != 0 && run != shard.met() {
+                    let link = &self.inner.scripts;
+                    let met = async { self.meet_server(link, &link.stand().await?, shard).await };
+                    if let Err(error) = met.await {
+                        tracing::debug!(%error, shard = shard.keys.tag, "not recovered yet");
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn spawn_review(&self, shard: &Shard) {
+        let Some((name, number)) = self.read_tag(&shard.keys.tag) else { return };
+        let store = self.clone();
+        self.inner.tasks.spawn("review", async move {
+            let Ok(queue) = store.queue(&name) else { return };
+            let Some(shard) = queue.shards.get(number).cloned() else { return };
+            for _ in 0..TRIES {
+                match store.review(&queue, &shard).await {
+                    Ok(()) => return,
+                    Err(error) => tracing::debug!(%error, "the review waits"),
+                }
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            tracing::error!(
+                shard = shard.keys.tag,
+                "whether messages were lost could not be found out"
+            );
+        });
+    }
+
+    /// Holds this node's promises against what the shard knows.
+    async fn review(&self, queue: &Queue, shard: &Shard) -> Result<(), StoreError> {
+        let (accepted, delivered) = self.inner.promises.of(shard.mark());
+        let ulids: Vec<Ulid> = accepted.iter().map(|promise| promise.ulid).collect();
+        let known = self.ask(shard, &ulids).await?;
+        let lost: Vec<Ulid> = accepted
+            .iter()
+            .zip(&known.states)
+            .filter(|(promise, state)| state.is_empty() && self.is_lost(queue, promise, &known))
+            .map(|(promise, _)| promise.ulid)
+            .collect();
+        let states = self.ask(shard, &delivered).await?.states;
+        let waits = |state: &str| matches!(state, "w" | "L" | "U" | "A");
+        let again: Vec<Ulid> = delivered
+            .iter()
+            .zip(&states)
+            .filter(|(_, state)| waits(state))
+            .map(|(ulid, _)| *ulid)
+            .collect();
+        self.inner.promises.forget(&lost, &again);
+        self.report(queue, shard, known.met_ms, &lost, &again);
+        Ok(())
+    }
+
+    /// Whether a promised message that is gone was lost, not deleted in its time.
+    fn is_lost(&self, queue: &Queue, promise: &Promise, known: &Known) -> bool {
+        if promise.sequence > known.sequence {
+            return true;
+        }
+        // In a cluster another node may have scheduled before the new master was met.
+        let is_certain = promise.sequence > 0 && !self.inner.target.is_cluster();
+        let age_ms = self.clock().now_ms().saturating_sub(promise.ulid.timestamp_ms());
+        !is_certain && age_ms < YOUNG_MS && queue.policy.retention.delivered_ms >= YOUNG_MS
+    }
+
+    async fn ask(&self, shard: &Shard, ulids: &[Ulid]) -> Result<Known, StoreError> {
+        let mut known = Known { sequence: 0, met_ms: 0, states: Vec::with_capacity(ulids.len()) };
+        let mut pages: Vec<&[Ulid]> = ulids.chunks(PAGE).collect();
+        if pages.is_empty() {
+            pages.push(&[]);
+        }
+        let failed = |error: redis::RedisError| StoreError::from_redis(&error);
+        for page in pages {
+            let link = &self.inner.scripts;
+            let standing = link.stand().await.map_err(failed)?;
+            let args = recover_args(shard, self.run_of(&standing, shard), page);
+            let asked = self.run(link, &standing, Verb::Recover, shard, &args, &[]).await;
+            let mut reply: Reply = asked.map_err(failed)?.0;
+            let _now_ms = reply.count()?;
+            (known.sequence, known.met_ms) = (reply.count()?, reply.count()?);
+            for _ in page {
+                known.states.push(reply.text()?);
+            }
+        }
+        Ok(known)
+    }
+
+    fn report(&self, queue: &Queue, shard: &Shard, at_ms: u64, lost: &[Ulid], again: &[Ulid]) {
+        let name = &queue.policy.name;
+        if lost.is_empty() && again.is_empty() {
+            tracing::info!(queue = %name, shard = shard.number, "another run of Redis serves; nothing that this node knows of is missing");
+            return;
+        }
+        let ids = |ulids: &[Ulid]| -> Vec<MessageId> {
+            ulids.iter().map(|ulid| MessageId { queue: name.clone(), ulid: *ulid }).collect()
+        };
+        let some = |ids: &[MessageId]| {
+            let shown: Vec<String> = ids.iter().take(LOGGED).map(MessageId::to_string).collect();
+            shown.join(" ")
+        };
+        let rollback = Rollback {
+            at_ms,
+            queue: name.clone(),
+            shard: shard.number,
+            lost: ids(lost),
+            again: ids(again),
+        };
+        tracing::error!(
+            queue = %name,
+            shard = shard.number,
+            lost = lost.len(),
+            sent_again = again.len(),
+            lost_ids = some(&rollback.lost),
+            sent_again_ids = some(&rollback.again),
+            "rollback: Redis came back without what it had confirmed; GET /v1/rollbacks lists all ids"
+        );
+        let label = queue_label(queue);
+        let metrics = self.metrics();
+        metrics.rollbacks.get_or_create(&label).inc();
+        metrics.rollback_lost.get_or_create(&label).inc_by(lost.len() as u64);
+        metrics.rollback_sent_again.get_or_create(&label).inc_by(again.len() as u64);
+        let mut seen = self.inner.rollbacks.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.len() == KEPT {
+            seen.pop_front();
+        }
+        seen.push_back(rollback);
+    }
+}
+
+fn recover_args(shard: &Shard, run: u64, ulids: &[Ulid]) -> Vec<Vec<u8>> {
+    let met = shard.met();
+    let knew_another = u8::from(met != 0 && met != run);
+    let mut args = vec![arg(run), arg(knew_another), arg(HORIZON_US + shard.burst_us())];
+    args.extend(ulids.iter().map(arg));
+    args
+}
