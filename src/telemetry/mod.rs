@@ -3,99 +3,25 @@
 //! Owns the names of the contract and their registry. Refuses to know where a number comes from: the
 //! rooms count, this file shows.
 
+mod labels;
+mod logs;
+
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// `{queue}`
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct QueueLabel {
-    /// The queue.
-    pub queue: String,
-}
-
-/// `{queue,event}`, where the event is the verb.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct EventLabel {
-    /// The queue.
-    pub queue: String,
-    /// The verb.
-    pub event: &'static str,
-}
-
-/// `{queue,state}`
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct StateLabel {
-    /// The queue.
-    pub queue: String,
-    /// The state's word.
-    pub state: &'static str,
-}
-
-/// `{queue,outcome}`
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct OutcomeLabel {
-    /// The queue.
-    pub queue: String,
-    /// The outcome's word.
-    pub outcome: &'static str,
-}
-
-/// `{queue,reason}`
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ReasonLabel {
-    /// The queue.
-    pub queue: String,
-    /// Why, one of a few words.
-    pub reason: &'static str,
-}
-
-/// `{queue,fault}`
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct FaultLabel {
-    /// The queue.
-    pub queue: String,
-    /// What was wrong, one of a few words.
-    pub fault: &'static str,
-}
-
-/// `{queue,gate}`
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct GateLabel {
-    /// The queue.
-    pub queue: String,
-    /// The gate's word.
-    pub gate: &'static str,
-}
-
-/// `{verb}`
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct VerbLabel {
-    /// The script.
-    pub verb: &'static str,
-}
-
-/// `{level}`
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct LevelLabel {
-    /// The durability level.
-    pub level: &'static str,
-}
-
-/// `{version}`
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct VersionLabel {
-    version: &'static str,
-}
+use labels::VersionLabel;
+pub use labels::{
+    EventLabel, FaultLabel, GateLabel, LevelLabel, OutcomeLabel, QueueLabel, ReasonLabel,
+    StateLabel, VerbLabel,
+};
+pub use logs::{LogFormat, start_logging};
 
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 type Seconds<L> = Family<L, Gauge<f64, AtomicU64>>;
@@ -333,33 +259,6 @@ impl Metrics {
             self.messages.get_or_create(&label).inc_by(u64::try_from(count).unwrap_or(u64::MAX));
         }
     }
-}
-
-/// What is logged unless `TIDEGATE_LOG` says otherwise: the housekeeping's scheduler talks of itself.
-const LOG_FILTER: &str = "info,tokio_cron_scheduler=warn";
-
-/// How logs are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Human,
-    /// One JSON object a line, for machines.
-    Json,
-}
-
-/// Starts logging to stderr; `TIDEGATE_LOG` filters as `tracing` does (default `info`).
-pub fn start_logging(format: LogFormat) {
-    let filter =
-        EnvFilter::try_from_env("TIDEGATE_LOG").unwrap_or_else(|_| EnvFilter::new(LOG_FILTER));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_target(false);
-    // A second start (in tests) keeps the first logger.
-    let _first_wins = match format {
-        LogFormat::Human => builder.finish().try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).finish().try_init(),
-    };
 }
 
 #[cfg(test)]

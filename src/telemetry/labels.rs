@@ -1,0 +1,84 @@
+//! The label sets of the metrics.
+
+use prometheus_client::encoding::EncodeLabelSet;
+
+/// `{queue}`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct QueueLabel {
+    /// The queue.
+    pub queue: String,
+}
+
+/// `{queue,event}`, where the event is the verb.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct EventLabel {
+    /// The queue.
+    pub queue: String,
+    /// The verb.
+    pub event: &'static str,
+}
+
+/// `{queue,state}`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct StateLabel {
+    /// The queue.
+    pub queue: String,
+    /// The state's word.
+    pub state: &'static str,
+}
+
+/// `{queue,outcome}`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OutcomeLabel {
+    /// The queue.
+    pub queue: String,
+    /// The outcome's word.
+    pub outcome: &'static str,
+}
+
+/// `{queue,reason}`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReasonLabel {
+    /// The queue.
+    pub queue: String,
+    /// Why, one of a few words.
+    pub reason: &'static str,
+}
+
+/// `{queue,fault}`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct FaultLabel {
+    /// The queue.
+    pub queue: String,
+    /// What was wrong, one of a few words.
+    pub fault: &'static str,
+}
+
+/// `{queue,gate}`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct GateLabel {
+    /// The queue.
+    pub queue: String,
+    /// The gate's word.
+    pub gate: &'static str,
+}
+
+/// `{verb}`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct VerbLabel {
+    /// The script.
+    pub verb: &'static str,
+}
+
+/// `{level}`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct LevelLabel {
+    /// The durability level.
+    pub level: &'static str,
+}
+
+/// `{version}`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct VersionLabel {
+    pub(super) version: &'static str,
+}
