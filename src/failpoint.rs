@@ -10,12 +10,16 @@
 //! FAILPOINTS='after-claim=5%return'             with a probability of 5 %
 //! FAILPOINTS='before-send=return(poison)'       where what it is about (a body) contains "poison"
 //! FAILPOINTS='after-ack=return(delay 200)'      the task waits 200 ms, others go on
+//! FAILPOINTS='after-send=1*return(stop)'        stands still until SIGCONT, once
 //! FAILPOINTS='after-ack=sleep(200)'             the thread stands still for 200 ms
 //! FAILPOINTS='before-ack=return;after-reap=off' several
 //! ```
 //!
 //! Every script has two, `before-<verb>` and `after-<verb>`: Redis has written and replied, and nobody
 //! in the daemon knows. (Loops call theirs with nothing to do as well.) The others are in `POINTS`.
+
+#[cfg(feature = "failpoints")]
+use rustix::process::{Signal, getpid, kill_process};
 
 /// What stands beside the scripts' own points.
 #[cfg(feature = "failpoints")]
@@ -86,9 +90,12 @@ pub(crate) async fn strike(name: &str, about: &[u8]) {
         let ms = ms.parse().expect("FAILPOINTS: delay takes milliseconds");
         return tokio::time::sleep(std::time::Duration::from_millis(ms)).await;
     }
+    if action == "stop" {
+        return send(Signal::STOP);
+    }
     let is_about = about.windows(action.len().max(1)).any(|part| part == action.as_bytes());
     if action.is_empty() || is_about {
-        kill();
+        send(Signal::KILL);
     }
 }
 
@@ -98,9 +105,8 @@ pub(crate) fn is_armed(name: &str) -> bool {
     fail::eval(name, drop).is_some()
 }
 
-/// As `kill -9` does: nothing is flushed, nobody is told.
+/// To this process: by SIGKILL nothing is flushed and nobody is told.
 #[cfg(feature = "failpoints")]
-fn kill() {
-    use rustix::process::{Signal, getpid, kill_process};
-    kill_process(getpid(), Signal::KILL).expect("a process may always end itself");
+fn send(signal: Signal) {
+    kill_process(getpid(), signal).expect("a process may always signal itself");
 }

@@ -54,6 +54,15 @@ pub struct FaultLabel {
     pub fault: &'static str,
 }
 
+/// `{queue,verdict}`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct VerdictLabel {
+    /// The queue.
+    pub queue: String,
+    /// `late`: a success that still counted; `stale`: nothing changed.
+    pub verdict: &'static str,
+}
+
 /// `{queue,gate}`
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct GateLabel {

@@ -19,7 +19,7 @@ use prometheus_client::registry::Registry;
 use labels::VersionLabel;
 pub use labels::{
     EventLabel, FaultLabel, GateLabel, LevelLabel, OutcomeLabel, QueueLabel, ReasonLabel,
-    StateLabel, VerbLabel,
+    StateLabel, VerbLabel, VerdictLabel,
 };
 pub use logs::{LogFormat, start_logging};
 
@@ -48,6 +48,8 @@ pub struct Metrics {
     pub script_duration: Histograms<VerbLabel>,
     /// `tidegate_dead_total{queue,reason}`
     pub dead: Family<ReasonLabel, Counter>,
+    /// `tidegate_late_results_total{queue,verdict}`
+    pub late_results: Family<VerdictLabel, Counter>,
     /// `tidegate_gate_open{queue,gate}`: 1 open, 0 shut
     pub gate_open: Family<GateLabel, Gauge>,
     /// `tidegate_permits_unused_total{queue}`
@@ -101,6 +103,7 @@ impl Metrics {
             possible_duplicates: Family::default(),
             script_duration: histograms(),
             dead: Family::default(),
+            late_results: Family::default(),
             gate_open: Family::default(),
             permits_unused: Family::default(),
             index_faults: Family::default(),
@@ -153,6 +156,11 @@ impl Metrics {
             self.script_duration.clone(),
         );
         r.register("dead", "Messages given up, by reason", self.dead.clone());
+        r.register(
+            "late_results",
+            "Outcomes that came after their lease had run out, by what became of them",
+            self.late_results.clone(),
+        );
         r.register("gate_open", "Whether a gate is open", self.gate_open.clone());
         r.register("permits_unused", "Permits that came too late", self.permits_unused.clone());
         r.register(
@@ -248,6 +256,11 @@ impl Metrics {
         for reason in ["refused", "attempts_spent", "too_old", "poison", "unreadable"] {
             drop(self.dead.get_or_create(&ReasonLabel { queue: queue.to_owned(), reason }));
         }
+        for verdict in ["late", "stale"] {
+            drop(
+                self.late_results.get_or_create(&VerdictLabel { queue: queue.to_owned(), verdict }),
+            );
+        }
         let delivered = OutcomeLabel { queue: queue.to_owned(), outcome: "delivered" };
         drop(self.attempt_duration.get_or_create(&delivered));
     }
@@ -305,6 +318,7 @@ mod tests {
             "tidegate_promote_lateness_seconds_count{queue=\"sms\"} 0",
             "tidegate_attempt_duration_seconds_count{queue=\"sms\",outcome=\"delivered\"} 0",
             "tidegate_dead_total{queue=\"sms\",reason=\"refused\"} 0",
+            "tidegate_late_results_total{queue=\"sms\",verdict=\"stale\"} 0",
         ] {
             assert!(text.lines().any(|shown| shown == line), "{line} in\n{text}");
         }

@@ -99,6 +99,9 @@ async fn next_start(exchanges: &Exchanges, part: &[Claimed], number: usize) -> S
         if !part.iter().all(|message| exchanges.in_flight.may_start(&message.lease)) {
             return Start::Release;
         }
+        if number == 0 && exchanges.is_too_late(&part[0]) {
+            return Start::Release;
+        }
         if granted {
             return Start::Now;
         }

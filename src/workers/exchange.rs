@@ -23,6 +23,8 @@ use crate::store::{Claimed, Queue, Store};
 use crate::telemetry::{OutcomeLabel, QueueLabel};
 use crate::transport::Transport;
 
+/// A call begins so long after its slot at the latest: a little after the pace lets it go.
+const START_LATE_MAX: Duration = Duration::from_millis(18);
 /// Longest error text that is kept of an attempt.
 const ERROR_CHARS_MAX: usize = 500;
 
@@ -59,7 +61,22 @@ impl Exchanges {
             // This node stood still: another may take the message while the answer is on its way.
             return Some(Action::Release);
         }
+        if self.is_too_late(message) {
+            return Some(Action::Release);
+        }
         (!window_holds(&self.queue.policy, now_ms)).then_some(Action::Hold)
+    }
+
+    /// Whether its permit has become void since the pace handed it out: this node stood still, and a
+    /// call now would come too close to others.
+    pub(super) fn is_too_late(&self, message: &Claimed) -> bool {
+        let is_late =
+            self.queue.policy.rate.is_some() && Instant::now() > message.slot + START_LATE_MAX;
+        if is_late {
+            let label = QueueLabel { queue: self.queue.policy.name.to_string() };
+            self.store.metrics().permits_unused.get_or_create(&label).inc();
+        }
+        is_late
     }
 
     pub(super) fn times(&self) -> (u64, Instant) {

@@ -15,7 +15,7 @@ use super::slots::Slot;
 use crate::domain::message::Attempt;
 use crate::failpoint::failpoint;
 use crate::store::{DeferKind, Lease, Queue, Settled, Store, StoreError, Verdict};
-use crate::telemetry::ReasonLabel;
+use crate::telemetry::{ReasonLabel, VerdictLabel};
 
 /// Messages in one call: the scripts copy records, so fewer than a promotion moves.
 const FLUSH_MAX: usize = 250;
@@ -169,14 +169,19 @@ impl Settler {
                 }
             }
             Verdict::Late => {
-                self.store.metrics().count(queue.as_str(), "late_success", 1);
+                self.count_late("late");
                 tracing::warn!(%queue, %message, "a late success settled a message whose lease had run out");
             }
             Verdict::Stale | Verdict::Gone => {
-                self.store.metrics().count(queue.as_str(), "stale", 1);
+                self.count_late("stale");
                 tracing::warn!(%queue, %message, "an outcome came after its lease had run out; nothing changed");
             }
         }
+    }
+
+    fn count_late(&self, verdict: &'static str) {
+        let label = VerdictLabel { queue: self.queue.policy.name.to_string(), verdict };
+        self.store.metrics().late_results.get_or_create(&label).inc();
     }
 }
 

@@ -89,7 +89,8 @@ async fn a_node_that_stood_still_past_its_lease_changes_nothing() {
     caller.signal(Signal::CONT);
     eventually("the late outcome was counted", async || {
         let metrics = caller.get("/metrics").await.expect(200);
-        metrics.text().contains("tidegate_messages_total{queue=\"jobs\",event=\"stale\"} 1")
+        let stale = "tidegate_late_results_total{queue=\"jobs\",verdict=\"stale\"} 1";
+        metrics.text().contains(stale)
     })
     .await;
 
@@ -103,7 +104,7 @@ async fn a_node_that_stood_still_past_its_lease_changes_nothing() {
 
 #[tokio::test]
 async fn an_exchange_longer_than_its_lease_is_renewed() {
-    let lines = "downstream.timeout = \"1s\"\nlease = \"6s\"\nbatch = { max_items = 4 }";
+    let lines = "downstream.timeout = \"2s\"\nlease = \"7s\"\nbatch = { max_items = 4 }";
     let scene = Scene::start(lines).await;
     let mut gates: Vec<_> = (0..7).map(|_| Gate::new()).collect();
     for gate in &gates {
@@ -111,10 +112,10 @@ async fn an_exchange_longer_than_its_lease_is_renewed() {
     }
 
     scene.send_numbers(4).await;
-    // Seven calls, one after the other, each just below its timeout.
+    // Seven calls, one after the other, each well within its timeout.
     for (call, gate) in gates.drain(..).enumerate() {
         scene.downstream.wait_for(call + 1).await;
-        tokio::time::sleep(std::time::Duration::from_millis(900)).await;
+        tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
         gate.release();
     }
 

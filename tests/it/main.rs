@@ -18,13 +18,19 @@ mod durability;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod faults_work;
+#[cfg(feature = "failpoints")]
+mod fencing;
 mod gates;
 mod hostile;
 mod http;
 mod leases;
+#[cfg(feature = "failpoints")]
+mod nodes;
 mod outcomes;
 #[cfg(feature = "failpoints")]
 mod planted;
+#[cfg(feature = "failpoints")]
+mod poison;
 mod rates;
 mod refusals;
 mod reloading;

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use http::Method;
 use serde_json::json;
 
 use crate::rig::checker::{Report, Rule, check};
@@ -33,10 +32,9 @@ async fn a_sleeper_wakes(plant: &'static str) -> Report {
     nodes.wake(sleeper);
     eventually("the sleeper has told its outcome", async || {
         let metrics = nodes.daemon(sleeper).get("/metrics").await.expect(200);
-        let told = |event: &str| {
-            metrics.text().contains(&format!("{{queue=\"{QUEUE}\",event=\"{event}\"}} 1"))
-        };
-        told("stale") || told("retry")
+        let told =
+            |what: &str| metrics.text().contains(&format!("{{queue=\"{QUEUE}\",{what}\"}} 1"));
+        told("verdict=\"stale") || told("event=\"retry")
     })
     .await;
     gate.release();
@@ -56,22 +54,14 @@ async fn finishing_without_the_token_repeats_what_was_taken() {
 /// A node dies when Redis has answered its claim.
 async fn a_claimer_dies(armed: &'static str) -> Report {
     let mut nodes = two(RedisServer::start().await, 500, [armed, ""]).await;
-    queue_step(&nodes, "pause").await;
+    nodes.queue_step(0, "pause").await;
     nodes.send(0, 20).await;
     nodes.stop(1).await;
-    queue_step(&nodes, "resume").await;
+    nodes.queue_step(0, "resume").await;
     nodes.wait_killed(0).await;
     nodes.start_again(1).await;
     nodes.drained(1).await;
     check(&nodes.history(1).await)
-}
-
-async fn queue_step(nodes: &Nodes, step: &str) {
-    let path = format!("/v1/queues/{QUEUE}/{step}");
-    let json = [("Content-Type", "application/json")];
-    let sent = nodes.daemon(0).http().try_send(Method::POST, &path, &json, json!({}).to_string());
-    // Where a claim kills it, it may be gone before it answers.
-    drop(sent.await);
 }
 
 #[tokio::test]
@@ -89,7 +79,7 @@ async fn claiming_in_two_calls_loses_what_is_between_them() {
 async fn the_power_goes(appendfsync: &str, plant: &'static str) -> Report {
     let redis = RedisOptions::default().set("appendfsync", appendfsync).with_faults().start().await;
     let mut nodes = two(redis, 500, [plant; 2]).await;
-    queue_step(&nodes, "pause").await;
+    nodes.queue_step(0, "pause").await;
     nodes.send(0, 5).await;
     let flushes = nodes.redis.faults().flushes();
     eventually("all of it is flushed", async || nodes.redis.faults().flushes() > flushes + 1).await;

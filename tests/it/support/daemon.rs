@@ -173,12 +173,27 @@ impl Daemon {
     }
 
     /// Starts it with one more environment variable, and waits for nothing.
+    #[cfg(feature = "failpoints")]
     pub(crate) fn start_again_with(&mut self, environment: &[(&str, String)]) {
         for (name, value) in environment {
             self.options.environment.retain(|(known, _)| known != name);
             self.options.environment.push(((*name).to_owned(), value.clone()));
         }
         self.spawn();
+    }
+
+    /// Whether a signal has stopped it.
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn is_stopped(&self) -> bool {
+        let pid = self.process.as_ref().expect("the daemon was started").pid();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        status.contains("State:\tT")
+    }
+
+    /// Whether it has ended.
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn has_ended(&self) -> bool {
+        self.process.as_ref().is_none_or(|process| process.exit_code().is_some())
     }
 
     /// Asks for a graceful stop and waits for it; returns the exit code.

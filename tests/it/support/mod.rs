@@ -10,6 +10,7 @@ pub(crate) mod downstream;
 pub(crate) mod faults;
 pub(crate) mod guarded;
 pub(crate) mod http;
+#[cfg(feature = "failpoints")]
 pub(crate) mod nodes;
 pub(crate) mod ports;
 pub(crate) mod redis;
@@ -25,6 +26,7 @@ pub(crate) use clocks::Clocks;
 pub(crate) use cluster::Cluster;
 pub(crate) use daemon::Daemon;
 pub(crate) use downstream::Downstream;
+#[cfg(feature = "failpoints")]
 pub(crate) use nodes::{Nodes, NodesOptions};
 pub(crate) use redis::RedisServer;
 pub(crate) use scene::{QUEUE, Scene, payloads, queue_toml};

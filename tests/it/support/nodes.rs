@@ -17,7 +17,7 @@ use super::downstream::{Downstream, Request};
 use super::redis::RedisServer;
 use super::scene::QUEUE;
 use super::stalls::Stalls;
-use super::wait::{eventually, poll_until_within};
+use super::wait::{eventually, poll_until, poll_until_within};
 use crate::rig::history::{
     Answer, Arrival, Fault, FaultKind, Final, History, Life, Limit, Queue, Sent, Verdict, body_hash,
 };
@@ -144,6 +144,11 @@ impl Nodes {
         self.fault(FaultKind::DaemonKill, Some(node));
     }
 
+    /// Whether a node has ended by itself.
+    pub(crate) fn has_ended(&self, node: usize) -> bool {
+        self.nodes[node].daemon.has_ended()
+    }
+
     /// SIGTERM, waited for.
     pub(crate) async fn stop(&mut self, node: usize) {
         self.fault(FaultKind::DaemonStop, Some(node));
@@ -152,10 +157,33 @@ impl Nodes {
 
     /// Starts a node that has ended, with nothing armed any more.
     pub(crate) async fn start_again(&mut self, node: usize) {
+        self.start_again_armed(node, "").await;
+    }
+
+    /// Starts a node that has ended, with this armed.
+    pub(crate) async fn start_again_armed(&mut self, node: usize, failpoints: &str) {
         let it = &mut self.nodes[node];
         it.boots.push(Instant::now());
-        it.daemon.start_again_with(&[("FAILPOINTS", String::new())]);
+        it.daemon.start_again_with(&[("FAILPOINTS", failpoints.to_owned())]);
         it.daemon.wait_ready().await;
+    }
+
+    /// `pause` or `resume` by this node, which may not live to answer.
+    pub(crate) async fn queue_step(&self, node: usize, step: &str) {
+        let path = format!("/v1/queues/{QUEUE}/{step}");
+        let headers = [("Content-Type", "application/json")];
+        let http = self.nodes[node].daemon.http();
+        drop(http.try_send(Method::POST, &path, &headers, "{}").await);
+    }
+
+    /// Waits until one of the nodes stands still at a failpoint; returns which.
+    pub(crate) async fn wait_stopped(&mut self) -> usize {
+        let stopped = poll_until("a node stands still", async || {
+            (0..self.nodes.len()).find(|node| self.nodes[*node].daemon.is_stopped())
+        })
+        .await;
+        self.fault(FaultKind::DaemonPause, Some(stopped));
+        stopped
     }
 
     /// SIGSTOP.
@@ -192,6 +220,11 @@ impl Nodes {
     pub(crate) fn over(&mut self) {
         let now_us = self.wall_us(Instant::now());
         self.history.faults.last_mut().expect("there was one").until_us = now_us;
+    }
+
+    /// The longest time that this machine kept a ready thread waiting, so far.
+    pub(crate) fn stall(&self) -> std::time::Duration {
+        self.stalls.worst()
     }
 
     /// Waits until every node knows that every other one lives.
