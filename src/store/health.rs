@@ -92,8 +92,8 @@ impl Health {
         self.seen.load().iter().map(|seen| seen.level.holds).min()
     }
 
-    /// How long Redis has been up without a restart or a failover, as far as this node knows: leases
-    /// are not reaped before one lease of uptime.
+    /// How long Redis has been there without a restart, a failover or an outage, as far as this node
+    /// knows: leases are not reaped before one lease of that.
     #[must_use]
     pub fn redis_up_for(&self) -> Duration {
         let since = *self.up_since.lock().unwrap_or_else(PoisonError::into_inner);
@@ -147,17 +147,20 @@ impl Health {
     }
 
     /// Redis took a write. A server that was not there at the last look has been up since now, however
-    /// long it ran as a replica.
+    /// long it ran as a replica; and so has one that did not answer for a while, however long it ran:
+    /// living nodes could not renew.
     fn up(&self, metrics: &Metrics, uptime_ms: u64, has_changed: bool) {
-        if !self.up.swap(true, Ordering::AcqRel) {
+        let was_up = self.up.swap(true, Ordering::AcqRel);
+        if !was_up {
             tracing::info!("Redis is there");
         }
         metrics.store_up.set(1);
-        let uptime = Duration::from_millis(if has_changed { 0 } else { uptime_ms });
         let mut since = self.up_since.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = has_changed || (!was_up && since.is_some());
+        let uptime = Duration::from_millis(if is_new { 0 } else { uptime_ms });
         let started = Instant::now().checked_sub(uptime);
         *since = match *since {
-            Some(before) if !has_changed => Some(started.map_or(before, |at| at.max(before))),
+            Some(before) if !is_new => Some(started.map_or(before, |at| at.max(before))),
             // Nothing is known of what was before.
             _ => Some(started.unwrap_or_else(Instant::now)),
         };

@@ -111,15 +111,13 @@ async fn everysec_presented_as_disk_loses_what_was_accepted() {
     assert_eq!(spoilt.lost.len(), 5, "{spoilt}");
 }
 
+/// Outcomes are kept late, and no renewal of a lease comes before them.
+const LATE: &str = "before-ack=1*return(delay 10000);before-renew=return(delay 30000)";
+const LATE_WITHOUT_GRACE: &str = "reap-without-grace=return;\
+    before-ack=1*return(delay 10000);before-renew=return(delay 30000)";
+
 /// Redis is away for longer than a lease while outcomes wait for it; the nodes live.
-async fn redis_is_away(plant: &'static str) -> Report {
-    // Renewals come two seconds after Redis does: what the grace is for.
-    let armed = match plant {
-        "" => "before-ack=1*return(delay 10000);before-renew=return(delay 2000)",
-        _ => {
-            "reap-without-grace=return;before-ack=1*return(delay 10000);before-renew=return(delay 2000)"
-        }
-    };
+async fn redis_is_away(how: FaultKind, armed: &'static str) -> Report {
     let failpoints = (0..3).map(|node| (node, armed)).collect();
     let options = NodesOptions { count: 3, failpoints, ..Default::default() };
     let mut nodes = Nodes::start(RedisServer::start().await, options).await;
@@ -130,10 +128,16 @@ async fn redis_is_away(plant: &'static str) -> Report {
     nodes.acquainted().await;
     // Its death makes the others look for what it held.
     nodes.kill(idler).await;
-    nodes.fault(FaultKind::RedisKill, None);
-    nodes.redis.kill9().await;
+    nodes.fault(how, None);
+    match how {
+        FaultKind::WireCut => nodes.redis.cut_off().await,
+        _ => nodes.redis.kill9().await,
+    }
     tokio::time::sleep(Duration::from_secs(6)).await;
-    nodes.redis.restart().await;
+    match how {
+        FaultKind::WireCut => nodes.redis.reach_again(),
+        _ => nodes.redis.restart().await,
+    }
     nodes.over();
     nodes.drained(survivor).await;
     check(&nodes.history(survivor).await)
@@ -141,8 +145,17 @@ async fn redis_is_away(plant: &'static str) -> Report {
 
 #[tokio::test]
 async fn reaping_without_grace_repeats_what_living_nodes_hold() {
-    let (sound, spoilt) = tokio::join!(redis_is_away(""), redis_is_away("reap-without-grace"));
+    let (sound, spoilt) = tokio::join!(
+        redis_is_away(FaultKind::RedisKill, LATE),
+        redis_is_away(FaultKind::RedisKill, LATE_WITHOUT_GRACE)
+    );
     sound.expect_good();
     assert_eq!(spoilt.broken(), [Rule::NotRepeated], "{spoilt}");
     assert!(spoilt.duplicated.len() > spoilt.sending_at_kills, "{spoilt}");
+}
+
+/// Nodes that live could not renew either while nobody reached Redis, though it never restarted.
+#[tokio::test]
+async fn an_outage_without_a_restart_has_its_grace_too() {
+    redis_is_away(FaultKind::WireCut, LATE).await.expect_good();
 }

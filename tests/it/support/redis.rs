@@ -183,6 +183,30 @@ impl RedisServer {
         self.process.as_ref().expect("the server was started").signal(signal);
     }
 
+    /// From now on nobody reaches it, though it runs: connections break, and none is made.
+    #[cfg(feature = "failpoints")]
+    pub(crate) async fn cut_off(&self) {
+        let mut connection = self.connect().await.expect("redis-server accepts connections");
+        std::fs::rename(self.socket(), self.hidden_socket()).expect("it listens on a socket");
+        for kind in ["normal", "pubsub"] {
+            let mut kill = redis::cmd("CLIENT");
+            kill.arg("KILL").arg("TYPE").arg(kind).arg("SKIPME").arg("yes");
+            let killed = kill.query_async::<i64>(&mut connection).await;
+            killed.expect("redis-server obeys");
+        }
+    }
+
+    /// It can be reached again.
+    #[cfg(feature = "failpoints")]
+    pub(crate) fn reach_again(&self) {
+        std::fs::rename(self.hidden_socket(), self.socket()).expect("it was cut off");
+    }
+
+    #[cfg(feature = "failpoints")]
+    fn hidden_socket(&self) -> PathBuf {
+        self.dir.path().join("hidden.sock")
+    }
+
     /// Starts again on the same data and address; a server that still runs is killed first.
     pub(crate) async fn restart(&mut self) {
         self.kill9().await;
