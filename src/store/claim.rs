@@ -22,6 +22,10 @@ use crate::failpoint::failpoint;
 /// Most payload bytes that one claim returns (a single larger message comes alone).
 const CLAIM_BYTES_MAX: u64 = 1 << 20;
 
+/// Slots begin so far ahead at most; a Redis that takes longer to answer counts as away. The script
+/// knows it too, so that no node takes for a leftover what another one holds.
+const LEAD_US_MAX: u64 = 1_000_000;
+
 /// What a dispatcher asks for.
 #[derive(Debug, Clone, Copy)]
 pub struct ClaimWish {
@@ -202,7 +206,8 @@ impl Store {
 
     /// How far ahead slots begin: one that were over when the reply is here would be void.
     pub(super) fn lead_us(&self) -> u64 {
-        u64::try_from(self.inner.clock.lag().as_micros()).unwrap_or(0)
+        let lag_us = u64::try_from(self.inner.clock.lag().as_micros()).unwrap_or(LEAD_US_MAX);
+        lag_us.min(LEAD_US_MAX)
     }
 }
 

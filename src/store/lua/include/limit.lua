@@ -3,16 +3,19 @@
 -- Slots are moments by Redis TIME within the horizon, which begins when the reply will have reached
 -- the node. The arrival time advances only for slots that are taken, so a permit is never granted
 -- without a message.
+local LEAD_US_MAX = 2000000 -- Twice that of claim.rs: grants ask for a way more.
+
 local function limit_slots(period_us, burst, horizon_us, count, start_before_us, lead_us)
   -- Moments near 2^50 are multiples of a quarter: so is the period, rounded up, or the error of each
   -- sum would add up to a faster rate.
   period_us = math.ceil(period_us * 4) / 4
   local slots, tats = {}, {}
   local tat_us = tonumber(rc('HGET', K.meta, 'tat_us') or 0)
-  -- An arrival time far ahead is a leftover of a clock that stepped back or of a slower rate. What
-  -- takes its place is kept, or it would run ahead of every later call as well.
+  -- An arrival time further ahead than any node reaches is a leftover of a clock that stepped back or
+  -- of a slower rate. What takes its place is kept, or it would run ahead of every later call as well.
+  -- This call's own reach is no measure: what a node further away holds would be granted again.
   local first_us, last_us = now_us + lead_us, now_us + lead_us + horizon_us
-  local furthest_us = last_us + burst * period_us
+  local furthest_us = now_us + LEAD_US_MAX + horizon_us + burst * period_us
   if tat_us > furthest_us then
     tat_us = furthest_us
     rc('HSET', K.meta, 'tat_us', string.format('%.2f', tat_us))
