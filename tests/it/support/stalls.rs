@@ -1,13 +1,15 @@
 //! How long this machine kept a ready thread waiting: what a recorder cannot know better than.
 //!
-//! Owns a thread that does nothing but wake up on time, and its record of when it did not. A test of
-//! moments measures its own lateness instead of guessing it: on an idle machine it is next to none.
+//! Owns a thread and a task beside the test's own that do nothing but wake up on time, and their record
+//! of when they did not. A test of moments measures its own lateness instead of guessing it: on an idle
+//! machine it is next to none.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 const STEP: Duration = Duration::from_millis(1);
@@ -18,6 +20,8 @@ pub(crate) struct Stalls {
     worst_us: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
+    /// Dropping it ends the task.
+    _task: JoinSet<()>,
 }
 
 impl Stalls {
@@ -30,7 +34,21 @@ impl Stalls {
                 worst.fetch_max(late_us, Ordering::Relaxed);
             }
         });
-        Self { worst_us, stop, thread: Some(thread) }
+        let mut task = JoinSet::new();
+        let worst = Arc::clone(&worst_us);
+        task.spawn(async move {
+            loop {
+                let began = Instant::now();
+                tokio::time::sleep(STEP).await;
+                // Its timer knows whole milliseconds.
+                let late = began.elapsed().saturating_sub(2 * STEP);
+                worst.fetch_max(
+                    u64::try_from(late.as_micros()).unwrap_or(u64::MAX),
+                    Ordering::Relaxed,
+                );
+            }
+        });
+        Self { worst_us, stop, thread: Some(thread), _task: task }
     }
 
     /// The longest stall so far.
