@@ -282,7 +282,20 @@ impl Store {
         astray.into_iter().for_each(Link::leave);
     }
 
+    /// Every master. A cluster client learns of a failover by being turned away, and nobody is turned
+    /// away with a question: so a replica among the masters means that the client is behind.
     async fn servers(&self) -> Result<Vec<Server>, StoreError> {
+        let mut servers = self.servers_known().await?;
+        if self.inner.target.is_cluster() && servers.iter().any(|server| !server.is_master) {
+            self.inner.probes.leave();
+            servers = self.servers_known().await?;
+            servers.retain(|server| server.is_master);
+        }
+        Ok(servers)
+    }
+
+    /// Every server that the client takes for a master.
+    async fn servers_known(&self) -> Result<Vec<Server>, StoreError> {
         let probes = &self.inner.probes;
         let failed = |error| StoreError::from_redis(&error);
         let infos = probes.everywhere(&cmd("INFO")).await.map_err(failed)?;
