@@ -11,11 +11,14 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::history::{Answer, Arrival, Decision, Final, Resolved};
+use super::queues::PARKED;
 use super::tail::Tail;
 use crate::support::clocks::wall_us;
 use crate::support::http::{Http, Reply};
 
-const PATIENCE: Duration = Duration::from_secs(5);
+/// What is not final in the end is told of in full, as far as it helps.
+const LEFT_SHOWN: usize = 3;
+const PATIENCE: Duration = Duration::from_secs(2);
 const FINALS: [&str; 4] = ["delivered", "dead", "expired", "cancelled"];
 const WAITING: [&str; 5] = ["scheduled", "ready", "leased", "uncertain", "accepted"];
 
@@ -46,19 +49,20 @@ impl Operator {
         queues.iter().map(count).sum()
     }
 
-    /// Decides what waits for a decision now.
+    /// Decides what waits for a decision now; what cannot be decided waits for the next time.
     pub(crate) async fn decide(&mut self) {
         self.look();
-        for queue in self.queues.clone() {
-            let path = format!("/v1/queues/{queue}/messages?state=uncertain&limit=200");
-            let Some(page) = self.get(&path).await.map(|reply| reply.json()) else { continue };
-            for message in page["messages"].as_array().into_iter().flatten() {
-                self.resolve(message["id"].as_str().expect("a message has an id")).await;
+        let path = format!("/v1/queues/{PARKED}/messages?state=uncertain&limit=200");
+        let Some(page) = self.get(&path).await.map(|reply| reply.json()) else { return };
+        for message in page["messages"].as_array().into_iter().flatten() {
+            if !self.resolve(message["id"].as_str().expect("a message has an id")).await {
+                return;
             }
         }
     }
 
-    async fn resolve(&mut self, id: &str) {
+    /// Says whether somebody heard it.
+    async fn resolve(&mut self, id: &str) -> bool {
         // What is uncertain has been looked at before its lease ran out or its answer did not come:
         // the recorder had it by then, if ever.
         self.look();
@@ -69,7 +73,7 @@ impl Operator {
         self.decisions.push(Decision { at_us: wall_us(), id: id.to_owned(), resolved });
         let body = json!({ "as": word, "reason": "looked it up" }).to_string();
         let path = format!("/v1/messages/{id}/resolve");
-        self.ask(Method::POST, &path, &body).await;
+        self.ask(Method::POST, &path, &body).await.is_some()
     }
 
     /// Reads what has arrived since.
@@ -111,6 +115,9 @@ impl Operator {
             for state in WAITING {
                 for message in self.list(queue, state).await {
                     let id = message["id"].as_str().expect("a message has an id");
+                    if left.len() < LEFT_SHOWN {
+                        eprintln!("not final: {message}");
+                    }
                     left.push(id.to_owned());
                 }
             }

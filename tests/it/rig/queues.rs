@@ -9,6 +9,8 @@ use tidegate::domain::lease;
 use super::history::{Limit, Queue};
 use crate::support::clocks::wall_us;
 
+/// The queue whose uncertain messages wait for a decision.
+pub(super) const PARKED: &str = "parked";
 /// What the window's turns are made of, in seconds.
 const OPEN_S: u64 = 4;
 const SHUT_S: u64 = 2;
@@ -41,7 +43,7 @@ pub(crate) fn all(shards: u32, timeout_ms: u64, seconds: u64) -> Vec<Kind> {
         kind("fast", 73, 240, "priority_levels = 3"),
         kind("limited", 4, 64, "rate = \"40/s\"\nburst = 5"),
         kind("window", 6, 64, &format!("window.time_zone = \"UTC\"\nwindow.open = [{rules}]")),
-        kind("parked", 5, 64, "on_uncertain = \"park\""),
+        kind(PARKED, 5, 64, "on_uncertain = \"park\""),
         kind("bulk", 12, 24, "batch = { max_items = 40, max_wait = \"200ms\" }"),
     ];
     kinds[1].queue.limit = Some(Limit { calls_per_s: 40.0, burst: 5 });

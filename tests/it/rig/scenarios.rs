@@ -171,6 +171,31 @@ async fn a_watched_master_that_dies() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_watched_master_that_stands_still() {
+    holds("sentinel-pause").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watched_master_that_gives_way() {
+    holds("sentinel-planned").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_of_a_cluster_that_dies() {
+    holds("cluster-kill").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_of_a_cluster_that_stands_still() {
+    holds("cluster-pause").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_of_a_cluster_that_gives_way() {
+    holds("cluster-planned").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn slots_that_move() {
     holds("reshard").await;
 }

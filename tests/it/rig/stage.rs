@@ -86,7 +86,11 @@ impl Stage {
                 let url = wire.map_or_else(|| server.url(), Wire::url);
                 Daemon::with(queues).redis_at(&url)
             }
-            Self::Sentinel(set) => Daemon::with(queues).sentinel(set).durability("replicas"),
+            // All of them: of two failovers in a row, the second may promote either.
+            Self::Sentinel(set) => Daemon::with(queues)
+                .sentinel(set)
+                .environment("TIDEGATE__REDIS__REPLICAS", "2")
+                .durability("replicas"),
             Self::Cluster(cluster) => Daemon::with(queues)
                 .cluster(cluster)
                 .environment("TIDEGATE__REDIS__NAMESPACE", NAMESPACE)

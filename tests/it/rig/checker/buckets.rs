@@ -19,6 +19,11 @@ pub(super) fn check(known: &Known<'_>, report: &mut Report) {
     for sent in &known.history.sent {
         let mut ids = ids_of_key.remove(&sent.key).unwrap_or_default();
         ids.extend(accepted_id(sent));
+        // What a failover took back before anybody was promised it may be taken in anew.
+        let took_back = |id: &&str| {
+            accepted_id(sent) != Some(id) && !finals.contains_key(id) && rolled_back(known, id)
+        };
+        ids.retain(|id| !took_back(id));
         if ids.len() > 1 {
             report.breach(Rule::OneResult, format!("key {} became {ids:?}", sent.key));
         }
@@ -45,6 +50,10 @@ pub(super) fn check(known: &Known<'_>, report: &mut Report) {
         }
     }
     report.recovered.extend(nobodys.iter().take(unknown_and_unseen).map(|id| (**id).to_owned()));
+}
+
+fn rolled_back(known: &Known<'_>, id: &str) -> bool {
+    known.arrivals(id).iter().any(|arrival| known.excuses.rolled_back(arrival))
 }
 
 /// The final record of each id.

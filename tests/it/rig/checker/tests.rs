@@ -279,6 +279,19 @@ fn a_message_has_one_final_record_and_one_id() {
 }
 
 #[test]
+fn a_failover_may_take_back_what_nobody_was_promised() {
+    let mut history = good();
+    let taken_back = Arrival { id: "jobs_one".into(), call: 50, ..arrival(2) };
+    history.arrivals.push(taken_back);
+    breaks(&history, &[Rule::OneResult]);
+    history.faults = vec![fault(FaultKind::FailoverKill, arrival(2).at_us + SECOND_US, 1)];
+    breaks(&history, &[]);
+    // It has a record, so it was not taken back.
+    history.finals.push(Final { id: "jobs_one".into(), ..delivered(2) });
+    breaks(&history, &[Rule::OneResult]);
+}
+
+#[test]
 fn bytes_out_equal_bytes_in() {
     let mut history = good();
     history.arrivals[4].body_hash ^= 1;
