@@ -87,6 +87,7 @@ pub(crate) fn of_metrics(text: &str) -> Vec<Finding> {
                 "Redis cannot be reached",
                 "start Redis, or mend [redis] in the config; accepted messages are kept",
             )),
+            "tidegate_store_full" if value > 0.0 => findings.push(no_room(label("resource"))),
             "tidegate_clock_alarm" if value > 0.0 => findings.push(Finding::problem(
                 "clock",
                 "Redis' clock stepped: promotion, reaping, expiry and pruning wait",
@@ -115,6 +116,17 @@ fn rolled_back(queue: &str, lost: f64) -> Finding {
         format!("messages that were accepted are lost: Redis came back without them ({lost})"),
         "let their producers send them again under the same keys; GET /v1/rollbacks lists the ids",
     )
+}
+
+fn no_room(resource: &str) -> Finding {
+    let what = format!("intake is refused, as Redis has too little {resource} left");
+    let remedy = match resource {
+        "disk" => "make room on the disk of Redis' data; draining goes on while Redis can write",
+        _ => {
+            "draining goes on; raise maxmemory, shorten retention.delivered, or purge what nobody needs"
+        }
+    };
+    Finding::problem("store", what, remedy)
 }
 
 /// Pause and window have findings of their own, with times; limits and slots open by themselves.
@@ -263,6 +275,8 @@ mod tests {
             tidegate_clock_alarm 1\n\
             tidegate_rollback_lost_total{queue=\"sms\"} 3\n\
             tidegate_rollback_lost_total{queue=\"erp\"} 0\n\
+            tidegate_store_full{resource=\"memory\"} 1\n\
+            tidegate_store_full{resource=\"disk\"} 0\n\
             tidegate_gate_open{queue=\"sms\",gate=\"throttled\"} 0\n\
             tidegate_gate_open{queue=\"erp\",gate=\"window\"} 0\n\
             tidegate_gate_open{queue=\"erp\",gate=\"throttled\"} 1\n";
@@ -272,6 +286,7 @@ mod tests {
                 "problem store: Redis cannot be reached",
                 "problem clock: Redis' clock stepped: promotion, reaping, expiry and pruning wait",
                 "problem sms: messages that were accepted are lost: Redis came back without them (3)",
+                "problem store: intake is refused, as Redis has too little memory left",
                 "problem sms: its gate is shut: the downstream throttles, or refuses our credentials or address",
                 "note store: durability is \"everysec\": a crash of Redis may take accepted messages",
             ]

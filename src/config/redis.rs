@@ -6,7 +6,7 @@ use std::num::NonZeroU64;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use super::kinds::{duration, parsed, text, word};
+use super::kinds::{duration, parsed, size, text, word};
 use super::reader::{Context, Field, Read, Section};
 use super::settings::{Durability, RedisSettings, RedisTarget};
 use super::sources::Layer;
@@ -16,6 +16,8 @@ use crate::domain::policy::Secret;
 const SOCKET_BYTES_MAX: usize = 107;
 /// The longest namespace, in bytes: it stands in every key.
 const NAMESPACE_BYTES_MAX: usize = 31;
+/// 0 switches it off.
+const DISK_RESERVE_BYTES: RangeInclusive<u64> = 0..=1 << 50;
 /// Steady for less than a second would be no sign; for more than a day nobody waits.
 const CLOCK_SETTLE_MS: RangeInclusive<u64> = 1000..=24 * 3600 * 1000;
 /// Where data goes when nobody has a home: a system service without a state directory.
@@ -35,6 +37,7 @@ pub(super) fn read(field: &Field<'_>) -> Read<RedisSettings> {
             Ok(Some(dir)) => Ok(dir),
             Err(reported) => Err(reported),
         };
+        let disk_reserve = section.required("disk_reserve", "\"256MiB\"", size(DISK_RESERVE_BYTES));
         let clock_settle =
             section.required("clock_settle", "\"1m\"", duration(CLOCK_SETTLE_MS));
         if let (Ok(RedisTarget::Managed), Ok(data_dir)) = (&target, &data_dir) {
@@ -55,6 +58,7 @@ pub(super) fn read(field: &Field<'_>) -> Read<RedisSettings> {
             durability: durability?,
             replicas: replicas?.map(NonZeroU64::get),
             data_dir: data_dir?,
+            disk_reserve_bytes: disk_reserve?,
             clock_settle_ms: clock_settle?,
         })
     })

@@ -40,6 +40,7 @@ pub fn restart_needed(old: &Settings, new: &Settings) -> Vec<String> {
         ("redis.durability", redis.0.durability != redis.1.durability),
         ("redis.replicas", redis.0.replicas != redis.1.replicas),
         ("redis.data_dir", redis.0.data_dir != redis.1.data_dir),
+        ("redis.disk_reserve", redis.0.disk_reserve_bytes != redis.1.disk_reserve_bytes),
         ("redis.clock_settle", redis.0.clock_settle_ms != redis.1.clock_settle_ms),
     ];
     let keys = differs.into_iter().filter(|(_, differs)| *differs);

@@ -70,6 +70,7 @@ fn redis(out: &mut Toml, redis: &RedisSettings) {
         out.line("replicas", format_args!("{replicas}"));
     }
     out.text("data_dir", &redis.data_dir.to_string_lossy());
+    out.text("disk_reserve", &format_size(redis.disk_reserve_bytes));
     out.text("clock_settle", &format_duration(redis.clock_settle_ms));
 }
 

@@ -83,6 +83,8 @@ pub struct RedisSettings {
     pub replicas: Option<u64>,
     /// Where a managed Redis keeps its data.
     pub data_dir: PathBuf,
+    /// What must stay free on a managed Redis' disk, in bytes: below it intake is refused.
+    pub disk_reserve_bytes: u64,
     /// How long Redis' clock must be steady after a step before what goes by time goes on.
     pub clock_settle_ms: u64,
 }

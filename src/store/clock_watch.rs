@@ -62,7 +62,8 @@ impl Store {
             return Duration::ZERO;
         }
         let over_for = self.inner.watch.alarm.over_for(Instant::now());
-        over_for.map_or(up_for, |over_for| over_for.min(up_for))
+        let writable_for = self.inner.room.writable_for();
+        over_for.into_iter().chain(writable_for).fold(up_for, Duration::min)
     }
 
     /// Whether moments may still stand in Redis that its clock set before it stepped back.
@@ -165,10 +166,8 @@ impl Store {
         let (_, found) = self.clock_record().await?;
         let turn = self.inner.watch.alarm.meet(found, Instant::now(), self.clock_settle());
         self.carry_out(turn).await?;
-        let now_ms = self.clock().now_ms();
-        let key = keys::clock(self.namespace());
-        self.plain(cmd("HSET").arg(key).arg("seen_ms").arg(now_ms)).await?;
-        Ok(())
+        let now = self.clock().now_ms().to_string();
+        self.keep("HSET", keys::clock(self.namespace()), &[b"seen_ms", now.as_bytes()]).await
     }
 
     /// Compares the clock with the last signs of life of all nodes: asked once, before the loops start.
@@ -237,8 +236,6 @@ impl Store {
 
     async fn write_clock_record(&self, record: &Record) -> Result<(), StoreError> {
         let json = serde_json::to_string(record).unwrap_or_default();
-        let key = keys::clock(self.namespace());
-        self.plain(cmd("HSET").arg(key).arg("alarm").arg(json)).await?;
-        Ok(())
+        self.keep("HSET", keys::clock(self.namespace()), &[b"alarm", json.as_bytes()]).await
     }
 }

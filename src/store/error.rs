@@ -55,6 +55,9 @@ pub(crate) fn ends_connection(error: &RedisError) -> bool {
 }
 
 /// Whether the same call may succeed a moment later. Every verb is safe to repeat.
+///
+/// Not OOM, which lasts until messages have left, and not MISCONF, which lasts until there is room on
+/// the disk: whoever called pauses for longer.
 pub(crate) fn is_passing(error: &RedisError) -> bool {
     let passing = matches!(
         error.kind(),
@@ -70,4 +73,51 @@ pub(crate) fn is_passing(error: &RedisError) -> bool {
     );
     let waits = matches!(error.code(), Some("BUSY" | "NOREPLICAS"));
     passing || waits || ends_connection(error) || error.is_timeout()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What Redis says, as the client reads it.
+    fn said(text: &str) -> RedisError {
+        let Ok(redis::Value::ServerError(error)) =
+            redis::parse_redis_value(format!("-{text}\r\n").as_bytes())
+        else {
+            panic!("{text}")
+        };
+        error.into()
+    }
+
+    #[test]
+    fn what_redis_refuses_is_sorted_by_what_the_caller_does_next() {
+        // (what Redis says, tried again at once, the connection is given up)
+        for (text, passing, ends) in [
+            ("LOADING Redis is loading the dataset in memory", true, false),
+            ("BUSY Redis is busy running a script", true, false),
+            ("TRYAGAIN Multiple keys request during rehashing of slot", true, false),
+            ("CLUSTERDOWN Hash slot not served", true, false),
+            ("MOVED 3999 127.0.0.1:6381", true, false),
+            ("ASK 3999 127.0.0.1:6381", true, false),
+            ("NOREPLICAS Not enough good replicas to write.", true, false),
+            ("READONLY You can't write against a read only replica.", true, true),
+            ("MASTERDOWN Link with MASTER is down", true, true),
+            ("MISCONF Errors writing to the AOF file: No space left on device", false, false),
+            ("OOM command not allowed when used memory > 'maxmemory'.", false, false),
+            ("WRONGTYPE Operation against a key", false, false),
+        ] {
+            let error = said(text);
+            assert_eq!(is_passing(&error), passing, "{text}");
+            assert_eq!(ends_connection(&error), ends, "{text}");
+            let is_full = matches!(StoreError::from_redis(&error), StoreError::Full(_));
+            assert_eq!(is_full, text.starts_with("OOM"), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_redis_says_is_told_in_one_line() {
+        let told =
+            StoreError::from_redis(&said("MISCONF Errors writing to the AOF file")).to_string();
+        assert_eq!(told, "the store is unavailable: MISCONF Errors writing to the AOF file");
+    }
 }

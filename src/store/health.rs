@@ -199,6 +199,7 @@ impl Store {
         for server in &servers {
             survey::fitness(server).map_err(StartRefused::Unfit)?;
         }
+        self.look_for_room(&servers)?;
         self.check_schema().await?;
         self.read_time().await?;
         let before = self.health().seen.load_full();
@@ -361,6 +362,7 @@ impl Store {
     /// Why it is not ready.
     pub async fn probe_write(&self) -> Result<(), StoreError> {
         let key = keys::probe(self.namespace());
+        self.check_room(&key)?;
         self.prove(&key, self.health().wait(&key)?).await
     }
 }

@@ -208,7 +208,13 @@ impl Store {
                 }
             }
             Err(error) => {
-                tracing::warn!(queue = %queue.policy.name, messages = taken.len(), %error, "messages were not taken in");
+                let (queue, messages) = (&queue.policy.name, taken.len());
+                // That there is no room was said when it began.
+                if matches!(error, StoreError::Full(_)) {
+                    tracing::debug!(%queue, messages, %error, "messages were not taken in");
+                } else {
+                    tracing::warn!(%queue, messages, %error, "messages were not taken in");
+                }
                 for waiting in taken {
                     drop(waiting.answer.send(Err(error.clone().into())));
                 }
@@ -222,6 +228,7 @@ impl Store {
         shard: &Shard,
         taken: &[Waiting],
     ) -> Result<Vec<Answer>, StoreError> {
+        self.check_room(&shard.keys.all[0])?;
         let mut args = Vec::with_capacity(2 + taken.len() * 7);
         // The call may be repeated below us (by the cluster client, or after a lost reply): records
         // that are there already are recognised.

@@ -12,7 +12,10 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use redis::ConnectionLike as _;
+use tokio::time::Instant;
 
+use super::restarts::Restarts;
+use super::room::free_bytes;
 use crate::config::MANAGED_SOCKET;
 
 /// Programs that can be a managed Redis, in the order in which they are looked for.
@@ -123,6 +126,7 @@ impl Keeper {
             stop_child(&mut child);
             return;
         }
+        let mut restarts = Restarts::default();
         loop {
             match orders.recv_timeout(LOOK_EVERY) {
                 Ok(()) => break stop_child(&mut child),
@@ -131,7 +135,18 @@ impl Keeper {
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
             }
             if let Ok(Some(status)) = child.try_wait() {
-                tracing::error!(%status, "the managed Redis ended; starting it again");
+                let wait = restarts.next(Instant::now());
+                tracing::error!(
+                    %status,
+                    wait_ms = wait.as_millis(),
+                    free_mib = free_bytes(&self.data_dir).map(|bytes| bytes >> 20),
+                    log = %self.data_dir.join("redis.log").display(),
+                    "the managed Redis ended; starting it again (it ends when its disk is full)"
+                );
+                // An order, or the end of the daemon, cuts the wait short.
+                if !matches!(orders.recv_timeout(wait), Err(mpsc::RecvTimeoutError::Timeout)) {
+                    break;
+                }
                 match self.launch() {
                     Ok(again) => child = again,
                     Err(error) => {

@@ -31,7 +31,9 @@ mod read;
 mod record;
 mod registry;
 mod reply;
+mod restarts;
 mod rollback;
+mod room;
 mod script;
 mod settle;
 mod survey;
@@ -78,10 +80,13 @@ use intake::Intake;
 use link::{Link, Standing};
 use queue::queue_label;
 use reply::Reply;
+use room::Room;
 use waiters::Waiters;
 
 /// How long a call is repeated while Redis is away, before its caller is told.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// A bare command as a script, since only scripts may say that they make room in the end.
+const KEEP: &str = "#!lua flags=allow-oom\nreturn redis.call(ARGV[1], KEYS[1], unpack(ARGV, 2))";
 /// Pause between two tries of a call.
 const REPEAT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -103,6 +108,7 @@ struct Inner {
     intake: Intake,
     clock: Clock,
     watch: ClockWatch,
+    room: Room,
     queues: ArcSwap<HashMap<QueueName, Arc<Queue>>>,
     waiters: Waiters,
     /// Rung when the wake-up channel is to be opened again.
@@ -137,6 +143,7 @@ impl Store {
                 intake: Intake::new(&target),
                 clock: Clock::default(),
                 watch: ClockWatch::default(),
+                room: Room::default(),
                 queues: ArcSwap::from_pointee(HashMap::new()),
                 waiters: Waiters::default(),
                 listen_anew: tokio::sync::Notify::new(),
@@ -214,6 +221,14 @@ impl Store {
     async fn plain(&self, command: &redis::Cmd) -> Result<redis::Value, StoreError> {
         let reply = self.inner.probes.command(command).await;
         reply.map_err(|error| StoreError::from_redis(&error))
+    }
+
+    /// Runs a write outside the shards that must go on at maxmemory, where Redis would refuse the bare
+    /// command: what keeps nodes alive makes room.
+    async fn keep(&self, command: &str, key: String, args: &[&[u8]]) -> Result<(), StoreError> {
+        let mut call = redis::cmd("EVAL");
+        call.arg(KEEP).arg(1).arg(key).arg(command).arg(args);
+        self.plain(&call).await.map(drop)
     }
 
     /// The same on the server that holds `key`.

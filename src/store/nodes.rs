@@ -72,13 +72,9 @@ impl Store {
     pub async fn show_presence(&self, info: &NodeInfo) -> Result<(), StoreError> {
         let now_ms = self.read_time().await? / 1000;
         let json = serde_json::to_string(info).unwrap_or_default();
-        self.plain(
-            redis::cmd("HSET").arg(keys::node_info(self.namespace())).arg(&info.id).arg(json),
-        )
-        .await?;
-        self.plain(redis::cmd("ZADD").arg(keys::nodes(self.namespace())).arg(now_ms).arg(&info.id))
-            .await?;
-        Ok(())
+        let (id, now) = (info.id.as_bytes(), now_ms.to_string());
+        self.keep("HSET", keys::node_info(self.namespace()), &[id, json.as_bytes()]).await?;
+        self.keep("ZADD", keys::nodes(self.namespace()), &[now.as_bytes(), id]).await
     }
 
     /// Takes this node off the list, at a graceful stop.

@@ -34,7 +34,7 @@ impl Store {
             let json =
                 serde_json::to_string(&Registered { shards: policy.shards }).unwrap_or_default();
             let key = keys::registry(self.namespace());
-            self.plain(redis::cmd("HSET").arg(key).arg(name.as_str()).arg(json)).await?;
+            self.keep("HSET", key, &[name.as_str().as_bytes(), json.as_bytes()]).await?;
         }
         for (name, registered) in known {
             if let Ok(name) = name.parse::<QueueName>() {

@@ -82,6 +82,11 @@ pub(super) struct Server {
     pub(super) run: u64,
     pub(super) is_master: bool,
     pub(super) uptime_ms: u64,
+    pub(super) memory_bytes: u64,
+    /// 0: no limit.
+    pub(super) memory_bytes_max: u64,
+    /// It refuses writes, as it cannot write its append-only file.
+    pub(super) does_aof_fail: bool,
     pub(super) fsync: Option<String>,
     version: (u32, u32),
     version_text: String,
@@ -115,6 +120,9 @@ impl Server {
             version: (parts.next().unwrap_or(0), parts.next().unwrap_or(0)),
             version_text,
             uptime_ms: uptime_ms(&field("uptime_in_seconds")),
+            memory_bytes: field("used_memory").parse().unwrap_or(0),
+            memory_bytes_max: field("maxmemory").parse().unwrap_or(0),
+            does_aof_fail: field("aof_last_write_status") == "err",
             policy: field("maxmemory_policy"),
             aof: field("aof_enabled") == "1",
             replicas: field("connected_slaves").parse().unwrap_or(0),

@@ -86,6 +86,13 @@ pub struct LevelLabel {
     pub level: &'static str,
 }
 
+/// `{resource}`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ResourceLabel {
+    /// What is scarce: memory or disk.
+    pub resource: &'static str,
+}
+
 /// `{version}`
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct VersionLabel {

@@ -19,7 +19,7 @@ use prometheus_client::registry::Registry;
 use labels::VersionLabel;
 pub use labels::{
     EventLabel, FaultLabel, GateLabel, LevelLabel, OutcomeLabel, QueueLabel, ReasonLabel,
-    StateLabel, VerbLabel, VerdictLabel,
+    ResourceLabel, StateLabel, VerbLabel, VerdictLabel,
 };
 pub use logs::{LogFormat, start_logging};
 
@@ -68,6 +68,8 @@ pub struct Metrics {
     pub store_up: Gauge,
     /// `tidegate_durability_achieved{level}`: 1 at the level that holds now
     pub durability_achieved: Family<LevelLabel, Gauge>,
+    /// `tidegate_store_full{resource}`: 1 while intake is refused for want of it
+    pub store_full: Family<ResourceLabel, Gauge>,
     /// `tidegate_clock_steps_total`: steps of Redis' clock that this node saw
     pub clock_steps: Counter,
     /// `tidegate_clock_alarm`: 1 while what goes by time waits
@@ -113,6 +115,7 @@ impl Metrics {
             rollback_sent_again: Family::default(),
             store_up: Gauge::default(),
             durability_achieved: Family::default(),
+            store_full: Family::default(),
             clock_steps: Counter::default(),
             clock_alarm: Gauge::default(),
         };
@@ -182,6 +185,11 @@ impl Metrics {
             "durability_achieved",
             "The durability level that holds now",
             self.durability_achieved.clone(),
+        );
+        r.register(
+            "store_full",
+            "Whether intake is refused for want of room",
+            self.store_full.clone(),
         );
         r.register("clock_steps", "Steps of Redis' clock seen here", self.clock_steps.clone());
         r.register(

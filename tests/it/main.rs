@@ -27,6 +27,7 @@ mod leases;
 #[cfg(feature = "failpoints")]
 mod nodes;
 mod outcomes;
+mod overload;
 #[cfg(feature = "failpoints")]
 mod planted;
 #[cfg(feature = "failpoints")]

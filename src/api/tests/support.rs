@@ -175,6 +175,7 @@ impl House {
                 durability: Durability::Memory,
                 replicas: None,
                 data_dir: Path::new("/nonexistent").to_owned(),
+                disk_reserve_bytes: 0,
                 clock_settle_ms: 60_000,
             },
             queues,

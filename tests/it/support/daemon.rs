@@ -173,7 +173,6 @@ impl Daemon {
     }
 
     /// Starts it with one more environment variable, and waits for nothing.
-    #[cfg(feature = "failpoints")]
     pub(crate) fn start_again_with(&mut self, environment: &[(&str, String)]) {
         for (name, value) in environment {
             self.options.environment.retain(|(known, _)| known != name);

@@ -1,0 +1,255 @@
+//! Whether there is room for more messages: in Redis' memory, and on the managed Redis' disk.
+//!
+//! Owns the marks, below what is really there, at which intake is refused, and lower ones at which it
+//! goes on, so that it does not flicker. Draining goes on above the marks: it makes room. A master
+//! that is over its mark refuses the messages of the shards that it serves. Refuses to know what room
+//! is needed for.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::time::Instant;
+
+use super::link::slot;
+use super::survey::Server;
+use super::{Store, StoreError};
+use crate::config::RedisTarget;
+use crate::telemetry::{Metrics, ResourceLabel};
+
+/// Shares of `maxmemory`, in hundredths: intake stops at the first, and goes on below the second.
+const MEMORY_STOP: u64 = 90;
+const MEMORY_GO: u64 = 85;
+/// Above the reserve by a quarter of it, intake goes on.
+const DISK_GO: u64 = 4;
+
+/// Why a master takes no more messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Place {
+    address: String,
+    /// Empty: it serves everything.
+    slots: Vec<(u16, u16)>,
+    memory: Option<String>,
+    disk: Option<String>,
+}
+
+/// What was there when last looked.
+#[derive(Debug, Default)]
+pub(super) struct Room {
+    places: ArcSwap<Vec<Place>>,
+    /// Since when every server takes writes again, after one did not.
+    writable_since: Mutex<Option<Instant>>,
+}
+
+impl Place {
+    fn serves(&self, key: &str) -> bool {
+        let slot = slot(key);
+        self.slots.is_empty() || self.slots.iter().any(|(from, to)| (*from..=*to).contains(&slot))
+    }
+
+    fn why(&self) -> Option<&String> {
+        self.memory.as_ref().or(self.disk.as_ref())
+    }
+}
+
+impl Room {
+    /// Whether the server of this key takes a message.
+    pub(super) fn check(&self, key: &str) -> Result<(), StoreError> {
+        let places = self.places.load();
+        let full = places.iter().find(|place| place.why().is_some() && place.serves(key));
+        match full.and_then(Place::why) {
+            Some(why) => Err(StoreError::Full(why.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Looks at what the servers say, and at the disk of a managed one.
+    fn look(&self, metrics: &Metrics, servers: &[Server], disk: Option<Disk>) {
+        let before = self.places.load();
+        let places: Vec<Place> = servers
+            .iter()
+            .map(|server| {
+                let known = before.iter().find(|place| place.address == server.address);
+                let was = |of: fn(&Place) -> bool| known.is_some_and(of);
+                Place {
+                    address: server.address.clone(),
+                    slots: server.slots.clone(),
+                    memory: memory_mark(
+                        server.memory_bytes,
+                        server.memory_bytes_max,
+                        was(|place| place.memory.is_some()),
+                    ),
+                    disk: writes_mark(server.does_aof_fail).or_else(|| {
+                        disk.and_then(|disk| disk.mark(was(|place| place.disk.is_some())))
+                    }),
+                }
+            })
+            .collect();
+        say(&before, &places);
+        for (resource, is_full) in [
+            ("memory", places.iter().any(|place| place.memory.is_some())),
+            ("disk", places.iter().any(|place| place.disk.is_some())),
+        ] {
+            metrics.store_full.get_or_create(&ResourceLabel { resource }).set(i64::from(is_full));
+        }
+        self.places.store(Arc::new(places));
+        if servers.iter().any(|server| server.does_aof_fail) {
+            let mut since = self.writable_since.lock().unwrap_or_else(PoisonError::into_inner);
+            *since = Some(Instant::now());
+        }
+    }
+
+    /// How long ago a server that refused writes took them again; `None`: none ever did.
+    pub(super) fn writable_for(&self) -> Option<Duration> {
+        let since = *self.writable_since.lock().unwrap_or_else(PoisonError::into_inner);
+        since.map(|since| since.elapsed())
+    }
+}
+
+impl Store {
+    /// Whether the server of this key takes a message; see [`Room`].
+    pub(super) fn check_room(&self, key: &str) -> Result<(), StoreError> {
+        self.inner.room.check(key)
+    }
+
+    /// Looks how much room there is; asked with every look at the servers.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] where no server writes its append-only file: nothing goes on there.
+    pub(super) fn look_for_room(&self, servers: &[Server]) -> Result<(), StoreError> {
+        let settings = &self.inner.settings;
+        let disk = match settings.target {
+            RedisTarget::Managed => Disk::of(&settings.data_dir, settings.disk_reserve_bytes),
+            RedisTarget::Url(_) | RedisTarget::Sentinel { .. } | RedisTarget::Cluster(_) => None,
+        };
+        self.inner.room.look(self.metrics(), servers, disk);
+        if !servers.is_empty() && servers.iter().all(|server| server.does_aof_fail) {
+            return Err(StoreError::Unavailable(AOF_FAILS.to_owned()));
+        }
+        Ok(())
+    }
+}
+
+const AOF_FAILS: &str =
+    "Redis cannot write its append-only file, and refuses every write; make room on its disk";
+
+fn writes_mark(does_aof_fail: bool) -> Option<String> {
+    does_aof_fail.then(|| AOF_FAILS.to_owned())
+}
+
+/// What a managed Redis' disk has left, and what must stay.
+#[derive(Debug, Clone, Copy)]
+struct Disk {
+    free_bytes: u64,
+    reserve_bytes: u64,
+}
+
+impl Disk {
+    fn of(dir: &Path, reserve_bytes: u64) -> Option<Self> {
+        let free_bytes = free_bytes(dir)?;
+        Some(Self { free_bytes, reserve_bytes })
+    }
+
+    fn mark(self, was_full: bool) -> Option<String> {
+        let Self { free_bytes, reserve_bytes } = self;
+        let margin = if was_full { reserve_bytes / DISK_GO } else { 0 };
+        (free_bytes < reserve_bytes.saturating_add(margin)).then(|| {
+            format!(
+                "the disk of redis.data_dir has {} MiB left, less than redis.disk_reserve",
+                free_bytes >> 20
+            )
+        })
+    }
+}
+
+/// What an ordinary user may still write there; `None`: it cannot be told.
+pub(super) fn free_bytes(dir: &Path) -> Option<u64> {
+    let about = rustix::fs::statvfs(dir).ok()?;
+    Some(about.f_bavail.saturating_mul(about.f_frsize))
+}
+
+fn memory_mark(bytes: u64, bytes_max: u64, was_full: bool) -> Option<String> {
+    let share = if was_full { MEMORY_GO } else { MEMORY_STOP };
+    let is_full = bytes_max > 0 && bytes >= bytes_max / 100 * share;
+    is_full.then(|| {
+        format!(
+            "Redis uses {} of the {} MiB of its maxmemory; intake goes on below {MEMORY_GO} %",
+            bytes >> 20,
+            bytes_max >> 20
+        )
+    })
+}
+
+/// Once per change.
+fn say(before: &[Place], now: &[Place]) {
+    for place in now {
+        let known = before.iter().find(|known| known.address == place.address);
+        let was_full = known.is_some_and(|known| known.why().is_some());
+        match place.why() {
+            Some(why) if !was_full => {
+                tracing::error!(why, server = place.address, "intake is refused: there is no room");
+            }
+            None if was_full => {
+                tracing::info!(server = place.address, "there is room again; intake goes on");
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GIB: u64 = 1 << 30;
+
+    fn server(address: &str, slots: (u16, u16), memory_bytes: u64) -> Server {
+        let info = format!("used_memory:{memory_bytes}\r\nmaxmemory:{GIB}\r\n");
+        let mut server = Server::read(redis::Value::BulkString(info.into_bytes()));
+        (server.address, server.slots) = (address.to_owned(), vec![slots]);
+        server
+    }
+
+    #[test]
+    fn intake_stops_at_nine_tenths_of_the_memory_and_goes_on_well_below() {
+        let full = |share: u64, was_full| memory_mark(GIB / 100 * share, GIB, was_full).is_some();
+        assert!(!full(89, false));
+        assert!(full(90, false) && full(86, true) && full(100, false));
+        assert!(!full(84, true));
+        assert!(memory_mark(GIB, 0, false).is_none(), "without a limit there is no mark");
+    }
+
+    #[test]
+    fn intake_stops_at_the_reserve_of_the_disk_and_goes_on_above_it() {
+        let mark = |free_bytes, was_full| Disk { free_bytes, reserve_bytes: 400 }.mark(was_full);
+        assert!(mark(400, false).is_none() && mark(500, true).is_none());
+        assert!(mark(399, false).is_some_and(|why| why.contains("redis.disk_reserve")));
+        assert!(mark(499, true).is_some());
+        assert!(Disk { free_bytes: 0, reserve_bytes: 0 }.mark(false).is_none(), "switched off");
+    }
+
+    #[test]
+    fn a_server_that_cannot_write_its_file_takes_nothing_and_then_is_watched_for_a_lease() {
+        let (room, metrics) = (Room::default(), Metrics::new());
+        let info = redis::Value::BulkString(b"aof_last_write_status:err\r\n".to_vec());
+        room.look(&metrics, &[Server::read(info)], None);
+        assert!(matches!(room.check("foo"), Err(StoreError::Full(_))));
+        assert!(metrics.render().contains("tidegate_store_full{resource=\"disk\"} 1"));
+        assert!(room.writable_for().is_some());
+    }
+
+    #[test]
+    fn a_full_master_refuses_what_it_serves_and_no_more() {
+        let (room, metrics) = (Room::default(), Metrics::new());
+        // Slots 12182 and 12739, see the cluster specification.
+        let servers = [server("one", (0, 12_400), GIB), server("two", (12_401, 16_383), 0)];
+        assert!(room.check("foo").is_ok(), "before the first look");
+        room.look(&metrics, &servers, None);
+        assert!(matches!(room.check("foo"), Err(StoreError::Full(_))));
+        assert!(room.check("123456789").is_ok());
+        assert!(metrics.render().contains("tidegate_store_full{resource=\"memory\"} 1"));
+        room.look(&metrics, &[server("one", (0, 12_400), 0), servers[1].clone()], None);
+        assert!(room.check("foo").is_ok());
+    }
+}
