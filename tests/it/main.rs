@@ -10,11 +10,13 @@ mod calls;
 mod cli;
 mod cli_batch;
 mod clock_steps;
+mod connections;
 mod crash;
 mod docs;
 mod doctor;
 mod doors;
 mod durability;
+mod failover;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod faults_work;

@@ -8,6 +8,7 @@ pub(crate) mod cluster;
 pub(crate) mod daemon;
 pub(crate) mod downstream;
 pub(crate) mod faults;
+pub(crate) mod flow;
 pub(crate) mod guarded;
 pub(crate) mod http;
 #[cfg(feature = "failpoints")]
@@ -26,6 +27,7 @@ pub(crate) use clocks::Clocks;
 pub(crate) use cluster::Cluster;
 pub(crate) use daemon::Daemon;
 pub(crate) use downstream::Downstream;
+pub(crate) use flow::Flow;
 #[cfg(feature = "failpoints")]
 pub(crate) use nodes::{Nodes, NodesOptions};
 pub(crate) use redis::RedisServer;

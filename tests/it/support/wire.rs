@@ -24,6 +24,8 @@ struct Harm {
     /// Replies of which one half arrives before the connection breaks.
     to_halve: AtomicUsize,
     delay_ms: AtomicU64,
+    /// Connections that were ever asked for.
+    opened: AtomicUsize,
 }
 
 /// Passes everything on, until dropped.
@@ -33,6 +35,8 @@ pub(crate) struct Wire {
     harm: Arc<Harm>,
     /// Counts the cuts: a change ends every connection.
     cuts: watch::Sender<u64>,
+    /// Counts the strandings: a change lets every connection fall silent for good.
+    strandings: watch::Sender<u64>,
     is_silent: watch::Sender<bool>,
     tasks: Tasks,
 }
@@ -56,18 +60,22 @@ impl Wire {
     async fn between(end: End) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let port = listener.local_addr().expect("bound").port();
-        let (cuts, is_silent) = (watch::Sender::new(0), watch::Sender::new(false));
-        let wire = Self { port, harm: Arc::default(), cuts, is_silent, tasks: Tasks::new() };
+        let (cuts, strandings) = (watch::Sender::new(0), watch::Sender::new(0));
+        let (harm, is_silent) = (Arc::default(), watch::Sender::new(false));
+        let wire = Self { port, harm, cuts, strandings, is_silent, tasks: Tasks::new() };
         let (tasks, harm) = (wire.tasks.clone(), Arc::clone(&wire.harm));
         let (cuts, is_silent) = (wire.cuts.clone(), wire.is_silent.clone());
+        let strandings = wire.strandings.clone();
         wire.tasks.spawn("wire", async move {
             let stop = tasks.stop_token().clone();
             let accepting = async {
                 while let Ok((client, _)) = listener.accept().await {
                     let _at_once = client.set_nodelay(true);
+                    harm.opened.fetch_add(1, Ordering::SeqCst);
                     let connection = Connection {
                         harm: Arc::clone(&harm),
                         cut: cuts.subscribe(),
+                        stranded: strandings.subscribe(),
                         is_silent: is_silent.subscribe(),
                     };
                     let (stop, end) = (stop.clone(), end.clone());
@@ -105,6 +113,16 @@ impl Wire {
         self.cuts.send_modify(|cuts| *cuts += 1);
     }
 
+    /// Every connection stays open and nothing passes on it ever again; new ones are welcome.
+    pub(crate) fn strand(&self) {
+        self.strandings.send_modify(|strandings| *strandings += 1);
+    }
+
+    /// How many connections were asked for so far.
+    pub(crate) fn opened(&self) -> usize {
+        self.harm.opened.load(Ordering::SeqCst)
+    }
+
     /// While silent, connections stay open (and open) and nothing passes in either direction.
     pub(crate) fn set_silent(&self, is_silent: bool) {
         self.is_silent.send_replace(is_silent);
@@ -126,6 +144,7 @@ impl Drop for Wire {
 struct Connection {
     harm: Arc<Harm>,
     cut: watch::Receiver<u64>,
+    stranded: watch::Receiver<u64>,
     is_silent: watch::Receiver<bool>,
 }
 
@@ -160,6 +179,11 @@ impl Connection {
             }
             let passed = tokio::select! {
                 _ = self.cut.changed() => return,
+                _ = self.stranded.changed() => {
+                    // Open until the wire itself goes.
+                    let _cut = self.cut.changed().await;
+                    return;
+                }
                 _ = self.is_silent.changed() => continue,
                 read = client.read(&mut asked) => match read {
                     Ok(count @ 1..) => server.write_all(&asked[..count]).await,
