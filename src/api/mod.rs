@@ -44,6 +44,7 @@ mod tests;
 mod try_call;
 mod values;
 mod view;
+mod waiting;
 
 use std::sync::Arc;
 
@@ -52,6 +53,7 @@ use tokio_util::sync::CancellationToken;
 pub use router::router;
 pub use serve::serve;
 pub use try_call::{TryCall, TryFuture, TryReport, TryRequest};
+pub use waiting::waiting_router;
 
 use crate::config::ServerSettings;
 use crate::store::Store;

@@ -7,6 +7,7 @@ mod door;
 mod fleet;
 mod start;
 mod stop;
+mod waiting;
 mod watchdog;
 
 use std::process::ExitCode;

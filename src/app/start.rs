@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::waiting::Waiting;
 use super::{FAILURE, Refused, UNREACHABLE, USAGE};
 use crate::config::{RedisTarget, Settings};
 use crate::shutdown::Tasks;
@@ -18,8 +19,8 @@ use crate::telemetry::{self, LogFormat, Metrics};
 const REACH_PATIENCE: Duration = Duration::from_secs(30);
 /// Pause between two tries to reach it.
 const REACH_PAUSE: Duration = Duration::from_millis(200);
-/// How often waiting is said.
-const SAY_EVERY: Duration = Duration::from_secs(5);
+/// Between two looks at a managed Redis that loads its data.
+const LOAD_LOOK: Duration = Duration::from_secs(1);
 
 /// What stands when the daemon has started.
 pub(super) struct Started {
@@ -58,16 +59,21 @@ pub(super) async fn start(
             ),
         )
     })?;
+    let failed = |error| Refused::new(FAILURE, format!("server.listen: {listen}: {error}"));
+    let listener = listener.into_std().map_err(failed)?;
+    let mut waiting = Waiting::begin(&listener).map_err(failed)?;
     install_tls();
     let managed = match settings.redis.target {
-        RedisTarget::Managed => Some(start_managed(settings).await?),
+        RedisTarget::Managed => Some(start_managed(settings, &mut waiting).await?),
         RedisTarget::Url(_) | RedisTarget::Sentinel { .. } | RedisTarget::Cluster(_) => None,
     };
     let url = managed.as_ref().map(ManagedRedis::url);
     let store = Store::new(settings, url, metrics, tasks.clone());
-    reach(&store).await?;
+    reach(&store, &mut waiting).await?;
     store.meet_clock().await.map_err(|error| Refused::new(UNREACHABLE, error))?;
     store.register_queues(settings).await.map_err(|error| Refused::new(USAGE, error))?;
+    waiting.end().await;
+    let listener = TcpListener::from_std(listener).map_err(failed)?;
     let draining = CancellationToken::new();
     let api_tasks = Tasks::new();
     super::door::open(listener, settings, &store, &draining, &api_tasks);
@@ -80,17 +86,27 @@ fn install_tls() {
     let _first_wins = rustls::crypto::ring::default_provider().install_default();
 }
 
-async fn start_managed(settings: &Settings) -> Result<ManagedRedis, Refused> {
+async fn start_managed(
+    settings: &Settings,
+    waiting: &mut Waiting,
+) -> Result<ManagedRedis, Refused> {
     let data_dir = settings.redis.data_dir.clone();
-    let starting = tokio::task::spawn_blocking(move || ManagedRedis::start(&data_dir));
-    let started = starting.await.map_err(|error| Refused::new(FAILURE, error))?;
-    started.map_err(|error| Refused::new(FAILURE, error))
+    let mut starting = tokio::task::spawn_blocking(move || ManagedRedis::start(&data_dir));
+    loop {
+        tokio::select! {
+            started = &mut starting => {
+                let started = started.map_err(|error| Refused::new(FAILURE, error))?;
+                return started.map_err(|error| Refused::new(FAILURE, error));
+            }
+            () = tokio::time::sleep(LOAD_LOOK) => waiting.go_on("the managed Redis is loading its data"),
+        }
+    }
 }
 
 /// Waits until Redis answers; a Redis that loads its data is waited out and said.
-async fn reach(store: &Store) -> Result<(), Refused> {
-    let began = Instant::now();
-    let mut said = began;
+async fn reach(store: &Store, waiting: &mut Waiting) -> Result<(), Refused> {
+    // Loading is no absence, however long it takes.
+    let mut absent_since = Instant::now();
     loop {
         let why = match store.check().await {
             Ok(()) => return Ok(()),
@@ -98,25 +114,24 @@ async fn reach(store: &Store) -> Result<(), Refused> {
                 return Err(Refused::new(FAILURE, why));
             }
             Err(StartRefused::NotDurable { why, is_passing: true }) => {
-                if began.elapsed() >= REACH_PATIENCE {
+                if absent_since.elapsed() >= REACH_PATIENCE {
                     return Err(Refused::new(FAILURE, why));
                 }
                 why
             }
             Err(StartRefused::Store(error)) => error.to_string(),
         };
-        let loading = why.contains("LOADING");
-        if began.elapsed() >= REACH_PATIENCE && !loading {
+        store.note_absence();
+        if why.contains("LOADING") {
+            absent_since = Instant::now();
+        }
+        if absent_since.elapsed() >= REACH_PATIENCE {
             return Err(Refused::new(
                 UNREACHABLE,
                 format!("{why}; is Redis running at redis.url?"),
             ));
         }
-        if said.elapsed() >= SAY_EVERY {
-            said = Instant::now();
-            let seconds = began.elapsed().as_secs();
-            tracing::info!(seconds, why, "waiting for Redis");
-        }
+        waiting.go_on(&why);
         tokio::time::sleep(REACH_PAUSE).await;
     }
 }

@@ -27,7 +27,7 @@ pub(super) async fn run(pulses: Pulses, stop: CancellationToken) {
 }
 
 pub(super) fn ready() {
-    notify(&[NotifyState::Ready]);
+    notify(&[NotifyState::Ready, NotifyState::Status("Ready")]);
 }
 
 /// With the time that `Type=notify-reload` wants beside it.
@@ -36,6 +36,12 @@ pub(super) fn reloading() {
         Ok(now) => notify(&[NotifyState::Reloading, now]),
         Err(_) => notify(&[NotifyState::Reloading]),
     }
+}
+
+/// Not ready yet, and why; the start may take so long more.
+pub(super) fn waiting(status: &str, more: Duration) {
+    let more_us = u32::try_from(more.as_micros()).unwrap_or(u32::MAX);
+    notify(&[NotifyState::Status(status), NotifyState::ExtendTimeoutUsec(more_us)]);
 }
 
 pub(super) fn stopping() {

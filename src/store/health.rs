@@ -74,6 +74,8 @@ pub struct Health {
     up: AtomicBool,
     seen: ArcSwap<Vec<Seen>>,
     up_since: Mutex<Option<Instant>>,
+    /// Redis has been seen away (or loading) since it was last seen up.
+    was_away: AtomicBool,
     /// Rung when a look at Redis should not wait for the next second.
     doubt: Notify,
 }
@@ -138,6 +140,11 @@ impl Health {
         self.doubt.notify_one();
     }
 
+    /// Redis was looked for and did not take writes: its uptime says nothing about leases.
+    fn away(&self) {
+        self.was_away.store(true, Ordering::Release);
+    }
+
     pub(super) fn down(&self, metrics: &Metrics, error: &StoreError) {
         if self.up.swap(false, Ordering::AcqRel) {
             tracing::error!(%error, "Redis is away; sending stops until it is back");
@@ -155,8 +162,10 @@ impl Health {
             tracing::info!("Redis is there");
         }
         metrics.store_up.set(1);
+        // It counts its loading as uptime as well, and no node could renew meanwhile.
+        let was_away = self.was_away.swap(false, Ordering::AcqRel);
         let mut since = self.up_since.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_new = has_changed || (!was_up && since.is_some());
+        let is_new = has_changed || was_away || (!was_up && since.is_some());
         let uptime = Duration::from_millis(if is_new { 0 } else { uptime_ms });
         let started = Instant::now().checked_sub(uptime);
         *since = match *since {
@@ -188,6 +197,11 @@ fn doubtful(level: &Level, why: &str) -> Level {
 }
 
 impl Store {
+    /// Redis was looked for at the start and is not there yet, or loads its data.
+    pub fn note_absence(&self) {
+        self.health().away();
+    }
+
     /// Looks at every master: whether it is fit, which level it meets, and, where it was in doubt,
     /// whether a write is safe as quickly as it has to be.
     ///
@@ -196,6 +210,10 @@ impl Store {
     pub async fn check(&self) -> Result<(), StartRefused> {
         self.follow_sentinels().await;
         let servers = self.servers().await?;
+        if let Some(far) = servers.iter().find_map(|server| server.loading.as_ref()) {
+            let what = format!("LOADING Redis is loading its data: {far}");
+            return Err(StoreError::Unavailable(what).into());
+        }
         for server in &servers {
             survey::fitness(server).map_err(StartRefused::Unfit)?;
         }

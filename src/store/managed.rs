@@ -211,9 +211,8 @@ impl Keeper {
             })
     }
 
-    /// Waits as long as the server lives: loading a large file takes its time, and is said.
+    /// Waits as long as the server lives: loading a large file takes its time; the caller says so.
     fn await_socket(&self, child: &mut Child) -> Result<(), ManagedRefused> {
-        let mut waited = Duration::ZERO;
         while !answers(&self.socket) {
             if let Ok(Some(status)) = child.try_wait() {
                 return Err(ManagedRefused(format!(
@@ -222,10 +221,6 @@ impl Keeper {
                 )));
             }
             pause(Duration::from_millis(10));
-            waited += Duration::from_millis(10);
-            if waited.as_millis().is_multiple_of(5000) {
-                tracing::info!(seconds = waited.as_secs(), "the managed Redis is loading its data");
-            }
         }
         Ok(())
     }

@@ -88,6 +88,9 @@ pub(super) struct Server {
     /// It refuses writes, as it cannot write its append-only file.
     pub(super) does_aof_fail: bool,
     pub(super) fsync: Option<String>,
+    /// How much of its data it has loaded, while it does: until then it takes no writes, and what it
+    /// says of its durability does not hold yet.
+    pub(super) loading: Option<String>,
     version: (u32, u32),
     version_text: String,
     policy: String,
@@ -124,6 +127,10 @@ impl Server {
             memory_bytes_max: field("maxmemory").parse().unwrap_or(0),
             does_aof_fail: field("aof_last_write_status") == "err",
             policy: field("maxmemory_policy"),
+            loading: (field("loading") == "1").then(|| {
+                let (done, left) = (field("loading_loaded_perc"), field("loading_eta_seconds"));
+                format!("{done} % loaded, about {left} s to go")
+            }),
             aof: field("aof_enabled") == "1",
             replicas: field("connected_slaves").parse().unwrap_or(0),
             online: text.lines().filter(is_replica).count() as u64,

@@ -172,6 +172,12 @@ impl Metrics {
             self.index_faults.clone(),
         );
         r.register("index_repairs", "Of those, the ones mended", self.index_repairs.clone());
+        self.register_store();
+    }
+
+    /// What is true of Redis and of this program, not of a queue's messages.
+    fn register_store(&mut self) {
+        let r = &mut self.registry;
         let rollbacks = [
             ("rollbacks", "Times that Redis came back with less", &self.rollbacks),
             ("rollback_lost", "Accepted messages that are gone", &self.rollback_lost),

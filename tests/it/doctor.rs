@@ -124,7 +124,7 @@ async fn nothing_is_found_while_thousands_are_dispatched() {
         audits
     };
     let ((), audits) = tokio::join!(sending, auditing);
-    assert!(audits > 3, "{audits} audits in the two seconds until the last message was due");
+    assert!(audits > 1, "{audits} audits in the two seconds until the last message was due");
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 
 #![cfg(test)] // Always so here; said once more for clippy, which then lets helpers panic.
 
+mod backlog;
 mod batches;
 mod calls;
 mod cli;

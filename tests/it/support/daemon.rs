@@ -230,6 +230,14 @@ impl Daemon {
         self.faults.as_ref().expect("started with_faults")
     }
 
+    /// Memory that it takes, in KiB.
+    pub(crate) fn rss_kib(&self) -> u64 {
+        let pid = self.process.as_ref().expect("the daemon was started").pid().as_raw_nonzero();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
     /// Everything it has written so far.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.log_file()).unwrap_or_default()

@@ -209,6 +209,12 @@ impl RedisServer {
 
     /// Starts again on the same data and address; a server that still runs is killed first.
     pub(crate) async fn restart(&mut self) {
+        self.begin_restart().await;
+        self.wait_ready().await;
+    }
+
+    /// [`Self::restart`], without waiting until it has loaded its data.
+    pub(crate) async fn begin_restart(&mut self) {
         self.kill9().await;
         let mut command = Command::new(server_program());
         for (key, value) in &self.options.settings {
@@ -223,7 +229,6 @@ impl RedisServer {
         }
         let log = self.dir.path().join("redis.log");
         self.process = Some(Guarded::start(&command, &log, AtEnd::Kill, self.dir.path()));
-        self.wait_ready().await;
     }
 
     async fn wait_ready(&self) {
