@@ -14,7 +14,7 @@ use crate::support::redis::RedisOptions;
 use crate::support::{Daemon, QUEUE, RedisServer, eventually};
 
 const MESSAGES: usize = 30_000;
-/// One message of the backlog takes a third of this in the daemon, if it keeps it.
+/// 200 bytes a message: a daemon that keeps its backlog takes more.
 const GROWTH_KIB_MAX: u64 = 6 * 1024;
 /// Commands in the file of a Redis that is slow to load; it answers after each thousand.
 const PADDING: usize = 24_000;
