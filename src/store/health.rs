@@ -18,13 +18,17 @@ use tokio::time::Instant;
 use super::link::{Link, slot};
 use super::queue::Queue;
 use super::record::RECORD_VERSION;
-use super::survey::{self, Level, Server, Unmet, Wait};
+use super::survey::{self, Level, Needs, Server, Unmet, Wait};
 use super::{Store, StoreError, connect, keys};
 use crate::config::Durability;
 use crate::telemetry::{LevelLabel, Metrics};
 
 /// Names tried for a key that lies on a certain master: a third of them does, of three masters.
 const PROBE_KEYS_MAX: u32 = 10_000;
+
+/// How long a replica that vanished is still missed: it may just have become the master, and what its
+/// old master accepts with the others would be lost. A failover is over by then.
+const VANISHED_FOR: Duration = Duration::from_secs(10);
 
 /// Why this Redis may not hold messages; the text names the remedy.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -52,6 +56,8 @@ struct Seen {
     /// Empty: it serves everything.
     slots: Vec<(u16, u16)>,
     run: u64,
+    /// The most replicas that were in step of late, and when they last were.
+    most: (u64, Instant),
     level: Level,
 }
 
@@ -208,7 +214,7 @@ impl Store {
     /// # Errors
     /// [`StartRefused`]; after [`StartRefused::NotDurable`] all but intake goes on.
     pub async fn check(&self) -> Result<(), StartRefused> {
-        self.follow_sentinels().await;
+        let replicas_up = self.follow_sentinels().await;
         let servers = self.servers().await?;
         if let Some(far) = servers.iter().find_map(|server| server.loading.as_ref()) {
             let what = format!("LOADING Redis is loading its data: {far}");
@@ -221,7 +227,7 @@ impl Store {
         self.check_schema().await?;
         self.read_time().await?;
         let before = self.health().seen.load_full();
-        let looks = servers.iter().map(|server| self.look(server, &before));
+        let looks = servers.iter().map(|server| self.look(server, &before, replicas_up));
         let seen = join_all(looks).await.into_iter().collect::<Result<Vec<_>, _>>()?;
         let has_changed = !before.is_empty()
             && seen.iter().any(|now| !before.iter().any(|before| before.is(now)));
@@ -253,13 +259,25 @@ impl Store {
         }
     }
 
-    async fn look(&self, server: &Server, before: &[Seen]) -> Result<Seen, StoreError> {
+    async fn look(
+        &self,
+        server: &Server,
+        before: &[Seen],
+        replicas_up: u64,
+    ) -> Result<Seen, StoreError> {
         let settings = &self.inner.settings;
-        let level = survey::level(server, settings.durability, settings.replicas);
+        let before = before.iter().find(|b| b.address == server.address && b.run == server.run);
+        let now = Instant::now();
+        let most = match before.map(|before| before.most) {
+            Some(most) if most.0 > server.online && now - most.1 < VANISHED_FOR => most,
+            _ => (server.online, now),
+        };
+        let lately = Needs::AllAndAtLeast(most.0.max(replicas_up));
+        let needs = settings.replicas.map_or(lately, Needs::Exactly);
+        let level = survey::level(server, settings.durability, needs);
         let (address, slots) = (server.address.clone(), server.slots.clone());
-        let mut seen = Seen { address, slots, run: server.run, level };
-        let known = before.iter().any(|b| b.is(&seen) && b.level == seen.level);
-        if known && self.health().is_up() {
+        let mut seen = Seen { address, slots, run: server.run, most, level };
+        if before.is_some_and(|b| b.level == seen.level) && self.health().is_up() {
             return Ok(seen);
         }
         let wait = seen.level.wait.as_ref().map_or(Wait::default(), |wait| *wait);
@@ -290,19 +308,18 @@ impl Store {
     }
 
     /// Leaves connections to a server that the sentinels do not name any more: one that was held up
-    /// takes writes again for a while, which nobody will ever see.
-    async fn follow_sentinels(&self) {
-        let Some(address) = connect::master_address(&self.inner.target).await else { return };
-        let astray = |link: &&Link| link.address().is_some_and(|stands_at| stands_at != address);
+    /// takes writes again for a while, which nobody will ever see. Returns how many replicas they see.
+    async fn follow_sentinels(&self) -> u64 {
+        let Some(named) = connect::named_master(&self.inner.target).await else { return 0 };
+        let astray = |link: &&Link| link.address().is_some_and(|at| at != named.address);
         let astray: Vec<&Link> = self.links().filter(astray).collect();
         if !astray.is_empty() {
-            tracing::warn!(address, "the sentinels name another master");
+            tracing::warn!(address = named.address, "the sentinels name another master");
         }
         astray.into_iter().for_each(Link::leave);
+        named.replicas_up
     }
 
-    /// Every master. A cluster client learns of a failover by being turned away, and nobody is turned
-    /// away with a question: so a replica among the masters means that the client is behind.
     async fn servers(&self) -> Result<Vec<Server>, StoreError> {
         let mut servers = self.servers_known().await?;
         if self.inner.target.is_cluster() && servers.iter().any(|server| !server.is_master) {

@@ -35,6 +35,7 @@ mod restarts;
 mod rollback;
 mod room;
 mod script;
+mod sentinels;
 mod settle;
 mod survey;
 mod waiters;

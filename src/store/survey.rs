@@ -97,7 +97,7 @@ pub(super) struct Server {
     aof: bool,
     /// Replicas that are connected, and those of them that are in step: the others still copy.
     replicas: u64,
-    online: u64,
+    pub(super) online: u64,
 }
 
 impl Server {
@@ -215,9 +215,17 @@ pub(super) struct Unmet {
     pub(super) is_passing: bool,
 }
 
-/// How this server meets the level, or why it does not and which level it could meet. `configured`
-/// is `redis.replicas`; without it, all that are in step count.
-pub(super) fn level(server: &Server, wanted: Durability, configured: Option<u64>) -> Level {
+/// How many replicas must confirm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Needs {
+    /// So many, as `redis.replicas` says.
+    Exactly(u64),
+    /// All that are in step, and so many at least.
+    AllAndAtLeast(u64),
+}
+
+/// How this server meets the level, or why it does not and which level it could meet.
+pub(super) fn level(server: &Server, wanted: Durability, needs: Needs) -> Level {
     let fsync = server.fsync.as_deref();
     let disk = match (server.aof, fsync) {
         (true, Some("always")) => Some(false),
@@ -249,9 +257,12 @@ pub(super) fn level(server: &Server, wanted: Durability, configured: Option<u64>
         (Durability::Disk | Durability::Replicas, None) => aof("always"),
         (Durability::Disk, Some(disk)) => Ok(Wait { disk, replicas: 0 }),
         (Durability::Replicas, Some(disk)) => {
-            let needed = configured.unwrap_or(1);
+            let (needed, replicas) = match needs {
+                Needs::Exactly(count) => (count, count),
+                Needs::AllAndAtLeast(count) => (count.max(1), server.online.max(1)),
+            };
             if server.online >= needed {
-                Ok(Wait { disk, replicas: configured.unwrap_or(server.online) })
+                Ok(Wait { disk, replicas })
             } else {
                 let (online, copying) =
                     (server.online, server.replicas.saturating_sub(server.online));
@@ -284,6 +295,8 @@ mod tests {
         }
     }
 
+    const ANY: Needs = Needs::AllAndAtLeast(1);
+
     fn wait(disk: bool, replicas: u64) -> Result<Wait, Unmet> {
         Ok(Wait { disk, replicas })
     }
@@ -294,13 +307,13 @@ mod tests {
         let everysec = server(true, Some("everysec"), (7, 0), 0);
         let none = server(false, Some("always"), (7, 0), 2);
         let why = |server, wanted| {
-            let level = level(server, wanted, None);
+            let level = level(server, wanted, ANY);
             (level.wait.unwrap_err().why, level.holds)
         };
-        assert_eq!(level(&always, Durability::Disk, None).wait, wait(false, 0));
+        assert_eq!(level(&always, Durability::Disk, ANY).wait, wait(false, 0));
         let waitaof = server(true, Some("everysec"), (7, 2), 0);
-        assert_eq!(level(&waitaof, Durability::Disk, None).wait, wait(true, 0));
-        assert_eq!(level(&everysec, Durability::Everysec, None).wait, wait(false, 0));
+        assert_eq!(level(&waitaof, Durability::Disk, ANY).wait, wait(true, 0));
+        assert_eq!(level(&everysec, Durability::Everysec, ANY).wait, wait(false, 0));
         let (text, holds) = why(&everysec, Durability::Disk);
         assert!(text.contains("durability = \"everysec\""), "{text}");
         assert_eq!(holds, Durability::Everysec);
@@ -310,20 +323,29 @@ mod tests {
         let (text, holds) = why(&always, Durability::Replicas);
         assert!(text.contains("replicas in step"), "{text}");
         assert_eq!(holds, Durability::Disk);
-        assert_eq!(level(&none, Durability::Memory, None).wait, wait(false, 0));
+        assert_eq!(level(&none, Durability::Memory, ANY).wait, wait(false, 0));
     }
 
     #[test]
     fn replicas_are_those_in_step_or_as_many_as_are_configured() {
         let two = server(true, Some("always"), (7, 0), 2);
         let three = server(true, Some("everysec"), (7, 2), 3);
-        assert_eq!(level(&two, Durability::Replicas, None).wait, wait(false, 2));
-        assert_eq!(level(&two, Durability::Replicas, Some(1)).wait, wait(false, 1));
-        assert_eq!(level(&three, Durability::Replicas, Some(3)).wait, wait(true, 3));
-        let unmet = level(&two, Durability::Replicas, Some(3)).wait.unwrap_err();
+        assert_eq!(level(&two, Durability::Replicas, ANY).wait, wait(false, 2));
+        assert_eq!(level(&two, Durability::Replicas, Needs::Exactly(1)).wait, wait(false, 1));
+        assert_eq!(level(&three, Durability::Replicas, Needs::Exactly(3)).wait, wait(true, 3));
+        let unmet = level(&two, Durability::Replicas, Needs::Exactly(3)).wait.unwrap_err();
         assert!(!unmet.is_passing && unmet.why.contains("needs 3 or more"), "{unmet:?}");
+        // One that was there a moment ago may just become the master.
+        let unmet = level(&two, Durability::Replicas, Needs::AllAndAtLeast(3)).wait.unwrap_err();
+        assert!(unmet.why.contains("needs 3 or more"), "{unmet:?}");
+        assert_eq!(
+            level(&three, Durability::Replicas, Needs::AllAndAtLeast(2)).wait,
+            wait(true, 3)
+        );
         let copying = Server { replicas: 3, online: 2, ..two };
-        assert!(level(&copying, Durability::Replicas, Some(3)).wait.unwrap_err().is_passing);
+        assert!(
+            level(&copying, Durability::Replicas, Needs::Exactly(3)).wait.unwrap_err().is_passing
+        );
     }
 
     #[test]

@@ -14,22 +14,24 @@ use crate::support::wire::Wire;
 use crate::support::{Cluster, Daemon, Flow, QUEUE, RedisServer, eventually};
 
 /// Longer than a call is repeated.
-const OUTAGE: Duration = Duration::from_secs(3);
+const OUTAGE: Duration = Duration::from_millis(2500);
+/// Messages that fall due meanwhile wait, so that these are enough for any outage here.
+const LASTS: Duration = Duration::from_secs(3);
 
 /// A daemon that sends all the time.
-async fn flowing(redis: &RedisServer, lasts: Duration) -> (Flow, Daemon) {
+async fn flowing(redis: &RedisServer) -> (Flow, Daemon) {
     let mut flow = Flow::start().await;
     let daemon = Daemon::start(redis, flow.config("")).await;
-    flow.seed(&daemon, lasts).await;
+    flow.seed(&daemon, LASTS).await;
     (flow, daemon)
 }
 
 /// On a wire to this Redis.
-async fn flowing_over(redis: &RedisServer, lasts: Duration) -> (Wire, Flow, Daemon) {
+async fn flowing_over(redis: &RedisServer) -> (Wire, Flow, Daemon) {
     let wire = Wire::to(redis).await;
     let mut flow = Flow::start().await;
     let daemon = Daemon::with(flow.config("")).redis_at(&wire.url()).start().await;
-    flow.seed(&daemon, lasts).await;
+    flow.seed(&daemon, LASTS).await;
     (wire, flow, daemon)
 }
 
@@ -37,10 +39,34 @@ async fn command(redis: &RedisServer, words: &[&str]) {
     redis.cli::<Value>(words).await;
 }
 
+// Each takes seconds and does little: side by side.
+
+#[tokio::test]
+async fn refusals() {
+    tokio::join!(
+        a_master_that_becomes_a_replica_for_a_while(),
+        a_master_that_wants_more_replicas_for_a_while(),
+        somebody_elses_script_that_does_not_end(),
+        scripts_that_redis_forgets_all_the_time(),
+        a_redis_that_loads_its_data(),
+    );
+}
+
+#[tokio::test]
+async fn connections_that_end() {
+    tokio::join!(
+        connections_that_fall_silent_for_good(),
+        a_wire_that_is_silent_for_a_while(),
+        connections_that_break_and_replies_that_are_lost_all_the_time(),
+        a_redis_that_is_away_is_not_stormed(),
+        slots_that_move_while_they_are_used(),
+    );
+}
+
 /// A refusal of every write that comes and goes by a command.
 async fn refused(begin: &[&str], end: &[&str]) {
     let redis = RedisServer::start().await;
-    let (flow, daemon) = flowing(&redis, Duration::from_secs(9)).await;
+    let (flow, daemon) = flowing(&redis).await;
 
     command(&redis, begin).await;
     sleep(OUTAGE).await;
@@ -56,22 +82,19 @@ async fn refused(begin: &[&str], end: &[&str]) {
     assert!(said <= 2, "said {said} times that Redis is away:\n{}", daemon.log());
 }
 
-#[tokio::test]
 async fn a_master_that_becomes_a_replica_for_a_while() {
     let nobody = free_port().to_string();
     refused(&["REPLICAOF", "127.0.0.1", &nobody], &["REPLICAOF", "NO", "ONE"]).await;
 }
 
-#[tokio::test]
 async fn a_master_that_wants_more_replicas_for_a_while() {
     let wants = |count| ["CONFIG", "SET", "min-replicas-to-write", count];
     refused(&wants("1"), &wants("0")).await;
 }
 
-#[tokio::test]
 async fn somebody_elses_script_that_does_not_end() {
     let redis = RedisOptions::default().set("busy-reply-threshold", "100").start().await;
-    let (flow, daemon) = flowing(&redis, Duration::from_secs(9)).await;
+    let (flow, daemon) = flowing(&redis).await;
 
     let mut foreign = redis.connect().await.unwrap();
     let mut endless = redis::cmd("EVAL");
@@ -93,10 +116,9 @@ async fn somebody_elses_script_that_does_not_end() {
     flow.arrives(&daemon).await;
 }
 
-#[tokio::test]
 async fn scripts_that_redis_forgets_all_the_time() {
     let redis = RedisServer::start().await;
-    let (flow, daemon) = flowing(&redis, Duration::from_secs(3)).await;
+    let (flow, daemon) = flowing(&redis).await;
 
     for _ in 0..50 {
         command(&redis, &["SCRIPT", "FLUSH"]).await;
@@ -109,10 +131,9 @@ async fn scripts_that_redis_forgets_all_the_time() {
     assert!(!daemon.log().contains("away"), "{}", daemon.log());
 }
 
-#[tokio::test]
 async fn a_redis_that_loads_its_data() {
     let mut redis = RedisServer::start().await;
-    let (flow, daemon) = flowing(&redis, Duration::from_secs(9)).await;
+    let (flow, daemon) = flowing(&redis).await;
 
     // Microseconds for each command that it reads back.
     redis.set_option("key-load-delay", "40000");
@@ -125,10 +146,9 @@ async fn a_redis_that_loads_its_data() {
     flow.arrives(&daemon).await;
 }
 
-#[tokio::test]
 async fn connections_that_fall_silent_for_good() {
     let redis = RedisServer::start().await;
-    let (wire, flow, daemon) = flowing_over(&redis, Duration::from_secs(9)).await;
+    let (wire, flow, daemon) = flowing_over(&redis).await;
 
     wire.strand();
 
@@ -136,10 +156,9 @@ async fn connections_that_fall_silent_for_good() {
     flow.arrives(&daemon).await;
 }
 
-#[tokio::test]
 async fn a_wire_that_is_silent_for_a_while() {
     let redis = RedisServer::start().await;
-    let (wire, flow, daemon) = flowing_over(&redis, Duration::from_secs(12)).await;
+    let (wire, flow, daemon) = flowing_over(&redis).await;
 
     wire.set_silent(true);
     sleep(Duration::from_secs(6)).await;
@@ -149,10 +168,9 @@ async fn a_wire_that_is_silent_for_a_while() {
     flow.arrives(&daemon).await;
 }
 
-#[tokio::test]
 async fn connections_that_break_and_replies_that_are_lost_all_the_time() {
     let redis = RedisServer::start().await;
-    let (wire, flow, daemon) = flowing_over(&redis, Duration::from_secs(6)).await;
+    let (wire, flow, daemon) = flowing_over(&redis).await;
 
     for round in 0..12 {
         match round % 3 {
@@ -167,10 +185,9 @@ async fn connections_that_break_and_replies_that_are_lost_all_the_time() {
     flow.arrives(&daemon).await;
 }
 
-#[tokio::test]
 async fn a_redis_that_is_away_is_not_stormed() {
     let mut redis = RedisServer::start().await;
-    let (wire, flow, daemon) = flowing_over(&redis, Duration::from_secs(9)).await;
+    let (wire, flow, daemon) = flowing_over(&redis).await;
     redis.kill9().await;
     eventually("it is noticed", async || daemon.log().contains("Redis is away")).await;
 
@@ -185,13 +202,12 @@ async fn a_redis_that_is_away_is_not_stormed() {
     flow.arrives(&daemon).await;
 }
 
-#[tokio::test]
 async fn slots_that_move_while_they_are_used() {
     let cluster = Cluster::start().await;
     let mut flow = Flow::start().await;
     let daemon = Daemon::with(flow.config("shards = 4")).cluster(&cluster);
     let daemon = daemon.environment("TIDEGATE__REDIS__NAMESPACE", "own").start().await;
-    flow.seed(&daemon, Duration::from_secs(8)).await;
+    flow.seed(&daemon, LASTS).await;
 
     for shard in 0..4 {
         let slot = cluster.slot(&format!("{{own:{QUEUE}.{shard}}}")).await;

@@ -77,11 +77,6 @@ impl SentinelSet {
         &self.servers
     }
 
-    /// One of them, to kill or restart it.
-    pub(crate) fn server_mut(&mut self, number: usize) -> &mut RedisServer {
-        &mut self.servers[number]
-    }
-
     /// The number of the server that the sentinels name as master.
     pub(crate) async fn master(&self) -> usize {
         poll_until("a sentinel names a master", async || {
