@@ -65,8 +65,7 @@ impl ManagedRedis {
                 data_dir.display()
             ))
         })?;
-        let program = find_program()?;
-        remember_program(data_dir, &program)?;
+        let program = find_program(data_dir)?;
         let socket = data_dir.join(MANAGED_SOCKET);
         let (orders, received) = mpsc::channel();
         let (told, ready) = mpsc::channel();
@@ -248,39 +247,41 @@ pub fn guard(args: &[String]) -> std::io::Error {
     Command::new(program).args(rest).exec()
 }
 
-fn find_program() -> Result<PathBuf, ManagedRefused> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut places: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    // Services and cron jobs often have a short PATH.
-    places.extend(["/usr/bin", "/usr/local/bin", "/usr/sbin"].map(PathBuf::from));
-    let found = PROGRAMS.iter().find_map(|program| {
-        places.iter().map(|place| place.join(program)).find(|candidate| candidate.is_file())
-    });
-    found.ok_or_else(|| {
-        ManagedRefused(
-            "neither redis-server nor valkey-server is installed; install one \
-             (Debian: apt-get install redis-server), or set redis.url to a Redis you run"
-                .to_owned(),
-        )
+/// Redis and Valkey write data that the other may not read: whoever began goes on.
+fn find_program(data_dir: &Path) -> Result<PathBuf, ManagedRefused> {
+    let note = data_dir.join(WRITTEN_BY);
+    let Ok(before) = fs::read_to_string(&note) else {
+        let (name, program) = PROGRAMS
+            .into_iter()
+            .find_map(|name| Some((name, installed(name)?)))
+            .ok_or_else(|| {
+                ManagedRefused(
+                    "neither redis-server nor valkey-server is installed; install one \
+                 (Debian: apt-get install redis-server), or set redis.url to a Redis you run"
+                        .to_owned(),
+                )
+            })?;
+        let written = fs::write(&note, name);
+        return written
+            .map(|()| program)
+            .map_err(|e| ManagedRefused(format!("{}: {e}", note.display())));
+    };
+    let before = before.trim();
+    let program = PROGRAMS.contains(&before).then(|| installed(before)).flatten();
+    program.ok_or_else(|| {
+        ManagedRefused(format!(
+            "the data in {} was written by {before}, which is not installed; install it again",
+            data_dir.display()
+        ))
     })
 }
 
-/// Redis and Valkey write data that the other may not read: whoever began goes on.
-fn remember_program(data_dir: &Path, program: &Path) -> Result<(), ManagedRefused> {
-    let name = program.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let note = data_dir.join(WRITTEN_BY);
-    match fs::read_to_string(&note) {
-        Ok(before) if before.trim() != name => Err(ManagedRefused(format!(
-            "the data in {} was written by {}, but only {name} is installed; install {} again",
-            data_dir.display(),
-            before.trim(),
-            before.trim()
-        ))),
-        Ok(_) => Ok(()),
-        Err(_) => {
-            fs::write(&note, name).map_err(|e| ManagedRefused(format!("{}: {e}", note.display())))
-        }
-    }
+fn installed(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // Services and cron jobs often have a short PATH.
+    let short = ["/usr/bin", "/usr/local/bin", "/usr/sbin"].map(PathBuf::from);
+    let mut places = std::env::split_paths(&path).chain(short);
+    places.find_map(|place| Some(place.join(program)).filter(|candidate| candidate.is_file()))
 }
 
 /// Half of the memory that this process may use, in bytes.

@@ -12,8 +12,10 @@ use crate::failpoint::planted;
 
 /// The oldest Redis that runs our scripts (flags in the first line).
 const VERSION_MIN: (u32, u32) = (7, 0);
-/// The oldest Redis with WAITAOF.
-const VERSION_WAITAOF: (u32, u32) = (7, 2);
+/// The oldest Redis whose WAITAOF can be relied on. Before (and in Valkey up to 9.1 at least), with
+/// `appendfsync everysec` it says yes to what was written within a second of the last flush, before
+/// the next one; `tests/it/valkey.rs` shows it.
+const VERSION_WAITAOF: (u32, u32) = (8, 0);
 /// How long a write may take to reach the replicas, before a producer is told 503.
 const WAIT_MS: u64 = 1000;
 /// How long a write may take to reach the disk: with `appendfsync everysec` the next flush is up to
@@ -93,6 +95,7 @@ pub(super) struct Server {
     pub(super) loading: Option<String>,
     version: (u32, u32),
     version_text: String,
+    is_valkey: bool,
     policy: String,
     aof: bool,
     /// Replicas that are connected, and those of them that are in step: the others still copy.
@@ -111,10 +114,13 @@ impl Server {
         };
         let redis_version = field("redis_version");
         let mut parts = redis_version.split('.').map(|part| part.parse().unwrap_or(0));
-        // Valkey goes on saying which Redis it is like, and that decides what it can do.
-        let version_text = match field("valkey_version") {
-            valkey if valkey.is_empty() => format!("Redis {redis_version}"),
-            valkey => format!("Valkey {valkey}"),
+        // Valkey goes on saying which Redis it is like.
+        let valkey_version = field("valkey_version");
+        let is_valkey = !valkey_version.is_empty();
+        let version_text = if is_valkey {
+            format!("Valkey {valkey_version}")
+        } else {
+            format!("Redis {redis_version}")
         };
         let is_replica = |line: &&str| line.starts_with("slave") && line.contains("state=online");
         Self {
@@ -122,6 +128,7 @@ impl Server {
             is_master: field("role") == "master",
             version: (parts.next().unwrap_or(0), parts.next().unwrap_or(0)),
             version_text,
+            is_valkey,
             uptime_ms: uptime_ms(&field("uptime_in_seconds")),
             memory_bytes: field("used_memory").parse().unwrap_or(0),
             memory_bytes_max: field("maxmemory").parse().unwrap_or(0),
@@ -230,7 +237,7 @@ pub(super) fn level(server: &Server, wanted: Durability, needs: Needs) -> Level 
     let disk = match (server.aof, fsync) {
         (true, Some("always")) => Some(false),
         (true, _) if planted!("everysec-as-disk") => Some(false),
-        (true, _) if server.version >= VERSION_WAITAOF => Some(true),
+        (true, _) if server.version >= VERSION_WAITAOF && !server.is_valkey => Some(true),
         _ => None,
     };
     let is_everysec = server.aof && fsync != Some("no");
@@ -306,13 +313,21 @@ mod tests {
         let always = server(true, Some("always"), (7, 0), 0);
         let everysec = server(true, Some("everysec"), (7, 0), 0);
         let none = server(false, Some("always"), (7, 0), 2);
-        let why = |server, wanted| {
+        let why = |server: &Server, wanted| {
             let level = level(server, wanted, ANY);
             (level.wait.unwrap_err().why, level.holds)
         };
         assert_eq!(level(&always, Durability::Disk, ANY).wait, wait(false, 0));
-        let waitaof = server(true, Some("everysec"), (7, 2), 0);
+        let waitaof = server(true, Some("everysec"), (8, 0), 0);
         assert_eq!(level(&waitaof, Durability::Disk, ANY).wait, wait(true, 0));
+        for liar in [
+            server(true, Some("everysec"), (7, 4), 0),
+            Server { is_valkey: true, ..server(true, Some("everysec"), (8, 0), 0) },
+        ] {
+            let (text, holds) = why(&liar, Durability::Disk);
+            assert!(text.contains("appendfsync always"), "{text}");
+            assert_eq!(holds, Durability::Everysec);
+        }
         assert_eq!(level(&everysec, Durability::Everysec, ANY).wait, wait(false, 0));
         let (text, holds) = why(&everysec, Durability::Disk);
         assert!(text.contains("durability = \"everysec\""), "{text}");
@@ -329,7 +344,7 @@ mod tests {
     #[test]
     fn replicas_are_those_in_step_or_as_many_as_are_configured() {
         let two = server(true, Some("always"), (7, 0), 2);
-        let three = server(true, Some("everysec"), (7, 2), 3);
+        let three = server(true, Some("everysec"), (8, 0), 3);
         assert_eq!(level(&two, Durability::Replicas, ANY).wait, wait(false, 2));
         assert_eq!(level(&two, Durability::Replicas, Needs::Exactly(1)).wait, wait(false, 1));
         assert_eq!(level(&three, Durability::Replicas, Needs::Exactly(3)).wait, wait(true, 3));

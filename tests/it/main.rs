@@ -49,5 +49,6 @@ mod support_replicas;
 mod support_works;
 mod topologies;
 mod uncertain;
+mod valkey;
 mod waiting;
 mod windows;

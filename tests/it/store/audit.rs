@@ -14,7 +14,7 @@ use tidegate::domain::message::When;
 use tidegate::domain::state::State;
 use tidegate::store::{Audit, Fault, Finding, Verb};
 
-use super::ground::{Ground, on_both};
+use super::ground::{Ground, on_each};
 use super::node::{HOUR_MS, Node, With, message};
 
 const GONE: &str = "01JD3A9PX2M7Q8R4T6V0W1Y2Z3";
@@ -252,7 +252,7 @@ async fn each_kind_is_named_and_mended(ground: Ground) {
     ground.assert_sound(&node).await;
 }
 
-on_both!(each_kind_is_named_and_mended);
+on_each!(each_kind_is_named_and_mended);
 
 #[tokio::test]
 async fn what_cannot_be_read_is_told_and_left_alone_and_nothing_behind_it_waits() {

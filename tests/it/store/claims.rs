@@ -7,10 +7,10 @@ use tidegate::domain::message::When;
 use tidegate::domain::state::State;
 use tidegate::store::{ClaimWish, DeferKind, Gate, Verb};
 
-use super::ground::{Ground, on_both};
+use super::ground::{Ground, on_each};
 use super::node::{HOUR_MS, Node, WISH, With, bodies, message, settled};
 
-on_both!(
+on_each!(
     a_claim_takes_no_more_than_its_bytes_but_at_least_one,
     concurrency_counts_what_is_in_flight,
     slots_of_a_steady_limit_are_those_of_the_model,

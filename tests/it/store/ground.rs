@@ -54,6 +54,11 @@ impl Ground {
         Self::on(server, "memory").await
     }
 
+    /// A Valkey of its own.
+    pub(super) async fn valkey() -> Self {
+        Self::on(RedisOptions::valkey().start().await, "disk").await
+    }
+
     /// This server, at this durability level.
     pub(super) async fn on(server: RedisServer, durability: &str) -> Self {
         let raw = server.connect().await.expect("the server answers");
@@ -208,12 +213,17 @@ fn fresh_namespace() -> String {
     format!("t{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Runs each scenario on a single server and on the cluster.
-macro_rules! on_both {
+/// Runs each scenario on a single server, on Valkey and on the cluster.
+macro_rules! on_each {
     ($($scenario:ident),+ $(,)?) => {
         mod single {
             $(#[tokio::test] async fn $scenario() {
                 super::$scenario($crate::store::ground::Ground::single().await).await;
+            })+
+        }
+        mod valkey {
+            $(#[tokio::test] async fn $scenario() {
+                super::$scenario($crate::store::ground::Ground::valkey().await).await;
             })+
         }
         mod cluster {
@@ -223,4 +233,4 @@ macro_rules! on_both {
         }
     };
 }
-pub(super) use on_both;
+pub(super) use on_each;

@@ -6,10 +6,10 @@ use tidegate::domain::message::When;
 use tidegate::domain::state::State;
 use tidegate::store::NotAccepted;
 
-use super::ground::{Ground, on_both};
+use super::ground::{Ground, on_each};
 use super::node::{HOUR_MS, With, bodies, message};
 
-on_both!(
+on_each!(
     a_message_reads_back_as_it_was_handed_over,
     a_key_takes_one_message,
     keys_within_one_call,

@@ -7,10 +7,10 @@ use tidegate::domain::policy::OnUncertain;
 use tidegate::domain::state::State;
 use tidegate::store::{Changed, Decision, Edit, Gate, Reaped, Verb, Verdict};
 
-use super::ground::{Ground, on_both};
+use super::ground::{Ground, on_each};
 use super::node::{HOUR_MS, Node, WISH, With, bodies, message};
 
-on_both!(
+on_each!(
     a_lost_lease_comes_back_at_the_head,
     a_queue_that_parks_never_sends_again_by_itself,
     the_third_loss_alone_is_poison,

@@ -5,12 +5,12 @@ use tidegate::domain::message::When;
 use tidegate::domain::state::State;
 use tidegate::store::{NotAccepted, StartRefused, StoreError, Verb};
 
-use super::ground::{Ground, on_both};
+use super::ground::{Ground, on_each};
 use super::node::{HOUR_MS, With, bodies, message};
 use crate::support::RedisServer;
 use crate::support::redis::RedisOptions;
 
-on_both!(
+on_each!(
     a_newer_schema_is_refused,
     shards_may_change_only_while_the_queue_is_empty,
     a_queue_that_nobody_configures_is_still_read,

@@ -10,11 +10,11 @@ use tidegate::shutdown::Tasks;
 use tidegate::store::{Gate, Verb};
 use tokio::time::Instant;
 
-use super::ground::{Ground, on_both};
+use super::ground::{Ground, on_each};
 use super::node::{HOUR_MS, Node, WISH, With, message};
 use crate::support::{eventually, within};
 
-on_both!(
+on_each!(
     pages_show_every_state_completely,
     a_page_is_stable_while_others_come_and_go,
     a_cursor_that_is_none_starts_from_the_beginning,

@@ -4,10 +4,10 @@ use tidegate::domain::message::When;
 use tidegate::domain::state::State;
 use tidegate::store::{DeferKind, Gate, Lease, Verb, Verdict};
 
-use super::ground::{Ground, on_both};
+use super::ground::{Ground, on_each};
 use super::node::{HOUR_MS, Node, WISH, With, bodies, message, settled};
 
-on_both!(
+on_each!(
     a_right_token_settles_once,
     a_stale_token_changes_nothing,
     what_is_gone_is_told_so,

@@ -4,7 +4,7 @@
 //! with every write on disk, ready in about ten milliseconds. Refuses to know Tidegate's keys.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -28,11 +28,13 @@ pub(crate) struct RedisOptions {
     settings: BTreeMap<String, String>,
     is_tcp: bool,
     has_faults: bool,
+    is_valkey: bool,
 }
 
 impl Default for RedisOptions {
     fn default() -> Self {
-        let mut options = Self { settings: BTreeMap::new(), is_tcp: false, has_faults: false };
+        let settings = BTreeMap::new();
+        let mut options = Self { settings, is_tcp: false, has_faults: false, is_valkey: false };
         for (key, value) in [
             ("appendonly", "yes"),
             ("appendfsync", "always"),
@@ -49,6 +51,11 @@ impl Default for RedisOptions {
 }
 
 impl RedisOptions {
+    /// Valkey, whatever else the system has.
+    pub(crate) fn valkey() -> Self {
+        Self { is_valkey: true, ..Self::default() }
+    }
+
     /// Sets one line of redis.conf.
     #[must_use]
     pub(crate) fn set(mut self, key: &str, value: &str) -> Self {
@@ -216,7 +223,9 @@ impl RedisServer {
     /// [`Self::restart`], without waiting until it has loaded its data.
     pub(crate) async fn begin_restart(&mut self) {
         self.kill9().await;
-        let mut command = Command::new(server_program());
+        let program =
+            if self.options.is_valkey { valkey_program() } else { server_program().into() };
+        let mut command = Command::new(program);
         for (key, value) in &self.options.settings {
             command.arg(format!("--{key}")).arg(value);
         }
@@ -260,6 +269,19 @@ impl RedisServer {
     fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("redis.log")).unwrap_or_default()
     }
+}
+
+/// Valkey's server: on PATH, or where `deploy/setup.sh valkey` puts it.
+pub(crate) fn valkey_program() -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let ours = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("valkey");
+    std::env::split_paths(&path)
+        .chain([ours])
+        .map(|folder| folder.join("valkey-server"))
+        .find(|program| program.is_file())
+        .expect(
+            "valkey-server is on PATH, or `sh deploy/setup.sh valkey` was run (`make test` does)",
+        )
 }
 
 /// The server to run: Redis, or Valkey where that is what the system has.
