@@ -6,6 +6,7 @@
 mod alarm;
 mod audit;
 mod belief;
+mod check;
 mod claim;
 mod claimed;
 mod clock;

@@ -1,0 +1,226 @@
+//! The look at Redis: at start, after every reconnect, and once a second, since a failover may have
+//! brought another server.
+//!
+//! Owns the questions to the masters and the probe of a write. The rules stand in `survey`, what came of
+//! it in `health`.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use redis::{Value, cmd};
+use tokio::time::Instant;
+
+use super::health::{Seen, StartRefused, doubtful};
+use super::link::Link;
+use super::queue::Queue;
+use super::record::RECORD_VERSION;
+use super::survey::{self, Needs, Server, Unmet, Wait};
+use super::{Store, StoreError, connect, keys};
+use crate::config::Durability;
+
+/// Names tried for a key that lies on a certain master: a third of them does, of three masters.
+const PROBE_KEYS_MAX: u32 = 10_000;
+
+/// How long a replica that vanished is still missed: it may just have become the master, and what its
+/// old master accepts with the others would be lost. A failover is over by then.
+const VANISHED_FOR: Duration = Duration::from_secs(10);
+
+impl Store {
+    /// Redis was looked for at the start and is not there yet, or loads its data.
+    pub fn note_absence(&self) {
+        self.health().away();
+    }
+
+    /// Looks at every master: whether it is fit, which level it meets, and, where it was in doubt,
+    /// whether a write is safe as quickly as it has to be.
+    ///
+    /// # Errors
+    /// [`StartRefused`]; after [`StartRefused::NotDurable`] all but intake goes on.
+    pub async fn check(&self) -> Result<(), StartRefused> {
+        let replicas_up = self.follow_sentinels().await;
+        let servers = self.servers().await?;
+        if let Some(far) = servers.iter().find_map(|server| server.loading.as_ref()) {
+            let what = format!("LOADING Redis is loading its data: {far}");
+            return Err(StoreError::Unavailable(what).into());
+        }
+        for server in &servers {
+            survey::fitness(server).map_err(StartRefused::Unfit)?;
+        }
+        self.look_for_room(&servers)?;
+        self.check_schema().await?;
+        self.read_time().await?;
+        let before = self.health().seen.load_full();
+        let looks = servers.iter().map(|server| self.look(server, &before, replicas_up));
+        let seen = join_all(looks).await.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let has_changed = !before.is_empty()
+            && seen.iter().any(|now| !before.iter().any(|before| before.is(now)));
+        let uptime_ms = servers.iter().map(|server| server.uptime_ms).min().unwrap_or(0);
+        let unmet = seen.iter().find_map(|seen| seen.level.wait.as_ref().err().cloned());
+        self.say_level(&before, unmet.as_ref());
+        self.health().keep(self.metrics(), seen);
+        self.health().up(self.metrics(), uptime_ms, has_changed);
+        if has_changed {
+            self.meet_servers().await;
+        }
+        unmet.map_or(Ok(()), |Unmet { why, is_passing }| {
+            Err(StartRefused::NotDurable { why, is_passing })
+        })
+    }
+
+    /// Once per change, not once per look.
+    fn say_level(&self, before: &[Seen], unmet: Option<&Unmet>) {
+        let was_met = before.iter().all(|seen| seen.level.wait.is_ok());
+        match unmet {
+            None if !was_met => tracing::info!("the durability level is met; intake goes on"),
+            Some(unmet) if was_met && !before.is_empty() => {
+                tracing::error!(
+                    why = unmet.why,
+                    "the durability level is not met; intake is refused"
+                );
+            }
+            _ => {}
+        }
+    }
+
+    async fn look(
+        &self,
+        server: &Server,
+        before: &[Seen],
+        replicas_up: u64,
+    ) -> Result<Seen, StoreError> {
+        let settings = &self.inner.settings;
+        let before = before.iter().find(|b| b.address == server.address && b.run == server.run);
+        let now = Instant::now();
+        let most = match before.map(|before| before.most) {
+            Some(most) if most.0 > server.online && now - most.1 < VANISHED_FOR => most,
+            _ => (server.online, now),
+        };
+        let lately = Needs::AllAndAtLeast(most.0.max(replicas_up));
+        let needs = settings.replicas.map_or(lately, Needs::Exactly);
+        let level = survey::level(server, settings.durability, needs);
+        let (address, slots) = (server.address.clone(), server.slots.clone());
+        let mut seen = Seen { address, slots, run: server.run, most, level };
+        if before.is_some_and(|b| b.level == seen.level) && self.health().is_up() {
+            return Ok(seen);
+        }
+        let wait = seen.level.wait.as_ref().map_or(Wait::default(), |wait| *wait);
+        match self.prove(&self.probe_key(&seen), wait).await {
+            // Full is for intake to find out: draining makes room.
+            Ok(()) | Err(StoreError::Full(_)) => {}
+            Err(StoreError::NotDurable(why)) => seen.level = doubtful(&seen.level, &why),
+            Err(error) => return Err(error),
+        }
+        Ok(seen)
+    }
+
+    /// A key that lies on this master.
+    fn probe_key(&self, master: &Seen) -> String {
+        let plain = keys::probe(self.namespace());
+        if master.serves(&plain) {
+            return plain;
+        }
+        let numbered = |number| keys::probe(&format!("{}:{number}", self.namespace()));
+        (0..PROBE_KEYS_MAX).map(numbered).find(|key| master.serves(key)).unwrap_or(plain)
+    }
+
+    /// Writes, and waits until that is safe.
+    async fn prove(&self, key: &str, wait: Wait) -> Result<(), StoreError> {
+        let write = cmd("SET").arg(key).arg(self.node().as_str()).arg("PX").arg(60_000).to_owned();
+        let replies = self.inner.intake.next_link().write(write, &wait.commands(), key).await;
+        wait.met(replies.map_err(|error| StoreError::from_redis(&error))?)
+    }
+
+    /// Leaves connections to a server that the sentinels do not name any more: one that was held up
+    /// takes writes again for a while, which nobody will ever see. Returns how many replicas they see.
+    async fn follow_sentinels(&self) -> u64 {
+        let Some(named) = connect::named_master(&self.inner.target).await else { return 0 };
+        let astray = |link: &&Link| link.address().is_some_and(|at| at != named.address);
+        let astray: Vec<&Link> = self.links().filter(astray).collect();
+        if !astray.is_empty() {
+            tracing::warn!(address = named.address, "the sentinels name another master");
+        }
+        astray.into_iter().for_each(Link::leave);
+        named.replicas_up
+    }
+
+    async fn servers(&self) -> Result<Vec<Server>, StoreError> {
+        let mut servers = self.servers_known().await?;
+        if self.inner.target.is_cluster() && servers.iter().any(|server| !server.is_master) {
+            self.inner.probes.leave();
+            servers = self.servers_known().await?;
+            servers.retain(|server| server.is_master);
+        }
+        Ok(servers)
+    }
+
+    /// Every server that the client takes for a master.
+    async fn servers_known(&self) -> Result<Vec<Server>, StoreError> {
+        let probes = &self.inner.probes;
+        let failed = |error| StoreError::from_redis(&error);
+        let infos = probes.everywhere(&cmd("INFO")).await.map_err(failed)?;
+        // Where CONFIG is denied, INFO tells all but appendfsync.
+        let fsyncs = probes.everywhere(cmd("CONFIG").arg("GET").arg("appendfsync")).await;
+        let fsyncs = fsyncs.unwrap_or_default();
+        let mut servers = Vec::with_capacity(infos.len());
+        for (address, info) in infos {
+            if let Value::ServerError(error) = info {
+                return Err(failed(error.into()));
+            }
+            let fsync = fsyncs.iter().find(|(at, _)| *at == address).and_then(|(_, reply)| {
+                redis::from_redis_value::<Vec<String>>(reply.clone()).ok()?.into_iter().nth(1)
+            });
+            let mut server = Server::read(info);
+            (server.address, server.fsync) = (address, fsync);
+            servers.push(server);
+        }
+        if self.inner.target.is_cluster() {
+            let slots = self.plain(cmd("CLUSTER").arg("SLOTS")).await?;
+            survey::share_slots(&mut servers, slots);
+        }
+        Ok(servers)
+    }
+
+    async fn check_schema(&self) -> Result<(), StartRefused> {
+        let key = keys::schema(self.namespace());
+        let value = self.plain(cmd("GET").arg(&key)).await?;
+        let known: Option<u8> = redis::from_redis_value(value).unwrap_or(None);
+        match known {
+            Some(version) if version > RECORD_VERSION => Err(StartRefused::Unfit(format!(
+                "the namespace \"{}\" holds records of version {version}, this program knows up to {RECORD_VERSION}; \
+                 run the newer tidegate, or choose another redis.namespace",
+                self.namespace()
+            ))),
+            Some(RECORD_VERSION) => Ok(()),
+            _ => {
+                self.plain(cmd("SET").arg(&key).arg(RECORD_VERSION)).await?;
+                Ok(())
+            }
+        }
+    }
+
+    /// Notes that Redis did not answer.
+    pub fn note_down(&self, error: &StoreError) {
+        self.health().down(self.metrics(), error);
+    }
+
+    /// The level that holds for the messages of this queue: a cluster's masters may differ.
+    #[must_use]
+    pub fn achieved_for(&self, queue: &Queue) -> Option<Durability> {
+        let seen = self.health().seen.load();
+        let masters = queue.shards.iter().map(|shard| {
+            let key = &shard.keys.all[0];
+            seen.iter().find(|seen| seen.serves(key)).map(|seen| seen.level.holds)
+        });
+        masters.min().flatten()
+    }
+
+    /// Does a real write at the configured durability level, for `/readyz`.
+    ///
+    /// # Errors
+    /// Why it is not ready.
+    pub async fn probe_write(&self) -> Result<(), StoreError> {
+        let key = keys::probe(self.namespace());
+        self.check_room(&key)?;
+        self.prove(&key, self.health().wait(&key)?).await
+    }
+}
