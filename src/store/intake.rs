@@ -209,12 +209,9 @@ impl Store {
             }
             Err(error) => {
                 let (queue, messages) = (&queue.policy.name, taken.len());
-                // That there is no room was said when it began.
-                if matches!(error, StoreError::Full(_)) {
-                    tracing::debug!(%queue, messages, %error, "messages were not taken in");
-                } else {
-                    tracing::warn!(%queue, messages, %error, "messages were not taken in");
-                }
+                // That Redis is away, full or below the level was said once, when it began: here it is
+                // one line for each call of each producer, who is told.
+                tracing::debug!(%queue, messages, %error, "messages were not taken in");
                 for waiting in taken {
                     drop(waiting.answer.send(Err(error.clone().into())));
                 }
