@@ -85,8 +85,10 @@ fn within_rate(
         if with_lateness < least.0 {
             least = (with_lateness, at);
         }
+        // A step of Redis' clock within the window is time to Redis.
+        let stepped = per_us * excuses.stepped_us(call.at_us) as f64;
         // A hair for sums of fractions.
-        if left + 1.0 - least.0 > f64::from(limit.burst) + 1e-6 {
+        if left + 1.0 - least.0 > f64::from(limit.burst) + stepped + 1e-6 {
             let (from, window_us) = (least.1, call.at_us - calls[least.1].at_us);
             let what = format!(
                 "{}: {} calls within {window_us} µs, to {}",

@@ -61,8 +61,13 @@ impl<'a> Excuses<'a> {
 
     /// How far Redis' clock may be off the recorder's, at a moment: as far as somebody set it.
     pub(super) fn clock_error_us(&self, at_us: u64) -> u64 {
+        READING_US + self.stepped_us(at_us)
+    }
+
+    /// The same without what a reading may be off.
+    pub(super) fn stepped_us(&self, at_us: u64) -> u64 {
         let steps = self.clock_errors.partition_point(|(from_us, _)| *from_us <= at_us);
-        READING_US + steps.checked_sub(1).map_or(0, |last| self.clock_errors[last].1)
+        steps.checked_sub(1).map_or(0, |last| self.clock_errors[last].1)
     }
 
     /// Whether this item was being sent when its node was killed.
