@@ -35,12 +35,21 @@ pub(crate) async fn queues(session: &mut Session) -> Result<Exit, Failure> {
     let oldest = |queue: &Value| age(queue).map(span).unwrap_or_default();
     columns.push(column("OLDEST READY", false, queues, oldest));
     columns.push(column("RATE 1M", false, queues, |queue| word(&queue["rate"]["observed_1m"])));
+    columns.push(column("DURABILITY", false, queues, durability));
     columns.push(column("DOOR", true, queues, |queue| door(queue, now_ms)));
     let columns: Vec<Column> = columns.into_iter().flatten().collect();
     let titles: Vec<&str> = columns.iter().map(|column| column.title.as_str()).collect();
     let row = |at: usize| columns.iter().map(|column| column.cells[at].clone()).collect();
     session.screen.rows(&titles, (0..queues.len()).map(row).collect())?;
     Ok(Exit::Ok)
+}
+
+/// The level that holds now for what comes in.
+fn durability(queue: &Value) -> String {
+    match queue.get("durability") {
+        Some(Value::Null) => "not met".to_owned(),
+        level => level.map(word).unwrap_or_default(),
+    }
 }
 
 /// States that have a column in any case; the others only where there is something to count, so
@@ -76,6 +85,7 @@ pub(crate) async fn queue(name: &str, session: &mut Session) -> Result<Exit, Fai
     let mut pairs = vec![
         ("queue".to_owned(), name_of(&queue)),
         ("door".to_owned(), door(&queue, now_ms)),
+        ("durability".to_owned(), durability(&queue)),
         ("oldest ready".to_owned(), age(&queue).map_or("none".to_owned(), span)),
     ];
     for state in State::ALL {

@@ -213,9 +213,11 @@ async fn queues_are_paused_shown_and_resumed() {
     let id = sent(daemon, "tidegate send jobs -d 1").await;
 
     let queues = ends(daemon, "tidegate queues", 0).await.stdout;
-    assert!(queues.contains("QUEUE") && queues.contains("jobs") && queues.contains("paused"));
+    for word in ["QUEUE", "jobs", "paused", "DURABILITY", "memory"] {
+        assert!(queues.contains(word), "{word} in\n{queues}");
+    }
     let queue = ends(daemon, "tidegate queue jobs", 0).await.stdout;
-    for word in ["gateway maintenance", "1/s", "ready", "policy.downstream.url"] {
+    for word in ["gateway maintenance", "1/s", "ready", "durability", "policy.downstream.url"] {
         assert!(queue.contains(word), "{word} in\n{queue}");
     }
     let get = ends(daemon, &format!("tidegate get {id}"), 0).await.stdout;
