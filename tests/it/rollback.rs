@@ -215,15 +215,19 @@ async fn a_limit_that_redis_forgot_starts_over_without_a_burst() {
     let mut redis = RedisServer::start().await;
     let downstream = Downstream::start().await;
     let config = queue_toml(QUEUE, &downstream, "rate = \"4/s\"\nburst = 4");
-    let daemon = Daemon::start(&redis, config).await;
+    let mut daemon = Daemon::start(&redis, config).await;
     let numbers: Vec<_> = (0..8).map(|n| json!({ "payload": n })).collect();
     daemon.post(&format!("/v1/queues/{QUEUE}/messages/batch"), &json!(numbers)).await.expect(200);
     downstream.wait_for(4).await;
+    eventually("four are settled", async || daemon.counts(QUEUE).await["delivered"] == 4).await;
 
     // As a failover below `replicas` would leave it: the calls are remembered by nobody.
     let meta = format!("{{tidegate:{QUEUE}.0}}:meta");
+    // Its node is a new one too, or its own pace would hide a burst.
+    daemon.kill9().await;
     redis.cli::<u64>(&["HDEL", &meta, "tat_us"]).await;
     redis.restart().await;
+    daemon.restart().await;
 
     let requests = downstream.wait_for(8).await;
     let mut times: Vec<_> = requests.iter().map(|request| request.arrived).collect();
