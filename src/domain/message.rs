@@ -38,9 +38,10 @@ impl When {
 }
 
 /// How a payload is shown again: as JSON, as text, or as raw bytes in base64.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PayloadKind {
     /// Came as a JSON value and leaves as that value's very bytes.
+    #[default]
     Json,
     /// Came as a JSON string with a text content type and leaves as its text.
     Text,
@@ -49,7 +50,7 @@ pub enum PayloadKind {
 }
 
 /// The fields of a message that never change while it waits, apart from its payload.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Details {
     /// How the payload came.
     pub kind: PayloadKind,

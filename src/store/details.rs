@@ -116,22 +116,10 @@ pub(super) fn read_details(raw: &[u8]) -> Result<Details, StoreError> {
 mod tests {
     use super::*;
 
-    fn plain() -> Details {
-        Details {
-            kind: PayloadKind::Json,
-            content_type: None,
-            headers: Vec::new(),
-            group: None,
-            labels: BTreeMap::new(),
-            idempotency_key: None,
-            retry: None,
-        }
-    }
-
     #[test]
     fn a_plain_message_carries_no_details() {
-        assert!(write_details(&plain()).is_empty());
-        assert_eq!(read_details(b"").unwrap(), plain());
+        assert!(write_details(&Details::default()).is_empty());
+        assert_eq!(read_details(b"").unwrap(), Details::default());
     }
 
     #[test]

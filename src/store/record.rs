@@ -3,8 +3,6 @@
 //! The twin of `lua/include/record.lua` and `lua/include/state.lua`. To change a shape: raise its
 //! version, let the reader take both, write the new one, and add cases for old and new below.
 
-use std::collections::BTreeMap;
-
 use bytes::{Buf, Bytes};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
@@ -12,7 +10,7 @@ use ulid::Ulid;
 use super::details::{read_details, write_details};
 use super::error::StoreError;
 use crate::domain::id::{MessageId, QueueName};
-use crate::domain::message::{Attempt, Details, Message, NewMessage, PayloadKind};
+use crate::domain::message::{Attempt, Details, Message, NewMessage};
 use crate::domain::state::State;
 
 /// The newest record version that this program writes; a namespace with a newer one is refused.
@@ -70,16 +68,7 @@ impl Record {
 
     /// What is shown in place of a record that cannot be read.
     pub(crate) fn unreadable() -> Self {
-        let details = Details {
-            kind: PayloadKind::Json,
-            content_type: None,
-            headers: Vec::new(),
-            group: None,
-            labels: BTreeMap::new(),
-            idempotency_key: None,
-            retry: None,
-        };
-        Self { priority: 0, due_ms: 0, expires_ms: 0, details, payload: None }
+        Self { priority: 0, due_ms: 0, expires_ms: 0, details: Details::default(), payload: None }
     }
 }
 

@@ -3,7 +3,6 @@
 //! Owns the vocabulary, so that a scenario reads before, act, after. Refuses to know what should
 //! come of it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -28,15 +27,7 @@ pub(super) fn message(body: &str) -> NewMessage {
     }
     NewMessage {
         payload: Bytes::copy_from_slice(body.as_bytes()),
-        details: Details {
-            kind: PayloadKind::Text,
-            content_type: None,
-            headers: Vec::new(),
-            group: None,
-            labels: BTreeMap::new(),
-            idempotency_key: None,
-            retry: None,
-        },
+        details: Details { kind: PayloadKind::Text, ..Details::default() },
         due: When::After(0),
         expires: None,
         priority: 0,
