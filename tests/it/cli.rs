@@ -213,7 +213,7 @@ async fn queues_are_paused_shown_and_resumed() {
     let id = sent(daemon, "tidegate send jobs -d 1").await;
 
     let queues = ends(daemon, "tidegate queues", 0).await.stdout;
-    for word in ["QUEUE", "jobs", "paused", "DURABILITY", "memory"] {
+    for word in ["QUEUE", "jobs", "paused", "DURABILITY", "disk"] {
         assert!(queues.contains(word), "{word} in\n{queues}");
     }
     let queue = ends(daemon, "tidegate queue jobs", 0).await.stdout;
