@@ -96,8 +96,10 @@ pub(super) async fn messages(
         None => page(&door, &queue, &wish).await?,
     };
     let gates = gates(&door, &queue, &messages).await?;
-    let views: Vec<_> =
-        messages.iter().map(|message| MessageView::new(message, gates, wish.is_full)).collect();
+    let views: Vec<_> = messages
+        .iter()
+        .map(|message| MessageView::new(message, gates.hold(message.state), wish.is_full))
+        .collect();
     Ok(Json(Page { messages: views, next_cursor: next }).into_response())
 }
 

@@ -81,7 +81,8 @@ pub(super) async fn answer(
     is_full: bool,
 ) -> Result<Response, Problem> {
     let gates = gates(door, message).await?;
-    Ok((StatusCode::OK, Json(MessageView::new(message, gates, is_full))).into_response())
+    Ok((StatusCode::OK, Json(MessageView::new(message, gates.hold(message.state), is_full)))
+        .into_response())
 }
 
 /// The gates that may hold a message; asked only where one could.

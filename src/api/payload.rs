@@ -1,6 +1,7 @@
 //! Payloads: as JSON, as text, or as bytes in base64.
 //!
-//! Owns how a payload comes in and is shown again. JSON stays byte for byte as it came.
+//! Owns how a payload comes in (how it is shown again is in `domain::shown`). JSON stays byte for byte
+//! as it came.
 
 use base64::Engine as _;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -10,7 +11,7 @@ use serde_json::value::RawValue;
 use super::depth::{DEPTH_MAX, is_too_deep};
 use super::fields::Fields;
 use super::values::string;
-use crate::domain::message::{Message, PayloadKind};
+use crate::domain::message::PayloadKind;
 
 /// The content type of raw bytes that came without one.
 const RAW_CONTENT_TYPE: &str = "application/octet-stream";
@@ -137,29 +138,6 @@ fn is_json(content_type: &str) -> bool {
     let Some((_, subtype)) = essence.split_once('/') else { return true };
     let subtype = subtype.to_ascii_lowercase();
     subtype == "json" || subtype.ends_with("+json")
-}
-
-/// How a payload is shown again: its field and value.
-pub(super) enum Shown<'a> {
-    Json(&'a RawValue),
-    Text(&'a str),
-    Base64(String),
-}
-
-/// The payload of a message, while it is kept.
-pub(super) fn show(message: &Message) -> Option<Shown<'_>> {
-    let bytes = message.payload.as_deref()?;
-    let shown = match message.details.kind {
-        PayloadKind::Json => serde_json::from_slice(bytes).ok().map(Shown::Json),
-        PayloadKind::Text => std::str::from_utf8(bytes).ok().map(Shown::Text),
-        PayloadKind::Raw => None,
-    };
-    Some(shown.unwrap_or_else(|| Shown::Base64(BASE64.encode(bytes))))
-}
-
-/// Foreign bytes for people: as text, or in base64 where they are none.
-pub(super) fn show_bytes(bytes: &[u8]) -> Shown<'_> {
-    std::str::from_utf8(bytes).map_or_else(|_| Shown::Base64(BASE64.encode(bytes)), Shown::Text)
 }
 
 #[cfg(test)]

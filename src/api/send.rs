@@ -102,7 +102,7 @@ async fn taken(
             .ok_or_else(|| super::paths::no_message(&accepted.id.to_string()))?,
     };
     let gates = Gates::of_policy(&queue.policy, now_ms);
-    let view = MessageView::new(&message, gates, false);
+    let view = MessageView::new(&message, gates.hold(message.state), false);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(view)).into_response())
 }
 
@@ -117,7 +117,7 @@ async fn first_message(door: &Door, accepted: &Accepted) -> Result<Response, Pro
         return Ok((StatusCode::OK, location, Json(bare)).into_response());
     };
     let gates = messages::gates(door, &message).await?;
-    let view = MessageView::new(&message, gates, false).duplicate();
+    let view = MessageView::new(&message, gates.hold(message.state), false).duplicate();
     Ok((StatusCode::OK, location, Json(view)).into_response())
 }
 

@@ -1,0 +1,36 @@
+//! Payloads and answers as they are shown again: as JSON, as text, or as bytes in base64.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::value::RawValue;
+
+use super::message::{Message, PayloadKind};
+
+/// How a payload is shown again: its field and value.
+#[derive(Debug)]
+pub enum Shown<'a> {
+    /// The JSON value that it is.
+    Json(&'a RawValue),
+    /// Its text.
+    Text(&'a str),
+    /// Bytes that are neither.
+    Base64(String),
+}
+
+/// The payload of a message, while it is kept.
+#[must_use]
+pub fn show(message: &Message) -> Option<Shown<'_>> {
+    let bytes = message.payload.as_deref()?;
+    let shown = match message.details.kind {
+        PayloadKind::Json => serde_json::from_slice(bytes).ok().map(Shown::Json),
+        PayloadKind::Text => std::str::from_utf8(bytes).ok().map(Shown::Text),
+        PayloadKind::Raw => None,
+    };
+    Some(shown.unwrap_or_else(|| Shown::Base64(STANDARD.encode(bytes))))
+}
+
+/// Foreign bytes for people: as text, or in base64 where they are none.
+#[must_use]
+pub fn show_bytes(bytes: &[u8]) -> Shown<'_> {
+    std::str::from_utf8(bytes).map_or_else(|_| Shown::Base64(STANDARD.encode(bytes)), Shown::Text)
+}

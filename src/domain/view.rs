@@ -1,0 +1,245 @@
+//! A message as JSON.
+//!
+//! Owns the shape, which HTTP answers and callbacks share. Moments that are not there are `null`, so
+//! that clients can rely on the names; the payload and the message's own headers come in a full view
+//! only. Refuses to know which gates hold a message: callers say.
+
+use std::collections::BTreeMap;
+
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
+
+use super::message::{Attempt, Message, RetryOverride};
+use super::shown::{self, Shown};
+use super::state::State;
+use super::time::rfc3339;
+use super::units::format_duration;
+
+/// A moment, written as RFC 3339.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment(pub u64);
+
+impl Serialize for Moment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&rfc3339(self.0))
+    }
+}
+
+/// What is known of a message, as it is shown.
+#[derive(Debug, serde::Serialize)]
+pub struct MessageView<'a> {
+    id: String,
+    queue: &'a str,
+    state: &'static str,
+    #[serde(flatten)]
+    payload: Option<PayloadView<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    headers: Option<Pairs<'a>>,
+    content_type: &'a str,
+    created_at: Moment,
+    due_at: Moment,
+    expires_at: Option<Moment>,
+    priority: u8,
+    group: Option<&'a str>,
+    labels: &'a BTreeMap<String, String>,
+    idempotency_key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry: Option<RetryView>,
+    attempts: u32,
+    throttles: u32,
+    window_holds: u32,
+    rescues: u32,
+    next_attempt_at: Option<Moment>,
+    last_attempt: Option<AttemptView<'a>>,
+    final_at: Option<Moment>,
+    reason: Option<&'a str>,
+    result: Option<ResultView<'a>>,
+    held_by: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duplicate: Option<bool>,
+}
+
+impl<'a> MessageView<'a> {
+    /// The message, held by these gates; `is_full`: with its payload.
+    #[must_use]
+    pub fn new(message: &'a Message, held_by: Vec<&'static str>, is_full: bool) -> Self {
+        let details = &message.details;
+        let shown = if is_full { shown::show(message) } else { None };
+        Self {
+            id: message.id.to_string(),
+            queue: message.id.queue.as_str(),
+            state: message.state.as_str(),
+            payload: shown.map(|shown| PayloadView("payload", shown)),
+            headers: is_full.then_some(Pairs(&details.headers)),
+            content_type: details.content_type.as_deref().unwrap_or("application/json"),
+            created_at: Moment(message.created_at_ms),
+            due_at: Moment(message.due_at_ms),
+            expires_at: message.expires_at_ms.map(Moment),
+            priority: message.priority,
+            group: details.group.as_deref(),
+            labels: &details.labels,
+            idempotency_key: details.idempotency_key.as_deref(),
+            retry: details.retry.as_ref().map(RetryView::new),
+            attempts: message.attempts,
+            throttles: message.throttles,
+            window_holds: message.window_holds,
+            rescues: message.rescues,
+            next_attempt_at: (message.state == State::Scheduled)
+                .then_some(Moment(message.due_at_ms)),
+            last_attempt: message.last_attempt.as_ref().map(AttemptView::brief),
+            final_at: message.final_at_ms.map(Moment),
+            reason: message.reason.as_deref(),
+            result: result(message),
+            held_by,
+            duplicate: None,
+        }
+    }
+
+    /// Says that it had been taken in before.
+    #[must_use]
+    pub fn duplicate(self) -> Self {
+        Self { duplicate: Some(true), ..self }
+    }
+}
+
+/// What the downstream answered in the end; only where there was an answer.
+fn result(message: &Message) -> Option<ResultView<'_>> {
+    let last = message.last_attempt.as_ref()?;
+    let is_decided = matches!(message.state, State::Delivered | State::Dead);
+    (is_decided && last.status_code.is_some()).then(|| ResultView::new(last))
+}
+
+/// A payload in the field that fits its kind: `payload`, or `payload_base64`.
+struct PayloadView<'a>(&'static str, Shown<'a>);
+
+impl std::fmt::Debug for PayloadView<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("PayloadView").field(&self.0).finish_non_exhaustive()
+    }
+}
+
+impl Serialize for PayloadView<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(1))?;
+        match &self.1 {
+            Shown::Json(raw) => map.serialize_entry(self.0, raw)?,
+            Shown::Text(text) => map.serialize_entry(self.0, text)?,
+            Shown::Base64(text) => map.serialize_entry(&format_args!("{}_base64", self.0), text)?,
+        }
+        map.end()
+    }
+}
+
+/// Name and value pairs as an object.
+#[derive(Debug)]
+pub struct Pairs<'a>(pub &'a [(String, String)]);
+
+impl Serialize for Pairs<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+/// A try at the downstream.
+#[derive(Debug, serde::Serialize)]
+pub struct AttemptView<'a> {
+    attempt: u32,
+    started_at: Moment,
+    ended_at: Moment,
+    outcome: &'a str,
+    status_code: Option<u16>,
+    error: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response: Option<ResultView<'a>>,
+}
+
+impl<'a> AttemptView<'a> {
+    fn brief(attempt: &'a Attempt) -> Self {
+        Self {
+            attempt: attempt.attempt,
+            started_at: Moment(attempt.started_at_ms),
+            ended_at: Moment(attempt.ended_at_ms),
+            outcome: &attempt.outcome,
+            status_code: attempt.status_code,
+            error: attempt.error.as_deref(),
+            response: None,
+        }
+    }
+
+    /// With what the downstream answered, as far as it was kept.
+    #[must_use]
+    pub fn full(attempt: &'a Attempt) -> Self {
+        let response = attempt.response.is_some().then(|| ResultView::new(attempt));
+        Self { response, ..Self::brief(attempt) }
+    }
+}
+
+/// An answer of the downstream.
+#[derive(Debug, serde::Serialize)]
+pub struct ResultView<'a> {
+    status_code: Option<u16>,
+    content_type: Option<&'a str>,
+    #[serde(flatten)]
+    body: BodyView<'a>,
+}
+
+impl<'a> ResultView<'a> {
+    fn new(attempt: &'a Attempt) -> Self {
+        let response = attempt.response.as_ref();
+        Self {
+            status_code: attempt.status_code,
+            content_type: response.and_then(|(content_type, _)| content_type.as_deref()),
+            body: BodyView(response.map(|(_, body)| &**body)),
+        }
+    }
+}
+
+/// Foreign bytes as `body`, in base64 as `body_base64` where they are no text.
+#[derive(Debug)]
+pub struct BodyView<'a>(pub Option<&'a [u8]>);
+
+impl Serialize for BodyView<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0.map(shown::show_bytes) {
+            Some(shown) => PayloadView("body", shown).serialize(serializer),
+            None => {
+                let mut map = serializer.serialize_map(Some(1))?;
+                map.serialize_entry("body", &())?;
+                map.end()
+            }
+        }
+    }
+}
+
+/// What a message changes in its queue's retry policy.
+#[derive(Debug, serde::Serialize)]
+struct RetryView {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_attempts: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    initial: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    factor: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jitter: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_age: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schedule: Option<Vec<String>>,
+}
+
+impl RetryView {
+    fn new(retry: &RetryOverride) -> Self {
+        let delays = |delays: &Vec<u64>| delays.iter().copied().map(format_duration).collect();
+        Self {
+            max_attempts: retry.max_attempts,
+            initial: retry.initial_ms.map(format_duration),
+            factor: retry.factor,
+            max: retry.max_ms.map(format_duration),
+            jitter: retry.jitter,
+            max_age: retry.max_age_ms.map(format_duration),
+            schedule: retry.schedule_ms.as_ref().map(delays),
+        }
+    }
+}
