@@ -190,8 +190,13 @@ impl Store {
                  run the newer tidegate, or choose another redis.namespace",
                 self.namespace()
             ))),
-            Some(RECORD_VERSION) => Ok(()),
-            _ => {
+            Some(version) if version < RECORD_VERSION => Err(StartRefused::Unfit(format!(
+                "the namespace \"{}\" holds records of version {version}, this program knows {RECORD_VERSION} only; \
+                 let the older tidegate deliver them, or choose another redis.namespace",
+                self.namespace()
+            ))),
+            Some(_) => Ok(()),
+            None => {
                 self.plain(cmd("SET").arg(&key).arg(RECORD_VERSION)).await?;
                 Ok(())
             }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::claimed::Claimed;
+use super::claimed::{Claimed, Taken};
 use super::grant::Granted;
 use super::queue::{Queue, Shard};
 use super::reply::Reply;
@@ -192,13 +192,16 @@ impl Store {
         self.saw(Some(shard), now_us, times);
         let wait = reply.natural()?.map(Duration::from_micros);
         let (ready_left, paused_ms) = (reply.count()?, reply.count()?);
-        let mut messages = Vec::with_capacity(reply.len() / 4);
+        let mut messages = Vec::new();
         let mut unreadable = Vec::new();
-        while reply.len() > 0 {
-            let slot_us = slots.and_then(|slots| slots.get(messages.len()).copied());
-            match self.read_claimed(&queue.policy, shard, token, reply, slot_us, times.1)? {
-                Ok(claimed) => messages.push(claimed),
-                Err(settled) => unreadable.push(settled),
+        if reply.len() > 0 {
+            let mut taken = Taken::read(reply, slots, (now_us / 1000, paused_ms), times.1)?;
+            messages.reserve_exact(taken.len());
+            while taken.len() > 0 {
+                match self.read_claimed(&queue.policy, shard, token, &mut taken)? {
+                    Ok(claimed) => messages.push(claimed),
+                    Err(settled) => unreadable.push(settled),
+                }
             }
         }
         Ok((ClaimReply { gate, wait, ready_left, paused_ms, messages }, unreadable))

@@ -49,24 +49,77 @@ pub struct Claimed {
     pub payload: Bytes,
 }
 
+/// The lists of a claim's reply, read side by side.
+#[derive(Debug)]
+pub(super) struct Taken {
+    ulids: Reply,
+    records: Reply,
+    headers: Reply,
+    slots_us: std::vec::IntoIter<u64>,
+    /// The slot of all that are left, once the list is at its end.
+    slot_us: u64,
+    /// When they were claimed, and for how long the queue had been paused by then, ms.
+    claimed_ms: u64,
+    paused_ms: u64,
+    received_at: Instant,
+}
+
+impl Taken {
+    /// `granted` are slots that the home shard gave; they stand for those of the reply.
+    pub(super) fn read(
+        reply: &mut Reply,
+        granted: Option<&[u64]>,
+        (claimed_ms, paused_ms): (u64, u64),
+        received_at: Instant,
+    ) -> Result<Self, StoreError> {
+        let [ulids, records, headers] = [reply.list()?, reply.list()?, reply.list()?];
+        let mut given = reply.list()?;
+        let mut slots_us = Vec::with_capacity(given.len());
+        while given.len() > 0 {
+            slots_us.push(given.count()?);
+        }
+        if let Some(granted) = granted {
+            slots_us = granted.to_vec();
+        }
+        let slot_us = slots_us.last().copied().unwrap_or(claimed_ms * 1000);
+        let slots_us = slots_us.into_iter();
+        Ok(Self { ulids, records, headers, slots_us, slot_us, claimed_ms, paused_ms, received_at })
+    }
+
+    /// How many are left.
+    pub(super) fn len(&self) -> usize {
+        self.ulids.len()
+    }
+
+    fn entry(&mut self) -> Result<Option<Bytes>, StoreError> {
+        if self.headers.len() == 0 {
+            return Ok(None);
+        }
+        Ok(Some(self.headers.bytes()?).filter(|entry| !entry.is_empty()))
+    }
+}
+
 impl Store {
-    /// A message of the reply, or how it is settled because we cannot read it.
+    /// The next message of the reply, or how it is settled because we cannot read it.
     pub(super) fn read_claimed(
         &self,
         policy: &QueuePolicy,
         shard: &Shard,
         token: &str,
-        reply: &mut Reply,
-        granted_us: Option<u64>,
-        received_at: Instant,
+        taken: &mut Taken,
     ) -> Result<Result<Claimed, Settled>, StoreError> {
-        let ulid = reply.text()?;
-        let slot_us = granted_us.unwrap_or(reply.count()?);
-        let (entry, record) = (reply.bytes()?, reply.bytes()?);
-        let ulid =
-            Ulid::from_string(&ulid).map_err(|error| StoreError::Reply(error.to_string()))?;
+        let ulid = Ulid::from_string(&taken.ulids.text()?)
+            .map_err(|error| StoreError::Reply(error.to_string()))?;
+        let slot_us = taken.slots_us.next().unwrap_or(taken.slot_us);
+        let (entry, record) = (taken.entry()?, taken.records.bytes()?);
         let lease = Lease { ulid, shard: shard.number, token: token.to_owned() };
-        let both = StateEntry::unpack(entry).and_then(|entry| Ok((entry, Record::unpack(record)?)));
+        let both = Record::unpack(record).and_then(|record| {
+            let entry = match entry {
+                Some(entry) => StateEntry::unpack(entry)?,
+                None => StateEntry::of_first_claim(&record, taken.claimed_ms, taken.paused_ms),
+            };
+            Ok((entry, record))
+        });
         let (entry, record) = match both {
             Ok(both) => both,
             Err(error) => {
@@ -78,7 +131,7 @@ impl Store {
         Ok(Ok(Claimed {
             lease,
             slot: self.inner.clock.instant_of(slot_us),
-            start_before: received_at + Duration::from_millis(start_within_ms),
+            start_before: taken.received_at + Duration::from_millis(start_within_ms),
             attempt: entry.attempts,
             rescues: entry.rescues,
             throttles: entry.throttles,

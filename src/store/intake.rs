@@ -17,13 +17,14 @@ use super::link::Link;
 use super::promises::Promise;
 use super::queue::{Queue, Shard};
 use super::record::pack_rest;
-use super::{Store, StoreError, Verb, arg, when};
+use super::{Store, StoreError, Verb, arg, when_text};
 use crate::domain::id::{MessageId, QueueName, new_ulid};
 use crate::domain::message::NewMessage;
 use crate::failpoint::failpoint;
 
 /// Messages in one script call: more gains nothing and holds Redis up.
-const CALL_MESSAGES_MAX: usize = 200;
+/// A message's number in its call is one byte of its record.
+const CALL_MESSAGES_MAX: usize = 250;
 /// Bytes in one script call.
 const CALL_BYTES_MAX: usize = 1 << 20;
 /// Messages that may wait at this node's door; above it, requests wait for a place.
@@ -226,29 +227,11 @@ impl Store {
         taken: &[Waiting],
     ) -> Result<Vec<Answer>, StoreError> {
         self.check_room(&shard.keys.all[0])?;
-        let mut args = Vec::with_capacity(2 + taken.len() * 7);
-        // The call may be repeated below us (by the cluster client, or after a lost reply): records
-        // that are there already are recognised.
-        args.extend([arg(queue.policy.idempotency_window_ms), arg(1)]);
-        let mut expires = false;
-        for Waiting { ulid, message, .. } in taken {
-            let priority = message.priority;
-            expires |= message.expires.is_some();
-            args.extend([
-                arg(ulid),
-                when(message.due),
-                message.expires.map(when).unwrap_or_default(),
-                arg(format_args!("{priority}{}", queue.policy.band(priority))),
-                message.details.idempotency_key.clone().unwrap_or_default().into_bytes(),
-                // Only told apart where a key says that two may be the same.
-                message
-                    .details
-                    .idempotency_key
-                    .as_ref()
-                    .map_or_else(Vec::new, |_| message.fingerprint.to_vec()),
-                pack_rest(message),
-            ]);
-        }
+        // The call may be repeated below us (by the cluster client, or after a lost reply): by its
+        // number it is recognised.
+        let call = format!("{}{:016x}", self.node().as_str(), rand::random::<u64>());
+        let expires = taken.iter().any(|waiting| waiting.message.expires.is_some());
+        let args = schedule_args(queue, call, taken);
         let met = shard.met();
         let mut reply = self.call_durably(Verb::Schedule, shard, &args).await?;
         let now_ms = reply.count()?;
@@ -285,6 +268,32 @@ impl Store {
         }
         Ok(answers)
     }
+}
+
+/// The arguments of a call, as the script's header has them.
+fn schedule_args(queue: &Queue, call: String, taken: &[Waiting]) -> Vec<Vec<u8>> {
+    let policy = &queue.policy;
+    let keyed = taken.iter().any(|waiting| waiting.message.details.idempotency_key.is_some());
+    let per_message = if keyed { 4 } else { 3 };
+    let mut args = Vec::with_capacity(3 + taken.len() * per_message);
+    args.extend([arg(policy.idempotency_window_ms), call.into_bytes(), arg(per_message)]);
+    for (number, Waiting { ulid, message, .. }) in (0..=u8::MAX).zip(taken) {
+        let priority = message.priority;
+        let mut wish = format!("{priority}{}{}", policy.band(priority), when_text(message.due));
+        if let Some(expires) = message.expires {
+            wish.push('/');
+            wish.push_str(&when_text(expires));
+        }
+        args.extend([arg(ulid), wish.into_bytes(), pack_rest(message, number)]);
+        if keyed {
+            // Only told apart where a key says that two may be the same.
+            let key = message.details.idempotency_key.as_ref();
+            args.push(key.map_or_else(Vec::new, |key| {
+                [message.fingerprint.as_slice(), key.as_bytes()].concat()
+            }));
+        }
+    }
+    args
 }
 
 /// What producers are about to be told. Messages have consecutive sequences; those of a repeat, older

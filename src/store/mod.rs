@@ -321,8 +321,12 @@ fn arg(value: impl ToString) -> Vec<u8> {
 
 /// A moment as an argument of a script, which adds a delay to its own now.
 fn when(when: When) -> Vec<u8> {
+    when_text(when).into_bytes()
+}
+
+fn when_text(when: When) -> String {
     match when {
-        When::After(ms) => arg(format_args!("+{ms}")),
-        When::At(ms) => arg(ms),
+        When::After(ms) => format!("+{ms}"),
+        When::At(ms) => ms.to_string(),
     }
 }

@@ -14,18 +14,20 @@ use crate::domain::message::{Attempt, Details, Message, NewMessage};
 use crate::domain::state::State;
 
 /// The newest record version that this program writes; a namespace with a newer one is refused.
-pub(crate) const RECORD_VERSION: u8 = 1;
+pub(crate) const RECORD_VERSION: u8 = 2;
 
-const STATE_VERSION: u8 = 1;
-const RECORD_HEADER_BYTES: usize = 21;
+const STATE_VERSION: u8 = 2;
+const RECORD_HEADER_BYTES: usize = 22;
 const STATE_HEADER_BYTES: usize = 87;
 const FLAG_BODY_DROPPED: u8 = 1;
 
-/// Details and body as they follow the header, which the script writes.
-pub(crate) fn pack_rest(message: &NewMessage) -> Vec<u8> {
+/// What follows the part of the header that the script writes: the message's number in its call,
+/// details and body.
+pub(crate) fn pack_rest(message: &NewMessage, number: u8) -> Vec<u8> {
     let details = write_details(&message.details);
     let length = u16::try_from(details.len()).unwrap_or(u16::MAX);
-    let mut rest = Vec::with_capacity(2 + details.len() + message.payload.len());
+    let mut rest = Vec::with_capacity(3 + details.len() + message.payload.len());
+    rest.push(number);
     rest.extend_from_slice(&length.to_be_bytes());
     rest.extend_from_slice(&details);
     rest.extend_from_slice(&message.payload);
@@ -54,9 +56,9 @@ impl Record {
         }
         let flags = raw.get_u8();
         let rank = raw.get_u8();
-        let _sequence = raw.get_uint(6);
         let due_ms = raw.get_uint(6);
         let expires_ms = raw.get_uint(6);
+        let _sequence_and_number = raw.get_uint(7);
         let length = usize::from(raw.get_u16());
         if raw.len() < length {
             return Err(StoreError::Reply("a record's details are cut".to_owned()));
@@ -91,6 +93,23 @@ pub(crate) struct StateEntry {
 }
 
 impl StateEntry {
+    /// That of a message whose first claim this is: scripts do not spell it out.
+    pub(crate) fn of_first_claim(record: &Record, claimed_ms: u64, paused_ms: u64) -> Self {
+        Self {
+            letter: b'L',
+            due_ms: record.due_ms,
+            expires_ms: record.expires_ms,
+            attempts: 1,
+            throttles: 0,
+            window_holds: 0,
+            rescues: 0,
+            first_attempt_ms: claimed_ms,
+            paused_at_first_ms: paused_ms,
+            final_ms: 0,
+            tail: Tail::default(),
+        }
+    }
+
     pub(crate) fn unpack(mut raw: Bytes) -> Result<Self, StoreError> {
         if raw.len() < STATE_HEADER_BYTES {
             return Err(StoreError::Reply("a state entry is too short".to_owned()));
@@ -100,6 +119,7 @@ impl StateEntry {
             return Err(StoreError::Reply(format!("state version {version} is not known here")));
         }
         let letter = raw.get_u8();
+        raw.advance(20);
         let _flags_and_band = raw.get_u16();
         let _epoch = raw.get_u16();
         let due_ms = raw.get_uint(6);
@@ -109,7 +129,7 @@ impl StateEntry {
         let window_holds = raw.get_u32();
         let rescues = u32::from(raw.get_u8());
         let (first_attempt_ms, paused_at_first_ms) = (raw.get_uint(6), raw.get_uint(6));
-        raw.advance(40);
+        raw.advance(20);
         let final_ms = raw.get_uint(6);
         let tail = if raw.is_empty() { Tail::default() } else { Tail::unpack(&raw) };
         Ok(Self {

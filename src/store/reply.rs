@@ -48,6 +48,11 @@ impl Reply {
         Ok(self.natural()?.unwrap_or(0))
     }
 
+    /// A list within the list.
+    pub(crate) fn list(&mut self) -> Result<Self, StoreError> {
+        Self::new(self.values.next().unwrap_or(Value::Nil))
+    }
+
     pub(crate) fn bytes(&mut self) -> Result<Bytes, StoreError> {
         match self.values.next() {
             Some(Value::BulkString(bytes)) => Ok(Bytes::from(bytes)),

@@ -107,8 +107,13 @@ impl Store {
         ended: &[String],
         items: &[Settled],
     ) -> Result<Vec<Verdict>, StoreError> {
-        let mut args = vec![tokens(ended), arg(queue.policy.retention.delivered_ms)];
-        args.extend(items.iter().flat_map(Settled::whole));
+        let keep_ms = queue.policy.retention.delivered_ms;
+        let shown = items.iter().flat_map(|item| item.lease.token.bytes()).collect();
+        let mut args = vec![tokens(ended), arg(keep_ms), shown];
+        args.extend(items.iter().map(|item| arg(item.lease.ulid)));
+        if keep_ms > 0 {
+            args.extend(items.iter().map(Settled::tail));
+        }
         let verdicts = self.settle(Verb::Ack, queue, shard, &args, items.len()).await?;
         let kept =
             |verdict: &Verdict| matches!(verdict, Verdict::Ok | Verdict::Already | Verdict::Late);

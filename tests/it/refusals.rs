@@ -52,12 +52,16 @@ async fn a_lower_level_is_taken_when_it_is_asked_for() {
 }
 
 #[tokio::test]
-async fn records_of_a_newer_version_are_refused() {
+async fn records_of_another_version_are_refused() {
     let redis = RedisServer::start().await;
-    redis.cli::<()>(&["SET", "{tidegate}:schema", "9"]).await;
-    let mut daemon = Daemon::with(QUEUE).redis(&redis).launch();
-    assert_eq!(daemon.wait_exit().await, 1);
-    assert!(daemon.log().contains("run the newer tidegate"), "{}", daemon.log());
+    for (version, remedy) in
+        [("9", "run the newer tidegate"), ("1", "let the older tidegate deliver")]
+    {
+        redis.cli::<()>(&["SET", "{tidegate}:schema", version]).await;
+        let mut daemon = Daemon::with(QUEUE).redis(&redis).launch();
+        assert_eq!(daemon.wait_exit().await, 1);
+        assert!(daemon.log().contains(remedy), "{}", daemon.log());
+    }
 }
 
 #[tokio::test]

@@ -3,35 +3,44 @@
 -- include: shard writes record state ready finish fence gate
 --
 -- ARGV[1] tokens of exchanges that end with this call   ARGV[2] retention_ms
--- ARGV[3...] per message: ulid, token, last attempt
+-- ARGV[3] the messages' tokens, 20 bytes each   ARGV[4...] their ulids, then their last attempts (nothing
+--         where retention_ms is 0)
 -- Returns {now_ms, verdict per message}; verdicts: 0 ok, 1 already, 2 stale, 3 gone, 4 late success
 --
 -- Safe to repeat: the token of a delivered message stays, so a repeat answers already.
-local keep_ms = tonumber(ARGV[2])
+local keep_ms, tokens = tonumber(ARGV[2]), ARGV[3]
+local count = #tokens / 20
 local ulids, reply = {}, { now_ms }
-for i = 3, #ARGV, 3 do ulids[#ulids + 1] = ARGV[i] end
+for i = 1, count do ulids[i] = ARGV[3 + i] end
 local raws = hmget(K.states, ulids)
 -- Nothing of a record is needed where nothing of it is kept.
 local records = keep_ms > 0 and hmget(K.records, ulids) or raws
 
+local function token_of(i) return string.sub(tokens, 20 * i - 19, 20 * i) end
+
 -- Every message is leased under the token shown, as it should be: bytes are put together, not decoded.
 local function is_plain_call()
-  local seen = {}
-  for i, ulid in ipairs(ulids) do
-    if not raws[i] or not records[i] or seen[ulid] or not is_leased_as(raws[i], ARGV[1 + i * 3]) then
-      return false
-    end
+  local seen, leased = {}, {}
+  for i = 1, count do
+    local ulid, raw = ulids[i], raws[i]
+    if not raw or not records[i] or seen[ulid] then return false end
     seen[ulid] = true
+    local token = token_of(i)
+    if leased[raw] ~= token then
+      if not is_leased_as(raw, token) then return false end
+      leased[raw] = token
+    end
   end
-  return #ulids > 0
+  return count > 0
 end
 
 local function ack_plainly()
-  local final = struct.pack('>I6', now_ms)
-  local states = {}
-  for i, ulid in ipairs(ulids) do
-    states[2 * i - 1], states[2 * i] = ulid, delivered_of_leased(raws[i], final, ARGV[2 + i * 3])
+  local delivered, states = delivered_of_leased(), {}
+  for i = 1, count do
     reply[i + 1] = OK
+    if keep_ms > 0 then
+      states[2 * i - 1], states[2 * i] = ulids[i], delivered[raws[i]] .. ARGV[3 + count + i]
+    end
   end
   finish_delivered(ulids, states, records, keep_ms)
 end
@@ -40,13 +49,13 @@ local function ack_each()
   local whole, states = load(ulids)
   local succeeded = false
   for i, ulid in ipairs(ulids) do
-    local s, token = states[i], ARGV[1 + i * 3]
+    local s, token = states[i], token_of(i)
     local verdict = fence_success(s, token)
     if verdict == OK or verdict == LATE then
       if s.state == 'w' then leave_waiting(ulid, s) end
       if s.state == 'U' then gather('ZREM', K.uncertain, ulid) end
       leave_lease(ulid)
-      s.state, s.token, s.tail = 'D', token, ARGV[2 + i * 3]
+      s.state, s.token, s.tail = 'D', token, ARGV[3 + count + i] or ''
       finish(ulid, s, whole[i], keep_ms)
       succeeded = true
     end

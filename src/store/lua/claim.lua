@@ -10,8 +10,9 @@
 -- ARGV[16] retention_ms of expired messages   ARGV[17] lead_us: how long the reply takes; no slot is sooner
 -- ARGV[18] ARGV[19] moments between which this call is expected, us: outside of them nothing expires, no
 --         pause ends and no exchange is given up
--- Returns {code, now_us, wait_us or -1, ready left, paused_ms, then per message: ulid, slot_us, header of
---         its state entry, record}; codes: 0 taken, 1 empty, 2 paused, 3 gate shut, 4 concurrency,
+-- Returns {code, now_us, wait_us or -1, ready left, paused_ms}, and if messages were taken four lists: ulids,
+--         records, headers of their state entries, slots in us; '' is the header of a first claim now, no
+--         headers at all are as many of those, a single slot is that of all; codes: 0 taken, 1 empty, 2 paused, 3 gate shut, 4 concurrency,
 --         5 limit, 6 batch gathers, 7 only stale entries met: ask again, 8 only entries met that would
 --         expire by a clock in doubt
 --
@@ -31,30 +32,36 @@ local DOUBT_WAIT_US = 1000000
 
 local function answer(code, wait_us, left, taken)
   local reply = { code, now_us, math.ceil(wait_us), left, paused_total_ms() }
-  local n = 5
-  for i, ulid in ipairs(taken and taken.ulids or {}) do
-    reply[n + 1], reply[n + 2] = ulid, math.ceil(taken.slots[i] or now_us)
-    reply[n + 3], reply[n + 4] = string.sub(taken.states[i], 1, STATE_HEADER_BYTES), taken.records[i]
-    n = n + 4
+  if taken then
+    reply[6], reply[7], reply[8], reply[9] = taken.ulids, taken.records, taken.headers, taken.slots
   end
   return reply
+end
+
+-- What is remembered of a claim: its token, how many messages, their ulids, their slots in as many digits.
+local SLOT_DIGITS = 16
+local function memory_of(ulids, slots)
+  local digits = {}
+  for i, slot_us in ipairs(slots) do digits[i] = string.format('%016d', slot_us) end
+  return token .. string.format('%04d', #ulids) .. table.concat(ulids) .. table.concat(digits)
 end
 
 -- The reply to this very claim was lost: what of it still stands under the same token.
 local function repeated()
   local last = rc('HGET', K.claims, node)
   if not last or string.sub(last, 1, 20) ~= token then return nil end
-  local ulids, slots = {}, {}
-  for from = 21, #last, 42 do
-    ulids[#ulids + 1] = string.sub(last, from, from + 25)
-    slots[#slots + 1] = tonumber(string.sub(last, from + 26, from + 41))
+  local ulids, slots, count = {}, {}, tonumber(string.sub(last, 21, 24))
+  for i = 1, count do ulids[i] = string.sub(last, 26 * i - 1, 26 * i + 24) end
+  for from = 25 + 26 * count, #last, SLOT_DIGITS do
+    slots[#slots + 1] = tonumber(string.sub(last, from, from + SLOT_DIGITS - 1))
   end
   local records, states = hmget(K.records, ulids), hmget(K.states, ulids)
-  local taken = { ulids = {}, slots = {}, states = {}, records = {} }
+  local taken = { ulids = {}, slots = {}, headers = {}, records = {} }
   for i, ulid in ipairs(ulids) do
     if records[i] and states[i] and is_leased_as(states[i], token) then
       local n = #taken.ulids + 1
-      taken.ulids[n], taken.slots[n], taken.states[n], taken.records[n] = ulid, slots[i], states[i], records[i]
+      taken.ulids[n], taken.slots[n], taken.records[n] = ulid, slots[i] or slots[1], records[i]
+      taken.headers[n] = string.sub(states[i], 1, STATE_HEADER_BYTES)
     end
   end
   return taken
@@ -141,8 +148,11 @@ local function meet(entry, ulid, s, record, found, alone_possible)
   s.flags = s.rescues < 2 and 0 or 1
   if s.first == 0 then s.first, s.paused = now_ms, found.paused_ms end
   if s.expires > 0 then gather('ZREM', K.expiry, ulid) end
-  local n = #found.ulids + 1
-  found.ulids[n], found.records[n], found.states[n] = ulid, record, state_pack(s)
+  local n, state = #found.ulids + 1, state_pack(s)
+  found.ulids[n], found.records[n] = ulid, record
+  found.states[2 * n - 1], found.states[2 * n] = ulid, state
+  for i = #found.headers + 1, n - 1 do found.headers[i] = '' end
+  found.headers[n] = string.sub(state, 1, STATE_HEADER_BYTES)
   return s.rescues < 2, true
 end
 
@@ -153,15 +163,18 @@ local function meet_some(entries, at, count, found, alone_possible)
   local ulids = {}
   for i = 1, count do ulids[i] = string.sub(entries[at + i], 1, 26) end
   local records, raws = hmget(K.records, ulids), hmget(K.states, ulids)
-  local taken, taken_records, taken_states = found.ulids, found.records, found.states
+  local taken, taken_records, taken_states, met = found.ulids, found.records, found.states, found.met
+  local first_claim = found.first_claim
   local n, bytes = #taken, 0
   for i = 1, count do
     local entry, ulid, record, raw = entries[at + i], ulids[i], records[i], raws[i]
-    local is_first = not found.met[entry]
-    found.met[entry] = true
-    if is_first and not raw and record and is_plain(record, entry) then
+    local is_first = not met[entry]
+    met[entry] = true
+    local start = is_first and not raw and record and string.sub(record, 1, PLAIN_BYTES)
+    if start and plain_place[start] == string.sub(entry, 27) then
       n = n + 1
-      taken[n], taken_records[n], taken_states[n] = ulid, record, found.first_claim(record)
+      taken[n], taken_records[n] = ulid, record
+      taken_states[2 * n - 1], taken_states[2 * n] = ulid, first_claim[start]
       bytes = bytes + #record
     elseif is_readable(record, raw) then
       found.bytes, bytes = found.bytes + bytes, 0
@@ -192,57 +205,55 @@ local function walk(entries, want, found, limit_bytes, alone_possible)
   return at, goes_on
 end
 
+-- Walks a band from its head. As many entries are read as are wanted, and more only once some of them
+-- were met that cannot be taken. Returns whether the next band may be walked.
+local function walk_band(list, want, found, limit_bytes, alone_possible)
+  local from, goes_on, entries = 0, true, nil
+  repeat
+    local missing = want - #found.ulids + (from > 0 and 100 or 0)
+    entries = rc('LRANGE', list, from, math.min(from + missing, SCAN_MAX) - 1)
+    local walked
+    walked, goes_on = walk(entries, want, found, limit_bytes, alone_possible)
+    from = from + walked
+  until not goes_on or #entries < missing or #found.ulids >= want
+  if from > 0 then gather('LTRIM', list, from, -1) end
+  found.walked = found.walked + from
+  return goes_on
+end
+
 -- Walks the heads of the bands, best first, and splits what it meets: taken, expired, stale.
-local function take(want, alone_possible)
+local function take(want, alone_possible, lengths)
   local paused_ms = paused_total_ms()
   local found = {
-    ulids = {}, records = {}, states = {}, lapsed = {}, met = {}, stale = 0, bytes = 0, walked = 0,
-    blocked = false, paused_ms = paused_ms, first_claim = first_claims(token, paused_ms),
+    ulids = {}, records = {}, states = {}, headers = {}, lapsed = {}, met = {}, stale = 0, bytes = 0,
+    walked = 0, slots = {}, blocked = false, paused_ms = paused_ms, first_claim = first_claims(token, paused_ms),
   }
   local limit_bytes = is_batch and math.min(batch_bytes, bytes_max) or bytes_max
   for band = 9, 0, -1 do
-    local most_here = math.min(want - #found.ulids + 100, SCAN_MAX)
-    local entries = rc('LRANGE', READY[band], 0, most_here - 1)
-    if #entries > 0 then
-      local walked, goes_on = walk(entries, want, found, limit_bytes, alone_possible)
-      if walked > 0 then
-        gather('LPOP', READY[band], walked)
-        found.walked = found.walked + walked
-      end
-      if not goes_on then break end
+    local goes_on = true
+    if lengths[band] > 0 then
+      goes_on = walk_band(READY[band], want, found, limit_bytes, alone_possible)
     end
-    if #found.ulids >= want then break end
+    if not goes_on or #found.ulids >= want then break end
   end
   return found
 end
 
 local function lease(taken, slots)
-  local memory, states, deadlines = { token }, {}, {}
+  local ulids, deadlines = taken.ulids, {}
   -- Formatted once: Redis would turn the number into text for each message.
   local deadline_ms = string.format('%d', now_ms + lease_ms)
-  local slot_us, slot_text
-  taken.slots = slots
-  if is_batch then
-    for i = 1, #taken.ulids do slots[i] = slots[1] or now_us end
-  end
-  for i, ulid in ipairs(taken.ulids) do
-    local n = 2 * i
-    states[n - 1], states[n] = ulid, taken.states[i]
-    deadlines[n - 1], deadlines[n] = deadline_ms, ulid
-    if not slot_text or (slots[i] or now_us) ~= slot_us then
-      slot_us = slots[i] or now_us
-      slot_text = string.format('%016d', slot_us)
-    end
-    memory[n], memory[n + 1] = ulid, slot_text
-  end
-  write_all('HSET', K.states, states)
+  for i = 1, #ulids do deadlines[2 * i - 1], deadlines[2 * i] = deadline_ms, ulids[i] end
+  local alike = is_batch or #slots == 0
+  for i = 1, alike and 1 or #ulids do taken.slots[i] = math.ceil(slots[i] or now_us) end
+  write_all('HSET', K.states, taken.states)
   write_all('ZADD', K.leased, deadlines)
-  gather('HSET', K.claims, node, table.concat(memory))
+  gather('HSET', K.claims, node, memory_of(ulids, taken.slots))
   if is_batch then gather('ZADD', K.exchanges, deadline_ms, token) end
 end
 
 local again = repeated()
-local length = ready_length()
+local length, lengths = ready_length()
 if again and #again.ulids > 0 then
   rc('HSET', K.meta, 'repeated', now_ms)
   return answer(0, 0, length, again)
@@ -268,7 +279,7 @@ if period_us > 0 and granted < 0 then
 end
 
 local want = is_batch and math.min(batch_items, most) or math.min(calls, most)
-local found = take(want, in_flight == 0)
+local found = take(want, in_flight == 0, lengths)
 for _, t in ipairs(found.lapsed) do
   if in_doubt then
     -- Neither sent nor ended: it steps aside for the others.

@@ -8,18 +8,12 @@
 --
 -- Safe to repeat: what was moved is no longer in due.
 if clock_in_doubt(ARGV[1], ARGV[2]) then return { 1, now_us } end
-local entries = rc('ZRANGE', K.due, '-inf', now_ms, 'BYSCORE', 'LIMIT', 0, tonumber(ARGV[3]),
-  'WITHSCORES')
-local moved = #entries / 2
-local first_due = -1
-if moved > 0 then
-  first_due = tonumber(entries[2])
-  local ready_before = ready_length()
-  for i = 1, #entries, 2 do
-    ready_tail(entries[i], tonumber(string.sub(entries[i], 27, 27)))
-  end
-  rc('ZREMRANGEBYRANK', K.due, 0, moved - 1)
-  flush()
-  wake(nil, nil, ready_before, true)
-end
+local first_due = due_head() or -1
+local entries = rc('ZRANGE', K.due, '-inf', now_ms, 'BYSCORE', 'LIMIT', 0, tonumber(ARGV[3]))
+local moved = #entries
+if moved == 0 then return { 0, now_us, 0, first_due, -1 } end
+local ready_before = ready_length()
+ready_tail_all(entries)
+rc('ZREMRANGEBYRANK', K.due, 0, moved - 1)
+wake(nil, nil, ready_before, true)
 return { 0, now_us, moved, due_head() or -1, first_due }

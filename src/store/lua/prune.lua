@@ -23,7 +23,7 @@ rc('ZREMRANGEBYSCORE', K.waited, '-inf', now_ms)
 local living = {}
 for i = 4, #ARGV do living[ARGV[i]] = true end
 for _, node in ipairs(rc('HKEYS', K.claims)) do
-  if not living[node] then gather('HDEL', K.claims, node) end
+  if not living[string.sub(node, 1, 12)] then gather('HDEL', K.claims, node) end
 end
 flush()
 return { 0, now_us, pruned }

@@ -3,35 +3,54 @@
 -- include: shard writes record state ready idempotency
 --
 -- ARGV[1] idempotency_window_ms
--- ARGV[2] 1 if this very call may have run before (its reply was lost), else 0
--- ARGV[3...] per message: ulid, due ('+delay_ms' or 'moment_ms'), expires ('' or like due),
---            priority and band (two digits), idempotency key or '', fingerprint, details and body
+-- ARGV[2] node (12 bytes) and a number of this very call: a repeat (its reply was lost) names the same
+-- ARGV[3] values per message: 4, or 3 where none of them has an idempotency key
+-- ARGV[4...] per message: ulid; priority, band and due (a digit, a digit, '+delay_ms' or 'moment_ms'), with a
+--            ttl '/' and expires like due; its number in this call (u8), details and body; fingerprint
+--            (16 bytes) and idempotency key or ''
 -- Returns {now_ms, wake, accept sequence before this call, then for each message that was not simply accepted: its number from 0, code,
 --         ulid, due_ms}; codes: 0 accepted by an earlier run, 1 duplicate (ulid and due_ms are the first
 --         message's), 2 the key belongs to a different message (ulid is that one)
 --
--- Safe to repeat: a ULID that has a record is answered as accepted again. A duplicate writes too, so
--- that a durability wait after this call covers the first message.
-local PER_ITEM = 7
+-- Safe to repeat: the shard remembers each node's last call, and the same call takes nothing in again. A
+-- repeat and a duplicate write too, so that a durability wait after this call covers the first message.
+local FINGERPRINT_BYTES = 16
+local per_item = tonumber(ARGV[3])
 
 idempotency_turn(tonumber(ARGV[1]))
-local count = (#ARGV - 2) / PER_ITEM
+local count = (#ARGV - 3) / per_item
 local head, ready_before = due_head(), ready_length()
 local sequence = rc('HINCRBY', K.meta, 'sequence', count) - count
 local reply, seen = { now_ms, 0, sequence }, {}
 local due_first, ready_added
 local largest = 0
 
-local ulids = {}
-for i = 0, count - 1 do ulids[i + 1] = ARGV[3 + i * PER_ITEM] end
-local known = ARGV[2] == '1' and hmget(K.records, ulids) or {}
+local caller, call = string.sub(ARGV[2], 1, 12) .. '+', string.sub(ARGV[2], 13)
+local ran_before = rc('HGET', K.claims, caller) == call
+rc('HSET', K.claims, caller, call)
 
--- Most messages of a call are due alike: the last moment is kept as number and as text.
-local due_said, due, due_text
-local function due_of(said)
-  if said == due_said then return end
-  due_said, due = said, moment(said, 0)
-  due_text = string.byte(said) == 43 and string.format('%d', due) or said
+local function tell(number, code, ulid, due)
+  local n = #reply
+  reply[n + 1], reply[n + 2], reply[n + 3], reply[n + 4] = number, code, ulid, due
+end
+
+-- Most messages of a call wait alike: what follows from the last wish is kept.
+local wish, due, due_text, expires, band, place, start
+local sequence_packed = struct.pack('>I6', sequence)
+local function understand(said)
+  if said == wish then return end
+  wish = said
+  local ranks, due_said = string.sub(said, 1, 2), string.sub(said, 3)
+  local slash = string.find(said, '/', 3, true)
+  expires = 0
+  if slash then
+    due_said, expires = string.sub(said, 3, slash - 1), moment(string.sub(said, slash + 1), 0)
+  end
+  due = moment(due_said, 0)
+  due_text = string.byte(due_said) == 43 and string.format('%d', due) or due_said
+  band = tonumber(string.sub(ranks, 2))
+  place = FIRST_PLACE[band]
+  start = RECORD_OF_RANK[ranks] .. struct.pack('>I6I6', due, expires) .. sequence_packed
 end
 
 -- The first message with this key, if there is one: its ulid, fingerprint and due time.
@@ -45,48 +64,55 @@ local function first_with(key)
   return first, fingerprint, states[1] and states[1].due
 end
 
-local records, entries, ready = {}, {}, {}
-local function accept(number, ulid, expires_said, ranks, rest)
-  local expires = expires_said == '' and NO_MOMENT or struct.pack('>I6', moment(expires_said, 0))
-  local record = RECORD_OF_RANK[ranks] .. struct.pack('>I6I6', sequence + number + 1, due) .. expires .. rest
-  local size, n = #record, #records
-  if size > largest then largest = size end
-  records[n + 1], records[n + 2] = ulid, record
-  local band = string.sub(ranks, 2)
-  if due <= now_ms then
-    ready_tail(ulid .. band .. '00', tonumber(band))
-    ready_added = true
-  else
-    n = #entries
-    entries[n + 1], entries[n + 2] = due_text, ulid .. band .. '00'
-    if not due_first or due < due_first then due_first = due end
+-- Tells of a message whose key is known; whether it is.
+local function is_known(number, ulid, extras)
+  local fingerprint, key = string.sub(extras, 1, FINGERPRINT_BYTES), string.sub(extras, FINGERPRINT_BYTES + 1)
+  local first, first_fingerprint, first_due = first_with(key)
+  if first and first ~= ulid then
+    rc('HINCRBY', K.meta, 'duplicates', 1)
+    tell(number, first_fingerprint == fingerprint and 1 or 2, first, first_due or due)
+    return true
   end
-  if expires ~= NO_MOMENT then gather('ZADD', K.expiry, moment(expires_said, 0), ulid) end
+  seen[key] = { ulid, fingerprint, due }
+  if not first then gather('HSET', K.idem_new, key, ulid .. fingerprint) end
+  return false
 end
 
-for number = 0, count - 1 do
-  local at = 2 + number * PER_ITEM
-  local ulid, key = ARGV[at + 1], ARGV[at + 5]
-  local code, first, fingerprint, first_due
-  due_of(ARGV[at + 2])
-  if known[number + 1] then
-    code, first_due = 0, record_read(known[number + 1]).due
-  elseif key ~= '' then
-    first, fingerprint, first_due = first_with(key)
-    if first then
-      code = fingerprint == ARGV[at + 6] and 1 or 2
-      rc('HINCRBY', K.meta, 'duplicates', 1)
+-- This very call ran before: nothing is left to do but to say so once more.
+local function repeated()
+  local ulids = {}
+  for i = 0, count - 1 do ulids[i + 1] = ARGV[4 + i * per_item] end
+  local _, states = load(ulids)
+  for i, ulid in ipairs(ulids) do
+    local at = 4 + (i - 1) * per_item
+    understand(ARGV[at + 1])
+    local extras = per_item == 4 and ARGV[at + 3] or ''
+    if extras == '' or not is_known(i - 1, ulid, extras) then
+      tell(i - 1, 0, ulid, states[i] and states[i].due or due)
     end
   end
-  if code then
-    local n = #reply
-    reply[n + 1], reply[n + 2], reply[n + 3], reply[n + 4] = number, code, first or ulid, first_due or due
-  else
-    accept(number, ulid, ARGV[at + 3], ARGV[at + 4], ARGV[at + 7])
-    if key ~= '' then
-      seen[key] = { ulid, ARGV[at + 6], due }
-      gather('HSET', K.idem_new, key, ulid .. ARGV[at + 6])
+  return reply
+end
+
+if ran_before then return repeated() end
+local records, entries, n, d = {}, {}, 0, 0
+for number = 0, count - 1 do
+  local at = 4 + number * per_item
+  local ulid, said = ARGV[at], ARGV[at + 1]
+  if said ~= wish then understand(said) end
+  local extras = per_item == 4 and ARGV[at + 3] or ''
+  if extras == '' or not is_known(number, ulid, extras) then
+    local record = start .. ARGV[at + 2]
+    if #record > largest then largest = #record end
+    records[n + 1], records[n + 2], n = ulid, record, n + 2
+    if due <= now_ms then
+      ready_tail(ulid .. place, band)
+      ready_added = true
+    else
+      entries[d + 1], entries[d + 2], d = due_text, ulid .. place, d + 2
+      if not due_first or due < due_first then due_first = due end
     end
+    if expires > 0 then gather('ZADD', K.expiry, expires, ulid) end
   end
 end
 

@@ -273,11 +273,11 @@ async fn what_cannot_be_read_is_told_and_left_alone_and_nothing_behind_it_waits(
     let set = async |name: &str, ulid: &str, raw: &[u8]| {
         let _new: i64 = ground.raw(cmd("HSET").arg(ground.key(name)).arg(ulid).arg(raw)).await;
     };
-    set("records", &cut, b"\x01").await;
+    set("records", &cut, b"\x02").await;
     let mut record = field("records", &newer).await;
-    record[0] = 2;
+    record[0] += 1;
     set("records", &newer, &record).await;
-    set("states", &state, b"\x01w").await;
+    set("states", &state, b"\x02w").await;
     let records: Vec<(String, Vec<u8>)> =
         ground.raw(cmd("HGETALL").arg(ground.key("records"))).await;
 
@@ -312,7 +312,7 @@ async fn what_cannot_be_read_is_told_and_left_alone_and_nothing_behind_it_waits(
     assert_eq!(after, records, "not a byte was touched");
 
     // Once they can be read again, they are put back and go.
-    record[0] = 1;
+    record[0] -= 1;
     set("records", &newer, &record).await;
     assert_eq!(
         kinds(&audit(&node, true).await).iter().filter(|f| **f == Fault::Unplaced).count(),

@@ -142,14 +142,14 @@ async fn nothing_is_promoted_early(ground: Ground) {
 async fn better_bands_go_first_and_each_in_order_of_due(ground: Ground) {
     let node = ground.node("priority_levels = 5").await;
     let now_ms = ground.now_ms().await;
-    let soon = |ms: u64| When::At(now_ms + 40 + ms);
+    let soon = |ms: u64| When::At(now_ms + 400 + ms);
     for (body, priority, due_ms) in
         [("low 2", 1, 2), ("low 1", 0, 1), ("high 2", 9, 4), ("high 1", 8, 3), ("middle", 5, 0)]
     {
         node.send(message(body).priority(priority).due(soon(due_ms))).await;
     }
     assert!(node.take(1).await.is_empty());
-    ground.passes(now_ms + 50).await;
+    ground.passes(now_ms + 410).await;
     assert_eq!(node.promote().await, 5);
 
     let taken = node.take(10).await;

@@ -126,7 +126,9 @@ fn entry() -> impl Strategy<Value = Entry> {
 
 impl Entry {
     fn pack(&self, letter: u8, token: &str) -> Vec<u8> {
-        let mut raw = vec![1, letter, self.flags, self.band];
+        let mut raw = vec![2, letter];
+        raw.extend(token.as_bytes());
+        raw.extend([self.flags, self.band]);
         raw.extend(self.epoch.to_be_bytes());
         raw.extend(&self.due_ms.to_be_bytes()[2..]);
         raw.extend(&self.expires_ms.to_be_bytes()[2..]);
@@ -136,7 +138,6 @@ impl Entry {
         raw.push(self.rescues);
         raw.extend(&self.first_ms.to_be_bytes()[2..]);
         raw.extend(&self.paused_ms.to_be_bytes()[2..]);
-        raw.extend(token.as_bytes());
         raw.extend(" ".repeat(20).as_bytes());
         raw.extend([0; 6]);
         raw.extend(&self.tail);

@@ -30,17 +30,17 @@ struct Stand {
 
 impl Stand {
     fn of_record(raw: &[u8]) -> Self {
-        let (due_ms, expires_ms) = (number(&raw[9..15]), number(&raw[15..21]));
+        let (due_ms, expires_ms) = (number(&raw[3..9]), number(&raw[9..15]));
         Self { letter: b'w', band: raw[2] / 16, epoch: 0, due_ms, expires_ms }
     }
 
     fn of_entry(raw: &[u8]) -> Self {
         Self {
             letter: raw[1],
-            band: raw[3],
-            epoch: number(&raw[4..6]),
-            due_ms: number(&raw[6..12]),
-            expires_ms: number(&raw[12..18]),
+            band: raw[23],
+            epoch: number(&raw[24..26]),
+            due_ms: number(&raw[26..32]),
+            expires_ms: number(&raw[32..38]),
         }
     }
 

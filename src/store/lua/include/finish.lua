@@ -30,7 +30,9 @@ local function finish_delivered(ulids, states, records, keep_ms)
   for _, ulid in ipairs(waited_any and ulids or {}) do announce(ulid) end
   write_all('ZREM', K.leased, ulids)
   if keep_ms <= 0 then
-    for _, key in ipairs({ K.records, K.states, K.history }) do write_all('HDEL', key, ulids) end
+    write_all('HDEL', K.records, ulids)
+    write_all('HDEL', K.states, ulids)
+    if rc('HLEN', K.history) > 0 then write_all('HDEL', K.history, ulids) end
     return
   end
   local slim, purges = {}, {}

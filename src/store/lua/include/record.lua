@@ -1,12 +1,13 @@
 -- The record of a message: header, details and body in one value (the twin of store/record.rs).
 --
---   version u8 | flags u8 | priority + 16 * band u8 | sequence u48 | due_ms u48 | expires_ms u48
---   | details length u16 | details | body
+--   version u8 | flags u8 | priority + 16 * band u8 | due_ms u48 | expires_ms u48
+--   | accept sequence before its call u48 | number in its call u8 | details length u16 | details | body
 --
--- Body and details are opaque here. Flag 1: the body was dropped at a final state.
-local RECORD_VERSION = 1
-local RECORD_HEADER = '>BBBI6I6I6'
-local RECORD_HEADER_BYTES = 21
+-- Body and details are opaque here. Flag 1: the body was dropped at a final state. What comes first is
+-- alike for many messages of a call, so that it is put together once.
+local RECORD_VERSION = 2
+local RECORD_HEADER = '>BBBI6I6I6B'
+local RECORD_HEADER_BYTES = 22
 local MOMENT_MAX_MS = 2 ^ 48 - 1
 local NO_MOMENT = string.rep('\0', 6)
 
@@ -25,8 +26,8 @@ local function moment(text, otherwise)
 end
 
 local function record_pack(r)
-  return struct.pack(RECORD_HEADER, RECORD_VERSION, r.flags, r.priority + 16 * r.band, r.sequence,
-    r.due, r.expires) .. r.rest
+  return struct.pack(RECORD_HEADER, RECORD_VERSION, r.flags, r.priority + 16 * r.band, r.due,
+    r.expires, r.sequence, r.number) .. r.rest
 end
 
 -- What is cut, or written by a newer version, is nobody's to change here: whoever meets it leaves it
@@ -39,10 +40,10 @@ end
 
 local function record_read(raw)
   if not raw then return nil end
-  local _, flags, rank, sequence, due, expires = struct.unpack(RECORD_HEADER, raw)
+  local _, flags, rank, due, expires, sequence, number = struct.unpack(RECORD_HEADER, raw)
   return {
-    flags = flags, priority = rank % 16, band = math.floor(rank / 16), sequence = sequence,
-    due = due, expires = expires, rest = string.sub(raw, RECORD_HEADER_BYTES + 1),
+    flags = flags, priority = rank % 16, band = math.floor(rank / 16), due = due, expires = expires,
+    sequence = sequence, number = number, rest = string.sub(raw, RECORD_HEADER_BYTES + 1),
   }
 end
 

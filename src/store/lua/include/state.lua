@@ -1,29 +1,29 @@
 -- The mutable rest of a message: a second small entry that exists once an attempt (or an operator)
 -- has touched it, so that no transition rewrites the body (the twin of store/record.rs).
 --
---   version u8 | state c1 | flags u8 | band u8 | epoch u16 | due_ms u48 | expires_ms u48
+--   version u8 | state c1 | token c20 | flags u8 | band u8 | epoch u16 | due_ms u48 | expires_ms u48
 --   | attempts u16 | throttles u32 | window_holds u32 | rescues u8 | first_attempt_ms u48
---   | paused_ms at the first attempt u48 | token c20 | previous token c20 | final_ms u48 | tail
+--   | paused_ms at the first attempt u48 | previous token c20 | final_ms u48 | tail
 --
 -- States: w waiting (in due: scheduled, else ready), L leased, U uncertain, A accepted, D delivered,
 -- X dead, E expired, C cancelled. Flag 1: claimed alone. The tail (last attempt, reason) is opaque.
-local STATE_VERSION = 1
-local STATE_HEADER = '>Bc1BBHI6I6HI4I4BI6I6c20c20I6'
+local STATE_VERSION = 2
+local STATE_HEADER = '>Bc1c20BBHI6I6HI4I4BI6I6c20I6'
 local STATE_HEADER_BYTES = 87
 local NO_TOKEN = string.rep(' ', 20)
 local FINAL = { D = true, X = true, E = true, C = true }
 local FINAL_KEY = { D = K.delivered, X = K.dead, E = K.expired, C = K.cancelled }
 
 local function state_pack(s)
-  return struct.pack(STATE_HEADER, STATE_VERSION, s.state, s.flags, s.band, s.epoch, s.due,
-    s.expires, s.attempts, s.throttles, s.holds, s.rescues, s.first, s.paused, s.token, s.previous,
+  return struct.pack(STATE_HEADER, STATE_VERSION, s.state, s.token, s.flags, s.band, s.epoch, s.due,
+    s.expires, s.attempts, s.throttles, s.holds, s.rescues, s.first, s.paused, s.previous,
     s.final) .. s.tail
 end
 
 -- See record_is_readable.
 local function state_is_readable(raw)
   return #raw >= STATE_HEADER_BYTES and string.byte(raw) == STATE_VERSION
-    and string.find('wLUADXEC', string.sub(raw, 2, 2), 1, true) ~= nil and string.byte(raw, 4) < 10
+    and string.find('wLUADXEC', string.sub(raw, 2, 2), 1, true) ~= nil and string.byte(raw, 24) < 10
 end
 
 -- Both halves, as far as they are there.
@@ -35,15 +35,15 @@ local function state_read(raw)
   if not raw or not state_is_readable(raw) then return nil end
   local s = {}
   local _
-  _, s.state, s.flags, s.band, s.epoch, s.due, s.expires, s.attempts, s.throttles, s.holds,
-    s.rescues, s.first, s.paused, s.token, s.previous, s.final = struct.unpack(STATE_HEADER, raw)
+  _, s.state, s.token, s.flags, s.band, s.epoch, s.due, s.expires, s.attempts, s.throttles, s.holds,
+    s.rescues, s.first, s.paused, s.previous, s.final = struct.unpack(STATE_HEADER, raw)
   s.tail = string.sub(raw, STATE_HEADER_BYTES + 1)
   return s
 end
 
 -- The state of a message that nothing has touched since it was scheduled.
 local function state_of_record(raw)
-  local _, _, rank, _, due, expires = struct.unpack(RECORD_HEADER, raw)
+  local _, _, rank, due, expires = struct.unpack(RECORD_HEADER, raw)
   return {
     state = 'w', flags = 0, band = math.floor(rank / 16), epoch = 0, due = due, expires = expires,
     attempts = 0, throttles = 0, holds = 0, rescues = 0, first = 0, paused = 0,
@@ -51,35 +51,47 @@ local function state_of_record(raw)
   }
 end
 
--- Shortcuts for the common step, on packed bytes: the first claim of a message that nothing has touched
--- writes what state_pack would write of state_of_record, and an ack changes three places of an entry.
-local FIRST_PLACE, FIRST_LEASED = {}, {}
-for band = 0, 9 do
-  FIRST_PLACE[band] = band .. '00'
-  FIRST_LEASED[band] = string.char(STATE_VERSION) .. 'L' .. string.char(0, band, 0, 0)
-end
+-- Shortcuts for the common steps, on packed bytes. Messages of a call are much alike, so that what is
+-- put together for one is remembered for the others.
 
--- Whether a message without a state entry may go by the shortcut: no ttl, and in its first place.
-local function is_plain(record, entry)
-  return record_is_readable(record) and string.sub(entry, 27) == FIRST_PLACE[math.floor(string.byte(record, 3) / 16)]
-    and string.sub(record, 16, 21) == NO_MOMENT
-end
+-- The place of a message that nothing has touched, by band.
+local FIRST_PLACE = {}
+for band = 0, 9 do FIRST_PLACE[band] = band .. '00' end
 
--- Makes the state entries of first claims with this token.
+-- How records begin up to expires_ms, and the place in which the first claim of such a message finds it;
+-- false where that claim is no plain one: with a ttl, or unreadable.
+local PLAIN_BYTES = 15
+local plain_place = setmetatable({}, { __index = function(known, head)
+  local version, _, rank = string.byte(head, 1, 3)
+  local is_plain = #head == PLAIN_BYTES and version == RECORD_VERSION and rank < 160
+    and string.sub(head, 10) == NO_MOMENT
+  known[head] = is_plain and FIRST_PLACE[math.floor(rank / 16)] or false
+  return known[head]
+end })
+
+-- The state entries of first claims with this token, by how records begin: what state_pack would write
+-- of state_of_record.
 local function first_claims(token, paused_ms)
-  local rest = struct.pack('>HI4I4BI6I6c20c20I6', 1, 0, 0, 0, now_ms, paused_ms, token, NO_TOKEN, 0)
-  return function(record)
-    return FIRST_LEASED[math.floor(string.byte(record, 3) / 16)] .. string.sub(record, 10, 21) .. rest
-  end
+  local rest = struct.pack('>HI4I4BI6I6c20I6', 1, 0, 0, 0, now_ms, paused_ms, NO_TOKEN, 0)
+  local start = string.char(STATE_VERSION) .. 'L' .. token .. '\0'
+  return setmetatable({}, { __index = function(known, head)
+    local band = string.char(math.floor(string.byte(head, 3) / 16), 0, 0)
+    known[head] = start .. band .. string.sub(head, 4) .. rest
+    return known[head]
+  end })
 end
 
 local function is_leased_as(raw, token)
-  return string.byte(raw, 2) == 76 and string.sub(raw, 42, 61) == token
+  return string.sub(raw, 2, 22) == 'L' .. token
 end
 
--- The entry of a leased message, delivered now; `final` is now_ms, packed.
-local function delivered_of_leased(raw, final, tail)
-  return string.sub(raw, 1, 1) .. 'D' .. string.sub(raw, 3, 81) .. final .. tail
+-- The entries of leased messages, delivered now, up to the tail: an ack changes two places.
+local function delivered_of_leased()
+  local final = struct.pack('>I6', now_ms)
+  return setmetatable({}, { __index = function(known, raw)
+    known[raw] = string.sub(raw, 1, 1) .. 'D' .. string.sub(raw, 3, 81) .. final
+    return known[raw]
+  end })
 end
 
 -- The states of messages that were claimed, without their bodies; false where there is none, or none
