@@ -6,7 +6,7 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test torture demo bench lint
+.PHONY: help run test torture demo bench bench-peers lint
 
 help:
 	@echo 'make run     start the daemon: API on 127.0.0.1:7411, data on a Redis of its own'
@@ -15,7 +15,8 @@ help:
 	@echo 'make torture MINUTES=n SEED=s [SCENARIO=name]'
 	@echo '             kill, cut and spoil everything for so long, and judge what became of the messages'
 	@echo 'make demo    watch a flood drain into a slow SMS gateway and a windowed ERP link'
-	@echo 'make bench   run the benchmarks'
+	@echo 'make bench   Tidegate beside the physical limit of this machine; ARGS="--only 3,10 --rounds 1"'
+	@echo 'make bench-peers   the same, then peers on the same machine (needs node)'
 	@echo 'make lint    formatting, lints and docs, with warnings as errors'
 
 run:
@@ -28,6 +29,7 @@ run:
 test:
 	@sh deploy/setup.sh cargo redis valkey curl
 	cargo test --locked --features failpoints --doc
+	cargo test --locked --features failpoints --bench suite
 	cargo test --locked --features failpoints --lib --bins --tests
 
 MINUTES ?= 10
@@ -46,9 +48,14 @@ demo:
 	cargo build --release --locked
 	cargo run --release --locked --quiet --example demo
 
+# A table at the end, the same as JSON beside it; docs/performance.md tells what it means. Clients come by
+# the thousand.
 bench:
 	@sh deploy/setup.sh cargo redis
-	cargo bench --locked
+	@ulimit -n $$(ulimit -H -n) && cargo bench --locked --bench suite -- $(ARGS)
+
+bench-peers: bench
+	@sh benches/peers/run.sh
 
 # Warnings become errors here, by arguments: RUSTFLAGS would compile every dependency once more. The
 # second clippy sees what is shipped.
