@@ -21,7 +21,7 @@ use crate::domain::time::rfc3339;
 use crate::shutdown::Tasks;
 use crate::store::{NodeInfo, Store};
 use crate::telemetry::Metrics;
-use crate::workers::{Auditor, Heartbeat, Janitor, Presence, Pulses, Reaper};
+use crate::workers::{Auditor, Heartbeat, Janitor, Presence, Pulses, Reaper, Rounds};
 use fleet::Fleet;
 use start::Started;
 
@@ -115,6 +115,8 @@ impl Daemon {
         node_tasks.spawn("reaper", reaper.run(stop(), pulses.start("reaper".to_owned())));
         let auditor = Auditor::new(store.clone());
         node_tasks.spawn("auditor", auditor.run(stop(), pulses.start("auditor".to_owned())));
+        let rounds = Rounds::new(store.clone());
+        node_tasks.spawn("rounds", rounds.run(stop(), pulses.start("rounds".to_owned())));
         let (listening, ears) = (store.clone(), stop());
         node_tasks.spawn("listener", async move { listening.listen(&ears).await });
         node_tasks.spawn("watchdog", watchdog::run(pulses.clone(), stop()));

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use redis::{Value, cmd};
+use redis::{Cmd, Value, cmd};
 use tokio::time::Instant;
 
 use super::health::{Seen, StartRefused, doubtful};
@@ -38,7 +38,7 @@ impl Store {
     /// [`StartRefused`]; after [`StartRefused::NotDurable`] all but intake goes on.
     pub async fn check(&self) -> Result<(), StartRefused> {
         let replicas_up = self.follow_sentinels().await;
-        let servers = self.servers().await?;
+        let (servers, schema) = self.ask_masters().await?;
         if let Some(far) = servers.iter().find_map(|server| server.loading.as_ref()) {
             let what = format!("LOADING Redis is loading its data: {far}");
             return Err(StoreError::Unavailable(what).into());
@@ -47,8 +47,7 @@ impl Store {
             survey::fitness(server).map_err(StartRefused::Unfit)?;
         }
         self.look_for_room(&servers)?;
-        self.check_schema().await?;
-        self.read_time().await?;
+        self.check_schema(schema).await?;
         let before = self.health().seen.load_full();
         let looks = servers.iter().map(|server| self.look(server, &before, replicas_up));
         let seen = join_all(looks).await.into_iter().collect::<Result<Vec<_>, _>>()?;
@@ -143,47 +142,74 @@ impl Store {
         named.replicas_up
     }
 
-    async fn servers(&self) -> Result<Vec<Server>, StoreError> {
-        let mut servers = self.servers_known().await?;
-        if self.inner.target.is_cluster() && servers.iter().any(|server| !server.is_master) {
+    /// What the masters say of themselves, the schema's version as it stands, and the time: from one
+    /// server in one round trip, since it is asked every second.
+    async fn ask_masters(&self) -> Result<(Vec<Server>, Value), StoreError> {
+        let failed = |error| StoreError::from_redis(&error);
+        let schema = keys::schema(self.namespace());
+        let get_schema = cmd("GET").arg(&schema).to_owned();
+        if self.inner.target.is_cluster() {
+            let servers = self.masters().await?;
+            let found = self.inner.probes.read(&[get_schema], &schema).await.map_err(failed)?;
+            self.read_time().await?;
+            return Ok((servers, found.into_iter().next().unwrap_or(Value::Nil)));
+        }
+        let commands = [question(), get_fsync(), get_schema, cmd("TIME")];
+        let called_at = Instant::now();
+        let replies = self.inner.probes.read(&commands, &schema).await.map_err(failed)?;
+        let times = (called_at, Instant::now());
+        let Ok([info, fsync, found, time]) = <[Value; 4]>::try_from(replies) else {
+            return Err(StoreError::Reply("fewer replies than questions".to_owned()));
+        };
+        if let Value::ServerError(error) = info {
+            return Err(failed(error.into()));
+        }
+        let mut server = Server::read(info);
+        // Where CONFIG is denied, INFO tells all but appendfsync.
+        server.fsync = read_fsync(fsync);
+        self.saw_time(time, times)?;
+        Ok((vec![server], found))
+    }
+
+    /// The masters of a cluster.
+    async fn masters(&self) -> Result<Vec<Server>, StoreError> {
+        let mut servers = self.masters_known().await?;
+        if servers.iter().any(|server| !server.is_master) {
             self.inner.probes.leave();
-            servers = self.servers_known().await?;
+            servers = self.masters_known().await?;
             servers.retain(|server| server.is_master);
         }
         Ok(servers)
     }
 
     /// Every server that the client takes for a master.
-    async fn servers_known(&self) -> Result<Vec<Server>, StoreError> {
+    async fn masters_known(&self) -> Result<Vec<Server>, StoreError> {
         let probes = &self.inner.probes;
         let failed = |error| StoreError::from_redis(&error);
-        let infos = probes.everywhere(&cmd("INFO")).await.map_err(failed)?;
+        let infos = probes.everywhere(&question()).await.map_err(failed)?;
         // Where CONFIG is denied, INFO tells all but appendfsync.
-        let fsyncs = probes.everywhere(cmd("CONFIG").arg("GET").arg("appendfsync")).await;
-        let fsyncs = fsyncs.unwrap_or_default();
+        let fsyncs = probes.everywhere(&get_fsync()).await.unwrap_or_default();
         let mut servers = Vec::with_capacity(infos.len());
         for (address, info) in infos {
             if let Value::ServerError(error) = info {
                 return Err(failed(error.into()));
             }
-            let fsync = fsyncs.iter().find(|(at, _)| *at == address).and_then(|(_, reply)| {
-                redis::from_redis_value::<Vec<String>>(reply.clone()).ok()?.into_iter().nth(1)
-            });
+            let fsync = fsyncs.iter().find(|(at, _)| *at == address);
+            let fsync = fsync.and_then(|(_, reply)| read_fsync(reply.clone()));
             let mut server = Server::read(info);
             (server.address, server.fsync) = (address, fsync);
             servers.push(server);
         }
-        if self.inner.target.is_cluster() {
-            let slots = self.plain(cmd("CLUSTER").arg("SLOTS")).await?;
-            survey::share_slots(&mut servers, slots);
-        }
+        let slots = self.plain(cmd("CLUSTER").arg("SLOTS")).await?;
+        survey::share_slots(&mut servers, slots);
         Ok(servers)
     }
 
-    async fn check_schema(&self) -> Result<(), StartRefused> {
-        let key = keys::schema(self.namespace());
-        let value = self.plain(cmd("GET").arg(&key)).await?;
-        let known: Option<u8> = redis::from_redis_value(value).unwrap_or(None);
+    async fn check_schema(&self, found: Value) -> Result<(), StartRefused> {
+        if let Value::ServerError(error) = found {
+            return Err(StoreError::from_redis(&error.into()).into());
+        }
+        let known: Option<u8> = redis::from_redis_value(found).unwrap_or(None);
         match known {
             Some(version) if version > RECORD_VERSION => Err(StartRefused::Unfit(format!(
                 "the namespace \"{}\" holds records of version {version}, this program knows up to {RECORD_VERSION}; \
@@ -197,6 +223,7 @@ impl Store {
             ))),
             Some(_) => Ok(()),
             None => {
+                let key = keys::schema(self.namespace());
                 self.plain(cmd("SET").arg(&key).arg(RECORD_VERSION)).await?;
                 Ok(())
             }
@@ -228,4 +255,17 @@ impl Store {
         self.check_room(&key)?;
         self.prove(&key, self.health().wait(&key)?).await
     }
+}
+
+/// The sections that a [`Server`] is read from: all of INFO costs Redis twice as much.
+fn question() -> Cmd {
+    cmd("INFO").arg("server").arg("memory").arg("persistence").arg("replication").to_owned()
+}
+
+fn get_fsync() -> Cmd {
+    cmd("CONFIG").arg("GET").arg("appendfsync").to_owned()
+}
+
+fn read_fsync(reply: Value) -> Option<String> {
+    redis::from_redis_value::<Vec<String>>(reply).ok()?.into_iter().nth(1)
 }

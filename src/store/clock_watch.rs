@@ -158,16 +158,21 @@ impl Store {
         Ok(None)
     }
 
-    /// Looks at the alarm of all nodes, and leaves a sign of life; asked at every beat.
+    /// Looks at the alarm of all nodes, and leaves a sign of life; asked where a beat is too late; see [`Store::beat`].
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn watch_clock(&self) -> Result<(), StoreError> {
         let (_, found) = self.clock_record().await?;
-        let turn = self.inner.watch.alarm.meet(found, Instant::now(), self.clock_settle());
-        self.carry_out(turn).await?;
+        self.meet_alarm(found).await?;
         let now = self.clock().now_ms().to_string();
         self.keep("HSET", keys::clock(self.namespace()), &[b"seen_ms", now.as_bytes()]).await
+    }
+
+    /// Compares what this node knows of the alarm with the record that all nodes share.
+    pub(super) async fn meet_alarm(&self, found: Option<Record>) -> Result<(), StoreError> {
+        let turn = self.inner.watch.alarm.meet(found, Instant::now(), self.clock_settle());
+        self.carry_out(turn).await
     }
 
     /// Compares the clock with the last signs of life of all nodes: asked once, before the loops start.

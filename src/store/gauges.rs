@@ -1,15 +1,18 @@
 //! Readings into the gauges that show the queues' state.
 //!
-//! Asked by every scrape, so that a dashboard shows what is, and by the housekeeping, so that the
-//! gauges live without one. Not more often than it is worth.
+//! Asked by every scrape, so that a dashboard shows what is, and by nobody else: gauges that nobody
+//! looks at cost nothing. A queue that holds nothing is known to be empty by one plain reading.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::heads::chosen;
 use super::queue::Queue;
+use super::read::Counts;
 use super::{Store, StoreError};
 use crate::domain::state::State;
 use crate::domain::window::WindowState;
@@ -38,18 +41,26 @@ impl Store {
         if read_at.is_some_and(|at| at.elapsed() < KEPT) {
             return Ok(());
         }
-        let queues = futures_util::stream::iter(self.queues());
-        queues
+        let queues = self.queues();
+        let shards: Vec<_> = queues.iter().flat_map(|queue| queue.shards.clone()).collect();
+        let used = self.used_at_all(&shards).await?;
+        let used: HashSet<_> = chosen(&shards, &used).iter().map(|s| s.tag().to_owned()).collect();
+        futures_util::stream::iter(queues)
             .map(Ok)
-            .try_for_each_concurrent(READ_AT_ONCE, async |queue| refresh_queue(self, &queue).await)
+            .try_for_each_concurrent(READ_AT_ONCE, async |queue| {
+                let is_used = queue.shards.iter().any(|shard| used.contains(shard.tag()));
+                let name = &queue.policy.name;
+                let counts = if is_used { self.counts(name).await? } else { Counts::default() };
+                show(self, &queue, &counts);
+                Ok(())
+            })
             .await?;
         *read_at = Some(Instant::now());
         Ok(())
     }
 }
 
-async fn refresh_queue(store: &Store, queue: &Queue) -> Result<(), StoreError> {
-    let counts = store.counts(&queue.policy.name).await?;
+fn show(store: &Store, queue: &Queue, counts: &Counts) {
     let metrics = store.metrics();
     let name = queue.policy.name.to_string();
     for state in State::ALL {
@@ -72,5 +83,4 @@ async fn refresh_queue(store: &Store, queue: &Queue) -> Result<(), StoreError> {
         let label = GateLabel { queue: name.clone(), gate };
         metrics.gate_open.get_or_create(&label).set(i64::from(open));
     }
-    Ok(())
 }

@@ -132,6 +132,27 @@ impl Link {
         Ok(self.judge(&standing, reply)?.1)
     }
 
+    /// Reads: these commands in one round trip, on the server that holds `key`, and a reply for each of
+    /// them, be it an error.
+    pub(crate) async fn read(&self, commands: &[Cmd], key: &str) -> RedisResult<Vec<Value>> {
+        match self.read_once(commands, key).await {
+            Err(error) if ends_connection(&error) && !error.is_timeout() => {
+                self.read_once(commands, key).await
+            }
+            replies => replies,
+        }
+    }
+
+    async fn read_once(&self, commands: &[Cmd], key: &str) -> RedisResult<Vec<Value>> {
+        let standing = self.stand().await?;
+        let mut pipeline = Pipeline::with_capacity(commands.len());
+        for command in commands {
+            pipeline.add_command(command.clone());
+        }
+        let reply = standing.replies(pipeline, commands.len(), key).await;
+        self.judge(&standing, reply)
+    }
+
     /// Runs a command on every master: each one's address (in a cluster) and reply.
     pub(crate) async fn everywhere(&self, command: &Cmd) -> RedisResult<Vec<(String, Value)>> {
         let standing = self.stand().await?;
@@ -230,20 +251,29 @@ impl Standing {
         for command in rest {
             pipeline.add_command(command.clone());
         }
-        let replies = match self.connection.clone() {
-            Connection::Single(mut connection) => {
-                connection.req_packed_commands(&pipeline, 0, count).await
-            }
-            Connection::Cluster(mut connection) => {
-                connection.route_pipeline(pipeline, 0, count, master_of(key)).await
-            }
-        }?;
+        let replies = self.replies(pipeline, count, key).await?;
         let mut replies = replies.into_iter().map(|reply| match reply {
             Value::ServerError(error) => Err(RedisError::from(error)),
             reply => Ok(reply),
         });
         let first = replies.next().unwrap_or(Ok(Value::Nil))?;
         Ok((first, replies.collect::<RedisResult<_>>()?))
+    }
+
+    async fn replies(
+        &self,
+        pipeline: Pipeline,
+        count: usize,
+        key: &str,
+    ) -> RedisResult<Vec<Value>> {
+        match self.connection.clone() {
+            Connection::Single(mut connection) => {
+                connection.req_packed_commands(&pipeline, 0, count).await
+            }
+            Connection::Cluster(mut connection) => {
+                connection.route_pipeline(pipeline, 0, count, master_of(key)).await
+            }
+        }
     }
 }
 

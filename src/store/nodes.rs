@@ -5,6 +5,16 @@ use serde::{Deserialize, Serialize};
 use super::{Store, StoreError, keys};
 use crate::domain::id::base32;
 
+/// A beat, in one call that makes room in the end (see `keep`): this node's sign of life, the clock's,
+/// and what all nodes left behind.
+const BEAT: &str = "#!lua flags=allow-oom
+local time = redis.call('TIME')
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
+redis.call('ZADD', KEYS[1], time[1] * 1000 + math.floor(time[2] / 1000), ARGV[1])
+local alarm = redis.call('HGET', KEYS[3], 'alarm') or ''
+redis.call('HSET', KEYS[3], 'seen_ms', ARGV[3])
+return { alarm, redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES') }";
+
 /// A node that has not shown itself for so long is gone.
 const PRESENCE_MS_MAX: u64 = 5000;
 
@@ -77,6 +87,27 @@ impl Store {
         self.keep("ZADD", keys::nodes(self.namespace()), &[now.as_bytes(), id]).await
     }
 
+    /// Shows that this node lives, looks at the clock alarm of all nodes, and tells who else lives; once a
+    /// second.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn beat(&self, info: &NodeInfo) -> Result<RollCall, StoreError> {
+        let namespace = self.namespace();
+        let mut call = redis::cmd("EVAL");
+        call.arg(BEAT).arg(3);
+        call.arg(keys::nodes(namespace))
+            .arg(keys::node_info(namespace))
+            .arg(keys::clock(namespace));
+        call.arg(&info.id).arg(serde_json::to_string(info).unwrap_or_default());
+        call.arg(self.clock().now_ms());
+        let (alarm, nodes): (String, Vec<(String, u64)>) =
+            redis::from_redis_value(self.plain(&call).await?)
+                .map_err(|error| StoreError::Reply(error.to_string()))?;
+        self.meet_alarm(serde_json::from_str(&alarm).ok()).await?;
+        self.call_the_roll(nodes).await
+    }
+
     /// Takes this node off the list, at a graceful stop.
     ///
     /// # Errors
@@ -129,9 +160,13 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn roll_call(&self) -> Result<RollCall, StoreError> {
+        self.call_the_roll(self.presence().await?).await
+    }
+
+    async fn call_the_roll(&self, nodes: Vec<(String, u64)>) -> Result<RollCall, StoreError> {
         let now_ms = self.clock().now_ms();
         let mut roll = RollCall::default();
-        for (id, seen_at_ms) in self.presence().await? {
+        for (id, seen_at_ms) in nodes {
             if now_ms.abs_diff(seen_at_ms) <= PRESENCE_MS_MAX {
                 roll.living.push(id);
                 continue;

@@ -277,10 +277,19 @@ impl Store {
     pub(super) async fn read_time(&self) -> Result<u64, StoreError> {
         let called_at = Instant::now();
         let value = self.plain_at(&redis::cmd("TIME"), &keys::clock(self.namespace())).await?;
+        self.saw_time(value, (called_at, Instant::now()))
+    }
+
+    /// Takes a reply to TIME of the server that holds what all nodes share.
+    pub(super) fn saw_time(
+        &self,
+        time: redis::Value,
+        called: (Instant, Instant),
+    ) -> Result<u64, StoreError> {
         let (seconds, micros): (u64, u64) =
-            redis::from_redis_value(value).map_err(|error| StoreError::Reply(error.to_string()))?;
+            redis::from_redis_value(time).map_err(|error| StoreError::Reply(error.to_string()))?;
         let now_us = seconds * 1_000_000 + micros;
-        self.saw(None, now_us, (called_at, Instant::now()));
+        self.saw(None, now_us, called);
         Ok(now_us)
     }
 

@@ -98,6 +98,11 @@ impl Shard {
         }
     }
 
+    /// Something is ready here.
+    pub fn wake_ready(&self) {
+        self.wake(2);
+    }
+
     pub(super) fn stirs(&self) -> bool {
         self.may_be_ready.load(Ordering::Acquire)
     }

@@ -74,10 +74,8 @@ impl Auditor {
     /// The loop.
     pub async fn run(mut self, stop: CancellationToken, pulse: Pulse) {
         loop {
-            let in_haste = self.under_way.as_ref().is_some_and(|audit| audit.is_urgent);
-            let every = if in_haste { EVERY_IN_HASTE } else { EVERY };
             // Spread, so that nodes do not look in step.
-            let sleep = every.mul_f64(0.5 + rand::random::<f64>());
+            let sleep = self.pause().mul_f64(0.5 + rand::random::<f64>());
             pulse.sleeps(sleep);
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -91,6 +89,18 @@ impl Auditor {
                 tracing::debug!(%error, "the audit goes on when the store answers");
             }
         }
+    }
+
+    /// Until the next pass; what is left of the round, where all of it is done.
+    fn pause(&self) -> Duration {
+        let in_haste = self.under_way.as_ref().is_some_and(|audit| audit.is_urgent);
+        if in_haste {
+            return EVERY_IN_HASTE;
+        }
+        let is_done = self.round.is_empty() && self.wanted.is_empty() && self.under_way.is_none();
+        let next_round = self.round_began.filter(|_| is_done).map(|at| at + ROUND_MIN);
+        let rest = next_round.map_or(EVERY, |at| at.saturating_duration_since(Instant::now()));
+        rest.max(EVERY)
     }
 
     /// One glance and one page.

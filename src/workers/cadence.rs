@@ -1,7 +1,8 @@
 //! The skeleton of a loop: a pass, then sleep until the next one is due or somebody wakes us.
 //!
-//! Registers for the wake-up before it looks (`Notify` keeps one permit), and polls with jitter as
-//! the fallback, so that a lost wake-up costs time and never a message.
+//! Registers for the wake-up before it looks (`Notify` keeps one permit). Where nothing is known to come
+//! it sleeps until it is woken: `rounds` looks on behalf of all loops, with one plain reading for many
+//! shards, so that a lost wake-up costs time and never a message, and idle queues cost next to nothing.
 
 use std::time::Duration;
 
@@ -11,8 +12,9 @@ use tokio_util::sync::CancellationToken;
 use super::pulse::Pulse;
 use crate::store::StoreError;
 
-/// The fallback poll: long, since wake-ups are the rule; a thousand idle queues cost 50 calls a second.
-const POLL: Duration = Duration::from_secs(20);
+/// A sleep that is longer ends early, and what is left is asked for anew: this node's clock and Redis'
+/// drift apart meanwhile.
+const EXACT: Duration = Duration::from_secs(20);
 /// Pause after Redis failed a pass.
 const FAILED_PAUSE: Duration = Duration::from_millis(250);
 
@@ -50,9 +52,9 @@ impl Next {
     }
 }
 
-/// The poll interval, spread by a quarter, so that nodes and queues do not poll in step.
-pub(super) fn poll() -> Duration {
-    POLL.mul_f64(0.75 + rand::random::<f64>() * 0.5)
+/// How much of a wait is slept at once; spread, so that nodes and queues do not look in step.
+fn leg(wait: Duration) -> Duration {
+    if wait <= EXACT { wait } else { wait.mul_f64(0.8 + rand::random::<f64>() * 0.15) }
 }
 
 /// One look of a loop, apart from the loop, so that it can be read and tested alone.
@@ -70,19 +72,22 @@ pub(super) async fn run(stop: CancellationToken, wake: &Notify, pulse: Pulse, mu
                 tokio::task::yield_now().await;
                 continue;
             }
-            Ok(Next::In(wait)) => (wait.min(poll()), true),
-            Ok(Next::NotBefore(wait)) => (wait.min(poll()), false),
-            Ok(Next::Woken) => (poll(), true),
+            Ok(Next::In(wait)) => (Some(leg(wait)), true),
+            Ok(Next::NotBefore(wait)) => (Some(leg(wait)), false),
+            Ok(Next::Woken) => (None, true),
             // Logged where Redis' absence was noticed.
-            Err(_) => (FAILED_PAUSE.mul_f64(0.5 + rand::random::<f64>()), true),
+            Err(_) => (Some(FAILED_PAUSE.mul_f64(0.5 + rand::random::<f64>())), true),
         };
-        pulse.sleeps(sleep);
+        match sleep {
+            Some(sleep) => pulse.sleeps(sleep),
+            None => pulse.rests(),
+        }
         tokio::select! {
             // The stop first: a wake-up that comes with it is passed on to whoever takes our place.
             biased;
             () = stop.cancelled() => {}
             () = wake.notified(), if listens => {}
-            () = tokio::time::sleep(sleep) => {}
+            () = tokio::time::sleep(sleep.unwrap_or_default()), if sleep.is_some() => {}
         }
     }
 }

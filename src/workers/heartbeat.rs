@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::presence::Presence;
@@ -56,13 +57,14 @@ impl Heartbeat {
                 }
             }
             pulse.sleeps(EVERY);
+            let soonest = Instant::now() + EVERY_MIN;
             let doubted = async {
-                tokio::time::sleep(EVERY_MIN).await;
                 tokio::select! {
                     () = self.store.health().doubted() => {}
                     // A second reading of the clock shows whether it stepped.
                     () = self.store.clock_doubt() => {}
                 }
+                tokio::time::sleep_until(soonest).await;
             };
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -91,15 +93,14 @@ impl Heartbeat {
         if !was_up {
             self.wake_all();
             self.store.listen_anew();
+            // What was leased when it went away may be leased still.
+            self.vanished.notify_one();
         }
         self.presence.tell(&mut self.info);
-        if let Err(error) = self.store.show_presence(&self.info).await {
-            self.store.note_down(&error);
-            return Err(error.into());
-        }
-        self.store.watch_clock().await?;
+        let roll = self.store.beat(&self.info).await.inspect_err(|error| {
+            self.store.note_down(error);
+        })?;
         failpoint!("heartbeat");
-        let roll = self.store.roll_call().await?;
         if self.mourn(&roll) {
             self.vanished.notify_one();
         }

@@ -1,6 +1,6 @@
 //! The node's housekeeping: a handful of idempotent UTC cron jobs on tokio-cron-scheduler.
 //!
-//! Prune and gauges. Never a user's schedule: its zones break over a clock change. A job that
+//! Prune; where there is nothing to prune, no script runs. Never a user's schedule: its zones break over a clock change. A job that
 //! still runs when its next time comes is skipped.
 
 use std::pin::Pin;
@@ -13,8 +13,6 @@ use crate::store::{Store, StoreError};
 
 /// When finals are pruned: every ten seconds.
 const PRUNE_AT: &str = "*/10 * * * * *";
-/// When gauges are refreshed that nobody scrapes: every fifteen seconds.
-const GAUGES_AT: &str = "5/15 * * * * *";
 /// Prune calls a queue and pass: 25,000 messages every ten seconds keep up with any downstream.
 const PRUNE_CALLS_MAX: usize = 100;
 
@@ -37,11 +35,6 @@ impl Janitor {
     pub async fn start(store: &Store) -> Result<Self, JobSchedulerError> {
         let scheduler = JobScheduler::new().await?;
         scheduler.add(job(PRUNE_AT, store, |store| Box::pin(prune(store)))?).await?;
-        scheduler
-            .add(job(GAUGES_AT, store, |store| {
-                Box::pin(async move { store.refresh_gauges().await })
-            })?)
-            .await?;
         scheduler.start().await?;
         Ok(Self { scheduler })
     }
@@ -74,12 +67,19 @@ fn job(pattern: &str, store: &Store, work: fn(Store) -> Done) -> Result<Job, Job
 
 async fn prune(store: Store) -> Result<(), StoreError> {
     let living = store.living_nodes().await?;
+    let (mut queues, mut shards) = (Vec::new(), Vec::new());
     for queue in store.queues() {
         for shard in &queue.shards {
-            for _ in 0..PRUNE_CALLS_MAX {
-                if store.prune(&queue, shard, &living).await? == 0 {
-                    break;
-                }
+            queues.push(Arc::clone(&queue));
+            shards.push(Arc::clone(shard));
+        }
+    }
+    let prunable = store.prunable(&shards, &living).await?;
+    for ((queue, shard), is_prunable) in queues.iter().zip(&shards).zip(prunable) {
+        let calls = if is_prunable { PRUNE_CALLS_MAX } else { 0 };
+        for _ in 0..calls {
+            if store.prune(queue, shard, &living).await? == 0 {
+                break;
             }
         }
     }

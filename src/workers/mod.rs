@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! promoter ─▶ dispatcher ─▶ throttle ─▶ exchange ─▶ settler
-//! expirer     reaper        renewer     janitor     heartbeat   auditor
+//! expirer     reaper        renewer     janitor     heartbeat   auditor   rounds
 //! ```
 
 mod auditor;
@@ -24,6 +24,7 @@ mod queue_workers;
 mod reaper;
 mod renewer;
 mod request;
+mod rounds;
 mod settler;
 mod single;
 mod slots;
@@ -38,3 +39,4 @@ pub use pulse::Pulses;
 pub use queue_workers::QueueWorkers;
 pub use reaper::Reaper;
 pub use request::single_call;
+pub use rounds::Rounds;

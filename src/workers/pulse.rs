@@ -59,6 +59,11 @@ impl Pulse {
         *self.beat.next.lock().unwrap_or_else(PoisonError::into_inner) =
             Some(Instant::now() + sleep);
     }
+
+    /// The loop will look again when it is woken.
+    pub fn rests(&self) {
+        *self.beat.next.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
 }
 
 impl Drop for Pulse {
@@ -79,6 +84,9 @@ mod tests {
         bad.sleeps(Duration::from_secs(1));
         tokio::time::advance(Duration::from_secs(27)).await;
         good.sleeps(Duration::from_secs(5));
+        assert_eq!(pulses.stuck(), ["bad"]);
+        good.rests();
+        tokio::time::advance(Duration::from_secs(3600)).await;
         assert_eq!(pulses.stuck(), ["bad"]);
         drop(bad);
         assert!(pulses.stuck().is_empty());

@@ -1,7 +1,7 @@
 //! Brings back what a lost node held.
 //!
-//! Looks at a shard when a lease there is known to end, at every shard at the start, when a node has
-//! vanished, and now and then. Waits one lease after a restart of Redis or a clock alarm: what kept living
+//! Looks at a shard when a lease there is known to end; whether there are leases is read of all shards
+//! at the start, when a node has vanished, and now and then. Waits one lease after a restart of Redis or a clock alarm: what kept living
 //! nodes from renewing, or put their deadlines into the past, would send everything twice.
 
 use std::collections::HashMap;
@@ -14,10 +14,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::pulse::Pulse;
 use crate::failpoint::planted;
-use crate::store::{Queue, Shard, Store};
+use crate::store::{Head, Queue, Shard, Store};
 
-/// A look at every shard, whatever is known: other nodes' leases are not announced.
-const SWEEP_EVERY: Duration = Duration::from_secs(30);
+/// A look at every shard, whatever is known: other nodes' leases are not announced. One bare command a
+/// shard; a script runs only where there are leases.
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// Pause after a pass that Redis failed.
 const FAILED_PAUSE: Duration = Duration::from_millis(500);
 
@@ -61,23 +62,39 @@ impl Reaper {
         if sweep {
             self.next_sweep = now + SWEEP_EVERY.mul_f64(0.75 + rand::random::<f64>() * 0.5);
         }
+        let queues = self.store.queues();
+        if sweep {
+            self.sweep(&queues, now).await;
+        }
         let mut earliest = self.next_sweep;
-        for queue in self.store.queues() {
+        for queue in &queues {
             for shard in &queue.shards {
-                let key = format!("{}.{}", queue.policy.name, shard.number);
-                let due = self.deadlines.get(&key).is_some_and(|at| *at <= now);
-                if sweep || due {
-                    match self.reap(&queue, shard).await {
-                        Some(at) => drop(self.deadlines.insert(key.clone(), at)),
-                        None => drop(self.deadlines.remove(&key)),
+                let Some(at) = self.deadlines.get(shard.tag()).copied() else { continue };
+                let next = if at <= now { self.reap(queue, shard).await } else { Some(at) };
+                match next {
+                    Some(at) => {
+                        self.deadlines.insert(shard.tag().to_owned(), at);
+                        earliest = earliest.min(at);
                     }
-                }
-                if let Some(at) = self.deadlines.get(&key) {
-                    earliest = earliest.min(*at);
+                    None => drop(self.deadlines.remove(shard.tag())),
                 }
             }
         }
         earliest
+    }
+
+    /// Reads which shards have leases: these are looked at now.
+    async fn sweep(&mut self, queues: &[Arc<Queue>], now: Instant) {
+        let shards: Vec<Arc<Shard>> =
+            queues.iter().flat_map(|queue| queue.shards.iter().cloned()).collect();
+        // Unreadable: each is asked for itself, and says when to look again.
+        let heads = self.store.lease_heads(&shards).await;
+        let heads = heads.unwrap_or_else(|_| vec![Head::Unknown; shards.len()]);
+        for (shard, head) in shards.iter().zip(heads) {
+            if head != Head::None {
+                self.deadlines.insert(shard.tag().to_owned(), now);
+            }
+        }
     }
 
     /// Reaps a shard; returns when its next lease ends.

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -19,11 +20,24 @@ const RENEW_MAX: usize = 500;
 pub(super) struct InFlight {
     // A plain mutex: held for a look-up, never across an await.
     leases: Mutex<HashMap<Lease, Instant>>,
+    /// Rung when there is a lease where there was none.
+    began: Notify,
 }
 
 impl InFlight {
     pub(super) fn insert(&self, message: &Claimed) {
-        self.lock().insert(message.lease.clone(), message.start_before);
+        let mut leases = self.lock();
+        if leases.is_empty() {
+            self.began.notify_one();
+        }
+        leases.insert(message.lease.clone(), message.start_before);
+    }
+
+    /// Returns once there is a lease.
+    async fn any(&self) {
+        while self.lock().is_empty() {
+            self.began.notified().await;
+        }
     }
 
     pub(super) fn remove(&self, lease: &Lease) {
@@ -79,9 +93,13 @@ impl Renewer {
     pub(super) async fn run(self, stop: CancellationToken) {
         let every = Duration::from_millis((self.queue.policy.lease_ms / 3).max(10));
         loop {
+            let held = async {
+                self.in_flight.any().await;
+                tokio::time::sleep(every).await;
+            };
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(every) => self.run_once().await,
+                () = held => self.run_once().await,
             }
         }
     }

@@ -26,6 +26,7 @@ mod fencing;
 mod gates;
 mod hostile;
 mod http;
+mod idle;
 mod leases;
 #[cfg(feature = "failpoints")]
 mod nodes;

@@ -1,0 +1,201 @@
+//! What stands first in the structures of many shards, by plain readings: no script runs.
+//!
+//! Owns the looks that keep idle queues cheap. A script call declares a whole shard and costs Redis
+//! fifty times what a bare command does; whether one is worth its price is asked here first, for a
+//! hundred shards in one round trip. Refuses to know what is done about it. A reply that cannot be
+//! read counts as "look yourself".
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use redis::{Cmd, Value, cmd};
+
+use super::keys::SHARD_KEYS;
+use super::queue::Shard;
+use super::{Store, StoreError};
+
+/// Shards in one round trip: a few hundred bare commands, half a millisecond of Redis.
+const SHARDS_AT_ONCE: usize = 100;
+/// In a cluster each shard is asked at its own server; so many at once.
+const CALLS_AT_ONCE: usize = 16;
+
+const READY: [&str; 10] = [
+    "ready:0", "ready:1", "ready:2", "ready:3", "ready:4", "ready:5", "ready:6", "ready:7",
+    "ready:8", "ready:9",
+];
+/// What prune deletes from, each by the moment at which that may be done.
+const PURGED: [&str; 5] = ["delivered", "dead", "expired", "cancelled", "waited"];
+
+/// What waits for time, or for somebody to take it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Heads {
+    /// When the next message is due.
+    pub due: Head,
+    /// When the next message expires.
+    pub expiry: Head,
+    /// Whether something is ready.
+    pub is_ready: bool,
+}
+
+/// The first moment in a structure.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Head {
+    /// The structure is empty.
+    #[default]
+    None,
+    /// Ms by Redis.
+    At(u64),
+    /// It could not be read.
+    Unknown,
+}
+
+impl Head {
+    /// Whether that moment has come, as far as can be told.
+    #[must_use]
+    pub fn has_come(self, now_ms: u64) -> bool {
+        match self {
+            Self::None => false,
+            Self::At(at_ms) => at_ms <= now_ms,
+            Self::Unknown => true,
+        }
+    }
+}
+
+impl Store {
+    /// What waits in each of these shards.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn heads(&self, shards: &[Arc<Shard>]) -> Result<Vec<Heads>, StoreError> {
+        let replies = self
+            .read_each(shards, &|shard| {
+                vec![first(shard, "due"), first(shard, "expiry"), exist(shard, &READY)]
+            })
+            .await?;
+        let heads = replies.into_iter().map(|replies| {
+            let mut replies = replies.into_iter();
+            Heads {
+                due: head(replies.next()),
+                expiry: head(replies.next()),
+                is_ready: count(replies.next()) > 0,
+            }
+        });
+        Ok(heads.collect())
+    }
+
+    /// When the first lease of each of these shards ends.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn lease_heads(&self, shards: &[Arc<Shard>]) -> Result<Vec<Head>, StoreError> {
+        let replies = self.read_each(shards, &|shard| vec![first(shard, "leased")]).await?;
+        Ok(replies.into_iter().map(|replies| head(replies.into_iter().next())).collect())
+    }
+
+    /// Which of these shards have something to prune: whose retention is over, or the last claim of
+    /// a node that does not live.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn prunable(
+        &self,
+        shards: &[Arc<Shard>],
+        living: &[String],
+    ) -> Result<Vec<bool>, StoreError> {
+        let now_ms = self.clock().now_ms();
+        let used = self.used(shards, &[PURGED.as_slice(), &["claims"]].concat()).await?;
+        let looked: Vec<Arc<Shard>> = chosen(shards, &used);
+        let mut replies = self
+            .read_each(&looked, &|shard| {
+                let firsts = PURGED.iter().map(|name| first(shard, name));
+                let claims = cmd("HKEYS").arg(key(shard, "claims")).to_owned();
+                firsts.chain([claims]).collect()
+            })
+            .await?
+            .into_iter();
+        let prunable = used.into_iter().map(|is_used| {
+            let Some(mut replies) = is_used.then(|| replies.next()).flatten() else { return false };
+            let nodes = replies.pop().unwrap_or(Value::Nil);
+            let is_over = replies.into_iter().any(|reply| head(Some(reply)).has_come(now_ms));
+            is_over
+                || redis::from_redis_value::<Vec<String>>(nodes)
+                    .map_or(true, |callers| callers.iter().any(|caller| !is_of(caller, living)))
+        });
+        Ok(prunable.collect())
+    }
+
+    /// Which of these shards hold anything at all.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub(super) async fn used_at_all(&self, shards: &[Arc<Shard>]) -> Result<Vec<bool>, StoreError> {
+        self.used(shards, &SHARD_KEYS).await
+    }
+
+    async fn used(&self, shards: &[Arc<Shard>], names: &[&str]) -> Result<Vec<bool>, StoreError> {
+        let replies = self.read_each(shards, &|shard| vec![exist(shard, names)]).await?;
+        Ok(replies.into_iter().map(|replies| count(replies.into_iter().next()) > 0).collect())
+    }
+
+    /// The replies to the same readings of each shard, in their order.
+    async fn read_each(
+        &self,
+        shards: &[Arc<Shard>],
+        readings: &(dyn Fn(&Shard) -> Vec<Cmd> + Sync),
+    ) -> Result<Vec<Vec<Value>>, StoreError> {
+        // One server knows them all, or each is asked where it lives.
+        let together = if self.inner.target.is_cluster() { 1 } else { SHARDS_AT_ONCE };
+        let read = async |shards: &[Arc<Shard>]| {
+            let Some(of_one) = shards.first() else { return Ok(Vec::new()) };
+            let commands: Vec<Cmd> = shards.iter().flat_map(|shard| readings(shard)).collect();
+            let each = commands.len() / shards.len();
+            let replies = self.inner.probes.read(&commands, &of_one.keys.all[0]).await;
+            let replies = replies.map_err(|error| StoreError::from_redis(&error))?;
+            Ok(replies.chunks(each.max(1)).map(<[Value]>::to_vec).collect::<Vec<_>>())
+        };
+        let chunks = futures_util::stream::iter(shards.chunks(together));
+        let read: Vec<Vec<Vec<Value>>> =
+            chunks.map(read).buffered(CALLS_AT_ONCE).try_collect().await?;
+        Ok(read.into_iter().flatten().collect())
+    }
+}
+
+/// Whether this is a node, or one of its connections.
+fn is_of(caller: &str, living: &[String]) -> bool {
+    living.iter().any(|node| caller.starts_with(node.as_str()))
+}
+
+/// Those that are marked.
+pub(super) fn chosen(shards: &[Arc<Shard>], marked: &[bool]) -> Vec<Arc<Shard>> {
+    let both = shards.iter().zip(marked);
+    both.filter(|(_, is_marked)| **is_marked).map(|(shard, _)| Arc::clone(shard)).collect()
+}
+
+fn key<'a>(shard: &'a Shard, name: &str) -> &'a str {
+    let at = SHARD_KEYS.iter().position(|known| *known == name);
+    &shard.keys.all[at.expect("a structure of the shard")]
+}
+
+fn first(shard: &Shard, name: &str) -> Cmd {
+    cmd("ZRANGE").arg(key(shard, name)).arg(0).arg(0).arg("WITHSCORES").to_owned()
+}
+
+fn exist(shard: &Shard, names: &[&str]) -> Cmd {
+    let mut exists = cmd("EXISTS");
+    for name in names {
+        exists.arg(key(shard, name));
+    }
+    exists
+}
+
+fn head(reply: Option<Value>) -> Head {
+    match redis::from_redis_value::<Vec<(String, u64)>>(reply.unwrap_or(Value::Nil)) {
+        Ok(first) => first.first().map_or(Head::None, |(_, at_ms)| Head::At(*at_ms)),
+        Err(_) => Head::Unknown,
+    }
+}
+
+/// One, where it cannot be read.
+fn count(reply: Option<Value>) -> u64 {
+    redis::from_redis_value(reply.unwrap_or(Value::Nil)).unwrap_or(1)
+}

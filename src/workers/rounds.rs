@@ -1,0 +1,125 @@
+//! The rounds of this node: one look at every shard now and then, on behalf of the loops that sleep
+//! until they are woken.
+//!
+//! The fallback for wake-ups that got lost. Plain readings of what stands first, many shards in one
+//! round trip; whoever should know of a change is woken, and only then a script runs.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::pulse::Pulse;
+use crate::store::{Heads, Shard, Store, StoreError};
+
+/// Between two rounds, spread by a quarter, so that nodes do not look in step.
+const EVERY: Duration = Duration::from_secs(12);
+
+/// The rounds.
+#[derive(Debug)]
+pub struct Rounds {
+    store: Store,
+    /// What stood first at the last round, by shard; what is empty is left out.
+    known: HashMap<String, Heads>,
+}
+
+impl Rounds {
+    /// Rounds of everything that is stored.
+    #[must_use]
+    pub fn new(store: Store) -> Self {
+        Self { store, known: HashMap::new() }
+    }
+
+    /// The loop.
+    pub async fn run(mut self, stop: CancellationToken, pulse: Pulse) {
+        loop {
+            let sleep = EVERY.mul_f64(0.75 + rand::random::<f64>() * 0.5);
+            pulse.sleeps(sleep);
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(sleep) => {}
+            }
+            if self.store.health().is_up()
+                && let Err(error) = self.run_once().await
+            {
+                tracing::debug!(%error, "a round was cut short");
+            }
+        }
+    }
+
+    /// One round.
+    async fn run_once(&mut self) -> Result<(), StoreError> {
+        let queues = self.store.queues();
+        let shards: Vec<Arc<Shard>> = queues
+            .iter()
+            .filter(|queue| !queue.retired)
+            .flat_map(|queue| queue.shards.iter().cloned())
+            .collect();
+        let heads = self.store.heads(&shards).await?;
+        let now_ms = self.store.clock().now_ms();
+        let mut known = HashMap::new();
+        for (shard, heads) in shards.iter().zip(heads) {
+            let before = self.known.get(shard.tag()).copied().unwrap_or_default();
+            let news = News::of(before, heads, now_ms);
+            if news.due {
+                shard.due.notify_one();
+            }
+            if news.expiry {
+                shard.expiry.notify_one();
+            }
+            if news.ready {
+                shard.wake_ready();
+            }
+            if heads != Heads::default() {
+                known.insert(shard.tag().to_owned(), heads);
+            }
+        }
+        self.known = known;
+        Ok(())
+    }
+}
+
+/// Whom to wake.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct News {
+    due: bool,
+    expiry: bool,
+    ready: bool,
+}
+
+impl News {
+    /// A loop that looked since the last round knows what stood first then. It is woken for what is
+    /// new, and for what should have been done already.
+    fn of(before: Heads, now: Heads, now_ms: u64) -> Self {
+        Self {
+            due: now.due != before.due || now.due.has_come(now_ms),
+            expiry: now.expiry != before.expiry || now.expiry.has_come(now_ms),
+            ready: now.is_ready,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Head;
+
+    #[test]
+    fn who_is_woken_has_something_to_do_or_to_learn() {
+        let nobody = News::default();
+        let waits = |at_ms| Heads { due: Head::At(at_ms), ..Heads::default() };
+        let due = News { due: true, ..News::default() };
+        assert_eq!(News::of(Heads::default(), Heads::default(), 1000), nobody);
+        assert_eq!(News::of(Heads::default(), waits(5000), 1000), due, "an earlier head");
+        assert_eq!(News::of(waits(5000), waits(5000), 1000), nobody, "known, and not due yet");
+        assert_eq!(News::of(waits(5000), waits(5000), 5000), due, "nobody promoted it");
+        assert_eq!(News::of(waits(5000), waits(9000), 1000), due, "the one before went");
+        let unread = Heads { due: Head::Unknown, ..Heads::default() };
+        assert_eq!(News::of(unread, unread, 1000), due, "who cannot tell has somebody look");
+        let ready = Heads { is_ready: true, ..Heads::default() };
+        assert_eq!(News::of(ready, ready, 1000), News { ready: true, ..News::default() });
+        let expires = Heads { expiry: Head::At(5000), ..Heads::default() };
+        assert_eq!(News::of(expires, expires, 6000), News { expiry: true, ..News::default() });
+    }
+}
