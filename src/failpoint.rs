@@ -23,7 +23,7 @@ use rustix::process::{Signal, getpid, kill_process};
 
 /// What stands beside the scripts' own points.
 #[cfg(feature = "failpoints")]
-pub const POINTS: [&str; 13] = [
+pub const POINTS: [&str; 15] = [
     "before-durable", // Written by a script; whether at the durability level is not looked at yet.
     "before-answer",  // At its level; the producer has not been told.
     "promoted",       // A promotion moved something.
@@ -35,6 +35,8 @@ pub const POINTS: [&str; 13] = [
     "settled",        // The outcome is kept; its slot is still taken.
     "heartbeat",      // Presence shown.
     "before-leave",   // A graceful stop, about to take the node off the list.
+    "handing-out",    // An event is kept, and goes to a queue now; about the queue's name.
+    "handed-out",     // The queue has its message of an event; about the queue's name.
     "stopping",       // A graceful stop begins.
     "drained",        // A graceful stop: all exchanges are settled.
 ];

@@ -29,7 +29,11 @@ pub(super) fn scope_needed(method: &Method, route: Option<&str>) -> Option<Scope
         (&Method::GET | &Method::HEAD, _) => Some(Scope::Read),
         (
             &Method::POST,
-            Some("/v1/queues/{queue}/messages" | "/v1/queues/{queue}/messages/batch"),
+            Some(
+                "/v1/queues/{queue}/messages"
+                | "/v1/queues/{queue}/messages/batch"
+                | "/v1/topics/{topic}/messages",
+            ),
         ) => Some(Scope::Send),
         _ => Some(Scope::Operate),
     }

@@ -41,6 +41,7 @@ mod serve;
 mod suggest;
 #[cfg(test)]
 mod tests;
+mod topics;
 mod try_call;
 mod values;
 mod view;

@@ -83,7 +83,7 @@ fn shared(path: &str) -> Vec<(&'static str, &'static str)> {
         shared.push(("503", "The store is unavailable or full, or the node is stopping"));
     }
     if path.contains('{') {
-        shared.push(("404", "There is no such queue or message; detail says which"));
+        shared.push(("404", "There is no such queue, topic or message; detail says which"));
     }
     shared
 }
@@ -134,6 +134,8 @@ mod tests {
             "GET /v1/queues/{queue}/messages",
             "GET /v1/queues/{queue}/windows",
             "GET /v1/rollbacks",
+            "GET /v1/topics",
+            "GET /v1/topics/{topic}",
             "PATCH /v1/messages/{id}",
             "POST /v1/clock/resume",
             "POST /v1/messages/{id}/requeue",
@@ -147,6 +149,7 @@ mod tests {
             "POST /v1/queues/{queue}/requeue-all",
             "POST /v1/queues/{queue}/resume",
             "POST /v1/queues/{queue}/try",
+            "POST /v1/topics/{topic}/messages",
         ];
         assert_eq!(found, expected.map(str::to_owned).into());
     }

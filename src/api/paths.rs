@@ -1,4 +1,4 @@
-//! What stands in a path: a queue, or a message's id.
+//! What stands in a path: a queue, a topic, or a message's id.
 
 use std::sync::Arc;
 
@@ -7,8 +7,10 @@ use axum::http::request::Parts;
 
 use super::Door;
 use super::problem::Problem;
+use super::suggest::did_you_mean;
 use crate::domain::id::{MessageId, QueueName};
-use crate::store::Queue;
+use crate::domain::topic::TopicName;
+use crate::store::{Queue, Topic};
 
 /// A queue that is known, retired ones too.
 #[derive(Debug)]
@@ -39,6 +41,42 @@ impl FromRequestParts<Arc<Door>> for InQueue {
         let unknown = || Problem::not_found(format!("there is no queue \"{shown}\""));
         let name: QueueName = text.parse().map_err(|_| unknown())?;
         door.store().queue(&name).map(Self).map_err(|_| unknown())
+    }
+}
+
+/// A topic that is known, retired ones too.
+#[derive(Debug)]
+pub(super) struct InTopic(pub(super) Arc<Topic>);
+
+impl InTopic {
+    /// The topic, if it still takes events.
+    ///
+    /// # Errors
+    /// 404 for a retired one.
+    pub(super) fn taking(self) -> Result<Arc<Topic>, Problem> {
+        if self.0.retired {
+            return Err(Problem::not_found(format!(
+                "the topic \"{}\" is retired: it is gone from the configuration and takes no events",
+                self.0.policy.name
+            )));
+        }
+        Ok(self.0)
+    }
+}
+
+impl FromRequestParts<Arc<Door>> for InTopic {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, door: &Arc<Door>) -> Result<Self, Problem> {
+        let text = param(parts, door, "topic").await?;
+        let known = text.parse::<TopicName>().ok().and_then(|name| door.store().topic(&name));
+        known.map(Self).ok_or_else(|| {
+            let shown: String = text.chars().take(80).collect();
+            let topics = door.store().topics();
+            let names = topics.iter().filter(|topic| !topic.retired);
+            let meant = did_you_mean(&text, names.map(|topic| topic.policy.name.as_str()));
+            Problem::not_found(format!("there is no topic \"{shown}\"{meant}"))
+        })
     }
 }
 

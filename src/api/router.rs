@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 use super::problem::{Code, Problem};
 use super::{
     ApiState, Door, audit, batch, change, clock, guard, health, list, messages, openapi, queues,
-    rollbacks, send, try_call,
+    rollbacks, send, topics, try_call,
 };
 
 /// The whole door.
@@ -47,6 +47,9 @@ pub(super) fn described() -> OpenApiRouter<Arc<Door>> {
         .routes(routes!(audit::audit, audit::repair))
         .routes(routes!(queues::windows))
         .routes(routes!(try_call::try_call))
+        .routes(routes!(topics::publish))
+        .routes(routes!(topics::topics))
+        .routes(routes!(topics::topic))
         .routes(routes!(health::nodes))
         .routes(routes!(clock::clock))
         .routes(routes!(clock::resume))

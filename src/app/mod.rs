@@ -19,9 +19,9 @@ use tokio::sync::Notify;
 use crate::config::{self, Settings, Sources};
 use crate::domain::time::rfc3339;
 use crate::shutdown::Tasks;
-use crate::store::{NodeInfo, Store};
+use crate::store::{NodeInfo, StartRefused, Store};
 use crate::telemetry::Metrics;
-use crate::workers::{Auditor, Heartbeat, Janitor, Presence, Pulses, Reaper, Rounds};
+use crate::workers::{Auditor, Completer, Heartbeat, Janitor, Presence, Pulses, Reaper, Rounds};
 use fleet::Fleet;
 use start::Started;
 
@@ -117,6 +117,8 @@ impl Daemon {
         node_tasks.spawn("auditor", auditor.run(stop(), pulses.start("auditor".to_owned())));
         let rounds = Rounds::new(store.clone());
         node_tasks.spawn("rounds", rounds.run(stop(), pulses.start("rounds".to_owned())));
+        let completer = Completer::new(store.clone());
+        node_tasks.spawn("completer", completer.run(stop(), pulses.start("completer".to_owned())));
         let (listening, ears) = (store.clone(), stop());
         node_tasks.spawn("listener", async move { listening.listen(&ears).await });
         node_tasks.spawn("watchdog", watchdog::run(pulses.clone(), stop()));
@@ -164,8 +166,13 @@ impl Daemon {
             server: self.settings.server.clone(),
             redis: self.settings.redis.clone(),
             queues: settings.queues,
+            topics: settings.topics,
         };
-        if let Err(error) = self.store.register_queues(&settings).await {
+        let registered = async {
+            self.store.register_queues(&settings).await?;
+            Ok::<_, StartRefused>(self.store.register_topics(&settings).await?)
+        };
+        if let Err(error) = registered.await {
             tracing::error!(%error, "the new configuration is refused, the old one stays in force");
             return;
         }
@@ -179,6 +186,7 @@ impl Daemon {
                 return;
             }
         }
+        self.store.set_topics(&settings);
         self.presence.set_config(config::digest(&settings), settings.queues.len());
         self.settings = settings;
     }

@@ -72,6 +72,7 @@ pub(super) async fn start(
     reach(&store, &mut waiting).await?;
     store.meet_clock().await.map_err(|error| Refused::new(UNREACHABLE, error))?;
     store.register_queues(settings).await.map_err(|error| Refused::new(USAGE, error))?;
+    store.register_topics(settings).await.map_err(|error| Refused::new(UNREACHABLE, error))?;
     waiting.end().await;
     let listener = TcpListener::from_std(listener).map_err(failed)?;
     let draining = CancellationToken::new();

@@ -9,8 +9,8 @@ use super::args_admin::{
     WindowsArgs,
 };
 use super::args_messages::{
-    EditArgs, ExportArgs, IdsArgs, ListArgs, RescheduleArgs, ResolveArgs, SendArgs, SendBatchArgs,
-    TryArgs,
+    EditArgs, ExportArgs, IdsArgs, ListArgs, PublishArgs, RescheduleArgs, ResolveArgs, SendArgs,
+    SendBatchArgs, TryArgs,
 };
 
 /// Exit codes and surroundings, shown below the help.
@@ -120,6 +120,10 @@ pub enum ClientCommand {
     Reschedule(RescheduleArgs),
     /// Replace the payload of a message that is dead, uncertain or scheduled
     Edit(EditArgs),
+    /// Hand over one event to a topic and print the ids of its messages, one per queue
+    Publish(PublishArgs),
+    /// Show all topics with their queues, and the events that a queue lacks still
+    Topics,
     /// Show all queues with their counts
     Queues,
     /// Show one queue with its policy

@@ -46,6 +46,27 @@ pub struct PayloadArgs {
 pub struct SendArgs {
     /// The queue
     pub queue: String,
+    /// The message.
+    #[command(flatten)]
+    pub message: MessageArgs,
+    /// Wait so long for the final state: exit 0 delivered, 1 another final state, 6 not final in time
+    #[arg(long, value_name = "TIME", value_parser = parse_duration_or_seconds)]
+    pub wait: Option<u64>,
+}
+
+/// `publish`.
+#[derive(Debug, Args)]
+pub struct PublishArgs {
+    /// The topic
+    pub topic: String,
+    /// The event: each queue of the topic gets it as a message.
+    #[command(flatten)]
+    pub message: MessageArgs,
+}
+
+/// A message on the command line.
+#[derive(Debug, Default, Args)]
+pub struct MessageArgs {
     /// The payload.
     #[command(flatten)]
     pub payload: PayloadArgs,
@@ -55,7 +76,7 @@ pub struct SendArgs {
     /// Give up if it has not been sent in this time
     #[arg(long, value_name = "TIME", value_parser = parse_duration_or_seconds)]
     pub ttl: Option<u64>,
-    /// Idempotency key: the same key stores one message
+    /// Idempotency key: the same key stores one message (one event of a topic)
     #[arg(long, value_name = "KEY")]
     pub key: Option<String>,
     /// The key of order and fair shares, for example a customer
@@ -70,9 +91,6 @@ pub struct SendArgs {
     /// A header for the downstream; may be repeated
     #[arg(long = "header", value_name = "NAME: VALUE", value_parser = parse_header)]
     pub headers: Vec<(String, String)>,
-    /// Wait so long for the final state: exit 0 delivered, 1 another final state, 6 not final in time
-    #[arg(long, value_name = "TIME", value_parser = parse_duration_or_seconds)]
-    pub wait: Option<u64>,
 }
 
 /// When something is to happen.

@@ -4,6 +4,7 @@
 //! window that is closed as planned). Refuses to ask anybody.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -13,6 +14,9 @@ use super::times::{distance, of_answer, span};
 
 /// A ready message that has waited so long is worth a second look.
 pub(crate) const AGE_MS_WORTH_A_LOOK: u64 = 60_000;
+
+/// An event that a queue has lacked for so long is no matter of a moment any more.
+const PENDING_MAX: Duration = Duration::from_secs(30);
 
 /// How much a finding weighs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +103,9 @@ pub(crate) fn of_metrics(text: &str) -> Vec<Finding> {
             "tidegate_rollback_lost_total" if value > 0.0 => {
                 findings.push(rolled_back(label("queue"), value));
             }
+            "tidegate_topic_oldest_pending_age_seconds" => {
+                findings.extend(stuck_topic(label("topic"), value));
+            }
             "tidegate_gate_open" if value == 0.0 => {
                 findings.extend(shut_gate(label("queue"), label("gate")));
             }
@@ -174,6 +181,19 @@ fn sample(line: &str) -> Option<(&str, BTreeMap<&str, &str>, f64)> {
         .map(|(key, value)| (key.trim(), value.trim_matches('"')))
         .collect();
     Some((name, labels, value.parse().ok()?))
+}
+
+/// Events that some queue has lacked for long.
+fn stuck_topic(topic: &str, age_seconds: f64) -> Option<Finding> {
+    let age = Duration::try_from_secs_f64(age_seconds).ok()?;
+    (age >= PENDING_MAX).then(|| {
+        let age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+        Finding::problem(
+            topic,
+            format!("events could not be handed to all of its queues, the oldest for {}", span(age_ms)),
+            "they are kept and go on by themselves; `tidegate topics` names the queue: make room, bring its master back, or put it back into the config",
+        )
+    })
 }
 
 /// Every queue, as it was a moment ago and as it is.
@@ -277,6 +297,8 @@ mod tests {
             tidegate_rollback_lost_total{queue=\"erp\"} 0\n\
             tidegate_store_full{resource=\"memory\"} 1\n\
             tidegate_store_full{resource=\"disk\"} 0\n\
+            tidegate_topic_oldest_pending_age_seconds{topic=\"paid\"} 60.5\n\
+            tidegate_topic_oldest_pending_age_seconds{topic=\"made\"} 1.5\n\
             tidegate_gate_open{queue=\"sms\",gate=\"throttled\"} 0\n\
             tidegate_gate_open{queue=\"erp\",gate=\"window\"} 0\n\
             tidegate_gate_open{queue=\"erp\",gate=\"throttled\"} 1\n";
@@ -287,6 +309,7 @@ mod tests {
                 "problem clock: Redis' clock stepped: promotion, reaping, expiry and pruning wait",
                 "problem sms: messages that were accepted are lost: Redis came back without them (3)",
                 "problem store: intake is refused, as Redis has too little memory left",
+                "problem paid: events could not be handed to all of its queues, the oldest for 1m",
                 "problem sms: its gate is shut: the downstream throttles, or refuses our credentials or address",
                 "note store: durability is \"everysec\": a crash of Redis may take accepted messages",
             ]

@@ -14,6 +14,7 @@ use super::client::Target;
 use super::describe::count;
 use super::exit::{Exit, Failure};
 use super::list::Page;
+use crate::domain::headers::is_reserved_header;
 use crate::domain::state::State;
 use crate::domain::time::parse_rfc3339;
 
@@ -86,7 +87,12 @@ fn row(message: &RawValue, state: State, now_ms: u64) -> Result<Row, Failure> {
     if expires.is_some_and(|at_ms| at_ms > now_ms) {
         kept.push("expires_at");
     }
-    let present = kept.into_iter().filter_map(|name| Some((name, fields.get(name)?.get())));
+    let headers = fields.get("headers").map(|headers| producers_own(headers)).transpose()?;
+    let value = |name: &str| match (name, &headers) {
+        ("headers", Some(own)) => Some(own.as_str()),
+        _ => fields.get(name).map(|value| value.get()),
+    };
+    let present = kept.into_iter().filter_map(|name| Some((name, value(name)?)));
     let mut present: Vec<_> = present.filter(|(name, value)| says_something(name, value)).collect();
     if present.iter().any(|(name, _)| *name == "payload_base64") {
         present.retain(|(name, _)| *name != "payload");
@@ -98,6 +104,15 @@ fn row(message: &RawValue, state: State, now_ms: u64) -> Result<Row, Failure> {
         .collect();
     let has_payload = present.iter().any(|(name, _)| name.starts_with("payload"));
     Ok(Row { json: format!("{{{}}}", parts.join(",")), has_payload })
+}
+
+/// The headers without ours, which send-batch could not set: where the message came from.
+fn producers_own(headers: &RawValue) -> Result<String, Failure> {
+    let headers: Option<BTreeMap<String, String>> = serde_json::from_str(headers.get())
+        .map_err(|error| Failure::new(Exit::Failure, format!("headers make no sense: {error}")))?;
+    let mut headers = headers.unwrap_or_default();
+    headers.retain(|name, _| !is_reserved_header(name));
+    Ok(serde_json::json!(headers).to_string())
 }
 
 /// Any payload counts, be it `null` or `{}`; elsewhere these stand for nothing.
@@ -128,6 +143,15 @@ mod tests {
                 true
             )
         );
+    }
+
+    #[test]
+    fn headers_that_we_set_stay_behind() {
+        let message = r#"{"id":"q_1","payload":1,"headers":{"tidegate-event":"e_1","x-a":"1"}}"#;
+        let (json, _) = exported(message, State::Dead);
+        assert_eq!(json, r#"{"id":"q_1","payload":1,"headers":{"x-a":"1"}}"#);
+        let (json, _) = exported(&message.replace(",\"x-a\":\"1\"", ""), State::Dead);
+        assert_eq!(json, r#"{"id":"q_1","payload":1}"#);
     }
 
     #[test]

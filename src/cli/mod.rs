@@ -30,6 +30,7 @@ mod screen;
 mod send;
 mod stream;
 mod times;
+mod topics;
 mod trial;
 
 #[cfg(test)]
@@ -45,8 +46,8 @@ pub use args_admin::{
     TokenArgs, WindowsArgs,
 };
 pub use args_messages::{
-    BodyArgs, DueArgs, EditArgs, ExportArgs, IdsArgs, ListArgs, PayloadArgs, RescheduleArgs,
-    SendArgs, SendBatchArgs, TryArgs,
+    BodyArgs, DueArgs, EditArgs, ExportArgs, IdsArgs, ListArgs, MessageArgs, PayloadArgs,
+    PublishArgs, RescheduleArgs, SendArgs, SendBatchArgs, TryArgs,
 };
 
 use client::Client;
@@ -118,6 +119,8 @@ async fn dispatch(command: ClientCommand, session: &mut Session) -> Result<Exit,
         ClientCommand::Resolve(args) => messages::resolve(&args, session).await,
         ClientCommand::Reschedule(args) => messages::reschedule(&args, session).await,
         ClientCommand::Edit(args) => messages::edit(&args, session).await,
+        ClientCommand::Publish(args) => topics::publish(&args, session).await,
+        ClientCommand::Topics => topics::topics(session).await,
         ClientCommand::Queues => queues::queues(session).await,
         ClientCommand::Queue(args) => queues::queue(&args.queue, session).await,
         ClientCommand::Pause(args) => queues::pause(&args, session).await,

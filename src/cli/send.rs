@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::Session;
-use super::args_messages::SendArgs;
+use super::args_messages::{MessageArgs, SendArgs};
 use super::client::{Answer, Target};
 use super::exit::{Exit, Failure};
 use super::messages::{due_fields, show};
@@ -26,8 +26,9 @@ const WAIT_MS_MAX: u64 = 60_000;
 /// The pause after an answer that came before its time (a daemon that is stopping answers early).
 const EARLY_ANSWER_PAUSE: Duration = Duration::from_millis(200);
 
+/// A message on its way.
 #[derive(Serialize)]
-struct NewMessage<'a> {
+pub(crate) struct NewMessage<'a> {
     #[serde(flatten)]
     payload: Payload,
     #[serde(flatten)]
@@ -40,7 +41,7 @@ struct NewMessage<'a> {
 
 /// `send`.
 pub(crate) async fn send(args: &SendArgs, session: &mut Session) -> Result<Exit, Failure> {
-    let message = new_message(args, session)?;
+    let message = new_message(&args.message, session)?;
     let target = Target::new(&["v1", "queues", &args.queue, "messages"]);
     let answer = session.client.send(Method::POST, &target, &message).await?;
     let stored: Value = answer.read()?;
@@ -64,7 +65,11 @@ pub(crate) async fn send(args: &SendArgs, session: &mut Session) -> Result<Exit,
     verdict(&ended, wait_ms, session)
 }
 
-fn new_message<'a>(args: &'a SendArgs, session: &mut Session) -> Result<NewMessage<'a>, Failure> {
+/// The message that the arguments describe, as the API takes it.
+pub(crate) fn new_message<'a>(
+    args: &'a MessageArgs,
+    session: &mut Session,
+) -> Result<NewMessage<'a>, Failure> {
     let payload = payload::required(&args.payload, &mut session.screen)?;
     let mut rest = Map::new();
     if let Value::Object(due) = due_fields(&args.due, &mut session.screen)? {

@@ -6,9 +6,9 @@ use super::errors::{ConfigErrors, Problem};
 use super::reader::{Context, Field, Read};
 use super::settings::Settings;
 use super::sources::Sources;
-use super::{queue, redis, server};
+use super::{queue, redis, server, topic};
 
-const LATER: [&str; 4] = ["calendars", "topics", "schedules", "inbox"];
+const LATER: [&str; 3] = ["calendars", "schedules", "inbox"];
 
 /// Reads a configuration and checks all of it.
 ///
@@ -38,9 +38,13 @@ fn read(root: &Field<'_>) -> Read<Settings> {
         let queues = section.read_or("queues", Vec::new(), |field| {
             field.entries(|name, field| queue::read(name, field, durability))
         });
-        let queues: BTreeMap<_, _> =
-            queues?.into_iter().map(|policy| (policy.name.clone(), policy)).collect();
-        Ok(Settings { server: server?, redis: redis?, queues })
+        let queues: Read<BTreeMap<_, _>> = queues
+            .map(|queues| queues.into_iter().map(|policy| (policy.name.clone(), policy)).collect());
+        let topics = section.read_or("topics", Vec::new(), |field| {
+            field.entries(|name, field| topic::read(name, field, queues.as_ref().ok()))
+        });
+        let topics = topics?.into_iter().map(|topic| (topic.name.clone(), topic)).collect();
+        Ok(Settings { server: server?, redis: redis?, queues: queues?, topics })
     })
 }
 
@@ -144,7 +148,7 @@ mod tests {
 
     #[test]
     fn settings_of_later_versions_are_refused_as_such() {
-        for section in ["calendars.cn", "topics.t", "schedules.s", "inbox"] {
+        for section in ["calendars.cn", "schedules.s", "inbox"] {
             let error = errors_of(&format!("[{section}]\nx = 1"));
             assert!(error.contains("this version does not have this setting"), "{error}");
         }

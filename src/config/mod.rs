@@ -26,6 +26,7 @@ mod sources;
 #[cfg(test)]
 mod testing;
 mod toml_lines;
+mod topic;
 mod window;
 
 pub use errors::{ConfigErrors, Problem};

@@ -2,13 +2,13 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::render::render_queue;
+use super::render::{render_queue, render_topic};
 use super::settings::{RedisTarget, Settings};
 
 /// Length of a digest in text: enough to tell a few configurations apart at a glance.
 const DIGEST_CHARS: usize = 12;
 
-/// A short hash of the queues, for nodes to compare. Secrets are left out of it, so that it can be
+/// A short hash of the queues and topics, for nodes to compare. Secrets are left out of it, so that it can be
 /// shown.
 #[must_use]
 pub fn digest(settings: &Settings) -> String {
@@ -16,12 +16,15 @@ pub fn digest(settings: &Settings) -> String {
     for policy in settings.queues.values() {
         hash.update(render_queue(policy));
     }
+    for policy in settings.topics.values() {
+        hash.update(render_topic(policy));
+    }
     let mut text: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     text.truncate(DIGEST_CHARS);
     text
 }
 
-/// The keys that differ and that a reload does not change, as a reload is of queues alone: the
+/// The keys that differ and that a reload does not change, as a reload is of queues and topics: the
 /// caller says that they wait for a restart.
 #[must_use]
 pub fn restart_needed(old: &Settings, new: &Settings) -> Vec<String> {

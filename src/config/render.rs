@@ -10,6 +10,7 @@ use crate::domain::policy::{
     BatchPolicy, Downstream, HttpDownstream, OnUncertain, QueuePolicy, Secret,
 };
 use crate::domain::retry::RetryPolicy;
+use crate::domain::topic::TopicPolicy;
 use crate::domain::units::{format_duration, format_size};
 use crate::domain::window::Window;
 
@@ -25,7 +26,22 @@ pub fn render(settings: &Settings) -> String {
     for policy in settings.queues.values() {
         queue(&mut out, policy);
     }
+    for policy in settings.topics.values() {
+        topic(&mut out, policy);
+    }
     out.text
+}
+
+/// One topic's part of it.
+pub(super) fn render_topic(policy: &TopicPolicy) -> String {
+    let mut out = Toml::default();
+    topic(&mut out, policy);
+    out.text
+}
+
+fn topic(out: &mut Toml, topic: &TopicPolicy) {
+    out.section(&format!("topics.{}", topic.name));
+    out.list("queues", topic.queues.iter().map(|queue| quoted(queue.as_str())));
 }
 
 /// One queue's part of it.

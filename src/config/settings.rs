@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::domain::id::QueueName;
 use crate::domain::policy::{QueuePolicy, Secret};
+use crate::domain::topic::{TopicName, TopicPolicy};
 
 /// A whole configuration, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +20,8 @@ pub struct Settings {
     pub redis: RedisSettings,
     /// The queues by name.
     pub queues: BTreeMap<QueueName, Arc<QueuePolicy>>,
+    /// The topics by name.
+    pub topics: BTreeMap<TopicName, Arc<TopicPolicy>>,
 }
 
 /// `[server]`.

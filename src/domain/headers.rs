@@ -25,6 +25,13 @@ const RESERVED: [&str; 11] = [
     "upgrade",
 ];
 
+/// The topic that a message came from.
+pub const TOPIC_HEADER: &str = "tidegate-topic";
+/// The event that a message came from.
+pub const EVENT_HEADER: &str = "tidegate-event";
+/// What a message carries of where it came from: among its headers, set by us alone.
+const ORIGINS: [&str; 2] = [TOPIC_HEADER, EVENT_HEADER];
+
 /// First parts of names that only we, or the connection itself, may set.
 const RESERVED_PREFIXES: [&str; 3] = ["proxy-", "tidegate-", "webhook-"];
 
@@ -36,6 +43,12 @@ pub fn is_reserved_header(name: &str) -> bool {
     };
     RESERVED.iter().any(|reserved| name.eq_ignore_ascii_case(reserved))
         || RESERVED_PREFIXES.iter().any(|prefix| starts_with(prefix))
+}
+
+/// The name of a header that tells where a message came from, if this is one.
+#[must_use]
+pub fn origin_header(name: &str) -> Option<&'static str> {
+    ORIGINS.into_iter().find(|origin| *origin == name)
 }
 
 /// Checks a header that a producer or the configuration wants to send along.

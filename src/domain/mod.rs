@@ -14,6 +14,7 @@ pub mod retry;
 pub mod shown;
 pub mod state;
 pub mod time;
+pub mod topic;
 pub mod units;
 pub mod view;
 pub mod window;

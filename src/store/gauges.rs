@@ -13,10 +13,11 @@ use tokio::time::Instant;
 use super::heads::chosen;
 use super::queue::Queue;
 use super::read::Counts;
+use super::topics::Topic;
 use super::{Store, StoreError};
 use crate::domain::state::State;
 use crate::domain::window::WindowState;
-use crate::telemetry::{GateLabel, QueueLabel, StateLabel};
+use crate::telemetry::{GateLabel, QueueLabel, StateLabel, TopicLabel};
 
 /// How long a reading is good enough: scrapes by several servers cost one.
 const KEPT: Duration = Duration::from_secs(1);
@@ -55,9 +56,24 @@ impl Store {
                 Ok(())
             })
             .await?;
+        for topic in self.topics() {
+            refresh_topic(self, &topic).await?;
+        }
         *read_at = Some(Instant::now());
         Ok(())
     }
+}
+
+async fn refresh_topic(store: &Store, topic: &Topic) -> Result<(), StoreError> {
+    let outstanding = store.outstanding(topic).await?;
+    let label = TopicLabel { topic: topic.policy.name.to_string() };
+    let metrics = store.metrics();
+    drop(metrics.topic_events.get_or_create(&label));
+    let events = i64::try_from(outstanding.events).unwrap_or(i64::MAX);
+    metrics.topic_pending.get_or_create(&label).set(events);
+    let age = Duration::from_millis(outstanding.oldest_age_ms.unwrap_or(0)).as_secs_f64();
+    metrics.topic_oldest_pending_age.get_or_create(&label).set(age);
+    Ok(())
 }
 
 fn show(store: &Store, queue: &Queue, counts: &Counts) {

@@ -13,12 +13,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use ulid::Ulid;
 
 use super::connect::Target;
+use super::given::Given;
 use super::link::Link;
 use super::promises::Promise;
 use super::queue::{Queue, Shard};
 use super::record::pack_rest;
 use super::{Store, StoreError, Verb, arg, when_text};
-use crate::domain::id::{MessageId, QueueName, new_ulid};
+use crate::domain::id::{MessageId, QueueName, new_ulid, shard_of};
 use crate::domain::message::NewMessage;
 use crate::failpoint::failpoint;
 
@@ -59,6 +60,8 @@ type Answer = Result<Accepted, NotAccepted>;
 #[derive(Debug)]
 struct Waiting {
     ulid: Ulid,
+    /// Under which a repeat is recognised; "": under none.
+    key: String,
     message: NewMessage,
     answer: oneshot::Sender<Answer>,
     /// Its place at the door, given back with the answer.
@@ -117,6 +120,18 @@ pub(super) fn shard_of_key(key: &str, shards: u16) -> u16 {
     u16::from_be_bytes([digest[0], digest[1]]) % shards.max(1)
 }
 
+/// What a producer's message gets: a fresh id, in the shard of its idempotency key if it has one.
+fn drawn(message: &NewMessage, shards: u16, now_ms: u64) -> Given {
+    let random: u128 = rand::random();
+    let key = message.details.idempotency_key.clone().unwrap_or_default();
+    let number = if key.is_empty() {
+        u16::try_from(random % u128::from(shards.max(1))).unwrap_or(0)
+    } else {
+        shard_of_key(&key, shards)
+    };
+    Given { ulid: new_ulid(now_ms, number, shards, random.rotate_left(64)), key }
+}
+
 impl Store {
     /// Takes messages in; each is answered for itself, in order.
     ///
@@ -127,6 +142,28 @@ impl Store {
         name: &QueueName,
         messages: Vec<NewMessage>,
     ) -> Result<Vec<Answer>, StoreError> {
+        let messages = messages.into_iter().map(|message| (None, message)).collect();
+        self.take_in(name, messages).await
+    }
+
+    /// Takes messages in whose ids follow from what they come from: repeated, each is there once.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownQueue`]; everything else is per message.
+    pub async fn schedule_given(
+        &self,
+        name: &QueueName,
+        messages: Vec<(Given, NewMessage)>,
+    ) -> Result<Vec<Answer>, StoreError> {
+        let messages = messages.into_iter().map(|(given, message)| (Some(given), message));
+        self.take_in(name, messages.collect()).await
+    }
+
+    async fn take_in(
+        &self,
+        name: &QueueName,
+        messages: Vec<(Option<Given>, NewMessage)>,
+    ) -> Result<Vec<Answer>, StoreError> {
         let queue = self.queue(name)?;
         if self.clock().now_us() == 0
             && let Err(error) = self.read_time().await
@@ -134,11 +171,11 @@ impl Store {
             return Ok(messages.iter().map(|_| Err(error.clone().into())).collect());
         }
         let mut answers = Vec::with_capacity(messages.len());
-        for message in messages {
+        for (given, message) in messages {
             let places = Arc::clone(&self.inner.intake.places);
             // The semaphore is never closed.
             let place = places.acquire_owned().await.ok();
-            answers.push(self.enqueue(&queue, message, place));
+            answers.push(self.enqueue(&queue, given, message, place));
         }
         let mut results = Vec::with_capacity(answers.len());
         for answer in answers {
@@ -152,22 +189,19 @@ impl Store {
     fn enqueue(
         &self,
         queue: &Arc<Queue>,
+        given: Option<Given>,
         message: NewMessage,
         place: Option<OwnedSemaphorePermit>,
     ) -> oneshot::Receiver<Answer> {
         let shards = queue.policy.shards;
-        let random: u128 = rand::random();
-        let number = match &message.details.idempotency_key {
-            Some(key) => shard_of_key(key, shards),
-            None => u16::try_from(random % u128::from(shards.max(1))).unwrap_or(0),
-        };
-        let ulid = new_ulid(self.clock().now_ms(), number, shards, random.rotate_left(64));
-        let shard = &queue.shards[usize::from(number)];
+        let Given { ulid, key } =
+            given.unwrap_or_else(|| drawn(&message, shards, self.clock().now_ms()));
+        let shard = &queue.shards[usize::from(shard_of(ulid, shards))];
         let door = self.inner.intake.door(shard);
         let (answer, receiver) = oneshot::channel();
         let start = {
             let mut line = door.line.lock().unwrap_or_else(PoisonError::into_inner);
-            line.waiting.push(Waiting { ulid, message, answer, _place: place });
+            line.waiting.push(Waiting { ulid, key, message, answer, _place: place });
             !std::mem::replace(&mut line.is_served, true)
         };
         if start {
@@ -273,11 +307,11 @@ impl Store {
 /// The arguments of a call, as the script's header has them.
 fn schedule_args(queue: &Queue, call: String, taken: &[Waiting]) -> Vec<Vec<u8>> {
     let policy = &queue.policy;
-    let keyed = taken.iter().any(|waiting| waiting.message.details.idempotency_key.is_some());
+    let keyed = taken.iter().any(|waiting| !waiting.key.is_empty());
     let per_message = if keyed { 4 } else { 3 };
     let mut args = Vec::with_capacity(3 + taken.len() * per_message);
     args.extend([arg(policy.idempotency_window_ms), call.into_bytes(), arg(per_message)]);
-    for (number, Waiting { ulid, message, .. }) in (0..=u8::MAX).zip(taken) {
+    for (number, Waiting { ulid, key, message, .. }) in (0..=u8::MAX).zip(taken) {
         let priority = message.priority;
         let mut wish = format!("{priority}{}{}", policy.band(priority), when_text(message.due));
         if let Some(expires) = message.expires {
@@ -287,10 +321,10 @@ fn schedule_args(queue: &Queue, call: String, taken: &[Waiting]) -> Vec<Vec<u8>>
         args.extend([arg(ulid), wish.into_bytes(), pack_rest(message, number)]);
         if keyed {
             // Only told apart where a key says that two may be the same.
-            let key = message.details.idempotency_key.as_ref();
-            args.push(key.map_or_else(Vec::new, |key| {
-                [message.fingerprint.as_slice(), key.as_bytes()].concat()
-            }));
+            args.push(match key.as_str() {
+                "" => Vec::new(),
+                key => [message.fingerprint.as_slice(), key.as_bytes()].concat(),
+            });
         }
     }
     args

@@ -4,6 +4,7 @@
 //! one slot. Every script declares the whole shard in the order below (`lua/include/shard.lua`).
 
 use crate::domain::id::QueueName;
+use crate::domain::topic::TopicName;
 
 /// The structures of a shard, in the order of `KEYS`.
 pub(crate) const SHARD_KEYS: [&str; 28] = [
@@ -52,6 +53,37 @@ impl ShardKeys {
         let all = SHARD_KEYS.iter().map(|name| format!("{{{tag}}}:{name}")).collect();
         Self { tag, all }
     }
+}
+
+/// The structures of a topic, in the order of `KEYS` (`lua/include/topic.lua`).
+pub(crate) const TOPIC_KEYS: [&str; 8] = [
+    "meta",     // hash: counters, when the idempotency keys turned
+    "events",   // hash: ulid → an event that some queue lacks still
+    "due",      // zset: ulid by the moment from which any node may complete it, ms
+    "put_off",  // zset: the same of events that some queue could not take
+    "born",     // zset: ulid by the moment it was published, ms
+    "left",     // hash: ulid → the queues that lack it, by comma; absent: all of them
+    "idem:new", // hash: idempotency key → ulid, fingerprint and queues, this generation
+    "idem:old", // hash: the generation before
+];
+
+/// The keys of one topic, made once. All carry the tag `{<namespace>:~topic.<topic>}`.
+#[derive(Debug, Clone)]
+pub(crate) struct TopicKeys {
+    /// In the order of [`TOPIC_KEYS`].
+    pub(crate) all: Vec<String>,
+}
+
+impl TopicKeys {
+    pub(crate) fn new(namespace: &str, topic: &TopicName) -> Self {
+        let key = |name| format!("{{{namespace}:~topic.{topic}}}:{name}");
+        Self { all: TOPIC_KEYS.iter().map(key).collect() }
+    }
+}
+
+/// Hash: topic → its queues when it was last configured, by comma.
+pub(crate) fn topics(namespace: &str) -> String {
+    format!("{{{namespace}}}:topics")
 }
 
 /// Hash, outside the shards: queue → its shards and schema, as JSON.

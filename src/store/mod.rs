@@ -15,6 +15,7 @@ mod connect;
 mod details;
 mod error;
 mod gauges;
+mod given;
 mod grant;
 mod heads;
 mod health;
@@ -40,6 +41,7 @@ mod script;
 mod sentinels;
 mod settle;
 mod survey;
+mod topics;
 mod waiters;
 mod wake;
 
@@ -57,6 +59,7 @@ pub use claimed::Claimed;
 pub use clock::Clock;
 pub use details::{DETAILS_BYTES_MAX, details_bytes};
 pub use error::StoreError;
+pub use given::Given;
 pub use grant::Permit;
 pub use heads::{Head, Heads};
 pub use health::{Health, StartRefused};
@@ -70,6 +73,7 @@ pub use read::{Counts, Page, PauseInfo};
 pub use rollback::Rollback;
 pub use script::Verb;
 pub use settle::{DeferKind, Lease, Settled, Verdict};
+pub use topics::{Event, Outstanding, Published, Topic};
 
 use crate::config::{RedisSettings, Settings};
 use crate::domain::id::QueueName;
@@ -94,6 +98,25 @@ const KEEP: &str = "#!lua flags=allow-oom\nreturn redis.call(ARGV[1], KEYS[1], u
 /// Pause between two tries of a call.
 const REPEAT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Where a script runs: keys of one hash tag, and the shard of a queue that they are, if they are one.
+#[derive(Debug, Clone, Copy)]
+struct Site<'a> {
+    keys: &'a [String],
+    shard: Option<&'a Shard>,
+}
+
+impl<'a> From<&'a Shard> for Site<'a> {
+    fn from(shard: &'a Shard) -> Self {
+        Self { keys: &shard.keys.all, shard: Some(shard) }
+    }
+}
+
+impl<'a> From<&'a Arc<Shard>> for Site<'a> {
+    fn from(shard: &'a Arc<Shard>) -> Self {
+        Self::from(shard.as_ref())
+    }
+}
+
 /// A handle on everything kept in Redis; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -114,6 +137,8 @@ struct Inner {
     watch: ClockWatch,
     room: Room,
     queues: ArcSwap<HashMap<QueueName, Arc<Queue>>>,
+    topics: ArcSwap<topics::Topics>,
+    hand_outs: topics::HandOuts,
     waiters: Waiters,
     /// Rung when the wake-up channel is to be opened again.
     listen_anew: tokio::sync::Notify,
@@ -149,6 +174,8 @@ impl Store {
                 watch: ClockWatch::default(),
                 room: Room::default(),
                 queues: ArcSwap::from_pointee(HashMap::new()),
+                topics: ArcSwap::default(),
+                hand_outs: topics::HandOuts::default(),
                 waiters: Waiters::default(),
                 listen_anew: tokio::sync::Notify::new(),
                 promises: promises::Promises::default(),
@@ -161,6 +188,7 @@ impl Store {
             }),
         };
         store.set_queues(settings);
+        store.set_topics(settings);
         store
     }
 
@@ -198,24 +226,30 @@ impl Store {
     }
 
     /// Runs a verb on a shard, repeating while Redis is away: every verb is safe to repeat.
-    async fn call(&self, verb: Verb, shard: &Shard, args: &[Vec<u8>]) -> Result<Reply, StoreError> {
-        Ok(self.call_on(&self.inner.scripts, verb, shard, args, &[]).await?.0)
+    async fn call<'a>(
+        &self,
+        verb: Verb,
+        site: impl Into<Site<'a>>,
+        args: &[Vec<u8>],
+    ) -> Result<Reply, StoreError> {
+        Ok(self.call_on(&self.inner.scripts, verb, site.into(), args, &[]).await?.0)
     }
 
     /// Runs a verb whose effect must be safe before anybody is told: waits, right behind it on the
     /// connection that wrote, until the configured durability level is met. One wait serves all that
     /// the call carries. Such verbs write even when they are a repeat, so that the wait covers what
     /// the first one wrote.
-    async fn call_durably(
+    async fn call_durably<'a>(
         &self,
         verb: Verb,
-        shard: &Shard,
+        site: impl Into<Site<'a>>,
         args: &[Vec<u8>],
     ) -> Result<Reply, StoreError> {
-        let key = &shard.keys.all[0];
+        let site = site.into();
+        let key = &site.keys[0];
         let wait = self.inner.health.wait(key)?;
         let link = self.inner.intake.next_link();
-        let (reply, waited) = self.call_on(link, verb, shard, args, &wait.commands()).await?;
+        let (reply, waited) = self.call_on(link, verb, site, args, &wait.commands()).await?;
         failpoint!("before-durable");
         wait.met(waited).inspect_err(|why| self.health().doubt(self.metrics(), key, why))?;
         Ok(reply)
@@ -246,13 +280,13 @@ impl Store {
         &self,
         link: &Link,
         verb: Verb,
-        shard: &Shard,
+        site: Site<'_>,
         args: &[Vec<u8>],
         waits: &[redis::Cmd],
     ) -> Result<(Reply, Vec<redis::Value>), StoreError> {
         let patience = Instant::now() + PATIENCE;
         loop {
-            match self.call_once(link, verb, shard, args, waits).await {
+            match self.call_once(link, verb, site, args, waits).await {
                 Ok(reply) => return Ok(reply),
                 Err(error) if error::is_passing(&error) && Instant::now() < patience => {
                     tokio::time::sleep(REPEAT_PAUSE).await;
@@ -272,16 +306,18 @@ impl Store {
         &self,
         link: &Link,
         verb: Verb,
-        shard: &Shard,
+        site: Site<'_>,
         args: &[Vec<u8>],
         waits: &[redis::Cmd],
     ) -> redis::RedisResult<(Reply, Vec<redis::Value>)> {
         let standing = link.stand().await?;
         // What could not be told apart from what a lost server knew, or would overspend its limits.
-        if matches!(verb, Verb::Schedule | Verb::Claim | Verb::Grant) {
+        if let Some(shard) = site.shard
+            && matches!(verb, Verb::Schedule | Verb::Claim | Verb::Grant)
+        {
             self.meet_server(link, &standing, shard).await?;
         }
-        self.run(link, &standing, verb, shard, args, waits).await
+        self.run(link, &standing, verb, site.keys, args, waits).await
     }
 
     async fn run(
@@ -289,13 +325,12 @@ impl Store {
         link: &Link,
         standing: &Arc<Standing>,
         verb: Verb,
-        shard: &Shard,
+        keys: &[String],
         args: &[Vec<u8>],
         waits: &[redis::Cmd],
     ) -> redis::RedisResult<(Reply, Vec<redis::Value>)> {
         failpoint!("before-{}", verb.as_str());
         let started = Instant::now();
-        let keys = &shard.keys.all;
         let (value, waited) = link.script(standing, verb.script(), keys, args, waits).await?;
         failpoint!("after-{}", verb.as_str());
         let label = VerbLabel { verb: verb.as_str() };

@@ -34,6 +34,19 @@ pub(crate) fn pack_rest(message: &NewMessage, number: u8) -> Vec<u8> {
     rest
 }
 
+/// What [`pack_rest`] packed.
+pub(crate) fn unpack_rest(mut raw: Bytes) -> Result<(Details, Bytes), StoreError> {
+    if raw.len() < 2 {
+        return Err(StoreError::Reply("a record is too short".to_owned()));
+    }
+    let length = usize::from(raw.get_u16());
+    if raw.len() < length {
+        return Err(StoreError::Reply("a record's details are cut".to_owned()));
+    }
+    let details = read_details(&raw.split_to(length))?;
+    Ok((details, raw))
+}
+
 /// A record, unpacked.
 #[derive(Debug, Clone)]
 pub(crate) struct Record {
@@ -59,12 +72,8 @@ impl Record {
         let due_ms = raw.get_uint(6);
         let expires_ms = raw.get_uint(6);
         let _sequence_and_number = raw.get_uint(7);
-        let length = usize::from(raw.get_u16());
-        if raw.len() < length {
-            return Err(StoreError::Reply("a record's details are cut".to_owned()));
-        }
-        let details = read_details(&raw.split_to(length))?;
-        let payload = (flags & FLAG_BODY_DROPPED == 0).then_some(raw);
+        let (details, body) = unpack_rest(raw)?;
+        let payload = (flags & FLAG_BODY_DROPPED == 0).then_some(body);
         Ok(Self { priority: rank % 16, due_ms, expires_ms, details, payload })
     }
 

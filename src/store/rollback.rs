@@ -95,7 +95,7 @@ impl Store {
             return Ok(());
         }
         let args = recover_args(shard, run, &[]);
-        self.run(link, standing, Verb::Recover, shard, &args, &[]).await?;
+        self.run(link, standing, Verb::Recover, &shard.keys.all, &args, &[]).await?;
         shard.meet(run);
         if before != 0 {
             self.spawn_review(shard);
@@ -185,7 +185,7 @@ impl Store {
             let link = &self.inner.scripts;
             let standing = link.stand().await.map_err(failed)?;
             let args = recover_args(shard, self.run_of(&standing, shard), page);
-            let asked = self.run(link, &standing, Verb::Recover, shard, &args, &[]).await;
+            let asked = self.run(link, &standing, Verb::Recover, &shard.keys.all, &args, &[]).await;
             let mut reply: Reply = asked.map_err(failed)?.0;
             let _now_ms = reply.count()?;
             (known.sequence, known.met_ms) = (reply.count()?, reply.count()?);

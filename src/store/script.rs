@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use redis::{Cmd, cmd};
 
 /// The files under `lua/include`, by name.
-const INCLUDES: [(&str, &str); 13] = [
+const INCLUDES: [(&str, &str); 14] = [
     ("shard", include_str!("lua/include/shard.lua")),
     ("clock", include_str!("lua/include/clock.lua")),
     ("writes", include_str!("lua/include/writes.lua")),
@@ -22,6 +22,7 @@ const INCLUDES: [(&str, &str); 13] = [
     ("history", include_str!("lua/include/history.lua")),
     ("place", include_str!("lua/include/place.lua")),
     ("idempotency", include_str!("lua/include/idempotency.lua")),
+    ("topic", include_str!("lua/include/topic.lua")),
 ];
 
 macro_rules! verbs {
@@ -108,6 +109,14 @@ verbs! {
     Audit = "audit",
     /// Indexes follow their records again.
     Mend = "mend",
+    /// An event of a topic is kept.
+    Publish = "publish",
+    /// Takes kept events, to complete them.
+    Pursue = "pursue",
+    /// Kept events are complete, or put off.
+    Conclude = "conclude",
+    /// Reads what a topic keeps.
+    Outstanding = "outstanding",
 }
 
 /// A script, called by its hash, and by its text where a server does not have it yet.
@@ -192,6 +201,15 @@ mod tests {
             assert!(text.starts_with("#!lua"), "{verb:?}");
             assert!(text.contains(&format!("-- {}: ", verb.as_str())), "{verb:?}");
             assert_eq!(Verb::ALL[*verb as usize], *verb);
+        }
+    }
+
+    #[test]
+    fn the_lua_side_reads_a_topic_in_the_order_of_the_rust_side() {
+        let (_, topic) = INCLUDES.iter().find(|(name, _)| *name == "topic").unwrap();
+        for (at, name) in super::super::keys::TOPIC_KEYS.iter().enumerate() {
+            let lua = name.replace(':', "_");
+            assert!(topic.contains(&format!("{lua} = KEYS[{}]", at + 1)), "{lua}");
         }
     }
 

@@ -9,6 +9,13 @@ pub struct QueueLabel {
     pub queue: String,
 }
 
+/// `{topic}`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct TopicLabel {
+    /// The topic.
+    pub topic: String,
+}
+
 /// `{queue,event}`, where the event is the verb.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct EventLabel {

@@ -19,7 +19,7 @@ use prometheus_client::registry::Registry;
 use labels::VersionLabel;
 pub use labels::{
     EventLabel, FaultLabel, GateLabel, LevelLabel, OutcomeLabel, QueueLabel, ReasonLabel,
-    ResourceLabel, StateLabel, VerbLabel, VerdictLabel,
+    ResourceLabel, StateLabel, TopicLabel, VerbLabel, VerdictLabel,
 };
 pub use logs::{LogFormat, start_logging};
 
@@ -64,6 +64,12 @@ pub struct Metrics {
     pub rollback_lost: Family<QueueLabel, Counter>,
     /// `tidegate_rollback_sent_again_total{queue}`
     pub rollback_sent_again: Family<QueueLabel, Counter>,
+    /// `tidegate_topic_events_total{topic}`
+    pub topic_events: Family<TopicLabel, Counter>,
+    /// `tidegate_topic_pending{topic}`: events that some queue lacks still
+    pub topic_pending: Family<TopicLabel, Gauge>,
+    /// `tidegate_topic_oldest_pending_age_seconds{topic}`
+    pub topic_oldest_pending_age: Seconds<TopicLabel>,
     /// `tidegate_store_up`
     pub store_up: Gauge,
     /// `tidegate_durability_achieved{level}`: 1 at the level that holds now
@@ -113,6 +119,9 @@ impl Metrics {
             rollbacks: Family::default(),
             rollback_lost: Family::default(),
             rollback_sent_again: Family::default(),
+            topic_events: Family::default(),
+            topic_pending: Family::default(),
+            topic_oldest_pending_age: Family::default(),
             store_up: Gauge::default(),
             durability_achieved: Family::default(),
             store_full: Family::default(),
@@ -172,7 +181,23 @@ impl Metrics {
             self.index_faults.clone(),
         );
         r.register("index_repairs", "Of those, the ones mended", self.index_repairs.clone());
+        self.register_topics();
         self.register_store();
+    }
+
+    fn register_topics(&mut self) {
+        let r = &mut self.registry;
+        r.register("topic_events", "Events published here", self.topic_events.clone());
+        r.register(
+            "topic_pending",
+            "Events that some queue lacks still",
+            self.topic_pending.clone(),
+        );
+        r.register(
+            "topic_oldest_pending_age_seconds",
+            "How long the oldest event has lacked a queue",
+            self.topic_oldest_pending_age.clone(),
+        );
     }
 
     /// What is true of Redis and of this program, not of a queue's messages.

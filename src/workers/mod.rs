@@ -5,12 +5,13 @@
 //!
 //! ```text
 //! promoter ─▶ dispatcher ─▶ throttle ─▶ exchange ─▶ settler
-//! expirer     reaper        renewer     janitor     heartbeat   auditor   rounds
+//! expirer     reaper        renewer     janitor     heartbeat   auditor   rounds   completer
 //! ```
 
 mod auditor;
 mod batch;
 mod cadence;
+mod completer;
 mod decide;
 mod dispatcher;
 mod exchange;
@@ -32,6 +33,7 @@ mod throttle;
 mod work;
 
 pub use auditor::Auditor;
+pub use completer::Completer;
 pub use heartbeat::Heartbeat;
 pub use janitor::Janitor;
 pub use presence::Presence;

@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
+use crate::domain::headers::origin_header;
 use crate::domain::id::{MessageId, QueueName};
 use crate::domain::message::{Details, PayloadKind};
 use crate::domain::time::rfc3339;
@@ -32,15 +33,18 @@ pub fn single_call(
         PayloadKind::Text => "text/plain; charset=utf-8".to_owned(),
         PayloadKind::Raw => "application/octet-stream".to_owned(),
     });
+    let mut own_headers = vec![
+        ("tidegate-queue", id.queue.to_string()),
+        ("tidegate-attempt", attempt.to_string()),
+        ("tidegate-due-at", rfc3339(due_ms)),
+    ];
+    let origins = details.headers.iter().filter_map(|(n, v)| Some((origin_header(n)?, v.clone())));
+    own_headers.extend(origins);
     Call {
         id: id.to_string(),
         content_type,
         message_headers: details.headers.clone(),
-        own_headers: vec![
-            ("tidegate-queue", id.queue.to_string()),
-            ("tidegate-attempt", attempt.to_string()),
-            ("tidegate-due-at", rfc3339(due_ms)),
-        ],
+        own_headers,
         body: payload,
         now_ms,
         deadline,

@@ -33,6 +33,9 @@ fn config(downstream: &Downstream) -> String {
         [queues.erp.downstream]
         type = "http"
         url = "{}"
+
+        [topics.order_paid]
+        queues = ["erp", "sms"]
         "#,
         downstream.url("/send"),
         downstream.url("/orders"),

@@ -48,6 +48,9 @@ mod store;
 mod support;
 mod support_replicas;
 mod support_works;
+mod topics;
+#[cfg(feature = "failpoints")]
+mod topics_killed;
 mod topologies;
 mod uncertain;
 mod valkey;

@@ -179,6 +179,7 @@ impl House {
                 clock_settle_ms: 60_000,
             },
             queues,
+            topics: std::collections::BTreeMap::new(),
         };
         let tasks = Tasks::new();
         let store = Store::new(&settings, None, Metrics::new(), tasks.clone());

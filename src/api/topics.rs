@@ -1,0 +1,160 @@
+//! Topics: one event in, a message in each of its queues.
+//!
+//! Owns what a publisher is told. The event is the promise: it is kept before anybody is answered, and
+//! a queue that cannot take its message now gets it later.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use serde_json::{Value, json};
+
+use super::paths::InTopic;
+use super::problem::{Code, Problem};
+use super::query::Query;
+use super::{Door, Shared, body, idempotency, intake};
+use crate::domain::id::QueueName;
+use crate::domain::topic::EventId;
+use crate::store::{Event, Published, StoreError, Topic};
+
+/// How long the answer waits for the queues: usually all have their messages by then, and who asks for
+/// one at once finds it.
+const HAND_OUT_PATIENCE: Duration = Duration::from_millis(250);
+/// Topics read at once.
+const READ_AT_ONCE: usize = 16;
+
+/// Publishes an event: each queue of the topic gets a message of its own.
+///
+/// 201 is sent only once the event is as safe as `redis.durability` asks; each queue then has its
+/// message, or gets it as soon as it can take it (`"pending": true`). A repeat with the same
+/// idempotency key and the same body is answered 200 with the same ids and `"duplicate": true`.
+#[utoipa::path(
+    post, path = "/v1/topics/{topic}/messages", operation_id = "publish", tag = "topics",
+    params(
+        ("topic" = String, Path, description = "The topic's name"),
+        ("Idempotency-Key" = Option<String>, Header, description = "In place of idempotency_key; quoted or bare"),
+    ),
+    request_body(content = ref("#/components/schemas/NewMessage"), content_type = "application/json"),
+    responses(
+        (status = 201, description = "Kept", body = ref("#/components/schemas/Event")),
+        (status = 200, description = "Published before", body = ref("#/components/schemas/Event")),
+        (status = 413, description = "The body is larger than server.body_limit"),
+        (status = 415, description = "The body is no JSON"),
+        (status = 422, description = "The idempotency key belongs to a different event, whose id is in id"),
+    ),
+)]
+pub(super) async fn publish(
+    State(door): Shared,
+    topic: InTopic,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    door.open_for_intake()?;
+    let topic = topic.taking()?;
+    let key = idempotency::from_header(&headers)?;
+    let body = body::read(body, door.state.server.body_limit_bytes).await?;
+    let message = intake::message(&body, door.now_ms()?, key.as_deref())?;
+    match door.store().publish(&topic, message).await.map_err(not_kept)? {
+        Published::Kept(event) => {
+            let (id, queues) = (event.id.clone(), event.queues.clone());
+            let handed = door.store().hand_out_soon(*event);
+            let left = tokio::time::timeout(HAND_OUT_PATIENCE, handed).await;
+            // Not known yet: said of all, since it may be true of any.
+            let left = left.ok().and_then(Result::ok).unwrap_or_else(|| queues.clone());
+            Ok((StatusCode::CREATED, Json(view(&id, &queues, &left))).into_response())
+        }
+        Published::Before(id, queues) => {
+            let mut first = view(&id, &queues, &[]);
+            first["duplicate"] = true.into();
+            Ok((StatusCode::OK, Json(first)).into_response())
+        }
+        Published::Mismatch(first) => Err(Problem::new(
+            Code::IdempotencyMismatch,
+            format!(
+                "this idempotency key was given to a different event, {first}; use another key"
+            ),
+        )
+        .with("id", first.to_string())),
+        Published::TooLarge(bytes) => Err(Problem::too_large(format!(
+            "everything beside the payload takes {bytes} bytes with the event's own headers; shorten headers or labels"
+        ))),
+    }
+}
+
+fn not_kept(error: StoreError) -> Problem {
+    match error {
+        StoreError::Unavailable(why) | StoreError::NotDurable(why) => {
+            Problem::store_unavailable(format!(
+                "{why}; it is unknown whether the event was stored: retry with the same idempotency key"
+            ))
+        }
+        StoreError::Full(why) => Problem::store_full(format!("{why}: the event was not stored")),
+        other => other.into(),
+    }
+}
+
+fn view(event: &EventId, queues: &[QueueName], left: &[QueueName]) -> Value {
+    let messages: Vec<Value> = queues
+        .iter()
+        .map(|queue| {
+            let id = Event::message_id(event, queue).to_string();
+            let mut message = json!({ "queue": queue.as_str(), "id": id });
+            if left.contains(queue) {
+                message["pending"] = true.into();
+            }
+            message
+        })
+        .collect();
+    json!({ "id": event.to_string(), "messages": messages })
+}
+
+/// Every topic, by name; retired ones too.
+#[utoipa::path(
+    get, path = "/v1/topics", operation_id = "list_topics", tag = "topics",
+    responses((status = 200, description = "The topics", body = ref("#/components/schemas/Topics"))),
+)]
+pub(super) async fn topics(
+    State(door): Shared,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    Query::read(query.as_deref(), &[]).finish()?;
+    let views: Vec<Value> = futures_util::stream::iter(door.store().topics())
+        .map(|topic| shown(&door, topic))
+        .buffered(READ_AT_ONCE)
+        .try_collect()
+        .await?;
+    Ok(Json(json!({ "topics": views })).into_response())
+}
+
+/// A topic: its queues, and the events that some of them lack still.
+#[utoipa::path(
+    get, path = "/v1/topics/{topic}", operation_id = "get_topic", tag = "topics",
+    params(("topic" = String, Path, description = "The topic's name")),
+    responses((status = 200, description = "The topic", body = ref("#/components/schemas/Topic"))),
+)]
+pub(super) async fn topic(
+    State(door): Shared,
+    InTopic(topic): InTopic,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    Query::read(query.as_deref(), &[]).finish()?;
+    Ok(Json(shown(&door, topic).await?).into_response())
+}
+
+async fn shown(door: &Door, topic: Arc<Topic>) -> Result<Value, Problem> {
+    let outstanding = door.store().outstanding(&topic).await?;
+    let queues: Vec<&str> = topic.policy.queues.iter().map(QueueName::as_str).collect();
+    Ok(json!({
+        "topic": topic.policy.name.as_str(),
+        "queues": queues,
+        "retired": topic.retired,
+        "pending": outstanding.events,
+        "oldest_pending_age_ms": outstanding.oldest_age_ms,
+        "waits_for": outstanding.waits_for,
+    }))
+}

@@ -1,0 +1,69 @@
+//! `publish` and `topics`: one event in, the ids of its messages out; what is configured.
+//!
+//! Refuses to know the message itself (`send`).
+
+use http::Method;
+use serde_json::Value;
+
+use super::Session;
+use super::args_messages::PublishArgs;
+use super::client::Target;
+use super::describe::word;
+use super::exit::{Exit, Failure};
+use super::queues::{as_it_came, list};
+use super::send::new_message;
+use super::times::span;
+
+/// `publish`.
+pub(crate) async fn publish(args: &PublishArgs, session: &mut Session) -> Result<Exit, Failure> {
+    let message = new_message(&args.message, session)?;
+    let target = Target::new(&["v1", "topics", &args.topic, "messages"]);
+    let answer = session.client.send(Method::POST, &target, &message).await?;
+    let event: Value = answer.read()?;
+    if event["duplicate"] == true {
+        session.screen.note("note: this key was published before; this is the first event")?;
+    }
+    let pending: Vec<String> = list(&event, "messages")
+        .iter()
+        .filter(|message| message["pending"] == true)
+        .map(|message| word(&message["queue"]))
+        .collect();
+    if !pending.is_empty() {
+        let queues = pending.join(", ");
+        session.screen.note(&format!("note: the event is kept; {queues} will get it later"))?;
+    }
+    if session.screen.is_json() {
+        return as_it_came(&answer, session);
+    }
+    for message in list(&event, "messages") {
+        session.screen.line(&word(&message["id"]))?;
+    }
+    Ok(Exit::Ok)
+}
+
+/// `topics`.
+pub(crate) async fn topics(session: &mut Session) -> Result<Exit, Failure> {
+    let answer = session.client.get(&Target::new(&["v1", "topics"])).await?;
+    if session.screen.is_json() {
+        return as_it_came(&answer, session);
+    }
+    let document: Value = answer.read()?;
+    let topics = list(&document, "topics");
+    if topics.is_empty() {
+        session.screen.line("no topics; add [topics.NAME] with queues = [...] to the config")?;
+        return Ok(Exit::Ok);
+    }
+    let rows = topics.iter().map(row).collect();
+    session.screen.rows(&["TOPIC", "QUEUES", "PENDING", "OLDEST", "WAITS FOR"], rows)?;
+    Ok(Exit::Ok)
+}
+
+fn row(topic: &Value) -> Vec<String> {
+    let names = |key: &str| list(topic, key).iter().map(word).collect::<Vec<_>>().join(", ");
+    let queues = match topic["retired"] == true {
+        true => format!("{} (retired)", names("queues")),
+        false => names("queues"),
+    };
+    let oldest = topic["oldest_pending_age_ms"].as_u64().map(span).unwrap_or_default();
+    vec![word(&topic["topic"]), queues, word(&topic["pending"]), oldest, names("waits_for")]
+}

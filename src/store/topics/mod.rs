@@ -1,0 +1,258 @@
+//! Topics: an event is kept first, then handed to each of its queues, then forgotten.
+//!
+//! Owns which topics are known and the calls on what they keep. The event is the promise: once it is
+//! kept at the durability level, any node completes it. Ids of messages follow from the event, so
+//! completing twice does no harm. Refuses to know when events that were left behind are looked for.
+
+mod event;
+mod hand_out;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use ulid::Ulid;
+
+use super::keys::{self, TopicKeys};
+use super::{Site, Store, StoreError, Verb, arg};
+use crate::config::Settings;
+use crate::domain::id::{QueueName, new_ulid};
+use crate::domain::message::NewMessage;
+use crate::domain::topic::{EventId, TopicName, TopicPolicy};
+use crate::telemetry::TopicLabel;
+pub use event::Event;
+pub(super) use hand_out::HandOuts;
+
+/// Events that a topic may keep: beyond, its queues have been in trouble for long.
+const EVENTS_MAX: usize = 100_000;
+/// How long a repeated idempotency key is recognised, at least.
+const IDEMPOTENCY_WINDOW_MS: u64 = 24 * 3600 * 1000;
+/// For how long whoever published or took an event completes it alone.
+const ALONE_MS: u64 = 3000;
+/// For how long what a queue could not take is put off.
+const PUT_OFF_MS: u64 = 2000;
+/// Bytes of events taken at once, at least one.
+const TAKE_BYTES_MAX: usize = 1 << 20;
+/// Put off for longer than anything is: by a clock that has stepped back since.
+const FAR_MS: u64 = 60_000;
+
+/// A topic that is configured, or was.
+#[derive(Debug)]
+pub struct Topic {
+    /// Its name and its queues; without queues where it is only remembered.
+    pub policy: Arc<TopicPolicy>,
+    /// Gone from the configuration: it takes no events, and those that are kept are completed.
+    pub retired: bool,
+    keys: TopicKeys,
+}
+
+impl<'a> From<&'a Topic> for Site<'a> {
+    fn from(topic: &'a Topic) -> Self {
+        Self { keys: &topic.keys.all, shard: None }
+    }
+}
+
+/// What became of a publication.
+#[derive(Debug)]
+pub enum Published {
+    /// Kept, at the durability level: it is to be handed out.
+    Kept(Box<Event>),
+    /// It had been published before under the same idempotency key.
+    Before(EventId, Vec<QueueName>),
+    /// The idempotency key belongs to a different event.
+    Mismatch(EventId),
+    /// With what the event adds, its fields take so many bytes: more than fit.
+    TooLarge(usize),
+}
+
+/// What a topic keeps, since some queue lacks it still.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outstanding {
+    /// How many events.
+    pub events: u64,
+    /// For how long the oldest of them has been kept.
+    pub oldest_age_ms: Option<u64>,
+    /// Which queues lack the oldest, as far as it was tried.
+    pub waits_for: Vec<String>,
+}
+
+/// Topics by name.
+pub(super) type Topics = BTreeMap<TopicName, Arc<Topic>>;
+
+impl Store {
+    /// Takes the topics of a configuration; those that were known and are gone become retired.
+    pub fn set_topics(&self, settings: &Settings) {
+        let known = self.inner.topics.load();
+        let mut topics: Topics = settings
+            .topics
+            .iter()
+            .map(|(name, policy)| (name.clone(), self.new_topic(policy, false)))
+            .collect();
+        for (name, topic) in known.iter() {
+            let retired = || self.new_topic(&topic.policy, true);
+            topics.entry(name.clone()).or_insert_with(retired);
+        }
+        self.inner.topics.store(Arc::new(topics));
+    }
+
+    fn new_topic(&self, policy: &Arc<TopicPolicy>, retired: bool) -> Arc<Topic> {
+        let keys = TopicKeys::new(self.namespace(), &policy.name);
+        Arc::new(Topic { policy: Arc::clone(policy), retired, keys })
+    }
+
+    /// Writes down which topics there are, and learns of those that were: what they keep is completed.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn register_topics(&self, settings: &Settings) -> Result<(), StoreError> {
+        let key = keys::topics(self.namespace());
+        let value = self.plain(redis::cmd("HGETALL").arg(&key)).await?;
+        let known: HashMap<String, String> =
+            redis::from_redis_value(value).map_err(|error| StoreError::Reply(error.to_string()))?;
+        for (name, policy) in &settings.topics {
+            let queues = event::joined(&policy.queues);
+            if known.get(name.as_str()) != Some(&queues) {
+                let pair = [name.as_str().as_bytes(), queues.as_bytes()];
+                self.keep("HSET", key.clone(), &pair).await?;
+            }
+        }
+        let mut topics = Topics::clone(&self.inner.topics.load());
+        for (name, queues) in known {
+            let Ok(name) = name.parse::<TopicName>() else { continue };
+            topics.entry(name.clone()).or_insert_with(|| {
+                let queues = event::split(&queues);
+                self.new_topic(&Arc::new(TopicPolicy { name, queues }), true)
+            });
+        }
+        self.inner.topics.store(Arc::new(topics));
+        Ok(())
+    }
+
+    /// Every topic, by name; retired ones too.
+    #[must_use]
+    pub fn topics(&self) -> Vec<Arc<Topic>> {
+        self.inner.topics.load().values().cloned().collect()
+    }
+
+    /// A topic by name.
+    #[must_use]
+    pub fn topic(&self, name: &TopicName) -> Option<Arc<Topic>> {
+        self.inner.topics.load().get(name).cloned()
+    }
+
+    /// – → kept. The queues are those of this moment: whoever subscribes later gets later events.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] also where the topic keeps too many events already.
+    pub async fn publish(
+        &self,
+        topic: &Topic,
+        message: NewMessage,
+    ) -> Result<Published, StoreError> {
+        self.check_room(&topic.keys.all[0])?;
+        if self.clock().now_us() == 0 {
+            self.read_time().await?;
+        }
+        let name = &topic.policy.name;
+        let ulid = new_ulid(self.clock().now_ms(), 0, 1, rand::random());
+        let id = EventId { topic: name.clone(), ulid };
+        let mut event = Event::new(id, topic.policy.queues.clone(), message);
+        if let Some(bytes) = event.too_large() {
+            return Ok(Published::TooLarge(bytes));
+        }
+        let args = [
+            arg(IDEMPOTENCY_WINDOW_MS),
+            arg(EVENTS_MAX),
+            arg(ALONE_MS),
+            arg(ulid),
+            arg(event.message.details.idempotency_key.as_deref().unwrap_or_default()),
+            event.message.fingerprint.to_vec(),
+            arg(event::joined(&event.queues)),
+            event.pack(),
+        ];
+        let mut reply = self.call_durably(Verb::Publish, topic, &args).await?;
+        let (_, code) = (reply.count()?, reply.count()?);
+        let (first, queues, taken_ms) = (reply.text()?, reply.text()?, reply.count()?);
+        let first = Ulid::from_string(&first).map_err(|e| StoreError::Reply(e.to_string()))?;
+        let first = EventId { topic: name.clone(), ulid: first };
+        match code {
+            0 => {
+                let label = TopicLabel { topic: name.to_string() };
+                self.metrics().topic_events.get_or_create(&label).inc();
+                event.taken_at(taken_ms);
+                Ok(Published::Kept(Box::new(event)))
+            }
+            1 => Ok(Published::Before(first, event::split(&queues))),
+            2 => Ok(Published::Mismatch(first)),
+            _ => Err(StoreError::Full(format!(
+                "the topic \"{name}\" keeps {EVENTS_MAX} events that some queue could not take; `tidegate doctor` names it"
+            ))),
+        }
+    }
+
+    /// Takes up to `most` events that were left behind: those that nobody has tried again yet, or those
+    /// that were put off. Also whether there may be more.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn pursue(
+        &self,
+        topic: &Topic,
+        put_off: bool,
+        most: usize,
+    ) -> Result<(Vec<Event>, bool), StoreError> {
+        let args =
+            [arg(most), arg(TAKE_BYTES_MAX), arg(ALONE_MS), arg(FAR_MS), arg(u8::from(put_off))];
+        let mut reply = self.call(Verb::Pursue, topic, &args).await?;
+        let _now_ms = reply.count()?;
+        let more = reply.count()? == 1;
+        let mut events = Vec::new();
+        while reply.len() > 0 {
+            let (ulid, left, packed) = (reply.text()?, reply.text()?, reply.bytes()?);
+            let ulid = Ulid::from_string(&ulid).map_err(|e| StoreError::Reply(e.to_string()))?;
+            let id = EventId { topic: topic.policy.name.clone(), ulid };
+            match Event::unpack(id, &left, packed) {
+                Ok(event) => events.push(event),
+                // Kept, for a version that knows it; it must not hold up the others.
+                Err(error) => tracing::error!(%error, %ulid, "an event cannot be read"),
+            }
+        }
+        Ok((events, more))
+    }
+
+    /// kept → –, or put off: for each event the queues that lack it still.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]: the events come again, which does no harm.
+    pub async fn conclude(
+        &self,
+        topic: &Topic,
+        events: &[(Ulid, Vec<QueueName>)],
+    ) -> Result<(), StoreError> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        // Spread, so that nodes do not come in step.
+        let put_off_ms = PUT_OFF_MS + rand::random_range(0..PUT_OFF_MS / 4);
+        let mut args = vec![arg(put_off_ms)];
+        for (ulid, left) in events {
+            args.extend([arg(ulid), arg(event::joined(left))]);
+        }
+        self.call(Verb::Conclude, topic, &args).await.map(drop)
+    }
+
+    /// What a topic keeps.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn outstanding(&self, topic: &Topic) -> Result<Outstanding, StoreError> {
+        let mut reply = self.call(Verb::Outstanding, topic, &[]).await?;
+        let (now_ms, events) = (reply.count()?, reply.count()?);
+        let oldest_ms = reply.natural()?;
+        let left = reply.text()?;
+        Ok(Outstanding {
+            events,
+            oldest_age_ms: oldest_ms.map(|oldest_ms| now_ms.saturating_sub(oldest_ms)),
+            waits_for: event::split(&left).iter().map(ToString::to_string).collect(),
+        })
+    }
+}
