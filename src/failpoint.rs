@@ -23,7 +23,7 @@ use rustix::process::{Signal, getpid, kill_process};
 
 /// What stands beside the scripts' own points.
 #[cfg(feature = "failpoints")]
-pub const POINTS: [&str; 15] = [
+pub const POINTS: [&str; 16] = [
     "before-durable", // Written by a script; whether at the durability level is not looked at yet.
     "before-answer",  // At its level; the producer has not been told.
     "promoted",       // A promotion moved something.
@@ -32,6 +32,7 @@ pub const POINTS: [&str; 15] = [
     "starting",       // Leased, noted as in flight, its slot has come; nothing sent.
     "before-send",    // The last look is over; about the body.
     "after-send",     // The downstream has answered; about the body.
+    "probed",         // Asked about an uncertain message; the answer is not kept.
     "settled",        // The outcome is kept; its slot is still taken.
     "heartbeat",      // Presence shown.
     "before-leave",   // A graceful stop, about to take the node off the list.

@@ -232,6 +232,10 @@ async fn answer(
             "/expires_at",
             "it would expire before it is due; expected expires_at after due_at",
         )),
+        // Only a prober comes late.
+        Changed::Late => {
+            Err(Problem::wrong_state("uncertain", format!("the message changes; {allows}")))
+        }
         Changed::WrongState(state) => {
             let state = waiting_state(door, id, state).await?;
             Err(Problem::wrong_state(state.as_str(), format!("the message is {state}; {allows}")))

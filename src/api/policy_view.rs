@@ -4,7 +4,8 @@
 
 use serde_json::{Value, json};
 
-use crate::domain::policy::{Downstream, OnUncertain, QueuePolicy};
+use crate::domain::policy::{Downstream, QueuePolicy};
+use crate::domain::probe::ProbePolicy;
 use crate::domain::units::{format_duration, format_size};
 use crate::domain::window::Window;
 
@@ -25,10 +26,8 @@ pub(super) fn view(policy: &QueuePolicy) -> Value {
             "dead": span(policy.retention.dead_ms),
         },
         "idempotency_window": span(policy.idempotency_window_ms),
-        "on_uncertain": match policy.on_uncertain {
-            OnUncertain::Resend => "resend",
-            OnUncertain::Park => "park",
-        },
+        "on_uncertain": policy.on_uncertain.as_str(),
+        "probe": policy.probe.as_ref().map(probe),
         "shards": policy.shards,
         "downstream": downstream(&policy.downstream),
         "retry": {
@@ -64,6 +63,20 @@ fn downstream(downstream: &Downstream) -> Value {
             "signed": http.signing_secret.is_some(),
         }),
     }
+}
+
+fn probe(probe: &ProbePolicy) -> Value {
+    json!({
+        "url": probe.url_shown,
+        "method": probe.method.as_str(),
+        "delivered": probe.delivered,
+        "absent": probe.absent,
+        "after": format_duration(probe.after_ms),
+        "max_attempts": probe.max_attempts,
+        "timeout": format_duration(probe.timeout_ms),
+        "headers": probe.headers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+        "signed": probe.signing_secret.is_some(),
+    })
 }
 
 fn window(window: &Window) -> Value {

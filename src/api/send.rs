@@ -155,5 +155,7 @@ fn as_scheduled(sent: NewMessage, accepted: Accepted, now_ms: u64) -> Option<Mes
         last_attempt: None,
         final_at_ms: None,
         reason: None,
+        probes: None,
+        decided_by: None,
     })
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::config::Settings;
 use crate::domain::id::QueueName;
+use crate::domain::policy::{Downstream, QueuePolicy};
 use crate::shutdown::Tasks;
 use crate::store::{Queue, Store};
 use crate::transport::Transport;
@@ -35,19 +36,19 @@ impl Fleet {
         };
         let queues: Vec<Arc<Queue>> = store.queues().into_iter().filter(|q| !q.retired).collect();
         for queue in queues {
-            let transport = transport(&queue)?;
-            fleet.launch(queue, transport);
+            let ways = ways(&queue.policy)?;
+            fleet.launch(queue, ways);
         }
         Ok(fleet)
     }
 
-    fn launch(&mut self, queue: Arc<Queue>, transport: Transport) {
+    fn launch(&mut self, queue: Arc<Queue>, ways: Ways) {
         let name = queue.policy.name.clone();
         self.store.metrics().introduce(name.as_str());
         let workers = QueueWorkers::start(
             &self.store,
             queue,
-            transport,
+            ways,
             &self.tasks,
             &self.pulses,
             &self.presence,
@@ -60,8 +61,7 @@ impl Fleet {
     pub(super) async fn take(&mut self, settings: &Settings) -> Result<usize, String> {
         // All transports first, so that a bad one changes nothing.
         for policy in settings.queues.values() {
-            Transport::new(&policy.downstream)
-                .map_err(|error| format!("queues.{}: {error}", policy.name))?;
+            drop(ways(policy)?);
         }
         self.store.set_queues(settings);
         let mut changed = 0;
@@ -74,16 +74,16 @@ impl Fleet {
             let Some(before) = self.workers.remove(name) else {
                 if !queue.retired {
                     changed += 1;
-                    let transport = transport(&queue)?;
-                    self.launch(queue, transport);
+                    let ways = ways(&queue.policy)?;
+                    self.launch(queue, ways);
                 }
                 continue;
             };
             before.stop().await;
             changed += 1;
             if !queue.retired {
-                let transport = transport(&queue)?;
-                self.launch(queue, transport);
+                let ways = ways(&queue.policy)?;
+                self.launch(queue, ways);
             }
         }
         Ok(changed)
@@ -96,7 +96,14 @@ impl Fleet {
     }
 }
 
-fn transport(queue: &Queue) -> Result<Transport, String> {
-    Transport::new(&queue.policy.downstream)
-        .map_err(|error| format!("queues.{}: {error}", queue.policy.name))
+/// To the downstream, and to whom uncertain messages are asked about, where somebody is.
+type Ways = (Transport, Option<Transport>);
+
+fn ways(policy: &QueuePolicy) -> Result<Ways, String> {
+    let way = |downstream: &Downstream| {
+        Transport::new(downstream).map_err(|error| format!("queues.{}: {error}", policy.name))
+    };
+    let asked = policy.probe.as_ref().and_then(|probe| probe.as_downstream(&policy.name));
+    let probes = asked.map(|asked| way(&Downstream::Http(asked))).transpose()?;
+    Ok((way(&policy.downstream)?, probes))
 }

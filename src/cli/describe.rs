@@ -52,9 +52,7 @@ pub(crate) fn sentence(message: &Value, now_ms: u64) -> String {
         "scheduled" => scheduled(message, attempts, now_ms),
         "ready" => ready(message),
         "leased" => format!("Being sent: attempt {}", attempts.max(1)),
-        "uncertain" => {
-            "Uncertain: the attempt may or may not have arrived; ask the downstream, then `tidegate resolve ID --as delivered`, `resend` or `dead`".to_owned()
-        }
+        "uncertain" => uncertain(message, now_ms),
         "accepted" => "Accepted by the downstream: its receipt is awaited".to_owned(),
         "delivered" => format!("Delivered{ago} after {}", count(attempts, "attempt")),
         "dead" => {
@@ -78,6 +76,31 @@ fn scheduled(message: &Value, attempts: u64, now_ms: u64) -> String {
     let why =
         reason(message).map_or_else(String::new, |why| format!("; the last one failed: {why}"));
     format!("Waiting for attempt {}: {when}{why}", attempts + 1)
+}
+
+/// Either the downstream is still being asked, or somebody has to decide.
+fn uncertain(message: &Value, now_ms: u64) -> String {
+    const DOUBT: &str = "Uncertain: the attempt may or may not have arrived";
+    let probe = &message["probe"];
+    let asked = probe["attempts"].as_u64().unwrap_or(0);
+    let said =
+        probe["error"].as_str().map_or_else(String::new, |said| format!(" ({})", plain(said)));
+    let so_far = match asked {
+        0 => String::new(),
+        _ => format!("; {} could not tell{said}", count(asked, "probe")),
+    };
+    match of_answer(&probe["next_at"]) {
+        Some(at) => {
+            format!(
+                "{DOUBT}{so_far}; the downstream is asked {} ({})",
+                distance(at, now_ms),
+                utc(at)
+            )
+        }
+        None => format!(
+            "{DOUBT}{so_far}; ask the downstream, then `tidegate resolve ID --as delivered`, `resend` or `dead`"
+        ),
+    }
 }
 
 fn ready(message: &Value) -> String {
@@ -223,6 +246,18 @@ mod tests {
                 "Dead after 1 attempt: answered 422",
             ),
             (json!({"state": "cancelled"}), "Cancelled"),
+            (
+                json!({"state": "uncertain"}),
+                "Uncertain: the attempt may or may not have arrived; ask the downstream, then `tidegate resolve ID --as delivered`, `resend` or `dead`",
+            ),
+            (
+                json!({"state": "uncertain", "probe": {"attempts": 0, "next_at": "2026-11-21T09:00:05.000Z"}}),
+                "Uncertain: the attempt may or may not have arrived; the downstream is asked in 5s (2026-11-21 09:00:05 UTC)",
+            ),
+            (
+                json!({"state": "uncertain", "probe": {"attempts": 2, "error": "status 500", "next_at": null}}),
+                "Uncertain: the attempt may or may not have arrived; 2 probes could not tell (status 500); ask the downstream, then `tidegate resolve ID --as delivered`, `resend` or `dead`",
+            ),
         ] {
             assert_eq!(sentence(&message, NOW_MS), text);
         }

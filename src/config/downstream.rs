@@ -12,7 +12,7 @@ use crate::domain::policy::{Downstream, HttpDownstream, Secret};
 /// The default deadline of a whole exchange, in milliseconds.
 pub(super) const TIMEOUT_MS: u64 = 15_000;
 /// The longest deadline, in milliseconds: a slot is taken so long.
-const TIMEOUT_MS_MAX: u64 = 3_600_000;
+pub(super) const TIMEOUT_MS_MAX: u64 = 3_600_000;
 
 #[derive(Debug, Clone, Copy)]
 enum Type {
@@ -56,29 +56,35 @@ pub(super) fn read(field: &Field<'_>) -> Read<Downstream> {
 /// The url, and how it is shown: as written, so that references stay references, and without its
 /// query, where keys are wont to stand.
 fn target(field: &Field<'_>) -> Read<(Url, String)> {
-    let url = field.parse(|text| {
-        let expected = "expected for example https://sms.example/send";
-        let url = Url::parse(text).map_err(|e| format!("is no url ({e}); {expected}"))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(format!("has the scheme {:?}; expected http or https", url.scheme()));
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(
-                "holds a user or password; put them into headers instead, for example Authorization = \"Basic ${SMS_BASIC}\""
-                    .to_owned(),
-            );
-        }
-        if url.fragment().is_some() {
-            return Err("has a fragment (#...), which is never sent; remove it".to_owned());
-        }
-        Ok(url)
-    })?;
+    Ok((field.parse(address)?, shown(field)))
+}
+
+/// An address that can be called.
+pub(super) fn address(text: &str) -> Result<Url, String> {
+    let expected = "expected for example https://sms.example/send";
+    let url = Url::parse(text).map_err(|e| format!("is no url ({e}); {expected}"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(format!("has the scheme {:?}; expected http or https", url.scheme()));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(
+            "holds a user or password; put them into headers instead, for example Authorization = \"Basic ${SMS_BASIC}\""
+                .to_owned(),
+        );
+    }
+    if url.fragment().is_some() {
+        return Err("has a fragment (#...), which is never sent; remove it".to_owned());
+    }
+    Ok(url)
+}
+
+/// How an address is shown.
+pub(super) fn shown(field: &Field<'_>) -> String {
     let written = field.raw_text().unwrap_or_default();
-    let shown = match written.split_once('?') {
+    match written.split_once('?') {
         Some((path, _)) => format!("{path}?***"),
         None => written.to_owned(),
-    };
-    Ok((url, shown))
+    }
 }
 
 fn method(field: &Field<'_>) -> Read<http::Method> {

@@ -13,6 +13,7 @@ mod errors;
 mod headers;
 mod kinds;
 mod load;
+mod probe;
 mod queue;
 mod reader;
 mod redis;

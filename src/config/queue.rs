@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::kinds::{LONG_MS, duration, parsed, size_in_memory, whole, word};
 use super::reader::{Field, Read, Section};
 use super::settings::Durability;
-use super::{batch, downstream, retry, window};
+use super::{batch, downstream, probe, retry, window};
 use crate::domain::id::{QueueName, SHARDS_MAX};
 use crate::domain::lease;
 use crate::domain::limit::Rate;
@@ -29,10 +29,8 @@ const DELIVERED_MS: u64 = 86_400_000;
 const DEAD_MS: u64 = 30 * 86_400_000;
 const IDEMPOTENCY_WINDOW_MS: u64 = 86_400_000;
 
-const LATER: [&str; 9] = [
-    "limits", "fairness", "aging", "backlog", "adaptive", "breaker", "probe", "receipts",
-    "callback",
-];
+const LATER: [&str; 8] =
+    ["limits", "fairness", "aging", "backlog", "adaptive", "breaker", "receipts", "callback"];
 
 /// `durability` is the store's: a queue that parks cannot do with less than the disk.
 pub(super) fn read(
@@ -62,6 +60,7 @@ pub(super) fn read(
         let idempotency_window =
             section.read_or("idempotency_window", IDEMPOTENCY_WINDOW_MS, duration(1..=LONG_MS));
         let on_uncertain = on_uncertain(section, durability);
+        let probe = probe::of_queue(section, on_uncertain, &downstream);
         let shards = section.read_or("shards", 1, whole(1..=SHARDS_MAX));
         let retry = section.read("retry", retry::read);
         let window = section.read("window", |field| window::read(field, timeout));
@@ -79,6 +78,7 @@ pub(super) fn read(
             retention: retention?,
             idempotency_window_ms: idempotency_window?,
             on_uncertain: on_uncertain?,
+            probe: probe?,
             shards: shards?,
             downstream: downstream?,
             retry: retry?.unwrap_or_else(retry::default),
@@ -124,14 +124,18 @@ fn lease(section: &Section<'_>, timeout: Read<u64>) -> Read<u64> {
 }
 
 fn on_uncertain(section: &Section<'_>, durability: Read<Durability>) -> Read<OnUncertain> {
-    let words = [("resend", OnUncertain::Resend), ("park", OnUncertain::Park)];
-    let chosen = section.read_or("on_uncertain", OnUncertain::Resend, word(&words, &["probe"]))?;
+    let words = [OnUncertain::Resend, OnUncertain::Park, OnUncertain::Probe]
+        .map(|chosen| (chosen.as_str(), chosen));
+    let chosen = section.read_or("on_uncertain", OnUncertain::Resend, word(&words, &[]))?;
     match (chosen, durability?) {
-        (OnUncertain::Park, level @ (Durability::Memory | Durability::Everysec)) => {
+        (chosen, level @ (Durability::Memory | Durability::Everysec))
+            if chosen.is_at_most_once() =>
+        {
             Err(section.wrong(
                 "on_uncertain",
                 format!(
-                    "\"park\" promises at most once, which a Redis that may forget cannot keep; set redis.durability to \"disk\" or \"replicas\" (it is \"{}\"), or on_uncertain to \"resend\"",
+                    "\"{}\" promises at most once, which a Redis that may forget cannot keep; set redis.durability to \"disk\" or \"replicas\" (it is \"{}\"), or on_uncertain to \"resend\"",
+                    chosen.as_str(),
                     level.as_str()
                 ),
             ))
@@ -229,8 +233,8 @@ mod tests {
             ("shards = 1025", "found 1025, expected a whole number from 1 to 1024"),
             ("ordering = \"group\"", "this version does not have \"group\"; expected \"none\""),
             (
-                "on_uncertain = \"probe\"",
-                "this version does not have \"probe\"; expected \"resend\" or \"park\"",
+                "on_uncertain = \"ask\"",
+                "found \"ask\", expected \"resend\" or \"park\" or \"probe\"",
             ),
             ("retention = \"1d\"", "queues.q.retention: found a text, expected a table"),
             (

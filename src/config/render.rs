@@ -6,9 +6,8 @@
 use std::fmt::{self, Write as _};
 
 use super::settings::{RedisSettings, RedisTarget, ServerSettings, Settings, Token};
-use crate::domain::policy::{
-    BatchPolicy, Downstream, HttpDownstream, OnUncertain, QueuePolicy, Secret,
-};
+use crate::domain::policy::{BatchPolicy, Downstream, HttpDownstream, QueuePolicy, Secret};
+use crate::domain::probe::ProbePolicy;
 use crate::domain::retry::RetryPolicy;
 use crate::domain::topic::TopicPolicy;
 use crate::domain::units::{format_duration, format_size};
@@ -106,12 +105,16 @@ fn queue(out: &mut Toml, queue: &QueuePolicy) {
     let dead = format_duration(queue.retention.dead_ms);
     out.line("retention", format_args!("{{ delivered = {delivered:?}, dead = {dead:?} }}"));
     out.text("idempotency_window", &format_duration(queue.idempotency_window_ms));
-    out.text("on_uncertain", on_uncertain(queue.on_uncertain));
+    out.text("on_uncertain", queue.on_uncertain.as_str());
     out.line("shards", queue.shards);
     out.section(&format!("queues.{name}.downstream"));
     match &queue.downstream {
         Downstream::Http(target) => http(out, target),
         Downstream::Null => out.text("type", "null"),
+    }
+    if let Some(asks) = &queue.probe {
+        out.section(&format!("queues.{name}.probe"));
+        probe(out, asks);
     }
     out.section(&format!("queues.{name}.retry"));
     retry(out, &queue.retry);
@@ -125,26 +128,34 @@ fn queue(out: &mut Toml, queue: &QueuePolicy) {
     }
 }
 
-const fn on_uncertain(on_uncertain: OnUncertain) -> &'static str {
-    match on_uncertain {
-        OnUncertain::Resend => "resend",
-        OnUncertain::Park => "park",
-    }
-}
-
 fn http(out: &mut Toml, http: &HttpDownstream) {
     out.text("type", "http");
     out.text("url", &http.url_shown);
     out.text("method", http.method.as_str());
     out.text("timeout", &format_duration(http.timeout_ms));
     if !http.headers.is_empty() {
-        let headers = http.headers.iter().map(|(name, _)| format!("{name} = \"{MASK}\""));
-        let headers: Vec<_> = headers.collect();
-        out.line("headers", format_args!("{{ {} }}", headers.join(", ")));
+        headers(out, &http.headers);
     }
     if http.signing_secret.is_some() {
         out.text("signing_secret", MASK);
     }
+}
+
+fn headers(out: &mut Toml, headers: &[(http::HeaderName, Secret)]) {
+    let headers: Vec<_> = headers.iter().map(|(name, _)| format!("{name} = \"{MASK}\"")).collect();
+    out.line("headers", format_args!("{{ {} }}", headers.join(", ")));
+}
+
+fn probe(out: &mut Toml, probe: &ProbePolicy) {
+    out.text("url", &probe.url_shown);
+    out.text("method", probe.method.as_str());
+    out.list("delivered", probe.delivered.iter());
+    out.list("absent", probe.absent.iter());
+    out.text("after", &format_duration(probe.after_ms));
+    out.line("max_attempts", probe.max_attempts);
+    out.text("timeout", &format_duration(probe.timeout_ms));
+    // Those of the downstream are the default: none is said too.
+    headers(out, &probe.headers);
 }
 
 fn retry(out: &mut Toml, retry: &RetryPolicy) {
@@ -259,6 +270,10 @@ mod tests {
         [queues.b.retry]
         factor = 1.5
         safe_statuses = [503]
+        [queues.c]
+        on_uncertain = "probe"
+        probe = { url = "https://h.example/o/{id}", absent = [404, 410], after = "2m" }
+        downstream.type = "null"
         [queues.b.window]
         time_zone = "Europe/Berlin"
         open = [{ days = "mon,wed", from = "22:00", to = "02:00:30" }, { from = "03:00", to = "24:00" }]

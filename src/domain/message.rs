@@ -188,4 +188,23 @@ pub struct Message {
     pub final_at_ms: Option<u64>,
     /// Why it is dead, uncertain or cancelled.
     pub reason: Option<String>,
+    /// What the downstream was asked about it, and will be.
+    pub probes: Option<Probes>,
+    /// Who decided on it, where it was not the downstream's answer: `operator` or `probe`.
+    pub decided_by: Option<String>,
+}
+
+/// What the downstream was asked about an uncertain message.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Probes {
+    /// How often it was asked.
+    pub count: u32,
+    /// When it was asked last; 0: never.
+    pub last_at_ms: u64,
+    /// What it answered then.
+    pub status_code: Option<u16>,
+    /// Why that could not tell.
+    pub error: Option<String>,
+    /// When it will be asked next.
+    pub next_at_ms: Option<u64>,
 }

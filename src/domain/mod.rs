@@ -10,6 +10,7 @@ pub mod limit;
 pub mod message;
 pub mod outcome;
 pub mod policy;
+pub mod probe;
 pub mod retry;
 pub mod shown;
 pub mod state;

@@ -102,8 +102,10 @@ fn classify_status(
         425 => Outcome::Retry,
         408 | 500..=599 => match on_uncertain {
             OnUncertain::Resend => Outcome::Retry,
-            OnUncertain::Park if safe_statuses.contains(&status) => Outcome::Retry,
-            OnUncertain::Park => Outcome::Unknown,
+            OnUncertain::Park | OnUncertain::Probe if safe_statuses.contains(&status) => {
+                Outcome::Retry
+            }
+            OnUncertain::Park | OnUncertain::Probe => Outcome::Unknown,
         },
         400 | 409 | 410 | 413 | 415 | 422 => Outcome::Refused,
         401 | 407 => Outcome::Denied,
@@ -159,8 +161,10 @@ mod tests {
     #[test]
     fn under_park_408_and_5xx_are_unknown_unless_declared_safe() {
         for s in [408, 500, 502, 503, 504] {
-            assert_eq!(classify(&status(s, None), OnUncertain::Park, &[]), Outcome::Unknown);
-            assert_eq!(classify(&status(s, None), OnUncertain::Park, &[s]), Outcome::Retry);
+            for policy in [OnUncertain::Park, OnUncertain::Probe] {
+                assert_eq!(classify(&status(s, None), policy, &[]), Outcome::Unknown);
+                assert_eq!(classify(&status(s, None), policy, &[s]), Outcome::Retry);
+            }
         }
         assert_eq!(classify(&status(425, None), OnUncertain::Park, &[]), Outcome::Retry);
         let not_sent = Answer::NotSent { error: "refused".into() };

@@ -7,6 +7,7 @@ use std::fmt;
 
 use super::id::QueueName;
 use super::limit::Rate;
+use super::probe::ProbePolicy;
 use super::retry::RetryPolicy;
 use super::window::Window;
 
@@ -33,6 +34,8 @@ pub struct QueuePolicy {
     pub idempotency_window_ms: u64,
     /// What happens when an attempt's outcome cannot be told.
     pub on_uncertain: OnUncertain,
+    /// Whom to ask about such an attempt; set with [`OnUncertain::Probe`], and only then.
+    pub probe: Option<ProbePolicy>,
     /// Number of shards, 1 to 1024.
     pub shards: u16,
     /// Who receives.
@@ -70,6 +73,26 @@ pub enum OnUncertain {
     Resend,
     /// At most once: wait for a decision.
     Park,
+    /// At most once: ask the downstream, and wait for a decision where it cannot tell.
+    Probe,
+}
+
+impl OnUncertain {
+    /// The word for it in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Resend => "resend",
+            Self::Park => "park",
+            Self::Probe => "probe",
+        }
+    }
+
+    /// Whether a message is never sent again while its last attempt may have arrived.
+    #[must_use]
+    pub const fn is_at_most_once(self) -> bool {
+        matches!(self, Self::Park | Self::Probe)
+    }
 }
 
 /// Messages that leave together in one call.

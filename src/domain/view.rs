@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
-use super::message::{Attempt, Message, RetryOverride};
+use super::message::{Attempt, Message, Probes, RetryOverride};
 use super::shown::{self, Shown};
 use super::state::State;
 use super::time::rfc3339;
@@ -52,6 +52,8 @@ pub struct MessageView<'a> {
     last_attempt: Option<AttemptView<'a>>,
     final_at: Option<Moment>,
     reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    probe: Option<ProbeView<'a>>,
     result: Option<ResultView<'a>>,
     held_by: Vec<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -88,8 +90,9 @@ impl<'a> MessageView<'a> {
             last_attempt: message.last_attempt.as_ref().map(AttemptView::brief),
             final_at: message.final_at_ms.map(Moment),
             reason: message.reason.as_deref(),
+            probe: message.probes.as_ref().map(ProbeView::new),
             result: result(message),
-            held_by,
+            held_by: held_by_probe(message).unwrap_or(held_by),
             duplicate: None,
         }
     }
@@ -101,11 +104,48 @@ impl<'a> MessageView<'a> {
     }
 }
 
-/// What the downstream answered in the end; only where there was an answer.
+/// An uncertain message is held by no gate of its queue, but while it is to be asked about.
+fn held_by_probe(message: &Message) -> Option<Vec<&'static str>> {
+    let is_asked_about = message.state == State::Uncertain
+        && message.probes.as_ref().is_some_and(|probes| probes.next_at_ms.is_some());
+    is_asked_about.then(|| vec!["probe"])
+}
+
+/// What the downstream answered in the end, or who decided without that; only where one of the two is.
 fn result(message: &Message) -> Option<ResultView<'_>> {
+    if !matches!(message.state, State::Delivered | State::Dead) {
+        return None;
+    }
+    let by = message.decided_by.as_deref();
+    if by == Some("probe") {
+        let status_code = message.probes.as_ref().and_then(|probes| probes.status_code);
+        return Some(ResultView { status_code, content_type: None, body: BodyView(None), by });
+    }
     let last = message.last_attempt.as_ref()?;
-    let is_decided = matches!(message.state, State::Delivered | State::Dead);
-    (is_decided && last.status_code.is_some()).then(|| ResultView::new(last))
+    let is_told = by.is_some() || last.status_code.is_some();
+    is_told.then(|| ResultView { by, ..ResultView::new(last) })
+}
+
+/// What the downstream was asked about an uncertain message, and when it will be asked again.
+#[derive(Debug, serde::Serialize)]
+struct ProbeView<'a> {
+    attempts: u32,
+    last_at: Option<Moment>,
+    status_code: Option<u16>,
+    error: Option<&'a str>,
+    next_at: Option<Moment>,
+}
+
+impl<'a> ProbeView<'a> {
+    fn new(probes: &'a Probes) -> Self {
+        Self {
+            attempts: probes.count,
+            last_at: (probes.last_at_ms > 0).then_some(Moment(probes.last_at_ms)),
+            status_code: probes.status_code,
+            error: probes.error.as_deref(),
+            next_at: probes.next_at_ms.map(Moment),
+        }
+    }
 }
 
 /// A payload in the field that fits its kind: `payload`, or `payload_base64`.
@@ -180,6 +220,9 @@ pub struct ResultView<'a> {
     content_type: Option<&'a str>,
     #[serde(flatten)]
     body: BodyView<'a>,
+    /// Who decided, where it was not the downstream's answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<&'a str>,
 }
 
 impl<'a> ResultView<'a> {
@@ -189,6 +232,7 @@ impl<'a> ResultView<'a> {
             status_code: attempt.status_code,
             content_type: response.and_then(|(content_type, _)| content_type.as_deref()),
             body: BodyView(response.map(|(_, body)| &**body)),
+            by: None,
         }
     }
 }

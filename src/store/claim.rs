@@ -16,7 +16,6 @@ use super::reply::Reply;
 use super::settle::Settled;
 use super::{Store, StoreError, Verb, arg};
 use crate::domain::limit::Rate;
-use crate::domain::policy::OnUncertain;
 use crate::failpoint::failpoint;
 
 /// Most payload bytes that one claim returns (a single larger message comes alone).
@@ -153,7 +152,7 @@ impl Store {
         let mut args = claim_args(queue, &token, wish, (slots.map(<[u64]>::len), self.lead_us()));
         args.extend(self.moments(shard, Duration::ZERO));
         let called_at = Instant::now();
-        let mut reply = if queue.policy.on_uncertain == OnUncertain::Park {
+        let mut reply = if queue.policy.on_uncertain.is_at_most_once() {
             // The claim itself must be safe before the first byte leaves, or a lost claim would let
             // the message be sent a second time.
             self.call_durably(Verb::Claim, shard, &args).await?

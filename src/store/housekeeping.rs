@@ -7,7 +7,6 @@ use super::clock_watch::Timed;
 use super::queue::{Queue, Shard};
 use super::record::Tail;
 use super::{Store, StoreError, Verb, arg};
-use crate::domain::policy::OnUncertain;
 use crate::failpoint::failpoint;
 
 /// Messages that one promote moves: 0.5 ms of Redis, and a longer call gains nothing.
@@ -92,7 +91,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn reap(&self, queue: &Queue, shard: &Shard) -> Result<Reaped, StoreError> {
-        let parks = queue.policy.on_uncertain == OnUncertain::Park;
+        let parks = queue.policy.on_uncertain.is_at_most_once();
         let lost = "its node was lost while it may have been sending it";
         let args = [
             arg(SWEEP_MAX),
@@ -101,6 +100,7 @@ impl Store {
             Tail::pack(None, Some(lost)),
             Tail::pack(None, Some("poison: its node was lost three times while sending it alone")),
             arg(if self.is_aftermath() { queue.policy.lease_ms } else { 0 }),
+            queue.probe_after(),
         ];
         let called = self.timed(Verb::Reap, shard, &args).await?;
         let Some(Timed { now_ms, mut reply }) = called else { return Ok(Reaped::DOUBT) };
@@ -119,6 +119,9 @@ impl Store {
         }
         if reaped > 0 {
             shard.wake(2);
+        }
+        if parked > 0 {
+            queue.doubt.notify_one();
         }
         Ok(Reaped { reaped, parked, poisoned, next_in })
     }

@@ -7,7 +7,7 @@ use crate::domain::id::QueueName;
 use crate::domain::topic::TopicName;
 
 /// The structures of a shard, in the order of `KEYS`.
-pub(crate) const SHARD_KEYS: [&str; 28] = [
+pub(crate) const SHARD_KEYS: [&str; 29] = [
     "meta",      // hash: pause, gate, arrival time, counters
     "records",   // hash: ulid → record
     "states",    // hash: ulid → state entry
@@ -36,6 +36,7 @@ pub(crate) const SHARD_KEYS: [&str; 28] = [
     "ready:7",
     "ready:8",
     "ready:9", // list: entries of band 9, the first to go
+    "probes",  // zset: uncertain ulid by when the downstream is asked about it, ms
 ];
 
 /// The keys of one shard, made once.

@@ -28,6 +28,7 @@ mod nodes;
 mod operate;
 #[cfg(feature = "failpoints")]
 mod plants;
+mod probe;
 mod promises;
 mod queue;
 mod read;
@@ -68,6 +69,7 @@ pub use intake::{Accepted, NotAccepted};
 pub use managed::{GUARD_COMMAND, ManagedRedis, ManagedRefused, guard};
 pub use nodes::{NodeId, NodeInfo, RollCall};
 pub use operate::{Changed, Decision, Edit};
+pub use probe::{Doubtful, DueProbes, ProbeTimes};
 pub use queue::{Queue, Shard};
 pub use read::{Counts, Page, PauseInfo};
 pub use rollback::Rollback;

@@ -29,6 +29,8 @@ pub enum Changed {
     WrongState(State),
     /// `expires_at` would not be after `due_at`.
     ExpiresBeforeDue,
+    /// A prober came too late: somebody else has asked, planned or decided since.
+    Late,
 }
 
 /// The decision on an uncertain message.
@@ -62,6 +64,7 @@ fn changed(reply: &mut Reply, in_due: bool) -> Result<Changed, StoreError> {
     Ok(match code {
         0 => Changed::Done,
         1 => Changed::Already,
+        2 => Changed::Late,
         3 => Changed::NotFound,
         5 => Changed::WrongState(state_of(letter, in_due)),
         6 => Changed::ExpiresBeforeDue,
@@ -132,19 +135,31 @@ impl Store {
         reason: Option<&str>,
     ) -> Result<Changed, StoreError> {
         let queue = self.queue(&id.queue)?;
+        let Some(message) = self.get(id).await? else { return Ok(Changed::NotFound) };
+        let tail = Tail::decided(&message, reason, "operator").to_bytes();
+        self.resolve_as(&queue, id, decision, tail, "").await
+    }
+
+    /// With the last words, and the fence of who decides; none: an operator.
+    pub(super) async fn resolve_as(
+        &self,
+        queue: &Queue,
+        id: &MessageId,
+        decision: Decision,
+        tail: Vec<u8>,
+        fence: &str,
+    ) -> Result<Changed, StoreError> {
         let shard = queue.shard_of(id);
         let (word, keep_ms) = match decision {
             Decision::Delivered => ("delivered", queue.policy.retention.delivered_ms),
             Decision::Resend => ("resend", 0),
             Decision::Dead => ("dead", queue.policy.retention.dead_ms),
         };
-        let last = self.get(id).await?.and_then(|message| message.last_attempt);
-        let tail = reason.map(|reason| Tail::pack(last.as_ref(), Some(reason))).unwrap_or_default();
-        let args = [arg(id.ulid), arg(word), arg(keep_ms), tail];
+        let args = [arg(id.ulid), arg(word), arg(keep_ms), tail, arg(fence)];
         let mut reply = self.call(Verb::Resolve, shard, &args).await?;
         let changed = changed(&mut reply, true)?;
         shard.wake(2);
-        self.count_changed(&queue, "resolve", changed);
+        self.count_changed(queue, "resolve", changed);
         Ok(changed)
     }
 
@@ -269,6 +284,7 @@ impl Store {
             was |= reply.int()? == 1;
             shard.wake(2);
         }
+        queue.doubt.notify_one();
         self.metrics().count(name.as_str(), "resume", 1);
         Ok(was)
     }

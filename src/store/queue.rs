@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use super::belief::Belief;
 use super::connect::Target;
 use super::keys::ShardKeys;
-use super::{Store, StoreError};
+use super::{Store, StoreError, arg};
 use crate::config::Settings;
 use crate::domain::id::{MessageId, QueueName};
 use crate::domain::limit::Rate;
@@ -30,6 +30,8 @@ pub struct Queue {
     pub retired: bool,
     /// Wakes the dispatcher: something became ready, a slot came free, a gate opened.
     pub ready: Arc<Notify>,
+    /// Wakes the prober: a message became uncertain, a probe ended, the queue goes on.
+    pub doubt: Arc<Notify>,
     /// Where the next round of claims begins.
     turn: AtomicUsize,
 }
@@ -128,6 +130,7 @@ impl Queue {
     ) -> Self {
         let reused = known.filter(|known| known.shards.len() == usize::from(policy.shards));
         let ready = reused.map_or_else(Arc::default, |known| Arc::clone(&known.ready));
+        let doubt = known.map_or_else(Arc::default, |known| Arc::clone(&known.doubt));
         let shards = reused.map_or_else(
             || {
                 (0..policy.shards)
@@ -154,7 +157,7 @@ impl Queue {
         for shard in &shards {
             shard.burst_us.store(burst_us(&policy), Ordering::Relaxed);
         }
-        Self { policy, shards, retired, ready, turn: AtomicUsize::new(0) }
+        Self { policy, shards, retired, ready, doubt, turn: AtomicUsize::new(0) }
     }
 
     /// Lets the next claim look at every shard again: the fallback for a wake-up that got lost.
@@ -174,6 +177,11 @@ impl Queue {
     /// Lets the next round begin with this shard.
     pub(super) fn begin_with(&self, shard: &Shard) {
         self.turn.store(usize::from(shard.number), Ordering::Relaxed);
+    }
+
+    /// After how long the downstream is asked about an uncertain message, as scripts take it.
+    pub(super) fn probe_after(&self) -> Vec<u8> {
+        self.policy.probe.as_ref().map(|probe| arg(probe.after_ms)).unwrap_or_default()
     }
 
     /// The shard of a message of this queue.
@@ -269,6 +277,7 @@ fn retired_policy(name: QueueName, shards: u16) -> QueuePolicy {
         retention: Retention { delivered_ms: DAY_MS, dead_ms: 30 * DAY_MS },
         idempotency_window_ms: DAY_MS,
         on_uncertain: OnUncertain::Resend,
+        probe: None,
         shards,
         downstream: Downstream::Null,
         retry: RetryPolicy {

@@ -13,6 +13,9 @@ use crate::domain::state::State;
 /// Messages that one call reads, with their bodies.
 const GET_MAX: usize = 100;
 
+/// No further probe (see `lua/include/uncertain.lua`).
+const NEVER_MS: u64 = (1 << 53) - 1;
+
 /// A page of messages in one state.
 #[derive(Debug, Clone)]
 pub struct Page {
@@ -134,12 +137,17 @@ impl Store {
             for ulid in ulids {
                 let (record, entry) = (reply.bytes()?, reply.bytes()?);
                 let in_due = reply.int()? == 1;
-                let _lease_ms = reply.int()?;
+                let moment_ms = reply.natural()?;
                 let past = reply.bytes()?;
                 if record.is_empty() {
                     continue;
                 }
-                let message = read_message(queue, *ulid, record, some_bytes(entry), in_due);
+                let mut message = read_message(queue, *ulid, record, some_bytes(entry), in_due);
+                if message.state == State::Uncertain
+                    && let Some(next_ms) = moment_ms.filter(|ms| (1..NEVER_MS).contains(ms))
+                {
+                    message.probes.get_or_insert_default().next_at_ms = Some(next_ms);
+                }
                 found.push((message, read_history(&past)));
             }
         }

@@ -10,7 +10,7 @@ use ulid::Ulid;
 use super::details::{read_details, write_details};
 use super::error::StoreError;
 use crate::domain::id::{MessageId, QueueName};
-use crate::domain::message::{Attempt, Details, Message, NewMessage};
+use crate::domain::message::{Attempt, Details, Message, NewMessage, Probes};
 use crate::domain::state::State;
 
 /// The newest record version that this program writes; a namespace with a newer one is refused.
@@ -166,6 +166,48 @@ pub(crate) struct Tail {
     /// Why it is dead, uncertain or decided.
     #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<String>,
+    /// What the downstream was asked while it was uncertain.
+    #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) probes: Option<PackedProbes>,
+    /// Who decided, if it was not the downstream's answer.
+    #[serde(rename = "y", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) by: Option<String>,
+}
+
+/// What the downstream was asked, with short names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PackedProbes {
+    n: u32,
+    at: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    c: Option<u16>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    w: Option<String>,
+}
+
+impl PackedProbes {
+    pub(crate) fn pack(probes: &Probes) -> Self {
+        Self {
+            n: probes.count,
+            at: probes.last_at_ms,
+            c: probes.status_code,
+            w: probes.error.clone(),
+        }
+    }
+
+    pub(crate) const fn count(&self) -> u32 {
+        self.n
+    }
+
+    fn unpack(self) -> Probes {
+        Probes {
+            count: self.n,
+            last_at_ms: self.at,
+            status_code: self.c,
+            error: self.w,
+            next_at_ms: None,
+        }
+    }
 }
 
 /// An attempt with short names: it is stored per message.
@@ -187,8 +229,22 @@ pub(crate) struct PackedAttempt {
 
 impl Tail {
     pub(crate) fn pack(attempt: Option<&Attempt>, reason: Option<&str>) -> Vec<u8> {
-        let tail = Self { attempt: attempt.map(pack_attempt), reason: reason.map(str::to_owned) };
-        serde_json::to_vec(&tail).unwrap_or_default()
+        let (attempt, reason) = (attempt.map(pack_attempt), reason.map(str::to_owned));
+        Self { attempt, reason, ..Self::default() }.to_bytes()
+    }
+
+    /// The last words on a message that somebody decided on.
+    pub(crate) fn decided(message: &Message, reason: Option<&str>, by: &str) -> Self {
+        Self {
+            attempt: message.last_attempt.as_ref().map(pack_attempt),
+            reason: reason.map(str::to_owned).or_else(|| message.reason.clone()),
+            probes: message.probes.as_ref().filter(|p| p.count > 0).map(PackedProbes::pack),
+            by: Some(by.to_owned()),
+        }
+    }
+
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
     }
 
     /// An unreadable tail reads as none: the message itself matters more than its last words.
@@ -294,5 +350,7 @@ pub(crate) fn to_message(
         last_attempt: entry.tail.attempt.map(PackedAttempt::unpack),
         final_at_ms: (entry.final_ms > 0).then_some(entry.final_ms),
         reason: entry.tail.reason,
+        probes: entry.tail.probes.map(PackedProbes::unpack),
+        decided_by: entry.tail.by,
     }
 }

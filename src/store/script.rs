@@ -20,6 +20,7 @@ const INCLUDES: [(&str, &str); 14] = [
     ("gate", include_str!("lua/include/gate.lua")),
     ("limit", include_str!("lua/include/limit.lua")),
     ("history", include_str!("lua/include/history.lua")),
+    ("uncertain", include_str!("lua/include/uncertain.lua")),
     ("place", include_str!("lua/include/place.lua")),
     ("idempotency", include_str!("lua/include/idempotency.lua")),
     ("topic", include_str!("lua/include/topic.lua")),
@@ -73,6 +74,10 @@ verbs! {
     Park = "park",
     /// uncertain → delivered, ready or dead.
     Resolve = "resolve",
+    /// Uncertain ones that the downstream is asked about now.
+    Probe = "probe",
+    /// uncertain still: asked about later, or no more.
+    Postpone = "postpone",
     /// A lease ran out → ready, uncertain or dead.
     Reap = "reap",
     /// scheduled or ready → expired.

@@ -233,9 +233,11 @@ impl Store {
         ended: &[String],
         items: &[Settled],
     ) -> Result<Vec<Verdict>, StoreError> {
-        let mut args = vec![tokens(ended)];
+        let mut args = vec![tokens(ended), queue.probe_after()];
         args.extend(items.iter().flat_map(Settled::whole));
-        self.settle(Verb::Park, queue, shard, &args, items.len()).await
+        let verdicts = self.settle(Verb::Park, queue, shard, &args, items.len()).await?;
+        queue.doubt.notify_one();
+        Ok(verdicts)
     }
 
     /// A later deadline for leases that are still ours.

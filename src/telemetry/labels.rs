@@ -70,6 +70,15 @@ pub struct VerdictLabel {
     pub verdict: &'static str,
 }
 
+/// `{queue,found}`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct FoundLabel {
+    /// The queue.
+    pub queue: String,
+    /// What the downstream said of an uncertain message: `delivered`, `absent` or `unknown`.
+    pub found: &'static str,
+}
+
 /// `{queue,gate}`
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct GateLabel {

@@ -18,8 +18,8 @@ use prometheus_client::registry::Registry;
 
 use labels::VersionLabel;
 pub use labels::{
-    EventLabel, FaultLabel, GateLabel, LevelLabel, OutcomeLabel, QueueLabel, ReasonLabel,
-    ResourceLabel, StateLabel, TopicLabel, VerbLabel, VerdictLabel,
+    EventLabel, FaultLabel, FoundLabel, GateLabel, LevelLabel, OutcomeLabel, QueueLabel,
+    ReasonLabel, ResourceLabel, StateLabel, TopicLabel, VerbLabel, VerdictLabel,
 };
 pub use logs::{LogFormat, start_logging};
 
@@ -50,6 +50,8 @@ pub struct Metrics {
     pub dead: Family<ReasonLabel, Counter>,
     /// `tidegate_late_results_total{queue,verdict}`
     pub late_results: Family<VerdictLabel, Counter>,
+    /// `tidegate_probes_total{queue,found}`
+    pub probes: Family<FoundLabel, Counter>,
     /// `tidegate_gate_open{queue,gate}`: 1 open, 0 shut
     pub gate_open: Family<GateLabel, Gauge>,
     /// `tidegate_permits_unused_total{queue}`
@@ -112,6 +114,7 @@ impl Metrics {
             script_duration: histograms(),
             dead: Family::default(),
             late_results: Family::default(),
+            probes: Family::default(),
             gate_open: Family::default(),
             permits_unused: Family::default(),
             index_faults: Family::default(),
@@ -172,6 +175,11 @@ impl Metrics {
             "late_results",
             "Outcomes that came after their lease had run out, by what became of them",
             self.late_results.clone(),
+        );
+        r.register(
+            "probes",
+            "Questions about uncertain messages, by what the downstream said",
+            self.probes.clone(),
         );
         r.register("gate_open", "Whether a gate is open", self.gate_open.clone());
         r.register("permits_unused", "Permits that came too late", self.permits_unused.clone());

@@ -28,6 +28,8 @@ use crate::domain::policy::Downstream;
 /// [`is_reserved_header`](crate::domain::headers::is_reserved_header)) counts only in the last.
 #[derive(Debug, Clone)]
 pub struct Call {
+    /// Another address than the downstream's, on its connections.
+    pub url: Option<url::Url>,
     /// `webhook-id` and `Idempotency-Key`: the message's id, or the batch's.
     pub id: String,
     /// `Content-Type`.

@@ -63,9 +63,17 @@ impl Template {
     /// A sentence, when something of the call cannot be put on the wire.
     pub(super) fn request(&self, call: &Call) -> Result<Request<Full<Bytes>>, String> {
         let mut request = Request::new(Full::new(call.body.clone()));
+        let mut headers = self.headers(call)?;
         *request.method_mut() = self.method.clone();
-        *request.uri_mut() = self.uri.clone();
-        *request.headers_mut() = self.headers(call)?;
+        *request.uri_mut() = match &call.url {
+            None => self.uri.clone(),
+            Some(url) => {
+                let (uri, host) = address(url).map_err(|error| error.to_string())?;
+                headers.insert(HOST, host);
+                uri
+            }
+        };
+        *request.headers_mut() = headers;
         Ok(request)
     }
 
@@ -91,9 +99,11 @@ impl Template {
             headers.insert(header_name(name)?, header_value(name, text)?);
         }
         headers.insert(HOST, self.host.clone());
-        headers.insert(CONTENT_TYPE, header_value("content-type", &call.content_type)?);
-        // The client leaves it out for an empty body; some servers then answer 411.
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(call.body.len()));
+        if !matches!(self.method, Method::GET | Method::HEAD) {
+            headers.insert(CONTENT_TYPE, header_value("content-type", &call.content_type)?);
+            // The client leaves it out for an empty body; some servers then answer 411.
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(call.body.len()));
+        }
         let id = header_value("webhook-id", &call.id)?;
         headers.insert(IDEMPOTENCY_KEY, id.clone());
         headers.insert(WEBHOOK_ID, id);
@@ -191,6 +201,7 @@ mod tests {
 
     fn call(message_headers: &[(&str, &str)]) -> Call {
         Call {
+            url: None,
             id: "sms_1".to_owned(),
             content_type: "application/json".to_owned(),
             message_headers: message_headers

@@ -69,7 +69,9 @@ pub(super) fn decide(
         Outcome::Retry => again(retry, facts),
         Outcome::Unknown => match policy.on_uncertain {
             OnUncertain::Resend => again(retry, facts),
-            OnUncertain::Park => Action::Park { reason: facts.error.to_owned() },
+            OnUncertain::Park | OnUncertain::Probe => {
+                Action::Park { reason: facts.error.to_owned() }
+            }
         },
         Outcome::Throttled { .. } if retry.is_too_old(facts.age_ms) => too_old(facts.error),
         Outcome::Throttled { retry_after_ms } => {
@@ -96,6 +98,29 @@ fn again(retry: &RetryPolicy, facts: Facts<'_>) -> Action {
             suspect: false,
         },
         Next::TooOld => too_old(facts.error),
+    }
+}
+
+/// What follows when a probe found that the downstream does not have a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Absence {
+    /// Sent again, without a further delay: the time until the probe was one.
+    Resend,
+    /// Its attempts or its age are spent.
+    GiveUp {
+        /// One of a few words, for the metric.
+        word: &'static str,
+        /// For people.
+        reason: String,
+    },
+}
+
+/// The attempt failed after all, and counts like any other that did.
+#[must_use]
+pub(super) fn absent(retry: &RetryPolicy, facts: Facts<'_>) -> Absence {
+    match again(retry, facts) {
+        Action::Bury { word, reason, .. } => Absence::GiveUp { word, reason },
+        _ => Absence::Resend,
     }
 }
 
@@ -140,6 +165,7 @@ mod tests {
             retention: Retention { delivered_ms: 0, dead_ms: 0 },
             idempotency_window_ms: 0,
             on_uncertain,
+            probe: None,
             shards: 1,
             downstream: Downstream::Null,
             retry: RetryPolicy {
@@ -196,6 +222,22 @@ mod tests {
         );
         let parked = after(Outcome::Unknown, OnUncertain::Park, 99, 999_999);
         assert_eq!(parked, Action::Park { reason: "status 500".to_owned() });
+    }
+
+    #[test]
+    fn what_the_downstream_does_not_have_is_sent_again_while_attempts_and_age_last() {
+        let retry = policy(OnUncertain::Probe).retry;
+        let after = |attempt, age_ms| {
+            absent(&retry, Facts { attempt, age_ms, random: 0.5, error: "no answer" })
+        };
+        assert_eq!(after(1, 0), Absence::Resend);
+        assert_eq!(after(2, 99_999), Absence::Resend);
+        let word = |absence| match absence {
+            Absence::GiveUp { word, .. } => word,
+            Absence::Resend => "",
+        };
+        assert_eq!(word(after(3, 0)), "attempts_spent");
+        assert_eq!(word(after(1, 100_000)), "too_old");
     }
 
     #[test]

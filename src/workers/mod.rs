@@ -6,6 +6,7 @@
 //! ```text
 //! promoter ─▶ dispatcher ─▶ throttle ─▶ exchange ─▶ settler
 //! expirer     reaper        renewer     janitor     heartbeat   auditor   rounds   completer
+//! prober
 //! ```
 
 mod auditor;
@@ -19,6 +20,7 @@ mod expirer;
 mod heartbeat;
 mod janitor;
 mod presence;
+mod prober;
 mod promoter;
 mod pulse;
 mod queue_workers;

@@ -9,6 +9,7 @@ use super::dispatcher::Dispatcher;
 use super::exchange::Exchanges;
 use super::expirer::Expirer;
 use super::presence::Presence;
+use super::prober::Prober;
 use super::promoter::Promoter;
 use super::pulse::Pulses;
 use super::renewer::{InFlight, Renewer};
@@ -32,12 +33,13 @@ pub struct QueueWorkers {
 }
 
 impl QueueWorkers {
-    /// Starts them; they end with `tasks` or by [`Self::stop`].
+    /// Starts them; they end with `tasks` or by [`Self::stop`]. `probes` is the way to whom uncertain
+    /// messages are asked about, where somebody is.
     #[must_use]
     pub fn start(
         store: &Store,
         queue: Arc<Queue>,
-        transport: Transport,
+        (transport, probes): (Transport, Option<Transport>),
         tasks: &Tasks,
         pulses: &Pulses,
         presence: &Arc<Presence>,
@@ -56,6 +58,10 @@ impl QueueWorkers {
             tasks.spawn("promoter", promoter.run(stop(), pulse("promoter")));
             let expirer = Expirer { store, queue, shard: Arc::clone(&shard) };
             tasks.spawn("expirer", expirer.run(stop(), pulse("expirer")));
+        }
+        let prober = probes.and_then(|way| Prober::new(store, &queue, way, &tasks));
+        if let Some(prober) = prober {
+            tasks.spawn("prober", prober.run(pulses.start(format!("prober of {name}"))));
         }
         let in_flight = Arc::new(InFlight::default());
         let (outcomes, received) = mpsc::channel(OUTCOMES_MAX);

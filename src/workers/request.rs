@@ -41,6 +41,7 @@ pub fn single_call(
     let origins = details.headers.iter().filter_map(|(n, v)| Some((origin_header(n)?, v.clone())));
     own_headers.extend(origins);
     Call {
+        url: None,
         id: id.to_string(),
         content_type,
         message_headers: details.headers.clone(),
@@ -89,6 +90,7 @@ pub(super) fn batch_call(
         .collect();
     let body = serde_json::to_vec(&items).expect("strings and checked JSON always serialise");
     Call {
+        url: None,
         id: batch_id.to_owned(),
         content_type: "application/json".to_owned(),
         message_headers: Vec::new(),

@@ -17,6 +17,7 @@ mod docs;
 mod doctor;
 mod doors;
 mod durability;
+mod erp;
 mod failover;
 #[cfg(feature = "failpoints")]
 mod failpoints;
@@ -36,6 +37,7 @@ mod overload;
 mod planted;
 #[cfg(feature = "failpoints")]
 mod poison;
+mod probe;
 mod rates;
 mod refusals;
 mod reloading;

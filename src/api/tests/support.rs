@@ -42,6 +42,7 @@ pub(crate) fn policy(name: &str) -> QueuePolicy {
         retention: Retention { delivered_ms: DAY_MS, dead_ms: 30 * DAY_MS },
         idempotency_window_ms: DAY_MS,
         on_uncertain: OnUncertain::Resend,
+        probe: None,
         shards: 1,
         downstream: Downstream::Null,
         retry: RetryPolicy {

@@ -9,7 +9,7 @@ use crate::store::queue::{Queue, Shard};
 use crate::store::{Store, StoreError, Verb, arg};
 
 /// What stands beside the records, in the order of `books`.
-pub(super) const STRUCTURES: [&str; 11] = [
+pub(super) const STRUCTURES: [&str; 12] = [
     "states",
     "history",
     "due",
@@ -21,6 +21,7 @@ pub(super) const STRUCTURES: [&str; 11] = [
     "expired",
     "cancelled",
     "expiry",
+    "probes",
 ];
 
 /// How large a shard is, and whether its counts add up.

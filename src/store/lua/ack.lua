@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- ack: leased → delivered. Result and final state in one step; the body goes.
--- include: shard writes record state ready finish fence gate
+-- include: shard writes record state ready finish fence gate uncertain
 --
 -- ARGV[1] tokens of exchanges that end with this call   ARGV[2] retention_ms
 -- ARGV[3] the messages' tokens, 20 bytes each   ARGV[4...] their ulids, then their last attempts (nothing
@@ -53,7 +53,7 @@ local function ack_each()
     local verdict = fence_success(s, token)
     if verdict == OK or verdict == LATE then
       if s.state == 'w' then leave_waiting(ulid, s) end
-      if s.state == 'U' then gather('ZREM', K.uncertain, ulid) end
+      if s.state == 'U' then leave_uncertain(ulid) end
       leave_lease(ulid)
       s.state, s.token, s.tail = 'D', token, ARGV[3 + count + i] or ''
       finish(ulid, s, whole[i], keep_ms)

@@ -4,16 +4,16 @@
 --
 -- ARGV none
 -- Returns {records, states, history, due, leased, uncertain, accepted, delivered, dead, expired,
---         cancelled, expiry, entries in the ready lists, drift: messages that the records know beyond
+--         cancelled, expiry, probes, entries in the ready lists, drift: messages that the records know beyond
 --         those that are counted (negative: fewer), bytes of the largest record}
 local sizes = {}
 for _, key in ipairs({ K.records, K.states, K.history }) do sizes[#sizes + 1] = rc('HLEN', key) end
 for _, key in ipairs({ K.due, K.leased, K.uncertain, K.accepted, K.delivered, K.dead, K.expired,
-  K.cancelled, K.expiry }) do
+  K.cancelled, K.expiry, K.probes }) do
   sizes[#sizes + 1] = rc('ZCARD', key)
 end
 local m = rc('HMGET', K.meta, 'stale', 'largest')
-sizes[13] = ready_length()
-sizes[14] = ready_by_records() - (sizes[13] - tonumber(m[1] or 0))
-sizes[15] = tonumber(m[2] or 0)
+sizes[14] = ready_length()
+sizes[15] = ready_by_records() - (sizes[14] - tonumber(m[1] or 0))
+sizes[16] = tonumber(m[2] or 0)
 return sizes

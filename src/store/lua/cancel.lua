@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- cancel: scheduled, ready or uncertain → cancelled.
--- include: shard writes record state ready finish
+-- include: shard writes record state ready finish uncertain
 --
 -- ARGV[1] retention_ms   ARGV[2...] ulids
 -- Returns per message {code, state before}, flat; codes: 0 ok, 1 was cancelled already, 3 no such
@@ -17,7 +17,7 @@ for i, ulid in ipairs(ulids) do
   elseif before == 'C' then code = 1
   elseif before ~= 'w' and before ~= 'U' then code = 5
   else
-    if before == 'w' then leave_waiting(ulid, s) else gather('ZREM', K.uncertain, ulid) end
+    if before == 'w' then leave_waiting(ulid, s) else leave_uncertain(ulid) end
     s.state = 'C'
     finish(ulid, s, records[i], tonumber(ARGV[1]))
   end

@@ -4,7 +4,8 @@
 --
 -- ARGV[1] 1: with their past attempts      ARGV[2...] ulids
 -- Returns {now_ms, per message: record or '', state entry or '', 1 if it stands in due else 0, lease
---         deadline_ms or 0, history}
+--         deadline_ms or next probe_ms or 0, history}
+local MOMENTS = { L = K.leased, U = K.probes }
 local ulids, reply = {}, { now_ms }
 for i = 2, #ARGV do ulids[#ulids + 1] = ARGV[i] end
 local records, states = load(ulids)
@@ -12,11 +13,11 @@ local raws = hmget(K.states, ulids)
 for i, ulid in ipairs(ulids) do
   local s = states[i]
   local scheduled = s and s.state == 'w' and rc('ZSCORE', K.due, entry_of(ulid, s))
-  local deadline = s and s.state == 'L' and rc('ZSCORE', K.leased, ulid)
+  local moment = s and MOMENTS[s.state] and rc('ZSCORE', MOMENTS[s.state], ulid)
   reply[#reply + 1] = records[i] or ''
   reply[#reply + 1] = raws[i] or ''
   reply[#reply + 1] = scheduled and 1 or 0
-  reply[#reply + 1] = tonumber(deadline or 0)
+  reply[#reply + 1] = tonumber(moment or 0)
   reply[#reply + 1] = ARGV[1] == '1' and rc('HGET', K.history, ulid) or ''
 end
 return reply

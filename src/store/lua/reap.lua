@@ -1,11 +1,12 @@
 #!lua flags=allow-oom
 -- reap: a lease ran out → ready, at the head; or uncertain where the queue parks; or dead as poison.
--- include: shard clock writes record state ready finish
+-- include: shard clock writes record state ready finish uncertain
 --
 -- ARGV[1] ARGV[2] moments between which this call is expected, us   ARGV[3] most messages in this call
 -- ARGV[4] 1: the queue parks   ARGV[5] retention_ms of dead messages
 -- ARGV[6] tail for uncertain messages   ARGV[7] tail for poison
 -- ARGV[8] lease_ms after a clock alarm, else 0: no deadline is further ahead
+-- ARGV[9] after how long the downstream is asked about an uncertain one, ms, or '': never
 -- Returns {0, now_us, next deadline_ms or -1, reaped, parked, poisoned}, or {1, now_us}: the clock is in
 --         doubt, and nothing was done
 --
@@ -36,7 +37,7 @@ for i = #ulids, 1, -1 do
     s.rescues = math.min(255, s.rescues + 1)
     if ARGV[4] == '1' then
       s.state, s.tail, parked = 'U', ARGV[6], parked + 1
-      gather('ZADD', K.uncertain, now_ms, ulid)
+      enter_uncertain(ulid, ARGV[9])
       state_save(ulid, s)
     elseif poison then
       s.state, s.tail, poisoned = 'X', ARGV[7], poisoned + 1

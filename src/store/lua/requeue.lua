@@ -29,6 +29,7 @@ for i, ulid in ipairs(ulids) do
   elseif is_young(ulid, s) then code = 5
   else
     gather('ZREM', LEAVES[before], ulid)
+    if before == 'U' then gather('ZREM', K.probes, ulid) end
     s.state, s.due, s.attempts, s.rescues, s.first, s.paused = 'w', now_ms, 0, 0, 0, 0
     s.throttles, s.holds, s.final, s.flags = 0, 0, 0, 0
     s.token, s.previous = NO_TOKEN, NO_TOKEN

@@ -40,6 +40,7 @@ fn call(body: &'static str) -> Call {
 
 fn call_within(body: &'static str, timeout_ms: u64) -> Call {
     Call {
+        url: None,
         id: "sms_01ARZ3NDEKTSV4RRFFQ69G5FAV".to_owned(),
         content_type: "application/json".to_owned(),
         message_headers: Vec::new(),

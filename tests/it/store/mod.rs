@@ -13,6 +13,7 @@ mod limits;
 mod lost_replies;
 mod model;
 mod node;
+mod probing;
 mod reading;
 mod records;
 mod scan;

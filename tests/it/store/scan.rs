@@ -91,7 +91,7 @@ impl Ground {
     async fn read_shard(&self, number: u16) -> Shard {
         let key = |name: &str| self.key_of(number, name);
         let mut zsets = BTreeMap::new();
-        for name in ["due", "expiry"].into_iter().chain(PLACES.map(|(name, _)| name)) {
+        for name in ["due", "expiry", "probes"].into_iter().chain(PLACES.map(|(name, _)| name)) {
             let range =
                 redis::cmd("ZRANGE").arg(key(name)).arg(0).arg(-1).arg("WITHSCORES").clone();
             zsets.insert(name, self.raw::<HashMap<String, u64>>(&range).await);
@@ -172,6 +172,8 @@ impl Shard {
         }
         assert_eq!(places.len(), 1, "{ulid} stands in {places:?}; its state is {stand:?}");
         assert_eq!(places[0] < 2, waits, "{ulid} stands in {places:?}; its state is {stand:?}");
+        let is_asked_about = self.zsets["probes"].contains_key(ulid);
+        assert!(!is_asked_about || stand.letter == b'U', "{ulid} is in probes: {stand:?}");
         let expiry = (waits && stand.expires_ms > 0).then_some(stand.expires_ms);
         assert_eq!(
             self.zsets["expiry"].get(ulid).copied(),

@@ -17,6 +17,7 @@ local function stands(name, member, score, s, record)
   end
   -- Its moment is looked at from the record's side.
   if name == 'expiry' then return s.state == 'w' and s.expires > 0 end
+  if name == 'probes' then return s.state == 'U' end
   return PLACE[s.state] == K[name]
 end
 

@@ -1,0 +1,182 @@
+//! Asking about uncertain messages: which are due, and what a probe came to.
+//!
+//! Owns the calls of a prober. Each shows the fence that its message came with: what was asked,
+//! planned or decided since makes it late, and a late prober changes nothing. Refuses to know whom is
+//! asked, and what an answer means (see `workers::prober`).
+
+use std::time::Duration;
+
+use ulid::Ulid;
+
+use super::clock_watch::Timed;
+use super::operate::{Changed, Decision};
+use super::queue::{Queue, Shard};
+use super::record::{PackedProbes, Record, StateEntry, Tail};
+use super::reply::Reply;
+use super::{Store, StoreError, Verb, arg};
+use crate::domain::id::MessageId;
+use crate::domain::message::{Details, Probes};
+
+/// When to look again while Redis' clock is in doubt: a clock ahead of time would let a probe ask
+/// before the downstream has booked.
+const DOUBT_PAUSE: Duration = Duration::from_secs(1);
+
+/// An uncertain message that this node may ask about.
+#[derive(Debug)]
+pub struct Doubtful {
+    /// The message.
+    pub id: MessageId,
+    /// What the prober must show.
+    fence: String,
+    /// Which attempt it is that nobody can tell of.
+    pub attempt: u32,
+    /// When its first attempt began, ms by Redis.
+    pub first_attempt_ms: u64,
+    /// Milliseconds for which the queue had been paused by then.
+    pub paused_at_first_ms: u64,
+    /// Overrides of the retry policy, and the rest.
+    pub details: Details,
+    /// Probes so far that could not tell.
+    pub probes: u32,
+    /// Why it is uncertain.
+    pub reason: Option<String>,
+    tail: Tail,
+}
+
+/// What is to be asked about now.
+#[derive(Debug)]
+pub struct DueProbes {
+    /// Each to be asked about once, by this node alone, before its lease ends.
+    pub messages: Vec<Doubtful>,
+    /// When the next one falls due; `None`: none is planned.
+    pub next_in: Option<Duration>,
+    /// Where the search for messages without a plan goes on.
+    pub rank: u64,
+    /// Milliseconds for which the queue has been paused in all.
+    pub paused_ms: u64,
+}
+
+/// How long probes take, for [`Store::probe`].
+#[derive(Debug, Clone, Copy)]
+pub struct ProbeTimes {
+    /// A node that asks is the only one for so long.
+    pub lease_ms: u64,
+    /// From now to the first probe of a message that nobody planned one for.
+    pub after_ms: u64,
+    /// No probe is planned further ahead.
+    pub furthest_ms: u64,
+}
+
+impl Store {
+    /// Takes uncertain messages that are due to be asked about; none while the queue is paused or its
+    /// gate shut.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; what a lost reply named comes again when its lease is over.
+    pub async fn probe(
+        &self,
+        queue: &Queue,
+        shard: &Shard,
+        most: usize,
+        times: ProbeTimes,
+        rank: u64,
+    ) -> Result<DueProbes, StoreError> {
+        let args = [
+            arg(most),
+            arg(times.lease_ms),
+            arg(times.after_ms),
+            arg(rank),
+            arg(if self.is_aftermath() { times.furthest_ms } else { 0 }),
+        ];
+        let called = self.timed(Verb::Probe, shard, &args).await?;
+        let Some(Timed { now_ms, mut reply }) = called else {
+            let next_in = Some(DOUBT_PAUSE);
+            return Ok(DueProbes { messages: Vec::new(), next_in, rank, paused_ms: 0 });
+        };
+        let next_ms = reply.natural()?;
+        let (rank, paused_ms) = (reply.count()?, reply.count()?);
+        let mut messages = Vec::new();
+        while reply.len() > 0 {
+            messages.push(read_doubtful(queue, &mut reply)?);
+        }
+        self.metrics().count(queue.policy.name.as_str(), "probe", messages.len());
+        let next_in = next_ms.map(|ms| Duration::from_millis(ms.saturating_sub(now_ms)));
+        Ok(DueProbes { messages, next_in, rank, paused_ms })
+    }
+
+    /// A probe could not tell, or was not made (`words`: none): the next one in `delay_ms`, or never.
+    ///
+    /// # Errors
+    /// As [`Self::probe`].
+    pub async fn postpone(
+        &self,
+        queue: &Queue,
+        message: &Doubtful,
+        words: Option<&Probes>,
+        delay_ms: Option<u64>,
+    ) -> Result<Changed, StoreError> {
+        let tail = words.map(|words| message.tail_with(words, None, None).to_bytes());
+        let args = [
+            arg(message.id.ulid),
+            arg(&message.fence),
+            delay_ms.map_or_else(|| arg(-1), arg),
+            tail.unwrap_or_default(),
+        ];
+        let mut reply = self.call(Verb::Postpone, queue.shard_of(&message.id), &args).await?;
+        let changed = match reply.int()? {
+            0 => Changed::Done,
+            2 => Changed::Late,
+            3 => Changed::NotFound,
+            other => return Err(StoreError::Reply(format!("postpone answered {other}"))),
+        };
+        if words.is_some() && changed == Changed::Done {
+            self.metrics().count(queue.policy.name.as_str(), "postpone", 1);
+        }
+        Ok(changed)
+    }
+
+    /// What a probe found decides, unless an operator was faster.
+    ///
+    /// # Errors
+    /// As [`Self::probe`].
+    pub async fn resolve_probed(
+        &self,
+        queue: &Queue,
+        message: &Doubtful,
+        decision: Decision,
+        words: &Probes,
+        reason: Option<&str>,
+    ) -> Result<Changed, StoreError> {
+        let tail = message.tail_with(words, reason, Some("probe")).to_bytes();
+        self.resolve_as(queue, &message.id, decision, tail, &message.fence).await
+    }
+}
+
+impl Doubtful {
+    fn tail_with(&self, words: &Probes, reason: Option<&str>, by: Option<&str>) -> Tail {
+        Tail {
+            reason: reason.map(str::to_owned).or_else(|| self.tail.reason.clone()),
+            probes: Some(PackedProbes::pack(words)),
+            by: by.map(str::to_owned),
+            ..self.tail.clone()
+        }
+    }
+}
+
+fn read_doubtful(queue: &Queue, reply: &mut Reply) -> Result<Doubtful, StoreError> {
+    let (ulid, fence) = (reply.text()?, reply.text()?);
+    let (entry, record) = (reply.bytes()?, reply.bytes()?);
+    let ulid = Ulid::from_string(&ulid).map_err(|error| StoreError::Reply(error.to_string()))?;
+    let (entry, record) = (StateEntry::unpack(entry)?, Record::unpack(record)?);
+    Ok(Doubtful {
+        id: MessageId { queue: queue.policy.name.clone(), ulid },
+        fence,
+        attempt: entry.attempts,
+        first_attempt_ms: entry.first_attempt_ms,
+        paused_at_first_ms: entry.paused_at_first_ms,
+        details: record.details,
+        probes: entry.tail.probes.as_ref().map_or(0, PackedProbes::count),
+        reason: entry.tail.reason.clone(),
+        tail: entry.tail,
+    })
+}

@@ -1,0 +1,348 @@
+//! Asks the downstream about uncertain messages, by their ids, before any is sent again.
+//!
+//! Owns when a probe is made and what follows from it. A probe is a call at the downstream: it keeps
+//! the window, the pause and the gate, and takes a permit of the queue's limit; it has slots of its
+//! own, a few, since those of the queue may all be waiting for a downstream that hangs. Refuses to
+//! know how bytes travel and how a fence is kept.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::cadence::{self, Next, Pass};
+use super::decide::{Absence, Facts, absent, age_ms};
+use super::exchange::error_of;
+use super::pulse::Pulse;
+use crate::domain::message::Probes;
+use crate::domain::outcome::Answer;
+use crate::domain::policy::QueuePolicy;
+use crate::domain::probe::{Found, ProbePolicy};
+use crate::domain::retry::RetryPolicy;
+use crate::domain::window::WindowState;
+use crate::failpoint::failpoint;
+use crate::shutdown::Tasks;
+use crate::store::{Changed, Decision, Doubtful, Permit, ProbeTimes, Queue, Store, StoreError};
+use crate::telemetry::{FoundLabel, ReasonLabel};
+use crate::transport::{Call, Transport};
+
+/// Probes that one node makes at a time in one queue; fewer where the queue's concurrency is less.
+const PROBES_MAX: u32 = 4;
+/// Longest wait for a permit of the limit, before others are let ahead.
+const PERMIT_PATIENCE: Duration = Duration::from_secs(5);
+/// How late a probe that needs no permit may start: this node may have stood still.
+const START_PATIENCE: Duration = Duration::from_secs(1);
+/// Between two tries to get one.
+const PERMIT_WAIT_MAX: Duration = Duration::from_millis(500);
+/// What a probe's lease leaves for writing down what it found.
+const MARGIN: Duration = Duration::from_secs(2);
+/// When a message is taken up again whose probe was not made.
+const GIVEN_BACK_MS: u64 = 1000;
+/// A look at what other nodes left uncertain and may not live to ask about.
+const LOOK: Duration = Duration::from_secs(15);
+
+/// The prober of one queue on this node.
+#[derive(Debug)]
+pub(super) struct Prober {
+    asking: Arc<Asking>,
+    tasks: Tasks,
+    free: Arc<Semaphore>,
+    /// Where the search for messages without a plan goes on, by shard.
+    ranks: Vec<u64>,
+    /// Which shard is looked at first: another one each time.
+    turn: usize,
+}
+
+/// What every probe of a queue shares.
+#[derive(Debug)]
+struct Asking {
+    store: Store,
+    queue: Arc<Queue>,
+    transport: Transport,
+    policy: ProbePolicy,
+    stop: CancellationToken,
+}
+
+impl Prober {
+    /// A prober, if the queue asks for one.
+    pub(super) fn new(
+        store: &Store,
+        queue: &Arc<Queue>,
+        transport: Transport,
+        tasks: &Tasks,
+    ) -> Option<Self> {
+        let policy = queue.policy.probe.clone()?;
+        let slots = PROBES_MAX.min(queue.policy.concurrency);
+        Some(Self {
+            asking: Arc::new(Asking {
+                store: store.clone(),
+                queue: Arc::clone(queue),
+                transport,
+                policy,
+                stop: tasks.stop_token().clone(),
+            }),
+            tasks: tasks.clone(),
+            free: Arc::new(Semaphore::new(usize::try_from(slots).unwrap_or(1))),
+            ranks: vec![0; queue.shards.len()],
+            turn: 0,
+        })
+    }
+
+    /// The loop; ends when its queue stops.
+    pub(super) async fn run(self, pulse: Pulse) {
+        let stop = self.tasks.stop_token().clone();
+        let wake = Arc::clone(&self.asking.queue.doubt);
+        cadence::run(stop, &wake, pulse, self).await;
+    }
+}
+
+impl Pass for Prober {
+    async fn run_once(&mut self) -> Result<Next, StoreError> {
+        let asking = Arc::clone(&self.asking);
+        if let Err(next) = asking.window() {
+            return Ok(next);
+        }
+        let count = asking.queue.shards.len();
+        self.turn = (self.turn + 1) % count;
+        let mut next = Next::In(LOOK.mul_f64(0.75 + rand::random::<f64>() * 0.5));
+        for number in (0..count).map(|n| (self.turn + n) % count) {
+            let free = self.free.available_permits();
+            if free == 0 {
+                // Each probe that ends wakes us.
+                return Ok(Next::Woken);
+            }
+            let shard = &asking.queue.shards[number];
+            let (rank, times) = (self.ranks[number], asking.times());
+            let due = asking.store.probe(&asking.queue, shard, free, times, rank).await?;
+            let taken_at = Instant::now();
+            self.ranks[number] = due.rank;
+            if due.rank > 0 {
+                next = Next::Now;
+            }
+            if let Some(next_in) = due.next_in {
+                next = next.at_latest(next_in);
+            }
+            for message in due.messages {
+                let Ok(slot) = Arc::clone(&self.free).try_acquire_owned() else { break };
+                let asks = Arc::clone(&asking).ask(message, due.paused_ms, taken_at, slot);
+                self.tasks.spawn("probe", asks);
+            }
+        }
+        Ok(next)
+    }
+}
+
+impl Asking {
+    fn times(&self) -> ProbeTimes {
+        let ms = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        let longest_ms = self.queue.policy.retry.max_ms.max(self.policy.after_ms);
+        ProbeTimes {
+            lease_ms: self.policy.timeout_ms + ms(self.patience() + MARGIN),
+            after_ms: self.policy.after_ms,
+            // A fifth is the spread.
+            furthest_ms: longest_ms + longest_ms / 5,
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        if self.queue.policy.rate.is_some() { PERMIT_PATIENCE } else { START_PATIENCE }
+    }
+
+    /// Whether a probe may start and end within the window; else when to look again.
+    fn window(&self) -> Result<(), Next> {
+        let Some(window) = &self.queue.policy.window else { return Ok(()) };
+        let now_ms = self.store.clock().now_ms();
+        let until =
+            |at_ms: u64| Next::In(Duration::from_millis(at_ms.saturating_sub(now_ms).max(1)));
+        let needs_ms = window.min_remaining_ms().max(self.policy.timeout_ms);
+        match window.state(now_ms) {
+            WindowState::Closed { opens_at_ms } => Err(opens_at_ms.map_or(Next::Woken, until)),
+            WindowState::Open { closes_at_ms: Some(at_ms) } if now_ms + needs_ms >= at_ms => {
+                Err(until(at_ms))
+            }
+            WindowState::Open { .. } => Ok(()),
+        }
+    }
+
+    /// One probe, from its permit to what it decides.
+    async fn ask(
+        self: Arc<Self>,
+        message: Doubtful,
+        paused_ms: u64,
+        taken_at: Instant,
+        slot: OwnedSemaphorePermit,
+    ) {
+        let latest = taken_at + self.patience();
+        if self.permit(latest).await && self.window().is_ok() && Instant::now() <= latest {
+            let (now_ms, answer) = self.call(&message).await;
+            failpoint!("probed");
+            self.follow(&message, now_ms, &answer, paused_ms).await;
+        } else {
+            self.give_back(&message).await;
+        }
+        // In this order: who is woken must find the slot free.
+        drop(slot);
+        self.queue.doubt.notify_one();
+    }
+
+    /// A permit of the queue's limit; pause and gate were asked when the message was taken.
+    async fn permit(&self, latest: Instant) -> bool {
+        if self.queue.policy.rate.is_none() {
+            return !self.stop.is_cancelled();
+        }
+        while Instant::now() < latest && !self.stop.is_cancelled() {
+            let wait = match self.store.permit(&self.queue).await {
+                Ok(Permit::Granted(slot)) => {
+                    tokio::time::sleep_until(slot).await;
+                    return true;
+                }
+                Ok(Permit::Wait(wait)) => wait.min(PERMIT_WAIT_MAX),
+                Ok(Permit::Shut) | Err(_) => return false,
+            };
+            tokio::select! {
+                () = self.stop.cancelled() => return false,
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+        false
+    }
+
+    async fn call(&self, message: &Doubtful) -> (u64, Answer) {
+        let now_ms = self.store.clock().now_ms();
+        let call = Call {
+            url: self.policy.url_of(&message.id),
+            id: message.id.to_string(),
+            content_type: String::new(),
+            message_headers: Vec::new(),
+            own_headers: vec![
+                ("tidegate-queue", self.queue.policy.name.to_string()),
+                ("tidegate-attempt", message.attempt.to_string()),
+            ],
+            body: Bytes::new(),
+            now_ms,
+            deadline: Instant::now() + Duration::from_millis(self.policy.timeout_ms),
+            response_bytes_max: self.queue.policy.keep_response_bytes,
+        };
+        (now_ms, self.transport.send(call).await)
+    }
+
+    /// What follows from an answer. Where Redis is away meanwhile, the probe is made again when its
+    /// lease is over.
+    async fn follow(&self, message: &Doubtful, now_ms: u64, answer: &Answer, paused_ms: u64) {
+        let found = self.policy.read(answer);
+        let (queue, id) = (&self.queue.policy.name, &message.id);
+        let label = FoundLabel { queue: queue.to_string(), found: found.as_str() };
+        self.store.metrics().probes.get_or_create(&label).inc();
+        let words = Probes {
+            count: message.probes + 1,
+            last_at_ms: now_ms,
+            status_code: status_of(answer),
+            error: (found == Found::Unknown).then(|| error_of(answer)),
+            next_at_ms: None,
+        };
+        let changed = match found {
+            Found::Delivered => self.resolve(message, Decision::Delivered, &words, None).await,
+            Found::Absent => self.send_again(message, &words, paused_ms, now_ms).await,
+            Found::Unknown => self.ask_later(message, &words, answer).await,
+        };
+        match changed {
+            Ok(Changed::Done) => {
+                tracing::info!(%queue, %id, found = found.as_str(), probe = words.count, "asked the downstream");
+            }
+            Ok(_) => tracing::info!(%queue, %id, "a probe came too late; nothing changed"),
+            Err(error) => tracing::warn!(%queue, %id, %error, "what a probe found is not kept"),
+        }
+    }
+
+    async fn resolve(
+        &self,
+        message: &Doubtful,
+        decision: Decision,
+        words: &Probes,
+        reason: Option<&str>,
+    ) -> Result<Changed, StoreError> {
+        self.store.resolve_probed(&self.queue, message, decision, words, reason).await
+    }
+
+    /// The downstream does not have it: sent again at once, while its attempts and its age last.
+    async fn send_again(
+        &self,
+        message: &Doubtful,
+        words: &Probes,
+        paused_ms: u64,
+        now_ms: u64,
+    ) -> Result<Changed, StoreError> {
+        let policy = &self.queue.policy;
+        let error = message.reason.clone().unwrap_or_default();
+        let facts = Facts {
+            attempt: message.attempt,
+            age_ms: self.age_ms(message, paused_ms, now_ms),
+            random: 0.0,
+            error: &error,
+        };
+        match absent(&retry_policy(policy, message), facts) {
+            Absence::Resend => self.resolve(message, Decision::Resend, words, None).await,
+            Absence::GiveUp { word, reason } => {
+                let changed = self.resolve(message, Decision::Dead, words, Some(&reason)).await;
+                if let Ok(Changed::Done) = changed {
+                    let label = ReasonLabel { queue: policy.name.to_string(), reason: word };
+                    self.store.metrics().dead.get_or_create(&label).inc();
+                    tracing::warn!(queue = %policy.name, id = %message.id, reason, "message is dead");
+                }
+                changed
+            }
+        }
+    }
+
+    fn age_ms(&self, message: &Doubtful, paused_ms: u64, now_ms: u64) -> u64 {
+        if self.store.clock_alarm().is_some() {
+            // By a clock in doubt nothing is too old.
+            return 0;
+        }
+        let paused_since_first_ms = paused_ms.saturating_sub(message.paused_at_first_ms);
+        age_ms(&self.queue.policy, message.first_attempt_ms, now_ms, paused_since_first_ms)
+    }
+
+    async fn ask_later(
+        &self,
+        message: &Doubtful,
+        words: &Probes,
+        answer: &Answer,
+    ) -> Result<Changed, StoreError> {
+        let asked_ms = match answer {
+            Answer::Answered { retry_after_ms, .. } => *retry_after_ms,
+            Answer::NotSent { .. } | Answer::Unknown { .. } => None,
+        };
+        let (longest_ms, random) = (self.queue.policy.retry.max_ms, rand::random());
+        let delay_ms = self.policy.next_in_ms(words.count, asked_ms, longest_ms, random);
+        if delay_ms.is_none() {
+            tracing::warn!(queue = %self.queue.policy.name, id = %message.id, probes = words.count, error = words.error, "the downstream cannot tell what became of a message; an operator has to decide");
+        }
+        self.store.postpone(&self.queue, message, Some(words), delay_ms).await
+    }
+
+    /// Nothing was asked: no probe is counted, and another node may ask.
+    async fn give_back(&self, message: &Doubtful) {
+        let delay_ms = if self.stop.is_cancelled() { 0 } else { GIVEN_BACK_MS };
+        if let Err(error) = self.store.postpone(&self.queue, message, None, Some(delay_ms)).await {
+            tracing::debug!(id = %message.id, %error, "a probe was not given back; its lease will end");
+        }
+    }
+}
+
+fn status_of(answer: &Answer) -> Option<u16> {
+    match answer {
+        Answer::Answered { status, .. } => Some(*status),
+        Answer::NotSent { .. } | Answer::Unknown { .. } => None,
+    }
+}
+
+fn retry_policy(policy: &QueuePolicy, message: &Doubtful) -> RetryPolicy {
+    match &message.details.retry {
+        Some(wishes) => wishes.apply(&policy.retry),
+        None => policy.retry.clone(),
+    }
+}
