@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use redis::{Cmd, cmd};
 
 /// The files under `lua/include`, by name.
-const INCLUDES: [(&str, &str); 14] = [
+const INCLUDES: [(&str, &str); 15] = [
     ("shard", include_str!("lua/include/shard.lua")),
     ("clock", include_str!("lua/include/clock.lua")),
     ("writes", include_str!("lua/include/writes.lua")),
