@@ -12,6 +12,7 @@ pub mod outcome;
 pub mod policy;
 pub mod probe;
 pub mod retry;
+pub mod schedule;
 pub mod shown;
 pub mod state;
 pub mod time;

@@ -10,7 +10,7 @@ use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 
 /// The moment of a local time, in milliseconds.
-pub(super) fn first_ms(zone: &TimeZone, local: DateTime) -> u64 {
+pub(in crate::domain) fn first_ms(zone: &TimeZone, local: DateTime) -> u64 {
     match zone.to_ambiguous_timestamp(local).offset() {
         AmbiguousOffset::Unambiguous { offset } => instant_ms(offset, local),
         AmbiguousOffset::Gap { before, after } => transition_ms(zone, local, before, after),
@@ -64,7 +64,7 @@ fn transition_ms(zone: &TimeZone, local: DateTime, before: Offset, after: Offset
 }
 
 /// A local time read with an offset; before 1970 it is 0, past the calendar the latest moment.
-fn instant_ms(offset: Offset, local: DateTime) -> u64 {
+pub(in crate::domain) fn instant_ms(offset: Offset, local: DateTime) -> u64 {
     let at = offset.to_timestamp(local).unwrap_or(Timestamp::MAX);
     u64::try_from(at.as_millisecond()).unwrap_or(0)
 }

@@ -4,7 +4,7 @@
 //! opens and closes; what an edge means when clocks change is in `edge`, the notation in `rule`.
 //! Refuses to read a clock, to remember anything, and to know who is let through.
 
-mod edge;
+pub(super) mod edge;
 mod rule;
 #[cfg(test)]
 mod tests;

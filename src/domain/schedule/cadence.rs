@@ -1,0 +1,242 @@
+//! When a schedule ticks: by a cron pattern in a time zone, or every so long.
+//!
+//! croner matches patterns, on the wall clock alone; what a wall clock time means as a moment is ours,
+//! and the same as for windows: a local time that clocks skip is the moment of the change (and ticks
+//! once, however many skipped times the pattern names), and one that repeats counts once, the first.
+//! With one exception: a pattern of every hour speaks of minutes, not of hours of a day, so it goes on
+//! through the repeated hour, or `*/15 * * * *` would fall silent for an hour each autumn.
+//!
+//! `every` counts from 1970-01-01T00:00Z, so that nodes, restarts and changes agree on the times
+//! without remembering any.
+
+use std::fmt;
+
+
+use croner::Cron;
+use croner::parser::{CronParser, Year};
+use jiff::civil::DateTime;
+use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
+
+
+use crate::domain::time::{MOMENT_MS_MAX, timestamp};
+use crate::domain::units::{format_duration, parse_duration};
+use crate::domain::window::edge::{first_ms, instant_ms};
+
+/// The shortest time between two ticks of `every`: more often is no schedule but a loop.
+pub const EVERY_MS_MIN: u64 = 100;
+/// The longest.
+pub const EVERY_MS_MAX: u64 = 366 * 86_400_000;
+/// Longest cron pattern, in bytes.
+const PATTERN_BYTES_MAX: usize = 256;
+
+/// When a schedule ticks. Two cadences are equal if they are written alike.
+#[derive(Debug, Clone)]
+pub enum Cadence {
+    /// By a pattern, in a time zone.
+    Cron(Box<CronCadence>),
+    /// Every so many milliseconds, counted from the epoch.
+    Every(u64),
+}
+
+/// A cron pattern in a time zone.
+#[derive(Clone)]
+pub struct CronCadence {
+    pattern: String,
+    zone_name: String,
+    cron: Cron,
+    zone: TimeZone,
+    /// The pattern names every hour.
+    is_hourly: bool,
+}
+
+/// Why there is no such cadence.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadCadence {
+    /// The pattern cannot be read.
+    #[error(
+        "\"{pattern}\" is no cron pattern ({why}); expected five fields (minute hour day month weekday), six with seconds first, or @daily and the like, for example \"30 0 * * *\""
+    )]
+    Pattern {
+        /// As it was given.
+        pattern: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The pattern names a date that does not exist.
+    #[error("\"{0}\" never comes: no date matches it; expected a pattern that some day matches")]
+    Never(String),
+    /// The zone is not known.
+    #[error("\"{0}\" is no time zone; expected an IANA name such as Asia/Shanghai or UTC")]
+    Zone(String),
+    /// The interval cannot be read, or is out of bounds.
+    #[error("{0}")]
+    Every(String),
+}
+
+impl Cadence {
+    /// A pattern of five fields, of six with seconds first, or a nickname such as `@daily`.
+    ///
+    /// # Errors
+    /// [`BadCadence`], with what is expected.
+    pub fn cron(pattern: &str, zone_name: &str) -> Result<Self, BadCadence> {
+        let zone = TimeZone::get(zone_name).map_err(|_| BadCadence::Zone(zone_name.to_owned()))?;
+        let bad =
+            |why: &str| BadCadence::Pattern { pattern: shown(pattern), why: why.to_owned() };
+        if pattern.len() > PATTERN_BYTES_MAX {
+            return Err(bad("it is far too long"));
+        }
+        let parser = CronParser::builder().year(Year::Disallowed).build();
+        let cron = parser.parse(pattern).map_err(|error| bad(error.to_string().trim_end_matches('.')))?;
+        let is_hourly = (0..24).all(|hour| cron.pattern.hour_match(hour).unwrap_or(false));
+        let pattern = pattern.split_whitespace().collect::<Vec<_>>().join(" ");
+        let zone_name = zone_name.to_owned();
+        let cadence = CronCadence { pattern, zone_name, cron, zone, is_hourly };
+        if cadence.next_after(0).is_none() {
+            return Err(BadCadence::Never(cadence.pattern));
+        }
+        Ok(Self::Cron(Box::new(cadence)))
+    }
+
+    /// An interval such as `15m`, counted from the epoch.
+    ///
+    /// # Errors
+    /// [`BadCadence::Every`].
+    pub fn every(text: &str) -> Result<Self, BadCadence> {
+        let ms = parse_duration(text).map_err(BadCadence::Every)?;
+        Self::every_ms(ms)
+    }
+
+    /// The same from a number.
+    ///
+    /// # Errors
+    /// [`BadCadence::Every`].
+    pub fn every_ms(ms: u64) -> Result<Self, BadCadence> {
+        if (EVERY_MS_MIN..=EVERY_MS_MAX).contains(&ms) {
+            return Ok(Self::Every(ms));
+        }
+        let [found, least, most] = [ms, EVERY_MS_MIN, EVERY_MS_MAX].map(format_duration);
+        Err(BadCadence::Every(format!("found {found}, expected {least} to {most}")))
+    }
+
+    /// The first nominal time after this moment; `None`: it never ticks again.
+    #[must_use]
+    pub fn next_after(&self, after_ms: u64) -> Option<u64> {
+        let next_ms = match self {
+            Self::Cron(cron) => cron.next_after(after_ms)?,
+            Self::Every(ms) => (after_ms / ms).checked_add(1)?.checked_mul(*ms)?,
+        };
+        (next_ms <= MOMENT_MS_MAX).then_some(next_ms)
+    }
+
+    /// The nominal times after this moment, in order.
+    pub fn after(&self, after_ms: u64) -> impl Iterator<Item = u64> + '_ {
+        std::iter::successors(self.next_after(after_ms), |at_ms| self.next_after(*at_ms))
+    }
+
+    /// For people: "At 09:00, on Monday".
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Cron(cron) => format!("{}, {}", cron.cron.describe().trim_end_matches('.'), cron.zone_name),
+            Self::Every(ms) => format!("Every {}, counted from 1970-01-01 00:00 UTC", format_duration(*ms)),
+        }
+    }
+}
+
+/// As it is written; two that are written alike tick alike.
+impl fmt::Display for Cadence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cron(cron) => write!(f, "cron {} {}", cron.zone_name, cron.pattern),
+            Self::Every(ms) => write!(f, "every {}", format_duration(*ms)),
+        }
+    }
+}
+
+impl PartialEq for Cadence {
+    fn eq(&self, other: &Self) -> bool {
+        self.to_string() == other.to_string()
+    }
+}
+
+impl Eq for Cadence {}
+
+impl fmt::Debug for CronCadence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} in {}", self.pattern, self.zone_name)
+    }
+}
+
+impl CronCadence {
+    /// The pattern.
+    #[must_use]
+    pub fn pattern(&self) -> &str {
+        &self.pattern
+    }
+
+    /// The IANA name of its zone.
+    #[must_use]
+    pub fn time_zone(&self) -> &str {
+        &self.zone_name
+    }
+
+    fn next_after(&self, after_ms: u64) -> Option<u64> {
+        let first = self.first_pass_after(after_ms);
+        if !self.is_hourly {
+            return first;
+        }
+        let second = self.second_pass_after(after_ms, first.unwrap_or(u64::MAX));
+        first.into_iter().chain(second).min()
+    }
+
+    /// Each local time at the first moment at which the wall clock shows it, or is past it.
+    fn first_pass_after(&self, after_ms: u64) -> Option<u64> {
+        let mut local = self.zone.to_datetime(timestamp(after_ms));
+        // More than once only within a repeated hour, whose first pass is over.
+        loop {
+            local = self.cron.find_next_occurrence(&local, false).ok()?;
+            let at_ms = first_ms(&self.zone, local);
+            if at_ms > after_ms {
+                return Some(at_ms);
+            }
+        }
+    }
+
+    /// The local times of a repeated stretch when it comes the second time, before `limit_ms`.
+    fn second_pass_after(&self, after_ms: u64, limit_ms: u64) -> Option<u64> {
+        let after = timestamp(after_ms);
+        let local = self.zone.to_datetime(after);
+        // Within a second pass already?
+        if let Some(second) = self.second_offset(local)
+            && self.zone.to_offset(after) == second
+        {
+            return self.in_second_pass(local, false, second);
+        }
+        // Or does one begin before the first pass has anything to tell?
+        let change = self.zone.following(after).next()?.timestamp();
+        let change_ms = u64::try_from(change.as_millisecond()).ok()?;
+        if change_ms > limit_ms {
+            return None;
+        }
+        let local = self.zone.to_datetime(change);
+        let second = self.second_offset(local)?;
+        self.in_second_pass(local, true, second)
+    }
+
+    fn in_second_pass(&self, local: DateTime, inclusive: bool, second: Offset) -> Option<u64> {
+        let next = self.cron.find_next_occurrence(&local, inclusive).ok()?;
+        (self.second_offset(next) == Some(second)).then(|| instant_ms(second, next))
+    }
+
+    /// The later of the two offsets of a local time that repeats.
+    fn second_offset(&self, local: DateTime) -> Option<Offset> {
+        match self.zone.to_ambiguous_timestamp(local).offset() {
+            AmbiguousOffset::Fold { after, .. } => Some(after),
+            AmbiguousOffset::Unambiguous { .. } | AmbiguousOffset::Gap { .. } => None,
+        }
+    }
+}
+
+fn shown(pattern: &str) -> String {
+    pattern.chars().take(60).collect()
+}
