@@ -16,7 +16,7 @@ use super::retry_fields;
 use super::values::{
     LONG_MS, check_name, delay, due_moment, duration, moment, name, string, whole,
 };
-use crate::domain::headers::check_header;
+use crate::domain::headers::{check_content_type, check_header};
 use crate::domain::message::{
     Details, NAME_BYTES_MAX, NewMessage, PRIORITY_MAX, PayloadKind, When,
 };
@@ -142,22 +142,12 @@ fn idempotency_key(fields: &mut Fields<'_>, header: Option<&str>) -> Option<Stri
     }
 }
 
-fn content_type(raw: &RawValue) -> Result<String, String> {
+pub(super) fn content_type(raw: &RawValue) -> Result<String, String> {
     let text = name(raw, NAME_BYTES_MAX)?;
-    let is_token = |part: &str| {
-        !part.is_empty()
-            && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+.^_`|~-".contains(&b))
-    };
-    let essence = text.split(';').next().unwrap_or_default().trim();
-    let well_formed = essence.split_once('/').is_some_and(|(a, b)| is_token(a) && is_token(b));
-    if well_formed && text.is_ascii() {
-        Ok(text)
-    } else {
-        Err(format!("\"{text}\" is no content type; expected for example text/plain"))
-    }
+    check_content_type(&text).map(|()| text)
 }
 
-fn headers(fields: &mut Fields<'_>) -> Vec<(String, String)> {
+pub(super) fn headers(fields: &mut Fields<'_>) -> Vec<(String, String)> {
     let given = fields.read_as("headers", |raw| limited(raw, HEADERS_MAX)).unwrap_or_default();
     let mut headers: Vec<(String, String)> = Vec::with_capacity(given.len());
     for (name, raw) in given {
@@ -177,7 +167,7 @@ fn headers(fields: &mut Fields<'_>) -> Vec<(String, String)> {
     headers
 }
 
-fn labels(fields: &mut Fields<'_>) -> BTreeMap<String, String> {
+pub(super) fn labels(fields: &mut Fields<'_>) -> BTreeMap<String, String> {
     let given = fields.read_as("labels", |raw| limited(raw, LABELS_MAX)).unwrap_or_default();
     let mut labels = BTreeMap::new();
     for (label, raw) in given {
@@ -208,7 +198,7 @@ fn limited(raw: &RawValue, most: usize) -> Result<Vec<(String, &RawValue)>, Stri
     Ok(given)
 }
 
-fn retry(fields: &mut Fields<'_>) -> Option<crate::domain::message::RetryOverride> {
+pub(super) fn retry(fields: &mut Fields<'_>) -> Option<crate::domain::message::RetryOverride> {
     match retry_fields::read(fields.raw("retry")?) {
         Ok(retry) => Some(retry),
         Err(faults) => {
@@ -219,7 +209,7 @@ fn retry(fields: &mut Fields<'_>) -> Option<crate::domain::message::RetryOverrid
 }
 
 /// Headers, labels and the like share one bounded place in the record.
-fn check_size(body: &Bytes, payload: &Bytes, details: &Details) -> Result<(), Problem> {
+pub(super) fn check_size(body: &Bytes, payload: &Bytes, details: &Details) -> Result<(), Problem> {
     // The other kinds of payload are shorter than what they came as.
     if details.kind == PayloadKind::Json
         && body.len().saturating_sub(payload.len()) < SURELY_FITS_BYTES

@@ -83,7 +83,8 @@ fn shared(path: &str) -> Vec<(&'static str, &'static str)> {
         shared.push(("503", "The store is unavailable or full, or the node is stopping"));
     }
     if path.contains('{') {
-        shared.push(("404", "There is no such queue, topic or message; detail says which"));
+        let none = "There is no such queue, topic, schedule or message; detail says which";
+        shared.push(("404", none));
     }
     shared
 }
@@ -120,6 +121,7 @@ mod tests {
         let found: BTreeSet<_> = operations().into_iter().map(|(name, _)| name).collect();
         let expected = [
             "DELETE /v1/messages/{id}",
+            "DELETE /v1/schedules/{name}",
             "GET /livez",
             "GET /metrics",
             "GET /openapi.json",
@@ -136,6 +138,8 @@ mod tests {
             "GET /v1/rollbacks",
             "GET /v1/topics",
             "GET /v1/topics/{topic}",
+            "GET /v1/schedules",
+            "GET /v1/schedules/{name}",
             "PATCH /v1/messages/{id}",
             "POST /v1/clock/resume",
             "POST /v1/messages/{id}/requeue",
@@ -150,6 +154,10 @@ mod tests {
             "POST /v1/queues/{queue}/resume",
             "POST /v1/queues/{queue}/try",
             "POST /v1/topics/{topic}/messages",
+            "POST /v1/schedules/{name}/pause",
+            "POST /v1/schedules/{name}/resume",
+            "POST /v1/schedules/{name}/run",
+            "PUT /v1/schedules/{name}",
         ];
         assert_eq!(found, expected.map(str::to_owned).into());
     }

@@ -1,14 +1,16 @@
-//! What stands in a path: a queue, a topic, or a message's id.
+//! What stands in a path: a queue, a topic, a schedule, or a message's id.
 
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, RawPathParams};
+use axum::http::Method;
 use axum::http::request::Parts;
 
 use super::Door;
-use super::problem::Problem;
+use super::problem::{Code, Problem};
 use super::suggest::did_you_mean;
 use crate::domain::id::{MessageId, QueueName};
+use crate::domain::schedule::ScheduleName;
 use crate::domain::topic::TopicName;
 use crate::store::{Queue, Topic};
 
@@ -91,6 +93,32 @@ impl FromRequestParts<Arc<Door>> for OfMessage {
         let text = param(parts, door, "id").await?;
         text.parse().map(Self).map_err(|_| no_message(&text))
     }
+}
+
+/// The name of a schedule, well formed.
+#[derive(Debug)]
+pub(super) struct OfSchedule(pub(super) ScheduleName);
+
+impl FromRequestParts<Arc<Door>> for OfSchedule {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, door: &Arc<Door>) -> Result<Self, Problem> {
+        let text = param(parts, door, "name").await?;
+        match text.parse::<ScheduleName>() {
+            Ok(name) => Ok(Self(name)),
+            // What is to be made is told what is wrong; what is looked for is not there.
+            Err(error) if parts.method == Method::PUT => {
+                Err(Problem::new(Code::InvalidRequest, error.to_string()))
+            }
+            Err(_) => Err(no_schedule(&text)),
+        }
+    }
+}
+
+/// 404 for a schedule.
+pub(super) fn no_schedule(name: &str) -> Problem {
+    let shown: String = name.chars().take(80).collect();
+    Problem::not_found(format!("there is no schedule \"{shown}\""))
 }
 
 /// 404 for an id.

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use super::depth::{DEPTH_MAX, is_too_deep};
 use super::fields::Fields;
 use super::values::string;
+use crate::domain::headers::is_json_type;
 use crate::domain::message::PayloadKind;
 
 /// The content type of raw bytes that came without one.
@@ -49,7 +50,7 @@ pub(super) fn read(
             );
             None
         }
-        (Some(_), None) if content_type.as_deref().is_some_and(|kind| !is_json(kind)) => {
+        (Some(_), None) if content_type.as_deref().is_some_and(|kind| !is_json_type(kind)) => {
             read_as(fields, body, PayloadKind::Text, content_type)
         }
         (Some(_), None) => read_as(fields, body, PayloadKind::Json, content_type),
@@ -130,14 +131,6 @@ fn json(fields: &mut Fields<'_>, body: &Bytes) -> Option<Bytes> {
 fn base64_bytes(raw: &RawValue) -> Result<Bytes, String> {
     let decoded = BASE64.decode(string(raw)?);
     decoded.map(Bytes::from).map_err(|error| format!("this is no standard base64: {error}"))
-}
-
-/// Whether a content type means JSON, so that a string goes out in its quotes.
-fn is_json(content_type: &str) -> bool {
-    let essence = content_type.split(';').next().unwrap_or_default().trim();
-    let Some((_, subtype)) = essence.split_once('/') else { return true };
-    let subtype = subtype.to_ascii_lowercase();
-    subtype == "json" || subtype.ends_with("+json")
 }
 
 #[cfg(test)]

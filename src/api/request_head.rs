@@ -78,7 +78,7 @@ pub(super) fn check_media(
     has_body: bool,
     is_open: bool,
 ) -> Result<(), Problem> {
-    if !matches!(head.method, Method::POST | Method::PATCH | Method::DELETE) {
+    if !matches!(head.method, Method::POST | Method::PUT | Method::PATCH | Method::DELETE) {
         return Ok(());
     }
     let detail = match media(&head.headers) {

@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 use super::problem::{Code, Problem};
 use super::{
     ApiState, Door, audit, batch, change, clock, guard, health, list, messages, openapi, queues,
-    rollbacks, send, topics, try_call,
+    rollbacks, schedules, send, topics, try_call,
 };
 
 /// The whole door.
@@ -50,6 +50,11 @@ pub(super) fn described() -> OpenApiRouter<Arc<Door>> {
         .routes(routes!(topics::publish))
         .routes(routes!(topics::topics))
         .routes(routes!(topics::topic))
+        .routes(routes!(schedules::schedules))
+        .routes(routes!(schedules::schedule, schedules::put, schedules::delete))
+        .routes(routes!(schedules::pause))
+        .routes(routes!(schedules::resume))
+        .routes(routes!(schedules::run))
         .routes(routes!(health::nodes))
         .routes(routes!(clock::clock))
         .routes(routes!(clock::resume))

@@ -121,7 +121,7 @@ async fn first_message(door: &Door, accepted: &Accepted) -> Result<Response, Pro
     Ok((StatusCode::OK, location, Json(view)).into_response())
 }
 
-fn location(id: &MessageId) -> Result<HeaderValue, Problem> {
+pub(super) fn location(id: &MessageId) -> Result<HeaderValue, Problem> {
     HeaderValue::try_from(format!("/v1/messages/{id}"))
         .map_err(|_| Problem::new(Code::Internal, "an id is no header value; please report this"))
 }

@@ -21,7 +21,9 @@ use crate::domain::time::rfc3339;
 use crate::shutdown::Tasks;
 use crate::store::{NodeInfo, StartRefused, Store};
 use crate::telemetry::Metrics;
-use crate::workers::{Auditor, Completer, Heartbeat, Janitor, Presence, Pulses, Reaper, Rounds};
+use crate::workers::{
+    Auditor, Completer, Heartbeat, Janitor, Presence, Pulses, Reaper, Recurring, Rounds,
+};
 use fleet::Fleet;
 use start::Started;
 
@@ -119,6 +121,8 @@ impl Daemon {
         node_tasks.spawn("rounds", rounds.run(stop(), pulses.start("rounds".to_owned())));
         let completer = Completer::new(store.clone());
         node_tasks.spawn("completer", completer.run(stop(), pulses.start("completer".to_owned())));
+        let recurring = Recurring::new(store.clone());
+        node_tasks.spawn("recurring", recurring.run(stop(), pulses.start("recurring".to_owned())));
         let (listening, ears) = (store.clone(), stop());
         node_tasks.spawn("listener", async move { listening.listen(&ears).await });
         node_tasks.spawn("watchdog", watchdog::run(pulses.clone(), stop()));
@@ -167,6 +171,7 @@ impl Daemon {
             redis: self.settings.redis.clone(),
             queues: settings.queues,
             topics: settings.topics,
+            schedules: settings.schedules,
         };
         let registered = async {
             self.store.register_queues(&settings).await?;
@@ -187,6 +192,8 @@ impl Daemon {
             }
         }
         self.store.set_topics(&settings);
+        // After the queues, which its messages go to.
+        self.store.set_schedules(&settings);
         self.presence.set_config(config::digest(&settings), settings.queues.len());
         self.settings = settings;
     }

@@ -73,6 +73,9 @@ pub(super) async fn start(
     store.meet_clock().await.map_err(|error| Refused::new(UNREACHABLE, error))?;
     store.register_queues(settings).await.map_err(|error| Refused::new(USAGE, error))?;
     store.register_topics(settings).await.map_err(|error| Refused::new(UNREACHABLE, error))?;
+    if let Err(error) = store.configure_schedules().await {
+        tracing::warn!(%error, "the schedules of the configuration are not stored yet; this is tried again");
+    }
     waiting.end().await;
     let listener = TcpListener::from_std(listener).map_err(failed)?;
     let draining = CancellationToken::new();

@@ -6,9 +6,9 @@ use super::errors::{ConfigErrors, Problem};
 use super::reader::{Context, Field, Read};
 use super::settings::Settings;
 use super::sources::Sources;
-use super::{queue, redis, server, topic};
+use super::{queue, redis, schedule, server, topic};
 
-const LATER: [&str; 3] = ["calendars", "schedules", "inbox"];
+const LATER: [&str; 2] = ["calendars", "inbox"];
 
 /// Reads a configuration and checks all of it.
 ///
@@ -43,8 +43,12 @@ fn read(root: &Field<'_>) -> Read<Settings> {
         let topics = section.read_or("topics", Vec::new(), |field| {
             field.entries(|name, field| topic::read(name, field, queues.as_ref().ok()))
         });
+        let schedules = section.read_or("schedules", Vec::new(), |field| {
+            field.entries(|name, field| schedule::read(name, field, queues.as_ref().ok()))
+        });
         let topics = topics?.into_iter().map(|topic| (topic.name.clone(), topic)).collect();
-        Ok(Settings { server: server?, redis: redis?, queues: queues?, topics })
+        let schedules = schedules?.into_iter().map(|it| (it.name.clone(), it)).collect();
+        Ok(Settings { server: server?, redis: redis?, queues: queues?, topics, schedules })
     })
 }
 
@@ -148,7 +152,7 @@ mod tests {
 
     #[test]
     fn settings_of_later_versions_are_refused_as_such() {
-        for section in ["calendars.cn", "schedules.s", "inbox"] {
+        for section in ["calendars.cn", "inbox"] {
             let error = errors_of(&format!("[{section}]\nx = 1"));
             assert!(error.contains("this version does not have this setting"), "{error}");
         }

@@ -20,6 +20,7 @@ mod redis;
 mod reload;
 mod render;
 mod retry;
+mod schedule;
 mod secrets;
 mod server;
 mod settings;

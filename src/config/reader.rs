@@ -14,6 +14,7 @@ use config::{Map, Value, ValueKind};
 
 use super::errors::{ConfigErrors, Problem, nearest};
 use super::secrets::{SecretSource, expand};
+use super::sources::Layer;
 use super::toml_lines::parse_value;
 
 /// The problem has been recorded.
@@ -118,6 +119,19 @@ impl<'a> Field<'a> {
             ValueKind::String(text) => Some(text),
             _ => None,
         }
+    }
+
+    /// Any value, as JSON. Texts stand as they are written: references in them are not filled in.
+    pub(super) fn json(&self) -> Read<serde_json::Value> {
+        let mut value = self.value.clone();
+        // Environment variables and flags can hold lists and tables in no other way.
+        if matches!(Layer::of(&self.origin()), Layer::Environment | Layer::Flag) {
+            let opens = self.raw_text().and_then(|text| text.trim_start().chars().next());
+            if let Some(opens @ ('{' | '[')) = opens {
+                value = self.structured(opens)?;
+            }
+        }
+        as_json(value).ok_or_else(|| self.expected("numbers that JSON can tell"))
     }
 
     /// Reads a text with its references filled in. What was filled in is never shown: a refusal
@@ -310,6 +324,28 @@ impl<'a> Section<'a> {
             self.wrong(key, message);
         }
     }
+}
+
+/// Names in their order, so that one table has one text. `None`: a number that JSON does not have.
+fn as_json(value: Value) -> Option<serde_json::Value> {
+    Some(match value.kind {
+        ValueKind::Nil => serde_json::Value::Null,
+        ValueKind::Boolean(truth) => truth.into(),
+        ValueKind::I64(number) => number.into(),
+        ValueKind::U64(number) => number.into(),
+        ValueKind::I128(number) => i64::try_from(number).ok()?.into(),
+        ValueKind::U128(number) => u64::try_from(number).ok()?.into(),
+        ValueKind::Float(number) => serde_json::Number::from_f64(number)?.into(),
+        ValueKind::String(text) => text.into(),
+        ValueKind::Array(items) => {
+            items.into_iter().map(as_json).collect::<Option<Vec<_>>>()?.into()
+        }
+        ValueKind::Table(entries) => {
+            let pairs = entries.into_iter().map(|(name, value)| Some((name, as_json(value)?)));
+            let sorted = pairs.collect::<Option<BTreeMap<_, _>>>()?;
+            serde_json::Value::Object(sorted.into_iter().collect())
+        }
+    })
 }
 
 /// The origin of a value; of a table or list the one that comes first in its text.

@@ -2,14 +2,14 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::render::{render_queue, render_topic};
+use super::render::{render_queue, render_schedule, render_topic};
 use super::settings::{RedisTarget, Settings};
 
 /// Length of a digest in text: enough to tell a few configurations apart at a glance.
 const DIGEST_CHARS: usize = 12;
 
-/// A short hash of the queues and topics, for nodes to compare. Secrets are left out of it, so that it can be
-/// shown.
+/// A short hash of queues, topics and schedules, for nodes to compare. Secrets are left out of it, so
+/// that it can be shown.
 #[must_use]
 pub fn digest(settings: &Settings) -> String {
     let mut hash = Sha256::new();
@@ -19,13 +19,16 @@ pub fn digest(settings: &Settings) -> String {
     for policy in settings.topics.values() {
         hash.update(render_topic(policy));
     }
+    for schedule in settings.schedules.values() {
+        hash.update(render_schedule(schedule));
+    }
     let mut text: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     text.truncate(DIGEST_CHARS);
     text
 }
 
-/// The keys that differ and that a reload does not change, as a reload is of queues and topics: the
-/// caller says that they wait for a restart.
+/// The keys that differ and that a reload does not change, as a reload is of queues, topics and
+/// schedules: the caller says that they wait for a restart.
 #[must_use]
 pub fn restart_needed(old: &Settings, new: &Settings) -> Vec<String> {
     let (server, redis) = ((&old.server, &new.server), (&old.redis, &new.redis));

@@ -6,9 +6,11 @@
 use std::fmt::{self, Write as _};
 
 use super::settings::{RedisSettings, RedisTarget, ServerSettings, Settings, Token};
+use crate::domain::message::PayloadKind;
 use crate::domain::policy::{BatchPolicy, Downstream, HttpDownstream, QueuePolicy, Secret};
 use crate::domain::probe::ProbePolicy;
 use crate::domain::retry::RetryPolicy;
+use crate::domain::schedule::{Cadence, Schedule};
 use crate::domain::topic::TopicPolicy;
 use crate::domain::units::{format_duration, format_size};
 use crate::domain::window::Window;
@@ -28,6 +30,16 @@ pub fn render(settings: &Settings) -> String {
     for policy in settings.topics.values() {
         topic(&mut out, policy);
     }
+    for it in settings.schedules.values() {
+        schedule(&mut out, it);
+    }
+    out.text
+}
+
+/// One schedule's part of it.
+pub(super) fn render_schedule(it: &Schedule) -> String {
+    let mut out = Toml::default();
+    schedule(&mut out, it);
     out.text
 }
 
@@ -190,6 +202,52 @@ fn batch(out: &mut Toml, batch: &BatchPolicy) {
     out.line("max_items", batch.max_items);
     out.text("max_bytes", &format_size(batch.max_bytes));
     out.text("max_wait", &format_duration(batch.max_wait_ms));
+}
+
+fn schedule(out: &mut Toml, it: &Schedule) {
+    out.section(&format!("schedules.{}", it.name));
+    out.text("queue", it.queue.as_str());
+    match &it.cadence {
+        Cadence::Cron(cron) => {
+            out.text("cron", cron.pattern());
+            out.text("time_zone", cron.time_zone());
+        }
+        Cadence::Every(ms) => out.text("every", &format_duration(*ms)),
+    }
+    out.text("catch_up", it.catch_up.as_str());
+    if let Some(content_type) = &it.details.content_type {
+        out.text("content_type", content_type);
+    }
+    match it.details.kind {
+        PayloadKind::Text => out.text("payload", &String::from_utf8_lossy(&it.payload)),
+        PayloadKind::Json | PayloadKind::Raw => {
+            let payload: serde_json::Value =
+                serde_json::from_slice(&it.payload).unwrap_or_default();
+            // TOML has no null, and a configuration could not say it either.
+            let payload = toml::Value::try_from(payload).unwrap_or(toml::Value::Boolean(false));
+            out.line("payload", payload);
+        }
+    }
+    let pairs = |pairs: Vec<(&String, &String)>| {
+        let pairs: Vec<_> = pairs
+            .iter()
+            .map(|(name, value)| format!("{} = {}", quoted(name), quoted(value)))
+            .collect();
+        format!("{{ {} }}", pairs.join(", "))
+    };
+    if !it.details.headers.is_empty() {
+        out.line("headers", pairs(it.details.headers.iter().map(|(n, v)| (n, v)).collect()));
+    }
+    if !it.details.labels.is_empty() {
+        out.line("labels", pairs(it.details.labels.iter().collect()));
+    }
+    if let Some(group) = &it.details.group {
+        out.text("group", group);
+    }
+    out.line("priority", it.priority);
+    if let Some(ttl_ms) = it.ttl_ms {
+        out.text("ttl", &format_duration(ttl_ms));
+    }
 }
 
 fn size(bytes: usize) -> String {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::domain::id::QueueName;
 use crate::domain::policy::{QueuePolicy, Secret};
+use crate::domain::schedule::{Schedule, ScheduleName};
 use crate::domain::topic::{TopicName, TopicPolicy};
 
 /// A whole configuration, checked.
@@ -22,6 +23,8 @@ pub struct Settings {
     pub queues: BTreeMap<QueueName, Arc<QueuePolicy>>,
     /// The topics by name.
     pub topics: BTreeMap<TopicName, Arc<TopicPolicy>>,
+    /// The recurring messages by name.
+    pub schedules: BTreeMap<ScheduleName, Arc<Schedule>>,
 }
 
 /// `[server]`.

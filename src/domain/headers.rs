@@ -29,8 +29,10 @@ const RESERVED: [&str; 11] = [
 pub const TOPIC_HEADER: &str = "tidegate-topic";
 /// The event that a message came from.
 pub const EVENT_HEADER: &str = "tidegate-event";
+/// The nominal time of the tick that a message of a schedule is.
+pub const NOMINAL_HEADER: &str = "tidegate-nominal-at";
 /// What a message carries of where it came from: among its headers, set by us alone.
-const ORIGINS: [&str; 2] = [TOPIC_HEADER, EVENT_HEADER];
+const ORIGINS: [&str; 3] = [TOPIC_HEADER, EVENT_HEADER, NOMINAL_HEADER];
 
 /// First parts of names that only we, or the connection itself, may set.
 const RESERVED_PREFIXES: [&str; 3] = ["proxy-", "tidegate-", "webhook-"];
@@ -77,6 +79,35 @@ pub fn check_header(name: &str, value: &str) -> Result<(), String> {
         ));
     }
     Ok(())
+}
+
+/// Checks what a message says its payload is.
+///
+/// # Errors
+/// A sentence that names what was found and what is expected.
+pub fn check_content_type(text: &str) -> Result<(), String> {
+    let is_token = |part: &str| {
+        !part.is_empty()
+            && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+.^_`|~-".contains(&b))
+    };
+    let essence = text.split(';').next().unwrap_or_default().trim();
+    let well_formed = essence.split_once('/').is_some_and(|(a, b)| is_token(a) && is_token(b));
+    let is_plain =
+        text.len() <= NAME_BYTES_MAX && text.is_ascii() && !text.contains(char::is_control);
+    if well_formed && is_plain {
+        Ok(())
+    } else {
+        Err(format!("\"{text}\" is no content type; expected for example text/plain"))
+    }
+}
+
+/// Whether a content type means JSON, so that a string goes out in its quotes.
+#[must_use]
+pub fn is_json_type(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    let Some((_, subtype)) = essence.split_once('/') else { return true };
+    let subtype = subtype.to_ascii_lowercase();
+    subtype == "json" || subtype.ends_with("+json")
 }
 
 #[cfg(test)]

@@ -20,13 +20,18 @@ pub enum Shown<'a> {
 /// The payload of a message, while it is kept.
 #[must_use]
 pub fn show(message: &Message) -> Option<Shown<'_>> {
-    let bytes = message.payload.as_deref()?;
-    let shown = match message.details.kind {
+    Some(show_payload(message.details.kind, message.payload.as_deref()?))
+}
+
+/// A payload that came in this way.
+#[must_use]
+pub fn show_payload(kind: PayloadKind, bytes: &[u8]) -> Shown<'_> {
+    let shown = match kind {
         PayloadKind::Json => serde_json::from_slice(bytes).ok().map(Shown::Json),
         PayloadKind::Text => std::str::from_utf8(bytes).ok().map(Shown::Text),
         PayloadKind::Raw => None,
     };
-    Some(shown.unwrap_or_else(|| Shown::Base64(STANDARD.encode(bytes))))
+    shown.unwrap_or_else(|| Shown::Base64(STANDARD.encode(bytes)))
 }
 
 /// Foreign bytes for people: as text, or in base64 where they are none.

@@ -256,7 +256,7 @@ impl Serialize for BodyView<'_> {
 
 /// What a message changes in its queue's retry policy.
 #[derive(Debug, serde::Serialize)]
-struct RetryView {
+pub struct RetryView {
     #[serde(skip_serializing_if = "Option::is_none")]
     max_attempts: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -274,7 +274,9 @@ struct RetryView {
 }
 
 impl RetryView {
-    fn new(retry: &RetryOverride) -> Self {
+    /// The wishes of a message.
+    #[must_use]
+    pub fn new(retry: &RetryOverride) -> Self {
         let delays = |delays: &Vec<u64>| delays.iter().copied().map(format_duration).collect();
         Self {
             max_attempts: retry.max_attempts,

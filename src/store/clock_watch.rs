@@ -214,6 +214,7 @@ impl Store {
         if let Some(by) = turn.ended {
             self.metrics().clock_alarm.set(0);
             tracing::warn!(by, "the clock alarm is over: what time brings goes on");
+            self.wake_schedules();
             for queue in self.queues() {
                 for shard in &queue.shards {
                     // A server of a cluster may have stepped unseen while nobody asked it.

@@ -4,6 +4,7 @@
 //! looks at cost nothing. A queue that holds nothing is known to be empty by one plain reading.
 
 use std::collections::HashSet;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -17,7 +18,7 @@ use super::topics::Topic;
 use super::{Store, StoreError};
 use crate::domain::state::State;
 use crate::domain::window::WindowState;
-use crate::telemetry::{GateLabel, QueueLabel, StateLabel, TopicLabel};
+use crate::telemetry::{GateLabel, QueueLabel, ScheduleLabel, StateLabel, TopicLabel};
 
 /// How long a reading is good enough: scrapes by several servers cost one.
 const KEPT: Duration = Duration::from_secs(1);
@@ -30,6 +31,8 @@ const READ_AT_ONCE: usize = 16;
 pub(super) struct Gauges {
     // Held across the reading on purpose: who comes meanwhile waits for its result.
     read_at: Mutex<Option<Instant>>,
+    /// The schedules that are shown.
+    schedules: std::sync::Mutex<HashSet<String>>,
 }
 
 impl Store {
@@ -59,6 +62,7 @@ impl Store {
         for topic in self.topics() {
             refresh_topic(self, &topic).await?;
         }
+        self.refresh_schedules().await?;
         *read_at = Some(Instant::now());
         Ok(())
     }
@@ -74,6 +78,46 @@ async fn refresh_topic(store: &Store, topic: &Topic) -> Result<(), StoreError> {
     let age = Duration::from_millis(outstanding.oldest_age_ms.unwrap_or(0)).as_secs_f64();
     metrics.topic_oldest_pending_age.get_or_create(&label).set(age);
     Ok(())
+}
+
+/// Schedules read in one call.
+const PAGE: usize = 500;
+
+impl Store {
+    /// What is gone from Redis is gone from the gauges.
+    async fn refresh_schedules(&self) -> Result<(), StoreError> {
+        let metrics = self.metrics();
+        let (mut after, mut there) = (String::new(), HashSet::new());
+        loop {
+            let page = self.schedules(&after, PAGE).await?;
+            let now_ms = self.clock().now_ms();
+            for kept in &page.schedules {
+                let name = kept.schedule.name.to_string();
+                let label = ScheduleLabel { schedule: name.clone() };
+                let seconds = |ms: u64| Duration::from_millis(ms).as_secs_f64();
+                let late_ms = kept.overdue_ms(now_ms).map_or(0, |at_ms| now_ms - at_ms);
+                metrics.schedule_lag.get_or_create(&label).set(seconds(late_ms));
+                if let Some(last) = &kept.last {
+                    metrics.schedule_last_fired.get_or_create(&label).set(seconds(last.fired_ms));
+                }
+                let paused = i64::from(kept.paused.is_some());
+                metrics.schedule_paused.get_or_create(&label).set(paused);
+                drop(metrics.schedule_fired.get_or_create(&label));
+                drop(metrics.schedule_missed.get_or_create(&label));
+                there.insert(name.clone());
+                after = name;
+            }
+            if !page.more {
+                break;
+            }
+        }
+        let mut known = self.inner.gauges.schedules.lock().unwrap_or_else(PoisonError::into_inner);
+        for name in known.difference(&there) {
+            metrics.forget_schedule(name);
+        }
+        *known = there;
+        Ok(())
+    }
 }
 
 fn show(store: &Store, queue: &Queue, counts: &Counts) {

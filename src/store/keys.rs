@@ -7,7 +7,7 @@ use crate::domain::id::QueueName;
 use crate::domain::topic::TopicName;
 
 /// The structures of a shard, in the order of `KEYS`.
-pub(crate) const SHARD_KEYS: [&str; 29] = [
+pub(crate) const SHARD_KEYS: [&str; 30] = [
     "meta",      // hash: pause, gate, arrival time, counters
     "records",   // hash: ulid → record
     "states",    // hash: ulid → state entry
@@ -37,6 +37,19 @@ pub(crate) const SHARD_KEYS: [&str; 29] = [
     "ready:8",
     "ready:9", // list: entries of band 9, the first to go
     "probes",  // zset: uncertain ulid by when the downstream is asked about it, ms
+    "ticks",   // zset: schedule by the nominal time of its last message, ms
+];
+
+/// The structures of all schedules, in the order of `KEYS` (`lua/include/schedules.lua`). They carry one
+/// hash tag, `{<namespace>:~schedules}`, which no queue can have.
+pub(crate) const SCHEDULE_KEYS: [&str; 7] = [
+    "names",       // zset: every schedule, in the order of the names
+    "next",        // zset: schedule by its next nominal time, ms; not while paused
+    "definitions", // hash: schedule → what it is
+    "states",      // hash: schedule → version, pause, last tick, counters
+    "firing",      // zset: schedule by when its tick under way may be taken over, ms
+    "intents",     // hash: schedule → its tick under way: nominal time, ulid, definition
+    "held",        // hash: schedule of the configuration → the nodes that have it
 ];
 
 /// The keys of one shard, made once.
@@ -52,6 +65,13 @@ impl ShardKeys {
     pub(crate) fn new(namespace: &str, queue: &QueueName, shard: u16) -> Self {
         let tag = format!("{namespace}:{queue}.{shard}");
         let all = SHARD_KEYS.iter().map(|name| format!("{{{tag}}}:{name}")).collect();
+        Self { tag, all }
+    }
+
+    /// The keys of all schedules: they are no shard, and are called like one.
+    pub(crate) fn of_schedules(namespace: &str) -> Self {
+        let tag = format!("{namespace}:~schedules");
+        let all = SCHEDULE_KEYS.iter().map(|name| format!("{{{tag}}}:{name}")).collect();
         Self { tag, all }
     }
 }

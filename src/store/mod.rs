@@ -38,6 +38,7 @@ mod reply;
 mod restarts;
 mod rollback;
 mod room;
+mod schedules;
 mod script;
 mod sentinels;
 mod settle;
@@ -73,6 +74,9 @@ pub use probe::{Doubtful, DueProbes, ProbeTimes};
 pub use queue::{Queue, Shard};
 pub use read::{Counts, Page, PauseInfo};
 pub use rollback::Rollback;
+pub use schedules::{
+    Kept, LastTick, Paused, PutSchedule, SchedulePage, Sweep, Tick, Touched, UnderWay,
+};
 pub use script::Verb;
 pub use settle::{DeferKind, Lease, Settled, Verdict};
 pub use topics::{Event, Outstanding, Published, Topic};
@@ -141,6 +145,7 @@ struct Inner {
     queues: ArcSwap<HashMap<QueueName, Arc<Queue>>>,
     topics: ArcSwap<topics::Topics>,
     hand_outs: topics::HandOuts,
+    schedules: schedules::Schedules,
     waiters: Waiters,
     /// Rung when the wake-up channel is to be opened again.
     listen_anew: tokio::sync::Notify,
@@ -165,6 +170,8 @@ impl Store {
         tasks: Tasks,
     ) -> Self {
         let target = Target::new(&settings.redis.target, managed_url);
+        let clock = Clock::default();
+        let belief = queue::belief_of_server(&target, &clock);
         let store = Self {
             inner: Arc::new(Inner {
                 settings: settings.redis.clone(),
@@ -172,12 +179,13 @@ impl Store {
                 scripts: Link::new(target.clone()),
                 probes: Link::new(target.clone()),
                 intake: Intake::new(&target),
-                clock: Clock::default(),
+                clock,
                 watch: ClockWatch::default(),
                 room: Room::default(),
                 queues: ArcSwap::from_pointee(HashMap::new()),
                 topics: ArcSwap::default(),
                 hand_outs: topics::HandOuts::default(),
+                schedules: schedules::Schedules::new(settings, belief),
                 waiters: Waiters::default(),
                 listen_anew: tokio::sync::Notify::new(),
                 promises: promises::Promises::default(),
@@ -315,7 +323,7 @@ impl Store {
         let standing = link.stand().await?;
         // What could not be told apart from what a lost server knew, or would overspend its limits.
         if let Some(shard) = site.shard
-            && matches!(verb, Verb::Schedule | Verb::Claim | Verb::Grant)
+            && matches!(verb, Verb::Schedule | Verb::Fire | Verb::Claim | Verb::Grant)
         {
             self.meet_server(link, &standing, shard).await?;
         }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use tokio::sync::Notify;
 
 use super::belief::Belief;
+use super::clock::Clock;
 use super::connect::Target;
 use super::keys::ShardKeys;
 use super::{Store, StoreError, arg};
@@ -67,6 +68,28 @@ pub struct Shard {
 }
 
 impl Shard {
+    pub(super) fn new(
+        keys: ShardKeys,
+        number: u16,
+        queue_ready: Arc<Notify>,
+        belief: Arc<Belief>,
+    ) -> Self {
+        Self {
+            keys,
+            mark: ShardMark(NEXT_MARK.fetch_add(1, Ordering::Relaxed)),
+            met: AtomicU64::new(0),
+            meeting: tokio::sync::Mutex::default(),
+            burst_us: AtomicU64::new(0),
+            number,
+            due: Notify::new(),
+            expiry: Notify::new(),
+            claims: AtomicU64::new(0),
+            may_be_ready: AtomicBool::new(true),
+            queue_ready,
+            belief,
+        }
+    }
+
     /// `<namespace>:<queue>.<shard>`: the same on every node.
     #[must_use]
     pub fn tag(&self) -> &str {
@@ -135,20 +158,8 @@ impl Queue {
             || {
                 (0..policy.shards)
                     .map(|number| {
-                        Arc::new(Shard {
-                            keys: ShardKeys::new(namespace, &policy.name, number),
-                            mark: ShardMark(NEXT_MARK.fetch_add(1, Ordering::Relaxed)),
-                            met: AtomicU64::new(0),
-                            meeting: tokio::sync::Mutex::default(),
-                            burst_us: AtomicU64::new(0),
-                            number,
-                            due: Notify::new(),
-                            expiry: Notify::new(),
-                            claims: AtomicU64::new(0),
-                            may_be_ready: AtomicBool::new(true),
-                            queue_ready: Arc::clone(&ready),
-                            belief: belief(),
-                        })
+                        let keys = ShardKeys::new(namespace, &policy.name, number);
+                        Arc::new(Shard::new(keys, number, Arc::clone(&ready), belief()))
                     })
                     .collect()
             },
@@ -225,12 +236,8 @@ impl Store {
         }
     }
 
-    /// One server, one clock; in a cluster a shard may move to a server with another one.
     fn belief_of_shard(&self) -> Arc<Belief> {
-        match self.inner.target {
-            Target::Single(_) | Target::Sentinel { .. } => Arc::clone(&self.clock().belief),
-            Target::Cluster(_) => Arc::default(),
-        }
+        belief_of_server(&self.inner.target, self.clock())
     }
 
     /// A queue by name, retired ones too.
@@ -248,6 +255,14 @@ impl Store {
         let mut queues: Vec<_> = self.inner.queues.load().values().cloned().collect();
         queues.sort_by(|a, b| a.policy.name.cmp(&b.policy.name));
         queues
+    }
+}
+
+/// One server, one clock; in a cluster a shard may move to a server with another one.
+pub(super) fn belief_of_server(target: &Target, clock: &Clock) -> Arc<Belief> {
+    match target {
+        Target::Single(_) | Target::Sentinel { .. } => Arc::clone(&clock.belief),
+        Target::Cluster(_) => Arc::default(),
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use redis::{Cmd, cmd};
 
 /// The files under `lua/include`, by name.
-const INCLUDES: [(&str, &str); 15] = [
+const INCLUDES: [(&str, &str); 16] = [
     ("shard", include_str!("lua/include/shard.lua")),
     ("clock", include_str!("lua/include/clock.lua")),
     ("writes", include_str!("lua/include/writes.lua")),
@@ -24,6 +24,7 @@ const INCLUDES: [(&str, &str); 15] = [
     ("place", include_str!("lua/include/place.lua")),
     ("idempotency", include_str!("lua/include/idempotency.lua")),
     ("topic", include_str!("lua/include/topic.lua")),
+    ("schedules", include_str!("lua/include/schedules.lua")),
 ];
 
 macro_rules! verbs {
@@ -122,6 +123,26 @@ verbs! {
     Conclude = "conclude",
     /// Reads what a topic keeps.
     Outstanding = "outstanding",
+    /// – → ready: the message of a tick.
+    Fire = "fire",
+    /// A schedule's definition.
+    PutSchedule = "put_schedule",
+    /// A schedule is gone.
+    DeleteSchedule = "delete_schedule",
+    /// A schedule stops.
+    PauseSchedule = "pause_schedule",
+    /// A schedule goes on.
+    ResumeSchedule = "resume_schedule",
+    /// Reads schedules.
+    ReadSchedules = "read_schedules",
+    /// Which schedules a node's configuration has.
+    Configure = "configure",
+    /// Which schedules are due.
+    Sweep = "sweep",
+    /// The tick that is due is under way.
+    Tick = "tick",
+    /// The tick under way is in its queue.
+    Fired = "fired",
 }
 
 /// A script, called by its hash, and by its text where a server does not have it yet.
@@ -193,6 +214,7 @@ fn includes(source: &str) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::keys::{SCHEDULE_KEYS, SHARD_KEYS};
     use super::*;
 
     #[test]
@@ -221,9 +243,15 @@ mod tests {
     #[test]
     fn the_lua_side_reads_the_keys_in_the_order_of_the_rust_side() {
         let shard = INCLUDES[0].1;
-        for (at, name) in super::super::keys::SHARD_KEYS.iter().enumerate().take(18) {
+        let schedules = INCLUDES.iter().find(|(name, _)| *name == "schedules").unwrap().1;
+        let ready = |name: &str| name.starts_with("ready:");
+        let shard_keys = SHARD_KEYS.iter().enumerate().filter(|(_, name)| !ready(name));
+        let keys = shard_keys.map(|key| (shard, key));
+        for (text, (at, name)) in
+            keys.chain(SCHEDULE_KEYS.iter().enumerate().map(|key| (schedules, key)))
+        {
             let lua = name.replace(':', "_");
-            assert!(shard.contains(&format!("{lua} = KEYS[{}]", at + 1)), "{lua}");
+            assert!(text.contains(&format!("{lua} = KEYS[{}]", at + 1)), "{lua}");
         }
     }
 }

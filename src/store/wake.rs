@@ -57,6 +57,9 @@ impl Store {
 
     fn hear(&self, channel: &str, payload: &str) {
         let Some((tag, detail)) = payload.rsplit_once(' ') else { return };
+        if tag == self.inner.schedules.shard.tag() {
+            return self.wake_schedules();
+        }
         let Some((queue, number)) = self.read_tag(tag) else { return };
         if channel == keys::final_channel(self.namespace()) {
             if let Ok(ulid) = Ulid::from_string(detail) {
@@ -77,6 +80,7 @@ impl Store {
     }
 
     fn wake_everybody(&self) {
+        self.wake_schedules();
         for queue in self.queues() {
             for shard in &queue.shards {
                 shard.wake(3);

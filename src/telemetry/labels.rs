@@ -88,6 +88,22 @@ pub struct GateLabel {
     pub gate: &'static str,
 }
 
+/// `{schedule}`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ScheduleLabel {
+    /// The schedule.
+    pub schedule: String,
+}
+
+/// `{schedule,reason}`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ScheduleErrorLabel {
+    /// The schedule.
+    pub schedule: String,
+    /// Why, one of a few words.
+    pub reason: &'static str,
+}
+
 /// `{verb}`
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct VerbLabel {

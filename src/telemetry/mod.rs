@@ -19,7 +19,8 @@ use prometheus_client::registry::Registry;
 use labels::VersionLabel;
 pub use labels::{
     EventLabel, FaultLabel, FoundLabel, GateLabel, LevelLabel, OutcomeLabel, QueueLabel,
-    ReasonLabel, ResourceLabel, StateLabel, TopicLabel, VerbLabel, VerdictLabel,
+    ReasonLabel, ResourceLabel, ScheduleErrorLabel, ScheduleLabel, StateLabel, TopicLabel,
+    VerbLabel, VerdictLabel,
 };
 pub use logs::{LogFormat, start_logging};
 
@@ -72,6 +73,18 @@ pub struct Metrics {
     pub topic_pending: Family<TopicLabel, Gauge>,
     /// `tidegate_topic_oldest_pending_age_seconds{topic}`
     pub topic_oldest_pending_age: Seconds<TopicLabel>,
+    /// `tidegate_schedule_fired_total{schedule}`
+    pub schedule_fired: Family<ScheduleLabel, Counter>,
+    /// `tidegate_schedule_missed_total{schedule}`
+    pub schedule_missed: Family<ScheduleLabel, Counter>,
+    /// `tidegate_schedule_errors_total{schedule,reason}`
+    pub schedule_errors: Family<ScheduleErrorLabel, Counter>,
+    /// `tidegate_schedule_lag_seconds{schedule}`
+    pub schedule_lag: Seconds<ScheduleLabel>,
+    /// `tidegate_schedule_last_fired_seconds{schedule}`
+    pub schedule_last_fired: Seconds<ScheduleLabel>,
+    /// `tidegate_schedule_paused{schedule}`
+    pub schedule_paused: Family<ScheduleLabel, Gauge>,
     /// `tidegate_store_up`
     pub store_up: Gauge,
     /// `tidegate_durability_achieved{level}`: 1 at the level that holds now
@@ -83,6 +96,10 @@ pub struct Metrics {
     /// `tidegate_clock_alarm`: 1 while what goes by time waits
     pub clock_alarm: Gauge,
 }
+
+/// Why a tick could not be put into its queue.
+const SCHEDULE_ERRORS: [&str; 4] =
+    ["unknown_queue", "store_full", "not_durable", "store_unavailable"];
 
 /// 0.1 ms to 100 s: script calls and lateness alike.
 const BUCKETS: [f64; 19] = [
@@ -125,6 +142,12 @@ impl Metrics {
             topic_events: Family::default(),
             topic_pending: Family::default(),
             topic_oldest_pending_age: Family::default(),
+            schedule_fired: Family::default(),
+            schedule_missed: Family::default(),
+            schedule_errors: Family::default(),
+            schedule_lag: Family::default(),
+            schedule_last_fired: Family::default(),
+            schedule_paused: Family::default(),
             store_up: Gauge::default(),
             durability_achieved: Family::default(),
             store_full: Family::default(),
@@ -190,6 +213,7 @@ impl Metrics {
         );
         r.register("index_repairs", "Of those, the ones mended", self.index_repairs.clone());
         self.register_topics();
+        self.register_schedules();
         self.register_store();
     }
 
@@ -206,6 +230,21 @@ impl Metrics {
             "How long the oldest event has lacked a queue",
             self.topic_oldest_pending_age.clone(),
         );
+    }
+
+    fn register_schedules(&mut self) {
+        let r = &mut self.registry;
+        let help = "Ticks that this node put into their queue";
+        r.register("schedule_fired", help, self.schedule_fired.clone());
+        let help = "Ticks that were left out, as catch_up has it";
+        r.register("schedule_missed", help, self.schedule_missed.clone());
+        let help = "Tries to put a tick into its queue that failed";
+        r.register("schedule_errors", help, self.schedule_errors.clone());
+        let help = "How long the oldest tick that is not in its queue has been due";
+        r.register("schedule_lag_seconds", help, self.schedule_lag.clone());
+        let help = "When the last tick fired, in Unix time";
+        r.register("schedule_last_fired_seconds", help, self.schedule_last_fired.clone());
+        r.register("schedule_paused", "Whether it is paused", self.schedule_paused.clone());
     }
 
     /// What is true of Redis and of this program, not of a queue's messages.
@@ -310,6 +349,20 @@ impl Metrics {
         }
         let delivered = OutcomeLabel { queue: queue.to_owned(), outcome: "delivered" };
         drop(self.attempt_duration.get_or_create(&delivered));
+    }
+
+    /// A schedule that is gone is not shown any more.
+    pub fn forget_schedule(&self, schedule: &str) {
+        let label = ScheduleLabel { schedule: schedule.to_owned() };
+        self.schedule_fired.remove(&label);
+        self.schedule_missed.remove(&label);
+        self.schedule_lag.remove(&label);
+        self.schedule_last_fired.remove(&label);
+        self.schedule_paused.remove(&label);
+        for reason in SCHEDULE_ERRORS {
+            let schedule = schedule.to_owned();
+            self.schedule_errors.remove(&ScheduleErrorLabel { schedule, reason });
+        }
     }
 
     /// Counts `count` messages of `queue` that went through the verb `event`.

@@ -119,6 +119,7 @@ impl Heartbeat {
     }
 
     fn wake_all(&self) {
+        self.store.wake_schedules();
         for queue in self.store.queues() {
             queue.ready.notify_one();
             for shard in &queue.shards {

@@ -6,7 +6,7 @@
 //! ```text
 //! promoter ─▶ dispatcher ─▶ throttle ─▶ exchange ─▶ settler
 //! expirer     reaper        renewer     janitor     heartbeat   auditor   rounds   completer
-//! prober
+//! prober      recurring
 //! ```
 
 mod auditor;
@@ -25,6 +25,7 @@ mod promoter;
 mod pulse;
 mod queue_workers;
 mod reaper;
+mod recurring;
 mod renewer;
 mod request;
 mod rounds;
@@ -42,5 +43,6 @@ pub use presence::Presence;
 pub use pulse::Pulses;
 pub use queue_workers::QueueWorkers;
 pub use reaper::Reaper;
+pub use recurring::Recurring;
 pub use request::single_call;
 pub use rounds::Rounds;

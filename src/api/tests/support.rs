@@ -181,6 +181,7 @@ impl House {
             },
             queues,
             topics: std::collections::BTreeMap::new(),
+            schedules: std::collections::BTreeMap::new(),
         };
         let tasks = Tasks::new();
         let store = Store::new(&settings, None, Metrics::new(), tasks.clone());

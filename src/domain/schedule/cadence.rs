@@ -11,12 +11,10 @@
 
 use std::fmt;
 
-
 use croner::Cron;
 use croner::parser::{CronParser, Year};
 use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
-
 
 use crate::domain::time::{MOMENT_MS_MAX, timestamp};
 use crate::domain::units::{format_duration, parse_duration};
@@ -80,13 +78,13 @@ impl Cadence {
     /// [`BadCadence`], with what is expected.
     pub fn cron(pattern: &str, zone_name: &str) -> Result<Self, BadCadence> {
         let zone = TimeZone::get(zone_name).map_err(|_| BadCadence::Zone(zone_name.to_owned()))?;
-        let bad =
-            |why: &str| BadCadence::Pattern { pattern: shown(pattern), why: why.to_owned() };
+        let bad = |why: &str| BadCadence::Pattern { pattern: shown(pattern), why: why.to_owned() };
         if pattern.len() > PATTERN_BYTES_MAX {
             return Err(bad("it is far too long"));
         }
         let parser = CronParser::builder().year(Year::Disallowed).build();
-        let cron = parser.parse(pattern).map_err(|error| bad(error.to_string().trim_end_matches('.')))?;
+        let cron =
+            parser.parse(pattern).map_err(|error| bad(error.to_string().trim_end_matches('.')))?;
         let is_hourly = (0..24).all(|hour| cron.pattern.hour_match(hour).unwrap_or(false));
         let pattern = pattern.split_whitespace().collect::<Vec<_>>().join(" ");
         let zone_name = zone_name.to_owned();
@@ -137,8 +135,12 @@ impl Cadence {
     #[must_use]
     pub fn describe(&self) -> String {
         match self {
-            Self::Cron(cron) => format!("{}, {}", cron.cron.describe().trim_end_matches('.'), cron.zone_name),
-            Self::Every(ms) => format!("Every {}, counted from 1970-01-01 00:00 UTC", format_duration(*ms)),
+            Self::Cron(cron) => {
+                format!("{}, {}", cron.cron.describe().trim_end_matches('.'), cron.zone_name)
+            }
+            Self::Every(ms) => {
+                format!("Every {}, counted from 1970-01-01 00:00 UTC", format_duration(*ms))
+            }
         }
     }
 }

@@ -29,15 +29,40 @@ fn a_daily_time_that_clocks_skip_is_the_moment_of_the_change() {
             "2026-03-28T00:00:00Z",
             ["03-28 01:30", "03-29 01:00", "03-30 00:30"],
         ),
-        ("America/New_York", "0 2 * * *", "2026-03-07T00:00:00Z", ["03-07 07:00", "03-08 07:00", "03-09 06:00"]),
+        (
+            "America/New_York",
+            "0 2 * * *",
+            "2026-03-07T00:00:00Z",
+            ["03-07 07:00", "03-08 07:00", "03-09 06:00"],
+        ),
         // Half an hour only.
-        ("Australia/Lord_Howe", "15 2 * * *", "2026-10-02T12:00:00Z", ["10-02 15:45", "10-03 15:30", "10-04 15:15"]),
+        (
+            "Australia/Lord_Howe",
+            "15 2 * * *",
+            "2026-10-02T12:00:00Z",
+            ["10-02 15:45", "10-03 15:30", "10-04 15:15"],
+        ),
         // At midnight.
-        ("Asia/Beirut", "0 0 * * *", "2026-03-27T00:00:00Z", ["03-27 22:00", "03-28 22:00", "03-29 21:00"]),
+        (
+            "Asia/Beirut",
+            "0 0 * * *",
+            "2026-03-27T00:00:00Z",
+            ["03-27 22:00", "03-28 22:00", "03-29 21:00"],
+        ),
         // Southern: clocks go forward in October.
-        ("Australia/Sydney", "30 2 * * *", "2026-10-02T00:00:00Z", ["10-02 16:30", "10-03 16:00", "10-04 15:30"]),
+        (
+            "Australia/Sydney",
+            "30 2 * * *",
+            "2026-10-02T00:00:00Z",
+            ["10-02 16:30", "10-03 16:00", "10-04 15:30"],
+        ),
         // No change at all.
-        ("Asia/Shanghai", "30 0 * * *", "2026-03-28T00:00:00Z", ["03-28 16:30", "03-29 16:30", "03-30 16:30"]),
+        (
+            "Asia/Shanghai",
+            "30 0 * * *",
+            "2026-03-28T00:00:00Z",
+            ["03-28 16:30", "03-29 16:30", "03-30 16:30"],
+        ),
     ] {
         assert_eq!(ticks(&cron(pattern, zone), after, 3), expected, "{zone} {pattern}");
     }
@@ -55,9 +80,24 @@ fn a_whole_day_that_a_zone_skipped_ticks_once() {
 #[test]
 fn a_daily_time_that_repeats_counts_once_the_first() {
     for (zone, pattern, after, expected) in [
-        ("Europe/Berlin", "30 2 * * *", "2026-10-24T12:00:00Z", ["10-25 00:30", "10-26 01:30", "10-27 01:30"]),
-        ("America/New_York", "30 1 * * *", "2026-10-31T12:00:00Z", ["11-01 05:30", "11-02 06:30", "11-03 06:30"]),
-        ("Australia/Lord_Howe", "45 1 * * *", "2026-04-03T20:00:00Z", ["04-04 14:45", "04-05 15:15", "04-06 15:15"]),
+        (
+            "Europe/Berlin",
+            "30 2 * * *",
+            "2026-10-24T12:00:00Z",
+            ["10-25 00:30", "10-26 01:30", "10-27 01:30"],
+        ),
+        (
+            "America/New_York",
+            "30 1 * * *",
+            "2026-10-31T12:00:00Z",
+            ["11-01 05:30", "11-02 06:30", "11-03 06:30"],
+        ),
+        (
+            "Australia/Lord_Howe",
+            "45 1 * * *",
+            "2026-04-03T20:00:00Z",
+            ["04-04 14:45", "04-05 15:15", "04-06 15:15"],
+        ),
     ] {
         assert_eq!(ticks(&cron(pattern, zone), after, 3), expected, "{zone} {pattern}");
     }
@@ -140,9 +180,11 @@ fn what_is_no_cadence_is_refused_with_what_is_expected() {
     }
     let error = Cadence::cron("@daily", "Asia/Peking").unwrap_err().to_string();
     assert!(error.contains("\"Asia/Peking\" is no time zone"), "{error}");
-    for (every, part) in
-        [("15", "is no duration"), ("10ms", "found 10ms, expected 100ms to 366d"), ("400d", "to 366d")]
-    {
+    for (every, part) in [
+        ("15", "is no duration"),
+        ("10ms", "found 10ms, expected 100ms to 366d"),
+        ("400d", "to 366d"),
+    ] {
         let error = Cadence::every(every).unwrap_err().to_string();
         assert!(error.contains(part), "{every}: {error}");
     }
@@ -152,10 +194,7 @@ fn what_is_no_cadence_is_refused_with_what_is_expected() {
 #[test]
 fn every_counts_from_the_epoch() {
     let quarter = Cadence::every("15m").unwrap();
-    assert_eq!(
-        ticks(&quarter, "2026-11-20T12:07:00Z", 2),
-        ["11-20 12:15", "11-20 12:30"]
-    );
+    assert_eq!(ticks(&quarter, "2026-11-20T12:07:00Z", 2), ["11-20 12:15", "11-20 12:30"]);
     assert_eq!(quarter.next_after(at("2026-11-20T12:15:00Z")), Some(at("2026-11-20T12:30:00Z")));
     assert_eq!(quarter.to_string(), "every 15m");
     assert_eq!(quarter, Cadence::every("900s").unwrap());
@@ -172,7 +211,8 @@ fn of(catch_up: CatchUp, next: &str, now: &str) -> (Option<String>, String, u64)
 
 #[test]
 fn missed_ticks_are_caught_up_as_the_schedule_says() {
-    let (next, on_time, late) = ("2026-11-20T12:00:00Z", "2026-11-20T12:00:30Z", "2026-11-20T15:30:00Z");
+    let (next, on_time, late) =
+        ("2026-11-20T12:00:00Z", "2026-11-20T12:00:30Z", "2026-11-20T15:30:00Z");
     let some = |text: &str| Some(text.to_owned());
     for catch_up in [CatchUp::None, CatchUp::One, CatchUp::All] {
         assert_eq!(of(catch_up, next, on_time), (some("12:00"), "13:00".to_owned(), 0));

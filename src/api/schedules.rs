@@ -1,0 +1,249 @@
+//! Schedules: what they are, how they stand, and the operator's steps on them.
+
+use axum::body::Body;
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
+use serde_json::{Value, json};
+
+use super::auth::Caller;
+use super::change::SMALL_BODY_BYTES_MAX;
+use super::fields::{Fields, Shape};
+use super::paths::{OfSchedule, no_schedule};
+use super::problem::{Code, Problem};
+use super::query::Query;
+use super::values::words;
+use super::{Door, Shared, body, idempotency, schedule_fields, schedule_view, send};
+use crate::domain::schedule::{ScheduleName, Source};
+use crate::store::{Kept, PutSchedule, Touched};
+
+/// Schedules of a page, unless asked otherwise.
+const LIMIT_DEFAULT: u32 = 100;
+/// Most schedules of a page.
+const LIMIT_MAX: u32 = 1000;
+
+static PAUSE: Shape = Shape { known: &["reason"], later: &[] };
+static NOTHING: Shape = Shape { known: &[], later: &[] };
+
+/// Schedules in the order of their names, each with its next times.
+#[utoipa::path(
+    get, path = "/v1/schedules", operation_id = "list_schedules", tag = "schedules",
+    params(
+        ("limit" = Option<u32>, Query, description = "How many, 1 to 1000; default 100"),
+        ("cursor" = Option<String>, Query, description = "next_cursor of the page before"),
+    ),
+    responses((status = 200, description = "The schedules", body = ref("#/components/schemas/Schedules"))),
+)]
+pub(super) async fn schedules(
+    State(door): Shared,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let mut query = Query::read(query.as_deref(), &["limit", "cursor"]);
+    let limit = query.count("limit", LIMIT_MAX).unwrap_or(LIMIT_DEFAULT);
+    let after = query.text("cursor").unwrap_or_default().to_owned();
+    query.finish()?;
+    let page = door.store().schedules(&after, usize::try_from(limit).unwrap_or(usize::MAX)).await?;
+    let now_ms = door.now_ms()?;
+    let last = page.schedules.last().map(|kept| kept.schedule.name.to_string());
+    let views: Vec<Value> =
+        page.schedules.iter().map(|kept| schedule_view::view(kept, now_ms, false)).collect();
+    let next_cursor = last.filter(|_| page.more);
+    Ok(Json(json!({ "schedules": views, "next_cursor": next_cursor })).into_response())
+}
+
+/// A schedule: what it sends, how it stands, and its next five times.
+#[utoipa::path(
+    get, path = "/v1/schedules/{name}", operation_id = "get_schedule", tag = "schedules",
+    params(("name" = String, Path, description = "The schedule's name")),
+    responses((status = 200, description = "The schedule", body = ref("#/components/schemas/Schedule"))),
+)]
+pub(super) async fn schedule(
+    State(door): Shared,
+    OfSchedule(name): OfSchedule,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    Query::read(query.as_deref(), &[]).finish()?;
+    Ok(Json(shown(&door, &name).await?).into_response())
+}
+
+async fn found(door: &Door, name: &ScheduleName) -> Result<Kept, Problem> {
+    door.store().schedule_named(name).await?.ok_or_else(|| no_schedule(name.as_str()))
+}
+
+async fn shown(door: &Door, name: &ScheduleName) -> Result<Value, Problem> {
+    let kept = found(door, name).await?;
+    Ok(schedule_view::view(&kept, door.now_ms()?, true))
+}
+
+/// Makes a schedule, or gives it another definition.
+///
+/// Under another cadence it ticks from now on; with the same one, what is overdue is still caught up.
+#[utoipa::path(
+    put, path = "/v1/schedules/{name}", operation_id = "put_schedule", tag = "schedules",
+    params(("name" = String, Path, description = "Its name: 1 to 63 of a-z, 0-9, _ and -")),
+    request_body(content = ref("#/components/schemas/NewSchedule"), content_type = "application/json"),
+    responses(
+        (status = 201, description = "Made", body = ref("#/components/schemas/Schedule"), headers(("Location" = String, description = "The schedule's address"))),
+        (status = 200, description = "Changed, or so already", body = ref("#/components/schemas/Schedule")),
+        (status = 409, description = "A schedule of this name is in the configuration file, and is changed there"),
+        (status = 413, description = "The body is larger than server.body_limit"),
+        (status = 415, description = "The body is no JSON"),
+    ),
+)]
+pub(super) async fn put(
+    State(door): Shared,
+    OfSchedule(name): OfSchedule,
+    Extension(caller): Extension<Caller>,
+    body: Body,
+) -> Result<Response, Problem> {
+    door.open_for_intake()?;
+    let body = body::read(body, door.state.server.body_limit_bytes).await?;
+    let schedule = schedule_fields::schedule(&door, name.clone(), &body)?;
+    let put = door.store().put_schedule(&schedule).await?;
+    let status = match put {
+        PutSchedule::Created => StatusCode::CREATED,
+        PutSchedule::Replaced | PutSchedule::Same => StatusCode::OK,
+        PutSchedule::Configured => return Err(of_the_file(&name)),
+        PutSchedule::TooMany => {
+            let detail = "there are too many schedules; delete some that nobody needs any more";
+            return Err(Problem::wrong_state("full", detail));
+        }
+    };
+    if put != PutSchedule::Same {
+        tracing::info!(schedule = %name, by = caller.name(), cadence = %schedule.cadence, "schedule put");
+    }
+    let view = Json(shown(&door, &name).await?);
+    if status != StatusCode::CREATED {
+        return Ok((status, view).into_response());
+    }
+    let location = HeaderValue::try_from(format!("/v1/schedules/{name}"));
+    let location = location.map_err(|_| {
+        Problem::new(Code::Internal, "a name is no header value; please report this")
+    })?;
+    Ok((status, [(header::LOCATION, location)], view).into_response())
+}
+
+/// Takes a schedule away. A tick that is under way still comes.
+#[utoipa::path(
+    delete, path = "/v1/schedules/{name}", operation_id = "delete_schedule", tag = "schedules",
+    params(("name" = String, Path, description = "The schedule's name")),
+    responses(
+        (status = 200, description = "What it was", body = ref("#/components/schemas/Schedule")),
+        (status = 409, description = "It is in the configuration file, and is taken out there"),
+    ),
+)]
+pub(super) async fn delete(
+    State(door): Shared,
+    OfSchedule(name): OfSchedule,
+    Extension(caller): Extension<Caller>,
+    body: Body,
+) -> Result<Response, Problem> {
+    nothing_in(body).await?;
+    let was = found(&door, &name).await?;
+    if was.source == Source::Config {
+        return Err(of_the_file(&name));
+    }
+    done(door.store().delete_schedule(&name).await?, &name)?;
+    tracing::info!(schedule = %name, by = caller.name(), "schedule deleted");
+    Ok(Json(schedule_view::view(&was, door.now_ms()?, true)).into_response())
+}
+
+/// Stops a schedule until it is resumed, through restarts and reloads. Nothing of it is caught up then.
+#[utoipa::path(
+    post, path = "/v1/schedules/{name}/pause", operation_id = "pause_schedule", tag = "schedules",
+    params(("name" = String, Path, description = "The schedule's name")),
+    request_body(content = ref("#/components/schemas/PauseSchedule"), content_type = "application/json"),
+    responses(
+        (status = 200, description = "The schedule", body = ref("#/components/schemas/Schedule")),
+        (status = 415, description = "The body is no JSON"),
+    ),
+)]
+pub(super) async fn pause(
+    State(door): Shared,
+    OfSchedule(name): OfSchedule,
+    Extension(caller): Extension<Caller>,
+    body: Body,
+) -> Result<Response, Problem> {
+    let body = body::read(body, SMALL_BODY_BYTES_MAX).await?;
+    let mut fields = Fields::of_body(&body, &PAUSE)?;
+    let reason = fields.read_as("reason", words).unwrap_or_default();
+    fields.finish()?;
+    done(door.store().pause_schedule(&name, &reason, caller.name()).await?, &name)?;
+    tracing::info!(schedule = %name, by = caller.name(), reason, "schedule paused");
+    Ok(Json(shown(&door, &name).await?).into_response())
+}
+
+/// Lets a paused schedule tick again, from now on.
+#[utoipa::path(
+    post, path = "/v1/schedules/{name}/resume", operation_id = "resume_schedule", tag = "schedules",
+    params(("name" = String, Path, description = "The schedule's name")),
+    responses((status = 200, description = "The schedule", body = ref("#/components/schemas/Schedule"))),
+)]
+pub(super) async fn resume(
+    State(door): Shared,
+    OfSchedule(name): OfSchedule,
+    Extension(caller): Extension<Caller>,
+    body: Body,
+) -> Result<Response, Problem> {
+    nothing_in(body).await?;
+    done(door.store().resume_schedule(&name).await?, &name)?;
+    tracing::info!(schedule = %name, by = caller.name(), "schedule resumed");
+    Ok(Json(shown(&door, &name).await?).into_response())
+}
+
+/// Sends a schedule's message now, paused or not; its cadence stays as it is.
+#[utoipa::path(
+    post, path = "/v1/schedules/{name}/run", operation_id = "run_schedule", tag = "schedules",
+    params(
+        ("name" = String, Path, description = "The schedule's name"),
+        ("Idempotency-Key" = Option<String>, Header, description = "A repeat with the same key is the same run"),
+    ),
+    responses(
+        (status = 201, description = "The message is in its queue", body = ref("#/components/schemas/ScheduleRun"), headers(("Location" = String, description = "The message's address"))),
+        (status = 200, description = "It was, by this key", body = ref("#/components/schemas/ScheduleRun")),
+    ),
+)]
+pub(super) async fn run(
+    State(door): Shared,
+    OfSchedule(name): OfSchedule,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    door.open_for_intake()?;
+    let key = idempotency::from_header(&headers)?;
+    nothing_in(body).await?;
+    let kept = found(&door, &name).await?;
+    let ran = door.store().run_schedule(&kept.schedule, key.as_deref()).await;
+    let accepted = ran.map_err(send::not_accepted)?;
+    tracing::info!(schedule = %name, by = caller.name(), id = %accepted.id, "schedule run");
+    let status = if accepted.duplicate { StatusCode::OK } else { StatusCode::CREATED };
+    let location = [(header::LOCATION, send::location(&accepted.id)?)];
+    let view = json!({
+        "schedule": name.as_str(), "id": accepted.id.to_string(),
+        "queue": accepted.id.queue.as_str(), "duplicate": accepted.duplicate,
+    });
+    Ok((status, location, Json(view)).into_response())
+}
+
+/// Whoever sends fields where none are known means something that will not happen.
+async fn nothing_in(body: Body) -> Result<(), Problem> {
+    let body = body::read(body, SMALL_BODY_BYTES_MAX).await?;
+    Fields::of_body(&body, &NOTHING)?.finish()
+}
+
+fn done(touched: Touched, name: &ScheduleName) -> Result<(), Problem> {
+    match touched {
+        Touched::Done => Ok(()),
+        Touched::NotFound => Err(no_schedule(name.as_str())),
+        Touched::Configured => Err(of_the_file(name)),
+    }
+}
+
+fn of_the_file(name: &ScheduleName) -> Problem {
+    let detail = format!(
+        "the schedule \"{name}\" is in the configuration file: change [schedules.{name}] there and reload (SIGHUP); pause, resume and run work here"
+    );
+    Problem::wrong_state(Source::Config.as_str(), detail)
+}

@@ -1,0 +1,89 @@
+//! The schedules of this node's configuration, and how Redis comes to know them.
+//!
+//! Redis has one definition of a schedule, whatever the nodes' files say: the one that was loaded last.
+//! A node writes its own when it has loaded them, and never again, unless one is missing: two nodes with
+//! different files disagree at their reloads and not at every tick. A schedule of the configuration is
+//! there as long as a living node has it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::PutSchedule;
+use crate::config::Settings;
+use crate::domain::schedule::Schedule;
+use crate::store::{Store, StoreError, Verb, arg};
+
+impl Store {
+    /// Takes the schedules of a configuration; Redis is told by [`Self::configure_schedules`].
+    pub fn set_schedules(&self, settings: &Settings) {
+        let schedules = &self.inner.schedules;
+        schedules.configured.store(Arc::new(settings.schedules.clone()));
+        schedules.is_news.store(true, Ordering::Release);
+        self.wake_schedules();
+    }
+
+    /// Whether a configuration was loaded of which Redis has not been told.
+    #[must_use]
+    pub fn has_new_schedules(&self) -> bool {
+        self.inner.schedules.is_news.load(Ordering::Acquire)
+    }
+
+    /// Tells Redis which schedules this node's configuration has: all of them if it is newly loaded,
+    /// else those that are missing.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::Full`], [`StoreError::NotDurable`]: to be tried again.
+    pub async fn configure_schedules(&self) -> Result<(), StoreError> {
+        let schedules = &self.inner.schedules;
+        let is_news = schedules.is_news.swap(false, Ordering::AcqRel);
+        let told = self.tell_schedules(is_news).await;
+        if told.is_err() && is_news {
+            schedules.is_news.store(true, Ordering::Release);
+        }
+        told
+    }
+
+    async fn tell_schedules(&self, is_news: bool) -> Result<(), StoreError> {
+        let configured = self.inner.schedules.configured.load_full();
+        if is_news {
+            for schedule in configured.values() {
+                self.put_configured(schedule).await?;
+            }
+        }
+        let living = self.living_nodes().await?;
+        let mut args = vec![arg(self.node().as_str()), arg(living.len())];
+        args.extend(living.iter().map(arg));
+        args.extend(configured.keys().map(arg));
+        let shard = &self.inner.schedules.shard;
+        let mut reply = self.call(Verb::Configure, shard, &args).await?;
+        let _now_ms = reply.count()?;
+        let gone = reply.count()?;
+        if gone > 0 {
+            tracing::info!(gone, "schedules that no configuration has any more are gone");
+        }
+        while reply.len() > 0 {
+            let missing = reply.text()?;
+            if let Some(schedule) = configured.values().find(|s| s.name.as_str() == missing) {
+                self.put_configured(schedule).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn put_configured(&self, schedule: &Schedule) -> Result<(), StoreError> {
+        let (put, was_api) = self.write_schedule(schedule, self.node().as_str()).await?;
+        let name = &schedule.name;
+        if was_api {
+            tracing::warn!(schedule = %name, "the configuration takes the place of a schedule that was made by the API");
+        }
+        match put {
+            PutSchedule::Created => tracing::info!(schedule = %name, "schedule added"),
+            PutSchedule::Replaced => tracing::info!(schedule = %name, "schedule changed"),
+            PutSchedule::Same => {}
+            PutSchedule::TooMany | PutSchedule::Configured => {
+                tracing::error!(schedule = %name, "there are too many schedules; this one does not tick");
+            }
+        }
+        Ok(())
+    }
+}

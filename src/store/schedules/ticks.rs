@@ -1,0 +1,226 @@
+//! What time brings to schedules: sweep, tick, fire, fired.
+
+use std::time::Duration;
+
+use ulid::Ulid;
+
+use super::{UnderWay, readable};
+use crate::domain::headers::NOMINAL_HEADER;
+use crate::domain::id::{MessageId, new_ulid};
+use crate::domain::message::{NewMessage, When};
+use crate::domain::schedule::{Due, Schedule};
+use crate::domain::time::rfc3339;
+use crate::store::clock_watch::Timed;
+use crate::store::intake::shard_of_key;
+use crate::store::promises::Promise;
+use crate::store::queue::Queue;
+use crate::store::record::pack_rest;
+use crate::store::{Accepted, NotAccepted, Store, StoreError, Verb, arg, when};
+use crate::telemetry::ScheduleLabel;
+
+/// Schedules that one sweep looks at.
+const SWEEP_MAX: usize = 64;
+/// How long a node may take from tick to fired before another one takes over: a message comes once
+/// whoever brings it, so this is short.
+const TAKEOVER_MS: u64 = 2000;
+/// How long a shard remembers the last nominal time of each schedule: longer than anything is caught up.
+const REMEMBERED_MS: u64 = 400 * 86_400_000;
+/// When to look again while Redis' clock is in doubt; the end of an alarm wakes sooner.
+const DOUBT_PAUSE: Duration = Duration::from_secs(1);
+/// The label that every message of a schedule carries.
+const LABEL: &str = "schedule";
+
+/// A tick: of which schedule, and which.
+#[derive(Debug, Clone)]
+pub struct Tick {
+    /// The schedule, as it was when the tick was due.
+    pub schedule: Schedule,
+    /// Its nominal time.
+    pub nominal_ms: u64,
+    /// The version of the definition that was read.
+    version: u64,
+    ulid: Ulid,
+}
+
+/// What a sweep found.
+#[derive(Debug)]
+pub struct Sweep {
+    /// The moment of the sweep, ms by Redis.
+    pub now_ms: u64,
+    /// Schedules whose next tick has come, with its nominal time.
+    pub due: Vec<Tick>,
+    /// Ticks that some node left under way, to be fired now.
+    pub left: Vec<Tick>,
+    /// Schedules that were looked at because they are due.
+    pub looked: usize,
+    /// When there may be work again; `None`: when somebody wakes us.
+    pub next_in: Option<Duration>,
+    /// There may be more that is due.
+    pub more: bool,
+}
+
+impl Store {
+    /// What is due, passing over the first `skip`, and what is to be taken over.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn sweep(&self, skip: usize) -> Result<Sweep, StoreError> {
+        let shard = &self.inner.schedules.shard;
+        let args = [arg(SWEEP_MAX), arg(skip), arg(TAKEOVER_MS)];
+        let Some(Timed { now_ms, mut reply }) = self.timed(Verb::Sweep, shard, &args).await? else {
+            let (due, left, next_in) = (Vec::new(), Vec::new(), Some(DOUBT_PAUSE));
+            return Ok(Sweep { now_ms: 0, due, left, looked: 0, next_in, more: false });
+        };
+        let next_ms = reply.natural()?;
+        let looked = usize::try_from(reply.count()?).unwrap_or(0);
+        let mut due = Vec::new();
+        for _ in 0..reply.count()? {
+            let (name, nominal_ms, version) = (reply.text()?, reply.count()?, reply.count()?);
+            if let Some(schedule) = readable(&name, &reply.bytes()?) {
+                due.push(Tick { schedule, nominal_ms, version, ulid: Ulid::nil() });
+            }
+        }
+        let mut left = Vec::new();
+        while reply.len() > 0 {
+            let (name, intent) = (reply.text()?, reply.bytes()?);
+            let cut = intent.iter().position(|byte| *byte == b'\n').unwrap_or(intent.len());
+            let definition = intent.get(cut + 1..).unwrap_or_default();
+            let under_way = serde_json::from_slice::<UnderWay>(&intent[..cut]).ok();
+            let known = under_way.and_then(|it| Some((it.nominal_ms, it.ulid.parse().ok()?)));
+            let Some((nominal_ms, ulid)) = known else {
+                tracing::error!(schedule = name, "a tick under way cannot be read");
+                continue;
+            };
+            if let Some(schedule) = readable(&name, definition) {
+                left.push(Tick { schedule, nominal_ms, version: 0, ulid });
+            }
+        }
+        let next_in = next_ms.map(|at_ms| Duration::from_millis(at_ms.saturating_sub(now_ms)));
+        Ok(Sweep { now_ms, due, left, looked, next_in, more: looked >= SWEEP_MAX })
+    }
+
+    /// The tick that is due is this node's to fire, or left out, as was decided; `None`: another node was
+    /// first, the schedule changed, or there is nothing to fire.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownQueue`], [`StoreError::Unavailable`].
+    pub async fn tick(&self, tick: &Tick, decided: &Due) -> Result<Option<Tick>, StoreError> {
+        let queue = self.taking_queue(&tick.schedule)?;
+        let moment = |at_ms: Option<u64>| at_ms.map(arg).unwrap_or_default();
+        let ulid = self.ulid_for(&queue, &tick.schedule);
+        let args = [
+            arg(&tick.schedule.name),
+            arg(tick.version),
+            arg(tick.nominal_ms),
+            moment(decided.fire_ms),
+            moment(decided.next_ms),
+            arg(decided.missed),
+            arg(ulid),
+            arg(TAKEOVER_MS),
+        ];
+        let called = self.timed(Verb::Tick, &self.inner.schedules.shard, &args).await?;
+        let Some(Timed { mut reply, .. }) = called else { return Ok(None) };
+        if reply.int()? != 0 {
+            return Ok(None);
+        }
+        if decided.missed > 0 {
+            self.metrics().schedule_missed.get_or_create(&label(tick)).inc_by(decided.missed);
+        }
+        let Some(nominal_ms) = decided.fire_ms else { return Ok(None) };
+        Ok(Some(Tick { nominal_ms, ulid, ..tick.clone() }))
+    }
+
+    /// Puts the message of a tick into its queue, if it is not there; then the next tick may come.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownQueue`], [`StoreError::Full`], [`StoreError::Unavailable`],
+    /// [`StoreError::NotDurable`]: it stays under way, and is tried again.
+    pub async fn fire(&self, tick: &Tick) -> Result<(), StoreError> {
+        let schedule = &tick.schedule;
+        let queue = self.taking_queue(schedule)?;
+        let id = MessageId { queue: schedule.queue.clone(), ulid: tick.ulid };
+        let shard = queue.shard_of(&id);
+        self.check_room(&shard.keys.all[0])?;
+        let message = message_of(schedule, tick.nominal_ms);
+        let args = [
+            arg(&schedule.name),
+            arg(tick.nominal_ms),
+            arg(tick.ulid),
+            message.expires.map(when).unwrap_or_default(),
+            arg(format_args!("{}{}", message.priority, queue.policy.band(message.priority))),
+            pack_rest(&message, 0),
+            arg(REMEMBERED_MS),
+        ];
+        let mut reply = self.call_durably(Verb::Fire, shard, &args).await?;
+        let _now_ms = reply.count()?;
+        shard.wake(reply.count()?);
+        let sequence = reply.count()?;
+        if reply.int()? == 1 {
+            let promise = Promise { ulid: tick.ulid, sequence: sequence + 1 };
+            self.inner.promises.accepted(shard.mark(), std::iter::once(promise));
+            if message.expires.is_some() {
+                shard.expiry.notify_one();
+            }
+            self.metrics().count(schedule.queue.as_str(), "schedule", 1);
+            self.metrics().schedule_fired.get_or_create(&label(tick)).inc();
+        }
+        let args = [arg(&schedule.name), arg(tick.ulid), arg(id)];
+        self.call(Verb::Fired, &self.inner.schedules.shard, &args).await.map(drop)
+    }
+
+    /// Sends a schedule's message now, beside its cadence. A repeat with the same key is the same run.
+    ///
+    /// # Errors
+    /// [`NotAccepted`], as for any message.
+    pub async fn run_schedule(
+        &self,
+        schedule: &Schedule,
+        key: Option<&str>,
+    ) -> Result<Accepted, NotAccepted> {
+        let now_ms = self.read_time().await? / 1000;
+        let mut message = message_of(schedule, now_ms);
+        let name = &schedule.name;
+        message.details.idempotency_key = key.map(|key| format!("schedule/{name}/{key}"));
+        let mut answers = self.schedule(&schedule.queue, vec![message]).await?;
+        let nothing = || StoreError::Reply("schedule gave no answer".to_owned());
+        answers.pop().ok_or_else(nothing)?
+    }
+
+    /// The queue, if it takes messages here.
+    fn taking_queue(&self, schedule: &Schedule) -> Result<std::sync::Arc<Queue>, StoreError> {
+        let queue = self.queue(&schedule.queue)?;
+        if queue.retired {
+            return Err(StoreError::UnknownQueue(schedule.queue.to_string()));
+        }
+        Ok(queue)
+    }
+
+    /// In the shard of the group; all messages without one, in the shard of the schedule: that is where
+    /// its ticks are remembered.
+    fn ulid_for(&self, queue: &Queue, schedule: &Schedule) -> Ulid {
+        let shards = queue.policy.shards;
+        let key = schedule.details.group.as_deref().unwrap_or(schedule.name.as_str());
+        let random: u128 = rand::random();
+        new_ulid(self.clock().now_ms(), shard_of_key(key, shards), shards, random)
+    }
+}
+
+/// The message of a tick.
+fn message_of(schedule: &Schedule, nominal_ms: u64) -> NewMessage {
+    let mut details = schedule.details.clone();
+    details.headers.push((NOMINAL_HEADER.to_owned(), rfc3339(nominal_ms)));
+    details.labels.entry(LABEL.to_owned()).or_insert_with(|| schedule.name.to_string());
+    NewMessage {
+        payload: schedule.payload.clone(),
+        details,
+        due: When::After(0),
+        expires: schedule.ttl_ms.map(When::After),
+        priority: schedule.priority,
+        // Told apart by key alone: two runs with one key are one, whatever the schedule is by then.
+        fingerprint: [0; 16],
+    }
+}
+
+fn label(tick: &Tick) -> ScheduleLabel {
+    ScheduleLabel { schedule: tick.schedule.name.to_string() }
+}
