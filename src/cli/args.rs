@@ -5,8 +5,8 @@
 use clap::{Parser, Subcommand, ValueEnum};
 
 use super::args_admin::{
-    BulkArgs, CheckArgs, CompletionArgs, DoctorArgs, PauseArgs, QueueArgs, ServeArgs, TokenArgs,
-    WindowsArgs,
+    BulkArgs, CheckArgs, CompletionArgs, DoctorArgs, PauseArgs, QueueArgs, ScheduleArgs, ServeArgs,
+    TokenArgs, WindowsArgs,
 };
 use super::args_messages::{
     EditArgs, ExportArgs, IdsArgs, ListArgs, PublishArgs, RescheduleArgs, ResolveArgs, SendArgs,
@@ -147,6 +147,10 @@ pub enum ClientCommand {
         #[command(subcommand)]
         step: Option<ClockStep>,
     },
+    /// Show the recurring messages
+    Schedules,
+    /// Show one recurring message with its next times, or pause, resume, run, put or delete it
+    Schedule(ScheduleArgs),
     /// Show the running nodes
     Nodes,
     /// Look for what keeps messages from flowing, with remedies; exit 1 if something was found

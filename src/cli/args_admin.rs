@@ -4,8 +4,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 
+use super::args_messages::BodyArgs;
 use crate::config::{Scope, Sources};
 use crate::domain::state::State;
 use crate::domain::units::parse_duration_or_seconds;
@@ -125,6 +126,35 @@ pub struct DoctorArgs {
     /// Leave the stored messages alone; look at gates, nodes and the store only
     #[arg(long)]
     pub quick: bool,
+}
+
+/// `schedule`.
+#[derive(Debug, Args)]
+pub struct ScheduleArgs {
+    /// The schedule
+    pub name: String,
+    /// What to do with it; without it: show it
+    #[command(subcommand)]
+    pub step: Option<ScheduleStep>,
+}
+
+/// `schedule NAME ...`.
+#[derive(Debug, Subcommand)]
+pub enum ScheduleStep {
+    /// Stop it until it is resumed; what it misses meanwhile is not caught up
+    Pause {
+        /// Why, for the colleagues
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// Let it tick again, from now on
+    Resume,
+    /// Send its message now and print its id; the cadence stays as it is
+    Run,
+    /// Make it, or give it another definition: JSON as PUT /v1/schedules/NAME takes it
+    Put(BodyArgs),
+    /// Take it away
+    Delete,
 }
 
 /// `windows`.

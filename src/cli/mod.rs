@@ -26,6 +26,7 @@ mod messages;
 mod payload;
 mod progress;
 mod queues;
+mod schedules;
 mod screen;
 mod send;
 mod stream;
@@ -42,8 +43,8 @@ pub use args::{
     Cli, ClientCommand, ClockStep, Command, Format, Globals, LocalCommand, TokenCommand,
 };
 pub use args_admin::{
-    BulkArgs, CheckArgs, CompletionArgs, DoctorArgs, PauseArgs, QueueArgs, ScopeWord, ServeArgs,
-    TokenArgs, WindowsArgs,
+    BulkArgs, CheckArgs, CompletionArgs, DoctorArgs, PauseArgs, QueueArgs, ScheduleArgs,
+    ScheduleStep, ScopeWord, ServeArgs, TokenArgs, WindowsArgs,
 };
 pub use args_messages::{
     BodyArgs, DueArgs, EditArgs, ExportArgs, IdsArgs, ListArgs, MessageArgs, PayloadArgs,
@@ -130,6 +131,8 @@ async fn dispatch(command: ClientCommand, session: &mut Session) -> Result<Exit,
         ClientCommand::Export(args) => export::export(&args, session).await,
         ClientCommand::Windows(args) => queues::windows(&args, session).await,
         ClientCommand::Clock { step } => clock::clock(step.as_ref(), session).await,
+        ClientCommand::Schedules => schedules::schedules(session).await,
+        ClientCommand::Schedule(args) => schedules::schedule(&args, session).await,
         ClientCommand::Nodes => queues::nodes(session).await,
         ClientCommand::Doctor(args) => doctor::doctor(&args, session).await,
     }

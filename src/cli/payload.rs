@@ -53,6 +53,17 @@ fn bytes(args: &BodyArgs, screen: &mut Screen) -> Result<Option<Vec<u8>>, Failur
     }
 }
 
+/// A whole JSON document, as it was written.
+pub(crate) fn json_document(
+    args: &BodyArgs,
+    screen: &mut Screen,
+) -> Result<Box<RawValue>, Failure> {
+    let bytes = bytes(args, screen)?
+        .ok_or_else(|| Failure::usage("nothing to put").next("give it with -d, -f FILE or -"))?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| Failure::usage(format!("this is no JSON: {error}")))
+}
+
 /// Like [`read`], where a payload is needed.
 pub(crate) fn required(args: &PayloadArgs, screen: &mut Screen) -> Result<Payload, Failure> {
     read(args, screen)?.ok_or_else(missing)
