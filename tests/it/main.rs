@@ -43,6 +43,7 @@ mod refusals;
 mod reloading;
 mod rig;
 mod rollback;
+mod schedules;
 mod service;
 mod slots;
 mod stopping;

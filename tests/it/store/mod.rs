@@ -17,5 +17,6 @@ mod probing;
 mod reading;
 mod records;
 mod scan;
+mod schedules;
 mod settling;
 mod speed;
