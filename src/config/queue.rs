@@ -148,7 +148,7 @@ const RETENTION: Retention = Retention { delivered_ms: DELIVERED_MS, dead_ms: DE
 
 fn retention(field: &Field<'_>) -> Read<Retention> {
     field.section(&[], |section| {
-        let delivered = section.read_or("delivered", RETENTION.delivered_ms, duration(1..=LONG_MS));
+        let delivered = section.read_or("delivered", RETENTION.delivered_ms, duration(0..=LONG_MS));
         let dead = section.read_or("dead", RETENTION.dead_ms, duration(1..=LONG_MS));
         Ok(Retention { delivered_ms: delivered?, dead_ms: dead? })
     })

@@ -9,8 +9,8 @@ use super::record::Tail;
 use super::{Store, StoreError, Verb, arg};
 use crate::failpoint::failpoint;
 
-/// Messages that one promote moves: 0.5 ms of Redis, and a longer call gains nothing.
-const PROMOTE_MAX: usize = 1000;
+/// Messages that one promote moves: 0.3 ms of Redis, and a longer call gains nothing.
+const PROMOTE_MAX: usize = 500;
 /// Messages that one expire, reap or prune touches; each costs more than a promotion.
 const SWEEP_MAX: usize = 250;
 

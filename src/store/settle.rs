@@ -111,9 +111,7 @@ impl Store {
         let shown = items.iter().flat_map(|item| item.lease.token.bytes()).collect();
         let mut args = vec![tokens(ended), arg(keep_ms), shown];
         args.extend(items.iter().map(|item| arg(item.lease.ulid)));
-        if keep_ms > 0 {
-            args.extend(items.iter().map(Settled::tail));
-        }
+        args.extend(items.iter().map(Settled::tail));
         let verdicts = self.settle(Verb::Ack, queue, shard, &args, items.len()).await?;
         let kept =
             |verdict: &Verdict| matches!(verdict, Verdict::Ok | Verdict::Already | Verdict::Late);

@@ -29,6 +29,7 @@ mod hostile;
 mod http;
 mod idle;
 mod leases;
+mod load;
 #[cfg(feature = "failpoints")]
 mod nodes;
 mod outcomes;

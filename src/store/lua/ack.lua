@@ -3,8 +3,7 @@
 -- include: shard writes record state ready finish fence gate uncertain
 --
 -- ARGV[1] tokens of exchanges that end with this call   ARGV[2] retention_ms
--- ARGV[3] the messages' tokens, 20 bytes each   ARGV[4...] their ulids, then their last attempts (nothing
---         where retention_ms is 0)
+-- ARGV[3] the messages' tokens, 20 bytes each   ARGV[4...] their ulids, then their last attempts
 -- Returns {now_ms, verdict per message}; verdicts: 0 ok, 1 already, 2 stale, 3 gone, 4 late success
 --
 -- Safe to repeat: the token of a delivered message stays, so a repeat answers already.
@@ -20,6 +19,7 @@ local function token_of(i) return string.sub(tokens, 20 * i - 19, 20 * i) end
 
 -- Every message is leased under the token shown, as it should be: bytes are put together, not decoded.
 local function is_plain_call()
+  if keep_ms <= 0 and waited_any then return false end
   local seen, leased = {}, {}
   for i = 1, count do
     local ulid, raw = ulids[i], raws[i]
@@ -55,7 +55,7 @@ local function ack_each()
       if s.state == 'w' then leave_waiting(ulid, s) end
       if s.state == 'U' then leave_uncertain(ulid) end
       leave_lease(ulid)
-      s.state, s.token, s.tail = 'D', token, ARGV[3 + count + i] or ''
+      s.state, s.token, s.tail = 'D', token, ARGV[3 + count + i]
       finish(ulid, s, whole[i], keep_ms)
       succeeded = true
     end

@@ -1,6 +1,8 @@
 //! What time brings (reap, expire, prune) and what operators do (cancel, reschedule, requeue,
 //! resolve, purge).
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use tidegate::domain::message::When;
 use tidegate::domain::policy::OnUncertain;
@@ -16,6 +18,7 @@ on_each!(
     the_third_loss_alone_is_poison,
     what_is_past_its_time_expires_wherever_it_waits,
     finals_are_pruned_when_their_retention_is_over,
+    nothing_is_kept_but_for_whom_waits,
     cancel_takes_what_waits_and_counts_stale_entries,
     reschedule_moves_a_scheduled_message,
     reschedule_keeps_the_place_of_a_ready_message,
@@ -46,7 +49,7 @@ async fn a_lost_lease_comes_back_at_the_head(ground: Ground) {
     let found = reap(&ground, &node).await;
 
     assert_eq!((found.reaped, found.parked, found.poisoned), (1, 0, 0));
-    assert!(found.next_in.unwrap() > std::time::Duration::from_secs(20), "the other lease");
+    assert!(found.next_in.unwrap() > Duration::from_secs(20), "the other lease");
     assert_eq!(node.settle_one(Verb::Retry, &lost[0].lease).await, Verdict::Stale);
     let again = node.take(5).await;
     assert_eq!(bodies(&again), ["b", "c"]);
@@ -135,7 +138,7 @@ async fn what_is_past_its_time_expires_wherever_it_waits(ground: Ground) {
     let swept = node.store.expire(&node.queue, node.shard()).await.unwrap();
 
     assert_eq!(swept.moved, 2);
-    assert!(swept.next_in.unwrap() > std::time::Duration::from_secs(3000));
+    assert!(swept.next_in.unwrap() > Duration::from_secs(3000));
     for (id, state) in [
         (&leased, State::Leased),
         (&ready, State::Expired),
@@ -173,6 +176,30 @@ async fn finals_are_pruned_when_their_retention_is_over(ground: Ground) {
     assert_eq!(claims().await, 2, "its last claim and its last intake");
     node.store.prune(&node.queue, node.shard(), &[]).await.unwrap();
     assert_eq!(claims().await, 0, "the last claim of a node that is gone");
+}
+
+async fn nothing_is_kept_but_for_whom_waits(ground: Ground) {
+    let node = ground.node_shaped("", |policy| policy.retention.delivered_ms = 0).await;
+    let ids = node.send_all(&["a", "b", "waited for", "cancelled"]).await;
+    let taken = node.take(3).await;
+    node.store.cancel(&ids[3]).await.unwrap();
+    node.end(Verb::Ack, &taken[0].lease).await;
+    let waited = node.store.get_final(&ids[2], Duration::from_millis(1)).await.unwrap();
+    assert_eq!(waited.unwrap().state, State::Leased);
+
+    node.end(Verb::Ack, &taken[1].lease).await;
+    node.end(Verb::Ack, &taken[2].lease).await;
+
+    for gone in [&ids[0], &ids[1], &ids[3]] {
+        assert_eq!(node.store.get(gone).await.unwrap(), None);
+    }
+    let kept = node.get(&ids[2]).await;
+    assert_eq!(
+        (kept.state, kept.last_attempt.unwrap().outcome.as_str()),
+        (State::Delivered, "ack")
+    );
+    assert_eq!(node.settle_one(Verb::Ack, &taken[0].lease).await, Verdict::Gone);
+    ground.assert_sound(&node).await;
 }
 
 async fn cancel_takes_what_waits_and_counts_stale_entries(ground: Ground) {

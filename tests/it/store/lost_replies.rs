@@ -76,11 +76,16 @@ async fn a_message_is_taken_in_once() {
         assert!(!sent.duplicate);
         assert_eq!(node.get(&sent.id).await.due_at_ms, sent.due_at_ms);
     }
+    // A second entry in the ready list would be a stale one that nobody counted.
+    wire.lose_a_reply();
+    node.send(message("ready")).await;
+    assert!(wire.has_lost());
+    ground.assert_sound(&node).await;
     wire.lose_a_reply();
     let keyed = node.try_send(message("k").key("k").due(When::After(HOUR_MS))).await.unwrap();
     assert!(wire.has_lost() && !keyed.duplicate);
 
-    assert_eq!(node.counts().await.by_state.iter().sum::<u64>(), before + 3);
+    assert_eq!(node.counts().await.by_state.iter().sum::<u64>(), before + 4);
     ground.assert_sound(&node).await;
 }
 

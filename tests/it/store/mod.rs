@@ -6,6 +6,7 @@
 mod audit;
 mod claims;
 mod clock;
+mod cost;
 mod ground;
 mod intake;
 mod keeping;

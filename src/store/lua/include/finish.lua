@@ -1,11 +1,14 @@
 -- The one way into a final state: result, purge time and waiters in the same step.
 local waited_any = rc('ZCARD', K.waited) > 0
+-- How long a message stays for whoever waits for it where nothing is kept.
+local WAITED_KEEP_MS = 60000
 
+-- Tells those who wait for it; whether there are any.
 local function announce(ulid)
-  if waited_any and rc('ZSCORE', K.waited, ulid) then
-    gather('ZREM', K.waited, ulid)
-    publish('final', ' ' .. ulid)
-  end
+  if not waited_any or not rc('ZSCORE', K.waited, ulid) then return false end
+  gather('ZREM', K.waited, ulid)
+  publish('final', ' ' .. ulid)
+  return true
 end
 
 local function forget(ulid)
@@ -14,11 +17,11 @@ local function forget(ulid)
   gather('HDEL', K.history, ulid)
 end
 
--- s.state says which final state; keep_ms 0 keeps nothing at all. The record is asked for where its
+-- s.state says which final state; keep_ms 0 keeps nothing at all, but what is waited for. The record is asked for where its
 -- body goes: at delivered.
 local function finish(ulid, s, record, keep_ms)
   s.final = now_ms
-  announce(ulid)
+  if announce(ulid) and keep_ms <= 0 then keep_ms = WAITED_KEEP_MS end
   if keep_ms <= 0 then return forget(ulid) end
   state_save(ulid, s)
   if s.state == 'D' then gather('HSET', K.records, ulid, record_without_body(record)) end

@@ -1,0 +1,48 @@
+//! At load, messages share calls: how many script calls each one takes, from the door to its end.
+//!
+//! Owns the small version of what `cargo bench` counts with a hundred thousand.
+
+use serde_json::json;
+
+use crate::support::redis::RedisOptions;
+use crate::support::{Daemon, QUEUE, RedisServer, eventually};
+
+const MESSAGES: u32 = 10_000;
+const CALLS_A_MESSAGE_MAX: f64 = 0.06;
+const RSS_KIB_MAX: u64 = 128 * 1024;
+
+/// Script calls so far.
+async fn script_calls(redis: &RedisServer) -> u32 {
+    let stats: String = redis.cli(&["INFO", "commandstats"]).await;
+    let lines = stats.lines().filter(|line| line.starts_with("cmdstat_eval"));
+    let calls = lines.filter_map(|line| line.split_once("calls=")?.1.split(',').next());
+    calls.map(|calls| calls.parse::<u32>().expect("a number")).sum()
+}
+
+#[tokio::test]
+async fn messages_due_at_one_instant_share_their_calls() {
+    let redis = RedisOptions::default().set("appendfsync", "everysec").start().await;
+    let config = format!("[queues.{QUEUE}]\nconcurrency = 1000\ndownstream.type = \"null\"\n");
+    let daemon = Daemon::with(config).redis(&redis);
+    let daemon = daemon.environment("TIDEGATE__REDIS__DURABILITY", "everysec").start().await;
+    let messages = vec![json!({ "payload": "x".repeat(98), "delay": "3s" }); 5000];
+    let before = script_calls(&redis).await;
+
+    for _ in 0..MESSAGES / 5000 {
+        let path = format!("/v1/queues/{QUEUE}/messages/batch");
+        let reply = daemon.post(&path, &json!(messages)).await.expect(200).json();
+        assert_eq!(reply["rejected"], 0);
+    }
+    let delivered = format!("{{tidegate:{QUEUE}.0}}:delivered");
+    // Asked past the daemon, or the question would be a script call as well.
+    eventually("all are delivered", async || {
+        redis.cli::<u32>(&["ZCARD", &delivered]).await == MESSAGES
+    })
+    .await;
+
+    let calls = script_calls(&redis).await - before;
+    let each = f64::from(calls) / f64::from(MESSAGES);
+    println!("{calls} script calls, {each:.3} a message; {} KiB", daemon.rss_kib());
+    assert!(each <= CALLS_A_MESSAGE_MAX, "{each:.3} script calls a message");
+    assert!(daemon.rss_kib() <= RSS_KIB_MAX, "{} KiB", daemon.rss_kib());
+}

@@ -1,0 +1,184 @@
+//! What a message costs Redis: script time beside the least that a queue must do, and bytes.
+//!
+//! Owns small versions of what `cargo bench` measures with millions. They go by Redis' own figures and by
+//! ratios taken in turns, never by a stopwatch on throughput: the fastest quarter of the calls of each kind
+//! is looked at, which a busy machine does not reach.
+
+use redis::{Cmd, cmd};
+use tidegate::domain::message::{Details, NewMessage, When};
+use tidegate::domain::policy::QueuePolicy;
+use tidegate::store::Settled;
+
+use super::ground::Ground;
+use super::node::{HOUR_MS, Node, With, message, settled};
+
+/// Messages a call, as at load.
+const CALL: usize = 250;
+const ROUNDS: usize = 24;
+/// Schedule, promote, claim and ack beside the least. Measured, the more the busier the machine: 1.3 to 1.9,
+/// 1.1 to 1.5, 1.6 to 2.2, 2.3 to 3 (4.5 to 5.5 where the outcome is kept). Twice the cost of any shows.
+const RATIOS_MAX: [f64; 4] = [2.6, 2.2, 3.2, 4.4];
+const KEPT_RATIOS_MAX: [f64; 4] = [2.6, 2.2, 3.2, 8.5];
+/// How long one call may hold Redis up.
+const CALL_US_MAX: f64 = 2000.0;
+const BYTES_MAX: usize = 330;
+
+/// The least that a queue must do, with variadic writes.
+const RAW: [&str; 4] = [
+    "local h, z = {}, {} for i = 1, #ARGV, 3 do h[#h+1] = ARGV[i] h[#h+1] = ARGV[i+2] z[#z+1] = ARGV[i+1] \
+     z[#z+1] = ARGV[i] end redis.call('HSET', KEYS[1], unpack(h)) redis.call('ZADD', KEYS[2], unpack(z))",
+    "local m = redis.call('ZRANGE', KEYS[1], '-inf', ARGV[1], 'BYSCORE', 'LIMIT', 0, ARGV[2]) \
+     redis.call('ZREMRANGEBYRANK', KEYS[1], 0, #m - 1) redis.call('RPUSH', KEYS[2], unpack(m))",
+    "local m = redis.call('LPOP', KEYS[1], ARGV[1]) local z = {} for i, id in ipairs(m) do \
+     z[#z+1] = ARGV[2] z[#z+1] = id end redis.call('ZADD', KEYS[2], unpack(z)) \
+     return {m, redis.call('HMGET', KEYS[3], unpack(m))}",
+    "redis.call('ZREM', KEYS[1], unpack(ARGV)) return redis.call('HDEL', KEYS[2], unpack(ARGV))",
+];
+const VERBS: [&str; 4] = ["schedule", "promote", "claim", "ack"];
+
+/// 100 bytes of JSON.
+fn small() -> NewMessage {
+    let sent = message(&format!("\"{}\"", "x".repeat(98)));
+    NewMessage { details: Details::default(), ..sent }
+}
+
+/// The time that scripts took since the last question, by Redis' own count.
+struct Meter<'a> {
+    ground: &'a Ground,
+    spent_us: u64,
+}
+
+impl Meter<'_> {
+    async fn lap_us(&mut self) -> f64 {
+        let info: String = self.ground.raw(cmd("INFO").arg("commandstats")).await;
+        let lines = info.lines().filter(|line| line.starts_with("cmdstat_eval"));
+        let spent = lines.filter_map(|line| line.split_once("usec=")?.1.split(',').next());
+        let spent_us = spent.map(|us| us.parse::<u64>().expect("a number")).sum();
+        let lap_us = spent_us - std::mem::replace(&mut self.spent_us, spent_us);
+        f64::from(u32::try_from(lap_us).expect("less than an hour"))
+    }
+}
+
+/// A call of a bare script for one round's messages.
+fn raw_call(verb: usize, hash: &str, round: usize) -> Cmd {
+    let ulids: Vec<_> = (0..CALL).map(|n| format!("{:026}", round * CALL + n)).collect();
+    let keys = [
+        &["{raw}:records", "{raw}:due"][..],
+        &["{raw}:due", "{raw}:ready"],
+        &["{raw}:ready", "{raw}:leased", "{raw}:records"],
+        &["{raw}:leased", "{raw}:records"],
+    ];
+    let mut call = cmd("EVALSHA");
+    call.arg(hash).arg(keys[verb].len()).arg(keys[verb]);
+    match verb {
+        0 => ulids.iter().for_each(|ulid| {
+            call.arg(ulid).arg(1000).arg("x".repeat(112));
+        }),
+        1 => drop(call.arg(2000).arg(CALL)),
+        2 => drop(call.arg(CALL).arg(9999)),
+        _ => drop(call.arg(&ulids)),
+    }
+    call
+}
+
+/// A call of the store for as many messages; how many it moved, and those it leased.
+async fn our_call(node: &Node, verb: usize, due_ms: u64, leased: &mut Vec<Settled>) -> usize {
+    match verb {
+        0 => {
+            let sent = small().due(When::At(due_ms));
+            let taken_in = node.store.schedule(&node.name, vec![sent; CALL]).await;
+            taken_in.expect("the queue is known").len()
+        }
+        1 => usize::try_from(node.promote().await).expect("a few"),
+        2 => {
+            let taken = node.take(CALL).await;
+            leased.extend(taken.iter().map(|claimed| settled(&claimed.lease, "delivered")));
+            taken.len()
+        }
+        _ => {
+            let ended: Vec<_> = leased.drain(..CALL).collect();
+            let verdicts = node.store.ack(&node.queue, node.shard(), &[], &ended).await;
+            verdicts.expect("Redis is there").len()
+        }
+    }
+}
+
+/// The fastest quarter's slowest.
+fn quarter(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 4]
+}
+
+/// What a life takes beside the least, verb by verb, the calls of both in turns.
+async fn assert_ratios(keep_ms: u64, ratios_max: [f64; 4]) {
+    let ground = Ground::in_memory().await;
+    let shape = |policy: &mut QueuePolicy| policy.retention.delivered_ms = keep_ms;
+    let node = ground.node_shaped("concurrency = 100000", shape).await;
+    let mut meter = Meter { ground: &ground, spent_us: 0 };
+    let (mut least_us, mut ours_us) = (0.0, 0.0);
+    let due_ms = ground.now_ms().await + 2000;
+    let mut leased = Vec::new();
+    for (at, verb) in VERBS.into_iter().enumerate() {
+        let hash: String = ground.raw(cmd("SCRIPT").arg("LOAD").arg(RAW[at])).await;
+        let (mut raw, mut ours) = (Vec::new(), Vec::new());
+        let (mut moved, mut round) = (0, 0);
+        while moved < ROUNDS * CALL {
+            let call = raw_call(at, &hash, round);
+            meter.lap_us().await;
+            if round < ROUNDS {
+                ground.raw::<redis::Value>(&call).await;
+                raw.push(meter.lap_us().await);
+            }
+            let count = our_call(&node, at, due_ms, &mut leased).await;
+            ours.push(meter.lap_us().await * CALL as f64 / count as f64);
+            (moved, round) = (moved + count, round + 1);
+        }
+        // A raw promotion moves one call's worth, ours more.
+        for round in round..ROUNDS {
+            ground.raw::<redis::Value>(&raw_call(at, &hash, round)).await;
+        }
+        let (least, our) = (quarter(raw), quarter(ours));
+        println!("{verb}: {our:.0} us for {CALL}, {:.2} of the least", our / least);
+        assert!(our <= CALL_US_MAX, "{verb} holds Redis up for {our} us");
+        assert!(our / least <= ratios_max[at], "{verb} takes {:.2} of the least", our / least);
+        (least_us, ours_us) = (least_us + least, ours_us + our);
+        if at == 0 {
+            ground.passes(due_ms).await;
+        }
+    }
+    ground.assert_sound(&node).await;
+    println!("a life: {:.2} of the least", ours_us / least_us);
+}
+
+#[tokio::test]
+async fn a_life_costs_redis_little_more_than_the_least() {
+    assert_ratios(0, RATIOS_MAX).await;
+}
+
+#[tokio::test]
+async fn a_life_with_its_outcome_kept_costs_redis_some_more() {
+    assert_ratios(HOUR_MS, KEPT_RATIOS_MAX).await;
+}
+
+/// As many as fill the tables of Redis well: just before they grow, as at a million.
+const SCHEDULED: usize = 32_000;
+
+#[tokio::test]
+async fn a_scheduled_message_is_small() {
+    let ground = Ground::in_memory().await;
+    let node = ground.node("").await;
+    let now_ms = ground.now_ms().await;
+    for call in 0..SCHEDULED / 1000 {
+        let due = |n: usize| (call * 1000 + n) as u64 * 7919 % HOUR_MS;
+        let sent = |n| small().due(When::At(now_ms + HOUR_MS + due(n)));
+        node.store.schedule(&node.name, (0..1000).map(sent).collect()).await.expect("a queue");
+    }
+    let mut bytes = 0;
+    for name in ["meta", "records", "states", "due", "ready:0", "claims"] {
+        let mut usage = cmd("MEMORY");
+        usage.arg("USAGE").arg(ground.key(name)).arg("SAMPLES").arg(0);
+        bytes += ground.raw::<Option<usize>>(&usage).await.unwrap_or(0);
+    }
+    println!("{} bytes a message", bytes / SCHEDULED);
+    assert!(bytes / SCHEDULED <= BYTES_MAX, "{} bytes a message", bytes / SCHEDULED);
+}
