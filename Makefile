@@ -27,7 +27,7 @@ run:
 # With the failpoints of src/failpoint.rs compiled in, which no other target does. The house's own
 # checks come last, so that the runner's closing line is about tests that ran.
 test:
-	@sh deploy/setup.sh cargo redis valkey curl
+	@sh deploy/setup.sh cargo redis valkey curl jq python3
 	cargo test --locked --features failpoints --doc
 	cargo test --locked --features failpoints --bench suite
 	cargo test --locked --features failpoints --lib --bins --tests

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Sees to it that this machine has what the commands of the Makefile need.
 #
-#   sh deploy/setup.sh cargo redis valkey curl
+#   sh deploy/setup.sh cargo redis valkey curl jq python3
 #
 # What is there is left alone. What is missing comes from the system's package manager; where that
 # cannot be, one sentence says what to do, and the exit code is 1.
@@ -63,6 +63,19 @@ need_curl() {
     install curl || give_up "curl is missing and could not be installed: install it, then run this again."
 }
 
+# The worked examples of the documentation are in shell and Python.
+need_jq() {
+    has jq && return
+    echo "tidegate: installing jq, which the tests of the documentation use" >&2
+    install jq || give_up "jq is missing and could not be installed: install it, then run this again."
+}
+
+need_python3() {
+    has python3 && return
+    echo "tidegate: installing python3, which the tests of the documentation use" >&2
+    install python3 || give_up "python3 is missing and could not be installed: install it, then run this again."
+}
+
 redis_program() {
     command -v redis-server || command -v valkey-server
 }
@@ -114,7 +127,7 @@ leave_no_service() {
 
 for thing in "$@"; do
     case $thing in
-        cargo | curl | redis | valkey) "need_$thing" ;;
-        *) give_up "deploy/setup.sh does not know \"$thing\"; it knows cargo, curl, redis and valkey." ;;
+        cargo | curl | jq | python3 | redis | valkey) "need_$thing" ;;
+        *) give_up "deploy/setup.sh does not know \"$thing\"; it knows cargo, curl, jq, python3, redis and valkey." ;;
     esac
 done

@@ -29,6 +29,7 @@ mod paths;
 mod payload;
 mod policy_view;
 mod problem;
+mod pull;
 mod query;
 mod queue_view;
 mod queues;
@@ -86,13 +87,19 @@ struct Door {
     state: ApiState,
     readiness: health::Readiness,
     arrays: batch::Arrays,
+    desks: pull::Desks,
 }
 
 type Shared = axum::extract::State<Arc<Door>>;
 
 impl Door {
     fn new(state: ApiState) -> Self {
-        Self { state, readiness: health::Readiness::default(), arrays: batch::Arrays::default() }
+        Self {
+            state,
+            readiness: health::Readiness::default(),
+            arrays: batch::Arrays::default(),
+            desks: pull::Desks::default(),
+        }
     }
 
     fn store(&self) -> &Store {

@@ -54,6 +54,7 @@ pub(super) fn view(policy: &QueuePolicy) -> Value {
 fn downstream(downstream: &Downstream) -> Value {
     match downstream {
         Downstream::Null => json!({ "type": "null" }),
+        Downstream::Pull => json!({ "type": "pull" }),
         Downstream::Http(http) => json!({
             "type": "http",
             "url": http.url_shown,

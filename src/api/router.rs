@@ -11,8 +11,8 @@ use utoipa_axum::routes;
 
 use super::problem::{Code, Problem};
 use super::{
-    ApiState, Door, audit, batch, change, clock, guard, health, list, messages, openapi, queues,
-    rollbacks, schedules, send, topics, try_call,
+    ApiState, Door, audit, batch, change, clock, guard, health, list, messages, openapi, pull,
+    queues, rollbacks, schedules, send, topics, try_call,
 };
 
 /// The whole door.
@@ -55,6 +55,8 @@ pub(super) fn described() -> OpenApiRouter<Arc<Door>> {
         .routes(routes!(schedules::pause))
         .routes(routes!(schedules::resume))
         .routes(routes!(schedules::run))
+        .routes(routes!(pull::claim))
+        .routes(routes!(pull::settle))
         .routes(routes!(health::nodes))
         .routes(routes!(clock::clock))
         .routes(routes!(clock::resume))

@@ -96,6 +96,7 @@ fn shown(downstream: &Downstream, call: &Call) -> TryRequest {
             (http.method.to_string(), http.url_shown.clone())
         }
         Downstream::Null => ("none".to_owned(), "null".to_owned()),
+        Downstream::Pull => ("none".to_owned(), "pull".to_owned()),
     };
     TryRequest { method, url, headers, body: call.body.clone() }
 }

@@ -96,14 +96,19 @@ impl Fleet {
     }
 }
 
-/// To the downstream, and to whom uncertain messages are asked about, where somebody is.
-type Ways = (Transport, Option<Transport>);
+/// To the downstream, unless workers come and claim, and to whom uncertain messages are asked about, where
+/// somebody is.
+type Ways = (Option<Transport>, Option<Transport>);
 
 fn ways(policy: &QueuePolicy) -> Result<Ways, String> {
     let way = |downstream: &Downstream| {
         Transport::new(downstream).map_err(|error| format!("queues.{}: {error}", policy.name))
     };
+    let sends = match &policy.downstream {
+        Downstream::Pull => None,
+        downstream => Some(way(downstream)?),
+    };
     let asked = policy.probe.as_ref().and_then(|probe| probe.as_downstream(&policy.name));
     let probes = asked.map(|asked| way(&Downstream::Http(asked))).transpose()?;
-    Ok((way(&policy.downstream)?, probes))
+    Ok((sends, probes))
 }

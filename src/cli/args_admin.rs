@@ -64,6 +64,8 @@ pub enum ScopeWord {
     Send,
     /// Read messages, queues and metrics.
     Read,
+    /// Claim and settle messages of queues that workers pull from.
+    Work,
     /// Cancel, requeue, pause, purge and the rest.
     Operate,
 }
@@ -73,6 +75,7 @@ impl From<ScopeWord> for Scope {
         match word {
             ScopeWord::Send => Self::Send,
             ScopeWord::Read => Self::Read,
+            ScopeWord::Work => Self::Work,
             ScopeWord::Operate => Self::Operate,
         }
     }

@@ -18,13 +18,14 @@ pub(super) const TIMEOUT_MS_MAX: u64 = 3_600_000;
 enum Type {
     Http,
     Null,
+    Pull,
 }
 
-const TYPES: [(&str, Type); 2] = [("http", Type::Http), ("null", Type::Null)];
-const TYPES_LATER: [&str; 9] =
-    ["pull", "smpp", "redis", "amqp", "kafka", "nats", "mqtt", "smtp", "command"];
+const TYPES: [(&str, Type); 3] = [("http", Type::Http), ("null", Type::Null), ("pull", Type::Pull)];
+const TYPES_LATER: [&str; 8] =
+    ["smpp", "redis", "amqp", "kafka", "nats", "mqtt", "smtp", "command"];
 
-/// Under `null` the keys of `http` may stay, checked and unused: a dry run changes one word.
+/// Under `null` and `pull` the keys of `http` may stay, checked and unused: a dry run changes one word.
 pub(super) fn read(field: &Field<'_>) -> Read<Downstream> {
     field.section(&[], |section| {
         let kind = section.read_or("type", Type::Http, word(&TYPES, &TYPES_LATER));
@@ -37,6 +38,7 @@ pub(super) fn read(field: &Field<'_>) -> Read<Downstream> {
         let (headers, signing_secret) = (headers?, signing_secret?);
         match (kind, target) {
             (Type::Null, _) => Ok(Downstream::Null),
+            (Type::Pull, _) => Ok(Downstream::Pull),
             (Type::Http, Some((url, url_shown))) => Ok(Downstream::Http(HttpDownstream {
                 url,
                 url_shown,
@@ -47,7 +49,7 @@ pub(super) fn read(field: &Field<'_>) -> Read<Downstream> {
             })),
             (Type::Http, None) => Err(section.wrong(
                 "url",
-                "is missing; expected for example url = \"https://sms.example/send\" (or type = \"null\" to send nothing)",
+                "is missing; expected for example url = \"https://sms.example/send\" (or type = \"pull\" for workers that claim, type = \"null\" to send nothing)",
             )),
         }
     })
@@ -160,6 +162,15 @@ mod tests {
     }
 
     #[test]
+    fn workers_that_claim_need_no_url_and_gather_no_batches() {
+        let text = "[queues.q.downstream]\ntype = \"pull\"";
+        let queue = queue_of(text);
+        assert_eq!((&queue.downstream, queue.concurrency), (&Downstream::Pull, 1000));
+        let error = queue_errors(&format!("{text}\n[queues.q.batch]"));
+        assert!(error.contains("queues.q.batch: has no effect"), "{error}");
+    }
+
+    #[test]
     fn a_url_is_shown_as_written() {
         let text = "[queues.q.downstream]\nurl = \"https://${HOST}/hooks/${TOKEN}?key=abc\"";
         let env = [("HOST", "h.example"), ("TOKEN", "t0k")];
@@ -177,10 +188,10 @@ mod tests {
         for (text, part) in [
             ("", "queues.q.downstream.url: is missing"),
             (
-                "type = \"pull\"",
-                "this version does not have \"pull\"; expected \"http\" or \"null\"",
+                "type = \"smpp\"",
+                "this version does not have \"smpp\"; expected \"http\" or \"null\" or \"pull\"",
             ),
-            ("type = \"htp\"", "found \"htp\", expected \"http\" or \"null\""),
+            ("type = \"htp\"", "found \"htp\", expected \"http\" or \"null\" or \"pull\""),
             ("url = \"sms.example/send\"", "queues.q.downstream.url: is no url"),
             ("url = \"ftp://h/\"", "has the scheme \"ftp\"; expected http or https"),
             ("url = \"https://\"", "is no url (empty host)"),

@@ -61,7 +61,7 @@ fn read(field: &Field<'_>, downstream: &Read<Downstream>) -> Read<ProbePolicy> {
         let (timeout, headers) = (timeout?, headers?);
         let inherited = match downstream {
             Ok(Downstream::Http(http)) => Some(http),
-            Ok(Downstream::Null) => None,
+            Ok(Downstream::Null | Downstream::Pull) => None,
             Err(reported) => return Err(*reported),
         };
         Ok(ProbePolicy {

@@ -24,6 +24,8 @@ const KEEP_RESPONSE_BYTES_MAX: u64 = 1 << 20;
 /// Defaults, as `config/default.toml` tells them.
 const BURST: u32 = 1;
 const CONCURRENCY: u32 = 16;
+/// The same where workers claim: each may hold many messages at once.
+const IN_HANDS: u32 = 1000;
 const KEEP_RESPONSE_BYTES: usize = 4 << 10;
 const DELIVERED_MS: u64 = 86_400_000;
 const DEAD_MS: u64 = 30 * 86_400_000;
@@ -53,7 +55,8 @@ pub(super) fn read(
             KEEP_RESPONSE_BYTES,
             size_in_memory(0..=KEEP_RESPONSE_BYTES_MAX),
         );
-        let concurrency = section.read_or("concurrency", CONCURRENCY, whole(1..=CONCURRENCY_MAX));
+        let calls = if matches!(downstream, Ok(Downstream::Pull)) { IN_HANDS } else { CONCURRENCY };
+        let concurrency = section.read_or("concurrency", calls, whole(1..=CONCURRENCY_MAX));
         let priority_levels = section.read_or("priority_levels", 1, whole(1..=10u8));
         let ordering = section.read_or("ordering", (), word(&[("none", ())], &["group"]));
         let retention = section.read_or("retention", RETENTION, retention);
@@ -67,6 +70,12 @@ pub(super) fn read(
         let batch = section.read("batch", batch::read);
         let (rate, burst) = pace?;
         ordering?;
+        if matches!((&downstream, &batch), (Ok(Downstream::Pull), Ok(Some(_)))) {
+            return Err(section.wrong(
+                "batch",
+                "has no effect where workers claim (downstream.type = \"pull\"): each claim says with max how many it takes; remove batch",
+            ));
+        }
         Ok(QueuePolicy {
             name: name?,
             rate,

@@ -123,6 +123,7 @@ fn queue(out: &mut Toml, queue: &QueuePolicy) {
     match &queue.downstream {
         Downstream::Http(target) => http(out, target),
         Downstream::Null => out.text("type", "null"),
+        Downstream::Pull => out.text("type", "pull"),
     }
     if let Some(asks) = &queue.probe {
         out.section(&format!("queues.{name}.probe"));

@@ -95,7 +95,8 @@ fn token(field: &Field<'_>) -> Read<Token> {
 }
 
 fn scopes(field: &Field<'_>) -> Read<Vec<Scope>> {
-    let words = [Scope::Send, Scope::Read, Scope::Operate].map(|scope| (scope.as_str(), scope));
+    let words = [Scope::Send, Scope::Read, Scope::Work, Scope::Operate]
+        .map(|scope| (scope.as_str(), scope));
     let scopes = field.list(word(&words, &[]))?;
     if scopes.is_empty() {
         return Err(field.wrong(

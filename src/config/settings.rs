@@ -60,7 +60,9 @@ pub enum Scope {
     Send,
     /// Read messages, queues, metrics.
     Read,
-    /// Cancel, requeue, pause, purge and the rest.
+    /// Claim and settle messages of queues that workers pull from.
+    Work,
+    /// Cancel, requeue, pause, purge and the rest, [`Scope::Work`] too.
     Operate,
 }
 
@@ -71,6 +73,7 @@ impl Scope {
         match self {
             Self::Send => "send",
             Self::Read => "read",
+            Self::Work => "work",
             Self::Operate => "operate",
         }
     }

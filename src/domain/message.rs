@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::id::MessageId;
+use super::policy::QueuePolicy;
 use super::retry::RetryPolicy;
 use super::state::State;
 
@@ -85,6 +86,17 @@ pub struct RetryOverride {
     pub max_age_ms: Option<u64>,
     /// Replaces the whole curve by these delays, in milliseconds.
     pub schedule_ms: Option<Vec<u64>>,
+}
+
+impl Details {
+    /// The policy of its queue with this message's wishes laid over it.
+    #[must_use]
+    pub fn retry_policy(&self, queue: &QueuePolicy) -> RetryPolicy {
+        match &self.retry {
+            Some(wishes) => wishes.apply(&queue.retry),
+            None => queue.retry.clone(),
+        }
+    }
 }
 
 impl Eq for RetryOverride {}

@@ -9,7 +9,7 @@ use super::id::QueueName;
 use super::limit::Rate;
 use super::probe::ProbePolicy;
 use super::retry::RetryPolicy;
-use super::window::Window;
+use super::window::{Window, WindowState};
 
 /// Everything that holds for one queue.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,6 +54,29 @@ impl QueuePolicy {
     pub fn band(&self, priority: u8) -> u8 {
         let band = u16::from(priority) * u16::from(self.priority_levels) / 10;
         u8::try_from(band).unwrap_or(9).min(9)
+    }
+
+    /// Whether the window is open and stays open long enough for a call.
+    #[must_use]
+    pub fn window_holds(&self, now_ms: u64) -> bool {
+        let Some(window) = &self.window else { return true };
+        match window.state(now_ms) {
+            WindowState::Open { closes_at_ms } => {
+                closes_at_ms.is_none_or(|closes_ms| now_ms + window.min_remaining_ms() < closes_ms)
+            }
+            WindowState::Closed { .. } => false,
+        }
+    }
+
+    /// Milliseconds since the first attempt that count: the age stands still while the window is
+    /// closed or the queue paused.
+    #[must_use]
+    pub fn age_ms(&self, first_attempt_ms: u64, now_ms: u64, paused_since_first_ms: u64) -> u64 {
+        let open_ms = match &self.window {
+            Some(window) => window.open_ms_between(first_attempt_ms, now_ms),
+            None => now_ms.saturating_sub(first_attempt_ms),
+        };
+        open_ms.saturating_sub(paused_since_first_ms)
     }
 }
 
@@ -113,6 +136,8 @@ pub enum Downstream {
     Http(HttpDownstream),
     /// Takes everything at once and sends nothing.
     Null,
+    /// Workers come and claim.
+    Pull,
 }
 
 impl Downstream {
@@ -121,7 +146,7 @@ impl Downstream {
     pub fn timeout_ms(&self) -> u64 {
         match self {
             Self::Http(http) => http.timeout_ms,
-            Self::Null => 0,
+            Self::Null | Self::Pull => 0,
         }
     }
 }

@@ -28,10 +28,37 @@ pub struct RetryPolicy {
 pub enum Next {
     /// Try again so many milliseconds from now.
     RetryAfter(u64),
-    /// Give up: the attempts are spent.
+    /// Give up.
+    GiveUp(GiveUp),
+}
+
+/// Why a message is given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GiveUp {
+    /// It has had all its attempts.
     AttemptsSpent,
-    /// Give up: too old.
+    /// Its first attempt lies too far back.
     TooOld,
+}
+
+impl GiveUp {
+    /// The word for the metric.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::AttemptsSpent => "attempts_spent",
+            Self::TooOld => "too_old",
+        }
+    }
+
+    /// The sentence for people, after attempt number `attempt` failed with `error`.
+    #[must_use]
+    pub fn reason(self, attempt: u32, error: &str) -> String {
+        match self {
+            Self::AttemptsSpent => format!("{attempt} attempts failed; the last: {error}"),
+            Self::TooOld => format!("older than retry.max_age; the last answer: {error}"),
+        }
+    }
 }
 
 impl RetryPolicy {
@@ -40,10 +67,10 @@ impl RetryPolicy {
     #[must_use]
     pub fn next(&self, attempt: u32, age_ms: u64, random: f64) -> Next {
         if attempt >= self.max_attempts {
-            return Next::AttemptsSpent;
+            return Next::GiveUp(GiveUp::AttemptsSpent);
         }
         if self.is_too_old(age_ms) {
-            return Next::TooOld;
+            return Next::GiveUp(GiveUp::TooOld);
         }
         Next::RetryAfter(self.delay_ms(attempt, random))
     }
@@ -125,8 +152,8 @@ mod tests {
 
     #[test]
     fn gives_up_by_attempts_and_by_age() {
-        assert_eq!(policy().next(10, 0, 0.5), Next::AttemptsSpent);
-        assert_eq!(policy().next(3, 86_400_000, 0.5), Next::TooOld);
+        assert_eq!(policy().next(10, 0, 0.5), Next::GiveUp(GiveUp::AttemptsSpent));
+        assert_eq!(policy().next(3, 86_400_000, 0.5), Next::GiveUp(GiveUp::TooOld));
         assert_eq!(policy().next(1, 0, 0.5), Next::RetryAfter(5000));
     }
 

@@ -122,7 +122,7 @@ fn result(message: &Message) -> Option<ResultView<'_>> {
         return Some(ResultView { status_code, content_type: None, body: BodyView(None), by });
     }
     let last = message.last_attempt.as_ref()?;
-    let is_told = by.is_some() || last.status_code.is_some();
+    let is_told = by.is_some() || last.status_code.is_some() || last.response.is_some();
     is_told.then(|| ResultView { by, ..ResultView::new(last) })
 }
 
@@ -149,7 +149,7 @@ impl<'a> ProbeView<'a> {
 }
 
 /// A payload in the field that fits its kind: `payload`, or `payload_base64`.
-struct PayloadView<'a>(&'static str, Shown<'a>);
+pub struct PayloadView<'a>(pub &'static str, pub Shown<'a>);
 
 impl std::fmt::Debug for PayloadView<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -26,7 +26,7 @@ const CLAIM_BYTES_MAX: u64 = 1 << 20;
 const LEAD_US_MAX: u64 = 1_000_000;
 
 /// What a dispatcher asks for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct ClaimWish {
     /// Most messages (a batch: most calls is one).
     pub messages_max: usize,
@@ -36,6 +36,8 @@ pub struct ClaimWish {
     pub before_us: Option<u64>,
     /// For queues with batches: do not wait for company any longer.
     pub batch_now: bool,
+    /// How long the lease is, in milliseconds; `None`: the queue's.
+    pub lease_ms: Option<u64>,
 }
 
 /// Which gate a claim met.
@@ -147,6 +149,8 @@ impl Store {
         wish: ClaimWish,
         slots: Option<&[u64]>,
     ) -> Result<ClaimReply, StoreError> {
+        // After a reload a worker's claim and the dispatcher's may meet.
+        let _one_at_a_time = shard.claiming.lock().await;
         let sequence = shard.claims.load(Ordering::Acquire) + 1;
         let token = format!("{}{:08x}", self.node().as_str(), sequence & 0xffff_ffff);
         let mut args = claim_args(queue, &token, wish, (slots.map(<[u64]>::len), self.lead_us()));
@@ -254,7 +258,7 @@ fn claim_args(
         arg(sequence),
         arg(wish.messages_max),
         arg(batch.map_or(CLAIM_BYTES_MAX, |batch| batch.max_bytes.max(CLAIM_BYTES_MAX))),
-        arg(policy.lease_ms),
+        arg(wish.lease_ms.unwrap_or(policy.lease_ms)),
         arg((policy.concurrency / shares).max(1)),
         arg(policy.rate.map_or(0.0, Rate::period_us)),
         arg(policy.burst),

@@ -17,7 +17,7 @@ use crate::domain::id::MessageId;
 use crate::domain::lease::latest_start_ms;
 use crate::domain::message::Details;
 use crate::domain::policy::QueuePolicy;
-use crate::telemetry::ReasonLabel;
+use crate::telemetry::{QueueLabel, ReasonLabel};
 
 /// A message under our lease.
 #[derive(Debug, Clone)]
@@ -142,6 +142,21 @@ impl Store {
             details: record.details,
             payload: record.payload.unwrap_or_default(),
         }))
+    }
+
+    /// Counts that a message leaves now: how late it is, and whether the downstream may have seen it
+    /// before. `held`: until its slot a gate held it, not the clock.
+    pub fn note_start(&self, queue: &QueuePolicy, message: &Claimed, held: bool) {
+        let label = QueueLabel { queue: queue.name.to_string() };
+        let late = if held {
+            Instant::now().saturating_duration_since(message.slot)
+        } else {
+            Duration::from_millis(self.clock().now_ms().saturating_sub(message.due_ms))
+        };
+        self.metrics().lateness.get_or_create(&label).observe(late.as_secs_f64());
+        if message.rescues > 0 {
+            self.metrics().possible_duplicates.get_or_create(&label).inc();
+        }
     }
 
     /// What the script could claim and we cannot read would come back with every lease and hold up

@@ -36,7 +36,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn permit(&self, queue: &Queue) -> Result<Permit, StoreError> {
-        let wish = ClaimWish { messages_max: 1, horizon_us: 0, before_us: None, batch_now: true };
+        let wish = ClaimWish { messages_max: 1, batch_now: true, ..ClaimWish::default() };
         Ok(match self.grant(queue, wish).await? {
             Granted::Slots(slots) => {
                 let slot_us = slots.first().copied().unwrap_or_default();

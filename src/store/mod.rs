@@ -17,6 +17,7 @@ mod error;
 mod gauges;
 mod given;
 mod grant;
+mod hands;
 mod heads;
 mod health;
 mod housekeeping;
@@ -147,6 +148,7 @@ struct Inner {
     hand_outs: topics::HandOuts,
     schedules: schedules::Schedules,
     waiters: Waiters,
+    hands: hands::Hands,
     /// Rung when the wake-up channel is to be opened again.
     listen_anew: tokio::sync::Notify,
     promises: promises::Promises,
@@ -187,6 +189,7 @@ impl Store {
                 hand_outs: topics::HandOuts::default(),
                 schedules: schedules::Schedules::new(settings, belief),
                 waiters: Waiters::default(),
+                hands: hands::Hands::default(),
                 listen_anew: tokio::sync::Notify::new(),
                 promises: promises::Promises::default(),
                 rollbacks: rollback::Rollbacks::default(),

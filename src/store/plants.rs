@@ -38,7 +38,7 @@ impl Store {
             return Ok(());
         }
         let leases: Vec<_> = reply.messages.iter().map(|claimed| claimed.lease.clone()).collect();
-        self.renew(queue, shard, &[], &leases).await.map(drop)
+        self.renew(shard, queue.policy.lease_ms, &[], &leases).await.map(drop)
     }
 }
 

@@ -60,6 +60,8 @@ pub struct Shard {
     pub expiry: Notify,
     /// Counts this node's claims here, for tokens.
     pub(super) claims: AtomicU64,
+    /// Held while a claim is made: a sequence is used once.
+    pub(super) claiming: tokio::sync::Mutex<()>,
     /// Whether something may be ready here; spares claims at empty shards.
     may_be_ready: AtomicBool,
     queue_ready: Arc<Notify>,
@@ -84,6 +86,7 @@ impl Shard {
             due: Notify::new(),
             expiry: Notify::new(),
             claims: AtomicU64::new(0),
+            claiming: tokio::sync::Mutex::default(),
             may_be_ready: AtomicBool::new(true),
             queue_ready,
             belief,

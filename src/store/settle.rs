@@ -238,18 +238,18 @@ impl Store {
         Ok(verdicts)
     }
 
-    /// A later deadline for leases that are still ours.
+    /// A deadline `lease_ms` from now for leases that are still ours, unless theirs is later.
     ///
     /// # Errors
     /// As [`Self::ack`].
     pub async fn renew(
         &self,
-        queue: &Queue,
         shard: &Shard,
+        lease_ms: u64,
         ongoing: &[String],
         leases: &[Lease],
     ) -> Result<Vec<Verdict>, StoreError> {
-        let mut args = vec![arg(queue.policy.lease_ms), tokens(ongoing)];
+        let mut args = vec![arg(lease_ms), tokens(ongoing)];
         for lease in leases {
             args.extend([arg(lease.ulid), lease.token.clone().into_bytes()]);
         }

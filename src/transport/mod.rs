@@ -66,11 +66,14 @@ impl Transport {
     /// The way to `downstream`; connects to nothing yet. Call it inside a tokio runtime.
     ///
     /// # Errors
-    /// When the URL, a header or the signing secret cannot be used.
+    /// When the URL, a header or the signing secret cannot be used, or nobody is to be called.
     pub fn new(downstream: &Downstream) -> Result<Self, TransportError> {
         match downstream {
             Downstream::Http(http) => HttpTransport::new(http).map(Self::Http),
             Downstream::Null => Ok(Self::Null),
+            Downstream::Pull => Err(TransportError(
+                "nobody is called here: workers claim (downstream.type = \"pull\")".to_owned(),
+            )),
         }
     }
 

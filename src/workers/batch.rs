@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::decide::Action;
-use super::exchange::{Exchanges, Outcomes, Tried, window_holds};
+use super::exchange::{Exchanges, Outcomes, Tried};
 use super::request::batch_call;
 use crate::domain::id::MessageId;
 use crate::domain::outcome::{Answer, Outcome};
@@ -93,7 +93,7 @@ async fn next_start(exchanges: &Exchanges, part: &[Claimed], number: usize) -> S
     let policy = &exchanges.queue.policy;
     let mut granted = number == 0;
     loop {
-        if !window_holds(policy, exchanges.store.clock().now_ms()) {
+        if !policy.window_holds(exchanges.store.clock().now_ms()) {
             return Start::Hold;
         }
         if !part.iter().all(|message| exchanges.in_flight.may_start(&message.lease)) {
@@ -137,7 +137,7 @@ async fn send(exchanges: &Exchanges, part: &[Claimed], number: usize) -> Tried {
     let queue = &exchanges.queue.policy.name;
     for message in part {
         if number == 0 {
-            exchanges.note_start(message, true);
+            exchanges.store.note_start(&exchanges.queue.policy, message, true);
         }
     }
     let batch_id = format!("{queue}_{}{number:02}", part[0].lease.token);

@@ -4,7 +4,7 @@
 
 use crate::domain::outcome::Outcome;
 use crate::domain::policy::{OnUncertain, QueuePolicy};
-use crate::domain::retry::{Next, RetryPolicy};
+use crate::domain::retry::{GiveUp, Next, RetryPolicy};
 
 /// What is to happen with a message after an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +73,9 @@ pub(super) fn decide(
                 Action::Park { reason: facts.error.to_owned() }
             }
         },
-        Outcome::Throttled { .. } if retry.is_too_old(facts.age_ms) => too_old(facts.error),
+        Outcome::Throttled { .. } if retry.is_too_old(facts.age_ms) => {
+            give_up(GiveUp::TooOld, facts)
+        }
         Outcome::Throttled { retry_after_ms } => {
             // Zero, or a date that has passed, names no time: to call again at once is to hammer.
             let asked_ms = retry_after_ms.filter(|ms| *ms > 0);
@@ -92,60 +94,13 @@ pub(super) fn decide(
 fn again(retry: &RetryPolicy, facts: Facts<'_>) -> Action {
     match retry.next(facts.attempt, facts.age_ms, facts.random) {
         Next::RetryAfter(delay_ms) => Action::Retry { delay_ms },
-        Next::AttemptsSpent => Action::Bury {
-            word: "attempts_spent",
-            reason: format!("{} attempts failed; the last: {}", facts.attempt, facts.error),
-            suspect: false,
-        },
-        Next::TooOld => too_old(facts.error),
+        Next::GiveUp(why) => give_up(why, facts),
     }
 }
 
-/// What follows when a probe found that the downstream does not have a message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Absence {
-    /// Sent again, without a further delay: the time until the probe was one.
-    Resend,
-    /// Its attempts or its age are spent.
-    GiveUp {
-        /// One of a few words, for the metric.
-        word: &'static str,
-        /// For people.
-        reason: String,
-    },
-}
-
-/// The attempt failed after all, and counts like any other that did.
-#[must_use]
-pub(super) fn absent(retry: &RetryPolicy, facts: Facts<'_>) -> Absence {
-    match again(retry, facts) {
-        Action::Bury { word, reason, .. } => Absence::GiveUp { word, reason },
-        _ => Absence::Resend,
-    }
-}
-
-fn too_old(error: &str) -> Action {
-    Action::Bury {
-        word: "too_old",
-        reason: format!("older than retry.max_age; the last answer: {error}"),
-        suspect: false,
-    }
-}
-
-/// Milliseconds since the first attempt that count: the age stands still while the window is closed
-/// or the queue paused.
-#[must_use]
-pub(super) fn age_ms(
-    policy: &QueuePolicy,
-    first_attempt_ms: u64,
-    now_ms: u64,
-    paused_since_first_ms: u64,
-) -> u64 {
-    let open_ms = match &policy.window {
-        Some(window) => window.open_ms_between(first_attempt_ms, now_ms),
-        None => now_ms.saturating_sub(first_attempt_ms),
-    };
-    open_ms.saturating_sub(paused_since_first_ms)
+fn give_up(why: GiveUp, facts: Facts<'_>) -> Action {
+    let reason = why.reason(facts.attempt, facts.error);
+    Action::Bury { word: why.word(), reason, suspect: false }
 }
 
 #[cfg(test)]
@@ -222,22 +177,6 @@ mod tests {
         );
         let parked = after(Outcome::Unknown, OnUncertain::Park, 99, 999_999);
         assert_eq!(parked, Action::Park { reason: "status 500".to_owned() });
-    }
-
-    #[test]
-    fn what_the_downstream_does_not_have_is_sent_again_while_attempts_and_age_last() {
-        let retry = policy(OnUncertain::Probe).retry;
-        let after = |attempt, age_ms| {
-            absent(&retry, Facts { attempt, age_ms, random: 0.5, error: "no answer" })
-        };
-        assert_eq!(after(1, 0), Absence::Resend);
-        assert_eq!(after(2, 99_999), Absence::Resend);
-        let word = |absence| match absence {
-            Absence::GiveUp { word, .. } => word,
-            Absence::Resend => "",
-        };
-        assert_eq!(word(after(3, 0)), "attempts_spent");
-        assert_eq!(word(after(1, 100_000)), "too_old");
     }
 
     #[test]

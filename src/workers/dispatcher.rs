@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::cadence::{self, Next, Pass};
-use super::exchange::{Exchanges, window_holds};
+use super::exchange::Exchanges;
 use super::pulse::Pulse;
 use super::settler::Settlement;
 use super::slots::Slots;
@@ -75,6 +75,7 @@ impl Pass for Dispatcher {
             horizon_us: u64::try_from(HORIZON.as_micros()).unwrap_or(u64::MAX),
             before_us: before_ms.map(|ms| ms * 1000),
             batch_now: last_call_ms.is_some_and(|last_call_ms| now_ms >= last_call_ms),
+            lease_ms: None,
         };
         let reply = self.exchanges.store.claim(&queue, wish).await?;
         let next = self.next_after(&reply, messages_max);
@@ -111,7 +112,7 @@ impl Dispatcher {
             WindowState::Closed { opens_at_ms } => Err(opens_at_ms.map_or(Next::Woken, until)),
             WindowState::Open { closes_at_ms: None } => Ok(None),
             WindowState::Open { closes_at_ms: Some(closes_ms) } => {
-                if window_holds(&self.exchanges.queue.policy, now_ms) {
+                if self.exchanges.queue.policy.window_holds(now_ms) {
                     Ok(Some(closes_ms - window.min_remaining_ms()))
                 } else {
                     Err(until(closes_ms))

@@ -10,15 +10,12 @@ use tokio::sync::mpsc;
 use tokio::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::decide::{Action, Facts, age_ms, decide};
+use super::decide::{Action, Facts, decide};
 use super::renewer::InFlight;
 use super::settler::Settlement;
 use super::slots::Slot;
 use crate::domain::message::Attempt;
 use crate::domain::outcome::{Answer, Outcome, classify};
-use crate::domain::policy::QueuePolicy;
-use crate::domain::retry::RetryPolicy;
-use crate::domain::window::WindowState;
 use crate::store::{Claimed, Queue, Store};
 use crate::telemetry::{OutcomeLabel, QueueLabel};
 use crate::transport::Transport;
@@ -64,7 +61,7 @@ impl Exchanges {
         if self.is_too_late(message) {
             return Some(Action::Release);
         }
-        (!window_holds(&self.queue.policy, now_ms)).then_some(Action::Hold)
+        (!self.queue.policy.window_holds(now_ms)).then_some(Action::Hold)
     }
 
     /// Whether its permit has become void since the pace handed it out: this node stood still, and a
@@ -84,25 +81,10 @@ impl Exchanges {
         (self.store.clock().now_ms(), Instant::now() + timeout)
     }
 
-    /// Counts a send: its lateness, and whether the downstream may have seen it before.
-    pub(super) fn note_start(&self, message: &Claimed, held: bool) {
-        let metrics = self.store.metrics();
-        let label = QueueLabel { queue: self.queue.policy.name.to_string() };
-        let late = if held {
-            Instant::now().saturating_duration_since(message.slot)
-        } else {
-            Duration::from_millis(self.store.clock().now_ms().saturating_sub(message.due_ms))
-        };
-        metrics.lateness.get_or_create(&label).observe(late.as_secs_f64());
-        if message.rescues > 0 {
-            metrics.possible_duplicates.get_or_create(&label).inc();
-        }
-    }
-
     /// The outcome of an answer.
     pub(super) fn judge(&self, message: &Claimed, started_at_ms: u64, answer: Answer) -> Tried {
         let policy = &self.queue.policy;
-        let retry = retry_policy(policy, message);
+        let retry = message.details.retry_policy(policy);
         let outcome = classify(&answer, policy.on_uncertain, &retry.safe_statuses);
         let ended_at_ms = self.store.clock().now_ms();
         let label = OutcomeLabel { queue: policy.name.to_string(), outcome: outcome.as_str() };
@@ -128,8 +110,7 @@ impl Exchanges {
         let facts = Facts {
             attempt: message.attempt,
             age_ms: match self.store.clock_alarm() {
-                None => age_ms(
-                    policy,
+                None => policy.age_ms(
                     message.first_attempt_ms,
                     tried.ended_at_ms,
                     paused_since_first_ms,
@@ -140,7 +121,7 @@ impl Exchanges {
             random: rand::rng().random(),
             error: &error,
         };
-        let action = decide(outcome, policy, &retry_policy(policy, message), facts);
+        let action = decide(outcome, policy, &message.details.retry_policy(policy), facts);
         if outcome == Outcome::Unknown && matches!(action, Action::Retry { .. }) {
             let label = QueueLabel { queue: policy.name.to_string() };
             self.store.metrics().possible_duplicates.get_or_create(&label).inc();
@@ -208,24 +189,6 @@ impl Outcomes {
         }
         // The settler ends after the last sender.
         drop(self.sender.send(settlements).await);
-    }
-}
-
-/// Whether the window is open and stays open long enough for a call.
-pub(super) fn window_holds(policy: &QueuePolicy, now_ms: u64) -> bool {
-    let Some(window) = &policy.window else { return true };
-    match window.state(now_ms) {
-        WindowState::Open { closes_at_ms } => {
-            closes_at_ms.is_none_or(|closes_ms| now_ms + window.min_remaining_ms() < closes_ms)
-        }
-        WindowState::Closed { .. } => false,
-    }
-}
-
-fn retry_policy(policy: &QueuePolicy, message: &Claimed) -> RetryPolicy {
-    match &message.details.retry {
-        Some(wishes) => wishes.apply(&policy.retry),
-        None => policy.retry.clone(),
     }
 }
 

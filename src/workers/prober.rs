@@ -14,14 +14,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::cadence::{self, Next, Pass};
-use super::decide::{Absence, Facts, absent, age_ms};
 use super::exchange::error_of;
 use super::pulse::Pulse;
 use crate::domain::message::Probes;
 use crate::domain::outcome::Answer;
-use crate::domain::policy::QueuePolicy;
 use crate::domain::probe::{Found, ProbePolicy};
-use crate::domain::retry::RetryPolicy;
+use crate::domain::retry::Next as Retry;
 use crate::domain::window::WindowState;
 use crate::failpoint::failpoint;
 use crate::shutdown::Tasks;
@@ -277,18 +275,16 @@ impl Asking {
     ) -> Result<Changed, StoreError> {
         let policy = &self.queue.policy;
         let error = message.reason.clone().unwrap_or_default();
-        let facts = Facts {
-            attempt: message.attempt,
-            age_ms: self.age_ms(message, paused_ms, now_ms),
-            random: 0.0,
-            error: &error,
-        };
-        match absent(&retry_policy(policy, message), facts) {
-            Absence::Resend => self.resolve(message, Decision::Resend, words, None).await,
-            Absence::GiveUp { word, reason } => {
+        let age_ms = self.age_ms(message, paused_ms, now_ms);
+        // The attempt failed after all, and counts like any other that did; the time until the probe was
+        // its delay.
+        match message.details.retry_policy(policy).next(message.attempt, age_ms, 0.0) {
+            Retry::RetryAfter(_) => self.resolve(message, Decision::Resend, words, None).await,
+            Retry::GiveUp(why) => {
+                let reason = why.reason(message.attempt, &error);
                 let changed = self.resolve(message, Decision::Dead, words, Some(&reason)).await;
                 if let Ok(Changed::Done) = changed {
-                    let label = ReasonLabel { queue: policy.name.to_string(), reason: word };
+                    let label = ReasonLabel { queue: policy.name.to_string(), reason: why.word() };
                     self.store.metrics().dead.get_or_create(&label).inc();
                     tracing::warn!(queue = %policy.name, id = %message.id, reason, "message is dead");
                 }
@@ -303,7 +299,7 @@ impl Asking {
             return 0;
         }
         let paused_since_first_ms = paused_ms.saturating_sub(message.paused_at_first_ms);
-        age_ms(&self.queue.policy, message.first_attempt_ms, now_ms, paused_since_first_ms)
+        self.queue.policy.age_ms(message.first_attempt_ms, now_ms, paused_since_first_ms)
     }
 
     async fn ask_later(
@@ -337,12 +333,5 @@ fn status_of(answer: &Answer) -> Option<u16> {
     match answer {
         Answer::Answered { status, .. } => Some(*status),
         Answer::NotSent { .. } | Answer::Unknown { .. } => None,
-    }
-}
-
-fn retry_policy(policy: &QueuePolicy, message: &Doubtful) -> RetryPolicy {
-    match &message.details.retry {
-        Some(wishes) => wishes.apply(&policy.retry),
-        None => policy.retry.clone(),
     }
 }

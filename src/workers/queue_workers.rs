@@ -33,13 +33,14 @@ pub struct QueueWorkers {
 }
 
 impl QueueWorkers {
-    /// Starts them; they end with `tasks` or by [`Self::stop`]. `probes` is the way to whom uncertain
-    /// messages are asked about, where somebody is.
+    /// Starts them; they end with `tasks` or by [`Self::stop`]. Without a transport nobody is called:
+    /// workers come and claim at the API. `probes` is the way to whom uncertain messages are asked about,
+    /// where somebody is.
     #[must_use]
     pub fn start(
         store: &Store,
         queue: Arc<Queue>,
-        (transport, probes): (Transport, Option<Transport>),
+        (transport, probes): (Option<Transport>, Option<Transport>),
         tasks: &Tasks,
         pulses: &Pulses,
         presence: &Arc<Presence>,
@@ -63,18 +64,36 @@ impl QueueWorkers {
         if let Some(prober) = prober {
             tasks.spawn("prober", prober.run(pulses.start(format!("prober of {name}"))));
         }
+        let dispatcher_ended = match transport {
+            Some(transport) => {
+                Self::start_sending(store, &queue, transport, &tasks, pulses, presence)
+            }
+            None => tasks.stop_token().clone(),
+        };
+        Self { queue, tasks, dispatcher_ended }
+    }
+
+    /// Starts claims, calls and outcomes; the token fires when the last claim was made.
+    fn start_sending(
+        store: &Store,
+        queue: &Arc<Queue>,
+        transport: Transport,
+        tasks: &Tasks,
+        pulses: &Pulses,
+        presence: &Arc<Presence>,
+    ) -> CancellationToken {
         let in_flight = Arc::new(InFlight::default());
         let (outcomes, received) = mpsc::channel(OUTCOMES_MAX);
         let settler = Settler {
             store: store.clone(),
-            queue: Arc::clone(&queue),
+            queue: Arc::clone(queue),
             in_flight: Arc::clone(&in_flight),
         };
         // Leases are renewed until the last outcome is written, beyond the stop of claiming.
         let settled = CancellationToken::new();
         let renewer = Renewer {
             store: store.clone(),
-            queue: Arc::clone(&queue),
+            queue: Arc::clone(queue),
             in_flight: Arc::clone(&in_flight),
         };
         tasks.spawn("renewer", renewer.run(settled.clone()));
@@ -88,7 +107,7 @@ impl QueueWorkers {
         let dispatcher = Dispatcher {
             exchanges: Arc::new(Exchanges {
                 store: store.clone(),
-                queue: Arc::clone(&queue),
+                queue: Arc::clone(queue),
                 transport,
                 in_flight,
                 stop: tasks.stop_token().clone(),
@@ -101,12 +120,12 @@ impl QueueWorkers {
         };
         let dispatcher_ended = CancellationToken::new();
         let ended = dispatcher_ended.clone();
-        let pulse = pulses.start(format!("dispatcher of {name}"));
+        let pulse = pulses.start(format!("dispatcher of {}", queue.policy.name));
         tasks.spawn("dispatcher", async move {
             dispatcher.run(pulse).await;
             ended.cancel();
         });
-        Self { queue, tasks, dispatcher_ended }
+        dispatcher_ended
     }
 
     /// Stops claiming and waits until the dispatcher has ended, so that another may take its place;

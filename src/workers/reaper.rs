@@ -1,8 +1,9 @@
 //! Brings back what a lost node held.
 //!
-//! Looks at a shard when a lease there is known to end; whether there are leases is read of all shards
-//! at the start, when a node has vanished, and now and then. Waits one lease after a restart of Redis or a clock alarm: what kept living
-//! nodes from renewing, or put their deadlines into the past, would send everything twice.
+//! Looks at a shard when a lease there is known to end (those that workers hold are told); whether
+//! there are leases is read of all shards at the start, when a node has vanished, and now and then.
+//! Waits one lease after a restart of Redis or a clock alarm: what kept living nodes from renewing, or
+//! put their deadlines into the past, would send everything twice.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -43,16 +44,33 @@ impl Reaper {
     /// The loop.
     pub async fn run(mut self, stop: CancellationToken, pulse: Pulse) {
         while !stop.is_cancelled() {
-            let next = self.run_once().await;
-            let sleep = next.saturating_duration_since(Instant::now());
-            pulse.sleeps(sleep);
-            let vanished = Arc::clone(&self.vanished);
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = vanished.notified() => self.next_sweep = Instant::now(),
-                () = tokio::time::sleep_until(next) => {}
+            let mut next = self.run_once().await;
+            loop {
+                pulse.sleeps(next.saturating_duration_since(Instant::now()));
+                let (vanished, store) = (Arc::clone(&self.vanished), self.store.clone());
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = vanished.notified() => self.next_sweep = Instant::now(),
+                    lapses = store.lapses() => {
+                        next = next.min(self.expect(lapses));
+                        continue;
+                    }
+                    () = tokio::time::sleep_until(next) => {}
+                }
+                break;
             }
         }
+    }
+
+    /// Notes when leases end; returns when to look, if nothing else comes first.
+    fn expect(&mut self, lapses: HashMap<String, Instant>) -> Instant {
+        let mut earliest = self.next_sweep;
+        for (shard, at) in lapses {
+            let known = self.deadlines.entry(shard).or_insert(at);
+            *known = at.min(*known);
+            earliest = earliest.min(*known);
+        }
+        earliest
     }
 
     /// Looks at the shards whose leases end now (or at all of them); returns when to look again.

@@ -119,7 +119,7 @@ impl Renewer {
                 };
                 // Counted from before the call: the lease in Redis ends no sooner.
                 let start_before = Instant::now() + start_within;
-                match self.store.renew(&self.queue, shard, &ongoing, leases).await {
+                match self.store.renew(shard, policy.lease_ms, &ongoing, leases).await {
                     Ok(verdicts) => self.in_flight.renewed(leases, &verdicts, start_before),
                     Err(error) => {
                         tracing::warn!(queue = %self.queue.policy.name, %error, "leases could not be renewed");

@@ -12,8 +12,8 @@ pub(super) async fn run(exchanges: &Exchanges, message: Claimed, held: bool, out
         outcomes.settle(vec![outcomes.of(&message, action, None)], true).await;
         return;
     }
-    exchanges.note_start(&message, held);
     let policy = &exchanges.queue.policy;
+    exchanges.store.note_start(policy, &message, held);
     let id = MessageId { queue: policy.name.clone(), ulid: message.lease.ulid };
     let (now_ms, deadline) = exchanges.times();
     let call = single_call(

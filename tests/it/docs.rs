@@ -1,7 +1,7 @@
 //! The documentation works: every `sh` block of README.md and docs/ runs, as it stands.
 //!
-//! The blocks of one page run in order as one script, against a fresh daemon with the two queues the
-//! pages speak of: `sms` and `erp`, with a downstream behind them. Blocks fenced as `text`, `console`,
+//! The blocks of one page run in order as one script, against a fresh daemon with the queues the
+//! pages speak of: `sms` and `erp`, with a downstream behind them, and `print`, which workers pull from. Blocks fenced as `text`, `console`,
 //! `toml` or anything else are not run.
 
 use std::path::Path;
@@ -36,6 +36,9 @@ fn config(downstream: &Downstream) -> String {
 
         [topics.order_paid]
         queues = ["erp", "sms"]
+
+        [queues.print.downstream]
+        type = "pull"
         "#,
         downstream.url("/send"),
         downstream.url("/orders"),

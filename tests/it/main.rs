@@ -39,6 +39,7 @@ mod planted;
 #[cfg(feature = "failpoints")]
 mod poison;
 mod probe;
+mod pull;
 mod rates;
 mod refusals;
 mod reloading;

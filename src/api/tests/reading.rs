@@ -63,8 +63,7 @@ async fn a_wait_ends_with_the_final_state() {
 /// The one message that is ready in `sms`, under our lease.
 async fn claim(house: &House) -> Claimed {
     let queue = house.store.queue(&"sms".parse().unwrap()).unwrap();
-    let wish =
-        ClaimWish { messages_max: 10, horizon_us: 50_000, before_us: None, batch_now: false };
+    let wish = ClaimWish { messages_max: 10, horizon_us: 50_000, ..ClaimWish::default() };
     let mut messages = house.store.claim(&queue, wish).await.unwrap().messages;
     assert_eq!(messages.len(), 1);
     messages.remove(0)

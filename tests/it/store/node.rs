@@ -60,8 +60,13 @@ impl With for NewMessage {
 }
 
 /// What a claim asks for by default: much, at once.
-pub(super) const WISH: ClaimWish =
-    ClaimWish { messages_max: 250, horizon_us: 50_000, before_us: None, batch_now: false };
+pub(super) const WISH: ClaimWish = ClaimWish {
+    messages_max: 250,
+    horizon_us: 50_000,
+    before_us: None,
+    batch_now: false,
+    lease_ms: None,
+};
 
 /// An attempt that ended with this word.
 pub(super) fn attempt(number: u32, outcome: &str) -> Attempt {
@@ -148,7 +153,7 @@ impl Node {
             Verb::Defer => store.defer(queue, shard, &[], DeferKind::Hold, None, &items).await,
             Verb::Bury => store.bury(queue, shard, &[], false, &items).await,
             Verb::Park => store.park(queue, shard, &[], &items).await,
-            Verb::Renew => store.renew(queue, shard, &[], leases).await,
+            Verb::Renew => store.renew(shard, queue.policy.lease_ms, &[], leases).await,
             other => panic!("{other:?} settles nothing"),
         };
         verdicts.expect("Redis is there")

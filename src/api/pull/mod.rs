@@ -1,0 +1,40 @@
+//! Pull: workers in any language claim messages and settle them over HTTP.
+//!
+//! Owns what a worker asks and is told. Claims go through the same gates as the dispatcher's (see
+//! `store`), settlings through the same fences; a worker is one more node that may die at any moment.
+
+mod claim;
+mod desk;
+mod settle;
+mod token;
+
+pub(super) use claim::{__path_claim, claim};
+pub(super) use desk::Desks;
+pub(super) use settle::{__path_settle, settle};
+
+use std::sync::Arc;
+
+use super::paths::InQueue;
+use super::problem::Problem;
+use crate::domain::policy::Downstream;
+use crate::store::Queue;
+
+/// The longest lease that a worker may ask for, in milliseconds.
+const LEASE_MS_MAX: u64 = 12 * 3_600_000;
+/// The shortest one: what a worker and the network need to answer at all.
+const LEASE_MS_MIN: u64 = 1000;
+
+/// The queue, if workers may claim from it.
+fn pulled(queue: InQueue) -> Result<Arc<Queue>, Problem> {
+    let queue = queue.taking()?;
+    if queue.policy.downstream == Downstream::Pull {
+        return Ok(queue);
+    }
+    Err(Problem::wrong_state(
+        "pushed",
+        format!(
+            "the queue \"{}\" sends by itself; to let workers claim from it, set queues.{0}.downstream.type = \"pull\"",
+            queue.policy.name
+        ),
+    ))
+}

@@ -1,0 +1,102 @@
+//! What a worker shows to settle a message: the lease, and what is known of the attempt.
+//!
+//! The store checks the lease; the rest only says what would be lost otherwise (when the attempt
+//! began), so that any node can settle what another one handed out.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::store::Claimed;
+
+/// Length of a lease's token.
+const LEASE_BYTES: usize = 20;
+
+/// A worker's token: `<lease>.<attempt>.<started>.<first attempt>.<paused since>`, numbers in hex.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct WorkerToken {
+    /// The lease's own token.
+    pub(super) lease: String,
+    /// Which attempt it is.
+    pub(super) attempt: u32,
+    /// When it was handed out, ms by Redis.
+    pub(super) started_at_ms: u64,
+    /// When the first attempt began, ms by Redis.
+    pub(super) first_attempt_ms: u64,
+    /// For how long the queue had been paused since then.
+    pub(super) paused_since_first_ms: u64,
+}
+
+impl WorkerToken {
+    /// For a message that is handed out now.
+    pub(super) fn new(message: &Claimed, now_ms: u64, paused_ms: u64) -> Self {
+        Self {
+            lease: message.lease.token.clone(),
+            attempt: message.attempt,
+            started_at_ms: now_ms,
+            first_attempt_ms: message.first_attempt_ms,
+            paused_since_first_ms: paused_ms.saturating_sub(message.paused_at_first_ms),
+        }
+    }
+}
+
+impl fmt::Display for WorkerToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}.{:x}.{:x}.{:x}.{:x}",
+            self.lease,
+            self.attempt,
+            self.started_at_ms,
+            self.first_attempt_ms,
+            self.paused_since_first_ms
+        )
+    }
+}
+
+impl FromStr for WorkerToken {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let read = || {
+            let mut parts = text.split('.');
+            let lease = parts.next().filter(|lease| {
+                lease.len() == LEASE_BYTES && lease.bytes().all(|b| b.is_ascii_alphanumeric())
+            })?;
+            let mut number = || u64::from_str_radix(parts.next()?, 16).ok();
+            let token = Self {
+                lease: lease.to_owned(),
+                attempt: u32::try_from(number()?).ok()?,
+                started_at_ms: number()?,
+                first_attempt_ms: number()?,
+                paused_since_first_ms: number()?,
+            };
+            parts.next().is_none().then_some(token)
+        };
+        read().ok_or_else(|| {
+            let shown: String = text.chars().take(100).collect();
+            format!("found \"{shown}\", expected the token that came with the message's claim")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_reads_back_and_nothing_else_does() {
+        let token = WorkerToken {
+            lease: "ABCDEFGHJKMN0000002a".to_owned(),
+            attempt: 2,
+            started_at_ms: 1_763_640_000_000,
+            first_attempt_ms: 1_763_639_000_000,
+            paused_since_first_ms: 0,
+        };
+        let text = token.to_string();
+        assert_eq!(text.parse(), Ok(token));
+        for bad in ["", "x", &text[1..], &text[..text.len() - 2], &format!("{text}.0"), "a.b.c.d.e"]
+        {
+            assert!(bad.parse::<WorkerToken>().unwrap_err().contains("claim"), "{bad}");
+        }
+    }
+}

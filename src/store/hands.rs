@@ -1,0 +1,64 @@
+//! Leases in other hands than a node's: no node vanishes with a worker.
+//!
+//! Owns the news of when such leases end, from who hands out to who reaps, and the way back for what
+//! was never handed over. Refuses to know who claims (see `api::pull`) and who reaps (see `workers`).
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::Store;
+use super::queue::{Queue, Shard};
+use super::settle::Settled;
+
+/// The next end in each shard, by its tag: as many as there are shards.
+#[derive(Debug, Default)]
+pub(super) struct Hands {
+    ends: Mutex<HashMap<String, Instant>>,
+    news: Notify,
+}
+
+impl Store {
+    /// A lease in this shard ends then, unless it is settled or renewed.
+    pub fn lease_ends(&self, shard: &Shard, at: Instant) {
+        let hands = &self.inner.hands;
+        let mut ends = hands.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        match ends.get_mut(shard.tag()) {
+            Some(known) if *known <= at => return,
+            Some(known) => *known = at,
+            None => drop(ends.insert(shard.tag().to_owned(), at)),
+        }
+        drop(ends);
+        hands.news.notify_one();
+    }
+
+    /// Ends that were told since the last time, once there are any; for one listener.
+    pub async fn lapses(&self) -> HashMap<String, Instant> {
+        let hands = &self.inner.hands;
+        loop {
+            hands.news.notified().await;
+            let mut ends = hands.ends.lock().unwrap_or_else(PoisonError::into_inner);
+            if !ends.is_empty() {
+                return std::mem::take(&mut ends);
+            }
+        }
+    }
+
+    /// Puts back what never reached its worker, unsent; if that fails, the leases run out.
+    pub fn give_back(&self, queue: Arc<Queue>, held: Vec<Settled>) {
+        let store = self.clone();
+        self.inner.tasks.spawn("give_back", async move {
+            for shard in &queue.shards {
+                let of_shard = |item: &&Settled| item.lease.shard == shard.number;
+                let items: Vec<Settled> = held.iter().filter(of_shard).cloned().collect();
+                if !items.is_empty()
+                    && let Err(error) = store.release(&queue, shard, &[], &items).await
+                {
+                    tracing::warn!(queue = %queue.policy.name, %error, "a worker hung up, and its messages could not be given back; their leases will run out");
+                }
+            }
+        });
+    }
+}
