@@ -38,6 +38,7 @@ pub(super) fn scope_needed(method: &Method, route: Option<&str>) -> Option<Scope
         (&Method::POST, Some("/v1/queues/{queue}/claim" | "/v1/queues/{queue}/settle")) => {
             Some(Scope::Work)
         }
+        (&Method::POST, Some("/v1/queues/{queue}/receipts")) => Some(Scope::Receipt),
         _ => Some(Scope::Operate),
     }
 }
@@ -61,9 +62,11 @@ pub(super) fn admit(
     })?;
     let known = find(tokens, token)
         .ok_or_else(|| unauthorized("this token is not known here; check TIDEGATE_TOKEN"))?;
-    // Who may purge a queue may as well empty it message by message.
-    let covers =
-        |scope: &Scope| *scope == needed || (needed, *scope) == (Scope::Work, Scope::Operate);
+    // Who may purge a queue may as well empty it message by message, or say what became of one.
+    let covers = |scope: &Scope| {
+        *scope == needed
+            || (*scope == Scope::Operate && matches!(needed, Scope::Work | Scope::Receipt))
+    };
     if known.scopes.iter().any(covers) {
         return Ok(Caller(known.name.as_str().into()));
     }
@@ -133,9 +136,10 @@ mod tests {
         assert_eq!(ask(&["Bearer s3cret"], Scope::Send), Ok("shop".to_owned()));
         assert_eq!(ask(&["bearer other"], Scope::Operate), Ok("ops".to_owned()));
         assert_eq!(ask(&["Bearer other"], Scope::Work), Ok("ops".to_owned()));
-        for lacking in [Scope::Read, Scope::Work] {
+        for lacking in [Scope::Read, Scope::Work, Scope::Receipt] {
             assert_eq!(ask(&["Bearer s3cret"], lacking), Err(Code::Forbidden));
         }
+        assert_eq!(ask(&["bearer other"], Scope::Receipt), Ok("ops".to_owned()));
         for bad in
             ["", "Bearer", "Bearer ", "Basic s3cret", "s3cret", "Bearer wrong", "Bearer s3cre"]
         {
@@ -160,6 +164,7 @@ mod tests {
         assert_eq!(needed(Method::POST, "/v1/queues/{queue}/messages"), Some(Scope::Send));
         assert_eq!(needed(Method::POST, "/v1/queues/{queue}/try"), Some(Scope::Operate));
         assert_eq!(needed(Method::POST, "/v1/queues/{queue}/claim"), Some(Scope::Work));
+        assert_eq!(needed(Method::POST, "/v1/queues/{queue}/receipts"), Some(Scope::Receipt));
         assert_eq!(needed(Method::DELETE, "/v1/messages/{id}"), Some(Scope::Operate));
         assert_eq!(scope_needed(&Method::POST, None), Some(Scope::Operate));
     }

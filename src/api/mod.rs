@@ -33,6 +33,7 @@ mod pull;
 mod query;
 mod queue_view;
 mod queues;
+mod receipts;
 mod request_head;
 mod retry_fields;
 mod rollbacks;

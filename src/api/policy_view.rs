@@ -28,6 +28,10 @@ pub(super) fn view(policy: &QueuePolicy) -> Value {
         "idempotency_window": span(policy.idempotency_window_ms),
         "on_uncertain": policy.on_uncertain.as_str(),
         "probe": policy.probe.as_ref().map(probe),
+        "receipts": {
+            "timeout": span(policy.receipts.timeout_ms),
+            "on_timeout": policy.receipts.on_timeout.as_str(),
+        },
         "shards": policy.shards,
         "downstream": downstream(&policy.downstream),
         "retry": {

@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 use super::problem::{Code, Problem};
 use super::{
     ApiState, Door, audit, batch, change, clock, guard, health, list, messages, openapi, pull,
-    queues, rollbacks, schedules, send, topics, try_call,
+    queues, receipts, rollbacks, schedules, send, topics, try_call,
 };
 
 /// The whole door.
@@ -46,6 +46,7 @@ pub(super) fn described() -> OpenApiRouter<Arc<Door>> {
         .routes(routes!(queues::requeue_all))
         .routes(routes!(audit::audit, audit::repair))
         .routes(routes!(queues::windows))
+        .routes(routes!(receipts::receive))
         .routes(routes!(try_call::try_call))
         .routes(routes!(topics::publish))
         .routes(routes!(topics::topics))

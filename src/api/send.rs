@@ -156,6 +156,8 @@ fn as_scheduled(sent: NewMessage, accepted: Accepted, now_ms: u64) -> Option<Mes
         final_at_ms: None,
         reason: None,
         probes: None,
+        reference: None,
+        accepted_at_ms: None,
         decided_by: None,
     })
 }

@@ -9,8 +9,8 @@ use super::args_admin::{
     TokenArgs, WindowsArgs,
 };
 use super::args_messages::{
-    EditArgs, ExportArgs, IdsArgs, ListArgs, PublishArgs, RescheduleArgs, ResolveArgs, SendArgs,
-    SendBatchArgs, TryArgs,
+    EditArgs, ExportArgs, IdsArgs, ListArgs, PublishArgs, ReceiptArgs, RescheduleArgs, ResolveArgs,
+    SendArgs, SendBatchArgs, TryArgs,
 };
 
 /// Exit codes and surroundings, shown below the help.
@@ -116,6 +116,8 @@ pub enum ClientCommand {
     Requeue(IdsArgs),
     /// Decide what became of uncertain messages: delivered, resend or dead
     Resolve(ResolveArgs),
+    /// Tell in the downstream's place what became of an accepted message
+    Receipt(ReceiptArgs),
     /// Give messages another due time
     Reschedule(RescheduleArgs),
     /// Replace the payload of a message that is dead, uncertain or scheduled

@@ -68,6 +68,8 @@ pub enum ScopeWord {
     Work,
     /// Cancel, requeue, pause, purge and the rest.
     Operate,
+    /// Send receipts, and nothing else: for downstreams.
+    Receipt,
 }
 
 impl From<ScopeWord> for Scope {
@@ -77,6 +79,7 @@ impl From<ScopeWord> for Scope {
             ScopeWord::Read => Self::Read,
             ScopeWord::Work => Self::Work,
             ScopeWord::Operate => Self::Operate,
+            ScopeWord::Receipt => Self::Receipt,
         }
     }
 }

@@ -174,6 +174,46 @@ impl Decision {
     }
 }
 
+/// `receipt`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("of").required(true).args(["id", "reference"]))]
+pub struct ReceiptArgs {
+    /// The queue
+    pub queue: String,
+    /// The message's id
+    #[arg(long, value_name = "ID")]
+    pub id: Option<String>,
+    /// The downstream's own reference
+    #[arg(long = "ref", value_name = "REFERENCE")]
+    pub reference: Option<String>,
+    /// What became of it: delivered, or dead
+    #[arg(long = "as", value_name = "STATUS", value_enum)]
+    pub status: ReceiptStatus,
+    /// Why, kept with the message
+    #[arg(long, value_name = "TEXT")]
+    pub detail: Option<String>,
+}
+
+/// What a receipt says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ReceiptStatus {
+    /// The downstream has done it.
+    Delivered,
+    /// It never will.
+    Dead,
+}
+
+impl ReceiptStatus {
+    /// The word of the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Dead => "dead",
+        }
+    }
+}
+
 /// `edit`.
 #[derive(Debug, Args)]
 pub struct EditArgs {

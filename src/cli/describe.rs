@@ -53,7 +53,13 @@ pub(crate) fn sentence(message: &Value, now_ms: u64) -> String {
         "ready" => ready(message),
         "leased" => format!("Being sent: attempt {}", attempts.max(1)),
         "uncertain" => uncertain(message, now_ms),
-        "accepted" => "Accepted by the downstream: its receipt is awaited".to_owned(),
+        "accepted" => {
+            let since = of_answer(&message["accepted_at"]);
+            let since = since.map_or_else(String::new, |at| format!(" {}", distance(at, now_ms)));
+            let name = message["ref"].as_str();
+            let name = name.map_or_else(String::new, |name| format!(" as {}", plain(name)));
+            format!("Accepted by the downstream{since}{name}: its receipt is awaited")
+        }
         "delivered" => format!("Delivered{ago} after {}", count(attempts, "attempt")),
         "dead" => {
             let why = reason(message).map_or_else(String::new, |why| format!(": {why}"));
@@ -246,6 +252,10 @@ mod tests {
                 "Dead after 1 attempt: answered 422",
             ),
             (json!({"state": "cancelled"}), "Cancelled"),
+            (
+                json!({"state": "accepted", "ref": "A-7", "accepted_at": "2026-11-21T08:59:00.000Z"}),
+                "Accepted by the downstream 1m ago as A-7: its receipt is awaited",
+            ),
             (
                 json!({"state": "uncertain"}),
                 "Uncertain: the attempt may or may not have arrived; ask the downstream, then `tidegate resolve ID --as delivered`, `resend` or `dead`",

@@ -6,7 +6,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::Session;
-use super::args_messages::{DueArgs, EditArgs, RescheduleArgs, ResolveArgs};
+use super::args_messages::{DueArgs, EditArgs, ReceiptArgs, RescheduleArgs, ResolveArgs};
 use super::client::{Answer, Target};
 use super::describe;
 use super::exit::{Exit, Failure};
@@ -77,6 +77,31 @@ pub(crate) async fn resolve(args: &ResolveArgs, session: &mut Session) -> Result
         confirm(id, &format!("resolved as {}", args.decision.as_str()), &answer, session)
     })
     .await
+}
+
+/// `receipt`.
+pub(crate) async fn receipt(args: &ReceiptArgs, session: &mut Session) -> Result<Exit, Failure> {
+    let mut receipt = json!({ "status": args.status.as_str() });
+    for (name, value) in [("id", &args.id), ("ref", &args.reference), ("detail", &args.detail)] {
+        if let Some(value) = value {
+            receipt[name] = json!(value);
+        }
+    }
+    let target = Target::new(&["v1", "queues", &args.queue, "receipts"]);
+    let answer = session.client.send(Method::POST, &target, &receipt).await?;
+    if session.screen.is_json() {
+        session.screen.raw(&answer.body)?;
+        return Ok(Exit::Ok);
+    }
+    let told: Value = answer.read()?;
+    let name = told["id"].as_str().or(args.id.as_deref()).or(args.reference.as_deref());
+    let done = match told["verdict"].as_str() {
+        Some("kept") => "is not accepted yet: the receipt is kept".to_owned(),
+        Some("already") => format!("was {} already", args.status.as_str()),
+        _ => format!("is {}", args.status.as_str()),
+    };
+    session.screen.line(&format!("{} {done}", name.unwrap_or_default()))?;
+    Ok(Exit::Ok)
 }
 
 /// `reschedule`.

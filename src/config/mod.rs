@@ -16,6 +16,7 @@ mod load;
 mod probe;
 mod queue;
 mod reader;
+mod receipts;
 mod redis;
 mod reload;
 mod render;

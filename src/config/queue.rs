@@ -5,11 +5,12 @@ use std::sync::Arc;
 use super::kinds::{LONG_MS, duration, parsed, size_in_memory, whole, word};
 use super::reader::{Field, Read, Section};
 use super::settings::Durability;
-use super::{batch, downstream, probe, retry, window};
+use super::{batch, downstream, probe, receipts, retry, window};
 use crate::domain::id::{QueueName, SHARDS_MAX};
 use crate::domain::lease;
 use crate::domain::limit::Rate;
 use crate::domain::policy::{Downstream, OnUncertain, QueuePolicy, Retention};
+use crate::domain::receipt::ReceiptPolicy;
 use crate::domain::units::format_duration;
 
 /// Most calls that may leave at once: a bound against a slip of the finger.
@@ -31,8 +32,8 @@ const DELIVERED_MS: u64 = 86_400_000;
 const DEAD_MS: u64 = 30 * 86_400_000;
 const IDEMPOTENCY_WINDOW_MS: u64 = 86_400_000;
 
-const LATER: [&str; 8] =
-    ["limits", "fairness", "aging", "backlog", "adaptive", "breaker", "receipts", "callback"];
+const LATER: [&str; 7] =
+    ["limits", "fairness", "aging", "backlog", "adaptive", "breaker", "callback"];
 
 /// `durability` is the store's: a queue that parks cannot do with less than the disk.
 pub(super) fn read(
@@ -64,6 +65,7 @@ pub(super) fn read(
             section.read_or("idempotency_window", IDEMPOTENCY_WINDOW_MS, duration(1..=LONG_MS));
         let on_uncertain = on_uncertain(section, durability);
         let probe = probe::of_queue(section, on_uncertain, &downstream);
+        let receipts = section.read_or("receipts", ReceiptPolicy::DEFAULT, receipts::read);
         let shards = section.read_or("shards", 1, whole(1..=SHARDS_MAX));
         let retry = section.read("retry", retry::read);
         let window = section.read("window", |field| window::read(field, timeout));
@@ -88,6 +90,7 @@ pub(super) fn read(
             idempotency_window_ms: idempotency_window?,
             on_uncertain: on_uncertain?,
             probe: probe?,
+            receipts: receipts?,
             shards: shards?,
             downstream: downstream?,
             retry: retry?.unwrap_or_else(retry::default),

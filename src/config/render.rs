@@ -118,6 +118,9 @@ fn queue(out: &mut Toml, queue: &QueuePolicy) {
     out.line("retention", format_args!("{{ delivered = {delivered:?}, dead = {dead:?} }}"));
     out.text("idempotency_window", &format_duration(queue.idempotency_window_ms));
     out.text("on_uncertain", queue.on_uncertain.as_str());
+    let timeout = format_duration(queue.receipts.timeout_ms);
+    let on_timeout = queue.receipts.on_timeout.as_str();
+    out.line("receipts", format_args!("{{ timeout = {timeout:?}, on_timeout = {on_timeout:?} }}"));
     out.line("shards", queue.shards);
     out.section(&format!("queues.{name}.downstream"));
     match &queue.downstream {
@@ -330,6 +333,7 @@ mod tests {
         factor = 1.5
         safe_statuses = [503]
         [queues.c]
+        receipts = { timeout = "90m", on_timeout = "delivered" }
         on_uncertain = "probe"
         probe = { url = "https://h.example/o/{id}", absent = [404, 410], after = "2m" }
         downstream.type = "null"

@@ -95,7 +95,7 @@ fn token(field: &Field<'_>) -> Read<Token> {
 }
 
 fn scopes(field: &Field<'_>) -> Read<Vec<Scope>> {
-    let words = [Scope::Send, Scope::Read, Scope::Work, Scope::Operate]
+    let words = [Scope::Send, Scope::Read, Scope::Work, Scope::Operate, Scope::Receipt]
         .map(|scope| (scope.as_str(), scope));
     let scopes = field.list(word(&words, &[]))?;
     if scopes.is_empty() {

@@ -64,6 +64,8 @@ pub enum Scope {
     Work,
     /// Cancel, requeue, pause, purge and the rest, [`Scope::Work`] too.
     Operate,
+    /// Send receipts, and nothing else: for downstreams.
+    Receipt,
 }
 
 impl Scope {
@@ -75,6 +77,7 @@ impl Scope {
             Self::Read => "read",
             Self::Work => "work",
             Self::Operate => "operate",
+            Self::Receipt => "receipt",
         }
     }
 }

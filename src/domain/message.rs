@@ -202,7 +202,12 @@ pub struct Message {
     pub reason: Option<String>,
     /// What the downstream was asked about it, and will be.
     pub probes: Option<Probes>,
-    /// Who decided on it, where it was not the downstream's answer: `operator` or `probe`.
+    /// The downstream's own name for it, where it accepted it under one.
+    pub reference: Option<String>,
+    /// When the downstream accepted it, while its receipt is awaited.
+    pub accepted_at_ms: Option<u64>,
+    /// Who decided on it, where it was not the downstream's answer: `operator`, `probe`, `receipt` or
+    /// `timeout`.
     pub decided_by: Option<String>,
 }
 

@@ -11,6 +11,7 @@ pub mod message;
 pub mod outcome;
 pub mod policy;
 pub mod probe;
+pub mod receipt;
 pub mod retry;
 pub mod schedule;
 pub mod shown;

@@ -6,6 +6,7 @@
 use bytes::Bytes;
 
 use super::policy::OnUncertain;
+use super::receipt::Pending;
 
 /// What came back from the downstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub enum Answer {
         content_type: Option<String>,
         /// The body, as far as it arrived, cut at the call's `response_bytes_max`.
         body: Bytes,
+        /// Set where the answer says: accepted, a receipt will follow.
+        pending: Option<Pending>,
         /// Whether something of the body is missing: cut, still coming at the deadline, or lost
         /// with the connection. Such a body must not be read as `results`.
         truncated: bool,
@@ -42,6 +45,8 @@ pub enum Answer {
 pub enum Outcome {
     /// The downstream has it.
     Delivered,
+    /// The downstream took it, and will tell later what became of it.
+    Accepted,
     /// It surely did not work this time and may work later: an attempt, with backoff.
     Retry,
     /// Too fast: shuts the gate, is no attempt while `max_age` lasts.
@@ -65,6 +70,7 @@ impl Outcome {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Delivered => "delivered",
+            Self::Accepted => "accepted",
             Self::Retry => "retry",
             Self::Throttled { .. } => "throttled",
             Self::Unknown => "unknown",
@@ -83,6 +89,7 @@ pub fn classify(answer: &Answer, on_uncertain: OnUncertain, safe_statuses: &[u16
     match answer {
         Answer::NotSent { .. } => Outcome::Retry,
         Answer::Unknown { .. } => Outcome::Unknown,
+        Answer::Answered { status: 202, pending: Some(_), .. } => Outcome::Accepted,
         Answer::Answered { status, retry_after_ms, .. } => {
             classify_status(*status, *retry_after_ms, on_uncertain, safe_statuses)
         }
@@ -124,8 +131,26 @@ mod tests {
             retry_after_ms,
             content_type: None,
             body: Bytes::new(),
+            pending: None,
             truncated: false,
         }
+    }
+
+    #[test]
+    fn a_202_that_says_so_is_accepted_and_no_other_answer_is() {
+        let pending = |status| Answer::Answered {
+            status,
+            retry_after_ms: None,
+            content_type: None,
+            body: Bytes::new(),
+            pending: Some(Pending::default()),
+            truncated: false,
+        };
+        let of = |answer: &Answer| classify(answer, OnUncertain::Park, &[]);
+        assert_eq!(of(&pending(202)), Outcome::Accepted);
+        assert_eq!(of(&pending(200)), Outcome::Delivered);
+        assert_eq!(of(&pending(500)), Outcome::Unknown);
+        assert_eq!(of(&status(202, None)), Outcome::Delivered);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::fmt;
 use super::id::QueueName;
 use super::limit::Rate;
 use super::probe::ProbePolicy;
+use super::receipt::ReceiptPolicy;
 use super::retry::RetryPolicy;
 use super::window::{Window, WindowState};
 
@@ -36,6 +37,8 @@ pub struct QueuePolicy {
     pub on_uncertain: OnUncertain,
     /// Whom to ask about such an attempt; set with [`OnUncertain::Probe`], and only then.
     pub probe: Option<ProbePolicy>,
+    /// How long the receipt of an accepted message may take.
+    pub receipts: ReceiptPolicy,
     /// Number of shards, 1 to 1024.
     pub shards: u16,
     /// Who receives.

@@ -168,6 +168,7 @@ mod tests {
             retry_after_ms: None,
             content_type: None,
             body: Bytes::new(),
+            pending: None,
             truncated: true,
         }
     }

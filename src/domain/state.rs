@@ -1,11 +1,12 @@
 //! The states of a message, and which of them are final.
 //!
 //! ```text
-//! scheduled ──promote──▶ ready ──claim──▶ leased ──ack──▶ delivered | accepted
+//! scheduled ──promote──▶ ready ──claim──▶ leased ──ack──▶ delivered, ──accept──▶ accepted
 //!     ▲                    ▲                │──bury──▶ dead
 //!     └──────retry─────────┼────────────────┤──park──▶ uncertain ──resolve──▶ delivered | ready | dead
 //!                          └─release, defer,┘
 //!                             reap
+//! accepted ──receive──▶ delivered | dead     accepted ──lapse──▶ uncertain | dead | delivered
 //! scheduled, ready ──expire──▶ expired      scheduled, ready, uncertain ──cancel──▶ cancelled
 //! dead, uncertain, expired, cancelled ──requeue──▶ ready
 //! ```

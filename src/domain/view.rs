@@ -53,6 +53,10 @@ pub struct MessageView<'a> {
     final_at: Option<Moment>,
     reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    accepted_at: Option<Moment>,
+    #[serde(skip_serializing_if = "Option::is_none", rename = "ref")]
+    reference: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     probe: Option<ProbeView<'a>>,
     result: Option<ResultView<'a>>,
     held_by: Vec<&'static str>,
@@ -90,6 +94,8 @@ impl<'a> MessageView<'a> {
             last_attempt: message.last_attempt.as_ref().map(AttemptView::brief),
             final_at: message.final_at_ms.map(Moment),
             reason: message.reason.as_deref(),
+            accepted_at: message.accepted_at_ms.map(Moment),
+            reference: message.reference.as_deref(),
             probe: message.probes.as_ref().map(ProbeView::new),
             result: result(message),
             held_by: held_by_probe(message).unwrap_or(held_by),

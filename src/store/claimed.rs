@@ -124,7 +124,13 @@ impl Store {
             Ok(both) => both,
             Err(error) => {
                 let reason = Some(format!("unreadable: {error}"));
-                return Ok(Err(Settled { lease, attempt: None, reason, delay_ms: 0 }));
+                return Ok(Err(Settled {
+                    lease,
+                    attempt: None,
+                    reason,
+                    delay_ms: 0,
+                    reference: None,
+                }));
             }
         };
         let start_within_ms = latest_start_ms(policy.lease_ms, policy.downstream.timeout_ms());

@@ -124,6 +124,14 @@ impl Store {
         Ok(prunable.collect())
     }
 
+    /// Which of these shards keep something of receipts.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn await_receipts(&self, shards: &[Arc<Shard>]) -> Result<Vec<bool>, StoreError> {
+        self.used(shards, &["accepted", "looks"]).await
+    }
+
     /// Which of these shards hold anything at all.
     ///
     /// # Errors

@@ -101,6 +101,7 @@ impl Store {
             Tail::pack(None, Some("poison: its node was lost three times while sending it alone")),
             arg(if self.is_aftermath() { queue.policy.lease_ms } else { 0 }),
             queue.probe_after(),
+            arg(queue.policy.retention.delivered_ms),
         ];
         let called = self.timed(Verb::Reap, shard, &args).await?;
         let Some(Timed { now_ms, mut reply }) = called else { return Ok(Reaped::DOUBT) };

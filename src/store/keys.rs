@@ -7,7 +7,7 @@ use crate::domain::id::QueueName;
 use crate::domain::topic::TopicName;
 
 /// The structures of a shard, in the order of `KEYS`.
-pub(crate) const SHARD_KEYS: [&str; 30] = [
+pub(crate) const SHARD_KEYS: [&str; 33] = [
     "meta",      // hash: pause, gate, arrival time, counters
     "records",   // hash: ulid → record
     "states",    // hash: ulid → state entry
@@ -38,6 +38,9 @@ pub(crate) const SHARD_KEYS: [&str; 30] = [
     "ready:9", // list: entries of band 9, the first to go
     "probes",  // zset: uncertain ulid by when the downstream is asked about it, ms
     "ticks",   // zset: schedule by the nominal time of its last message, ms
+    "refs",    // hash: a downstream's reference → ulid
+    "early",   // hash: `=` ulid or `#` reference → a receipt that came before the acceptance
+    "looks",   // zset: `r` reference or `e` field of early, by when it is looked at again, ms
 ];
 
 /// The structures of all schedules, in the order of `KEYS` (`lua/include/schedules.lua`). They carry one

@@ -33,6 +33,7 @@ mod probe;
 mod promises;
 mod queue;
 mod read;
+mod receipt;
 mod record;
 mod registry;
 mod reply;
@@ -74,6 +75,7 @@ pub use operate::{Changed, Decision, Edit};
 pub use probe::{Doubtful, DueProbes, ProbeTimes};
 pub use queue::{Queue, Shard};
 pub use read::{Counts, Page, PauseInfo};
+pub use receipt::{Receipt, ReceiptOf, Received};
 pub use rollback::Rollback;
 pub use schedules::{
     Kept, LastTick, Paused, PutSchedule, SchedulePage, Sweep, Tick, Touched, UnderWay,

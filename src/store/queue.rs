@@ -15,6 +15,7 @@ use crate::config::Settings;
 use crate::domain::id::{MessageId, QueueName};
 use crate::domain::limit::Rate;
 use crate::domain::policy::{Downstream, OnUncertain, QueuePolicy, Retention};
+use crate::domain::receipt::ReceiptPolicy;
 use crate::domain::retry::RetryPolicy;
 use crate::telemetry::QueueLabel;
 
@@ -296,6 +297,7 @@ fn retired_policy(name: QueueName, shards: u16) -> QueuePolicy {
         idempotency_window_ms: DAY_MS,
         on_uncertain: OnUncertain::Resend,
         probe: None,
+        receipts: ReceiptPolicy::DEFAULT,
         shards,
         downstream: Downstream::Null,
         retry: RetryPolicy {

@@ -143,6 +143,9 @@ impl Store {
                     continue;
                 }
                 let mut message = read_message(queue, *ulid, record, some_bytes(entry), in_due);
+                if message.state == State::Accepted {
+                    message.accepted_at_ms = moment_ms.filter(|ms| *ms > 0);
+                }
                 if message.state == State::Uncertain
                     && let Some(next_ms) = moment_ms.filter(|ms| (1..NEVER_MS).contains(ms))
                 {

@@ -169,6 +169,9 @@ pub(crate) struct Tail {
     /// What the downstream was asked while it was uncertain.
     #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
     pub(crate) probes: Option<PackedProbes>,
+    /// The downstream's own name for it.
+    #[serde(rename = "f", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reference: Option<String>,
     /// Who decided, if it was not the downstream's answer.
     #[serde(rename = "y", default, skip_serializing_if = "Option::is_none")]
     pub(crate) by: Option<String>,
@@ -233,12 +236,22 @@ impl Tail {
         Self { attempt, reason, ..Self::default() }.to_bytes()
     }
 
+    pub(crate) fn of_attempt(
+        attempt: Option<&Attempt>,
+        reason: Option<&str>,
+        reference: Option<&str>,
+    ) -> Vec<u8> {
+        let (reason, reference) = (reason.map(str::to_owned), reference.map(str::to_owned));
+        Self { attempt: attempt.map(pack_attempt), reason, reference, ..Self::default() }.to_bytes()
+    }
+
     /// The last words on a message that somebody decided on.
     pub(crate) fn decided(message: &Message, reason: Option<&str>, by: &str) -> Self {
         Self {
             attempt: message.last_attempt.as_ref().map(pack_attempt),
             reason: reason.map(str::to_owned).or_else(|| message.reason.clone()),
             probes: message.probes.as_ref().filter(|p| p.count > 0).map(PackedProbes::pack),
+            reference: message.reference.clone(),
             by: Some(by.to_owned()),
         }
     }
@@ -351,6 +364,8 @@ pub(crate) fn to_message(
         final_at_ms: (entry.final_ms > 0).then_some(entry.final_ms),
         reason: entry.tail.reason,
         probes: entry.tail.probes.map(PackedProbes::unpack),
+        reference: entry.tail.reference,
+        accepted_at_ms: None,
         decided_by: entry.tail.by,
     }
 }

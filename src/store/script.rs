@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use redis::{Cmd, cmd};
 
 /// The files under `lua/include`, by name.
-const INCLUDES: [(&str, &str); 16] = [
+const INCLUDES: &[(&str, &str)] = &[
     ("shard", include_str!("lua/include/shard.lua")),
     ("clock", include_str!("lua/include/clock.lua")),
     ("writes", include_str!("lua/include/writes.lua")),
@@ -21,6 +21,7 @@ const INCLUDES: [(&str, &str); 16] = [
     ("limit", include_str!("lua/include/limit.lua")),
     ("history", include_str!("lua/include/history.lua")),
     ("uncertain", include_str!("lua/include/uncertain.lua")),
+    ("receipt", include_str!("lua/include/receipt.lua")),
     ("place", include_str!("lua/include/place.lua")),
     ("idempotency", include_str!("lua/include/idempotency.lua")),
     ("topic", include_str!("lua/include/topic.lua")),
@@ -67,6 +68,12 @@ verbs! {
     Defer = "defer",
     /// leased → delivered.
     Ack = "ack",
+    /// leased → accepted: a receipt will follow.
+    Accept = "accept",
+    /// accepted → delivered or dead: the receipt.
+    Receive = "receive",
+    /// accepted for too long → uncertain, dead or delivered.
+    Lapse = "lapse",
     /// leased → scheduled.
     Retry = "retry",
     /// leased → dead.

@@ -48,6 +48,8 @@ pub struct Settled {
     pub reason: Option<String>,
     /// For retry: how long to wait.
     pub delay_ms: u64,
+    /// For accept: the downstream's own name for it.
+    pub reference: Option<String>,
 }
 
 impl Settled {
@@ -55,11 +57,11 @@ impl Settled {
         if self.attempt.is_none() && self.reason.is_none() {
             return Vec::new();
         }
-        Tail::pack(self.attempt.as_ref(), self.reason.as_deref())
+        Tail::of_attempt(self.attempt.as_ref(), self.reason.as_deref(), self.reference.as_deref())
     }
 
     /// Ulid, token and last attempt, as most verbs take them.
-    fn whole(&self) -> [Vec<u8>; 3] {
+    pub(super) fn whole(&self) -> [Vec<u8>; 3] {
         let [ulid, token] = self.head();
         [ulid, token, self.tail()]
     }
@@ -91,7 +93,7 @@ impl DeferKind {
 }
 
 /// Tokens of exchanges that end, in the scripts' form.
-fn tokens(ended: &[String]) -> Vec<u8> {
+pub(super) fn tokens(ended: &[String]) -> Vec<u8> {
     ended.concat().into_bytes()
 }
 
@@ -132,7 +134,8 @@ impl Store {
         ended: &[String],
         items: &[Settled],
     ) -> Result<Vec<Verdict>, StoreError> {
-        let mut args = vec![tokens(ended)];
+        let retention = queue.policy.retention;
+        let mut args = vec![tokens(ended), arg(retention.delivered_ms), arg(retention.dead_ms)];
         for item in items {
             args.extend(item.head());
             args.extend([arg(item.delay_ms), item.tail()]);
@@ -215,6 +218,7 @@ impl Store {
             arg(queue.policy.retention.dead_ms),
             arg(u8::from(suspect)),
             why.into_bytes(),
+            arg(queue.policy.retention.delivered_ms),
         ];
         args.extend(items.iter().flat_map(Settled::whole));
         self.settle(Verb::Bury, queue, shard, &args, items.len()).await
@@ -231,7 +235,10 @@ impl Store {
         ended: &[String],
         items: &[Settled],
     ) -> Result<Vec<Verdict>, StoreError> {
+        let retention = queue.policy.retention;
+        let kept = [arg(retention.delivered_ms), arg(retention.dead_ms)];
         let mut args = vec![tokens(ended), queue.probe_after()];
+        args.extend(kept);
         args.extend(items.iter().flat_map(Settled::whole));
         let verdicts = self.settle(Verb::Park, queue, shard, &args, items.len()).await?;
         queue.doubt.notify_one();
@@ -258,7 +265,7 @@ impl Store {
         read_verdicts(&mut reply)
     }
 
-    async fn settle(
+    pub(super) async fn settle(
         &self,
         verb: Verb,
         queue: &Queue,

@@ -5,6 +5,8 @@
 
 mod labels;
 mod logs;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -370,57 +372,6 @@ impl Metrics {
         if count > 0 {
             let label = EventLabel { queue: queue.to_owned(), event };
             self.messages.get_or_create(&label).inc_by(u64::try_from(count).unwrap_or(u64::MAX));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_those_of_the_contract() {
-        let metrics = Metrics::new();
-        metrics.count("sms", "schedule", 2);
-        metrics.store_up.set(1);
-        let text = metrics.render();
-        assert!(
-            text.contains("tidegate_messages_total{queue=\"sms\",event=\"schedule\"} 2"),
-            "{text}"
-        );
-        assert!(text.contains("tidegate_store_up 1"), "{text}");
-        assert!(text.contains("tidegate_build_info{version="), "{text}");
-    }
-
-    #[test]
-    fn each_format_announces_counters_in_its_own_way() {
-        let metrics = Metrics::new();
-        metrics.introduce("sms");
-        let (plain, open) = (metrics.render(), metrics.render_open_metrics());
-        assert!(plain.contains("# TYPE tidegate_messages_total counter\n"), "{plain}");
-        assert!(plain.contains("# HELP tidegate_dead_total Messages given up"), "{plain}");
-        assert!(plain.contains("# TYPE tidegate_store_up gauge\n"), "{plain}");
-        assert!(!plain.contains("# EOF"), "{plain}");
-        assert!(open.contains("# TYPE tidegate_messages counter\n"), "{open}");
-        assert!(open.ends_with("# EOF\n"), "{open}");
-    }
-
-    #[test]
-    fn a_queue_shows_all_its_counters_before_anything_happens() {
-        let metrics = Metrics::new();
-        metrics.introduce("sms");
-        let text = metrics.render();
-        for line in [
-            "tidegate_messages_total{queue=\"sms\",event=\"schedule\"} 0",
-            "tidegate_possible_duplicates_total{queue=\"sms\"} 0",
-            "tidegate_permits_unused_total{queue=\"sms\"} 0",
-            "tidegate_lateness_seconds_count{queue=\"sms\"} 0",
-            "tidegate_promote_lateness_seconds_count{queue=\"sms\"} 0",
-            "tidegate_attempt_duration_seconds_count{queue=\"sms\",outcome=\"delivered\"} 0",
-            "tidegate_dead_total{queue=\"sms\",reason=\"refused\"} 0",
-            "tidegate_late_results_total{queue=\"sms\",verdict=\"stale\"} 0",
-        ] {
-            assert!(text.lines().any(|shown| shown == line), "{line} in\n{text}");
         }
     }
 }

@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Call;
 use crate::domain::outcome::Answer;
+use crate::domain::receipt::Pending;
 
 /// Longest `Content-Type` that is kept; it goes into the record.
 const CONTENT_TYPE_BYTES_MAX: usize = 256;
@@ -32,6 +33,7 @@ pub(super) async fn read(response: Response<Incoming>, call: &Call) -> Answer {
         status: head.status.as_u16(),
         retry_after_ms: retry_after_ms(&head.headers, call.now_ms),
         content_type: content_type(&head.headers),
+        pending: pending(&head.headers),
         body,
         truncated,
     }
@@ -86,6 +88,13 @@ fn retry_after_ms(headers: &HeaderMap, now_ms: u64) -> Option<u64> {
     }
     let at = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
     Some(u64::try_from(at.as_millis()).unwrap_or(u64::MAX).saturating_sub(now_ms))
+}
+
+/// `Tidegate-Receipt: pending`, and under which reference (`Tidegate-Ref`) the receipt will come.
+fn pending(headers: &HeaderMap) -> Option<Pending> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    let is_pending = text("tidegate-receipt")?.eq_ignore_ascii_case("pending");
+    is_pending.then(|| Pending::of(text("tidegate-ref")))
 }
 
 fn content_type(headers: &HeaderMap) -> Option<String> {

@@ -86,6 +86,7 @@ impl Transport {
                 retry_after_ms: None,
                 content_type: None,
                 body: Bytes::new(),
+                pending: None,
                 truncated: false,
             },
         }

@@ -14,6 +14,7 @@ use super::exchange::{Exchanges, Outcomes, Tried};
 use super::request::batch_call;
 use crate::domain::id::MessageId;
 use crate::domain::outcome::{Answer, Outcome};
+use crate::domain::receipt::Pending;
 use crate::failpoint::failpoint;
 use crate::store::{Claimed, Permit};
 
@@ -35,6 +36,17 @@ struct ItemResult {
     status: String,
     #[serde(default)]
     detail: Option<String>,
+    /// Under which name the receipt of an accepted item will come.
+    #[serde(default, rename = "ref")]
+    reference: Option<String>,
+}
+
+/// What an answer says of one item.
+#[derive(Debug, Clone)]
+struct Word {
+    outcome: Outcome,
+    detail: Option<String>,
+    pending: Option<Pending>,
 }
 
 /// Whether the next call of an exchange may start.
@@ -159,15 +171,12 @@ async fn settle_part(
     let results = item_results(exchanges, part, tried);
     let mut settlements = Vec::with_capacity(part.len());
     for (at, message) in part.iter().enumerate() {
-        let (outcome, detail) = match &results {
-            Some(results) => results.get(&at).cloned().unwrap_or((
-                Outcome::Unknown,
-                Some("the answer's results leave this item out".to_owned()),
-            )),
-            None => (tried.outcome, None),
+        let word = match &results {
+            Some(results) => results.get(&at).cloned().unwrap_or_else(Word::none),
+            None => Word::of_all(tried, part.len()),
         };
-        let own = own_try(tried, outcome, detail);
-        let action = exchanges.action_of(message, &own, outcome, outcomes.paused_ms);
+        let own = own_try(tried, word);
+        let action = exchanges.action_of(message, &own, own.outcome, outcomes.paused_ms);
         let attempt = exchanges.attempt_of(message, &own);
         settlements.push(outcomes.of(message, action, Some(attempt)));
     }
@@ -175,22 +184,44 @@ async fn settle_part(
 }
 
 /// The try as one item sees it: with its own word in place of the whole answer.
-fn own_try(tried: &Tried, outcome: Outcome, detail: Option<String>) -> Tried {
+fn own_try(tried: &Tried, word: Word) -> Tried {
     let mut own = tried.clone();
-    own.outcome = outcome;
-    if let (Some(detail), Answer::Answered { content_type, body, .. }) = (detail, &mut own.answer) {
-        *content_type = Some("text/plain".to_owned());
-        *body = detail.into();
+    own.outcome = word.outcome;
+    if let Answer::Answered { content_type, body, pending, .. } = &mut own.answer {
+        *pending = word.pending;
+        if let Some(detail) = word.detail {
+            *content_type = Some("text/plain".to_owned());
+            *body = detail.into();
+        }
     }
     own
 }
 
-type ByItem = HashMap<usize, (Outcome, Option<String>)>;
+impl Word {
+    /// Of an item that the results leave out.
+    fn none() -> Self {
+        let detail = Some("the answer's results leave this item out".to_owned());
+        Self { outcome: Outcome::Unknown, detail, pending: None }
+    }
+
+    /// Of an answer without results. Its reference is one message's, and cannot be all of theirs.
+    fn of_all(tried: &Tried, count: usize) -> Self {
+        let pending = match &tried.answer {
+            Answer::Answered { pending: Some(pending), .. } => {
+                Some(if count == 1 { pending.clone() } else { Pending::default() })
+            }
+            Answer::Answered { .. } | Answer::NotSent { .. } | Answer::Unknown { .. } => None,
+        };
+        Self { outcome: tried.outcome, detail: None, pending }
+    }
+}
+
+type ByItem = HashMap<usize, Word>;
 
 /// Readable `results` of a 2xx, by position in the batch. `None`: the answer settles all alike.
 fn item_results(exchanges: &Exchanges, part: &[Claimed], tried: &Tried) -> Option<ByItem> {
     let Answer::Answered { body, truncated, .. } = &tried.answer else { return None };
-    if tried.outcome != Outcome::Delivered {
+    if !matches!(tried.outcome, Outcome::Delivered | Outcome::Accepted) {
         return None;
     }
     if *truncated {
@@ -211,7 +242,7 @@ fn item_results(exchanges: &Exchanges, part: &[Claimed], tried: &Tried) -> Optio
             foreign += 1;
             continue;
         };
-        by_item.insert(*at, (result.outcome(), result.detail));
+        by_item.insert(*at, result.word());
     }
     if foreign > 0 {
         exchanges.store.metrics().count(queue.as_str(), "foreign_result", foreign);
@@ -231,10 +262,18 @@ fn read_results(body: &[u8]) -> Option<Vec<ItemResult>> {
 }
 
 impl ItemResult {
+    fn word(self) -> Word {
+        let outcome = self.outcome();
+        let accepted = outcome == Outcome::Accepted;
+        let pending = accepted.then(|| Pending::of(self.reference.as_deref()));
+        Word { outcome, detail: self.detail, pending }
+    }
+
     /// A word that is none of ours says nothing certain about its item.
     fn outcome(&self) -> Outcome {
         match self.status.as_str() {
             "delivered" => Outcome::Delivered,
+            "accepted" => Outcome::Accepted,
             "retry" => Outcome::Retry,
             "dead" => Outcome::Refused,
             _ => Outcome::Unknown,

@@ -11,6 +11,11 @@ use crate::domain::retry::{GiveUp, Next, RetryPolicy};
 pub(super) enum Action {
     /// The downstream has it.
     Ack,
+    /// The downstream took it; a receipt will follow, perhaps under this name.
+    Accept {
+        /// The downstream's own.
+        reference: Option<String>,
+    },
     /// Again later.
     Retry {
         /// How long to wait, in milliseconds.
@@ -54,6 +59,8 @@ pub(super) struct Facts<'a> {
     pub random: f64,
     /// What the downstream said, or what went wrong.
     pub error: &'a str,
+    /// The downstream's own name for the message.
+    pub reference: Option<&'a str>,
 }
 
 /// What follows from an outcome.
@@ -66,6 +73,7 @@ pub(super) fn decide(
 ) -> Action {
     match outcome {
         Outcome::Delivered => Action::Ack,
+        Outcome::Accepted => Action::Accept { reference: facts.reference.map(str::to_owned) },
         Outcome::Retry => again(retry, facts),
         Outcome::Unknown => match policy.on_uncertain {
             OnUncertain::Resend => again(retry, facts),
@@ -107,6 +115,7 @@ fn give_up(why: GiveUp, facts: Facts<'_>) -> Action {
 mod tests {
     use super::*;
     use crate::domain::policy::{Downstream, Retention};
+    use crate::domain::receipt::ReceiptPolicy;
 
     fn policy(on_uncertain: OnUncertain) -> QueuePolicy {
         QueuePolicy {
@@ -121,6 +130,7 @@ mod tests {
             idempotency_window_ms: 0,
             on_uncertain,
             probe: None,
+            receipts: ReceiptPolicy::DEFAULT,
             shards: 1,
             downstream: Downstream::Null,
             retry: RetryPolicy {
@@ -140,7 +150,7 @@ mod tests {
 
     fn after(outcome: Outcome, on_uncertain: OnUncertain, attempt: u32, age_ms: u64) -> Action {
         let policy = policy(on_uncertain);
-        let facts = Facts { attempt, age_ms, random: 0.5, error: "status 500" };
+        let facts = Facts { attempt, age_ms, random: 0.5, error: "status 500", reference: None };
         decide(outcome, &policy, &policy.retry, facts)
     }
 

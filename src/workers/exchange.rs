@@ -120,6 +120,7 @@ impl Exchanges {
             },
             random: rand::rng().random(),
             error: &error,
+            reference: reference_of(&tried.answer),
         };
         let action = decide(outcome, policy, &message.details.retry_policy(policy), facts);
         if outcome == Outcome::Unknown && matches!(action, Action::Retry { .. }) {
@@ -138,7 +139,7 @@ impl Exchanges {
             }
             Answer::NotSent { .. } | Answer::Unknown { .. } => (None, None),
         };
-        let succeeded = tried.outcome == Outcome::Delivered;
+        let succeeded = matches!(tried.outcome, Outcome::Delivered | Outcome::Accepted);
         Attempt {
             attempt: message.attempt,
             started_at_ms: tried.started_at_ms,
@@ -189,6 +190,13 @@ impl Outcomes {
         }
         // The settler ends after the last sender.
         drop(self.sender.send(settlements).await);
+    }
+}
+
+fn reference_of(answer: &Answer) -> Option<&str> {
+    match answer {
+        Answer::Answered { pending: Some(pending), .. } => pending.reference.as_deref(),
+        Answer::Answered { .. } | Answer::NotSent { .. } | Answer::Unknown { .. } => None,
     }
 }
 

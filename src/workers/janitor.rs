@@ -74,6 +74,19 @@ async fn prune(store: Store) -> Result<(), StoreError> {
             shards.push(Arc::clone(shard));
         }
     }
+    let awaiting = store.await_receipts(&shards).await?;
+    for ((queue, shard), awaits) in queues.iter().zip(&shards).zip(awaiting) {
+        let calls = if awaits { PRUNE_CALLS_MAX } else { 0 };
+        for _ in 0..calls {
+            let (lapsed, more) = store.lapse(queue, shard).await?;
+            if lapsed > 0 {
+                tracing::warn!(queue = %queue.policy.name, lapsed, then = queue.policy.receipts.on_timeout.as_str(), "no receipt came in time");
+            }
+            if !more {
+                break;
+            }
+        }
+    }
     let prunable = store.prunable(&shards, &living).await?;
     for ((queue, shard), is_prunable) in queues.iter().zip(&shards).zip(prunable) {
         let calls = if is_prunable { PRUNE_CALLS_MAX } else { 0 };

@@ -46,6 +46,7 @@ pub(super) struct Settler {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Call {
     Ack,
+    Accept,
     Retry,
     Release,
     Defer(&'static str, Option<u64>),
@@ -57,6 +58,7 @@ impl Call {
     fn of(action: &Action) -> Self {
         match action {
             Action::Ack => Self::Ack,
+            Action::Accept { .. } => Self::Accept,
             Action::Retry { .. } => Self::Retry,
             Action::Release => Self::Release,
             Action::Hold => Self::Defer("hold", None),
@@ -141,6 +143,7 @@ impl Settler {
         let shard = &queue.shards[usize::from(shard)];
         match call {
             Call::Ack => store.ack(queue, shard, ended, items).await,
+            Call::Accept => store.accept(queue, shard, ended, items).await,
             Call::Retry => store.retry(queue, shard, ended, items).await,
             Call::Release => store.release(queue, shard, ended, items).await,
             Call::Defer("hold", gate_ms) => {
@@ -186,17 +189,20 @@ impl Settler {
 }
 
 fn settled(settlement: &Settlement) -> Settled {
-    let (reason, delay_ms) = match &settlement.action {
-        Action::Bury { reason, .. } | Action::Park { reason } => (Some(reason.clone()), 0),
-        Action::Retry { delay_ms } => (None, *delay_ms),
-        Action::Ack | Action::Release | Action::Hold | Action::Throttle { .. } | Action::Alarm => {
-            (None, 0)
+    let (mut reason, mut delay_ms, mut reference) = (None, 0, None);
+    match &settlement.action {
+        Action::Bury { reason: why, .. } | Action::Park { reason: why } => {
+            reason = Some(why.clone());
         }
-    };
+        Action::Retry { delay_ms: later_ms } => delay_ms = *later_ms,
+        Action::Accept { reference: name } => reference.clone_from(name),
+        Action::Ack | Action::Release | Action::Hold | Action::Throttle { .. } | Action::Alarm => {}
+    }
     Settled {
         lease: settlement.lease.clone(),
         attempt: settlement.attempt.clone(),
         reason,
         delay_ms,
+        reference,
     }
 }

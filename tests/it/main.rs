@@ -41,6 +41,7 @@ mod poison;
 mod probe;
 mod pull;
 mod rates;
+mod receipts;
 mod refusals;
 mod reloading;
 mod rig;

@@ -106,10 +106,8 @@ async fn the_time_to_the_first_probe_begins_when_the_attempt_has_ended() {
     scene.daemon.wait_final(&id).await;
     let requests = scene.downstream.requests();
     let asked_after = requests[1].arrived - requests[0].arrived;
-    assert!(
-        asked_after >= Duration::from_millis(350),
-        "{asked_after:?}: the timeout, then `after`"
-    );
+    // The timeout, then `after`; less what the call itself may have been late on its way.
+    assert!(asked_after >= Duration::from_millis(250), "{asked_after:?}");
 }
 
 #[tokio::test]

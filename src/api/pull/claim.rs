@@ -104,6 +104,7 @@ impl Hands {
             attempt: None,
             reason: None,
             delay_ms: 0,
+            reference: None,
         };
         let held = messages.iter().map(unsent).collect();
         Self { store: store.clone(), queue: Arc::clone(queue), held }

@@ -20,6 +20,7 @@ use crate::config::{Durability, RedisSettings, RedisTarget, ServerSettings, Sett
 use crate::domain::message::NewMessage;
 use crate::domain::outcome::{Answer, Outcome};
 use crate::domain::policy::{Downstream, OnUncertain, QueuePolicy, Retention, Secret};
+use crate::domain::receipt::ReceiptPolicy;
 use crate::domain::retry::RetryPolicy;
 use crate::shutdown::Tasks;
 use crate::store::{Queue, Store};
@@ -43,6 +44,7 @@ pub(crate) fn policy(name: &str) -> QueuePolicy {
         idempotency_window_ms: DAY_MS,
         on_uncertain: OnUncertain::Resend,
         probe: None,
+        receipts: ReceiptPolicy::DEFAULT,
         shards: 1,
         downstream: Downstream::Null,
         retry: RetryPolicy {
@@ -114,6 +116,7 @@ impl TryCall for Echo {
                     retry_after_ms: None,
                     content_type: Some("text/plain".to_owned()),
                     body: message.payload,
+                    pending: None,
                     truncated: false,
                 },
                 outcome: Outcome::Delivered,

@@ -9,7 +9,7 @@ use crate::store::queue::{Queue, Shard};
 use crate::store::{Store, StoreError, Verb, arg};
 
 /// What stands beside the records, in the order of `books`.
-pub(super) const STRUCTURES: [&str; 12] = [
+pub(super) const STRUCTURES: [&str; 15] = [
     "states",
     "history",
     "due",
@@ -22,6 +22,9 @@ pub(super) const STRUCTURES: [&str; 12] = [
     "cancelled",
     "expiry",
     "probes",
+    "refs",
+    "early",
+    "looks",
 ];
 
 /// How large a shard is, and whether its counts add up.

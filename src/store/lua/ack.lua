@@ -54,6 +54,7 @@ local function ack_each()
     if verdict == OK or verdict == LATE then
       if s.state == 'w' then leave_waiting(ulid, s) end
       if s.state == 'U' then leave_uncertain(ulid) end
+      if s.state == 'A' then gather('ZREM', K.accepted, ulid) end
       leave_lease(ulid)
       s.state, s.token, s.tail = 'D', token, ARGV[3 + count + i]
       finish(ulid, s, whole[i], keep_ms)

@@ -94,10 +94,26 @@ local function audit_ready()
   return '0', 0
 end
 
+-- References and kept receipts, and when they are looked at.
+local function audit_receipts()
+  local page = rc(what == 'looks' and 'ZSCAN' or 'HSCAN', K[what], cursor, 'COUNT', most)
+  local members = pairs_of(page[2])
+  for _, member in ipairs(members) do
+    if what == 'looks' then
+      if not is_looked_for(member) then find(MISPLACED, member) end
+    elseif not rc('ZSCORE', K.looks, LOOKED_AT[what] .. member) then
+      find(UNPLACED, member)
+    end
+  end
+  return page[1], #members
+end
+
 if what == 'records' then
   reply[1], reply[2] = audit_records()
 elseif what == 'ready' then
   reply[1], reply[2] = audit_ready()
+elseif what == 'looks' or LOOKED_AT[what] then
+  reply[1], reply[2] = audit_receipts()
 elseif what == 'states' or what == 'history' then
   reply[1], reply[2] = audit_beside(K[what])
 else

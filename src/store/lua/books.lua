@@ -4,7 +4,7 @@
 --
 -- ARGV none
 -- Returns {records, states, history, due, leased, uncertain, accepted, delivered, dead, expired,
---         cancelled, expiry, probes, entries in the ready lists, drift: messages that the records know beyond
+--         cancelled, expiry, probes, refs, early, looks, entries in the ready lists, drift: messages that the records know beyond
 --         those that are counted (negative: fewer), bytes of the largest record}
 local sizes = {}
 for _, key in ipairs({ K.records, K.states, K.history }) do sizes[#sizes + 1] = rc('HLEN', key) end
@@ -12,8 +12,9 @@ for _, key in ipairs({ K.due, K.leased, K.uncertain, K.accepted, K.delivered, K.
   K.cancelled, K.expiry, K.probes }) do
   sizes[#sizes + 1] = rc('ZCARD', key)
 end
+sizes[14], sizes[15], sizes[16] = rc('HLEN', K.refs), rc('HLEN', K.early), rc('ZCARD', K.looks)
 local m = rc('HMGET', K.meta, 'stale', 'largest')
-sizes[14] = ready_length()
-sizes[15] = ready_by_records() - (sizes[14] - tonumber(m[1] or 0))
-sizes[16] = tonumber(m[2] or 0)
+sizes[17] = ready_length()
+sizes[18] = ready_by_records() - (sizes[17] - tonumber(m[1] or 0))
+sizes[19] = tonumber(m[2] or 0)
 return sizes

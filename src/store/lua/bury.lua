@@ -1,26 +1,29 @@
 #!lua flags=allow-oom
 -- bury: leased → dead, with the reason kept.
--- include: shard writes record state ready finish fence gate
+-- include: shard writes record state ready finish fence gate receipt
 --
 -- ARGV[1] tokens of exchanges that end with this call   ARGV[2] retention_ms
 -- ARGV[3] 1: the answer makes the downstream itself suspect; five such in a row shut the gate
--- ARGV[4] why, for people
--- ARGV[5...] per message: ulid, token, last attempt
+-- ARGV[4] why, for people   ARGV[5] retention_ms of delivered messages, where a receipt was faster
+-- ARGV[6...] per message: ulid, token, last attempt
 -- Returns {now_ms, verdict per message}; verdicts as ack
 --
 -- Safe to repeat: the token of a dead message stays, so a repeat answers already.
 local SUSPECTS_MAX = 5
 local ulids, reply, buried = {}, { now_ms }, 0
-for i = 5, #ARGV, 3 do ulids[#ulids + 1] = ARGV[i] end
+local keep = { delivered = tonumber(ARGV[5]), dead = tonumber(ARGV[2]) }
+for i = 6, #ARGV, 3 do ulids[#ulids + 1] = ARGV[i] end
 local states = load_states(ulids)
 for i, ulid in ipairs(ulids) do
-  local at, s = i * 3 + 2, states[i]
+  local at, s = i * 3 + 3, states[i]
   local verdict = fence(s, ARGV[at + 1])
   if verdict == OK then
     leave_lease(ulid)
-    s.state, s.tail = 'X', ARGV[at + 2]
-    finish(ulid, s, nil, tonumber(ARGV[2]))
-    buried = buried + 1
+    s.tail = ARGV[at + 2]
+    if not close_early(ulid, s, keep) then
+      s.state, buried = 'X', buried + 1
+      finish(ulid, s, nil, keep.dead)
+    end
   end
   reply[#reply + 1] = verdict
 end

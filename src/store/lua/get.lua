@@ -4,8 +4,8 @@
 --
 -- ARGV[1] 1: with their past attempts      ARGV[2...] ulids
 -- Returns {now_ms, per message: record or '', state entry or '', 1 if it stands in due else 0, lease
---         deadline_ms or next probe_ms or 0, history}
-local MOMENTS = { L = K.leased, U = K.probes }
+--         deadline_ms, next probe_ms or moment of acceptance or 0, history}
+local MOMENTS = { L = K.leased, U = K.probes, A = K.accepted }
 local ulids, reply = {}, { now_ms }
 for i = 2, #ARGV do ulids[#ulids + 1] = ARGV[i] end
 local records, states = load(ulids)

@@ -120,12 +120,30 @@ local function set_stale()
   return true
 end
 
+-- Looked at now: whatever its time is over for goes then.
+local function look_at(name, member)
+  local field = LOOKED_AT[name] .. member
+  if rc('HEXISTS', K[name], member) == 0 or rc('ZSCORE', K.looks, field) then return false end
+  gather('ZADD', K.looks, now_ms, field)
+  return true
+end
+
+local function look_away(member)
+  if not rc('ZSCORE', K.looks, member) or is_looked_for(member) then return false end
+  gather('ZREM', K.looks, member)
+  return true
+end
+
 local MEND = {
-  [UNPLACED] = function(_, member)
+  [UNPLACED] = function(name, member)
+    if LOOKED_AT[name] then return look_at(name, member) end
     if #member > 26 then return wait_again(member) end
     return place(member)
   end,
-  [MISPLACED] = displace,
+  [MISPLACED] = function(name, member)
+    if name == 'looks' then return look_away(member) end
+    return displace(name, member)
+  end,
   [LEFTOVER] = function(_, member) return sweep(member) end,
   [EXPIRY] = function(_, member) return set_expiry(member) end,
   [LARGEST] = function(_, member) return set_largest(member) end,

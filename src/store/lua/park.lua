@@ -1,26 +1,31 @@
 #!lua flags=allow-oom
 -- park: leased → uncertain. The attempt may have reached the downstream; waits for a decision.
--- include: shard writes record state ready fence history uncertain
+-- include: shard writes record state ready finish fence history uncertain receipt
 --
 -- ARGV[1] tokens of exchanges that end with this call   ARGV[2] after how long the downstream is asked,
 --         ms, or '': never
--- ARGV[3...] per message: ulid, token, last attempt
+-- ARGV[3] retention_ms of delivered messages   ARGV[4] of dead ones, where a receipt was faster
+-- ARGV[5...] per message: ulid, token, last attempt
 -- Returns {now_ms, verdict per message}; verdicts as ack
 --
 -- Safe to repeat: the present token with another state answers already.
 local ulids, reply = {}, { now_ms }
+local keep = { delivered = tonumber(ARGV[3]), dead = tonumber(ARGV[4]) }
 local done, lines = {}, {}
-for i = 3, #ARGV, 3 do ulids[#ulids + 1] = ARGV[i] end
+for i = 5, #ARGV, 3 do ulids[#ulids + 1] = ARGV[i] end
 local states = load_states(ulids)
 for i, ulid in ipairs(ulids) do
-  local at, s = i * 3, states[i]
+  local at, s = i * 3 + 2, states[i]
   local verdict = fence(s, ARGV[at + 1])
   if verdict == OK then
     leave_lease(ulid)
-    s.state, s.tail = 'U', ARGV[at + 2]
-    state_save(ulid, s)
-    enter_uncertain(ulid, ARGV[2])
-    done[#done + 1], lines[#lines + 1] = ulid, s.tail
+    s.tail = ARGV[at + 2]
+    if not close_early(ulid, s, keep) then
+      s.state = 'U'
+      state_save(ulid, s)
+      enter_uncertain(ulid, ARGV[2])
+      done[#done + 1], lines[#lines + 1] = ulid, s.tail
+    end
   end
   reply[#reply + 1] = verdict
 end

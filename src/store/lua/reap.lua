@@ -1,12 +1,13 @@
 #!lua flags=allow-oom
 -- reap: a lease ran out → ready, at the head; or uncertain where the queue parks; or dead as poison.
--- include: shard clock writes record state ready finish uncertain
+-- include: shard clock writes record state ready finish uncertain receipt
 --
 -- ARGV[1] ARGV[2] moments between which this call is expected, us   ARGV[3] most messages in this call
 -- ARGV[4] 1: the queue parks   ARGV[5] retention_ms of dead messages
 -- ARGV[6] tail for uncertain messages   ARGV[7] tail for poison
 -- ARGV[8] lease_ms after a clock alarm, else 0: no deadline is further ahead
 -- ARGV[9] after how long the downstream is asked about an uncertain one, ms, or '': never
+-- ARGV[10] retention_ms of delivered messages, where a receipt was faster than the node was lost
 -- Returns {0, now_us, next deadline_ms or -1, reaped, parked, poisoned}, or {1, now_us}: the clock is in
 --         doubt, and nothing was done
 --
@@ -25,6 +26,7 @@ for _, key in ipairs(lease_ms > 0 and { K.leased, K.exchanges } or {}) do
   end
 end
 
+local keep = { delivered = tonumber(ARGV[10]), dead = tonumber(ARGV[5]) }
 local ulids = rc('ZRANGE', K.leased, '-inf', now_ms, 'BYSCORE', 'LIMIT', 0, most)
 local states = load_states(ulids)
 local ready_before, reaped, parked, poisoned = ready_length(), 0, 0, 0
@@ -35,7 +37,8 @@ for i = #ulids, 1, -1 do
     s.previous, s.token = s.token, NO_TOKEN
     local poison = s.rescues >= RESCUES_MAX and s.flags == 1
     s.rescues = math.min(255, s.rescues + 1)
-    if ARGV[4] == '1' then
+    if close_early(ulid, s, keep) then reaped = reaped + 1
+    elseif ARGV[4] == '1' then
       s.state, s.tail, parked = 'U', ARGV[6], parked + 1
       enter_uncertain(ulid, ARGV[9])
       state_save(ulid, s)

@@ -75,6 +75,7 @@ async fn a_body_and_its_type() {
         retry_after_ms: None,
         content_type: Some("application/json".to_owned()),
         body: Bytes::from_static(b"true"),
+        pending: None,
         truncated: false,
     };
     assert_eq!(answer, expected);

@@ -58,6 +58,7 @@ fn answered(status: u16, body: &'static str, truncated: bool) -> Answer {
         retry_after_ms: None,
         content_type: None,
         body: Bytes::from_static(body.as_bytes()),
+        pending: None,
         truncated,
     }
 }

@@ -16,6 +16,7 @@ mod model;
 mod node;
 mod probing;
 mod reading;
+mod receiving;
 mod records;
 mod scan;
 mod schedules;

@@ -88,6 +88,7 @@ pub(super) fn settled(lease: &Lease, outcome: &str) -> Settled {
         attempt: Some(attempt(1, outcome)),
         reason: Some(outcome.to_owned()),
         delay_ms: HOUR_MS,
+        reference: None,
     }
 }
 

@@ -59,6 +59,9 @@ struct Shard {
     history: Vec<String>,
     zsets: BTreeMap<&'static str, HashMap<String, u64>>,
     ready: Vec<Vec<String>>,
+    /// References and kept receipts, each as it is looked at.
+    kept: Vec<String>,
+    looks: Vec<String>,
     stale: i64,
 }
 
@@ -103,7 +106,18 @@ impl Ground {
             ready.push(self.raw(&range).await);
         }
         let stale: Option<i64> = self.raw(redis::cmd("HGET").arg(key("meta")).arg("stale")).await;
+        let refs: Vec<String> = self.raw(redis::cmd("HKEYS").arg(key("refs"))).await;
+        let early: Vec<String> = self.raw(redis::cmd("HKEYS").arg(key("early"))).await;
+        let kept = refs.iter().map(|name| format!("r{name}"));
+        let mut kept: Vec<String> =
+            kept.chain(early.iter().map(|field| format!("e{field}"))).collect();
+        let mut looks: Vec<String> =
+            self.raw(redis::cmd("ZRANGE").arg(key("looks")).arg(0).arg(-1)).await;
+        kept.sort();
+        looks.sort();
         Shard {
+            kept,
+            looks,
             records: self.raw(redis::cmd("HGETALL").arg(key("records"))).await,
             states: self.raw(redis::cmd("HGETALL").arg(key("states"))).await,
             history: self.raw(redis::cmd("HKEYS").arg(key("history"))).await,
@@ -138,6 +152,7 @@ impl Shard {
                 assert!(stands.contains_key(&member[..26]), "{member} in {name} has no record");
             }
         }
+        assert_eq!(self.kept, self.looks, "what is kept of receipts is looked at");
         let entries = self.ready.iter().map(Vec::len).sum::<usize>();
         let stale =
             i64::try_from(entries).expect("few") - i64::try_from(scan.by_state[1]).expect("few");

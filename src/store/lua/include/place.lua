@@ -21,6 +21,14 @@ local function stands(name, member, score, s, record)
   return PLACE[s.state] == K[name]
 end
 
+-- What is kept of receipts is found again only by the moment at which it is looked at.
+local LOOKED_AT = { refs = 'r', early = 'e' }
+
+local function is_looked_for(member)
+  local kept = string.sub(member, 1, 1) == 'r' and K.refs or K.early
+  return rc('HEXISTS', kept, string.sub(member, 2)) == 1
+end
+
 -- How many messages are ready if every index but the stale counter is right.
 local function ready_by_records()
   local others = rc('ZCARD', K.due)

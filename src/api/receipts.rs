@@ -1,0 +1,154 @@
+//! Receipts: a downstream that accepted a message tells what became of it.
+//!
+//! Owns what a receipt may say, one by one or as a list, and what is answered. Which message it closes
+//! is decided by the store's script.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use futures_util::StreamExt as _;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::fields::{Fields, Shape, bad_json};
+use super::paths::InQueue;
+use super::problem::{Code, Problem};
+use super::values::{check_name, string, words};
+use super::{Door, Shared, body};
+use crate::domain::id::MessageId;
+use crate::domain::receipt::{REFERENCE_BYTES_MAX, Said};
+use crate::store::{Queue, Receipt, ReceiptOf, Received};
+
+/// Receipts in one request.
+const RECEIPTS_MAX: usize = 1000;
+/// Receipts that are carried out at once.
+const AT_ONCE: usize = 32;
+/// What `Retry-After` says while too many receipts are kept: they go within the hour, or sooner.
+const RETRY_S: u32 = 30;
+
+static RECEIPT: Shape = Shape { known: &["id", "ref", "status", "detail"], later: &[] };
+
+/// Tells what became of a message that was accepted, by its id or the downstream's own reference.
+///
+/// A list tells of several, each with a result of its own.
+#[utoipa::path(
+    post, path = "/v1/queues/{queue}/receipts", operation_id = "send_receipts", tag = "queues",
+    params(("queue" = String, Path, description = "The queue's name")),
+    request_body(content = ref("#/components/schemas/Receipts"), content_type = "application/json"),
+    responses(
+        (status = 200, description = "It closed the message, or had before; of a list, each result", body = ref("#/components/schemas/Received")),
+        (status = 202, description = "It came before our own bookkeeping, and is kept", body = ref("#/components/schemas/Received")),
+        (status = 409, description = "It contradicts what is known of the message"),
+        (status = 415, description = "The body is no JSON"),
+    ),
+)]
+pub(super) async fn receive(
+    State(door): Shared,
+    InQueue(queue): InQueue,
+    body: Body,
+) -> Result<Response, Problem> {
+    let body = body::read(body, door.state.server.body_limit_bytes).await?;
+    if !body.trim_ascii_start().starts_with(b"[") {
+        let fields = Fields::of_body(&body, &RECEIPT)?;
+        let receipt = read(fields, &queue)?;
+        let (status, told) = take(&door, &queue, &receipt).await?;
+        return Ok((status, Json(told)).into_response());
+    }
+    let items: Vec<&RawValue> = serde_json::from_slice(&body).map_err(|error| bad_json(&error))?;
+    if items.len() > RECEIPTS_MAX {
+        let found = format!("found {} receipts, expected up to {RECEIPTS_MAX}", items.len());
+        return Err(Problem::fault("", found));
+    }
+    let receipts: Vec<_> = items.into_iter().map(|raw| read_within(raw, &queue)).collect();
+    let mut results = Vec::with_capacity(receipts.len());
+    let mut told = futures_util::stream::iter(receipts)
+        .map(async |receipt| match receipt {
+            Ok(receipt) => take(&door, &queue, &receipt).await.map(|(_, told)| told),
+            Err(problem) => Err(problem),
+        })
+        .buffered(AT_ONCE);
+    while let Some(told) = told.next().await {
+        // A bad one does not reject its neighbours.
+        let mut told = told.unwrap_or_else(|problem| json!({ "problem": problem }));
+        told["index"] = json!(results.len());
+        results.push(told);
+    }
+    Ok(Json(json!({ "results": results })).into_response())
+}
+
+/// One of a list.
+fn read_within(raw: &RawValue, queue: &Queue) -> Result<Receipt, Problem> {
+    let fields = Fields::within(raw, &RECEIPT, "").map_err(|detail| Problem::fault("", detail))?;
+    read(fields, queue)
+}
+
+fn read(mut fields: Fields<'_>, queue: &Queue) -> Result<Receipt, Problem> {
+    let id = fields.read_as("id", |raw| {
+        let text = string(raw)?;
+        let id: MessageId = text.parse().map_err(|error| format!("{error}"))?;
+        if id.queue != queue.policy.name {
+            return Err(format!("found an id of the queue \"{}\"", id.queue));
+        }
+        Ok(id)
+    });
+    let reference = fields.read_as("ref", |raw| {
+        let text = string(raw)?;
+        check_name(&text, REFERENCE_BYTES_MAX)?;
+        Ok(text)
+    });
+    let said = fields.read_as("status", |raw| match string(raw)?.as_str() {
+        "delivered" => Ok(Said::Delivered),
+        "dead" => Ok(Said::Dead),
+        other => Err(format!("found \"{other}\", expected delivered or dead")),
+    });
+    let detail = fields.read_as("detail", words);
+    match (fields.raw("id").is_some(), fields.raw("ref").is_some()) {
+        (false, false) => fields.fault("id", "missing; expected id, or ref"),
+        (true, true) => fields.fault("ref", "give id or ref, not both"),
+        _ => {}
+    }
+    if fields.raw("status").is_none() {
+        fields.fault("status", "missing; expected delivered or dead");
+    }
+    fields.finish()?;
+    let of = id.map(ReceiptOf::Id).or_else(|| reference.map(ReceiptOf::Reference));
+    match (of, said) {
+        (Some(of), Some(said)) => Ok(Receipt { of, said, detail }),
+        _ => Err(Problem::fault("", "expected id or ref, and status")),
+    }
+}
+
+async fn take(
+    door: &Door,
+    queue: &Queue,
+    receipt: &Receipt,
+) -> Result<(StatusCode, Value), Problem> {
+    let said = receipt.said.as_str();
+    let closed = |id: MessageId, verdict: &str| {
+        let told = json!({ "verdict": verdict, "id": id.to_string(), "state": said });
+        (StatusCode::OK, told)
+    };
+    match door.store().receive(queue, receipt).await? {
+        Received::Closed(id) => Ok(closed(id, "ok")),
+        Received::Already(id) => Ok(closed(id, "already")),
+        Received::Kept => Ok((StatusCode::ACCEPTED, json!({ "verdict": "kept" }))),
+        Received::Unknown => Err(Problem::not_found(
+            "there is no message of this id or reference; it is wrong, or its retention is over",
+        )),
+        Received::Contradicts(Some(state)) => Err(Problem::wrong_state(
+            state.as_str(),
+            format!("the message is {state}; a receipt that says {said} does not fit"),
+        )),
+        Received::Contradicts(None) => Err(Problem::wrong_state(
+            "leased",
+            format!("another receipt is kept for this message, and does not say {said}"),
+        )),
+        Received::Full => Err(Problem::new(
+            Code::StoreFull,
+            "too many receipts are kept for messages that nobody knows; are the references right?",
+        )
+        .retry_after(RETRY_S)),
+    }
+}

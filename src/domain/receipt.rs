@@ -1,0 +1,106 @@
+//! Receipts: a downstream that accepts now and tells later what became of a message.
+//!
+//! Owns what such an answer and such a word look like. Refuses to know how they arrive and where
+//! they are kept.
+
+/// Longest reference of a downstream, in bytes.
+pub const REFERENCE_BYTES_MAX: usize = 256;
+/// Longest detail of a receipt that is kept, in bytes.
+pub const DETAIL_BYTES_MAX: usize = 1000;
+
+/// How long a receipt is waited for, and what follows if none comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReceiptPolicy {
+    /// From the acceptance, in milliseconds.
+    pub timeout_ms: u64,
+    /// What the message is then.
+    pub on_timeout: OnTimeout,
+}
+
+impl ReceiptPolicy {
+    /// What holds for queues that do not say.
+    pub const DEFAULT: Self = Self { timeout_ms: 86_400_000, on_timeout: OnTimeout::Uncertain };
+}
+
+/// What a message is for which no receipt came in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnTimeout {
+    /// Nobody knows: it waits for a decision, or is asked about.
+    Uncertain,
+    /// Given up.
+    Dead,
+    /// Whoever accepts and says nothing more has it.
+    Delivered,
+}
+
+impl OnTimeout {
+    /// Every choice.
+    pub const ALL: [Self; 3] = [Self::Uncertain, Self::Dead, Self::Delivered];
+
+    /// The word in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Uncertain => "uncertain",
+            Self::Dead => "dead",
+            Self::Delivered => "delivered",
+        }
+    }
+}
+
+/// An answer that says: accepted, a receipt will follow.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Pending {
+    /// Under which name the receipt may come, beside the message's id.
+    pub reference: Option<String>,
+}
+
+impl Pending {
+    /// A reference that can be kept; a receipt under any other has to name the id.
+    #[must_use]
+    pub fn of(reference: Option<&str>) -> Self {
+        Self { reference: reference.filter(|text| is_reference(text)).map(str::to_owned) }
+    }
+}
+
+/// Whether a text can be a reference: 1 to [`REFERENCE_BYTES_MAX`] bytes, no control characters.
+#[must_use]
+pub fn is_reference(text: &str) -> bool {
+    (1..=REFERENCE_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
+}
+
+/// What a receipt says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Said {
+    /// The downstream has done it.
+    Delivered,
+    /// It never will.
+    Dead,
+}
+
+impl Said {
+    /// The word of the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Dead => "dead",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reference_that_cannot_be_kept_is_none() {
+        let of = |text: &str| Pending::of(Some(text)).reference;
+        assert_eq!(of("A-77/ü"), Some("A-77/ü".to_owned()));
+        assert_eq!(of(""), None);
+        assert_eq!(of("a\nb"), None);
+        assert_eq!(of(&"x".repeat(256)).map(|text| text.len()), Some(256));
+        assert_eq!(of(&"x".repeat(257)), None);
+        assert_eq!(Pending::of(None), Pending::default());
+    }
+}
