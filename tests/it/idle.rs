@@ -63,6 +63,10 @@ async fn what_was_made_due_unheard_is_found_on_the_rounds() {
     })
     .await;
 
+    // The audit would put it back where its record says: as if another node looked here.
+    let mark = format!("{{tidegate}}:audit:tidegate:{QUEUE}.0");
+    let _marked: String = scene.redis.cli(&["SET", &mark, "a node", "EX", "60"]).await;
+
     // Nobody is told.
     let moved: u64 = scene.redis.cli(&["ZADD", &due, "CH", "1", &entry]).await;
 
