@@ -23,7 +23,7 @@ use rustix::process::{Signal, getpid, kill_process};
 
 /// What stands beside the scripts' own points.
 #[cfg(feature = "failpoints")]
-pub const POINTS: [&str; 16] = [
+pub const POINTS: [&str; 19] = [
     "before-durable", // Written by a script; whether at the durability level is not looked at yet.
     "before-answer",  // At its level; the producer has not been told.
     "promoted",       // A promotion moved something.
@@ -38,6 +38,9 @@ pub const POINTS: [&str; 16] = [
     "before-leave",   // A graceful stop, about to take the node off the list.
     "handing-out",    // An event is kept, and goes to a queue now; about the queue's name.
     "handed-out",     // The queue has its message of an event; about the queue's name.
+    "drawn",          // Entries of a stream are drawn; nothing is taken in.
+    "taken-in",       // Their messages are safe; the entries are still there.
+    "digested",       // The entries have left.
     "stopping",       // A graceful stop begins.
     "drained",        // A graceful stop: all exchanges are settled.
 ];

@@ -22,7 +22,8 @@ use crate::shutdown::Tasks;
 use crate::store::{NodeInfo, StartRefused, Store};
 use crate::telemetry::Metrics;
 use crate::workers::{
-    Auditor, Completer, Heartbeat, Janitor, Presence, Pulses, Reaper, Recurring, Rounds,
+    Auditor, Completer, Heartbeat, InboxReader, Janitor, Presence, Pulses, Reaper, Recurring,
+    Rounds,
 };
 use fleet::Fleet;
 use start::Started;
@@ -123,6 +124,8 @@ impl Daemon {
         node_tasks.spawn("completer", completer.run(stop(), pulses.start("completer".to_owned())));
         let recurring = Recurring::new(store.clone());
         node_tasks.spawn("recurring", recurring.run(stop(), pulses.start("recurring".to_owned())));
+        let inbox = InboxReader::new(store.clone(), settings.server.body_limit_bytes);
+        node_tasks.spawn("inbox", inbox.run(stop(), pulses.start("inbox".to_owned())));
         let (listening, ears) = (store.clone(), stop());
         node_tasks.spawn("listener", async move { listening.listen(&ears).await });
         node_tasks.spawn("watchdog", watchdog::run(pulses.clone(), stop()));
@@ -172,6 +175,7 @@ impl Daemon {
             queues: settings.queues,
             topics: settings.topics,
             schedules: settings.schedules,
+            inbox: settings.inbox,
         };
         let registered = async {
             self.store.register_queues(&settings).await?;
@@ -194,6 +198,7 @@ impl Daemon {
         self.store.set_topics(&settings);
         // After the queues, which its messages go to.
         self.store.set_schedules(&settings);
+        self.store.set_inbox(&settings);
         self.presence.set_config(config::digest(&settings), settings.queues.len());
         self.settings = settings;
     }

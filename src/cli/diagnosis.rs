@@ -18,6 +18,9 @@ pub(crate) const AGE_MS_WORTH_A_LOOK: u64 = 60_000;
 /// An event that a queue has lacked for so long is no matter of a moment any more.
 const PENDING_MAX: Duration = Duration::from_secs(30);
 
+/// An entry that has lain in its stream for so long is not just under way.
+const LAG_MAX: Duration = Duration::from_secs(60);
+
 /// How much a finding weighs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Weight {
@@ -106,6 +109,20 @@ pub(crate) fn of_metrics(text: &str) -> Vec<Finding> {
             "tidegate_topic_oldest_pending_age_seconds" => {
                 findings.extend(stuck_topic(label("topic"), value));
             }
+            "tidegate_inbox_lag_seconds" => findings.extend(inbox_lag(label("queue"), value)),
+            "tidegate_inbox_rejected_kept" if value > 0.0 => findings.push(Finding::problem(
+                "inbox",
+                format!("{} were rejected", entries(value)),
+                "redis-cli XRANGE <namespace>:inbox:rejected - + shows them with the reasons; mend the producer, add them again, then XTRIM it",
+            )),
+            "tidegate_inbox_stray_streams" if value > 0.0 => findings.push(Finding::problem(
+                "inbox",
+                match value {
+                    1.0 => "1 stream whose queue is not configured".to_owned(),
+                    value => format!("{value} streams whose queues are not configured"),
+                },
+                "the daemon's log names them; add the queue to the config, or mend the producer and XDEL what it added",
+            )),
             "tidegate_gate_open" if value == 0.0 => {
                 findings.extend(shut_gate(label("queue"), label("gate")));
             }
@@ -181,6 +198,23 @@ fn sample(line: &str) -> Option<(&str, BTreeMap<&str, &str>, f64)> {
         .map(|(key, value)| (key.trim(), value.trim_matches('"')))
         .collect();
     Some((name, labels, value.parse().ok()?))
+}
+
+fn entries(value: f64) -> String {
+    if value == 1.0 { "1 entry".to_owned() } else { format!("{value} entries") }
+}
+
+/// Entries that have lain in a stream for long.
+fn inbox_lag(queue: &str, lag_seconds: f64) -> Option<Finding> {
+    let lag = Duration::try_from_secs_f64(lag_seconds).ok()?;
+    (lag >= LAG_MAX).then(|| {
+        let lag_ms = u64::try_from(lag.as_millis()).unwrap_or(u64::MAX);
+        Finding::problem(
+            queue,
+            format!("the oldest entry of its stream has waited for {}", span(lag_ms)),
+            "the daemon's log says why (a full store, a Redis that is away); entries stay in their stream and go on by themselves",
+        )
+    })
 }
 
 /// Events that some queue has lacked for long.
@@ -299,6 +333,9 @@ mod tests {
             tidegate_store_full{resource=\"disk\"} 0\n\
             tidegate_topic_oldest_pending_age_seconds{topic=\"paid\"} 60.5\n\
             tidegate_topic_oldest_pending_age_seconds{topic=\"made\"} 1.5\n\
+            tidegate_inbox_lag_seconds{queue=\"sms\"} 90\n\
+            tidegate_inbox_rejected_kept 2\n\
+            tidegate_inbox_stray_streams 1\n\
             tidegate_gate_open{queue=\"sms\",gate=\"throttled\"} 0\n\
             tidegate_gate_open{queue=\"erp\",gate=\"window\"} 0\n\
             tidegate_gate_open{queue=\"erp\",gate=\"throttled\"} 1\n";
@@ -310,6 +347,9 @@ mod tests {
                 "problem sms: messages that were accepted are lost: Redis came back without them (3)",
                 "problem store: intake is refused, as Redis has too little memory left",
                 "problem paid: events could not be handed to all of its queues, the oldest for 1m",
+                "problem sms: the oldest entry of its stream has waited for 1m 30s",
+                "problem inbox: 2 entries were rejected",
+                "problem inbox: 1 stream whose queue is not configured",
                 "problem sms: its gate is shut: the downstream throttles, or refuses our credentials or address",
                 "note store: durability is \"everysec\": a crash of Redis may take accepted messages",
             ]

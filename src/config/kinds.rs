@@ -43,6 +43,17 @@ fn within(
     Err(format!("found {text:?}, expected {least} to {most}"))
 }
 
+/// Yes or no; a text that reads as one will do, as the environment has only texts.
+pub(super) fn switch(field: &Field<'_>) -> Read<bool> {
+    match field.kind() {
+        ValueKind::Boolean(value) => Ok(*value),
+        ValueKind::String(_) => field.parse(|text| {
+            text.trim().parse().map_err(|_| format!("found {text:?}, expected true or false"))
+        }),
+        _ => Err(field.expected("true or false")),
+    }
+}
+
 /// A whole number within a range; a text that reads as one will do, as the environment has only texts.
 pub(super) fn whole<T>(range: RangeInclusive<T>) -> impl Fn(&Field<'_>) -> Read<T>
 where

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use super::errors::{ConfigErrors, Problem};
 use super::reader::{Context, Field, Read};
-use super::settings::Settings;
+use super::settings::{InboxSettings, Settings};
 use super::sources::Sources;
-use super::{queue, redis, schedule, server, topic};
+use super::{inbox, queue, redis, schedule, server, topic};
 
-const LATER: [&str; 2] = ["calendars", "inbox"];
+const LATER: [&str; 1] = ["calendars"];
 
 /// Reads a configuration and checks all of it.
 ///
@@ -48,7 +48,11 @@ fn read(root: &Field<'_>) -> Read<Settings> {
         });
         let topics = topics?.into_iter().map(|topic| (topic.name.clone(), topic)).collect();
         let schedules = schedules?.into_iter().map(|it| (it.name.clone(), it)).collect();
-        Ok(Settings { server: server?, redis: redis?, queues: queues?, topics, schedules })
+        let inbox = section.read_or("inbox", InboxSettings::default(), |field| {
+            inbox::read(field, queues.as_ref().ok())
+        });
+        let (server, redis, queues) = (server?, redis?, queues?);
+        Ok(Settings { server, redis, queues, topics, schedules, inbox: inbox? })
     })
 }
 
@@ -152,10 +156,8 @@ mod tests {
 
     #[test]
     fn settings_of_later_versions_are_refused_as_such() {
-        for section in ["calendars.cn", "inbox"] {
-            let error = errors_of(&format!("[{section}]\nx = 1"));
-            assert!(error.contains("this version does not have this setting"), "{error}");
-        }
+        let error = errors_of("[calendars.cn]\nx = 1");
+        assert!(error.contains("this version does not have this setting"), "{error}");
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod batch;
 mod downstream;
 mod errors;
 mod headers;
+mod inbox;
 mod kinds;
 mod load;
 mod probe;
@@ -38,6 +39,6 @@ pub use redis::MANAGED_SOCKET;
 pub use reload::{digest, restart_needed};
 pub use render::render;
 pub use settings::{
-    Durability, RedisSettings, RedisTarget, Scope, ServerSettings, Settings, Token,
+    Durability, InboxSettings, RedisSettings, RedisTarget, Scope, ServerSettings, Settings, Token,
 };
 pub use sources::Sources;

@@ -8,8 +8,8 @@ use super::settings::{RedisTarget, Settings};
 /// Length of a digest in text: enough to tell a few configurations apart at a glance.
 const DIGEST_CHARS: usize = 12;
 
-/// A short hash of queues, topics and schedules, for nodes to compare. Secrets are left out of it, so
-/// that it can be shown.
+/// A short hash of queues, topics, schedules and inbox, for nodes to compare. Secrets are left out of
+/// it, so that it can be shown.
 #[must_use]
 pub fn digest(settings: &Settings) -> String {
     let mut hash = Sha256::new();
@@ -22,13 +22,14 @@ pub fn digest(settings: &Settings) -> String {
     for schedule in settings.schedules.values() {
         hash.update(render_schedule(schedule));
     }
+    hash.update([u8::from(settings.inbox.enabled)]);
     let mut text: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     text.truncate(DIGEST_CHARS);
     text
 }
 
-/// The keys that differ and that a reload does not change, as a reload is of queues, topics and
-/// schedules: the caller says that they wait for a restart.
+/// The keys that differ and that a reload does not change, as a reload is of queues, topics, schedules
+/// and inbox: the caller says that they wait for a restart.
 #[must_use]
 pub fn restart_needed(old: &Settings, new: &Settings) -> Vec<String> {
     let (server, redis) = ((&old.server, &new.server), (&old.redis, &new.redis));

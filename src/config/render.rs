@@ -33,6 +33,8 @@ pub fn render(settings: &Settings) -> String {
     for it in settings.schedules.values() {
         schedule(&mut out, it);
     }
+    out.section("inbox");
+    out.line("enabled", settings.inbox.enabled);
     out.text
 }
 

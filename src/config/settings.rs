@@ -25,6 +25,15 @@ pub struct Settings {
     pub topics: BTreeMap<TopicName, Arc<TopicPolicy>>,
     /// The recurring messages by name.
     pub schedules: BTreeMap<ScheduleName, Arc<Schedule>>,
+    /// Intake by Redis streams.
+    pub inbox: InboxSettings,
+}
+
+/// `[inbox]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct InboxSettings {
+    /// Whether streams are read.
+    pub enabled: bool,
 }
 
 /// `[server]`.

@@ -12,7 +12,7 @@ use crate::domain::topic::{SUBSCRIBERS_MAX, TopicName, TopicPolicy};
 use crate::domain::units::format_duration;
 
 /// How long a queue must remember what it took of an event: completing it may take an outage.
-const MEMORY_MS_MIN: u64 = 3_600_000;
+pub(super) const MEMORY_MS_MIN: u64 = 3_600_000;
 
 /// `queues` are those of the configuration; `None`: they could not be read, and nothing is said twice.
 pub(super) fn read(

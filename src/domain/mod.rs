@@ -5,6 +5,7 @@
 
 pub mod headers;
 pub mod id;
+pub mod inbox;
 pub mod lease;
 pub mod limit;
 pub mod message;

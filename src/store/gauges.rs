@@ -63,20 +63,53 @@ impl Store {
             refresh_topic(self, &topic).await?;
         }
         self.refresh_schedules().await?;
+        refresh_inbox(self).await?;
         *read_at = Some(Instant::now());
         Ok(())
     }
+}
+
+async fn refresh_inbox(store: &Store) -> Result<(), StoreError> {
+    if !store.is_inbox_enabled() {
+        return Ok(());
+    }
+    let metrics = store.metrics();
+    let queues = store.queues();
+    let names: Vec<_> =
+        queues.iter().filter(|queue| !queue.retired).map(|q| q.policy.name.clone()).collect();
+    for (name, backlog) in store.glance(&names).await? {
+        let label = QueueLabel { queue: name.to_string() };
+        drop((
+            metrics.ways_in.inbox_entries.get_or_create(&label),
+            metrics.ways_in.inbox_rejected.get_or_create(&label),
+        ));
+        let entries = i64::try_from(backlog.entries).unwrap_or(i64::MAX);
+        metrics.ways_in.inbox_backlog.get_or_create(&label).set(entries);
+        let oldest_ms = backlog.oldest_ms.filter(|_| backlog.entries > 0);
+        let lag_ms = oldest_ms.map_or(0, |at_ms| store.clock().now_ms().saturating_sub(at_ms));
+        metrics
+            .ways_in
+            .inbox_lag
+            .get_or_create(&label)
+            .set(Duration::from_millis(lag_ms).as_secs_f64());
+    }
+    let rejected = i64::try_from(store.inbox_rejected().await?).unwrap_or(i64::MAX);
+    metrics.ways_in.inbox_rejected_kept.set(rejected);
+    if let Some(stray) = store.stray_streams_now_and_then().await? {
+        metrics.ways_in.inbox_stray_streams.set(i64::try_from(stray).unwrap_or(i64::MAX));
+    }
+    Ok(())
 }
 
 async fn refresh_topic(store: &Store, topic: &Topic) -> Result<(), StoreError> {
     let outstanding = store.outstanding(topic).await?;
     let label = TopicLabel { topic: topic.policy.name.to_string() };
     let metrics = store.metrics();
-    drop(metrics.topic_events.get_or_create(&label));
+    drop(metrics.ways_in.topic_events.get_or_create(&label));
     let events = i64::try_from(outstanding.events).unwrap_or(i64::MAX);
-    metrics.topic_pending.get_or_create(&label).set(events);
+    metrics.ways_in.topic_pending.get_or_create(&label).set(events);
     let age = Duration::from_millis(outstanding.oldest_age_ms.unwrap_or(0)).as_secs_f64();
-    metrics.topic_oldest_pending_age.get_or_create(&label).set(age);
+    metrics.ways_in.topic_oldest_pending_age.get_or_create(&label).set(age);
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 //! one slot. Every script declares the whole shard in the order below (`lua/include/shard.lua`).
 
 use crate::domain::id::QueueName;
+use crate::domain::inbox::REJECTED;
 use crate::domain::topic::TopicName;
 
 /// The structures of a shard, in the order of `KEYS`.
@@ -103,6 +104,16 @@ impl TopicKeys {
         let key = |name| format!("{{{namespace}:~topic.{topic}}}:{name}");
         Self { all: TOPIC_KEYS.iter().map(key).collect() }
     }
+}
+
+/// Stream: what producers add for a queue; theirs, so no tag of ours.
+pub(crate) fn inbox(namespace: &str, queue: &str) -> String {
+    format!("{namespace}:inbox:{queue}")
+}
+
+/// Stream: entries that could not be taken, with the reason.
+pub(crate) fn inbox_rejected(namespace: &str) -> String {
+    inbox(namespace, REJECTED)
 }
 
 /// Hash: topic → its queues when it was last configured, by comma.

@@ -21,6 +21,7 @@ mod hands;
 mod heads;
 mod health;
 mod housekeeping;
+mod inbox;
 mod intake;
 mod keys;
 mod link;
@@ -68,6 +69,7 @@ pub use grant::Permit;
 pub use heads::{Head, Heads};
 pub use health::{Health, StartRefused};
 pub use housekeeping::{Reaped, Swept};
+pub use inbox::{Backlog, Entry};
 pub use intake::{Accepted, NotAccepted};
 pub use managed::{GUARD_COMMAND, ManagedRedis, ManagedRefused, guard};
 pub use nodes::{NodeId, NodeInfo, RollCall};
@@ -114,6 +116,13 @@ struct Site<'a> {
     shard: Option<&'a Shard>,
 }
 
+impl<'a> Site<'a> {
+    /// Keys that are no shard's.
+    fn of(keys: &'a [String]) -> Self {
+        Self { keys, shard: None }
+    }
+}
+
 impl<'a> From<&'a Shard> for Site<'a> {
     fn from(shard: &'a Shard) -> Self {
         Self { keys: &shard.keys.all, shard: Some(shard) }
@@ -149,6 +158,7 @@ struct Inner {
     topics: ArcSwap<topics::Topics>,
     hand_outs: topics::HandOuts,
     schedules: schedules::Schedules,
+    inbox: inbox::Inbox,
     waiters: Waiters,
     hands: hands::Hands,
     /// Rung when the wake-up channel is to be opened again.
@@ -190,6 +200,7 @@ impl Store {
                 topics: ArcSwap::default(),
                 hand_outs: topics::HandOuts::default(),
                 schedules: schedules::Schedules::new(settings, belief),
+                inbox: inbox::Inbox::default(),
                 waiters: Waiters::default(),
                 hands: hands::Hands::default(),
                 listen_anew: tokio::sync::Notify::new(),
@@ -204,6 +215,7 @@ impl Store {
         };
         store.set_queues(settings);
         store.set_topics(settings);
+        store.set_inbox(settings);
         store
     }
 

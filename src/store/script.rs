@@ -26,6 +26,7 @@ const INCLUDES: &[(&str, &str)] = &[
     ("idempotency", include_str!("lua/include/idempotency.lua")),
     ("topic", include_str!("lua/include/topic.lua")),
     ("schedules", include_str!("lua/include/schedules.lua")),
+    ("inbox", include_str!("lua/include/inbox.lua")),
 ];
 
 macro_rules! verbs {
@@ -150,6 +151,16 @@ verbs! {
     Tick = "tick",
     /// The tick under way is in its queue.
     Fired = "fired",
+    /// Reads what lies in streams of the inbox.
+    Glance = "glance",
+    /// Takes entries of a stream, to take them in.
+    Draw = "draw",
+    /// Entries of a stream are done with.
+    Digest = "digest",
+    /// An entry that cannot be taken is kept.
+    Reject = "reject",
+    /// Reads which streams there are.
+    Stray = "stray",
 }
 
 /// A script, called by its hash, and by its text where a server does not have it yet.

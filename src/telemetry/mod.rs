@@ -5,8 +5,10 @@
 
 mod labels;
 mod logs;
+mod schedules;
 #[cfg(test)]
 mod tests;
+mod ways_in;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -25,6 +27,7 @@ pub use labels::{
     VerbLabel, VerdictLabel,
 };
 pub use logs::{LogFormat, start_logging};
+pub use ways_in::WaysIn;
 
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 type Seconds<L> = Family<L, Gauge<f64, AtomicU64>>;
@@ -69,12 +72,6 @@ pub struct Metrics {
     pub rollback_lost: Family<QueueLabel, Counter>,
     /// `tidegate_rollback_sent_again_total{queue}`
     pub rollback_sent_again: Family<QueueLabel, Counter>,
-    /// `tidegate_topic_events_total{topic}`
-    pub topic_events: Family<TopicLabel, Counter>,
-    /// `tidegate_topic_pending{topic}`: events that some queue lacks still
-    pub topic_pending: Family<TopicLabel, Gauge>,
-    /// `tidegate_topic_oldest_pending_age_seconds{topic}`
-    pub topic_oldest_pending_age: Seconds<TopicLabel>,
     /// `tidegate_schedule_fired_total{schedule}`
     pub schedule_fired: Family<ScheduleLabel, Counter>,
     /// `tidegate_schedule_missed_total{schedule}`
@@ -87,6 +84,8 @@ pub struct Metrics {
     pub schedule_last_fired: Seconds<ScheduleLabel>,
     /// `tidegate_schedule_paused{schedule}`
     pub schedule_paused: Family<ScheduleLabel, Gauge>,
+    /// Topics and the inbox.
+    pub ways_in: WaysIn,
     /// `tidegate_store_up`
     pub store_up: Gauge,
     /// `tidegate_durability_achieved{level}`: 1 at the level that holds now
@@ -141,15 +140,13 @@ impl Metrics {
             rollbacks: Family::default(),
             rollback_lost: Family::default(),
             rollback_sent_again: Family::default(),
-            topic_events: Family::default(),
-            topic_pending: Family::default(),
-            topic_oldest_pending_age: Family::default(),
             schedule_fired: Family::default(),
             schedule_missed: Family::default(),
             schedule_errors: Family::default(),
             schedule_lag: Family::default(),
             schedule_last_fired: Family::default(),
             schedule_paused: Family::default(),
+            ways_in: WaysIn::default(),
             store_up: Gauge::default(),
             durability_achieved: Family::default(),
             store_full: Family::default(),
@@ -214,39 +211,9 @@ impl Metrics {
             self.index_faults.clone(),
         );
         r.register("index_repairs", "Of those, the ones mended", self.index_repairs.clone());
-        self.register_topics();
+        self.ways_in.register(&mut self.registry);
         self.register_schedules();
         self.register_store();
-    }
-
-    fn register_topics(&mut self) {
-        let r = &mut self.registry;
-        r.register("topic_events", "Events published here", self.topic_events.clone());
-        r.register(
-            "topic_pending",
-            "Events that some queue lacks still",
-            self.topic_pending.clone(),
-        );
-        r.register(
-            "topic_oldest_pending_age_seconds",
-            "How long the oldest event has lacked a queue",
-            self.topic_oldest_pending_age.clone(),
-        );
-    }
-
-    fn register_schedules(&mut self) {
-        let r = &mut self.registry;
-        let help = "Ticks that this node put into their queue";
-        r.register("schedule_fired", help, self.schedule_fired.clone());
-        let help = "Ticks that were left out, as catch_up has it";
-        r.register("schedule_missed", help, self.schedule_missed.clone());
-        let help = "Tries to put a tick into its queue that failed";
-        r.register("schedule_errors", help, self.schedule_errors.clone());
-        let help = "How long the oldest tick that is not in its queue has been due";
-        r.register("schedule_lag_seconds", help, self.schedule_lag.clone());
-        let help = "When the last tick fired, in Unix time";
-        r.register("schedule_last_fired_seconds", help, self.schedule_last_fired.clone());
-        r.register("schedule_paused", "Whether it is paused", self.schedule_paused.clone());
     }
 
     /// What is true of Redis and of this program, not of a queue's messages.

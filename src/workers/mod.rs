@@ -6,7 +6,7 @@
 //! ```text
 //! promoter ─▶ dispatcher ─▶ throttle ─▶ exchange ─▶ settler
 //! expirer     reaper        renewer     janitor     heartbeat   auditor   rounds   completer
-//! prober      recurring
+//! prober      recurring     inbox
 //! ```
 
 mod auditor;
@@ -18,6 +18,7 @@ mod dispatcher;
 mod exchange;
 mod expirer;
 mod heartbeat;
+mod inbox;
 mod janitor;
 mod presence;
 mod prober;
@@ -38,6 +39,7 @@ mod work;
 pub use auditor::Auditor;
 pub use completer::Completer;
 pub use heartbeat::Heartbeat;
+pub use inbox::InboxReader;
 pub use janitor::Janitor;
 pub use presence::Presence;
 pub use pulse::Pulses;

@@ -34,6 +34,9 @@ fn config(downstream: &Downstream) -> String {
         type = "http"
         url = "{}"
 
+        [inbox]
+        enabled = true
+
         [topics.order_paid]
         queues = ["erp", "sms"]
 

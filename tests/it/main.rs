@@ -28,6 +28,9 @@ mod gates;
 mod hostile;
 mod http;
 mod idle;
+mod inbox;
+#[cfg(feature = "failpoints")]
+mod inbox_killed;
 mod leases;
 mod load;
 #[cfg(feature = "failpoints")]

@@ -185,6 +185,7 @@ impl House {
             queues,
             topics: std::collections::BTreeMap::new(),
             schedules: std::collections::BTreeMap::new(),
+            inbox: crate::config::InboxSettings::default(),
         };
         let tasks = Tasks::new();
         let store = Store::new(&settings, None, Metrics::new(), tasks.clone());

@@ -47,7 +47,7 @@ pub struct Topic {
 
 impl<'a> From<&'a Topic> for Site<'a> {
     fn from(topic: &'a Topic) -> Self {
-        Self { keys: &topic.keys.all, shard: None }
+        Self::of(&topic.keys.all)
     }
 }
 
@@ -177,7 +177,7 @@ impl Store {
         match code {
             0 => {
                 let label = TopicLabel { topic: name.to_string() };
-                self.metrics().topic_events.get_or_create(&label).inc();
+                self.metrics().ways_in.topic_events.get_or_create(&label).inc();
                 event.taken_at(taken_ms);
                 Ok(Published::Kept(Box::new(event)))
             }

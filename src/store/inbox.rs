@@ -1,0 +1,278 @@
+//! The inbox: streams that producers fill who speak only Redis.
+//!
+//! Owns their keys and the calls on them. Every entry is the producers' until its message is safe: only
+//! then it leaves the stream. Refuses to know what an entry means (see `domain::inbox`) and when it is
+//! looked for.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::connect::Target;
+use super::queue::Queue;
+use super::script::Verb;
+use super::{Given, Site, Store, StoreError, arg, keys};
+use crate::config::Settings;
+use crate::domain::id::QueueName;
+use crate::telemetry::QueueLabel;
+
+/// The group, and its one consumer: nodes come and go.
+const GROUP: &str = "tidegate";
+/// Entries drawn at once.
+const DRAW_MAX: usize = 64;
+/// An entry drawn so long ago that is still there was left behind: by a node that died, or since its
+/// message could not be taken.
+const LEFT_BEHIND_MS: u64 = 5000;
+/// Rejected entries that are kept, about.
+const REJECTED_MAX: usize = 10_000;
+/// Bytes of a value that are kept of a rejected entry.
+const REJECTED_VALUE_BYTES_MAX: usize = 16 * 1024;
+/// Between two looks for streams of unknown queues.
+const STRAY_EVERY: Duration = Duration::from_secs(60);
+/// Streams glanced at in one call.
+const GLANCE_MAX: usize = 500;
+/// Streams glanced at at once, where each is a call.
+const GLANCES_AT_ONCE: usize = 16;
+/// A server with more keys is not looked through for streams of unknown queues.
+const STRAY_KEYS_MAX: usize = 20_000;
+
+/// Whether streams are read, and who waits for a change of that.
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    is_enabled: AtomicBool,
+    changed: Notify,
+    /// When streams of unknown queues were last looked for.
+    strayed_at: Mutex<Option<Instant>>,
+}
+
+/// What lies in a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backlog {
+    /// Entries, those that are being taken too.
+    pub entries: u64,
+    /// When the oldest was added, as its id says.
+    pub oldest_ms: Option<u64>,
+}
+
+/// One entry of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its id, `<ms>-<number>`.
+    pub id: String,
+    /// Names and values, in the order in which they came.
+    pub fields: Vec<(Bytes, Bytes)>,
+}
+
+impl Entry {
+    /// When it was added, as its id says.
+    #[must_use]
+    pub fn added_ms(&self) -> u64 {
+        added_ms(&self.id).unwrap_or(0)
+    }
+
+    /// What its message is known as in this queue: under the producer's key, else under its own id.
+    #[must_use]
+    pub fn given(&self, key: Option<&str>, queue: &Queue) -> Given {
+        // A ULID has 48 bits of time.
+        let at_ms = self.added_ms().min((1 << 48) - 1);
+        let policy = &queue.policy;
+        Given::of_key(key.unwrap_or(&self.id), &self.id, at_ms, &policy.name, policy.shards)
+    }
+}
+
+fn added_ms(id: &str) -> Option<u64> {
+    id.split_once('-')?.0.parse().ok()
+}
+
+impl Store {
+    /// Takes over whether streams are read.
+    pub fn set_inbox(&self, settings: &Settings) {
+        let inbox = &self.inner.inbox;
+        inbox.is_enabled.store(settings.inbox.enabled, Ordering::Release);
+        inbox.changed.notify_one();
+    }
+
+    /// Whether streams are read.
+    #[must_use]
+    pub fn is_inbox_enabled(&self) -> bool {
+        self.inner.inbox.is_enabled.load(Ordering::Acquire)
+    }
+
+    /// Returns when whether streams are read was set.
+    pub async fn inbox_changed(&self) {
+        self.inner.inbox.changed.notified().await;
+    }
+
+    /// The stream of a queue.
+    #[must_use]
+    pub fn inbox_stream(&self, queue: &str) -> String {
+        keys::inbox(self.namespace(), queue)
+    }
+
+    /// What lies in the streams of these queues, in one look; queues whose key is no stream are left out.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn glance(
+        &self,
+        queues: &[QueueName],
+    ) -> Result<BTreeMap<QueueName, Backlog>, StoreError> {
+        // In a cluster each stream lies on a slot of its own.
+        let at_once = match self.inner.target {
+            Target::Cluster(_) => 1,
+            Target::Single(_) | Target::Sentinel { .. } => GLANCE_MAX,
+        };
+        let glances: Vec<_> = queues.chunks(at_once).map(<[QueueName]>::to_vec).collect();
+        let found: Vec<_> = futures_util::stream::iter(glances)
+            .map(|queues| self.glance_at(queues))
+            .buffered(GLANCES_AT_ONCE)
+            .try_collect()
+            .await?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    async fn glance_at(
+        &self,
+        queues: Vec<QueueName>,
+    ) -> Result<Vec<(QueueName, Backlog)>, StoreError> {
+        let keys: Vec<String> =
+            queues.iter().map(|queue| self.inbox_stream(queue.as_str())).collect();
+        let mut reply = self.call(Verb::Glance, Site::of(&keys), &[]).await?;
+        let mut found = Vec::new();
+        for queue in queues {
+            let (entries, oldest) = (reply.natural()?, reply.text()?);
+            if let Some(entries) = entries {
+                found.push((queue, Backlog { entries, oldest_ms: added_ms(&oldest) }));
+            }
+        }
+        Ok(found)
+    }
+
+    /// in the stream → being taken: entries that somebody left behind, then those that came.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] before anything is drawn, where the queue takes no messages now.
+    pub async fn draw(&self, queue: &Queue) -> Result<Vec<Entry>, StoreError> {
+        for shard in &queue.shards {
+            self.check_room(&shard.keys.all[0])?;
+        }
+        let keys = [self.inbox_stream(queue.policy.name.as_str())];
+        let args = [arg(GROUP), arg(DRAW_MAX), arg(LEFT_BEHIND_MS)];
+        let mut reply = self.call(Verb::Draw, Site::of(&keys), &args).await?;
+        let mut entries = Vec::new();
+        while reply.len() > 0 {
+            let (id, mut values) = (reply.text()?, reply.list()?);
+            let mut fields = Vec::new();
+            while values.len() > 0 {
+                fields.push((values.bytes()?, values.bytes()?));
+            }
+            entries.push(Entry { id, fields });
+        }
+        Ok(entries)
+    }
+
+    /// being taken → –: the messages of these entries are safe, or they were kept as rejected.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]: the entries come again, which does no harm.
+    pub async fn digest(&self, queue: &QueueName, ids: &[String]) -> Result<(), StoreError> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let keys = [self.inbox_stream(queue.as_str())];
+        let args: Vec<_> = std::iter::once(arg(GROUP)).chain(ids.iter().map(arg)).collect();
+        self.call(Verb::Digest, Site::of(&keys), &args).await.map(drop)
+    }
+
+    /// Keeps an entry that cannot be taken, with the reason; safe when this returns.
+    ///
+    /// # Errors
+    /// [`StoreError`]: it is not kept, or nobody knows.
+    pub async fn reject(
+        &self,
+        queue: &QueueName,
+        entry: &Entry,
+        why: &str,
+    ) -> Result<(), StoreError> {
+        let keys = [keys::inbox_rejected(self.namespace())];
+        self.check_room(&keys[0])?;
+        let mut args = vec![arg(REJECTED_MAX)];
+        for (name, value) in [("queue", queue.as_str()), ("entry", &*entry.id), ("reason", why)] {
+            args.extend([arg(name), arg(value)]);
+        }
+        for (name, value) in &entry.fields {
+            let kept = &value[..value.len().min(REJECTED_VALUE_BYTES_MAX)];
+            args.extend([name.to_vec(), kept.to_vec()]);
+        }
+        self.call_durably(Verb::Reject, Site::of(&keys), &args).await?;
+        let label = QueueLabel { queue: queue.to_string() };
+        self.metrics().ways_in.inbox_rejected.get_or_create(&label).inc();
+        Ok(())
+    }
+
+    /// How many rejected entries are kept.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn inbox_rejected(&self) -> Result<u64, StoreError> {
+        let keys = [keys::inbox_rejected(self.namespace())];
+        let mut reply = self.call(Verb::Glance, Site::of(&keys), &[]).await?;
+        reply.count()
+    }
+
+    /// How many streams have no queue, if that was not looked for a moment ago, and could be.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn stray_streams_now_and_then(&self) -> Result<Option<usize>, StoreError> {
+        {
+            let strayed_at = &self.inner.inbox.strayed_at;
+            let mut strayed_at = strayed_at.lock().unwrap_or_else(PoisonError::into_inner);
+            if strayed_at.is_some_and(|at| at.elapsed() < STRAY_EVERY) {
+                return Ok(None);
+            }
+            *strayed_at = Some(Instant::now());
+        }
+        let stray = self.stray_streams().await?;
+        for stream in stray.iter().flatten() {
+            tracing::warn!(
+                stream,
+                "entries wait in a stream whose queue is not configured; add the queue, or mend the producer"
+            );
+        }
+        Ok(stray.map(|stray| stray.len()))
+    }
+
+    /// Streams whose queue is not configured; `None`: there are too many keys to look for them.
+    async fn stray_streams(&self) -> Result<Option<Vec<String>>, StoreError> {
+        let known: Vec<String> = self
+            .queues()
+            .iter()
+            .filter(|queue| !queue.retired)
+            .map(|queue| self.inbox_stream(queue.policy.name.as_str()))
+            .chain([keys::inbox_rejected(self.namespace())])
+            .collect();
+        let args = [arg(self.inbox_stream("*")), arg(STRAY_KEYS_MAX)];
+        let command = Verb::Stray.script().by_text(&[], &args);
+        let replies = self.inner.probes.everywhere(&command).await;
+        let mut stray = Vec::new();
+        for (_, reply) in replies.map_err(|error| StoreError::from_redis(&error))? {
+            let mut reply = super::Reply::new(reply)?;
+            if reply.count()? == 0 {
+                return Ok(None);
+            }
+            while reply.len() > 0 {
+                stray.push(reply.text()?);
+            }
+        }
+        stray.retain(|key| !known.contains(key));
+        stray.sort();
+        Ok(Some(stray))
+    }
+}

@@ -1,0 +1,201 @@
+//! Takes in what producers added to streams.
+//!
+//! One look for all queues now and then, more seldom while nothing comes; what lies there is then taken in
+//! queue by queue, so that one that cannot take its messages holds up no other. An entry leaves its stream
+//! when its message is safe. A node that dies leaves entries behind, which come again, under the same
+//! ids.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use tokio_util::sync::CancellationToken;
+
+use super::pulse::Pulse;
+use crate::domain::id::QueueName;
+use crate::domain::inbox;
+use crate::failpoint::failpoint;
+use crate::store::{
+    DETAILS_BYTES_MAX, Entry, NotAccepted, Queue, Store, StoreError, details_bytes,
+};
+use crate::telemetry::QueueLabel;
+
+/// Between two looks while entries come.
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+/// Between two looks while nothing comes.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// Draws of one queue before another look.
+const DRAWS_MAX: usize = 50;
+
+/// The reader of this node, for all streams.
+#[derive(Debug)]
+pub struct InboxReader {
+    store: Store,
+    payload_bytes_max: usize,
+    pause: Duration,
+    /// Queues that are being read.
+    busy: HashSet<QueueName>,
+}
+
+impl InboxReader {
+    /// A reader that refuses payloads above this size.
+    #[must_use]
+    pub fn new(store: Store, payload_bytes_max: usize) -> Self {
+        Self { store, payload_bytes_max, pause: PAUSE_MAX, busy: HashSet::new() }
+    }
+
+    /// The loop.
+    pub async fn run(mut self, stop: CancellationToken, pulse: Pulse) {
+        let mut readings = FuturesUnordered::new();
+        while !stop.is_cancelled() {
+            if !self.store.is_inbox_enabled() && readings.is_empty() {
+                pulse.rests();
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = self.store.inbox_changed() => {}
+                }
+                continue;
+            }
+            // Spread, so that nodes do not look in step.
+            let pause = self.pause.mul_f64(0.75 + rand::random::<f64>() * 0.5);
+            pulse.sleeps(pause);
+            tokio::select! {
+                () = stop.cancelled() => {}
+                Some((name, taken)) = readings.next(), if !readings.is_empty() => {
+                    self.busy.remove(&name);
+                    if taken > 0 {
+                        self.pause = PAUSE_MIN;
+                    }
+                }
+                () = tokio::time::sleep(pause) => {
+                    self.pause = (self.pause * 2).min(PAUSE_MAX);
+                    for queue in self.look().await {
+                        self.busy.insert(queue.policy.name.clone());
+                        readings.push(read(
+                            self.store.clone(), queue, self.payload_bytes_max, stop.clone(),
+                        ));
+                    }
+                }
+            }
+        }
+        // Each ends after what it has drawn.
+        while readings.next().await.is_some() {}
+    }
+
+    /// Queues with something in their streams that are not being read.
+    async fn look(&self) -> Vec<Arc<Queue>> {
+        if !self.store.is_inbox_enabled() || !self.store.health().is_up() {
+            return Vec::new();
+        }
+        let mut queues = self.store.queues();
+        queues.retain(|queue| !queue.retired && !self.busy.contains(&queue.policy.name));
+        let names: Vec<_> = queues.iter().map(|queue| queue.policy.name.clone()).collect();
+        match self.store.glance(&names).await {
+            Ok(found) => {
+                queues.retain(|queue| {
+                    found.get(&queue.policy.name).is_some_and(|backlog| backlog.entries > 0)
+                });
+                queues
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the inbox is looked at later");
+                Vec::new()
+            }
+        }
+    }
+}
+
+/// Takes in what lies in the stream of a queue; returns how many entries were done with.
+async fn read(
+    store: Store,
+    queue: Arc<Queue>,
+    payload_bytes_max: usize,
+    stop: CancellationToken,
+) -> (QueueName, usize) {
+    let name = queue.policy.name.clone();
+    let mut taken = 0;
+    for _ in 0..DRAWS_MAX {
+        if stop.is_cancelled() {
+            break;
+        }
+        match draw(&store, &queue, payload_bytes_max).await {
+            Ok(0) => break,
+            Ok(done) => taken += done,
+            Err(error) => {
+                tracing::debug!(%error, queue = %name, "the inbox waits");
+                break;
+            }
+        }
+    }
+    (name, taken)
+}
+
+/// One draw; returns how many entries were done with.
+async fn draw(
+    store: &Store,
+    queue: &Arc<Queue>,
+    payload_bytes_max: usize,
+) -> Result<usize, StoreError> {
+    let entries = store.draw(queue).await?;
+    if entries.is_empty() {
+        return Ok(0);
+    }
+    failpoint!("drawn");
+    let name = &queue.policy.name;
+    let now_ms = store.clock().now_ms();
+    let (mut good, mut messages, mut bad) = (Vec::new(), Vec::new(), Vec::new());
+    for entry in entries {
+        match inbox::read(&entry.fields, entry.added_ms(), now_ms, payload_bytes_max) {
+            Ok(asked) if details_bytes(&asked.message.details) > DETAILS_BYTES_MAX => {
+                bad.push((entry, "headers and labels take too many bytes".to_owned()));
+            }
+            Ok(mut asked) => {
+                let key = asked.key.clone().unwrap_or_else(|| entry.id.clone());
+                messages.push((entry.given(Some(&key), queue), {
+                    asked.message.details.idempotency_key = Some(key);
+                    asked.message
+                }));
+                good.push(entry);
+            }
+            Err(why) => bad.push((entry, why)),
+        }
+    }
+    let answers = store.schedule_given(name, messages).await?;
+    failpoint!("taken-in");
+    let mut done = Vec::new();
+    for (entry, answer) in good.into_iter().zip(answers) {
+        match answer {
+            Ok(_) => done.push(entry.id),
+            Err(NotAccepted::Mismatch(first)) => {
+                bad.push((entry, format!("its key was given to a different message, {first}")));
+            }
+            // Left in the stream: it comes again.
+            Err(NotAccepted::Store(error)) => {
+                tracing::debug!(%error, queue = %name, entry = entry.id, "an entry waits");
+            }
+        }
+    }
+    let label = QueueLabel { queue: name.to_string() };
+    store.metrics().ways_in.inbox_entries.get_or_create(&label).inc_by(done.len() as u64);
+    reject(store, name, bad, &mut done).await;
+    store.digest(name, &done).await?;
+    failpoint!("digested");
+    Ok(done.len())
+}
+
+async fn reject(
+    store: &Store,
+    queue: &QueueName,
+    bad: Vec<(Entry, String)>,
+    done: &mut Vec<String>,
+) {
+    for (entry, why) in bad {
+        tracing::warn!(%queue, entry = entry.id, why, "an entry of the inbox is rejected");
+        match store.reject(queue, &entry, &why).await {
+            Ok(()) => done.push(entry.id),
+            Err(error) => tracing::debug!(%error, %queue, "a rejected entry waits"),
+        }
+    }
+}
