@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::problem::{Code, Problem};
 use super::send::not_accepted;
 use super::view::Moment;
-use super::{Door, body, intake};
+use super::{Door, body, callback_fields, intake};
 use crate::domain::message::NewMessage;
 use crate::store::{Accepted, NotAccepted, Queue};
 
@@ -60,7 +60,11 @@ impl<'a> Batch<'a> {
         }
         // A part of a large body would keep all of it in memory while the item waits in the store.
         let item = Bytes::copy_from_slice(item);
-        match intake::message(&item, self.door.now_ms()?, None) {
+        let checked = intake::message(&item, self.door.now_ms()?, None).and_then(|message| {
+            callback_fields::check(&message.details, &self.queue.policy)?;
+            Ok(message)
+        });
+        match checked {
             Ok(message) => {
                 self.chunk_bytes += item.len();
                 self.chunk.push((self.fates.len(), message));

@@ -49,6 +49,10 @@ pub(super) async fn patch(
     let body = body::read(body, door.state.server.body_limit_bytes).await?;
     let before = existing(&door, &id).await?;
     let edit = read_edit(&body, before.details.kind, door.now_ms()?)?;
+    if edit.payload.is_some() && id.queue.callbacks_of().is_some() {
+        let detail = "a callback's payload is written by Tidegate and tells what happened";
+        return Err(Problem::fault("/payload", detail));
+    }
     let changed = door.store().reschedule(&id, &edit).await?;
     let allows = if edit.payload.is_some() {
         "a payload can be changed while scheduled, dead or uncertain, the rest while scheduled or ready"

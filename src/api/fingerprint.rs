@@ -47,6 +47,11 @@ pub(super) fn of(sent: &Sent<'_>) -> [u8; 16] {
     if let Some(retry) = &details.retry {
         hash.retry(retry);
     }
+    if let Some(callback) = &details.callback {
+        hash.part(b"callback");
+        hash.optional(callback.url.as_ref().map(url::Url::as_str));
+        hash.maybe(callback.on.map(|on| u64::from(on.bits())));
+    }
     let digest = hash.0.finalize();
     let mut first = [0; 16];
     first.copy_from_slice(&digest[..16]);

@@ -12,10 +12,11 @@ use super::fields::{Fields, Shape, pairs, pointer};
 use super::fingerprint::{self, Sent};
 use super::payload;
 use super::problem::{Fault, Problem};
-use super::retry_fields;
 use super::values::{
     LONG_MS, check_name, delay, due_moment, duration, moment, name, string, whole,
 };
+use super::{callback_fields, retry_fields};
+use crate::domain::callback::CallbackWish;
 use crate::domain::headers::{check_content_type, check_header};
 use crate::domain::message::{
     Details, NAME_BYTES_MAX, NewMessage, PRIORITY_MAX, PayloadKind, When,
@@ -37,8 +38,9 @@ static SHAPE: Shape = Shape {
         "idempotency_key",
         "labels",
         "retry",
+        "callback",
     ],
-    later: &["callback", "cost", "window", "time_zone", "must_dispatch_by"],
+    later: &["cost", "window", "time_zone", "must_dispatch_by"],
 };
 
 /// Most headers of a message.
@@ -70,6 +72,7 @@ pub(super) fn message(
     let group = fields.read_as("group", |raw| name(raw, NAME_BYTES_MAX));
     let idempotency_key = idempotency_key(&mut fields, header_key);
     let retry = retry(&mut fields);
+    let callback = callback(&mut fields);
     check_order(&mut fields, due, expires, now_ms);
     fields.finish()?;
     let Some(payload) = payload else {
@@ -83,6 +86,7 @@ pub(super) fn message(
         labels,
         idempotency_key,
         retry,
+        callback,
     };
     check_size(body, &payload.bytes, &details)?;
     let priority = priority.unwrap_or(0);
@@ -208,6 +212,16 @@ pub(super) fn retry(fields: &mut Fields<'_>) -> Option<crate::domain::message::R
     }
 }
 
+fn callback(fields: &mut Fields<'_>) -> Option<CallbackWish> {
+    match callback_fields::read(fields.raw("callback")?) {
+        Ok(callback) => Some(callback),
+        Err(faults) => {
+            faults.into_iter().for_each(|fault| fields.note(fault));
+            None
+        }
+    }
+}
+
 /// Headers, labels and the like share one bounded place in the record.
 pub(super) fn check_size(body: &Bytes, payload: &Bytes, details: &Details) -> Result<(), Problem> {
     // The other kinds of payload are shorter than what they came as.
@@ -246,7 +260,8 @@ mod tests {
         let parsed = parse(
             r#"{"payload": [1], "content_type": "application/json", "headers": {"X-Tenant": "eu"},
                 "delay": 90, "ttl": "1h", "priority": 9, "group": "order-42",
-                "idempotency_key": "k", "labels": {"shop": ""}, "retry": {"max_attempts": 2}}"#,
+                "idempotency_key": "k", "labels": {"shop": ""}, "retry": {"max_attempts": 2},
+                "callback": {"on": ["dead"]}}"#,
         );
         let message = parsed.unwrap();
         assert_eq!(message.payload, "[1]");
@@ -259,6 +274,7 @@ mod tests {
         assert_eq!(details.idempotency_key.as_deref(), Some("k"));
         assert_eq!(details.labels["shop"], "");
         assert_eq!(details.retry.unwrap().max_attempts, Some(2));
+        assert_eq!(details.callback.unwrap().on.unwrap().words(), ["dead"]);
     }
 
     #[test]
@@ -266,11 +282,11 @@ mod tests {
         assert_eq!(
             pointers(
                 r#"{"priority": 10, "delay": "soon", "due_at": "2025-11-20T12:00:00Z", "group": "",
-                    "headers": {"Host": "x", "ok": 1}, "labels": {"a": 1}, "callback": {},
+                    "headers": {"Host": "x", "ok": 1}, "labels": {"a": 1}, "cost": 1, "callback": {"on": [1]},
                     "retry": {"factor": 0}, "content_type": "plain", "idempotency_key": 7}"#
             ),
             [
-                "/callback",
+                "/cost",
                 "/content_type",
                 "/payload",
                 "/headers/Host",
@@ -282,6 +298,7 @@ mod tests {
                 "/group",
                 "/idempotency_key",
                 "/retry/factor",
+                "/callback/on",
             ]
         );
     }
@@ -354,6 +371,7 @@ mod tests {
             r#"{"payload": {"a": 1}, "priority": 1, "labels": {"x": "12", "y": ""}}"#,
             r#"{"payload": {"a": 1}, "priority": 1, "labels": {"x": "1", "y": "2"}, "delay": 1}"#,
             r#"{"payload": {"a": 1}, "priority": 1, "labels": {"x": "1", "y": "2"}, "retry": {}}"#,
+            r#"{"payload": {"a": 1}, "priority": 1, "labels": {"x": "1", "y": "2"}, "callback": {"on": []}}"#,
         ] {
             assert_ne!(first, print(other), "{other}");
         }

@@ -9,6 +9,7 @@ mod auth;
 mod batch;
 mod batch_results;
 mod body;
+mod callback_fields;
 mod change;
 mod clock;
 mod depth;

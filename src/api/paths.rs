@@ -24,6 +24,11 @@ impl InQueue {
     /// # Errors
     /// 404 for a retired one.
     pub(super) fn taking(self) -> Result<Arc<Queue>, Problem> {
+        if let Some(queue) = self.0.policy.name.callbacks_of() {
+            return Err(Problem::not_found(format!(
+                "\"{queue}~callbacks\" carries the callbacks of the queue \"{queue}\" and takes no messages"
+            )));
+        }
         if self.0.retired {
             return Err(Problem::not_found(format!(
                 "the queue \"{}\" is retired: it is gone from the configuration and takes no messages",
@@ -41,7 +46,7 @@ impl FromRequestParts<Arc<Door>> for InQueue {
         let text = param(parts, door, "queue").await?;
         let shown: String = text.chars().take(80).collect();
         let unknown = || Problem::not_found(format!("there is no queue \"{shown}\""));
-        let name: QueueName = text.parse().map_err(|_| unknown())?;
+        let name = QueueName::any(&text).map_err(|_| unknown())?;
         door.store().queue(&name).map(Self).map_err(|_| unknown())
     }
 }

@@ -4,15 +4,16 @@
 
 use serde_json::{Value, json};
 
+use crate::domain::callback::CallbackPolicy;
 use crate::domain::policy::{Downstream, QueuePolicy};
 use crate::domain::probe::ProbePolicy;
+use crate::domain::retry::RetryPolicy;
 use crate::domain::units::{format_duration, format_size};
 use crate::domain::window::Window;
 
 /// The policy, as it is shown.
 pub(super) fn view(policy: &QueuePolicy) -> Value {
     let span = format_duration;
-    let retry = &policy.retry;
     json!({
         "rate": policy.rate.map(|rate| rate.to_string()),
         "burst": policy.burst,
@@ -34,19 +35,9 @@ pub(super) fn view(policy: &QueuePolicy) -> Value {
         },
         "shards": policy.shards,
         "downstream": downstream(&policy.downstream),
-        "retry": {
-            "max_attempts": retry.max_attempts,
-            "safe_statuses": retry.safe_statuses,
-            "initial": span(retry.initial_ms),
-            "factor": retry.factor,
-            "max": span(retry.max_ms),
-            "jitter": retry.jitter,
-            "max_age": span(retry.max_age_ms),
-            "schedule": retry.schedule_ms.as_ref().map(|delays| {
-                delays.iter().copied().map(span).collect::<Vec<_>>()
-            }),
-        },
+        "retry": retry(&policy.retry),
         "window": policy.window.as_ref().map(window),
+        "callback": policy.callback.as_ref().map(callback),
         "batch": policy.batch.map(|batch| json!({
             "max_items": batch.max_items,
             "max_bytes": format_size(batch.max_bytes),
@@ -55,10 +46,44 @@ pub(super) fn view(policy: &QueuePolicy) -> Value {
     })
 }
 
+fn retry(retry: &RetryPolicy) -> Value {
+    let span = format_duration;
+    json!({
+        "max_attempts": retry.max_attempts,
+        "safe_statuses": retry.safe_statuses,
+        "initial": span(retry.initial_ms),
+        "factor": retry.factor,
+        "max": span(retry.max_ms),
+        "jitter": retry.jitter,
+        "max_age": span(retry.max_age_ms),
+        "schedule": retry.schedule_ms.as_ref().map(|delays| {
+            delays.iter().copied().map(span).collect::<Vec<_>>()
+        }),
+    })
+}
+
+fn callback(callback: &CallbackPolicy) -> Value {
+    json!({
+        "url": callback.url.as_ref().map(|(_, shown)| shown),
+        "on": callback.on.words(),
+        "rate": callback.rate.map(|rate| rate.to_string()),
+        "timeout": format_duration(callback.timeout_ms),
+        "headers": callback.headers.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
+        "signed": callback.signing_secret.is_some(),
+        "retry": retry(&callback.retry),
+    })
+}
+
 fn downstream(downstream: &Downstream) -> Value {
     match downstream {
         Downstream::Null => json!({ "type": "null" }),
         Downstream::Pull => json!({ "type": "pull" }),
+        Downstream::Callbacks(callback) => json!({
+            "type": "callbacks",
+            "url": callback.url.as_ref().map(|(_, shown)| shown),
+            "timeout": format_duration(callback.timeout_ms),
+            "signed": callback.signing_secret.is_some(),
+        }),
         Downstream::Http(http) => json!({
             "type": "http",
             "url": http.url_shown,

@@ -75,6 +75,7 @@ pub(super) fn schedule(
         labels,
         idempotency_key: None,
         retry,
+        callback: None,
     };
     intake::check_size(body, &payload.bytes, &details)?;
     Ok(Schedule {

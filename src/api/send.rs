@@ -13,7 +13,7 @@ use super::held_by::Gates;
 use super::paths::InQueue;
 use super::problem::{Code, Problem};
 use super::view::MessageView;
-use super::{Door, Shared, body, idempotency, intake, messages};
+use super::{Door, Shared, body, callback_fields, idempotency, intake, messages};
 use crate::domain::id::MessageId;
 use crate::domain::message::{Message, NewMessage, When};
 use crate::domain::state::State as MessageState;
@@ -51,6 +51,7 @@ pub(super) async fn send(
     let body = body::read(body, door.state.server.body_limit_bytes).await?;
     let now_ms = door.now_ms()?;
     let message = intake::message(&body, now_ms, key.as_deref())?;
+    callback_fields::check(&message.details, &queue.policy)?;
     let sent = message.clone();
     let mut answers = door.store().schedule(&queue.policy.name, vec![message]).await?;
     match answers.pop() {
@@ -92,7 +93,7 @@ async fn taken(
 ) -> Result<Response, Problem> {
     let now_ms = door.store().clock().now_ms();
     let location = location(&accepted.id)?;
-    let message = match as_scheduled(sent, accepted.clone(), now_ms) {
+    let message = match as_scheduled(queue, sent, accepted.clone(), now_ms) {
         Some(message) => message,
         // The script's own time is needed, and it is kept with the message.
         None => door
@@ -128,7 +129,12 @@ pub(super) fn location(id: &MessageId) -> Result<HeaderValue, Problem> {
 
 /// The message as it stands right after the script took it; `None`: its expiry was counted by the
 /// script's own clock, which the answer does not tell.
-fn as_scheduled(sent: NewMessage, accepted: Accepted, now_ms: u64) -> Option<Message> {
+fn as_scheduled(
+    queue: &Queue,
+    sent: NewMessage,
+    accepted: Accepted,
+    now_ms: u64,
+) -> Option<Message> {
     let due_at_ms = accepted.due_at_ms;
     let (taken_at_ms, is_due) = match sent.due {
         When::After(ms) => (Some(due_at_ms - ms.min(due_at_ms)), ms == 0),
@@ -142,6 +148,7 @@ fn as_scheduled(sent: NewMessage, accepted: Accepted, now_ms: u64) -> Option<Mes
     Some(Message {
         state: if is_due { MessageState::Ready } else { MessageState::Scheduled },
         payload: Some(sent.payload),
+        callback: queue.policy.told(&sent.details),
         details: sent.details,
         created_at_ms: accepted.id.ulid.timestamp_ms(),
         id: accepted.id,

@@ -95,7 +95,8 @@ fn shown(downstream: &Downstream, call: &Call) -> TryRequest {
             headers.extend(operators_headers(http));
             (http.method.to_string(), http.url_shown.clone())
         }
-        Downstream::Null => ("none".to_owned(), "null".to_owned()),
+        // Callbacks are not tried: their queue takes no messages.
+        Downstream::Null | Downstream::Callbacks(_) => ("none".to_owned(), "null".to_owned()),
         Downstream::Pull => ("none".to_owned(), "pull".to_owned()),
     };
     TryRequest { method, url, headers, body: call.body.clone() }

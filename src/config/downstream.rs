@@ -57,7 +57,7 @@ pub(super) fn read(field: &Field<'_>) -> Read<Downstream> {
 
 /// The url, and how it is shown: as written, so that references stay references, and without its
 /// query, where keys are wont to stand.
-fn target(field: &Field<'_>) -> Read<(Url, String)> {
+pub(super) fn target(field: &Field<'_>) -> Read<(Url, String)> {
     Ok((field.parse(address)?, shown(field)))
 }
 
@@ -100,7 +100,7 @@ fn method(field: &Field<'_>) -> Read<http::Method> {
 }
 
 /// Standard Webhooks: `whsec_` and base64, or any other text taken as its bytes. Never shown.
-fn signing_secret(field: &Field<'_>) -> Read<Secret> {
+pub(super) fn signing_secret(field: &Field<'_>) -> Read<Secret> {
     field.parse(|text| {
         let expected =
             "expected whsec_ and base64, for example from: echo whsec_$(openssl rand -base64 32)";

@@ -35,8 +35,10 @@ fn read(root: &Field<'_>) -> Read<Settings> {
         let server = section.required("server", "[server]", server::read);
         let redis = section.required("redis", "[redis]", redis::read);
         let durability = redis.as_ref().map(|redis| redis.durability).map_err(|reported| *reported);
+        let hosts = server.as_ref().map(|server| server.callback_hosts.clone());
+        let hosts = hosts.unwrap_or_default();
         let queues = section.read_or("queues", Vec::new(), |field| {
-            field.entries(|name, field| queue::read(name, field, durability))
+            field.entries(|name, field| queue::read(name, field, durability, &hosts))
         });
         let queues: Read<BTreeMap<_, _>> = queues
             .map(|queues| queues.into_iter().map(|policy| (policy.name.clone(), policy)).collect());
@@ -246,8 +248,9 @@ mod tests {
         let text = documented_queue();
         assert!(text.contains("[queues.NAME.retry]"), "{text}");
         let told = settings_of(&text.replace("NAME", "q"));
-        let plain =
-            queue_of("[queues.q.downstream]\nurl = \"https://sms.example/send\"\n[queues.q.batch]");
+        let plain = queue_of(
+            "[queues.q.downstream]\nurl = \"https://sms.example/send\"\n[queues.q.batch]\n[queues.q.callback]\nurl = \"https://shop.example/hooks/tidegate\"",
+        );
         assert_eq!(*told.queues.values().next().unwrap(), plain);
     }
 

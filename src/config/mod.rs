@@ -8,6 +8,7 @@
 //! nothing else, so that a reload can be tried and thrown away.
 
 mod batch;
+mod callback;
 mod downstream;
 mod errors;
 mod headers;

@@ -61,7 +61,7 @@ fn read(field: &Field<'_>, downstream: &Read<Downstream>) -> Read<ProbePolicy> {
         let (timeout, headers) = (timeout?, headers?);
         let inherited = match downstream {
             Ok(Downstream::Http(http)) => Some(http),
-            Ok(Downstream::Null | Downstream::Pull) => None,
+            Ok(Downstream::Null | Downstream::Pull | Downstream::Callbacks(_)) => None,
             Err(reported) => return Err(*reported),
         };
         Ok(ProbePolicy {

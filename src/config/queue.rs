@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::kinds::{LONG_MS, duration, parsed, size_in_memory, whole, word};
 use super::reader::{Field, Read, Section};
 use super::settings::Durability;
-use super::{batch, downstream, probe, receipts, retry, window};
+use super::{batch, callback, downstream, probe, receipts, retry, window};
+use crate::domain::callback::CallbackHosts;
 use crate::domain::id::{QueueName, SHARDS_MAX};
 use crate::domain::lease;
 use crate::domain::limit::Rate;
@@ -32,14 +33,15 @@ const DELIVERED_MS: u64 = 86_400_000;
 const DEAD_MS: u64 = 30 * 86_400_000;
 const IDEMPOTENCY_WINDOW_MS: u64 = 86_400_000;
 
-const LATER: [&str; 7] =
-    ["limits", "fairness", "aging", "backlog", "adaptive", "breaker", "callback"];
+const LATER: [&str; 6] = ["limits", "fairness", "aging", "backlog", "adaptive", "breaker"];
 
-/// `durability` is the store's: a queue that parks cannot do with less than the disk.
+/// `durability` is the store's: a queue that parks cannot do with less than the disk. `hosts` are the
+/// server's: the queue's messages may name urls there.
 pub(super) fn read(
     name: &str,
     field: &Field<'_>,
     durability: Read<Durability>,
+    hosts: &CallbackHosts,
 ) -> Read<Arc<QueuePolicy>> {
     let name = name.parse::<QueueName>().map_err(|error| field.wrong(error.to_string()));
     let policy = field.section(&LATER, |section| {
@@ -70,6 +72,7 @@ pub(super) fn read(
         let retry = section.read("retry", retry::read);
         let window = section.read("window", |field| window::read(field, timeout));
         let batch = section.read("batch", batch::read);
+        let callback = section.read("callback", |field| callback::read(field, hosts));
         let (rate, burst) = pace?;
         ordering?;
         if matches!((&downstream, &batch), (Ok(Downstream::Pull), Ok(Some(_)))) {
@@ -96,6 +99,7 @@ pub(super) fn read(
             retry: retry?.unwrap_or_else(retry::default),
             window: window?,
             batch: batch?,
+            callback: callback?.or_else(|| callback::without_section(hosts)),
         })
     });
     policy.map(Arc::new)

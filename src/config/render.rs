@@ -5,7 +5,11 @@
 
 use std::fmt::{self, Write as _};
 
+use http::HeaderName;
+
 use super::settings::{RedisSettings, RedisTarget, ServerSettings, Settings, Token};
+use crate::domain::callback::CallbackPolicy;
+use crate::domain::id::QueueName;
 use crate::domain::message::PayloadKind;
 use crate::domain::policy::{BatchPolicy, Downstream, HttpDownstream, QueuePolicy, Secret};
 use crate::domain::probe::ProbePolicy;
@@ -71,6 +75,7 @@ fn server(out: &mut Toml, server: &ServerSettings) {
     out.text("body_limit", &size(server.body_limit_bytes));
     out.text("batch_body_limit", &size(server.batch_body_limit_bytes));
     out.text("drain_timeout", &format_duration(server.drain_timeout_ms));
+    out.list("callback_hosts", server.callback_hosts.iter().map(|host| quoted(&host.to_string())));
 }
 
 fn token(token: &Token) -> String {
@@ -127,7 +132,8 @@ fn queue(out: &mut Toml, queue: &QueuePolicy) {
     out.section(&format!("queues.{name}.downstream"));
     match &queue.downstream {
         Downstream::Http(target) => http(out, target),
-        Downstream::Null => out.text("type", "null"),
+        // A queue of callbacks is in no configuration; what it follows stands with its queue.
+        Downstream::Null | Downstream::Callbacks(_) => out.text("type", "null"),
         Downstream::Pull => out.text("type", "pull"),
     }
     if let Some(asks) = &queue.probe {
@@ -144,6 +150,24 @@ fn queue(out: &mut Toml, queue: &QueuePolicy) {
         out.section(&format!("queues.{name}.batch"));
         batch(out, together);
     }
+    if let Some(told) = &queue.callback {
+        callback(out, name, told);
+    }
+}
+
+fn callback(out: &mut Toml, queue: &QueueName, callback: &CallbackPolicy) {
+    out.section(&format!("queues.{queue}.callback"));
+    if let Some((_, shown)) = &callback.url {
+        out.text("url", shown);
+    }
+    out.list("on", callback.on.words().into_iter().map(quoted));
+    if let Some(rate) = callback.rate {
+        out.text("rate", &rate.to_string());
+    }
+    out.text("timeout", &format_duration(callback.timeout_ms));
+    credentials(out, &callback.headers, callback.signing_secret.is_some());
+    out.section(&format!("queues.{queue}.callback.retry"));
+    retry(out, &callback.retry);
 }
 
 fn http(out: &mut Toml, http: &HttpDownstream) {
@@ -151,15 +175,19 @@ fn http(out: &mut Toml, http: &HttpDownstream) {
     out.text("url", &http.url_shown);
     out.text("method", http.method.as_str());
     out.text("timeout", &format_duration(http.timeout_ms));
-    if !http.headers.is_empty() {
-        headers(out, &http.headers);
+    credentials(out, &http.headers, http.signing_secret.is_some());
+}
+
+fn credentials(out: &mut Toml, values: &[(HeaderName, Secret)], is_signed: bool) {
+    if !values.is_empty() {
+        headers(out, values);
     }
-    if http.signing_secret.is_some() {
+    if is_signed {
         out.text("signing_secret", MASK);
     }
 }
 
-fn headers(out: &mut Toml, headers: &[(http::HeaderName, Secret)]) {
+fn headers(out: &mut Toml, headers: &[(HeaderName, Secret)]) {
     let headers: Vec<_> = headers.iter().map(|(name, _)| format!("{name} = \"{MASK}\"")).collect();
     out.line("headers", format_args!("{{ {} }}", headers.join(", ")));
 }
@@ -318,6 +346,7 @@ mod tests {
     const RICH: &str = r#"
         [server]
         listen = "127.0.0.1:9"
+        callback_hosts = ["shop.example", "[::1]:80"]
         [redis]
         sentinel = { master = "m\"m", urls = ["redis://a:1", "rediss://b"] }
         data_dir = "/d"
@@ -345,6 +374,11 @@ mod tests {
         closed_dates = ["2026-12-25"]
         [queues.b.batch]
         max_bytes = "1500B"
+        [queues.b.callback]
+        url = "https://shop.example/hooks"
+        on = ["dead", "expired"]
+        rate = "50/s"
+        retry = { max_attempts = 7 }
     "#;
 
     #[test]

@@ -25,7 +25,11 @@ pub(super) fn default() -> RetryPolicy {
 }
 
 pub(super) fn read(field: &Field<'_>) -> Read<RetryPolicy> {
-    let default = default();
+    read_over(field, &default())
+}
+
+/// The same with other defaults.
+pub(super) fn read_over(field: &Field<'_>, default: &RetryPolicy) -> Read<RetryPolicy> {
     field.section(&[], |section| {
         let delay = duration(1..=DELAY_MS_MAX);
         let max_attempts =
@@ -39,7 +43,7 @@ pub(super) fn read(field: &Field<'_>) -> Read<RetryPolicy> {
         let safe_statuses =
             section.read_or("safe_statuses", Vec::new(), |field| field.list(safe_status));
         one_curve(section)?;
-        let (initial_ms, max_ms) = ends(section, &default, initial?, max?)?;
+        let (initial_ms, max_ms) = ends(section, default, initial?, max?)?;
         Ok(RetryPolicy {
             max_attempts: max_attempts?,
             initial_ms,

@@ -55,6 +55,7 @@ pub(super) fn read(name: &str, field: &Field<'_>, queues: Option<&Queues>) -> Re
             labels: labels?,
             idempotency_key: None,
             retry: None,
+            callback: None,
         };
         Ok(Schedule {
             name: name?,

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::callback;
 use super::kinds::{duration, size_in_memory, text, word};
 use super::reader::{Field, Read, Section};
 use super::settings::{Scope, ServerSettings, Token};
@@ -11,17 +12,16 @@ const BODY_BYTES_MAX: u64 = 1 << 30;
 /// The longest stop that may be allowed, in milliseconds: a supervisor kills sooner.
 const DRAIN_MS_MAX: u64 = 3_600_000;
 
-const LATER: [&str; 1] = ["callback_hosts"];
-
 /// The defaults are in `config/default.toml`, so that every key is set.
 pub(super) fn read(field: &Field<'_>) -> Read<ServerSettings> {
-    field.section(&LATER, |section| {
+    field.section(&[], |section| {
         let body = size_in_memory(1..=BODY_BYTES_MAX);
         let listen = section.required("listen", "\"127.0.0.1:7411\"", listen);
         let tokens = section.read_or("tokens", Vec::new(), |field| field.list(token));
         let body_limit = section.required("body_limit", "\"256KiB\"", &body);
         let batch_body_limit = section.required("batch_body_limit", "\"64MiB\"", &body);
         let drain = section.required("drain_timeout", "\"30s\"", duration(0..=DRAIN_MS_MAX));
+        let callback_hosts = section.read_or("callback_hosts", Default::default(), callback::hosts);
         if let Ok(tokens) = &tokens {
             let once = each_token_once(section, tokens);
             if let Ok(listen) = &listen {
@@ -35,6 +35,7 @@ pub(super) fn read(field: &Field<'_>) -> Read<ServerSettings> {
             body_limit_bytes: body_limit?,
             batch_body_limit_bytes: batch_body_limit?,
             drain_timeout_ms: drain?,
+            callback_hosts: callback_hosts?,
         })
     })
 }
@@ -147,6 +148,7 @@ mod tests {
         assert_eq!(server.body_limit_bytes, 256 << 10);
         assert_eq!(server.batch_body_limit_bytes, 64 << 20);
         assert_eq!(server.drain_timeout_ms, 30_000);
+        assert!(server.callback_hosts.is_empty());
     }
 
     #[test]
@@ -182,7 +184,11 @@ mod tests {
             ("body_limit = 1024", "\"1024\" is no size"),
             ("drain_timeout = \"soon\"", "\"soon\" is no duration"),
             ("listn = \"x\"", "server.listn: unknown key; did you mean listen?"),
-            ("callback_hosts = []", "this version does not have this setting"),
+            ("callback_hosts = \"h\"", "server.callback_hosts: found a text, expected a list"),
+            (
+                "callback_hosts = [\"https://shop.example\"]",
+                "server.callback_hosts[0]: \"https://shop.example\" is no host; expected for example \"shop.example\"",
+            ),
             ("tokens = \"shop\"", "found a text, expected a list"),
             ("tokens = [{ name = \"a\" }]", "server.tokens[0].sha256: is missing"),
             ("tokens = [{ name = \"a\" }]", "server.tokens[0].scopes: is missing"),

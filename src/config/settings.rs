@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::domain::callback::CallbackHosts;
 use crate::domain::id::QueueName;
 use crate::domain::policy::{QueuePolicy, Secret};
 use crate::domain::schedule::{Schedule, ScheduleName};
@@ -49,6 +50,8 @@ pub struct ServerSettings {
     pub batch_body_limit_bytes: usize,
     /// How long a graceful stop may take, in milliseconds.
     pub drain_timeout_ms: u64,
+    /// Where messages may have themselves told; each queue's policy has them too.
+    pub callback_hosts: CallbackHosts,
 }
 
 /// One bearer token, known by its hash alone.

@@ -1,5 +1,8 @@
 //! Names of queues and ids of messages.
 //!
+//! A queue's callbacks are messages of a queue of their own, `<queue>~callbacks`: no configuration and
+//! no producer can name it, operators can.
+//!
 //! An id is `<queue>_<ULID>`; the first two random characters of the ULID carry the shard, so an
 //! id alone finds its message. Refuses to know how many shards a queue has: callers say.
 
@@ -15,6 +18,9 @@ pub const QUEUE_NAME_BYTES_MAX: usize = 63;
 pub const ULID_BYTES: usize = 26;
 /// Most shards a queue may have: what two base-32 characters can carry.
 pub const SHARDS_MAX: u16 = 1024;
+
+/// What the name of a queue's internal queue of callbacks ends in: never a part of a queue's own name.
+const CALLBACKS: &str = "~callbacks";
 
 /// Crockford's base 32, the alphabet of ULID.
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
@@ -35,6 +41,29 @@ impl QueueName {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The internal queue of this queue's callbacks.
+    #[must_use]
+    pub fn callbacks(&self) -> Self {
+        Self(format!("{self}{CALLBACKS}").into())
+    }
+
+    /// The queue whose callbacks this one carries; `None`: it is no internal queue.
+    #[must_use]
+    pub fn callbacks_of(&self) -> Option<Self> {
+        self.0.strip_suffix(CALLBACKS).map(|queue| Self(queue.into()))
+    }
+
+    /// Reads a name as operators and Redis say it: internal queues have one too.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn any(text: &str) -> Result<Self, BadQueueName> {
+        match text.strip_suffix(CALLBACKS) {
+            Some(queue) => queue.parse::<Self>().map(|queue| queue.callbacks()),
+            None => text.parse(),
+        }
     }
 }
 
@@ -101,7 +130,7 @@ impl FromStr for MessageId {
             return Err(bad());
         }
         Ok(Self {
-            queue: queue.parse().map_err(|_| bad())?,
+            queue: QueueName::any(queue).map_err(|_| bad())?,
             ulid: Ulid::from_string(ulid).map_err(|_| bad())?,
         })
     }
@@ -160,6 +189,21 @@ mod tests {
         assert_eq!(id.to_string().parse(), Ok(id));
         assert!("sms".parse::<MessageId>().is_err());
         assert!("sms_01ARZ3NDEKTSV4RRFFQ69G5FA".parse::<MessageId>().is_err());
+    }
+
+    #[test]
+    fn callbacks_have_a_queue_that_nobody_else_can_name() {
+        let queue: QueueName = "sms".parse().unwrap();
+        let callbacks = queue.callbacks();
+        assert_eq!(callbacks.as_str(), "sms~callbacks");
+        assert_eq!((callbacks.callbacks_of(), queue.callbacks_of()), (Some(queue), None));
+        assert!("sms~callbacks".parse::<QueueName>().is_err());
+        assert_eq!(QueueName::any("sms~callbacks"), Ok(callbacks.clone()));
+        for bad in ["~callbacks", "a__b~callbacks", "sms~callbacks~callbacks", "sms~other"] {
+            assert!(QueueName::any(bad).is_err(), "{bad}");
+        }
+        let id = MessageId { queue: callbacks, ulid: Ulid::from_parts(5, 7) };
+        assert_eq!(id.to_string().parse(), Ok(id));
     }
 
     proptest! {

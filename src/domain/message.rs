@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use super::callback::{CallbackOn, CallbackWish};
 use super::id::MessageId;
 use super::policy::QueuePolicy;
 use super::retry::RetryPolicy;
@@ -67,6 +68,8 @@ pub struct Details {
     pub idempotency_key: Option<String>,
     /// Overrides of the queue's retry policy.
     pub retry: Option<RetryOverride>,
+    /// Whom to tell of the final state, other than the queue says.
+    pub callback: Option<CallbackWish>,
 }
 
 /// What a message may change in its queue's retry policy.
@@ -186,6 +189,8 @@ pub struct Message {
     pub expires_at_ms: Option<u64>,
     /// 0 to 9.
     pub priority: u8,
+    /// The final states that are told.
+    pub callback: CallbackOn,
     /// Tries so far.
     pub attempts: u32,
     /// Answers that said "too fast".

@@ -3,6 +3,8 @@
 //! Owns what a message, a window, a limit, an outcome and a retry *mean*. Refuses to know tokio,
 //! Redis, HTTP or the clock: whoever calls passes `now` and randomness in.
 
+pub mod callback;
+pub mod event;
 pub mod headers;
 pub mod id;
 pub mod inbox;

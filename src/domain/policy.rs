@@ -5,8 +5,10 @@
 
 use std::fmt;
 
+use super::callback::{CallbackOn, CallbackPolicy};
 use super::id::QueueName;
 use super::limit::Rate;
+use super::message::Details;
 use super::probe::ProbePolicy;
 use super::receipt::ReceiptPolicy;
 use super::retry::RetryPolicy;
@@ -49,6 +51,8 @@ pub struct QueuePolicy {
     pub window: Option<Window>,
     /// Batches; `None`: one message a call.
     pub batch: Option<BatchPolicy>,
+    /// Who is told of final states; `None`: nobody, and no message may name anybody.
+    pub callback: Option<CallbackPolicy>,
 }
 
 impl QueuePolicy {
@@ -80,6 +84,20 @@ impl QueuePolicy {
             None => now_ms.saturating_sub(first_attempt_ms),
         };
         open_ms.saturating_sub(paused_since_first_ms)
+    }
+
+    /// The final states of a message with these details that are told.
+    #[must_use]
+    pub fn told(&self, details: &Details) -> CallbackOn {
+        let callback = self.callback.as_ref();
+        callback.map_or(CallbackOn::NONE, |callback| callback.told(details.callback.as_ref()))
+    }
+
+    /// The rate that claims keep. Callbacks take their permits later, once their host lets them: those
+    /// that a hung host holds back use none.
+    #[must_use]
+    pub fn claim_rate(&self) -> Option<Rate> {
+        self.rate.filter(|_| !matches!(self.downstream, Downstream::Callbacks(_)))
     }
 }
 
@@ -141,6 +159,8 @@ pub enum Downstream {
     Null,
     /// Workers come and claim.
     Pull,
+    /// Whoever wants to know what became of messages: each callback has its address.
+    Callbacks(CallbackPolicy),
 }
 
 impl Downstream {
@@ -150,6 +170,7 @@ impl Downstream {
         match self {
             Self::Http(http) => http.timeout_ms,
             Self::Null | Self::Pull => 0,
+            Self::Callbacks(callback) => callback.timeout_ms,
         }
     }
 }

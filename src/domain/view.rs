@@ -44,6 +44,8 @@ pub struct MessageView<'a> {
     idempotency_key: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry: Option<RetryView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    callback: Option<CallbackView<'a>>,
     attempts: u32,
     throttles: u32,
     window_holds: u32,
@@ -85,6 +87,7 @@ impl<'a> MessageView<'a> {
             labels: &details.labels,
             idempotency_key: details.idempotency_key.as_deref(),
             retry: details.retry.as_ref().map(RetryView::new),
+            callback: CallbackView::new(message),
             attempts: message.attempts,
             throttles: message.throttles,
             window_holds: message.window_holds,
@@ -257,6 +260,24 @@ impl Serialize for BodyView<'_> {
                 map.end()
             }
         }
+    }
+}
+
+/// Who is told of a message's final state, and of which.
+#[derive(Debug, serde::Serialize)]
+struct CallbackView<'a> {
+    /// The message's own; without it, the queue's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    on: Vec<&'static str>,
+}
+
+impl<'a> CallbackView<'a> {
+    fn new(message: &'a Message) -> Option<Self> {
+        let url = message.details.callback.as_ref().and_then(|wish| wish.url.as_ref());
+        let view = Self { url: url.map(url::Url::as_str), on: message.callback.words() };
+        (view.url.is_some() || !view.on.is_empty()).then_some(view)
     }
 }
 

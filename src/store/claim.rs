@@ -97,7 +97,7 @@ impl Store {
         let mut met = ClaimReply::empty();
         let mut granted = None;
         for shard in queue.round().filter(|shard| shard.stirs()) {
-            if granted.is_none() && queue.policy.rate.is_some() {
+            if granted.is_none() && queue.policy.claim_rate().is_some() {
                 match self.grant(queue, wish).await? {
                     Granted::Slots(slots) => granted = Some(slots),
                     Granted::Wait(gate, wait) => return Ok(ClaimReply { gate, wait, ..met }),
@@ -260,7 +260,7 @@ fn claim_args(
         arg(batch.map_or(CLAIM_BYTES_MAX, |batch| batch.max_bytes.max(CLAIM_BYTES_MAX))),
         arg(wish.lease_ms.unwrap_or(policy.lease_ms)),
         arg((policy.concurrency / shares).max(1)),
-        arg(policy.rate.map_or(0.0, Rate::period_us)),
+        arg(policy.claim_rate().map_or(0.0, Rate::period_us)),
         arg(policy.burst),
         arg(wish.horizon_us),
         arg(wish.before_us.unwrap_or(0)),

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use ulid::Ulid;
 
+use super::callbacks;
 use super::queue::{Queue, Shard};
 use super::record::{Record, StateEntry};
 use super::reply::Reply;
@@ -118,7 +119,9 @@ impl Store {
                 Some(entry) => StateEntry::unpack(entry)?,
                 None => StateEntry::of_first_claim(&record, taken.claimed_ms, taken.paused_ms),
             };
-            Ok((entry, record))
+            let (details, payload) =
+                callbacks::told(&policy.name, ulid, record.details, record.payload)?;
+            Ok((entry, Record { details, payload, ..record }))
         });
         let (entry, record) = match both {
             Ok(both) => both,
@@ -130,6 +133,7 @@ impl Store {
                     reason,
                     delay_ms: 0,
                     reference: None,
+                    is_throttle: false,
                 }));
             }
         };

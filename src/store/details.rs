@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::error::StoreError;
+use crate::domain::callback::{CallbackOn, CallbackWish};
 use crate::domain::message::{Details, PayloadKind, RetryOverride};
 
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -25,6 +26,16 @@ struct Packed {
     i: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     r: Option<PackedRetry>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    b: Option<PackedCallback>,
+}
+
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+struct PackedCallback {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    u: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    o: Option<u8>,
 }
 
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -75,11 +86,22 @@ pub(super) fn write_details(details: &Details) -> Vec<u8> {
             a: retry.max_age_ms,
             s: retry.schedule_ms.clone(),
         }),
+        b: details.callback.as_ref().map(|callback| PackedCallback {
+            u: callback.url.as_ref().map(ToString::to_string),
+            o: callback.on.map(CallbackOn::bits),
+        }),
     };
     if packed == Packed::default() {
         return Vec::new();
     }
     serde_json::to_vec(&packed).unwrap_or_default()
+}
+
+fn read_callback(packed: PackedCallback) -> Result<CallbackWish, StoreError> {
+    let url = packed.u.map(|url| url.parse()).transpose();
+    let url =
+        url.map_err(|error| StoreError::Reply(format!("a record's callback url: {error}")))?;
+    Ok(CallbackWish { url, on: packed.o.map(CallbackOn::of_bits) })
 }
 
 pub(super) fn read_details(raw: &[u8]) -> Result<Details, StoreError> {
@@ -109,6 +131,7 @@ pub(super) fn read_details(raw: &[u8]) -> Result<Details, StoreError> {
             max_age_ms: retry.a,
             schedule_ms: retry.s,
         }),
+        callback: packed.b.map(read_callback).transpose()?,
     })
 }
 
@@ -136,6 +159,10 @@ mod tests {
                 factor: Some(1.5),
                 schedule_ms: Some(vec![1, 2]),
                 ..RetryOverride::default()
+            }),
+            callback: Some(CallbackWish {
+                url: Some("https://h/x?y=1".parse().unwrap()),
+                on: Some(CallbackOn::USUAL),
             }),
         };
         assert_eq!(read_details(&write_details(&details)).unwrap(), details);

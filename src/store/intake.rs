@@ -21,6 +21,7 @@ use super::record::pack_rest;
 use super::{Store, StoreError, Verb, arg, when_text};
 use crate::domain::id::{MessageId, QueueName, new_ulid, shard_of};
 use crate::domain::message::NewMessage;
+use crate::domain::policy::QueuePolicy;
 use crate::failpoint::failpoint;
 
 /// Messages in one script call: more gains nothing and holds Redis up.
@@ -312,8 +313,8 @@ fn schedule_args(queue: &Queue, call: String, taken: &[Waiting]) -> Vec<Vec<u8>>
     let mut args = Vec::with_capacity(3 + taken.len() * per_message);
     args.extend([arg(policy.idempotency_window_ms), call.into_bytes(), arg(per_message)]);
     for (number, Waiting { ulid, key, message, .. }) in (0..=u8::MAX).zip(taken) {
-        let priority = message.priority;
-        let mut wish = format!("{priority}{}{}", policy.band(priority), when_text(message.due));
+        let mut wish = ranks(policy, message);
+        wish.push_str(&when_text(message.due));
         if let Some(expires) = message.expires {
             wish.push('/');
             wish.push_str(&when_text(expires));
@@ -328,6 +329,14 @@ fn schedule_args(queue: &Queue, call: String, taken: &[Waiting]) -> Vec<Vec<u8>>
         }
     }
     args
+}
+
+/// Priority and band as digits, and a letter for the final states that are told, where any are.
+pub(super) fn ranks(policy: &QueuePolicy, message: &NewMessage) -> String {
+    let mut ranks = format!("{}{}", message.priority, policy.band(message.priority));
+    let told = policy.told(&message.details);
+    ranks.extend((!told.is_none()).then(|| char::from(b'@' + told.bits())));
+    ranks
 }
 
 /// What producers are about to be told. Messages have consecutive sequences; those of a repeat, older

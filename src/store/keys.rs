@@ -56,19 +56,30 @@ pub(crate) const SCHEDULE_KEYS: [&str; 7] = [
     "held",        // hash: schedule of the configuration → the nodes that have it
 ];
 
+/// What a final state writes of the queue's callbacks: of the second set of these structures under the
+/// same tag, `{<tag>}:callbacks:<name>`, which the internal queue `<queue>~callbacks` works on. They
+/// follow in `KEYS`.
+pub(crate) const CALLBACK_KEYS: [&str; 3] = ["meta", "records", "ready:0"];
+
 /// The keys of one shard, made once.
 #[derive(Debug, Clone)]
 pub(crate) struct ShardKeys {
     /// `<namespace>:<queue>.<shard>`, as it stands in wake-ups.
     pub(crate) tag: String,
-    /// In the order of [`SHARD_KEYS`].
+    /// In the order of [`SHARD_KEYS`] and [`CALLBACK_KEYS`].
     pub(crate) all: Vec<String>,
 }
 
 impl ShardKeys {
     pub(crate) fn new(namespace: &str, queue: &QueueName, shard: u16) -> Self {
         let tag = format!("{namespace}:{queue}.{shard}");
-        let all = SHARD_KEYS.iter().map(|name| format!("{{{tag}}}:{name}")).collect();
+        let (slot, set) = match queue.callbacks_of() {
+            Some(told) => (format!("{namespace}:{told}.{shard}"), "callbacks:"),
+            None => (tag.clone(), ""),
+        };
+        let own = SHARD_KEYS.iter().map(|name| format!("{{{slot}}}:{set}{name}"));
+        let told = CALLBACK_KEYS.iter().map(|name| format!("{{{slot}}}:callbacks:{name}"));
+        let all = own.chain(told).collect();
         Self { tag, all }
     }
 

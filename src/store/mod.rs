@@ -6,6 +6,7 @@
 mod alarm;
 mod audit;
 mod belief;
+mod callbacks;
 mod check;
 mod claim;
 mod claimed;

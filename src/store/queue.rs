@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use tokio::sync::Notify;
 
 use super::belief::Belief;
+use super::callbacks;
 use super::clock::Clock;
 use super::connect::Target;
 use super::keys::ShardKeys;
@@ -213,10 +214,15 @@ impl Store {
         let known = self.inner.queues.load();
         let belief = || self.belief_of_shard();
         let mut queues: HashMap<QueueName, Arc<Queue>> = HashMap::new();
-        for (name, policy) in &settings.queues {
-            let before = known.get(name).map(AsRef::as_ref);
-            let queue = Queue::new(self.namespace(), Arc::clone(policy), false, before, &belief);
-            queues.insert(name.clone(), Arc::new(queue));
+        for policy in settings.queues.values() {
+            let is_known = known.contains_key(&policy.name.callbacks());
+            let told = callbacks::policy(policy, is_known).map(Arc::new);
+            for policy in [Some(Arc::clone(policy)), told].into_iter().flatten() {
+                let name = policy.name.clone();
+                let before = known.get(&name).map(AsRef::as_ref);
+                let queue = Queue::new(self.namespace(), policy, false, before, &belief);
+                queues.insert(name, Arc::new(queue));
+            }
         }
         for (name, queue) in known.iter() {
             if !queues.contains_key(name) {
@@ -228,13 +234,18 @@ impl Store {
         self.inner.queues.store(Arc::new(queues));
     }
 
-    /// Adds a queue that the namespace knows but the configuration does not.
+    /// Adds a queue that the namespace knows but the configuration does not. Callbacks that nobody
+    /// asks for any more go on as long as their queue does.
     pub(super) fn add_retired(&self, name: &QueueName, shards: u16) {
         let mut queues = HashMap::clone(&self.inner.queues.load());
         if !queues.contains_key(name) {
-            let policy = Arc::new(retired_policy(name.clone(), shards));
+            let told = name.callbacks_of().and_then(|told| queues.get(&told));
+            let alive = told.filter(|told| !told.retired && told.policy.shards == shards);
+            let going_on = alive.and_then(|told| callbacks::policy(&told.policy, true));
+            let retired = going_on.is_none();
+            let policy = going_on.unwrap_or_else(|| retired_policy(name.clone(), shards));
             let belief = || self.belief_of_shard();
-            let queue = Queue::new(self.namespace(), policy, true, None, &belief);
+            let queue = Queue::new(self.namespace(), Arc::new(policy), retired, None, &belief);
             queues.insert(name.clone(), Arc::new(queue));
             self.inner.queues.store(Arc::new(queues));
         }
@@ -283,7 +294,7 @@ pub(super) fn queue_label(queue: &Queue) -> QueueLabel {
 }
 
 /// What holds for a queue that nobody configures any more: it is only read and emptied.
-fn retired_policy(name: QueueName, shards: u16) -> QueuePolicy {
+pub(super) fn retired_policy(name: QueueName, shards: u16) -> QueuePolicy {
     const DAY_MS: u64 = 24 * 3600 * 1000;
     QueuePolicy {
         name,
@@ -312,5 +323,6 @@ fn retired_policy(name: QueueName, shards: u16) -> QueuePolicy {
         },
         window: None,
         batch: None,
+        callback: None,
     }
 }

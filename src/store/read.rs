@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use ulid::Ulid;
 
+use super::callbacks;
 use super::queue::Shard;
 use super::record::{Record, StateEntry, read_history, to_message};
 use super::{Store, StoreError, Verb, arg};
@@ -268,7 +269,11 @@ fn read_message(
     entry: Option<Bytes>,
     in_due: bool,
 ) -> Message {
-    let (record, bad_record) = read_or(Record::unpack(record), Record::unreadable);
+    let record = Record::unpack(record).and_then(|record| {
+        let (details, payload) = callbacks::told(queue, ulid, record.details, record.payload)?;
+        Ok(Record { details, payload, ..record })
+    });
+    let (record, bad_record) = read_or(record, Record::unreadable);
     let (entry, bad_entry) = read_or(entry.map(StateEntry::unpack).transpose(), || None);
     let mut message = to_message(queue, ulid, record, entry, in_due);
     if let Some(error) = bad_record.or(bad_entry)

@@ -9,6 +9,7 @@ use ulid::Ulid;
 
 use super::details::{read_details, write_details};
 use super::error::StoreError;
+use crate::domain::callback::CallbackOn;
 use crate::domain::id::{MessageId, QueueName};
 use crate::domain::message::{Attempt, Details, Message, NewMessage, Probes};
 use crate::domain::state::State;
@@ -20,6 +21,8 @@ const STATE_VERSION: u8 = 2;
 const RECORD_HEADER_BYTES: usize = 22;
 const STATE_HEADER_BYTES: usize = 87;
 const FLAG_BODY_DROPPED: u8 = 1;
+/// Where the final states that are told stand in the flags of record and state entry.
+const CALLBACK_SHIFT: u8 = 4;
 
 /// What follows the part of the header that the script writes: the message's number in its call,
 /// details and body.
@@ -53,6 +56,8 @@ pub(crate) struct Record {
     pub(crate) priority: u8,
     pub(crate) due_ms: u64,
     pub(crate) expires_ms: u64,
+    /// The final states that are told.
+    pub(crate) callback: CallbackOn,
     pub(crate) details: Details,
     /// `None` once it was dropped.
     pub(crate) payload: Option<Bytes>,
@@ -74,12 +79,20 @@ impl Record {
         let _sequence_and_number = raw.get_uint(7);
         let (details, body) = unpack_rest(raw)?;
         let payload = (flags & FLAG_BODY_DROPPED == 0).then_some(body);
-        Ok(Self { priority: rank % 16, due_ms, expires_ms, details, payload })
+        let callback = CallbackOn::of_bits(flags >> CALLBACK_SHIFT);
+        Ok(Self { priority: rank % 16, due_ms, expires_ms, callback, details, payload })
     }
 
     /// What is shown in place of a record that cannot be read.
     pub(crate) fn unreadable() -> Self {
-        Self { priority: 0, due_ms: 0, expires_ms: 0, details: Details::default(), payload: None }
+        Self {
+            priority: 0,
+            due_ms: 0,
+            expires_ms: 0,
+            callback: CallbackOn::NONE,
+            details: Details::default(),
+            payload: None,
+        }
     }
 }
 
@@ -87,6 +100,8 @@ impl Record {
 #[derive(Debug, Clone)]
 pub(crate) struct StateEntry {
     pub(crate) letter: u8,
+    /// The final states that are told.
+    pub(crate) callback: CallbackOn,
     pub(crate) due_ms: u64,
     pub(crate) expires_ms: u64,
     pub(crate) attempts: u32,
@@ -106,6 +121,7 @@ impl StateEntry {
     pub(crate) fn of_first_claim(record: &Record, claimed_ms: u64, paused_ms: u64) -> Self {
         Self {
             letter: b'L',
+            callback: record.callback,
             due_ms: record.due_ms,
             expires_ms: record.expires_ms,
             attempts: 1,
@@ -129,7 +145,8 @@ impl StateEntry {
         }
         let letter = raw.get_u8();
         raw.advance(20);
-        let _flags_and_band = raw.get_u16();
+        let callback = CallbackOn::of_bits(raw.get_u8() >> CALLBACK_SHIFT);
+        let _band = raw.get_u8();
         let _epoch = raw.get_u16();
         let due_ms = raw.get_uint(6);
         let expires_ms = raw.get_uint(6);
@@ -143,6 +160,7 @@ impl StateEntry {
         let tail = if raw.is_empty() { Tail::default() } else { Tail::unpack(&raw) };
         Ok(Self {
             letter,
+            callback,
             due_ms,
             expires_ms,
             attempts,
@@ -336,6 +354,7 @@ pub(crate) fn to_message(
     let state = state_of(letter, in_due);
     let entry = entry.unwrap_or(StateEntry {
         letter,
+        callback: record.callback,
         due_ms: record.due_ms,
         expires_ms: record.expires_ms,
         attempts: 0,
@@ -356,6 +375,7 @@ pub(crate) fn to_message(
         due_at_ms: entry.due_ms,
         expires_at_ms: (entry.expires_ms > 0).then_some(entry.expires_ms),
         priority: record.priority,
+        callback: entry.callback,
         attempts: entry.attempts,
         throttles: entry.throttles,
         window_holds: entry.window_holds,

@@ -24,23 +24,38 @@ impl Store {
     /// # Errors
     /// [`StartRefused::Unfit`] when `shards` of a queue that is not empty would change.
     pub async fn register_queues(&self, settings: &Settings) -> Result<(), StartRefused> {
-        let known = self.registered().await?;
+        let mut known = self.registered().await?;
         for (name, policy) in &settings.queues {
-            match known.get(name.as_str()) {
-                Some(before) if before.shards == policy.shards => continue,
-                Some(before) => self.check_empty(name, before.shards, policy.shards).await?,
-                None => {}
+            self.register(&mut known, name, policy.shards).await?;
+            // An id of a callback finds it by the same number of shards.
+            let told = name.callbacks();
+            if policy.callback.is_some() || known.contains_key(told.as_str()) {
+                self.register(&mut known, &told, policy.shards).await?;
             }
-            let json =
-                serde_json::to_string(&Registered { shards: policy.shards }).unwrap_or_default();
-            let key = keys::registry(self.namespace());
-            self.keep("HSET", key, &[name.as_str().as_bytes(), json.as_bytes()]).await?;
         }
         for (name, registered) in known {
-            if let Ok(name) = name.parse::<QueueName>() {
+            if let Ok(name) = QueueName::any(&name) {
                 self.add_retired(&name, registered.shards);
             }
         }
+        Ok(())
+    }
+
+    async fn register(
+        &self,
+        known: &mut HashMap<String, Registered>,
+        name: &QueueName,
+        shards: u16,
+    ) -> Result<(), StartRefused> {
+        match known.get(name.as_str()) {
+            Some(before) if before.shards == shards => return Ok(()),
+            Some(before) => self.check_empty(name, before.shards, shards).await?,
+            None => {}
+        }
+        let json = serde_json::to_string(&Registered { shards }).unwrap_or_default();
+        let key = keys::registry(self.namespace());
+        self.keep("HSET", key, &[name.as_str().as_bytes(), json.as_bytes()]).await?;
+        known.insert(name.to_string(), Registered { shards });
         Ok(())
     }
 
@@ -65,8 +80,11 @@ impl Store {
             let value = self.plain(redis::cmd("HLEN").arg(&keys.all[1])).await?;
             let messages: u64 = redis::from_redis_value(value).unwrap_or(0);
             if messages > 0 {
+                let told = name.callbacks_of();
+                let holds = told.as_ref().map_or("the queue", |_| "its queue of callbacks");
+                let name = told.as_ref().unwrap_or(name);
                 return Err(StartRefused::Unfit(format!(
-                    "queues.{name}.shards: found {after}, but the queue holds messages in {before} shards; \
+                    "queues.{name}.shards: found {after}, but {holds} holds messages in {before} shards; \
                      empty and purge it first, or set shards = {before}"
                 )));
             }

@@ -15,6 +15,7 @@ const INCLUDES: &[(&str, &str)] = &[
     ("record", include_str!("lua/include/record.lua")),
     ("state", include_str!("lua/include/state.lua")),
     ("ready", include_str!("lua/include/ready.lua")),
+    ("callback", include_str!("lua/include/callback.lua")),
     ("finish", include_str!("lua/include/finish.lua")),
     ("fence", include_str!("lua/include/fence.lua")),
     ("gate", include_str!("lua/include/gate.lua")),

@@ -50,6 +50,9 @@ pub struct Settled {
     pub delay_ms: u64,
     /// For accept: the downstream's own name for it.
     pub reference: Option<String>,
+    /// For retry: nothing was tried, or not in earnest. The attempt is given back and counted as a
+    /// throttle.
+    pub is_throttle: bool,
 }
 
 impl Settled {
@@ -138,7 +141,7 @@ impl Store {
         let mut args = vec![tokens(ended), arg(retention.delivered_ms), arg(retention.dead_ms)];
         for item in items {
             args.extend(item.head());
-            args.extend([arg(item.delay_ms), item.tail()]);
+            args.extend([arg(item.delay_ms), arg(u8::from(item.is_throttle)), item.tail()]);
         }
         let mut reply = self.call(Verb::Retry, shard, &args).await?;
         let _now_ms = reply.count()?;

@@ -76,7 +76,7 @@ impl Store {
     pub(super) fn read_tag(&self, tag: &str) -> Option<(QueueName, usize)> {
         let rest = tag.strip_prefix(self.namespace())?.strip_prefix(':')?;
         let (queue, number) = rest.rsplit_once('.')?;
-        Some((queue.parse().ok()?, number.parse().ok()?))
+        Some((QueueName::any(queue).ok()?, number.parse().ok()?))
     }
 
     fn wake_everybody(&self) {

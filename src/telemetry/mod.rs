@@ -60,6 +60,8 @@ pub struct Metrics {
     pub probes: Family<FoundLabel, Counter>,
     /// `tidegate_gate_open{queue,gate}`: 1 open, 0 shut
     pub gate_open: Family<GateLabel, Gauge>,
+    /// `tidegate_callback_hosts_left_alone{queue}`
+    pub callback_hosts: Family<QueueLabel, Gauge>,
     /// `tidegate_permits_unused_total{queue}`
     pub permits_unused: Family<QueueLabel, Counter>,
     /// `tidegate_index_faults_total{queue,fault}`
@@ -134,6 +136,7 @@ impl Metrics {
             late_results: Family::default(),
             probes: Family::default(),
             gate_open: Family::default(),
+            callback_hosts: Family::default(),
             permits_unused: Family::default(),
             index_faults: Family::default(),
             index_repairs: Family::default(),
@@ -204,6 +207,11 @@ impl Metrics {
             self.probes.clone(),
         );
         r.register("gate_open", "Whether a gate is open", self.gate_open.clone());
+        r.register(
+            "callback_hosts_left_alone",
+            "Callback hosts that get no calls for a while after failures",
+            self.callback_hosts.clone(),
+        );
         r.register("permits_unused", "Permits that came too late", self.permits_unused.clone());
         r.register(
             "index_faults",

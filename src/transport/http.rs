@@ -55,6 +55,51 @@ pub struct HttpTransport {
     client: HttpClient,
 }
 
+/// Connections to whatever host, without an address; cheap to clone.
+#[derive(Clone)]
+pub struct HttpConnections {
+    client: HttpClient,
+}
+
+impl HttpConnections {
+    /// Connects to nothing yet; `timeout_ms` bounds the wait for a connection.
+    pub(super) fn new(timeout_ms: u64) -> Self {
+        Self::with_tls(timeout_ms, tls::client_config())
+    }
+
+    fn with_tls(timeout_ms: u64, trust: Arc<ClientConfig>) -> Self {
+        let mut tcp = HttpConnector::new_with_resolver(Resolver::new());
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        // Shared out over the addresses of a name, or a silent first one would use all the time.
+        tcp.set_connect_timeout(Some(Duration::from_millis(timeout_ms)));
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(Duration::from_millis(IDLE_MS_MAX))
+            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+            .http1_max_buf_size(READ_BUFFER_BYTES_MAX)
+            // We repeat ourselves, because then we know what was handed to which connection.
+            .retry_canceled_requests(false)
+            .build(HttpsConnector::from((tcp, trust)));
+        Self { client }
+    }
+
+    /// The way to one endpoint, on these connections.
+    pub(super) fn towards(
+        &self,
+        downstream: &HttpDownstream,
+    ) -> Result<HttpTransport, TransportError> {
+        let template = Arc::new(Template::new(downstream)?);
+        Ok(HttpTransport { template, client: self.client.clone() })
+    }
+}
+
+impl fmt::Debug for HttpConnections {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpConnections").finish_non_exhaustive()
+    }
+}
+
 impl HttpTransport {
     /// Prepares everything that does not change from call to call.
     pub(super) fn new(downstream: &HttpDownstream) -> Result<Self, TransportError> {
@@ -66,20 +111,7 @@ impl HttpTransport {
         downstream: &HttpDownstream,
         trust: Arc<ClientConfig>,
     ) -> Result<Self, TransportError> {
-        let mut tcp = HttpConnector::new_with_resolver(Resolver::new());
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        // Shared out over the addresses of a name, or a silent first one would use all the time.
-        tcp.set_connect_timeout(Some(Duration::from_millis(downstream.timeout_ms)));
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_millis(IDLE_MS_MAX))
-            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
-            .http1_max_buf_size(READ_BUFFER_BYTES_MAX)
-            // We repeat ourselves, because then we know what was handed to which connection.
-            .retry_canceled_requests(false)
-            .build(HttpsConnector::from((tcp, trust)));
-        Ok(Self { template: Arc::new(Template::new(downstream)?), client })
+        HttpConnections::with_tls(downstream.timeout_ms, trust).towards(downstream)
     }
 
     /// One exchange under one deadline.

@@ -16,9 +16,9 @@ mod tls;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-pub use self::http::HttpTransport;
+pub use self::http::{HttpConnections, HttpTransport};
 use crate::domain::outcome::Answer;
-use crate::domain::policy::Downstream;
+use crate::domain::policy::{Downstream, HttpDownstream};
 
 /// One call at a downstream: a single message, or a batch, ready to leave.
 ///
@@ -60,6 +60,8 @@ pub enum Transport {
     Http(HttpTransport),
     /// Takes everything at once and sends nothing.
     Null,
+    /// Callbacks: connections to many hosts, see [`Self::towards`].
+    Callbacks(HttpConnections),
 }
 
 impl Transport {
@@ -74,6 +76,23 @@ impl Transport {
             Downstream::Pull => Err(TransportError(
                 "nobody is called here: workers claim (downstream.type = \"pull\")".to_owned(),
             )),
+            Downstream::Callbacks(callback) => {
+                if let Ok(own) = callback.target(None) {
+                    HttpTransport::new(&own)?;
+                }
+                Ok(Self::Callbacks(HttpConnections::new(callback.timeout_ms)))
+            }
+        }
+    }
+
+    /// The way to one of many hosts, on the connections that all of them share.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn towards(&self, target: &HttpDownstream) -> Result<Self, TransportError> {
+        match self {
+            Self::Callbacks(shared) => shared.towards(target).map(Self::Http),
+            Self::Http(_) | Self::Null => Ok(self.clone()),
         }
     }
 
@@ -89,6 +108,7 @@ impl Transport {
                 pending: None,
                 truncated: false,
             },
+            Self::Callbacks(_) => Answer::NotSent { error: "it has no address yet".to_owned() },
         }
     }
 }

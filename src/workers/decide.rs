@@ -21,6 +21,13 @@ pub(super) enum Action {
         /// How long to wait, in milliseconds.
         delay_ms: u64,
     },
+    /// Again later, as if not tried: where it goes takes nothing now.
+    Postpone {
+        /// How long to wait, in milliseconds.
+        delay_ms: u64,
+        /// For people, where nothing was tried yet that could tell.
+        reason: Option<String>,
+    },
     /// Back to the head, as if not claimed.
     Release,
     /// Back to the head; the window would not have held the call.
@@ -145,6 +152,7 @@ mod tests {
             },
             window: None,
             batch: None,
+            callback: None,
         }
     }
 

@@ -155,7 +155,7 @@ impl Dispatcher {
 
     /// With a limit, the next claim is worth a call when its first slot is near.
     fn after_last_slot(&self, messages: &[Claimed], wanted: usize) -> Next {
-        let Some(rate) = self.exchanges.queue.policy.rate else { return Next::Now };
+        let Some(rate) = self.exchanges.queue.policy.claim_rate() else { return Next::Now };
         let taken_all = messages.len() >= wanted && self.exchanges.queue.policy.batch.is_none();
         let Some(last) = messages.last().filter(|_| !taken_all) else { return Next::Now };
         let period = Duration::from_secs_f64(rate.period_us() / 1_000_000.0);

@@ -11,6 +11,7 @@ use tokio::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::decide::{Action, Facts, decide};
+use super::hosts::Hosts;
 use super::renewer::InFlight;
 use super::settler::Settlement;
 use super::slots::Slot;
@@ -31,6 +32,8 @@ pub(super) struct Exchanges {
     pub(super) store: Store,
     pub(super) queue: Arc<Queue>,
     pub(super) transport: Transport,
+    /// For callbacks: who may be called now.
+    pub(super) hosts: Option<Hosts>,
     pub(super) in_flight: Arc<InFlight>,
     /// Fires when the queue stops: what can be given back is not waited for.
     pub(super) stop: CancellationToken,
@@ -105,19 +108,10 @@ impl Exchanges {
         paused_ms: u64,
     ) -> Action {
         let policy = &self.queue.policy;
-        let paused_since_first_ms = paused_ms.saturating_sub(message.paused_at_first_ms);
         let error = error_of(&tried.answer);
         let facts = Facts {
             attempt: message.attempt,
-            age_ms: match self.store.clock_alarm() {
-                None => policy.age_ms(
-                    message.first_attempt_ms,
-                    tried.ended_at_ms,
-                    paused_since_first_ms,
-                ),
-                // By a clock in doubt nothing is too old.
-                Some(_) => 0,
-            },
+            age_ms: self.age_ms(message, tried.ended_at_ms, paused_ms),
             random: rand::rng().random(),
             error: &error,
             reference: reference_of(&tried.answer),
@@ -128,6 +122,16 @@ impl Exchanges {
             self.store.metrics().possible_duplicates.get_or_create(&label).inc();
         }
         action
+    }
+
+    /// How old a message is, counted from its first attempt.
+    pub(super) fn age_ms(&self, message: &Claimed, now_ms: u64, paused_ms: u64) -> u64 {
+        if self.store.clock_alarm().is_some() {
+            // By a clock in doubt nothing is too old.
+            return 0;
+        }
+        let paused_since_first_ms = paused_ms.saturating_sub(message.paused_at_first_ms);
+        self.queue.policy.age_ms(message.first_attempt_ms, now_ms, paused_since_first_ms)
     }
 
     /// What is kept of the try.

@@ -12,12 +12,14 @@
 mod auditor;
 mod batch;
 mod cadence;
+mod callback;
 mod completer;
 mod decide;
 mod dispatcher;
 mod exchange;
 mod expirer;
 mod heartbeat;
+mod hosts;
 mod inbox;
 mod janitor;
 mod presence;

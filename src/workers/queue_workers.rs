@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::dispatcher::Dispatcher;
 use super::exchange::Exchanges;
 use super::expirer::Expirer;
+use super::hosts::Hosts;
 use super::presence::Presence;
 use super::prober::Prober;
 use super::promoter::Promoter;
@@ -103,12 +104,13 @@ impl QueueWorkers {
         });
         let slots = Slots::new(queue.policy.concurrency, Arc::clone(&queue.ready), presence);
         let throttle =
-            queue.policy.rate.map(|rate| Arc::new(Throttle::new(rate, queue.policy.burst)));
+            queue.policy.claim_rate().map(|rate| Arc::new(Throttle::new(rate, queue.policy.burst)));
         let dispatcher = Dispatcher {
             exchanges: Arc::new(Exchanges {
                 store: store.clone(),
                 queue: Arc::clone(queue),
                 transport,
+                hosts: Hosts::of(&queue.policy),
                 in_flight,
                 stop: tasks.stop_token().clone(),
             }),

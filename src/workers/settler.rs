@@ -59,7 +59,7 @@ impl Call {
         match action {
             Action::Ack => Self::Ack,
             Action::Accept { .. } => Self::Accept,
-            Action::Retry { .. } => Self::Retry,
+            Action::Retry { .. } | Action::Postpone { .. } => Self::Retry,
             Action::Release => Self::Release,
             Action::Hold => Self::Defer("hold", None),
             Action::Throttle { gate_ms } => Self::Defer("throttle", *gate_ms),
@@ -195,6 +195,10 @@ fn settled(settlement: &Settlement) -> Settled {
             reason = Some(why.clone());
         }
         Action::Retry { delay_ms: later_ms } => delay_ms = *later_ms,
+        Action::Postpone { delay_ms: later_ms, reason: why } => {
+            delay_ms = *later_ms;
+            reason.clone_from(why);
+        }
         Action::Accept { reference: name } => reference.clone_from(name),
         Action::Ack | Action::Release | Action::Hold | Action::Throttle { .. } | Action::Alarm => {}
     }
@@ -204,5 +208,6 @@ fn settled(settlement: &Settlement) -> Settled {
         reason,
         delay_ms,
         reference,
+        is_throttle: matches!(settlement.action, Action::Postpone { .. }),
     }
 }

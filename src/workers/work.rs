@@ -10,7 +10,7 @@ use super::decide::Action;
 use super::exchange::{Exchanges, Outcomes};
 use super::settler::Settlement;
 use super::slots::Slot;
-use super::{batch, single};
+use super::{batch, callback, single};
 use crate::failpoint::failpoint;
 use crate::store::Claimed;
 use crate::telemetry::QueueLabel;
@@ -38,7 +38,10 @@ impl Work {
         if exchanges.queue.policy.batch.is_some() {
             batch::run(&exchanges, messages, &outcomes).await;
         } else if let Some(message) = messages.pop() {
-            single::run(&exchanges, message, held, &outcomes).await;
+            match &exchanges.hosts {
+                Some(hosts) => callback::run(&exchanges, hosts, message, held, &outcomes).await,
+                None => single::run(&exchanges, message, held, &outcomes).await,
+            }
         }
     }
 

@@ -7,6 +7,7 @@
 
 mod backlog;
 mod batches;
+mod callbacks;
 mod calls;
 mod cli;
 mod cli_batch;

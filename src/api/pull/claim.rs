@@ -105,6 +105,7 @@ impl Hands {
             reason: None,
             delay_ms: 0,
             reference: None,
+            is_throttle: false,
         };
         let held = messages.iter().map(unsent).collect();
         Self { store: store.clone(), queue: Arc::clone(queue), held }

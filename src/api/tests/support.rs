@@ -59,6 +59,7 @@ pub(crate) fn policy(name: &str) -> QueuePolicy {
         },
         window: None,
         batch: None,
+        callback: None,
     }
 }
 
@@ -169,6 +170,7 @@ impl House {
             body_limit_bytes: plan.body_limit_bytes,
             batch_body_limit_bytes: plan.batch_body_limit_bytes,
             drain_timeout_ms: 5000,
+            callback_hosts: Default::default(),
         };
         let queues = plan.queues.into_iter().map(|q| (q.name.clone(), Arc::new(q))).collect();
         let settings = Settings {

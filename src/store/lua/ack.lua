@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- ack: leased → delivered. Result and final state in one step; the body goes.
--- include: shard writes record state ready finish fence gate uncertain
+-- include: shard writes record state ready callback finish fence gate uncertain
 --
 -- ARGV[1] tokens of exchanges that end with this call   ARGV[2] retention_ms
 -- ARGV[3] the messages' tokens, 20 bytes each   ARGV[4...] their ulids, then their last attempts
@@ -27,7 +27,7 @@ local function is_plain_call()
     seen[ulid] = true
     local token = token_of(i)
     if leased[raw] ~= token then
-      if not is_leased_as(raw, token) then return false end
+      if not is_leased_as(raw, token) or not is_untold(raw) then return false end
       leased[raw] = token
     end
   end

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- claim: ready → leased. Asks the queue's gates and takes what may start within the horizon.
--- include: shard clock writes record state ready finish gate limit
+-- include: shard clock writes record state ready callback finish gate limit
 --
 -- ARGV[1] node (12 bytes)     ARGV[2] sequence of this claim at this node (8 bytes)
 -- ARGV[3] most messages       ARGV[4] most bytes      ARGV[5] lease_ms     ARGV[6] concurrency
@@ -93,7 +93,7 @@ end
 local function is_suspect_out(in_flight)
   if in_flight ~= 1 then return false end
   local s = load_states(rc('ZRANGE', K.leased, 0, 0))[1]
-  return s and s.flags == 1 or false
+  return s and s.flags % 2 == 1 or false
 end
 
 -- How much longer a batch gathers, in microseconds; 0: it fires.
@@ -145,7 +145,7 @@ local function meet(entry, ulid, s, record, found, alone_possible)
   found.bytes = found.bytes + #record
   if s.token ~= NO_TOKEN then s.previous = s.token end
   s.state, s.token, s.attempts = 'L', token, math.min(65535, s.attempts + 1)
-  s.flags = s.rescues < 2 and 0 or 1
+  s.flags = told_flags(s.flags) + (s.rescues < 2 and 0 or 1)
   if s.first == 0 then s.first, s.paused = now_ms, found.paused_ms end
   if s.expires > 0 then gather('ZREM', K.expiry, ulid) end
   local n, state = #found.ulids + 1, state_pack(s)

@@ -3,7 +3,7 @@
 -- include: shard writes record ready
 --
 -- ARGV[1] schedule   ARGV[2] nominal time, ms   ARGV[3] ulid   ARGV[4] expires ('' or '+ttl_ms')
--- ARGV[5] priority and band (two digits)   ARGV[6] number 0 (u8), details and body   ARGV[7] ms for which ticks are remembered
+-- ARGV[5] priority, band, with callbacks a letter: see record   ARGV[6] number 0 (u8), details and body   ARGV[7] ms for which ticks are remembered
 -- Returns {now_ms, wake, accept sequence before this call, 1 if it was taken in now else 0}
 --
 -- The ticks of a schedule come one after the other, so the last nominal time that was taken in tells of
@@ -25,7 +25,7 @@ local expires_ms = moment(ARGV[4], 0)
 if expires_ms > 0 then gather('ZADD', K.expiry, expires_ms, ulid) end
 local record = RECORD_OF_RANK[ARGV[5]] .. struct.pack('>I6I6I6', now_ms, expires_ms, sequence) .. ARGV[6]
 record_largest(#record)
-local band = string.sub(ARGV[5], 2)
+local band = string.sub(ARGV[5], 2, 2)
 local ready_before = ready_length()
 gather('HSET', K.records, ulid, record)
 ready_tail(ulid .. band .. '00', tonumber(band))

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- prune: final messages whose retention is over are deleted.
--- include: shard clock writes record state finish
+-- include: shard clock writes record state callback finish
 --
 -- ARGV[1] ARGV[2] moments between which this call is expected, us
 -- ARGV[3] most messages in this call   ARGV[4...] nodes that live: the last claims of others go too

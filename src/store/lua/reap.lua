@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- reap: a lease ran out → ready, at the head; or uncertain where the queue parks; or dead as poison.
--- include: shard clock writes record state ready finish uncertain receipt
+-- include: shard clock writes record state ready callback finish uncertain receipt
 --
 -- ARGV[1] ARGV[2] moments between which this call is expected, us   ARGV[3] most messages in this call
 -- ARGV[4] 1: the queue parks   ARGV[5] retention_ms of dead messages
@@ -35,7 +35,7 @@ for i = #ulids, 1, -1 do
   gather('ZREM', K.leased, ulid)
   if s and s.state == 'L' then
     s.previous, s.token = s.token, NO_TOKEN
-    local poison = s.rescues >= RESCUES_MAX and s.flags == 1
+    local poison = s.rescues >= RESCUES_MAX and s.flags % 2 == 1
     s.rescues = math.min(255, s.rescues + 1)
     if close_early(ulid, s, keep) then reaped = reaped + 1
     elseif ARGV[4] == '1' then

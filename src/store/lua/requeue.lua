@@ -31,7 +31,7 @@ for i, ulid in ipairs(ulids) do
     gather('ZREM', LEAVES[before], ulid)
     if before == 'U' then gather('ZREM', K.probes, ulid) end
     s.state, s.due, s.attempts, s.rescues, s.first, s.paused = 'w', now_ms, 0, 0, 0, 0
-    s.throttles, s.holds, s.final, s.flags = 0, 0, 0, 0
+    s.throttles, s.holds, s.final, s.flags = 0, 0, 0, told_flags(s.flags)
     s.token, s.previous = NO_TOKEN, NO_TOKEN
     if s.expires > 0 and s.expires <= now_ms then s.expires = 0 end
     epoch_next(s)

@@ -1,33 +1,39 @@
 #!lua flags=allow-oom
 -- retry: leased → scheduled, unless a receipt was faster. The only verb that writes a due time after the first.
--- include: shard writes record state ready finish fence history receipt
+-- include: shard writes record state ready callback finish fence history receipt
 --
 -- ARGV[1] tokens of exchanges that end with this call
 -- ARGV[2] retention_ms of delivered messages   ARGV[3] of dead ones, where a receipt was faster
--- ARGV[4...] per message: ulid, token, delay_ms, last attempt
+-- ARGV[4...] per message: ulid, token, delay_ms, 1: the attempt is given back and counted as a throttle,
+--            last attempt or ''
 -- Returns {now_ms, wake, verdict per message}; verdicts as ack
 --
 -- Safe to repeat: the present token with another state answers already.
 local ulids, reply = {}, { now_ms, 0 }
 local keep = { delivered = tonumber(ARGV[2]), dead = tonumber(ARGV[3]) }
-for i = 4, #ARGV, 4 do ulids[#ulids + 1] = ARGV[i] end
+for i = 4, #ARGV, 5 do ulids[#ulids + 1] = ARGV[i] end
 local states = load_states(ulids)
 local head, ready_before = due_head(), ready_length()
 local due_first, ready_added
 local done, lines = {}, {}
 for i, ulid in ipairs(ulids) do
-  local at, s = i * 4, states[i]
+  local at, s = i * 5 - 1, states[i]
   local verdict = fence(s, ARGV[at + 1])
   if verdict == OK then
     leave_lease(ulid)
-    s.tail = ARGV[at + 3]
+    if ARGV[at + 4] ~= '' then s.tail = ARGV[at + 4] end
     if not close_early(ulid, s, keep) then
       s.state, s.due = 'w', now_ms + tonumber(ARGV[at + 2])
+      if ARGV[at + 3] == '1' then
+        s.throttles = s.throttles + 1
+        attempt_undo(s, true)
+      else
+        done[#done + 1], lines[#lines + 1] = ulid, s.tail
+      end
       epoch_next(s)
       if enter_waiting(ulid, s) == WAKE_READY then ready_added = true
       elseif not due_first or s.due < due_first then due_first = s.due end
       state_save(ulid, s)
-      done[#done + 1], lines[#lines + 1] = ulid, s.tail
     end
   end
   reply[#reply + 1] = verdict

@@ -5,8 +5,8 @@
 -- ARGV[1] idempotency_window_ms
 -- ARGV[2] node (12 bytes) and a number of this very call: a repeat (its reply was lost) names the same
 -- ARGV[3] values per message: 4, or 3 where none of them has an idempotency key
--- ARGV[4...] per message: ulid; priority, band and due (a digit, a digit, '+delay_ms' or 'moment_ms'), with a
---            ttl '/' and expires like due; its number in this call (u8), details and body; fingerprint
+-- ARGV[4...] per message: ulid; priority, band, with callbacks a letter (see record), and due (a digit, a
+--            digit, 'A' to 'O', '+delay_ms' or 'moment_ms'), with a ttl '/' and expires like due; its number in this call (u8), details and body; fingerprint
 --            (16 bytes) and idempotency key or ''
 -- Returns {now_ms, wake, accept sequence before this call, then for each message that was not simply accepted: its number from 0, code,
 --         ulid, due_ms}; codes: 0 accepted by an earlier run, 1 duplicate (ulid and due_ms are the first
@@ -41,15 +41,16 @@ local sequence_packed = struct.pack('>I6', sequence)
 local function understand(said)
   if said == wish then return end
   wish = said
-  local ranks, due_said = string.sub(said, 1, 2), string.sub(said, 3)
+  local ranks = string.match(said, '^%d%d%u?')
+  local due_said = string.sub(said, #ranks + 1)
   local slash = string.find(said, '/', 3, true)
   expires = 0
   if slash then
-    due_said, expires = string.sub(said, 3, slash - 1), moment(string.sub(said, slash + 1), 0)
+    due_said, expires = string.sub(said, #ranks + 1, slash - 1), moment(string.sub(said, slash + 1), 0)
   end
   due = moment(due_said, 0)
   due_text = string.byte(due_said) == 43 and string.format('%d', due) or due_said
-  band = tonumber(string.sub(ranks, 2))
+  band = tonumber(string.sub(ranks, 2, 2))
   place = FIRST_PLACE[band]
   start = RECORD_OF_RANK[ranks] .. struct.pack('>I6I6', due, expires) .. sequence_packed
 end

@@ -102,6 +102,7 @@ mod tests {
                 labels: [("a".to_owned(), "b".to_owned())].into(),
                 idempotency_key: None,
                 retry: None,
+                callback: None,
             },
             priority: 7,
             ttl_ms,

@@ -11,6 +11,7 @@ use crate::domain::message::{NewMessage, When};
 use crate::domain::schedule::{Due, Schedule};
 use crate::domain::time::rfc3339;
 use crate::store::clock_watch::Timed;
+use crate::store::intake::ranks;
 use crate::store::intake::shard_of_key;
 use crate::store::promises::Promise;
 use crate::store::queue::Queue;
@@ -147,7 +148,7 @@ impl Store {
             arg(tick.nominal_ms),
             arg(tick.ulid),
             message.expires.map(when).unwrap_or_default(),
-            arg(format_args!("{}{}", message.priority, queue.policy.band(message.priority))),
+            arg(ranks(&queue.policy, &message)),
             pack_rest(&message, 0),
             arg(REMEMBERED_MS),
         ];

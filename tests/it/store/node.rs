@@ -89,6 +89,7 @@ pub(super) fn settled(lease: &Lease, outcome: &str) -> Settled {
         reason: Some(outcome.to_owned()),
         delay_ms: HOUR_MS,
         reference: None,
+        is_throttle: false,
     }
 }
 

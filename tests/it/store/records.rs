@@ -36,6 +36,7 @@ fn details() -> impl Strategy<Value = Details> {
             labels,
             idempotency_key,
             retry: None,
+            callback: None,
         })
 }
 

@@ -1,4 +1,4 @@
--- The one way into a final state: result, purge time and waiters in the same step.
+-- The one way into a final state: result, purge time, callback and waiters in the same step.
 local waited_any = rc('ZCARD', K.waited) > 0
 -- How long a message stays for whoever waits for it where nothing is kept.
 local WAITED_KEEP_MS = 60000
@@ -22,13 +22,14 @@ end
 local function finish(ulid, s, record, keep_ms)
   s.final = now_ms
   if announce(ulid) and keep_ms <= 0 then keep_ms = WAITED_KEEP_MS end
+  if is_told(s) then call_back(ulid, s, record) end
   if keep_ms <= 0 then return forget(ulid) end
   state_save(ulid, s)
   if s.state == 'D' then gather('HSET', K.records, ulid, record_without_body(record)) end
   gather('ZADD', FINAL_KEY[s.state], now_ms + keep_ms, ulid)
 end
 
--- The same for many at once, all leased until now; `states` are their new entries, ready to write.
+-- The same for many at once of which nobody is told, all leased until now; `states` are their new entries, ready to write.
 local function finish_delivered(ulids, states, records, keep_ms)
   for _, ulid in ipairs(waited_any and ulids or {}) do announce(ulid) end
   write_all('ZREM', K.leased, ulids)

@@ -3,18 +3,21 @@
 --   version u8 | flags u8 | priority + 16 * band u8 | due_ms u48 | expires_ms u48
 --   | accept sequence before its call u48 | number in its call u8 | details length u16 | details | body
 --
--- Body and details are opaque here. Flag 1: the body was dropped at a final state. What comes first is
--- alike for many messages of a call, so that it is put together once.
+-- Body and details are opaque here. Flag 1: the body was dropped at a final state; flags 16 to 128: the
+-- final states that are told (see callback). What comes first is alike for many messages of a call, so that
+-- it is put together once.
 local RECORD_VERSION = 2
 local RECORD_HEADER = '>BBBI6I6I6B'
 local RECORD_HEADER_BYTES = 22
 local MOMENT_MAX_MS = 2 ^ 48 - 1
 local NO_MOMENT = string.rep('\0', 6)
 
--- The first bytes of a new record, by priority and band as two digits.
+-- The first bytes of a new record, by priority and band as two digits; then, where final states are told,
+-- which, as a letter.
 local RECORD_OF_RANK = setmetatable({}, { __index = function(known, ranks)
-  local rank = tonumber(string.sub(ranks, 1, 1)) + 16 * tonumber(string.sub(ranks, 2))
-  known[ranks] = string.char(RECORD_VERSION, 0, rank)
+  local rank = tonumber(string.sub(ranks, 1, 1)) + 16 * tonumber(string.sub(ranks, 2, 2))
+  local told = string.byte(ranks, 3)
+  known[ranks] = string.char(RECORD_VERSION, told and 16 * (told - 64) or 0, rank)
   return known[ranks]
 end })
 

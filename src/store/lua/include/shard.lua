@@ -1,7 +1,7 @@
 -- The keys of one shard and the moment of this call.
 --
--- Every script declares the whole shard in one order (src/store/keys.rs); no key is ever built in a
--- script. TIME is read once, here: all else in the script uses now_us and now_ms.
+-- Every script declares the whole shard in one order (src/store/keys.rs), and behind it what a final
+-- state writes of the queue's callbacks; no key is ever built in a script. TIME is read once, here: all else in the script uses now_us and now_ms.
 local K = {
   meta = KEYS[1], records = KEYS[2], states = KEYS[3], history = KEYS[4],
   due = KEYS[5], leased = KEYS[6], exchanges = KEYS[7], expiry = KEYS[8],
@@ -19,8 +19,10 @@ local time = rc('TIME')
 local now_us = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local now_ms = math.floor(now_us / 1000)
 
--- Tells every node something about this shard; the channel follows from the shard's tag.
-local function publish(topic, detail)
-  local tag = string.match(K.meta, '{(.-)}')
+-- Tells every node something about this shard, or about its callbacks; the channel follows from the
+-- shard's tag.
+local function publish(topic, detail, of_callbacks)
+  local tag, set = string.match(K.meta, '{(.-)}:(.-)meta$')
+  if of_callbacks or set ~= '' then tag = string.gsub(tag, '%.%d+$', '~callbacks%0') end
   rc('PUBLISH', string.match(tag, '^(.-):') .. ':' .. topic, tag .. detail)
 end

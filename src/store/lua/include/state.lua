@@ -6,7 +6,8 @@
 --   | paused_ms at the first attempt u48 | previous token c20 | final_ms u48 | tail
 --
 -- States: w waiting (in due: scheduled, else ready), L leased, U uncertain, A accepted, D delivered,
--- X dead, E expired, C cancelled. Flag 1: claimed alone. The tail (last attempt, reason) is opaque.
+-- X dead, E expired, C cancelled. Flag 1: claimed alone; flags 16 to 128: as in the record. The
+-- tail (last attempt, reason) is opaque.
 local STATE_VERSION = 2
 local STATE_HEADER = '>Bc1c20BBHI6I6HI4I4BI6I6c20I6'
 local STATE_HEADER_BYTES = 87
@@ -41,11 +42,15 @@ local function state_read(raw)
   return s
 end
 
+-- The final states that are told, without what else the flags say.
+local function told_flags(flags) return flags - flags % 16 end
+
 -- The state of a message that nothing has touched since it was scheduled.
 local function state_of_record(raw)
-  local _, _, rank, due, expires = struct.unpack(RECORD_HEADER, raw)
+  local _, flags, rank, due, expires = struct.unpack(RECORD_HEADER, raw)
   return {
-    state = 'w', flags = 0, band = math.floor(rank / 16), epoch = 0, due = due, expires = expires,
+    state = 'w', flags = told_flags(flags), band = math.floor(rank / 16), epoch = 0, due = due,
+    expires = expires,
     attempts = 0, throttles = 0, holds = 0, rescues = 0, first = 0, paused = 0,
     token = NO_TOKEN, previous = NO_TOKEN, final = 0, tail = '',
   }
@@ -59,11 +64,11 @@ local FIRST_PLACE = {}
 for band = 0, 9 do FIRST_PLACE[band] = band .. '00' end
 
 -- How records begin up to expires_ms, and the place in which the first claim of such a message finds it;
--- false where that claim is no plain one: with a ttl, or unreadable.
+-- false where that claim is no plain one: with a ttl, with a callback, or unreadable.
 local PLAIN_BYTES = 15
 local plain_place = setmetatable({}, { __index = function(known, head)
-  local version, _, rank = string.byte(head, 1, 3)
-  local is_plain = #head == PLAIN_BYTES and version == RECORD_VERSION and rank < 160
+  local version, flags, rank = string.byte(head, 1, 3)
+  local is_plain = #head == PLAIN_BYTES and version == RECORD_VERSION and flags == 0 and rank < 160
     and string.sub(head, 10) == NO_MOMENT
   known[head] = is_plain and FIRST_PLACE[math.floor(rank / 16)] or false
   return known[head]
@@ -80,6 +85,9 @@ local function first_claims(token, paused_ms)
     return known[head]
   end })
 end
+
+-- Whether an entry says that nobody is told of any final state.
+local function is_untold(raw) return string.byte(raw, 23) < 16 end
 
 local function is_leased_as(raw, token)
   return string.sub(raw, 2, 22) == 'L' .. token

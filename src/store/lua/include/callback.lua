@@ -1,0 +1,66 @@
+-- The callback of a message that becomes final: one more message, in the second set of this shard's
+-- structures, which the queue `<queue>~callbacks` works on (the twin of store/callbacks.rs).
+--
+-- Its body is a snapshot of the message as it is now:
+--   version u8 | ulid c26 | record length u32 | record without body | state entry
+-- Its ULID is this moment with the random part of the message's own: it stays in the shard, and a message
+-- that becomes final a second time tells so under another id.
+local CALLBACKS = { meta = KEYS[#KEYS - 2], records = KEYS[#KEYS - 1], ready = KEYS[#KEYS] }
+local SNAPSHOT_VERSION = 1
+local BASE32 = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
+-- Flags 16 to 128 of a state entry, by final state.
+local TOLD_AT = { D = 16, X = 32, E = 64, C = 128 }
+local WORD_OF = { D = 'delivered', X = 'dead', E = 'expired', C = 'cancelled' }
+-- A message becomes final so often in one millisecond at most.
+local SAME_MOMENT_MAX = 16
+local callbacks_woken = false
+
+local function is_told(s)
+  return s.flags >= 16 and math.floor(s.flags / TOLD_AT[s.state]) % 2 == 1
+end
+
+-- The first ten characters of a ULID.
+local function ulid_of_moment(ms)
+  local digits = {}
+  for i = 10, 1, -1 do
+    local digit = ms % 32
+    digits[i] = string.sub(BASE32, digit + 1, digit + 1)
+    ms = (ms - digit) / 32
+  end
+  return table.concat(digits)
+end
+
+local function callback_ulid(ulid)
+  for ms = now_ms, now_ms + SAME_MOMENT_MAX do
+    local new = ulid_of_moment(ms) .. string.sub(ulid, 11)
+    if rc('HEXISTS', CALLBACKS.records, new) == 0 then return new end
+  end
+end
+
+-- What shows of a callback without its payload, and stays when it is delivered: whose it is.
+local function callback_details(ulid, s)
+  local queue = string.match(K.meta, '{.-:(.*)%.%d+}')
+  return '{"c":"application/cloudevents+json","l":{"state":"' .. WORD_OF[s.state]
+    .. '","subject":"' .. queue .. '_' .. ulid .. '"}}'
+end
+
+-- Nothing else is read for a message that nobody is told of.
+local function call_back(ulid, s, record)
+  record = record or rc('HGET', K.records, ulid)
+  local id = record and callback_ulid(ulid)
+  if not id then return end
+  local told, details = record_without_body(record), callback_details(ulid, s)
+  local snapshot = string.char(SNAPSHOT_VERSION) .. ulid .. struct.pack('>I4', #told) .. told .. state_pack(s)
+  local packed = record_pack({
+    flags = 0, priority = 0, band = 0, due = now_ms, expires = 0,
+    sequence = rc('HINCRBY', CALLBACKS.meta, 'sequence', 1) - 1, number = 0, rest = struct.pack('>H', #details) .. details .. snapshot,
+  })
+  gather('HSET', CALLBACKS.records, id, packed)
+  gather('RPUSH', CALLBACKS.ready, id .. '0' .. '00')
+  -- As record_largest, of the other set.
+  if #packed > tonumber(rc('HGET', CALLBACKS.meta, 'largest') or 0) then
+    rc('HSET', CALLBACKS.meta, 'largest', #packed)
+  end
+  if not callbacks_woken and rc('LLEN', CALLBACKS.ready) == 0 then publish('wake', ' 2', true) end
+  callbacks_woken = true
+end
