@@ -16,8 +16,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::shutdown::Tasks;
 
-/// Connections at once; further ones wait in the system's backlog.
-const CONNECTIONS_MAX: u32 = 10_000;
+/// Connections at once; further ones wait in the system's backlog. Ten thousand that wait for a result
+/// leave the door open to as many others.
+const CONNECTIONS_MAX: u32 = 20_000;
 /// How long the head of a request may take, and how long a connection may stay idle before it.
 const HEAD_PATIENCE: Duration = Duration::from_secs(60);
 /// Largest head that a connection takes; larger ones get a bare 431. Our own limit lies below it.

@@ -53,6 +53,7 @@ pub async fn serve(sources: Sources) -> ExitCode {
         Err(errors) => return complain(&Refused::new(USAGE, errors)),
     };
     start::start_logging();
+    start::open_files_most();
     match run(sources, settings).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(refused) => complain(&refused),

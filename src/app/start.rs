@@ -43,6 +43,17 @@ pub(super) fn start_logging() {
     telemetry::start_logging(format);
 }
 
+/// As many open files as this process may have. Shells start with 1,024, which stands for programs that
+/// cannot count further; every connection and every caller that waits is one.
+pub(super) fn open_files_most() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let most = Rlimit { current: limit.maximum, ..limit };
+    if let Err(error) = setrlimit(Resource::Nofile, most) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
+}
+
 /// Takes the port, starts a managed Redis where none is configured, and checks that it is fit.
 pub(super) async fn start(
     settings: &Settings,

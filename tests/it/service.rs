@@ -342,3 +342,20 @@ async fn an_idle_daemon_does_next_to_nothing_and_is_punctual() {
     assert!(late[0] >= -1, "early: {late:?}");
     assert!(late[2] < 100, "late: {late:?}");
 }
+
+#[tokio::test]
+async fn a_shells_limit_of_open_files_does_not_bound_the_callers() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let redis = RedisServer::start().await;
+    let before = getrlimit(Resource::Nofile);
+    let half = before.maximum.map_or(4096, |most| most / 2);
+    setrlimit(Resource::Nofile, Rlimit { current: Some(half), ..before }).expect("less is allowed");
+    let mut daemon = Daemon::with(NULL_QUEUE).redis(&redis).launch();
+    daemon.wait_ready().await;
+    setrlimit(Resource::Nofile, before).expect("and what was allowed before");
+
+    let [soft, hard] = daemon.open_files();
+
+    assert_eq!(soft, hard);
+    assert_ne!(soft, half.to_string());
+}

@@ -238,6 +238,16 @@ impl Daemon {
         line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 
+    /// How many open files it may have, and how many it might allow itself, as the kernel writes them.
+    pub(crate) fn open_files(&self) -> [String; 2] {
+        let process = self.process.as_ref().expect("the daemon runs");
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", process.pid()))
+            .expect("a process has limits");
+        let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+        let mut words = line.expect("of open files as well").split_whitespace();
+        [(); 2].map(|()| words.next().expect("two of them").to_owned())
+    }
+
     /// Everything it has written so far.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.log_file()).unwrap_or_default()
