@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::drain::QUEUE;
+use super::drain::KEEPS;
 use crate::kit::daemon::Daemon;
 use crate::kit::figures::Pair;
 use crate::kit::meter::{Cost, Meter};
@@ -30,7 +30,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// What a message costs beside so many: taken in, promoted, drained.
 async fn costs(backlog: usize, measured: usize, lead_ms: u64) -> Result<[f64; 3]> {
     let mut server = Server::start(false).await?;
-    let daemon = Daemon::start(&server, QUEUE).await?;
+    let daemon = Daemon::start(&server, KEEPS).await?;
     let now_ms = server.now_ms().await?;
     daemon.fill(backlog, now_ms + DAY_MS, DAY_MS).await?;
     // Promoted and drained one after the other, so that each can be told.

@@ -41,18 +41,18 @@ async fn waiters(plan: &Plan, report: &mut Report) -> Result<()> {
     let watching = async {
         daemon.until_held(&["ready"], waiters, Duration::from_millis(100)).await?;
         pause(plan.time(SETTLE)).await;
-        let (before, started) = (server.commands().await?, Instant::now());
+        let (before, started) = (server.script_calls().await?, Instant::now());
         pause(plan.time(WATCHED)).await;
-        let commands = (server.commands().await? - before) / started.elapsed().as_secs_f64();
+        let calls = (server.script_calls().await? - before) / started.elapsed().as_secs_f64();
         daemon.tell("bench", "resume").await?;
-        anyhow::Ok(commands)
+        anyhow::Ok(calls)
     };
-    let (told, commands) = tokio::try_join!(waiting, watching)?;
+    let (told, calls) = tokio::try_join!(waiting, watching)?;
     let answered = told["answered"].as_u64().context("a count")?;
     ensure!(answered == waiters as u64, "{answered} of {waiters} were answered");
     let what = |figure: &str| format!("{waiters} waiters, all answered: {figure}");
-    let figure = what("Redis commands meanwhile");
-    report.figure(13, &figure, "1/s", commands, Wanted::AtMost(100.0));
+    let figure = what("script calls meanwhile");
+    report.figure(13, &figure, "1/s", calls, Wanted::AtMost(100.0));
     let memory = daemon.process.memory_mib_most()?;
     report.figure(13, &what("most memory of the daemon"), "MiB", memory, Wanted::Told);
     Ok(())

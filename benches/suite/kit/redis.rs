@@ -87,11 +87,6 @@ impl Server {
         Ok(float(calls.sum::<u64>()))
     }
 
-    /// All commands so far.
-    pub(crate) async fn commands(&mut self) -> Result<f64> {
-        self.info("total_commands_processed").await
-    }
-
     /// How long each slow script took since the last question, in milliseconds.
     pub(crate) async fn slow_scripts_ms(&mut self) -> Result<Figures> {
         let entries: Vec<Vec<Value>> =
