@@ -54,7 +54,9 @@ bench:
 	@sh deploy/setup.sh cargo redis
 	@ulimit -n $$(ulimit -H -n) && cargo bench --locked --bench suite -- $(ARGS)
 
-bench-peers: bench
+bench-peers:
+	@sh benches/peers/run.sh check
+	@$(MAKE) --no-print-directory bench
 	@sh benches/peers/run.sh
 
 # Warnings become errors here, by arguments: RUSTFLAGS would compile every dependency once more. The
