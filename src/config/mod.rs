@@ -31,6 +31,7 @@ mod sources;
 #[cfg(test)]
 mod testing;
 mod toml_lines;
+mod toml_text;
 mod topic;
 mod window;
 

@@ -3,11 +3,10 @@
 //! Every key with its effective value, defaults filled in. Owns what is masked: nothing secret is
 //! ever written here, so the text may go into a log or a ticket.
 
-use std::fmt::{self, Write as _};
-
 use http::HeaderName;
 
 use super::settings::{RedisSettings, RedisTarget, ServerSettings, Settings, Token};
+use super::toml_text::{Toml, quoted};
 use crate::domain::callback::CallbackPolicy;
 use crate::domain::id::QueueName;
 use crate::domain::message::PayloadKind;
@@ -301,40 +300,6 @@ fn masked_url(secret: &Secret) -> String {
     }
     url.set_fragment(None);
     url.to_string()
-}
-
-fn quoted(text: &str) -> String {
-    toml::Value::from(text).to_string()
-}
-
-/// A TOML text in the making.
-#[derive(Debug, Default)]
-struct Toml {
-    text: String,
-}
-
-impl Toml {
-    fn section(&mut self, name: &str) {
-        let gap = if self.text.is_empty() { "" } else { "\n" };
-        self.push(format_args!("{gap}[{name}]"));
-    }
-
-    fn text(&mut self, key: &str, text: &str) {
-        self.push(format_args!("{key} = {}", quoted(text)));
-    }
-
-    fn line(&mut self, key: &str, value: impl fmt::Display) {
-        self.push(format_args!("{key} = {value}"));
-    }
-
-    fn list<T: fmt::Display>(&mut self, key: &str, items: impl Iterator<Item = T>) {
-        let items: Vec<_> = items.map(|item| item.to_string()).collect();
-        self.push(format_args!("{key} = [{}]", items.join(", ")));
-    }
-
-    fn push(&mut self, line: fmt::Arguments<'_>) {
-        writeln!(self.text, "{line}").expect("writing to a string cannot fail");
-    }
 }
 
 #[cfg(test)]
