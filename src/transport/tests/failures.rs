@@ -10,6 +10,7 @@ use super::server::{Server, read_request, read_to_close};
 use super::{Transport, call, call_within, downstream, transport_to};
 use crate::domain::outcome::Answer;
 use crate::domain::policy::Downstream;
+use crate::transport::Call;
 
 fn not_sent(error: &str) -> Answer {
     Answer::NotSent { error: error.to_owned() }
@@ -127,8 +128,9 @@ async fn never_reading_is_unknown_at_the_deadline() {
         drop(stream);
     })
     .await;
-    let mut large = call_within("", 1500);
-    large.body = vec![b'x'; 32 << 20].into();
+    // Made first: the deadline counts from the call on.
+    let body = vec![b'x'; 32 << 20].into();
+    let large = Call { body, ..call_within("", 1500) };
     let answer = transport_to(server.at).send(large).await;
     assert_eq!(answer, unknown("no answer within 1s500ms"));
 }

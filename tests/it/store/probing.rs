@@ -20,7 +20,8 @@ on_each!(
 
 const PROBES: &str =
     "on_uncertain = \"probe\"\nprobe = { url = \"http://h/{id}\", after = \"1ms\" }";
-const TIMES: ProbeTimes = ProbeTimes { lease_ms: HOUR_MS, after_ms: 1, furthest_ms: HOUR_MS };
+// A lease unlike every delay, so that no two moments fall together.
+const TIMES: ProbeTimes = ProbeTimes { lease_ms: HOUR_MS / 2, after_ms: 1, furthest_ms: HOUR_MS };
 const HASTY: ProbeTimes = ProbeTimes { lease_ms: 1, ..TIMES };
 
 fn words(count: u32) -> Probes {
