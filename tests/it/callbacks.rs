@@ -295,15 +295,16 @@ async fn a_hung_host_holds_up_nobody(lines: &str) {
         took < Duration::from_millis(3800),
         "before a single call of the other ended: {took:?}"
     );
-    // Its share of the slots, what the first failures freed, then nothing for half a minute.
+    // Its share of the slots, what the failures freed until the host was closed (five, and some that
+    // ended together), then nothing for half a minute.
     eventually("the host is left alone", async || scene.daemon.log().contains("is left alone"))
         .await;
     let before = hung.requests().len();
-    assert!((5..=32 + 5).contains(&before), "{before}");
+    assert!((5..=32 + 8).contains(&before), "{before}");
     send_telling(&scene, &hung.url("/"), 40).await;
     send_telling(&scene, &good.url("/"), 40).await;
     good.wait_for(80).await;
-    assert!(hung.requests().len() <= 32 + 5, "none of those that came later");
+    assert!(hung.requests().len() <= 32 + 8, "none of those that came later");
     eventually("those that were not sent wait, none is lost", async || {
         let counts = scene.daemon.counts(TOLD).await;
         counts["delivered"] == 80 && counts["scheduled"] == 440
@@ -312,7 +313,7 @@ async fn a_hung_host_holds_up_nobody(lines: &str) {
     let list = scene.daemon.get("/v1/queues/jobs~callbacks/messages?state=scheduled&limit=1000");
     let waiting = list.await.expect(200).json()["messages"].as_array().unwrap().clone();
     let tried = waiting.iter().filter(|message| message["attempts"] != 0).count();
-    assert!(tried <= 32 + 5, "what met a closed host has not used an attempt: {tried}");
+    assert!(tried <= 32 + 8, "what met a closed host has not used an attempt: {tried}");
     let says_why = |message: &Value| {
         let reason = message["reason"].as_str().unwrap_or_default();
         message["throttles"] != 0 && reason.contains("takes no callbacks")
