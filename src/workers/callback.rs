@@ -12,14 +12,12 @@ use tokio::time::Instant;
 use super::decide::Action;
 use super::exchange::{Exchanges, Outcomes, Tried};
 use super::hosts::{Entry, HostSlot, Hosts, Said, later_ms};
-use super::request::single_call;
+use super::single;
 use crate::domain::callback::{NoTarget, host_of};
-use crate::domain::id::MessageId;
 use crate::domain::message::Attempt;
 use crate::domain::outcome::{Answer, Outcome};
 use crate::domain::policy::{Downstream, HttpDownstream};
 use crate::domain::retry::GiveUp;
-use crate::failpoint::failpoint;
 use crate::store::{Claimed, Permit};
 use crate::telemetry::QueueLabel;
 
@@ -122,25 +120,13 @@ async fn call(
 }
 
 async fn send(exchanges: &Exchanges, message: &Claimed, target: &HttpDownstream) -> Tried {
-    let policy = &exchanges.queue.policy;
-    let id = MessageId { queue: policy.name.clone(), ulid: message.lease.ulid };
-    let (now_ms, deadline) = exchanges.times();
-    let call = single_call(
-        &id,
-        &message.details,
-        message.payload.clone(),
-        message.attempt,
-        message.due_ms,
-        (now_ms, deadline),
-        policy.keep_response_bytes,
-    );
-    failpoint!("before-send"; &message.payload);
-    let answer = match exchanges.transport.towards(target) {
-        Ok(transport) => transport.send(call).await,
-        Err(error) => Answer::NotSent { error: error.to_string() },
-    };
-    failpoint!("after-send"; &message.payload);
-    exchanges.judge(message, now_ms, answer)
+    match exchanges.transport.towards(target) {
+        Ok(way) => single::call(exchanges, message, &way).await,
+        Err(error) => {
+            let (now_ms, _) = exchanges.times();
+            exchanges.judge(message, now_ms, Answer::NotSent { error: error.to_string() })
+        }
+    }
 }
 
 /// What an outcome says of the host, beside the message.

@@ -1,10 +1,11 @@
 //! A single message: one call, one outcome.
 
-use super::exchange::{Exchanges, Outcomes};
+use super::exchange::{Exchanges, Outcomes, Tried};
 use super::request::single_call;
 use crate::domain::id::MessageId;
 use crate::failpoint::failpoint;
 use crate::store::Claimed;
+use crate::transport::Transport;
 
 /// Sends a message, unless a last look forbids it, and hands its outcome over.
 pub(super) async fn run(exchanges: &Exchanges, message: Claimed, held: bool, outcomes: &Outcomes) {
@@ -12,8 +13,16 @@ pub(super) async fn run(exchanges: &Exchanges, message: Claimed, held: bool, out
         outcomes.settle(vec![outcomes.of(&message, action, None)], true).await;
         return;
     }
+    exchanges.store.note_start(&exchanges.queue.policy, &message, held);
+    let tried = call(exchanges, &message, &exchanges.transport).await;
+    let action = exchanges.action_of(&message, &tried, tried.outcome, outcomes.paused_ms);
+    let attempt = exchanges.attempt_of(&message, &tried);
+    outcomes.settle(vec![outcomes.of(&message, action, Some(attempt))], true).await;
+}
+
+/// Makes the call of one message this way.
+pub(super) async fn call(exchanges: &Exchanges, message: &Claimed, way: &Transport) -> Tried {
     let policy = &exchanges.queue.policy;
-    exchanges.store.note_start(policy, &message, held);
     let id = MessageId { queue: policy.name.clone(), ulid: message.lease.ulid };
     let (now_ms, deadline) = exchanges.times();
     let call = single_call(
@@ -26,10 +35,7 @@ pub(super) async fn run(exchanges: &Exchanges, message: Claimed, held: bool, out
         policy.keep_response_bytes,
     );
     failpoint!("before-send"; &message.payload);
-    let answer = exchanges.transport.send(call).await;
+    let answer = way.send(call).await;
     failpoint!("after-send"; &message.payload);
-    let tried = exchanges.judge(&message, now_ms, answer);
-    let action = exchanges.action_of(&message, &tried, tried.outcome, outcomes.paused_ms);
-    let attempt = exchanges.attempt_of(&message, &tried);
-    outcomes.settle(vec![outcomes.of(&message, action, Some(attempt))], true).await;
+    exchanges.judge(message, now_ms, answer)
 }
