@@ -14,7 +14,7 @@ use hyper::Response;
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
 
-use super::Call;
+use super::{Call, deadline};
 use crate::domain::outcome::Answer;
 use crate::domain::receipt::Pending;
 
@@ -43,7 +43,7 @@ pub(super) async fn read(response: Response<Incoming>, call: &Call) -> Answer {
 async fn read_body(mut body: Incoming, bytes_max: usize, deadline: Instant) -> (Bytes, bool) {
     let mut kept = BytesMut::new();
     loop {
-        match timeout_at(deadline, body.frame()).await {
+        match deadline::by(deadline, body.frame()).await {
             Ok(None) => return (kept.freeze(), false),
             Ok(Some(Ok(frame))) => {
                 // Trailers carry nothing for us.

@@ -27,11 +27,11 @@ use hyper_util::client::legacy::connect::{HttpConnector, capture_connection};
 use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::dns::Resolver;
 use super::request::Template;
-use super::{Call, TransportError, answer, failure, tls};
+use super::{Call, TransportError, answer, deadline, failure, tls};
 use crate::domain::outcome::Answer;
 use crate::domain::policy::HttpDownstream;
 
@@ -131,7 +131,7 @@ impl HttpTransport {
         for _ in 0..HANDOVERS_MAX {
             let mut request = self.template.request(call).map_err(not_sent)?;
             let connection = capture_connection(&mut request);
-            let result = timeout_at(call.deadline, self.client.request(request)).await;
+            let result = deadline::by(call.deadline, self.client.request(request)).await;
             let handed_over = connection.connection_metadata().is_some();
             let within = || failure::span(call.deadline - started);
             return match result {

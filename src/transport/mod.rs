@@ -4,6 +4,7 @@
 //! nothing of queues, windows, limits, retries or Redis.
 
 mod answer;
+mod deadline;
 mod dns;
 mod failure;
 mod http;

@@ -48,6 +48,30 @@ async fn the_rate_holds_and_is_used_while_nodes_come_and_go() {
     assert!(used >= 0.9 || !is_calm, "{:.1} % of the rate was used", used * 100.0);
 }
 
+/// A node that stood still for longer than its calls may take finds their answers in its sockets when
+/// it wakes: they came in time, and what was delivered is not sent again.
+#[tokio::test]
+async fn answers_that_came_while_a_node_stood_still_count() {
+    let calls = 60;
+    let options = NodesOptions { count: 1, concurrency: calls, ..Default::default() };
+    let timeout = Duration::from_millis(options.timeout_ms);
+    let mut nodes = Nodes::start(RedisServer::start().await, options).await;
+    let gate = Gate::new();
+    nodes.downstream.always(Answer::ok().held_by(&gate));
+    nodes.send(0, calls.into()).await;
+    let last = nodes.downstream.wait_for(calls as usize).await.last().map(|call| call.arrived);
+
+    nodes.pause(0);
+    gate.release();
+    let over = last.expect("as many as were waited for") + timeout + Duration::from_millis(100);
+    tokio::time::sleep_until(over).await;
+    nodes.wake(0);
+
+    nodes.drained(0).await;
+    assert_eq!(nodes.downstream.requests().len(), calls as usize);
+    check(&nodes.history(0).await).expect_good();
+}
+
 /// Slots begin when the reply will be there, so nodes reach ahead differently far; none of them may
 /// take what another one holds already.
 #[tokio::test]

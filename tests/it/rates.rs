@@ -10,6 +10,8 @@ use serde_json::json;
 const SLACK: Duration = Duration::from_millis(20);
 /// How late the recorder itself may see a call; on a loaded machine what it measures comes on top.
 const RECORDER: Duration = Duration::from_millis(5);
+/// A machine whose threads are never kept waiting for so long can use a limit wholly.
+const CALM: Duration = Duration::from_millis(10);
 
 /// Checks every window that begins and ends with a call.
 pub(crate) fn assert_within(stalls: &Stalls, requests: &[Request], per_second: f64, burst: usize) {
@@ -30,8 +32,12 @@ pub(crate) fn assert_within(stalls: &Stalls, requests: &[Request], per_second: f
     }
 }
 
-/// Checks that the calls took no more than a tenth longer than they had to.
-fn assert_used(requests: &[Request], per_second: f64, burst: usize) {
+/// Checks that the calls took no more than a tenth longer than they had to. A permit lasts 15 ms: where
+/// this machine stalls for longer, permits are lost, and should be.
+fn assert_used(stalls: &Stalls, requests: &[Request], per_second: f64, burst: usize) {
+    if stalls.worst() >= CALM {
+        return;
+    }
     let took = requests.last().unwrap().arrived - requests[0].arrived;
     let ideal = (requests.len() - burst) as f64 / per_second;
     assert!(
@@ -50,7 +56,7 @@ async fn a_hundred_a_second_is_kept_and_used() {
 
     let requests = scene.downstream.wait_for(300).await;
     assert_within(&stalls, &requests, 100.0, 1);
-    assert_used(&requests, 100.0, 1);
+    assert_used(&stalls, &requests, 100.0, 1);
 }
 
 #[tokio::test]
@@ -62,7 +68,7 @@ async fn a_slow_rate_is_kept_and_used() {
 
     let requests = scene.downstream.wait_for(80).await;
     assert_within(&stalls, &requests, 20.0, 1);
-    assert_used(&requests, 20.0, 1);
+    assert_used(&stalls, &requests, 20.0, 1);
 }
 
 #[tokio::test]
@@ -74,8 +80,10 @@ async fn a_burst_leaves_at_once_and_no_more_than_it() {
 
     let requests = scene.downstream.wait_for(100).await;
     assert_within(&stalls, &requests, 50.0, 10);
-    assert_used(&requests, 50.0, 10);
-    assert!(requests[9].arrived - requests[0].arrived < Duration::from_millis(100));
+    assert_used(&stalls, &requests, 50.0, 10);
+    assert!(
+        requests[9].arrived - requests[0].arrived < Duration::from_millis(100) + stalls.worst()
+    );
 }
 
 #[tokio::test]
@@ -89,7 +97,7 @@ async fn two_nodes_share_one_limit() {
 
     let requests = scene.downstream.wait_for(60).await;
     assert_within(&stalls, &requests, 20.0, 1);
-    assert_used(&requests, 20.0, 1);
+    assert_used(&stalls, &requests, 20.0, 1);
 }
 
 #[tokio::test]
@@ -101,7 +109,7 @@ async fn shards_share_one_limit() {
 
     let requests = scene.downstream.wait_for(100).await;
     assert_within(&stalls, &requests, 50.0, 1);
-    assert_used(&requests, 50.0, 1);
+    assert_used(&stalls, &requests, 50.0, 1);
 }
 
 #[tokio::test]
