@@ -97,7 +97,9 @@ pub(crate) async fn strike(name: &str, about: &[u8]) {
         return tokio::time::sleep(std::time::Duration::from_millis(ms)).await;
     }
     if action == "stop" {
-        return send(Signal::STOP);
+        send(Signal::STOP);
+        // Whichever thread the system picks stops the others, and this one may run on until then.
+        return tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
     let is_about = about.windows(action.len().max(1)).any(|part| part == action.as_bytes());
     if action.is_empty() || is_about {

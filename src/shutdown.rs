@@ -3,7 +3,9 @@
 //! Owns "has everything ended?". Refuses to know what the tasks do.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 
+use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -39,17 +41,15 @@ impl Tasks {
     }
 
     /// Starts a task; a panic in it is logged and the process goes on.
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that spawns")]
     pub fn spawn<F>(&self, name: &'static str, task: F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let handle = tokio::spawn(task);
-        drop(self.tracker.spawn(async move {
-            if let Err(error) = handle.await {
-                tracing::error!(task = name, %error, "a task ended by a panic; please report this");
+        drop(self.tracker.spawn(AssertUnwindSafe(task).catch_unwind().map(move |ended| {
+            if ended.is_err() {
+                tracing::error!(task = name, "a task ended by a panic; please report this");
             }
-        }));
+        })));
     }
 
     /// Waits until every task of the group (and of its children) has ended.

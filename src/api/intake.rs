@@ -91,7 +91,9 @@ pub(super) fn message(
     check_size(body, &payload.bytes, &details)?;
     let priority = priority.unwrap_or(0);
     let sent = Sent { payload: &payload.bytes, details: &details, due, expires, priority };
-    let fingerprint = fingerprint::of(&sent);
+    // Asked for only where a key says that two messages may be the same.
+    let has_key = details.idempotency_key.is_some();
+    let fingerprint = if has_key { fingerprint::of(&sent) } else { Default::default() };
     // What is due already is due now: its lateness is counted from here, not from long ago.
     let due = due.filter(|due| due.at_ms(now_ms) > now_ms).unwrap_or(When::After(0));
     Ok(NewMessage { payload: payload.bytes, details, due, expires, priority, fingerprint })
@@ -356,7 +358,12 @@ mod tests {
 
     #[test]
     fn the_fingerprint_follows_payload_bytes_and_fields() {
-        let print = |body: &str| parse(body).unwrap().fingerprint;
+        let print = |body: &str| {
+            message(&Bytes::copy_from_slice(body.as_bytes()), NOW_MS, Some("k"))
+                .unwrap()
+                .fingerprint
+        };
+        assert_eq!(parse(r#"{"payload": 1}"#).unwrap().fingerprint, [0; 16], "nobody asks for it");
         let first =
             print(r#"{"payload": {"a": 1}, "priority": 1, "labels": {"x": "1", "y": "2"}}"#);
         let same = print(r#"{"labels": {"y": "2", "x": "1"}, "priority":1,"payload":{"a": 1}}"#);

@@ -2,6 +2,7 @@
 //!
 //! Plain values: no JSON (see `api`), no packing (see `store::record`).
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -94,10 +95,10 @@ pub struct RetryOverride {
 impl Details {
     /// The policy of its queue with this message's wishes laid over it.
     #[must_use]
-    pub fn retry_policy(&self, queue: &QueuePolicy) -> RetryPolicy {
+    pub fn retry_policy<'a>(&self, queue: &'a QueuePolicy) -> Cow<'a, RetryPolicy> {
         match &self.retry {
-            Some(wishes) => wishes.apply(&queue.retry),
-            None => queue.retry.clone(),
+            Some(wishes) => Cow::Owned(wishes.apply(&queue.retry)),
+            None => Cow::Borrowed(&queue.retry),
         }
     }
 }

@@ -111,6 +111,9 @@ impl Intake {
 
     fn door(&self, shard: &Shard) -> Arc<Door> {
         let mut doors = self.doors.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(door) = doors.get(&shard.keys.tag) {
+            return Arc::clone(door);
+        }
         Arc::clone(doors.entry(shard.keys.tag.clone()).or_default())
     }
 }

@@ -49,6 +49,16 @@ pub struct Call {
     pub response_bytes_max: usize,
 }
 
+/// What comes of a call that goes nowhere.
+const TAKEN: Answer = Answer::Answered {
+    status: 200,
+    retry_after_ms: None,
+    content_type: None,
+    body: Bytes::new(),
+    pending: None,
+    truncated: false,
+};
+
 /// Why no transport can be built for a downstream: a sentence, free of secrets.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -97,18 +107,20 @@ impl Transport {
         }
     }
 
+    /// The answer, where it is there at once, whatever the call.
+    #[must_use]
+    pub const fn immediate(&self) -> Option<Answer> {
+        match self {
+            Self::Http(_) | Self::Callbacks(_) => None,
+            Self::Null => Some(TAKEN),
+        }
+    }
+
     /// Carries out one exchange and tells what came of it, at the latest at the call's deadline.
     pub async fn send(&self, call: Call) -> Answer {
         match self {
             Self::Http(http) => http.send(&call).await,
-            Self::Null => Answer::Answered {
-                status: 200,
-                retry_after_ms: None,
-                content_type: None,
-                body: Bytes::new(),
-                pending: None,
-                truncated: false,
-            },
+            Self::Null => TAKEN,
             Self::Callbacks(_) => Answer::NotSent { error: "it has no address yet".to_owned() },
         }
     }

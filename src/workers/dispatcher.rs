@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::cadence::{self, Next, Pass};
 use super::exchange::Exchanges;
 use super::pulse::Pulse;
+use super::runners::Runners;
 use super::settler::Settlement;
 use super::slots::Slots;
 use super::throttle::{Permit, Throttle};
@@ -39,6 +40,7 @@ const WAIT_MIN: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub(super) struct Dispatcher {
     pub(super) exchanges: Arc<Exchanges>,
+    pub(super) runners: Runners,
     pub(super) outcomes: mpsc::Sender<Vec<Settlement>>,
     /// Calls in flight on this node: the queue's concurrency is the ceiling everywhere.
     pub(super) slots: Slots,
@@ -192,18 +194,13 @@ impl Dispatcher {
             works.push(Work { messages, paused_ms, held, outcomes: self.outcomes.clone(), slot });
         }
         match &self.throttle {
-            None => {
-                for work in works {
-                    self.tasks.spawn("exchange", work.run(Arc::clone(&self.exchanges)));
-                }
+            None if self.exchanges.transport.immediate().is_some() => {
+                self.runners.start_in_turn(works);
             }
+            None => works.into_iter().for_each(|work| self.runners.start(work)),
             Some(throttle) => {
-                let pacing = pace(
-                    Arc::clone(throttle),
-                    Arc::clone(&self.exchanges),
-                    self.tasks.clone(),
-                    works,
-                );
+                let (throttle, exchanges) = (Arc::clone(throttle), Arc::clone(&self.exchanges));
+                let pacing = pace(throttle, exchanges, self.runners.clone(), works);
                 self.tasks.spawn("pace", pacing);
             }
         }
@@ -211,16 +208,18 @@ impl Dispatcher {
 }
 
 /// Hands out the starts of one claim, in the order of their slots.
-async fn pace(throttle: Arc<Throttle>, exchanges: Arc<Exchanges>, tasks: Tasks, works: Vec<Work>) {
+async fn pace(
+    throttle: Arc<Throttle>,
+    exchanges: Arc<Exchanges>,
+    runners: Runners,
+    works: Vec<Work>,
+) {
     for work in works {
         let Some(slot) = work.messages.first().map(|message| message.slot) else { continue };
-        let permit = if tasks.stop_token().is_cancelled() {
-            Permit::Void
-        } else {
-            throttle.permit(slot).await
-        };
+        let permit =
+            if exchanges.stop.is_cancelled() { Permit::Void } else { throttle.permit(slot).await };
         match permit {
-            Permit::Start => tasks.spawn("exchange", work.run(Arc::clone(&exchanges))),
+            Permit::Start => runners.start(work),
             Permit::Void => work.give_back(&exchanges).await,
         }
     }

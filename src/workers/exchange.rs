@@ -18,7 +18,7 @@ use super::slots::Slot;
 use crate::domain::message::Attempt;
 use crate::domain::outcome::{Answer, Outcome, classify};
 use crate::store::{Claimed, Queue, Store};
-use crate::telemetry::{OutcomeLabel, QueueLabel};
+use crate::telemetry::{Histogram, OutcomeLabel, QueueLabel};
 use crate::transport::Transport;
 
 /// A call begins so long after its slot at the latest: a little after the pace lets it go.
@@ -37,6 +37,8 @@ pub(super) struct Exchanges {
     pub(super) in_flight: Arc<InFlight>,
     /// Fires when the queue stops: what can be given back is not waited for.
     pub(super) stop: CancellationToken,
+    /// The queue's own, looked up once: every success counts here.
+    delivered: Histogram,
 }
 
 /// What an exchange came to, for all its messages alike.
@@ -49,6 +51,23 @@ pub(super) struct Tried {
 }
 
 impl Exchanges {
+    pub(super) fn new(
+        store: Store,
+        queue: Arc<Queue>,
+        transport: Transport,
+        in_flight: Arc<InFlight>,
+        stop: CancellationToken,
+    ) -> Self {
+        let name = &queue.policy.name;
+        let outcome = Outcome::Delivered.as_str();
+        let metrics = store.metrics();
+        let delivered = metrics
+            .attempt_duration
+            .get_or_create_owned(&OutcomeLabel { queue: name.to_string(), outcome });
+        let hosts = Hosts::of(&queue.policy);
+        Self { store, queue, transport, hosts, in_flight, stop, delivered }
+    }
+
     /// The gates once more, right before the first byte: the window may be closing, the message may
     /// have expired while it waited for its slot.
     pub(super) fn last_look(&self, message: &Claimed) -> Option<Action> {
@@ -90,9 +109,13 @@ impl Exchanges {
         let retry = message.details.retry_policy(policy);
         let outcome = classify(&answer, policy.on_uncertain, &retry.safe_statuses);
         let ended_at_ms = self.store.clock().now_ms();
-        let label = OutcomeLabel { queue: policy.name.to_string(), outcome: outcome.as_str() };
-        let took = Duration::from_millis(ended_at_ms.saturating_sub(started_at_ms));
-        self.store.metrics().attempt_duration.get_or_create(&label).observe(took.as_secs_f64());
+        let took = Duration::from_millis(ended_at_ms.saturating_sub(started_at_ms)).as_secs_f64();
+        if outcome == Outcome::Delivered {
+            self.delivered.observe(took);
+        } else {
+            let label = OutcomeLabel { queue: policy.name.to_string(), outcome: outcome.as_str() };
+            self.store.metrics().attempt_duration.get_or_create(&label).observe(took);
+        }
         if outcome == Outcome::Denied {
             tracing::error!(queue = %policy.name, error = error_of(&answer), "the downstream refuses our credentials; the gate is shut, check downstream.headers");
         }
@@ -107,6 +130,9 @@ impl Exchanges {
         outcome: Outcome,
         paused_ms: u64,
     ) -> Action {
+        if outcome == Outcome::Delivered {
+            return Action::Ack;
+        }
         let policy = &self.queue.policy;
         let error = error_of(&tried.answer);
         let facts = Facts {

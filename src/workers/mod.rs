@@ -32,6 +32,7 @@ mod recurring;
 mod renewer;
 mod request;
 mod rounds;
+mod runners;
 mod settler;
 mod single;
 mod slots;

@@ -8,12 +8,12 @@ use tokio_util::sync::CancellationToken;
 use super::dispatcher::Dispatcher;
 use super::exchange::Exchanges;
 use super::expirer::Expirer;
-use super::hosts::Hosts;
 use super::presence::Presence;
 use super::prober::Prober;
 use super::promoter::Promoter;
 use super::pulse::Pulses;
 use super::renewer::{InFlight, Renewer};
+use super::runners::Runners;
 use super::settler::Settler;
 use super::slots::Slots;
 use super::throttle::Throttle;
@@ -105,15 +105,13 @@ impl QueueWorkers {
         let slots = Slots::new(queue.policy.concurrency, Arc::clone(&queue.ready), presence);
         let throttle =
             queue.policy.claim_rate().map(|rate| Arc::new(Throttle::new(rate, queue.policy.burst)));
+        let stop = tasks.stop_token().clone();
+        let exchanges =
+            Exchanges::new(store.clone(), Arc::clone(queue), transport, in_flight, stop);
+        let exchanges = Arc::new(exchanges);
         let dispatcher = Dispatcher {
-            exchanges: Arc::new(Exchanges {
-                store: store.clone(),
-                queue: Arc::clone(queue),
-                transport,
-                hosts: Hosts::of(&queue.policy),
-                in_flight,
-                stop: tasks.stop_token().clone(),
-            }),
+            runners: Runners::new(Arc::clone(&exchanges), tasks.clone()),
+            exchanges,
             outcomes,
             slots,
             throttle,

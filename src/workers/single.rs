@@ -25,17 +25,22 @@ pub(super) async fn call(exchanges: &Exchanges, message: &Claimed, way: &Transpo
     let policy = &exchanges.queue.policy;
     let id = MessageId { queue: policy.name.clone(), ulid: message.lease.ulid };
     let (now_ms, deadline) = exchanges.times();
-    let call = single_call(
-        &id,
-        &message.details,
-        message.payload.clone(),
-        message.attempt,
-        message.due_ms,
-        (now_ms, deadline),
-        policy.keep_response_bytes,
-    );
     failpoint!("before-send"; &message.payload);
-    let answer = way.send(call).await;
+    let answer = match way.immediate() {
+        Some(answer) => answer,
+        None => {
+            let call = single_call(
+                &id,
+                &message.details,
+                message.payload.clone(),
+                message.attempt,
+                message.due_ms,
+                (now_ms, deadline),
+                policy.keep_response_bytes,
+            );
+            way.send(call).await
+        }
+    };
     failpoint!("after-send"; &message.payload);
     exchanges.judge(message, now_ms, answer)
 }

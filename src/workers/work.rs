@@ -2,8 +2,6 @@
 //!
 //! Owns which of the two it is, and giving it back when its permit came too late.
 
-use std::sync::Arc;
-
 use tokio::sync::mpsc;
 
 use super::decide::Action;
@@ -32,15 +30,15 @@ pub(super) struct Work {
 
 impl Work {
     /// Carries out the exchange and hands its outcomes over.
-    pub(super) async fn run(self, exchanges: Arc<Exchanges>) {
+    pub(super) async fn run(self, exchanges: &Exchanges) {
         failpoint!("starting");
-        let (mut messages, held, outcomes) = self.split(&exchanges);
+        let (mut messages, held, outcomes) = self.split(exchanges);
         if exchanges.queue.policy.batch.is_some() {
-            batch::run(&exchanges, messages, &outcomes).await;
+            batch::run(exchanges, messages, &outcomes).await;
         } else if let Some(message) = messages.pop() {
             match &exchanges.hosts {
-                Some(hosts) => callback::run(&exchanges, hosts, message, held, &outcomes).await,
-                None => single::run(&exchanges, message, held, &outcomes).await,
+                Some(hosts) => callback::run(exchanges, hosts, message, held, &outcomes).await,
+                None => single::run(exchanges, message, held, &outcomes).await,
             }
         }
     }

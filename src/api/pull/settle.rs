@@ -3,6 +3,8 @@
 //! Owns what a worker may say and the verdict on it. When to try again is the queue's retry policy's
 //! business; whether the lease is still the worker's, the scripts'.
 
+use std::borrow::Cow;
+
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -253,7 +255,7 @@ async fn next(door: &Door, queue: &Queue, item: &Item) -> Result<Next, Problem> 
     // One that is gone gets that verdict from the call.
     let retry = match door.store().get(&item.id).await? {
         Some(message) => message.details.retry_policy(policy),
-        None => policy.retry.clone(),
+        None => Cow::Borrowed(&policy.retry),
     };
     let token = &item.token;
     let age_ms = match door.store().clock_alarm() {
