@@ -15,7 +15,7 @@ use futures_util::FutureExt as _;
 use http_body::Body as _;
 
 use super::problem::{Code, Problem};
-use super::{Door, auth, leftover, loopback, request_head};
+use super::{Door, actions, auth, leftover, loopback, request_head};
 
 /// The one layer around all routes.
 pub(super) async fn guard(
@@ -26,14 +26,16 @@ pub(super) async fn guard(
     let id = request_head::request_id(request.headers());
     let leftover = leftover::lend(&mut request);
     let mut response = match admit(&door, request) {
-        Ok(request) => match AssertUnwindSafe(next.run(request)).catch_unwind().await {
-            Ok(response) => explained(response),
-            Err(_) => {
-                tracing::error!(request_id = ?id, "a request ended by a panic; please report this");
-                Problem::new(Code::Internal, "this should not have happened; please report it")
-                    .into_response()
+        Ok(request) => {
+            match AssertUnwindSafe(actions::run(&door, request, next)).catch_unwind().await {
+                Ok(response) => explained(response),
+                Err(_) => {
+                    tracing::error!(request_id = ?id, "a request ended by a panic; please report this");
+                    Problem::new(Code::Internal, "this should not have happened; please report it")
+                        .into_response()
+                }
             }
-        },
+        }
         Err(problem) => problem.into_response(),
     };
     // Whoever sent too slowly has been waited for already.

@@ -4,6 +4,7 @@
 //! Refuses to know how messages are kept (see `store`) and how they leave: a test call is handed in
 //! by whoever builds the door.
 
+mod actions;
 mod audit;
 mod auth;
 mod batch;
@@ -26,6 +27,8 @@ mod list;
 mod loopback;
 mod messages;
 mod openapi;
+mod operation_wish;
+mod operations;
 mod paths;
 mod payload;
 mod policy_view;

@@ -83,7 +83,8 @@ fn shared(path: &str) -> Vec<(&'static str, &'static str)> {
         shared.push(("503", "The store is unavailable or full, or the node is stopping"));
     }
     if path.contains('{') {
-        let none = "There is no such queue, topic, schedule or message; detail says which";
+        let none =
+            "There is no such queue, topic, schedule, message or operation; detail says which";
         shared.push(("404", none));
     }
     shared
@@ -126,10 +127,13 @@ mod tests {
             "GET /metrics",
             "GET /openapi.json",
             "GET /readyz",
+            "GET /v1/actions",
             "GET /v1/clock",
             "GET /v1/messages/{id}",
             "GET /v1/messages/{id}/attempts",
             "GET /v1/nodes",
+            "GET /v1/operations",
+            "GET /v1/operations/{id}",
             "GET /v1/queues",
             "GET /v1/queues/{queue}",
             "GET /v1/queues/{queue}/audit",
@@ -145,6 +149,8 @@ mod tests {
             "POST /v1/messages/{id}/requeue",
             "POST /v1/messages/{id}/resolve",
             "POST /v1/messages/{id}/run",
+            "POST /v1/operations",
+            "POST /v1/operations/{id}/stop",
             "POST /v1/queues/{queue}/audit",
             "POST /v1/queues/{queue}/claim",
             "POST /v1/queues/{queue}/messages",

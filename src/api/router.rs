@@ -11,8 +11,8 @@ use utoipa_axum::routes;
 
 use super::problem::{Code, Problem};
 use super::{
-    ApiState, Door, audit, batch, change, clock, guard, health, list, messages, openapi, pull,
-    queues, receipts, rollbacks, schedules, send, topics, try_call,
+    ApiState, Door, actions, audit, batch, change, clock, guard, health, list, messages, openapi,
+    operations, pull, queues, receipts, rollbacks, schedules, send, topics, try_call,
 };
 
 /// The whole door.
@@ -58,6 +58,10 @@ pub(super) fn described() -> OpenApiRouter<Arc<Door>> {
         .routes(routes!(schedules::run))
         .routes(routes!(pull::claim))
         .routes(routes!(pull::settle))
+        .routes(routes!(operations::start, operations::list))
+        .routes(routes!(operations::get))
+        .routes(routes!(operations::stop))
+        .routes(routes!(actions::list))
         .routes(routes!(health::nodes))
         .routes(routes!(clock::clock))
         .routes(routes!(clock::resume))

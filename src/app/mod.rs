@@ -22,8 +22,8 @@ use crate::shutdown::Tasks;
 use crate::store::{NodeInfo, StartRefused, Store};
 use crate::telemetry::Metrics;
 use crate::workers::{
-    Auditor, Completer, Heartbeat, InboxReader, Janitor, Presence, Pulses, Reaper, Recurring,
-    Rounds,
+    Auditor, Completer, Heartbeat, InboxReader, Janitor, Operator, Presence, Pulses, Reaper,
+    Recurring, Rounds,
 };
 use fleet::Fleet;
 use start::Started;
@@ -127,6 +127,8 @@ impl Daemon {
         node_tasks.spawn("recurring", recurring.run(stop(), pulses.start("recurring".to_owned())));
         let inbox = InboxReader::new(store.clone(), settings.server.body_limit_bytes);
         node_tasks.spawn("inbox", inbox.run(stop(), pulses.start("inbox".to_owned())));
+        let operator = Operator::new(store.clone());
+        node_tasks.spawn("operator", operator.run(stop(), pulses.start("operator".to_owned())));
         let (listening, ears) = (store.clone(), stop());
         node_tasks.spawn("listener", async move { listening.listen(&ears).await });
         node_tasks.spawn("watchdog", watchdog::run(pulses.clone(), stop()));

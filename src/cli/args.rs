@@ -12,6 +12,7 @@ use super::args_messages::{
     EditArgs, ExportArgs, IdsArgs, ListArgs, PublishArgs, ReceiptArgs, RescheduleArgs, ResolveArgs,
     SendArgs, SendBatchArgs, TryArgs,
 };
+use super::args_operation::{ActionsArgs, OperationCommand, RequeueAllArgs};
 
 /// Exit codes and surroundings, shown below the help.
 const AFTER_HELP: &str = "\
@@ -136,8 +137,13 @@ pub enum ClientCommand {
     Resume(QueueArgs),
     /// Remove all messages of one state: waiting ones are cancelled, final ones deleted
     Purge(BulkArgs),
-    /// Send all messages of one state again
-    RequeueAll(BulkArgs),
+    /// Send all messages of one state again, or those that a filter lets through, at a chosen rate
+    RequeueAll(Box<RequeueAllArgs>),
+    /// Work on many messages: requeue, cancel, reschedule or move what a filter lets through
+    #[command(subcommand, long_about = OPERATION)]
+    Operation(OperationCommand),
+    /// Show what operators did: who, when, what and why
+    Actions(ActionsArgs),
     /// Write the messages of one state as NDJSON that send-batch takes again
     #[command(long_about = EXPORT)]
     Export(ExportArgs),
@@ -192,6 +198,13 @@ Look for what keeps messages from flowing, with remedies; exit 1 if something wa
 Also has the daemon look through everything that is stored: whether each message stands where its \
 record says, and each index entry has its message. That takes about a minute for a million \
 messages, goes on beside the traffic, and changes nothing without --repair.";
+
+const OPERATION: &str = "\
+Work on many messages: requeue, cancel, reschedule or move what a filter lets through.
+
+An operation takes the messages that stand in the state when it begins, goes on by itself on any node, \
+also after the one at it was lost, and holds its --rate all the while. Ctrl-C ends the watching alone. \
+Without a filter nothing is done unless --all says that everything is meant.";
 
 const EXPORT: &str = "\
 Write the messages of one state as NDJSON: id, payload (or payload_base64), content_type, headers, \

@@ -110,7 +110,7 @@ pub struct PauseArgs {
     pub reason: Option<String>,
 }
 
-/// `purge` and `requeue-all`.
+/// `purge`.
 #[derive(Debug, Args)]
 pub struct BulkArgs {
     /// The queue

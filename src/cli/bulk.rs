@@ -12,6 +12,7 @@ use super::client::Target;
 use super::describe::count;
 use super::exit::{Exit, Failure};
 use super::progress::Progress;
+use crate::domain::state::State;
 
 /// What is done to all messages, in its words.
 struct Deed {
@@ -28,9 +29,15 @@ pub(crate) async fn purge(args: &BulkArgs, session: &mut Session) -> Result<Exit
     all(&Deed { verb: "purge", done: "purged", destroys: true }, args, session).await
 }
 
-/// `requeue-all`.
-pub(crate) async fn requeue_all(args: &BulkArgs, session: &mut Session) -> Result<Exit, Failure> {
-    all(&Deed { verb: "requeue-all", done: "requeued", destroys: false }, args, session).await
+/// `requeue-all` of everything, as fast as it goes.
+pub(crate) async fn requeue_all(
+    queue: &str,
+    state: State,
+    yes: bool,
+    session: &mut Session,
+) -> Result<Exit, Failure> {
+    let args = BulkArgs { queue: queue.to_owned(), state, yes };
+    all(&Deed { verb: "requeue-all", done: "requeued", destroys: false }, &args, session).await
 }
 
 async fn all(deed: &Deed, args: &BulkArgs, session: &mut Session) -> Result<Exit, Failure> {

@@ -4,9 +4,11 @@
 //! commands. Speaks HTTP only: it knows nothing of Redis, of the daemon's rooms, or of how a
 //! message is kept. `serve` is the exception that is no client command: `main` hands it to `app`.
 
+mod actions;
 mod args;
 mod args_admin;
 mod args_messages;
+mod args_operation;
 mod batch;
 mod batch_rows;
 mod batch_send;
@@ -23,6 +25,7 @@ mod ids;
 mod list;
 mod local;
 mod messages;
+mod operation;
 mod payload;
 mod progress;
 mod queues;
@@ -49,6 +52,11 @@ pub use args_admin::{
 pub use args_messages::{
     BodyArgs, DueArgs, EditArgs, ExportArgs, IdsArgs, ListArgs, MessageArgs, PayloadArgs,
     PublishArgs, RescheduleArgs, SendArgs, SendBatchArgs, TryArgs,
+};
+
+pub use args_operation::{
+    ActionWord, ActionsArgs, FilterArgs, OperationArgs, OperationCommand, PaceArgs, RequeueAllArgs,
+    StartArgs,
 };
 
 use client::Client;
@@ -128,7 +136,9 @@ async fn dispatch(command: ClientCommand, session: &mut Session) -> Result<Exit,
         ClientCommand::Pause(args) => queues::pause(&args, session).await,
         ClientCommand::Resume(args) => queues::resume(&args.queue, session).await,
         ClientCommand::Purge(args) => bulk::purge(&args, session).await,
-        ClientCommand::RequeueAll(args) => bulk::requeue_all(&args, session).await,
+        ClientCommand::RequeueAll(args) => operation::requeue_all(&args, session).await,
+        ClientCommand::Operation(command) => operation::operation(&command, session).await,
+        ClientCommand::Actions(args) => actions::actions(&args, session).await,
         ClientCommand::Export(args) => export::export(&args, session).await,
         ClientCommand::Windows(args) => queues::windows(&args, session).await,
         ClientCommand::Clock { step } => clock::clock(step.as_ref(), session).await,

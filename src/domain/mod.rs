@@ -11,6 +11,7 @@ pub mod inbox;
 pub mod lease;
 pub mod limit;
 pub mod message;
+pub mod operation;
 pub mod outcome;
 pub mod policy;
 pub mod probe;

@@ -176,3 +176,30 @@ pub(crate) fn wake_channel(namespace: &str) -> String {
 pub(crate) fn final_channel(namespace: &str) -> String {
     format!("{namespace}:final")
 }
+
+/// The structures of all operations, in the order of `KEYS` (`lua/include/operations.lua`). Their hash tag,
+/// `{<namespace>:~operations}`, is no shard's.
+pub(crate) const OPERATION_KEYS: [&str; 6] = [
+    "definitions", // hash: operation → what was asked for, as JSON
+    "progress",    // hash: operation → how far it has come, as JSON
+    "leases",      // hash: operation → "<deadline, ms> <token>" of the run that carries it out
+    "stops",       // hash: operation → who asked to stop it
+    "running",     // zset: operation by when it began, ms
+    "ended",       // zset: operation by when it ended, ms; bounded
+];
+
+/// The structures of the list of operators' actions, in the order of `KEYS` (`lua/include/actions.lua`).
+pub(crate) const ACTION_KEYS: [&str; 2] = [
+    "list",     // stream: one entry an action, its id by Redis TIME; bounded
+    "outcomes", // hash: entry → what came of it, as JSON
+];
+
+/// The keys of all operations.
+pub(crate) fn operations(namespace: &str) -> Vec<String> {
+    OPERATION_KEYS.iter().map(|name| format!("{{{namespace}:~operations}}:{name}")).collect()
+}
+
+/// The keys of the list of actions.
+pub(crate) fn actions(namespace: &str) -> Vec<String> {
+    ACTION_KEYS.iter().map(|name| format!("{{{namespace}:~actions}}:{name}")).collect()
+}

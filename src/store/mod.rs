@@ -3,6 +3,7 @@
 //! Owns the keys, the scripts (`lua/`, one verb a file), their callers (one method a verb), the
 //! connections and the wake-ups. Refuses to know HTTP, downstreams and when a verb is called.
 
+mod actions;
 mod alarm;
 mod audit;
 mod belief;
@@ -29,6 +30,7 @@ mod link;
 mod managed;
 mod nodes;
 mod operate;
+mod operations;
 #[cfg(feature = "failpoints")]
 mod plants;
 mod probe;
@@ -46,6 +48,7 @@ mod schedules;
 mod script;
 mod sentinels;
 mod settle;
+mod site;
 mod survey;
 mod topics;
 mod waiters;
@@ -58,6 +61,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
+pub use actions::{ActionOutcome, NewAction, NotedAction};
 pub use alarm::ClockAlarm;
 pub use audit::{Audit, Books, Fault, Finding};
 pub use claim::{ClaimReply, ClaimWish, Gate};
@@ -75,6 +79,9 @@ pub use intake::{Accepted, NotAccepted};
 pub use managed::{GUARD_COMMAND, ManagedRedis, ManagedRefused, guard};
 pub use nodes::{NodeId, NodeInfo, RollCall};
 pub use operate::{Changed, Decision, Edit};
+pub use operations::{
+    Keep, KeptOperation, OPERATIONS_RUNNING_MAX, Progress, Saved, Stage, Step, Taken, WalkPage,
+};
 pub use probe::{Doubtful, DueProbes, ProbeTimes};
 pub use queue::{Queue, Shard};
 pub use read::{Counts, Page, PauseInfo};
@@ -101,6 +108,7 @@ use link::{Link, Standing};
 use queue::queue_label;
 use reply::Reply;
 use room::Room;
+use site::Site;
 use waiters::Waiters;
 
 /// How long a call is repeated while Redis is away, before its caller is told.
@@ -109,32 +117,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const KEEP: &str = "#!lua flags=allow-oom\nreturn redis.call(ARGV[1], KEYS[1], unpack(ARGV, 2))";
 /// Pause between two tries of a call.
 const REPEAT_PAUSE: Duration = Duration::from_millis(50);
-
-/// Where a script runs: keys of one hash tag, and the shard of a queue that they are, if they are one.
-#[derive(Debug, Clone, Copy)]
-struct Site<'a> {
-    keys: &'a [String],
-    shard: Option<&'a Shard>,
-}
-
-impl<'a> Site<'a> {
-    /// Keys that are no shard's.
-    fn of(keys: &'a [String]) -> Self {
-        Self { keys, shard: None }
-    }
-}
-
-impl<'a> From<&'a Shard> for Site<'a> {
-    fn from(shard: &'a Shard) -> Self {
-        Self { keys: &shard.keys.all, shard: Some(shard) }
-    }
-}
-
-impl<'a> From<&'a Arc<Shard>> for Site<'a> {
-    fn from(shard: &'a Arc<Shard>) -> Self {
-        Self::from(shard.as_ref())
-    }
-}
 
 /// A handle on everything kept in Redis; cheap to clone.
 #[derive(Debug, Clone)]
@@ -164,6 +146,8 @@ struct Inner {
     hands: hands::Hands,
     /// Rung when the wake-up channel is to be opened again.
     listen_anew: tokio::sync::Notify,
+    /// Rung when this node has written an operation down.
+    operation_started: tokio::sync::Notify,
     promises: promises::Promises,
     rollbacks: rollback::Rollbacks,
     health: Health,
@@ -205,6 +189,7 @@ impl Store {
                 waiters: Waiters::default(),
                 hands: hands::Hands::default(),
                 listen_anew: tokio::sync::Notify::new(),
+                operation_started: tokio::sync::Notify::new(),
                 promises: promises::Promises::default(),
                 rollbacks: rollback::Rollbacks::default(),
                 health: Health::default(),

@@ -57,7 +57,7 @@ pub struct Edit {
     pub payload: Option<Bytes>,
 }
 
-fn changed(reply: &mut Reply, in_due: bool) -> Result<Changed, StoreError> {
+pub(super) fn changed(reply: &mut Reply, in_due: bool) -> Result<Changed, StoreError> {
     let code = reply.int()?;
     let before = reply.bytes()?;
     let letter = before.first().copied().unwrap_or(b'w');

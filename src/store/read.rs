@@ -262,7 +262,7 @@ impl Store {
 }
 
 /// A message as it is kept. One that cannot be read is shown as far as it can be, with the reason.
-fn read_message(
+pub(super) fn read_message(
     queue: &QueueName,
     ulid: Ulid,
     record: Bytes,
@@ -295,7 +295,7 @@ fn read_or<T>(
     }
 }
 
-fn some_bytes(bytes: Bytes) -> Option<Bytes> {
+pub(super) fn some_bytes(bytes: Bytes) -> Option<Bytes> {
     (!bytes.is_empty()).then_some(bytes)
 }
 

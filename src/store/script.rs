@@ -28,6 +28,9 @@ const INCLUDES: &[(&str, &str)] = &[
     ("topic", include_str!("lua/include/topic.lua")),
     ("schedules", include_str!("lua/include/schedules.lua")),
     ("inbox", include_str!("lua/include/inbox.lua")),
+    ("page", include_str!("lua/include/page.lua")),
+    ("operations", include_str!("lua/include/operations.lua")),
+    ("actions", include_str!("lua/include/actions.lua")),
 ];
 
 macro_rules! verbs {
@@ -98,6 +101,8 @@ verbs! {
     Reschedule = "reschedule",
     /// dead, uncertain, expired or cancelled → ready.
     Requeue = "requeue",
+    /// A message goes over into another queue.
+    Move = "move",
     /// A state is emptied.
     Purge = "purge",
     /// Retention is over.
@@ -162,6 +167,18 @@ verbs! {
     Reject = "reject",
     /// Reads which streams there are.
     Stray = "stray",
+    /// An operation is written down.
+    OperationStart = "operation_start",
+    /// A node takes an operation up.
+    OperationTake = "operation_take",
+    /// How far an operation has come.
+    OperationSave = "operation_save",
+    /// An operation is asked to stop.
+    OperationStop = "operation_stop",
+    /// Reads a page of messages without their bodies, for an operation.
+    Walk = "walk",
+    /// An operator's action is written down.
+    Note = "note",
 }
 
 /// A script, called by its hash, and by its text where a server does not have it yet.
@@ -271,6 +288,15 @@ mod tests {
         {
             let lua = name.replace(':', "_");
             assert!(text.contains(&format!("{lua} = KEYS[{}]", at + 1)), "{lua}");
+        }
+        for (include, names) in [
+            ("operations", &super::super::keys::OPERATION_KEYS[..]),
+            ("actions", &super::super::keys::ACTION_KEYS[..]),
+        ] {
+            let text = INCLUDES.iter().find(|(name, _)| *name == include).unwrap().1;
+            for (at, name) in names.iter().enumerate() {
+                assert!(text.contains(&format!("{name} = KEYS[{}]", at + 1)), "{include}: {name}");
+            }
         }
     }
 }

@@ -125,6 +125,24 @@ pub struct ResourceLabel {
     pub resource: &'static str,
 }
 
+/// `{action,result}`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OperationLabel {
+    /// What the operation does.
+    pub action: &'static str,
+    /// `done` or `skipped`.
+    pub result: &'static str,
+}
+
+/// `{action,end}`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OperationEndLabel {
+    /// What the operation did.
+    pub action: &'static str,
+    /// `done`, `stopped` or `failed`.
+    pub end: &'static str,
+}
+
 /// `{version}`
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct VersionLabel {

@@ -22,9 +22,9 @@ use prometheus_client::registry::Registry;
 
 use labels::VersionLabel;
 pub use labels::{
-    EventLabel, FaultLabel, FoundLabel, GateLabel, LevelLabel, OutcomeLabel, QueueLabel,
-    ReasonLabel, ResourceLabel, ScheduleErrorLabel, ScheduleLabel, StateLabel, TopicLabel,
-    VerbLabel, VerdictLabel,
+    EventLabel, FaultLabel, FoundLabel, GateLabel, LevelLabel, OperationEndLabel, OperationLabel,
+    OutcomeLabel, QueueLabel, ReasonLabel, ResourceLabel, ScheduleErrorLabel, ScheduleLabel,
+    StateLabel, TopicLabel, VerbLabel, VerdictLabel,
 };
 pub use logs::{LogFormat, start_logging};
 pub use ways_in::WaysIn;
@@ -88,6 +88,12 @@ pub struct Metrics {
     pub schedule_paused: Family<ScheduleLabel, Gauge>,
     /// Topics and the inbox.
     pub ways_in: WaysIn,
+    /// `tidegate_operations_running`: operations that this node carries out
+    pub operations_running: Gauge,
+    /// `tidegate_operations_ended_total{action,end}`
+    pub operations_ended: Family<OperationEndLabel, Counter>,
+    /// `tidegate_operations_messages_total{action,result}`
+    pub operations_messages: Family<OperationLabel, Counter>,
     /// `tidegate_store_up`
     pub store_up: Gauge,
     /// `tidegate_durability_achieved{level}`: 1 at the level that holds now
@@ -150,6 +156,9 @@ impl Metrics {
             schedule_last_fired: Family::default(),
             schedule_paused: Family::default(),
             ways_in: WaysIn::default(),
+            operations_running: Gauge::default(),
+            operations_ended: Family::default(),
+            operations_messages: Family::default(),
             store_up: Gauge::default(),
             durability_achieved: Family::default(),
             store_full: Family::default(),
@@ -235,6 +244,17 @@ impl Metrics {
         for (name, help, counters) in rollbacks {
             r.register(name, help, counters.clone());
         }
+        r.register(
+            "operations_running",
+            "Operations that this node carries out",
+            self.operations_running.clone(),
+        );
+        r.register("operations_ended", "Operations that ended here", self.operations_ended.clone());
+        r.register(
+            "operations_messages",
+            "Messages that operations have dealt with here",
+            self.operations_messages.clone(),
+        );
         r.register("store_up", "Whether Redis answers", self.store_up.clone());
         r.register(
             "durability_achieved",

@@ -6,7 +6,7 @@
 //! ```text
 //! promoter ─▶ dispatcher ─▶ throttle ─▶ exchange ─▶ settler
 //! expirer     reaper        renewer     janitor     heartbeat   auditor   rounds   completer
-//! prober      recurring     inbox
+//! prober      recurring     inbox       operator
 //! ```
 
 mod auditor;
@@ -22,6 +22,8 @@ mod heartbeat;
 mod hosts;
 mod inbox;
 mod janitor;
+mod operation;
+mod operator;
 mod presence;
 mod prober;
 mod promoter;
@@ -44,6 +46,7 @@ pub use completer::Completer;
 pub use heartbeat::Heartbeat;
 pub use inbox::InboxReader;
 pub use janitor::Janitor;
+pub use operator::Operator;
 pub use presence::Presence;
 pub use pulse::Pulses;
 pub use queue_workers::QueueWorkers;

@@ -5,6 +5,7 @@
 
 #![cfg(test)] // Always so here; said once more for clippy, which then lets helpers panic.
 
+mod actions;
 mod backlog;
 mod batches;
 mod callbacks;
@@ -36,6 +37,7 @@ mod leases;
 mod load;
 #[cfg(feature = "failpoints")]
 mod nodes;
+mod operations;
 mod outcomes;
 mod overload;
 #[cfg(feature = "failpoints")]

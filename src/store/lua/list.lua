@@ -1,6 +1,6 @@
 #!lua flags=no-writes
 -- list: a page of the ulids in one state.
--- include: shard writes record state ready
+-- include: shard writes record state ready page
 --
 -- ARGV[1] state   ARGV[2] most   ARGV[3] cursor ('' first page; else as returned)
 -- Returns {next cursor or '', ulid, ...}
@@ -8,26 +8,6 @@
 -- Zsets go by (score, member), so a page is stable while others come and go; ready lists go by
 -- position, so a moving list may show an entry twice or skip one.
 local what, most, cursor = ARGV[1], tonumber(ARGV[2]), ARGV[3]
-
-local function page_of_zset(key)
-  local from = 0
-  if cursor ~= '' then
-    local score, member = string.match(cursor, '^(%d+):(.+)$')
-    -- The member may be gone: halve the run of its score until its place is found.
-    local to = rc('ZCOUNT', key, '-inf', score)
-    from = rc('ZCOUNT', key, '-inf', '(' .. score)
-    while from < to do
-      local middle = math.floor((from + to) / 2)
-      local there = rc('ZRANGE', key, middle, middle)[1]
-      if string.sub(there, 1, 26) <= string.sub(member, 1, 26) then from = middle + 1 else to = middle end
-    end
-  end
-  local found = rc('ZRANGE', key, from, from + most - 1, 'WITHSCORES')
-  local reply = { '' }
-  for i = 1, #found, 2 do reply[#reply + 1] = string.sub(found[i], 1, 26) end
-  if #found == most * 2 then reply[1] = found[#found] .. ':' .. found[#found - 1] end
-  return reply
-end
 
 local function page_of_ready()
   local band, from = 9, 0
@@ -53,4 +33,7 @@ local function page_of_ready()
 end
 
 if what == 'ready' then return page_of_ready() end
-return page_of_zset(what == 'scheduled' and K.due or K[what])
+local found, next_cursor = page_of_zset(what == 'scheduled' and K.due or K[what], most, cursor)
+local reply = { next_cursor }
+for i = 1, #found, 2 do reply[#reply + 1] = string.sub(found[i], 1, 26) end
+return reply

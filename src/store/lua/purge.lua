@@ -60,10 +60,11 @@ end
 
 local function purge_final()
   local ulids = rc('ZRANGE', K[what], 0, most - 1)
-  local _, states = load(ulids)
+  local records, states = load(ulids)
   met = #ulids
   for i, ulid in ipairs(ulids) do
-    if not states[i] or states[i].final <= tonumber(cutoff) then
+    local s = states[i]
+    if not s or (s.final <= tonumber(cutoff) and not is_moving(s, records[i])) then
       forget(ulid)
       gather('ZREM', K[what], ulid)
       purged = purged + 1

@@ -6,6 +6,7 @@
 -- Returns per message {code, state before}, flat; codes: 0 ok, 3 no such message, 5 wrong state, or
 --         in this one only since after the cut-off
 --
+-- What went over into another queue stays there: it would be sent twice.
 -- Safe to repeat: a requeued message waits, so a repeat answers wrong state and changes nothing.
 local LEAVES = { X = K.dead, U = K.uncertain, E = K.expired, C = K.cancelled }
 local ulids, reply = {}, {}
@@ -24,7 +25,7 @@ for i, ulid in ipairs(ulids) do
   local s = states[i]
   local code, before = 0, s and s.state or ''
   if not s then code = 3
-  elseif not LEAVES[before] then
+  elseif not LEAVES[before] or (before == 'C' and is_moved(s)) then
     code, before = 5, state_told(ulid, s)
   elseif is_young(ulid, s) then code = 5
   else

@@ -12,6 +12,8 @@ local STATE_VERSION = 2
 local STATE_HEADER = '>Bc1c20BBHI6I6HI4I4BI6I6c20I6'
 local STATE_HEADER_BYTES = 87
 local NO_TOKEN = string.rep(' ', 20)
+-- Flag 2: it went over into another queue, or is on its way there for as long as it has its body.
+local MOVED = 2
 local FINAL = { D = true, X = true, E = true, C = true }
 local FINAL_KEY = { D = K.delivered, X = K.dead, E = K.expired, C = K.cancelled }
 
@@ -133,6 +135,14 @@ end
 
 local function state_save(ulid, s)
   gather('HSET', K.states, ulid, state_pack(s))
+end
+
+local function is_moved(s)
+  return math.floor(s.flags / MOVED) % 2 == 1
+end
+
+local function is_moving(s, record)
+  return is_moved(s) and string.byte(record, 2) % 2 == 0
 end
 
 local function epoch_text(epoch)

@@ -1,0 +1,222 @@
+//! Operations: started, listed, looked at, stopped.
+//!
+//! Owns how an operation is shown. What may be asked for is in `operation_wish`; carrying it out is the
+//! workers' business, on any node.
+
+use axum::body::Body;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
+use serde_json::{Map, Value, json};
+
+use super::auth::Caller;
+use super::change::SMALL_BODY_BYTES_MAX;
+use super::fields::{Fields, Shape};
+use super::operation_wish::read_wish;
+use super::problem::Problem;
+use super::query::Query;
+use super::view::Moment;
+use super::{Door, Shared, body};
+use crate::domain::id::{MessageId, QueueName};
+use crate::domain::operation::{Filter, Operation};
+use crate::store::{KeptOperation, OPERATIONS_RUNNING_MAX, Stage};
+
+/// Operations that a list shows, unless asked otherwise.
+const LIMIT_DEFAULT: u32 = 100;
+/// Most operations of a list: no more are kept.
+const LIMIT_MAX: u32 = 1000;
+
+static STOP: Shape = Shape { known: &[], later: &[] };
+
+/// Starts one step on many messages: requeue, cancel, reschedule or move.
+///
+/// Goes on by itself, on any node; `dry_run` counts and shows some, and changes nothing.
+#[utoipa::path(
+    post, path = "/v1/operations", operation_id = "start_operation", tag = "operations",
+    request_body(content = ref("#/components/schemas/NewOperation"), content_type = "application/json"),
+    responses(
+        (status = 202, description = "The operation, under way; Location is where it tells its progress",
+            body = ref("#/components/schemas/Operation")),
+        (status = 404, description = "There is no such queue"),
+        (status = 409, description = "The action does not take messages in this state, or too many operations run"),
+        (status = 415, description = "The body is no JSON"),
+    ),
+)]
+pub(super) async fn start(
+    State(door): Shared,
+    Extension(caller): Extension<Caller>,
+    body: Body,
+) -> Result<Response, Problem> {
+    let body = body::read(body, SMALL_BODY_BYTES_MAX).await?;
+    let wish = read_wish(&body, door.now_ms()?)?;
+    let queue = door.store().queue(&wish.queue)?;
+    if let Some(to) = &wish.to
+        && door.store().queue(to)?.retired
+    {
+        let detail = format!("the queue \"{to}\" is retired and takes no messages");
+        return Err(Problem::fault("/to", detail));
+    }
+    let started_ms = door.store().operation_begins().await?;
+    let operation = Operation {
+        id: format!("op_{}", ulid::Ulid::from_parts(started_ms, rand::random())),
+        action: wish.action,
+        queue: queue.policy.name.clone(),
+        state: wish.state,
+        filter: wish.filter,
+        rate: wish.rate,
+        is_dry: wish.is_dry,
+        reason: wish.reason,
+        due_ms: wish.due.map(|due| due.at_ms(started_ms)),
+        to: wish.to,
+        by: caller.name().to_owned(),
+        started_ms,
+    };
+    if !door.store().start_operation(&operation).await? {
+        let detail = format!(
+            "{OPERATIONS_RUNNING_MAX} operations run already; wait for one to end, or stop one"
+        );
+        return Err(Problem::wrong_state("running", detail));
+    }
+    tracing::info!(
+        operation = operation.id, action = operation.action.as_str(), queue = %operation.queue,
+        state = %operation.state, by = operation.by, reason = operation.reason, "operation started"
+    );
+    let kept = existing(&door, &operation.id).await?;
+    let mut response = (StatusCode::ACCEPTED, Json(view(&kept))).into_response();
+    if let Ok(place) = HeaderValue::from_str(&format!("/v1/operations/{}", operation.id)) {
+        response.headers_mut().insert(header::LOCATION, place);
+    }
+    Ok(response)
+}
+
+/// The operations that run, and the last ones that have ended, the newest first.
+#[utoipa::path(
+    get, path = "/v1/operations", operation_id = "list_operations", tag = "operations",
+    params(
+        ("state" = Option<String>, Query, description = "Only those: running, done, stopped, failed"),
+        ("limit" = Option<u32>, Query, description = "Operations of the list; default 100"),
+    ),
+    responses((status = 200, description = "The operations", body = ref("#/components/schemas/Operations"))),
+)]
+pub(super) async fn list(
+    State(door): Shared,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let mut query = Query::read(query.as_deref(), &["state", "limit"]);
+    let stage = query.read_as("state", |word| {
+        Stage::of_word(word)
+            .ok_or_else(|| format!("found \"{word}\", expected running, done, stopped or failed"))
+    });
+    let limit = query.count("limit", LIMIT_MAX).unwrap_or(LIMIT_DEFAULT);
+    query.finish()?;
+    let kept = door.store().operations().await?;
+    let views: Vec<Value> = kept
+        .iter()
+        .filter(|kept| stage.is_none_or(|stage| kept.progress.stage == stage))
+        .take(usize::try_from(limit).unwrap_or(usize::MAX))
+        .map(view)
+        .collect();
+    Ok(Json(json!({ "operations": views })).into_response())
+}
+
+/// An operation: what was asked for, and how far it has come.
+#[utoipa::path(
+    get, path = "/v1/operations/{id}", operation_id = "get_operation", tag = "operations",
+    params(("id" = String, Path, description = "The operation's id")),
+    responses((status = 200, description = "The operation", body = ref("#/components/schemas/Operation"))),
+)]
+pub(super) async fn get(State(door): Shared, Path(id): Path<String>) -> Result<Response, Problem> {
+    Ok(Json(view(&existing(&door, &id).await?)).into_response())
+}
+
+/// Stops an operation; what it has done stays done. Repeated, or after its end, it changes nothing.
+#[utoipa::path(
+    post, path = "/v1/operations/{id}/stop", operation_id = "stop_operation", tag = "operations",
+    params(("id" = String, Path, description = "The operation's id")),
+    responses((status = 200, description = "The operation; it stops within a second or two",
+        body = ref("#/components/schemas/Operation"))),
+)]
+pub(super) async fn stop(
+    State(door): Shared,
+    Path(id): Path<String>,
+    Extension(caller): Extension<Caller>,
+    body: Body,
+) -> Result<Response, Problem> {
+    let body = body::read(body, SMALL_BODY_BYTES_MAX).await?;
+    Fields::of_body(&body, &STOP)?.finish()?;
+    existing(&door, &id).await?;
+    if door.store().stop_operation(&id, caller.name()).await? {
+        tracing::info!(operation = id, by = caller.name(), "operation is to stop");
+    }
+    Ok(Json(view(&existing(&door, &id).await?)).into_response())
+}
+
+async fn existing(door: &Door, id: &str) -> Result<KeptOperation, Problem> {
+    door.store().operation(id).await?.ok_or_else(|| {
+        let shown: String = id.chars().take(60).collect();
+        Problem::not_found(format!(
+            "there is no operation \"{shown}\"; its id is wrong, or 200 others have ended since"
+        ))
+    })
+}
+
+fn view(kept: &KeptOperation) -> Value {
+    let KeptOperation { operation, progress, node, stopping } = kept;
+    let sample = progress
+        .sample
+        .iter()
+        .map(|ulid| MessageId { queue: operation.queue.clone(), ulid: *ulid }.to_string());
+    json!({
+        "id": operation.id,
+        "state": progress.stage.as_str(),
+        "action": operation.action.as_str(),
+        "queue": operation.queue.as_str(),
+        "message_state": operation.state.as_str(),
+        "filter": filter_view(&operation.filter),
+        "to": operation.to.as_ref().map(QueueName::as_str),
+        "due_at": operation.due_ms.map(Moment),
+        "rate": operation.rate.map(|rate| rate.to_string()),
+        "dry_run": operation.is_dry,
+        "reason": operation.reason,
+        "by": operation.by,
+        "started_at": Moment(operation.started_ms),
+        "ended_at": progress.ended_ms.map(Moment),
+        "seen": progress.seen,
+        "matched": progress.matched,
+        "done": progress.done,
+        "skipped": progress.skipped,
+        "remaining": progress.remaining(),
+        "sample": sample.collect::<Vec<_>>(),
+        "node": node,
+        "stopping": stopping.is_some() && progress.stage == Stage::Running,
+        "stopped_by": progress.stopped_by,
+        "trouble": progress.trouble,
+    })
+}
+
+/// `null`: all of them.
+fn filter_view(filter: &Filter) -> Value {
+    if filter.is_empty() {
+        return Value::Null;
+    }
+    let mut view = Map::new();
+    if !filter.labels.is_empty() {
+        let labels = filter.labels.iter().map(|(name, value)| (name.clone(), json!(value)));
+        view.insert("label".to_owned(), Value::Object(labels.collect()));
+    }
+    for (name, text) in [("group", &filter.group), ("error_contains", &filter.error_contains)] {
+        if let Some(text) = text {
+            view.insert(name.to_owned(), json!(text));
+        }
+    }
+    for (name, span) in [("created", filter.created), ("due", filter.due), ("final", filter.ended)]
+    {
+        for (side, at_ms) in [("after", span.after_ms), ("before", span.before_ms)] {
+            if let Some(at_ms) = at_ms {
+                view.insert(format!("{name}_{side}"), json!(Moment(at_ms)));
+            }
+        }
+    }
+    Value::Object(view)
+}

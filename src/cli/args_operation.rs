@@ -1,0 +1,164 @@
+//! The words of commands on many messages: operations, and what operators did.
+//!
+//! Owns their flags. Refuses to know the wire.
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use crate::domain::limit::Rate;
+use crate::domain::state::State;
+use crate::domain::units::parse_duration_or_seconds;
+
+/// `operation ...`.
+#[derive(Debug, Subcommand)]
+pub enum OperationCommand {
+    /// Requeue, cancel, reschedule or move all messages that a filter lets through
+    Start(Box<StartArgs>),
+    /// Show the operations that run, and the last ones that have ended
+    List,
+    /// Show one operation
+    Show(OperationArgs),
+    /// Show the progress of an operation until it ends
+    Follow(OperationArgs),
+    /// Stop an operation; what it has done stays done
+    Stop(OperationArgs),
+}
+
+/// Which messages are meant.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct FilterArgs {
+    /// Only messages with this label; may be repeated, all must fit
+    #[arg(long = "label", value_name = "NAME=VALUE")]
+    pub labels: Vec<String>,
+    /// Only messages of this group
+    #[arg(long, value_name = "GROUP")]
+    pub group: Option<String>,
+    /// Only messages with these words in their last error or reason
+    #[arg(long, value_name = "TEXT")]
+    pub error_contains: Option<String>,
+    /// Only messages handed over at this moment or later: RFC 3339, or a local time
+    #[arg(long, value_name = "MOMENT")]
+    pub created_after: Option<String>,
+    /// Only messages handed over before this moment
+    #[arg(long, value_name = "MOMENT")]
+    pub created_before: Option<String>,
+    /// Only messages due at this moment or later
+    #[arg(long, value_name = "MOMENT")]
+    pub due_after: Option<String>,
+    /// Only messages due before this moment
+    #[arg(long, value_name = "MOMENT")]
+    pub due_before: Option<String>,
+    /// Only messages that ended (died, expired, were cancelled) at this moment or later
+    #[arg(long, value_name = "MOMENT")]
+    pub final_after: Option<String>,
+    /// Only messages that ended before this moment
+    #[arg(long, value_name = "MOMENT")]
+    pub final_before: Option<String>,
+}
+
+/// How an operation goes about it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct PaceArgs {
+    /// At most so many messages in a time, evenly, for example 5/s
+    #[arg(long, value_name = "RATE")]
+    pub rate: Option<Rate>,
+    /// Only count the messages, and show some
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Why, for the colleagues; cancel needs it
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Do not wait for the end
+    #[arg(long)]
+    pub no_follow: bool,
+}
+
+/// `operation start`.
+#[derive(Debug, Args)]
+pub struct StartArgs {
+    /// What is done to each message
+    #[arg(value_enum)]
+    pub action: ActionWord,
+    /// The queue
+    pub queue: String,
+    /// Messages in this state
+    #[arg(long, value_name = "STATE")]
+    pub state: State,
+    /// Every message in the state
+    #[arg(long)]
+    pub all: bool,
+    /// Which messages.
+    #[command(flatten)]
+    pub filter: FilterArgs,
+    /// How.
+    #[command(flatten)]
+    pub pace: PaceArgs,
+    /// reschedule: due so long from now
+    #[arg(long, value_name = "TIME", value_parser = parse_duration_or_seconds, conflicts_with = "due")]
+    pub delay: Option<u64>,
+    /// reschedule: due at this moment: RFC 3339, or a local time such as "2026-11-21 09:00"
+    #[arg(long, value_name = "MOMENT")]
+    pub due: Option<String>,
+    /// move: the queue to move to
+    #[arg(long, value_name = "QUEUE")]
+    pub to: Option<String>,
+}
+
+/// What an operation does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ActionWord {
+    /// Send dead, uncertain, expired or cancelled messages again.
+    Requeue,
+    /// Withdraw messages that wait or are uncertain.
+    Cancel,
+    /// Give waiting messages another due time.
+    Reschedule,
+    /// Hand messages over to another queue.
+    Move,
+}
+
+impl ActionWord {
+    /// The word on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Requeue => "requeue",
+            Self::Cancel => "cancel",
+            Self::Reschedule => "reschedule",
+            Self::Move => "move",
+        }
+    }
+}
+
+/// Commands that take an operation alone.
+#[derive(Debug, Args)]
+pub struct OperationArgs {
+    /// The operation's id
+    pub id: String,
+}
+
+/// `requeue-all`.
+#[derive(Debug, Args)]
+pub struct RequeueAllArgs {
+    /// The queue
+    pub queue: String,
+    /// Messages in this state
+    #[arg(long, value_name = "STATE")]
+    pub state: State,
+    /// Do it without asking
+    #[arg(long)]
+    pub yes: bool,
+    /// Which messages.
+    #[command(flatten)]
+    pub filter: FilterArgs,
+    /// How.
+    #[command(flatten)]
+    pub pace: PaceArgs,
+}
+
+/// `actions`.
+#[derive(Debug, Args)]
+pub struct ActionsArgs {
+    /// How many, the newest first
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub limit: u32,
+}

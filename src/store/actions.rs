@@ -1,0 +1,107 @@
+//! The list of what operators did: append-only, bounded, its moments by Redis TIME.
+//!
+//! Owns how an action and its outcome are kept. Refuses to know what counts as an action (see
+//! `api::actions`).
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{Site, Store, StoreError, Verb, arg, keys};
+
+/// Actions that are kept.
+const ACTIONS_MAX: usize = 10_000;
+
+/// An action about to be done.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NewAction {
+    /// Who: a token's name.
+    pub by: String,
+    /// What, in a word or two.
+    pub what: String,
+    /// The queue, the message's id, or whatever else it is about; "" for the daemon.
+    pub on: String,
+    /// Why, if it was said.
+    pub reason: Option<String>,
+    /// What was asked for besides.
+    pub detail: Map<String, Value>,
+}
+
+/// What came of an action.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActionOutcome {
+    /// The status of the answer.
+    pub status: u16,
+    /// Where the answer points to: what the action has made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<String>,
+}
+
+/// An action that was written down.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NotedAction {
+    /// Its id; a cursor, too.
+    pub id: String,
+    /// When, ms by Redis.
+    pub at_ms: u64,
+    /// What was to be done.
+    pub action: NewAction,
+    /// What came of it; `None`: its node was lost, or it goes on.
+    pub outcome: Option<ActionOutcome>,
+}
+
+impl Store {
+    /// Writes an action down, before it is done; returns its id.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::NotDurable`]: it is not to be done.
+    pub async fn note_action(&self, action: &NewAction) -> Result<String, StoreError> {
+        let json = serde_json::to_vec(action).unwrap_or_default();
+        let keys = keys::actions(self.namespace());
+        self.call_durably(Verb::Note, Site::of(&keys), &[json, arg(ACTIONS_MAX)]).await?.text()
+    }
+
+    /// Writes down what came of an action.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn note_outcome(&self, id: &str, outcome: &ActionOutcome) -> Result<(), StoreError> {
+        let json = serde_json::to_vec(outcome).unwrap_or_default();
+        let [_, outcomes] = <[String; 2]>::try_from(keys::actions(self.namespace()))
+            .map_err(|_| StoreError::Reply("two keys".to_owned()))?;
+        self.keep("HSET", outcomes, &[id.as_bytes(), &json]).await
+    }
+
+    /// The actions before `cursor` (or the last ones), the newest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn actions(
+        &self,
+        most: usize,
+        cursor: Option<&str>,
+    ) -> Result<Vec<NotedAction>, StoreError> {
+        let keys = keys::actions(self.namespace());
+        let to = cursor.map_or_else(|| "+".to_owned(), |cursor| format!("({cursor}"));
+        let mut command = redis::cmd("XREVRANGE");
+        command.arg(&keys[0]).arg(to).arg("-").arg("COUNT").arg(most);
+        let bad = |error: redis::ParsingError| StoreError::Reply(error.to_string());
+        let found: Vec<(String, Vec<(String, String)>)> =
+            redis::from_redis_value(self.plain(&command).await?).map_err(bad)?;
+        if found.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids: Vec<&String> = found.iter().map(|(id, _)| id).collect();
+        let value = self.plain(redis::cmd("HMGET").arg(&keys[1]).arg(ids)).await?;
+        let outcomes: Vec<Option<String>> = redis::from_redis_value(value).map_err(bad)?;
+        let noted = found.into_iter().zip(outcomes).filter_map(|((id, fields), outcome)| {
+            let (_, json) = fields.into_iter().find(|(name, _)| name == "j")?;
+            Some(NotedAction {
+                at_ms: id.split('-').next()?.parse().ok()?,
+                id,
+                action: serde_json::from_str(&json).ok()?,
+                outcome: outcome.and_then(|json| serde_json::from_str(&json).ok()),
+            })
+        });
+        Ok(noted.collect())
+    }
+}

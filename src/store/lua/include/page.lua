@@ -1,0 +1,21 @@
+-- A page of a zset by (score, member): stable while others come and go.
+
+-- Members with their scores, flat, and where the next page begins, '' after the last.
+local function page_of_zset(key, most, cursor)
+  local from = 0
+  if cursor ~= '' then
+    local score, member = string.match(cursor, '^(%d+):(.+)$')
+    -- The member may be gone: halve the run of its score until its place is found.
+    local to = rc('ZCOUNT', key, '-inf', score)
+    from = rc('ZCOUNT', key, '-inf', '(' .. score)
+    while from < to do
+      local middle = math.floor((from + to) / 2)
+      local there = rc('ZRANGE', key, middle, middle)[1]
+      if string.sub(there, 1, 26) <= string.sub(member, 1, 26) then from = middle + 1 else to = middle end
+    end
+  end
+  local found = rc('ZRANGE', key, from, from + most - 1, 'WITHSCORES')
+  local next_cursor = ''
+  if #found == most * 2 then next_cursor = found[#found] .. ':' .. found[#found - 1] end
+  return found, next_cursor
+end

@@ -1,0 +1,86 @@
+//! What an operation does to messages: the verbs that operators have for one, for some at once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ulid::Ulid;
+
+use crate::domain::id::MessageId;
+use crate::domain::message::When;
+use crate::domain::operation::{Action, Operation};
+use crate::store::operate::changed;
+use crate::store::queue::Queue;
+use crate::store::{Changed, Edit, Store, StoreError, Verb, arg};
+
+impl Store {
+    /// Does to these messages what the operation says; tells of each what it came to. Safe to repeat:
+    /// what is done already answers as a wrong state, and changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownQueue`], [`StoreError::Unavailable`]: some of it may be done.
+    pub async fn operate_on(
+        &self,
+        operation: &Operation,
+        ulids: &[Ulid],
+    ) -> Result<BTreeMap<Ulid, Changed>, StoreError> {
+        let queue = self.queue(&operation.queue)?;
+        let mut by_shard: BTreeMap<u16, Vec<Ulid>> = BTreeMap::new();
+        for ulid in ulids {
+            let id = MessageId { queue: operation.queue.clone(), ulid: *ulid };
+            by_shard.entry(queue.shard_of(&id).number).or_default().push(*ulid);
+        }
+        let mut all = BTreeMap::new();
+        for (number, ulids) in by_shard {
+            let came_to = match operation.action {
+                Action::Requeue => {
+                    let cut_off = arg(operation.started_ms);
+                    self.change_some(&queue, number, (Verb::Requeue, cut_off), &ulids).await?
+                }
+                Action::Cancel => {
+                    let keep_ms = arg(queue.policy.retention.delivered_ms);
+                    self.change_some(&queue, number, (Verb::Cancel, keep_ms), &ulids).await?
+                }
+                Action::Reschedule => self.reschedule_some(operation, &ulids).await?,
+                Action::Move => self.move_some(operation, &queue, number, &ulids).await?,
+            };
+            all.extend(ulids.into_iter().zip(came_to));
+        }
+        Ok(all)
+    }
+
+    /// A verb that takes one word and then any number of messages.
+    async fn change_some(
+        &self,
+        queue: &Arc<Queue>,
+        shard: u16,
+        (verb, word): (Verb, Vec<u8>),
+        ulids: &[Ulid],
+    ) -> Result<Vec<Changed>, StoreError> {
+        let shard = &queue.shards[usize::from(shard)];
+        let mut args = vec![word];
+        args.extend(ulids.iter().map(arg));
+        let mut reply = self.call(verb, shard, &args).await?;
+        let came_to = ulids.iter().map(|_| changed(&mut reply, true));
+        let came_to: Vec<Changed> = came_to.collect::<Result<_, _>>()?;
+        if verb == Verb::Requeue {
+            shard.wake(2);
+        }
+        let done = came_to.iter().filter(|changed| **changed == Changed::Done).count();
+        self.metrics().count(queue.policy.name.as_str(), verb.as_str(), done);
+        Ok(came_to)
+    }
+
+    async fn reschedule_some(
+        &self,
+        operation: &Operation,
+        ulids: &[Ulid],
+    ) -> Result<Vec<Changed>, StoreError> {
+        let edit = Edit { due: operation.due_ms.map(When::At), ..Edit::default() };
+        let mut came_to = Vec::with_capacity(ulids.len());
+        for ulid in ulids {
+            let id = MessageId { queue: operation.queue.clone(), ulid: *ulid };
+            came_to.push(self.reschedule(&id, &edit).await?);
+        }
+        Ok(came_to)
+    }
+}

@@ -1,0 +1,319 @@
+//! Operations as they are kept: started, taken up by one node at a time, saved, stopped, read.
+//!
+//! An operation lies in Redis as two values: what was asked for, and how far it has come. One run
+//! carries it out, known by a token and a lease; whoever has lost the lease can write no more. Refuses
+//! to know when and how fast messages are taken (see `workers`).
+
+mod act;
+mod moving;
+mod packed;
+mod walk;
+
+use ulid::Ulid;
+
+pub use walk::{Step, WalkPage};
+
+use super::reply::Reply;
+use super::script::Verb;
+use super::{Site, Store, StoreError, arg, keys};
+use crate::domain::id::base32;
+use crate::domain::operation::Operation;
+
+/// Operations that run at a time; each node can carry out all of them.
+pub const OPERATIONS_RUNNING_MAX: usize = 16;
+/// Operations that are kept after their end.
+const ENDED_MAX: usize = 200;
+/// In place of a shard: all of them were walked through.
+const WALKED: u16 = u16::MAX;
+/// How long a run may be silent before another node goes on.
+const OPERATION_LEASE_MS: u64 = 10_000;
+
+/// How an operation stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Stage {
+    /// Under way, on some node.
+    #[default]
+    Running,
+    /// It went through everything.
+    Done,
+    /// Somebody stopped it.
+    Stopped,
+    /// It could not go on.
+    Failed,
+}
+
+impl Stage {
+    const ALL: [Self; 4] = [Self::Running, Self::Done, Self::Stopped, Self::Failed];
+
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Stopped => "stopped",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// The stage of a word.
+    #[must_use]
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|stage| stage.as_str() == word)
+    }
+}
+
+/// How far an operation has come.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// How it stands.
+    pub stage: Stage,
+    /// How many messages stood in the state when it began.
+    pub expected: u64,
+    /// Messages that it has looked at.
+    pub seen: u64,
+    /// Of those, the ones that the filter lets through.
+    pub matched: u64,
+    /// Of those, the ones that it has dealt with.
+    pub done: u64,
+    /// Those that had moved on before their turn came, or whose own rules forbid it.
+    pub skipped: u64,
+    /// The shard that it walks through.
+    pub shard: u16,
+    /// Where the next page begins.
+    pub cursor: String,
+    /// Messages that are next, written down before anything is done to them: whoever goes on after
+    /// a lost node knows which ones that node may have dealt with.
+    pub hand: Vec<Ulid>,
+    /// When the next message may be taken, microseconds by Redis.
+    pub next_us: u64,
+    /// Some of the messages that matched.
+    pub sample: Vec<Ulid>,
+    /// When it ended, ms by Redis.
+    pub ended_ms: Option<u64>,
+    /// What holds it up, or why it failed.
+    pub trouble: Option<String>,
+    /// Who stopped it.
+    pub stopped_by: Option<String>,
+}
+
+impl Progress {
+    /// Whether every page has been looked at.
+    #[must_use]
+    pub fn is_walked(&self) -> bool {
+        self.shard == WALKED
+    }
+
+    /// Where the next page begins; `None`: this was the last.
+    pub fn go_on(&mut self, next: Option<(u16, String)>) {
+        (self.shard, self.cursor) = next.unwrap_or((WALKED, String::new()));
+    }
+
+    /// How many are still to be looked at, roughly: others take and bring messages meanwhile.
+    #[must_use]
+    pub fn remaining(&self) -> u64 {
+        if self.stage != Stage::Running {
+            return 0;
+        }
+        let in_hand = u64::try_from(self.hand.len()).unwrap_or(0);
+        self.expected.saturating_sub(self.seen) + in_hand
+    }
+}
+
+/// An operation as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptOperation {
+    /// What was asked for.
+    pub operation: Operation,
+    /// How far it has come.
+    pub progress: Progress,
+    /// The node that carries it out.
+    pub node: Option<String>,
+    /// Who asked to stop it.
+    pub stopping: Option<String>,
+}
+
+/// An operation that this node carries out.
+#[derive(Debug, Clone)]
+pub struct Taken {
+    /// What was asked for.
+    pub operation: Operation,
+    /// How far it has come.
+    pub progress: Progress,
+    /// Who asked to stop it.
+    pub stopping: Option<String>,
+    token: String,
+}
+
+/// What a save came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Saved {
+    /// Written; go on.
+    Kept,
+    /// Written; somebody asked to stop.
+    StopAsked(String),
+    /// Another run has taken over: nothing was written.
+    Lost,
+}
+
+/// How a save leaves the operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// This run goes on.
+    Going,
+    /// Somebody else may go on.
+    Free,
+    /// It has ended.
+    Ended,
+}
+
+impl Store {
+    /// The moment from which on nothing is taken any more by an operation that begins now, ms.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn operation_begins(&self) -> Result<u64, StoreError> {
+        Ok(self.read_time().await? / 1000)
+    }
+
+    /// Writes an operation down, at the durability level; `false`: too many run.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownQueue`], [`StoreError::Unavailable`].
+    pub async fn start_operation(&self, operation: &Operation) -> Result<bool, StoreError> {
+        let expected = self.counts(&operation.queue).await?.of(operation.state);
+        let progress = Progress { expected, ..Progress::default() };
+        let args = [
+            arg(&operation.id),
+            packed::write_operation(operation),
+            packed::write_progress(&progress),
+            arg(OPERATIONS_RUNNING_MAX),
+        ];
+        let keys = keys::operations(self.namespace());
+        let mut reply = self.call_durably(Verb::OperationStart, Site::of(&keys), &args).await?;
+        let is_started = reply.int()? == 0;
+        if is_started {
+            self.inner.operation_started.notify_one();
+        }
+        Ok(is_started)
+    }
+
+    /// Waits until this node has written an operation down.
+    pub async fn operation_started(&self) {
+        self.inner.operation_started.notified().await;
+    }
+
+    /// Takes up an operation that nobody carries out.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::Reply`].
+    pub async fn take_operation(&self) -> Result<Option<Taken>, StoreError> {
+        // Nobody asks for operations most of the time: a glance is cheaper than a script.
+        let running = keys::operations(self.namespace()).swap_remove(4);
+        if self.plain(redis::cmd("ZCARD").arg(running)).await? == redis::Value::Int(0) {
+            return Ok(None);
+        }
+        let token = format!("{}-{}", self.node().as_str(), base32(rand::random(), 8));
+        let args = [arg(&token), arg(OPERATION_LEASE_MS)];
+        let mut reply = self.operations_call(Verb::OperationTake, &args).await?;
+        if reply.len() == 0 {
+            return Ok(None);
+        }
+        let id = reply.text()?;
+        let operation = packed::read_operation(&id, &reply.bytes()?)?;
+        let progress = packed::read_progress(&id, &reply.bytes()?)?;
+        let stopping = some_text(reply.text()?);
+        Ok(Some(Taken { operation, progress, stopping, token }))
+    }
+
+    /// Writes down how far an operation has come.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn save_operation(&self, taken: &Taken, keep: Keep) -> Result<Saved, StoreError> {
+        let lease_ms = if keep == Keep::Going { OPERATION_LEASE_MS } else { 0 };
+        let args = [
+            arg(&taken.operation.id),
+            arg(&taken.token),
+            arg(lease_ms),
+            packed::write_progress(&taken.progress),
+            arg(u8::from(keep == Keep::Ended)),
+            arg(ENDED_MAX),
+        ];
+        let mut reply = self.operations_call(Verb::OperationSave, &args).await?;
+        if reply.int()? != 0 {
+            return Ok(Saved::Lost);
+        }
+        Ok(some_text(reply.text()?).map_or(Saved::Kept, Saved::StopAsked))
+    }
+
+    /// Asks an operation to stop; `false`: it does not run.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn stop_operation(&self, id: &str, by: &str) -> Result<bool, StoreError> {
+        let mut reply = self.operations_call(Verb::OperationStop, &[arg(id), arg(by)]).await?;
+        Ok(reply.int()? == 0)
+    }
+
+    /// The operations that are kept, the newest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::Reply`].
+    pub async fn operations(&self) -> Result<Vec<KeptOperation>, StoreError> {
+        let keys = keys::operations(self.namespace());
+        let value = self.plain(redis::cmd("HKEYS").arg(&keys[0])).await?;
+        let mut ids: Vec<String> =
+            redis::from_redis_value(value).map_err(|error| StoreError::Reply(error.to_string()))?;
+        ids.sort_unstable_by(|a, b| b.cmp(a));
+        self.read_operations(&ids).await
+    }
+
+    /// An operation; `None`: there is none of that id (any more).
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::Reply`].
+    pub async fn operation(&self, id: &str) -> Result<Option<KeptOperation>, StoreError> {
+        Ok(self.read_operations(&[id.to_owned()]).await?.pop())
+    }
+
+    async fn read_operations(&self, ids: &[String]) -> Result<Vec<KeptOperation>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys = keys::operations(self.namespace());
+        let [definitions, progress, leases, stops] =
+            [&keys[0], &keys[1], &keys[2], &keys[3]].map(|key| self.fields(key, ids));
+        let (definitions, progress, leases, stops) =
+            tokio::try_join!(definitions, progress, leases, stops)?;
+        let mut kept = Vec::with_capacity(ids.len());
+        for (at, id) in ids.iter().enumerate() {
+            let (Some(definition), Some(progress)) = (&definitions[at], &progress[at]) else {
+                continue;
+            };
+            let lease = leases[at].as_ref().and_then(|lease| lease.split_once(' '));
+            let node = lease.and_then(|(_, token)| token.split_once('-')).map(|(node, _)| node);
+            kept.push(KeptOperation {
+                operation: packed::read_operation(id, definition.as_bytes())?,
+                progress: packed::read_progress(id, progress.as_bytes())?,
+                node: node.map(str::to_owned),
+                stopping: stops[at].clone(),
+            });
+        }
+        Ok(kept)
+    }
+
+    async fn fields(&self, key: &str, ids: &[String]) -> Result<Vec<Option<String>>, StoreError> {
+        let value = self.plain(redis::cmd("HMGET").arg(key).arg(ids)).await?;
+        redis::from_redis_value(value).map_err(|error| StoreError::Reply(error.to_string()))
+    }
+
+    async fn operations_call(&self, verb: Verb, args: &[Vec<u8>]) -> Result<Reply, StoreError> {
+        let keys = keys::operations(self.namespace());
+        self.call(verb, Site::of(&keys), args).await
+    }
+}
+
+fn some_text(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
+}

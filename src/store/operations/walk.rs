@@ -1,0 +1,66 @@
+//! The way through all messages of a state: pages without bodies, shard after shard.
+
+use ulid::Ulid;
+
+use super::Progress;
+use crate::domain::message::Message;
+use crate::domain::operation::Operation;
+use crate::store::read::{read_message, some_bytes};
+use crate::store::{Store, StoreError, Verb, arg};
+
+/// A message on the way, without its body.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// The message.
+    pub message: Message,
+    /// Since when it is uncertain, ms.
+    pub uncertain_since_ms: Option<u64>,
+}
+
+/// A page of the way.
+#[derive(Debug, Clone)]
+pub struct WalkPage {
+    /// Who stands there.
+    pub steps: Vec<Step>,
+    /// Where to go on: shard and cursor; `None`: this was the end.
+    pub next: Option<(u16, String)>,
+}
+
+impl Store {
+    /// The next page of an operation's way.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownQueue`], [`StoreError::Unavailable`].
+    pub async fn walk(
+        &self,
+        operation: &Operation,
+        progress: &Progress,
+        most: usize,
+    ) -> Result<WalkPage, StoreError> {
+        let queue = self.queue(&operation.queue)?;
+        let Some(shard) = queue.shards.get(usize::from(progress.shard)) else {
+            return Ok(WalkPage { steps: Vec::new(), next: None });
+        };
+        let args = [arg(operation.state), arg(most), arg(&progress.cursor)];
+        let mut reply = self.call(Verb::Walk, shard, &args).await?;
+        let cursor = reply.text()?;
+        let mut steps = Vec::with_capacity(reply.len() / 5);
+        while reply.len() > 0 {
+            let ulid = Ulid::from_string(&reply.text()?);
+            let ulid = ulid.map_err(|error| StoreError::Reply(error.to_string()))?;
+            let (record, entry) = (reply.bytes()?, reply.bytes()?);
+            let in_due = reply.int()? == 1;
+            let since_ms = reply.count()?;
+            let name = &operation.queue;
+            let message = read_message(name, ulid, record, some_bytes(entry), in_due);
+            steps.push(Step { message, uncertain_since_ms: (since_ms > 0).then_some(since_ms) });
+        }
+        let next_shard = usize::from(progress.shard) + 1;
+        let next = match cursor {
+            cursor if !cursor.is_empty() => Some((progress.shard, cursor)),
+            _ if next_shard < queue.shards.len() => Some((progress.shard + 1, String::new())),
+            _ => None,
+        };
+        Ok(WalkPage { steps, next })
+    }
+}
