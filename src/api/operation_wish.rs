@@ -56,7 +56,9 @@ pub(super) fn read_wish(body: &Bytes, now_ms: u64) -> Result<Wish, Problem> {
             format!("found \"{word}\", expected requeue, cancel, reschedule or move")
         })
     });
-    let queue = fields.read_as("queue", queue_name);
+    // Of callbacks, too: dead ones are many when their receiver was away.
+    let queue = fields
+        .read_as("queue", |raw| QueueName::any(&string(raw)?).map_err(|error| error.to_string()));
     let state = fields.read_as("state", |raw| {
         string(raw)?.parse::<MessageState>().map_err(|error| error.to_string())
     });
@@ -194,6 +196,9 @@ fn read_to(
 ) -> Option<QueueName> {
     let to = fields.read_as("to", queue_name);
     let is_move = action == Some(Action::Move);
+    if is_move && queue.is_some_and(|queue| queue.callbacks_of().is_some()) {
+        fields.fault("queue", "carries callbacks, which belong to their queue; they are not moved");
+    }
     match &to {
         Some(to) if is_move && Some(to) == queue => {
             fields.fault("to", "is the queue itself; a move leads into another one");
@@ -286,6 +291,17 @@ mod tests {
         assert_eq!(wish(&of("move", r#", "to": "erp""#)).to, Some("erp".parse().unwrap()));
         assert_eq!(pointers(&of("cancel", "")), ["/reason"]);
         assert!(wish(&of("cancel", r#", "dry_run": true"#)).is_dry);
+        let told = |action: &str, to: &str| {
+            format!(
+                r#"{{"action": "{action}", "queue": "sms~callbacks", "state": "dead", "all": true {to}}}"#
+            )
+        };
+        assert_eq!(
+            wish(&told("requeue", "")).queue,
+            "sms".parse::<QueueName>().unwrap().callbacks()
+        );
+        assert_eq!(pointers(&told("move", r#", "to": "erp""#)), ["/queue"]);
+        assert_eq!(pointers(&of("move", r#", "to": "erp~callbacks""#)), ["/to"]);
         let wrong = read_wish(&Bytes::from(of("requeue", "")), NOW_MS).err().unwrap();
         assert_eq!(wrong.code(), Code::WrongState);
     }

@@ -38,6 +38,7 @@ mod load;
 #[cfg(feature = "failpoints")]
 mod nodes;
 mod operations;
+mod operations_beside;
 mod outcomes;
 mod overload;
 #[cfg(feature = "failpoints")]

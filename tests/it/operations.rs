@@ -18,7 +18,7 @@ const TAKEN_OVER: Duration = Duration::from_secs(40);
 const DIES_AT_ONCE: &str = "retry.max_attempts = 1\nconcurrency = 32";
 
 /// An operation's answer.
-async fn start(daemon: &Daemon, body: &Value) -> Value {
+pub(crate) async fn start(daemon: &Daemon, body: &Value) -> Value {
     let reply = daemon.post("/v1/operations", body).await.expect(202);
     let operation = reply.json();
     let id = operation["id"].as_str().expect("an operation has an id");
@@ -26,12 +26,12 @@ async fn start(daemon: &Daemon, body: &Value) -> Value {
     operation
 }
 
-async fn read(daemon: &Daemon, operation: &Value) -> Value {
+pub(crate) async fn read(daemon: &Daemon, operation: &Value) -> Value {
     let id = operation["id"].as_str().expect("an operation has an id");
     daemon.get(&format!("/v1/operations/{id}")).await.expect(200).json()
 }
 
-async fn ended(daemon: &Daemon, operation: &Value) -> Value {
+pub(crate) async fn ended(daemon: &Daemon, operation: &Value) -> Value {
     poll_until_within(TAKEN_OVER, "the operation has ended", async || {
         Some(read(daemon, operation).await).filter(|operation| operation["state"] != "running")
     })
@@ -131,20 +131,19 @@ async fn a_rate_is_held_without_bursts() {
     let operation = start(&scene.daemon, &wish).await;
     let calls = scene.downstream.wait_for(before + 20).await[before..].to_vec();
 
-    assert!(began.elapsed() >= Duration::from_millis(1850), "{:?}", began.elapsed());
-    assert!(began.elapsed() <= Duration::from_secs(8), "{:?}", began.elapsed());
-    // In any second at most eleven; what a busy machine delays comes closer together.
-    for window in calls.windows(13) {
-        let took = window[12].arrived - window[0].arrived;
-        assert!(took >= Duration::from_millis(950), "13 calls in {took:?}");
+    // One more than the pace may be there; a busy machine only makes calls come later.
+    for (n, call) in (0_u32..).zip(&calls) {
+        let after = call.arrived - began;
+        assert!(after >= Duration::from_millis(100) * n.saturating_sub(1), "{n} after {after:?}");
     }
     assert_eq!(ended(&scene.daemon, &operation).await["done"], 20);
 }
 
 #[tokio::test]
 async fn what_comes_later_is_not_taken() {
-    let (scene, _ids) = dead_letters(6, "").await;
-    // Every requeued message dies again at once, and would be requeued for ever.
+    let (scene, _ids) = dead_letters(14, "").await;
+    // Every requeued message dies again at once, and would be requeued for ever: the pages of so slow an
+    // operation hold ten, so that it looks again when some have died.
     scene.downstream.always(Answer::status(422));
     let before = scene.downstream.requests().len();
     let wish =
@@ -153,9 +152,9 @@ async fn what_comes_later_is_not_taken() {
     let operation = start(&scene.daemon, &wish).await;
     let end = ended(&scene.daemon, &operation).await;
 
-    assert_eq!(numbers(&end), [6, 6, 6, 0], "{end}");
-    scene.wait_count("dead", 6).await;
-    assert_eq!(scene.downstream.requests().len(), before + 6);
+    assert_eq!(numbers(&end), [14, 14, 14, 0], "{end}");
+    scene.wait_count("dead", 14).await;
+    assert_eq!(scene.downstream.requests().len(), before + 14);
 }
 
 #[tokio::test]
@@ -281,9 +280,10 @@ async fn a_killed_node_is_followed_by_another_and_the_rate_holds() {
     assert_eq!(sent, ids.into_iter().collect());
     // What the lost node was sending may come once more, and not under the operation's pace.
     let firsts: Vec<_> = calls.iter().filter(|request| request.attempt() == 1).collect();
-    for window in firsts.windows(26) {
-        let took = window[25].arrived - window[0].arrived;
-        assert!(took >= Duration::from_millis(950), "26 calls in {took:?}");
+    // Nothing is made up for the time when nobody was at it.
+    for window in firsts.windows(51) {
+        let took = window[50].arrived - window[0].arrived;
+        assert!(took >= Duration::from_secs(1), "51 calls in {took:?}");
     }
 }
 
@@ -475,7 +475,7 @@ async fn the_command_line_counts_requeues_follows_and_lists() {
 async fn an_interrupted_watcher_leaves_the_operation_running() {
     let (scene, _ids) = dead_letters(5, "").await;
     let mut command = tokio::process::Command::new("timeout");
-    command.args(["--signal=INT", "2", "tidegate", "requeue-all", QUEUE]);
+    command.args(["--signal=INT", "5", "tidegate", "requeue-all", QUEUE]);
     command.args(["--state", "dead", "--rate", "1/min", "--yes"]);
 
     let watcher = scene.daemon.run(command).await;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
 use super::{Progress, Stage};
+use crate::domain::id::QueueName;
 use crate::domain::operation::{Action, Filter, Operation, Span};
 use crate::store::StoreError;
 
@@ -85,7 +86,7 @@ pub(super) fn read_operation(id: &str, raw: &[u8]) -> Result<Operation, StoreErr
     Ok(Operation {
         id: id.to_owned(),
         action: Action::of_word(&packed.action).ok_or_else(|| bad(id, &packed.action))?,
-        queue: packed.queue.parse().map_err(|error| bad(id, &error))?,
+        queue: QueueName::any(&packed.queue).map_err(|error| bad(id, &error))?,
         state: packed.state.parse().map_err(|error| bad(id, &error))?,
         filter: Filter {
             labels: packed.labels,
@@ -182,6 +183,8 @@ mod tests {
             started_ms: 5,
         };
         assert_eq!(read_operation("op_1", &write_operation(&operation)).unwrap(), operation);
+        let told = Operation { queue: operation.queue.callbacks(), ..operation };
+        assert_eq!(read_operation("op_1", &write_operation(&told)).unwrap(), told);
         let progress = Progress {
             expected: 9,
             seen: 3,
