@@ -7,9 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::redis::RedisOptions;
 use crate::support::wait::poll_until;
-use crate::support::{
-    Answer, Cluster, Daemon, Downstream, Gate, RedisServer, eventually, queue_toml,
-};
+use crate::support::{Cluster, Daemon, Downstream, RedisServer, eventually, queue_toml};
 
 const PATH: &str = "/v1/topics/order_paid/messages";
 
@@ -37,60 +35,6 @@ fn arrived(downstream: &Downstream, queue: &str) -> usize {
 
 async fn topic(daemon: &Daemon) -> Value {
     daemon.get("/v1/topics/order_paid").await.expect(200).json()
-}
-
-/// The seed scenario: an order is paid; the stock counts down, the customer gets points and an SMS, and
-/// marketing hears of it when it is awake. None of them knows of the others.
-#[tokio::test]
-async fn an_order_that_is_paid_reaches_stock_points_marketing_and_sms_each_in_its_own_way() {
-    let (redis, downstream) = tokio::join!(RedisServer::start(), Downstream::start());
-    let config = [
-        queue_toml("stock", &downstream, ""),
-        queue_toml("points", &downstream, "retry = { initial = \"50ms\", max_attempts = 3 }"),
-        queue_toml("marketing", &downstream, ""),
-        queue_toml("sms", &downstream, "rate = \"20/s\"\nconcurrency = 1"),
-        topic_toml(&["stock", "points", "marketing", "sms"]),
-    ];
-    let daemon = Daemon::start(&redis, config.concat()).await;
-    // Points are booked at the third try; the SMS gateway hangs; marketing sleeps.
-    let gate = Gate::new();
-    let (held, mut tries) = (gate.clone(), 0);
-    downstream.answer_with(move |request| match request.path.as_str() {
-        "/points" => {
-            tries += 1;
-            if tries < 3 { Answer::status(503) } else { Answer::ok() }
-        }
-        "/sms" => Answer::ok().held_by(&held),
-        _ => Answer::ok(),
-    });
-    daemon.post("/v1/queues/marketing/pause", &json!({ "reason": "night" })).await.expect(200);
-
-    let body =
-        json!({ "payload": { "order": 42 }, "group": "customer-7", "idempotency_key": "o-42" });
-    let event = daemon.post(PATH, &body).await.expect(201).json();
-
-    for queue in ["stock", "points"] {
-        let message = daemon.wait_final(&id_in(&event, queue)).await;
-        assert_eq!(
-            (&message["state"], &message["group"]),
-            (&json!("delivered"), &json!("customer-7"))
-        );
-    }
-    eventually("the gateway was called", async || arrived(&downstream, "sms") == 1).await;
-    assert_eq!(daemon.message(&id_in(&event, "sms")).await["state"], "leased");
-    assert_eq!(daemon.message(&id_in(&event, "marketing")).await["state"], "ready");
-    gate.release();
-    assert_eq!(daemon.wait_final(&id_in(&event, "sms")).await["state"], "delivered");
-    daemon.post("/v1/queues/marketing/resume", &json!({})).await.expect(200);
-    assert_eq!(daemon.wait_final(&id_in(&event, "marketing")).await["state"], "delivered");
-
-    let requests = downstream.requests();
-    let stock = requests.iter().find(|request| request.path == "/stock").expect("it arrived");
-    assert_eq!(stock.json(), json!({ "order": 42 }));
-    assert_eq!(stock.header("tidegate-topic"), Some("order_paid"));
-    assert_eq!(stock.header("tidegate-event"), event["id"].as_str());
-    assert_eq!(arrived(&downstream, "points"), 3);
-    assert_eq!(topic(&daemon).await["pending"], 0);
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ pub(crate) mod guarded;
 pub(crate) mod http;
 #[cfg(feature = "failpoints")]
 pub(crate) mod nodes;
+pub(crate) mod page;
 pub(crate) mod ports;
 pub(crate) mod redis;
 pub(crate) mod scene;
@@ -30,6 +31,7 @@ pub(crate) use downstream::Downstream;
 pub(crate) use flow::Flow;
 #[cfg(feature = "failpoints")]
 pub(crate) use nodes::{Nodes, NodesOptions};
+pub(crate) use page::Page;
 pub(crate) use redis::RedisServer;
 pub(crate) use scene::{QUEUE, Scene, payloads, queue_toml};
 pub(crate) use script::{Answer, Gate, batch_results};
