@@ -25,6 +25,10 @@ pub(super) fn view(policy: &QueuePolicy) -> Value {
         "retention": {
             "delivered": span(policy.retention.delivered_ms),
             "dead": span(policy.retention.dead_ms),
+            "delivered_max_messages": policy.retention.delivered.messages_max,
+            "delivered_max_bytes": policy.retention.delivered.bytes_max.map(format_size),
+            "dead_max_messages": policy.retention.dead.messages_max,
+            "dead_max_bytes": policy.retention.dead.bytes_max.map(format_size),
         },
         "idempotency_window": span(policy.idempotency_window_ms),
         "on_uncertain": policy.on_uncertain.as_str(),

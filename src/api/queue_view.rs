@@ -25,6 +25,9 @@ pub(super) fn view(
         "retired": queue.retired,
         "policy": policy_view::view(policy),
         "counts": by_state,
+        "kept_bytes": counts.kept_bytes.map(|[delivered, dead]| json!({
+            "delivered": delivered, "dead": dead,
+        })),
         "oldest_ready_age_ms": counts.oldest_ready_age_ms,
         "next_due_at": counts.next_due_ms.map(Moment),
         "paused": counts.paused.as_ref().map(|paused| json!({

@@ -147,7 +147,7 @@ fn no_room(resource: &str) -> Finding {
     let remedy = match resource {
         "disk" => "make room on the disk of Redis' data; draining goes on while Redis can write",
         _ => {
-            "draining goes on; raise maxmemory, shorten retention.delivered, or purge what nobody needs"
+            "draining goes on; raise maxmemory, shorten retention.delivered or limit it (delivered_max_bytes), or purge what nobody needs"
         }
     };
     Finding::problem("store", what, remedy)

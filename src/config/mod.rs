@@ -22,6 +22,7 @@ mod receipts;
 mod redis;
 mod reload;
 mod render;
+mod retention;
 mod retry;
 mod schedule;
 mod secrets;

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use super::kinds::{LONG_MS, duration, parsed, size_in_memory, whole, word};
 use super::reader::{Field, Read, Section};
 use super::settings::Durability;
-use super::{batch, callback, downstream, probe, receipts, retry, window};
+use super::{batch, callback, downstream, probe, receipts, retention, retry, window};
 use crate::domain::callback::CallbackHosts;
 use crate::domain::id::{QueueName, SHARDS_MAX};
 use crate::domain::lease;
 use crate::domain::limit::Rate;
-use crate::domain::policy::{Downstream, OnUncertain, QueuePolicy, Retention};
+use crate::domain::policy::{Downstream, OnUncertain, QueuePolicy};
 use crate::domain::receipt::ReceiptPolicy;
 use crate::domain::units::format_duration;
 
@@ -29,8 +29,6 @@ const CONCURRENCY: u32 = 16;
 /// The same where workers claim: each may hold many messages at once.
 const IN_HANDS: u32 = 1000;
 const KEEP_RESPONSE_BYTES: usize = 4 << 10;
-const DELIVERED_MS: u64 = 86_400_000;
-const DEAD_MS: u64 = 30 * 86_400_000;
 const IDEMPOTENCY_WINDOW_MS: u64 = 86_400_000;
 
 const LATER: [&str; 6] = ["limits", "fairness", "aging", "backlog", "adaptive", "breaker"];
@@ -62,13 +60,14 @@ pub(super) fn read(
         let concurrency = section.read_or("concurrency", calls, whole(1..=CONCURRENCY_MAX));
         let priority_levels = section.read_or("priority_levels", 1, whole(1..=10u8));
         let ordering = section.read_or("ordering", (), word(&[("none", ())], &["group"]));
-        let retention = section.read_or("retention", RETENTION, retention);
         let idempotency_window =
             section.read_or("idempotency_window", IDEMPOTENCY_WINDOW_MS, duration(1..=LONG_MS));
         let on_uncertain = on_uncertain(section, durability);
         let probe = probe::of_queue(section, on_uncertain, &downstream);
         let receipts = section.read_or("receipts", ReceiptPolicy::DEFAULT, receipts::read);
         let shards = section.read_or("shards", 1, whole(1..=SHARDS_MAX));
+        let retention = section
+            .read_or("retention", retention::DEFAULT, |field| retention::read(field, shards));
         let retry = section.read("retry", retry::read);
         let window = section.read("window", |field| window::read(field, timeout));
         let batch = section.read("batch", batch::read);
@@ -160,22 +159,13 @@ fn on_uncertain(section: &Section<'_>, durability: Read<Durability>) -> Read<OnU
     }
 }
 
-const RETENTION: Retention = Retention { delivered_ms: DELIVERED_MS, dead_ms: DEAD_MS };
-
-fn retention(field: &Field<'_>) -> Read<Retention> {
-    field.section(&[], |section| {
-        let delivered = section.read_or("delivered", RETENTION.delivered_ms, duration(0..=LONG_MS));
-        let dead = section.read_or("dead", RETENTION.dead_ms, duration(1..=LONG_MS));
-        Ok(Retention { delivered_ms: delivered?, dead_ms: dead? })
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use crate::config::testing::{errors_of, load_with, queue_errors, queue_of};
-    use crate::domain::policy::{OnUncertain, Retention};
+    use crate::domain::policy::OnUncertain;
+    use crate::domain::retention::Retention;
 
     #[test]
     fn every_key_is_read() {
@@ -186,10 +176,7 @@ mod tests {
         assert_eq!(queue.rate.unwrap().to_string(), "20/s");
         assert_eq!((queue.burst, queue.lease_ms, queue.keep_response_bytes), (5, 60_000, 0));
         assert_eq!((queue.concurrency, queue.priority_levels, queue.shards), (3, 10, 4));
-        assert_eq!(
-            queue.retention,
-            Retention { delivered_ms: 86_400_000, dead_ms: 7 * 86_400_000 }
-        );
+        assert_eq!(queue.retention, Retention::by_age(86_400_000, 7 * 86_400_000));
         assert_eq!(queue.idempotency_window_ms, 7_200_000);
         assert_eq!(queue.on_uncertain, OnUncertain::Park);
     }

@@ -12,6 +12,7 @@ use crate::domain::id::QueueName;
 use crate::domain::message::PayloadKind;
 use crate::domain::policy::{BatchPolicy, Downstream, HttpDownstream, QueuePolicy, Secret};
 use crate::domain::probe::ProbePolicy;
+use crate::domain::retention::Retention;
 use crate::domain::retry::RetryPolicy;
 use crate::domain::schedule::{Cadence, Schedule};
 use crate::domain::topic::TopicPolicy;
@@ -107,6 +108,17 @@ fn redis(out: &mut Toml, redis: &RedisSettings) {
     out.text("clock_settle", &format_duration(redis.clock_settle_ms));
 }
 
+fn retention(kept: &Retention) -> String {
+    let [delivered, dead] = [kept.delivered_ms, kept.dead_ms].map(format_duration);
+    let mut keys = vec![format!("delivered = {delivered:?}"), format!("dead = {dead:?}")];
+    for (name, limits) in [("delivered", kept.delivered), ("dead", kept.dead)] {
+        keys.extend(limits.messages_max.map(|most| format!("{name}_max_messages = {most}")));
+        let bytes = limits.bytes_max.map(format_size);
+        keys.extend(bytes.map(|most| format!("{name}_max_bytes = {most:?}")));
+    }
+    keys.join(", ")
+}
+
 fn queue(out: &mut Toml, queue: &QueuePolicy) {
     let name = &queue.name;
     out.section(&format!("queues.{name}"));
@@ -119,9 +131,7 @@ fn queue(out: &mut Toml, queue: &QueuePolicy) {
     out.line("concurrency", queue.concurrency);
     out.line("priority_levels", queue.priority_levels);
     out.text("ordering", "none");
-    let delivered = format_duration(queue.retention.delivered_ms);
-    let dead = format_duration(queue.retention.dead_ms);
-    out.line("retention", format_args!("{{ delivered = {delivered:?}, dead = {dead:?} }}"));
+    out.line("retention", format_args!("{{ {} }}", retention(&queue.retention)));
     out.text("idempotency_window", &format_duration(queue.idempotency_window_ms));
     out.text("on_uncertain", queue.on_uncertain.as_str());
     let timeout = format_duration(queue.receipts.timeout_ms);
@@ -318,7 +328,7 @@ mod tests {
         [queues.a]
         rate = "600/min"
         burst = 9
-        retention = { delivered = "36h" }
+        retention = { delivered = "36h", dead_max_messages = 9, delivered_max_bytes = "1MiB" }
         on_uncertain = "park"
         downstream.type = "null"
         retry.schedule = ["5s", "1m"]

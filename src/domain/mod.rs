@@ -16,6 +16,7 @@ pub mod outcome;
 pub mod policy;
 pub mod probe;
 pub mod receipt;
+pub mod retention;
 pub mod retry;
 pub mod schedule;
 pub mod shown;

@@ -11,6 +11,7 @@ use super::limit::Rate;
 use super::message::Details;
 use super::probe::ProbePolicy;
 use super::receipt::ReceiptPolicy;
+use super::retention::Retention;
 use super::retry::RetryPolicy;
 use super::window::{Window, WindowState};
 
@@ -31,7 +32,7 @@ pub struct QueuePolicy {
     pub concurrency: u32,
     /// Number of priority bands, 1 to 10.
     pub priority_levels: u8,
-    /// How long finals are kept.
+    /// What is kept of finals.
     pub retention: Retention,
     /// How long a repeated idempotency key is recognised, at least.
     pub idempotency_window_ms: u64,
@@ -99,15 +100,6 @@ impl QueuePolicy {
     pub fn claim_rate(&self) -> Option<Rate> {
         self.rate.filter(|_| !matches!(self.downstream, Downstream::Callbacks(_)))
     }
-}
-
-/// How long final messages are kept, in milliseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Retention {
-    /// For delivered, expired and cancelled messages.
-    pub delivered_ms: u64,
-    /// For dead messages.
-    pub dead_ms: u64,
 }
 
 /// What happens when an attempt may or may not have reached the downstream.

@@ -161,6 +161,12 @@ fn show(store: &Store, queue: &Queue, counts: &Counts) {
         let count = i64::try_from(counts.of(state)).unwrap_or(i64::MAX);
         metrics.queue_messages.get_or_create(&label).set(count);
     }
+    for (state, bytes) in
+        ["delivered", "dead"].into_iter().zip(counts.kept_bytes.into_iter().flatten())
+    {
+        let label = StateLabel { queue: name.clone(), state };
+        metrics.kept_bytes.get_or_create(&label).set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
     let age_ms = counts.oldest_ready_age_ms.unwrap_or(0);
     let age = Duration::from_millis(age_ms).as_secs_f64();
     metrics.oldest_ready_age.get_or_create(&QueueLabel { queue: name.clone() }).set(age);

@@ -146,7 +146,7 @@ impl Store {
     }
 
     /// The replies to the same readings of each shard, in their order.
-    async fn read_each(
+    pub(super) async fn read_each(
         &self,
         shards: &[Arc<Shard>],
         readings: &(dyn Fn(&Shard) -> Vec<Cmd> + Sync),
@@ -179,7 +179,7 @@ pub(super) fn chosen(shards: &[Arc<Shard>], marked: &[bool]) -> Vec<Arc<Shard>> 
     both.filter(|(_, is_marked)| **is_marked).map(|(shard, _)| Arc::clone(shard)).collect()
 }
 
-fn key<'a>(shard: &'a Shard, name: &str) -> &'a str {
+pub(super) fn key<'a>(shard: &'a Shard, name: &str) -> &'a str {
     let at = SHARD_KEYS.iter().position(|known| *known == name);
     &shard.keys.all[at.expect("a structure of the shard")]
 }

@@ -1,4 +1,4 @@
-//! What time brings: promote, expire, reap, prune. Each call is bounded; callers ask again while
+//! What time brings: promote, expire, reap (and prune, which has a file of its own). Each call is bounded; callers ask again while
 //! there is more.
 
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::failpoint::failpoint;
 /// Messages that one promote moves: 0.3 ms of Redis, and a longer call gains nothing.
 const PROMOTE_MAX: usize = 500;
 /// Messages that one expire, reap or prune touches; each costs more than a promotion.
-const SWEEP_MAX: usize = 250;
+pub(super) const SWEEP_MAX: usize = 250;
 
 /// When to look again while Redis' clock is in doubt; the end of an alarm wakes sooner.
 const DOUBT_PAUSE: Duration = Duration::from_secs(1);
@@ -127,27 +127,7 @@ impl Store {
         Ok(Reaped { reaped, parked, poisoned, next_in })
     }
 
-    /// Finals whose retention is over are deleted, and the last claims of nodes that are gone.
-    /// Returns how many messages went.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`].
-    pub async fn prune(
-        &self,
-        queue: &Queue,
-        shard: &Shard,
-        living: &[String],
-    ) -> Result<u64, StoreError> {
-        let mut args = vec![arg(SWEEP_MAX)];
-        args.extend(living.iter().map(arg));
-        let called = self.timed(Verb::Prune, shard, &args).await?;
-        let Some(Timed { mut reply, .. }) = called else { return Ok(0) };
-        let pruned = reply.count()?;
-        self.count_swept(queue, "prune", pruned);
-        Ok(pruned)
-    }
-
-    fn count_swept(&self, queue: &Queue, event: &'static str, count: u64) {
+    pub(super) fn count_swept(&self, queue: &Queue, event: &'static str, count: u64) {
         let count = usize::try_from(count).unwrap_or(usize::MAX);
         self.metrics().count(queue.policy.name.as_str(), event, count);
     }

@@ -35,6 +35,7 @@ mod operations;
 mod plants;
 mod probe;
 mod promises;
+mod prune;
 mod queue;
 mod read;
 mod receipt;
@@ -83,6 +84,7 @@ pub use operations::{
     Keep, KeptOperation, OPERATIONS_RUNNING_MAX, Progress, Saved, Stage, Step, Taken, WalkPage,
 };
 pub use probe::{Doubtful, DueProbes, ProbeTimes};
+pub use prune::Pruned;
 pub use queue::{Queue, Shard};
 pub use read::{Counts, Page, PauseInfo};
 pub use receipt::{Receipt, ReceiptOf, Received};

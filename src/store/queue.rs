@@ -15,8 +15,9 @@ use super::{Store, StoreError, arg};
 use crate::config::Settings;
 use crate::domain::id::{MessageId, QueueName};
 use crate::domain::limit::Rate;
-use crate::domain::policy::{Downstream, OnUncertain, QueuePolicy, Retention};
+use crate::domain::policy::{Downstream, OnUncertain, QueuePolicy};
 use crate::domain::receipt::ReceiptPolicy;
+use crate::domain::retention::Retention;
 use crate::domain::retry::RetryPolicy;
 use crate::telemetry::QueueLabel;
 
@@ -304,7 +305,7 @@ pub(super) fn retired_policy(name: QueueName, shards: u16) -> QueuePolicy {
         keep_response_bytes: 4096,
         concurrency: 1,
         priority_levels: 1,
-        retention: Retention { delivered_ms: DAY_MS, dead_ms: 30 * DAY_MS },
+        retention: Retention::by_age(DAY_MS, 30 * DAY_MS),
         idempotency_window_ms: DAY_MS,
         on_uncertain: OnUncertain::Resend,
         probe: None,

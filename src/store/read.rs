@@ -53,6 +53,9 @@ pub struct Counts {
     pub calls_last_minute: u64,
     /// The limit's arrival time, microseconds by Redis.
     pub arrival_us: u64,
+    /// Bytes that are kept of delivered (with expired and cancelled) and of dead messages, where they are
+    /// limited.
+    pub kept_bytes: Option<[u64; 2]>,
 }
 
 /// Why and until when a queue is paused.
@@ -87,6 +90,10 @@ impl Counts {
         self.gate = self.gate.take().max(other.gate);
         self.calls_last_minute += other.calls_last_minute;
         self.arrival_us = self.arrival_us.max(other.arrival_us);
+        self.kept_bytes = match (self.kept_bytes, other.kept_bytes) {
+            (Some(a), Some(b)) => Some([a[0] + b[0], a[1] + b[1]]),
+            (a, b) => a.or(b),
+        };
     }
 }
 
@@ -240,6 +247,8 @@ impl Store {
         counts.gate = (gate_ms > 0).then_some((gate_ms, kind, why));
         counts.calls_last_minute = reply.count()?;
         counts.arrival_us = reply.count()?;
+        let bytes = [reply.natural()?, reply.natural()?];
+        counts.kept_bytes = bytes[0].zip(bytes[1]).map(Into::into);
         Ok(counts)
     }
 

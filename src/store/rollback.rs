@@ -171,7 +171,9 @@ impl Store {
         // In a cluster another node may have scheduled before the new master was met.
         let is_certain = promise.sequence > 0 && !self.inner.target.is_cluster();
         let age_ms = self.clock().now_ms().saturating_sub(promise.ulid.timestamp_ms());
-        !is_certain && age_ms < YOUNG_MS && queue.policy.retention.delivered_ms >= YOUNG_MS
+        let kept = &queue.policy.retention;
+        let is_kept = kept.delivered_ms >= YOUNG_MS && !kept.is_limited();
+        !is_certain && age_ms < YOUNG_MS && is_kept
     }
 
     async fn ask(&self, shard: &Shard, ulids: &[Ulid]) -> Result<Known, StoreError> {

@@ -16,6 +16,7 @@ const INCLUDES: &[(&str, &str)] = &[
     ("state", include_str!("lua/include/state.lua")),
     ("ready", include_str!("lua/include/ready.lua")),
     ("callback", include_str!("lua/include/callback.lua")),
+    ("weight", include_str!("lua/include/weight.lua")),
     ("finish", include_str!("lua/include/finish.lua")),
     ("fence", include_str!("lua/include/fence.lua")),
     ("gate", include_str!("lua/include/gate.lua")),

@@ -34,6 +34,17 @@ pub struct StateLabel {
     pub state: &'static str,
 }
 
+/// `{queue,state,reason}`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct PrunedLabel {
+    /// The queue.
+    pub queue: String,
+    /// The final state's word.
+    pub state: &'static str,
+    /// `age`: its retention was over; `messages`, `bytes`: it went early, beyond that limit.
+    pub reason: &'static str,
+}
+
 /// `{queue,outcome}`
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct OutcomeLabel {

@@ -23,8 +23,8 @@ use prometheus_client::registry::Registry;
 use labels::VersionLabel;
 pub use labels::{
     EventLabel, FaultLabel, FoundLabel, GateLabel, LevelLabel, OperationEndLabel, OperationLabel,
-    OutcomeLabel, QueueLabel, ReasonLabel, ResourceLabel, ScheduleErrorLabel, ScheduleLabel,
-    StateLabel, TopicLabel, VerbLabel, VerdictLabel,
+    OutcomeLabel, PrunedLabel, QueueLabel, ReasonLabel, ResourceLabel, ScheduleErrorLabel,
+    ScheduleLabel, StateLabel, TopicLabel, VerbLabel, VerdictLabel,
 };
 pub use logs::{LogFormat, start_logging};
 pub use ways_in::WaysIn;
@@ -54,6 +54,10 @@ pub struct Metrics {
     pub script_duration: Histograms<VerbLabel>,
     /// `tidegate_dead_total{queue,reason}`
     pub dead: Family<ReasonLabel, Counter>,
+    /// `tidegate_pruned_total{queue,state,reason}`
+    pub pruned: Family<PrunedLabel, Counter>,
+    /// `tidegate_kept_bytes{queue,state}`
+    pub kept_bytes: Family<StateLabel, Gauge>,
     /// `tidegate_late_results_total{queue,verdict}`
     pub late_results: Family<VerdictLabel, Counter>,
     /// `tidegate_probes_total{queue,found}`
@@ -139,6 +143,8 @@ impl Metrics {
             possible_duplicates: Family::default(),
             script_duration: histograms(),
             dead: Family::default(),
+            pruned: Family::default(),
+            kept_bytes: Family::default(),
             late_results: Family::default(),
             probes: Family::default(),
             gate_open: Family::default(),
@@ -205,6 +211,12 @@ impl Metrics {
             self.script_duration.clone(),
         );
         r.register("dead", "Messages given up, by reason", self.dead.clone());
+        r.register("pruned", "Finished messages deleted, by reason", self.pruned.clone());
+        r.register(
+            "kept_bytes",
+            "Bytes kept of finished messages where they are limited",
+            self.kept_bytes.clone(),
+        );
         r.register(
             "late_results",
             "Outcomes that came after their lease had run out, by what became of them",

@@ -121,8 +121,9 @@ fn give_up(why: GiveUp, facts: Facts<'_>) -> Action {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::policy::{Downstream, Retention};
+    use crate::domain::policy::Downstream;
     use crate::domain::receipt::ReceiptPolicy;
+    use crate::domain::retention::Retention;
 
     fn policy(on_uncertain: OnUncertain) -> QueuePolicy {
         QueuePolicy {
@@ -133,7 +134,7 @@ mod tests {
             keep_response_bytes: 0,
             concurrency: 1,
             priority_levels: 1,
-            retention: Retention { delivered_ms: 0, dead_ms: 0 },
+            retention: Retention::by_age(0, 0),
             idempotency_window_ms: 0,
             on_uncertain,
             probe: None,

@@ -1,18 +1,22 @@
 //! The node's housekeeping: a handful of idempotent UTC cron jobs on tokio-cron-scheduler.
 //!
-//! Prune; where there is nothing to prune, no script runs. Never a user's schedule: its zones break over a clock change. A job that
+//! Prune by age and by limits; where there is nothing to prune, no script runs. Never a user's schedule: its zones break over a clock change. A job that
 //! still runs when its next time comes is skipped.
 
 use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 
-use crate::store::{Store, StoreError};
+use super::losses::Losses;
+use crate::store::{Queue, Shard, Store, StoreError};
 
 /// When finals are pruned: every ten seconds.
 const PRUNE_AT: &str = "*/10 * * * * *";
+/// When queues with limits are looked at: what becomes final in a second may stand beyond them.
+const TRIM_AT: &str = "* * * * * *";
 /// Prune calls a queue and pass: 25,000 messages every ten seconds keep up with any downstream.
 const PRUNE_CALLS_MAX: usize = 100;
 
@@ -34,7 +38,12 @@ impl Janitor {
     /// When the scheduler refuses a job: a bug, since the patterns are ours.
     pub async fn start(store: &Store) -> Result<Self, JobSchedulerError> {
         let scheduler = JobScheduler::new().await?;
-        scheduler.add(job(PRUNE_AT, store, |store| Box::pin(prune(store)))?).await?;
+        let losses = Arc::new(Losses::default());
+        let told = Arc::clone(&losses);
+        let prune = move |store| -> Done { Box::pin(prune(store, Arc::clone(&told))) };
+        let trim = move |store| -> Done { Box::pin(trim(store, Arc::clone(&losses))) };
+        scheduler.add(job(PRUNE_AT, store, prune)?).await?;
+        scheduler.add(job(TRIM_AT, store, trim)?).await?;
         scheduler.start().await?;
         Ok(Self { scheduler })
     }
@@ -49,11 +58,16 @@ impl Janitor {
 
 type Done = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
 
-fn job(pattern: &str, store: &Store, work: fn(Store) -> Done) -> Result<Job, JobSchedulerError> {
+fn job(
+    pattern: &str,
+    store: &Store,
+    work: impl Fn(Store) -> Done + Send + Sync + 'static,
+) -> Result<Job, JobSchedulerError> {
     let store = store.clone();
     let running = Arc::new(Mutex::new(()));
+    let work = Arc::new(work);
     Job::new_async(pattern, move |_id, _scheduler| {
-        let (store, running) = (store.clone(), Arc::clone(&running));
+        let (store, running, work) = (store.clone(), Arc::clone(&running), Arc::clone(&work));
         Box::pin(async move {
             let Ok(_alone) = running.try_lock() else { return };
             if store.health().is_up()
@@ -65,7 +79,7 @@ fn job(pattern: &str, store: &Store, work: fn(Store) -> Done) -> Result<Job, Job
     })
 }
 
-async fn prune(store: Store) -> Result<(), StoreError> {
+async fn prune(store: Store, losses: Arc<Losses>) -> Result<(), StoreError> {
     let living = store.living_nodes().await?;
     let (mut queues, mut shards) = (Vec::new(), Vec::new());
     for queue in store.queues() {
@@ -89,11 +103,46 @@ async fn prune(store: Store) -> Result<(), StoreError> {
     }
     let prunable = store.prunable(&shards, &living).await?;
     for ((queue, shard), is_prunable) in queues.iter().zip(&shards).zip(prunable) {
-        let calls = if is_prunable { PRUNE_CALLS_MAX } else { 0 };
-        for _ in 0..calls {
-            if store.prune(queue, shard, &living).await? == 0 {
-                break;
-            }
+        if is_prunable {
+            prune_shard(&store, queue, shard, &living, &losses).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The oldest go where a queue keeps more than it may. Nothing is asked of queues without limits.
+async fn trim(store: Store, losses: Arc<Losses>) -> Result<(), StoreError> {
+    let queues = store.queues();
+    let limited = queues.iter().filter(|queue| queue.policy.retention.is_limited());
+    let limited: Vec<_> = limited
+        .flat_map(|queue| queue.shards.iter().map(|shard| (Arc::clone(queue), Arc::clone(shard))))
+        .collect();
+    if limited.is_empty() {
+        return Ok(());
+    }
+    let beyond = store.beyond_limits(&limited).await?;
+    if beyond.contains(&true) {
+        let living = store.living_nodes().await?;
+        for ((queue, shard), _) in limited.iter().zip(beyond).filter(|(_, is_beyond)| *is_beyond) {
+            prune_shard(&store, queue, shard, &living, &losses).await?;
+        }
+    }
+    losses.tell(Instant::now());
+    Ok(())
+}
+
+async fn prune_shard(
+    store: &Store,
+    queue: &Queue,
+    shard: &Shard,
+    living: &[String],
+    losses: &Losses,
+) -> Result<(), StoreError> {
+    for _ in 0..PRUNE_CALLS_MAX {
+        let pruned = store.prune(queue, shard, living).await?;
+        losses.add(&queue.policy.name, pruned.dead_early);
+        if !pruned.more {
+            break;
         }
     }
     Ok(())

@@ -22,6 +22,7 @@ mod heartbeat;
 mod hosts;
 mod inbox;
 mod janitor;
+mod losses;
 mod operation;
 mod operator;
 mod presence;

@@ -52,6 +52,7 @@ mod rates;
 mod receipts;
 mod refusals;
 mod reloading;
+mod retention;
 mod rig;
 mod rollback;
 mod schedules;

@@ -19,8 +19,9 @@ use super::super::{ApiState, TryCall, TryFuture, TryReport, TryRequest, router, 
 use crate::config::{Durability, RedisSettings, RedisTarget, ServerSettings, Settings, Token};
 use crate::domain::message::NewMessage;
 use crate::domain::outcome::{Answer, Outcome};
-use crate::domain::policy::{Downstream, OnUncertain, QueuePolicy, Retention, Secret};
+use crate::domain::policy::{Downstream, OnUncertain, QueuePolicy, Secret};
 use crate::domain::receipt::ReceiptPolicy;
+use crate::domain::retention::Retention;
 use crate::domain::retry::RetryPolicy;
 use crate::shutdown::Tasks;
 use crate::store::{Queue, Store};
@@ -40,7 +41,7 @@ pub(crate) fn policy(name: &str) -> QueuePolicy {
         keep_response_bytes: 4096,
         concurrency: 16,
         priority_levels: 1,
-        retention: Retention { delivered_ms: DAY_MS, dead_ms: 30 * DAY_MS },
+        retention: Retention::by_age(DAY_MS, 30 * DAY_MS),
         idempotency_window_ms: DAY_MS,
         on_uncertain: OnUncertain::Resend,
         probe: None,

@@ -27,6 +27,9 @@ pub(super) const STRUCTURES: [&str; 15] = [
     "looks",
 ];
 
+/// What `books` says where there is no sum of weights.
+const NOT_WEIGHED: [i64; 2] = [-1, -1];
+
 /// How large a shard is, and whether its counts add up.
 #[derive(Debug, Clone, Default)]
 pub struct Books {
@@ -37,6 +40,9 @@ pub struct Books {
     /// Messages that the records know beyond those that are counted.
     pub(super) drift: i64,
     pub(super) largest: u64,
+    /// What final messages weigh together, delivered ones (with expired and cancelled) and dead ones;
+    /// `None`: nobody weighs, or not all of them yet.
+    pub(super) weights: Option<[i64; 2]>,
 }
 
 impl Books {
@@ -71,6 +77,8 @@ pub(super) struct Page {
     /// `None`: this was the last.
     pub(super) next: Option<String>,
     pub(super) looked: u64,
+    /// Of an index of final messages: what these weigh.
+    pub(super) weight: i64,
     pub(super) faults: Vec<(Fault, String)>,
     /// Entries of ready lists: that must stand there, or that do.
     pub(super) entries: Vec<Bytes>,
@@ -90,6 +98,8 @@ impl Store {
         books.ready = reply.count()?;
         books.drift = reply.int()?;
         books.largest = reply.count()?;
+        let weights = [reply.int()?, reply.int()?];
+        books.weights = (weights != NOT_WEIGHED).then_some(weights);
         Ok(books)
     }
 
@@ -103,8 +113,8 @@ impl Store {
         let args = [arg(structure), arg(cursor), arg(most)];
         let mut reply = self.call(Verb::Audit, shard, &args).await?;
         let next = Some(reply.text()?).filter(|cursor| cursor != "0");
-        let mut page =
-            Page { next, looked: reply.count()?, faults: Vec::new(), entries: Vec::new() };
+        let (looked, weight) = (reply.count()?, reply.int()?);
+        let mut page = Page { next, looked, weight, faults: Vec::new(), entries: Vec::new() };
         while reply.len() > 0 {
             let (code, member) = (reply.count()?, reply.bytes()?);
             match Fault::of_code(code) {

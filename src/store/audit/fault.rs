@@ -21,11 +21,13 @@ pub enum Fault {
     Duplicate,
     /// Counts that differ from the records.
     Count,
+    /// Bytes of final messages that differ from what is there.
+    Weight,
 }
 
 impl Fault {
     /// Every kind, in the order of their codes.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Unplaced,
         Self::Misplaced,
         Self::Leftover,
@@ -34,6 +36,7 @@ impl Fault {
         Self::Unreadable,
         Self::Duplicate,
         Self::Count,
+        Self::Weight,
     ];
 
     /// The word in metrics and answers.
@@ -48,6 +51,7 @@ impl Fault {
             Self::Unreadable => "unreadable",
             Self::Duplicate => "duplicate",
             Self::Count => "count",
+            Self::Weight => "weight",
         }
     }
 
@@ -69,10 +73,13 @@ mod tests {
     fn codes_are_those_of_the_scripts() {
         let lua = include_str!("../lua/include/place.lua");
         let names = "local UNPLACED, MISPLACED, LEFTOVER, EXPIRY = 1, 2, 3, 4\n\
-            local LARGEST, UNREADABLE, DUPLICATE, COUNT = 5, 6, 7, 8\n";
+            local LARGEST, UNREADABLE, DUPLICATE, COUNT, WEIGHT = 5, 6, 7, 8, 9\n";
         assert!(lua.contains(names));
         let words = Fault::ALL.map(|fault| fault.as_str().to_uppercase()).join(" ");
-        assert_eq!(words, "UNPLACED MISPLACED LEFTOVER EXPIRY LARGEST UNREADABLE DUPLICATE COUNT");
+        assert_eq!(
+            words,
+            "UNPLACED MISPLACED LEFTOVER EXPIRY LARGEST UNREADABLE DUPLICATE COUNT WEIGHT"
+        );
         for (at, fault) in Fault::ALL.into_iter().enumerate() {
             assert_eq!(fault.code(), at + 1);
             assert_eq!(Fault::of_code(fault.code() as u64), Some(fault));

@@ -75,6 +75,8 @@ pub struct Audit {
     records: Option<String>,
     books: Books,
     waits: Waits,
+    /// What final messages weigh, as far as they were met; see [`Books`].
+    weights: [i64; 2],
     looked: u64,
     total: u64,
     /// Found and left as it was, so that the books cannot balance.
@@ -95,6 +97,7 @@ impl Audit {
             records: None,
             books: Books::default(),
             waits: Waits::default(),
+            weights: [0; 2],
             looked: 0,
             total: 0,
             left: 0,
@@ -194,6 +197,7 @@ impl Store {
     ) -> Result<Vec<Finding>, StoreError> {
         let page = self.page(audit, STRUCTURES[at], audit.page_max()).await?;
         let findings = self.judge(audit, STRUCTURES[at], page.faults, false).await?;
+        audit.weights[usize::from(STRUCTURES[at] == "dead")] += page.weight;
         audit.go_on(page.next, Stage::Structure(at + 1));
         Ok(findings)
     }
@@ -231,10 +235,19 @@ impl Store {
     async fn audit_close(&self, audit: &mut Audit) -> Result<Vec<Finding>, StoreError> {
         let books = self.books(&audit.shard).await?;
         audit.enter(Stage::Done);
-        if books.balance() || audit.left > 0 || audit.unreadable > 0 {
+        if audit.left > 0 || audit.unreadable > 0 {
             return Ok(Vec::new());
         }
-        let found = vec![(Fault::Count, format!("{} messages", books.drift))];
+        let mut found = Vec::new();
+        if !books.balance() {
+            found.push((Fault::Count, format!("{} messages", books.drift)));
+        }
+        if let Some(off) = audit.weight_off(&books) {
+            found.push((Fault::Weight, format!("{off} bytes")));
+        }
+        if found.is_empty() {
+            return Ok(Vec::new());
+        }
         self.judge(audit, "", found, true).await
     }
 
@@ -289,6 +302,16 @@ impl Store {
 }
 
 impl Audit {
+    /// By how much the sum of weights is off; `None`: it is right, or cannot be told, as messages became
+    /// final or went meanwhile.
+    fn weight_off(&self, now: &Books) -> Option<i64> {
+        let (before, weights) = (self.books.weights?, now.weights?);
+        let is_still = before == weights && self.books.sizes == now.sizes;
+        let off = |at: usize| weights[at] - self.weights[at];
+        let off = [off(0), off(1)].into_iter().find(|off| *off != 0)?;
+        is_still.then_some(off)
+    }
+
     /// To the next page of this structure, or on to the next stage.
     fn go_on(&mut self, next: Option<String>, stage: Stage) {
         match next {

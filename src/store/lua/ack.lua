@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- ack: leased → delivered. Result and final state in one step; the body goes.
--- include: shard writes record state ready callback finish fence gate uncertain
+-- include: shard writes record state ready callback weight finish fence gate uncertain
 --
 -- ARGV[1] tokens of exchanges that end with this call   ARGV[2] retention_ms
 -- ARGV[3] the messages' tokens, 20 bytes each   ARGV[4...] their ulids, then their last attempts
@@ -35,7 +35,7 @@ local function is_plain_call()
 end
 
 local function ack_plainly()
-  local delivered, states = delivered_of_leased(), {}
+  local delivered, states = delivered_of_leased(keep_ms > 0 and weighing() or 0), {}
   for i = 1, count do
     reply[i + 1] = OK
     if keep_ms > 0 then

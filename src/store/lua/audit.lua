@@ -1,10 +1,11 @@
 #!lua flags=no-writes
 -- audit: a page of one structure, and what of it disagrees with the records.
--- include: shard writes record state place
+-- include: shard writes record state weight place
 --
 -- ARGV[1] structure: records, states, history, ready, or a sorted set   ARGV[2] cursor, '0' at first
 -- ARGV[3] about how many members
--- Returns {next cursor, '0' after the last page, members looked at, then per finding: code, member};
+-- Returns {next cursor, '0' after the last page, members looked at, of an index of final messages what
+--         these weigh as far as they are weighed, then per finding: code, member};
 --         codes as in place, and 0: of records an entry that must stand in a ready list if all is
 --         well, of ready an entry that stands there
 --
@@ -13,7 +14,7 @@
 -- that stands there during the whole walk is met.
 local SEEN = 0
 local what, cursor, most = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local reply = { '0', 0 }
+local reply = { '0', 0, 0 }
 
 local function find(code, member)
   local n = #reply
@@ -76,6 +77,8 @@ local function audit_zset(name)
   for i, member in ipairs(members) do
     if not stands(name, member, tonumber(scores[i]), states[i], records[i]) then
       find(MISPLACED, member)
+    elseif states[i] and FINAL[states[i].state] and is_weighed(states[i]) then
+      reply[3] = reply[3] + weight(member)
     end
   end
   return page[1], #members

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- claim: ready → leased. Asks the queue's gates and takes what may start within the horizon.
--- include: shard clock writes record state ready callback finish gate limit
+-- include: shard clock writes record state ready callback weight finish gate limit
 --
 -- ARGV[1] node (12 bytes)     ARGV[2] sequence of this claim at this node (8 bytes)
 -- ARGV[3] most messages       ARGV[4] most bytes      ARGV[5] lease_ms     ARGV[6] concurrency

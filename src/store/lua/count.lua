@@ -6,10 +6,11 @@
 -- Returns {now_ms, scheduled, ready, leased, uncertain, accepted, delivered, dead, expired, cancelled,
 --         due_ms of the oldest ready message or -1, next due_ms or -1, exchanges in flight, paused
 --         (1 or 0), pause_until, pause_reason, pause_by, gate_until, gate_kind, gate_reason, calls in
---         the last minute, arrival time in us}
+--         the last minute, arrival time in us, bytes of delivered, expired and cancelled messages or -1, of
+--         dead ones or -1 (see weight)}
 local m = rc('HMGET', K.meta, 'stale', 'pause_since', 'pause_until', 'pause_reason', 'pause_by',
   'gate_until', 'gate_kind', 'gate_reason', 'minute', 'calls', 'calls_last', 'tat_us',
-  'gate_since')
+  'gate_since', 'weight_delivered', 'weight_dead')
 local oldest = -1
 for band = 9, 0, -1 do
   for _, entry in ipairs(rc('LRANGE', READY[band], 0, 9)) do
@@ -40,5 +41,5 @@ return {
   rc('ZCARD', K.expired), rc('ZCARD', K.cancelled), oldest, due_head() or -1,
   rc('ZCOUNT', K.exchanges, now_ms, '+inf'), paused and 1 or 0, until_ms, m[4] or '', m[5] or '',
   gate_ms, m[7] or '', m[8] or '', calls_last_minute(),
-  math.floor(tonumber(m[12] or 0)),
+  math.floor(tonumber(m[12] or 0)), tonumber(m[14] or -1), tonumber(m[15] or -1),
 }

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- mend: indexes follow their records again, each where what was found still holds.
--- include: shard clock writes record state ready place
+-- include: shard clock writes record state ready weight place
 --
 -- ARGV[1] ARGV[2] moments between which this call is expected, us
 -- ARGV[3] 1: mend; 0: only tell what still holds   ARGV[4] lease_ms   ARGV[5] retention_ms of dead
@@ -134,6 +134,13 @@ local function look_away(member)
   return true
 end
 
+-- All are weighed anew, by the next prunes. What a sum should be no single call can tell.
+local function weigh_anew()
+  if weighing() == 0 then return false end
+  if writes then weigh_begin() end
+  return true
+end
+
 local MEND = {
   [UNPLACED] = function(name, member)
     if LOOKED_AT[name] then return look_at(name, member) end
@@ -149,6 +156,7 @@ local MEND = {
   [LARGEST] = function(_, member) return set_largest(member) end,
   [DUPLICATE] = function(_, member) return strike(member) end,
   [COUNT] = set_stale,
+  [WEIGHT] = weigh_anew,
 }
 
 local reply, met = { 0, now_us, 0 }, {}

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- move: scheduled, ready, dead, expired or cancelled → cancelled, on its way into another queue.
--- include: shard writes record state ready finish
+-- include: shard writes record state ready weight finish
 --
 -- ARGV[1] what: begin, find (only those begun before) or end
 -- begin, find: ARGV[2] cut-off: finals only since this moment or longer, ms   ARGV[3] the state meant: w, X,
@@ -27,10 +27,12 @@ local function lift(ulid, s, tail)
     leave_waiting(ulid, s)
     announce(ulid)
   else
+    weigh_out(ulid, s)
     gather('ZREM', FINAL_KEY[s.state], ulid)
     if s.expires > 0 and s.expires <= now_ms then s.expires = 0 end
   end
   s.state, s.flags, s.final, s.tail = 'C', MOVED, now_ms, tail
+  weigh_in(ulid, s)
   state_save(ulid, s)
 end
 
@@ -70,7 +72,9 @@ local function finish_moves()
   for i, ulid in ipairs(ulids) do
     local s = states[i]
     if s and s.state == 'C' and is_moving(s, records[i]) then
-      gather('HSET', K.records, ulid, record_without_body(records[i]))
+      local slim = record_without_body(records[i])
+      if is_weighed(s) then weight_changes_by('C', #slim - #records[i]) end
+      gather('HSET', K.records, ulid, slim)
       gather('ZADD', K.cancelled, now_ms + tonumber(ARGV[2]), ulid)
       count = count + 1
     end

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- purge: waiting messages are cancelled, final ones are deleted; bounded, up to the call's own time.
--- include: shard writes record state ready callback finish
+-- include: shard writes record state ready callback weight finish
 --
 -- ARGV[1] state (scheduled, ready, delivered, dead, expired, cancelled)   ARGV[2] most messages
 -- ARGV[3] cut-off: scheduled and ready: created before, as the first ten characters of a ULID;
@@ -65,6 +65,7 @@ local function purge_final()
   for i, ulid in ipairs(ulids) do
     local s = states[i]
     if not s or (s.final <= tonumber(cutoff) and not is_moving(s, records[i])) then
+      weigh_out(ulid, s)
       forget(ulid)
       gather('ZREM', K[what], ulid)
       purged = purged + 1

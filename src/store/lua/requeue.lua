@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- requeue: dead, uncertain, expired or cancelled → ready; attempts start over.
--- include: shard writes record state ready
+-- include: shard writes record state ready weight
 --
 -- ARGV[1] cut-off: only what stands there since this moment or longer, ms; '' for all   ARGV[2...] ulids
 -- Returns per message {code, state before}, flat; codes: 0 ok, 3 no such message, 5 wrong state, or
@@ -29,6 +29,7 @@ for i, ulid in ipairs(ulids) do
     code, before = 5, state_told(ulid, s)
   elseif is_young(ulid, s) then code = 5
   else
+    weigh_out(ulid, s)
     gather('ZREM', LEAVES[before], ulid)
     if before == 'U' then gather('ZREM', K.probes, ulid) end
     s.state, s.due, s.attempts, s.rescues, s.first, s.paused = 'w', now_ms, 0, 0, 0, 0

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- reschedule: another due time, priority, expiry or payload for a message that waits (payload also
 -- while it is dead or uncertain).
--- include: shard writes record state ready
+-- include: shard writes record state ready weight
 --
 -- ARGV[1] ulid   ARGV[2] due: '', '+delay_ms' or 'moment_ms'   ARGV[3] priority and band (two digits) or ''
 -- ARGV[4] expires: '', '0' (never) or like due                 ARGV[5] 1: ARGV[6] is the new payload
@@ -47,6 +47,7 @@ if ARGV[5] == '1' then
 end
 local packed = record_pack(record)
 record_largest(#packed)
+if not waits and is_weighed(s) then weight_changes_by(s.state, #packed - #records[1]) end
 gather('HSET', K.records, ulid, packed)
 flush()
 return { 0, before,

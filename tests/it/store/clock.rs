@@ -29,7 +29,7 @@ async fn expire(node: &Node) -> u64 {
 }
 
 async fn prune(node: &Node) -> u64 {
-    node.store.prune(&node.queue, node.shard(), &[]).await.expect("Redis is there")
+    node.store.prune(&node.queue, node.shard(), &[]).await.expect("Redis is there").messages
 }
 
 #[tokio::test]

@@ -98,6 +98,11 @@ impl Ground {
         self.server.as_ref().expect("a scenario on a single server")
     }
 
+    /// Whether other scenarios use the same servers.
+    pub(super) fn is_shared(&self) -> bool {
+        self.server.is_none()
+    }
+
     pub(super) fn namespace(&self) -> &str {
         &self.namespace
     }

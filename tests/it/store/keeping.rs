@@ -166,7 +166,7 @@ async fn finals_are_pruned_when_their_retention_is_over(ground: Ground) {
     node.store.cancel(&ids[2]).await.unwrap();
     ground.passes(ground.now_ms().await + 2).await;
 
-    assert_eq!(node.store.prune(&node.queue, node.shard(), &living).await.unwrap(), 2);
+    assert_eq!(node.store.prune(&node.queue, node.shard(), &living).await.unwrap().messages, 2);
 
     assert_eq!(node.store.get(&ids[0]).await.unwrap(), None);
     assert_eq!(node.state(&ids[1]).await, State::Dead);

@@ -18,6 +18,7 @@ mod probing;
 mod reading;
 mod receiving;
 mod records;
+mod retention;
 mod scan;
 mod schedules;
 mod settling;

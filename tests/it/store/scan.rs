@@ -56,13 +56,15 @@ impl Stand {
 struct Shard {
     records: HashMap<String, Vec<u8>>,
     states: HashMap<String, Vec<u8>>,
-    history: Vec<String>,
+    history: HashMap<String, Vec<u8>>,
     zsets: BTreeMap<&'static str, HashMap<String, u64>>,
     ready: Vec<Vec<String>>,
     /// References and kept receipts, each as it is looked at.
     kept: Vec<String>,
     looks: Vec<String>,
     stale: i64,
+    /// Which weighing this is, whether it has met all, and its two sums.
+    weighing: [Option<i64>; 4],
 }
 
 /// What the scan counted, in the order of `State::ALL`.
@@ -115,12 +117,17 @@ impl Ground {
             self.raw(redis::cmd("ZRANGE").arg(key("looks")).arg(0).arg(-1)).await;
         kept.sort();
         looks.sort();
+        let mut sums = redis::cmd("HMGET");
+        sums.arg(key("meta")).arg(&["weighing", "weigh_at", "weight_delivered", "weight_dead"]);
+        let sums: Vec<Option<String>> = self.raw(&sums).await;
+        let sums = sums.into_iter().map(|sum| sum.map(|sum| sum.parse().unwrap_or(0)));
         Shard {
+            weighing: sums.collect::<Vec<_>>().try_into().expect("four"),
             kept,
             looks,
             records: self.raw(redis::cmd("HGETALL").arg(key("records"))).await,
             states: self.raw(redis::cmd("HGETALL").arg(key("states"))).await,
-            history: self.raw(redis::cmd("HKEYS").arg(key("history"))).await,
+            history: self.raw(redis::cmd("HGETALL").arg(key("history"))).await,
             zsets,
             ready,
             stale: stale.unwrap_or(0),
@@ -141,7 +148,7 @@ impl Shard {
             scan.by_state[at] += 1;
             stands.insert(ulid.as_str(), stand);
         }
-        for ulid in self.states.keys().chain(&self.history) {
+        for ulid in self.states.keys().chain(self.history.keys()) {
             assert!(
                 stands.contains_key(ulid.as_str()),
                 "{ulid} has a state or a past and no record"
@@ -152,6 +159,7 @@ impl Shard {
                 assert!(stands.contains_key(&member[..26]), "{member} in {name} has no record");
             }
         }
+        self.check_weights();
         assert_eq!(self.kept, self.looks, "what is kept of receipts is looked at");
         let entries = self.ready.iter().map(Vec::len).sum::<usize>();
         let stale =
@@ -159,6 +167,30 @@ impl Shard {
         assert_eq!(self.stale, stale, "stale entries counted, stale entries there");
         scan.stale = stale;
         scan
+    }
+
+    /// The sums are what those weigh that this weighing has met, and in the end these are all.
+    fn check_weights(&self) {
+        let [Some(weighing), weigh_at, delivered, dead] = self.weighing else {
+            assert_eq!(self.weighing, [None; 4], "nothing is left of a weighing");
+            return;
+        };
+        let mut sums = [0, 0];
+        for (ulid, entry) in &self.states {
+            let Some(kind) = [&b"DEC"[..], b"X"].iter().position(|kind| kind.contains(&entry[1]))
+            else {
+                assert_eq!(entry[22] / 4 % 4, 0, "{ulid} is not final and weighed");
+                continue;
+            };
+            if i64::from(entry[22] / 4 % 4) == weighing {
+                let past = self.history.get(ulid).map_or(0, Vec::len);
+                sums[kind] += self.records[ulid].len() + entry.len() + past;
+            } else {
+                assert!(weigh_at.is_some(), "{ulid} is final and was never weighed");
+            }
+        }
+        let sums = sums.map(|sum| i64::try_from(sum).ok());
+        assert_eq!([delivered, dead], sums, "weights of final messages");
     }
 
     /// The index in `State::ALL` of the one place where it stands.

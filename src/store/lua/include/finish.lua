@@ -24,6 +24,7 @@ local function finish(ulid, s, record, keep_ms)
   if announce(ulid) and keep_ms <= 0 then keep_ms = WAITED_KEEP_MS end
   if is_told(s) then call_back(ulid, s, record) end
   if keep_ms <= 0 then return forget(ulid) end
+  weigh_in(ulid, s)
   state_save(ulid, s)
   if s.state == 'D' then gather('HSET', K.records, ulid, record_without_body(record)) end
   gather('ZADD', FINAL_KEY[s.state], now_ms + keep_ms, ulid)
@@ -49,4 +50,5 @@ local function finish_delivered(ulids, states, records, keep_ms)
   write_all('HSET', K.states, states)
   write_all('HSET', K.records, slim)
   write_all('ZADD', K.delivered, purges)
+  if weighing() > 0 then weigh_in_delivered(ulids, states, slim) end
 end

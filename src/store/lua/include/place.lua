@@ -5,7 +5,7 @@ local PLACE = {
 }
 -- What can be wrong (the twin of store/audit/fault.rs).
 local UNPLACED, MISPLACED, LEFTOVER, EXPIRY = 1, 2, 3, 4
-local LARGEST, UNREADABLE, DUPLICATE, COUNT = 5, 6, 7, 8
+local LARGEST, UNREADABLE, DUPLICATE, COUNT, WEIGHT = 5, 6, 7, 8, 9
 
 -- Whether a member of a sorted set stands there by right. A message that cannot be read may stand
 -- anywhere: nobody knows better.

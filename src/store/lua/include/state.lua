@@ -6,7 +6,7 @@
 --   | paused_ms at the first attempt u48 | previous token c20 | final_ms u48 | tail
 --
 -- States: w waiting (in due: scheduled, else ready), L leased, U uncertain, A accepted, D delivered,
--- X dead, E expired, C cancelled. Flag 1: claimed alone; flags 16 to 128: as in the record. The
+-- X dead, E expired, C cancelled. Flag 1: claimed alone; 2: moved; 4 and 8: see weight; 16 to 128: as in the record. The
 -- tail (last attempt, reason) is opaque.
 local STATE_VERSION = 2
 local STATE_HEADER = '>Bc1c20BBHI6I6HI4I4BI6I6c20I6'
@@ -95,11 +95,13 @@ local function is_leased_as(raw, token)
   return string.sub(raw, 2, 22) == 'L' .. token
 end
 
--- The entries of leased messages, delivered now, up to the tail: an ack changes two places.
-local function delivered_of_leased()
+-- The entries of leased messages, delivered now, up to the tail: an ack changes two places, and the flags
+-- where messages are weighed (see weight).
+local function delivered_of_leased(weighing_number)
   local final = struct.pack('>I6', now_ms)
   return setmetatable({}, { __index = function(known, raw)
-    known[raw] = string.sub(raw, 1, 1) .. 'D' .. string.sub(raw, 3, 81) .. final
+    local flags = string.char(string.byte(raw, 23) % 4 + 4 * weighing_number)
+    known[raw] = string.sub(raw, 1, 1) .. 'D' .. string.sub(raw, 3, 22) .. flags .. string.sub(raw, 24, 81) .. final
     return known[raw]
   end })
 end

@@ -102,6 +102,8 @@ enum Step {
         decision: Decision,
     },
     Purge(State),
+    /// A prune that finds nothing too old or too many: it weighs what is kept, or stops weighing.
+    Weigh(bool),
     Pause,
     Resume,
 }
@@ -150,6 +152,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => finals.prop_map(Step::RequeueAll),
         3 => (which, decision).prop_map(|(which, decision)| Step::Resolve { which, decision }),
         1 => purged.prop_map(Step::Purge),
+        2 => prop::bool::weighted(0.8).prop_map(Step::Weigh),
         1 => Just(Step::Pause),
         2 => Just(Step::Resume),
     ]

@@ -15,6 +15,8 @@ use crate::store::ground::Ground;
 use crate::store::node::{Node, WISH, With, message, settled};
 
 const QUEUE: &str = "concurrency = 1000\npriority_levels = 3";
+const WEIGHED: &str =
+    "concurrency = 1000\npriority_levels = 3\nretention = { delivered_max_bytes = \"1GiB\" }";
 const BODIES: [&str; 2] = ["ebb", "flow"];
 const NOBODYS: &str = "00000000000000000000";
 
@@ -23,6 +25,7 @@ pub(super) struct World {
     ground: Ground,
     node: Node,
     hasty: Node,
+    weighing: Node,
     model: Model,
     /// The latest moment that a step made, unless it is far away.
     made_ms: u64,
@@ -33,7 +36,8 @@ impl World {
         let ground = Ground::in_memory().await;
         let node = ground.node(QUEUE).await;
         let hasty = ground.node_shaped(QUEUE, |policy| policy.lease_ms = 1).await;
-        Self { ground, node, hasty, model: Model::default(), made_ms: 0 }
+        let weighing = ground.node(WEIGHED).await;
+        Self { ground, node, hasty, weighing, model: Model::default(), made_ms: 0 }
     }
 
     /// One step, and everything that must hold after it.
@@ -63,6 +67,11 @@ impl World {
             Step::RequeueAll(state) => self.requeue_all(state).await,
             Step::Resolve { which, decision } => self.resolve(which, decision).await,
             Step::Purge(state) => self.purge(state).await,
+            Step::Weigh(is_weighed) => {
+                let node = if is_weighed { &self.weighing } else { &self.node };
+                let pruned = node.store.prune(&node.queue, node.shard(), &[]).await.unwrap();
+                assert_eq!(pruned.messages, 0);
+            }
             Step::Pause => {
                 self.node.store.pause(&self.node.name, None, "", "").await.unwrap();
                 self.model.is_paused = true;

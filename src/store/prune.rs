@@ -1,0 +1,191 @@
+//! Finished messages go: when their time is over, and, the oldest first, beyond the queue's limits.
+//!
+//! Owns the call, the counting of what went and why, and the look whether a limited shard needs the call.
+//! Each call is bounded; callers ask again while there is more. Refuses to know when to look.
+
+use std::sync::Arc;
+
+use redis::{Value, cmd};
+
+use super::clock_watch::Timed;
+use super::heads::key;
+use super::housekeeping::SWEEP_MAX;
+use super::queue::{Queue, Shard};
+use super::{Store, StoreError, Verb, arg};
+use crate::domain::retention::{KeepLimits, Retention};
+use crate::telemetry::PrunedLabel;
+
+/// What a prune came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Messages that went.
+    pub messages: u64,
+    /// Of these, dead ones that went before their time.
+    pub dead_early: u64,
+    /// Whether there is more to do now.
+    pub more: bool,
+}
+
+impl Store {
+    /// Finals whose retention is over are deleted, and the oldest of those beyond the queue's limits; with
+    /// them the last claims of nodes that are gone.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn prune(
+        &self,
+        queue: &Queue,
+        shard: &Shard,
+        living: &[String],
+    ) -> Result<Pruned, StoreError> {
+        let [delivered, dead] = shares(queue);
+        let most = |limit: Option<u64>| arg(limit.unwrap_or(0));
+        let mut args = vec![
+            arg(SWEEP_MAX),
+            most(delivered.messages_max),
+            most(dead.messages_max),
+            most(delivered.bytes_max),
+            most(dead.bytes_max),
+        ];
+        args.extend(living.iter().map(arg));
+        let called = self.timed(Verb::Prune, shard, &args).await?;
+        let Some(Timed { mut reply, .. }) = called else { return Ok(Pruned::default()) };
+        let mut pruned = Pruned { more: reply.count()? == 1, ..Pruned::default() };
+        while reply.len() > 0 {
+            let (state, reason) = (state_word(&reply.text()?), reason_word(reply.count()?));
+            let count = reply.count()?;
+            pruned.messages += count;
+            if state == "dead" && reason != "age" {
+                pruned.dead_early += count;
+            }
+            let label = PrunedLabel { queue: queue.policy.name.to_string(), state, reason };
+            self.metrics().pruned.get_or_create(&label).inc_by(count);
+        }
+        self.count_swept(queue, "prune", pruned.messages);
+        Ok(pruned)
+    }
+
+    /// Which of these shards are beyond the limits of their queues, or have to be weighed still; told by
+    /// plain readings, no script runs. Those of queues without limits never are.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn beyond_limits(
+        &self,
+        limited: &[(Arc<Queue>, Arc<Shard>)],
+    ) -> Result<Vec<bool>, StoreError> {
+        let shards: Vec<_> = limited.iter().map(|(_, shard)| Arc::clone(shard)).collect();
+        let replies = self
+            .read_each(&shards, &|shard| {
+                let sizes = FINALS.iter().map(|name| cmd("ZCARD").arg(key(shard, name)).to_owned());
+                let mut sums = cmd("HMGET");
+                sums.arg(key(shard, "meta")).arg(&SUMS);
+                sizes.chain([sums]).collect()
+            })
+            .await?;
+        let beyond = limited.iter().zip(replies).map(|((queue, _), replies)| {
+            // What cannot be read has to be looked at.
+            read_sums(replies).is_none_or(|sums| {
+                sums.are_beyond(shares(queue), queue.policy.retention.is_weighed())
+            })
+        });
+        Ok(beyond.collect())
+    }
+}
+
+/// The final states: those that are limited together, and dead.
+const FINALS: [&str; 4] = ["delivered", "expired", "cancelled", "dead"];
+/// What `lua/include/weight.lua` keeps in meta.
+const SUMS: [&str; 4] = ["weighing", "weigh_at", "weight_delivered", "weight_dead"];
+
+/// What stands in one shard.
+#[derive(Debug, Default)]
+struct Sums {
+    messages: [u64; 2],
+    bytes: [i64; 2],
+    is_weighed: bool,
+    is_unfinished: bool,
+}
+
+impl Sums {
+    fn are_beyond(&self, limits: [KeepLimits; 2], must_weigh: bool) -> bool {
+        let has_finals = self.messages != [0, 0];
+        if has_finals && (must_weigh != self.is_weighed || self.is_unfinished) {
+            return true;
+        }
+        limits.iter().zip(self.messages).zip(self.bytes).any(|((limit, messages), bytes)| {
+            limit.messages_max.is_some_and(|most| messages > most)
+                || limit.bytes_max.is_some_and(|most| bytes > most.cast_signed() && messages > 0)
+        })
+    }
+}
+
+fn read_sums(replies: Vec<Value>) -> Option<Sums> {
+    let mut replies = replies.into_iter();
+    let mut sizes = [0; FINALS.len()];
+    for size in &mut sizes {
+        *size = redis::from_redis_value::<u64>(replies.next()?).ok()?;
+    }
+    let meta: [Option<String>; SUMS.len()] =
+        redis::from_redis_value::<Vec<Option<String>>>(replies.next()?).ok()?.try_into().ok()?;
+    let [weighing, weigh_at, delivered, dead] = meta;
+    let bytes = |sum: Option<String>| sum.map_or(Some(0), |sum| sum.parse().ok());
+    Some(Sums {
+        messages: [sizes[0] + sizes[1] + sizes[2], sizes[3]],
+        bytes: [bytes(delivered)?, bytes(dead)?],
+        is_weighed: weighing.is_some(),
+        is_unfinished: weigh_at.is_some(),
+    })
+}
+
+/// What each shard of this queue may keep, of delivered (with expired and cancelled) and of dead ones.
+fn shares(queue: &Queue) -> [KeepLimits; 2] {
+    let Retention { delivered, dead, .. } = queue.policy.retention;
+    [delivered, dead].map(|limits| limits.share(queue.policy.shards))
+}
+
+fn state_word(letter: &str) -> &'static str {
+    match letter {
+        "D" => "delivered",
+        "X" => "dead",
+        "E" => "expired",
+        _ => "cancelled",
+    }
+}
+
+/// The twin of `lua/prune.lua`.
+fn reason_word(reason: u64) -> &'static str {
+    match reason {
+        1 => "age",
+        2 => "messages",
+        _ => "bytes",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_tells_whether_the_call_is_needed() {
+        let messages = |most| KeepLimits { messages_max: Some(most), bytes_max: None };
+        let bytes = |most| KeepLimits { messages_max: None, bytes_max: Some(most) };
+        let none = KeepLimits::default();
+        let sums = |is_weighed| Sums {
+            messages: [5, 3],
+            bytes: [70, 40],
+            is_weighed,
+            is_unfinished: false,
+        };
+        assert!(!sums(false).are_beyond([none, none], false));
+        assert!(!sums(false).are_beyond([messages(5), messages(3)], false));
+        assert!(sums(false).are_beyond([messages(4), none], false));
+        assert!(sums(false).are_beyond([none, messages(2)], false));
+        assert!(!sums(true).are_beyond([bytes(70), bytes(40)], true));
+        assert!(sums(true).are_beyond([none, bytes(39)], true));
+        assert!(sums(false).are_beyond([bytes(70), none], true), "to be weighed");
+        assert!(sums(true).are_beyond([messages(9), none], false), "weighed in vain");
+        assert!(Sums { is_unfinished: true, ..sums(true) }.are_beyond([bytes(70), none], true));
+        assert!(!Sums::default().are_beyond([bytes(70), none], true), "there is nothing");
+    }
+}
