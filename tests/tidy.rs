@@ -3,6 +3,8 @@
 //! Owns the table of allowed arrows; a new arrow is a change of design, and is made here on purpose.
 //! Rules are functions from text to faults, tried on bad samples beside the real files.
 
+#[path = "tidy/circles.rs"]
+mod circles;
 #[path = "tidy/docs.rs"]
 mod docs;
 #[path = "tidy/files.rs"]

@@ -133,7 +133,7 @@ fn window(window: &Window) -> Value {
 mod tests {
     use super::super::tests::policy;
     use super::*;
-    use crate::domain::policy::{HttpDownstream, Secret};
+    use crate::domain::endpoint::{HttpDownstream, Secret};
 
     #[test]
     fn no_secret_is_shown() {

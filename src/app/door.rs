@@ -9,10 +9,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, ApiState, TryCall, TryFuture, TryReport, TryRequest};
 use crate::config::Settings;
+use crate::domain::endpoint::HttpDownstream;
 use crate::domain::id::{MessageId, new_ulid};
 use crate::domain::message::NewMessage;
 use crate::domain::outcome::classify;
-use crate::domain::policy::{Downstream, HttpDownstream};
+use crate::domain::policy::Downstream;
 use crate::shutdown::Tasks;
 use crate::store::{Queue, Store};
 use crate::transport::{Call, Transport};

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::Session;
-use super::batch::{Rejects, Tally};
+use super::batch_fate::{Rejects, Tally};
 use super::batch_rows::Row;
 use super::client::{Answer, Target};
 use super::exit::{Exit, Failure};

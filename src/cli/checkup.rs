@@ -10,8 +10,8 @@ use super::client::Target;
 use super::describe::count;
 use super::diagnosis::{Finding, Weight};
 use super::exit::Failure;
+use super::plain::plain;
 use super::progress::Progress;
-use super::screen::plain;
 
 /// Members named as examples.
 const EXAMPLES_MAX: usize = 3;

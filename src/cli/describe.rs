@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::screen::plain;
+use super::plain::plain;
 use super::times::{distance, of_answer, span, utc};
 
 /// What each gate is waited for as, in the order in which gates are named.

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use http::StatusCode;
 use serde_json::Value;
 
-use super::screen::plain;
+use super::plain::plain;
 
 /// The exit codes, from best to worst as far as "which of several counts" goes: the first that is
 /// not `Ok`.

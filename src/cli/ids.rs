@@ -6,7 +6,8 @@ use std::io::BufRead;
 
 use super::Session;
 use super::exit::{Exit, Failure};
-use super::screen::{Screen, plain};
+use super::plain::plain;
+use super::screen::Screen;
 
 /// The ids given, `-` replaced by the lines of standard input.
 fn all(given: &[String], screen: &mut Screen) -> Result<Vec<String>, Failure> {

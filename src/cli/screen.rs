@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::args::Format;
 use super::exit::Failure;
+use super::plain::plain;
 
 /// The streams of one command.
 pub(crate) struct Screen {
@@ -145,20 +146,5 @@ fn cell(text: &str) -> Cell {
         "dead" => cell.fg(Color::Red),
         "uncertain" | "expired" => cell.fg(Color::Yellow),
         _ => cell,
-    }
-}
-
-/// The text without control characters: what others wrote must not steer the terminal.
-pub(crate) fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn control_characters_become_blanks() {
-        assert_eq!(plain("a\u{1b}[31mb\nc\u{9b}d ü"), "a [31mb c d ü");
     }
 }

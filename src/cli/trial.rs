@@ -76,7 +76,7 @@ fn headers(headers: &Value) -> Vec<String> {
 /// A body after its blank line; nothing for an empty one.
 fn body(body: &Value) -> Vec<String> {
     let text = match body {
-        Value::String(text) => text.lines().map(super::screen::plain).collect::<Vec<_>>(),
+        Value::String(text) => text.lines().map(super::plain::plain).collect::<Vec<_>>(),
         Value::Null => Vec::new(),
         other => vec![other.to_string()],
     };

@@ -7,7 +7,8 @@ use url::Url;
 use super::headers;
 use super::kinds::{duration, word};
 use super::reader::{Field, Read};
-use crate::domain::policy::{Downstream, HttpDownstream, Secret};
+use crate::domain::endpoint::{HttpDownstream, Secret};
+use crate::domain::policy::Downstream;
 
 /// The default deadline of a whole exchange, in milliseconds.
 pub(super) const TIMEOUT_MS: u64 = 15_000;
@@ -126,7 +127,8 @@ pub(super) fn signing_secret(field: &Field<'_>) -> Read<Secret> {
 #[cfg(test)]
 mod tests {
     use crate::config::testing::{load_with, queue_errors, queue_of};
-    use crate::domain::policy::{Downstream, HttpDownstream, Secret};
+    use crate::domain::endpoint::{HttpDownstream, Secret};
+    use crate::domain::policy::Downstream;
 
     fn http(text: &str) -> HttpDownstream {
         let queue =

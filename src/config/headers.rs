@@ -7,8 +7,8 @@ use http::HeaderName;
 
 use super::reader::{Field, Read};
 use super::sources::Layer;
+use crate::domain::endpoint::Secret;
 use crate::domain::headers::check_header;
-use crate::domain::policy::Secret;
 
 /// In the order of their names. A name in two spellings is a mistake within one layer; across
 /// layers the higher one wins, as the environment cannot spell in capitals.

@@ -4,7 +4,8 @@ use super::downstream::{TIMEOUT_MS, TIMEOUT_MS_MAX, address, shown};
 use super::headers;
 use super::kinds::{duration, whole};
 use super::reader::{Field, Read, Section};
-use crate::domain::policy::{Downstream, OnUncertain};
+use crate::domain::outcome::OnUncertain;
+use crate::domain::policy::Downstream;
 use crate::domain::probe::{ID_PLACE, ProbePolicy};
 
 /// The longest time to the first probe, in milliseconds.
@@ -138,7 +139,7 @@ fn tell_apart(section: &Section<'_>, delivered: &[u16], absent: &[u16]) -> Read<
 #[cfg(test)]
 mod tests {
     use crate::config::testing::{load_with, queue_errors, queue_of};
-    use crate::domain::policy::OnUncertain;
+    use crate::domain::outcome::OnUncertain;
     use crate::domain::probe::ProbePolicy;
 
     const DOWNSTREAM: &str = "[queues.q.downstream]\nurl = \"https://erp.example/orders\"\ntimeout = \"7s\"\nheaders = { X-Key = \"k\" }\nsigning_secret = \"any text\"";

@@ -10,7 +10,8 @@ use crate::domain::callback::CallbackHosts;
 use crate::domain::id::{QueueName, SHARDS_MAX};
 use crate::domain::lease;
 use crate::domain::limit::Rate;
-use crate::domain::policy::{Downstream, OnUncertain, QueuePolicy};
+use crate::domain::outcome::OnUncertain;
+use crate::domain::policy::{Downstream, QueuePolicy};
 use crate::domain::receipt::ReceiptPolicy;
 use crate::domain::units::format_duration;
 
@@ -164,7 +165,7 @@ mod tests {
     use proptest::prelude::*;
 
     use crate::config::testing::{errors_of, load_with, queue_errors, queue_of};
-    use crate::domain::policy::OnUncertain;
+    use crate::domain::outcome::OnUncertain;
     use crate::domain::retention::Retention;
 
     #[test]

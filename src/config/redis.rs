@@ -10,7 +10,7 @@ use super::kinds::{duration, parsed, size, text, word};
 use super::reader::{Context, Field, Read, Section};
 use super::settings::{Durability, RedisSettings, RedisTarget};
 use super::sources::Layer;
-use crate::domain::policy::Secret;
+use crate::domain::endpoint::Secret;
 
 /// The longest path of a Unix socket, in bytes: 108 with the closing zero on Linux.
 const SOCKET_BYTES_MAX: usize = 107;
@@ -181,7 +181,7 @@ mod tests {
 
     use crate::config::testing::{errors_of, load_with, settings_of};
     use crate::config::{Durability, RedisSettings, RedisTarget};
-    use crate::domain::policy::Secret;
+    use crate::domain::endpoint::Secret;
 
     fn redis(text: &str) -> RedisSettings {
         settings_of(&format!("[redis]\n{text}")).redis

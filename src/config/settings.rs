@@ -8,8 +8,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::domain::callback::CallbackHosts;
+use crate::domain::endpoint::Secret;
 use crate::domain::id::QueueName;
-use crate::domain::policy::{QueuePolicy, Secret};
+use crate::domain::policy::QueuePolicy;
 use crate::domain::schedule::{Schedule, ScheduleName};
 use crate::domain::topic::{TopicName, TopicPolicy};
 

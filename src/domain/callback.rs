@@ -9,8 +9,8 @@ use std::str::FromStr;
 use http::HeaderName;
 use url::Url;
 
+use super::endpoint::{HttpDownstream, Secret};
 use super::limit::Rate;
-use super::policy::{HttpDownstream, Secret};
 use super::retry::RetryPolicy;
 use super::state::State;
 

@@ -9,7 +9,6 @@ use bytes::Bytes;
 
 use super::callback::{CallbackOn, CallbackWish};
 use super::id::MessageId;
-use super::policy::QueuePolicy;
 use super::retry::RetryPolicy;
 use super::state::State;
 
@@ -95,10 +94,10 @@ pub struct RetryOverride {
 impl Details {
     /// The policy of its queue with this message's wishes laid over it.
     #[must_use]
-    pub fn retry_policy<'a>(&self, queue: &'a QueuePolicy) -> Cow<'a, RetryPolicy> {
+    pub fn retry_policy<'a>(&self, queue: &'a RetryPolicy) -> Cow<'a, RetryPolicy> {
         match &self.retry {
-            Some(wishes) => Cow::Owned(wishes.apply(&queue.retry)),
-            None => Cow::Borrowed(&queue.retry),
+            Some(wishes) => Cow::Owned(wishes.apply(queue)),
+            None => Cow::Borrowed(queue),
         }
     }
 }

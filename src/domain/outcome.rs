@@ -5,7 +5,6 @@
 
 use bytes::Bytes;
 
-use super::policy::OnUncertain;
 use super::receipt::Pending;
 
 /// What came back from the downstream.
@@ -78,6 +77,35 @@ impl Outcome {
             Self::Suspect => "suspect",
             Self::Denied => "denied",
         }
+    }
+}
+
+/// What happens when an attempt may or may not have reached the downstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnUncertain {
+    /// At least once: try again.
+    Resend,
+    /// At most once: wait for a decision.
+    Park,
+    /// At most once: ask the downstream, and wait for a decision where it cannot tell.
+    Probe,
+}
+
+impl OnUncertain {
+    /// The word for it in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Resend => "resend",
+            Self::Park => "park",
+            Self::Probe => "probe",
+        }
+    }
+
+    /// Whether a message is never sent again while its last attempt may have arrived.
+    #[must_use]
+    pub const fn is_at_most_once(self) -> bool {
+        matches!(self, Self::Park | Self::Probe)
     }
 }
 

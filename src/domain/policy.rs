@@ -3,12 +3,12 @@
 //! Built by `config` only; a value of these types makes sense by construction. Refuses to know
 //! TOML and how its wishes are carried out.
 
-use std::fmt;
-
 use super::callback::{CallbackOn, CallbackPolicy};
+use super::endpoint::HttpDownstream;
 use super::id::QueueName;
 use super::limit::Rate;
 use super::message::Details;
+use super::outcome::OnUncertain;
 use super::probe::ProbePolicy;
 use super::receipt::ReceiptPolicy;
 use super::retention::Retention;
@@ -57,6 +57,41 @@ pub struct QueuePolicy {
 }
 
 impl QueuePolicy {
+    /// What holds for a queue that nobody configures any more: it is only read and emptied.
+    #[must_use]
+    pub fn retired(name: QueueName, shards: u16) -> Self {
+        const DAY_MS: u64 = 24 * 3600 * 1000;
+        Self {
+            name,
+            rate: None,
+            burst: 1,
+            lease_ms: 30_000,
+            keep_response_bytes: 4096,
+            concurrency: 1,
+            priority_levels: 1,
+            retention: Retention::by_age(DAY_MS, 30 * DAY_MS),
+            idempotency_window_ms: DAY_MS,
+            on_uncertain: OnUncertain::Resend,
+            probe: None,
+            receipts: ReceiptPolicy::DEFAULT,
+            shards,
+            downstream: Downstream::Null,
+            retry: RetryPolicy {
+                max_attempts: 1,
+                initial_ms: 1000,
+                factor: 1.0,
+                max_ms: 1000,
+                jitter: 0.0,
+                max_age_ms: DAY_MS,
+                schedule_ms: None,
+                safe_statuses: Vec::new(),
+            },
+            window: None,
+            batch: None,
+            callback: None,
+        }
+    }
+
     /// The priority band of a message of this queue: `floor(priority × levels / 10)`.
     #[must_use]
     pub fn band(&self, priority: u8) -> u8 {
@@ -102,35 +137,6 @@ impl QueuePolicy {
     }
 }
 
-/// What happens when an attempt may or may not have reached the downstream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnUncertain {
-    /// At least once: try again.
-    Resend,
-    /// At most once: wait for a decision.
-    Park,
-    /// At most once: ask the downstream, and wait for a decision where it cannot tell.
-    Probe,
-}
-
-impl OnUncertain {
-    /// The word for it in the configuration.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Resend => "resend",
-            Self::Park => "park",
-            Self::Probe => "probe",
-        }
-    }
-
-    /// Whether a message is never sent again while its last attempt may have arrived.
-    #[must_use]
-    pub const fn is_at_most_once(self) -> bool {
-        matches!(self, Self::Park | Self::Probe)
-    }
-}
-
 /// Messages that leave together in one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchPolicy {
@@ -164,59 +170,5 @@ impl Downstream {
             Self::Null | Self::Pull => 0,
             Self::Callbacks(callback) => callback.timeout_ms,
         }
-    }
-}
-
-/// An HTTP endpoint.
-#[derive(Clone, PartialEq)]
-pub struct HttpDownstream {
-    /// Where, `http` or `https`.
-    pub url: url::Url,
-    /// The url for people: as the configuration wrote it, references to secrets not filled in.
-    pub url_shown: String,
-    /// `POST`, `PUT` or `PATCH`.
-    pub method: http::Method,
-    /// One deadline for the whole exchange: name look-up, connecting, TLS, sending, answer.
-    pub timeout_ms: u64,
-    /// Sent with every call; values may be secret.
-    pub headers: Vec<(http::HeaderName, Secret)>,
-    /// Standard Webhooks secret (`whsec_<base64>`, or any text taken as its bytes).
-    pub signing_secret: Option<Secret>,
-}
-
-/// The url may hold a secret in its path: only its shown form is shown.
-impl fmt::Debug for HttpDownstream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HttpDownstream")
-            .field("url", &self.url_shown)
-            .field("method", &self.method)
-            .field("timeout_ms", &self.timeout_ms)
-            .field("headers", &self.headers)
-            .field("signing_secret", &self.signing_secret)
-            .finish()
-    }
-}
-
-/// A text that never shows itself in logs, errors or `tidegate check`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps a secret.
-    #[must_use]
-    pub fn new(text: String) -> Self {
-        Self(text)
-    }
-
-    /// The secret itself: only where it goes on the wire or into a hash.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(***)")
     }
 }

@@ -5,9 +5,9 @@
 
 use std::fmt;
 
+use super::endpoint::{HttpDownstream, Secret};
 use super::id::{MessageId, QueueName};
 use super::outcome::Answer;
-use super::policy::{HttpDownstream, Secret};
 
 /// What stands for the message's id in the url.
 pub const ID_PLACE: &str = "{id}";

@@ -12,7 +12,6 @@ use bytes::{Buf, Bytes};
 use ulid::Ulid;
 
 use super::error::StoreError;
-use super::queue::retired_policy;
 use super::record::{Record, StateEntry, to_message};
 use crate::domain::callback::{CallbackHosts, CallbackPolicy};
 use crate::domain::event;
@@ -39,7 +38,7 @@ pub(super) fn policy(queue: &QueuePolicy, is_known: bool) -> Option<QueuePolicy>
         retention: queue.retention,
         retry: callback.retry.clone(),
         downstream: Downstream::Callbacks(callback),
-        ..retired_policy(queue.name.callbacks(), queue.shards)
+        ..QueuePolicy::retired(queue.name.callbacks(), queue.shards)
     })
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::claimed::{Claimed, Taken};
+use super::gate::{ClaimWish, Gate, gate_of};
 use super::grant::Granted;
 use super::queue::{Queue, Shard};
 use super::reply::Reply;
@@ -24,44 +25,6 @@ const CLAIM_BYTES_MAX: u64 = 1 << 20;
 /// Slots begin so far ahead at most; a Redis that takes longer to answer counts as away. The script
 /// knows it too, so that no node takes for a leftover what another one holds.
 const LEAD_US_MAX: u64 = 1_000_000;
-
-/// What a dispatcher asks for.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct ClaimWish {
-    /// Most messages (a batch: most calls is one).
-    pub messages_max: usize,
-    /// Slots no later than so many microseconds from now (and from when the reply is expected).
-    pub horizon_us: u64,
-    /// Slots only before this moment (Redis time, microseconds): the window closes.
-    pub before_us: Option<u64>,
-    /// For queues with batches: do not wait for company any longer.
-    pub batch_now: bool,
-    /// How long the lease is, in milliseconds; `None`: the queue's.
-    pub lease_ms: Option<u64>,
-}
-
-/// Which gate a claim met.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gate {
-    /// None: messages were taken.
-    Open,
-    /// Nothing is ready.
-    Empty,
-    /// The queue is paused.
-    Paused,
-    /// The downstream's throttles or refusals shut the gate.
-    Shut,
-    /// All calls are in flight.
-    Concurrency,
-    /// The limit.
-    Limit,
-    /// A batch gathers.
-    Gathering,
-    /// Only stale entries were met: ask again at once.
-    Stale,
-    /// Redis' clock is in doubt, and all that was met would expire by it.
-    Doubt,
-}
 
 /// What a claim came to.
 #[derive(Debug)]
@@ -272,19 +235,4 @@ fn claim_args(
         arg(policy.retention.delivered_ms),
         arg(lead_us),
     ]
-}
-
-pub(super) fn gate_of(code: i64) -> Result<Gate, StoreError> {
-    Ok(match code {
-        0 => Gate::Open,
-        1 => Gate::Empty,
-        2 => Gate::Paused,
-        3 => Gate::Shut,
-        4 => Gate::Concurrency,
-        5 => Gate::Limit,
-        6 => Gate::Gathering,
-        7 => Gate::Stale,
-        8 => Gate::Doubt,
-        other => return Err(StoreError::Reply(format!("claim answered {other}"))),
-    })
 }

@@ -13,7 +13,7 @@ use redis::{AsyncConnectionConfig, Client, RedisError, RedisResult, cmd};
 use super::sentinels::{self, Named};
 use super::survey::Server;
 use crate::config::RedisTarget;
-use crate::domain::policy::Secret;
+use crate::domain::endpoint::Secret;
 
 /// Longest wait for a connection to stand.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);

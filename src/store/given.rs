@@ -1,5 +1,5 @@
-//! Identities that follow from what a message comes from: what may be handed over twice gets the same
-//! id, and the same key, both times.
+//! The identity of a message that is taken in. That of a producer's message is new; what is handed over
+//! by ourselves, and perhaps twice, gets the same id, and the same key, both times.
 //!
 //! The key tells a repeat, also after retention or a purge took the message, for the queue's idempotency
 //! window.
@@ -7,8 +7,8 @@
 use sha2::{Digest as _, Sha256};
 use ulid::Ulid;
 
-use super::intake::shard_of_key;
 use crate::domain::id::{QueueName, new_ulid};
+use crate::domain::message::NewMessage;
 
 /// First character of our own keys: a producer's key has no control characters.
 const OURS: char = '\u{1f}';
@@ -23,6 +23,18 @@ pub struct Given {
 }
 
 impl Given {
+    /// What a producer's message gets: a fresh id, in the shard of its idempotency key if it has one.
+    pub(super) fn drawn(message: &NewMessage, shards: u16, now_ms: u64) -> Self {
+        let random: u128 = rand::random();
+        let key = message.details.idempotency_key.clone().unwrap_or_default();
+        let number = if key.is_empty() {
+            u16::try_from(random % u128::from(shards.max(1))).unwrap_or(0)
+        } else {
+            shard_of_key(&key, shards)
+        };
+        Self { ulid: new_ulid(now_ms, number, shards, random.rotate_left(64)), key }
+    }
+
     /// What `queue` gets of something that happened once at `at_ms` and is known as `origin`, whatever
     /// the number of shards: the key is found in the shard that the id names.
     #[must_use]
@@ -38,6 +50,12 @@ impl Given {
         let ulid = new_ulid(at_ms, shard_of_key(key, shards), shards, random);
         Self { ulid, key: key.to_owned() }
     }
+}
+
+/// The shard of an idempotency key.
+pub(super) fn shard_of_key(key: &str, shards: u16) -> u16 {
+    let digest = Sha256::digest(key.as_bytes());
+    u16::from_be_bytes([digest[0], digest[1]]) % shards.max(1)
 }
 
 /// 80 bits; each part with its length, so that no two lists of parts are alike.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::claim::{ClaimWish, Gate, gate_of};
+use super::gate::{ClaimWish, Gate, gate_of};
 use super::queue::Queue;
 use super::{Store, StoreError, Verb, arg};
 use crate::domain::limit::Rate;

@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sha2::{Digest as _, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use ulid::Ulid;
 
@@ -19,7 +18,7 @@ use super::promises::Promise;
 use super::queue::{Queue, Shard};
 use super::record::pack_rest;
 use super::{Store, StoreError, Verb, arg, when_text};
-use crate::domain::id::{MessageId, QueueName, new_ulid, shard_of};
+use crate::domain::id::{MessageId, QueueName, shard_of};
 use crate::domain::message::NewMessage;
 use crate::domain::policy::QueuePolicy;
 use crate::failpoint::failpoint;
@@ -118,24 +117,6 @@ impl Intake {
     }
 }
 
-/// The shard of an idempotency key.
-pub(super) fn shard_of_key(key: &str, shards: u16) -> u16 {
-    let digest = Sha256::digest(key.as_bytes());
-    u16::from_be_bytes([digest[0], digest[1]]) % shards.max(1)
-}
-
-/// What a producer's message gets: a fresh id, in the shard of its idempotency key if it has one.
-fn drawn(message: &NewMessage, shards: u16, now_ms: u64) -> Given {
-    let random: u128 = rand::random();
-    let key = message.details.idempotency_key.clone().unwrap_or_default();
-    let number = if key.is_empty() {
-        u16::try_from(random % u128::from(shards.max(1))).unwrap_or(0)
-    } else {
-        shard_of_key(&key, shards)
-    };
-    Given { ulid: new_ulid(now_ms, number, shards, random.rotate_left(64)), key }
-}
-
 impl Store {
     /// Takes messages in; each is answered for itself, in order.
     ///
@@ -199,7 +180,7 @@ impl Store {
     ) -> oneshot::Receiver<Answer> {
         let shards = queue.policy.shards;
         let Given { ulid, key } =
-            given.unwrap_or_else(|| drawn(&message, shards, self.clock().now_ms()));
+            given.unwrap_or_else(|| Given::drawn(&message, shards, self.clock().now_ms()));
         let shard = &queue.shards[usize::from(shard_of(ulid, shards))];
         let door = self.inner.intake.door(shard);
         let (answer, receiver) = oneshot::channel();

@@ -15,10 +15,7 @@ use super::{Store, StoreError, arg};
 use crate::config::Settings;
 use crate::domain::id::{MessageId, QueueName};
 use crate::domain::limit::Rate;
-use crate::domain::policy::{Downstream, OnUncertain, QueuePolicy};
-use crate::domain::receipt::ReceiptPolicy;
-use crate::domain::retention::Retention;
-use crate::domain::retry::RetryPolicy;
+use crate::domain::policy::QueuePolicy;
 use crate::telemetry::QueueLabel;
 
 static NEXT_MARK: AtomicU64 = AtomicU64::new(1);
@@ -244,7 +241,7 @@ impl Store {
             let alive = told.filter(|told| !told.retired && told.policy.shards == shards);
             let going_on = alive.and_then(|told| callbacks::policy(&told.policy, true));
             let retired = going_on.is_none();
-            let policy = going_on.unwrap_or_else(|| retired_policy(name.clone(), shards));
+            let policy = going_on.unwrap_or_else(|| QueuePolicy::retired(name.clone(), shards));
             let belief = || self.belief_of_shard();
             let queue = Queue::new(self.namespace(), Arc::new(policy), retired, None, &belief);
             queues.insert(name.clone(), Arc::new(queue));
@@ -292,38 +289,4 @@ fn burst_us(policy: &QueuePolicy) -> u64 {
 /// The metric label of a queue.
 pub(super) fn queue_label(queue: &Queue) -> QueueLabel {
     QueueLabel { queue: queue.policy.name.to_string() }
-}
-
-/// What holds for a queue that nobody configures any more: it is only read and emptied.
-pub(super) fn retired_policy(name: QueueName, shards: u16) -> QueuePolicy {
-    const DAY_MS: u64 = 24 * 3600 * 1000;
-    QueuePolicy {
-        name,
-        rate: None,
-        burst: 1,
-        lease_ms: 30_000,
-        keep_response_bytes: 4096,
-        concurrency: 1,
-        priority_levels: 1,
-        retention: Retention::by_age(DAY_MS, 30 * DAY_MS),
-        idempotency_window_ms: DAY_MS,
-        on_uncertain: OnUncertain::Resend,
-        probe: None,
-        receipts: ReceiptPolicy::DEFAULT,
-        shards,
-        downstream: Downstream::Null,
-        retry: RetryPolicy {
-            max_attempts: 1,
-            initial_ms: 1000,
-            factor: 1.0,
-            max_ms: 1000,
-            jitter: 0.0,
-            max_age_ms: DAY_MS,
-            schedule_ms: None,
-            safe_statuses: Vec::new(),
-        },
-        window: None,
-        batch: None,
-        callback: None,
-    }
 }

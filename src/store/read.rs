@@ -263,7 +263,7 @@ impl Store {
     ) -> Result<Option<MessageId>, StoreError> {
         let queue = self.queue(name)?;
         let shard =
-            &queue.shards[usize::from(super::intake::shard_of_key(key, queue.policy.shards))];
+            &queue.shards[usize::from(super::given::shard_of_key(key, queue.policy.shards))];
         let mut reply = self.call(Verb::Find, shard, &[arg(key)]).await?;
         let text = reply.text()?;
         Ok(Ulid::from_string(&text).ok().map(|ulid| MessageId { queue: name.clone(), ulid }))

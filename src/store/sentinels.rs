@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use redis::{Client, RedisError, RedisResult, cmd};
 
-use crate::domain::policy::Secret;
+use crate::domain::endpoint::Secret;
 
 /// Longest wait for a sentinel: the others answer meanwhile.
 const ASK_TIMEOUT: Duration = Duration::from_secs(1);

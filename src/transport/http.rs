@@ -32,8 +32,8 @@ use tokio::time::Instant;
 use super::dns::Resolver;
 use super::request::Template;
 use super::{Call, TransportError, answer, deadline, failure, tls};
+use crate::domain::endpoint::HttpDownstream;
 use crate::domain::outcome::Answer;
-use crate::domain::policy::HttpDownstream;
 
 /// How long an unused connection is kept. Many servers close theirs after 5 s (Node, Apache,
 /// uvicorn); a request that meets that close on the way is lost without an answer and parks its

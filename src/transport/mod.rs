@@ -18,8 +18,9 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 pub use self::http::{HttpConnections, HttpTransport};
+use crate::domain::endpoint::HttpDownstream;
 use crate::domain::outcome::Answer;
-use crate::domain::policy::{Downstream, HttpDownstream};
+use crate::domain::policy::Downstream;
 
 /// One call at a downstream: a single message, or a batch, ready to leave.
 ///

@@ -15,8 +15,8 @@ use url::Url;
 
 use super::signature::SigningKey;
 use super::{Call, TransportError};
+use crate::domain::endpoint::HttpDownstream;
 use crate::domain::headers::is_reserved_header;
-use crate::domain::policy::HttpDownstream;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
@@ -181,7 +181,7 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::domain::policy::Secret;
+    use crate::domain::endpoint::Secret;
 
     fn downstream(url: &str, headers: &[(&'static str, &str)]) -> HttpDownstream {
         HttpDownstream {

@@ -11,7 +11,7 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
 use super::TransportError;
-use crate::domain::policy::Secret;
+use crate::domain::endpoint::Secret;
 
 /// What marks a secret as base64.
 const PREFIX: &str = "whsec_";

@@ -14,9 +14,10 @@ use super::exchange::{Exchanges, Outcomes, Tried};
 use super::hosts::{Entry, HostSlot, Hosts, Said, later_ms};
 use super::single;
 use crate::domain::callback::{NoTarget, host_of};
+use crate::domain::endpoint::HttpDownstream;
 use crate::domain::message::Attempt;
 use crate::domain::outcome::{Answer, Outcome};
-use crate::domain::policy::{Downstream, HttpDownstream};
+use crate::domain::policy::Downstream;
 use crate::domain::retry::GiveUp;
 use crate::store::{Claimed, Permit};
 use crate::telemetry::QueueLabel;
@@ -201,7 +202,7 @@ fn postpone(
     why: String,
     paused_ms: u64,
 ) -> Action {
-    let retry = message.details.retry_policy(&exchanges.queue.policy);
+    let retry = message.details.retry_policy(&exchanges.queue.policy.retry);
     let now_ms = exchanges.store.clock().now_ms();
     if retry.is_too_old(exchanges.age_ms(message, now_ms, paused_ms)) {
         let (word, reason) = (GiveUp::TooOld.word(), GiveUp::TooOld.reason(message.attempt, &why));

@@ -2,8 +2,9 @@
 //!
 //! Pure: `now`, ages and randomness come in. The settler carries the action out.
 
+use crate::domain::outcome::OnUncertain;
 use crate::domain::outcome::Outcome;
-use crate::domain::policy::{OnUncertain, QueuePolicy};
+use crate::domain::policy::QueuePolicy;
 use crate::domain::retry::{GiveUp, Next, RetryPolicy};
 
 /// What is to happen with a message after an attempt.

@@ -106,7 +106,7 @@ impl Exchanges {
     /// The outcome of an answer.
     pub(super) fn judge(&self, message: &Claimed, started_at_ms: u64, answer: Answer) -> Tried {
         let policy = &self.queue.policy;
-        let retry = message.details.retry_policy(policy);
+        let retry = message.details.retry_policy(&policy.retry);
         let outcome = classify(&answer, policy.on_uncertain, &retry.safe_statuses);
         let ended_at_ms = self.store.clock().now_ms();
         let took = Duration::from_millis(ended_at_ms.saturating_sub(started_at_ms)).as_secs_f64();
@@ -142,7 +142,7 @@ impl Exchanges {
             error: &error,
             reference: reference_of(&tried.answer),
         };
-        let action = decide(outcome, policy, &message.details.retry_policy(policy), facts);
+        let action = decide(outcome, policy, &message.details.retry_policy(&policy.retry), facts);
         if outcome == Outcome::Unknown && matches!(action, Action::Retry { .. }) {
             let label = QueueLabel { queue: policy.name.to_string() };
             self.store.metrics().possible_duplicates.get_or_create(&label).inc();

@@ -278,7 +278,7 @@ impl Asking {
         let age_ms = self.age_ms(message, paused_ms, now_ms);
         // The attempt failed after all, and counts like any other that did; the time until the probe was
         // its delay.
-        match message.details.retry_policy(policy).next(message.attempt, age_ms, 0.0) {
+        match message.details.retry_policy(&policy.retry).next(message.attempt, age_ms, 0.0) {
             Retry::RetryAfter(_) => self.resolve(message, Decision::Resend, words, None).await,
             Retry::GiveUp(why) => {
                 let reason = why.reason(message.attempt, &error);

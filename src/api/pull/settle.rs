@@ -254,7 +254,7 @@ async fn next(door: &Door, queue: &Queue, item: &Item) -> Result<Next, Problem> 
     let policy = &queue.policy;
     // One that is gone gets that verdict from the call.
     let retry = match door.store().get(&item.id).await? {
-        Some(message) => message.details.retry_policy(policy),
+        Some(message) => message.details.retry_policy(&policy.retry),
         None => Cow::Borrowed(&policy.retry),
     };
     let token = &item.token;

@@ -17,9 +17,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::{ApiState, TryCall, TryFuture, TryReport, TryRequest, router, serve};
 use crate::config::{Durability, RedisSettings, RedisTarget, ServerSettings, Settings, Token};
+use crate::domain::endpoint::Secret;
 use crate::domain::message::NewMessage;
+use crate::domain::outcome::OnUncertain;
 use crate::domain::outcome::{Answer, Outcome};
-use crate::domain::policy::{Downstream, OnUncertain, QueuePolicy, Secret};
+use crate::domain::policy::{Downstream, QueuePolicy};
 use crate::domain::receipt::ReceiptPolicy;
 use crate::domain::retention::Retention;
 use crate::domain::retry::RetryPolicy;

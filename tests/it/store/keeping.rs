@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tidegate::domain::message::When;
-use tidegate::domain::policy::OnUncertain;
+use tidegate::domain::outcome::OnUncertain;
 use tidegate::domain::state::State;
 use tidegate::store::{Changed, Decision, Edit, Gate, Reaped, Verb, Verdict};
 

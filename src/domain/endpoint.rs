@@ -1,0 +1,59 @@
+//! Where HTTP calls go, and the secrets that go with them.
+//!
+//! Owns that no secret shows itself. Refuses to know who is called, and why.
+
+use std::fmt;
+
+/// An HTTP endpoint.
+#[derive(Clone, PartialEq)]
+pub struct HttpDownstream {
+    /// Where, `http` or `https`.
+    pub url: url::Url,
+    /// The url for people: as the configuration wrote it, references to secrets not filled in.
+    pub url_shown: String,
+    /// `POST`, `PUT` or `PATCH`.
+    pub method: http::Method,
+    /// One deadline for the whole exchange: name look-up, connecting, TLS, sending, answer.
+    pub timeout_ms: u64,
+    /// Sent with every call; values may be secret.
+    pub headers: Vec<(http::HeaderName, Secret)>,
+    /// Standard Webhooks secret (`whsec_<base64>`, or any text taken as its bytes).
+    pub signing_secret: Option<Secret>,
+}
+
+/// The url may hold a secret in its path: only its shown form is shown.
+impl fmt::Debug for HttpDownstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpDownstream")
+            .field("url", &self.url_shown)
+            .field("method", &self.method)
+            .field("timeout_ms", &self.timeout_ms)
+            .field("headers", &self.headers)
+            .field("signing_secret", &self.signing_secret)
+            .finish()
+    }
+}
+
+/// A text that never shows itself in logs, errors or `tidegate check`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret.
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The secret itself: only where it goes on the wire or into a hash.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(***)")
+    }
+}
