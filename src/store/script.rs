@@ -223,6 +223,12 @@ impl Verb {
         &SCRIPTS[self as usize]
     }
 
+    /// The verb whose script a server knows by this hash.
+    #[must_use]
+    pub fn of_hash(hash: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|verb| verb.script().hash == hash)
+    }
+
     pub(super) fn text(self) -> String {
         let text = assemble(self.source());
         #[cfg(feature = "failpoints")]
@@ -265,6 +271,7 @@ mod tests {
             assert!(text.starts_with("#!lua"), "{verb:?}");
             assert!(text.contains(&format!("-- {}: ", verb.as_str())), "{verb:?}");
             assert_eq!(Verb::ALL[*verb as usize], *verb);
+            assert_eq!(Verb::of_hash(&verb.script().hash), Some(*verb));
         }
     }
 

@@ -74,8 +74,8 @@ async fn dispatched(server: &mut Server, sink: &Sink, calls: usize) -> Result<(f
 
 pub(super) async fn run(plan: &Plan, report: &mut Report) -> Result<()> {
     let calls = plan.count(CALLS);
-    let (mut pair, mut daemon, mut redis) =
-        (Pair::default(), Figures::default(), Figures::default());
+    let (mut pair, mut scripts) = (Pair::default(), Figures::default());
+    let (mut daemon, mut redis) = (Figures::default(), Figures::default());
     let sink = Sink::start().await?;
     let words = [format!("http://{}/take", sink.address), IN_FLIGHT.to_string(), calls.to_string()];
     for round in 0..plan.rounds {
@@ -88,10 +88,12 @@ pub(super) async fn run(plan: &Plan, report: &mut Report) -> Result<()> {
         pair.add(limit, rate);
         daemon.add(cost.daemon_us);
         redis.add(cost.redis_us);
+        scripts.add(cost.scripts);
     }
     let what = "HTTP dispatch, 128 in flight / bare hyper client";
     report.pair(5, what, "1/s", &pair, Wanted::AtLeast(0.5));
     report.figure(5, "daemon CPU of a dispatched message", "µs", daemon, Wanted::Told);
     report.figure(5, "Redis CPU of a dispatched message", "µs", redis, Wanted::Told);
+    report.figure(5, "script calls of a dispatched message", "", scripts, Wanted::Told);
     Ok(())
 }

@@ -58,8 +58,8 @@ pub(super) async fn batched(plan: &Plan, report: &mut Report) -> Result<()> {
 
 pub(super) async fn single(plan: &Plan, report: &mut Report) -> Result<()> {
     let messages = plan.count(SINGLE);
-    let (mut pair, mut daemon, mut redis) =
-        (Pair::default(), Figures::default(), Figures::default());
+    let (mut pair, mut scripts) = (Pair::default(), Figures::default());
+    let (mut daemon, mut redis) = (Figures::default(), Figures::default());
     for round in 0..plan.rounds {
         plan.tell(2, round, &format!("{messages} requests over {CONNECTIONS} connections"));
         let mut server = Server::start(false).await?;
@@ -69,11 +69,13 @@ pub(super) async fn single(plan: &Plan, report: &mut Report) -> Result<()> {
         pair.add(limit, rate);
         daemon.add(cost.daemon_us);
         redis.add(cost.redis_us);
+        scripts.add(cost.scripts);
     }
     let what = "single POST, 64 connections / bare echo";
     report.pair(2, what, "1/s", &pair, Wanted::AtLeast(0.45));
     report.figure(2, "daemon CPU of a message", "µs", daemon, Wanted::Told);
     report.figure(2, "Redis CPU of a message", "µs", redis, Wanted::AtMost(5.0));
+    report.figure(2, "script calls of a message", "", scripts, Wanted::Told);
     Ok(())
 }
 

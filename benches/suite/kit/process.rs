@@ -35,17 +35,27 @@ impl Process {
 
     /// CPU that its threads have used so far, in microseconds.
     pub(crate) fn cpu_us(&self) -> Result<f64> {
+        Ok(self.scheduled_us()?[0])
+    }
+
+    /// How long its threads could have run so far and had no core, in microseconds.
+    pub(crate) fn kept_waiting_us(&self) -> Result<f64> {
+        Ok(self.scheduled_us()?[1])
+    }
+
+    fn scheduled_us(&self) -> Result<[f64; 2]> {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id()))?;
-        let mut nanoseconds = 0.0;
+        let mut sums_us = [0.0; 2];
         for task in tasks {
             // A thread may end while we look.
             let Ok(text) = std::fs::read_to_string(task?.path().join("schedstat")) else {
                 continue;
             };
-            let used: u64 = text.split(' ').next().unwrap_or("0").parse().unwrap_or(0);
-            nanoseconds += float(used);
+            for (sum_us, nanoseconds) in sums_us.iter_mut().zip(text.split(' ')) {
+                *sum_us += float(nanoseconds.parse::<u64>().unwrap_or(0)) / 1000.0;
+            }
         }
-        Ok(nanoseconds / 1000.0)
+        Ok(sums_us)
     }
 
     /// The most memory it has held, in MiB.

@@ -1,11 +1,13 @@
 //! A redis-server of the benchmark's own, and what it counts.
 
+use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, Value, cmd};
+use tidegate::store::Verb;
 
 use super::figures::{Figures, float};
 use super::process::Process;
@@ -15,10 +17,32 @@ const SLOW_US: u64 = 500;
 /// A reply may take so long: a script of the raw limit waits behind many others.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long slow scripts took, by verb, in milliseconds.
+#[derive(Debug, Default)]
+pub(crate) struct SlowScripts {
+    ms: BTreeMap<&'static str, Figures>,
+}
+
+impl SlowScripts {
+    /// The slowest, and its verb.
+    pub(crate) fn slowest_ms(&self) -> (f64, &'static str) {
+        let most = self.ms.iter().map(|(verb, ms)| (ms.most(), *verb));
+        most.max_by(|one, other| one.0.total_cmp(&other.0)).unwrap_or((0.0, "none"))
+    }
+
+    /// How many took longer, and of which verbs.
+    pub(crate) fn above(&self, bound_ms: f64) -> (f64, String) {
+        let counts = self.ms.iter().map(|(verb, ms)| (ms.above(bound_ms), verb));
+        let counts: Vec<_> = counts.filter(|(count, _)| *count > 0.0).collect();
+        let verbs: Vec<_> = counts.iter().map(|(count, verb)| format!("{count} {verb}")).collect();
+        (counts.iter().map(|(count, _)| count).sum(), verbs.join(", "))
+    }
+}
+
 /// A running server on a Unix socket.
 #[derive(Debug)]
 pub(crate) struct Server {
-    _process: Process,
+    process: Process,
     _dirs: [tempfile::TempDir; 2],
     pub(crate) url: String,
     pub(crate) connection: MultiplexedConnection,
@@ -49,14 +73,14 @@ impl Server {
         })
         .await?;
         let connection = connection.context("connected")?;
-        Ok(Self { _process: process, _dirs: dirs, url, connection, aof })
+        Ok(Self { process, _dirs: dirs, url, connection, aof })
     }
 
     /// As if it had just been started.
     pub(crate) async fn clear(&mut self) -> Result<()> {
         let () = cmd("FLUSHALL").arg("SYNC").query_async(&mut self.connection).await?;
         let () = cmd("SCRIPT").arg("FLUSH").query_async(&mut self.connection).await?;
-        Ok(cmd("SLOWLOG").arg("RESET").query_async(&mut self.connection).await?)
+        self.forget_slow_scripts().await
     }
 
     /// One field of INFO.
@@ -87,23 +111,37 @@ impl Server {
         Ok(float(calls.sum::<u64>()))
     }
 
-    /// How long each slow script took since the last question, in milliseconds.
-    pub(crate) async fn slow_scripts_ms(&mut self) -> Result<Figures> {
+    /// The slow scripts since the last question.
+    pub(crate) async fn slow_scripts(&mut self) -> Result<SlowScripts> {
         let entries: Vec<Vec<Value>> =
             cmd("SLOWLOG").arg("GET").arg(-1).query_async(&mut self.connection).await?;
-        let () = cmd("SLOWLOG").arg("RESET").query_async(&mut self.connection).await?;
-        let mut slow = Figures::default();
+        self.forget_slow_scripts().await?;
+        let mut slow = SlowScripts::default();
         for entry in entries {
             // The arguments are bytes: a record, for example.
             let words: Vec<Vec<u8>> =
                 entry.get(3).cloned().map(redis::from_redis_value).transpose()?.unwrap_or_default();
-            if words.first().is_some_and(|word| word.starts_with(b"EVAL")) {
+            let [how, which, ..] = words.as_slice() else { continue };
+            if how.starts_with(b"EVAL") {
                 let us: u64 =
                     entry.get(2).cloned().map(redis::from_redis_value).transpose()?.unwrap_or(0);
-                slow.add(float(us) / 1000.0);
+                let verb = Verb::of_hash(&String::from_utf8_lossy(which));
+                // By its text it is sent once.
+                let verb = verb.map_or("first call", Verb::as_str);
+                slow.ms.entry(verb).or_default().add(float(us) / 1000.0);
             }
         }
         Ok(slow)
+    }
+
+    /// Their arguments are kept, and take memory.
+    pub(crate) async fn forget_slow_scripts(&mut self) -> Result<()> {
+        Ok(cmd("SLOWLOG").arg("RESET").query_async(&mut self.connection).await?)
+    }
+
+    /// How long it could have run so far and had no core, in milliseconds.
+    pub(crate) fn kept_waiting_ms(&self) -> Result<f64> {
+        Ok(self.process.kept_waiting_us()? / 1000.0)
     }
 
     /// Milliseconds since the Unix epoch, by Redis.
