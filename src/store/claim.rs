@@ -49,7 +49,7 @@ impl Store {
     /// reply strands nothing.
     pub async fn claim(&self, queue: &Queue, wish: ClaimWish) -> Result<ClaimReply, StoreError> {
         if let [shard] = queue.shards.as_slice() {
-            return self.claim_shard(queue, shard, wish, None).await;
+            return self.claim_stirring(queue, shard, wish, None).await;
         }
         self.claim_round(queue, wish).await
     }

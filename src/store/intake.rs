@@ -1,8 +1,9 @@
 //! Schedule: concurrent requests become one script call.
 //!
-//! Owns the coalescing. Nobody waits for company: while one call is under way the next one gathers,
-//! so an idle daemon answers at once and a busy one takes hundreds of messages a call. One call at
-//! a time and shard, so that messages become ready in the order in which they came.
+//! Owns the coalescing. Nobody waits for company that is not on its way: while one call is under way the
+//! next one gathers, and before it is made, requests that have arrived are read; so an idle daemon answers
+//! at once and a busy one takes hundreds of messages a call. One call at a time and shard, so that messages
+//! become ready in the order in which they came.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -30,6 +31,8 @@ const CALL_MESSAGES_MAX: usize = 250;
 const CALL_BYTES_MAX: usize = 1 << 20;
 /// Messages that may wait at this node's door; above it, requests wait for a place.
 const WAITING_MAX: usize = 20_000;
+/// A call is made after so many turns that brought nobody; more of them take time from those who come.
+const BARREN_TURNS: u32 = 2;
 /// Connections that take turns, so that a durability wait on one does not hold up other shards.
 const LINKS: usize = 2;
 
@@ -79,6 +82,22 @@ struct Door {
 struct Line {
     waiting: Vec<Waiting>,
     is_served: bool,
+}
+
+impl Door {
+    /// Lets other tasks run for as long as they bring more: a call costs Redis as much as twenty messages
+    /// in it, and those whose answers have just gone out are about to ask again.
+    async fn gather(&self) {
+        let length = || self.line.lock().unwrap_or_else(PoisonError::into_inner).waiting.len();
+        let (mut known, mut barren) = (length(), 0);
+        while known < CALL_MESSAGES_MAX && barren < BARREN_TURNS {
+            // Comes back once every task that can run has run, and the sockets were looked at.
+            tokio::task::yield_now().await;
+            let now = length();
+            barren = if now > known { 0 } else { barren + 1 };
+            known = now;
+        }
+    }
 }
 
 /// The doors of all shards, and the connections behind them.
@@ -201,6 +220,7 @@ impl Store {
     /// Runs script calls until nobody waits at this door.
     async fn drain_door(&self, queue: &Queue, shard: &Shard, door: &Door) {
         loop {
+            door.gather().await;
             let taken = {
                 let mut line = door.line.lock().unwrap_or_else(PoisonError::into_inner);
                 if line.waiting.is_empty() {

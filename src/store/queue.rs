@@ -174,6 +174,12 @@ impl Queue {
         Self { policy, shards, retired, ready, doubt, turn: AtomicUsize::new(0) }
     }
 
+    /// Whether something may be ready; what is not known to this node, the rounds find.
+    #[must_use]
+    pub fn stirs(&self) -> bool {
+        self.shards.iter().any(|shard| shard.stirs())
+    }
+
     /// Lets the next claim look at every shard again: the fallback for a wake-up that got lost.
     pub fn look_everywhere(&self) {
         for shard in &self.shards {

@@ -62,6 +62,11 @@ impl Pass for Dispatcher {
                 return Ok(next);
             }
         };
+        if queue.shards.len() == 1 && !queue.stirs() {
+            // A call has ended, and the last claim left nothing behind.
+            self.backlog = false;
+            return Ok(Next::Woken);
+        }
         let free = self.slots.free();
         if free == 0 {
             self.backlog = true;
@@ -141,7 +146,9 @@ impl Dispatcher {
             Gate::Open if reply.ready_left == 0 && shards == 1 => Next::Woken,
             Gate::Open => self.after_last_slot(&reply.messages, wanted),
             Gate::Empty => {
-                self.exchanges.queue.look_everywhere();
+                if shards > 1 {
+                    self.exchanges.queue.look_everywhere();
+                }
                 Next::Woken
             }
             Gate::Paused | Gate::Shut | Gate::Gathering | Gate::Doubt => wait(reply.wait),

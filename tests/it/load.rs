@@ -46,3 +46,29 @@ async fn messages_due_at_one_instant_share_their_calls() {
     assert!(each <= CALLS_A_MESSAGE_MAX, "{each:.3} script calls a message");
     assert!(daemon.rss_kib() <= RSS_KIB_MAX, "{} KiB", daemon.rss_kib());
 }
+
+#[tokio::test]
+async fn a_message_alone_takes_no_more_calls_than_it_has_steps() {
+    const ALONE: u32 = 100;
+    let redis = RedisOptions::default().set("appendfsync", "everysec").start().await;
+    let config = format!("[queues.{QUEUE}]\ndownstream.type = \"null\"\n");
+    let daemon = Daemon::with(config).redis(&redis);
+    let daemon = daemon.environment("TIDEGATE__REDIS__DURABILITY", "everysec").start().await;
+    let later = |number| json!({ "payload": number, "delay": format!("{}ms", 1500 + 30 * number) });
+    let messages: Vec<_> = (0..ALONE).map(later).collect();
+    let path = format!("/v1/queues/{QUEUE}/messages/batch");
+    daemon.post(&path, &json!(messages)).await.expect(200);
+    let before = script_calls(&redis).await;
+
+    let delivered = format!("{{tidegate:{QUEUE}.0}}:delivered");
+    eventually("all are delivered", async || {
+        redis.cli::<u32>(&["ZCARD", &delivered]).await == ALONE
+    })
+    .await;
+
+    let calls = script_calls(&redis).await - before;
+    // Promote, claim and ack; and one more claim, because promote tells every node, this one too. That a
+    // call has ended is no reason to claim where nothing is left.
+    let most = ALONE * 4 + ALONE / 4;
+    assert!(calls <= most, "{calls} script calls for {ALONE} messages, more than {most}");
+}
