@@ -33,7 +33,8 @@ pub(super) fn policy(queue: &QueuePolicy, is_known: bool) -> Option<QueuePolicy>
     let callback = queue.callback.clone().or_else(nobody)?;
     Some(QueuePolicy {
         rate: callback.rate,
-        lease_ms: lease::default_ms(callback.timeout_ms),
+        // Its exchanges are short: what a lost node was telling is told by another soon.
+        lease_ms: lease::shortest_ms(callback.timeout_ms),
         concurrency: CONCURRENCY.max(CONCURRENCY_OF_SHARD * u32::from(queue.shards)),
         retention: queue.retention,
         retry: callback.retry.clone(),
