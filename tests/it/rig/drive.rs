@@ -16,6 +16,7 @@ use super::failpoints;
 use super::fleet::{Fleet, Order};
 use super::history::FaultKind;
 use super::journal::Journal;
+use super::queues::Cast;
 use super::recorder::{Mood, Recorder};
 use super::schedule::{Harm, Step, bad_mood};
 use super::stage::Stage;
@@ -30,6 +31,7 @@ pub(crate) struct World {
     pub(crate) wires: Vec<Wire>,
     pub(crate) recorder: Recorder,
     pub(crate) mood: Mood,
+    pub(crate) cast: Cast,
     pub(crate) ports: Vec<u16>,
     /// How many clients come at once in [`Harm::IdleClients`].
     pub(crate) clients: usize,
@@ -79,7 +81,7 @@ impl World {
             Harm::StopDaemon => self.fleet.order(step.node, Order::Stop).await,
             Harm::PauseDaemon => self.fleet.order(step.node, Order::Pause(step.length)).await,
             Harm::ArmDaemon => {
-                let failpoint = failpoints::some(step.dice);
+                let failpoint = failpoints::some(self.cast, step.dice);
                 self.fleet.order(step.node, Order::Arm(failpoint)).await;
             }
             Harm::CutWire => {

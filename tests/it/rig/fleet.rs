@@ -176,7 +176,7 @@ impl Keeper {
         self.life.boot += 1;
         self.boot.store(self.life.boot, Ordering::Relaxed);
         self.armed = failpoint.filter(|_| !self.is_calm.load(Ordering::Relaxed));
-        let armed = self.armed.as_deref().map(failpoints::armed).unwrap_or_default();
+        let armed = self.armed.clone().unwrap_or_default();
         let environment = [("RIG_LIFE", text(self.life)), (failpoints::VARIABLE, armed)];
         self.daemon.start_again_with(&environment);
     }

@@ -25,6 +25,12 @@ pub(crate) struct History {
     pub(crate) stall_us: u64,
     /// Moments at which it was slow, in their order.
     pub(crate) lags: Vec<Lag>,
+    /// Callbacks as they arrived.
+    pub(crate) told: Vec<Told>,
+    /// What the rig, as a downstream, said later about messages that it had accepted.
+    pub(crate) receipts: Vec<Receipt>,
+    /// What the recorder was asked about messages.
+    pub(crate) probes: Vec<Probe>,
 }
 
 /// An exchange with the recorder that costs next to nothing on an idle machine.
@@ -50,6 +56,46 @@ pub(crate) struct Queue {
     pub(crate) parks: bool,
     pub(crate) timeout_ms: u64,
     pub(crate) lease_ms: u64,
+    /// Every final state of its messages is told by a callback.
+    pub(crate) tells: bool,
+    /// Its downstream accepts now and says later what became of a message.
+    pub(crate) accepts: bool,
+    /// `on_uncertain = "probe"`: what was booked never comes again.
+    pub(crate) probes: bool,
+    /// A schedule sends into it so often; 0 for none. Its messages carry their nominal time as key.
+    pub(crate) every_ms: u64,
+}
+
+/// A callback at its receiver.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Told {
+    pub(crate) at_us: u64,
+    /// Its own.
+    pub(crate) id: String,
+    /// Of the message that it tells of.
+    pub(crate) subject: String,
+    /// The final state that it tells.
+    pub(crate) state: String,
+}
+
+/// A receipt that a daemon took.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Receipt {
+    pub(crate) at_us: u64,
+    pub(crate) id: String,
+    /// `delivered` or `dead`.
+    pub(crate) status: String,
+    /// `ok`, `kept`, `already`; `waits`: not yet, it is to be sent again; or how the daemon contradicted it.
+    pub(crate) verdict: String,
+}
+
+/// A question about a message, and the answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Probe {
+    pub(crate) at_us: u64,
+    pub(crate) id: String,
+    /// Whether it was booked.
+    pub(crate) found: bool,
 }
 
 /// A rate over all nodes.
@@ -59,7 +105,8 @@ pub(crate) struct Limit {
     pub(crate) burst: u32,
 }
 
-/// One message as its producer knows it.
+/// One message as its producer knows it; of an event of a topic, one for each of its queues, all with one
+/// key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Sent {
     /// The idempotency key, which the body carries too.
@@ -125,6 +172,8 @@ pub(crate) enum Answer {
     Garbage,
     /// It did what was asked, and then cut the connection without a word.
     TakenUnsaid,
+    /// It did what was asked, and never answered.
+    TakenSilence,
     /// It did nothing and cut the connection: the caller cannot tell.
     Unsaid,
     /// It did nothing and never answered: the caller cannot tell.
@@ -133,6 +182,15 @@ pub(crate) enum Answer {
     Failed,
     /// 429 with Retry-After: no attempt.
     Throttled,
+    /// 422: for good.
+    Refused,
+}
+
+impl Answer {
+    /// Whether the downstream did what was asked.
+    pub(crate) fn is_booking(self) -> bool {
+        matches!(self, Self::Taken | Self::Garbage | Self::TakenUnsaid | Self::TakenSilence)
+    }
 }
 
 /// What the daemons say about a final message.

@@ -9,6 +9,7 @@ use rand::rngs::StdRng;
 
 use super::history::{Sent, Verdict, body_hash};
 use super::payload;
+use super::producer::Target;
 use crate::support::clocks::wall_us;
 
 const DELAY_MS_MAX: u64 = 3000;
@@ -25,13 +26,13 @@ pub(super) struct Draft {
     pub(super) may_be_in: bool,
 }
 
-pub(super) fn draft(random: &mut StdRng, queue: usize, queue_name: &str, key: u64) -> Draft {
+pub(super) fn draft(random: &mut StdRng, target: &Target, key: u64) -> Draft {
     let now_us = wall_us();
     let payload = payload::json(random, key);
     let mut bytes = payload.clone().into_bytes();
     let mut line = format!("{{\"idempotency_key\":\"{key}\"");
     // A batch is JSON and shows raw bytes in its own way.
-    if queue_name != "bulk" && random.random_ratio(1, 10) {
+    if !target.is_batched && random.random_ratio(1, 10) {
         bytes.extend((0..random.random_range(0..50)).map(|_| random.random::<u8>()));
         let field = format!(",\"payload_base64\":\"{}\"", STANDARD.encode(&bytes));
         line.push_str(&field);
@@ -43,7 +44,8 @@ pub(super) fn draft(random: &mut StdRng, queue: usize, queue_name: &str, key: u6
         due_ms = now_us / 1000 + random.random_range(1..DELAY_MS_MAX);
         line.extend([",\"due_at\":\"", &moment(due_ms), "\""]);
     }
-    if random.random_ratio(1, 30) {
+    // An event that expires here and arrives there would look like one that came to some queues only.
+    if !target.is_topic && random.random_ratio(1, 30) {
         expires_ms = due_ms.max(now_us / 1000) + random.random_range(LIFE_MS);
         line.extend([",\"expires_at\":\"", &moment(expires_ms), "\""]);
     }
@@ -53,7 +55,7 @@ pub(super) fn draft(random: &mut StdRng, queue: usize, queue_name: &str, key: u6
     line.push('}');
     let sent = Sent {
         key,
-        queue,
+        queue: target.queues[0],
         body_hash: body_hash(&bytes),
         due_ms,
         expires_ms,

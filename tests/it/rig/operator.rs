@@ -1,17 +1,17 @@
 //! The operator of a run: asks any node that answers, decides what is uncertain, and reads in the end
 //! what became of everything.
 //!
-//! Owns the questions and the decisions. A message that the recorder has is delivered, another one may
-//! leave again. Refuses to judge.
+//! Owns the questions, the decisions, what is cancelled, and the receipts that the downstream owes. A message that
+//! the recorder has is delivered, another one may leave again. Refuses to judge.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use http::Method;
 use serde_json::{Value, json};
 
-use super::history::{Answer, Arrival, Decision, Final, Resolved};
-use super::queues::PARKED;
+use super::history::{Arrival, Decision, Final, Queue, Receipt, Resolved, body_hash};
+use super::recorder::reference;
 use super::tail::Tail;
 use crate::support::clocks::wall_us;
 use crate::support::http::{Http, Reply};
@@ -25,18 +25,22 @@ const WAITING: [&str; 5] = ["scheduled", "ready", "leased", "uncertain", "accept
 #[derive(Debug)]
 pub(crate) struct Operator {
     nodes: Vec<Http>,
-    queues: Vec<String>,
+    queues: Vec<Queue>,
     arrivals: Tail<Arrival>,
     /// What the recorder has taken.
     taken: HashSet<String>,
     pub(crate) arrived: usize,
     pub(crate) decisions: Vec<Decision>,
+    /// What was accepted, and nothing was said of yet.
+    to_tell: VecDeque<Arrival>,
+    pub(crate) receipts: Vec<Receipt>,
 }
 
 impl Operator {
-    pub(crate) fn new(nodes: &[Http], queues: Vec<String>, arrivals: Tail<Arrival>) -> Self {
+    pub(crate) fn new(nodes: &[Http], queues: Vec<Queue>, arrivals: Tail<Arrival>) -> Self {
         let (taken, decisions) = (HashSet::new(), Vec::new());
-        Self { nodes: nodes.to_vec(), queues, arrivals, taken, arrived: 0, decisions }
+        let (nodes, to_tell, receipts) = (nodes.to_vec(), VecDeque::new(), Vec::new());
+        Self { nodes, queues, arrivals, taken, arrived: 0, decisions, to_tell, receipts }
     }
 
     /// How many messages are not final, if a node could tell.
@@ -46,19 +50,77 @@ impl Operator {
         let count = |queue: &Value| -> Option<u64> {
             WAITING.iter().map(|state| queue["counts"][state].as_u64()).sum()
         };
-        queues.iter().map(count).sum()
+        let waiting: u64 = queues.iter().map(count).sum::<Option<u64>>()?;
+        // And events that have not come to each of their queues.
+        let reply = self.get("/v1/topics").await?.json();
+        let topics = reply["topics"].as_array()?.iter();
+        let events: u64 = topics.map(|topic| topic["pending"].as_u64()).sum::<Option<u64>>()?;
+        Some(waiting + events)
     }
 
     /// Decides what waits for a decision now; what cannot be decided waits for the next time.
     pub(crate) async fn decide(&mut self) {
         self.look();
-        let path = format!("/v1/queues/{PARKED}/messages?state=uncertain&limit=200");
-        let Some(page) = self.get(&path).await.map(|reply| reply.json()) else { return };
-        for message in page["messages"].as_array().into_iter().flatten() {
-            if !self.resolve(message["id"].as_str().expect("a message has an id")).await {
-                return;
+        for queue in self.names(|queue| queue.parks) {
+            for id in self.some(&queue, "uncertain", 200).await {
+                if !self.resolve(&id).await {
+                    return;
+                }
             }
         }
+        // A final state that the downstream has no part in.
+        for queue in self.names(|queue| queue.tells && !queue.accepts) {
+            for id in self.some(&queue, "scheduled", 1).await {
+                self.ask(Method::DELETE, &format!("/v1/messages/{id}"), "").await;
+            }
+        }
+        self.tell().await;
+    }
+
+    /// Gives the receipts that are owed, each once; what nobody takes waits for the next time.
+    async fn tell(&mut self) {
+        while let Some(arrival) = self.to_tell.front() {
+            let id = arrival.id.clone();
+            // Always the same of one message, however often it came.
+            let dice = body_hash(id.as_bytes());
+            let status = if dice.is_multiple_of(4) { "dead" } else { "delivered" };
+            let body = match arrival.call.is_multiple_of(2) {
+                true => json!({ "id": id, "status": status }),
+                false => json!({ "ref": reference(arrival.call), "status": status }),
+            };
+            let path = format!("/v1/queues/{}/receipts", self.queues[arrival.queue].name);
+            let Some(reply) = self.ask(Method::POST, &path, &body.to_string()).await else {
+                return;
+            };
+            let verdict = match reply.status {
+                200 | 202 => reply.json()["verdict"].as_str().expect("a word").to_owned(),
+                // Our 202 got lost: it is sent again, and we say so again.
+                409 if is_waiting(&reply.json()["state"]) => "waits".to_owned(),
+                status => format!("{status}: {}", reply.text()),
+            };
+            let (at_us, status) = (wall_us(), status.to_owned());
+            self.receipts.push(Receipt { at_us, id, status, verdict });
+            self.to_tell.pop_front();
+        }
+    }
+
+    fn names(&self, are_meant: fn(&Queue) -> bool) -> Vec<String> {
+        let meant = self.queues.iter().filter(|queue| are_meant(queue));
+        meant.map(|queue| queue.name.clone()).collect()
+    }
+
+    /// The ids of some messages in a state, if a node could tell.
+    async fn some(&self, queue: &str, state: &str, limit: usize) -> Vec<String> {
+        let path = format!("/v1/queues/{queue}/messages?state={state}&limit={limit}");
+        let Some(page) = self.get(&path).await.map(|reply| reply.json()) else { return Vec::new() };
+        let messages = page["messages"].as_array().into_iter().flatten();
+        messages.map(|message| message["id"].as_str().expect("an id").to_owned()).collect()
+    }
+
+    /// Whether nothing is owed any more.
+    pub(crate) fn has_told(&mut self) -> bool {
+        self.look();
+        self.to_tell.is_empty()
     }
 
     /// Says whether somebody heard it.
@@ -80,7 +142,10 @@ impl Operator {
     fn look(&mut self) {
         for arrival in self.arrivals.read() {
             self.arrived += 1;
-            if matches!(arrival.answer, Answer::Taken | Answer::TakenUnsaid | Answer::Garbage) {
+            if arrival.answer.is_booking() {
+                if self.queues[arrival.queue].accepts {
+                    self.to_tell.push_back(arrival.clone());
+                }
                 self.taken.insert(arrival.id);
             }
         }
@@ -89,7 +154,7 @@ impl Operator {
     /// Every final record, as often as it is listed.
     pub(crate) async fn finals(&self) -> Vec<Final> {
         let mut finals = Vec::new();
-        for queue in &self.queues {
+        for queue in &self.names(|_| true) {
             for state in FINALS {
                 for message in self.list(queue, state).await {
                     let text = |name: &str| message[name].as_str().unwrap_or_default().to_owned();
@@ -111,9 +176,11 @@ impl Operator {
     /// The ids of what is not final.
     pub(crate) async fn left(&self) -> Vec<String> {
         let mut left = Vec::new();
-        for queue in &self.queues {
+        let callbacks = self.names(|queue| queue.tells);
+        let callbacks = callbacks.iter().map(|name| format!("{name}~callbacks"));
+        for queue in self.names(|_| true).into_iter().chain(callbacks) {
             for state in WAITING {
-                for message in self.list(queue, state).await {
+                for message in self.list(&queue, state).await {
                     let id = message["id"].as_str().expect("a message has an id");
                     if left.len() < LEFT_SHOWN {
                         eprintln!("not final: {message}");
@@ -165,4 +232,9 @@ impl Operator {
         }
         None
     }
+}
+
+/// For its next attempt.
+fn is_waiting(state: &Value) -> bool {
+    state == "scheduled" || state == "ready"
 }

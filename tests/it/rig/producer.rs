@@ -27,13 +27,27 @@ const PAUSE_MS_MAX: u64 = 300;
 /// One request in three is a single message.
 const MESSAGES_MAX: usize = 40;
 
+/// Where messages are sent to: a queue or a topic.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    pub(crate) path: String,
+    /// Where they go from there.
+    pub(crate) queues: Vec<usize>,
+    /// The names of these.
+    pub(crate) names: Vec<String>,
+    /// Its part of all messages.
+    pub(crate) percent: u32,
+    pub(crate) is_topic: bool,
+    /// They leave in batches.
+    pub(crate) is_batched: bool,
+}
+
 /// What the producers share.
 #[derive(Debug)]
 pub(crate) struct Producer {
     pub(crate) seed: u64,
     pub(crate) nodes: Vec<Http>,
-    /// Each queue's name and part of all messages.
-    pub(crate) queues: Vec<(String, u32)>,
+    pub(crate) targets: Vec<Target>,
     pub(crate) per_s: u64,
     pub(crate) ledger: Mutex<Vec<Sent>>,
     pub(crate) accepted: AtomicUsize,
@@ -73,36 +87,36 @@ impl Producer {
                 next = Instant::now();
                 continue;
             }
-            let count =
-                if random.random_ratio(1, 3) { 1 } else { random.random_range(2..=MESSAGES_MAX) };
-            let queue = self.some_queue(&mut random);
+            let target = self.some_target(&mut random);
+            let is_single = target.is_topic || random.random_ratio(1, 3);
+            let count = if is_single { 1 } else { random.random_range(2..=MESSAGES_MAX) };
             let first_key = self.keys.fetch_add(count as u64, Ordering::Relaxed);
-            let drafts = (0..count as u64)
-                .map(|n| draft(&mut random, queue, &self.queues[queue].0, first_key + n))
-                .collect();
-            self.bring(&mut random, queue, drafts).await;
+            let drafts =
+                (0..count as u64).map(|n| draft(&mut random, target, first_key + n)).collect();
+            self.bring(&mut random, target, drafts).await;
             next += per_message * u32::try_from(count).expect("few");
             tokio::time::sleep_until(next).await;
         }
     }
 
-    fn some_queue(&self, random: &mut StdRng) -> usize {
-        let mut left = random.random_range(0..self.queues.iter().map(|queue| queue.1).sum());
-        let falls = |(_, part): &(String, u32)| {
-            let hit = left < *part;
-            left = left.wrapping_sub(*part);
+    fn some_target(&self, random: &mut StdRng) -> &Target {
+        let mut left =
+            random.random_range(0..self.targets.iter().map(|target| target.percent).sum());
+        let falls = |target: &&Target| {
+            let hit = left < target.percent;
+            left = left.wrapping_sub(target.percent);
             hit
         };
-        self.queues.iter().position(falls).expect("parts add up")
+        self.targets.iter().find(falls).expect("parts add up")
     }
 
     /// The same request again and again, each time to some node, until nothing is open.
-    async fn bring(&self, random: &mut StdRng, queue: usize, mut open: Vec<Draft>) {
+    async fn bring(&self, random: &mut StdRng, target: &Target, mut open: Vec<Draft>) {
         let (mut pause_ms, began) = (10, Instant::now());
-        let name = &self.queues[queue].0;
         while !open.is_empty() {
             let node = &self.nodes[random.random_range(0..self.nodes.len())];
-            let answers = match ask(node, name, &open).await {
+            let answers = match ask(node, &target.path, &open).await {
+                Some(reply) if target.is_topic => vec![answer_of_topic(&reply, target)],
                 Some(reply) => answers(&reply, open.len()),
                 None => vec![Said::Nothing; open.len()],
             };
@@ -110,13 +124,18 @@ impl Producer {
             let mut still_open = Vec::new();
             for (mut draft, said) in open.into_iter().zip(answers) {
                 match said {
-                    Said::Accepted(id) => {
-                        self.note(&draft, Verdict::Accepted { id, at_us });
+                    Said::Accepted(ids) => {
+                        let accepted = |id| Verdict::Accepted { id, at_us };
+                        let verdicts =
+                            ids.into_iter().map(|id| id.map_or(Verdict::Unknown, accepted));
+                        self.note(&draft, target, verdicts);
                     }
-                    Said::Refused if !draft.may_be_in => self.note(&draft, Verdict::Refused),
-                    Said::Refused => self.note(&draft, Verdict::Unknown),
+                    Said::Refused if !draft.may_be_in => {
+                        self.note(&draft, target, std::iter::repeat(Verdict::Refused));
+                    }
+                    Said::Refused => self.note(&draft, target, std::iter::repeat(Verdict::Unknown)),
                     Said::Nothing if began.elapsed() > self.give_up_after() => {
-                        self.note(&draft, Verdict::Unknown);
+                        self.note(&draft, target, std::iter::repeat(Verdict::Unknown));
                     }
                     Said::Nothing => {
                         draft.may_be_in = true;
@@ -137,30 +156,34 @@ impl Producer {
         Duration::from_secs(90)
     }
 
-    fn note(&self, draft: &Draft, verdict: Verdict) {
-        if matches!(verdict, Verdict::Accepted { .. }) {
-            self.accepted.fetch_add(1, Ordering::Relaxed);
+    /// A verdict for each of the target's queues.
+    fn note(&self, draft: &Draft, target: &Target, verdicts: impl Iterator<Item = Verdict>) {
+        let mut ledger = self.ledger.lock().expect("nobody panics");
+        for (queue, verdict) in target.queues.iter().zip(verdicts) {
+            if matches!(verdict, Verdict::Accepted { .. }) {
+                self.accepted.fetch_add(1, Ordering::Relaxed);
+            }
+            ledger.push(Sent { verdict, queue: *queue, ..draft.sent.clone() });
         }
-        self.ledger.lock().expect("nobody panics").push(Sent { verdict, ..draft.sent.clone() });
     }
 }
 
 /// What an answer says about one message.
 #[derive(Debug, Clone)]
 enum Said {
-    Accepted(String),
+    /// In each of the target's queues under this id; `None`: it did not say.
+    Accepted(Vec<Option<String>>),
     Refused,
     /// 503, or no answer: unknown.
     Nothing,
 }
 
-async fn ask(node: &Http, queue: &str, drafts: &[Draft]) -> Option<Reply> {
+async fn ask(node: &Http, path: &str, drafts: &[Draft]) -> Option<Reply> {
     let (path, kind, body) = if let [draft] = drafts {
-        (format!("/v1/queues/{queue}/messages"), "application/json", draft.line.clone())
+        (path.to_owned(), "application/json", draft.line.clone())
     } else {
         let lines: Vec<_> = drafts.iter().map(|draft| draft.line.as_str()).collect();
-        let path = format!("/v1/queues/{queue}/messages/batch");
-        (path, "application/x-ndjson", lines.join("\n"))
+        (format!("{path}/batch"), "application/x-ndjson", lines.join("\n"))
     };
     let headers = [("Content-Type", kind)];
     let sent = node.try_send(Method::POST, &path, &headers, body);
@@ -181,9 +204,23 @@ fn answers(reply: &Reply, count: usize) -> Vec<Said> {
     results.iter().map(accepted).collect()
 }
 
+fn answer_of_topic(reply: &Reply, target: &Target) -> Said {
+    let event: Value = match reply.status {
+        200 | 201 => reply.json(),
+        400..500 => return Said::Refused,
+        _ => return Said::Nothing,
+    };
+    let messages = event["messages"].as_array().expect("an event has messages");
+    let id_in = |name: &String| {
+        let message = messages.iter().find(|message| message["queue"] == *name)?;
+        Some(message["id"].as_str()?.to_owned())
+    };
+    Said::Accepted(target.names.iter().map(id_in).collect())
+}
+
 fn accepted(message: &Value) -> Said {
     if let Some(id) = message["id"].as_str() {
-        return Said::Accepted(id.to_owned());
+        return Said::Accepted(vec![Some(id.to_owned())]);
     }
     let status = message["problem"]["status"].as_u64().expect("an id or a problem");
     if status == 503 { Said::Nothing } else { Said::Refused }

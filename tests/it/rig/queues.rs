@@ -7,27 +7,53 @@ use std::fmt::Write as _;
 use tidegate::domain::lease;
 
 use super::history::{Limit, Queue};
+use super::recorder::HOOK;
 use crate::support::clocks::wall_us;
 
-/// The queue whose uncertain messages wait for a decision.
-pub(super) const PARKED: &str = "parked";
+/// The topic, whose events go to the last queues but one.
+pub(super) const TOPIC: &str = "paid";
+pub(super) const SCHEDULE: &str = "tick";
+/// What the schedule sends.
+pub(super) const TICK: &str = "\"tick\"";
+const TICK_MS: u64 = 250;
 /// What the window's turns are made of, in seconds.
 const OPEN_S: u64 = 4;
 const SHUT_S: u64 = 2;
 const DAY_S: u64 = 86_400;
 
+/// Which queues a run has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cast {
+    /// Those of the main job: due, limits, windows, batches, parking.
+    Usual,
+    /// Callbacks, receipts, probes, a topic and a schedule.
+    Outcomes,
+}
+
 /// A queue, and its part of all messages in percent.
 pub(crate) struct Kind {
     pub(crate) queue: Queue,
     pub(crate) percent: u32,
+    /// It gets the events of the topic, and nothing else.
+    pub(crate) subscribes: bool,
     lines: String,
 }
 
 /// The queues of a run that starts now and harms for so many seconds; `shards` for each of them.
 /// Leases are as short as they may be, so that the messages of a killed node come back soon.
-pub(crate) fn all(shards: u32, timeout_ms: u64, seconds: u64) -> Vec<Kind> {
-    let (open_ms, rules) = turns(wall_us() / 1_000_000, seconds);
-    let kind = |name: &str, percent, concurrency, lines: &str| Kind {
+pub(crate) fn all(cast: Cast, shards: u32, timeout_ms: u64, seconds: u64) -> Vec<Kind> {
+    let mut kinds = match cast {
+        Cast::Usual => usual(timeout_ms, seconds),
+        Cast::Outcomes => outcomes(timeout_ms),
+    };
+    for kind in &mut kinds {
+        write!(kind.lines, "\nshards = {shards}").expect("to a String");
+    }
+    kinds
+}
+
+fn kind(name: &str, percent: u32, concurrency: u32, timeout_ms: u64, lines: &str) -> Kind {
+    Kind {
         queue: Queue {
             name: name.to_owned(),
             concurrency,
@@ -37,37 +63,68 @@ pub(crate) fn all(shards: u32, timeout_ms: u64, seconds: u64) -> Vec<Kind> {
             ..Queue::default()
         },
         percent,
+        subscribes: false,
         lines: lines.to_owned(),
+    }
+}
+
+fn outcomes(timeout_ms: u64) -> Vec<Kind> {
+    let kind = |name: &str, percent, lines: &str| kind(name, percent, 64, timeout_ms, lines);
+    let probe = "on_uncertain = \"probe\"\nprobe = { url = \"RECORDER/asked/{id}\", after = \"200ms\", max_attempts = 1000 }";
+    let mut kinds = vec![
+        kind("told", 30, ""),
+        kind("later", 25, ""),
+        kind("asked", 30, probe),
+        kind("stock", 100, ""),
+        kind("points", 0, ""),
+        kind("sms", 0, ""),
+        kind("ticks", 0, ""),
+    ];
+    kinds[0].queue.tells = true;
+    kinds[1].queue.tells = true;
+    kinds[1].queue.accepts = true;
+    kinds[2].queue.probes = true;
+    for kind in &mut kinds[3..6] {
+        kind.subscribes = true;
+    }
+    kinds[6].queue.every_ms = TICK_MS;
+    kinds
+}
+
+fn usual(timeout_ms: u64, seconds: u64) -> Vec<Kind> {
+    let (open_ms, rules) = turns(wall_us() / 1_000_000, seconds);
+    let kind = |name: &str, percent, concurrency, lines: &str| {
+        kind(name, percent, concurrency, timeout_ms, lines)
     };
     let mut kinds = vec![
         kind("fast", 73, 240, "priority_levels = 3"),
         kind("limited", 4, 64, "rate = \"40/s\"\nburst = 5"),
         kind("window", 6, 64, &format!("window.time_zone = \"UTC\"\nwindow.open = [{rules}]")),
-        kind(PARKED, 5, 64, "on_uncertain = \"park\""),
+        kind("parked", 5, 64, "on_uncertain = \"park\""),
         kind("bulk", 12, 24, "batch = { max_items = 40, max_wait = \"200ms\" }"),
     ];
     kinds[1].queue.limit = Some(Limit { calls_per_s: 40.0, burst: 5 });
     kinds[2].queue.open_ms = Some(open_ms);
     kinds[3].queue.parks = true;
     kinds[4].queue.batch_max = 40;
-    for kind in &mut kinds {
-        write!(kind.lines, "\nshards = {shards}").expect("to a String");
-    }
     kinds
 }
 
 /// The configuration of all of them, before this downstream.
 pub(crate) fn toml(kinds: &[Kind], port: u16) -> String {
+    let recorder = format!("http://127.0.0.1:{port}");
     let mut text = String::new();
     for (number, Kind { queue, lines, .. }) in kinds.iter().enumerate() {
         let Queue { name, concurrency, timeout_ms, lease_ms, .. } = queue;
+        let door = if queue.accepts { "later" } else { "q" };
+        let lines = lines.replace("RECORDER", &recorder);
         write!(
             text,
             r#"
             [queues.{name}]
             concurrency = {concurrency}
             lease = "{lease_ms}ms"
-            downstream.url = "http://127.0.0.1:{port}/q/{number}"
+            downstream.url = "{recorder}/{door}/{number}"
             downstream.timeout = "{timeout_ms}ms"
             downstream.headers = {{ Rig-Life = "${{RIG_LIFE}}" }}
             retry = {{ initial = "100ms", max = "2s", max_attempts = 1000 }}
@@ -75,6 +132,28 @@ pub(crate) fn toml(kinds: &[Kind], port: u16) -> String {
             "#
         )
         .expect("to a String");
+        if queue.tells {
+            let on = "[\"delivered\", \"dead\", \"expired\", \"cancelled\"]";
+            let retry = "{ initial = \"100ms\", max = \"1s\", max_attempts = 1000 }";
+            let more = format!("on = {on}, timeout = \"{timeout_ms}ms\", retry = {retry}");
+            writeln!(text, "callback = {{ url = \"{recorder}{HOOK}\", {more} }}")
+                .expect("to a String");
+        }
+    }
+    let subscribed: Vec<_> =
+        kinds.iter().filter(|kind| kind.subscribes).map(|kind| &kind.queue.name).collect();
+    if !subscribed.is_empty() {
+        writeln!(text, "[topics.{TOPIC}]\nqueues = {subscribed:?}").expect("to a String");
+    }
+    for Queue { name, every_ms, .. } in kinds.iter().map(|kind| &kind.queue) {
+        if *every_ms > 0 {
+            let what = format!("payload = {TICK}\ncatch_up = \"all\"");
+            writeln!(
+                text,
+                "[schedules.{SCHEDULE}]\nqueue = \"{name}\"\nevery = \"{every_ms}ms\"\n{what}"
+            )
+            .expect("to a String");
+        }
     }
     text
 }

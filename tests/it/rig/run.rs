@@ -13,11 +13,12 @@ use super::fleet::Fleet;
 use super::history::{FaultKind, History};
 use super::journal::Journal;
 use super::operator::Operator;
-use super::producer::Producer;
+use super::producer::{Producer, Target};
+use super::queues::{Cast, Kind, TOPIC};
 use super::recorder::{Mood, Recorder};
-use super::schedule::{Pace, draw};
+use super::schedule::{Pace, Step, draw};
 use super::stage::{Shape, Stage};
-use super::{canary, queues};
+use super::{canary, queues, ticks};
 use crate::support::Daemon;
 
 const NODES: usize = 3;
@@ -29,6 +30,7 @@ const DRAINED_WITHIN: Duration = Duration::from_secs(90);
 /// What a run is to be.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
+    pub(crate) cast: Cast,
     pub(crate) shape: Shape,
     pub(crate) paces: Vec<Pace>,
     pub(crate) mood: Mood,
@@ -63,6 +65,10 @@ impl Size {
         is_loud: false,
     };
 
+    /// The same where there are callbacks to wait for, too.
+    pub(crate) const SHORT: Self =
+        Self { timeout_ms: 500, length: Duration::from_secs(3), per_s: 150, ..Self::SMALL };
+
     /// For the campaign.
     pub(crate) const LARGE: Self = Self {
         timeout_ms: 1000,
@@ -84,7 +90,8 @@ pub(crate) struct Done {
 
 pub(crate) async fn run(plan: &Plan, seed: u64) -> Done {
     let journal = Journal::default();
-    let kinds = queues::all(plan.shape.shards(), plan.size.timeout_ms, plan.size.length.as_secs());
+    let Size { timeout_ms, length, .. } = plan.size;
+    let kinds = queues::all(plan.cast, plan.shape.shards(), timeout_ms, length.as_secs());
     let (stage, recorder) = tokio::join!(Stage::start(plan.shape), Recorder::start(seed));
     let toml = queues::toml(&kinds, recorder.port());
     let wires = if plan.harms_wires() { stage.wires(NODES).await } else { Vec::new() };
@@ -92,34 +99,21 @@ pub(crate) async fn run(plan: &Plan, seed: u64) -> Done {
     let fleet = Fleet::start(options, &journal).await;
     recorder.set_mood(&plan.mood).await;
 
-    let names: Vec<_> = kinds.iter().map(|kind| kind.queue.name.clone()).collect();
-    let mut operator = Operator::new(fleet.http(), names, recorder.arrivals());
-    let producer = Arc::new(Producer {
-        seed,
-        nodes: fleet.http().to_vec(),
-        queues: kinds.iter().map(|kind| (kind.queue.name.clone(), kind.percent)).collect(),
-        per_s: plan.size.per_s,
-        ledger: Mutex::default(),
-        accepted: AtomicUsize::new(0),
-        is_held: AtomicBool::new(false),
-        is_over: AtomicBool::new(false),
-        keys: AtomicU64::new(0),
-        has_ended: AtomicBool::new(false),
-    });
+    let queues: Vec<_> = kinds.iter().map(|kind| kind.queue.clone()).collect();
+    let mut operator = Operator::new(fleet.http(), queues.clone(), recorder.arrivals());
+    let producer = producer(plan.size.per_s, seed, &fleet, &kinds);
     let ports = fleet.ports();
-    let (mood, clients) = (plan.mood, plan.size.clients);
+    let (mood, cast, clients) = (plan.mood, plan.cast, plan.size.clients);
     let stage = tokio::sync::Mutex::new(stage);
     let journal_of_world = journal.clone();
-    let world = World { fleet, stage, wires, recorder, mood, ports, clients, journal };
+    let world = World { fleet, stage, wires, recorder, mood, cast, ports, clients, journal };
     let (world, journal) = (Arc::new(world), journal_of_world);
 
     let steps = draw(seed, &plan.paces, plan.size.length, NODES);
     let harming = async {
-        let end = Instant::now() + plan.size.length;
-        drive(&world, &steps).await;
-        tokio::time::sleep_until(end).await;
-        world.mend().await;
+        let ticked_until_us = harm(&world, &steps, plan).await;
         producer.is_over.store(true, Ordering::Relaxed);
+        ticked_until_us
     };
     let producing = Arc::clone(&producer).run();
     let watching = async {
@@ -128,17 +122,26 @@ pub(crate) async fn run(plan: &Plan, seed: u64) -> Done {
     };
     let mut lags = Vec::new();
     let running = async { tokio::join!(harming, producing, watching) };
-    let ((), (), (is_drained, operator)) = tokio::select! {
+    let (ticked_until_us, (), (is_drained, operator)) = tokio::select! {
         ended = running => ended,
         () = canary::ask(world.recorder.port(), &mut lags) => unreachable!("it never ends"),
     };
 
-    let left = if is_drained { Vec::new() } else { operator.left().await };
+    let mut left = if is_drained { Vec::new() } else { operator.left().await };
+    if !is_drained && left.is_empty() {
+        left.push("an event of a topic, or a receipt".to_owned());
+    }
+    let arrivals = world.recorder.arrivals().read();
+    let mut sent = producer.take_ledger();
+    sent.extend(ticks::owed(&queues, &arrivals, ticked_until_us));
     let history = History {
-        queues: kinds.into_iter().map(|kind| kind.queue).collect(),
+        queues,
         finals: operator.finals().await,
-        sent: producer.take_ledger(),
-        arrivals: world.recorder.arrivals().read(),
+        sent,
+        arrivals,
+        told: world.recorder.told(),
+        probes: world.recorder.probes(),
+        receipts: operator.receipts,
         faults: journal.faults(),
         decisions: operator.decisions,
         left,
@@ -148,6 +151,56 @@ pub(crate) async fn run(plan: &Plan, seed: u64) -> Done {
     let world = Arc::into_inner(world).expect("nobody else holds it any more");
     let daemons = world.fleet.dismiss().await;
     Done { history, logs: daemons.iter().map(Daemon::log).collect() }
+}
+
+/// Harms by schedule and mends; returns until when a schedule has ticked.
+async fn harm(world: &Arc<World>, steps: &[Step], plan: &Plan) -> u64 {
+    let end = Instant::now() + plan.size.length;
+    drive(world, steps).await;
+    tokio::time::sleep_until(end).await;
+    world.mend().await;
+    match plan.cast {
+        Cast::Usual => 0,
+        Cast::Outcomes => ticks::end(world.fleet.http()).await,
+    }
+}
+
+fn producer(per_s: u64, seed: u64, fleet: &Fleet, kinds: &[Kind]) -> Arc<Producer> {
+    Arc::new(Producer {
+        seed,
+        nodes: fleet.http().to_vec(),
+        targets: targets(kinds),
+        per_s,
+        ledger: Mutex::default(),
+        accepted: AtomicUsize::new(0),
+        is_held: AtomicBool::new(false),
+        is_over: AtomicBool::new(false),
+        keys: AtomicU64::new(0),
+        has_ended: AtomicBool::new(false),
+    })
+}
+
+/// A queue each, and one topic for all that subscribe.
+fn targets(kinds: &[Kind]) -> Vec<Target> {
+    let mut targets: Vec<Target> = Vec::new();
+    for (number, Kind { queue, percent, subscribes, .. }) in kinds.iter().enumerate() {
+        if let Some(topic) = targets.last_mut().filter(|last| *subscribes && last.is_topic) {
+            topic.queues.push(number);
+            topic.names.push(queue.name.clone());
+            continue;
+        }
+        let of =
+            if *subscribes { format!("topics/{TOPIC}") } else { format!("queues/{}", queue.name) };
+        targets.push(Target {
+            path: format!("/v1/{of}/messages"),
+            queues: vec![number],
+            names: vec![queue.name.clone()],
+            percent: *percent,
+            is_topic: *subscribes,
+            is_batched: queue.batch_max > 1,
+        });
+    }
+    targets
 }
 
 impl Plan {
@@ -184,7 +237,7 @@ async fn watch(
             );
         }
         if producer.has_ended.load(Ordering::Relaxed) {
-            if waiting == Some(0) {
+            if waiting == Some(0) && operator.has_told() {
                 return true;
             }
             let over_at = *over_at.get_or_insert_with(Instant::now);

@@ -5,7 +5,10 @@
 use std::time::Duration;
 
 use super::checker::{Report, check};
+use super::history::History;
 use super::keeping::keep;
+use super::met::assert_met;
+use super::queues::Cast;
 use super::recorder::Mood;
 use super::run::{Done, Plan, Size, run};
 use super::schedule::Harm;
@@ -21,13 +24,16 @@ pub(crate) struct Scenario {
     shape: Shape,
     /// Each harm and its mean distance in milliseconds.
     harms: &'static [(Harm, u64)],
+    cast: Cast,
     mood: Mood,
     /// In the campaign, of all time, in percent.
     pub(crate) percent: u32,
 }
 
-pub(crate) const SCENARIOS: [Scenario; 17] = [
+pub(crate) const SCENARIOS: [Scenario; 19] = [
     on(SINGLE, "single", 30, &[(Harm::KillDaemon, 1700), (Harm::KillRedis, 5500)]),
+    outcomes("outcomes", 10, &[(Harm::KillDaemon, 900), (Harm::KillRedis, 2500)]),
+    outcomes("outcome-points", 5, &[(Harm::ArmDaemon, 600)]),
     on(SINGLE, "daemons", 4, &[(Harm::KillDaemon, 1000), (Harm::StopDaemon, 4000)]),
     on(SINGLE, "failpoints", 8, &[(Harm::ArmDaemon, 1200)]),
     on(SINGLE, "pauses", 4, &[(Harm::PauseDaemon, 9000), (Harm::KillDaemon, 8000)]),
@@ -66,7 +72,12 @@ const fn on(
     percent: u32,
     harms: &'static [(Harm, u64)],
 ) -> Scenario {
-    Scenario { name, shape, harms, mood: Mood::EVERYDAY, percent }
+    Scenario { name, shape, harms, cast: Cast::Usual, mood: Mood::EVERYDAY, percent }
+}
+
+/// Callbacks, receipts, probes, a topic and a schedule, before a downstream that books in silence.
+const fn outcomes(name: &'static str, percent: u32, harms: &'static [(Harm, u64)]) -> Scenario {
+    Scenario { cast: Cast::Outcomes, mood: Mood::COSTLY, ..on(SINGLE, name, percent, harms) }
 }
 
 impl Scenario {
@@ -81,6 +92,7 @@ impl Scenario {
     pub(crate) fn plan(&self, size: Size) -> Plan {
         let every = |(harm, ms): &(Harm, u64)| (*harm, Duration::from_millis(*ms));
         Plan {
+            cast: self.cast,
             shape: self.shape,
             paces: self.harms.iter().map(every).collect(),
             mood: self.mood,
@@ -100,7 +112,7 @@ pub(crate) fn judge(scenario: &Scenario, seed: u64, done: &Done) -> Report {
 }
 
 /// The small version of a scenario, with each of its seeds.
-async fn holds(name: &str) {
+async fn holds(name: &str) -> Vec<History> {
     let scenario = Scenario::of(name);
     let lines = SEEDS.lines().filter_map(|line| line.split_once(' '));
     let seeds: Vec<u64> = lines
@@ -108,15 +120,30 @@ async fn holds(name: &str) {
         .map(|(_, seed)| seed.parse().expect("a seed is a number"))
         .collect();
     assert!(!seeds.is_empty(), "{name} has no seed in seeds.txt");
+    let mut histories = Vec::new();
     for seed in seeds {
-        let done = run(&scenario.plan(Size::SMALL), seed).await;
+        let size = if scenario.cast == Cast::Outcomes { Size::SHORT } else { Size::SMALL };
+        let done = run(&scenario.plan(size), seed).await;
         judge(&scenario, seed, &done).expect_good();
+        histories.push(done.history);
     }
+    histories
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_daemons_and_a_killed_redis() {
     holds("single").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_daemons_and_a_killed_redis_and_all_that_follows_a_delivery() {
+    holds("outcomes").await.iter().for_each(assert_met);
+}
+
+#[cfg(feature = "failpoints")]
+#[tokio::test(flavor = "multi_thread")]
+async fn daemons_that_die_at_each_boundary_of_what_follows_a_delivery() {
+    holds("outcome-points").await.iter().for_each(assert_met);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -349,6 +349,7 @@ impl NodesOptions {
             parks: self.lines.contains("park"),
             timeout_ms: self.timeout_ms,
             lease_ms: self.lease_ms,
+            ..Queue::default()
         }
     }
 }

@@ -2,22 +2,22 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::super::history::{Answer, Arrival, Decision, Final, Resolved, Sent, Verdict};
+use super::super::history::{Arrival, Decision, Final, Resolved, Sent, Verdict};
 use super::{Known, Report, Rule, accepted_id};
 
 pub(super) fn check(known: &Known<'_>, report: &mut Report) {
     let finals = finals(known, report);
-    let mut ids_of_key: HashMap<u64, HashSet<&str>> = HashMap::new();
+    let mut ids_of_key: HashMap<(usize, u64), HashSet<&str>> = HashMap::new();
     for arrival in &known.history.arrivals {
         arrived(known, arrival, report);
         if let Some(key) = arrival.key {
-            ids_of_key.entry(key).or_default().insert(&arrival.id);
+            ids_of_key.entry((arrival.queue, key)).or_default().insert(&arrival.id);
         }
     }
     let mut unknown_and_unseen = 0;
     let mut explained: HashSet<&str> = known.by_id.keys().copied().collect();
     for sent in &known.history.sent {
-        let mut ids = ids_of_key.remove(&sent.key).unwrap_or_default();
+        let mut ids = ids_of_key.remove(&(sent.queue, sent.key)).unwrap_or_default();
         ids.extend(accepted_id(sent));
         // What a failover took back before anybody was promised it may be taken in anew.
         let took_back = |id: &&str| {
@@ -78,7 +78,7 @@ fn kept(known: &Known<'_>, id: &str, record: Option<&Final>, report: &mut Report
     if record.state != "delivered" {
         return;
     }
-    let arrived = known.arrivals(id).iter().any(|arrival| took(arrival.answer));
+    let arrived = known.arrivals(id).iter().any(|arrival| arrival.answer.is_booking());
     let said = |decision: &Decision| decision.id == id && decision.resolved == Resolved::Delivered;
     if !arrived && !known.history.decisions.iter().any(said) {
         lost(report, id, format!("{id} is delivered and never arrived"));
@@ -110,11 +110,6 @@ fn early(known: &Known<'_>, arrival: &Arrival, sent: &Sent, report: &mut Report)
         let by_us = due_us - arrival.at_us;
         report.breach(Rule::NotEarly, format!("{} arrived {by_us} µs early", arrival.id));
     }
-}
-
-/// Whether the downstream did what was asked.
-pub(super) fn took(answer: Answer) -> bool {
-    matches!(answer, Answer::Taken | Answer::Garbage | Answer::TakenUnsaid)
 }
 
 fn lost(report: &mut Report, id: &str, what: String) {

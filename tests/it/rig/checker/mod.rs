@@ -6,6 +6,9 @@
 mod buckets;
 mod calls;
 mod excuses;
+#[cfg(test)]
+mod outcome_tests;
+mod outcomes;
 mod repeats;
 #[cfg(test)]
 mod tests;
@@ -13,7 +16,7 @@ mod tests;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-use super::history::{Arrival, History, Sent, Verdict};
+use super::history::{Arrival, History, Probe, Sent, Verdict};
 use excuses::Excuses;
 
 /// Breaches shown of each rule; there may be thousands of one kind.
@@ -46,6 +49,16 @@ pub(crate) enum Rule {
     WithinRate,
     /// Calls under way at once ≤ concurrency.
     WithinConcurrency,
+    /// Where the queue probes: what was booked is never booked again.
+    NotBookedTwice,
+    /// Every final state is told, under one id, and nothing else is told.
+    OneCallback,
+    /// What was accepted ends as its receipt says.
+    AsReceipted,
+    /// An event is in all of its queues or in none.
+    WholeEvent,
+    /// No tick of a schedule is left out.
+    EveryTick,
 }
 
 /// One thing that should not have happened.
@@ -123,15 +136,19 @@ pub(crate) fn check(history: &History) -> Report {
     buckets::check(&known, &mut report);
     repeats::check(&known, &mut report);
     calls::check(&known, &mut report);
+    outcomes::check(&known, &mut report);
     report
 }
 
 /// A history with its indexes.
 struct Known<'a> {
     history: &'a History,
-    by_key: HashMap<u64, &'a Sent>,
+    by_key: HashMap<(usize, u64), &'a Sent>,
+    /// Whatever queue it was sent to.
+    of_any_queue: HashMap<u64, &'a Sent>,
     /// Arrivals of each id, in the order of their moments.
     by_id: HashMap<&'a str, Vec<&'a Arrival>>,
+    probes_of: HashMap<&'a str, Vec<&'a Probe>>,
     left: HashSet<&'a str>,
     excuses: Excuses<'a>,
 }
@@ -145,17 +162,35 @@ impl<'a> Known<'a> {
         for arrivals in by_id.values_mut() {
             arrivals.sort_by_key(|arrival| arrival.at_us);
         }
-        let by_key = history.sent.iter().map(|sent| (sent.key, sent)).collect();
+        let by_key = history.sent.iter().map(|sent| ((sent.queue, sent.key), sent)).collect();
+        let of_any_queue = history.sent.iter().map(|sent| (sent.key, sent)).collect();
+        let mut probes_of: HashMap<&str, Vec<&Probe>> = HashMap::new();
+        for probe in &history.probes {
+            probes_of.entry(&probe.id).or_default().push(probe);
+        }
         let left = history.left.iter().map(String::as_str).collect();
-        Self { history, by_key, by_id, left, excuses: Excuses::new(history) }
+        Self {
+            history,
+            by_key,
+            of_any_queue,
+            by_id,
+            probes_of,
+            left,
+            excuses: Excuses::new(history),
+        }
     }
 
     fn arrivals(&self, id: &str) -> &[&'a Arrival] {
         self.by_id.get(id).map_or(&[], Vec::as_slice)
     }
 
+    fn probes(&self, id: &str) -> &[&'a Probe] {
+        self.probes_of.get(id).map_or(&[], Vec::as_slice)
+    }
+
     fn sent_of(&self, arrival: &Arrival) -> Option<&'a Sent> {
-        self.by_key.get(&arrival.key?).copied()
+        let key = arrival.key?;
+        self.by_key.get(&(arrival.queue, key)).or_else(|| self.of_any_queue.get(&key)).copied()
     }
 }
 

@@ -1,7 +1,6 @@
 //! What came more than once: by right, by a fault, or by nobody's leave.
 
 use super::super::history::{Answer, Arrival, Queue, Resolved};
-use super::buckets::took;
 use super::{Known, Report, Rule};
 
 pub(super) fn check(known: &Known<'_>, report: &mut Report) {
@@ -14,13 +13,15 @@ pub(super) fn check(known: &Known<'_>, report: &mut Report) {
             let (before, after) = (pair[0], pair[1]);
             let queue = &history.queues[before.queue];
             newer(known, before, after, report);
-            if queue.parks {
+            if queue.probes {
+                unasked(known, before, after, report);
+            } else if queue.parks {
                 undecided(known, before, after, report);
             } else {
                 repeated(known, queue, before, after, report);
             }
         }
-        let taken = arrivals.iter().filter(|arrival| took(arrival.answer)).skip(1);
+        let taken = arrivals.iter().filter(|arrival| arrival.answer.is_booking()).skip(1);
         report.duplicated.extend(taken.map(|arrival| arrival.id.clone()));
     }
 }
@@ -49,7 +50,7 @@ fn repeated(
     report: &mut Report,
 ) {
     let excuses = &known.excuses;
-    let is_known = matches!(before.answer, Answer::Taken | Answer::Garbage);
+    let is_known = matches!(before.answer, Answer::Taken | Answer::Garbage | Answer::Refused);
     if !is_known
         || excuses.killed_while_sending(before)
         || excuses.lost_its_lease(queue, before)
@@ -67,6 +68,22 @@ fn repeated(
             after.id, before.attempt, before.by, after.attempt, after.by
         ),
     );
+}
+
+/// No fault excuses a second booking: what nobody knows is asked for, and only what is not there leaves again.
+fn unasked(known: &Known<'_>, before: &Arrival, after: &Arrival, report: &mut Report) {
+    if before.answer.is_booking() {
+        let what = format!("{} was booked ({:?}) and came again", after.id, before.answer);
+        return report.breach(Rule::NotBookedTwice, what);
+    }
+    let is_absent = known
+        .probes(&after.id)
+        .iter()
+        .any(|probe| !probe.found && (before.at_us..=after.at_us).contains(&probe.at_us));
+    if before.answer != Answer::Throttled && !is_absent {
+        let what = format!("{} came again after {:?}, unasked", after.id, before.answer);
+        report.breach(Rule::NotResentUndecided, what);
+    }
 }
 
 fn undecided(known: &Known<'_>, before: &Arrival, after: &Arrival, report: &mut Report) {

@@ -6,16 +6,16 @@ use super::super::history::{
 };
 use super::{Rule, check};
 
-const BEGAN_US: u64 = 1_000_000_000;
-const SECOND_US: u64 = 1_000_000;
+pub(super) const BEGAN_US: u64 = 1_000_000_000;
+pub(super) const SECOND_US: u64 = 1_000_000;
 const FIRST: Life = Life { node: 0, boot: 0 };
 const SECOND: Life = Life { node: 1, boot: 0 };
 
-fn id(key: u64) -> String {
+pub(super) fn id(key: u64) -> String {
     format!("jobs_{key:026}")
 }
 
-fn sent(key: u64) -> Sent {
+pub(super) fn sent(key: u64) -> Sent {
     Sent {
         key,
         queue: 0,
@@ -28,7 +28,7 @@ fn sent(key: u64) -> Sent {
 }
 
 /// The `key`th message a tenth of a second after the one before, from `FIRST`, answered in 1 ms.
-fn arrival(key: u64) -> Arrival {
+pub(super) fn arrival(key: u64) -> Arrival {
     let at_us = BEGAN_US + key * 100_000;
     Arrival {
         at_us,
@@ -44,11 +44,11 @@ fn arrival(key: u64) -> Arrival {
     }
 }
 
-fn delivered(key: u64) -> Final {
+pub(super) fn delivered(key: u64) -> Final {
     Final { id: id(key), state: "delivered".into(), attempts: 1, reason: String::new() }
 }
 
-fn queue() -> Queue {
+pub(super) fn queue() -> Queue {
     Queue {
         name: "jobs".into(),
         concurrency: 4,
@@ -58,11 +58,12 @@ fn queue() -> Queue {
         parks: false,
         timeout_ms: 1000,
         lease_ms: 7000,
+        ..Queue::default()
     }
 }
 
 /// Five messages, sent, arrived and delivered.
-fn good() -> History {
+pub(super) fn good() -> History {
     History {
         queues: vec![queue()],
         sent: (0..5).map(sent).collect(),
@@ -74,18 +75,18 @@ fn good() -> History {
 }
 
 /// The second arrival of message 2: by `SECOND`, so many seconds after the first.
-fn again(after_s: u64) -> Arrival {
+pub(super) fn again(after_s: u64) -> Arrival {
     let at_us = arrival(2).at_us + after_s * SECOND_US;
     Arrival { at_us, answer_at_us: at_us + 1000, call: 99, attempt: 2, by: SECOND, ..arrival(2) }
 }
 
-fn fault(kind: FaultKind, at_us: u64, lasted_s: u64) -> Fault {
+pub(super) fn fault(kind: FaultKind, at_us: u64, lasted_s: u64) -> Fault {
     let until_us = at_us + lasted_s * SECOND_US;
     Fault { at_us, until_us, kind, life: Some(FIRST), detail: String::new() }
 }
 
 #[track_caller]
-fn breaks(history: &History, rules: &[Rule]) {
+pub(super) fn breaks(history: &History, rules: &[Rule]) {
     let report = check(history);
     assert_eq!(report.broken(), rules, "{report}");
 }

@@ -3,19 +3,21 @@
 //! Owns its start, its moods and the reading of its log while it runs. It is this very test binary
 //! once more, told by an environment variable. Refuses to judge what arrived.
 
+mod book;
 mod mood;
 mod server;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use http::Method;
 use tempfile::TempDir;
 
+pub(crate) use book::reference;
 pub(crate) use mood::Mood;
 
 use super::tail::Tail;
-use crate::rig::history::Arrival;
+use crate::rig::history::{Arrival, Probe, Told};
 use crate::support::guarded::{AtEnd, Guarded};
 use crate::support::http::Http;
 use crate::support::ports::free_port;
@@ -27,7 +29,11 @@ const ENVIRONMENT: &str = "TIDEGATE_RIG_RECORDER";
 const MOOD: &str = "/mood";
 /// Answered and forgotten.
 pub(crate) const PING: &str = "/ping";
-const LOG: &str = "arrivals.jsonl";
+/// Where callbacks go.
+pub(crate) const HOOK: &str = "/hook";
+const ARRIVALS: &str = "arrivals.jsonl";
+const TOLD: &str = "told.jsonl";
+const PROBES: &str = "probes.jsonl";
 
 /// A running recorder; ends with its owner.
 #[derive(Debug)]
@@ -69,16 +75,18 @@ impl Recorder {
 
     /// Reads its log from the beginning, and goes on as it grows.
     pub(crate) fn arrivals(&self) -> Tail<Arrival> {
-        Tail::of(self.log_file())
+        Tail::of(self.dir.path().join(ARRIVALS))
     }
 
-    pub(crate) fn log_file(&self) -> PathBuf {
-        log_in(self.dir.path())
+    /// The callbacks that arrived.
+    pub(crate) fn told(&self) -> Vec<Told> {
+        Tail::of(self.dir.path().join(TOLD)).read()
     }
-}
 
-fn log_in(dir: &Path) -> PathBuf {
-    dir.join(LOG)
+    /// What it was asked.
+    pub(crate) fn probes(&self) -> Vec<Probe> {
+        Tail::of(self.dir.path().join(PROBES)).read()
+    }
 }
 
 /// The recorder itself; does nothing when somebody runs all ignored tests.
@@ -90,5 +98,5 @@ async fn process() {
     let mut word = || words.next().expect("port, seed and folder");
     let port = word().parse().expect("a port");
     let seed = word().parse().expect("a seed");
-    server::run(port, seed, &log_in(Path::new(word()))).await;
+    server::run(port, seed, Path::new(word())).await;
 }

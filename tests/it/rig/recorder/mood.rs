@@ -18,6 +18,10 @@ pub(crate) struct Mood {
     pub(crate) reset: u32,
     /// What was asked is done, and then the connection is reset.
     pub(crate) lie: u32,
+    /// What was asked is done, and never answered.
+    pub(crate) book_silently: u32,
+    /// 422.
+    pub(crate) refuse: u32,
     pub(crate) fail: u32,
     pub(crate) throttle: u32,
     pub(crate) garbage: u32,
@@ -34,6 +38,18 @@ impl Mood {
         fail: 5,
         throttle: 0,
         garbage: 5,
+        book_silently: 0,
+        refuse: 0,
+    };
+
+    /// One that takes its time, books in silence, and refuses some for good.
+    pub(crate) const COSTLY: Self = Self {
+        slow: 100,
+        slow_ms_max: 400,
+        fail: 50,
+        book_silently: 60,
+        refuse: 40,
+        ..Self::EVERYDAY
     };
 
     /// One that takes everything.
@@ -46,6 +62,8 @@ impl Mood {
         fail: 0,
         throttle: 0,
         garbage: 0,
+        book_silently: 0,
+        refuse: 0,
     };
 
     /// What this call gets, and after how many milliseconds.
@@ -67,6 +85,8 @@ impl Mood {
             (self.fail, Answer::Failed),
             (self.throttle, Answer::Throttled),
             (self.garbage, Answer::Garbage),
+            (self.book_silently, Answer::TakenSilence),
+            (self.refuse, Answer::Refused),
         ] {
             if falls(share) {
                 return (answer, 0);

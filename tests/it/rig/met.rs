@@ -1,0 +1,36 @@
+//! What a run with outcomes must have met: a checker is content with a history in which nothing happened.
+//!
+//! Owns the list. Refuses to judge what came of it.
+
+use super::history::{Answer, FaultKind, History};
+
+/// Fails where a run has met nothing of a kind.
+pub(super) fn assert_met(history: &History) {
+    let of_queue = |name: &str| {
+        let queue = history.queues.iter().position(|queue| queue.name == name);
+        history.arrivals.iter().filter(move |arrival| Some(arrival.queue) == queue)
+    };
+    let ends = |queue: &str, state: &str| {
+        let told = history.told.iter().filter(|told| told.subject.starts_with(queue));
+        told.filter(|told| told.state == state).count()
+    };
+    let silent = of_queue("asked").filter(|arrival| arrival.answer == Answer::TakenSilence).count();
+    let said =
+        |verdict: &str| history.receipts.iter().filter(|said| said.verdict == verdict).count();
+    let met = [
+        ("delivered, told", ends("told_", "delivered")),
+        ("delivered by a receipt, told", ends("later_", "delivered")),
+        ("dead by a receipt, told", ends("later_", "dead")),
+        ("receipts", said("ok")),
+        ("booked in silence", silent),
+        ("found by a probe", history.probes.iter().filter(|probe| probe.found).count()),
+        ("events", of_queue("sms").count()),
+        ("ticks", of_queue("ticks").count()),
+        (
+            "daemons killed",
+            history.faults.iter().filter(|f| f.kind == FaultKind::DaemonKill).count(),
+        ),
+    ];
+    let missing: Vec<_> = met.iter().filter(|(_, count)| *count == 0).collect();
+    assert!(missing.is_empty(), "the run met none of these: {missing:?}");
+}
