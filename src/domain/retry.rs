@@ -55,6 +55,7 @@ impl GiveUp {
     #[must_use]
     pub fn reason(self, attempt: u32, error: &str) -> String {
         match self {
+            Self::AttemptsSpent if attempt == 1 => format!("the only attempt failed: {error}"),
             Self::AttemptsSpent => format!("{attempt} attempts failed; the last: {error}"),
             Self::TooOld => format!("older than retry.max_age; the last answer: {error}"),
         }
