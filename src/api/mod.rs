@@ -14,6 +14,7 @@ mod callback_fields;
 mod change;
 mod clock;
 mod depth;
+mod events;
 mod fields;
 mod fingerprint;
 mod guard;

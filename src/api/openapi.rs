@@ -129,6 +129,7 @@ mod tests {
             "GET /readyz",
             "GET /v1/actions",
             "GET /v1/clock",
+            "GET /v1/events",
             "GET /v1/messages/{id}",
             "GET /v1/messages/{id}/attempts",
             "GET /v1/nodes",

@@ -30,6 +30,7 @@ pub(super) enum Code {
     UnsupportedMediaType,
     IdempotencyMismatch,
     HeadersTooLarge,
+    TooManyListeners,
     Internal,
     StoreUnavailable,
     StoreFull,
@@ -71,6 +72,9 @@ impl Code {
                 "headers-too-large",
                 "The request's address and headers are too large",
             ),
+            Self::TooManyListeners => {
+                (StatusCode::TOO_MANY_REQUESTS, "too-many-listeners", "Too many listen to events")
+            }
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something broke"),
             Self::StoreUnavailable => {
                 (StatusCode::SERVICE_UNAVAILABLE, "store-unavailable", "The store is unavailable")
@@ -143,6 +147,11 @@ impl Problem {
     /// 400 with one fault.
     pub(super) fn fault(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::invalid(vec![Fault::new(pointer, detail)])
+    }
+
+    /// What it says for people.
+    pub(super) fn detail_text(&self) -> String {
+        self.detail.clone()
     }
 
     pub(super) fn not_found(detail: impl Into<String>) -> Self {

@@ -131,6 +131,8 @@ impl Daemon {
         node_tasks.spawn("operator", operator.run(stop(), pulses.start("operator".to_owned())));
         let (listening, ears) = (store.clone(), stop());
         node_tasks.spawn("listener", async move { listening.listen(&ears).await });
+        let (telling, end) = (store.clone(), stop());
+        node_tasks.spawn("teller", async move { telling.tell_changes(&end).await });
         node_tasks.spawn("watchdog", watchdog::run(pulses.clone(), stop()));
         let fleet =
             Fleet::start(&store, &pulses, &presence).map_err(|why| Refused::new(USAGE, why))?;

@@ -5,8 +5,8 @@
 use clap::{Parser, Subcommand, ValueEnum};
 
 use super::args_admin::{
-    BulkArgs, CheckArgs, CompletionArgs, DoctorArgs, PauseArgs, QueueArgs, ScheduleArgs, ServeArgs,
-    TokenArgs, WindowsArgs,
+    BulkArgs, CheckArgs, CompletionArgs, DoctorArgs, EventsArgs, PauseArgs, QueueArgs,
+    ScheduleArgs, ServeArgs, TokenArgs, WindowsArgs,
 };
 use super::args_messages::{
     EditArgs, ExportArgs, IdsArgs, ListArgs, PublishArgs, ReceiptArgs, RescheduleArgs, ResolveArgs,
@@ -142,6 +142,9 @@ pub enum ClientCommand {
     /// Work on many messages: requeue, cancel, reschedule or move what a filter lets through
     #[command(subcommand, long_about = OPERATION)]
     Operation(OperationCommand),
+    /// Follow changes of state as they happen, until Ctrl-C
+    #[command(long_about = EVENTS)]
+    Events(EventsArgs),
     /// Show what operators did: who, when, what and why
     Actions(ActionsArgs),
     /// Write the messages of one state as NDJSON that send-batch takes again
@@ -198,6 +201,13 @@ Look for what keeps messages from flowing, with remedies; exit 1 if something wa
 Also has the daemon look through everything that is stored: whether each message stands where its \
 record says, and each index entry has its message. That takes about a minute for a million \
 messages, goes on beside the traffic, and changes nothing without --repair.";
+
+const EVENTS: &str = "\
+Follow changes of state as they happen, of all queues or of some, until Ctrl-C or --limit.
+
+A change is told as soon as it is made, by whichever node. When the daemon restarts or the connection \
+breaks, the command goes on after the last event that it showed. With --output json each line is an \
+object: event (message or queue), event_id, for --after, and data.";
 
 const OPERATION: &str = "\
 Work on many messages: requeue, cancel, reschedule or move what a filter lets through.

@@ -47,6 +47,23 @@ pub struct CheckArgs {
     pub config: Option<PathBuf>,
 }
 
+/// `events`.
+#[derive(Debug, Args)]
+pub struct EventsArgs {
+    /// Only these queues; without any: all
+    #[arg(value_name = "QUEUE")]
+    pub queues: Vec<String>,
+    /// Only messages that enter these states, by comma
+    #[arg(long = "state", value_name = "STATE", value_delimiter = ',')]
+    pub states: Vec<State>,
+    /// Go on after this event, or after a moment in milliseconds, as far as changes are kept
+    #[arg(long, value_name = "EVENT_ID")]
+    pub after: Option<String>,
+    /// End after so many
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub limit: Option<u64>,
+}
+
 /// `token new`.
 #[derive(Debug, Args)]
 pub struct TokenArgs {

@@ -20,6 +20,7 @@ mod clock;
 mod describe;
 mod diagnosis;
 mod doctor;
+mod events;
 mod exit;
 mod export;
 mod ids;
@@ -48,8 +49,8 @@ pub use args::{
     Cli, ClientCommand, ClockStep, Command, Format, Globals, LocalCommand, TokenCommand,
 };
 pub use args_admin::{
-    BulkArgs, CheckArgs, CompletionArgs, DoctorArgs, PauseArgs, QueueArgs, ScheduleArgs,
-    ScheduleStep, ScopeWord, ServeArgs, TokenArgs, WindowsArgs,
+    BulkArgs, CheckArgs, CompletionArgs, DoctorArgs, EventsArgs, PauseArgs, QueueArgs,
+    ScheduleArgs, ScheduleStep, ScopeWord, ServeArgs, TokenArgs, WindowsArgs,
 };
 pub use args_messages::{
     BodyArgs, DueArgs, EditArgs, ExportArgs, IdsArgs, ListArgs, MessageArgs, PayloadArgs,
@@ -140,6 +141,7 @@ async fn dispatch(command: ClientCommand, session: &mut Session) -> Result<Exit,
         ClientCommand::Purge(args) => bulk::purge(&args, session).await,
         ClientCommand::RequeueAll(args) => operation::requeue_all(&args, session).await,
         ClientCommand::Operation(command) => operation::operation(&command, session).await,
+        ClientCommand::Events(args) => events::events(&args, session).await,
         ClientCommand::Actions(args) => actions::actions(&args, session).await,
         ClientCommand::Export(args) => export::export(&args, session).await,
         ClientCommand::Windows(args) => queues::windows(&args, session).await,

@@ -4,6 +4,7 @@
 //! Redis, HTTP or the clock: whoever calls passes `now` and randomness in.
 
 pub mod callback;
+pub mod change;
 pub mod endpoint;
 pub mod event;
 pub mod headers;

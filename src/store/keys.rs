@@ -8,7 +8,7 @@ use crate::domain::inbox::REJECTED;
 use crate::domain::topic::TopicName;
 
 /// The structures of a shard, in the order of `KEYS`.
-pub(crate) const SHARD_KEYS: [&str; 33] = [
+pub(crate) const SHARD_KEYS: [&str; 34] = [
     "meta",      // hash: pause, gate, arrival time, counters
     "records",   // hash: ulid → record
     "states",    // hash: ulid → state entry
@@ -42,6 +42,7 @@ pub(crate) const SHARD_KEYS: [&str; 33] = [
     "refs",    // hash: a downstream's reference → ulid
     "early",   // hash: `=` ulid or `#` reference → a receipt that came before the acceptance
     "looks",   // zset: `r` reference or `e` field of early, by when it is looked at again, ms
+    "events",  // stream: changes of state, while somebody listens
 ];
 
 /// The structures of all schedules, in the order of `KEYS` (`lua/include/schedules.lua`). They carry one

@@ -16,6 +16,7 @@ mod clock_watch;
 mod connect;
 mod details;
 mod error;
+mod events;
 mod gate;
 mod gauges;
 mod given;
@@ -71,6 +72,7 @@ pub use claimed::Claimed;
 pub use clock::Clock;
 pub use details::{DETAILS_BYTES_MAX, details_bytes};
 pub use error::StoreError;
+pub use events::{Heard, Subscription};
 pub use gate::{ClaimWish, Gate};
 pub use given::Given;
 pub use grant::Permit;
@@ -147,6 +149,7 @@ struct Inner {
     schedules: schedules::Schedules,
     inbox: inbox::Inbox,
     waiters: Waiters,
+    events: events::Events,
     hands: hands::Hands,
     /// Rung when the wake-up channel is to be opened again.
     listen_anew: tokio::sync::Notify,
@@ -191,6 +194,7 @@ impl Store {
                 schedules: schedules::Schedules::new(settings, belief),
                 inbox: inbox::Inbox::default(),
                 waiters: Waiters::default(),
+                events: events::Events::default(),
                 hands: hands::Hands::default(),
                 listen_anew: tokio::sync::Notify::new(),
                 operation_started: tokio::sync::Notify::new(),

@@ -12,6 +12,7 @@ const INCLUDES: &[(&str, &str)] = &[
     ("shard", include_str!("lua/include/shard.lua")),
     ("clock", include_str!("lua/include/clock.lua")),
     ("writes", include_str!("lua/include/writes.lua")),
+    ("events", include_str!("lua/include/events.lua")),
     ("record", include_str!("lua/include/record.lua")),
     ("state", include_str!("lua/include/state.lua")),
     ("ready", include_str!("lua/include/ready.lua")),
@@ -166,6 +167,8 @@ verbs! {
     Digest = "digest",
     /// An entry that cannot be taken is kept.
     Reject = "reject",
+    /// Somebody listens to a shard's changes.
+    Listen = "listen",
     /// Reads which streams there are.
     Stray = "stray",
     /// An operation is written down.

@@ -20,6 +20,7 @@ mod doctor;
 mod doors;
 mod durability;
 mod erp;
+mod events;
 mod examples;
 mod failover;
 #[cfg(feature = "failpoints")]

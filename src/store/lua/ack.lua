@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- ack: leased → delivered. Result and final state in one step; the body goes.
--- include: shard writes record state ready callback weight finish fence gate uncertain
+-- include: shard writes events record state ready callback weight finish fence gate uncertain
 --
 -- ARGV[1] tokens of exchanges that end with this call   ARGV[2] retention_ms
 -- ARGV[3] the messages' tokens, 20 bytes each   ARGV[4...] their ulids, then their last attempts

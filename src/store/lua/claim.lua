@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- claim: ready → leased. Asks the queue's gates and takes what may start within the horizon.
--- include: shard clock writes record state ready callback weight finish gate limit
+-- include: shard clock writes events record state ready callback weight finish gate limit
 --
 -- ARGV[1] node (12 bytes)     ARGV[2] sequence of this claim at this node (8 bytes)
 -- ARGV[3] most messages       ARGV[4] most bytes      ARGV[5] lease_ms     ARGV[6] concurrency
@@ -246,6 +246,7 @@ local function lease(taken, slots)
   for i = 1, #ulids do deadlines[2 * i - 1], deadlines[2 * i] = deadline_ms, ulids[i] end
   local alike = is_batch or #slots == 0
   for i = 1, alike and 1 or #ulids do taken.slots[i] = math.ceil(slots[i] or now_us) end
+  tell_changes(ulids, 'L')
   write_all('HSET', K.states, taken.states)
   write_all('ZADD', K.leased, deadlines)
   gather('HSET', K.claims, node, memory_of(ulids, taken.slots))

@@ -1,6 +1,6 @@
 #!lua
 -- fire: – → ready. Takes in the message of one tick of a schedule, once for ever.
--- include: shard writes record ready
+-- include: shard writes events record ready
 --
 -- ARGV[1] schedule   ARGV[2] nominal time, ms   ARGV[3] ulid   ARGV[4] expires ('' or '+ttl_ms')
 -- ARGV[5] priority, band, with callbacks a letter: see record   ARGV[6] number 0 (u8), details and body   ARGV[7] ms for which ticks are remembered
@@ -29,5 +29,6 @@ local band = string.sub(ARGV[5], 2, 2)
 local ready_before = ready_length()
 gather('HSET', K.records, ulid, record)
 ready_tail(ulid .. band .. '00', tonumber(band))
+tell_change(ulid, 'r')
 flush()
 return { now_ms, wake(nil, nil, ready_before, true), sequence, 1 }

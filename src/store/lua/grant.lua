@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- grant: permits from a queue's home slot (shard 0): for queues with several shards, and for each
 -- further call of an exchange.
--- include: shard clock writes gate limit
+-- include: shard clock writes events gate limit
 --
 -- ARGV[1] most permits   ARGV[2] period_us or 0: no limit, only pause and gate   ARGV[3] burst   ARGV[4] horizon_us
 -- ARGV[5] slots only before this moment_us, or 0   ARGV[6] lead_us, as claim

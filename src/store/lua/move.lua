@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- move: scheduled, ready, dead, expired or cancelled → cancelled, on its way into another queue.
--- include: shard writes record state ready weight finish
+-- include: shard writes events record state ready weight finish
 --
 -- ARGV[1] what: begin, find (only those begun before) or end
 -- begin, find: ARGV[2] cut-off: finals only since this moment or longer, ms   ARGV[3] the state meant: w, X,
@@ -32,6 +32,7 @@ local function lift(ulid, s, tail)
     if s.expires > 0 and s.expires <= now_ms then s.expires = 0 end
   end
   s.state, s.flags, s.final, s.tail = 'C', MOVED, now_ms, tail
+  tell_change(ulid, 'C')
   weigh_in(ulid, s)
   state_save(ulid, s)
 end

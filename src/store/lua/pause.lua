@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- pause: the queue's gate shuts for everyone until a moment, or until resume.
--- include: shard gate
+-- include: shard writes events gate
 --
 -- ARGV[1] until: 0, '+for_ms' or moment_ms   ARGV[2] reason   ARGV[3] by whom
 -- Returns {now_ms, until_ms}
@@ -16,4 +16,5 @@ if since_ms and tonumber(m[2]) > 0 and tonumber(m[2]) <= now_ms then
 end
 rc('HSET', K.meta, 'pause_since', since_ms or now_ms, 'pause_until',
   string.format('%.0f', until_ms), 'pause_reason', ARGV[2], 'pause_by', ARGV[3])
+tell_queue('paused')
 return { now_ms, until_ms }

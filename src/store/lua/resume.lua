@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- resume: a pause ends, and so does a gate that the downstream's refusals had shut.
--- include: shard gate
+-- include: shard writes events gate
 --
 -- ARGV none
 -- Returns {now_ms, 1 if it was paused or shut else 0}
@@ -18,5 +18,6 @@ if m[3] then
   rc('HDEL', K.meta, 'gate_until', 'gate_since', 'gate_kind', 'gate_reason', 'throttle_streak', 'alarm_streak',
     'refusals')
 end
+if was == 1 then tell_queue('resumed') end
 publish('wake', ' 2')
 return { now_ms, was }

@@ -1,6 +1,6 @@
 #!lua
 -- schedule: – → scheduled or ready. Takes messages in, each once per idempotency key.
--- include: shard writes record state ready idempotency
+-- include: shard writes events record state ready idempotency
 --
 -- ARGV[1] idempotency_window_ms
 -- ARGV[2] node (12 bytes) and a number of this very call: a repeat (its reply was lost) names the same
@@ -98,6 +98,7 @@ end
 
 if ran_before then return repeated() end
 local records, entries, n, d = {}, {}, 0, 0
+local tells = is_heard()
 for number = 0, count - 1 do
   local at = 4 + number * per_item
   local ulid, said = ARGV[at], ARGV[at + 1]
@@ -115,6 +116,7 @@ for number = 0, count - 1 do
       if not due_first or due < due_first then due_first = due end
     end
     if expires > 0 then gather('ZADD', K.expiry, expires, ulid) end
+    if tells then tell_change(ulid, due <= now_ms and 'r' or 's') end
   end
 end
 

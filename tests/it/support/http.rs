@@ -5,6 +5,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -70,6 +71,20 @@ impl Http {
         let sent = self.try_send(method, path, headers, body);
         let reply = within(&format!("an answer to {what}"), sent).await;
         reply.unwrap_or_else(|error| panic!("{what} at {}: {error}", self.base))
+    }
+
+    /// An answer whose body still comes.
+    pub(crate) async fn open(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> http::Response<Incoming> {
+        let mut request = Request::builder().uri(format!("{}{path}", self.base));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::default()).expect("a request");
+        within("an answer begins", self.client.request(request)).await.expect("the daemon answers")
     }
 
     /// One exchange, or why it failed: for daemons that start, stop or die.

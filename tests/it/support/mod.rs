@@ -7,6 +7,7 @@ pub(crate) mod clocks;
 pub(crate) mod cluster;
 pub(crate) mod daemon;
 pub(crate) mod downstream;
+pub(crate) mod events;
 pub(crate) mod faults;
 pub(crate) mod flow;
 pub(crate) mod guarded;
@@ -28,6 +29,7 @@ pub(crate) use clocks::Clocks;
 pub(crate) use cluster::Cluster;
 pub(crate) use daemon::Daemon;
 pub(crate) use downstream::Downstream;
+pub(crate) use events::{Listener, Told};
 pub(crate) use flow::Flow;
 #[cfg(feature = "failpoints")]
 pub(crate) use nodes::{Nodes, NodesOptions};

@@ -21,6 +21,7 @@ end
 -- body goes: at delivered.
 local function finish(ulid, s, record, keep_ms)
   s.final = now_ms
+  tell_change(ulid, s.state)
   if announce(ulid) and keep_ms <= 0 then keep_ms = WAITED_KEEP_MS end
   if is_told(s) then call_back(ulid, s, record) end
   if keep_ms <= 0 then return forget(ulid) end
@@ -33,6 +34,7 @@ end
 -- The same for many at once of which nobody is told, all leased until now; `states` are their new entries, ready to write.
 local function finish_delivered(ulids, states, records, keep_ms)
   for _, ulid in ipairs(waited_any and ulids or {}) do announce(ulid) end
+  tell_changes(ulids, 'D')
   write_all('ZREM', K.leased, ulids)
   if keep_ms <= 0 then
     write_all('HDEL', K.records, ulids)

@@ -35,6 +35,7 @@ local function gate_shut(kind, asked_ms, reason)
   if until_ms == 0 then
     streak = streak + 1
     rc('HSET', K.meta, kind .. '_streak', streak)
+    tell_queue('shut')
   end
   local pause_ms = asked_ms
   if pause_ms < 0 and kind == 'throttle' then

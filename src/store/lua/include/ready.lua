@@ -65,9 +65,11 @@ local function enter_waiting(ulid, s)
   if s.expires > 0 then gather('ZADD', K.expiry, s.expires, ulid) end
   if s.due <= now_ms then
     ready_tail(entry_of(ulid, s), s.band)
+    tell_change(ulid, 'r')
     return WAKE_READY
   end
   gather('ZADD', K.due, s.due, entry_of(ulid, s))
+  tell_change(ulid, 's')
   return WAKE_DUE
 end
 
@@ -77,6 +79,7 @@ local function back_to_head(ulid, s)
   if s.expires > 0 then gather('ZADD', K.expiry, s.expires, ulid) end
   epoch_next(s)
   ready_head(entry_of(ulid, s), s.band)
+  tell_change(ulid, 'r')
   state_save(ulid, s)
 end
 

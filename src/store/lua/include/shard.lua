@@ -8,7 +8,7 @@ local K = {
   uncertain = KEYS[9], accepted = KEYS[10],
   delivered = KEYS[11], dead = KEYS[12], expired = KEYS[13], cancelled = KEYS[14],
   idem_new = KEYS[15], idem_old = KEYS[16], claims = KEYS[17], waited = KEYS[18],
-  probes = KEYS[29], ticks = KEYS[30], refs = KEYS[31], early = KEYS[32], looks = KEYS[33],
+  probes = KEYS[29], ticks = KEYS[30], refs = KEYS[31], early = KEYS[32], looks = KEYS[33], events = KEYS[34],
 }
 local READY = {
   [0] = KEYS[19], KEYS[20], KEYS[21], KEYS[22], KEYS[23],

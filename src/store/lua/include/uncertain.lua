@@ -8,6 +8,7 @@ local NEVER_MS = 9007199254740991
 -- after_ms '': the queue does not probe.
 local function enter_uncertain(ulid, after_ms)
   gather('ZADD', K.uncertain, now_ms, ulid)
+  tell_change(ulid, 'U')
   if after_ms ~= '' then gather('ZADD', K.probes, now_ms + tonumber(after_ms), ulid) end
 end
 
