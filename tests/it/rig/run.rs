@@ -44,6 +44,8 @@ pub(crate) struct Size {
     pub(crate) timeout_ms: u64,
     /// For so long there is harm.
     pub(crate) length: Duration,
+    /// Harm comes so much faster than its scenario says: a short run has room for little.
+    pub(crate) haste: u32,
     /// Messages a second.
     pub(crate) per_s: u64,
     /// Producers wait while so many messages are not final.
@@ -59,6 +61,7 @@ impl Size {
     pub(crate) const SMALL: Self = Self {
         timeout_ms: 2000,
         length: Duration::from_secs(6),
+        haste: 1,
         per_s: 250,
         waiting_max: 1000,
         clients: 300,
@@ -66,13 +69,19 @@ impl Size {
     };
 
     /// The same where there are callbacks to wait for, too.
-    pub(crate) const SHORT: Self =
-        Self { timeout_ms: 500, length: Duration::from_secs(3), per_s: 150, ..Self::SMALL };
+    pub(crate) const SHORT: Self = Self {
+        timeout_ms: 500,
+        length: Duration::from_secs(3),
+        haste: 2,
+        per_s: 150,
+        ..Self::SMALL
+    };
 
     /// For the campaign.
     pub(crate) const LARGE: Self = Self {
         timeout_ms: 1000,
         length: Duration::from_secs(100),
+        haste: 1,
         per_s: 700,
         waiting_max: 4000,
         clients: 10_000,

@@ -32,8 +32,8 @@ pub(crate) struct Scenario {
 
 pub(crate) const SCENARIOS: [Scenario; 19] = [
     on(SINGLE, "single", 30, &[(Harm::KillDaemon, 1700), (Harm::KillRedis, 5500)]),
-    outcomes("outcomes", 10, &[(Harm::KillDaemon, 900), (Harm::KillRedis, 2500)]),
-    outcomes("outcome-points", 5, &[(Harm::ArmDaemon, 600)]),
+    outcomes("outcomes", 10, &[(Harm::KillDaemon, 1700), (Harm::KillRedis, 5500)]),
+    outcomes("outcome-points", 5, &[(Harm::ArmDaemon, 1200)]),
     on(SINGLE, "daemons", 4, &[(Harm::KillDaemon, 1000), (Harm::StopDaemon, 4000)]),
     on(SINGLE, "failpoints", 8, &[(Harm::ArmDaemon, 1200)]),
     on(SINGLE, "pauses", 4, &[(Harm::PauseDaemon, 9000), (Harm::KillDaemon, 8000)]),
@@ -90,7 +90,7 @@ impl Scenario {
     }
 
     pub(crate) fn plan(&self, size: Size) -> Plan {
-        let every = |(harm, ms): &(Harm, u64)| (*harm, Duration::from_millis(*ms));
+        let every = |(harm, ms): &(Harm, u64)| (*harm, Duration::from_millis(*ms) / size.haste);
         Plan {
             cast: self.cast,
             shape: self.shape,
