@@ -13,6 +13,7 @@ use ulid::Ulid;
 
 use super::super::heads::key;
 use super::super::queue::{Queue, Shard};
+use super::super::record;
 use super::super::{Store, StoreError};
 use crate::domain::change::{Change, Place, Position, What};
 use crate::domain::id::{MessageId, ULID_BYTES};
@@ -159,20 +160,9 @@ fn changes_of(
     changes
 }
 
-/// The twin of `lua/include/events.lua`.
+/// The state that a change names; `None`: a letter of a newer version (see `lua/include/events.lua`).
 fn state_of(letter: u8) -> Option<State> {
-    Some(match letter {
-        b's' => State::Scheduled,
-        b'r' => State::Ready,
-        b'L' => State::Leased,
-        b'U' => State::Uncertain,
-        b'A' => State::Accepted,
-        b'D' => State::Delivered,
-        b'X' => State::Dead,
-        b'E' => State::Expired,
-        b'C' => State::Cancelled,
-        _ => return None,
-    })
+    b"srLUAXDEC".contains(&letter).then(|| record::state_of(letter, letter == b's'))
 }
 
 #[cfg(test)]

@@ -83,6 +83,8 @@ pub(crate) struct Told {
 pub(crate) struct Receipt {
     pub(crate) at_us: u64,
     pub(crate) id: String,
+    /// Told under the downstream's own reference, which its answer brought, instead of the id.
+    pub(crate) is_by_reference: bool,
     /// `delivered` or `dead`.
     pub(crate) status: String,
     /// `ok`, `kept`, `already`; `waits`: not yet, it is to be sent again; or how the daemon contradicted it.

@@ -84,9 +84,10 @@ impl Operator {
             // Always the same of one message, however often it came.
             let dice = body_hash(id.as_bytes());
             let status = if dice.is_multiple_of(4) { "dead" } else { "delivered" };
-            let body = match arrival.call.is_multiple_of(2) {
-                true => json!({ "id": id, "status": status }),
-                false => json!({ "ref": reference(arrival.call), "status": status }),
+            let is_by_reference = !arrival.call.is_multiple_of(2);
+            let body = match is_by_reference {
+                false => json!({ "id": id, "status": status }),
+                true => json!({ "ref": reference(arrival.call), "status": status }),
             };
             let path = format!("/v1/queues/{}/receipts", self.queues[arrival.queue].name);
             let Some(reply) = self.ask(Method::POST, &path, &body.to_string()).await else {
@@ -99,7 +100,7 @@ impl Operator {
                 status => format!("{status}: {}", reply.text()),
             };
             let (at_us, status) = (wall_us(), status.to_owned());
-            self.receipts.push(Receipt { at_us, id, status, verdict });
+            self.receipts.push(Receipt { at_us, id, is_by_reference, status, verdict });
             self.to_tell.pop_front();
         }
     }

@@ -55,7 +55,7 @@ fn nothing_is_told_that_never_was() {
 
 fn receipt(key: u64) -> Receipt {
     let (at_us, status) = (arrival(key).at_us + 5000, "delivered".to_owned());
-    Receipt { at_us, id: id(key), status, verdict: "ok".into() }
+    Receipt { at_us, id: id(key), is_by_reference: false, status, verdict: "ok".into() }
 }
 
 #[test]
@@ -77,6 +77,11 @@ fn what_was_accepted_ends_as_its_receipt_says() {
     let mut other = history.clone();
     other.finals[2].state = "dead".into();
     breaks(&other, &[Rule::AsReceipted]);
+    // The answer that would have told us the reference went down with its node, three times.
+    other.finals[2].reason = "poison: its node was lost three times while sending it alone".into();
+    breaks(&other, &[Rule::AsReceipted]);
+    other.receipts[2].is_by_reference = true;
+    breaks(&other, &[]);
     let mut contradicted = history.clone();
     contradicted.receipts[2].verdict = "409: it is dead".into();
     breaks(&contradicted, &[Rule::AsReceipted]);

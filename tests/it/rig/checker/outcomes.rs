@@ -66,7 +66,10 @@ fn receipts(known: &Known<'_>, report: &mut Report) {
     }
     for record in &history.finals {
         let accepts = |queue: usize| history.queues[queue].accepts;
-        if !queue_of(known, &record.id).is_some_and(accepts) || is_refused(known, record) {
+        if !queue_of(known, &record.id).is_some_and(accepts)
+            || is_refused(known, record)
+            || is_unheard(known, record)
+        {
             continue;
         }
         let is_said = said_of
@@ -85,6 +88,12 @@ fn is_refused(known: &Known<'_>, record: &Final) -> bool {
     let refused =
         known.arrivals(&record.id).iter().any(|arrival| arrival.answer == Answer::Refused);
     refused && record.state == "dead"
+}
+
+/// Its nodes were lost with every answer that told its references, and nothing was said by its id.
+fn is_unheard(known: &Known<'_>, record: &Final) -> bool {
+    let mut receipts = known.history.receipts.iter().filter(|receipt| receipt.id == record.id);
+    record.reason.starts_with("poison") && receipts.all(|receipt| receipt.is_by_reference)
 }
 
 /// What was promised to the producer is in each queue, or lost; here is what it never got to know.
