@@ -11,6 +11,8 @@ mod docs;
 mod files;
 #[path = "tidy/lua.rs"]
 mod lua;
+#[path = "tidy/lua_names.rs"]
+mod lua_names;
 #[path = "tidy/shipped.rs"]
 mod shipped;
 

@@ -1,13 +1,13 @@
 //! Every key name, with its Redis type; no other place makes one.
 //!
 //! All keys of a shard carry one hash tag, `{<namespace>:<queue>.<shard>}`, so one script touches
-//! one slot. Every script declares the whole shard in the order below (`lua/include/shard.lua`).
+//! one slot. A script names them as `K.<name>` and declares those (see `assembly`).
 
 use crate::domain::id::QueueName;
 use crate::domain::inbox::REJECTED;
 use crate::domain::topic::TopicName;
 
-/// The structures of a shard, in the order of `KEYS`.
+/// The structures of a shard.
 pub(crate) const SHARD_KEYS: [&str; 34] = [
     "meta",      // hash: pause, gate, arrival time, counters
     "records",   // hash: ulid → record
@@ -59,8 +59,16 @@ pub(crate) const SCHEDULE_KEYS: [&str; 7] = [
 
 /// What a final state writes of the queue's callbacks: of the second set of these structures under the
 /// same tag, `{<tag>}:callbacks:<name>`, which the internal queue `<queue>~callbacks` works on. They
-/// follow in `KEYS`.
+/// follow the others.
 pub(crate) const CALLBACK_KEYS: [&str; 3] = ["meta", "records", "ready:0"];
+
+/// All of them as scripts write them: `idem_new`, `ready_0`, `callbacks_meta`; in the order of
+/// [`ShardKeys::all`].
+pub(super) fn shard_key_names() -> Vec<String> {
+    let own = SHARD_KEYS.iter().map(|name| name.replace(':', "_"));
+    let told = CALLBACK_KEYS.iter().map(|name| format!("callbacks_{}", name.replace(':', "_")));
+    own.chain(told).collect()
+}
 
 /// The keys of one shard, made once.
 #[derive(Debug, Clone)]

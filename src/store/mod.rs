@@ -5,6 +5,7 @@
 
 mod actions;
 mod alarm;
+mod assembly;
 mod audit;
 mod belief;
 mod callbacks;

@@ -1,39 +1,13 @@
-//! The scripts: each verb's Lua file with the includes it names, spliced once.
+//! The scripts: every verb, and how its script is called.
 //!
-//! Owns how a script's text comes about. Refuses to know what it does (see `lua/<verb>.lua`) and
+//! Refuses to know what a script does (see `lua/<verb>.lua`), how its text comes about (see `assembly`) and
 //! where it runs (see `link`).
 
 use std::sync::LazyLock;
 
 use redis::{Cmd, cmd};
 
-/// The files under `lua/include`, by name.
-const INCLUDES: &[(&str, &str)] = &[
-    ("shard", include_str!("lua/include/shard.lua")),
-    ("clock", include_str!("lua/include/clock.lua")),
-    ("writes", include_str!("lua/include/writes.lua")),
-    ("events", include_str!("lua/include/events.lua")),
-    ("record", include_str!("lua/include/record.lua")),
-    ("state", include_str!("lua/include/state.lua")),
-    ("ready", include_str!("lua/include/ready.lua")),
-    ("callback", include_str!("lua/include/callback.lua")),
-    ("weight", include_str!("lua/include/weight.lua")),
-    ("finish", include_str!("lua/include/finish.lua")),
-    ("fence", include_str!("lua/include/fence.lua")),
-    ("gate", include_str!("lua/include/gate.lua")),
-    ("limit", include_str!("lua/include/limit.lua")),
-    ("history", include_str!("lua/include/history.lua")),
-    ("uncertain", include_str!("lua/include/uncertain.lua")),
-    ("receipt", include_str!("lua/include/receipt.lua")),
-    ("place", include_str!("lua/include/place.lua")),
-    ("idempotency", include_str!("lua/include/idempotency.lua")),
-    ("topic", include_str!("lua/include/topic.lua")),
-    ("schedules", include_str!("lua/include/schedules.lua")),
-    ("inbox", include_str!("lua/include/inbox.lua")),
-    ("page", include_str!("lua/include/page.lua")),
-    ("operations", include_str!("lua/include/operations.lua")),
-    ("actions", include_str!("lua/include/actions.lua")),
-];
+use super::assembly::{self, Assembled, Declared};
 
 macro_rules! verbs {
     ($($(#[$doc:meta])* $variant:ident = $name:literal),+ $(,)?) => {
@@ -190,35 +164,47 @@ verbs! {
 pub(crate) struct Script {
     text: String,
     hash: String,
+    declared: Declared,
 }
 
 impl Script {
-    fn new(text: String) -> Self {
+    fn new(assembled: Assembled) -> Self {
+        let Assembled { text, declared } = assembled;
         let hash = redis::Script::new(&text).get_hash().to_owned();
-        Self { text, hash }
+        Self { text, hash, declared }
     }
 
+    /// `keys` are all of the site; the script declares those it touches.
     pub(crate) fn by_hash(&self, keys: &[String], args: &[Vec<u8>]) -> Cmd {
-        call("EVALSHA", &self.hash, keys, args)
+        self.call("EVALSHA", &self.hash, keys, args)
     }
 
     /// A server that runs it so has it from then on; nobody else needs to be told.
     pub(crate) fn by_text(&self, keys: &[String], args: &[Vec<u8>]) -> Cmd {
-        call("EVAL", &self.text, keys, args)
+        self.call("EVAL", &self.text, keys, args)
     }
-}
 
-fn call(how: &str, what: &str, keys: &[String], args: &[Vec<u8>]) -> Cmd {
-    let mut command = cmd(how);
-    command.arg(what).arg(keys.len()).arg(keys);
-    for arg in args {
-        command.arg(arg.as_slice());
+    fn call(&self, how: &str, what: &str, keys: &[String], args: &[Vec<u8>]) -> Cmd {
+        let mut command = cmd(how);
+        command.arg(what);
+        match &self.declared {
+            Declared::All => drop(command.arg(keys.len()).arg(keys)),
+            Declared::Some(positions) => {
+                command.arg(positions.len());
+                for position in positions {
+                    command.arg(&keys[*position]);
+                }
+            }
+        }
+        for arg in args {
+            command.arg(arg.as_slice());
+        }
+        command
     }
-    command
 }
 
 static SCRIPTS: LazyLock<Vec<Script>> =
-    LazyLock::new(|| Verb::ALL.iter().map(|verb| Script::new(verb.text())).collect());
+    LazyLock::new(|| Verb::ALL.iter().map(|verb| Script::new(verb.assembled())).collect());
 
 impl Verb {
     /// The script, ready to be invoked.
@@ -232,82 +218,32 @@ impl Verb {
         Self::ALL.iter().copied().find(|verb| verb.script().hash == hash)
     }
 
+    fn assembled(self) -> Assembled {
+        let text = self.text();
+        assembly::declare(&text)
+    }
+
+    /// The script with its includes, before its keys are numbered.
     pub(super) fn text(self) -> String {
-        let text = assemble(self.source());
+        let text = assembly::splice(self.source());
         #[cfg(feature = "failpoints")]
         let text = super::plants::spoil(text);
         text
     }
 }
 
-/// The first line (flags) first, then the includes that the header names, then the verb.
-fn assemble(source: &str) -> String {
-    let (flags, body) = source.split_once('\n').unwrap_or((source, ""));
-    let mut text = format!("{flags}\n");
-    for name in includes(source) {
-        let include = INCLUDES.iter().find(|(known, _)| *known == name);
-        text.push_str(include.expect("a test checks that every include exists").1);
-    }
-    text.push_str(body);
-    text
-}
-
-/// The names in the line `-- include: …` of a script's header.
-fn includes(source: &str) -> impl Iterator<Item = &str> {
-    let line = source.lines().find_map(|line| line.strip_prefix("-- include: "));
-    line.unwrap_or_default().split_whitespace()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::keys::{SCHEDULE_KEYS, SHARD_KEYS};
     use super::*;
 
     #[test]
-    fn every_script_names_includes_that_exist_and_starts_with_its_flags() {
+    fn every_script_starts_with_its_flags_and_is_known_by_its_hash() {
         for verb in Verb::ALL {
-            let source = verb.source();
-            for name in includes(source) {
-                assert!(INCLUDES.iter().any(|(known, _)| *known == name), "{verb:?}: {name}");
-            }
-            let text = assemble(source);
+            let text = verb.text();
             assert!(text.starts_with("#!lua"), "{verb:?}");
             assert!(text.contains(&format!("-- {}: ", verb.as_str())), "{verb:?}");
             assert_eq!(Verb::ALL[*verb as usize], *verb);
             assert_eq!(Verb::of_hash(&verb.script().hash), Some(*verb));
-        }
-    }
-
-    #[test]
-    fn the_lua_side_reads_a_topic_in_the_order_of_the_rust_side() {
-        let (_, topic) = INCLUDES.iter().find(|(name, _)| *name == "topic").unwrap();
-        for (at, name) in super::super::keys::TOPIC_KEYS.iter().enumerate() {
-            let lua = name.replace(':', "_");
-            assert!(topic.contains(&format!("{lua} = KEYS[{}]", at + 1)), "{lua}");
-        }
-    }
-
-    #[test]
-    fn the_lua_side_reads_the_keys_in_the_order_of_the_rust_side() {
-        let shard = INCLUDES[0].1;
-        let schedules = INCLUDES.iter().find(|(name, _)| *name == "schedules").unwrap().1;
-        let ready = |name: &str| name.starts_with("ready:");
-        let shard_keys = SHARD_KEYS.iter().enumerate().filter(|(_, name)| !ready(name));
-        let keys = shard_keys.map(|key| (shard, key));
-        for (text, (at, name)) in
-            keys.chain(SCHEDULE_KEYS.iter().enumerate().map(|key| (schedules, key)))
-        {
-            let lua = name.replace(':', "_");
-            assert!(text.contains(&format!("{lua} = KEYS[{}]", at + 1)), "{lua}");
-        }
-        for (include, names) in [
-            ("operations", &super::super::keys::OPERATION_KEYS[..]),
-            ("actions", &super::super::keys::ACTION_KEYS[..]),
-        ] {
-            let text = INCLUDES.iter().find(|(name, _)| *name == include).unwrap().1;
-            for (at, name) in names.iter().enumerate() {
-                assert!(text.contains(&format!("{name} = KEYS[{}]", at + 1)), "{include}: {name}");
-            }
         }
     }
 }

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- ack: leased → delivered. Result and final state in one step; the body goes.
--- include: shard writes events record state ready callback weight finish fence gate uncertain
+-- include: shard writes events record packed waited exchanges gate
 --
 -- ARGV[1] tokens of exchanges that end with this call   ARGV[2] retention_ms
 -- ARGV[3] the messages' tokens, 20 bytes each   ARGV[4...] their ulids, then their last attempts
@@ -34,18 +34,42 @@ local function is_plain_call()
   return count > 0
 end
 
+-- What they weigh, where finals are weighed at all.
+local function weigh(ulids, states, slim)
+  -- include: state weight
+  weigh_in_delivered(ulids, states, slim)
+  flush()
+end
+
+-- What is put together for all: nobody is told of them, and all were leased until now.
 local function ack_plainly()
-  local delivered, states = delivered_of_leased(keep_ms > 0 and weighing() or 0), {}
-  for i = 1, count do
-    reply[i + 1] = OK
-    if keep_ms > 0 then
-      states[2 * i - 1], states[2 * i] = ulids[i], delivered[raws[i]] .. ARGV[3 + count + i]
-    end
+  for i = 1, count do reply[i + 1] = 0 end
+  for _, ulid in ipairs(waited_any and ulids or {}) do announce(ulid) end
+  tell_changes(ulids, 'D')
+  write_all('ZREM', K.leased, ulids)
+  if keep_ms <= 0 then
+    write_all('HDEL', K.records, ulids)
+    write_all('HDEL', K.states, ulids)
+    if rc('HLEN', K.history) > 0 then write_all('HDEL', K.history, ulids) end
+    return
   end
-  finish_delivered(ulids, states, records, keep_ms)
+  local weighing_number = tonumber(rc('HGET', K.meta, 'weighing') or 0)
+  local delivered, states, slim, purges = delivered_of_leased(weighing_number), {}, {}, {}
+  local purge_ms = string.format('%d', now_ms + keep_ms)
+  for i = 1, count do
+    local n, ulid = 2 * i, ulids[i]
+    states[n - 1], states[n] = ulid, delivered[raws[i]] .. ARGV[3 + count + i]
+    slim[n - 1], slim[n] = ulid, record_without_body(records[i])
+    purges[n - 1], purges[n] = purge_ms, ulid
+  end
+  write_all('HSET', K.states, states)
+  write_all('HSET', K.records, slim)
+  write_all('ZADD', K.delivered, purges)
+  if weighing_number > 0 then weigh(ulids, states, slim) end
 end
 
 local function ack_each()
+  -- include: state ready wake waiting callback weight finish fence uncertain
   local whole, states = load(ulids)
   local succeeded = false
   for i, ulid in ipairs(ulids) do
@@ -62,6 +86,7 @@ local function ack_each()
     end
     reply[#reply + 1] = verdict
   end
+  flush()
   return succeeded
 end
 

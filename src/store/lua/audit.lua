@@ -1,6 +1,6 @@
 #!lua flags=no-writes
 -- audit: a page of one structure, and what of it disagrees with the records.
--- include: shard writes record state weight place
+-- include: shard writes record packed state ready weight place
 --
 -- ARGV[1] structure: records, states, history, ready, or a sorted set   ARGV[2] cursor, '0' at first
 -- ARGV[3] about how many members

@@ -1,6 +1,6 @@
 #!lua flags=no-writes
 -- books: how large each structure is, and whether they add up to the records.
--- include: shard writes record state ready place
+-- include: shard writes record packed state ready place
 --
 -- ARGV none
 -- Returns {records, states, history, due, leased, uncertain, accepted, delivered, dead, expired,

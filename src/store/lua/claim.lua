@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- claim: ready → leased. Asks the queue's gates and takes what may start within the horizon.
--- include: shard clock writes events record state ready callback weight finish gate limit
+-- include: shard clock writes events record packed ready gate limit
 --
 -- ARGV[1] node (12 bytes)     ARGV[2] sequence of this claim at this node (8 bytes)
 -- ARGV[3] most messages       ARGV[4] most bytes      ARGV[5] lease_ms     ARGV[6] concurrency
@@ -92,12 +92,12 @@ end
 -- Whether the only message in flight went alone, as a suspect: then nothing starts beside it.
 local function is_suspect_out(in_flight)
   if in_flight ~= 1 then return false end
-  local s = load_states(rc('ZRANGE', K.leased, 0, 0))[1]
-  return s and s.flags % 2 == 1 or false
+  return is_alone(rc('HGET', K.states, rc('ZRANGE', K.leased, 0, 0)[1]))
 end
 
 -- How much longer a batch gathers, in microseconds; 0: it fires.
 local function batch_gathers(length)
+  -- include: state
   local stale = tonumber(rc('HGET', K.meta, 'stale') or 0)
   if batch_now or length - stale >= batch_items then return 0 end
   local oldest_ms, bytes = nil, 0
@@ -126,34 +126,61 @@ local function readable(left, count)
   return math.min(count, math.floor(left / math.max(1, largest)))
 end
 
--- Sorts one entry that something has touched before, or that does not stand for a message any more:
--- taken, expired or stale. Returns whether the walk goes on, and whether past it.
-local function meet(entry, ulid, s, record, found, alone_possible)
-  if not s or s.state ~= 'w' or entry_of(ulid, s) ~= entry then
-    found.stale = found.stale + 1
-    return true, true
+-- What meets an entry that something has touched before, or that does not stand for a message any more. Most
+-- calls meet none, and these functions are made in those that do.
+local made
+local function met_before()
+  if made then return made end
+  -- include: state callback weight waited finish
+
+  -- Sorts one such entry: taken, expired or stale. Returns whether the walk goes on, and whether past it; nil
+  -- where it cannot be read.
+  local function meet(entry, ulid, raw, record, is_first, found, alone_possible)
+    if not is_readable(record, raw) then return nil end
+    local s = is_first and record and (state_read(raw) or state_of_record(record))
+    if not s or s.state ~= 'w' or entry_of(ulid, s) ~= entry then
+      found.stale = found.stale + 1
+      return true, true
+    end
+    if s.expires > 0 and s.expires <= now_ms then
+      found.lapsed[#found.lapsed + 1] = { ulid = ulid, state = s, record = record }
+      return true, true
+    end
+    if s.rescues >= 2 and (#found.ulids > 0 or not alone_possible) then
+      -- Lost with its node twice: it goes alone, so that a third loss has no other cause.
+      found.blocked = true
+      return false, false
+    end
+    found.bytes = found.bytes + #record
+    if s.token ~= NO_TOKEN then s.previous = s.token end
+    s.state, s.token, s.attempts = 'L', token, math.min(65535, s.attempts + 1)
+    s.flags = told_flags(s.flags) + (s.rescues < 2 and 0 or 1)
+    if s.first == 0 then s.first, s.paused = now_ms, found.paused_ms end
+    if s.expires > 0 then gather('ZREM', K.expiry, ulid) end
+    local n, state = #found.ulids + 1, state_pack(s)
+    found.ulids[n], found.records[n] = ulid, record
+    found.states[2 * n - 1], found.states[2 * n] = ulid, state
+    for i = #found.headers + 1, n - 1 do found.headers[i] = '' end
+    found.headers[n] = string.sub(state, 1, STATE_HEADER_BYTES)
+    return s.rescues < 2, true
   end
-  if s.expires > 0 and s.expires <= now_ms then
-    found.lapsed[#found.lapsed + 1] = { ulid = ulid, state = s, record = record }
-    return true, true
+
+  local function lapse(lapsed)
+    for _, t in ipairs(lapsed) do
+      if in_doubt then
+        -- Neither sent nor ended: it steps aside for the others.
+        ready_tail(entry_of(t.ulid, t.state), t.state.band)
+      else
+        t.state.state = 'E'
+        if t.state.expires > 0 then gather('ZREM', K.expiry, t.ulid) end
+        finish(t.ulid, t.state, t.record, expired_keep_ms)
+      end
+    end
+    flush()
   end
-  if s.rescues >= 2 and (#found.ulids > 0 or not alone_possible) then
-    -- Lost with its node twice: it goes alone, so that a third loss has no other cause.
-    found.blocked = true
-    return false, false
-  end
-  found.bytes = found.bytes + #record
-  if s.token ~= NO_TOKEN then s.previous = s.token end
-  s.state, s.token, s.attempts = 'L', token, math.min(65535, s.attempts + 1)
-  s.flags = told_flags(s.flags) + (s.rescues < 2 and 0 or 1)
-  if s.first == 0 then s.first, s.paused = now_ms, found.paused_ms end
-  if s.expires > 0 then gather('ZREM', K.expiry, ulid) end
-  local n, state = #found.ulids + 1, state_pack(s)
-  found.ulids[n], found.records[n] = ulid, record
-  found.states[2 * n - 1], found.states[2 * n] = ulid, state
-  for i = #found.headers + 1, n - 1 do found.headers[i] = '' end
-  found.headers[n] = string.sub(state, 1, STATE_HEADER_BYTES)
-  return s.rescues < 2, true
+
+  made = { meet = meet, lapse = lapse }
+  return made
 end
 
 -- Meets `count` entries from `at`; most have never been touched, and need no decoding. What cannot be
@@ -176,11 +203,10 @@ local function meet_some(entries, at, count, found, alone_possible)
       taken[n], taken_records[n] = ulid, record
       taken_states[2 * n - 1], taken_states[2 * n] = ulid, first_claim[start]
       bytes = bytes + #record
-    elseif is_readable(record, raw) then
+    else
       found.bytes, bytes = found.bytes + bytes, 0
-      local s = is_first and record and (state_read(raw) or state_of_record(record))
-      local goes_on, past = meet(entry, ulid, s, record, found, alone_possible)
-      if not goes_on then return at + i - (past and 0 or 1), false end
+      local goes_on, past = met_before().meet(entry, ulid, raw, record, is_first, found, alone_possible)
+      if goes_on == false then return at + i - (past and 0 or 1), false end
       n = #taken
     end
   end
@@ -281,16 +307,7 @@ end
 
 local want = is_batch and math.min(batch_items, most) or math.min(calls, most)
 local found = take(want, in_flight == 0, lengths)
-for _, t in ipairs(found.lapsed) do
-  if in_doubt then
-    -- Neither sent nor ended: it steps aside for the others.
-    ready_tail(entry_of(t.ulid, t.state), t.state.band)
-  else
-    t.state.state = 'E'
-    if t.state.expires > 0 then gather('ZREM', K.expiry, t.ulid) end
-    finish(t.ulid, t.state, t.record, expired_keep_ms)
-  end
-end
+if #found.lapsed > 0 then met_before().lapse(found.lapsed) end
 if found.stale > 0 then rc('HINCRBY', K.meta, 'stale', -found.stale) end
 local taken = #found.ulids
 if taken > 0 then

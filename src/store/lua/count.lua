@@ -1,6 +1,6 @@
 #!lua flags=no-writes
 -- count: how many messages stand where, and what the queue's gates say.
--- include: shard writes record state ready gate
+-- include: shard writes record packed state ready wake gate
 --
 -- ARGV none
 -- Returns {now_ms, scheduled, ready, leased, uncertain, accepted, delivered, dead, expired, cancelled,

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- defer: leased → ready, at the head, counted: a throttle (shuts the gate) or a hold by the window.
--- include: shard writes events record state ready fence gate
+-- include: shard writes events record packed state ready wake waiting fence exchanges gate shut
 --
 -- ARGV[1] tokens of exchanges that end with this call
 -- ARGV[2] kind: throttle, alarm (credentials refused) or hold

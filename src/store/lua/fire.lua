@@ -1,6 +1,6 @@
 #!lua
 -- fire: – → ready. Takes in the message of one tick of a schedule, once for ever.
--- include: shard writes events record ready
+-- include: shard writes events record ready wake
 --
 -- ARGV[1] schedule   ARGV[2] nominal time, ms   ARGV[3] ulid   ARGV[4] expires ('' or '+ttl_ms')
 -- ARGV[5] priority, band, with callbacks a letter: see record   ARGV[6] number 0 (u8), details and body   ARGV[7] ms for which ticks are remembered

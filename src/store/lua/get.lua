@@ -1,6 +1,6 @@
 #!lua flags=no-writes
 -- get: all that is known about messages.
--- include: shard writes record state
+-- include: shard writes record packed state
 --
 -- ARGV[1] 1: with their past attempts      ARGV[2...] ulids
 -- Returns {now_ms, per message: record or '', state entry or '', 1 if it stands in due else 0, lease

@@ -1,6 +1,6 @@
 #!lua flags=no-writes
 -- list: a page of the ulids in one state.
--- include: shard writes record state ready page
+-- include: shard writes record packed state ready wake page
 --
 -- ARGV[1] state   ARGV[2] most   ARGV[3] cursor ('' first page; else as returned)
 -- Returns {next cursor or '', ulid, ...}

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- mend: indexes follow their records again, each where what was found still holds.
--- include: shard clock writes events record state ready weight place
+-- include: shard clock writes events record packed state ready wake waiting weight place
 --
 -- ARGV[1] ARGV[2] moments between which this call is expected, us
 -- ARGV[3] 1: mend; 0: only tell what still holds   ARGV[4] lease_ms   ARGV[5] retention_ms of dead

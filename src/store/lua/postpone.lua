@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- postpone: a probe could not tell: the message stays uncertain, to be asked about later or no more.
--- include: shard writes events record state uncertain
+-- include: shard writes events record packed state uncertain
 --
 -- ARGV[1] ulid   ARGV[2] fence, as probe gave it   ARGV[3] delay_ms, or -1: no further probe
 -- ARGV[4] last words with the probe in them, or '': as they were

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- probe: uncertain messages that are due to be asked about, each taken by one node for one probe.
--- include: shard clock writes events record state gate uncertain
+-- include: shard clock writes events record packed state gate uncertain
 --
 -- ARGV[1] ARGV[2] moments between which this call is expected, us   ARGV[3] most messages
 -- ARGV[4] lease_ms of a probe   ARGV[5] after_ms, for messages that nobody planned a probe for

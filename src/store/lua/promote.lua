@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- promote: scheduled → ready. Moves what is due, by range, each into its entry's band.
--- include: shard clock writes events record state ready
+-- include: shard clock writes events ready wake
 --
 -- ARGV[1] ARGV[2] moments between which this call is expected, us   ARGV[3] most entries to move in this call
 -- Returns {0, now_us, moved, next_due_ms or -1, due_ms of the first moved or -1}, or {1, now_us}: the

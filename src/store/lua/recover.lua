@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- recover: a run of a server that was not met before serves this shard: noted once, with what it knows.
--- include: shard writes events record state
+-- include: shard writes events record packed state
 --
 -- ARGV[1] the run of the server that answers   ARGV[2] 1: the caller had met another run before, else 0
 -- ARGV[3] delay_us before the limit's next slot   ARGV[4...] ulids that the caller asks about

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- release: leased → ready, at the head, as if it had not been claimed: no byte left.
--- include: shard writes events record state ready fence
+-- include: shard writes events record packed state ready wake waiting fence exchanges
 --
 -- ARGV[1] tokens of exchanges that end with this call
 -- ARGV[2...] per message: ulid, token

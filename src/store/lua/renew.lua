@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- renew: a lease gets a later deadline, if the token is still ours.
--- include: shard writes events record state fence
+-- include: shard writes events record packed state fence
 --
 -- ARGV[1] lease_ms   ARGV[2] tokens of exchanges that go on
 -- ARGV[3...] per message: ulid, token

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- requeue: dead, uncertain, expired or cancelled → ready; attempts start over.
--- include: shard writes events record state ready weight
+-- include: shard writes events record packed state ready wake waiting weight
 --
 -- ARGV[1] cut-off: only what stands there since this moment or longer, ms; '' for all   ARGV[2...] ulids
 -- Returns per message {code, state before}, flat; codes: 0 ok, 3 no such message, 5 wrong state, or

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- reschedule: another due time, priority, expiry or payload for a message that waits (payload also
 -- while it is dead or uncertain).
--- include: shard writes events record state ready weight
+-- include: shard writes events record packed state ready wake waiting weight
 --
 -- ARGV[1] ulid   ARGV[2] due: '', '+delay_ms' or 'moment_ms'   ARGV[3] priority and band (two digits) or ''
 -- ARGV[4] expires: '', '0' (never) or like due                 ARGV[5] 1: ARGV[6] is the new payload

@@ -1,6 +1,6 @@
 #!lua
 -- schedule: – → scheduled or ready. Takes messages in, each once per idempotency key.
--- include: shard writes events record state ready idempotency
+-- include: shard writes events record packed ready wake idempotency
 --
 -- ARGV[1] idempotency_window_ms
 -- ARGV[2] node (12 bytes) and a number of this very call: a repeat (its reply was lost) names the same
@@ -51,7 +51,7 @@ local function understand(said)
   due = moment(due_said, 0)
   due_text = string.byte(due_said) == 43 and string.format('%d', due) or due_said
   band = tonumber(string.sub(ranks, 2, 2))
-  place = FIRST_PLACE[band]
+  place = band .. FIRST_EPOCH
   start = RECORD_OF_RANK[ranks] .. struct.pack('>I6I6', due, expires) .. sequence_packed
 end
 
@@ -62,6 +62,7 @@ local function first_with(key)
     if seen[key] then return unpack(seen[key]) end
     return nil
   end
+  -- include: state
   local _, states = load({ first })
   return first, fingerprint, states[1] and states[1].due
 end
@@ -80,8 +81,10 @@ local function is_known(number, ulid, extras)
   return false
 end
 
--- This very call ran before: nothing is left to do but to say so once more.
+-- This very call ran before: nothing is left to do but to say so once more. What it woke is not known any more.
 local function repeated()
+  -- include: state
+  reply[2] = WAKE_DUE + WAKE_READY
   local ulids = {}
   for i = 0, count - 1 do ulids[i + 1] = ARGV[4 + i * per_item] end
   local _, states = load(ulids)

@@ -1,6 +1,6 @@
 #!lua flags=no-writes
 -- walk: a page of the messages in one state, without their bodies, for an operation that goes through all.
--- include: shard writes record state ready page
+-- include: shard writes record packed state ready page
 --
 -- ARGV[1] state   ARGV[2] most   ARGV[3] cursor ('' first page; else as returned)
 -- Returns {next cursor or '', then for each message: ulid, record without body, state entry or '', 1 if it

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- watch: marks ids that somebody waits for, and tells which are final already.
--- include: shard writes events record state
+-- include: shard writes events record packed state
 --
 -- ARGV[1] for how long, ms   ARGV[2...] ulids
 -- Returns per message 1 if it is final or gone, else 0

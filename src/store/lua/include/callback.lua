@@ -5,7 +5,6 @@
 --   version u8 | ulid c26 | record length u32 | record without body | state entry
 -- Its ULID is this moment with the random part of the message's own: it stays in the shard, and a message
 -- that becomes final a second time tells so under another id.
-local CALLBACKS = { meta = KEYS[#KEYS - 2], records = KEYS[#KEYS - 1], ready = KEYS[#KEYS] }
 local SNAPSHOT_VERSION = 1
 local BASE32 = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
 -- Flags 16 to 128 of a state entry, by final state.
@@ -33,7 +32,7 @@ end
 local function callback_ulid(ulid)
   for ms = now_ms, now_ms + SAME_MOMENT_MAX do
     local new = ulid_of_moment(ms) .. string.sub(ulid, 11)
-    if rc('HEXISTS', CALLBACKS.records, new) == 0 then return new end
+    if rc('HEXISTS', K.callbacks_records, new) == 0 then return new end
   end
 end
 
@@ -53,14 +52,14 @@ local function call_back(ulid, s, record)
   local snapshot = string.char(SNAPSHOT_VERSION) .. ulid .. struct.pack('>I4', #told) .. told .. state_pack(s)
   local packed = record_pack({
     flags = 0, priority = 0, band = 0, due = now_ms, expires = 0,
-    sequence = rc('HINCRBY', CALLBACKS.meta, 'sequence', 1) - 1, number = 0, rest = struct.pack('>H', #details) .. details .. snapshot,
+    sequence = rc('HINCRBY', K.callbacks_meta, 'sequence', 1) - 1, number = 0, rest = struct.pack('>H', #details) .. details .. snapshot,
   })
-  gather('HSET', CALLBACKS.records, id, packed)
-  gather('RPUSH', CALLBACKS.ready, id .. '0' .. '00')
+  gather('HSET', K.callbacks_records, id, packed)
+  gather('RPUSH', K.callbacks_ready_0, id .. '0' .. '00')
   -- As record_largest, of the other set.
-  if #packed > tonumber(rc('HGET', CALLBACKS.meta, 'largest') or 0) then
-    rc('HSET', CALLBACKS.meta, 'largest', #packed)
+  if #packed > tonumber(rc('HGET', K.callbacks_meta, 'largest') or 0) then
+    rc('HSET', K.callbacks_meta, 'largest', #packed)
   end
-  if not callbacks_woken and rc('LLEN', CALLBACKS.ready) == 0 then publish('wake', ' 2', true) end
+  if not callbacks_woken and rc('LLEN', K.callbacks_ready_0) == 0 then publish('wake', ' 2', true) end
   callbacks_woken = true
 end

@@ -1,6 +1,4 @@
 -- Pause and gate of the queue: state of this shard, asked by every claim.
-local THROTTLE_MS, THROTTLE_MS_MAX = 1000, 60000
-local ALARM_MS, ALARM_MS_MAX = 5000, 600000
 
 -- Until when the gate is shut, 0: it is open. One that was shut later than now is a leftover of a clock
 -- that has stepped back since: it would stay shut for as long as the step was.
@@ -26,27 +24,6 @@ local function paused_total_ms()
   local ended_ms = now_ms
   if until_ms > 0 then ended_ms = math.min(now_ms, until_ms) end
   return total_ms + math.max(0, ended_ms - tonumber(m[2]))
-end
-
--- Shuts the gate; streaks grow only while it stands open, so that a volley of refusals counts once.
-local function gate_shut(kind, asked_ms, reason)
-  local m = rc('HMGET', K.meta, 'gate_until', kind .. '_streak', 'gate_since')
-  local until_ms, streak = gate_shut_until(m[1], m[3]), tonumber(m[2] or 0)
-  if until_ms == 0 then
-    streak = streak + 1
-    rc('HSET', K.meta, kind .. '_streak', streak)
-    tell_queue('shut')
-  end
-  local pause_ms = asked_ms
-  if pause_ms < 0 and kind == 'throttle' then
-    pause_ms = math.min(THROTTLE_MS_MAX, THROTTLE_MS * 2 ^ math.min(20, math.max(0, streak - 1)))
-  elseif pause_ms < 0 then
-    pause_ms = math.min(ALARM_MS_MAX, ALARM_MS * 2 ^ math.min(20, math.max(0, streak - 1)))
-  end
-  if now_ms + pause_ms > until_ms then
-    rc('HSET', K.meta, 'gate_until', string.format('%.0f', now_ms + pause_ms), 'gate_kind', kind,
-      'gate_reason', reason, 'gate_since', now_ms)
-  end
 end
 
 -- A success shows that the door is open again: the streaks start over.

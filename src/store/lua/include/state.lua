@@ -1,5 +1,5 @@
 -- The mutable rest of a message: a second small entry that exists once an attempt (or an operator)
--- has touched it, so that no transition rewrites the body (the twin of store/record.rs).
+-- has touched it, so that no transition rewrites the body (the twin of store/record.rs; packed.lua says the version and where the tail begins).
 --
 --   version u8 | state c1 | token c20 | flags u8 | band u8 | epoch u16 | due_ms u48 | expires_ms u48
 --   | attempts u16 | throttles u32 | window_holds u32 | rescues u8 | first_attempt_ms u48
@@ -8,10 +8,7 @@
 -- States: w waiting (in due: scheduled, else ready), L leased, U uncertain, A accepted, D delivered,
 -- X dead, E expired, C cancelled. Flag 1: claimed alone; 2: moved; 4 and 8: see weight; 16 to 128: as in the record. The
 -- tail (last attempt, reason) is opaque.
-local STATE_VERSION = 2
 local STATE_HEADER = '>Bc1c20BBHI6I6HI4I4BI6I6c20I6'
-local STATE_HEADER_BYTES = 87
-local NO_TOKEN = string.rep(' ', 20)
 -- Flag 2: it went over into another queue, or is on its way there for as long as it has its body.
 local MOVED = 2
 local FINAL = { D = true, X = true, E = true, C = true }
@@ -56,54 +53,6 @@ local function state_of_record(raw)
     attempts = 0, throttles = 0, holds = 0, rescues = 0, first = 0, paused = 0,
     token = NO_TOKEN, previous = NO_TOKEN, final = 0, tail = '',
   }
-end
-
--- Shortcuts for the common steps, on packed bytes. Messages of a call are much alike, so that what is
--- put together for one is remembered for the others.
-
--- The place of a message that nothing has touched, by band.
-local FIRST_PLACE = {}
-for band = 0, 9 do FIRST_PLACE[band] = band .. '00' end
-
--- How records begin up to expires_ms, and the place in which the first claim of such a message finds it;
--- false where that claim is no plain one: with a ttl, with a callback, or unreadable.
-local PLAIN_BYTES = 15
-local plain_place = setmetatable({}, { __index = function(known, head)
-  local version, flags, rank = string.byte(head, 1, 3)
-  local is_plain = #head == PLAIN_BYTES and version == RECORD_VERSION and flags == 0 and rank < 160
-    and string.sub(head, 10) == NO_MOMENT
-  known[head] = is_plain and FIRST_PLACE[math.floor(rank / 16)] or false
-  return known[head]
-end })
-
--- The state entries of first claims with this token, by how records begin: what state_pack would write
--- of state_of_record.
-local function first_claims(token, paused_ms)
-  local rest = struct.pack('>HI4I4BI6I6c20I6', 1, 0, 0, 0, now_ms, paused_ms, NO_TOKEN, 0)
-  local start = string.char(STATE_VERSION) .. 'L' .. token .. '\0'
-  return setmetatable({}, { __index = function(known, head)
-    local band = string.char(math.floor(string.byte(head, 3) / 16), 0, 0)
-    known[head] = start .. band .. string.sub(head, 4) .. rest
-    return known[head]
-  end })
-end
-
--- Whether an entry says that nobody is told of any final state.
-local function is_untold(raw) return string.byte(raw, 23) < 16 end
-
-local function is_leased_as(raw, token)
-  return string.sub(raw, 2, 22) == 'L' .. token
-end
-
--- The entries of leased messages, delivered now, up to the tail: an ack changes two places, and the flags
--- where messages are weighed (see weight).
-local function delivered_of_leased(weighing_number)
-  local final = struct.pack('>I6', now_ms)
-  return setmetatable({}, { __index = function(known, raw)
-    local flags = string.char(string.byte(raw, 23) % 4 + 4 * weighing_number)
-    known[raw] = string.sub(raw, 1, 1) .. 'D' .. string.sub(raw, 3, 22) .. flags .. string.sub(raw, 24, 81) .. final
-    return known[raw]
-  end })
 end
 
 -- The states of messages that were claimed, without their bodies; false where there is none, or none
@@ -158,4 +107,12 @@ end
 
 local function epoch_next(s)
   s.epoch = (s.epoch + 1) % 4096
+end
+
+-- Whether an entry still stands for its message; reads no body.
+local function entry_is_current(entry)
+  local ulid = string.sub(entry, 1, 26)
+  local s = load_states({ ulid })[1]
+  if s then return s.state == 'w' and entry_of(ulid, s) == entry end
+  return string.sub(entry, 28) == FIRST_EPOCH and rc('HEXISTS', K.records, ulid) == 1
 end

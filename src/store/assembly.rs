@@ -1,0 +1,237 @@
+//! How the text of a script comes about: its includes, and the numbers of its keys.
+//!
+//! Redis runs the whole text at every call: each function in it is made anew, and each key is handed over. So an
+//! include may stand inside a function that only some calls need, and a script declares what it touches and no more.
+//! Refuses to know what a script does.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use super::keys::shard_key_names;
+
+/// The files under `lua/include`, by name.
+const INCLUDES: &[(&str, &str)] = &[
+    ("shard", include_str!("lua/include/shard.lua")),
+    ("clock", include_str!("lua/include/clock.lua")),
+    ("writes", include_str!("lua/include/writes.lua")),
+    ("events", include_str!("lua/include/events.lua")),
+    ("record", include_str!("lua/include/record.lua")),
+    ("packed", include_str!("lua/include/packed.lua")),
+    ("state", include_str!("lua/include/state.lua")),
+    ("ready", include_str!("lua/include/ready.lua")),
+    ("wake", include_str!("lua/include/wake.lua")),
+    ("waiting", include_str!("lua/include/waiting.lua")),
+    ("callback", include_str!("lua/include/callback.lua")),
+    ("weight", include_str!("lua/include/weight.lua")),
+    ("waited", include_str!("lua/include/waited.lua")),
+    ("finish", include_str!("lua/include/finish.lua")),
+    ("exchanges", include_str!("lua/include/exchanges.lua")),
+    ("fence", include_str!("lua/include/fence.lua")),
+    ("gate", include_str!("lua/include/gate.lua")),
+    ("shut", include_str!("lua/include/shut.lua")),
+    ("limit", include_str!("lua/include/limit.lua")),
+    ("history", include_str!("lua/include/history.lua")),
+    ("uncertain", include_str!("lua/include/uncertain.lua")),
+    ("receipt", include_str!("lua/include/receipt.lua")),
+    ("place", include_str!("lua/include/place.lua")),
+    ("idempotency", include_str!("lua/include/idempotency.lua")),
+    ("topic", include_str!("lua/include/topic.lua")),
+    ("schedules", include_str!("lua/include/schedules.lua")),
+    ("inbox", include_str!("lua/include/inbox.lua")),
+    ("page", include_str!("lua/include/page.lua")),
+    ("operations", include_str!("lua/include/operations.lua")),
+    ("actions", include_str!("lua/include/actions.lua")),
+];
+
+/// A line that stands for includes, wherever it stands.
+const INCLUDE: &str = "-- include: ";
+/// In scripts of a shard `K.<name>` stands for a key.
+const KEY: &str = "K.";
+
+/// A script as Redis gets it.
+#[derive(Debug)]
+pub(super) struct Assembled {
+    pub(super) text: String,
+    pub(super) declared: Declared,
+}
+
+/// Which of the keys of its site a script declares.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Declared {
+    /// All, in their order.
+    All,
+    /// Those at these positions, in this order.
+    Some(Vec<usize>),
+}
+
+/// The script, each line that names includes replaced by them. The first line, Redis' own, stays the first.
+pub(super) fn splice(source: &str) -> String {
+    let mut text = String::with_capacity(source.len() * 4);
+    for line in source.lines() {
+        match line.trim_start().strip_prefix(INCLUDE) {
+            Some(names) => names.split_whitespace().for_each(|name| text.push_str(include(name))),
+            None => {
+                text.push_str(line);
+                text.push('\n');
+            }
+        }
+    }
+    text
+}
+
+fn include(name: &str) -> &'static str {
+    let known = INCLUDES.iter().find(|(known, _)| *known == name);
+    known.expect("a test checks that every include exists").1
+}
+
+/// Writes the number of each key of the shard in the place of its name. A script whose keys are not a shard's names
+/// them itself.
+pub(super) fn declare(text: &str) -> Assembled {
+    if text.contains("local K = {") || !text.contains(KEY) {
+        return Assembled { text: text.to_owned(), declared: Declared::All };
+    }
+    let names = shard_key_names();
+    let position = |named: &str| names.iter().position(|name| name == named);
+    // By a name that it is told: any of them.
+    let any = code(text).any(|line| starts_of(line, "K[").next().is_some());
+    let used: BTreeSet<_> = if any {
+        (0..names.len()).collect()
+    } else {
+        let named = code(text).flat_map(pieces).filter_map(|piece| position(piece.key?));
+        named.collect()
+    };
+    let number = |named: &str| {
+        let at = position(named).and_then(|at| used.iter().position(|used| *used == at));
+        at.expect("a test checks that every key exists") + 1
+    };
+    let mut numbered = String::with_capacity(text.len());
+    for line in text.lines() {
+        if is_comment(line) {
+            numbered.push_str(line);
+        } else {
+            for Piece { before, key } in pieces(line) {
+                numbered.push_str(before);
+                key.map(|key| write!(numbered, "KEYS[{}]", number(key)));
+            }
+        }
+        numbered.push('\n');
+        if any && numbered.len() == line.len() + 1 {
+            let table = names.iter().map(|name| format!("{name} = KEYS[{}]", number(name)));
+            numbered
+                .push_str(&format!("local K = {{ {} }}\n", table.collect::<Vec<_>>().join(", ")));
+        }
+    }
+    Assembled { text: numbered, declared: Declared::Some(used.into_iter().collect()) }
+}
+
+fn is_comment(line: &str) -> bool {
+    line.trim_start().starts_with("--")
+}
+
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter(|line| !is_comment(line))
+}
+
+/// A part of a line, and the key that follows it.
+struct Piece<'a> {
+    before: &'a str,
+    key: Option<&'a str>,
+}
+
+/// A line, cut at the keys that it names.
+fn pieces(line: &str) -> Vec<Piece<'_>> {
+    let mut pieces = Vec::new();
+    let mut from = 0;
+    for at in starts_of(line, KEY) {
+        let named = &line[at + KEY.len()..];
+        let named = &named[..named.find(|c| !is_word(c)).unwrap_or(named.len())];
+        pieces.push(Piece { before: &line[from..at], key: Some(named) });
+        from = at + KEY.len() + named.len();
+    }
+    pieces.push(Piece { before: &line[from..], key: None });
+    pieces
+}
+
+/// Where this stands in a line and is not the end of a longer name.
+fn starts_of<'a>(line: &'a str, what: &'a str) -> impl Iterator<Item = usize> + 'a {
+    let all = line.match_indices(what).map(|(at, _)| at);
+    all.filter(|at| !line[..*at].ends_with(is_word))
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Verb;
+    use super::super::keys::{ACTION_KEYS, OPERATION_KEYS, SCHEDULE_KEYS, TOPIC_KEYS};
+    use super::*;
+
+    #[test]
+    fn a_script_declares_the_keys_that_it_names_and_no_others() {
+        let text =
+            "#!lua\n-- K.due: no code\nrc('ZADD', K.leased, 1, OK.b) return rc('GET', K.meta)\n";
+        let assembled = declare(text);
+        let names = shard_key_names();
+        let at = |named: &str| names.iter().position(|name| name == named).unwrap();
+        assert_eq!(assembled.declared, Declared::Some(vec![at("meta"), at("leased")]));
+        assert_eq!(
+            assembled.text,
+            "#!lua\n-- K.due: no code\nrc('ZADD', KEYS[2], 1, OK.b) return rc('GET', KEYS[1])\n"
+        );
+    }
+
+    #[test]
+    fn a_script_that_is_told_the_name_of_a_key_declares_all() {
+        let assembled =
+            declare("#!lua\nreturn OK[1] + rc('ZCARD', K[ARGV[1]]) + rc('ZCARD', K.due)\n");
+        let names = shard_key_names();
+        assert_eq!(assembled.declared, Declared::Some((0..names.len()).collect()));
+        let lines: Vec<_> = assembled.text.lines().collect();
+        assert!(
+            lines[1].starts_with("local K = { meta = KEYS[1], records = KEYS[2], "),
+            "{}",
+            lines[1]
+        );
+        assert!(lines[2].ends_with("+ rc('ZCARD', KEYS[5])"), "{}", lines[2]);
+    }
+
+    #[test]
+    fn every_key_and_every_include_that_a_script_names_exists() {
+        let names = shard_key_names();
+        for verb in Verb::ALL {
+            let text = verb.text();
+            assert!(!text.contains(INCLUDE), "{verb:?}: an include names includes");
+            if text.contains("local K = {") {
+                continue;
+            }
+            for key in code(&text).flat_map(pieces).filter_map(|piece| piece.key) {
+                assert!(names.iter().any(|name| name == key), "{verb:?}: K.{key}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_every_message_meets_declares_few_keys() {
+        for (verb, most) in [(Verb::Schedule, 24), (Verb::Promote, 14)] {
+            let Declared::Some(keys) = declare(&verb.text()).declared else { panic!("{verb:?}") };
+            assert!(keys.len() <= most, "{verb:?} declares {}", keys.len());
+        }
+    }
+
+    #[test]
+    fn scripts_that_are_no_shards_read_their_keys_in_the_order_of_the_rust_side() {
+        for (name, keys) in [
+            ("topic", &TOPIC_KEYS[..]),
+            ("schedules", &SCHEDULE_KEYS[..]),
+            ("operations", &OPERATION_KEYS[..]),
+            ("actions", &ACTION_KEYS[..]),
+        ] {
+            for (at, key) in keys.iter().enumerate() {
+                let lua = format!("{} = KEYS[{}]", key.replace(':', "_"), at + 1);
+                assert!(include(name).contains(&lua), "{name}: {lua}");
+            }
+        }
+    }
+}
