@@ -25,10 +25,21 @@ fn main() -> ExitCode {
 }
 
 fn on_runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
-    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    // Where it is set, the library takes it.
+    if std::env::var_os("TOKIO_WORKER_THREADS").is_none() {
+        runtime.worker_threads(threads());
+    }
+    match runtime.enable_all().build() {
         Ok(runtime) => runtime.block_on(work),
         Err(error) => complain(&format!("cannot start the runtime: {error}")),
     }
+}
+
+/// A thread for each core but one, which is left to Redis: it works for each message as long as we do.
+/// Threads that it takes turns with wake one another up all the time and do no more.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1))
 }
 
 fn complain(what: &str) -> ExitCode {
