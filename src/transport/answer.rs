@@ -42,6 +42,9 @@ pub(super) async fn read(response: Response<Incoming>, call: &Call) -> Answer {
 /// The kept part of the body, and whether something is missing.
 async fn read_body(mut body: Incoming, bytes_max: usize, deadline: Instant) -> (Bytes, bool) {
     let mut kept = BytesMut::new();
+    if body.is_end_stream() {
+        return (kept.freeze(), false);
+    }
     loop {
         match deadline::by(deadline, body.frame()).await {
             Ok(None) => return (kept.freeze(), false),

@@ -4,61 +4,42 @@
 //! a status means (see `domain::outcome`), proxies and redirects.
 //!
 //! How that question is answered: a request first waits for a connection (looked up, connected,
-//! TLS agreed, or taken from the pool) inside our own future, and is then handed to the task that
-//! drives the connection. The client notes the connection in the request right before it hands it
-//! over, so
+//! TLS agreed, or kept from a call before), and is then handed over to it. So
 //!
-//! - no connection noted: the request never left our hands, surely not sent;
-//! - noted, and the driving task gave the request back unstarted (the pooled connection had been
-//!   closed meanwhile): surely not sent, try the next connection;
-//! - noted, and anything else: bytes may be in some buffer on the way. Unknown.
+//! - no connection yet: the request never left our hands, surely not sent;
+//! - handed over, and given back unstarted (the connection had been closed meanwhile): surely not
+//!   sent, try the next connection;
+//! - handed over, and anything else: bytes may be in some buffer on the way. Unknown.
 
-use std::error::Error as _;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::Response;
-use hyper::body::Incoming;
-use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::connect::{HttpConnector, capture_connection};
-use hyper_util::client::legacy::{Client, Error};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use http::Uri;
+use http::uri::Parts;
 use rustls::ClientConfig;
 use tokio::time::Instant;
 
-use super::dns::Resolver;
+use super::line::Line;
+use super::pool::Pool;
 use super::request::Template;
 use super::{Call, TransportError, answer, deadline, failure, tls};
 use crate::domain::endpoint::HttpDownstream;
 use crate::domain::outcome::Answer;
 
-/// How long an unused connection is kept. Many servers close theirs after 5 s (Node, Apache,
-/// uvicorn); a request that meets that close on the way is lost without an answer and parks its
-/// message under `on_uncertain = "park"`. Whoever calls less often than this can afford to connect.
-const IDLE_MS_MAX: u64 = 4000;
-/// Unused connections kept; the queue's `concurrency` bounds those in use.
-const IDLE_CONNECTIONS_MAX: usize = 256;
-/// Most bytes of headers of an answer, and of anything read ahead.
-const READ_BUFFER_BYTES_MAX: usize = 64 * 1024;
-/// Pooled connections that may turn out closed before a call gives up.
+/// Kept connections that may turn out closed before a call gives up.
 const HANDOVERS_MAX: u32 = 4;
-
-type HttpClient = Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>;
 
 /// The way to one HTTP endpoint; cheap to clone, clones share their connections.
 #[derive(Clone)]
 pub struct HttpTransport {
     template: Arc<Template>,
-    client: HttpClient,
+    pool: Pool,
 }
 
 /// Connections to whatever host, without an address; cheap to clone.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct HttpConnections {
-    client: HttpClient,
+    pool: Pool,
 }
 
 impl HttpConnections {
@@ -68,20 +49,7 @@ impl HttpConnections {
     }
 
     fn with_tls(timeout_ms: u64, trust: Arc<ClientConfig>) -> Self {
-        let mut tcp = HttpConnector::new_with_resolver(Resolver::new());
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        // Shared out over the addresses of a name, or a silent first one would use all the time.
-        tcp.set_connect_timeout(Some(Duration::from_millis(timeout_ms)));
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_millis(IDLE_MS_MAX))
-            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
-            .http1_max_buf_size(READ_BUFFER_BYTES_MAX)
-            // We repeat ourselves, because then we know what was handed to which connection.
-            .retry_canceled_requests(false)
-            .build(HttpsConnector::from((tcp, trust)));
-        Self { client }
+        Self { pool: Pool::new(timeout_ms, trust) }
     }
 
     /// The way to one endpoint, on these connections.
@@ -90,13 +58,7 @@ impl HttpConnections {
         downstream: &HttpDownstream,
     ) -> Result<HttpTransport, TransportError> {
         let template = Arc::new(Template::new(downstream)?);
-        Ok(HttpTransport { template, client: self.client.clone() })
-    }
-}
-
-impl fmt::Debug for HttpConnections {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HttpConnections").finish_non_exhaustive()
+        Ok(HttpTransport { template, pool: self.pool.clone() })
     }
 }
 
@@ -116,45 +78,61 @@ impl HttpTransport {
 
     /// One exchange under one deadline.
     pub(super) async fn send(&self, call: &Call) -> Answer {
-        match self.exchange(call).await {
-            Ok(response) => answer::read(response, call).await,
-            Err(answer) => answer,
-        }
+        self.exchange(call).await.unwrap_or_else(|nothing| nothing)
     }
 
-    /// Sends the request and waits for the status; everything else is already an answer.
-    async fn exchange(&self, call: &Call) -> Result<Response<Incoming>, Answer> {
+    /// Sends the request and reads its answer; `Err` says why there is none.
+    async fn exchange(&self, call: &Call) -> Result<Answer, Answer> {
         let started = Instant::now();
         if call.deadline <= started {
             return Err(not_sent("no time was left for the call"));
         }
+        let mut request = self.template.request(call).map_err(not_sent)?;
+        let uri = std::mem::take(request.uri_mut());
+        *request.uri_mut() = origin_form(&uri);
+        let within = || failure::span(call.deadline - started);
         for _ in 0..HANDOVERS_MAX {
-            let mut request = self.template.request(call).map_err(not_sent)?;
-            let connection = capture_connection(&mut request);
-            let result = deadline::by(call.deadline, self.client.request(request)).await;
-            let handed_over = connection.connection_metadata().is_some();
-            let within = || failure::span(call.deadline - started);
-            return match result {
-                Ok(Ok(response)) => Ok(response),
-                Ok(Err(error)) if !handed_over => Err(not_sent(failure::sentence(&error))),
-                Ok(Err(error)) if is_unstarted(&error) => continue,
-                Ok(Err(error)) => Err(unknown(failure::sentence(&error))),
-                Err(_) if !handed_over => {
-                    Err(not_sent(format!("no connection within {}", within())))
+            let mut line = self.line(&uri, call.deadline, within).await?;
+            match deadline::by(call.deadline, line.ask(request)).await {
+                Ok(Ok(response)) => {
+                    let answer = line.bring(answer::read(response, call)).await;
+                    self.pool.keep(&uri, line).await;
+                    return Ok(answer);
                 }
-                Err(_) => Err(unknown(format!("no answer within {}", within()))),
-            };
+                Ok(Err(mut error)) => match error.take_message() {
+                    Some(unstarted) => request = unstarted,
+                    None => return Err(unknown(failure::sentence(&error.into_error()))),
+                },
+                Err(_) => return Err(unknown(format!("no answer within {}", within()))),
+            }
         }
         Err(not_sent("every connection was closed before the request could start"))
     }
+
+    /// A connection: a kept one, or a new one.
+    async fn line(
+        &self,
+        uri: &Uri,
+        until: Instant,
+        within: impl Fn() -> String,
+    ) -> Result<Box<Line>, Answer> {
+        if let Some(line) = self.pool.take(uri).await {
+            return Ok(line);
+        }
+        match deadline::by(until, self.pool.connect(uri)).await {
+            Ok(Ok(line)) => Ok(line),
+            Ok(Err(error)) => Err(not_sent(failure::sentence(&*error))),
+            Err(_) => Err(not_sent(format!("no connection within {}", within()))),
+        }
+    }
 }
 
-/// Whether the connection gave the request back without having begun to write it.
-fn is_unstarted(error: &Error) -> bool {
-    error
-        .source()
-        .and_then(|source| source.downcast_ref::<hyper::Error>())
-        .is_some_and(hyper::Error::is_canceled)
+/// The address as it stands in a request: path and query.
+fn origin_form(uri: &Uri) -> Uri {
+    let mut parts = Parts::default();
+    parts.path_and_query = uri.path_and_query().cloned();
+    // A path alone is always an address.
+    Uri::from_parts(parts).unwrap_or_default()
 }
 
 fn not_sent(error: impl Into<String>) -> Answer {

@@ -8,6 +8,8 @@ mod deadline;
 mod dns;
 mod failure;
 mod http;
+mod line;
+mod pool;
 mod request;
 mod signature;
 #[cfg(test)]

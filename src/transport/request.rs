@@ -96,11 +96,11 @@ impl Template {
             headers.insert(name.clone(), held.clone());
         }
         for (name, text) in &call.own_headers {
-            headers.insert(header_name(name)?, header_value(name, text)?);
+            headers.insert(own_name(name)?, header_value(name, text)?);
         }
         headers.insert(HOST, self.host.clone());
         if !matches!(self.method, Method::GET | Method::HEAD) {
-            headers.insert(CONTENT_TYPE, header_value("content-type", &call.content_type)?);
+            headers.insert(CONTENT_TYPE, content_type(&call.content_type)?);
             // The client leaves it out for an empty body; some servers then answer 411.
             headers.insert(CONTENT_LENGTH, HeaderValue::from(call.body.len()));
         }
@@ -164,6 +164,23 @@ fn sensitive(name: &str, secret: &str) -> Result<HeaderValue, TransportError> {
     })?;
     held.set_sensitive(true);
     Ok(held)
+}
+
+/// A name of ours: in lower case it is used as it is.
+fn own_name(name: &'static str) -> Result<HeaderName, String> {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte == b'-';
+    if !name.is_empty() && name.bytes().all(is_plain) {
+        return Ok(HeaderName::from_static(name));
+    }
+    header_name(name)
+}
+
+/// The commonest one is not copied.
+fn content_type(text: &str) -> Result<HeaderValue, String> {
+    match text {
+        "application/json" => Ok(HeaderValue::from_static("application/json")),
+        _ => header_value("content-type", text),
+    }
 }
 
 fn header_name(name: &str) -> Result<HeaderName, String> {

@@ -76,6 +76,30 @@ async fn a_kept_connection_that_died_is_replaced() {
 }
 
 #[tokio::test]
+async fn a_connection_that_nobody_uses_is_closed() {
+    let (closed, mut was_closed) = mpsc::channel(1);
+    let server = Server::start(move |mut stream, _| {
+        let closed = closed.clone();
+        async move {
+            while read_request(&mut stream).await.is_some() {
+                stream.write_all(OK.as_bytes()).await.unwrap();
+            }
+            closed.send(()).await.unwrap();
+        }
+    })
+    .await;
+    let transport = transport_to(server.at);
+    assert_eq!(transport.send(call("{}")).await, answered(200, "ok", false));
+    assert!(was_closed.try_recv().is_err(), "it is kept at first");
+    tokio::time::pause();
+    let waited = tokio::time::timeout(Duration::from_secs(60), was_closed.recv());
+    assert_eq!(waited.await, Ok(Some(())), "and not for ever");
+    tokio::time::resume();
+    assert_eq!(transport.send(call("{}")).await, answered(200, "ok", false));
+    assert_eq!(server.accepted(), 2);
+}
+
+#[tokio::test]
 async fn calls_run_side_by_side() {
     const CALLS: usize = 20;
     let all_in = Arc::new(Barrier::new(CALLS));
