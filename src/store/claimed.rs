@@ -18,7 +18,7 @@ use crate::domain::id::MessageId;
 use crate::domain::lease::latest_start_ms;
 use crate::domain::message::Details;
 use crate::domain::policy::QueuePolicy;
-use crate::telemetry::{QueueLabel, ReasonLabel};
+use crate::telemetry::{Histogram, QueueLabel, ReasonLabel};
 
 /// A message under our lease.
 #[derive(Debug, Clone)]
@@ -154,17 +154,30 @@ impl Store {
         }))
     }
 
-    /// Counts that a message leaves now: how late it is, and whether the downstream may have seen it
-    /// before. `held`: until its slot a gate held it, not the clock.
-    pub fn note_start(&self, queue: &QueuePolicy, message: &Claimed, held: bool) {
+    /// Where the lateness of a queue's messages is counted; looked up once for many of them.
+    #[must_use]
+    pub fn lateness(&self, queue: &QueuePolicy) -> Histogram {
         let label = QueueLabel { queue: queue.name.to_string() };
+        self.metrics().lateness.get_or_create_owned(&label)
+    }
+
+    /// Counts that a message leaves now: how late it is, and whether the downstream may have seen it
+    /// before. `held`: until its slot a gate held it, not the clock. `lateness` is the queue's own.
+    pub fn note_start(
+        &self,
+        queue: &QueuePolicy,
+        message: &Claimed,
+        held: bool,
+        lateness: &Histogram,
+    ) {
         let late = if held {
             Instant::now().saturating_duration_since(message.slot)
         } else {
             Duration::from_millis(self.clock().now_ms().saturating_sub(message.due_ms))
         };
-        self.metrics().lateness.get_or_create(&label).observe(late.as_secs_f64());
+        lateness.observe(late.as_secs_f64());
         if message.rescues > 0 {
+            let label = QueueLabel { queue: queue.name.to_string() };
             self.metrics().possible_duplicates.get_or_create(&label).inc();
         }
     }

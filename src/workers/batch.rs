@@ -149,7 +149,7 @@ async fn send(exchanges: &Exchanges, part: &[Claimed], number: usize) -> Tried {
     let queue = &exchanges.queue.policy.name;
     for message in part {
         if number == 0 {
-            exchanges.store.note_start(&exchanges.queue.policy, message, true);
+            exchanges.store.note_start(&exchanges.queue.policy, message, true, &exchanges.lateness);
         }
     }
     let batch_id = format!("{queue}_{}{number:02}", part[0].lease.token);

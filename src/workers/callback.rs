@@ -88,7 +88,7 @@ async fn call(
         return (Action::Release, None);
     }
     slot.begin(Instant::now());
-    exchanges.store.note_start(&exchanges.queue.policy, message, held);
+    exchanges.store.note_start(&exchanges.queue.policy, message, held, &exchanges.lateness);
     let mut tried = send(exchanges, message, target).await;
     if tried.outcome == Outcome::Accepted {
         // What a callback leads to is nobody's business here: it was taken.

@@ -39,6 +39,8 @@ pub(super) struct Exchanges {
     pub(super) stop: CancellationToken,
     /// The queue's own, looked up once: every success counts here.
     delivered: Histogram,
+    /// The same for how late calls start.
+    pub(super) lateness: Histogram,
 }
 
 /// What an exchange came to, for all its messages alike.
@@ -65,7 +67,8 @@ impl Exchanges {
             .attempt_duration
             .get_or_create_owned(&OutcomeLabel { queue: name.to_string(), outcome });
         let hosts = Hosts::of(&queue.policy);
-        Self { store, queue, transport, hosts, in_flight, stop, delivered }
+        let lateness = store.lateness(&queue.policy);
+        Self { store, queue, transport, hosts, in_flight, stop, delivered, lateness }
     }
 
     /// The gates once more, right before the first byte: the window may be closing, the message may

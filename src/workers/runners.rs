@@ -4,11 +4,11 @@
 //! that has ended one exchange takes the next. There are as many as there are exchanges at once; who
 //! has nothing to do for a while ends.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::exchange::Exchanges;
 use super::work::Work;
@@ -22,39 +22,33 @@ const IDLE: Duration = Duration::from_secs(2);
 pub(super) struct Runners {
     exchanges: Arc<Exchanges>,
     tasks: Tasks,
-    line: Arc<Line>,
+    // A plain mutex: held to push and to pop, never across an await.
+    idle: Arc<Mutex<Idle>>,
 }
 
-#[derive(Debug)]
-struct Line {
-    // A plain mutex: held to push and to take, never across an await.
-    waiting: Mutex<Waiting>,
-    /// One permit for each exchange that an idle runner is to take.
-    calls: Semaphore,
-}
-
+/// Runners that wait, each with what it is called by; a timer for each of them would cost more than its
+/// wait. Who waited least is called first, so that the others can end.
 #[derive(Debug, Default)]
-struct Waiting {
-    works: VecDeque<Work>,
-    /// Runners that wait and have not been called.
-    idle: usize,
+struct Idle {
+    runners: Vec<(Instant, oneshot::Sender<Work>)>,
+    /// Whether somebody looks after those that nobody calls.
+    is_watched: bool,
 }
 
 impl Runners {
     pub(super) fn new(exchanges: Arc<Exchanges>, tasks: Tasks) -> Self {
-        let line = Line { waiting: Mutex::default(), calls: Semaphore::new(0) };
-        Self { exchanges, tasks, line: Arc::new(line) }
+        Self { exchanges, tasks, idle: Arc::default() }
     }
 
     /// Starts an exchange now.
-    pub(super) fn start(&self, work: Work) {
-        {
-            let mut waiting = self.line.lock();
-            if waiting.idle > 0 {
-                waiting.idle -= 1;
-                waiting.works.push_back(work);
-                self.line.calls.add_permits(1);
-                return;
+    pub(super) fn start(&self, mut work: Work) {
+        loop {
+            let idle = self.lock().runners.pop();
+            let Some((_, runner)) = idle else { break };
+            match runner.send(work) {
+                Ok(()) => return,
+                // It has ended.
+                Err(back) => work = back,
             }
         }
         self.tasks.spawn("exchange", self.clone().run(work));
@@ -80,31 +74,36 @@ impl Runners {
 
     /// The next exchange; `None`: there was none for a while, or the queue stops.
     async fn next(&self) -> Option<Work> {
-        self.line.lock().idle += 1;
-        tokio::select! {
-            called = self.line.calls.acquire() => {
-                // Never closed.
-                called.ok()?.forget();
-                return self.line.lock().works.pop_front();
-            }
-            () = self.tasks.stop_token().cancelled() => {}
-            () = tokio::time::sleep(IDLE) => {}
+        let (caller, called) = oneshot::channel();
+        let is_watched = {
+            let mut idle = self.lock();
+            idle.runners.push((Instant::now(), caller));
+            std::mem::replace(&mut idle.is_watched, true)
+        };
+        if !is_watched {
+            self.tasks.spawn("idle exchanges", self.clone().watch());
         }
-        let mut waiting = self.line.lock();
-        if waiting.idle > 0 {
-            waiting.idle -= 1;
-            return None;
-        }
-        // All who wait have been called, so this one was: its call is there.
-        if let Ok(call) = self.line.calls.try_acquire() {
-            call.forget();
-        }
-        waiting.works.pop_front()
+        called.await.ok()
     }
-}
 
-impl Line {
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Lets runners go that nobody called for a while, or all of them when the queue stops; ends once
+    /// none waits.
+    async fn watch(self) {
+        loop {
+            let stops = tokio::select! {
+                () = self.tasks.stop_token().cancelled() => true,
+                () = tokio::time::sleep(IDLE) => false,
+            };
+            let mut idle = self.lock();
+            idle.runners.retain(|(since, _)| !stops && since.elapsed() < IDLE);
+            if idle.runners.is_empty() {
+                idle.is_watched = false;
+                return;
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Idle> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -13,7 +13,7 @@ pub(super) async fn run(exchanges: &Exchanges, message: Claimed, held: bool, out
         outcomes.settle(vec![outcomes.of(&message, action, None)], true).await;
         return;
     }
-    exchanges.store.note_start(&exchanges.queue.policy, &message, held);
+    exchanges.store.note_start(&exchanges.queue.policy, &message, held, &exchanges.lateness);
     let tried = call(exchanges, &message, &exchanges.transport).await;
     let action = exchanges.action_of(&message, &tried, tried.outcome, outcomes.paused_ms);
     let attempt = exchanges.attempt_of(&message, &tried);

@@ -76,11 +76,12 @@ pub(in crate::api) async fn claim(
         tokio::time::sleep_until(last.slot).await;
     }
     let now_ms = door.now_ms()?;
+    let lateness = door.store().lateness(&queue.policy);
     let messages: Vec<_> = reply
         .messages
         .iter()
         .map(|message| {
-            door.store().note_start(&queue.policy, message, !was_awaited);
+            door.store().note_start(&queue.policy, message, !was_awaited, &lateness);
             let token = WorkerToken::new(message, now_ms, reply.paused_ms);
             ClaimedView::new(&queue, message, &token, claimed_at_ms + lease_ms)
         })
