@@ -79,11 +79,16 @@ fn view(noted: &NotedAction) -> Value {
 
 /// Runs a request that was let in; if it is an operator's action, it is written down first.
 pub(super) async fn run(door: &Door, request: Request, next: Next) -> Response {
-    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
-    let Some(route) = route.filter(|route| is_action(request.method(), route)) else {
-        return next.run(request).await;
-    };
-    match note(door, request, &route).await {
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    match route.filter(|route| is_action(request.method(), route.as_str())) {
+        None => next.run(request).await,
+        // Boxed: other requests need not carry its room.
+        Some(route) => Box::pin(run_noted(door, request, next, route.as_str())).await,
+    }
+}
+
+async fn run_noted(door: &Door, request: Request, next: Next, route: &str) -> Response {
+    match note(door, request, route).await {
         Ok((request, id)) => {
             let response = next.run(request).await;
             let outcome = outcome_of(&response);

@@ -3,7 +3,7 @@
 //! Owns the scope that each route needs and the comparison of tokens, which are known by their hash
 //! alone. Refuses to know what protects a door without tokens (see `loopback`).
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::http::{HeaderMap, Method, header};
 use sha2::{Digest as _, Sha256};
@@ -11,6 +11,9 @@ use subtle::ConstantTimeEq as _;
 
 use super::problem::{Code, Problem};
 use crate::config::{Scope, Token};
+
+/// Whoever asks at an open door.
+static ANONYMOUS: LazyLock<Arc<str>> = LazyLock::new(|| "anonymous".into());
 
 /// Who is asking: the name of a token, or `anonymous` at an open door.
 #[derive(Debug, Clone)]
@@ -53,7 +56,7 @@ pub(super) fn admit(
     needed: Option<Scope>,
 ) -> Result<Caller, Problem> {
     let Some(needed) = needed.filter(|_| !tokens.is_empty()) else {
-        return Ok(Caller("anonymous".into()));
+        return Ok(Caller(Arc::clone(&ANONYMOUS)));
     };
     let token = bearer(headers).ok_or_else(|| {
         unauthorized(

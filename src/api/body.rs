@@ -45,7 +45,8 @@ async fn read_within(
     // Most bodies come in one piece, which is then not copied.
     let mut first = Bytes::new();
     let mut whole = BytesMut::new();
-    while let Some(data) = next(&mut body, until).await? {
+    while !body.is_end_stream() {
+        let Some(data) = next(&mut body, until).await? else { break };
         if first.len() + whole.len() + data.len() > bytes_max {
             return Err(too_large("the body", bytes_max));
         }

@@ -35,6 +35,9 @@ pub(super) fn media(headers: &HeaderMap) -> Media {
     if values.next().is_some() {
         return Media::Foreign;
     }
+    if text == "application/json" {
+        return Media::Json;
+    }
     let text = text.to_ascii_lowercase();
     let mut parts = text.split(';').map(str::trim);
     let essence = parts.next().unwrap_or_default();

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 use super::held_by::Gates;
 use super::paths::InQueue;
 use super::problem::{Code, Problem};
-use super::view::MessageView;
+use super::view::{MessageView, json};
 use super::{Door, Shared, body, callback_fields, idempotency, intake, messages};
 use crate::domain::id::MessageId;
 use crate::domain::message::{Message, NewMessage, When};
@@ -55,7 +55,8 @@ pub(super) async fn send(
     let sent = message.clone();
     let mut answers = door.store().schedule(&queue.policy.name, vec![message]).await?;
     match answers.pop() {
-        Some(Ok(accepted)) if accepted.duplicate => first_message(&door, &accepted).await,
+        // Boxed: it is rare, and all others would carry its room.
+        Some(Ok(accepted)) if accepted.duplicate => Box::pin(first_message(&door, &accepted)).await,
         Some(Ok(accepted)) => taken(&door, &queue, sent, accepted).await,
         Some(Err(refused)) => Err(not_accepted(refused)),
         None => Err(Problem::new(Code::Internal, "the store gave no answer; please report this")),
@@ -96,15 +97,13 @@ async fn taken(
     let message = match as_scheduled(queue, sent, accepted.clone(), now_ms) {
         Some(message) => message,
         // The script's own time is needed, and it is kept with the message.
-        None => door
-            .store()
-            .get(&accepted.id)
+        None => Box::pin(door.store().get(&accepted.id))
             .await?
             .ok_or_else(|| super::paths::no_message(&accepted.id.to_string()))?,
     };
     let gates = Gates::of_policy(&queue.policy, now_ms);
     let view = MessageView::new(&message, gates.hold(message.state), false);
-    Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(view)).into_response())
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], json(&view)?).into_response())
 }
 
 /// 200 with the first message of an idempotency key; its bare id, if its retention is over.

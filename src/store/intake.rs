@@ -170,7 +170,8 @@ impl Store {
     ) -> Result<Vec<Answer>, StoreError> {
         let queue = self.queue(name)?;
         if self.clock().now_us() == 0
-            && let Err(error) = self.read_time().await
+            // Boxed: nobody but the first carries its room.
+            && let Err(error) = Box::pin(self.read_time()).await
         {
             return Ok(messages.iter().map(|_| Err(error.clone().into())).collect());
         }

@@ -89,7 +89,9 @@ impl Link {
         }
         tries.last = Some(Instant::now());
         tries.failed = tries.failed.saturating_add(1);
-        let (connection, whereto) = tokio::time::timeout(CONNECT_TIMEOUT, connect(&self.target))
+        // Boxed: it is rare, and everybody who speaks to Redis would carry its room.
+        let connecting = Box::pin(connect(&self.target));
+        let (connection, whereto) = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
             .await
             .unwrap_or_else(|_| Err(timed_out()))?;
         tries.failed = 0;
@@ -163,7 +165,8 @@ impl Link {
             }
             Connection::Cluster(mut connection) => {
                 let masters = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
-                connection.route_command(command.clone(), masters).await.map(|value| match value {
+                let routed = Box::pin(connection.route_command(command.clone(), masters));
+                routed.await.map(|value| match value {
                     Value::Map(nodes) => nodes
                         .into_iter()
                         .map(|(address, value)| {
@@ -208,7 +211,7 @@ impl Link {
             }
             (Connection::Cluster(mut connection), Some(key)) => {
                 let node = RoutingInfo::SingleNode(master_of(key));
-                connection.route_command(command.clone(), node).await
+                Box::pin(connection.route_command(command.clone(), node)).await
             }
         };
         self.judge(&standing, reply)
@@ -271,7 +274,7 @@ impl Standing {
                 connection.req_packed_commands(&pipeline, 0, count).await
             }
             Connection::Cluster(mut connection) => {
-                connection.route_pipeline(pipeline, 0, count, master_of(key)).await
+                Box::pin(connection.route_pipeline(pipeline, 0, count, master_of(key))).await
             }
         }
     }
