@@ -117,8 +117,8 @@ pub(super) fn declare(text: &str) -> Assembled {
         numbered.push('\n');
         if any && numbered.len() == line.len() + 1 {
             let table = names.iter().map(|name| format!("{name} = KEYS[{}]", number(name)));
-            numbered
-                .push_str(&format!("local K = {{ {} }}\n", table.collect::<Vec<_>>().join(", ")));
+            let table = table.collect::<Vec<_>>().join(", ");
+            numbered.extend(["local K = { ", &table, " }\n"]);
         }
     }
     Assembled { text: numbered, declared: Declared::Some(used.into_iter().collect()) }
