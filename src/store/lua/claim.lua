@@ -30,8 +30,15 @@ local is_batch = batch_items > 0
 local in_doubt = clock_in_doubt(ARGV[18], ARGV[19])
 local DOUBT_WAIT_US = 1000000
 
+-- A pause that ends with this call ends before anybody asks.
+local paused_ms
+local function paused()
+  paused_ms = paused_ms or paused_total_ms()
+  return paused_ms
+end
+
 local function answer(code, wait_us, left, taken)
-  local reply = { code, now_us, math.ceil(wait_us), left, paused_total_ms() }
+  local reply = { code, now_us, math.ceil(wait_us), left, paused() }
   if taken then
     reply[6], reply[7], reply[8], reply[9] = taken.ulids, taken.records, taken.headers, taken.slots
   end
@@ -83,8 +90,8 @@ local function shut()
 end
 
 -- Calls that may be in flight beside those that are.
-local function free_calls()
-  if not is_batch then return concurrency - rc('ZCARD', K.leased) end
+local function free_calls(in_flight)
+  if not is_batch then return concurrency - in_flight end
   if not in_doubt then rc('ZREMRANGEBYSCORE', K.exchanges, '-inf', now_ms) end
   return concurrency - rc('ZCARD', K.exchanges)
 end
@@ -155,7 +162,7 @@ local function met_before()
     if s.token ~= NO_TOKEN then s.previous = s.token end
     s.state, s.token, s.attempts = 'L', token, math.min(65535, s.attempts + 1)
     s.flags = told_flags(s.flags) + (s.rescues < 2 and 0 or 1)
-    if s.first == 0 then s.first, s.paused = now_ms, found.paused_ms end
+    if s.first == 0 then s.first, s.paused = now_ms, paused() end
     if s.expires > 0 then gather('ZREM', K.expiry, ulid) end
     local n, state = #found.ulids + 1, state_pack(s)
     found.ulids[n], found.records[n] = ulid, record
@@ -249,10 +256,9 @@ end
 
 -- Walks the heads of the bands, best first, and splits what it meets: taken, expired, stale.
 local function take(want, alone_possible, lengths)
-  local paused_ms = paused_total_ms()
   local found = {
     ulids = {}, records = {}, states = {}, headers = {}, lapsed = {}, met = {}, stale = 0, bytes = 0,
-    walked = 0, slots = {}, blocked = false, paused_ms = paused_ms, first_claim = first_claims(token, paused_ms),
+    walked = 0, slots = {}, blocked = false, first_claim = first_claims(token, paused()),
   }
   local limit_bytes = is_batch and math.min(batch_bytes, bytes_max) or bytes_max
   for band = 9, 0, -1 do
@@ -290,7 +296,7 @@ if code then return answer(code, shut_us, length) end
 if length == 0 then return answer(1, -1, 0) end
 local in_flight = rc('ZCARD', K.leased)
 if is_suspect_out(in_flight) then return answer(4, -1, length) end
-local calls = math.min(free_calls(), granted >= 0 and granted or most)
+local calls = math.min(free_calls(in_flight), granted >= 0 and granted or most)
 if calls <= 0 then return answer(4, -1, length) end
 if is_batch then
   local gather_us = batch_gathers(length)

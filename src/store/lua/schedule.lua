@@ -1,6 +1,6 @@
 #!lua
 -- schedule: – → scheduled or ready. Takes messages in, each once per idempotency key.
--- include: shard writes events record packed ready wake idempotency
+-- include: shard writes events record ready wake idempotency
 --
 -- ARGV[1] idempotency_window_ms
 -- ARGV[2] node (12 bytes) and a number of this very call: a repeat (its reply was lost) names the same
@@ -20,10 +20,9 @@ local per_item = tonumber(ARGV[3])
 
 idempotency_turn(tonumber(ARGV[1]))
 local count = (#ARGV - 3) / per_item
-local head, ready_before = due_head(), ready_length()
 local sequence = rc('HINCRBY', K.meta, 'sequence', count) - count
 local reply, seen = { now_ms, 0, sequence }, {}
-local due_first, ready_added
+local due_first
 local largest = 0
 
 local caller, call = string.sub(ARGV[2], 1, 12) .. '+', string.sub(ARGV[2], 13)
@@ -36,7 +35,7 @@ local function tell(number, code, ulid, due)
 end
 
 -- Most messages of a call wait alike: what follows from the last wish is kept.
-local wish, due, due_text, expires, band, place, start
+local wish, due, due_text, expires, place, start
 local sequence_packed = struct.pack('>I6', sequence)
 local function understand(said)
   if said == wish then return end
@@ -50,8 +49,7 @@ local function understand(said)
   end
   due = moment(due_said, 0)
   due_text = string.byte(due_said) == 43 and string.format('%d', due) or due_said
-  band = tonumber(string.sub(ranks, 2, 2))
-  place = band .. FIRST_EPOCH
+  place = string.sub(ranks, 2, 2) .. FIRST_EPOCH
   start = RECORD_OF_RANK[ranks] .. struct.pack('>I6I6', due, expires) .. sequence_packed
 end
 
@@ -62,7 +60,7 @@ local function first_with(key)
     if seen[key] then return unpack(seen[key]) end
     return nil
   end
-  -- include: state
+  -- include: packed state
   local _, states = load({ first })
   return first, fingerprint, states[1] and states[1].due
 end
@@ -83,7 +81,7 @@ end
 
 -- This very call ran before: nothing is left to do but to say so once more. What it woke is not known any more.
 local function repeated()
-  -- include: state
+  -- include: packed state
   reply[2] = WAKE_DUE + WAKE_READY
   local ulids = {}
   for i = 0, count - 1 do ulids[i + 1] = ARGV[4 + i * per_item] end
@@ -100,7 +98,7 @@ local function repeated()
 end
 
 if ran_before then return repeated() end
-local records, entries, n, d = {}, {}, 0, 0
+local records, entries, ready, n, d = {}, {}, {}, 0, 0
 local tells = is_heard()
 for number = 0, count - 1 do
   local at = 4 + number * per_item
@@ -112,8 +110,7 @@ for number = 0, count - 1 do
     if #record > largest then largest = #record end
     records[n + 1], records[n + 2], n = ulid, record, n + 2
     if due <= now_ms then
-      ready_tail(ulid .. place, band)
-      ready_added = true
+      ready[#ready + 1] = ulid .. place
     else
       entries[d + 1], entries[d + 2], d = due_text, ulid .. place, d + 2
       if not due_first or due < due_first then due_first = due end
@@ -123,9 +120,12 @@ for number = 0, count - 1 do
   end
 end
 
+-- What stood there before this call, where it matters.
+local head, ready_before = due_first and due_head(), #ready > 0 and ready_length()
 record_largest(largest)
 write_all('HSET', K.records, records)
 write_all('ZADD', K.due, entries)
+ready_tail_all(ready)
 flush()
-reply[2] = wake(head, due_first, ready_before, ready_added)
+reply[2] = wake(head, due_first, ready_before, #ready > 0)
 return reply

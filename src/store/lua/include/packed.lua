@@ -3,8 +3,6 @@
 -- others.
 local STATE_VERSION, STATE_HEADER_BYTES = 2, 87
 local NO_TOKEN = '                    '
--- What stands behind ULID and band in the entry of a message that nothing has touched (see entry_of).
-local FIRST_EPOCH = '00'
 
 -- How records begin up to expires_ms, and the place in which the first claim of such a message finds it;
 -- false where that claim is no plain one: with a ttl, with a callback, or unreadable.

@@ -25,6 +25,7 @@ end
 
 -- The same for many, each into the band it names, in runs.
 local function ready_tail_all(entries)
+  if #entries == 0 then return end
   local from, band = 1, string.byte(entries[1], 27)
   for i = 2, #entries + 1 do
     local next_band = i <= #entries and string.byte(entries[i], 27)

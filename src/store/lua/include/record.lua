@@ -10,7 +10,9 @@ local RECORD_VERSION = 2
 local RECORD_HEADER = '>BBBI6I6I6B'
 local RECORD_HEADER_BYTES = 22
 local MOMENT_MAX_MS = 2 ^ 48 - 1
-local NO_MOMENT = string.rep('\0', 6)
+local NO_MOMENT = '\0\0\0\0\0\0'
+-- What stands behind ULID and band in the entry of a message that nothing has touched (see entry_of).
+local FIRST_EPOCH = '00'
 
 -- The first bytes of a new record, by priority and band as two digits; then, where final states are told,
 -- which, as a letter.
