@@ -7,6 +7,7 @@ use anyhow::Result;
 use super::backlog::Backlog;
 use super::intake::{BATCHED, ndjson};
 use super::raw;
+use crate::kit::cores::LastLeft;
 use crate::kit::figures::{Figures, Pair, float};
 use crate::kit::meter::{Cost, Meter};
 use crate::kit::redis::{Server, SlowScripts};
@@ -28,12 +29,15 @@ pub(super) const KEEPS_NOTHING: &str = "[queues.bench]\nconcurrency = 1000\n\
 const SCRIPT_MS_MOST: f64 = 2.0;
 /// How often it is asked whether all are delivered.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+const MASS_LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// What draining came to.
 struct Drained {
     rate: f64,
     cost: Cost,
-    /// Scripts since the due time that took long.
+    /// Scripts that took long before the due time.
+    slow_intake: SlowScripts,
+    /// Those since then.
     slow: SlowScripts,
     /// How long Redis had no core meanwhile.
     kept_waiting_ms: f64,
@@ -48,7 +52,7 @@ async fn drain(
 ) -> Result<Drained> {
     let backlog = Backlog::take_in(server, queue, messages).await?;
     backlog.until_due(server).await?;
-    server.forget_slow_scripts().await?;
+    let slow_intake = server.slow_scripts().await?;
     let kept_waiting_ms = server.kept_waiting_ms()?;
     let before = Meter::read(server, &backlog.daemon).await?;
     let started = Instant::now();
@@ -58,6 +62,7 @@ async fn drain(
     Ok(Drained {
         rate,
         cost: before.cost(server, &backlog.daemon, messages).await?,
+        slow_intake,
         slow: server.slow_scripts().await?,
         kept_waiting_ms: server.kept_waiting_ms()? - kept_waiting_ms,
         memory_mib: backlog.daemon.process.memory_mib_most()?,
@@ -95,7 +100,8 @@ pub(super) async fn mass(plan: &Plan, report: &mut Report) -> Result<()> {
     plan.tell(4, 0, &format!("{messages} due at one instant, once"));
     let mut server = Server::start(false).await?;
     // All of them are counted by the end, or it ends as a failure.
-    let mass = drain(&mut server, KEEPS, messages, Duration::from_millis(250)).await?;
+    let mass = drain(&mut server, KEEPS, messages, MASS_LOOK_EVERY).await?;
+    drop(server);
     let what = format!("{messages} due at one instant, all delivered");
     report.figure(4, &what, "1/s", mass.rate, Wanted::Told);
     let (slowest, verb) = mass.slow.slowest_ms();
@@ -104,16 +110,31 @@ pub(super) async fn mass(plan: &Plan, report: &mut Report) -> Result<()> {
     let (above, verbs) = mass.slow.above(SCRIPT_MS_MOST);
     let what = format!("scripts that took more than 2 ms: {verbs}");
     report.figure(4, &what, "", above, Wanted::AtMost(0.0));
+    let (above, verbs) = mass.slow_intake.above(SCRIPT_MS_MOST);
+    let what = format!("the same while they were taken in: {verbs}");
+    report.figure(4, &what, "", above, Wanted::Told);
     // What SLOWLOG shows goes on while the kernel gives the core to somebody else.
-    report.figure(
-        4,
-        "Redis could have run and had no core",
-        "ms",
-        mass.kept_waiting_ms,
-        Wanted::Told,
-    );
+    let what = "Redis could have run and had no core";
+    report.figure(4, what, "ms", mass.kept_waiting_ms, Wanted::Told);
     let memory = mass.memory_mib;
     report.figure(4, "most memory of the daemon", "MiB", memory, Wanted::AtMost(128.0));
+    undisturbed(plan, report, messages).await
+}
+
+/// The same with a core for Redis alone: what is slow here is the script.
+async fn undisturbed(plan: &Plan, report: &mut Report, messages: usize) -> Result<()> {
+    let Some(left) = LastLeft::leave()? else { return Ok(()) };
+    plan.tell(4, 0, "the same with a core for Redis alone");
+    let mut server = Server::start_on(false, Some(left.core)).await?;
+    let mass = drain(&mut server, KEEPS, messages, MASS_LOOK_EVERY).await?;
+    let (slowest, verb) = mass.slow.slowest_ms();
+    let what = format!("Redis alone on a core: slowest script, {verb}");
+    report.figure(4, &what, "ms", slowest, Wanted::Told);
+    let (above, verbs) = mass.slow.above(SCRIPT_MS_MOST);
+    let what = format!("Redis alone on a core: more than 2 ms: {verbs}");
+    report.figure(4, &what, "", above, Wanted::Told);
+    let what = "Redis alone on a core: could have run and had none";
+    report.figure(4, what, "ms", mass.kept_waiting_ms, Wanted::Told);
     Ok(())
 }
 

@@ -14,6 +14,9 @@ use crate::kit::redis::Server;
 pub(super) const BATCH: usize = 100;
 /// Calls in flight.
 const IN_FLIGHT: usize = 8;
+/// Messages with numbers from here on are due another day, in no order; all others one after the other.
+const ANOTHER_DAY: usize = 1_000_000_000;
+const DAY_MS: usize = 86_400_000;
 
 const SCHEDULE: &str = "local h, z = {}, {} \
     for i = 1, #ARGV, 3 do h[#h+1] = ARGV[i] h[#h+1] = ARGV[i+2] z[#z+1] = ARGV[i+1] z[#z+1] = ARGV[i] end \
@@ -36,22 +39,31 @@ async fn enqueue(
     let mut call = script.prepare_invoke();
     call.key("{raw}h").key("{raw}z");
     for number in first..first + BATCH {
-        call.arg(format!("{number:026}")).arg(1000 + number).arg(payload);
+        let due = match number {
+            0..ANOTHER_DAY => 1000 + number,
+            _ => 2 * ANOTHER_DAY + number * 7_919 % DAY_MS,
+        };
+        call.arg(format!("{number:026}")).arg(due).arg(payload);
     }
     Ok(call.invoke_async(connection).await?)
 }
 
-/// Everything that was enqueued, promoted; then claimed and acknowledged, until none is left.
-async fn live(connection: &mut MultiplexedConnection) -> Result<()> {
-    let [promote, claim, ack] = [PROMOTE, CLAIM, ACK].map(Script::new);
+/// All that is not due another day, promoted.
+async fn promote(connection: &mut MultiplexedConnection) -> Result<()> {
+    let promote = Script::new(PROMOTE);
     loop {
         let mut call = promote.prepare_invoke();
-        let moved: usize =
-            call.key("{raw}z").key("{raw}l").arg("+inf").arg(1000).invoke_async(connection).await?;
+        call.key("{raw}z").key("{raw}l").arg(2 * ANOTHER_DAY - 1).arg(1000);
+        let moved: usize = call.invoke_async(connection).await?;
         if moved == 0 {
-            break;
+            return Ok(());
         }
     }
+}
+
+/// All that was promoted, claimed and acknowledged.
+async fn drain(connection: &MultiplexedConnection) -> Result<()> {
+    let [claim, ack] = [CLAIM, ACK].map(Script::new);
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..IN_FLIGHT {
         let (claim, ack, mut connection) = (claim.clone(), ack.clone(), connection.clone());
@@ -76,14 +88,14 @@ async fn live(connection: &mut MultiplexedConnection) -> Result<()> {
     Ok(())
 }
 
-async fn enqueue_all(server: &Server, messages: usize) -> Result<()> {
+async fn enqueue_all(server: &Server, first: usize, messages: usize) -> Result<()> {
     let payload = vec![b'x'; PAYLOAD_BYTES + 12];
     let mut tasks = tokio::task::JoinSet::new();
     for lane in 0..IN_FLIGHT {
         let (mut connection, payload) = (server.connection.clone(), payload.clone());
         tasks.spawn(async move {
             for part in (lane..messages / BATCH).step_by(IN_FLIGHT) {
-                enqueue(&mut connection, part * BATCH, &payload).await?;
+                enqueue(&mut connection, first + part * BATCH, &payload).await?;
             }
             Ok::<(), anyhow::Error>(())
         });
@@ -108,9 +120,10 @@ pub(super) struct Raw {
 /// Measures it.
 pub(super) async fn measure(server: &mut Server, messages: usize) -> Result<Raw> {
     let (cpu, started) = (server.cpu_us().await?, Instant::now());
-    enqueue_all(server, messages).await?;
+    enqueue_all(server, 0, messages).await?;
     let enqueued = started.elapsed().as_secs_f64();
-    live(&mut server.connection.clone()).await?;
+    promote(&mut server.connection.clone()).await?;
+    drain(&server.connection).await?;
     let lived = started.elapsed().as_secs_f64();
     let count = float(messages);
     Ok(Raw {
@@ -118,4 +131,21 @@ pub(super) async fn measure(server: &mut Server, messages: usize) -> Result<Raw>
         life_rate: count / lived,
         life_us: (server.cpu_us().await? - cpu) / count,
     })
+}
+
+/// What a message costs Redis beside so many that wait: enqueued, promoted, drained; CPU in microseconds.
+pub(super) async fn beside(
+    server: &mut Server,
+    backlog: usize,
+    measured: usize,
+) -> Result<[f64; 3]> {
+    enqueue_all(server, ANOTHER_DAY, backlog).await?;
+    let mut read_us = vec![server.cpu_us().await?];
+    enqueue_all(server, 0, measured).await?;
+    read_us.push(server.cpu_us().await?);
+    promote(&mut server.connection.clone()).await?;
+    read_us.push(server.cpu_us().await?);
+    drain(&server.connection).await?;
+    read_us.push(server.cpu_us().await?);
+    Ok([0, 1, 2].map(|step| (read_us[step + 1] - read_us[step]) / float(measured)))
 }

@@ -1,5 +1,6 @@
 //! What every measurement stands on: servers, daemons, processes, figures.
 
+pub(crate) mod cores;
 pub(crate) mod daemon;
 pub(crate) mod figures;
 pub(crate) mod http;

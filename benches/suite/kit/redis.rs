@@ -35,7 +35,7 @@ impl SlowScripts {
         let counts = self.ms.iter().map(|(verb, ms)| (ms.above(bound_ms), verb));
         let counts: Vec<_> = counts.filter(|(count, _)| *count > 0.0).collect();
         let verbs: Vec<_> = counts.iter().map(|(count, verb)| format!("{count} {verb}")).collect();
-        (counts.iter().map(|(count, _)| count).sum(), verbs.join(", "))
+        (counts.iter().fold(0.0, |sum, (count, _)| sum + count), verbs.join(", "))
     }
 }
 
@@ -52,6 +52,11 @@ pub(crate) struct Server {
 impl Server {
     /// With every write on disk before its reply, or with nothing on disk.
     pub(crate) async fn start(aof: bool) -> Result<Self> {
+        Self::start_on(aof, None).await
+    }
+
+    /// The same, all of it on this core.
+    pub(crate) async fn start_on(aof: bool, core: Option<usize>) -> Result<Self> {
         // A socket's name has to be short, and /tmp is no disk on some machines.
         let dirs = [tempfile::tempdir()?, tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?];
         let socket = dirs[0].path().join("redis.sock");
@@ -60,6 +65,11 @@ impl Server {
         command.args(["--appendonly", if aof { "yes" } else { "no" }, "--appendfsync", "always"]);
         command.args(["--slowlog-log-slower-than", &SLOW_US.to_string()]);
         command.args(["--slowlog-max-len", "100000", "--unixsocket"]).arg(&socket);
+        if let Some(core) = core {
+            for threads in ["--server_cpulist", "--bio_cpulist", "--bgsave_cpulist"] {
+                command.arg(threads).arg(core.to_string());
+            }
+        }
         let process =
             Process::start(command.stdout(Stdio::null())).context("is redis-server installed?")?;
         let url = format!("unix://{}", socket.display());
