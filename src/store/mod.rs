@@ -36,6 +36,7 @@ mod operate;
 mod operations;
 #[cfg(feature = "failpoints")]
 mod plants;
+mod portion;
 mod probe;
 mod promises;
 mod prune;
@@ -54,6 +55,7 @@ mod sentinels;
 mod settle;
 mod site;
 mod survey;
+mod tables;
 mod topics;
 mod waiters;
 mod wake;

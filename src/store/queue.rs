@@ -11,6 +11,7 @@ use super::callbacks;
 use super::clock::Clock;
 use super::connect::Target;
 use super::keys::ShardKeys;
+use super::portion::Portion;
 use super::{Store, StoreError, arg};
 use crate::config::Settings;
 use crate::domain::id::{MessageId, QueueName};
@@ -64,6 +65,8 @@ pub struct Shard {
     pub(super) claiming: tokio::sync::Mutex<()>,
     /// Whether something may be ready here; spares claims at empty shards.
     may_be_ready: AtomicBool,
+    /// How many messages its calls carry.
+    pub(super) portion: Portion,
     queue_ready: Arc<Notify>,
     /// What is believed of the clock of its server.
     pub(super) belief: Arc<Belief>,
@@ -88,6 +91,7 @@ impl Shard {
             claims: AtomicU64::new(0),
             claiming: tokio::sync::Mutex::default(),
             may_be_ready: AtomicBool::new(true),
+            portion: Portion::default(),
             queue_ready,
             belief,
         }

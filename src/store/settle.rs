@@ -112,6 +112,7 @@ impl Store {
         ended: &[String],
         items: &[Settled],
     ) -> Result<Vec<Verdict>, StoreError> {
+        self.look_at_tables(shard, items.len()).await;
         let keep_ms = queue.policy.retention.delivered_ms;
         let shown = items.iter().flat_map(|item| item.lease.token.bytes()).collect();
         let mut args = vec![tokens(ended), arg(keep_ms), shown];

@@ -27,8 +27,6 @@ const HORIZON: Duration = Duration::from_millis(50);
 /// With a limit, the next claim is made when its first slot is so near: what a stall may take, and no
 /// claim for each message.
 const REFILL: Duration = Duration::from_millis(30);
-/// Messages in one claim: more gains nothing.
-const CLAIM_MAX: usize = 250;
 /// When all calls are in flight elsewhere, how often to look: other nodes' slots come free unheard.
 const CONCURRENCY_POLL: Duration = Duration::from_secs(1);
 /// The longest time before the end of a window at which a batch leaves half full.
@@ -74,7 +72,7 @@ impl Pass for Dispatcher {
         }
         let messages_max = match queue.policy.batch {
             Some(batch) => usize::try_from(batch.max_items).unwrap_or(usize::MAX),
-            None => free.min(CLAIM_MAX),
+            None => free.min(queue.messages_max()),
         };
         let last_call_ms = before_ms.map(|before_ms| self.last_call_ms(before_ms));
         let wish = ClaimWish {

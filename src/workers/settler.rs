@@ -17,7 +17,7 @@ use crate::failpoint::failpoint;
 use crate::store::{DeferKind, Lease, Queue, Settled, Store, StoreError, Verdict};
 use crate::telemetry::{ReasonLabel, VerdictLabel};
 
-/// Messages in one call: the scripts copy records, so fewer than a promotion moves.
+/// Outcomes that are taken together; how many go into one call, the shard says.
 const FLUSH_MAX: usize = 250;
 /// Pause before an outcome that could not be written is tried again.
 const REPEAT_PAUSE: Duration = Duration::from_millis(200);
@@ -100,7 +100,8 @@ impl Settler {
         let mut calls: Vec<_> = calls.into_iter().collect();
         calls.sort_by_key(|((_, call), _)| call.goes_back());
         for ((shard, call), settlements) in calls {
-            let parts = settlements.chunks(FLUSH_MAX);
+            let most = self.queue.shards[usize::from(shard)].messages_max();
+            let parts = settlements.chunks(most);
             // What goes to the head goes there in the order it had: its end first.
             let parts: Vec<_> =
                 if call.goes_to_head() { parts.rev().collect() } else { parts.collect() };

@@ -13,8 +13,12 @@ const RSS_KIB_MAX: u64 = 128 * 1024;
 
 /// Script calls so far.
 async fn script_calls(redis: &RedisServer) -> u32 {
+    times_called(redis, "cmdstat_eval").await
+}
+
+async fn times_called(redis: &RedisServer, command: &str) -> u32 {
     let stats: String = redis.cli(&["INFO", "commandstats"]).await;
-    let lines = stats.lines().filter(|line| line.starts_with("cmdstat_eval"));
+    let lines = stats.lines().filter(|line| line.starts_with(command));
     let calls = lines.filter_map(|line| line.split_once("calls=")?.1.split(',').next());
     calls.map(|calls| calls.parse::<u32>().expect("a number")).sum()
 }
@@ -71,4 +75,29 @@ async fn a_message_alone_takes_no_more_calls_than_it_has_steps() {
     // call has ended is no reason to claim where nothing is left.
     let most = ALONE * 4 + ALONE / 4;
     assert!(calls <= most, "{calls} script calls for {ALONE} messages, more than {most}");
+}
+
+#[tokio::test]
+async fn where_tables_have_just_doubled_acks_are_small() {
+    const ACK_MAX: u32 = 100;
+    let redis = RedisOptions::default().set("appendfsync", "everysec").start().await;
+    let states = format!("{{tidegate:{QUEUE}.0}}:states");
+    let plant = "for n = 1, 65536 do redis.call('HSET', KEYS[1], n, 's') end";
+    redis.cli::<()>(&["EVAL", plant, "1", &states]).await;
+    let config = format!("[queues.{QUEUE}]\nconcurrency = 1000\ndownstream.type = \"null\"\n");
+    let daemon = Daemon::with(config).redis(&redis);
+    let daemon = daemon.environment("TIDEGATE__REDIS__DURABILITY", "everysec").start().await;
+    let messages = vec![json!({ "payload": "x", "delay": "2s" }); 5000];
+    let path = format!("/v1/queues/{QUEUE}/messages/batch");
+    daemon.post(&path, &json!(messages)).await.expect(200);
+
+    let delivered = format!("{{tidegate:{QUEUE}.0}}:delivered");
+    eventually("all are delivered", async || {
+        redis.cli::<u32>(&["ZCARD", &delivered]).await == 5000
+    })
+    .await;
+
+    // Each ack takes the leases of its messages back at once.
+    let acks = times_called(&redis, "cmdstat_zrem:").await;
+    assert!(acks >= 5000 / ACK_MAX, "{acks} acks of 5000 messages");
 }

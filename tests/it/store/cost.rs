@@ -7,7 +7,7 @@
 use redis::{Cmd, cmd};
 use tidegate::domain::message::{Details, NewMessage, When};
 use tidegate::domain::policy::QueuePolicy;
-use tidegate::store::Settled;
+use tidegate::store::{Settled, Verb};
 
 use super::ground::Ground;
 use super::node::{HOUR_MS, Node, With, message, settled};
@@ -158,6 +158,27 @@ async fn a_life_costs_redis_little_more_than_the_least() {
 #[tokio::test]
 async fn a_life_with_its_outcome_kept_costs_redis_some_more() {
     assert_ratios(HOUR_MS, KEPT_RATIOS_MAX).await;
+}
+
+#[tokio::test]
+async fn calls_carry_less_once_the_tables_of_redis_have_doubled() {
+    let ground = Ground::in_memory().await;
+    let node = ground.node("").await;
+    node.send_all(&["one", "two"]).await;
+    let leases: Vec<_> = node.take(2).await.into_iter().map(|claimed| claimed.lease).collect();
+    assert_eq!(node.shard().messages_max(), CALL);
+
+    node.end(Verb::Ack, &leases[0]).await;
+    assert_eq!(node.shard().messages_max(), CALL, "the tables are small");
+
+    let other = ground.node("").await;
+    let mut plant = cmd("EVAL");
+    plant.arg("for n = 1, ARGV[1] do redis.call('HSET', KEYS[1], n, 's') end");
+    plant.arg(1).arg(ground.key("states")).arg(1 << 16);
+    ground.raw::<redis::Value>(&plant).await;
+    other.end(Verb::Ack, &leases[1]).await;
+    assert!(other.shard().messages_max() <= CALL / 2, "{}", other.shard().messages_max());
+    assert_eq!(other.queue.messages_max(), other.shard().messages_max());
 }
 
 /// As many as fill the tables of Redis well: just before they grow, as at a million.
