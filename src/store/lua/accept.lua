@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- accept: leased → accepted: a receipt will follow; or delivered or dead at once, where it came before.
--- include: shard writes events record packed state ready wake waiting callback weight waited finish fence exchanges gate uncertain receipt
+-- include: shard writes events record packed state finals ready wake waiting callback weight waited finish fence exchanges gate uncertain receipt
 --
 -- ARGV[1] tokens of exchanges that end with this call
 -- ARGV[2] retention_ms of delivered messages   ARGV[3] of dead ones

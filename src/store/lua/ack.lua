@@ -69,7 +69,7 @@ local function ack_plainly()
 end
 
 local function ack_each()
-  -- include: state ready wake waiting callback weight finish fence uncertain
+  -- include: state finals ready wake waiting callback weight finish fence uncertain
   local whole, states = load(ulids)
   local succeeded = false
   for i, ulid in ipairs(ulids) do

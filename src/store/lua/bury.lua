@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- bury: leased → dead, with the reason kept.
--- include: shard writes events record packed state wake callback weight waited finish fence exchanges gate shut receipt
+-- include: shard writes events record packed state finals wake callback weight waited finish fence exchanges gate shut receipt
 --
 -- ARGV[1] tokens of exchanges that end with this call   ARGV[2] retention_ms
 -- ARGV[3] 1: the answer makes the downstream itself suspect; five such in a row shut the gate

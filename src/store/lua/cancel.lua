@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- cancel: scheduled, ready or uncertain → cancelled.
--- include: shard writes events record packed state ready wake waiting callback weight waited finish uncertain
+-- include: shard writes events record packed state finals ready wake waiting callback weight waited finish uncertain
 --
 -- ARGV[1] retention_ms   ARGV[2...] ulids
 -- Returns per message {code, state before}, flat; codes: 0 ok, 1 was cancelled already, 3 no such

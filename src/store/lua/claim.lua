@@ -138,7 +138,7 @@ end
 local made
 local function met_before()
   if made then return made end
-  -- include: state callback weight waited finish
+  -- include: state finals callback weight waited finish
 
   -- Sorts one such entry: taken, expired or stale. Returns whether the walk goes on, and whether past it; nil
   -- where it cannot be read.

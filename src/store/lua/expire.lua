@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- expire: scheduled or ready, past expires_at → expired.
--- include: shard clock writes events record packed state ready wake waiting callback weight waited finish
+-- include: shard clock writes events record packed state finals ready wake waiting callback weight waited finish
 --
 -- ARGV[1] ARGV[2] moments between which this call is expected, us
 -- ARGV[3] most messages in this call   ARGV[4] retention_ms

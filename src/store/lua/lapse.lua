@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- lapse: accepted, and no receipt in time → uncertain, dead or delivered. Kept receipts that nobody
 -- needed go, and references whose message is gone.
--- include: shard clock writes events record packed state wake callback weight waited finish uncertain receipt
+-- include: shard clock writes events record packed state finals wake callback weight waited finish uncertain receipt
 --
 -- ARGV[1] ARGV[2] moments between which this call is expected, us
 -- ARGV[3] most messages, and most looks, in this call   ARGV[4] how long a receipt is waited for, ms

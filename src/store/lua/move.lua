@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- move: scheduled, ready, dead, expired or cancelled → cancelled, on its way into another queue.
--- include: shard writes events record packed state ready wake waiting weight waited
+-- include: shard writes events record packed state finals ready wake waiting weight waited
 --
 -- ARGV[1] what: begin, find (only those begun before) or end
 -- begin, find: ARGV[2] cut-off: finals only since this moment or longer, ms   ARGV[3] the state meant: w, X,

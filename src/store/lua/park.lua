@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- park: leased → uncertain. The attempt may have reached the downstream; waits for a decision.
--- include: shard writes events record packed state wake callback weight waited finish fence exchanges history uncertain receipt
+-- include: shard writes events record packed state finals wake callback weight waited finish fence exchanges history uncertain receipt
 --
 -- ARGV[1] tokens of exchanges that end with this call   ARGV[2] after how long the downstream is asked,
 --         ms, or '': never

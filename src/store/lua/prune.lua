@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- prune: final messages are deleted: whose retention is over, and, the oldest first, what is beyond the
 -- limits of their number and bytes.
--- include: shard clock writes events record packed state callback weight waited finish
+-- include: shard clock writes events record packed state finals callback weight waited finish
 --
 -- ARGV[1] ARGV[2] moments between which this call is expected, us
 -- ARGV[3] most messages in this call

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- purge: waiting messages are cancelled, final ones are deleted; bounded, up to the call's own time.
--- include: shard writes events record packed state ready wake waiting callback weight waited finish
+-- include: shard writes events record packed state finals ready wake waiting callback weight waited finish
 --
 -- ARGV[1] state (scheduled, ready, delivered, dead, expired, cancelled)   ARGV[2] most messages
 -- ARGV[3] cut-off: scheduled and ready: created before, as the first ten characters of a ULID;

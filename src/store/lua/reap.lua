@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- reap: a lease ran out → ready, at the head; or uncertain where the queue parks; or dead as poison.
--- include: shard clock writes events record packed state ready wake waiting callback weight waited finish uncertain receipt
+-- include: shard clock writes events record packed state finals ready wake waiting callback weight waited finish uncertain receipt
 --
 -- ARGV[1] ARGV[2] moments between which this call is expected, us   ARGV[3] most messages in this call
 -- ARGV[4] 1: the queue parks   ARGV[5] retention_ms of dead messages

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- receive: accepted → delivered or dead: the downstream's receipt. One that comes before our own
 -- bookkeeping is kept, and closes the message in the step that accepts it.
--- include: shard writes events record packed state ready wake waiting callback weight waited finish uncertain receipt
+-- include: shard writes events record packed state finals ready wake waiting callback weight waited finish uncertain receipt
 --
 -- ARGV[1] ulid, or '': by reference   ARGV[2] reference, or ''   ARGV[3] D delivered, X dead
 -- ARGV[4] detail as a JSON string, or ''   ARGV[5] retention_ms of delivered messages   ARGV[6] of dead ones

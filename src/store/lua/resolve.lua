@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- resolve: uncertain → delivered, ready or dead: the decision, an operator's or a prober's.
--- include: shard writes events record packed state ready wake waiting callback weight waited finish uncertain
+-- include: shard writes events record packed state finals ready wake waiting callback weight waited finish uncertain
 --
 -- ARGV[1] ulid   ARGV[2] delivered, resend or dead   ARGV[3] retention_ms   ARGV[4] last words, or ''
 -- ARGV[5] fence of a prober, or '': an operator decides, and is right in any case

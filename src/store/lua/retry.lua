@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- retry: leased → scheduled, unless a receipt was faster. The only verb that writes a due time after the first.
--- include: shard writes events record packed state ready wake waiting callback weight waited finish fence exchanges history receipt
+-- include: shard writes events record packed state finals ready wake waiting callback weight waited finish fence exchanges history receipt
 --
 -- ARGV[1] tokens of exchanges that end with this call
 -- ARGV[2] retention_ms of delivered messages   ARGV[3] of dead ones, where a receipt was faster

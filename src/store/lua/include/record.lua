@@ -9,6 +9,8 @@
 local RECORD_VERSION = 2
 local RECORD_HEADER = '>BBBI6I6I6B'
 local RECORD_HEADER_BYTES = 22
+-- How one begins whose body was dropped: version and flags.
+local WITHOUT_BODY = string.char(RECORD_VERSION, 1)
 local MOMENT_MAX_MS = 2 ^ 48 - 1
 local NO_MOMENT = '\0\0\0\0\0\0'
 -- What stands behind ULID and band in the entry of a message that nothing has touched (see entry_of).
@@ -55,9 +57,8 @@ end
 -- The record without its body: what stays when a message is delivered.
 local function record_without_body(raw)
   if not record_is_readable(raw) then return raw end
-  local length = struct.unpack('>H', raw, RECORD_HEADER_BYTES + 1)
-  return string.sub(raw, 1, 1) .. string.char(1)
-    .. string.sub(raw, 3, RECORD_HEADER_BYTES + 2 + length)
+  local high, low = string.byte(raw, RECORD_HEADER_BYTES + 1, RECORD_HEADER_BYTES + 2)
+  return WITHOUT_BODY .. string.sub(raw, 3, RECORD_HEADER_BYTES + 2 + 256 * high + low)
 end
 
 -- Remembers the largest record that this shard ever took in: claims read so many at once that they

@@ -12,7 +12,6 @@ local STATE_HEADER = '>Bc1c20BBHI6I6HI4I4BI6I6c20I6'
 -- Flag 2: it went over into another queue, or is on its way there for as long as it has its body.
 local MOVED = 2
 local FINAL = { D = true, X = true, E = true, C = true }
-local FINAL_KEY = { D = K.delivered, X = K.dead, E = K.expired, C = K.cancelled }
 
 local function state_pack(s)
   return struct.pack(STATE_HEADER, STATE_VERSION, s.state, s.token, s.flags, s.band, s.epoch, s.due,
