@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(super) const MANY: usize = 250;
 /// While a table has just doubled.
 const FEW: usize = 100;
-/// A table of less has too few pages to be felt.
-const TABLE_MIN: u64 = 1 << 16;
+/// A table of less has too few pages to be felt by much.
+const TABLE_MIN: u64 = 1 << 17;
 /// How soon before a table doubles calls become smaller: more than may come between two looks.
 const AHEAD: u64 = 1 << 12;
 /// After so many acknowledged messages it is looked again how large the tables are.
@@ -69,10 +69,11 @@ mod tests {
 
     #[test]
     fn calls_are_smaller_while_a_large_table_has_just_doubled() {
-        for calm in [0, 1, 1 << 12, 40_000, 99_000, 120_000, 197_000, 250_000, 13_000_000] {
+        for calm in [0, 1, 1 << 12, 40_000, 1 << 16, 99_000, 120_000, 197_000, 250_000, 13_000_000]
+        {
             assert_eq!(messages_max(calm), MANY, "{calm} entries");
         }
-        for slow in [62_000, 1 << 16, 98_000, 131_073, 196_000, 390_000, 600_000, 10_000_000] {
+        for slow in [128_000, 1 << 17, 131_073, 196_000, 390_000, 600_000, 10_000_000] {
             assert_eq!(messages_max(slow), FEW, "{slow} entries");
         }
     }

@@ -82,7 +82,7 @@ async fn where_tables_have_just_doubled_acks_are_small() {
     const ACK_MAX: u32 = 100;
     let redis = RedisOptions::default().set("appendfsync", "everysec").start().await;
     let states = format!("{{tidegate:{QUEUE}.0}}:states");
-    let plant = "for n = 1, 65536 do redis.call('HSET', KEYS[1], n, 's') end";
+    let plant = "for n = 1, 131072 do redis.call('HSET', KEYS[1], n, 's') end";
     redis.cli::<()>(&["EVAL", plant, "1", &states]).await;
     let config = format!("[queues.{QUEUE}]\nconcurrency = 1000\ndownstream.type = \"null\"\n");
     let daemon = Daemon::with(config).redis(&redis);

@@ -174,7 +174,7 @@ async fn calls_carry_less_once_the_tables_of_redis_have_doubled() {
     let other = ground.node("").await;
     let mut plant = cmd("EVAL");
     plant.arg("for n = 1, ARGV[1] do redis.call('HSET', KEYS[1], n, 's') end");
-    plant.arg(1).arg(ground.key("states")).arg(1 << 16);
+    plant.arg(1).arg(ground.key("states")).arg(1 << 17);
     ground.raw::<redis::Value>(&plant).await;
     other.end(Verb::Ack, &leases[1]).await;
     assert!(other.shard().messages_max() <= CALL / 2, "{}", other.shard().messages_max());
