@@ -91,9 +91,12 @@ async fn by_reference_from_any_shard(ground: Ground) {
         node.send(message(&format!("m{n}"))).await;
     }
     let mut held = Vec::new();
-    while held.len() < 6 {
+    for _ in 0..60 {
+        // As the rounds do: a wake-up may have been lost.
+        node.queue.look_everywhere();
         held.extend(node.claim(WISH).await.messages);
     }
+    assert_eq!(held.len(), 6);
     for (n, claimed) in held.iter().enumerate() {
         let (name, id) = (format!("R{n}"), node.id(&claimed.lease));
         if n % 2 == 0 {
