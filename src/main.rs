@@ -1,9 +1,11 @@
 //! The binary: reads the command line and hands over. Holds no logic.
 
 use std::io::Write;
+use std::num::NonZero;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tidegate::app::{FAILURE, THREADS_VARIABLE, USAGE, threads};
 use tidegate::cli::{self, Cli, Command};
 
 /// A message's memory is taken on one thread and given back on another: a tenth of the CPU of a request goes to
@@ -17,7 +19,7 @@ fn main() -> ExitCode {
     if let [command, rest @ ..] = words.as_slice()
         && command == tidegate::store::GUARD_COMMAND
     {
-        return complain(&tidegate::store::guard(rest).to_string());
+        return complain(&tidegate::store::guard(rest).to_string(), FAILURE);
     }
     let cli = Cli::parse();
     #[cfg(feature = "failpoints")]
@@ -30,24 +32,21 @@ fn main() -> ExitCode {
 }
 
 fn on_runtime(work: impl Future<Output = ExitCode>) -> ExitCode {
+    let asked =
+        std::env::var_os(THREADS_VARIABLE).map(|asked| asked.to_string_lossy().into_owned());
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let threads = match threads(asked.as_deref(), cores) {
+        Ok(threads) => threads,
+        Err(what) => return complain(&what, USAGE),
+    };
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    // Where it is set, the library takes it.
-    if std::env::var_os("TOKIO_WORKER_THREADS").is_none() {
-        runtime.worker_threads(threads());
-    }
-    match runtime.enable_all().build() {
+    match runtime.worker_threads(threads).enable_all().build() {
         Ok(runtime) => runtime.block_on(work),
-        Err(error) => complain(&format!("cannot start the runtime: {error}")),
+        Err(error) => complain(&format!("cannot start the runtime: {error}"), FAILURE),
     }
 }
 
-/// A thread for each core but one, which is left to Redis: it works for each message as long as we do.
-/// Threads that it takes turns with wake one another up all the time and do no more.
-fn threads() -> usize {
-    std::thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1))
-}
-
-fn complain(what: &str) -> ExitCode {
+fn complain(what: &str, exit: u8) -> ExitCode {
     drop(writeln!(std::io::stderr(), "error: {what}"));
-    ExitCode::FAILURE
+    ExitCode::from(exit)
 }

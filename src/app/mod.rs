@@ -7,6 +7,7 @@ mod door;
 mod fleet;
 mod start;
 mod stop;
+mod threads;
 mod waiting;
 mod watchdog;
 
@@ -27,10 +28,12 @@ use crate::workers::{
 };
 use fleet::Fleet;
 use start::Started;
+pub use threads::{THREADS_VARIABLE, threads};
 
-/// Exit codes of `serve`, as the contract gives them.
-const FAILURE: u8 = 1;
-const USAGE: u8 = 2;
+/// Exit code: it failed.
+pub const FAILURE: u8 = 1;
+/// Exit code: what was asked for is wrong, on the command line, in the configuration or in the environment.
+pub const USAGE: u8 = 2;
 const UNREACHABLE: u8 = 5;
 
 /// Why the daemon did not start; the text is the whole message.

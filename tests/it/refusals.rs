@@ -124,3 +124,14 @@ async fn serve(beside: &Daemon, arguments: &[&str], data_dir: &std::path::Path) 
     command.arg("serve").args(arguments).env("TIDEGATE__REDIS__DATA_DIR", data_dir);
     beside.run(command).await
 }
+
+#[tokio::test]
+async fn a_number_of_threads_that_is_none_is_refused() {
+    let redis = RedisServer::start().await;
+    let options = Daemon::with(QUEUE).redis(&redis).environment("TOKIO_WORKER_THREADS", "two");
+    let mut daemon = options.launch();
+    assert_eq!(daemon.wait_exit().await, 2, "{}", daemon.log());
+    let log = daemon.log();
+    assert!(log.contains("TOKIO_WORKER_THREADS is \"two\""), "{log}");
+    assert!(log.contains("expected a number of threads"), "{log}");
+}
