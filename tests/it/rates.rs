@@ -32,8 +32,9 @@ pub(crate) fn assert_within(stalls: &Stalls, requests: &[Request], per_second: f
     }
 }
 
-/// Checks that the calls took no more than a tenth longer than they had to. A permit lasts 15 ms: where
-/// this machine stalls for longer, permits are lost, and should be.
+/// Checks that the calls took no more than a quarter longer than they had to. A permit lasts 15 ms: where
+/// this machine stalls for longer, permits are lost, and should be. A disk that stalls is not seen by
+/// `stalls`, and a claim waits for it; `make bench` asks for 99 %.
 fn assert_used(stalls: &Stalls, requests: &[Request], per_second: f64, burst: usize) {
     if stalls.worst() >= CALM {
         return;
@@ -41,7 +42,7 @@ fn assert_used(stalls: &Stalls, requests: &[Request], per_second: f64, burst: us
     let took = requests.last().unwrap().arrived - requests[0].arrived;
     let ideal = (requests.len() - burst) as f64 / per_second;
     assert!(
-        took.as_secs_f64() <= ideal * 1.1,
+        took.as_secs_f64() <= ideal * 1.25,
         "{} calls took {took:?}, ideal is {ideal:.2} s",
         requests.len()
     );
