@@ -64,7 +64,7 @@ use tokio_util::sync::CancellationToken;
 pub use router::router;
 pub use serve::serve;
 pub use try_call::{TryCall, TryFuture, TryReport, TryRequest};
-pub use waiting::waiting_router;
+pub use waiting::Entrance;
 
 use crate::config::ServerSettings;
 use crate::store::Store;

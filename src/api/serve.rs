@@ -6,14 +6,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use super::waiting::Entrance;
 use crate::shutdown::Tasks;
 
 /// Connections at once; further ones wait in the system's backlog. Ten thousand that wait for a result
@@ -30,7 +29,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 ///
 /// What is still open after that is cut off. Open waits end with `ApiState::draining`: fire it first.
 /// Connections run as `tasks`: whoever joins these waits for the last answer.
-pub async fn serve(listener: TcpListener, router: Router, tasks: &Tasks, drain: Duration) {
+pub async fn serve(listener: TcpListener, entrance: Entrance, tasks: &Tasks, drain: Duration) {
     let stop = tasks.stop_token();
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX as usize));
     let cut = CancellationToken::new();
@@ -43,10 +42,10 @@ pub async fn serve(listener: TcpListener, router: Router, tasks: &Tasks, drain: 
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        let (router, stop, cut) = (router.clone(), stop.clone(), cut.clone());
+        let (entrance, stop, cut) = (entrance.clone(), stop.clone(), cut.clone());
         tasks.spawn("connection", async move {
             tokio::select! {
-                () = connection(stream, router, &stop) => {}
+                () = connection(stream, entrance, &stop) => {}
                 () = cut.cancelled() => {}
             }
             drop(place);
@@ -77,14 +76,14 @@ async fn accept(
 }
 
 /// One connection's life. Errors end it and concern its caller alone.
-async fn connection(stream: TcpStream, router: Router, stop: &CancellationToken) {
+async fn connection(stream: TcpStream, entrance: Entrance, stop: &CancellationToken) {
     // Without it small answers may wait for an acknowledgement; works without.
     let _slower = stream.set_nodelay(true);
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_PATIENCE)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), entrance);
     let mut serving = std::pin::pin!(serving);
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,

@@ -1,19 +1,61 @@
-//! The door while the store is not there yet: `/livez` answers, everything else is told why it waits.
+//! What answers before the API does: while the store is not there yet, `/livez` lives and everything
+//! else is told why it waits.
 //!
 //! A Redis with millions of messages takes its time to load them; whoever asks meanwhile whether this
-//! process lives must not take it for dead.
+//! process lives must not take it for dead. Owns the change from the one to the other, which no
+//! connection feels: one closed just then would cost its caller a request that nobody answers.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use axum::Router;
+use axum::http::Request;
+use axum::response::Response;
+use axum::routing::future::RouteFuture;
 use axum::routing::get;
+use hyper::body::Incoming;
+use hyper::service::Service;
+use tower_service::Service as _;
 
 use super::health;
 use super::problem::Problem;
 
-/// What is answered until the store is there; `why` is told to everybody.
-pub fn waiting_router(why: Arc<ArcSwap<String>>) -> Router {
+/// Who answers what comes in; every connection asks it anew for each request. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Entrance {
+    answering: Arc<ArcSwap<Router>>,
+}
+
+impl Entrance {
+    pub(super) fn new(router: Router) -> Self {
+        Self { answering: Arc::new(ArcSwap::from_pointee(router)) }
+    }
+
+    /// Tells everybody `why` there is no API yet.
+    #[must_use]
+    pub fn waiting(why: Arc<ArcSwap<String>>) -> Self {
+        Self::new(waiting_router(why))
+    }
+
+    /// From the next request on, this router answers.
+    pub fn open(&self, router: Router) {
+        self.answering.store(Arc::new(router));
+    }
+}
+
+impl Service<Request<Incoming>> for Entrance {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = RouteFuture<Infallible>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        // A router is always ready.
+        Router::clone(&self.answering.load()).call(request)
+    }
+}
+
+fn waiting_router(why: Arc<ArcSwap<String>>) -> Router {
     Router::new().route("/livez", get(health::livez)).fallback(move || {
         let why = why.load_full();
         async move { Problem::store_unavailable(why.as_str()) }

@@ -1,9 +1,9 @@
-//! Opens the API, and lends it what its floor may not reach: a test call at a downstream.
+//! The API, and what it is lent because its floor may not reach it: a test call at a downstream.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use axum::Router;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -14,33 +14,18 @@ use crate::domain::id::{MessageId, new_ulid};
 use crate::domain::message::NewMessage;
 use crate::domain::outcome::classify;
 use crate::domain::policy::Downstream;
-use crate::shutdown::Tasks;
 use crate::store::{Queue, Store};
 use crate::transport::{Call, Transport};
 use crate::workers::single_call;
 
-/// How long requests under way may take once the API ends; waits have been ended before.
-const REQUESTS_PATIENCE: Duration = Duration::from_secs(3);
-
-/// Starts serving on `listener` until the stop token of `tasks` fires.
-pub(super) fn open(
-    listener: TcpListener,
-    settings: &Settings,
-    store: &Store,
-    draining: &CancellationToken,
-    tasks: &Tasks,
-) {
-    let state = ApiState {
+/// The API on this store.
+pub(super) fn api(settings: &Settings, store: &Store, draining: &CancellationToken) -> Router {
+    api::router(ApiState {
         store: store.clone(),
         server: settings.server.clone(),
         draining: draining.clone(),
         try_call: Arc::new(TestCalls { store: store.clone() }),
-    };
-    let router = api::router(state);
-    let serving = tasks.clone();
-    tasks.spawn("api", async move {
-        api::serve(listener, router, &serving, REQUESTS_PATIENCE).await;
-    });
+    })
 }
 
 /// Makes test calls as a queue's messages get them, on connections of their own.

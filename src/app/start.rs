@@ -70,9 +70,8 @@ pub(super) async fn start(
             ),
         )
     })?;
-    let failed = |error| Refused::new(FAILURE, format!("server.listen: {listen}: {error}"));
-    let listener = listener.into_std().map_err(failed)?;
-    let mut waiting = Waiting::begin(&listener).map_err(failed)?;
+    let api_tasks = Tasks::new();
+    let mut waiting = Waiting::begin(listener, &api_tasks);
     install_tls();
     let managed = match settings.redis.target {
         RedisTarget::Managed => Some(start_managed(settings, &mut waiting).await?),
@@ -87,11 +86,8 @@ pub(super) async fn start(
     if let Err(error) = store.configure_schedules().await {
         tracing::warn!(%error, "the schedules of the configuration are not stored yet; this is tried again");
     }
-    waiting.end().await;
-    let listener = TcpListener::from_std(listener).map_err(failed)?;
     let draining = CancellationToken::new();
-    let api_tasks = Tasks::new();
-    super::door::open(listener, settings, &store, &draining, &api_tasks);
+    waiting.end(super::door::api(settings, &store, &draining));
     Ok(Started { store, managed, draining, api_tasks })
 }
 

@@ -1,42 +1,41 @@
 //! The time until Redis is there: told to whoever asks, to the log, and to the service manager.
 
-use std::net::TcpListener as StdListener;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use axum::Router;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 use super::watchdog;
-use crate::api;
+use crate::api::{self, Entrance};
 use crate::shutdown::Tasks;
 
 /// How often waiting is said.
 const SAY_EVERY: Duration = Duration::from_secs(5);
-/// How long requests under way may take when the waiting is over.
-const REQUESTS_PATIENCE: Duration = Duration::from_secs(1);
+/// How long requests under way may take once the API ends; waits have been ended before.
+const REQUESTS_PATIENCE: Duration = Duration::from_secs(3);
 
 /// A door that says why it is not open yet.
 pub(super) struct Waiting {
-    tasks: Tasks,
+    entrance: Entrance,
     why: Arc<ArcSwap<String>>,
     began: Instant,
     said: Instant,
 }
 
 impl Waiting {
-    /// Answers on the listener's port until the waiting ends.
-    pub(super) fn begin(listener: &StdListener) -> std::io::Result<Self> {
-        let listener = TcpListener::from_std(listener.try_clone()?)?;
+    /// Answers on the listener's port, until the stop token of `tasks` fires.
+    pub(super) fn begin(listener: TcpListener, tasks: &Tasks) -> Self {
         let why = Arc::new(ArcSwap::from_pointee("the store is not there yet".to_owned()));
-        let tasks = Tasks::new();
-        let (router, serving) = (api::waiting_router(Arc::clone(&why)), tasks.clone());
-        tasks.spawn("waiting room", async move {
-            api::serve(listener, router, &serving, REQUESTS_PATIENCE).await;
+        let entrance = Entrance::waiting(Arc::clone(&why));
+        let (serving, answering) = (tasks.clone(), entrance.clone());
+        tasks.spawn("api", async move {
+            api::serve(listener, answering, &serving, REQUESTS_PATIENCE).await;
         });
         let now = Instant::now();
-        Ok(Self { tasks, why, began: now, said: now })
+        Self { entrance, why, began: now, said: now }
     }
 
     /// How long it has lasted.
@@ -55,9 +54,8 @@ impl Waiting {
         }
     }
 
-    /// The store is there: the door is free for the API.
-    pub(super) async fn end(self) {
-        self.tasks.stop();
-        self.tasks.join().await;
+    /// The store is there: from the next request on, this answers.
+    pub(super) fn end(self, router: Router) {
+        self.entrance.open(router);
     }
 }

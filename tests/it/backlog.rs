@@ -5,12 +5,17 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Method;
+use http::{Method, Request};
+use http_body_util::Empty;
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
 use rustix::process::Signal;
 use serde_json::json;
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::support::redis::RedisOptions;
+use crate::support::wait::poll_until;
 use crate::support::{Daemon, QUEUE, RedisServer, eventually};
 
 const MESSAGES: usize = 30_000;
@@ -132,4 +137,38 @@ async fn a_daemon_that_waits_for_redis_ends_when_it_is_told_to() {
     .await;
     assert_eq!(daemon.sigterm().await, 0);
     redis.signal(Signal::CONT);
+}
+
+/// A connection of its own, which nothing opens anew.
+#[expect(clippy::disallowed_methods, reason = "it ends with the connection")]
+async fn connection(daemon: &Daemon) -> SendRequest<Empty<Bytes>> {
+    let stream = poll_until("the daemon listens", async || {
+        TcpStream::connect(("127.0.0.1", daemon.port())).await.ok()
+    });
+    let (sender, connection) = handshake(TokioIo::new(stream.await)).await.expect("a connection");
+    tokio::spawn(connection);
+    sender
+}
+
+async fn readyz(connection: &mut SendRequest<Empty<Bytes>>) -> u16 {
+    let request = Request::get("/readyz").header("host", "localhost").body(Empty::new());
+    let reply = connection.send_request(request.expect("a request")).await;
+    reply.expect("the connection is open").status().as_u16()
+}
+
+#[tokio::test]
+async fn no_connection_is_closed_because_redis_has_come() {
+    let redis = redis().await;
+    redis.signal(Signal::STOP);
+    let mut daemon = on(&redis).launch();
+    let mut told_to_wait = connection(&daemon).await;
+    let mut silent_so_far = connection(&daemon).await;
+    assert_eq!(readyz(&mut told_to_wait).await, 503);
+
+    redis.signal(Signal::CONT);
+    daemon.wait_ready().await;
+
+    for connection in [&mut told_to_wait, &mut silent_so_far] {
+        assert_eq!(readyz(connection).await, 200);
+    }
 }

@@ -15,7 +15,7 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::super::{ApiState, TryCall, TryFuture, TryReport, TryRequest, router, serve};
+use super::super::{ApiState, Entrance, TryCall, TryFuture, TryReport, TryRequest, router, serve};
 use crate::config::{Durability, RedisSettings, RedisTarget, ServerSettings, Settings, Token};
 use crate::domain::endpoint::Secret;
 use crate::domain::message::NewMessage;
@@ -215,7 +215,7 @@ impl House {
         let address = listener.local_addr().unwrap();
         let serving = tasks.clone();
         tasks.spawn("door", async move {
-            serve(listener, router(state), &serving, Duration::from_secs(1)).await;
+            serve(listener, Entrance::new(router(state)), &serving, Duration::from_secs(1)).await;
         });
         let client = Client::builder(TokioExecutor::new()).build_http();
         Self { store, address, draining, tasks, settings, redis, client }
