@@ -29,11 +29,17 @@ pub(super) struct ClockWatch {
     doubt: Notify,
 }
 
-/// What may go by time, and when it ran, ms by Redis.
+/// What may go by time, and when it ran, us by Redis.
 #[derive(Debug)]
 pub(super) struct Timed {
-    pub(super) now_ms: u64,
+    pub(super) now_us: u64,
     pub(super) reply: Reply,
+}
+
+/// From then until something falls due; zero: it was due already.
+pub(super) fn until(now_us: u64, next_ms: Option<u64>) -> Option<Duration> {
+    next_ms
+        .map(|next_ms| Duration::from_micros(next_ms.saturating_mul(1000).saturating_sub(now_us)))
 }
 
 impl Store {
@@ -150,7 +156,7 @@ impl Store {
             let now_us = reply.count()?;
             self.saw(Some(shard), now_us, (called_at, replied_at));
             if is_done {
-                return Ok(Some(Timed { now_ms: now_us / 1000, reply }));
+                return Ok(Some(Timed { now_us, reply }));
             }
             // If it was only held up, the next one may be as well.
             way = replied_at - called_at;

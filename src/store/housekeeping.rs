@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::clock_watch::Timed;
+use super::clock_watch::{Timed, until};
 use super::queue::{Queue, Shard};
 use super::record::Tail;
 use super::{Store, StoreError, Verb, arg};
@@ -56,16 +56,17 @@ impl Store {
     /// [`StoreError::Unavailable`].
     pub async fn promote(&self, queue: &Queue, shard: &Shard) -> Result<Swept, StoreError> {
         let called = self.timed(Verb::Promote, shard, &[arg(PROMOTE_MAX)]).await?;
-        let Some(Timed { now_ms, mut reply }) = called else { return Ok(Swept::DOUBT) };
+        let Some(Timed { now_us, mut reply }) = called else { return Ok(Swept::DOUBT) };
         let moved = reply.count()?;
-        let next_in = until(now_ms, reply.natural()?);
+        let next_in = until(now_us, reply.natural()?);
         let first_due_ms = reply.natural()?;
         if moved > 0 {
             failpoint!("promoted");
             self.count_swept(queue, "promote", moved);
-            let late_ms = now_ms.saturating_sub(first_due_ms.unwrap_or(now_ms));
+            let late_us =
+                now_us.saturating_sub(first_due_ms.map_or(now_us, |due_ms| due_ms * 1000));
             let label = super::queue_label(queue);
-            let late = Duration::from_millis(late_ms).as_secs_f64();
+            let late = Duration::from_micros(late_us).as_secs_f64();
             self.metrics().promote_lateness.get_or_create(&label).observe(late);
             shard.wake(2);
         }
@@ -79,8 +80,8 @@ impl Store {
     pub async fn expire(&self, queue: &Queue, shard: &Shard) -> Result<Swept, StoreError> {
         let args = [arg(SWEEP_MAX), arg(queue.policy.retention.delivered_ms)];
         let called = self.timed(Verb::Expire, shard, &args).await?;
-        let Some(Timed { now_ms, mut reply }) = called else { return Ok(Swept::DOUBT) };
-        let next_in = until(now_ms, reply.natural()?);
+        let Some(Timed { now_us, mut reply }) = called else { return Ok(Swept::DOUBT) };
+        let next_in = until(now_us, reply.natural()?);
         let moved = reply.count()?;
         self.count_swept(queue, "expire", moved);
         Ok(Swept { moved, next_in })
@@ -104,8 +105,8 @@ impl Store {
             arg(queue.policy.retention.delivered_ms),
         ];
         let called = self.timed(Verb::Reap, shard, &args).await?;
-        let Some(Timed { now_ms, mut reply }) = called else { return Ok(Reaped::DOUBT) };
-        let next_in = until(now_ms, reply.natural()?);
+        let Some(Timed { now_us, mut reply }) = called else { return Ok(Reaped::DOUBT) };
+        let next_in = until(now_us, reply.natural()?);
         let [reaped, parked, poisoned] = [reply.count()?, reply.count()?, reply.count()?];
         if reaped + parked + poisoned > 0 {
             failpoint!("reaped");
@@ -131,8 +132,4 @@ impl Store {
         let count = usize::try_from(count).unwrap_or(usize::MAX);
         self.metrics().count(queue.policy.name.as_str(), event, count);
     }
-}
-
-fn until(now_ms: u64, next_ms: Option<u64>) -> Option<Duration> {
-    next_ms.map(|next_ms| Duration::from_millis(next_ms.saturating_sub(now_ms)))
 }

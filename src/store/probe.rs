@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ulid::Ulid;
 
-use super::clock_watch::Timed;
+use super::clock_watch::{Timed, until};
 use super::operate::{Changed, Decision};
 use super::queue::{Queue, Shard};
 use super::record::{PackedProbes, Record, StateEntry, Tail};
@@ -89,7 +89,7 @@ impl Store {
             arg(if self.is_aftermath() { times.furthest_ms } else { 0 }),
         ];
         let called = self.timed(Verb::Probe, shard, &args).await?;
-        let Some(Timed { now_ms, mut reply }) = called else {
+        let Some(Timed { now_us, mut reply }) = called else {
             let next_in = Some(DOUBT_PAUSE);
             return Ok(DueProbes { messages: Vec::new(), next_in, rank, paused_ms: 0 });
         };
@@ -100,8 +100,7 @@ impl Store {
             messages.push(read_doubtful(queue, &mut reply)?);
         }
         self.metrics().count(queue.policy.name.as_str(), "probe", messages.len());
-        let next_in = next_ms.map(|ms| Duration::from_millis(ms.saturating_sub(now_ms)));
-        Ok(DueProbes { messages, next_in, rank, paused_ms })
+        Ok(DueProbes { messages, next_in: until(now_us, next_ms), rank, paused_ms })
     }
 
     /// A probe could not tell, or was not made (`words`: none): the next one in `delay_ms`, or never.

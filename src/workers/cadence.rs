@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::nap::nap;
 use super::pulse::Pulse;
 use crate::store::StoreError;
 
@@ -87,7 +88,7 @@ pub(super) async fn run(stop: CancellationToken, wake: &Notify, pulse: Pulse, mu
             biased;
             () = stop.cancelled() => {}
             () = wake.notified(), if listens => {}
-            () = tokio::time::sleep(sleep.unwrap_or_default()), if sleep.is_some() => {}
+            () = nap(sleep.unwrap_or_default()), if sleep.is_some() => {}
         }
     }
 }

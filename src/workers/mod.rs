@@ -23,6 +23,7 @@ mod hosts;
 mod inbox;
 mod janitor;
 mod losses;
+mod nap;
 mod operation;
 mod operator;
 mod presence;

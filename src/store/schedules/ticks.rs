@@ -10,7 +10,7 @@ use crate::domain::id::{MessageId, new_ulid};
 use crate::domain::message::{NewMessage, When};
 use crate::domain::schedule::{Due, Schedule};
 use crate::domain::time::rfc3339;
-use crate::store::clock_watch::Timed;
+use crate::store::clock_watch::{Timed, until};
 use crate::store::given::shard_of_key;
 use crate::store::intake::ranks;
 use crate::store::promises::Promise;
@@ -68,7 +68,7 @@ impl Store {
     pub async fn sweep(&self, skip: usize) -> Result<Sweep, StoreError> {
         let shard = &self.inner.schedules.shard;
         let args = [arg(SWEEP_MAX), arg(skip), arg(TAKEOVER_MS)];
-        let Some(Timed { now_ms, mut reply }) = self.timed(Verb::Sweep, shard, &args).await? else {
+        let Some(Timed { now_us, mut reply }) = self.timed(Verb::Sweep, shard, &args).await? else {
             let (due, left, next_in) = (Vec::new(), Vec::new(), Some(DOUBT_PAUSE));
             return Ok(Sweep { now_ms: 0, due, left, looked: 0, next_in, more: false });
         };
@@ -96,8 +96,8 @@ impl Store {
                 left.push(Tick { schedule, nominal_ms, version: 0, ulid });
             }
         }
-        let next_in = next_ms.map(|at_ms| Duration::from_millis(at_ms.saturating_sub(now_ms)));
-        Ok(Sweep { now_ms, due, left, looked, next_in, more: looked >= SWEEP_MAX })
+        let next_in = until(now_us, next_ms);
+        Ok(Sweep { now_ms: now_us / 1000, due, left, looked, next_in, more: looked >= SWEEP_MAX })
     }
 
     /// The tick that is due is this node's to fire, or left out, as was decided; `None`: another node was
