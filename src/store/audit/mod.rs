@@ -27,7 +27,7 @@ use calls::{Page, STRUCTURES};
 use waits::Waits;
 
 /// Members of an index in one page.
-const PAGE_MAX: u64 = 200;
+const PAGE_MAX: u64 = 100;
 /// Bytes of records in one page, as far as the largest lets one tell.
 const PAGE_BYTES_MAX: u64 = 512 * 1024;
 /// Members in a page of what is larger than its name.
