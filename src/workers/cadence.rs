@@ -43,6 +43,14 @@ impl Next {
         }
     }
 
+    /// The same, but not within so long, unless there is more at once or somebody wakes us.
+    pub(super) fn at_soonest(self, least: Duration) -> Self {
+        match self {
+            Self::In(wait) => Self::In(wait.max(least)),
+            other => other,
+        }
+    }
+
     /// From "the next one falls due in": zero means that more is due already.
     pub(super) fn due(next_in: Option<Duration>) -> Self {
         match next_in {

@@ -1,12 +1,17 @@
-//! Moves what is due to ready, and sleeps exactly until the next due time.
+//! Moves what is due to ready, and sleeps exactly until the next due time, unless it is very near.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use super::cadence::{self, Next, Pass};
 use super::pulse::Pulse;
 use crate::store::{Queue, Shard, Store, StoreError};
+
+/// After a pass that moved something the next one comes no sooner: where much falls due, what comes
+/// within so long shares a promotion, and the claim and the ack that follow.
+const GATHER: Duration = Duration::from_millis(2);
 
 /// The promoter of one shard.
 #[derive(Debug)]
@@ -19,7 +24,8 @@ pub(super) struct Promoter {
 impl Pass for Promoter {
     async fn run_once(&mut self) -> Result<Next, StoreError> {
         let swept = self.store.promote(&self.queue, &self.shard).await?;
-        Ok(Next::due(swept.next_in))
+        let next = Next::due(swept.next_in);
+        Ok(if swept.moved > 0 { next.at_soonest(GATHER) } else { next })
     }
 }
 
