@@ -23,7 +23,7 @@ pub(super) async fn nap(length: Duration) {
     }
 }
 
-/// timerfd_create(2). Made anew for each: about 5 us, and nothing is kept for those who rarely sleep.
+/// `timerfd_create(2)`. Made anew for each: about 5 us, and nothing is kept for those who rarely sleep.
 #[cfg(target_os = "linux")]
 #[expect(deprecated, reason = "an OwnedFd upholds what the unsafe successor asks for")]
 async fn fine(length: Duration) -> std::io::Result<()> {
