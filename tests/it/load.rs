@@ -78,6 +78,30 @@ async fn a_message_alone_takes_no_more_calls_than_it_has_steps() {
 }
 
 #[tokio::test]
+async fn where_much_falls_due_a_promotion_takes_what_comes_within_two_milliseconds() {
+    const A_SECOND: u32 = 1000;
+    let redis = RedisOptions::default().set("appendfsync", "everysec").start().await;
+    let config = format!("[queues.{QUEUE}]\nconcurrency = 100\ndownstream.type = \"null\"\n");
+    let daemon = Daemon::with(config).redis(&redis);
+    let daemon = daemon.environment("TIDEGATE__REDIS__DURABILITY", "everysec").start().await;
+    let later = |number| json!({ "payload": number, "delay": format!("{}ms", 2000 + number) });
+    let messages: Vec<_> = (0..A_SECOND).map(later).collect();
+    let path = format!("/v1/queues/{QUEUE}/messages/batch");
+    daemon.post(&path, &json!(messages)).await.expect(200);
+
+    let delivered = format!("{{tidegate:{QUEUE}.0}}:delivered");
+    eventually("all are delivered", async || {
+        redis.cli::<u32>(&["ZCARD", &delivered]).await == A_SECOND
+    })
+    .await;
+
+    // Each promotion takes what it moves out of the due set at once; a slow machine makes fewer.
+    let promotions = times_called(&redis, "cmdstat_zremrangebyrank:").await;
+    let most = A_SECOND / 2 + A_SECOND / 20;
+    assert!((1..=most).contains(&promotions), "{promotions} promotions, more than {most}");
+}
+
+#[tokio::test]
 async fn where_tables_have_just_doubled_acks_are_small() {
     const ACK_MAX: u32 = 100;
     let redis = RedisOptions::default().set("appendfsync", "everysec").start().await;
