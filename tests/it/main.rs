@@ -35,6 +35,7 @@ mod idle;
 mod inbox;
 #[cfg(feature = "failpoints")]
 mod inbox_killed;
+mod input;
 mod leases;
 mod load;
 #[cfg(feature = "failpoints")]

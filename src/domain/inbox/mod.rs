@@ -12,7 +12,7 @@ use crate::domain::details::check_room;
 use crate::domain::headers::{check_content_type, check_header};
 use crate::domain::message::{
     DELAY_MS_MAX, Details, HEADERS_MAX, LABEL_BYTES_MAX, LABELS_MAX, NAME_BYTES_MAX, NewMessage,
-    PRIORITY_MAX, PayloadKind, When,
+    PRIORITY_MAX, When,
 };
 use crate::domain::payload::kind;
 use crate::domain::time::parse_rfc3339;

@@ -1,6 +1,7 @@
 //! Entries as producers write them, good and bad.
 
 use super::*;
+use crate::domain::message::PayloadKind;
 use proptest::prelude::*;
 
 const ADDED_MS: u64 = 1_763_640_000_000;
