@@ -48,7 +48,7 @@ demo:
 	cargo build --release --locked
 	cargo run --release --locked --quiet --example demo
 
-# A table at the end, the same as JSON beside it; docs/performance.md tells what it means. Clients come by
+# A table at the end, the same as JSON beside it; docs/measurements.md says what it means. Clients come by
 # the thousand.
 bench:
 	@sh deploy/setup.sh cargo redis
