@@ -20,20 +20,38 @@ use crate::domain::receipt::Pending;
 
 /// Longest `Content-Type` that is kept; it goes into the record.
 const CONTENT_TYPE_BYTES_MAX: usize = 256;
+/// What a body may take on the wire for each of its bytes that is kept: chunks of one byte take six.
+const WIRE_BYTES_PER_BYTE: usize = 8;
 /// How much more of a body than its kept part is read, to save the connection for the next call.
 const DRAIN_BYTES_MAX: u64 = 64 * 1024;
 /// How long that may take: a new connection costs less than this.
 const DRAIN_MS_MAX: u64 = 100;
 
+/// How much of an answer to `call` is read at most, its framing included.
+pub(super) const fn wire_bytes_max(call: &Call) -> usize {
+    // What is drained, and twice what is read ahead.
+    let beside = 4 * DRAIN_BYTES_MAX as usize;
+    call.response_bytes_max.saturating_mul(WIRE_BYTES_PER_BYTE).saturating_add(beside)
+}
+
 /// Reads the answer up to the call's cap and deadline.
 pub(super) async fn read(response: Response<Incoming>, call: &Call) -> Answer {
     let (head, body) = response.into_parts();
     let (body, truncated) = read_body(body, call.response_bytes_max, call.deadline).await;
+    answered(head.status.as_u16(), &head.headers, call, body, truncated)
+}
+
+/// An answer of which nothing but the status and some headers can be read.
+pub(super) fn without_body(status: u16, headers: &HeaderMap, call: &Call) -> Answer {
+    answered(status, headers, call, Bytes::new(), true)
+}
+
+fn answered(status: u16, headers: &HeaderMap, call: &Call, body: Bytes, truncated: bool) -> Answer {
     Answer::Answered {
-        status: head.status.as_u16(),
-        retry_after_ms: retry_after_ms(&head.headers, call.now_ms),
-        content_type: content_type(&head.headers),
-        pending: pending(&head.headers),
+        status,
+        retry_after_ms: retry_after_ms(headers, call.now_ms),
+        content_type: content_type(headers),
+        pending: pending(headers),
         body,
         truncated,
     }

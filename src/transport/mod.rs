@@ -7,7 +7,9 @@ mod answer;
 mod deadline;
 mod dns;
 mod failure;
+mod head;
 mod http;
+mod keeping;
 mod line;
 mod pool;
 mod request;
@@ -15,6 +17,7 @@ mod signature;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod wire;
 
 use bytes::Bytes;
 use tokio::time::Instant;

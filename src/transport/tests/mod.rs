@@ -1,8 +1,12 @@
 //! Exchanges with scripted servers on real sockets.
 
 mod answers;
+mod bounds;
 mod connections;
+mod early;
+mod endings;
 mod failures;
+mod heads;
 mod secure;
 mod server;
 
