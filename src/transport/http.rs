@@ -106,8 +106,8 @@ impl HttpTransport {
                     return Ok(answer);
                 }
                 Ok(Err(NoAnswer::NotBegun)) => {}
-                Ok(Err(NoAnswer::HeadAlone { status, headers, .. })) => {
-                    return Ok(answer::without_body(status, &headers, call));
+                Ok(Err(NoAnswer::HeadAlone { status, headers, reason })) => {
+                    return Ok(answer::without_body(status, &headers, call, reason));
                 }
                 Ok(Err(NoAnswer::Nothing(reason))) => return Err(unknown(reason)),
                 Err(_) if !line.has_begun() => {

@@ -51,8 +51,8 @@ pub(super) enum NoAnswer {
         status: u16,
         /// As far as they can be read.
         headers: HeaderMap,
-        /// Why the rest cannot be read.
-        reason: String,
+        /// Why the rest cannot be read, for people.
+        reason: &'static str,
     },
     /// Nothing that could be understood, for this reason.
     Nothing(String),
@@ -98,14 +98,19 @@ impl Line {
     }
 
     fn no_answer(&self, error: &hyper::Error) -> NoAnswer {
-        let reason = failure::sentence(error);
         let watch = self.watching.lock();
         match watch.heads.salvage() {
             _ if !watch.has_begun() => NoAnswer::NotBegun,
             Some((status, headers)) if error.is_parse() => {
+                let is_large = error.is_parse_too_large();
+                let reason = if is_large {
+                    "its headers are too large"
+                } else {
+                    "its head is not valid HTTP"
+                };
                 NoAnswer::HeadAlone { status, headers, reason }
             }
-            _ => NoAnswer::Nothing(reason),
+            _ => NoAnswer::Nothing(failure::sentence(error)),
         }
     }
 

@@ -60,9 +60,10 @@ const TAKEN: Answer = Answer::Answered {
     status: 200,
     retry_after_ms: None,
     content_type: None,
+    encoding: None,
     body: Bytes::new(),
     pending: None,
-    truncated: false,
+    missing: None,
 };
 
 /// Why no transport can be built for a downstream: a sentence, free of secrets.

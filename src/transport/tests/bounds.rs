@@ -84,7 +84,7 @@ fn interim_answers_without_end_are_not_http() {
 fn a_head_without_end_counts_by_its_status() {
     for again in ["X-Again: x\r\n", "x"] {
         match answer_to_endless("HTTP/1.1 401 No\r\nX: ", again) {
-            Answer::Answered { status: 401, truncated: true, .. } => {}
+            Answer::Answered { status: 401, missing: Some(_), .. } => {}
             other => panic!("{again}: {other:?}"),
         }
     }
@@ -107,7 +107,7 @@ fn a_body_without_end_is_cut() {
         (format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", u64::MAX - 2), "x"),
     ] {
         match answer_to_endless(&begin, again) {
-            Answer::Answered { status: 200, truncated: true, .. } => {}
+            Answer::Answered { status: 200, missing: Some(_), .. } => {}
             other => panic!("{begin}{again}: {other:?}"),
         }
     }

@@ -21,9 +21,9 @@ async fn read(response: &str) -> (u16, String, Option<u64>, bool) {
     .await;
     let transport = transport_to(server.at);
     match transport.send(call("{}")).await {
-        Answer::Answered { status, body, retry_after_ms, truncated, .. } => {
+        Answer::Answered { status, body, retry_after_ms, missing, .. } => {
             let body = String::from_utf8(body.to_vec()).unwrap();
-            (status, body, retry_after_ms, !truncated)
+            (status, body, retry_after_ms, missing.is_none())
         }
         other => panic!("{response}: {other:?}"),
     }
