@@ -59,6 +59,7 @@ mod rig;
 mod rollback;
 mod schedules;
 mod service;
+mod sink;
 mod slots;
 mod stopping;
 mod store;
