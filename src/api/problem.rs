@@ -265,6 +265,9 @@ impl From<StoreError> for Problem {
             StoreError::Unavailable(_) | StoreError::NotDurable(_) => {
                 Self::store_unavailable(format!("{error}; it is unknown whether this was done"))
             }
+            StoreError::Unfit(_) => {
+                Self::store_unavailable(format!("{error}; until then this is not done"))
+            }
             StoreError::Full(_) => Self::store_full(error.to_string()),
             StoreError::UnknownQueue(_) => Self::not_found(error.to_string()),
             StoreError::TooLarge(_) => Self::too_large(error.to_string()),

@@ -85,6 +85,9 @@ pub(super) fn not_accepted(refused: NotAccepted) -> Problem {
                 "{why}; it is unknown whether the message was stored: retry with the same idempotency key"
             ))
         }
+        NotAccepted::Store(StoreError::Unfit(why)) => Problem::store_unavailable(format!(
+            "{why}; the message was not stored: retry with the same idempotency key"
+        )),
         NotAccepted::Store(StoreError::Full(why)) => Problem::store_full(format!(
             "{why}: the message was not stored; retry once messages have been delivered"
         )),

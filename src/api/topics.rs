@@ -104,6 +104,9 @@ fn not_kept(error: StoreError) -> Problem {
                 "{why}; it is unknown whether the event was stored: retry with the same idempotency key"
             ))
         }
+        StoreError::Unfit(why) => Problem::store_unavailable(format!(
+            "{why}; the event was not stored: retry with the same idempotency key"
+        )),
         StoreError::Full(why) => Problem::store_full(format!("{why}: the event was not stored")),
         other => other.into(),
     }

@@ -18,6 +18,7 @@ use super::link::Link;
 use super::promises::Promise;
 use super::queue::{Queue, Shard};
 use super::record::pack_rest;
+use super::rollback::RollbackCause;
 use super::{Store, StoreError, Verb, arg, when_text};
 use crate::domain::id::{MessageId, QueueName, shard_of};
 use crate::domain::message::NewMessage;
@@ -309,7 +310,7 @@ impl Store {
         self.inner.promises.accepted(shard.mark(), promises(&answers, sequence));
         if met != 0 && shard.met() != met {
             // Another connection met another server meanwhile: its review did not know of these.
-            self.spawn_review(shard);
+            self.spawn_review(shard, RollbackCause::NewRun);
         }
         Ok(answers)
     }

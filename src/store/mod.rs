@@ -15,6 +15,7 @@ mod claimed;
 mod clock;
 mod clock_watch;
 mod connect;
+mod erasure;
 mod error;
 mod events;
 mod gate;
@@ -93,7 +94,7 @@ pub use prune::Pruned;
 pub use queue::{Queue, Shard};
 pub use read::{Counts, Page, PauseInfo};
 pub use receipt::{Receipt, ReceiptOf, Received};
-pub use rollback::Rollback;
+pub use rollback::{Rollback, RollbackCause};
 pub use schedules::{
     Kept, LastTick, Paused, PutSchedule, SchedulePage, Sweep, Tick, Touched, UnderWay,
 };
@@ -158,6 +159,7 @@ struct Inner {
     operation_started: tokio::sync::Notify,
     promises: promises::Promises,
     rollbacks: rollback::Rollbacks,
+    mark: erasure::Mark,
     health: Health,
     gauges: Gauges,
     metrics: Arc<Metrics>,
@@ -201,6 +203,7 @@ impl Store {
                 operation_started: tokio::sync::Notify::new(),
                 promises: promises::Promises::default(),
                 rollbacks: rollback::Rollbacks::default(),
+                mark: erasure::Mark::default(),
                 health: Health::default(),
                 gauges: Gauges::default(),
                 metrics,

@@ -125,6 +125,17 @@ impl Store {
         Ok(())
     }
 
+    /// Writes down every topic that this node knows, where the namespace has forgotten them.
+    pub(in crate::store) async fn register_topics_again(&self) -> Result<(), StoreError> {
+        let key = keys::topics(self.namespace());
+        for topic in self.topics() {
+            let queues = event::joined(&topic.policy.queues);
+            let pair = [topic.policy.name.as_str().as_bytes(), queues.as_bytes()];
+            self.keep("HSET", key.clone(), &pair).await?;
+        }
+        Ok(())
+    }
+
     /// Every topic, by name; retired ones too.
     #[must_use]
     pub fn topics(&self) -> Vec<Arc<Topic>> {
