@@ -7,6 +7,7 @@
 
 mod actions;
 mod backlog;
+mod batch_answers;
 mod batches;
 mod callbacks;
 mod calls;
@@ -18,6 +19,7 @@ mod crash;
 mod docs;
 mod doctor;
 mod doors;
+mod doubt;
 mod durability;
 mod erased;
 mod erp;
