@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 
 use serde_json::value::RawValue;
 
+use super::items::items;
 use crate::domain::message::DELAY_MS_MAX;
 use crate::domain::time::parse_rfc3339;
 use crate::domain::units::{format_duration, parse_duration_or_seconds};
@@ -141,12 +142,16 @@ pub(super) fn number(raw: &RawValue, bounds: RangeInclusive<f64>) -> Result<f64,
     })
 }
 
-/// The values of a list.
-pub(super) fn list(raw: &RawValue) -> Result<Vec<&RawValue>, String> {
+/// The values of a list of at most `items_max`; a longer one is not read to its end.
+pub(super) fn list(raw: &RawValue, items_max: usize) -> Result<Vec<&RawValue>, String> {
     if !raw.get().starts_with('[') {
         return Err(format!("found {}, expected a list", shown(raw)));
     }
-    serde_json::from_str(raw.get()).map_err(|error| error.to_string())
+    match items(raw.get().as_bytes(), items_max, "a list") {
+        Ok(Some(items)) => Ok(items),
+        Ok(None) => Err(format!("found more than {items_max} items, expected up to {items_max}")),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 #[cfg(test)]

@@ -36,6 +36,7 @@ mod queues;
 mod schedules;
 mod screen;
 mod send;
+mod sink;
 mod stream;
 mod times;
 mod topics;
@@ -63,6 +64,8 @@ pub use args_operation::{
     StartArgs,
 };
 
+pub use sink::SinkArgs;
+
 use client::Client;
 use exit::{Exit, Failure};
 use screen::Screen;
@@ -80,6 +83,13 @@ struct Session {
 pub fn run_local(globals: &Globals, command: &LocalCommand) -> ExitCode {
     let mut screen = Screen::of_process(globals.output);
     execute_local(command, &mut screen).into()
+}
+
+/// Runs the downstream for practice.
+pub async fn run_sink(globals: &Globals, args: SinkArgs) -> ExitCode {
+    let mut screen = Screen::of_process(globals.output);
+    let ended = sink::sink(&args, &mut screen).await;
+    finish(ended, &mut screen).into()
 }
 
 /// Runs a command that talks to a daemon.

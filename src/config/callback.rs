@@ -4,9 +4,8 @@ use super::downstream::{TIMEOUT_MS_MAX, signing_secret, target};
 use super::kinds::{duration, parsed};
 use super::reader::{Field, Read};
 use super::{headers, retry};
-use crate::domain::callback::{
-    CallbackHost, CallbackHosts, CallbackOn, CallbackPolicy, TIMEOUT_MS, default_retry,
-};
+use crate::domain::callback::{CallbackOn, CallbackPolicy, TIMEOUT_MS, default_retry};
+use crate::domain::callback_host::{CallbackHost, CallbackHosts};
 use crate::domain::limit::Rate;
 
 /// The hosts that messages may name.

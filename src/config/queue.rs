@@ -6,7 +6,7 @@ use super::kinds::{LONG_MS, duration, parsed, size_in_memory, whole, word};
 use super::reader::{Field, Read, Section};
 use super::settings::Durability;
 use super::{batch, callback, downstream, probe, receipts, retention, retry, window};
-use crate::domain::callback::CallbackHosts;
+use crate::domain::callback_host::CallbackHosts;
 use crate::domain::id::{QueueName, SHARDS_MAX};
 use crate::domain::lease;
 use crate::domain::limit::Rate;

@@ -18,6 +18,12 @@ pub const PRIORITY_MAX: u8 = 9;
 pub const DELAY_MS_MAX: u64 = 366 * 24 * 3600 * 1000;
 /// Longest idempotency key, group, label or header name, in bytes.
 pub const NAME_BYTES_MAX: usize = 256;
+/// Most headers of a message.
+pub const HEADERS_MAX: usize = 32;
+/// Most labels of a message.
+pub const LABELS_MAX: usize = 16;
+/// Longest name of a label, in bytes.
+pub const LABEL_BYTES_MAX: usize = 64;
 
 /// When something is to happen: at a moment, or so long after Redis took the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

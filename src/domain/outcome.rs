@@ -15,17 +15,20 @@ pub enum Answer {
     Answered {
         /// The HTTP status (or its equivalent on another transport).
         status: u16,
-        /// `Retry-After`, in milliseconds from now, already resolved if it was a date.
+        /// `Retry-After`, in milliseconds from now, already resolved if it was a date; 0 where it has
+        /// passed or names no time that can be read.
         retry_after_ms: Option<u64>,
         /// `Content-Type` of the answer.
         content_type: Option<String>,
+        /// `Content-Encoding` of the answer, where it has one that changes the body's bytes.
+        encoding: Option<String>,
         /// The body, as far as it arrived, cut at the call's `response_bytes_max`.
         body: Bytes,
         /// Set where the answer says: accepted, a receipt will follow.
         pending: Option<Pending>,
-        /// Whether something of the body is missing: cut, still coming at the deadline, or lost
-        /// with the connection. Such a body must not be read as `results`.
-        truncated: bool,
+        /// Why something of the body is missing, for people: it was cut, was still coming at the
+        /// deadline, or was lost with the connection. `None`: it came to its end.
+        missing: Option<String>,
     },
     /// Surely no byte of the request left: the downstream cannot know of it.
     NotSent {
@@ -158,9 +161,10 @@ mod tests {
             status,
             retry_after_ms,
             content_type: None,
+            encoding: None,
             body: Bytes::new(),
             pending: None,
-            truncated: false,
+            missing: None,
         }
     }
 
@@ -170,9 +174,10 @@ mod tests {
             status,
             retry_after_ms: None,
             content_type: None,
+            encoding: None,
             body: Bytes::new(),
             pending: Some(Pending::default()),
-            truncated: false,
+            missing: None,
         };
         let of = |answer: &Answer| classify(answer, OnUncertain::Park, &[]);
         assert_eq!(of(&pending(202)), Outcome::Accepted);

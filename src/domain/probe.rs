@@ -167,9 +167,10 @@ mod tests {
             status,
             retry_after_ms: None,
             content_type: None,
+            encoding: None,
             body: Bytes::new(),
             pending: None,
-            truncated: true,
+            missing: Some("cut".to_owned()),
         }
     }
 

@@ -7,9 +7,9 @@ use bytes::{Buf, Bytes};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
-use super::details::{read_details, write_details};
 use super::error::StoreError;
 use crate::domain::callback::CallbackOn;
+use crate::domain::details::{DETAILS_BYTES_MAX, read_details, write_details};
 use crate::domain::id::{MessageId, QueueName};
 use crate::domain::message::{Attempt, Details, Message, NewMessage, Probes};
 use crate::domain::state::State;
@@ -26,15 +26,23 @@ const CALLBACK_SHIFT: u8 = 4;
 
 /// What follows the part of the header that the script writes: the message's number in its call,
 /// details and body.
-pub(crate) fn pack_rest(message: &NewMessage, number: u8) -> Vec<u8> {
+///
+/// # Errors
+/// [`StoreError::TooLarge`] when the details do not fit: cut, they could never be read again.
+pub(crate) fn pack_rest(message: &NewMessage, number: u8) -> Result<Vec<u8>, StoreError> {
     let details = write_details(&message.details);
-    let length = u16::try_from(details.len()).unwrap_or(u16::MAX);
+    let length = u16::try_from(details.len()).map_err(|_| {
+        StoreError::TooLarge(format!(
+            "everything beside the payload takes {} bytes, more than {DETAILS_BYTES_MAX}; shorten headers or labels",
+            details.len()
+        ))
+    })?;
     let mut rest = Vec::with_capacity(3 + details.len() + message.payload.len());
     rest.push(number);
     rest.extend_from_slice(&length.to_be_bytes());
     rest.extend_from_slice(&details);
     rest.extend_from_slice(&message.payload);
-    rest
+    Ok(rest)
 }
 
 /// What [`pack_rest`] packed.
@@ -46,7 +54,7 @@ pub(crate) fn unpack_rest(mut raw: Bytes) -> Result<(Details, Bytes), StoreError
     if raw.len() < length {
         return Err(StoreError::Reply("a record's details are cut".to_owned()));
     }
-    let details = read_details(&raw.split_to(length))?;
+    let details = read_details(&raw.split_to(length)).map_err(StoreError::Reply)?;
     Ok((details, raw))
 }
 

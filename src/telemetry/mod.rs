@@ -73,6 +73,8 @@ pub struct Metrics {
     pub index_faults: Family<FaultLabel, Counter>,
     /// `tidegate_index_repairs_total{queue,fault}`
     pub index_repairs: Family<FaultLabel, Counter>,
+    /// `tidegate_store_erased_total`
+    pub store_erased: Counter,
     /// `tidegate_rollbacks_total{queue}`
     pub rollbacks: Family<QueueLabel, Counter>,
     /// `tidegate_rollback_lost_total{queue}`
@@ -101,6 +103,8 @@ pub struct Metrics {
     pub operations_messages: Family<OperationLabel, Counter>,
     /// `tidegate_store_up`
     pub store_up: Gauge,
+    /// `tidegate_store_fit`
+    pub store_fit: Gauge,
     /// `tidegate_durability_achieved{level}`: 1 at the level that holds now
     pub durability_achieved: Family<LevelLabel, Gauge>,
     /// `tidegate_durability_met`: 0 while the configured level does not hold and intake is refused
@@ -114,8 +118,8 @@ pub struct Metrics {
 }
 
 /// Why a tick could not be put into its queue.
-const SCHEDULE_ERRORS: [&str; 4] =
-    ["unknown_queue", "store_full", "not_durable", "store_unavailable"];
+const SCHEDULE_ERRORS: [&str; 5] =
+    ["unknown_queue", "store_full", "not_durable", "store_unfit", "store_unavailable"];
 
 /// 0.1 ms to 100 s: script calls and lateness alike.
 const BUCKETS: [f64; 19] = [
@@ -155,6 +159,7 @@ impl Metrics {
             permits_unused: Family::default(),
             index_faults: Family::default(),
             index_repairs: Family::default(),
+            store_erased: Counter::default(),
             rollbacks: Family::default(),
             rollback_lost: Family::default(),
             rollback_sent_again: Family::default(),
@@ -169,6 +174,7 @@ impl Metrics {
             operations_ended: Family::default(),
             operations_messages: Family::default(),
             store_up: Gauge::default(),
+            store_fit: Gauge::default(),
             durability_achieved: Family::default(),
             durability_met: Gauge::default(),
             store_full: Family::default(),
@@ -256,6 +262,11 @@ impl Metrics {
     /// What is true of Redis and of this program, not of a queue's messages.
     fn register_store(&mut self) {
         let r = &mut self.registry;
+        r.register(
+            "store_erased",
+            "Times that what Redis held was deleted or replaced while it ran",
+            self.store_erased.clone(),
+        );
         let rollbacks = [
             ("rollbacks", "Times that Redis came back with less", &self.rollbacks),
             ("rollback_lost", "Accepted messages that are gone", &self.rollback_lost),
@@ -276,6 +287,11 @@ impl Metrics {
             self.operations_messages.clone(),
         );
         r.register("store_up", "Whether Redis answers", self.store_up.clone());
+        r.register(
+            "store_fit",
+            "Whether Redis may take new messages: it does not evict, meets the durability level, holds records of this version",
+            self.store_fit.clone(),
+        );
         r.register(
             "durability_achieved",
             "The durability level that holds now",

@@ -220,11 +220,11 @@ type ByItem = HashMap<usize, Word>;
 
 /// Readable `results` of a 2xx, by position in the batch. `None`: the answer settles all alike.
 fn item_results(exchanges: &Exchanges, part: &[Claimed], tried: &Tried) -> Option<ByItem> {
-    let Answer::Answered { body, truncated, .. } = &tried.answer else { return None };
+    let Answer::Answered { body, missing, .. } = &tried.answer else { return None };
     if !matches!(tried.outcome, Outcome::Delivered | Outcome::Accepted) {
         return None;
     }
-    if *truncated {
+    if missing.is_some() {
         // It may have held results that say otherwise: nobody can tell.
         return Some(ByItem::new());
     }

@@ -176,6 +176,8 @@ impl HostSlot {
                 (was_trial || host.failures >= FAILURES_MAX).then_some(LEFT_ALONE)?
             }
             Said::TooFast(asked_ms) => {
+                // As at a queue's gate, zero names no time.
+                let asked_ms = asked_ms.filter(|ms| *ms > 0);
                 Duration::from_millis(asked_ms.unwrap_or(throttle_pause_ms(host.shuts + 1)))
             }
             Said::Denied => Duration::from_millis(alarm_pause_ms(host.shuts + 1)),
