@@ -6,6 +6,7 @@
 #![cfg(test)] // Always so here; said once more for clippy, which then lets helpers panic.
 
 mod actions;
+mod alerts;
 mod backlog;
 mod batch_answers;
 mod batches;
