@@ -129,8 +129,8 @@ impl RetryOverride {
     #[must_use]
     pub fn apply(&self, queue: &RetryPolicy) -> RetryPolicy {
         let mut policy = queue.clone();
-        if let Some(value) = self.max_attempts {
-            policy.max_attempts = value;
+        if self.max_attempts.is_some() {
+            policy.max_attempts = self.max_attempts;
         }
         if let Some(value) = self.initial_ms {
             policy.initial_ms = value;

@@ -237,6 +237,8 @@ impl Health {
             let holds = achieved == Some(level);
             metrics.durability_achieved.get_or_create(&label).set(i64::from(holds));
         }
+        let is_met = !seen.is_empty() && seen.iter().all(|seen| seen.level.wait.is_ok());
+        metrics.durability_met.set(i64::from(is_met));
         self.seen.store(Arc::new(seen));
     }
 }

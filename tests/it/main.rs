@@ -6,7 +6,9 @@
 #![cfg(test)] // Always so here; said once more for clippy, which then lets helpers panic.
 
 mod actions;
+mod alerts;
 mod backlog;
+mod batch_answers;
 mod batches;
 mod callbacks;
 mod calls;
@@ -18,6 +20,7 @@ mod crash;
 mod docs;
 mod doctor;
 mod doors;
+mod doubt;
 mod durability;
 mod erased;
 mod erp;
