@@ -8,7 +8,7 @@ use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::{Value, json};
 
 use super::pace::Pace;
-use super::problem::{Code, FAULTS_IN_ALL_MAX, Problem};
+use super::problem::{Code, FAULTS_IN_ALL_MAX, FAULTS_MAX, Problem};
 use super::send::not_accepted;
 use super::view::Moment;
 use super::{Door, body, callback_fields, intake, repeat};
@@ -81,7 +81,10 @@ impl<'a> Batch<'a> {
         }
         // A part of a large body would keep all of it in memory while the item waits in the store.
         let item = Bytes::copy_from_slice(item);
-        let checked = intake::message(&item, self.door.now_ms()?, None).and_then(|message| {
+        // Nobody looks for more faults than are listed.
+        let faults_max = self.faults_left.clamp(1, FAULTS_MAX);
+        let now_ms = self.door.now_ms()?;
+        let checked = intake::message_up_to(&item, now_ms, None, faults_max).and_then(|message| {
             callback_fields::check(&message.details, &self.queue.policy)?;
             Ok(message)
         });

@@ -27,6 +27,7 @@ pub(super) struct Fields<'a> {
     at: String,
     values: Vec<Option<&'a RawValue>>,
     faults: Vec<Fault>,
+    faults_max: usize,
 }
 
 impl<'a> Fields<'a> {
@@ -35,10 +36,22 @@ impl<'a> Fields<'a> {
     /// # Errors
     /// When it is no JSON object.
     pub(super) fn of_body(body: &'a [u8], shape: &'static Shape) -> Result<Self, Problem> {
+        Self::of_body_up_to(body, shape, FAULTS_MAX)
+    }
+
+    /// A whole body, judged until so many faults were found.
+    ///
+    /// # Errors
+    /// When it is no JSON object.
+    pub(super) fn of_body_up_to(
+        body: &'a [u8],
+        shape: &'static Shape,
+        faults_max: usize,
+    ) -> Result<Self, Problem> {
         let body = json_of(body);
         // Bodies that only say "do it" may be left out.
         let body = if body.iter().all(u8::is_ascii_whitespace) { b"{}" } else { body };
-        Self::read(body, shape, String::new()).map_err(|error| bad_json(&error))
+        Self::read(body, shape, String::new(), faults_max).map_err(|error| bad_json(&error))
     }
 
     /// An object within a body whose syntax has been checked already.
@@ -48,12 +61,18 @@ impl<'a> Fields<'a> {
         at: &str,
     ) -> Result<Self, String> {
         super::values::expect_object(raw)?;
-        Self::read(raw.get().as_bytes(), shape, at.to_owned()).map_err(|error| error.to_string())
+        let body = raw.get().as_bytes();
+        Self::read(body, shape, at.to_owned(), FAULTS_MAX).map_err(|error| error.to_string())
     }
 
-    fn read(body: &'a [u8], shape: &'static Shape, at: String) -> Result<Self, serde_json::Error> {
+    fn read(
+        body: &'a [u8],
+        shape: &'static Shape,
+        at: String,
+        faults_max: usize,
+    ) -> Result<Self, serde_json::Error> {
         let values = vec![None; shape.known.len()];
-        let mut fields = Self { shape, at, values, faults: Vec::new() };
+        let mut fields = Self { shape, at, values, faults: Vec::new(), faults_max };
         let mut reader = serde_json::Deserializer::from_slice(body);
         let read = reader.deserialize_map(Names(&mut fields)).and_then(|()| reader.end());
         // An object that is full of faults is not read to its end, which may be far away.
@@ -65,7 +84,7 @@ impl<'a> Fields<'a> {
 
     /// Whether as many faults were found as are listed.
     const fn is_full(&self) -> bool {
-        self.faults.len() >= FAULTS_MAX
+        self.faults.len() >= self.faults_max
     }
 
     /// The value of a field as it came; `null` counts as absent.
@@ -290,6 +309,15 @@ mod tests {
         ];
         let expected = expected.map(|(pointer, detail)| (pointer.to_owned(), detail.to_owned()));
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn an_object_full_of_faults_is_not_read_to_its_end() {
+        let many: Vec<_> = (0..60).map(|n| format!("\"payl{n}\":1")).collect();
+        let endless = format!("{{{},\"and nobody reads this", many.join(","));
+        assert_eq!(faults(&endless).len(), FAULTS_MAX);
+        let few = Fields::of_body_up_to(endless.as_bytes(), &STATIC, 1).unwrap();
+        assert_eq!(few.into_faults().len(), 1);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::fields::{Fields, Shape, pairs, pointer};
 use super::fingerprint::{self, Sent};
 use super::payload;
-use super::problem::{Fault, Problem};
+use super::problem::{FAULTS_MAX, Fault, Problem};
 use super::values::{
     LONG_MS, check_name, delay, due_moment, duration, moment, name, string, whole,
 };
@@ -56,7 +56,20 @@ pub(super) fn message(
     now_ms: u64,
     header_key: Option<&str>,
 ) -> Result<NewMessage, Problem> {
-    let (mut message, due) = read(body, now_ms, header_key)?;
+    message_up_to(body, now_ms, header_key, FAULTS_MAX)
+}
+
+/// The same, judged until so many faults were found.
+///
+/// # Errors
+/// As [`message`].
+pub(super) fn message_up_to(
+    body: &Bytes,
+    now_ms: u64,
+    header_key: Option<&str>,
+    faults_max: usize,
+) -> Result<NewMessage, Problem> {
+    let (mut message, due) = read(body, now_ms, header_key, faults_max)?;
     // Asked for only where a key says that two messages may be the same.
     if message.details.idempotency_key.is_some() {
         message.fingerprint = fingerprint::of(&sent(&message, &message.details, due));
@@ -82,8 +95,9 @@ pub(super) fn read(
     body: &Bytes,
     now_ms: u64,
     header_key: Option<&str>,
+    faults_max: usize,
 ) -> Result<(NewMessage, Option<When>), Problem> {
-    let mut fields = Fields::of_body(body, &SHAPE)?;
+    let mut fields = Fields::of_body_up_to(body, &SHAPE, faults_max)?;
     let content_type = fields.read_as("content_type", content_type);
     let payload = payload::read(&mut fields, body, content_type);
     let headers = headers(&mut fields);

@@ -3,7 +3,9 @@
 //! Owns how long a request may be judged item by item before other tasks get their turn: on a machine with
 //! few cores one thread serves everything. Refuses to know what the items are.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// How long a task works before others go first.
 const SLICE: Duration = Duration::from_millis(1);

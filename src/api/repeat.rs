@@ -43,7 +43,7 @@ pub(super) fn other_spellings(
     now_ms: u64,
     header_key: Option<&str>,
 ) -> Vec<NewMessage> {
-    let Ok((message, due)) = intake::read(body, now_ms, header_key) else { return Vec::new() };
+    let Ok((message, due)) = intake::read(body, now_ms, header_key, 1) else { return Vec::new() };
     let content_types = match &message.details.content_type {
         None => vec![None, Some(JSON.to_owned())],
         Some(named) if named == JSON => vec![Some(JSON.to_owned()), None],

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::items::items;
 use crate::domain::message::DELAY_MS_MAX;
+pub(super) use crate::domain::message::check_name;
 use crate::domain::time::parse_rfc3339;
 use crate::domain::units::{format_duration, parse_duration_or_seconds};
 
@@ -49,18 +50,6 @@ pub(super) fn name(raw: &RawValue, bytes_max: usize) -> Result<String, String> {
     let text = string(raw)?;
     check_name(&text, bytes_max)?;
     Ok(text)
-}
-
-/// # Errors
-/// When it is empty, too long, or has control characters.
-pub(super) fn check_name(text: &str, bytes_max: usize) -> Result<(), String> {
-    if text.is_empty() || text.len() > bytes_max {
-        return Err(format!("found {} bytes, expected 1 to {bytes_max}", text.len()));
-    }
-    if text.chars().any(char::is_control) {
-        return Err("found a control character, expected plain text".to_owned());
-    }
-    Ok(())
 }
 
 /// Words for people, such as a reason: up to 1,000 bytes, line breaks allowed.

@@ -16,6 +16,7 @@ use crate::domain::headers::{check_charset, check_content_type, check_header, is
 use crate::domain::id::QueueName;
 use crate::domain::message::{
     Details, HEADERS_MAX, LABEL_BYTES_MAX, LABELS_MAX, NAME_BYTES_MAX, PRIORITY_MAX, PayloadKind,
+    check_name,
 };
 use crate::domain::policy::QueuePolicy;
 use crate::domain::schedule::{BadCadence, Cadence, CatchUp, Schedule, ScheduleName};
@@ -163,10 +164,13 @@ fn headers(field: &Field<'_>) -> Read<Vec<(String, String)>> {
 fn labels(field: &Field<'_>) -> Read<BTreeMap<String, String>> {
     let labels = field.entries(|name, field| {
         let value = plain(field)?;
-        if name.is_empty() || name.len() > LABEL_BYTES_MAX || value.len() > NAME_BYTES_MAX {
-            return Err(field.wrong(format!(
-                "expected a name of up to {LABEL_BYTES_MAX} bytes and a value of up to {NAME_BYTES_MAX}"
-            )));
+        check_name(name, LABEL_BYTES_MAX)
+            .map_err(|why| field.wrong(format!("the label's name: {why}")))?;
+        if value.len() > NAME_BYTES_MAX {
+            let found = value.len();
+            return Err(
+                field.wrong(format!("found {found} bytes, expected up to {NAME_BYTES_MAX}"))
+            );
         }
         Ok((name.to_owned(), value))
     })?;
@@ -178,9 +182,7 @@ fn labels(field: &Field<'_>) -> Read<BTreeMap<String, String>> {
 
 fn group(field: &Field<'_>) -> Read<String> {
     let group = text(field)?;
-    if group.len() > NAME_BYTES_MAX {
-        return Err(field.wrong(format!("expected at most {NAME_BYTES_MAX} bytes")));
-    }
+    check_name(&group, NAME_BYTES_MAX).map_err(|why| field.wrong(why))?;
     Ok(group)
 }
 

@@ -219,16 +219,7 @@ pub fn parse_url(text: &str) -> Result<Url, String> {
 /// Patient, since whoever waits for a callback has no other news: for a day, at most an hour apart.
 #[must_use]
 pub fn default_retry() -> RetryPolicy {
-    RetryPolicy {
-        max_attempts: 50,
-        initial_ms: 5000,
-        factor: 2.0,
-        max_ms: 3_600_000,
-        jitter: 0.2,
-        max_age_ms: 86_400_000,
-        schedule_ms: None,
-        safe_statuses: Vec::new(),
-    }
+    RetryPolicy { max_attempts: Some(50), ..RetryPolicy::default() }
 }
 
 #[cfg(test)]

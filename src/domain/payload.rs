@@ -5,9 +5,10 @@ use serde_json::value::RawValue;
 use super::headers::{charsets, is_ascii, is_json_type, is_utf8};
 use super::message::PayloadKind;
 
-/// The rule of the command line: without a content type JSON if it parses, else text, else bytes; with
-/// one, it decides. Also the content type that follows. Bytes in another charset than UTF-8 are no text of
-/// ours: they leave as they came.
+/// What a payload is, and the content type that follows; the rule of the command line.
+///
+/// Without a content type it is JSON if it parses, else text, else bytes; with one, that decides. Bytes in
+/// another charset than UTF-8 are not text here: they leave as they came.
 ///
 /// # Errors
 /// When it is not what it is said to be, or begins like JSON and cannot be read.

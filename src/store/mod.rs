@@ -56,6 +56,7 @@ mod settle;
 mod site;
 mod survey;
 mod tables;
+mod tail;
 mod topics;
 mod waiters;
 mod wake;

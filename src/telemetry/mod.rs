@@ -51,6 +51,8 @@ pub struct Metrics {
     pub attempt_duration: Histograms<OutcomeLabel>,
     /// `tidegate_possible_duplicates_total{queue}`
     pub possible_duplicates: Family<QueueLabel, Counter>,
+    /// `tidegate_unreadable_answers_total{queue}`
+    pub unreadable_answers: Family<QueueLabel, Counter>,
     /// `tidegate_script_duration_seconds{verb}`
     pub script_duration: Histograms<VerbLabel>,
     /// `tidegate_dead_total{queue,reason}`
@@ -148,6 +150,7 @@ impl Metrics {
             promote_lateness: histograms(),
             attempt_duration: histograms(),
             possible_duplicates: Family::default(),
+            unreadable_answers: Family::default(),
             script_duration: histograms(),
             dead: Family::default(),
             pruned: Family::default(),
@@ -219,6 +222,8 @@ impl Metrics {
             "Sends that the downstream may have seen before",
             self.possible_duplicates.clone(),
         );
+        let unreadable = self.unreadable_answers.clone();
+        r.register("unreadable_answers", "Batch answers that cannot be read", unreadable);
         r.register(
             "script_duration_seconds",
             "Script calls as this node saw them",
@@ -328,6 +333,7 @@ impl Metrics {
         }
         let counters = [
             &self.possible_duplicates,
+            &self.unreadable_answers,
             &self.permits_unused,
             &self.rollbacks,
             &self.rollback_lost,

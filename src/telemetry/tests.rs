@@ -34,6 +34,7 @@ fn a_queue_shows_all_its_counters_before_anything_happens() {
     for line in [
         "tidegate_messages_total{queue=\"sms\",event=\"schedule\"} 0",
         "tidegate_possible_duplicates_total{queue=\"sms\"} 0",
+        "tidegate_unreadable_answers_total{queue=\"sms\"} 0",
         "tidegate_permits_unused_total{queue=\"sms\"} 0",
         "tidegate_lateness_seconds_count{queue=\"sms\"} 0",
         "tidegate_promote_lateness_seconds_count{queue=\"sms\"} 0",

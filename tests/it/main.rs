@@ -8,6 +8,7 @@
 mod actions;
 mod alerts;
 mod backlog;
+mod batch_answers;
 mod batches;
 mod callbacks;
 mod calls;
@@ -19,6 +20,7 @@ mod crash;
 mod docs;
 mod doctor;
 mod doors;
+mod doubt;
 mod durability;
 mod erased;
 mod erp;

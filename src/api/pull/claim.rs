@@ -113,14 +113,7 @@ struct Hands {
 
 impl Hands {
     fn new(store: &Store, queue: &Arc<Queue>, messages: &[Claimed]) -> Self {
-        let unsent = |message: &Claimed| Settled {
-            lease: message.lease.clone(),
-            attempt: None,
-            reason: None,
-            delay_ms: 0,
-            reference: None,
-            is_throttle: false,
-        };
+        let unsent = |message: &Claimed| Settled::of(message.lease.clone());
         let held = messages.iter().map(unsent).collect();
         Self { store: store.clone(), queue: Arc::clone(queue), held }
     }

@@ -219,14 +219,7 @@ async fn step_of(door: &Door, queue: &Queue, item: &Item) -> Result<(Step, Settl
     let policy = &queue.policy;
     let shard = queue.shard_of(&item.id).number;
     let lease = Lease { ulid: item.id.ulid, shard, token: item.token.lease.clone() };
-    let settled = Settled {
-        lease,
-        attempt: None,
-        reason: None,
-        delay_ms: 0,
-        reference: None,
-        is_throttle: false,
-    };
+    let settled = Settled::of(lease);
     let error = || item.detail.clone().unwrap_or_else(|| "the worker said no more".to_owned());
     Ok(match item.said {
         As::Renew => (Step::Renew(item.lease_ms.unwrap_or(policy.lease_ms)), settled),

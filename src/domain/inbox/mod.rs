@@ -12,7 +12,7 @@ use crate::domain::details::check_room;
 use crate::domain::headers::{check_content_type, check_header};
 use crate::domain::message::{
     DELAY_MS_MAX, Details, HEADERS_MAX, LABEL_BYTES_MAX, LABELS_MAX, NAME_BYTES_MAX, NewMessage,
-    PRIORITY_MAX, When,
+    PRIORITY_MAX, When, check_name,
 };
 use crate::domain::payload::kind;
 use crate::domain::time::parse_rfc3339;
@@ -154,11 +154,11 @@ impl Reading {
             }
             "expires_at" => self.expires(parse_rfc3339(value)?)?,
             "key" => {
-                plain(value, NAME_BYTES_MAX)?;
+                check_name(value, NAME_BYTES_MAX)?;
                 self.details.idempotency_key = Some(value.to_owned());
             }
             "group" => {
-                plain(value, NAME_BYTES_MAX)?;
+                check_name(value, NAME_BYTES_MAX)?;
                 self.details.group = Some(value.to_owned());
             }
             "priority" => {
@@ -167,7 +167,7 @@ impl Reading {
                     .ok_or_else(|| format!("found {value:?}, expected 0 to {PRIORITY_MAX}"))?;
             }
             "content_type" => {
-                plain(value, NAME_BYTES_MAX)?;
+                check_name(value, NAME_BYTES_MAX)?;
                 check_content_type(value)?;
                 self.details.content_type = Some(value.to_owned());
             }
@@ -213,7 +213,7 @@ impl Reading {
     }
 
     fn label(&mut self, name: &str, value: &str) -> Result<(), String> {
-        plain(name, LABEL_BYTES_MAX)?;
+        check_name(name, LABEL_BYTES_MAX)?;
         if value.len() > NAME_BYTES_MAX || self.labels.len() >= LABELS_MAX {
             return Err(format!(
                 "expected up to {LABELS_MAX} labels with values of up to {NAME_BYTES_MAX} bytes"
@@ -264,17 +264,6 @@ impl Reading {
             _ => Err(self.wrong.join("; ")),
         }
     }
-}
-
-/// Words of one line.
-fn plain(text: &str, bytes_max: usize) -> Result<(), String> {
-    if text.is_empty() || text.len() > bytes_max {
-        return Err(format!("found {} bytes, expected 1 to {bytes_max}", text.len()));
-    }
-    if text.chars().any(char::is_control) {
-        return Err("found a control character, expected plain text".to_owned());
-    }
-    Ok(())
 }
 
 #[cfg(test)]
