@@ -7,6 +7,7 @@ pub mod callback;
 pub mod change;
 pub mod endpoint;
 pub mod event;
+pub mod failing;
 pub mod headers;
 pub mod id;
 pub mod inbox;

@@ -14,6 +14,7 @@ use super::record::{Record, StateEntry};
 use super::reply::Reply;
 use super::settle::{Lease, Settled};
 use super::{Store, StoreError};
+use crate::domain::failing::Sign;
 use crate::domain::id::MessageId;
 use crate::domain::lease::latest_start_ms;
 use crate::domain::message::Details;
@@ -134,6 +135,7 @@ impl Store {
                     delay_ms: 0,
                     reference: None,
                     is_throttle: false,
+                    sign: Sign::None,
                 }));
             }
         };

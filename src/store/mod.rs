@@ -47,6 +47,7 @@ mod record;
 mod registry;
 mod reply;
 mod restarts;
+mod reviews;
 mod rollback;
 mod room;
 mod schedules;
@@ -57,6 +58,7 @@ mod site;
 mod survey;
 mod tables;
 mod topics;
+mod trouble;
 mod waiters;
 mod wake;
 

@@ -16,6 +16,7 @@ use super::link::{Link, Standing};
 use super::promises::Promise;
 use super::queue::{Queue, Shard, queue_label};
 use super::reply::Reply;
+use super::reviews::Reviews;
 use super::{Store, StoreError, Verb, arg};
 use crate::domain::id::{MessageId, QueueName};
 
@@ -52,6 +53,8 @@ pub struct Rollback {
 pub(super) struct Rollbacks {
     // A plain mutex: held to push and to copy, never across an await.
     seen: Mutex<VecDeque<Rollback>>,
+    /// What the reviews find, for one line on all of them.
+    pub(super) reviews: Reviews,
 }
 
 /// What a shard answers to `recover`.
@@ -122,7 +125,9 @@ impl Store {
     pub(super) fn spawn_review(&self, shard: &Shard) {
         let Some((name, number)) = self.read_tag(&shard.keys.tag) else { return };
         let store = self.clone();
+        let review = self.inner.rollbacks.reviews.begin();
         self.inner.tasks.spawn("review", async move {
+            let _review = review;
             let Ok(queue) = store.queue(&name) else { return };
             let Some(shard) = queue.shards.get(number).cloned() else { return };
             for _ in 0..TRIES {
@@ -200,8 +205,8 @@ impl Store {
 
     fn report(&self, queue: &Queue, shard: &Shard, at_ms: u64, lost: &[Ulid], again: &[Ulid]) {
         let name = &queue.policy.name;
+        self.inner.rollbacks.reviews.found(lost.is_empty() && again.is_empty());
         if lost.is_empty() && again.is_empty() {
-            tracing::info!(queue = %name, shard = shard.number, "another run of Redis serves; nothing that this node knows of is missing");
             return;
         }
         let ids = |ulids: &[Ulid]| -> Vec<MessageId> {

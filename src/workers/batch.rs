@@ -17,6 +17,7 @@ use crate::domain::outcome::{Answer, Outcome};
 use crate::domain::receipt::Pending;
 use crate::failpoint::failpoint;
 use crate::store::{Claimed, Permit};
+use crate::telemetry::Kind;
 
 /// Guilty items in a row, each refused as if the downstream itself were at fault, after which the
 /// rest goes back: the gate shuts, and the night is not buried.
@@ -246,7 +247,7 @@ fn item_results(exchanges: &Exchanges, part: &[Claimed], tried: &Tried) -> Optio
     }
     if foreign > 0 {
         exchanges.store.metrics().count(queue.as_str(), "foreign_result", foreign);
-        tracing::warn!(%queue, foreign, "the answer to a batch names messages that were not in it");
+        exchanges.store.metrics().digest.add(Kind::Foreign, queue.as_str(), foreign as u64, "");
     }
     Some(by_item)
 }

@@ -15,6 +15,7 @@ use super::hosts::Hosts;
 use super::renewer::InFlight;
 use super::settler::Settlement;
 use super::slots::Slot;
+use crate::domain::failing::Sign;
 use crate::domain::message::Attempt;
 use crate::domain::outcome::{Answer, Outcome, classify};
 use crate::store::{Claimed, Queue, Store};
@@ -119,9 +120,6 @@ impl Exchanges {
             let label = OutcomeLabel { queue: policy.name.to_string(), outcome: outcome.as_str() };
             self.store.metrics().attempt_duration.get_or_create(&label).observe(took);
         }
-        if outcome == Outcome::Denied {
-            tracing::error!(queue = %policy.name, error = error_of(&answer), "the downstream refuses our credentials; the gate is shut, check downstream.headers");
-        }
         Tried { started_at_ms, ended_at_ms, answer, outcome }
     }
 
@@ -213,7 +211,8 @@ impl Outcomes {
         attempt: Option<Attempt>,
     ) -> Settlement {
         let lease = message.lease.clone();
-        Settlement { lease, action, attempt, ends: None, _slot: Arc::clone(&self.slot) }
+        let sign = Sign::None;
+        Settlement { lease, action, attempt, sign, ends: None, _slot: Arc::clone(&self.slot) }
     }
 
     /// Hands outcomes over, in the order of their messages; `last`: the exchange is over with them.

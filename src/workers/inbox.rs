@@ -20,7 +20,7 @@ use crate::failpoint::failpoint;
 use crate::store::{
     DETAILS_BYTES_MAX, Entry, NotAccepted, Queue, Store, StoreError, details_bytes,
 };
-use crate::telemetry::QueueLabel;
+use crate::telemetry::{Kind, QueueLabel};
 
 /// Between two looks while entries come.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
@@ -192,7 +192,8 @@ async fn reject(
     done: &mut Vec<String>,
 ) {
     for (entry, why) in bad {
-        tracing::warn!(%queue, entry = entry.id, why, "an entry of the inbox is rejected");
+        let digest = &store.metrics().digest;
+        digest.note(Kind::Rejected, queue.as_str(), &why, || entry.id.clone());
         match store.reject(queue, &entry, &why).await {
             Ok(()) => done.push(entry.id),
             Err(error) => tracing::debug!(%error, %queue, "a rejected entry waits"),

@@ -22,6 +22,7 @@ mod durability;
 mod erp;
 mod events;
 mod examples;
+mod failing;
 mod failover;
 #[cfg(feature = "failpoints")]
 mod failpoints;
@@ -37,6 +38,7 @@ mod inbox;
 mod inbox_killed;
 mod leases;
 mod load;
+mod logs;
 #[cfg(feature = "failpoints")]
 mod nodes;
 mod operations;

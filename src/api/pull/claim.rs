@@ -21,6 +21,7 @@ use crate::api::problem::Problem;
 use crate::api::values::{duration, whole};
 use crate::api::view::{Moment, Pairs, PayloadView};
 use crate::api::{Shared, body};
+use crate::domain::failing::Sign;
 use crate::domain::id::MessageId;
 use crate::domain::shown::show_payload;
 use crate::store::{Claimed, Queue, Settled, Store};
@@ -107,6 +108,7 @@ impl Hands {
             delay_ms: 0,
             reference: None,
             is_throttle: false,
+            sign: Sign::None,
         };
         let held = messages.iter().map(unsent).collect();
         Self { store: store.clone(), queue: Arc::clone(queue), held }

@@ -19,11 +19,12 @@ use crate::api::paths::InQueue;
 use crate::api::problem::{Fault, Problem};
 use crate::api::values::{delay, duration, list, string, words};
 use crate::api::{Door, Shared, body};
+use crate::domain::failing::Sign;
 use crate::domain::id::MessageId;
 use crate::domain::message::Attempt;
 use crate::domain::retry::Next;
 use crate::store::{Lease, Queue, Settled, StoreError, Verdict};
-use crate::telemetry::{OutcomeLabel, ReasonLabel, VerdictLabel};
+use crate::telemetry::{Kind, OutcomeLabel, ReasonLabel, VerdictLabel};
 
 /// Most messages in one request.
 const ITEMS_MAX: usize = 1000;
@@ -220,6 +221,7 @@ async fn step_of(door: &Door, queue: &Queue, item: &Item) -> Result<(Step, Settl
         delay_ms: 0,
         reference: None,
         is_throttle: false,
+        sign: Sign::None,
     };
     let error = || item.detail.clone().unwrap_or_else(|| "the worker said no more".to_owned());
     Ok(match item.said {
@@ -321,8 +323,10 @@ fn note(door: &Door, queue: &Queue, step: Step, verdict: Verdict, settled: &Sett
         (Verdict::Ok, Step::Bury(word)) => {
             let label = ReasonLabel { queue: name.clone(), reason: word };
             metrics.dead.get_or_create(&label).inc();
-            let (message, reason) = (&settled.lease.ulid, &settled.reason);
-            tracing::warn!(queue = name, %message, reason, "message is dead");
+            let reason = settled.reason.as_deref().unwrap_or_default();
+            let ulid = settled.lease.ulid;
+            let id = || MessageId { queue: queue.policy.name.clone(), ulid }.to_string();
+            metrics.digest.note(Kind::Dead, &name, reason, id);
             None
         }
         (Verdict::Late, _) => Some("late"),

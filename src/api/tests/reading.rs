@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::support::{House, Plan, policy, within};
+use crate::domain::failing::Sign;
 use crate::domain::message::Attempt;
 use crate::store::{ClaimWish, Claimed, Settled, Verdict};
 
@@ -88,6 +89,7 @@ async fn ack(house: &House, claimed: &Claimed, body: &'static [u8]) {
         delay_ms: 0,
         reference: None,
         is_throttle: false,
+        sign: Sign::None,
     };
     let verdicts = house.store.ack(&queue, shard, &[], &[settled]).await.unwrap();
     assert_eq!(verdicts, [Verdict::Ok]);

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tidegate::domain::failing::Sign;
 use tidegate::domain::id::{MessageId, QueueName};
 use tidegate::domain::message::{Attempt, Details, Message, NewMessage, PayloadKind, When};
 use tidegate::domain::state::State;
@@ -90,6 +91,7 @@ pub(super) fn settled(lease: &Lease, outcome: &str) -> Settled {
         delay_ms: HOUR_MS,
         reference: None,
         is_throttle: false,
+        sign: Sign::None,
     }
 }
 
