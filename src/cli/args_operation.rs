@@ -11,7 +11,7 @@ use crate::domain::units::parse_duration_or_seconds;
 /// `operation ...`.
 #[derive(Debug, Subcommand)]
 pub enum OperationCommand {
-    /// Requeue, cancel, reschedule or move all messages that a filter lets through
+    /// Requeue, cancel, reschedule, move or retry all messages that a filter lets through
     Start(Box<StartArgs>),
     /// Show the operations that run, and the last ones that have ended
     List,
@@ -80,12 +80,17 @@ pub struct StartArgs {
     pub action: ActionWord,
     /// The queue
     pub queue: String,
-    /// Messages in this state
-    #[arg(long, value_name = "STATE")]
-    pub state: State,
+    /// Messages in this state; retry takes those that wait for another attempt
+    #[arg(long, value_name = "STATE", required_if_eq_any([
+        ("action", "requeue"), ("action", "cancel"), ("action", "reschedule"), ("action", "move"),
+    ]))]
+    pub state: Option<State>,
     /// Every message in the state
     #[arg(long)]
     pub all: bool,
+    /// Do it without asking
+    #[arg(long)]
+    pub yes: bool,
     /// Which messages.
     #[command(flatten)]
     pub filter: FilterArgs,
@@ -114,6 +119,8 @@ pub enum ActionWord {
     Reschedule,
     /// Hand messages over to another queue.
     Move,
+    /// Make messages that wait for another attempt due now.
+    Retry,
 }
 
 impl ActionWord {
@@ -125,6 +132,7 @@ impl ActionWord {
             Self::Cancel => "cancel",
             Self::Reschedule => "reschedule",
             Self::Move => "move",
+            Self::Retry => "retry",
         }
     }
 }
@@ -153,6 +161,25 @@ pub struct RequeueAllArgs {
     /// How.
     #[command(flatten)]
     pub pace: PaceArgs,
+}
+
+/// `retry`.
+#[derive(Debug, Args)]
+pub struct RetryArgs {
+    /// The queue
+    pub queue: String,
+    /// At most so many messages in a time, evenly, for example 5/s
+    #[arg(long, value_name = "RATE")]
+    pub rate: Option<Rate>,
+    /// Why, for the colleagues
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Only count the messages, and show some
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not wait for the end
+    #[arg(long)]
+    pub no_follow: bool,
 }
 
 /// `actions`.

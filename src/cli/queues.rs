@@ -12,6 +12,7 @@ use super::args_admin::{PauseArgs, WindowsArgs};
 use super::client::{Answer, Target};
 use super::describe::word;
 use super::exit::{Exit, Failure};
+use super::sending;
 use super::times::{distance, moment, of_answer, span, utc};
 use crate::domain::state::State;
 use crate::domain::time::rfc3339;
@@ -36,7 +37,7 @@ pub(crate) async fn queues(session: &mut Session) -> Result<Exit, Failure> {
     columns.push(column("OLDEST READY", false, queues, oldest));
     columns.push(column("RATE 1M", false, queues, |queue| word(&queue["rate"]["observed_1m"])));
     columns.push(column("DURABILITY", false, queues, durability));
-    columns.push(column("DOOR", true, queues, |queue| door(queue, now_ms)));
+    columns.push(column("SENDING", true, queues, |queue| sending::cell(queue, now_ms)));
     let columns: Vec<Column> = columns.into_iter().flatten().collect();
     let titles: Vec<&str> = columns.iter().map(|column| column.title.as_str()).collect();
     let row = |at: usize| columns.iter().map(|column| column.cells[at].clone()).collect();
@@ -84,7 +85,8 @@ pub(crate) async fn queue(name: &str, session: &mut Session) -> Result<Exit, Fai
     let now_ms = (session.now_ms)();
     let mut pairs = vec![
         ("queue".to_owned(), name_of(&queue)),
-        ("door".to_owned(), door(&queue, now_ms)),
+        ("sending".to_owned(), sending::cell(&queue, now_ms)),
+        ("why".to_owned(), word(&queue["sending"]["reason"])),
         ("durability".to_owned(), durability(&queue)),
         ("oldest ready".to_owned(), age(&queue).map_or("none".to_owned(), span)),
     ];
@@ -206,28 +208,6 @@ pub(crate) fn name_of(queue: &Value) -> String {
 /// How long the oldest ready message has waited, in milliseconds.
 pub(crate) fn age(queue: &Value) -> Option<u64> {
     queue["oldest_ready_age_ms"].as_u64()
-}
-
-/// Whether a queue sends, and if not, why.
-fn door(queue: &Value, now_ms: u64) -> String {
-    let mut words = Vec::new();
-    if let Some(paused) = queue["paused"].as_object() {
-        let until = paused.get("until").and_then(of_answer);
-        let until = until.map_or(String::new(), |at| format!(" until {}", utc(at)));
-        let reason = paused.get("reason").map(word).filter(|reason| !reason.is_empty());
-        let reason = reason.map_or(String::new(), |reason| format!(" ({reason})"));
-        words.push(format!("paused{until}{reason}"));
-    }
-    let window = &queue["window"];
-    if window["open"] == false {
-        let opens = of_answer(&window["opens_at"]);
-        let opens =
-            opens.map_or("never opens".to_owned(), |at| format!("opens {}", distance(at, now_ms)));
-        words.push(format!("window closed, {opens}"));
-    } else if let Some(at) = of_answer(&window["closes_at"]) {
-        words.push(format!("open, window closes {}", distance(at, now_ms)));
-    }
-    if words.is_empty() { "open".to_owned() } else { words.join("; ") }
 }
 
 /// Nested settings as dotted names.

@@ -10,8 +10,8 @@ use rand::Rng as _;
 use tokio::time::Instant;
 
 use super::decide::Action;
-use super::exchange::{Exchanges, Outcomes, Tried};
-use super::hosts::{Entry, HostSlot, Hosts, Said, later_ms};
+use super::exchange::{Exchanges, Outcomes, Tried, error_of};
+use super::hosts::{Entry, HostSlot, Hosts, News, Said, later_ms};
 use super::single;
 use crate::domain::callback::{NoTarget, host_of};
 use crate::domain::endpoint::HttpDownstream;
@@ -95,12 +95,18 @@ async fn call(
         tried.outcome = Outcome::Delivered;
     }
     let retry = message.details.retry_policy(&exchanges.queue.policy.retry);
-    let pause = slot.learn(said(tried.outcome, &retry), Instant::now());
+    let said = said(tried.outcome, &retry);
+    let pause = slot.learn(said, Instant::now());
     let queue = &exchanges.queue.policy.name;
     let label = QueueLabel { queue: queue.to_string() };
     exchanges.store.metrics().callback_hosts.get_or_create(&label).set(hosts.left_alone());
-    if let Some(pause) = pause {
-        tracing::warn!(%queue, host, ?pause, outcome = tried.outcome.as_str(), "a callback host is left alone");
+    match slot.news(said, pause) {
+        Some(News::LeftAlone) => {
+            let error = error_of(&tried.answer);
+            tracing::warn!(%queue, host, ?pause, error, "a callback host is left alone: its calls fail; it is tried now and then");
+        }
+        Some(News::Back) => tracing::info!(%queue, host, "a callback host takes calls again"),
+        None => {}
     }
     let attempt = exchanges.attempt_of(message, &tried);
     let action = match tried.outcome {

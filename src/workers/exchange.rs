@@ -16,6 +16,7 @@ use super::hosts::Hosts;
 use super::renewer::InFlight;
 use super::settler::Settlement;
 use super::slots::Slot;
+use crate::domain::failing::Sign;
 use crate::domain::message::Attempt;
 use crate::domain::outcome::{Answer, Outcome, Reading, classify};
 use crate::store::{Claimed, Queue, Store};
@@ -150,9 +151,6 @@ impl Exchanges {
             let label = OutcomeLabel { queue: policy.name.to_string(), outcome: outcome.as_str() };
             self.store.metrics().attempt_duration.get_or_create(&label).observe(took);
         }
-        if outcome == Outcome::Denied {
-            tracing::error!(queue = %policy.name, error = error_of(&answer), "the downstream refuses our credentials; the gate is shut, check downstream.headers");
-        }
         let random = rand::rng().random();
         Tried { started_at_ms, ended_at_ms, answer, outcome, error: None, random }
     }
@@ -249,7 +247,8 @@ impl Outcomes {
         let is_unknown = |attempt: &Attempt| attempt.outcome == Outcome::Unknown.as_str();
         let is_in_doubt = message.is_in_doubt || attempt.as_ref().is_some_and(is_unknown);
         let _slot = Arc::clone(&self.slot);
-        Settlement { lease, action, attempt, is_in_doubt, ends: None, _slot }
+        let sign = Sign::None;
+        Settlement { lease, action, attempt, is_in_doubt, sign, ends: None, _slot }
     }
 
     /// Hands outcomes over, in the order of their messages; `last`: the exchange is over with them.

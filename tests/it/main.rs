@@ -26,6 +26,7 @@ mod erased;
 mod erp;
 mod events;
 mod examples;
+mod failing;
 mod failover;
 #[cfg(feature = "failpoints")]
 mod failpoints;
@@ -42,6 +43,7 @@ mod inbox_killed;
 mod input;
 mod leases;
 mod load;
+mod logs;
 #[cfg(feature = "failpoints")]
 mod nodes;
 mod operations;
