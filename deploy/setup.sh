@@ -116,11 +116,11 @@ need_valkey() {
         give_up "the valkey-server that Python's installer brought does not run here: install Valkey 8 or later, then run this again."
 }
 
-# need_tool NAME VERSION: a tool of cargo's, of this version.
+# need_tool NAME VERSION [FLAG]: a tool of cargo's, of this version.
 need_tool() {
     [ "$("$TOOLS/bin/$1" "${1#cargo-}" --version 2>/dev/null | grep -o '[0-9]*\.[0-9]*\.[0-9]*')" = "$2" ] && return
     echo "tidegate: installing $1 $2 below $TOOLS" >&2
-    cargo install --quiet --locked --root "$TOOLS" --target-dir "$TOOLS/build" "$1@$2" ||
+    cargo install --quiet --locked --root "$TOOLS" --target-dir "$TOOLS/build" ${3:-} "$1@$2" ||
         give_up "$1 could not be installed: see above, then run this again."
     rm -rf "$TOOLS/build"
 }
@@ -159,7 +159,8 @@ for thing in "$@"; do
     case $thing in
         cargo | curl | debootstrap | jq | prometheus | python3 | redis | valkey) "need_$thing" ;;
         cargo-deb) need_tool cargo-deb 3.8.0 ;;
-        cargo-cyclonedx) need_tool cargo-cyclonedx 0.5.9 ;;
+        # It has little to compute: not optimised it is there in half the time.
+        cargo-cyclonedx) need_tool cargo-cyclonedx 0.5.9 --debug ;;
         *) give_up "deploy/setup.sh does not know \"$thing\"; it knows cargo, cargo-cyclonedx, cargo-deb, curl, debootstrap, jq, prometheus, python3, redis and valkey." ;;
     esac
 done
