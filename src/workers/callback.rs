@@ -58,7 +58,7 @@ fn no_target(
     paused_ms: u64,
 ) -> (Action, Option<Attempt>) {
     let now_ms = exchanges.store.clock().now_ms();
-    let answer = Answer::NotSent { error: why.to_string() };
+    let answer = Answer::NotSent { error: why.to_string(), is_local: false };
     let mut tried = exchanges.judge(message, now_ms, answer);
     if matches!(why, NoTarget::NotAllowed(_)) {
         tried.outcome = Outcome::Refused;
@@ -94,7 +94,7 @@ async fn call(
         // What a callback leads to is nobody's business here: it was taken.
         tried.outcome = Outcome::Delivered;
     }
-    let pause = slot.learn(said(tried.outcome), Instant::now());
+    let pause = said(tried.outcome).and_then(|said| slot.learn(said, Instant::now()));
     let queue = &exchanges.queue.policy.name;
     let label = QueueLabel { queue: queue.to_string() };
     exchanges.store.metrics().callback_hosts.get_or_create(&label).set(hosts.left_alone());
@@ -125,19 +125,21 @@ async fn send(exchanges: &Exchanges, message: &Claimed, target: &HttpDownstream)
         Ok(way) => single::call(exchanges, message, &way).await,
         Err(error) => {
             let (now_ms, _) = exchanges.times();
-            exchanges.judge(message, now_ms, Answer::NotSent { error: error.to_string() })
+            let answer = Answer::NotSent { error: error.to_string(), is_local: false };
+            exchanges.judge(message, now_ms, answer)
         }
     }
 }
 
-/// What an outcome says of the host, beside the message.
-const fn said(outcome: Outcome) -> Said {
-    match outcome {
+/// What an outcome says of the host, beside the message; `None`: nothing.
+const fn said(outcome: Outcome) -> Option<Said> {
+    Some(match outcome {
         Outcome::Delivered | Outcome::Accepted | Outcome::Refused => Said::Well,
         Outcome::Retry | Outcome::Unknown | Outcome::Suspect => Said::Failed,
         Outcome::Throttled { retry_after_ms } => Said::TooFast(retry_after_ms),
         Outcome::Denied => Said::Denied,
-    }
+        Outcome::Hindered => return None,
+    })
 }
 
 /// Why no slot was had.

@@ -83,6 +83,7 @@ pub(super) fn decide(
         Outcome::Delivered => Action::Ack,
         Outcome::Accepted => Action::Accept { reference: facts.reference.map(str::to_owned) },
         Outcome::Retry => again(retry, facts),
+        Outcome::Hindered => Action::Release,
         Outcome::Unknown => match policy.on_uncertain {
             OnUncertain::Resend => again(retry, facts),
             OnUncertain::Park | OnUncertain::Probe => {
@@ -197,6 +198,13 @@ mod tests {
         );
         let parked = after(Outcome::Unknown, OnUncertain::Park, 99, 999_999);
         assert_eq!(parked, Action::Park { reason: "status 500".to_owned() });
+    }
+
+    #[test]
+    fn what_this_machine_could_not_send_spends_nothing() {
+        for on_uncertain in [OnUncertain::Resend, OnUncertain::Park] {
+            assert_eq!(after(Outcome::Hindered, on_uncertain, 3, 999_999), Action::Release);
+        }
     }
 
     #[test]

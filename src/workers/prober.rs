@@ -177,7 +177,11 @@ impl Asking {
         if self.permit(latest).await && self.window().is_ok() && Instant::now() <= latest {
             let (now_ms, answer) = self.call(&message).await;
             failpoint!("probed");
-            self.follow(&message, now_ms, &answer, paused_ms).await;
+            if matches!(answer, Answer::NotSent { is_local: true, .. }) {
+                self.give_back(&message).await;
+            } else {
+                self.follow(&message, now_ms, &answer, paused_ms).await;
+            }
         } else {
             self.give_back(&message).await;
         }
