@@ -22,7 +22,8 @@ impl Sign {
     #[must_use]
     pub fn of(attempt: &Attempt) -> Self {
         match (attempt.outcome.as_str(), attempt.status_code) {
-            ("throttled", _) => Self::None,
+            // A throttle, or a fault of this machine.
+            ("throttled" | "hindered", _) => Self::None,
             (_, Some(408 | 500..=599)) => Self::Failed,
             (_, Some(_)) => Self::Answered,
             ("retry" | "unknown", None) => Self::Failed,
@@ -79,6 +80,7 @@ mod tests {
             ("unknown", Some(503), Sign::Failed),
             ("retry", Some(408), Sign::Failed),
             ("refused", Some(500), Sign::Failed),
+            ("hindered", None, Sign::None),
             ("throttled", Some(503), Sign::None),
             ("throttled", Some(429), Sign::None),
             ("retry", Some(425), Sign::Answered),

@@ -13,6 +13,7 @@ mod keeping;
 mod line;
 mod pool;
 mod request;
+mod shortage;
 mod signature;
 #[cfg(test)]
 mod tests;
@@ -128,7 +129,9 @@ impl Transport {
         match self {
             Self::Http(http) => http.send(&call).await,
             Self::Null => TAKEN,
-            Self::Callbacks(_) => Answer::NotSent { error: "it has no address yet".to_owned() },
+            Self::Callbacks(_) => {
+                Answer::NotSent { error: "it has no address yet".to_owned(), is_local: false }
+            }
         }
     }
 }

@@ -40,6 +40,7 @@ mod request;
 mod rounds;
 mod runners;
 mod settler;
+mod shortage;
 mod single;
 mod slots;
 mod throttle;

@@ -177,7 +177,11 @@ impl Asking {
         if self.permit(latest).await && self.window().is_ok() && Instant::now() <= latest {
             let (now_ms, answer) = self.call(&message).await;
             failpoint!("probed");
-            self.follow(&message, now_ms, &answer, paused_ms).await;
+            if matches!(answer, Answer::NotSent { is_local: true, .. }) {
+                self.give_back(&message).await;
+            } else {
+                self.follow(&message, now_ms, &answer, paused_ms).await;
+            }
         } else {
             self.give_back(&message).await;
         }
@@ -213,7 +217,7 @@ impl Asking {
         let Some(url) = self.policy.url_of(&message.id) else {
             // Any other address would be asked about another message.
             let error = "the probe's url is not a valid address with this id in it".to_owned();
-            return (now_ms, Answer::NotSent { error });
+            return (now_ms, Answer::NotSent { error, is_local: false });
         };
         let call = Call {
             url: Some(url),

@@ -65,7 +65,10 @@ async fn an_untrusted_certificate_gets_nothing() {
     let (at, served) = serve_one();
     let to = Downstream::Http(downstream(&format!("https://{at}/")));
     let answer = Transport::new(&to).unwrap().send(call("{}")).await;
-    assert_eq!(answer, Answer::NotSent { error: "TLS: certificate not trusted".to_owned() });
+    assert_eq!(
+        answer,
+        Answer::NotSent { error: "TLS: certificate not trusted".to_owned(), is_local: false }
+    );
     assert!(!served.join().unwrap());
 }
 
@@ -80,7 +83,7 @@ async fn a_server_without_tls_gets_nothing() {
     let to = Downstream::Http(downstream(&format!("https://{}/", server.at)));
     let answer = Transport::new(&to).unwrap().send(call("{}")).await;
     let error = "TLS: the other side does not speak TLS".to_owned();
-    assert_eq!(answer, Answer::NotSent { error });
+    assert_eq!(answer, Answer::NotSent { error, is_local: false });
 }
 
 #[tokio::test]
@@ -89,5 +92,8 @@ async fn a_handshake_that_hangs_is_not_sent() {
         Server::start(|mut stream, _| async move { read_to_close(&mut stream).await }).await;
     let to = Downstream::Http(downstream(&format!("https://{}/", server.at)));
     let answer = Transport::new(&to).unwrap().send(call_within("{}", 700)).await;
-    assert_eq!(answer, Answer::NotSent { error: "no connection within 700ms".to_owned() });
+    assert_eq!(
+        answer,
+        Answer::NotSent { error: "no connection within 700ms".to_owned(), is_local: false }
+    );
 }
