@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::waiting::Entrance;
 use crate::shutdown::Tasks;
+use crate::transport::Paced;
 
 /// Connections at once; further ones wait in the system's backlog. Ten thousand that wait for a result
 /// leave the door open to as many others.
@@ -83,7 +84,7 @@ async fn connection(stream: TcpStream, entrance: Entrance, stop: &CancellationTo
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_PATIENCE)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(stream), entrance);
+        .serve_connection(TokioIo::new(Paced::new(stream)), entrance);
     let mut serving = std::pin::pin!(serving);
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,

@@ -19,6 +19,7 @@ mod docs;
 mod doctor;
 mod doors;
 mod durability;
+mod endless;
 mod erp;
 mod events;
 mod examples;
@@ -39,6 +40,7 @@ mod leases;
 mod load;
 #[cfg(feature = "failpoints")]
 mod nodes;
+mod odd_answers;
 mod operations;
 mod operations_beside;
 mod outcomes;

@@ -185,7 +185,7 @@ async fn an_endless_body_is_cut_and_its_connection_given_up() {
     .await;
     match transport_to(server.at).send(call("{}")).await {
         Answer::Answered { status: 200, body, missing: Some(_), .. } => {
-            assert_eq!(body.len(), 4096)
+            assert_eq!(body.len(), 4096);
         }
         other => panic!("{other:?}"),
     }
