@@ -11,6 +11,7 @@ mod head;
 mod http;
 mod keeping;
 mod line;
+mod paced;
 mod pool;
 mod request;
 mod shortage;
@@ -24,6 +25,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 pub use self::http::{HttpConnections, HttpTransport};
+pub use self::paced::Paced;
 use crate::domain::endpoint::HttpDownstream;
 use crate::domain::outcome::Answer;
 use crate::domain::policy::Downstream;

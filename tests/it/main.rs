@@ -23,6 +23,7 @@ mod doors;
 mod doubt;
 mod durability;
 mod erased;
+mod endless;
 mod erp;
 mod events;
 mod examples;
@@ -46,6 +47,7 @@ mod load;
 mod logs;
 #[cfg(feature = "failpoints")]
 mod nodes;
+mod odd_answers;
 mod operations;
 mod operations_beside;
 mod outcomes;
