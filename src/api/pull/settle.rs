@@ -18,11 +18,11 @@ use crate::api::fields::{Fields, Shape, bad_json};
 use crate::api::paths::InQueue;
 use crate::api::problem::{Fault, Problem};
 use crate::api::values::{delay, duration, list, string, words};
-use crate::api::{Door, Shared, body};
+use crate::api::{Door, Shared};
 use crate::domain::id::MessageId;
 use crate::domain::message::Attempt;
 use crate::domain::retry::Next;
-use crate::store::{Lease, Queue, Settled, StoreError, Verdict};
+use crate::store::{Lease, Part, Queue, Settled, StoreError, Verdict};
 use crate::telemetry::{OutcomeLabel, ReasonLabel, VerdictLabel};
 
 /// Most messages in one request.
@@ -100,7 +100,7 @@ pub(in crate::api) async fn settle(
     body: Body,
 ) -> Result<Response, Problem> {
     let queue = pulled(queue)?;
-    let body = body::read(body, BODY_BYTES_MAX).await?;
+    let body = door.bodies.read(body, BODY_BYTES_MAX).await?;
     let items = read(&queue, &body)?;
     let verdicts = carry_out(&door, &queue, &items).await?;
     let results: Vec<Value> = items
@@ -253,7 +253,7 @@ async fn step_of(door: &Door, queue: &Queue, item: &Item) -> Result<(Step, Settl
 async fn next(door: &Door, queue: &Queue, item: &Item) -> Result<Next, Problem> {
     let policy = &queue.policy;
     // One that is gone gets that verdict from the call.
-    let retry = match door.store().get(&item.id).await? {
+    let retry = match door.store().get_part(&item.id, Part::Head).await? {
         Some(message) => message.details.retry_policy(&policy.retry),
         None => Cow::Borrowed(&policy.retry),
     };
