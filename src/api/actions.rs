@@ -18,7 +18,7 @@ use super::fields::json_of;
 use super::problem::Problem;
 use super::query::Query;
 use super::view::Moment;
-use super::{Door, Shared, body, cursor};
+use super::{Door, Shared, cursor};
 use crate::config::Scope;
 use crate::store::{ActionOutcome, NewAction, NotedAction};
 
@@ -111,7 +111,7 @@ async fn note(
     let params = request.extract_parts::<Path<Vec<(String, String)>>>().await;
     let on = params.ok().and_then(|Path(params)| params.into_iter().next().map(|(_, value)| value));
     let (head, body) = request.into_parts();
-    let bytes = body::read(body, door.state.server.body_limit_bytes).await?;
+    let bytes = door.bodies.read(body, door.state.server.body_limit_bytes).await?;
     let (reason, detail) = said(&bytes);
     let action = NewAction {
         by: caller.unwrap_or_default(),

@@ -4,15 +4,17 @@
 //! safe in a URL.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 
+use super::budget::{Budget, Share};
 use super::held_by::Gates;
 use super::paths::InQueue;
-use super::problem::Problem;
+use super::problem::{Code, Problem};
 use super::query::Query;
 use super::values::check_name;
 use super::view::MessageView;
@@ -20,16 +22,50 @@ use super::{Door, Shared, cursor};
 use crate::domain::id::QueueName;
 use crate::domain::message::{Message, NAME_BYTES_MAX};
 use crate::domain::state::State as MessageState;
-use crate::store::Queue;
+use crate::store::{Part, Queue};
 
 /// Messages on a page, unless asked otherwise.
 const LIMIT_DEFAULT: usize = 100;
 /// Most messages on a page.
 const LIMIT_MAX: u32 = 1000;
 /// Most payload bytes on a page with payloads; at least one message is shown.
-const PAYLOAD_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Messages read at once: their payloads come along, wanted or not.
+const PAYLOAD_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Messages read at once.
 const STEP: usize = 100;
+/// Messages with payloads that are read first; how many then, the payloads decide.
+const STEP_FULL: usize = 4;
+/// Payload bytes that are read at once, as far as the messages before tell.
+const STEP_BYTES: usize = 1024 * 1024;
+/// What the pages of all requests together may take, from the first reading until they are written.
+const PAGES_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// How long a request waits for its place among them.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// What a page counts for while it is put together: with payloads, without.
+const FULL_PAGE_BYTES: usize = 2 * PAYLOAD_BYTES_MAX;
+const PAGE_BYTES: usize = 1024 * 1024;
+/// When to ask again for a page for which there was no place.
+const RETRY_S: u32 = 2;
+
+/// The pages that are being put together and written.
+#[derive(Debug)]
+pub(super) struct Pages(Budget);
+
+impl Default for Pages {
+    fn default() -> Self {
+        Self(Budget::new(PAGES_BYTES_MAX))
+    }
+}
+
+impl Pages {
+    async fn place(&self, is_full: bool) -> Result<Share, Problem> {
+        let mut share = self.0.share();
+        if share.hold(if is_full { FULL_PAGE_BYTES } else { PAGE_BYTES }, PATIENCE).await {
+            return Ok(share);
+        }
+        let detail = "this node answers as many large requests as it can; ask again in a moment";
+        Err(Problem::store_unavailable(detail).retry_after(RETRY_S))
+    }
+}
 
 /// Where a page begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +102,12 @@ struct Wish {
     cursor: Cursor,
 }
 
+impl Wish {
+    fn part(&self) -> Part {
+        if self.is_full { Part::Whole } else { Part::Head }
+    }
+}
+
 /// Messages of a queue, a page at a time; or the one that an idempotency key belongs to.
 ///
 /// Without `state`, state after state: scheduled, ready, leased, uncertain, accepted, and finals.
@@ -93,8 +135,9 @@ pub(super) async fn messages(
     });
     let wish = read_wish(&mut query, &queue.policy.name);
     query.finish()?;
+    let mut share = door.pages.place(wish.is_full).await?;
     let (messages, next) = match key {
-        Some(key) => (by_key(&door, &queue, &key, wish.state).await?, None),
+        Some(key) => (by_key(&door, &queue, &key, &wish).await?, None),
         None => page(&door, &queue, &wish).await?,
     };
     let gates = gates(&door, &queue, &messages).await?;
@@ -102,7 +145,14 @@ pub(super) async fn messages(
         .iter()
         .map(|message| MessageView::new(message, gates.hold(message.state), wish.is_full))
         .collect();
-    Ok(Json(Page { messages: views, next_cursor: next }).into_response())
+    let mut text = Vec::new();
+    serde_json::to_writer(&mut text, &Page { messages: views, next_cursor: next })
+        .map_err(|_| Problem::new(Code::Internal, "a page is no JSON; please report this"))?;
+    drop(messages);
+    // What it takes from now on, until the caller has read it.
+    share.shrink(text.len());
+    let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+    Ok((kind, share.over(text)).into_response())
 }
 
 #[derive(serde::Serialize)]
@@ -136,13 +186,16 @@ async fn by_key(
     door: &Door,
     queue: &Queue,
     key: &str,
-    state: Option<MessageState>,
+    wish: &Wish,
 ) -> Result<Vec<Message>, Problem> {
     let Some(id) = door.store().find_key(&queue.policy.name, key).await? else {
         return Ok(Vec::new());
     };
-    let found = door.store().get(&id).await?;
-    Ok(found.filter(|found| state.is_none_or(|state| found.state == state)).into_iter().collect())
+    let found = door.store().get_part(&id, wish.part()).await?;
+    Ok(found
+        .filter(|found| wish.state.is_none_or(|state| found.state == state))
+        .into_iter()
+        .collect())
 }
 
 /// Goes on from the cursor until the page is full or nothing is left.
@@ -154,18 +207,14 @@ async fn page(
     let name = &queue.policy.name;
     let mut at = wish.cursor.clone();
     let (mut messages, mut bytes) = (Vec::new(), 0);
+    let mut step = if wish.is_full { STEP_FULL } else { STEP };
     loop {
-        let left = wish.limit - messages.len();
-        let step = left.min(STEP);
-        let mut found = door.store().list(name, at.state, step, at.within.as_deref()).await?;
-        for message in &mut found.messages {
-            if wish.is_full {
-                bytes += message.payload.as_ref().map_or(0, Bytes::len);
-            } else {
-                message.payload = None;
-            }
-        }
+        let most = step.min(wish.limit - messages.len());
+        let within = at.within.as_deref();
+        let found = door.store().list_part(name, at.state, wish.part(), most, within).await?;
+        bytes += found.messages.iter().map(payload_bytes).sum::<usize>();
         messages.extend(found.messages);
+        step = next_step(step, bytes, messages.len());
         match found.next_cursor {
             Some(within) => at.within = Some(within),
             None => match next_state(at.state).filter(|_| wish.state.is_none()) {
@@ -177,6 +226,16 @@ async fn page(
             return Ok((messages, Some(at.write(name))));
         }
     }
+}
+
+fn payload_bytes(message: &Message) -> usize {
+    message.payload.as_ref().map_or(0, Bytes::len)
+}
+
+/// How many messages to read at once, after so many with so many payload bytes.
+fn next_step(step: usize, bytes: usize, count: usize) -> usize {
+    let average = bytes / count.max(1);
+    (STEP_BYTES / average.max(1)).clamp(1, 2 * step).min(STEP)
 }
 
 fn next_state(state: MessageState) -> Option<MessageState> {
@@ -197,6 +256,15 @@ async fn gates(door: &Door, queue: &Arc<Queue>, messages: &[Message]) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn steps_follow_the_payloads() {
+        assert_eq!(next_step(STEP_FULL, 0, 0), 8);
+        assert_eq!(next_step(STEP_FULL, 4 * 1000, 4), 8);
+        assert_eq!(next_step(64, 64 * 1000, 64), STEP);
+        assert_eq!(next_step(STEP_FULL, 4 * 250_000, 4), 4);
+        assert_eq!(next_step(8, 9 * 2_000_000, 9), 1);
+    }
 
     #[test]
     fn cursors_read_back_and_foreign_ones_are_refused() {

@@ -10,8 +10,10 @@ mod auth;
 mod batch;
 mod batch_results;
 mod body;
+mod budget;
 mod callback_fields;
 mod change;
+mod client;
 mod clock;
 mod cursor;
 mod depth;
@@ -36,6 +38,7 @@ mod pace;
 mod paths;
 mod payload;
 mod peer;
+mod places;
 mod policy_view;
 mod problem;
 mod pull;
@@ -98,7 +101,8 @@ impl std::fmt::Debug for ApiState {
 struct Door {
     state: ApiState,
     readiness: health::Readiness,
-    arrays: batch::Arrays,
+    bodies: body::Bodies,
+    pages: list::Pages,
     desks: pull::Desks,
 }
 
@@ -107,9 +111,10 @@ type Shared = axum::extract::State<Arc<Door>>;
 impl Door {
     fn new(state: ApiState) -> Self {
         Self {
+            bodies: body::Bodies::new(state.server.batch_body_limit_bytes),
             state,
             readiness: health::Readiness::default(),
-            arrays: batch::Arrays::default(),
+            pages: list::Pages::default(),
             desks: pull::Desks::default(),
         }
     }

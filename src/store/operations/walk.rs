@@ -42,7 +42,7 @@ impl Store {
             return Ok(WalkPage { steps: Vec::new(), next: None });
         };
         let args = [arg(operation.state), arg(most), arg(&progress.cursor)];
-        let mut reply = self.call(Verb::Walk, shard, &args).await?;
+        let mut reply = self.read(Verb::Walk, shard, &args).await?;
         let cursor = reply.text()?;
         let mut steps = Vec::with_capacity(reply.len() / 5);
         while reply.len() > 0 {
