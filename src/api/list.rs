@@ -3,8 +3,6 @@
 //! Owns the cursor that clients carry: the state being listed and the store's own cursor, opaque and
 //! safe in a URL.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
@@ -12,10 +10,11 @@ use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::held_by::Gates;
+use super::page::{LIMIT_DEFAULT, LIMIT_MAX, gates};
 use super::paths::InQueue;
 use super::problem::Problem;
 use super::query::Query;
+use super::search::{is_search, search};
 use super::values::check_name;
 use super::view::MessageView;
 use super::{Door, Shared};
@@ -23,10 +22,6 @@ use crate::domain::message::{Message, NAME_BYTES_MAX};
 use crate::domain::state::State as MessageState;
 use crate::store::Queue;
 
-/// Messages on a page, unless asked otherwise.
-const LIMIT_DEFAULT: usize = 100;
-/// Most messages on a page.
-const LIMIT_MAX: u32 = 1000;
 /// Most payload bytes on a page with payloads; at least one message is shown.
 const PAYLOAD_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Messages read at once: their payloads come along, wanted or not.
@@ -71,7 +66,16 @@ struct Wish {
     get, path = "/v1/queues/{queue}/messages", operation_id = "list_messages", tag = "messages",
     params(
         ("queue" = String, Path, description = "The queue's name"),
-        ("state" = Option<String>, Query, description = "Only messages in this state"),
+        ("state" = Option<String>, Query, description = "Only messages in this state, or in these, with commas"),
+        ("label" = Option<String>, Query, description = "Only messages with this label, NAME=VALUE; may be repeated"),
+        ("group" = Option<String>, Query, description = "Only messages of this group"),
+        ("error_contains" = Option<String>, Query, description = "Only messages with these words in their last error or reason"),
+        ("created_after" = Option<String>, Query, description = "Only messages handed over at this moment or later"),
+        ("created_before" = Option<String>, Query, description = "Only messages handed over before this moment"),
+        ("due_after" = Option<String>, Query, description = "Only messages due at this moment or later"),
+        ("due_before" = Option<String>, Query, description = "Only messages due before this moment"),
+        ("final_after" = Option<String>, Query, description = "Only messages that ended at this moment or later"),
+        ("final_before" = Option<String>, Query, description = "Only messages that ended before this moment"),
         ("limit" = Option<u32>, Query, description = "Messages on a page, 1 to 1000; default 100"),
         ("cursor" = Option<String>, Query, description = "next_cursor of the page before"),
         ("view" = Option<String>, Query, description = "full: with payload and headers"),
@@ -84,6 +88,9 @@ pub(super) async fn messages(
     InQueue(queue): InQueue,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
+    if is_search(query.as_deref()) {
+        return search(&door, &queue, query.as_deref()).await;
+    }
     let known = ["state", "limit", "cursor", "view", "idempotency_key"];
     let mut query = Query::read(query.as_deref(), &known);
     let key = query.read_as("idempotency_key", |text| {
@@ -180,16 +187,6 @@ async fn page(
 fn next_state(state: MessageState) -> Option<MessageState> {
     let at = MessageState::ALL.iter().position(|known| *known == state)?;
     MessageState::ALL.get(at + 1).copied()
-}
-
-/// One reading of the gates for a whole page; none where nobody waits.
-async fn gates(door: &Door, queue: &Arc<Queue>, messages: &[Message]) -> Result<Gates, Problem> {
-    let waits = |m: &Message| matches!(m.state, MessageState::Scheduled | MessageState::Ready);
-    if !messages.iter().any(waits) {
-        return Ok(Gates::default());
-    }
-    let counts = door.store().counts(&queue.policy.name).await?;
-    Ok(Gates::new(&queue.policy, &counts, door.now_ms()?))
 }
 
 #[cfg(test)]

@@ -23,6 +23,8 @@ mod doctor;
 mod events;
 mod exit;
 mod export;
+mod filter;
+mod finding;
 mod ids;
 mod list;
 mod local;
@@ -40,6 +42,7 @@ mod stream;
 mod times;
 mod topics;
 mod trial;
+mod user;
 
 #[cfg(test)]
 mod tests;

@@ -59,6 +59,7 @@ mod retention;
 mod rig;
 mod rollback;
 mod schedules;
+mod search;
 mod service;
 mod slots;
 mod stopping;
