@@ -25,7 +25,7 @@ pub(super) async fn rollbacks(State(door): Shared) -> Response {
         .iter()
         .map(|rollback| {
             json!({
-                "at": Moment(rollback.at_ms), "queue": rollback.queue.as_str(), "shard": rollback.shard,
+                "at": Moment(rollback.at_ms), "cause": rollback.cause.as_str(), "queue": rollback.queue.as_str(), "shard": rollback.shard,
                 "lost": ids(&rollback.lost), "sent_again": ids(&rollback.again),
             })
         })

@@ -25,6 +25,7 @@ mod exit;
 mod export;
 mod filter;
 mod finding;
+mod health;
 mod ids;
 mod list;
 mod local;
@@ -38,6 +39,7 @@ mod schedules;
 mod screen;
 mod send;
 mod sending;
+mod sink;
 mod stream;
 mod times;
 mod topics;
@@ -66,6 +68,8 @@ pub use args_operation::{
     RetryArgs, StartArgs,
 };
 
+pub use sink::SinkArgs;
+
 use client::Client;
 use exit::{Exit, Failure};
 use screen::Screen;
@@ -83,6 +87,13 @@ struct Session {
 pub fn run_local(globals: &Globals, command: &LocalCommand) -> ExitCode {
     let mut screen = Screen::of_process(globals.output);
     execute_local(command, &mut screen).into()
+}
+
+/// Runs the downstream for practice.
+pub async fn run_sink(globals: &Globals, args: SinkArgs) -> ExitCode {
+    let mut screen = Screen::of_process(globals.output);
+    let ended = sink::sink(&args, &mut screen).await;
+    finish(ended, &mut screen).into()
 }
 
 /// Runs a command that talks to a daemon.
@@ -154,6 +165,7 @@ async fn dispatch(command: ClientCommand, session: &mut Session) -> Result<Exit,
         ClientCommand::Schedules => schedules::schedules(session).await,
         ClientCommand::Schedule(args) => schedules::schedule(&args, session).await,
         ClientCommand::Nodes => queues::nodes(session).await,
+        ClientCommand::Health => health::health(session).await,
         ClientCommand::Doctor(args) => doctor::doctor(&args, session).await,
     }
 }

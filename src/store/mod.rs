@@ -15,7 +15,7 @@ mod claimed;
 mod clock;
 mod clock_watch;
 mod connect;
-mod details;
+mod erasure;
 mod error;
 mod events;
 mod gate;
@@ -57,6 +57,7 @@ mod settle;
 mod site;
 mod survey;
 mod tables;
+mod tail;
 mod topics;
 mod trouble;
 mod waiters;
@@ -75,7 +76,6 @@ pub use audit::{Audit, Books, Fault, Finding};
 pub use claim::ClaimReply;
 pub use claimed::Claimed;
 pub use clock::Clock;
-pub use details::{DETAILS_BYTES_MAX, details_bytes};
 pub use error::StoreError;
 pub use events::{Heard, Subscription};
 pub use gate::{ClaimWish, Gate};
@@ -97,7 +97,7 @@ pub use prune::Pruned;
 pub use queue::{Queue, Shard};
 pub use read::{Counts, Page, PauseInfo};
 pub use receipt::{Receipt, ReceiptOf, Received};
-pub use rollback::Rollback;
+pub use rollback::{Rollback, RollbackCause};
 pub use schedules::{
     Kept, LastTick, Paused, PutSchedule, SchedulePage, Sweep, Tick, Touched, UnderWay,
 };
@@ -162,6 +162,7 @@ struct Inner {
     operation_started: tokio::sync::Notify,
     promises: promises::Promises,
     rollbacks: rollback::Rollbacks,
+    mark: erasure::Mark,
     health: Health,
     gauges: Gauges,
     metrics: Arc<Metrics>,
@@ -205,6 +206,7 @@ impl Store {
                 operation_started: tokio::sync::Notify::new(),
                 promises: promises::Promises::default(),
                 rollbacks: rollback::Rollbacks::default(),
+                mark: erasure::Mark::default(),
                 health: Health::default(),
                 gauges: Gauges::default(),
                 metrics,

@@ -30,8 +30,6 @@ pub enum Kind {
     NotKept,
     /// A lease could not be renewed.
     NotRenewed,
-    /// An answer to a batch named a message that was not in it.
-    Foreign,
     /// No receipt came in time.
     NoReceipt,
     /// The downstream was asked what became of a message.
@@ -159,7 +157,6 @@ impl Kind {
                 "outcomes could not be written; the leases of their messages will run out"
             }
             Self::NotRenewed => "leases could not be renewed",
-            Self::Foreign => "answers to batches named messages that were not in them",
             Self::NoReceipt => "no receipts came in time for accepted messages",
             Self::Asked => "the downstream was asked what became of uncertain messages",
             Self::ProbedLate => "probes came too late, and changed nothing",

@@ -30,6 +30,8 @@ pub(super) struct Settlement {
     pub(super) lease: Lease,
     pub(super) action: Action,
     pub(super) attempt: Option<Attempt>,
+    /// Whether the outcome of this attempt or an earlier one is unknown.
+    pub(super) is_in_doubt: bool,
     /// What its exchange shows of the downstream: set here, at its first message alone.
     pub(super) sign: Sign,
     /// The batch that is over with this message.
@@ -55,7 +57,7 @@ enum Call {
     Release,
     Defer(&'static str, Option<u64>),
     Bury(bool),
-    Park,
+    Park(u64),
 }
 
 impl Call {
@@ -69,7 +71,7 @@ impl Call {
             Action::Throttle { gate_ms } => Self::Defer("throttle", *gate_ms),
             Action::Alarm => Self::Defer("alarm", None),
             Action::Bury { suspect, .. } => Self::Bury(*suspect),
-            Action::Park { .. } => Self::Park,
+            Action::Park { asked_ms, .. } => Self::Park(*asked_ms),
         }
     }
 
@@ -164,7 +166,7 @@ impl Settler {
                 store.defer(queue, shard, ended, DeferKind::Throttle, *gate_ms, items).await
             }
             Call::Bury(suspect) => store.bury(queue, shard, ended, *suspect, items).await,
-            Call::Park => store.park(queue, shard, ended, items).await,
+            Call::Park(asked_ms) => store.park(queue, shard, ended, *asked_ms, items).await,
         }
     }
 
@@ -219,7 +221,7 @@ fn mark_row(exchanges: &mut [Vec<Settlement>]) {
 fn settled(settlement: &Settlement) -> Settled {
     let (mut reason, mut delay_ms, mut reference) = (None, 0, None);
     match &settlement.action {
-        Action::Bury { reason: why, .. } | Action::Park { reason: why } => {
+        Action::Bury { reason: why, .. } | Action::Park { reason: why, .. } => {
             reason = Some(why.clone());
         }
         Action::Retry { delay_ms: later_ms } => delay_ms = *later_ms,
@@ -231,12 +233,13 @@ fn settled(settlement: &Settlement) -> Settled {
         Action::Ack | Action::Release | Action::Hold | Action::Throttle { .. } | Action::Alarm => {}
     }
     Settled {
-        lease: settlement.lease.clone(),
         attempt: settlement.attempt.clone(),
         reason,
         delay_ms,
         reference,
         is_throttle: matches!(settlement.action, Action::Postpone { .. }),
+        is_in_doubt: settlement.is_in_doubt,
         sign: settlement.sign,
+        ..Settled::of(settlement.lease.clone())
     }
 }

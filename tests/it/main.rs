@@ -6,7 +6,9 @@
 #![cfg(test)] // Always so here; said once more for clippy, which then lets helpers panic.
 
 mod actions;
+mod alerts;
 mod backlog;
+mod batch_answers;
 mod batches;
 mod callbacks;
 mod calls;
@@ -18,7 +20,9 @@ mod crash;
 mod docs;
 mod doctor;
 mod doors;
+mod doubt;
 mod durability;
+mod erased;
 mod erp;
 mod events;
 mod examples;
@@ -36,6 +40,7 @@ mod idle;
 mod inbox;
 #[cfg(feature = "failpoints")]
 mod inbox_killed;
+mod input;
 mod leases;
 mod load;
 mod logs;
@@ -61,6 +66,7 @@ mod rollback;
 mod schedules;
 mod search;
 mod service;
+mod sink;
 mod slots;
 mod stopping;
 mod store;
@@ -72,6 +78,7 @@ mod topics;
 mod topics_killed;
 mod topologies;
 mod uncertain;
+mod unfit;
 mod valkey;
 mod waiting;
 mod windows;
