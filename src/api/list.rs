@@ -3,7 +3,6 @@
 //! Owns the cursor that clients carry: the state being listed and the store's own cursor, opaque and
 //! safe in a URL.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -12,10 +11,11 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 
 use super::budget::{Budget, Share};
-use super::held_by::Gates;
+use super::page::{LIMIT_DEFAULT, LIMIT_MAX, gates};
 use super::paths::InQueue;
 use super::problem::{Code, Problem};
 use super::query::Query;
+use super::search::{is_search, search};
 use super::values::check_name;
 use super::view::MessageView;
 use super::{Door, Shared, cursor};
@@ -24,10 +24,6 @@ use crate::domain::message::{Message, NAME_BYTES_MAX};
 use crate::domain::state::State as MessageState;
 use crate::store::{Part, Queue};
 
-/// Messages on a page, unless asked otherwise.
-const LIMIT_DEFAULT: usize = 100;
-/// Most messages on a page.
-const LIMIT_MAX: u32 = 1000;
 /// Most payload bytes on a page with payloads; at least one message is shown.
 const PAYLOAD_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Messages read at once.
@@ -71,6 +67,8 @@ impl Pages {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Cursor {
     state: MessageState,
+    /// Messages on the pages before.
+    looked: u64,
     within: Option<String>,
 }
 
@@ -78,14 +76,17 @@ impl Cursor {
     fn read(queue: &QueueName, text: &str) -> Result<Self, String> {
         let place = cursor::open(&list_of(queue), text)?;
         let bad = || "this cursor is of another version; list from the beginning".to_owned();
-        let (state, within) = place.split_once('/').ok_or_else(bad)?;
-        let state = state.parse().map_err(|_| bad())?;
-        Ok(Self { state, within: (!within.is_empty()).then(|| within.to_owned()) })
+        let mut parts = place.splitn(3, '/');
+        let mut part = || parts.next().ok_or_else(bad);
+        let state = part()?.parse().map_err(|_| bad())?;
+        let looked = part()?.parse().map_err(|_| bad())?;
+        let within = part()?;
+        Ok(Self { state, looked, within: (!within.is_empty()).then(|| within.to_owned()) })
     }
 
     fn write(&self, queue: &QueueName) -> String {
         let within = self.within.as_deref().unwrap_or_default();
-        cursor::seal(&list_of(queue), &format!("{}/{within}", self.state))
+        cursor::seal(&list_of(queue), &format!("{}/{}/{within}", self.state, self.looked))
     }
 }
 
@@ -115,7 +116,16 @@ impl Wish {
     get, path = "/v1/queues/{queue}/messages", operation_id = "list_messages", tag = "messages",
     params(
         ("queue" = String, Path, description = "The queue's name"),
-        ("state" = Option<String>, Query, description = "Only messages in this state"),
+        ("state" = Option<String>, Query, description = "Only messages in this state, or in these, with commas"),
+        ("label" = Option<String>, Query, description = "Only messages with this label, NAME=VALUE; may be repeated"),
+        ("group" = Option<String>, Query, description = "Only messages of this group"),
+        ("error_contains" = Option<String>, Query, description = "Only messages with these words in their last error or reason"),
+        ("created_after" = Option<String>, Query, description = "Only messages handed over at this moment or later"),
+        ("created_before" = Option<String>, Query, description = "Only messages handed over before this moment"),
+        ("due_after" = Option<String>, Query, description = "Only messages due at this moment or later"),
+        ("due_before" = Option<String>, Query, description = "Only messages due before this moment"),
+        ("final_after" = Option<String>, Query, description = "Only messages that ended at this moment or later"),
+        ("final_before" = Option<String>, Query, description = "Only messages that ended before this moment"),
         ("limit" = Option<u32>, Query, description = "Messages on a page, 1 to 1000; default 100"),
         ("cursor" = Option<String>, Query, description = "next_cursor of the page before"),
         ("view" = Option<String>, Query, description = "full: with payload and headers"),
@@ -128,6 +138,9 @@ pub(super) async fn messages(
     InQueue(queue): InQueue,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
+    if is_search(query.as_deref()) {
+        return search(&door, &queue, query.as_deref()).await;
+    }
     let known = ["state", "limit", "cursor", "view", "idempotency_key"];
     let mut query = Query::read(query.as_deref(), &known);
     let key = query.read_as("idempotency_key", |text| {
@@ -136,9 +149,15 @@ pub(super) async fn messages(
     let wish = read_wish(&mut query, &queue.policy.name);
     query.finish()?;
     let mut share = door.pages.place(wish.is_full).await?;
-    let (messages, next) = match key {
-        Some(key) => (by_key(&door, &queue, &key, &wish).await?, None),
+    let found = match key {
+        Some(key) => by_key(&door, &queue, &key, &wish).await?,
         None => page(&door, &queue, &wish).await?,
+    };
+    let Found { messages, next, looked } = found;
+    let name = &queue.policy.name;
+    let of = match next {
+        Some(_) => count(&door, name, wish.state).await?,
+        None => looked,
     };
     let gates = gates(&door, &queue, &messages).await?;
     let views: Vec<_> = messages
@@ -146,7 +165,10 @@ pub(super) async fn messages(
         .map(|message| MessageView::new(message, gates.hold(message.state), wish.is_full))
         .collect();
     let mut text = Vec::new();
-    serde_json::to_writer(&mut text, &Page { messages: views, next_cursor: next })
+    let next_cursor = next.as_ref().map(|next| next.write(name));
+    // More may have come in since the first page.
+    let page = Page { messages: views, next_cursor, looked, of: of.max(looked) };
+    serde_json::to_writer(&mut text, &page)
         .map_err(|_| Problem::new(Code::Internal, "a page is no JSON; please report this"))?;
     drop(messages);
     // What it takes from now on, until the caller has read it.
@@ -159,6 +181,23 @@ pub(super) async fn messages(
 struct Page<'a> {
     messages: Vec<MessageView<'a>>,
     next_cursor: Option<String>,
+    looked: u64,
+    of: u64,
+}
+
+/// A page as it was read.
+struct Found {
+    messages: Vec<Message>,
+    next: Option<Cursor>,
+    /// Messages on this page and those before.
+    looked: u64,
+}
+
+/// How many messages the whole list has.
+async fn count(door: &Door, name: &QueueName, state: Option<MessageState>) -> Result<u64, Problem> {
+    let counts = door.store().counts(name).await?;
+    let states = state.map_or_else(|| MessageState::ALL.to_vec(), |state| vec![state]);
+    Ok(states.into_iter().map(|state| counts.of(state)).sum())
 }
 
 fn read_wish(query: &mut Query, queue: &QueueName) -> Wish {
@@ -178,32 +217,22 @@ fn read_wish(query: &mut Query, queue: &QueueName) -> Wish {
         state,
         limit: limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(LIMIT_DEFAULT),
         is_full,
-        cursor: cursor.unwrap_or(Cursor { state: first, within: None }),
+        cursor: cursor.unwrap_or(Cursor { state: first, looked: 0, within: None }),
     }
 }
 
-async fn by_key(
-    door: &Door,
-    queue: &Queue,
-    key: &str,
-    wish: &Wish,
-) -> Result<Vec<Message>, Problem> {
-    let Some(id) = door.store().find_key(&queue.policy.name, key).await? else {
-        return Ok(Vec::new());
-    };
-    let found = door.store().get_part(&id, wish.part()).await?;
-    Ok(found
-        .filter(|found| wish.state.is_none_or(|state| found.state == state))
-        .into_iter()
-        .collect())
+async fn by_key(door: &Door, queue: &Queue, key: &str, wish: &Wish) -> Result<Found, Problem> {
+    let mut messages = Vec::new();
+    if let Some(id) = door.store().find_key(&queue.policy.name, key).await? {
+        let found = door.store().get_part(&id, wish.part()).await?;
+        messages.extend(found.filter(|found| wish.state.is_none_or(|state| found.state == state)));
+    }
+    let looked = messages.len() as u64;
+    Ok(Found { messages, next: None, looked })
 }
 
 /// Goes on from the cursor until the page is full or nothing is left.
-async fn page(
-    door: &Door,
-    queue: &Queue,
-    wish: &Wish,
-) -> Result<(Vec<Message>, Option<String>), Problem> {
+async fn page(door: &Door, queue: &Queue, wish: &Wish) -> Result<Found, Problem> {
     let name = &queue.policy.name;
     let mut at = wish.cursor.clone();
     let (mut messages, mut bytes) = (Vec::new(), 0);
@@ -213,17 +242,18 @@ async fn page(
         let within = at.within.as_deref();
         let found = door.store().list_part(name, at.state, wish.part(), most, within).await?;
         bytes += found.messages.iter().map(payload_bytes).sum::<usize>();
+        at.looked += found.messages.len() as u64;
         messages.extend(found.messages);
         step = next_step(step, bytes, messages.len());
         match found.next_cursor {
             Some(within) => at.within = Some(within),
             None => match next_state(at.state).filter(|_| wish.state.is_none()) {
-                Some(state) => at = Cursor { state, within: None },
-                None => return Ok((messages, None)),
+                Some(state) => at = Cursor { state, within: None, ..at },
+                None => return Ok(Found { messages, next: None, looked: at.looked }),
             },
         }
         if messages.len() >= wish.limit || bytes >= PAYLOAD_BYTES_MAX {
-            return Ok((messages, Some(at.write(name))));
+            return Ok(Found { messages, looked: at.looked, next: Some(at) });
         }
     }
 }
@@ -243,16 +273,6 @@ fn next_state(state: MessageState) -> Option<MessageState> {
     MessageState::ALL.get(at + 1).copied()
 }
 
-/// One reading of the gates for a whole page; none where nobody waits.
-async fn gates(door: &Door, queue: &Arc<Queue>, messages: &[Message]) -> Result<Gates, Problem> {
-    let waits = |m: &Message| matches!(m.state, MessageState::Scheduled | MessageState::Ready);
-    if !messages.iter().any(waits) {
-        return Ok(Gates::default());
-    }
-    let counts = door.store().counts(&queue.policy.name).await?;
-    Ok(Gates::new(&queue.policy, &counts, door.now_ms()?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -269,7 +289,7 @@ mod tests {
     #[test]
     fn cursors_read_back_and_foreign_ones_are_refused() {
         for within in [None, Some("0.1763640000000:01ARZ3NDEKTSV4RRFFQ69G5FAV0;]".to_owned())] {
-            let cursor = Cursor { state: MessageState::Dead, within };
+            let cursor = Cursor { state: MessageState::Dead, looked: 200, within };
             let [sms, erp] = ["sms", "erp"].map(|name| name.parse::<QueueName>().unwrap());
             let text = cursor.write(&sms);
             assert_eq!(Cursor::read(&sms, &text), Ok(cursor));

@@ -67,6 +67,7 @@ mod retention;
 mod rig;
 mod rollback;
 mod schedules;
+mod search;
 mod service;
 mod sink;
 mod slots;
