@@ -40,6 +40,7 @@ mod leases;
 mod load;
 #[cfg(feature = "failpoints")]
 mod nodes;
+mod managed;
 mod operations;
 mod operations_beside;
 mod outcomes;
