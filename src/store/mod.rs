@@ -19,6 +19,7 @@ mod details;
 mod erasure;
 mod error;
 mod events;
+mod foreign;
 mod gate;
 mod gauges;
 mod given;
@@ -48,6 +49,7 @@ mod record;
 mod registry;
 mod reply;
 mod restarts;
+mod rights;
 mod rollback;
 mod room;
 mod schedules;
@@ -162,6 +164,7 @@ struct Inner {
     promises: promises::Promises,
     rollbacks: rollback::Rollbacks,
     mark: erasure::Mark,
+    foreign: foreign::Foreign,
     health: Health,
     gauges: Gauges,
     metrics: Arc<Metrics>,
@@ -206,6 +209,7 @@ impl Store {
                 promises: promises::Promises::default(),
                 rollbacks: rollback::Rollbacks::default(),
                 mark: erasure::Mark::default(),
+                foreign: foreign::Foreign::default(),
                 health: Health::default(),
                 gauges: Gauges::default(),
                 metrics,
@@ -320,7 +324,7 @@ impl Store {
                 }
                 Err(error) => {
                     return Err(StoreError::from_redis(&error)).inspect_err(|error| {
-                        if matches!(error, StoreError::Unavailable(_)) {
+                        if error.is_absence() {
                             self.inner.health.down(&self.inner.metrics, error);
                         }
                     });

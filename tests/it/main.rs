@@ -29,6 +29,7 @@ mod failpoints;
 mod faults_work;
 #[cfg(feature = "failpoints")]
 mod fencing;
+mod foreign;
 mod gates;
 mod hostile;
 mod http;
@@ -38,9 +39,9 @@ mod inbox;
 mod inbox_killed;
 mod leases;
 mod load;
+mod managed;
 #[cfg(feature = "failpoints")]
 mod nodes;
-mod managed;
 mod operations;
 mod operations_beside;
 mod outcomes;
@@ -57,6 +58,7 @@ mod refusals;
 mod reloading;
 mod retention;
 mod rig;
+mod rights;
 mod rollback;
 mod schedules;
 mod service;
