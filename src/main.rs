@@ -26,6 +26,7 @@ fn main() -> ExitCode {
     let _armed = tidegate::failpoint::arm();
     match cli.command {
         Command::Serve(args) => on_runtime(tidegate::app::serve(args.sources())),
+        Command::Sink(args) => on_runtime(cli::run_sink(&cli.globals, args)),
         Command::Local(command) => cli::run_local(&cli.globals, &command),
         Command::Client(command) => on_runtime(cli::run(&cli.globals, *command)),
     }

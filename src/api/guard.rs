@@ -62,6 +62,9 @@ fn admit(door: &Door, request: Request) -> Result<Request, Problem> {
     }
     let route = head.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
     let caller = auth::admit(tokens, &head.headers, auth::scope_needed(&head.method, route))?;
+    if has_body {
+        request_head::check_codings(&head.headers)?;
+    }
     if let Some(route) = route {
         request_head::check_media(&head, route, has_body, tokens.is_empty())?;
     }

@@ -14,7 +14,7 @@ use super::paths::{OfSchedule, no_schedule};
 use super::problem::{Code, Problem};
 use super::query::Query;
 use super::values::words;
-use super::{Door, Shared, body, idempotency, schedule_fields, schedule_view, send};
+use super::{Door, Shared, body, cursor, idempotency, schedule_fields, schedule_view, send};
 use crate::domain::schedule::{ScheduleName, Source};
 use crate::store::{Kept, PutSchedule, Touched};
 
@@ -22,6 +22,9 @@ use crate::store::{Kept, PutSchedule, Touched};
 const LIMIT_DEFAULT: u32 = 100;
 /// Most schedules of a page.
 const LIMIT_MAX: u32 = 1000;
+
+/// What its cursors belong to.
+const LIST: &str = "schedules";
 
 static PAUSE: Shape = Shape { known: &["reason"], later: &[] };
 static NOTHING: Shape = Shape { known: &[], later: &[] };
@@ -41,14 +44,14 @@ pub(super) async fn schedules(
 ) -> Result<Response, Problem> {
     let mut query = Query::read(query.as_deref(), &["limit", "cursor"]);
     let limit = query.count("limit", LIMIT_MAX).unwrap_or(LIMIT_DEFAULT);
-    let after = query.text("cursor").unwrap_or_default().to_owned();
+    let after = query.read_as("cursor", |text| cursor::open(LIST, text)).unwrap_or_default();
     query.finish()?;
     let page = door.store().schedules(&after, usize::try_from(limit).unwrap_or(usize::MAX)).await?;
     let now_ms = door.now_ms()?;
     let last = page.schedules.last().map(|kept| kept.schedule.name.to_string());
     let views: Vec<Value> =
         page.schedules.iter().map(|kept| schedule_view::view(kept, now_ms, false)).collect();
-    let next_cursor = last.filter(|_| page.more);
+    let next_cursor = last.filter(|_| page.more).map(|last| cursor::seal(LIST, &last));
     Ok(Json(json!({ "schedules": views, "next_cursor": next_cursor })).into_response())
 }
 

@@ -13,6 +13,7 @@ use super::args_messages::{
     SendArgs, SendBatchArgs, TryArgs,
 };
 use super::args_operation::{ActionsArgs, OperationCommand, RequeueAllArgs};
+use super::sink::SinkArgs;
 
 /// Exit codes and surroundings, shown below the help.
 const AFTER_HELP: &str = "\
@@ -75,6 +76,8 @@ pub enum Format {
 pub enum Command {
     /// Run the daemon; without --config on built-in defaults
     Serve(ServeArgs),
+    /// Be a downstream for practice on 127.0.0.1 that prints what it gets, until Ctrl-C
+    Sink(SinkArgs),
     /// Commands that talk to nobody.
     #[command(flatten)]
     Local(LocalCommand),
@@ -164,6 +167,8 @@ pub enum ClientCommand {
     Schedule(ScheduleArgs),
     /// Show the running nodes
     Nodes,
+    /// Ask whether the daemon takes messages: exit 0 if it does; for health checks, needs no token
+    Health,
     /// Look for what keeps messages from flowing, with remedies; exit 1 if something was found
     #[command(long_about = DOCTOR)]
     Doctor(DoctorArgs),

@@ -135,7 +135,7 @@ pub(crate) fn of_metrics(text: &str) -> Vec<Finding> {
             )),
             "tidegate_store_fit" if value == 0.0 => findings.push(Finding::problem(
                 "store",
-                format!("{REFUSED} by a Redis server that is not fit to hold them, or does not meet the durability level"),
+                format!("{REFUSED} by a Redis server that is not fit to hold them"),
                 "the daemon's log names the server and what to change",
             )),
             "tidegate_store_full" if value > 0.0 => findings.push(no_room(label("resource"))),

@@ -23,6 +23,7 @@ mod doctor;
 mod events;
 mod exit;
 mod export;
+mod health;
 mod ids;
 mod list;
 mod local;
@@ -35,6 +36,7 @@ mod queues;
 mod schedules;
 mod screen;
 mod send;
+mod sink;
 mod stream;
 mod times;
 mod topics;
@@ -62,6 +64,8 @@ pub use args_operation::{
     StartArgs,
 };
 
+pub use sink::SinkArgs;
+
 use client::Client;
 use exit::{Exit, Failure};
 use screen::Screen;
@@ -79,6 +83,13 @@ struct Session {
 pub fn run_local(globals: &Globals, command: &LocalCommand) -> ExitCode {
     let mut screen = Screen::of_process(globals.output);
     execute_local(command, &mut screen).into()
+}
+
+/// Runs the downstream for practice.
+pub async fn run_sink(globals: &Globals, args: SinkArgs) -> ExitCode {
+    let mut screen = Screen::of_process(globals.output);
+    let ended = sink::sink(&args, &mut screen).await;
+    finish(ended, &mut screen).into()
 }
 
 /// Runs a command that talks to a daemon.
@@ -149,6 +160,7 @@ async fn dispatch(command: ClientCommand, session: &mut Session) -> Result<Exit,
         ClientCommand::Schedules => schedules::schedules(session).await,
         ClientCommand::Schedule(args) => schedules::schedule(&args, session).await,
         ClientCommand::Nodes => queues::nodes(session).await,
+        ClientCommand::Health => health::health(session).await,
         ClientCommand::Doctor(args) => doctor::doctor(&args, session).await,
     }
 }

@@ -24,6 +24,9 @@ pub enum StoreError {
     /// No such queue, in the configuration or in the store.
     #[error("there is no queue \"{0}\"")]
     UnknownQueue(String),
+    /// What was to be written does not fit into its form: nothing was written.
+    #[error("{0}")]
+    TooLarge(String),
     /// A reply that a script of ours cannot have sent: please report.
     #[error("unexpected reply from the store: {0}")]
     Reply(String),

@@ -237,7 +237,7 @@ impl Health {
     /// begins to refuse messages, and one when it takes them again.
     pub(super) fn keep(&self, metrics: &Metrics, seen: Vec<Seen>) {
         say_changes(&self.seen.load(), &seen);
-        metrics.store_fit.set(i64::from(seen.iter().all(|seen| seen.refuses().is_none())));
+        metrics.store_fit.set(i64::from(seen.iter().all(|seen| seen.unfit.is_none())));
         let achieved = seen.iter().map(|seen| seen.level.holds).min();
         for level in
             [Durability::Memory, Durability::Everysec, Durability::Disk, Durability::Replicas]
@@ -246,6 +246,8 @@ impl Health {
             let holds = achieved == Some(level);
             metrics.durability_achieved.get_or_create(&label).set(i64::from(holds));
         }
+        let is_met = !seen.is_empty() && seen.iter().all(|seen| seen.level.wait.is_ok());
+        metrics.durability_met.set(i64::from(is_met));
         self.seen.store(Arc::new(seen));
     }
 }

@@ -215,8 +215,9 @@ impl Queue {
     }
 
     /// After how long the downstream is asked about an uncertain message, as scripts take it.
-    pub(super) fn probe_after(&self) -> Vec<u8> {
-        self.policy.probe.as_ref().map(|probe| arg(probe.after_ms)).unwrap_or_default()
+    pub(super) fn probe_after(&self, asked_ms: u64) -> Vec<u8> {
+        let probe = self.policy.probe.as_ref();
+        probe.map(|probe| arg(probe.after_ms.max(asked_ms))).unwrap_or_default()
     }
 
     /// The shard of a message of this queue.

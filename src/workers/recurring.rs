@@ -128,6 +128,7 @@ fn failed(store: &Store, tick: &Tick, error: &StoreError) {
         StoreError::Full(_) => "store_full",
         StoreError::NotDurable(_) => "not_durable",
         StoreError::Unfit(_) => "store_unfit",
+        StoreError::TooLarge(_) => "too_large",
         StoreError::Unavailable(_) | StoreError::Denied(_) | StoreError::Reply(_) => {
             "store_unavailable"
         }

@@ -6,7 +6,9 @@
 #![cfg(test)] // Always so here; said once more for clippy, which then lets helpers panic.
 
 mod actions;
+mod alerts;
 mod backlog;
+mod batch_answers;
 mod batches;
 mod callbacks;
 mod calls;
@@ -18,6 +20,7 @@ mod crash;
 mod docs;
 mod doctor;
 mod doors;
+mod doubt;
 mod durability;
 mod erased;
 mod erp;
@@ -37,6 +40,7 @@ mod idle;
 mod inbox;
 #[cfg(feature = "failpoints")]
 mod inbox_killed;
+mod input;
 mod leases;
 mod load;
 mod managed;
@@ -62,6 +66,7 @@ mod rights;
 mod rollback;
 mod schedules;
 mod service;
+mod sink;
 mod slots;
 mod stopping;
 mod store;

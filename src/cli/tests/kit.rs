@@ -214,7 +214,7 @@ pub(crate) async fn run_into(
     let format = cli.globals.output;
     let mut screen = Screen { out, err, input, format, out_is_tty, err_is_tty, in_is_tty: false };
     match cli.command {
-        Command::Serve(_) => panic!("serve is not run from here"),
+        Command::Serve(_) | Command::Sink(_) => panic!("servers are not run from here"),
         Command::Local(command) => execute_local(&command, &mut screen),
         Command::Client(command) => {
             let client = Client::new(url, Some("secret")).unwrap();

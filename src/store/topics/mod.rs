@@ -61,8 +61,6 @@ pub enum Published {
     Before(EventId, Vec<QueueName>),
     /// The idempotency key belongs to a different event.
     Mismatch(EventId),
-    /// With what the event adds, its fields take so many bytes: more than fit.
-    TooLarge(usize),
 }
 
 /// What a topic keeps, since some queue lacks it still.
@@ -167,9 +165,6 @@ impl Store {
         let ulid = new_ulid(self.clock().now_ms(), 0, 1, rand::random());
         let id = EventId { topic: name.clone(), ulid };
         let mut event = Event::new(id, topic.policy.queues.clone(), message);
-        if let Some(bytes) = event.too_large() {
-            return Ok(Published::TooLarge(bytes));
-        }
         let args = [
             arg(IDEMPOTENCY_WINDOW_MS),
             arg(EVENTS_MAX),
@@ -178,7 +173,7 @@ impl Store {
             arg(event.message.details.idempotency_key.as_deref().unwrap_or_default()),
             event.message.fingerprint.to_vec(),
             arg(event::joined(&event.queues)),
-            event.pack(),
+            event.pack()?,
         ];
         let mut reply = self.call_durably(Verb::Publish, topic, &args).await?;
         let (_, code) = (reply.count()?, reply.count()?);
