@@ -93,7 +93,7 @@ pub(crate) fn of_metrics(text: &str) -> Vec<Finding> {
             )),
             "tidegate_store_fit" if value == 0.0 => findings.push(Finding::problem(
                 "store",
-                format!("{REFUSED} by a Redis server that is not fit to hold them, or does not meet the durability level"),
+                format!("{REFUSED} by a Redis server that is not fit to hold them"),
                 "the daemon's log names the server and what to change",
             )),
             "tidegate_store_full" if value > 0.0 => findings.push(no_room(label("resource"))),
@@ -245,7 +245,9 @@ fn of_queue(queue: &Value, ages_before: &BTreeMap<String, u64>, now_ms: u64) -> 
         findings.push(Finding::problem(
             &name,
             count(counted("dead"), "dead message"),
-            format!("`tidegate list {name} --state dead` says why; then requeue-all or purge"),
+            format!(
+                "`tidegate list {name} --state dead` says why; where the message is wrong, `tidegate edit ID -d BODY` and `tidegate requeue ID`; where the downstream was, `tidegate requeue-all {name} --state dead`; what nobody needs, `tidegate purge {name} --state dead`"
+            ),
         ));
     }
     if counted("uncertain") > 0 {
@@ -258,7 +260,20 @@ fn of_queue(queue: &Value, ages_before: &BTreeMap<String, u64>, now_ms: u64) -> 
     let grown = age(queue).filter(|now| {
         *now >= AGE_MS_WORTH_A_LOOK && ages_before.get(&name).is_some_and(|before| before < now)
     });
-    if let Some(age_ms) = grown.filter(|_| sending::is_open(queue) && !paused && !closed) {
+    let may_send = sending::is_open(queue) && !paused && !closed;
+    let is_pulled = queue["policy"]["downstream"]["type"] == "pull";
+    if let Some(age_ms) =
+        grown.filter(|_| may_send && is_pulled && counted("leased") == 0)
+    {
+        findings.push(Finding::problem(
+            &name,
+            format!(
+                "no worker has claimed since its oldest ready message came, {} ago",
+                span(age_ms)
+            ),
+            format!("start its workers, or look why they do not call POST /v1/queues/{name}/claim"),
+        ));
+    } else if let Some(age_ms) = grown.filter(|_| may_send) {
         findings.push(Finding::problem(
             &name,
             format!("the oldest ready message waits for {}, and its age grows", span(age_ms)),
@@ -373,6 +388,14 @@ mod tests {
         assert_eq!(of_queues(&[queue(90_000)], &[queue(91_000)], 0).len(), 1);
         assert!(of_queues(&[queue(90_000)], &[queue(61_000)], 0).is_empty());
         assert!(of_queues(&[queue(1000)], &[queue(2000)], 0).is_empty());
+        let mut pulled = queue(91_000);
+        pulled["policy"] = json!({"downstream": {"type": "pull"}});
+        assert_eq!(
+            words(&of_queues(&[queue(90_000)], &[pulled.clone()], 0)),
+            ["problem a: no worker has claimed since its oldest ready message came, 1m 31s ago"]
+        );
+        pulled["counts"]["leased"] = json!(1);
+        assert!(words(&of_queues(&[queue(90_000)], &[pulled], 0))[0].contains("its age grows"));
         let mut paused = queue(91_000);
         paused["window"] = json!({"open": false, "opens_at": "2026-11-21T09:00:00Z"});
         assert_eq!(words(&of_queues(&[queue(90_000)], &[paused], 0)).len(), 1);

@@ -16,7 +16,7 @@ use crate::support::redis::RedisOptions;
 use crate::support::{Answer, Daemon, Downstream, queue_toml};
 
 /// Provoked in `live`.
-const PROVOKED: [&str; 20] = [
+const PROVOKED: [&str; 22] = [
     "TidegateCallbacksFail",
     "TidegateClockAlarm",
     "TidegateDeadPruned",
@@ -34,7 +34,9 @@ const PROVOKED: [&str; 20] = [
     "TidegateRollback",
     "TidegateScheduleLate",
     "TidegateStoreDown",
+    "TidegateStoreErased",
     "TidegateStoreFull",
+    "TidegateStoreUnfit",
     "TidegateTopicIncomplete",
     "TidegateUncertain",
 ];
