@@ -185,7 +185,7 @@ mod tests {
             ON_KEYS.iter().chain(&ON_NO_KEY).chain(&OPTIONS).chain(&BESIDE).copied().collect();
         let mut met = BTreeSet::new();
         for verb in Verb::ALL {
-            for word in verb.script().text().split('\'').skip(1).step_by(2) {
+            for word in verb.text().split('\'').skip(1).step_by(2) {
                 let is_command = word.len() > 2 && word.bytes().all(|b| b.is_ascii_uppercase());
                 if is_command {
                     met.insert(word.to_owned());
