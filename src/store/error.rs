@@ -1,5 +1,7 @@
 //! What can go wrong between us and Redis, sorted by what the caller does next.
 
+use std::sync::Arc;
+
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 /// Why a step did not happen, or may not have.
@@ -59,6 +61,7 @@ fn denial(error: &RedisError) -> Option<&'static str> {
         Some("NOAUTH") => Some("put user and password into redis.url: redis://USER:PASSWORD@HOST"),
         Some("NOPERM") => Some(RIGHTS),
         _ if is_denied_in_script(error) => Some(RIGHTS),
+        _ if is_absent_database(error) => Some(DATABASE),
         _ if is_password => Some(PASSWORD),
         _ => speaks_no_tls(error).then_some(TLS),
     }
@@ -66,6 +69,14 @@ fn denial(error: &RedisError) -> Option<&'static str> {
 
 const RIGHTS: &str =
     "give the Redis user the rights that docs/configuration.md lists under \"[redis]\"";
+
+const DATABASE: &str = "the database in redis.url does not exist at this server: its setting \"databases\" \
+                        (16 by default) says how many there are, numbered from 0";
+
+/// The client library keeps no code of an answer to its own SELECT.
+fn is_absent_database(error: &RedisError) -> bool {
+    error.detail().is_some_and(|detail| detail.contains("DB index is out of range"))
+}
 
 /// What a script is denied comes as an error without a code of its own.
 fn is_denied_in_script(error: &RedisError) -> bool {
@@ -77,19 +88,14 @@ const PASSWORD: &str = "mend the user and the password in redis.url: redis://USE
 
 /// Whether TLS was refused, by us or by the other side, and not just cut short.
 fn speaks_no_tls(error: &RedisError) -> bool {
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        if cause.is::<rustls::Error>() {
-            return true;
-        }
-        let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
-            return true;
-        }
-        source = cause.source();
-    }
-    false
+    let source = std::error::Error::source(error);
+    // The client shares the error of the connection, and shows the handle on it.
+    let shared = source.and_then(|source| source.downcast_ref::<Arc<Cause>>());
+    let io = shared.and_then(|shared| shared.downcast_ref::<std::io::Error>());
+    io.and_then(std::io::Error::get_ref).is_some_and(Cause::is::<rustls::Error>)
 }
+
+type Cause = dyn std::error::Error + Send + Sync;
 
 /// One line for people, without the client's own wrapping.
 fn describe(error: &RedisError) -> String {

@@ -168,6 +168,16 @@ async fn what_redis_refuses_at_the_start_ends_it_at_once_with_the_remedy() {
 }
 
 #[tokio::test]
+async fn a_database_that_does_not_exist_ends_the_start_with_the_remedy() {
+    let redis = RedisServer::start().await;
+    let config = format!("[redis]\nurl = \"{}/99\"\n{NULL}", redis.url());
+    let (code, took, log) = refused(Daemon::with(config)).await;
+    assert_eq!(code, 5, "{log}");
+    assert!(log.contains("the database in redis.url does not exist"), "{log}");
+    assert!(took < Duration::from_secs(10), "it waits for nothing: {took:?}");
+}
+
+#[tokio::test]
 async fn missing_rights_are_all_named_at_the_start() {
     let redis = server_with_user().await;
     for (taken, named) in [

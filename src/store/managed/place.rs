@@ -20,8 +20,10 @@ use crate::config::MANAGED_SOCKET;
 
 const LOCK: &str = "lock";
 const SERVER_LOCK: &str = "server.lock";
+/// The file that remembers which program wrote the data.
+pub(super) const WRITTEN_BY: &str = "written-by";
 /// Files by which a folder is known to be ours.
-const OURS: [&str; 3] = [LOCK, super::program::WRITTEN_BY, "appendonlydir"];
+const OURS: [&str; 3] = [LOCK, WRITTEN_BY, "appendonlydir"];
 /// How long a server of an earlier daemon may take to write its last pages and end.
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
 /// How long one that was killed may take to be gone.

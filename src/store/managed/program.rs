@@ -5,12 +5,10 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::ManagedRefused;
-use super::place::create;
+use super::place::{WRITTEN_BY, create};
 
 /// Programs that can be a managed Redis, in the order in which they are looked for.
 const PROGRAMS: [&str; 2] = ["redis-server", "valkey-server"];
-/// The file that remembers which program wrote the data.
-pub(super) const WRITTEN_BY: &str = "written-by";
 
 /// Redis and Valkey write data that the other may not read: whoever began goes on.
 pub(super) fn find_program(data_dir: &Path) -> Result<PathBuf, ManagedRefused> {
