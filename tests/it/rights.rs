@@ -169,9 +169,9 @@ async fn what_redis_refuses_at_the_start_ends_it_at_once_with_the_remedy() {
 
 #[tokio::test]
 async fn a_database_that_does_not_exist_ends_the_start_with_the_remedy() {
-    let redis = RedisServer::start().await;
-    let config = format!("[redis]\nurl = \"{}/99\"\n{NULL}", redis.url());
-    let (code, took, log) = refused(Daemon::with(config)).await;
+    let redis = RedisOptions::default().on_tcp().start().await;
+    let url = format!("redis://127.0.0.1:{}/99", redis.port());
+    let (code, took, log) = refused(Daemon::with(NULL.to_owned()).redis_at(&url)).await;
     assert_eq!(code, 5, "{log}");
     assert!(log.contains("the database in redis.url does not exist"), "{log}");
     assert!(took < Duration::from_secs(10), "it waits for nothing: {took:?}");
