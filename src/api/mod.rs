@@ -10,8 +10,10 @@ mod auth;
 mod batch;
 mod batch_results;
 mod body;
+mod budget;
 mod callback_fields;
 mod change;
+mod client;
 mod clock;
 mod cursor;
 mod depth;
@@ -33,9 +35,11 @@ mod openapi;
 mod operation_wish;
 mod operations;
 mod pace;
+mod page;
 mod paths;
 mod payload;
 mod peer;
+mod places;
 mod policy_view;
 mod problem;
 mod pull;
@@ -51,6 +55,7 @@ mod router;
 mod schedule_fields;
 mod schedule_view;
 mod schedules;
+mod search;
 mod send;
 mod sending;
 mod serve;
@@ -98,7 +103,8 @@ impl std::fmt::Debug for ApiState {
 struct Door {
     state: ApiState,
     readiness: health::Readiness,
-    arrays: batch::Arrays,
+    bodies: body::Bodies,
+    pages: list::Pages,
     desks: pull::Desks,
 }
 
@@ -107,9 +113,10 @@ type Shared = axum::extract::State<Arc<Door>>;
 impl Door {
     fn new(state: ApiState) -> Self {
         Self {
+            bodies: body::Bodies::new(state.server.batch_body_limit_bytes),
             state,
             readiness: health::Readiness::default(),
-            arrays: batch::Arrays::default(),
+            pages: list::Pages::default(),
             desks: pull::Desks::default(),
         }
     }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::args_operation::FilterArgs;
 use crate::domain::message::PRIORITY_MAX;
 use crate::domain::state::State;
 use crate::domain::units::parse_duration_or_seconds;
@@ -239,9 +240,12 @@ pub struct TryArgs {
 pub struct ListArgs {
     /// The queue
     pub queue: String,
-    /// Only messages in this state
-    #[arg(long, value_name = "STATE")]
-    pub state: Option<State>,
+    /// Only messages in this state, or in these, with commas
+    #[arg(long, value_name = "STATE", value_delimiter = ',')]
+    pub state: Vec<State>,
+    /// Which messages.
+    #[command(flatten)]
+    pub filter: FilterArgs,
     /// At most so many
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
     pub limit: u64,

@@ -23,6 +23,8 @@ mod doctor;
 mod events;
 mod exit;
 mod export;
+mod filter;
+mod finding;
 mod health;
 mod ids;
 mod list;
@@ -42,6 +44,7 @@ mod stream;
 mod times;
 mod topics;
 mod trial;
+mod user;
 
 #[cfg(test)]
 mod tests;
