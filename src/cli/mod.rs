@@ -19,6 +19,7 @@ mod client;
 mod clock;
 mod describe;
 mod diagnosis;
+mod diagnosis_metrics;
 mod doctor;
 mod events;
 mod exit;

@@ -34,6 +34,7 @@ mod failpoints;
 mod faults_work;
 #[cfg(feature = "failpoints")]
 mod fencing;
+mod foreign;
 mod gates;
 mod hostile;
 mod http;
@@ -45,6 +46,7 @@ mod input;
 mod leases;
 mod load;
 mod logs;
+mod managed;
 #[cfg(feature = "failpoints")]
 mod nodes;
 mod odd_answers;
@@ -65,6 +67,7 @@ mod refusals;
 mod reloading;
 mod retention;
 mod rig;
+mod rights;
 mod rollback;
 mod schedules;
 mod search;

@@ -77,6 +77,29 @@ async fn redis_that_is_away_is_store_down_until_it_is_back() {
 
 #[tokio::test]
 #[ignore = "needs prometheus: make test-all"]
+async fn redis_that_evicts_is_unfit_until_it_is_set_back() {
+    let scene = Scene::start("").await;
+    let prometheus = Prometheus::watching(&scene.daemon).await;
+
+    scene.redis.cli::<()>(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).await;
+    only(&prometheus, &["TidegateStoreUnfit"]).await;
+
+    scene.redis.cli::<()>(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]).await;
+    prometheus.ends("TidegateStoreUnfit").await;
+}
+
+#[tokio::test]
+#[ignore = "needs prometheus: make test-all"]
+async fn redis_that_somebody_empties_is_an_alert() {
+    let scene = Scene::start("").await;
+    let prometheus = Prometheus::watching(&scene.daemon).await;
+
+    scene.redis.cli::<()>(&["FLUSHALL"]).await;
+    only(&prometheus, &["TidegateStoreErased"]).await;
+}
+
+#[tokio::test]
+#[ignore = "needs prometheus: make test-all"]
 async fn redis_that_flushes_too_seldom_is_not_durable_until_it_is_set_back() {
     let scene = Scene::start("").await;
     let prometheus = Prometheus::watching(&scene.daemon).await;

@@ -16,7 +16,7 @@ use crate::support::redis::RedisOptions;
 use crate::support::{Answer, Daemon, Downstream, queue_toml};
 
 /// Provoked in `live`.
-const PROVOKED: [&str; 21] = [
+const PROVOKED: [&str; 23] = [
     "TidegateCallbacksFail",
     "TidegateClockAlarm",
     "TidegateDeadPruned",
@@ -35,7 +35,9 @@ const PROVOKED: [&str; 21] = [
     "TidegateRollback",
     "TidegateScheduleLate",
     "TidegateStoreDown",
+    "TidegateStoreErased",
     "TidegateStoreFull",
+    "TidegateStoreUnfit",
     "TidegateTopicIncomplete",
     "TidegateUncertain",
 ];
