@@ -190,6 +190,22 @@ async fn indexes_that_somebody_spoiled_are_faults() {
 
 #[tokio::test]
 #[ignore = "needs prometheus: make test-all"]
+async fn a_downstream_that_answers_500_is_failing_until_it_answers_well() {
+    let scene = Scene::start("retry = { initial = \"100ms\", jitter = 0.0 }").await;
+    scene.downstream.always(Answer::status(500));
+    let prometheus = Prometheus::watching(&scene.daemon).await;
+    let id = scene.send(1).await;
+
+    only(&prometheus, &["TidegateDownstreamFailing"]).await;
+
+    scene.downstream.always(Answer::ok());
+    scene.step(&id, "run", &json!({})).await;
+    assert_eq!(scene.daemon.wait_final(&id).await["state"], "delivered");
+    prometheus.ends("TidegateDownstreamFailing").await;
+}
+
+#[tokio::test]
+#[ignore = "needs prometheus: make test-all"]
 async fn refused_credentials_shut_the_gate_and_good_ones_open_it() {
     let scene = Scene::start("").await;
     scene.downstream.always(Answer::status(401));
