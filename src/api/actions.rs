@@ -4,18 +4,19 @@
 //! of it afterwards. Refuses to know what a step does. Steps that a machine repeats all day (pulls,
 //! receipts) are no operator's actions.
 
-use axum::Json;
 use axum::RequestExt as _;
 use axum::body::{Body, Bytes};
 use axum::extract::{MatchedPath, Path, RawQuery, Request, State};
 use axum::http::{Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
 use serde_json::{Map, Value, json};
 
 use super::auth::{self, Caller};
 use super::problem::Problem;
 use super::query::Query;
+use super::reached::reached_actions;
 use super::view::Moment;
 use super::{Door, Shared, body};
 use crate::config::Scope;
@@ -44,6 +45,7 @@ const NO_ACTIONS: [&str; 3] =
 )]
 pub(super) async fn list(
     State(door): Shared,
+    Extension(caller): Extension<Caller>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let mut query = Query::read(query.as_deref(), &["limit", "cursor"]);
@@ -59,7 +61,8 @@ pub(super) async fn list(
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
     let actions = door.store().actions(most, cursor.as_deref()).await?;
     let next = actions.last().filter(|_| actions.len() >= most).map(|action| action.id.clone());
-    let views: Vec<_> = actions.iter().map(view).collect();
+    let reached = reached_actions(&door, &caller, actions).await?;
+    let views: Vec<_> = reached.iter().map(view).collect();
     Ok(Json(json!({ "actions": views, "next_cursor": next })).into_response())
 }
 

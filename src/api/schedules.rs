@@ -37,6 +37,7 @@ static NOTHING: Shape = Shape { known: &[], later: &[] };
 )]
 pub(super) async fn schedules(
     State(door): Shared,
+    Extension(caller): Extension<Caller>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let mut query = Query::read(query.as_deref(), &["limit", "cursor"]);
@@ -46,8 +47,8 @@ pub(super) async fn schedules(
     let page = door.store().schedules(&after, usize::try_from(limit).unwrap_or(usize::MAX)).await?;
     let now_ms = door.now_ms()?;
     let last = page.schedules.last().map(|kept| kept.schedule.name.to_string());
-    let views: Vec<Value> =
-        page.schedules.iter().map(|kept| schedule_view::view(kept, now_ms, false)).collect();
+    let reached = page.schedules.iter().filter(|kept| caller.reaches(&kept.schedule.queue));
+    let views: Vec<Value> = reached.map(|kept| schedule_view::view(kept, now_ms, false)).collect();
     let next_cursor = last.filter(|_| page.more);
     Ok(Json(json!({ "schedules": views, "next_cursor": next_cursor })).into_response())
 }
@@ -61,18 +62,22 @@ pub(super) async fn schedules(
 pub(super) async fn schedule(
     State(door): Shared,
     OfSchedule(name): OfSchedule,
+    Extension(caller): Extension<Caller>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     Query::read(query.as_deref(), &[]).finish()?;
-    Ok(Json(shown(&door, &name).await?).into_response())
+    Ok(Json(shown(&door, &caller, &name).await?).into_response())
 }
 
-async fn found(door: &Door, name: &ScheduleName) -> Result<Kept, Problem> {
-    door.store().schedule_named(name).await?.ok_or_else(|| no_schedule(name.as_str()))
+async fn found(door: &Door, caller: &Caller, name: &ScheduleName) -> Result<Kept, Problem> {
+    match door.store().schedule_named(name).await? {
+        Some(kept) => Ok(kept),
+        None => Err(no_schedule(door, caller, name.as_str()).await),
+    }
 }
 
-async fn shown(door: &Door, name: &ScheduleName) -> Result<Value, Problem> {
-    let kept = found(door, name).await?;
+async fn shown(door: &Door, caller: &Caller, name: &ScheduleName) -> Result<Value, Problem> {
+    let kept = found(door, caller, name).await?;
     Ok(schedule_view::view(&kept, door.now_ms()?, true))
 }
 
@@ -99,7 +104,7 @@ pub(super) async fn put(
 ) -> Result<Response, Problem> {
     door.open_for_intake()?;
     let body = body::read(body, door.state.server.body_limit_bytes).await?;
-    let schedule = schedule_fields::schedule(&door, name.clone(), &body)?;
+    let schedule = schedule_fields::schedule(&door, &caller, name.clone(), &body)?;
     let put = door.store().put_schedule(&schedule).await?;
     let status = match put {
         PutSchedule::Created => StatusCode::CREATED,
@@ -113,7 +118,7 @@ pub(super) async fn put(
     if put != PutSchedule::Same {
         tracing::info!(schedule = %name, by = caller.name(), cadence = %schedule.cadence, "schedule put");
     }
-    let view = Json(shown(&door, &name).await?);
+    let view = Json(shown(&door, &caller, &name).await?);
     if status != StatusCode::CREATED {
         return Ok((status, view).into_response());
     }
@@ -140,11 +145,11 @@ pub(super) async fn delete(
     body: Body,
 ) -> Result<Response, Problem> {
     nothing_in(body).await?;
-    let was = found(&door, &name).await?;
+    let was = found(&door, &caller, &name).await?;
     if was.source == Source::Config {
         return Err(of_the_file(&name));
     }
-    done(door.store().delete_schedule(&name).await?, &name)?;
+    done(&door, &caller, door.store().delete_schedule(&name).await?, &name).await?;
     tracing::info!(schedule = %name, by = caller.name(), "schedule deleted");
     Ok(Json(schedule_view::view(&was, door.now_ms()?, true)).into_response())
 }
@@ -169,9 +174,10 @@ pub(super) async fn pause(
     let mut fields = Fields::of_body(&body, &PAUSE)?;
     let reason = fields.read_as("reason", words).unwrap_or_default();
     fields.finish()?;
-    done(door.store().pause_schedule(&name, &reason, caller.name()).await?, &name)?;
+    done(&door, &caller, door.store().pause_schedule(&name, &reason, caller.name()).await?, &name)
+        .await?;
     tracing::info!(schedule = %name, by = caller.name(), reason, "schedule paused");
-    Ok(Json(shown(&door, &name).await?).into_response())
+    Ok(Json(shown(&door, &caller, &name).await?).into_response())
 }
 
 /// Lets a paused schedule tick again, from now on.
@@ -187,9 +193,9 @@ pub(super) async fn resume(
     body: Body,
 ) -> Result<Response, Problem> {
     nothing_in(body).await?;
-    done(door.store().resume_schedule(&name).await?, &name)?;
+    done(&door, &caller, door.store().resume_schedule(&name).await?, &name).await?;
     tracing::info!(schedule = %name, by = caller.name(), "schedule resumed");
-    Ok(Json(shown(&door, &name).await?).into_response())
+    Ok(Json(shown(&door, &caller, &name).await?).into_response())
 }
 
 /// Sends a schedule's message now, paused or not; its cadence stays as it is.
@@ -214,7 +220,7 @@ pub(super) async fn run(
     door.open_for_intake()?;
     let key = idempotency::from_header(&headers)?;
     nothing_in(body).await?;
-    let kept = found(&door, &name).await?;
+    let kept = found(&door, &caller, &name).await?;
     let ran = door.store().run_schedule(&kept.schedule, key.as_deref()).await;
     let accepted = ran.map_err(send::not_accepted)?;
     tracing::info!(schedule = %name, by = caller.name(), id = %accepted.id, "schedule run");
@@ -233,10 +239,15 @@ async fn nothing_in(body: Body) -> Result<(), Problem> {
     Fields::of_body(&body, &NOTHING)?.finish()
 }
 
-fn done(touched: Touched, name: &ScheduleName) -> Result<(), Problem> {
+async fn done(
+    door: &Door,
+    caller: &Caller,
+    touched: Touched,
+    name: &ScheduleName,
+) -> Result<(), Problem> {
     match touched {
         Touched::Done => Ok(()),
-        Touched::NotFound => Err(no_schedule(name.as_str())),
+        Touched::NotFound => Err(no_schedule(door, caller, name.as_str()).await),
         Touched::Configured => Err(of_the_file(name)),
     }
 }

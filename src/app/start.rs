@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::waiting::Waiting;
 use super::{FAILURE, Refused, UNREACHABLE, USAGE};
+use crate::api::Tokens;
 use crate::config::{RedisTarget, Settings};
 use crate::shutdown::Tasks;
 use crate::store::{ManagedRedis, StartRefused, Store};
@@ -26,6 +27,8 @@ const LOAD_LOOK: Duration = Duration::from_secs(1);
 pub(super) struct Started {
     pub(super) store: Store,
     pub(super) managed: Option<ManagedRedis>,
+    /// Who may call.
+    pub(super) tokens: Tokens,
     /// Fires when intake is to answer 503 draining.
     pub(super) draining: CancellationToken,
     /// The API's tasks; it ends with them.
@@ -87,8 +90,9 @@ pub(super) async fn start(
         tracing::warn!(%error, "the schedules of the configuration are not stored yet; this is tried again");
     }
     let draining = CancellationToken::new();
-    waiting.end(super::door::api(settings, &store, &draining));
-    Ok(Started { store, managed, draining, api_tasks })
+    let tokens = Tokens::new(&settings.server.tokens);
+    waiting.end(super::door::api(settings, &tokens, &store, &draining));
+    Ok(Started { store, managed, tokens, draining, api_tasks })
 }
 
 /// One TLS provider for Redis and downstreams, named once.

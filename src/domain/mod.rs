@@ -17,6 +17,7 @@ pub mod operation;
 pub mod outcome;
 pub mod policy;
 pub mod probe;
+pub mod queue_pattern;
 pub mod receipt;
 pub mod retention;
 pub mod retry;
