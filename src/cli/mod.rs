@@ -17,6 +17,7 @@ mod bulk;
 mod checkup;
 mod client;
 mod clock;
+mod complete;
 mod describe;
 mod diagnosis;
 mod doctor;
@@ -27,6 +28,7 @@ mod ids;
 mod list;
 mod local;
 mod messages;
+mod once;
 mod operation;
 mod payload;
 mod plain;
@@ -40,6 +42,7 @@ mod stream;
 mod times;
 mod topics;
 mod trial;
+mod usage;
 
 #[cfg(test)]
 mod tests;
@@ -50,7 +53,7 @@ pub use args::{
     Cli, ClientCommand, ClockStep, Command, Format, Globals, LocalCommand, TokenCommand,
 };
 pub use args_admin::{
-    BulkArgs, CheckArgs, CompletionArgs, DoctorArgs, EventsArgs, PauseArgs, QueueArgs,
+    BulkArgs, CheckArgs, CompletionArgs, DoctorArgs, EventsArgs, ManArgs, PauseArgs, QueueArgs,
     ScheduleArgs, ScheduleStep, ScopeWord, ServeArgs, TokenArgs, WindowsArgs,
 };
 pub use args_messages::{
@@ -64,6 +67,7 @@ pub use args_operation::{
 };
 
 pub use sink::SinkArgs;
+pub use usage::parse;
 
 use client::Client;
 use exit::{Exit, Failure};
@@ -75,6 +79,11 @@ struct Session {
     screen: Screen,
     /// The wall clock of this machine, for words such as "5s ago" and for nothing else.
     now_ms: fn() -> u64,
+}
+
+/// Answers a shell that asks what may come next, and ends; does nothing if none asks.
+pub fn complete() {
+    clap_complete::CompleteEnv::with_factory(<Cli as clap::CommandFactory>::command).complete();
 }
 
 /// Runs a command that talks to nobody.
@@ -109,6 +118,7 @@ fn execute_local(command: &LocalCommand, screen: &mut Screen) -> Exit {
         LocalCommand::Check(args) => local::check(args, screen),
         LocalCommand::Token(TokenCommand::New(args)) => local::token_new(args, screen),
         LocalCommand::Completion(args) => local::completion(args, screen),
+        LocalCommand::Man(args) => local::man(args, screen),
     };
     finish(ended, screen)
 }

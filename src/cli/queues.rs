@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use http::Method;
+use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
 use super::Session;
@@ -12,7 +13,7 @@ use super::args_admin::{PauseArgs, WindowsArgs};
 use super::client::{Answer, Target};
 use super::describe::word;
 use super::exit::{Exit, Failure};
-use super::times::{distance, moment, of_answer, span, utc};
+use super::times::{distance, local, moment, of_answer, of_name, span, utc};
 use crate::domain::state::State;
 use crate::domain::time::rfc3339;
 use crate::domain::units::format_duration;
@@ -25,7 +26,9 @@ pub(crate) async fn queues(session: &mut Session) -> Result<Exit, Failure> {
     }
     let document: Value = answer.read()?;
     let now_ms = (session.now_ms)();
-    let queues = list(&document, "queues");
+    let queues: Vec<Value> =
+        list(&document, "queues").iter().filter(|queue| is_shown(queue)).cloned().collect();
+    let queues = queues.as_slice();
     let mut columns = vec![column("QUEUE", true, queues, name_of)];
     for state in State::ALL {
         let counted = |queue: &Value| word(&queue["counts"][state.as_str()]);
@@ -42,6 +45,13 @@ pub(crate) async fn queues(session: &mut Session) -> Result<Exit, Failure> {
     let row = |at: usize| columns.iter().map(|column| column.cells[at].clone()).collect();
     session.screen.rows(&titles, (0..queues.len()).map(row).collect())?;
     Ok(Exit::Ok)
+}
+
+/// Every queue; one that carries callbacks only where there is something in it, or it does not send.
+fn is_shown(queue: &Value) -> bool {
+    let counts = queue["counts"].as_object();
+    let is_empty = counts.is_none_or(|counts| counts.values().all(|count| *count == 0));
+    !(name_of(queue).ends_with("~callbacks") && is_empty && queue["paused"].is_null())
 }
 
 /// The level that holds now for what comes in.
@@ -110,9 +120,12 @@ pub(crate) async fn pause(args: &PauseArgs, session: &mut Session) -> Result<Exi
         until = format!("until {}", utc(moment.at_ms));
         body.insert("until".to_owned(), rfc3339(moment.at_ms).into());
     }
-    if let Some(for_ms) = args.pause_for {
-        until = format!("for {}", span(for_ms));
-        body.insert("for".to_owned(), format_duration(for_ms).into());
+    if let Some(length) = args.pause_for {
+        if let Some(note) = length.note() {
+            session.screen.note(&note)?;
+        }
+        until = format!("for {}", span(length.ms));
+        body.insert("for".to_owned(), format_duration(length.ms).into());
     }
     if let Some(reason) = &args.reason {
         body.insert("reason".to_owned(), reason.clone().into());
@@ -148,12 +161,13 @@ pub(crate) async fn windows(args: &WindowsArgs, session: &mut Session) -> Result
         session.screen.line(&format!("no window opens within {} days", args.days))?;
         return Ok(Exit::Ok);
     }
-    let rows = windows.iter().map(|window| window_row(window, now_ms)).collect();
+    let zone = of_name(document["time_zone"].as_str().unwrap_or("UTC"));
+    let rows = windows.iter().map(|window| window_row(window, now_ms, &zone)).collect();
     session.screen.rows(&["OPENS", "CLOSES", "LENGTH", ""], rows)?;
     Ok(Exit::Ok)
 }
 
-fn window_row(window: &Value, now_ms: u64) -> Vec<String> {
+fn window_row(window: &Value, now_ms: u64, zone: &TimeZone) -> Vec<String> {
     let at = |keys: [&str; 2]| keys.iter().find_map(|key| of_answer(&window[*key]));
     let (opens, closes) = (at(["opens_at", "from"]), at(["closes_at", "to"]));
     let length = opens.zip(closes).map(|(opens, closes)| span(closes.saturating_sub(opens)));
@@ -162,7 +176,8 @@ fn window_row(window: &Value, now_ms: u64) -> Vec<String> {
         Some(opens) => distance(opens, now_ms),
         None => String::new(),
     };
-    let shown = |at: Option<u64>, none: &str| at.map_or_else(|| none.to_owned(), utc);
+    let shown =
+        |at: Option<u64>, none: &str| at.map_or_else(|| none.to_owned(), |at| local(at, zone));
     vec![shown(opens, "always"), shown(closes, "never"), length.unwrap_or_default(), stands]
 }
 

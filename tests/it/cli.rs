@@ -80,6 +80,9 @@ async fn a_store_that_is_away_is_five() {
     scene.redis.kill9().await;
     let output = ends(&scene.daemon, "tidegate send jobs -d 1", 5).await;
     assert!(output.stderr.contains("store-unavailable"), "{}", output.stderr);
+    // It was tried for a while under a key of its own, which is said for whoever goes on.
+    let key = output.stderr.split("--key ").nth(1).and_then(|rest| rest.split(' ').next());
+    assert!(key.is_some_and(|key| key.starts_with("cli-")), "{}", output.stderr);
     let doctor = ends(&scene.daemon, "tidegate doctor", 5).await;
     assert!(doctor.stdout.contains("1 problem found"), "{}", doctor.stdout);
 }

@@ -50,6 +50,7 @@ mod poison;
 mod probe;
 mod pull;
 mod rates;
+mod readme;
 mod receipts;
 mod refusals;
 mod reloading;
