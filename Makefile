@@ -65,7 +65,7 @@ demo:
 	$(BUILD)
 	@exec $(TARGET_DIR)/release/demo
 
-# A table at the end, the same as JSON beside it; docs/performance.md tells what it means. Clients come by
+# A table at the end, the same as JSON beside it; docs/measurements.md says what it means. Clients come by
 # the thousand.
 bench:
 	@sh deploy/setup.sh cargo redis

@@ -11,7 +11,7 @@ use crate::kit::figures::float;
 #[derive(Debug, Clone, Parser)]
 #[command(name = "make bench ARGS=...", disable_version_flag = true)]
 struct Arguments {
-    /// The goals to measure, as in docs/performance.md; all if not given
+    /// The goals to measure, as in docs/measurements.md; all if not given
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=13))]
     only: Vec<u32>,
     /// Rounds of each figure

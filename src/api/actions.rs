@@ -14,11 +14,12 @@ use axum::{Extension, Json};
 use serde_json::{Map, Value, json};
 
 use super::auth::{self, Caller};
+use super::fields::json_of;
 use super::problem::Problem;
 use super::query::Query;
 use super::reached::reached_actions;
 use super::view::Moment;
-use super::{Door, Shared, body};
+use super::{Door, Shared, body, cursor};
 use crate::config::Scope;
 use crate::store::{ActionOutcome, NewAction, NotedAction};
 
@@ -33,6 +34,9 @@ const CONTENTS: [&str; 3] = ["payload", "payload_base64", "headers"];
 /// Machines' daily work, whatever scope it needs.
 const NO_ACTIONS: [&str; 3] =
     ["/v1/queues/{queue}/claim", "/v1/queues/{queue}/settle", "/v1/queues/{queue}/receipts"];
+
+/// What the cursors of the list belong to.
+const LIST: &str = "actions";
 
 /// The actions, the newest first.
 #[utoipa::path(
@@ -50,17 +54,12 @@ pub(super) async fn list(
 ) -> Result<Response, Problem> {
     let mut query = Query::read(query.as_deref(), &["limit", "cursor"]);
     let limit = query.count("limit", LIMIT_MAX).unwrap_or(LIMIT_DEFAULT);
-    let cursor = query.read_as("cursor", |text| {
-        let is_ours = text.split_once('-').is_some_and(|(ms, number)| {
-            [ms, number].iter().all(|part| part.parse::<u64>().is_ok())
-        });
-        let why = "this cursor is not ours; expected next_cursor of the page before";
-        if is_ours { Ok(text.to_owned()) } else { Err(why.to_owned()) }
-    });
+    let cursor = query.read_as("cursor", |text| cursor::open(LIST, text));
     query.finish()?;
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
     let actions = door.store().actions(most, cursor.as_deref()).await?;
-    let next = actions.last().filter(|_| actions.len() >= most).map(|action| action.id.clone());
+    let last = actions.last().filter(|_| actions.len() >= most);
+    let next = last.map(|action| cursor::seal(LIST, &action.id));
     let reached = reached_actions(&door, &caller, actions).await?;
     let views: Vec<_> = reached.iter().map(view).collect();
     Ok(Json(json!({ "actions": views, "next_cursor": next })).into_response())
@@ -168,7 +167,7 @@ fn what(method: &Method, route: &str) -> String {
 
 /// The reason, and what else was asked for, as far as it is short and no message's contents.
 fn said(body: &Bytes) -> (Option<String>, Map<String, Value>) {
-    let Ok(Value::Object(mut fields)) = serde_json::from_slice(body) else {
+    let Ok(Value::Object(mut fields)) = serde_json::from_slice(json_of(body)) else {
         return (None, Map::new());
     };
     let reason = match fields.remove("reason") {

@@ -2,22 +2,20 @@
 //!
 //! Owns cutting items out of the body. What becomes of them is in `batch_results`.
 
-use std::ops::ControlFlow;
-
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use serde::de::{Deserializer as _, SeqAccess, Visitor};
-use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::batch_results::{Batch, ITEMS_MAX, too_many};
 use super::body::PAUSE_PATIENCE;
-use super::fields::bad_json;
+use super::fields::{bad_json, json_of};
+use super::items::items;
 use super::lines::{Line, Lines};
+use super::pace::Pace;
 use super::paths::InQueue;
 use super::problem::Problem;
 use super::request_head::{Media, media};
@@ -25,6 +23,13 @@ use super::{Door, Shared, body, idempotency};
 
 /// Arrays held in memory at once; further ones wait. NDJSON needs no place, it is never held whole.
 const ARRAYS_MAX: usize = 8;
+
+/// Arrays up to this size are cut where they are: it takes less than a millisecond.
+const CUT_HERE_BYTES_MAX: usize = 256 * 1024;
+
+/// What a body that is not NDJSON should be.
+const EXPECTED: &str =
+    "a JSON array of messages (or NDJSON, with Content-Type: application/x-ndjson)";
 
 /// Places for arrays.
 #[derive(Debug)]
@@ -85,12 +90,13 @@ pub(super) async fn send_batch(
 async fn take_lines(door: &Door, batch: &mut Batch<'_>, mut body: Body) -> Result<(), Problem> {
     let bytes_max = door.state.server.batch_body_limit_bytes;
     let mut lines = Lines::new(door.state.server.body_limit_bytes);
-    let mut bytes = 0;
+    let (mut bytes, mut pace) = (0, Pace::default());
     while let Some(piece) = body::next(&mut body, Instant::now() + PAUSE_PATIENCE).await? {
         bytes += piece.len();
         if bytes > bytes_max {
             return Err(body::too_large("the batch", bytes_max));
         }
+        pace.step().await;
         lines.feed(&piece);
         while let Some(line) = lines.next() {
             take_line(batch, line).await?;
@@ -114,46 +120,26 @@ async fn take_array(door: &Door, batch: &mut Batch<'_>, body: Body) -> Result<()
     // The semaphore is never closed.
     let _place = door.arrays.0.acquire().await.ok();
     let body = body::read_large(body, door.state.server.batch_body_limit_bytes).await?;
-    for item in items(&body)? {
+    for item in cut(body).await? {
         batch.push(&item).await?;
     }
     Ok(())
 }
 
-fn items(body: &Bytes) -> Result<Vec<Bytes>, Problem> {
-    let mut reader = serde_json::Deserializer::from_slice(body);
-    let read = reader.deserialize_seq(Items).and_then(|items| reader.end().map(|()| items));
-    match read {
-        Ok(ControlFlow::Continue(items)) => {
-            Ok(items.into_iter().map(|item| body.slice_ref(item.get().as_bytes())).collect())
-        }
-        Ok(ControlFlow::Break(())) => Err(too_many()),
-        Err(error) => Err(bad_json(&error)),
+/// The items of an array; a large one is cut on a thread of its own, as nobody else would be served while
+/// it is read.
+async fn cut(body: Bytes) -> Result<Vec<Bytes>, Problem> {
+    if body.len() <= CUT_HERE_BYTES_MAX {
+        return items_of(&body);
     }
+    let cut = tokio::task::spawn_blocking(move || items_of(&body)).await;
+    cut.unwrap_or_else(|_| Err(Problem::of_status(StatusCode::INTERNAL_SERVER_ERROR)))
 }
 
-/// The elements of an array as they came; breaks when there are too many.
-struct Items;
-
-impl<'de> Visitor<'de> for Items {
-    type Value = ControlFlow<(), Vec<&'de RawValue>>;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a JSON array of messages (or NDJSON, with Content-Type: application/x-ndjson)")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let mut items = Vec::new();
-        let mut is_over = false;
-        while let Some(item) = seq.next_element::<&RawValue>()? {
-            if items.len() < ITEMS_MAX {
-                items.push(item);
-            } else {
-                is_over = true;
-            }
-        }
-        Ok(if is_over { ControlFlow::Break(()) } else { ControlFlow::Continue(items) })
-    }
+fn items_of(body: &Bytes) -> Result<Vec<Bytes>, Problem> {
+    let items = items(json_of(body), ITEMS_MAX, EXPECTED).map_err(|error| bad_json(&error))?;
+    let items = items.ok_or_else(too_many)?;
+    Ok(items.into_iter().map(|item| body.slice_ref(item.get().as_bytes())).collect())
 }
 
 #[cfg(test)]
@@ -162,7 +148,7 @@ mod tests {
     use super::*;
 
     fn read(body: &str) -> Result<Vec<String>, Code> {
-        items(&Bytes::copy_from_slice(body.as_bytes()))
+        items_of(&Bytes::copy_from_slice(body.as_bytes()))
             .map(|items| items.iter().map(|i| String::from_utf8_lossy(i).into_owned()).collect())
             .map_err(|problem| problem.code())
     }

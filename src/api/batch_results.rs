@@ -7,10 +7,11 @@ use axum::body::Bytes;
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::{Value, json};
 
-use super::problem::{Code, Problem};
+use super::pace::Pace;
+use super::problem::{Code, FAULTS_IN_ALL_MAX, FAULTS_MAX, Problem};
 use super::send::not_accepted;
 use super::view::Moment;
-use super::{Door, body, callback_fields, intake};
+use super::{Door, body, callback_fields, intake, repeat};
 use crate::domain::message::NewMessage;
 use crate::store::{Accepted, NotAccepted, Queue};
 
@@ -30,21 +31,40 @@ enum Fate {
     Refused(Problem),
 }
 
+/// An item on its way to the store: its place, its body and what was read.
+struct Waiting {
+    at: usize,
+    body: Bytes,
+    message: NewMessage,
+}
+
 /// A batch under way.
 pub(super) struct Batch<'a> {
     door: &'a Door,
     queue: &'a Queue,
     fates: Vec<Fate>,
-    chunk: Vec<(usize, NewMessage)>,
+    chunk: Vec<Waiting>,
     chunk_bytes: usize,
     /// Why the rest is not tried: the store is away, or the node stops.
     given_up: Option<Problem>,
+    /// Faults that may still be listed.
+    faults_left: usize,
+    pace: Pace,
 }
 
 impl<'a> Batch<'a> {
     pub(super) fn new(door: &'a Door, queue: &'a Queue) -> Self {
         let (fates, chunk) = (Vec::new(), Vec::new());
-        Self { door, queue, fates, chunk, chunk_bytes: 0, given_up: None }
+        Self {
+            door,
+            queue,
+            fates,
+            chunk,
+            chunk_bytes: 0,
+            given_up: None,
+            faults_left: FAULTS_IN_ALL_MAX,
+            pace: Pace::default(),
+        }
     }
 
     /// Takes the next item.
@@ -52,6 +72,7 @@ impl<'a> Batch<'a> {
     /// # Errors
     /// 413 when there are too many.
     pub(super) async fn push(&mut self, item: &Bytes) -> Result<(), Problem> {
+        self.pace.step().await;
         self.check_room()?;
         let bytes_max = self.door.state.server.body_limit_bytes;
         if item.len() > bytes_max {
@@ -60,17 +81,23 @@ impl<'a> Batch<'a> {
         }
         // A part of a large body would keep all of it in memory while the item waits in the store.
         let item = Bytes::copy_from_slice(item);
-        let checked = intake::message(&item, self.door.now_ms()?, None).and_then(|message| {
+        // Nobody looks for more faults than are listed.
+        let faults_max = self.faults_left.clamp(1, FAULTS_MAX);
+        let now_ms = self.door.now_ms()?;
+        let checked = intake::message_up_to(&item, now_ms, None, faults_max).and_then(|message| {
             callback_fields::check(&message.details, &self.queue.policy)?;
             Ok(message)
         });
         match checked {
             Ok(message) => {
                 self.chunk_bytes += item.len();
-                self.chunk.push((self.fates.len(), message));
+                self.chunk.push(Waiting { at: self.fates.len(), body: item, message });
                 self.fates.push(Fate::Waiting);
             }
-            Err(problem) => self.fates.push(Fate::Refused(problem)),
+            Err(mut problem) => {
+                problem.shorten(&mut self.faults_left);
+                self.fates.push(Fate::Refused(problem));
+            }
         }
         if self.chunk.len() >= CHUNK_ITEMS_MAX || self.chunk_bytes >= CHUNK_BYTES_MAX {
             self.flush().await?;
@@ -104,15 +131,22 @@ impl<'a> Batch<'a> {
             self.given_up = self.door.open_for_intake().err();
         }
         if let Some(problem) = &self.given_up {
-            for (at, _) in chunk {
+            for Waiting { at, .. } in chunk {
                 self.fates[at] = Fate::Refused(problem.clone());
             }
             return Ok(());
         }
-        let (places, messages): (Vec<_>, Vec<_>) = chunk.into_iter().unzip();
+        let (places, messages): (Vec<_>, Vec<_>) =
+            chunk.into_iter().map(|waiting| ((waiting.at, waiting.body), waiting.message)).unzip();
         let answers = self.door.store().schedule(&self.queue.policy.name, messages).await?;
         let gone = answers.iter().all(|answer| matches!(answer, Err(NotAccepted::Store(_))));
-        for (at, answer) in places.into_iter().zip(answers) {
+        for ((at, body), answer) in places.into_iter().zip(answers) {
+            let answer = match answer {
+                Err(NotAccepted::Mismatch(first)) => {
+                    repeat::settle(self.door, self.queue, &body, None, first).await?
+                }
+                answer => answer,
+            };
             self.fates[at] = match answer {
                 Ok(accepted) => Fate::Accepted(accepted),
                 Err(refused) => Fate::Refused(not_accepted(refused)),

@@ -9,6 +9,9 @@ use crate::domain::callback::{CallbackOn, CallbackWish, NoTarget, parse_url};
 use crate::domain::message::Details;
 use crate::domain::policy::QueuePolicy;
 
+/// Most words in `on`: more than there are final states, as a repeated one does no harm.
+const WORDS_MAX: usize = 16;
+
 static SHAPE: Shape = Shape { known: &["url", "on"], later: &[] };
 
 /// The wish in `raw`, which lies at `/callback`.
@@ -25,7 +28,7 @@ pub(super) fn read(raw: &RawValue) -> Result<CallbackWish, Vec<Fault>> {
 }
 
 fn states(raw: &RawValue) -> Result<CallbackOn, String> {
-    list(raw)?.into_iter().try_fold(CallbackOn::NONE, |on, word| on.with(&string(word)?))
+    list(raw, WORDS_MAX)?.into_iter().try_fold(CallbackOn::NONE, |on, word| on.with(&string(word)?))
 }
 
 /// Whether the queue can do what the message wishes.
@@ -63,7 +66,8 @@ pub(super) fn check(details: &Details, policy: &QueuePolicy) -> Result<(), Probl
 mod tests {
     use super::super::tests::policy;
     use super::*;
-    use crate::domain::callback::{CallbackHost, CallbackPolicy};
+    use crate::domain::callback::CallbackPolicy;
+    use crate::domain::callback_host::CallbackHost;
 
     fn wish(json: &str) -> Result<CallbackWish, Vec<String>> {
         let read = read(serde_json::from_str(json).unwrap());

@@ -15,7 +15,7 @@ use super::problem::Problem;
 use super::values::{moment, string, words};
 use super::{Door, Shared, body, intake, messages, payload};
 use crate::domain::id::MessageId;
-use crate::domain::message::{Message, PayloadKind, When};
+use crate::domain::message::{Details, Message, When};
 use crate::domain::state::State as MessageState;
 use crate::store::{Changed, Decision, Edit};
 
@@ -48,7 +48,7 @@ pub(super) async fn patch(
 ) -> Result<Response, Problem> {
     let body = body::read(body, door.state.server.body_limit_bytes).await?;
     let before = existing(&door, &id).await?;
-    let edit = read_edit(&body, before.details.kind, door.now_ms()?)?;
+    let edit = read_edit(&body, &before.details, door.now_ms()?)?;
     if edit.payload.is_some() && id.queue.callbacks_of().is_some() {
         let detail = "a callback's payload is written by Tidegate and tells what happened";
         return Err(Problem::fault("/payload", detail));
@@ -62,7 +62,7 @@ pub(super) async fn patch(
     answer(&door, &id, changed, allows).await
 }
 
-fn read_edit(body: &Bytes, kind: PayloadKind, now_ms: u64) -> Result<Edit, Problem> {
+fn read_edit(body: &Bytes, details: &Details, now_ms: u64) -> Result<Edit, Problem> {
     let mut fields = Fields::of_body(body, &PATCH)?;
     let expires = match fields.raw_or_null("expires_at").map(RawValue::get) {
         None => None,
@@ -78,7 +78,7 @@ fn read_edit(body: &Bytes, kind: PayloadKind, now_ms: u64) -> Result<Edit, Probl
         due: intake::due(&mut fields, now_ms),
         priority: intake::priority(&mut fields),
         expires,
-        payload: payload::replace(&mut fields, body, kind),
+        payload: payload::replace(&mut fields, body, details),
     };
     let is_empty = edit.due.is_none()
         && edit.priority.is_none()

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use super::auth::Caller;
 use super::paths::queue_for;
+use super::peer::Peer;
 use super::problem::{Code, Problem};
 use super::query::Query;
 use super::view::Moment;
@@ -60,6 +61,7 @@ pub(super) async fn events(
     Extension(caller): Extension<Caller>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
+    peer: Peer,
 ) -> Result<Response, Problem> {
     let wish = Wish::read(&door, &caller, query.as_deref(), &headers)?;
     door.open_for_intake()?;
@@ -71,8 +73,8 @@ pub(super) async fn events(
         )
         .retry_after(RETRY_S)
     })?;
-    let telling =
-        Telling { door, caller, subscription, states: wish.states, beats_at: Instant::now() };
+    let (states, beats_at) = (wish.states, Instant::now());
+    let telling = Telling { door, caller, subscription, states, beats_at, peer };
     let pieces = futures_util::stream::unfold(Some(telling), async |telling| {
         let mut telling = telling?;
         let (piece, is_last) = telling.next().await;
@@ -140,6 +142,7 @@ struct Telling {
     /// Empty: all of them, and changes of queues.
     states: Vec<MessageState>,
     beats_at: Instant,
+    peer: Peer,
 }
 
 impl Telling {
@@ -151,6 +154,9 @@ impl Telling {
                 biased;
                 () = draining.cancelled() => {
                     return (last("end", "this node is stopping; go on at another, or here in a moment"), true);
+                }
+                () = self.peer.closed() => {
+                    return (last("end", "you closed your side of the connection"), true);
                 }
                 heard = self.subscription.next() => heard,
                 () = tokio::time::sleep_until(self.beats_at) => {

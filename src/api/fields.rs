@@ -6,6 +6,7 @@
 use serde::de::{DeserializeSeed, Deserializer as _, Error as _, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::items::items;
 use super::problem::{FAULTS_MAX, Fault, Problem};
 use super::suggest::did_you_mean;
 
@@ -26,6 +27,7 @@ pub(super) struct Fields<'a> {
     at: String,
     values: Vec<Option<&'a RawValue>>,
     faults: Vec<Fault>,
+    faults_max: usize,
 }
 
 impl<'a> Fields<'a> {
@@ -34,9 +36,22 @@ impl<'a> Fields<'a> {
     /// # Errors
     /// When it is no JSON object.
     pub(super) fn of_body(body: &'a [u8], shape: &'static Shape) -> Result<Self, Problem> {
+        Self::of_body_up_to(body, shape, FAULTS_MAX)
+    }
+
+    /// A whole body, judged until so many faults were found.
+    ///
+    /// # Errors
+    /// When it is no JSON object.
+    pub(super) fn of_body_up_to(
+        body: &'a [u8],
+        shape: &'static Shape,
+        faults_max: usize,
+    ) -> Result<Self, Problem> {
+        let body = json_of(body);
         // Bodies that only say "do it" may be left out.
         let body = if body.iter().all(u8::is_ascii_whitespace) { b"{}" } else { body };
-        Self::read(body, shape, String::new()).map_err(|error| bad_json(&error))
+        Self::read(body, shape, String::new(), faults_max).map_err(|error| bad_json(&error))
     }
 
     /// An object within a body whose syntax has been checked already.
@@ -46,16 +61,30 @@ impl<'a> Fields<'a> {
         at: &str,
     ) -> Result<Self, String> {
         super::values::expect_object(raw)?;
-        Self::read(raw.get().as_bytes(), shape, at.to_owned()).map_err(|error| error.to_string())
+        let body = raw.get().as_bytes();
+        Self::read(body, shape, at.to_owned(), FAULTS_MAX).map_err(|error| error.to_string())
     }
 
-    fn read(body: &'a [u8], shape: &'static Shape, at: String) -> Result<Self, serde_json::Error> {
+    fn read(
+        body: &'a [u8],
+        shape: &'static Shape,
+        at: String,
+        faults_max: usize,
+    ) -> Result<Self, serde_json::Error> {
         let values = vec![None; shape.known.len()];
-        let fields = Self { shape, at, values, faults: Vec::new() };
+        let mut fields = Self { shape, at, values, faults: Vec::new(), faults_max };
         let mut reader = serde_json::Deserializer::from_slice(body);
-        let fields = reader.deserialize_map(fields)?;
-        reader.end()?;
+        let read = reader.deserialize_map(Names(&mut fields)).and_then(|()| reader.end());
+        // An object that is full of faults is not read to its end, which may be far away.
+        if !fields.is_full() {
+            read?;
+        }
         Ok(fields)
+    }
+
+    /// Whether as many faults were found as are listed.
+    const fn is_full(&self) -> bool {
+        self.faults.len() >= self.faults_max
     }
 
     /// The value of a field as it came; `null` counts as absent.
@@ -93,7 +122,7 @@ impl<'a> Fields<'a> {
 
     /// Notes a fault that knows its place.
     pub(super) fn note(&mut self, fault: Fault) {
-        if self.faults.len() < FAULTS_MAX {
+        if !self.is_full() {
             self.faults.push(fault);
         }
     }
@@ -123,6 +152,28 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// The JSON of a body, without the byte order mark that some programs write before it.
+pub(super) fn json_of(body: &[u8]) -> &[u8] {
+    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
+}
+
+/// The elements of a body that is a list of at most `items_max`. `expecting` says what of.
+///
+/// # Errors
+/// When the body is not a list, or too long a list.
+pub(super) fn list_of_body<'a>(
+    body: &'a [u8],
+    items_max: usize,
+    expecting: &'static str,
+) -> Result<Vec<&'a RawValue>, Problem> {
+    let items = items(json_of(body), items_max, expecting).map_err(|error| bad_json(&error))?;
+    items.ok_or_else(|| {
+        let detail =
+            format!("found more than {items_max} items, expected up to {items_max}; send several");
+        Problem::fault("", detail)
+    })
+}
+
 /// What is wrong with a body that is no JSON, or no JSON of the kind expected.
 pub(super) fn bad_json(error: &serde_json::Error) -> Problem {
     Problem::fault("", format!("the body cannot be read: {error}"))
@@ -136,26 +187,32 @@ pub(super) fn pointer(at: &str, name: &str) -> String {
 
 // ── The visitor: collects, judges nothing but names ─────────────────────────────────────────────
 
-impl<'de> Visitor<'de> for Fields<'de> {
-    type Value = Self;
+struct Names<'f, 'de>(&'f mut Fields<'de>);
+
+impl<'de> Visitor<'de> for Names<'_, 'de> {
+    type Value = ();
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("a JSON object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self, A::Error> {
-        while let Some(name) = map.next_key_seed(Name(self.shape))? {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let fields = self.0;
+        while let Some(name) = map.next_key_seed(Name(fields.shape))? {
             let value = map.next_value::<&RawValue>()?;
             match name {
-                Named::Known(at) if self.values[at].is_none() => self.values[at] = Some(value),
+                Named::Known(at) if fields.values[at].is_none() => fields.values[at] = Some(value),
                 Named::Known(at) => {
-                    let name = self.shape.known[at];
-                    self.fault(name, format!("duplicate field \"{name}\"; give it once"));
+                    let name = fields.shape.known[at];
+                    fields.fault(name, format!("duplicate field \"{name}\"; give it once"));
                 }
-                Named::Unknown(name) => self.unknown(&name),
+                Named::Unknown(name) => fields.unknown(&name),
+            }
+            if fields.is_full() {
+                return Err(A::Error::custom("it has too many faults"));
             }
         }
-        Ok(self)
+        Ok(())
     }
 }
 
@@ -252,6 +309,15 @@ mod tests {
         ];
         let expected = expected.map(|(pointer, detail)| (pointer.to_owned(), detail.to_owned()));
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn an_object_full_of_faults_is_not_read_to_its_end() {
+        let many: Vec<_> = (0..60).map(|n| format!("\"payl{n}\":1")).collect();
+        let endless = format!("{{{},\"and nobody reads this", many.join(","));
+        assert_eq!(faults(&endless).len(), FAULTS_MAX);
+        let few = Fields::of_body_up_to(endless.as_bytes(), &STATIC, 1).unwrap();
+        assert_eq!(few.into_faults().len(), 1);
     }
 
     #[test]

@@ -105,3 +105,48 @@ impl Hash {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::super::intake;
+
+    const NOW_MS: u64 = 1_763_640_000_000;
+
+    #[test]
+    fn the_fingerprint_follows_payload_bytes_and_fields() {
+        let print = |body: &str| {
+            intake::message(&Bytes::copy_from_slice(body.as_bytes()), NOW_MS, Some("k"))
+                .unwrap()
+                .fingerprint
+        };
+        assert_eq!(
+            intake::message(&Bytes::from_static(b"{\"payload\": 1}"), NOW_MS, None)
+                .unwrap()
+                .fingerprint,
+            [0; 16],
+            "nobody asks for it"
+        );
+        let first =
+            print(r#"{"payload": {"a": 1}, "priority": 1, "labels": {"x": "1", "y": "2"}}"#);
+        let same = print(r#"{"labels": {"y": "2", "x": "1"}, "priority":1,"payload":{"a": 1}}"#);
+        assert_eq!(first, same);
+        let keyed = print(
+            r#"{"payload": {"a": 1}, "priority": 1, "labels": {"x": "1", "y": "2"}, "idempotency_key": "k"}"#,
+        );
+        assert_eq!(first, keyed);
+        for other in [
+            r#"{"payload": {"a":1}, "priority": 1, "labels": {"x": "1", "y": "2"}}"#,
+            r#"{"payload": {"a": 1}, "priority": 2, "labels": {"x": "1", "y": "2"}}"#,
+            r#"{"payload": {"a": 1}, "priority": 1, "labels": {"x": "12", "y": ""}}"#,
+            r#"{"payload": {"a": 1}, "priority": 1, "labels": {"x": "1", "y": "2"}, "delay": 1}"#,
+            r#"{"payload": {"a": 1}, "priority": 1, "labels": {"x": "1", "y": "2"}, "retry": {}}"#,
+            r#"{"payload": {"a": 1}, "priority": 1, "labels": {"x": "1", "y": "2"}, "callback": {"on": []}}"#,
+        ] {
+            assert_ne!(first, print(other), "{other}");
+        }
+        let late = r#"{"payload": 1, "due_at": "1999-01-01T00:00:00Z"}"#;
+        assert_ne!(print(late), print(r#"{"payload": 1}"#), "as sent, not as meant");
+    }
+}

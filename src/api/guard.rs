@@ -61,10 +61,11 @@ fn admit(door: &Door, request: Request) -> Result<Request, Problem> {
         loopback::check(&head.uri, &head.headers)?;
     }
     let route = head.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
-    let caller =
-        auth::admit(&tokens, &head.headers, auth::scope_needed(&head.method, route), || {
-            door.wall_ms()
-        })?;
+    let needed = auth::scope_needed(&head.method, route);
+    let caller = auth::admit(&tokens, &head.headers, needed, || door.wall_ms())?;
+    if has_body {
+        request_head::check_codings(&head.headers)?;
+    }
     if let Some(route) = route {
         request_head::check_media(&head, route, has_body, tokens.is_empty())?;
     }

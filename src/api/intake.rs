@@ -11,17 +11,18 @@ use serde_json::value::RawValue;
 use super::fields::{Fields, Shape, pairs, pointer};
 use super::fingerprint::{self, Sent};
 use super::payload;
-use super::problem::{Fault, Problem};
+use super::problem::{FAULTS_MAX, Fault, Problem};
 use super::values::{
     LONG_MS, check_name, delay, due_moment, duration, moment, name, string, whole,
 };
 use super::{callback_fields, retry_fields};
 use crate::domain::callback::CallbackWish;
+use crate::domain::details::check_room;
 use crate::domain::headers::{check_content_type, check_header};
 use crate::domain::message::{
-    Details, NAME_BYTES_MAX, NewMessage, PRIORITY_MAX, PayloadKind, When,
+    Details, HEADERS_MAX, LABEL_BYTES_MAX, LABELS_MAX, NAME_BYTES_MAX, NewMessage, PRIORITY_MAX,
+    PayloadKind, When,
 };
-use crate::store::{DETAILS_BYTES_MAX, details_bytes};
 
 static SHAPE: Shape = Shape {
     known: &[
@@ -43,12 +44,6 @@ static SHAPE: Shape = Shape {
     later: &["cost", "window", "time_zone", "must_dispatch_by"],
 };
 
-/// Most headers of a message.
-const HEADERS_MAX: usize = 32;
-/// Most labels of a message.
-const LABELS_MAX: usize = 16;
-/// Longest name of a label, in bytes.
-const LABEL_BYTES_MAX: usize = 64;
 /// Up to so many bytes beside the payload, details surely fit into a record.
 const SURELY_FITS_BYTES: usize = 8 * 1024;
 
@@ -61,7 +56,48 @@ pub(super) fn message(
     now_ms: u64,
     header_key: Option<&str>,
 ) -> Result<NewMessage, Problem> {
-    let mut fields = Fields::of_body(body, &SHAPE)?;
+    message_up_to(body, now_ms, header_key, FAULTS_MAX)
+}
+
+/// The same, judged until so many faults were found.
+///
+/// # Errors
+/// As [`message`].
+pub(super) fn message_up_to(
+    body: &Bytes,
+    now_ms: u64,
+    header_key: Option<&str>,
+    faults_max: usize,
+) -> Result<NewMessage, Problem> {
+    let (mut message, due) = read(body, now_ms, header_key, faults_max)?;
+    // Asked for only where a key says that two messages may be the same.
+    if message.details.idempotency_key.is_some() {
+        message.fingerprint = fingerprint::of(&sent(&message, &message.details, due));
+    }
+    Ok(message)
+}
+
+/// What was sent, from what was read: `due` is as it was given.
+pub(super) fn sent<'a>(
+    message: &'a NewMessage,
+    details: &'a Details,
+    due: Option<When>,
+) -> Sent<'a> {
+    let NewMessage { payload, expires, priority, .. } = message;
+    Sent { payload, details, due, expires: *expires, priority: *priority }
+}
+
+/// A message, checked, without its fingerprint; and when it is due, as it was given.
+///
+/// # Errors
+/// As [`message`].
+pub(super) fn read(
+    body: &Bytes,
+    now_ms: u64,
+    header_key: Option<&str>,
+    faults_max: usize,
+) -> Result<(NewMessage, Option<When>), Problem> {
+    let mut fields = Fields::of_body_up_to(body, &SHAPE, faults_max)?;
     let content_type = fields.read_as("content_type", content_type);
     let payload = payload::read(&mut fields, body, content_type);
     let headers = headers(&mut fields);
@@ -89,14 +125,17 @@ pub(super) fn message(
         callback,
     };
     check_size(body, &payload.bytes, &details)?;
-    let priority = priority.unwrap_or(0);
-    let sent = Sent { payload: &payload.bytes, details: &details, due, expires, priority };
-    // Asked for only where a key says that two messages may be the same.
-    let has_key = details.idempotency_key.is_some();
-    let fingerprint = if has_key { fingerprint::of(&sent) } else { Default::default() };
     // What is due already is due now: its lateness is counted from here, not from long ago.
-    let due = due.filter(|due| due.at_ms(now_ms) > now_ms).unwrap_or(When::After(0));
-    Ok(NewMessage { payload: payload.bytes, details, due, expires, priority, fingerprint })
+    let due_now = due.filter(|due| due.at_ms(now_ms) > now_ms).unwrap_or(When::After(0));
+    let message = NewMessage {
+        payload: payload.bytes,
+        details,
+        due: due_now,
+        expires,
+        priority: priority.unwrap_or(0),
+        fingerprint: [0; 16],
+    };
+    Ok((message, due))
 }
 
 /// `delay` or `due_at`.
@@ -232,13 +271,7 @@ pub(super) fn check_size(body: &Bytes, payload: &Bytes, details: &Details) -> Re
     {
         return Ok(());
     }
-    let bytes = details_bytes(details);
-    if bytes > DETAILS_BYTES_MAX {
-        return Err(Problem::too_large(format!(
-            "everything beside the payload takes {bytes} bytes, more than {DETAILS_BYTES_MAX}; shorten headers or labels"
-        )));
-    }
-    Ok(())
+    check_room(details).map_err(Problem::too_large)
 }
 
 #[cfg(test)]
@@ -354,36 +387,6 @@ mod tests {
         let same = with(r#"{"payload": 1, "idempotency_key": "k"}"#, Some("k"));
         assert_eq!(key(same.unwrap()).as_deref(), Some("k"));
         assert!(with(r#"{"payload": 1, "idempotency_key": "j"}"#, Some("k")).is_err());
-    }
-
-    #[test]
-    fn the_fingerprint_follows_payload_bytes_and_fields() {
-        let print = |body: &str| {
-            message(&Bytes::copy_from_slice(body.as_bytes()), NOW_MS, Some("k"))
-                .unwrap()
-                .fingerprint
-        };
-        assert_eq!(parse(r#"{"payload": 1}"#).unwrap().fingerprint, [0; 16], "nobody asks for it");
-        let first =
-            print(r#"{"payload": {"a": 1}, "priority": 1, "labels": {"x": "1", "y": "2"}}"#);
-        let same = print(r#"{"labels": {"y": "2", "x": "1"}, "priority":1,"payload":{"a": 1}}"#);
-        assert_eq!(first, same);
-        let keyed = print(
-            r#"{"payload": {"a": 1}, "priority": 1, "labels": {"x": "1", "y": "2"}, "idempotency_key": "k"}"#,
-        );
-        assert_eq!(first, keyed);
-        for other in [
-            r#"{"payload": {"a":1}, "priority": 1, "labels": {"x": "1", "y": "2"}}"#,
-            r#"{"payload": {"a": 1}, "priority": 2, "labels": {"x": "1", "y": "2"}}"#,
-            r#"{"payload": {"a": 1}, "priority": 1, "labels": {"x": "12", "y": ""}}"#,
-            r#"{"payload": {"a": 1}, "priority": 1, "labels": {"x": "1", "y": "2"}, "delay": 1}"#,
-            r#"{"payload": {"a": 1}, "priority": 1, "labels": {"x": "1", "y": "2"}, "retry": {}}"#,
-            r#"{"payload": {"a": 1}, "priority": 1, "labels": {"x": "1", "y": "2"}, "callback": {"on": []}}"#,
-        ] {
-            assert_ne!(first, print(other), "{other}");
-        }
-        let late = r#"{"payload": 1, "due_at": "1999-01-01T00:00:00Z"}"#;
-        assert_ne!(print(late), print(r#"{"payload": 1}"#), "as sent, not as meant");
     }
 
     proptest! {

@@ -1,6 +1,6 @@
 //! Cutting a stream into lines (NDJSON), holding at most one line of bounded length.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 
 /// Blanks around a line that do not count against it.
 const BLANKS_MAX: usize = 64;
@@ -38,6 +38,7 @@ impl Lines {
     /// The next whole line, if it is there.
     pub(super) fn next(&mut self) -> Option<Line> {
         loop {
+            self.skip_blanks();
             let found = self.held[self.searched..].iter().position(|byte| *byte == b'\n');
             let Some(at) = found else {
                 self.searched = self.held.len();
@@ -54,6 +55,15 @@ impl Lines {
                 return Some(line);
             }
         }
+    }
+
+    /// Blanks before a line are thrown away at once: each blank line by itself would cost far more.
+    fn skip_blanks(&mut self) {
+        if self.searched > 0 || self.is_skipping {
+            return;
+        }
+        let blanks = self.held.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        self.held.advance(blanks);
     }
 
     /// The last line, which need not end in a line break.

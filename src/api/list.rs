@@ -9,8 +9,6 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse as _, Response};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::held_by::Gates;
 use super::paths::InQueue;
@@ -18,7 +16,8 @@ use super::problem::Problem;
 use super::query::Query;
 use super::values::check_name;
 use super::view::MessageView;
-use super::{Door, Shared};
+use super::{Door, Shared, cursor};
+use crate::domain::id::QueueName;
 use crate::domain::message::{Message, NAME_BYTES_MAX};
 use crate::domain::state::State as MessageState;
 use crate::store::Queue;
@@ -40,19 +39,22 @@ struct Cursor {
 }
 
 impl Cursor {
-    fn read(text: &str) -> Result<Self, String> {
-        let bad = || "this cursor is not ours; expected next_cursor of the page before".to_owned();
-        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| bad())?;
-        let text = String::from_utf8(bytes).map_err(|_| bad())?;
-        let (state, within) = text.split_once('/').ok_or_else(bad)?;
+    fn read(queue: &QueueName, text: &str) -> Result<Self, String> {
+        let place = cursor::open(&list_of(queue), text)?;
+        let bad = || "this cursor is of another version; list from the beginning".to_owned();
+        let (state, within) = place.split_once('/').ok_or_else(bad)?;
         let state = state.parse().map_err(|_| bad())?;
         Ok(Self { state, within: (!within.is_empty()).then(|| within.to_owned()) })
     }
 
-    fn write(&self) -> String {
+    fn write(&self, queue: &QueueName) -> String {
         let within = self.within.as_deref().unwrap_or_default();
-        URL_SAFE_NO_PAD.encode(format!("{}/{within}", self.state))
+        cursor::seal(&list_of(queue), &format!("{}/{within}", self.state))
     }
+}
+
+fn list_of(queue: &QueueName) -> String {
+    format!("messages/{queue}")
 }
 
 /// What is asked for.
@@ -89,7 +91,7 @@ pub(super) async fn messages(
     let key = query.read_as("idempotency_key", |text| {
         check_name(text, NAME_BYTES_MAX).map(|()| text.to_owned())
     });
-    let wish = read_wish(&mut query);
+    let wish = read_wish(&mut query, &queue.policy.name);
     query.finish()?;
     let (messages, next) = match key {
         Some(key) => (by_key(&door, &queue, &key, wish.state).await?, None),
@@ -109,12 +111,12 @@ struct Page<'a> {
     next_cursor: Option<String>,
 }
 
-fn read_wish(query: &mut Query) -> Wish {
+fn read_wish(query: &mut Query, queue: &QueueName) -> Wish {
     let state = query
         .read_as("state", |text| text.parse::<MessageState>().map_err(|error| error.to_string()));
     let limit = query.count("limit", LIMIT_MAX);
     let is_full = query.view();
-    let cursor = query.read_as("cursor", Cursor::read);
+    let cursor = query.read_as("cursor", |text| Cursor::read(queue, text));
     if let (Some(state), Some(cursor)) = (state, &cursor)
         && cursor.state != state
     {
@@ -172,7 +174,7 @@ async fn page(
             },
         }
         if messages.len() >= wish.limit || bytes >= PAYLOAD_BYTES_MAX {
-            return Ok((messages, Some(at.write())));
+            return Ok((messages, Some(at.write(name))));
         }
     }
 }
@@ -200,12 +202,14 @@ mod tests {
     fn cursors_read_back_and_foreign_ones_are_refused() {
         for within in [None, Some("0.1763640000000:01ARZ3NDEKTSV4RRFFQ69G5FAV0;]".to_owned())] {
             let cursor = Cursor { state: MessageState::Dead, within };
-            let text = cursor.write();
-            assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));
-            assert_eq!(Cursor::read(&text), Ok(cursor));
+            let [sms, erp] = ["sms", "erp"].map(|name| name.parse::<QueueName>().unwrap());
+            let text = cursor.write(&sms);
+            assert_eq!(Cursor::read(&sms, &text), Ok(cursor));
+            assert!(Cursor::read(&erp, &text).is_err(), "of another queue");
         }
+        let queue = "q".parse().unwrap();
         for foreign in ["", "x", "0.", "ZGVhZA", "/w8", "bm9uZS8"] {
-            assert!(Cursor::read(foreign).is_err(), "{foreign}");
+            assert!(Cursor::read(&queue, foreign).is_err(), "{foreign}");
         }
     }
 }

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::held_by::Gates;
 use super::paths::{OfMessage, no_message};
+use super::peer::Peer;
 use super::problem::Problem;
 use super::query::Query;
 use super::view::{AttemptView, MessageView};
@@ -36,6 +37,7 @@ pub(super) async fn get(
     State(door): Shared,
     OfMessage(id): OfMessage,
     RawQuery(query): RawQuery,
+    peer: Peer,
 ) -> Result<Response, Problem> {
     let mut query = Query::read(query.as_deref(), &["wait", "view"]);
     let is_full = query.view();
@@ -46,10 +48,11 @@ pub(super) async fn get(
     query.finish()?;
     let found = match wait.filter(|wait| !wait.is_zero()) {
         None => door.store().get(&id).await?,
-        // A stopping node keeps nobody waiting.
+        // A stopping node keeps nobody waiting, and nobody waits for one that has closed its side.
         Some(wait) => tokio::select! {
             found = door.store().get_final(&id, wait) => found?,
             () = door.state.draining.cancelled() => door.store().get(&id).await?,
+            () = peer.closed() => door.store().get(&id).await?,
         },
     };
     let message = found.ok_or_else(|| no_message(&id.to_string()))?;

@@ -5,12 +5,12 @@
 use axum::body::Bytes;
 use serde_json::value::RawValue;
 
-use super::fields::{Fields, Shape};
+use super::fields::{Fields, Shape, pairs};
 use super::problem::Problem;
-use super::values::{delay, due_moment, expect_object, moment, name, string, words};
+use super::values::{delay, due_moment, moment, name, string, words};
 use crate::domain::id::QueueName;
 use crate::domain::limit::Rate;
-use crate::domain::message::{NAME_BYTES_MAX, When};
+use crate::domain::message::{LABELS_MAX, NAME_BYTES_MAX, When};
 use crate::domain::operation::{Action, Filter, Span};
 use crate::domain::state::State as MessageState;
 
@@ -157,10 +157,18 @@ fn labels(raw: &RawValue) -> Result<Vec<(String, String)>, String> {
             .ok_or_else(|| format!("found \"{text}\", expected \"name=value\""))?;
         vec![(name.to_owned(), value.to_owned())]
     } else {
-        expect_object(raw)?;
-        let map: std::collections::BTreeMap<String, String> = serde_json::from_str(raw.get())
-            .map_err(|_| "expected an object of names and texts".to_owned())?;
-        map.into_iter().collect()
+        let mut labels: Vec<(String, String)> = Vec::new();
+        for (name, raw) in pairs(raw)? {
+            if labels.iter().any(|(known, _)| *known == name) {
+                return Err(format!("\"{name}\" is given twice; give it once"));
+            }
+            if labels.len() >= LABELS_MAX {
+                return Err(format!("a message has at most {LABELS_MAX} labels"));
+            }
+            labels.push((name, string(raw)?));
+        }
+        labels.sort();
+        labels
     };
     if labels.is_empty() {
         return Err("found no label, expected at least one".to_owned());

@@ -11,11 +11,14 @@ use serde_json::value::RawValue;
 use super::depth::{DEPTH_MAX, is_too_deep};
 use super::fields::Fields;
 use super::values::string;
-use crate::domain::headers::is_json_type;
-use crate::domain::message::PayloadKind;
+use crate::domain::headers::{check_charset, is_json_type};
+use crate::domain::message::{Details, PayloadKind};
 
 /// The content type of raw bytes that came without one.
 const RAW_CONTENT_TYPE: &str = "application/octet-stream";
+
+/// The remedy for a payload in another charset.
+const AS_BYTES: &str = "or send its bytes in payload_base64, which leave as they are";
 
 /// Standard alphabet, padded or not.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -75,11 +78,32 @@ fn read_as(
         }
         PayloadKind::Text | PayloadKind::Json => (json(fields, body)?, PayloadKind::Json),
     };
+    if kind != PayloadKind::Raw
+        && let Some(content_type) = &content_type
+        && let Err(why) = check_charset(content_type, &bytes)
+    {
+        fields.fault("content_type", format!("{why}; {AS_BYTES}"));
+        return None;
+    }
     Some(Payload { bytes, kind, content_type })
 }
 
 /// A new payload for a message that is there: of the same kind, since its content type stays.
-pub(super) fn replace(fields: &mut Fields<'_>, body: &Bytes, kind: PayloadKind) -> Option<Bytes> {
+pub(super) fn replace(fields: &mut Fields<'_>, body: &Bytes, details: &Details) -> Option<Bytes> {
+    let kind = details.kind;
+    let bytes = replacement(fields, body, kind)?;
+    if kind != PayloadKind::Raw
+        && let Some(content_type) = &details.content_type
+        && let Err(why) = check_charset(content_type, &bytes)
+    {
+        let remedy = "the content type of a message stays; send a new message with payload_base64";
+        fields.fault("payload", format!("{why}; {remedy}"));
+        return None;
+    }
+    Some(bytes)
+}
+
+fn replacement(fields: &mut Fields<'_>, body: &Bytes, kind: PayloadKind) -> Option<Bytes> {
     let (payload, base64) = (given(fields), fields.raw("payload_base64"));
     match (kind, payload, base64) {
         (_, None, None) => None,
@@ -138,7 +162,8 @@ mod tests {
     use super::super::fields::Shape;
     use super::*;
 
-    static SHAPE: Shape = Shape { known: &["payload", "payload_base64"], later: &[] };
+    static SHAPE: Shape =
+        Shape { known: &["payload", "payload_base64", "content_type"], later: &[] };
 
     fn read(body: &str, content_type: Option<&str>) -> Result<(String, PayloadKind), String> {
         let body = Bytes::copy_from_slice(body.as_bytes());
@@ -177,6 +202,19 @@ mod tests {
         let object = read(r#"{"payload": {"a": 1}}"#, Some("text/plain"));
         assert_eq!(object, Ok(("{\"a\": 1}".to_owned(), PayloadKind::Json)));
         assert!(read(r#"{"payload": "\ud800"}"#, Some("text/plain")).is_err());
+    }
+
+    #[test]
+    fn text_in_another_charset_is_refused_with_the_remedy() {
+        for kind in ["text/plain; charset=iso-8859-1", "application/json; charset=\"UTF-16\""] {
+            let why = read(r#"{"payload": "Grüße"}"#, Some(kind)).unwrap_err();
+            assert!(why.contains("payload_base64"), "{kind}: {why}");
+            let bytes = read(r#"{"payload_base64": "R3I="}"#, Some(kind));
+            assert_eq!(bytes, Ok(("Gr".to_owned(), PayloadKind::Raw)), "{kind}");
+        }
+        let ascii = "text/plain; charset=us-ascii";
+        assert!(read(r#"{"payload": "Gruss"}"#, Some(ascii)).is_ok());
+        assert!(read(r#"{"payload": "Gru\u00df"}"#, Some(ascii)).is_err());
     }
 
     #[test]

@@ -55,9 +55,12 @@ fn retry(retry: &RetryPolicy) -> Value {
     json!({
         "max_attempts": retry.max_attempts,
         "safe_statuses": retry.safe_statuses,
+        "retry_statuses": retry.retry_statuses,
+        "dead_statuses": retry.dead_statuses,
         "initial": span(retry.initial_ms),
         "factor": retry.factor,
         "max": span(retry.max_ms),
+        "throttle_max": span(retry.throttle_max_ms),
         "jitter": retry.jitter,
         "max_age": span(retry.max_age_ms),
         "schedule": retry.schedule_ms.as_ref().map(|delays| {

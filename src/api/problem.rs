@@ -11,6 +11,8 @@ use crate::store::StoreError;
 
 /// Faults listed in one problem; a body with more is told the first ones.
 pub(super) const FAULTS_MAX: usize = 50;
+/// Faults listed in one answer that carries a problem for each item; further items are told the first one.
+pub(super) const FAULTS_IN_ALL_MAX: usize = 1000;
 /// What `Retry-After` says while the store is away, or this node is stopping.
 const RETRY_SOON_S: u32 = 1;
 /// What `Retry-After` says while Redis is full: room is made by deliveries, not by asking.
@@ -144,6 +146,18 @@ impl Problem {
         Self { faults, ..Self::new(Code::InvalidRequest, detail) }
     }
 
+    /// Keeps as many faults as are left to be listed, at least the first, for an answer that carries many
+    /// problems.
+    pub(super) fn shorten(&mut self, faults_left: &mut usize) {
+        let (found, kept) = (self.faults.len(), (*faults_left).max(1));
+        if found > kept {
+            self.faults.truncate(kept);
+            let first = &self.faults[0].detail;
+            self.detail = format!("{first} (and {} more)", found - 1);
+        }
+        *faults_left = faults_left.saturating_sub(self.faults.len());
+    }
+
     /// 400 with one fault.
     pub(super) fn fault(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::invalid(vec![Fault::new(pointer, detail)])
@@ -251,8 +265,12 @@ impl From<StoreError> for Problem {
             StoreError::Unavailable(_) | StoreError::NotDurable(_) => {
                 Self::store_unavailable(format!("{error}; it is unknown whether this was done"))
             }
+            StoreError::Unfit(_) => {
+                Self::store_unavailable(format!("{error}; until then this is not done"))
+            }
             StoreError::Full(_) => Self::store_full(error.to_string()),
             StoreError::UnknownQueue(_) => Self::not_found(error.to_string()),
+            StoreError::TooLarge(_) => Self::too_large(error.to_string()),
             StoreError::Reply(_) => {
                 tracing::error!(%error, "the store answered nonsense; please report this");
                 Self::new(Code::Internal, "the store answered nonsense; please report this")

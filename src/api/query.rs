@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use super::problem::{Fault, Problem};
+use super::problem::{FAULTS_MAX, Fault, Problem};
 use super::suggest::did_you_mean;
 
 /// The parameters of a request.
@@ -21,6 +21,9 @@ impl Query {
         let mut pairs: Vec<(String, String)> = Vec::new();
         let mut faults = Vec::new();
         for (name, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+            if faults.len() >= FAULTS_MAX {
+                break;
+            }
             let detail = if !known.contains(&&*name) {
                 let shown: String = name.chars().take(60).collect();
                 let meant = did_you_mean(&name, known.iter().copied());

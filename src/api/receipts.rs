@@ -12,9 +12,10 @@ use futures_util::StreamExt as _;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::fields::{Fields, Shape, bad_json};
+use super::fields::{Fields, Shape, json_of, list_of_body};
+use super::pace::Pace;
 use super::paths::InQueue;
-use super::problem::{Code, Problem};
+use super::problem::{Code, FAULTS_IN_ALL_MAX, Problem};
 use super::values::{check_name, string, words};
 use super::{Door, Shared, body};
 use crate::domain::id::MessageId;
@@ -50,19 +51,20 @@ pub(super) async fn receive(
     body: Body,
 ) -> Result<Response, Problem> {
     let body = body::read(body, door.state.server.body_limit_bytes).await?;
-    if !body.trim_ascii_start().starts_with(b"[") {
+    if !json_of(&body).trim_ascii_start().starts_with(b"[") {
         let fields = Fields::of_body(&body, &RECEIPT)?;
         let receipt = read(fields, &queue)?;
         let (status, told) = take(&door, &queue, &receipt).await?;
         return Ok((status, Json(told)).into_response());
     }
-    let items: Vec<&RawValue> = serde_json::from_slice(&body).map_err(|error| bad_json(&error))?;
-    if items.len() > RECEIPTS_MAX {
-        let found = format!("found {} receipts, expected up to {RECEIPTS_MAX}", items.len());
-        return Err(Problem::fault("", found));
+    let items = list_of_body(&body, RECEIPTS_MAX, "a list of receipts")?;
+    let (mut receipts, mut pace) = (Vec::with_capacity(items.len()), Pace::default());
+    for raw in items {
+        pace.step().await;
+        receipts.push(read_within(raw, &queue));
     }
-    let receipts: Vec<_> = items.into_iter().map(|raw| read_within(raw, &queue)).collect();
     let mut results = Vec::with_capacity(receipts.len());
+    let mut faults_left = FAULTS_IN_ALL_MAX;
     let mut told = futures_util::stream::iter(receipts)
         .map(async |receipt| match receipt {
             Ok(receipt) => take(&door, &queue, &receipt).await.map(|(_, told)| told),
@@ -71,7 +73,10 @@ pub(super) async fn receive(
         .buffered(AT_ONCE);
     while let Some(told) = told.next().await {
         // A bad one does not reject its neighbours.
-        let mut told = told.unwrap_or_else(|problem| json!({ "problem": problem }));
+        let mut told = told.unwrap_or_else(|mut problem| {
+            problem.shorten(&mut faults_left);
+            json!({ "problem": problem })
+        });
         told["index"] = json!(results.len());
         results.push(told);
     }

@@ -4,6 +4,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 
 use super::problem::{Code, Problem};
+use crate::domain::headers::{charsets, is_ascii, is_utf8};
 use crate::domain::id::base32;
 
 /// The header that ties an answer to its request.
@@ -13,6 +14,8 @@ const REQUEST_ID_BYTES_MAX: usize = 128;
 /// Largest address and headers together. The connection itself takes more (see `serve`), so that
 /// whoever is over this limit still gets an answer that explains it.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
+/// Most headers of a request.
+const HEADERS_MAX: usize = 100;
 
 /// What a body claims to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,28 +41,28 @@ pub(super) fn media(headers: &HeaderMap) -> Media {
     if text == "application/json" {
         return Media::Json;
     }
-    let text = text.to_ascii_lowercase();
-    let mut parts = text.split(';').map(str::trim);
-    let essence = parts.next().unwrap_or_default();
-    let is_utf8 = parts.all(|part| {
-        part.strip_prefix("charset=")
-            .is_none_or(|name| matches!(name.trim_matches('"'), "utf-8" | "utf8" | "us-ascii"))
-    });
-    match essence {
-        _ if !is_utf8 => Media::Foreign,
+    let is_ours = |charset: &String| is_utf8(charset) || is_ascii(charset);
+    let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match essence.as_str() {
+        _ if !charsets(text).iter().all(is_ours) => Media::Foreign,
         "application/json" => Media::Json,
         "application/x-ndjson" | "application/ndjson" => Media::Lines,
-        _ if essence.starts_with("application/") && essence.ends_with("+json") => Media::Json,
+        essence if essence.starts_with("application/") && essence.ends_with("+json") => Media::Json,
         _ => Media::Foreign,
     }
 }
 
 /// # Errors
-/// 431 when address and headers are too large.
+/// 431 when address and headers are too large, or too many.
 pub(super) fn check_size(head: &Parts) -> Result<(), Problem> {
     let address = head.uri.path_and_query().map_or(0, |address| address.as_str().len());
     let headers: usize =
         head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if head.headers.len() > HEADERS_MAX {
+        let found = head.headers.len();
+        let detail = format!("found {found} headers, more than {HEADERS_MAX}; send fewer of them");
+        return Err(Problem::new(Code::HeadersTooLarge, detail));
+    }
     if address + headers <= HEAD_BYTES_MAX {
         return Ok(());
     }
@@ -68,6 +71,42 @@ pub(super) fn check_size(head: &Parts) -> Result<(), Problem> {
         address + headers
     );
     Err(Problem::new(Code::HeadersTooLarge, detail))
+}
+
+/// A body must come as it is: nothing here unpacks one, and a packed one would be taken for garbage.
+///
+/// # Errors
+/// 415 for a compressed body, 400 for a transfer coding other than chunked; each names the coding.
+pub(super) fn check_codings(headers: &HeaderMap) -> Result<(), Problem> {
+    let foreign = codings(headers, &header::CONTENT_ENCODING).find(|coding| coding != "identity");
+    if let Some(coding) = foreign {
+        let detail = format!(
+            "the body is compressed (Content-Encoding: {coding}), which is not understood here; send it as it is"
+        );
+        return Err(Problem::new(Code::UnsupportedMediaType, detail));
+    }
+    let mut codings = codings(headers, &header::TRANSFER_ENCODING);
+    match (codings.next().as_deref(), codings.next()) {
+        (None | Some("chunked"), None) => Ok(()),
+        (first, second) => {
+            let coding = first.filter(|coding| *coding != "chunked").map(str::to_owned).or(second);
+            let coding = coding.unwrap_or_default();
+            let detail = format!(
+                "the transfer coding \"{coding}\" is not understood here; send Transfer-Encoding: chunked alone, or Content-Length"
+            );
+            Err(Problem::fault("", detail))
+        }
+    }
+}
+
+/// The codings that a header lists, in lower case.
+fn codings(headers: &HeaderMap, name: &header::HeaderName) -> impl Iterator<Item = String> {
+    let values = headers.get_all(name).into_iter();
+    values.flat_map(|value| {
+        let text = String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase();
+        let shown = |coding: &str| coding.trim().chars().take(60).collect::<String>();
+        text.split(',').map(shown).filter(|coding| !coding.is_empty()).collect::<Vec<_>>()
+    })
 }
 
 /// Without tokens a request must say that its body is JSON: a web page cannot say so without asking
@@ -144,6 +183,45 @@ mod tests {
             assert_eq!(of(foreign), Media::Foreign, "{foreign}");
         }
         assert_eq!(media(&HeaderMap::new()), Media::Silent);
+    }
+
+    #[test]
+    fn packed_bodies_are_refused_by_the_name_of_their_coding() {
+        let check = |lines: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in lines {
+                headers.append(*name, HeaderValue::from_static(value));
+            }
+            check_codings(&headers).map_err(|problem| (problem.code(), problem.detail_text()))
+        };
+        for good in [
+            &[][..],
+            &[("content-encoding", "identity")],
+            &[("content-encoding", "")],
+            &[("transfer-encoding", "Chunked")],
+        ] {
+            assert_eq!(check(good), Ok(()), "{good:?}");
+        }
+        for coding in ["gzip", "br", "deflate", "zstd"] {
+            for lines in [
+                &[("content-encoding", coding)][..],
+                &[("content-encoding", "identity"), ("content-encoding", coding)],
+            ] {
+                let (code, detail) = check(lines).unwrap_err();
+                assert_eq!(code, Code::UnsupportedMediaType);
+                assert!(detail.contains(coding), "{detail}");
+            }
+        }
+        for (lines, named) in [
+            (&[("transfer-encoding", "gzip, chunked")][..], "\"gzip\""),
+            (&[("transfer-encoding", "gzip"), ("transfer-encoding", "chunked")], "\"gzip\""),
+            (&[("transfer-encoding", "chunked, chunked")], "\"chunked\""),
+            (&[("transfer-encoding", "chunked, gzip")], "\"gzip\""),
+        ] {
+            let (code, detail) = check(lines).unwrap_err();
+            assert_eq!(code, Code::InvalidRequest, "{lines:?}");
+            assert!(detail.contains(named), "{detail}");
+        }
     }
 
     #[test]

@@ -54,12 +54,9 @@ pub(super) fn read(raw: &RawValue) -> Result<RetryOverride, Vec<Fault>> {
 }
 
 fn schedule(raw: &RawValue) -> Result<Vec<u64>, String> {
-    let delays = list(raw)?;
-    if delays.is_empty() || delays.len() > SCHEDULE_MAX {
-        return Err(format!(
-            "found {} delays, expected 1 to {SCHEDULE_MAX}, for example [\"5s\", \"5m\"]",
-            delays.len()
-        ));
+    let delays = list(raw, SCHEDULE_MAX)?;
+    if delays.is_empty() {
+        return Err("found no delay, expected for example [\"5s\", \"5m\"]".to_owned());
     }
     delays.into_iter().map(|raw| duration(raw, 1..=DELAY_MS_MAX)).collect()
 }

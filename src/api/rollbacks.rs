@@ -30,7 +30,7 @@ pub(super) async fn rollbacks(
         .filter(|rollback| caller.reaches(&rollback.queue))
         .map(|rollback| {
             json!({
-                "at": Moment(rollback.at_ms), "queue": rollback.queue.as_str(), "shard": rollback.shard,
+                "at": Moment(rollback.at_ms), "cause": rollback.cause.as_str(), "queue": rollback.queue.as_str(), "shard": rollback.shard,
                 "lost": ids(&rollback.lost), "sent_again": ids(&rollback.again),
             })
         })

@@ -14,14 +14,17 @@ use super::paths::{OfSchedule, no_schedule};
 use super::problem::{Code, Problem};
 use super::query::Query;
 use super::values::words;
-use super::{Door, Shared, body, idempotency, schedule_fields, schedule_view, send};
+use super::{Door, Shared, body, cursor, idempotency, schedule_fields, schedule_view, send};
 use crate::domain::schedule::{ScheduleName, Source};
-use crate::store::{Kept, PutSchedule, Touched};
+use crate::store::{Kept, PutSchedule, SchedulePage, Touched};
 
 /// Schedules of a page, unless asked otherwise.
 const LIMIT_DEFAULT: u32 = 100;
 /// Most schedules of a page.
 const LIMIT_MAX: u32 = 1000;
+
+/// What its cursors belong to.
+const LIST: &str = "schedules";
 
 static PAUSE: Shape = Shape { known: &["reason"], later: &[] };
 static NOTHING: Shape = Shape { known: &[], later: &[] };
@@ -42,15 +45,44 @@ pub(super) async fn schedules(
 ) -> Result<Response, Problem> {
     let mut query = Query::read(query.as_deref(), &["limit", "cursor"]);
     let limit = query.count("limit", LIMIT_MAX).unwrap_or(LIMIT_DEFAULT);
-    let after = query.text("cursor").unwrap_or_default().to_owned();
+    let after = query.read_as("cursor", |text| cursor::open(LIST, text)).unwrap_or_default();
     query.finish()?;
-    let page = door.store().schedules(&after, usize::try_from(limit).unwrap_or(usize::MAX)).await?;
+    let most = usize::try_from(limit).unwrap_or(usize::MAX);
+    let page = reached_page(&door, &caller, &after, most).await?;
     let now_ms = door.now_ms()?;
-    let last = page.schedules.last().map(|kept| kept.schedule.name.to_string());
-    let reached = page.schedules.iter().filter(|kept| caller.reaches(&kept.schedule.queue));
-    let views: Vec<Value> = reached.map(|kept| schedule_view::view(kept, now_ms, false)).collect();
-    let next_cursor = last.filter(|_| page.more);
+    let last = page.schedules.last().filter(|_| page.more);
+    let next_cursor = last.map(|kept| cursor::seal(LIST, kept.schedule.name.as_str()));
+    let views: Vec<Value> =
+        page.schedules.iter().map(|kept| schedule_view::view(kept, now_ms, false)).collect();
     Ok(Json(json!({ "schedules": views, "next_cursor": next_cursor })).into_response())
+}
+
+/// The next schedules that the caller reaches. Its last one becomes the cursor, which anybody can read: it is
+/// never one that the caller does not reach.
+async fn reached_page(
+    door: &Door,
+    caller: &Caller,
+    after: &str,
+    most: usize,
+) -> Result<SchedulePage, Problem> {
+    if caller.reaches_all() {
+        return Ok(door.store().schedules(after, most).await?);
+    }
+    let step = usize::try_from(LIMIT_MAX).unwrap_or(usize::MAX);
+    let (mut schedules, mut after) = (Vec::new(), after.to_owned());
+    loop {
+        let page = door.store().schedules(&after, step).await?;
+        if let Some(last) = page.schedules.last() {
+            after = last.schedule.name.to_string();
+        }
+        let reached = |kept: &Kept| caller.reaches(&kept.schedule.queue);
+        schedules.extend(page.schedules.into_iter().filter(reached));
+        if schedules.len() > most || !page.more {
+            let more = schedules.len() > most;
+            schedules.truncate(most);
+            return Ok(SchedulePage { schedules, more });
+        }
+    }
 }
 
 /// A schedule: what it sends, how it stands, and its next five times.

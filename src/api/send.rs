@@ -13,7 +13,7 @@ use super::held_by::Gates;
 use super::paths::InQueue;
 use super::problem::{Code, Problem};
 use super::view::{MessageView, json};
-use super::{Door, Shared, body, callback_fields, idempotency, intake, messages};
+use super::{Door, Shared, body, callback_fields, idempotency, intake, messages, repeat};
 use crate::domain::id::MessageId;
 use crate::domain::message::{Message, NewMessage, When};
 use crate::domain::state::State as MessageState;
@@ -54,7 +54,14 @@ pub(super) async fn send(
     callback_fields::check(&message.details, &queue.policy)?;
     let sent = message.clone();
     let mut answers = door.store().schedule(&queue.policy.name, vec![message]).await?;
-    match answers.pop() {
+    let answer = match answers.pop() {
+        // Boxed, as below.
+        Some(Err(NotAccepted::Mismatch(first))) => {
+            Some(Box::pin(repeat::settle(&door, &queue, &body, key.as_deref(), first)).await?)
+        }
+        answer => answer,
+    };
+    match answer {
         // Boxed: it is rare, and all others would carry its room.
         Some(Ok(accepted)) if accepted.duplicate => Box::pin(first_message(&door, &accepted)).await,
         Some(Ok(accepted)) => taken(&door, &queue, sent, accepted).await,
@@ -78,6 +85,9 @@ pub(super) fn not_accepted(refused: NotAccepted) -> Problem {
                 "{why}; it is unknown whether the message was stored: retry with the same idempotency key"
             ))
         }
+        NotAccepted::Store(StoreError::Unfit(why)) => Problem::store_unavailable(format!(
+            "{why}; the message was not stored: retry with the same idempotency key"
+        )),
         NotAccepted::Store(StoreError::Full(why)) => Problem::store_full(format!(
             "{why}: the message was not stored; retry once messages have been delivered"
         )),

@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use super::peer::Watched;
 use super::waiting::Entrance;
 use crate::shutdown::Tasks;
 
@@ -22,6 +23,8 @@ const CONNECTIONS_MAX: u32 = 20_000;
 const HEAD_PATIENCE: Duration = Duration::from_secs(60);
 /// Largest head that a connection takes; larger ones get a bare 431. Our own limit lies below it.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Most headers that a connection takes; more get a bare 431. Our own limit lies below it.
+const HEADERS_MAX: usize = 1024;
 /// Pause after a failed accept (such as "too many open files"), so that it is no busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -79,10 +82,15 @@ async fn accept(
 async fn connection(stream: TcpStream, entrance: Entrance, stop: &CancellationToken) {
     // Without it small answers may wait for an acknowledgement; works without.
     let _slower = stream.set_nodelay(true);
+    let stream = Watched::new(stream);
+    let entrance = entrance.of(stream.peer());
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_PATIENCE)
         .max_buf_size(HEAD_BYTES_MAX)
+        .max_headers(HEADERS_MAX)
+        // A client that closes its sending side after its request still gets its answer (see `peer`).
+        .half_close(true)
         .serve_connection(TokioIo::new(stream), entrance);
     let mut serving = std::pin::pin!(serving);
     let ended = tokio::select! {

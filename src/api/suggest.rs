@@ -11,6 +11,8 @@ pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
     let near = (word.chars().count() / 2).clamp(1, 3);
     known
         .into_iter()
+        // Each letter of the difference in length counts at least one.
+        .filter(|name| name.len().abs_diff(folded.len()) <= near)
         .map(|name| (distance(&folded, name), name))
         .filter(|(distance, _)| *distance <= near)
         .min()

@@ -18,7 +18,7 @@ use super::auth::Caller;
 use super::paths::InTopic;
 use super::problem::{Code, Problem};
 use super::query::Query;
-use super::{Door, Shared, body, callback_fields, idempotency, intake};
+use super::{Door, Shared, body, callback_fields, idempotency, intake, repeat};
 use crate::domain::id::QueueName;
 use crate::domain::topic::EventId;
 use crate::store::{Event, Published, StoreError, Topic};
@@ -63,7 +63,18 @@ pub(super) async fn publish(
     for queue in &topic.policy.queues {
         callback_fields::check(&message.details, &door.store().queue(queue)?.policy)?;
     }
-    match door.store().publish(&topic, message).await.map_err(not_kept)? {
+    let mut published = door.store().publish(&topic, message).await.map_err(not_kept)?;
+    if matches!(published, Published::Mismatch(_)) {
+        // It may say the same in other words (see `repeat`).
+        for spelling in repeat::other_spellings(&body, door.now_ms()?, key.as_deref()) {
+            let again = door.store().publish(&topic, spelling).await.map_err(not_kept)?;
+            if !matches!(again, Published::Mismatch(_)) {
+                published = again;
+                break;
+            }
+        }
+    }
+    match published {
         Published::Kept(event) => {
             let (id, queues) = (event.id.clone(), event.queues.clone());
             let handed = door.store().hand_out_soon(*event);
@@ -84,9 +95,6 @@ pub(super) async fn publish(
             ),
         )
         .with("id", first.to_string())),
-        Published::TooLarge(bytes) => Err(Problem::too_large(format!(
-            "everything beside the payload takes {bytes} bytes with the event's own headers; shorten headers or labels"
-        ))),
     }
 }
 
@@ -97,6 +105,9 @@ fn not_kept(error: StoreError) -> Problem {
                 "{why}; it is unknown whether the event was stored: retry with the same idempotency key"
             ))
         }
+        StoreError::Unfit(why) => Problem::store_unavailable(format!(
+            "{why}; the event was not stored: retry with the same idempotency key"
+        )),
         StoreError::Full(why) => Problem::store_full(format!("{why}: the event was not stored")),
         other => other.into(),
     }

@@ -6,7 +6,9 @@ use std::ops::RangeInclusive;
 
 use serde_json::value::RawValue;
 
+use super::items::items;
 use crate::domain::message::DELAY_MS_MAX;
+pub(super) use crate::domain::message::check_name;
 use crate::domain::time::parse_rfc3339;
 use crate::domain::units::{format_duration, parse_duration_or_seconds};
 
@@ -48,18 +50,6 @@ pub(super) fn name(raw: &RawValue, bytes_max: usize) -> Result<String, String> {
     let text = string(raw)?;
     check_name(&text, bytes_max)?;
     Ok(text)
-}
-
-/// # Errors
-/// When it is empty, too long, or has control characters.
-pub(super) fn check_name(text: &str, bytes_max: usize) -> Result<(), String> {
-    if text.is_empty() || text.len() > bytes_max {
-        return Err(format!("found {} bytes, expected 1 to {bytes_max}", text.len()));
-    }
-    if text.chars().any(char::is_control) {
-        return Err("found a control character, expected plain text".to_owned());
-    }
-    Ok(())
 }
 
 /// Words for people, such as a reason: up to 1,000 bytes, line breaks allowed.
@@ -141,12 +131,16 @@ pub(super) fn number(raw: &RawValue, bounds: RangeInclusive<f64>) -> Result<f64,
     })
 }
 
-/// The values of a list.
-pub(super) fn list(raw: &RawValue) -> Result<Vec<&RawValue>, String> {
+/// The values of a list of at most `items_max`; a longer one is not read to its end.
+pub(super) fn list(raw: &RawValue, items_max: usize) -> Result<Vec<&RawValue>, String> {
     if !raw.get().starts_with('[') {
         return Err(format!("found {}, expected a list", shown(raw)));
     }
-    serde_json::from_str(raw.get()).map_err(|error| error.to_string())
+    match items(raw.get().as_bytes(), items_max, "a list") {
+        Ok(Some(items)) => Ok(items),
+        Ok(None) => Err(format!("found more than {items_max} items, expected up to {items_max}")),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 #[cfg(test)]

@@ -19,17 +19,26 @@ use hyper::service::Service;
 use tower_service::Service as _;
 
 use super::health;
+use super::peer::Peer;
 use super::problem::Problem;
 
 /// Who answers what comes in; every connection asks it anew for each request. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Entrance {
     answering: Arc<ArcSwap<Router>>,
+    /// Whose requests come in here.
+    peer: Peer,
 }
 
 impl Entrance {
     pub(super) fn new(router: Router) -> Self {
-        Self { answering: Arc::new(ArcSwap::from_pointee(router)) }
+        Self { answering: Arc::new(ArcSwap::from_pointee(router)), peer: Peer::default() }
+    }
+
+    /// The same for one connection.
+    pub(super) fn of(mut self, peer: Peer) -> Self {
+        self.peer = peer;
+        self
     }
 
     /// Tells everybody `why` there is no API yet.
@@ -49,7 +58,8 @@ impl Service<Request<Incoming>> for Entrance {
     type Error = Infallible;
     type Future = RouteFuture<Infallible>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(self.peer.clone());
         // A router is always ready.
         Router::clone(&self.answering.load()).call(request)
     }

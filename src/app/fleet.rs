@@ -7,7 +7,7 @@ use crate::config::Settings;
 use crate::domain::id::QueueName;
 use crate::domain::policy::{Downstream, QueuePolicy};
 use crate::shutdown::Tasks;
-use crate::store::{Queue, Store};
+use crate::store::{Fault, Queue, Store};
 use crate::transport::Transport;
 use crate::workers::{Presence, Pulses, QueueWorkers};
 
@@ -44,7 +44,7 @@ impl Fleet {
 
     fn launch(&mut self, queue: Arc<Queue>, ways: Ways) {
         let name = queue.policy.name.clone();
-        self.store.metrics().introduce(name.as_str());
+        self.store.metrics().introduce(name.as_str(), Fault::ALL.map(Fault::as_str));
         let workers = QueueWorkers::start(
             &self.store,
             queue,

@@ -163,8 +163,10 @@ pub(super) fn say_where(settings: &Settings, started: &Started) {
         (RedisTarget::Cluster(_), _) => "Redis Cluster".to_owned(),
     };
     let queue = settings.queues.keys().next().map_or("QUEUE", |name| name.as_str());
+    // As it was called: `make run` starts a program that is not on PATH.
+    let program = std::env::args().next().unwrap_or_else(|| "tidegate".to_owned());
     let text = format!(
-        "tidegate {} is ready\n  API    http://{listen}\n  store  {data} (durability {}, namespace {})\n  try    tidegate send {queue} -d '{{\"hello\":\"world\"}}' --wait 10s\n",
+        "tidegate {} is ready\n  API    http://{listen}\n  store  {data} (durability {}, namespace {})\n  try    {program} send {queue} -d '{{\"hello\":\"world\"}}' --wait 10s\n",
         env!("CARGO_PKG_VERSION"),
         settings.redis.durability.as_str(),
         settings.redis.namespace,

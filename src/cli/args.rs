@@ -171,6 +171,8 @@ pub enum ClientCommand {
     Schedule(ScheduleArgs),
     /// Show the running nodes
     Nodes,
+    /// Ask whether the daemon takes messages: exit 0 if it does; for health checks, needs no token
+    Health,
     /// Look for what keeps messages from flowing, with remedies; exit 1 if something was found
     #[command(long_about = DOCTOR)]
     Doctor(DoctorArgs),

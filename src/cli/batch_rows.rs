@@ -3,8 +3,10 @@
 //! Owns what a row is and the key derived for it. Refuses to know how rows travel.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io::{self, BufRead, Read};
 
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::{RawValue, to_raw_value};
 use sha2::{Digest, Sha256};
 
@@ -74,12 +76,15 @@ impl<R: BufRead> Rows<R> {
 
     /// The row without an id and with an idempotency key; its payload is not touched.
     fn message(&self, text: &str) -> Result<String, String> {
-        let fields = serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(text);
-        let mut fields = fields.map_err(|error| match text.starts_with('{') {
+        let fields = serde_json::from_str::<Fields>(text);
+        let Fields { mut fields, twice } = fields.map_err(|error| match text.starts_with('{') {
             true => format!("the line is no JSON: {error}"),
             false => "the line is no JSON object; expected a message such as {\"payload\": ...}"
                 .to_owned(),
         })?;
+        if let Some(name) = twice {
+            return Err(format!("duplicate field \"{name}\"; give it once"));
+        }
         fields.remove("id");
         if fields.get("idempotency_key").is_none_or(|key| key.get() == "null") {
             let key = to_raw_value(&self.key(text)).expect("a string is always JSON");
@@ -100,6 +105,42 @@ impl<R: BufRead> Rows<R> {
             .chain_update(text)
             .finalize();
         format!("row-{}", hex(&digest[..16]))
+    }
+}
+
+/// The fields of a row as they came, and the first one that is given twice.
+#[derive(Default)]
+struct Fields {
+    fields: BTreeMap<String, Box<RawValue>>,
+    twice: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = Fields;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+        let mut found = Fields::default();
+        while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
+            match found.fields.entry(name) {
+                Entry::Vacant(place) => drop(place.insert(value)),
+                Entry::Occupied(place) => {
+                    found.twice.get_or_insert_with(|| place.key().clone());
+                }
+            }
+        }
+        Ok(found)
     }
 }
 
@@ -144,5 +185,16 @@ mod tests {
         assert_eq!(rows[1].text, "[1]");
         assert!(rows[1].message.as_ref().unwrap_err().contains("no JSON object"));
         assert!(rows[2].message.as_ref().unwrap_err().contains("no JSON:"));
+    }
+
+    #[test]
+    fn a_field_that_is_given_twice_is_no_guess() {
+        let rows = read(
+            b"{\"payload\":\"first\",\"payload\":\"second\"}\n{\"payload\":{\"a\":1,\"a\":2}}",
+            "f",
+        );
+        let why = rows[0].message.as_ref().unwrap_err();
+        assert_eq!(why, "duplicate field \"payload\"; give it once");
+        assert!(rows[1].message.is_ok(), "what stands in a payload is its producer's business");
     }
 }

@@ -82,6 +82,45 @@ pub(crate) fn of_nodes(nodes: &[Value]) -> Vec<Finding> {
     vec![Finding::problem("nodes", what, remedy)]
 }
 
+/// Whether the daemon reaches Redis.
+pub(crate) fn is_store_up(metrics: &str) -> bool {
+    let mut samples = metrics.lines().filter_map(sample);
+    samples.any(|(name, _, value)| name == "tidegate_store_up" && value > 0.0)
+}
+
+/// How a finding begins that says so.
+const REFUSED: &str = "new messages are refused";
+
+/// Adds why `/readyz` answered no while the daemon reaches Redis, in place of what the metrics say of it:
+/// they know no reason.
+pub(crate) fn add_not_ready(findings: &mut Vec<Finding>, code: &str, why: &str) {
+    let known = findings.iter().position(|finding| finding.what.starts_with(REFUSED));
+    let known = known.filter(|_| code.starts_with("store-")).map(|at| findings.remove(at).remedy);
+    let refused = format!("{REFUSED}: {why}");
+    findings.insert(0, match code {
+        "store-full" => Finding::problem(
+            "store",
+            refused,
+            known.unwrap_or_else(|| "make room as the reason says".to_owned()),
+        ),
+        "store-unavailable" => Finding::problem(
+            "store",
+            refused,
+            "change that at Redis: intake opens by itself a second later; what Redis holds goes on being sent",
+        ),
+        "draining" => Finding::problem(
+            "daemon",
+            "it is stopping and takes no new messages",
+            "start it again, or send to another node",
+        ),
+        _ => Finding::problem(
+            "daemon",
+            format!("the daemon is not ready: {why}"),
+            "look at the daemon's log",
+        ),
+    });
+}
+
 /// Store, durability and gates, from the metrics of the contract.
 pub(crate) fn of_metrics(text: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -94,6 +133,11 @@ pub(crate) fn of_metrics(text: &str) -> Vec<Finding> {
                 "Redis cannot be reached",
                 "start Redis, or mend [redis] in the config; accepted messages are kept",
             )),
+            "tidegate_store_fit" if value == 0.0 => findings.push(Finding::problem(
+                "store",
+                format!("{REFUSED} by a Redis server that is not fit to hold them, or does not meet the durability level"),
+                "the daemon's log names the server and what to change",
+            )),
             "tidegate_store_full" if value > 0.0 => findings.push(no_room(label("resource"))),
             "tidegate_clock_alarm" if value > 0.0 => findings.push(Finding::problem(
                 "clock",
@@ -103,6 +147,11 @@ pub(crate) fn of_metrics(text: &str) -> Vec<Finding> {
             "tidegate_durability_achieved" if value > 0.0 => {
                 levels.insert(label("level"));
             }
+            "tidegate_store_erased_total" if value > 0.0 => findings.push(Finding::problem(
+                "store",
+                "what Redis held was deleted or replaced while it ran (FLUSHALL, FLUSHDB, SWAPDB, DEL or a restore)",
+                "find out who did that; GET /v1/rollbacks of each node lists the ids that it knows to be missing; pause again what was paused",
+            )),
             "tidegate_rollback_lost_total" if value > 0.0 => {
                 findings.push(rolled_back(label("queue"), value));
             }
@@ -133,21 +182,23 @@ pub(crate) fn of_metrics(text: &str) -> Vec<Finding> {
     findings
 }
 
-/// Redis came back with less than it had confirmed.
+/// Redis has less than it had confirmed.
 fn rolled_back(queue: &str, lost: f64) -> Finding {
     Finding::problem(
         queue,
-        format!("messages that were accepted are lost: Redis came back without them ({lost})"),
+        format!("messages that were accepted are lost: Redis does not have them any more ({lost})"),
         "let their producers send them again under the same keys; GET /v1/rollbacks lists the ids",
     )
 }
 
 fn no_room(resource: &str) -> Finding {
-    let what = format!("intake is refused, as Redis has too little {resource} left");
+    let what = format!("{REFUSED}, as Redis has too little {resource} left");
     let remedy = match resource {
-        "disk" => "make room on the disk of Redis' data; draining goes on while Redis can write",
+        "disk" => {
+            "make room on the disk that holds Redis' data; what waits goes on being sent while Redis can write"
+        }
         _ => {
-            "draining goes on; raise maxmemory, shorten retention.delivered or limit it (delivered_max_bytes), or purge what nobody needs"
+            "what waits goes on being sent; raise maxmemory, shorten retention.delivered or limit it (delivered_max_bytes), or purge what nobody needs"
         }
     };
     Finding::problem("store", what, remedy)
@@ -344,8 +395,8 @@ mod tests {
             [
                 "problem store: Redis cannot be reached",
                 "problem clock: Redis' clock stepped: promotion, reaping, expiry and pruning wait",
-                "problem sms: messages that were accepted are lost: Redis came back without them (3)",
-                "problem store: intake is refused, as Redis has too little memory left",
+                "problem sms: messages that were accepted are lost: Redis does not have them any more (3)",
+                "problem store: new messages are refused, as Redis has too little memory left",
                 "problem paid: events could not be handed to all of its queues, the oldest for 1m",
                 "problem sms: the oldest entry of its stream has waited for 1m 30s",
                 "problem inbox: 2 entries were rejected",

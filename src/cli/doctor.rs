@@ -23,21 +23,20 @@ pub(crate) async fn doctor(args: &DoctorArgs, session: &mut Session) -> Result<E
     let ready = Target::new(&["readyz"]);
     let answer = session.client.exchange(http::Method::GET, &ready, None, Duration::ZERO).await?;
     let why = Failure::from_answer(answer.status, &answer.body);
+    let metrics = session.client.get(&Target::new(&["metrics"])).await?;
+    let metrics = String::from_utf8_lossy(&metrics.body);
+    let code = why.problem.as_ref().and_then(|problem| problem["code"].as_str());
     // Only the store knows the rest: asking on would end in one timeout after another.
-    if why.problem.as_ref().is_some_and(|problem| problem["code"] == "store-unavailable") {
+    if code == Some("store-unavailable") && !diagnosis::is_store_up(&metrics) {
         show(&[store_away(&why)], session)?;
         return Ok(Exit::Unreachable);
     }
-    let mut findings = Vec::new();
+    let mut findings = diagnosis::of_metrics(&metrics);
     if !answer.status.is_success() {
-        let remedy = why.next.unwrap_or_else(|| "look at the daemon's log".to_owned());
-        let what = format!("the daemon is not ready: {}", why.what);
-        findings.push(Finding::problem("daemon", what, remedy));
+        diagnosis::add_not_ready(&mut findings, code.unwrap_or_default(), &why.what);
     }
     let nodes: Value = session.client.get(&Target::new(&["v1", "nodes"])).await?.read()?;
     findings.extend(diagnosis::of_nodes(list(&nodes, "nodes")));
-    let metrics = session.client.get(&Target::new(&["metrics"])).await?;
-    findings.extend(diagnosis::of_metrics(&String::from_utf8_lossy(&metrics.body)));
     let before = queues(session).await?;
     let is_old = |queue: &Value| age(queue).is_some_and(|ms| ms >= diagnosis::AGE_MS_WORTH_A_LOOK);
     let after = if before.iter().any(is_old) {

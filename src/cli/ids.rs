@@ -2,7 +2,7 @@
 //!
 //! Owns where ids come from and what a failure among many means. Refuses to know what is done.
 
-use std::io::BufRead;
+use std::io::Read;
 
 use super::Session;
 use super::exit::{Exit, Failure};
@@ -17,11 +17,15 @@ fn all(given: &[String], screen: &mut Screen) -> Result<Vec<String>, Failure> {
             ids.push(id.clone());
             continue;
         }
-        for line in (&mut *screen.input).lines() {
-            let line = line
-                .map_err(|error| Failure::usage(format!("cannot read standard input: {error}")))?;
-            ids.extend(Some(line.trim().to_owned()).filter(|line| !line.is_empty()));
-        }
+        let mut bytes = Vec::new();
+        screen
+            .input
+            .read_to_end(&mut bytes)
+            .map_err(|error| Failure::usage(format!("cannot read standard input: {error}")))?;
+        // A line that cannot be an id is one that is not found, and stops no other.
+        let text = String::from_utf8_lossy(&bytes);
+        let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim);
+        ids.extend(lines.filter(|line| !line.is_empty()).map(str::to_owned));
     }
     Ok(ids)
 }

@@ -24,6 +24,7 @@ mod doctor;
 mod events;
 mod exit;
 mod export;
+mod health;
 mod ids;
 mod list;
 mod local;
@@ -169,6 +170,7 @@ async fn dispatch(command: ClientCommand, session: &mut Session) -> Result<Exit,
         ClientCommand::Schedules => schedules::schedules(session).await,
         ClientCommand::Schedule(args) => schedules::schedule(&args, session).await,
         ClientCommand::Nodes => queues::nodes(session).await,
+        ClientCommand::Health => health::health(session).await,
         ClientCommand::Doctor(args) => doctor::doctor(&args, session).await,
     }
 }

@@ -1,6 +1,7 @@
 //! From bytes on the command line to a payload.
 //!
-//! Owns the rule: JSON if it parses, else text, else raw bytes. Refuses to re-serialise JSON: it
+//! Owns the rule: JSON if it parses, refused if it begins like JSON and does not, else text, else raw
+//! bytes. Refuses to re-serialise JSON: it
 //! leaves as it was written.
 
 use std::io::Read;
@@ -15,6 +16,8 @@ use serde_json::value::RawValue;
 use super::args_messages::{BodyArgs, PayloadArgs};
 use super::exit::Failure;
 use super::screen::Screen;
+use crate::domain::headers::{charsets, is_utf8};
+use crate::domain::payload::begins_like_json;
 
 /// A payload as the API takes it.
 #[derive(Debug, Serialize)]
@@ -60,7 +63,7 @@ pub(crate) fn json_document(
 ) -> Result<Box<RawValue>, Failure> {
     let bytes = bytes(args, screen)?
         .ok_or_else(|| Failure::usage("nothing to put").next("give it with -d, -f FILE or -"))?;
-    serde_json::from_slice(&bytes)
+    serde_json::from_slice(json_of(&bytes))
         .map_err(|error| Failure::usage(format!("this is no JSON: {error}")))
 }
 
@@ -108,12 +111,20 @@ pub(crate) fn from_bytes(bytes: Vec<u8>, content_type: Option<String>) -> Result
             None => Err(Failure::usage(format!("the payload is declared {kind} and is no JSON"))
                 .next("mend the payload, or name another --content-type")),
         },
-        Some("text/plain") => Ok(text_or_raw(bytes, content_type)),
+        Some("text/plain") if !is_foreign(content_type.as_deref().unwrap_or_default()) => {
+            Ok(text_or_raw(bytes, content_type))
+        }
         // Other types leave as they are: the API tells text from JSON for text/plain alone.
         Some(_) => Ok(raw_payload(&bytes, content_type)),
-        None => match as_json(&bytes) {
-            Some(json) => Ok(json_payload(json, None)),
-            None => Ok(text_or_raw(bytes, None)),
+        None => match serde_json::from_slice(json_of(&bytes)) {
+            Ok(json) => Ok(json_payload(json, None)),
+            // Whoever means text says so: sent as text, a slip of the finger would only be noticed by
+            // whoever receives it.
+            Err(error) if begins_like_json(json_of(&bytes)) => Err(Failure::usage(format!(
+                "the payload begins like JSON and cannot be read: {error}"
+            ))
+            .next("mend it, or send it as it is with --content-type text/plain")),
+            Err(_) => Ok(text_or_raw(bytes, None)),
         },
     }
 }
@@ -126,8 +137,18 @@ fn is_json(essence: &str) -> bool {
     essence == "application/json" || essence.ends_with("+json")
 }
 
+/// Whether a content type names another charset than UTF-8: such bytes leave as they are.
+fn is_foreign(content_type: &str) -> bool {
+    !charsets(content_type).iter().all(|charset| is_utf8(charset))
+}
+
 fn as_json(bytes: &[u8]) -> Option<Box<RawValue>> {
-    serde_json::from_slice(bytes).ok()
+    serde_json::from_slice(json_of(bytes)).ok()
+}
+
+/// Without the byte order mark that some editors write before it.
+fn json_of(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
 }
 
 fn json_payload(json: Box<RawValue>, content_type: Option<String>) -> Payload {
@@ -152,6 +173,7 @@ fn raw_payload(bytes: &[u8], content_type: Option<String>) -> Payload {
 
 #[cfg(test)]
 mod tests {
+    use super::super::exit::Exit;
     use super::*;
     use serde_json::json;
 
@@ -178,6 +200,26 @@ mod tests {
         assert_eq!(
             shown(b"42", Some("text/plain; charset=utf-8")),
             r#"{"payload":"42","content_type":"text/plain; charset=utf-8"}"#
+        );
+    }
+
+    #[test]
+    fn what_begins_like_json_is_not_sent_as_text_by_mistake() {
+        for broken in ["{\"to\":1,}", "  [1, 2", "{", "[2026-11-20] started"] {
+            let failure = from_bytes(broken.into(), None).unwrap_err();
+            assert_eq!(failure.exit, Exit::Usage);
+            assert!(failure.what.contains("begins like JSON"), "{}", failure.what);
+            let text = shown(broken.as_bytes(), Some("text/plain"));
+            assert!(text.contains(r#""content_type":"text/plain""#), "{text}");
+        }
+        assert_eq!(shown(b"\xef\xbb\xbf{\"a\":1}", None), r#"{"payload":{"a":1}}"#);
+    }
+
+    #[test]
+    fn text_in_another_charset_goes_as_its_bytes() {
+        assert_eq!(
+            shown(b"Gr\xfc\xdfe", Some("text/plain; charset=iso-8859-1")),
+            r#"{"payload_base64":"R3L832U=","content_type":"text/plain; charset=iso-8859-1"}"#
         );
     }
 

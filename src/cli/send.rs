@@ -91,13 +91,22 @@ pub(crate) fn new_message<'a>(
     Ok(NewMessage {
         payload,
         rest,
-        labels: borrowed(&args.labels),
-        headers: borrowed(&args.headers),
+        labels: each_once("--label", &args.labels)?,
+        headers: each_once("--header", &args.headers)?,
     })
 }
 
-fn borrowed(pairs: &[(String, String)]) -> BTreeMap<&str, &str> {
-    pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+fn each_once<'a>(
+    flag: &str,
+    pairs: &'a [(String, String)],
+) -> Result<BTreeMap<&'a str, &'a str>, Failure> {
+    let mut found = BTreeMap::new();
+    for (name, value) in pairs {
+        if found.insert(name.as_str(), value.as_str()).is_some() {
+            return Err(Failure::usage(format!("{flag} {name} is given twice; give it once")));
+        }
+    }
+    Ok(found)
 }
 
 /// The message once it is final, or as it stands when the time is over.

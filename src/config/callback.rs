@@ -4,10 +4,10 @@ use super::downstream::{TIMEOUT_MS_MAX, signing_secret, target};
 use super::kinds::{duration, parsed};
 use super::reader::{Field, Read};
 use super::{headers, retry};
-use crate::domain::callback::{
-    CallbackHost, CallbackHosts, CallbackOn, CallbackPolicy, TIMEOUT_MS, default_retry,
-};
+use crate::domain::callback::{CallbackOn, CallbackPolicy, TIMEOUT_MS, default_retry};
+use crate::domain::callback_host::{CallbackHost, CallbackHosts};
 use crate::domain::limit::Rate;
+use crate::domain::outcome::OnUncertain;
 
 /// The hosts that messages may name.
 pub(super) fn hosts(field: &Field<'_>) -> Read<CallbackHosts> {
@@ -23,7 +23,9 @@ pub(super) fn read(field: &Field<'_>, hosts: &CallbackHosts) -> Read<CallbackPol
         let timeout = section.read_or("timeout", TIMEOUT_MS, duration(1..=TIMEOUT_MS_MAX));
         let headers = section.read_or("headers", Vec::new(), headers::read);
         let signing_secret = section.read("signing_secret", signing_secret);
-        let retry = section.read("retry", |field| retry::read_over(field, &default_retry()));
+        let retry = section.read("retry", |field| {
+            retry::read_over(field, &default_retry(), Ok(OnUncertain::Resend))
+        });
         let url = url?;
         if url.is_none() && hosts.is_empty() {
             return Err(section.wrong(
@@ -85,7 +87,7 @@ mod tests {
         assert_eq!(all.on.words(), ["expired", "cancelled"]);
         assert_eq!((all.rate.unwrap().to_string(), all.timeout_ms), ("50/s".to_owned(), 3000));
         assert_eq!((all.headers.len(), all.signing_secret.is_some()), (1, true));
-        assert_eq!((all.retry.max_attempts, all.retry.max_age_ms), (3, 86_400_000));
+        assert_eq!((all.retry.max_attempts, all.retry.max_age_ms), (Some(3), 86_400_000));
     }
 
     #[test]

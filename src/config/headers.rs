@@ -9,6 +9,7 @@ use super::reader::{Field, Read};
 use super::sources::Layer;
 use crate::domain::endpoint::Secret;
 use crate::domain::headers::check_header;
+use crate::domain::message::HEADERS_MAX;
 
 /// In the order of their names. A name in two spellings is a mistake within one layer; across
 /// layers the higher one wins, as the environment cannot spell in capitals.
@@ -27,6 +28,9 @@ pub(super) fn read(field: &Field<'_>) -> Read<Vec<(HeaderName, Secret)>> {
         }
         Ok(())
     })?;
+    if headers.len() > HEADERS_MAX {
+        return Err(field.wrong(format!("found {}, expected at most {HEADERS_MAX}", headers.len())));
+    }
     headers.sort_by(|(a, ..), (b, ..)| a.as_str().cmp(b.as_str()));
     Ok(headers.into_iter().map(|(name, value, _)| (name, value)).collect())
 }
@@ -69,6 +73,8 @@ mod tests {
 
     #[test]
     fn what_may_not_be_set_is_refused() {
+        let many: Vec<_> = (0..33).map(|n| format!("x-{n} = \"1\"")).collect();
+        let many = format!("{{ {} }}", many.join(", "));
         for (headers, part) in [
             ("{ Host = \"x\" }", "queues.q.downstream.headers.Host: header \"Host\" is set by"),
             ("{ Webhook-Any = \"x\" }", "is set by Tidegate itself"),
@@ -76,6 +82,8 @@ mod tests {
             ("{ A = \"hunter2\\u0007\" }", "the value of header \"A\" has a line break or another"),
             ("{ A = [] }", "found a list, expected a text in quotes"),
             ("{ X-A = \"1\", x-a = \"2\" }", "is given twice"),
+            (&many, "headers: found 33, expected at most 32"),
+            ("{ Content_Length = \"1\" }", "headers.Content_Length: header"),
             ("\"X-A: hunter2\"", "headers: found a text, expected a table"),
         ] {
             let error = queue_errors(&format!(

@@ -6,7 +6,7 @@ use super::kinds::{LONG_MS, duration, parsed, size_in_memory, whole, word};
 use super::reader::{Field, Read, Section};
 use super::settings::Durability;
 use super::{batch, callback, downstream, probe, receipts, retention, retry, window};
-use crate::domain::callback::CallbackHosts;
+use crate::domain::callback_host::CallbackHosts;
 use crate::domain::id::{QueueName, SHARDS_MAX};
 use crate::domain::lease;
 use crate::domain::limit::Rate;
@@ -69,7 +69,7 @@ pub(super) fn read(
         let shards = section.read_or("shards", 1, whole(1..=SHARDS_MAX));
         let retention = section
             .read_or("retention", retention::DEFAULT, |field| retention::read(field, shards));
-        let retry = section.read("retry", retry::read);
+        let retry = section.read("retry", |field| retry::read(field, on_uncertain));
         let window = section.read("window", |field| window::read(field, timeout));
         let batch = section.read("batch", batch::read);
         let callback = section.read("callback", |field| callback::read(field, hosts));
@@ -96,7 +96,7 @@ pub(super) fn read(
             receipts: receipts?,
             shards: shards?,
             downstream: downstream?,
-            retry: retry?.unwrap_or_else(retry::default),
+            retry: retry?.unwrap_or_default(),
             window: window?,
             batch: batch?,
             callback: callback?.or_else(|| callback::without_section(hosts)),

@@ -2,6 +2,7 @@
 //!
 //! Owns which of the ways to a Redis is meant, and the default place of a managed one's data.
 
+use std::borrow::Cow;
 use std::num::NonZeroU64;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -81,7 +82,7 @@ fn target(section: &Section<'_>) -> Read<RedisTarget> {
         ));
     }
     match key {
-        "url" => Ok(RedisTarget::Url(url(field, &["redis", "rediss", "unix"])?)),
+        "url" => Ok(RedisTarget::Url(url(field, &["redis", "rediss", "unix"], true)?)),
         "sentinel" => sentinel(field),
         _ => Ok(RedisTarget::Cluster(servers(field)?)),
     }
@@ -96,7 +97,7 @@ fn sentinel<'a>(field: &Field<'a>) -> Read<RedisTarget> {
 }
 
 fn servers(field: &Field<'_>) -> Read<Vec<Secret>> {
-    let urls = field.list(|field| url(field, &["redis", "rediss"]))?;
+    let urls = field.list(|field| url(field, &["redis", "rediss"], false))?;
     if urls.is_empty() {
         return Err(field
             .wrong("found an empty list, expected servers, for example [\"redis://one:6379\"]"));
@@ -104,8 +105,9 @@ fn servers(field: &Field<'_>) -> Read<Vec<Secret>> {
     Ok(urls)
 }
 
-/// A server's url. It is never shown, as it may hold a password.
-fn url(field: &Field<'_>, schemes: &[&str]) -> Read<Secret> {
+/// A server's url. It is never shown, as it may hold a password. Sentinels and the servers of a cluster have
+/// one database each, 0.
+fn url(field: &Field<'_>, schemes: &[&str], has_databases: bool) -> Read<Secret> {
     let example = format!("expected {}://host:port", schemes.join("://..., "));
     field.parse(|text| {
         if is_bare_address(text) {
@@ -125,11 +127,33 @@ fn url(field: &Field<'_>, schemes: &[&str]) -> Read<Secret> {
         } else {
             url.host_str().is_some_and(|host| !host.is_empty())
         };
-        if named {
-            Ok(Secret::new(text.to_owned()))
-        } else {
-            Err(format!("names no server; {example}"))
+        if !named {
+            return Err(format!("names no server; {example}"));
         }
+        let database = database(&url)?;
+        if database != 0 && !has_databases {
+            return Err(format!(
+                "names the database {database}; sentinels and clusters have only 0, leave it out"
+            ));
+        }
+        Ok(Secret::new(text.to_owned()))
+    })
+}
+
+/// The number of the database: the path of a url, or `db=` of a socket's.
+fn database(url: &url::Url) -> Result<u32, String> {
+    let found = match url.scheme() {
+        "unix" => url.query_pairs().find(|(name, _)| name == "db").map(|(_, value)| value),
+        _ => Some(url.path().trim_start_matches('/').into())
+            .filter(|path: &Cow<'_, str>| !path.is_empty()),
+    };
+    let Some(found) = found else { return Ok(0) };
+    let is_plain = found.bytes().all(|byte| byte.is_ascii_digit());
+    found.parse().ok().filter(|_| is_plain).ok_or_else(|| {
+        let shown: String = found.chars().take(40).collect();
+        format!(
+            "names {shown:?} as its database; expected a number, for example redis://host:6379/0"
+        )
     })
 }
 
@@ -214,7 +238,13 @@ mod tests {
 
     #[test]
     fn the_three_ways_to_a_redis() {
-        for url in ["redis://h", "rediss://:p%40ss@h:1/2", "unix:///run/redis.sock"] {
+        for url in [
+            "redis://h",
+            "redis://h/",
+            "rediss://:p%40ss@h:1/2",
+            "unix:///run/redis.sock",
+            "unix:///run/redis.sock?db=3",
+        ] {
             let RedisTarget::Url(found) = redis(&format!("url = {url:?}")).target else { panic!() };
             assert_eq!(found.expose(), url);
         }
@@ -258,6 +288,15 @@ mod tests {
             ("url = \"host name\"", "is no url"),
             ("url = \"redis://\"", "names no server"),
             ("url = \"unix://\"", "names no server"),
+            ("url = \"redis://h/abc\"", "redis.url: names \"abc\" as its database; expected"),
+            ("url = \"redis://h/1/2\"", "names \"1/2\" as its database"),
+            ("url = \"redis://h/-1\"", "names \"-1\" as its database"),
+            ("url = \"unix:///x?db=one\"", "names \"one\" as its database"),
+            ("cluster = [\"redis://a/1\"]", "redis.cluster[0]: names the database 1"),
+            (
+                "sentinel = { master = \"m\", urls = [\"redis://a/2\"] }",
+                "redis.sentinel.urls[0]: names the database 2",
+            ),
             ("url = \"redis://a\"\ncluster = [\"redis://b\"]", "expected only one of url"),
             ("cluster = []", "redis.cluster: found an empty list"),
             ("cluster = [\"unix:///x\"]", "redis.cluster[0]: has the scheme \"unix\""),

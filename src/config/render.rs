@@ -224,7 +224,9 @@ fn probe(out: &mut Toml, probe: &ProbePolicy) {
 }
 
 fn retry(out: &mut Toml, retry: &RetryPolicy) {
-    out.line("max_attempts", retry.max_attempts);
+    if let Some(most) = retry.max_attempts {
+        out.line("max_attempts", most);
+    }
     match &retry.schedule_ms {
         Some(delays) => {
             out.list("schedule", delays.iter().map(|delay_ms| quoted(&format_duration(*delay_ms))));
@@ -235,9 +237,12 @@ fn retry(out: &mut Toml, retry: &RetryPolicy) {
         }
     }
     out.text("max", &format_duration(retry.max_ms));
+    out.text("throttle_max", &format_duration(retry.throttle_max_ms));
     out.line("jitter", format_args!("{:?}", retry.jitter));
     out.text("max_age", &format_duration(retry.max_age_ms));
     out.list("safe_statuses", retry.safe_statuses.iter());
+    out.list("retry_statuses", retry.retry_statuses.iter());
+    out.list("dead_statuses", retry.dead_statuses.iter());
 }
 
 fn window(out: &mut Toml, window: &Window) {
@@ -348,6 +353,10 @@ mod tests {
         [queues.b.retry]
         factor = 1.5
         safe_statuses = [503]
+        retry_statuses = [409, 423]
+        dead_statuses = [501]
+        throttle_max = "3h"
+        max_attempts = 12
         [queues.c]
         receipts = { timeout = "90m", on_timeout = "delivered" }
         on_uncertain = "probe"

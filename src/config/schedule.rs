@@ -11,9 +11,13 @@ use bytes::Bytes;
 
 use super::kinds::{LONG_MS, duration, parsed, text, whole, word};
 use super::reader::{Field, Read, Section};
-use crate::domain::headers::{check_content_type, check_header, is_json_type};
+use crate::domain::details::check_room;
+use crate::domain::headers::{check_charset, check_content_type, check_header, is_json_type};
 use crate::domain::id::QueueName;
-use crate::domain::message::{Details, NAME_BYTES_MAX, PRIORITY_MAX, PayloadKind};
+use crate::domain::message::{
+    Details, HEADERS_MAX, LABEL_BYTES_MAX, LABELS_MAX, NAME_BYTES_MAX, PRIORITY_MAX, PayloadKind,
+    check_name,
+};
 use crate::domain::policy::QueuePolicy;
 use crate::domain::schedule::{BadCadence, Cadence, CatchUp, Schedule, ScheduleName};
 
@@ -21,9 +25,6 @@ use crate::domain::schedule::{BadCadence, Cadence, CatchUp, Schedule, ScheduleNa
 const TIME_ZONE: &str = "UTC";
 /// The largest payload, in bytes: as a message's by default.
 const PAYLOAD_BYTES_MAX: usize = 256 << 10;
-/// The longest name or value of a label, in bytes, and how many there may be.
-const LABEL_BYTES_MAX: usize = 64;
-const LABELS_MAX: usize = 16;
 
 /// The queues of a configuration.
 type Queues = BTreeMap<QueueName, Arc<QueuePolicy>>;
@@ -47,9 +48,14 @@ pub(super) fn read(name: &str, field: &Field<'_>, queues: Option<&Queues>) -> Re
         let priority = section.read_or("priority", 0, whole(0..=PRIORITY_MAX));
         let ttl_ms = section.read("ttl", duration(1..=LONG_MS));
         let (payload, kind) = payload?;
+        let content_type = content_type?;
+        if let Some(content_type) = &content_type {
+            check_charset(content_type, &payload)
+                .map_err(|why| section.wrong("content_type", why))?;
+        }
         let details = Details {
             kind,
-            content_type: content_type?,
+            content_type,
             headers: headers?,
             group: group?,
             labels: labels?,
@@ -57,6 +63,7 @@ pub(super) fn read(name: &str, field: &Field<'_>, queues: Option<&Queues>) -> Re
             retry: None,
             callback: None,
         };
+        check_room(&details).map_err(|why| section.wrong("headers", why))?;
         Ok(Schedule {
             name: name?,
             queue: queue?,
@@ -147,6 +154,9 @@ fn headers(field: &Field<'_>) -> Read<Vec<(String, String)>> {
         headers.push((name, value));
         Ok(())
     })?;
+    if headers.len() > HEADERS_MAX {
+        return Err(field.wrong(format!("found {}, expected at most {HEADERS_MAX}", headers.len())));
+    }
     headers.sort();
     Ok(headers)
 }
@@ -154,10 +164,13 @@ fn headers(field: &Field<'_>) -> Read<Vec<(String, String)>> {
 fn labels(field: &Field<'_>) -> Read<BTreeMap<String, String>> {
     let labels = field.entries(|name, field| {
         let value = plain(field)?;
-        if name.is_empty() || name.len() > LABEL_BYTES_MAX || value.len() > NAME_BYTES_MAX {
-            return Err(field.wrong(format!(
-                "expected a name of up to {LABEL_BYTES_MAX} bytes and a value of up to {NAME_BYTES_MAX}"
-            )));
+        check_name(name, LABEL_BYTES_MAX)
+            .map_err(|why| field.wrong(format!("the label's name: {why}")))?;
+        if value.len() > NAME_BYTES_MAX {
+            let found = value.len();
+            return Err(
+                field.wrong(format!("found {found} bytes, expected up to {NAME_BYTES_MAX}"))
+            );
         }
         Ok((name.to_owned(), value))
     })?;
@@ -169,9 +182,7 @@ fn labels(field: &Field<'_>) -> Read<BTreeMap<String, String>> {
 
 fn group(field: &Field<'_>) -> Read<String> {
     let group = text(field)?;
-    if group.len() > NAME_BYTES_MAX {
-        return Err(field.wrong(format!("expected at most {NAME_BYTES_MAX} bytes")));
-    }
+    check_name(&group, NAME_BYTES_MAX).map_err(|why| field.wrong(why))?;
     Ok(group)
 }
 
@@ -257,6 +268,23 @@ mod tests {
     }
 
     #[test]
+    fn headers_are_bounded_like_those_of_every_message() {
+        let with = |headers: Vec<String>| {
+            errors_of(&format!(
+                "{QUEUE}[schedules.s]\nqueue = \"q\"\nevery = \"1h\"\npayload = 1\nheaders = {{ {} }}",
+                headers.join(", ")
+            ))
+        };
+        let large = "v".repeat(8192);
+        let error = with((0..9).map(|n| format!("x-{n} = \"{large}\"")).collect());
+        assert!(error.contains("schedules.s.headers: everything beside the payload"), "{error}");
+        let error = with((0..33).map(|n| format!("x-{n} = \"1\"")).collect());
+        assert!(error.contains("schedules.s.headers: found 33, expected at most 32"), "{error}");
+        let error = with(vec!["Webhook_Id = \"1\"".to_owned()]);
+        assert!(error.contains("schedules.s.headers.Webhook_Id: "), "{error}");
+    }
+
+    #[test]
     fn a_cadence_is_one_thing_and_says_all_of_it() {
         for (text, part) in [
             (
@@ -277,6 +305,10 @@ mod tests {
             (
                 "every = \"1h\"\ncontent_type = \"plain\"",
                 "schedules.s.content_type: \"plain\" is no content type",
+            ),
+            (
+                "every = \"1h\"\ncontent_type = \"text/plain; charset=latin1\"",
+                "schedules.s.content_type: found the charset \"latin1\"",
             ),
         ] {
             let error =

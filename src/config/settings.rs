@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::domain::callback::CallbackHosts;
+use crate::domain::callback_host::CallbackHosts;
 use crate::domain::endpoint::Secret;
 use crate::domain::id::QueueName;
 use crate::domain::policy::QueuePolicy;

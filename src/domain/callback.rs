@@ -4,11 +4,11 @@
 //! kept (see `store`) and sent (see `workers`), and what it says (see `event`).
 
 use std::fmt;
-use std::str::FromStr;
 
 use http::HeaderName;
 use url::Url;
 
+use super::callback_host::CallbackHosts;
 use super::endpoint::{HttpDownstream, Secret};
 use super::limit::Rate;
 use super::retry::RetryPolicy;
@@ -92,78 +92,6 @@ impl CallbackWish {
     #[must_use]
     pub fn host(&self) -> String {
         self.url.as_ref().map(host_of).unwrap_or_default()
-    }
-}
-
-/// A host that messages may name, with a port if only that one is meant.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CallbackHost {
-    name: String,
-    port: Option<u16>,
-}
-
-/// Why a text is no host.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{0:?} is no host; expected for example \"shop.example\" or \"shop.example:8443\", without scheme and path"
-)]
-pub struct BadHost(pub String);
-
-impl FromStr for CallbackHost {
-    type Err = BadHost;
-
-    fn from_str(text: &str) -> Result<Self, BadHost> {
-        let bad = || BadHost(text.to_owned());
-        if text.is_empty() || text.contains(['/', '@', '?', '#', '*', '\\', ' ', '\t']) {
-            return Err(bad());
-        }
-        let url = Url::parse(&format!("http://{text}/")).map_err(|_| bad())?;
-        let name = url.host_str().ok_or_else(bad)?.to_owned();
-        // A url leaves out the port that its scheme has anyway.
-        let port = if text.ends_with(":80") { Some(80) } else { url.port() };
-        Ok(Self { name, port })
-    }
-}
-
-impl fmt::Display for CallbackHost {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.port {
-            Some(port) => write!(f, "{}:{port}", self.name),
-            None => f.write_str(&self.name),
-        }
-    }
-}
-
-/// The hosts that messages may name for their callbacks.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct CallbackHosts(Vec<CallbackHost>);
-
-impl From<Vec<CallbackHost>> for CallbackHosts {
-    fn from(hosts: Vec<CallbackHost>) -> Self {
-        Self(hosts)
-    }
-}
-
-impl CallbackHosts {
-    /// Whether there are none: no message may name a url.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Whether a message may name this url.
-    #[must_use]
-    pub fn allow(&self, url: &Url) -> bool {
-        let is_named = |host: &CallbackHost| {
-            url.host_str() == Some(&host.name)
-                && host.port.is_none_or(|port| url.port_or_known_default() == Some(port))
-        };
-        self.0.iter().any(is_named)
-    }
-
-    /// Each of them.
-    pub fn iter(&self) -> impl Iterator<Item = &CallbackHost> {
-        self.0.iter()
     }
 }
 
@@ -291,20 +219,12 @@ pub fn parse_url(text: &str) -> Result<Url, String> {
 /// Patient, since whoever waits for a callback has no other news: for a day, at most an hour apart.
 #[must_use]
 pub fn default_retry() -> RetryPolicy {
-    RetryPolicy {
-        max_attempts: 50,
-        initial_ms: 5000,
-        factor: 2.0,
-        max_ms: 3_600_000,
-        jitter: 0.2,
-        max_age_ms: 86_400_000,
-        schedule_ms: None,
-        safe_statuses: Vec::new(),
-    }
+    RetryPolicy { max_attempts: Some(50), ..RetryPolicy::default() }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::callback_host::CallbackHost;
     use super::*;
 
     fn hosts(texts: &[&str]) -> CallbackHosts {
@@ -322,34 +242,6 @@ mod tests {
         assert_eq!(CallbackOn::of_bits(0xfa), on);
         assert_eq!(CallbackOn::USUAL.words(), ["delivered", "dead"]);
         assert!(CallbackOn::NONE.with("ready").unwrap_err().contains("no final state"));
-    }
-
-    #[test]
-    fn hosts_are_names_with_or_without_a_port() {
-        let hosts = hosts(&["Shop.example", "10.0.0.7:8080", "[::1]", "erp.example:80"]);
-        for good in [
-            "https://shop.example/x",
-            "http://shop.example:9/",
-            "http://10.0.0.7:8080/",
-            "http://[::1]:4/",
-            "http://erp.example/",
-        ] {
-            assert!(hosts.allow(&url(good)), "{good}");
-        }
-        for bad in [
-            "https://shop.example.evil/",
-            "https://evil/shop.example",
-            "http://10.0.0.7/",
-            "https://erp.example/",
-            "http://a.shop.example/",
-        ] {
-            assert!(!hosts.allow(&url(bad)), "{bad}");
-        }
-        for bad in ["", "https://shop.example", "shop.example/x", "a@b", "*.example", " a", "a:x"] {
-            assert!(bad.parse::<CallbackHost>().is_err(), "{bad}");
-        }
-        let written: Vec<_> = hosts.iter().map(ToString::to_string).collect();
-        assert_eq!(written, ["shop.example", "10.0.0.7:8080", "[::1]", "erp.example:80"]);
     }
 
     #[test]

@@ -38,13 +38,27 @@ const ORIGINS: [&str; 3] = [TOPIC_HEADER, EVENT_HEADER, NOMINAL_HEADER];
 const RESERVED_PREFIXES: [&str; 3] = ["proxy-", "tidegate-", "webhook-"];
 
 /// Whether `name` (in any case) may be set neither by a producer nor by the configuration.
+///
+/// An underscore counts as a hyphen: many servers (CGI, WSGI) give an application both under one name, so
+/// that `Webhook_Id` would stand in for `webhook-id`.
 #[must_use]
 pub fn is_reserved_header(name: &str) -> bool {
-    let starts_with = |prefix: &str| {
-        name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    let is_alike = |name: &[u8], ours: &str| {
+        name.len() == ours.len() && name.iter().zip(ours.bytes()).all(|(a, b)| alike(*a) == b)
     };
-    RESERVED.iter().any(|reserved| name.eq_ignore_ascii_case(reserved))
+    let starts_with = |prefix: &str| {
+        name.as_bytes().get(..prefix.len()).is_some_and(|start| is_alike(start, prefix))
+    };
+    RESERVED.iter().any(|reserved| is_alike(name.as_bytes(), reserved))
         || RESERVED_PREFIXES.iter().any(|prefix| starts_with(prefix))
+}
+
+/// A letter of a header's name as it counts for the reserved names.
+const fn alike(letter: u8) -> u8 {
+    match letter {
+        b'_' => b'-',
+        letter => letter.to_ascii_lowercase(),
+    }
 }
 
 /// The name of a header that tells where a message came from, if this is one.
@@ -101,6 +115,68 @@ pub fn check_content_type(text: &str) -> Result<(), String> {
     }
 }
 
+/// The charsets that a content type names, in lower case and without quotes; usually one or none.
+#[must_use]
+pub fn charsets(content_type: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for parameter in parameters(content_type) {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        if name.trim().eq_ignore_ascii_case("charset") {
+            found.push(value.trim().trim_matches('"').to_ascii_lowercase());
+        }
+    }
+    found
+}
+
+/// What stands between semicolons after the type itself; a semicolon in quotes separates nothing.
+fn parameters(content_type: &str) -> impl Iterator<Item = &str> {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    let pieces = content_type.split(move |letter| {
+        let was_escaped = std::mem::take(&mut is_escaped);
+        match letter {
+            '\\' if is_quoted && !was_escaped => is_escaped = true,
+            '"' if !was_escaped => is_quoted = !is_quoted,
+            _ => {}
+        }
+        letter == ';' && !is_quoted
+    });
+    pieces.skip(1)
+}
+
+/// Whether a charset is UTF-8 by one of its names.
+#[must_use]
+pub fn is_utf8(charset: &str) -> bool {
+    matches!(charset, "utf-8" | "utf8")
+}
+
+/// Whether a charset is ASCII, which is UTF-8 as far as it goes.
+#[must_use]
+pub fn is_ascii(charset: &str) -> bool {
+    matches!(charset, "us-ascii" | "ascii")
+}
+
+/// Checks that a payload, which leaves as UTF-8, is what its content type says.
+///
+/// # Errors
+/// A sentence that names the charset and what is expected.
+pub fn check_charset(content_type: &str, payload: &[u8]) -> Result<(), String> {
+    for charset in charsets(content_type) {
+        if is_utf8(&charset) || is_ascii(&charset) && payload.is_ascii() {
+            continue;
+        }
+        return Err(if is_ascii(&charset) {
+            format!(
+                "found the charset \"{charset}\", and the payload has characters that are not ASCII; expected charset=utf-8"
+            )
+        } else {
+            format!(
+                "found the charset \"{charset}\", but the payload would leave as UTF-8; expected charset=utf-8, or none"
+            )
+        });
+    }
+    Ok(())
+}
+
 /// Whether a content type means JSON, so that a string goes out in its quotes.
 #[must_use]
 pub fn is_json_type(content_type: &str) -> bool {
@@ -132,13 +208,62 @@ mod tests {
             "tidegate-attempt",
             "Tidegate-",
             "expect",
+            "Content_Length",
+            "transfer_encoding",
+            "Webhook_Id",
+            "tidegate_attempt",
+            "proxy_authorization",
+            "Idempotency_Key",
         ] {
             assert!(is_reserved_header(name), "{name}");
         }
-        for name in ["authorization", "x-host", "accept", "tidegat", "webhooks", "proxy", "tea"] {
+        for name in [
+            "authorization",
+            "x-host",
+            "accept",
+            "tidegat",
+            "webhooks",
+            "proxy",
+            "tea",
+            "x_tenant",
+            "ho_st",
+        ] {
             assert!(!is_reserved_header(name), "{name}");
         }
         assert!(!is_reserved_header("tidegat\u{e9}-x"), "cut inside a character");
+    }
+
+    #[test]
+    fn charsets_are_found_wherever_they_stand() {
+        for (content_type, expected) in [
+            ("text/plain", vec![]),
+            ("text/plain; charset=utf-8", vec!["utf-8"]),
+            ("text/plain;CHARSET=\"ISO-8859-1\"", vec!["iso-8859-1"]),
+            ("text/plain; format=flowed; charset = latin1", vec!["latin1"]),
+            ("text/plain; charset=utf-8; charset=utf-16", vec!["utf-8", "utf-16"]),
+            ("text/plain; charset", vec![""]),
+            ("multipart/mixed; boundary=\"a;charset=x\\\";charset=y\"", vec![]),
+        ] {
+            assert_eq!(charsets(content_type), expected, "{content_type}");
+        }
+    }
+
+    #[test]
+    fn a_payload_is_what_its_charset_says_or_is_refused() {
+        for good in ["text/plain", "text/plain; charset=UTF-8", "application/xml;charset=utf8"] {
+            assert_eq!(check_charset(good, "Grüße".as_bytes()), Ok(()), "{good}");
+        }
+        assert_eq!(check_charset("text/plain; charset=us-ascii", b"hello"), Ok(()));
+        for (bad, part) in [
+            ("text/plain; charset=us-ascii", "not ASCII"),
+            ("text/plain; charset=iso-8859-1", "\"iso-8859-1\""),
+            ("application/json; charset=utf-16", "\"utf-16\""),
+            ("text/plain; charset=utf-8; charset=latin1", "\"latin1\""),
+            ("text/plain; charset", "\"\""),
+        ] {
+            let why = check_charset(bad, "Grüße".as_bytes()).unwrap_err();
+            assert!(why.contains(part) && why.contains("charset=utf-8"), "{bad}: {why}");
+        }
     }
 
     #[test]

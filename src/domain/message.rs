@@ -18,6 +18,26 @@ pub const PRIORITY_MAX: u8 = 9;
 pub const DELAY_MS_MAX: u64 = 366 * 24 * 3600 * 1000;
 /// Longest idempotency key, group, label or header name, in bytes.
 pub const NAME_BYTES_MAX: usize = 256;
+/// Most headers of a message.
+pub const HEADERS_MAX: usize = 32;
+/// Most labels of a message.
+pub const LABELS_MAX: usize = 16;
+/// Longest name of a label, in bytes.
+pub const LABEL_BYTES_MAX: usize = 64;
+
+/// Checks a key, a group, or the name of a label.
+///
+/// # Errors
+/// When it is empty, too long, or has control characters.
+pub fn check_name(text: &str, bytes_max: usize) -> Result<(), String> {
+    if text.is_empty() || text.len() > bytes_max {
+        return Err(format!("found {} bytes, expected 1 to {bytes_max}", text.len()));
+    }
+    if text.chars().any(char::is_control) {
+        return Err("found a control character, expected plain text".to_owned());
+    }
+    Ok(())
+}
 
 /// When something is to happen: at a moment, or so long after Redis took the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,8 +129,8 @@ impl RetryOverride {
     #[must_use]
     pub fn apply(&self, queue: &RetryPolicy) -> RetryPolicy {
         let mut policy = queue.clone();
-        if let Some(value) = self.max_attempts {
-            policy.max_attempts = value;
+        if self.max_attempts.is_some() {
+            policy.max_attempts = self.max_attempts;
         }
         if let Some(value) = self.initial_ms {
             policy.initial_ms = value;

@@ -4,7 +4,9 @@
 //! Redis, HTTP or the clock: whoever calls passes `now` and randomness in.
 
 pub mod callback;
+pub mod callback_host;
 pub mod change;
+pub mod details;
 pub mod endpoint;
 pub mod event;
 pub mod headers;
@@ -15,6 +17,7 @@ pub mod limit;
 pub mod message;
 pub mod operation;
 pub mod outcome;
+pub mod payload;
 pub mod policy;
 pub mod probe;
 pub mod queue_pattern;

@@ -6,6 +6,7 @@
 use bytes::Bytes;
 
 use super::receipt::Pending;
+use super::retry::RetryPolicy;
 
 /// What came back from the downstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,17 +16,20 @@ pub enum Answer {
     Answered {
         /// The HTTP status (or its equivalent on another transport).
         status: u16,
-        /// `Retry-After`, in milliseconds from now, already resolved if it was a date.
+        /// `Retry-After`, in milliseconds from now, already resolved if it was a date; 0 where it has
+        /// passed or names no time that can be read.
         retry_after_ms: Option<u64>,
         /// `Content-Type` of the answer.
         content_type: Option<String>,
+        /// `Content-Encoding` of the answer, where it has one that changes the body's bytes.
+        encoding: Option<String>,
         /// The body, as far as it arrived, cut at the call's `response_bytes_max`.
         body: Bytes,
         /// Set where the answer says: accepted, a receipt will follow.
         pending: Option<Pending>,
-        /// Whether something of the body is missing: cut, still coming at the deadline, or lost
-        /// with the connection. Such a body must not be read as `results`.
-        truncated: bool,
+        /// Why something of the body is missing, for people: it was cut, was still coming at the
+        /// deadline, or was lost with the connection. `None`: it came to its end.
+        missing: Option<String>,
     },
     /// Surely no byte of the request left: the downstream cannot know of it.
     NotSent {
@@ -37,6 +41,17 @@ pub enum Answer {
         /// Why, for people.
         error: String,
     },
+}
+
+impl Answer {
+    /// How long the downstream asked to be left alone, in milliseconds from now.
+    #[must_use]
+    pub const fn retry_after_ms(&self) -> Option<u64> {
+        match self {
+            Self::Answered { retry_after_ms, .. } => *retry_after_ms,
+            Self::NotSent { .. } | Self::Unknown { .. } => None,
+        }
+    }
 }
 
 /// What an answer means. One arm here is one arm in the settler.
@@ -109,42 +124,53 @@ impl OnUncertain {
     }
 }
 
+/// What the meaning of an answer depends on, beside the answer.
+#[derive(Debug, Clone, Copy)]
+pub struct Reading<'a> {
+    /// The queue's choice.
+    pub on_uncertain: OnUncertain,
+    /// The policy in force, for its lists of statuses.
+    pub retry: &'a RetryPolicy,
+    /// Whether an earlier attempt's outcome is unknown: the downstream may have the message already,
+    /// or be at work on it.
+    pub is_in_doubt: bool,
+}
+
 /// The outcome table of the contract.
-///
-/// `safe_statuses` are those which, under `park`, surely did nothing (`retry.safe_statuses`).
 #[must_use]
-pub fn classify(answer: &Answer, on_uncertain: OnUncertain, safe_statuses: &[u16]) -> Outcome {
+pub fn classify(answer: &Answer, reading: Reading<'_>) -> Outcome {
     match answer {
         Answer::NotSent { .. } => Outcome::Retry,
         Answer::Unknown { .. } => Outcome::Unknown,
         Answer::Answered { status: 202, pending: Some(_), .. } => Outcome::Accepted,
         Answer::Answered { status, retry_after_ms, .. } => {
-            classify_status(*status, *retry_after_ms, on_uncertain, safe_statuses)
+            classify_status(*status, *retry_after_ms, reading)
         }
     }
 }
 
-fn classify_status(
-    status: u16,
-    retry_after_ms: Option<u64>,
-    on_uncertain: OnUncertain,
-    safe_statuses: &[u16],
-) -> Outcome {
+fn classify_status(status: u16, retry_after_ms: Option<u64>, reading: Reading<'_>) -> Outcome {
+    let Reading { on_uncertain, retry, is_in_doubt } = reading;
     match status {
         200..=299 => Outcome::Delivered,
+        _ if retry.dead_statuses.contains(&status) => Outcome::Refused,
+        // "A request with this key is being worked on" tells nothing of how that one ends; without an
+        // earlier request it can only be about the message itself.
+        409 | 423 | 425 if is_in_doubt => Outcome::Unknown,
+        _ if retry.retry_statuses.contains(&status) => Outcome::Retry,
         429 => Outcome::Throttled { retry_after_ms },
         503 if retry_after_ms.is_some() => Outcome::Throttled { retry_after_ms },
         425 => Outcome::Retry,
         408 | 500..=599 => match on_uncertain {
             OnUncertain::Resend => Outcome::Retry,
-            OnUncertain::Park | OnUncertain::Probe if safe_statuses.contains(&status) => {
+            OnUncertain::Park | OnUncertain::Probe if retry.safe_statuses.contains(&status) => {
                 Outcome::Retry
             }
             OnUncertain::Park | OnUncertain::Probe => Outcome::Unknown,
         },
         400 | 409 | 410 | 413 | 415 | 422 => Outcome::Refused,
         401 | 407 => Outcome::Denied,
-        // 403, 404, 405, redirects and the rest of the 4xx; and what is no HTTP status at all.
+        // 403, 404, 405, redirects and the rest of the 4xx; and what is not an HTTP status at all.
         _ => Outcome::Suspect,
     }
 }
@@ -158,10 +184,19 @@ mod tests {
             status,
             retry_after_ms,
             content_type: None,
+            encoding: None,
             body: Bytes::new(),
             pending: None,
-            truncated: false,
+            missing: None,
         }
+    }
+
+    fn read(answer: &Answer, on_uncertain: OnUncertain, retry: &RetryPolicy) -> Outcome {
+        classify(answer, Reading { on_uncertain, retry, is_in_doubt: false })
+    }
+
+    fn plain(answer: &Answer, on_uncertain: OnUncertain) -> Outcome {
+        read(answer, on_uncertain, &RetryPolicy::default())
     }
 
     #[test]
@@ -170,11 +205,12 @@ mod tests {
             status,
             retry_after_ms: None,
             content_type: None,
+            encoding: None,
             body: Bytes::new(),
             pending: Some(Pending::default()),
-            truncated: false,
+            missing: None,
         };
-        let of = |answer: &Answer| classify(answer, OnUncertain::Park, &[]);
+        let of = |answer: &Answer| plain(answer, OnUncertain::Park);
         assert_eq!(of(&pending(202)), Outcome::Accepted);
         assert_eq!(of(&pending(200)), Outcome::Delivered);
         assert_eq!(of(&pending(500)), Outcome::Unknown);
@@ -183,7 +219,7 @@ mod tests {
 
     #[test]
     fn the_table_of_the_contract() {
-        let resend = |s| classify(&status(s, None), OnUncertain::Resend, &[]);
+        let resend = |s| plain(&status(s, None), OnUncertain::Resend);
         for s in [200, 201, 202, 204, 299] {
             assert_eq!(resend(s), Outcome::Delivered, "{s}");
         }
@@ -205,7 +241,7 @@ mod tests {
     fn a_503_is_a_throttle_only_with_retry_after() {
         for policy in [OnUncertain::Resend, OnUncertain::Park] {
             assert_eq!(
-                classify(&status(503, Some(2000)), policy, &[]),
+                plain(&status(503, Some(2000)), policy),
                 Outcome::Throttled { retry_after_ms: Some(2000) }
             );
         }
@@ -215,12 +251,52 @@ mod tests {
     fn under_park_408_and_5xx_are_unknown_unless_declared_safe() {
         for s in [408, 500, 502, 503, 504] {
             for policy in [OnUncertain::Park, OnUncertain::Probe] {
-                assert_eq!(classify(&status(s, None), policy, &[]), Outcome::Unknown);
-                assert_eq!(classify(&status(s, None), policy, &[s]), Outcome::Retry);
+                let safe = RetryPolicy { safe_statuses: vec![s], ..RetryPolicy::default() };
+                assert_eq!(plain(&status(s, None), policy), Outcome::Unknown);
+                assert_eq!(read(&status(s, None), policy, &safe), Outcome::Retry);
             }
         }
-        assert_eq!(classify(&status(425, None), OnUncertain::Park, &[]), Outcome::Retry);
+        assert_eq!(plain(&status(425, None), OnUncertain::Park), Outcome::Retry);
         let not_sent = Answer::NotSent { error: "refused".into() };
-        assert_eq!(classify(&not_sent, OnUncertain::Park, &[]), Outcome::Retry);
+        assert_eq!(plain(&not_sent, OnUncertain::Park), Outcome::Retry);
+    }
+
+    #[test]
+    fn a_queue_says_of_single_statuses_what_they_mean() {
+        let retry = RetryPolicy {
+            retry_statuses: vec![404, 409, 503],
+            dead_statuses: vec![425, 500],
+            ..RetryPolicy::default()
+        };
+        for policy in [OnUncertain::Resend, OnUncertain::Park, OnUncertain::Probe] {
+            for s in [404, 409] {
+                assert_eq!(read(&status(s, None), policy, &retry), Outcome::Retry, "{s}");
+            }
+            for s in [425, 500] {
+                assert_eq!(read(&status(s, Some(1000)), policy, &retry), Outcome::Refused, "{s}");
+            }
+        }
+        let asks_to_wait = status(503, Some(1000));
+        assert_eq!(read(&asks_to_wait, OnUncertain::Resend, &retry), Outcome::Retry);
+    }
+
+    #[test]
+    fn after_an_unknown_outcome_a_conflict_is_unknown_too() {
+        let doubtful = |s: u16, on_uncertain, retry: &RetryPolicy| {
+            classify(&status(s, None), Reading { on_uncertain, retry, is_in_doubt: true })
+        };
+        let named = RetryPolicy { dead_statuses: vec![409, 423, 425], ..RetryPolicy::default() };
+        let again = RetryPolicy { retry_statuses: vec![409, 423, 425], ..RetryPolicy::default() };
+        for policy in [OnUncertain::Resend, OnUncertain::Park, OnUncertain::Probe] {
+            for s in [409, 423, 425] {
+                assert_eq!(doubtful(s, policy, &RetryPolicy::default()), Outcome::Unknown, "{s}");
+                assert_eq!(doubtful(s, policy, &again), Outcome::Unknown, "{s}");
+                assert_eq!(doubtful(s, policy, &named), Outcome::Refused, "{s}");
+            }
+            assert_eq!(doubtful(422, policy, &RetryPolicy::default()), Outcome::Refused);
+            assert_eq!(doubtful(201, policy, &RetryPolicy::default()), Outcome::Delivered);
+            assert_eq!(plain(&status(409, None), policy), Outcome::Refused);
+            assert_eq!(plain(&status(423, None), policy), Outcome::Suspect);
+        }
     }
 }

@@ -77,14 +77,12 @@ impl QueuePolicy {
             shards,
             downstream: Downstream::Null,
             retry: RetryPolicy {
-                max_attempts: 1,
+                max_attempts: Some(1),
                 initial_ms: 1000,
                 factor: 1.0,
                 max_ms: 1000,
                 jitter: 0.0,
-                max_age_ms: DAY_MS,
-                schedule_ms: None,
-                safe_statuses: Vec::new(),
+                ..RetryPolicy::default()
             },
             window: None,
             batch: None,

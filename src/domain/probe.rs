@@ -94,13 +94,13 @@ impl ProbePolicy {
     }
 
     /// How long to wait after so many probes that could not tell; `None`: no further one. `asked_ms`
-    /// is what the downstream itself asked for. A random share in [0, 1) makes it up to a fifth
+    /// is what the downstream itself asked for, as far as that is obeyed. A random share in [0, 1) makes it up to a fifth
     /// longer, never shorter: `after` is a promise.
     #[must_use]
     pub fn next_in_ms(
         &self,
         probes: u32,
-        asked_ms: Option<u64>,
+        asked_ms: u64,
         longest_ms: u64,
         random: f64,
     ) -> Option<u64> {
@@ -109,7 +109,7 @@ impl ProbePolicy {
         }
         let longest_ms = longest_ms.max(self.after_ms);
         let delay_ms = self.after_ms.saturating_mul(1 << probes.min(32)).min(longest_ms);
-        let delay_ms = delay_ms.max(asked_ms.unwrap_or(0).min(longest_ms));
+        let delay_ms = delay_ms.max(asked_ms);
         Some(delay_ms.saturating_add(share(delay_ms, random)))
     }
 }
@@ -167,9 +167,10 @@ mod tests {
             status,
             retry_after_ms: None,
             content_type: None,
+            encoding: None,
             body: Bytes::new(),
             pending: None,
-            truncated: true,
+            missing: Some("cut".to_owned()),
         }
     }
 
@@ -196,16 +197,16 @@ mod tests {
     #[test]
     fn probes_come_ever_later_and_never_sooner_than_asked() {
         let next = |probes, asked_ms| policy().next_in_ms(probes, asked_ms, 60_000, 0.0);
-        let delays: Vec<_> = (0..6).map(|probes| next(probes, None)).collect();
+        let delays: Vec<_> = (0..6).map(|probes| next(probes, 0)).collect();
         assert_eq!(
             delays,
             [Some(5000), Some(10_000), Some(20_000), Some(40_000), Some(60_000), None]
         );
-        assert_eq!(next(1, Some(30_000)), Some(30_000));
-        assert_eq!(next(1, Some(1)), Some(10_000));
-        assert_eq!(next(1, Some(3_600_000)), Some(60_000), "as Retry-After is capped");
-        assert_eq!(policy().next_in_ms(0, None, 60_000, 0.999), Some(5999), "only ever later");
+        assert_eq!(next(1, 30_000), Some(30_000));
+        assert_eq!(next(1, 1), Some(10_000));
+        assert_eq!(next(1, 3_600_000), Some(3_600_000), "beyond the longest delay of our own");
+        assert_eq!(policy().next_in_ms(0, 0, 60_000, 0.999), Some(5999), "only ever later");
         // Even where `after` is the longest of all.
-        assert_eq!(policy().next_in_ms(0, None, 1000, 0.0), Some(5000));
+        assert_eq!(policy().next_in_ms(0, 0, 1000, 0.0), Some(5000));
     }
 }

@@ -5,14 +5,16 @@
 /// The retry policy of a queue, or of one message of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RetryPolicy {
-    /// Attempts in all, ≥ 1.
-    pub max_attempts: u32,
+    /// Attempts in all, ≥ 1; `None`: as many as `max_age_ms` leaves time for.
+    pub max_attempts: Option<u32>,
     /// Delay after the first attempt, in milliseconds.
     pub initial_ms: u64,
     /// Each further delay is this many times longer, ≥ 1.
     pub factor: f64,
-    /// Longest delay, in milliseconds; caps `Retry-After` too.
+    /// Longest delay, in milliseconds.
     pub max_ms: u64,
+    /// Longest `Retry-After` that is obeyed, in milliseconds.
+    pub throttle_max_ms: u64,
     /// Share by which a delay is made longer or shorter at random, 0 to 1.
     pub jitter: f64,
     /// Give up so long after the first attempt, in milliseconds (pauses and closed hours apart).
@@ -21,6 +23,29 @@ pub struct RetryPolicy {
     pub schedule_ms: Option<Vec<u64>>,
     /// Statuses that surely did nothing, under `on_uncertain = "park"`.
     pub safe_statuses: Vec<u16>,
+    /// Statuses that are tried again, whatever the table of outcomes says of them.
+    pub retry_statuses: Vec<u16>,
+    /// Statuses that are taken as refused, whatever the table of outcomes says of them.
+    pub dead_statuses: Vec<u16>,
+}
+
+/// What holds for a queue that says nothing of retries.
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            max_attempts: None,
+            initial_ms: 5000,
+            factor: 2.0,
+            max_ms: 3_600_000,
+            throttle_max_ms: 86_400_000,
+            jitter: 0.2,
+            max_age_ms: 86_400_000,
+            schedule_ms: None,
+            safe_statuses: Vec::new(),
+            retry_statuses: Vec::new(),
+            dead_statuses: Vec::new(),
+        }
+    }
 }
 
 /// What to do after a failed attempt.
@@ -67,7 +92,7 @@ impl RetryPolicy {
     /// lies `age_ms` back; `random` in [0, 1) spreads the delay.
     #[must_use]
     pub fn next(&self, attempt: u32, age_ms: u64, random: f64) -> Next {
-        if attempt >= self.max_attempts {
+        if self.max_attempts.is_some_and(|most| attempt >= most) {
             return Next::GiveUp(GiveUp::AttemptsSpent);
         }
         if self.is_too_old(age_ms) {
@@ -80,6 +105,12 @@ impl RetryPolicy {
     #[must_use]
     pub const fn is_too_old(&self, age_ms: u64) -> bool {
         age_ms >= self.max_age_ms
+    }
+
+    /// How long what a downstream asked for by `Retry-After` is kept, in milliseconds; 0: it named no time.
+    #[must_use]
+    pub fn obeyed_ms(&self, retry_after_ms: Option<u64>) -> u64 {
+        retry_after_ms.unwrap_or(0).min(self.throttle_max_ms)
     }
 
     /// The delay after attempt number `attempt` (from 1), with jitter.
@@ -125,16 +156,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn policy() -> RetryPolicy {
-        RetryPolicy {
-            max_attempts: 10,
-            initial_ms: 5000,
-            factor: 2.0,
-            max_ms: 3_600_000,
-            jitter: 0.0,
-            max_age_ms: 86_400_000,
-            schedule_ms: None,
-            safe_statuses: Vec::new(),
-        }
+        RetryPolicy { max_attempts: Some(10), jitter: 0.0, ..RetryPolicy::default() }
     }
 
     #[test]
@@ -156,6 +178,16 @@ mod tests {
         assert_eq!(policy().next(10, 0, 0.5), Next::GiveUp(GiveUp::AttemptsSpent));
         assert_eq!(policy().next(3, 86_400_000, 0.5), Next::GiveUp(GiveUp::TooOld));
         assert_eq!(policy().next(1, 0, 0.5), Next::RetryAfter(5000));
+        let by_age = RetryPolicy { max_attempts: None, ..policy() };
+        assert_eq!(by_age.next(1_000_000, 86_399_999, 0.5), Next::RetryAfter(3_600_000));
+        assert_eq!(by_age.next(1, 86_400_000, 0.5), Next::GiveUp(GiveUp::TooOld));
+    }
+
+    #[test]
+    fn a_wait_that_was_asked_for_is_kept_and_bounded() {
+        assert_eq!(policy().obeyed_ms(None), 0);
+        assert_eq!(policy().obeyed_ms(Some(7_200_000)), 7_200_000, "beyond retry.max");
+        assert_eq!(policy().obeyed_ms(Some(u64::MAX)), 86_400_000);
     }
 
     #[test]

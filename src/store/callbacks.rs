@@ -13,7 +13,8 @@ use ulid::Ulid;
 
 use super::error::StoreError;
 use super::record::{Record, StateEntry, to_message};
-use crate::domain::callback::{CallbackHosts, CallbackPolicy};
+use crate::domain::callback::CallbackPolicy;
+use crate::domain::callback_host::CallbackHosts;
 use crate::domain::event;
 use crate::domain::id::{MessageId, QueueName, ULID_BYTES};
 use crate::domain::lease;

@@ -21,6 +21,9 @@ use crate::config::Durability;
 /// Names tried for a key that lies on a certain master: a third of them does, of three masters.
 const PROBE_KEYS_MAX: u32 = 10_000;
 
+const REPLICA: &str = "this Redis is a replica; name its master in redis.url, or make it a \
+                       master (REPLICAOF NO ONE)";
+
 /// How long a replica that vanished is still missed: it may just have become the master, and what its
 /// old master accepts with the others would be lost. A failover is over by then.
 const VANISHED_FOR: Duration = Duration::from_secs(10);
@@ -32,10 +35,12 @@ impl Store {
     }
 
     /// Looks at every master: whether it is fit, which level it meets, and, where it was in doubt,
-    /// whether a write is safe as quickly as it has to be.
+    /// whether a write is safe as quickly as it has to be. What makes one unfit closes intake there; what
+    /// it holds goes on.
     ///
     /// # Errors
-    /// [`StartRefused`]; after [`StartRefused::NotDurable`] all but intake goes on.
+    /// [`StartRefused`]; after [`StartRefused::Unfit`] of a server that was in use, and after
+    /// [`StartRefused::NotDurable`], all but intake goes on.
     pub async fn check(&self) -> Result<(), StartRefused> {
         let replicas_up = self.follow_sentinels().await;
         let (servers, schema) = self.ask_masters().await?;
@@ -43,42 +48,51 @@ impl Store {
             let what = format!("LOADING Redis is loading its data: {far}");
             return Err(StoreError::Unavailable(what).into());
         }
-        for server in &servers {
-            survey::fitness(server).map_err(StartRefused::Unfit)?;
-        }
-        self.look_for_room(&servers)?;
-        self.check_schema(schema).await?;
+        self.leave_replicas(&servers)?;
         let before = self.health().seen.load_full();
-        let looks = servers.iter().map(|server| self.look(server, &before, replicas_up));
-        let seen = join_all(looks).await.into_iter().collect::<Result<Vec<_>, _>>()?;
+        // A node does not start on such a server, and writes nothing there.
+        let refuse_start = |why: Option<String>| match why {
+            Some(why) if before.is_empty() => Err(StartRefused::Unfit(why)),
+            _ => Ok(()),
+        };
+        refuse_start(servers.iter().find_map(|server| survey::fitness(server).err()))?;
+        let other_version = self.check_schema(schema).await?;
+        refuse_start(other_version.clone())?;
+        self.look_for_room(&servers)?;
+        let looks = servers.iter().map(|server| {
+            let unfit = survey::fitness(server).err().or_else(|| other_version.clone());
+            let before = &before;
+            async move { Ok(Seen { unfit, ..self.look(server, before, replicas_up).await? }) }
+        });
+        let seen = join_all(looks).await.into_iter().collect::<Result<Vec<Seen>, StoreError>>()?;
         let has_changed = !before.is_empty()
             && seen.iter().any(|now| !before.iter().any(|before| before.is(now)));
         let uptime_ms = servers.iter().map(|server| server.uptime_ms).min().unwrap_or(0);
+        let unfit = seen.iter().find_map(|seen| seen.unfit.clone());
         let unmet = seen.iter().find_map(|seen| seen.level.wait.as_ref().err().cloned());
-        self.say_level(&before, unmet.as_ref());
         self.health().keep(self.metrics(), seen);
         self.health().up(self.metrics(), uptime_ms, has_changed);
         if has_changed {
             self.meet_servers().await;
         }
-        unmet.map_or(Ok(()), |Unmet { why, is_passing }| {
-            Err(StartRefused::NotDurable { why, is_passing })
-        })
+        match (unfit, unmet) {
+            (Some(why), _) => Err(StartRefused::Unfit(why)),
+            (None, Some(Unmet { why, is_passing })) => {
+                Err(StartRefused::NotDurable { why, is_passing })
+            }
+            (None, None) => Ok(()),
+        }
     }
 
-    /// Once per change, not once per look.
-    fn say_level(&self, before: &[Seen], unmet: Option<&Unmet>) {
-        let was_met = before.iter().all(|seen| seen.level.wait.is_ok());
-        match unmet {
-            None if !was_met => tracing::info!("the durability level is met; intake goes on"),
-            Some(unmet) if was_met && !before.is_empty() => {
-                tracing::error!(
-                    why = unmet.why,
-                    "the durability level is not met; intake is refused"
-                );
-            }
-            _ => {}
+    /// A server that became a replica takes no writes, and what one that still does would take is lost
+    /// when it copies its master: every connection to it is given up.
+    fn leave_replicas(&self, servers: &[Server]) -> Result<(), StoreError> {
+        if !servers.iter().any(|server| server.is_replica) {
+            return Ok(());
         }
+        self.links().for_each(Link::leave);
+        self.health().refuse_all(self.metrics(), REPLICA);
+        Err(StoreError::Unavailable(REPLICA.to_owned()))
     }
 
     async fn look(
@@ -98,7 +112,7 @@ impl Store {
         let needs = settings.replicas.map_or(lately, Needs::Exactly);
         let level = survey::level(server, settings.durability, needs);
         let (address, slots) = (server.address.clone(), server.slots.clone());
-        let mut seen = Seen { address, slots, run: server.run, most, level };
+        let mut seen = Seen { address, slots, run: server.run, most, level, unfit: None };
         if before.is_some_and(|b| b.level == seen.level) && self.health().is_up() {
             return Ok(seen);
         }
@@ -205,29 +219,32 @@ impl Store {
         Ok(servers)
     }
 
-    async fn check_schema(&self, found: Value) -> Result<(), StartRefused> {
+    /// Why this program may add nothing to the namespace: its records are of another version.
+    async fn check_schema(&self, found: Value) -> Result<Option<String>, StoreError> {
         if let Value::ServerError(error) = found {
-            return Err(StoreError::from_redis(&error.into()).into());
+            return Err(StoreError::from_redis(&error.into()));
         }
         let known: Option<u8> = redis::from_redis_value(found).unwrap_or(None);
-        match known {
-            Some(version) if version > RECORD_VERSION => Err(StartRefused::Unfit(format!(
-                "the namespace \"{}\" holds records of version {version}, this program knows up to {RECORD_VERSION}; \
-                 run the newer tidegate, or choose another redis.namespace",
-                self.namespace()
-            ))),
-            Some(version) if version < RECORD_VERSION => Err(StartRefused::Unfit(format!(
-                "the namespace \"{}\" holds records of version {version}, this program knows {RECORD_VERSION} only; \
-                 let the older tidegate deliver them, or choose another redis.namespace",
-                self.namespace()
-            ))),
-            Some(_) => Ok(()),
+        let namespace = self.namespace();
+        Ok(match known {
+            Some(version) if version > RECORD_VERSION => Some(format!(
+                "the namespace \"{namespace}\" holds records of version {version}, this program knows up to {RECORD_VERSION}; \
+                 run the newer tidegate, or choose another redis.namespace"
+            )),
+            Some(version) if version < RECORD_VERSION => Some(format!(
+                "the namespace \"{namespace}\" holds records of version {version}, this program knows {RECORD_VERSION} only; \
+                 let the older tidegate deliver them, or choose another redis.namespace"
+            )),
+            Some(_) => None,
             None => {
-                let key = keys::schema(self.namespace());
+                if !self.health().seen.load().is_empty() {
+                    self.inner.mark.note_schema_gone();
+                }
+                let key = keys::schema(namespace);
                 self.plain(cmd("SET").arg(&key).arg(RECORD_VERSION)).await?;
-                Ok(())
+                None
             }
-        }
+        })
     }
 
     /// Notes that Redis did not answer.

@@ -34,6 +34,8 @@ pub struct Claimed {
     pub attempt: u32,
     /// Times it came back because its node was lost: > 0 means that this send may be a duplicate.
     pub rescues: u32,
+    /// Whether an earlier attempt's outcome is unknown: the downstream may have the message already.
+    pub is_in_doubt: bool,
     /// Throttles so far.
     pub throttles: u32,
     /// When its first attempt began, ms by Redis.
@@ -127,14 +129,7 @@ impl Store {
             Ok(both) => both,
             Err(error) => {
                 let reason = Some(format!("unreadable: {error}"));
-                return Ok(Err(Settled {
-                    lease,
-                    attempt: None,
-                    reason,
-                    delay_ms: 0,
-                    reference: None,
-                    is_throttle: false,
-                }));
+                return Ok(Err(Settled { reason, ..Settled::of(lease) }));
             }
         };
         let start_within_ms = latest_start_ms(policy.lease_ms, policy.downstream.timeout_ms());
@@ -144,6 +139,7 @@ impl Store {
             start_before: taken.received_at + Duration::from_millis(start_within_ms),
             attempt: entry.attempts,
             rescues: entry.rescues,
+            is_in_doubt: entry.tail.in_doubt || entry.rescues > 0,
             throttles: entry.throttles,
             first_attempt_ms: entry.first_attempt_ms,
             paused_at_first_ms: entry.paused_at_first_ms,

@@ -14,9 +14,15 @@ pub enum StoreError {
     /// The step happened, but its durability level was not met in time.
     #[error("the durability level was not met: {0}")]
     NotDurable(String),
+    /// The step was not tried: this Redis may not hold new messages as it is. The text names the remedy.
+    #[error("{0}")]
+    Unfit(String),
     /// No such queue, in the configuration or in the store.
     #[error("there is no queue \"{0}\"")]
     UnknownQueue(String),
+    /// What was to be written does not fit into its form: nothing was written.
+    #[error("{0}")]
+    TooLarge(String),
     /// A reply that a script of ours cannot have sent: please report.
     #[error("unexpected reply from the store: {0}")]
     Reply(String),

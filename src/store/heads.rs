@@ -62,25 +62,32 @@ impl Head {
 }
 
 impl Store {
-    /// What waits in each of these shards.
+    /// What waits in each of these shards. One whose data was taken away is noticed on the way (see
+    /// `erasure`).
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn heads(&self, shards: &[Arc<Shard>]) -> Result<Vec<Heads>, StoreError> {
         let replies = self
             .read_each(shards, &|shard| {
-                vec![first(shard, "due"), first(shard, "expiry"), exist(shard, &READY)]
+                let server = cmd("HGET").arg(key(shard, "meta")).arg("server").to_owned();
+                vec![first(shard, "due"), first(shard, "expiry"), exist(shard, &READY), server]
             })
             .await?;
+        let mut servers = Vec::with_capacity(shards.len());
         let heads = replies.into_iter().map(|replies| {
             let mut replies = replies.into_iter();
-            Heads {
+            let heads = Heads {
                 due: head(replies.next()),
                 expiry: head(replies.next()),
                 is_ready: count(replies.next()) > 0,
-            }
+            };
+            servers.extend(replies.next());
+            heads
         });
-        Ok(heads.collect())
+        let heads = heads.collect();
+        self.judge_shards(shards, servers);
+        Ok(heads)
     }
 
     /// When the first lease of each of these shards ends.

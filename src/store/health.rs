@@ -43,10 +43,13 @@ pub(super) struct Seen {
     pub(super) address: String,
     /// Empty: it serves everything.
     pub(super) slots: Vec<(u16, u16)>,
+    /// Which run of which server.
     pub(super) run: u64,
     /// The most replicas that were in step of late, and when they last were.
     pub(super) most: (u64, Instant),
     pub(super) level: Level,
+    /// Why it may hold no new messages, whatever its level; the text names the remedy.
+    pub(super) unfit: Option<String>,
 }
 
 impl Seen {
@@ -59,6 +62,54 @@ impl Seen {
 
     pub(super) fn is(&self, other: &Self) -> bool {
         self.address == other.address && self.run == other.run
+    }
+
+    /// Why it takes no new messages.
+    fn refuses(&self) -> Option<Refusal<'_>> {
+        let unmet = || self.level.wait.as_ref().err().map(|unmet| Refusal::Level(&unmet.why));
+        self.unfit.as_deref().map(Refusal::Unfit).or_else(unmet)
+    }
+}
+
+/// Why a master takes no new messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refusal<'a> {
+    /// It is not fit to hold any.
+    Unfit(&'a str),
+    /// It does not meet the durability level.
+    Level(&'a str),
+}
+
+impl Refusal<'_> {
+    /// Once when it begins.
+    fn say(self, master: &str) {
+        match self {
+            Self::Unfit(why) => {
+                tracing::error!(
+                    why,
+                    master,
+                    "this Redis is not fit to hold messages; intake is refused"
+                );
+            }
+            Self::Level(why) => {
+                tracing::error!(why, master, "the durability level is not met; intake is refused");
+            }
+        }
+    }
+
+    fn say_over(self, master: &str) {
+        match self {
+            Self::Unfit(_) => {
+                tracing::info!(master, "this Redis is fit to hold messages again; intake goes on");
+            }
+            Self::Level(_) => {
+                tracing::info!(master, "the durability level is met; intake goes on");
+            }
+        }
+    }
+
+    const fn is_same_kind(self, other: Self) -> bool {
+        matches!((self, other), (Self::Unfit(_), Self::Unfit(_)) | (Self::Level(_), Self::Level(_)))
     }
 }
 
@@ -107,9 +158,10 @@ impl Health {
         let Some(master) = seen.iter().find(|seen| seen.serves(key)) else {
             return Err(StoreError::NotDurable("the store has not been checked yet".to_owned()));
         };
-        match &master.level.wait {
-            Ok(wait) => Ok(*wait),
-            Err(unmet) => Err(StoreError::NotDurable(unmet.why.clone())),
+        match (&master.unfit, &master.level.wait) {
+            (Some(why), _) => Err(StoreError::Unfit(why.clone())),
+            (None, Ok(wait)) => Ok(*wait),
+            (None, Err(unmet)) => Err(StoreError::NotDurable(unmet.why.clone())),
         }
     }
 
@@ -124,14 +176,17 @@ impl Health {
         let mut all = Vec::clone(&self.seen.load());
         for seen in all.iter_mut().filter(|seen| seen.serves(key) && seen.level.wait.is_ok()) {
             seen.level = doubtful(&seen.level, why);
-            tracing::error!(
-                why,
-                master = seen.address,
-                "the durability level is not met; intake is refused"
-            );
         }
         self.keep(metrics, all);
         self.doubt.notify_one();
+    }
+
+    /// Nobody may take messages in as things stand; whoever finds out says why sending stops as well.
+    pub(super) fn refuse_all(&self, metrics: &Metrics, why: &str) {
+        let mut all = Vec::clone(&self.seen.load());
+        all.iter_mut().for_each(|seen| seen.unfit = Some(why.to_owned()));
+        metrics.store_fit.set(0);
+        self.seen.store(Arc::new(all));
     }
 
     /// Redis was looked for and did not take writes: its uptime says nothing about leases.
@@ -169,7 +224,11 @@ impl Health {
         };
     }
 
+    /// Takes what was seen of the masters, and says what has changed for intake: one line when a master
+    /// begins to refuse messages, and one when it takes them again.
     pub(super) fn keep(&self, metrics: &Metrics, seen: Vec<Seen>) {
+        say_changes(&self.seen.load(), &seen);
+        metrics.store_fit.set(i64::from(seen.iter().all(|seen| seen.refuses().is_none())));
         let achieved = seen.iter().map(|seen| seen.level.holds).min();
         for level in
             [Durability::Memory, Durability::Everysec, Durability::Disk, Durability::Replicas]
@@ -178,7 +237,30 @@ impl Health {
             let holds = achieved == Some(level);
             metrics.durability_achieved.get_or_create(&label).set(i64::from(holds));
         }
+        let is_met = !seen.is_empty() && seen.iter().all(|seen| seen.level.wait.is_ok());
+        metrics.durability_met.set(i64::from(is_met));
         self.seen.store(Arc::new(seen));
+    }
+}
+
+fn say_changes(before: &[Seen], now: &[Seen]) {
+    if before.is_empty() {
+        // The start says it itself.
+        return;
+    }
+    for master in now {
+        let known = before.iter().find(|known| known.address == master.address);
+        let (was, is) = (known.and_then(Seen::refuses), master.refuses());
+        if let (Some(was), Some(is)) = (was, is)
+            && was.is_same_kind(is)
+        {
+            continue;
+        }
+        if let Some(is) = is {
+            is.say(&master.address);
+        } else if let Some(was) = was {
+            was.say_over(&master.address);
+        }
     }
 }
 

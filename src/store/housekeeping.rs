@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::clock_watch::{Timed, until};
 use super::queue::{Queue, Shard};
-use super::record::Tail;
+use super::tail::Tail;
 use super::{Store, StoreError, Verb, arg};
 use crate::failpoint::failpoint;
 
@@ -98,10 +98,10 @@ impl Store {
             arg(SWEEP_MAX),
             arg(u8::from(parks)),
             arg(queue.policy.retention.dead_ms),
-            Tail::pack(None, Some(lost)),
-            Tail::pack(None, Some("poison: its node was lost three times while sending it alone")),
+            Tail::lost(lost),
+            Tail::lost("poison: its node was lost three times while sending it alone"),
             arg(if self.is_aftermath() { queue.policy.lease_ms } else { 0 }),
-            queue.probe_after(),
+            queue.probe_after(0),
             arg(queue.policy.retention.delivered_ms),
         ];
         let called = self.timed(Verb::Reap, shard, &args).await?;

@@ -18,6 +18,7 @@ use super::link::Link;
 use super::promises::Promise;
 use super::queue::{Queue, Shard};
 use super::record::pack_rest;
+use super::rollback::RollbackCause;
 use super::{Store, StoreError, Verb, arg, when_text};
 use crate::domain::id::{MessageId, QueueName, shard_of};
 use crate::domain::message::NewMessage;
@@ -235,8 +236,12 @@ impl Store {
         }
     }
 
-    async fn schedule_call(&self, queue: &Queue, shard: &Shard, taken: Vec<Waiting>) {
-        let outcome = self.schedule_script(queue, shard, &taken).await;
+    async fn schedule_call(&self, queue: &Queue, shard: &Shard, waiting: Vec<Waiting>) {
+        let (taken, packed) = packed(waiting);
+        if taken.is_empty() {
+            return;
+        }
+        let outcome = self.schedule_script(queue, shard, &taken, packed).await;
         failpoint!("before-answer");
         match outcome {
             Ok(answers) => {
@@ -265,13 +270,14 @@ impl Store {
         queue: &Queue,
         shard: &Shard,
         taken: &[Waiting],
+        packed: Vec<Vec<u8>>,
     ) -> Result<Vec<Answer>, StoreError> {
         self.check_room(&shard.keys.all[0])?;
         // The call may be repeated below us (by the cluster client, or after a lost reply): by its
         // number it is recognised.
         let call = format!("{}{:016x}", self.node().as_str(), rand::random::<u64>());
         let expires = taken.iter().any(|waiting| waiting.message.expires.is_some());
-        let args = schedule_args(queue, call, taken);
+        let args = schedule_args(queue, call, taken, packed);
         let met = shard.met();
         let mut reply = self.call_durably(Verb::Schedule, shard, &args).await?;
         let now_ms = reply.count()?;
@@ -304,27 +310,52 @@ impl Store {
         self.inner.promises.accepted(shard.mark(), promises(&answers, sequence));
         if met != 0 && shard.met() != met {
             // Another connection met another server meanwhile: its review did not know of these.
-            self.spawn_review(shard);
+            self.spawn_review(shard, RollbackCause::NewRun);
         }
         Ok(answers)
     }
 }
 
+/// Those of a call that fit into a record, each with the rest of its record. One that does not is answered
+/// here, and harms no neighbour.
+fn packed(waiting: Vec<Waiting>) -> (Vec<Waiting>, Vec<Vec<u8>>) {
+    let (mut taken, mut packed) =
+        (Vec::with_capacity(waiting.len()), Vec::with_capacity(waiting.len()));
+    for waiting in waiting {
+        // A call has no more messages than a byte can count.
+        let number = u8::try_from(taken.len()).unwrap_or(u8::MAX);
+        match pack_rest(&waiting.message, number) {
+            Ok(rest) => {
+                packed.push(rest);
+                taken.push(waiting);
+            }
+            // Whoever asked may have hung up.
+            Err(error) => drop(waiting.answer.send(Err(error.into()))),
+        }
+    }
+    (taken, packed)
+}
+
 /// The arguments of a call, as the script's header has them.
-fn schedule_args(queue: &Queue, call: String, taken: &[Waiting]) -> Vec<Vec<u8>> {
+fn schedule_args(
+    queue: &Queue,
+    call: String,
+    taken: &[Waiting],
+    packed: Vec<Vec<u8>>,
+) -> Vec<Vec<u8>> {
     let policy = &queue.policy;
     let keyed = taken.iter().any(|waiting| !waiting.key.is_empty());
     let per_message = if keyed { 4 } else { 3 };
     let mut args = Vec::with_capacity(3 + taken.len() * per_message);
     args.extend([arg(policy.idempotency_window_ms), call.into_bytes(), arg(per_message)]);
-    for (number, Waiting { ulid, key, message, .. }) in (0..=u8::MAX).zip(taken) {
+    for (Waiting { ulid, key, message, .. }, rest) in taken.iter().zip(packed) {
         let mut wish = ranks(policy, message);
         wish.push_str(&when_text(message.due));
         if let Some(expires) = message.expires {
             wish.push('/');
             wish.push_str(&when_text(expires));
         }
-        args.extend([arg(ulid), wish.into_bytes(), pack_rest(message, number)]);
+        args.extend([arg(ulid), wish.into_bytes(), rest]);
         if keyed {
             // Only told apart where a key says that two may be the same.
             args.push(match key.as_str() {

@@ -15,7 +15,7 @@ mod claimed;
 mod clock;
 mod clock_watch;
 mod connect;
-mod details;
+mod erasure;
 mod error;
 mod events;
 mod gate;
@@ -56,6 +56,7 @@ mod settle;
 mod site;
 mod survey;
 mod tables;
+mod tail;
 mod topics;
 mod waiters;
 mod wake;
@@ -73,7 +74,6 @@ pub use audit::{Audit, Books, Fault, Finding};
 pub use claim::ClaimReply;
 pub use claimed::Claimed;
 pub use clock::Clock;
-pub use details::{DETAILS_BYTES_MAX, details_bytes};
 pub use error::StoreError;
 pub use events::{Heard, Subscription};
 pub use gate::{ClaimWish, Gate};
@@ -95,7 +95,7 @@ pub use prune::Pruned;
 pub use queue::{Queue, Shard};
 pub use read::{Counts, Page, PauseInfo};
 pub use receipt::{Receipt, ReceiptOf, Received};
-pub use rollback::Rollback;
+pub use rollback::{Rollback, RollbackCause};
 pub use schedules::{
     Kept, LastTick, Paused, PutSchedule, SchedulePage, Sweep, Tick, Touched, UnderWay,
 };
@@ -160,6 +160,7 @@ struct Inner {
     operation_started: tokio::sync::Notify,
     promises: promises::Promises,
     rollbacks: rollback::Rollbacks,
+    mark: erasure::Mark,
     health: Health,
     gauges: Gauges,
     metrics: Arc<Metrics>,
@@ -203,6 +204,7 @@ impl Store {
                 operation_started: tokio::sync::Notify::new(),
                 promises: promises::Promises::default(),
                 rollbacks: rollback::Rollbacks::default(),
+                mark: erasure::Mark::default(),
                 health: Health::default(),
                 gauges: Gauges::default(),
                 metrics,

@@ -6,14 +6,15 @@ use super::{Store, StoreError, keys};
 use crate::domain::id::base32;
 
 /// A beat, in one call that makes room in the end (see `keep`): this node's sign of life, the clock's,
-/// and what all nodes left behind.
+/// what all nodes left behind, and what the beat before wrote (see `erasure`).
 const BEAT: &str = "#!lua flags=allow-oom
 local time = redis.call('TIME')
+local before = redis.call('HGET', KEYS[2], ARGV[1]) or ''
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
 redis.call('ZADD', KEYS[1], time[1] * 1000 + math.floor(time[2] / 1000), ARGV[1])
 local alarm = redis.call('HGET', KEYS[3], 'alarm') or ''
 redis.call('HSET', KEYS[3], 'seen_ms', ARGV[3])
-return { alarm, redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES') }";
+return { alarm, before, redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES') }";
 
 /// A node that has not shown itself for so long is gone.
 const PRESENCE_MS_MAX: u64 = 5000;
@@ -60,6 +61,9 @@ pub struct NodeInfo {
     /// Calls that it has in flight.
     #[serde(default)]
     pub in_flight: u64,
+    /// The number of its last beat; filled in by the beat.
+    #[serde(default)]
+    pub beats: u64,
     /// When it was last seen, ms by Redis; filled in by the reader.
     #[serde(default)]
     pub seen_at_ms: u64,
@@ -94,16 +98,19 @@ impl Store {
     /// [`StoreError::Unavailable`].
     pub async fn beat(&self, info: &NodeInfo) -> Result<RollCall, StoreError> {
         let namespace = self.namespace();
+        let beats = self.inner.mark.next();
+        let info = NodeInfo { beats, ..info.clone() };
+        let node_info = keys::node_info(namespace);
         let mut call = redis::cmd("EVAL");
         call.arg(BEAT).arg(3);
-        call.arg(keys::nodes(namespace))
-            .arg(keys::node_info(namespace))
-            .arg(keys::clock(namespace));
-        call.arg(&info.id).arg(serde_json::to_string(info).unwrap_or_default());
+        call.arg(keys::nodes(namespace)).arg(&node_info).arg(keys::clock(namespace));
+        call.arg(&info.id).arg(serde_json::to_string(&info).unwrap_or_default());
         call.arg(self.clock().now_ms());
-        let (alarm, nodes): (String, Vec<(String, u64)>) =
+        let (alarm, before, nodes): (String, String, Vec<(String, u64)>) =
             redis::from_redis_value(self.plain(&call).await?)
                 .map_err(|error| StoreError::Reply(error.to_string()))?;
+        let found = serde_json::from_str::<NodeInfo>(&before).ok().map(|before| before.beats);
+        self.judge_mark(found, beats, &node_info).await;
         self.meet_alarm(serde_json::from_str(&alarm).ok()).await?;
         self.call_the_roll(nodes).await
     }

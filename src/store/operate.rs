@@ -6,8 +6,9 @@ use tokio::time::Instant;
 use ulid::Ulid;
 
 use super::queue::Queue;
-use super::record::{Tail, state_of};
+use super::record::state_of;
 use super::reply::Reply;
+use super::tail::Tail;
 use super::{Store, StoreError, Verb, arg, keys, when};
 use crate::domain::id::{MessageId, QueueName};
 use crate::domain::message::When;

@@ -11,8 +11,9 @@ use ulid::Ulid;
 use super::clock_watch::{Timed, until};
 use super::operate::{Changed, Decision};
 use super::queue::{Queue, Shard};
-use super::record::{PackedProbes, Record, StateEntry, Tail};
+use super::record::{Record, StateEntry};
 use super::reply::Reply;
+use super::tail::{PackedProbes, Tail};
 use super::{Store, StoreError, Verb, arg};
 use crate::domain::id::MessageId;
 use crate::domain::message::{Details, Probes};
@@ -154,6 +155,7 @@ impl Store {
 impl Doubtful {
     fn tail_with(&self, words: &Probes, reason: Option<&str>, by: Option<&str>) -> Tail {
         Tail {
+            in_doubt: true,
             reason: reason.map(str::to_owned).or_else(|| self.tail.reason.clone()),
             probes: Some(PackedProbes::pack(words)),
             by: by.map(str::to_owned),

@@ -49,6 +49,8 @@ pub struct Shard {
     mark: ShardMark,
     /// The run of the server on which this shard was last recovered; 0: none yet.
     met: AtomicU64,
+    /// When what it holds was last seen as it had been, ms by Redis.
+    intact_ms: AtomicU64,
     /// Held while it is being recovered: once is enough.
     pub(super) meeting: tokio::sync::Mutex<()>,
     /// How long the limit lets a full burst take at its even pace, in microseconds.
@@ -83,6 +85,7 @@ impl Shard {
             keys,
             mark: ShardMark(NEXT_MARK.fetch_add(1, Ordering::Relaxed)),
             met: AtomicU64::new(0),
+            intact_ms: AtomicU64::new(0),
             meeting: tokio::sync::Mutex::default(),
             burst_us: AtomicU64::new(0),
             number,
@@ -113,6 +116,14 @@ impl Shard {
 
     pub(super) fn meet(&self, run: u64) {
         self.met.store(run, Ordering::Release);
+    }
+
+    pub(super) fn intact_ms(&self) -> u64 {
+        self.intact_ms.load(Ordering::Acquire)
+    }
+
+    pub(super) fn was_intact(&self, at_ms: u64) {
+        self.intact_ms.store(at_ms, Ordering::Release);
     }
 
     pub(super) fn burst_us(&self) -> u64 {
@@ -204,8 +215,9 @@ impl Queue {
     }
 
     /// After how long the downstream is asked about an uncertain message, as scripts take it.
-    pub(super) fn probe_after(&self) -> Vec<u8> {
-        self.policy.probe.as_ref().map(|probe| arg(probe.after_ms)).unwrap_or_default()
+    pub(super) fn probe_after(&self, asked_ms: u64) -> Vec<u8> {
+        let probe = self.policy.probe.as_ref();
+        probe.map(|probe| arg(probe.after_ms.max(asked_ms))).unwrap_or_default()
     }
 
     /// The shard of a message of this queue.

@@ -5,7 +5,8 @@ use ulid::Ulid;
 
 use super::callbacks;
 use super::queue::Shard;
-use super::record::{Record, StateEntry, read_history, to_message};
+use super::record::{Record, StateEntry, to_message};
+use super::tail::read_history;
 use super::{Store, StoreError, Verb, arg};
 use crate::domain::id::{MessageId, QueueName};
 use crate::domain::message::{Attempt, Message};

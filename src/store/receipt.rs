@@ -184,7 +184,7 @@ impl Store {
             }),
             arg(policy.retention.delivered_ms),
             arg(policy.retention.dead_ms),
-            queue.probe_after(),
+            queue.probe_after(0),
             json_string(&why),
         ];
         let called = self.timed(Verb::Lapse, shard, &args).await?;

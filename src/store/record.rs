@@ -4,14 +4,14 @@
 //! version, let the reader take both, write the new one, and add cases for old and new below.
 
 use bytes::{Buf, Bytes};
-use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
-use super::details::{read_details, write_details};
 use super::error::StoreError;
+use super::tail::{PackedAttempt, PackedProbes, Tail};
 use crate::domain::callback::CallbackOn;
+use crate::domain::details::{DETAILS_BYTES_MAX, read_details, write_details};
 use crate::domain::id::{MessageId, QueueName};
-use crate::domain::message::{Attempt, Details, Message, NewMessage, Probes};
+use crate::domain::message::{Details, Message, NewMessage};
 use crate::domain::state::State;
 
 /// The newest record version that this program writes; a namespace with a newer one is refused.
@@ -26,15 +26,23 @@ const CALLBACK_SHIFT: u8 = 4;
 
 /// What follows the part of the header that the script writes: the message's number in its call,
 /// details and body.
-pub(crate) fn pack_rest(message: &NewMessage, number: u8) -> Vec<u8> {
+///
+/// # Errors
+/// [`StoreError::TooLarge`] when the details do not fit: cut, they could never be read again.
+pub(crate) fn pack_rest(message: &NewMessage, number: u8) -> Result<Vec<u8>, StoreError> {
     let details = write_details(&message.details);
-    let length = u16::try_from(details.len()).unwrap_or(u16::MAX);
+    let length = u16::try_from(details.len()).map_err(|_| {
+        StoreError::TooLarge(format!(
+            "everything beside the payload takes {} bytes, more than {DETAILS_BYTES_MAX}; shorten headers or labels",
+            details.len()
+        ))
+    })?;
     let mut rest = Vec::with_capacity(3 + details.len() + message.payload.len());
     rest.push(number);
     rest.extend_from_slice(&length.to_be_bytes());
     rest.extend_from_slice(&details);
     rest.extend_from_slice(&message.payload);
-    rest
+    Ok(rest)
 }
 
 /// What [`pack_rest`] packed.
@@ -46,7 +54,7 @@ pub(crate) fn unpack_rest(mut raw: Bytes) -> Result<(Details, Bytes), StoreError
     if raw.len() < length {
         return Err(StoreError::Reply("a record's details are cut".to_owned()));
     }
-    let details = read_details(&raw.split_to(length))?;
+    let details = read_details(&raw.split_to(length)).map_err(StoreError::Reply)?;
     Ok((details, raw))
 }
 
@@ -173,157 +181,6 @@ impl StateEntry {
             tail,
         })
     }
-}
-
-/// What the Rust side keeps at the end of a state entry: opaque to the scripts.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Tail {
-    /// The last try.
-    #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
-    pub(crate) attempt: Option<PackedAttempt>,
-    /// Why it is dead, uncertain or decided.
-    #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
-    pub(crate) reason: Option<String>,
-    /// What the downstream was asked while it was uncertain.
-    #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
-    pub(crate) probes: Option<PackedProbes>,
-    /// The downstream's own name for it.
-    #[serde(rename = "f", default, skip_serializing_if = "Option::is_none")]
-    pub(crate) reference: Option<String>,
-    /// Who decided, if it was not the downstream's answer.
-    #[serde(rename = "y", default, skip_serializing_if = "Option::is_none")]
-    pub(crate) by: Option<String>,
-}
-
-/// What the downstream was asked, with short names.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct PackedProbes {
-    n: u32,
-    at: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    c: Option<u16>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    w: Option<String>,
-}
-
-impl PackedProbes {
-    pub(crate) fn pack(probes: &Probes) -> Self {
-        Self {
-            n: probes.count,
-            at: probes.last_at_ms,
-            c: probes.status_code,
-            w: probes.error.clone(),
-        }
-    }
-
-    pub(crate) const fn count(&self) -> u32 {
-        self.n
-    }
-
-    fn unpack(self) -> Probes {
-        Probes {
-            count: self.n,
-            last_at_ms: self.at,
-            status_code: self.c,
-            error: self.w,
-            next_at_ms: None,
-        }
-    }
-}
-
-/// An attempt with short names: it is stored per message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct PackedAttempt {
-    n: u32,
-    s: u64,
-    e: u64,
-    o: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    c: Option<u16>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    w: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    t: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    b: Option<String>,
-}
-
-impl Tail {
-    pub(crate) fn pack(attempt: Option<&Attempt>, reason: Option<&str>) -> Vec<u8> {
-        let (attempt, reason) = (attempt.map(pack_attempt), reason.map(str::to_owned));
-        Self { attempt, reason, ..Self::default() }.to_bytes()
-    }
-
-    pub(crate) fn of_attempt(
-        attempt: Option<&Attempt>,
-        reason: Option<&str>,
-        reference: Option<&str>,
-    ) -> Vec<u8> {
-        let (reason, reference) = (reason.map(str::to_owned), reference.map(str::to_owned));
-        Self { attempt: attempt.map(pack_attempt), reason, reference, ..Self::default() }.to_bytes()
-    }
-
-    /// The last words on a message that somebody decided on.
-    pub(crate) fn decided(message: &Message, reason: Option<&str>, by: &str) -> Self {
-        Self {
-            attempt: message.last_attempt.as_ref().map(pack_attempt),
-            reason: reason.map(str::to_owned).or_else(|| message.reason.clone()),
-            probes: message.probes.as_ref().filter(|p| p.count > 0).map(PackedProbes::pack),
-            reference: message.reference.clone(),
-            by: Some(by.to_owned()),
-        }
-    }
-
-    pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        serde_json::to_vec(self).unwrap_or_default()
-    }
-
-    /// An unreadable tail reads as none: the message itself matters more than its last words.
-    pub(crate) fn unpack(raw: &[u8]) -> Self {
-        serde_json::from_slice(raw).unwrap_or_default()
-    }
-}
-
-fn pack_attempt(attempt: &Attempt) -> PackedAttempt {
-    use base64::Engine as _;
-    let (content_type, body) = attempt.response.clone().unzip();
-    PackedAttempt {
-        n: attempt.attempt,
-        s: attempt.started_at_ms,
-        e: attempt.ended_at_ms,
-        o: attempt.outcome.clone(),
-        c: attempt.status_code,
-        w: attempt.error.clone(),
-        t: content_type.flatten(),
-        b: body.map(|body| base64::engine::general_purpose::STANDARD_NO_PAD.encode(body)),
-    }
-}
-
-impl PackedAttempt {
-    pub(crate) fn unpack(self) -> Attempt {
-        use base64::Engine as _;
-        let body = self.b.map(|text| {
-            let decoded = base64::engine::general_purpose::STANDARD_NO_PAD.decode(text);
-            Bytes::from(decoded.unwrap_or_default())
-        });
-        Attempt {
-            attempt: self.n,
-            started_at_ms: self.s,
-            ended_at_ms: self.e,
-            outcome: self.o,
-            status_code: self.c,
-            error: self.w,
-            response: body.map(|body| (self.t, body)),
-        }
-    }
-}
-
-/// Past attempts as the script keeps them, one tail a line.
-pub(crate) fn read_history(raw: &[u8]) -> Vec<Attempt> {
-    raw.split(|byte| *byte == b'\n')
-        .filter_map(|line| Tail::unpack(line).attempt)
-        .map(PackedAttempt::unpack)
-        .collect()
 }
 
 /// The state that a letter means; a waiting message is scheduled if it stands in due, else ready.

@@ -41,6 +41,20 @@ impl Store {
         Ok(())
     }
 
+    /// Writes down what this node knows of every queue, where the namespace has forgotten it.
+    pub(super) async fn register_queues_again(&self) -> Result<(), StoreError> {
+        for queue in self.queues() {
+            self.write_down(&queue.policy.name, queue.policy.shards).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_down(&self, name: &QueueName, shards: u16) -> Result<(), StoreError> {
+        let json = serde_json::to_string(&Registered { shards }).unwrap_or_default();
+        let key = keys::registry(self.namespace());
+        self.keep("HSET", key, &[name.as_str().as_bytes(), json.as_bytes()]).await
+    }
+
     async fn register(
         &self,
         known: &mut HashMap<String, Registered>,
@@ -52,9 +66,7 @@ impl Store {
             Some(before) => self.check_empty(name, before.shards, shards).await?,
             None => {}
         }
-        let json = serde_json::to_string(&Registered { shards }).unwrap_or_default();
-        let key = keys::registry(self.namespace());
-        self.keep("HSET", key, &[name.as_str().as_bytes(), json.as_bytes()]).await?;
+        self.write_down(name, shards).await?;
         known.insert(name.to_string(), Registered { shards });
         Ok(())
     }

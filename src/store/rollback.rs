@@ -1,4 +1,5 @@
-//! Meeting a run of a server that this node had not met before: after a restart or a failover.
+//! Meeting a run of a server that this node had not met before, after a restart or a failover; and data
+//! that was taken away while the same run went on (see `erasure`).
 //!
 //! Owns the recovery of a shard, before anything is scheduled or claimed there, and the review that
 //! follows: which accepted messages are gone, which delivered ones wait again. Only this node's own
@@ -32,11 +33,36 @@ const HORIZON_US: u64 = 50_000;
 /// A message that was accepted no longer ago than this is not gone by its retention.
 const YOUNG_MS: u64 = 600_000;
 
-/// What a server that took over did not know of what this node had told others.
+/// Why what this node has told others may not hold any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RollbackCause {
+    /// Another run of a server serves: after a restart or a failover.
+    NewRun,
+    /// The data was deleted or replaced while the same run went on.
+    Erased {
+        /// Until when all was as it had been, ms by Redis.
+        intact_ms: u64,
+    },
+}
+
+impl RollbackCause {
+    /// The word that is shown.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NewRun => "restart",
+            Self::Erased { .. } => "erased",
+        }
+    }
+}
+
+/// What Redis does not know any more of what this node had told others.
 #[derive(Debug, Clone)]
 pub struct Rollback {
-    /// When the server was first met, ms by Redis.
+    /// When the server was first met, or the loss was noticed, ms by Redis.
     pub at_ms: u64,
+    /// How it came about.
+    pub cause: RollbackCause,
     /// The queue.
     pub queue: QueueName,
     /// Which of its shards.
@@ -94,13 +120,28 @@ impl Store {
         if before == run {
             return Ok(());
         }
-        let args = recover_args(shard, run, &[]);
+        let args = recover_args(run, before != 0, shard, &[]);
         self.run(link, standing, Verb::Recover, &shard.keys.all, &args, &[]).await?;
         shard.meet(run);
         if before != 0 {
-            self.spawn_review(shard);
+            self.spawn_review(shard, RollbackCause::NewRun);
         }
         Ok(())
+    }
+
+    /// Recovers a shard that this node had recovered on the same run, and that is empty by now.
+    pub(super) async fn recover_again(&self, shard: &Shard) -> Result<(), StoreError> {
+        let failed = |error: redis::RedisError| StoreError::from_redis(&error);
+        let link = &self.inner.scripts;
+        let standing = link.stand().await.map_err(failed)?;
+        let _alone = shard.meeting.lock().await;
+        let run = self.run_of(&standing, shard);
+        if run == 0 {
+            return Err(StoreError::Unavailable("this run of Redis is not known yet".to_owned()));
+        }
+        let args = recover_args(run, true, shard, &[]);
+        let recovered = self.run(link, &standing, Verb::Recover, &shard.keys.all, &args, &[]);
+        recovered.await.map(drop).map_err(failed)
     }
 
     /// Recovers what this node has promised something about, wherever another run serves by now.
@@ -119,14 +160,14 @@ impl Store {
         }
     }
 
-    pub(super) fn spawn_review(&self, shard: &Shard) {
+    pub(super) fn spawn_review(&self, shard: &Shard, cause: RollbackCause) {
         let Some((name, number)) = self.read_tag(&shard.keys.tag) else { return };
         let store = self.clone();
         self.inner.tasks.spawn("review", async move {
             let Ok(queue) = store.queue(&name) else { return };
             let Some(shard) = queue.shards.get(number).cloned() else { return };
             for _ in 0..TRIES {
-                match store.review(&queue, &shard).await {
+                match store.review(&queue, &shard, cause).await {
                     Ok(()) => return,
                     Err(error) => tracing::debug!(%error, "the review waits"),
                 }
@@ -140,14 +181,21 @@ impl Store {
     }
 
     /// Holds this node's promises against what the shard knows.
-    async fn review(&self, queue: &Queue, shard: &Shard) -> Result<(), StoreError> {
+    async fn review(
+        &self,
+        queue: &Queue,
+        shard: &Shard,
+        cause: RollbackCause,
+    ) -> Result<(), StoreError> {
         let (accepted, delivered) = self.inner.promises.of(shard.mark());
         let ulids: Vec<Ulid> = accepted.iter().map(|promise| promise.ulid).collect();
         let known = self.ask(shard, &ulids).await?;
         let lost: Vec<Ulid> = accepted
             .iter()
             .zip(&known.states)
-            .filter(|(promise, state)| state.is_empty() && self.is_lost(queue, promise, &known))
+            .filter(|(promise, state)| {
+                state.is_empty() && self.is_lost(queue, promise, &known, cause)
+            })
             .map(|(promise, _)| promise.ulid)
             .collect();
         let states = self.ask(shard, &delivered).await?.states;
@@ -159,17 +207,35 @@ impl Store {
             .map(|(ulid, _)| *ulid)
             .collect();
         self.inner.promises.forget(&lost, &again);
-        self.report(queue, shard, known.met_ms, &lost, &again);
+        let at_ms = match cause {
+            RollbackCause::NewRun => known.met_ms,
+            RollbackCause::Erased { .. } => self.clock().now_ms(),
+        };
+        self.report(queue, shard, (at_ms, cause), &lost, &again);
         Ok(())
     }
 
     /// Whether a promised message that is gone was lost, not deleted in its time.
-    fn is_lost(&self, queue: &Queue, promise: &Promise, known: &Known) -> bool {
-        if promise.sequence > known.sequence {
+    fn is_lost(
+        &self,
+        queue: &Queue,
+        promise: &Promise,
+        known: &Known,
+        cause: RollbackCause,
+    ) -> bool {
+        // A shard that was emptied was recovered after that, and counts from the beginning since.
+        let is_counted_anew = match cause {
+            RollbackCause::NewRun => true,
+            RollbackCause::Erased { intact_ms } => known.met_ms >= intact_ms,
+        };
+        if is_counted_anew && promise.sequence > known.sequence {
             return true;
         }
-        // In a cluster another node may have scheduled before the new master was met.
-        let is_certain = promise.sequence > 0 && !self.inner.target.is_cluster();
+        // In a cluster another node may have scheduled before the new master was met; and what came in
+        // after a shard was emptied, and before it was recovered, has the numbers of what came before.
+        let is_certain = promise.sequence > 0
+            && cause == RollbackCause::NewRun
+            && !self.inner.target.is_cluster();
         let age_ms = self.clock().now_ms().saturating_sub(promise.ulid.timestamp_ms());
         let kept = &queue.policy.retention;
         let is_kept = kept.delivered_ms >= YOUNG_MS && !kept.is_limited();
@@ -186,7 +252,9 @@ impl Store {
         for page in pages {
             let link = &self.inner.scripts;
             let standing = link.stand().await.map_err(failed)?;
-            let args = recover_args(shard, self.run_of(&standing, shard), page);
+            let run = self.run_of(&standing, shard);
+            let knew_another = shard.met() != 0 && shard.met() != run;
+            let args = recover_args(run, knew_another, shard, page);
             let asked = self.run(link, &standing, Verb::Recover, &shard.keys.all, &args, &[]).await;
             let mut reply: Reply = asked.map_err(failed)?.0;
             let _now_ms = reply.count()?;
@@ -198,9 +266,20 @@ impl Store {
         Ok(known)
     }
 
-    fn report(&self, queue: &Queue, shard: &Shard, at_ms: u64, lost: &[Ulid], again: &[Ulid]) {
+    fn report(
+        &self,
+        queue: &Queue,
+        shard: &Shard,
+        (at_ms, cause): (u64, RollbackCause),
+        lost: &[Ulid],
+        again: &[Ulid],
+    ) {
         let name = &queue.policy.name;
         if lost.is_empty() && again.is_empty() {
+            if cause != RollbackCause::NewRun {
+                // That it was emptied was said for all shards together.
+                return;
+            }
             tracing::info!(queue = %name, shard = shard.number, "another run of Redis serves; nothing that this node knows of is missing");
             return;
         }
@@ -213,6 +292,7 @@ impl Store {
         };
         let rollback = Rollback {
             at_ms,
+            cause,
             queue: name.clone(),
             shard: shard.number,
             lost: ids(lost),
@@ -221,11 +301,12 @@ impl Store {
         tracing::error!(
             queue = %name,
             shard = shard.number,
+            cause = cause.as_str(),
             lost = lost.len(),
             sent_again = again.len(),
             lost_ids = some(&rollback.lost),
             sent_again_ids = some(&rollback.again),
-            "rollback: Redis came back without what it had confirmed; GET /v1/rollbacks lists all ids"
+            "rollback: Redis is without messages that it had confirmed; GET /v1/rollbacks lists all ids"
         );
         let label = queue_label(queue);
         let metrics = self.metrics();
@@ -240,10 +321,8 @@ impl Store {
     }
 }
 
-fn recover_args(shard: &Shard, run: u64, ulids: &[Ulid]) -> Vec<Vec<u8>> {
-    let met = shard.met();
-    let knew_another = u8::from(met != 0 && met != run);
-    let mut args = vec![arg(run), arg(knew_another), arg(HORIZON_US + shard.burst_us())];
+fn recover_args(run: u64, knew_another: bool, shard: &Shard, ulids: &[Ulid]) -> Vec<Vec<u8>> {
+    let mut args = vec![arg(run), arg(u8::from(knew_another)), arg(HORIZON_US + shard.burst_us())];
     args.extend(ulids.iter().map(arg));
     args
 }

@@ -21,7 +21,8 @@ use crate::telemetry::{Metrics, ResourceLabel};
 /// Shares of `maxmemory`, in hundredths: intake stops at the first, and goes on below the second.
 const MEMORY_STOP: u64 = 90;
 const MEMORY_GO: u64 = 85;
-/// Above the reserve by a quarter of it, intake goes on.
+/// Above the reserve by a quarter of it, intake goes on; on a disk that has hardly more than the reserve in
+/// all, above the reserve by a quarter of what is beyond.
 const DISK_GO: u64 = 4;
 
 /// Why a master takes no more messages.
@@ -142,22 +143,49 @@ fn writes_mark(does_aof_fail: bool) -> Option<String> {
 #[derive(Debug, Clone, Copy)]
 struct Disk {
     free_bytes: u64,
+    /// All of it, as far as an ordinary user may ever write there.
+    size_bytes: u64,
     reserve_bytes: u64,
 }
 
 impl Disk {
     fn of(dir: &Path, reserve_bytes: u64) -> Option<Self> {
-        let free_bytes = free_bytes(dir)?;
-        Some(Self { free_bytes, reserve_bytes })
+        let about = rustix::fs::statvfs(dir).ok()?;
+        // What is kept back for the system's administrator is never free for us.
+        let kept_back = about.f_bfree.saturating_sub(about.f_bavail);
+        let bytes = |blocks: u64| blocks.saturating_mul(about.f_frsize);
+        Some(Self {
+            free_bytes: bytes(about.f_bavail),
+            size_bytes: bytes(about.f_blocks.saturating_sub(kept_back)),
+            reserve_bytes,
+        })
+    }
+
+    /// From so much on intake goes on.
+    fn go_bytes(self) -> u64 {
+        let beyond = self.size_bytes.saturating_sub(self.reserve_bytes);
+        self.reserve_bytes.saturating_add(self.reserve_bytes.min(beyond) / DISK_GO)
     }
 
     fn mark(self, was_full: bool) -> Option<String> {
-        let Self { free_bytes, reserve_bytes } = self;
-        let margin = if was_full { reserve_bytes / DISK_GO } else { 0 };
-        (free_bytes < reserve_bytes.saturating_add(margin)).then(|| {
+        let Self { free_bytes, size_bytes, reserve_bytes } = self;
+        let go_bytes = self.go_bytes();
+        if free_bytes >= if was_full { go_bytes } else { reserve_bytes } {
+            return None;
+        }
+        let mib = |bytes: u64| bytes >> 20;
+        Some(if size_bytes <= reserve_bytes {
             format!(
-                "the disk of redis.data_dir has {} MiB left, less than redis.disk_reserve",
-                free_bytes >> 20
+                "the disk of redis.data_dir has {} MiB in all, and redis.disk_reserve keeps {} MiB of it free: set redis.disk_reserve lower",
+                mib(size_bytes),
+                mib(reserve_bytes)
+            )
+        } else {
+            format!(
+                "the disk of redis.data_dir has {} MiB left; intake stops below {} MiB (redis.disk_reserve) and goes on from {} MiB",
+                mib(free_bytes),
+                mib(reserve_bytes),
+                go_bytes.div_ceil(1 << 20)
             )
         })
     }
@@ -222,11 +250,34 @@ mod tests {
 
     #[test]
     fn intake_stops_at_the_reserve_of_the_disk_and_goes_on_above_it() {
-        let mark = |free_bytes, was_full| Disk { free_bytes, reserve_bytes: 400 }.mark(was_full);
-        assert!(mark(400, false).is_none() && mark(500, true).is_none());
-        assert!(mark(399, false).is_some_and(|why| why.contains("redis.disk_reserve")));
-        assert!(mark(499, true).is_some());
-        assert!(Disk { free_bytes: 0, reserve_bytes: 0 }.mark(false).is_none(), "switched off");
+        let mib = |mib: u64| mib << 20;
+        let disk = |free: u64, size: u64| Disk {
+            free_bytes: mib(free),
+            size_bytes: mib(size),
+            reserve_bytes: mib(256),
+        };
+        let is_full = |free, was_full| disk(free, 4096).mark(was_full).is_some();
+        assert!(!is_full(256, false) && !is_full(320, true));
+        assert!(is_full(255, false) && is_full(319, true));
+        let why = disk(319, 4096).mark(true).unwrap();
+        assert!(why.contains("has 319 MiB left; intake stops below 256 MiB"), "{why}");
+        assert!(why.contains("goes on from 320 MiB"), "{why}");
+        let none = Disk { free_bytes: 0, size_bytes: mib(4096), reserve_bytes: 0 };
+        assert!(none.mark(false).is_none(), "switched off");
+    }
+
+    #[test]
+    fn a_small_disk_opens_again_and_one_that_never_can_says_so() {
+        let disk = |free_mib: u64, size_mib: u64| Disk {
+            free_bytes: free_mib << 20,
+            size_bytes: size_mib << 20,
+            reserve_bytes: 256 << 20,
+        };
+        assert!(disk(266, 300).mark(true).is_some());
+        assert!(disk(267, 300).mark(true).is_none(), "it could never have 320 MiB");
+        let why = disk(200, 200).mark(false).unwrap();
+        assert!(why.contains("has 200 MiB in all"), "{why}");
+        assert!(why.contains("set redis.disk_reserve lower"), "{why}");
     }
 
     #[test]

@@ -6,8 +6,8 @@
 use ulid::Ulid;
 
 use super::queue::{Queue, Shard};
-use super::record::Tail;
 use super::reply::Reply;
+use super::tail::Tail;
 use super::{Store, StoreError, Verb, arg};
 use crate::domain::message::Attempt;
 
@@ -53,14 +53,31 @@ pub struct Settled {
     /// For retry: nothing was tried, or not in earnest. The attempt is given back and counted as a
     /// throttle.
     pub is_throttle: bool,
+    /// The outcome of this attempt or an earlier one is unknown: the downstream may have the message.
+    pub is_in_doubt: bool,
 }
 
 impl Settled {
+    /// With nothing to say of the attempt.
+    #[must_use]
+    pub const fn of(lease: Lease) -> Self {
+        Self {
+            lease,
+            attempt: None,
+            reason: None,
+            delay_ms: 0,
+            reference: None,
+            is_throttle: false,
+            is_in_doubt: false,
+        }
+    }
+
     fn tail(&self) -> Vec<u8> {
         if self.attempt.is_none() && self.reason.is_none() {
             return Vec::new();
         }
-        Tail::of_attempt(self.attempt.as_ref(), self.reason.as_deref(), self.reference.as_deref())
+        let (attempt, reason) = (self.attempt.as_ref(), self.reason.as_deref());
+        Tail::of_attempt(attempt, reason, self.reference.as_deref(), self.is_in_doubt)
     }
 
     /// Ulid, token and last attempt, as most verbs take them.
@@ -228,7 +245,7 @@ impl Store {
         self.settle(Verb::Bury, queue, shard, &args, items.len()).await
     }
 
-    /// leased → uncertain.
+    /// leased → uncertain. The downstream is not asked about it before `asked_ms` are over.
     ///
     /// # Errors
     /// As [`Self::ack`].
@@ -237,11 +254,12 @@ impl Store {
         queue: &Queue,
         shard: &Shard,
         ended: &[String],
+        asked_ms: u64,
         items: &[Settled],
     ) -> Result<Vec<Verdict>, StoreError> {
         let retention = queue.policy.retention;
         let kept = [arg(retention.delivered_ms), arg(retention.dead_ms)];
-        let mut args = vec![tokens(ended), queue.probe_after()];
+        let mut args = vec![tokens(ended), queue.probe_after(asked_ms)];
         args.extend(kept);
         args.extend(items.iter().flat_map(Settled::whole));
         let verdicts = self.settle(Verb::Park, queue, shard, &args, items.len()).await?;

@@ -83,6 +83,8 @@ pub(super) struct Server {
     /// Which run of which server: another one after every restart and failover.
     pub(super) run: u64,
     pub(super) is_master: bool,
+    /// It says so: a server that says nothing of its role is taken for a master.
+    pub(super) is_replica: bool,
     pub(super) uptime_ms: u64,
     pub(super) memory_bytes: u64,
     /// 0: no limit.
@@ -126,6 +128,7 @@ impl Server {
         Self {
             run: run_of(&field("run_id")),
             is_master: field("role") == "master",
+            is_replica: field("role") == "slave",
             version: (parts.next().unwrap_or(0), parts.next().unwrap_or(0)),
             version_text,
             is_valkey,

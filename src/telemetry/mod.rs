@@ -8,9 +8,9 @@ mod logs;
 mod schedules;
 #[cfg(test)]
 mod tests;
+mod text;
 mod ways_in;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -20,6 +20,7 @@ use prometheus_client::metrics::gauge::Gauge;
 pub use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::domain::operation::Action;
 use labels::VersionLabel;
 pub use labels::{
     EventLabel, FaultLabel, FoundLabel, GateLabel, LevelLabel, OperationEndLabel, OperationLabel,
@@ -50,6 +51,8 @@ pub struct Metrics {
     pub attempt_duration: Histograms<OutcomeLabel>,
     /// `tidegate_possible_duplicates_total{queue}`
     pub possible_duplicates: Family<QueueLabel, Counter>,
+    /// `tidegate_unreadable_answers_total{queue}`
+    pub unreadable_answers: Family<QueueLabel, Counter>,
     /// `tidegate_script_duration_seconds{verb}`
     pub script_duration: Histograms<VerbLabel>,
     /// `tidegate_dead_total{queue,reason}`
@@ -72,6 +75,8 @@ pub struct Metrics {
     pub index_faults: Family<FaultLabel, Counter>,
     /// `tidegate_index_repairs_total{queue,fault}`
     pub index_repairs: Family<FaultLabel, Counter>,
+    /// `tidegate_store_erased_total`
+    pub store_erased: Counter,
     /// `tidegate_rollbacks_total{queue}`
     pub rollbacks: Family<QueueLabel, Counter>,
     /// `tidegate_rollback_lost_total{queue}`
@@ -100,8 +105,12 @@ pub struct Metrics {
     pub operations_messages: Family<OperationLabel, Counter>,
     /// `tidegate_store_up`
     pub store_up: Gauge,
+    /// `tidegate_store_fit`
+    pub store_fit: Gauge,
     /// `tidegate_durability_achieved{level}`: 1 at the level that holds now
     pub durability_achieved: Family<LevelLabel, Gauge>,
+    /// `tidegate_durability_met`: 0 while the configured level does not hold and intake is refused
+    pub durability_met: Gauge,
     /// `tidegate_store_full{resource}`: 1 while intake is refused for want of it
     pub store_full: Family<ResourceLabel, Gauge>,
     /// `tidegate_clock_steps_total`: steps of Redis' clock that this node saw
@@ -111,8 +120,8 @@ pub struct Metrics {
 }
 
 /// Why a tick could not be put into its queue.
-const SCHEDULE_ERRORS: [&str; 4] =
-    ["unknown_queue", "store_full", "not_durable", "store_unavailable"];
+const SCHEDULE_ERRORS: [&str; 5] =
+    ["unknown_queue", "store_full", "not_durable", "store_unfit", "store_unavailable"];
 
 /// 0.1 ms to 100 s: script calls and lateness alike.
 const BUCKETS: [f64; 19] = [
@@ -141,6 +150,7 @@ impl Metrics {
             promote_lateness: histograms(),
             attempt_duration: histograms(),
             possible_duplicates: Family::default(),
+            unreadable_answers: Family::default(),
             script_duration: histograms(),
             dead: Family::default(),
             pruned: Family::default(),
@@ -152,6 +162,7 @@ impl Metrics {
             permits_unused: Family::default(),
             index_faults: Family::default(),
             index_repairs: Family::default(),
+            store_erased: Counter::default(),
             rollbacks: Family::default(),
             rollback_lost: Family::default(),
             rollback_sent_again: Family::default(),
@@ -166,12 +177,18 @@ impl Metrics {
             operations_ended: Family::default(),
             operations_messages: Family::default(),
             store_up: Gauge::default(),
+            store_fit: Gauge::default(),
             durability_achieved: Family::default(),
+            durability_met: Gauge::default(),
             store_full: Family::default(),
             clock_steps: Counter::default(),
             clock_alarm: Gauge::default(),
         };
         metrics.register();
+        for action in Action::ALL.map(Action::as_str) {
+            let label = OperationEndLabel { action, end: "failed" };
+            drop(metrics.operations_ended.get_or_create(&label));
+        }
         Arc::new(metrics)
     }
 
@@ -205,6 +222,8 @@ impl Metrics {
             "Sends that the downstream may have seen before",
             self.possible_duplicates.clone(),
         );
+        let unreadable = self.unreadable_answers.clone();
+        r.register("unreadable_answers", "Batch answers that cannot be read", unreadable);
         r.register(
             "script_duration_seconds",
             "Script calls as this node saw them",
@@ -248,6 +267,11 @@ impl Metrics {
     /// What is true of Redis and of this program, not of a queue's messages.
     fn register_store(&mut self) {
         let r = &mut self.registry;
+        r.register(
+            "store_erased",
+            "Times that what Redis held was deleted or replaced while it ran",
+            self.store_erased.clone(),
+        );
         let rollbacks = [
             ("rollbacks", "Times that Redis came back with less", &self.rollbacks),
             ("rollback_lost", "Accepted messages that are gone", &self.rollback_lost),
@@ -269,9 +293,19 @@ impl Metrics {
         );
         r.register("store_up", "Whether Redis answers", self.store_up.clone());
         r.register(
+            "store_fit",
+            "Whether Redis may take new messages: it does not evict, meets the durability level, holds records of this version",
+            self.store_fit.clone(),
+        );
+        r.register(
             "durability_achieved",
             "The durability level that holds now",
             self.durability_achieved.clone(),
+        );
+        r.register(
+            "durability_met",
+            "Whether the configured durability level holds",
+            self.durability_met.clone(),
         );
         r.register(
             "store_full",
@@ -289,50 +323,17 @@ impl Metrics {
         r.register("build_info", "The version that runs", build);
     }
 
-    /// `OpenMetrics` 1.0, for who asks for it.
-    #[must_use]
-    pub fn render_open_metrics(&self) -> String {
-        let mut text = String::new();
-        if let Err(error) = prometheus_client::encoding::text::encode(&mut text, &self.registry) {
-            tracing::error!(%error, "metrics could not be written");
-        }
-        text
-    }
-
-    /// The text format of Prometheus, which every scraper reads.
-    ///
-    /// It differs from `OpenMetrics` in two things: a counter is announced by the name of its
-    /// samples, and there is no end mark.
-    #[must_use]
-    pub fn render(&self) -> String {
-        let open_metrics = self.render_open_metrics();
-        let counters: HashSet<&str> = open_metrics
-            .lines()
-            .filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter"))
-            .collect();
-        let mut text = String::with_capacity(open_metrics.len());
-        for line in open_metrics.lines().filter(|line| *line != "# EOF") {
-            let comment = line.strip_prefix("# ").and_then(|rest| rest.split_once(' '));
-            match comment.and_then(|(word, rest)| Some((word, rest.split_once(' ')?))) {
-                Some((word, (name, rest))) if counters.contains(name) => {
-                    text.extend(["# ", word, " ", name, "_total ", rest]);
-                }
-                _ => text.push_str(line),
-            }
-            text.push('\n');
-        }
-        text
-    }
-
     /// Shows a queue's metrics from the start, at zero: a counter that first appears at 1 has no
-    /// increase that an alert could see.
-    pub fn introduce(&self, queue: &str) {
+    /// increase that an alert could see. `faults` are the words of everything that an index can have
+    /// wrong.
+    pub fn introduce(&self, queue: &str, faults: impl IntoIterator<Item = &'static str>) {
         let label = QueueLabel { queue: queue.to_owned() };
         for histograms in [&self.lateness, &self.promote_lateness] {
             drop(histograms.get_or_create(&label));
         }
         let counters = [
             &self.possible_duplicates,
+            &self.unreadable_answers,
             &self.permits_unused,
             &self.rollbacks,
             &self.rollback_lost,
@@ -344,9 +345,13 @@ impl Metrics {
         for event in ["schedule", "claim", "ack", "retry", "bury"] {
             drop(self.messages.get_or_create(&EventLabel { queue: queue.to_owned(), event }));
         }
-        for fault in ["unplaced", "unreadable", "count"] {
+        for fault in faults {
             let label = FaultLabel { queue: queue.to_owned(), fault };
             drop(self.index_faults.get_or_create(&label));
+        }
+        for reason in ["messages", "bytes"] {
+            let label = PrunedLabel { queue: queue.to_owned(), state: "dead", reason };
+            drop(self.pruned.get_or_create(&label));
         }
         for reason in ["refused", "attempts_spent", "too_old", "poison", "unreadable"] {
             drop(self.dead.get_or_create(&ReasonLabel { queue: queue.to_owned(), reason }));

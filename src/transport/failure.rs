@@ -11,6 +11,8 @@ use std::time::Duration;
 use rustls::CertificateError;
 
 use super::dns::NameNotFound;
+use super::head::Endless;
+use super::wire::WireError;
 use crate::domain::units::format_duration;
 
 /// The sentence for the first cause that says something to people.
@@ -36,6 +38,10 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
 fn known(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(name) = error.downcast_ref::<NameNotFound>() {
         Some(name.to_string())
+    } else if let Some(endless) = error.downcast_ref::<Endless>() {
+        Some(endless.to_string())
+    } else if let Some(wire) = error.downcast_ref::<WireError>() {
+        Some(wire.to_string())
     } else if let Some(tls) = error.downcast_ref::<rustls::Error>() {
         Some(tls_sentence(tls))
     } else if let Some(http) = error.downcast_ref::<hyper::Error>() {

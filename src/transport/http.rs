@@ -7,8 +7,8 @@
 //! TLS agreed, or kept from a call before), and is then handed over to it. So
 //!
 //! - no connection yet: the request never left our hands, surely not sent;
-//! - handed over, and given back unstarted (the connection had been closed meanwhile): surely not
-//!   sent, try the next connection;
+//! - handed over, and nothing was written (the connection had been closed meanwhile, or held bytes that
+//!   cannot be an answer yet): surely not sent, try a new connection;
 //! - handed over, and anything else: bytes may be in some buffer on the way. Unknown.
 
 use std::fmt;
@@ -19,14 +19,15 @@ use http::uri::Parts;
 use rustls::ClientConfig;
 use tokio::time::Instant;
 
-use super::line::Line;
+use super::line::{Line, NoAnswer};
 use super::pool::Pool;
 use super::request::Template;
+use super::wire::WireError;
 use super::{Call, TransportError, answer, deadline, failure, tls};
 use crate::domain::endpoint::HttpDownstream;
 use crate::domain::outcome::Answer;
 
-/// Kept connections that may turn out closed before a call gives up.
+/// Connections that may turn out closed before a call gives up: a kept one, and new ones.
 const HANDOVERS_MAX: u32 = 4;
 
 /// The way to one HTTP endpoint; cheap to clone, clones share their connections.
@@ -87,38 +88,44 @@ impl HttpTransport {
         if call.deadline <= started {
             return Err(not_sent("no time was left for the call"));
         }
-        let mut request = self.template.request(call).map_err(not_sent)?;
-        let uri = std::mem::take(request.uri_mut());
-        *request.uri_mut() = origin_form(&uri);
         let within = || failure::span(call.deadline - started);
-        for _ in 0..HANDOVERS_MAX {
-            let mut line = self.line(&uri, call.deadline, within).await?;
-            match deadline::by(call.deadline, line.ask(request)).await {
+        for attempt in 0..HANDOVERS_MAX {
+            let mut request = self.template.request(call).map_err(not_sent)?;
+            let uri = std::mem::take(request.uri_mut());
+            *request.uri_mut() = origin_form(&uri);
+            let kept = if attempt == 0 { self.pool.take(&uri).await } else { None };
+            let mut line = match kept {
+                Some(line) => line,
+                None => self.connect(&uri, call.deadline, within).await?,
+            };
+            let asked = line.ask(request, answer::wire_bytes_max(call));
+            match deadline::by(call.deadline, asked).await {
                 Ok(Ok(response)) => {
                     let answer = line.bring(answer::read(response, call)).await;
                     self.pool.keep(&uri, line).await;
                     return Ok(answer);
                 }
-                Ok(Err(mut error)) => match error.take_message() {
-                    Some(unstarted) => request = unstarted,
-                    None => return Err(unknown(failure::sentence(&error.into_error()))),
-                },
+                Ok(Err(NoAnswer::NotBegun)) => {}
+                Ok(Err(NoAnswer::HeadAlone { status, headers, reason })) => {
+                    return Ok(answer::without_body(status, &headers, call, reason));
+                }
+                Ok(Err(NoAnswer::Nothing(reason))) => return Err(unknown(reason)),
+                Err(_) if !line.has_begun() => {
+                    return Err(not_sent(format!("nothing could be sent within {}", within())));
+                }
                 Err(_) => return Err(unknown(format!("no answer within {}", within()))),
             }
         }
-        Err(not_sent("every connection was closed before the request could start"))
+        Err(not_sent(WireError::NotFit.to_string()))
     }
 
-    /// A connection: a kept one, or a new one.
-    async fn line(
+    /// A new connection.
+    async fn connect(
         &self,
         uri: &Uri,
         until: Instant,
         within: impl Fn() -> String,
     ) -> Result<Box<Line>, Answer> {
-        if let Some(line) = self.pool.take(uri).await {
-            return Ok(line);
-        }
         match deadline::by(until, self.pool.connect(uri)).await {
             Ok(Ok(line)) => Ok(line),
             Ok(Err(error)) => Err(not_sent(failure::sentence(&*error))),

@@ -9,48 +9,119 @@ use std::fmt;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
-use hyper_rustls::MaybeHttpsStream;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
-/// Most bytes of headers of an answer, and of anything read ahead.
+use super::failure;
+use super::keeping::idle_time;
+use super::wire::{Stream, Watched, Watching};
+
+/// Most bytes of the head of an answer, and of anything read ahead.
 const READ_BUFFER_BYTES_MAX: usize = 64 * 1024;
+/// Most headers of an answer.
+const HEADERS_MAX: usize = 1000;
 
-/// What bytes travel over.
-pub(super) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 /// A request as it leaves.
 pub(super) type Outgoing = Request<Full<Bytes>>;
+type Work = Connection<TokioIo<Watched>, Full<Bytes>>;
 
 /// An open connection; dropped, it is closed.
 pub(super) struct Line {
     sender: SendRequest<Full<Bytes>>,
     /// Writes and reads while it is polled; `None` once it has ended.
-    work: Option<Connection<Stream, Full<Bytes>>>,
+    work: Option<Work>,
+    watching: Watching,
+    /// For how long it may be kept unused after the last answer; `None`: it must not be used again.
+    idle_time: Option<Duration>,
+}
+
+/// Why a request got no answer that could be read.
+#[derive(Debug)]
+pub(super) enum NoAnswer {
+    /// Nothing of it was written.
+    NotBegun,
+    /// A status arrived, in a head that cannot be read any further.
+    HeadAlone {
+        status: u16,
+        /// As far as they can be read.
+        headers: HeaderMap,
+        /// Why the rest cannot be read, for people.
+        reason: &'static str,
+    },
+    /// Nothing that could be understood, for this reason.
+    Nothing(String),
 }
 
 impl Line {
     /// Speaks HTTP over a stream.
     pub(super) async fn over(stream: Stream) -> hyper::Result<Box<Self>> {
-        let handshake = Builder::new().max_buf_size(READ_BUFFER_BYTES_MAX).handshake(stream);
+        let watching = Watching::default();
+        let watched = TokioIo::new(Watched::new(stream, watching.clone()));
+        // Heads are read as leniently as other clients read them: whoever sees one of these lines
+        // rejected sends again what was booked.
+        let handshake = Builder::new()
+            .max_buf_size(READ_BUFFER_BYTES_MAX)
+            .max_headers(HEADERS_MAX)
+            .allow_obsolete_multiline_headers_in_responses(true)
+            .allow_spaces_after_header_name_in_responses(true)
+            .ignore_invalid_headers_in_responses(true)
+            .handshake(watched);
         let (sender, work) = handshake.await?;
-        Ok(Box::new(Self { sender, work: Some(work) }))
+        Ok(Box::new(Self { sender, work: Some(work), watching, idle_time: None }))
     }
 
-    /// Hands a request over and waits for the head of its answer. An error that carries the request says
-    /// that nothing of it was written.
+    /// Hands a request over and waits for the head of its answer. At most `bytes_max` are read for the
+    /// answer, whatever it consists of.
     pub(super) async fn ask(
         &mut self,
         request: Outgoing,
-    ) -> Result<Response<Incoming>, TrySendError<Outgoing>> {
+        bytes_max: usize,
+    ) -> Result<Response<Incoming>, NoAnswer> {
+        self.watching.lock().begin(READ_BUFFER_BYTES_MAX + bytes_max);
+        self.idle_time = None;
+        let method = request.method().clone();
         let answer = self.sender.try_send_request(request);
-        Self::during(&mut self.work, answer).await
+        match Self::during(&mut self.work, answer).await {
+            Ok(response) => {
+                let (status, headers) = (response.status(), response.headers());
+                self.idle_time = idle_time(&method, status, headers, &self.watching.lock().heads);
+                Ok(response)
+            }
+            Err(error) => Err(self.no_answer(&error.into_error())),
+        }
+    }
+
+    fn no_answer(&self, error: &hyper::Error) -> NoAnswer {
+        let watch = self.watching.lock();
+        match watch.heads.salvage() {
+            _ if !watch.has_begun() => NoAnswer::NotBegun,
+            Some((status, headers)) if error.is_parse() => {
+                let is_large = error.is_parse_too_large();
+                let reason = if is_large {
+                    "its headers are too large"
+                } else {
+                    "its head is not valid HTTP"
+                };
+                NoAnswer::HeadAlone { status, headers, reason }
+            }
+            _ => NoAnswer::Nothing(failure::sentence(error)),
+        }
+    }
+
+    /// Whether a byte of the request may have left.
+    pub(super) fn has_begun(&self) -> bool {
+        self.watching.lock().has_begun()
+    }
+
+    /// For how long it may be kept unused; `None`: it must not be used again.
+    pub(super) const fn idle_time(&self) -> Option<Duration> {
+        self.idle_time
     }
 
     /// Waits for something that comes over this connection.
@@ -69,10 +140,7 @@ impl Line {
         self.work.is_some() && self.sender.is_ready()
     }
 
-    async fn during<F: Future>(
-        work: &mut Option<Connection<Stream, Full<Bytes>>>,
-        wait: F,
-    ) -> F::Output {
+    async fn during<F: Future>(work: &mut Option<Work>, wait: F) -> F::Output {
         let mut wait = pin!(wait);
         poll_fn(|cx| {
             if let Poll::Ready(output) = wait.as_mut().poll(cx) {
@@ -87,7 +155,7 @@ impl Line {
 }
 
 /// Writes and reads as far as possible. Why a connection ended is told to whoever waits for an answer.
-fn proceed(work: &mut Option<Connection<Stream, Full<Bytes>>>, cx: &mut Context<'_>) {
+fn proceed(work: &mut Option<Work>, cx: &mut Context<'_>) {
     if work.as_mut().is_some_and(|work| Pin::new(work).poll(cx).is_ready()) {
         *work = None;
     }

@@ -7,7 +7,9 @@ mod answer;
 mod deadline;
 mod dns;
 mod failure;
+mod head;
 mod http;
+mod keeping;
 mod line;
 mod pool;
 mod request;
@@ -15,6 +17,7 @@ mod signature;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod wire;
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -57,9 +60,10 @@ const TAKEN: Answer = Answer::Answered {
     status: 200,
     retry_after_ms: None,
     content_type: None,
+    encoding: None,
     body: Bytes::new(),
     pending: None,
-    truncated: false,
+    missing: None,
 };
 
 /// Why no transport can be built for a downstream: a sentence, free of secrets.

@@ -19,12 +19,9 @@ use tokio::time::Instant;
 use tower_service::Service as _;
 
 use super::dns::Resolver;
+use super::keeping::IDLE;
 use super::line::Line;
 
-/// How long an unused connection is kept. Many servers close theirs after 5 s (Node, Apache,
-/// uvicorn); a request that meets that close on the way is lost without an answer and parks its
-/// message under `on_uncertain = "park"`. Whoever calls less often than this can afford to connect.
-const IDLE: Duration = Duration::from_secs(4);
 /// Unused connections kept for each host; the queue's `concurrency` bounds those in use.
 const IDLE_CONNECTIONS_MAX: usize = 256;
 
@@ -49,7 +46,7 @@ struct Kept {
 
 #[derive(Default)]
 struct Idle {
-    /// The one last used is at the end, and the next to be used.
+    /// Until when each is kept. The one last used is at the end, and the next to be used.
     lines: HashMap<Place, Vec<(Instant, Box<Line>)>>,
     /// Whether somebody looks after those that nobody uses.
     is_swept: bool,
@@ -87,7 +84,8 @@ impl Pool {
 
     /// Keeps a connection for the next call, if it is fit for one.
     pub(super) async fn keep(&self, uri: &Uri, mut line: Box<Line>) {
-        if line.is_fit().await && self.kept.put(place(uri), line) {
+        let Some(idle_time) = line.idle_time() else { return };
+        if line.is_fit().await && self.kept.put(place(uri), line, Instant::now() + idle_time) {
             sweep(Arc::downgrade(&self.kept));
         }
     }
@@ -100,10 +98,12 @@ impl Pool {
 )]
 fn sweep(kept: Weak<Kept>) {
     tokio::spawn(async move {
+        let mut at = Instant::now() + IDLE;
         loop {
-            tokio::time::sleep(IDLE).await;
-            if kept.upgrade().is_none_or(|kept| kept.sweep()) {
-                return;
+            tokio::time::sleep_until(at).await;
+            match kept.upgrade().and_then(|kept| kept.sweep()) {
+                Some(next) => at = next,
+                None => return,
             }
         }
     });
@@ -115,30 +115,38 @@ fn place(uri: &Uri) -> Place {
 
 impl Kept {
     fn take(&self, place: &Place) -> Option<Box<Line>> {
-        let (since, line) = self.lock().lines.get_mut(place)?.pop()?;
-        // Those below it are older still; they are swept.
-        (since.elapsed() < IDLE).then_some(line)
+        let mut idle = self.lock();
+        let lines = idle.lines.get_mut(place)?;
+        let now = Instant::now();
+        while let Some((until, line)) = lines.pop() {
+            if now < until {
+                return Some(line);
+            }
+        }
+        None
     }
 
     /// Returns whether a sweeper is wanted.
-    fn put(&self, place: Place, line: Box<Line>) -> bool {
+    fn put(&self, place: Place, line: Box<Line>, until: Instant) -> bool {
         let mut idle = self.lock();
         let lines = idle.lines.entry(place).or_default();
         if lines.len() < IDLE_CONNECTIONS_MAX {
-            lines.push((Instant::now(), line));
+            lines.push((until, line));
         }
         !std::mem::replace(&mut idle.is_swept, true)
     }
 
-    /// Closes what nobody used for too long. Returns whether nothing is left.
-    fn sweep(&self) -> bool {
+    /// Closes what nobody used for too long. Returns when to look again; `None`: nothing is left.
+    fn sweep(&self) -> Option<Instant> {
         let mut idle = self.lock();
+        let now = Instant::now();
         idle.lines.retain(|_, lines| {
-            lines.retain(|(since, _)| since.elapsed() < IDLE);
+            lines.retain(|(until, _)| now < *until);
             !lines.is_empty()
         });
-        idle.is_swept = !idle.lines.is_empty();
-        !idle.is_swept
+        let next = idle.lines.values().flatten().map(|(until, _)| *until).min();
+        idle.is_swept = next.is_some();
+        next
     }
 
     fn lock(&self) -> MutexGuard<'_, Idle> {

@@ -4,50 +4,28 @@
 //! a call of its own, with its own permit, inside the window. Sequential, so that one exchange stays
 //! one exchange.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
-use serde::Deserialize;
+use tokio::time::Instant;
 
+use super::batch_answer::{self, BatchAnswer, ItemSaid, Reading};
 use super::decide::Action;
+use super::episode::Turn;
 use super::exchange::{Exchanges, Outcomes, Tried};
-use super::request::batch_call;
-use crate::domain::id::MessageId;
+use super::request::{batch_call, item_ids};
 use crate::domain::outcome::{Answer, Outcome};
 use crate::domain::receipt::Pending;
 use crate::failpoint::failpoint;
 use crate::store::{Claimed, Permit};
+use crate::telemetry::QueueLabel;
 
 /// Guilty items in a row, each refused as if the downstream itself were at fault, after which the
 /// rest goes back: the gate shuts, and the night is not buried.
 const SUSPECTS_MAX: usize = 5;
+/// A longer answer is read aside: meanwhile this thread has other exchanges to serve.
+const READ_HERE_BYTES_MAX: usize = 64 << 10;
 /// Longest wait for a permit between two looks at the window.
 const PERMIT_WAIT_MAX: Duration = Duration::from_millis(500);
-
-/// What a downstream may say of each item.
-#[derive(Debug, Deserialize)]
-struct Results {
-    results: Vec<serde_json::Value>,
-}
-
-#[derive(Debug, Deserialize)]
-struct ItemResult {
-    id: String,
-    status: String,
-    #[serde(default)]
-    detail: Option<String>,
-    /// Under which name the receipt of an accepted item will come.
-    #[serde(default, rename = "ref")]
-    reference: Option<String>,
-}
-
-/// What an answer says of one item.
-#[derive(Debug, Clone)]
-struct Word {
-    outcome: Outcome,
-    detail: Option<String>,
-    pending: Option<Pending>,
-}
 
 /// Whether the next call of an exchange may start.
 enum Start {
@@ -146,19 +124,18 @@ async fn give_back(part: &[Claimed], action: &Action, is_last: bool, outcomes: &
 }
 
 async fn send(exchanges: &Exchanges, part: &[Claimed], number: usize) -> Tried {
-    let queue = &exchanges.queue.policy.name;
+    let policy = &exchanges.queue.policy;
     for message in part {
         if number == 0 {
-            exchanges.store.note_start(&exchanges.queue.policy, message, true, &exchanges.lateness);
+            exchanges.store.note_start(policy, message, true, &exchanges.lateness);
         }
     }
-    let batch_id = format!("{queue}_{}{number:02}", part[0].lease.token);
     let (now_ms, deadline) = exchanges.times();
-    let call = batch_call(queue, &batch_id, part, (now_ms, deadline));
+    let call = batch_call(&policy.name, part, (now_ms, deadline));
     failpoint!("before-send"; &part.iter().flat_map(|item| item.payload.to_vec()).collect::<Vec<_>>());
     let answer = exchanges.transport.send(call).await;
     failpoint!("after-send"; &part.iter().flat_map(|item| item.payload.to_vec()).collect::<Vec<_>>());
-    exchanges.judge(&part[0], now_ms, answer)
+    exchanges.judge(part.iter().any(|message| message.is_in_doubt), now_ms, answer)
 }
 
 async fn settle_part(
@@ -168,14 +145,10 @@ async fn settle_part(
     is_last: bool,
     outcomes: &Outcomes,
 ) {
-    let results = item_results(exchanges, part, tried);
+    let reading = read_answer(exchanges, part, tried).await;
     let mut settlements = Vec::with_capacity(part.len());
     for (at, message) in part.iter().enumerate() {
-        let word = match &results {
-            Some(results) => results.get(&at).cloned().unwrap_or_else(Word::none),
-            None => Word::of_all(tried, part.len()),
-        };
-        let own = own_try(tried, word);
+        let own = own_try(tried, &reading, at, part.len());
         let action = exchanges.action_of(message, &own, own.outcome, outcomes.paused_ms);
         let attempt = exchanges.attempt_of(message, &own);
         settlements.push(outcomes.of(message, action, Some(attempt)));
@@ -183,130 +156,105 @@ async fn settle_part(
     outcomes.settle(settlements, is_last).await;
 }
 
-/// The try as one item sees it: with its own word in place of the whole answer.
-fn own_try(tried: &Tried, word: Word) -> Tried {
-    let mut own = tried.clone();
-    own.outcome = word.outcome;
-    if let Answer::Answered { content_type, body, pending, .. } = &mut own.answer {
-        *pending = word.pending;
-        if let Some(detail) = word.detail {
-            *content_type = Some("text/plain".to_owned());
-            *body = detail.into();
-        }
-    }
-    own
-}
-
-impl Word {
-    /// Of an item that the results leave out.
-    fn none() -> Self {
-        let detail = Some("the answer's results leave this item out".to_owned());
-        Self { outcome: Outcome::Unknown, detail, pending: None }
-    }
-
-    /// Of an answer without results. Its reference is one message's, and cannot be all of theirs.
-    fn of_all(tried: &Tried, count: usize) -> Self {
-        let pending = match &tried.answer {
-            Answer::Answered { pending: Some(pending), .. } => {
-                Some(if count == 1 { pending.clone() } else { Pending::default() })
-            }
-            Answer::Answered { .. } | Answer::NotSent { .. } | Answer::Unknown { .. } => None,
-        };
-        Self { outcome: tried.outcome, detail: None, pending }
-    }
-}
-
-type ByItem = HashMap<usize, Word>;
-
-/// Readable `results` of a 2xx, by position in the batch. `None`: the answer settles all alike.
-fn item_results(exchanges: &Exchanges, part: &[Claimed], tried: &Tried) -> Option<ByItem> {
-    let Answer::Answered { body, truncated, .. } = &tried.answer else { return None };
+/// What a success says of the items; any other answer is that of all of them.
+async fn read_answer(exchanges: &Exchanges, part: &[Claimed], tried: &Tried) -> Reading {
+    let Answer::Answered { body, .. } = &tried.answer else { return Reading::All };
     if !matches!(tried.outcome, Outcome::Delivered | Outcome::Accepted) {
-        return None;
+        return Reading::All;
     }
-    if *truncated {
-        // It may have held results that say otherwise: nobody can tell.
-        return Some(ByItem::new());
-    }
-    let results = read_results(body)?;
+    let ids = item_ids(&exchanges.queue.policy.name, part);
+    let reading = if body.len() <= READ_HERE_BYTES_MAX {
+        read_body(&tried.answer, &ids)
+    } else {
+        let answer = tried.answer.clone();
+        let read = tokio::task::spawn_blocking(move || read_body(&answer, &ids));
+        read.await.unwrap_or_else(|error| Reading::Unreadable(error.to_string()))
+    };
+    note_reading(exchanges, &reading);
+    reading
+}
+
+fn read_body(answer: &Answer, ids: &[String]) -> Reading {
+    let Answer::Answered { content_type, encoding, body, missing, .. } = answer else {
+        return Reading::All;
+    };
+    let answer = BatchAnswer {
+        content_type: content_type.as_deref(),
+        encoding: encoding.as_deref(),
+        body,
+        missing: missing.as_deref(),
+    };
+    batch_answer::read(answer, ids)
+}
+
+/// Counts what cannot be read or used, and says in the log when that begins and when it is over.
+fn note_reading(exchanges: &Exchanges, reading: &Reading) {
     let queue = &exchanges.queue.policy.name;
-    let positions: HashMap<String, usize> = part
-        .iter()
-        .enumerate()
-        .map(|(at, m)| (MessageId { queue: queue.clone(), ulid: m.lease.ulid }.to_string(), at))
-        .collect();
-    let mut by_item = ByItem::new();
-    let mut foreign = 0;
-    for result in results {
-        let Some(at) = positions.get(&result.id) else {
-            foreign += 1;
-            continue;
-        };
-        by_item.insert(*at, result.word());
+    let (unreadable, foreign) = match reading {
+        Reading::All => (None, 0),
+        Reading::Each(each) => {
+            let some = (each.unreadable > 0).then_some("results that do not name their message");
+            (some, each.foreign)
+        }
+        Reading::Unreadable(why) => (Some(why.as_str()), 0),
+    };
+    if unreadable.is_some() {
+        let label = QueueLabel { queue: queue.to_string() };
+        exchanges.store.metrics().unreadable_answers.get_or_create(&label).inc();
     }
     if foreign > 0 {
         exchanges.store.metrics().count(queue.as_str(), "foreign_result", foreign);
-        tracing::warn!(%queue, foreign, "the answer to a batch names messages that were not in it");
     }
-    Some(by_item)
-}
-
-/// The results of an answer, as far as they can be read. `None`: it has none, or its `results` are
-/// something else that only has the name in common.
-fn read_results(body: &[u8]) -> Option<Vec<ItemResult>> {
-    let Results { results } = serde_json::from_slice(body).ok()?;
-    let count = results.len();
-    let readable: Vec<ItemResult> =
-        results.into_iter().filter_map(|result| serde_json::from_value(result).ok()).collect();
-    (count == 0 || !readable.is_empty()).then_some(readable)
-}
-
-impl ItemResult {
-    fn word(self) -> Word {
-        let outcome = self.outcome();
-        let accepted = outcome == Outcome::Accepted;
-        let pending = accepted.then(|| Pending::of(self.reference.as_deref()));
-        Word { outcome, detail: self.detail, pending }
-    }
-
-    /// A word that is none of ours says nothing certain about its item.
-    fn outcome(&self) -> Outcome {
-        match self.status.as_str() {
-            "delivered" => Outcome::Delivered,
-            "accepted" => Outcome::Accepted,
-            "retry" => Outcome::Retry,
-            "dead" => Outcome::Refused,
-            _ => Outcome::Unknown,
+    let now = Instant::now();
+    match exchanges.unreadable.note(unreadable.is_some(), now) {
+        Some(Turn::Begins) => {
+            tracing::warn!(%queue, why = unreadable, "answers to batches cannot be read; what they may say of their items is unknown");
         }
+        Some(Turn::Ends { count }) => {
+            tracing::info!(%queue, unreadable = count, "answers to batches can be read again");
+        }
+        None => {}
+    }
+    match exchanges.foreign.note(foreign > 0, now) {
+        Some(Turn::Begins) => {
+            tracing::warn!(%queue, foreign, "answers to batches name messages that were not in them");
+        }
+        Some(Turn::Ends { count }) => {
+            tracing::info!(%queue, answers = count, "answers to batches name no foreign messages any more");
+        }
+        None => {}
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn results_are_read_as_far_as_they_can_be() {
-        let outcomes = |text: &str| {
-            let results = read_results(text.as_bytes())?;
-            Some(results.iter().map(|r| (r.id.clone(), r.outcome())).collect::<Vec<_>>())
-        };
-        let item = |outcome| vec![("a".to_owned(), outcome)];
-        assert_eq!(
-            outcomes(r#"{"results":[{"id":"a","status":"retry","detail":"later"}],"more":1}"#),
-            Some(item(Outcome::Retry))
-        );
-        assert_eq!(
-            outcomes(r#"{"results":[{"id":"a","status":"failed"}]}"#),
-            Some(item(Outcome::Unknown))
-        );
-        assert_eq!(
-            outcomes(r#"{"results":[7,{"id":"a","status":"dead"}]}"#),
-            Some(item(Outcome::Refused))
-        );
-        assert_eq!(outcomes(r#"{"results":[]}"#), Some(Vec::new()));
-        for other in ["", "ok", "[]", "{}", r#"{"results":3}"#, r#"{"results":[{"sku":7}]}"#] {
-            assert_eq!(outcomes(other), None, "{other}");
+/// The try as one item sees it: with what the answer says of it in place of the whole answer.
+fn own_try(tried: &Tried, reading: &Reading, at: usize, count: usize) -> Tried {
+    let mut own = tried.clone();
+    let Answer::Answered { content_type, body, pending, .. } = &mut own.answer else { return own };
+    let nothing = match reading {
+        Reading::All => {
+            // Its reference is one message's, and cannot be all of theirs.
+            if count > 1 {
+                *pending = pending.take().map(|_| Pending::default());
+            }
+            return own;
         }
-    }
+        Reading::Unreadable(why) => why,
+        Reading::Each(each) => match &each.items[at] {
+            ItemSaid::Status { outcome, detail, reference } => {
+                own.outcome = *outcome;
+                let is_accepted = *outcome == Outcome::Accepted;
+                *pending = is_accepted.then(|| Pending::of(reference.as_deref()));
+                if let Some(detail) = detail {
+                    *content_type = Some("text/plain".to_owned());
+                    *body = detail.clone().into();
+                }
+                return own;
+            }
+            ItemSaid::Nothing(why) => why,
+        },
+    };
+    *pending = None;
+    own.outcome = Outcome::Unknown;
+    own.error = Some(nothing.clone());
+    own
 }

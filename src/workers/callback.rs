@@ -18,7 +18,7 @@ use crate::domain::endpoint::HttpDownstream;
 use crate::domain::message::Attempt;
 use crate::domain::outcome::{Answer, Outcome};
 use crate::domain::policy::Downstream;
-use crate::domain::retry::GiveUp;
+use crate::domain::retry::{GiveUp, RetryPolicy};
 use crate::store::{Claimed, Permit};
 use crate::telemetry::QueueLabel;
 
@@ -59,7 +59,7 @@ fn no_target(
 ) -> (Action, Option<Attempt>) {
     let now_ms = exchanges.store.clock().now_ms();
     let answer = Answer::NotSent { error: why.to_string() };
-    let mut tried = exchanges.judge(message, now_ms, answer);
+    let mut tried = exchanges.judge(message.is_in_doubt, now_ms, answer);
     if matches!(why, NoTarget::NotAllowed(_)) {
         tried.outcome = Outcome::Refused;
     }
@@ -94,7 +94,8 @@ async fn call(
         // What a callback leads to is nobody's business here: it was taken.
         tried.outcome = Outcome::Delivered;
     }
-    let pause = slot.learn(said(tried.outcome), Instant::now());
+    let retry = message.details.retry_policy(&exchanges.queue.policy.retry);
+    let pause = slot.learn(said(tried.outcome, &retry), Instant::now());
     let queue = &exchanges.queue.policy.name;
     let label = QueueLabel { queue: queue.to_string() };
     exchanges.store.metrics().callback_hosts.get_or_create(&label).set(hosts.left_alone());
@@ -125,17 +126,21 @@ async fn send(exchanges: &Exchanges, message: &Claimed, target: &HttpDownstream)
         Ok(way) => single::call(exchanges, message, &way).await,
         Err(error) => {
             let (now_ms, _) = exchanges.times();
-            exchanges.judge(message, now_ms, Answer::NotSent { error: error.to_string() })
+            exchanges.judge(
+                message.is_in_doubt,
+                now_ms,
+                Answer::NotSent { error: error.to_string() },
+            )
         }
     }
 }
 
 /// What an outcome says of the host, beside the message.
-const fn said(outcome: Outcome) -> Said {
+fn said(outcome: Outcome, retry: &RetryPolicy) -> Said {
     match outcome {
         Outcome::Delivered | Outcome::Accepted | Outcome::Refused => Said::Well,
         Outcome::Retry | Outcome::Unknown | Outcome::Suspect => Said::Failed,
-        Outcome::Throttled { retry_after_ms } => Said::TooFast(retry_after_ms),
+        Outcome::Throttled { retry_after_ms } => Said::TooFast(retry.obeyed_ms(retry_after_ms)),
         Outcome::Denied => Said::Denied,
     }
 }

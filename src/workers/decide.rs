@@ -53,6 +53,8 @@ pub(super) enum Action {
     Park {
         /// For people.
         reason: String,
+        /// So long the downstream asked to be left alone, in milliseconds; 0: it did not.
+        asked_ms: u64,
     },
 }
 
@@ -69,6 +71,8 @@ pub(super) struct Facts<'a> {
     pub error: &'a str,
     /// The downstream's own name for the message.
     pub reference: Option<&'a str>,
+    /// How long the downstream asked to be left alone, in milliseconds.
+    pub retry_after_ms: Option<u64>,
 }
 
 /// What follows from an outcome.
@@ -86,7 +90,8 @@ pub(super) fn decide(
         Outcome::Unknown => match policy.on_uncertain {
             OnUncertain::Resend => again(retry, facts),
             OnUncertain::Park | OnUncertain::Probe => {
-                Action::Park { reason: facts.error.to_owned() }
+                let asked_ms = retry.obeyed_ms(facts.retry_after_ms);
+                Action::Park { reason: facts.error.to_owned(), asked_ms }
             }
         },
         Outcome::Throttled { .. } if retry.is_too_old(facts.age_ms) => {
@@ -94,8 +99,8 @@ pub(super) fn decide(
         }
         Outcome::Throttled { retry_after_ms } => {
             // Zero, or a date that has passed, names no time: to call again at once is to hammer.
-            let asked_ms = retry_after_ms.filter(|ms| *ms > 0);
-            Action::Throttle { gate_ms: asked_ms.map(|ms| ms.min(retry.max_ms)) }
+            let asked_ms = retry.obeyed_ms(retry_after_ms);
+            Action::Throttle { gate_ms: (asked_ms > 0).then_some(asked_ms) }
         }
         Outcome::Denied => Action::Alarm,
         Outcome::Refused => {
@@ -109,7 +114,9 @@ pub(super) fn decide(
 
 fn again(retry: &RetryPolicy, facts: Facts<'_>) -> Action {
     match retry.next(facts.attempt, facts.age_ms, facts.random) {
-        Next::RetryAfter(delay_ms) => Action::Retry { delay_ms },
+        Next::RetryAfter(delay_ms) => {
+            Action::Retry { delay_ms: delay_ms.max(retry.obeyed_ms(facts.retry_after_ms)) }
+        }
         Next::GiveUp(why) => give_up(why, facts),
     }
 }
@@ -143,14 +150,13 @@ mod tests {
             shards: 1,
             downstream: Downstream::Null,
             retry: RetryPolicy {
-                max_attempts: 3,
+                max_attempts: Some(3),
                 initial_ms: 1000,
-                factor: 2.0,
                 max_ms: 60_000,
+                throttle_max_ms: 90_000,
                 jitter: 0.0,
                 max_age_ms: 100_000,
-                schedule_ms: None,
-                safe_statuses: Vec::new(),
+                ..RetryPolicy::default()
             },
             window: None,
             batch: None,
@@ -158,10 +164,18 @@ mod tests {
         }
     }
 
+    const FACTS: Facts<'_> = Facts {
+        attempt: 1,
+        age_ms: 0,
+        random: 0.5,
+        error: "status 500",
+        reference: None,
+        retry_after_ms: None,
+    };
+
     fn after(outcome: Outcome, on_uncertain: OnUncertain, attempt: u32, age_ms: u64) -> Action {
         let policy = policy(on_uncertain);
-        let facts = Facts { attempt, age_ms, random: 0.5, error: "status 500", reference: None };
-        decide(outcome, &policy, &policy.retry, facts)
+        decide(outcome, &policy, &policy.retry, Facts { attempt, age_ms, ..FACTS })
     }
 
     fn word(action: &Action) -> &'static str {
@@ -184,8 +198,8 @@ mod tests {
     fn a_throttle_is_no_attempt_but_ages() {
         let asked = Outcome::Throttled { retry_after_ms: Some(3_600_000) };
         let throttle = |age_ms| after(asked, OnUncertain::Resend, 99, age_ms);
-        // Capped by retry.max.
-        assert_eq!(throttle(0), Action::Throttle { gate_ms: Some(60_000) });
+        // Capped by retry.throttle_max.
+        assert_eq!(throttle(0), Action::Throttle { gate_ms: Some(90_000) });
         assert_eq!(word(&throttle(100_000)), "too_old");
     }
 
@@ -196,7 +210,24 @@ mod tests {
             Action::Retry { delay_ms: 1000 }
         );
         let parked = after(Outcome::Unknown, OnUncertain::Park, 99, 999_999);
-        assert_eq!(parked, Action::Park { reason: "status 500".to_owned() });
+        assert_eq!(parked, Action::Park { reason: "status 500".to_owned(), asked_ms: 0 });
+    }
+
+    #[test]
+    fn the_next_attempt_waits_as_long_as_was_asked_for() {
+        let asked = |outcome, on_uncertain, asked_ms| {
+            let policy = policy(on_uncertain);
+            let facts = Facts { retry_after_ms: Some(asked_ms), ..FACTS };
+            decide(outcome, &policy, &policy.retry, facts)
+        };
+        for outcome in [Outcome::Unknown, Outcome::Retry] {
+            for (asked_ms, delay_ms) in [(0, 1000), (999, 1000), (7000, 7000), (u64::MAX, 90_000)] {
+                let action = asked(outcome, OnUncertain::Resend, asked_ms);
+                assert_eq!(action, Action::Retry { delay_ms }, "{asked_ms}");
+            }
+        }
+        let parked = asked(Outcome::Unknown, OnUncertain::Probe, 7000);
+        assert_eq!(parked, Action::Park { reason: "status 500".to_owned(), asked_ms: 7000 });
     }
 
     #[test]

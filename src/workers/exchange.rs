@@ -11,12 +11,13 @@ use tokio::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::decide::{Action, Facts, decide};
+use super::episode::Episode;
 use super::hosts::Hosts;
 use super::renewer::InFlight;
 use super::settler::Settlement;
 use super::slots::Slot;
 use crate::domain::message::Attempt;
-use crate::domain::outcome::{Answer, Outcome, classify};
+use crate::domain::outcome::{Answer, Outcome, Reading, classify};
 use crate::store::{Claimed, Queue, Store};
 use crate::telemetry::{Histogram, OutcomeLabel, QueueLabel};
 use crate::transport::Transport;
@@ -41,6 +42,10 @@ pub(super) struct Exchanges {
     delivered: Histogram,
     /// The same for how late calls start.
     pub(super) lateness: Histogram,
+    /// Answers to batches that say something which nobody can read.
+    pub(super) unreadable: Episode,
+    /// Answers to batches that name messages which were not in them.
+    pub(super) foreign: Episode,
 }
 
 /// What an exchange came to, for all its messages alike.
@@ -50,6 +55,20 @@ pub(super) struct Tried {
     pub(super) ended_at_ms: u64,
     pub(super) answer: Answer,
     pub(super) outcome: Outcome,
+    /// What went wrong, where that is not what the answer says.
+    pub(super) error: Option<String>,
+    /// In [0, 1), for the delay: one for all messages of a call, so that a batch comes back together.
+    pub(super) random: f64,
+}
+
+impl Tried {
+    /// One line on what went wrong.
+    pub(super) fn error(&self) -> String {
+        match &self.error {
+            Some(error) => shortened(error),
+            None => error_of(&self.answer),
+        }
+    }
 }
 
 impl Exchanges {
@@ -68,7 +87,19 @@ impl Exchanges {
             .get_or_create_owned(&OutcomeLabel { queue: name.to_string(), outcome });
         let hosts = Hosts::of(&queue.policy);
         let lateness = store.lateness(&queue.policy);
-        Self { store, queue, transport, hosts, in_flight, stop, delivered, lateness }
+        let (unreadable, foreign) = (Episode::default(), Episode::default());
+        Self {
+            store,
+            queue,
+            transport,
+            hosts,
+            in_flight,
+            stop,
+            delivered,
+            lateness,
+            unreadable,
+            foreign,
+        }
     }
 
     /// The gates once more, right before the first byte: the window may be closing, the message may
@@ -106,11 +137,11 @@ impl Exchanges {
         (self.store.clock().now_ms(), Instant::now() + timeout)
     }
 
-    /// The outcome of an answer.
-    pub(super) fn judge(&self, message: &Claimed, started_at_ms: u64, answer: Answer) -> Tried {
+    /// The outcome of an answer; `is_in_doubt`: that of an earlier attempt is unknown.
+    pub(super) fn judge(&self, is_in_doubt: bool, started_at_ms: u64, answer: Answer) -> Tried {
         let policy = &self.queue.policy;
-        let retry = message.details.retry_policy(&policy.retry);
-        let outcome = classify(&answer, policy.on_uncertain, &retry.safe_statuses);
+        let (on_uncertain, retry) = (policy.on_uncertain, &policy.retry);
+        let outcome = classify(&answer, Reading { on_uncertain, retry, is_in_doubt });
         let ended_at_ms = self.store.clock().now_ms();
         let took = Duration::from_millis(ended_at_ms.saturating_sub(started_at_ms)).as_secs_f64();
         if outcome == Outcome::Delivered {
@@ -122,7 +153,8 @@ impl Exchanges {
         if outcome == Outcome::Denied {
             tracing::error!(queue = %policy.name, error = error_of(&answer), "the downstream refuses our credentials; the gate is shut, check downstream.headers");
         }
-        Tried { started_at_ms, ended_at_ms, answer, outcome }
+        let random = rand::rng().random();
+        Tried { started_at_ms, ended_at_ms, answer, outcome, error: None, random }
     }
 
     /// What follows for one message.
@@ -137,13 +169,14 @@ impl Exchanges {
             return Action::Ack;
         }
         let policy = &self.queue.policy;
-        let error = error_of(&tried.answer);
+        let error = tried.error();
         let facts = Facts {
             attempt: message.attempt,
             age_ms: self.age_ms(message, tried.ended_at_ms, paused_ms),
-            random: rand::rng().random(),
+            random: tried.random,
             error: &error,
             reference: reference_of(&tried.answer),
+            retry_after_ms: tried.answer.retry_after_ms(),
         };
         let action = decide(outcome, policy, &message.details.retry_policy(&policy.retry), facts);
         if outcome == Outcome::Unknown && matches!(action, Action::Retry { .. }) {
@@ -179,7 +212,7 @@ impl Exchanges {
             ended_at_ms: tried.ended_at_ms,
             outcome: tried.outcome.as_str().to_owned(),
             status_code,
-            error: (!succeeded).then(|| error_of(&tried.answer)),
+            error: (!succeeded).then(|| tried.error()),
             response,
         }
     }
@@ -213,7 +246,10 @@ impl Outcomes {
         attempt: Option<Attempt>,
     ) -> Settlement {
         let lease = message.lease.clone();
-        Settlement { lease, action, attempt, ends: None, _slot: Arc::clone(&self.slot) }
+        let is_unknown = |attempt: &Attempt| attempt.outcome == Outcome::Unknown.as_str();
+        let is_in_doubt = message.is_in_doubt || attempt.as_ref().is_some_and(is_unknown);
+        let _slot = Arc::clone(&self.slot);
+        Settlement { lease, action, attempt, is_in_doubt, ends: None, _slot }
     }
 
     /// Hands outcomes over, in the order of their messages; `last`: the exchange is over with them.
@@ -247,5 +283,9 @@ pub(super) fn error_of(answer: &Answer) -> String {
         }
         Answer::NotSent { error } | Answer::Unknown { error } => error.clone(),
     };
+    shortened(&text)
+}
+
+fn shortened(text: &str) -> String {
     text.chars().take(ERROR_CHARS_MAX).collect()
 }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::presence::Presence;
 use super::pulse::Pulse;
 use crate::failpoint::failpoint;
-use crate::store::{NodeInfo, RollCall, StartRefused, Store};
+use crate::store::{NodeInfo, RollCall, StartRefused, Store, StoreError};
 
 /// How often a node shows itself.
 const EVERY: Duration = Duration::from_secs(1);
@@ -48,13 +48,7 @@ impl Heartbeat {
     pub async fn run(mut self, stop: CancellationToken, pulse: Pulse) {
         loop {
             if let Err(error) = self.run_once().await {
-                match error {
-                    StartRefused::Unfit(why) => {
-                        tracing::error!(why, "this Redis is not fit; intake is refused");
-                    }
-                    StartRefused::NotDurable { .. } => {}
-                    StartRefused::Store(error) => tracing::debug!(%error, "no heartbeat"),
-                }
+                tracing::debug!(%error, "no heartbeat");
             }
             pulse.sleeps(EVERY);
             let soonest = Instant::now() + EVERY_MIN;
@@ -79,16 +73,15 @@ impl Heartbeat {
     }
 
     /// One beat.
-    async fn run_once(&mut self) -> Result<(), StartRefused> {
+    async fn run_once(&mut self) -> Result<(), StoreError> {
         let was_up = self.store.health().is_up();
         match self.store.check().await {
-            // What it holds goes on, and so do we.
-            Ok(()) | Err(StartRefused::NotDurable { .. }) => {}
+            // Intake is closed, and was said to be. What it holds goes on, and so do we.
+            Ok(()) | Err(StartRefused::NotDurable { .. } | StartRefused::Unfit(_)) => {}
             Err(StartRefused::Store(error)) => {
                 self.store.note_down(&error);
-                return Err(error.into());
+                return Err(error);
             }
-            Err(unfit) => return Err(unfit),
         }
         if !was_up {
             self.wake_all();

@@ -79,7 +79,7 @@ pub(super) enum Said {
     /// It does not.
     Failed,
     /// Too fast; how long it asked for, in milliseconds.
-    TooFast(Option<u64>),
+    TooFast(u64),
     /// It does not know us.
     Denied,
 }
@@ -176,7 +176,9 @@ impl HostSlot {
                 (was_trial || host.failures >= FAILURES_MAX).then_some(LEFT_ALONE)?
             }
             Said::TooFast(asked_ms) => {
-                Duration::from_millis(asked_ms.unwrap_or(throttle_pause_ms(host.shuts + 1)))
+                // As at a queue's gate, zero names no time.
+                let by_streak_ms = throttle_pause_ms(host.shuts + 1);
+                Duration::from_millis(if asked_ms > 0 { asked_ms } else { by_streak_ms })
             }
             Said::Denied => Duration::from_millis(alarm_pause_ms(host.shuts + 1)),
         };
@@ -297,7 +299,7 @@ mod tests {
     #[tokio::test]
     async fn a_trial_that_never_was_leaves_the_next_one_its_turn() {
         let (hosts, now) = (Hosts::new(64), Instant::now());
-        assert!(go(&hosts, "a", now).learn(Said::TooFast(Some(10)), now).is_some());
+        assert!(go(&hosts, "a", now).learn(Said::TooFast(10), now).is_some());
         let later = now + Duration::from_millis(10);
         drop(go(&hosts, "a", later));
         drop(go(&hosts, "a", later));
@@ -307,9 +309,9 @@ mod tests {
     async fn pauses_that_a_host_asks_for_are_its_own() {
         let (hosts, now) = (Hosts::new(64), Instant::now());
         let slot = go(&hosts, "a", now);
-        assert_eq!(slot.learn(Said::TooFast(None), now), Some(Duration::from_secs(1)));
+        assert_eq!(slot.learn(Said::TooFast(0), now), Some(Duration::from_secs(1)));
         // One of the same volley changes nothing.
-        assert_eq!(slot.learn(Said::TooFast(None), now), None);
+        assert_eq!(slot.learn(Said::TooFast(0), now), None);
         drop(slot);
         let later = now + Duration::from_secs(2);
         let slot = go(&hosts, "a", later);

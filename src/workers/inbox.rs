@@ -14,12 +14,10 @@ use futures_util::stream::FuturesUnordered;
 use tokio_util::sync::CancellationToken;
 
 use super::pulse::Pulse;
-use crate::domain::id::QueueName;
-use crate::domain::inbox;
+use crate::domain::id::{MessageId, QueueName};
+use crate::domain::inbox::{self, Asked};
 use crate::failpoint::failpoint;
-use crate::store::{
-    DETAILS_BYTES_MAX, Entry, NotAccepted, Queue, Store, StoreError, details_bytes,
-};
+use crate::store::{Accepted, Entry, NotAccepted, Queue, Store, StoreError};
 use crate::telemetry::QueueLabel;
 
 /// Between two looks while entries come.
@@ -148,9 +146,6 @@ async fn draw(
     let (mut good, mut messages, mut bad) = (Vec::new(), Vec::new(), Vec::new());
     for entry in entries {
         match inbox::read(&entry.fields, entry.added_ms(), now_ms, payload_bytes_max) {
-            Ok(asked) if details_bytes(&asked.message.details) > DETAILS_BYTES_MAX => {
-                bad.push((entry, "headers and labels take too many bytes".to_owned()));
-            }
             Ok(mut asked) => {
                 let key = asked.key.clone().unwrap_or_else(|| entry.id.clone());
                 messages.push((entry.given(Some(&key), queue), {
@@ -166,10 +161,19 @@ async fn draw(
     failpoint!("taken-in");
     let mut done = Vec::new();
     for (entry, answer) in good.into_iter().zip(answers) {
+        let answer = match answer {
+            Err(NotAccepted::Mismatch(first)) => {
+                in_other_words(store, queue, &entry, payload_bytes_max, first).await?
+            }
+            answer => answer,
+        };
         match answer {
             Ok(_) => done.push(entry.id),
             Err(NotAccepted::Mismatch(first)) => {
                 bad.push((entry, format!("its key was given to a different message, {first}")));
+            }
+            Err(NotAccepted::Store(error @ StoreError::TooLarge(_))) => {
+                bad.push((entry, error.to_string()));
             }
             // Left in the stream: it comes again.
             Err(NotAccepted::Store(error)) => {
@@ -183,6 +187,30 @@ async fn draw(
     store.digest(name, &done).await?;
     failpoint!("digested");
     Ok(done.len())
+}
+
+/// What becomes of an entry whose key belongs to `first`, as it is written another message: it may say the same
+/// with the content type named that it has anyway, or left out.
+async fn in_other_words(
+    store: &Store,
+    queue: &Queue,
+    entry: &Entry,
+    payload_bytes_max: usize,
+    first: MessageId,
+) -> Result<Result<Accepted, NotAccepted>, StoreError> {
+    let (added_ms, now_ms) = (entry.added_ms(), store.clock().now_ms());
+    let asked = inbox::read(&entry.fields, added_ms, now_ms, payload_bytes_max).ok();
+    let (Some(Asked { mut message, key }), Some(fingerprint)) =
+        (asked, inbox::other_fingerprint(&entry.fields))
+    else {
+        return Ok(Err(NotAccepted::Mismatch(first)));
+    };
+    let key = key.unwrap_or_else(|| entry.id.clone());
+    let given = entry.given(Some(&key), queue);
+    message.details.idempotency_key = Some(key);
+    message.fingerprint = fingerprint;
+    let mut answers = store.schedule_given(&queue.policy.name, vec![(given, message)]).await?;
+    Ok(answers.pop().unwrap_or(Err(NotAccepted::Mismatch(first))))
 }
 
 async fn reject(

@@ -11,11 +11,13 @@
 
 mod auditor;
 mod batch;
+mod batch_answer;
 mod cadence;
 mod callback;
 mod completer;
 mod decide;
 mod dispatcher;
+mod episode;
 mod exchange;
 mod expirer;
 mod heartbeat;

@@ -210,8 +210,13 @@ impl Asking {
 
     async fn call(&self, message: &Doubtful) -> (u64, Answer) {
         let now_ms = self.store.clock().now_ms();
+        let Some(url) = self.policy.url_of(&message.id) else {
+            // Any other address would be asked about another message.
+            let error = "the probe's url is not a valid address with this id in it".to_owned();
+            return (now_ms, Answer::NotSent { error });
+        };
         let call = Call {
-            url: self.policy.url_of(&message.id),
+            url: Some(url),
             id: message.id.to_string(),
             content_type: String::new(),
             message_headers: Vec::new(),
@@ -308,12 +313,9 @@ impl Asking {
         words: &Probes,
         answer: &Answer,
     ) -> Result<Changed, StoreError> {
-        let asked_ms = match answer {
-            Answer::Answered { retry_after_ms, .. } => *retry_after_ms,
-            Answer::NotSent { .. } | Answer::Unknown { .. } => None,
-        };
-        let (longest_ms, random) = (self.queue.policy.retry.max_ms, rand::random());
-        let delay_ms = self.policy.next_in_ms(words.count, asked_ms, longest_ms, random);
+        let retry = &self.queue.policy.retry;
+        let (asked_ms, random) = (retry.obeyed_ms(answer.retry_after_ms()), rand::random());
+        let delay_ms = self.policy.next_in_ms(words.count, asked_ms, retry.max_ms, random);
         if delay_ms.is_none() {
             tracing::warn!(queue = %self.queue.policy.name, id = %message.id, probes = words.count, error = words.error, "the downstream cannot tell what became of a message; an operator has to decide");
         }

@@ -127,6 +127,8 @@ fn failed(store: &Store, tick: &Tick, error: &StoreError) {
         StoreError::UnknownQueue(_) => "unknown_queue",
         StoreError::Full(_) => "store_full",
         StoreError::NotDurable(_) => "not_durable",
+        StoreError::Unfit(_) => "store_unfit",
+        StoreError::TooLarge(_) => "too_large",
         StoreError::Unavailable(_) | StoreError::Reply(_) => "store_unavailable",
     };
     let (schedule, nominal_ms) = (tick.schedule.name.to_string(), tick.nominal_ms);

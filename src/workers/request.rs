@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
 use crate::domain::headers::origin_header;
@@ -12,6 +13,7 @@ use crate::domain::time::rfc3339;
 use crate::store::Claimed;
 use crate::transport::Call;
 
+const JSON: &str = "application/json";
 /// Room for one item's result in the answer to a batch.
 const RESULT_BYTES: usize = 4096;
 /// Most bytes of an answer to a batch that are read.
@@ -28,11 +30,6 @@ pub fn single_call(
     (now_ms, deadline): (u64, Instant),
     response_bytes_max: usize,
 ) -> Call {
-    let content_type = details.content_type.clone().unwrap_or_else(|| match details.kind {
-        PayloadKind::Json => "application/json".to_owned(),
-        PayloadKind::Text => "text/plain; charset=utf-8".to_owned(),
-        PayloadKind::Raw => "application/octet-stream".to_owned(),
-    });
     let mut own_headers = vec![
         ("tidegate-queue", id.queue.to_string()),
         ("tidegate-attempt", attempt.to_string()),
@@ -43,7 +40,7 @@ pub fn single_call(
     Call {
         url: None,
         id: id.to_string(),
-        content_type,
+        content_type: content_type(details).to_owned(),
         message_headers: details.headers.clone(),
         own_headers,
         body: payload,
@@ -53,10 +50,21 @@ pub fn single_call(
     }
 }
 
+fn content_type(details: &Details) -> &str {
+    details.content_type.as_deref().unwrap_or(match details.kind {
+        PayloadKind::Json => JSON,
+        PayloadKind::Text => "text/plain; charset=utf-8",
+        PayloadKind::Raw => "application/octet-stream",
+    })
+}
+
 #[derive(Serialize)]
 struct Item<'a> {
-    id: String,
+    id: &'a str,
     attempt: u32,
+    /// Left out where it is JSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_type: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     payload: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,20 +72,39 @@ struct Item<'a> {
     headers: std::collections::BTreeMap<&'a str, &'a str>,
 }
 
+/// The ids of a batch's messages, as the downstream sees them.
+pub(super) fn item_ids(queue: &QueueName, messages: &[Claimed]) -> Vec<String> {
+    let id = |message: &Claimed| MessageId { queue: queue.clone(), ulid: message.lease.ulid };
+    messages.iter().map(|message| id(message).to_string()).collect()
+}
+
+/// The same for the same messages, in whatever order and however often they are sent, and another one
+/// for any others: a downstream knows a repeated batch by it.
+fn batch_id(queue: &QueueName, ids: &[String]) -> String {
+    let mut sorted: Vec<&str> = ids.iter().map(String::as_str).collect();
+    sorted.sort_unstable();
+    let digest = Sha256::digest(sorted.join(" "));
+    let short = digest[..16].iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+    format!("{queue}_{short}")
+}
+
 /// The call of a batch: a JSON array, each payload's bytes as they came.
 pub(super) fn batch_call(
     queue: &QueueName,
-    batch_id: &str,
     messages: &[Claimed],
     (now_ms, deadline): (u64, Instant),
 ) -> Call {
+    let ids = item_ids(queue, messages);
+    let batch_id = batch_id(queue, &ids);
     let texts: Vec<Option<Box<RawValue>>> = messages.iter().map(json_payload).collect();
     let items: Vec<Item<'_>> = messages
         .iter()
         .zip(&texts)
-        .map(|(message, text)| Item {
-            id: MessageId { queue: queue.clone(), ulid: message.lease.ulid }.to_string(),
+        .zip(&ids)
+        .map(|((message, text), id)| Item {
+            id,
             attempt: message.attempt,
+            content_type: Some(content_type(&message.details)).filter(|named| !is_json(named)),
             payload: text.as_deref(),
             payload_base64: text.is_none().then(|| base64_of(&message.payload)),
             headers: message
@@ -91,13 +118,10 @@ pub(super) fn batch_call(
     let body = serde_json::to_vec(&items).expect("strings and checked JSON always serialise");
     Call {
         url: None,
-        id: batch_id.to_owned(),
-        content_type: "application/json".to_owned(),
+        id: batch_id.clone(),
+        content_type: JSON.to_owned(),
         message_headers: Vec::new(),
-        own_headers: vec![
-            ("tidegate-queue", queue.to_string()),
-            ("tidegate-batch-id", batch_id.to_owned()),
-        ],
+        own_headers: vec![("tidegate-queue", queue.to_string()), ("tidegate-batch-id", batch_id)],
         body: Bytes::from(body),
         now_ms,
         deadline,
@@ -115,7 +139,40 @@ fn json_payload(message: &Claimed) -> Option<Box<RawValue>> {
     }
 }
 
+fn is_json(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default();
+    essence.trim().eq_ignore_ascii_case(JSON)
+}
+
 fn base64_of(bytes: &[u8]) -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_known_by_its_messages() {
+        let queue: QueueName = "erp".parse().unwrap();
+        let of = |ids: &[&str]| {
+            batch_id(&queue, &ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>())
+        };
+        let id = of(&["erp_A", "erp_B"]);
+        assert_eq!(of(&["erp_B", "erp_A"]), id);
+        assert!(id.starts_with("erp_") && id.len() == 36, "{id}");
+        for other in [&["erp_A"][..], &["erp_B"], &["erp_A", "erp_C"], &["erp_A", "erp_B", "erp_C"]]
+        {
+            assert_ne!(of(other), id, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn json_is_known_by_its_type() {
+        assert!(is_json("application/json") && is_json("Application/JSON ; charset=utf-8"));
+        for other in ["text/plain", "application/cloudevents+json", "application/jsonx", ""] {
+            assert!(!is_json(other), "{other}");
+        }
+    }
 }

@@ -28,6 +28,8 @@ pub(super) struct Settlement {
     pub(super) lease: Lease,
     pub(super) action: Action,
     pub(super) attempt: Option<Attempt>,
+    /// Whether the outcome of this attempt or an earlier one is unknown.
+    pub(super) is_in_doubt: bool,
     /// The batch that is over with this message.
     pub(super) ends: Option<String>,
     /// The exchange's slot on this node; comes free when this is written and dropped.
@@ -51,7 +53,7 @@ enum Call {
     Release,
     Defer(&'static str, Option<u64>),
     Bury(bool),
-    Park,
+    Park(u64),
 }
 
 impl Call {
@@ -65,7 +67,7 @@ impl Call {
             Action::Throttle { gate_ms } => Self::Defer("throttle", *gate_ms),
             Action::Alarm => Self::Defer("alarm", None),
             Action::Bury { suspect, .. } => Self::Bury(*suspect),
-            Action::Park { .. } => Self::Park,
+            Action::Park { asked_ms, .. } => Self::Park(*asked_ms),
         }
     }
 
@@ -157,7 +159,7 @@ impl Settler {
                 store.defer(queue, shard, ended, DeferKind::Throttle, *gate_ms, items).await
             }
             Call::Bury(suspect) => store.bury(queue, shard, ended, *suspect, items).await,
-            Call::Park => store.park(queue, shard, ended, items).await,
+            Call::Park(asked_ms) => store.park(queue, shard, ended, *asked_ms, items).await,
         }
     }
 
@@ -192,7 +194,7 @@ impl Settler {
 fn settled(settlement: &Settlement) -> Settled {
     let (mut reason, mut delay_ms, mut reference) = (None, 0, None);
     match &settlement.action {
-        Action::Bury { reason: why, .. } | Action::Park { reason: why } => {
+        Action::Bury { reason: why, .. } | Action::Park { reason: why, .. } => {
             reason = Some(why.clone());
         }
         Action::Retry { delay_ms: later_ms } => delay_ms = *later_ms,
@@ -204,11 +206,12 @@ fn settled(settlement: &Settlement) -> Settled {
         Action::Ack | Action::Release | Action::Hold | Action::Throttle { .. } | Action::Alarm => {}
     }
     Settled {
-        lease: settlement.lease.clone(),
         attempt: settlement.attempt.clone(),
         reason,
         delay_ms,
         reference,
         is_throttle: matches!(settlement.action, Action::Postpone { .. }),
+        is_in_doubt: settlement.is_in_doubt,
+        ..Settled::of(settlement.lease.clone())
     }
 }

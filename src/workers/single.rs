@@ -42,5 +42,5 @@ pub(super) async fn call(exchanges: &Exchanges, message: &Claimed, way: &Transpo
         }
     };
     failpoint!("after-send"; &message.payload);
-    exchanges.judge(message, now_ms, answer)
+    exchanges.judge(message.is_in_doubt, now_ms, answer)
 }

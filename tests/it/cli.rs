@@ -319,9 +319,24 @@ async fn completion_and_check_need_no_daemon() {
     let scene = Scene::start("").await;
     for shell_name in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = ends(&scene.daemon, &format!("tidegate completion {shell_name}"), 0).await;
-        assert!(script.stdout.contains("send-batch"), "{shell_name}");
+        assert!(script.stdout.contains("COMPLETE"), "{shell_name}: {}", script.stdout);
     }
     ends(&scene.daemon, "tidegate completion bash > c.bash && bash -n c.bash", 0).await;
+    // As a shell asks: the words so far, the last one begun. Queues are those of the daemon.
+    for (words, completed) in [
+        ("send-b", "send-batch"),
+        ("list jobs --state de", "dead"),
+        ("queue jo", "jobs"),
+        ("send jo", "jobs"),
+    ] {
+        let count = words.split(' ').count();
+        let line = format!(
+            "bash -c 'source ./c.bash; COMP_WORDS=(tidegate {words}); COMP_CWORD={count}; COMP_TYPE=9; \
+             _clap_complete_tidegate tidegate; echo ${{COMPREPLY[@]}}'"
+        );
+        let shown = ends(&scene.daemon, &line, 0).await;
+        assert_eq!(shown.stdout.trim(), completed, "{words}: {}", shown.stderr);
+    }
     let bad = "[server]\nlisten = \"nowhere\"\nbody_limit = \"big\"\n[redis]\ndurability = \"maybe\"\n\
         [queues.sms]\nrate = \"fast\"\nconcurency = 2\nconcurrency = 0\n[queues.A__B]\n";
     std::fs::write(scene.daemon.dir().join("bad.toml"), bad).unwrap();

@@ -6,7 +6,9 @@
 #![cfg(test)] // Always so here; said once more for clippy, which then lets helpers panic.
 
 mod actions;
+mod alerts;
 mod backlog;
+mod batch_answers;
 mod batches;
 mod callbacks;
 mod calls;
@@ -18,7 +20,9 @@ mod crash;
 mod docs;
 mod doctor;
 mod doors;
+mod doubt;
 mod durability;
+mod erased;
 mod erp;
 mod events;
 mod examples;
@@ -35,6 +39,8 @@ mod idle;
 mod inbox;
 #[cfg(feature = "failpoints")]
 mod inbox_killed;
+mod input;
+mod install;
 mod leases;
 mod load;
 #[cfg(feature = "failpoints")]
@@ -71,6 +77,7 @@ mod topics;
 mod topics_killed;
 mod topologies;
 mod uncertain;
+mod unfit;
 mod valkey;
 mod waiting;
 mod windows;

@@ -84,7 +84,7 @@ async fn before_redis_is_full_intake_stops_and_it_goes_on_when_messages_have_lef
     assert_eq!((ready.status, &ready.json()["code"]), (503, &json!("store-full")));
     let metrics = scene.daemon.get("/metrics").await.expect(200);
     assert!(metrics.text().contains("tidegate_store_full{resource=\"memory\"} 1"));
-    doctor_says(&scene.daemon, "too little memory").await;
+    doctor_says(&scene.daemon, "of its maxmemory").await;
 
     scene.queue_step("resume", &json!({})).await;
 
@@ -142,7 +142,7 @@ async fn while_redis_cannot_write_its_file_nothing_spins_and_then_all_goes_on() 
     .await;
     assert!(why.contains("append-only file"), "{why}");
     gate.release();
-    doctor_says(&daemon, "too little disk").await;
+    doctor_says(&daemon, "append-only file").await;
     let before = info(&redis, "total_commands_processed").await;
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
     let commands = info(&redis, "total_commands_processed").await - before;

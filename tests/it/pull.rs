@@ -355,20 +355,31 @@ async fn what_a_worker_says_wrongly_is_told_with_its_place() {
     ] {
         daemon.post(&format!("/v1/queues/{QUEUE}/claim"), &wish).await.expect(400);
     }
+    let renew = said(&message, "renew");
     for (item, pointer) in [
-        (json!({ "id": message["id"], "as": "delivered" }), "/1/token"),
-        (with(said(&message, "delivered"), "token", "mine"), "/1/token"),
-        (with(said(&message, "delivered"), "id", "other_01JD3A9PX2M7Q8R4T6V0W1Y2Z3"), "/1/id"),
-        (said(&message, "done"), "/1/as"),
-        (with(said(&message, "delivered"), "delay", "1s"), "/1/delay"),
-        (with(said(&message, "retry"), "result", 1), "/1/result"),
-        (with(said(&message, "retry"), "until", 1), "/1/until"),
+        (json!({ "id": message["id"], "as": "delivered" }), "/token"),
+        (with(said(&message, "delivered"), "token", "mine"), "/token"),
+        (with(said(&message, "delivered"), "id", "other_01JD3A9PX2M7Q8R4T6V0W1Y2Z3"), "/id"),
+        (said(&message, "done"), "/as"),
+        (with(said(&message, "delivered"), "delay", "1s"), "/delay"),
+        (with(said(&message, "retry"), "result", 1), "/result"),
+        (with(said(&message, "retry"), "until", 1), "/until"),
     ] {
-        let reply = settle(&json!([said(&message, "renew"), item])).await.expect(400).json();
-        assert_eq!(reply["errors"][0]["pointer"], pointer, "{reply}");
+        let reply = settle(&json!([renew, item, renew])).await.expect(200).json();
+        let results = reply["results"].as_array().expect("a list");
+        let verdicts: Vec<_> = results.iter().map(|result| &result["verdict"]).collect();
+        assert_eq!(verdicts, ["ok", "invalid", "ok"], "{reply}");
+        assert_eq!(results[1]["id"], item["id"]);
+        assert_eq!(results[1]["problem"]["code"], "invalid-request");
+        assert_eq!(results[1]["problem"]["errors"][0]["pointer"], pointer, "{reply}");
+    }
+    let nameless = settle(&json!([7, { "token": message["token"], "as": "delivered" }])).await;
+    for result in nameless.expect(200).json()["results"].as_array().expect("a list") {
+        assert_eq!((&result["id"], &result["verdict"]), (&Value::Null, &json!("invalid")));
     }
     settle(&said(&message, "delivered")).await.expect(400);
-    // Nothing of it was done.
+    settle(&json!(vec![&renew; 1001])).await.expect(400);
+    // Nothing of what was invalid was done.
     assert_eq!(Worker(&daemon).settle(&[said(&message, "delivered")]).await, ["ok"]);
     let other =
         with(said(&message, "delivered"), "id", format!("{QUEUE}_01JD3A9PX2M7Q8R4T6V0W1Y2Z3"));

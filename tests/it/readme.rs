@@ -71,6 +71,9 @@ async fn its_first_two_commands_are_a_daemon_and_a_delivered_message() {
     let output = daemon.run(sh).await;
     assert_eq!(output.code, 0, "{send}\n{}", output.stderr);
     assert!(output.stdout.contains("Delivered"), "{}", output.stdout);
+    // The daemon says the same, with a path that works.
+    let said = format!("try    {PROGRAM} send demo");
+    assert!(daemon.log().contains(&said), "{}", daemon.log());
 }
 
 /// What `make` would run, without running it.

@@ -95,7 +95,7 @@ async fn everysec_with_a_slow_disk_loses_what_the_daemon_says_it_lost() {
     assert_eq!(lost, gone);
     assert!(again.is_empty(), "{again:?}");
     assert_eq!(counted(&daemon, "tidegate_rollback_lost_total").await, gone.len() as u64);
-    assert!(daemon.log().contains("rollback: Redis came back without"), "{}", daemon.log());
+    assert!(daemon.log().contains("rollback: Redis is without"), "{}", daemon.log());
     let doctor = daemon.cli(&["doctor"]).await;
     assert!(doctor.stdout.contains("accepted are lost"), "{}", doctor.stdout);
 

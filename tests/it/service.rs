@@ -17,7 +17,7 @@ use crate::support::{
 const NULL_QUEUE: &str = "[queues.jobs.downstream]\ntype = \"null\"\n";
 
 /// Every metric of the contract, with its labels.
-const METRICS: [(&str, &[&str]); 14] = [
+const METRICS: [(&str, &[&str]); 15] = [
     ("tidegate_messages_total", &["queue", "event"]),
     ("tidegate_queue_messages", &["queue", "state"]),
     ("tidegate_oldest_ready_age_seconds", &["queue"]),
@@ -25,6 +25,7 @@ const METRICS: [(&str, &[&str]); 14] = [
     ("tidegate_promote_lateness_seconds_count", &["queue"]),
     ("tidegate_attempt_duration_seconds_count", &["queue", "outcome"]),
     ("tidegate_possible_duplicates_total", &["queue"]),
+    ("tidegate_unreadable_answers_total", &["queue"]),
     ("tidegate_script_duration_seconds_count", &["verb"]),
     ("tidegate_dead_total", &["queue", "reason"]),
     ("tidegate_gate_open", &["queue", "gate"]),

@@ -145,7 +145,7 @@ async fn who_subscribes_by_a_reload_gets_later_events_only() {
 }
 
 /// A namespace in which sms lies on another master than the topic and stock; and that master.
-async fn apart(cluster: &Cluster) -> (String, usize) {
+pub(crate) async fn apart(cluster: &Cluster) -> (String, usize) {
     for number in 0.. {
         let namespace = format!("t{number}");
         let mut owners = Vec::new();

@@ -17,6 +17,7 @@ use super::{LEASE_MS_MAX, LEASE_MS_MIN, pulled};
 use crate::api::change::SMALL_BODY_BYTES_MAX;
 use crate::api::fields::{Fields, Shape};
 use crate::api::paths::InQueue;
+use crate::api::peer::Peer;
 use crate::api::problem::Problem;
 use crate::api::values::{duration, whole};
 use crate::api::view::{Moment, Pairs, PayloadView};
@@ -48,6 +49,7 @@ static CLAIM: Shape = Shape { known: &["max", "wait", "lease"], later: &[] };
 pub(in crate::api) async fn claim(
     State(door): Shared,
     queue: InQueue,
+    peer: Peer,
     body: Body,
 ) -> Result<Response, Problem> {
     let queue = pulled(queue)?;
@@ -57,15 +59,19 @@ pub(in crate::api) async fn claim(
     let wait_ms = fields.read_as("wait", |raw| duration(raw, 0..=WAIT_MS_MAX)).unwrap_or(0);
     let lease_ms = fields.read_as("lease", |raw| duration(raw, LEASE_MS_MIN..=LEASE_MS_MAX));
     fields.finish()?;
+    // One that has closed its side already may be there for its answer, and waits for nothing. One that
+    // closes it later is taken for gone.
+    let was_closed = peer.has_closed();
+    let wait_ms = if was_closed { 0 } else { wait_ms };
     let wish = Wish {
         messages_max: usize::try_from(max).unwrap_or(usize::MAX),
         lease_ms,
         until: Instant::now() + Duration::from_millis(wait_ms),
     };
     let lease_ms = lease_ms.unwrap_or(queue.policy.lease_ms);
-    let taken = desk::take(&door, &queue.policy.name, wish).await?;
+    let taken = desk::take(&door, &queue.policy.name, wish, &peer).await?;
     let Some(Taken { queue, reply, claimed_at_ms, was_awaited }) = taken else {
-        return Ok(Json(serde_json::json!({ "messages": [] })).into_response());
+        return Ok(nothing());
     };
     for message in &reply.messages {
         let shard = &queue.shards[usize::from(message.lease.shard)];
@@ -74,6 +80,9 @@ pub(in crate::api) async fn claim(
     let hands = Hands::new(door.store(), &queue, &reply.messages);
     if let Some(last) = reply.messages.last() {
         tokio::time::sleep_until(last.slot).await;
+    }
+    if peer.has_closed() && !was_closed {
+        return Ok(nothing());
     }
     let now_ms = door.now_ms()?;
     let lateness = door.store().lateness(&queue.policy);
@@ -91,6 +100,10 @@ pub(in crate::api) async fn claim(
     Ok(response)
 }
 
+fn nothing() -> Response {
+    Json(serde_json::json!({ "messages": [] })).into_response()
+}
+
 /// Messages on their way to a worker: if it hangs up before it has them, they go back unsent.
 struct Hands {
     store: Store,
@@ -100,14 +113,7 @@ struct Hands {
 
 impl Hands {
     fn new(store: &Store, queue: &Arc<Queue>, messages: &[Claimed]) -> Self {
-        let unsent = |message: &Claimed| Settled {
-            lease: message.lease.clone(),
-            attempt: None,
-            reason: None,
-            delay_ms: 0,
-            reference: None,
-            is_throttle: false,
-        };
+        let unsent = |message: &Claimed| Settled::of(message.lease.clone());
         let held = messages.iter().map(unsent).collect();
         Self { store: store.clone(), queue: Arc::clone(queue), held }
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::api::Door;
+use crate::api::peer::Peer;
 use crate::domain::id::QueueName;
 use crate::domain::policy::QueuePolicy;
 use crate::domain::window::WindowState;
@@ -53,12 +54,13 @@ pub(super) struct Taken {
     pub(super) was_awaited: bool,
 }
 
-/// Claims what there is; with time left, as soon as there is something. `None`: nothing in time, or
-/// this node stops.
+/// Claims what there is; with time left, as soon as there is something. `None`: nothing in time, this
+/// node stops, or nobody waits any more.
 pub(super) async fn take(
     door: &Door,
     name: &QueueName,
     wish: Wish,
+    peer: &Peer,
 ) -> Result<Option<Taken>, StoreError> {
     let mut was_awaited = false;
     let desk = door.desks.of(name);
@@ -67,7 +69,7 @@ pub(super) async fn take(
         tokio::select! {
             front = desk.lock() => Some(front),
             () = tokio::time::sleep_until(wish.until) => return Ok(None),
-            () = door.state.draining.cancelled() => return Ok(None),
+            () = is_over(door, peer) => return Ok(None),
         }
     } else {
         None
@@ -103,8 +105,16 @@ pub(super) async fn take(
             () = queue.ready.notified() => {}
             () = tokio::time::sleep(wait.max(WAIT_MIN)) => {}
             () = tokio::time::sleep_until(wish.until) => return Ok(None),
-            () = door.state.draining.cancelled() => return Ok(None),
+            () = is_over(door, peer) => return Ok(None),
         }
+    }
+}
+
+/// Ends when nobody should wait any longer: this node stops, or the worker has closed its side.
+async fn is_over(door: &Door, peer: &Peer) {
+    tokio::select! {
+        () = door.state.draining.cancelled() => {}
+        () = peer.closed() => {}
     }
 }
 

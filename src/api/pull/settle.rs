@@ -14,13 +14,14 @@ use serde_json::{Value, json};
 
 use super::token::WorkerToken;
 use super::{LEASE_MS_MAX, LEASE_MS_MIN, pulled};
-use crate::api::fields::{Fields, Shape, bad_json};
+use crate::api::fields::{Fields, Shape, list_of_body};
+use crate::api::pace::Pace;
 use crate::api::paths::InQueue;
-use crate::api::problem::{Fault, Problem};
-use crate::api::values::{delay, duration, list, string, words};
+use crate::api::problem::{FAULTS_IN_ALL_MAX, Problem};
+use crate::api::values::{delay, duration, string, words};
 use crate::api::{Door, Shared, body};
 use crate::domain::id::MessageId;
-use crate::domain::message::Attempt;
+use crate::domain::message::{Attempt, NAME_BYTES_MAX};
 use crate::domain::retry::Next;
 use crate::store::{Lease, Queue, Settled, StoreError, Verdict};
 use crate::telemetry::{OutcomeLabel, ReasonLabel, VerdictLabel};
@@ -101,13 +102,30 @@ pub(in crate::api) async fn settle(
 ) -> Result<Response, Problem> {
     let queue = pulled(queue)?;
     let body = body::read(body, BODY_BYTES_MAX).await?;
-    let items = read(&queue, &body)?;
+    let raws = list_of_body(&body, ITEMS_MAX, "a list of settlements")?;
+    let (mut results, mut pace, mut faults_left) =
+        (Vec::with_capacity(raws.len()), Pace::default(), FAULTS_IN_ALL_MAX);
+    // Each item is judged for itself: a bad one keeps its place among the results, and no more.
+    let (mut items, mut places) = (Vec::new(), Vec::new());
+    for raw in raws {
+        pace.step().await;
+        match read_item(&queue, raw) {
+            Ok(item) => {
+                places.push(results.len());
+                results.push(Value::Null);
+                items.push(item);
+            }
+            Err(mut problem) => {
+                problem.shorten(&mut faults_left);
+                let id = id_of(raw);
+                results.push(json!({ "id": id, "verdict": "invalid", "problem": problem }));
+            }
+        }
+    }
     let verdicts = carry_out(&door, &queue, &items).await?;
-    let results: Vec<Value> = items
-        .iter()
-        .zip(verdicts)
-        .map(|(item, verdict)| json!({ "id": item.id.to_string(), "verdict": word(verdict) }))
-        .collect();
+    for ((place, item), verdict) in places.into_iter().zip(&items).zip(verdicts) {
+        results[place] = json!({ "id": item.id.to_string(), "verdict": word(verdict) });
+    }
     Ok(Json(json!({ "results": results })).into_response())
 }
 
@@ -120,26 +138,14 @@ const fn word(verdict: Verdict) -> &'static str {
     }
 }
 
-fn read(queue: &Queue, body: &[u8]) -> Result<Vec<Item>, Problem> {
-    let raw: &RawValue = serde_json::from_slice(body).map_err(|error| bad_json(&error))?;
-    let items = list(raw).map_err(|why| Problem::fault("", format!("{why} of settlements")))?;
-    if items.len() > ITEMS_MAX {
-        let found = items.len();
-        return Err(Problem::fault("", format!("found {found} items, expected up to {ITEMS_MAX}")));
-    }
-    let (mut read, mut faults) = (Vec::with_capacity(items.len()), Vec::new());
-    for (index, raw) in items.into_iter().enumerate() {
-        match read_item(queue, raw, &format!("/{index}")) {
-            Ok(item) => read.push(item),
-            Err(more) => faults.extend(more),
-        }
-    }
-    if faults.is_empty() { Ok(read) } else { Err(Problem::invalid(faults)) }
+/// The id that an item names, whatever else is wrong with it: its sender finds the item by it.
+fn id_of(raw: &RawValue) -> Option<String> {
+    let fields = Fields::within(raw, &ITEM, "").ok()?;
+    string(fields.raw("id")?).ok().filter(|id| id.len() <= NAME_BYTES_MAX)
 }
 
-fn read_item(queue: &Queue, raw: &RawValue, at: &str) -> Result<Item, Vec<Fault>> {
-    let mut fields =
-        Fields::within(raw, &ITEM, at).map_err(|detail| vec![Fault::new(at, detail)])?;
+fn read_item(queue: &Queue, raw: &RawValue) -> Result<Item, Problem> {
+    let mut fields = Fields::within(raw, &ITEM, "").map_err(|detail| Problem::fault("", detail))?;
     let name = &queue.policy.name;
     let id = fields.read_as("id", |raw| {
         let id: MessageId = string(raw)?.parse().map_err(|e| format!("{e}"))?;
@@ -180,7 +186,7 @@ fn read_item(queue: &Queue, raw: &RawValue, at: &str) -> Result<Item, Vec<Fault>
         (faults, Some(id), Some(token), Some(said)) if faults.is_empty() => {
             Ok(Item { id, token, said, delay_ms, lease_ms, result, detail })
         }
-        (faults, ..) => Err(faults),
+        (faults, ..) => Err(Problem::invalid(faults)),
     }
 }
 
@@ -213,14 +219,7 @@ async fn step_of(door: &Door, queue: &Queue, item: &Item) -> Result<(Step, Settl
     let policy = &queue.policy;
     let shard = queue.shard_of(&item.id).number;
     let lease = Lease { ulid: item.id.ulid, shard, token: item.token.lease.clone() };
-    let settled = Settled {
-        lease,
-        attempt: None,
-        reason: None,
-        delay_ms: 0,
-        reference: None,
-        is_throttle: false,
-    };
+    let settled = Settled::of(lease);
     let error = || item.detail.clone().unwrap_or_else(|| "the worker said no more".to_owned());
     Ok(match item.said {
         As::Renew => (Step::Renew(item.lease_ms.unwrap_or(policy.lease_ms)), settled),

@@ -134,6 +134,7 @@ async fn nodes_health_and_metrics() {
         json!({"nodes": [], "config_agrees": true})
     );
     let info = NodeInfo {
+        beats: 0,
         id: house.store.node().as_str().to_owned(),
         host: "h".to_owned(),
         pid: 1,

@@ -237,6 +237,28 @@ async fn whoever_reaches_a_queue_is_not_held_up() {
     }
 }
 
+#[tokio::test]
+async fn a_cursor_never_names_what_is_not_reached() {
+    let house = house().await;
+    Things::make(&house, "sms", "mine", "a").await;
+    for (queue, name) in [("erp", "b"), ("erp", "c"), ("sms", "d"), ("erp", "e")] {
+        let body = json!({ "queue": queue, "every": "9h", "payload": 1 }).to_string();
+        ask(&house, "boss", "PUT", &format!("/v1/schedules/{name}"), &body).await.expect(201);
+    }
+    let mut names = Vec::new();
+    let mut path = "/v1/schedules?limit=1".to_owned();
+    loop {
+        let page = ask(&house, "some", "GET", &path, "").await.expect(200).json();
+        for schedule in page["schedules"].as_array().unwrap() {
+            names.push(schedule["name"].as_str().unwrap().to_owned());
+        }
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        assert_eq!(cursor, super::super::cursor::seal("schedules", names.last().unwrap()));
+        path = format!("/v1/schedules?limit=1&cursor={cursor}");
+    }
+    assert_eq!(names, ["a", "d"]);
+}
+
 #[test]
 fn every_route_is_in_the_table() {
     let (_, document) = described().split_for_parts();

@@ -81,14 +81,7 @@ async fn ack(house: &House, claimed: &Claimed, body: &'static [u8]) {
         response: Some((Some("application/json".to_owned()), Bytes::from_static(body))),
     };
     let (lease, shard) = (claimed.lease.clone(), &queue.shards[0]);
-    let settled = Settled {
-        lease,
-        attempt: Some(attempt),
-        reason: None,
-        delay_ms: 0,
-        reference: None,
-        is_throttle: false,
-    };
+    let settled = Settled { attempt: Some(attempt), ..Settled::of(lease) };
     let verdicts = house.store.ack(&queue, shard, &[], &[settled]).await.unwrap();
     assert_eq!(verdicts, [Verdict::Ok]);
 }

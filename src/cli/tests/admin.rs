@@ -213,6 +213,18 @@ async fn doctor_finds_a_store_that_is_away() {
 }
 
 #[tokio::test]
+async fn health_says_whether_messages_are_taken() {
+    let full = json!({"code": "store-full", "detail": "the disk has 10 MiB left"});
+    let daemon = Daemon::with([reply(200, json!({"status": "ready"})), reply(503, full)]).await;
+    let ready = daemon.run(&["health"]).await;
+    assert_eq!((ready.exit, ready.out.as_str()), (Exit::Ok, "ready\n"));
+    let full = daemon.run(&["health"]).await;
+    assert_ne!(full.exit, Exit::Ok);
+    assert!(full.err.contains("the disk has 10 MiB left"), "{}", full.err);
+    assert_eq!(daemon.lines(), ["GET /readyz", "GET /readyz"]);
+}
+
+#[tokio::test]
 async fn doctor_looks_on_where_the_daemon_is_stopping() {
     let daemon = Daemon::with([
         reply(503, json!({"code": "draining", "detail": "it stops"})),

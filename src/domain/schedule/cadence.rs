@@ -3,8 +3,13 @@
 //! croner matches patterns, on the wall clock alone; what a wall clock time means as a moment is ours,
 //! and the same as for windows: a local time that clocks skip is the moment of the change (and ticks
 //! once, however many skipped times the pattern names), and one that repeats counts once, the first.
-//! With one exception: a pattern of every hour speaks of minutes, not of hours of a day, so it goes on
-//! through the repeated hour, or `*/15 * * * *` would fall silent for an hour each autumn.
+//! With one exception: a pattern of every hour speaks of minutes, not of hours of a day, so it follows real
+//! time, as cron has it. It goes on through the repeated hour, or `*/15 * * * *` would fall silent for an
+//! hour each autumn, and leaves out local times that clocks skip, or `30 * * * *` would tick twice within
+//! half an hour each spring.
+//!
+//! A day of the month or of the week that begins with `*` (`*/2` too) narrows the other one, as cron has
+//! it: both must hold. Where neither does, either is enough.
 //!
 //! `every` counts from 1970-01-01T00:00Z, so that nodes, restarts and changes agree on the times
 //! without remembering any.
@@ -124,7 +129,10 @@ impl Cadence {
         if pattern.len() > PATTERN_BYTES_MAX {
             return Err(bad("it is far too long"));
         }
-        let parser = CronParser::builder().year(Year::Disallowed).build();
+        let parser = CronParser::builder()
+            .year(Year::Disallowed)
+            .dom_and_dow(has_day_of_stars(pattern))
+            .build();
         let cron = parser.parse(pattern).map_err(|_| bad(&what_is_wrong(&parser, pattern)))?;
         let is_hourly = (0..24).all(|hour| cron.pattern.hour_match(hour).unwrap_or(false));
         let pattern = pattern.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -235,14 +243,26 @@ impl CronCadence {
     /// Each local time at the first moment at which the wall clock shows it, or is past it.
     fn first_pass_after(&self, after_ms: u64) -> Option<u64> {
         let mut local = self.zone.to_datetime(timestamp(after_ms));
-        // More than once only within a repeated hour, whose first pass is over.
+        let mut is_inclusive = false;
+        // More than once only within a repeated hour, whose first pass is over, and over a gap.
         loop {
-            local = self.cron.find_next_occurrence(&local, false).ok()?;
+            local = self.cron.find_next_occurrence(&local, is_inclusive).ok()?;
+            is_inclusive = false;
             let at_ms = first_ms(&self.zone, local);
-            if at_ms > after_ms {
+            if self.is_hourly && self.is_skipped(local) {
+                // On to the first local time that comes after the gap, which may be a whole day long.
+                local = self.zone.to_datetime(timestamp(at_ms));
+                is_inclusive = true;
+            } else if at_ms > after_ms {
                 return Some(at_ms);
             }
         }
+    }
+
+    /// Whether clocks leave this local time out.
+    fn is_skipped(&self, local: DateTime) -> bool {
+        let offset = self.zone.to_ambiguous_timestamp(local).offset();
+        matches!(offset, AmbiguousOffset::Gap { .. })
     }
 
     /// The local times of a repeated stretch when it comes the second time, before `limit_ms`.
@@ -278,6 +298,18 @@ impl CronCadence {
             AmbiguousOffset::Unambiguous { .. } | AmbiguousOffset::Gap { .. } => None,
         }
     }
+}
+
+/// Whether the day of the month or of the week begins with `*`.
+fn has_day_of_stars(pattern: &str) -> bool {
+    let fields: Vec<&str> = pattern.split_whitespace().collect();
+    // Seconds may stand in front.
+    let days = match fields.len() {
+        5 => [fields[2], fields[4]],
+        6 => [fields[3], fields[5]],
+        _ => return false,
+    };
+    days.iter().any(|field| field.starts_with(['*', '?']))
 }
 
 fn shown(pattern: &str) -> String {

@@ -7,6 +7,8 @@
 mod cadence;
 mod catch_up;
 #[cfg(test)]
+mod minute_tests;
+#[cfg(test)]
 mod tests;
 
 use std::fmt;

@@ -145,6 +145,34 @@ fn patterns_of_every_hour_follow_real_time() {
 }
 
 #[test]
+fn patterns_of_every_hour_leave_out_what_clocks_skip() {
+    for pattern in ["30 * 28 3 *", "30 */1 28 3 *", "30 0-23 28 3 *", "0 30 * 28 3 *"] {
+        let ticks = ticks(&cron(pattern, "Europe/Berlin"), "2027-03-27T22:00:00Z", 4);
+        assert_eq!(
+            ticks,
+            ["03-27 23:30", "03-28 00:30", "03-28 01:30", "03-28 02:30"],
+            "{pattern}"
+        );
+    }
+    // A whole day that was skipped, second by second, is left out at once.
+    let seconds = cron("* * * 29,30 12 *", "Pacific/Apia");
+    assert_eq!(ticks(&seconds, "2011-12-30T09:59:59Z", 1), ["12-28 10:00"]);
+}
+
+#[test]
+fn a_day_that_begins_with_a_star_narrows_the_other() {
+    // Odd days that are Mondays; Mondays that fall on an odd day.
+    for pattern in ["0 0 */2 * 1", "0 0 0 */2 * 1", "0 0 1-31/2 * 1"] {
+        let found = ticks(&cron(pattern, "UTC"), "2026-11-01T00:00:00Z", 3);
+        let both = ["11-09 00:00", "11-23 00:00", "12-07 00:00"];
+        assert_eq!(found == both, pattern.contains('*') && !pattern.contains("1-31"), "{pattern}");
+    }
+    // Even weekdays (Sunday is 0) that are the 13th.
+    let found = ticks(&cron("0 0 13 * */2", "UTC"), "2026-09-01T00:00:00Z", 2);
+    assert_eq!(found, ["09-13 00:00", "10-13 00:00"]);
+}
+
+#[test]
 fn what_cron_writes_is_understood() {
     for (pattern, after, expected) in [
         ("0 9 * * MON-FRI", "2026-11-20T10:00:00Z", "11-23 09:00"),

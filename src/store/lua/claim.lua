@@ -11,7 +11,7 @@
 -- ARGV[18] ARGV[19] moments between which this call is expected, us: outside of them nothing expires, no
 --         pause ends and no exchange is given up
 -- Returns {code, now_us, wait_us or -1, ready left, paused_ms}, and if messages were taken four lists: ulids,
---         records, headers of their state entries, slots in us; '' is the header of a first claim now, no
+--         records, headers of their state entries (see claimed_header), slots in us; '' is the header of a first claim now, no
 --         headers at all are as many of those, a single slot is that of all; codes: 0 taken, 1 empty, 2 paused, 3 gate shut, 4 concurrency,
 --         5 limit, 6 batch gathers, 7 only stale entries met: ask again, 8 only entries met that would
 --         expire by a clock in doubt
@@ -68,7 +68,7 @@ local function repeated()
     if records[i] and states[i] and is_leased_as(states[i], token) then
       local n = #taken.ulids + 1
       taken.ulids[n], taken.slots[n], taken.records[n] = ulid, slots[i] or slots[1], records[i]
-      taken.headers[n] = string.sub(states[i], 1, STATE_HEADER_BYTES)
+      taken.headers[n] = claimed_header(states[i])
     end
   end
   return taken
@@ -168,7 +168,7 @@ local function met_before()
     found.ulids[n], found.records[n] = ulid, record
     found.states[2 * n - 1], found.states[2 * n] = ulid, state
     for i = #found.headers + 1, n - 1 do found.headers[i] = '' end
-    found.headers[n] = string.sub(state, 1, STATE_HEADER_BYTES)
+    found.headers[n] = claimed_header(state)
     return s.rescues < 2, true
   end
 

@@ -28,7 +28,8 @@ use crate::domain::message::{DELAY_MS_MAX, NewMessage, When};
 use crate::domain::operation::{Action, Operation};
 use crate::domain::state::State;
 use crate::store::queue::Queue;
-use crate::store::record::{Record, Tail, state_of};
+use crate::store::record::{Record, state_of};
+use crate::store::tail::Tail;
 use crate::store::{Changed, Edit, Given, NotAccepted, Store, StoreError, Verb, arg};
 
 /// Messages, with their bodies, that one call takes.

@@ -16,9 +16,13 @@ use crate::store::{Store, StoreError, Verb, arg};
 impl Store {
     /// Takes the schedules of a configuration; Redis is told by [`Self::configure_schedules`].
     pub fn set_schedules(&self, settings: &Settings) {
-        let schedules = &self.inner.schedules;
-        schedules.configured.store(Arc::new(settings.schedules.clone()));
-        schedules.is_news.store(true, Ordering::Release);
+        self.inner.schedules.configured.store(Arc::new(settings.schedules.clone()));
+        self.schedules_are_news();
+    }
+
+    /// Redis is to be told of the schedules once more: it has forgotten them.
+    pub(in crate::store) fn schedules_are_news(&self) {
+        self.inner.schedules.is_news.store(true, Ordering::Release);
         self.wake_schedules();
     }
 

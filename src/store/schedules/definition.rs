@@ -7,8 +7,8 @@ use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::domain::details::{read_details, write_details};
 use crate::domain::schedule::{Cadence, CatchUp, Schedule};
-use crate::store::details::{read_details, write_details};
 
 /// The newest version that this program writes.
 const VERSION: u8 = 1;
@@ -76,7 +76,7 @@ pub(super) fn unpack(name: &str, definition: &[u8]) -> Result<Schedule, String> 
         cadence: cadence.map_err(|error| error.to_string())?,
         catch_up: catch_up.ok_or("its catch_up is not known here")?.1,
         payload: BASE64.decode(&packed.payload_base64).map_err(|e| e.to_string())?.into(),
-        details: details.map_err(|error| error.to_string())?,
+        details: details?,
         priority: packed.priority,
         ttl_ms: packed.ttl_ms,
     })

@@ -135,7 +135,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::UnknownQueue`], [`StoreError::Full`], [`StoreError::Unavailable`],
-    /// [`StoreError::NotDurable`]: it stays under way, and is tried again.
+    /// [`StoreError::NotDurable`]: it stays under way, and is tried again. [`StoreError::TooLarge`].
     pub async fn fire(&self, tick: &Tick) -> Result<(), StoreError> {
         let schedule = &tick.schedule;
         let queue = self.taking_queue(schedule)?;
@@ -149,7 +149,7 @@ impl Store {
             arg(tick.ulid),
             message.expires.map(when).unwrap_or_default(),
             arg(ranks(&queue.policy, &message)),
-            pack_rest(&message, 0),
+            pack_rest(&message, 0)?,
             arg(REMEMBERED_MS),
         ];
         let mut reply = self.call_durably(Verb::Fire, shard, &args).await?;

@@ -7,7 +7,6 @@ use crate::domain::headers::{EVENT_HEADER, TOPIC_HEADER};
 use crate::domain::id::{MessageId, QueueName};
 use crate::domain::message::{NewMessage, When};
 use crate::domain::topic::EventId;
-use crate::store::details::{DETAILS_BYTES_MAX, details_bytes};
 use crate::store::record::{pack_rest, unpack_rest};
 use crate::store::{Given, StoreError};
 
@@ -73,11 +72,6 @@ impl Event {
         Self { id, queues, message }
     }
 
-    /// How many bytes its details take, if those are too many.
-    pub(super) fn too_large(&self) -> Option<usize> {
-        Some(details_bytes(&self.message.details)).filter(|bytes| *bytes > DETAILS_BYTES_MAX)
-    }
-
     /// Delays run from the moment at which the event was taken, however late a queue gets it.
     pub(super) fn taken_at(&mut self, taken_ms: u64) {
         let message = &mut self.message;
@@ -99,7 +93,9 @@ impl Event {
         (given(&self.id, queue), message)
     }
 
-    pub(super) fn pack(&self) -> Vec<u8> {
+    /// # Errors
+    /// [`StoreError::TooLarge`] when its details do not fit into a record.
+    pub(super) fn pack(&self) -> Result<Vec<u8>, StoreError> {
         let message = &self.message;
         let head = Head {
             q: joined(&self.queues),
@@ -109,14 +105,15 @@ impl Event {
             f: message.fingerprint,
         };
         let head = serde_json::to_vec(&head).unwrap_or_default();
-        let rest = pack_rest(message, 0);
-        let length = u32::try_from(head.len()).unwrap_or(u32::MAX);
+        let rest = pack_rest(message, 0)?;
+        let length = u32::try_from(head.len())
+            .map_err(|_| StoreError::TooLarge("the event names too many queues".to_owned()))?;
         let mut packed = Vec::with_capacity(5 + head.len() + rest.len());
         packed.push(EVENT_VERSION);
         packed.extend(length.to_be_bytes());
         packed.extend(head);
         packed.extend(rest);
-        packed
+        Ok(packed)
     }
 
     /// `left` as it was concluded; "": every queue lacks it. Six bytes of the moment at which it was
@@ -192,7 +189,7 @@ mod tests {
 
     fn kept(event: &Event, taken_ms: u64) -> Bytes {
         let mut packed = taken_ms.to_be_bytes()[2..].to_vec();
-        packed.extend(event.pack());
+        packed.extend(event.pack().unwrap());
         Bytes::from(packed)
     }
 

@@ -60,8 +60,6 @@ pub enum Published {
     Before(EventId, Vec<QueueName>),
     /// The idempotency key belongs to a different event.
     Mismatch(EventId),
-    /// With what the event adds, its fields take so many bytes: more than fit.
-    TooLarge(usize),
 }
 
 /// What a topic keeps, since some queue lacks it still.
@@ -127,6 +125,17 @@ impl Store {
         Ok(())
     }
 
+    /// Writes down every topic that this node knows, where the namespace has forgotten them.
+    pub(in crate::store) async fn register_topics_again(&self) -> Result<(), StoreError> {
+        let key = keys::topics(self.namespace());
+        for topic in self.topics() {
+            let queues = event::joined(&topic.policy.queues);
+            let pair = [topic.policy.name.as_str().as_bytes(), queues.as_bytes()];
+            self.keep("HSET", key.clone(), &pair).await?;
+        }
+        Ok(())
+    }
+
     /// Every topic, by name; retired ones too.
     #[must_use]
     pub fn topics(&self) -> Vec<Arc<Topic>> {
@@ -156,9 +165,6 @@ impl Store {
         let ulid = new_ulid(self.clock().now_ms(), 0, 1, rand::random());
         let id = EventId { topic: name.clone(), ulid };
         let mut event = Event::new(id, topic.policy.queues.clone(), message);
-        if let Some(bytes) = event.too_large() {
-            return Ok(Published::TooLarge(bytes));
-        }
         let args = [
             arg(IDEMPOTENCY_WINDOW_MS),
             arg(EVENTS_MAX),
@@ -167,7 +173,7 @@ impl Store {
             arg(event.message.details.idempotency_key.as_deref().unwrap_or_default()),
             event.message.fingerprint.to_vec(),
             arg(event::joined(&event.queues)),
-            event.pack(),
+            event.pack()?,
         ];
         let mut reply = self.call_durably(Verb::Publish, topic, &args).await?;
         let (_, code) = (reply.count()?, reply.count()?);

@@ -34,14 +34,14 @@ async fn showing() -> (Server, mpsc::Receiver<Seen>) {
 #[tokio::test]
 async fn null_takes_everything() {
     let answer = Transport::new(&Downstream::Null).unwrap().send(call("{}")).await;
-    assert_eq!(answer, answered(200, "", false));
+    assert_eq!(answer, answered(200, "", None));
 }
 
 #[tokio::test]
 async fn the_request_on_the_wire() {
     let (server, mut seen) = showing().await;
     let answer = transport_to(server.at).send(call("{\"a\": 1}")).await;
-    assert_eq!(answer, answered(204, "", false));
+    assert_eq!(answer, answered(204, "", None));
     let seen = seen.recv().await.unwrap();
     assert!(seen.head.starts_with("POST /hook?a=1 HTTP/1.1\r\n"), "{}", seen.head);
     assert_eq!(seen.body, b"{\"a\": 1}");
@@ -74,9 +74,10 @@ async fn a_body_and_its_type() {
         status: 200,
         retry_after_ms: None,
         content_type: Some("application/json".to_owned()),
+        encoding: None,
         body: Bytes::from_static(b"true"),
         pending: None,
-        truncated: false,
+        missing: None,
     };
     assert_eq!(answer, expected);
 }
@@ -87,7 +88,7 @@ async fn chunks_become_one_body() {
         "HTTP/1.1 202 Accepted\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\nX-T: 1\r\n\r\n",
     )
     .await;
-    assert_eq!(answer, answered(202, "abcde", false));
+    assert_eq!(answer, answered(202, "abcde", None));
 }
 
 #[tokio::test]
@@ -97,7 +98,7 @@ async fn a_body_may_end_with_its_connection() {
         stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nwhole").await.unwrap();
     })
     .await;
-    assert_eq!(transport_to(server.at).send(call("{}")).await, answered(200, "whole", false));
+    assert_eq!(transport_to(server.at).send(call("{}")).await, answered(200, "whole", None));
 }
 
 #[tokio::test]
@@ -106,7 +107,7 @@ async fn interim_answers_are_passed_over() {
         "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nok",
     )
     .await;
-    assert_eq!(answer, answered(201, "ok", false));
+    assert_eq!(answer, answered(201, "ok", None));
 }
 
 #[tokio::test]
@@ -115,7 +116,7 @@ async fn retry_after_is_resolved() {
         ("7", Some(7000)),
         ("Thu, 20 Nov 2025 12:00:09 GMT", Some(9000)),
         ("-1", Some(0)),
-        ("tomorrow", None),
+        ("tomorrow", Some(0)),
     ] {
         let server = Server::start(move |mut stream, _| async move {
             read_request(&mut stream).await.unwrap();
@@ -154,12 +155,15 @@ async fn redirects_are_not_followed() {
 async fn a_body_at_the_cap_is_whole_and_one_beyond_is_cut() {
     let server = Server::answering("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabcde").await;
     let transport = transport_to(server.at);
-    for (bytes_max, body, truncated) in
-        [(6, "abcde", false), (5, "abcde", false), (4, "abcd", true), (0, "", true)]
-    {
+    for (bytes_max, body, missing) in [
+        (6, "abcde", None),
+        (5, "abcde", None),
+        (4, "abcd", Some("it is longer than the 4B that are read")),
+        (0, "", Some("it is longer than the 0B that are read")),
+    ] {
         let mut call = call("{}");
         call.response_bytes_max = bytes_max;
-        assert_eq!(transport.send(call).await, answered(200, body, truncated), "{bytes_max}");
+        assert_eq!(transport.send(call).await, answered(200, body, missing), "{bytes_max}");
     }
     assert_eq!(server.accepted(), 1, "a small rest is drained, the connection stays");
 }
@@ -180,7 +184,9 @@ async fn an_endless_body_is_cut_and_its_connection_given_up() {
     })
     .await;
     match transport_to(server.at).send(call("{}")).await {
-        Answer::Answered { status: 200, body, truncated: true, .. } => assert_eq!(body.len(), 4096),
+        Answer::Answered { status: 200, body, missing: Some(_), .. } => {
+            assert_eq!(body.len(), 4096);
+        }
         other => panic!("{other:?}"),
     }
     was_closed.recv().await.unwrap();
@@ -196,7 +202,10 @@ async fn a_body_that_trickles_past_the_deadline_keeps_its_status() {
     })
     .await;
     let answer = transport_to(server.at).send(call_within("{}", 700)).await;
-    assert_eq!(answer, answered(200, "abc", true));
+    assert_eq!(
+        answer,
+        answered(200, "abc", Some("it had not come to its end when the time was over"))
+    );
 }
 
 #[tokio::test]
@@ -207,7 +216,10 @@ async fn a_body_that_breaks_off_keeps_its_status() {
         stream.write_all(half).await.unwrap();
     })
     .await;
-    assert_eq!(transport_to(server.at).send(call("{}")).await, answered(400, "half", true));
+    assert_eq!(
+        transport_to(server.at).send(call("{}")).await,
+        answered(400, "half", Some("it broke off: connection closed by the other side"))
+    );
 }
 
 #[tokio::test]
@@ -223,5 +235,5 @@ async fn an_early_refusal_counts_although_the_body_is_still_leaving() {
     .await;
     let mut large = call("");
     large.body = Bytes::from(vec![b'x'; 32 << 20]);
-    assert_eq!(transport_to(server.at).send(large).await, answered(413, "", false));
+    assert_eq!(transport_to(server.at).send(large).await, answered(413, "", None));
 }

@@ -23,7 +23,7 @@ async fn one_connection_serves_call_after_call() {
     let mut server = Server::answering(OK).await;
     let transport = transport_to(server.at);
     for _ in 0..10 {
-        assert_eq!(transport.clone().send(call("{}")).await, answered(200, "ok", false));
+        assert_eq!(transport.clone().send(call("{}")).await, answered(200, "ok", None));
     }
     assert_eq!(server.accepted(), 1);
     server.assert_alive();
@@ -36,7 +36,7 @@ async fn a_connection_that_is_to_close_is_not_used_again() {
             .await;
     let transport = transport_to(server.at);
     for _ in 0..3 {
-        assert_eq!(transport.send(call("{}")).await, answered(200, "ok", false));
+        assert_eq!(transport.send(call("{}")).await, answered(200, "ok", None));
     }
     assert_eq!(server.accepted(), 3);
 }
@@ -45,7 +45,7 @@ async fn a_connection_that_is_to_close_is_not_used_again() {
 async fn transports_share_no_connections() {
     let server = Server::answering(OK).await;
     for _ in 0..2 {
-        assert_eq!(transport_to(server.at).send(call("{}")).await, answered(200, "ok", false));
+        assert_eq!(transport_to(server.at).send(call("{}")).await, answered(200, "ok", None));
     }
     assert_eq!(server.accepted(), 2);
 }
@@ -69,9 +69,9 @@ async fn a_kept_connection_that_died_is_replaced() {
     })
     .await;
     let transport = transport_to(server.at);
-    assert_eq!(transport.send(call("{}")).await, answered(200, "ok", false));
+    assert_eq!(transport.send(call("{}")).await, answered(200, "ok", None));
     was_noticed.recv().await.unwrap();
-    assert_eq!(transport.send(call("{}")).await, answered(200, "ok", false));
+    assert_eq!(transport.send(call("{}")).await, answered(200, "ok", None));
     assert_eq!(server.accepted(), 2);
 }
 
@@ -89,13 +89,13 @@ async fn a_connection_that_nobody_uses_is_closed() {
     })
     .await;
     let transport = transport_to(server.at);
-    assert_eq!(transport.send(call("{}")).await, answered(200, "ok", false));
+    assert_eq!(transport.send(call("{}")).await, answered(200, "ok", None));
     assert!(was_closed.try_recv().is_err(), "it is kept at first");
     tokio::time::pause();
     let waited = tokio::time::timeout(Duration::from_secs(60), was_closed.recv());
     assert_eq!(waited.await, Ok(Some(())), "and not for ever");
     tokio::time::resume();
-    assert_eq!(transport.send(call("{}")).await, answered(200, "ok", false));
+    assert_eq!(transport.send(call("{}")).await, answered(200, "ok", None));
     assert_eq!(server.accepted(), 2);
 }
 
@@ -137,7 +137,7 @@ async fn a_connection_whose_call_timed_out_is_given_up() {
     let transport = transport_to(server.at);
     let late = transport.send(call_within("{}", 700)).await;
     assert!(matches!(late, Answer::Unknown { .. }), "{late:?}");
-    assert_eq!(transport.send(call("{}")).await, answered(200, "ok", false));
+    assert_eq!(transport.send(call("{}")).await, answered(200, "ok", None));
     assert_eq!(server.accepted(), 2);
 }
 

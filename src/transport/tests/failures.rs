@@ -169,17 +169,13 @@ async fn garbage_is_unknown() {
     let not_http = unknown("the answer is not HTTP");
     assert_eq!(answer_to(b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n\r\n").await, not_http);
     assert_eq!(answer_to(b"\0\x01\x02\x03\r\n\r\n").await, not_http);
-    assert_eq!(answer_to(b"HTTP/1.1 200 OK\r\nno colon here\r\n\r\n").await, not_http);
 }
 
 #[tokio::test]
-async fn huge_headers_are_unknown() {
-    let one = format!("HTTP/1.1 200 OK\r\nX-Huge: {}\r\n\r\n", "x".repeat(1 << 20));
-    let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "X-Many: x\r\n".repeat(10_000));
-    for response in [one, many] {
-        let answer = answer_to(response.leak().as_bytes()).await;
-        assert_eq!(answer, unknown("the headers of the answer are too large"));
-    }
+async fn a_huge_status_line_is_unknown() {
+    let long = format!("HTTP/1.1 200 {}\r\n\r\n", "x".repeat(1 << 20));
+    let answer = answer_to(long.leak().as_bytes()).await;
+    assert_eq!(answer, unknown("the headers of the answer are too large"));
 }
 
 #[tokio::test]

@@ -1,8 +1,12 @@
 //! Exchanges with scripted servers on real sockets.
 
 mod answers;
+mod bounds;
 mod connections;
+mod early;
+mod endings;
 mod failures;
+mod heads;
 mod secure;
 mod server;
 
@@ -53,14 +57,16 @@ fn call_within(body: &'static str, timeout_ms: u64) -> Call {
     }
 }
 
-fn answered(status: u16, body: &'static str, truncated: bool) -> Answer {
+/// An answer whose body came to its end, or why it did not.
+fn answered(status: u16, body: &'static str, missing: Option<&str>) -> Answer {
     Answer::Answered {
         status,
         retry_after_ms: None,
         content_type: None,
+        encoding: None,
         body: Bytes::from_static(body.as_bytes()),
         pending: None,
-        truncated,
+        missing: missing.map(str::to_owned),
     }
 }
 

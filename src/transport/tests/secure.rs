@@ -56,7 +56,7 @@ async fn a_trusted_certificate_is_talked_to() {
     let trust: ClientConfig = tls::builder().with_root_certificates(roots).with_no_client_auth();
     let to = downstream(&format!("https://{at}/"));
     let transport = HttpTransport::with_tls(&to, Arc::new(trust)).unwrap();
-    assert_eq!(transport.send(&call("{}")).await, answered(200, "ok", false));
+    assert_eq!(transport.send(&call("{}")).await, answered(200, "ok", None));
     assert!(served.join().unwrap());
 }
 

@@ -84,12 +84,10 @@ pub(super) fn attempt(number: u32, outcome: &str) -> Attempt {
 /// A lease and how it ends: with an attempt's words.
 pub(super) fn settled(lease: &Lease, outcome: &str) -> Settled {
     Settled {
-        lease: lease.clone(),
         attempt: Some(attempt(1, outcome)),
         reason: Some(outcome.to_owned()),
         delay_ms: HOUR_MS,
-        reference: None,
-        is_throttle: false,
+        ..Settled::of(lease.clone())
     }
 }
 
@@ -154,7 +152,7 @@ impl Node {
             Verb::Release => store.release(queue, shard, &[], &items).await,
             Verb::Defer => store.defer(queue, shard, &[], DeferKind::Hold, None, &items).await,
             Verb::Bury => store.bury(queue, shard, &[], false, &items).await,
-            Verb::Park => store.park(queue, shard, &[], &items).await,
+            Verb::Park => store.park(queue, shard, &[], 0, &items).await,
             Verb::Renew => store.renew(shard, queue.policy.lease_ms, &[], leases).await,
             other => panic!("{other:?} settles nothing"),
         };

@@ -16,6 +16,7 @@ pub(crate) mod http;
 pub(crate) mod nodes;
 pub(crate) mod page;
 pub(crate) mod ports;
+pub(crate) mod prometheus;
 pub(crate) mod redis;
 pub(crate) mod scene;
 pub(crate) mod script;

@@ -45,6 +45,15 @@ local function delivered_of_leased(weighing_number)
   end })
 end
 
+-- What a claim tells of an entry: its header, and of the tail no more than whether an earlier attempt's
+-- outcome is unknown. Within a string quotes are escaped, so that this is never found in one.
+local IN_DOUBT = '"u":true'
+local function claimed_header(raw)
+  local header = string.sub(raw, 1, STATE_HEADER_BYTES)
+  if not string.find(raw, IN_DOUBT, STATE_HEADER_BYTES + 1, true) then return header end
+  return header .. '{' .. IN_DOUBT .. '}'
+end
+
 -- Whether a message was claimed alone, as a suspect.
 local function is_alone(raw)
   return raw and #raw >= STATE_HEADER_BYTES and string.byte(raw) == STATE_VERSION and string.byte(raw, 23) % 2 == 1

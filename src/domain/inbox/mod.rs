@@ -6,24 +6,24 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 
-use super::headers::check_header;
-use super::message::{
-    DELAY_MS_MAX, Details, NAME_BYTES_MAX, NewMessage, PRIORITY_MAX, PayloadKind, When,
+use crate::domain::details::check_room;
+use crate::domain::headers::{check_content_type, check_header};
+use crate::domain::message::{
+    DELAY_MS_MAX, Details, HEADERS_MAX, LABEL_BYTES_MAX, LABELS_MAX, NAME_BYTES_MAX, NewMessage,
+    PRIORITY_MAX, When, check_name,
 };
-use super::time::parse_rfc3339;
-use super::units::parse_duration_or_seconds;
+use crate::domain::payload::kind;
+use crate::domain::time::parse_rfc3339;
+use crate::domain::units::parse_duration_or_seconds;
 
 /// What stands in place of a queue's name in the key of the stream of rejected entries.
 pub const REJECTED: &str = "rejected";
 
-/// Most labels of a message, and the longest name of one: as over HTTP.
-const LABELS_MAX: usize = 16;
-const LABEL_BYTES_MAX: usize = 64;
-/// Most headers of a message.
-const HEADERS_MAX: usize = 32;
+/// Most fields of an entry: more than a message can have, so that one with far more is not judged at
+/// length.
+const FIELDS_MAX: usize = 100;
 /// An entry's own moment counts as long as it lies so little back: others were made up by the producer.
 const BELIEVED_MS: u64 = 366 * 86_400_000;
 /// The names that an entry may have, for whoever used another one.
@@ -48,6 +48,9 @@ pub fn read(
     now_ms: u64,
     payload_bytes_max: usize,
 ) -> Result<Asked, String> {
+    if fields.len() > FIELDS_MAX {
+        return Err(format!("found {} fields, expected up to {FIELDS_MAX}", fields.len()));
+    }
     let is_believed = added_ms <= now_ms && now_ms - added_ms <= BELIEVED_MS;
     let mut reading = Reading::new(if is_believed { added_ms } else { now_ms });
     for (name, value) in fields {
@@ -69,6 +72,26 @@ fn fingerprint(fields: &[(Bytes, Bytes)]) -> [u8; 16] {
     let mut first = [0; 16];
     first.copy_from_slice(&digest[..16]);
     first
+}
+
+/// The fingerprint of the same entry as others may have written it: with the content type named that it has
+/// anyway, or left out.
+#[must_use]
+pub fn other_fingerprint(fields: &[(Bytes, Bytes)]) -> Option<[u8; 16]> {
+    let find = |name: &[u8]| fields.iter().find(|(field, _)| field.as_ref() == name);
+    let (_, payload) = find(b"payload")?;
+    let (kind_of_none, default) = kind(payload, None).ok()?;
+    let default = default.unwrap_or_else(|| "application/json".to_owned());
+    let Some((_, named)) = find(b"content_type") else {
+        let named = (Bytes::from_static(b"content_type"), Bytes::from(default));
+        return Some(fingerprint(&[fields, &[named]].concat()));
+    };
+    let is_default = named.as_ref() == default.as_bytes()
+        && kind(payload, Some(&default)).is_ok_and(|(kind, _)| kind == kind_of_none);
+    is_default.then(|| {
+        let rest = fields.iter().filter(|(name, _)| name.as_ref() != b"content_type");
+        fingerprint(&rest.cloned().collect::<Vec<_>>())
+    })
 }
 
 #[derive(Debug)]
@@ -131,11 +154,11 @@ impl Reading {
             }
             "expires_at" => self.expires(parse_rfc3339(value)?)?,
             "key" => {
-                plain(value, NAME_BYTES_MAX)?;
+                check_name(value, NAME_BYTES_MAX)?;
                 self.details.idempotency_key = Some(value.to_owned());
             }
             "group" => {
-                plain(value, NAME_BYTES_MAX)?;
+                check_name(value, NAME_BYTES_MAX)?;
                 self.details.group = Some(value.to_owned());
             }
             "priority" => {
@@ -144,10 +167,8 @@ impl Reading {
                     .ok_or_else(|| format!("found {value:?}, expected 0 to {PRIORITY_MAX}"))?;
             }
             "content_type" => {
-                plain(value, NAME_BYTES_MAX)?;
-                if !value.is_ascii() || !value.contains('/') {
-                    return Err(format!("found {value:?}, expected for example text/plain"));
-                }
+                check_name(value, NAME_BYTES_MAX)?;
+                check_content_type(value)?;
                 self.details.content_type = Some(value.to_owned());
             }
             _ => match name.split_once('.') {
@@ -192,7 +213,7 @@ impl Reading {
     }
 
     fn label(&mut self, name: &str, value: &str) -> Result<(), String> {
-        plain(name, LABEL_BYTES_MAX)?;
+        check_name(name, LABEL_BYTES_MAX)?;
         if value.len() > NAME_BYTES_MAX || self.labels.len() >= LABELS_MAX {
             return Err(format!(
                 "expected up to {LABELS_MAX} labels with values of up to {NAME_BYTES_MAX} bytes"
@@ -225,6 +246,9 @@ impl Reading {
             },
         }
         self.details.labels = self.labels;
+        if let Err(why) = check_room(&self.details) {
+            self.wrong.push(why);
+        }
         match payload {
             Some(payload) if self.wrong.is_empty() => Ok(Asked {
                 key: self.details.idempotency_key.clone(),
@@ -242,157 +266,5 @@ impl Reading {
     }
 }
 
-/// Words of one line.
-fn plain(text: &str, bytes_max: usize) -> Result<(), String> {
-    if text.is_empty() || text.len() > bytes_max {
-        return Err(format!("found {} bytes, expected 1 to {bytes_max}", text.len()));
-    }
-    if text.chars().any(char::is_control) {
-        return Err("found a control character, expected plain text".to_owned());
-    }
-    Ok(())
-}
-
-/// The rule of the command line: without a content type JSON if it parses, else text, else bytes; with
-/// one, it decides. Also the content type that follows.
-fn kind(
-    payload: &[u8],
-    content_type: Option<&str>,
-) -> Result<(PayloadKind, Option<String>), String> {
-    let is_json = || serde_json::from_slice::<&RawValue>(payload).is_ok();
-    let is_text = || std::str::from_utf8(payload).is_ok();
-    let essence = content_type
-        .map(|text| text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
-    match essence.as_deref() {
-        Some(kind) if kind == "application/json" || kind.ends_with("+json") => match is_json() {
-            true => Ok((PayloadKind::Json, None)),
-            false => Err(format!("payload: is no JSON, as content_type {kind} says")),
-        },
-        Some("text/plain") if is_text() => Ok((PayloadKind::Text, None)),
-        Some(_) => Ok((PayloadKind::Raw, None)),
-        None if is_json() => Ok((PayloadKind::Json, None)),
-        None if is_text() => Ok((PayloadKind::Text, Some("text/plain".to_owned()))),
-        None => Ok((PayloadKind::Raw, Some("application/octet-stream".to_owned()))),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const ADDED_MS: u64 = 1_763_640_000_000;
-
-    fn entry(fields: &[(&str, &str)]) -> Vec<(Bytes, Bytes)> {
-        let bytes = |text: &str| Bytes::copy_from_slice(text.as_bytes());
-        fields.iter().map(|(name, value)| (bytes(name), bytes(value))).collect()
-    }
-
-    fn asked(fields: &[(&str, &str)]) -> Result<Asked, String> {
-        read(&entry(fields), ADDED_MS, ADDED_MS + 5000, 1000)
-    }
-
-    #[test]
-    fn every_field_is_read() {
-        let asked = asked(&[
-            ("payload", "{\"order\": 1.0}"),
-            ("delay", "90s"),
-            ("ttl", "1h"),
-            ("key", "order-1"),
-            ("group", "customer-7"),
-            ("priority", "9"),
-            ("header.X-Tenant", "eu"),
-            ("label.shop", "berlin"),
-        ])
-        .unwrap();
-        let message = asked.message;
-        assert_eq!(message.payload, "{\"order\": 1.0}");
-        assert_eq!(message.due, When::At(ADDED_MS + 90_000), "from when it was added");
-        assert_eq!(message.expires, Some(When::At(ADDED_MS + 3_600_000)));
-        assert_eq!((message.priority, asked.key.as_deref()), (9, Some("order-1")));
-        assert_eq!(message.details.headers, [("x-tenant".to_owned(), "eu".to_owned())]);
-        assert_eq!(message.details.labels["shop"], "berlin");
-        assert_eq!(message.details.kind, PayloadKind::Json);
-    }
-
-    #[test]
-    fn the_bytes_or_the_content_type_decide_what_a_payload_is() {
-        let kind = |fields: &[(&str, &str)]| {
-            let details = asked(fields).unwrap().message.details;
-            (details.kind, details.content_type)
-        };
-        let text = Some("text/plain".to_owned());
-        assert_eq!(kind(&[("payload", "[1]")]), (PayloadKind::Json, None));
-        assert_eq!(kind(&[("payload", "hello")]), (PayloadKind::Text, text.clone()));
-        let declared = [("payload", "[1]"), ("content_type", "text/plain")];
-        assert_eq!(kind(&declared), (PayloadKind::Text, text));
-        let bytes = [(Bytes::from("payload"), Bytes::from_static(&[0xff]))];
-        let raw = read(&bytes, ADDED_MS, ADDED_MS, 1000).unwrap().message.details;
-        assert_eq!(raw.kind, PayloadKind::Raw);
-        assert_eq!(raw.content_type.as_deref(), Some("application/octet-stream"));
-    }
-
-    #[test]
-    fn everything_wrong_is_told_at_once() {
-        let why = asked(&[
-            ("paylod", "1"),
-            ("delay", "soon"),
-            ("priority", "10"),
-            ("header.Host", "h"),
-            ("group", ""),
-            ("group", "x"),
-        ])
-        .unwrap_err();
-        for part in [
-            "payload: missing",
-            "paylod: unknown; expected one of payload, delay",
-            "delay: ",
-            "priority: found \"10\", expected 0 to 9",
-            "header.Host: ",
-            "group: found 0 bytes",
-            "group: given twice",
-        ] {
-            assert!(why.contains(part), "{part} not in {why}");
-        }
-        for (field, value, part) in [
-            ("payload", &*"1".repeat(1001), "1001 bytes, expected up to 1000 (server.body_limit)"),
-            ("content_type", "application/json", "payload: is no JSON"),
-            ("delay", "367d", "at most 366 days"),
-            ("ttl", "0s", "it would expire before it is due"),
-        ] {
-            let mut fields = vec![(field, value)];
-            if field != "payload" {
-                fields.push(("payload", "no json"));
-            }
-            let why = asked(&fields).unwrap_err();
-            assert!(why.contains(part), "{part} not in {why}");
-        }
-    }
-
-    #[test]
-    fn a_moment_that_a_producer_made_up_is_not_believed() {
-        let now_ms = ADDED_MS;
-        for added_ms in [1, now_ms + 1] {
-            let fields = entry(&[("payload", "1"), ("delay", "1s")]);
-            let asked = read(&fields, added_ms, now_ms, 1000).unwrap();
-            assert_eq!(asked.message.due, When::At(now_ms + 1000));
-        }
-    }
-
-    #[test]
-    fn the_fingerprint_follows_everything_but_the_key_and_the_order() {
-        let print = |fields: &[(&str, &str)]| asked(fields).unwrap().message.fingerprint;
-        let first = print(&[("payload", "1"), ("group", "g")]);
-        assert_eq!(first, print(&[("group", "g"), ("key", "k"), ("payload", "1")]));
-        assert_ne!(first, print(&[("payload", "1"), ("group", "h")]));
-    }
-
-    proptest! {
-        #[test]
-        fn no_entry_panics(fields: Vec<(Vec<u8>, Vec<u8>)>) {
-            let fields: Vec<_> =
-                fields.into_iter().map(|(n, v)| (Bytes::from(n), Bytes::from(v))).collect();
-            drop(read(&fields, ADDED_MS, ADDED_MS, 1000));
-        }
-    }
-}
+mod tests;

@@ -1,14 +1,14 @@
 //! The details of a message as they stand in its record: compact JSON, empty for the common case.
 //!
-//! Written once at intake, opaque to the scripts. Short names, since every message carries them.
+//! Written once at intake, opaque to the scripts. Short names, since every message carries them. Owns how
+//! much room they may take, so that every way in refuses what would not fit, the configuration too.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::error::StoreError;
-use crate::domain::callback::{CallbackOn, CallbackWish};
-use crate::domain::message::{Details, PayloadKind, RetryOverride};
+use super::callback::{CallbackOn, CallbackWish};
+use super::message::{Details, PayloadKind, RetryOverride};
 
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Packed {
@@ -56,16 +56,30 @@ struct PackedRetry {
     s: Option<Vec<u64>>,
 }
 
-/// Most bytes that details may take in a record.
+/// Most bytes that details can take in a record: their length stands there in two bytes.
 pub const DETAILS_BYTES_MAX: usize = 65_535;
+/// What is left free for what Tidegate adds: the headers that name a topic's event or a schedule's tick,
+/// the label of a schedule, and the key of an inbox entry.
+const ADDED_BYTES: usize = 512;
+/// Most bytes that the details that a producer gives may take in a record.
+pub const GIVEN_BYTES_MAX: usize = DETAILS_BYTES_MAX - ADDED_BYTES;
 
-/// How many bytes these details take in a record; above [`DETAILS_BYTES_MAX`] intake refuses them.
-#[must_use]
-pub fn details_bytes(details: &Details) -> usize {
-    write_details(details).len()
+/// Checks that there is room in a record for the details that a producer gives.
+///
+/// # Errors
+/// A sentence that names how much there is and how much is allowed.
+pub fn check_room(details: &Details) -> Result<(), String> {
+    match write_details(details).len() {
+        0..=GIVEN_BYTES_MAX => Ok(()),
+        bytes => Err(format!(
+            "everything beside the payload takes {bytes} bytes, more than {GIVEN_BYTES_MAX}; shorten headers or labels"
+        )),
+    }
 }
 
-pub(super) fn write_details(details: &Details) -> Vec<u8> {
+/// As they stand in a record.
+#[must_use]
+pub fn write_details(details: &Details) -> Vec<u8> {
     let packed = Packed {
         k: match details.kind {
             PayloadKind::Json => None,
@@ -97,19 +111,21 @@ pub(super) fn write_details(details: &Details) -> Vec<u8> {
     serde_json::to_vec(&packed).unwrap_or_default()
 }
 
-fn read_callback(packed: PackedCallback) -> Result<CallbackWish, StoreError> {
+fn read_callback(packed: PackedCallback) -> Result<CallbackWish, String> {
     let url = packed.u.map(|url| url.parse()).transpose();
-    let url =
-        url.map_err(|error| StoreError::Reply(format!("a record's callback url: {error}")))?;
+    let url = url.map_err(|error| format!("a record's callback url: {error}"))?;
     Ok(CallbackWish { url, on: packed.o.map(CallbackOn::of_bits) })
 }
 
-pub(super) fn read_details(raw: &[u8]) -> Result<Details, StoreError> {
+/// What [`write_details`] wrote.
+///
+/// # Errors
+/// When it is not that.
+pub fn read_details(raw: &[u8]) -> Result<Details, String> {
     let packed: Packed = if raw.is_empty() {
         Packed::default()
     } else {
-        serde_json::from_slice(raw)
-            .map_err(|error| StoreError::Reply(format!("a record's details: {error}")))?
+        serde_json::from_slice(raw).map_err(|error| format!("a record's details: {error}"))?
     };
     Ok(Details {
         kind: match packed.k {
@@ -143,6 +159,18 @@ mod tests {
     fn a_plain_message_carries_no_details() {
         assert!(write_details(&Details::default()).is_empty());
         assert_eq!(read_details(b"").unwrap(), Details::default());
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_with_the_numbers() {
+        let with = |bytes: usize| Details {
+            headers: vec![("x-a".to_owned(), "v".repeat(bytes))],
+            ..Details::default()
+        };
+        let around = write_details(&with(0)).len();
+        assert_eq!(check_room(&with(GIVEN_BYTES_MAX - around)), Ok(()));
+        let why = check_room(&with(GIVEN_BYTES_MAX - around + 1)).unwrap_err();
+        assert!(why.contains(&format!("more than {GIVEN_BYTES_MAX}")), "{why}");
     }
 
     #[test]

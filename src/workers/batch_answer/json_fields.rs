@@ -1,0 +1,85 @@
+//! The fields of a JSON object that somebody else wrote: read by name, in whatever case, with values
+//! of any type.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// Names and values, in the order in which they stand.
+#[derive(Debug)]
+pub(super) struct Fields<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'a> Fields<'a> {
+    /// The fields of an object.
+    pub(super) fn read(raw: &'a RawValue) -> Result<Self, String> {
+        serde_json::from_str(raw.get()).map_err(|error| error.to_string())
+    }
+
+    /// The value of a field; one that stands there twice says nothing certain.
+    pub(super) fn one(&self, name: &str) -> Result<Option<&'a RawValue>, String> {
+        let mut values = self.values(name);
+        match (values.next(), values.next()) {
+            (value, None) => Ok(value),
+            (_, Some(_)) => Err(format!("the field \"{name}\" stands in it twice")),
+        }
+    }
+
+    /// A field for people: a string's text, any other value as it is written. `null` is none.
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        let raw = self.values(name).next()?.get();
+        match serde_json::from_str::<Option<String>>(raw) {
+            Ok(text) => text,
+            Err(_) => Some(raw.to_owned()),
+        }
+    }
+
+    fn values(&self, name: &str) -> impl Iterator<Item = &'a RawValue> {
+        self.0.iter().filter(move |(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, raw)| *raw)
+    }
+}
+
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+
+        impl<'de> Visitor<'de> for Object {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(Fields(fields))
+            }
+        }
+
+        deserializer.deserialize_map(Object)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_found_in_any_case_and_shown_as_text() {
+        let raw = r#"{"Id": "a", "detail": {"code": 42}, "ref": 7, "n": null, "x": 1, "X": 2, "u": "\u00fc"}"#;
+        let fields = Fields::read(serde_json::from_str(raw).unwrap()).unwrap();
+        assert_eq!(fields.one("id").unwrap().unwrap().get(), "\"a\"");
+        assert_eq!(fields.text("detail").as_deref(), Some("{\"code\": 42}"));
+        assert_eq!(fields.text("ref").as_deref(), Some("7"));
+        assert_eq!((fields.text("n"), fields.text("absent")), (None, None));
+        assert_eq!(fields.text("u").as_deref(), Some("\u{fc}"));
+        assert_eq!(fields.one("x").unwrap_err(), "the field \"x\" stands in it twice");
+        assert!(fields.one("absent").unwrap().is_none());
+        for other in ["[]", "7", "\"x\"", "null"] {
+            assert!(Fields::read(serde_json::from_str(other).unwrap()).is_err(), "{other}");
+        }
+    }
+}
