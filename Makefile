@@ -12,7 +12,7 @@ BUILD := cargo build --release --locked --features demo
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run dist install test torture demo bench bench-peers lint
+.PHONY: help run dist install test test-all torture demo bench bench-peers lint deb sbom
 
 help:
 	@echo 'make run     start the daemon: API on 127.0.0.1:7411, data on a Redis of its own'
@@ -20,7 +20,9 @@ help:
 	@echo 'make demo    watch a flood drain into a slow SMS gateway and a windowed ERP link'
 	@echo 'make install put the optimised program, its service, completions and man pages under PREFIX=/usr/local;'
 	@echo '             as another user: make dist, then sudo make install'
-	@echo 'make test    run every test'
+	@echo 'make test    run every test that needs cargo, redis-server, curl, jq and python3 alone'
+	@echo 'make test-all   the same, then the packages, manifests and alerting rules (Debian, as root)'
+	@echo 'make deb     the Debian package; make sbom: the list of components (CycloneDX)'
 	@echo 'make torture MINUTES=n SEED=s [SCENARIO=name]'
 	@echo '             kill, cut and spoil everything for so long, and judge what became of the messages'
 	@echo 'make bench   Tidegate beside the physical limit of this machine; ARGS="--only 3,10 --rounds 1"'
@@ -48,6 +50,28 @@ test:
 	cargo test --locked --features failpoints --doc
 	cargo test --locked --features failpoints --bench suite
 	cargo test --locked --features failpoints --lib --bins --tests
+
+# What is shipped beside the source: see tests/packages/run.sh. Its own closing line ends the log.
+test-all: test
+	@sh deploy/setup.sh cargo prometheus debootstrap cargo-deb cargo-cyclonedx
+	sh tests/packages/run.sh
+
+# The profile of what is packaged. `target/release` in Cargo.toml's list of files stands for its folder.
+PROFILE ?= dist
+DIST := $(TARGET_DIR)/$(PROFILE)
+
+deb:
+	@sh deploy/setup.sh cargo cargo-deb
+	cargo build --locked --profile $(PROFILE) --bin tidegate
+	sh deploy/share.sh $(DIST)/tidegate $(DIST)/share
+	PATH="$(abspath $(TARGET_DIR))/tools/bin:$$PATH" cargo deb --quiet --locked --no-build --profile $(PROFILE)
+	@ls $(TARGET_DIR)/debian/*.deb
+
+sbom:
+	@sh deploy/setup.sh cargo cargo-cyclonedx
+	PATH="$(abspath $(TARGET_DIR))/tools/bin:$$PATH" \
+	cargo cyclonedx --quiet --format json --spec-version 1.5 --override-filename tidegate.cdx
+	@mkdir -p $(DIST) && mv tidegate.cdx.json $(DIST)/ && ls $(DIST)/tidegate.cdx.json
 
 MINUTES ?= 10
 SEED ?= 1

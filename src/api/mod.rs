@@ -53,6 +53,7 @@ mod schedule_fields;
 mod schedule_view;
 mod schedules;
 mod send;
+mod sending;
 mod serve;
 mod suggest;
 #[cfg(test)]

@@ -53,17 +53,21 @@ pub(super) fn read_wish(body: &Bytes, now_ms: u64) -> Result<Wish, Problem> {
     let action = fields.read_as("action", |raw| {
         let word = string(raw)?;
         Action::of_word(&word).ok_or_else(|| {
-            format!("found \"{word}\", expected requeue, cancel, reschedule or move")
+            format!("found \"{word}\", expected requeue, cancel, reschedule, move or retry")
         })
     });
     // Of callbacks, too: dead ones are many when their receiver was away.
     let queue = fields
         .read_as("queue", |raw| QueueName::any(&string(raw)?).map_err(|error| error.to_string()));
-    let state = fields.read_as("state", |raw| {
+    let mut state = fields.read_as("state", |raw| {
         string(raw)?.parse::<MessageState>().map_err(|error| error.to_string())
     });
+    let is_retry = action == Some(Action::Retry);
+    if is_retry && fields.raw("state").is_none() {
+        state = Some(MessageState::Scheduled);
+    }
     for (name, example) in [("action", "requeue"), ("queue", "sms"), ("state", "dead")] {
-        if fields.raw(name).is_none() {
+        if fields.raw(name).is_none() && !(is_retry && name == "state") {
             fields.fault(name, format!("missing; expected for example \"{example}\""));
         }
     }
@@ -310,6 +314,10 @@ mod tests {
         );
         assert_eq!(pointers(&told("move", r#", "to": "erp""#)), ["/queue"]);
         assert_eq!(pointers(&of("move", r#", "to": "erp~callbacks""#)), ["/to"]);
+        let retry = wish(r#"{"action": "retry", "queue": "sms", "all": true, "rate": "5/s"}"#);
+        assert_eq!((retry.action, retry.state), (Action::Retry, MessageState::Scheduled));
+        assert_eq!(pointers(r#"{"action": "retry", "queue": "sms"}"#), ["/filter"]);
+        assert_eq!(pointers(&of("retry", r#", "delay": "1h""#)), ["/delay"]);
         let wrong = read_wish(&Bytes::from(of("requeue", "")), NOW_MS).err().unwrap();
         assert_eq!(wrong.code(), Code::WrongState);
     }

@@ -30,7 +30,7 @@ const LIMIT_MAX: u32 = 1000;
 
 static STOP: Shape = Shape { known: &[], later: &[] };
 
-/// Starts one step on many messages: requeue, cancel, reschedule or move.
+/// Starts one step on many messages: requeue, cancel, reschedule, move or retry.
 ///
 /// Goes on by itself, on any node; `dry_run` counts and shows some, and changes nothing.
 #[utoipa::path(

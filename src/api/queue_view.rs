@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::policy_view;
 use super::view::Moment;
+use super::{policy_view, sending};
 use crate::config::Durability;
 use crate::domain::policy::QueuePolicy;
 use crate::domain::state::State;
@@ -41,6 +41,8 @@ pub(super) fn view(
             "observed_1m": per_second(counts.calls_last_minute),
         },
         "gate": gate(counts),
+        "sending": sending::view(queue, counts, now_ms),
+        "failing": sending::failing(counts),
         "durability": achieved.map(Durability::as_str),
     })
 }

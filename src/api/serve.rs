@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::peer::Watched;
 use super::waiting::Entrance;
 use crate::shutdown::Tasks;
+use crate::transport::Paced;
 
 /// Connections at once; further ones wait in the system's backlog. Ten thousand that wait for a result
 /// leave the door open to as many others.
@@ -91,7 +92,7 @@ async fn connection(stream: TcpStream, entrance: Entrance, stop: &CancellationTo
         .max_headers(HEADERS_MAX)
         // A client that closes its sending side after its request still gets its answer (see `peer`).
         .half_close(true)
-        .serve_connection(TokioIo::new(stream), entrance);
+        .serve_connection(TokioIo::new(Paced::new(stream)), entrance);
     let mut serving = std::pin::pin!(serving);
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,

@@ -121,7 +121,7 @@ fn view(report: &TryReport) -> ExchangeView<'_> {
             body: BodyView(Some(body)),
             error: None,
         },
-        Answer::NotSent { error } | Answer::Unknown { error } => AnswerView {
+        Answer::NotSent { error, .. } | Answer::Unknown { error } => AnswerView {
             status_code: None,
             content_type: None,
             body: BodyView(None),

@@ -24,7 +24,7 @@ use crate::store::{NodeInfo, StartRefused, Store};
 use crate::telemetry::Metrics;
 use crate::workers::{
     Auditor, Completer, Heartbeat, InboxReader, Janitor, Operator, Presence, Pulses, Reaper,
-    Recurring, Rounds,
+    Recurring, Reporter, Rounds,
 };
 use fleet::Fleet;
 use start::Started;
@@ -132,6 +132,7 @@ impl Daemon {
         node_tasks.spawn("inbox", inbox.run(stop(), pulses.start("inbox".to_owned())));
         let operator = Operator::new(store.clone());
         node_tasks.spawn("operator", operator.run(stop(), pulses.start("operator".to_owned())));
+        node_tasks.spawn("reporter", Reporter::new(store.clone()).run(stop()));
         let (listening, ears) = (store.clone(), stop());
         node_tasks.spawn("listener", async move { listening.listen(&ears).await });
         let (telling, end) = (store.clone(), stop());

@@ -12,7 +12,7 @@ use super::args_messages::{
     EditArgs, ExportArgs, IdsArgs, ListArgs, PublishArgs, ReceiptArgs, RescheduleArgs, ResolveArgs,
     SendArgs, SendBatchArgs, TryArgs,
 };
-use super::args_operation::{ActionsArgs, OperationCommand, RequeueAllArgs};
+use super::args_operation::{ActionsArgs, OperationCommand, RequeueAllArgs, RetryArgs};
 use super::client::DEFAULT_URL;
 use super::sink::SinkArgs;
 
@@ -140,13 +140,15 @@ pub enum ClientCommand {
     Queue(QueueArgs),
     /// Stop sending from a queue; messages are still accepted
     Pause(PauseArgs),
-    /// Send from a paused queue again
+    /// Send from a paused queue again, and open a gate that the downstream's answers have shut
     Resume(QueueArgs),
     /// Remove all messages of one state: waiting ones are cancelled, final ones deleted
     Purge(BulkArgs),
     /// Send all messages of one state again, or those that a filter lets through, at a chosen rate
     RequeueAll(Box<RequeueAllArgs>),
-    /// Work on many messages: requeue, cancel, reschedule or move what a filter lets through
+    /// Send now what waits for another attempt, once a downstream is back; attempts are counted on
+    Retry(RetryArgs),
+    /// Work on many messages: requeue, cancel, reschedule, move or retry what a filter lets through
     #[command(subcommand, long_about = OPERATION)]
     Operation(OperationCommand),
     /// Follow changes of state as they happen, until Ctrl-C

@@ -13,7 +13,7 @@ use crate::domain::state::State;
 /// `operation ...`.
 #[derive(Debug, Subcommand)]
 pub enum OperationCommand {
-    /// Requeue, cancel, reschedule or move all messages that a filter lets through
+    /// Requeue, cancel, reschedule, move or retry all messages that a filter lets through
     Start(Box<StartArgs>),
     /// Show the operations that run, and the last ones that have ended
     List,
@@ -83,12 +83,17 @@ pub struct StartArgs {
     /// The queue
     #[arg(add = ArgValueCandidates::new(queues))]
     pub queue: String,
-    /// Messages in this state
-    #[arg(long, value_name = "STATE", value_parser = states(), hide_possible_values = true)]
-    pub state: State,
+    /// Messages in this state; retry takes those that wait for another attempt
+    #[arg(long, value_name = "STATE", value_parser = states(), hide_possible_values = true, required_if_eq_any([
+        ("action", "requeue"), ("action", "cancel"), ("action", "reschedule"), ("action", "move"),
+    ]))]
+    pub state: Option<State>,
     /// Every message in the state
     #[arg(long)]
     pub all: bool,
+    /// Do it without asking
+    #[arg(long)]
+    pub yes: bool,
     /// Which messages.
     #[command(flatten)]
     pub filter: FilterArgs,
@@ -117,6 +122,8 @@ pub enum ActionWord {
     Reschedule,
     /// Hand messages over to another queue.
     Move,
+    /// Make messages that wait for another attempt due now.
+    Retry,
 }
 
 impl ActionWord {
@@ -128,6 +135,7 @@ impl ActionWord {
             Self::Cancel => "cancel",
             Self::Reschedule => "reschedule",
             Self::Move => "move",
+            Self::Retry => "retry",
         }
     }
 }
@@ -157,6 +165,26 @@ pub struct RequeueAllArgs {
     /// How.
     #[command(flatten)]
     pub pace: PaceArgs,
+}
+
+/// `retry`.
+#[derive(Debug, Args)]
+pub struct RetryArgs {
+    /// The queue
+    #[arg(add = ArgValueCandidates::new(queues))]
+    pub queue: String,
+    /// At most so many messages in a time, evenly, for example 5/s
+    #[arg(long, value_name = "RATE")]
+    pub rate: Option<Rate>,
+    /// Why, for the colleagues
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Only count the messages, and show some
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not wait for the end
+    #[arg(long)]
+    pub no_follow: bool,
 }
 
 /// `actions`.

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::describe::{count, word};
 use super::queues::{age, name_of};
+use super::sending;
 use super::times::{distance, of_answer, span};
 
 /// A ready message that has waited so long is worth a second look.
@@ -121,7 +122,7 @@ pub(crate) fn add_not_ready(findings: &mut Vec<Finding>, code: &str, why: &str) 
     });
 }
 
-/// Store, durability and gates, from the metrics of the contract.
+/// Store and durability, from the metrics of the contract.
 pub(crate) fn of_metrics(text: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut levels = BTreeSet::new();
@@ -158,6 +159,9 @@ pub(crate) fn of_metrics(text: &str) -> Vec<Finding> {
             "tidegate_topic_oldest_pending_age_seconds" => {
                 findings.extend(stuck_topic(label("topic"), value));
             }
+            "tidegate_callback_hosts_left_alone" if value > 0.0 => {
+                findings.push(sending::hosts_left_alone(label("queue"), value));
+            }
             "tidegate_inbox_lag_seconds" => findings.extend(inbox_lag(label("queue"), value)),
             "tidegate_inbox_rejected_kept" if value > 0.0 => findings.push(Finding::problem(
                 "inbox",
@@ -172,9 +176,6 @@ pub(crate) fn of_metrics(text: &str) -> Vec<Finding> {
                 },
                 "the daemon's log names them; add the queue to the config, or mend the producer and XDEL what it added",
             )),
-            "tidegate_gate_open" if value == 0.0 => {
-                findings.extend(shut_gate(label("queue"), label("gate")));
-            }
             _ => {}
         }
     }
@@ -202,25 +203,6 @@ fn no_room(resource: &str) -> Finding {
         }
     };
     Finding::problem("store", what, remedy)
-}
-
-/// Pause and window have findings of their own, with times; limits and slots open by themselves.
-fn shut_gate(queue: &str, gate: &str) -> Option<Finding> {
-    match gate {
-        "pause" | "window" | "limit" | "concurrency" | "batch" | "due" => None,
-        "throttled" => Some(Finding::problem(
-            queue,
-            "its gate is shut: the downstream throttles, or refuses our credentials or address",
-            format!(
-                "`tidegate try {queue}` shows what the downstream answers; mend that, or lower the rate"
-            ),
-        )),
-        other => Some(Finding::problem(
-            queue,
-            format!("its gate \"{other}\" is shut"),
-            format!("`tidegate try {queue}` shows what the downstream answers"),
-        )),
-    }
 }
 
 fn durability(levels: &BTreeSet<&str>) -> Option<Finding> {
@@ -301,6 +283,7 @@ fn of_queue(queue: &Value, ages_before: &BTreeMap<String, u64>, now_ms: u64) -> 
     if closed {
         findings.push(window(&name, queue, now_ms));
     }
+    findings.extend(sending::findings(&name, queue));
     if counted("dead") > 0 {
         findings.push(Finding::problem(
             &name,
@@ -318,7 +301,7 @@ fn of_queue(queue: &Value, ages_before: &BTreeMap<String, u64>, now_ms: u64) -> 
     let grown = age(queue).filter(|now| {
         *now >= AGE_MS_WORTH_A_LOOK && ages_before.get(&name).is_some_and(|before| before < now)
     });
-    if let Some(age_ms) = grown.filter(|_| !paused && !closed) {
+    if let Some(age_ms) = grown.filter(|_| sending::is_open(queue) && !paused && !closed) {
         findings.push(Finding::problem(
             &name,
             format!("the oldest ready message waits for {}, and its age grows", span(age_ms)),
@@ -373,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn metrics_tell_of_store_durability_and_gates() {
+    fn metrics_tell_of_store_and_durability() {
         let text = "# HELP tidegate_store_up x\ntidegate_store_up 0\n\
             tidegate_durability_achieved{level=\"everysec\"} 1\n\
             tidegate_durability_achieved{level=\"disk\"} 0\n\
@@ -386,10 +369,7 @@ mod tests {
             tidegate_topic_oldest_pending_age_seconds{topic=\"made\"} 1.5\n\
             tidegate_inbox_lag_seconds{queue=\"sms\"} 90\n\
             tidegate_inbox_rejected_kept 2\n\
-            tidegate_inbox_stray_streams 1\n\
-            tidegate_gate_open{queue=\"sms\",gate=\"throttled\"} 0\n\
-            tidegate_gate_open{queue=\"erp\",gate=\"window\"} 0\n\
-            tidegate_gate_open{queue=\"erp\",gate=\"throttled\"} 1\n";
+            tidegate_inbox_stray_streams 1\n";
         assert_eq!(
             words(&of_metrics(text)),
             [
@@ -401,7 +381,6 @@ mod tests {
                 "problem sms: the oldest entry of its stream has waited for 1m 30s",
                 "problem inbox: 2 entries were rejected",
                 "problem inbox: 1 stream whose queue is not configured",
-                "problem sms: its gate is shut: the downstream throttles, or refuses our credentials or address",
                 "note store: durability is \"everysec\": a crash of Redis may take accepted messages",
             ]
         );

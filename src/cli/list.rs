@@ -48,7 +48,7 @@ pub(crate) async fn list(args: &ListArgs, session: &mut Session) -> Result<Exit,
     let rows = messages.iter().map(|message| row(message)).collect();
     session
         .screen
-        .rows(&["ID", "STATE", "DUE", "ATTEMPTS", "PRIORITY", "GROUP", "HELD BY / WHY"], rows)?;
+        .rows(&["ID", "STATE", "DUE", "ATTEMPTS", "PRIORITY", "GROUP", "HELD BY", "WHY"], rows)?;
     if cursor.is_some() {
         session.screen.note("there are more; --limit shows them")?;
     }
@@ -84,8 +84,6 @@ fn as_json(
 
 fn row(message: &RawValue) -> Vec<String> {
     let message: Value = serde_json::from_str(message.get()).unwrap_or_default();
-    let held_by = gates(&message).join(", ");
-    let why = if held_by.is_empty() { reason(&message).unwrap_or_default() } else { held_by };
     vec![
         word(&message["id"]),
         word(&message["state"]),
@@ -93,6 +91,7 @@ fn row(message: &RawValue) -> Vec<String> {
         word(&message["attempts"]),
         word(&message["priority"]),
         word(&message["group"]),
-        why,
+        gates(&message).join(", "),
+        reason(&message).unwrap_or_default(),
     ]
 }

@@ -38,6 +38,7 @@ mod queues;
 mod schedules;
 mod screen;
 mod send;
+mod sending;
 mod sink;
 mod stream;
 mod times;
@@ -64,7 +65,7 @@ pub use args_messages::{
 
 pub use args_operation::{
     ActionWord, ActionsArgs, FilterArgs, OperationArgs, OperationCommand, PaceArgs, RequeueAllArgs,
-    StartArgs,
+    RetryArgs, StartArgs,
 };
 
 pub use sink::SinkArgs;
@@ -160,6 +161,7 @@ async fn dispatch(command: ClientCommand, session: &mut Session) -> Result<Exit,
         ClientCommand::Pause(args) => queues::pause(&args, session).await,
         ClientCommand::Resume(args) => queues::resume(&args.queue, session).await,
         ClientCommand::Purge(args) => bulk::purge(&args, session).await,
+        ClientCommand::Retry(args) => operation::retry(&args, session).await,
         ClientCommand::RequeueAll(args) => operation::requeue_all(&args, session).await,
         ClientCommand::Operation(command) => operation::operation(&command, session).await,
         ClientCommand::Events(args) => events::events(&args, session).await,

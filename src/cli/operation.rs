@@ -9,7 +9,8 @@ use serde_json::{Map, Value, json};
 
 use super::Session;
 use super::args_operation::{
-    ActionWord, FilterArgs, OperationArgs, OperationCommand, PaceArgs, RequeueAllArgs, StartArgs,
+    ActionWord, FilterArgs, OperationArgs, OperationCommand, PaceArgs, RequeueAllArgs, RetryArgs,
+    StartArgs,
 };
 use super::bulk;
 use super::client::{Answer, Target};
@@ -19,6 +20,7 @@ use super::plain::plain;
 use super::progress::Progress;
 use super::queues::{as_it_came, list};
 use super::times::{distance, moment, of_answer, span};
+use crate::domain::id::MessageId;
 use crate::domain::state::State;
 use crate::domain::time::rfc3339;
 use crate::domain::units::format_duration;
@@ -43,8 +45,8 @@ pub(crate) async fn operation(
 }
 
 async fn start(args: &StartArgs, session: &mut Session) -> Result<Exit, Failure> {
-    let mut body =
-        wish(args.action, &args.queue, args.state, (&args.filter, args.all), &args.pace, session)?;
+    let filter = (&args.filter, args.all);
+    let mut body = wish(args.action, &args.queue, args.state, filter, &args.pace, session)?;
     if let Some(delay) = args.delay {
         if let Some(note) = delay.note() {
             session.screen.note(&note)?;
@@ -57,7 +59,26 @@ async fn start(args: &StartArgs, session: &mut Session) -> Result<Exit, Failure>
     if let Some(to) = &args.to {
         body.insert("to".to_owned(), to.clone().into());
     }
+    if !args.yes && !args.pace.dry_run && session.screen.in_is_tty {
+        ask(args, session).await?;
+    }
     launch(&body, args.pace.no_follow, session).await
+}
+
+/// Whoever sits at a terminal is asked before many messages change.
+async fn ask(args: &StartArgs, session: &mut Session) -> Result<(), Failure> {
+    let state = args.state.unwrap_or(State::Scheduled);
+    let target = Target::new(&["v1", "queues", &args.queue]);
+    let queue: Value = session.client.get(&target).await?.read()?;
+    let found = queue["counts"][state.as_str()].as_u64().unwrap_or(0);
+    let found = count(found, &format!("{state} message"));
+    let which = if args.all { String::new() } else { "those that match of ".to_owned() };
+    let question = format!("{} {which}{found} of {}; do it?", args.action.as_str(), args.queue);
+    if session.screen.ask(&question)? {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Failure, "nothing was done")
+        .next("--dry-run counts and shows what would be taken; --yes does it without asking"))
 }
 
 /// `requeue-all`: the short way where all of them are meant at once, an operation for everything else.
@@ -78,15 +99,38 @@ pub(crate) async fn requeue_all(
     }
     let is_all = args.filter == FilterArgs::default();
     let filter = (&args.filter, is_all);
-    let body = wish(ActionWord::Requeue, &args.queue, args.state, filter, &args.pace, session)?;
+    let state = Some(args.state);
+    let body = wish(ActionWord::Requeue, &args.queue, state, filter, &args.pace, session)?;
     launch(&body, args.pace.no_follow, session).await
+}
+
+/// `retry`: what waits for another attempt is due now.
+pub(crate) async fn retry(args: &RetryArgs, session: &mut Session) -> Result<Exit, Failure> {
+    if args.queue.parse::<MessageId>().is_ok() {
+        let id = plain(&args.queue);
+        return Err(Failure::usage(format!(
+            "\"{id}\" is the id of a message; retry takes a queue"
+        ))
+        .next(format!(
+            "`tidegate run {id}` makes it due now; `tidegate requeue {id}` starts a dead one again"
+        )));
+    }
+    let pace = PaceArgs {
+        rate: args.rate,
+        reason: args.reason.clone(),
+        no_follow: args.no_follow,
+        dry_run: args.dry_run,
+    };
+    let all = (&FilterArgs::default(), true);
+    let body = wish(ActionWord::Retry, &args.queue, None, all, &pace, session)?;
+    launch(&body, args.no_follow, session).await
 }
 
 /// The body that asks for an operation.
 fn wish(
     action: ActionWord,
     queue: &str,
-    state: State,
+    state: Option<State>,
     (filter, is_all): (&FilterArgs, bool),
     pace: &PaceArgs,
     session: &mut Session,
@@ -94,7 +138,9 @@ fn wish(
     let mut body = Map::new();
     body.insert("action".to_owned(), action.as_str().into());
     body.insert("queue".to_owned(), queue.into());
-    body.insert("state".to_owned(), state.as_str().into());
+    if let Some(state) = state {
+        body.insert("state".to_owned(), state.as_str().into());
+    }
     let filter = filter_of(filter, session)?;
     if !filter.is_empty() {
         body.insert("filter".to_owned(), filter.into());
@@ -113,13 +159,17 @@ fn wish(
     Ok(body)
 }
 
-fn filter_of(args: &FilterArgs, session: &mut Session) -> Result<Map<String, Value>, Failure> {
+pub(super) fn filter_of(
+    args: &FilterArgs,
+    session: &mut Session,
+) -> Result<Map<String, Value>, Failure> {
     let mut filter = Map::new();
     if !args.labels.is_empty() {
         let mut labels = Map::new();
         for label in &args.labels {
             let (name, value) = label.split_once('=').ok_or_else(|| {
-                Failure::usage(format!("\"{label}\" is no label")).next("expected NAME=VALUE")
+                Failure::usage(format!("\"{label}\" is not a valid label"))
+                    .next("expected NAME=VALUE")
             })?;
             labels.insert(name.to_owned(), value.into());
         }
@@ -270,6 +320,7 @@ fn summary(operation: &Value) -> String {
         "requeue" => "requeued",
         "cancel" => "cancelled",
         "reschedule" => "rescheduled",
+        "retry" => "made due now",
         _ => "moved",
     };
     let skipped = match number("skipped") {

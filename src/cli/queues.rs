@@ -13,6 +13,7 @@ use super::args_admin::{PauseArgs, WindowsArgs};
 use super::client::{Answer, Target};
 use super::describe::word;
 use super::exit::{Exit, Failure};
+use super::sending;
 use super::times::{distance, local, moment, of_answer, of_name, span, utc};
 use crate::domain::state::State;
 use crate::domain::time::rfc3339;
@@ -26,24 +27,21 @@ pub(crate) async fn queues(session: &mut Session) -> Result<Exit, Failure> {
     }
     let document: Value = answer.read()?;
     let now_ms = (session.now_ms)();
-    let queues: Vec<Value> =
-        list(&document, "queues").iter().filter(|queue| is_shown(queue)).cloned().collect();
-    let queues = queues.as_slice();
-    let mut columns = vec![column("QUEUE", true, queues, name_of)];
-    for state in State::ALL {
-        let counted = |queue: &Value| word(&queue["counts"][state.as_str()]);
-        let title = state.as_str().to_uppercase();
-        columns.push(column(&title, ALWAYS_SHOWN.contains(&state), queues, counted));
-    }
-    let oldest = |queue: &Value| age(queue).map(span).unwrap_or_default();
-    columns.push(column("OLDEST READY", false, queues, oldest));
-    columns.push(column("RATE 1M", false, queues, |queue| word(&queue["rate"]["observed_1m"])));
-    columns.push(column("DURABILITY", false, queues, durability));
-    columns.push(column("DOOR", true, queues, |queue| door(queue, now_ms)));
-    let columns: Vec<Column> = columns.into_iter().flatten().collect();
-    let titles: Vec<&str> = columns.iter().map(|column| column.title.as_str()).collect();
-    let row = |at: usize| columns.iter().map(|column| column.cells[at].clone()).collect();
-    session.screen.rows(&titles, (0..queues.len()).map(row).collect())?;
+    let queues = list(&document, "queues").iter().filter(|queue| is_shown(queue));
+    let mut titles = vec!["QUEUE".to_owned()];
+    titles.extend(State::ALL.map(|state| state.as_str().to_uppercase()));
+    titles.extend(["OLDEST READY", "RATE 1M", "DURABILITY", "SENDING"].map(ToOwned::to_owned));
+    let row = |queue: &Value| {
+        let mut cells = vec![name_of(queue)];
+        cells.extend(State::ALL.map(|state| word(&queue["counts"][state.as_str()])));
+        cells.push(age(queue).map(span).unwrap_or_default());
+        cells.push(word(&queue["rate"]["observed_1m"]));
+        cells.push(durability(queue));
+        cells.push(sending::cell(queue, now_ms));
+        cells
+    };
+    let titles: Vec<&str> = titles.iter().map(String::as_str).collect();
+    session.screen.rows(&titles, queues.map(row).collect())?;
     Ok(Exit::Ok)
 }
 
@@ -51,7 +49,8 @@ pub(crate) async fn queues(session: &mut Session) -> Result<Exit, Failure> {
 fn is_shown(queue: &Value) -> bool {
     let counts = queue["counts"].as_object();
     let is_empty = counts.is_none_or(|counts| counts.values().all(|count| *count == 0));
-    !(name_of(queue).ends_with("~callbacks") && is_empty && queue["paused"].is_null())
+    let is_open = matches!(queue["sending"]["state"].as_str(), None | Some("open"));
+    !(name_of(queue).ends_with("~callbacks") && is_empty && is_open)
 }
 
 /// The level that holds now for what comes in.
@@ -60,28 +59,6 @@ fn durability(queue: &Value) -> String {
         Some(Value::Null) => "not met".to_owned(),
         level => level.map(word).unwrap_or_default(),
     }
-}
-
-/// States that have a column in any case; the others only where there is something to count, so
-/// that the table fits a terminal.
-const ALWAYS_SHOWN: [State; 5] =
-    [State::Scheduled, State::Ready, State::Leased, State::Delivered, State::Dead];
-
-struct Column {
-    title: String,
-    cells: Vec<String>,
-}
-
-/// A column of the table of queues; `None` if it may be left out and says nothing.
-fn column(
-    title: &str,
-    is_needed: bool,
-    queues: &[Value],
-    cell: impl Fn(&Value) -> String,
-) -> Option<Column> {
-    let cells: Vec<String> = queues.iter().map(cell).collect();
-    let says_something = cells.iter().any(|cell| !matches!(cell.as_str(), "" | "0" | "0.0"));
-    (is_needed || says_something).then(|| Column { title: title.to_owned(), cells })
 }
 
 /// `queue`.
@@ -94,7 +71,8 @@ pub(crate) async fn queue(name: &str, session: &mut Session) -> Result<Exit, Fai
     let now_ms = (session.now_ms)();
     let mut pairs = vec![
         ("queue".to_owned(), name_of(&queue)),
-        ("door".to_owned(), door(&queue, now_ms)),
+        ("sending".to_owned(), sending::cell(&queue, now_ms)),
+        ("why".to_owned(), word(&queue["sending"]["reason"])),
         ("durability".to_owned(), durability(&queue)),
         ("oldest ready".to_owned(), age(&queue).map_or("none".to_owned(), span)),
     ];
@@ -221,28 +199,6 @@ pub(crate) fn name_of(queue: &Value) -> String {
 /// How long the oldest ready message has waited, in milliseconds.
 pub(crate) fn age(queue: &Value) -> Option<u64> {
     queue["oldest_ready_age_ms"].as_u64()
-}
-
-/// Whether a queue sends, and if not, why.
-fn door(queue: &Value, now_ms: u64) -> String {
-    let mut words = Vec::new();
-    if let Some(paused) = queue["paused"].as_object() {
-        let until = paused.get("until").and_then(of_answer);
-        let until = until.map_or(String::new(), |at| format!(" until {}", utc(at)));
-        let reason = paused.get("reason").map(word).filter(|reason| !reason.is_empty());
-        let reason = reason.map_or(String::new(), |reason| format!(" ({reason})"));
-        words.push(format!("paused{until}{reason}"));
-    }
-    let window = &queue["window"];
-    if window["open"] == false {
-        let opens = of_answer(&window["opens_at"]);
-        let opens =
-            opens.map_or("never opens".to_owned(), |at| format!("opens {}", distance(at, now_ms)));
-        words.push(format!("window closed, {opens}"));
-    } else if let Some(at) = of_answer(&window["closes_at"]) {
-        words.push(format!("open, window closes {}", distance(at, now_ms)));
-    }
-    if words.is_empty() { "open".to_owned() } else { words.join("; ") }
 }
 
 /// Nested settings as dotted names.

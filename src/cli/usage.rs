@@ -13,16 +13,12 @@ use super::exit::{Exit, Failure};
 use super::screen::Screen;
 
 /// What people type, and what it is called here.
-const MEANT: [(&str, &str); 13] = [
+const MEANT: [(&str, &str); 12] = [
     (
         "status",
         "`tidegate queues` shows how the queues stand; `tidegate doctor` looks for what is wrong",
     ),
     ("version", "`tidegate --version`"),
-    (
-        "retry",
-        "`tidegate run ID` makes a message due now; `tidegate requeue ID` sends a dead one again",
-    ),
     ("ls", "`tidegate list QUEUE` lists messages; `tidegate queues` lists queues"),
     ("show", "`tidegate get ID` shows a message; `tidegate queue QUEUE` shows a queue"),
     ("rm", "`tidegate cancel ID` withdraws a message; `tidegate purge QUEUE` removes many"),

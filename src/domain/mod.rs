@@ -9,6 +9,7 @@ pub mod change;
 pub mod details;
 pub mod endpoint;
 pub mod event;
+pub mod failing;
 pub mod headers;
 pub mod id;
 pub mod inbox;

@@ -24,11 +24,14 @@ pub enum Action {
     Reschedule,
     /// Messages go over into another queue.
     Move,
+    /// What waits for another attempt is due now; its attempts are counted on.
+    Retry,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Self; 4] = [Self::Requeue, Self::Cancel, Self::Reschedule, Self::Move];
+    pub const ALL: [Self; 5] =
+        [Self::Requeue, Self::Cancel, Self::Reschedule, Self::Move, Self::Retry];
 
     /// The word for it in HTTP, CLI and metrics.
     #[must_use]
@@ -38,6 +41,7 @@ impl Action {
             Self::Cancel => "cancel",
             Self::Reschedule => "reschedule",
             Self::Move => "move",
+            Self::Retry => "retry",
         }
     }
 
@@ -52,6 +56,7 @@ impl Action {
             Self::Move => {
                 &[State::Scheduled, State::Ready, State::Dead, State::Expired, State::Cancelled]
             }
+            Self::Retry => &[State::Scheduled],
         }
     }
 
@@ -172,7 +177,10 @@ impl Operation {
             State::Uncertain => since_ms.is_none_or(|at| at <= cut_off),
             _ => message.final_at_ms.is_none_or(|at| at <= cut_off),
         };
+        // What its producer has scheduled waits for its due time, not for another attempt.
+        let is_meant = self.action != Action::Retry || message.attempts + message.throttles > 0;
         message.state == self.state
+            && is_meant
             && message.created_at_ms <= cut_off
             && is_old
             && self.due_ms.is_none_or(|due_ms| message.due_at_ms != due_ms)
@@ -338,6 +346,13 @@ mod tests {
         let parked = operation(Action::Requeue, State::Uncertain);
         assert!(parked.found(&message(State::Uncertain), Some(START_MS)));
         assert!(!parked.found(&message(State::Uncertain), Some(START_MS + 1)));
+
+        let retry = operation(Action::Retry, State::Scheduled);
+        assert!(retry.found(&message(State::Scheduled), None));
+        let untried = Message { attempts: 0, last_attempt: None, ..message(State::Scheduled) };
+        assert!(!retry.found(&untried, None), "its producer has scheduled it");
+        let throttled = Message { throttles: 1, ..untried };
+        assert!(retry.found(&throttled, None));
 
         let mut later = operation(Action::Reschedule, State::Scheduled);
         later.due_ms = Some(START_MS + 900);

@@ -35,6 +35,9 @@ pub enum Answer {
     NotSent {
         /// Why, for people.
         error: String,
+        /// Whether this machine was short of something (open files, local ports, memory): that says
+        /// nothing about the downstream.
+        is_local: bool,
     },
     /// Some byte may have left and no status came back: it may have been booked.
     Unknown {
@@ -63,6 +66,8 @@ pub enum Outcome {
     Accepted,
     /// It surely did not work this time and may work later: an attempt, with backoff.
     Retry,
+    /// This machine could not make the call: no attempt, whatever the downstream would have said.
+    Hindered,
     /// Too fast: shuts the gate, is no attempt while `max_age` lasts.
     Throttled {
         /// How long the downstream asked for; `None`: from 1 s, doubling to 1 min.
@@ -86,6 +91,7 @@ impl Outcome {
             Self::Delivered => "delivered",
             Self::Accepted => "accepted",
             Self::Retry => "retry",
+            Self::Hindered => "hindered",
             Self::Throttled { .. } => "throttled",
             Self::Unknown => "unknown",
             Self::Refused => "refused",
@@ -140,7 +146,8 @@ pub struct Reading<'a> {
 #[must_use]
 pub fn classify(answer: &Answer, reading: Reading<'_>) -> Outcome {
     match answer {
-        Answer::NotSent { .. } => Outcome::Retry,
+        Answer::NotSent { is_local: true, .. } => Outcome::Hindered,
+        Answer::NotSent { is_local: false, .. } => Outcome::Retry,
         Answer::Unknown { .. } => Outcome::Unknown,
         Answer::Answered { status: 202, pending: Some(_), .. } => Outcome::Accepted,
         Answer::Answered { status, retry_after_ms, .. } => {
@@ -257,8 +264,10 @@ mod tests {
             }
         }
         assert_eq!(plain(&status(425, None), OnUncertain::Park), Outcome::Retry);
-        let not_sent = Answer::NotSent { error: "refused".into() };
-        assert_eq!(plain(&not_sent, OnUncertain::Park), Outcome::Retry);
+        let not_sent =
+            |is_local| plain(&Answer::NotSent { error: "why".into(), is_local }, OnUncertain::Park);
+        assert_eq!(not_sent(false), Outcome::Retry);
+        assert_eq!(not_sent(true), Outcome::Hindered);
     }
 
     #[test]

@@ -190,7 +190,10 @@ mod tests {
         for status in [201, 302, 401, 403, 429, 500, 503] {
             assert_eq!(read(&answered(status)), Found::Unknown, "{status}");
         }
-        assert_eq!(read(&Answer::NotSent { error: String::new() }), Found::Unknown);
+        assert_eq!(
+            read(&Answer::NotSent { error: String::new(), is_local: false }),
+            Found::Unknown
+        );
         assert_eq!(read(&Answer::Unknown { error: String::new() }), Found::Unknown);
     }
 

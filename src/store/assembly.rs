@@ -29,6 +29,7 @@ const INCLUDES: &[(&str, &str)] = &[
     ("exchanges", include_str!("lua/include/exchanges.lua")),
     ("fence", include_str!("lua/include/fence.lua")),
     ("gate", include_str!("lua/include/gate.lua")),
+    ("trouble", include_str!("lua/include/trouble.lua")),
     ("shut", include_str!("lua/include/shut.lua")),
     ("limit", include_str!("lua/include/limit.lua")),
     ("history", include_str!("lua/include/history.lua")),

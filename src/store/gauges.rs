@@ -170,6 +170,8 @@ fn show(store: &Store, queue: &Queue, counts: &Counts) {
     let age_ms = counts.oldest_ready_age_ms.unwrap_or(0);
     let age = Duration::from_millis(age_ms).as_secs_f64();
     metrics.oldest_ready_age.get_or_create(&QueueLabel { queue: name.clone() }).set(age);
+    let failing = i64::from(counts.failing.is_some());
+    metrics.downstream_failing.get_or_create(&QueueLabel { queue: name.clone() }).set(failing);
     let window_open = queue.policy.window.as_ref().is_none_or(|window| {
         matches!(window.state(store.clock().now_ms()), WindowState::Open { .. })
     });

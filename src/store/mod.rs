@@ -47,6 +47,7 @@ mod record;
 mod registry;
 mod reply;
 mod restarts;
+mod reviews;
 mod rollback;
 mod room;
 mod schedules;
@@ -58,6 +59,7 @@ mod survey;
 mod tables;
 mod tail;
 mod topics;
+mod trouble;
 mod waiters;
 mod wake;
 

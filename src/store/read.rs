@@ -8,6 +8,7 @@ use super::queue::Shard;
 use super::record::{Record, StateEntry, to_message};
 use super::tail::read_history;
 use super::{Store, StoreError, Verb, arg};
+use crate::domain::failing::Failing;
 use crate::domain::id::{MessageId, QueueName};
 use crate::domain::message::{Attempt, Message};
 use crate::domain::state::State;
@@ -50,6 +51,10 @@ pub struct Counts {
     pub paused: Option<PauseInfo>,
     /// Set while the downstream's answers keep the gate shut: until when, what kind, why.
     pub gate: Option<(u64, String, String)>,
+    /// When the gate shut first, ms; answers since have only prolonged it.
+    pub gate_since_ms: Option<u64>,
+    /// Set while the downstream fails.
+    pub failing: Option<Failing>,
     /// Calls in the last minute.
     pub calls_last_minute: u64,
     /// The limit's arrival time, microseconds by Redis.
@@ -62,6 +67,8 @@ pub struct Counts {
 /// Why and until when a queue is paused.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PauseInfo {
+    /// Since when, ms.
+    pub since_ms: Option<u64>,
     /// Until when, ms; `None`: until resume.
     pub until_ms: Option<u64>,
     /// The operator's words.
@@ -89,6 +96,11 @@ impl Counts {
         self.exchanges += other.exchanges;
         self.paused = self.paused.take().or(other.paused);
         self.gate = self.gate.take().max(other.gate);
+        self.gate_since_ms = [self.gate_since_ms, other.gate_since_ms].into_iter().flatten().min();
+        // Each shard that knows of it says the same, or counts its own attempts since.
+        let attempts = |failing: &Failing| failing.attempts;
+        self.failing =
+            [self.failing.take(), other.failing].into_iter().flatten().max_by_key(attempts);
         self.calls_last_minute += other.calls_last_minute;
         self.arrival_us = self.arrival_us.max(other.arrival_us);
         self.kept_bytes = match (self.kept_bytes, other.kept_bytes) {
@@ -242,7 +254,7 @@ impl Store {
         let paused = reply.int()? == 1;
         let until_ms = reply.natural()?.filter(|ms| *ms > 0);
         let (reason, by) = (reply.text()?, reply.text()?);
-        counts.paused = paused.then_some(PauseInfo { until_ms, reason, by });
+        counts.paused = paused.then_some(PauseInfo { since_ms: None, until_ms, reason, by });
         let gate_ms = reply.count()?;
         let (kind, why) = (reply.text()?, reply.text()?);
         counts.gate = (gate_ms > 0).then_some((gate_ms, kind, why));
@@ -250,6 +262,13 @@ impl Store {
         counts.arrival_us = reply.count()?;
         let bytes = [reply.natural()?, reply.natural()?];
         counts.kept_bytes = bytes[0].zip(bytes[1]).map(Into::into);
+        let (paused_since_ms, gate_since_ms) = (reply.natural()?, reply.natural()?);
+        if let Some(paused) = &mut counts.paused {
+            paused.since_ms = paused_since_ms;
+        }
+        counts.gate_since_ms = gate_since_ms.filter(|_| counts.gate.is_some());
+        let (attempts, since_ms, last_error) = (reply.count()?, reply.count()?, reply.text()?);
+        counts.failing = (attempts > 0).then_some(Failing { since_ms, attempts, last_error });
         Ok(counts)
     }
 

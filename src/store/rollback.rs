@@ -17,6 +17,7 @@ use super::link::{Link, Standing};
 use super::promises::Promise;
 use super::queue::{Queue, Shard, queue_label};
 use super::reply::Reply;
+use super::reviews::Reviews;
 use super::{Store, StoreError, Verb, arg};
 use crate::domain::id::{MessageId, QueueName};
 
@@ -78,6 +79,8 @@ pub struct Rollback {
 pub(super) struct Rollbacks {
     // A plain mutex: held to push and to copy, never across an await.
     seen: Mutex<VecDeque<Rollback>>,
+    /// What the reviews find, for one line on all of them.
+    pub(super) reviews: Reviews,
 }
 
 /// What a shard answers to `recover`.
@@ -163,7 +166,11 @@ impl Store {
     pub(super) fn spawn_review(&self, shard: &Shard, cause: RollbackCause) {
         let Some((name, number)) = self.read_tag(&shard.keys.tag) else { return };
         let store = self.clone();
+        // That Redis was emptied is said for all shards together, see `erasure`.
+        let is_restart = cause == RollbackCause::NewRun;
+        let review = is_restart.then(|| self.inner.rollbacks.reviews.begin());
         self.inner.tasks.spawn("review", async move {
+            let _review = review;
             let Ok(queue) = store.queue(&name) else { return };
             let Some(shard) = queue.shards.get(number).cloned() else { return };
             for _ in 0..TRIES {
@@ -275,12 +282,10 @@ impl Store {
         again: &[Ulid],
     ) {
         let name = &queue.policy.name;
+        if cause == RollbackCause::NewRun {
+            self.inner.rollbacks.reviews.found(lost.is_empty() && again.is_empty());
+        }
         if lost.is_empty() && again.is_empty() {
-            if cause != RollbackCause::NewRun {
-                // That it was emptied was said for all shards together.
-                return;
-            }
-            tracing::info!(queue = %name, shard = shard.number, "another run of Redis serves; nothing that this node knows of is missing");
             return;
         }
         let ids = |ulids: &[Ulid]| -> Vec<MessageId> {

@@ -61,6 +61,8 @@ verbs! {
     Bury = "bury",
     /// leased → uncertain.
     Park = "park",
+    /// How the downstream does, as another shard of the queue found out.
+    Spread = "spread",
     /// uncertain → delivered, ready or dead.
     Resolve = "resolve",
     /// Uncertain ones that the downstream is asked about now.

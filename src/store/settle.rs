@@ -8,7 +8,9 @@ use ulid::Ulid;
 use super::queue::{Queue, Shard};
 use super::reply::Reply;
 use super::tail::Tail;
+use super::trouble::row_of;
 use super::{Store, StoreError, Verb, arg};
+use crate::domain::failing::Sign;
 use crate::domain::message::Attempt;
 
 /// A claim on a message: what every later step must show.
@@ -55,6 +57,8 @@ pub struct Settled {
     pub is_throttle: bool,
     /// The outcome of this attempt or an earlier one is unknown: the downstream may have the message.
     pub is_in_doubt: bool,
+    /// What its attempt shows of the downstream. Of a batch one message says so for all.
+    pub sign: Sign,
 }
 
 impl Settled {
@@ -69,6 +73,7 @@ impl Settled {
             reference: None,
             is_throttle: false,
             is_in_doubt: false,
+            sign: Sign::None,
         }
     }
 
@@ -156,7 +161,8 @@ impl Store {
         items: &[Settled],
     ) -> Result<Vec<Verdict>, StoreError> {
         let retention = queue.policy.retention;
-        let mut args = vec![tokens(ended), arg(retention.delivered_ms), arg(retention.dead_ms)];
+        let mut args =
+            vec![tokens(ended), row_of(items), arg(retention.delivered_ms), arg(retention.dead_ms)];
         for item in items {
             args.extend(item.head());
             args.extend([arg(item.delay_ms), arg(u8::from(item.is_throttle)), item.tail()]);
@@ -164,7 +170,9 @@ impl Store {
         let mut reply = self.call(Verb::Retry, shard, &args).await?;
         let _now_ms = reply.count()?;
         shard.wake(reply.count()?);
+        let reports = reply.bytes()?;
         let verdicts = read_verdicts(&mut reply)?;
+        self.take_reports(queue, shard, &reports).await;
         self.count_settled(Verb::Retry, queue, &verdicts);
         Ok(verdicts)
     }
@@ -204,6 +212,7 @@ impl Store {
         let why = items.iter().find_map(|item| item.attempt.as_ref()?.error.clone());
         let head = vec![
             tokens(ended),
+            row_of(items),
             arg(kind.as_str()),
             gate_ms.map_or_else(|| arg(-1), arg),
             why.unwrap_or_default().into_bytes(),
@@ -236,6 +245,7 @@ impl Store {
         let why = items.iter().find_map(|item| item.reason.clone()).unwrap_or_default();
         let mut args = vec![
             tokens(ended),
+            row_of(items),
             arg(queue.policy.retention.dead_ms),
             arg(u8::from(suspect)),
             why.into_bytes(),
@@ -259,7 +269,7 @@ impl Store {
     ) -> Result<Vec<Verdict>, StoreError> {
         let retention = queue.policy.retention;
         let kept = [arg(retention.delivered_ms), arg(retention.dead_ms)];
-        let mut args = vec![tokens(ended), queue.probe_after(asked_ms)];
+        let mut args = vec![tokens(ended), row_of(items), queue.probe_after(asked_ms)];
         args.extend(kept);
         args.extend(items.iter().flat_map(Settled::whole));
         let verdicts = self.settle(Verb::Park, queue, shard, &args, items.len()).await?;
@@ -297,6 +307,7 @@ impl Store {
     ) -> Result<Vec<Verdict>, StoreError> {
         let mut reply = self.call(verb, shard, args).await?;
         let _now_ms = reply.count()?;
+        let reports = reply.bytes()?;
         let verdicts = read_verdicts(&mut reply)?;
         if verdicts.len() != count {
             return Err(StoreError::Reply(format!(
@@ -305,6 +316,7 @@ impl Store {
                 verdicts.len()
             )));
         }
+        self.take_reports(queue, shard, &reports).await;
         self.count_settled(verb, queue, &verdicts);
         if matches!(verb, Verb::Release | Verb::Defer) {
             shard.stir();

@@ -3,6 +3,7 @@
 //! Owns the names of the contract and their registry. Refuses to know where a number comes from: the
 //! rooms count, this file shows.
 
+mod digest;
 mod labels;
 mod logs;
 mod schedules;
@@ -21,6 +22,7 @@ pub use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::domain::operation::Action;
+pub use digest::{Digest, Kind};
 use labels::VersionLabel;
 pub use labels::{
     EventLabel, FaultLabel, FoundLabel, GateLabel, LevelLabel, OperationEndLabel, OperationLabel,
@@ -37,6 +39,8 @@ type Seconds<L> = Family<L, Gauge<f64, AtomicU64>>;
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    /// What happens to single messages, to be logged for many at once.
+    pub digest: Digest,
     /// `tidegate_messages_total{queue,event}`
     pub messages: Family<EventLabel, Counter>,
     /// `tidegate_queue_messages{queue,state}`
@@ -67,6 +71,8 @@ pub struct Metrics {
     pub probes: Family<FoundLabel, Counter>,
     /// `tidegate_gate_open{queue,gate}`: 1 open, 0 shut
     pub gate_open: Family<GateLabel, Gauge>,
+    /// `tidegate_downstream_failing{queue}`: 1 while its last attempts got no answer, 408 or 5xx
+    pub downstream_failing: Family<QueueLabel, Gauge>,
     /// `tidegate_callback_hosts_left_alone{queue}`
     pub callback_hosts: Family<QueueLabel, Gauge>,
     /// `tidegate_permits_unused_total{queue}`
@@ -143,6 +149,7 @@ impl Metrics {
     pub fn new() -> Arc<Self> {
         let mut metrics = Self {
             registry: Registry::with_prefix("tidegate"),
+            digest: Digest::default(),
             messages: Family::default(),
             queue_messages: Family::default(),
             oldest_ready_age: Family::default(),
@@ -158,6 +165,7 @@ impl Metrics {
             late_results: Family::default(),
             probes: Family::default(),
             gate_open: Family::default(),
+            downstream_failing: Family::default(),
             callback_hosts: Family::default(),
             permits_unused: Family::default(),
             index_faults: Family::default(),
@@ -247,6 +255,8 @@ impl Metrics {
             self.probes.clone(),
         );
         r.register("gate_open", "Whether a gate is open", self.gate_open.clone());
+        let failing = self.downstream_failing.clone();
+        r.register("downstream_failing", "Whether the last attempts in a row failed", failing);
         r.register(
             "callback_hosts_left_alone",
             "Callback hosts that get no calls for a while after failures",

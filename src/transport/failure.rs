@@ -12,12 +12,23 @@ use rustls::CertificateError;
 
 use super::dns::NameNotFound;
 use super::head::Endless;
+use super::shortage;
 use super::wire::WireError;
 use crate::domain::units::format_duration;
 
 /// The sentence for the first cause that says something to people.
 pub(super) fn sentence(error: &(dyn Error + 'static)) -> String {
     causes(error).find_map(known).unwrap_or_else(|| "the exchange broke off".to_owned())
+}
+
+/// Whether this machine could not do its part: it is short of open files, memory or local ports.
+pub(super) fn is_local(error: &(dyn Error + 'static)) -> bool {
+    causes(error).any(|cause| {
+        if let Some(name) = cause.downcast_ref::<NameNotFound>() {
+            return name.is_local();
+        }
+        cause.downcast_ref::<io::Error>().is_some_and(shortage::is_met)
+    })
 }
 
 /// The deadline as it was, such as `15s`: the call started moments after it was set, so round up.
@@ -120,6 +131,8 @@ mod tests {
         assert_eq!(sentence(&wrapped), "TLS: certificate not trusted");
         assert_eq!(sentence(&io::Error::other("x")), "the exchange broke off");
         let full = io::Error::from_raw_os_error(24);
+        assert!(is_local(&io::Error::other(io::Error::from_raw_os_error(24))));
+        assert!(!is_local(&io::Error::other("x")));
         assert!(sentence(&full).starts_with("Too many open files"), "{}", sentence(&full));
     }
 

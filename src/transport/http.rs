@@ -128,7 +128,10 @@ impl HttpTransport {
     ) -> Result<Box<Line>, Answer> {
         match deadline::by(until, self.pool.connect(uri)).await {
             Ok(Ok(line)) => Ok(line),
-            Ok(Err(error)) => Err(not_sent(failure::sentence(&*error))),
+            Ok(Err(error)) => Err(Answer::NotSent {
+                error: failure::sentence(&*error),
+                is_local: failure::is_local(&*error),
+            }),
             Err(_) => Err(not_sent(format!("no connection within {}", within()))),
         }
     }
@@ -143,7 +146,7 @@ fn origin_form(uri: &Uri) -> Uri {
 }
 
 fn not_sent(error: impl Into<String>) -> Answer {
-    Answer::NotSent { error: error.into() }
+    Answer::NotSent { error: error.into(), is_local: false }
 }
 
 fn unknown(error: impl Into<String>) -> Answer {

@@ -11,8 +11,10 @@ mod head;
 mod http;
 mod keeping;
 mod line;
+mod paced;
 mod pool;
 mod request;
+mod shortage;
 mod signature;
 #[cfg(test)]
 mod tests;
@@ -23,6 +25,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 pub use self::http::{HttpConnections, HttpTransport};
+pub use self::paced::Paced;
 use crate::domain::endpoint::HttpDownstream;
 use crate::domain::outcome::Answer;
 use crate::domain::policy::Downstream;
@@ -128,7 +131,9 @@ impl Transport {
         match self {
             Self::Http(http) => http.send(&call).await,
             Self::Null => TAKEN,
-            Self::Callbacks(_) => Answer::NotSent { error: "it has no address yet".to_owned() },
+            Self::Callbacks(_) => {
+                Answer::NotSent { error: "it has no address yet".to_owned(), is_local: false }
+            }
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Owns three things that the library cannot tell or does not do. Whether a byte of the request may have
 //! left: bytes that lay there before it are no answer to it. That an answer is read although the request
-//! can no longer be written: whoever refuses a large body early closes before it has all come. And bounds:
-//! how much is read for one answer, and how much before other work of the thread has its turn.
+//! can no longer be written: whoever refuses a large body early closes before it has all come. And a bound
+//! on how much is read for one answer.
 //! Refuses to know what the bytes mean, except the heads (see `head`).
 
 use std::io::{self, IoSlice};
@@ -18,9 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::head::Heads;
-
-/// So much is read in one go; then the thread's other tasks have their turn.
-const TURN_BYTES: usize = 64 * 1024;
+use super::paced::Paced;
 
 /// What bytes travel over.
 pub(super) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
@@ -47,8 +45,6 @@ pub(super) struct Watch {
     write_error: Option<io::Error>,
     /// How much may be read yet.
     bytes_left: usize,
-    /// How much was read without a pause.
-    turn_bytes: usize,
 }
 
 /// The two ends of it: one is with the call, one with the connection.
@@ -68,7 +64,6 @@ impl Watch {
         self.heads.clear();
         self.has_begun = false;
         self.bytes_left = bytes_max;
-        self.turn_bytes = 0;
     }
 
     /// Whether a byte of the request may have left.
@@ -78,7 +73,6 @@ impl Watch {
 
     /// Takes note of bytes that have come.
     fn note_read(&mut self, bytes: &mut [u8]) -> io::Result<()> {
-        self.turn_bytes += bytes.len();
         if !self.has_begun {
             // The library finds them on an idle connection, and gives the connection up.
             return Ok(());
@@ -116,7 +110,7 @@ fn too_long() -> io::Error {
 
 /// A connection's bytes, watched.
 pub(super) struct Watched {
-    stream: TokioIo<Stream>,
+    stream: Paced<TokioIo<Stream>>,
     watching: Watching,
     /// Whether it has carried a request.
     is_used: bool,
@@ -124,13 +118,13 @@ pub(super) struct Watched {
 
 impl Watched {
     pub(super) fn new(stream: Stream, watching: Watching) -> Self {
-        Self { stream: TokioIo::new(stream), watching, is_used: false }
+        Self { stream: Paced::new(TokioIo::new(stream)), watching, is_used: false }
     }
 
     /// Whether nothing has come yet. The system is asked itself: what the runtime knows of a socket is as old
     /// as its last look at all of them.
     fn is_quiet(&self) -> bool {
-        let tcp = match self.stream.inner() {
+        let tcp = match self.stream.inner().inner() {
             MaybeHttpsStream::Http(tcp) => tcp.inner(),
             // After agreeing on keys, servers send tickets for later connections; they are no answer.
             MaybeHttpsStream::Https(_) if !self.is_used => return true,
@@ -145,7 +139,7 @@ impl Watched {
     fn write(
         &mut self,
         len: usize,
-        write: impl FnOnce(Pin<&mut TokioIo<Stream>>) -> Poll<io::Result<usize>>,
+        write: impl FnOnce(Pin<&mut Paced<TokioIo<Stream>>>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         if !self.watching.lock().has_begun {
             if !self.is_quiet() {
@@ -172,21 +166,12 @@ impl AsyncRead for Watched {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let mut watch = this.watching.lock();
-        if watch.turn_bytes >= TURN_BYTES {
-            watch.turn_bytes = 0;
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
         let before = buf.filled().len();
-        match Pin::new(&mut this.stream).poll_read(cx, buf) {
-            Poll::Pending => {
-                watch.turn_bytes = 0;
-                Poll::Pending
-            }
-            Poll::Ready(Ok(())) if buf.filled().len() == before => Poll::Ready(watch.at_end()),
-            Poll::Ready(Ok(())) => Poll::Ready(watch.note_read(&mut buf.filled_mut()[before..])),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+        ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+        let mut watch = this.watching.lock();
+        match &mut buf.filled_mut()[before..] {
+            [] => Poll::Ready(watch.at_end()),
+            bytes => Poll::Ready(watch.note_read(bytes)),
         }
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use ulid::Ulid;
 
 use super::pulse::Pulse;
 use crate::store::{Audit, Finding, Queue, Shard, Store, StoreError};
@@ -197,8 +198,15 @@ impl Auditor {
 
 fn log(queue: &Queue, shard: &Shard, finding: &Finding) {
     let Finding { fault, member, mended } = finding;
+    let name = &queue.policy.name;
+    let (ulid, rest) = member.split_at_checked(26).unwrap_or((member, ""));
+    // Most are ids of messages, some with a mark behind.
+    let member = match ulid.parse::<Ulid>() {
+        Ok(_) => format!("{name}_{ulid}{rest}"),
+        Err(_) => member.clone(),
+    };
     tracing::error!(
-        queue = %queue.policy.name, shard = shard.number, fault = fault.as_str(), member, mended,
+        queue = %name, shard = shard.number, fault = fault.as_str(), member, mended,
         "an index disagrees with its message"
     );
 }

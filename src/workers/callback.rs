@@ -10,8 +10,8 @@ use rand::Rng as _;
 use tokio::time::Instant;
 
 use super::decide::Action;
-use super::exchange::{Exchanges, Outcomes, Tried};
-use super::hosts::{Entry, HostSlot, Hosts, Said, later_ms};
+use super::exchange::{Exchanges, Outcomes, Tried, error_of};
+use super::hosts::{Entry, HostSlot, Hosts, News, Said, later_ms};
 use super::single;
 use crate::domain::callback::{NoTarget, host_of};
 use crate::domain::endpoint::HttpDownstream;
@@ -58,7 +58,7 @@ fn no_target(
     paused_ms: u64,
 ) -> (Action, Option<Attempt>) {
     let now_ms = exchanges.store.clock().now_ms();
-    let answer = Answer::NotSent { error: why.to_string() };
+    let answer = Answer::NotSent { error: why.to_string(), is_local: false };
     let mut tried = exchanges.judge(message.is_in_doubt, now_ms, answer);
     if matches!(why, NoTarget::NotAllowed(_)) {
         tried.outcome = Outcome::Refused;
@@ -95,12 +95,18 @@ async fn call(
         tried.outcome = Outcome::Delivered;
     }
     let retry = message.details.retry_policy(&exchanges.queue.policy.retry);
-    let pause = slot.learn(said(tried.outcome, &retry), Instant::now());
+    let said = said(tried.outcome, &retry);
+    let pause = said.and_then(|said| slot.learn(said, Instant::now()));
     let queue = &exchanges.queue.policy.name;
     let label = QueueLabel { queue: queue.to_string() };
     exchanges.store.metrics().callback_hosts.get_or_create(&label).set(hosts.left_alone());
-    if let Some(pause) = pause {
-        tracing::warn!(%queue, host, ?pause, outcome = tried.outcome.as_str(), "a callback host is left alone");
+    match said.and_then(|said| slot.news(said, pause)) {
+        Some(News::LeftAlone) => {
+            let error = error_of(&tried.answer);
+            tracing::warn!(%queue, host, ?pause, error, "a callback host is left alone: its calls fail; it is tried now and then");
+        }
+        Some(News::Back) => tracing::info!(%queue, host, "a callback host takes calls again"),
+        None => {}
     }
     let attempt = exchanges.attempt_of(message, &tried);
     let action = match tried.outcome {
@@ -126,23 +132,21 @@ async fn send(exchanges: &Exchanges, message: &Claimed, target: &HttpDownstream)
         Ok(way) => single::call(exchanges, message, &way).await,
         Err(error) => {
             let (now_ms, _) = exchanges.times();
-            exchanges.judge(
-                message.is_in_doubt,
-                now_ms,
-                Answer::NotSent { error: error.to_string() },
-            )
+            let answer = Answer::NotSent { error: error.to_string(), is_local: false };
+            exchanges.judge(message.is_in_doubt, now_ms, answer)
         }
     }
 }
 
-/// What an outcome says of the host, beside the message.
-fn said(outcome: Outcome, retry: &RetryPolicy) -> Said {
-    match outcome {
+/// What an outcome says of the host, beside the message; `None`: nothing.
+fn said(outcome: Outcome, retry: &RetryPolicy) -> Option<Said> {
+    Some(match outcome {
         Outcome::Delivered | Outcome::Accepted | Outcome::Refused => Said::Well,
         Outcome::Retry | Outcome::Unknown | Outcome::Suspect => Said::Failed,
         Outcome::Throttled { retry_after_ms } => Said::TooFast(retry.obeyed_ms(retry_after_ms)),
         Outcome::Denied => Said::Denied,
-    }
+        Outcome::Hindered => return None,
+    })
 }
 
 /// Why no slot was had.

@@ -87,6 +87,7 @@ pub(super) fn decide(
         Outcome::Delivered => Action::Ack,
         Outcome::Accepted => Action::Accept { reference: facts.reference.map(str::to_owned) },
         Outcome::Retry => again(retry, facts),
+        Outcome::Hindered => Action::Release,
         Outcome::Unknown => match policy.on_uncertain {
             OnUncertain::Resend => again(retry, facts),
             OnUncertain::Park | OnUncertain::Probe => {
@@ -228,6 +229,13 @@ mod tests {
         }
         let parked = asked(Outcome::Unknown, OnUncertain::Probe, 7000);
         assert_eq!(parked, Action::Park { reason: "status 500".to_owned(), asked_ms: 7000 });
+    }
+
+    #[test]
+    fn what_this_machine_could_not_send_spends_nothing() {
+        for on_uncertain in [OnUncertain::Resend, OnUncertain::Park] {
+            assert_eq!(after(Outcome::Hindered, on_uncertain, 3, 999_999), Action::Release);
+        }
     }
 
     #[test]

@@ -60,6 +60,10 @@ impl Pass for Dispatcher {
                 return Ok(next);
             }
         };
+        if let Some(wait) = self.exchanges.shortage.wait(Instant::now()) {
+            self.backlog = true;
+            return Ok(Next::NotBefore(wait));
+        }
         if queue.shards.len() == 1 && !queue.stirs() {
             // A call has ended, and the last claim left nothing behind.
             self.backlog = false;

@@ -15,7 +15,9 @@ use super::episode::Episode;
 use super::hosts::Hosts;
 use super::renewer::InFlight;
 use super::settler::Settlement;
+use super::shortage::Shortage;
 use super::slots::Slot;
+use crate::domain::failing::Sign;
 use crate::domain::message::Attempt;
 use crate::domain::outcome::{Answer, Outcome, Reading, classify};
 use crate::store::{Claimed, Queue, Store};
@@ -36,6 +38,8 @@ pub(super) struct Exchanges {
     /// For callbacks: who may be called now.
     pub(super) hosts: Option<Hosts>,
     pub(super) in_flight: Arc<InFlight>,
+    /// While this machine is short of something, no call of this queue begins.
+    pub(super) shortage: Shortage,
     /// Fires when the queue stops: what can be given back is not waited for.
     pub(super) stop: CancellationToken,
     /// The queue's own, looked up once: every success counts here.
@@ -87,6 +91,7 @@ impl Exchanges {
             .get_or_create_owned(&OutcomeLabel { queue: name.to_string(), outcome });
         let hosts = Hosts::of(&queue.policy);
         let lateness = store.lateness(&queue.policy);
+        let shortage = Shortage::default();
         let (unreadable, foreign) = (Episode::default(), Episode::default());
         Self {
             store,
@@ -94,6 +99,7 @@ impl Exchanges {
             transport,
             hosts,
             in_flight,
+            shortage,
             stop,
             delivered,
             lateness,
@@ -150,11 +156,21 @@ impl Exchanges {
             let label = OutcomeLabel { queue: policy.name.to_string(), outcome: outcome.as_str() };
             self.store.metrics().attempt_duration.get_or_create(&label).observe(took);
         }
-        if outcome == Outcome::Denied {
-            tracing::error!(queue = %policy.name, error = error_of(&answer), "the downstream refuses our credentials; the gate is shut, check downstream.headers");
-        }
+        self.note_shortage(&answer, outcome);
         let random = rand::rng().random();
         Tried { started_at_ms, ended_at_ms, answer, outcome, error: None, random }
+    }
+
+    /// A shortage of this machine is reported when it begins and when the first call gets through.
+    fn note_shortage(&self, answer: &Answer, outcome: Outcome) {
+        let queue = &self.queue.policy.name;
+        if outcome == Outcome::Hindered {
+            if self.shortage.met(Instant::now()) {
+                tracing::error!(%queue, error = error_of(answer), "this machine cannot make calls; messages wait here and no attempt is counted");
+            }
+        } else if let Some(lasted) = self.shortage.passed(Instant::now()) {
+            tracing::info!(%queue, ?lasted, "this machine can make calls again");
+        }
     }
 
     /// What follows for one message.
@@ -249,7 +265,8 @@ impl Outcomes {
         let is_unknown = |attempt: &Attempt| attempt.outcome == Outcome::Unknown.as_str();
         let is_in_doubt = message.is_in_doubt || attempt.as_ref().is_some_and(is_unknown);
         let _slot = Arc::clone(&self.slot);
-        Settlement { lease, action, attempt, is_in_doubt, ends: None, _slot }
+        let sign = Sign::None;
+        Settlement { lease, action, attempt, is_in_doubt, sign, ends: None, _slot }
     }
 
     /// Hands outcomes over, in the order of their messages; `last`: the exchange is over with them.
@@ -281,7 +298,7 @@ pub(super) fn error_of(answer: &Answer) -> String {
                 format!("status {status}: {said}")
             }
         }
-        Answer::NotSent { error } | Answer::Unknown { error } => error.clone(),
+        Answer::NotSent { error, .. } | Answer::Unknown { error } => error.clone(),
     };
     shortened(&text)
 }

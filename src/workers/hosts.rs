@@ -58,6 +58,17 @@ struct Host {
     /// The one call at a time that tries a host that had failed.
     tried_by: Option<u64>,
     freed: Arc<Notify>,
+    /// The log says that it is left alone, and not yet that it takes calls again.
+    is_logged: bool,
+}
+
+/// What is to be logged of a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum News {
+    /// It is left alone.
+    LeftAlone,
+    /// It takes calls again.
+    Back,
 }
 
 /// What a callback meets at its host.
@@ -190,6 +201,25 @@ impl HostSlot {
         host.shuts = host.shuts.saturating_add(u32::from(is_open));
         host.shut_until = host.shut_until.max(Some(now + pause));
         is_open.then_some(pause)
+    }
+}
+
+impl HostSlot {
+    /// What is to be logged after a call taught us this: each beginning once, and its end.
+    pub(super) fn news(&self, said: Said, pause: Option<Duration>) -> Option<News> {
+        let mut state = lock(&self.state);
+        let host = state.hosts.get_mut(&self.host)?;
+        match (said, host.is_logged) {
+            (Said::Well, true) => {
+                host.is_logged = false;
+                Some(News::Back)
+            }
+            (_, false) if pause.is_some() => {
+                host.is_logged = true;
+                Some(News::LeftAlone)
+            }
+            _ => None,
+        }
     }
 }
 

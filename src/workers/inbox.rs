@@ -18,7 +18,7 @@ use crate::domain::id::{MessageId, QueueName};
 use crate::domain::inbox::{self, Asked};
 use crate::failpoint::failpoint;
 use crate::store::{Accepted, Entry, NotAccepted, Queue, Store, StoreError};
-use crate::telemetry::QueueLabel;
+use crate::telemetry::{Kind, QueueLabel};
 
 /// Between two looks while entries come.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
@@ -220,7 +220,8 @@ async fn reject(
     done: &mut Vec<String>,
 ) {
     for (entry, why) in bad {
-        tracing::warn!(%queue, entry = entry.id, why, "an entry of the inbox is rejected");
+        let digest = &store.metrics().digest;
+        digest.note(Kind::Rejected, queue.as_str(), &why, || entry.id.clone());
         match store.reject(queue, &entry, &why).await {
             Ok(()) => done.push(entry.id),
             Err(error) => tracing::debug!(%error, %queue, "a rejected entry waits"),

@@ -7,11 +7,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
-use tokio::time::Instant;
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 
-use super::losses::Losses;
 use crate::store::{Queue, Shard, Store, StoreError};
+use crate::telemetry::Kind;
 
 /// When finals are pruned: every ten seconds.
 const PRUNE_AT: &str = "*/10 * * * * *";
@@ -38,10 +37,8 @@ impl Janitor {
     /// When the scheduler refuses a job: a bug, since the patterns are ours.
     pub async fn start(store: &Store) -> Result<Self, JobSchedulerError> {
         let scheduler = JobScheduler::new().await?;
-        let losses = Arc::new(Losses::default());
-        let told = Arc::clone(&losses);
-        let prune = move |store| -> Done { Box::pin(prune(store, Arc::clone(&told))) };
-        let trim = move |store| -> Done { Box::pin(trim(store, Arc::clone(&losses))) };
+        let prune = |store| -> Done { Box::pin(prune(store)) };
+        let trim = |store| -> Done { Box::pin(trim(store)) };
         scheduler.add(job(PRUNE_AT, store, prune)?).await?;
         scheduler.add(job(TRIM_AT, store, trim)?).await?;
         scheduler.start().await?;
@@ -79,7 +76,7 @@ fn job(
     })
 }
 
-async fn prune(store: Store, losses: Arc<Losses>) -> Result<(), StoreError> {
+async fn prune(store: Store) -> Result<(), StoreError> {
     let living = store.living_nodes().await?;
     let (mut queues, mut shards) = (Vec::new(), Vec::new());
     for queue in store.queues() {
@@ -93,9 +90,9 @@ async fn prune(store: Store, losses: Arc<Losses>) -> Result<(), StoreError> {
         let calls = if awaits { PRUNE_CALLS_MAX } else { 0 };
         for _ in 0..calls {
             let (lapsed, more) = store.lapse(queue, shard).await?;
-            if lapsed > 0 {
-                tracing::warn!(queue = %queue.policy.name, lapsed, then = queue.policy.receipts.on_timeout.as_str(), "no receipt came in time");
-            }
+            let then = format!("they are {}", queue.policy.receipts.on_timeout.as_str());
+            let digest = &store.metrics().digest;
+            digest.add(Kind::NoReceipt, queue.policy.name.as_str(), lapsed, &then);
             if !more {
                 break;
             }
@@ -104,14 +101,14 @@ async fn prune(store: Store, losses: Arc<Losses>) -> Result<(), StoreError> {
     let prunable = store.prunable(&shards, &living).await?;
     for ((queue, shard), is_prunable) in queues.iter().zip(&shards).zip(prunable) {
         if is_prunable {
-            prune_shard(&store, queue, shard, &living, &losses).await?;
+            prune_shard(&store, queue, shard, &living).await?;
         }
     }
     Ok(())
 }
 
 /// The oldest go where a queue keeps more than it may. Nothing is asked of queues without limits.
-async fn trim(store: Store, losses: Arc<Losses>) -> Result<(), StoreError> {
+async fn trim(store: Store) -> Result<(), StoreError> {
     let queues = store.queues();
     let limited = queues.iter().filter(|queue| queue.policy.retention.is_limited());
     let limited: Vec<_> = limited
@@ -124,10 +121,9 @@ async fn trim(store: Store, losses: Arc<Losses>) -> Result<(), StoreError> {
     if beyond.contains(&true) {
         let living = store.living_nodes().await?;
         for ((queue, shard), _) in limited.iter().zip(beyond).filter(|(_, is_beyond)| *is_beyond) {
-            prune_shard(&store, queue, shard, &living, &losses).await?;
+            prune_shard(&store, queue, shard, &living).await?;
         }
     }
-    losses.tell(Instant::now());
     Ok(())
 }
 
@@ -136,11 +132,11 @@ async fn prune_shard(
     queue: &Queue,
     shard: &Shard,
     living: &[String],
-    losses: &Losses,
 ) -> Result<(), StoreError> {
     for _ in 0..PRUNE_CALLS_MAX {
         let pruned = store.prune(queue, shard, living).await?;
-        losses.add(&queue.policy.name, pruned.dead_early);
+        let digest = &store.metrics().digest;
+        digest.add(Kind::DeletedEarly, queue.policy.name.as_str(), pruned.dead_early, "");
         if !pruned.more {
             break;
         }

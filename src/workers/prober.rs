@@ -24,7 +24,7 @@ use crate::domain::window::WindowState;
 use crate::failpoint::failpoint;
 use crate::shutdown::Tasks;
 use crate::store::{Changed, Decision, Doubtful, Permit, ProbeTimes, Queue, Store, StoreError};
-use crate::telemetry::{FoundLabel, ReasonLabel};
+use crate::telemetry::{FoundLabel, Kind, ReasonLabel};
 use crate::transport::{Call, Transport};
 
 /// Probes that one node makes at a time in one queue; fewer where the queue's concurrency is less.
@@ -177,7 +177,11 @@ impl Asking {
         if self.permit(latest).await && self.window().is_ok() && Instant::now() <= latest {
             let (now_ms, answer) = self.call(&message).await;
             failpoint!("probed");
-            self.follow(&message, now_ms, &answer, paused_ms).await;
+            if matches!(answer, Answer::NotSent { is_local: true, .. }) {
+                self.give_back(&message).await;
+            } else {
+                self.follow(&message, now_ms, &answer, paused_ms).await;
+            }
         } else {
             self.give_back(&message).await;
         }
@@ -213,7 +217,7 @@ impl Asking {
         let Some(url) = self.policy.url_of(&message.id) else {
             // Any other address would be asked about another message.
             let error = "the probe's url is not a valid address with this id in it".to_owned();
-            return (now_ms, Answer::NotSent { error });
+            return (now_ms, Answer::NotSent { error, is_local: false });
         };
         let call = Call {
             url: Some(url),
@@ -251,12 +255,14 @@ impl Asking {
             Found::Absent => self.send_again(message, &words, paused_ms, now_ms).await,
             Found::Unknown => self.ask_later(message, &words, answer).await,
         };
+        let digest = &self.store.metrics().digest;
+        let shown = || id.to_string();
         match changed {
-            Ok(Changed::Done) => {
-                tracing::info!(%queue, %id, found = found.as_str(), probe = words.count, "asked the downstream");
+            Ok(Changed::Done) => digest.note(Kind::Asked, queue.as_str(), found.as_str(), shown),
+            Ok(_) => digest.note(Kind::ProbedLate, queue.as_str(), "", shown),
+            Err(error) => {
+                digest.note(Kind::NotKept, queue.as_str(), &error.to_string(), shown);
             }
-            Ok(_) => tracing::info!(%queue, %id, "a probe came too late; nothing changed"),
-            Err(error) => tracing::warn!(%queue, %id, %error, "what a probe found is not kept"),
         }
     }
 
@@ -291,7 +297,9 @@ impl Asking {
                 if let Ok(Changed::Done) = changed {
                     let label = ReasonLabel { queue: policy.name.to_string(), reason: why.word() };
                     self.store.metrics().dead.get_or_create(&label).inc();
-                    tracing::warn!(queue = %policy.name, id = %message.id, reason, "message is dead");
+                    let id = || message.id.to_string();
+                    let digest = &self.store.metrics().digest;
+                    digest.note(Kind::Dead, policy.name.as_str(), &reason, id);
                 }
                 changed
             }
@@ -317,7 +325,9 @@ impl Asking {
         let (asked_ms, random) = (retry.obeyed_ms(answer.retry_after_ms()), rand::random());
         let delay_ms = self.policy.next_in_ms(words.count, asked_ms, retry.max_ms, random);
         if delay_ms.is_none() {
-            tracing::warn!(queue = %self.queue.policy.name, id = %message.id, probes = words.count, error = words.error, "the downstream cannot tell what became of a message; an operator has to decide");
+            let error = words.error.as_deref().unwrap_or_default();
+            let (digest, queue) = (&self.store.metrics().digest, self.queue.policy.name.as_str());
+            digest.note(Kind::Undecided, queue, error, || message.id.to_string());
         }
         self.store.postpone(&self.queue, message, Some(words), delay_ms).await
     }

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::lease::latest_start_ms;
 use crate::store::{Claimed, Lease, Queue, Store, Verdict};
+use crate::telemetry::Kind;
 
 /// Leases in one call.
 const RENEW_MAX: usize = 500;
@@ -122,7 +123,9 @@ impl Renewer {
                 match self.store.renew(shard, policy.lease_ms, &ongoing, leases).await {
                     Ok(verdicts) => self.in_flight.renewed(leases, &verdicts, start_before),
                     Err(error) => {
-                        tracing::warn!(queue = %self.queue.policy.name, %error, "leases could not be renewed");
+                        let (digest, queue) = (&self.store.metrics().digest, policy.name.as_str());
+                        let count = u64::try_from(leases.len()).unwrap_or(0);
+                        digest.add(Kind::NotRenewed, queue, count, &error.to_string());
                     }
                 }
             }

@@ -12,10 +12,12 @@ use tokio::sync::mpsc;
 use super::decide::Action;
 use super::renewer::InFlight;
 use super::slots::Slot;
+use crate::domain::failing::{self, Sign};
+use crate::domain::id::MessageId;
 use crate::domain::message::Attempt;
 use crate::failpoint::failpoint;
 use crate::store::{DeferKind, Lease, Queue, Settled, Store, StoreError, Verdict};
-use crate::telemetry::{ReasonLabel, VerdictLabel};
+use crate::telemetry::{Kind, ReasonLabel, VerdictLabel};
 
 /// Outcomes that are taken together; how many go into one call, the shard says.
 const FLUSH_MAX: usize = 250;
@@ -30,6 +32,8 @@ pub(super) struct Settlement {
     pub(super) attempt: Option<Attempt>,
     /// Whether the outcome of this attempt or an earlier one is unknown.
     pub(super) is_in_doubt: bool,
+    /// What its exchange shows of the downstream: set here, at its first message alone.
+    pub(super) sign: Sign,
     /// The batch that is over with this message.
     pub(super) ends: Option<String>,
     /// The exchange's slot on this node; comes free when this is written and dropped.
@@ -88,6 +92,7 @@ impl Settler {
     pub(super) async fn run(self, mut outcomes: mpsc::Receiver<Vec<Settlement>>) {
         let mut gathered = Vec::with_capacity(FLUSH_MAX);
         while outcomes.recv_many(&mut gathered, FLUSH_MAX).await > 0 {
+            mark_row(&mut gathered);
             self.run_once(gathered.drain(..).flatten()).await;
         }
     }
@@ -100,7 +105,9 @@ impl Settler {
             calls.entry((settlement.lease.shard, call)).or_default().push(settlement);
         }
         let mut calls: Vec<_> = calls.into_iter().collect();
-        calls.sort_by_key(|((_, call), _)| call.goes_back());
+        // Failures that count are those after the last answer, so they are written after it.
+        let fails = |part: &[Settlement]| part.iter().any(|s| s.sign == Sign::Failed);
+        calls.sort_by_key(|((_, call), part)| (call.goes_back(), fails(part)));
         for ((shard, call), settlements) in calls {
             let most = self.queue.shards[usize::from(shard)].messages_max();
             let parts = settlements.chunks(most);
@@ -120,7 +127,7 @@ impl Settler {
             match self.call(shard, call, &ended, &items).await {
                 Ok(verdicts) => break verdicts,
                 Err(StoreError::Reply(error)) => {
-                    tracing::error!(queue = %self.queue.policy.name, error, "an outcome cannot be kept; its lease will run out");
+                    self.not_kept(settlements, &error);
                     break Vec::new();
                 }
                 Err(_) => tokio::time::sleep(REPEAT_PAUSE).await,
@@ -165,23 +172,33 @@ impl Settler {
 
     fn note(&self, settlement: &Settlement, verdict: Verdict) {
         let queue = &self.queue.policy.name;
-        let message = &settlement.lease.ulid;
+        let digest = &self.store.metrics().digest;
+        let id = || MessageId { queue: queue.clone(), ulid: settlement.lease.ulid }.to_string();
         match verdict {
             Verdict::Ok | Verdict::Already => {
                 if let Action::Bury { word, reason, .. } = &settlement.action {
                     let label = ReasonLabel { queue: queue.to_string(), reason: word };
                     self.store.metrics().dead.get_or_create(&label).inc();
-                    tracing::warn!(%queue, %message, reason, "message is dead");
+                    digest.note(Kind::Dead, queue.as_str(), reason, id);
                 }
             }
             Verdict::Late => {
                 self.count_late("late");
-                tracing::warn!(%queue, %message, "a late success settled a message whose lease had run out");
+                digest.note(Kind::Late, queue.as_str(), "", id);
             }
             Verdict::Stale | Verdict::Gone => {
                 self.count_late("stale");
-                tracing::warn!(%queue, %message, "an outcome came after its lease had run out; nothing changed");
+                digest.note(Kind::Stale, queue.as_str(), "", id);
             }
+        }
+    }
+
+    fn not_kept(&self, settlements: &[Settlement], error: &str) {
+        let queue = &self.queue.policy.name;
+        for settlement in settlements {
+            let ulid = settlement.lease.ulid;
+            let id = || MessageId { queue: queue.clone(), ulid }.to_string();
+            self.store.metrics().digest.note(Kind::NotKept, queue.as_str(), error, id);
         }
     }
 
@@ -189,6 +206,16 @@ impl Settler {
         let label = VerdictLabel { queue: self.queue.policy.name.to_string(), verdict };
         self.store.metrics().late_results.get_or_create(&label).inc();
     }
+}
+
+/// Which exchanges failed after the last one that was answered. A batch is one exchange.
+fn mark_row(exchanges: &mut [Vec<Settlement>]) {
+    for settlement in exchanges.iter_mut().filter_map(|exchange| exchange.first_mut()) {
+        settlement.sign = settlement.attempt.as_ref().map_or(Sign::None, Sign::of);
+    }
+    failing::keep_row(
+        exchanges.iter_mut().filter_map(|exchange| Some(&mut exchange.first_mut()?.sign)),
+    );
 }
 
 fn settled(settlement: &Settlement) -> Settled {
@@ -212,6 +239,7 @@ fn settled(settlement: &Settlement) -> Settled {
         reference,
         is_throttle: matches!(settlement.action, Action::Postpone { .. }),
         is_in_doubt: settlement.is_in_doubt,
+        sign: settlement.sign,
         ..Settled::of(settlement.lease.clone())
     }
 }

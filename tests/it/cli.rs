@@ -330,9 +330,10 @@ async fn completion_and_check_need_no_daemon() {
         ("send jo", "jobs"),
     ] {
         let count = words.split(' ').count();
+        let last = words.rsplit(' ').next().unwrap();
         let line = format!(
             "bash -c 'source ./c.bash; COMP_WORDS=(tidegate {words}); COMP_CWORD={count}; COMP_TYPE=9; \
-             _clap_complete_tidegate tidegate; echo ${{COMPREPLY[@]}}'"
+             _clap_complete_tidegate tidegate {last}; echo ${{COMPREPLY[@]}}'"
         );
         let shown = ends(&scene.daemon, &line, 0).await;
         assert_eq!(shown.stdout.trim(), completed, "{words}: {}", shown.stderr);

@@ -5,6 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::json;
 
+use crate::failing::logged;
 use crate::support::{Answer, Clocks, Scene, payloads};
 
 /// One call at a time, so that "the next one" means something.
@@ -25,6 +26,7 @@ async fn five_refusals_in_a_row_shut_the_gate_and_the_sixth_waits() {
     // The gate is shut for seconds; nothing else comes within one of them.
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(scene.downstream.requests().len(), 5);
+    assert_eq!(logged(&scene.daemon, "the gate is shut"), 1);
     scene.downstream.always(Answer::ok());
     scene.queue_step("resume", &json!({})).await;
     for id in &ids[5..] {
@@ -59,7 +61,19 @@ async fn refused_credentials_shut_the_gate_at_once_and_cost_nothing() {
         assert_eq!((&first["attempts"], &first["throttles"]), (&json!(0), &json!(0)));
         assert_eq!(first["last_attempt"]["status_code"], status);
         assert_eq!(scene.downstream.requests().len(), 1, "the second waits too");
-        assert!(scene.daemon.log().contains("refuses our credentials"));
+        assert_eq!(logged(&scene.daemon, "refuses our credentials"), 1);
+        let queue = scene.daemon.get("/v1/queues/jobs").await.expect(200).json();
+        let sending = &queue["sending"];
+        assert_eq!(sending["state"], "shut");
+        let reason = sending["reason"].as_str().expect("a sentence");
+        assert!(reason.contains(&format!("status {status}")), "{reason}");
+        assert!(reason.contains("`tidegate resume jobs` opens the gate"), "{reason}");
+        assert!(sending["since"].is_string() && sending["until"].is_string(), "{sending}");
+        let table = scene.daemon.cli(&["queues"]).await.stdout;
+        assert!(table.contains("shut, opens in") && table.contains(&status.to_string()), "{table}");
+        let doctor = scene.daemon.cli(&["doctor"]).await.stdout;
+        assert!(doctor.contains(&format!("status {status}")), "{doctor}");
+        assert!(doctor.contains("`tidegate resume jobs` opens the gate"), "{doctor}");
         scene.queue_step("resume", &json!({})).await;
         for id in &ids {
             let message = scene.daemon.wait_final(id).await;
@@ -89,6 +103,22 @@ async fn a_throttle_shuts_the_gate_for_everyone_as_long_as_it_says() {
         let first = scene.daemon.message(&ids[0]).await;
         assert_eq!((&first["attempts"], &first["throttles"]), (&json!(1), &json!(1)));
     }
+}
+
+#[tokio::test]
+async fn a_gate_that_shuts_is_logged_once_and_so_is_its_opening() {
+    let scene = Scene::start(ONE_BY_ONE).await;
+    for _ in 0..2 {
+        scene.downstream.once(Answer::status(429).header("Retry-After", "1"));
+    }
+    let id = scene.send("x").await;
+    assert_eq!(scene.daemon.wait_final(&id).await["throttles"], 2);
+    // Again within a minute: it is known.
+    scene.downstream.once(Answer::status(429).header("Retry-After", "1"));
+    let id = scene.send("y").await;
+    assert_eq!(scene.daemon.wait_final(&id).await["throttles"], 1);
+    assert_eq!(logged(&scene.daemon, "the gate is shut"), 1);
+    assert_eq!(logged(&scene.daemon, "the gate is open"), 1);
 }
 
 #[tokio::test]

@@ -32,8 +32,8 @@ fn the_program_its_unit_completions_and_man_pages_are_below_the_prefix() {
         ("share/fish/vendor_completions.d/tidegate.fish", "complete"),
         ("share/man/man1/tidegate.1", ".TH"),
         ("share/man/man1/tidegate-send.1", ".TH"),
-        ("share/doc/tidegate/example.toml", "[queues.sms]"),
-        ("share/doc/tidegate/install.md", "# Install"),
+        ("share/doc/tidegate/config/example.toml", "[queues.sms]"),
+        ("share/doc/tidegate/docs/install.md", "# Install"),
     ] {
         assert!(read(path).contains(part), "{path}");
     }

@@ -22,10 +22,12 @@ mod doctor;
 mod doors;
 mod doubt;
 mod durability;
+mod endless;
 mod erased;
 mod erp;
 mod events;
 mod examples;
+mod failing;
 mod failover;
 #[cfg(feature = "failpoints")]
 mod failpoints;
@@ -43,8 +45,10 @@ mod input;
 mod install;
 mod leases;
 mod load;
+mod logs;
 #[cfg(feature = "failpoints")]
 mod nodes;
+mod odd_answers;
 mod operations;
 mod operations_beside;
 mod outcomes;

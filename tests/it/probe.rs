@@ -189,7 +189,7 @@ async fn an_operator_who_decides_while_a_probe_is_under_way_is_right() {
     gate.release();
 
     poll_until("the probe comes too late", async || {
-        scene.daemon.log().contains("a probe came too late").then_some(())
+        scene.daemon.log().contains("probes came too late").then_some(())
     })
     .await;
     assert_eq!(scene.daemon.message(&id).await["state"], "dead");

@@ -73,7 +73,8 @@ async fn limits_hold_over_nodes_reloads_and_restarts_and_losses_are_told_once() 
     ] {
         assert!(metrics.text().contains(&line), "{line} in {}", metrics.text());
     }
-    let warned = || scene.daemon.log().matches("dead letters went before their time").count();
+    let warned =
+        || scene.daemon.log().matches("dead letters were deleted before their time").count();
     eventually("it is told", async || warned() > 0).await;
     assert!(warned() <= 2, "once in a while, by each start: {}", scene.daemon.log());
     let listed = scene.daemon.cli(&["queue", QUEUE, "--output", "json"]).await;

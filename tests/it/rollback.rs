@@ -109,6 +109,8 @@ async fn everysec_with_a_slow_disk_loses_what_the_daemon_says_it_lost() {
     assert_eq!(daemon.counts(QUEUE).await["scheduled"], 90);
 }
 
+const RESTARTED: &str = "Redis restarted; no acknowledged message is missing";
+
 #[tokio::test]
 async fn a_restart_at_disk_loses_nothing_and_says_nothing() {
     let mut redis = RedisServer::start().await;
@@ -125,11 +127,12 @@ async fn a_restart_at_disk_loses_nothing_and_says_nothing() {
 
     redis.restart().await;
 
-    eventually("it was looked at", async || daemon.log().contains("another run of Redis")).await;
+    eventually("it was looked at", async || daemon.log().contains(RESTARTED)).await;
     eventually("it is back", async || is_up(&daemon).await).await;
     assert_eq!(reported(&daemon).await, Default::default());
     assert!(gone(&daemon, &ids).await.is_empty());
     assert_eq!(counted(&daemon, "tidegate_rollbacks_total").await, 0);
+    assert_eq!(daemon.log().matches(RESTARTED).count(), 1);
 }
 
 #[tokio::test]

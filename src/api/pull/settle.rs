@@ -24,7 +24,7 @@ use crate::domain::id::MessageId;
 use crate::domain::message::{Attempt, NAME_BYTES_MAX};
 use crate::domain::retry::Next;
 use crate::store::{Lease, Queue, Settled, StoreError, Verdict};
-use crate::telemetry::{OutcomeLabel, ReasonLabel, VerdictLabel};
+use crate::telemetry::{Kind, OutcomeLabel, ReasonLabel, VerdictLabel};
 
 /// Most messages in one request.
 const ITEMS_MAX: usize = 1000;
@@ -320,8 +320,10 @@ fn note(door: &Door, queue: &Queue, step: Step, verdict: Verdict, settled: &Sett
         (Verdict::Ok, Step::Bury(word)) => {
             let label = ReasonLabel { queue: name.clone(), reason: word };
             metrics.dead.get_or_create(&label).inc();
-            let (message, reason) = (&settled.lease.ulid, &settled.reason);
-            tracing::warn!(queue = name, %message, reason, "message is dead");
+            let reason = settled.reason.as_deref().unwrap_or_default();
+            let ulid = settled.lease.ulid;
+            let id = || MessageId { queue: queue.policy.name.clone(), ulid }.to_string();
+            metrics.digest.note(Kind::Dead, &name, reason, id);
             None
         }
         (Verdict::Late, _) => Some("late"),

@@ -1,15 +1,15 @@
 #!lua flags=allow-oom
 -- accept: leased → accepted: a receipt will follow; or delivered or dead at once, where it came before.
--- include: shard writes events record packed state finals ready wake waiting callback weight waited finish fence exchanges gate uncertain receipt
+-- include: shard writes events record packed state finals ready wake waiting callback weight waited finish fence exchanges gate trouble uncertain receipt
 --
 -- ARGV[1] tokens of exchanges that end with this call
 -- ARGV[2] retention_ms of delivered messages   ARGV[3] of dead ones
 -- ARGV[4...] per message: ulid, token, last attempt, the downstream's reference or ''
--- Returns {now_ms, verdict per message}; verdicts as ack
+-- Returns {now_ms, reports, verdict per message}; reports and verdicts as ack
 --
 -- Safe to repeat: the token of an accepted message stays, so a repeat answers already.
 local keep = { delivered = tonumber(ARGV[2]), dead = tonumber(ARGV[3]) }
-local ulids, reply, accepted = {}, { now_ms }, false
+local ulids, reply, accepted = {}, { now_ms, '' }, false
 for i = 4, #ARGV, 4 do ulids[#ulids + 1] = ARGV[i] end
 local records, states = load(ulids)
 for i, ulid in ipairs(ulids) do
@@ -38,5 +38,6 @@ for i, ulid in ipairs(ulids) do
 end
 end_exchanges(ARGV[1])
 flush()
-if accepted then gate_success() end
+if accepted and gate_remembers() then downstream_succeeds() end
+reply[2] = reports_text()
 return reply

@@ -4,12 +4,12 @@
 --
 -- ARGV[1] tokens of exchanges that end with this call   ARGV[2] retention_ms
 -- ARGV[3] the messages' tokens, 20 bytes each   ARGV[4...] their ulids, then their last attempts
--- Returns {now_ms, verdict per message}; verdicts: 0 ok, 1 already, 2 stale, 3 gone, 4 late success
+-- Returns {now_ms, reports, verdict per message}; reports as trouble; verdicts: 0 ok, 1 already, 2 stale, 3 gone, 4 late success
 --
 -- Safe to repeat: the token of a delivered message stays, so a repeat answers already.
 local keep_ms, tokens = tonumber(ARGV[2]), ARGV[3]
 local count = #tokens / 20
-local ulids, reply = {}, { now_ms }
+local ulids, reply = {}, { now_ms, '' }
 for i = 1, count do ulids[i] = ARGV[3 + i] end
 local raws = hmget(K.states, ulids)
 -- Nothing of a record is needed where nothing of it is kept.
@@ -43,7 +43,7 @@ end
 
 -- What is put together for all: nobody is told of them, and all were leased until now.
 local function ack_plainly()
-  for i = 1, count do reply[i + 1] = 0 end
+  for i = 1, count do reply[i + 2] = 0 end
   for _, ulid in ipairs(waited_any and ulids or {}) do announce(ulid) end
   tell_changes(ulids, 'D')
   write_all('ZREM', K.leased, ulids)
@@ -94,5 +94,9 @@ local succeeded = true
 if is_plain_call() then ack_plainly() else succeeded = ack_each() end
 end_exchanges(ARGV[1])
 flush()
-if succeeded then gate_success() end
+if succeeded and gate_remembers() then
+  -- include: trouble
+  downstream_succeeds()
+  reply[2] = reports_text()
+end
 return reply

@@ -7,10 +7,12 @@
 --         due_ms of the oldest ready message or -1, next due_ms or -1, exchanges in flight, paused
 --         (1 or 0), pause_until, pause_reason, pause_by, gate_until, gate_kind, gate_reason, calls in
 --         the last minute, arrival time in us, bytes of delivered, expired and cancelled messages or -1, of
---         dead ones or -1 (see weight)}
+--         dead ones or -1 (see weight), when the pause began or -1, when the gate shut first or -1, attempts that
+--         failed in a row if the downstream is failing else 0, when the first of them ended, the last error}
 local m = rc('HMGET', K.meta, 'stale', 'pause_since', 'pause_until', 'pause_reason', 'pause_by',
   'gate_until', 'gate_kind', 'gate_reason', 'minute', 'calls', 'calls_last', 'tat_us',
-  'gate_since', 'weight_delivered', 'weight_dead')
+  'gate_since', 'weight_delivered', 'weight_dead', 'gate_began', 'failing', 'failed', 'failed_since',
+  'failed_error')
 local oldest = -1
 for band = 9, 0, -1 do
   for _, entry in ipairs(rc('LRANGE', READY[band], 0, 9)) do
@@ -42,4 +44,6 @@ return {
   rc('ZCOUNT', K.exchanges, now_ms, '+inf'), paused and 1 or 0, until_ms, m[4] or '', m[5] or '',
   gate_ms, m[7] or '', m[8] or '', calls_last_minute(),
   math.floor(tonumber(m[12] or 0)), tonumber(m[14] or -1), tonumber(m[15] or -1),
+  paused and tonumber(m[2]) or -1, tonumber(m[16] or -1), m[17] and tonumber(m[18] or 0) or 0,
+  tonumber(m[19] or -1), m[20] or '',
 }

@@ -1,21 +1,22 @@
 #!lua flags=allow-oom
 -- defer: leased → ready, at the head, counted: a throttle (shuts the gate) or a hold by the window.
--- include: shard writes events record packed state ready wake waiting fence exchanges gate shut
+-- include: shard writes events record packed state ready wake waiting fence exchanges gate trouble shut
 --
 -- ARGV[1] tokens of exchanges that end with this call
--- ARGV[2] kind: throttle, alarm (credentials refused) or hold
--- ARGV[3] how long the gate shuts, ms; -1: by its streak      ARGV[4] why, for people
--- ARGV[5...] per message: ulid, token, last attempt or ''; none: another shard's downstream, shut too
--- Returns {now_ms, verdict per message}; verdicts as ack
+-- ARGV[2] what the attempts show of the downstream, see trouble
+-- ARGV[3] kind: throttle, alarm (credentials refused) or hold
+-- ARGV[4] how long the gate shuts, ms; -1: by its streak      ARGV[5] why, for people
+-- ARGV[6...] per message: ulid, token, last attempt or ''; none: another shard's downstream, shut too
+-- Returns {now_ms, reports, verdict per message}; reports and verdicts as ack
 --
 -- Safe to repeat: the present token with another state answers already, and shuts nothing again.
-local kind = ARGV[2]
-local ulids, reply = {}, { now_ms }
-for i = 5, #ARGV, 3 do ulids[#ulids + 1] = ARGV[i] end
+local kind = ARGV[3]
+local ulids, reply = {}, { now_ms, '' }
+for i = 6, #ARGV, 3 do ulids[#ulids + 1] = ARGV[i] end
 local states = load_states(ulids)
 local ready_before, added = ready_length(), false
 for i = #ulids, 1, -1 do
-  local at, ulid, s = i * 3 + 2, ulids[i], states[i]
+  local at, ulid, s = i * 3 + 3, ulids[i], states[i]
   local verdict = fence(s, ARGV[at + 1])
   if verdict == OK then
     leave_lease(ulid)
@@ -26,10 +27,12 @@ for i = #ulids, 1, -1 do
     back_to_head(ulid, s)
     added = true
   end
-  reply[1 + i] = verdict
+  reply[2 + i] = verdict
 end
 end_exchanges(ARGV[1])
 flush()
-if (added or #ulids == 0) and kind ~= 'hold' then gate_shut(kind, tonumber(ARGV[3]), ARGV[4]) end
+if added then note_attempts(ARGV[2]) end
+if (added or #ulids == 0) and kind ~= 'hold' then gate_shut(kind, tonumber(ARGV[4]), ARGV[5], added) end
+reply[2] = reports_text()
 wake(nil, nil, ready_before, added)
 return reply

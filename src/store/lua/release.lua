@@ -4,10 +4,10 @@
 --
 -- ARGV[1] tokens of exchanges that end with this call
 -- ARGV[2...] per message: ulid, token
--- Returns {now_ms, verdict per message}; verdicts as ack
+-- Returns {now_ms, '', verdict per message}; verdicts as ack
 --
 -- Safe to repeat: the present token with another state answers already.
-local ulids, reply = {}, { now_ms }
+local ulids, reply = {}, { now_ms, '' }
 for i = 2, #ARGV, 2 do ulids[#ulids + 1] = ARGV[i] end
 local states = load_states(ulids)
 local ready_before, added = ready_length(), false
@@ -20,7 +20,7 @@ for i = #ulids, 1, -1 do
     back_to_head(ulid, s)
     added = true
   end
-  reply[1 + i] = verdict
+  reply[2 + i] = verdict
 end
 end_exchanges(ARGV[1])
 flush()

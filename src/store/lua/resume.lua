@@ -16,7 +16,7 @@ end
 if m[3] then
   if tonumber(m[3]) > now_ms then was = 1 end
   rc('HDEL', K.meta, 'gate_until', 'gate_since', 'gate_kind', 'gate_reason', 'throttle_streak', 'alarm_streak',
-    'refusals')
+    'refusals', 'gate_began', 'shut_logged')
 end
 if was == 1 then tell_queue('resumed') end
 publish('wake', ' 2')

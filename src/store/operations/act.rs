@@ -40,7 +40,13 @@ impl Store {
                     let keep_ms = arg(queue.policy.retention.delivered_ms);
                     self.change_some(&queue, number, (Verb::Cancel, keep_ms), &ulids).await?
                 }
-                Action::Reschedule => self.reschedule_some(operation, &ulids).await?,
+                Action::Reschedule => {
+                    let due = operation.due_ms.map(When::At);
+                    self.reschedule_some(operation, due, &ulids).await?
+                }
+                Action::Retry => {
+                    self.reschedule_some(operation, Some(When::After(0)), &ulids).await?
+                }
                 Action::Move => self.move_some(operation, &queue, number, &ulids).await?,
             };
             all.extend(ulids.into_iter().zip(came_to));
@@ -73,9 +79,10 @@ impl Store {
     async fn reschedule_some(
         &self,
         operation: &Operation,
+        due: Option<When>,
         ulids: &[Ulid],
     ) -> Result<Vec<Changed>, StoreError> {
-        let edit = Edit { due: operation.due_ms.map(When::At), ..Edit::default() };
+        let edit = Edit { due, ..Edit::default() };
         let mut came_to = Vec::with_capacity(ulids.len());
         for ulid in ulids {
             let id = MessageId { queue: operation.queue.clone(), ulid: *ulid };

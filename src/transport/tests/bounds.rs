@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt as _;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::server::{Server, read_request};
@@ -37,13 +38,13 @@ fn answer_to_endless(begin: &str, again: &str) -> Answer {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let answer = runtime.block_on(async {
         let transport = transport_to(at);
-        let mut exchange =
-            Box::pin(tokio::task::spawn(async move { transport.send(call("{}")).await }));
+        let mut exchange = JoinSet::new();
+        exchange.spawn(async move { transport.send(call("{}")).await });
         let started = Instant::now();
         let mut looked = started;
         loop {
             tokio::select! {
-                answer = &mut exchange => break answer.unwrap(),
+                Some(answer) = exchange.join_next() => break answer.unwrap(),
                 () = sleep(Duration::from_millis(1)) => {}
             }
             assert!(

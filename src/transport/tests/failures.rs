@@ -13,7 +13,7 @@ use crate::domain::policy::Downstream;
 use crate::transport::Call;
 
 fn not_sent(error: &str) -> Answer {
-    Answer::NotSent { error: error.to_owned() }
+    Answer::NotSent { error: error.to_owned(), is_local: false }
 }
 
 fn unknown(error: &str) -> Answer {
@@ -32,7 +32,7 @@ async fn refused_is_not_sent() {
 async fn an_unknown_name_is_not_sent() {
     let to = Downstream::Http(downstream("http://user:hush@nowhere.invalid/"));
     match Transport::new(&to).unwrap().send(call("{}")).await {
-        Answer::NotSent { error } => {
+        Answer::NotSent { error, .. } => {
             assert!(error.starts_with("name not found: nowhere.invalid"), "{error}");
             assert!(!error.contains("hush"), "{error}");
         }

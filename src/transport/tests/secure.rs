@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use bytes::Bytes;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
@@ -22,8 +23,8 @@ fn certificate() -> CertificateDer<'static> {
     CertificateDer::from_pem_slice(CERTIFICATE).unwrap()
 }
 
-/// Serves one connection over TLS; tells whether it got as far as a request.
-fn serve_one() -> (SocketAddr, JoinHandle<bool>) {
+/// Serves one connection over TLS: each read of so many bytes is answered. Tells how many there were.
+fn serve_one(request_bytes: usize, response: &'static str) -> (SocketAddr, JoinHandle<usize>) {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -35,38 +36,64 @@ fn serve_one() -> (SocketAddr, JoinHandle<bool>) {
     let at = listener.local_addr().unwrap();
     let served = std::thread::spawn(move || {
         let (tcp, _) = listener.accept().unwrap();
+        // Else the system holds a small answer back until the tickets are acknowledged, and drops it on close.
+        tcp.set_nodelay(true).unwrap();
         let mut tls = StreamOwned::new(ServerConnection::new(Arc::new(config)).unwrap(), tcp);
-        let mut request = [0; 4096];
-        match tls.read(&mut request) {
-            Ok(1..) => {
-                tls.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
-                true
+        let mut requests = 0;
+        while matches!(tls.read(&mut vec![0; request_bytes]), Ok(1..)) {
+            requests += 1;
+            tls.write_all(response.as_bytes()).unwrap();
+            if response.contains("close") {
+                break;
             }
-            _ => false,
         }
+        requests
     });
     (at, served)
 }
 
-#[tokio::test]
-async fn a_trusted_certificate_is_talked_to() {
-    let (at, served) = serve_one();
+/// A transport that trusts the server.
+fn trusting(at: SocketAddr) -> HttpTransport {
     let mut roots = RootCertStore::empty();
     roots.add(certificate()).unwrap();
     let trust: ClientConfig = tls::builder().with_root_certificates(roots).with_no_client_auth();
-    let to = downstream(&format!("https://{at}/"));
-    let transport = HttpTransport::with_tls(&to, Arc::new(trust)).unwrap();
-    assert_eq!(transport.send(&call("{}")).await, answered(200, "ok", None));
-    assert!(served.join().unwrap());
+    HttpTransport::with_tls(&downstream(&format!("https://{at}/")), Arc::new(trust)).unwrap()
+}
+
+/// The server sends tickets for later connections behind the handshake: they do not count as an answer.
+#[tokio::test]
+async fn a_trusted_certificate_is_talked_to_again_and_again_on_one_connection() {
+    let (at, served) = serve_one(4096, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let transport = trusting(at);
+    for _ in 0..5 {
+        assert_eq!(transport.send(&call("{}")).await, answered(200, "ok", None));
+    }
+    drop(transport);
+    assert_eq!(served.join().unwrap(), 5);
+}
+
+#[tokio::test]
+async fn a_refusal_is_seen_although_the_connection_is_reset_behind_it() {
+    for _ in 0..20 {
+        let refusal = "HTTP/1.1 422 No\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno";
+        let (at, served) = serve_one(100, refusal);
+        let mut large = call("");
+        large.body = Bytes::from(vec![b'x'; 5 << 20]);
+        assert_eq!(trusting(at).send(&large).await, answered(422, "no", None));
+        assert_eq!(served.join().unwrap(), 1);
+    }
 }
 
 #[tokio::test]
 async fn an_untrusted_certificate_gets_nothing() {
-    let (at, served) = serve_one();
+    let (at, served) = serve_one(4096, "");
     let to = Downstream::Http(downstream(&format!("https://{at}/")));
     let answer = Transport::new(&to).unwrap().send(call("{}")).await;
-    assert_eq!(answer, Answer::NotSent { error: "TLS: certificate not trusted".to_owned() });
-    assert!(!served.join().unwrap());
+    assert_eq!(
+        answer,
+        Answer::NotSent { error: "TLS: certificate not trusted".to_owned(), is_local: false }
+    );
+    assert_eq!(served.join().unwrap(), 0);
 }
 
 #[tokio::test]
@@ -80,7 +107,7 @@ async fn a_server_without_tls_gets_nothing() {
     let to = Downstream::Http(downstream(&format!("https://{}/", server.at)));
     let answer = Transport::new(&to).unwrap().send(call("{}")).await;
     let error = "TLS: the other side does not speak TLS".to_owned();
-    assert_eq!(answer, Answer::NotSent { error });
+    assert_eq!(answer, Answer::NotSent { error, is_local: false });
 }
 
 #[tokio::test]
@@ -89,5 +116,8 @@ async fn a_handshake_that_hangs_is_not_sent() {
         Server::start(|mut stream, _| async move { read_to_close(&mut stream).await }).await;
     let to = Downstream::Http(downstream(&format!("https://{}/", server.at)));
     let answer = Transport::new(&to).unwrap().send(call_within("{}", 700)).await;
-    assert_eq!(answer, Answer::NotSent { error: "no connection within 700ms".to_owned() });
+    assert_eq!(
+        answer,
+        Answer::NotSent { error: "no connection within 700ms".to_owned(), is_local: false }
+    );
 }

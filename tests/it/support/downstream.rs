@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -19,6 +20,8 @@ use tokio::time::Instant;
 use super::script::{Act, Answer};
 
 const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// Long enough that the other side sees two writes.
+const BETWEEN_WRITES: Duration = Duration::from_millis(2);
 
 /// One request, as it arrived.
 #[derive(Debug, Clone)]
@@ -204,7 +207,7 @@ fn note_answer(shared: &mut Shared, index: usize, act: &Act) {
     request.answered = Some(Instant::now());
     request.status = match act {
         Act::Reply { status, .. } => Some(*status),
-        Act::Raw(_) | Act::Reset | Act::Silence => None,
+        Act::Raw(_) | Act::Writes(_) | Act::Endless(_) | Act::Reset | Act::Silence => None,
     };
 }
 
@@ -238,6 +241,19 @@ async fn give(stream: &mut BufReader<TcpStream>, act: Act) -> bool {
             // The other side may have hung up on such an answer already.
             drop(stream.write_all(&bytes).await);
             drop(stream.shutdown().await);
+            false
+        }
+        Act::Writes(writes) => {
+            for bytes in writes {
+                if stream.write_all(&bytes).await.is_err() {
+                    return false;
+                }
+                tokio::time::sleep(BETWEEN_WRITES).await;
+            }
+            true
+        }
+        Act::Endless(bytes) => {
+            while stream.write_all(&bytes).await.is_ok() {}
             false
         }
         Act::Reset => {

@@ -20,6 +20,10 @@ pub(super) enum Act {
     Reply { status: u16, headers: Vec<(String, String)>, body: Vec<u8> },
     /// These bytes as they are, then the connection closes.
     Raw(Vec<u8>),
+    /// These writes, some milliseconds apart, and the connection stays.
+    Writes(Vec<Vec<u8>>),
+    /// These bytes again and again, until the other side has had enough.
+    Endless(Vec<u8>),
     /// The connection breaks with a TCP reset.
     Reset,
     /// The request is read and never answered.
@@ -40,6 +44,16 @@ impl Answer {
     /// These bytes instead of a well-formed answer, then the connection closes.
     pub(crate) fn raw(bytes: impl Into<Vec<u8>>) -> Self {
         Self::of(Act::Raw(bytes.into()))
+    }
+
+    /// These bytes in several writes instead of a well-formed answer; the connection stays.
+    pub(crate) fn writes(writes: &[&str]) -> Self {
+        Self::of(Act::Writes(writes.iter().map(|bytes| bytes.as_bytes().to_vec()).collect()))
+    }
+
+    /// These bytes without end.
+    pub(crate) fn endless(bytes: &str) -> Self {
+        Self::of(Act::Endless(bytes.repeat(1 + (64 << 10) / bytes.len()).into_bytes()))
     }
 
     /// The request is read, then the connection breaks.

@@ -26,10 +26,8 @@ local function paused_total_ms()
   return total_ms + math.max(0, ended_ms - tonumber(m[2]))
 end
 
--- A success shows that the door is open again: the streaks start over.
-local function gate_success()
-  local m = rc('HMGET', K.meta, 'throttle_streak', 'alarm_streak', 'refusals')
-  if m[1] or m[2] or m[3] then
-    rc('HDEL', K.meta, 'throttle_streak', 'alarm_streak', 'refusals')
-  end
+-- Whether a success would change anything: the streaks, and what else of `trouble` it ends.
+local function gate_remembers()
+  local m = rc('HMGET', K.meta, 'throttle_streak', 'alarm_streak', 'refusals', 'failed', 'shut_logged')
+  return m[1] or m[2] or m[3] or m[4] or m[5]
 end

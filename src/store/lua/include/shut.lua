@@ -2,13 +2,14 @@
 local THROTTLE_MS, THROTTLE_MS_MAX = 1000, 60000
 local ALARM_MS, ALARM_MS_MAX = 5000, 600000
 
--- Shuts the gate; streaks grow only while it stands open, so that a volley of refusals counts once.
-local function gate_shut(kind, asked_ms, reason)
+-- Shuts the gate, and says so where it is to be logged; streaks grow only while it stands open, so that a volley of refusals counts once.
+local function gate_shut(kind, asked_ms, reason, is_logged)
   local m = rc('HMGET', K.meta, 'gate_until', kind .. '_streak', 'gate_since')
   local until_ms, streak = gate_shut_until(m[1], m[3]), tonumber(m[2] or 0)
   if until_ms == 0 then
     streak = streak + 1
     rc('HSET', K.meta, kind .. '_streak', streak)
+    rc('HSETNX', K.meta, 'gate_began', now_ms)
     tell_queue('shut')
   end
   local pause_ms = asked_ms
@@ -20,5 +21,9 @@ local function gate_shut(kind, asked_ms, reason)
   if now_ms + pause_ms > until_ms then
     rc('HSET', K.meta, 'gate_until', string.format('%.0f', now_ms + pause_ms), 'gate_kind', kind,
       'gate_reason', reason, 'gate_since', now_ms)
+    until_ms = now_ms + pause_ms
+  end
+  if is_logged and logs_beginning('shut') then
+    reports[#reports + 1] = { what = 'shut', kind = kind, error = reason, until_ms = until_ms }
   end
 end

@@ -1,0 +1,159 @@
+//! Whether a queue sends now, and if not, why: the first reason that holds, in a sentence.
+//!
+//! Pure: what the store counted, the policy and the time come in. Refuses to know single messages (see
+//! `held_by`).
+
+use serde_json::{Value, json};
+
+use super::view::Moment;
+use crate::domain::policy::QueuePolicy;
+use crate::domain::time::rfc3339;
+use crate::domain::window::WindowState;
+use crate::store::{Counts, PauseInfo, Queue};
+
+/// Whether a queue sends.
+struct Sending {
+    state: &'static str,
+    reason: String,
+    since_ms: Option<u64>,
+    until_ms: Option<u64>,
+}
+
+/// `sending` of a queue's view.
+pub(super) fn view(queue: &Queue, counts: &Counts, now_ms: u64) -> Value {
+    let Sending { state, reason, since_ms, until_ms } = of(queue, counts, now_ms);
+    json!({
+        "state": state, "reason": reason, "since": since_ms.map(Moment), "until": until_ms.map(Moment),
+    })
+}
+
+/// `failing` of a queue's view.
+pub(super) fn failing(counts: &Counts) -> Value {
+    counts.failing.as_ref().map_or(Value::Null, |failing| {
+        json!({
+            "since": Moment(failing.since_ms), "attempts": failing.attempts, "last_error": failing.last_error,
+        })
+    })
+}
+
+fn of(queue: &Queue, counts: &Counts, now_ms: u64) -> Sending {
+    let policy = &queue.policy;
+    if let Some(paused) = &counts.paused {
+        return of_pause(paused, policy);
+    }
+    if queue.retired {
+        let reason = "The queue is not in the configuration any more; what it keeps is not sent.";
+        return Sending {
+            state: "paused",
+            reason: reason.to_owned(),
+            since_ms: None,
+            until_ms: None,
+        };
+    }
+    if let Some((until_ms, kind, why)) = &counts.gate {
+        return of_gate((*until_ms, kind, why), counts.gate_since_ms, policy);
+    }
+    let window = policy.window.as_ref().map(|window| window.state(now_ms));
+    if let Some(WindowState::Closed { opens_at_ms }) = window {
+        let reason = match opens_at_ms {
+            Some(at_ms) => format!("Its window is closed and opens at {}.", rfc3339(at_ms)),
+            None => "Its window is closed and does not open within two years.".to_owned(),
+        };
+        return Sending { state: "closed", reason, since_ms: None, until_ms: opens_at_ms };
+    }
+    let until_ms = match window {
+        Some(WindowState::Open { closes_at_ms }) => closes_at_ms,
+        Some(WindowState::Closed { .. }) | None => None,
+    };
+    if let Some(failing) = &counts.failing {
+        let reason = format!(
+            "The downstream is failing: {} attempts in a row got no answer, 408 or 5xx; the last error: {}.",
+            failing.attempts,
+            unended(&failing.last_error)
+        );
+        let since_ms = Some(failing.since_ms);
+        return Sending { state: "failing", reason, since_ms, until_ms: None };
+    }
+    let reason = "Messages are sent when they are due.".to_owned();
+    Sending { state: "open", reason, since_ms: None, until_ms }
+}
+
+fn of_pause(paused: &PauseInfo, policy: &QueuePolicy) -> Sending {
+    let by = match paused.by.as_str() {
+        "" => String::new(),
+        by => format!(" by {by}"),
+    };
+    let why = match paused.reason.as_str() {
+        "" => String::new(),
+        reason => format!(" ({})", unended(reason)),
+    };
+    let reason =
+        format!("It was paused{by}{why}; `tidegate resume {}` ends the pause.", policy.name);
+    Sending { state: "paused", reason, since_ms: paused.since_ms, until_ms: paused.until_ms }
+}
+
+fn of_gate(
+    (until_ms, kind, why): (u64, &str, &str),
+    since_ms: Option<u64>,
+    policy: &QueuePolicy,
+) -> Sending {
+    let what = match kind {
+        "throttle" => "The downstream asks for fewer calls",
+        _ => "The downstream refuses our credentials or our address",
+    };
+    let answer = match why {
+        "" => String::new(),
+        why => format!(" (it answered: {})", unended(why)),
+    };
+    let reason =
+        format!("{what}{answer}; `tidegate resume {}` opens the gate at once.", policy.name);
+    Sending { state: "shut", reason, since_ms, until_ms: Some(until_ms) }
+}
+
+/// Somebody else's words, to stand within a sentence.
+fn unended(text: &str) -> &str {
+    text.trim_end().trim_end_matches('.')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::failing::Failing;
+
+    fn counts() -> Counts {
+        let paused = PauseInfo {
+            since_ms: Some(1000),
+            until_ms: None,
+            reason: "deploy".to_owned(),
+            by: "ann".to_owned(),
+        };
+        let failing =
+            Failing { since_ms: 500, attempts: 7, last_error: "connection refused".to_owned() };
+        Counts {
+            paused: Some(paused),
+            gate: Some((90_000, "alarm".to_owned(), "status 401: bad token".to_owned())),
+            gate_since_ms: Some(700),
+            failing: Some(failing),
+            ..Counts::default()
+        }
+    }
+
+    #[test]
+    fn the_first_reason_that_holds_is_shown() {
+        let policy = QueuePolicy::retired("sms".parse().unwrap(), 1);
+        let pause = of_pause(counts().paused.as_ref().unwrap(), &policy);
+        assert_eq!(
+            pause.reason,
+            "It was paused by ann (deploy); `tidegate resume sms` ends the pause."
+        );
+        let gate = of_gate((90_000, "alarm", "status 401: bad token"), Some(700), &policy);
+        assert_eq!((gate.state, gate.since_ms, gate.until_ms), ("shut", Some(700), Some(90_000)));
+        assert_eq!(
+            gate.reason,
+            "The downstream refuses our credentials or our address (it answered: status 401: bad token); \
+             `tidegate resume sms` opens the gate at once."
+        );
+        assert_eq!(failing(&counts())["attempts"], 7);
+        assert_eq!(failing(&Counts::default()), Value::Null);
+    }
+}

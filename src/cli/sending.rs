@@ -1,0 +1,167 @@
+//! Whether a queue sends, as the tables show it, and what `doctor` finds in it.
+//!
+//! Owns the words for a shut gate and for a downstream that fails. Pure: a queue's view comes in.
+
+use serde_json::Value;
+
+use super::describe::{count, word};
+use super::diagnosis::Finding;
+use super::times::{distance, of_answer, span, utc};
+
+/// A queue's place in the column SENDING.
+pub(crate) fn cell(queue: &Value, now_ms: u64) -> String {
+    let sending = &queue["sending"];
+    let until = of_answer(&sending["until"]);
+    match sending["state"].as_str().unwrap_or_default() {
+        "paused" => {
+            let until = until.map_or_else(String::new, |at| format!(" until {}", utc(at)));
+            let why = word(&queue["paused"]["reason"]);
+            let why = match why.as_str() {
+                "" if queue["retired"] == true => " (not in the configuration)".to_owned(),
+                "" => String::new(),
+                why => format!(" ({why})"),
+            };
+            format!("paused{until}{why}")
+        }
+        "shut" => {
+            let until =
+                until.map_or_else(String::new, |at| format!(", opens {}", distance(at, now_ms)));
+            format!("shut{until}: {}", word(&queue["gate"]["reason"]))
+        }
+        "closed" => match until {
+            Some(at) => format!("closed, opens {}", distance(at, now_ms)),
+            None => "closed, never opens".to_owned(),
+        },
+        "failing" => {
+            let failing = &queue["failing"];
+            let since = of_answer(&failing["since"]).map_or(0, |at| now_ms.saturating_sub(at));
+            format!("failing for {}: {}", span(since), word(&failing["last_error"]))
+        }
+        "open" => match until {
+            Some(at) => format!("open, closes {}", distance(at, now_ms)),
+            None => "open".to_owned(),
+        },
+        other => other.to_owned(),
+    }
+}
+
+/// Whether nothing keeps it from sending.
+pub(crate) fn is_open(queue: &Value) -> bool {
+    matches!(queue["sending"]["state"].as_str(), None | Some("open"))
+}
+
+/// What is wrong at the downstream, in `doctor`'s words. A pause does not hide it.
+pub(crate) fn findings(name: &str, queue: &Value) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if queue["gate"]["open"] == false {
+        findings.push(shut(name, &queue["gate"]));
+    }
+    if queue["failing"].is_object() {
+        findings.push(failing(name, queue));
+    }
+    findings
+}
+
+fn shut(name: &str, gate: &Value) -> Finding {
+    let reason = word(&gate["reason"]);
+    let until =
+        of_answer(&gate["until"]).map_or_else(String::new, |at| format!(" until {}", utc(at)));
+    if gate["kind"] == "throttle" {
+        return Finding::problem(
+            name,
+            format!("its gate is shut{until}: the downstream asks for fewer calls ({reason})"),
+            format!(
+                "it opens by itself; lower the queue's rate if this happens often; `tidegate resume {name}` opens it at once"
+            ),
+        );
+    }
+    Finding::problem(
+        name,
+        format!(
+            "its gate is shut{until}: the downstream refuses our credentials or our address ({reason})"
+        ),
+        format!(
+            "correct downstream.url or downstream.headers and reload; `tidegate try {name}` makes one test call; `tidegate resume {name}` opens the gate at once"
+        ),
+    )
+}
+
+fn failing(name: &str, queue: &Value) -> Finding {
+    let failing = &queue["failing"];
+    let attempts = count(failing["attempts"].as_u64().unwrap_or(0), "attempt");
+    let since =
+        of_answer(&failing["since"]).map_or_else(String::new, |at| format!(" since {}", utc(at)));
+    Finding::problem(
+        name,
+        format!(
+            "its downstream is failing{since}: {attempts} in a row got no answer, 408 or 5xx; the last error: {}",
+            word(&failing["last_error"])
+        ),
+        format!(
+            "messages are kept and tried again; `tidegate try {name}` makes one test call; once the downstream is back, `tidegate retry {name}` sends at once what waits for another attempt"
+        ),
+    )
+}
+
+/// Callback hosts that take no calls, of the node that was asked.
+pub(crate) fn hosts_left_alone(name: &str, hosts: f64) -> Finding {
+    Finding::problem(
+        name,
+        format!("callbacks fail: {hosts} of their hosts get no calls, or one at a time"),
+        format!(
+            "they are tried again by themselves, and callbacks are kept; the daemon's log names the hosts; `tidegate list {name} --state scheduled` shows the errors"
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_cell_names_the_reason() {
+        let now_ms = 1_795_251_600_000; // 2026-11-21T09:00:00Z
+        let at = "2026-11-21T09:05:00.000Z";
+        for (queue, text) in [
+            (json!({"sending": {"state": "open", "until": null}}), "open"),
+            (json!({"sending": {"state": "open", "until": at}}), "open, closes in 5m"),
+            (json!({"sending": {"state": "closed", "until": at}}), "closed, opens in 5m"),
+            (
+                json!({"sending": {"state": "paused", "until": at}, "paused": {"reason": "deploy"}}),
+                "paused until 2026-11-21 09:05:00 UTC (deploy)",
+            ),
+            (
+                json!({"sending": {"state": "paused"}, "retired": true}),
+                "paused (not in the configuration)",
+            ),
+            (
+                json!({"sending": {"state": "shut", "until": at}, "gate": {"reason": "status 401: no"}}),
+                "shut, opens in 5m: status 401: no",
+            ),
+            (
+                json!({"sending": {"state": "failing"},
+                    "failing": {"since": "2026-11-21T08:58:00.000Z", "last_error": "connection refused"}}),
+                "failing for 2m: connection refused",
+            ),
+        ] {
+            assert_eq!(cell(&queue, now_ms), text);
+        }
+    }
+
+    #[test]
+    fn a_shut_gate_and_a_failing_downstream_have_their_remedies() {
+        let queue = json!({
+            "gate": {"open": false, "kind": "alarm", "reason": "status 401: bad token", "until": null},
+            "failing": {"since": "2026-11-21T08:58:00.000Z", "attempts": 4, "last_error": "timeout"},
+        });
+        let findings = findings("sms", &queue);
+        assert!(findings[0].what.contains("status 401: bad token"));
+        assert!(findings[0].remedy.contains("`tidegate resume sms` opens the gate"));
+        assert!(
+            findings[1].what.contains("4 attempts in a row")
+                && findings[1].what.ends_with("timeout")
+        );
+        assert!(findings[1].remedy.contains("`tidegate retry sms`"));
+    }
+}

@@ -1,0 +1,35 @@
+#!/bin/sh
+# Checks everything that is shipped beside the source: alerting rules, manifests, the crate, the list of
+# components, the Debian package and the image. `make test-all` runs it; it needs root for the last two.
+#
+#   sh tests/packages/run.sh [CHECK]...
+#
+# Without a CHECK: all of them. The last line says how many passed.
+set -eu
+cd "$(dirname "$0")/../.."
+# Absolute, as some checks work in other folders.
+CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+export CARGO_TARGET_DIR
+WORK=$CARGO_TARGET_DIR/packages
+# PROFILE=release compiles faster, for those who work on the checks themselves.
+PROFILE=${PROFILE:-dist}
+export WORK PROFILE
+mkdir -p "$WORK"
+export PATH="$CARGO_TARGET_DIR/tools/bin:$PATH"
+
+passed=0 failed=0 skipped=0
+for check in ${*:-rules alerts manifests crate components deb image}; do
+    echo "── $check"
+    began=$(date +%s)
+    code=0
+    sh "tests/packages/$check.sh" || code=$?
+    took=$(($(date +%s) - began))
+    case $code in
+        0) passed=$((passed + 1)) && echo "── $check: passed in $took s" ;;
+        77) skipped=$((skipped + 1)) && echo "── $check: skipped" ;;
+        *) failed=$((failed + 1)) && echo "── $check: FAILED after $took s" ;;
+    esac
+done
+echo
+echo "packages: $passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ]
