@@ -2,29 +2,46 @@
 # what is missing, or says in one sentence what to do.
 
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+# Where `make install` puts the program; DESTDIR stands before it, for packages.
+PREFIX ?= /usr/local
+# `make run` and `make demo` build with the same features, so that neither compiles again what the other has
+# compiled. An example instead of a program of its own would also take the dependencies of the tests, with
+# other features, and compile nearly everything a second time.
+BUILD := cargo build --release --locked --features demo
 # rustup puts cargo there; a shell that was open before may not know yet.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all torture demo bench bench-peers lint deb sbom
+.PHONY: help run dist install test test-all torture demo bench bench-peers lint deb sbom
 
 help:
 	@echo 'make run     start the daemon: API on 127.0.0.1:7411, data on a Redis of its own'
 	@echo '             CONFIG=FILE takes a configuration, ARGS=... further flags of tidegate serve'
+	@echo 'make demo    watch a flood drain into a slow SMS gateway and a windowed ERP link'
+	@echo 'make install put the optimised program, its service, completions and man pages under PREFIX=/usr/local;'
+	@echo '             as another user: make dist, then sudo make install'
 	@echo 'make test    run every test that needs cargo, redis-server, curl, jq and python3 alone'
 	@echo 'make test-all   the same, then the packages, manifests and alerting rules (Debian, as root)'
 	@echo 'make deb     the Debian package; make sbom: the list of components (CycloneDX)'
 	@echo 'make torture MINUTES=n SEED=s [SCENARIO=name]'
 	@echo '             kill, cut and spoil everything for so long, and judge what became of the messages'
-	@echo 'make demo    watch a flood drain into a slow SMS gateway and a windowed ERP link'
 	@echo 'make bench   Tidegate beside the physical limit of this machine; ARGS="--only 3,10 --rounds 1"'
 	@echo 'make bench-peers   the same, then peers on the same machine (needs node)'
 	@echo 'make lint    formatting, lints and docs, with warnings as errors'
 
 run:
 	@sh deploy/setup.sh cargo redis
-	cargo build --release --locked
+	$(BUILD) --bin tidegate
 	@exec $(TARGET_DIR)/release/tidegate serve $(if $(CONFIG),--config $(CONFIG)) $(ARGS)
+
+dist:
+	@sh deploy/setup.sh cargo
+	cargo build --profile dist --locked --bin tidegate
+
+# Root may have no cargo; then what `make dist` built is installed.
+install:
+	@if command -v cargo >/dev/null; then $(MAKE) --no-print-directory dist; fi
+	@sh deploy/install.sh '$(TARGET_DIR)/dist/tidegate' '$(PREFIX)' '$(DESTDIR)'
 
 # With the failpoints of src/failpoint.rs compiled in, which no other target does. The house's own
 # checks come last, so that the runner's closing line is about tests that ran.
@@ -69,8 +86,8 @@ torture:
 
 demo:
 	@sh deploy/setup.sh cargo redis
-	cargo build --release --locked
-	cargo run --release --locked --quiet --example demo
+	$(BUILD)
+	@exec $(TARGET_DIR)/release/demo
 
 # A table at the end, the same as JSON beside it; docs/measurements.md says what it means. Clients come by
 # the thousand.
@@ -88,6 +105,6 @@ bench-peers:
 lint:
 	@sh deploy/setup.sh cargo
 	cargo fmt --check
-	cargo clippy --locked --features failpoints --all-targets -- -D warnings
+	cargo clippy --locked --features failpoints,demo --all-targets -- -D warnings
 	cargo clippy --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps

@@ -4,9 +4,8 @@ use std::io::Write;
 use std::num::NonZero;
 use std::process::ExitCode;
 
-use clap::Parser;
 use tidegate::app::{FAILURE, THREADS_VARIABLE, USAGE, threads};
-use tidegate::cli::{self, Cli, Command};
+use tidegate::cli::{self, Command};
 
 /// A message's memory is taken on one thread and given back on another: a tenth of the CPU of a request goes to
 /// the system's allocator, less to this one.
@@ -21,7 +20,11 @@ fn main() -> ExitCode {
     {
         return complain(&tidegate::store::guard(rest).to_string(), FAILURE);
     }
-    let cli = Cli::parse();
+    cli::complete();
+    let cli = match cli::parse() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
     #[cfg(feature = "failpoints")]
     let _armed = tidegate::failpoint::arm();
     match cli.command {

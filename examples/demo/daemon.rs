@@ -124,17 +124,13 @@ fn command(program: &PathBuf) -> Command {
     command
 }
 
-/// `target/<profile>/tidegate`, beside `target/<profile>/examples/demo`.
+/// `target/<profile>/tidegate`, beside `target/<profile>/demo`.
 fn program() -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe()?;
-    let profile =
-        own.parent().and_then(|examples| examples.parent()).context("no target folder")?;
+    let profile = own.parent().context("no target folder")?;
     let program = profile.join("tidegate").with_extension(std::env::consts::EXE_EXTENSION);
     if !program.exists() {
-        bail!(
-            "{} is missing; build it first: cargo build --release --bin tidegate",
-            program.display()
-        );
+        bail!("{} is missing; `make demo` builds it", program.display());
     }
     Ok(program)
 }

@@ -1,4 +1,4 @@
-//! The main job, live: `cargo run --release --example demo`.
+//! The main job, live: `make demo`.
 //!
 //! A real daemon on its own managed Redis stands between two files of rows and two difficult
 //! downstreams of the demo's own: an SMS gateway that bears 20 calls a second and sometimes breaks,

@@ -4,19 +4,20 @@
 //! of it afterwards. Refuses to know what a step does. Steps that a machine repeats all day (pulls,
 //! receipts) are no operator's actions.
 
-use axum::Json;
 use axum::RequestExt as _;
 use axum::body::{Body, Bytes};
 use axum::extract::{MatchedPath, Path, RawQuery, Request, State};
 use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
 use serde_json::{Map, Value, json};
 
 use super::auth::{self, Caller};
 use super::fields::json_of;
 use super::problem::Problem;
 use super::query::Query;
+use super::reached::reached_actions;
 use super::view::Moment;
 use super::{Door, Shared, cursor};
 use crate::config::Scope;
@@ -51,6 +52,7 @@ const LIST: &str = "actions";
 )]
 pub(super) async fn list(
     State(door): Shared,
+    Extension(caller): Extension<Caller>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let mut query = Query::read(query.as_deref(), &["limit", "cursor"]);
@@ -61,7 +63,8 @@ pub(super) async fn list(
     let actions = door.store().actions(most, cursor.as_deref()).await?;
     let last = actions.last().filter(|_| actions.len() >= most);
     let next = last.map(|action| cursor::seal(LIST, &action.id));
-    let views: Vec<_> = actions.iter().map(view).collect();
+    let reached = reached_actions(&door, &caller, actions).await?;
+    let views: Vec<_> = reached.iter().map(view).collect();
     Ok(Json(json!({ "actions": views, "next_cursor": next })).into_response())
 }
 

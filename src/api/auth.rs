@@ -3,27 +3,16 @@
 //! Owns the scope that each route needs and the comparison of tokens, which are known by their hash
 //! alone. Refuses to know what protects a door without tokens (see `loopback`).
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use axum::http::{HeaderMap, Method, header};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::problem::{Code, Problem};
+pub(super) use super::tokens::Caller;
+use super::tokens::is_expired;
 use crate::config::{Scope, Token};
-
-/// Whoever asks at an open door.
-static ANONYMOUS: LazyLock<Arc<str>> = LazyLock::new(|| "anonymous".into());
-
-/// Who is asking: the name of a token, or `anonymous` at an open door.
-#[derive(Debug, Clone)]
-pub(super) struct Caller(Arc<str>);
-
-impl Caller {
-    pub(super) fn name(&self) -> &str {
-        &self.0
-    }
-}
 
 /// The scope that a route needs; `None`: everybody may. What is not listed needs the most.
 pub(super) fn scope_needed(method: &Method, route: Option<&str>) -> Option<Scope> {
@@ -48,15 +37,18 @@ pub(super) fn scope_needed(method: &Method, route: Option<&str>) -> Option<Scope
 
 /// Who is asking, if they may.
 ///
+/// The time is asked for only where a token expires.
+///
 /// # Errors
 /// 401 without a valid token, 403 where it lacks the scope.
 pub(super) fn admit(
-    tokens: &[Token],
+    tokens: &[Arc<Token>],
     headers: &HeaderMap,
     needed: Option<Scope>,
+    now_ms: impl FnOnce() -> u64,
 ) -> Result<Caller, Problem> {
     let Some(needed) = needed.filter(|_| !tokens.is_empty()) else {
-        return Ok(Caller(Arc::clone(&ANONYMOUS)));
+        return Ok(Caller::ANONYMOUS);
     };
     let token = bearer(headers).ok_or_else(|| {
         unauthorized(
@@ -65,13 +57,18 @@ pub(super) fn admit(
     })?;
     let known = find(tokens, token)
         .ok_or_else(|| unauthorized("this token is not known here; check TIDEGATE_TOKEN"))?;
+    if is_expired(known, now_ms) {
+        return Err(unauthorized(
+            "this token has expired; ask the operator for another one (`tidegate token new`)",
+        ));
+    }
     // Who may purge a queue may as well empty it message by message, or say what became of one.
     let covers = |scope: &Scope| {
         *scope == needed
             || (*scope == Scope::Operate && matches!(needed, Scope::Work | Scope::Receipt))
     };
     if known.scopes.iter().any(covers) {
-        return Ok(Caller(known.name.as_str().into()));
+        return Ok(Caller::of(Arc::clone(known)));
     }
     Err(Problem::new(
         Code::Forbidden,
@@ -97,7 +94,7 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
 }
 
 /// Compares with every token in the same time, so that nothing is learned from how long it took.
-fn find<'a>(tokens: &'a [Token], token: &[u8]) -> Option<&'a Token> {
+fn find<'a>(tokens: &'a [Arc<Token>], token: &[u8]) -> Option<&'a Arc<Token>> {
     let digest = Sha256::digest(token);
     let mut found = None;
     for known in tokens {
@@ -112,12 +109,14 @@ fn find<'a>(tokens: &'a [Token], token: &[u8]) -> Option<&'a Token> {
 mod tests {
     use super::*;
 
-    fn token(name: &str, text: &str, scopes: &[Scope]) -> Token {
-        Token {
+    fn token(name: &str, text: &str, scopes: &[Scope]) -> Arc<Token> {
+        Arc::new(Token {
             name: name.to_owned(),
             sha256: Sha256::digest(text).into(),
             scopes: scopes.to_vec(),
-        }
+            expires_ms: (name == "guest").then_some(1000),
+            queues: None,
+        })
     }
 
     fn ask(authorization: &[&str], needed: Scope) -> Result<String, Code> {
@@ -129,7 +128,7 @@ mod tests {
         for value in authorization {
             headers.append(header::AUTHORIZATION, value.parse().unwrap());
         }
-        admit(&tokens, &headers, Some(needed))
+        admit(&tokens, &headers, Some(needed), || 999)
             .map(|caller| caller.name().to_owned())
             .map_err(|problem| problem.code())
     }
@@ -153,8 +152,20 @@ mod tests {
     }
 
     #[test]
+    fn a_token_ends_at_its_very_instant() {
+        let tokens = [token("guest", "s3cret", &[Scope::Send])];
+        let mut headers = HeaderMap::new();
+        headers.insert(header::AUTHORIZATION, "Bearer s3cret".parse().unwrap());
+        let ask = |now_ms| admit(&tokens, &headers, Some(Scope::Send), || now_ms);
+        assert_eq!(ask(999).unwrap().name(), "guest");
+        for now_ms in [1000, 1001, u64::MAX] {
+            assert_eq!(ask(now_ms).unwrap_err().code(), Code::Unauthorized);
+        }
+    }
+
+    #[test]
     fn an_open_door_knows_nobody() {
-        let caller = admit(&[], &HeaderMap::new(), Some(Scope::Operate)).unwrap();
+        let caller = admit(&[], &HeaderMap::new(), Some(Scope::Operate), || 0).unwrap();
         assert_eq!(caller.name(), "anonymous");
     }
 

@@ -38,6 +38,7 @@ pub(super) async fn resume(
     Extension(caller): Extension<Caller>,
     body: Body,
 ) -> Result<Response, Problem> {
+    caller.must_reach_all()?;
     let body = door.bodies.read(body, SMALL_BODY_BYTES_MAX).await?;
     Fields::of_body(&body, &RESUME)?.finish()?;
     if door.store().resume_clock(caller.name()).await? {

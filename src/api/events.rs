@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, header};
@@ -16,6 +17,8 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::auth::Caller;
+use super::paths::queue_for;
 use super::peer::Peer;
 use super::problem::{Code, Problem};
 use super::query::Query;
@@ -33,6 +36,9 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 const QUEUES_MAX: usize = 100;
 /// When to try again, told to a listener for which there is no place.
 const RETRY_S: u32 = 5;
+
+/// Told to a listener whose token ended meanwhile.
+const TOKEN_ENDED: &str = "the token of this stream is not valid any more";
 
 /// Changes of state, as they happen, until the caller hangs up.
 #[utoipa::path(
@@ -52,11 +58,12 @@ const RETRY_S: u32 = 5;
 )]
 pub(super) async fn events(
     State(door): Shared,
+    Extension(caller): Extension<Caller>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     peer: Peer,
 ) -> Result<Response, Problem> {
-    let wish = Wish::read(&door, query.as_deref(), &headers)?;
+    let wish = Wish::read(&door, &caller, query.as_deref(), &headers)?;
     door.open_for_intake()?;
     let subscription = door.store().subscribe(wish.queues, wish.after).await?;
     let subscription = subscription.ok_or_else(|| {
@@ -67,7 +74,7 @@ pub(super) async fn events(
         .retry_after(RETRY_S)
     })?;
     let (states, beats_at) = (wish.states, Instant::now());
-    let telling = Telling { door, subscription, states, beats_at, peer };
+    let telling = Telling { door, caller, subscription, states, beats_at, peer };
     let pieces = futures_util::stream::unfold(Some(telling), async |telling| {
         let mut telling = telling?;
         let (piece, is_last) = telling.next().await;
@@ -90,7 +97,12 @@ struct Wish {
 }
 
 impl Wish {
-    fn read(door: &Door, query: Option<&str>, headers: &HeaderMap) -> Result<Self, Problem> {
+    fn read(
+        door: &Door,
+        caller: &Caller,
+        query: Option<&str>,
+        headers: &HeaderMap,
+    ) -> Result<Self, Problem> {
         let mut query = Query::read(query, &["queue", "state", "after"]);
         let queues = query.read_as("queue", |text| {
             let names: Result<BTreeSet<QueueName>, _> = text.split(',').map(str::parse).collect();
@@ -111,7 +123,7 @@ impl Wish {
         let told = told.transpose().map_err(|why| Problem::fault(LAST_EVENT_ID, why))?;
         let queues = queues.unwrap_or_default();
         for queue in &queues {
-            door.store().queue(queue)?;
+            queue_for(door, caller, queue)?;
         }
         // A browser that comes back keeps its url and names what it heard last.
         Ok(Self { queues, states: states.unwrap_or_default(), after: told.or(after) })
@@ -125,6 +137,7 @@ fn read_position(text: &str) -> Result<Position, String> {
 /// A stream under way.
 struct Telling {
     door: Arc<Door>,
+    caller: Caller,
     subscription: Subscription,
     /// Empty: all of them, and changes of queues.
     states: Vec<MessageState>,
@@ -147,10 +160,16 @@ impl Telling {
                 }
                 heard = self.subscription.next() => heard,
                 () = tokio::time::sleep_until(self.beats_at) => {
+                    if !self.caller.is_still_valid(&self.door) {
+                        return (last("end", TOKEN_ENDED), true);
+                    }
                     self.beats_at = Instant::now() + HEARTBEAT;
                     return (self.beat(), false);
                 }
             };
+            if !self.caller.is_still_valid(&self.door) {
+                return (last("end", TOKEN_ENDED), true);
+            }
             let piece = match heard {
                 Heard::Changes(changes) => self.told(&changes),
                 Heard::Gap => event(
@@ -182,7 +201,7 @@ impl Telling {
 
     fn told(&self, changes: &[Change]) -> String {
         let mut text = String::new();
-        for change in changes {
+        for change in changes.iter().filter(|change| self.caller.reaches(&change.queue)) {
             let at = Moment(change.at.ms);
             let queue = change.queue.as_str();
             match &change.what {

@@ -55,13 +55,14 @@ pub(super) async fn guard(
 fn admit(door: &Door, request: Request) -> Result<Request, Problem> {
     let has_body = !request.body().is_end_stream();
     let (mut head, body) = request.into_parts();
-    let tokens = &door.state.server.tokens;
+    let tokens = door.state.tokens.load();
     request_head::check_size(&head)?;
     if tokens.is_empty() {
         loopback::check(&head.uri, &head.headers)?;
     }
     let route = head.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
-    let caller = auth::admit(tokens, &head.headers, auth::scope_needed(&head.method, route))?;
+    let needed = auth::scope_needed(&head.method, route);
+    let caller = auth::admit(&tokens, &head.headers, needed, || door.wall_ms())?;
     if has_body {
         request_head::check_codings(&head.headers)?;
     }

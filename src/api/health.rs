@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
 use serde_json::json;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::auth::Caller;
 use super::problem::Problem;
+use super::reached::reached_metrics;
 use super::view::Moment;
 use super::{Door, Shared};
 use crate::config::Durability;
@@ -80,7 +82,11 @@ pub(super) async fn readyz(State(door): Shared) -> Result<Response, Problem> {
         (String = "application/openmetrics-text"),
     ))),
 )]
-pub(super) async fn metrics(State(door): Shared, headers: HeaderMap) -> Response {
+pub(super) async fn metrics(
+    State(door): Shared,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+) -> Response {
     if door.store().health().is_up()
         && let Err(error) = door.store().refresh_gauges().await
     {
@@ -95,6 +101,7 @@ pub(super) async fn metrics(State(door): Shared, headers: HeaderMap) -> Response
         } else {
             (PROMETHEUS_TEXT, metrics.render())
         };
+    let text = if caller.reaches_all() { text } else { reached_metrics(&door, &caller, &text) };
     ([(header::CONTENT_TYPE, kind)], text).into_response()
 }
 

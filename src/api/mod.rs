@@ -46,6 +46,7 @@ mod pull;
 mod query;
 mod queue_view;
 mod queues;
+mod reached;
 mod receipts;
 mod repeat;
 mod request_head;
@@ -62,6 +63,7 @@ mod serve;
 mod suggest;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod topics;
 mod try_call;
 mod values;
@@ -74,6 +76,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use router::router;
 pub use serve::serve;
+pub use tokens::Tokens;
 pub use try_call::{TryCall, TryFuture, TryReport, TryRequest};
 pub use waiting::Entrance;
 
@@ -85,8 +88,10 @@ use crate::store::Store;
 pub struct ApiState {
     /// Where messages are kept.
     pub store: Store,
-    /// Tokens and size limits.
+    /// Size limits.
     pub server: ServerSettings,
+    /// Who may call.
+    pub tokens: Tokens,
     /// Fires when a graceful stop begins: intake answers 503 draining, open waits end; reads go on.
     pub draining: CancellationToken,
     /// Carries out the test calls of `tidegate try`.

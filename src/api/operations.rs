@@ -14,6 +14,7 @@ use super::auth::Caller;
 use super::change::SMALL_BODY_BYTES_MAX;
 use super::fields::{Fields, Shape};
 use super::operation_wish::read_wish;
+use super::paths::queue_for;
 use super::problem::Problem;
 use super::query::Query;
 use super::view::Moment;
@@ -50,9 +51,9 @@ pub(super) async fn start(
 ) -> Result<Response, Problem> {
     let body = door.bodies.read(body, SMALL_BODY_BYTES_MAX).await?;
     let wish = read_wish(&body, door.now_ms()?)?;
-    let queue = door.store().queue(&wish.queue)?;
+    let queue = queue_for(&door, &caller, &wish.queue)?;
     if let Some(to) = &wish.to
-        && door.store().queue(to)?.retired
+        && queue_for(&door, &caller, to)?.retired
     {
         let detail = format!("the queue \"{to}\" is retired and takes no messages");
         return Err(Problem::fault("/to", detail));
@@ -82,7 +83,7 @@ pub(super) async fn start(
         operation = operation.id, action = operation.action.as_str(), queue = %operation.queue,
         state = %operation.state, by = operation.by, reason = operation.reason, "operation started"
     );
-    let kept = existing(&door, &operation.id).await?;
+    let kept = existing(&door, &caller, &operation.id).await?;
     let mut response = (StatusCode::ACCEPTED, Json(view(&kept))).into_response();
     if let Ok(place) = HeaderValue::from_str(&format!("/v1/operations/{}", operation.id)) {
         response.headers_mut().insert(header::LOCATION, place);
@@ -101,6 +102,7 @@ pub(super) async fn start(
 )]
 pub(super) async fn list(
     State(door): Shared,
+    Extension(caller): Extension<Caller>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let mut query = Query::read(query.as_deref(), &["state", "limit"]);
@@ -113,6 +115,7 @@ pub(super) async fn list(
     let kept = door.store().operations().await?;
     let views: Vec<Value> = kept
         .iter()
+        .filter(|kept| caller.reaches_operation(&kept.operation))
         .filter(|kept| stage.is_none_or(|stage| kept.progress.stage == stage))
         .take(usize::try_from(limit).unwrap_or(usize::MAX))
         .map(view)
@@ -126,8 +129,12 @@ pub(super) async fn list(
     params(("id" = String, Path, description = "The operation's id")),
     responses((status = 200, description = "The operation", body = ref("#/components/schemas/Operation"))),
 )]
-pub(super) async fn get(State(door): Shared, Path(id): Path<String>) -> Result<Response, Problem> {
-    Ok(Json(view(&existing(&door, &id).await?)).into_response())
+pub(super) async fn get(
+    State(door): Shared,
+    Path(id): Path<String>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Response, Problem> {
+    Ok(Json(view(&existing(&door, &caller, &id).await?)).into_response())
 }
 
 /// Stops an operation; what it has done stays done. Repeated, or after its end, it changes nothing.
@@ -145,15 +152,16 @@ pub(super) async fn stop(
 ) -> Result<Response, Problem> {
     let body = door.bodies.read(body, SMALL_BODY_BYTES_MAX).await?;
     Fields::of_body(&body, &STOP)?.finish()?;
-    existing(&door, &id).await?;
+    existing(&door, &caller, &id).await?;
     if door.store().stop_operation(&id, caller.name()).await? {
         tracing::info!(operation = id, by = caller.name(), "operation is to stop");
     }
-    Ok(Json(view(&existing(&door, &id).await?)).into_response())
+    Ok(Json(view(&existing(&door, &caller, &id).await?)).into_response())
 }
 
-async fn existing(door: &Door, id: &str) -> Result<KeptOperation, Problem> {
-    door.store().operation(id).await?.ok_or_else(|| {
+async fn existing(door: &Door, caller: &Caller, id: &str) -> Result<KeptOperation, Problem> {
+    let kept = door.store().operation(id).await?;
+    kept.filter(|kept| caller.reaches_operation(&kept.operation)).ok_or_else(|| {
         let shown: String = id.chars().take(60).collect();
         Problem::not_found(format!(
             "there is no operation \"{shown}\"; its id is wrong, or 200 others have ended since"

@@ -43,10 +43,13 @@ static OF_STATE: Shape =
 )]
 pub(super) async fn queues(
     State(door): Shared,
+    Extension(caller): Extension<Caller>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     Query::read(query.as_deref(), &[]).finish()?;
-    let views: Vec<Value> = futures_util::stream::iter(door.store().queues())
+    let mut queues = door.store().queues();
+    queues.retain(|queue| caller.reaches(&queue.policy.name));
+    let views: Vec<Value> = futures_util::stream::iter(queues)
         .map(|queue| view(&door, queue))
         .buffered(COUNTED_AT_ONCE)
         .try_collect()

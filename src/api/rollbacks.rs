@@ -1,11 +1,12 @@
 //! What Redis forgot after it had confirmed it, as far as this node knows.
 
-use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
 use serde_json::{Value, json};
 
 use super::Shared;
+use super::auth::Caller;
 use super::view::Moment;
 use crate::domain::id::MessageId;
 
@@ -17,12 +18,16 @@ use crate::domain::id::MessageId;
         (status = 200, description = "The rollbacks", body = ref("#/components/schemas/Rollbacks")),
     ),
 )]
-pub(super) async fn rollbacks(State(door): Shared) -> Response {
+pub(super) async fn rollbacks(
+    State(door): Shared,
+    Extension(caller): Extension<Caller>,
+) -> Response {
     let ids = |ids: &[MessageId]| ids.iter().map(ToString::to_string).collect::<Value>();
     let views: Vec<_> = door
         .store()
         .rollbacks()
         .iter()
+        .filter(|rollback| caller.reaches(&rollback.queue))
         .map(|rollback| {
             json!({
                 "at": Moment(rollback.at_ms), "cause": rollback.cause.as_str(), "queue": rollback.queue.as_str(), "shard": rollback.shard,

@@ -5,7 +5,9 @@
 use bytes::Bytes;
 
 use super::Door;
+use super::auth::Caller;
 use super::fields::{Fields, Shape};
+use super::paths::queue_for;
 use super::problem::Problem;
 use super::values::{LONG_MS, duration, name, string};
 use super::{intake, payload};
@@ -42,11 +44,12 @@ const TIME_ZONE: &str = "UTC";
 /// A problem with everything that is wrong.
 pub(super) fn schedule(
     door: &Door,
+    caller: &Caller,
     schedule_name: ScheduleName,
     body: &Bytes,
 ) -> Result<Schedule, Problem> {
     let mut fields = Fields::of_body(body, &SHAPE)?;
-    let queue = queue(door, &mut fields);
+    let queue = queue(door, caller, &mut fields);
     let cadence = cadence(&mut fields);
     let catch_up = fields.read_as("catch_up", |raw| {
         let word = string(raw)?;
@@ -92,7 +95,7 @@ pub(super) fn schedule(
 }
 
 /// A queue that takes messages.
-fn queue(door: &Door, fields: &mut Fields<'_>) -> Option<QueueName> {
+fn queue(door: &Door, caller: &Caller, fields: &mut Fields<'_>) -> Option<QueueName> {
     if fields.raw("queue").is_none() {
         fields.fault("queue", "missing; expected the queue that its messages go to");
         return None;
@@ -100,7 +103,7 @@ fn queue(door: &Door, fields: &mut Fields<'_>) -> Option<QueueName> {
     fields.read_as("queue", |raw| {
         let text = string(raw)?;
         let queue =
-            text.parse::<QueueName>().ok().and_then(|queue| door.store().queue(&queue).ok());
+            text.parse::<QueueName>().ok().and_then(|name| queue_for(door, caller, &name).ok());
         match queue {
             Some(queue) if !queue.retired => Ok(queue.policy.name.clone()),
             Some(_) => Err(format!(

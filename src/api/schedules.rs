@@ -16,7 +16,7 @@ use super::query::Query;
 use super::values::words;
 use super::{Door, Shared, cursor, idempotency, schedule_fields, schedule_view, send};
 use crate::domain::schedule::{ScheduleName, Source};
-use crate::store::{Kept, PutSchedule, Touched};
+use crate::store::{Kept, PutSchedule, SchedulePage, Touched};
 
 /// Schedules of a page, unless asked otherwise.
 const LIMIT_DEFAULT: u32 = 100;
@@ -40,19 +40,49 @@ static NOTHING: Shape = Shape { known: &[], later: &[] };
 )]
 pub(super) async fn schedules(
     State(door): Shared,
+    Extension(caller): Extension<Caller>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let mut query = Query::read(query.as_deref(), &["limit", "cursor"]);
     let limit = query.count("limit", LIMIT_MAX).unwrap_or(LIMIT_DEFAULT);
     let after = query.read_as("cursor", |text| cursor::open(LIST, text)).unwrap_or_default();
     query.finish()?;
-    let page = door.store().schedules(&after, usize::try_from(limit).unwrap_or(usize::MAX)).await?;
+    let most = usize::try_from(limit).unwrap_or(usize::MAX);
+    let page = reached_page(&door, &caller, &after, most).await?;
     let now_ms = door.now_ms()?;
-    let last = page.schedules.last().map(|kept| kept.schedule.name.to_string());
+    let last = page.schedules.last().filter(|_| page.more);
+    let next_cursor = last.map(|kept| cursor::seal(LIST, kept.schedule.name.as_str()));
     let views: Vec<Value> =
         page.schedules.iter().map(|kept| schedule_view::view(kept, now_ms, false)).collect();
-    let next_cursor = last.filter(|_| page.more).map(|last| cursor::seal(LIST, &last));
     Ok(Json(json!({ "schedules": views, "next_cursor": next_cursor })).into_response())
+}
+
+/// The next schedules that the caller reaches. Its last one becomes the cursor, which anybody can read: it is
+/// never one that the caller does not reach.
+async fn reached_page(
+    door: &Door,
+    caller: &Caller,
+    after: &str,
+    most: usize,
+) -> Result<SchedulePage, Problem> {
+    if caller.reaches_all() {
+        return Ok(door.store().schedules(after, most).await?);
+    }
+    let step = usize::try_from(LIMIT_MAX).unwrap_or(usize::MAX);
+    let (mut schedules, mut after) = (Vec::new(), after.to_owned());
+    loop {
+        let page = door.store().schedules(&after, step).await?;
+        if let Some(last) = page.schedules.last() {
+            after = last.schedule.name.to_string();
+        }
+        let reached = |kept: &Kept| caller.reaches(&kept.schedule.queue);
+        schedules.extend(page.schedules.into_iter().filter(reached));
+        if schedules.len() > most || !page.more {
+            let more = schedules.len() > most;
+            schedules.truncate(most);
+            return Ok(SchedulePage { schedules, more });
+        }
+    }
 }
 
 /// A schedule: what it sends, how it stands, and its next five times.
@@ -64,18 +94,22 @@ pub(super) async fn schedules(
 pub(super) async fn schedule(
     State(door): Shared,
     OfSchedule(name): OfSchedule,
+    Extension(caller): Extension<Caller>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     Query::read(query.as_deref(), &[]).finish()?;
-    Ok(Json(shown(&door, &name).await?).into_response())
+    Ok(Json(shown(&door, &caller, &name).await?).into_response())
 }
 
-async fn found(door: &Door, name: &ScheduleName) -> Result<Kept, Problem> {
-    door.store().schedule_named(name).await?.ok_or_else(|| no_schedule(name.as_str()))
+async fn found(door: &Door, caller: &Caller, name: &ScheduleName) -> Result<Kept, Problem> {
+    match door.store().schedule_named(name).await? {
+        Some(kept) => Ok(kept),
+        None => Err(no_schedule(door, caller, name.as_str()).await),
+    }
 }
 
-async fn shown(door: &Door, name: &ScheduleName) -> Result<Value, Problem> {
-    let kept = found(door, name).await?;
+async fn shown(door: &Door, caller: &Caller, name: &ScheduleName) -> Result<Value, Problem> {
+    let kept = found(door, caller, name).await?;
     Ok(schedule_view::view(&kept, door.now_ms()?, true))
 }
 
@@ -102,7 +136,7 @@ pub(super) async fn put(
 ) -> Result<Response, Problem> {
     door.open_for_intake()?;
     let body = door.bodies.read(body, door.state.server.body_limit_bytes).await?;
-    let schedule = schedule_fields::schedule(&door, name.clone(), &body)?;
+    let schedule = schedule_fields::schedule(&door, &caller, name.clone(), &body)?;
     let put = door.store().put_schedule(&schedule).await?;
     let status = match put {
         PutSchedule::Created => StatusCode::CREATED,
@@ -116,7 +150,7 @@ pub(super) async fn put(
     if put != PutSchedule::Same {
         tracing::info!(schedule = %name, by = caller.name(), cadence = %schedule.cadence, "schedule put");
     }
-    let view = Json(shown(&door, &name).await?);
+    let view = Json(shown(&door, &caller, &name).await?);
     if status != StatusCode::CREATED {
         return Ok((status, view).into_response());
     }
@@ -143,11 +177,11 @@ pub(super) async fn delete(
     body: Body,
 ) -> Result<Response, Problem> {
     nothing_in(&door, body).await?;
-    let was = found(&door, &name).await?;
+    let was = found(&door, &caller, &name).await?;
     if was.source == Source::Config {
         return Err(of_the_file(&name));
     }
-    done(door.store().delete_schedule(&name).await?, &name)?;
+    done(&door, &caller, door.store().delete_schedule(&name).await?, &name).await?;
     tracing::info!(schedule = %name, by = caller.name(), "schedule deleted");
     Ok(Json(schedule_view::view(&was, door.now_ms()?, true)).into_response())
 }
@@ -172,9 +206,10 @@ pub(super) async fn pause(
     let mut fields = Fields::of_body(&body, &PAUSE)?;
     let reason = fields.read_as("reason", words).unwrap_or_default();
     fields.finish()?;
-    done(door.store().pause_schedule(&name, &reason, caller.name()).await?, &name)?;
+    done(&door, &caller, door.store().pause_schedule(&name, &reason, caller.name()).await?, &name)
+        .await?;
     tracing::info!(schedule = %name, by = caller.name(), reason, "schedule paused");
-    Ok(Json(shown(&door, &name).await?).into_response())
+    Ok(Json(shown(&door, &caller, &name).await?).into_response())
 }
 
 /// Lets a paused schedule tick again, from now on.
@@ -190,9 +225,9 @@ pub(super) async fn resume(
     body: Body,
 ) -> Result<Response, Problem> {
     nothing_in(&door, body).await?;
-    done(door.store().resume_schedule(&name).await?, &name)?;
+    done(&door, &caller, door.store().resume_schedule(&name).await?, &name).await?;
     tracing::info!(schedule = %name, by = caller.name(), "schedule resumed");
-    Ok(Json(shown(&door, &name).await?).into_response())
+    Ok(Json(shown(&door, &caller, &name).await?).into_response())
 }
 
 /// Sends a schedule's message now, paused or not; its cadence stays as it is.
@@ -217,7 +252,7 @@ pub(super) async fn run(
     door.open_for_intake()?;
     let key = idempotency::from_header(&headers)?;
     nothing_in(&door, body).await?;
-    let kept = found(&door, &name).await?;
+    let kept = found(&door, &caller, &name).await?;
     let ran = door.store().run_schedule(&kept.schedule, key.as_deref()).await;
     let accepted = ran.map_err(send::not_accepted)?;
     tracing::info!(schedule = %name, by = caller.name(), id = %accepted.id, "schedule run");
@@ -236,10 +271,15 @@ async fn nothing_in(door: &Door, body: Body) -> Result<(), Problem> {
     Fields::of_body(&body, &NOTHING)?.finish()
 }
 
-fn done(touched: Touched, name: &ScheduleName) -> Result<(), Problem> {
+async fn done(
+    door: &Door,
+    caller: &Caller,
+    touched: Touched,
+    name: &ScheduleName,
+) -> Result<(), Problem> {
     match touched {
         Touched::Done => Ok(()),
-        Touched::NotFound => Err(no_schedule(name.as_str())),
+        Touched::NotFound => Err(no_schedule(door, caller, name.as_str()).await),
         Touched::Configured => Err(of_the_file(name)),
     }
 }

@@ -6,14 +6,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde_json::{Value, json};
 
+use super::auth::Caller;
 use super::paths::InTopic;
 use super::problem::{Code, Problem};
 use super::query::Query;
@@ -134,10 +135,13 @@ fn view(event: &EventId, queues: &[QueueName], left: &[QueueName]) -> Value {
 )]
 pub(super) async fn topics(
     State(door): Shared,
+    Extension(caller): Extension<Caller>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     Query::read(query.as_deref(), &[]).finish()?;
-    let views: Vec<Value> = futures_util::stream::iter(door.store().topics())
+    let mut topics = door.store().topics();
+    topics.retain(|topic| caller.reaches_topic(&topic.policy));
+    let views: Vec<Value> = futures_util::stream::iter(topics)
         .map(|topic| shown(&door, topic))
         .buffered(READ_AT_ONCE)
         .try_collect()

@@ -7,7 +7,7 @@ use axum::Router;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{self, ApiState, TryCall, TryFuture, TryReport, TryRequest};
+use crate::api::{self, ApiState, Tokens, TryCall, TryFuture, TryReport, TryRequest};
 use crate::config::Settings;
 use crate::domain::endpoint::HttpDownstream;
 use crate::domain::id::{MessageId, new_ulid};
@@ -19,10 +19,16 @@ use crate::transport::{Call, Transport};
 use crate::workers::single_call;
 
 /// The API on this store.
-pub(super) fn api(settings: &Settings, store: &Store, draining: &CancellationToken) -> Router {
+pub(super) fn api(
+    settings: &Settings,
+    tokens: &Tokens,
+    store: &Store,
+    draining: &CancellationToken,
+) -> Router {
     api::router(ApiState {
         store: store.clone(),
         server: settings.server.clone(),
+        tokens: tokens.clone(),
         draining: draining.clone(),
         try_call: Arc::new(TestCalls { store: store.clone() }),
     })

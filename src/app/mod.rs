@@ -18,7 +18,7 @@ use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 
-use crate::config::{self, Settings, Sources};
+use crate::config::{self, ServerSettings, Settings, Sources};
 use crate::domain::time::rfc3339;
 use crate::shutdown::Tasks;
 use crate::store::{NodeInfo, StartRefused, Store};
@@ -179,8 +179,18 @@ impl Daemon {
                 "this setting changes only by a restart; the old value stays in force"
             );
         }
+        let listen = self.settings.server.listen;
+        if settings.server.tokens.is_empty() && !listen.ip().to_canonical().is_loopback() {
+            tracing::error!(
+                "the new configuration is refused, the old one stays in force: server.tokens is empty, and {listen} can be reached from other machines until the restart"
+            );
+            return;
+        }
         let settings = Settings {
-            server: self.settings.server.clone(),
+            server: ServerSettings {
+                tokens: settings.server.tokens,
+                ..self.settings.server.clone()
+            },
             redis: self.settings.redis.clone(),
             queues: settings.queues,
             topics: settings.topics,
@@ -205,6 +215,7 @@ impl Daemon {
                 return;
             }
         }
+        self.started.tokens.replace(&settings.server.tokens);
         self.store.set_topics(&settings);
         // After the queues, which its messages go to.
         self.store.set_schedules(&settings);

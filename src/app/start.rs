@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::waiting::Waiting;
 use super::{FAILURE, Refused, UNREACHABLE, USAGE, connections};
+use crate::api::Tokens;
 use crate::config::{RedisTarget, Settings};
 use crate::shutdown::Tasks;
 use crate::store::{ManagedRedis, StartRefused, Store, StoreError};
@@ -26,6 +27,8 @@ const LOAD_LOOK: Duration = Duration::from_secs(1);
 pub(super) struct Started {
     pub(super) store: Store,
     pub(super) managed: Option<ManagedRedis>,
+    /// Who may call.
+    pub(super) tokens: Tokens,
     /// Fires when intake is to answer 503 draining.
     pub(super) draining: CancellationToken,
     /// The API's tasks; it ends with them.
@@ -111,8 +114,9 @@ pub(super) async fn start(
         tracing::warn!(%error, "the schedules of the configuration are not stored yet; this is tried again");
     }
     let draining = CancellationToken::new();
-    waiting.end(super::door::api(settings, &store, &draining));
-    Ok(Started { store, managed, draining, api_tasks })
+    let tokens = Tokens::new(&settings.server.tokens);
+    waiting.end(super::door::api(settings, &tokens, &store, &draining));
+    Ok(Started { store, managed, tokens, draining, api_tasks })
 }
 
 /// One TLS provider for Redis and downstreams, named once.
@@ -188,8 +192,10 @@ pub(super) fn say_where(settings: &Settings, started: &Started) {
         (RedisTarget::Cluster(_), _) => "Redis Cluster".to_owned(),
     };
     let queue = settings.queues.keys().next().map_or("QUEUE", |name| name.as_str());
+    // As it was called: `make run` starts a program that is not on PATH.
+    let program = std::env::args().next().unwrap_or_else(|| "tidegate".to_owned());
     let text = format!(
-        "tidegate {} is ready\n  API    http://{listen}\n  store  {data} (durability {}, namespace {})\n  try    tidegate send {queue} -d '{{\"hello\":\"world\"}}' --wait 10s\n",
+        "tidegate {} is ready\n  API    http://{listen}\n  store  {data} (durability {}, namespace {})\n  try    {program} send {queue} -d '{{\"hello\":\"world\"}}' --wait 10s\n",
         env!("CARGO_PKG_VERSION"),
         settings.redis.durability.as_str(),
         settings.redis.namespace,

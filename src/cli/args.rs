@@ -5,7 +5,7 @@
 use clap::{Parser, Subcommand, ValueEnum};
 
 use super::args_admin::{
-    BulkArgs, CheckArgs, CompletionArgs, DoctorArgs, EventsArgs, PauseArgs, QueueArgs,
+    BulkArgs, CheckArgs, CompletionArgs, DoctorArgs, EventsArgs, ManArgs, PauseArgs, QueueArgs,
     ScheduleArgs, ServeArgs, TokenArgs, WindowsArgs,
 };
 use super::args_messages::{
@@ -13,6 +13,7 @@ use super::args_messages::{
     SendArgs, SendBatchArgs, TryArgs,
 };
 use super::args_operation::{ActionsArgs, OperationCommand, RequeueAllArgs, RetryArgs};
+use super::client::DEFAULT_URL;
 use super::sink::SinkArgs;
 
 /// Exit codes and surroundings, shown below the help.
@@ -44,7 +45,7 @@ pub struct Globals {
         long,
         global = true,
         env = "TIDEGATE_URL",
-        default_value = "http://127.0.0.1:7411",
+        default_value = DEFAULT_URL,
         value_name = "URL",
         help_heading = EVERYWHERE
     )]
@@ -96,6 +97,9 @@ pub enum LocalCommand {
     Token(TokenCommand),
     /// Print the completion script of a shell
     Completion(CompletionArgs),
+    /// Write the man pages of all commands into a folder
+    #[command(hide = true)]
+    Man(ManArgs),
 }
 
 /// Commands that talk to a daemon.

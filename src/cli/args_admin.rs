@@ -5,11 +5,13 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use clap_complete::engine::ArgValueCandidates;
 
-use super::args_messages::BodyArgs;
-use crate::config::{Scope, Sources};
+use super::args_messages::{BodyArgs, Length, parse_length, states};
+use super::complete::queues;
+use crate::config::{Scope, Sources, expiry_ms};
+use crate::domain::queue_pattern::{BadQueuePattern, QueuePattern};
 use crate::domain::state::State;
-use crate::domain::units::parse_duration_or_seconds;
 
 /// `serve`.
 #[derive(Debug, Args)]
@@ -43,6 +45,9 @@ impl ServeArgs {
 #[derive(Debug, Args)]
 pub struct CheckArgs {
     /// The configuration, TOML; without it the built-in defaults and the environment are checked
+    #[arg(value_name = "FILE", conflicts_with = "config")]
+    pub file: Option<PathBuf>,
+    /// The same, as `serve` takes it
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
@@ -51,10 +56,10 @@ pub struct CheckArgs {
 #[derive(Debug, Args)]
 pub struct EventsArgs {
     /// Only these queues; without any: all
-    #[arg(value_name = "QUEUE")]
+    #[arg(value_name = "QUEUE", add = ArgValueCandidates::new(queues))]
     pub queues: Vec<String>,
     /// Only messages that enter these states, by comma
-    #[arg(long = "state", value_name = "STATE", value_delimiter = ',')]
+    #[arg(long = "state", value_name = "STATE", value_delimiter = ',', value_parser = states(), hide_possible_values = true)]
     pub states: Vec<State>,
     /// Go on after this event, or after a moment in milliseconds, as far as changes are kept
     #[arg(long, value_name = "EVENT_ID")]
@@ -69,9 +74,24 @@ pub struct EventsArgs {
 pub struct TokenArgs {
     /// Who will hold it; shown in logs
     pub name: String,
-    /// What it may do; may be repeated; without it: everything
+    /// What it may do; may be repeated; without it: send alone
     #[arg(long = "scope", value_name = "SCOPE", value_enum)]
     pub scopes: Vec<ScopeWord>,
+    /// Only these queues, for example sms or "erp-*"; may be repeated; without it: all
+    #[arg(long = "queue", value_name = "QUEUE", value_parser = parse_pattern)]
+    pub queues: Vec<QueuePattern>,
+    /// Until when: a date (its first instant in UTC), or RFC 3339; without it: for ever
+    #[arg(long, value_name = "TIME", value_parser = parse_expiry)]
+    pub expires: Option<String>,
+}
+
+fn parse_pattern(text: &str) -> Result<QueuePattern, String> {
+    text.parse().map_err(|error: BadQueuePattern| error.to_string())
+}
+
+/// Checked here, and written into the line as it was given.
+fn parse_expiry(text: &str) -> Result<String, String> {
+    expiry_ms(text).map(|_| text.trim().to_owned())
 }
 
 /// What a token may do, as a word of the command line.
@@ -105,6 +125,7 @@ impl From<ScopeWord> for Scope {
 #[derive(Debug, Args)]
 pub struct QueueArgs {
     /// The queue
+    #[arg(add = ArgValueCandidates::new(queues))]
     pub queue: String,
 }
 
@@ -112,13 +133,14 @@ pub struct QueueArgs {
 #[derive(Debug, Args)]
 pub struct PauseArgs {
     /// The queue
+    #[arg(add = ArgValueCandidates::new(queues))]
     pub queue: String,
     /// Until a moment: RFC 3339, or a local time such as "2026-11-21 09:00"
     #[arg(long, value_name = "MOMENT", conflicts_with = "pause_for")]
     pub until: Option<String>,
     /// For so long, for example 30m
-    #[arg(long = "for", id = "pause_for", value_name = "TIME", value_parser = parse_duration_or_seconds)]
-    pub pause_for: Option<u64>,
+    #[arg(long = "for", id = "pause_for", value_name = "TIME", value_parser = parse_length)]
+    pub pause_for: Option<Length>,
     /// The zone of a local --until, for example Asia/Shanghai; without it: this machine's
     #[arg(long, value_name = "ZONE", requires = "until")]
     pub tz: Option<String>,
@@ -131,9 +153,10 @@ pub struct PauseArgs {
 #[derive(Debug, Args)]
 pub struct BulkArgs {
     /// The queue
+    #[arg(add = ArgValueCandidates::new(queues))]
     pub queue: String,
     /// Messages in this state
-    #[arg(long, value_name = "STATE")]
+    #[arg(long, value_name = "STATE", value_parser = states(), hide_possible_values = true)]
     pub state: State,
     /// Do it without asking; purge does nothing without it
     #[arg(long)]
@@ -184,10 +207,19 @@ pub enum ScheduleStep {
 #[derive(Debug, Args)]
 pub struct WindowsArgs {
     /// The queue
+    #[arg(add = ArgValueCandidates::new(queues))]
     pub queue: String,
     /// How far to look
     #[arg(long, value_name = "N", default_value_t = 14, value_parser = clap::value_parser!(u16).range(1..))]
     pub days: u16,
+}
+
+/// `man`.
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// The folder, made if it is missing
+    #[arg(value_name = "FOLDER")]
+    pub folder: PathBuf,
 }
 
 /// `completion`.

@@ -4,12 +4,15 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
+use clap_complete::engine::ArgValueCandidates;
 
 use super::args_operation::FilterArgs;
+use super::complete::queues;
 use crate::domain::message::PRIORITY_MAX;
 use crate::domain::state::State;
-use crate::domain::units::parse_duration_or_seconds;
+use crate::domain::units::{format_duration, parse_duration_or_seconds};
 
 /// The bytes of a payload, given in one of three ways.
 #[derive(Debug, Default, Args)]
@@ -27,7 +30,7 @@ pub struct BodyArgs {
     #[arg(short = 'f', long = "file", value_name = "FILE", group = "payload")]
     pub file: Option<PathBuf>,
     /// "-" reads the payload from standard input
-    #[arg(value_name = "-", group = "payload", value_parser = ["-"], hide_possible_values = true)]
+    #[arg(value_name = "-", group = "payload", value_parser = parse_dash)]
     pub stdin: Option<String>,
 }
 
@@ -46,6 +49,7 @@ pub struct PayloadArgs {
 #[derive(Debug, Args)]
 pub struct SendArgs {
     /// The queue
+    #[arg(add = ArgValueCandidates::new(queues))]
     pub queue: String,
     /// The message.
     #[command(flatten)]
@@ -75,9 +79,9 @@ pub struct MessageArgs {
     #[command(flatten)]
     pub due: DueArgs,
     /// Give up if it has not been sent in this time
-    #[arg(long, value_name = "TIME", value_parser = parse_duration_or_seconds)]
-    pub ttl: Option<u64>,
-    /// Idempotency key: the same key stores one message (one event of a topic)
+    #[arg(long, value_name = "TIME", value_parser = parse_length)]
+    pub ttl: Option<Length>,
+    /// Idempotency key: the same key stores one message (one event of a topic); without it: a new one
     #[arg(long, value_name = "KEY")]
     pub key: Option<String>,
     /// The key of order and fair shares, for example a customer
@@ -98,8 +102,8 @@ pub struct MessageArgs {
 #[derive(Debug, Default, Args)]
 pub struct DueArgs {
     /// Due so long from now, for example 90s or 1h30m
-    #[arg(long, value_name = "TIME", value_parser = parse_duration_or_seconds, conflicts_with = "due")]
-    pub delay: Option<u64>,
+    #[arg(long, value_name = "TIME", value_parser = parse_length, conflicts_with = "due")]
+    pub delay: Option<Length>,
     /// Due at a moment: RFC 3339, or a local time such as "2026-11-21 09:00"
     #[arg(long, value_name = "MOMENT")]
     pub due: Option<String>,
@@ -112,6 +116,7 @@ pub struct DueArgs {
 #[derive(Debug, Args)]
 pub struct SendBatchArgs {
     /// The queue
+    #[arg(add = ArgValueCandidates::new(queues))]
     pub queue: String,
     /// One message object per line
     #[arg(value_name = "FILE.ndjson")]
@@ -180,6 +185,7 @@ impl Decision {
 #[command(group = clap::ArgGroup::new("of").required(true).args(["id", "reference"]))]
 pub struct ReceiptArgs {
     /// The queue
+    #[arg(add = ArgValueCandidates::new(queues))]
     pub queue: String,
     /// The message's id
     #[arg(long, value_name = "ID")]
@@ -229,6 +235,7 @@ pub struct EditArgs {
 #[derive(Debug, Args)]
 pub struct TryArgs {
     /// The queue
+    #[arg(add = ArgValueCandidates::new(queues))]
     pub queue: String,
     /// The payload.
     #[command(flatten)]
@@ -239,9 +246,10 @@ pub struct TryArgs {
 #[derive(Debug, Args)]
 pub struct ListArgs {
     /// The queue
+    #[arg(add = ArgValueCandidates::new(queues))]
     pub queue: String,
     /// Only messages in this state, or in these, with commas
-    #[arg(long, value_name = "STATE", value_delimiter = ',')]
+    #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = states(), hide_possible_values = true)]
     pub state: Vec<State>,
     /// Which messages.
     #[command(flatten)]
@@ -258,10 +266,53 @@ pub struct ListArgs {
 #[derive(Debug, Args)]
 pub struct ExportArgs {
     /// The queue
+    #[arg(add = ArgValueCandidates::new(queues))]
     pub queue: String,
     /// Messages in this state
-    #[arg(long, value_name = "STATE")]
+    #[arg(long, value_name = "STATE", value_parser = states(), hide_possible_values = true)]
     pub state: State,
+}
+
+/// Nothing but "-": a payload in its place lacks its flag.
+fn parse_dash(text: &str) -> Result<String, String> {
+    if text == "-" {
+        return Ok(text.to_owned());
+    }
+    let shown: String = text.chars().take(60).collect();
+    Err(format!(
+        "a payload is given with -d, for example -d '{shown}'; \"-\" reads it from standard input"
+    ))
+}
+
+/// A length of time, and whether it was written without a unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Length {
+    /// In milliseconds.
+    pub ms: u64,
+    /// Taken as seconds.
+    pub is_bare: bool,
+}
+
+impl Length {
+    /// What was understood, where nothing was said of the unit.
+    #[must_use]
+    pub fn note(self) -> Option<String> {
+        let seconds = self.ms / 1000;
+        let meant = format_duration(self.ms);
+        self.is_bare.then(|| {
+            format!("note: {seconds} without a unit is taken as seconds: {meant}; write {seconds}ms for milliseconds")
+        })
+    }
+}
+
+pub(crate) fn parse_length(text: &str) -> Result<Length, String> {
+    let ms = parse_duration_or_seconds(text)?;
+    Ok(Length { ms, is_bare: text.trim().bytes().all(|b| b.is_ascii_digit()) })
+}
+
+/// The states of messages, known to completion and help.
+pub(crate) fn states() -> impl TypedValueParser<Value = State> {
+    PossibleValuesParser::new(State::ALL.map(State::as_str)).try_map(|word| word.parse::<State>())
 }
 
 /// Reads `NAME=VALUE`.

@@ -3,10 +3,12 @@
 //! Owns their flags. Refuses to know the wire.
 
 use clap::{Args, Subcommand, ValueEnum};
+use clap_complete::engine::ArgValueCandidates;
 
+use super::args_messages::{Length, parse_length, states};
+use super::complete::queues;
 use crate::domain::limit::Rate;
 use crate::domain::state::State;
-use crate::domain::units::parse_duration_or_seconds;
 
 /// `operation ...`.
 #[derive(Debug, Subcommand)]
@@ -79,9 +81,10 @@ pub struct StartArgs {
     #[arg(value_enum)]
     pub action: ActionWord,
     /// The queue
+    #[arg(add = ArgValueCandidates::new(queues))]
     pub queue: String,
     /// Messages in this state; retry takes those that wait for another attempt
-    #[arg(long, value_name = "STATE", required_if_eq_any([
+    #[arg(long, value_name = "STATE", value_parser = states(), hide_possible_values = true, required_if_eq_any([
         ("action", "requeue"), ("action", "cancel"), ("action", "reschedule"), ("action", "move"),
     ]))]
     pub state: Option<State>,
@@ -98,8 +101,8 @@ pub struct StartArgs {
     #[command(flatten)]
     pub pace: PaceArgs,
     /// reschedule: due so long from now
-    #[arg(long, value_name = "TIME", value_parser = parse_duration_or_seconds, conflicts_with = "due")]
-    pub delay: Option<u64>,
+    #[arg(long, value_name = "TIME", value_parser = parse_length, conflicts_with = "due")]
+    pub delay: Option<Length>,
     /// reschedule: due at this moment: RFC 3339, or a local time such as "2026-11-21 09:00"
     #[arg(long, value_name = "MOMENT")]
     pub due: Option<String>,
@@ -148,9 +151,10 @@ pub struct OperationArgs {
 #[derive(Debug, Args)]
 pub struct RequeueAllArgs {
     /// The queue
+    #[arg(add = ArgValueCandidates::new(queues))]
     pub queue: String,
     /// Messages in this state
-    #[arg(long, value_name = "STATE")]
+    #[arg(long, value_name = "STATE", value_parser = states(), hide_possible_values = true)]
     pub state: State,
     /// Do it without asking
     #[arg(long)]
@@ -167,6 +171,7 @@ pub struct RequeueAllArgs {
 #[derive(Debug, Args)]
 pub struct RetryArgs {
     /// The queue
+    #[arg(add = ArgValueCandidates::new(queues))]
     pub queue: String,
     /// At most so many messages in a time, evenly, for example 5/s
     #[arg(long, value_name = "RATE")]

@@ -21,6 +21,8 @@ use url::Url;
 use super::exit::{Exit, Failure};
 use super::user;
 
+/// Where a daemon listens unless it was told otherwise.
+pub(crate) const DEFAULT_URL: &str = "http://127.0.0.1:7411";
 /// How long a connection may take to open.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// How long an answer may take, beyond the time for which the daemon was asked to wait.
@@ -54,6 +56,11 @@ impl Target {
         Self { segments, query: Vec::new() }
     }
 
+    /// What it is about: the segment after the version.
+    fn family(&self) -> &str {
+        self.segments.get(1).map_or("", String::as_str)
+    }
+
     /// The same with a query parameter.
     pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.query.push((name, value.into()));
@@ -64,6 +71,8 @@ impl Target {
 /// What came back.
 #[derive(Debug)]
 pub(crate) struct Answer {
+    /// What was asked for, as the API calls it: `queues`, `messages`, `topics` and so on.
+    pub(crate) family: String,
     /// The status.
     pub(crate) status: StatusCode,
     /// The headers.
@@ -78,7 +87,7 @@ impl Answer {
         if self.status.is_success() {
             return Ok(self);
         }
-        Err(Failure::from_answer(self.status, &self.body))
+        Err(Failure::from_answer(self.status, &self.body).about(&self.family))
     }
 
     /// The body, read as JSON.
@@ -167,7 +176,8 @@ impl Client {
                 Err(error) => return Err(self.no_answer(error.is_connect(), &error)),
             };
             let body = body.collect().await.map_err(|error| self.no_answer(false, &error))?;
-            Ok(Answer { status: head.status, headers: head.headers, body: body.to_bytes() })
+            let family = target.family().to_owned();
+            Ok(Answer { family, status: head.status, headers: head.headers, body: body.to_bytes() })
         };
         let limit = ANSWER_MAX + wait;
         match tokio::time::timeout(limit, exchange).await {
@@ -187,7 +197,7 @@ impl Client {
             }
             let (head, body) = response.into_parts();
             let body = body.collect().await.map_err(|error| self.no_answer(false, &error))?;
-            Err(Failure::from_answer(head.status, &body.to_bytes()))
+            Err(Failure::from_answer(head.status, &body.to_bytes()).about(target.family()))
         };
         tokio::time::timeout(ANSWER_MAX, opening)
             .await
@@ -243,6 +253,9 @@ impl Client {
 
     fn no_answer(&self, connecting: bool, error: &dyn std::error::Error) -> Failure {
         let root = root_cause(error);
+        if let Some(failure) = self.other_scheme(&root) {
+            return failure;
+        }
         if connecting {
             let what = format!("no daemon can be reached at {}: {root}", self.base);
             let failure = Failure::new(Exit::Unreachable, what).next(
@@ -254,6 +267,23 @@ impl Client {
         Failure::new(Exit::Unreachable, what).next(
             "whether it was done is unknown; try again (with --key, sending again stores nothing twice)",
         )
+    }
+}
+
+impl Client {
+    /// TLS spoken to a daemon without it, or the other way round.
+    fn other_scheme(&self, root: &str) -> Option<Failure> {
+        let (spoken, other) = match self.base.scheme() {
+            "https" if root.contains("InvalidContentType") => ("https", "http"),
+            "http" if root.contains("invalid HTTP version") => ("http", "https"),
+            _ => return None,
+        };
+        let mut meant = self.base.clone();
+        // Both are special schemes, between which a url may change.
+        let _changed = meant.set_scheme(other);
+        let what = format!("what listens at {} does not speak {spoken}", self.base);
+        let next = format!("write {meant} in --url or TIDEGATE_URL");
+        Some(Failure::new(Exit::Unreachable, what).next(next))
     }
 }
 

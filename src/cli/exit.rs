@@ -6,7 +6,7 @@ use std::io;
 use std::process::ExitCode;
 
 use http::StatusCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::plain::plain;
 
@@ -34,6 +34,21 @@ impl Exit {
     /// The first of the two that is not `Ok`.
     pub(crate) fn or(self, later: Self) -> Self {
         if self == Self::Ok { later } else { self }
+    }
+}
+
+impl Exit {
+    /// The word of a failure that no daemon answered.
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Failure => "failure",
+            Self::Usage => "usage",
+            Self::NotFound => "not-found",
+            Self::Refused => "refused",
+            Self::Unreachable => "unreachable",
+            Self::TimedOut => "timed-out",
+        }
     }
 }
 
@@ -106,6 +121,28 @@ impl Failure {
         }
     }
 
+    /// The same with the next step for what was asked about, where that differs.
+    #[must_use]
+    pub(crate) fn about(self, family: &str) -> Self {
+        let status = self.problem.as_ref().and_then(|problem| problem["status"].as_u64());
+        match status.and_then(|status| next_step_about(status, family)) {
+            Some(step) => self.next(step),
+            None => self,
+        }
+    }
+
+    /// The failure as a document for scripts: the problem of the daemon, or one like it.
+    pub(crate) fn document(&self) -> Value {
+        let mut document = self.problem.clone().unwrap_or_else(|| {
+            let errors: Vec<Value> =
+                self.details.iter().map(|detail| json!({ "detail": detail })).collect();
+            json!({ "code": self.exit.word(), "detail": self.what, "errors": errors })
+        });
+        document["exit_code"] = json!(self.exit as u8);
+        document["next"] = json!(self.next);
+        document
+    }
+
     /// The failure as text for standard error; `None` if it is to be silent.
     pub(crate) fn text(&self) -> Option<String> {
         if self.what.is_empty() {
@@ -161,7 +198,6 @@ fn next_step(status: StatusCode, code: Option<&str>) -> Option<&'static str> {
         (401, _) => "put a valid token into TIDEGATE_TOKEN; `tidegate token new NAME` makes one",
         (403, _) => "use a token with the scope that is missing, or call from where it is allowed",
         (404, _) => "`tidegate queues` shows the queues, `tidegate list QUEUE` their messages",
-        (409, _) => "`tidegate get ID` shows where the message stands",
         (413, _) => "send less, or raise server.body_limit in the daemon's config",
         (422, Some("idempotency-mismatch")) => {
             "use another --key: this one belongs to a message with another body"
@@ -170,6 +206,22 @@ fn next_step(status: StatusCode, code: Option<&str>) -> Option<&'static str> {
         (503, Some("store-full")) => "make room as the reason says; what waits goes on being sent",
         (503, Some("draining")) => "the daemon is stopping: try again when it is back",
         (503, _) => "try again; `tidegate doctor` looks for the cause",
+        _ => return None,
+    })
+}
+
+/// What to do where a thing of this family is not there, or does not stand as it would have to.
+fn next_step_about(status: u64, family: &str) -> Option<&'static str> {
+    Some(match (status, family) {
+        (404, "queues") => "`tidegate queues` lists the queues",
+        (404, "messages") => "`tidegate list QUEUE` lists the messages of a queue with their ids",
+        (404, "topics") => "`tidegate topics` lists the topics",
+        (404, "schedules") => "`tidegate schedules` lists the schedules",
+        (404, "operations") => "`tidegate operation list` lists the operations with their ids",
+        (409, "messages") => "`tidegate get ID` shows where the message stands",
+        (409, "queues") => "`tidegate queue QUEUE` shows the queue",
+        (409, "schedules") => "`tidegate schedule NAME` shows the schedule",
+        (409, "operations") => "`tidegate operation list` shows the operations",
         _ => return None,
     })
 }

@@ -1,4 +1,4 @@
-//! Commands that talk to nobody: check, token new, completion.
+//! Commands that talk to nobody: check, token new, completion, man.
 //!
 //! Owns their output. Refuses to know how a config is read (`config`).
 
@@ -6,24 +6,31 @@ use std::io::Write;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use clap::CommandFactory;
+use clap::{CommandFactory, ValueEnum};
+use clap_complete::env::Shells;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::args::Cli;
-use super::args_admin::{CheckArgs, CompletionArgs, ScopeWord, TokenArgs};
+use super::args_admin::{CheckArgs, CompletionArgs, ManArgs, ScopeWord, TokenArgs};
 use super::exit::{Exit, Failure};
 use super::screen::Screen;
 use crate::config::{self, Scope, Sources};
+use crate::domain::queue_pattern::QueuePattern;
 
 /// `check`: all errors in one go, or what is effective.
 pub(crate) fn check(args: &CheckArgs, screen: &mut Screen) -> Result<Exit, Failure> {
-    let sources = Sources::of_process(args.config.clone(), Vec::new());
+    let sources =
+        Sources::of_process(args.file.clone().or_else(|| args.config.clone()), Vec::new());
     match config::load(&sources) {
         Ok(settings) => {
             screen.line(config::render(&settings).trim_end())?;
             Ok(Exit::Ok)
         }
+        Err(errors) if screen.is_json() => Err(Failure {
+            details: errors.iter().map(ToString::to_string).collect(),
+            ..Failure::usage("the configuration is refused")
+        }),
         Err(errors) => {
             screen.note(errors.to_string().trim_end())?;
             Ok(Exit::Usage)
@@ -39,10 +46,21 @@ pub(crate) fn token_new(args: &TokenArgs, screen: &mut Screen) -> Result<Exit, F
     let name = toml::Value::from(args.name.as_str());
     let quoted: Vec<_> = scopes.iter().map(|scope| format!("\"{scope}\"")).collect();
     let scopes_text = quoted.join(", ");
-    let line = format!("{{ name = {name}, sha256 = \"{sha256}\", scopes = [{scopes_text}] }}");
+    let mut more = String::new();
+    if let Some(expires) = &args.expires {
+        more = format!(", expires = \"{expires}\"");
+    }
+    if !args.queues.is_empty() {
+        let queues: Vec<_> = args.queues.iter().map(|queue| format!("\"{queue}\"")).collect();
+        more += &format!(", queues = [{}]", queues.join(", "));
+    }
+    let line =
+        format!("{{ name = {name}, sha256 = \"{sha256}\", scopes = [{scopes_text}]{more} }}");
     if screen.is_json() {
+        let queues: Vec<_> = args.queues.iter().map(QueuePattern::as_str).collect();
         screen.json(&json!({
-            "name": args.name, "token": token, "sha256": sha256, "scopes": scopes, "config": line,
+            "name": args.name, "token": token, "sha256": sha256, "scopes": scopes,
+            "expires": args.expires, "queues": (!queues.is_empty()).then_some(queues), "config": line,
         }))?;
         return Ok(Exit::Ok);
     }
@@ -50,23 +68,46 @@ pub(crate) fn token_new(args: &TokenArgs, screen: &mut Screen) -> Result<Exit, F
     screen.line(&line)?;
     screen.flush()?;
     screen.note(
-        "note: the first line is the token, shown this once; the second goes into server.tokens",
+        "note: the first line is the token, shown this once; the second goes into server.tokens, and holds after a reload (SIGHUP)",
     )?;
     Ok(Exit::Ok)
 }
 
-/// The scopes asked for, each once; none asked for: all.
+/// The scopes asked for, each once; none asked for: send, which shows and changes nothing.
 fn scopes(asked: &[ScopeWord]) -> Vec<&'static str> {
-    let all = [ScopeWord::Send, ScopeWord::Read, ScopeWord::Operate];
-    let given = all.into_iter().filter(|word| asked.is_empty() || asked.contains(word));
-    given.map(|word| Scope::from(word).as_str()).collect()
+    if asked.is_empty() {
+        return vec![Scope::Send.as_str()];
+    }
+    let given = ScopeWord::value_variants().iter().filter(|word| asked.contains(word));
+    given.map(|word| Scope::from(*word).as_str()).collect()
 }
 
 /// `completion`.
 pub(crate) fn completion(args: &CompletionArgs, screen: &mut Screen) -> Result<Exit, Failure> {
+    let shell = args.shell.to_string();
+    let shells = Shells::builtins();
+    let completer = shells
+        .completer(&shell)
+        .ok_or_else(|| Failure::usage(format!("there is no completion for {shell}")))?;
+    // The script asks the program itself, which knows the names of queues.
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "tidegate", &mut script);
+    completer.write_registration("COMPLETE", "tidegate", "tidegate", "tidegate", &mut script)?;
     screen.out.write_all(&script)?;
+    Ok(Exit::Ok)
+}
+
+/// `man`: for packages and `make install`.
+pub(crate) fn man(args: &ManArgs, screen: &mut Screen) -> Result<Exit, Failure> {
+    let folder = &args.folder;
+    let written = std::fs::create_dir_all(folder)
+        .and_then(|()| clap_mangen::generate_to(Cli::command(), folder));
+    written.map_err(|error| {
+        let what = format!("cannot write the man pages into {}: {error}", folder.display());
+        Failure::new(Exit::Failure, what)
+    })?;
+    if screen.is_json() {
+        screen.json(&json!({ "folder": folder.display().to_string() }))?;
+    }
     Ok(Exit::Ok)
 }
 

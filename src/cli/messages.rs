@@ -133,8 +133,11 @@ pub(crate) async fn edit(args: &EditArgs, session: &mut Session) -> Result<Exit,
 
 /// `delay` or `due_at` of a request; no field if neither was given. Says what is odd about the time.
 pub(crate) fn due_fields(args: &DueArgs, screen: &mut Screen) -> Result<Value, Failure> {
-    if let Some(delay_ms) = args.delay {
-        return Ok(json!({ "delay": format_duration(delay_ms) }));
+    if let Some(delay) = args.delay {
+        if let Some(note) = delay.note() {
+            screen.note(&note)?;
+        }
+        return Ok(json!({ "delay": format_duration(delay.ms) }));
     }
     let Some(due) = &args.due else { return Ok(json!({})) };
     let moment = moment(due, args.tz.as_deref())?;

@@ -17,6 +17,7 @@ mod bulk;
 mod checkup;
 mod client;
 mod clock;
+mod complete;
 mod describe;
 mod diagnosis;
 mod diagnosis_metrics;
@@ -31,6 +32,7 @@ mod ids;
 mod list;
 mod local;
 mod messages;
+mod once;
 mod operation;
 mod payload;
 mod plain;
@@ -45,6 +47,7 @@ mod stream;
 mod times;
 mod topics;
 mod trial;
+mod usage;
 mod user;
 
 #[cfg(test)]
@@ -56,7 +59,7 @@ pub use args::{
     Cli, ClientCommand, ClockStep, Command, Format, Globals, LocalCommand, TokenCommand,
 };
 pub use args_admin::{
-    BulkArgs, CheckArgs, CompletionArgs, DoctorArgs, EventsArgs, PauseArgs, QueueArgs,
+    BulkArgs, CheckArgs, CompletionArgs, DoctorArgs, EventsArgs, ManArgs, PauseArgs, QueueArgs,
     ScheduleArgs, ScheduleStep, ScopeWord, ServeArgs, TokenArgs, WindowsArgs,
 };
 pub use args_messages::{
@@ -70,6 +73,7 @@ pub use args_operation::{
 };
 
 pub use sink::SinkArgs;
+pub use usage::parse;
 
 use client::Client;
 use exit::{Exit, Failure};
@@ -81,6 +85,11 @@ struct Session {
     screen: Screen,
     /// The wall clock of this machine, for words such as "5s ago" and for nothing else.
     now_ms: fn() -> u64,
+}
+
+/// Answers a shell that asks what may come next, and ends; does nothing if none asks.
+pub fn complete() {
+    clap_complete::CompleteEnv::with_factory(<Cli as clap::CommandFactory>::command).complete();
 }
 
 /// Runs a command that talks to nobody.
@@ -115,6 +124,7 @@ fn execute_local(command: &LocalCommand, screen: &mut Screen) -> Exit {
         LocalCommand::Check(args) => local::check(args, screen),
         LocalCommand::Token(TokenCommand::New(args)) => local::token_new(args, screen),
         LocalCommand::Completion(args) => local::completion(args, screen),
+        LocalCommand::Man(args) => local::man(args, screen),
     };
     finish(ended, screen)
 }

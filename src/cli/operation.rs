@@ -47,8 +47,11 @@ pub(crate) async fn operation(
 async fn start(args: &StartArgs, session: &mut Session) -> Result<Exit, Failure> {
     let filter = (&args.filter, args.all);
     let mut body = wish(args.action, &args.queue, args.state, filter, &args.pace, session)?;
-    if let Some(delay_ms) = args.delay {
-        body.insert("delay".to_owned(), format_duration(delay_ms).into());
+    if let Some(delay) = args.delay {
+        if let Some(note) = delay.note() {
+            session.screen.note(&note)?;
+        }
+        body.insert("delay".to_owned(), format_duration(delay.ms).into());
     }
     if let Some(text) = &args.due {
         body.insert("due_at".to_owned(), at(text, session)?);

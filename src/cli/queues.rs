@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use http::Method;
+use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
 use super::Session;
@@ -13,7 +14,7 @@ use super::client::{Answer, Target};
 use super::describe::word;
 use super::exit::{Exit, Failure};
 use super::sending;
-use super::times::{distance, moment, of_answer, span, utc};
+use super::times::{distance, local, moment, of_answer, of_name, span, utc};
 use crate::domain::state::State;
 use crate::domain::time::rfc3339;
 use crate::domain::units::format_duration;
@@ -26,23 +27,30 @@ pub(crate) async fn queues(session: &mut Session) -> Result<Exit, Failure> {
     }
     let document: Value = answer.read()?;
     let now_ms = (session.now_ms)();
-    let queues = list(&document, "queues");
-    let mut columns = vec![column("QUEUE", true, queues, name_of)];
-    for state in State::ALL {
-        let counted = |queue: &Value| word(&queue["counts"][state.as_str()]);
-        let title = state.as_str().to_uppercase();
-        columns.push(column(&title, ALWAYS_SHOWN.contains(&state), queues, counted));
-    }
-    let oldest = |queue: &Value| age(queue).map(span).unwrap_or_default();
-    columns.push(column("OLDEST READY", false, queues, oldest));
-    columns.push(column("RATE 1M", false, queues, |queue| word(&queue["rate"]["observed_1m"])));
-    columns.push(column("DURABILITY", false, queues, durability));
-    columns.push(column("SENDING", true, queues, |queue| sending::cell(queue, now_ms)));
-    let columns: Vec<Column> = columns.into_iter().flatten().collect();
-    let titles: Vec<&str> = columns.iter().map(|column| column.title.as_str()).collect();
-    let row = |at: usize| columns.iter().map(|column| column.cells[at].clone()).collect();
-    session.screen.rows(&titles, (0..queues.len()).map(row).collect())?;
+    let queues = list(&document, "queues").iter().filter(|queue| is_shown(queue));
+    let mut titles = vec!["QUEUE".to_owned()];
+    titles.extend(State::ALL.map(|state| state.as_str().to_uppercase()));
+    titles.extend(["OLDEST READY", "RATE 1M", "DURABILITY", "SENDING"].map(ToOwned::to_owned));
+    let row = |queue: &Value| {
+        let mut cells = vec![name_of(queue)];
+        cells.extend(State::ALL.map(|state| word(&queue["counts"][state.as_str()])));
+        cells.push(age(queue).map(span).unwrap_or_default());
+        cells.push(word(&queue["rate"]["observed_1m"]));
+        cells.push(durability(queue));
+        cells.push(sending::cell(queue, now_ms));
+        cells
+    };
+    let titles: Vec<&str> = titles.iter().map(String::as_str).collect();
+    session.screen.rows(&titles, queues.map(row).collect())?;
     Ok(Exit::Ok)
+}
+
+/// Every queue; one that carries callbacks only where there is something in it, or it does not send.
+fn is_shown(queue: &Value) -> bool {
+    let counts = queue["counts"].as_object();
+    let is_empty = counts.is_none_or(|counts| counts.values().all(|count| *count == 0));
+    let is_open = matches!(queue["sending"]["state"].as_str(), None | Some("open"));
+    !(name_of(queue).ends_with("~callbacks") && is_empty && is_open)
 }
 
 /// The level that holds now for what comes in.
@@ -51,28 +59,6 @@ fn durability(queue: &Value) -> String {
         Some(Value::Null) => "not met".to_owned(),
         level => level.map(word).unwrap_or_default(),
     }
-}
-
-/// States that have a column in any case; the others only where there is something to count, so
-/// that the table fits a terminal.
-const ALWAYS_SHOWN: [State; 5] =
-    [State::Scheduled, State::Ready, State::Leased, State::Delivered, State::Dead];
-
-struct Column {
-    title: String,
-    cells: Vec<String>,
-}
-
-/// A column of the table of queues; `None` if it may be left out and says nothing.
-fn column(
-    title: &str,
-    is_needed: bool,
-    queues: &[Value],
-    cell: impl Fn(&Value) -> String,
-) -> Option<Column> {
-    let cells: Vec<String> = queues.iter().map(cell).collect();
-    let says_something = cells.iter().any(|cell| !matches!(cell.as_str(), "" | "0" | "0.0"));
-    (is_needed || says_something).then(|| Column { title: title.to_owned(), cells })
 }
 
 /// `queue`.
@@ -112,9 +98,12 @@ pub(crate) async fn pause(args: &PauseArgs, session: &mut Session) -> Result<Exi
         until = format!("until {}", utc(moment.at_ms));
         body.insert("until".to_owned(), rfc3339(moment.at_ms).into());
     }
-    if let Some(for_ms) = args.pause_for {
-        until = format!("for {}", span(for_ms));
-        body.insert("for".to_owned(), format_duration(for_ms).into());
+    if let Some(length) = args.pause_for {
+        if let Some(note) = length.note() {
+            session.screen.note(&note)?;
+        }
+        until = format!("for {}", span(length.ms));
+        body.insert("for".to_owned(), format_duration(length.ms).into());
     }
     if let Some(reason) = &args.reason {
         body.insert("reason".to_owned(), reason.clone().into());
@@ -150,12 +139,13 @@ pub(crate) async fn windows(args: &WindowsArgs, session: &mut Session) -> Result
         session.screen.line(&format!("no window opens within {} days", args.days))?;
         return Ok(Exit::Ok);
     }
-    let rows = windows.iter().map(|window| window_row(window, now_ms)).collect();
+    let zone = of_name(document["time_zone"].as_str().unwrap_or("UTC"));
+    let rows = windows.iter().map(|window| window_row(window, now_ms, &zone)).collect();
     session.screen.rows(&["OPENS", "CLOSES", "LENGTH", ""], rows)?;
     Ok(Exit::Ok)
 }
 
-fn window_row(window: &Value, now_ms: u64) -> Vec<String> {
+fn window_row(window: &Value, now_ms: u64, zone: &TimeZone) -> Vec<String> {
     let at = |keys: [&str; 2]| keys.iter().find_map(|key| of_answer(&window[*key]));
     let (opens, closes) = (at(["opens_at", "from"]), at(["closes_at", "to"]));
     let length = opens.zip(closes).map(|(opens, closes)| span(closes.saturating_sub(opens)));
@@ -164,7 +154,8 @@ fn window_row(window: &Value, now_ms: u64) -> Vec<String> {
         Some(opens) => distance(opens, now_ms),
         None => String::new(),
     };
-    let shown = |at: Option<u64>, none: &str| at.map_or_else(|| none.to_owned(), utc);
+    let shown =
+        |at: Option<u64>, none: &str| at.map_or_else(|| none.to_owned(), |at| local(at, zone));
     vec![shown(opens, "always"), shown(closes, "never"), length.unwrap_or_default(), stands]
 }
 

@@ -6,16 +6,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use http::Method;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::Session;
-use super::args_messages::{MessageArgs, SendArgs};
+use super::args_messages::{Length, MessageArgs, SendArgs};
 use super::client::{Answer, Target};
 use super::exit::{Exit, Failure};
 use super::messages::{due_fields, show};
+use super::once::{Key, hand_over};
 use super::payload::{self, Payload};
 use super::times::span;
 use crate::domain::state::State;
@@ -41,12 +41,14 @@ pub(crate) struct NewMessage<'a> {
 
 /// `send`.
 pub(crate) async fn send(args: &SendArgs, session: &mut Session) -> Result<Exit, Failure> {
-    let message = new_message(&args.message, session)?;
+    let key = Key::of(args.message.key.as_ref());
+    let message = new_message(&args.message, &key, session)?;
     let target = Target::new(&["v1", "queues", &args.queue, "messages"]);
-    let answer = session.client.send(Method::POST, &target, &message).await?;
+    let answer = hand_over(&target, &message, &key, session).await?;
     let stored: Value = answer.read()?;
     let id = stored["id"].as_str().unwrap_or_default().to_owned();
-    if stored["duplicate"] == true {
+    // A key of our own was sent before by this very command.
+    if stored["duplicate"] == true && !key.is_own {
         session.screen.note("note: this key was sent before; this is the first message")?;
     }
     let Some(wait_ms) = args.wait else {
@@ -68,6 +70,7 @@ pub(crate) async fn send(args: &SendArgs, session: &mut Session) -> Result<Exit,
 /// The message that the arguments describe, as the API takes it.
 pub(crate) fn new_message<'a>(
     args: &'a MessageArgs,
+    key: &Key,
     session: &mut Session,
 ) -> Result<NewMessage<'a>, Failure> {
     let payload = payload::required(&args.payload, &mut session.screen)?;
@@ -75,11 +78,14 @@ pub(crate) fn new_message<'a>(
     if let Value::Object(due) = due_fields(&args.due, &mut session.screen)? {
         rest.extend(due);
     }
+    if let Some(note) = args.ttl.and_then(Length::note) {
+        session.screen.note(&note)?;
+    }
     let optional = [
-        ("ttl", args.ttl.map(|ttl_ms| format_duration(ttl_ms).into())),
+        ("ttl", args.ttl.map(|ttl| format_duration(ttl.ms).into())),
         ("priority", args.priority.map(Value::from)),
         ("group", args.group.clone().map(Value::from)),
-        ("idempotency_key", args.key.clone().map(Value::from)),
+        ("idempotency_key", Some(key.text.clone().into())),
     ];
     rest.extend(optional.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
     Ok(NewMessage {

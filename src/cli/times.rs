@@ -37,13 +37,32 @@ pub(crate) fn moment(text: &str, zone: Option<&str>) -> Result<Moment, Failure> 
         }
         return Ok(Moment { at_ms, note: None });
     }
-    let local = text.trim().parse::<DateTime>().ok().filter(|_| !text.contains(['[', 'Z', 'z']));
+    let local =
+        padded(text.trim()).parse::<DateTime>().ok().filter(|_| !text.contains(['[', 'Z', 'z']));
     let local = local.ok_or_else(|| {
         Failure::usage(format!("\"{text}\" is no moment")).next(
             "expected RFC 3339, for example 2026-11-21T09:00:00Z, or a local time such as \"2026-11-21 09:00\"",
         )
     })?;
     in_zone(local, &zone_named(zone)?)
+}
+
+/// With two digits where one was written: `2026-11-30 9:00` is `2026-11-30 09:00`.
+fn padded(text: &str) -> String {
+    let mut padded = String::with_capacity(text.len() + 4);
+    let mut rest = text;
+    while let Some(at) = rest.find(|c: char| c.is_ascii_digit()) {
+        let (before, digits) = rest.split_at(at);
+        let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+        padded.push_str(before);
+        // The digits after a point are a fraction.
+        if end == 1 && !padded.ends_with('.') {
+            padded.push('0');
+        }
+        padded.push_str(&digits[..end]);
+        rest = &digits[end..];
+    }
+    padded + rest
 }
 
 fn zone_named(name: Option<&str>) -> Result<TimeZone, Failure> {
@@ -85,6 +104,19 @@ pub(crate) fn of_answer(value: &Value) -> Option<u64> {
 /// A moment for people, for example `2026-11-21 09:00:00 UTC`.
 pub(crate) fn utc(at_ms: u64) -> String {
     timestamp(at_ms).strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+/// A moment in a zone, for example `2026-11-21 01:00:00 +08:00`.
+pub(crate) fn local(at_ms: u64, zone: &TimeZone) -> String {
+    if *zone == TimeZone::UTC {
+        return utc(at_ms);
+    }
+    timestamp(at_ms).to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
+}
+
+/// The zone of this name in an answer; UTC where this machine does not know it.
+pub(crate) fn of_name(name: &str) -> TimeZone {
+    TimeZone::get(name).unwrap_or(TimeZone::UTC)
 }
 
 /// How far a moment is, for example `in 3h 12m` or `5s ago`.
@@ -130,7 +162,12 @@ mod tests {
 
     #[test]
     fn local_times_are_read_in_their_zone() {
-        for text in ["2026-11-21 09:00", "2026-11-21T09:00:00", " 2026-11-21 09:00:00.000 "] {
+        for text in [
+            "2026-11-21 9:00",
+            "2026-11-21 09:00",
+            "2026-11-21T09:00:00",
+            " 2026-11-21 09:00:00.000 ",
+        ] {
             assert_eq!(at(text, "Asia/Shanghai"), ("2026-11-21T01:00:00.000Z".into(), false));
         }
         assert_eq!(at("2026-11-21", "UTC"), ("2026-11-21T00:00:00.000Z".into(), false));

@@ -2,7 +2,6 @@
 //!
 //! Refuses to know the message itself (`send`).
 
-use http::Method;
 use serde_json::Value;
 
 use super::Session;
@@ -10,17 +9,19 @@ use super::args_messages::PublishArgs;
 use super::client::Target;
 use super::describe::word;
 use super::exit::{Exit, Failure};
+use super::once::{Key, hand_over};
 use super::queues::{as_it_came, list};
 use super::send::new_message;
 use super::times::span;
 
 /// `publish`.
 pub(crate) async fn publish(args: &PublishArgs, session: &mut Session) -> Result<Exit, Failure> {
-    let message = new_message(&args.message, session)?;
+    let key = Key::of(args.message.key.as_ref());
+    let message = new_message(&args.message, &key, session)?;
     let target = Target::new(&["v1", "topics", &args.topic, "messages"]);
-    let answer = session.client.send(Method::POST, &target, &message).await?;
+    let answer = hand_over(&target, &message, &key, session).await?;
     let event: Value = answer.read()?;
-    if event["duplicate"] == true {
+    if event["duplicate"] == true && !key.is_own {
         session.screen.note("note: this key was published before; this is the first event")?;
     }
     let pending: Vec<String> = list(&event, "messages")

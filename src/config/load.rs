@@ -48,11 +48,12 @@ fn read(root: &Field<'_>) -> Read<Settings> {
         let schedules = section.read_or("schedules", Vec::new(), |field| {
             field.entries(|name, field| schedule::read(name, field, queues.as_ref().ok()))
         });
-        let topics = topics?.into_iter().map(|topic| (topic.name.clone(), topic)).collect();
-        let schedules = schedules?.into_iter().map(|it| (it.name.clone(), it)).collect();
+        // Every section is read before the first `?`: one that nobody asked for would be told to be unknown.
         let inbox = section.read_or("inbox", InboxSettings::default(), |field| {
             inbox::read(field, queues.as_ref().ok())
         });
+        let topics = topics?.into_iter().map(|topic| (topic.name.clone(), topic)).collect();
+        let schedules = schedules?.into_iter().map(|it| (it.name.clone(), it)).collect();
         let (server, redis, queues) = (server?, redis?, queues?);
         Ok(Settings { server, redis, queues, topics, schedules, inbox: inbox? })
     })
@@ -147,13 +148,31 @@ mod tests {
     }
 
     #[test]
+    fn one_mistake_is_told_once_whatever_section_it_is_in() {
+        let good = "[queues.q]\ndownstream.type = \"null\"\n";
+        for (bad, key) in [
+            ("[server]\nlisten = \"x\"", "server.listen"),
+            ("[redis]\nurl = \"http://h\"", "redis.url"),
+            ("[queues.p]\nrate = \"x\"\ndownstream.type = \"null\"", "queues.p.rate"),
+            ("[topics.t]\nqueues = [\"nope\"]", "topics.t.queues[0]"),
+            ("[schedules.s]\nqueue = \"q\"\ncron = \"x\"\npayload = 1", "schedules.s.cron"),
+            ("[inbox]\nenabled = 7", "inbox.enabled"),
+        ] {
+            let errors = load_with(&format!("{good}{bad}\n"), &[], &[]).unwrap_err();
+            let keys: Vec<_> = errors.iter().map(|problem| problem.key.as_str()).collect();
+            assert_eq!(keys, [key], "{errors}");
+        }
+    }
+
+    #[test]
     fn files_that_cannot_be_read_or_are_no_toml_are_named() {
         let sources = Sources { file: Some("/nowhere/tidegate.toml".into()), ..Sources::default() };
         let error = load(&sources).unwrap_err().to_string();
         assert!(error.starts_with("/nowhere/tidegate.toml: cannot be read"), "{error}");
         let error = errors_of("[server]\nlisten = \n");
         assert!(error.contains("tidegate.toml:2: is no TOML: "), "{error}");
-        assert!(errors_of("[queues.q]\n[queues.q]").contains("tidegate.toml:2: is no TOML"));
+        let error = errors_of("[queues.q]\n[queues.q]");
+        assert!(error.contains("tidegate.toml:2: the section [queues.q] stands twice"), "{error}");
     }
 
     #[test]

@@ -31,6 +31,7 @@ mod settings;
 mod sources;
 #[cfg(test)]
 mod testing;
+mod token;
 mod toml_lines;
 mod toml_text;
 mod topic;
@@ -45,3 +46,4 @@ pub use settings::{
     Durability, InboxSettings, RedisSettings, RedisTarget, Scope, ServerSettings, Settings, Token,
 };
 pub use sources::Sources;
+pub use token::expiry_ms;

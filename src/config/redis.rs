@@ -110,6 +110,12 @@ fn servers(field: &Field<'_>) -> Read<Vec<Secret>> {
 fn url(field: &Field<'_>, schemes: &[&str], has_databases: bool) -> Read<Secret> {
     let example = format!("expected {}://host:port", schemes.join("://..., "));
     field.parse(|text| {
+        if is_bare_address(text) {
+            return Err(format!(
+                "is not a valid url: it has no scheme; write {}://{text}",
+                schemes[0]
+            ));
+        }
         let url = url::Url::parse(text).map_err(|e| {
             format!("is no url ({e}); {example} (special characters of a password as %XX)")
         })?;
@@ -149,6 +155,13 @@ fn database(url: &url::Url) -> Result<u32, String> {
             "names {shown:?} as its database; expected a number, for example redis://host:6379/0"
         )
     })
+}
+
+/// `localhost:6379` and the like, which has no place for a password and may be shown.
+fn is_bare_address(text: &str) -> bool {
+    let (host, port) = text.split_once(':').unwrap_or((text, "6379"));
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
+    !host.is_empty() && host.chars().all(is_plain) && port.parse::<u16>().is_ok()
 }
 
 fn namespace(field: &Field<'_>) -> Read<String> {
@@ -269,7 +282,10 @@ mod tests {
     fn bad_values_are_refused() {
         for (text, part) in [
             ("url = \"http://h\"", "redis.url: has the scheme \"http\"; expected redis://"),
-            ("url = \"localhost\"", "is no url"),
+            ("url = \"localhost\"", "it has no scheme; write redis://localhost"),
+            ("url = \"localhost:6379\"", "it has no scheme; write redis://localhost:6379"),
+            ("cluster = [\"one:6379\"]", "redis.cluster[0]: is not a valid url"),
+            ("url = \"host name\"", "is no url"),
             ("url = \"redis://\"", "names no server"),
             ("url = \"unix://\"", "names no server"),
             ("url = \"redis://h/abc\"", "redis.url: names \"abc\" as its database; expected"),

@@ -28,14 +28,13 @@ pub fn digest(settings: &Settings) -> String {
     text
 }
 
-/// The keys that differ and that a reload does not change, as a reload is of queues, topics, schedules
-/// and inbox: the caller says that they wait for a restart.
+/// The keys that differ and that a reload does not change, as a reload is of queues, topics, schedules,
+/// inbox and tokens: the caller says that they wait for a restart.
 #[must_use]
 pub fn restart_needed(old: &Settings, new: &Settings) -> Vec<String> {
     let (server, redis) = ((&old.server, &new.server), (&old.redis, &new.redis));
     let differs = [
         ("server.listen", server.0.listen != server.1.listen),
-        ("server.tokens", server.0.tokens != server.1.tokens),
         ("server.body_limit", server.0.body_limit_bytes != server.1.body_limit_bytes),
         (
             "server.batch_body_limit",

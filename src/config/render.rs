@@ -16,6 +16,7 @@ use crate::domain::probe::ProbePolicy;
 use crate::domain::retention::Retention;
 use crate::domain::retry::RetryPolicy;
 use crate::domain::schedule::{Cadence, Schedule};
+use crate::domain::time::rfc3339;
 use crate::domain::topic::TopicPolicy;
 use crate::domain::units::{format_duration, format_size};
 use crate::domain::window::Window;
@@ -82,7 +83,15 @@ fn server(out: &mut Toml, server: &ServerSettings) {
 fn token(token: &Token) -> String {
     let scopes: Vec<_> = token.scopes.iter().map(|scope| quoted(scope.as_str())).collect();
     let (name, scopes) = (quoted(&token.name), scopes.join(", "));
-    format!("{{ name = {name}, sha256 = \"{MASK}\", scopes = [{scopes}] }}")
+    let mut more = String::new();
+    if let Some(at_ms) = token.expires_ms {
+        more = format!(", expires = {}", quoted(&rfc3339(at_ms)));
+    }
+    if let Some(queues) = &token.queues {
+        let queues: Vec<_> = queues.iter().map(|queue| quoted(queue.as_str())).collect();
+        more += &format!(", queues = [{}]", queues.join(", "));
+    }
+    format!("{{ name = {name}, sha256 = \"{MASK}\", scopes = [{scopes}]{more} }}")
 }
 
 fn redis(out: &mut Toml, redis: &RedisSettings) {

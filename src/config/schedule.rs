@@ -287,7 +287,10 @@ mod tests {
     #[test]
     fn a_cadence_is_one_thing_and_says_all_of_it() {
         for (text, part) in [
-            ("cron = \"61 * * * *\"", "schedules.s.cron: \"61 * * * *\" is no cron pattern"),
+            (
+                "cron = \"61 * * * *\"",
+                "schedules.s.cron: \"61 * * * *\" is not a valid cron pattern",
+            ),
             ("cron = \"0 0 30 2 *\"", "schedules.s.cron: \"0 0 30 2 *\" never comes"),
             (
                 "cron = \"@daily\"\nevery = \"1h\"",

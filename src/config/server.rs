@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 
 use super::callback;
-use super::kinds::{duration, size_in_memory, text, word};
+use super::kinds::{duration, size_in_memory};
 use super::reader::{Field, Read, Section};
-use super::settings::{Scope, ServerSettings, Token};
+use super::settings::{ServerSettings, Token};
+use super::token::{each_token_once, token};
 
 /// The largest request that may be allowed, in bytes: it is held in memory.
 const BODY_BYTES_MAX: u64 = 1 << 30;
@@ -65,64 +66,6 @@ fn guarded(section: &Section<'_>, listen: SocketAddr, tokens: &[Token]) -> Read<
         ));
     }
     Ok(())
-}
-
-fn each_token_once(section: &Section<'_>, tokens: &[Token]) -> Read<()> {
-    for (n, token) in tokens.iter().enumerate() {
-        if tokens[..n].iter().any(|other| other.name == token.name) {
-            let message = format!("two tokens are named {:?}; give each its own name", token.name);
-            return Err(section.wrong("tokens", message));
-        }
-        if let Some(other) = tokens[..n].iter().find(|other| other.sha256 == token.sha256) {
-            let message = format!(
-                "{:?} and {:?} are the same token; make another with `tidegate token new {}`",
-                other.name, token.name, token.name
-            );
-            return Err(section.wrong("tokens", message));
-        }
-    }
-    Ok(())
-}
-
-/// A token says what it may do: to leave `scopes` out is no way to get all of them.
-fn token(field: &Field<'_>) -> Read<Token> {
-    field.section(&[], |section| {
-        let name = section.required("name", "name = \"shop\"", text);
-        let sha256 =
-            section.required("sha256", "the line that `tidegate token new` prints", sha256);
-        let scopes = section.required("scopes", "scopes = [\"send\", \"read\"]", scopes);
-        Ok(Token { name: name?, sha256: sha256?, scopes: scopes? })
-    })
-}
-
-fn scopes(field: &Field<'_>) -> Read<Vec<Scope>> {
-    let words = [Scope::Send, Scope::Read, Scope::Work, Scope::Operate, Scope::Receipt]
-        .map(|scope| (scope.as_str(), scope));
-    let scopes = field.list(word(&words, &[]))?;
-    if scopes.is_empty() {
-        return Err(field.wrong(
-            "found an empty list, expected one or more of \"send\", \"read\", \"operate\"",
-        ));
-    }
-    Ok(scopes)
-}
-
-/// Never shown: it may be the token itself, pasted into the wrong place.
-fn sha256(field: &Field<'_>) -> Read<[u8; 32]> {
-    field.parse(|text| {
-        let mut hash = [0; 32];
-        let hex = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
-        for (n, byte) in hash.iter_mut().enumerate().take_while(|_| hex) {
-            *byte = u8::from_str_radix(&text[2 * n..2 * n + 2], 16).unwrap_or(0);
-        }
-        if hex {
-            return Ok(hash);
-        }
-        Err(format!(
-            "found {} characters, expected the token's SHA-256 as 64 hex digits; `tidegate token new NAME` prints it",
-            text.chars().count()
-        ))
-    })
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use crate::domain::callback_host::CallbackHosts;
 use crate::domain::endpoint::Secret;
 use crate::domain::id::QueueName;
 use crate::domain::policy::QueuePolicy;
+use crate::domain::queue_pattern::QueuePattern;
 use crate::domain::schedule::{Schedule, ScheduleName};
 use crate::domain::topic::{TopicName, TopicPolicy};
 
@@ -64,6 +65,10 @@ pub struct Token {
     pub sha256: [u8; 32],
     /// What it may do.
     pub scopes: Vec<Scope>,
+    /// From when on it is not valid any more, in milliseconds since the Unix epoch; `None`: never.
+    pub expires_ms: Option<u64>,
+    /// The queues that it sees and touches; `None`: all.
+    pub queues: Option<Vec<QueuePattern>>,
 }
 
 /// What a token may do.

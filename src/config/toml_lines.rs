@@ -4,6 +4,7 @@
 //! the way from TOML text to the crate's values; refuses to know keys and layers.
 
 use std::error::Error;
+use std::ops::Range;
 
 use config::{FileStoredFormat, Format, Map, Value, ValueKind};
 use toml::de::{DeTable, DeValue};
@@ -31,7 +32,10 @@ impl Format for TomlLines {
         };
         // The error's own text shows the line, which may hold a secret: only its message is used.
         let table = DeTable::parse(text).map_err(|e| {
-            problem(e.span().map_or(0, |s| s.start), &format!("is no TOML: {}", e.message()))
+            let span = e.span().unwrap_or(0..0);
+            let twice = if e.message().contains("duplicate") { twice(text, &span) } else { None };
+            let message = twice.unwrap_or_else(|| format!("is no TOML: {}", e.message()));
+            problem(span.start, &message)
         })?;
         for key in table.get_ref().keys() {
             // The crate would read `"a.b"` as a path and `"a[9]"` as an index.
@@ -42,6 +46,34 @@ impl Format for TomlLines {
         }
         Ok(convert_table(table.into_inner(), &origin)?)
     }
+}
+
+/// What stands twice, and where first: a key of one section, or a section.
+fn twice(text: &str, second: &Range<usize>) -> Option<String> {
+    let written = text.get(second.clone())?.trim();
+    let before = text.get(..second.start)?;
+    let start = before.rfind('\n').map_or(0, |at| at + 1);
+    let header = |line: &str| {
+        let line = line.trim_start();
+        line.starts_with('[')
+            .then(|| line.split(']').next().unwrap_or(line).replace([' ', '\t'], ""))
+    };
+    let own = text[start..].lines().next().unwrap_or_default();
+    let earlier = text[..start].lines().enumerate();
+    if let Some(section) = header(own) {
+        let (at, _) =
+            earlier.into_iter().find(|(_, line)| header(line).as_ref() == Some(&section))?;
+        let name = section.trim_start_matches('[');
+        return Some(format!(
+            "the section [{name}] stands twice, first in line {}; put its keys together",
+            at + 1
+        ));
+    }
+    let key = |line: &str| line.split('=').next().unwrap_or_default().trim().to_owned();
+    let lines: Vec<_> = earlier.collect();
+    let section = lines.iter().rposition(|(_, line)| header(line).is_some()).map_or(0, |at| at + 1);
+    let (at, _) = lines[section..].iter().find(|(_, line)| key(line) == key(own))?;
+    Some(format!("the key {written:?} stands twice, first in line {}; keep one", at + 1))
 }
 
 impl FileStoredFormat for TomlLines {
@@ -109,6 +141,23 @@ mod tests {
 
     fn parse(text: &str) -> Result<Map<String, Value>, String> {
         TomlLines { name: "a.toml".to_owned() }.parse(None, text).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn what_stands_twice_is_named_with_its_first_place() {
+        let error = |text: &str| {
+            let read = TomlLines { name: "f".to_owned() }.parse(None, text);
+            read.unwrap_err().to_string()
+        };
+        let twice = error("[a]\nrate = 1\n[b]\nrate = 1\nburst = 2\nrate = 2\n");
+        assert_eq!(twice, "f:6: the key \"rate\" stands twice, first in line 4; keep one");
+        let section = error("[a]\nx = 1\n[b]\n[a] # again\ny = 1\n");
+        assert_eq!(
+            section,
+            "f:4: the section [a] stands twice, first in line 1; put its keys together"
+        );
+        let inline = error("[a]\nx = { y = 1, y = 2 }\n");
+        assert!(inline.starts_with("f:2: "), "{inline}");
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub mod outcome;
 pub mod payload;
 pub mod policy;
 pub mod probe;
+pub mod queue_pattern;
 pub mod receipt;
 pub mod retention;
 pub mod retry;

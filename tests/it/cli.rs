@@ -80,6 +80,9 @@ async fn a_store_that_is_away_is_five() {
     scene.redis.kill9().await;
     let output = ends(&scene.daemon, "tidegate send jobs -d 1", 5).await;
     assert!(output.stderr.contains("store-unavailable"), "{}", output.stderr);
+    // It was tried for a while under a key of its own, which is said for whoever goes on.
+    let key = output.stderr.split("--key ").nth(1).and_then(|rest| rest.split(' ').next());
+    assert!(key.is_some_and(|key| key.starts_with("cli-")), "{}", output.stderr);
     let doctor = ends(&scene.daemon, "tidegate doctor", 5).await;
     assert!(doctor.stdout.contains("1 problem found"), "{}", doctor.stdout);
 }
@@ -316,9 +319,25 @@ async fn completion_and_check_need_no_daemon() {
     let scene = Scene::start("").await;
     for shell_name in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = ends(&scene.daemon, &format!("tidegate completion {shell_name}"), 0).await;
-        assert!(script.stdout.contains("send-batch"), "{shell_name}");
+        assert!(script.stdout.contains("COMPLETE"), "{shell_name}: {}", script.stdout);
     }
     ends(&scene.daemon, "tidegate completion bash > c.bash && bash -n c.bash", 0).await;
+    // As a shell asks: the words so far, the last one begun. Queues are those of the daemon.
+    for (words, completed) in [
+        ("send-b", "send-batch"),
+        ("list jobs --state de", "dead"),
+        ("queue jo", "jobs"),
+        ("send jo", "jobs"),
+    ] {
+        let count = words.split(' ').count();
+        let last = words.rsplit(' ').next().unwrap();
+        let line = format!(
+            "bash -c 'source ./c.bash; COMP_WORDS=(tidegate {words}); COMP_CWORD={count}; COMP_TYPE=9; \
+             _clap_complete_tidegate tidegate {last}; echo ${{COMPREPLY[@]}}'"
+        );
+        let shown = ends(&scene.daemon, &line, 0).await;
+        assert_eq!(shown.stdout.trim(), completed, "{words}: {}", shown.stderr);
+    }
     let bad = "[server]\nlisten = \"nowhere\"\nbody_limit = \"big\"\n[redis]\ndurability = \"maybe\"\n\
         [queues.sms]\nrate = \"fast\"\nconcurency = 2\nconcurrency = 0\n[queues.A__B]\n";
     std::fs::write(scene.daemon.dir().join("bad.toml"), bad).unwrap();

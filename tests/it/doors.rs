@@ -1,10 +1,12 @@
 //! Who may come in: tokens and scopes; without tokens, this machine alone and no web page.
 
 use http::Method;
+use http_body_util::BodyExt as _;
 use serde_json::json;
 
 use crate::support::vocabulary::Output;
-use crate::support::{Daemon, RedisServer};
+use crate::support::wait::within;
+use crate::support::{Daemon, RedisServer, eventually};
 
 const QUEUE: &str = "[queues.jobs.downstream]\ntype = \"null\"\n";
 
@@ -124,4 +126,86 @@ async fn without_tokens_only_this_machine_and_no_web_page_comes_in() {
     // Even without a body, a page's request tells its origin.
     let page = [("Origin", "https://evil.example")];
     daemon.http().send(Method::POST, "/v1/queues/jobs/pause", &page, "").await.expect(403);
+}
+
+#[tokio::test]
+async fn tokens_change_by_a_reload_and_streams_of_those_that_went_end() {
+    let redis = RedisServer::start().await;
+    let (daemon, [send, read, _]) = guarded(&redis).await;
+    let (fresh, line) = new_token(&daemon, "fresh", &["send"]).await;
+    let (_, reader) = new_token(&daemon, "desk2", &["read"]).await;
+    let ask = async |token: &str, method: Method, path: &str| {
+        let bearer = format!("Bearer {token}");
+        let headers = [("Content-Type", "application/json"), ("Authorization", &*bearer)];
+        let body = if method == Method::POST { r#"{"payload": 1}"# } else { "" };
+        daemon.http().send(method, path, &headers, body).await.status
+    };
+    let messages = "/v1/queues/jobs/messages";
+    assert_eq!(ask(&send, Method::POST, messages).await, 201);
+    assert_eq!(ask(&fresh, Method::POST, messages).await, 401);
+    let bearer = format!("Bearer {read}");
+    let stream = daemon.http().open("/v1/events", &[("Authorization", &bearer)]).await;
+    assert_eq!(stream.status(), 200);
+
+    daemon.sighup(&format!("[server]\ntokens = [{line}, {reader}]\n{QUEUE}"));
+
+    eventually("the new token holds", async || ask(&fresh, Method::POST, messages).await == 201)
+        .await;
+    assert_eq!(ask(&send, Method::POST, messages).await, 401);
+    assert_eq!(ask(&read, Method::GET, "/v1/queues").await, 401);
+    // The message that was just sent would be told to a listener who is still let in.
+    let told = within("the stream ends", stream.into_body().collect()).await.unwrap().to_bytes();
+    let told = String::from_utf8_lossy(&told);
+    assert!(told.contains("not valid any more"), "{told}");
+}
+
+#[tokio::test]
+async fn a_token_expires_at_its_time_and_listens_to_its_queues_alone() {
+    let redis = RedisServer::start().await;
+    let two = format!("{QUEUE}[queues.erp-eu.downstream]\ntype = \"null\"\n");
+    let open = Daemon::start(&redis, two.clone()).await;
+    let run = async |words: &[&str]| {
+        let output = open.cli(words).await;
+        assert_eq!(output.code, 0, "{}", output.stderr);
+        let (token, line) = output
+            .stdout
+            .trim()
+            .split_once('\n')
+            .map(|(a, b)| (a.to_owned(), b.to_owned()))
+            .unwrap();
+        (token, line)
+    };
+    let in_a_while = jiff::Timestamp::now() + std::time::Duration::from_secs(4);
+    let (guest, first) =
+        run(&["token", "new", "guest", "--scope", "read", "--expires", &in_a_while.to_string()])
+            .await;
+    let (erp, second) =
+        run(&["token", "new", "erp", "--scope", "read", "--scope", "send", "--queue", "erp-*"])
+            .await;
+    let (boss, third) = run(&["token", "new", "boss", "--scope", "send"]).await;
+    let config = format!("[server]\ntokens = [{first}, {second}, {third}]\n{two}");
+    let daemon = Daemon::start(&redis, config).await;
+    let ask = async |token: &str, method: Method, path: &str| {
+        let bearer = format!("Bearer {token}");
+        let headers = [("Content-Type", "application/json"), ("Authorization", &*bearer)];
+        let body = if method == Method::POST { r#"{"payload": 1}"# } else { "" };
+        daemon.http().send(method, path, &headers, body).await.status
+    };
+    assert_eq!(ask(&guest, Method::GET, "/v1/queues").await, 200);
+
+    let bearer = format!("Bearer {erp}");
+    let stream = daemon.http().open("/v1/events", &[("Authorization", &bearer)]).await;
+    let mut body = stream.into_body();
+    assert_eq!(ask(&boss, Method::POST, "/v1/queues/jobs/messages").await, 201);
+    assert_eq!(ask(&boss, Method::POST, "/v1/queues/erp-eu/messages").await, 201);
+    assert_eq!(ask(&erp, Method::POST, "/v1/queues/jobs/messages").await, 404);
+    let mut told = String::new();
+    while !told.contains("delivered") {
+        let frame = within("an event", body.frame()).await.unwrap().unwrap();
+        told.push_str(&String::from_utf8_lossy(&frame.into_data().unwrap_or_default()));
+    }
+    assert!(told.contains("erp-eu_") && !told.contains("jobs"), "{told}");
+
+    eventually("it expires", async || ask(&guest, Method::GET, "/v1/queues").await == 401).await;
+    assert!(jiff::Timestamp::now() + std::time::Duration::from_millis(200) >= in_a_while);
 }

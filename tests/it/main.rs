@@ -43,6 +43,7 @@ mod inbox;
 #[cfg(feature = "failpoints")]
 mod inbox_killed;
 mod input;
+mod install;
 mod leases;
 mod load;
 mod logs;
@@ -62,6 +63,7 @@ mod probe;
 mod pull;
 mod rates;
 mod readings;
+mod readme;
 mod receipts;
 mod refusals;
 mod reloading;

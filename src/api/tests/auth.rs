@@ -10,7 +10,7 @@ const JSON: (&str, &str) = ("content-type", "application/json");
 
 fn token(name: &str, scopes: &[Scope]) -> Token {
     let sha256 = Sha256::digest(format!("{name}-secret")).into();
-    Token { name: name.to_owned(), sha256, scopes: scopes.to_vec() }
+    Token { name: name.to_owned(), sha256, scopes: scopes.to_vec(), expires_ms: None, queues: None }
 }
 
 async fn guarded() -> House {

@@ -6,6 +6,7 @@ mod changes;
 mod intake;
 mod limits;
 mod queues;
+mod reach;
 mod reading;
 mod stops;
 mod support;

@@ -15,7 +15,9 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::super::{ApiState, Entrance, TryCall, TryFuture, TryReport, TryRequest, router, serve};
+use super::super::{
+    ApiState, Entrance, Tokens, TryCall, TryFuture, TryReport, TryRequest, router, serve,
+};
 use crate::config::{Durability, RedisSettings, RedisTarget, ServerSettings, Settings, Token};
 use crate::domain::endpoint::Secret;
 use crate::domain::message::NewMessage;
@@ -25,6 +27,7 @@ use crate::domain::policy::{Downstream, QueuePolicy};
 use crate::domain::receipt::ReceiptPolicy;
 use crate::domain::retention::Retention;
 use crate::domain::retry::RetryPolicy;
+use crate::domain::topic::{TopicName, TopicPolicy};
 use crate::shutdown::Tasks;
 use crate::store::{Queue, Store};
 use crate::telemetry::Metrics;
@@ -55,6 +58,12 @@ pub(crate) fn policy(name: &str) -> QueuePolicy {
         batch: None,
         callback: None,
     }
+}
+
+fn topic((name, queues): (&str, Vec<&str>)) -> (TopicName, Arc<TopicPolicy>) {
+    let name: TopicName = name.parse().unwrap();
+    let queues = queues.into_iter().map(|queue| queue.parse().unwrap()).collect();
+    (name.clone(), Arc::new(TopicPolicy { name, queues }))
 }
 
 /// A Redis that dies with its test.
@@ -126,6 +135,8 @@ impl TryCall for Echo {
 pub(crate) struct Plan {
     pub(crate) queues: Vec<QueuePolicy>,
     pub(crate) tokens: Vec<Token>,
+    /// Each with its queues.
+    pub(crate) topics: Vec<(&'static str, Vec<&'static str>)>,
     pub(crate) body_limit_bytes: usize,
     pub(crate) batch_body_limit_bytes: usize,
 }
@@ -135,6 +146,7 @@ impl Default for Plan {
         Self {
             queues: vec![policy("sms")],
             tokens: Vec::new(),
+            topics: Vec::new(),
             body_limit_bytes: 256 * 1024,
             batch_body_limit_bytes: 8 * 1024 * 1024,
         }
@@ -180,7 +192,7 @@ impl House {
                 clock_settle_ms: 60_000,
             },
             queues,
-            topics: std::collections::BTreeMap::new(),
+            topics: plan.topics.into_iter().map(topic).collect(),
             schedules: std::collections::BTreeMap::new(),
             inbox: crate::config::InboxSettings::default(),
         };
@@ -199,6 +211,7 @@ impl House {
         let draining = CancellationToken::new();
         let state = ApiState {
             store: store.clone(),
+            tokens: Tokens::new(&server.tokens),
             server,
             draining: draining.clone(),
             try_call: Arc::new(Echo),
@@ -219,6 +232,7 @@ impl House {
         ApiState {
             store: self.store.clone(),
             server: self.settings.server.clone(),
+            tokens: Tokens::new(&self.settings.server.tokens),
             draining: self.draining.clone(),
             try_call: Arc::new(Echo),
         }

@@ -17,6 +17,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::answers::{Answer, Answers};
@@ -47,10 +48,11 @@ impl Sink {
         Self { answers: Mutex::new(answers), latency, started: Instant::now(), seen }
     }
 
-    /// Serves until it is dropped.
+    /// Serves until it is dropped, and its connections with it.
     pub(super) async fn serve(self, listener: TcpListener) {
         let sink = Arc::new(self);
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let mut connections = JoinSet::new();
         // The semaphore is never closed.
         while let Ok(place) = Arc::clone(&places).acquire_owned().await {
             let Ok((stream, _)) = listener.accept().await else {
@@ -58,10 +60,11 @@ impl Sink {
                 continue;
             };
             let sink = Arc::clone(&sink);
-            tokio::spawn(async move {
+            connections.spawn(async move {
                 sink.connection(stream).await;
                 drop(place);
             });
+            while connections.try_join_next().is_some() {}
         }
     }
 

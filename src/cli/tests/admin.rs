@@ -23,7 +23,7 @@ async fn queues_shows_counts_and_what_sends() {
     let lines: Vec<&str> = done.out.lines().collect();
     assert!(lines[0].starts_with("QUEUE  SCHEDULED  READY"), "{}", done.out);
     let words: Vec<&str> = lines[1].split_whitespace().collect();
-    assert_eq!(words[..8], ["sms", "1", "2", "0", "40", "3", "5s", "19.5"]);
+    assert_eq!(words[..7], ["sms", "1", "2", "40", "3", "5s", "19.5"]);
     assert!(!lines[0].contains("CANCELLED"), "an empty column takes room: {}", done.out);
     assert!(lines[1].ends_with("paused (deploy)"), "{}", done.out);
     assert_eq!(daemon.lines(), ["GET /v1/queues"]);
@@ -260,4 +260,26 @@ async fn doctor_looks_on_where_the_daemon_is_stopping() {
     assert_eq!(done.exit, Exit::Failure);
     assert!(done.out.contains("it is stopping and takes no new messages"), "{}", done.out);
     assert!(done.out.contains("2 problems found"), "{}", done.out);
+}
+
+#[tokio::test]
+async fn windows_are_shown_in_their_own_zone() {
+    let windows = json!({"time_zone": "Asia/Shanghai", "windows": [
+        {"opens_at": "2026-11-21T17:00:00.000Z", "closes_at": "2026-11-21T20:00:00.000Z"}]});
+    let daemon = Daemon::with([reply(200, windows)]).await;
+    let done = daemon.run(&["windows", "erp"]).await;
+    assert!(done.out.contains("2026-11-22 01:00:00 +08:00"), "{}", done.out);
+    assert!(done.out.contains("2026-11-22 04:00:00 +08:00"), "{}", done.out);
+}
+
+#[tokio::test]
+async fn callback_queues_are_shown_where_there_is_something_in_them() {
+    let queue =
+        |name: &str, dead: u64| json!({"queue": name, "counts": {"ready": 0, "dead": dead}});
+    let queues = json!({"queues": [
+        queue("erp", 0), queue("erp~callbacks", 0), queue("sms", 0), queue("sms~callbacks", 1)]});
+    let daemon = Daemon::with([reply(200, queues)]).await;
+    let done = daemon.run(&["queues"]).await;
+    assert!(done.out.contains("sms~callbacks") && done.out.contains("erp"), "{}", done.out);
+    assert!(!done.out.contains("erp~callbacks"), "{}", done.out);
 }

@@ -74,15 +74,33 @@ async fn a_token_is_shown_once_and_the_config_has_its_hash() {
     let other = run(&["token", "new", "shop", "--output", "json"]).await;
     let other: Value = serde_json::from_str(&other.out).unwrap();
     assert_ne!(other["token"], token);
-    assert_eq!(other["scopes"].as_array().unwrap().len(), 3);
+    assert_eq!(other["scopes"], serde_json::json!(["send"]));
 }
 
 #[tokio::test]
-async fn completion_knows_the_commands() {
+async fn completion_asks_the_program_itself() {
     for shell in ["bash", "zsh", "fish"] {
         let done = run(&["completion", shell]).await;
-        assert!(done.exit == Exit::Ok && done.out.contains("send-batch"), "{shell}");
+        assert!(done.exit == Exit::Ok && done.out.contains("COMPLETE"), "{shell}: {}", done.out);
     }
+}
+
+#[tokio::test]
+async fn every_command_has_a_man_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let done = run(&["man", folder.path().join("man1").to_str().unwrap()]).await;
+    assert_eq!(done.exit, Exit::Ok, "{}", done.err);
+    for page in ["tidegate.1", "tidegate-send.1", "tidegate-token-new.1", "tidegate-sink.1"] {
+        let text = std::fs::read_to_string(folder.path().join("man1").join(page)).unwrap();
+        assert!(text.contains(".TH"), "{page}");
+    }
+}
+
+#[tokio::test]
+async fn check_takes_its_file_as_it_comes() {
+    let (_folder, path) = config("[queues.sms.downstream]\ntype = \"null\"\n");
+    let done = run(&["check", &path]).await;
+    assert!(done.exit == Exit::Ok && done.out.contains("[queues.sms]"), "{}{}", done.out, done.err);
 }
 
 /// A config in a file of its own, which lives as long as the first of the pair.
@@ -125,5 +143,5 @@ async fn the_line_of_a_new_token_fits_the_config() {
     let tokens = settings.unwrap().server.tokens;
     assert_eq!(tokens[0].name, "shop");
     assert_eq!(tokens[0].sha256, <[u8; 32]>::from(Sha256::digest(token)));
-    assert_eq!(tokens[0].scopes.len(), 3);
+    assert_eq!(tokens[0].scopes, [crate::config::Scope::Send]);
 }

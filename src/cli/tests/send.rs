@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::exit::Exit;
-use super::kit::{Daemon, reply};
+use super::kit::{Daemon, Seen, reply};
 
 fn stored() -> Value {
     json!({"id": "sms_01", "queue": "sms", "state": "scheduled", "duplicate": false})
@@ -16,7 +16,8 @@ async fn prints_the_id_alone() {
     assert_eq!((done.exit, done.out.as_str(), done.err.as_str()), (Exit::Ok, "sms_01\n", ""));
     let seen = &daemon.seen()[0];
     assert_eq!(seen.line, "POST /v1/queues/sms/messages");
-    assert_eq!(seen.body, r#"{"payload":{"to": "+49",  "n": 1.50}}"#);
+    assert!(seen.body.starts_with(r#"{"payload":{"to": "+49",  "n": 1.50},"#), "{}", seen.body);
+    assert!(seen.json()["idempotency_key"].as_str().unwrap().starts_with("cli-"));
     assert_eq!(seen.headers["content-type"], "application/json");
     assert_eq!(seen.headers["authorization"], "Bearer secret");
 }
@@ -81,7 +82,10 @@ async fn payloads_come_from_standard_input_and_files() {
     assert_eq!(daemon.run_with_input(&["send", "sms", "-"], "{\"a\":1}\n").await.exit, Exit::Ok);
     let done = daemon.run(&["send", "sms", "-f", file.to_str().unwrap()]).await;
     assert_eq!(done.exit, Exit::Ok);
-    let bodies: Vec<_> = daemon.seen().into_iter().map(|seen| seen.body).collect();
+    let without_key = |seen: Seen| {
+        seen.body.split(",\"idempotency_key\"").next().unwrap_or_default().to_owned() + "}"
+    };
+    let bodies: Vec<_> = daemon.seen().into_iter().map(without_key).collect();
     assert_eq!(
         bodies,
         [
@@ -158,4 +162,29 @@ async fn a_daemon_lost_while_waiting_leaves_the_id() {
     let done = daemon.run(&["send", "sms", "-d", "1", "--wait", "5s"]).await;
     assert_eq!(done.exit, Exit::Unreachable);
     assert!(done.err.contains("tidegate get sms_01"), "{}", done.err);
+}
+
+#[tokio::test]
+async fn while_the_store_is_away_the_same_message_is_sent_again() {
+    let away = json!({"code": "store-unavailable", "detail": "Redis is away"});
+    let again = json!({"id": "sms_01", "queue": "sms", "state": "ready", "duplicate": true});
+    let script = [reply(503, away.clone()), reply(503, away), reply(200, again)];
+    let daemon = Daemon::with(script).await;
+    let done = daemon.run(&["send", "sms", "-d", "1"]).await;
+    assert_eq!((done.exit, done.out.as_str()), (Exit::Ok, "sms_01\n"));
+    assert!(done.err.contains("trying again") && !done.err.contains("sent before"), "{}", done.err);
+    let bodies: Vec<_> = daemon.seen().iter().map(|seen| seen.body.clone()).collect();
+    assert_eq!(bodies.len(), 3);
+    assert!(bodies.iter().all(|body| *body == bodies[0]), "one key: {bodies:?}");
+}
+
+#[tokio::test]
+async fn what_is_refused_is_not_sent_again() {
+    for (status, code) in [(503, "store-full"), (429, "backlog-full"), (400, "invalid-request")] {
+        let refused = reply(status, json!({"code": code, "detail": "no"}));
+        let daemon = Daemon::with([refused]).await;
+        let done = daemon.run(&["send", "sms", "-d", "1"]).await;
+        assert_ne!(done.exit, Exit::Ok, "{code}");
+        assert_eq!(daemon.seen().len(), 1, "{code}");
+    }
 }

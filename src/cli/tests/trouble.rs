@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::exit::Exit;
 use super::kit::{Daemon, reply, run_at, run_into};
@@ -61,7 +61,7 @@ async fn problems_end_with_the_code_of_their_status() {
         (503, "store-unavailable", Exit::Unreachable),
     ] {
         let daemon = Daemon::with([reply(status, json!({"code": code, "detail": "why"}))]).await;
-        let done = daemon.run(&["send", "q", "-d", "1"]).await;
+        let done = daemon.run(&["pause", "q"]).await;
         assert_eq!((done.exit, done.out.as_str()), (exit, ""), "{status}");
         assert!(done.err.starts_with(&format!("error: why ({code})\n")), "{}", done.err);
     }
@@ -109,4 +109,67 @@ async fn a_reader_that_leaves_ends_the_command_without_a_word() {
     let exit = run_into(daemon.url(), &words, "", Box::new(Gone), Box::new(Silent)).await;
     assert_eq!(exit, Exit::Ok);
     assert_eq!(daemon.lines().len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_not_there_names_the_list_to_look_in() {
+    for (words, list) in [
+        (&["queue", "nope"][..], "`tidegate queues`"),
+        (&["send", "nope", "-d", "1"], "`tidegate queues`"),
+        (&["list", "nope"], "`tidegate queues`"),
+        (&["pause", "nope"], "`tidegate queues`"),
+        (&["get", "nope"], "`tidegate list QUEUE`"),
+        (&["run", "nope"], "`tidegate list QUEUE`"),
+        (&["publish", "nope", "-d", "1"], "`tidegate topics`"),
+        (&["schedule", "nope"], "`tidegate schedules`"),
+        (&["schedule", "nope", "run"], "`tidegate schedules`"),
+        (&["operation", "show", "op_x"], "`tidegate operation list`"),
+        (&["operation", "follow", "op_x"], "`tidegate operation list`"),
+        (&["operation", "stop", "op_x"], "`tidegate operation list`"),
+    ] {
+        let problem = json!({"status": 404, "code": "not-found", "detail": "there is none"});
+        let daemon = Daemon::with([reply(404, problem)]).await;
+        let done = daemon.run(words).await;
+        assert_eq!(done.exit, Exit::NotFound, "{words:?}: {}", done.err);
+        assert!(done.err.contains(&format!("next: {list}")), "{words:?}: {}", done.err);
+    }
+}
+
+#[tokio::test]
+async fn under_json_a_failure_is_json_with_its_exit_code_and_the_next_step() {
+    let problem = json!({"status": 404, "code": "not-found", "detail": "there is no queue \"x\""});
+    let daemon = Daemon::with([reply(404, problem)]).await;
+    let done = daemon.run(&["--output", "json", "queue", "x"]).await;
+    let told: Value = serde_json::from_str(done.err.lines().last().unwrap()).unwrap();
+    assert_eq!((&told["code"], &told["exit_code"]), (&json!("not-found"), &json!(3)));
+    assert!(told["next"].as_str().unwrap().contains("tidegate queues"), "{told}");
+    assert_eq!(done.out, "");
+
+    let nobody = run_at("http://127.0.0.1:1", &["--output", "json", "queues"], "").await;
+    let told: Value = serde_json::from_str(nobody.err.trim()).unwrap();
+    assert_eq!((&told["code"], &told["exit_code"]), (&json!("unreachable"), &json!(5)));
+
+    let check = ["--output", "json", "check", "no/such.toml"];
+    let done = run_at("http://127.0.0.1:1", &check, "").await;
+    let told: Value = serde_json::from_str(done.err.trim()).unwrap();
+    assert_eq!((&told["code"], &told["exit_code"]), (&json!("usage"), &json!(2)));
+    assert!(told["errors"][0]["detail"].as_str().unwrap().contains("no/such.toml"), "{told}");
+}
+
+#[tokio::test]
+async fn https_to_a_daemon_without_it_is_said() {
+    let daemon = Daemon::with([]).await;
+    let url = daemon.url().replace("http://", "https://");
+    let done = run_at(&url, &["queues"], "").await;
+    assert_eq!(done.exit, Exit::Unreachable, "{}", done.err);
+    assert!(done.err.contains("does not speak https"), "{}", done.err);
+    assert!(done.err.contains(&format!("next: write {}", daemon.url())), "{}", done.err);
+}
+
+#[tokio::test]
+async fn a_length_without_a_unit_says_what_was_understood() {
+    let daemon = Daemon::with([reply(201, json!({"id": "sms_01", "queue": "sms"}))]).await;
+    let done = daemon.run(&["send", "sms", "-d", "1", "--delay", "3600000"]).await;
+    assert!(done.err.contains("taken as seconds: 41d16h"), "{}", done.err);
+    assert!(done.err.contains("3600000ms"), "{}", done.err);
 }

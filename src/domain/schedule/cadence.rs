@@ -57,7 +57,7 @@ pub struct CronCadence {
 pub enum BadCadence {
     /// The pattern cannot be read.
     #[error(
-        "\"{pattern}\" is no cron pattern ({why}); expected five fields (minute hour day month weekday), six with seconds first, or @daily and the like, for example \"30 0 * * *\""
+        "\"{pattern}\" is not a valid cron pattern: {why}; expected five fields (minute hour day month weekday), six with seconds first, or @daily and the like, for example \"30 0 * * *\""
     )]
     Pattern {
         /// As it was given.
@@ -76,6 +76,48 @@ pub enum BadCadence {
     Every(String),
 }
 
+/// The fields of a pattern, seconds first, each with what it may hold.
+const FIELDS: [(&str, &str); 6] = [
+    ("second", "0 to 59"),
+    ("minute", "0 to 59"),
+    ("hour", "0 to 23"),
+    ("day of the month", "1 to 31"),
+    ("month", "1 to 12 or jan to dec"),
+    ("weekday", "0 to 7 (0 and 7 are Sunday) or sun to sat"),
+];
+
+/// Which field of a refused pattern is wrong: each is tried alone. The parser's own words speak of its parts.
+fn what_is_wrong(parser: &CronParser, pattern: &str) -> String {
+    let given: Vec<&str> = pattern.split_whitespace().collect();
+    if let [nickname] = given.as_slice()
+        && nickname.starts_with('@')
+    {
+        return format!(
+            "{nickname} is not known, only @yearly, @monthly, @weekly, @daily and @hourly"
+        );
+    }
+    let Some(names) = (5..=6).contains(&given.len()).then(|| &FIELDS[6 - given.len()..]) else {
+        return match given.len() {
+            1 => "it has one field".to_owned(),
+            count => format!("it has {count} fields"),
+        };
+    };
+    for (n, (name, range)) in names.iter().enumerate() {
+        let alone: Vec<&str> = given
+            .iter()
+            .enumerate()
+            .map(|(at, field)| if at == n { *field } else { "*" })
+            .collect();
+        if parser.parse(&alone.join(" ")).is_err() {
+            let shown = shown(given[n]);
+            return format!(
+                "the field for the {name}, \"{shown}\", is not valid (it takes {range})"
+            );
+        }
+    }
+    "its fields do not fit together".to_owned()
+}
+
 impl Cadence {
     /// A pattern of five fields, of six with seconds first, or a nickname such as `@daily`.
     ///
@@ -91,8 +133,7 @@ impl Cadence {
             .year(Year::Disallowed)
             .dom_and_dow(has_day_of_stars(pattern))
             .build();
-        let cron =
-            parser.parse(pattern).map_err(|error| bad(error.to_string().trim_end_matches('.')))?;
+        let cron = parser.parse(pattern).map_err(|_| bad(&what_is_wrong(&parser, pattern)))?;
         let is_hourly = (0..24).all(|hour| cron.pattern.hour_match(hour).unwrap_or(false));
         let pattern = pattern.split_whitespace().collect::<Vec<_>>().join(" ");
         let zone_name = zone_name.to_owned();

@@ -195,11 +195,15 @@ fn what_cron_writes_is_understood() {
 #[test]
 fn what_is_no_cadence_is_refused_with_what_is_expected() {
     for (pattern, part) in [
-        ("", "is no cron pattern"),
+        ("", "is not a valid cron pattern"),
         ("* * * *", "expected five fields"),
-        ("61 * * * *", "\"61 * * * *\" is no cron pattern"),
-        ("0 0 * * * * 2027", "is no cron pattern"),
-        ("every day", "is no cron pattern"),
+        ("61 * * * *", "\"61 * * * *\" is not a valid cron pattern"),
+        ("0 0 * * * * 2027", "is not a valid cron pattern"),
+        ("every day", "it has 2 fields; expected five fields"),
+        ("0 25 * * *", "the field for the hour, \"25\", is not valid (it takes 0 to 23)"),
+        ("0 0 * foo *", "the field for the month, \"foo\""),
+        ("70 0 0 * * *", "the field for the second, \"70\""),
+        ("@nightly", "@nightly is not known"),
         ("0 0 30 2 *", "\"0 0 30 2 *\" never comes"),
         (&"*".repeat(300), "far too long"),
     ] {

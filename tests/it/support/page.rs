@@ -38,6 +38,20 @@ impl Page {
         self.blocks("```toml").replace("https://", &downstream.url("/"))
     }
 
+    /// The `toml` blocks as one file, and the `sh` blocks as one script, each with these replacements.
+    pub(crate) fn files(&self, instead: &[(&str, String)]) -> (String, String) {
+        let replaced = |fence| {
+            instead.iter().fold(self.blocks(fence), |text, (from, to)| text.replace(from, to))
+        };
+        (replaced("```toml"), PREAMBLE.to_owned() + "; " + &replaced("```sh"))
+    }
+
+    /// The commands of the `console` blocks, without their prompt.
+    pub(crate) fn console(&self) -> Vec<String> {
+        let blocks = self.blocks("```console");
+        blocks.lines().filter_map(|line| line.strip_prefix("$ ")).map(ToOwned::to_owned).collect()
+    }
+
     /// Runs the `sh` blocks as one script, as a reader would who started this daemon.
     pub(crate) async fn run(&self, daemon: &Daemon) -> String {
         let script =

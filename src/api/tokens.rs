@@ -1,0 +1,126 @@
+//! The tokens in force, and what one of them reaches.
+//!
+//! Owns their change at a reload, when they expire, and which queues, topics, schedules and operations a caller
+//! sees. What a caller does not reach is not there for it: 404, never 403. Refuses to know scopes (`auth`).
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use arc_swap::{ArcSwap, Guard};
+
+use super::Door;
+use super::problem::{Code, Problem};
+use crate::config::Token;
+use crate::domain::id::QueueName;
+use crate::domain::operation::Operation;
+use crate::domain::topic::TopicPolicy;
+
+/// Who may call; a reload replaces them. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Tokens(Arc<ArcSwap<Vec<Arc<Token>>>>);
+
+impl Tokens {
+    /// These tokens; none: everybody on this machine.
+    #[must_use]
+    pub fn new(tokens: &[Token]) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(shared(tokens))))
+    }
+
+    /// From the next request on, these tokens hold; streams of tokens that are gone end.
+    pub fn replace(&self, tokens: &[Token]) {
+        self.0.store(Arc::new(shared(tokens)));
+    }
+
+    pub(super) fn load(&self) -> Guard<Arc<Vec<Arc<Token>>>> {
+        self.0.load()
+    }
+}
+
+fn shared(tokens: &[Token]) -> Vec<Arc<Token>> {
+    tokens.iter().cloned().map(Arc::new).collect()
+}
+
+/// Whether a token has expired.
+pub(super) fn is_expired(token: &Token, now_ms: impl FnOnce() -> u64) -> bool {
+    token.expires_ms.is_some_and(|expires_ms| now_ms() >= expires_ms)
+}
+
+/// Who is asking: the holder of a token, or anybody where there are none.
+#[derive(Debug, Clone)]
+pub(super) struct Caller(Option<Arc<Token>>);
+
+impl Caller {
+    pub(super) const ANONYMOUS: Self = Self(None);
+
+    pub(super) const fn of(token: Arc<Token>) -> Self {
+        Self(Some(token))
+    }
+
+    pub(super) fn name(&self) -> &str {
+        self.0.as_ref().map_or("anonymous", |token| &token.name)
+    }
+
+    /// Whether every queue is reached: most tokens.
+    pub(super) fn reaches_all(&self) -> bool {
+        self.0.as_ref().is_none_or(|token| token.queues.is_none())
+    }
+
+    /// Whether this caller sees the queue.
+    pub(super) fn reaches(&self, queue: &QueueName) -> bool {
+        let queues = self.0.as_ref().and_then(|token| token.queues.as_ref());
+        queues.is_none_or(|queues| queues.iter().any(|pattern| pattern.matches(queue)))
+    }
+
+    /// A topic is reached if all its queues are.
+    pub(super) fn reaches_topic(&self, topic: &TopicPolicy) -> bool {
+        topic.queues.iter().all(|queue| self.reaches(queue))
+    }
+
+    /// An operation is reached if the queue that it works on is, and the one that it moves to.
+    pub(super) fn reaches_operation(&self, operation: &Operation) -> bool {
+        self.reaches(&operation.queue) && operation.to.as_ref().is_none_or(|to| self.reaches(to))
+    }
+
+    /// For what acts on every queue at once.
+    ///
+    /// # Errors
+    /// 403 for a token of some queues.
+    pub(super) fn must_reach_all(&self) -> Result<(), Problem> {
+        if self.reaches_all() {
+            return Ok(());
+        }
+        Err(Problem::new(
+            Code::Forbidden,
+            format!(
+                "this acts on every queue, and the token \"{}\" is for some of them; use a token without queues",
+                self.name()
+            ),
+        ))
+    }
+
+    /// Whether this caller would still be let in: its token stands in the configuration as it did, and has
+    /// not expired.
+    pub(super) fn is_still_valid(&self, door: &Door) -> bool {
+        match &self.0 {
+            None => door.state.tokens.load().is_empty(),
+            Some(own) => {
+                !is_expired(own, || door.wall_ms())
+                    && door.state.tokens.load().iter().any(|token| token == own)
+            }
+        }
+    }
+}
+
+impl Door {
+    /// What time it is, for tokens that expire: by the clock of Redis, or by this machine's while Redis has
+    /// never been reached.
+    pub(super) fn wall_ms(&self) -> u64 {
+        match self.store().clock().now_ms() {
+            0 => {
+                let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+            }
+            now_ms => now_ms,
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! What a shell may complete beyond the words of the command line: the names of queues.
+//!
+//! Owns the question to the daemon. It is asked while somebody types, so it takes little time and says nothing
+//! when it fails.
+
+use std::time::Duration;
+
+use clap_complete::engine::CompletionCandidate;
+use serde_json::Value;
+
+use super::client::{Client, DEFAULT_URL, Target};
+
+/// Longer than this nobody waits for a name.
+const PATIENCE: Duration = Duration::from_millis(700);
+
+/// The queues of the daemon at `TIDEGATE_URL`.
+pub(super) fn queues() -> Vec<CompletionCandidate> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let Ok(runtime) = runtime else { return Vec::new() };
+    let named = runtime.block_on(async { tokio::time::timeout(PATIENCE, names()).await });
+    named.ok().flatten().unwrap_or_default().into_iter().map(CompletionCandidate::new).collect()
+}
+
+async fn names() -> Option<Vec<String>> {
+    let url = std::env::var("TIDEGATE_URL").unwrap_or_else(|_| DEFAULT_URL.to_owned());
+    let token = std::env::var("TIDEGATE_TOKEN").ok().filter(|token| !token.trim().is_empty());
+    let client = Client::new(&url, token.as_deref()).ok()?;
+    let answer = client.get(&Target::new(&["v1", "queues"])).await.ok()?;
+    let document: Value = answer.read().ok()?;
+    let queues = document["queues"].as_array()?;
+    Some(queues.iter().filter_map(|queue| queue["name"].as_str()).map(ToOwned::to_owned).collect())
+}

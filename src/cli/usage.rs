@@ -1,0 +1,139 @@
+//! A command line that cannot be read: what is wrong, and what was probably meant.
+//!
+//! Owns the words that people try and that are other commands here. The rest of the text is clap's.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use super::args::{Cli, Format};
+use super::exit::{Exit, Failure};
+use super::screen::Screen;
+
+/// What people type, and what it is called here.
+const MEANT: [(&str, &str); 12] = [
+    (
+        "status",
+        "`tidegate queues` shows how the queues stand; `tidegate doctor` looks for what is wrong",
+    ),
+    ("version", "`tidegate --version`"),
+    ("ls", "`tidegate list QUEUE` lists messages; `tidegate queues` lists queues"),
+    ("show", "`tidegate get ID` shows a message; `tidegate queue QUEUE` shows a queue"),
+    ("rm", "`tidegate cancel ID` withdraws a message; `tidegate purge QUEUE` removes many"),
+    ("delete", "`tidegate cancel ID` withdraws a message; `tidegate purge QUEUE` removes many"),
+    ("push", "`tidegate send QUEUE -d BODY` hands over a message"),
+    ("enqueue", "`tidegate send QUEUE -d BODY` hands over a message"),
+    ("start", "`tidegate serve` runs the daemon"),
+    ("stop", "`tidegate pause QUEUE` stops sending from a queue; SIGTERM stops the daemon"),
+    (
+        "logs",
+        "the daemon writes its log to standard error; `tidegate events` follows changes of state",
+    ),
+    (
+        "reload",
+        "SIGHUP makes the daemon read its configuration again; `tidegate check FILE` verifies it first",
+    ),
+];
+
+/// The command line of this process.
+///
+/// # Errors
+/// The exit code; help, version, or what is wrong has been shown.
+pub fn parse() -> Result<Cli, ExitCode> {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    Cli::try_parse_from(&words).map_err(|error| {
+        if !error.use_stderr() {
+            // A closed standard output is nobody's loss here.
+            let _gone = error.print();
+            return Exit::Ok.into();
+        }
+        let next = meant(&error);
+        if asks_for_json(&words) {
+            let failure = Failure { next, ..Failure::usage(sentence(&error)) };
+            Screen::of_process(Format::Json).failure(&failure);
+        } else {
+            let _gone = error.print();
+            if let Some(next) = next {
+                let _gone = Screen::of_process(Format::Table).note(&format!("\n  next: {next}"));
+            }
+        }
+        Exit::Usage.into()
+    })
+}
+
+/// What an unknown command is called here.
+fn meant(error: &clap::Error) -> Option<String> {
+    if error.kind() != ErrorKind::InvalidSubcommand {
+        return None;
+    }
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else {
+        return None;
+    };
+    let (_, meant) = MEANT.iter().find(|(typed, _)| typed == word)?;
+    Some((*meant).to_owned())
+}
+
+/// The first line of what clap says, without its mark.
+fn sentence(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let first = text.split("\n\n").next().unwrap_or_default().trim();
+    first.strip_prefix("error: ").unwrap_or(first).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Whether the answer is to be JSON: the flag may stand anywhere, before or behind what is wrong.
+fn asks_for_json(words: &[OsString]) -> bool {
+    let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+    words.iter().any(|word| word == "--output=json")
+        || words.windows(2).any(|pair| pair[0] == "--output" && pair[1] == "json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(words: &[&str]) -> clap::Error {
+        Cli::try_parse_from(["tidegate"].iter().chain(words)).unwrap_err()
+    }
+
+    #[test]
+    fn words_that_people_try_lead_to_a_command() {
+        for (word, command) in [("status", "queues"), ("version", "--version"), ("rm", "cancel")] {
+            let next = meant(&error(&[word])).unwrap();
+            assert!(next.contains(&format!("tidegate {command}")), "{word}: {next}");
+        }
+        assert_eq!(meant(&error(&["sned"])), None);
+        assert_eq!(meant(&error(&["send"])), None);
+    }
+
+    #[test]
+    fn none_of_them_is_a_command() {
+        for (word, _) in MEANT {
+            assert_eq!(
+                error(&[word]).kind(),
+                ErrorKind::InvalidSubcommand,
+                "{word} is a command: take it out"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_one_sentence() {
+        let text = sentence(&error(&["send", "sms", "-d", "1", "--priority", "10"]));
+        assert!(text.starts_with("invalid value '10' for '--priority"), "{text}");
+        assert!(!text.contains('\n') && !text.contains("Usage"), "{text}");
+        let payload = sentence(&error(&["send", "sms", "{\"a\":1}"]));
+        assert!(payload.contains("-d '{\"a\":1}'"), "{payload}");
+    }
+
+    #[test]
+    fn json_is_asked_for_anywhere() {
+        let asks = |line: &str| {
+            let words: Vec<_> = line.split(' ').map(OsString::from).collect();
+            asks_for_json(&words)
+        };
+        assert!(asks("tidegate --output json nope") && asks("tidegate nope --output=json"));
+        assert!(!asks("tidegate nope --output table") && !asks("tidegate send q -d json"));
+    }
+}
