@@ -102,7 +102,7 @@ for _ in $(seq 1 100); do
 done
 [ -n "$init" ] || fail "systemd did not start: $(cat "$WORK/boot.log")"
 into() {
-    (cd / && exec nsenter --target "$init" --mount --uts --ipc --net --pid --cgroup --root \
+    (cd / && exec nsenter --target "$init" --mount --uts --ipc --net --pid --cgroup --root --wd \
         env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root DEBIAN_FRONTEND=noninteractive "$@")
 }
 for _ in $(seq 1 300); do

@@ -47,6 +47,7 @@ tidegate check --config $CONFIG >/dev/null || fail "the configuration does not l
 for file in /usr/share/bash-completion/completions/tidegate \
     /usr/share/zsh/vendor-completions/_tidegate /usr/share/fish/vendor_completions.d/tidegate.fish \
     /usr/share/doc/tidegate/docs/runbook.md /usr/share/doc/tidegate/config/example.toml \
+    /usr/share/man/man1/tidegate.1 /usr/share/man/man1/tidegate-send.1 \
     /usr/share/doc/tidegate/copyright; do
     [ -s $file ] || fail "$file is missing"
 done

@@ -7,5 +7,5 @@ python=$WORK/python
     PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --target "$python" kubernetes-validate==1.34.1
 export PYTHONPATH="$python"
 "$python/bin/kubernetes-validate" --strict --kubernetes-version 1.31.0 deploy/kubernetes/*.yaml
-cargo build --locked --features failpoints --bin tidegate --quiet
-python3 tests/packages/manifests.py "$CARGO_TARGET_DIR/debug/tidegate"
+cargo build --locked --profile "$PROFILE" --bin tidegate
+python3 tests/packages/manifests.py "$CARGO_TARGET_DIR/$PROFILE/tidegate"
