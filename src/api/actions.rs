@@ -7,7 +7,7 @@
 use axum::RequestExt as _;
 use axum::body::{Body, Bytes};
 use axum::extract::{MatchedPath, Path, RawQuery, Request, State};
-use axum::http::{Method, header};
+use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
@@ -19,7 +19,7 @@ use super::problem::Problem;
 use super::query::Query;
 use super::reached::reached_actions;
 use super::view::Moment;
-use super::{Door, Shared, body, cursor};
+use super::{Door, Shared, cursor};
 use crate::config::Scope;
 use crate::store::{ActionOutcome, NewAction, NotedAction};
 
@@ -27,6 +27,9 @@ use crate::store::{ActionOutcome, NewAction, NotedAction};
 const LIMIT_DEFAULT: u32 = 100;
 /// Most actions on a page.
 const LIMIT_MAX: u32 = 1000;
+/// The header in which the command line says who sits there.
+const USER: &str = "tidegate-user";
+const USER_CHARS_MAX: usize = 100;
 /// What is kept of what was asked for, in bytes of JSON.
 const DETAIL_BYTES_MAX: usize = 2000;
 /// What is never kept: it is the message's, not the operator's.
@@ -74,7 +77,7 @@ fn view(noted: &NotedAction) -> Value {
         })
     });
     json!({
-        "id": id, "at": Moment(*at_ms), "by": action.by, "action": action.what, "on": action.on,
+        "id": id, "at": Moment(*at_ms), "by": action.by, "user": action.user, "action": action.what, "on": action.on,
         "reason": action.reason, "detail": action.detail, "outcome": outcome_view,
     })
 }
@@ -114,10 +117,11 @@ async fn note(
     let params = request.extract_parts::<Path<Vec<(String, String)>>>().await;
     let on = params.ok().and_then(|Path(params)| params.into_iter().next().map(|(_, value)| value));
     let (head, body) = request.into_parts();
-    let bytes = body::read(body, door.state.server.body_limit_bytes).await?;
+    let bytes = door.bodies.read(body, door.state.server.body_limit_bytes).await?;
     let (reason, detail) = said(&bytes);
     let action = NewAction {
         by: caller.unwrap_or_default(),
+        user: user(&head.headers),
         what: what(&head.method, route),
         on: on.unwrap_or_default().chars().take(100).collect(),
         reason,
@@ -130,6 +134,14 @@ async fn note(
         Problem::store_unavailable(detail)
     })?;
     Ok((Request::from_parts(head, Body::from(bytes)), id))
+}
+
+/// Who sat there, by their own word: it is shown, and decides nothing.
+fn user(headers: &HeaderMap) -> Option<String> {
+    let text = String::from_utf8_lossy(headers.get(USER)?.as_bytes());
+    let name: String =
+        text.trim().chars().filter(|c| !c.is_control()).take(USER_CHARS_MAX).collect();
+    (!name.is_empty()).then_some(name)
 }
 
 fn outcome_of(response: &Response) -> ActionOutcome {

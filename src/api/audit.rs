@@ -23,7 +23,7 @@ use super::fields::{Fields, Shape};
 use super::paths::InQueue;
 use super::problem::Problem;
 use super::query::Query;
-use super::{Door, Shared, body};
+use super::{Door, Shared};
 use crate::domain::id::MessageId;
 use crate::store::{Audit, Finding, Queue, StoreError};
 
@@ -68,7 +68,7 @@ pub(super) async fn repair(
     Extension(caller): Extension<Caller>,
     body: Body,
 ) -> Result<Response, Problem> {
-    let body = body::read(body, SMALL_BODY_BYTES_MAX).await?;
+    let body = door.bodies.read(body, SMALL_BODY_BYTES_MAX).await?;
     Fields::of_body(&body, &REPAIR)?.finish()?;
     if door.store().clock_alarm().is_some() {
         return Err(Problem::store_unavailable(

@@ -7,7 +7,6 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::batch_results::{Batch, ITEMS_MAX, too_many};
@@ -21,25 +20,12 @@ use super::problem::Problem;
 use super::request_head::{Media, media};
 use super::{Door, Shared, body, idempotency};
 
-/// Arrays held in memory at once; further ones wait. NDJSON needs no place, it is never held whole.
-const ARRAYS_MAX: usize = 8;
-
 /// Arrays up to this size are cut where they are: it takes less than a millisecond.
 const CUT_HERE_BYTES_MAX: usize = 256 * 1024;
 
 /// What a body that is not NDJSON should be.
 const EXPECTED: &str =
     "a JSON array of messages (or NDJSON, with Content-Type: application/x-ndjson)";
-
-/// Places for arrays.
-#[derive(Debug)]
-pub(super) struct Arrays(Semaphore);
-
-impl Default for Arrays {
-    fn default() -> Self {
-        Self(Semaphore::new(ARRAYS_MAX))
-    }
-}
 
 /// Hands over up to 10,000 messages, each for itself: one bad item never rejects its neighbours.
 ///
@@ -57,6 +43,7 @@ impl Default for Arrays {
         (status = 408, description = "The body stood still"),
         (status = 413, description = "More than 10,000 items, or larger than server.batch_body_limit"),
         (status = 415, description = "The body is neither JSON nor NDJSON"),
+        (status = 503, description = "The store is unavailable or full, or this node holds too many unfinished bodies"),
     ),
 )]
 pub(super) async fn send_batch(
@@ -90,7 +77,7 @@ pub(super) async fn send_batch(
 async fn take_lines(door: &Door, batch: &mut Batch<'_>, mut body: Body) -> Result<(), Problem> {
     let bytes_max = door.state.server.batch_body_limit_bytes;
     let mut lines = Lines::new(door.state.server.body_limit_bytes);
-    let (mut bytes, mut pace) = (0, Pace::default());
+    let (mut bytes, mut pace, mut share) = (0, Pace::default(), door.bodies.share());
     while let Some(piece) = body::next(&mut body, Instant::now() + PAUSE_PATIENCE).await? {
         bytes += piece.len();
         if bytes > bytes_max {
@@ -101,6 +88,9 @@ async fn take_lines(door: &Door, batch: &mut Batch<'_>, mut body: Body) -> Resul
         while let Some(line) = lines.next() {
             take_line(batch, line).await?;
         }
+        // A line whose end has not come yet counts with the other unfinished bodies.
+        share.shrink(lines.bytes_held());
+        body::hold(&mut share, lines.bytes_held()).await?;
     }
     match lines.finish() {
         Some(line) => take_line(batch, line).await,
@@ -117,9 +107,7 @@ async fn take_line(batch: &mut Batch<'_>, line: Line) -> Result<(), Problem> {
 
 /// A whole array: nothing of it is taken in before all of it is known to be JSON.
 async fn take_array(door: &Door, batch: &mut Batch<'_>, body: Body) -> Result<(), Problem> {
-    // The semaphore is never closed.
-    let _place = door.arrays.0.acquire().await.ok();
-    let body = body::read_large(body, door.state.server.batch_body_limit_bytes).await?;
+    let body = door.bodies.read_large(body, door.state.server.batch_body_limit_bytes).await?;
     for item in cut(body).await? {
         batch.push(&item).await?;
     }

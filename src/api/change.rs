@@ -13,11 +13,11 @@ use super::fields::{Fields, Shape};
 use super::paths::{OfMessage, no_message};
 use super::problem::Problem;
 use super::values::{moment, string, words};
-use super::{Door, Shared, body, intake, messages, payload};
+use super::{Door, Shared, intake, messages, payload};
 use crate::domain::id::MessageId;
 use crate::domain::message::{Details, Message, When};
 use crate::domain::state::State as MessageState;
-use crate::store::{Changed, Decision, Edit};
+use crate::store::{Changed, Decision, Edit, Part};
 
 /// Largest body of a step that carries words at most.
 pub(super) const SMALL_BODY_BYTES_MAX: usize = 16 * 1024;
@@ -46,7 +46,7 @@ pub(super) async fn patch(
     OfMessage(id): OfMessage,
     body: Body,
 ) -> Result<Response, Problem> {
-    let body = body::read(body, door.state.server.body_limit_bytes).await?;
+    let body = door.bodies.read(body, door.state.server.body_limit_bytes).await?;
     let before = existing(&door, &id).await?;
     let edit = read_edit(&body, &before.details, door.now_ms()?)?;
     if edit.payload.is_some() && id.queue.callbacks_of().is_some() {
@@ -108,7 +108,7 @@ pub(super) async fn cancel(
     OfMessage(id): OfMessage,
     body: Body,
 ) -> Result<Response, Problem> {
-    nothing(body).await?;
+    nothing(&door, body).await?;
     let changed = door.store().cancel(&id).await;
     answer(&door, &id, known(changed)?, "it can be cancelled while scheduled, ready or uncertain")
         .await
@@ -128,7 +128,7 @@ pub(super) async fn run(
     OfMessage(id): OfMessage,
     body: Body,
 ) -> Result<Response, Problem> {
-    nothing(body).await?;
+    nothing(&door, body).await?;
     let now = Edit { due: Some(When::After(0)), ..Edit::default() };
     let changed = match known(door.store().reschedule(&id, &now).await)? {
         // Its time is over, and the sweep that says so has not come by yet.
@@ -158,7 +158,7 @@ pub(super) async fn requeue(
     OfMessage(id): OfMessage,
     body: Body,
 ) -> Result<Response, Problem> {
-    nothing(body).await?;
+    nothing(&door, body).await?;
     let changed = known(door.store().requeue(&id).await)?;
     answer(&door, &id, changed, "it can be requeued while dead, uncertain, expired or cancelled")
         .await
@@ -180,7 +180,7 @@ pub(super) async fn resolve(
     OfMessage(id): OfMessage,
     body: Body,
 ) -> Result<Response, Problem> {
-    let body = body::read(body, SMALL_BODY_BYTES_MAX).await?;
+    let body = door.bodies.read(body, SMALL_BODY_BYTES_MAX).await?;
     let mut fields = Fields::of_body(&body, &RESOLVE)?;
     let decision = fields.read_as("as", |raw| match string(raw)?.as_str() {
         "delivered" => Ok(Decision::Delivered),
@@ -201,8 +201,8 @@ pub(super) async fn resolve(
 }
 
 /// A step without words of its own: no body, or an empty object.
-async fn nothing(body: Body) -> Result<(), Problem> {
-    let body = body::read(body, SMALL_BODY_BYTES_MAX).await?;
+async fn nothing(door: &Door, body: Body) -> Result<(), Problem> {
+    let body = door.bodies.read(body, SMALL_BODY_BYTES_MAX).await?;
     Fields::of_body(&body, &NOTHING)?.finish()
 }
 
@@ -215,7 +215,7 @@ fn known(changed: Result<Changed, crate::store::StoreError>) -> Result<Changed, 
 }
 
 async fn existing(door: &Door, id: &MessageId) -> Result<Message, Problem> {
-    door.store().get(id).await?.ok_or_else(|| no_message(&id.to_string()))
+    door.store().get_part(id, Part::Head).await?.ok_or_else(|| no_message(&id.to_string()))
 }
 
 /// The message after the step, or why there was none.
@@ -226,7 +226,7 @@ async fn answer(
     allows: &str,
 ) -> Result<Response, Problem> {
     match changed {
-        Changed::Done | Changed::Already => match door.store().get(id).await? {
+        Changed::Done | Changed::Already => match door.store().get_part(id, Part::Head).await? {
             Some(message) => messages::answer(door, &message, false).await,
             // Done, and the queue keeps nothing of it.
             None => Ok(StatusCode::NO_CONTENT.into_response()),
@@ -257,6 +257,6 @@ async fn waiting_state(
     if !waits(state) {
         return Ok(state);
     }
-    let now = door.store().get(id).await?.map(|message| message.state);
+    let now = door.store().get_part(id, Part::Head).await?.map(|message| message.state);
     Ok(now.filter(|state| waits(*state)).unwrap_or(state))
 }

@@ -13,7 +13,7 @@ use super::change::SMALL_BODY_BYTES_MAX;
 use super::fields::{Fields, Shape};
 use super::problem::Problem;
 use super::view::Moment;
-use super::{Door, Shared, body};
+use super::{Door, Shared};
 
 static RESUME: Shape = Shape { known: &[], later: &[] };
 
@@ -39,7 +39,7 @@ pub(super) async fn resume(
     body: Body,
 ) -> Result<Response, Problem> {
     caller.must_reach_all()?;
-    let body = body::read(body, SMALL_BODY_BYTES_MAX).await?;
+    let body = door.bodies.read(body, SMALL_BODY_BYTES_MAX).await?;
     Fields::of_body(&body, &RESUME)?.finish()?;
     if door.store().resume_clock(caller.name()).await? {
         tracing::info!(by = caller.name(), "the clock alarm was ended");

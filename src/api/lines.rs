@@ -30,6 +30,11 @@ impl Lines {
         Self { held: BytesMut::new(), searched: 0, bytes_max, is_skipping: false }
     }
 
+    /// How much it holds of a line whose end has not come.
+    pub(super) fn bytes_held(&self) -> usize {
+        self.held.len()
+    }
+
     /// Takes the next piece of the stream; then ask [`Self::next`] until there is nothing.
     pub(super) fn feed(&mut self, piece: &[u8]) {
         self.held.extend_from_slice(piece);

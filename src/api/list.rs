@@ -3,38 +3,72 @@
 //! Owns the cursor that clients carry: the state being listed and the store's own cursor, opaque and
 //! safe in a URL.
 
-use std::sync::Arc;
+use std::time::Duration;
 
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 
-use super::held_by::Gates;
+use super::budget::{Budget, Share};
+use super::page::{LIMIT_DEFAULT, LIMIT_MAX, gates};
 use super::paths::InQueue;
-use super::problem::Problem;
+use super::problem::{Code, Problem};
 use super::query::Query;
+use super::search::{is_search, search};
 use super::values::check_name;
 use super::view::MessageView;
 use super::{Door, Shared, cursor};
 use crate::domain::id::QueueName;
 use crate::domain::message::{Message, NAME_BYTES_MAX};
 use crate::domain::state::State as MessageState;
-use crate::store::Queue;
+use crate::store::{Part, Queue};
 
-/// Messages on a page, unless asked otherwise.
-const LIMIT_DEFAULT: usize = 100;
-/// Most messages on a page.
-const LIMIT_MAX: u32 = 1000;
 /// Most payload bytes on a page with payloads; at least one message is shown.
-const PAYLOAD_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// Messages read at once: their payloads come along, wanted or not.
+const PAYLOAD_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Messages read at once.
 const STEP: usize = 100;
+/// Messages with payloads that are read first; how many then, the payloads decide.
+const STEP_FULL: usize = 4;
+/// Payload bytes that are read at once, as far as the messages before tell.
+const STEP_BYTES: usize = 1024 * 1024;
+/// What the pages of all requests together may take, from the first reading until they are written.
+const PAGES_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// How long a request waits for its place among them.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// What a page counts for while it is put together: with payloads, without.
+const FULL_PAGE_BYTES: usize = 2 * PAYLOAD_BYTES_MAX;
+const PAGE_BYTES: usize = 1024 * 1024;
+/// When to ask again for a page for which there was no place.
+const RETRY_S: u32 = 2;
+
+/// The pages that are being put together and written.
+#[derive(Debug)]
+pub(super) struct Pages(Budget);
+
+impl Default for Pages {
+    fn default() -> Self {
+        Self(Budget::new(PAGES_BYTES_MAX))
+    }
+}
+
+impl Pages {
+    async fn place(&self, is_full: bool) -> Result<Share, Problem> {
+        let mut share = self.0.share();
+        if share.hold(if is_full { FULL_PAGE_BYTES } else { PAGE_BYTES }, PATIENCE).await {
+            return Ok(share);
+        }
+        let detail = "this node answers as many large requests as it can; ask again in a moment";
+        Err(Problem::store_unavailable(detail).retry_after(RETRY_S))
+    }
+}
 
 /// Where a page begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Cursor {
     state: MessageState,
+    /// Messages on the pages before.
+    looked: u64,
     within: Option<String>,
 }
 
@@ -42,14 +76,17 @@ impl Cursor {
     fn read(queue: &QueueName, text: &str) -> Result<Self, String> {
         let place = cursor::open(&list_of(queue), text)?;
         let bad = || "this cursor is of another version; list from the beginning".to_owned();
-        let (state, within) = place.split_once('/').ok_or_else(bad)?;
-        let state = state.parse().map_err(|_| bad())?;
-        Ok(Self { state, within: (!within.is_empty()).then(|| within.to_owned()) })
+        let mut parts = place.splitn(3, '/');
+        let mut part = || parts.next().ok_or_else(bad);
+        let state = part()?.parse().map_err(|_| bad())?;
+        let looked = part()?.parse().map_err(|_| bad())?;
+        let within = part()?;
+        Ok(Self { state, looked, within: (!within.is_empty()).then(|| within.to_owned()) })
     }
 
     fn write(&self, queue: &QueueName) -> String {
         let within = self.within.as_deref().unwrap_or_default();
-        cursor::seal(&list_of(queue), &format!("{}/{within}", self.state))
+        cursor::seal(&list_of(queue), &format!("{}/{}/{within}", self.state, self.looked))
     }
 }
 
@@ -66,6 +103,12 @@ struct Wish {
     cursor: Cursor,
 }
 
+impl Wish {
+    fn part(&self) -> Part {
+        if self.is_full { Part::Whole } else { Part::Head }
+    }
+}
+
 /// Messages of a queue, a page at a time; or the one that an idempotency key belongs to.
 ///
 /// Without `state`, state after state: scheduled, ready, leased, uncertain, accepted, and finals.
@@ -73,7 +116,16 @@ struct Wish {
     get, path = "/v1/queues/{queue}/messages", operation_id = "list_messages", tag = "messages",
     params(
         ("queue" = String, Path, description = "The queue's name"),
-        ("state" = Option<String>, Query, description = "Only messages in this state"),
+        ("state" = Option<String>, Query, description = "Only messages in this state, or in these, with commas"),
+        ("label" = Option<String>, Query, description = "Only messages with this label, NAME=VALUE; may be repeated"),
+        ("group" = Option<String>, Query, description = "Only messages of this group"),
+        ("error_contains" = Option<String>, Query, description = "Only messages with these words in their last error or reason"),
+        ("created_after" = Option<String>, Query, description = "Only messages handed over at this moment or later"),
+        ("created_before" = Option<String>, Query, description = "Only messages handed over before this moment"),
+        ("due_after" = Option<String>, Query, description = "Only messages due at this moment or later"),
+        ("due_before" = Option<String>, Query, description = "Only messages due before this moment"),
+        ("final_after" = Option<String>, Query, description = "Only messages that ended at this moment or later"),
+        ("final_before" = Option<String>, Query, description = "Only messages that ended before this moment"),
         ("limit" = Option<u32>, Query, description = "Messages on a page, 1 to 1000; default 100"),
         ("cursor" = Option<String>, Query, description = "next_cursor of the page before"),
         ("view" = Option<String>, Query, description = "full: with payload and headers"),
@@ -86,6 +138,9 @@ pub(super) async fn messages(
     InQueue(queue): InQueue,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
+    if is_search(query.as_deref()) {
+        return search(&door, &queue, query.as_deref()).await;
+    }
     let known = ["state", "limit", "cursor", "view", "idempotency_key"];
     let mut query = Query::read(query.as_deref(), &known);
     let key = query.read_as("idempotency_key", |text| {
@@ -93,22 +148,56 @@ pub(super) async fn messages(
     });
     let wish = read_wish(&mut query, &queue.policy.name);
     query.finish()?;
-    let (messages, next) = match key {
-        Some(key) => (by_key(&door, &queue, &key, wish.state).await?, None),
+    let mut share = door.pages.place(wish.is_full).await?;
+    let found = match key {
+        Some(key) => by_key(&door, &queue, &key, &wish).await?,
         None => page(&door, &queue, &wish).await?,
+    };
+    let Found { messages, next, looked } = found;
+    let name = &queue.policy.name;
+    let of = match next {
+        Some(_) => count(&door, name, wish.state).await?,
+        None => looked,
     };
     let gates = gates(&door, &queue, &messages).await?;
     let views: Vec<_> = messages
         .iter()
         .map(|message| MessageView::new(message, gates.hold(message.state), wish.is_full))
         .collect();
-    Ok(Json(Page { messages: views, next_cursor: next }).into_response())
+    let mut text = Vec::new();
+    let next_cursor = next.as_ref().map(|next| next.write(name));
+    // More may have come in since the first page.
+    let page = Page { messages: views, next_cursor, looked, of: of.max(looked) };
+    serde_json::to_writer(&mut text, &page)
+        .map_err(|_| Problem::new(Code::Internal, "a page is no JSON; please report this"))?;
+    drop(messages);
+    // What it takes from now on, until the caller has read it.
+    share.shrink(text.len());
+    let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+    Ok((kind, share.over(text)).into_response())
 }
 
 #[derive(serde::Serialize)]
 struct Page<'a> {
     messages: Vec<MessageView<'a>>,
     next_cursor: Option<String>,
+    looked: u64,
+    of: u64,
+}
+
+/// A page as it was read.
+struct Found {
+    messages: Vec<Message>,
+    next: Option<Cursor>,
+    /// Messages on this page and those before.
+    looked: u64,
+}
+
+/// How many messages the whole list has.
+async fn count(door: &Door, name: &QueueName, state: Option<MessageState>) -> Result<u64, Problem> {
+    let counts = door.store().counts(name).await?;
+    let states = state.map_or_else(|| MessageState::ALL.to_vec(), |state| vec![state]);
+    Ok(states.into_iter().map(|state| counts.of(state)).sum())
 }
 
 fn read_wish(query: &mut Query, queue: &QueueName) -> Wish {
@@ -128,55 +217,55 @@ fn read_wish(query: &mut Query, queue: &QueueName) -> Wish {
         state,
         limit: limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(LIMIT_DEFAULT),
         is_full,
-        cursor: cursor.unwrap_or(Cursor { state: first, within: None }),
+        cursor: cursor.unwrap_or(Cursor { state: first, looked: 0, within: None }),
     }
 }
 
-async fn by_key(
-    door: &Door,
-    queue: &Queue,
-    key: &str,
-    state: Option<MessageState>,
-) -> Result<Vec<Message>, Problem> {
-    let Some(id) = door.store().find_key(&queue.policy.name, key).await? else {
-        return Ok(Vec::new());
-    };
-    let found = door.store().get(&id).await?;
-    Ok(found.filter(|found| state.is_none_or(|state| found.state == state)).into_iter().collect())
+async fn by_key(door: &Door, queue: &Queue, key: &str, wish: &Wish) -> Result<Found, Problem> {
+    let mut messages = Vec::new();
+    if let Some(id) = door.store().find_key(&queue.policy.name, key).await? {
+        let found = door.store().get_part(&id, wish.part()).await?;
+        messages.extend(found.filter(|found| wish.state.is_none_or(|state| found.state == state)));
+    }
+    let looked = messages.len() as u64;
+    Ok(Found { messages, next: None, looked })
 }
 
 /// Goes on from the cursor until the page is full or nothing is left.
-async fn page(
-    door: &Door,
-    queue: &Queue,
-    wish: &Wish,
-) -> Result<(Vec<Message>, Option<String>), Problem> {
+async fn page(door: &Door, queue: &Queue, wish: &Wish) -> Result<Found, Problem> {
     let name = &queue.policy.name;
     let mut at = wish.cursor.clone();
     let (mut messages, mut bytes) = (Vec::new(), 0);
+    let mut step = if wish.is_full { STEP_FULL } else { STEP };
     loop {
-        let left = wish.limit - messages.len();
-        let step = left.min(STEP);
-        let mut found = door.store().list(name, at.state, step, at.within.as_deref()).await?;
-        for message in &mut found.messages {
-            if wish.is_full {
-                bytes += message.payload.as_ref().map_or(0, Bytes::len);
-            } else {
-                message.payload = None;
-            }
-        }
+        let most = step.min(wish.limit - messages.len());
+        let within = at.within.as_deref();
+        let found = door.store().list_part(name, at.state, wish.part(), most, within).await?;
+        bytes += found.messages.iter().map(payload_bytes).sum::<usize>();
+        at.looked += found.messages.len() as u64;
         messages.extend(found.messages);
+        step = next_step(step, bytes, messages.len());
         match found.next_cursor {
             Some(within) => at.within = Some(within),
             None => match next_state(at.state).filter(|_| wish.state.is_none()) {
-                Some(state) => at = Cursor { state, within: None },
-                None => return Ok((messages, None)),
+                Some(state) => at = Cursor { state, within: None, ..at },
+                None => return Ok(Found { messages, next: None, looked: at.looked }),
             },
         }
         if messages.len() >= wish.limit || bytes >= PAYLOAD_BYTES_MAX {
-            return Ok((messages, Some(at.write(name))));
+            return Ok(Found { messages, looked: at.looked, next: Some(at) });
         }
     }
+}
+
+fn payload_bytes(message: &Message) -> usize {
+    message.payload.as_ref().map_or(0, Bytes::len)
+}
+
+/// How many messages to read at once, after so many with so many payload bytes.
+fn next_step(step: usize, bytes: usize, count: usize) -> usize {
+    let average = bytes / count.max(1);
+    (STEP_BYTES / average.max(1)).clamp(1, 2 * step).min(STEP)
 }
 
 fn next_state(state: MessageState) -> Option<MessageState> {
@@ -184,24 +273,23 @@ fn next_state(state: MessageState) -> Option<MessageState> {
     MessageState::ALL.get(at + 1).copied()
 }
 
-/// One reading of the gates for a whole page; none where nobody waits.
-async fn gates(door: &Door, queue: &Arc<Queue>, messages: &[Message]) -> Result<Gates, Problem> {
-    let waits = |m: &Message| matches!(m.state, MessageState::Scheduled | MessageState::Ready);
-    if !messages.iter().any(waits) {
-        return Ok(Gates::default());
-    }
-    let counts = door.store().counts(&queue.policy.name).await?;
-    Ok(Gates::new(&queue.policy, &counts, door.now_ms()?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
+    fn steps_follow_the_payloads() {
+        assert_eq!(next_step(STEP_FULL, 0, 0), 8);
+        assert_eq!(next_step(STEP_FULL, 4 * 1000, 4), 8);
+        assert_eq!(next_step(64, 64 * 1000, 64), STEP);
+        assert_eq!(next_step(STEP_FULL, 4 * 250_000, 4), 4);
+        assert_eq!(next_step(8, 9 * 2_000_000, 9), 1);
+    }
+
+    #[test]
     fn cursors_read_back_and_foreign_ones_are_refused() {
         for within in [None, Some("0.1763640000000:01ARZ3NDEKTSV4RRFFQ69G5FAV0;]".to_owned())] {
-            let cursor = Cursor { state: MessageState::Dead, within };
+            let cursor = Cursor { state: MessageState::Dead, looked: 200, within };
             let [sms, erp] = ["sms", "erp"].map(|name| name.parse::<QueueName>().unwrap());
             let text = cursor.write(&sms);
             assert_eq!(Cursor::read(&sms, &text), Ok(cursor));

@@ -17,6 +17,7 @@ use super::{Door, Shared};
 use crate::domain::message::Message;
 use crate::domain::state::State as MessageState;
 use crate::domain::units::parse_duration_or_seconds;
+use crate::store::Part;
 
 /// The longest wait for a final state.
 const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -46,13 +47,14 @@ pub(super) async fn get(
         if wait <= WAIT_MAX { Ok(wait) } else { Err(format!("found {text}, expected up to 60s")) }
     });
     query.finish()?;
+    let part = if is_full { Part::Whole } else { Part::Head };
     let found = match wait.filter(|wait| !wait.is_zero()) {
-        None => door.store().get(&id).await?,
+        None => door.store().get_part(&id, part).await?,
         // A stopping node keeps nobody waiting, and nobody waits for one that has closed its side.
         Some(wait) => tokio::select! {
-            found = door.store().get_final(&id, wait) => found?,
-            () = door.state.draining.cancelled() => door.store().get(&id).await?,
-            () = peer.closed() => door.store().get(&id).await?,
+            found = door.store().get_final(&id, wait, part) => found?,
+            () = door.state.draining.cancelled() => door.store().get_part(&id, part).await?,
+            () = peer.closed() => door.store().get_part(&id, part).await?,
         },
     };
     let message = found.ok_or_else(|| no_message(&id.to_string()))?;

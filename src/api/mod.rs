@@ -10,8 +10,10 @@ mod auth;
 mod batch;
 mod batch_results;
 mod body;
+mod budget;
 mod callback_fields;
 mod change;
+mod client;
 mod clock;
 mod cursor;
 mod depth;
@@ -33,9 +35,11 @@ mod openapi;
 mod operation_wish;
 mod operations;
 mod pace;
+mod page;
 mod paths;
 mod payload;
 mod peer;
+mod places;
 mod policy_view;
 mod problem;
 mod pull;
@@ -52,6 +56,7 @@ mod router;
 mod schedule_fields;
 mod schedule_view;
 mod schedules;
+mod search;
 mod send;
 mod sending;
 mod serve;
@@ -103,7 +108,8 @@ impl std::fmt::Debug for ApiState {
 struct Door {
     state: ApiState,
     readiness: health::Readiness,
-    arrays: batch::Arrays,
+    bodies: body::Bodies,
+    pages: list::Pages,
     desks: pull::Desks,
 }
 
@@ -112,9 +118,10 @@ type Shared = axum::extract::State<Arc<Door>>;
 impl Door {
     fn new(state: ApiState) -> Self {
         Self {
+            bodies: body::Bodies::new(state.server.batch_body_limit_bytes),
             state,
             readiness: health::Readiness::default(),
-            arrays: batch::Arrays::default(),
+            pages: list::Pages::default(),
             desks: pull::Desks::default(),
         }
     }

@@ -18,7 +18,7 @@ use super::paths::queue_for;
 use super::problem::Problem;
 use super::query::Query;
 use super::view::Moment;
-use super::{Door, Shared, body};
+use super::{Door, Shared};
 use crate::domain::id::{MessageId, QueueName};
 use crate::domain::operation::{Filter, Operation};
 use crate::store::{KeptOperation, OPERATIONS_RUNNING_MAX, Stage};
@@ -49,7 +49,7 @@ pub(super) async fn start(
     Extension(caller): Extension<Caller>,
     body: Body,
 ) -> Result<Response, Problem> {
-    let body = body::read(body, SMALL_BODY_BYTES_MAX).await?;
+    let body = door.bodies.read(body, SMALL_BODY_BYTES_MAX).await?;
     let wish = read_wish(&body, door.now_ms()?)?;
     let queue = queue_for(&door, &caller, &wish.queue)?;
     if let Some(to) = &wish.to
@@ -150,7 +150,7 @@ pub(super) async fn stop(
     Extension(caller): Extension<Caller>,
     body: Body,
 ) -> Result<Response, Problem> {
-    let body = body::read(body, SMALL_BODY_BYTES_MAX).await?;
+    let body = door.bodies.read(body, SMALL_BODY_BYTES_MAX).await?;
     Fields::of_body(&body, &STOP)?.finish()?;
     existing(&door, &caller, &id).await?;
     if door.store().stop_operation(&id, caller.name()).await? {

@@ -57,6 +57,11 @@ impl Watched {
     pub(super) fn peer(&self) -> Peer {
         Peer(Some(Arc::clone(&self.0)))
     }
+
+    /// What the kernel still holds for the other end goes when the connection is closed.
+    pub(super) fn drop_unsent(&self) -> io::Result<()> {
+        self.0.set_zero_linger()
+    }
 }
 
 /// What an attempt came to; `None`: the socket was not ready after all.

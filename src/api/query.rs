@@ -18,6 +18,11 @@ pub(super) struct Query {
 impl Query {
     /// Reads the query, which may have these names.
     pub(super) fn read(query: Option<&str>, known: &[&str]) -> Self {
+        Self::read_with(query, known, &[])
+    }
+
+    /// The same, where these names may be given more than once.
+    pub(super) fn read_with(query: Option<&str>, known: &[&str], repeated: &[&str]) -> Self {
         let mut pairs: Vec<(String, String)> = Vec::new();
         let mut faults = Vec::new();
         for (name, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
@@ -28,7 +33,7 @@ impl Query {
                 let shown: String = name.chars().take(60).collect();
                 let meant = did_you_mean(&name, known.iter().copied());
                 format!("unknown parameter \"{shown}\"{meant}")
-            } else if pairs.iter().any(|(given, _)| *given == name) {
+            } else if pairs.iter().any(|(given, _)| *given == name) && !repeated.contains(&&*name) {
                 format!("the parameter \"{name}\" is given twice; give it once")
             } else {
                 pairs.push((name.into_owned(), value.into_owned()));
@@ -42,6 +47,12 @@ impl Query {
     /// A parameter's text.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.pairs.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
+    }
+
+    /// All texts of a parameter that may be repeated.
+    pub(super) fn all(&self, name: &str) -> Vec<String> {
+        let given = self.pairs.iter().filter(|(given, _)| given == name);
+        given.map(|(_, value)| value.clone()).collect()
     }
 
     /// A parameter's value; a bad one is noted and reads as absent.

@@ -17,7 +17,7 @@ use super::problem::Problem;
 use super::query::Query;
 use super::values::{LONG_MS, duration, moment, string, words};
 use super::view::Moment;
-use super::{Door, Shared, body, queue_view};
+use super::{Door, Shared, queue_view};
 use crate::domain::message::When;
 use crate::domain::state::State as MessageState;
 use crate::store::Queue;
@@ -93,7 +93,7 @@ pub(super) async fn pause(
     Extension(caller): Extension<Caller>,
     body: Body,
 ) -> Result<Response, Problem> {
-    let body = body::read(body, SMALL_BODY_BYTES_MAX).await?;
+    let body = door.bodies.read(body, SMALL_BODY_BYTES_MAX).await?;
     let now_ms = door.now_ms()?;
     let mut fields = Fields::of_body(&body, &PAUSE)?;
     if fields.raw("until").is_some() && fields.raw("for").is_some() {
@@ -124,7 +124,7 @@ pub(super) async fn resume(
     Extension(caller): Extension<Caller>,
     body: Body,
 ) -> Result<Response, Problem> {
-    let body = body::read(body, SMALL_BODY_BYTES_MAX).await?;
+    let body = door.bodies.read(body, SMALL_BODY_BYTES_MAX).await?;
     Fields::of_body(&body, &RESUME)?.finish()?;
     door.store().resume(&queue.policy.name).await?;
     tracing::info!(queue = %queue.policy.name, by = caller.name(), "resumed");
@@ -150,7 +150,7 @@ pub(super) async fn purge(
     Extension(caller): Extension<Caller>,
     body: Body,
 ) -> Result<Response, Problem> {
-    let state = of_state(body).await?;
+    let state = of_state(&door, body).await?;
     if matches!(state, MessageState::Leased | MessageState::Uncertain | MessageState::Accepted) {
         let detail = format!("{state} messages are not purged: the downstream may have them");
         return Err(Problem::wrong_state(state.as_str(), detail));
@@ -181,7 +181,7 @@ pub(super) async fn requeue_all(
     Extension(caller): Extension<Caller>,
     body: Body,
 ) -> Result<Response, Problem> {
-    let state = of_state(body).await?;
+    let state = of_state(&door, body).await?;
     let leaves = matches!(
         state,
         MessageState::Dead
@@ -204,8 +204,8 @@ pub(super) async fn requeue_all(
 }
 
 /// `{state}`, which is required.
-async fn of_state(body: Body) -> Result<MessageState, Problem> {
-    let body = body::read(body, SMALL_BODY_BYTES_MAX).await?;
+async fn of_state(door: &Door, body: Body) -> Result<MessageState, Problem> {
+    let body = door.bodies.read(body, SMALL_BODY_BYTES_MAX).await?;
     let mut fields = Fields::of_body(&body, &OF_STATE)?;
     let state = fields.read_as("state", |raw| {
         string(raw)?.parse::<MessageState>().map_err(|error| error.to_string())

@@ -17,7 +17,7 @@ use super::pace::Pace;
 use super::paths::InQueue;
 use super::problem::{Code, FAULTS_IN_ALL_MAX, Problem};
 use super::values::{check_name, string, words};
-use super::{Door, Shared, body};
+use super::{Door, Shared};
 use crate::domain::id::MessageId;
 use crate::domain::receipt::{REFERENCE_BYTES_MAX, Said};
 use crate::store::{Queue, Receipt, ReceiptOf, Received};
@@ -50,7 +50,7 @@ pub(super) async fn receive(
     InQueue(queue): InQueue,
     body: Body,
 ) -> Result<Response, Problem> {
-    let body = body::read(body, door.state.server.body_limit_bytes).await?;
+    let body = door.bodies.read(body, door.state.server.body_limit_bytes).await?;
     if !json_of(&body).trim_ascii_start().starts_with(b"[") {
         let fields = Fields::of_body(&body, &RECEIPT)?;
         let receipt = read(fields, &queue)?;

@@ -14,7 +14,7 @@ use super::paths::{OfSchedule, no_schedule};
 use super::problem::{Code, Problem};
 use super::query::Query;
 use super::values::words;
-use super::{Door, Shared, body, cursor, idempotency, schedule_fields, schedule_view, send};
+use super::{Door, Shared, cursor, idempotency, schedule_fields, schedule_view, send};
 use crate::domain::schedule::{ScheduleName, Source};
 use crate::store::{Kept, PutSchedule, SchedulePage, Touched};
 
@@ -135,7 +135,7 @@ pub(super) async fn put(
     body: Body,
 ) -> Result<Response, Problem> {
     door.open_for_intake()?;
-    let body = body::read(body, door.state.server.body_limit_bytes).await?;
+    let body = door.bodies.read(body, door.state.server.body_limit_bytes).await?;
     let schedule = schedule_fields::schedule(&door, &caller, name.clone(), &body)?;
     let put = door.store().put_schedule(&schedule).await?;
     let status = match put {
@@ -176,7 +176,7 @@ pub(super) async fn delete(
     Extension(caller): Extension<Caller>,
     body: Body,
 ) -> Result<Response, Problem> {
-    nothing_in(body).await?;
+    nothing_in(&door, body).await?;
     let was = found(&door, &caller, &name).await?;
     if was.source == Source::Config {
         return Err(of_the_file(&name));
@@ -202,7 +202,7 @@ pub(super) async fn pause(
     Extension(caller): Extension<Caller>,
     body: Body,
 ) -> Result<Response, Problem> {
-    let body = body::read(body, SMALL_BODY_BYTES_MAX).await?;
+    let body = door.bodies.read(body, SMALL_BODY_BYTES_MAX).await?;
     let mut fields = Fields::of_body(&body, &PAUSE)?;
     let reason = fields.read_as("reason", words).unwrap_or_default();
     fields.finish()?;
@@ -224,7 +224,7 @@ pub(super) async fn resume(
     Extension(caller): Extension<Caller>,
     body: Body,
 ) -> Result<Response, Problem> {
-    nothing_in(body).await?;
+    nothing_in(&door, body).await?;
     done(&door, &caller, door.store().resume_schedule(&name).await?, &name).await?;
     tracing::info!(schedule = %name, by = caller.name(), "schedule resumed");
     Ok(Json(shown(&door, &caller, &name).await?).into_response())
@@ -251,7 +251,7 @@ pub(super) async fn run(
 ) -> Result<Response, Problem> {
     door.open_for_intake()?;
     let key = idempotency::from_header(&headers)?;
-    nothing_in(body).await?;
+    nothing_in(&door, body).await?;
     let kept = found(&door, &caller, &name).await?;
     let ran = door.store().run_schedule(&kept.schedule, key.as_deref()).await;
     let accepted = ran.map_err(send::not_accepted)?;
@@ -266,8 +266,8 @@ pub(super) async fn run(
 }
 
 /// Whoever sends fields where none are known means something that will not happen.
-async fn nothing_in(body: Body) -> Result<(), Problem> {
-    let body = body::read(body, SMALL_BODY_BYTES_MAX).await?;
+async fn nothing_in(door: &Door, body: Body) -> Result<(), Problem> {
+    let body = door.bodies.read(body, SMALL_BODY_BYTES_MAX).await?;
     Fields::of_body(&body, &NOTHING)?.finish()
 }
 

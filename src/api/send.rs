@@ -13,11 +13,11 @@ use super::held_by::Gates;
 use super::paths::InQueue;
 use super::problem::{Code, Problem};
 use super::view::{MessageView, json};
-use super::{Door, Shared, body, callback_fields, idempotency, intake, messages, repeat};
+use super::{Door, Shared, callback_fields, idempotency, intake, messages, repeat};
 use crate::domain::id::MessageId;
 use crate::domain::message::{Message, NewMessage, When};
 use crate::domain::state::State as MessageState;
-use crate::store::{Accepted, NotAccepted, Queue, StoreError};
+use crate::store::{Accepted, NotAccepted, Part, Queue, StoreError};
 
 /// Hands a message over.
 ///
@@ -48,7 +48,7 @@ pub(super) async fn send(
     door.open_for_intake()?;
     let queue = queue.taking()?;
     let key = idempotency::from_header(&headers)?;
-    let body = body::read(body, door.state.server.body_limit_bytes).await?;
+    let body = door.bodies.read(body, door.state.server.body_limit_bytes).await?;
     let now_ms = door.now_ms()?;
     let message = intake::message(&body, now_ms, key.as_deref())?;
     callback_fields::check(&message.details, &queue.policy)?;
@@ -107,7 +107,7 @@ async fn taken(
     let message = match as_scheduled(queue, sent, accepted.clone(), now_ms) {
         Some(message) => message,
         // The script's own time is needed, and it is kept with the message.
-        None => Box::pin(door.store().get(&accepted.id))
+        None => Box::pin(door.store().get_part(&accepted.id, Part::Head))
             .await?
             .ok_or_else(|| super::paths::no_message(&accepted.id.to_string()))?,
     };
@@ -119,7 +119,7 @@ async fn taken(
 /// 200 with the first message of an idempotency key; its bare id, if its retention is over.
 async fn first_message(door: &Door, accepted: &Accepted) -> Result<Response, Problem> {
     let location = [(header::LOCATION, location(&accepted.id)?)];
-    let Some(message) = door.store().get(&accepted.id).await? else {
+    let Some(message) = door.store().get_part(&accepted.id, Part::Head).await? else {
         let bare = serde_json::json!({
             "id": accepted.id.to_string(), "queue": accepted.id.queue.as_str(), "state": null,
             "duplicate": true,

@@ -3,23 +3,23 @@
 //! Owns the limits that hold before there is a request: how many connections, how long a head may
 //! take, how large it may be; and the graceful stop. Refuses to know routes.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::TokioTimer;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use super::client::Client;
 use super::peer::Watched;
+use super::places::{Place, Places};
 use super::waiting::Entrance;
 use crate::shutdown::Tasks;
-use crate::transport::Paced;
 
-/// Connections at once; further ones wait in the system's backlog. Ten thousand that wait for a result
-/// leave the door open to as many others.
-const CONNECTIONS_MAX: u32 = 20_000;
 /// How long the head of a request may take, and how long a connection may stay idle before it.
 const HEAD_PATIENCE: Duration = Duration::from_secs(60);
 /// Largest head that a connection takes; larger ones get a bare 431. Our own limit lies below it.
@@ -31,60 +31,89 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until the stop token of `tasks` fires, then lets requests under way end within `drain`.
 ///
+/// At most `connections_max` connections are open at once; further ones wait in the system's backlog until a
+/// place comes free, or idle ones have made way.
 /// What is still open after that is cut off. Open waits end with `ApiState::draining`: fire it first.
 /// Connections run as `tasks`: whoever joins these waits for the last answer.
-pub async fn serve(listener: TcpListener, entrance: Entrance, tasks: &Tasks, drain: Duration) {
+pub async fn serve(
+    listener: TcpListener,
+    connections_max: u32,
+    entrance: Entrance,
+    tasks: &Tasks,
+    drain: Duration,
+) {
     let stop = tasks.stop_token();
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX as usize));
+    let mut accepting = Accepting { listener, is_failing: false };
+    let places = Places::new(connections_max);
     let cut = CancellationToken::new();
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
-            accepted = accept(&listener, &places) => accepted,
-        };
-        let Some((stream, place)) = accepted else {
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-            continue;
+            accepted = accepting.next(&places) => accepted,
         };
         let (entrance, stop, cut) = (entrance.clone(), stop.clone(), cut.clone());
         tasks.spawn("connection", async move {
+            let (stream, place) = accepted;
+            let seat = Arc::clone(&place.seat);
             tokio::select! {
-                () = connection(stream, entrance, &stop) => {}
+                () = connection(stream, place, entrance, &stop) => {}
+                () = seat.asked_to_leave() => {}
                 () = cut.cancelled() => {}
             }
-            drop(place);
         });
     }
-    drop(listener);
-    // All places are free again: every connection has ended.
-    if tokio::time::timeout(drain, places.acquire_many(CONNECTIONS_MAX)).await.is_err() {
+    drop(accepting);
+    if tokio::time::timeout(drain, places.all_free()).await.is_err() {
         tracing::warn!("connections still open at the end of the drain are cut off");
         cut.cancel();
     }
 }
 
-/// The next connection, with a place for it.
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> Option<(TcpStream, OwnedSemaphorePermit)> {
-    // The semaphore is never closed.
-    let place = Arc::clone(places).acquire_owned().await.ok()?;
-    match listener.accept().await {
-        Ok((stream, _)) => Some((stream, place)),
-        Err(error) => {
-            tracing::warn!(%error, "a connection could not be accepted");
-            None
+/// The way in.
+struct Accepting {
+    listener: TcpListener,
+    /// Whether the last accept failed: reported when it begins and when it ends.
+    is_failing: bool,
+}
+
+impl Accepting {
+    /// The next connection, with a place for it.
+    async fn next(&mut self, places: &Arc<Places>) -> (TcpStream, Place) {
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, _)) => {
+                    if std::mem::take(&mut self.is_failing) {
+                        tracing::info!("connections are accepted again");
+                    }
+                    return (stream, places.take().await);
+                }
+                Err(error) => {
+                    if !std::mem::replace(&mut self.is_failing, true) {
+                        tracing::error!(%error, "connections cannot be accepted; idle ones are closed to make way");
+                    }
+                    places.make_way();
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
         }
     }
 }
 
 /// One connection's life. Errors end it and concern its caller alone.
-async fn connection(stream: TcpStream, entrance: Entrance, stop: &CancellationToken) {
+async fn connection(stream: TcpStream, place: Place, entrance: Entrance, stop: &CancellationToken) {
     // Without it small answers may wait for an acknowledgement; works without.
     let _slower = stream.set_nodelay(true);
     let stream = Watched::new(stream);
     let entrance = entrance.of(stream.peer());
+    let client = Client::new(stream, Arc::clone(&place.seat));
+    let answering = service_fn(|request: http::Request<Incoming>| {
+        let busy = place.seat.request();
+        let answer = entrance.call(request);
+        async move {
+            let answer = answer.await?;
+            Ok::<_, Infallible>(answer.map(|body| busy.until_taken(body)))
+        }
+    });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_PATIENCE)
@@ -92,7 +121,7 @@ async fn connection(stream: TcpStream, entrance: Entrance, stop: &CancellationTo
         .max_headers(HEADERS_MAX)
         // A client that closes its sending side after its request still gets its answer (see `peer`).
         .half_close(true)
-        .serve_connection(TokioIo::new(Paced::new(stream)), entrance);
+        .serve_connection(client, answering);
     let mut serving = std::pin::pin!(serving);
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,

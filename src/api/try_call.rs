@@ -18,7 +18,7 @@ use serde::Serialize;
 use super::paths::InQueue;
 use super::problem::Problem;
 use super::view::{BodyView, Pairs};
-use super::{Shared, body, idempotency, intake};
+use super::{Shared, idempotency, intake};
 use crate::domain::message::NewMessage;
 use crate::domain::outcome::{Answer, Outcome};
 use crate::store::Queue;
@@ -79,7 +79,7 @@ pub(super) async fn try_call(
 ) -> Result<Response, Problem> {
     let queue = queue.taking()?;
     let key = idempotency::from_header(&headers)?;
-    let body = body::read(body, door.state.server.body_limit_bytes).await?;
+    let body = door.bodies.read(body, door.state.server.body_limit_bytes).await?;
     let message = intake::message(&body, door.now_ms()?, key.as_deref())?;
     let called = door.state.try_call.call(queue, message).await;
     let report = called.map_err(|why| Problem::fault("", format!("no call was made: {why}")))?;

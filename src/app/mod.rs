@@ -3,6 +3,7 @@
 //! Owns start, reload and stop of the daemon. Holds no rule of its own: what a message goes through
 //! stands in `workers`, what callers see in `api`.
 
+mod connections;
 mod door;
 mod fleet;
 mod start;

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::waiting::Waiting;
-use super::{FAILURE, Refused, UNREACHABLE, USAGE};
+use super::{FAILURE, Refused, UNREACHABLE, USAGE, connections};
 use crate::api::Tokens;
 use crate::config::{RedisTarget, Settings};
 use crate::shutdown::Tasks;
@@ -57,6 +57,29 @@ pub(super) fn open_files_most() {
     }
 }
 
+/// How many connections the API may hold, so that calls and Redis never lack a file.
+fn connections_max(settings: &Settings) -> u32 {
+    use rustix::process::{Resource, getrlimit};
+    let open_files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let files = connections::share(
+        open_files,
+        connections::calls(settings.queues.values().map(AsRef::as_ref)),
+    );
+    if !files.suffice {
+        tracing::warn!(
+            open_files,
+            wanted = files.wanted,
+            "the limit of open files is low for the concurrency of the queues: raise it (ulimit -n, LimitNOFILE), or calls may have to wait"
+        );
+    }
+    tracing::debug!(
+        open_files,
+        connections = files.connections,
+        "connections of the API are bounded"
+    );
+    files.connections
+}
+
 /// Takes the port, starts a managed Redis where none is configured, and checks that it is fit.
 pub(super) async fn start(
     settings: &Settings,
@@ -74,7 +97,7 @@ pub(super) async fn start(
         )
     })?;
     let api_tasks = Tasks::new();
-    let mut waiting = Waiting::begin(listener, &api_tasks);
+    let mut waiting = Waiting::begin(listener, connections_max(settings), &api_tasks);
     install_tls();
     let managed = match settings.redis.target {
         RedisTarget::Managed => Some(start_managed(settings, &mut waiting).await?),
@@ -83,6 +106,7 @@ pub(super) async fn start(
     let url = managed.as_ref().map(ManagedRedis::url);
     let store = Store::new(settings, url, metrics, tasks.clone());
     reach(&store, &mut waiting).await?;
+    store.connect().await;
     store.meet_clock().await.map_err(|error| Refused::new(UNREACHABLE, error))?;
     store.register_queues(settings).await.map_err(|error| Refused::new(USAGE, error))?;
     store.register_topics(settings).await.map_err(|error| Refused::new(UNREACHABLE, error))?;

@@ -26,13 +26,13 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    /// Answers on the listener's port, until the stop token of `tasks` fires.
-    pub(super) fn begin(listener: TcpListener, tasks: &Tasks) -> Self {
+    /// Answers at most so many connections on the listener's port, until the stop token of `tasks` fires.
+    pub(super) fn begin(listener: TcpListener, connections_max: u32, tasks: &Tasks) -> Self {
         let why = Arc::new(ArcSwap::from_pointee("the store is not there yet".to_owned()));
         let entrance = Entrance::waiting(Arc::clone(&why));
         let (serving, answering) = (tasks.clone(), entrance.clone());
         tasks.spawn("api", async move {
-            api::serve(listener, answering, &serving, REQUESTS_PATIENCE).await;
+            api::serve(listener, connections_max, answering, &serving, REQUESTS_PATIENCE).await;
         });
         let now = Instant::now();
         Self { entrance, why, began: now, said: now }

@@ -34,5 +34,9 @@ fn row(action: &Value) -> Vec<String> {
         outcome => format!("refused ({})", word(&outcome["status"])),
     };
     let when = of_answer(&action["at"]).map(utc).unwrap_or_default();
-    vec![when, text("by"), text("action"), text("on"), outcome, text("reason"), text("detail")]
+    let who = match text("user").as_str() {
+        "" => text("by"),
+        user => format!("{} ({user})", text("by")),
+    };
+    vec![when, who, text("action"), text("on"), outcome, text("reason"), text("detail")]
 }

@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::Session;
 use super::client::Target;
 use super::describe::count;
-use super::diagnosis::{Finding, Weight};
 use super::exit::Failure;
+use super::finding::{Finding, Weight};
 use super::plain::plain;
 use super::progress::Progress;
 

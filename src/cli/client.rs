@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::exit::{Exit, Failure};
+use super::user;
 
 /// Where a daemon listens unless it was told otherwise.
 pub(crate) const DEFAULT_URL: &str = "http://127.0.0.1:7411";
@@ -29,11 +30,16 @@ const ANSWER_MAX: Duration = Duration::from_secs(30);
 /// The content type of what is asked; a daemon without tokens demands one.
 const JSON: &str = "application/json";
 
+/// The header that names who asks; it is shown, and decides nothing.
+const USER: &str = "tidegate-user";
+
 /// A daemon, reached by HTTP.
 pub(crate) struct Client {
     http: HyperClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
     base: Url,
     token: Option<HeaderValue>,
+    /// Who asks, for the list of operators' actions.
+    user: Option<HeaderValue>,
 }
 
 /// A path with its query, below the daemon's URL.
@@ -120,7 +126,8 @@ impl Client {
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);
-        Ok(Self { http: HyperClient::builder(TokioExecutor::new()).build(tls), base, token })
+        let user = HeaderValue::from_bytes(user::name().as_bytes()).ok();
+        Ok(Self { http: HyperClient::builder(TokioExecutor::new()).build(tls), base, token, user })
     }
 
     /// Reads.
@@ -216,6 +223,9 @@ impl Client {
             .header(USER_AGENT, concat!("tidegate-cli/", env!("CARGO_PKG_VERSION")));
         if let Some(token) = &self.token {
             request = request.header(AUTHORIZATION, token);
+        }
+        if let Some(user) = &self.user {
+            request = request.header(USER, user);
         }
         let (content_type, body) = body.unwrap_or((JSON, Bytes::new()));
         request

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::describe::{count, word};
+use super::finding::Finding;
 use super::queues::{age, name_of};
 use super::sending;
 use super::times::{distance, of_answer, span};
@@ -21,50 +22,6 @@ const PENDING_MAX: Duration = Duration::from_secs(30);
 
 /// An entry that has lain in its stream for so long is not just under way.
 const LAG_MAX: Duration = Duration::from_secs(60);
-
-/// How much a finding weighs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Weight {
-    /// Somebody must act.
-    Problem,
-    /// Worth knowing.
-    Note,
-}
-
-impl Weight {
-    /// The word that is shown.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Problem => "problem",
-            Self::Note => "note",
-        }
-    }
-}
-
-/// One thing found, with its remedy.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Finding {
-    /// How much it weighs.
-    pub(crate) weight: Weight,
-    /// What it is about: a queue, the store, the nodes.
-    pub(crate) about: String,
-    /// What was found.
-    pub(crate) what: String,
-    /// What to do.
-    pub(crate) remedy: String,
-}
-
-impl Finding {
-    /// Somebody must act.
-    pub(crate) fn problem(about: &str, what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        let (what, remedy) = (what.into(), remedy.into());
-        Self { weight: Weight::Problem, about: about.to_owned(), what, remedy }
-    }
-
-    fn note(about: &str, what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { weight: Weight::Note, ..Self::problem(about, what, remedy) }
-    }
-}
 
 /// Nodes that run different configurations; nobody there.
 pub(crate) fn of_nodes(nodes: &[Value]) -> Vec<Finding> {

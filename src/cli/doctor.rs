@@ -11,8 +11,9 @@ use super::Session;
 use super::args_admin::DoctorArgs;
 use super::checkup;
 use super::client::Target;
-use super::diagnosis::{self, Finding, Weight};
+use super::diagnosis;
 use super::exit::{Exit, Failure};
+use super::finding::{Finding, Weight};
 use super::queues::{age, list, name_of};
 
 /// The time between two looks at a queue whose oldest message is old: does its age grow?

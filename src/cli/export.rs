@@ -18,8 +18,7 @@ use crate::domain::headers::is_reserved_header;
 use crate::domain::state::State;
 use crate::domain::time::parse_rfc3339;
 
-/// Messages asked for at once; with their payloads (up to 256 KiB each by default) a page stays
-/// below 25 MiB.
+/// Messages asked for at once; the daemon ends a page sooner where payloads are large.
 const PAGE: u64 = 100;
 
 /// Fields that travel as they are.

@@ -11,6 +11,8 @@ use super::args_messages::ListArgs;
 use super::client::Target;
 use super::describe::{due_ms, gates, reason, word};
 use super::exit::{Exit, Failure};
+use super::filter::parameters_of;
+use super::progress::Progress;
 use super::times::utc;
 
 /// The largest page the API gives.
@@ -24,24 +26,38 @@ pub(crate) struct Page {
     /// Where the next page begins; `None`: this was the last.
     #[serde(default)]
     pub(crate) next_cursor: Option<String>,
+    /// How many messages a search has looked at so far.
+    #[serde(default)]
+    looked: Option<u64>,
+    /// Of how many.
+    #[serde(default)]
+    of: Option<u64>,
 }
 
 /// `list`.
 pub(crate) async fn list(args: &ListArgs, session: &mut Session) -> Result<Exit, Failure> {
+    let filter = parameters_of(&args.filter, session)?;
     let mut messages = Vec::new();
     let mut cursor = None;
+    let mut progress = Progress::new(&session.screen, 0);
     loop {
         let left = args.limit - u64::try_from(messages.len()).unwrap_or(u64::MAX);
-        let target = page_target(args, left.min(PAGE_MAX), cursor.as_deref());
+        let target = page_target(args, &filter, left.min(PAGE_MAX), cursor.as_deref());
         let page: Page = session.client.get(&target).await?.read()?;
-        let was_empty = page.messages.is_empty();
         messages.extend(page.messages);
         cursor = page.next_cursor;
         let is_full = u64::try_from(messages.len()).unwrap_or(u64::MAX) >= args.limit;
-        if cursor.is_none() || is_full || was_empty {
+        // A page may be empty and not be the last: one request looks only so far.
+        if cursor.is_none() || is_full {
             break;
         }
+        if let (Some(looked), Some(of)) = (page.looked, page.of) {
+            progress.grow(of);
+            let text = format!("looked at {looked} of {of}, found {}", messages.len());
+            progress.show(looked, &text, &mut session.screen)?;
+        }
     }
+    progress.clear();
     if session.screen.is_json() {
         return as_json(&messages, cursor.as_deref(), session);
     }
@@ -55,11 +71,20 @@ pub(crate) async fn list(args: &ListArgs, session: &mut Session) -> Result<Exit,
     Ok(Exit::Ok)
 }
 
-fn page_target(args: &ListArgs, limit: u64, cursor: Option<&str>) -> Target {
+fn page_target(
+    args: &ListArgs,
+    filter: &[(&'static str, String)],
+    limit: u64,
+    cursor: Option<&str>,
+) -> Target {
     let mut target =
         Target::new(&["v1", "queues", &args.queue, "messages"]).with("limit", limit.to_string());
-    if let Some(state) = args.state {
-        target = target.with("state", state.as_str());
+    if !args.state.is_empty() {
+        let states: Vec<_> = args.state.iter().map(|state| state.as_str()).collect();
+        target = target.with("state", states.join(","));
+    }
+    for (name, value) in filter {
+        target = target.with(name, value.clone());
     }
     if let Some(key) = &args.key {
         target = target.with("idempotency_key", key);

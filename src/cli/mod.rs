@@ -9,6 +9,7 @@ mod args;
 mod args_admin;
 mod args_messages;
 mod args_operation;
+mod args_values;
 mod batch;
 mod batch_fate;
 mod batch_rows;
@@ -24,6 +25,8 @@ mod doctor;
 mod events;
 mod exit;
 mod export;
+mod filter;
+mod finding;
 mod health;
 mod ids;
 mod list;
@@ -45,6 +48,7 @@ mod times;
 mod topics;
 mod trial;
 mod usage;
+mod user;
 
 #[cfg(test)]
 mod tests;

@@ -16,13 +16,13 @@ use super::bulk;
 use super::client::{Answer, Target};
 use super::describe::{count, word};
 use super::exit::{Exit, Failure};
+use super::filter::{at, filter_of};
 use super::plain::plain;
 use super::progress::Progress;
 use super::queues::{as_it_came, list};
-use super::times::{distance, moment, of_answer, span};
+use super::times::{distance, of_answer, span};
 use crate::domain::id::MessageId;
 use crate::domain::state::State;
-use crate::domain::time::rfc3339;
 use crate::domain::units::format_duration;
 
 /// Between two looks at an operation that runs.
@@ -157,50 +157,6 @@ fn wish(
         body.insert("reason".to_owned(), reason.clone().into());
     }
     Ok(body)
-}
-
-pub(super) fn filter_of(
-    args: &FilterArgs,
-    session: &mut Session,
-) -> Result<Map<String, Value>, Failure> {
-    let mut filter = Map::new();
-    if !args.labels.is_empty() {
-        let mut labels = Map::new();
-        for label in &args.labels {
-            let (name, value) = label.split_once('=').ok_or_else(|| {
-                Failure::usage(format!("\"{label}\" is not a valid label"))
-                    .next("expected NAME=VALUE")
-            })?;
-            labels.insert(name.to_owned(), value.into());
-        }
-        filter.insert("label".to_owned(), labels.into());
-    }
-    for (name, text) in [("group", &args.group), ("error_contains", &args.error_contains)] {
-        if let Some(text) = text {
-            filter.insert(name.to_owned(), text.clone().into());
-        }
-    }
-    for (name, text) in [
-        ("created_after", &args.created_after),
-        ("created_before", &args.created_before),
-        ("due_after", &args.due_after),
-        ("due_before", &args.due_before),
-        ("final_after", &args.final_after),
-        ("final_before", &args.final_before),
-    ] {
-        if let Some(text) = text {
-            filter.insert(name.to_owned(), at(text, session)?);
-        }
-    }
-    Ok(filter)
-}
-
-fn at(text: &str, session: &mut Session) -> Result<Value, Failure> {
-    let moment = moment(text, None)?;
-    if let Some(note) = &moment.note {
-        session.screen.note(note)?;
-    }
-    Ok(rfc3339(moment.at_ms).into())
 }
 
 async fn launch(

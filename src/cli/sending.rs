@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use super::describe::{count, word};
-use super::diagnosis::Finding;
+use super::finding::Finding;
 use super::times::{distance, of_answer, span, utc};
 
 /// A queue's place in the column SENDING.

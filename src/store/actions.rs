@@ -16,6 +16,9 @@ const ACTIONS_MAX: usize = 10_000;
 pub struct NewAction {
     /// Who: a token's name.
     pub by: String,
+    /// Who sat there, by their own word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
     /// What, in a word or two.
     pub what: String,
     /// The queue, the message's id, or whatever else it is about; "" for the daemon.

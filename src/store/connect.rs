@@ -19,7 +19,9 @@ use crate::domain::endpoint::Secret;
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest wait for a reply: far above the slowest script and the waits for durability, and short
 /// enough that a connection that fell silent holds the loops up for less than five seconds.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
+pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
+/// The same for readings, which may stand in line behind much larger ones; nobody's health hangs on it.
+pub(super) const READING_TIMEOUT: Duration = Duration::from_secs(20);
 /// Commands that may be under way at once: above it callers wait at our door, not in Redis.
 const CONCURRENCY_MAX: usize = 512;
 
@@ -68,7 +70,11 @@ pub(super) struct Whereto {
     pub(super) address: String,
 }
 
-pub(super) async fn connect(target: &Target) -> RedisResult<(Connection, Whereto)> {
+/// `patience` bounds the wait for each reply.
+pub(super) async fn connect(
+    target: &Target,
+    patience: Duration,
+) -> RedisResult<(Connection, Whereto)> {
     let (client, address) = match target {
         Target::Single(url) => (Client::open(url.expose())?, String::new()),
         Target::Sentinel { master, urls } => {
@@ -80,14 +86,15 @@ pub(super) async fn connect(target: &Target) -> RedisResult<(Connection, Whereto
                 .retries(3)
                 .max_retry_wait(500)
                 .connection_timeout(CONNECT_TIMEOUT)
-                .response_timeout(RESPONSE_TIMEOUT)
-                .overall_response_timeout(Some(2 * RESPONSE_TIMEOUT))
+                .response_timeout(patience)
+                .overall_response_timeout(Some(2 * patience))
                 .build()?;
             let whereto = Whereto { run: 0, address: String::new() };
             return Ok((Connection::Cluster(client.get_async_connection().await?), whereto));
         }
     };
-    let mut connection = client.get_multiplexed_async_connection_with_config(&tuning()).await?;
+    let mut connection =
+        client.get_multiplexed_async_connection_with_config(&tuning(patience)).await?;
     let info = cmd("INFO").query_async(&mut connection).await?;
     let server = Server::read(info);
     if matches!(target, Target::Sentinel { .. }) && !server.is_master {
@@ -102,10 +109,10 @@ pub(super) async fn named_master(target: &Target) -> Option<Named> {
     sentinels::ask(master, urls).await.ok()
 }
 
-fn tuning() -> AsyncConnectionConfig {
+fn tuning(patience: Duration) -> AsyncConnectionConfig {
     AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT_TIMEOUT))
-        .set_response_timeout(Some(RESPONSE_TIMEOUT))
+        .set_response_timeout(Some(patience))
         .set_pipeline_buffer_size(1024)
         .set_concurrency_limit(CONCURRENCY_MAX)
 }

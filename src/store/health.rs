@@ -152,6 +152,11 @@ impl Health {
         self.doubt.notified().await;
     }
 
+    /// Asks for a look at Redis before the next second.
+    pub(super) fn look_at_once(&self) {
+        self.doubt.notify_one();
+    }
+
     /// What a write to this key has to wait for.
     pub(super) fn wait(&self, key: &str) -> Result<Wait, StoreError> {
         let seen = self.seen.load();

@@ -16,7 +16,10 @@ use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, 
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::connect::{CONNECT_TIMEOUT, Connection, Target, Whereto, connect, timed_out};
+use super::connect::{
+    CONNECT_TIMEOUT, Connection, READING_TIMEOUT, RESPONSE_TIMEOUT, Target, Whereto, connect,
+    timed_out,
+};
 use super::error::ends_connection;
 use super::script::Script;
 
@@ -54,6 +57,8 @@ struct Tries {
 /// A connection that is made when first used and made again when it broke.
 pub(crate) struct Link {
     target: Target,
+    /// How long a reply is waited for.
+    patience: Duration,
     standing: ArcSwapOption<Standing>,
     connecting: Mutex<Tries>,
     generations: AtomicU64,
@@ -67,8 +72,18 @@ impl std::fmt::Debug for Link {
 
 impl Link {
     pub(crate) fn new(target: Target) -> Self {
+        Self::with(target, RESPONSE_TIMEOUT)
+    }
+
+    /// One for large readings, which take their time.
+    pub(crate) fn for_readings(target: Target) -> Self {
+        Self::with(target, READING_TIMEOUT)
+    }
+
+    fn with(target: Target, patience: Duration) -> Self {
         Self {
             target,
+            patience,
             standing: ArcSwapOption::empty(),
             connecting: Mutex::default(),
             generations: AtomicU64::new(0),
@@ -90,7 +105,7 @@ impl Link {
         tries.last = Some(Instant::now());
         tries.failed = tries.failed.saturating_add(1);
         // Boxed: it is rare, and everybody who speaks to Redis would carry its room.
-        let connecting = Box::pin(connect(&self.target));
+        let connecting = Box::pin(connect(&self.target, self.patience));
         let (connection, whereto) = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
             .await
             .unwrap_or_else(|_| Err(timed_out()))?;

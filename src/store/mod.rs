@@ -30,6 +30,7 @@ mod inbox;
 mod intake;
 mod keys;
 mod link;
+mod links;
 mod managed;
 mod nodes;
 mod operate;
@@ -95,7 +96,7 @@ pub use operations::{
 pub use probe::{Doubtful, DueProbes, ProbeTimes};
 pub use prune::Pruned;
 pub use queue::{Queue, Shard};
-pub use read::{Counts, Page, PauseInfo};
+pub use read::{Counts, Page, Part, PauseInfo};
 pub use receipt::{Receipt, ReceiptOf, Received};
 pub use rollback::{Rollback, RollbackCause};
 pub use schedules::{
@@ -140,8 +141,10 @@ struct Inner {
     settings: RedisSettings,
     target: Target,
     node: NodeId,
-    /// For every script but intake.
+    /// For every script but intake and readings.
     scripts: Link,
+    /// For readings, which may be large: that they are slow says nothing about Redis.
+    readings: Link,
     /// For what must not wait behind scripts: health, presence.
     probes: Link,
     intake: Intake,
@@ -189,6 +192,7 @@ impl Store {
                 settings: settings.redis.clone(),
                 node: NodeId::random(),
                 scripts: Link::new(target.clone()),
+                readings: Link::for_readings(target.clone()),
                 probes: Link::new(target.clone()),
                 intake: Intake::new(&target),
                 clock,
@@ -246,11 +250,6 @@ impl Store {
 
     fn namespace(&self) -> &str {
         &self.inner.settings.namespace
-    }
-
-    /// Every connection, to leave one that leads astray.
-    fn links(&self) -> impl Iterator<Item = &Link> {
-        [&self.inner.scripts, &self.inner.probes].into_iter().chain(self.inner.intake.links())
     }
 
     /// Runs a verb on a shard, repeating while Redis is away: every verb is safe to repeat.
@@ -320,11 +319,11 @@ impl Store {
                     tokio::time::sleep(REPEAT_PAUSE).await;
                 }
                 Err(error) => {
-                    return Err(StoreError::from_redis(&error)).inspect_err(|error| {
-                        if matches!(error, StoreError::Unavailable(_)) {
-                            self.inner.health.down(&self.inner.metrics, error);
-                        }
-                    });
+                    let told = StoreError::from_redis(&error);
+                    if matches!(told, StoreError::Unavailable(_)) {
+                        self.note_failure(link, error.is_timeout(), &told);
+                    }
+                    return Err(told);
                 }
             }
         }

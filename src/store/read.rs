@@ -13,8 +13,20 @@ use crate::domain::id::{MessageId, QueueName};
 use crate::domain::message::{Attempt, Message};
 use crate::domain::state::State;
 
-/// Messages that one call reads, with their bodies.
+/// Messages that one call reads at most; how many it does, their bytes decide (see `lua/get.lua`).
 const GET_MAX: usize = 100;
+
+/// How much of a message is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// All but its payload.
+    Head,
+    /// All of it.
+    Whole,
+}
+
+/// What a call answers of each message.
+const FIELDS: usize = 5;
 
 /// No further probe (see `lua/include/uncertain.lua`).
 const NEVER_MS: u64 = (1 << 53) - 1;
@@ -116,7 +128,19 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`]. An id of a queue that is not known reads as `None`.
     pub async fn get(&self, id: &MessageId) -> Result<Option<Message>, StoreError> {
-        Ok(self.get_full(id, false).await?.map(|(message, _)| message))
+        self.get_part(id, Part::Whole).await
+    }
+
+    /// A message, or what is not its payload.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub async fn get_part(
+        &self,
+        id: &MessageId,
+        part: Part,
+    ) -> Result<Option<Message>, StoreError> {
+        Ok(self.get_one(id, part, false).await?.map(|(message, _)| message))
     }
 
     /// A message's attempts, the oldest first, as far as they are kept.
@@ -124,7 +148,7 @@ impl Store {
     /// # Errors
     /// As [`Self::get`].
     pub async fn attempts(&self, id: &MessageId) -> Result<Option<Vec<Attempt>>, StoreError> {
-        let Some((message, mut attempts)) = self.get_full(id, true).await? else {
+        let Some((message, mut attempts)) = self.get_one(id, Part::Head, true).await? else {
             return Ok(None);
         };
         let last = message.last_attempt.filter(|last| attempts.last() != Some(last));
@@ -132,13 +156,15 @@ impl Store {
         Ok(Some(attempts))
     }
 
-    async fn get_full(
+    async fn get_one(
         &self,
         id: &MessageId,
+        part: Part,
         history: bool,
     ) -> Result<Option<(Message, Vec<Attempt>)>, StoreError> {
         let Ok(queue) = self.queue(&id.queue) else { return Ok(None) };
-        let mut found = self.get_many(queue.shard_of(id), &id.queue, &[id.ulid], history).await?;
+        let shard = queue.shard_of(id);
+        let mut found = self.get_many(shard, &id.queue, &[id.ulid], part, history).await?;
         Ok(found.pop())
     }
 
@@ -147,15 +173,22 @@ impl Store {
         shard: &Shard,
         queue: &QueueName,
         ulids: &[Ulid],
+        part: Part,
         history: bool,
     ) -> Result<Vec<(Message, Vec<Attempt>)>, StoreError> {
         let mut found = Vec::with_capacity(ulids.len());
-        for ulids in ulids.chunks(GET_MAX) {
-            let mut args = vec![arg(u8::from(history))];
-            args.extend(ulids.iter().map(arg));
-            let mut reply = self.call(Verb::Get, shard, &args).await?;
+        // What a callback says is made of its payload.
+        let is_whole = part == Part::Whole || queue.callbacks_of().is_some();
+        let mut left = ulids;
+        while !left.is_empty() {
+            let mut args = vec![arg(u8::from(history)), arg(u8::from(is_whole))];
+            args.extend(left.iter().take(GET_MAX).map(arg));
+            let mut reply = self.read(Verb::Get, shard, &args).await?;
             let _now_ms = reply.count()?;
-            for ulid in ulids {
+            // At least one, or this would never end.
+            let (read, rest) = left.split_at((reply.len() / FIELDS).clamp(1, left.len()));
+            left = rest;
+            for ulid in read {
                 let (record, entry) = (reply.bytes()?, reply.bytes()?);
                 let in_due = reply.int()? == 1;
                 let moment_ms = reply.natural()?;
@@ -190,12 +223,27 @@ impl Store {
         limit: usize,
         cursor: Option<&str>,
     ) -> Result<Page, StoreError> {
+        self.list_part(name, state, Part::Whole, limit, cursor).await
+    }
+
+    /// The same, or what is not their payloads.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub async fn list_part(
+        &self,
+        name: &QueueName,
+        state: State,
+        part: Part,
+        limit: usize,
+        cursor: Option<&str>,
+    ) -> Result<Page, StoreError> {
         let queue = self.queue(name)?;
         let (mut number, mut within) = read_cursor(cursor);
         let mut messages = Vec::new();
         while let Some(shard) = queue.shards.get(number) {
             let page = self.list_shard(shard, state, limit - messages.len(), &within).await?;
-            let found = self.get_many(shard, name, &page.ulids, false).await?;
+            let found = self.get_many(shard, name, &page.ulids, part, false).await?;
             // What moved on between the two readings is not shown in a state it has left.
             messages.extend(found.into_iter().map(|(m, _)| m).filter(|m| m.state == state));
             within = page.next;
@@ -218,7 +266,7 @@ impl Store {
         cursor: &str,
     ) -> Result<UlidPage, StoreError> {
         let args = [arg(state), arg(limit), arg(cursor)];
-        let mut reply = self.call(Verb::List, shard, &args).await?;
+        let mut reply = self.read(Verb::List, shard, &args).await?;
         let next = reply.text()?;
         let mut ulids = Vec::with_capacity(reply.len());
         while reply.len() > 0 {

@@ -117,6 +117,14 @@ impl DeferKind {
     }
 }
 
+/// What these attempts show of the downstream, in the scripts' form.
+fn row(items: &[Settled]) -> Vec<u8> {
+    row_of(items.iter().map(|item| {
+        let attempt = item.attempt.as_ref();
+        (item.sign, attempt.and_then(|attempt| attempt.error.as_deref()))
+    }))
+}
+
 /// Tokens of exchanges that end, in the scripts' form.
 pub(super) fn tokens(ended: &[String]) -> Vec<u8> {
     ended.concat().into_bytes()
@@ -162,7 +170,7 @@ impl Store {
     ) -> Result<Vec<Verdict>, StoreError> {
         let retention = queue.policy.retention;
         let mut args =
-            vec![tokens(ended), row_of(items), arg(retention.delivered_ms), arg(retention.dead_ms)];
+            vec![tokens(ended), row(items), arg(retention.delivered_ms), arg(retention.dead_ms)];
         for item in items {
             args.extend(item.head());
             args.extend([arg(item.delay_ms), arg(u8::from(item.is_throttle)), item.tail()]);
@@ -212,7 +220,7 @@ impl Store {
         let why = items.iter().find_map(|item| item.attempt.as_ref()?.error.clone());
         let head = vec![
             tokens(ended),
-            row_of(items),
+            row(items),
             arg(kind.as_str()),
             gate_ms.map_or_else(|| arg(-1), arg),
             why.unwrap_or_default().into_bytes(),
@@ -245,7 +253,7 @@ impl Store {
         let why = items.iter().find_map(|item| item.reason.clone()).unwrap_or_default();
         let mut args = vec![
             tokens(ended),
-            row_of(items),
+            row(items),
             arg(queue.policy.retention.dead_ms),
             arg(u8::from(suspect)),
             why.into_bytes(),
@@ -269,7 +277,7 @@ impl Store {
     ) -> Result<Vec<Verdict>, StoreError> {
         let retention = queue.policy.retention;
         let kept = [arg(retention.delivered_ms), arg(retention.dead_ms)];
-        let mut args = vec![tokens(ended), row_of(items), queue.probe_after(asked_ms)];
+        let mut args = vec![tokens(ended), row(items), queue.probe_after(asked_ms)];
         args.extend(kept);
         args.extend(items.iter().flat_map(Settled::whole));
         let verdicts = self.settle(Verb::Park, queue, shard, &args, items.len()).await?;

@@ -6,7 +6,6 @@
 use serde::Deserialize;
 
 use super::queue::{Queue, Shard};
-use super::settle::Settled;
 use super::{Store, StoreError, Verb, arg};
 use crate::domain::failing::Sign;
 use crate::domain::time::rfc3339;
@@ -25,18 +24,21 @@ enum Report {
     Opened,
 }
 
-/// What the attempts of a call show together, in the scripts' form.
-pub(super) fn row_of(items: &[Settled]) -> Vec<u8> {
-    let failed = items.iter().filter(|item| item.sign == Sign::Failed);
-    let count = failed.clone().count();
-    let is_answered = items.iter().any(|item| item.sign == Sign::Answered);
-    if count == 0 && !is_answered {
+/// What the attempts of a call show together, in the scripts' form: each attempt's sign and its error.
+pub(super) fn row_of<'a>(attempts: impl Iterator<Item = (Sign, Option<&'a str>)>) -> Vec<u8> {
+    let (mut is_answered, mut failed, mut last_error) = (false, 0, None);
+    for (sign, error) in attempts {
+        is_answered |= sign == Sign::Answered;
+        if sign == Sign::Failed {
+            (failed, last_error) = (failed + 1, error);
+        }
+    }
+    if failed == 0 && !is_answered {
         return Vec::new();
     }
-    let error = failed.last().and_then(|item| item.attempt.as_ref()?.error.as_deref());
-    let error: String = error.unwrap_or_default().chars().take(ERROR_CHARS_MAX).collect();
+    let error: String = last_error.unwrap_or_default().chars().take(ERROR_CHARS_MAX).collect();
     let mark = if is_answered { 'a' } else { '-' };
-    format!("{mark}{count}:{error}").into_bytes()
+    format!("{mark}{failed}:{error}").into_bytes()
 }
 
 impl Store {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::{Store, StoreError, Verb, arg};
+use super::{Part, Store, StoreError, Verb, arg};
 use crate::domain::id::MessageId;
 use crate::domain::message::Message;
 
@@ -76,6 +76,7 @@ impl Store {
         &self,
         id: &MessageId,
         wait: Duration,
+        part: Part,
     ) -> Result<Option<Message>, StoreError> {
         let deadline = Instant::now() + wait;
         let notify = self.inner.waiters.enter(id);
@@ -86,7 +87,7 @@ impl Store {
         if !self.watch(id, wait).await? {
             drop(tokio::time::timeout_at(deadline, told).await);
         }
-        self.get(id).await
+        self.get_part(id, part).await
     }
 
     /// Marks an id as waited for; whether it is final (or gone) already.

@@ -103,7 +103,7 @@ async fn call(
     match said.and_then(|said| slot.news(said, pause)) {
         Some(News::LeftAlone) => {
             let error = error_of(&tried.answer);
-            tracing::warn!(%queue, host, ?pause, error, "a callback host is left alone: its calls fail; it is tried now and then");
+            tracing::warn!(%queue, host, pause = ?pause.unwrap_or_default(), error, "a callback host is left alone: its calls fail; it is tried now and then");
         }
         Some(News::Back) => tracing::info!(%queue, host, "a callback host takes calls again"),
         None => {}

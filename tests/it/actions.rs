@@ -53,6 +53,27 @@ async fn every_step_of_an_operator_is_written_down_with_its_outcome() {
 }
 
 #[tokio::test]
+async fn the_command_line_says_who_sits_there() {
+    let scene = Scene::start("").await;
+    let mut command = tokio::process::Command::new("tidegate");
+    command.args(["pause", QUEUE]).env("TIDEGATE_USER", "ann from accounts");
+    assert_eq!(scene.daemon.run(command).await.code, 0);
+    let mut command = tokio::process::Command::new("tidegate");
+    command.args(["resume", QUEUE]).env_remove("TIDEGATE_USER");
+    assert_eq!(scene.daemon.run(command).await.code, 0);
+    scene.queue_step("pause", &json!({})).await;
+
+    let list = actions(&scene.daemon, "").await;
+    let table = scene.daemon.cli(&["actions"]).await.stdout;
+
+    let users: Vec<_> = list["actions"].as_array().unwrap().iter().map(|a| &a["user"]).collect();
+    assert_eq!(users[0], &Value::Null, "plain HTTP names nobody");
+    assert!(users[1].as_str().is_some_and(|name| !name.is_empty()), "{users:?}");
+    assert_eq!(users[2], "ann from accounts");
+    assert!(table.contains("anonymous (ann from accounts)"), "{table}");
+}
+
+#[tokio::test]
 async fn pages_go_back_in_time_and_another_node_tells_the_same() {
     let scene = Scene::start("").await;
     for n in 0..5 {

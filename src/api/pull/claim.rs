@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::desk::{self, Taken, Wish};
 use super::token::WorkerToken;
 use super::{LEASE_MS_MAX, LEASE_MS_MIN, pulled};
+use crate::api::Shared;
 use crate::api::change::SMALL_BODY_BYTES_MAX;
 use crate::api::fields::{Fields, Shape};
 use crate::api::paths::InQueue;
@@ -21,7 +22,6 @@ use crate::api::peer::Peer;
 use crate::api::problem::Problem;
 use crate::api::values::{duration, whole};
 use crate::api::view::{Moment, Pairs, PayloadView};
-use crate::api::{Shared, body};
 use crate::domain::id::MessageId;
 use crate::domain::shown::show_payload;
 use crate::store::{Claimed, Queue, Settled, Store};
@@ -53,7 +53,7 @@ pub(in crate::api) async fn claim(
     body: Body,
 ) -> Result<Response, Problem> {
     let queue = pulled(queue)?;
-    let body = body::read(body, SMALL_BODY_BYTES_MAX).await?;
+    let body = door.bodies.read(body, SMALL_BODY_BYTES_MAX).await?;
     let mut fields = Fields::of_body(&body, &CLAIM)?;
     let max = fields.read_as("max", |raw| whole(raw, 1..=MESSAGES_MAX)).unwrap_or(1);
     let wait_ms = fields.read_as("wait", |raw| duration(raw, 0..=WAIT_MS_MAX)).unwrap_or(0);

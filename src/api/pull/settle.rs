@@ -19,11 +19,11 @@ use crate::api::pace::Pace;
 use crate::api::paths::InQueue;
 use crate::api::problem::{FAULTS_IN_ALL_MAX, Problem};
 use crate::api::values::{delay, duration, string, words};
-use crate::api::{Door, Shared, body};
+use crate::api::{Door, Shared};
 use crate::domain::id::MessageId;
 use crate::domain::message::{Attempt, NAME_BYTES_MAX};
 use crate::domain::retry::Next;
-use crate::store::{Lease, Queue, Settled, StoreError, Verdict};
+use crate::store::{Lease, Part, Queue, Settled, StoreError, Verdict};
 use crate::telemetry::{Kind, OutcomeLabel, ReasonLabel, VerdictLabel};
 
 /// Most messages in one request.
@@ -101,7 +101,7 @@ pub(in crate::api) async fn settle(
     body: Body,
 ) -> Result<Response, Problem> {
     let queue = pulled(queue)?;
-    let body = body::read(body, BODY_BYTES_MAX).await?;
+    let body = door.bodies.read(body, BODY_BYTES_MAX).await?;
     let raws = list_of_body(&body, ITEMS_MAX, "a list of settlements")?;
     let (mut results, mut pace, mut faults_left) =
         (Vec::with_capacity(raws.len()), Pace::default(), FAULTS_IN_ALL_MAX);
@@ -252,7 +252,7 @@ async fn step_of(door: &Door, queue: &Queue, item: &Item) -> Result<(Step, Settl
 async fn next(door: &Door, queue: &Queue, item: &Item) -> Result<Next, Problem> {
     let policy = &queue.policy;
     // One that is gone gets that verdict from the call.
-    let retry = match door.store().get(&item.id).await? {
+    let retry = match door.store().get_part(&item.id, Part::Head).await? {
         Some(message) => message.details.retry_policy(&policy.retry),
         None => Cow::Borrowed(&policy.retry),
     };

@@ -135,6 +135,8 @@ async fn pages(house: &House, query: &str) -> Vec<Value> {
         let page = house.get(&path).await.expect(200).json();
         found.extend(page["messages"].as_array().unwrap().iter().cloned());
         assert!(found.len() < 1000, "it never ends");
+        assert_eq!(page["looked"], found.len(), "{path}");
+        assert!(page["of"].as_u64() >= page["looked"].as_u64(), "{page}");
         match page["next_cursor"].as_str() {
             Some(next) => cursor = format!("&cursor={next}"),
             None => return found,
@@ -170,6 +172,7 @@ async fn pages_show_every_message_once() {
     assert_eq!(cancelled.len(), 4);
     assert!(cancelled.iter().all(|message| message["state"] == "cancelled"));
     let first = house.get("/v1/queues/sms/messages?limit=1&state=ready").await.expect(200).json();
+    assert_eq!((&first["looked"], &first["of"]), (&json!(1), &json!(20)));
     let cursor = first["next_cursor"].as_str().unwrap();
     let other = house.get(&format!("/v1/queues/sms/messages?state=dead&cursor={cursor}")).await;
     assert_eq!(other.problem(400)["errors"][0]["pointer"], "?cursor");

@@ -220,7 +220,8 @@ impl House {
         let address = listener.local_addr().unwrap();
         let serving = tasks.clone();
         tasks.spawn("door", async move {
-            serve(listener, Entrance::new(router(state)), &serving, Duration::from_secs(1)).await;
+            let entrance = Entrance::new(router(state));
+            serve(listener, 1000, entrance, &serving, Duration::from_secs(1)).await;
         });
         let client = Client::builder(TokioExecutor::new()).build_http();
         Self { store, address, draining, tasks, settings, redis, client }

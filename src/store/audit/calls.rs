@@ -90,7 +90,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn books(&self, shard: &Shard) -> Result<Books, StoreError> {
-        let mut reply = self.call(Verb::Books, shard, &[]).await?;
+        let mut reply = self.read(Verb::Books, shard, &[]).await?;
         let mut books = Books { records: reply.count()?, ..Books::default() };
         for size in &mut books.sizes {
             *size = reply.count()?;
@@ -111,7 +111,7 @@ impl Store {
         most: u64,
     ) -> Result<Page, StoreError> {
         let args = [arg(structure), arg(cursor), arg(most)];
-        let mut reply = self.call(Verb::Audit, shard, &args).await?;
+        let mut reply = self.read(Verb::Audit, shard, &args).await?;
         let next = Some(reply.text()?).filter(|cursor| cursor != "0");
         let (looked, weight) = (reply.count()?, reply.int()?);
         let mut page = Page { next, looked, weight, faults: Vec::new(), entries: Vec::new() };

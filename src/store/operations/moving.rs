@@ -30,7 +30,7 @@ use crate::domain::state::State;
 use crate::store::queue::Queue;
 use crate::store::record::{Record, state_of};
 use crate::store::tail::Tail;
-use crate::store::{Changed, Edit, Given, NotAccepted, Store, StoreError, Verb, arg};
+use crate::store::{Changed, Edit, Given, NotAccepted, Part, Store, StoreError, Verb, arg};
 
 /// Messages, with their bodies, that one call takes.
 const TOGETHER_MAX: usize = 16;
@@ -128,7 +128,7 @@ impl Store {
             self.call(Verb::Move, &queue.shards[usize::from(shard)], &args).await?;
         }
         for passage in &passages {
-            let found = self.get(&passage.new).await?;
+            let found = self.get_part(&passage.new, Part::Head).await?;
             if found.is_some_and(|copy| copy.due_at_ms == held_ms) {
                 let due = Some(When::At(passage.due_ms));
                 self.reschedule(&passage.new, &Edit { due, ..Edit::default() }).await?;
@@ -158,7 +158,8 @@ impl Store {
         for ulid in ulids {
             let old = MessageId { queue: queue.policy.name.clone(), ulid: *ulid };
             let new = new_id(operation, &old, to);
-            let last = self.get(&old).await?.and_then(|message| message.last_attempt);
+            let last =
+                self.get_part(&old, Part::Head).await?.and_then(|message| message.last_attempt);
             let reason = format!("moved to {new}");
             args.extend([arg(ulid), arg(&new), Tail::pack(last.as_ref(), Some(&reason))]);
             ids.push(new);

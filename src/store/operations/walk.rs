@@ -3,8 +3,10 @@
 use ulid::Ulid;
 
 use super::Progress;
+use crate::domain::id::QueueName;
 use crate::domain::message::Message;
 use crate::domain::operation::Operation;
+use crate::domain::state::State;
 use crate::store::read::{read_message, some_bytes};
 use crate::store::{Store, StoreError, Verb, arg};
 
@@ -37,12 +39,27 @@ impl Store {
         progress: &Progress,
         most: usize,
     ) -> Result<WalkPage, StoreError> {
-        let queue = self.queue(&operation.queue)?;
-        let Some(shard) = queue.shards.get(usize::from(progress.shard)) else {
+        let from = (progress.shard, progress.cursor.as_str());
+        self.walk_page(&operation.queue, operation.state, from, most).await
+    }
+
+    /// A page of the messages in one state, without their bodies, from a place on.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownQueue`], [`StoreError::Unavailable`].
+    pub async fn walk_page(
+        &self,
+        name: &QueueName,
+        state: State,
+        (number, cursor): (u16, &str),
+        most: usize,
+    ) -> Result<WalkPage, StoreError> {
+        let queue = self.queue(name)?;
+        let Some(shard) = queue.shards.get(usize::from(number)) else {
             return Ok(WalkPage { steps: Vec::new(), next: None });
         };
-        let args = [arg(operation.state), arg(most), arg(&progress.cursor)];
-        let mut reply = self.call(Verb::Walk, shard, &args).await?;
+        let args = [arg(state), arg(most), arg(cursor)];
+        let mut reply = self.read(Verb::Walk, shard, &args).await?;
         let cursor = reply.text()?;
         let mut steps = Vec::with_capacity(reply.len() / 5);
         while reply.len() > 0 {
@@ -51,14 +68,13 @@ impl Store {
             let (record, entry) = (reply.bytes()?, reply.bytes()?);
             let in_due = reply.int()? == 1;
             let since_ms = reply.count()?;
-            let name = &operation.queue;
             let message = read_message(name, ulid, record, some_bytes(entry), in_due);
             steps.push(Step { message, uncertain_since_ms: (since_ms > 0).then_some(since_ms) });
         }
-        let next_shard = usize::from(progress.shard) + 1;
+        let next_shard = usize::from(number) + 1;
         let next = match cursor {
-            cursor if !cursor.is_empty() => Some((progress.shard, cursor)),
-            _ if next_shard < queue.shards.len() => Some((progress.shard + 1, String::new())),
+            cursor if !cursor.is_empty() => Some((number, cursor)),
+            _ if next_shard < queue.shards.len() => Some((number + 1, String::new())),
             _ => None,
         };
         Ok(WalkPage { steps, next })

@@ -209,7 +209,7 @@ impl Store {
     ) -> Result<SchedulePage, StoreError> {
         let args = [arg(name), arg(after), arg(limit)];
         let shard = &self.inner.schedules.shard;
-        let mut reply = self.call(Verb::ReadSchedules, shard, &args).await?;
+        let mut reply = self.read(Verb::ReadSchedules, shard, &args).await?;
         let _now_ms = reply.count()?;
         let more = reply.int()? == 1;
         let mut schedules = Vec::new();

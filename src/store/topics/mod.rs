@@ -251,7 +251,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn outstanding(&self, topic: &Topic) -> Result<Outstanding, StoreError> {
-        let mut reply = self.call(Verb::Outstanding, topic, &[]).await?;
+        let mut reply = self.read(Verb::Outstanding, topic, &[]).await?;
         let (now_ms, events) = (reply.count()?, reply.count()?);
         let oldest_ms = reply.natural()?;
         let left = reply.text()?;

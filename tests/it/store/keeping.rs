@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tidegate::domain::message::When;
 use tidegate::domain::outcome::OnUncertain;
 use tidegate::domain::state::State;
-use tidegate::store::{Changed, Decision, Edit, Gate, Reaped, Verb, Verdict};
+use tidegate::store::{Changed, Decision, Edit, Gate, Part, Reaped, Verb, Verdict};
 
 use super::ground::{Ground, on_each};
 use super::node::{HOUR_MS, Node, WISH, With, bodies, message};
@@ -184,7 +184,8 @@ async fn nothing_is_kept_but_for_whom_waits(ground: Ground) {
     let taken = node.take(3).await;
     node.store.cancel(&ids[3]).await.unwrap();
     node.end(Verb::Ack, &taken[0].lease).await;
-    let waited = node.store.get_final(&ids[2], Duration::from_millis(1)).await.unwrap();
+    let waited =
+        node.store.get_final(&ids[2], Duration::from_millis(1), Part::Whole).await.unwrap();
     assert_eq!(waited.unwrap().state, State::Leased);
 
     node.end(Verb::Ack, &taken[1].lease).await;

@@ -7,7 +7,7 @@ use tidegate::domain::id::MessageId;
 use tidegate::domain::message::When;
 use tidegate::domain::state::State;
 use tidegate::shutdown::Tasks;
-use tidegate::store::{Gate, Verb};
+use tidegate::store::{Gate, Part, Verb};
 use tokio::time::Instant;
 
 use super::ground::{Ground, on_each};
@@ -174,7 +174,7 @@ async fn a_waiter_is_woken_by_another_node(ground: Ground) {
             two.end(verb, &lease).await;
         };
 
-        let waits = one.store.get_final(&id, Duration::from_secs(60));
+        let waits = one.store.get_final(&id, Duration::from_secs(60), Part::Whole);
         let (found, ()) =
             within("the waiter is told", Box::pin(async { tokio::join!(waits, ends) })).await;
 
@@ -190,15 +190,18 @@ async fn a_waiter_is_woken_by_another_node(ground: Ground) {
 async fn a_waiter_is_told_what_is_final_already(ground: Ground) {
     let node = ground.node("").await;
     let id = node.send(message("m")).await;
-    let waited = node.store.get_final(&id, Duration::from_millis(20)).await.unwrap();
+    let waited = node.store.get_final(&id, Duration::from_millis(20), Part::Whole).await.unwrap();
     assert_eq!(waited.unwrap().state, State::Ready, "not final in time");
     node.store.cancel(&id).await.unwrap();
 
-    let found = within("an answer", node.store.get_final(&id, Duration::from_secs(60))).await;
+    let found =
+        within("an answer", node.store.get_final(&id, Duration::from_secs(60), Part::Whole)).await;
 
     assert_eq!(found.unwrap().unwrap().state, State::Cancelled);
     let nobody = MessageId { ulid: ulid::Ulid::from_parts(1, 1), ..id };
-    let found = within("an answer", node.store.get_final(&nobody, Duration::from_secs(60))).await;
+    let found =
+        within("an answer", node.store.get_final(&nobody, Duration::from_secs(60), Part::Whole))
+            .await;
     assert_eq!(found.unwrap(), None);
 }
 

@@ -33,6 +33,7 @@ pub(crate) struct DaemonOptions {
     environment: Vec<(String, String)>,
     is_managed: bool,
     has_faults: bool,
+    open_files: Option<u32>,
 }
 
 impl DaemonOptions {
@@ -79,6 +80,13 @@ impl DaemonOptions {
     #[must_use]
     pub(crate) fn environment(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// With so many open files at most, soft and hard.
+    #[must_use]
+    pub(crate) fn open_files(mut self, most: u32) -> Self {
+        self.open_files = Some(most);
         self
     }
 
@@ -132,6 +140,7 @@ impl Daemon {
             environment: Vec::new(),
             is_managed: true,
             has_faults: false,
+            open_files: None,
         }
     }
 
@@ -264,7 +273,14 @@ impl Daemon {
     }
 
     fn spawn(&mut self) {
-        let mut command = Command::new(PROGRAM);
+        let mut command = match self.options.open_files {
+            None => Command::new(PROGRAM),
+            Some(most) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &format!("ulimit -n {most}; exec \"$0\" \"$@\""), PROGRAM]);
+                shell
+            }
+        };
         command.args(["serve", "--config"]).arg(self.config_file());
         command.args(["--listen", &format!("127.0.0.1:{}", self.port)]);
         command.args(&self.options.arguments);

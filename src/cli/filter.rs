@@ -1,0 +1,86 @@
+//! Which messages are meant, as flags say it: in the body that starts an operation, and in a query.
+//!
+//! Owns both forms. Refuses to know what is done with the messages.
+
+use serde_json::{Map, Value};
+
+use super::Session;
+use super::args_operation::FilterArgs;
+use super::exit::Failure;
+use super::times::moment;
+use crate::domain::time::rfc3339;
+
+/// The parameters of a filter that are texts.
+const FILTERS: [&str; 8] = [
+    "group",
+    "error_contains",
+    "created_after",
+    "created_before",
+    "due_after",
+    "due_before",
+    "final_after",
+    "final_before",
+];
+
+/// The filter as an operation takes it.
+pub(super) fn filter_of(
+    args: &FilterArgs,
+    session: &mut Session,
+) -> Result<Map<String, Value>, Failure> {
+    let mut filter = Map::new();
+    if !args.labels.is_empty() {
+        let mut labels = Map::new();
+        for label in &args.labels {
+            let (name, value) = label.split_once('=').ok_or_else(|| {
+                Failure::usage(format!("\"{label}\" is not a valid label"))
+                    .next("expected NAME=VALUE")
+            })?;
+            labels.insert(name.to_owned(), value.into());
+        }
+        filter.insert("label".to_owned(), labels.into());
+    }
+    for (name, text) in [("group", &args.group), ("error_contains", &args.error_contains)] {
+        if let Some(text) = text {
+            filter.insert(name.to_owned(), text.clone().into());
+        }
+    }
+    for (name, text) in [
+        ("created_after", &args.created_after),
+        ("created_before", &args.created_before),
+        ("due_after", &args.due_after),
+        ("due_before", &args.due_before),
+        ("final_after", &args.final_after),
+        ("final_before", &args.final_before),
+    ] {
+        if let Some(text) = text {
+            filter.insert(name.to_owned(), at(text, session)?);
+        }
+    }
+    Ok(filter)
+}
+
+/// A moment, as people write it, in the form of the API.
+pub(super) fn at(text: &str, session: &mut Session) -> Result<Value, Failure> {
+    let moment = moment(text, None)?;
+    if let Some(note) = &moment.note {
+        session.screen.note(note)?;
+    }
+    Ok(rfc3339(moment.at_ms).into())
+}
+
+/// The filter as parameters of a query.
+pub(super) fn parameters_of(
+    args: &FilterArgs,
+    session: &mut Session,
+) -> Result<Vec<(&'static str, String)>, Failure> {
+    let filter = filter_of(args, session)?;
+    let mut pairs = Vec::new();
+    for (name, value) in filter.get("label").and_then(Value::as_object).into_iter().flatten() {
+        pairs.push(("label", format!("{name}={}", value.as_str().unwrap_or_default())));
+    }
+    for name in FILTERS {
+        let text = filter.get(name).and_then(Value::as_str);
+        pairs.extend(text.map(|text| (name, text.to_owned())));
+    }
+    Ok(pairs)
+}
