@@ -46,14 +46,12 @@ pub(crate) fn token_new(args: &TokenArgs, screen: &mut Screen) -> Result<Exit, F
     let name = toml::Value::from(args.name.as_str());
     let quoted: Vec<_> = scopes.iter().map(|scope| format!("\"{scope}\"")).collect();
     let scopes_text = quoted.join(", ");
-    let mut more = String::new();
-    if let Some(expires) = &args.expires {
-        more = format!(", expires = \"{expires}\"");
-    }
-    if !args.queues.is_empty() {
+    let expires = args.expires.as_ref().map(|expires| format!(", expires = \"{expires}\""));
+    let queues = (!args.queues.is_empty()).then(|| {
         let queues: Vec<_> = args.queues.iter().map(|queue| format!("\"{queue}\"")).collect();
-        more += &format!(", queues = [{}]", queues.join(", "));
-    }
+        format!(", queues = [{}]", queues.join(", "))
+    });
+    let more = [expires, queues].into_iter().flatten().collect::<String>();
     let line =
         format!("{{ name = {name}, sha256 = \"{sha256}\", scopes = [{scopes_text}]{more} }}");
     if screen.is_json() {
