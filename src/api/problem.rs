@@ -262,7 +262,7 @@ impl IntoResponse for Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Unavailable(_) | StoreError::NotDurable(_) => {
+            StoreError::Unavailable(_) | StoreError::Denied(_) | StoreError::NotDurable(_) => {
                 Self::store_unavailable(format!("{error}; it is unknown whether this was done"))
             }
             StoreError::Unfit(_) => {

@@ -80,11 +80,11 @@ pub(super) fn not_accepted(refused: NotAccepted) -> Problem {
             ),
         )
         .with("id", first.to_string()),
-        NotAccepted::Store(StoreError::Unavailable(why) | StoreError::NotDurable(why)) => {
-            Problem::store_unavailable(format!(
-                "{why}; it is unknown whether the message was stored: retry with the same idempotency key"
-            ))
-        }
+        NotAccepted::Store(
+            StoreError::Unavailable(why) | StoreError::Denied(why) | StoreError::NotDurable(why),
+        ) => Problem::store_unavailable(format!(
+            "{why}; it is unknown whether the message was stored: retry with the same idempotency key"
+        )),
         NotAccepted::Store(StoreError::Unfit(why)) => Problem::store_unavailable(format!(
             "{why}; the message was not stored: retry with the same idempotency key"
         )),

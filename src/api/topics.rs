@@ -100,7 +100,7 @@ pub(super) async fn publish(
 
 fn not_kept(error: StoreError) -> Problem {
     match error {
-        StoreError::Unavailable(why) | StoreError::NotDurable(why) => {
+        StoreError::Unavailable(why) | StoreError::Denied(why) | StoreError::NotDurable(why) => {
             Problem::store_unavailable(format!(
                 "{why}; it is unknown whether the event was stored: retry with the same idempotency key"
             ))

@@ -13,7 +13,7 @@ use super::{FAILURE, Refused, UNREACHABLE, USAGE, connections};
 use crate::api::Tokens;
 use crate::config::{RedisTarget, Settings};
 use crate::shutdown::Tasks;
-use crate::store::{ManagedRedis, StartRefused, Store};
+use crate::store::{ManagedRedis, StartRefused, Store, StoreError};
 use crate::telemetry::{self, LogFormat, Metrics};
 
 /// How long a Redis that was never reached is tried, before the service manager is told.
@@ -158,6 +158,9 @@ async fn reach(store: &Store, waiting: &mut Waiting) -> Result<(), Refused> {
                 }
                 why
             }
+            Err(StartRefused::Store(StoreError::Denied(why))) => {
+                return Err(Refused::new(UNREACHABLE, format!("Redis refuses: {why}")));
+            }
             Err(StartRefused::Store(error)) => error.to_string(),
         };
         store.note_absence();
@@ -167,7 +170,9 @@ async fn reach(store: &Store, waiting: &mut Waiting) -> Result<(), Refused> {
         if absent_since.elapsed() >= REACH_PATIENCE {
             return Err(Refused::new(
                 UNREACHABLE,
-                format!("{why}; is Redis running at redis.url?"),
+                format!(
+                    "{why}; is Redis running at redis.url? (It begins with rediss:// where Redis speaks TLS.)"
+                ),
             ));
         }
         waiting.go_on(&why);

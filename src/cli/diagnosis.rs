@@ -4,7 +4,6 @@
 //! window that is closed as planned). Refuses to ask anybody.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use serde_json::Value;
 
@@ -16,12 +15,6 @@ use super::times::{distance, of_answer, span};
 
 /// A ready message that has waited so long is worth a second look.
 pub(crate) const AGE_MS_WORTH_A_LOOK: u64 = 60_000;
-
-/// An event that a queue has lacked for so long is no matter of a moment any more.
-const PENDING_MAX: Duration = Duration::from_secs(30);
-
-/// An entry that has lain in its stream for so long is not just under way.
-const LAG_MAX: Duration = Duration::from_secs(60);
 
 /// Nodes that run different configurations; nobody there.
 pub(crate) fn of_nodes(nodes: &[Value]) -> Vec<Finding> {
@@ -38,186 +31,6 @@ pub(crate) fn of_nodes(nodes: &[Value]) -> Vec<Finding> {
     let remedy =
         "give all nodes the same config and reload them (SIGHUP); `tidegate nodes` shows them";
     vec![Finding::problem("nodes", what, remedy)]
-}
-
-/// Whether the daemon reaches Redis.
-pub(crate) fn is_store_up(metrics: &str) -> bool {
-    let mut samples = metrics.lines().filter_map(sample);
-    samples.any(|(name, _, value)| name == "tidegate_store_up" && value > 0.0)
-}
-
-/// How a finding begins that says so.
-const REFUSED: &str = "new messages are refused";
-
-/// Adds why `/readyz` answered no while the daemon reaches Redis, in place of what the metrics say of it:
-/// they know no reason.
-pub(crate) fn add_not_ready(findings: &mut Vec<Finding>, code: &str, why: &str) {
-    let known = findings.iter().position(|finding| finding.what.starts_with(REFUSED));
-    let known = known.filter(|_| code.starts_with("store-")).map(|at| findings.remove(at).remedy);
-    let refused = format!("{REFUSED}: {why}");
-    findings.insert(0, match code {
-        "store-full" => Finding::problem(
-            "store",
-            refused,
-            known.unwrap_or_else(|| "make room as the reason says".to_owned()),
-        ),
-        "store-unavailable" => Finding::problem(
-            "store",
-            refused,
-            "change that at Redis: intake opens by itself a second later; what Redis holds goes on being sent",
-        ),
-        "draining" => Finding::problem(
-            "daemon",
-            "it is stopping and takes no new messages",
-            "start it again, or send to another node",
-        ),
-        _ => Finding::problem(
-            "daemon",
-            format!("the daemon is not ready: {why}"),
-            "look at the daemon's log",
-        ),
-    });
-}
-
-/// Store and durability, from the metrics of the contract.
-pub(crate) fn of_metrics(text: &str) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let mut levels = BTreeSet::new();
-    for (name, labels, value) in text.lines().filter_map(sample) {
-        let label = |key: &str| labels.get(key).copied().unwrap_or_default();
-        match name {
-            "tidegate_store_up" if value == 0.0 => findings.push(Finding::problem(
-                "store",
-                "Redis cannot be reached",
-                "start Redis, or mend [redis] in the config; accepted messages are kept",
-            )),
-            "tidegate_store_fit" if value == 0.0 => findings.push(Finding::problem(
-                "store",
-                format!("{REFUSED} by a Redis server that is not fit to hold them, or does not meet the durability level"),
-                "the daemon's log names the server and what to change",
-            )),
-            "tidegate_store_full" if value > 0.0 => findings.push(no_room(label("resource"))),
-            "tidegate_clock_alarm" if value > 0.0 => findings.push(Finding::problem(
-                "clock",
-                "Redis' clock stepped: promotion, reaping, expiry and pruning wait",
-                "look at the time synchronisation of Redis' machine; `tidegate clock` says when they go on",
-            )),
-            "tidegate_durability_achieved" if value > 0.0 => {
-                levels.insert(label("level"));
-            }
-            "tidegate_store_erased_total" if value > 0.0 => findings.push(Finding::problem(
-                "store",
-                "what Redis held was deleted or replaced while it ran (FLUSHALL, FLUSHDB, SWAPDB, DEL or a restore)",
-                "find out who did that; GET /v1/rollbacks of each node lists the ids that it knows to be missing; pause again what was paused",
-            )),
-            "tidegate_rollback_lost_total" if value > 0.0 => {
-                findings.push(rolled_back(label("queue"), value));
-            }
-            "tidegate_topic_oldest_pending_age_seconds" => {
-                findings.extend(stuck_topic(label("topic"), value));
-            }
-            "tidegate_callback_hosts_left_alone" if value > 0.0 => {
-                findings.push(sending::hosts_left_alone(label("queue"), value));
-            }
-            "tidegate_inbox_lag_seconds" => findings.extend(inbox_lag(label("queue"), value)),
-            "tidegate_inbox_rejected_kept" if value > 0.0 => findings.push(Finding::problem(
-                "inbox",
-                format!("{} were rejected", entries(value)),
-                "redis-cli XRANGE <namespace>:inbox:rejected - + shows them with the reasons; mend the producer, add them again, then XTRIM it",
-            )),
-            "tidegate_inbox_stray_streams" if value > 0.0 => findings.push(Finding::problem(
-                "inbox",
-                match value {
-                    1.0 => "1 stream whose queue is not configured".to_owned(),
-                    value => format!("{value} streams whose queues are not configured"),
-                },
-                "the daemon's log names them; add the queue to the config, or mend the producer and XDEL what it added",
-            )),
-            _ => {}
-        }
-    }
-    findings.extend(durability(&levels));
-    findings
-}
-
-/// Redis has less than it had confirmed.
-fn rolled_back(queue: &str, lost: f64) -> Finding {
-    Finding::problem(
-        queue,
-        format!("messages that were accepted are lost: Redis does not have them any more ({lost})"),
-        "let their producers send them again under the same keys; GET /v1/rollbacks lists the ids",
-    )
-}
-
-fn no_room(resource: &str) -> Finding {
-    let what = format!("{REFUSED}, as Redis has too little {resource} left");
-    let remedy = match resource {
-        "disk" => {
-            "make room on the disk that holds Redis' data; what waits goes on being sent while Redis can write"
-        }
-        _ => {
-            "what waits goes on being sent; raise maxmemory, shorten retention.delivered or limit it (delivered_max_bytes), or purge what nobody needs"
-        }
-    };
-    Finding::problem("store", what, remedy)
-}
-
-fn durability(levels: &BTreeSet<&str>) -> Option<Finding> {
-    if levels.is_empty() || levels.contains("disk") || levels.contains("replicas") {
-        return None;
-    }
-    let level = levels.iter().next_back().copied().unwrap_or("memory");
-    let what = format!("durability is \"{level}\": a crash of Redis may take accepted messages");
-    let remedy =
-        "run Redis with appendonly yes and appendfsync always, and set redis.durability = \"disk\"";
-    Some(Finding::note("store", what, remedy))
-}
-
-/// A line of the Prometheus text format: name, labels, value.
-fn sample(line: &str) -> Option<(&str, BTreeMap<&str, &str>, f64)> {
-    let line = line.trim();
-    if line.starts_with('#') {
-        return None;
-    }
-    let (head, value) = line.rsplit_once(' ')?;
-    let (name, labels) = head.split_once('{').unwrap_or((head, ""));
-    let labels = labels
-        .trim_end_matches('}')
-        .split(',')
-        .filter_map(|label| label.split_once('='))
-        .map(|(key, value)| (key.trim(), value.trim_matches('"')))
-        .collect();
-    Some((name, labels, value.parse().ok()?))
-}
-
-fn entries(value: f64) -> String {
-    if value == 1.0 { "1 entry".to_owned() } else { format!("{value} entries") }
-}
-
-/// Entries that have lain in a stream for long.
-fn inbox_lag(queue: &str, lag_seconds: f64) -> Option<Finding> {
-    let lag = Duration::try_from_secs_f64(lag_seconds).ok()?;
-    (lag >= LAG_MAX).then(|| {
-        let lag_ms = u64::try_from(lag.as_millis()).unwrap_or(u64::MAX);
-        Finding::problem(
-            queue,
-            format!("the oldest entry of its stream has waited for {}", span(lag_ms)),
-            "the daemon's log says why (a full store, a Redis that is away); entries stay in their stream and go on by themselves",
-        )
-    })
-}
-
-/// Events that some queue has lacked for long.
-fn stuck_topic(topic: &str, age_seconds: f64) -> Option<Finding> {
-    let age = Duration::try_from_secs_f64(age_seconds).ok()?;
-    (age >= PENDING_MAX).then(|| {
-        let age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
-        Finding::problem(
-            topic,
-            format!("events could not be handed to all of its queues, the oldest for {}", span(age_ms)),
-            "they are kept and go on by themselves; `tidegate topics` names the queue: make room, bring its master back, or put it back into the config",
-        )
-    })
 }
 
 /// Every queue, as it was a moment ago and as it is.
@@ -245,7 +58,9 @@ fn of_queue(queue: &Value, ages_before: &BTreeMap<String, u64>, now_ms: u64) -> 
         findings.push(Finding::problem(
             &name,
             count(counted("dead"), "dead message"),
-            format!("`tidegate list {name} --state dead` says why; then requeue-all or purge"),
+            format!(
+                "`tidegate list {name} --state dead` says why; where the message is wrong, `tidegate edit ID -d BODY` and `tidegate requeue ID`; where the downstream was, `tidegate requeue-all {name} --state dead`; what nobody needs, `tidegate purge {name} --state dead`"
+            ),
         ));
     }
     if counted("uncertain") > 0 {
@@ -258,7 +73,18 @@ fn of_queue(queue: &Value, ages_before: &BTreeMap<String, u64>, now_ms: u64) -> 
     let grown = age(queue).filter(|now| {
         *now >= AGE_MS_WORTH_A_LOOK && ages_before.get(&name).is_some_and(|before| before < now)
     });
-    if let Some(age_ms) = grown.filter(|_| sending::is_open(queue) && !paused && !closed) {
+    let may_send = sending::is_open(queue) && !paused && !closed;
+    let is_pulled = queue["policy"]["downstream"]["type"] == "pull";
+    if let Some(age_ms) = grown.filter(|_| may_send && is_pulled && counted("leased") == 0) {
+        findings.push(Finding::problem(
+            &name,
+            format!(
+                "no worker has claimed since its oldest ready message came, {} ago",
+                span(age_ms)
+            ),
+            format!("start its workers, or look why they do not call POST /v1/queues/{name}/claim"),
+        ));
+    } else if let Some(age_ms) = grown.filter(|_| may_send) {
         findings.push(Finding::problem(
             &name,
             format!("the oldest ready message waits for {}, and its age grows", span(age_ms)),
@@ -313,41 +139,6 @@ mod tests {
     }
 
     #[test]
-    fn metrics_tell_of_store_and_durability() {
-        let text = "# HELP tidegate_store_up x\ntidegate_store_up 0\n\
-            tidegate_durability_achieved{level=\"everysec\"} 1\n\
-            tidegate_durability_achieved{level=\"disk\"} 0\n\
-            tidegate_clock_alarm 1\n\
-            tidegate_rollback_lost_total{queue=\"sms\"} 3\n\
-            tidegate_rollback_lost_total{queue=\"erp\"} 0\n\
-            tidegate_store_full{resource=\"memory\"} 1\n\
-            tidegate_store_full{resource=\"disk\"} 0\n\
-            tidegate_topic_oldest_pending_age_seconds{topic=\"paid\"} 60.5\n\
-            tidegate_topic_oldest_pending_age_seconds{topic=\"made\"} 1.5\n\
-            tidegate_inbox_lag_seconds{queue=\"sms\"} 90\n\
-            tidegate_inbox_rejected_kept 2\n\
-            tidegate_inbox_stray_streams 1\n";
-        assert_eq!(
-            words(&of_metrics(text)),
-            [
-                "problem store: Redis cannot be reached",
-                "problem clock: Redis' clock stepped: promotion, reaping, expiry and pruning wait",
-                "problem sms: messages that were accepted are lost: Redis does not have them any more (3)",
-                "problem store: new messages are refused, as Redis has too little memory left",
-                "problem paid: events could not be handed to all of its queues, the oldest for 1m",
-                "problem sms: the oldest entry of its stream has waited for 1m 30s",
-                "problem inbox: 2 entries were rejected",
-                "problem inbox: 1 stream whose queue is not configured",
-                "note store: durability is \"everysec\": a crash of Redis may take accepted messages",
-            ]
-        );
-        assert!(
-            of_metrics("tidegate_store_up 1\ntidegate_durability_achieved{level=\"disk\"} 1")
-                .is_empty()
-        );
-    }
-
-    #[test]
     fn queues_tell_of_pauses_windows_and_the_dead() {
         let queues = [
             json!({"queue": "a", "counts": {"ready": 2, "dead": 1}, "paused": {"by": "ann", "reason": "deploy"}}),
@@ -373,6 +164,14 @@ mod tests {
         assert_eq!(of_queues(&[queue(90_000)], &[queue(91_000)], 0).len(), 1);
         assert!(of_queues(&[queue(90_000)], &[queue(61_000)], 0).is_empty());
         assert!(of_queues(&[queue(1000)], &[queue(2000)], 0).is_empty());
+        let mut pulled = queue(91_000);
+        pulled["policy"] = json!({"downstream": {"type": "pull"}});
+        assert_eq!(
+            words(&of_queues(&[queue(90_000)], &[pulled.clone()], 0)),
+            ["problem a: no worker has claimed since its oldest ready message came, 1m 31s ago"]
+        );
+        pulled["counts"]["leased"] = json!(1);
+        assert!(words(&of_queues(&[queue(90_000)], &[pulled], 0))[0].contains("its age grows"));
         let mut paused = queue(91_000);
         paused["window"] = json!({"open": false, "opens_at": "2026-11-21T09:00:00Z"});
         assert_eq!(words(&of_queues(&[queue(90_000)], &[paused], 0)).len(), 1);

@@ -12,6 +12,7 @@ use super::args_admin::DoctorArgs;
 use super::checkup;
 use super::client::Target;
 use super::diagnosis;
+use super::diagnosis_metrics;
 use super::exit::{Exit, Failure};
 use super::finding::{Finding, Weight};
 use super::queues::{age, list, name_of};
@@ -24,17 +25,18 @@ pub(crate) async fn doctor(args: &DoctorArgs, session: &mut Session) -> Result<E
     let ready = Target::new(&["readyz"]);
     let answer = session.client.exchange(http::Method::GET, &ready, None, Duration::ZERO).await?;
     let why = Failure::from_answer(answer.status, &answer.body);
+    // They cost no question to a store that is away.
     let metrics = session.client.get(&Target::new(&["metrics"])).await?;
     let metrics = String::from_utf8_lossy(&metrics.body);
     let code = why.problem.as_ref().and_then(|problem| problem["code"].as_str());
     // Only the store knows the rest: asking on would end in one timeout after another.
-    if code == Some("store-unavailable") && !diagnosis::is_store_up(&metrics) {
+    if code == Some("store-unavailable") && !diagnosis_metrics::is_store_up(&metrics) {
         show(&[store_away(&why)], session)?;
         return Ok(Exit::Unreachable);
     }
-    let mut findings = diagnosis::of_metrics(&metrics);
+    let mut findings = diagnosis_metrics::of_metrics(&metrics);
     if !answer.status.is_success() {
-        diagnosis::add_not_ready(&mut findings, code.unwrap_or_default(), &why.what);
+        diagnosis_metrics::add_not_ready(&mut findings, code.unwrap_or_default(), &why.what);
     }
     let nodes: Value = session.client.get(&Target::new(&["v1", "nodes"])).await?.read()?;
     findings.extend(diagnosis::of_nodes(list(&nodes, "nodes")));

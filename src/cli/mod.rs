@@ -21,6 +21,7 @@ mod clock;
 mod complete;
 mod describe;
 mod diagnosis;
+mod diagnosis_metrics;
 mod doctor;
 mod events;
 mod exit;

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::reply::Reply;
 use super::{Site, Store, StoreError, Verb, arg, keys};
 
 /// Actions that are kept.
@@ -88,21 +89,25 @@ impl Store {
         let mut command = redis::cmd("XREVRANGE");
         command.arg(&keys[0]).arg(to).arg("-").arg("COUNT").arg(most);
         let bad = |error: redis::ParsingError| StoreError::Reply(error.to_string());
-        let found: Vec<(String, Vec<(String, String)>)> =
-            redis::from_redis_value(self.plain(&command).await?).map_err(bad)?;
+        let mut reply = Reply::new(self.plain(&command).await?)?;
+        let mut found = Vec::with_capacity(reply.len());
+        while reply.len() > 0 {
+            let mut entry = reply.list()?;
+            found.push((entry.text()?, entry.list()?.pairs()));
+        }
         if found.is_empty() {
             return Ok(Vec::new());
         }
         let ids: Vec<&String> = found.iter().map(|(id, _)| id).collect();
         let value = self.plain(redis::cmd("HMGET").arg(&keys[1]).arg(ids)).await?;
-        let outcomes: Vec<Option<String>> = redis::from_redis_value(value).map_err(bad)?;
+        let outcomes: Vec<Option<Vec<u8>>> = redis::from_redis_value(value).map_err(bad)?;
         let noted = found.into_iter().zip(outcomes).filter_map(|((id, fields), outcome)| {
             let (_, json) = fields.into_iter().find(|(name, _)| name == "j")?;
             Some(NotedAction {
                 at_ms: id.split('-').next()?.parse().ok()?,
                 id,
                 action: serde_json::from_str(&json).ok()?,
-                outcome: outcome.and_then(|json| serde_json::from_str(&json).ok()),
+                outcome: outcome.and_then(|json| serde_json::from_slice(&json).ok()),
             })
         });
         Ok(noted.collect())

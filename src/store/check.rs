@@ -42,6 +42,18 @@ impl Store {
     /// [`StartRefused`]; after [`StartRefused::Unfit`] of a server that was in use, and after
     /// [`StartRefused::NotDurable`], all but intake goes on.
     pub async fn check(&self) -> Result<(), StartRefused> {
+        match self.check_masters().await {
+            // One command that is denied shows one of the rights that are missing: all are to be named.
+            Err(StartRefused::Store(StoreError::Denied(why))) => {
+                let all = self.check_rights().await.err();
+                let all = all.filter(|error| matches!(error, StoreError::Denied(_)));
+                Err(all.unwrap_or(StoreError::Denied(why)).into())
+            }
+            checked => checked,
+        }
+    }
+
+    async fn check_masters(&self) -> Result<(), StartRefused> {
         let replicas_up = self.follow_sentinels().await;
         let (servers, schema) = self.ask_masters().await?;
         if let Some(far) = servers.iter().find_map(|server| server.loading.as_ref()) {
@@ -116,6 +128,7 @@ impl Store {
         if before.is_some_and(|b| b.level == seen.level) && self.health().is_up() {
             return Ok(seen);
         }
+        self.check_rights().await?;
         let wait = seen.level.wait.as_ref().map_or(Wait::default(), |wait| *wait);
         match self.prove(&self.probe_key(&seen), wait).await {
             // Full is for intake to find out: draining makes room.
@@ -270,7 +283,9 @@ impl Store {
     pub async fn probe_write(&self) -> Result<(), StoreError> {
         let key = keys::probe(self.namespace());
         self.check_room(&key)?;
-        self.prove(&key, self.health().wait(&key)?).await
+        self.prove(&key, self.health().wait(&key)?).await?;
+        // One write that goes through is not all: scripts may be refused.
+        self.health().why_down().map_or(Ok(()), Err)
     }
 }
 

@@ -1,5 +1,7 @@
 //! What can go wrong between us and Redis, sorted by what the caller does next.
 
+use std::sync::Arc;
+
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 /// Why a step did not happen, or may not have.
@@ -11,6 +13,10 @@ pub enum StoreError {
     /// Redis is full: intake is refused, draining goes on.
     #[error("the store is full: {0}")]
     Full(String),
+    /// Redis is there, and does not let us in or does not allow what we do: the step did not happen, and will
+    /// not until somebody changes that. The text names the remedy.
+    #[error("Redis refuses: {0}")]
+    Denied(String),
     /// The step happened, but its durability level was not met in time.
     #[error("the durability level was not met: {0}")]
     NotDurable(String),
@@ -33,9 +39,63 @@ impl StoreError {
         if error.code() == Some("OOM") {
             return Self::Full("maxmemory is reached".to_owned());
         }
-        Self::Unavailable(describe(error))
+        match denial(error) {
+            Some(remedy) => Self::Denied(format!("{}; {remedy}", describe(error))),
+            None => Self::Unavailable(describe(error)),
+        }
+    }
+
+    /// Whether nothing goes on until Redis is there again, or lets us in.
+    pub(crate) const fn is_absence(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Denied(_))
     }
 }
+
+/// What to do about an error that time does not mend; `None`: it is none of these.
+fn denial(error: &RedisError) -> Option<&'static str> {
+    const TLS: &str = "rediss:// in redis.url is for a Redis port with TLS, redis:// for one without; the \
+                       certificate must be for the name in the url, from an authority that this system trusts";
+    let is_password = error.kind() == ErrorKind::AuthenticationFailed;
+    match error.code() {
+        Some("WRONGPASS") => Some(PASSWORD),
+        Some("NOAUTH") => Some("put user and password into redis.url: redis://USER:PASSWORD@HOST"),
+        Some("NOPERM") => Some(RIGHTS),
+        _ if is_denied_in_script(error) => Some(RIGHTS),
+        _ if is_absent_database(error) => Some(DATABASE),
+        _ if is_password => Some(PASSWORD),
+        _ => speaks_no_tls(error).then_some(TLS),
+    }
+}
+
+const RIGHTS: &str =
+    "give the Redis user the rights that docs/configuration.md lists under \"[redis]\"";
+
+const DATABASE: &str = "the database in redis.url does not exist at this server: its setting \"databases\" \
+                        (16 by default) says how many there are, numbered from 0";
+
+/// The client library keeps no code of an answer to its own SELECT.
+fn is_absent_database(error: &RedisError) -> bool {
+    error.detail().is_some_and(|detail| detail.contains("DB index is out of range"))
+}
+
+/// What a script is denied comes as an error without a code of its own.
+fn is_denied_in_script(error: &RedisError) -> bool {
+    const SAID: [&str; 2] = ["The user executing the script", "ACL failure in script"];
+    error.detail().is_some_and(|detail| SAID.iter().any(|said| detail.contains(said)))
+}
+
+const PASSWORD: &str = "mend the user and the password in redis.url: redis://USER:PASSWORD@HOST";
+
+/// Whether TLS was refused, by us or by the other side, and not just cut short.
+fn speaks_no_tls(error: &RedisError) -> bool {
+    let source = std::error::Error::source(error);
+    // The client shares the error of the connection, and shows the handle on it.
+    let shared = source.and_then(|source| source.downcast_ref::<Arc<Cause>>());
+    let io = shared.and_then(|shared| shared.downcast_ref::<std::io::Error>());
+    io.and_then(std::io::Error::get_ref).is_some_and(Cause::is::<rustls::Error>)
+}
+
+type Cause = dyn std::error::Error + Send + Sync;
 
 /// One line for people, without the client's own wrapping.
 fn describe(error: &RedisError) -> String {
@@ -111,6 +171,8 @@ mod tests {
             ("MISCONF Errors writing to the AOF file: No space left on device", false, false),
             ("OOM command not allowed when used memory > 'maxmemory'.", false, false),
             ("WRONGTYPE Operation against a key", false, false),
+            ("NOPERM User sms has no permissions to run the 'hset' command", false, false),
+            ("WRONGPASS invalid username-password pair or user is disabled.", false, false),
         ] {
             let error = said(text);
             assert_eq!(is_passing(&error), passing, "{text}");
@@ -118,6 +180,26 @@ mod tests {
             let is_full = matches!(StoreError::from_redis(&error), StoreError::Full(_));
             assert_eq!(is_full, text.starts_with("OOM"), "{text}");
         }
+    }
+
+    #[test]
+    fn what_time_does_not_mend_has_a_remedy() {
+        for (text, remedy) in [
+            ("NOPERM User sms has no permissions to run the 'hset' command", "rights"),
+            ("WRONGPASS invalid username-password pair or user is disabled.", "redis.url"),
+            ("ERR The user executing the script can't run this command or subcommand", "rights"),
+            ("ERR ACL failure in script: User sms has no permissions to run 'hset'", "rights"),
+            ("NOAUTH Authentication required.", "redis://USER:PASSWORD@HOST"),
+        ] {
+            let StoreError::Denied(why) = StoreError::from_redis(&said(text)) else {
+                panic!("{text}")
+            };
+            assert!(why.starts_with(text) && why.contains(remedy), "{why}");
+        }
+        let tls = rustls::Error::General("x".to_owned());
+        let io = std::io::Error::new(std::io::ErrorKind::InvalidData, tls);
+        assert!(matches!(StoreError::from_redis(&io.into()), StoreError::Denied(_)));
+        assert!(matches!(StoreError::from_redis(&said("LOADING x")), StoreError::Unavailable(_)));
     }
 
     #[test]

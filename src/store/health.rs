@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -117,6 +117,8 @@ impl Refusal<'_> {
 #[derive(Debug, Default)]
 pub struct Health {
     up: AtomicBool,
+    /// Why it is not, once it was.
+    down_why: ArcSwapOption<StoreError>,
     pub(super) seen: ArcSwap<Vec<Seen>>,
     up_since: Mutex<Option<Instant>>,
     /// Redis has been seen away (or loading) since it was last seen up.
@@ -199,7 +201,13 @@ impl Health {
         self.was_away.store(true, Ordering::Release);
     }
 
+    /// Why Redis cannot be used, as far as is known.
+    pub(super) fn why_down(&self) -> Option<StoreError> {
+        self.down_why.load_full().map(|why| StoreError::clone(&why))
+    }
+
     pub(super) fn down(&self, metrics: &Metrics, error: &StoreError) {
+        self.down_why.store(Some(Arc::new(error.clone())));
         if self.up.swap(false, Ordering::AcqRel) {
             tracing::error!(%error, "Redis is away; sending stops until it is back");
             self.doubt.notify_one();
@@ -212,6 +220,7 @@ impl Health {
     /// living nodes could not renew.
     pub(super) fn up(&self, metrics: &Metrics, uptime_ms: u64, has_changed: bool) {
         let was_up = self.up.swap(true, Ordering::AcqRel);
+        self.down_why.store(None);
         if !was_up {
             tracing::info!("Redis is there");
         }
@@ -233,7 +242,7 @@ impl Health {
     /// begins to refuse messages, and one when it takes them again.
     pub(super) fn keep(&self, metrics: &Metrics, seen: Vec<Seen>) {
         say_changes(&self.seen.load(), &seen);
-        metrics.store_fit.set(i64::from(seen.iter().all(|seen| seen.refuses().is_none())));
+        metrics.store_fit.set(i64::from(seen.iter().all(|seen| seen.unfit.is_none())));
         let achieved = seen.iter().map(|seen| seen.level.holds).min();
         for level in
             [Durability::Memory, Durability::Everysec, Durability::Disk, Durability::Replicas]

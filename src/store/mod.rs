@@ -18,6 +18,7 @@ mod connect;
 mod erasure;
 mod error;
 mod events;
+mod foreign;
 mod gate;
 mod gauges;
 mod given;
@@ -49,6 +50,7 @@ mod registry;
 mod reply;
 mod restarts;
 mod reviews;
+mod rights;
 mod rollback;
 mod room;
 mod schedules;
@@ -166,6 +168,7 @@ struct Inner {
     promises: promises::Promises,
     rollbacks: rollback::Rollbacks,
     mark: erasure::Mark,
+    foreign: foreign::Foreign,
     health: Health,
     gauges: Gauges,
     metrics: Arc<Metrics>,
@@ -211,6 +214,7 @@ impl Store {
                 promises: promises::Promises::default(),
                 rollbacks: rollback::Rollbacks::default(),
                 mark: erasure::Mark::default(),
+                foreign: foreign::Foreign::default(),
                 health: Health::default(),
                 gauges: Gauges::default(),
                 metrics,
@@ -320,7 +324,7 @@ impl Store {
                 }
                 Err(error) => {
                     let told = StoreError::from_redis(&error);
-                    if matches!(told, StoreError::Unavailable(_)) {
+                    if told.is_absence() {
                         self.note_failure(link, error.is_timeout(), &told);
                     }
                     return Err(told);

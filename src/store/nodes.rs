@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::reply::Reply;
 use super::{Store, StoreError, keys};
 use crate::domain::id::base32;
 
@@ -19,13 +20,21 @@ return { alarm, before, redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES') }";
 /// A node that has not shown itself for so long is gone.
 const PRESENCE_MS_MAX: u64 = 5000;
 
+/// How long the id of a node is.
+const NODE_ID_BYTES: usize = 12;
+
 /// The id of a running daemon: new at each start, so that a token tells the boot it came from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct NodeId(String);
 
 impl NodeId {
     pub(crate) fn random() -> Self {
-        Self(base32(rand::random(), 12))
+        Self(base32(rand::random(), NODE_ID_BYTES))
+    }
+
+    /// Whether a text may be the id of a node.
+    fn is_one(text: &str) -> bool {
+        text.len() == NODE_ID_BYTES && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
     }
 
     /// Twelve characters.
@@ -106,9 +115,9 @@ impl Store {
         call.arg(keys::nodes(namespace)).arg(&node_info).arg(keys::clock(namespace));
         call.arg(&info.id).arg(serde_json::to_string(&info).unwrap_or_default());
         call.arg(self.clock().now_ms());
-        let (alarm, before, nodes): (String, String, Vec<(String, u64)>) =
-            redis::from_redis_value(self.plain(&call).await?)
-                .map_err(|error| StoreError::Reply(error.to_string()))?;
+        let mut reply = Reply::new(self.plain(&call).await?)?;
+        let (alarm, before) = (reply.text()?, reply.text()?);
+        let nodes = seen_nodes(reply.list()?);
         let found = serde_json::from_str::<NodeInfo>(&before).ok().map(|before| before.beats);
         self.judge_mark(found, beats, &node_info).await;
         self.meet_alarm(serde_json::from_str(&alarm).ok()).await?;
@@ -190,7 +199,13 @@ impl Store {
         let key = keys::nodes(self.namespace());
         let value =
             self.plain(redis::cmd("ZRANGE").arg(key).arg(0).arg(-1).arg("WITHSCORES")).await?;
-        redis::from_redis_value::<Vec<(String, u64)>>(value)
-            .map_err(|error| StoreError::Reply(error.to_string()))
+        Ok(seen_nodes(Reply::new(value)?))
     }
+}
+
+/// Members and scores, as far as they are a node's: the moment of another one would be taken for a sign of
+/// life, and for a step of the clock.
+fn seen_nodes(reply: Reply) -> Vec<(String, u64)> {
+    let pairs = reply.pairs().into_iter().filter(|(id, _)| NodeId::is_one(id));
+    pairs.filter_map(|(id, seen)| Some((id, seen.parse().ok()?))).collect()
 }

@@ -98,7 +98,11 @@ impl Store {
         let (rank, paused_ms) = (reply.count()?, reply.count()?);
         let mut messages = Vec::new();
         while reply.len() > 0 {
-            messages.push(read_doubtful(queue, &mut reply)?);
+            match read_doubtful(queue, &mut reply) {
+                Ok(message) => messages.push(message),
+                // It stays uncertain, and holds up none of the others.
+                Err(error) => tracing::debug!(%error, "an uncertain message cannot be read"),
+            }
         }
         self.metrics().count(queue.policy.name.as_str(), "probe", messages.len());
         Ok(DueProbes { messages, next_in: until(now_us, next_ms), rank, paused_ms })

@@ -270,8 +270,8 @@ impl Store {
         let next = reply.text()?;
         let mut ulids = Vec::with_capacity(reply.len());
         while reply.len() > 0 {
-            let text = reply.text()?;
-            ulids.push(Ulid::from_string(&text).map_err(|e| StoreError::Reply(e.to_string()))?);
+            // What is no message of ours has no id.
+            ulids.extend(Ulid::from_string(&reply.text()?));
         }
         Ok(UlidPage { ulids, next })
     }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::health::StartRefused;
 use super::keys::{self, ShardKeys};
+use super::reply::Reply;
 use super::{Store, StoreError};
 use crate::config::Settings;
 use crate::domain::id::QueueName;
@@ -73,9 +74,7 @@ impl Store {
 
     async fn registered(&self) -> Result<HashMap<String, Registered>, StoreError> {
         let value = self.plain(redis::cmd("HGETALL").arg(keys::registry(self.namespace()))).await?;
-        let texts: HashMap<String, String> =
-            redis::from_redis_value(value).map_err(|error| StoreError::Reply(error.to_string()))?;
-        let parsed = texts.into_iter().filter_map(|(name, text)| {
+        let parsed = Reply::new(value)?.pairs().into_iter().filter_map(|(name, text)| {
             Some((name, serde_json::from_str::<Registered>(&text).ok()?))
         });
         Ok(parsed.collect())

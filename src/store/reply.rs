@@ -17,6 +17,10 @@ impl Reply {
     pub(crate) fn new(value: Value) -> Result<Self, StoreError> {
         match value {
             Value::Array(values) => Ok(Self { values: values.into_iter() }),
+            Value::Map(pairs) => {
+                let values = pairs.into_iter().flat_map(|(field, value)| [field, value]);
+                Ok(Self { values: values.collect::<Vec<_>>().into_iter() })
+            }
             other => Err(unexpected("a list", &other)),
         }
     }
@@ -63,10 +67,25 @@ impl Reply {
         }
     }
 
+    /// A text. What somebody else wrote may not be UTF-8: it is shown as far as it can be, and no name or
+    /// id of ours looks like that, so that its reader passes over it.
     pub(crate) fn text(&mut self) -> Result<String, StoreError> {
-        let bytes = self.bytes()?;
-        String::from_utf8(bytes.to_vec())
-            .map_err(|_| StoreError::Reply("expected UTF-8 text".to_owned()))
+        Ok(String::from_utf8_lossy(&self.bytes()?).into_owned())
+    }
+
+    /// The texts of a list, each for itself: what is none is left out.
+    pub(crate) fn texts(mut self) -> Vec<String> {
+        let mut texts = Vec::with_capacity(self.len());
+        while self.len() > 0 {
+            texts.extend(self.text().ok());
+        }
+        texts
+    }
+
+    /// Fields and values of a hash, or members and scores, each pair for itself.
+    pub(crate) fn pairs(self) -> Vec<(String, String)> {
+        let mut texts = self.texts().into_iter();
+        std::iter::from_fn(|| Some((texts.next()?, texts.next()?))).collect()
     }
 }
 
@@ -79,4 +98,26 @@ fn unexpected(expected: &str, found: &Value) -> StoreError {
         _ => "something else",
     };
     StoreError::Reply(format!("expected {expected}, found {kind}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(raw: &[u8]) -> Value {
+        Value::BulkString(raw.to_vec())
+    }
+
+    #[test]
+    fn what_somebody_else_wrote_spoils_nothing_beside_it() {
+        let list =
+            || vec![bytes(b"a"), bytes(b"1"), bytes(b"\xff"), bytes(b"2"), Value::Nil, bytes(b"3")];
+        let reply = Reply::new(Value::Array(list())).unwrap();
+        let expected = [("a", "1"), ("\u{fffd}", "2"), ("", "3")];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(reply.pairs(), expected);
+        let map = Value::Map(vec![(bytes(b"a"), bytes(b"1"))]);
+        assert_eq!(Reply::new(map).unwrap().pairs(), expected[..1]);
+        assert_eq!(Reply::new(Value::Array(list())).unwrap().texts().len(), 6);
+    }
 }

@@ -83,7 +83,6 @@ pub(super) struct Server {
     /// Which run of which server: another one after every restart and failover.
     pub(super) run: u64,
     pub(super) is_master: bool,
-    /// It says so: a server that says nothing of its role is taken for a master.
     pub(super) is_replica: bool,
     pub(super) uptime_ms: u64,
     pub(super) memory_bytes: u64,
@@ -306,7 +305,6 @@ mod tests {
     }
 
     const ANY: Needs = Needs::AllAndAtLeast(1);
-
     fn wait(disk: bool, replicas: u64) -> Result<Wait, Unmet> {
         Ok(Wait { disk, replicas })
     }
@@ -382,14 +380,14 @@ mod tests {
 
     #[test]
     fn a_server_says_which_run_it_is_and_who_is_in_step() {
+        assert_eq!(Server::read(Value::Nil).run, 0);
         let info = "run_id:abc\r\nrole:master\r\nredis_version:7.2.4\r\nvalkey_version:9.1.2\r\n\
                     connected_slaves:2\r\nslave0:ip=1,port=2,state=online,offset=0,lag=0\r\n\
                     slave1:ip=1,port=3,state=wait_bgsave,offset=0,lag=0\r\n";
-        let server = Server::read(Value::BulkString(info.as_bytes().to_vec()));
+        let server = Server::read(Value::BulkString(info.into()));
         assert!(server.run != 0 && server.is_master);
         assert_eq!((server.replicas, server.online), (2, 1));
         assert_eq!((server.version, server.version_text.as_str()), ((7, 2), "Valkey 9.1.2"));
-        assert_eq!(Server::read(Value::Nil).run, 0);
     }
 
     #[test]

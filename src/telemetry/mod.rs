@@ -126,8 +126,8 @@ pub struct Metrics {
 }
 
 /// Why a tick could not be put into its queue.
-const SCHEDULE_ERRORS: [&str; 5] =
-    ["unknown_queue", "store_full", "not_durable", "store_unfit", "store_unavailable"];
+const SCHEDULE_ERRORS: [&str; 6] =
+    ["unknown_queue", "store_full", "not_durable", "store_unfit", "too_large", "store_unavailable"];
 
 /// 0.1 ms to 100 s: script calls and lateness alike.
 const BUCKETS: [f64; 19] = [
@@ -304,7 +304,7 @@ impl Metrics {
         r.register("store_up", "Whether Redis answers", self.store_up.clone());
         r.register(
             "store_fit",
-            "Whether Redis may take new messages: it does not evict, meets the durability level, holds records of this version",
+            "Whether Redis may take new messages: it does not evict, is no replica, holds records of this version",
             self.store_fit.clone(),
         );
         r.register(

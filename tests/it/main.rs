@@ -34,6 +34,7 @@ mod failpoints;
 mod faults_work;
 #[cfg(feature = "failpoints")]
 mod fencing;
+mod foreign;
 mod gates;
 mod hostile;
 mod http;
@@ -46,6 +47,7 @@ mod install;
 mod leases;
 mod load;
 mod logs;
+mod managed;
 #[cfg(feature = "failpoints")]
 mod nodes;
 mod odd_answers;
@@ -67,6 +69,7 @@ mod refusals;
 mod reloading;
 mod retention;
 mod rig;
+mod rights;
 mod rollback;
 mod schedules;
 mod search;

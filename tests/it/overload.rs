@@ -142,7 +142,7 @@ async fn while_redis_cannot_write_its_file_nothing_spins_and_then_all_goes_on() 
     .await;
     assert!(why.contains("append-only file"), "{why}");
     gate.release();
-    doctor_says(&daemon, "append-only file").await;
+    doctor_says(&daemon, "new messages are refused").await;
     let before = info(&redis, "total_commands_processed").await;
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
     let commands = info(&redis, "total_commands_processed").await - before;

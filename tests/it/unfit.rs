@@ -17,7 +17,13 @@ async fn is_shown(daemon: &Daemon, sample: &str) -> bool {
 
 /// Closes intake by `spoil` and opens it by `mend`, two commands for Redis. Everybody is given the reason,
 /// which holds these words.
-async fn closes_and_opens(scene: &Scene, spoil: &[&str], mend: &[&str], words: [&str; 2]) {
+async fn closes_and_opens(
+    scene: &Scene,
+    spoil: &[&str],
+    mend: &[&str],
+    metric: &str,
+    words: [&str; 2],
+) {
     let Scene { daemon, redis, downstream } = scene;
     let waiting = daemon.send(QUEUE, &json!({ "payload": "waits", "delay": "1500ms" })).await;
     let messages = format!("/v1/queues/{QUEUE}/messages");
@@ -43,7 +49,7 @@ async fn closes_and_opens(scene: &Scene, spoil: &[&str], mend: &[&str], words: [
         }
         assert!(doctor.stdout.contains(word), "{word}: {}", doctor.stdout);
     }
-    assert!(is_shown(daemon, "tidegate_store_fit 0").await);
+    assert!(is_shown(daemon, &format!("{metric} 0")).await);
     assert!(is_shown(daemon, "tidegate_store_up 1").await, "it is there");
     assert_eq!(daemon.wait_final(&waiting).await["state"], "delivered", "sending goes on");
     let before = downstream.requests().len();
@@ -56,9 +62,10 @@ async fn closes_and_opens(scene: &Scene, spoil: &[&str], mend: &[&str], words: [
     .await;
     downstream.wait_for(before + 1).await;
     eventually("it is ready", async || daemon.get("/readyz").await.status == 200).await;
-    assert!(is_shown(daemon, "tidegate_store_fit 1").await);
+    assert!(is_shown(daemon, &format!("{metric} 1")).await);
 }
 
+const FIT: &str = "tidegate_store_fit";
 const CLOSED: &str = "this Redis is not fit to hold messages; intake is refused";
 const OPEN: &str = "this Redis is fit to hold messages again; intake goes on";
 
@@ -67,8 +74,14 @@ async fn one_that_begins_to_evict_takes_nothing_more_until_it_stops() {
     let scene = Scene::start("").await;
     let evict = ["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"];
     let mend = ["CONFIG", "SET", "maxmemory-policy", "noeviction"];
-    closes_and_opens(&scene, &evict, &mend, ["allkeys-lru", "set maxmemory-policy noeviction"])
-        .await;
+    closes_and_opens(
+        &scene,
+        &evict,
+        &mend,
+        FIT,
+        ["allkeys-lru", "set maxmemory-policy noeviction"],
+    )
+    .await;
     assert_eq!((said(&scene.daemon, CLOSED), said(&scene.daemon, OPEN)), (1, 1));
 }
 
@@ -78,8 +91,14 @@ async fn one_whose_records_a_newer_node_writes_takes_nothing_of_this_one() {
     let schema = "{tidegate}:schema";
     let before: String = scene.redis.cli(&["GET", schema]).await;
     let mend = ["SET", schema, &before];
-    closes_and_opens(&scene, &["SET", schema, "9"], &mend, ["version 9", "run the newer tidegate"])
-        .await;
+    closes_and_opens(
+        &scene,
+        &["SET", schema, "9"],
+        &mend,
+        FIT,
+        ["version 9", "run the newer tidegate"],
+    )
+    .await;
     assert_eq!((said(&scene.daemon, CLOSED), said(&scene.daemon, OPEN)), (1, 1));
 }
 
@@ -88,8 +107,14 @@ async fn one_that_keeps_no_file_any_more_takes_nothing_more_until_it_does() {
     let scene = Scene::start("").await;
     let spoil = ["CONFIG", "SET", "appendonly", "no"];
     let mend = ["CONFIG", "SET", "appendonly", "yes"];
-    closes_and_opens(&scene, &spoil, &mend, ["appendonly yes", "redis.durability = \"memory\""])
-        .await;
+    closes_and_opens(
+        &scene,
+        &spoil,
+        &mend,
+        "tidegate_durability_met",
+        ["appendonly yes", "redis.durability = \"memory\""],
+    )
+    .await;
     let closed = said(&scene.daemon, "the durability level is not met; intake is refused");
     let open = said(&scene.daemon, "the durability level is met; intake goes on");
     assert_eq!((closed, open), (1, 1));

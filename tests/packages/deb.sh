@@ -12,7 +12,9 @@ fail() {
 
 # The package, and the same under an older version, which is upgraded to it.
 make --no-print-directory deb
-new=$(ls -t "$CARGO_TARGET_DIR"/debian/tidegate_*.deb | head -n 1)
+# Out of the folder that cargo-deb clears when it makes the next one.
+cp "$CARGO_TARGET_DIR"/debian/tidegate_*.deb "$WORK/new.deb"
+new=$WORK/new.deb
 cargo deb --quiet --locked --no-build --profile "$PROFILE" --deb-version 0.0.9 --output "$WORK/old.deb"
 dpkg-deb --info "$new" | grep -E '^ (Version|Depends|Installed-Size)'
 

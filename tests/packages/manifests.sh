@@ -4,7 +4,7 @@
 set -eu
 python=$WORK/python
 [ -x "$python/bin/kubernetes-validate" ] ||
-    python3 -m pip install --quiet --target "$python" kubernetes-validate==1.34.1
+    PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --target "$python" kubernetes-validate==1.34.1
 export PYTHONPATH="$python"
 "$python/bin/kubernetes-validate" --strict --kubernetes-version 1.31.0 deploy/kubernetes/*.yaml
 cargo build --locked --features failpoints --bin tidegate --quiet

@@ -11,13 +11,13 @@ fn queue() -> Value {
             "accepted": 0, "delivered": 40, "dead": 3, "expired": 0, "cancelled": 0},
         "oldest_ready_age_ms": 5000, "paused": {"until": null, "reason": "deploy", "by": "ann"},
         "window": {"open": false, "closes_at": null, "opens_at": "2026-11-21T10:00:00.000Z"},
-        "sending": {"state": "paused", "reason": "It is paused: deploy.", "since": null, "until": null},
+        "sending": {"state": "paused", "reason": "it is paused by ann: deploy", "since": null, "until": null},
         "rate": {"configured": "20/s", "observed_1m": 19.5},
         "policy": {"concurrency": 16, "retry": {"initial": "5s"}}})
 }
 
 #[tokio::test]
-async fn queues_shows_counts_and_doors() {
+async fn queues_shows_counts_and_what_sends() {
     let daemon = Daemon::with([reply(200, json!({"queues": [queue()]}))]).await;
     let done = daemon.run(&["queues"]).await;
     let lines: Vec<&str> = done.out.lines().collect();
@@ -128,25 +128,27 @@ async fn doctor_ends_with_0_where_all_is_well() {
     let well = json!({"queue": "sms", "counts": {"ready": 1}, "oldest_ready_age_ms": 20});
     let daemon = Daemon::with([
         reply(200, json!({"status": "ready"})),
-        reply(200, json!({"nodes": []})),
         reply(200, "tidegate_store_up 1\ntidegate_durability_achieved{level=\"disk\"} 1\n"),
+        reply(200, json!({"nodes": []})),
         reply(200, json!({"queues": [well]})),
         reply(200, "{\"looked\":5,\"of\":9}\n{\"faults\":{},\"complete\":true}\n"),
     ])
     .await;
     let done = daemon.run(&["doctor"]).await;
     assert_eq!((done.exit, done.out.as_str()), (Exit::Ok, "no problems found\n"));
-    let asked = ["readyz", "v1/nodes", "metrics", "v1/queues", "v1/queues/sms/audit"];
+    let asked = ["readyz", "metrics", "v1/nodes", "v1/queues", "v1/queues/sms/audit"];
     assert_eq!(daemon.lines(), asked.map(|path| format!("GET /{path}")));
 }
 
 #[tokio::test]
 async fn doctor_names_problems_with_remedies_and_ends_with_1() {
+    let mut sms = queue();
+    sms["gate"] = json!({"open": false, "kind": "alarm", "reason": "status 401", "until": null});
     let daemon = Daemon::with([
         reply(200, "{}"),
+        reply(200, ""),
         reply(200, json!({"nodes": []})),
-        reply(200, "tidegate_gate_open{queue=\"sms\",gate=\"throttled\"} 0\n"),
-        reply(200, json!({"queues": [queue()]})),
+        reply(200, json!({"queues": [sms]})),
     ])
     .await;
     let done = daemon.run(&["doctor", "--quick"]).await;
@@ -167,8 +169,8 @@ async fn doctor_names_problems_with_remedies_and_ends_with_1() {
 async fn doctor_repairs_when_told_and_says_what_was_mended() {
     let daemon = Daemon::with([
         reply(200, "{}"),
-        reply(200, json!({"nodes": []})),
         reply(200, ""),
+        reply(200, json!({"nodes": []})),
         reply(200, json!({"queues": [{"queue": "sms"}]})),
         reply(
             200,
@@ -188,8 +190,8 @@ async fn doctor_looks_twice_at_an_old_queue() {
     let old = |age_ms: u64| json!({"queues": [{"queue": "sms", "oldest_ready_age_ms": age_ms}]});
     let daemon = Daemon::with([
         reply(200, "{}"),
-        reply(200, json!({"nodes": []})),
         reply(200, ""),
+        reply(200, json!({"nodes": []})),
         reply(200, old(90_000)),
         reply(200, old(91_000)),
     ])
@@ -205,12 +207,32 @@ async fn doctor_looks_twice_at_an_old_queue() {
 #[tokio::test]
 async fn doctor_finds_a_store_that_is_away() {
     let away = json!({"code": "store-unavailable", "detail": "connection refused"});
-    let daemon = Daemon::with([reply(503, away)]).await;
+    let daemon = Daemon::with([reply(503, away), reply(200, "tidegate_store_up 0\n")]).await;
     let done = daemon.run(&["doctor"]).await;
     assert_eq!(done.exit, Exit::Unreachable);
     assert!(done.out.contains("the daemon is not ready: connection refused"), "{}", done.out);
     assert!(done.out.contains("1 problem found"), "{}", done.out);
-    assert_eq!(daemon.lines(), ["GET /readyz"], "what asks the store would only time out");
+    assert_eq!(
+        daemon.lines(),
+        ["GET /readyz", "GET /metrics"],
+        "what asks the store would only time out"
+    );
+}
+
+#[tokio::test]
+async fn doctor_gives_the_reason_why_messages_are_refused_and_looks_on() {
+    let why = "this Redis evicts; set maxmemory-policy noeviction";
+    let refused = json!({"code": "store-unavailable", "detail": why});
+    let daemon = Daemon::with([
+        reply(503, refused),
+        reply(200, "tidegate_store_up 1\ntidegate_store_fit 0\n"),
+        reply(200, json!({"nodes": []})),
+        reply(200, json!({"queues": []})),
+    ])
+    .await;
+    let done = daemon.run(&["doctor"]).await;
+    assert_eq!(done.exit, Exit::Failure);
+    assert!(done.out.contains(why) && done.out.contains("1 problem found"), "{}", done.out);
 }
 
 #[tokio::test]
@@ -229,14 +251,14 @@ async fn health_says_whether_messages_are_taken() {
 async fn doctor_looks_on_where_the_daemon_is_stopping() {
     let daemon = Daemon::with([
         reply(503, json!({"code": "draining", "detail": "it stops"})),
-        reply(200, json!({"nodes": []})),
         reply(200, "tidegate_store_up 0\n"),
+        reply(200, json!({"nodes": []})),
         reply(200, json!({"queues": []})),
     ])
     .await;
     let done = daemon.run(&["doctor"]).await;
     assert_eq!(done.exit, Exit::Failure);
-    assert!(done.out.contains("the daemon is not ready: it stops"), "{}", done.out);
+    assert!(done.out.contains("it is stopping and takes no new messages"), "{}", done.out);
     assert!(done.out.contains("2 problems found"), "{}", done.out);
 }
 

@@ -8,7 +8,7 @@
 -- Safe to repeat: what is no longer under way is left alone.
 local name = ARGV[1]
 local intent = rc('HGET', K.intents, name)
-local tick = intent and cjson.decode(string.match(intent, '^[^\n]*'))
+local tick = intent and decoded(string.match(intent, '^[^\n]*'))
 if not tick or tick.u ~= ARGV[2] then return { now_ms, 0 } end
 rc('HDEL', K.intents, name)
 rc('ZREM', K.firing, name)

@@ -21,6 +21,8 @@ use crate::domain::operation::Operation;
 
 /// Operations that run at a time; each node can carry out all of them.
 pub const OPERATIONS_RUNNING_MAX: usize = 16;
+/// What is said of one that cannot be read.
+const STRUCTURE: &str = "~operations";
 /// Operations that are kept after their end.
 const ENDED_MAX: usize = 200;
 /// In place of a shard: all of them were walked through.
@@ -214,14 +216,24 @@ impl Store {
             return Ok(None);
         }
         let token = format!("{}-{}", self.node().as_str(), base32(rand::random(), 8));
-        let args = [arg(&token), arg(OPERATION_LEASE_MS)];
+        let mut args = vec![arg(&token), arg(OPERATION_LEASE_MS)];
+        args.extend(self.inner.foreign.of(STRUCTURE).iter().map(arg));
         let mut reply = self.operations_call(Verb::OperationTake, &args).await?;
         if reply.len() == 0 {
             return Ok(None);
         }
         let id = reply.text()?;
-        let operation = packed::read_operation(&id, &reply.bytes()?)?;
-        let progress = packed::read_progress(&id, &reply.bytes()?)?;
+        let (definition, progress) = (reply.bytes()?, reply.bytes()?);
+        let read = packed::read_operation(&id, &definition)
+            .and_then(|operation| Ok((operation, packed::read_progress(&id, &progress)?)));
+        let (operation, progress) = match read {
+            Ok(read) => read,
+            Err(error) => {
+                // Left to a node that can.
+                self.note_foreign(STRUCTURE, &id, &error);
+                return Ok(None);
+            }
+        };
         let stopping = some_text(reply.text()?);
         Ok(Some(Taken { operation, progress, stopping, token }))
     }
@@ -263,8 +275,7 @@ impl Store {
     pub async fn operations(&self) -> Result<Vec<KeptOperation>, StoreError> {
         let keys = keys::operations(self.namespace());
         let value = self.plain(redis::cmd("HKEYS").arg(&keys[0])).await?;
-        let mut ids: Vec<String> =
-            redis::from_redis_value(value).map_err(|error| StoreError::Reply(error.to_string()))?;
+        let mut ids = Reply::new(value)?.texts();
         ids.sort_unstable_by(|a, b| b.cmp(a));
         self.read_operations(&ids).await
     }
@@ -291,11 +302,18 @@ impl Store {
             let (Some(definition), Some(progress)) = (&definitions[at], &progress[at]) else {
                 continue;
             };
+            let read = packed::read_operation(id, definition.as_bytes())
+                .and_then(|it| Ok((it, packed::read_progress(id, progress.as_bytes())?)));
+            // Kept, for a version that knows it; it must not hide the others.
+            let Ok((operation, progress)) = read.inspect_err(|error| tracing::debug!(%error))
+            else {
+                continue;
+            };
             let lease = leases[at].as_ref().and_then(|lease| lease.split_once(' '));
             let node = lease.and_then(|(_, token)| token.split_once('-')).map(|(node, _)| node);
             kept.push(KeptOperation {
-                operation: packed::read_operation(id, definition.as_bytes())?,
-                progress: packed::read_progress(id, progress.as_bytes())?,
+                operation,
+                progress,
                 node: node.map(str::to_owned),
                 stopping: stops[at].clone(),
             });
@@ -305,7 +323,10 @@ impl Store {
 
     async fn fields(&self, key: &str, ids: &[String]) -> Result<Vec<Option<String>>, StoreError> {
         let value = self.plain(redis::cmd("HMGET").arg(key).arg(ids)).await?;
-        redis::from_redis_value(value).map_err(|error| StoreError::Reply(error.to_string()))
+        let fields: Vec<Option<Vec<u8>>> =
+            redis::from_redis_value(value).map_err(|error| StoreError::Reply(error.to_string()))?;
+        let text = |raw: Vec<u8>| String::from_utf8_lossy(&raw).into_owned();
+        Ok(fields.into_iter().map(|field| field.map(text)).collect())
     }
 
     async fn operations_call(&self, verb: Verb, args: &[Vec<u8>]) -> Result<Reply, StoreError> {

@@ -64,10 +64,11 @@ impl Store {
         let mut steps = Vec::with_capacity(reply.len() / 5);
         while reply.len() > 0 {
             let ulid = Ulid::from_string(&reply.text()?);
-            let ulid = ulid.map_err(|error| StoreError::Reply(error.to_string()))?;
             let (record, entry) = (reply.bytes()?, reply.bytes()?);
             let in_due = reply.int()? == 1;
             let since_ms = reply.count()?;
+            // What is not a message of ours has no id.
+            let Ok(ulid) = ulid else { continue };
             let message = read_message(name, ulid, record, some_bytes(entry), in_due);
             steps.push(Step { message, uncertain_since_ms: (since_ms > 0).then_some(since_ms) });
         }

@@ -322,8 +322,10 @@ fn read_kept(reply: &mut Reply) -> Result<Option<Kept>, StoreError> {
     let (name, is_configured) = (reply.text()?, reply.int()? == 1);
     let next_ms = reply.natural()?;
     let (state, intent, definition) = (reply.bytes()?, reply.bytes()?, reply.bytes()?);
-    let state: State = serde_json::from_slice(&state)
-        .map_err(|error| StoreError::Reply(format!("the state of a schedule: {error}")))?;
+    let Ok(state) = serde_json::from_slice::<State>(&state) else {
+        tracing::debug!(schedule = name, "the state of a schedule cannot be read");
+        return Ok(None);
+    };
     let Some(schedule) = readable(&name, &definition) else { return Ok(None) };
     let last = state.n.zip(state.f).map(|(nominal_ms, fired_ms)| LastTick {
         nominal_ms,

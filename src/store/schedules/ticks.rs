@@ -89,7 +89,7 @@ impl Store {
             let under_way = serde_json::from_slice::<UnderWay>(&intent[..cut]).ok();
             let known = under_way.and_then(|it| Some((it.nominal_ms, it.ulid.parse().ok()?)));
             let Some((nominal_ms, ulid)) = known else {
-                tracing::error!(schedule = name, "a tick under way cannot be read");
+                self.note_foreign("~schedules", &name, &"a tick under way cannot be read");
                 continue;
             };
             if let Some(schedule) = readable(&name, definition) {

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use ulid::Ulid;
 
 use super::keys::{self, TopicKeys};
+use super::reply::Reply;
 use super::{Site, Store, StoreError, Verb, arg};
 use crate::config::Settings;
 use crate::domain::id::{QueueName, new_ulid};
@@ -104,8 +105,7 @@ impl Store {
     pub async fn register_topics(&self, settings: &Settings) -> Result<(), StoreError> {
         let key = keys::topics(self.namespace());
         let value = self.plain(redis::cmd("HGETALL").arg(&key)).await?;
-        let known: HashMap<String, String> =
-            redis::from_redis_value(value).map_err(|error| StoreError::Reply(error.to_string()))?;
+        let known: HashMap<String, String> = Reply::new(value)?.pairs().into_iter().collect();
         for (name, policy) in &settings.topics {
             let queues = event::joined(&policy.queues);
             if known.get(name.as_str()) != Some(&queues) {
@@ -214,12 +214,22 @@ impl Store {
         let mut events = Vec::new();
         while reply.len() > 0 {
             let (ulid, left, packed) = (reply.text()?, reply.text()?, reply.bytes()?);
-            let ulid = Ulid::from_string(&ulid).map_err(|e| StoreError::Reply(e.to_string()))?;
+            let Ok(ulid) = Ulid::from_string(&ulid) else {
+                self.note_foreign(
+                    &format!("~topic.{}", topic.policy.name),
+                    &ulid,
+                    &"it is no event",
+                );
+                continue;
+            };
             let id = EventId { topic: topic.policy.name.clone(), ulid };
             match Event::unpack(id, &left, packed) {
                 Ok(event) => events.push(event),
                 // Kept, for a version that knows it; it must not hold up the others.
-                Err(error) => tracing::error!(%error, %ulid, "an event cannot be read"),
+                Err(error) => {
+                    let topic = format!("~topic.{}", topic.policy.name);
+                    self.note_foreign(&topic, &ulid.to_string(), &error);
+                }
             }
         }
         Ok((events, more))

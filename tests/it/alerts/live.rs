@@ -77,6 +77,29 @@ async fn redis_that_is_away_is_store_down_until_it_is_back() {
 
 #[tokio::test]
 #[ignore = "needs prometheus: make test-all"]
+async fn redis_that_evicts_is_unfit_until_it_is_set_back() {
+    let scene = Scene::start("").await;
+    let prometheus = Prometheus::watching(&scene.daemon).await;
+
+    scene.redis.cli::<()>(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).await;
+    only(&prometheus, &["TidegateStoreUnfit"]).await;
+
+    scene.redis.cli::<()>(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]).await;
+    prometheus.ends("TidegateStoreUnfit").await;
+}
+
+#[tokio::test]
+#[ignore = "needs prometheus: make test-all"]
+async fn redis_that_somebody_empties_is_an_alert() {
+    let scene = Scene::start("").await;
+    let prometheus = Prometheus::watching(&scene.daemon).await;
+
+    scene.redis.cli::<()>(&["FLUSHALL"]).await;
+    only(&prometheus, &["TidegateStoreErased"]).await;
+}
+
+#[tokio::test]
+#[ignore = "needs prometheus: make test-all"]
 async fn redis_that_flushes_too_seldom_is_not_durable_until_it_is_set_back() {
     let scene = Scene::start("").await;
     let prometheus = Prometheus::watching(&scene.daemon).await;
@@ -163,6 +186,22 @@ async fn indexes_that_somebody_spoiled_are_faults() {
 
     scene.daemon.cli(&["doctor", "--repair"]).await;
     only(&prometheus, &["TidegateIndexFaults"]).await;
+}
+
+#[tokio::test]
+#[ignore = "needs prometheus: make test-all"]
+async fn a_downstream_that_answers_500_is_failing_until_it_answers_well() {
+    let scene = Scene::start("retry = { initial = \"100ms\", jitter = 0.0 }").await;
+    scene.downstream.always(Answer::status(500));
+    let prometheus = Prometheus::watching(&scene.daemon).await;
+    let id = scene.send(1).await;
+
+    only(&prometheus, &["TidegateDownstreamFailing"]).await;
+
+    scene.downstream.always(Answer::ok());
+    scene.step(&id, "run", &json!({})).await;
+    assert_eq!(scene.daemon.wait_final(&id).await["state"], "delivered");
+    prometheus.ends("TidegateDownstreamFailing").await;
 }
 
 #[tokio::test]

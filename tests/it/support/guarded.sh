@@ -6,8 +6,11 @@
 # The owner holds this script's standard input; when that closes (the owner closed it, exited, or
 # was killed), the program gets SIGNAL, five seconds later SIGKILL, and the folder SWEEP is removed.
 # A program that ends by itself leaves SWEEP as it is.
+#
+# GUARDED_UMASK: the umask of the program, if it is to have another one.
 log=$1 signal=$2 sweep=$3
 shift 3
+[ -z "$GUARDED_UMASK" ] || umask "$GUARDED_UMASK"
 exec 3<&0
 "$@" </dev/null >>"$log" 2>&1 3<&- &
 program=$!

@@ -17,6 +17,7 @@ end
 -- ULID and fingerprint of the first message with this key, or nil.
 local function idempotency_find(key)
   local known = rc('HGET', K.idem_new, key) or rc('HGET', K.idem_old, key)
-  if not known then return nil end
+  -- What somebody else wrote there names no message.
+  if not known or not string.match(known, '^[0-7]%w%w%w%w%w%w%w%w%w%w%w%w%w%w%w%w%w%w%w%w%w%w%w%w%w') then return nil end
   return string.sub(known, 1, 26), string.sub(known, 27)
 end

@@ -12,7 +12,7 @@ local function lease_of(id)
   local text = rc('HGET', O.leases, id)
   if not text then return 0, '' end
   local deadline, token = string.match(text, '^(%d+) (.*)$')
-  return tonumber(deadline), token
+  return tonumber(deadline or 0), token or ''
 end
 
 local function lease_keep(id, token, lease_ms)

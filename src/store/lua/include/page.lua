@@ -1,10 +1,16 @@
 -- A page of a zset by (score, member): stable while others come and go.
 
+-- A score as cursors carry it. Ours are whole moments; of another one, which somebody else wrote, the next.
+local function score_text(score)
+  if string.match(score, '^%d+$') then return score end
+  return string.format('%.0f', math.max(0, math.min(math.ceil(tonumber(score)), 1e18)))
+end
+
 -- Members with their scores, flat, and where the next page begins, '' after the last.
 local function page_of_zset(key, most, cursor)
   local from = 0
   if cursor ~= '' then
-    local score, member = string.match(cursor, '^(%d+):(.+)$')
+    local score, member = string.match(cursor, '^(%d+):(.*)$')
     -- The member may be gone: halve the run of its score until its place is found.
     local to = rc('ZCOUNT', key, '-inf', score)
     from = rc('ZCOUNT', key, '-inf', '(' .. score)
@@ -16,6 +22,6 @@ local function page_of_zset(key, most, cursor)
   end
   local found = rc('ZRANGE', key, from, from + most - 1, 'WITHSCORES')
   local next_cursor = ''
-  if #found == most * 2 then next_cursor = found[#found] .. ':' .. found[#found - 1] end
+  if #found == most * 2 then next_cursor = score_text(found[#found]) .. ':' .. found[#found - 1] end
   return found, next_cursor
 end

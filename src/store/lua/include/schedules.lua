@@ -11,10 +11,16 @@ local time = rc('TIME')
 local now_us = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local now_ms = math.floor(now_us / 1000)
 
+-- A table that JSON of ours holds, or nil: what somebody else wrote must not end the call.
+local function decoded(text)
+  local is_json, value = pcall(cjson.decode, text or '')
+  return is_json and type(value) == 'table' and value or nil
+end
+
 -- The state of a schedule, or nil.
 local function state_of_schedule(name)
-  local text = rc('HGET', K.states, name)
-  return text and cjson.decode(text)
+  local state = decoded(rc('HGET', K.states, name))
+  return state and tonumber(state.v) and state or nil
 end
 
 local function state_keep(name, state)

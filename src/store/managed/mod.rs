@@ -1,10 +1,13 @@
 //! The managed Redis: a child of the daemon, for people who have none.
 //!
-//! Owns its data directory (locked), its command line, restarting it when it dies, and its end with
-//! the daemon. It listens on a Unix socket only and flushes every write. Refuses to know what is
-//! stored in it.
+//! Owns its command line, restarting it when it dies, and its end with the daemon. It listens on a Unix
+//! socket only and flushes every write. Its folder and who may use that stand in `place`. Refuses to know
+//! what is stored in it.
 
-use std::fs::{self, File};
+mod place;
+mod program;
+
+use std::fs::File;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -14,20 +17,18 @@ use std::time::Duration;
 use redis::ConnectionLike as _;
 use tokio::time::Instant;
 
+use self::place::{Place, own_number};
+use self::program::{find_program, memory_limit};
 use super::restarts::Restarts;
 use super::room::free_bytes;
 use crate::config::MANAGED_SOCKET;
 
-/// Programs that can be a managed Redis, in the order in which they are looked for.
-const PROGRAMS: [&str; 2] = ["redis-server", "valkey-server"];
 /// How long a stopping Redis may take to write its last pages.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 /// How often the keeper looks after its child.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// How long a Redis left behind by a killed daemon may take to answer, before it is waited out.
-const ADOPT_PATIENCE: Duration = Duration::from_secs(30);
-/// The file that remembers which program wrote the data.
-const WRITTEN_BY: &str = "written-by";
+/// Looks in a row at which the socket is missing, before that means something.
+const MISSED_MAX: u32 = 5;
 /// Word of the hidden command that ties the child's life to ours, see [`guard`].
 pub const GUARD_COMMAND: &str = "managed-redis-guard";
 
@@ -43,7 +44,7 @@ pub struct ManagedRedis {
     orders: mpsc::Sender<()>,
     keeper: Option<std::thread::JoinHandle<()>>,
     // Held for the life of the daemon: two daemons never share a data directory.
-    _lock: File,
+    _place: Place,
 }
 
 impl ManagedRedis {
@@ -56,27 +57,21 @@ impl ManagedRedis {
         let refused = |what: &str, error: &dyn std::fmt::Display| {
             ManagedRefused(format!("redis.data_dir {}: {what}: {error}", data_dir.display()))
         };
-        fs::create_dir_all(data_dir).map_err(|e| refused("cannot be created", &e))?;
-        let lock =
-            File::create(data_dir.join("lock")).map_err(|e| refused("cannot be written", &e))?;
-        lock.try_lock().map_err(|_| {
-            ManagedRefused(format!(
-                "redis.data_dir {} is used by another tidegate; stop it, or choose another directory",
-                data_dir.display()
-            ))
-        })?;
+        let place = Place::take(data_dir)?;
         let program = find_program(data_dir)?;
         let socket = data_dir.join(MANAGED_SOCKET);
         let (orders, received) = mpsc::channel();
         let (told, ready) = mpsc::channel();
-        let keeper = Keeper { data_dir: data_dir.to_owned(), socket: socket.clone(), program };
+        let lock = place.server_lock().map_err(|e| refused("cannot be locked", &e))?;
+        let keeper =
+            Keeper { data_dir: data_dir.to_owned(), socket: socket.clone(), program, lock };
         // A thread of its own: the child is tied to the life of the thread that started it.
         let keeper = std::thread::Builder::new()
             .name("redis-keeper".to_owned())
             .spawn(move || keeper.keep(&received, &told))
             .map_err(|e| refused("no thread for its keeper", &e))?;
         match ready.recv() {
-            Ok(Ok(())) => Ok(Self { socket, orders, keeper: Some(keeper), _lock: lock }),
+            Ok(Ok(())) => Ok(Self { socket, orders, keeper: Some(keeper), _place: place }),
             Ok(Err(error)) => Err(error),
             Err(error) => Err(refused("its keeper ended", &error)),
         }
@@ -98,19 +93,34 @@ impl ManagedRedis {
     }
 }
 
+/// Whether the socket of a server that had one is gone: a server that starts has none for a moment.
+#[derive(Debug, Default)]
+struct SocketWatch {
+    was_seen: bool,
+    missed: u32,
+}
+
+impl SocketWatch {
+    /// Looks; several times in a row it must be missing, since a server that starts replaces it.
+    fn is_gone(&mut self, socket: &Path) -> bool {
+        let is_missing = matches!(socket.try_exists(), Ok(false));
+        self.was_seen |= !is_missing;
+        self.missed = if is_missing { self.missed + 1 } else { 0 };
+        self.was_seen && self.missed >= MISSED_MAX
+    }
+}
+
 struct Keeper {
     data_dir: PathBuf,
     socket: PathBuf,
     program: PathBuf,
+    /// Handed to each server, so that it holds it for as long as it lives.
+    lock: File,
 }
 
 impl Keeper {
     /// The keeper's life: start, tell, look after, restart, stop.
     fn keep(&self, orders: &mpsc::Receiver<()>, told: &mpsc::Sender<Result<(), ManagedRefused>>) {
-        if let Err(error) = self.wait_out() {
-            let _gone = told.send(Err(error));
-            return;
-        }
         let mut child = match self.launch() {
             Ok(child) => child,
             Err(error) => {
@@ -125,13 +135,20 @@ impl Keeper {
             stop_child(&mut child);
             return;
         }
-        let mut restarts = Restarts::default();
+        let (mut restarts, mut watch) = (Restarts::default(), SocketWatch::default());
         loop {
             match orders.recv_timeout(LOOK_EVERY) {
                 Ok(()) => break stop_child(&mut child),
                 // The daemon is gone without an order: the guard ends the child.
                 Err(mpsc::RecvTimeoutError::Disconnected) => break stop_child(&mut child),
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
+            }
+            if watch.is_gone(&self.socket) && matches!(child.try_wait(), Ok(None)) {
+                tracing::error!(
+                    socket = %self.socket.display(),
+                    "somebody has removed the socket of the managed Redis, which nobody reaches any more; starting it again"
+                );
+                stop_child(&mut child);
             }
             if let Ok(Some(status)) = child.try_wait() {
                 let wait = restarts.next(Instant::now());
@@ -147,7 +164,7 @@ impl Keeper {
                     break;
                 }
                 match self.launch() {
-                    Ok(again) => child = again,
+                    Ok(again) => (child, watch) = (again, SocketWatch::default()),
                     Err(error) => {
                         tracing::error!(%error, "the managed Redis cannot be started again");
                     }
@@ -156,34 +173,11 @@ impl Keeper {
         }
     }
 
-    /// A Redis left behind by a killed daemon holds the data until it has ended: the guard is ending
-    /// it, and two servers on one directory would destroy it.
-    fn wait_out(&self) -> Result<(), ManagedRefused> {
-        let mut waited = Duration::ZERO;
-        while std::os::unix::net::UnixStream::connect(&self.socket).is_ok() {
-            if waited.is_zero() {
-                tracing::info!(
-                    "a Redis of an earlier run still uses the data directory; asking it to stop"
-                );
-                ask_to_stop(&self.socket);
-            }
-            if waited >= ADOPT_PATIENCE {
-                return Err(ManagedRefused(format!(
-                    "another Redis still listens on {} after {} s; stop it",
-                    self.socket.display(),
-                    ADOPT_PATIENCE.as_secs()
-                )));
-            }
-            pause(LOOK_EVERY);
-            waited += LOOK_EVERY;
-        }
-        Ok(())
-    }
-
     fn launch(&self) -> Result<Child, ManagedRefused> {
         let own =
             std::env::current_exe().map_err(|e| ManagedRefused(format!("own program: {e}")))?;
         let log = self.data_dir.join("redis.log");
+        let lock = self.lock.try_clone().map_err(|e| ManagedRefused(format!("its lock: {e}")))?;
         Command::new(own)
             .arg(GUARD_COMMAND)
             .arg(std::process::id().to_string())
@@ -192,7 +186,7 @@ impl Keeper {
             .args(["--appendonly", "yes", "--appendfsync", "always", "--save", ""])
             .args(["--maxmemory-policy", "noeviction"])
             .args(["--maxmemory", &memory_limit().to_string()])
-            .args(["--unixsocketperm", "700"])
+            .args(["--unixsocketperm", "600"])
             // How often it looks after itself: ten times a second costs more than all that an idle
             // daemon does.
             .args(["--hz", "2"])
@@ -202,7 +196,8 @@ impl Keeper {
             .arg(&self.socket)
             .arg("--logfile")
             .arg(&log)
-            .stdin(Stdio::null())
+            // The lock goes with it, see `place`; it reads nothing from there.
+            .stdin(lock)
             .stdout(Stdio::null())
             .stderr(Stdio::inherit())
             // Its own process group: a Ctrl-C at the terminal is for the daemon, which stops it last.
@@ -247,56 +242,12 @@ pub fn guard(args: &[String]) -> std::io::Error {
     if !is_child {
         return std::io::Error::other("the daemon is gone");
     }
+    // What it writes is for its user alone, whatever the daemon was started with.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    if let Err(error) = own_number() {
+        return error;
+    }
     Command::new(program).args(rest).exec()
-}
-
-/// Redis and Valkey write data that the other may not read: whoever began goes on.
-fn find_program(data_dir: &Path) -> Result<PathBuf, ManagedRefused> {
-    let note = data_dir.join(WRITTEN_BY);
-    let Ok(before) = fs::read_to_string(&note) else {
-        let (name, program) = PROGRAMS
-            .into_iter()
-            .find_map(|name| Some((name, installed(name)?)))
-            .ok_or_else(|| {
-                ManagedRefused(
-                    "neither redis-server nor valkey-server is installed; install one \
-                 (Debian: apt-get install redis-server), or set redis.url to a Redis you run"
-                        .to_owned(),
-                )
-            })?;
-        let written = fs::write(&note, name);
-        return written
-            .map(|()| program)
-            .map_err(|e| ManagedRefused(format!("{}: {e}", note.display())));
-    };
-    let before = before.trim();
-    let program = PROGRAMS.contains(&before).then(|| installed(before)).flatten();
-    program.ok_or_else(|| {
-        ManagedRefused(format!(
-            "the data in {} was written by {before}, which is not installed; install it again",
-            data_dir.display()
-        ))
-    })
-}
-
-fn installed(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    // Services and cron jobs often have a short PATH.
-    let short = ["/usr/bin", "/usr/local/bin", "/usr/sbin"].map(PathBuf::from);
-    let mut places = std::env::split_paths(&path).chain(short);
-    places.find_map(|place| Some(place.join(program)).filter(|candidate| candidate.is_file()))
-}
-
-/// Half of the memory that this process may use, in bytes.
-fn memory_limit() -> u64 {
-    let cgroup = fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
-    let cgroup = cgroup.and_then(|text| text.trim().parse::<u64>().ok());
-    let total = fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
-        let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-        line.trim().trim_end_matches(" kB").trim().parse::<u64>().ok().map(|kib| kib * 1024)
-    });
-    let available = cgroup.into_iter().chain(total).min().unwrap_or(1 << 30);
-    available / 2
 }
 
 fn connection(socket: &Path) -> Option<redis::Connection> {
@@ -306,13 +257,6 @@ fn connection(socket: &Path) -> Option<redis::Connection> {
 
 fn answers(socket: &Path) -> bool {
     connection(socket).is_some_and(|mut connection| connection.check_connection())
-}
-
-fn ask_to_stop(socket: &Path) {
-    if let Some(mut connection) = connection(socket) {
-        // It hangs up instead of answering.
-        let _hung_up = redis::cmd("SHUTDOWN").exec(&mut connection);
-    }
 }
 
 fn stop_child(child: &mut Child) {

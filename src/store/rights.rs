@@ -1,0 +1,207 @@
+//! What the Redis user that we are must be allowed to do.
+//!
+//! Owns the commands that the scripts and this program run, and the question, asked of the server itself,
+//! whether each of them is allowed on our keys and channels: with the reply a start, or a node that finds
+//! Redis again, says everything that is missing at once, with the rule that grants it. Refuses to know users
+//! and passwords.
+
+use redis::cmd;
+
+use super::{Store, StoreError};
+
+/// What an ACL has to say beside keys and channels; it stands in docs/configuration.md as well.
+pub(super) const RULE: &str = "+@read +@write +@connection -@dangerous -@scripting +eval +evalsha +publish \
+                               +subscribe +unsubscribe +time +wait +info +config|get";
+
+/// What is done to keys, by scripts and by bare commands; a test holds it against the scripts.
+const ON_KEYS: [&str; 44] = [
+    "EXISTS",
+    "GET",
+    "HDEL",
+    "HEXISTS",
+    "HGET",
+    "HGETALL",
+    "HINCRBY",
+    "HKEYS",
+    "HLEN",
+    "HMGET",
+    "HSCAN",
+    "HSET",
+    "HSETNX",
+    "HSTRLEN",
+    "LLEN",
+    "LPOP",
+    "LPOS",
+    "LPUSH",
+    "LRANGE",
+    "LSET",
+    "LTRIM",
+    "PEXPIRE",
+    "RENAME",
+    "RPUSH",
+    "SET",
+    "TYPE",
+    "UNLINK",
+    "XACK",
+    "XADD",
+    "XDEL",
+    "XLEN",
+    "XRANGE",
+    "XREVRANGE",
+    "ZADD",
+    "ZCARD",
+    "ZCOUNT",
+    "ZMSCORE",
+    "ZRANGE",
+    "ZREM",
+    "ZREMRANGEBYRANK",
+    "ZREMRANGEBYSCORE",
+    "ZSCAN",
+    "ZSCORE",
+    "XAUTOCLAIM",
+];
+/// What is done to no key. Without CONFIG GET it goes on as well: INFO tells the most.
+const ON_NO_KEY: [&str; 4] = ["DBSIZE", "INFO", "SCAN", "TIME"];
+
+/// Asks for each whether the caller may do it.
+///
+/// KEYS: one of each kind of ours. ARGV: how many commands are on keys, these, the others, `/`, channels.
+/// Returns what is denied, each with its key or channel.
+const ASK: &str = "#!lua flags=no-writes
+local count, denied, at = tonumber(ARGV[1]), {}, 2
+local function ask(text, ...)
+  local known, allowed = pcall(redis.acl_check_cmd, ...)
+  if known and not allowed then denied[#denied + 1] = text end
+end
+for i = 2, count + 1 do
+  for _, key in ipairs(KEYS) do ask(ARGV[i] .. ' ' .. key, ARGV[i], key, key, key) end
+end
+for _, key in ipairs(KEYS) do
+  ask('EVALSHA ' .. key, 'EVALSHA', '0', '1', key)
+  ask('XREADGROUP ' .. key, 'XREADGROUP', 'GROUP', 'g', 'c', 'STREAMS', key, '>')
+  ask('XGROUP CREATE ' .. key, 'XGROUP', 'CREATE', key, 'g', '$')
+end
+at = count + 2
+while ARGV[at] ~= '/' do
+  ask(ARGV[at], ARGV[at])
+  at = at + 1
+end
+for i = at + 1, #ARGV do
+  ask('PUBLISH ' .. ARGV[i], 'PUBLISH', ARGV[i], '0')
+  ask('SUBSCRIBE ' .. ARGV[i], 'SUBSCRIBE', ARGV[i])
+end
+return denied";
+
+/// So many of what is denied are named.
+const NAMED_MAX: usize = 5;
+
+impl Store {
+    /// Whether this user may do all that we do.
+    ///
+    /// # Errors
+    /// [`StoreError::Denied`], with what is missing and the rule that grants it.
+    pub(super) async fn check_rights(&self) -> Result<(), StoreError> {
+        let namespace = self.namespace();
+        // In a cluster a script may name keys of one slot only: each of these is asked about by itself.
+        let samples = [
+            format!("{{{namespace}}}:rights"),
+            format!("{{{namespace}:~rights}}:rights"),
+            super::keys::inbox(namespace, "rights"),
+        ];
+        let mut denied = Vec::new();
+        for key in &samples {
+            let mut call = cmd("EVAL");
+            call.arg(ASK).arg(1).arg(key).arg(ON_KEYS.len()).arg(&ON_KEYS).arg(&ON_NO_KEY).arg("/");
+            call.arg(super::keys::wake_channel(namespace))
+                .arg(super::keys::final_channel(namespace));
+            let found: Vec<String> = match self.plain_at(&call, key).await {
+                Ok(found) => redis::from_redis_value(found)
+                    .map_err(|error| StoreError::Reply(error.to_string()))?,
+                // Not even this may be asked.
+                Err(StoreError::Denied(why)) if why.starts_with("NOPERM") => {
+                    vec![format!("EVAL {key}")]
+                }
+                Err(error) => return Err(error),
+            };
+            denied.extend(
+                found.into_iter().filter(|what| !denied.contains(what)).collect::<Vec<_>>(),
+            );
+        }
+        if denied.is_empty() {
+            Ok(())
+        } else {
+            Err(StoreError::Denied(missing(namespace, &denied)))
+        }
+    }
+}
+
+fn missing(namespace: &str, denied: &[String]) -> String {
+    let named = denied.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
+    let more = match denied.len().saturating_sub(NAMED_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("this Redis user may not do {named}{more}; {}", remedy(namespace))
+}
+
+/// The rule that grants all.
+pub(super) fn remedy(namespace: &str) -> String {
+    format!(
+        "give it these rights: ACL SETUSER <user> ~{{{namespace}}}:* ~{{{namespace}:* ~{namespace}:inbox:* &{namespace}:* {RULE}"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::store::Verb;
+
+    /// Words that a script has in capitals: commands, and their options.
+    #[test]
+    fn every_command_of_the_scripts_is_asked_about() {
+        const OPTIONS: [&str; 17] = [
+            "BUSYGROUP",
+            "BYLEX",
+            "BYSCORE",
+            "COUNT",
+            "CREATE",
+            "GROUP",
+            "LIMIT",
+            "MATCH",
+            "MAXLEN",
+            "RANK",
+            "STREAMS",
+            "WITHSCORES",
+            "NOACK",
+            "MINID",
+            "LEADERS",
+            "JUSTID",
+            "REV",
+        ];
+        const BESIDE: [&str; 3] = ["PUBLISH", "XGROUP", "XREADGROUP"];
+        let known: BTreeSet<&str> =
+            ON_KEYS.iter().chain(&ON_NO_KEY).chain(&OPTIONS).chain(&BESIDE).copied().collect();
+        let mut met = BTreeSet::new();
+        for verb in Verb::ALL {
+            for word in verb.text().split('\'').skip(1).step_by(2) {
+                let is_command = word.len() > 2 && word.bytes().all(|b| b.is_ascii_uppercase());
+                if is_command {
+                    met.insert(word.to_owned());
+                }
+            }
+        }
+        let unknown: Vec<_> = met.iter().filter(|word| !known.contains(word.as_str())).collect();
+        assert!(unknown.is_empty(), "add to ON_KEYS what is a command of these: {unknown:?}");
+        assert!(met.contains("HSET") && met.contains("XADD"), "{met:?}");
+    }
+
+    #[test]
+    fn what_is_missing_is_named_with_the_rule_that_grants_it() {
+        let denied: Vec<String> = (0..7).map(|n| format!("HSET key{n}")).collect();
+        let why = missing("ns", &denied);
+        assert!(why.contains("HSET key0, HSET key1") && why.contains("and 2 more"), "{why}");
+        assert!(why.contains("~{ns}:* ~{ns:* ~ns:inbox:* &ns:* +@read"), "{why}");
+    }
+}
