@@ -11,7 +11,6 @@ fn queue() -> Value {
             "accepted": 0, "delivered": 40, "dead": 3, "expired": 0, "cancelled": 0},
         "oldest_ready_age_ms": 5000, "paused": {"until": null, "reason": "deploy", "by": "ann"},
         "window": {"open": false, "closes_at": null, "opens_at": "2026-11-21T10:00:00.000Z"},
-        "sending": {"state": "paused", "reason": "It is paused: deploy.", "since": null, "until": null},
         "rate": {"configured": "20/s", "observed_1m": 19.5},
         "gate": {"open": false, "kind": "alarm", "reason": "status 401: bad token", "until": null},
         "sending": {"state": "paused", "reason": "It was paused by ann (deploy).", "since": null, "until": null},
