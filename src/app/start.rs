@@ -12,6 +12,7 @@ use super::waiting::Waiting;
 use super::{FAILURE, Refused, UNREACHABLE, USAGE, connections};
 use crate::api::Tokens;
 use crate::config::{RedisTarget, Settings};
+use crate::domain::policy::{Downstream, QueuePolicy};
 use crate::shutdown::Tasks;
 use crate::store::{ManagedRedis, StartRefused, Store, StoreError};
 use crate::telemetry::{self, LogFormat, Metrics};
@@ -191,7 +192,12 @@ pub(super) fn say_where(settings: &Settings, started: &Started) {
         (RedisTarget::Sentinel { master, .. }, _) => format!("Redis by Sentinel, master {master}"),
         (RedisTarget::Cluster(_), _) => "Redis Cluster".to_owned(),
     };
-    let queue = settings.queues.keys().next().map_or("QUEUE", |name| name.as_str());
+    // One that sends now, where there is one: a window may be closed, and a worker may be missing.
+    let sends = |queue: &&Arc<QueuePolicy>| {
+        queue.window.is_none() && !matches!(queue.downstream, Downstream::Pull)
+    };
+    let queue = settings.queues.values().find(sends).or_else(|| settings.queues.values().next());
+    let queue = queue.map_or("QUEUE", |queue| queue.name.as_str());
     // As it was called: `make run` starts a program that is not on PATH.
     let program = std::env::args().next().unwrap_or_else(|| "tidegate".to_owned());
     let text = format!(

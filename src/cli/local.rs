@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::args::Cli;
 use super::args_admin::{CheckArgs, CompletionArgs, ManArgs, ScopeWord, TokenArgs};
+use super::describe::count;
 use super::exit::{Exit, Failure};
 use super::screen::Screen;
 use crate::config::{self, Scope, Sources};
@@ -25,6 +26,8 @@ pub(crate) fn check(args: &CheckArgs, screen: &mut Screen) -> Result<Exit, Failu
     match config::load(&sources) {
         Ok(settings) => {
             screen.line(config::render(&settings).trim_end())?;
+            let queues = count(settings.queues.len() as u64, "queue");
+            screen.note(&format!("the configuration is valid: {queues}"))?;
             Ok(Exit::Ok)
         }
         Err(errors) if screen.is_json() => Err(Failure {
