@@ -38,13 +38,20 @@ pub(super) struct Started {
 
 /// Logs for people on a terminal, JSON for machines; `TIDEGATE_LOG_FORMAT` decides otherwise.
 pub(super) fn start_logging() {
-    let format = match std::env::var("TIDEGATE_LOG_FORMAT").as_deref() {
-        Ok("json") => LogFormat::Json,
-        Ok("human") => LogFormat::Human,
+    let wish = std::env::var_os("TIDEGATE_LOG_FORMAT").filter(|wish| !wish.is_empty());
+    let wish = wish.as_ref().map(|wish| wish.to_string_lossy());
+    let format = match wish.as_deref() {
+        Some("json") => LogFormat::Json,
+        Some("human") => LogFormat::Human,
         _ if std::io::stderr().is_terminal() => LogFormat::Human,
         _ => LogFormat::Json,
     };
     telemetry::start_logging(format);
+    if let Some(wish) = wish.filter(|wish| !matches!(&**wish, "json" | "human")) {
+        tracing::warn!(
+            "TIDEGATE_LOG_FORMAT is \"{wish}\", expected json or human; it has no effect"
+        );
+    }
 }
 
 /// As many open files as this process may have. Shells start with 1,024, which stands for programs that
