@@ -37,15 +37,13 @@ pub(super) fn scope_needed(method: &Method, route: Option<&str>) -> Option<Scope
 
 /// Who is asking, if they may.
 ///
-/// The time is asked for only where a token expires.
-///
 /// # Errors
-/// 401 without a valid token, 403 where it lacks the scope.
+/// 503 where the token expires and nobody knows the time; 401 without a valid token, 403 where it lacks the scope.
 pub(super) fn admit(
     tokens: &[Arc<Token>],
     headers: &HeaderMap,
     needed: Option<Scope>,
-    now_ms: impl FnOnce() -> u64,
+    now_ms: impl FnOnce() -> Result<u64, Problem>,
 ) -> Result<Caller, Problem> {
     let Some(needed) = needed.filter(|_| !tokens.is_empty()) else {
         return Ok(Caller::ANONYMOUS);
@@ -57,7 +55,7 @@ pub(super) fn admit(
     })?;
     let known = find(tokens, token)
         .ok_or_else(|| unauthorized("this token is not known here; check TIDEGATE_TOKEN"))?;
-    if is_expired(known, now_ms) {
+    if is_expired(known, now_ms)? {
         return Err(unauthorized(
             "this token has expired; ask the operator for another one (`tidegate token new`)",
         ));
@@ -128,7 +126,7 @@ mod tests {
         for value in authorization {
             headers.append(header::AUTHORIZATION, value.parse().unwrap());
         }
-        admit(&tokens, &headers, Some(needed), || 999)
+        admit(&tokens, &headers, Some(needed), || Ok(999))
             .map(|caller| caller.name().to_owned())
             .map_err(|problem| problem.code())
     }
@@ -156,16 +154,19 @@ mod tests {
         let tokens = [token("guest", "s3cret", &[Scope::Send])];
         let mut headers = HeaderMap::new();
         headers.insert(header::AUTHORIZATION, "Bearer s3cret".parse().unwrap());
-        let ask = |now_ms| admit(&tokens, &headers, Some(Scope::Send), || now_ms);
+        let ask = |now_ms| admit(&tokens, &headers, Some(Scope::Send), || Ok(now_ms));
         assert_eq!(ask(999).unwrap().name(), "guest");
         for now_ms in [1000, 1001, u64::MAX] {
             assert_eq!(ask(now_ms).unwrap_err().code(), Code::Unauthorized);
         }
+        let unknown = || Err(Problem::store_unavailable("no clock"));
+        let problem = admit(&tokens, &headers, Some(Scope::Send), unknown).unwrap_err();
+        assert_eq!(problem.code(), Code::StoreUnavailable);
     }
 
     #[test]
     fn an_open_door_knows_nobody() {
-        let caller = admit(&[], &HeaderMap::new(), Some(Scope::Operate), || 0).unwrap();
+        let caller = admit(&[], &HeaderMap::new(), Some(Scope::Operate), || Ok(0)).unwrap();
         assert_eq!(caller.name(), "anonymous");
     }
 

@@ -14,6 +14,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse as _, Response};
+use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -50,7 +51,7 @@ const TOKEN_ENDED: &str = "the token of this stream is not valid any more";
         ("Last-Event-ID" = Option<String>, Header, description = "Goes on after this event"),
     ),
     responses(
-        (status = 200, description = "Server-Sent Events: message, queue, and gap, dropped, end",
+        (status = 200, description = "Server-Sent Events: ready first, then message and queue, and gap, dropped, end",
             body = ref("#/components/schemas/StateChange"), content_type = "text/event-stream"),
         (status = 404, description = "There is no such queue"),
         (status = 429, description = "Too many listen at this node"),
@@ -73,13 +74,17 @@ pub(super) async fn events(
         )
         .retry_after(RETRY_S)
     })?;
-    let (states, beats_at) = (wish.states, Instant::now());
+    // Some clients wait for the first event before they take the stream for open, and some read no comments.
+    let ready = event("ready", subscription.heard(), &json!({}));
+    let (states, beats_at) = (wish.states, Instant::now() + HEARTBEAT);
     let telling = Telling { door, caller, subscription, states, beats_at, peer };
-    let pieces = futures_util::stream::unfold(Some(telling), async |telling| {
+    let changes = stream::unfold(Some(telling), async |telling| {
         let mut telling = telling?;
         let (piece, is_last) = telling.next().await;
-        Some((Ok::<_, Infallible>(Bytes::from(piece)), (!is_last).then_some(telling)))
+        Some((piece, (!is_last).then_some(telling)))
     });
+    let pieces = stream::iter([ready]).chain(changes);
+    let pieces = pieces.map(|piece| Ok::<_, Infallible>(Bytes::from(piece)));
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream"),
         (header::CACHE_CONTROL, "no-store"),

@@ -62,7 +62,7 @@ fn admit(door: &Door, request: Request) -> Result<Request, Problem> {
     }
     let route = head.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
     let needed = auth::scope_needed(&head.method, route);
-    let caller = auth::admit(&tokens, &head.headers, needed, || door.wall_ms())?;
+    let caller = auth::admit(&tokens, &head.headers, needed, || door.now_ms())?;
     if has_body {
         request_head::check_codings(&head.headers)?;
     }

@@ -8,10 +8,11 @@ use serde_json::value::RawValue;
 use super::fields::{Fields, Shape, pairs};
 use super::problem::Problem;
 use super::values::{delay, due_moment, moment, name, string, words};
+use crate::domain::filter::{Filter, Span};
 use crate::domain::id::QueueName;
 use crate::domain::limit::Rate;
 use crate::domain::message::{LABELS_MAX, NAME_BYTES_MAX, When};
-use crate::domain::operation::{Action, Filter, Span};
+use crate::domain::operation::Action;
 use crate::domain::state::State as MessageState;
 
 static START: Shape = Shape {
@@ -21,20 +22,7 @@ static START: Shape = Shape {
     ],
     later: &[],
 };
-static FILTER: Shape = Shape {
-    known: &[
-        "label",
-        "group",
-        "error_contains",
-        "created_after",
-        "created_before",
-        "due_after",
-        "due_before",
-        "final_after",
-        "final_before",
-    ],
-    later: &[],
-};
+static FILTER: Shape = Shape { known: &Filter::NAMES, later: &[] };
 /// What a body asks for, checked as far as it can be without the store.
 pub(super) struct Wish {
     pub(super) action: Action,

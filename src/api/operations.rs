@@ -19,8 +19,9 @@ use super::problem::Problem;
 use super::query::Query;
 use super::view::Moment;
 use super::{Door, Shared};
+use crate::domain::filter::Filter;
 use crate::domain::id::{MessageId, QueueName};
-use crate::domain::operation::{Filter, Operation};
+use crate::domain::operation::Operation;
 use crate::store::{KeptOperation, OPERATIONS_RUNNING_MAX, Stage};
 
 /// Operations that a list shows, unless asked otherwise.

@@ -17,9 +17,9 @@ use super::query::Query;
 use super::values::check_name;
 use super::view::MessageView;
 use super::{Door, cursor};
+use crate::domain::filter::{Filter, Span};
 use crate::domain::id::QueueName;
 use crate::domain::message::{Message, NAME_BYTES_MAX};
-use crate::domain::operation::{Filter, Span};
 use crate::domain::state::State as MessageState;
 use crate::domain::time::parse_rfc3339;
 use crate::store::Queue;
@@ -35,34 +35,8 @@ const STEP_FULL: usize = 4;
 /// Payload bytes of a page; the step that goes beyond is the last.
 const PAYLOAD_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-const KNOWN: [&str; 14] = [
-    "state",
-    "limit",
-    "cursor",
-    "view",
-    "idempotency_key",
-    "label",
-    "group",
-    "error_contains",
-    "created_after",
-    "created_before",
-    "due_after",
-    "due_before",
-    "final_after",
-    "final_before",
-];
-/// The parameters that make a list a search.
-const FILTERS: [&str; 9] = [
-    "label",
-    "group",
-    "error_contains",
-    "created_after",
-    "created_before",
-    "due_after",
-    "due_before",
-    "final_after",
-    "final_before",
-];
+/// The parameters of every list; those of a filter come beside them.
+const OWN: [&str; 5] = ["state", "limit", "cursor", "view", "idempotency_key"];
 
 /// Where a search goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,7 +83,9 @@ struct Wish {
 /// Whether a list is a search.
 pub(super) fn is_search(query: Option<&str>) -> bool {
     let mut pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
-    pairs.any(|(name, value)| FILTERS.contains(&&*name) || (name == "state" && value.contains(',')))
+    pairs.any(|(name, value)| {
+        Filter::NAMES.contains(&&*name) || (name == "state" && value.contains(','))
+    })
 }
 
 /// Looks from the cursor on until the page is full, or this request has looked far enough.
@@ -140,7 +116,8 @@ pub(super) async fn search(
 }
 
 fn read_wish(queue: &QueueName, query: Option<&str>) -> Result<Wish, Problem> {
-    let mut query = Query::read_with(query, &KNOWN, &["label"]);
+    let known = [&OWN[..], &Filter::NAMES].concat();
+    let mut query = Query::read_with(query, &known, &["label"]);
     let states = query.read_as("state", read_states).unwrap_or_else(|| MessageState::ALL.to_vec());
     let text = |text: &str| check_name(text, NAME_BYTES_MAX).map(|()| text.to_owned());
     let mut labels = Vec::new();

@@ -4,7 +4,6 @@
 //! sees. What a caller does not reach is not there for it: 404, never 403. Refuses to know scopes (`auth`).
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::{ArcSwap, Guard};
 
@@ -40,9 +39,15 @@ fn shared(tokens: &[Token]) -> Vec<Arc<Token>> {
     tokens.iter().cloned().map(Arc::new).collect()
 }
 
-/// Whether a token has expired.
-pub(super) fn is_expired(token: &Token, now_ms: impl FnOnce() -> u64) -> bool {
-    token.expires_ms.is_some_and(|expires_ms| now_ms() >= expires_ms)
+/// Whether a token has expired; the time is asked for only where it can.
+///
+/// # Errors
+/// As `now_ms`: while nobody knows the time, a token that expires is neither valid nor expired.
+pub(super) fn is_expired(
+    token: &Token,
+    now_ms: impl FnOnce() -> Result<u64, Problem>,
+) -> Result<bool, Problem> {
+    token.expires_ms.map_or(Ok(false), |expires_ms| Ok(now_ms()? >= expires_ms))
 }
 
 /// Who is asking: the holder of a token, or anybody where there are none.
@@ -104,23 +109,9 @@ impl Caller {
         match &self.0 {
             None => door.state.tokens.load().is_empty(),
             Some(own) => {
-                !is_expired(own, || door.wall_ms())
+                is_expired(own, || door.now_ms()).is_ok_and(|is_expired| !is_expired)
                     && door.state.tokens.load().iter().any(|token| token == own)
             }
-        }
-    }
-}
-
-impl Door {
-    /// What time it is, for tokens that expire: by the clock of Redis, or by this machine's while Redis has
-    /// never been reached.
-    pub(super) fn wall_ms(&self) -> u64 {
-        match self.store().clock().now_ms() {
-            0 => {
-                let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-            }
-            now_ms => now_ms,
         }
     }
 }

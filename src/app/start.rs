@@ -12,6 +12,7 @@ use super::waiting::Waiting;
 use super::{FAILURE, Refused, UNREACHABLE, USAGE, connections};
 use crate::api::Tokens;
 use crate::config::{RedisTarget, Settings};
+use crate::domain::policy::{Downstream, QueuePolicy};
 use crate::shutdown::Tasks;
 use crate::store::{ManagedRedis, StartRefused, Store, StoreError};
 use crate::telemetry::{self, LogFormat, Metrics};
@@ -37,13 +38,20 @@ pub(super) struct Started {
 
 /// Logs for people on a terminal, JSON for machines; `TIDEGATE_LOG_FORMAT` decides otherwise.
 pub(super) fn start_logging() {
-    let format = match std::env::var("TIDEGATE_LOG_FORMAT").as_deref() {
-        Ok("json") => LogFormat::Json,
-        Ok("human") => LogFormat::Human,
+    let wish = std::env::var_os("TIDEGATE_LOG_FORMAT").filter(|wish| !wish.is_empty());
+    let wish = wish.as_ref().map(|wish| wish.to_string_lossy());
+    let format = match wish.as_deref() {
+        Some("json") => LogFormat::Json,
+        Some("human") => LogFormat::Human,
         _ if std::io::stderr().is_terminal() => LogFormat::Human,
         _ => LogFormat::Json,
     };
     telemetry::start_logging(format);
+    if let Some(wish) = wish.filter(|wish| !matches!(&**wish, "json" | "human")) {
+        tracing::warn!(
+            "TIDEGATE_LOG_FORMAT is \"{wish}\", expected json or human; it has no effect"
+        );
+    }
 }
 
 /// As many open files as this process may have. Shells start with 1,024, which stands for programs that
@@ -191,7 +199,12 @@ pub(super) fn say_where(settings: &Settings, started: &Started) {
         (RedisTarget::Sentinel { master, .. }, _) => format!("Redis by Sentinel, master {master}"),
         (RedisTarget::Cluster(_), _) => "Redis Cluster".to_owned(),
     };
-    let queue = settings.queues.keys().next().map_or("QUEUE", |name| name.as_str());
+    // One that sends now, where there is one: a window may be closed, and a worker may be missing.
+    let sends = |queue: &&Arc<QueuePolicy>| {
+        queue.window.is_none() && !matches!(queue.downstream, Downstream::Pull)
+    };
+    let queue = settings.queues.values().find(sends).or_else(|| settings.queues.values().next());
+    let queue = queue.map_or("QUEUE", |queue| queue.name.as_str());
     // As it was called: `make run` starts a program that is not on PATH.
     let program = std::env::args().next().unwrap_or_else(|| "tidegate".to_owned());
     let text = format!(

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use clap_complete::engine::ArgValueCandidates;
 
-use super::args_messages::{BodyArgs, Length, parse_length, states};
+use super::args_messages::BodyArgs;
+use super::args_values::{Length, parse_length, states};
 use super::complete::queues;
 use crate::config::{Scope, Sources, expiry_ms};
 use crate::domain::queue_pattern::{BadQueuePattern, QueuePattern};

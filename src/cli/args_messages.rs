@@ -4,15 +4,15 @@
 
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use clap_complete::engine::ArgValueCandidates;
 
 use super::args_operation::FilterArgs;
+use super::args_values::{Length, parse_length, states};
 use super::complete::queues;
 use crate::domain::message::PRIORITY_MAX;
 use crate::domain::state::State;
-use crate::domain::units::{format_duration, parse_duration_or_seconds};
+use crate::domain::units::parse_duration_or_seconds;
 
 /// The bytes of a payload, given in one of three ways.
 #[derive(Debug, Default, Args)]
@@ -282,37 +282,6 @@ fn parse_dash(text: &str) -> Result<String, String> {
     Err(format!(
         "a payload is given with -d, for example -d '{shown}'; \"-\" reads it from standard input"
     ))
-}
-
-/// A length of time, and whether it was written without a unit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Length {
-    /// In milliseconds.
-    pub ms: u64,
-    /// Taken as seconds.
-    pub is_bare: bool,
-}
-
-impl Length {
-    /// What was understood, where nothing was said of the unit.
-    #[must_use]
-    pub fn note(self) -> Option<String> {
-        let seconds = self.ms / 1000;
-        let meant = format_duration(self.ms);
-        self.is_bare.then(|| {
-            format!("note: {seconds} without a unit is taken as seconds: {meant}; write {seconds}ms for milliseconds")
-        })
-    }
-}
-
-pub(crate) fn parse_length(text: &str) -> Result<Length, String> {
-    let ms = parse_duration_or_seconds(text)?;
-    Ok(Length { ms, is_bare: text.trim().bytes().all(|b| b.is_ascii_digit()) })
-}
-
-/// The states of messages, known to completion and help.
-pub(crate) fn states() -> impl TypedValueParser<Value = State> {
-    PossibleValuesParser::new(State::ALL.map(State::as_str)).try_map(|word| word.parse::<State>())
 }
 
 /// Reads `NAME=VALUE`.

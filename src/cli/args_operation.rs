@@ -5,7 +5,7 @@
 use clap::{Args, Subcommand, ValueEnum};
 use clap_complete::engine::ArgValueCandidates;
 
-use super::args_messages::{Length, parse_length, states};
+use super::args_values::{Length, parse_length, states};
 use super::complete::queues;
 use crate::domain::limit::Rate;
 use crate::domain::state::State;

@@ -43,6 +43,8 @@ pub(crate) fn rejects_path(file: &Path) -> PathBuf {
 pub(crate) struct Rejects {
     path: PathBuf,
     file: Option<BufWriter<File>>,
+    /// Why the first row was rejected, with its line.
+    first: Option<String>,
 }
 
 impl Rejects {
@@ -53,7 +55,7 @@ impl Rejects {
                 let what = format!("cannot replace {}: {error}", path.display());
                 Err(Failure::new(Exit::Failure, what))
             }
-            _ => Ok(Self { path, file: None }),
+            _ => Ok(Self { path, file: None, first: None }),
         }
     }
 
@@ -72,6 +74,10 @@ impl Rejects {
             Ok(json) => json.get().to_owned(),
             Err(_) => Value::from(row.text.as_str()).to_string(),
         };
+        let detail = problem["errors"][0]["detail"].as_str().or_else(|| problem["detail"].as_str());
+        self.first.get_or_insert_with(|| {
+            format!("line {}: {}", row.line, detail.unwrap_or("the row was refused"))
+        });
         writeln!(file, "{{\"line\":{},\"row\":{text},\"problem\":{problem}}}", row.line)
             .map_err(failed)
     }
@@ -82,6 +88,11 @@ impl Rejects {
             let what = format!("cannot write {}: {error}", self.path.display());
             Failure::new(Exit::Failure, what)
         })
+    }
+
+    /// Why the first row was rejected, if any was.
+    pub(crate) fn first_reason(&self) -> Option<String> {
+        self.first.clone()
     }
 
     pub(crate) fn path_if_written(&self) -> Option<String> {

@@ -16,7 +16,6 @@ use super::times::{distance, of_answer, span};
 /// A ready message that has waited so long is worth a second look.
 pub(crate) const AGE_MS_WORTH_A_LOOK: u64 = 60_000;
 
-
 /// Nodes that run different configurations; nobody there.
 pub(crate) fn of_nodes(nodes: &[Value]) -> Vec<Finding> {
     let hashes: BTreeSet<String> = nodes
@@ -76,9 +75,7 @@ fn of_queue(queue: &Value, ages_before: &BTreeMap<String, u64>, now_ms: u64) -> 
     });
     let may_send = sending::is_open(queue) && !paused && !closed;
     let is_pulled = queue["policy"]["downstream"]["type"] == "pull";
-    if let Some(age_ms) =
-        grown.filter(|_| may_send && is_pulled && counted("leased") == 0)
-    {
+    if let Some(age_ms) = grown.filter(|_| may_send && is_pulled && counted("leased") == 0) {
         findings.push(Finding::problem(
             &name,
             format!(

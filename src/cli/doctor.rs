@@ -26,7 +26,10 @@ pub(crate) async fn doctor(args: &DoctorArgs, session: &mut Session) -> Result<E
     let answer = session.client.exchange(http::Method::GET, &ready, None, Duration::ZERO).await?;
     let why = Failure::from_answer(answer.status, &answer.body);
     // They cost no question to a store that is away.
-    let metrics = session.client.get(&Target::new(&["metrics"])).await?;
+    let metrics = Target::new(&["metrics"]);
+    let metrics =
+        session.client.exchange(http::Method::GET, &metrics, None, Duration::ZERO).await?;
+    // A daemon that has never reached Redis has none, and answers with a problem that holds no samples.
     let metrics = String::from_utf8_lossy(&metrics.body);
     let code = why.problem.as_ref().and_then(|problem| problem["code"].as_str());
     // Only the store knows the rest: asking on would end in one timeout after another.

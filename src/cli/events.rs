@@ -100,6 +100,10 @@ impl Following {
             self.last_id = Some(id.to_owned());
         }
         let (Some(name), Some(data)) = (field("event"), field("data")) else { return Ok(false) };
+        // The stream is open; nothing has changed.
+        if name == "ready" {
+            return Ok(false);
+        }
         let data: Value = serde_json::from_str(data).map_err(|error| {
             Failure::new(Exit::Failure, format!("an event makes no sense: {error}"))
         })?;

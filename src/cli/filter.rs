@@ -8,19 +8,8 @@ use super::Session;
 use super::args_operation::FilterArgs;
 use super::exit::Failure;
 use super::times::moment;
+use crate::domain::filter::Filter;
 use crate::domain::time::rfc3339;
-
-/// The parameters of a filter that are texts.
-const FILTERS: [&str; 8] = [
-    "group",
-    "error_contains",
-    "created_after",
-    "created_before",
-    "due_after",
-    "due_before",
-    "final_after",
-    "final_before",
-];
 
 /// The filter as an operation takes it.
 pub(super) fn filter_of(
@@ -78,7 +67,7 @@ pub(super) fn parameters_of(
     for (name, value) in filter.get("label").and_then(Value::as_object).into_iter().flatten() {
         pairs.push(("label", format!("{name}={}", value.as_str().unwrap_or_default())));
     }
-    for name in FILTERS {
+    for name in Filter::NAMES {
         let text = filter.get(name).and_then(Value::as_str);
         pairs.extend(text.map(|text| (name, text.to_owned())));
     }

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::args::Cli;
 use super::args_admin::{CheckArgs, CompletionArgs, ManArgs, ScopeWord, TokenArgs};
+use super::describe::count;
 use super::exit::{Exit, Failure};
 use super::screen::Screen;
 use crate::config::{self, Scope, Sources};
@@ -25,6 +26,8 @@ pub(crate) fn check(args: &CheckArgs, screen: &mut Screen) -> Result<Exit, Failu
     match config::load(&sources) {
         Ok(settings) => {
             screen.line(config::render(&settings).trim_end())?;
+            let queues = count(settings.queues.len() as u64, "queue");
+            screen.note(&format!("the configuration is valid: {queues}"))?;
             Ok(Exit::Ok)
         }
         Err(errors) if screen.is_json() => Err(Failure {
@@ -46,14 +49,12 @@ pub(crate) fn token_new(args: &TokenArgs, screen: &mut Screen) -> Result<Exit, F
     let name = toml::Value::from(args.name.as_str());
     let quoted: Vec<_> = scopes.iter().map(|scope| format!("\"{scope}\"")).collect();
     let scopes_text = quoted.join(", ");
-    let mut more = String::new();
-    if let Some(expires) = &args.expires {
-        more = format!(", expires = \"{expires}\"");
-    }
-    if !args.queues.is_empty() {
+    let expires = args.expires.as_ref().map(|expires| format!(", expires = \"{expires}\""));
+    let queues = (!args.queues.is_empty()).then(|| {
         let queues: Vec<_> = args.queues.iter().map(|queue| format!("\"{queue}\"")).collect();
-        more += &format!(", queues = [{}]", queues.join(", "));
-    }
+        format!(", queues = [{}]", queues.join(", "))
+    });
+    let more = [expires, queues].into_iter().flatten().collect::<String>();
     let line =
         format!("{{ name = {name}, sha256 = \"{sha256}\", scopes = [{scopes_text}]{more} }}");
     if screen.is_json() {

@@ -9,6 +9,7 @@ mod args;
 mod args_admin;
 mod args_messages;
 mod args_operation;
+mod args_values;
 mod batch;
 mod batch_fate;
 mod batch_rows;

@@ -105,14 +105,15 @@ impl Screen {
     /// A table with these column titles, without columns that say nothing, and with ids and names whole.
     pub(crate) fn rows(&mut self, titles: &[&str], rows: Vec<Vec<String>>) -> Result<(), Failure> {
         let shown: Vec<usize> = (0..titles.len()).filter(|at| says_something(&rows, *at)).collect();
+        let constraints: Vec<_> = shown.iter().map(|at| constraint(&rows, *at)).collect();
         let mut table = self.empty_table();
         let title = |at: &usize| Cell::new(titles[*at]).add_attribute(Attribute::Bold);
         table.set_header(shown.iter().map(title));
-        for row in &rows {
+        for row in rows {
             table.add_row(shown.iter().map(|at| cell(row.get(*at).map_or("", String::as_str))));
         }
-        for (column, at) in table.column_iter_mut().zip(&shown) {
-            column.set_constraint(constraint(&rows, *at));
+        for (column, constraint) in table.column_iter_mut().zip(constraints) {
+            column.set_constraint(constraint);
         }
         self.table(table)
     }

@@ -11,7 +11,8 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::Session;
-use super::args_messages::{Length, MessageArgs, SendArgs};
+use super::args_messages::{MessageArgs, SendArgs};
+use super::args_values::Length;
 use super::client::{Answer, Target};
 use super::exit::{Exit, Failure};
 use super::messages::{due_fields, show};

@@ -83,14 +83,12 @@ fn server(out: &mut Toml, server: &ServerSettings) {
 fn token(token: &Token) -> String {
     let scopes: Vec<_> = token.scopes.iter().map(|scope| quoted(scope.as_str())).collect();
     let (name, scopes) = (quoted(&token.name), scopes.join(", "));
-    let mut more = String::new();
-    if let Some(at_ms) = token.expires_ms {
-        more = format!(", expires = {}", quoted(&rfc3339(at_ms)));
-    }
-    if let Some(queues) = &token.queues {
-        let queues: Vec<_> = queues.iter().map(|queue| quoted(queue.as_str())).collect();
-        more += &format!(", queues = [{}]", queues.join(", "));
-    }
+    let expires = token.expires_ms.map(|at_ms| format!(", expires = {}", quoted(&rfc3339(at_ms))));
+    let queues = token.queues.as_ref().map(|queues| {
+        let names: Vec<_> = queues.iter().map(|queue| quoted(queue.as_str())).collect();
+        format!(", queues = [{}]", names.join(", "))
+    });
+    let more = [expires, queues].into_iter().flatten().collect::<String>();
     format!("{{ name = {name}, sha256 = \"{MASK}\", scopes = [{scopes}]{more} }}")
 }
 

@@ -88,7 +88,7 @@ impl Sources {
             let text = std::fs::read_to_string(path).map_err(|e| Problem {
                 origin: name.clone(),
                 key: String::new(),
-                message: format!("cannot be read ({e}); check the path given with --config"),
+                message: format!("cannot be read ({e}); check the path"),
             })?;
             builder = builder.add_source(toml(&text, &name));
         }

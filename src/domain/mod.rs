@@ -10,6 +10,7 @@ pub mod details;
 pub mod endpoint;
 pub mod event;
 pub mod failing;
+pub mod filter;
 pub mod headers;
 pub mod id;
 pub mod inbox;

@@ -1,8 +1,8 @@
 //! An operation: one step of an operator on many messages, with a filter, a pace and a reason.
 //!
-//! Owns which action fits which state, what a filter lets through, what counts as "stood there when it
-//! began", and the pace. Pure; where an operation is kept and who carries it out is not known here.
+//! Owns which action fits which state, what counts as "was there when it began", and the pace. Pure; where an operation is kept and who carries it out is not known here.
 
+use super::filter::Filter;
 use super::id::QueueName;
 use super::limit::Rate;
 use super::message::Message;
@@ -65,71 +65,6 @@ impl Action {
     pub fn of_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|action| action.as_str() == word)
     }
-}
-
-/// From a moment (inclusive) until another (exclusive), each if it is given; ms.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Span {
-    /// At or after it.
-    pub after_ms: Option<u64>,
-    /// Before it.
-    pub before_ms: Option<u64>,
-}
-
-impl Span {
-    fn is_open(self) -> bool {
-        self == Self::default()
-    }
-
-    /// Nothing without a moment lies in a span, unless it is open on both sides.
-    fn holds(self, at_ms: Option<u64>) -> bool {
-        let Some(at_ms) = at_ms else { return self.is_open() };
-        self.after_ms.is_none_or(|after| at_ms >= after)
-            && self.before_ms.is_none_or(|before| at_ms < before)
-    }
-}
-
-/// Which messages are meant; everything that is given must fit.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Filter {
-    /// Labels that a message must carry, with these values.
-    pub labels: Vec<(String, String)>,
-    /// Its group.
-    pub group: Option<String>,
-    /// Words in its last error, or in the reason why it is where it is.
-    pub error_contains: Option<String>,
-    /// When it was handed over.
-    pub created: Span,
-    /// When it is due.
-    pub due: Span,
-    /// When it became final.
-    pub ended: Span,
-}
-
-impl Filter {
-    /// Whether it lets everything through.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-
-    /// Whether a message is meant.
-    #[must_use]
-    pub fn matches(&self, message: &Message) -> bool {
-        let details = &message.details;
-        let labelled = |(name, value): &(String, String)| details.labels.get(name) == Some(value);
-        self.labels.iter().all(labelled)
-            && (self.group.is_none() || self.group == details.group)
-            && self.error_contains.as_deref().is_none_or(|words| has_error(message, words))
-            && self.created.holds(Some(message.created_at_ms))
-            && self.due.holds(Some(message.due_at_ms))
-            && self.ended.holds(message.final_at_ms)
-    }
-}
-
-fn has_error(message: &Message, words: &str) -> bool {
-    let error = message.last_attempt.as_ref().and_then(|attempt| attempt.error.as_deref());
-    [error, message.reason.as_deref()].into_iter().flatten().any(|text| text.contains(words))
 }
 
 /// An operation as it was asked for; it never changes.
@@ -223,6 +158,7 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
+    use super::super::filter::Span;
     use super::*;
     use crate::domain::callback::CallbackOn;
     use crate::domain::id::MessageId;

@@ -325,7 +325,7 @@ async fn completion_and_check_need_no_daemon() {
     // As a shell asks: the words so far, the last one begun. Queues are those of the daemon.
     for (words, completed) in [
         ("send-b", "send-batch"),
-        ("list jobs --state de", "dead"),
+        ("list jobs --state dea", "dead"),
         ("queue jo", "jobs"),
         ("send jo", "jobs"),
     ] {

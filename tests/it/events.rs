@@ -297,6 +297,7 @@ async fn the_command_follows_over_a_restart_and_ends_when_it_has_enough() {
     let ids: Vec<_> = lines.iter().map(|line| line["data"]["id"].clone()).collect();
     assert_eq!(ids, [json!(first), json!(second)]);
     assert_eq!(lines[0]["event_id"], json!(told[2].id));
+    assert!(!shown.stderr.contains("ready"), "{}", shown.stderr);
     let table = scene.daemon.cli(&["events", "--after", &told[1].id, "--limit", "1"]).await;
     assert!(table.stdout.ends_with(&format!("{first}  delivered\n")), "{}", table.stdout);
     let unknown = scene.daemon.cli(&["events", "nowhere"]).await;

@@ -136,8 +136,8 @@ async fn retry_after_may_be_a_date() {
 }
 
 #[tokio::test]
-async fn retry_after_is_capped_by_retry_max() {
-    let scene = Scene::start("retry = { initial = \"100ms\", max = \"200ms\" }").await;
+async fn retry_after_is_capped_by_throttle_max() {
+    let scene = Scene::start("retry.throttle_max = \"200ms\"").await;
     scene.downstream.once(Answer::status(429).header("Retry-After", "3600"));
 
     let id = scene.send("x").await;
@@ -165,8 +165,7 @@ async fn a_429_that_names_no_time_pauses_a_second_then_two() {
 
 #[tokio::test]
 async fn throttles_end_at_max_age() {
-    let scene =
-        Scene::start("retry = { initial = \"50ms\", max = \"100ms\", max_age = \"300ms\" }").await;
+    let scene = Scene::start("retry = { throttle_max = \"100ms\", max_age = \"300ms\" }").await;
     scene.downstream.always(Answer::status(429).header("Retry-After", "1"));
 
     let id = scene.send("x").await;

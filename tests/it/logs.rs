@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Daemon, QUEUE, Scene, eventually};
+use crate::support::{Answer, Daemon, QUEUE, RedisServer, Scene, eventually};
 
 /// The names of an object, as often as they stand there.
 struct Names;
@@ -105,4 +105,16 @@ async fn every_line_is_json_without_a_name_twice_and_the_dead_are_summed_up() {
     assert!(dead[0]["last_reason"].as_str().unwrap().contains("no such number"), "{dead:?}");
     let first = dead[0]["first_ids"].as_str().unwrap();
     assert!(first.split(' ').all(|id| ids.iter().any(|known| known == id)), "{first}");
+}
+
+#[tokio::test]
+async fn settings_of_the_log_that_cannot_be_read_are_reported() {
+    let redis = RedisServer::start().await;
+    let config = "[queues.a.downstream]\ntype = \"null\"\n";
+    let daemon = Daemon::with(config).redis(&redis);
+    let daemon = daemon.environment("TIDEGATE_LOG", "tidegate=loud");
+    let daemon = daemon.environment("TIDEGATE_LOG_FORMAT", "xml").start().await;
+    for words in ["TIDEGATE_LOG is not a valid filter", "TIDEGATE_LOG_FORMAT is \\\"xml\\\""] {
+        assert_eq!(lines_with(&daemon, words).len(), 1, "{}", daemon.log());
+    }
 }

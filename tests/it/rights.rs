@@ -110,7 +110,16 @@ async fn with_the_rights_of_the_page_everything_works() {
     })
     .await;
 
-    // The inbox, and what cannot be taken from it.
+    takes_the_inbox_in(&redis, &downstream).await;
+    finds_nothing_wrong(&daemon).await;
+    let denied: Vec<redis::Value> = redis.cli(&["ACL", "LOG"]).await;
+    let denied: Vec<String> = denied.iter().map(|entry| format!("{entry:?}")).collect();
+    let others: Vec<_> = denied.iter().filter(|entry| !entry.contains("client|setinfo")).collect();
+    assert!(others.is_empty(), "{others:?}");
+}
+
+/// An entry of the inbox, and one that cannot be taken.
+async fn takes_the_inbox_in(redis: &RedisServer, downstream: &Downstream) {
     let stream = format!("tidegate:inbox:{QUEUE}");
     redis.cli::<String>(&["XADD", &stream, "*", "payload", "\"in\""]).await;
     redis.cli::<String>(&["XADD", &stream, "*", "nothing", "x"]).await;
@@ -122,7 +131,10 @@ async fn with_the_rights_of_the_page_everything_works() {
         redis.cli::<u64>(&["XLEN", "tidegate:inbox:rejected"]).await == 1
     })
     .await;
-    // Readings, and a look through all of it.
+}
+
+/// Readings, and a look through all of it.
+async fn finds_nothing_wrong(daemon: &Daemon) {
     daemon.get("/v1/nodes").await.expect(200);
     daemon.get("/metrics").await.expect(200);
     let doctor = daemon.cli(&["doctor", "--repair", "--output", "json"]).await;
@@ -135,10 +147,6 @@ async fn with_the_rights_of_the_page_everything_works() {
         .collect();
     assert!(problems.is_empty(), "{found}");
     assert!(!daemon.log().contains("rights"), "{}", daemon.log());
-    let denied: Vec<redis::Value> = redis.cli(&["ACL", "LOG"]).await;
-    let denied: Vec<String> = denied.iter().map(|entry| format!("{entry:?}")).collect();
-    let others: Vec<_> = denied.iter().filter(|entry| !entry.contains("client|setinfo")).collect();
-    assert!(others.is_empty(), "{others:?}");
 }
 
 /// Its exit code, how long that took, and what it said.

@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 
 use crate::support::daemon::PROGRAM;
 use crate::support::{Daemon, RedisServer};
@@ -14,6 +14,8 @@ struct Sink {
     process: Child,
     lines: Lines<BufReader<ChildStdout>>,
     url: String,
+    /// Open until the end, so that the sink can write its counts.
+    _stderr: Lines<BufReader<ChildStderr>>,
 }
 
 impl Sink {
@@ -30,9 +32,8 @@ impl Sink {
         let first = stderr.next_line().await.expect("stderr is text").expect("it says where it is");
         let url = first.split(' ').find(|word| word.starts_with("http://")).expect("its address");
         let lines = BufReader::new(process.stdout.take().expect("it is piped")).lines();
-        // What it says at the end is read, so that it never stands still.
-        tokio::spawn(async move { while let Ok(Some(_)) = stderr.next_line().await {} });
-        Self { process, lines, url: url.trim_end_matches(',').to_owned() }
+        let url = url.trim_end_matches(',').to_owned();
+        Self { process, lines, url, _stderr: stderr }
     }
 
     async fn line(&mut self) -> String {

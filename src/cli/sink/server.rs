@@ -16,7 +16,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -48,23 +48,23 @@ impl Sink {
         Self { answers: Mutex::new(answers), latency, started: Instant::now(), seen }
     }
 
-    /// Serves until it is dropped, and its connections with it.
+    /// Serves until it is dropped; the connections end with it.
     pub(super) async fn serve(self, listener: TcpListener) {
         let sink = Arc::new(self);
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let mut connections = JoinSet::new();
-        // The semaphore is never closed.
-        while let Ok(place) = Arc::clone(&places).acquire_owned().await {
-            let Ok((stream, _)) = listener.accept().await else {
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            };
-            let sink = Arc::clone(&sink);
-            connections.spawn(async move {
-                sink.connection(stream).await;
-                drop(place);
-            });
-            while connections.try_join_next().is_some() {}
+        loop {
+            tokio::select! {
+                Some(_ended) = connections.join_next() => {}
+                accepted = accept(&listener, &places) => {
+                    let Some((stream, place)) = accepted else { return };
+                    let sink = Arc::clone(&sink);
+                    connections.spawn(async move {
+                        sink.connection(stream).await;
+                        drop(place);
+                    });
+                }
+            }
         }
     }
 
@@ -102,6 +102,21 @@ impl Sink {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         let now_us = u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX);
         answers.next(now_us, rand::random())
+    }
+}
+
+/// The next connection, with a place for it.
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+    // The semaphore is never closed.
+    let place = Arc::clone(places).acquire_owned().await.ok()?;
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return Some((stream, place)),
+            Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+        }
     }
 }
 

@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
 use super::{Progress, Stage};
+use crate::domain::filter::{Filter, Span};
 use crate::domain::id::QueueName;
-use crate::domain::operation::{Action, Filter, Operation, Span};
+use crate::domain::operation::{Action, Operation};
 use crate::store::StoreError;
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -4,7 +4,7 @@
 
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::daemon::Daemon;
 use super::wait::within;
@@ -33,14 +33,20 @@ impl Listener {
         Self::after(daemon, query, "").await
     }
 
-    /// Goes on after this event.
+    /// Goes on after this event; `ready` has come.
     pub(crate) async fn after(daemon: &Daemon, query: &str, last_id: &str) -> Self {
         let headers = [("Last-Event-ID", last_id)];
         let headers = if last_id.is_empty() { &[][..] } else { &headers };
         let response = daemon.http().open(&format!("/v1/events{query}"), headers).await;
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
-        Self { body: response.into_body(), text: String::new(), last_id: last_id.to_owned() }
+        let mut listener =
+            Self { body: response.into_body(), text: String::new(), last_id: last_id.to_owned() };
+        let ready = listener.next().await.expect("an event");
+        assert_eq!((ready.name.as_str(), &ready.data), ("ready", &json!({})));
+        // It moves nobody past changes that were not told yet.
+        assert_eq!(ready.id, last_id);
+        listener
     }
 
     /// The next event; `None`: the stream has ended, or broken off.
