@@ -177,8 +177,10 @@ fn classify_status(status: u16, retry_after_ms: Option<u64>, reading: Reading<'_
         },
         400 | 409 | 410 | 413 | 415 | 422 => Outcome::Refused,
         401 | 407 => Outcome::Denied,
-        // 403, 404, 405, redirects and the rest of the 4xx; and what is not an HTTP status at all.
-        _ => Outcome::Suspect,
+        // 403, 404, 405, redirects and the rest of the 4xx.
+        300..=499 => Outcome::Suspect,
+        // Not a final status of HTTP (RFC 9110, section 15): nobody can tell what it means.
+        _ => Outcome::Unknown,
     }
 }
 
@@ -238,6 +240,9 @@ mod tests {
         }
         for s in [300, 301, 302, 308, 402, 403, 404, 405, 406, 418, 451] {
             assert_eq!(resend(s), Outcome::Suspect, "{s}");
+        }
+        for s in [100, 101, 199, 600, 999] {
+            assert_eq!(resend(s), Outcome::Unknown, "{s}");
         }
         assert_eq!(resend(401), Outcome::Denied);
         assert_eq!(resend(407), Outcome::Denied);

@@ -6,7 +6,7 @@
 //! promises are known to it; other nodes report theirs. Refuses to mend: what is lost is lost, and its
 //! producer sends it again under the same key.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -197,11 +197,15 @@ impl Store {
         let (accepted, delivered) = self.inner.promises.of(shard.mark());
         let ulids: Vec<Ulid> = accepted.iter().map(|promise| promise.ulid).collect();
         let known = self.ask(shard, &ulids).await?;
+        // Its downstream has it: nobody need send it again.
+        let arrived: HashSet<Ulid> = delivered.iter().copied().collect();
         let lost: Vec<Ulid> = accepted
             .iter()
             .zip(&known.states)
             .filter(|(promise, state)| {
-                state.is_empty() && self.is_lost(queue, promise, &known, cause)
+                state.is_empty()
+                    && !arrived.contains(&promise.ulid)
+                    && self.is_lost(queue, promise, &known, cause)
             })
             .map(|(promise, _)| promise.ulid)
             .collect();

@@ -152,9 +152,14 @@ fn date_ms(text: &str) -> Option<u64> {
 
 /// `Tidegate-Receipt: pending`, and under which reference (`Tidegate-Ref`) the receipt will come.
 fn pending(headers: &HeaderMap) -> Option<Pending> {
-    let receipt = text(headers, &HeaderName::from_static("tidegate-receipt"))?;
+    let all = headers.get_all(HeaderName::from_static("tidegate-receipt"));
+    let is_pending = all.iter().any(|value| {
+        let text = readable(value);
+        let word = text.split(';').next().unwrap_or_default().trim().trim_matches('"').trim();
+        word.eq_ignore_ascii_case("pending")
+    });
     let reference = text(headers, &HeaderName::from_static("tidegate-ref"));
-    receipt.eq_ignore_ascii_case("pending").then(|| Pending::of(reference.as_deref()))
+    is_pending.then(|| Pending::of(reference.as_deref()))
 }
 
 /// What changes the body's bytes, as far as the answer says.

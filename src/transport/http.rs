@@ -113,7 +113,13 @@ impl HttpTransport {
                 Err(_) if !line.has_begun() => {
                     return Err(not_sent(format!("nothing could be sent within {}", within())));
                 }
-                Err(_) => return Err(unknown(format!("no answer within {}", within()))),
+                Err(_) => {
+                    let Some((status, headers)) = line.unfinished_head() else {
+                        return Err(unknown(format!("no answer within {}", within())));
+                    };
+                    let reason = "its head did not come to its end in time";
+                    return Ok(answer::without_body(status, &headers, call, reason));
+                }
             }
         }
         Err(not_sent(WireError::NotFit.to_string()))

@@ -101,17 +101,23 @@ impl Line {
         let watch = self.watching.lock();
         match watch.heads.salvage() {
             _ if !watch.has_begun() => NoAnswer::NotBegun,
-            Some((status, headers)) if error.is_parse() => {
-                let is_large = error.is_parse_too_large();
-                let reason = if is_large {
+            Some((status, headers)) => {
+                let reason = if error.is_parse_too_large() {
                     "its headers are too large"
-                } else {
+                } else if error.is_parse() {
                     "its head is not valid HTTP"
+                } else {
+                    "the connection was closed within its head"
                 };
                 NoAnswer::HeadAlone { status, headers, reason }
             }
-            _ => NoAnswer::Nothing(failure::sentence(error)),
+            None => NoAnswer::Nothing(failure::sentence(error)),
         }
+    }
+
+    /// At the deadline: the status of a head that has not come to its end.
+    pub(super) fn unfinished_head(&self) -> Option<(u16, HeaderMap)> {
+        self.watching.lock().heads.salvage()
     }
 
     /// Whether a byte of the request may have left.

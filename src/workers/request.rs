@@ -14,7 +14,7 @@ use crate::store::Claimed;
 use crate::transport::Call;
 
 const JSON: &str = "application/json";
-/// Room for one item's result in the answer to a batch.
+/// Space for one item's result in the answer to a batch, beside what it may repeat of the request.
 const RESULT_BYTES: usize = 4096;
 /// Most bytes of an answer to a batch that are read.
 const BATCH_ANSWER_BYTES_MAX: usize = 16 << 20;
@@ -122,10 +122,11 @@ pub(super) fn batch_call(
         content_type: JSON.to_owned(),
         message_headers: Vec::new(),
         own_headers: vec![("tidegate-queue", queue.to_string()), ("tidegate-batch-id", batch_id)],
-        body: Bytes::from(body),
         now_ms,
         deadline,
-        response_bytes_max: ((messages.len() + 16) * RESULT_BYTES).min(BATCH_ANSWER_BYTES_MAX),
+        response_bytes_max: ((messages.len() + 16) * RESULT_BYTES + body.len())
+            .min(BATCH_ANSWER_BYTES_MAX),
+        body: Bytes::from(body),
     }
 }
 

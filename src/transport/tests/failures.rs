@@ -179,12 +179,27 @@ async fn a_huge_status_line_is_unknown() {
 }
 
 #[tokio::test]
-async fn half_a_head_is_unknown() {
-    let server = Server::start(|mut stream, _| async move {
-        read_request(&mut stream).await.unwrap();
-        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Le").await.unwrap();
-    })
-    .await;
-    let answer = transport_to(server.at).send(call("{}")).await;
+async fn half_a_head_counts_from_the_end_of_its_status_line_on() {
+    let sent = |head: &'static str| async move {
+        let server = Server::start(move |mut stream, _| async move {
+            read_request(&mut stream).await.unwrap();
+            stream.write_all(head.as_bytes()).await.unwrap();
+        })
+        .await;
+        transport_to(server.at).send(call("{}")).await
+    };
+    let answer = sent("HTTP/1.1 200 O").await;
     assert_eq!(answer, unknown("the connection was closed before an answer came"));
+    for (head, expected, wait_ms) in [
+        ("HTTP/1.1 200 OK\r\nContent-Le", 200, None),
+        ("HTTP/1.1 401 T\r\nContent-Le", 401, None),
+        ("HTTP/1.1 429 T\r\nRetry-After: 60\r\n", 429, Some(60_000)),
+    ] {
+        let answer = sent(head).await;
+        let Answer::Answered { status, retry_after_ms, missing, .. } = answer else {
+            panic!("{head}: {answer:?}")
+        };
+        assert_eq!((status, retry_after_ms), (expected, wait_ms), "{head}");
+        assert!(missing.is_some_and(|why| why.contains("closed within its head")), "{head}");
+    }
 }

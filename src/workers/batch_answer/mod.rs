@@ -61,7 +61,7 @@ pub(super) enum ItemSaid {
 /// Reads an answer to the batch of these messages.
 pub(super) fn read(answer: BatchAnswer<'_>, ids: &[String]) -> Reading {
     let is_whole = answer.missing.is_none();
-    let is_plain = answer.encoding.is_none() && !holds_json(answer.body);
+    let is_plain = answer.encoding.is_none() && !holds_json(answer.body) && !is_binary(answer.body);
     if is_whole && (is_plain || answer.body.is_empty()) {
         return Reading::All;
     }
@@ -85,6 +85,10 @@ pub(super) fn read(answer: BatchAnswer<'_>, ids: &[String]) -> Reading {
         let why = format!("the answer's body is encoded ({encoding}), which was not asked for");
         return Reading::Unreadable(why);
     }
+    if is_binary(answer.body) && Encoding::for_bom(answer.body).is_none() {
+        let why = "the answer's body is not text: it may be compressed, which was not asked for";
+        return Reading::Unreadable(why.to_owned());
+    }
     if says_json(answer.content_type) || texts.iter().any(|text| is_like_results(text)) {
         return Reading::Unreadable(format!("the answer's body is not valid JSON: {fault}"));
     }
@@ -93,6 +97,11 @@ pub(super) fn read(answer: BatchAnswer<'_>, ids: &[String]) -> Reading {
 
 fn holds_json(body: &[u8]) -> bool {
     body.iter().any(|byte| matches!(byte, b'{' | b'['))
+}
+
+/// Whether it has bytes that no text has, as compressed bodies do that their head says nothing of.
+fn is_binary(body: &[u8]) -> bool {
+    body.iter().any(|byte| byte.is_ascii_control() && !byte.is_ascii_whitespace())
 }
 
 fn begins_like_json(text: &str) -> bool {
@@ -211,16 +220,18 @@ enum Found {
 }
 
 impl Found {
-    /// One more result for the same item. A status counts, whatever stands beside it.
+    /// One more result for the same item. A status counts, whatever else its result holds.
     fn meet(&mut self, result: Result<ItemSaid, String>) {
         let next = match (&*self, result) {
-            (Self::Nothing | Self::Unreadable(_), Ok(said @ ItemSaid::Status { outcome, .. })) => {
+            (Self::Nothing, Ok(said @ ItemSaid::Status { outcome, .. })) => {
                 Self::Said(outcome, said)
             }
             (Self::Said(known, _), Ok(ItemSaid::Status { outcome, .. })) if *known != outcome => {
                 Self::Disagreement
             }
             (Self::Nothing, Err(why)) => Self::Unreadable(why),
+            // One of two results that cannot be read may say the opposite of the other.
+            (Self::Said(..), Err(_)) | (Self::Unreadable(_), Ok(_)) => Self::Disagreement,
             _ => return,
         };
         *self = next;

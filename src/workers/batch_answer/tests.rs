@@ -273,3 +273,40 @@ proptest! {
         prop_assert!(is_whole || reading != Reading::All || serde_json::from_slice::<Value>(&body).is_ok());
     }
 }
+
+#[test]
+fn compressed_bytes_that_no_header_announces_are_unknown() {
+    // gzip of `{"results":[]}`, and what other coders begin with: none of these bytes need be `{` or `[`.
+    let gzip: &[u8] = &[
+        0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 2, 3, 0xab, 0x56, 0x2a, 0x4a, 0x2d, 0x2e, 0xcd, 0x29, 0x29,
+        0x56, 0xb2, 0x8a, 0x8e, 0xad, 5, 0, 0xa2, 0xd1, 0x17, 0x3f, 0x0e, 0, 0, 0,
+    ];
+    let zstd: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd, 0x04, 0x00, 0x71, 0x00, 0x00];
+    for body in [gzip, zstd] {
+        for content_type in [JSON, None, Some("application/octet-stream")] {
+            let reading = answer(content_type, body);
+            assert_eq!(words(&reading), ["unreadable"], "{content_type:?} {body:?}");
+        }
+    }
+    assert_eq!(words(&answer(JSON, b"ok\r\n\tdone\n")), ["all"]);
+}
+
+#[test]
+fn of_two_results_for_one_item_none_may_be_unreadable() {
+    for other in [r#""status":"huh""#, r#""detail":"no status""#] {
+        let item = |first: &str, second: &str| {
+            format!(r#"{{"results":[{{"id":"erp_A",{first}}},{{"id":"erp_A",{second}}}]}}"#)
+        };
+        for said in ["delivered", "dead"] {
+            let said = format!(r#""status":"{said}""#);
+            for text in [item(&said, other), item(other, &said)] {
+                assert_eq!(json(&text), ["nothing"; 3], "{text}");
+            }
+            assert_eq!(json(&item(&said, &said))[0], word_of(&said), "{said}");
+        }
+    }
+}
+
+fn word_of(status: &str) -> &'static str {
+    if status.contains("dead") { Outcome::Refused.as_str() } else { Outcome::Delivered.as_str() }
+}
