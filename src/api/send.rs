@@ -36,7 +36,6 @@ use crate::store::{Accepted, NotAccepted, Part, Queue, StoreError};
         (status = 413, description = "The body is larger than server.body_limit"),
         (status = 415, description = "The body is no JSON"),
         (status = 422, description = "The idempotency key belongs to a different message, whose id is in id"),
-        (status = 429, description = "The queue's backlog is full"),
     ),
 )]
 pub(super) async fn send(
