@@ -53,7 +53,7 @@ test:
 
 # What is shipped beside the source: see tests/packages/run.sh. Its own closing line ends the log.
 test-all: test
-	@sh deploy/setup.sh cargo prometheus debootstrap cargo-deb cargo-cyclonedx
+	@sh deploy/setup.sh cargo redis venv prometheus debootstrap cargo-deb cargo-cyclonedx
 	sh tests/packages/run.sh
 
 # The profile of what is packaged. `target/release` in Cargo.toml's list of files stands for its folder.

@@ -78,6 +78,15 @@ need_python3() {
     install python3 || give_up "python3 is missing and could not be installed: install it, then run this again."
 }
 
+# The OpenAPI document is compared with the daemon by a tool in Python, in a folder of its own below target/.
+# Debian has that part of Python in a package of its own. Where it is not to be had, the check is skipped.
+need_venv() {
+    need_python3
+    python3 -c 'import ensurepip, venv' 2>/dev/null && return
+    echo "tidegate: installing python3-venv, in which the OpenAPI document is checked" >&2
+    install python3-venv || echo "tidegate: without python3-venv the OpenAPI document is not checked" >&2
+}
+
 redis_program() {
     command -v redis-server || command -v valkey-server
 }
@@ -157,10 +166,10 @@ leave_no_service() {
 
 for thing in "$@"; do
     case $thing in
-        cargo | curl | debootstrap | jq | prometheus | python3 | redis | valkey) "need_$thing" ;;
+        cargo | curl | debootstrap | jq | prometheus | python3 | redis | valkey | venv) "need_$thing" ;;
         cargo-deb) need_tool cargo-deb 3.8.0 ;;
         # It has little to compute: not optimised it is there in half the time.
         cargo-cyclonedx) need_tool cargo-cyclonedx 0.5.9 --debug ;;
-        *) give_up "deploy/setup.sh does not know \"$thing\"; it knows cargo, cargo-cyclonedx, cargo-deb, curl, debootstrap, jq, prometheus, python3, redis and valkey." ;;
+        *) give_up "deploy/setup.sh does not know \"$thing\"; it knows cargo, cargo-cyclonedx, cargo-deb, curl, debootstrap, jq, prometheus, python3, redis, valkey and venv." ;;
     esac
 done

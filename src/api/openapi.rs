@@ -1,7 +1,7 @@
 //! `/openapi.json`: the routes describe themselves, this file adds what they share.
 //!
-//! Owns the document's head, the shapes of requests and answers (`openapi.schemas.json`), and the
-//! problems that every route may answer.
+//! Owns the document's head, the shapes of requests and answers (`openapi.schemas.json`), the bounds of
+//! parameters (`openapi.parameters.json`), and the problems that every route may answer.
 
 use axum::body::Bytes;
 use axum::http::header;
@@ -15,16 +15,43 @@ pub(super) const PATH: &str = "/openapi.json";
 /// The shapes that the routes refer to.
 const SCHEMAS: &str = include_str!("openapi.schemas.json");
 
+/// What parameters may be, by name; an operation's own stands under `<operationId> <name>`.
+const PARAMETERS: &str = include_str!("openapi.parameters.json");
+
+/// The shapes of requests, in which null counts as absent.
+const ASKED: [&str; 13] = [
+    "Callback",
+    "Claim",
+    "MessagePatch",
+    "NewMessage",
+    "NewOperation",
+    "NewSchedule",
+    "OperationFilter",
+    "Pause",
+    "PauseSchedule",
+    "Receipt",
+    "Resolve",
+    "Retry",
+    "Settlement",
+];
+
+/// The shapes of bodies that may be left out.
+const OPTIONAL: [&str; 3] = ["Claim", "Pause", "PauseSchedule"];
+
 /// The document with everything that the routes share.
 pub(super) fn complete(described: OpenApi) -> Bytes {
     let mut document = serde_json::to_value(described).unwrap_or_default();
-    let schemas: Value = serde_json::from_str(SCHEMAS).unwrap_or_default();
+    let mut schemas: Value = serde_json::from_str(SCHEMAS).unwrap_or_default();
+    ASKED.iter().for_each(|name| take_null(&mut schemas[name]));
+    let parameters: Value = serde_json::from_str(PARAMETERS).unwrap_or_default();
     document["info"] = json!({
         "title": "Tidegate",
         "version": env!("CARGO_PKG_VERSION"),
         "description": "Takes messages from fast producers and hands them to slow downstreams, each in its time.",
         "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
     });
+    // Whatever host and port the daemon was reached at.
+    document["servers"] = json!([{ "url": "/" }]);
     document["components"] = json!({
         "schemas": schemas,
         "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } },
@@ -40,10 +67,49 @@ pub(super) fn complete(described: OpenApi) -> Bytes {
     if let Some(paths) = document["paths"].as_object_mut() {
         for (path, item) in paths {
             let operations = item.as_object_mut().into_iter().flatten();
-            operations.for_each(|(_, operation)| add_problems(path, operation));
+            for (_, operation) in operations {
+                add_problems(path, operation);
+                bound_parameters(operation, &parameters);
+                // An empty body is the same as {}.
+                if let Some(body) = operation.get_mut("requestBody") {
+                    let shape = body["content"]["application/json"]["schema"]["$ref"].as_str();
+                    let shape =
+                        shape.and_then(|place| place.rsplit('/').next()).unwrap_or_default();
+                    body["required"] = json!(!OPTIONAL.contains(&shape));
+                }
+            }
         }
     }
     Bytes::from(document.to_string())
+}
+
+/// Lets every field of a shape be null that may be left out.
+fn take_null(shape: &mut Value) {
+    let required = shape["required"].as_array().cloned().unwrap_or_default();
+    for (name, field) in shape["properties"].as_object_mut().into_iter().flatten() {
+        // Without a type it takes anything, and null may mean something.
+        let is_bounded = ["type", "$ref", "oneOf"].iter().any(|key| field.get(key).is_some());
+        if is_bounded && !required.iter().any(|required| required == name) {
+            let given = field.take();
+            *field = json!({ "anyOf": [given, { "type": "null" }] });
+        }
+    }
+}
+
+/// Puts what a parameter may be in the place of its bare type.
+fn bound_parameters(operation: &mut Value, parameters: &Value) {
+    let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
+    let parameters_of = operation.get_mut("parameters").and_then(Value::as_array_mut);
+    for parameter in parameters_of.into_iter().flatten() {
+        let name = parameter["name"].as_str().unwrap_or_default();
+        let own = parameters.get(format!("{id} {name}"));
+        let Some(schema) = own.or_else(|| parameters.get(name)) else { continue };
+        let is_by_comma = own.is_some() && schema["type"] == "array";
+        parameter["schema"] = schema.clone();
+        if is_by_comma {
+            parameter["explode"] = json!(false);
+        }
+    }
 }
 
 /// Every refusal is a problem; some may come from every route.
@@ -97,8 +163,9 @@ pub(super) fn answer(document: Bytes) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
 
+    use super::super::problem::Code;
     use super::*;
 
     fn document() -> Value {
@@ -181,6 +248,35 @@ mod tests {
     }
 
     #[test]
+    fn every_parameter_has_its_bounds() {
+        let mut known: BTreeSet<_> = serde_json::from_str::<BTreeMap<String, Value>>(PARAMETERS)
+            .unwrap()
+            .into_keys()
+            .collect();
+        let mut used = BTreeSet::new();
+        for (name, operation) in operations() {
+            for parameter in operation["parameters"].as_array().into_iter().flatten() {
+                let parameter = parameter["name"].as_str().unwrap();
+                let own = format!("{} {parameter}", operation["operationId"].as_str().unwrap());
+                let key = if known.contains(&own) { own } else { parameter.to_owned() };
+                assert!(known.contains(&key), "{name}: {parameter}");
+                used.insert(key);
+            }
+        }
+        known.retain(|key| !used.contains(key));
+        assert!(known.is_empty(), "described and never used: {known:?}");
+    }
+
+    #[test]
+    fn every_code_of_a_problem_is_named_and_no_other() {
+        let document = document();
+        let named = &document["components"]["schemas"]["Problem"]["properties"]["code"]["enum"];
+        let named: BTreeSet<_> =
+            named.as_array().unwrap().iter().map(|code| code.as_str().unwrap()).collect();
+        assert_eq!(named, Code::ALL.map(Code::as_str).into());
+    }
+
+    #[test]
     fn every_refusal_is_a_problem() {
         for (name, operation) in operations() {
             for (status, response) in operation["responses"].as_object().unwrap() {
@@ -197,6 +293,7 @@ mod tests {
         assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
         assert_eq!(document["info"]["title"], "Tidegate");
         let text = document.to_string();
+        assert!(!text.contains(":null"), "what is not there is left out");
         let schemas = document["components"]["schemas"].as_object().unwrap();
         let mut used = BTreeSet::new();
         for rest in text.split("\"#/components/schemas/").skip(1) {

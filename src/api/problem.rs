@@ -40,6 +40,32 @@ pub(super) enum Code {
 }
 
 impl Code {
+    /// Every one, for what is written down about them elsewhere.
+    #[cfg(test)]
+    pub(super) const ALL: [Self; 16] = [
+        Self::InvalidRequest,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::RequestTimeout,
+        Self::WrongState,
+        Self::TooLarge,
+        Self::UnsupportedMediaType,
+        Self::IdempotencyMismatch,
+        Self::HeadersTooLarge,
+        Self::TooManyListeners,
+        Self::Internal,
+        Self::StoreUnavailable,
+        Self::StoreFull,
+        Self::Draining,
+    ];
+
+    #[cfg(test)]
+    pub(super) const fn as_str(self) -> &'static str {
+        self.parts().1
+    }
+
     /// Status, word and title.
     const fn parts(self) -> (StatusCode, &'static str, &'static str) {
         match self {

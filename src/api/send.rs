@@ -32,11 +32,10 @@ use crate::store::{Accepted, NotAccepted, Part, Queue, StoreError};
     request_body(content = ref("#/components/schemas/NewMessage"), content_type = "application/json"),
     responses(
         (status = 201, description = "Taken in", body = ref("#/components/schemas/Message"), headers(("Location" = String, description = "The message's address"))),
-        (status = 200, description = "Taken in before", body = ref("#/components/schemas/Message")),
+        (status = 200, description = "Taken in before", body = ref("#/components/schemas/Repeated")),
         (status = 413, description = "The body is larger than server.body_limit"),
         (status = 415, description = "The body is no JSON"),
         (status = 422, description = "The idempotency key belongs to a different message, whose id is in id"),
-        (status = 429, description = "The queue's backlog is full"),
     ),
 )]
 pub(super) async fn send(

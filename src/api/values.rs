@@ -62,9 +62,23 @@ pub(super) fn words(raw: &RawValue) -> Result<String, String> {
     Ok(text)
 }
 
+/// The same whole number without `.0`: JSON knows one kind of number, and some languages write all of them so.
+fn without_zero_fraction(text: &str) -> &str {
+    match text.split_once('.') {
+        Some((whole, zeros))
+            if !zeros.is_empty()
+                && zeros.bytes().all(|b| b == b'0')
+                && whole.bytes().all(|b| b.is_ascii_digit()) =>
+        {
+            whole
+        }
+        _ => text,
+    }
+}
+
 /// A duration within bounds: a string, or a whole number of seconds.
 pub(super) fn duration(raw: &RawValue, bounds_ms: RangeInclusive<u64>) -> Result<u64, String> {
-    let text = raw.get();
+    let text = without_zero_fraction(raw.get());
     let ms = match text.as_bytes().first() {
         Some(b'"') => parse_duration_or_seconds(&string(raw)?)?,
         Some(b'0'..=b'9') if text.bytes().all(|b| b.is_ascii_digit()) => {
@@ -111,7 +125,8 @@ pub(super) fn due_moment(raw: &RawValue, now_ms: u64) -> Result<u64, String> {
 
 /// A whole number within bounds.
 pub(super) fn whole(raw: &RawValue, bounds: RangeInclusive<u64>) -> Result<u64, String> {
-    let number = raw.get().parse::<u64>().ok().filter(|number| bounds.contains(number));
+    let text = without_zero_fraction(raw.get());
+    let number = text.parse::<u64>().ok().filter(|number| bounds.contains(number));
     number.ok_or_else(|| {
         format!(
             "found {}, expected a whole number, {} to {}",
@@ -157,6 +172,7 @@ mod tests {
         assert_eq!(read("\"1h30m\""), Ok(5_400_000));
         assert_eq!(read("90"), Ok(90_000));
         assert_eq!(read("\"90\""), Ok(90_000));
+        assert_eq!(read("90.0"), Ok(90_000));
         for bad in ["1.5", "-1", "1e3", "true", "[]", "{}", "\"\"", "\"soon\"", "\"4000d\""] {
             assert!(read(bad).is_err(), "{bad}");
         }
@@ -167,7 +183,10 @@ mod tests {
     #[test]
     fn numbers_are_no_strings_and_know_their_bounds() {
         assert_eq!(whole(raw("9"), 0..=9), Ok(9));
-        for bad in ["10", "-1", "5.0", "\"5\"", "1e1", "true", "99999999999999999999"] {
+        assert_eq!(whole(raw("5.00"), 0..=9), Ok(5));
+        for bad in
+            ["10", "10.0", "-1", "-1.0", "5.01", "\"5\"", "1e1", "true", "99999999999999999999"]
+        {
             assert!(whole(raw(bad), 0..=9).is_err(), "{bad}");
         }
         assert_eq!(number(raw("1.5"), 1.0..=1000.0), Ok(1.5));

@@ -94,7 +94,7 @@ fn summary(tally: &Tally, rejects: &Rejects, session: &mut Session) -> Result<Ex
             ("duplicates".to_owned(), tally.duplicates.to_string()),
             ("rejected".to_owned(), tally.rejected.to_string()),
         ];
-        pairs.extend(rejects.first_reason().map(|why| ("first rejected".to_owned(), why)));
+        pairs.extend(rejects.first_reason().map(|why| ("reason".to_owned(), why)));
         pairs.extend(path.map(|path| ("rejects".to_owned(), path)));
         session.screen.pairs(pairs)?;
     }

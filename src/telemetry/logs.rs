@@ -15,8 +15,10 @@ pub enum LogFormat {
     Json,
 }
 
-/// Starts logging to stderr; `TIDEGATE_LOG` filters as `tracing` does (default `info`). A filter that cannot
-/// be read is reported, and the default holds: whoever looks for a fault must not wait for lines in vain.
+/// Starts logging to stderr; `TIDEGATE_LOG` filters as `tracing` does (default `info`).
+///
+/// A filter that cannot be read is reported, and the default holds: whoever looks for a fault must not
+/// wait for lines in vain.
 pub fn start_logging(format: LogFormat) {
     let wish = std::env::var_os("TIDEGATE_LOG").filter(|wish| !wish.is_empty());
     let read = wish.map(|wish| {

@@ -80,6 +80,7 @@ async fn rejected_rows_are_kept_with_line_and_problem() {
     let done = daemon.run(&folder.words()).await;
     assert_eq!(done.exit, Exit::Failure);
     assert!(done.out.contains("rejected    3\n") && done.out.contains("orders.rejects.ndjson"));
+    assert!(done.out.contains("reason      line "), "{}", done.out);
     let rejects = folder.rejects();
     let brief: Vec<_> = rejects.iter().map(|r| (r["line"].clone(), r["row"].clone())).collect();
     assert_eq!(

@@ -117,7 +117,8 @@ async fn check_prints_what_is_effective() {
     let (_folder, path) =
         config("[queues.sms]\nrate = \"20/s\"\n[queues.sms.downstream]\ntype = \"null\"\n");
     let done = run(&["check", "--config", &path]).await;
-    assert_eq!((done.exit, done.err.as_str()), (Exit::Ok, ""));
+    let verdict = "the configuration is valid: 1 queue\n";
+    assert_eq!((done.exit, done.err.as_str()), (Exit::Ok, verdict));
     assert!(done.out.contains("20/s") && done.out.contains("drain_timeout"), "{}", done.out);
 }
 

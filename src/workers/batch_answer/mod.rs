@@ -220,18 +220,16 @@ enum Found {
 }
 
 impl Found {
-    /// One more result for the same item. A status counts, whatever else its result holds.
+    /// One more result for the same item. A status counts, whatever stands beside it.
     fn meet(&mut self, result: Result<ItemSaid, String>) {
         let next = match (&*self, result) {
-            (Self::Nothing, Ok(said @ ItemSaid::Status { outcome, .. })) => {
+            (Self::Nothing | Self::Unreadable(_), Ok(said @ ItemSaid::Status { outcome, .. })) => {
                 Self::Said(outcome, said)
             }
             (Self::Said(known, _), Ok(ItemSaid::Status { outcome, .. })) if *known != outcome => {
                 Self::Disagreement
             }
             (Self::Nothing, Err(why)) => Self::Unreadable(why),
-            // One of two results that cannot be read may say the opposite of the other.
-            (Self::Said(..), Err(_)) | (Self::Unreadable(_), Ok(_)) => Self::Disagreement,
             _ => return,
         };
         *self = next;

@@ -290,23 +290,3 @@ fn compressed_bytes_that_no_header_announces_are_unknown() {
     }
     assert_eq!(words(&answer(JSON, b"ok\r\n\tdone\n")), ["all"]);
 }
-
-#[test]
-fn of_two_results_for_one_item_none_may_be_unreadable() {
-    for other in [r#""status":"huh""#, r#""detail":"no status""#] {
-        let item = |first: &str, second: &str| {
-            format!(r#"{{"results":[{{"id":"erp_A",{first}}},{{"id":"erp_A",{second}}}]}}"#)
-        };
-        for said in ["delivered", "dead"] {
-            let said = format!(r#""status":"{said}""#);
-            for text in [item(&said, other), item(other, &said)] {
-                assert_eq!(json(&text), ["nothing"; 3], "{text}");
-            }
-            assert_eq!(json(&item(&said, &said))[0], word_of(&said), "{said}");
-        }
-    }
-}
-
-fn word_of(status: &str) -> &'static str {
-    if status.contains("dead") { Outcome::Refused.as_str() } else { Outcome::Delivered.as_str() }
-}
