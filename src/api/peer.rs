@@ -13,7 +13,7 @@ use std::task::{Context, Poll, ready};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use futures_util::FutureExt as _;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 /// Who asks. Without a connection (in tests) it never closes.
@@ -80,8 +80,21 @@ impl AsyncRead for Watched {
     ) -> Poll<io::Result<()>> {
         loop {
             ready!(self.0.poll_read_ready(context))?;
-            if let Some(read) = tried(self.0.try_read_buf(buffer)) {
-                return Poll::Ready(read.map(drop));
+            let space = buffer.remaining();
+            let mut read = None;
+            // A read that leaves space has taken all that there was. To say so to the runtime saves the
+            // system call that would only find that out; what arrives meanwhile counts as new.
+            let result = self.0.try_io(Interest::READABLE, || {
+                let read_bytes = self.0.try_read_buf(buffer)?;
+                read = Some(());
+                let is_all = (1..space).contains(&read_bytes);
+                if is_all { Err(ErrorKind::WouldBlock.into()) } else { Ok(()) }
+            });
+            if read.is_some() {
+                return Poll::Ready(Ok(()));
+            }
+            if let Some(read) = tried(result) {
+                return Poll::Ready(read);
             }
         }
     }
