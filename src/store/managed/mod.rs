@@ -135,7 +135,9 @@ impl Keeper {
             stop_child(&mut child);
             return;
         }
-        let (mut restarts, mut watch) = (Restarts::default(), SocketWatch::default());
+        let mut restarts = Restarts::default();
+        // It has answered there, so a socket that is missing at the first look was removed.
+        let mut watch = SocketWatch { was_seen: true, missed: 0 };
         loop {
             match orders.recv_timeout(LOOK_EVERY) {
                 Ok(()) => break stop_child(&mut child),
