@@ -20,8 +20,9 @@ help:
 	@echo 'make demo    watch a flood drain into a slow SMS gateway and a windowed ERP link'
 	@echo 'make install put the optimised program, its service, completions and man pages under PREFIX=/usr/local;'
 	@echo '             as another user: make dist, then sudo make install'
-	@echo 'make test    run every test that needs cargo, redis-server, curl, jq and python3 alone'
-	@echo 'make test-all   the same, then the packages, manifests and alerting rules (Debian, as root)'
+	@echo 'make test    run the tests that need cargo, redis-server, curl, jq and python3 alone'
+	@echo 'make test-all   the same, then what needs Valkey or more time, the packages, manifests and'
+	@echo '             alerting rules (Debian, as root)'
 	@echo 'make deb     the Debian package; make sbom: the list of components (CycloneDX)'
 	@echo 'make torture MINUTES=n SEED=s [SCENARIO=name]'
 	@echo '             kill, cut and spoil everything for so long, and judge what became of the messages'
@@ -43,17 +44,24 @@ install:
 	@if command -v cargo >/dev/null; then $(MAKE) --no-print-directory dist; fi
 	@sh deploy/install.sh '$(TARGET_DIR)/dist/tidegate' '$(PREFIX)' '$(DESTDIR)'
 
+# Most of a scenario is waiting, so that there may be more of them at a time than there are cores.
+CORES := $(or $(shell getconf _NPROCESSORS_ONLN 2>/dev/null),2)
+export RUST_TEST_THREADS ?= $(shell expr $(CORES) \* 3 / 2)
+
 # With the failpoints of src/failpoint.rs compiled in, which no other target does. The house's own
 # checks come last, so that the runner's closing line is about tests that ran.
 test:
-	@sh deploy/setup.sh cargo redis valkey curl jq python3
+	@sh deploy/setup.sh cargo redis curl jq python3
 	cargo test --locked --features failpoints --doc
 	cargo test --locked --features failpoints --bench suite
 	cargo test --locked --features failpoints --lib --bins --tests
 
-# What is shipped beside the source: see tests/packages/run.sh. Its own closing line ends the log.
+# The scenarios that need Valkey or take long (the next line leaves out what is not a scenario or belongs to
+# the packages' checks), then what is shipped beside the source: see tests/packages/run.sh. Its own closing
+# line ends the log.
 test-all: test
-	@sh deploy/setup.sh cargo redis venv prometheus debootstrap cargo-deb cargo-cyclonedx
+	@sh deploy/setup.sh cargo redis valkey venv prometheus debootstrap cargo-deb cargo-cyclonedx
+	cargo it -- --ignored --skip alerts::live --skip rig::recorder --skip rig::torture
 	sh tests/packages/run.sh
 
 # The profile of what is packaged. `target/release` in Cargo.toml's list of files stands for its folder.

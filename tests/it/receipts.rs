@@ -126,6 +126,8 @@ async fn items_of_a_batch_are_accepted_each_for_itself() {
     let ids: Vec<String> =
         calls[0].items().iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect();
     assert_eq!(scene.wait_state(&ids[0], "accepted").await["ref"], "first");
+    // Each item is settled for itself, in no order.
+    scene.wait_state(&ids[1], "delivered").await;
     scene.wait_state(&ids[2], "accepted").await;
 
     let receipts = json!([

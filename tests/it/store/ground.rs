@@ -227,7 +227,9 @@ macro_rules! on_each {
             })+
         }
         mod valkey {
-            $(#[tokio::test] async fn $scenario() {
+            $(#[tokio::test]
+            #[ignore = "needs Valkey: make test-all"]
+            async fn $scenario() {
                 super::$scenario($crate::store::ground::Ground::valkey().await).await;
             })+
         }

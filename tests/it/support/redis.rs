@@ -280,7 +280,7 @@ pub(crate) fn valkey_program() -> PathBuf {
         .map(|folder| folder.join("valkey-server"))
         .find(|program| program.is_file())
         .expect(
-            "valkey-server is on PATH, or `sh deploy/setup.sh valkey` was run (`make test` does)",
+            "valkey-server is on PATH, or `sh deploy/setup.sh valkey` was run (`make test-all` does)",
         )
 }
 
