@@ -14,6 +14,7 @@ use super::args_messages::{
 };
 use super::args_operation::{ActionsArgs, OperationCommand, RequeueAllArgs, RetryArgs};
 use super::client::DEFAULT_URL;
+use super::examples;
 use super::sink::SinkArgs;
 
 /// Exit codes and surroundings, shown below the help.
@@ -117,18 +118,23 @@ pub enum ClientCommand {
     /// List the messages of a queue
     List(ListArgs),
     /// Withdraw messages that wait
+    #[command(after_help = examples::CANCEL)]
     Cancel(IdsArgs),
     /// Make messages due now; limits and windows still hold
+    #[command(after_help = examples::RUN)]
     Run(IdsArgs),
     /// Send dead, uncertain, expired or cancelled messages again
+    #[command(after_help = examples::REQUEUE)]
     Requeue(IdsArgs),
     /// Decide what became of uncertain messages: delivered, resend or dead
     Resolve(ResolveArgs),
     /// Tell in the downstream's place what became of an accepted message
     Receipt(ReceiptArgs),
     /// Give messages another due time
+    #[command(after_help = examples::RESCHEDULE)]
     Reschedule(RescheduleArgs),
     /// Replace the payload of a message that is dead, uncertain or scheduled
+    #[command(after_help = examples::EDIT)]
     Edit(EditArgs),
     /// Hand over one event to a topic and print the ids of its messages, one per queue
     Publish(PublishArgs),
@@ -139,14 +145,17 @@ pub enum ClientCommand {
     /// Show one queue with its policy
     Queue(QueueArgs),
     /// Stop sending from a queue; messages are still accepted
+    #[command(after_help = examples::PAUSE)]
     Pause(PauseArgs),
     /// Send from a paused queue again, and open a gate that the downstream's answers have shut
     Resume(QueueArgs),
     /// Remove all messages of one state: waiting ones are cancelled, final ones deleted
+    #[command(after_help = examples::PURGE)]
     Purge(BulkArgs),
     /// Send all messages of one state again, or those that a filter lets through, at a chosen rate
     RequeueAll(Box<RequeueAllArgs>),
     /// Send now what waits for another attempt, once a downstream is back; attempts are counted on
+    #[command(after_help = examples::RETRY)]
     Retry(RetryArgs),
     /// Work on many messages: requeue, cancel, reschedule, move or retry what a filter lets through
     #[command(subcommand, long_about = OPERATION)]

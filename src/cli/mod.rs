@@ -24,6 +24,7 @@ mod diagnosis;
 mod diagnosis_metrics;
 mod doctor;
 mod events;
+mod examples;
 mod exit;
 mod export;
 mod filter;
