@@ -124,9 +124,10 @@ impl Tail {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// An unreadable tail reads as none: the message itself matters more than its last words.
+    /// Of a tail that cannot be read nothing is known, so it may have said that an outcome is unknown. The
+    /// message itself stays readable.
     pub(crate) fn unpack(raw: &[u8]) -> Self {
-        serde_json::from_slice(raw).unwrap_or_default()
+        serde_json::from_slice(raw).unwrap_or_else(|_| Self { in_doubt: true, ..Self::default() })
     }
 }
 

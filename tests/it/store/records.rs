@@ -185,3 +185,32 @@ fn every_field_of_a_state_entry_survives_a_step() {
     });
     survives.unwrap_or_else(|error| panic!("{error}"));
 }
+
+#[tokio::test]
+async fn last_words_that_cannot_be_read_leave_a_message_in_doubt() {
+    let ground = Ground::in_memory().await;
+    let node = ground.node("").await;
+    let id = node.send(message("m")).await;
+    let field = id.ulid.to_string();
+    for (tail, is_in_doubt) in [
+        ("", false),
+        ("{}", false),
+        (r#"{"r":"say \"u\":true"}"#, false),
+        (r#"{"u":true}"#, true),
+        (r#"{"r":"cut"#, true),
+        ("\u{1}\u{2}", true),
+    ] {
+        let lease = node.take_one().await;
+        node.end(Verb::Release, &lease).await;
+        let get = redis::cmd("HGET").arg(ground.key("states")).arg(&field).clone();
+        let mut entry: Vec<u8> = ground.raw(&get).await;
+        entry.truncate(87);
+        entry.extend(tail.as_bytes());
+        ground.raw::<()>(redis::cmd("HSET").arg(ground.key("states")).arg(&field).arg(entry)).await;
+
+        let claimed = node.take(1).await.pop().expect("it is ready");
+
+        assert_eq!(claimed.is_in_doubt, is_in_doubt, "{tail}");
+        node.end(Verb::Release, &claimed.lease).await;
+    }
+}

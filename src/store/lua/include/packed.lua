@@ -45,12 +45,15 @@ local function delivered_of_leased(weighing_number)
   end })
 end
 
--- What a claim tells of an entry: its header, and of the tail no more than whether an earlier attempt's
--- outcome is unknown. Within a string quotes are escaped, so that this is never found in one.
+-- What a claim returns of an entry: its header, and of the tail no more than whether an earlier attempt's
+-- outcome is unknown. Within a string quotes are escaped, so that this is never found in one. A tail that is
+-- cut or is not an object may have said so.
 local IN_DOUBT = '"u":true'
 local function claimed_header(raw)
+  if #raw <= STATE_HEADER_BYTES then return raw end
   local header = string.sub(raw, 1, STATE_HEADER_BYTES)
-  if not string.find(raw, IN_DOUBT, STATE_HEADER_BYTES + 1, true) then return header end
+  local is_whole = string.byte(raw, STATE_HEADER_BYTES + 1) == 123 and string.byte(raw, -1) == 125
+  if is_whole and not string.find(raw, IN_DOUBT, STATE_HEADER_BYTES + 1, true) then return header end
   return header .. '{' .. IN_DOUBT .. '}'
 end
 
