@@ -152,7 +152,7 @@ pub(crate) fn reason(message: &Value) -> Option<String> {
     }
 }
 
-/// The fields that have a value, named and worded.
+/// The fields that say something, named and worded.
 pub(crate) fn fields(message: &Value, now_ms: u64) -> Vec<(String, String)> {
     let Some(fields) = message.as_object() else { return Vec::new() };
     let named = FIELDS.iter().filter_map(|(key, name)| Some((*key, *name, fields.get(*key)?)));
@@ -171,6 +171,8 @@ fn field(key: &str, value: &Value, now_ms: u64) -> String {
     match key {
         "payload" => value.to_string(),
         "last_attempt" => attempt(value),
+        // What nearly every message has says nothing.
+        "throttles" | "window_holds" | "rescues" | "priority" if *value == 0 => String::new(),
         _ if key.ends_with("_at") => of_answer(value)
             .map_or_else(|| word(value), |at| format!("{} ({})", utc(at), distance(at, now_ms))),
         _ => word(value),
@@ -275,7 +277,8 @@ mod tests {
 
     #[test]
     fn fields_without_a_value_are_left_out_and_unknown_ones_follow() {
-        let message = json!({"state": "ready", "group": null, "labels": {"shop": "7", "eu": "yes"},
+        let message = json!({"state": "ready", "group": null, "priority": 0, "throttles": 2, "window_holds": 0,
+            "rescues": 0, "labels": {"shop": "7", "eu": "yes"},
             "payload": {"a": "b"}, "surprise": 1, "due_at": "2026-11-21T08:00:00.000Z",
             "last_attempt": {"outcome": "retry", "status_code": 503, "error": null,
                 "started_at": "2026-11-21T08:00:00.000Z", "ended_at": "2026-11-21T08:00:00.350Z"}});
@@ -286,6 +289,7 @@ mod tests {
             [
                 "state: ready",
                 "due: 2026-11-21 08:00:00 UTC (1h ago)",
+                "throttles: 2",
                 "last attempt: retry, status 503, at 2026-11-21 08:00:00 UTC, took 350ms",
                 "labels: eu=yes, shop=7",
                 "payload: {\"a\":\"b\"}",

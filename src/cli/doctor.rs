@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::Session;
@@ -29,7 +30,11 @@ pub(crate) async fn doctor(args: &DoctorArgs, session: &mut Session) -> Result<E
     let metrics = Target::new(&["metrics"]);
     let metrics =
         session.client.exchange(http::Method::GET, &metrics, None, Duration::ZERO).await?;
-    // A daemon that has never reached Redis has none, and answers with a problem that holds no samples.
+    // A daemon that has never reached Redis has none, and answers 503 with a problem that holds no samples.
+    // Any other refusal must not be taken for metrics without a finding.
+    if !metrics.status.is_success() && metrics.status != StatusCode::SERVICE_UNAVAILABLE {
+        return Err(Failure::from_answer(metrics.status, &metrics.body));
+    }
     let metrics = String::from_utf8_lossy(&metrics.body);
     let code = why.problem.as_ref().and_then(|problem| problem["code"].as_str());
     // Only the store knows the rest: asking on would end in one timeout after another.

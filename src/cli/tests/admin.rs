@@ -194,6 +194,15 @@ async fn doctor_repairs_when_told_and_says_what_was_mended() {
 }
 
 #[tokio::test]
+async fn doctor_never_takes_metrics_that_are_refused_for_metrics_without_a_finding() {
+    let refused = json!({"code": "forbidden", "detail": "the token lacks the scope read"});
+    let daemon = Daemon::with([reply(200, "{}"), reply(403, refused)]).await;
+    let done = daemon.run(&["doctor", "--quick"]).await;
+    assert_eq!(done.exit, Exit::Refused);
+    assert!(done.err.contains("the token lacks the scope read"), "{}", done.err);
+}
+
+#[tokio::test]
 async fn doctor_looks_twice_at_an_old_queue() {
     let old = |age_ms: u64| json!({"queues": [{"queue": "sms", "oldest_ready_age_ms": age_ms}]});
     let daemon = Daemon::with([
