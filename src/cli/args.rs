@@ -225,7 +225,7 @@ messages, goes on beside the traffic, and changes nothing without --repair.";
 const EVENTS: &str = "\
 Follow changes of state as they happen, of all queues or of some, until Ctrl-C or --limit.
 
-A change is told as soon as it is made, by whichever node. When the daemon restarts or the connection \
+A change is shown as soon as it is made, by whichever node. When the daemon restarts or the connection \
 breaks, the command goes on after the last event that it showed. With --output json each line is an \
 object: event (message or queue), event_id, for --after, and data.";
 

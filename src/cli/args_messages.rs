@@ -40,7 +40,7 @@ pub struct PayloadArgs {
     /// Its bytes.
     #[command(flatten)]
     pub body: BodyArgs,
-    /// What the downstream is told the payload is
+    /// The media type that the downstream gets as Content-Type
     #[arg(long, value_name = "TYPE")]
     pub content_type: Option<String>,
 }

@@ -360,7 +360,7 @@ async fn completion_and_check_need_no_daemon() {
 }
 
 #[tokio::test]
-#[ignore = "takes long: make test-all"]
+#[ignore = "takes 14 seconds or more: make test-all runs it"]
 async fn a_redis_that_never_answers_is_given_up_with_a_sentence() {
     let mut command = tokio::process::Command::new(PROGRAM);
     let (api, redis) = (free_port(), free_port());

@@ -105,7 +105,7 @@ async fn one_wait_serves_many_messages() {
 }
 
 #[tokio::test]
-#[ignore = "takes long: make test-all"]
+#[ignore = "takes 14 seconds or more: make test-all runs it"]
 async fn a_replica_that_is_gone_for_good_is_not_waited_for_unless_that_is_configured() {
     let (master, mut replicas) = replicated(2).await;
     let any = on(&master, "replicas").start().await;
@@ -179,7 +179,7 @@ async fn queue_of_each_master(cluster: &Cluster, namespace: &str) -> Vec<String>
 }
 
 #[tokio::test]
-#[ignore = "takes long: make test-all"]
+#[ignore = "takes 14 seconds or more: make test-all runs it"]
 async fn in_a_cluster_only_the_shards_of_the_master_that_lacks_its_replica_are_shut() {
     let cluster = Cluster::with_replicas().await;
     let queues = queue_of_each_master(&cluster, "own").await;

@@ -145,7 +145,7 @@ async fn play(lines: fn(&Downstream) -> String, orders: usize, kills: usize) -> 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes long: make test-all"]
+#[ignore = "takes 14 seconds or more: make test-all runs it"]
 async fn ten_thousand_orders_are_booked_once_each_whatever_times_out_and_dies() {
     let outcome = play(asks, 10_000, 12).await;
 

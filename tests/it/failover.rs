@@ -53,7 +53,7 @@ async fn intake_goes_on(daemon: &Daemon) {
 // Each takes seconds and does little: side by side.
 
 #[tokio::test]
-#[ignore = "takes long: make test-all"]
+#[ignore = "takes 14 seconds or more: make test-all runs it"]
 async fn by_sentinel() {
     tokio::join!(
         a_master_that_is_killed(),
@@ -64,7 +64,7 @@ async fn by_sentinel() {
 }
 
 #[tokio::test]
-#[ignore = "takes long: make test-all"]
+#[ignore = "takes 14 seconds or more: make test-all runs it"]
 async fn in_a_cluster() {
     tokio::join!(
         a_master_of_a_cluster_that_is_killed(),

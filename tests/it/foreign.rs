@@ -218,7 +218,7 @@ fn errors(daemon: &Daemon) -> Vec<String> {
 }
 
 #[tokio::test]
-#[ignore = "takes long: make test-all"]
+#[ignore = "takes 14 seconds or more: make test-all runs it"]
 async fn foreign_members_are_passed_over_counted_and_stop_nothing() {
     let mut stage = start().await;
     for queue in [QUEUE, "other", "pulled"] {

@@ -238,7 +238,7 @@ async fn on_a_cluster_each_stream_lies_where_it_lies() {
 }
 
 #[tokio::test]
-#[ignore = "needs Valkey: make test-all"]
+#[ignore = "needs Valkey: make test-all runs it"]
 async fn on_valkey_too() {
     let redis = RedisOptions::valkey().start().await;
     let downstream = Downstream::start().await;

@@ -242,7 +242,7 @@ async fn what_is_not_clear_is_refused() {
 }
 
 #[tokio::test]
-#[ignore = "takes long: make test-all"]
+#[ignore = "takes 14 seconds or more: make test-all runs it"]
 async fn a_killed_node_is_followed_by_another_and_the_rate_holds() {
     let (mut scene, ids) = dead_letters(120, "").await;
     let other = scene.another_daemon(DIES_AT_ONCE).await;
@@ -393,7 +393,7 @@ async fn messages_move_across_the_masters_of_a_cluster() {
 /// the other queue keeps nothing of what it has delivered.
 #[cfg(feature = "failpoints")]
 #[tokio::test]
-#[ignore = "takes long: make test-all"]
+#[ignore = "takes 14 seconds or more: make test-all runs it"]
 async fn a_move_survives_a_kill_at_every_step() {
     let points = [
         "before-operation_save=1*off->return",

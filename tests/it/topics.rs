@@ -205,7 +205,7 @@ async fn a_queue_that_is_full_gets_its_message_later_and_its_neighbours_at_once(
 }
 
 #[tokio::test]
-#[ignore = "needs Valkey: make test-all"]
+#[ignore = "needs Valkey: make test-all runs it"]
 async fn on_valkey_too() {
     let redis = RedisOptions::valkey().start().await;
     let downstream = Downstream::start().await;

@@ -15,7 +15,7 @@ async fn try_send(daemon: &Daemon, message: &Value) -> u16 {
 }
 
 #[tokio::test]
-#[ignore = "needs Valkey: make test-all"]
+#[ignore = "needs Valkey: make test-all runs it"]
 async fn the_whole_life_of_messages() {
     let redis = RedisOptions::valkey().start().await;
     assert!(!redis.info("valkey_version").await.is_empty());
@@ -39,7 +39,7 @@ async fn the_whole_life_of_messages() {
 }
 
 #[tokio::test]
-#[ignore = "needs Valkey: make test-all"]
+#[ignore = "needs Valkey: make test-all runs it"]
 async fn what_was_accepted_at_disk_outlives_a_power_cut() {
     let mut redis = RedisOptions::valkey().with_faults().start().await;
     let downstream = Downstream::start().await;
@@ -63,7 +63,7 @@ async fn what_was_accepted_at_disk_outlives_a_power_cut() {
 }
 
 #[tokio::test]
-#[ignore = "needs Valkey: make test-all"]
+#[ignore = "needs Valkey: make test-all runs it"]
 async fn everysec_is_not_taken_for_disk_since_waitaof_does_not_wait() {
     let redis = RedisOptions::valkey().with_faults().set("appendfsync", "everysec").start().await;
     let downstream = Downstream::start().await;
@@ -98,7 +98,7 @@ async fn everysec_is_not_taken_for_disk_since_waitaof_does_not_wait() {
 }
 
 #[tokio::test]
-#[ignore = "needs Valkey: make test-all"]
+#[ignore = "needs Valkey: make test-all runs it"]
 async fn replicas_of_valkey_confirm() {
     let master = RedisOptions::valkey().on_tcp().start().await;
     let replica = RedisOptions::valkey().replica_of(&master).start().await;
@@ -113,7 +113,7 @@ async fn replicas_of_valkey_confirm() {
 }
 
 #[tokio::test]
-#[ignore = "needs Valkey: make test-all"]
+#[ignore = "needs Valkey: make test-all runs it"]
 async fn data_that_valkey_began_goes_on_with_valkey() {
     let folder = valkey_program().parent().expect("a program lies in a folder").to_owned();
     let path = std::env::var_os("PATH").unwrap_or_default();

@@ -50,7 +50,7 @@ fn erp(books: &Books) -> impl FnMut(&Request) -> Answer + Send + 'static {
 }
 
 #[tokio::test]
-#[ignore = "takes long: make test-all"]
+#[ignore = "takes 14 seconds or more: make test-all runs it"]
 async fn a_night_of_orders_is_booked_once_but_for_the_bad_one() {
     let stage = Stage::set_at("night-orders", "00:59:52", &QUICKLY).await;
     let books = Books::default();

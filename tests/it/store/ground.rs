@@ -228,7 +228,7 @@ macro_rules! on_each {
         }
         mod valkey {
             $(#[tokio::test]
-            #[ignore = "needs Valkey: make test-all"]
+            #[ignore = "needs Valkey: make test-all runs it"]
             async fn $scenario() {
                 super::$scenario($crate::store::ground::Ground::valkey().await).await;
             })+
