@@ -59,7 +59,9 @@ def check_build_stage(stage, dist):
     lines = pathlib.Path(".dockerignore").read_text().splitlines()
     patterns = [line for line in lines if line and not line.startswith("#")]
     here = os.getcwd() + "/"
-    read = pathlib.Path(dist, "tidegate.d").read_text().replace("\\ ", "\0").split()
+    # "program: file file ...", where the program itself may stand below this folder too.
+    _, _, read = pathlib.Path(dist, "tidegate.d").read_text().partition(": ")
+    read = read.replace("\\ ", "\0").split()
     files = [name.removeprefix(here) for name in read if name.startswith(here)]
     # Cargo also wants to see every target that the manifest names.
     for folder in ["tests/it/main.rs", "benches/suite/main.rs", "benches/backlog.rs"]:
