@@ -185,7 +185,9 @@ fn cell(text: &str) -> Cell {
 #[cfg(test)]
 mod tests {
     use std::io::Cursor;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
 
     use super::*;
 
@@ -194,7 +196,7 @@ mod tests {
 
     impl Write for Buffer {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
+            self.0.lock().extend_from_slice(bytes);
             Ok(bytes.len())
         }
 
@@ -218,7 +220,7 @@ mod tests {
         };
         let owned = rows.iter().map(|row| row.iter().map(|&text| text.to_owned()).collect());
         screen.rows(titles, owned.collect()).unwrap();
-        let text = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
+        let text = String::from_utf8(out.0.lock().clone()).unwrap();
         let mut plain = String::new();
         let mut pieces = text.split('\u{1b}');
         plain.push_str(pieces.next().unwrap_or_default());

@@ -29,6 +29,7 @@ pub mod retry;
 pub mod schedule;
 pub mod shown;
 pub mod state;
+pub mod suggest;
 pub mod time;
 pub mod topic;
 pub mod units;
