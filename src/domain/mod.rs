@@ -28,6 +28,7 @@ pub mod retention;
 pub mod retry;
 pub mod schedule;
 pub mod shown;
+pub mod spread;
 pub mod state;
 pub mod suggest;
 pub mod time;

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::domain::policy::{Downstream, QueuePolicy};
 use crate::domain::retry::{alarm_pause_ms, throttle_pause_ms};
+use crate::domain::spread::lengthened;
 
 /// Most calls under way at one host.
 const CALLS_MAX: usize = 32;
@@ -242,7 +243,7 @@ impl Drop for HostSlot {
 pub(super) fn later_ms(least: Duration, times: u32, random: f64) -> u64 {
     let grown = BUSY * (1 << times.min(9));
     let base = least.max(grown.min(LATER_MAX)).min(LATER_MAX.max(least));
-    u64::try_from(base.mul_f64(1.0 + random / 2.0).as_millis()).unwrap_or(u64::MAX)
+    u64::try_from(lengthened(base, 0.5, random).as_millis()).unwrap_or(u64::MAX)
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {

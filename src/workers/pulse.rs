@@ -55,6 +55,12 @@ impl Pulses {
 }
 
 impl Pulse {
+    /// The name of its loop.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.beat.name
+    }
+
     /// The loop will look again within `sleep`.
     pub fn sleeps(&self, sleep: Duration) {
         *self.beat.next.lock() = Some(Instant::now() + sleep);
