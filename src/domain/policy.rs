@@ -6,7 +6,7 @@
 use super::callback::{CallbackOn, CallbackPolicy};
 use super::endpoint::HttpDownstream;
 use super::id::QueueName;
-use super::limit::Rate;
+use super::limit::{Limit, Rate};
 use super::message::Details;
 use super::outcome::OnUncertain;
 use super::probe::ProbePolicy;
@@ -125,6 +125,12 @@ impl QueuePolicy {
     pub fn told(&self, details: &Details) -> CallbackOn {
         let callback = self.callback.as_ref();
         callback.map_or(CallbackOn::NONE, |callback| callback.told(details.callback.as_ref()))
+    }
+
+    /// Its rate and burst as a limit; `None`: as fast as the downstream answers.
+    #[must_use]
+    pub fn limit(&self) -> Option<Limit> {
+        self.rate.map(|rate| Limit::new(rate, self.burst))
     }
 
     /// The rate that claims keep. Callbacks take their permits later, once their host lets them: those

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidegate::domain::limit;
+use tidegate::domain::limit::{GrantedSlots, SlotWish};
 use tidegate::domain::message::When;
 use tidegate::domain::state::State;
 use tidegate::store::{ClaimWish, DeferKind, Gate, Verb};
@@ -89,8 +89,7 @@ async fn slots_of_a_fast_limit_are_those_of_the_model(ground: Ground) {
 
 async fn slots_are_those_of_the_model(ground: &Ground, rate: &str, burst: u32) {
     let node = ground.node(&format!("rate = \"{rate}\"\nburst = {burst}\nconcurrency = 500")).await;
-    // A quarter of a microsecond is what Lua's numbers resolve today.
-    let period_us = (node.queue.policy.rate.unwrap().period_us() * 4.0).ceil() / 4.0;
+    let limit = node.queue.policy.limit().unwrap();
     node.store.schedule(&node.name, vec![message("m"); 200]).await.unwrap();
     for _ in 0..4 {
         let before_us = arrival_us(ground).await;
@@ -103,8 +102,15 @@ async fn slots_are_those_of_the_model(ground: &Ground, rate: &str, burst: u32) {
             continue;
         }
         let slots_us = slots_us(ground, &node).await;
-        let (model_us, after_us) =
-            limit::slots(slots_us[0], before_us, period_us, burst, 50_000.0, taken);
+        let wish = SlotWish {
+            now_us: slots_us[0],
+            lead_us: 0.0,
+            horizon_us: 50_000.0,
+            before_us: None,
+            count: taken,
+        };
+        let GrantedSlots { slots_us: model_us, arrival_us: after_us, .. } =
+            limit.grant(before_us, wish);
         assert_eq!(slots_us.len(), taken);
         for (slot_us, expected_us) in slots_us.iter().zip(&model_us) {
             assert!((slot_us - expected_us).abs() <= 1.0, "{slots_us:?} {model_us:?}");
