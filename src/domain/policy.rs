@@ -13,7 +13,7 @@ use super::probe::ProbePolicy;
 use super::receipt::ReceiptPolicy;
 use super::retention::Retention;
 use super::retry::RetryPolicy;
-use super::window::{Window, WindowState};
+use super::window::Window;
 
 /// Everything that holds for one queue.
 #[derive(Debug, Clone, PartialEq)]
@@ -95,18 +95,6 @@ impl QueuePolicy {
     pub fn band(&self, priority: u8) -> u8 {
         let band = u16::from(priority) * u16::from(self.priority_levels) / 10;
         u8::try_from(band).unwrap_or(9).min(9)
-    }
-
-    /// Whether the window is open and stays open long enough for a call.
-    #[must_use]
-    pub fn window_holds(&self, now_ms: u64) -> bool {
-        let Some(window) = &self.window else { return true };
-        match window.state(now_ms) {
-            WindowState::Open { closes_at_ms } => {
-                closes_at_ms.is_none_or(|closes_ms| now_ms + window.min_remaining_ms() < closes_ms)
-            }
-            WindowState::Closed { .. } => false,
-        }
     }
 
     /// Milliseconds since the first attempt that count: the age stands still while the window is

@@ -80,10 +80,9 @@ pub(super) async fn run(exchanges: &Exchanges, messages: Vec<Claimed>, outcomes:
 
 /// A permit, an open window and a lease that lasts; the first call has its permit from the claim.
 async fn next_start(exchanges: &Exchanges, part: &[Claimed], number: usize) -> Start {
-    let policy = &exchanges.queue.policy;
     let mut granted = number == 0;
     loop {
-        if !policy.window_holds(exchanges.store.clock().now_ms()) {
+        if exchanges.is_held() {
             return Start::Hold;
         }
         if !part.iter().all(|message| exchanges.in_flight.may_start(&message.lease)) {

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::nap::nap;
 use super::pulse::Pulse;
+use crate::domain::gates::Why;
 use crate::store::StoreError;
 
 /// A sleep that is longer ends early, and what is left is asked for anew: this node's clock and Redis'
@@ -18,6 +19,11 @@ use crate::store::StoreError;
 const EXACT: Duration = Duration::from_secs(20);
 /// Pause after Redis failed a pass.
 const FAILED_PAUSE: Duration = Duration::from_millis(250);
+
+/// The shortest sleep at a gate whose moment is known, so that rounding never makes a busy loop.
+pub(super) const WAIT_MIN: Duration = Duration::from_millis(1);
+/// How often to look whether Redis has told the time.
+const TIME_POLL: Duration = Duration::from_secs(1);
 
 /// What a pass asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +54,17 @@ impl Next {
         match self {
             Self::In(wait) => Self::In(wait.max(least)),
             other => other,
+        }
+    }
+
+    /// When to look again at a gate that holds.
+    pub(super) fn at_gate(until_ms: Option<u64>, why: Why, now_ms: u64) -> Self {
+        match (until_ms, why) {
+            (Some(at_ms), _) => {
+                Self::In(Duration::from_millis(at_ms.saturating_sub(now_ms)).max(WAIT_MIN))
+            }
+            (None, Why::TimeUnknown) => Self::In(TIME_POLL),
+            (None, _) => Self::Woken,
         }
     }
 

@@ -18,6 +18,7 @@ use super::settler::Settlement;
 use super::shortage::Shortage;
 use super::slots::Slot;
 use crate::domain::failing::Sign;
+use crate::domain::gates::{Snapshot, gates};
 use crate::domain::message::Attempt;
 use crate::domain::outcome::{Answer, Outcome, Reading, classify};
 use crate::store::{Claimed, Queue, Store};
@@ -123,7 +124,13 @@ impl Exchanges {
         if self.is_too_late(message) {
             return Some(Action::Release);
         }
-        (!self.queue.policy.window_holds(now_ms)).then_some(Action::Hold)
+        self.is_held().then_some(Action::Hold)
+    }
+
+    /// Whether a gate that this node knows holds the next call.
+    pub(super) fn is_held(&self) -> bool {
+        let now_ms = self.store.clock().known_ms();
+        gates(&self.queue.policy, &Snapshot::default(), now_ms).latest().is_held()
     }
 
     /// Whether its permit has become void since the pace handed it out: this node stood still, and a

@@ -16,11 +16,11 @@ use tokio_util::sync::CancellationToken;
 use super::cadence::{self, Next, Pass};
 use super::exchange::error_of;
 use super::pulse::Pulse;
+use crate::domain::gates::{GateState, Snapshot, gates};
 use crate::domain::message::Probes;
 use crate::domain::outcome::Answer;
 use crate::domain::probe::{Found, ProbePolicy};
 use crate::domain::retry::Next as Retry;
-use crate::domain::window::WindowState;
 use crate::failpoint::failpoint;
 use crate::shutdown::Tasks;
 use crate::store::{Changed, Decision, Doubtful, Permit, ProbeTimes, Queue, Store, StoreError};
@@ -100,8 +100,8 @@ impl Prober {
 impl Pass for Prober {
     async fn run_once(&mut self) -> Result<Next, StoreError> {
         let asking = Arc::clone(&self.asking);
-        if let Err(next) = asking.window() {
-            return Ok(next);
+        if let GateState::Held { until_ms, why } = asking.gate() {
+            return Ok(Next::at_gate(until_ms, why, asking.store.clock().now_ms()));
         }
         let count = asking.queue.shards.len();
         self.turn = (self.turn + 1) % count;
@@ -149,20 +149,10 @@ impl Asking {
         if self.queue.policy.rate.is_some() { PERMIT_PATIENCE } else { START_PATIENCE }
     }
 
-    /// Whether a probe may start and end within the window; else when to look again.
-    fn window(&self) -> Result<(), Next> {
-        let Some(window) = &self.queue.policy.window else { return Ok(()) };
-        let now_ms = self.store.clock().now_ms();
-        let until =
-            |at_ms: u64| Next::In(Duration::from_millis(at_ms.saturating_sub(now_ms).max(1)));
-        let needs_ms = window.min_remaining_ms().max(self.policy.timeout_ms);
-        match window.state(now_ms) {
-            WindowState::Closed { opens_at_ms } => Err(opens_at_ms.map_or(Next::Woken, until)),
-            WindowState::Open { closes_at_ms: Some(at_ms) } if now_ms + needs_ms >= at_ms => {
-                Err(until(at_ms))
-            }
-            WindowState::Open { .. } => Ok(()),
-        }
+    /// Whether a probe may start, and end within the window.
+    fn gate(&self) -> GateState {
+        let snapshot = Snapshot { call_ms: self.policy.timeout_ms, ..Snapshot::default() };
+        gates(&self.queue.policy, &snapshot, self.store.clock().known_ms()).latest()
     }
 
     /// One probe, from its permit to what it decides.
@@ -174,7 +164,7 @@ impl Asking {
         slot: OwnedSemaphorePermit,
     ) {
         let latest = taken_at + self.patience();
-        if self.permit(latest).await && self.window().is_ok() && Instant::now() <= latest {
+        if self.permit(latest).await && !self.gate().is_held() && Instant::now() <= latest {
             let (now_ms, answer) = self.call(&message).await;
             failpoint!("probed");
             if matches!(answer, Answer::NotSent { is_local: true, .. }) {
