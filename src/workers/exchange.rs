@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::decide::{Action, Facts, decide};
 use super::episode::Episode;
 use super::hosts::Hosts;
+use super::permits::START_LATE_MAX;
 use super::renewer::InFlight;
 use super::settler::Settlement;
 use super::shortage::Shortage;
@@ -25,8 +26,6 @@ use crate::store::{Claimed, Queue, Store};
 use crate::telemetry::{Histogram, OutcomeLabel, QueueLabel};
 use crate::transport::Transport;
 
-/// A call begins so long after its slot at the latest: a little after the pace lets it go.
-const START_LATE_MAX: Duration = Duration::from_millis(18);
 /// Longest error text that is kept of an attempt.
 const ERROR_CHARS_MAX: usize = 500;
 

@@ -27,6 +27,7 @@ mod janitor;
 mod nap;
 mod operation;
 mod operator;
+mod permits;
 mod presence;
 mod prober;
 mod promoter;

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::cadence::{self, Next, Pass};
 use super::exchange::error_of;
+use super::permits::permit;
 use super::pulse::Pulse;
 use crate::domain::gates::{GateState, Snapshot, gates};
 use crate::domain::message::Probes;
@@ -23,7 +24,7 @@ use crate::domain::probe::{Found, ProbePolicy};
 use crate::domain::retry::Next as Retry;
 use crate::failpoint::failpoint;
 use crate::shutdown::Tasks;
-use crate::store::{Changed, Decision, Doubtful, Permit, ProbeTimes, Queue, Store, StoreError};
+use crate::store::{Changed, Decision, Doubtful, ProbeTimes, Queue, Store, StoreError};
 use crate::telemetry::{FoundLabel, Kind, ReasonLabel};
 use crate::transport::{Call, Transport};
 
@@ -33,8 +34,6 @@ const PROBES_MAX: u32 = 4;
 const PERMIT_PATIENCE: Duration = Duration::from_secs(5);
 /// How late a probe that needs no permit may start: this node may have stood still.
 const START_PATIENCE: Duration = Duration::from_secs(1);
-/// Between two tries to get one.
-const PERMIT_WAIT_MAX: Duration = Duration::from_millis(500);
 /// What a probe's lease leaves for writing down what it found.
 const MARGIN: Duration = Duration::from_secs(2);
 /// When a message is taken up again whose probe was not made.
@@ -163,8 +162,7 @@ impl Asking {
         taken_at: Instant,
         slot: OwnedSemaphorePermit,
     ) {
-        let latest = taken_at + self.patience();
-        if self.permit(latest).await && !self.gate().is_held() && Instant::now() <= latest {
+        if self.may_start(taken_at + self.patience()).await {
             let (now_ms, answer) = self.call(&message).await;
             failpoint!("probed");
             if matches!(answer, Answer::NotSent { is_local: true, .. }) {
@@ -180,26 +178,17 @@ impl Asking {
         self.queue.doubt.notify_one();
     }
 
-    /// A permit of the queue's limit; pause and gate were asked when the message was taken.
-    async fn permit(&self, latest: Instant) -> bool {
+    /// A permit of the queue's limit, if there is one; pause and throttles were asked when the message was
+    /// taken.
+    async fn may_start(&self, latest: Instant) -> bool {
+        let may_start = || {
+            let is_in_time = Instant::now() <= latest && !self.stop.is_cancelled();
+            if is_in_time && !self.gate().is_held() { Ok(()) } else { Err(()) }
+        };
         if self.queue.policy.rate.is_none() {
-            return !self.stop.is_cancelled();
+            return may_start().is_ok();
         }
-        while Instant::now() < latest && !self.stop.is_cancelled() {
-            let wait = match self.store.permit(&self.queue).await {
-                Ok(Permit::Granted(slot)) => {
-                    tokio::time::sleep_until(slot).await;
-                    return true;
-                }
-                Ok(Permit::Wait(wait)) => wait.min(PERMIT_WAIT_MAX),
-                Ok(Permit::Shut) | Err(_) => return false,
-            };
-            tokio::select! {
-                () = self.stop.cancelled() => return false,
-                () = tokio::time::sleep(wait) => {}
-            }
-        }
-        false
+        permit(&self.store, &self.queue, &self.stop, may_start).await.is_ok()
     }
 
     async fn call(&self, message: &Doubtful) -> (u64, Answer) {
