@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
-use super::pulse::Pulse;
+use crate::engine::Pulse;
 use crate::store::{Audit, Finding, Queue, Shard, Store, StoreError};
 
 /// The time between two passes.

@@ -11,8 +11,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::presence::Presence;
-use super::pulse::Pulse;
+use crate::engine::Presence;
+use crate::engine::Pulse;
 use crate::failpoint::failpoint;
 use crate::store::{NodeInfo, RollCall, StartRefused, Store, StoreError};
 

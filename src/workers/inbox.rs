@@ -13,9 +13,9 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio_util::sync::CancellationToken;
 
-use super::pulse::Pulse;
 use crate::domain::id::{MessageId, QueueName};
 use crate::domain::inbox::{self, Asked};
+use crate::engine::Pulse;
 use crate::failpoint::failpoint;
 use crate::store::{Accepted, Entry, NotAccepted, Queue, Store, StoreError};
 use crate::telemetry::{Kind, QueueLabel};

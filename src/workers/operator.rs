@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::operation;
-use super::pulse::Pulse;
+use crate::engine::Pulse;
 use crate::store::{OPERATIONS_RUNNING_MAX, Store, StoreError};
 
 /// How often to look for what other nodes were asked for or have left behind.

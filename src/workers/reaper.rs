@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::pulse::Pulse;
+use crate::engine::Pulse;
 use crate::failpoint::planted;
 use crate::store::{Head, Queue, Shard, Store};
 

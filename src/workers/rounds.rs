@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::pulse::Pulse;
+use crate::engine::Pulse;
 use crate::store::{Heads, Shard, Store, StoreError};
 
 /// Between two rounds, spread by a quarter, so that nodes do not look in step.

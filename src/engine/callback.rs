@@ -9,9 +9,9 @@ use std::time::Duration;
 use rand::Rng as _;
 use tokio::time::Instant;
 
+use super::breaker::{Entry, HostSlot, Hosts, News, Said, later_ms};
 use super::decide::Action;
 use super::exchange::{Exchanges, Outcomes, Tried, error_of};
-use super::hosts::{Entry, HostSlot, Hosts, News, Said, later_ms};
 use super::permits::permit;
 use super::single;
 use crate::domain::callback::{NoTarget, host_of};

@@ -43,7 +43,7 @@ const LOOK: Duration = Duration::from_secs(15);
 
 /// The prober of one queue on this node.
 #[derive(Debug)]
-pub(super) struct Prober {
+pub struct Prober {
     asking: Arc<Asking>,
     tasks: Tasks,
     free: Arc<Semaphore>,
@@ -65,7 +65,8 @@ struct Asking {
 
 impl Prober {
     /// A prober, if the queue asks for one.
-    pub(super) fn new(
+    #[must_use]
+    pub fn new(
         store: &Store,
         queue: &Arc<Queue>,
         transport: Transport,
@@ -89,7 +90,7 @@ impl Prober {
     }
 
     /// The loop; ends when its queue stops.
-    pub(super) async fn run(self, pulse: Pulse) {
+    pub async fn run(self, pulse: Pulse) {
         let stop = self.tasks.stop_token().clone();
         let wake = Arc::clone(&self.asking.queue.doubt);
         cadence::run(stop, &wake, pulse, self).await;

@@ -21,13 +21,13 @@ const EXACT: Duration = Duration::from_secs(20);
 const FAILED_PAUSE: Duration = Duration::from_millis(250);
 
 /// The shortest sleep at a gate whose moment is known, so that rounding never makes a busy loop.
-pub(super) const WAIT_MIN: Duration = Duration::from_millis(1);
+pub(crate) const WAIT_MIN: Duration = Duration::from_millis(1);
 /// How often to look whether Redis has told the time.
 const TIME_POLL: Duration = Duration::from_secs(1);
 
 /// What a pass asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Next {
+pub(crate) enum Next {
     /// There is more: again at once.
     Now,
     /// After so long, or when somebody wakes us.
@@ -40,7 +40,7 @@ pub(super) enum Next {
 
 impl Next {
     /// The same, or so long from now, whichever is sooner.
-    pub(super) fn at_latest(self, most: Duration) -> Self {
+    pub(crate) fn at_latest(self, most: Duration) -> Self {
         match self {
             Self::Now => Self::Now,
             Self::In(wait) => Self::In(wait.min(most)),
@@ -50,7 +50,7 @@ impl Next {
     }
 
     /// The same, but not within so long, unless there is more at once or somebody wakes us.
-    pub(super) fn at_soonest(self, least: Duration) -> Self {
+    pub(crate) fn at_soonest(self, least: Duration) -> Self {
         match self {
             Self::In(wait) => Self::In(wait.max(least)),
             other => other,
@@ -58,7 +58,7 @@ impl Next {
     }
 
     /// When to look again at a gate that holds.
-    pub(super) fn at_gate(until_ms: Option<u64>, why: Why, now_ms: u64) -> Self {
+    pub(crate) fn at_gate(until_ms: Option<u64>, why: Why, now_ms: u64) -> Self {
         match (until_ms, why) {
             (Some(at_ms), _) => {
                 Self::In(Duration::from_millis(at_ms.saturating_sub(now_ms)).max(WAIT_MIN))
@@ -69,7 +69,7 @@ impl Next {
     }
 
     /// From "the next one falls due in": zero means that more is due already.
-    pub(super) fn due(next_in: Option<Duration>) -> Self {
+    pub(crate) fn due(next_in: Option<Duration>) -> Self {
         match next_in {
             Some(Duration::ZERO) => Self::Now,
             Some(wait) => Self::In(wait),
@@ -84,13 +84,13 @@ fn leg(wait: Duration) -> Duration {
 }
 
 /// One look of a loop, apart from the loop, so that it can be read and tested alone.
-pub(super) trait Pass: Send {
+pub(crate) trait Pass: Send {
     /// Does what is due, and says when to look again.
     fn run_once(&mut self) -> impl Future<Output = Result<Next, StoreError>> + Send;
 }
 
 /// Looks until `stop`.
-pub(super) async fn run(stop: CancellationToken, wake: &Notify, pulse: Pulse, mut pass: impl Pass) {
+pub(crate) async fn run(stop: CancellationToken, wake: &Notify, pulse: Pulse, mut pass: impl Pass) {
     while !stop.is_cancelled() {
         pulse.sleeps(Duration::ZERO);
         let (sleep, listens) = match pass.run_once().await {

@@ -12,11 +12,11 @@ use tokio::time::Instant;
 
 use super::cadence::{self, Next, Pass, WAIT_MIN};
 use super::exchange::Exchanges;
+use super::pacer::{Permit, Throttle};
 use super::pulse::Pulse;
 use super::runners::Runners;
-use super::settler::Settlement;
+use super::settle::Settlement;
 use super::slots::Slots;
-use super::throttle::{Permit, Throttle};
 use super::work::Work;
 use crate::domain::gates::{Gate, GateState, Snapshot, gates};
 use crate::shutdown::Tasks;

@@ -10,12 +10,12 @@ use tokio::sync::mpsc;
 use tokio::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
+use super::breaker::Hosts;
 use super::decide::{Action, Facts, decide};
 use super::episode::Episode;
-use super::hosts::Hosts;
 use super::permits::START_LATE_MAX;
-use super::renewer::InFlight;
-use super::settler::Settlement;
+use super::renew::InFlight;
+use super::settle::Settlement;
 use super::shortage::Shortage;
 use super::slots::Slot;
 use crate::domain::failing::Sign;
