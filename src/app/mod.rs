@@ -20,12 +20,13 @@ use tokio::sync::Notify;
 
 use crate::config::{self, ServerSettings, Settings, Sources};
 use crate::domain::time::rfc3339;
+use crate::engine::{Presence, Pulses};
 use crate::shutdown::Tasks;
 use crate::store::{NodeInfo, StartRefused, Store};
 use crate::telemetry::Metrics;
 use crate::workers::{
-    Auditor, Completer, Heartbeat, InboxReader, Janitor, Operator, Presence, Pulses, Reaper,
-    Recurring, Reporter, Rounds,
+    Auditor, Completer, Heartbeat, InboxReader, Janitor, Operator, Reaper, Recurring, Reporter,
+    Rounds,
 };
 use fleet::Fleet;
 use start::Started;

@@ -11,6 +11,7 @@ pub mod endpoint;
 pub mod event;
 pub mod failing;
 pub mod filter;
+pub mod gates;
 pub mod headers;
 pub mod id;
 pub mod inbox;

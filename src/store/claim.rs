@@ -10,12 +10,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::claimed::{Claimed, Taken};
-use super::gate::{ClaimWish, Gate, gate_of};
+use super::gate::{ClaimStatus, ClaimWish, status_of};
 use super::grant::Granted;
 use super::queue::{Queue, Shard};
 use super::reply::Reply;
 use super::settle::Settled;
 use super::{Store, StoreError, Verb, arg};
+use crate::domain::gates::Gate;
 use crate::domain::limit::Rate;
 use crate::failpoint::failpoint;
 
@@ -29,8 +30,8 @@ const LEAD_US_MAX: u64 = 1_000_000;
 /// What a claim came to.
 #[derive(Debug)]
 pub struct ClaimReply {
-    /// The gate that it met.
-    pub gate: Gate,
+    /// How it ended.
+    pub status: ClaimStatus,
     /// When to ask again, as far as Redis can tell.
     pub wait: Option<Duration>,
     /// How many messages stay ready in that shard.
@@ -63,7 +64,7 @@ impl Store {
             if granted.is_none() && queue.policy.claim_rate().is_some() {
                 match self.grant(queue, wish).await? {
                     Granted::Slots(slots) => granted = Some(slots),
-                    Granted::Wait(gate, wait) => return Ok(ClaimReply { gate, wait, ..met }),
+                    Granted::Wait(status, wait) => return Ok(ClaimReply { status, wait, ..met }),
                 }
             }
             let (taken, most) =
@@ -153,7 +154,7 @@ impl Store {
         times: (Instant, Instant),
         slots: Option<&[u64]>,
     ) -> Result<(ClaimReply, Vec<Settled>), StoreError> {
-        let gate = gate_of(reply.int()?)?;
+        let status = status_of(reply.int()?)?;
         let now_us = reply.count()?;
         self.saw(Some(shard), now_us, times);
         let wait = reply.natural()?.map(Duration::from_micros);
@@ -170,7 +171,7 @@ impl Store {
                 }
             }
         }
-        Ok((ClaimReply { gate, wait, ready_left, paused_ms, messages }, unreadable))
+        Ok((ClaimReply { status, wait, ready_left, paused_ms, messages }, unreadable))
     }
 
     /// How far ahead slots begin: one that were over when the reply is here would be void.
@@ -182,21 +183,27 @@ impl Store {
 
 impl ClaimReply {
     const fn empty() -> Self {
-        Self { gate: Gate::Empty, wait: None, ready_left: 0, paused_ms: 0, messages: Vec::new() }
+        Self {
+            status: ClaimStatus::Empty,
+            wait: None,
+            ready_left: 0,
+            paused_ms: 0,
+            messages: Vec::new(),
+        }
     }
 
-    /// Another shard's reply: open if one of them was, else the gate that has most to tell.
+    /// Another shard's reply: taken if one of them was, else the status that has most to tell.
     fn add(&mut self, other: Self) {
-        let tells = |gate: Gate| match gate {
-            Gate::Empty => 0,
-            Gate::Gathering | Gate::Concurrency | Gate::Doubt => 1,
-            Gate::Paused | Gate::Shut | Gate::Limit => 2,
-            Gate::Stale => 3,
-            Gate::Open => 4,
+        let tells = |status: ClaimStatus| match status {
+            ClaimStatus::Empty => 0,
+            ClaimStatus::Held(Gate::Batch | Gate::Concurrency) | ClaimStatus::ClockInDoubt => 1,
+            ClaimStatus::Held(_) => 2,
+            ClaimStatus::Stale => 3,
+            ClaimStatus::Taken => 4,
         };
-        let both = tells(self.gate) == tells(other.gate);
-        if tells(other.gate) > tells(self.gate) {
-            (self.gate, self.wait) = (other.gate, other.wait);
+        let both = tells(self.status) == tells(other.status);
+        if tells(other.status) > tells(self.status) {
+            (self.status, self.wait) = (other.status, other.wait);
         } else if both {
             self.wait = self.wait.into_iter().chain(other.wait).min();
         }

@@ -102,6 +102,12 @@ impl Clock {
         self.now_us() / 1000
     }
 
+    /// The same; `None`: Redis has not told the time yet.
+    #[must_use]
+    pub fn known_ms(&self) -> Option<u64> {
+        Some(self.now_ms()).filter(|now_ms| *now_ms > 0)
+    }
+
     /// How late replies come of late: what is to happen here at a moment of Redis must be asked for
     /// so much earlier.
     pub(super) fn lag(&self) -> Duration {

@@ -1,10 +1,15 @@
-//! What a dispatcher asks for, and the gate that it meets.
+//! The gates as scripts know them: what a claim asks for, how it ends, and what was counted.
 //!
-//! Owns the words between the dispatcher and the scripts `claim` and `grant`. Refuses to know either.
+//! Owns the words between the senders and the scripts `claim`, `grant` and `count`. Refuses to know when a
+//! gate holds (see `domain::gates`).
 
 use super::StoreError;
+use super::read::Counts;
+use crate::domain::gates::{Gate, PauseEnd, QueueLoad, Snapshot};
+use crate::domain::policy::QueuePolicy;
+use crate::domain::state::State;
 
-/// What a dispatcher asks for.
+/// What a sender asks for.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ClaimWish {
     /// Most messages (a batch: most calls is one).
@@ -19,41 +24,55 @@ pub struct ClaimWish {
     pub lease_ms: Option<u64>,
 }
 
-/// Which gate a claim met.
+/// How a claim, or a request for permits, ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gate {
-    /// None: messages were taken.
-    Open,
+pub enum ClaimStatus {
+    /// Messages were taken, or permits granted.
+    Taken,
     /// Nothing is ready.
     Empty,
-    /// The queue is paused.
-    Paused,
-    /// The downstream's throttles or refusals shut the gate.
-    Shut,
-    /// All calls are in flight.
-    Concurrency,
-    /// The limit.
-    Limit,
-    /// A batch gathers.
-    Gathering,
-    /// Only stale entries were met: ask again at once.
+    /// This gate holds what is ready.
+    Held(Gate),
+    /// Only stale entries were found: ask again at once.
     Stale,
-    /// Redis' clock is in doubt, and all that was met would expire by it.
-    Doubt,
+    /// Redis' clock is in doubt, and all that was found would expire by it.
+    ClockInDoubt,
 }
 
-/// The gate that a script named.
-pub(super) fn gate_of(code: i64) -> Result<Gate, StoreError> {
+/// The status that a script answered.
+pub(super) fn status_of(code: i64) -> Result<ClaimStatus, StoreError> {
     Ok(match code {
-        0 => Gate::Open,
-        1 => Gate::Empty,
-        2 => Gate::Paused,
-        3 => Gate::Shut,
-        4 => Gate::Concurrency,
-        5 => Gate::Limit,
-        6 => Gate::Gathering,
-        7 => Gate::Stale,
-        8 => Gate::Doubt,
+        0 => ClaimStatus::Taken,
+        1 => ClaimStatus::Empty,
+        2 => ClaimStatus::Held(Gate::Pause),
+        3 => ClaimStatus::Held(Gate::Throttled),
+        4 => ClaimStatus::Held(Gate::Concurrency),
+        5 => ClaimStatus::Held(Gate::Limit),
+        6 => ClaimStatus::Held(Gate::Batch),
+        7 => ClaimStatus::Stale,
+        8 => ClaimStatus::ClockInDoubt,
         other => return Err(StoreError::Reply(format!("claim answered {other}"))),
     })
+}
+
+impl Counts {
+    /// What these counts say of the queue's gates.
+    #[must_use]
+    pub fn snapshot(&self, policy: &QueuePolicy) -> Snapshot {
+        let pause_end = |until_ms: Option<u64>| until_ms.map_or(PauseEnd::Resume, PauseEnd::At);
+        Snapshot {
+            pause: self.paused.as_ref().map(|paused| pause_end(paused.until_ms)),
+            throttled_until_ms: self.gate.as_ref().map(|(until_ms, ..)| *until_ms),
+            load: Some(QueueLoad {
+                arrival_us: self.arrival_us,
+                calls_in_flight: match policy.batch {
+                    Some(_) => self.exchanges,
+                    None => self.of(State::Leased),
+                },
+                ready: self.of(State::Ready),
+                oldest_ready_age_ms: self.oldest_ready_age_ms.unwrap_or(0),
+            }),
+            call_ms: 0,
+        }
+    }
 }

@@ -15,8 +15,8 @@ use super::queue::Queue;
 use super::read::Counts;
 use super::topics::Topic;
 use super::{Store, StoreError};
+use crate::domain::gates::{Gate, GateState, Why, gates};
 use crate::domain::state::State;
-use crate::domain::window::WindowState;
 use crate::telemetry::{GateLabel, QueueLabel, ScheduleLabel, StateLabel, TopicLabel};
 
 /// How long a reading is good enough: scrapes by several servers cost one.
@@ -171,16 +171,15 @@ fn show(store: &Store, queue: &Queue, counts: &Counts) {
     metrics.oldest_ready_age.get_or_create(&QueueLabel { queue: name.clone() }).set(age);
     let failing = i64::from(counts.failing.is_some());
     metrics.downstream_failing.get_or_create(&QueueLabel { queue: name.clone() }).set(failing);
-    let window_open = queue.policy.window.as_ref().is_none_or(|window| {
-        matches!(window.state(store.clock().now_ms()), WindowState::Open { .. })
-    });
-    let gates = [
-        ("pause", counts.paused.is_none()),
-        ("throttled", counts.gate.is_none()),
-        ("window", window_open),
-    ];
-    for (gate, open) in gates {
-        let label = GateLabel { queue: name.clone(), gate };
-        metrics.gate_open.get_or_create(&label).set(i64::from(open));
+    let snapshot = counts.snapshot(&queue.policy);
+    let gates = gates(&queue.policy, &snapshot, Some(store.clock().now_ms()));
+    for gate in [Gate::Pause, Gate::Throttled, Gate::Window] {
+        let is_open = match gates.of(gate) {
+            // The last moments of a window's hours are part of them.
+            GateState::Open { .. } | GateState::Held { why: Why::WindowCloses { .. }, .. } => true,
+            GateState::Held { .. } => false,
+        };
+        let label = GateLabel { queue: name.clone(), gate: gate.as_str() };
+        metrics.gate_open.get_or_create(&label).set(i64::from(is_open));
     }
 }

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::gate::{ClaimWish, Gate, gate_of};
+use super::gate::{ClaimStatus, ClaimWish, status_of};
 use super::queue::Queue;
 use super::{Store, StoreError, Verb, arg};
+use crate::domain::gates::Gate;
 use crate::domain::limit::Rate;
 
 /// Whether a further call may start.
@@ -26,7 +27,7 @@ pub enum Permit {
 /// What the home slot gave.
 pub(super) enum Granted {
     Slots(Vec<u64>),
-    Wait(Gate, Option<Duration>),
+    Wait(ClaimStatus, Option<Duration>),
 }
 
 impl Store {
@@ -42,7 +43,9 @@ impl Store {
                 let slot_us = slots.first().copied().unwrap_or_default();
                 Permit::Granted(self.inner.clock.instant_of(slot_us))
             }
-            Granted::Wait(Gate::Limit, wait) => Permit::Wait(wait.unwrap_or_default()),
+            Granted::Wait(ClaimStatus::Held(Gate::Limit), wait) => {
+                Permit::Wait(wait.unwrap_or_default())
+            }
             Granted::Wait(..) => Permit::Shut,
         })
     }
@@ -68,12 +71,12 @@ impl Store {
         ];
         let called_at = Instant::now();
         let mut reply = self.call(Verb::Grant, &queue.shards[0], &args).await?;
-        let gate = gate_of(reply.int()?)?;
+        let status = status_of(reply.int()?)?;
         let now_us = reply.count()?;
         self.saw(Some(&queue.shards[0]), now_us, (called_at, Instant::now()));
         let wait = reply.natural()?.map(Duration::from_micros);
-        if gate != Gate::Open {
-            return Ok(Granted::Wait(gate, wait));
+        if status != ClaimStatus::Taken {
+            return Ok(Granted::Wait(status, wait));
         }
         let mut slots = Vec::with_capacity(reply.len());
         while reply.len() > 0 {

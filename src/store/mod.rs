@@ -81,7 +81,7 @@ pub use claimed::Claimed;
 pub use clock::Clock;
 pub use error::StoreError;
 pub use events::{Heard, Subscription};
-pub use gate::{ClaimWish, Gate};
+pub use gate::{ClaimStatus, ClaimWish};
 pub use given::Given;
 pub use grant::Permit;
 pub use heads::{Head, Heads};

@@ -13,9 +13,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
-use super::cadence::{self, Next, Pass};
-use super::pulse::Pulse;
 use crate::domain::spread::spread;
+use crate::engine::Pulse;
+use crate::engine::cadence::{self, Next, Pass};
 use crate::store::{Audit, Finding, Queue, Shard, Store, StoreError};
 
 /// The time between two passes.

@@ -11,8 +11,8 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use tokio_util::sync::CancellationToken;
 
-use super::cadence::{self, Next, Pass};
-use super::pulse::Pulse;
+use crate::engine::Pulse;
+use crate::engine::cadence::{self, Next, Pass};
 use crate::store::{Store, StoreError, Topic};
 
 /// Between two looks, about: with the time that a publisher has alone, what a dead node left waits six seconds.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::cadence::{self, Next, Pass};
-use super::pulse::Pulse;
+use crate::engine::Pulse;
+use crate::engine::cadence::{self, Next, Pass};
 use crate::store::{Queue, Shard, Store, StoreError};
 
 /// The expirer of one shard.

@@ -11,9 +11,9 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::cadence::{self, Next, Pass};
-use super::presence::Presence;
-use super::pulse::Pulse;
+use crate::engine::Presence;
+use crate::engine::Pulse;
+use crate::engine::cadence::{self, Next, Pass};
 use crate::failpoint::failpoint;
 use crate::store::{NodeInfo, RollCall, StartRefused, Store, StoreError};
 

@@ -15,10 +15,10 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::cadence::{self, Next, Pass};
-use super::pulse::Pulse;
 use crate::domain::id::{MessageId, QueueName};
 use crate::domain::inbox::{self, Asked};
+use crate::engine::Pulse;
+use crate::engine::cadence::{self, Next, Pass};
 use crate::failpoint::failpoint;
 use crate::store::{Accepted, Entry, NotAccepted, Queue, Store, StoreError};
 use crate::telemetry::{Kind, QueueLabel};

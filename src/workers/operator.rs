@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::cadence::{self, Next, Pass};
 use super::operation;
-use super::pulse::Pulse;
+use crate::engine::Pulse;
+use crate::engine::cadence::{self, Next, Pass};
 use crate::store::{OPERATIONS_RUNNING_MAX, Store, StoreError};
 
 /// About how often to look for what other nodes were asked for or have left behind.

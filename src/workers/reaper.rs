@@ -13,9 +13,9 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::cadence::{self, Next, Pass};
-use super::pulse::Pulse;
 use crate::domain::spread::spread;
+use crate::engine::Pulse;
+use crate::engine::cadence::{self, Next, Pass};
 use crate::failpoint::planted;
 use crate::store::{Head, Queue, Shard, Store, StoreError};
 

@@ -10,9 +10,9 @@ use futures_util::StreamExt as _;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::cadence::{self, Next, Pass};
-use super::pulse::Pulse;
 use crate::domain::schedule;
+use crate::engine::Pulse;
+use crate::engine::cadence::{self, Next, Pass};
 use crate::store::{Store, StoreError, Sweep, Tick};
 use crate::telemetry::ScheduleErrorLabel;
 

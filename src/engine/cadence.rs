@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::nap::nap;
 use super::pulse::Pulse;
+use crate::domain::gates::Why;
 use crate::domain::spread::{shortened, spread};
 use crate::store::StoreError;
 
@@ -17,9 +18,14 @@ use crate::store::StoreError;
 /// drift apart meanwhile.
 const EXACT: Duration = Duration::from_secs(20);
 
+/// The shortest sleep at a gate whose moment is known, so that rounding never makes a busy loop.
+pub(crate) const WAIT_MIN: Duration = Duration::from_millis(1);
+/// How often to look whether Redis has told the time.
+const TIME_POLL: Duration = Duration::from_secs(1);
+
 /// What a pass asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Next {
+pub(crate) enum Next {
     /// There is more: again at once.
     Now,
     /// After so long, or when somebody wakes us.
@@ -32,7 +38,7 @@ pub(super) enum Next {
 
 impl Next {
     /// The same, or so long from now, whichever is sooner.
-    pub(super) fn at_latest(self, most: Duration) -> Self {
+    pub(crate) fn at_latest(self, most: Duration) -> Self {
         match self {
             Self::Now => Self::Now,
             Self::In(wait) => Self::In(wait.min(most)),
@@ -42,7 +48,7 @@ impl Next {
     }
 
     /// The same, but not within so long, unless there is more at once or somebody wakes us.
-    pub(super) fn at_soonest(self, least: Duration) -> Self {
+    pub(crate) fn at_soonest(self, least: Duration) -> Self {
         match self {
             Self::In(wait) => Self::In(wait.max(least)),
             other => other,
@@ -50,12 +56,23 @@ impl Next {
     }
 
     /// After about so long, spread so that nodes and queues do not look in step, or when somebody wakes us.
-    pub(super) fn about(wait: Duration) -> Self {
+    pub(crate) fn about(wait: Duration) -> Self {
         Self::In(spread(wait, 0.25, rand::random()))
     }
 
+    /// When to look again at a gate that holds.
+    pub(crate) fn at_gate(until_ms: Option<u64>, why: Why, now_ms: u64) -> Self {
+        match (until_ms, why) {
+            (Some(at_ms), _) => {
+                Self::In(Duration::from_millis(at_ms.saturating_sub(now_ms)).max(WAIT_MIN))
+            }
+            (None, Why::TimeUnknown) => Self::In(TIME_POLL),
+            (None, _) => Self::Woken,
+        }
+    }
+
     /// From "the next one falls due in": zero means that more is due already.
-    pub(super) fn due(next_in: Option<Duration>) -> Self {
+    pub(crate) fn due(next_in: Option<Duration>) -> Self {
         match next_in {
             Some(Duration::ZERO) => Self::Now,
             Some(wait) => Self::In(wait),
@@ -70,7 +87,7 @@ fn leg(wait: Duration) -> Duration {
 }
 
 /// One look of a loop, apart from the loop, so that it can be read and tested alone.
-pub(super) trait Pass: Send {
+pub(crate) trait Pass: Send {
     /// About how long to wait after a pass that Redis failed.
     const FAILED_PAUSE: Duration = Duration::from_millis(250);
 
@@ -84,7 +101,7 @@ pub(super) trait Pass: Send {
 }
 
 /// Looks until `stop`; returns what looked, so that it can leave in order.
-pub(super) async fn run<P: Pass>(stop: &CancellationToken, pulse: Pulse, mut pass: P) -> P {
+pub(crate) async fn run<P: Pass>(stop: &CancellationToken, pulse: Pulse, mut pass: P) -> P {
     while !stop.is_cancelled() {
         pulse.sleeps(Duration::ZERO);
         let (sleep, listens) = match pass.run_once().await {
