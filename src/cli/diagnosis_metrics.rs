@@ -21,8 +21,8 @@ pub(crate) fn is_store_up(metrics: &str) -> bool {
     samples.any(|(name, _, value)| name == "tidegate_store_up" && value > 0.0)
 }
 
-/// How a finding begins that says so.
-const REFUSED: &str = "new messages are refused";
+/// How a finding begins that says why the daemon takes no new messages.
+pub(crate) const REFUSED: &str = "new messages are refused";
 
 /// Adds why `/readyz` answered no while the daemon reaches Redis, in place of what the metrics say of it:
 /// they know no reason.
@@ -43,12 +43,12 @@ pub(crate) fn add_not_ready(findings: &mut Vec<Finding>, code: &str, why: &str) 
         ),
         "draining" => Finding::problem(
             "daemon",
-            "it is stopping and takes no new messages",
+            format!("{REFUSED}: it is stopping"),
             "start it again, or send to another node",
         ),
         _ => Finding::problem(
             "daemon",
-            format!("the daemon is not ready: {why}"),
+            format!("{REFUSED}: {why}"),
             "look at the daemon's log",
         ),
     });
