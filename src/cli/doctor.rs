@@ -15,6 +15,7 @@ use super::diagnosis;
 use super::exit::{Exit, Failure};
 use super::finding::{Finding, Weight};
 use super::intake::Intake;
+use super::plain::plain;
 use super::queues::{age, list, name_of};
 
 /// The time between two looks at a queue whose oldest message is old: does its age grow?
@@ -23,9 +24,10 @@ const SECOND_LOOK: Duration = Duration::from_secs(1);
 /// `doctor`.
 pub(crate) async fn doctor(args: &DoctorArgs, session: &mut Session) -> Result<Exit, Failure> {
     let intake = Intake::ask(&session.client).await?;
+    let store = intake.store_address();
     // Only the store knows the rest: asking on would end in one timeout after another.
     if let Some(why) = intake.store_away() {
-        show(&[store_away(why)], session)?;
+        show(&[store_away(why)], store.as_deref(), session)?;
         return Ok(Exit::Unreachable);
     }
     let mut findings = intake.findings();
@@ -43,7 +45,7 @@ pub(crate) async fn doctor(args: &DoctorArgs, session: &mut Session) -> Result<E
     for queue in after.iter().filter(|_| !args.quick) {
         findings.extend(checkup::of_queue(&name_of(queue), args.repair, session).await?);
     }
-    show(&findings, session)
+    show(&findings, store.as_deref(), session)
 }
 
 fn store_away(why: &Failure) -> Finding {
@@ -59,7 +61,7 @@ async fn queues(session: &Session) -> Result<Vec<Value>, Failure> {
     Ok(list(&document, "queues").to_vec())
 }
 
-fn show(findings: &[Finding], session: &mut Session) -> Result<Exit, Failure> {
+fn show(findings: &[Finding], store: Option<&str>, session: &mut Session) -> Result<Exit, Failure> {
     let problems = findings.iter().filter(|finding| finding.weight == Weight::Problem).count();
     if session.screen.is_json() {
         let findings: Vec<_> = findings
@@ -68,8 +70,13 @@ fn show(findings: &[Finding], session: &mut Session) -> Result<Exit, Failure> {
                 json!({ "weight": f.weight.as_str(), "about": f.about, "what": f.what, "remedy": f.remedy })
             })
             .collect();
-        session.screen.json(&json!({ "problems": problems, "findings": findings }))?;
+        session
+            .screen
+            .json(&json!({ "problems": problems, "store": store, "findings": findings }))?;
     } else {
+        if let Some(store) = store {
+            session.screen.line(&format!("messages are kept in: {}", plain(store)))?;
+        }
         for finding in findings {
             let Finding { weight, about, what, remedy } = finding;
             session.screen.line(&format!("{:8} {about}: {what}", weight.as_str()))?;

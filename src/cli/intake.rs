@@ -43,6 +43,11 @@ impl Intake {
         self.why_not.as_ref().filter(is_away)
     }
 
+    /// Which Redis the daemon uses; `None`: it does not say.
+    pub(crate) fn store_address(&self) -> Option<String> {
+        diagnosis_metrics::store_address(&self.metrics)
+    }
+
     /// What is wrong, as far as these two answers say it.
     pub(crate) fn findings(&self) -> Vec<Finding> {
         let mut findings = diagnosis_metrics::of_metrics(&self.metrics);

@@ -32,7 +32,7 @@ pub(crate) fn show(answer: &Answer, session: &mut Session) -> Result<(), Failure
     }
     let message: Value = answer.read()?;
     let times = session.times();
-    session.screen.line(&describe::sentence(&message, &times))?;
+    session.screen.sentence(0, &describe::sentence(&message, &times))?;
     session.screen.line("")?;
     session.screen.pairs(describe::fields(&message, &times))
 }

@@ -189,7 +189,7 @@ impl Table<'_> {
     }
 }
 
-/// Names and values, one pair per line; a long value goes on below itself.
+/// Names and values, one pair per line; a long value goes on below itself, one with a very long word below its name.
 pub(crate) fn pairs(
     pairs: &[(String, String)],
     width: Option<usize>,
@@ -200,6 +200,12 @@ pub(crate) fn pairs(
     let left = width.map_or(usize::MAX, |width| width.saturating_sub(indent).max(WORDS_WIDTH_MIN));
     let mut lines = Vec::new();
     for (name, value) in pairs {
+        if pieces(value).any(|(piece, _)| piece.width() > left) {
+            lines.push((paint)(Look::Bold, name));
+            let below = wrap(value, width.unwrap_or(usize::MAX).saturating_sub(GAP));
+            lines.extend(below.iter().map(|text| " ".repeat(GAP) + &(paint)(Look::Cell, text)));
+            continue;
+        }
         for (n, text) in wrap(value, left).iter().enumerate() {
             let name = if n == 0 { name.as_str() } else { "" };
             let blanks = " ".repeat(indent - name.width());
@@ -376,6 +382,10 @@ mod tests {
                 "error  status 422, to: this is not a telephone number at",
                 "       all, see https://gateway.example/errors/4711",
             ]
+        );
+        assert_eq!(
+            pairs(&rows, Some(50), plain)[..3],
+            ["id", &format!("  {ID}"), "error  status 422, to: this is not a telephone"]
         );
     }
 }

@@ -282,11 +282,18 @@ async fn doctor_looks_twice_at_an_old_queue() {
 
 #[tokio::test]
 async fn doctor_finds_a_store_that_is_away() {
+    const AWAY: &str =
+        "tidegate_store_up 0\ntidegate_store_info{address=\"Redis at redis://cache-1\"} 1\n";
     let away = json!({"code": "store-unavailable", "detail": "connection refused"});
-    let daemon = Daemon::with([reply(503, away), reply(200, "tidegate_store_up 0\n")]).await;
+    let daemon = Daemon::with([reply(503, away), reply(200, AWAY)]).await;
     let done = daemon.run(&["doctor"]).await;
     assert_eq!(done.exit, Exit::Unreachable);
     assert!(done.out.contains("the daemon is not ready: connection refused"), "{}", done.out);
+    assert!(
+        done.out.starts_with("messages are kept in: Redis at redis://cache-1\n"),
+        "{}",
+        done.out
+    );
     assert!(done.out.contains("1 problem found"), "{}", done.out);
     assert_eq!(
         daemon.lines(),
