@@ -321,11 +321,7 @@ impl Metrics {
             "Whether the configured durability level holds",
             self.durability_met.clone(),
         );
-        r.register(
-            "store_full",
-            "Whether intake is refused for want of room",
-            self.store_full.clone(),
-        );
+        r.register("store_full", "Whether intake lacks the room", self.store_full.clone());
         r.register("clock_steps", "Steps of Redis' clock seen here", self.clock_steps.clone());
         r.register(
             "clock_alarm",
