@@ -4,9 +4,10 @@
 //! gate's time has come; the others stand behind it and cost nothing.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::api::Door;
@@ -31,7 +32,7 @@ pub(in crate::api) struct Desks(Mutex<HashMap<QueueName, Arc<tokio::sync::Mutex<
 
 impl Desks {
     fn of(&self, queue: &QueueName) -> Arc<tokio::sync::Mutex<()>> {
-        let mut desks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut desks = self.0.lock();
         Arc::clone(desks.entry(queue.clone()).or_default())
     }
 }

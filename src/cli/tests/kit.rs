@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Cursor, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -10,6 +10,7 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::response::{IntoResponse, Response};
 use clap::Parser;
 use http::{HeaderMap, Method, StatusCode, Uri};
+use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::super::args::{Cli, Command};
@@ -127,9 +128,9 @@ impl Daemon {
 
     /// What arrived; the script must have been used up.
     pub(crate) fn seen(&self) -> Vec<Seen> {
-        let left = self.script.lock().unwrap().len();
+        let left = self.script.lock().len();
         assert_eq!(left, 0, "{left} answers of the script were not asked for");
-        self.seen.lock().unwrap().clone()
+        self.seen.lock().clone()
     }
 
     /// The request lines of what arrived.
@@ -152,8 +153,8 @@ async fn answer(
     body: Bytes,
 ) -> Response {
     let body = String::from_utf8_lossy(&body).into_owned();
-    seen.lock().unwrap().push(Seen { line: format!("{method} {uri}"), headers, body });
-    let next = script.lock().unwrap().pop_front();
+    seen.lock().push(Seen { line: format!("{method} {uri}"), headers, body });
+    let next = script.lock().pop_front();
     let reply = next.unwrap_or_else(|| reply(500, r#"{"detail":"the script is over"}"#));
     let mut response = (StatusCode::from_u16(reply.status).unwrap(), reply.body).into_response();
     if let Some(seconds) = reply.retry_after {
@@ -179,13 +180,13 @@ struct Buffer(Arc<Mutex<Vec<u8>>>);
 
 impl Buffer {
     fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        String::from_utf8(self.0.lock().clone()).unwrap()
     }
 }
 
 impl Write for Buffer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        self.0.lock().extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
