@@ -144,7 +144,7 @@ impl Daemon {
         let fleet =
             Fleet::start(&store, &pulses, &presence).map_err(|why| Refused::new(USAGE, why))?;
         let janitor = Janitor::start(&store).await.map_err(|error| Refused::new(FAILURE, error))?;
-        start::say_where(&settings, &started);
+        start::say_where(&settings);
         watchdog::ready();
         Ok(Self { sources, settings, store, fleet, presence, node_tasks, janitor, started })
     }

@@ -17,6 +17,7 @@ use super::super::args::{Cli, Command};
 use super::super::client::Client;
 use super::super::exit::Exit;
 use super::super::screen::Screen;
+use super::super::times::zone_asked;
 use super::super::{Session, execute, execute_local};
 use crate::shutdown::Tasks;
 
@@ -220,7 +221,8 @@ pub(crate) async fn run_into(
         Command::Local(command) => execute_local(&command, &mut screen),
         Command::Client(command) => {
             let client = Client::new(url, Some("secret")).unwrap();
-            let mut session = Session { client, screen, now_ms: || NOW_MS };
+            let zone = zone_asked(&cli.globals).expect("a good zone");
+            let mut session = Session { client, screen, now_ms: || NOW_MS, zone };
             execute(*command, &mut session).await
         }
     }
