@@ -89,7 +89,7 @@ pub(super) fn not_accepted(refused: NotAccepted) -> Problem {
             "{why}; the message was not stored: retry with the same idempotency key"
         )),
         NotAccepted::Store(StoreError::Full(why)) => Problem::store_full(format!(
-            "{why}: the message was not stored; retry once messages have been delivered"
+            "{why}: the message was not stored; retry with the same idempotency key once there is room"
         )),
         NotAccepted::Store(other) => other.into(),
     }

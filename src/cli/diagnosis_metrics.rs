@@ -41,7 +41,7 @@ pub(crate) fn add_not_ready(findings: &mut Vec<Finding>, code: &str, why: &str) 
         "store-full" => Finding::problem(
             "store",
             refused,
-            known.unwrap_or_else(|| "make room as the reason says".to_owned()),
+            known.unwrap_or_else(|| "make room for Redis, in memory or on its disk".to_owned()),
         ),
         "store-unavailable" => Finding::problem(
             "store",
