@@ -12,6 +12,9 @@ use super::exit::Failure;
 use super::plain::plain;
 use super::table::{self, Column, Look, Table};
 
+/// The width of a terminal that does not say how wide it is.
+const COLUMNS_UNKNOWN: usize = 80;
+
 /// The streams of one command.
 pub(crate) struct Screen {
     /// What was asked for.
@@ -130,10 +133,12 @@ impl Screen {
 
     /// How many columns a terminal has; what goes elsewhere is as wide as it gets.
     fn columns(&self) -> Option<usize> {
+        if !self.out_is_tty {
+            return None;
+        }
         let of_terminal =
             || terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| width.0);
-        let width = self.width.or_else(of_terminal).filter(|width| self.out_is_tty && *width > 0);
-        width.map(usize::from)
+        Some(self.width.or_else(of_terminal).map_or(COLUMNS_UNKNOWN, usize::from))
     }
 
     fn paint(&self) -> fn(Look, &str) -> String {
