@@ -27,8 +27,6 @@ pub(crate) struct Screen {
     pub(crate) format: Format,
     /// Whether `out` is a terminal: colours, wrapped tables.
     pub(crate) out_is_tty: bool,
-    /// How wide `out` is, if it is not as wide as the terminal.
-    pub(crate) width: Option<u16>,
     /// Whether `err` is a terminal: moving progress bars.
     pub(crate) err_is_tty: bool,
     /// Whether `input` is a terminal: somebody is there to be asked.
@@ -46,7 +44,6 @@ impl Screen {
             input: Box::new(io::stdin().lock()),
             format,
             out_is_tty,
-            width: None,
             err_is_tty,
             in_is_tty: io::stdin().is_terminal(),
         }
@@ -136,9 +133,8 @@ impl Screen {
         if !self.out_is_tty {
             return None;
         }
-        let of_terminal =
-            || terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| width.0);
-        Some(self.width.or_else(of_terminal).map_or(COLUMNS_UNKNOWN, usize::from))
+        let size = terminal_size::terminal_size_of(io::stdout());
+        Some(size.map_or(COLUMNS_UNKNOWN, |(width, _)| usize::from(width.0)))
     }
 
     fn paint(&self) -> fn(Look, &str) -> String {
