@@ -95,7 +95,13 @@ async fn call(
     let pause = said.and_then(|said| slot.learn(said, Instant::now()));
     let queue = &exchanges.queue.policy.name;
     let label = QueueLabel { queue: queue.to_string() };
-    exchanges.store.metrics().callback_hosts.get_or_create(&label).set(hosts.left_alone());
+    exchanges
+        .store
+        .metrics()
+        .queue
+        .callback_hosts_left_alone
+        .get_or_create(&label)
+        .set(hosts.left_alone());
     match said.and_then(|said| slot.news(said, pause)) {
         Some(News::LeftAlone) => {
             let error = error_of(&tried.answer);

@@ -225,7 +225,7 @@ impl Asking {
         let found = self.policy.read(answer);
         let (queue, id) = (&self.queue.policy.name, &message.id);
         let label = FoundLabel { queue: queue.to_string(), found: found.as_str() };
-        self.store.metrics().probes.get_or_create(&label).inc();
+        self.store.metrics().queue.probes.get_or_create(&label).inc();
         let words = Probes {
             count: message.probes + 1,
             last_at_ms: now_ms,
@@ -279,7 +279,7 @@ impl Asking {
                 let changed = self.resolve(message, Decision::Dead, words, Some(&reason)).await;
                 if let Ok(Changed::Done) = changed {
                     let label = ReasonLabel { queue: policy.name.to_string(), reason: why.word() };
-                    self.store.metrics().dead.get_or_create(&label).inc();
+                    self.store.metrics().queue.dead.get_or_create(&label).inc();
                     let id = || message.id.to_string();
                     let digest = &self.store.metrics().digest;
                     digest.note(Kind::Dead, policy.name.as_str(), &reason, id);

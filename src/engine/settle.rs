@@ -178,7 +178,7 @@ impl Settler {
             Verdict::Ok | Verdict::Already => {
                 if let Action::Bury { word, reason, .. } = &settlement.action {
                     let label = ReasonLabel { queue: queue.to_string(), reason: word };
-                    self.store.metrics().dead.get_or_create(&label).inc();
+                    self.store.metrics().queue.dead.get_or_create(&label).inc();
                     digest.note(Kind::Dead, queue.as_str(), reason, id);
                 }
             }
@@ -204,7 +204,7 @@ impl Settler {
 
     fn count_late(&self, verdict: &'static str) {
         let label = VerdictLabel { queue: self.queue.policy.name.to_string(), verdict };
-        self.store.metrics().late_results.get_or_create(&label).inc();
+        self.store.metrics().queue.late_results.get_or_create(&label).inc();
     }
 }
 

@@ -92,7 +92,7 @@ impl Store {
             Seen::Steady => {}
             Seen::Doubtful => self.inner.watch.doubt.notify_one(),
             Seen::Stepped(step_us) => {
-                self.metrics().clock_steps.inc();
+                self.metrics().store.clock_steps.inc();
                 self.raise_clock_alarm(step_us / 1000);
             }
         }
@@ -114,7 +114,7 @@ impl Store {
     }
 
     fn say_alarm(&self, step_ms: i64) {
-        self.metrics().clock_alarm.set(1);
+        self.metrics().store.clock_alarm.set(1);
         tracing::error!(
             step_ms,
             settle_s = self.clock_settle().as_secs(),
@@ -191,7 +191,7 @@ impl Store {
         let signs = self.presence().await?;
         let last_ms = signs.into_iter().map(|(_, at_ms)| at_ms).chain(seen_ms).max().unwrap_or(0);
         if last_ms > now_ms + SIGN_AHEAD_MS {
-            self.metrics().clock_steps.inc();
+            self.metrics().store.clock_steps.inc();
             let back_ms = i64::try_from(last_ms - now_ms).unwrap_or(i64::MAX);
             self.raise_clock_alarm(-back_ms);
         }
@@ -218,7 +218,7 @@ impl Store {
             self.say_alarm(step_ms);
         }
         if let Some(by) = turn.ended {
-            self.metrics().clock_alarm.set(0);
+            self.metrics().store.clock_alarm.set(0);
             tracing::warn!(by, "the clock alarm is over: what time brings goes on");
             self.wake_schedules();
             for queue in self.queues() {

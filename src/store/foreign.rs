@@ -46,7 +46,7 @@ impl Store {
         }
         tracing::error!(structure, name, %why, "an entry cannot be read; it is left as it is and passed over");
         let label = FaultLabel { queue: structure.to_owned(), fault: "foreign" };
-        self.metrics().index_faults.get_or_create(&label).inc();
+        self.metrics().queue.index_faults.get_or_create(&label).inc();
     }
 }
 

@@ -93,7 +93,11 @@ impl Room {
             ("memory", places.iter().any(|place| place.memory.is_some())),
             ("disk", places.iter().any(|place| place.disk.is_some())),
         ] {
-            metrics.store_full.get_or_create(&ResourceLabel { resource }).set(i64::from(is_full));
+            metrics
+                .store
+                .store_full
+                .get_or_create(&ResourceLabel { resource })
+                .set(i64::from(is_full));
         }
         self.places.store(Arc::new(places));
         if servers.iter().any(|server| server.does_aof_fail) {

@@ -178,7 +178,7 @@ impl Run {
         let action = self.taken.operation.action.as_str();
         for (result, count) in [("done", done), ("skipped", skipped)] {
             let label = OperationLabel { action, result };
-            self.store.metrics().operations_messages.get_or_create(&label).inc_by(count);
+            self.store.metrics().operation.operations_messages.get_or_create(&label).inc_by(count);
         }
     }
 
@@ -220,7 +220,7 @@ impl Run {
         }
         let (action, end) = (operation.action.as_str(), stage.as_str());
         let label = OperationEndLabel { action, end };
-        self.store.metrics().operations_ended.get_or_create(&label).inc();
+        self.store.metrics().operation.operations_ended.get_or_create(&label).inc();
         tracing::info!(
             operation = operation.id, action, queue = %operation.queue, by = operation.by, end,
             seen = progress.seen, matched = progress.matched, done = progress.done, "operation ended"

@@ -138,7 +138,7 @@ fn failed(store: &Store, tick: &Tick, error: &StoreError) {
     };
     let (schedule, nominal_ms) = (tick.schedule.name.to_string(), tick.nominal_ms);
     let label = ScheduleErrorLabel { schedule: schedule.clone(), reason };
-    let count = store.metrics().schedule_errors.get_or_create(&label).inc();
+    let count = store.metrics().schedule.schedule_errors.get_or_create(&label).inc();
     let queue = &tick.schedule.queue;
     // Loud once; after that the counter tells.
     if count == 0 {

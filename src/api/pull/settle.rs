@@ -277,7 +277,12 @@ fn attempt(
     let started_at_ms = item.token.started_at_ms.min(ended_at_ms);
     let label = OutcomeLabel { queue: queue.policy.name.to_string(), outcome };
     let took = std::time::Duration::from_millis(ended_at_ms - started_at_ms);
-    door.store().metrics().attempt_duration.get_or_create(&label).observe(took.as_secs_f64());
+    door.store()
+        .metrics()
+        .queue
+        .attempt_duration_seconds
+        .get_or_create(&label)
+        .observe(took.as_secs_f64());
     let kept = |body: &Bytes| body.slice(..body.len().min(queue.policy.keep_response_bytes));
     let response = item.result.as_ref().map(kept).filter(|body| !body.is_empty());
     Ok(Attempt {
@@ -319,7 +324,7 @@ fn note(door: &Door, queue: &Queue, step: Step, verdict: Verdict, settled: &Sett
     let late = match (verdict, step) {
         (Verdict::Ok, Step::Bury(word)) => {
             let label = ReasonLabel { queue: name.clone(), reason: word };
-            metrics.dead.get_or_create(&label).inc();
+            metrics.queue.dead.get_or_create(&label).inc();
             let reason = settled.reason.as_deref().unwrap_or_default();
             let ulid = settled.lease.ulid;
             let id = || MessageId { queue: queue.policy.name.clone(), ulid }.to_string();
@@ -331,6 +336,6 @@ fn note(door: &Door, queue: &Queue, step: Step, verdict: Verdict, settled: &Sett
         (Verdict::Ok | Verdict::Already, _) => None,
     };
     if let Some(verdict) = late {
-        metrics.late_results.get_or_create(&VerdictLabel { queue: name, verdict }).inc();
+        metrics.queue.late_results.get_or_create(&VerdictLabel { queue: name, verdict }).inc();
     }
 }
