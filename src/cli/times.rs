@@ -40,7 +40,7 @@ pub(crate) fn moment(text: &str, zone: Option<&str>) -> Result<Moment, Failure> 
     let local =
         padded(text.trim()).parse::<DateTime>().ok().filter(|_| !text.contains(['[', 'Z', 'z']));
     let local = local.ok_or_else(|| {
-        Failure::usage(format!("\"{text}\" is no moment")).next(
+        Failure::usage(format!("\"{text}\" is not a valid moment")).next(
             "expected RFC 3339, for example 2026-11-21T09:00:00Z, or a local time such as \"2026-11-21 09:00\"",
         )
     })?;
@@ -68,7 +68,7 @@ fn padded(text: &str) -> String {
 fn zone_named(name: Option<&str>) -> Result<TimeZone, Failure> {
     let Some(name) = name else { return Ok(TimeZone::system()) };
     TimeZone::get(name).map_err(|_| {
-        Failure::usage(format!("\"{name}\" is no time zone"))
+        Failure::usage(format!("\"{name}\" is not a valid time zone"))
             .next("expected a name of the IANA list, for example Asia/Shanghai")
     })
 }

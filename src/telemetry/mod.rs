@@ -268,7 +268,7 @@ impl Metrics {
             "Indexes that disagreed with their records",
             self.index_faults.clone(),
         );
-        r.register("index_repairs", "Of those, the ones mended", self.index_repairs.clone());
+        r.register("index_repairs", "Index faults that were repaired", self.index_repairs.clone());
         self.ways_in.register(&mut self.registry);
         self.register_schedules();
         self.register_store();
@@ -304,7 +304,7 @@ impl Metrics {
         r.register("store_up", "Whether Redis answers", self.store_up.clone());
         r.register(
             "store_fit",
-            "Whether Redis may take new messages: it does not evict, is no replica, holds records of this version",
+            "Whether Redis may take new messages: it does not evict, is not a replica, holds records of this version",
             self.store_fit.clone(),
         );
         r.register(
@@ -319,13 +319,13 @@ impl Metrics {
         );
         r.register(
             "store_full",
-            "Whether intake is refused for want of room",
+            "Whether intake is refused because memory or disk is almost full",
             self.store_full.clone(),
         );
         r.register("clock_steps", "Steps of Redis' clock seen here", self.clock_steps.clone());
         r.register(
             "clock_alarm",
-            "Whether what goes by time waits after a step of Redis' clock",
+            "Whether due times, expiry and retention wait after a step of Redis' clock",
             self.clock_alarm.clone(),
         );
         let build = Family::<VersionLabel, Gauge>::default();
