@@ -105,9 +105,9 @@ async fn call(
     match said.and_then(|said| slot.news(said, pause)) {
         Some(News::LeftAlone) => {
             let error = error_of(&tried.answer);
-            tracing::warn!(%queue, host, pause = ?pause.unwrap_or_default(), error, "a callback host is left alone: its calls fail; it is tried now and then");
+            tracing::warn!(%queue, host, pause = ?pause.unwrap_or_default(), error, "calls to a callback host fail; its callbacks wait, and single calls try it again");
         }
-        Some(News::Back) => tracing::info!(%queue, host, "a callback host takes calls again"),
+        Some(News::Back) => tracing::info!(%queue, host, "calls to a callback host succeed again"),
         None => {}
     }
     let attempt = exchanges.attempt_of(message, &tried);

@@ -43,7 +43,7 @@ pub(super) fn until(now_us: u64, next_ms: Option<u64>) -> Option<Duration> {
 }
 
 impl Store {
-    /// The alarm that stands because Redis' clock stepped: promotion, reaping, expiry and pruning wait.
+    /// The alarm that stands because the clock of Redis stepped: due times, the end of leases, expiry and retention wait.
     #[must_use]
     pub fn clock_alarm(&self) -> Option<ClockAlarm> {
         self.inner.watch.alarm.standing()
@@ -118,7 +118,7 @@ impl Store {
         tracing::error!(
             step_ms,
             settle_s = self.clock_settle().as_secs(),
-            "Redis' clock stepped: promotion, reaping, expiry and pruning wait until it has been steady; \
+            "the clock of Redis stepped: due times, the end of leases, expiry and retention wait until it has been steady; \
              look at the time synchronisation of Redis' machine; if the time is right now, `tidegate clock resume`"
         );
     }
@@ -219,7 +219,10 @@ impl Store {
         }
         if let Some(by) = turn.ended {
             self.metrics().store.clock_alarm.set(0);
-            tracing::warn!(by, "the clock alarm is over: what time brings goes on");
+            tracing::warn!(
+                by,
+                "the clock alarm is over: due times, expiry and retention apply again"
+            );
             self.wake_schedules();
             for queue in self.queues() {
                 for shard in &queue.shards {

@@ -78,7 +78,7 @@ impl Store {
         let Some(intact_ms) = self.inner.mark.judge(found, number, run, now) else { return };
         self.metrics().store.store_erased.inc();
         tracing::error!(
-            "what Redis held was deleted or replaced while it ran (FLUSHALL, FLUSHDB, SWAPDB, DEL or a restore); \
+            "the data in Redis was deleted or replaced while Redis ran (FLUSHALL, FLUSHDB, SWAPDB, DEL or a restore); \
              GET /v1/rollbacks lists the ids that this node knows to be missing; what else was there, pauses as \
              well, is gone with them"
         );

@@ -223,7 +223,7 @@ impl Health {
         let was_up = self.up.swap(true, Ordering::AcqRel);
         self.down_why.store(None);
         if !was_up {
-            tracing::info!("Redis is there");
+            tracing::info!("Redis answers");
         }
         metrics.store.store_up.set(1);
         // It counts its loading as uptime as well, and no node could renew meanwhile.

@@ -33,10 +33,10 @@ declare_metrics! {
         callback_hosts_left_alone: Family<QueueLabel, Gauge> = "Callback hosts that get no calls for a while after failures",
         permits_unused: Family<QueueLabel, Counter> = "Permits that came too late",
         index_faults: Family<FaultLabel, Counter> = "Indexes that disagreed with their records",
-        index_repairs: Family<FaultLabel, Counter> = "Of those, the ones mended",
-        rollbacks: Family<QueueLabel, Counter> = "Times that Redis came back with less",
-        rollback_lost: Family<QueueLabel, Counter> = "Accepted messages that are gone",
-        rollback_sent_again: Family<QueueLabel, Counter> = "Delivered ones that wait again",
+        index_repairs: Family<FaultLabel, Counter> = "Index faults that were repaired",
+        rollbacks: Family<QueueLabel, Counter> = "How often Redis came back without something that it had confirmed",
+        rollback_lost: Family<QueueLabel, Counter> = "Accepted messages that are lost",
+        rollback_sent_again: Family<QueueLabel, Counter> = "Delivered messages that will be sent again",
     }
 }
 
@@ -44,7 +44,7 @@ declare_metrics! {
     /// Topics and the streams of the inbox: the ways in beside the API of a queue.
     IntakeMetrics {
         topic_events: Family<TopicLabel, Counter> = "Events published here",
-        topic_pending: Family<TopicLabel, Gauge> = "Events that some queue lacks still",
+        topic_pending: Family<TopicLabel, Gauge> = "Events of which some queue lacks its message still",
         topic_oldest_pending_age_seconds: Seconds<TopicLabel> = "How long the oldest event has lacked a queue",
         inbox_entries: Family<QueueLabel, Counter> = "Entries of streams taken in",
         inbox_rejected: Family<QueueLabel, Counter> = "Entries of streams rejected",
@@ -60,10 +60,10 @@ declare_metrics! {
     ScheduleMetrics {
         schedule_fired: Family<ScheduleLabel, Counter> = "Ticks that this node put into their queue",
         schedule_missed: Family<ScheduleLabel, Counter> = "Ticks that were left out, by the policy of their schedule",
-        schedule_errors: Family<ScheduleErrorLabel, Counter> = "Tries to put a tick into its queue that failed",
+        schedule_errors: Family<ScheduleErrorLabel, Counter> = "Failed tries to put a tick into its queue",
         schedule_lag_seconds: Seconds<ScheduleLabel> = "How long the oldest tick that is not in its queue has been due",
         schedule_last_fired_seconds: Seconds<ScheduleLabel> = "When the last tick fired, in Unix time",
-        schedule_paused: Family<ScheduleLabel, Gauge> = "Whether it is paused",
+        schedule_paused: Family<ScheduleLabel, Gauge> = "Whether the schedule is paused",
     }
 }
 
@@ -72,7 +72,7 @@ declare_metrics! {
     OperationMetrics {
         operations_running: Gauge = "Operations that this node carries out",
         operations_ended: Family<OperationEndLabel, Counter> = "Operations that ended here",
-        operations_messages: Family<OperationLabel, Counter> = "Messages that operations have dealt with here",
+        operations_messages: Family<OperationLabel, Counter> = "Messages that operations on this node have handled",
     }
 }
 
@@ -80,14 +80,14 @@ declare_metrics! {
     /// Redis and this program.
     StoreMetrics {
         script_duration_seconds: Histograms<VerbLabel> = "Script calls as this node saw them",
-        store_erased: Counter = "Times that what Redis held was deleted or replaced while it ran",
+        store_erased: Counter = "How often the data in Redis was deleted or replaced while Redis ran",
         store_up: Gauge = "Whether Redis answers",
-        store_fit: Gauge = "Whether Redis may take new messages: it does not evict, is no replica, holds records of this version",
+        store_fit: Gauge = "Whether Redis may take new messages: it does not evict, is not a replica, holds records of this version",
         durability_achieved: Family<LevelLabel, Gauge> = "The durability level that holds now",
         durability_met: Gauge = "Whether the configured durability level holds",
-        store_full: Family<ResourceLabel, Gauge> = "Whether intake lacks the room",
+        store_full: Family<ResourceLabel, Gauge> = "Whether new messages are refused because this resource is full",
         clock_steps: Counter = "Steps of Redis' clock seen here",
-        clock_alarm: Gauge = "Whether what goes by time waits after a step of Redis' clock",
+        clock_alarm: Gauge = "Whether due times, expiry and retention wait after a step of Redis' clock",
         store_info: Family<AddressLabel, Gauge> = "Which Redis keeps the messages",
         build_info: Family<VersionLabel, Gauge> = "The version that runs",
     }

@@ -142,7 +142,7 @@ fn failed(store: &Store, tick: &Tick, error: &StoreError) {
     let queue = &tick.schedule.queue;
     // Loud once; after that the counter tells.
     if count == 0 {
-        tracing::warn!(schedule, %queue, nominal_ms, %error, "a tick waits; it is tried again");
+        tracing::warn!(schedule, %queue, nominal_ms, %error, "a tick cannot be put into its queue yet; it is tried again");
     } else {
         tracing::debug!(schedule, %queue, nominal_ms, %error, "a tick still waits");
     }

@@ -220,7 +220,7 @@ impl Store {
                 self.note_foreign(
                     &format!("~topic.{}", topic.policy.name),
                     &ulid,
-                    &"it is no event",
+                    &"it is not an event",
                 );
                 continue;
             };
