@@ -15,7 +15,7 @@ use super::exchange::Exchanges;
 use super::pacer::{Permit, Throttle};
 use super::pulse::Pulse;
 use super::runners::Runners;
-use super::settle::Settlement;
+use super::settle::Ending;
 use super::slots::Slots;
 use super::work::Work;
 use crate::domain::gates::{Gate, GateState, Snapshot, gates};
@@ -37,7 +37,7 @@ const LAST_CALL_MS_MAX: u64 = 1000;
 pub(super) struct Dispatcher {
     pub(super) exchanges: Arc<Exchanges>,
     pub(super) runners: Runners,
-    pub(super) outcomes: mpsc::Sender<Vec<Settlement>>,
+    pub(super) outcomes: mpsc::Sender<Vec<Ending>>,
     /// Calls in flight on this node: the queue's concurrency is the ceiling everywhere.
     pub(super) slots: Slots,
     pub(super) throttle: Option<Arc<Throttle>>,

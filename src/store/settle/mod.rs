@@ -3,7 +3,11 @@
 //! Owns the calls and their verdicts. Refuses to know which one an outcome asks for
 //! (see `engine::decide`).
 
+mod end;
+
 use ulid::Ulid;
+
+pub use end::{LeaseEnd, Way};
 
 use super::queue::{Queue, Shard};
 use super::reply::Reply;
@@ -97,7 +101,7 @@ impl Settled {
 }
 
 /// How the gate shuts with a defer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DeferKind {
     /// The downstream said "too fast".
     Throttle,
@@ -148,7 +152,7 @@ impl Store {
         let mut args = vec![tokens(ended), arg(keep_ms), shown];
         args.extend(items.iter().map(|item| arg(item.lease.ulid)));
         args.extend(items.iter().map(Settled::tail));
-        let verdicts = self.settle(Verb::Ack, queue, shard, &args, items.len()).await?;
+        let verdicts = self.call_settling(Verb::Ack, queue, shard, &args, items.len()).await?;
         let kept =
             |verdict: &Verdict| matches!(verdict, Verdict::Ok | Verdict::Already | Verdict::Late);
         let delivered = items.iter().zip(&verdicts).filter(|(_, verdict)| kept(verdict));
@@ -200,7 +204,7 @@ impl Store {
         for item in items {
             args.extend(item.head());
         }
-        self.settle(Verb::Release, queue, shard, &args, items.len()).await
+        self.call_settling(Verb::Release, queue, shard, &args, items.len()).await
     }
 
     /// leased → ready, at the head, counted; a throttle or an alarm shuts the queue's gate for
@@ -227,7 +231,7 @@ impl Store {
         ];
         let mut args = head.clone();
         args.extend(items.iter().flat_map(Settled::whole));
-        let verdicts = self.settle(Verb::Defer, queue, shard, &args, items.len()).await?;
+        let verdicts = self.call_settling(Verb::Defer, queue, shard, &args, items.len()).await?;
         if kind != DeferKind::Hold {
             // The door is the downstream's: it is shut for every shard.
             for other in queue.shards.iter().filter(|other| other.number != shard.number) {
@@ -260,7 +264,7 @@ impl Store {
             arg(queue.policy.retention.delivered_ms),
         ];
         args.extend(items.iter().flat_map(Settled::whole));
-        self.settle(Verb::Bury, queue, shard, &args, items.len()).await
+        self.call_settling(Verb::Bury, queue, shard, &args, items.len()).await
     }
 
     /// leased → uncertain. The downstream is not asked about it before `asked_ms` are over.
@@ -280,7 +284,7 @@ impl Store {
         let mut args = vec![tokens(ended), row(items), queue.probe_after(asked_ms)];
         args.extend(kept);
         args.extend(items.iter().flat_map(Settled::whole));
-        let verdicts = self.settle(Verb::Park, queue, shard, &args, items.len()).await?;
+        let verdicts = self.call_settling(Verb::Park, queue, shard, &args, items.len()).await?;
         queue.doubt.notify_one();
         Ok(verdicts)
     }
@@ -305,7 +309,7 @@ impl Store {
         read_verdicts(&mut reply)
     }
 
-    pub(super) async fn settle(
+    pub(super) async fn call_settling(
         &self,
         verb: Verb,
         queue: &Queue,
