@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
+use super::age::age_ms;
 use super::breaker::Hosts;
 use super::decide::{Facts, decide};
 use super::episode::Episode;
@@ -210,14 +211,11 @@ impl Exchanges {
         settlement
     }
 
-    /// How old a message is, counted from its first attempt.
+    /// How old a message is.
     pub(super) fn age_ms(&self, message: &Claimed, now_ms: u64, paused_ms: u64) -> u64 {
-        if self.store.clock_alarm().is_some() {
-            // By a clock in doubt nothing is too old.
-            return 0;
-        }
         let paused_since_first_ms = paused_ms.saturating_sub(message.paused_at_first_ms);
-        self.queue.policy.age_ms(message.first_attempt_ms, now_ms, paused_since_first_ms)
+        let (store, policy) = (&self.store, &self.queue.policy);
+        age_ms(store, policy, message.first_attempt_ms, now_ms, paused_since_first_ms)
     }
 
     /// What is kept of the try.

@@ -11,12 +11,13 @@ use tokio::sync::mpsc;
 
 use super::renew::InFlight;
 use super::slots::Slot;
+use super::tally;
 use crate::domain::failing::{self, Sign};
 use crate::domain::id::MessageId;
 use crate::domain::settlement::Settlement;
 use crate::failpoint::failpoint;
 use crate::store::{LeaseEnd, Queue, Store, StoreError, Verdict, Way};
-use crate::telemetry::{Kind, ReasonLabel, VerdictLabel};
+use crate::telemetry::Kind;
 
 /// Outcomes that are taken together; how many go into one call, the shard says.
 const FLUSH_MAX: usize = 250;
@@ -102,21 +103,15 @@ impl Settler {
         let id = || MessageId { queue: queue.clone(), ulid: end.lease.ulid }.to_string();
         match verdict {
             Verdict::Ok | Verdict::Already => {
+                // The call may have been repeated: what had been done before was done by this node.
                 if let Settlement::Bury { word, reason, .. } = &end.settlement {
-                    let label = ReasonLabel { queue: queue.to_string(), reason: word };
-                    self.store.metrics().dead.get_or_create(&label).inc();
-                    digest.note(Kind::Dead, queue.as_str(), reason, id);
+                    tally::dead(&self.store, queue, end.lease.ulid, word, reason);
                 }
             }
-            Verdict::Late => {
-                self.count_late("late");
-                digest.note(Kind::Late, queue.as_str(), "", id);
-            }
-            Verdict::Stale | Verdict::Gone => {
-                self.count_late("stale");
-                digest.note(Kind::Stale, queue.as_str(), "", id);
-            }
+            Verdict::Late => digest.note(Kind::Late, queue.as_str(), "", id),
+            Verdict::Stale | Verdict::Gone => digest.note(Kind::Stale, queue.as_str(), "", id),
         }
+        tally::late(&self.store, queue, verdict);
     }
 
     fn not_kept(&self, endings: &[Ending], error: &str) {
@@ -126,11 +121,6 @@ impl Settler {
             let id = || MessageId { queue: queue.clone(), ulid }.to_string();
             self.store.metrics().digest.note(Kind::NotKept, queue.as_str(), error, id);
         }
-    }
-
-    fn count_late(&self, verdict: &'static str) {
-        let label = VerdictLabel { queue: self.queue.policy.name.to_string(), verdict };
-        self.store.metrics().late_results.get_or_create(&label).inc();
     }
 }
 
