@@ -1,24 +1,22 @@
 //! The skeleton of a loop: a pass, then sleep until the next one is due or somebody wakes us.
 //!
-//! Registers for the wake-up before it looks (`Notify` keeps one permit). Where nothing is known to come
-//! it sleeps until it is woken: `rounds` looks on behalf of all loops, with one plain reading for many
+//! A wake-up that comes while it looks is not lost (`Notify` keeps one permit). Where nothing is known to
+//! come it sleeps until it is woken: `rounds` looks on behalf of all loops, with one plain reading for many
 //! shards, so that a lost wake-up costs time and never a message, and idle queues cost next to nothing.
 
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::nap::nap;
 use super::pulse::Pulse;
 use crate::domain::gates::Why;
+use crate::domain::spread::{shortened, spread};
 use crate::store::StoreError;
 
 /// A sleep that is longer ends early, and what is left is asked for anew: this node's clock and Redis'
 /// drift apart meanwhile.
 const EXACT: Duration = Duration::from_secs(20);
-/// Pause after Redis failed a pass.
-const FAILED_PAUSE: Duration = Duration::from_millis(250);
 
 /// The shortest sleep at a gate whose moment is known, so that rounding never makes a busy loop.
 pub(crate) const WAIT_MIN: Duration = Duration::from_millis(1);
@@ -57,6 +55,11 @@ impl Next {
         }
     }
 
+    /// After about so long, spread so that nodes and queues do not look in step, or when somebody wakes us.
+    pub(crate) fn about(wait: Duration) -> Self {
+        Self::In(spread(wait, 0.25, rand::random()))
+    }
+
     /// When to look again at a gate that holds.
     pub(crate) fn at_gate(until_ms: Option<u64>, why: Why, now_ms: u64) -> Self {
         match (until_ms, why) {
@@ -80,17 +83,25 @@ impl Next {
 
 /// How much of a wait is slept at once; spread, so that nodes and queues do not look in step.
 fn leg(wait: Duration) -> Duration {
-    if wait <= EXACT { wait } else { wait.mul_f64(0.8 + rand::random::<f64>() * 0.15) }
+    if wait <= EXACT { wait } else { shortened(wait.mul_f64(0.95), 0.15, rand::random()) }
 }
 
 /// One look of a loop, apart from the loop, so that it can be read and tested alone.
 pub(crate) trait Pass: Send {
+    /// About how long to wait after a pass that Redis failed.
+    const FAILED_PAUSE: Duration = Duration::from_millis(250);
+
     /// Does what is due, and says when to look again.
     fn run_once(&mut self) -> impl Future<Output = Result<Next, StoreError>> + Send;
+
+    /// Ends when there is something to look for before it is time. Dropped where it is time before that.
+    fn woken(&mut self) -> impl Future<Output = ()> + Send {
+        std::future::pending()
+    }
 }
 
-/// Looks until `stop`.
-pub(crate) async fn run(stop: CancellationToken, wake: &Notify, pulse: Pulse, mut pass: impl Pass) {
+/// Looks until `stop`; returns what looked, so that it can leave in order.
+pub(crate) async fn run<P: Pass>(stop: &CancellationToken, pulse: Pulse, mut pass: P) -> P {
     while !stop.is_cancelled() {
         pulse.sleeps(Duration::ZERO);
         let (sleep, listens) = match pass.run_once().await {
@@ -101,8 +112,11 @@ pub(crate) async fn run(stop: CancellationToken, wake: &Notify, pulse: Pulse, mu
             Ok(Next::In(wait)) => (Some(leg(wait)), true),
             Ok(Next::NotBefore(wait)) => (Some(leg(wait)), false),
             Ok(Next::Woken) => (None, true),
-            // Logged where Redis' absence was noticed.
-            Err(_) => (Some(FAILED_PAUSE.mul_f64(0.5 + rand::random::<f64>())), true),
+            // That Redis is away is logged where it is noticed.
+            Err(error) => {
+                tracing::debug!(%error, pass = pulse.name(), "a pass was cut short");
+                (Some(spread(P::FAILED_PAUSE, 0.5, rand::random())), true)
+            }
         };
         match sleep {
             Some(sleep) => pulse.sleeps(sleep),
@@ -112,8 +126,9 @@ pub(crate) async fn run(stop: CancellationToken, wake: &Notify, pulse: Pulse, mu
             // The stop first: a wake-up that comes with it is passed on to whoever takes our place.
             biased;
             () = stop.cancelled() => {}
-            () = wake.notified(), if listens => {}
+            () = pass.woken(), if listens => {}
             () = nap(sleep.unwrap_or_default()), if sleep.is_some() => {}
         }
     }
+    pass
 }

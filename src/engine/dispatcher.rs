@@ -98,14 +98,17 @@ impl Pass for Dispatcher {
         self.start(reply, held);
         Ok(next)
     }
+
+    async fn woken(&mut self) {
+        self.exchanges.queue.ready.notified().await;
+    }
 }
 
 impl Dispatcher {
     /// The loop; ends when its queue stops.
     pub(super) async fn run(self, pulse: Pulse) {
         let stop = self.tasks.stop_token().clone();
-        let wake = Arc::clone(&self.exchanges.queue.ready);
-        cadence::run(stop, &wake, pulse, self).await;
+        cadence::run(&stop, pulse, self).await;
     }
 
     /// From when on a batch does not wait for company that would come too late.

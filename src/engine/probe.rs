@@ -94,8 +94,7 @@ impl Prober {
     /// The loop; ends when its queue stops.
     pub async fn run(self, pulse: Pulse) {
         let stop = self.tasks.stop_token().clone();
-        let wake = Arc::clone(&self.asking.queue.doubt);
-        cadence::run(stop, &wake, pulse, self).await;
+        cadence::run(&stop, pulse, self).await;
     }
 }
 
@@ -107,7 +106,7 @@ impl Pass for Prober {
         }
         let count = asking.queue.shards.len();
         self.turn = (self.turn + 1) % count;
-        let mut next = Next::In(LOOK.mul_f64(0.75 + rand::random::<f64>() * 0.5));
+        let mut next = Next::about(LOOK);
         for number in (0..count).map(|n| (self.turn + n) % count) {
             let free = self.free.available_permits();
             if free == 0 {
@@ -132,6 +131,10 @@ impl Pass for Prober {
             }
         }
         Ok(next)
+    }
+
+    async fn woken(&mut self) {
+        self.asking.queue.doubt.notified().await;
     }
 }
 

@@ -44,8 +44,10 @@ pub fn start_sending(
         store: store.clone(),
         queue: Arc::clone(queue),
         in_flight: Arc::clone(&in_flight),
+        is_due: false,
     };
-    tasks.spawn("renewer", renewer.run(settled.clone()));
+    let pulse = pulses.start(format!("renewer of {}", queue.policy.name));
+    tasks.spawn("renewer", renewer.run(settled.clone(), pulse));
     tasks.spawn("settler", async move {
         settler.run(received).await;
         settled.cancel();

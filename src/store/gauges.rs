@@ -4,7 +4,6 @@
 //! looks at cost nothing. A queue that holds nothing is known to be empty by one plain reading.
 
 use std::collections::HashSet;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -32,7 +31,7 @@ pub(super) struct Gauges {
     // Held across the reading on purpose: who comes meanwhile waits for its result.
     read_at: Mutex<Option<Instant>>,
     /// The schedules that are shown.
-    schedules: std::sync::Mutex<HashSet<String>>,
+    schedules: parking_lot::Mutex<HashSet<String>>,
 }
 
 impl Store {
@@ -144,7 +143,7 @@ impl Store {
                 break;
             }
         }
-        let mut known = self.inner.gauges.schedules.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.inner.gauges.schedules.lock();
         for name in known.difference(&there) {
             metrics.forget_schedule(name);
         }

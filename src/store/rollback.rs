@@ -7,9 +7,10 @@
 //! producer sends it again under the same key.
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use redis::RedisResult;
 use ulid::Ulid;
 
@@ -95,7 +96,7 @@ impl Store {
     /// The rollbacks that this node has seen since it started, the newest last.
     #[must_use]
     pub fn rollbacks(&self) -> Vec<Rollback> {
-        let seen = self.inner.rollbacks.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = self.inner.rollbacks.seen.lock();
         seen.iter().cloned().collect()
     }
 
@@ -322,7 +323,7 @@ impl Store {
         metrics.rollbacks.get_or_create(&label).inc();
         metrics.rollback_lost.get_or_create(&label).inc_by(lost.len() as u64);
         metrics.rollback_sent_again.get_or_create(&label).inc_by(again.len() as u64);
-        let mut seen = self.inner.rollbacks.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.inner.rollbacks.seen.lock();
         if seen.len() == KEPT {
             seen.pop_front();
         }

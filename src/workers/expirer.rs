@@ -21,12 +21,15 @@ impl Pass for Expirer {
         let swept = self.store.expire(&self.queue, &self.shard).await?;
         Ok(Next::due(swept.next_in))
     }
+
+    async fn woken(&mut self) {
+        self.shard.expiry.notified().await;
+    }
 }
 
 impl Expirer {
     /// The loop.
     pub(super) async fn run(self, stop: CancellationToken, pulse: Pulse) {
-        let shard = Arc::clone(&self.shard);
-        cadence::run(stop, &shard.expiry, pulse, self).await;
+        cadence::run(&stop, pulse, self).await;
     }
 }

@@ -27,12 +27,15 @@ impl Pass for Promoter {
         let next = Next::due(swept.next_in);
         Ok(if swept.moved > 0 { next.at_soonest(GATHER) } else { next })
     }
+
+    async fn woken(&mut self) {
+        self.shard.due.notified().await;
+    }
 }
 
 impl Promoter {
     /// The loop.
     pub(super) async fn run(self, stop: CancellationToken, pulse: Pulse) {
-        let shard = Arc::clone(&self.shard);
-        cadence::run(stop, &shard.due, pulse, self).await;
+        cadence::run(&stop, pulse, self).await;
     }
 }

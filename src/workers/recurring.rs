@@ -39,8 +39,7 @@ impl Recurring {
 
     /// The loop.
     pub async fn run(self, stop: CancellationToken, pulse: Pulse) {
-        let woken = self.store.schedules_wake();
-        cadence::run(stop, &woken.due, pulse, self).await;
+        cadence::run(&stop, pulse, self).await;
     }
 
     /// Tells Redis what the configuration has, when it is new and from time to time.
@@ -76,6 +75,10 @@ impl Pass for Recurring {
         };
         configured?;
         Ok(if passed > 0 { next.at_latest(STUCK_PAUSE) } else { next })
+    }
+
+    async fn woken(&mut self) {
+        self.store.schedules_wake().due.notified().await;
     }
 }
 

@@ -9,6 +9,7 @@ mod hand_out;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ulid::Ulid;
 
@@ -18,6 +19,7 @@ use super::{Site, Store, StoreError, Verb, arg};
 use crate::config::Settings;
 use crate::domain::id::{QueueName, new_ulid};
 use crate::domain::message::NewMessage;
+use crate::domain::spread::lengthened;
 use crate::domain::topic::{EventId, TopicName, TopicPolicy};
 use crate::telemetry::TopicLabel;
 pub use event::Event;
@@ -30,7 +32,7 @@ const IDEMPOTENCY_WINDOW_MS: u64 = 24 * 3600 * 1000;
 /// For how long whoever published or took an event completes it alone.
 const ALONE_MS: u64 = 3000;
 /// For how long what a queue could not take is put off.
-const PUT_OFF_MS: u64 = 2000;
+const PUT_OFF: Duration = Duration::from_secs(2);
 /// Bytes of events taken at once, at least one.
 const TAKE_BYTES_MAX: usize = 1 << 20;
 /// Put off for longer than anything is: by a clock that has stepped back since.
@@ -247,9 +249,8 @@ impl Store {
         if events.is_empty() {
             return Ok(());
         }
-        // Spread, so that nodes do not come in step.
-        let put_off_ms = PUT_OFF_MS + rand::random_range(0..PUT_OFF_MS / 4);
-        let mut args = vec![arg(put_off_ms)];
+        let put_off = lengthened(PUT_OFF, 0.25, rand::random());
+        let mut args = vec![arg(put_off.as_millis())];
         for (ulid, left) in events {
             args.extend([arg(ulid), arg(event::joined(left))]);
         }
