@@ -61,7 +61,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Self::ack`].
-    pub async fn accept(
+    pub(super) async fn accept(
         &self,
         queue: &Queue,
         shard: &Shard,

@@ -13,21 +13,14 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::token::WorkerToken;
-use crate::domain::gates::{Gate, GateState, Snapshot, Why, gates};
+use crate::domain::gates::{Gate, GateState, Snapshot, gates};
 use crate::domain::id::QueueName;
+use crate::engine::cadence::{WAIT_MIN, wait_at_gate};
+use crate::engine::dispatcher::{CONCURRENCY_POLL, HORIZON_US};
 use crate::store::{ClaimReply, ClaimStatus, ClaimWish, Claimed, Queue, Store, StoreError};
 
-/// How far ahead slots of a limit are taken: workers get their messages at the slot of the last one.
-const HORIZON_US: u64 = 50_000;
 /// The fallback for a wake-up that got lost.
 const POLL: Duration = Duration::from_secs(15);
-/// When everything allowed is in workers' hands: other nodes' settlings are not heard of.
-const CONCURRENCY_POLL: Duration = Duration::from_secs(1);
-/// How often to look whether Redis has told the time.
-const TIME_POLL: Duration = Duration::from_secs(1);
-/// The shortest wait at a gate, so that rounding never makes a busy loop.
-const WAIT_MIN: Duration = Duration::from_millis(1);
-
 /// Long polls: at each queue, a lock that the worker holds which asks Redis.
 #[derive(Debug, Default)]
 pub struct Polls(Mutex<HashMap<QueueName, Arc<tokio::sync::Mutex<()>>>>);
@@ -131,7 +124,9 @@ impl Polls {
             }
             let now_ms = store.clock().known_ms();
             let wait = match gates(&queue.policy, &Snapshot::default(), now_ms).latest() {
-                GateState::Held { until_ms, why } => wait_at_gate(until_ms, why, now_ms),
+                GateState::Held { until_ms, why } => {
+                    wait_at_gate(until_ms, why, now_ms.unwrap_or(0)).unwrap_or(POLL).min(POLL)
+                }
                 GateState::Open { before_ms } => {
                     let claimed_at_ms = store.clock().now_ms();
                     let reply = store.claim(&queue, claim_wish(wish, before_ms)).await?;
@@ -189,19 +184,11 @@ impl Drop for Pulled {
 fn claim_wish(wish: PullWish, before_ms: Option<u64>) -> ClaimWish {
     ClaimWish {
         messages_max: wish.messages_max,
+        // They are handed over at the slot of the last one.
         horizon_us: HORIZON_US,
         before_us: before_ms.map(|ms| ms * 1000),
         batch_now: true,
         lease_ms: wish.lease_ms,
-    }
-}
-
-/// How long to wait at a gate that holds.
-fn wait_at_gate(until_ms: Option<u64>, why: Why, now_ms: Option<u64>) -> Duration {
-    match (until_ms.zip(now_ms), why) {
-        (Some((at_ms, now_ms)), _) => Duration::from_millis(at_ms.saturating_sub(now_ms)).min(POLL),
-        (None, Why::TimeUnknown) => TIME_POLL,
-        (None, _) => POLL,
     }
 }
 

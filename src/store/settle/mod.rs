@@ -45,30 +45,29 @@ pub enum Verdict {
 
 /// One message and how its attempt ended.
 #[derive(Debug, Clone)]
-pub struct Settled {
+pub(super) struct Settled {
     /// The claim.
-    pub lease: Lease,
+    pub(super) lease: Lease,
     /// What is kept of the attempt.
-    pub attempt: Option<Attempt>,
+    pub(super) attempt: Option<Attempt>,
     /// Why it is given up or parked.
-    pub reason: Option<String>,
+    pub(super) reason: Option<String>,
     /// For retry: how long to wait.
-    pub delay_ms: u64,
+    pub(super) delay_ms: u64,
     /// For accept: the downstream's own name for it.
-    pub reference: Option<String>,
+    pub(super) reference: Option<String>,
     /// For retry: nothing was tried, or not in earnest. The attempt is given back and counted as a
     /// throttle.
-    pub is_throttle: bool,
+    pub(super) is_throttle: bool,
     /// The outcome of this attempt or an earlier one is unknown: the downstream may have the message.
-    pub is_in_doubt: bool,
+    pub(super) is_in_doubt: bool,
     /// What its attempt shows of the downstream. Of a batch one message says so for all.
-    pub sign: Sign,
+    pub(super) sign: Sign,
 }
 
 impl Settled {
     /// With nothing to say of the attempt.
-    #[must_use]
-    pub const fn of(lease: Lease) -> Self {
+    pub(super) const fn of(lease: Lease) -> Self {
         Self {
             lease,
             attempt: None,
@@ -102,7 +101,7 @@ impl Settled {
 
 /// How the gate shuts with a defer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum DeferKind {
+pub(super) enum DeferKind {
     /// The downstream said "too fast".
     Throttle,
     /// The downstream refused our credentials.
@@ -139,7 +138,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`]: whether it happened is unknown; repeating is safe.
-    pub async fn ack(
+    pub(super) async fn ack(
         &self,
         queue: &Queue,
         shard: &Shard,
@@ -165,7 +164,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Self::ack`].
-    pub async fn retry(
+    pub(super) async fn retry(
         &self,
         queue: &Queue,
         shard: &Shard,
@@ -193,7 +192,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Self::ack`].
-    pub async fn release(
+    pub(super) async fn release(
         &self,
         queue: &Queue,
         shard: &Shard,
@@ -212,7 +211,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Self::ack`].
-    pub async fn defer(
+    pub(super) async fn defer(
         &self,
         queue: &Queue,
         shard: &Shard,
@@ -246,7 +245,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Self::ack`].
-    pub async fn bury(
+    pub(super) async fn bury(
         &self,
         queue: &Queue,
         shard: &Shard,
@@ -271,7 +270,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Self::ack`].
-    pub async fn park(
+    pub(super) async fn park(
         &self,
         queue: &Queue,
         shard: &Shard,
