@@ -80,6 +80,7 @@ pub use try_call::{TryCall, TryFuture, TryReport, TryRequest};
 pub use waiting::Entrance;
 
 use crate::config::ServerSettings;
+use crate::engine::pull::Polls;
 use crate::store::Store;
 
 /// What the door is built from.
@@ -109,7 +110,7 @@ struct Door {
     readiness: health::Readiness,
     bodies: body::Bodies,
     pages: list::Pages,
-    desks: pull::Desks,
+    polls: Polls,
 }
 
 type Shared = axum::extract::State<Arc<Door>>;
@@ -121,7 +122,7 @@ impl Door {
             state,
             readiness: health::Readiness::default(),
             pages: list::Pages::default(),
-            desks: pull::Desks::default(),
+            polls: Polls::default(),
         }
     }
 

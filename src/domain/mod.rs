@@ -28,6 +28,7 @@ pub mod receipt;
 pub mod retention;
 pub mod retry;
 pub mod schedule;
+pub mod settlement;
 pub mod shown;
 pub mod spread;
 pub mod state;

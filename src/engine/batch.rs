@@ -7,13 +7,13 @@
 use tokio::time::Instant;
 
 use super::batch_answer::{self, BatchAnswer, ItemSaid, Reading};
-use super::decide::Action;
 use super::episode::Turn;
 use super::exchange::{Exchanges, Outcomes, Tried};
 use super::permits::{NoPermit, permit};
 use super::request::{batch_call, item_ids};
 use crate::domain::outcome::{Answer, Outcome};
 use crate::domain::receipt::Pending;
+use crate::domain::settlement::Settlement;
 use crate::failpoint::failpoint;
 use crate::store::Claimed;
 use crate::telemetry::QueueLabel;
@@ -45,16 +45,16 @@ pub(super) async fn run(exchanges: &Exchanges, messages: Vec<Claimed>, outcomes:
             Err(NoStart::Release)
         };
         if let Err(why) = start {
-            let action = match why {
-                NoStart::Hold => Action::Hold,
-                NoStart::Release => Action::Release,
+            let settlement = match why {
+                NoStart::Hold => Settlement::Hold,
+                NoStart::Release => Settlement::Release,
             };
-            give_back(&part, &action, parts.is_empty(), outcomes).await;
+            give_back(&part, &settlement, parts.is_empty(), outcomes).await;
             continue;
         }
         let (part, expired) = split_expired(exchanges, part);
         let is_last = part.is_empty() && parts.is_empty();
-        give_back(&expired, &Action::Release, is_last, outcomes).await;
+        give_back(&expired, &Settlement::Release, is_last, outcomes).await;
         if part.is_empty() {
             continue;
         }
@@ -102,8 +102,8 @@ fn split_expired(exchanges: &Exchanges, part: Vec<Claimed>) -> (Vec<Claimed>, Ve
     part.into_iter().partition(|message| message.expires_ms.is_none_or(|at_ms| at_ms > now_ms))
 }
 
-async fn give_back(part: &[Claimed], action: &Action, is_last: bool, outcomes: &Outcomes) {
-    let back = part.iter().map(|message| outcomes.of(message, action.clone(), None));
+async fn give_back(part: &[Claimed], settlement: &Settlement, is_last: bool, outcomes: &Outcomes) {
+    let back = part.iter().map(|message| outcomes.of(message, settlement.clone(), None));
     outcomes.settle(back.collect(), is_last).await;
 }
 
@@ -130,14 +130,14 @@ async fn settle_part(
     outcomes: &Outcomes,
 ) {
     let reading = read_answer(exchanges, part, tried).await;
-    let mut settlements = Vec::with_capacity(part.len());
+    let mut endings = Vec::with_capacity(part.len());
     for (at, message) in part.iter().enumerate() {
         let own = own_try(tried, &reading, at, part.len());
-        let action = exchanges.action_of(message, &own, own.outcome, outcomes.paused_ms);
+        let settlement = exchanges.settlement_of(message, &own, own.outcome, outcomes.paused_ms);
         let attempt = exchanges.attempt_of(message, &own);
-        settlements.push(outcomes.of(message, action, Some(attempt)));
+        endings.push(outcomes.of(message, settlement, Some(attempt)));
     }
-    outcomes.settle(settlements, is_last).await;
+    outcomes.settle(endings, is_last).await;
 }
 
 /// What a success says of the items; any other answer is that of all of them.

@@ -62,13 +62,7 @@ impl Next {
 
     /// When to look again at a gate that holds.
     pub(crate) fn at_gate(until_ms: Option<u64>, why: Why, now_ms: u64) -> Self {
-        match (until_ms, why) {
-            (Some(at_ms), _) => {
-                Self::In(Duration::from_millis(at_ms.saturating_sub(now_ms)).max(WAIT_MIN))
-            }
-            (None, Why::TimeUnknown) => Self::In(TIME_POLL),
-            (None, _) => Self::Woken,
-        }
+        wait_at_gate(until_ms, why, now_ms).map_or(Self::Woken, Self::In)
     }
 
     /// From "the next one falls due in": zero means that more is due already.
@@ -78,6 +72,15 @@ impl Next {
             Some(wait) => Self::In(wait),
             None => Self::Woken,
         }
+    }
+}
+
+/// How long to wait at a gate that holds; `None`: until somebody wakes us.
+pub(crate) fn wait_at_gate(until_ms: Option<u64>, why: Why, now_ms: u64) -> Option<Duration> {
+    match (until_ms, why) {
+        (Some(at_ms), _) => Some(Duration::from_millis(at_ms.saturating_sub(now_ms)).max(WAIT_MIN)),
+        (None, Why::TimeUnknown) => Some(TIME_POLL),
+        (None, _) => None,
     }
 }
 

@@ -10,7 +10,6 @@ use rand::Rng as _;
 use tokio::time::Instant;
 
 use super::breaker::{Entry, HostSlot, Hosts, News, Said, later_ms};
-use super::decide::Action;
 use super::exchange::{Exchanges, Outcomes, Tried, error_of};
 use super::permits::permit;
 use super::single;
@@ -20,6 +19,7 @@ use crate::domain::message::Attempt;
 use crate::domain::outcome::{Answer, Outcome};
 use crate::domain::policy::Downstream;
 use crate::domain::retry::{GiveUp, RetryPolicy};
+use crate::domain::settlement::Settlement;
 use crate::store::Claimed;
 use crate::telemetry::QueueLabel;
 
@@ -31,11 +31,11 @@ pub(super) async fn run(
     held: bool,
     outcomes: &Outcomes,
 ) {
-    let (action, attempt) = match target(exchanges, &message) {
+    let (settlement, attempt) = match target(exchanges, &message) {
         Ok(target) => call(exchanges, hosts, &message, &target, held, outcomes.paused_ms).await,
         Err(why) => no_target(exchanges, &message, &why, outcomes.paused_ms),
     };
-    outcomes.settle(vec![outcomes.of(&message, action, attempt)], true).await;
+    outcomes.settle(vec![outcomes.of(&message, settlement, attempt)], true).await;
 }
 
 fn target(exchanges: &Exchanges, message: &Claimed) -> Result<HttpDownstream, NoTarget> {
@@ -52,15 +52,15 @@ fn no_target(
     message: &Claimed,
     why: &NoTarget,
     paused_ms: u64,
-) -> (Action, Option<Attempt>) {
+) -> (Settlement, Option<Attempt>) {
     let now_ms = exchanges.store.clock().now_ms();
     let answer = Answer::NotSent { error: why.to_string(), is_local: false };
     let mut tried = exchanges.judge(message.is_in_doubt, now_ms, answer);
     if matches!(why, NoTarget::NotAllowed(_)) {
         tried.outcome = Outcome::Refused;
     }
-    let action = exchanges.action_of(message, &tried, tried.outcome, paused_ms);
-    (action, Some(exchanges.attempt_of(message, &tried)))
+    let settlement = exchanges.settlement_of(message, &tried, tried.outcome, paused_ms);
+    (settlement, Some(exchanges.attempt_of(message, &tried)))
 }
 
 async fn call(
@@ -70,18 +70,18 @@ async fn call(
     target: &HttpDownstream,
     held: bool,
     paused_ms: u64,
-) -> (Action, Option<Attempt>) {
+) -> (Settlement, Option<Attempt>) {
     let host = host_of(&target.url);
     let slot = match enter(exchanges, hosts, &host).await {
         Ok(slot) => slot,
-        Err(Closed::Stopping) => return (Action::Release, None),
+        Err(Closed::Stopping) => return (Settlement::Release, None),
         Err(Closed::Later(why, least)) => {
             let why = format!("{host} takes no callbacks: {why}");
             return (postpone(exchanges, message, least, why, paused_ms), None);
         }
     };
     if !has_permit(exchanges, hosts, message).await {
-        return (Action::Release, None);
+        return (Settlement::Release, None);
     }
     slot.begin(Instant::now());
     exchanges.store.note_start(&exchanges.queue.policy, message, held, &exchanges.lateness);
@@ -111,22 +111,26 @@ async fn call(
         None => {}
     }
     let attempt = exchanges.attempt_of(message, &tried);
-    let action = match tried.outcome {
+    let settlement = match tried.outcome {
         Outcome::Throttled { .. } | Outcome::Denied => {
             let why = format!("{host} takes no callbacks: {}", tried.outcome.as_str());
             match postpone(exchanges, message, pause.unwrap_or_default(), why, paused_ms) {
                 // The answer tells.
-                Action::Postpone { delay_ms, .. } => Action::Postpone { delay_ms, reason: None },
+                Settlement::Postpone { delay_ms, .. } => {
+                    Settlement::Postpone { delay_ms, reason: None }
+                }
                 other => other,
             }
         }
-        outcome => match exchanges.action_of(message, &tried, outcome, paused_ms) {
+        outcome => match exchanges.settlement_of(message, &tried, outcome, paused_ms) {
             // Five such in a row are the host's affair, and its breaker knows of them.
-            Action::Bury { word, reason, .. } => Action::Bury { word, reason, suspect: false },
+            Settlement::Bury { word, reason, .. } => {
+                Settlement::Bury { word, reason, suspect: false }
+            }
             other => other,
         },
     };
-    (action, Some(attempt))
+    (settlement, Some(attempt))
 }
 
 async fn send(exchanges: &Exchanges, message: &Claimed, target: &HttpDownstream) -> Tried {
@@ -194,14 +198,17 @@ fn postpone(
     least: Duration,
     why: String,
     paused_ms: u64,
-) -> Action {
+) -> Settlement {
     let retry = message.details.retry_policy(&exchanges.queue.policy.retry);
     let now_ms = exchanges.store.clock().now_ms();
     if retry.is_too_old(exchanges.age_ms(message, now_ms, paused_ms)) {
         let (word, reason) = (GiveUp::TooOld.word(), GiveUp::TooOld.reason(message.attempt, &why));
-        return Action::Bury { word, reason, suspect: false };
+        return Settlement::Bury { word, reason, suspect: false };
     }
     // What an earlier attempt said is kept instead.
     let reason = (message.attempt == 1).then_some(why);
-    Action::Postpone { delay_ms: later_ms(least, message.throttles, rand::rng().random()), reason }
+    Settlement::Postpone {
+        delay_ms: later_ms(least, message.throttles, rand::rng().random()),
+        reason,
+    }
 }

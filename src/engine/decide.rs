@@ -1,62 +1,12 @@
-//! From an outcome to a verb: all branching of what follows an attempt, in one function.
+//! From an outcome to a settlement: all branching of what follows an attempt, in one function.
 //!
-//! Pure: `now`, ages and randomness come in. The settler carries the action out.
+//! Pure: `now`, ages and randomness come in. `settle` and `pull` carry the settlement out.
 
 use crate::domain::outcome::OnUncertain;
 use crate::domain::outcome::Outcome;
 use crate::domain::policy::QueuePolicy;
 use crate::domain::retry::{GiveUp, Next, RetryPolicy};
-
-/// What is to happen with a message after an attempt.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Action {
-    /// The downstream has it.
-    Ack,
-    /// The downstream took it; a receipt will follow, perhaps under this name.
-    Accept {
-        /// The downstream's own.
-        reference: Option<String>,
-    },
-    /// Again later.
-    Retry {
-        /// How long to wait, in milliseconds.
-        delay_ms: u64,
-    },
-    /// Again later, as if not tried: where it goes takes nothing now.
-    Postpone {
-        /// How long to wait, in milliseconds.
-        delay_ms: u64,
-        /// For people, where nothing was tried yet that could tell.
-        reason: Option<String>,
-    },
-    /// Back to the head, as if not claimed.
-    Release,
-    /// Back to the head; the window would not have held the call.
-    Hold,
-    /// Back to the head; the gate shuts for so long, or by its streak.
-    Throttle {
-        /// In milliseconds; `None`: by its streak.
-        gate_ms: Option<u64>,
-    },
-    /// Back to the head; the gate shuts, loudly.
-    Alarm,
-    /// Given up.
-    Bury {
-        /// One of a few words, for the metric.
-        word: &'static str,
-        /// For people.
-        reason: String,
-        /// Whether the answer puts the downstream itself in doubt.
-        suspect: bool,
-    },
-    /// Waits for a decision.
-    Park {
-        /// For people.
-        reason: String,
-        /// So long the downstream asked to be left alone, in milliseconds; 0: it did not.
-        asked_ms: u64,
-    },
-}
+use crate::domain::settlement::Settlement;
 
 /// What the decision needs to know about the message.
 #[derive(Debug, Clone, Copy)]
@@ -82,17 +32,17 @@ pub(super) fn decide(
     policy: &QueuePolicy,
     retry: &RetryPolicy,
     facts: Facts<'_>,
-) -> Action {
+) -> Settlement {
     match outcome {
-        Outcome::Delivered => Action::Ack,
-        Outcome::Accepted => Action::Accept { reference: facts.reference.map(str::to_owned) },
+        Outcome::Delivered => Settlement::Ack,
+        Outcome::Accepted => Settlement::Accept { reference: facts.reference.map(str::to_owned) },
         Outcome::Retry => again(retry, facts),
-        Outcome::Hindered => Action::Release,
+        Outcome::Hindered => Settlement::Release,
         Outcome::Unknown => match policy.on_uncertain {
             OnUncertain::Resend => again(retry, facts),
             OnUncertain::Park | OnUncertain::Probe => {
                 let asked_ms = retry.obeyed_ms(facts.retry_after_ms);
-                Action::Park { reason: facts.error.to_owned(), asked_ms }
+                Settlement::Park { reason: facts.error.to_owned(), asked_ms }
             }
         },
         Outcome::Throttled { .. } if retry.is_too_old(facts.age_ms) => {
@@ -101,30 +51,30 @@ pub(super) fn decide(
         Outcome::Throttled { retry_after_ms } => {
             // Zero, or a date that has passed, names no time: to call again at once is to hammer.
             let asked_ms = retry.obeyed_ms(retry_after_ms);
-            Action::Throttle { gate_ms: (asked_ms > 0).then_some(asked_ms) }
+            Settlement::Throttle { gate_ms: (asked_ms > 0).then_some(asked_ms) }
         }
-        Outcome::Denied => Action::Alarm,
+        Outcome::Denied => Settlement::Alarm,
         Outcome::Refused => {
-            Action::Bury { word: "refused", reason: facts.error.to_owned(), suspect: false }
+            Settlement::Bury { word: "refused", reason: facts.error.to_owned(), suspect: false }
         }
         Outcome::Suspect => {
-            Action::Bury { word: "refused", reason: facts.error.to_owned(), suspect: true }
+            Settlement::Bury { word: "refused", reason: facts.error.to_owned(), suspect: true }
         }
     }
 }
 
-fn again(retry: &RetryPolicy, facts: Facts<'_>) -> Action {
+fn again(retry: &RetryPolicy, facts: Facts<'_>) -> Settlement {
     match retry.next(facts.attempt, facts.age_ms, facts.random) {
         Next::RetryAfter(delay_ms) => {
-            Action::Retry { delay_ms: delay_ms.max(retry.obeyed_ms(facts.retry_after_ms)) }
+            Settlement::Retry { delay_ms: delay_ms.max(retry.obeyed_ms(facts.retry_after_ms)) }
         }
         Next::GiveUp(why) => give_up(why, facts),
     }
 }
 
-fn give_up(why: GiveUp, facts: Facts<'_>) -> Action {
+fn give_up(why: GiveUp, facts: Facts<'_>) -> Settlement {
     let reason = why.reason(facts.attempt, facts.error);
-    Action::Bury { word: why.word(), reason, suspect: false }
+    Settlement::Bury { word: why.word(), reason, suspect: false }
 }
 
 #[cfg(test)]
@@ -174,14 +124,14 @@ mod tests {
         retry_after_ms: None,
     };
 
-    fn after(outcome: Outcome, on_uncertain: OnUncertain, attempt: u32, age_ms: u64) -> Action {
+    fn after(outcome: Outcome, on_uncertain: OnUncertain, attempt: u32, age_ms: u64) -> Settlement {
         let policy = policy(on_uncertain);
         decide(outcome, &policy, &policy.retry, Facts { attempt, age_ms, ..FACTS })
     }
 
-    fn word(action: &Action) -> &'static str {
-        match action {
-            Action::Bury { word, .. } => word,
+    fn word(settlement: &Settlement) -> &'static str {
+        match settlement {
+            Settlement::Bury { word, .. } => word,
             _ => "",
         }
     }
@@ -189,8 +139,8 @@ mod tests {
     #[test]
     fn a_failure_is_tried_again_until_attempts_or_age_are_spent() {
         let retry = |attempt, age_ms| after(Outcome::Retry, OnUncertain::Resend, attempt, age_ms);
-        assert_eq!(retry(1, 0), Action::Retry { delay_ms: 1000 });
-        assert_eq!(retry(2, 0), Action::Retry { delay_ms: 2000 });
+        assert_eq!(retry(1, 0), Settlement::Retry { delay_ms: 1000 });
+        assert_eq!(retry(2, 0), Settlement::Retry { delay_ms: 2000 });
         assert_eq!(word(&retry(3, 0)), "attempts_spent");
         assert_eq!(word(&retry(1, 100_000)), "too_old");
     }
@@ -200,7 +150,7 @@ mod tests {
         let asked = Outcome::Throttled { retry_after_ms: Some(3_600_000) };
         let throttle = |age_ms| after(asked, OnUncertain::Resend, 99, age_ms);
         // Capped by retry.throttle_max.
-        assert_eq!(throttle(0), Action::Throttle { gate_ms: Some(90_000) });
+        assert_eq!(throttle(0), Settlement::Throttle { gate_ms: Some(90_000) });
         assert_eq!(word(&throttle(100_000)), "too_old");
     }
 
@@ -208,10 +158,10 @@ mod tests {
     fn what_cannot_be_told_is_resent_or_parked_as_the_queue_says() {
         assert_eq!(
             after(Outcome::Unknown, OnUncertain::Resend, 1, 0),
-            Action::Retry { delay_ms: 1000 }
+            Settlement::Retry { delay_ms: 1000 }
         );
         let parked = after(Outcome::Unknown, OnUncertain::Park, 99, 999_999);
-        assert_eq!(parked, Action::Park { reason: "status 500".to_owned(), asked_ms: 0 });
+        assert_eq!(parked, Settlement::Park { reason: "status 500".to_owned(), asked_ms: 0 });
     }
 
     #[test]
@@ -223,26 +173,26 @@ mod tests {
         };
         for outcome in [Outcome::Unknown, Outcome::Retry] {
             for (asked_ms, delay_ms) in [(0, 1000), (999, 1000), (7000, 7000), (u64::MAX, 90_000)] {
-                let action = asked(outcome, OnUncertain::Resend, asked_ms);
-                assert_eq!(action, Action::Retry { delay_ms }, "{asked_ms}");
+                let settlement = asked(outcome, OnUncertain::Resend, asked_ms);
+                assert_eq!(settlement, Settlement::Retry { delay_ms }, "{asked_ms}");
             }
         }
         let parked = asked(Outcome::Unknown, OnUncertain::Probe, 7000);
-        assert_eq!(parked, Action::Park { reason: "status 500".to_owned(), asked_ms: 7000 });
+        assert_eq!(parked, Settlement::Park { reason: "status 500".to_owned(), asked_ms: 7000 });
     }
 
     #[test]
     fn what_this_machine_could_not_send_spends_nothing() {
         for on_uncertain in [OnUncertain::Resend, OnUncertain::Park] {
-            assert_eq!(after(Outcome::Hindered, on_uncertain, 3, 999_999), Action::Release);
+            assert_eq!(after(Outcome::Hindered, on_uncertain, 3, 999_999), Settlement::Release);
         }
     }
 
     #[test]
     fn refusals_bury_and_wrong_credentials_do_not() {
-        let suspect = |action| matches!(action, Action::Bury { suspect: true, .. });
+        let suspect = |settlement| matches!(settlement, Settlement::Bury { suspect: true, .. });
         assert!(!suspect(after(Outcome::Refused, OnUncertain::Resend, 1, 0)));
         assert!(suspect(after(Outcome::Suspect, OnUncertain::Resend, 1, 0)));
-        assert_eq!(after(Outcome::Denied, OnUncertain::Resend, 99, 999_999), Action::Alarm);
+        assert_eq!(after(Outcome::Denied, OnUncertain::Resend, 99, 999_999), Settlement::Alarm);
     }
 }

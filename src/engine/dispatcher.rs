@@ -15,7 +15,7 @@ use super::exchange::Exchanges;
 use super::pacer::{Permit, Throttle};
 use super::pulse::Pulse;
 use super::runners::Runners;
-use super::settle::Settlement;
+use super::settle::Ending;
 use super::slots::Slots;
 use super::work::Work;
 use crate::domain::gates::{Gate, GateState, Snapshot, gates};
@@ -23,12 +23,12 @@ use crate::shutdown::Tasks;
 use crate::store::{ClaimReply, ClaimStatus, ClaimWish, Claimed, StoreError};
 
 /// How far ahead of their slots messages are claimed.
-const HORIZON: Duration = Duration::from_millis(50);
+pub(super) const HORIZON_US: u64 = 50_000;
 /// With a limit, the next claim is made when its first slot is so near: what a stall may take, and no
 /// claim for each message.
 const REFILL: Duration = Duration::from_millis(30);
 /// When all calls are in flight elsewhere, how often to look: other nodes' slots come free unheard.
-const CONCURRENCY_POLL: Duration = Duration::from_secs(1);
+pub(super) const CONCURRENCY_POLL: Duration = Duration::from_secs(1);
 /// The longest time before the end of a window at which a batch leaves half full.
 const LAST_CALL_MS_MAX: u64 = 1000;
 
@@ -37,7 +37,7 @@ const LAST_CALL_MS_MAX: u64 = 1000;
 pub(super) struct Dispatcher {
     pub(super) exchanges: Arc<Exchanges>,
     pub(super) runners: Runners,
-    pub(super) outcomes: mpsc::Sender<Vec<Settlement>>,
+    pub(super) outcomes: mpsc::Sender<Vec<Ending>>,
     /// Calls in flight on this node: the queue's concurrency is the ceiling everywhere.
     pub(super) slots: Slots,
     pub(super) throttle: Option<Arc<Throttle>>,
@@ -80,7 +80,7 @@ impl Pass for Dispatcher {
         let last_call_ms = before_ms.map(|before_ms| self.last_call_ms(before_ms));
         let wish = ClaimWish {
             messages_max,
-            horizon_us: u64::try_from(HORIZON.as_micros()).unwrap_or(u64::MAX),
+            horizon_us: HORIZON_US,
             before_us: before_ms.map(|ms| ms * 1000),
             batch_now: last_call_ms.is_some_and(|last_call_ms| now_ms >= last_call_ms),
             lease_ms: None,
@@ -114,8 +114,7 @@ impl Dispatcher {
     /// From when on a batch does not wait for company that would come too late.
     fn last_call_ms(&self, before_ms: u64) -> u64 {
         let wait_ms = self.exchanges.queue.policy.batch.map_or(0, |batch| batch.max_wait_ms);
-        let horizon_ms = u64::try_from(HORIZON.as_millis()).unwrap_or(0);
-        before_ms.saturating_sub(wait_ms.min(LAST_CALL_MS_MAX) + horizon_ms)
+        before_ms.saturating_sub(wait_ms.min(LAST_CALL_MS_MAX) + HORIZON_US / 1000)
     }
 
     /// When to claim again.

@@ -10,19 +10,21 @@ use tokio::sync::mpsc;
 use tokio::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
+use super::age::age_ms;
 use super::breaker::Hosts;
-use super::decide::{Action, Facts, decide};
+use super::decide::{Facts, decide};
 use super::episode::Episode;
 use super::permits::START_LATE_MAX;
 use super::renew::InFlight;
-use super::settle::Settlement;
+use super::settle::Ending;
 use super::shortage::Shortage;
 use super::slots::Slot;
 use crate::domain::failing::Sign;
 use crate::domain::gates::{Snapshot, gates};
 use crate::domain::message::Attempt;
 use crate::domain::outcome::{Answer, Outcome, Reading, classify};
-use crate::store::{Claimed, Queue, Store};
+use crate::domain::settlement::Settlement;
+use crate::store::{Claimed, LeaseEnd, Queue, Store};
 use crate::telemetry::{Histogram, OutcomeLabel, QueueLabel};
 use crate::transport::Transport;
 
@@ -111,20 +113,20 @@ impl Exchanges {
 
     /// The gates once more, right before the first byte: the window may be closing, the message may
     /// have expired while it waited for its slot.
-    pub(super) fn last_look(&self, message: &Claimed) -> Option<Action> {
+    pub(super) fn last_look(&self, message: &Claimed) -> Option<Settlement> {
         let now_ms = self.store.clock().now_ms();
         if message.expires_ms.is_some_and(|at_ms| at_ms <= now_ms) {
             // Claimed again it expires, in Redis and by Redis time.
-            return Some(Action::Release);
+            return Some(Settlement::Release);
         }
         if !self.in_flight.may_start(&message.lease) {
             // This node stood still: another may take the message while the answer is on its way.
-            return Some(Action::Release);
+            return Some(Settlement::Release);
         }
         if self.is_too_late(message) {
-            return Some(Action::Release);
+            return Some(Settlement::Release);
         }
-        self.is_held().then_some(Action::Hold)
+        self.is_held().then_some(Settlement::Hold)
     }
 
     /// Whether a gate that this node knows holds the next call.
@@ -181,15 +183,15 @@ impl Exchanges {
     }
 
     /// What follows for one message.
-    pub(super) fn action_of(
+    pub(super) fn settlement_of(
         &self,
         message: &Claimed,
         tried: &Tried,
         outcome: Outcome,
         paused_ms: u64,
-    ) -> Action {
+    ) -> Settlement {
         if outcome == Outcome::Delivered {
-            return Action::Ack;
+            return Settlement::Ack;
         }
         let policy = &self.queue.policy;
         let error = tried.error();
@@ -201,22 +203,20 @@ impl Exchanges {
             reference: reference_of(&tried.answer),
             retry_after_ms: tried.answer.retry_after_ms(),
         };
-        let action = decide(outcome, policy, &message.details.retry_policy(&policy.retry), facts);
-        if outcome == Outcome::Unknown && matches!(action, Action::Retry { .. }) {
+        let settlement =
+            decide(outcome, policy, &message.details.retry_policy(&policy.retry), facts);
+        if outcome == Outcome::Unknown && matches!(settlement, Settlement::Retry { .. }) {
             let label = QueueLabel { queue: policy.name.to_string() };
             self.store.metrics().queue.possible_duplicates.get_or_create(&label).inc();
         }
-        action
+        settlement
     }
 
-    /// How old a message is, counted from its first attempt.
+    /// How old a message is.
     pub(super) fn age_ms(&self, message: &Claimed, now_ms: u64, paused_ms: u64) -> u64 {
-        if self.store.clock_alarm().is_some() {
-            // By a clock in doubt nothing is too old.
-            return 0;
-        }
         let paused_since_first_ms = paused_ms.saturating_sub(message.paused_at_first_ms);
-        self.queue.policy.age_ms(message.first_attempt_ms, now_ms, paused_since_first_ms)
+        let (store, policy) = (&self.store, &self.queue.policy);
+        age_ms(store, policy, message.first_attempt_ms, now_ms, paused_since_first_ms)
     }
 
     /// What is kept of the try.
@@ -244,7 +244,7 @@ impl Exchanges {
 /// The way to the settler, with what the exchange gives back at its end.
 #[derive(Debug)]
 pub(super) struct Outcomes {
-    sender: mpsc::Sender<Vec<Settlement>>,
+    sender: mpsc::Sender<Vec<Ending>>,
     slot: Arc<Slot>,
     ends: Option<String>,
     pub(super) paused_ms: u64,
@@ -253,7 +253,7 @@ pub(super) struct Outcomes {
 impl Outcomes {
     /// The way for one exchange; `ends` is the token of its batch.
     pub(super) fn new(
-        sender: mpsc::Sender<Vec<Settlement>>,
+        sender: mpsc::Sender<Vec<Ending>>,
         slot: Slot,
         ends: Option<String>,
         paused_ms: u64,
@@ -265,24 +265,24 @@ impl Outcomes {
     pub(super) fn of(
         &self,
         message: &Claimed,
-        action: Action,
+        settlement: Settlement,
         attempt: Option<Attempt>,
-    ) -> Settlement {
+    ) -> Ending {
         let lease = message.lease.clone();
         let is_unknown = |attempt: &Attempt| attempt.outcome == Outcome::Unknown.as_str();
         let is_in_doubt = message.is_in_doubt || attempt.as_ref().is_some_and(is_unknown);
-        let _slot = Arc::clone(&self.slot);
-        let sign = Sign::None;
-        Settlement { lease, action, attempt, is_in_doubt, sign, ends: None, _slot }
+        // What the attempt shows of the downstream, the settler says.
+        let end = LeaseEnd { lease, settlement, attempt, is_in_doubt, sign: Sign::None };
+        Ending { end, exchange: None, _slot: Arc::clone(&self.slot) }
     }
 
     /// Hands outcomes over, in the order of their messages; `last`: the exchange is over with them.
-    pub(super) async fn settle(&self, mut settlements: Vec<Settlement>, last: bool) {
-        if let Some(end) = settlements.last_mut().filter(|_| last) {
-            end.ends.clone_from(&self.ends);
+    pub(super) async fn settle(&self, mut endings: Vec<Ending>, last: bool) {
+        if let Some(end) = endings.last_mut().filter(|_| last) {
+            end.exchange.clone_from(&self.ends);
         }
         // The settler ends after the last sender.
-        drop(self.sender.send(settlements).await);
+        drop(self.sender.send(endings).await);
     }
 }
 

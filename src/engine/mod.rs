@@ -8,6 +8,7 @@
 //!                permits     exchange, breaker        probe      renew
 //! ```
 
+mod age;
 mod batch;
 mod batch_answer;
 mod breaker;
@@ -22,6 +23,7 @@ mod pacer;
 mod permits;
 mod presence;
 mod probe;
+pub mod pull;
 mod pulse;
 mod renew;
 mod request;
@@ -31,6 +33,7 @@ mod settle;
 mod shortage;
 mod single;
 mod slots;
+mod tally;
 mod work;
 
 pub use presence::Presence;

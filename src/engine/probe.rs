@@ -13,10 +13,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::age::age_ms;
 use super::cadence::{self, Next, Pass};
 use super::exchange::error_of;
 use super::permits::permit;
 use super::pulse::Pulse;
+use super::tally;
 use crate::domain::gates::{GateState, Snapshot, gates};
 use crate::domain::message::Probes;
 use crate::domain::outcome::Answer;
@@ -25,7 +27,7 @@ use crate::domain::retry::Next as Retry;
 use crate::failpoint::failpoint;
 use crate::shutdown::Tasks;
 use crate::store::{Changed, Decision, Doubtful, ProbeTimes, Queue, Store, StoreError};
-use crate::telemetry::{FoundLabel, Kind, ReasonLabel};
+use crate::telemetry::{FoundLabel, Kind};
 use crate::transport::{Call, Transport};
 
 /// Probes that one node makes at a time in one queue; fewer where the queue's concurrency is less.
@@ -269,7 +271,9 @@ impl Asking {
     ) -> Result<Changed, StoreError> {
         let policy = &self.queue.policy;
         let error = message.reason.clone().unwrap_or_default();
-        let age_ms = self.age_ms(message, paused_ms, now_ms);
+        let paused_since_first_ms = paused_ms.saturating_sub(message.paused_at_first_ms);
+        let first_ms = message.first_attempt_ms;
+        let age_ms = age_ms(&self.store, policy, first_ms, now_ms, paused_since_first_ms);
         // The attempt failed after all, and counts like any other that did; the time until the probe was
         // its delay.
         match message.details.retry_policy(&policy.retry).next(message.attempt, age_ms, 0.0) {
@@ -278,24 +282,11 @@ impl Asking {
                 let reason = why.reason(message.attempt, &error);
                 let changed = self.resolve(message, Decision::Dead, words, Some(&reason)).await;
                 if let Ok(Changed::Done) = changed {
-                    let label = ReasonLabel { queue: policy.name.to_string(), reason: why.word() };
-                    self.store.metrics().queue.dead.get_or_create(&label).inc();
-                    let id = || message.id.to_string();
-                    let digest = &self.store.metrics().digest;
-                    digest.note(Kind::Dead, policy.name.as_str(), &reason, id);
+                    tally::dead(&self.store, &policy.name, message.id.ulid, why.word(), &reason);
                 }
                 changed
             }
         }
-    }
-
-    fn age_ms(&self, message: &Doubtful, paused_ms: u64, now_ms: u64) -> u64 {
-        if self.store.clock_alarm().is_some() {
-            // By a clock in doubt nothing is too old.
-            return 0;
-        }
-        let paused_since_first_ms = paused_ms.saturating_sub(message.paused_at_first_ms);
-        self.queue.policy.age_ms(message.first_attempt_ms, now_ms, paused_since_first_ms)
     }
 
     async fn ask_later(

@@ -9,15 +9,15 @@ use crate::transport::Transport;
 
 /// Sends a message, unless a last look forbids it, and hands its outcome over.
 pub(super) async fn run(exchanges: &Exchanges, message: Claimed, held: bool, outcomes: &Outcomes) {
-    if let Some(action) = exchanges.last_look(&message) {
-        outcomes.settle(vec![outcomes.of(&message, action, None)], true).await;
+    if let Some(settlement) = exchanges.last_look(&message) {
+        outcomes.settle(vec![outcomes.of(&message, settlement, None)], true).await;
         return;
     }
     exchanges.store.note_start(&exchanges.queue.policy, &message, held, &exchanges.lateness);
     let tried = call(exchanges, &message, &exchanges.transport).await;
-    let action = exchanges.action_of(&message, &tried, tried.outcome, outcomes.paused_ms);
+    let settlement = exchanges.settlement_of(&message, &tried, tried.outcome, outcomes.paused_ms);
     let attempt = exchanges.attempt_of(&message, &tried);
-    outcomes.settle(vec![outcomes.of(&message, action, Some(attempt))], true).await;
+    outcomes.settle(vec![outcomes.of(&message, settlement, Some(attempt))], true).await;
 }
 
 /// Makes the call of one message this way.

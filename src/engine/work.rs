@@ -4,11 +4,11 @@
 
 use tokio::sync::mpsc;
 
-use super::decide::Action;
 use super::exchange::{Exchanges, Outcomes};
-use super::settle::Settlement;
+use super::settle::Ending;
 use super::slots::Slot;
 use super::{batch, callback, single};
+use crate::domain::settlement::Settlement;
 use crate::failpoint::failpoint;
 use crate::store::Claimed;
 use crate::telemetry::QueueLabel;
@@ -23,7 +23,7 @@ pub(super) struct Work {
     /// Whether a gate held it: then it is late against its slot, else against its due time.
     pub(super) held: bool,
     /// Takes the outcomes.
-    pub(super) outcomes: mpsc::Sender<Vec<Settlement>>,
+    pub(super) outcomes: mpsc::Sender<Vec<Ending>>,
     /// The exchange's slot on this node.
     pub(super) slot: Slot,
 }
@@ -48,7 +48,7 @@ impl Work {
         let label = QueueLabel { queue: exchanges.queue.policy.name.to_string() };
         exchanges.store.metrics().queue.permits_unused.get_or_create(&label).inc();
         let (messages, _, outcomes) = self.split(exchanges);
-        let released = |message| outcomes.of(message, Action::Release, None);
+        let released = |message| outcomes.of(message, Settlement::Release, None);
         outcomes.settle(messages.iter().map(released).collect(), true).await;
     }
 

@@ -1,7 +1,7 @@
 //! Leases in other hands than a node's: no node vanishes with a worker.
 //!
 //! Owns the news of when such leases end, from who hands out to who reaps, and the way back for what
-//! was never handed over. Refuses to know who claims (see `api::pull`) and who reaps (see `workers`).
+//! was never handed over. Refuses to know who claims (see `engine::pull`) and who reaps (see `workers`).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::Store;
 use super::queue::{Queue, Shard};
-use super::settle::Settled;
+use super::settle::{Lease, Settled};
 
 /// The next end in each shard, by its tag: as many as there are shards.
 #[derive(Debug, Default)]
@@ -48,12 +48,12 @@ impl Store {
     }
 
     /// Puts back what never reached its worker, unsent; if that fails, the leases run out.
-    pub fn give_back(&self, queue: Arc<Queue>, held: Vec<Settled>) {
+    pub fn give_back(&self, queue: Arc<Queue>, held: Vec<Lease>) {
         let store = self.clone();
         self.inner.tasks.spawn("give_back", async move {
             for shard in &queue.shards {
-                let of_shard = |item: &&Settled| item.lease.shard == shard.number;
-                let items: Vec<Settled> = held.iter().filter(of_shard).cloned().collect();
+                let of_shard = held.iter().filter(|lease| lease.shard == shard.number);
+                let items: Vec<Settled> = of_shard.cloned().map(Settled::of).collect();
                 if !items.is_empty()
                     && let Err(error) = store.release(&queue, shard, &[], &items).await
                 {

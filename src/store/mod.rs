@@ -105,7 +105,7 @@ pub use schedules::{
     Kept, LastTick, Paused, PutSchedule, SchedulePage, Sweep, Tick, Touched, UnderWay,
 };
 pub use script::Verb;
-pub use settle::{DeferKind, Lease, Settled, Verdict};
+pub use settle::{Lease, LeaseEnd, Verdict, Way};
 pub use topics::{Event, Outstanding, Published, Topic};
 
 use crate::config::{RedisSettings, Settings};

@@ -61,7 +61,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Self::ack`].
-    pub async fn accept(
+    pub(super) async fn accept(
         &self,
         queue: &Queue,
         shard: &Shard,
@@ -74,7 +74,7 @@ impl Store {
             args.extend(item.whole());
             args.push(item.reference.clone().unwrap_or_default().into_bytes());
         }
-        self.settle(Verb::Accept, queue, shard, &args, items.len()).await
+        self.call_settling(Verb::Accept, queue, shard, &args, items.len()).await
     }
 
     /// accepted (or uncertain) → delivered or dead, by the downstream's word.

@@ -1,7 +1,6 @@
 //! `POST /v1/queues/{queue}/claim`: messages for a worker, each under a lease.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
@@ -11,8 +10,6 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::desk::{self, Taken, Wish};
-use super::token::WorkerToken;
 use super::{LEASE_MS_MAX, LEASE_MS_MIN, pulled};
 use crate::api::Shared;
 use crate::api::change::SMALL_BODY_BYTES_MAX;
@@ -24,7 +21,8 @@ use crate::api::values::{duration, whole};
 use crate::api::view::{Moment, Pairs, PayloadView};
 use crate::domain::id::MessageId;
 use crate::domain::shown::show_payload;
-use crate::store::{Claimed, Queue, Settled, Store};
+use crate::engine::pull::{PullWish, Pulled, WorkerToken};
+use crate::store::Claimed;
 
 /// Most messages in one claim.
 const MESSAGES_MAX: u64 = 1000;
@@ -63,73 +61,28 @@ pub(in crate::api) async fn claim(
     // closes it later is taken for gone.
     let was_closed = peer.has_closed();
     let wait_ms = if was_closed { 0 } else { wait_ms };
-    let wish = Wish {
+    let wish = PullWish {
         messages_max: usize::try_from(max).unwrap_or(usize::MAX),
         lease_ms,
         until: Instant::now() + Duration::from_millis(wait_ms),
     };
-    let lease_ms = lease_ms.unwrap_or(queue.policy.lease_ms);
-    let taken = desk::take(&door, &queue.policy.name, wish, &peer).await?;
-    let Some(Taken { queue, reply, claimed_at_ms, was_awaited }) = taken else {
+    let (name, stop) = (&queue.policy.name, &door.state.draining);
+    let pulled = door.polls.claim(door.store(), name, wish, stop, peer.closed()).await?;
+    // Dropped, they go back.
+    let Some(pulled) = pulled.filter(|_| was_closed || !peer.has_closed()) else {
         return Ok(nothing());
     };
-    for message in &reply.messages {
-        let shard = &queue.shards[usize::from(message.lease.shard)];
-        door.store().lease_ends(shard, Instant::now() + Duration::from_millis(lease_ms));
-    }
-    let hands = Hands::new(door.store(), &queue, &reply.messages);
-    if let Some(last) = reply.messages.last() {
-        tokio::time::sleep_until(last.slot).await;
-    }
-    if peer.has_closed() && !was_closed {
-        return Ok(nothing());
-    }
-    let now_ms = door.now_ms()?;
-    let lateness = door.store().lateness(&queue.policy);
-    let messages: Vec<_> = reply
-        .messages
-        .iter()
-        .map(|message| {
-            door.store().note_start(&queue.policy, message, !was_awaited, &lateness);
-            let token = WorkerToken::new(message, now_ms, reply.paused_ms);
-            ClaimedView::new(&queue, message, &token, claimed_at_ms + lease_ms)
-        })
+    let messages: Vec<_> = pulled
+        .start(door.now_ms()?)
+        .map(|(message, token)| ClaimedView::new(&pulled, message, &token))
         .collect();
     let response = Json(serde_json::json!({ "messages": messages })).into_response();
-    hands.let_go();
+    pulled.handed_over();
     Ok(response)
 }
 
 fn nothing() -> Response {
     Json(serde_json::json!({ "messages": [] })).into_response()
-}
-
-/// Messages on their way to a worker: if it hangs up before it has them, they go back unsent.
-struct Hands {
-    store: Store,
-    queue: Arc<Queue>,
-    held: Vec<Settled>,
-}
-
-impl Hands {
-    fn new(store: &Store, queue: &Arc<Queue>, messages: &[Claimed]) -> Self {
-        let unsent = |message: &Claimed| Settled::of(message.lease.clone());
-        let held = messages.iter().map(unsent).collect();
-        Self { store: store.clone(), queue: Arc::clone(queue), held }
-    }
-
-    fn let_go(mut self) {
-        self.held.clear();
-    }
-}
-
-impl Drop for Hands {
-    fn drop(&mut self) {
-        let held = std::mem::take(&mut self.held);
-        if !held.is_empty() {
-            self.store.give_back(Arc::clone(&self.queue), held);
-        }
-    }
 }
 
 /// A message as a worker gets it.
@@ -150,10 +103,10 @@ struct ClaimedView<'a> {
 }
 
 impl<'a> ClaimedView<'a> {
-    fn new(queue: &Queue, message: &'a Claimed, token: &WorkerToken, lease_until_ms: u64) -> Self {
+    fn new(pulled: &Pulled, message: &'a Claimed, token: &WorkerToken) -> Self {
         let details = &message.details;
         Self {
-            id: MessageId { queue: queue.policy.name.clone(), ulid: message.lease.ulid }
+            id: MessageId { queue: pulled.queue.policy.name.clone(), ulid: message.lease.ulid }
                 .to_string(),
             token: token.to_string(),
             attempt: message.attempt,
@@ -164,7 +117,7 @@ impl<'a> ClaimedView<'a> {
             labels: &details.labels,
             due_at: Moment(message.due_ms),
             expires_at: message.expires_ms.map(Moment),
-            lease_until: Moment(lease_until_ms),
+            lease_until: Moment(pulled.lease_until_ms),
         }
     }
 }

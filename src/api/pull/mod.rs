@@ -1,15 +1,11 @@
 //! Pull: workers in any language claim messages and settle them over HTTP.
 //!
-//! Owns what a worker asks and is told. Claims go through the same gates as the dispatcher's (see
-//! `store`), settlings through the same fences; a worker is one more node that may die at any moment.
+//! Owns the JSON of what a worker asks and says. What follows from it, see `engine::pull`.
 
 mod claim;
-mod desk;
 mod settle;
-mod token;
 
 pub(super) use claim::{__path_claim, claim};
-pub(super) use desk::Desks;
 pub(super) use settle::{__path_settle, settle};
 
 use std::sync::Arc;

@@ -9,7 +9,8 @@ use tokio::time::Instant;
 
 use super::support::{House, Plan, policy, within};
 use crate::domain::message::Attempt;
-use crate::store::{ClaimWish, Claimed, Settled, Verdict};
+use crate::domain::settlement::Settlement;
+use crate::store::{ClaimWish, Claimed, LeaseEnd, Verdict};
 
 #[tokio::test]
 async fn bad_queries_are_refused() {
@@ -80,9 +81,9 @@ async fn ack(house: &House, claimed: &Claimed, body: &'static [u8]) {
         error: None,
         response: Some((Some("application/json".to_owned()), Bytes::from_static(body))),
     };
-    let (lease, shard) = (claimed.lease.clone(), &queue.shards[0]);
-    let settled = Settled { attempt: Some(attempt), ..Settled::of(lease) };
-    let verdicts = house.store.ack(&queue, shard, &[], &[settled]).await.unwrap();
+    let released = LeaseEnd::released(claimed.lease.clone());
+    let end = LeaseEnd { settlement: Settlement::Ack, attempt: Some(attempt), ..released };
+    let verdicts = house.store.settle(&queue, end.way(), &[], [&end]).await.unwrap();
     assert_eq!(verdicts, [Verdict::Ok]);
 }
 

@@ -5,11 +5,12 @@ use std::time::Duration;
 use tidegate::domain::gates::Gate;
 use tidegate::domain::limit::{GrantedSlots, SlotWish};
 use tidegate::domain::message::When;
+use tidegate::domain::settlement::Settlement;
 use tidegate::domain::state::State;
-use tidegate::store::{ClaimStatus, ClaimWish, DeferKind, Verb};
+use tidegate::store::{ClaimStatus, ClaimWish, Claimed, Lease, Verb};
 
 use super::ground::{Ground, on_each};
-use super::node::{HOUR_MS, Node, WISH, With, bodies, message, settled};
+use super::node::{HOUR_MS, Node, WISH, With, bodies, ended, message};
 
 on_each!(
     a_claim_takes_no_more_than_its_bytes_but_at_least_one,
@@ -203,9 +204,10 @@ async fn batches_in_flight_count_as_one_call_each(ground: Ground) {
     // Its first message is settled, and the batch goes on until it is said to be over.
     node.end(Verb::Ack, &first[0].lease).await;
     assert_eq!(node.claim(WISH).await.status, ClaimStatus::Held(Gate::Concurrency));
-    let rest: Vec<_> = first[1..].iter().map(|c| settled(&c.lease, "ack")).collect();
-    let ended = [first[0].lease.token.clone()];
-    node.store.ack(&node.queue, node.shard(), &ended, &rest).await.unwrap();
+    let acked = |claimed: &Claimed| ended(&claimed.lease, "ack", Settlement::Ack);
+    let rest: Vec<_> = first[1..].iter().map(acked).collect();
+    let exchanges = [first[0].lease.token.clone()];
+    node.store.settle(&node.queue, rest[0].way(), &exchanges, &rest).await.unwrap();
     assert_eq!(node.counts().await.exchanges, 1);
     assert_eq!(node.claim(WISH).await.messages.len(), 3);
     ground.assert_sound(&node).await;
@@ -243,10 +245,9 @@ async fn a_pause_holds_everything_and_its_time_is_kept(ground: Ground) {
 async fn throttles_shut_the_gate_longer_each_time(ground: Ground) {
     let node = ground.node("concurrency = 4").await;
     node.send_all(&["a", "b", "c", "d"]).await;
-    let defer = async |leases: &[&tidegate::store::Lease], gate_ms| {
-        let items: Vec<_> = leases.iter().map(|lease| settled(lease, "throttled")).collect();
-        let kind = DeferKind::Throttle;
-        node.store.defer(&node.queue, node.shard(), &[], kind, gate_ms, &items).await.unwrap()
+    let defer = async |leases: &[&Lease], gate_ms| {
+        let end = |lease: &&Lease| ended(lease, "throttled", Settlement::Throttle { gate_ms });
+        node.settle_as(&leases.iter().map(end).collect::<Vec<_>>()).await
     };
     let shut_for = async || {
         let shut = node.claim(WISH).await;

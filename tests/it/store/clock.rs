@@ -3,11 +3,12 @@
 
 use tidegate::domain::gates::Gate;
 use tidegate::domain::message::When;
+use tidegate::domain::settlement::Settlement;
 use tidegate::domain::state::State;
-use tidegate::store::{ClaimStatus, DeferKind, Verb};
+use tidegate::store::{ClaimStatus, Verb};
 
 use super::ground::Ground;
-use super::node::{HOUR_MS, Node, WISH, With, bodies, message, settled};
+use super::node::{HOUR_MS, Node, WISH, With, bodies, ended, message};
 use crate::support::redis::RedisOptions;
 
 const HOUR: i64 = HOUR_MS.cast_signed();
@@ -154,10 +155,8 @@ async fn a_gate_that_was_shut_before_a_step_back_opens() {
     let node = ground.node("").await;
     node.send_all(&["a", "b"]).await;
     let lease = node.take_one().await;
-    let kind = DeferKind::Throttle;
-    let throttled = [settled(&lease, "throttled")];
-    let queue = &node.queue;
-    node.store.defer(queue, node.shard(), &[], kind, Some(30_000), &throttled).await.unwrap();
+    let throttle = Settlement::Throttle { gate_ms: Some(30_000) };
+    node.settle_as(&[ended(&lease, "throttled", throttle)]).await;
     assert_eq!(node.claim(WISH).await.status, ClaimStatus::Held(Gate::Throttled));
 
     step(&ground, -HOUR);

@@ -7,10 +7,11 @@
 use redis::{Cmd, cmd};
 use tidegate::domain::message::{Details, NewMessage, When};
 use tidegate::domain::policy::QueuePolicy;
-use tidegate::store::{Settled, Verb};
+use tidegate::domain::settlement::Settlement;
+use tidegate::store::{LeaseEnd, Verb};
 
 use super::ground::Ground;
-use super::node::{HOUR_MS, Node, With, message, settled};
+use super::node::{HOUR_MS, Node, With, ended, message};
 
 /// Messages a call, as at load.
 const CALL: usize = 250;
@@ -82,7 +83,7 @@ fn raw_call(verb: usize, hash: &str, round: usize) -> Cmd {
 }
 
 /// A call of the store for as many messages; how many it moved, and those it leased.
-async fn our_call(node: &Node, verb: usize, due_ms: u64, leased: &mut Vec<Settled>) -> usize {
+async fn our_call(node: &Node, verb: usize, due_ms: u64, leased: &mut Vec<LeaseEnd>) -> usize {
     match verb {
         0 => {
             let sent = small().due(When::At(due_ms));
@@ -92,13 +93,14 @@ async fn our_call(node: &Node, verb: usize, due_ms: u64, leased: &mut Vec<Settle
         1 => usize::try_from(node.promote().await).expect("a few"),
         2 => {
             let taken = node.take(CALL).await;
-            leased.extend(taken.iter().map(|claimed| settled(&claimed.lease, "delivered")));
+            leased.extend(
+                taken.iter().map(|claimed| ended(&claimed.lease, "delivered", Settlement::Ack)),
+            );
             taken.len()
         }
         _ => {
-            let ended: Vec<_> = leased.drain(..CALL).collect();
-            let verdicts = node.store.ack(&node.queue, node.shard(), &[], &ended).await;
-            verdicts.expect("Redis is there").len()
+            let acked: Vec<_> = leased.drain(..CALL).collect();
+            node.settle_as(&acked).await.len()
         }
     }
 }

@@ -4,11 +4,12 @@
 //! connection, and the scripts do not know of what kind.
 
 use tidegate::domain::message::When;
+use tidegate::domain::settlement::Settlement;
 use tidegate::domain::state::State;
-use tidegate::store::{DeferKind, Lease, Verb, Verdict};
+use tidegate::store::{Lease, Verb, Verdict};
 
 use super::ground::Ground;
-use super::node::{HOUR_MS, Node, With, bodies, message, settled};
+use super::node::{HOUR_MS, Node, With, bodies, ended, message};
 use crate::support::Wire;
 
 /// A node on a wire; every script has run once, so that the next reply is the one to lose.
@@ -122,14 +123,13 @@ async fn a_throttle_counts_once() {
     let (ground, wire, node) = node_on_a_wire("").await;
     let id = node.send(message("m")).await;
     let lease: Lease = node.take_one().await;
-    let items = [settled(&lease, "throttled")];
+    let end = ended(&lease, "throttled", Settlement::Throttle { gate_ms: None });
 
     wire.lose_a_reply();
-    let kind = DeferKind::Throttle;
-    let verdicts = node.store.defer(&node.queue, node.shard(), &[], kind, None, &items).await;
+    let verdicts = node.settle_as(&[end]).await;
 
     assert!(wire.has_lost());
-    assert_eq!(verdicts.unwrap(), [Verdict::Already]);
+    assert_eq!(verdicts, [Verdict::Already]);
     assert_eq!(node.get(&id).await.throttles, 1);
     assert_eq!(ground.meta("throttle_streak").await.as_deref(), Some("1"));
     ground.assert_sound(&node).await;

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tidegate::domain::id::{MessageId, QueueName};
 use tidegate::domain::message::{Attempt, Details, Message, NewMessage, PayloadKind, When};
+use tidegate::domain::settlement::Settlement;
 use tidegate::domain::state::State;
 use tidegate::store::{
-    Accepted, ClaimReply, ClaimWish, Claimed, Counts, DeferKind, Lease, NotAccepted, Queue,
-    Settled, Shard, Store, Verb, Verdict,
+    Accepted, ClaimReply, ClaimWish, Claimed, Counts, Lease, LeaseEnd, NotAccepted, Queue, Shard,
+    Store, Verb, Verdict,
 };
 
 use super::ground::QUEUE;
@@ -81,13 +82,23 @@ pub(super) fn attempt(number: u32, outcome: &str) -> Attempt {
     }
 }
 
-/// A lease and how it ends: with an attempt's words.
-pub(super) fn settled(lease: &Lease, outcome: &str) -> Settled {
-    Settled {
-        attempt: Some(attempt(1, outcome)),
-        reason: Some(outcome.to_owned()),
-        delay_ms: HOUR_MS,
-        ..Settled::of(lease.clone())
+/// A lease that ends so, with an attempt's words.
+pub(super) fn ended(lease: &Lease, outcome: &str, settlement: Settlement) -> LeaseEnd {
+    let attempt = Some(attempt(1, outcome));
+    LeaseEnd { settlement, attempt, ..LeaseEnd::released(lease.clone()) }
+}
+
+/// What a verb stands for, with these words.
+pub(super) fn settlement_of(verb: Verb) -> Settlement {
+    let reason = verb.as_str().to_owned();
+    match verb {
+        Verb::Ack => Settlement::Ack,
+        Verb::Retry => Settlement::Retry { delay_ms: HOUR_MS },
+        Verb::Release => Settlement::Release,
+        Verb::Defer => Settlement::Hold,
+        Verb::Bury => Settlement::Bury { word: "refused", reason, suspect: false },
+        Verb::Park => Settlement::Park { reason, asked_ms: 0 },
+        other => panic!("{other:?} settles nothing"),
     }
 }
 
@@ -143,20 +154,18 @@ impl Node {
 
     /// Runs a settle verb on leases of the first shard.
     pub(super) async fn settle(&self, verb: Verb, leases: &[Lease]) -> Vec<Verdict> {
-        let (store, queue) = (&self.store, &*self.queue);
-        let shard = &queue.shards[usize::from(leases[0].shard)];
-        let items: Vec<_> = leases.iter().map(|lease| settled(lease, verb.as_str())).collect();
-        let verdicts = match verb {
-            Verb::Ack => store.ack(queue, shard, &[], &items).await,
-            Verb::Retry => store.retry(queue, shard, &[], &items).await,
-            Verb::Release => store.release(queue, shard, &[], &items).await,
-            Verb::Defer => store.defer(queue, shard, &[], DeferKind::Hold, None, &items).await,
-            Verb::Bury => store.bury(queue, shard, &[], false, &items).await,
-            Verb::Park => store.park(queue, shard, &[], 0, &items).await,
-            Verb::Renew => store.renew(shard, queue.policy.lease_ms, &[], leases).await,
-            other => panic!("{other:?} settles nothing"),
-        };
-        verdicts.expect("Redis is there")
+        if verb == Verb::Renew {
+            let shard = &self.queue.shards[usize::from(leases[0].shard)];
+            let renewed = self.store.renew(shard, self.queue.policy.lease_ms, &[], leases).await;
+            return renewed.expect("Redis is there");
+        }
+        let end = |lease| ended(lease, verb.as_str(), settlement_of(verb));
+        self.settle_as(&leases.iter().map(end).collect::<Vec<_>>()).await
+    }
+
+    /// Ends leases that go the same way.
+    pub(super) async fn settle_as(&self, ends: &[LeaseEnd]) -> Vec<Verdict> {
+        self.store.settle(&self.queue, ends[0].way(), &[], ends).await.expect("Redis is there")
     }
 
     pub(super) async fn settle_one(&self, verb: Verb, lease: &Lease) -> Verdict {

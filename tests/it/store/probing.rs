@@ -2,11 +2,12 @@
 
 use tidegate::domain::id::MessageId;
 use tidegate::domain::message::Probes;
+use tidegate::domain::settlement::Settlement;
 use tidegate::domain::state::State;
 use tidegate::store::{Changed, Decision, Doubtful, ProbeTimes, Verb};
 
 use super::ground::{Ground, on_each};
-use super::node::{HOUR_MS, Node, message};
+use super::node::{HOUR_MS, Node, ended, message};
 
 on_each!(
     one_prober_has_a_message_until_its_lease_is_over,
@@ -135,10 +136,8 @@ async fn nothing_is_asked_while_the_queue_is_paused_or_its_gate_shut(ground: Gro
 
     node.send(message("refused")).await;
     let lease = node.take_one().await;
-    let items = [super::node::settled(&lease, "throttled")];
-    let kind = tidegate::store::DeferKind::Throttle;
-    let shut = node.store.defer(&node.queue, node.shard(), &[], kind, Some(HOUR_MS), &items).await;
-    drop(shut.unwrap());
+    let throttle = Settlement::Throttle { gate_ms: Some(HOUR_MS) };
+    node.settle_as(&[ended(&lease, "throttled", throttle)]).await;
     let due = node.store.probe(&node.queue, node.shard(), 10, TIMES, 0).await.unwrap();
     assert!(due.messages.is_empty() && due.next_in.is_some(), "until the gate opens");
 

@@ -3,11 +3,12 @@
 use tidegate::domain::id::MessageId;
 use tidegate::domain::message::Message;
 use tidegate::domain::receipt::Said::{self, Dead, Delivered};
+use tidegate::domain::settlement::Settlement;
 use tidegate::domain::state::State;
 use tidegate::store::{Changed, Lease, Receipt, ReceiptOf, Received, Verb, Verdict};
 
 use super::ground::{Ground, on_each};
-use super::node::{Node, WISH, message, settled};
+use super::node::{Node, WISH, ended, message};
 
 on_each!(
     a_receipt_closes_what_was_accepted,
@@ -39,11 +40,8 @@ async fn by_ref(node: &Node, reference: &str, said: Said) -> Received {
 }
 
 async fn accept(node: &Node, lease: &Lease, reference: Option<&str>) -> Verdict {
-    let mut item = settled(lease, "accepted");
-    item.reason = None;
-    item.reference = reference.map(str::to_owned);
-    let shard = &node.queue.shards[usize::from(lease.shard)];
-    node.store.accept(&node.queue, shard, &[], &[item]).await.expect("Redis is there")[0]
+    let accept = Settlement::Accept { reference: reference.map(str::to_owned) };
+    node.settle_as(&[ended(lease, "accepted", accept)]).await[0]
 }
 
 /// A message that the downstream accepted under this name.

@@ -2,11 +2,12 @@
 
 use tidegate::domain::gates::Gate;
 use tidegate::domain::message::When;
+use tidegate::domain::settlement::Settlement;
 use tidegate::domain::state::State;
-use tidegate::store::{ClaimStatus, DeferKind, Lease, Verb, Verdict};
+use tidegate::store::{ClaimStatus, Lease, Verb, Verdict};
 
 use super::ground::{Ground, on_each};
-use super::node::{HOUR_MS, Node, WISH, With, bodies, message, settled};
+use super::node::{HOUR_MS, Node, WISH, With, bodies, ended, message};
 
 on_each!(
     a_right_token_settles_once,
@@ -191,10 +192,9 @@ async fn retry_waits_and_remembers_its_attempts(ground: Ground) {
     let node = ground.node("").await;
     let id = node.send(message("m").expires(When::After(2 * HOUR_MS))).await;
     let first = node.take(1).await;
-    let mut item = settled(&first[0].lease, "refused");
-    item.delay_ms = 20;
+    let again = Settlement::Retry { delay_ms: 20 };
     let before_ms = ground.now_ms().await;
-    node.store.retry(&node.queue, node.shard(), &[], &[item]).await.unwrap();
+    node.settle_as(&[ended(&first[0].lease, "refused", again)]).await;
 
     let waits = node.get(&id).await;
     assert_eq!((waits.state, waits.attempts), (State::Scheduled, 1));
@@ -209,9 +209,8 @@ async fn retry_waits_and_remembers_its_attempts(ground: Ground) {
     assert_eq!(second[0].attempt, 2);
     assert_eq!(second[0].first_attempt_ms, first[0].first_attempt_ms);
     // Without a delay it is ready at once.
-    let mut item = settled(&second[0].lease, "again");
-    item.delay_ms = 0;
-    node.store.retry(&node.queue, node.shard(), &[], &[item]).await.unwrap();
+    let again = Settlement::Retry { delay_ms: 0 };
+    node.settle_as(&[ended(&second[0].lease, "again", again)]).await;
     let third = node.take_one().await;
     node.end(Verb::Bury, &third).await;
 
@@ -227,9 +226,8 @@ async fn the_history_is_bounded(ground: Ground) {
     let id = node.send(message("m")).await;
     for round in 1..=30 {
         let lease = node.take_one().await;
-        let mut item = settled(&lease, &format!("round {round}"));
-        item.delay_ms = 0;
-        node.store.retry(&node.queue, node.shard(), &[], &[item]).await.unwrap();
+        let again = Settlement::Retry { delay_ms: 0 };
+        node.settle_as(&[ended(&lease, &format!("round {round}"), again)]).await;
     }
     let attempts = node.store.attempts(&id).await.unwrap().unwrap();
     let outcomes: Vec<_> = attempts.iter().map(|a| a.outcome.clone()).collect();
@@ -241,8 +239,8 @@ async fn five_suspects_in_a_row_shut_the_gate(ground: Ground) {
     let node = ground.node("").await;
     let bury = async |suspect| {
         node.send(message("m")).await;
-        let items = [settled(&node.take_one().await, "403")];
-        node.store.bury(&node.queue, node.shard(), &[], suspect, &items).await.unwrap();
+        let bury = Settlement::Bury { word: "refused", reason: "403".to_owned(), suspect };
+        node.settle_as(&[ended(&node.take_one().await, "403", bury)]).await;
     };
     for _ in 0..4 {
         bury(true).await;
@@ -270,9 +268,7 @@ async fn five_suspects_in_a_row_shut_the_gate(ground: Ground) {
 async fn credentials_refused_shut_the_gate_at_once(ground: Ground) {
     let node = ground.node("").await;
     let id = node.send(message("m")).await;
-    let items = [settled(&node.take_one().await, "401")];
-    let kind = DeferKind::Alarm;
-    node.store.defer(&node.queue, node.shard(), &[], kind, None, &items).await.unwrap();
+    node.settle_as(&[ended(&node.take_one().await, "401", Settlement::Alarm)]).await;
 
     let shut = node.claim(WISH).await;
     assert_eq!(shut.status, ClaimStatus::Held(Gate::Throttled));
@@ -325,9 +321,8 @@ async fn nothing_is_kept_without_retention(ground: Ground) {
         .await;
     node.send_all(&["a", "b", "c"]).await;
     let retried = node.take_one().await;
-    let mut item = settled(&retried, "again");
-    item.delay_ms = 0;
-    node.store.retry(&node.queue, node.shard(), &[], &[item]).await.unwrap();
+    let again = Settlement::Retry { delay_ms: 0 };
+    node.settle_as(&[ended(&retried, "again", again)]).await;
     for verb in [Verb::Ack, Verb::Bury, Verb::Ack] {
         let lease = node.take_one().await;
         node.end(verb, &lease).await;

@@ -5,16 +5,16 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use tidegate::domain::gates::Gate;
 use tidegate::domain::id::MessageId;
+use tidegate::domain::settlement::Settlement;
 use tidegate::domain::state::State;
 use tidegate::store::{
-    Changed, ClaimStatus, ClaimWish, Claimed, Decision, DeferKind, Edit, Lease, NotAccepted, Verb,
-    Verdict,
+    Changed, ClaimStatus, ClaimWish, Claimed, Decision, Edit, Lease, NotAccepted, Verb, Verdict,
 };
 
 use super::known::{Known, Model};
 use super::{HOUR_MS, Moment, SOON_MS, Step};
 use crate::store::ground::Ground;
-use crate::store::node::{Node, WISH, With, message, settled};
+use crate::store::node::{Node, WISH, With, ended, message};
 
 const QUEUE: &str = "concurrency = 1000\npriority_levels = 3";
 const WEIGHED: &str =
@@ -294,10 +294,8 @@ impl World {
         }
         let verdicts = if verb == Verb::Retry {
             let delay_ms = if soon { SOON_MS } else { 0 };
-            let mut items: Vec<_> = leases.iter().map(|lease| settled(lease, "retry")).collect();
-            items.iter_mut().for_each(|item| item.delay_ms = delay_ms);
-            let (store, queue) = (&self.node.store, &self.node.queue);
-            store.retry(queue, self.node.shard(), &[], &items).await.unwrap()
+            let end = |lease| ended(lease, "retry", Settlement::Retry { delay_ms });
+            self.node.settle_as(&leases.iter().map(end).collect::<Vec<_>>()).await
         } else {
             self.node.settle(verb, &leases).await
         };
@@ -355,11 +353,10 @@ impl World {
         }
         let id = &leased[which % leased.len()];
         let token = self.model.known(id).token.clone().expect("leased");
-        let items = [settled(&Lease { ulid: id.ulid, shard: 0, token }, "throttled")];
-        let (node, kind) = (&self.node, DeferKind::Throttle);
-        let gate = Some(HOUR_MS);
-        let verdicts = node.store.defer(&node.queue, node.shard(), &[], kind, gate, &items).await;
-        assert_eq!(verdicts.unwrap(), [Verdict::Ok]);
+        let lease = Lease { ulid: id.ulid, shard: 0, token };
+        let throttle = Settlement::Throttle { gate_ms: Some(HOUR_MS) };
+        let verdicts = self.node.settle_as(&[ended(&lease, "throttled", throttle)]).await;
+        assert_eq!(verdicts, [Verdict::Ok]);
         self.model.prepend(id);
         self.model.known(id).attempts -= 1;
         self.model.known(id).throttles += 1;

@@ -3,7 +3,11 @@
 //! Owns the calls and their verdicts. Refuses to know which one an outcome asks for
 //! (see `engine::decide`).
 
+mod end;
+
 use ulid::Ulid;
+
+pub use end::{LeaseEnd, Way};
 
 use super::queue::{Queue, Shard};
 use super::reply::Reply;
@@ -41,30 +45,29 @@ pub enum Verdict {
 
 /// One message and how its attempt ended.
 #[derive(Debug, Clone)]
-pub struct Settled {
+pub(super) struct Settled {
     /// The claim.
-    pub lease: Lease,
+    pub(super) lease: Lease,
     /// What is kept of the attempt.
-    pub attempt: Option<Attempt>,
+    pub(super) attempt: Option<Attempt>,
     /// Why it is given up or parked.
-    pub reason: Option<String>,
+    pub(super) reason: Option<String>,
     /// For retry: how long to wait.
-    pub delay_ms: u64,
+    pub(super) delay_ms: u64,
     /// For accept: the downstream's own name for it.
-    pub reference: Option<String>,
+    pub(super) reference: Option<String>,
     /// For retry: nothing was tried, or not in earnest. The attempt is given back and counted as a
     /// throttle.
-    pub is_throttle: bool,
+    pub(super) is_throttle: bool,
     /// The outcome of this attempt or an earlier one is unknown: the downstream may have the message.
-    pub is_in_doubt: bool,
+    pub(super) is_in_doubt: bool,
     /// What its attempt shows of the downstream. Of a batch one message says so for all.
-    pub sign: Sign,
+    pub(super) sign: Sign,
 }
 
 impl Settled {
     /// With nothing to say of the attempt.
-    #[must_use]
-    pub const fn of(lease: Lease) -> Self {
+    pub(super) const fn of(lease: Lease) -> Self {
         Self {
             lease,
             attempt: None,
@@ -97,8 +100,8 @@ impl Settled {
 }
 
 /// How the gate shuts with a defer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeferKind {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum DeferKind {
     /// The downstream said "too fast".
     Throttle,
     /// The downstream refused our credentials.
@@ -135,7 +138,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`]: whether it happened is unknown; repeating is safe.
-    pub async fn ack(
+    pub(super) async fn ack(
         &self,
         queue: &Queue,
         shard: &Shard,
@@ -148,7 +151,7 @@ impl Store {
         let mut args = vec![tokens(ended), arg(keep_ms), shown];
         args.extend(items.iter().map(|item| arg(item.lease.ulid)));
         args.extend(items.iter().map(Settled::tail));
-        let verdicts = self.settle(Verb::Ack, queue, shard, &args, items.len()).await?;
+        let verdicts = self.call_settling(Verb::Ack, queue, shard, &args, items.len()).await?;
         let kept =
             |verdict: &Verdict| matches!(verdict, Verdict::Ok | Verdict::Already | Verdict::Late);
         let delivered = items.iter().zip(&verdicts).filter(|(_, verdict)| kept(verdict));
@@ -161,7 +164,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Self::ack`].
-    pub async fn retry(
+    pub(super) async fn retry(
         &self,
         queue: &Queue,
         shard: &Shard,
@@ -189,7 +192,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Self::ack`].
-    pub async fn release(
+    pub(super) async fn release(
         &self,
         queue: &Queue,
         shard: &Shard,
@@ -200,7 +203,7 @@ impl Store {
         for item in items {
             args.extend(item.head());
         }
-        self.settle(Verb::Release, queue, shard, &args, items.len()).await
+        self.call_settling(Verb::Release, queue, shard, &args, items.len()).await
     }
 
     /// leased → ready, at the head, counted; a throttle or an alarm shuts the queue's gate for
@@ -208,7 +211,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Self::ack`].
-    pub async fn defer(
+    pub(super) async fn defer(
         &self,
         queue: &Queue,
         shard: &Shard,
@@ -227,7 +230,7 @@ impl Store {
         ];
         let mut args = head.clone();
         args.extend(items.iter().flat_map(Settled::whole));
-        let verdicts = self.settle(Verb::Defer, queue, shard, &args, items.len()).await?;
+        let verdicts = self.call_settling(Verb::Defer, queue, shard, &args, items.len()).await?;
         if kind != DeferKind::Hold {
             // The door is the downstream's: it is shut for every shard.
             for other in queue.shards.iter().filter(|other| other.number != shard.number) {
@@ -242,7 +245,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Self::ack`].
-    pub async fn bury(
+    pub(super) async fn bury(
         &self,
         queue: &Queue,
         shard: &Shard,
@@ -260,14 +263,14 @@ impl Store {
             arg(queue.policy.retention.delivered_ms),
         ];
         args.extend(items.iter().flat_map(Settled::whole));
-        self.settle(Verb::Bury, queue, shard, &args, items.len()).await
+        self.call_settling(Verb::Bury, queue, shard, &args, items.len()).await
     }
 
     /// leased → uncertain. The downstream is not asked about it before `asked_ms` are over.
     ///
     /// # Errors
     /// As [`Self::ack`].
-    pub async fn park(
+    pub(super) async fn park(
         &self,
         queue: &Queue,
         shard: &Shard,
@@ -280,7 +283,7 @@ impl Store {
         let mut args = vec![tokens(ended), row(items), queue.probe_after(asked_ms)];
         args.extend(kept);
         args.extend(items.iter().flat_map(Settled::whole));
-        let verdicts = self.settle(Verb::Park, queue, shard, &args, items.len()).await?;
+        let verdicts = self.call_settling(Verb::Park, queue, shard, &args, items.len()).await?;
         queue.doubt.notify_one();
         Ok(verdicts)
     }
@@ -305,7 +308,7 @@ impl Store {
         read_verdicts(&mut reply)
     }
 
-    pub(super) async fn settle(
+    pub(super) async fn call_settling(
         &self,
         verb: Verb,
         queue: &Queue,

@@ -13,22 +13,23 @@ const LEASE_BYTES: usize = 20;
 
 /// A worker's token: `<lease>.<attempt>.<started>.<first attempt>.<paused since>`, numbers in hex.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct WorkerToken {
+pub struct WorkerToken {
     /// The lease's own token.
-    pub(super) lease: String,
+    pub lease: String,
     /// Which attempt it is.
-    pub(super) attempt: u32,
+    pub attempt: u32,
     /// When it was handed out, ms by Redis.
-    pub(super) started_at_ms: u64,
+    pub started_at_ms: u64,
     /// When the first attempt began, ms by Redis.
-    pub(super) first_attempt_ms: u64,
+    pub first_attempt_ms: u64,
     /// For how long the queue had been paused since then.
-    pub(super) paused_since_first_ms: u64,
+    pub paused_since_first_ms: u64,
 }
 
 impl WorkerToken {
     /// For a message that is handed out now.
-    pub(super) fn new(message: &Claimed, now_ms: u64, paused_ms: u64) -> Self {
+    #[must_use]
+    pub fn new(message: &Claimed, now_ms: u64, paused_ms: u64) -> Self {
         Self {
             lease: message.lease.token.clone(),
             attempt: message.attempt,
