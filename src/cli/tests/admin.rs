@@ -180,7 +180,7 @@ async fn queues_say_that_new_messages_are_refused_and_why() {
     let done = daemon.run(&["queues"]).await;
     let lines: Vec<&str> = done.out.lines().collect();
     assert!(lines[0].starts_with(&format!("new messages are refused: {why}")), "{}", done.out);
-    assert!(lines[1].starts_with("  next: make room on the disk"), "{}", done.out);
+    assert!(lines[1].starts_with("  next: free space on the disk"), "{}", done.out);
     assert!(lines[3].starts_with("QUEUE  SCHEDULED"), "{}", done.out);
     let stopping = daemon.run(&["queues"]).await.out;
     assert!(stopping.starts_with("new messages are refused: it is stopping\n"), "{stopping}");
