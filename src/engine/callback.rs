@@ -10,9 +10,8 @@ use rand::Rng as _;
 use tokio::time::Instant;
 
 use super::breaker::{Entry, HostSlot, Hosts, News, Said, later_ms};
-use super::exchange::{Exchanges, Outcomes, Tried, error_of};
+use super::exchange::{Exchanges, Tried, error_of};
 use super::permits::permit;
-use super::single;
 use crate::domain::callback::{NoTarget, host_of};
 use crate::domain::endpoint::HttpDownstream;
 use crate::domain::message::Attempt;
@@ -23,20 +22,17 @@ use crate::domain::settlement::Settlement;
 use crate::store::Claimed;
 use crate::telemetry::QueueLabel;
 
-/// Sends a callback, or says when it may be tried again.
-pub(super) async fn run(
-    exchanges: &Exchanges,
-    hosts: &Hosts,
-    message: Claimed,
-    held: bool,
-    outcomes: &Outcomes,
-) {
-    let (settlement, attempt) = match target(exchanges, &message) {
-        Ok(target) => call(exchanges, hosts, &message, &target, held, outcomes.paused_ms).await,
-        Err(why) => no_target(exchanges, &message, &why, outcomes.paused_ms),
-    };
-    outcomes.settle(vec![outcomes.of(&message, settlement, attempt)], true).await;
+/// A place at the host of a callback, and the way there.
+#[derive(Debug)]
+pub(super) struct HostCall<'a> {
+    hosts: &'a Hosts,
+    slot: HostSlot,
+    host: String,
+    target: HttpDownstream,
 }
+
+/// Why a callback does not leave: what becomes of it instead, and what is kept of that.
+pub(super) type Stays = Box<(Settlement, Option<Attempt>)>;
 
 fn target(exchanges: &Exchanges, message: &Claimed) -> Result<HttpDownstream, NoTarget> {
     let url = message.details.callback.as_ref().and_then(|wish| wish.url.as_ref());
@@ -47,12 +43,7 @@ fn target(exchanges: &Exchanges, message: &Claimed) -> Result<HttpDownstream, No
 }
 
 /// The configuration may come to name a url again; a host that may not be called is not waited for.
-fn no_target(
-    exchanges: &Exchanges,
-    message: &Claimed,
-    why: &NoTarget,
-    paused_ms: u64,
-) -> (Settlement, Option<Attempt>) {
+fn no_target(exchanges: &Exchanges, message: &Claimed, why: &NoTarget, paused_ms: u64) -> Stays {
     let now_ms = exchanges.store.clock().now_ms();
     let answer = Answer::NotSent { error: why.to_string(), is_local: false };
     let mut tried = exchanges.judge(message.is_in_doubt, now_ms, answer);
@@ -60,87 +51,110 @@ fn no_target(
         tried.outcome = Outcome::Refused;
     }
     let settlement = exchanges.settlement_of(message, &tried, tried.outcome, paused_ms);
-    (settlement, Some(exchanges.attempt_of(message, &tried)))
+    Box::new((settlement, Some(exchanges.attempt_of(message, &tried))))
 }
 
-async fn call(
+/// Waits for what a callback waits for: its host, then a permit.
+pub(super) async fn enter<'a>(
     exchanges: &Exchanges,
-    hosts: &Hosts,
+    hosts: &'a Hosts,
     message: &Claimed,
-    target: &HttpDownstream,
-    held: bool,
     paused_ms: u64,
-) -> (Settlement, Option<Attempt>) {
+) -> Result<HostCall<'a>, Stays> {
+    let target = match target(exchanges, message) {
+        Ok(target) => target,
+        Err(why) => return Err(no_target(exchanges, message, &why, paused_ms)),
+    };
     let host = host_of(&target.url);
-    let slot = match enter(exchanges, hosts, &host).await {
+    let slot = match slot_at(exchanges, hosts, &host).await {
         Ok(slot) => slot,
-        Err(Closed::Stopping) => return (Settlement::Release, None),
+        Err(Closed::Stopping) => return Err(Box::new((Settlement::Release, None))),
         Err(Closed::Later(why, least)) => {
             let why = format!("{host} takes no callbacks: {why}");
-            return (postpone(exchanges, message, least, why, paused_ms), None);
+            return Err(Box::new((postpone(exchanges, message, least, why, paused_ms), None)));
         }
     };
     if !has_permit(exchanges, hosts, message).await {
-        return (Settlement::Release, None);
+        return Err(Box::new((Settlement::Release, None)));
     }
     slot.begin(Instant::now());
-    exchanges.store.note_start(&exchanges.queue.policy, message, held, &exchanges.lateness);
-    let mut tried = send(exchanges, message, target).await;
-    if tried.outcome == Outcome::Accepted {
-        // What a callback leads to is nobody's business here: it was taken.
-        tried.outcome = Outcome::Delivered;
-    }
-    let retry = message.details.retry_policy(&exchanges.queue.policy.retry);
-    let said = said(tried.outcome, &retry);
-    let pause = said.and_then(|said| slot.learn(said, Instant::now()));
-    let queue = &exchanges.queue.policy.name;
-    let label = QueueLabel { queue: queue.to_string() };
-    exchanges
-        .store
-        .metrics()
-        .queue
-        .callback_hosts_left_alone
-        .get_or_create(&label)
-        .set(hosts.left_alone());
-    match said.and_then(|said| slot.news(said, pause)) {
-        Some(News::LeftAlone) => {
-            let error = error_of(&tried.answer);
-            tracing::warn!(%queue, host, pause = ?pause.unwrap_or_default(), error, "calls to a callback host fail; its callbacks wait, and single calls try it again");
-        }
-        Some(News::Back) => tracing::info!(%queue, host, "calls to a callback host succeed again"),
-        None => {}
-    }
-    let attempt = exchanges.attempt_of(message, &tried);
-    let settlement = match tried.outcome {
-        Outcome::Throttled { .. } | Outcome::Denied => {
-            let why = format!("{host} takes no callbacks: {}", tried.outcome.as_str());
-            match postpone(exchanges, message, pause.unwrap_or_default(), why, paused_ms) {
-                // The answer tells.
-                Settlement::Postpone { delay_ms, .. } => {
-                    Settlement::Postpone { delay_ms, reason: None }
-                }
-                other => other,
-            }
-        }
-        outcome => match exchanges.settlement_of(message, &tried, outcome, paused_ms) {
-            // Five such in a row are the host's affair, and its breaker knows of them.
-            Settlement::Bury { word, reason, .. } => {
-                Settlement::Bury { word, reason, suspect: false }
-            }
-            other => other,
-        },
-    };
-    (settlement, Some(attempt))
+    Ok(HostCall { hosts, slot, host, target })
 }
 
-async fn send(exchanges: &Exchanges, message: &Claimed, target: &HttpDownstream) -> Tried {
-    match exchanges.transport.towards(target) {
-        Ok(way) => single::call(exchanges, message, &way).await,
-        Err(error) => {
-            let (now_ms, _) = exchanges.times();
-            let answer = Answer::NotSent { error: error.to_string(), is_local: false };
-            exchanges.judge(message.is_in_doubt, now_ms, answer)
+impl HostCall<'_> {
+    /// Makes the call.
+    pub(super) async fn call(&self, exchanges: &Exchanges, message: &Claimed) -> Tried {
+        let mut tried = match exchanges.transport.towards(&self.target) {
+            Ok(way) => exchanges.call(message, &way).await,
+            Err(error) => {
+                let (now_ms, _) = exchanges.times();
+                let answer = Answer::NotSent { error: error.to_string(), is_local: false };
+                exchanges.judge(message.is_in_doubt, now_ms, answer)
+            }
+        };
+        if tried.outcome == Outcome::Accepted {
+            // What a callback leads to is nobody's business here: it was taken.
+            tried.outcome = Outcome::Delivered;
         }
+        tried
+    }
+
+    /// What follows for the callback, once its host is judged by the answer.
+    pub(super) fn settlement_of(
+        &self,
+        exchanges: &Exchanges,
+        message: &Claimed,
+        tried: &Tried,
+        paused_ms: u64,
+    ) -> Settlement {
+        let pause = self.learn(exchanges, message, tried);
+        match tried.outcome {
+            Outcome::Throttled { .. } | Outcome::Denied => {
+                let why = format!("{} takes no callbacks: {}", self.host, tried.outcome.as_str());
+                match postpone(exchanges, message, pause.unwrap_or_default(), why, paused_ms) {
+                    // The answer tells.
+                    Settlement::Postpone { delay_ms, .. } => {
+                        Settlement::Postpone { delay_ms, reason: None }
+                    }
+                    other => other,
+                }
+            }
+            outcome => match exchanges.settlement_of(message, tried, outcome, paused_ms) {
+                // Five such in a row are the host's affair, and its breaker knows of them.
+                Settlement::Bury { word, reason, .. } => {
+                    Settlement::Bury { word, reason, suspect: false }
+                }
+                other => other,
+            },
+        }
+    }
+
+    /// Tells the breaker what the answer shows of the host; returns for how long it is left alone.
+    fn learn(&self, exchanges: &Exchanges, message: &Claimed, tried: &Tried) -> Option<Duration> {
+        let retry = message.details.retry_policy(&exchanges.queue.policy.retry);
+        let said = said(tried.outcome, &retry);
+        let pause = said.and_then(|said| self.slot.learn(said, Instant::now()));
+        let (queue, host) = (&exchanges.queue.policy.name, &self.host);
+        let label = QueueLabel { queue: queue.to_string() };
+        let left_alone = self.hosts.left_alone();
+        exchanges
+            .store
+            .metrics()
+            .queue
+            .callback_hosts_left_alone
+            .get_or_create(&label)
+            .set(left_alone);
+        match said.and_then(|said| self.slot.news(said, pause)) {
+            Some(News::LeftAlone) => {
+                let error = error_of(&tried.answer);
+                tracing::warn!(%queue, host, pause = ?pause.unwrap_or_default(), error, "calls to a callback host fail; its callbacks wait, and single calls try it again");
+            }
+            Some(News::Back) => {
+                tracing::info!(%queue, host, "calls to a callback host succeed again");
+            }
+            None => {}
+        }
+        pause
     }
 }
 
@@ -162,7 +176,7 @@ enum Closed {
 }
 
 /// A slot at the host; one that comes free soon is waited for.
-async fn enter(exchanges: &Exchanges, hosts: &Hosts, host: &str) -> Result<HostSlot, Closed> {
+async fn slot_at(exchanges: &Exchanges, hosts: &Hosts, host: &str) -> Result<HostSlot, Closed> {
     loop {
         match hosts.enter(host, Instant::now()) {
             Entry::Go(slot) => return Ok(slot),

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::cadence::{self, Next, Pass, WAIT_MIN};
 use super::exchange::Exchanges;
-use super::pacer::{Permit, Throttle};
+use super::pacer::Pacer;
 use super::pulse::Pulse;
 use super::runners::Runners;
 use super::settle::Ending;
@@ -40,7 +40,7 @@ pub(super) struct Dispatcher {
     pub(super) outcomes: mpsc::Sender<Vec<Ending>>,
     /// Calls in flight on this node: the queue's concurrency is the ceiling everywhere.
     pub(super) slots: Slots,
-    pub(super) throttle: Option<Arc<Throttle>>,
+    pub(super) pacer: Option<Arc<Pacer>>,
     pub(super) tasks: Tasks,
     /// Whether the last claim left something behind: what comes next was held.
     pub(super) backlog: bool,
@@ -183,14 +183,14 @@ impl Dispatcher {
             };
             works.push(Work { messages, paused_ms, held, outcomes: self.outcomes.clone(), slot });
         }
-        match &self.throttle {
+        match &self.pacer {
             None if self.exchanges.transport.immediate().is_some() => {
                 self.runners.start_in_turn(works);
             }
             None => works.into_iter().for_each(|work| self.runners.start(work)),
-            Some(throttle) => {
-                let (throttle, exchanges) = (Arc::clone(throttle), Arc::clone(&self.exchanges));
-                let pacing = pace(throttle, exchanges, self.runners.clone(), works);
+            Some(pacer) => {
+                let (pacer, exchanges) = (Arc::clone(pacer), Arc::clone(&self.exchanges));
+                let pacing = pace(pacer, exchanges, self.runners.clone(), works);
                 self.tasks.spawn("pace", pacing);
             }
         }
@@ -198,19 +198,13 @@ impl Dispatcher {
 }
 
 /// Hands out the starts of one claim, in the order of their slots.
-async fn pace(
-    throttle: Arc<Throttle>,
-    exchanges: Arc<Exchanges>,
-    runners: Runners,
-    works: Vec<Work>,
-) {
+async fn pace(pacer: Arc<Pacer>, exchanges: Arc<Exchanges>, runners: Runners, works: Vec<Work>) {
     for work in works {
         let Some(slot) = work.messages.first().map(|message| message.slot) else { continue };
-        let permit =
-            if exchanges.stop.is_cancelled() { Permit::Void } else { throttle.permit(slot).await };
-        match permit {
-            Permit::Start => runners.start(work),
-            Permit::Void => work.give_back(&exchanges).await,
+        if !exchanges.stop.is_cancelled() && pacer.wait(slot).await.is_ok() {
+            runners.start(work);
+        } else {
+            work.give_back(&exchanges).await;
         }
     }
 }

@@ -16,14 +16,17 @@ use super::decide::{Facts, decide};
 use super::episode::Episode;
 use super::permits::START_LATE_MAX;
 use super::renew::InFlight;
+use super::request::single_call;
 use super::settle::Ending;
 use super::shortage::Shortage;
 use super::slots::Slot;
 use crate::domain::failing::Sign;
 use crate::domain::gates::{Snapshot, gates};
+use crate::domain::id::MessageId;
 use crate::domain::message::Attempt;
 use crate::domain::outcome::{Answer, Outcome, Reading, classify};
 use crate::domain::settlement::Settlement;
+use crate::failpoint::failpoint;
 use crate::store::{Claimed, LeaseEnd, Queue, Store};
 use crate::telemetry::{Histogram, OutcomeLabel, QueueLabel};
 use crate::transport::Transport;
@@ -145,6 +148,31 @@ impl Exchanges {
             self.store.metrics().queue.permits_unused.get_or_create(&label).inc();
         }
         is_late
+    }
+
+    /// Makes the call of one message this way.
+    pub(super) async fn call(&self, message: &Claimed, way: &Transport) -> Tried {
+        let policy = &self.queue.policy;
+        let id = MessageId { queue: policy.name.clone(), ulid: message.lease.ulid };
+        let (now_ms, deadline) = self.times();
+        failpoint!("before-send"; &message.payload);
+        let answer = match way.immediate() {
+            Some(answer) => answer,
+            None => {
+                let call = single_call(
+                    &id,
+                    &message.details,
+                    message.payload.clone(),
+                    message.attempt,
+                    message.due_ms,
+                    (now_ms, deadline),
+                    policy.keep_response_bytes,
+                );
+                way.send(call).await
+            }
+        };
+        failpoint!("after-send"; &message.payload);
+        self.judge(message.is_in_doubt, now_ms, answer)
     }
 
     pub(super) fn times(&self) -> (u64, Instant) {

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::dispatcher::Dispatcher;
 use super::exchange::Exchanges;
-use super::pacer::Throttle;
+use super::pacer::Pacer;
 use super::presence::Presence;
 use super::pulse::Pulses;
 use super::renew::{InFlight, Renewer};
@@ -53,8 +53,8 @@ pub fn start_sending(
         settled.cancel();
     });
     let slots = Slots::new(queue.policy.concurrency, Arc::clone(&queue.ready), presence);
-    let throttle =
-        queue.policy.claim_rate().map(|rate| Arc::new(Throttle::new(rate, queue.policy.burst)));
+    let pacer =
+        queue.policy.claim_rate().map(|rate| Arc::new(Pacer::new(rate, queue.policy.burst)));
     let stop = tasks.stop_token().clone();
     let exchanges = Exchanges::new(store.clone(), Arc::clone(queue), transport, in_flight, stop);
     let exchanges = Arc::new(exchanges);
@@ -63,7 +63,7 @@ pub fn start_sending(
         exchanges,
         outcomes,
         slots,
-        throttle,
+        pacer,
         tasks: tasks.clone(),
         backlog: false,
     };

@@ -1,46 +1,63 @@
-//! A single message: one call, one outcome.
+//! The life of a single message on this node, from its slot until its outcome is on its way to Redis.
+//!
+//! Owns the order of the steps. A message of a queue and a callback differ in what they wait for and in what
+//! their answer shows beside their outcome (see `callback`); a batch lives by the same steps, part by part
+//! (see `batch`).
 
-use super::exchange::{Exchanges, Outcomes, Tried};
-use super::request::single_call;
-use crate::domain::id::MessageId;
-use crate::failpoint::failpoint;
+use super::callback::{self, HostCall};
+use super::exchange::{Exchanges, Outcomes};
+use crate::domain::message::Attempt;
+use crate::domain::settlement::Settlement;
 use crate::store::Claimed;
-use crate::transport::Transport;
 
-/// Sends a message, unless a last look forbids it, and hands its outcome over.
-pub(super) async fn run(exchanges: &Exchanges, message: Claimed, held: bool, outcomes: &Outcomes) {
-    if let Some(settlement) = exchanges.last_look(&message) {
-        outcomes.settle(vec![outcomes.of(&message, settlement, None)], true).await;
-        return;
-    }
-    exchanges.store.note_start(&exchanges.queue.policy, &message, held, &exchanges.lateness);
-    let tried = call(exchanges, &message, &exchanges.transport).await;
-    let settlement = exchanges.settlement_of(&message, &tried, tried.outcome, outcomes.paused_ms);
-    let attempt = exchanges.attempt_of(&message, &tried);
-    outcomes.settle(vec![outcomes.of(&message, settlement, Some(attempt))], true).await;
+/// Whether a message may leave.
+pub(super) enum Leave<'a> {
+    /// Now: to its callback host, or, without one, to the queue's downstream.
+    Now(Option<HostCall<'a>>),
+    /// Not now, or never: what becomes of it instead, and what is kept of that.
+    Not(Settlement, Option<Attempt>),
 }
 
-/// Makes the call of one message this way.
-pub(super) async fn call(exchanges: &Exchanges, message: &Claimed, way: &Transport) -> Tried {
-    let policy = &exchanges.queue.policy;
-    let id = MessageId { queue: policy.name.clone(), ulid: message.lease.ulid };
-    let (now_ms, deadline) = exchanges.times();
-    failpoint!("before-send"; &message.payload);
-    let answer = match way.immediate() {
-        Some(answer) => answer,
-        None => {
-            let call = single_call(
-                &id,
-                &message.details,
-                message.payload.clone(),
-                message.attempt,
-                message.due_ms,
-                (now_ms, deadline),
-                policy.keep_response_bytes,
+/// Sends a message, if it may leave, and hands its outcome over.
+pub(super) async fn run(exchanges: &Exchanges, message: Claimed, held: bool, outcomes: &Outcomes) {
+    let paused_ms = outcomes.paused_ms;
+    // Gates, lease and expiry once more; a callback waits for its host and a permit.
+    let (settlement, attempt) = match may_leave(exchanges, &message, paused_ms).await {
+        Leave::Not(settlement, attempt) => (settlement, attempt),
+        Leave::Now(host) => {
+            exchanges.store.note_start(
+                &exchanges.queue.policy,
+                &message,
+                held,
+                &exchanges.lateness,
             );
-            way.send(call).await
+            // One call under one deadline, whose answer is read as an outcome.
+            let tried = match &host {
+                Some(host) => host.call(exchanges, &message).await,
+                None => exchanges.call(&message, &exchanges.transport).await,
+            };
+            // What follows from the outcome, and what is kept of the attempt.
+            let attempt = exchanges.attempt_of(&message, &tried);
+            let settlement = match &host {
+                Some(host) => host.settlement_of(exchanges, &message, &tried, paused_ms),
+                None => exchanges.settlement_of(&message, &tried, tried.outcome, paused_ms),
+            };
+            (settlement, Some(attempt))
         }
     };
-    failpoint!("after-send"; &message.payload);
-    exchanges.judge(message.is_in_doubt, now_ms, answer)
+    // Redis takes it from the settler; the slot on this node comes free with that.
+    outcomes.settle(vec![outcomes.of(&message, settlement, attempt)], true).await;
+}
+
+async fn may_leave<'a>(exchanges: &'a Exchanges, message: &Claimed, paused_ms: u64) -> Leave<'a> {
+    match &exchanges.hosts {
+        Some(hosts) => match callback::enter(exchanges, hosts, message, paused_ms).await {
+            Ok(host) => Leave::Now(Some(host)),
+            Err(stays) => Leave::Not(stays.0, stays.1),
+        },
+        None => match exchanges.last_look(message) {
+            None => Leave::Now(None),
+            Some(settlement) => Leave::Not(settlement, None),
+        },
+    }
 }

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use super::exchange::{Exchanges, Outcomes};
 use super::settle::Ending;
 use super::slots::Slot;
-use super::{batch, callback, single};
+use super::{batch, single};
 use crate::domain::settlement::Settlement;
 use crate::failpoint::failpoint;
 use crate::store::Claimed;
@@ -36,10 +36,7 @@ impl Work {
         if exchanges.queue.policy.batch.is_some() {
             batch::run(exchanges, messages, &outcomes).await;
         } else if let Some(message) = messages.pop() {
-            match &exchanges.hosts {
-                Some(hosts) => callback::run(exchanges, hosts, message, held, &outcomes).await,
-                None => single::run(exchanges, message, held, &outcomes).await,
-            }
+            single::run(exchanges, message, held, &outcomes).await;
         }
     }
 

@@ -85,7 +85,7 @@ declare_metrics! {
         store_fit: Gauge = "Whether Redis may take new messages: it does not evict, is not a replica, holds records of this version",
         durability_achieved: Family<LevelLabel, Gauge> = "The durability level that holds now",
         durability_met: Gauge = "Whether the configured durability level holds",
-        store_full: Family<ResourceLabel, Gauge> = "Whether new messages are refused because this resource is full",
+        store_full: Family<ResourceLabel, Gauge> = "Whether intake is refused because memory or disk is almost full",
         clock_steps: Counter = "Steps of Redis' clock seen here",
         clock_alarm: Gauge = "Whether due times, expiry and retention wait after a step of Redis' clock",
         store_info: Family<AddressLabel, Gauge> = "Which Redis keeps the messages",

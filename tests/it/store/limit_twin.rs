@@ -43,14 +43,25 @@ struct Ask {
 /// What Lua and the domain said: slots, the slot after them, and the arrival time that is kept.
 type Said = (Vec<f64>, f64, f64);
 
+/// Some of them multiples of the periods that `rate` prefers, so that slots meet the edges exactly.
+fn microseconds(most: u32) -> impl Strategy<Value = u32> {
+    prop_oneof![0..=most, (0..=most / 1000).prop_map(|thousands| thousands * 1000)]
+}
+
 fn ask() -> impl Strategy<Value = Ask> {
     // Now and then a clock steps back far, and then the arrival time is a leftover.
-    let moved_us =
-        prop_oneof![8 => 0..400_000i64, 2 => -3_000_000..3_000_000i64, 1 => -90_000_000_000..-1i64];
-    let closes_in_us = prop_oneof![3 => Just(None), 1 => (-100_000..2_100_000i64).prop_map(Some)];
-    let numbers = (0..=2_000_000u32, 0..=50_000u32, 0..40usize, 0..40usize);
-    (moved_us, closes_in_us, numbers).prop_map(
-        |(moved_us, closes_in_us, (lead_us, horizon_us, count, used))| Ask {
+    let moved_us = prop_oneof![
+        8 => microseconds(400_000).prop_map(i64::from),
+        2 => -3_000_000..3_000_000i64,
+        1 => -90_000_000_000..-1i64,
+    ];
+    let closes_in_us = prop_oneof![
+        3 => Just(None),
+        2 => microseconds(2_200_000).prop_map(|in_us| Some(i64::from(in_us) - 100_000)),
+    ];
+    let spans = (microseconds(2_000_000), microseconds(50_000));
+    (moved_us, closes_in_us, spans, 0..40usize, 0..40usize).prop_map(
+        |(moved_us, closes_in_us, (lead_us, horizon_us), count, used)| Ask {
             moved_us,
             lead_us,
             horizon_us,
@@ -63,8 +74,10 @@ fn ask() -> impl Strategy<Value = Ask> {
 
 fn rate() -> impl Strategy<Value = Rate> {
     let calls = prop_oneof![1..50u32, 50..1_000_000u32];
-    (calls, prop::sample::select(vec!["s", "min", "h", "day"]))
-        .prop_map(|(calls, unit)| format!("{calls}/{unit}").parse().expect("a rate"))
+    let any = (calls, prop::sample::select(vec!["s", "min", "h", "day"]))
+        .prop_map(|(calls, unit)| format!("{calls}/{unit}"));
+    let whole = prop::sample::select(vec!["1000/s", "500/s", "100/s"]).prop_map(str::to_owned);
+    prop_oneof![any, whole].prop_map(|rate| rate.parse().expect("a rate"))
 }
 
 #[expect(
@@ -105,7 +118,8 @@ async fn granted(
     burst: u32,
     asks: &[Ask],
 ) -> Vec<Said> {
-    let include = include_str!("../../../src/store/lua/include/limit.lua");
+    let include = concat!(env!("CARGO_MANIFEST_DIR"), "/src/store/lua/include/limit.lua");
+    let include = std::fs::read_to_string(include).expect("the include is there");
     let mut call = redis::cmd("EVAL");
     call.arg(format!("{BEFORE}{include}{AFTER}"))
         .arg(1)
