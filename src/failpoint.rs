@@ -42,7 +42,7 @@ pub const POINTS: [&str; 19] = [
     "taken-in",       // Their messages are safe; the entries are still there.
     "digested",       // The entries have left.
     "stopping",       // A graceful stop begins.
-    "drained",        // A graceful stop: all exchanges are settled.
+    "drained",        // A graceful stop: all calls in flight are finished.
 ];
 
 /// Marks a point: a name, or a format for one; after `;`, what it is about, as bytes.

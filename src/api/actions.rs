@@ -129,8 +129,8 @@ async fn note(
     };
     let noted = door.store().note_action(&action).await;
     let id = noted.map_err(|error| {
-        tracing::warn!(%error, by = action.by, action = action.what, on = action.on, "refused: it cannot be written down");
-        let detail = format!("nothing was done: an operator's action is written down first, and {error}");
+        tracing::warn!(%error, by = action.by, action = action.what, on = action.on, "refused: the action cannot be recorded");
+        let detail = format!("nothing was done: an operator's action must be recorded first, and {error}");
         Problem::store_unavailable(detail)
     })?;
     Ok((Request::from_parts(head, Body::from(bytes)), id))
@@ -153,7 +153,7 @@ async fn tell_outcome(door: &Door, id: &str, outcome: &ActionOutcome) {
     if let Err(error) = door.store().note_outcome(id, outcome).await {
         tracing::error!(
             action = id, status = outcome.status, %error,
-            "what came of an operator's action could not be written down"
+            "the outcome of an operator's action could not be recorded"
         );
     }
 }

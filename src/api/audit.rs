@@ -72,7 +72,7 @@ pub(super) async fn repair(
     Fields::of_body(&body, &REPAIR)?.finish()?;
     if door.store().clock_alarm().is_some() {
         return Err(Problem::store_unavailable(
-            "Redis' clock stepped, and nothing is mended by it; see GET /v1/clock",
+            "the clock of Redis stepped, so nothing is repaired now; see GET /v1/clock",
         ));
     }
     begin(door, queue, Some(caller)).await
@@ -200,7 +200,7 @@ impl Telling {
     fn summary(&self) -> Value {
         if let (Some(caller), false) = (&self.mends_for, self.faults.is_empty()) {
             let (queue, by) = (&self.queue.policy.name, caller.name());
-            tracing::warn!(%queue, by, faults = ?self.faults, "indexes disagreed with their records (found, mended)");
+            tracing::warn!(%queue, by, faults = ?self.faults, "indexes disagreed with their records (found, repaired)");
         }
         let faults: Value = self.counted();
         json!({ "looked": self.members, "of": self.members, "faults": faults, "complete": true })

@@ -38,7 +38,7 @@ static RESOLVE: Shape = Shape { known: &["as", "reason"], later: &[] };
         (status = 200, description = "The message as it stands now", body = ref("#/components/schemas/Message")),
         (status = 409, description = "Its state forbids this"),
         (status = 413, description = "The body is larger than server.body_limit"),
-        (status = 415, description = "The body is no JSON"),
+        (status = 415, description = "The body is not JSON"),
     ),
 )]
 pub(super) async fn patch(
@@ -172,7 +172,7 @@ pub(super) async fn requeue(
     responses(
         (status = 200, description = "The message as it stands now", body = ref("#/components/schemas/Message")),
         (status = 409, description = "It is not uncertain"),
-        (status = 415, description = "The body is no JSON"),
+        (status = 415, description = "The body is not JSON"),
     ),
 )]
 pub(super) async fn resolve(

@@ -23,7 +23,7 @@ pub(super) fn from_header(headers: &HeaderMap) -> Result<Option<String>, Problem
         return Err(wrong("given twice; give it once".to_owned()));
     }
     let text = std::str::from_utf8(value.as_bytes())
-        .map_err(|_| wrong("found bytes that are no UTF-8, expected text".to_owned()))?;
+        .map_err(|_| wrong("found bytes that are not valid UTF-8, expected text".to_owned()))?;
     let key = unquoted(text.trim()).ok_or_else(|| {
         wrong("found a quote without its end, expected \"key\" or a bare key".to_owned())
     })?;

@@ -167,8 +167,9 @@ pub(super) async fn messages(
     let next_cursor = next.as_ref().map(|next| next.write(name));
     // More may have come in since the first page.
     let page = Page { messages: views, next_cursor, looked, of: of.max(looked) };
-    serde_json::to_writer(&mut text, &page)
-        .map_err(|_| Problem::new(Code::Internal, "a page is no JSON; please report this"))?;
+    serde_json::to_writer(&mut text, &page).map_err(|_| {
+        Problem::new(Code::Internal, "a page is not valid JSON; please report this")
+    })?;
     drop(messages);
     // What it takes from now on, until the caller has read it.
     share.shrink(text.len());

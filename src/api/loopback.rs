@@ -22,14 +22,14 @@ pub(super) fn check(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
         || hosts.is_empty() && named.is_none()
     {
         return Err(refused(
-            "this door has no tokens and serves its own machine only: Host must be localhost, 127.0.0.1 or [::1]; \
+            "this API has no tokens and serves only its own machine: Host must be localhost, 127.0.0.1 or [::1]; \
              to serve others, configure server.tokens",
         ));
     }
     let foreign = |origin: &HeaderValue| !origin.to_str().is_ok_and(is_loopback_origin);
     if headers.get_all(header::ORIGIN).iter().any(foreign) {
         return Err(refused(
-            "this door has no tokens and refuses requests of foreign web pages (Origin); configure server.tokens",
+            "this API has no tokens and refuses requests of foreign web pages (Origin); configure server.tokens",
         ));
     }
     Ok(())

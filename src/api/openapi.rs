@@ -47,7 +47,7 @@ pub(super) fn complete(described: OpenApi) -> Bytes {
     document["info"] = json!({
         "title": "Tidegate",
         "version": env!("CARGO_PKG_VERSION"),
-        "description": "Takes messages from fast producers and hands them to slow downstreams, each in its time.",
+        "description": "Takes messages from fast producers and sends them to slow downstreams, each when it is due.",
         "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
     });
     // Whatever host and port the daemon was reached at.
@@ -147,7 +147,7 @@ fn shared(path: &str) -> Vec<(&'static str, &'static str)> {
     }
     shared.extend([
         ("401", "No valid token came with the request"),
-        ("403", "The token lacks a scope, or a door without tokens was asked from elsewhere"),
+        ("403", "The token lacks a scope, or an API without tokens was called from elsewhere"),
     ]);
     if path.starts_with("/v1/") {
         shared.push(("400", "The request is not valid; errors tells what and where"));

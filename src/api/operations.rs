@@ -42,7 +42,7 @@ static STOP: Shape = Shape { known: &[], later: &[] };
             body = ref("#/components/schemas/Operation")),
         (status = 404, description = "There is no such queue"),
         (status = 409, description = "The action does not take messages in this state, or too many operations run"),
-        (status = 415, description = "The body is no JSON"),
+        (status = 415, description = "The body is not JSON"),
     ),
 )]
 pub(super) async fn start(

@@ -154,7 +154,7 @@ fn json(fields: &mut Fields<'_>, body: &Bytes) -> Option<Bytes> {
 
 fn base64_bytes(raw: &RawValue) -> Result<Bytes, String> {
     let decoded = BASE64.decode(string(raw)?);
-    decoded.map(Bytes::from).map_err(|error| format!("this is no standard base64: {error}"))
+    decoded.map(Bytes::from).map_err(|error| format!("this is not valid standard base64: {error}"))
 }
 
 #[cfg(test)]

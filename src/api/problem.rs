@@ -298,8 +298,11 @@ impl From<StoreError> for Problem {
             StoreError::UnknownQueue(_) => Self::not_found(error.to_string()),
             StoreError::TooLarge(_) => Self::too_large(error.to_string()),
             StoreError::Reply(_) => {
-                tracing::error!(%error, "the store answered nonsense; please report this");
-                Self::new(Code::Internal, "the store answered nonsense; please report this")
+                tracing::error!(%error, "the store gave an answer that cannot be understood; please report this");
+                Self::new(
+                    Code::Internal,
+                    "the store gave an answer that cannot be understood; please report this",
+                )
             }
         }
     }

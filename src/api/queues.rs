@@ -84,7 +84,7 @@ async fn view(door: &Door, queue: Arc<Queue>) -> Result<Value, Problem> {
     request_body(content = ref("#/components/schemas/Pause"), content_type = "application/json"),
     responses(
         (status = 200, description = "The queue", body = ref("#/components/schemas/Queue")),
-        (status = 415, description = "The body is no JSON"),
+        (status = 415, description = "The body is not JSON"),
     ),
 )]
 pub(super) async fn pause(
@@ -141,7 +141,7 @@ pub(super) async fn resume(
     responses(
         (status = 200, description = "How many", body = ref("#/components/schemas/Purged")),
         (status = 409, description = "Messages in this state are never purged"),
-        (status = 415, description = "The body is no JSON"),
+        (status = 415, description = "The body is not JSON"),
     ),
 )]
 pub(super) async fn purge(
@@ -172,7 +172,7 @@ pub(super) async fn purge(
     responses(
         (status = 200, description = "How many", body = ref("#/components/schemas/Requeued")),
         (status = 409, description = "Messages in this state are not requeued"),
-        (status = 415, description = "The body is no JSON"),
+        (status = 415, description = "The body is not JSON"),
     ),
 )]
 pub(super) async fn requeue_all(

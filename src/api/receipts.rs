@@ -42,7 +42,7 @@ static RECEIPT: Shape = Shape { known: &["id", "ref", "status", "detail"], later
         (status = 200, description = "It closed the message, or had before; of a list, each result", body = ref("#/components/schemas/Received")),
         (status = 202, description = "It came before our own bookkeeping, and is kept", body = ref("#/components/schemas/Received")),
         (status = 409, description = "It contradicts what is known of the message"),
-        (status = 415, description = "The body is no JSON"),
+        (status = 415, description = "The body is not JSON"),
     ),
 )]
 pub(super) async fn receive(

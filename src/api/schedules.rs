@@ -125,7 +125,7 @@ async fn shown(door: &Door, caller: &Caller, name: &ScheduleName) -> Result<Valu
         (status = 200, description = "Changed, or so already", body = ref("#/components/schemas/Schedule")),
         (status = 409, description = "A schedule of this name is in the configuration file, and is changed there"),
         (status = 413, description = "The body is larger than server.body_limit"),
-        (status = 415, description = "The body is no JSON"),
+        (status = 415, description = "The body is not JSON"),
     ),
 )]
 pub(super) async fn put(
@@ -148,7 +148,7 @@ pub(super) async fn put(
         }
     };
     if put != PutSchedule::Same {
-        tracing::info!(schedule = %name, by = caller.name(), cadence = %schedule.cadence, "schedule put");
+        tracing::info!(schedule = %name, by = caller.name(), cadence = %schedule.cadence, "schedule created or replaced");
     }
     let view = Json(shown(&door, &caller, &name).await?);
     if status != StatusCode::CREATED {
@@ -156,7 +156,7 @@ pub(super) async fn put(
     }
     let location = HeaderValue::try_from(format!("/v1/schedules/{name}"));
     let location = location.map_err(|_| {
-        Problem::new(Code::Internal, "a name is no header value; please report this")
+        Problem::new(Code::Internal, "a name is not a valid header value; please report this")
     })?;
     Ok((status, [(header::LOCATION, location)], view).into_response())
 }
@@ -193,7 +193,7 @@ pub(super) async fn delete(
     request_body(content = ref("#/components/schemas/PauseSchedule"), content_type = "application/json"),
     responses(
         (status = 200, description = "The schedule", body = ref("#/components/schemas/Schedule")),
-        (status = 415, description = "The body is no JSON"),
+        (status = 415, description = "The body is not JSON"),
     ),
 )]
 pub(super) async fn pause(

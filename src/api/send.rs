@@ -35,7 +35,7 @@ use crate::store::{Accepted, NotAccepted, Part, Queue, StoreError};
         (status = 201, description = "Taken in", body = ref("#/components/schemas/Message"), headers(("Location" = String, description = "The message's address"))),
         (status = 200, description = "Taken in before", body = ref("#/components/schemas/Repeated")),
         (status = 413, description = "The body is larger than server.body_limit"),
-        (status = 415, description = "The body is no JSON"),
+        (status = 415, description = "The body is not JSON"),
         (status = 422, description = "The idempotency key belongs to a different message, whose id is in id"),
     ),
 )]
@@ -89,7 +89,7 @@ pub(super) fn not_accepted(refused: NotAccepted) -> Problem {
             "{why}; the message was not stored: retry with the same idempotency key"
         )),
         NotAccepted::Store(StoreError::Full(why)) => Problem::store_full(format!(
-            "{why}: the message was not stored; retry once messages have been delivered"
+            "{why}: the message was not stored; retry with the same idempotency key once there is room"
         )),
         NotAccepted::Store(other) => other.into(),
     }
@@ -133,8 +133,9 @@ async fn first_message(door: &Door, accepted: &Accepted) -> Result<Response, Pro
 }
 
 pub(super) fn location(id: &MessageId) -> Result<HeaderValue, Problem> {
-    HeaderValue::try_from(format!("/v1/messages/{id}"))
-        .map_err(|_| Problem::new(Code::Internal, "an id is no header value; please report this"))
+    HeaderValue::try_from(format!("/v1/messages/{id}")).map_err(|_| {
+        Problem::new(Code::Internal, "an id is not a valid header value; please report this")
+    })
 }
 
 /// The message as it stands right after the script took it; `None`: its expiry was counted by the

@@ -45,7 +45,7 @@ const READ_AT_ONCE: usize = 16;
         (status = 201, description = "Kept", body = ref("#/components/schemas/Event")),
         (status = 200, description = "Published before", body = ref("#/components/schemas/Event")),
         (status = 413, description = "The body is larger than server.body_limit"),
-        (status = 415, description = "The body is no JSON"),
+        (status = 415, description = "The body is not JSON"),
         (status = 422, description = "The idempotency key belongs to a different event, whose id is in id"),
     ),
 )]

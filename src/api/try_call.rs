@@ -68,7 +68,7 @@ pub struct TryRequest {
     responses(
         (status = 200, description = "The exchange, whatever it came to", body = ref("#/components/schemas/Exchange")),
         (status = 413, description = "The body is larger than server.body_limit"),
-        (status = 415, description = "The body is no JSON"),
+        (status = 415, description = "The body is not JSON"),
     ),
 )]
 pub(super) async fn try_call(

@@ -15,8 +15,9 @@ const VIEW_BYTES: usize = 1024;
 /// A view as the body of an answer.
 pub(super) fn json(view: &impl Serialize) -> Result<Response, Problem> {
     let mut text = Vec::with_capacity(VIEW_BYTES);
-    serde_json::to_writer(&mut text, view)
-        .map_err(|_| Problem::new(Code::Internal, "a view is no JSON; please report this"))?;
+    serde_json::to_writer(&mut text, view).map_err(|_| {
+        Problem::new(Code::Internal, "a view is not valid JSON; please report this")
+    })?;
     let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
     Ok((kind, text).into_response())
 }

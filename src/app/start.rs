@@ -15,7 +15,7 @@ use crate::config::{RedisTarget, Settings};
 use crate::domain::policy::{Downstream, QueuePolicy};
 use crate::shutdown::Tasks;
 use crate::store::{ManagedRedis, StartRefused, Store, StoreError};
-use crate::telemetry::{self, LogFormat, Metrics};
+use crate::telemetry::{self, AddressLabel, LogFormat, Metrics};
 
 /// How long a Redis that was never reached is tried, before the service manager is told.
 const REACH_PATIENCE: Duration = Duration::from_secs(30);
@@ -121,7 +121,7 @@ pub(super) async fn start(
         RedisTarget::Url(_) | RedisTarget::Sentinel { .. } | RedisTarget::Cluster(_) => None,
     };
     let url = managed.as_ref().map(ManagedRedis::url);
-    metrics.info.set_store(&address);
+    metrics.store.store_info.get_or_create(&AddressLabel { address: address.clone() }).set(1);
     let store = Store::new(settings, url, metrics, tasks.clone());
     reach(&store, &address, &mut waiting).await?;
     store.connect().await;

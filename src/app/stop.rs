@@ -19,11 +19,11 @@ pub(super) async fn stop(daemon: Daemon, mut signals: Signals) {
     started.draining.cancel();
     failpoint!("stopping");
     tokio::select! {
-        () = fleet.drain() => tracing::info!("all exchanges are settled"),
+        () = fleet.drain() => tracing::info!("all calls in flight are finished"),
         () = tokio::time::sleep(drain) => {
-            tracing::warn!("drain_timeout is over; what is still under way comes back after its lease");
+            tracing::warn!("drain_timeout is over; messages of calls in flight are sent again after their leases");
         }
-        () = signals.stop() => tracing::warn!("told twice; not waiting for what is under way"),
+        () = signals.stop() => tracing::warn!("a second stop signal came; not waiting for calls in flight"),
     }
     failpoint!("drained");
     started.api_tasks.stop();

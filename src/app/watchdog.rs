@@ -17,7 +17,7 @@ pub(super) async fn run(pulses: Pulses, stop: CancellationToken) {
         if stuck.is_empty() {
             notify(&[NotifyState::Watchdog]);
         } else {
-            tracing::error!(?stuck, "loops are stuck; the watchdog is not fed");
+            tracing::error!(?stuck, "loops make no progress; the watchdog will restart the daemon");
         }
         tokio::select! {
             () = stop.cancelled() => return,

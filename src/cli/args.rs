@@ -21,14 +21,14 @@ use super::sink::SinkArgs;
 
 /// Exit codes and surroundings, shown below the help.
 const AFTER_HELP: &str = "\
-Client commands talk to --url with the token in TIDEGATE_TOKEN.
-Exit codes: 0 ok, 1 failure, 2 usage or config, 3 not found, 4 refused (state, policy),
+Client commands call the daemon at --url with the token in TIDEGATE_TOKEN.
+Exit codes: 0 ok, 1 failure, 2 usage or configuration, 3 not found, 4 refused (state, policy),
 5 unreachable or store unavailable, 6 timed out.";
 
 /// The heading of flags that every command takes.
 const EVERYWHERE: &str = "Everywhere";
 
-/// A gate between fast producers and slow downstreams: due times, windows, rate limits, retries.
+/// Send messages from fast producers to slow downstreams: due times, windows, rate limits, retries.
 #[derive(Debug, Parser)]
 #[command(name = "tidegate", version, after_help = AFTER_HELP, max_term_width = 100)]
 pub struct Cli {
@@ -43,7 +43,7 @@ pub struct Cli {
 /// What every command takes.
 #[derive(Debug, clap::Args)]
 pub struct Globals {
-    /// The daemon that client commands talk to
+    /// The address of the daemon that client commands call
     #[arg(
         long,
         global = true,
@@ -90,9 +90,9 @@ pub enum Format {
 /// Every command.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run the daemon; without --config on built-in defaults
+    /// Run the daemon; without --config it uses the built-in defaults
     Serve(ServeArgs),
-    /// Be a downstream for practice on 127.0.0.1 that prints what it gets, until Ctrl-C
+    /// Run a practice downstream on 127.0.0.1 that prints what it gets, until Ctrl-C
     Sink(SinkArgs),
     /// Commands that talk to nobody.
     #[command(flatten)]
@@ -105,7 +105,7 @@ pub enum Command {
 /// Commands that talk to nobody.
 #[derive(Debug, Subcommand)]
 pub enum LocalCommand {
-    /// Verify a config and print what is effective
+    /// Verify a configuration and print every setting in force
     Check(CheckArgs),
     /// Make access tokens
     #[command(subcommand)]
@@ -127,7 +127,7 @@ pub enum ClientCommand {
     /// Hand over the messages of an NDJSON file; run it again after an interruption
     #[command(long_about = SEND_BATCH)]
     SendBatch(SendBatchArgs),
-    /// Show messages, and what holds them
+    /// Show messages, and say what they wait for
     Get(IdsArgs),
     /// List the messages of a queue
     List(ListArgs),
@@ -142,7 +142,7 @@ pub enum ClientCommand {
     Requeue(IdsArgs),
     /// Decide what became of uncertain messages: delivered, resend or dead
     Resolve(ResolveArgs),
-    /// Tell in the downstream's place what became of an accepted message
+    /// Report in the downstream's place what became of an accepted message
     Receipt(ReceiptArgs),
     /// Give messages another due time
     #[command(after_help = examples::RESCHEDULE)]
@@ -150,28 +150,28 @@ pub enum ClientCommand {
     /// Replace the payload of a message that is dead, uncertain or scheduled
     #[command(after_help = examples::EDIT)]
     Edit(EditArgs),
-    /// Hand over one event to a topic and print the ids of its messages, one per queue
+    /// Hand over one event to a topic and print the ids of its messages, one for each queue
     Publish(PublishArgs),
-    /// Show all topics with their queues, and the events that a queue lacks still
+    /// Show all topics with their queues, and the events that a queue does not have yet
     Topics,
     /// Show all queues with their counts
     Queues,
-    /// Show one queue with its policy
+    /// Show one queue with its settings, and whether it sends now
     Queue(QueueArgs),
     /// Stop sending from a queue; messages are still accepted
     #[command(after_help = examples::PAUSE)]
     Pause(PauseArgs),
-    /// Send from a paused queue again, and open a gate that the downstream's answers have shut
+    /// End the pause of a queue, and open a gate that the downstream's answers have shut
     Resume(QueueArgs),
     /// Remove all messages of one state: waiting ones are cancelled, final ones deleted
     #[command(after_help = examples::PURGE)]
     Purge(BulkArgs),
-    /// Send all messages of one state again, or those that a filter lets through, at a chosen rate
+    /// Send all messages of one state again, or those that match a filter, at a chosen rate
     RequeueAll(Box<RequeueAllArgs>),
-    /// Send now what waits for another attempt, once a downstream is back; attempts are counted on
+    /// Make messages that wait for another attempt due now, when a downstream works again
     #[command(after_help = examples::RETRY)]
     Retry(RetryArgs),
-    /// Work on many messages: requeue, cancel, reschedule, move or retry what a filter lets through
+    /// Requeue, cancel, reschedule, move or retry many messages that match a filter
     #[command(subcommand, long_about = OPERATION)]
     Operation(OperationCommand),
     /// Follow changes of state as they happen, until Ctrl-C
@@ -184,7 +184,7 @@ pub enum ClientCommand {
     Export(ExportArgs),
     /// Show when the window of a queue will be open
     Windows(WindowsArgs),
-    /// Show Redis' clock, and whether what goes by time waits because it stepped
+    /// Show the clock of Redis, and whether due times wait because it stepped
     Clock {
         /// What to do about it
         #[command(subcommand)]
@@ -196,9 +196,9 @@ pub enum ClientCommand {
     Schedule(ScheduleArgs),
     /// Show the running nodes
     Nodes,
-    /// Ask whether the daemon takes messages: exit 0 if it does; for health checks, needs no token
+    /// Check whether the daemon accepts messages (exit 0 if it does); needs no token
     Health,
-    /// Look for what keeps messages from flowing, with remedies; exit 1 if something was found
+    /// List what prevents messages from being sent, with remedies; exit 1 if something was found
     #[command(long_about = DOCTOR)]
     Doctor(DoctorArgs),
 }
@@ -206,53 +206,53 @@ pub enum ClientCommand {
 /// `tidegate clock ...`.
 #[derive(Debug, Subcommand)]
 pub enum ClockStep {
-    /// End the alarm after a step: the time is right now
+    /// End the alarm after a step of the clock, because the time is correct now
     Resume,
 }
 
 /// `tidegate token ...`.
 #[derive(Debug, Subcommand)]
 pub enum TokenCommand {
-    /// Print a token once, and the line for the config
+    /// Print a token once, and its line for the configuration
     New(TokenArgs),
 }
 
 const SEND_BATCH: &str = "\
-Hand over the messages of an NDJSON file: one message object per line, as POST \
+Hand over the messages of an NDJSON file. Each line is one message object, as POST \
 /v1/queues/QUEUE/messages takes it, for example {\"payload\": {\"to\": \"+491511\"}, \"delay\": \
 \"90s\"}.
 
-A row without idempotency_key gets one made of the file's name, the line number and the row, so \
-that the same command, run again after an interruption (within the queue's idempotency_window), \
-stores each row once. An id in a row (see export) is left out. While the daemon is busy or away the \
-command waits and goes on by itself.
+A row without idempotency_key gets a key that is made from the file's name, the line number and the \
+row. So if the command is interrupted and run again within the queue's idempotency_window, each row \
+is stored only once. An id in a row (see export) is ignored. If the daemon is busy or cannot be \
+reached, the command waits and then goes on by itself.
 
 Rejected rows go to FILE.rejects.ndjson as {\"line\", \"row\", \"problem\"}; the exit code is then 1.";
 
 const DOCTOR: &str = "\
-Look for what keeps messages from flowing, with remedies; exit 1 if something was found.
+List what prevents messages from being sent, with remedies; exit 1 if something was found.
 
-Also has the daemon look through everything that is stored: whether each message stands where its \
-record says, and each index entry has its message. That takes about a minute for a million \
-messages, goes on beside the traffic, and changes nothing without --repair.";
+The daemon also checks everything that is stored: whether each message is in the index that its \
+record names, and whether each index entry has its message. This takes about a minute for a million \
+messages, does not stop the daemon's work, and changes nothing without --repair.";
 
 const EVENTS: &str = "\
-Follow changes of state as they happen, of all queues or of some, until Ctrl-C or --limit.
+Follow changes of state in all queues or in some as they happen, until Ctrl-C or --limit.
 
-A change is shown as soon as it is made, by whichever node. When the daemon restarts or the connection \
-breaks, the command goes on after the last event that it showed. With --output json each line is an \
-object: event (message or queue), event_id, for --after, and data.";
+The changes of all nodes are shown. When the daemon restarts or the connection breaks, the command \
+goes on after the last event that it showed. With --output json each line is an object with event \
+(message or queue), event_id (for --after) and data.";
 
 const OPERATION: &str = "\
-Work on many messages: requeue, cancel, reschedule or move what a filter lets through.
+Requeue, cancel, reschedule, move or retry many messages that match a filter.
 
-An operation takes the messages that stand in the state when it begins, goes on by itself on any node, \
-also after the one at it was lost, and holds its --rate all the while. Ctrl-C ends the watching alone. \
-Without a filter nothing is done unless --all says that everything is meant.";
+An operation takes the messages that are in the state when it begins. A node carries it out at its \
+--rate, and if that node is lost, another node continues. Ctrl-C ends only the display. Without a \
+filter, --all is needed; it means every message in the state.";
 
 const EXPORT: &str = "\
 Write the messages of one state as NDJSON: id, payload (or payload_base64), content_type, headers, \
-priority, group, labels and retry; due_at while scheduled, expires_at while it lies ahead.
+priority, group, labels and retry; due_at of scheduled messages, and expires_at if it is in the future.
 
-send-batch takes these rows again; it leaves the id out, and the old idempotency key is not \
-exported, so that each row becomes a new message. The payload of delivered messages is not kept.";
+send-batch takes these rows again. It ignores the id, and the old idempotency key is not exported, \
+so each row becomes a new message. The payload of delivered messages is not kept.";

@@ -17,13 +17,13 @@ use crate::domain::state::State;
 /// `serve`.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
-    /// The configuration, TOML
+    /// The configuration file (TOML)
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Where the API listens, instead of server.listen
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<String>,
-    /// Which Redis, instead of the one in the config
+    /// The Redis to use, instead of the one in the configuration
     #[arg(long, value_name = "URL")]
     pub redis: Option<String>,
 }
@@ -45,10 +45,10 @@ impl ServeArgs {
 /// `check`.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// The configuration, TOML; without it the built-in defaults and the environment are checked
+    /// The configuration file (TOML); without it the built-in defaults and the environment are checked
     #[arg(value_name = "FILE", conflicts_with = "config")]
     pub file: Option<PathBuf>,
-    /// The same, as `serve` takes it
+    /// The same as FILE; `serve` has this option too
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
@@ -56,16 +56,16 @@ pub struct CheckArgs {
 /// `events`.
 #[derive(Debug, Args)]
 pub struct EventsArgs {
-    /// Only these queues; without any: all
+    /// Only these queues; without any, all queues
     #[arg(value_name = "QUEUE", add = ArgValueCandidates::new(queues))]
     pub queues: Vec<String>,
-    /// Only messages that enter these states, by comma
+    /// Only messages that enter these states, separated by commas
     #[arg(long = "state", value_name = "STATE", value_delimiter = ',', value_parser = states(), hide_possible_values = true)]
     pub states: Vec<State>,
-    /// Go on after this event, or after a moment in milliseconds, as far as changes are kept
+    /// Begin after this event id, or after a time in milliseconds since 1970
     #[arg(long, value_name = "EVENT_ID")]
     pub after: Option<String>,
-    /// End after so many
+    /// End after this many events
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub limit: Option<u64>,
 }
@@ -73,15 +73,15 @@ pub struct EventsArgs {
 /// `token new`.
 #[derive(Debug, Args)]
 pub struct TokenArgs {
-    /// Who will hold it; shown in logs
+    /// Who will use the token; shown in logs
     pub name: String,
-    /// What it may do; may be repeated; without it: send alone
+    /// What the token may do; may be repeated; without it, only send
     #[arg(long = "scope", value_name = "SCOPE", value_enum)]
     pub scopes: Vec<ScopeWord>,
-    /// Only these queues, for example sms or "erp-*"; may be repeated; without it: all
+    /// A queue that the token may use, for example sms or "erp-*"; may be repeated; without it, all
     #[arg(long = "queue", value_name = "QUEUE", value_parser = parse_pattern)]
     pub queues: Vec<QueuePattern>,
-    /// Until when: a date (its first instant in UTC), or RFC 3339; without it: for ever
+    /// When the token expires: a date (its first instant in UTC), or RFC 3339; without it, never
     #[arg(long, value_name = "TIME", value_parser = parse_expiry)]
     pub expires: Option<String>,
 }
@@ -104,7 +104,7 @@ pub enum ScopeWord {
     Read,
     /// Claim and settle messages of queues that workers pull from.
     Work,
-    /// Cancel, requeue, pause, purge and the rest.
+    /// Everything else, such as cancel, requeue, pause and purge.
     Operate,
     /// Send receipts, and nothing else: for downstreams.
     Receipt,
@@ -136,13 +136,13 @@ pub struct PauseArgs {
     /// The queue
     #[arg(add = ArgValueCandidates::new(queues))]
     pub queue: String,
-    /// Until a moment: RFC 3339, or a local time such as "2026-11-21 09:00" (in the zone --tz, else in this machine's)
+    /// When the pause ends: RFC 3339, or a local time such as "2026-11-21 09:00" (in the zone --tz, else in this machine's)
     #[arg(long, value_name = "MOMENT", conflicts_with = "pause_for")]
     pub until: Option<String>,
-    /// For so long, for example 30m
+    /// How long the pause lasts, for example 30m
     #[arg(long = "for", id = "pause_for", value_name = "TIME", value_parser = parse_length)]
     pub pause_for: Option<Length>,
-    /// Why, for the colleagues
+    /// Why; shown to other operators
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
 }
@@ -153,10 +153,10 @@ pub struct BulkArgs {
     /// The queue
     #[arg(add = ArgValueCandidates::new(queues))]
     pub queue: String,
-    /// Messages in this state
+    /// The messages in this state
     #[arg(long, value_name = "STATE", value_parser = states(), hide_possible_values = true)]
     pub state: State,
-    /// Do it without asking; purge does nothing without it
+    /// Do not ask for confirmation; without this option, purge only counts the messages
     #[arg(long)]
     pub yes: bool,
 }
@@ -164,10 +164,10 @@ pub struct BulkArgs {
 /// `doctor`.
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
-    /// Mend indexes that disagree with their messages; messages themselves are never changed
+    /// Repair indexes that disagree with their messages; messages themselves are never changed
     #[arg(long, conflicts_with = "quick")]
     pub repair: bool,
-    /// Leave the stored messages alone; look at gates, nodes and the store only
+    /// Do not check the stored messages; check only gates, nodes and the store
     #[arg(long)]
     pub quick: bool,
 }
@@ -177,7 +177,7 @@ pub struct DoctorArgs {
 pub struct ScheduleArgs {
     /// The schedule
     pub name: String,
-    /// What to do with it; without it: show it
+    /// What to do with the schedule; without a command, it is shown
     #[command(subcommand)]
     pub step: Option<ScheduleStep>,
 }
@@ -185,19 +185,19 @@ pub struct ScheduleArgs {
 /// `schedule NAME ...`.
 #[derive(Debug, Subcommand)]
 pub enum ScheduleStep {
-    /// Stop it until it is resumed; what it misses meanwhile is not caught up
+    /// Stop the schedule until resume; ticks during the pause are not sent later
     Pause {
-        /// Why, for the colleagues
+        /// Why; shown to other operators
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
     },
-    /// Let it tick again, from now on
+    /// End the pause of the schedule; the next tick is sent again
     Resume,
-    /// Send its message now and print its id; the cadence stays as it is
+    /// Send the message of the schedule now and print its id; later ticks do not change
     Run,
-    /// Make it, or give it another definition: JSON as PUT /v1/schedules/NAME takes it
+    /// Create or replace the schedule, from JSON as PUT /v1/schedules/NAME takes it
     Put(BodyArgs),
-    /// Take it away
+    /// Delete the schedule
     Delete,
 }
 
@@ -207,7 +207,7 @@ pub struct WindowsArgs {
     /// The queue
     #[arg(add = ArgValueCandidates::new(queues))]
     pub queue: String,
-    /// How far to look
+    /// How many days to show
     #[arg(long, value_name = "N", default_value_t = 14, value_parser = clap::value_parser!(u16).range(1..))]
     pub days: u16,
 }
@@ -215,7 +215,7 @@ pub struct WindowsArgs {
 /// `man`.
 #[derive(Debug, Args)]
 pub struct ManArgs {
-    /// The folder, made if it is missing
+    /// The folder; it is created if it is missing
     #[arg(value_name = "FOLDER")]
     pub folder: PathBuf,
 }

@@ -54,7 +54,7 @@ pub struct SendArgs {
     /// The message.
     #[command(flatten)]
     pub message: MessageArgs,
-    /// Wait so long for the final state: exit 0 delivered, 1 another final state, 6 not final in time
+    /// Wait at most this long for a final state: exit 0 delivered, 1 another final state, 6 not final
     #[arg(long, value_name = "TIME", value_parser = parse_duration_or_seconds)]
     pub wait: Option<u64>,
 }
@@ -78,19 +78,20 @@ pub struct MessageArgs {
     /// When the message is due; without it: now.
     #[command(flatten)]
     pub due: DueArgs,
-    /// Give up if it has not been sent in this time
+    /// How long from now until the message expires, if it has not been sent
     #[arg(long, value_name = "TIME", value_parser = parse_length)]
     pub ttl: Option<Length>,
-    /// Idempotency key: the same key stores one message (one event of a topic); without it: a new one
+    /// Idempotency key: repeats with the same key store one message (one event of a topic);
+    /// without it, each call makes a new key
     #[arg(long, value_name = "KEY")]
     pub key: Option<String>,
-    /// The key of order and fair shares, for example a customer
+    /// A value that messages which belong together share, for example a customer; used by filters
     #[arg(long, value_name = "GROUP")]
     pub group: Option<String>,
-    /// 0 to 9, 9 goes first
+    /// 0 to 9; 9 goes first
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=i64::from(PRIORITY_MAX)))]
     pub priority: Option<u8>,
-    /// A word for finding it again; may be repeated
+    /// A name and a value by which the message can be found; may be repeated
     #[arg(long = "label", value_name = "NAME=VALUE", value_parser = parse_label)]
     pub labels: Vec<(String, String)>,
     /// A header for the downstream; may be repeated
@@ -101,10 +102,10 @@ pub struct MessageArgs {
 /// When something is to happen.
 #[derive(Debug, Default, Args)]
 pub struct DueArgs {
-    /// Due so long from now, for example 90s or 1h30m
+    /// How long from now the message is due, for example 90s or 1h30m
     #[arg(long, value_name = "TIME", value_parser = parse_length, conflicts_with = "due")]
     pub delay: Option<Length>,
-    /// Due at a moment: RFC 3339, or a local time such as "2026-11-21 09:00" (in the zone --tz, else in this machine's)
+    /// When the message is due: RFC 3339, or a local time such as "2026-11-21 09:00" (in the zone --tz, else in this machine's)
     #[arg(long, value_name = "MOMENT")]
     pub due: Option<String>,
 }
@@ -149,7 +150,7 @@ pub struct ResolveArgs {
     /// The decision: delivered (the downstream has it), resend (it does not), dead (give it up)
     #[arg(long = "as", value_name = "DECISION", value_enum)]
     pub decision: Decision,
-    /// Why, kept with the message
+    /// Why; kept with the message
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
 }
@@ -190,10 +191,10 @@ pub struct ReceiptArgs {
     /// The downstream's own reference
     #[arg(long = "ref", value_name = "REFERENCE")]
     pub reference: Option<String>,
-    /// What became of it: delivered, or dead
+    /// What became of the message: delivered or dead
     #[arg(long = "as", value_name = "STATUS", value_enum)]
     pub status: ReceiptStatus,
-    /// Why, kept with the message
+    /// Why; kept with the message
     #[arg(long, value_name = "TEXT")]
     pub detail: Option<String>,
 }
@@ -201,9 +202,9 @@ pub struct ReceiptArgs {
 /// What a receipt says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ReceiptStatus {
-    /// The downstream has done it.
+    /// The downstream has processed the message.
     Delivered,
-    /// It never will.
+    /// The downstream will never process it.
     Dead,
 }
 
@@ -285,7 +286,7 @@ fn parse_dash(text: &str) -> Result<String, String> {
 fn parse_label(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err(format!("\"{text}\" is no label; expected NAME=VALUE")),
+        _ => Err(format!("\"{text}\" is not a valid label; expected NAME=VALUE")),
     }
 }
 
@@ -295,6 +296,6 @@ fn parse_header(text: &str) -> Result<(String, String), String> {
         Some((name, value)) if !name.trim().is_empty() => {
             Ok((name.trim().to_owned(), value.trim().to_owned()))
         }
-        _ => Err(format!("\"{text}\" is no header; expected \"Name: value\"")),
+        _ => Err(format!("\"{text}\" is not a valid header; expected \"Name: value\"")),
     }
 }

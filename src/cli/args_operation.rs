@@ -13,9 +13,9 @@ use crate::domain::state::State;
 /// `operation ...`.
 #[derive(Debug, Subcommand)]
 pub enum OperationCommand {
-    /// Requeue, cancel, reschedule, move or retry all messages that a filter lets through
+    /// Requeue, cancel, reschedule, move or retry all messages that match a filter
     Start(Box<StartArgs>),
-    /// Show the operations that run, and the last ones that have ended
+    /// Show the operations that are running, and the last ones that have ended
     List,
     /// Show one operation
     Show(OperationArgs),
@@ -28,13 +28,13 @@ pub enum OperationCommand {
 /// Which messages are meant.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct FilterArgs {
-    /// Only messages with this label; may be repeated, all must fit
+    /// Only messages with this label; may be repeated, and then all labels must match
     #[arg(long = "label", value_name = "NAME=VALUE")]
     pub labels: Vec<String>,
     /// Only messages of this group
     #[arg(long, value_name = "GROUP")]
     pub group: Option<String>,
-    /// Only messages with these words in their last error or reason
+    /// Only messages with this text in their last error or reason
     #[arg(long, value_name = "TEXT")]
     pub error_contains: Option<String>,
     /// Only messages handed over at this moment or later: RFC 3339, or a local time
@@ -60,16 +60,16 @@ pub struct FilterArgs {
 /// How an operation goes about it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct PaceArgs {
-    /// At most so many messages in a time, evenly, for example 5/s
+    /// The rate at which messages are changed, evenly spaced, for example 5/s
     #[arg(long, value_name = "RATE")]
     pub rate: Option<Rate>,
-    /// Only count the messages, and show some
+    /// Change nothing; only count the messages and show some of them
     #[arg(long)]
     pub dry_run: bool,
-    /// Why, for the colleagues; cancel needs it
+    /// Why; shown to other operators; required for cancel
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
-    /// Do not wait for the end
+    /// Print the id of the operation, and do not wait for its end
     #[arg(long)]
     pub no_follow: bool,
 }
@@ -91,7 +91,7 @@ pub struct StartArgs {
     /// Every message in the state
     #[arg(long)]
     pub all: bool,
-    /// Do it without asking
+    /// Do not ask for confirmation
     #[arg(long)]
     pub yes: bool,
     /// Which messages.
@@ -100,13 +100,13 @@ pub struct StartArgs {
     /// How.
     #[command(flatten)]
     pub pace: PaceArgs,
-    /// reschedule: due so long from now
+    /// For reschedule: how long from now the messages are due
     #[arg(long, value_name = "TIME", value_parser = parse_length, conflicts_with = "due")]
     pub delay: Option<Length>,
-    /// reschedule: due at this moment: RFC 3339, or a local time such as "2026-11-21 09:00"
+    /// For reschedule: when the messages are due: RFC 3339, or a local time such as "2026-11-21 09:00"
     #[arg(long, value_name = "MOMENT")]
     pub due: Option<String>,
-    /// move: the queue to move to
+    /// For move: the queue to which the messages are moved
     #[arg(long, value_name = "QUEUE")]
     pub to: Option<String>,
 }
@@ -153,10 +153,10 @@ pub struct RequeueAllArgs {
     /// The queue
     #[arg(add = ArgValueCandidates::new(queues))]
     pub queue: String,
-    /// Messages in this state
+    /// The messages in this state
     #[arg(long, value_name = "STATE", value_parser = states(), hide_possible_values = true)]
     pub state: State,
-    /// Do it without asking
+    /// Do not ask for confirmation
     #[arg(long)]
     pub yes: bool,
     /// Which messages.
@@ -173,16 +173,16 @@ pub struct RetryArgs {
     /// The queue
     #[arg(add = ArgValueCandidates::new(queues))]
     pub queue: String,
-    /// At most so many messages in a time, evenly, for example 5/s
+    /// The rate at which messages are changed, evenly spaced, for example 5/s
     #[arg(long, value_name = "RATE")]
     pub rate: Option<Rate>,
-    /// Why, for the colleagues
+    /// Why; shown to other operators
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
-    /// Only count the messages, and show some
+    /// Change nothing; only count the messages and show some of them
     #[arg(long)]
     pub dry_run: bool,
-    /// Do not wait for the end
+    /// Print the id of the operation, and do not wait for its end
     #[arg(long)]
     pub no_follow: bool,
 }
@@ -190,7 +190,7 @@ pub struct RetryArgs {
 /// `actions`.
 #[derive(Debug, Args)]
 pub struct ActionsArgs {
-    /// How many, the newest first
+    /// How many actions to show, the newest first
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub limit: u32,
 }

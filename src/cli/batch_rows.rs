@@ -78,8 +78,8 @@ impl<R: BufRead> Rows<R> {
     fn message(&self, text: &str) -> Result<String, String> {
         let fields = serde_json::from_str::<Fields>(text);
         let Fields { mut fields, twice } = fields.map_err(|error| match text.starts_with('{') {
-            true => format!("the line is no JSON: {error}"),
-            false => "the line is no JSON object; expected a message such as {\"payload\": ...}"
+            true => format!("the line is not valid JSON: {error}"),
+            false => "the line is not a JSON object; expected a message such as {\"payload\": ...}"
                 .to_owned(),
         })?;
         if let Some(name) = twice {
@@ -183,8 +183,8 @@ mod tests {
         let lines: Vec<_> = rows.iter().map(|row| (row.line, row.message.is_ok())).collect();
         assert_eq!(lines, [(1, true), (3, false), (4, false), (5, false), (6, false)]);
         assert_eq!(rows[1].text, "[1]");
-        assert!(rows[1].message.as_ref().unwrap_err().contains("no JSON object"));
-        assert!(rows[2].message.as_ref().unwrap_err().contains("no JSON:"));
+        assert!(rows[1].message.as_ref().unwrap_err().contains("is not a JSON object"));
+        assert!(rows[2].message.as_ref().unwrap_err().contains("is not valid JSON:"));
     }
 
     #[test]

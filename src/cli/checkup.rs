@@ -35,7 +35,7 @@ pub(crate) async fn of_queue(
             let (looked, of) =
                 (line["looked"].as_u64().unwrap_or(0), line["of"].as_u64().unwrap_or(0));
             progress.grow(of);
-            let text = format!("{queue}: {looked} of {of} looked at");
+            let text = format!("{queue}: {looked} of {of} checked");
             progress.show(looked, &text, &mut session.screen)?;
             last = line;
         }
@@ -63,7 +63,7 @@ fn findings(queue: &str, examples: &[Value], last: &Value) -> Vec<Finding> {
     if last["complete"] != true {
         let why =
             last["problem"]["detail"].as_str().map_or("the answer broke off".to_owned(), plain);
-        let what = format!("it could not be looked through: {why}");
+        let what = format!("it could not be checked completely: {why}");
         findings.push(Finding::problem(queue, what, "run `tidegate doctor` again"));
     }
     findings
@@ -72,16 +72,19 @@ fn findings(queue: &str, examples: &[Value], last: &Value) -> Vec<Finding> {
 fn finding(queue: &str, word: &str, found: u64, repaired: u64, named: &[String]) -> Finding {
     let what = match word {
         "unplaced" => {
-            format!("{} that no index knows: nothing would move them", count(found, "message"))
+            format!("{} that are in no index and would never be sent", count(found, "message"))
         }
         "misplaced" => {
-            format!("{} of messages that are gone or stand elsewhere", count(found, "index member"))
+            format!(
+                "{} of messages that do not exist or belong elsewhere",
+                count(found, "index member")
+            )
         }
-        "leftover" => format!("{} of messages that are gone", count(found, "leftover")),
-        "expiry" => format!("{} whose expiry is not known rightly", count(found, "message")),
+        "leftover" => format!("{} of messages that do not exist", count(found, "leftover")),
+        "expiry" => format!("{} whose expiry is missing or wrong", count(found, "message")),
         "largest" => "claims would read more bytes at once than they should".to_owned(),
         "unreadable" => format!(
-            "{} that cannot be read: cut, or written by a newer version; kept, not sent",
+            "{} that cannot be read: incomplete, or written by a newer version; kept, not sent",
             count(found, "message")
         ),
         "duplicate" => format!("{} twice in the ready list", count(found, "message")),
@@ -95,15 +98,15 @@ fn finding(queue: &str, word: &str, found: u64, repaired: u64, named: &[String])
     let what = format!("{word}: {what}{example}");
     if word == "unreadable" {
         let remedy = "run the newest version that wrote here, then `tidegate doctor --repair`; if \
-                      they are cut, `tidegate get ID` shows what is left";
+                      they are incomplete, `tidegate get ID` shows what is left";
         return Finding::problem(queue, what, remedy);
     }
     if repaired < found {
-        let what = if repaired > 0 { format!("{what}; {repaired} mended") } else { what };
-        return Finding::problem(queue, what, "`tidegate doctor --repair` mends it");
+        let what = if repaired > 0 { format!("{what}; {repaired} repaired") } else { what };
+        return Finding::problem(queue, what, "`tidegate doctor --repair` repairs it");
     }
     let remedy = "nothing to do; please report it with the log of that time, it should not happen";
-    let mended = Finding::problem(queue, format!("{what}; mended"), remedy);
+    let mended = Finding::problem(queue, format!("{what}; repaired"), remedy);
     Finding { weight: Weight::Note, ..mended }
 }
 
@@ -127,9 +130,9 @@ mod tests {
         assert_eq!(
             words(&faults, &examples),
             [
-                "note sms: leftover: 1 leftover of messages that are gone; mended",
-                "problem sms: unplaced: 3 messages that no index knows: nothing would move them (A, B, C); 1 mended",
-                "problem sms: unreadable: 2 messages that cannot be read: cut, or written by a newer version; kept, not sent",
+                "note sms: leftover: 1 leftover of messages that do not exist; repaired",
+                "problem sms: unplaced: 3 messages that are in no index and would never be sent (A, B, C); 1 repaired",
+                "problem sms: unreadable: 2 messages that cannot be read: incomplete, or written by a newer version; kept, not sent",
             ]
         );
         assert!(words(&json!({"complete": true, "faults": {}}), &[]).is_empty());
@@ -138,7 +141,7 @@ mod tests {
     #[test]
     fn an_audit_that_did_not_end_is_a_problem() {
         let cut = json!({"complete": false, "problem": {"detail": "it stops"}});
-        assert_eq!(words(&cut, &[]), ["problem sms: it could not be looked through: it stops"]);
+        assert_eq!(words(&cut, &[]), ["problem sms: it could not be checked completely: it stops"]);
         assert_eq!(words(&Value::Null, &[]).len(), 1);
     }
 }

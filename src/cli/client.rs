@@ -109,7 +109,7 @@ impl Client {
     /// A client of the daemon at `url`; no connection is opened yet.
     pub(crate) fn new(url: &str, token: Option<&str>) -> Result<Self, Failure> {
         let bad = |why: &str| {
-            Failure::usage(format!("\"{url}\" is no address of a daemon: {why}"))
+            Failure::usage(format!("\"{url}\" is not a valid address of a daemon: {why}"))
                 .next("expected for example http://127.0.0.1:7411, in --url or TIDEGATE_URL")
         };
         let base = Url::parse(url).map_err(|error| bad(&error.to_string()))?;
@@ -238,7 +238,9 @@ impl Client {
         let mut url = self.base.clone();
         // The URL standard drops such segments, so that another resource would be meant.
         if let Some(odd) = target.segments.iter().find(|s| matches!(s.as_str(), "" | "." | "..")) {
-            return Err(Failure::usage(format!("\"{odd}\" is no name of a queue or message")));
+            return Err(Failure::usage(format!(
+                "\"{odd}\" is not a valid name of a queue or message"
+            )));
         }
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend(&target.segments);

@@ -37,14 +37,14 @@ pub(crate) async fn clock(
 fn told(document: &Value) -> String {
     let alarm = &document["alarm"];
     if alarm.is_null() {
-        return "steady: what goes by time goes on".to_owned();
+        return "steady: due times, expiry and retention apply".to_owned();
     }
     let step = step_of(alarm["step_ms"].as_i64().unwrap_or(0));
     let now_ms = of_answer(&document["now"]).unwrap_or(0);
     let ends = of_answer(&alarm["ends_at"]).map_or_else(String::new, |at| distance(at, now_ms));
     format!(
-        "ALARM: it stepped {step}; promotion, reaping, expiry and pruning wait, and go on {ends} if it stays \
-         steady; if this time is right, `tidegate clock resume`"
+        "ALARM: it stepped {step}; due times, the end of leases, expiry and retention wait, and apply again \
+         {ends} if it stays steady; if this time is correct, run `tidegate clock resume`"
     )
 }
 
@@ -66,7 +66,7 @@ mod tests {
         clock["alarm"] = json!({ "step_ms": -3_600_020, "ends_at": "2026-11-21T09:00:59.000Z" });
         let text = told(&clock);
         assert!(text.contains("stepped back by 3600.0 s"), "{text}");
-        assert!(text.contains("go on in 59s"), "{text}");
+        assert!(text.contains("apply again in 59s"), "{text}");
         assert!(text.contains("tidegate clock resume"), "{text}");
     }
 }

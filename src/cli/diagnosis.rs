@@ -88,7 +88,7 @@ fn of_queue(queue: &Value, ages_before: &BTreeMap<String, u64>, times: &Times) -
         findings.push(Finding::problem(
             &name,
             format!("the oldest ready message waits for {}, and its age grows", span(age_ms)),
-            format!("`tidegate queue {name}` shows rate and concurrency; raise them if the downstream bears it"),
+            format!("`tidegate queue {name}` shows rate and concurrency; raise them if the downstream can take more"),
         ));
     }
     findings
@@ -124,7 +124,7 @@ fn window(name: &str, queue: &Value, times: &Times) -> Finding {
         None => Finding::problem(
             name,
             "its window is closed and never opens",
-            "mend open and closed_dates in its config, and reload (SIGHUP)",
+            "correct open and closed_dates in its configuration, and reload (SIGHUP)",
         ),
     }
 }

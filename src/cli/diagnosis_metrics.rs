@@ -41,12 +41,12 @@ pub(crate) fn add_not_ready(findings: &mut Vec<Finding>, code: &str, why: &str) 
         "store-full" => Finding::problem(
             "store",
             refused,
-            known.unwrap_or_else(|| "make room as the reason says".to_owned()),
+            known.unwrap_or_else(|| "make room for Redis, in memory or on its disk".to_owned()),
         ),
         "store-unavailable" => Finding::problem(
             "store",
             refused,
-            "change that at Redis: intake opens by itself a second later; what Redis holds goes on being sent",
+            "change that at Redis: messages are accepted again a second later; stored messages are still sent",
         ),
         "draining" => Finding::problem(
             "daemon",
@@ -71,7 +71,7 @@ pub(crate) fn of_metrics(text: &str) -> Vec<Finding> {
             "tidegate_store_up" if value == 0.0 => findings.push(Finding::problem(
                 "store",
                 "Redis cannot be reached",
-                "start Redis, or mend [redis] in the config; accepted messages are kept",
+                "start Redis, or correct [redis] in the configuration; accepted messages are kept",
             )),
             "tidegate_store_fit" if value == 0.0 => findings.push(Finding::problem(
                 "store",
@@ -81,7 +81,7 @@ pub(crate) fn of_metrics(text: &str) -> Vec<Finding> {
             "tidegate_store_full" if value > 0.0 => findings.push(no_room(label("resource"))),
             "tidegate_clock_alarm" if value > 0.0 => findings.push(Finding::problem(
                 "clock",
-                "Redis' clock stepped: promotion, reaping, expiry and pruning wait",
+                "the clock of Redis stepped: due times, the end of leases, expiry and retention wait",
                 "look at the time synchronisation of Redis' machine; `tidegate clock` says when they go on",
             )),
             "tidegate_durability_achieved" if value > 0.0 => {
@@ -89,7 +89,7 @@ pub(crate) fn of_metrics(text: &str) -> Vec<Finding> {
             }
             "tidegate_store_erased_total" if value > 0.0 => findings.push(Finding::problem(
                 "store",
-                "what Redis held was deleted or replaced while it ran (FLUSHALL, FLUSHDB, SWAPDB, DEL or a restore)",
+                "the data in Redis was deleted or replaced while Redis ran (FLUSHALL, FLUSHDB, SWAPDB, DEL or a restore)",
                 "find out who did that; GET /v1/rollbacks of each node lists the ids that it knows to be missing; pause again what was paused",
             )),
             "tidegate_rollback_lost_total" if value > 0.0 => {
@@ -105,7 +105,7 @@ pub(crate) fn of_metrics(text: &str) -> Vec<Finding> {
             "tidegate_inbox_rejected_kept" if value > 0.0 => findings.push(Finding::problem(
                 "inbox",
                 format!("{} were rejected", entries(value)),
-                "redis-cli XRANGE <namespace>:inbox:rejected - + shows them with the reasons; mend the producer, add them again, then XTRIM it",
+                "redis-cli XRANGE <namespace>:inbox:rejected - + shows them with the reasons; correct the producer, add them again, then XTRIM the stream",
             )),
             "tidegate_inbox_stray_streams" if value > 0.0 => findings.push(Finding::problem(
                 "inbox",
@@ -113,7 +113,7 @@ pub(crate) fn of_metrics(text: &str) -> Vec<Finding> {
                     1.0 => "1 stream whose queue is not configured".to_owned(),
                     value => format!("{value} streams whose queues are not configured"),
                 },
-                "the daemon's log names them; add the queue to the config, or mend the producer and XDEL what it added",
+                "the daemon's log names them; add the queue to the configuration, or correct the producer and XDEL the entries",
             )),
             _ => {}
         }
@@ -127,7 +127,7 @@ fn rolled_back(queue: &str, lost: f64) -> Finding {
     Finding::problem(
         queue,
         format!("messages that were accepted are lost: Redis does not have them any more ({lost})"),
-        "let their producers send them again under the same keys; GET /v1/rollbacks lists the ids",
+        "let their producers send them again with the same idempotency keys; GET /v1/rollbacks lists the ids",
     )
 }
 
@@ -135,10 +135,10 @@ fn no_room(resource: &str) -> Finding {
     let what = format!("{REFUSED}, as Redis has too little {resource} left");
     let remedy = match resource {
         "disk" => {
-            "make room on the disk that holds Redis' data; what waits goes on being sent while Redis can write"
+            "free space on the disk that holds the data of Redis; stored messages are still sent while Redis can write"
         }
         _ => {
-            "what waits goes on being sent; raise maxmemory, shorten retention.delivered or limit it (delivered_max_bytes), or purge what nobody needs"
+            "stored messages are still sent; raise maxmemory, shorten retention.delivered or limit it (delivered_max_bytes), or purge what nobody needs"
         }
     };
     Finding::problem("store", what, remedy)
@@ -149,7 +149,7 @@ fn durability(levels: &BTreeSet<&str>) -> Option<Finding> {
         return None;
     }
     let level = levels.iter().next_back().copied().unwrap_or("memory");
-    let what = format!("durability is \"{level}\": a crash of Redis may take accepted messages");
+    let what = format!("durability is \"{level}\": a crash of Redis may lose accepted messages");
     let remedy =
         "run Redis with appendonly yes and appendfsync always, and set redis.durability = \"disk\"";
     Some(Finding::note("store", what, remedy))
@@ -184,7 +184,7 @@ fn inbox_lag(queue: &str, lag_seconds: f64) -> Option<Finding> {
         Finding::problem(
             queue,
             format!("the oldest entry of its stream has waited for {}", span(lag_ms)),
-            "the daemon's log says why (a full store, a Redis that is away); entries stay in their stream and go on by themselves",
+            "the daemon's log says why (a full store, a Redis that is away); entries stay in their stream and are taken in later",
         )
     })
 }
@@ -197,7 +197,7 @@ fn stuck_topic(topic: &str, age_seconds: f64) -> Option<Finding> {
         Finding::problem(
             topic,
             format!("events could not be handed to all of its queues, the oldest for {}", span(age_ms)),
-            "they are kept and go on by themselves; `tidegate topics` names the queue: make room, bring its master back, or put it back into the config",
+            "they are kept and completed later; `tidegate topics` names the queue: free space, bring its master back, or put it back into the configuration",
         )
     })
 }
@@ -239,14 +239,14 @@ mod tests {
             words(&of_metrics(text)),
             [
                 "problem store: Redis cannot be reached",
-                "problem clock: Redis' clock stepped: promotion, reaping, expiry and pruning wait",
+                "problem clock: the clock of Redis stepped: due times, the end of leases, expiry and retention wait",
                 "problem sms: messages that were accepted are lost: Redis does not have them any more (3)",
                 "problem store: new messages are refused, as Redis has too little memory left",
                 "problem paid: events could not be handed to all of its queues, the oldest for 1m",
                 "problem sms: the oldest entry of its stream has waited for 1m 30s",
                 "problem inbox: 2 entries were rejected",
                 "problem inbox: 1 stream whose queue is not configured",
-                "note store: durability is \"everysec\": a crash of Redis may take accepted messages",
+                "note store: durability is \"everysec\": a crash of Redis may lose accepted messages",
             ]
         );
         assert!(

@@ -52,7 +52,7 @@ fn store_away(why: &Failure) -> Finding {
     Finding::problem(
         "store",
         format!("the daemon is not ready: {}", why.what),
-        "start Redis, or mend [redis] in the config; accepted messages are kept, and the daemon goes on by itself",
+        "start Redis, or correct [redis] in the configuration; accepted messages are kept, and the daemon goes on by itself",
     )
 }
 

@@ -239,7 +239,7 @@ async fn follow(id: &str, session: &mut Session) -> Result<Exit, Failure> {
 fn left(id: &str, progress: &Progress, session: &mut Session) -> Result<Exit, Failure> {
     progress.clear();
     session.screen.note(&format!(
-        "it goes on without you: `tidegate operation follow {id}` comes back, `tidegate operation stop {id}` ends it"
+        "the operation goes on: `tidegate operation follow {id}` shows it again, `tidegate operation stop {id}` ends it"
     ))?;
     Ok(Exit::TimedOut)
 }

@@ -64,7 +64,7 @@ pub(crate) fn json_document(
     let bytes = bytes(args, screen)?
         .ok_or_else(|| Failure::usage("nothing to put").next("give it with -d, -f FILE or -"))?;
     serde_json::from_slice(json_of(&bytes))
-        .map_err(|error| Failure::usage(format!("this is no JSON: {error}")))
+        .map_err(|error| Failure::usage(format!("this is not valid JSON: {error}")))
 }
 
 /// Like [`read`], where a payload is needed.
@@ -90,7 +90,7 @@ pub(crate) fn in_place_of(message: &Value, bytes: Vec<u8>) -> Result<Payload, Fa
     let content_type = message["content_type"].as_str().unwrap_or("application/json");
     if message["payload"].is_string() && !is_json(&essence(content_type)) {
         let text = String::from_utf8(bytes).map_err(|_| {
-            Failure::usage(format!("this message is {content_type}; the new payload is no text"))
+            Failure::usage(format!("this message is {content_type}; the new payload is not text"))
         })?;
         let quoted = serde_json::value::to_raw_value(&text).expect("a string is always JSON");
         return Ok(json_payload(quoted, None));
@@ -108,8 +108,10 @@ pub(crate) fn from_bytes(bytes: Vec<u8>, content_type: Option<String>) -> Result
     match kind.as_deref() {
         Some(kind) if is_json(kind) => match as_json(&bytes) {
             Some(json) => Ok(json_payload(json, content_type)),
-            None => Err(Failure::usage(format!("the payload is declared {kind} and is no JSON"))
-                .next("mend the payload, or name another --content-type")),
+            None => {
+                Err(Failure::usage(format!("the payload is declared {kind} and is not valid JSON"))
+                    .next("mend the payload, or name another --content-type"))
+            }
         },
         Some("text/plain") if !is_foreign(content_type.as_deref().unwrap_or_default()) => {
             Ok(text_or_raw(bytes, content_type))

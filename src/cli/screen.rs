@@ -12,6 +12,9 @@ use super::exit::Failure;
 use super::plain::plain;
 use super::table::{self, Column, Look, Table};
 
+/// The width of a terminal that does not say how wide it is.
+const COLUMNS_UNKNOWN: usize = 80;
+
 /// The streams of one command.
 pub(crate) struct Screen {
     /// What was asked for.
@@ -24,8 +27,6 @@ pub(crate) struct Screen {
     pub(crate) format: Format,
     /// Whether `out` is a terminal: colours, wrapped tables.
     pub(crate) out_is_tty: bool,
-    /// How wide `out` is, if it is not as wide as the terminal.
-    pub(crate) width: Option<u16>,
     /// Whether `err` is a terminal: moving progress bars.
     pub(crate) err_is_tty: bool,
     /// Whether `input` is a terminal: somebody is there to be asked.
@@ -43,7 +44,6 @@ impl Screen {
             input: Box::new(io::stdin().lock()),
             format,
             out_is_tty,
-            width: None,
             err_is_tty,
             in_is_tty: io::stdin().is_terminal(),
         }
@@ -130,10 +130,11 @@ impl Screen {
 
     /// How many columns a terminal has; what goes elsewhere is as wide as it gets.
     fn columns(&self) -> Option<usize> {
-        let of_terminal =
-            || terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| width.0);
-        let width = self.width.or_else(of_terminal).filter(|width| self.out_is_tty && *width > 0);
-        width.map(usize::from)
+        if !self.out_is_tty {
+            return None;
+        }
+        let size = terminal_size::terminal_size_of(io::stdout());
+        Some(size.map_or(COLUMNS_UNKNOWN, |(width, _)| usize::from(width.0)))
     }
 
     fn paint(&self) -> fn(Look, &str) -> String {

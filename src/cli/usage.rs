@@ -16,7 +16,7 @@ use super::screen::Screen;
 const MEANT: [(&str, &str); 13] = [
     (
         "status",
-        "`tidegate queues` shows how the queues stand; `tidegate doctor` looks for what is wrong",
+        "`tidegate queues` shows whether each queue sends; `tidegate doctor` lists what is wrong",
     ),
     ("version", "`tidegate --version` shows the version"),
     ("ls", "`tidegate list QUEUE` lists messages; `tidegate queues` lists queues"),

@@ -65,7 +65,7 @@ pub(super) fn target(field: &Field<'_>) -> Read<(Url, String)> {
 /// An address that can be called.
 pub(super) fn address(text: &str) -> Result<Url, String> {
     let expected = "expected for example https://sms.example/send";
-    let url = Url::parse(text).map_err(|e| format!("is no url ({e}); {expected}"))?;
+    let url = Url::parse(text).map_err(|e| format!("is not a valid url ({e}); {expected}"))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(format!("has the scheme {:?}; expected http or https", url.scheme()));
     }
@@ -118,7 +118,7 @@ pub(super) fn signing_secret(field: &Field<'_>) -> Read<Secret> {
             Some(Ok(key)) if !key.is_empty() => Ok(Secret::new(text.to_owned())),
             Some(Ok(_)) => Err(format!("is an empty key; {expected}")),
             Some(Err(_)) => {
-                Err(format!("begins with whsec_, but what follows is no base64; {expected}"))
+                Err(format!("begins with whsec_, but what follows is not valid base64; {expected}"))
             }
         }
     })
@@ -194,14 +194,14 @@ mod tests {
                 "this version does not have \"smpp\"; expected \"http\" or \"null\" or \"pull\"",
             ),
             ("type = \"htp\"", "found \"htp\", expected \"http\" or \"null\" or \"pull\""),
-            ("url = \"sms.example/send\"", "queues.q.downstream.url: is no url"),
+            ("url = \"sms.example/send\"", "queues.q.downstream.url: is not a valid url"),
             ("url = \"ftp://h/\"", "has the scheme \"ftp\"; expected http or https"),
-            ("url = \"https://\"", "is no url (empty host)"),
+            ("url = \"https://\"", "is not a valid url (empty host)"),
             ("url = \"http://h/#top\"", "has a fragment"),
             ("url = \"http://user:pw@h/\"", "put them into headers instead"),
             ("method = \"GET\"", "found \"GET\", expected \"POST\""),
             ("timeout = \"0s\"", "found \"0s\", expected 1ms to 1h"),
-            ("timeout = 15", "\"15\" is no duration; expected for example 250ms, 90s"),
+            ("timeout = 15", "\"15\" is not a valid duration; expected for example 250ms, 90s"),
             (
                 "signing_secret = \"whsec_%%\"",
                 "queues.q.downstream.signing_secret: begins with whsec_",
@@ -231,7 +231,7 @@ mod tests {
         let errors =
             load_with("[queues.q.downstream]\nurl = \"${URL}\"\ntimeout = \"${URL}\"", &env, &[]);
         let errors = errors.unwrap_err().to_string();
-        assert!(errors.contains("timeout: \"${URL}\" is no duration"), "{errors}");
+        assert!(errors.contains("timeout: \"${URL}\" is not a valid duration"), "{errors}");
         assert!(!errors.contains("hunter2"), "{errors}");
         assert!(!format!("{:?}", Secret::new("hunter2".to_owned())).contains("hunter2"));
     }

@@ -78,7 +78,7 @@ mod tests {
         for (headers, part) in [
             ("{ Host = \"x\" }", "queues.q.downstream.headers.Host: header \"Host\" is set by"),
             ("{ Webhook-Any = \"x\" }", "is set by Tidegate itself"),
-            ("{ \"a b\" = \"x\" }", "headers.\"a b\": \"a b\" is no header name"),
+            ("{ \"a b\" = \"x\" }", "headers.\"a b\": \"a b\" is not a valid header name"),
             ("{ A = \"hunter2\\u0007\" }", "the value of header \"A\" has a line break or another"),
             ("{ A = [] }", "found a list, expected a text in quotes"),
             ("{ X-A = \"1\", x-a = \"2\" }", "is given twice"),

@@ -170,7 +170,7 @@ mod tests {
         let error = load(&sources).unwrap_err().to_string();
         assert!(error.starts_with("/nowhere/tidegate.toml: cannot be read"), "{error}");
         let error = errors_of("[server]\nlisten = \n");
-        assert!(error.contains("tidegate.toml:2: is no TOML: "), "{error}");
+        assert!(error.contains("tidegate.toml:2: is not valid TOML: "), "{error}");
         let error = errors_of("[queues.q]\n[queues.q]");
         assert!(error.contains("tidegate.toml:2: the section [queues.q] stands twice"), "{error}");
     }
@@ -191,7 +191,7 @@ mod tests {
             (["TIDEGATE__SERVER__LISTEN", "TIDEGATE__Server__Listen"], "sets the same as"),
             (
                 ["TIDEGATE__SERVER__", "TIDEGATE__X[99999999999]"],
-                "is no setting; expected a name like",
+                "is not a setting; expected a name like",
             ),
         ] {
             let file = "[redis]\nnamespace = \"\"";
@@ -215,7 +215,7 @@ mod tests {
         assert_eq!(queue.window.as_ref().unwrap().rules().len(), 1);
         assert_eq!(queue.retry.schedule_ms, Some(vec![1000]));
         let error = load_with("", &[("TIDEGATE__SERVER__TOKENS", "[{")], &[]).unwrap_err();
-        assert!(error.to_string().contains("server.tokens: is no TOML"), "{error}");
+        assert!(error.to_string().contains("server.tokens: is not valid TOML"), "{error}");
     }
 
     #[test]

@@ -222,9 +222,9 @@ mod tests {
         for (text, part) in [
             (
                 "rate = \"20/fortnight\"",
-                "queues.q.rate: \"20/fortnight\" is no rate; expected for example 20/s",
+                "queues.q.rate: \"20/fortnight\" is not a valid rate; expected for example 20/s",
             ),
-            ("rate = 20", "queues.q.rate: \"20\" is no rate"),
+            ("rate = 20", "queues.q.rate: \"20\" is not a valid rate"),
             (
                 "rate = \"1/s\"\nburst = 0",
                 "queues.q.burst: found 0, expected a whole number from 1",
@@ -257,9 +257,12 @@ mod tests {
     #[test]
     fn a_queue_needs_a_name_and_a_downstream() {
         let error = errors_of("[queues.SMS]\nrate = \"1/s\"");
-        assert!(error.contains("queues.SMS: \"SMS\" is no queue name"), "{error}");
+        assert!(error.contains("queues.SMS: \"SMS\" is not a valid queue name"), "{error}");
         assert!(error.contains("queues.SMS.downstream: is missing"), "{error}");
-        assert!(errors_of("[queues.a__b.downstream]\ntype = \"null\"").contains("no queue name"));
+        assert!(
+            errors_of("[queues.a__b.downstream]\ntype = \"null\"")
+                .contains("is not a valid queue name")
+        );
         assert!(
             errors_of("[queues.\"a.b\".downstream]\ntype = \"null\"").contains("queues.\"a.b\": ")
         );

@@ -225,7 +225,7 @@ impl<'a> Field<'a> {
         match self.raw_text() {
             Some(text) if text.trim_start().starts_with(opens) => {
                 parse_value(text.trim(), &self.origin())
-                    .map_err(|message| self.wrong(format!("is no TOML: {message}")))
+                    .map_err(|message| self.wrong(format!("is not valid TOML: {message}")))
             }
             _ => Ok(self.value.clone()),
         }

@@ -117,7 +117,7 @@ fn url(field: &Field<'_>, schemes: &[&str], has_databases: bool) -> Read<Secret>
             ));
         }
         let url = url::Url::parse(text).map_err(|e| {
-            format!("is no url ({e}); {example} (special characters of a password as %XX)")
+            format!("is not a valid url ({e}); {example} (special characters of a password as %XX)")
         })?;
         if !schemes.contains(&url.scheme()) {
             return Err(format!("has the scheme {:?}; {example}", url.scheme()));
@@ -174,7 +174,7 @@ fn namespace(field: &Field<'_>) -> Read<String> {
             return Ok(text.to_owned());
         }
         Err(format!(
-            "{text:?} is no namespace; expected 1 to {NAMESPACE_BYTES_MAX} of a-z, 0-9, _ and -, starting with a letter or digit"
+            "{text:?} is not a valid namespace; expected 1 to {NAMESPACE_BYTES_MAX} of a-z, 0-9, _ and -, starting with a letter or digit"
         ))
     })
 }
@@ -285,7 +285,7 @@ mod tests {
             ("url = \"localhost\"", "it has no scheme; write redis://localhost"),
             ("url = \"localhost:6379\"", "it has no scheme; write redis://localhost:6379"),
             ("cluster = [\"one:6379\"]", "redis.cluster[0]: is not a valid url"),
-            ("url = \"host name\"", "is no url"),
+            ("url = \"host name\"", "is not a valid url"),
             ("url = \"redis://\"", "names no server"),
             ("url = \"unix://\"", "names no server"),
             ("url = \"redis://h/abc\"", "redis.url: names \"abc\" as its database; expected"),
@@ -302,8 +302,8 @@ mod tests {
             ("cluster = [\"unix:///x\"]", "redis.cluster[0]: has the scheme \"unix\""),
             ("sentinel = { urls = [\"redis://a\"] }", "redis.sentinel.master: is missing"),
             ("sentinel = { master = \"m\" }", "redis.sentinel.urls: is missing"),
-            ("namespace = \"Tide\"", "\"Tide\" is no namespace"),
-            ("namespace = \"a234567890123456789012345678901x\"", "is no namespace"),
+            ("namespace = \"Tide\"", "\"Tide\" is not a valid namespace"),
+            ("namespace = \"a234567890123456789012345678901x\"", "is not a valid namespace"),
             ("durability = \"dsik\"", "found \"dsik\", expected \"memory\" or \"everysec\""),
         ] {
             let error = errors_of(&format!("[redis]\n{text}"));

@@ -214,7 +214,10 @@ mod tests {
             ("initial = \"0s\"", "found \"0s\", expected 1ms to 366d"),
             ("initial = \"2s\"\nmax = \"1s\"", "queues.q.retry.max: is shorter than initial"),
             ("schedule = []", "found an empty list"),
-            ("schedule = [\"5s\", \"x\"]", "queues.q.retry.schedule[1]: \"x\" is no duration"),
+            (
+                "schedule = [\"5s\", \"x\"]",
+                "queues.q.retry.schedule[1]: \"x\" is not a valid duration",
+            ),
             ("schedule = [\"5s\"]\nfactor = 2", "has no effect beside schedule"),
             ("safe_statuses = [404]", "found 404, expected 408 or 500 to 599"),
             ("retry_statuses = [399]", "found 399, expected a whole number from 400 to 599"),

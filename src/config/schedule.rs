@@ -252,9 +252,9 @@ mod tests {
             "{QUEUE}[schedules.Nightly]\nqueue = \"erp\"\ncron = \"61 * * * *\"\ntime_zone = \"Mars\"\ncatch_up = \"some\"\nheaders = {{ Host = \"x\" }}\npriority = 10\ncolour = 1\n[schedules.s]\nqueue = \"q\""
         ));
         for part in [
-            "schedules.Nightly: \"Nightly\" is no schedule name",
+            "schedules.Nightly: \"Nightly\" is not a valid schedule name",
             "schedules.Nightly.queue: there is no queue \"erp\"; expected one of this configuration's: q",
-            "schedules.Nightly.time_zone: \"Mars\" is no time zone",
+            "schedules.Nightly.time_zone: \"Mars\" is not a valid time zone",
             "schedules.Nightly.catch_up: found \"some\", expected \"none\" or \"one\" or \"all\"",
             "schedules.Nightly.headers.Host: header \"Host\" is set by Tidegate itself",
             "schedules.Nightly.priority: found 10",
@@ -304,7 +304,7 @@ mod tests {
             ("every = 5", "schedules.s.every: "),
             (
                 "every = \"1h\"\ncontent_type = \"plain\"",
-                "schedules.s.content_type: \"plain\" is no content type",
+                "schedules.s.content_type: \"plain\" is not a valid content type",
             ),
             (
                 "every = \"1h\"\ncontent_type = \"text/plain; charset=latin1\"",

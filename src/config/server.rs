@@ -49,7 +49,7 @@ fn listen(field: &Field<'_>) -> Read<SocketAddr> {
         };
         address.parse().map_err(|_| {
             format!(
-                "{text:?} is no address to listen on; expected address:port, for example 127.0.0.1:7411, 0.0.0.0:7411 or [::1]:7411"
+                "{text:?} is not a valid address to listen on; expected address:port, for example 127.0.0.1:7411, 0.0.0.0:7411 or [::1]:7411"
             )
         })
     })
@@ -121,16 +121,16 @@ mod tests {
     #[test]
     fn bad_values_are_refused() {
         for (text, part) in [
-            ("listen = \"7411\"", "\"7411\" is no address to listen on"),
-            ("listen = 7411", "\"7411\" is no address to listen on"),
+            ("listen = \"7411\"", "\"7411\" is not a valid address to listen on"),
+            ("listen = 7411", "\"7411\" is not a valid address to listen on"),
             ("body_limit = \"0B\"", "server.body_limit: found \"0B\", expected 1B to 1GiB"),
-            ("body_limit = 1024", "\"1024\" is no size"),
-            ("drain_timeout = \"soon\"", "\"soon\" is no duration"),
+            ("body_limit = 1024", "\"1024\" is not a valid size"),
+            ("drain_timeout = \"soon\"", "\"soon\" is not a valid duration"),
             ("listn = \"x\"", "server.listn: unknown key; did you mean listen?"),
             ("callback_hosts = \"h\"", "server.callback_hosts: found a text, expected a list"),
             (
                 "callback_hosts = [\"https://shop.example\"]",
-                "server.callback_hosts[0]: \"https://shop.example\" is no host; expected for example \"shop.example\"",
+                "server.callback_hosts[0]: \"https://shop.example\" is not a valid host; expected for example \"shop.example\"",
             ),
             ("tokens = \"shop\"", "found a text, expected a list"),
             ("tokens = [{ name = \"a\" }]", "server.tokens[0].sha256: is missing"),

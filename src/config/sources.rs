@@ -134,7 +134,8 @@ impl Sources {
         for (name, value) in self.settings() {
             let key = name[PREFIX.len()..].to_lowercase().replace("__", ".");
             if !key.split('.').all(is_plain) {
-                let message = format!("is no setting; expected a name like {PREFIX}SERVER__LISTEN");
+                let message =
+                    format!("is not a setting; expected a name like {PREFIX}SERVER__LISTEN");
                 problem(name, message);
             } else if let Some((other, _)) = layer.get(&key) {
                 problem(name, format!("sets the same as {other}; keep one"));

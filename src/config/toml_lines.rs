@@ -34,7 +34,7 @@ impl Format for TomlLines {
         let table = DeTable::parse(text).map_err(|e| {
             let span = e.span().unwrap_or(0..0);
             let twice = if e.message().contains("duplicate") { twice(text, &span) } else { None };
-            let message = twice.unwrap_or_else(|| format!("is no TOML: {}", e.message()));
+            let message = twice.unwrap_or_else(|| format!("is not valid TOML: {}", e.message()));
             problem(span.start, &message)
         })?;
         for key in table.get_ref().keys() {
@@ -113,7 +113,9 @@ fn convert(
             .map_err(|_| bad(format!("the number {number} is too large")))?,
         DeValue::Float(number) => {
             let parsed = number.as_str().parse();
-            parsed.map(ValueKind::Float).map_err(|_| bad(format!("{number} is no number")))?
+            parsed
+                .map(ValueKind::Float)
+                .map_err(|_| bad(format!("{number} is not a valid number")))?
         }
         DeValue::Boolean(yes) => ValueKind::Boolean(yes),
         DeValue::Datetime(moment) => ValueKind::String(moment.to_string()),
@@ -172,7 +174,7 @@ mod tests {
     #[test]
     fn what_is_no_toml_is_refused_with_its_line_and_without_its_text() {
         let error = parse("[a]\nb = 1\npassword = \"hunter2\n").unwrap_err();
-        assert!(error.starts_with("a.toml:3: is no TOML: "), "{error}");
+        assert!(error.starts_with("a.toml:3: is not valid TOML: "), "{error}");
         assert!(!error.contains("hunter2"));
         assert!(parse("a = 99999999999999999999").unwrap_err().contains("too large"));
         assert!(parse("\"a[999999999999]\" = 1").unwrap_err().contains("unknown section"));

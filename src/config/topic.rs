@@ -89,7 +89,7 @@ mod tests {
             "{QUEUES}[topics.Paid]\nqueues = [\"stocks\", \"erp\"]\n[topics.b]\nqueues = []\n[topics.c]\nqueues = [\"sms\", \"sms\"]\n[topics.d]\nqueue = \"sms\"\n[topics.e]\nqueues = \"sms\"\n[topics.f]\nqueues = [\"brief\"]\n[queues.brief]\nidempotency_window = \"1m\"\ndownstream.type = \"null\"\n"
         ));
         for part in [
-            "topics.Paid: \"Paid\" is no topic name",
+            "topics.Paid: \"Paid\" is not a valid topic name",
             "topics.Paid.queues[0]: there is no queue \"stocks\"; did you mean \"stock\"?",
             "topics.Paid.queues[1]: there is no queue \"erp\"; expected one of brief, sms, stock",
             "topics.b.queues: found 0 queues, expected 1 to 64",

@@ -53,7 +53,7 @@ fn date(field: &Field<'_>) -> Read<Date> {
     field.parse(|text| {
         let parsed = (text.len() == 10).then(|| text.parse().ok()).flatten();
         parsed.ok_or_else(|| {
-            format!("{text:?} is no date; expected YYYY-MM-DD, for example 2026-12-25")
+            format!("{text:?} is not a valid date; expected YYYY-MM-DD, for example 2026-12-25")
         })
     })
 }
@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn one_slip_does_not_hide_another() {
         let error = queue_errors("[queues.q.window]\ntime_zone = \"Mars\"");
-        assert!(error.contains("\"Mars\" is no time zone"), "{error}");
+        assert!(error.contains("\"Mars\" is not a valid time zone"), "{error}");
         assert!(error.contains("window.open: is missing"), "{error}");
     }
 
@@ -105,7 +105,7 @@ mod tests {
             ("time_zone = \"UTC\"\nopen = []".to_owned(), "open: no opening is given"),
             (
                 format!("time_zone = \"Asia/Peking\"\n{OPEN}"),
-                "\"Asia/Peking\" is no time zone; expected an IANA name",
+                "\"Asia/Peking\" is not a valid time zone; expected an IANA name",
             ),
             (
                 "open = [{ days = \"monday\", from = \"01:00\", to = \"02:00\" }]".to_owned(),
@@ -113,11 +113,11 @@ mod tests {
             ),
             (
                 "open = [{ from = \"1:00\", to = \"25:00\" }]".to_owned(),
-                "open[0].from: \"1:00\" is no time of day",
+                "open[0].from: \"1:00\" is not a valid time of day",
             ),
             (
                 "open = [{ from = \"01:00\", to = \"25:00\" }]".to_owned(),
-                "open[0].to: \"25:00\" is no time of day",
+                "open[0].to: \"25:00\" is not a valid time of day",
             ),
             (
                 "open = [{ from = \"01:00\", to = \"01:00\" }]".to_owned(),
@@ -125,9 +125,9 @@ mod tests {
             ),
             (
                 "closed_dates = [\"2026-02-30\"]".to_owned(),
-                "closed_dates[0]: \"2026-02-30\" is no date",
+                "closed_dates[0]: \"2026-02-30\" is not a valid date",
             ),
-            ("closed_dates = [\"2026-12-25T10:00\"]".to_owned(), "is no date"),
+            ("closed_dates = [\"2026-12-25T10:00\"]".to_owned(), "is not a valid date"),
             (
                 format!("time_zone = \"UTC\"\n{OPEN}\nmin_remaining = \"3h\""),
                 "min_remaining: the longest opening is 3h, not longer than min_remaining 3h",

@@ -65,7 +65,7 @@ impl CallbackOn {
         let found = BITS.iter().find(|(state, _)| state.as_str() == word);
         found.map(|(_, bit)| Self(self.0 | bit)).ok_or_else(|| {
             format!(
-                "\"{word}\" is no final state; expected \"delivered\", \"dead\", \"expired\" or \"cancelled\""
+                "\"{word}\" is not a valid final state; expected \"delivered\", \"dead\", \"expired\" or \"cancelled\""
             )
         })
     }
@@ -203,7 +203,8 @@ pub fn parse_url(text: &str) -> Result<Url, String> {
     if text.len() > URL_BYTES_MAX {
         return Err(format!("has {} bytes, expected up to {URL_BYTES_MAX}", text.len()));
     }
-    let url = Url::parse(text).map_err(|error| format!("is no url ({error}); {expected}"))?;
+    let url =
+        Url::parse(text).map_err(|error| format!("is not a valid url ({error}); {expected}"))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(format!("has the scheme {:?}; expected http or https", url.scheme()));
     }
@@ -241,7 +242,7 @@ mod tests {
         assert_eq!((on.words(), on.bits()), (vec!["dead", "cancelled"], 10));
         assert_eq!(CallbackOn::of_bits(0xfa), on);
         assert_eq!(CallbackOn::USUAL.words(), ["delivered", "dead"]);
-        assert!(CallbackOn::NONE.with("ready").unwrap_err().contains("no final state"));
+        assert!(CallbackOn::NONE.with("ready").unwrap_err().contains("is not a valid final state"));
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub struct CallbackHost {
 /// Why a text is no host.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no host; expected for example \"shop.example\" or \"shop.example:8443\", without scheme and path"
+    "{0:?} is not a valid host; expected for example \"shop.example\" or \"shop.example:8443\", without scheme and path"
 )]
 pub struct BadHost(pub String);
 

@@ -74,7 +74,7 @@ pub fn origin_header(name: &str) -> Option<&'static str> {
 pub fn check_header(name: &str, value: &str) -> Result<(), String> {
     if name.len() > NAME_BYTES_MAX || HeaderName::from_bytes(name.as_bytes()).is_err() {
         return Err(format!(
-            "\"{name}\" is no header name; expected up to {NAME_BYTES_MAX} letters, digits and -"
+            "\"{name}\" is not a valid header name; expected up to {NAME_BYTES_MAX} letters, digits and -"
         ));
     }
     if is_reserved_header(name) {
@@ -111,7 +111,7 @@ pub fn check_content_type(text: &str) -> Result<(), String> {
     if well_formed && is_plain {
         Ok(())
     } else {
-        Err(format!("\"{text}\" is no content type; expected for example text/plain"))
+        Err(format!("\"{text}\" is not a valid content type; expected for example text/plain"))
     }
 }
 

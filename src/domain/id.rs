@@ -32,7 +32,7 @@ pub struct QueueName(Arc<str>);
 /// Why a text is no queue name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "\"{0}\" is no queue name; expected 1 to 63 of a-z, 0-9, _ and -, starting with a letter or digit, without \"__\""
+    "\"{0}\" is not a valid queue name; expected 1 to 63 of a-z, 0-9, _ and -, starting with a letter or digit, without \"__\""
 )]
 pub struct BadQueueName(pub String);
 
@@ -102,7 +102,7 @@ pub struct MessageId {
 /// Why a text is no message id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "\"{0}\" is no message id; expected <queue>_<26 characters>, as the answer to a send gave it"
+    "\"{0}\" is not a valid message id; expected <queue>_<26 characters>, as the answer to a send gave it"
 )]
 pub struct BadMessageId(pub String);
 

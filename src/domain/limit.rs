@@ -60,7 +60,7 @@ impl fmt::Display for Rate {
 /// Why a text is no rate.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "\"{0}\" is no rate; expected for example 20/s, 600/min, 1000/h or 50000/day, up to 1000000/s"
+    "\"{0}\" is not a valid rate; expected for example 20/s, 600/min, 1000/h or 50000/day, up to 1000000/s"
 )]
 pub struct BadRate(pub String);
 

@@ -37,7 +37,7 @@ pub fn kind(
         _ if is_json_type(content_type) => match json_error() {
             None => Ok((PayloadKind::Json, None)),
             Some(error) => {
-                Err(format!("payload: is no JSON, as content_type {essence} says: {error}"))
+                Err(format!("payload: is not valid JSON, as content_type {essence} says: {error}"))
             }
         },
         "text/plain" if is_text() => Ok((PayloadKind::Text, None)),

@@ -20,7 +20,9 @@ pub fn rfc3339(at_ms: u64) -> String {
 /// A sentence with the form expected, when `text` is no RFC 3339 moment up to the year 9999.
 pub fn parse_rfc3339(text: &str) -> Result<u64, String> {
     let at: Timestamp = text.trim().parse().map_err(|_| {
-        format!("\"{text}\" is no moment; expected RFC 3339, for example 2026-11-20T12:00:00Z")
+        format!(
+            "\"{text}\" is not a valid moment; expected RFC 3339, for example 2026-11-20T12:00:00Z"
+        )
     })?;
     Ok(u64::try_from(at.as_millisecond()).unwrap_or(0).min(MOMENT_MS_MAX))
 }

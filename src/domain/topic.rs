@@ -19,7 +19,7 @@ pub struct TopicName(QueueName);
 /// Why a text is no topic name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "\"{0}\" is no topic name; expected 1 to 63 of a-z, 0-9, _ and -, starting with a letter or digit, without \"__\""
+    "\"{0}\" is not a valid topic name; expected 1 to 63 of a-z, 0-9, _ and -, starting with a letter or digit, without \"__\""
 )]
 pub struct BadTopicName(pub String);
 
@@ -77,6 +77,6 @@ mod tests {
     fn names_are_as_those_of_queues() {
         assert_eq!("order_paid".parse::<TopicName>().unwrap().as_str(), "order_paid");
         let error = "Order".parse::<TopicName>().unwrap_err().to_string();
-        assert!(error.starts_with("\"Order\" is no topic name"), "{error}");
+        assert!(error.starts_with("\"Order\" is not a valid topic name"), "{error}");
     }
 }

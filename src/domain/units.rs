@@ -32,7 +32,7 @@ const SIZE_UNITS: [(&str, u64); 8] = [
 pub fn parse_duration(text: &str) -> Result<u64, String> {
     let bad = || {
         format!(
-            "\"{text}\" is no duration; expected for example 250ms, 90s, 1h30m or 7d (units w, d, h, m, s, ms)"
+            "\"{text}\" is not a valid duration; expected for example 250ms, 90s, 1h30m or 7d (units w, d, h, m, s, ms)"
         )
     };
     let mut rest = text.trim();
@@ -77,7 +77,7 @@ pub fn parse_duration_or_seconds(text: &str) -> Result<u64, String> {
 pub fn parse_size(text: &str) -> Result<u64, String> {
     let bad = || {
         format!(
-            "\"{text}\" is no size; expected for example 256KiB, 1MiB or 1GiB (units B, kB, KiB, MB, MiB, GB, GiB)"
+            "\"{text}\" is not a valid size; expected for example 256KiB, 1MiB or 1GiB (units B, kB, KiB, MB, MiB, GB, GiB)"
         )
     };
     let (number, unit, after) = split_amount(text.trim()).ok_or_else(bad)?;

@@ -184,7 +184,7 @@ fn note_reading(exchanges: &Exchanges, reading: &Reading) {
     };
     if unreadable.is_some() {
         let label = QueueLabel { queue: queue.to_string() };
-        exchanges.store.metrics().unreadable_answers.get_or_create(&label).inc();
+        exchanges.store.metrics().queue.unreadable_answers.get_or_create(&label).inc();
     }
     if foreign > 0 {
         exchanges.store.metrics().count(queue.as_str(), "foreign_result", foreign);

@@ -126,7 +126,10 @@ impl Hosts {
         let host = hosts.entry(name.to_owned()).or_default();
         let is_trial = match host.shut_until {
             Some(until) if until > now => {
-                return Entry::Later("it is left alone after failures", until - now);
+                return Entry::Later(
+                    "no calls are made to this host for a while, because its calls failed",
+                    until - now,
+                );
             }
             Some(_) if host.tried_by.is_some() => {
                 return Entry::Later("it is being tried after failures", BUSY);

@@ -137,13 +137,21 @@ impl HostCall<'_> {
         let (queue, host) = (&exchanges.queue.policy.name, &self.host);
         let label = QueueLabel { queue: queue.to_string() };
         let left_alone = self.hosts.left_alone();
-        exchanges.store.metrics().callback_hosts.get_or_create(&label).set(left_alone);
+        exchanges
+            .store
+            .metrics()
+            .queue
+            .callback_hosts_left_alone
+            .get_or_create(&label)
+            .set(left_alone);
         match said.and_then(|said| self.slot.news(said, pause)) {
             Some(News::LeftAlone) => {
                 let error = error_of(&tried.answer);
-                tracing::warn!(%queue, host, pause = ?pause.unwrap_or_default(), error, "a callback host is left alone: its calls fail; it is tried now and then");
+                tracing::warn!(%queue, host, pause = ?pause.unwrap_or_default(), error, "calls to a callback host fail; its callbacks wait, and single calls try it again");
             }
-            Some(News::Back) => tracing::info!(%queue, host, "a callback host takes calls again"),
+            Some(News::Back) => {
+                tracing::info!(%queue, host, "calls to a callback host succeed again");
+            }
             None => {}
         }
         pause

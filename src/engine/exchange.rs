@@ -92,7 +92,8 @@ impl Exchanges {
         let outcome = Outcome::Delivered.as_str();
         let metrics = store.metrics();
         let delivered = metrics
-            .attempt_duration
+            .queue
+            .attempt_duration_seconds
             .get_or_create_owned(&OutcomeLabel { queue: name.to_string(), outcome });
         let hosts = Hosts::of(&queue.policy);
         let lateness = store.lateness(&queue.policy);
@@ -144,7 +145,7 @@ impl Exchanges {
             self.queue.policy.rate.is_some() && Instant::now() > message.slot + START_LATE_MAX;
         if is_late {
             let label = QueueLabel { queue: self.queue.policy.name.to_string() };
-            self.store.metrics().permits_unused.get_or_create(&label).inc();
+            self.store.metrics().queue.permits_unused.get_or_create(&label).inc();
         }
         is_late
     }
@@ -190,7 +191,7 @@ impl Exchanges {
             self.delivered.observe(took);
         } else {
             let label = OutcomeLabel { queue: policy.name.to_string(), outcome: outcome.as_str() };
-            self.store.metrics().attempt_duration.get_or_create(&label).observe(took);
+            self.store.metrics().queue.attempt_duration_seconds.get_or_create(&label).observe(took);
         }
         self.note_shortage(&answer, outcome);
         let random = rand::rng().random();
@@ -234,7 +235,7 @@ impl Exchanges {
             decide(outcome, policy, &message.details.retry_policy(&policy.retry), facts);
         if outcome == Outcome::Unknown && matches!(settlement, Settlement::Retry { .. }) {
             let label = QueueLabel { queue: policy.name.to_string() };
-            self.store.metrics().possible_duplicates.get_or_create(&label).inc();
+            self.store.metrics().queue.possible_duplicates.get_or_create(&label).inc();
         }
         settlement
     }

@@ -227,7 +227,7 @@ impl Asking {
         let found = self.policy.read(answer);
         let (queue, id) = (&self.queue.policy.name, &message.id);
         let label = FoundLabel { queue: queue.to_string(), found: found.as_str() };
-        self.store.metrics().probes.get_or_create(&label).inc();
+        self.store.metrics().queue.probes.get_or_create(&label).inc();
         let words = Probes {
             count: message.probes + 1,
             last_at_ms: now_ms,

@@ -9,7 +9,7 @@ use crate::telemetry::{Kind, ReasonLabel, VerdictLabel};
 /// A message is dead. `word` is one of a few, for the metric; `reason` is for people.
 pub(super) fn dead(store: &Store, queue: &QueueName, ulid: Ulid, word: &'static str, reason: &str) {
     let label = ReasonLabel { queue: queue.to_string(), reason: word };
-    store.metrics().dead.get_or_create(&label).inc();
+    store.metrics().queue.dead.get_or_create(&label).inc();
     let id = || MessageId { queue: queue.clone(), ulid }.to_string();
     store.metrics().digest.note(Kind::Dead, queue.as_str(), reason, id);
 }
@@ -22,5 +22,5 @@ pub(super) fn late(store: &Store, queue: &QueueName, verdict: Verdict) {
         Verdict::Stale | Verdict::Gone => "stale",
     };
     let label = VerdictLabel { queue: queue.to_string(), verdict };
-    store.metrics().late_results.get_or_create(&label).inc();
+    store.metrics().queue.late_results.get_or_create(&label).inc();
 }

@@ -43,7 +43,7 @@ impl Work {
     /// Hands the messages back, since their permit came too late: no byte left.
     pub(super) async fn give_back(self, exchanges: &Exchanges) {
         let label = QueueLabel { queue: exchanges.queue.policy.name.to_string() };
-        exchanges.store.metrics().permits_unused.get_or_create(&label).inc();
+        exchanges.store.metrics().queue.permits_unused.get_or_create(&label).inc();
         let (messages, _, outcomes) = self.split(exchanges);
         let released = |message| outcomes.of(message, Settlement::Release, None);
         outcomes.settle(messages.iter().map(released).collect(), true).await;

@@ -154,7 +154,7 @@ impl Store {
     #[must_use]
     pub fn lateness(&self, queue: &QueuePolicy) -> Histogram {
         let label = QueueLabel { queue: queue.name.to_string() };
-        self.metrics().lateness.get_or_create_owned(&label)
+        self.metrics().queue.lateness_seconds.get_or_create_owned(&label)
     }
 
     /// Counts that a message leaves now: how late it is, and whether the downstream may have seen it
@@ -174,7 +174,7 @@ impl Store {
         lateness.observe(late.as_secs_f64());
         if message.rescues > 0 {
             let label = QueueLabel { queue: queue.name.to_string() };
-            self.metrics().possible_duplicates.get_or_create(&label).inc();
+            self.metrics().queue.possible_duplicates.get_or_create(&label).inc();
         }
     }
 
@@ -194,7 +194,7 @@ impl Store {
         self.bury(queue, shard, ended, false, unreadable).await?;
         let queue = queue.policy.name.to_string();
         let label = ReasonLabel { queue, reason: "unreadable" };
-        self.metrics().dead.get_or_create(&label).inc_by(unreadable.len() as u64);
+        self.metrics().queue.dead.get_or_create(&label).inc_by(unreadable.len() as u64);
         Ok(())
     }
 }

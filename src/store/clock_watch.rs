@@ -43,7 +43,7 @@ pub(super) fn until(now_us: u64, next_ms: Option<u64>) -> Option<Duration> {
 }
 
 impl Store {
-    /// The alarm that stands because Redis' clock stepped: promotion, reaping, expiry and pruning wait.
+    /// The alarm that stands because the clock of Redis stepped: due times, the end of leases, expiry and retention wait.
     #[must_use]
     pub fn clock_alarm(&self) -> Option<ClockAlarm> {
         self.inner.watch.alarm.standing()
@@ -92,7 +92,7 @@ impl Store {
             Seen::Steady => {}
             Seen::Doubtful => self.inner.watch.doubt.notify_one(),
             Seen::Stepped(step_us) => {
-                self.metrics().clock_steps.inc();
+                self.metrics().store.clock_steps.inc();
                 self.raise_clock_alarm(step_us / 1000);
             }
         }
@@ -114,11 +114,11 @@ impl Store {
     }
 
     fn say_alarm(&self, step_ms: i64) {
-        self.metrics().clock_alarm.set(1);
+        self.metrics().store.clock_alarm.set(1);
         tracing::error!(
             step_ms,
             settle_s = self.clock_settle().as_secs(),
-            "Redis' clock stepped: promotion, reaping, expiry and pruning wait until it has been steady; \
+            "the clock of Redis stepped: due times, the end of leases, expiry and retention wait until it has been steady; \
              look at the time synchronisation of Redis' machine; if the time is right now, `tidegate clock resume`"
         );
     }
@@ -191,7 +191,7 @@ impl Store {
         let signs = self.presence().await?;
         let last_ms = signs.into_iter().map(|(_, at_ms)| at_ms).chain(seen_ms).max().unwrap_or(0);
         if last_ms > now_ms + SIGN_AHEAD_MS {
-            self.metrics().clock_steps.inc();
+            self.metrics().store.clock_steps.inc();
             let back_ms = i64::try_from(last_ms - now_ms).unwrap_or(i64::MAX);
             self.raise_clock_alarm(-back_ms);
         }
@@ -218,8 +218,11 @@ impl Store {
             self.say_alarm(step_ms);
         }
         if let Some(by) = turn.ended {
-            self.metrics().clock_alarm.set(0);
-            tracing::warn!(by, "the clock alarm is over: what time brings goes on");
+            self.metrics().store.clock_alarm.set(0);
+            tracing::warn!(
+                by,
+                "the clock alarm is over: due times, expiry and retention apply again"
+            );
             self.wake_schedules();
             for queue in self.queues() {
                 for shard in &queue.shards {

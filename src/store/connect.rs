@@ -98,7 +98,7 @@ pub(super) async fn connect(
     let info = cmd("INFO").query_async(&mut connection).await?;
     let server = Server::read(info);
     if matches!(target, Target::Sentinel { .. }) && !server.is_master {
-        return Err(dropped("the sentinels name a server that is no master"));
+        return Err(dropped("the sentinels name a server that is not a master"));
     }
     Ok((Connection::Single(connection), Whereto { run: server.run, address }))
 }

@@ -76,9 +76,9 @@ impl Store {
         let now = (Instant::now(), self.clock().now_ms());
         let run = self.health().run(key);
         let Some(intact_ms) = self.inner.mark.judge(found, number, run, now) else { return };
-        self.metrics().store_erased.inc();
+        self.metrics().store.store_erased.inc();
         tracing::error!(
-            "what Redis held was deleted or replaced while it ran (FLUSHALL, FLUSHDB, SWAPDB, DEL or a restore); \
+            "the data in Redis was deleted or replaced while Redis ran (FLUSHALL, FLUSHDB, SWAPDB, DEL or a restore); \
              GET /v1/rollbacks lists the ids that this node knows to be missing; what else was there, pauses as \
              well, is gone with them"
         );
@@ -107,7 +107,7 @@ impl Store {
                             shard = shard.keys.tag,
                             "what Redis held of this shard was deleted while it ran"
                         );
-                        store.metrics().store_erased.inc();
+                        store.metrics().store.store_erased.inc();
                         store.recover_erased(&shard, intact_ms).await;
                     });
                 }

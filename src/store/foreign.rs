@@ -44,9 +44,9 @@ impl Store {
         if !self.inner.foreign.add(structure, name) {
             return;
         }
-        tracing::error!(structure, name, %why, "an entry cannot be read; it is left as it is and passed over");
+        tracing::error!(structure, name, %why, "an entry cannot be read; it is skipped and not changed");
         let label = FaultLabel { queue: structure.to_owned(), fault: "foreign" };
-        self.metrics().index_faults.get_or_create(&label).inc();
+        self.metrics().queue.index_faults.get_or_create(&label).inc();
     }
 }
 

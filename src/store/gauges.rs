@@ -79,23 +79,23 @@ async fn refresh_inbox(store: &Store) -> Result<(), StoreError> {
     for (name, backlog) in store.glance(&names).await? {
         let label = QueueLabel { queue: name.to_string() };
         drop((
-            metrics.ways_in.inbox_entries.get_or_create(&label),
-            metrics.ways_in.inbox_rejected.get_or_create(&label),
+            metrics.intake.inbox_entries.get_or_create(&label),
+            metrics.intake.inbox_rejected.get_or_create(&label),
         ));
         let entries = i64::try_from(backlog.entries).unwrap_or(i64::MAX);
-        metrics.ways_in.inbox_backlog.get_or_create(&label).set(entries);
+        metrics.intake.inbox_backlog.get_or_create(&label).set(entries);
         let oldest_ms = backlog.oldest_ms.filter(|_| backlog.entries > 0);
         let lag_ms = oldest_ms.map_or(0, |at_ms| store.clock().now_ms().saturating_sub(at_ms));
         metrics
-            .ways_in
-            .inbox_lag
+            .intake
+            .inbox_lag_seconds
             .get_or_create(&label)
             .set(Duration::from_millis(lag_ms).as_secs_f64());
     }
     let rejected = i64::try_from(store.inbox_rejected().await?).unwrap_or(i64::MAX);
-    metrics.ways_in.inbox_rejected_kept.set(rejected);
+    metrics.intake.inbox_rejected_kept.set(rejected);
     if let Some(stray) = store.stray_streams_now_and_then().await? {
-        metrics.ways_in.inbox_stray_streams.set(i64::try_from(stray).unwrap_or(i64::MAX));
+        metrics.intake.inbox_stray_streams.set(i64::try_from(stray).unwrap_or(i64::MAX));
     }
     Ok(())
 }
@@ -104,11 +104,11 @@ async fn refresh_topic(store: &Store, topic: &Topic) -> Result<(), StoreError> {
     let outstanding = store.outstanding(topic).await?;
     let label = TopicLabel { topic: topic.policy.name.to_string() };
     let metrics = store.metrics();
-    drop(metrics.ways_in.topic_events.get_or_create(&label));
+    drop(metrics.intake.topic_events.get_or_create(&label));
     let events = i64::try_from(outstanding.events).unwrap_or(i64::MAX);
-    metrics.ways_in.topic_pending.get_or_create(&label).set(events);
+    metrics.intake.topic_pending.get_or_create(&label).set(events);
     let age = Duration::from_millis(outstanding.oldest_age_ms.unwrap_or(0)).as_secs_f64();
-    metrics.ways_in.topic_oldest_pending_age.get_or_create(&label).set(age);
+    metrics.intake.topic_oldest_pending_age_seconds.get_or_create(&label).set(age);
     Ok(())
 }
 
@@ -128,14 +128,18 @@ impl Store {
                 let label = ScheduleLabel { schedule: name.clone() };
                 let seconds = |ms: u64| Duration::from_millis(ms).as_secs_f64();
                 let late_ms = kept.overdue_ms(now_ms).map_or(0, |at_ms| now_ms - at_ms);
-                metrics.schedule_lag.get_or_create(&label).set(seconds(late_ms));
+                metrics.schedule.schedule_lag_seconds.get_or_create(&label).set(seconds(late_ms));
                 if let Some(last) = &kept.last {
-                    metrics.schedule_last_fired.get_or_create(&label).set(seconds(last.fired_ms));
+                    metrics
+                        .schedule
+                        .schedule_last_fired_seconds
+                        .get_or_create(&label)
+                        .set(seconds(last.fired_ms));
                 }
                 let paused = i64::from(kept.paused.is_some());
-                metrics.schedule_paused.get_or_create(&label).set(paused);
-                drop(metrics.schedule_fired.get_or_create(&label));
-                drop(metrics.schedule_missed.get_or_create(&label));
+                metrics.schedule.schedule_paused.get_or_create(&label).set(paused);
+                drop(metrics.schedule.schedule_fired.get_or_create(&label));
+                drop(metrics.schedule.schedule_missed.get_or_create(&label));
                 there.insert(name.clone());
                 after = name;
             }
@@ -158,19 +162,31 @@ fn show(store: &Store, queue: &Queue, counts: &Counts) {
     for state in State::ALL {
         let label = StateLabel { queue: name.clone(), state: state.as_str() };
         let count = i64::try_from(counts.of(state)).unwrap_or(i64::MAX);
-        metrics.queue_messages.get_or_create(&label).set(count);
+        metrics.queue.queue_messages.get_or_create(&label).set(count);
     }
     for (state, bytes) in
         ["delivered", "dead"].into_iter().zip(counts.kept_bytes.into_iter().flatten())
     {
         let label = StateLabel { queue: name.clone(), state };
-        metrics.kept_bytes.get_or_create(&label).set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        metrics
+            .queue
+            .kept_bytes
+            .get_or_create(&label)
+            .set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
     let age_ms = counts.oldest_ready_age_ms.unwrap_or(0);
     let age = Duration::from_millis(age_ms).as_secs_f64();
-    metrics.oldest_ready_age.get_or_create(&QueueLabel { queue: name.clone() }).set(age);
+    metrics
+        .queue
+        .oldest_ready_age_seconds
+        .get_or_create(&QueueLabel { queue: name.clone() })
+        .set(age);
     let failing = i64::from(counts.failing.is_some());
-    metrics.downstream_failing.get_or_create(&QueueLabel { queue: name.clone() }).set(failing);
+    metrics
+        .queue
+        .downstream_failing
+        .get_or_create(&QueueLabel { queue: name.clone() })
+        .set(failing);
     let snapshot = counts.snapshot(&queue.policy);
     let gates = gates(&queue.policy, &snapshot, Some(store.clock().now_ms()));
     for gate in [Gate::Pause, Gate::Throttled, Gate::Window] {
@@ -180,6 +196,6 @@ fn show(store: &Store, queue: &Queue, counts: &Counts) {
             GateState::Held { .. } => false,
         };
         let label = GateLabel { queue: name.clone(), gate: gate.as_str() };
-        metrics.gate_open.get_or_create(&label).set(i64::from(is_open));
+        metrics.queue.gate_open.get_or_create(&label).set(i64::from(is_open));
     }
 }

@@ -57,7 +57,7 @@ impl Store {
                 if !items.is_empty()
                     && let Err(error) = store.release(&queue, shard, &[], &items).await
                 {
-                    tracing::warn!(queue = %queue.policy.name, %error, "a worker hung up, and its messages could not be given back; their leases will run out");
+                    tracing::warn!(queue = %queue.policy.name, %error, "a worker closed its connection, and its messages could not be given back; they are handed out again after their leases");
                 }
             }
         });

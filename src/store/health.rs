@@ -193,7 +193,7 @@ impl Health {
     pub(super) fn refuse_all(&self, metrics: &Metrics, why: &str) {
         let mut all = Vec::clone(&self.seen.load());
         all.iter_mut().for_each(|seen| seen.unfit = Some(why.to_owned()));
-        metrics.store_fit.set(0);
+        metrics.store.store_fit.set(0);
         self.seen.store(Arc::new(all));
     }
 
@@ -213,7 +213,7 @@ impl Health {
             tracing::error!(%error, "Redis is away; sending stops until it is back");
             self.doubt.notify_one();
         }
-        metrics.store_up.set(0);
+        metrics.store.store_up.set(0);
     }
 
     /// Redis took a write. A server that was not there at the last look has been up since now, however
@@ -223,9 +223,9 @@ impl Health {
         let was_up = self.up.swap(true, Ordering::AcqRel);
         self.down_why.store(None);
         if !was_up {
-            tracing::info!("Redis is there");
+            tracing::info!("Redis answers");
         }
-        metrics.store_up.set(1);
+        metrics.store.store_up.set(1);
         // It counts its loading as uptime as well, and no node could renew meanwhile.
         let was_away = self.was_away.swap(false, Ordering::AcqRel);
         let mut since = self.up_since.lock();
@@ -243,17 +243,17 @@ impl Health {
     /// begins to refuse messages, and one when it takes them again.
     pub(super) fn keep(&self, metrics: &Metrics, seen: Vec<Seen>) {
         say_changes(&self.seen.load(), &seen);
-        metrics.store_fit.set(i64::from(seen.iter().all(|seen| seen.unfit.is_none())));
+        metrics.store.store_fit.set(i64::from(seen.iter().all(|seen| seen.unfit.is_none())));
         let achieved = seen.iter().map(|seen| seen.level.holds).min();
         for level in
             [Durability::Memory, Durability::Everysec, Durability::Disk, Durability::Replicas]
         {
             let label = LevelLabel { level: level.as_str() };
             let holds = achieved == Some(level);
-            metrics.durability_achieved.get_or_create(&label).set(i64::from(holds));
+            metrics.store.durability_achieved.get_or_create(&label).set(i64::from(holds));
         }
         let is_met = !seen.is_empty() && seen.iter().all(|seen| seen.level.wait.is_ok());
-        metrics.durability_met.set(i64::from(is_met));
+        metrics.store.durability_met.set(i64::from(is_met));
         self.seen.store(Arc::new(seen));
     }
 }

@@ -67,7 +67,7 @@ impl Store {
                 now_us.saturating_sub(first_due_ms.map_or(now_us, |due_ms| due_ms * 1000));
             let label = super::queue_label(queue);
             let late = Duration::from_micros(late_us).as_secs_f64();
-            self.metrics().promote_lateness.get_or_create(&label).observe(late);
+            self.metrics().queue.promote_lateness_seconds.get_or_create(&label).observe(late);
             shard.wake(2);
         }
         Ok(Swept { moved, next_in })
@@ -117,7 +117,7 @@ impl Store {
                 queue: queue.policy.name.to_string(),
                 reason: "poison",
             };
-            self.metrics().dead.get_or_create(&label).inc_by(poisoned);
+            self.metrics().queue.dead.get_or_create(&label).inc_by(poisoned);
         }
         if reaped > 0 {
             shard.wake(2);

@@ -212,7 +212,7 @@ impl Store {
         }
         self.call_durably(Verb::Reject, Site::of(&keys), &args).await?;
         let label = QueueLabel { queue: queue.to_string() };
-        self.metrics().ways_in.inbox_rejected.get_or_create(&label).inc();
+        self.metrics().intake.inbox_rejected.get_or_create(&label).inc();
         Ok(())
     }
 

@@ -366,7 +366,7 @@ impl Store {
         failpoint!("after-{}", verb.as_str());
         let label = VerbLabel { verb: verb.as_str() };
         let seconds = started.elapsed().as_secs_f64();
-        self.inner.metrics.script_duration.get_or_create(&label).observe(seconds);
+        self.inner.metrics.store.script_duration_seconds.get_or_create(&label).observe(seconds);
         let reply = Reply::new(value).map_err(|error| {
             redis::RedisError::from((
                 redis::ErrorKind::UnexpectedReturnType,

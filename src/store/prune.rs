@@ -59,7 +59,7 @@ impl Store {
                 pruned.dead_early += count;
             }
             let label = PrunedLabel { queue: queue.policy.name.to_string(), state, reason };
-            self.metrics().pruned.get_or_create(&label).inc_by(count);
+            self.metrics().queue.pruned.get_or_create(&label).inc_by(count);
         }
         self.count_swept(queue, "prune", pruned.messages);
         Ok(pruned)

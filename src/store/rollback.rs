@@ -320,9 +320,9 @@ impl Store {
         );
         let label = queue_label(queue);
         let metrics = self.metrics();
-        metrics.rollbacks.get_or_create(&label).inc();
-        metrics.rollback_lost.get_or_create(&label).inc_by(lost.len() as u64);
-        metrics.rollback_sent_again.get_or_create(&label).inc_by(again.len() as u64);
+        metrics.queue.rollbacks.get_or_create(&label).inc();
+        metrics.queue.rollback_lost.get_or_create(&label).inc_by(lost.len() as u64);
+        metrics.queue.rollback_sent_again.get_or_create(&label).inc_by(again.len() as u64);
         let mut seen = self.inner.rollbacks.seen.lock();
         if seen.len() == KEPT {
             seen.pop_front();

@@ -93,7 +93,11 @@ impl Room {
             ("memory", places.iter().any(|place| place.memory.is_some())),
             ("disk", places.iter().any(|place| place.disk.is_some())),
         ] {
-            metrics.store_full.get_or_create(&ResourceLabel { resource }).set(i64::from(is_full));
+            metrics
+                .store
+                .store_full
+                .get_or_create(&ResourceLabel { resource })
+                .set(i64::from(is_full));
         }
         self.places.store(Arc::new(places));
         if servers.iter().any(|server| server.does_aof_fail) {
@@ -134,7 +138,7 @@ impl Store {
 }
 
 const AOF_FAILS: &str =
-    "Redis cannot write its append-only file, and refuses every write; make room on its disk";
+    "Redis cannot write its append-only file, and refuses every write; free space on its disk";
 
 fn writes_mark(does_aof_fail: bool) -> Option<String> {
     does_aof_fail.then(|| AOF_FAILS.to_owned())
@@ -217,10 +221,17 @@ fn say(before: &[Place], now: &[Place]) {
         let was_full = known.is_some_and(|known| known.why().is_some());
         match place.why() {
             Some(why) if !was_full => {
-                tracing::error!(why, server = place.address, "intake is refused: there is no room");
+                tracing::error!(
+                    why,
+                    server = place.address,
+                    "new messages are refused: too little space is left"
+                );
             }
             None if was_full => {
-                tracing::info!(server = place.address, "there is room again; intake goes on");
+                tracing::info!(
+                    server = place.address,
+                    "there is enough space again; new messages are accepted"
+                );
             }
             _ => {}
         }

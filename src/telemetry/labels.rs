@@ -156,6 +156,14 @@ pub struct OperationEndLabel {
 
 /// `{version}`
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(super) struct VersionLabel {
-    pub(super) version: &'static str,
+pub struct VersionLabel {
+    /// The version of the program.
+    pub version: &'static str,
+}
+
+/// `{address}`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct AddressLabel {
+    /// Which Redis, without its password.
+    pub address: String,
 }

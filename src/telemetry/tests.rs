@@ -6,7 +6,7 @@ use super::*;
 fn names_are_those_of_the_contract() {
     let metrics = Metrics::new();
     metrics.count("sms", "schedule", 2);
-    metrics.store_up.set(1);
+    metrics.store.store_up.set(1);
     let text = metrics.render();
     assert!(text.contains("tidegate_messages_total{queue=\"sms\",event=\"schedule\"} 2"), "{text}");
     assert!(text.contains("tidegate_store_up 1"), "{text}");

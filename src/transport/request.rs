@@ -185,7 +185,7 @@ fn content_type(text: &str) -> Result<HeaderValue, String> {
 
 fn header_name(name: &str) -> Result<HeaderName, String> {
     HeaderName::from_bytes(name.as_bytes())
-        .map_err(|_| format!("\"{name}\" cannot be sent: it is no header name"))
+        .map_err(|_| format!("\"{name}\" cannot be sent: it is not a valid header name"))
 }
 
 fn header_value(name: &str, text: &str) -> Result<HeaderValue, String> {

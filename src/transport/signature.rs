@@ -32,7 +32,7 @@ impl SigningKey {
         let key = match secret.expose().strip_prefix(PREFIX) {
             Some(encoded) => LENIENT.decode(encoded.trim()).map_err(|_| {
                 TransportError(format!(
-                    "downstream.signing_secret starts with {PREFIX} but what follows is no base64; expected {PREFIX}<base64>, or a text without that prefix"
+                    "downstream.signing_secret starts with {PREFIX} but what follows is not valid base64; expected {PREFIX}<base64>, or a text without that prefix"
                 ))
             })?,
             None => secret.expose().as_bytes().to_vec(),

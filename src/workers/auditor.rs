@@ -180,7 +180,7 @@ impl Auditor {
         };
         let (queue, shard) = (&audit.queue.policy.name, &audit.shard);
         if found > 0 {
-            tracing::error!(%queue, shard = shard.number, found, mended, "indexes disagreed with their messages");
+            tracing::error!(%queue, shard = shard.number, found, repaired = mended, "indexes disagreed with their messages");
         }
         self.store.end_audit(shard).await?;
         match self.store.books(shard).await?.drift() {

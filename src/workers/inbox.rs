@@ -190,7 +190,7 @@ async fn draw(
         }
     }
     let label = QueueLabel { queue: name.to_string() };
-    store.metrics().ways_in.inbox_entries.get_or_create(&label).inc_by(done.len() as u64);
+    store.metrics().intake.inbox_entries.get_or_create(&label).inc_by(done.len() as u64);
     reject(store, name, bad, &mut done).await;
     store.digest(name, &done).await?;
     failpoint!("digested");

@@ -54,7 +54,7 @@ pub(super) async fn run(store: Store, taken: Taken, stop: CancellationToken) {
     let pace = taken.operation.rate.map(|rate| Pace::new(rate, taken.progress.next_us));
     let is_inherited = !taken.progress.hand.is_empty();
     let (id, action) = (taken.operation.id.clone(), taken.operation.action.as_str());
-    tracing::info!(operation = id, action, queue = %taken.operation.queue, "taken up");
+    tracing::info!(operation = id, action, queue = %taken.operation.queue, "an operation continues on this node");
     let saved_at = Instant::now();
     let mut run = Run { store, taken, stop, pace, saved_at, is_inherited, nonsense: 0 };
     loop {
@@ -178,7 +178,7 @@ impl Run {
         let action = self.taken.operation.action.as_str();
         for (result, count) in [("done", done), ("skipped", skipped)] {
             let label = OperationLabel { action, result };
-            self.store.metrics().operations_messages.get_or_create(&label).inc_by(count);
+            self.store.metrics().operation.operations_messages.get_or_create(&label).inc_by(count);
         }
     }
 
@@ -202,7 +202,10 @@ impl Run {
             Saved::Kept => {}
             Saved::StopAsked(by) => self.taken.stopping = Some(by),
             Saved::Lost => {
-                tracing::info!(operation = self.taken.operation.id, "another node goes on with it");
+                tracing::info!(
+                    operation = self.taken.operation.id,
+                    "another node continues the operation"
+                );
                 return Ok(Some(Turn::Leave));
             }
         }
@@ -220,7 +223,7 @@ impl Run {
         }
         let (action, end) = (operation.action.as_str(), stage.as_str());
         let label = OperationEndLabel { action, end };
-        self.store.metrics().operations_ended.get_or_create(&label).inc();
+        self.store.metrics().operation.operations_ended.get_or_create(&label).inc();
         tracing::info!(
             operation = operation.id, action, queue = %operation.queue, by = operation.by, end,
             seen = progress.seen, matched = progress.matched, done = progress.done, "operation ended"

@@ -49,7 +49,11 @@ impl Pass for Operator {
             let (store, stop) = (self.store.clone(), self.stop.clone());
             self.runs.spawn(async move { operation::run(store, taken, stop).await });
         }
-        self.store.metrics().operations_running.set(i64::try_from(self.runs.len()).unwrap_or(0));
+        self.store
+            .metrics()
+            .operation
+            .operations_running
+            .set(i64::try_from(self.runs.len()).unwrap_or(0));
         Ok(Next::about(LOOK_EVERY))
     }
 

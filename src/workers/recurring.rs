@@ -138,11 +138,11 @@ fn failed(store: &Store, tick: &Tick, error: &StoreError) {
     };
     let (schedule, nominal_ms) = (tick.schedule.name.to_string(), tick.nominal_ms);
     let label = ScheduleErrorLabel { schedule: schedule.clone(), reason };
-    let count = store.metrics().schedule_errors.get_or_create(&label).inc();
+    let count = store.metrics().schedule.schedule_errors.get_or_create(&label).inc();
     let queue = &tick.schedule.queue;
     // Loud once; after that the counter tells.
     if count == 0 {
-        tracing::warn!(schedule, %queue, nominal_ms, %error, "a tick waits; it is tried again");
+        tracing::warn!(schedule, %queue, nominal_ms, %error, "a tick cannot be put into its queue yet; it is tried again");
     } else {
         tracing::debug!(schedule, %queue, nominal_ms, %error, "a tick still waits");
     }

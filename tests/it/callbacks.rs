@@ -297,8 +297,10 @@ async fn a_hung_host_holds_up_nobody(lines: &str) {
     );
     // Its share of the slots, what the failures freed until the host was closed (five, and some that
     // ended together), then nothing for half a minute.
-    eventually("the host is left alone", async || scene.daemon.log().contains("is left alone"))
-        .await;
+    eventually("the host is left alone", async || {
+        scene.daemon.log().contains("calls to a callback host fail")
+    })
+    .await;
     let before = hung.requests().len();
     assert!((5..=32 + 8).contains(&before), "{before}");
     send_telling(&scene, &hung.url("/"), 40).await;

@@ -74,7 +74,7 @@ async fn after_a_step_ahead_time_waits_on_every_node_until_the_operator_resumes(
     assert!(!metric(&stage.second, "tidegate_clock_steps_total 0").await);
     let doctor = stage.second.cli(&["doctor"]).await;
     assert_eq!(doctor.code, 1, "{}", doctor.stdout);
-    assert!(doctor.stdout.contains("Redis' clock stepped"), "{}", doctor.stdout);
+    assert!(doctor.stdout.contains("the clock of Redis stepped"), "{}", doctor.stdout);
     assert!(stage.second.log().contains("tidegate clock resume"));
 
     let resumed = stage.second.cli(&["clock", "resume"]).await;
@@ -116,7 +116,7 @@ async fn after_a_step_back_the_leases_of_a_dead_node_come_back_all_the_same() {
     // It never saw the clock before the step: the last sign of life of the dead tells it.
     let second = Daemon::start(&stage.redis, Stage::config("1s", &stage.downstream, short)).await;
 
-    assert!(second.log().contains("Redis' clock stepped"), "{}", second.log());
+    assert!(second.log().contains("the clock of Redis stepped"), "{}", second.log());
     let message = second.wait_final(&id).await;
     assert_eq!((&message["state"], &message["attempts"]), (&json!("delivered"), &json!(2)));
 }

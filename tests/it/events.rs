@@ -230,8 +230,8 @@ async fn wrong_wishes_are_refused_with_what_was_expected() {
     };
     for (query, last_id, status, words) in [
         ("?queue=b", "", 404, "b"),
-        ("?queue=A", "", 400, "no queue name"),
-        ("?queue=a~callbacks", "", 400, "no queue name"),
+        ("?queue=A", "", 400, "is not a valid queue name"),
+        ("?queue=a~callbacks", "", 400, "is not a valid queue name"),
         ("?state=done", "", 400, "unknown state"),
         ("?states=dead", "", 400, "did you mean"),
         ("?after=x", "", 400, "no id of an event"),

@@ -211,7 +211,8 @@ async fn all_goes_on(stage: &Stage, round: usize) {
 }
 
 fn errors(daemon: &Daemon) -> Vec<String> {
-    const BAD: [&str; 4] = ["script:", "user_script", "WRONGTYPE", "answered nonsense"];
+    const BAD: [&str; 4] =
+        ["script:", "user_script", "WRONGTYPE", "gave an answer that cannot be understood"];
     let log = daemon.log();
     let bad = log.lines().filter(|line| BAD.iter().any(|word| line.contains(word)));
     bad.map(str::to_owned).collect()

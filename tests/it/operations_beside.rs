@@ -64,7 +64,7 @@ async fn what_is_cancelled_in_bulk_is_told_and_what_is_moved_is_told_by_the_othe
         assert_eq!(told[id], ["tidegate.message.cancelled"]);
     }
     for id in &ids[2..] {
-        assert!(!told.contains_key(id), "a move is no final state");
+        assert!(!told.contains_key(id), "a move is not a final state");
         let reason = daemon.message(id).await["reason"].as_str().unwrap().to_owned();
         let new = reason.strip_prefix("moved to ").expect("it went over");
         assert_eq!(told[new], ["tidegate.message.delivered"]);

@@ -247,7 +247,7 @@ async fn rights_that_are_taken_away_later_are_an_alarm_until_they_are_back() {
     let said = daemon.log().matches("Redis is away; sending stops").count();
     assert_eq!(said, 1, "{}", daemon.log());
     eventually("it is said once that it is over", async || {
-        daemon.log().matches("Redis is there").count() == 2
+        daemon.log().matches("Redis answers").count() == 2
     })
     .await;
 }

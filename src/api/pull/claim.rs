@@ -41,7 +41,7 @@ static CLAIM: Shape = Shape { known: &["max", "wait", "lease"], later: &[] };
     responses(
         (status = 200, description = "The messages; none, if nothing came in time", body = ref("#/components/schemas/ClaimedMessages")),
         (status = 409, description = "The queue sends by itself"),
-        (status = 415, description = "The body is no JSON"),
+        (status = 415, description = "The body is not JSON"),
     ),
 )]
 pub(in crate::api) async fn claim(

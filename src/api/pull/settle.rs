@@ -47,7 +47,7 @@ const WORDS: [(&str, Said); 5] = [
         (status = 200, description = "The verdict on each, in order", body = ref("#/components/schemas/Verdicts")),
         (status = 409, description = "The queue sends by itself"),
         (status = 413, description = "The body is larger than 8MiB"),
-        (status = 415, description = "The body is no JSON"),
+        (status = 415, description = "The body is not JSON"),
     ),
 )]
 pub(in crate::api) async fn settle(

@@ -248,7 +248,7 @@ async fn doctor_repairs_when_told_and_says_what_was_mended() {
     .await;
     let done = daemon.run(&["doctor", "--repair"]).await;
     assert_eq!(done.exit, Exit::Ok, "nobody has to act");
-    assert!(done.out.contains("nothing would move them (01J); mended"), "{}", done.out);
+    assert!(done.out.contains("would never be sent (01J); repaired"), "{}", done.out);
     assert_eq!(daemon.lines()[4], "POST /v1/queues/sms/audit");
 }
 

@@ -214,8 +214,7 @@ pub(crate) async fn run_into(
     let input = Box::new(Cursor::new(input.as_bytes().to_vec()));
     let (out_is_tty, err_is_tty) = (false, false);
     let format = cli.globals.output;
-    let mut screen =
-        Screen { out, err, input, format, out_is_tty, width: None, err_is_tty, in_is_tty: false };
+    let mut screen = Screen { out, err, input, format, out_is_tty, err_is_tty, in_is_tty: false };
     match cli.command {
         Command::Serve(_) | Command::Sink(_) => panic!("servers are not run from here"),
         Command::Local(command) => execute_local(&command, &mut screen),

@@ -134,7 +134,7 @@ impl Reading {
         }
         let taken = match (std::str::from_utf8(name), std::str::from_utf8(value)) {
             (Ok(name), Ok(value)) => self.take_text(name, value),
-            _ => Err("no UTF-8; only payload may be other bytes".to_owned()),
+            _ => Err("is not valid UTF-8; only payload may be other bytes".to_owned()),
         };
         if let Err(why) = taken {
             self.wrong.push(format!("{shown}: {why}"));

@@ -117,7 +117,7 @@ fn everything_wrong_is_told_at_once() {
     }
     for (field, value, part) in [
         ("payload", &*"1".repeat(1001), "1001 bytes, expected up to 1000 (server.body_limit)"),
-        ("content_type", "application/json", "payload: is no JSON"),
+        ("content_type", "application/json", "payload: is not valid JSON"),
         ("delay", "367d", "at most 366 days"),
         ("ttl", "0s", "it would expire before it is due"),
     ] {

@@ -69,7 +69,7 @@ pub enum BadCadence {
     #[error("\"{0}\" never comes: no date matches it; expected a pattern that some day matches")]
     Never(String),
     /// The zone is not known.
-    #[error("\"{0}\" is no time zone; expected an IANA name such as Asia/Shanghai or UTC")]
+    #[error("\"{0}\" is not a valid time zone; expected an IANA name such as Asia/Shanghai or UTC")]
     Zone(String),
     /// The interval cannot be read, or is out of bounds.
     #[error("{0}")]

@@ -30,7 +30,7 @@ pub struct ScheduleName(Arc<str>);
 /// Why a text is no name of a schedule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "\"{0}\" is no schedule name; expected 1 to 63 of a-z, 0-9, _ and -, starting with a letter or digit, without \"__\""
+    "\"{0}\" is not a valid schedule name; expected 1 to 63 of a-z, 0-9, _ and -, starting with a letter or digit, without \"__\""
 )]
 pub struct BadScheduleName(pub String);
 

@@ -211,9 +211,9 @@ fn what_is_no_cadence_is_refused_with_what_is_expected() {
         assert!(error.contains(part), "{pattern}: {error}");
     }
     let error = Cadence::cron("@daily", "Asia/Peking").unwrap_err().to_string();
-    assert!(error.contains("\"Asia/Peking\" is no time zone"), "{error}");
+    assert!(error.contains("\"Asia/Peking\" is not a valid time zone"), "{error}");
     for (every, part) in [
-        ("15", "is no duration"),
+        ("15", "is not a valid duration"),
         ("10ms", "found 10ms, expected 100ms to 366d"),
         ("400d", "to 366d"),
     ] {

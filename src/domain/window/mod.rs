@@ -59,7 +59,7 @@ pub enum WindowState {
 pub enum BadWindow {
     /// The time zone is not known.
     #[error(
-        "\"{0}\" is no time zone; expected an IANA name, for example UTC, Asia/Shanghai or Europe/Berlin"
+        "\"{0}\" is not a valid time zone; expected an IANA name, for example UTC, Asia/Shanghai or Europe/Berlin"
     )]
     UnknownTimeZone(String),
     /// There is no rule.

@@ -79,7 +79,7 @@ impl TimeOfDay {
 
 /// Why a text is no time of day.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is no time of day; expected HH:MM or HH:MM:SS, from 00:00 to 24:00")]
+#[error("\"{0}\" is not a valid time of day; expected HH:MM or HH:MM:SS, from 00:00 to 24:00")]
 pub struct BadTimeOfDay(pub String);
 
 impl FromStr for TimeOfDay {

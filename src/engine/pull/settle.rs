@@ -203,7 +203,12 @@ fn attempt_of(store: &Store, queue: &Queue, word: &WorkerWord, outcome: Outcome)
     let started_at_ms = word.token.started_at_ms.min(ended_at_ms);
     let label = OutcomeLabel { queue: queue.policy.name.to_string(), outcome: outcome.as_str() };
     let took = Duration::from_millis(ended_at_ms - started_at_ms);
-    store.metrics().attempt_duration.get_or_create(&label).observe(took.as_secs_f64());
+    store
+        .metrics()
+        .queue
+        .attempt_duration_seconds
+        .get_or_create(&label)
+        .observe(took.as_secs_f64());
     let error = || word.detail.clone().unwrap_or_else(|| "the worker said no more".to_owned());
     let kept = |body: &Bytes| body.slice(..body.len().min(queue.policy.keep_response_bytes));
     let response = word.result.as_ref().map(kept).filter(|body| !body.is_empty());

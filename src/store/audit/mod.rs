@@ -293,9 +293,9 @@ impl Store {
         for finding in findings {
             let queue = audit.queue.policy.name.to_string();
             let label = FaultLabel { queue, fault: finding.fault.as_str() };
-            metrics.index_faults.get_or_create(&label).inc();
+            metrics.queue.index_faults.get_or_create(&label).inc();
             if finding.mended {
-                metrics.index_repairs.get_or_create(&label).inc();
+                metrics.queue.index_repairs.get_or_create(&label).inc();
             }
         }
     }

@@ -63,7 +63,7 @@ impl Store {
         let _now_ms = reply.count()?;
         let gone = reply.count()?;
         if gone > 0 {
-            tracing::info!(gone, "schedules that no configuration has any more are gone");
+            tracing::info!(gone, "schedules that are in no configuration any more were deleted");
         }
         while reply.len() > 0 {
             let missing = reply.text()?;
@@ -78,7 +78,7 @@ impl Store {
         let (put, was_api) = self.write_schedule(schedule, self.node().as_str()).await?;
         let name = &schedule.name;
         if was_api {
-            tracing::warn!(schedule = %name, "the configuration takes the place of a schedule that was made by the API");
+            tracing::warn!(schedule = %name, "the configuration replaces a schedule that was made over the API");
         }
         match put {
             PutSchedule::Created => tracing::info!(schedule = %name, "schedule added"),

@@ -125,7 +125,11 @@ impl Store {
             return Ok(None);
         }
         if decided.missed > 0 {
-            self.metrics().schedule_missed.get_or_create(&label(tick)).inc_by(decided.missed);
+            self.metrics()
+                .schedule
+                .schedule_missed
+                .get_or_create(&label(tick))
+                .inc_by(decided.missed);
         }
         let Some(nominal_ms) = decided.fire_ms else { return Ok(None) };
         Ok(Some(Tick { nominal_ms, ulid, ..tick.clone() }))
@@ -163,7 +167,7 @@ impl Store {
                 shard.expiry.notify_one();
             }
             self.metrics().count(schedule.queue.as_str(), "schedule", 1);
-            self.metrics().schedule_fired.get_or_create(&label(tick)).inc();
+            self.metrics().schedule.schedule_fired.get_or_create(&label(tick)).inc();
         }
         let args = [arg(&schedule.name), arg(tick.ulid), arg(id)];
         self.call(Verb::Fired, &self.inner.schedules.shard, &args).await.map(drop)

@@ -114,7 +114,7 @@ impl Store {
             }
             // Our own key, with another body: nobody can have made it.
             Err(NotAccepted::Mismatch(first)) => {
-                tracing::error!(%first, %queue, event = %event.id, "an event's message is another one's; please report this");
+                tracing::error!(%first, %queue, event = %event.id, "the message of an event has the id of another message; please report this");
                 false
             }
         };

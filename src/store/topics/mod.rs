@@ -185,7 +185,7 @@ impl Store {
         match code {
             0 => {
                 let label = TopicLabel { topic: name.to_string() };
-                self.metrics().ways_in.topic_events.get_or_create(&label).inc();
+                self.metrics().intake.topic_events.get_or_create(&label).inc();
                 event.taken_at(taken_ms);
                 Ok(Published::Kept(Box::new(event)))
             }
@@ -220,7 +220,7 @@ impl Store {
                 self.note_foreign(
                     &format!("~topic.{}", topic.policy.name),
                     &ulid,
-                    &"it is no event",
+                    &"it is not an event",
                 );
                 continue;
             };
