@@ -42,18 +42,23 @@ pub enum Gate {
     Doubt,
 }
 
+impl Gate {
+    /// Every gate; a script knows it by its number (see `script::numbers`).
+    const ALL: [Self; 9] = [
+        Self::Open,
+        Self::Empty,
+        Self::Paused,
+        Self::Shut,
+        Self::Concurrency,
+        Self::Limit,
+        Self::Gathering,
+        Self::Stale,
+        Self::Doubt,
+    ];
+}
+
 /// The gate that a script named.
 pub(super) fn gate_of(code: i64) -> Result<Gate, StoreError> {
-    Ok(match code {
-        0 => Gate::Open,
-        1 => Gate::Empty,
-        2 => Gate::Paused,
-        3 => Gate::Shut,
-        4 => Gate::Concurrency,
-        5 => Gate::Limit,
-        6 => Gate::Gathering,
-        7 => Gate::Stale,
-        8 => Gate::Doubt,
-        other => return Err(StoreError::Reply(format!("claim answered {other}"))),
-    })
+    let known = Gate::ALL.into_iter().find(|gate| *gate as i64 == code);
+    known.ok_or_else(|| StoreError::Reply(format!("claim answered {code}")))
 }
