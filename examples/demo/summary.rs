@@ -78,7 +78,7 @@ pub(crate) fn show(parts: &[Part]) -> anyhow::Result<bool> {
     let mut out = std::io::stdout().lock();
     for part in parts {
         let mut table = Table::new();
-        table.load_preset(presets::NOTHING).force_no_tty();
+        table.load_preset(presets::NOTHING);
         for (name, value) in &part.seen {
             table.add_row([name, value]);
         }

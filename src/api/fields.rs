@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::items::items;
 use super::problem::{FAULTS_MAX, Fault, Problem};
-use super::suggest::did_you_mean;
+use crate::domain::suggest::did_you_mean;
 
 /// The names that an object may have.
 #[derive(Debug)]

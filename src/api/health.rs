@@ -124,5 +124,7 @@ pub(super) async fn nodes(State(door): Shared) -> Result<Response, Problem> {
         })
         .collect();
     let agree = nodes.windows(2).all(|pair| pair[0].config_hash == pair[1].config_hash);
-    Ok(Json(json!({ "nodes": views, "config_agrees": agree })).into_response())
+    let own = door.store().node().as_str();
+    let document = json!({ "nodes": views, "config_agrees": agree, "answered_by": own });
+    Ok(Json(document).into_response())
 }

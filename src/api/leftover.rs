@@ -5,7 +5,7 @@
 //! within bounds, before the answer goes out. Bodies that are read to their end cost nothing here.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use axum::extract::Request;
 use axum::http::header;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt as _;
+use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 
 /// How much is thrown away for the sake of an answer.
@@ -43,7 +44,7 @@ pub(super) fn lend(request: &mut Request) -> Option<Leftover> {
 impl Leftover {
     /// Reads what is left, within bounds.
     pub(super) async fn drain(&self) {
-        let body = self.place.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let body = self.place.lock().take();
         let Some(mut body) = body else { return };
         let until = Instant::now() + LEFTOVER_PATIENCE;
         let mut drained = 0;
@@ -91,7 +92,7 @@ impl HttpBody for Lent {
 impl Drop for Lent {
     fn drop(&mut self) {
         if let Some(body) = self.body.take().filter(|body| !body.is_end_stream()) {
-            *self.home.place.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
+            *self.home.place.lock() = Some(body);
         }
     }
 }

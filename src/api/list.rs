@@ -11,7 +11,8 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 
 use super::budget::{Budget, Share};
-use super::page::{LIMIT_DEFAULT, LIMIT_MAX, gates};
+use super::held_by::gates_of;
+use super::page::{LIMIT_DEFAULT, LIMIT_MAX};
 use super::paths::InQueue;
 use super::problem::{Code, Problem};
 use super::query::Query;
@@ -159,11 +160,9 @@ pub(super) async fn messages(
         Some(_) => count(&door, name, wish.state).await?,
         None => looked,
     };
-    let gates = gates(&door, &queue, &messages).await?;
-    let views: Vec<_> = messages
-        .iter()
-        .map(|message| MessageView::new(message, gates.hold(message.state), wish.is_full))
-        .collect();
+    let gates = gates_of(&door, name, &messages).await?;
+    let views: Vec<_> =
+        messages.iter().map(|message| MessageView::new(message, &gates, wish.is_full)).collect();
     let mut text = Vec::new();
     let next_cursor = next.as_ref().map(|next| next.write(name));
     // More may have come in since the first page.

@@ -1,5 +1,6 @@
 //! Reading one message: how it stands, when it is final, what was tried.
 
+use std::slice;
 use std::time::Duration;
 
 use axum::Json;
@@ -7,7 +8,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 
-use super::held_by::Gates;
+use super::held_by::gates_of;
 use super::paths::{OfMessage, no_message};
 use super::peer::Peer;
 use super::problem::Problem;
@@ -15,7 +16,6 @@ use super::query::Query;
 use super::view::{AttemptView, MessageView};
 use super::{Door, Shared};
 use crate::domain::message::Message;
-use crate::domain::state::State as MessageState;
 use crate::domain::units::parse_duration_or_seconds;
 use crate::store::Part;
 
@@ -85,17 +85,6 @@ pub(super) async fn answer(
     message: &Message,
     is_full: bool,
 ) -> Result<Response, Problem> {
-    let gates = gates(door, message).await?;
-    Ok((StatusCode::OK, Json(MessageView::new(message, gates.hold(message.state), is_full)))
-        .into_response())
-}
-
-/// The gates that may hold a message; asked only where one could.
-pub(super) async fn gates(door: &Door, message: &Message) -> Result<Gates, Problem> {
-    if !matches!(message.state, MessageState::Scheduled | MessageState::Ready) {
-        return Ok(Gates::default());
-    }
-    let queue = door.store().queue(&message.id.queue)?;
-    let counts = door.store().counts(&message.id.queue).await?;
-    Ok(Gates::new(&queue.policy, &counts, door.now_ms()?))
+    let gates = gates_of(door, &message.id.queue, slice::from_ref(message)).await?;
+    Ok((StatusCode::OK, Json(MessageView::new(message, &gates, is_full))).into_response())
 }

@@ -60,7 +60,6 @@ mod search;
 mod send;
 mod sending;
 mod serve;
-mod suggest;
 #[cfg(test)]
 mod tests;
 mod tokens;

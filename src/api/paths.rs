@@ -9,9 +9,9 @@ use axum::http::request::Parts;
 use super::Door;
 use super::auth::Caller;
 use super::problem::{Code, Problem};
-use super::suggest::did_you_mean;
 use crate::domain::id::{MessageId, QueueName};
 use crate::domain::schedule::ScheduleName;
+use crate::domain::suggest::did_you_mean;
 use crate::domain::topic::TopicName;
 use crate::store::{Queue, Topic};
 

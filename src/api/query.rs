@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use super::problem::{FAULTS_MAX, Fault, Problem};
-use super::suggest::did_you_mean;
+use crate::domain::suggest::did_you_mean;
 
 /// The parameters of a request.
 #[derive(Debug)]

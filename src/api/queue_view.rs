@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::view::Moment;
 use super::{policy_view, sending};
 use crate::config::Durability;
-use crate::domain::policy::QueuePolicy;
+use crate::domain::gates::gates;
 use crate::domain::state::State;
 use crate::domain::window::WindowState;
 use crate::store::{Counts, Queue};
@@ -18,6 +18,8 @@ pub(super) fn view(
     now_ms: u64,
 ) -> Value {
     let policy = &queue.policy;
+    let hours = policy.window.as_ref().map(|window| window.state(now_ms));
+    let gates = gates(policy, &counts.snapshot(policy), Some(now_ms));
     let by_state: Map<String, Value> =
         State::ALL.iter().map(|state| (state.to_string(), counts.of(*state).into())).collect();
     json!({
@@ -35,25 +37,26 @@ pub(super) fn view(
             "reason": paused.reason,
             "by": paused.by,
         })),
-        "window": window(policy, now_ms),
+        "window": window(hours),
         "rate": {
             "configured": policy.rate.map(|rate| rate.to_string()),
             "observed_1m": per_second(counts.calls_last_minute),
         },
         "gate": gate(counts),
-        "sending": sending::view(queue, counts, now_ms),
+        "sending": sending::view(queue, counts, &gates, hours),
         "failing": sending::failing(counts),
         "durability": achieved.map(Durability::as_str),
     })
 }
 
-fn window(policy: &QueuePolicy, now_ms: u64) -> Value {
-    let Some(window) = &policy.window else { return Value::Null };
-    match window.state(now_ms) {
-        WindowState::Open { closes_at_ms } => json!({
+/// The hours of the window. The gate shuts earlier, when too little of them is left for a call.
+fn window(hours: Option<WindowState>) -> Value {
+    match hours {
+        None => Value::Null,
+        Some(WindowState::Open { closes_at_ms }) => json!({
             "open": true, "closes_at": closes_at_ms.map(Moment), "opens_at": null,
         }),
-        WindowState::Closed { opens_at_ms } => json!({
+        Some(WindowState::Closed { opens_at_ms }) => json!({
             "open": false, "closes_at": null, "opens_at": opens_at_ms.map(Moment),
         }),
     }

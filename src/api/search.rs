@@ -11,7 +11,8 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::page::{LIMIT_DEFAULT, LIMIT_MAX, gates};
+use super::held_by::gates_of;
+use super::page::{LIMIT_DEFAULT, LIMIT_MAX};
 use super::problem::Problem;
 use super::query::Query;
 use super::values::check_name;
@@ -99,11 +100,11 @@ pub(super) async fn search(
     let counts = door.store().counts(name).await?;
     let of: u64 = wish.states.iter().map(|state| counts.of(*state)).sum();
     let found = look(door, queue, &wish).await?;
-    let gates = gates(door, queue, &found.messages).await?;
+    let gates = gates_of(door, name, &found.messages).await?;
     let views: Vec<_> = found
         .messages
         .iter()
-        .map(|message| MessageView::new(message, gates.hold(message.state), wish.is_full))
+        .map(|message| MessageView::new(message, &gates, wish.is_full))
         .collect();
     Ok(Json(json!({
         "messages": views,

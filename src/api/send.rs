@@ -9,11 +9,12 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 
-use super::held_by::Gates;
+use super::held_by::gates_of;
 use super::paths::InQueue;
 use super::problem::{Code, Problem};
 use super::view::{MessageView, json};
-use super::{Door, Shared, callback_fields, idempotency, intake, messages, repeat};
+use super::{Door, Shared, callback_fields, idempotency, intake, repeat};
+use crate::domain::gates::{Snapshot, gates};
 use crate::domain::id::MessageId;
 use crate::domain::message::{Message, NewMessage, When};
 use crate::domain::state::State as MessageState;
@@ -88,7 +89,7 @@ pub(super) fn not_accepted(refused: NotAccepted) -> Problem {
             "{why}; the message was not stored: retry with the same idempotency key"
         )),
         NotAccepted::Store(StoreError::Full(why)) => Problem::store_full(format!(
-            "{why}: the message was not stored; retry once messages have been delivered"
+            "{why}: the message was not stored; retry with the same idempotency key once there is room"
         )),
         NotAccepted::Store(other) => other.into(),
     }
@@ -110,8 +111,9 @@ async fn taken(
             .await?
             .ok_or_else(|| super::paths::no_message(&accepted.id.to_string()))?,
     };
-    let gates = Gates::of_policy(&queue.policy, now_ms);
-    let view = MessageView::new(&message, gates.hold(message.state), false);
+    // What takes no question to Redis: the window.
+    let gates = gates(&queue.policy, &Snapshot::default(), Some(now_ms));
+    let view = MessageView::new(&message, &gates, false);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], json(&view)?).into_response())
 }
 
@@ -125,8 +127,8 @@ async fn first_message(door: &Door, accepted: &Accepted) -> Result<Response, Pro
         });
         return Ok((StatusCode::OK, location, Json(bare)).into_response());
     };
-    let gates = messages::gates(door, &message).await?;
-    let view = MessageView::new(&message, gates.hold(message.state), false).duplicate();
+    let gates = gates_of(door, &message.id.queue, std::slice::from_ref(&message)).await?;
+    let view = MessageView::new(&message, &gates, false).duplicate();
     Ok((StatusCode::OK, location, Json(view)).into_response())
 }
 

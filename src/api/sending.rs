@@ -1,11 +1,12 @@
 //! Whether a queue sends now, and if not, why: the first reason that holds, in a sentence.
 //!
-//! Pure: what the store counted, the policy and the time come in. Refuses to know single messages (see
-//! `held_by`).
+//! Pure: the gates and what the store counted come in. Refuses to know single messages (see `held_by`), and
+//! when a gate holds (see `domain::gates`).
 
 use serde_json::{Value, json};
 
 use super::view::Moment;
+use crate::domain::gates::{Gate, GateState, Gates, Why};
 use crate::domain::policy::QueuePolicy;
 use crate::domain::time::rfc3339;
 use crate::domain::window::WindowState;
@@ -20,8 +21,13 @@ struct Sending {
 }
 
 /// `sending` of a queue's view.
-pub(super) fn view(queue: &Queue, counts: &Counts, now_ms: u64) -> Value {
-    let Sending { state, reason, since_ms, until_ms } = of(queue, counts, now_ms);
+pub(super) fn view(
+    queue: &Queue,
+    counts: &Counts,
+    gates: &Gates,
+    hours: Option<WindowState>,
+) -> Value {
+    let Sending { state, reason, since_ms, until_ms } = of(queue, counts, gates, hours);
     json!({
         "state": state, "reason": reason, "since": since_ms.map(Moment), "until": until_ms.map(Moment),
     })
@@ -36,10 +42,12 @@ pub(super) fn failing(counts: &Counts) -> Value {
     })
 }
 
-fn of(queue: &Queue, counts: &Counts, now_ms: u64) -> Sending {
+fn of(queue: &Queue, counts: &Counts, gates: &Gates, hours: Option<WindowState>) -> Sending {
     let policy = &queue.policy;
-    if let Some(paused) = &counts.paused {
-        return of_pause(paused, policy);
+    if let (GateState::Held { until_ms, .. }, Some(paused)) =
+        (gates.of(Gate::Pause), &counts.paused)
+    {
+        return of_pause(paused, until_ms, policy);
     }
     if queue.retired {
         let reason = "The queue is not in the configuration any more; what it keeps is not sent.";
@@ -50,18 +58,19 @@ fn of(queue: &Queue, counts: &Counts, now_ms: u64) -> Sending {
             until_ms: None,
         };
     }
-    if let Some((until_ms, kind, why)) = &counts.gate {
-        return of_gate((*until_ms, kind, why), counts.gate_since_ms, policy);
+    if let (GateState::Held { until_ms, .. }, Some((_, kind, why))) =
+        (gates.of(Gate::Throttled), &counts.gate)
+    {
+        return of_shut((kind, why), counts.gate_since_ms, until_ms, policy);
     }
-    let window = policy.window.as_ref().map(|window| window.state(now_ms));
-    if let Some(WindowState::Closed { opens_at_ms }) = window {
+    if let GateState::Held { why: Why::WindowClosed { opens_at_ms }, .. } = gates.of(Gate::Window) {
         let reason = match opens_at_ms {
             Some(at_ms) => format!("Its window is closed and opens at {}.", rfc3339(at_ms)),
             None => "Its window is closed and does not open within two years.".to_owned(),
         };
         return Sending { state: "closed", reason, since_ms: None, until_ms: opens_at_ms };
     }
-    let until_ms = match window {
+    let until_ms = match hours {
         Some(WindowState::Open { closes_at_ms }) => closes_at_ms,
         Some(WindowState::Closed { .. }) | None => None,
     };
@@ -78,7 +87,7 @@ fn of(queue: &Queue, counts: &Counts, now_ms: u64) -> Sending {
     Sending { state: "open", reason, since_ms: None, until_ms }
 }
 
-fn of_pause(paused: &PauseInfo, policy: &QueuePolicy) -> Sending {
+fn of_pause(paused: &PauseInfo, until_ms: Option<u64>, policy: &QueuePolicy) -> Sending {
     let by = match paused.by.as_str() {
         "" => String::new(),
         by => format!(" by {by}"),
@@ -89,12 +98,13 @@ fn of_pause(paused: &PauseInfo, policy: &QueuePolicy) -> Sending {
     };
     let reason =
         format!("It was paused{by}{why}; `tidegate resume {}` ends the pause.", policy.name);
-    Sending { state: "paused", reason, since_ms: paused.since_ms, until_ms: paused.until_ms }
+    Sending { state: "paused", reason, since_ms: paused.since_ms, until_ms }
 }
 
-fn of_gate(
-    (until_ms, kind, why): (u64, &str, &str),
+fn of_shut(
+    (kind, why): (&str, &str),
     since_ms: Option<u64>,
+    until_ms: Option<u64>,
     policy: &QueuePolicy,
 ) -> Sending {
     let what = match kind {
@@ -107,7 +117,7 @@ fn of_gate(
     };
     let reason =
         format!("{what}{answer}; `tidegate resume {}` opens the gate at once.", policy.name);
-    Sending { state: "shut", reason, since_ms, until_ms: Some(until_ms) }
+    Sending { state: "shut", reason, since_ms, until_ms }
 }
 
 /// Somebody else's words, to stand within a sentence.
@@ -141,12 +151,12 @@ mod tests {
     #[test]
     fn the_first_reason_that_holds_is_shown() {
         let policy = QueuePolicy::retired("sms".parse().unwrap(), 1);
-        let pause = of_pause(counts().paused.as_ref().unwrap(), &policy);
+        let pause = of_pause(counts().paused.as_ref().unwrap(), None, &policy);
         assert_eq!(
             pause.reason,
             "It was paused by ann (deploy); `tidegate resume sms` ends the pause."
         );
-        let gate = of_gate((90_000, "alarm", "status 401: bad token"), Some(700), &policy);
+        let gate = of_shut(("alarm", "status 401: bad token"), Some(700), Some(90_000), &policy);
         assert_eq!((gate.state, gate.since_ms, gate.until_ms), ("shut", Some(700), Some(90_000)));
         assert_eq!(
             gate.reason,

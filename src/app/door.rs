@@ -14,9 +14,9 @@ use crate::domain::id::{MessageId, new_ulid};
 use crate::domain::message::NewMessage;
 use crate::domain::outcome::{Reading, classify};
 use crate::domain::policy::Downstream;
+use crate::engine::single_call;
 use crate::store::{Queue, Store};
 use crate::transport::{Call, Transport};
-use crate::workers::single_call;
 
 /// The API on this store.
 pub(super) fn api(

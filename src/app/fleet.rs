@@ -6,10 +6,11 @@ use std::sync::Arc;
 use crate::config::Settings;
 use crate::domain::id::QueueName;
 use crate::domain::policy::{Downstream, QueuePolicy};
+use crate::engine::{Presence, Pulses};
 use crate::shutdown::Tasks;
 use crate::store::{Fault, Queue, Store};
 use crate::transport::Transport;
-use crate::workers::{Presence, Pulses, QueueWorkers};
+use crate::workers::QueueWorkers;
 
 /// Every queue's workers.
 pub(super) struct Fleet {

@@ -20,12 +20,13 @@ use tokio::sync::Notify;
 
 use crate::config::{self, ServerSettings, Settings, Sources};
 use crate::domain::time::rfc3339;
+use crate::engine::{Presence, Pulses};
 use crate::shutdown::Tasks;
 use crate::store::{NodeInfo, StartRefused, Store};
 use crate::telemetry::Metrics;
 use crate::workers::{
-    Auditor, Completer, Heartbeat, InboxReader, Janitor, Operator, Presence, Pulses, Reaper,
-    Recurring, Reporter, Rounds,
+    Auditor, Completer, Heartbeat, InboxReader, Janitor, Operator, Reaper, Recurring, Reporter,
+    Rounds,
 };
 use fleet::Fleet;
 use start::Started;
@@ -129,11 +130,12 @@ impl Daemon {
         node_tasks.spawn("completer", completer.run(stop(), pulses.start("completer".to_owned())));
         let recurring = Recurring::new(store.clone());
         node_tasks.spawn("recurring", recurring.run(stop(), pulses.start("recurring".to_owned())));
-        let inbox = InboxReader::new(store.clone(), settings.server.body_limit_bytes);
-        node_tasks.spawn("inbox", inbox.run(stop(), pulses.start("inbox".to_owned())));
-        let operator = Operator::new(store.clone());
-        node_tasks.spawn("operator", operator.run(stop(), pulses.start("operator".to_owned())));
-        node_tasks.spawn("reporter", Reporter::new(store.clone()).run(stop()));
+        let inbox = InboxReader::new(store.clone(), settings.server.body_limit_bytes, stop());
+        node_tasks.spawn("inbox", inbox.run(pulses.start("inbox".to_owned())));
+        let operator = Operator::new(store.clone(), stop());
+        node_tasks.spawn("operator", operator.run(pulses.start("operator".to_owned())));
+        let reporter = Reporter::new(store.clone());
+        node_tasks.spawn("reporter", reporter.run(stop(), pulses.start("reporter".to_owned())));
         let (listening, ears) = (store.clone(), stop());
         node_tasks.spawn("listener", async move { listening.listen(&ears).await });
         let (telling, end) = (store.clone(), stop());
@@ -142,7 +144,7 @@ impl Daemon {
         let fleet =
             Fleet::start(&store, &pulses, &presence).map_err(|why| Refused::new(USAGE, why))?;
         let janitor = Janitor::start(&store).await.map_err(|error| Refused::new(FAILURE, error))?;
-        start::say_where(&settings, &started);
+        start::say_where(&settings);
         watchdog::ready();
         Ok(Self { sources, settings, store, fleet, presence, node_tasks, janitor, started })
     }

@@ -107,13 +107,23 @@ pub(super) async fn start(
     let api_tasks = Tasks::new();
     let mut waiting = Waiting::begin(listener, connections_max(settings), &api_tasks);
     install_tls();
+    let address = settings.redis.address();
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        redis = address,
+        namespace = settings.redis.namespace,
+        durability = settings.redis.durability.as_str(),
+        api = %listen,
+        "tidegate starts"
+    );
     let managed = match settings.redis.target {
         RedisTarget::Managed => Some(start_managed(settings, &mut waiting).await?),
         RedisTarget::Url(_) | RedisTarget::Sentinel { .. } | RedisTarget::Cluster(_) => None,
     };
     let url = managed.as_ref().map(ManagedRedis::url);
+    metrics.info.set_store(&address);
     let store = Store::new(settings, url, metrics, tasks.clone());
-    reach(&store, &mut waiting).await?;
+    reach(&store, &address, &mut waiting).await?;
     store.connect().await;
     store.meet_clock().await.map_err(|error| Refused::new(UNREACHABLE, error))?;
     store.register_queues(settings).await.map_err(|error| Refused::new(USAGE, error))?;
@@ -151,7 +161,7 @@ async fn start_managed(
 }
 
 /// Waits until Redis answers; a Redis that loads its data is waited out and said.
-async fn reach(store: &Store, waiting: &mut Waiting) -> Result<(), Refused> {
+async fn reach(store: &Store, address: &str, waiting: &mut Waiting) -> Result<(), Refused> {
     // Loading is no absence, however long it takes.
     let mut absent_since = Instant::now();
     loop {
@@ -179,7 +189,7 @@ async fn reach(store: &Store, waiting: &mut Waiting) -> Result<(), Refused> {
             return Err(Refused::new(
                 UNREACHABLE,
                 format!(
-                    "{why}; is Redis running at redis.url? (It begins with rediss:// where Redis speaks TLS.)"
+                    "{why}; is Redis running? The configuration names {address}. (A url begins with rediss:// where Redis speaks TLS.)"
                 ),
             ));
         }
@@ -189,16 +199,8 @@ async fn reach(store: &Store, waiting: &mut Waiting) -> Result<(), Refused> {
 }
 
 /// The first lines: where the API is, where the data lies, what to try next.
-pub(super) fn say_where(settings: &Settings, started: &Started) {
+pub(super) fn say_where(settings: &Settings) {
     let listen = settings.server.listen;
-    let data = match (&settings.redis.target, &started.managed) {
-        (RedisTarget::Managed, _) => {
-            format!("managed Redis, data in {}", settings.redis.data_dir.display())
-        }
-        (RedisTarget::Url(_), _) => "Redis at redis.url".to_owned(),
-        (RedisTarget::Sentinel { master, .. }, _) => format!("Redis by Sentinel, master {master}"),
-        (RedisTarget::Cluster(_), _) => "Redis Cluster".to_owned(),
-    };
     // One that sends now, where there is one: a window may be closed, and a worker may be missing.
     let sends = |queue: &&Arc<QueuePolicy>| {
         queue.window.is_none() && !matches!(queue.downstream, Downstream::Pull)
@@ -208,8 +210,9 @@ pub(super) fn say_where(settings: &Settings, started: &Started) {
     // As it was called: `make run` starts a program that is not on PATH.
     let program = std::env::args().next().unwrap_or_else(|| "tidegate".to_owned());
     let text = format!(
-        "tidegate {} is ready\n  API    http://{listen}\n  store  {data} (durability {}, namespace {})\n  try    {program} send {queue} -d '{{\"hello\":\"world\"}}' --wait 10s\n",
+        "tidegate {} is ready\n  API    http://{listen}\n  store  {} (durability {}, namespace {})\n  try    {program} send {queue} -d '{{\"hello\":\"world\"}}' --wait 10s\n",
         env!("CARGO_PKG_VERSION"),
+        settings.redis.address(),
         settings.redis.durability.as_str(),
         settings.redis.namespace,
     );

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tokio_util::sync::CancellationToken;
 
-use crate::workers::Pulses;
+use crate::engine::Pulses;
 
 /// How often the loops are looked at: well below any sensible `WatchdogSec`.
 const EVERY: Duration = Duration::from_secs(5);

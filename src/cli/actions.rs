@@ -8,7 +8,8 @@ use super::client::Target;
 use super::describe::word;
 use super::exit::{Exit, Failure};
 use super::queues::{as_it_came, list};
-use super::times::{of_answer, utc};
+use super::table::{whole, words};
+use super::times::{Times, of_answer};
 
 /// `actions`.
 pub(crate) async fn actions(args: &ActionsArgs, session: &mut Session) -> Result<Exit, Failure> {
@@ -18,22 +19,32 @@ pub(crate) async fn actions(args: &ActionsArgs, session: &mut Session) -> Result
         return as_it_came(&answer, session);
     }
     let document: Value = answer.read()?;
-    let rows = list(&document, "actions").iter().map(row).collect();
-    session.screen.rows(&["WHEN", "WHO", "ACTION", "ON", "OUTCOME", "REASON", "DETAIL"], rows)?;
+    let times = session.times();
+    let rows = list(&document, "actions").iter().map(|action| row(action, &times)).collect();
+    let columns = [
+        whole("WHEN"),
+        words("WHO"),
+        whole("ACTION"),
+        whole("ON"),
+        whole("OUTCOME"),
+        words("REASON"),
+        words("DETAIL"),
+    ];
+    session.screen.rows(&columns, rows)?;
     if !document["next_cursor"].is_null() {
         session.screen.note("there are more; --limit shows them")?;
     }
     Ok(Exit::Ok)
 }
 
-fn row(action: &Value) -> Vec<String> {
+fn row(action: &Value, times: &Times) -> Vec<String> {
     let text = |name: &str| word(&action[name]);
     let outcome = match &action["outcome"] {
         Value::Null => "unknown".to_owned(),
         outcome if outcome["done"] == true => "done".to_owned(),
         outcome => format!("refused ({})", word(&outcome["status"])),
     };
-    let when = of_answer(&action["at"]).map(utc).unwrap_or_default();
+    let when = of_answer(&action["at"]).map(|at| times.at(at)).unwrap_or_default();
     let who = match text("user").as_str() {
         "" => text("by"),
         user => format!("{} ({user})", text("by")),

@@ -3,6 +3,7 @@
 //! Owns every command, flag and help sentence. Refuses to know what a command does with them.
 
 use clap::{Parser, Subcommand, ValueEnum};
+use jiff::tz::TimeZone;
 
 use super::args_admin::{
     BulkArgs, CheckArgs, CompletionArgs, DoctorArgs, EventsArgs, ManArgs, PauseArgs, QueueArgs,
@@ -13,6 +14,7 @@ use super::args_messages::{
     SendArgs, SendBatchArgs, TryArgs,
 };
 use super::args_operation::{ActionsArgs, OperationCommand, RequeueAllArgs, RetryArgs};
+use super::args_values::parse_zone;
 use super::client::DEFAULT_URL;
 use super::examples;
 use super::sink::SinkArgs;
@@ -62,6 +64,18 @@ pub struct Globals {
         help_heading = EVERYWHERE
     )]
     pub output: Format,
+    /// The zone in which times are shown, and in which local times such as that of --due are read
+    #[arg(
+        long,
+        global = true,
+        value_name = "ZONE",
+        value_parser = parse_zone,
+        help_heading = EVERYWHERE
+    )]
+    pub tz: Option<TimeZone>,
+    /// Show times in this machine's zone, as --tz does with a named one; without both: in UTC
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
+    pub local: bool,
 }
 
 /// How answers are shown.

@@ -136,15 +136,12 @@ pub struct PauseArgs {
     /// The queue
     #[arg(add = ArgValueCandidates::new(queues))]
     pub queue: String,
-    /// Until a moment: RFC 3339, or a local time such as "2026-11-21 09:00"
+    /// Until a moment: RFC 3339, or a local time such as "2026-11-21 09:00" (in the zone --tz, else in this machine's)
     #[arg(long, value_name = "MOMENT", conflicts_with = "pause_for")]
     pub until: Option<String>,
     /// For so long, for example 30m
     #[arg(long = "for", id = "pause_for", value_name = "TIME", value_parser = parse_length)]
     pub pause_for: Option<Length>,
-    /// The zone of a local --until, for example Asia/Shanghai; without it: this machine's
-    #[arg(long, value_name = "ZONE", requires = "until")]
-    pub tz: Option<String>,
     /// Why, for the colleagues
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,

@@ -104,12 +104,9 @@ pub struct DueArgs {
     /// Due so long from now, for example 90s or 1h30m
     #[arg(long, value_name = "TIME", value_parser = parse_length, conflicts_with = "due")]
     pub delay: Option<Length>,
-    /// Due at a moment: RFC 3339, or a local time such as "2026-11-21 09:00"
+    /// Due at a moment: RFC 3339, or a local time such as "2026-11-21 09:00" (in the zone --tz, else in this machine's)
     #[arg(long, value_name = "MOMENT")]
     pub due: Option<String>,
-    /// The zone of a local --due, for example Asia/Shanghai; without it: this machine's
-    #[arg(long, value_name = "ZONE", requires = "due")]
-    pub tz: Option<String>,
 }
 
 /// `send-batch`.

@@ -1,8 +1,9 @@
-//! Values that several commands take: states, and lengths of time.
+//! Values that several commands take: states, lengths of time, and time zones.
 //!
 //! Owns how they are read from the command line, and what is said of a length without a unit.
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use jiff::tz::TimeZone;
 
 use crate::domain::state::State;
 use crate::domain::units::{format_duration, parse_duration_or_seconds};
@@ -31,6 +32,15 @@ impl Length {
 pub(crate) fn parse_length(text: &str) -> Result<Length, String> {
     let ms = parse_duration_or_seconds(text)?;
     Ok(Length { ms, is_bare: text.trim().bytes().all(|b| b.is_ascii_digit()) })
+}
+
+/// Reads the name of a time zone.
+pub(crate) fn parse_zone(text: &str) -> Result<TimeZone, String> {
+    TimeZone::get(text).map_err(|_| {
+        format!(
+            "\"{text}\" is not a valid time zone; expected a name of the IANA list, for example Asia/Shanghai or UTC"
+        )
+    })
 }
 
 /// The states of messages, known to completion and help.

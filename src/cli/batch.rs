@@ -94,7 +94,13 @@ fn summary(tally: &Tally, rejects: &Rejects, session: &mut Session) -> Result<Ex
             ("duplicates".to_owned(), tally.duplicates.to_string()),
             ("rejected".to_owned(), tally.rejected.to_string()),
         ];
-        pairs.extend(rejects.first_reason().map(|why| ("reason".to_owned(), why)));
+        pairs.extend(
+            rejects
+                .reasons()
+                .into_iter()
+                .enumerate()
+                .map(|(n, why)| (if n == 0 { "reason".to_owned() } else { String::new() }, why)),
+        );
         pairs.extend(path.map(|path| ("rejects".to_owned(), path)));
         session.screen.pairs(pairs)?;
     }

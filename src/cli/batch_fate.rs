@@ -2,6 +2,8 @@
 //!
 //! Owns the file of rejects. Refuses to know how rows are read and sent.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -10,6 +12,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::batch_rows::Row;
+use super::describe::count;
 use super::exit::{Exit, Failure};
 
 /// What became of the rows so far.
@@ -43,8 +46,7 @@ pub(crate) fn rejects_path(file: &Path) -> PathBuf {
 pub(crate) struct Rejects {
     path: PathBuf,
     file: Option<BufWriter<File>>,
-    /// Why the first row was rejected, with its line.
-    first: Option<String>,
+    reasons: Reasons,
 }
 
 impl Rejects {
@@ -55,7 +57,7 @@ impl Rejects {
                 let what = format!("cannot replace {}: {error}", path.display());
                 Err(Failure::new(Exit::Failure, what))
             }
-            _ => Ok(Self { path, file: None, first: None }),
+            _ => Ok(Self { path, file: None, reasons: Reasons::default() }),
         }
     }
 
@@ -75,9 +77,7 @@ impl Rejects {
             Err(_) => Value::from(row.text.as_str()).to_string(),
         };
         let detail = problem["errors"][0]["detail"].as_str().or_else(|| problem["detail"].as_str());
-        self.first.get_or_insert_with(|| {
-            format!("line {}: {}", row.line, detail.unwrap_or("the row was refused"))
-        });
+        self.reasons.count(row.line, detail.unwrap_or("the row was refused"));
         writeln!(file, "{{\"line\":{},\"row\":{text},\"problem\":{problem}}}", row.line)
             .map_err(failed)
     }
@@ -90,9 +90,9 @@ impl Rejects {
         })
     }
 
-    /// Why the first row was rejected, if any was.
-    pub(crate) fn first_reason(&self) -> Option<String> {
-        self.first.clone()
+    /// Why rows were rejected, each reason once, the commonest first.
+    pub(crate) fn reasons(&self) -> Vec<String> {
+        self.reasons.lines()
     }
 
     pub(crate) fn path_if_written(&self) -> Option<String> {
@@ -100,9 +100,68 @@ impl Rejects {
     }
 }
 
+/// Reasons that are told apart; what comes beyond is only counted.
+const REASONS_MAX: usize = 100;
+/// Reasons that are shown.
+const REASONS_SHOWN: usize = 5;
+
+/// Why rows were rejected.
+#[derive(Debug, Default)]
+struct Reasons {
+    /// How many rows each reason has, and the line of the first.
+    known: BTreeMap<String, (u64, u64)>,
+    /// Rows with a reason that is not told apart.
+    others: u64,
+}
+
+impl Reasons {
+    fn count(&mut self, line: u64, reason: &str) {
+        if let Some((rows, first)) = self.known.get_mut(reason) {
+            (*rows, *first) = (*rows + 1, line.min(*first));
+        } else if self.known.len() < REASONS_MAX {
+            self.known.insert(reason.to_owned(), (1, line));
+        } else {
+            self.others += 1;
+        }
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let mut known: Vec<_> = self.known.iter().collect();
+        known.sort_by_key(|(_, (rows, first))| (Reverse(*rows), *first));
+        let (shown, rest) = known.split_at(known.len().min(REASONS_SHOWN));
+        let line = |(reason, (rows, first)): &(&String, &(u64, u64))| match rows {
+            1 => format!("line {first}: {reason}"),
+            rows => format!("{rows} rows, the first in line {first}: {reason}"),
+        };
+        let mut lines: Vec<String> = shown.iter().map(line).collect();
+        let more = self.others + rest.iter().map(|(_, (rows, _))| rows).sum::<u64>();
+        if more > 0 {
+            lines.push(format!("{} for other reasons", count(more, "row")));
+        }
+        lines
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_reason_is_said_once_the_commonest_first() {
+        let mut reasons = Reasons::default();
+        assert!(reasons.lines().is_empty());
+        for (line, reason) in [(5, "not JSON"), (1, "unknown field"), (9, "unknown field")] {
+            reasons.count(line, reason);
+        }
+        let lines = ["2 rows, the first in line 1: unknown field", "line 5: not JSON"];
+        assert_eq!(reasons.lines(), lines);
+        for line in 10..500 {
+            reasons.count(line, &format!("{line} is too much"));
+        }
+        assert_eq!(reasons.lines().len(), REASONS_SHOWN + 1);
+        assert_eq!(reasons.lines()[REASONS_SHOWN], "487 rows for other reasons");
+        assert!(reasons.known.len() <= REASONS_MAX);
+    }
 
     #[test]
     fn rejects_lie_beside_the_file() {

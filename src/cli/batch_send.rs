@@ -24,6 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(300);
 const PAUSE_FIRST: Duration = Duration::from_millis(500);
 /// The longest pause, whatever the daemon says.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// Between two words on a wait whose reason has been said.
+const SAY_EVERY: Duration = Duration::from_secs(60);
 /// The shortest pause.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 /// Problems of single rows that pass by themselves.
@@ -39,6 +41,15 @@ pub(crate) struct Sender<'a> {
     has_been_there: bool,
     pause: Duration,
     give_up_at: Instant,
+    /// What it waits for, as it was said, and since when; `None`: it does not wait.
+    stalled: Option<Stall>,
+}
+
+/// A time without progress.
+struct Stall {
+    why: String,
+    since: Instant,
+    said_at: Instant,
 }
 
 #[derive(Deserialize)]
@@ -73,6 +84,7 @@ impl<'a> Sender<'a> {
             has_been_there: false,
             pause: PAUSE_FIRST,
             give_up_at: Instant::now() + PATIENCE,
+            stalled: None,
         }
     }
 
@@ -195,6 +207,7 @@ impl<'a> Sender<'a> {
     fn made_progress(&mut self) {
         self.pause = PAUSE_FIRST;
         self.give_up_at = Instant::now() + PATIENCE;
+        self.stalled = None;
     }
 
     /// Waits as long as the daemon asked, else longer each time; gives up when patience ends.
@@ -211,12 +224,35 @@ impl<'a> Sender<'a> {
                 .next("run the same command again later: it goes on where it stopped"));
         }
         self.pause = (self.pause * 2).min(PAUSE_MAX);
-        let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-        let text = format!("waiting {}: {}", span(pause_ms), why.what);
-        self.progress.stalled(&text, &mut session.screen)?;
+        if let Some(text) = self.stalled_by(&why.what) {
+            self.progress.stalled(&text, &mut session.screen)?;
+        }
         tokio::time::sleep(pause).await;
         Ok(())
     }
+
+    /// What is to be said of a pause: the reason once, and then now and then that it goes on.
+    fn stalled_by(&mut self, why: &str) -> Option<String> {
+        let now = Instant::now();
+        match &mut self.stalled {
+            Some(stall) if stall.why == why => {
+                if now < stall.said_at + SAY_EVERY {
+                    return None;
+                }
+                stall.said_at = now;
+                Some(format!("still waiting, for {} so far", seconds(now - stall.since)))
+            }
+            stalled => {
+                let since = stalled.as_ref().map_or(now, |stall| stall.since);
+                *stalled = Some(Stall { why: why.to_owned(), since, said_at: now });
+                Some(format!("waiting, and trying again for up to {}: {why}", seconds(PATIENCE)))
+            }
+        }
+    }
+}
+
+fn seconds(time: Duration) -> String {
+    span(time.as_secs() * 1000)
 }
 
 /// Answers that pass by themselves.

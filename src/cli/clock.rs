@@ -27,7 +27,8 @@ pub(crate) async fn clock(
         return as_it_came(&answer, session);
     }
     let document: Value = answer.read()?;
-    session.screen.line(&format!("Redis' clock says {}", word(&document["now"])))?;
+    let now = session.times().stamp(&document["now"]).unwrap_or_else(|| word(&document["now"]));
+    session.screen.line(&format!("Redis' clock says {now}"))?;
     session.screen.line(&told(&document))?;
     Ok(Exit::Ok)
 }

@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use super::plain::plain;
-use super::times::{distance, of_answer, span, utc};
+use super::times::{Times, of_answer, span};
 
 /// What each gate is waited for as, in the order in which gates are named.
 const GATES: [(&str, &str); 7] = [
@@ -44,18 +44,18 @@ const FIELDS: [(&str, &str); 21] = [
 ];
 
 /// One sentence: where the message stands and what holds it there.
-pub(crate) fn sentence(message: &Value, now_ms: u64) -> String {
+pub(crate) fn sentence(message: &Value, times: &Times) -> String {
     let attempts = message["attempts"].as_u64().unwrap_or(0);
     let final_at = of_answer(&message["final_at"]);
-    let ago = final_at.map_or_else(String::new, |at| format!(" {}", distance(at, now_ms)));
+    let ago = final_at.map_or_else(String::new, |at| format!(" {}", times.distance(at)));
     match message["state"].as_str().unwrap_or_default() {
-        "scheduled" => scheduled(message, attempts, now_ms),
+        "scheduled" => scheduled(message, attempts, times),
         "ready" => ready(message),
         "leased" => format!("Being sent: attempt {}", attempts.max(1)),
-        "uncertain" => uncertain(message, now_ms),
+        "uncertain" => uncertain(message, times),
         "accepted" => {
             let since = of_answer(&message["accepted_at"]);
-            let since = since.map_or_else(String::new, |at| format!(" {}", distance(at, now_ms)));
+            let since = since.map_or_else(String::new, |at| format!(" {}", times.distance(at)));
             let name = message["ref"].as_str();
             let name = name.map_or_else(String::new, |name| format!(" as {}", plain(name)));
             format!("Accepted by the downstream{since}{name}: its receipt is awaited")
@@ -71,10 +71,10 @@ pub(crate) fn sentence(message: &Value, now_ms: u64) -> String {
     }
 }
 
-fn scheduled(message: &Value, attempts: u64, now_ms: u64) -> String {
+fn scheduled(message: &Value, attempts: u64, times: &Times) -> String {
     let when = due_ms(message).map_or_else(
         || "its due time".to_owned(),
-        |at| format!("due {} ({})", distance(at, now_ms), utc(at)),
+        |at| format!("due {} ({})", times.distance(at), times.at(at)),
     );
     if attempts == 0 {
         return format!("Waiting: {when}");
@@ -85,7 +85,7 @@ fn scheduled(message: &Value, attempts: u64, now_ms: u64) -> String {
 }
 
 /// Either the downstream is still being asked, or somebody has to decide.
-fn uncertain(message: &Value, now_ms: u64) -> String {
+fn uncertain(message: &Value, times: &Times) -> String {
     const DOUBT: &str = "Uncertain: the attempt may or may not have arrived";
     let probe = &message["probe"];
     let asked = probe["attempts"].as_u64().unwrap_or(0);
@@ -99,8 +99,8 @@ fn uncertain(message: &Value, now_ms: u64) -> String {
         Some(at) => {
             format!(
                 "{DOUBT}{so_far}; the downstream is asked {} ({})",
-                distance(at, now_ms),
-                utc(at)
+                times.distance(at),
+                times.at(at)
             )
         }
         None => format!(
@@ -153,7 +153,7 @@ pub(crate) fn reason(message: &Value) -> Option<String> {
 }
 
 /// The fields that say something, named and worded.
-pub(crate) fn fields(message: &Value, now_ms: u64) -> Vec<(String, String)> {
+pub(crate) fn fields(message: &Value, times: &Times) -> Vec<(String, String)> {
     let Some(fields) = message.as_object() else { return Vec::new() };
     let named = FIELDS.iter().filter_map(|(key, name)| Some((*key, *name, fields.get(*key)?)));
     let others = fields
@@ -162,37 +162,55 @@ pub(crate) fn fields(message: &Value, now_ms: u64) -> Vec<(String, String)> {
         .map(|(key, value)| (key.as_str(), key.as_str(), value));
     named
         .chain(others)
-        .map(|(key, name, value)| (name.to_owned(), field(key, value, now_ms)))
+        .map(|(key, name, value)| (name.to_owned(), field(key, value, times)))
         .filter(|(_, text)| !text.is_empty())
         .collect()
 }
 
-fn field(key: &str, value: &Value, now_ms: u64) -> String {
+pub(crate) fn field(key: &str, value: &Value, times: &Times) -> String {
     match key {
         "payload" => value.to_string(),
-        "last_attempt" => attempt(value),
+        "filter" | "probe" => members(value, times),
+        "last_attempt" => attempt(value, times),
         // What nearly every message has says nothing.
         "throttles" | "window_holds" | "rescues" | "priority" if *value == 0 => String::new(),
-        _ if key.ends_with("_at") => of_answer(value)
-            .map_or_else(|| word(value), |at| format!("{} ({})", utc(at), distance(at, now_ms))),
+        _ if is_moment(key) => {
+            of_answer(value).map_or_else(|| word(value), |at| times.at_and_distance(at))
+        }
         _ => word(value),
     }
 }
 
-fn attempt(value: &Value) -> String {
+fn attempt(value: &Value, times: &Times) -> String {
     let Some(_) = value.as_object() else { return String::new() };
-    let times = (of_answer(&value["started_at"]), of_answer(&value["ended_at"]));
+    let (began, ended) = (of_answer(&value["started_at"]), of_answer(&value["ended_at"]));
     let mut parts = vec![word(&value["outcome"])];
     let error = word(&value["error"]);
     let status = value["status_code"].as_u64().map(|status| format!("status {status}"));
     parts.extend(status.filter(|status| !error.starts_with(status)));
     parts.push(error);
-    parts.extend(times.0.map(|at| format!("at {}", utc(at))));
-    if let (Some(from), Some(to)) = times {
+    parts.extend(began.map(|at| format!("at {}", times.at(at))));
+    if let (Some(from), Some(to)) = (began, ended) {
         parts.push(format!("took {}", span(to.saturating_sub(from))));
     }
     parts.retain(|part| !part.is_empty());
     parts.join(", ")
+}
+
+/// Whether the API keeps a moment under this name; never a name that somebody else chose.
+fn is_moment(key: &str) -> bool {
+    ["_at", "_after", "_before"].iter().any(|end| key.ends_with(end))
+}
+
+/// An object of the API in a line, its moments as all others.
+fn members(value: &Value, times: &Times) -> String {
+    let Some(fields) = value.as_object() else { return word(value) };
+    let shown = fields.iter().map(|(name, value)| (name, field(name, value, times)));
+    let shown: Vec<_> = shown
+        .filter(|(_, text)| !text.is_empty())
+        .map(|(name, text)| format!("{name}={text}"))
+        .collect();
+    shown.join(", ")
 }
 
 /// Any value in a line: `a, b` for lists, `name=value` for objects, nothing for null.
@@ -223,7 +241,10 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    const NOW_MS: u64 = 1_795_251_600_000; // 2026-11-21T09:00:00Z
+    /// At 2026-11-21T09:00:00Z.
+    fn times() -> Times {
+        Times { now_ms: 1_795_251_600_000, zone: None }
+    }
 
     #[test]
     fn each_state_has_its_sentence() {
@@ -271,7 +292,7 @@ mod tests {
                 "Uncertain: the attempt may or may not have arrived; 2 probes could not tell (status 500); ask the downstream, then `tidegate resolve ID --as delivered`, `resend` or `dead`",
             ),
         ] {
-            assert_eq!(sentence(&message, NOW_MS), text);
+            assert_eq!(sentence(&message, &times()), text);
         }
     }
 
@@ -283,7 +304,7 @@ mod tests {
             "last_attempt": {"outcome": "retry", "status_code": 503, "error": null,
                 "started_at": "2026-11-21T08:00:00.000Z", "ended_at": "2026-11-21T08:00:00.350Z"}});
         let shown: Vec<_> =
-            fields(&message, NOW_MS).into_iter().map(|(n, v)| format!("{n}: {v}")).collect();
+            fields(&message, &times()).into_iter().map(|(n, v)| format!("{n}: {v}")).collect();
         assert_eq!(
             shown,
             [

@@ -11,7 +11,7 @@ use super::describe::{count, word};
 use super::finding::Finding;
 use super::queues::{age, name_of};
 use super::sending;
-use super::times::{distance, of_answer, span};
+use super::times::{Times, of_answer, span};
 
 /// A ready message that has waited so long is worth a second look.
 pub(crate) const AGE_MS_WORTH_A_LOOK: u64 = 60_000;
@@ -34,13 +34,13 @@ pub(crate) fn of_nodes(nodes: &[Value]) -> Vec<Finding> {
 }
 
 /// Every queue, as it was a moment ago and as it is.
-pub(crate) fn of_queues(before: &[Value], after: &[Value], now_ms: u64) -> Vec<Finding> {
+pub(crate) fn of_queues(before: &[Value], after: &[Value], times: &Times) -> Vec<Finding> {
     let ages: BTreeMap<String, u64> =
         before.iter().filter_map(|queue| Some((name_of(queue), age(queue)?))).collect();
-    after.iter().flat_map(|queue| of_queue(queue, &ages, now_ms)).collect()
+    after.iter().flat_map(|queue| of_queue(queue, &ages, times)).collect()
 }
 
-fn of_queue(queue: &Value, ages_before: &BTreeMap<String, u64>, now_ms: u64) -> Vec<Finding> {
+fn of_queue(queue: &Value, ages_before: &BTreeMap<String, u64>, times: &Times) -> Vec<Finding> {
     let name = name_of(queue);
     let counted = |state: &str| queue["counts"][state].as_u64().unwrap_or(0);
     let waiting = counted("ready") + counted("scheduled");
@@ -51,9 +51,9 @@ fn of_queue(queue: &Value, ages_before: &BTreeMap<String, u64>, now_ms: u64) -> 
     }
     let closed = queue["window"]["open"] == false;
     if closed {
-        findings.push(window(&name, queue, now_ms));
+        findings.push(window(&name, queue, times));
     }
-    findings.extend(sending::findings(&name, queue));
+    findings.extend(sending::findings(&name, queue, times));
     if counted("dead") > 0 {
         findings.push(Finding::problem(
             &name,
@@ -114,11 +114,11 @@ fn pause(name: &str, queue: &Value, waiting: u64) -> Finding {
 }
 
 /// A closed window is as planned, unless it never opens.
-fn window(name: &str, queue: &Value, now_ms: u64) -> Finding {
+fn window(name: &str, queue: &Value, times: &Times) -> Finding {
     match of_answer(&queue["window"]["opens_at"]) {
         Some(at) => Finding::note(
             name,
-            format!("its window is closed and opens {}", distance(at, now_ms)),
+            format!("its window is closed and opens {}", times.distance(at)),
             format!("nothing to do; `tidegate windows {name}` shows the next ones"),
         ),
         None => Finding::problem(
@@ -134,6 +134,10 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    fn at(now_ms: u64) -> Times {
+        Times { now_ms, zone: None }
+    }
+
     fn words(findings: &[Finding]) -> Vec<String> {
         findings.iter().map(|f| format!("{} {}: {}", f.weight.as_str(), f.about, f.what)).collect()
     }
@@ -146,7 +150,7 @@ mod tests {
             json!({"queue": "c", "counts": {}, "paused": {}, "window": {"open": false, "opens_at": null}}),
         ];
         assert_eq!(
-            words(&of_queues(&queues, &queues, 1_795_251_600_000 - 60_000)),
+            words(&of_queues(&queues, &queues, &at(1_795_251_600_000 - 60_000))),
             [
                 "problem a: it is paused by ann (deploy), and 2 messages wait",
                 "problem a: 1 dead message",
@@ -161,20 +165,22 @@ mod tests {
     #[test]
     fn only_an_age_that_grows_behind_an_open_door_is_a_problem() {
         let queue = |age_ms: u64| json!({"queue": "a", "counts": {"ready": 9}, "oldest_ready_age_ms": age_ms});
-        assert_eq!(of_queues(&[queue(90_000)], &[queue(91_000)], 0).len(), 1);
-        assert!(of_queues(&[queue(90_000)], &[queue(61_000)], 0).is_empty());
-        assert!(of_queues(&[queue(1000)], &[queue(2000)], 0).is_empty());
+        assert_eq!(of_queues(&[queue(90_000)], &[queue(91_000)], &at(0)).len(), 1);
+        assert!(of_queues(&[queue(90_000)], &[queue(61_000)], &at(0)).is_empty());
+        assert!(of_queues(&[queue(1000)], &[queue(2000)], &at(0)).is_empty());
         let mut pulled = queue(91_000);
         pulled["policy"] = json!({"downstream": {"type": "pull"}});
         assert_eq!(
-            words(&of_queues(&[queue(90_000)], &[pulled.clone()], 0)),
+            words(&of_queues(&[queue(90_000)], &[pulled.clone()], &at(0))),
             ["problem a: no worker has claimed since its oldest ready message came, 1m 31s ago"]
         );
         pulled["counts"]["leased"] = json!(1);
-        assert!(words(&of_queues(&[queue(90_000)], &[pulled], 0))[0].contains("its age grows"));
+        assert!(
+            words(&of_queues(&[queue(90_000)], &[pulled], &at(0)))[0].contains("its age grows")
+        );
         let mut paused = queue(91_000);
         paused["window"] = json!({"open": false, "opens_at": "2026-11-21T09:00:00Z"});
-        assert_eq!(words(&of_queues(&[queue(90_000)], &[paused], 0)).len(), 1);
+        assert_eq!(words(&of_queues(&[queue(90_000)], &[paused], &at(0))).len(), 1);
     }
 
     #[test]

@@ -21,8 +21,15 @@ pub(crate) fn is_store_up(metrics: &str) -> bool {
     samples.any(|(name, _, value)| name == "tidegate_store_up" && value > 0.0)
 }
 
-/// How a finding begins that says so.
-const REFUSED: &str = "new messages are refused";
+/// Which Redis the daemon uses, in its own words.
+pub(crate) fn store_address(metrics: &str) -> Option<String> {
+    let labels = metrics.lines().find_map(|line| line.strip_prefix("tidegate_store_info{"))?;
+    let address = labels.strip_prefix("address=\"")?.rsplit_once("\"}")?.0;
+    Some(address.replace("\\\"", "\"").replace("\\\\", "\\"))
+}
+
+/// How a finding begins that says why the daemon takes no new messages.
+pub(crate) const REFUSED: &str = "new messages are refused";
 
 /// Adds why `/readyz` answered no while the daemon reaches Redis, in place of what the metrics say of it:
 /// they know no reason.
@@ -34,7 +41,7 @@ pub(crate) fn add_not_ready(findings: &mut Vec<Finding>, code: &str, why: &str) 
         "store-full" => Finding::problem(
             "store",
             refused,
-            known.unwrap_or_else(|| "make room as the reason says".to_owned()),
+            known.unwrap_or_else(|| "make room for Redis, in memory or on its disk".to_owned()),
         ),
         "store-unavailable" => Finding::problem(
             "store",
@@ -43,12 +50,12 @@ pub(crate) fn add_not_ready(findings: &mut Vec<Finding>, code: &str, why: &str) 
         ),
         "draining" => Finding::problem(
             "daemon",
-            "it is stopping and takes no new messages",
+            format!("{REFUSED}: it is stopping"),
             "start it again, or send to another node",
         ),
         _ => Finding::problem(
             "daemon",
-            format!("the daemon is not ready: {why}"),
+            format!("{REFUSED}: {why}"),
             "look at the daemon's log",
         ),
     });
@@ -201,6 +208,16 @@ mod tests {
 
     fn words(findings: &[Finding]) -> Vec<String> {
         findings.iter().map(|f| format!("{} {}: {}", f.weight.as_str(), f.about, f.what)).collect()
+    }
+
+    #[test]
+    fn the_address_of_the_store_is_read_whole() {
+        let text =
+            "tidegate_store_up 1\ntidegate_store_info{address=\"Redis at redis://***@a:1\"} 1\n";
+        assert_eq!(store_address(text).unwrap(), "Redis at redis://***@a:1");
+        let odd = r#"tidegate_store_info{address="managed Redis, data in /a \"b\", c"} 1"#;
+        assert_eq!(store_address(odd).unwrap(), "managed Redis, data in /a \"b\", c");
+        assert_eq!(store_address("tidegate_store_up 1"), None);
     }
 
     #[test]

@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::Session;
@@ -13,9 +12,10 @@ use super::args_admin::DoctorArgs;
 use super::checkup;
 use super::client::Target;
 use super::diagnosis;
-use super::diagnosis_metrics;
 use super::exit::{Exit, Failure};
 use super::finding::{Finding, Weight};
+use super::intake::Intake;
+use super::plain::plain;
 use super::queues::{age, list, name_of};
 
 /// The time between two looks at a queue whose oldest message is old: does its age grow?
@@ -23,29 +23,14 @@ const SECOND_LOOK: Duration = Duration::from_secs(1);
 
 /// `doctor`.
 pub(crate) async fn doctor(args: &DoctorArgs, session: &mut Session) -> Result<Exit, Failure> {
-    let ready = Target::new(&["readyz"]);
-    let answer = session.client.exchange(http::Method::GET, &ready, None, Duration::ZERO).await?;
-    let why = Failure::from_answer(answer.status, &answer.body);
-    // They cost no question to a store that is away.
-    let metrics = Target::new(&["metrics"]);
-    let metrics =
-        session.client.exchange(http::Method::GET, &metrics, None, Duration::ZERO).await?;
-    // A daemon that has never reached Redis has none, and answers 503 with a problem that holds no samples.
-    // Any other refusal must not be taken for metrics without a finding.
-    if !metrics.status.is_success() && metrics.status != StatusCode::SERVICE_UNAVAILABLE {
-        return Err(Failure::from_answer(metrics.status, &metrics.body));
-    }
-    let metrics = String::from_utf8_lossy(&metrics.body);
-    let code = why.problem.as_ref().and_then(|problem| problem["code"].as_str());
+    let intake = Intake::ask(&session.client).await?;
+    let store = intake.store_address();
     // Only the store knows the rest: asking on would end in one timeout after another.
-    if code == Some("store-unavailable") && !diagnosis_metrics::is_store_up(&metrics) {
-        show(&[store_away(&why)], session)?;
+    if let Some(why) = intake.store_away() {
+        show(&[store_away(why)], store.as_deref(), session)?;
         return Ok(Exit::Unreachable);
     }
-    let mut findings = diagnosis_metrics::of_metrics(&metrics);
-    if !answer.status.is_success() {
-        diagnosis_metrics::add_not_ready(&mut findings, code.unwrap_or_default(), &why.what);
-    }
+    let mut findings = intake.findings();
     let nodes: Value = session.client.get(&Target::new(&["v1", "nodes"])).await?.read()?;
     findings.extend(diagnosis::of_nodes(list(&nodes, "nodes")));
     let before = queues(session).await?;
@@ -56,11 +41,11 @@ pub(crate) async fn doctor(args: &DoctorArgs, session: &mut Session) -> Result<E
     } else {
         before.clone()
     };
-    findings.extend(diagnosis::of_queues(&before, &after, (session.now_ms)()));
+    findings.extend(diagnosis::of_queues(&before, &after, &session.times()));
     for queue in after.iter().filter(|_| !args.quick) {
         findings.extend(checkup::of_queue(&name_of(queue), args.repair, session).await?);
     }
-    show(&findings, session)
+    show(&findings, store.as_deref(), session)
 }
 
 fn store_away(why: &Failure) -> Finding {
@@ -76,7 +61,7 @@ async fn queues(session: &Session) -> Result<Vec<Value>, Failure> {
     Ok(list(&document, "queues").to_vec())
 }
 
-fn show(findings: &[Finding], session: &mut Session) -> Result<Exit, Failure> {
+fn show(findings: &[Finding], store: Option<&str>, session: &mut Session) -> Result<Exit, Failure> {
     let problems = findings.iter().filter(|finding| finding.weight == Weight::Problem).count();
     if session.screen.is_json() {
         let findings: Vec<_> = findings
@@ -85,8 +70,13 @@ fn show(findings: &[Finding], session: &mut Session) -> Result<Exit, Failure> {
                 json!({ "weight": f.weight.as_str(), "about": f.about, "what": f.what, "remedy": f.remedy })
             })
             .collect();
-        session.screen.json(&json!({ "problems": problems, "findings": findings }))?;
+        session
+            .screen
+            .json(&json!({ "problems": problems, "store": store, "findings": findings }))?;
     } else {
+        if let Some(store) = store {
+            session.screen.line(&format!("messages are kept in: {}", plain(store)))?;
+        }
         for finding in findings {
             let Finding { weight, about, what, remedy } = finding;
             session.screen.line(&format!("{:8} {about}: {what}", weight.as_str()))?;

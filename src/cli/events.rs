@@ -117,8 +117,8 @@ impl Following {
             }))?;
         } else {
             let (what, how) = if name == "message" { ("id", "state") } else { ("queue", "change") };
-            let line = [&data["at"], &data[what], &data[how]].map(word).join("  ");
-            session.screen.line(&line)?;
+            let at = session.times().stamp(&data["at"]).unwrap_or_else(|| word(&data["at"]));
+            session.screen.line(&format!("{at}  {}  {}", word(&data[what]), word(&data[how])))?;
         }
         self.left = self.left.map(|left| left.saturating_sub(1));
         Ok(self.left == Some(0))

@@ -203,7 +203,9 @@ fn next_step(status: StatusCode, code: Option<&str>) -> Option<&'static str> {
             "use another --key: this one belongs to a message with another body"
         }
         (429, _) => "wait until the backlog has shrunk: `tidegate queue QUEUE`",
-        (503, Some("store-full")) => "make room as the reason says; what waits goes on being sent",
+        (503, Some("store-full")) => {
+            "make room for Redis: `tidegate doctor --quick` says how; messages that wait are still sent"
+        }
         (503, Some("draining")) => "the daemon is stopping: try again when it is back",
         (503, _) => "try again; `tidegate doctor` looks for the cause",
         _ => return None,

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::Session;
 use super::args_operation::FilterArgs;
 use super::exit::Failure;
-use super::times::moment;
+use super::moments;
 use crate::domain::filter::Filter;
 use crate::domain::time::rfc3339;
 
@@ -50,11 +50,7 @@ pub(super) fn filter_of(
 
 /// A moment, as people write it, in the form of the API.
 pub(super) fn at(text: &str, session: &mut Session) -> Result<Value, Failure> {
-    let moment = moment(text, None)?;
-    if let Some(note) = &moment.note {
-        session.screen.note(note)?;
-    }
-    Ok(rfc3339(moment.at_ms).into())
+    Ok(rfc3339(moments::asked(text, session)?).into())
 }
 
 /// The filter as parameters of a query.

@@ -13,7 +13,8 @@ use super::describe::{due_ms, gates, reason, word};
 use super::exit::{Exit, Failure};
 use super::filter::parameters_of;
 use super::progress::Progress;
-use super::times::utc;
+use super::table::{whole, words};
+use super::times::Times;
 
 /// The largest page the API gives.
 const PAGE_MAX: u64 = 1000;
@@ -61,10 +62,19 @@ pub(crate) async fn list(args: &ListArgs, session: &mut Session) -> Result<Exit,
     if session.screen.is_json() {
         return as_json(&messages, cursor.as_deref(), session);
     }
-    let rows = messages.iter().map(|message| row(message)).collect();
-    session
-        .screen
-        .rows(&["ID", "STATE", "DUE", "ATTEMPTS", "PRIORITY", "GROUP", "HELD BY", "WHY"], rows)?;
+    let times = session.times();
+    let rows = messages.iter().map(|message| row(message, &times)).collect();
+    let columns = [
+        whole("ID"),
+        whole("STATE"),
+        whole("DUE"),
+        whole("ATTEMPTS"),
+        whole("PRIORITY"),
+        whole("GROUP"),
+        words("HELD BY"),
+        words("WHY"),
+    ];
+    session.screen.rows(&columns, rows)?;
     if cursor.is_some() {
         session.screen.note("there are more; --limit shows them")?;
     }
@@ -107,16 +117,20 @@ fn as_json(
     Ok(Exit::Ok)
 }
 
-fn row(message: &RawValue) -> Vec<String> {
+fn row(message: &RawValue, times: &Times) -> Vec<String> {
     let message: Value = serde_json::from_str(message.get()).unwrap_or_default();
+    // A scheduled message waits for its due time: that is in the column before.
+    let mut gates = gates(&message);
+    gates.retain(|gate| gate != "due" || message["state"] != "scheduled");
+    let held_by = gates.join(", ");
     vec![
         word(&message["id"]),
         word(&message["state"]),
-        due_ms(&message).map(utc).unwrap_or_default(),
+        due_ms(&message).map(|at| times.at(at)).unwrap_or_default(),
         word(&message["attempts"]),
         word(&message["priority"]),
         word(&message["group"]),
-        gates(&message).join(", "),
+        held_by,
         reason(&message).unwrap_or_default(),
     ]
 }

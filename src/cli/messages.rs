@@ -11,9 +11,8 @@ use super::client::{Answer, Target};
 use super::describe;
 use super::exit::{Exit, Failure};
 use super::ids::each;
+use super::moments;
 use super::payload;
-use super::screen::Screen;
-use super::times::{moment, utc};
 use crate::domain::time::rfc3339;
 use crate::domain::units::format_duration;
 
@@ -32,10 +31,10 @@ pub(crate) fn show(answer: &Answer, session: &mut Session) -> Result<(), Failure
         return session.screen.raw(&answer.body);
     }
     let message: Value = answer.read()?;
-    let now_ms = (session.now_ms)();
-    session.screen.line(&describe::sentence(&message, now_ms))?;
+    let times = session.times();
+    session.screen.sentence(0, &describe::sentence(&message, &times))?;
     session.screen.line("")?;
-    session.screen.pairs(describe::fields(&message, now_ms))
+    session.screen.pairs(describe::fields(&message, &times))
 }
 
 /// `cancel`.
@@ -109,11 +108,12 @@ pub(crate) async fn reschedule(
     args: &RescheduleArgs,
     session: &mut Session,
 ) -> Result<Exit, Failure> {
-    let due = due_fields(&args.due, &mut session.screen)?;
+    let due = due_fields(&args.due, session)?;
     each(&args.ids, session, async |id, session| {
         let answer = session.client.send(Method::PATCH, &message(id), &due).await?;
         let due_ms = answer.read::<Value>().ok().and_then(|m| describe::due_ms(&m));
-        let done = due_ms.map_or("rescheduled".to_owned(), |at| format!("due {}", utc(at)));
+        let done =
+            due_ms.map_or("rescheduled".to_owned(), |at| format!("due {}", session.times().at(at)));
         confirm(id, &done, &answer, session)
     })
     .await
@@ -132,19 +132,15 @@ pub(crate) async fn edit(args: &EditArgs, session: &mut Session) -> Result<Exit,
 }
 
 /// `delay` or `due_at` of a request; no field if neither was given. Says what is odd about the time.
-pub(crate) fn due_fields(args: &DueArgs, screen: &mut Screen) -> Result<Value, Failure> {
+pub(crate) fn due_fields(args: &DueArgs, session: &mut Session) -> Result<Value, Failure> {
     if let Some(delay) = args.delay {
         if let Some(note) = delay.note() {
-            screen.note(&note)?;
+            session.screen.note(&note)?;
         }
         return Ok(json!({ "delay": format_duration(delay.ms) }));
     }
     let Some(due) = &args.due else { return Ok(json!({})) };
-    let moment = moment(due, args.tz.as_deref())?;
-    if let Some(note) = &moment.note {
-        screen.note(note)?;
-    }
-    Ok(json!({ "due_at": rfc3339(moment.at_ms) }))
+    Ok(json!({ "due_at": rfc3339(moments::asked(due, session)?) }))
 }
 
 fn message(id: &str) -> Target {

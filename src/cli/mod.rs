@@ -31,9 +31,12 @@ mod filter;
 mod finding;
 mod health;
 mod ids;
+mod intake;
 mod list;
 mod local;
 mod messages;
+mod moments;
+mod nodes;
 mod once;
 mod operation;
 mod payload;
@@ -46,6 +49,7 @@ mod send;
 mod sending;
 mod sink;
 mod stream;
+mod table;
 mod times;
 mod topics;
 mod trial;
@@ -56,6 +60,8 @@ mod user;
 mod tests;
 
 use std::process::ExitCode;
+
+use jiff::tz::TimeZone;
 
 pub use args::{
     Cli, ClientCommand, ClockStep, Command, Format, Globals, LocalCommand, TokenCommand,
@@ -80,6 +86,7 @@ pub use usage::parse;
 use client::Client;
 use exit::{Exit, Failure};
 use screen::Screen;
+use times::Times;
 
 /// What a client command works with.
 struct Session {
@@ -87,6 +94,16 @@ struct Session {
     screen: Screen,
     /// The wall clock of this machine, for words such as "5s ago" and for nothing else.
     now_ms: fn() -> u64,
+    /// The zone that was asked for: moments are shown in it, and local times are read in it.
+    zone: Option<TimeZone>,
+}
+
+impl Session {
+    /// How moments are shown now; JSON is for programs, and the same in every zone.
+    fn times(&self) -> Times {
+        let zone = self.zone.clone().filter(|_| !self.screen.is_json());
+        Times { now_ms: (self.now_ms)(), zone }
+    }
 }
 
 /// Answers a shell that asks what may come next, and ends; does nothing if none asks.
@@ -112,9 +129,10 @@ pub async fn run_sink(globals: &Globals, args: SinkArgs) -> ExitCode {
 pub async fn run(globals: &Globals, command: ClientCommand) -> ExitCode {
     let mut screen = Screen::of_process(globals.output);
     let token = std::env::var("TIDEGATE_TOKEN").ok().filter(|token| !token.trim().is_empty());
-    match Client::new(&globals.url, token.as_deref()) {
-        Ok(client) => {
-            let mut session = Session { client, screen, now_ms: times::now_ms };
+    let zone = times::zone_asked(globals);
+    match zone.and_then(|zone| Ok((Client::new(&globals.url, token.as_deref())?, zone))) {
+        Ok((client, zone)) => {
+            let mut session = Session { client, screen, now_ms: times::now_ms, zone };
             execute(command, &mut session).await.into()
         }
         Err(failure) => finish(Err(failure), &mut screen).into(),
@@ -177,7 +195,7 @@ async fn dispatch(command: ClientCommand, session: &mut Session) -> Result<Exit,
         ClientCommand::Clock { step } => clock::clock(step.as_ref(), session).await,
         ClientCommand::Schedules => schedules::schedules(session).await,
         ClientCommand::Schedule(args) => schedules::schedule(&args, session).await,
-        ClientCommand::Nodes => queues::nodes(session).await,
+        ClientCommand::Nodes => nodes::nodes(session).await,
         ClientCommand::Health => health::health(session).await,
         ClientCommand::Doctor(args) => doctor::doctor(&args, session).await,
     }

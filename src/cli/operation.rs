@@ -14,13 +14,14 @@ use super::args_operation::{
 };
 use super::bulk;
 use super::client::{Answer, Target};
-use super::describe::{count, word};
+use super::describe::{count, field, word};
 use super::exit::{Exit, Failure};
 use super::filter::{at, filter_of};
 use super::plain::plain;
 use super::progress::Progress;
 use super::queues::{as_it_came, list};
-use super::times::{distance, of_answer, span};
+use super::table::{whole, words};
+use super::times::{Times, of_answer, span};
 use crate::domain::id::MessageId;
 use crate::domain::state::State;
 use crate::domain::units::format_duration;
@@ -295,15 +296,15 @@ async fn show_all(session: &mut Session) -> Result<Exit, Failure> {
         return as_it_came(&answer, session);
     }
     let document: Value = answer.read()?;
-    let now_ms = (session.now_ms)();
-    let rows = list(&document, "operations").iter().map(|o| row(o, now_ms)).collect();
-    let titles =
-        ["ID", "STATE", "ACTION", "QUEUE", "DONE", "REMAIN", "RATE", "STARTED", "BY", "REASON"];
-    session.screen.rows(&titles, rows)?;
+    let times = session.times();
+    let rows = list(&document, "operations").iter().map(|o| row(o, &times)).collect();
+    let numbers = ["ID", "STATE", "ACTION", "QUEUE", "DONE", "REMAIN", "RATE", "STARTED", "BY"];
+    let columns: Vec<_> = numbers.into_iter().map(whole).chain([words("REASON")]).collect();
+    session.screen.rows(&columns, rows)?;
     Ok(Exit::Ok)
 }
 
-fn row(operation: &Value, now_ms: u64) -> Vec<String> {
+fn row(operation: &Value, times: &Times) -> Vec<String> {
     let text = |name: &str| word(&operation[name]);
     let action = if operation["dry_run"] == true {
         format!("{} (dry run)", text("action"))
@@ -311,7 +312,7 @@ fn row(operation: &Value, now_ms: u64) -> Vec<String> {
         text("action")
     };
     let counted = if operation["dry_run"] == true { text("matched") } else { text("done") };
-    let started = of_answer(&operation["started_at"]).map(|at| distance(at, now_ms));
+    let started = of_answer(&operation["started_at"]).map(|at| times.distance(at));
     vec![
         text("id"),
         text("state"),
@@ -333,10 +334,11 @@ async fn show(args: &OperationArgs, session: &mut Session) -> Result<Exit, Failu
     }
     let operation: Value = answer.read()?;
     let fields = operation.as_object().cloned().unwrap_or_default();
+    let times = session.times();
     let mut pairs: Vec<_> = fields
         .iter()
         .filter(|(_, value)| !value.is_null() && **value != json!([]) && **value != json!(""))
-        .map(|(name, value)| (name.replace('_', " "), word(value)))
+        .map(|(name, value)| (name.replace('_', " "), field(name, value, &times)))
         .collect();
     if let (Some(began), Some(ended)) =
         (of_answer(&operation["started_at"]), of_answer(&operation["ended_at"]))

@@ -1,8 +1,6 @@
-//! Commands on queues and nodes: queues, queue, pause, resume, windows, nodes.
+//! Commands on queues: queues, queue, pause, resume, windows.
 //!
 //! Owns their tables. Refuses to know what is wrong with a queue (`doctor`).
-
-use std::collections::BTreeSet;
 
 use http::Method;
 use jiff::tz::TimeZone;
@@ -13,8 +11,11 @@ use super::args_admin::{PauseArgs, WindowsArgs};
 use super::client::{Answer, Target};
 use super::describe::word;
 use super::exit::{Exit, Failure};
+use super::intake::Intake;
+use super::moments;
 use super::sending;
-use super::times::{distance, local, moment, of_answer, of_name, span, utc};
+use super::table::{whole, words};
+use super::times::{Times, of_answer, of_name, span};
 use crate::domain::state::State;
 use crate::domain::time::rfc3339;
 use crate::domain::units::format_duration;
@@ -26,23 +27,42 @@ pub(crate) async fn queues(session: &mut Session) -> Result<Exit, Failure> {
         return as_it_came(&answer, session);
     }
     let document: Value = answer.read()?;
-    let now_ms = (session.now_ms)();
+    show_refusal(session).await?;
+    let times = session.times();
     let queues = list(&document, "queues").iter().filter(|queue| is_shown(queue));
-    let mut titles = vec!["QUEUE".to_owned()];
-    titles.extend(State::ALL.map(|state| state.as_str().to_uppercase()));
-    titles.extend(["OLDEST READY", "RATE 1M", "DURABILITY", "SENDING"].map(ToOwned::to_owned));
+    let mut columns = vec![whole("QUEUE")];
+    columns.extend(State::ALL.map(|state| whole(state.as_str().to_uppercase())));
+    columns.extend(["OLDEST READY", "RATE 1M", "DURABILITY"].map(whole));
+    columns.push(words("SENDING"));
     let row = |queue: &Value| {
         let mut cells = vec![name_of(queue)];
         cells.extend(State::ALL.map(|state| word(&queue["counts"][state.as_str()])));
         cells.push(age(queue).map(span).unwrap_or_default());
         cells.push(word(&queue["rate"]["observed_1m"]));
         cells.push(durability(queue));
-        cells.push(sending::cell(queue, now_ms));
+        cells.push(sending::cell(queue, &times));
         cells
     };
-    let titles: Vec<&str> = titles.iter().map(String::as_str).collect();
-    session.screen.rows(&titles, queues.map(row).collect())?;
+    session.screen.rows(&columns, queues.map(row).collect())?;
     Ok(Exit::Ok)
+}
+
+/// Says above the table that the daemon takes no new messages, and why: the queues may look well meanwhile.
+async fn show_refusal(session: &mut Session) -> Result<(), Failure> {
+    match Intake::ask(&session.client).await {
+        Ok(intake) => {
+            for finding in intake.refusals() {
+                session.screen.sentence(0, &finding.what)?;
+                session.screen.sentence(2, &format!("next: {}", finding.remedy))?;
+                session.screen.line("")?;
+            }
+            Ok(())
+        }
+        // The table is there all the same.
+        Err(why) => session
+            .screen
+            .note(&format!("note: it is unknown whether new messages are taken: {}", why.what)),
+    }
 }
 
 /// Every queue; one that carries callbacks only where there is something in it, or it does not send.
@@ -68,11 +88,11 @@ pub(crate) async fn queue(name: &str, session: &mut Session) -> Result<Exit, Fai
         return as_it_came(&answer, session);
     }
     let queue: Value = answer.read()?;
-    let now_ms = (session.now_ms)();
+    let times = session.times();
     let mut pairs = vec![
         ("queue".to_owned(), name_of(&queue)),
-        ("sending".to_owned(), sending::cell(&queue, now_ms)),
-        ("why".to_owned(), word(&queue["sending"]["reason"])),
+        ("sending".to_owned(), sending::cell(&queue, &times)),
+        ("why".to_owned(), sending::why(&queue, &times)),
         ("durability".to_owned(), durability(&queue)),
         ("oldest ready".to_owned(), age(&queue).map_or("none".to_owned(), span)),
     ];
@@ -91,12 +111,9 @@ pub(crate) async fn pause(args: &PauseArgs, session: &mut Session) -> Result<Exi
     let mut body = Map::new();
     let mut until = "until it is resumed".to_owned();
     if let Some(text) = &args.until {
-        let moment = moment(text, args.tz.as_deref())?;
-        if let Some(note) = &moment.note {
-            session.screen.note(note)?;
-        }
-        until = format!("until {}", utc(moment.at_ms));
-        body.insert("until".to_owned(), rfc3339(moment.at_ms).into());
+        let at_ms = moments::asked(text, session)?;
+        until = format!("until {}", session.times().at(at_ms));
+        body.insert("until".to_owned(), rfc3339(at_ms).into());
     }
     if let Some(length) = args.pause_for {
         if let Some(note) = length.note() {
@@ -133,57 +150,31 @@ pub(crate) async fn windows(args: &WindowsArgs, session: &mut Session) -> Result
         return as_it_came(&answer, session);
     }
     let document: Value = answer.read()?;
-    let now_ms = (session.now_ms)();
+    let times = session.times();
     let windows = list(&document, "windows");
     if windows.is_empty() {
         session.screen.line(&format!("no window opens within {} days", args.days))?;
         return Ok(Exit::Ok);
     }
     let zone = of_name(document["time_zone"].as_str().unwrap_or("UTC"));
-    let rows = windows.iter().map(|window| window_row(window, now_ms, &zone)).collect();
-    session.screen.rows(&["OPENS", "CLOSES", "LENGTH", ""], rows)?;
+    let rows = windows.iter().map(|window| window_row(window, &times, &zone)).collect();
+    session.screen.rows(&["OPENS", "CLOSES", "LENGTH", ""].map(whole), rows)?;
     Ok(Exit::Ok)
 }
 
-fn window_row(window: &Value, now_ms: u64, zone: &TimeZone) -> Vec<String> {
+fn window_row(window: &Value, times: &Times, zone: &TimeZone) -> Vec<String> {
     let at = |keys: [&str; 2]| keys.iter().find_map(|key| of_answer(&window[*key]));
     let (opens, closes) = (at(["opens_at", "from"]), at(["closes_at", "to"]));
     let length = opens.zip(closes).map(|(opens, closes)| span(closes.saturating_sub(opens)));
     let stands = match opens {
-        Some(opens) if opens <= now_ms => "open now".to_owned(),
-        Some(opens) => distance(opens, now_ms),
+        Some(opens) if opens <= times.now_ms => "open now".to_owned(),
+        Some(opens) => times.distance(opens),
         None => String::new(),
     };
-    let shown =
-        |at: Option<u64>, none: &str| at.map_or_else(|| none.to_owned(), |at| local(at, zone));
+    let shown = |at: Option<u64>, none: &str| {
+        at.map_or_else(|| none.to_owned(), |at| times.at_in(at, zone))
+    };
     vec![shown(opens, "always"), shown(closes, "never"), length.unwrap_or_default(), stands]
-}
-
-/// `nodes`.
-pub(crate) async fn nodes(session: &mut Session) -> Result<Exit, Failure> {
-    let answer = session.client.get(&Target::new(&["v1", "nodes"])).await?;
-    if session.screen.is_json() {
-        return as_it_came(&answer, session);
-    }
-    let document: Value = answer.read()?;
-    let nodes = list(&document, "nodes");
-    let keys: BTreeSet<&str> = nodes
-        .iter()
-        .filter_map(Value::as_object)
-        .flat_map(|node| node.keys().map(String::as_str))
-        .collect();
-    let first = ["node", "id", "name"];
-    let mut keys: Vec<&str> = keys.into_iter().collect();
-    keys.sort_by_key(|key| first.iter().position(|known| known == key).unwrap_or(first.len()));
-    let titles: Vec<String> = keys.iter().map(|key| key.replace('_', " ").to_uppercase()).collect();
-    let titles: Vec<&str> = titles.iter().map(String::as_str).collect();
-    let rows =
-        nodes.iter().map(|node| keys.iter().map(|key| word(&node[*key])).collect()).collect();
-    session.screen.rows(&titles, rows)?;
-    if document["config_agrees"] == false {
-        session.screen.note("note: the nodes run different configs; see `tidegate doctor`")?;
-    }
-    Ok(Exit::Ok)
 }
 
 /// The objects of a list in an answer.

@@ -12,7 +12,8 @@ use super::describe::word;
 use super::exit::{Exit, Failure};
 use super::payload;
 use super::queues::{as_it_came, list};
-use super::times::{distance, of_answer, span, utc};
+use super::table::{whole, words};
+use super::times::{Times, of_answer, span};
 
 /// Schedules asked for at once.
 const PAGE: &str = "1000";
@@ -46,15 +47,23 @@ pub(crate) async fn schedules(session: &mut Session) -> Result<Exit, Failure> {
         session.screen.line("there are no schedules")?;
         return Ok(Exit::Ok);
     }
-    let now_ms = (session.now_ms)();
-    let rows = all.iter().map(|schedule| row(schedule, now_ms)).collect();
-    let titles = ["SCHEDULE", "QUEUE", "WHEN", "NEXT", "LAST", "STANDS", "BY"];
-    session.screen.rows(&titles, rows)?;
+    let times = session.times();
+    let rows = all.iter().map(|schedule| row(schedule, &times)).collect();
+    let columns = [
+        whole("SCHEDULE"),
+        whole("QUEUE"),
+        whole("WHEN"),
+        whole("NEXT"),
+        whole("LAST"),
+        words("STANDS"),
+        whole("BY"),
+    ];
+    session.screen.rows(&columns, rows)?;
     Ok(Exit::Ok)
 }
 
-fn row(schedule: &Value, now_ms: u64) -> Vec<String> {
-    let at = |value: &Value| of_answer(value).map(|at_ms| distance(at_ms, now_ms));
+fn row(schedule: &Value, times: &Times) -> Vec<String> {
+    let at = |value: &Value| of_answer(value).map(|at_ms| times.distance(at_ms));
     let is_paused = !schedule["paused"].is_null();
     let next = at(&schedule["next"][0]).filter(|_| !is_paused);
     vec![
@@ -132,11 +141,9 @@ fn show(answer: &Answer, session: &mut Session) -> Result<Exit, Failure> {
         return as_it_came(answer, session);
     }
     let schedule: Value = answer.read()?;
-    let now_ms = (session.now_ms)();
-    let moment = |value: &Value| {
-        of_answer(value)
-            .map_or_else(String::new, |at| format!("{} ({})", utc(at), distance(at, now_ms)))
-    };
+    let times = session.times();
+    let moment =
+        |value: &Value| of_answer(value).map_or_else(String::new, |at| times.at_and_distance(at));
     let mut pairs = vec![
         ("schedule".to_owned(), word(&schedule["name"])),
         ("queue".to_owned(), word(&schedule["queue"])),

@@ -5,17 +5,15 @@
 
 use std::io::{self, BufRead, BufWriter, IsTerminal, Write};
 
-use comfy_table::{
-    Attribute, Cell, Color, ColumnConstraint, ContentArrangement, Table, Width, presets,
-};
 use serde_json::Value;
 
 use super::args::Format;
 use super::exit::Failure;
 use super::plain::plain;
+use super::table::{self, Column, Look, Table};
 
-/// Narrower than this a column of words cannot be read.
-const WORDS_WIDTH_MIN: u16 = 14;
+/// The width of a terminal that does not say how wide it is.
+const COLUMNS_UNKNOWN: usize = 80;
 
 /// The streams of one command.
 pub(crate) struct Screen {
@@ -29,8 +27,6 @@ pub(crate) struct Screen {
     pub(crate) format: Format,
     /// Whether `out` is a terminal: colours, wrapped tables.
     pub(crate) out_is_tty: bool,
-    /// How wide `out` is, if it is not as wide as the terminal.
-    pub(crate) width: Option<u16>,
     /// Whether `err` is a terminal: moving progress bars.
     pub(crate) err_is_tty: bool,
     /// Whether `input` is a terminal: somebody is there to be asked.
@@ -48,7 +44,6 @@ impl Screen {
             input: Box::new(io::stdin().lock()),
             format,
             out_is_tty,
-            width: None,
             err_is_tty,
             in_is_tty: io::stdin().is_terminal(),
         }
@@ -102,149 +97,61 @@ impl Screen {
         Ok(self.out.flush()?)
     }
 
-    /// A table with these column titles, without columns that say nothing, and with ids and names whole.
-    pub(crate) fn rows(&mut self, titles: &[&str], rows: Vec<Vec<String>>) -> Result<(), Failure> {
-        let shown: Vec<usize> = (0..titles.len()).filter(|at| says_something(&rows, *at)).collect();
-        let constraints: Vec<_> = shown.iter().map(|at| constraint(&rows, *at)).collect();
-        let mut table = self.empty_table();
-        let title = |at: &usize| Cell::new(titles[*at]).add_attribute(Attribute::Bold);
-        table.set_header(shown.iter().map(title));
-        for row in rows {
-            table.add_row(shown.iter().map(|at| cell(row.get(*at).map_or("", String::as_str))));
+    /// A table with these columns, without those that say nothing, and with ids and names whole.
+    pub(crate) fn rows(
+        &mut self,
+        columns: &[Column],
+        mut rows: Vec<Vec<String>>,
+    ) -> Result<(), Failure> {
+        for text in rows.iter_mut().flatten() {
+            *text = plain(text);
         }
-        for (column, constraint) in table.column_iter_mut().zip(constraints) {
-            column.set_constraint(constraint);
-        }
-        self.table(table)
+        let (width, paint) = (self.columns(), self.paint());
+        self.all(&Table { columns, rows: &rows, width, paint }.lines())
     }
 
     /// Names and values, one pair per line.
-    pub(crate) fn pairs(&mut self, pairs: Vec<(String, String)>) -> Result<(), Failure> {
-        let mut table = self.empty_table();
-        for (name, value) in pairs {
-            table.add_row([Cell::new(name).add_attribute(Attribute::Bold), cell(&value)]);
+    pub(crate) fn pairs(&mut self, mut pairs: Vec<(String, String)>) -> Result<(), Failure> {
+        for (name, value) in &mut pairs {
+            (*name, *value) = (plain(name), plain(value));
         }
-        self.table(table)
+        self.all(&table::pairs(&pairs, self.columns(), self.paint()))
     }
 
-    fn empty_table(&self) -> Table {
-        let mut table = Table::new();
-        table.load_preset(presets::NOTHING);
-        if self.out_is_tty {
-            table.set_content_arrangement(ContentArrangement::Dynamic);
-            if let Some(width) = self.width {
-                table.set_width(width);
-            }
-            if std::env::var_os("NO_COLOR").is_none_or(|word| word.is_empty()) {
-                table.enforce_styling();
-            }
-        } else {
-            table.force_no_tty();
-        }
-        table
+    /// A sentence that begins at `indent`; on a terminal it goes on below itself.
+    pub(crate) fn sentence(&mut self, indent: usize, text: &str) -> Result<(), Failure> {
+        let width = self.columns().unwrap_or(usize::MAX);
+        self.all(&table::hanging(&plain(text), indent, width))
     }
 
-    fn table(&mut self, mut table: Table) -> Result<(), Failure> {
-        for column in table.column_iter_mut() {
-            column.set_padding((0, 2));
+    fn all(&mut self, lines: &[String]) -> Result<(), Failure> {
+        lines.iter().try_for_each(|line| self.line(line))
+    }
+
+    /// How many columns a terminal has; what goes elsewhere is as wide as it gets.
+    fn columns(&self) -> Option<usize> {
+        if !self.out_is_tty {
+            return None;
         }
-        for line in table.lines() {
-            writeln!(self.out, "{}", line.trim_end())?;
-        }
-        Ok(())
+        let size = terminal_size::terminal_size_of(io::stdout());
+        Some(size.map_or(COLUMNS_UNKNOWN, |(width, _)| usize::from(width.0)))
+    }
+
+    fn paint(&self) -> fn(Look, &str) -> String {
+        let has_colours = std::env::var_os("NO_COLOR").is_none_or(|word| word.is_empty());
+        if self.out_is_tty && has_colours { painted } else { |_, text| text.to_owned() }
     }
 }
 
-/// Whether a column is more than blanks and zeros; the first one names its rows and always stays.
-fn says_something(rows: &[Vec<String>], at: usize) -> bool {
-    let is_silent = |text: &String| matches!(text.as_str(), "" | "0" | "0.0");
-    at == 0 || rows.is_empty() || !rows.iter().filter_map(|row| row.get(at)).all(is_silent)
-}
-
-/// Words may go on in the next line; an id, a name or a number in two parts cannot be copied.
-fn constraint(rows: &[Vec<String>], at: usize) -> ColumnConstraint {
-    let has_words = |text: &String| text.contains(' ');
-    if rows.iter().filter_map(|row| row.get(at)).any(has_words) {
-        ColumnConstraint::LowerBoundary(Width::Fixed(WORDS_WIDTH_MIN))
-    } else {
-        ColumnConstraint::ContentWidth
-    }
-}
-
-/// A cell; words for states that need somebody's eye are coloured (where there are colours).
-fn cell(text: &str) -> Cell {
-    let cell = Cell::new(plain(text));
-    match text {
-        "delivered" => cell.fg(Color::Green),
-        "dead" => cell.fg(Color::Red),
-        "uncertain" | "expired" => cell.fg(Color::Yellow),
-        _ => cell,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::Cursor;
-    use std::sync::{Arc, Mutex};
-
-    use super::*;
-
-    #[derive(Clone, Default)]
-    struct Buffer(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Buffer {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    /// The lines of a table on a terminal of 80 columns, without colours.
-    fn shown(titles: &[&str], rows: &[&[&str]]) -> Vec<String> {
-        let out = Buffer::default();
-        let mut screen = Screen {
-            out: Box::new(out.clone()),
-            err: Box::new(io::sink()),
-            input: Box::new(Cursor::new(Vec::new())),
-            format: Format::Table,
-            out_is_tty: true,
-            width: Some(80),
-            err_is_tty: false,
-            in_is_tty: false,
-        };
-        let owned = rows.iter().map(|row| row.iter().map(|&text| text.to_owned()).collect());
-        screen.rows(titles, owned.collect()).unwrap();
-        let text = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
-        let mut plain = String::new();
-        let mut pieces = text.split('\u{1b}');
-        plain.push_str(pieces.next().unwrap_or_default());
-        for piece in pieces {
-            plain.push_str(piece.split_once('m').map_or("", |(_, rest)| rest));
-        }
-        plain.lines().map(ToOwned::to_owned).collect()
-    }
-
-    #[test]
-    fn a_table_fits_eighty_columns_and_breaks_no_id() {
-        let id = "a-rather-long-queue_01M7XS0TGQSYCW0XD01MYK4MGE";
-        let why = "the downstream answered 422: to: this is not a telephone number at all, sorry";
-        let lines = shown(
-            &["ID", "STATE", "ATTEMPTS", "GROUP", "WHY"],
-            &[&[id, "dead", "3", "", why], &["x", "ready", "0", "", ""]],
-        );
-        assert!(lines.iter().all(|line| line.chars().count() <= 80), "{lines:#?}");
-        assert!(lines.iter().any(|line| line.starts_with(id)), "{lines:#?}");
-        assert!(!lines[0].contains("GROUP") && lines[0].contains("ATTEMPTS"), "{}", lines[0]);
-    }
-
-    #[test]
-    fn what_is_always_zero_is_left_out_and_an_empty_table_has_its_titles() {
-        let lines = shown(&["QUEUE", "DEAD", "READY"], &[&["sms", "0", "5"], &["erp", "0", "0"]]);
-        assert!(!lines[0].contains("DEAD") && lines[0].contains("READY"), "{}", lines[0]);
-        assert!(shown(&["QUEUE", "DEAD"], &[])[0].contains("DEAD"));
-    }
+/// Titles are bold; words for states that need somebody's eye are coloured.
+fn painted(look: Look, text: &str) -> String {
+    let code = match (look, text) {
+        (_, "") => return String::new(),
+        (Look::Bold, _) => "1",
+        (Look::Cell, "delivered") => "32",
+        (Look::Cell, "dead") => "31",
+        (Look::Cell, "uncertain" | "expired") => "33",
+        (Look::Cell, _) => return text.to_owned(),
+    };
+    format!("\u{1b}[{code}m{text}\u{1b}[0m")
 }

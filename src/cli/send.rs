@@ -76,7 +76,7 @@ pub(crate) fn new_message<'a>(
 ) -> Result<NewMessage<'a>, Failure> {
     let payload = payload::required(&args.payload, &mut session.screen)?;
     let mut rest = Map::new();
-    if let Value::Object(due) = due_fields(&args.due, &mut session.screen)? {
+    if let Value::Object(due) = due_fields(&args.due, session)? {
         rest.extend(due);
     }
     if let Some(note) = args.ttl.and_then(Length::note) {

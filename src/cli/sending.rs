@@ -6,15 +6,15 @@ use serde_json::Value;
 
 use super::describe::{count, word};
 use super::finding::Finding;
-use super::times::{distance, of_answer, span, utc};
+use super::times::{Times, of_answer, span};
 
 /// A queue's place in the column SENDING.
-pub(crate) fn cell(queue: &Value, now_ms: u64) -> String {
+pub(crate) fn cell(queue: &Value, times: &Times) -> String {
     let sending = &queue["sending"];
     let until = of_answer(&sending["until"]);
     match sending["state"].as_str().unwrap_or_default() {
         "paused" => {
-            let until = until.map_or_else(String::new, |at| format!(" until {}", utc(at)));
+            let until = until.map_or_else(String::new, |at| format!(" until {}", times.at(at)));
             let why = word(&queue["paused"]["reason"]);
             let why = match why.as_str() {
                 "" if queue["retired"] == true => " (not in the configuration)".to_owned(),
@@ -25,23 +25,34 @@ pub(crate) fn cell(queue: &Value, now_ms: u64) -> String {
         }
         "shut" => {
             let until =
-                until.map_or_else(String::new, |at| format!(", opens {}", distance(at, now_ms)));
+                until.map_or_else(String::new, |at| format!(", opens {}", times.distance(at)));
             format!("shut{until}: {}", word(&queue["gate"]["reason"]))
         }
         "closed" => match until {
-            Some(at) => format!("closed, opens {}", distance(at, now_ms)),
+            Some(at) => format!("closed, opens {}", times.distance(at)),
             None => "closed, never opens".to_owned(),
         },
         "failing" => {
             let failing = &queue["failing"];
-            let since = of_answer(&failing["since"]).map_or(0, |at| now_ms.saturating_sub(at));
+            let since =
+                of_answer(&failing["since"]).map_or(0, |at| times.now_ms.saturating_sub(at));
             format!("failing for {}: {}", span(since), word(&failing["last_error"]))
         }
         "open" => match until {
-            Some(at) => format!("open, closes {}", distance(at, now_ms)),
+            Some(at) => format!("open, closes {}", times.distance(at)),
             None => "open".to_owned(),
         },
         other => other.to_owned(),
+    }
+}
+
+/// The sentence on whether it sends, its moment as all others.
+pub(crate) fn why(queue: &Value, times: &Times) -> String {
+    let reason = word(&queue["sending"]["reason"]);
+    let until = &queue["sending"]["until"];
+    match (until.as_str(), of_answer(until)) {
+        (Some(text), Some(at)) => reason.replace(text, &times.at(at)),
+        _ => reason,
     }
 }
 
@@ -51,21 +62,21 @@ pub(crate) fn is_open(queue: &Value) -> bool {
 }
 
 /// What is wrong at the downstream, in `doctor`'s words. A pause does not hide it.
-pub(crate) fn findings(name: &str, queue: &Value) -> Vec<Finding> {
+pub(crate) fn findings(name: &str, queue: &Value, times: &Times) -> Vec<Finding> {
     let mut findings = Vec::new();
     if queue["gate"]["open"] == false {
-        findings.push(shut(name, &queue["gate"]));
+        findings.push(shut(name, &queue["gate"], times));
     }
     if queue["failing"].is_object() {
-        findings.push(failing(name, queue));
+        findings.push(failing(name, queue, times));
     }
     findings
 }
 
-fn shut(name: &str, gate: &Value) -> Finding {
+fn shut(name: &str, gate: &Value, times: &Times) -> Finding {
     let reason = word(&gate["reason"]);
     let until =
-        of_answer(&gate["until"]).map_or_else(String::new, |at| format!(" until {}", utc(at)));
+        of_answer(&gate["until"]).map_or_else(String::new, |at| format!(" until {}", times.at(at)));
     if gate["kind"] == "throttle" {
         return Finding::problem(
             name,
@@ -86,11 +97,11 @@ fn shut(name: &str, gate: &Value) -> Finding {
     )
 }
 
-fn failing(name: &str, queue: &Value) -> Finding {
+fn failing(name: &str, queue: &Value, times: &Times) -> Finding {
     let failing = &queue["failing"];
     let attempts = count(failing["attempts"].as_u64().unwrap_or(0), "attempt");
-    let since =
-        of_answer(&failing["since"]).map_or_else(String::new, |at| format!(" since {}", utc(at)));
+    let since = of_answer(&failing["since"])
+        .map_or_else(String::new, |at| format!(" since {}", times.at(at)));
     Finding::problem(
         name,
         format!(
@@ -121,7 +132,7 @@ mod tests {
 
     #[test]
     fn the_cell_names_the_reason() {
-        let now_ms = 1_795_251_600_000; // 2026-11-21T09:00:00Z
+        let times = Times { now_ms: 1_795_251_600_000, zone: None }; // 2026-11-21T09:00:00Z
         let at = "2026-11-21T09:05:00.000Z";
         for (queue, text) in [
             (json!({"sending": {"state": "open", "until": null}}), "open"),
@@ -145,7 +156,7 @@ mod tests {
                 "failing for 2m: connection refused",
             ),
         ] {
-            assert_eq!(cell(&queue, now_ms), text);
+            assert_eq!(cell(&queue, &times), text);
         }
     }
 
@@ -155,7 +166,7 @@ mod tests {
             "gate": {"open": false, "kind": "alarm", "reason": "status 401: bad token", "until": null},
             "failing": {"since": "2026-11-21T08:58:00.000Z", "attempts": 4, "last_error": "timeout"},
         });
-        let findings = findings("sms", &queue);
+        let findings = findings("sms", &queue, &Times { now_ms: 0, zone: None });
         assert!(findings[0].what.contains("status 401: bad token"));
         assert!(findings[0].remedy.contains("`tidegate resume sms` opens the gate"));
         assert!(

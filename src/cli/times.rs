@@ -1,99 +1,108 @@
-//! Moments and durations as an operator writes and reads them.
+//! Moments and durations as an operator reads them.
 //!
-//! Owns local times, time zones and words such as "3h 12m". Refuses to decide anything by this
-//! machine's clock: it is read for such words alone, Redis decides what time it is.
+//! Owns the zone in which moments are shown and words such as "3h 12m": the one place that decides how a moment
+//! looks. Refuses to decide anything by this machine's clock: it is read for such words alone, Redis decides what
+//! time it is. How moments are written on the command line is the matter of `moments`.
 
-use jiff::civil::DateTime;
-use jiff::tz::{AmbiguousOffset, TimeZone};
-use jiff::{Timestamp, ToSpan};
+use std::path::Path;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde_json::Value;
 
+use super::args::Globals;
 use super::exit::Failure;
 use crate::domain::time::{parse_rfc3339, timestamp};
 
-/// A moment that was written as a local time, and what is odd about it.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Moment {
-    /// Milliseconds since the Unix epoch.
-    pub(crate) at_ms: u64,
-    /// A sentence, where the clocks change at that time.
-    pub(crate) note: Option<String>,
-}
+/// Where a machine says its zone.
+const MACHINE_ZONE: &str = "/etc/localtime";
 
 /// This machine's clock.
 pub(crate) fn now_ms() -> u64 {
     u64::try_from(Timestamp::now().as_millisecond()).unwrap_or(0)
 }
 
-/// Reads RFC 3339, or a local time in `zone` (without one: in this machine's zone).
-///
-/// A local time that does not exist is the instant of the change itself; one that occurs twice is
-/// the first. Both are the rule of windows too.
-pub(crate) fn moment(text: &str, zone: Option<&str>) -> Result<Moment, Failure> {
-    if let Ok(at_ms) = parse_rfc3339(text) {
-        if zone.is_some() {
-            return Err(Failure::usage(format!("\"{text}\" has an offset of its own"))
-                .next("leave out --tz, or the offset"));
-        }
-        return Ok(Moment { at_ms, note: None });
+/// How the moments of one command are shown: in which zone, and how far they are from now.
+#[derive(Debug, Clone)]
+pub(crate) struct Times {
+    /// Now, by this machine's clock.
+    pub(crate) now_ms: u64,
+    /// The zone that was asked for.
+    pub(crate) zone: Option<TimeZone>,
+}
+
+impl Times {
+    /// A moment in the zone that was asked for, else in UTC, for example `2026-11-21 09:00:00 UTC`.
+    pub(crate) fn at(&self, at_ms: u64) -> String {
+        self.at_in(at_ms, &TimeZone::UTC)
     }
-    let local =
-        padded(text.trim()).parse::<DateTime>().ok().filter(|_| !text.contains(['[', 'Z', 'z']));
-    let local = local.ok_or_else(|| {
-        Failure::usage(format!("\"{text}\" is no moment")).next(
-            "expected RFC 3339, for example 2026-11-21T09:00:00Z, or a local time such as \"2026-11-21 09:00\"",
-        )
-    })?;
-    in_zone(local, &zone_named(zone)?)
-}
 
-/// With two digits where one was written: `2026-11-30 9:00` is `2026-11-30 09:00`.
-fn padded(text: &str) -> String {
-    let mut padded = String::with_capacity(text.len() + 4);
-    let mut rest = text;
-    while let Some(at) = rest.find(|c: char| c.is_ascii_digit()) {
-        let (before, digits) = rest.split_at(at);
-        let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
-        padded.push_str(before);
-        // The digits after a point are a fraction.
-        if end == 1 && !padded.ends_with('.') {
-            padded.push('0');
+    /// A moment in the zone that was asked for, else in this one, for example `2026-11-21 01:00:00 +08:00`.
+    pub(crate) fn at_in(&self, at_ms: u64, default: &TimeZone) -> String {
+        let zone = self.zone.as_ref().unwrap_or(default);
+        if is_utc(zone) {
+            return utc(at_ms);
         }
-        padded.push_str(&digits[..end]);
-        rest = &digits[end..];
+        timestamp(at_ms).to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
     }
-    padded + rest
+
+    /// A moment and how far it is, for example `2026-11-21 09:00:00 UTC (in 5s)`.
+    pub(crate) fn at_and_distance(&self, at_ms: u64) -> String {
+        format!("{} ({})", self.at(at_ms), self.distance(at_ms))
+    }
+
+    /// A moment of an answer with its milliseconds, in RFC 3339: as it came, or in the zone that was asked for.
+    pub(crate) fn stamp(&self, value: &Value) -> Option<String> {
+        let at_ms = of_answer(value)?;
+        let Some(zone) = self.zone.as_ref().filter(|zone| !is_utc(zone)) else {
+            return value.as_str().map(ToOwned::to_owned);
+        };
+        let local = timestamp(at_ms).to_zoned(zone.clone());
+        Some(local.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string())
+    }
+
+    /// How far a moment is, for example `in 3h 12m` or `5s ago`.
+    pub(crate) fn distance(&self, at_ms: u64) -> String {
+        distance(at_ms, self.now_ms)
+    }
 }
 
-fn zone_named(name: Option<&str>) -> Result<TimeZone, Failure> {
-    let Some(name) = name else { return Ok(TimeZone::system()) };
-    TimeZone::get(name).map_err(|_| {
-        Failure::usage(format!("\"{name}\" is no time zone"))
-            .next("expected a name of the IANA list, for example Asia/Shanghai")
-    })
+/// The zone in which moments are to be shown, if one was asked for.
+pub(crate) fn zone_asked(globals: &Globals) -> Result<Option<TimeZone>, Failure> {
+    match (&globals.tz, globals.local) {
+        (Some(_), true) => Err(Failure::usage("--tz and --local name two zones")
+            .next("give --tz ZONE, or --local for this machine's zone")),
+        (Some(zone), false) => Ok(Some(zone.clone())),
+        (None, true) => of_machine().map(Some),
+        (None, false) => Ok(None),
+    }
 }
 
-fn in_zone(local: DateTime, zone: &TimeZone) -> Result<Moment, Failure> {
-    let out_of_range = |_| Failure::usage(format!("{local} is out of range"));
-    let ambiguous = zone.to_ambiguous_timestamp(local);
-    let offset = ambiguous.offset();
-    let nominal = ambiguous.compatible().map_err(out_of_range)?;
-    let zone_name = zone.iana_name().unwrap_or("the local zone");
-    let (at, note) = match offset {
-        AmbiguousOffset::Unambiguous { .. } => (nominal, None),
-        AmbiguousOffset::Gap { .. } => {
-            let after = nominal.checked_add(1.nanosecond()).map_err(out_of_range)?;
-            let change = zone.preceding(after).next().map_or(nominal, |t| t.timestamp());
-            let note = "does not exist: the clocks skip it; taken as the moment of the change";
-            (change, Some(note))
-        }
-        AmbiguousOffset::Fold { .. } => {
-            (nominal, Some("occurs twice: the clocks are set back; taken as the first"))
-        }
-    };
-    let at_ms = u64::try_from(at.as_millisecond()).unwrap_or(0);
-    let note = note.map(|note| format!("note: {local} in {zone_name} {note}, {}", utc(at_ms)));
-    Ok(Moment { at_ms, note })
+/// This machine's zone; UTC where it names none, as all programs do.
+pub(crate) fn of_machine() -> Result<TimeZone, Failure> {
+    let names_none = || std::env::var_os("TZ").is_none() && !Path::new(MACHINE_ZONE).exists();
+    match TimeZone::try_system() {
+        Ok(zone) => Ok(zone),
+        Err(_) if names_none() => Ok(TimeZone::UTC),
+        Err(error) => Err(Failure::usage(format!(
+            "this machine's time zone cannot be read: {error}"
+        ))
+        .next("name a zone with --tz, for example --tz Asia/Shanghai, or correct the variable TZ")),
+    }
+}
+
+/// What a zone is called.
+pub(crate) fn name_of_zone(zone: &TimeZone) -> &str {
+    zone.iana_name().unwrap_or("which has no name")
+}
+
+fn is_utc(zone: &TimeZone) -> bool {
+    matches!(zone.iana_name(), Some("UTC" | "Etc/UTC"))
+}
+
+/// The zone of this name in an answer; UTC where this machine does not know it.
+pub(crate) fn of_name(name: &str) -> TimeZone {
+    TimeZone::get(name).unwrap_or(TimeZone::UTC)
 }
 
 /// A moment in an answer.
@@ -101,22 +110,9 @@ pub(crate) fn of_answer(value: &Value) -> Option<u64> {
     parse_rfc3339(value.as_str()?).ok()
 }
 
-/// A moment for people, for example `2026-11-21 09:00:00 UTC`.
+/// A moment in UTC, for example `2026-11-21 09:00:00 UTC`.
 pub(crate) fn utc(at_ms: u64) -> String {
     timestamp(at_ms).strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
-}
-
-/// A moment in a zone, for example `2026-11-21 01:00:00 +08:00`.
-pub(crate) fn local(at_ms: u64, zone: &TimeZone) -> String {
-    if *zone == TimeZone::UTC {
-        return utc(at_ms);
-    }
-    timestamp(at_ms).to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
-}
-
-/// The zone of this name in an answer; UTC where this machine does not know it.
-pub(crate) fn of_name(name: &str) -> TimeZone {
-    TimeZone::get(name).unwrap_or(TimeZone::UTC)
 }
 
 /// How far a moment is, for example `in 3h 12m` or `5s ago`.
@@ -153,59 +149,36 @@ pub(crate) fn span(ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::time::rfc3339;
 
-    fn at(text: &str, zone: &str) -> (String, bool) {
-        let moment = moment(text, Some(zone)).unwrap();
-        (rfc3339(moment.at_ms), moment.note.is_some())
+    const AT_MS: u64 = 1_795_251_600_000; // 2026-11-21T09:00:00Z
+
+    fn times(zone: Option<&str>) -> Times {
+        Times { now_ms: AT_MS - 5000, zone: zone.map(|name| TimeZone::get(name).unwrap()) }
     }
 
     #[test]
-    fn local_times_are_read_in_their_zone() {
-        for text in [
-            "2026-11-21 9:00",
-            "2026-11-21 09:00",
-            "2026-11-21T09:00:00",
-            " 2026-11-21 09:00:00.000 ",
+    fn a_moment_is_shown_in_the_zone_that_was_asked_for() {
+        for (zone, text) in [
+            (None, "2026-11-21 09:00:00 UTC (in 5s)"),
+            (Some("UTC"), "2026-11-21 09:00:00 UTC (in 5s)"),
+            (Some("Etc/UTC"), "2026-11-21 09:00:00 UTC (in 5s)"),
+            (Some("Asia/Shanghai"), "2026-11-21 17:00:00 +08:00 (in 5s)"),
+            (Some("asia/kolkata"), "2026-11-21 14:30:00 +05:30 (in 5s)"),
         ] {
-            assert_eq!(at(text, "Asia/Shanghai"), ("2026-11-21T01:00:00.000Z".into(), false));
+            assert_eq!(times(zone).at_and_distance(AT_MS), text);
         }
-        assert_eq!(at("2026-11-21", "UTC"), ("2026-11-21T00:00:00.000Z".into(), false));
+        let berlin = TimeZone::get("Europe/Berlin").unwrap();
+        assert_eq!(times(None).at_in(AT_MS, &berlin), "2026-11-21 10:00:00 +01:00");
+        assert_eq!(times(Some("UTC")).at_in(AT_MS, &berlin), "2026-11-21 09:00:00 UTC");
     }
 
     #[test]
-    fn rfc_3339_needs_no_zone_and_takes_none() {
-        let moment_ms = moment("2026-11-21T09:00:00+08:00", None).unwrap().at_ms;
-        assert_eq!(rfc3339(moment_ms), "2026-11-21T01:00:00.000Z");
-        assert!(moment("2026-11-21T09:00:00Z", Some("UTC")).is_err());
-    }
-
-    #[test]
-    fn a_time_that_does_not_exist_is_the_change_itself() {
-        for text in ["2026-03-29 02:00", "2026-03-29 02:30", "2026-03-29 02:59:59"] {
-            assert_eq!(at(text, "Europe/Berlin"), ("2026-03-29T01:00:00.000Z".into(), true));
-        }
-        assert_eq!(
-            at("2026-03-29 03:00", "Europe/Berlin"),
-            ("2026-03-29T01:00:00.000Z".into(), false)
-        );
-    }
-
-    #[test]
-    fn a_time_that_occurs_twice_is_the_first() {
-        assert_eq!(
-            at("2026-10-25 02:30", "Europe/Berlin"),
-            ("2026-10-25T00:30:00.000Z".into(), true)
-        );
-    }
-
-    #[test]
-    fn other_texts_are_refused() {
-        for text in ["", "tomorrow", "09:00", "2026-13-01 00:00", "2026-11-21T09:00[Asia/Shanghai]"]
-        {
-            assert!(moment(text, Some("UTC")).is_err(), "{text}");
-        }
-        assert!(moment("2026-11-21 09:00", Some("Asia/Atlantis")).is_err());
+    fn a_stamp_keeps_its_milliseconds() {
+        let value = Value::from("2026-11-21T09:00:00.007Z");
+        assert_eq!(times(None).stamp(&value).unwrap(), "2026-11-21T09:00:00.007Z");
+        let shown = times(Some("America/New_York")).stamp(&value).unwrap();
+        assert_eq!(shown, "2026-11-21T04:00:00.007-05:00");
+        assert_eq!(times(None).stamp(&Value::from("soon")), None);
     }
 
     #[test]

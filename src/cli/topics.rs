@@ -12,6 +12,7 @@ use super::exit::{Exit, Failure};
 use super::once::{Key, hand_over};
 use super::queues::{as_it_came, list};
 use super::send::new_message;
+use super::table::{whole, words};
 use super::times::span;
 
 /// `publish`.
@@ -55,7 +56,9 @@ pub(crate) async fn topics(session: &mut Session) -> Result<Exit, Failure> {
         return Ok(Exit::Ok);
     }
     let rows = topics.iter().map(row).collect();
-    session.screen.rows(&["TOPIC", "QUEUES", "PENDING", "OLDEST", "WAITS FOR"], rows)?;
+    let columns =
+        [whole("TOPIC"), words("QUEUES"), whole("PENDING"), whole("OLDEST"), words("WAITS FOR")];
+    session.screen.rows(&columns, rows)?;
     Ok(Exit::Ok)
 }
 

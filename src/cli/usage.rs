@@ -13,12 +13,12 @@ use super::exit::{Exit, Failure};
 use super::screen::Screen;
 
 /// What people type, and what it is called here.
-const MEANT: [(&str, &str); 12] = [
+const MEANT: [(&str, &str); 13] = [
     (
         "status",
         "`tidegate queues` shows how the queues stand; `tidegate doctor` looks for what is wrong",
     ),
-    ("version", "`tidegate --version`"),
+    ("version", "`tidegate --version` shows the version"),
     ("ls", "`tidegate list QUEUE` lists messages; `tidegate queues` lists queues"),
     ("show", "`tidegate get ID` shows a message; `tidegate queue QUEUE` shows a queue"),
     ("rm", "`tidegate cancel ID` withdraws a message; `tidegate purge QUEUE` removes many"),
@@ -26,7 +26,15 @@ const MEANT: [(&str, &str); 12] = [
     ("push", "`tidegate send QUEUE -d BODY` hands over a message"),
     ("enqueue", "`tidegate send QUEUE -d BODY` hands over a message"),
     ("start", "`tidegate serve` runs the daemon"),
-    ("stop", "`tidegate pause QUEUE` stops sending from a queue; SIGTERM stops the daemon"),
+    (
+        "stop",
+        "the daemon stops with Ctrl-C where it runs in a terminal, `systemctl stop tidegate` where it is a service, \
+         else with SIGTERM; `tidegate pause QUEUE` only stops sending from a queue",
+    ),
+    (
+        "restart",
+        "`systemctl restart tidegate` where it is a service, else stop it with SIGTERM and start `tidegate serve` again",
+    ),
     (
         "logs",
         "the daemon writes its log to standard error; `tidegate events` follows changes of state",
@@ -49,7 +57,7 @@ pub fn parse() -> Result<Cli, ExitCode> {
             let _gone = error.print();
             return Exit::Ok.into();
         }
-        let next = meant(&error);
+        let (error, next) = with_our_hint(error);
         if asks_for_json(&words) {
             let failure = Failure { next, ..Failure::usage(sentence(&error)) };
             Screen::of_process(Format::Json).failure(&failure);
@@ -61,6 +69,16 @@ pub fn parse() -> Result<Cli, ExitCode> {
         }
         Exit::Usage.into()
     })
+}
+
+/// The error with what the word means here, in place of the commands that are merely spelt alike.
+fn with_our_hint(mut error: clap::Error) -> (clap::Error, Option<String>) {
+    let next = meant(&error);
+    if next.is_some() {
+        error.remove(ContextKind::SuggestedSubcommand);
+        error.remove(ContextKind::Suggested);
+    }
+    (error, next)
 }
 
 /// What an unknown command is called here.
@@ -105,6 +123,20 @@ mod tests {
         }
         assert_eq!(meant(&error(&["sned"])), None);
         assert_eq!(meant(&error(&["send"])), None);
+    }
+
+    #[test]
+    fn what_is_merely_spelt_alike_is_not_proposed_beside_what_is_meant() {
+        for (word, _) in MEANT {
+            let (error, next) = with_our_hint(error(&[word]));
+            let text = error.to_string();
+            assert!(next.is_some() && !text.contains("similar"), "{word}: {text}");
+            assert!(text.contains(&format!("unrecognized subcommand '{word}'")), "{text}");
+        }
+        let (typo, next) = with_our_hint(error(&["sned"]));
+        assert!(next.is_none() && typo.to_string().contains("'send'"), "{typo}");
+        let (_, stop) = with_our_hint(error(&["stop"]));
+        assert!(stop.unwrap().starts_with("the daemon stops with Ctrl-C"));
     }
 
     #[test]

@@ -73,47 +73,9 @@ impl fmt::Display for ConfigErrors {
 
 impl std::error::Error for ConfigErrors {}
 
-/// The candidate that was probably meant: within a third of the word's length, at most two slips.
-pub(super) fn nearest<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
-    let allowed = (word.chars().count() / 3).clamp(1, 2);
-    candidates
-        .iter()
-        .map(|candidate| (distance(word, candidate), *candidate))
-        .filter(|(distance, _)| *distance <= allowed)
-        .min()
-        .map(|(_, candidate)| candidate)
-}
-
-/// Levenshtein's distance: how many characters were added, dropped or changed.
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (i, a) in one.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in other.iter().enumerate() {
-            let change = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = change.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[other.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn slips_of_the_pen_are_near() {
-        let keys = ["rate", "retry", "retention", "concurrency", "lease"];
-        assert_eq!(nearest("concurency", &keys), Some("concurrency"));
-        assert_eq!(nearest("rates", &keys), Some("rate"));
-        assert_eq!(nearest("retyr", &keys), None);
-        assert_eq!(nearest("retries", &keys), None);
-        assert_eq!(nearest("colour", &keys), None);
-        assert_eq!(nearest("", &keys), None);
-    }
 
     #[test]
     fn a_problem_names_where_and_what() {

@@ -20,6 +20,7 @@ mod queue;
 mod reader;
 mod receipts;
 mod redis;
+mod redis_address;
 mod reload;
 mod render;
 mod retention;

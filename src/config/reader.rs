@@ -12,10 +12,11 @@ use std::path::Path;
 
 use config::{Map, Value, ValueKind};
 
-use super::errors::{ConfigErrors, Problem, nearest};
+use super::errors::{ConfigErrors, Problem};
 use super::secrets::{SecretSource, expand};
 use super::sources::Layer;
 use super::toml_lines::parse_value;
+use crate::domain::suggest::nearest;
 
 /// The problem has been recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -316,7 +317,7 @@ impl<'a> Section<'a> {
         for key in unknown {
             let message = if later.contains(&key.as_str()) {
                 "this version does not have this setting; remove it".to_owned()
-            } else if let Some(meant) = nearest(key, &asked) {
+            } else if let Some(meant) = nearest(key, asked.iter().copied()) {
                 format!("unknown key; did you mean {meant}?")
             } else {
                 format!("unknown key; expected one of {}", asked.join(", "))

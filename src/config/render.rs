@@ -5,6 +5,7 @@
 
 use http::HeaderName;
 
+use super::redis_address::{MASK, masked_url};
 use super::settings::{RedisSettings, RedisTarget, ServerSettings, Settings, Token};
 use super::toml_text::{Toml, quoted};
 use crate::domain::callback::CallbackPolicy;
@@ -20,9 +21,6 @@ use crate::domain::time::rfc3339;
 use crate::domain::topic::TopicPolicy;
 use crate::domain::units::{format_duration, format_size};
 use crate::domain::window::Window;
-
-/// What stands in place of a secret.
-const MASK: &str = "***";
 
 /// The effective configuration as TOML, secrets masked.
 #[must_use]
@@ -308,21 +306,6 @@ fn schedule(out: &mut Toml, it: &Schedule) {
 
 fn size(bytes: usize) -> String {
     format_size(u64::try_from(bytes).unwrap_or(u64::MAX))
-}
-
-/// A server's url without user, password and query.
-fn masked_url(secret: &Secret) -> String {
-    let Ok(mut url) = url::Url::parse(secret.expose()) else { return MASK.to_owned() };
-    let named = !url.username().is_empty() || url.password().is_some();
-    // Each refuses only urls that cannot hold what it removes.
-    if named && (url.set_username(MASK).is_err() || url.set_password(None).is_err()) {
-        return MASK.to_owned();
-    }
-    if url.query().is_some() {
-        url.set_query(Some(MASK));
-    }
-    url.set_fragment(None);
-    url.to_string()
 }
 
 #[cfg(test)]

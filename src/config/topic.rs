@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::errors::nearest;
 use super::kinds::parsed;
 use super::reader::{Field, Read};
 use crate::domain::id::QueueName;
 use crate::domain::policy::QueuePolicy;
+use crate::domain::suggest::nearest;
 use crate::domain::topic::{SUBSCRIBERS_MAX, TopicName, TopicPolicy};
 use crate::domain::units::format_duration;
 
@@ -58,7 +58,7 @@ fn subscriber(
         };
     }
     let known: Vec<&str> = queues.keys().map(QueueName::as_str).collect();
-    Err(item.wrong(match nearest(name.as_str(), &known) {
+    Err(item.wrong(match nearest(name.as_str(), known.iter().copied()) {
         Some(meant) => format!("there is no queue \"{name}\"; did you mean \"{meant}\"?"),
         None if known.is_empty() => format!("there is no queue \"{name}\"; add [queues.{name}]"),
         None => format!("there is no queue \"{name}\"; expected one of {}", known.join(", ")),

@@ -1,7 +1,7 @@
 //! Callbacks: who is told of a message's final state, and of which ones.
 //!
 //! Owns the words, which hosts a message may name, and where a callback goes. Refuses to know how it is
-//! kept (see `store`) and sent (see `workers`), and what it says (see `event`).
+//! kept (see `store`) and sent (see `engine`), and what it says (see `event`).
 
 use std::fmt;
 

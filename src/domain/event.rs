@@ -4,6 +4,7 @@
 
 use serde::Serialize;
 
+use super::gates::Gates;
 use super::id::MessageId;
 use super::message::Message;
 use super::view::{MessageView, Moment};
@@ -34,7 +35,7 @@ pub fn of_final(id: &MessageId, message: &Message) -> Vec<u8> {
         subject: message.id.to_string(),
         time: Moment(message.final_at_ms.unwrap_or(id.ulid.timestamp_ms())),
         datacontenttype: "application/json",
-        data: MessageView::new(message, Vec::new(), false),
+        data: MessageView::new(message, &Gates::OPEN, false),
     };
     serde_json::to_vec(&event).expect("strings and numbers always serialise")
 }

@@ -1,7 +1,7 @@
 //! What a call at the downstream came to, and what that means for the message.
 //!
 //! Owns the outcome table of the contract as one function without branches elsewhere. Refuses to
-//! know how bytes travel (see `transport`) and what is written afterwards (see `workers::settler`).
+//! know how bytes travel (see `transport`) and what is written afterwards (see `engine::settle`).
 
 use bytes::Bytes;
 

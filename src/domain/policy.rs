@@ -6,14 +6,14 @@
 use super::callback::{CallbackOn, CallbackPolicy};
 use super::endpoint::HttpDownstream;
 use super::id::QueueName;
-use super::limit::Rate;
+use super::limit::{Limit, Rate};
 use super::message::Details;
 use super::outcome::OnUncertain;
 use super::probe::ProbePolicy;
 use super::receipt::ReceiptPolicy;
 use super::retention::Retention;
 use super::retry::RetryPolicy;
-use super::window::{Window, WindowState};
+use super::window::Window;
 
 /// Everything that holds for one queue.
 #[derive(Debug, Clone, PartialEq)]
@@ -97,18 +97,6 @@ impl QueuePolicy {
         u8::try_from(band).unwrap_or(9).min(9)
     }
 
-    /// Whether the window is open and stays open long enough for a call.
-    #[must_use]
-    pub fn window_holds(&self, now_ms: u64) -> bool {
-        let Some(window) = &self.window else { return true };
-        match window.state(now_ms) {
-            WindowState::Open { closes_at_ms } => {
-                closes_at_ms.is_none_or(|closes_ms| now_ms + window.min_remaining_ms() < closes_ms)
-            }
-            WindowState::Closed { .. } => false,
-        }
-    }
-
     /// Milliseconds since the first attempt that count: the age stands still while the window is
     /// closed or the queue paused.
     #[must_use]
@@ -125,6 +113,12 @@ impl QueuePolicy {
     pub fn told(&self, details: &Details) -> CallbackOn {
         let callback = self.callback.as_ref();
         callback.map_or(CallbackOn::NONE, |callback| callback.told(details.callback.as_ref()))
+    }
+
+    /// Its rate and burst as a limit; `None`: as fast as the downstream answers.
+    #[must_use]
+    pub fn limit(&self) -> Option<Limit> {
+        self.rate.map(|rate| Limit::new(rate, self.burst))
     }
 
     /// The rate that claims keep. Callbacks take their permits later, once their host lets them: those

@@ -2,6 +2,8 @@
 //!
 //! Pure: randomness comes in as a number in [0, 1). Refuses to know why an attempt failed.
 
+use super::spread;
+
 /// The retry policy of a queue, or of one message of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RetryPolicy {
@@ -132,8 +134,7 @@ impl RetryPolicy {
                 (self.initial_ms as f64 * self.factor.powi(exponent)).min(self.max_ms as f64)
             }
         };
-        let share = (random * 2.0 - 1.0) * self.jitter;
-        (base_ms * (1.0 + share)).round().max(0.0) as u64
+        (base_ms * spread::factor(self.jitter, random)).round().max(0.0) as u64
     }
 }
 

@@ -2,12 +2,13 @@
 //!
 //! Owns the shape, which HTTP answers and callbacks share. Moments that are not there are `null`, so
 //! that clients can rely on the names; the payload and the message's own headers come in a full view
-//! only. Refuses to know which gates hold a message: callers say.
+//! only. Refuses to know what a queue's gates say: callers bring them.
 
 use std::collections::BTreeMap;
 
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
+use super::gates::Gates;
 use super::message::{Attempt, Message, Probes, RetryOverride};
 use super::shown::{self, Shown};
 use super::state::State;
@@ -67,9 +68,9 @@ pub struct MessageView<'a> {
 }
 
 impl<'a> MessageView<'a> {
-    /// The message, held by these gates; `is_full`: with its payload.
+    /// The message before the gates of its queue; `is_full`: with its payload.
     #[must_use]
-    pub fn new(message: &'a Message, held_by: Vec<&'static str>, is_full: bool) -> Self {
+    pub fn new(message: &'a Message, gates: &Gates, is_full: bool) -> Self {
         let details = &message.details;
         let shown = if is_full { shown::show(message) } else { None };
         Self {
@@ -101,7 +102,7 @@ impl<'a> MessageView<'a> {
             reference: message.reference.as_deref(),
             probe: message.probes.as_ref().map(ProbeView::new),
             result: result(message),
-            held_by: held_by_probe(message).unwrap_or(held_by),
+            held_by: gates.of_message(message).held_by().collect(),
             duplicate: None,
         }
     }
@@ -111,13 +112,6 @@ impl<'a> MessageView<'a> {
     pub fn duplicate(self) -> Self {
         Self { duplicate: Some(true), ..self }
     }
-}
-
-/// An uncertain message is held by no gate of its queue, but while it is to be asked about.
-fn held_by_probe(message: &Message) -> Option<Vec<&'static str>> {
-    let is_asked_about = message.state == State::Uncertain
-        && message.probes.as_ref().is_some_and(|probes| probes.next_at_ms.is_some());
-    is_asked_about.then(|| vec!["probe"])
 }
 
 /// What the downstream answered in the end, or who decided without that; only where one of the two is.

@@ -6,9 +6,9 @@
 //! Pure: moments and records come in; refuses to know Redis and what pauses meanwhile.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -147,8 +147,8 @@ impl Alarm {
         Some(Record { is_over: true, by: Some(by.to_owned()), ..standing.record() })
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> parking_lot::MutexGuard<'_, State> {
+        self.state.lock()
     }
 }
 

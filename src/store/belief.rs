@@ -11,9 +11,9 @@
 //! Two readings whose bounds are apart by more than [`STEP_US_MAX`] mean that the clock stepped; a
 //! reply that was held up has wide bounds and never means that. Refuses to know what follows.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// Steps up to this size do nothing beyond the step.
@@ -73,7 +73,7 @@ impl Belief {
             most_us: redis_us - self.elapsed_us(called_at),
             at: replied_at,
         };
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         let Some(known) = state.known else {
             state.known = Some(new);
             return Seen::Steady;
@@ -97,7 +97,7 @@ impl Belief {
     /// What the clock must say to a call that is made now and takes up to `way` to arrive; `None`
     /// before the first reading.
     pub(super) fn expects(&self, now: Instant, way: Duration) -> Option<(u64, u64)> {
-        let known = self.state.lock().unwrap_or_else(PoisonError::into_inner).known?;
+        let known = self.state.lock().known?;
         let (elapsed_us, tolerance_us) = (self.elapsed_us(now), tolerance_us(known.at, now));
         let way_us = i64::try_from(way.as_micros()).unwrap_or(i64::MAX / 2);
         let moment = |us: i64| u64::try_from(us).unwrap_or(0);
@@ -107,7 +107,7 @@ impl Belief {
 
     /// Begins anew: the next reading is believed.
     pub(super) fn forget(&self) {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State::default();
+        *self.state.lock() = State::default();
     }
 
     fn elapsed_us(&self, at: Instant) -> i64 {

@@ -10,13 +10,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::claimed::{Claimed, Taken};
-use super::gate::{ClaimWish, Gate, gate_of};
+use super::gate::{ClaimStatus, ClaimWish, status_of};
 use super::grant::Granted;
 use super::queue::{Queue, Shard};
 use super::reply::Reply;
 use super::script::{Call, call, fields};
 use super::settle::Settled;
 use super::{Store, StoreError};
+use crate::domain::gates::Gate;
 use crate::domain::limit::Rate;
 use crate::failpoint::failpoint;
 
@@ -32,8 +33,8 @@ pub(super) const LEAD_US_FURTHEST: u64 = 2 * LEAD_US_MAX;
 /// What a claim came to.
 #[derive(Debug)]
 pub struct ClaimReply {
-    /// The gate that it met.
-    pub gate: Gate,
+    /// How it ended.
+    pub status: ClaimStatus,
     /// When to ask again, as far as Redis can tell.
     pub wait: Option<Duration>,
     /// How many messages stay ready in that shard.
@@ -66,7 +67,7 @@ impl Store {
             if granted.is_none() && queue.policy.claim_rate().is_some() {
                 match self.grant(queue, wish).await? {
                     Granted::Slots(slots) => granted = Some(slots),
-                    Granted::Wait(gate, wait) => return Ok(ClaimReply { gate, wait, ..met }),
+                    Granted::Wait(status, wait) => return Ok(ClaimReply { status, wait, ..met }),
                 }
             }
             let (taken, most) =
@@ -160,11 +161,11 @@ impl Store {
             reply as Claim;
             code: i64, now_us: u64, wait_us: Option<u64>, left: u64, paused_ms: u64
         );
-        let (gate, wait) = (gate_of(code)?, wait_us.map(Duration::from_micros));
+        let (status, wait) = (status_of(code)?, wait_us.map(Duration::from_micros));
         self.saw(Some(shard), now_us, times);
         let mut messages = Vec::new();
         let mut unreadable = Vec::new();
-        if gate == Gate::Open {
+        if status == ClaimStatus::Taken {
             let mut taken = Taken::read(reply, slots, (now_us / 1000, paused_ms), times.1)?;
             messages.reserve_exact(taken.len());
             while taken.len() > 0 {
@@ -174,7 +175,7 @@ impl Store {
                 }
             }
         }
-        Ok((ClaimReply { gate, wait, ready_left: left, paused_ms, messages }, unreadable))
+        Ok((ClaimReply { status, wait, ready_left: left, paused_ms, messages }, unreadable))
     }
 
     /// How far ahead slots begin: one that were over when the reply is here would be void.
@@ -186,21 +187,27 @@ impl Store {
 
 impl ClaimReply {
     const fn empty() -> Self {
-        Self { gate: Gate::Empty, wait: None, ready_left: 0, paused_ms: 0, messages: Vec::new() }
+        Self {
+            status: ClaimStatus::Empty,
+            wait: None,
+            ready_left: 0,
+            paused_ms: 0,
+            messages: Vec::new(),
+        }
     }
 
-    /// Another shard's reply: open if one of them was, else the gate that has most to tell.
+    /// Another shard's reply: taken if one of them was, else the status that has most to tell.
     fn add(&mut self, other: Self) {
-        let tells = |gate: Gate| match gate {
-            Gate::Empty => 0,
-            Gate::Gathering | Gate::Concurrency | Gate::Doubt => 1,
-            Gate::Paused | Gate::Shut | Gate::Limit => 2,
-            Gate::Stale => 3,
-            Gate::Open => 4,
+        let tells = |status: ClaimStatus| match status {
+            ClaimStatus::Empty => 0,
+            ClaimStatus::Held(Gate::Batch | Gate::Concurrency) | ClaimStatus::ClockInDoubt => 1,
+            ClaimStatus::Held(_) => 2,
+            ClaimStatus::Stale => 3,
+            ClaimStatus::Taken => 4,
         };
-        let both = tells(self.gate) == tells(other.gate);
-        if tells(other.gate) > tells(self.gate) {
-            (self.gate, self.wait) = (other.gate, other.wait);
+        let both = tells(self.status) == tells(other.status);
+        if tells(other.status) > tells(self.status) {
+            (self.status, self.wait) = (other.status, other.wait);
         } else if both {
             self.wait = self.wait.into_iter().chain(other.wait).min();
         }

@@ -10,9 +10,10 @@
 //! A reading is never early and late by its way back, so the best of several is the furthest ahead:
 //! it is kept for a while, or each reply that was held up would set the clock back.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::belief::{Belief, Seen};
@@ -66,7 +67,7 @@ impl Clock {
             Seen::Doubtful => {}
             Seen::Stepped(_) => {
                 let best = Some(Reading { at: replied_at, redis_us });
-                let mut readings = self.readings.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut readings = self.readings.lock();
                 *readings = Readings { best, lag: readings.lag };
             }
         }
@@ -74,7 +75,7 @@ impl Clock {
     }
 
     fn follow(&self, redis_us: u64, received_at: Instant) {
-        let mut readings = self.readings.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut readings = self.readings.lock();
         let lag = readings.best.map_or(Duration::ZERO, |best| {
             Duration::from_micros(best.redis_us_at(received_at).saturating_sub(redis_us))
         });
@@ -91,7 +92,7 @@ impl Clock {
     /// Microseconds since the Unix epoch by Redis; 0 before the first reply of this process.
     #[must_use]
     pub fn now_us(&self) -> u64 {
-        let best = self.readings.lock().unwrap_or_else(PoisonError::into_inner).best;
+        let best = self.readings.lock().best;
         best.map_or(0, |best| best.redis_us_at(Instant::now()))
     }
 
@@ -101,10 +102,16 @@ impl Clock {
         self.now_us() / 1000
     }
 
+    /// The same; `None`: Redis has not told the time yet.
+    #[must_use]
+    pub fn known_ms(&self) -> Option<u64> {
+        Some(self.now_ms()).filter(|now_ms| *now_ms > 0)
+    }
+
     /// How late replies come of late: what is to happen here at a moment of Redis must be asked for
     /// so much earlier.
     pub(super) fn lag(&self) -> Duration {
-        self.readings.lock().unwrap_or_else(PoisonError::into_inner).lag
+        self.readings.lock().lag
     }
 
     /// The instant of this node at which Redis reaches (or reached) `redis_us`.

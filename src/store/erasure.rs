@@ -6,10 +6,11 @@
 //! data is not what it was. It is said once, counted, and what this node had promised is held against what
 //! is left (see `rollback`). Refuses to bring anything back but what the configuration says.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use redis::Value;
 use tokio::time::Instant;
 
@@ -64,8 +65,8 @@ impl Mark {
         (is_comparable && (is_mark_gone || is_schema_gone)).then_some(before.at_ms)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Beat>> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> parking_lot::MutexGuard<'_, Option<Beat>> {
+        self.last.lock()
     }
 }
 

@@ -5,7 +5,8 @@
 //! it counts itself. Refuses to know what follows.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 use super::Store;
 use crate::telemetry::FaultLabel;
@@ -25,13 +26,13 @@ pub(super) struct Foreign {
 impl Foreign {
     /// Whether it was not known yet.
     fn add(&self, structure: &str, name: &str) -> bool {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         known.len() < KNOWN_MAX && known.insert((structure.to_owned(), name.to_owned()))
     }
 
     /// What is known of one structure.
     pub(super) fn of(&self, structure: &str) -> Vec<String> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known.lock();
         let ours = known.iter().filter(|(of, _)| of == structure);
         ours.take(PASSED_OVER_MAX).map(|(_, name)| name.clone()).collect()
     }

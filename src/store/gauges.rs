@@ -4,7 +4,6 @@
 //! looks at cost nothing. A queue that holds nothing is known to be empty by one plain reading.
 
 use std::collections::HashSet;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -16,8 +15,8 @@ use super::queue::Queue;
 use super::read::Counts;
 use super::topics::Topic;
 use super::{Store, StoreError};
+use crate::domain::gates::{Gate, GateState, Why, gates};
 use crate::domain::state::State;
-use crate::domain::window::WindowState;
 use crate::telemetry::{GateLabel, QueueLabel, ScheduleLabel, StateLabel, TopicLabel};
 
 /// How long a reading is good enough: scrapes by several servers cost one.
@@ -32,7 +31,7 @@ pub(super) struct Gauges {
     // Held across the reading on purpose: who comes meanwhile waits for its result.
     read_at: Mutex<Option<Instant>>,
     /// The schedules that are shown.
-    schedules: std::sync::Mutex<HashSet<String>>,
+    schedules: parking_lot::Mutex<HashSet<String>>,
 }
 
 impl Store {
@@ -144,7 +143,7 @@ impl Store {
                 break;
             }
         }
-        let mut known = self.inner.gauges.schedules.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.inner.gauges.schedules.lock();
         for name in known.difference(&there) {
             metrics.forget_schedule(name);
         }
@@ -172,16 +171,15 @@ fn show(store: &Store, queue: &Queue, counts: &Counts) {
     metrics.oldest_ready_age.get_or_create(&QueueLabel { queue: name.clone() }).set(age);
     let failing = i64::from(counts.failing.is_some());
     metrics.downstream_failing.get_or_create(&QueueLabel { queue: name.clone() }).set(failing);
-    let window_open = queue.policy.window.as_ref().is_none_or(|window| {
-        matches!(window.state(store.clock().now_ms()), WindowState::Open { .. })
-    });
-    let gates = [
-        ("pause", counts.paused.is_none()),
-        ("throttled", counts.gate.is_none()),
-        ("window", window_open),
-    ];
-    for (gate, open) in gates {
-        let label = GateLabel { queue: name.clone(), gate };
-        metrics.gate_open.get_or_create(&label).set(i64::from(open));
+    let snapshot = counts.snapshot(&queue.policy);
+    let gates = gates(&queue.policy, &snapshot, Some(store.clock().now_ms()));
+    for gate in [Gate::Pause, Gate::Throttled, Gate::Window] {
+        let is_open = match gates.of(gate) {
+            // The last moments of a window's hours are part of them.
+            GateState::Open { .. } | GateState::Held { why: Why::WindowCloses { .. }, .. } => true,
+            GateState::Held { .. } => false,
+        };
+        let label = GateLabel { queue: name.clone(), gate: gate.as_str() };
+        metrics.gate_open.get_or_create(&label).set(i64::from(is_open));
     }
 }

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::gate::{ClaimWish, Gate, gate_of};
+use super::gate::{ClaimStatus, ClaimWish, status_of};
 use super::queue::Queue;
 use super::script::{call, fields, rows};
 use super::{Store, StoreError};
+use crate::domain::gates::Gate;
 use crate::domain::limit::Rate;
 
 /// Whether a further call may start.
@@ -27,7 +28,7 @@ pub enum Permit {
 /// What the home slot gave.
 pub(super) enum Granted {
     Slots(Vec<u64>),
-    Wait(Gate, Option<Duration>),
+    Wait(ClaimStatus, Option<Duration>),
 }
 
 impl Store {
@@ -43,7 +44,9 @@ impl Store {
                 let slot_us = slots.first().copied().unwrap_or_default();
                 Permit::Granted(self.inner.clock.instant_of(slot_us))
             }
-            Granted::Wait(Gate::Limit, wait) => Permit::Wait(wait.unwrap_or_default()),
+            Granted::Wait(ClaimStatus::Held(Gate::Limit), wait) => {
+                Permit::Wait(wait.unwrap_or_default())
+            }
             Granted::Wait(..) => Permit::Shut,
         })
     }
@@ -73,9 +76,9 @@ impl Store {
         let mut reply = self.call(&queue.shards[0], &call).await?;
         fields!(reply as Grant; code: i64, now_us: u64, wait_us: Option<u64>);
         self.saw(Some(&queue.shards[0]), now_us, (called_at, Instant::now()));
-        let (gate, wait) = (gate_of(code)?, wait_us.map(Duration::from_micros));
-        if gate != Gate::Open {
-            return Ok(Granted::Wait(gate, wait));
+        let (status, wait) = (status_of(code)?, wait_us.map(Duration::from_micros));
+        if status != ClaimStatus::Taken {
+            return Ok(Granted::Wait(status, wait));
         }
         rows!(reply as Grant);
         let mut slots = Vec::with_capacity(reply.len());

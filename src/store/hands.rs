@@ -4,8 +4,9 @@
 //! was never handed over. Refuses to know who claims (see `api::pull`) and who reaps (see `workers`).
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -24,7 +25,7 @@ impl Store {
     /// A lease in this shard ends then, unless it is settled or renewed.
     pub fn lease_ends(&self, shard: &Shard, at: Instant) {
         let hands = &self.inner.hands;
-        let mut ends = hands.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ends = hands.ends.lock();
         match ends.get_mut(shard.tag()) {
             Some(known) if *known <= at => return,
             Some(known) => *known = at,
@@ -39,7 +40,7 @@ impl Store {
         let hands = &self.inner.hands;
         loop {
             hands.news.notified().await;
-            let mut ends = hands.ends.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut ends = hands.ends.lock();
             if !ends.is_empty() {
                 return std::mem::take(&mut ends);
             }

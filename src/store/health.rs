@@ -4,11 +4,12 @@
 //! that holds, and what every write has to wait for. A write that was not safe in time shuts intake at
 //! that master until a probe shows that the next one would be.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -145,7 +146,7 @@ impl Health {
     /// knows: leases are not reaped before one lease of that.
     #[must_use]
     pub fn redis_up_for(&self) -> Duration {
-        let since = *self.up_since.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = *self.up_since.lock();
         since.filter(|_| self.is_up()).map_or(Duration::ZERO, |since| since.elapsed())
     }
 
@@ -227,7 +228,7 @@ impl Health {
         metrics.store_up.set(1);
         // It counts its loading as uptime as well, and no node could renew meanwhile.
         let was_away = self.was_away.swap(false, Ordering::AcqRel);
-        let mut since = self.up_since.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut since = self.up_since.lock();
         let is_new = has_changed || was_away || (!was_up && since.is_some());
         let uptime = Duration::from_millis(if is_new { 0 } else { uptime_ms });
         let started = Instant::now().checked_sub(uptime);

@@ -6,11 +6,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -235,7 +235,7 @@ impl Store {
     pub async fn stray_streams_now_and_then(&self) -> Result<Option<usize>, StoreError> {
         {
             let strayed_at = &self.inner.inbox.strayed_at;
-            let mut strayed_at = strayed_at.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut strayed_at = strayed_at.lock();
             if strayed_at.is_some_and(|at| at.elapsed() < STRAY_EVERY) {
                 return Ok(None);
             }

@@ -6,9 +6,10 @@
 //! become ready in the order in which they came.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use ulid::Ulid;
 
@@ -92,7 +93,7 @@ impl Door {
     /// Lets other tasks run for as long as they bring more: a call costs Redis as much as twenty messages
     /// in it, and those whose answers have just gone out are about to ask again.
     async fn gather(&self) {
-        let length = || self.line.lock().unwrap_or_else(PoisonError::into_inner).waiting.len();
+        let length = || self.line.lock().waiting.len();
         let (mut known, mut barren) = (length(), 0);
         while known < CALL_MESSAGES_MAX && barren < BARREN_TURNS {
             // Comes back once every task that can run has run, and the sockets were looked at.
@@ -132,7 +133,7 @@ impl Intake {
     }
 
     fn door(&self, shard: &Shard) -> Arc<Door> {
-        let mut doors = self.doors.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut doors = self.doors.lock();
         if let Some(door) = doors.get(&shard.keys.tag) {
             return Arc::clone(door);
         }
@@ -209,7 +210,7 @@ impl Store {
         let door = self.inner.intake.door(shard);
         let (answer, receiver) = oneshot::channel();
         let start = {
-            let mut line = door.line.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut line = door.line.lock();
             line.waiting.push(Waiting { ulid, key, message, answer, _place: place });
             !std::mem::replace(&mut line.is_served, true)
         };
@@ -227,7 +228,7 @@ impl Store {
         loop {
             door.gather().await;
             let taken = {
-                let mut line = door.line.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut line = door.line.lock();
                 if line.waiting.is_empty() {
                     line.is_served = false;
                     return;

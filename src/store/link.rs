@@ -22,6 +22,7 @@ use super::connect::{
 };
 use super::error::ends_connection;
 use super::script::Script;
+use crate::domain::spread::shortened;
 
 /// Shortest time between two attempts to connect, so that an outage is no busy loop.
 const RECONNECT_MS_MIN: u64 = 100;
@@ -298,7 +299,7 @@ impl Standing {
 /// How long to let it be after so many failures in a row; spread, so that nodes do not come in step.
 fn pause(failed: u32) -> Duration {
     let ms = (RECONNECT_MS_MIN << failed.saturating_sub(1).min(10)).min(RECONNECT_MS_MAX);
-    Duration::from_millis(ms).mul_f64(0.75 + rand::random::<f64>() * 0.25)
+    shortened(Duration::from_millis(ms), 0.25, rand::random())
 }
 
 fn master_of(key: &str) -> SingleNodeRoutingInfo {

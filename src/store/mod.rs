@@ -80,7 +80,7 @@ pub use claimed::Claimed;
 pub use clock::Clock;
 pub use error::StoreError;
 pub use events::{Heard, Subscription};
-pub use gate::{ClaimWish, Gate};
+pub use gate::{ClaimStatus, ClaimWish, HORIZON_US};
 pub use given::Given;
 pub use grant::Permit;
 pub use heads::{Head, Heads};

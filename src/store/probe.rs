@@ -2,7 +2,7 @@
 //!
 //! Owns the calls of a prober. Each shows the fence that its message came with: what was asked,
 //! planned or decided since makes it late, and a late prober changes nothing. Refuses to know whom is
-//! asked, and what an answer means (see `workers::prober`).
+//! asked, and what an answer means (see `engine::probe`).
 
 use std::time::Duration;
 

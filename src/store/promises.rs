@@ -4,8 +4,8 @@
 //! every message passes here twice. Refuses to know Redis.
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use ulid::Ulid;
 
 use super::queue::ShardMark;
@@ -74,7 +74,7 @@ impl Promises {
     }
 
     fn lock(&self) -> MutexGuard<'_, Rings> {
-        self.rings.lock().unwrap_or_else(PoisonError::into_inner)
+        self.rings.lock()
     }
 }
 

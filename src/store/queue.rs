@@ -15,7 +15,7 @@ use super::portion::Portion;
 use super::{Store, StoreError};
 use crate::config::Settings;
 use crate::domain::id::{MessageId, QueueName};
-use crate::domain::limit::Rate;
+use crate::domain::limit::Limit;
 use crate::domain::policy::QueuePolicy;
 use crate::telemetry::QueueLabel;
 
@@ -304,8 +304,7 @@ pub(super) fn belief_of_server(target: &Target, clock: &Clock) -> Arc<Belief> {
 /// Beyond the first call of a burst.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive time")]
 fn burst_us(policy: &QueuePolicy) -> u64 {
-    let period_us = policy.rate.map_or(0.0, Rate::period_us);
-    (period_us * f64::from(policy.burst.saturating_sub(1))).ceil() as u64
+    policy.limit().map_or(0.0, Limit::tolerance_us).ceil() as u64
 }
 
 /// The metric label of a queue.

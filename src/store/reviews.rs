@@ -3,9 +3,10 @@
 //! Owns when all of them have ended, and what they found together. Refuses to know what a review looks at
 //! (see `rollback`); what is missing it has reported itself.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::Store;
@@ -57,7 +58,7 @@ impl Reviews {
     }
 
     fn with<T>(&self, change: impl FnOnce(&mut Sum) -> T) -> T {
-        change(&mut self.sum.lock().unwrap_or_else(PoisonError::into_inner))
+        change(&mut self.sum.lock())
     }
 }
 

@@ -82,7 +82,7 @@ impl Store {
         for key in &samples {
             let channels =
                 [super::keys::wake_channel(namespace), super::keys::final_channel(namespace)];
-            let commands = ON_KEYS.iter().chain(&ON_NO_KEY).map(|word| arg(word));
+            let commands = ON_KEYS.iter().chain(&ON_NO_KEY).map(arg);
             let words = commands.chain(channels.into_iter().map(String::into_bytes));
             let (on_keys, on_none) = (ON_KEYS.len(), ON_NO_KEY.len());
             let call = call!(Ask, on_keys = on_keys, on_none = on_none, ..words.map(|word| [word]));

@@ -7,9 +7,10 @@
 //! producer sends it again under the same key.
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use redis::RedisResult;
 use ulid::Ulid;
 
@@ -19,7 +20,7 @@ use super::queue::{Queue, Shard, queue_label};
 use super::reply::Reply;
 use super::reviews::Reviews;
 use super::script::{Call, call, fields, rows};
-use super::{Store, StoreError, arg};
+use super::{HORIZON_US, Store, StoreError, arg};
 use crate::domain::id::{MessageId, QueueName};
 
 /// Ids asked about in one call.
@@ -30,8 +31,6 @@ const KEPT: usize = 64;
 const LOGGED: usize = 20;
 /// Looks at a server that does not answer, a second apart, before the review is given up.
 const TRIES: u32 = 60;
-/// No claim looks further ahead.
-const HORIZON_US: u64 = 50_000;
 /// A message that was accepted no longer ago than this is not gone by its retention.
 const YOUNG_MS: u64 = 600_000;
 
@@ -96,7 +95,7 @@ impl Store {
     /// The rollbacks that this node has seen since it started, the newest last.
     #[must_use]
     pub fn rollbacks(&self) -> Vec<Rollback> {
-        let seen = self.inner.rollbacks.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = self.inner.rollbacks.seen.lock();
         seen.iter().cloned().collect()
     }
 
@@ -325,7 +324,7 @@ impl Store {
         metrics.rollbacks.get_or_create(&label).inc();
         metrics.rollback_lost.get_or_create(&label).inc_by(lost.len() as u64);
         metrics.rollback_sent_again.get_or_create(&label).inc_by(again.len() as u64);
-        let mut seen = self.inner.rollbacks.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.inner.rollbacks.seen.lock();
         if seen.len() == KEPT {
             seen.pop_front();
         }

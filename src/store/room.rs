@@ -6,10 +6,11 @@
 //! is needed for.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::link::slot;
@@ -96,14 +97,14 @@ impl Room {
         }
         self.places.store(Arc::new(places));
         if servers.iter().any(|server| server.does_aof_fail) {
-            let mut since = self.writable_since.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut since = self.writable_since.lock();
             *since = Some(Instant::now());
         }
     }
 
     /// How long ago a server that refused writes took them again; `None`: none ever did.
     pub(super) fn writable_for(&self) -> Option<Duration> {
-        let since = *self.writable_since.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = *self.writable_since.lock();
         since.map(|since| since.elapsed())
     }
 }

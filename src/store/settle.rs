@@ -1,7 +1,7 @@
 //! What follows an attempt: ack, retry, release, defer, bury, park, and renew while it lasts.
 //!
 //! Owns the calls and their verdicts. Refuses to know which one an outcome asks for
-//! (see `workers::settler`).
+//! (see `engine::decide`).
 
 use bytes::Bytes;
 use ulid::Ulid;

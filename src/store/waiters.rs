@@ -4,9 +4,10 @@
 //! once; the script that ends the message publishes the id, and every node wakes its waiters.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -28,14 +29,14 @@ pub(super) struct Waiters {
 
 impl Waiters {
     fn enter(&self, id: &MessageId) -> Arc<Notify> {
-        let mut by_id = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut by_id = self.by_id.lock();
         let entry = by_id.entry(id.clone()).or_default();
         entry.1 += 1;
         Arc::clone(&entry.0)
     }
 
     fn leave(&self, id: &MessageId) {
-        let mut by_id = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut by_id = self.by_id.lock();
         if let Some(entry) = by_id.get_mut(id) {
             entry.1 -= 1;
             if entry.1 == 0 {
@@ -45,14 +46,14 @@ impl Waiters {
     }
 
     pub(super) fn wake(&self, id: &MessageId) {
-        let by_id = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
+        let by_id = self.by_id.lock();
         if let Some((notify, _)) = by_id.get(id) {
             notify.notify_waiters();
         }
     }
 
     fn ids(&self) -> Vec<MessageId> {
-        self.by_id.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+        self.by_id.lock().keys().cloned().collect()
     }
 }
 

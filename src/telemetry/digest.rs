@@ -5,9 +5,9 @@
 //! `workers::reporter`).
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// At most one line of a kind and queue in this time.
@@ -92,7 +92,7 @@ impl Digest {
         reason: &str,
         more: impl FnOnce(&mut Gathered),
     ) {
-        let mut all = self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.gathered.lock();
         let gathered = all.entry((kind, queue.to_owned())).or_default();
         gathered.count += count;
         reason.clone_into(&mut gathered.last_reason);
@@ -110,7 +110,7 @@ impl Digest {
     }
 
     fn due(&self, is_over: impl Fn(Instant) -> bool, now: Instant) -> Vec<Line> {
-        let mut all = self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.gathered.lock();
         // A queue that is quiet again for so long is forgotten.
         all.retain(|_, gathered| gathered.count > 0 || !gathered.logged_at.is_none_or(&is_over));
         let due = all
@@ -193,6 +193,6 @@ mod tests {
         digest.add(Kind::Late, "sms", 1, "");
         assert_eq!(digest.due(|_| true, start).len(), 1);
         assert!(due(start + 9 * QUIET).is_empty());
-        assert!(digest.gathered.lock().unwrap().is_empty(), "forgotten");
+        assert!(digest.gathered.lock().is_empty(), "forgotten");
     }
 }

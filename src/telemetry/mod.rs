@@ -4,6 +4,7 @@
 //! rooms count, this file shows.
 
 mod digest;
+mod info;
 mod labels;
 mod logs;
 mod schedules;
@@ -23,7 +24,7 @@ use prometheus_client::registry::Registry;
 
 use crate::domain::operation::Action;
 pub use digest::{Digest, Kind};
-use labels::VersionLabel;
+pub use info::Info;
 pub use labels::{
     EventLabel, FaultLabel, FoundLabel, GateLabel, LevelLabel, OperationEndLabel, OperationLabel,
     OutcomeLabel, PrunedLabel, QueueLabel, ReasonLabel, ResourceLabel, ScheduleErrorLabel,
@@ -117,6 +118,8 @@ pub struct Metrics {
     pub durability_achieved: Family<LevelLabel, Gauge>,
     /// `tidegate_durability_met`: 0 while the configured level does not hold and intake is refused
     pub durability_met: Gauge,
+    /// The version, and which Redis is used
+    pub info: Info,
     /// `tidegate_store_full{resource}`: 1 while intake is refused for want of it
     pub store_full: Family<ResourceLabel, Gauge>,
     /// `tidegate_clock_steps_total`: steps of Redis' clock that this node saw
@@ -188,6 +191,7 @@ impl Metrics {
             store_fit: Gauge::default(),
             durability_achieved: Family::default(),
             durability_met: Gauge::default(),
+            info: Info::default(),
             store_full: Family::default(),
             clock_steps: Counter::default(),
             clock_alarm: Gauge::default(),
@@ -317,20 +321,14 @@ impl Metrics {
             "Whether the configured durability level holds",
             self.durability_met.clone(),
         );
-        r.register(
-            "store_full",
-            "Whether intake is refused for want of room",
-            self.store_full.clone(),
-        );
+        r.register("store_full", "Whether intake lacks the room", self.store_full.clone());
         r.register("clock_steps", "Steps of Redis' clock seen here", self.clock_steps.clone());
         r.register(
             "clock_alarm",
             "Whether what goes by time waits after a step of Redis' clock",
             self.clock_alarm.clone(),
         );
-        let build = Family::<VersionLabel, Gauge>::default();
-        build.get_or_create(&VersionLabel { version: env!("CARGO_PKG_VERSION") }).set(1);
-        r.register("build_info", "The version that runs", build);
+        self.info.register(r);
     }
 
     /// Shows a queue's metrics from the start, at zero: a counter that first appears at 1 has no

@@ -13,7 +13,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
-use super::pulse::Pulse;
+use crate::domain::spread::spread;
+use crate::engine::Pulse;
+use crate::engine::cadence::{self, Next, Pass};
 use crate::store::{Audit, Finding, Queue, Shard, Store, StoreError};
 
 /// The time between two passes.
@@ -58,6 +60,23 @@ struct UnderWay {
     mended: u64,
 }
 
+impl Pass for Auditor {
+    const FAILED_PAUSE: Duration = EVERY;
+
+    /// One glance and one page.
+    async fn run_once(&mut self) -> Result<Next, StoreError> {
+        // Mending goes by time as well.
+        if self.store.health().is_up() && self.store.clock_alarm().is_none() {
+            self.glance().await?;
+            match &self.under_way {
+                Some(_) => self.go_on().await?,
+                None => self.begin().await?,
+            }
+        }
+        Ok(Next::In(spread(self.pause(), 0.5, rand::random())))
+    }
+}
+
 impl Auditor {
     /// An auditor of everything that is stored.
     #[must_use]
@@ -73,23 +92,8 @@ impl Auditor {
     }
 
     /// The loop.
-    pub async fn run(mut self, stop: CancellationToken, pulse: Pulse) {
-        loop {
-            // Spread, so that nodes do not look in step.
-            let sleep = self.pause().mul_f64(0.5 + rand::random::<f64>());
-            pulse.sleeps(sleep);
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(sleep) => {}
-            }
-            // Mending goes by time as well.
-            if !self.store.health().is_up() || self.store.clock_alarm().is_some() {
-                continue;
-            }
-            if let Err(error) = self.run_once().await {
-                tracing::debug!(%error, "the audit goes on when the store answers");
-            }
-        }
+    pub async fn run(self, stop: CancellationToken, pulse: Pulse) {
+        cadence::run(&stop, pulse, self).await;
     }
 
     /// Until the next pass; what is left of the round, where all of it is done.
@@ -102,15 +106,6 @@ impl Auditor {
         let next_round = self.round_began.filter(|_| is_done).map(|at| at + ROUND_MIN);
         let rest = next_round.map_or(EVERY, |at| at.saturating_duration_since(Instant::now()));
         rest.max(EVERY)
-    }
-
-    /// One glance and one page.
-    async fn run_once(&mut self) -> Result<(), StoreError> {
-        self.glance().await?;
-        match &self.under_way {
-            Some(_) => self.go_on().await,
-            None => self.begin().await,
-        }
     }
 
     /// Looks at the books of the next shard.

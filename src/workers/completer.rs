@@ -9,15 +9,14 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::cadence::{self, Next, Pass};
-use super::pulse::Pulse;
+use crate::engine::Pulse;
+use crate::engine::cadence::{self, Next, Pass};
 use crate::store::{Store, StoreError, Topic};
 
-/// Between two looks: with the time that a publisher has alone, what a dead node left waits six seconds.
-const EVERY: Duration = Duration::from_secs(3);
+/// Between two looks, about: with the time that a publisher has alone, what a dead node left waits six seconds.
+const EVERY: Duration = Duration::from_millis(2500);
 /// Events taken at once.
 const TAKE: usize = 100;
 /// Takes of one look at one kind of event: the next look comes soon.
@@ -47,9 +46,7 @@ impl Pass for Completer {
             .buffer_unordered(TOPICS_AT_ONCE)
             .try_fold(false, async |any, more| Ok::<_, StoreError>(any | more))
             .await?;
-        // Spread, so that nodes do not look in step.
-        let pause = EVERY.mul_f64(0.75 + rand::random::<f64>() * 0.25);
-        Ok(if more { Next::Now } else { Next::NotBefore(pause) })
+        Ok(if more { Next::Now } else { Next::about(EVERY) })
     }
 }
 
@@ -62,7 +59,7 @@ impl Completer {
 
     /// The loop.
     pub async fn run(self, stop: CancellationToken, pulse: Pulse) {
-        cadence::run(stop, &Notify::new(), pulse, self).await;
+        cadence::run(&stop, pulse, self).await;
     }
 }
 

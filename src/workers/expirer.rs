@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::cadence::{self, Next, Pass};
-use super::pulse::Pulse;
+use crate::engine::Pulse;
+use crate::engine::cadence::{self, Next, Pass};
 use crate::store::{Queue, Shard, Store, StoreError};
 
 /// The expirer of one shard.
@@ -21,12 +21,15 @@ impl Pass for Expirer {
         let swept = self.store.expire(&self.queue, &self.shard).await?;
         Ok(Next::due(swept.next_in))
     }
+
+    async fn woken(&mut self) {
+        self.shard.expiry.notified().await;
+    }
 }
 
 impl Expirer {
     /// The loop.
     pub(super) async fn run(self, stop: CancellationToken, pulse: Pulse) {
-        let shard = Arc::clone(&self.shard);
-        cadence::run(stop, &shard.expiry, pulse, self).await;
+        cadence::run(&stop, pulse, self).await;
     }
 }

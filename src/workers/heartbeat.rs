@@ -11,8 +11,9 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::presence::Presence;
-use super::pulse::Pulse;
+use crate::engine::Presence;
+use crate::engine::Pulse;
+use crate::engine::cadence::{self, Next, Pass};
 use crate::failpoint::failpoint;
 use crate::store::{NodeInfo, RollCall, StartRefused, Store, StoreError};
 
@@ -30,6 +31,27 @@ pub struct Heartbeat {
     vanished: Arc<Notify>,
     living: HashSet<String>,
     gone: HashSet<String>,
+    beat_at: Instant,
+}
+
+impl Pass for Heartbeat {
+    const FAILED_PAUSE: Duration = EVERY;
+
+    /// One beat.
+    async fn run_once(&mut self) -> Result<Next, StoreError> {
+        let beaten = self.beat().await;
+        self.beat_at = Instant::now();
+        beaten.map(|()| Next::In(EVERY))
+    }
+
+    /// Until somebody doubts Redis, or its clock: a second reading shows whether that stepped.
+    async fn woken(&mut self) {
+        tokio::select! {
+            () = self.store.health().doubted() => {}
+            () = self.store.clock_doubt() => {}
+        }
+        tokio::time::sleep_until(self.beat_at + EVERY_MIN).await;
+    }
 }
 
 impl Heartbeat {
@@ -41,39 +63,20 @@ impl Heartbeat {
         presence: Arc<Presence>,
         vanished: Arc<Notify>,
     ) -> Self {
-        Self { store, info, presence, vanished, living: HashSet::new(), gone: HashSet::new() }
+        let (living, gone) = (HashSet::new(), HashSet::new());
+        Self { store, info, presence, vanished, living, gone, beat_at: Instant::now() }
     }
 
-    /// The loop.
-    pub async fn run(mut self, stop: CancellationToken, pulse: Pulse) {
-        loop {
-            if let Err(error) = self.run_once().await {
-                tracing::debug!(%error, "no heartbeat");
-            }
-            pulse.sleeps(EVERY);
-            let soonest = Instant::now() + EVERY_MIN;
-            let doubted = async {
-                tokio::select! {
-                    () = self.store.health().doubted() => {}
-                    // A second reading of the clock shows whether it stepped.
-                    () = self.store.clock_doubt() => {}
-                }
-                tokio::time::sleep_until(soonest).await;
-            };
-            tokio::select! {
-                () = stop.cancelled() => break,
-                () = doubted => {}
-                () = tokio::time::sleep(EVERY) => {}
-            }
-        }
+    /// The loop; takes this node off the list when it ends.
+    pub async fn run(self, stop: CancellationToken, pulse: Pulse) {
+        let ended = cadence::run(&stop, pulse, self).await;
         failpoint!("before-leave");
-        if let Err(error) = self.store.leave().await {
+        if let Err(error) = ended.store.leave().await {
             tracing::debug!(%error, "could not take this node off the list");
         }
     }
 
-    /// One beat.
-    async fn run_once(&mut self) -> Result<(), StoreError> {
+    async fn beat(&mut self) -> Result<(), StoreError> {
         let was_up = self.store.health().is_up();
         match self.store.check().await {
             // Intake is closed, and was said to be. What it holds goes on, and so do we.

@@ -10,12 +10,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::pulse::Pulse;
 use crate::domain::id::{MessageId, QueueName};
 use crate::domain::inbox::{self, Asked};
+use crate::engine::Pulse;
+use crate::engine::cadence::{self, Next, Pass};
 use crate::failpoint::failpoint;
 use crate::store::{Accepted, Entry, NotAccepted, Queue, Store, StoreError};
 use crate::telemetry::{Kind, QueueLabel};
@@ -35,55 +38,60 @@ pub struct InboxReader {
     pause: Duration,
     /// Queues that are being read.
     busy: HashSet<QueueName>,
+    readings: FuturesUnordered<BoxFuture<'static, (QueueName, usize)>>,
+    stop: CancellationToken,
 }
 
-impl InboxReader {
-    /// A reader that refuses payloads above this size.
-    #[must_use]
-    pub fn new(store: Store, payload_bytes_max: usize) -> Self {
-        Self { store, payload_bytes_max, pause: PAUSE_MAX, busy: HashSet::new() }
+impl Pass for InboxReader {
+    async fn run_once(&mut self) -> Result<Next, StoreError> {
+        if !self.store.is_inbox_enabled() && self.readings.is_empty() {
+            return Ok(Next::Woken);
+        }
+        self.pause = (self.pause * 2).min(PAUSE_MAX);
+        for queue in self.look().await {
+            self.busy.insert(queue.policy.name.clone());
+            let (store, stop) = (self.store.clone(), self.stop.clone());
+            self.readings.push(Box::pin(read(store, queue, self.payload_bytes_max, stop)));
+        }
+        Ok(Next::about(self.pause))
     }
 
-    /// The loop.
-    pub async fn run(mut self, stop: CancellationToken, pulse: Pulse) {
-        let mut readings = FuturesUnordered::new();
-        while !stop.is_cancelled() {
-            if !self.store.is_inbox_enabled() && readings.is_empty() {
-                pulse.rests();
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = self.store.inbox_changed() => {}
-                }
-                continue;
-            }
-            // Spread, so that nodes do not look in step.
-            let pause = self.pause.mul_f64(0.75 + rand::random::<f64>() * 0.5);
-            pulse.sleeps(pause);
+    /// Until whether streams are read was set, or soon after a reading that found something.
+    async fn woken(&mut self) {
+        let mut soon = None;
+        loop {
             tokio::select! {
-                () = stop.cancelled() => {}
-                Some((name, taken)) = readings.next(), if !readings.is_empty() => {
+                () = self.store.inbox_changed() => return,
+                () = sleep_until(soon.unwrap_or_else(Instant::now)), if soon.is_some() => return,
+                Some((name, taken)) = self.readings.next() => {
                     self.busy.remove(&name);
-                    if taken > 0 {
+                    if taken > 0 && soon.is_none() {
                         self.pause = PAUSE_MIN;
-                    }
-                }
-                () = tokio::time::sleep(pause) => {
-                    self.pause = (self.pause * 2).min(PAUSE_MAX);
-                    for queue in self.look().await {
-                        self.busy.insert(queue.policy.name.clone());
-                        readings.push(read(
-                            self.store.clone(), queue, self.payload_bytes_max, stop.clone(),
-                        ));
+                        soon = Some(Instant::now() + PAUSE_MIN);
                     }
                 }
             }
         }
-        // Each ends after what it has drawn.
-        while readings.next().await.is_some() {}
+    }
+}
+
+impl InboxReader {
+    /// A reader that refuses payloads above this size, until `stop`.
+    #[must_use]
+    pub fn new(store: Store, payload_bytes_max: usize, stop: CancellationToken) -> Self {
+        let (busy, readings) = (HashSet::new(), FuturesUnordered::new());
+        Self { store, payload_bytes_max, pause: PAUSE_MAX, busy, readings, stop }
+    }
+
+    /// The loop; each reading ends after what it has drawn.
+    pub async fn run(self, pulse: Pulse) {
+        let stop = self.stop.clone();
+        let mut ended = cadence::run(&stop, pulse, self).await;
+        while ended.readings.next().await.is_some() {}
     }
 
     /// Queues with something in their streams that are not being read.
-    async fn look(&self) -> Vec<Arc<Queue>> {
+    async fn look(&mut self) -> Vec<Arc<Queue>> {
         if !self.store.is_inbox_enabled() || !self.store.health().is_up() {
             return Vec::new();
         }

@@ -9,10 +9,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::operation;
-use super::pulse::Pulse;
+use crate::engine::Pulse;
+use crate::engine::cadence::{self, Next, Pass};
 use crate::store::{OPERATIONS_RUNNING_MAX, Store, StoreError};
 
-/// How often to look for what other nodes were asked for or have left behind.
+/// About how often to look for what other nodes were asked for or have left behind.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// The operator of this node.
@@ -20,43 +21,43 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 pub struct Operator {
     store: Store,
     runs: JoinSet<()>,
+    /// Ends the runs with the loop.
+    stop: CancellationToken,
 }
 
 impl Operator {
-    /// An operator of every operation in the namespace.
+    /// An operator of every operation in the namespace, until `stop`.
     #[must_use]
-    pub fn new(store: Store) -> Self {
-        Self { store, runs: JoinSet::new() }
+    pub fn new(store: Store, stop: CancellationToken) -> Self {
+        Self { store, runs: JoinSet::new(), stop }
     }
 
-    /// The loop.
-    pub async fn run(mut self, stop: CancellationToken, pulse: Pulse) {
-        while !stop.is_cancelled() {
-            if let Err(error) = self.run_once(&stop).await {
-                tracing::debug!(%error, "no look at the operations");
-            }
-            // Spread, so that nodes do not look in step.
-            let sleep = LOOK_EVERY.mul_f64(0.75 + rand::random::<f64>() * 0.5);
-            pulse.sleeps(sleep);
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = self.store.operation_started() => {}
-                Some(_) = self.runs.join_next() => {}
-                () = tokio::time::sleep(sleep) => {}
-            }
-        }
-        while self.runs.join_next().await.is_some() {}
+    /// The loop; ends when each run has given its operation back.
+    pub async fn run(self, pulse: Pulse) {
+        let stop = self.stop.clone();
+        let mut ended = cadence::run(&stop, pulse, self).await;
+        while ended.runs.join_next().await.is_some() {}
     }
+}
 
+impl Pass for Operator {
     /// Takes up everything that is free.
-    async fn run_once(&mut self, stop: &CancellationToken) -> Result<(), StoreError> {
+    async fn run_once(&mut self) -> Result<Next, StoreError> {
         while self.runs.try_join_next().is_some() {}
         while self.runs.len() < OPERATIONS_RUNNING_MAX && self.store.health().is_up() {
             let Some(taken) = self.store.take_operation().await? else { break };
-            let (store, stop) = (self.store.clone(), stop.clone());
+            let (store, stop) = (self.store.clone(), self.stop.clone());
             self.runs.spawn(async move { operation::run(store, taken, stop).await });
         }
         self.store.metrics().operations_running.set(i64::try_from(self.runs.len()).unwrap_or(0));
-        Ok(())
+        Ok(Next::about(LOOK_EVERY))
+    }
+
+    /// Until this node was asked for an operation, or a run has ended and left its place.
+    async fn woken(&mut self) {
+        tokio::select! {
+            () = self.store.operation_started() => {}
+            Some(_) = self.runs.join_next() => {}
+        }
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::cadence::{self, Next, Pass};
-use super::pulse::Pulse;
+use crate::engine::Pulse;
+use crate::engine::cadence::{self, Next, Pass};
 use crate::store::{Queue, Shard, Store, StoreError};
 
 /// After a pass that moved something the next one comes no sooner: where much falls due, what comes
@@ -27,12 +27,15 @@ impl Pass for Promoter {
         let next = Next::due(swept.next_in);
         Ok(if swept.moved > 0 { next.at_soonest(GATHER) } else { next })
     }
+
+    async fn woken(&mut self) {
+        self.shard.due.notified().await;
+    }
 }
 
 impl Promoter {
     /// The loop.
     pub(super) async fn run(self, stop: CancellationToken, pulse: Pulse) {
-        let shard = Arc::clone(&self.shard);
-        cadence::run(stop, &shard.due, pulse, self).await;
+        cadence::run(&stop, pulse, self).await;
     }
 }

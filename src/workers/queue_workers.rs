@@ -2,27 +2,14 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::dispatcher::Dispatcher;
-use super::exchange::Exchanges;
 use super::expirer::Expirer;
-use super::presence::Presence;
-use super::prober::Prober;
 use super::promoter::Promoter;
-use super::pulse::Pulses;
-use super::renewer::{InFlight, Renewer};
-use super::runners::Runners;
-use super::settler::Settler;
-use super::slots::Slots;
-use super::throttle::Throttle;
+use crate::engine::{Presence, Prober, Pulses, start_sending};
 use crate::shutdown::Tasks;
 use crate::store::{Queue, Store};
 use crate::transport::Transport;
-
-/// Outcomes that may wait for the settler: exchanges wait beyond it.
-const OUTCOMES_MAX: usize = 1024;
 
 /// A queue's loops.
 #[derive(Debug)]
@@ -66,66 +53,10 @@ impl QueueWorkers {
             tasks.spawn("prober", prober.run(pulses.start(format!("prober of {name}"))));
         }
         let dispatcher_ended = match transport {
-            Some(transport) => {
-                Self::start_sending(store, &queue, transport, &tasks, pulses, presence)
-            }
+            Some(transport) => start_sending(store, &queue, transport, &tasks, pulses, presence),
             None => tasks.stop_token().clone(),
         };
         Self { queue, tasks, dispatcher_ended }
-    }
-
-    /// Starts claims, calls and outcomes; the token fires when the last claim was made.
-    fn start_sending(
-        store: &Store,
-        queue: &Arc<Queue>,
-        transport: Transport,
-        tasks: &Tasks,
-        pulses: &Pulses,
-        presence: &Arc<Presence>,
-    ) -> CancellationToken {
-        let in_flight = Arc::new(InFlight::default());
-        let (outcomes, received) = mpsc::channel(OUTCOMES_MAX);
-        let settler = Settler {
-            store: store.clone(),
-            queue: Arc::clone(queue),
-            in_flight: Arc::clone(&in_flight),
-        };
-        // Leases are renewed until the last outcome is written, beyond the stop of claiming.
-        let settled = CancellationToken::new();
-        let renewer = Renewer {
-            store: store.clone(),
-            queue: Arc::clone(queue),
-            in_flight: Arc::clone(&in_flight),
-        };
-        tasks.spawn("renewer", renewer.run(settled.clone()));
-        tasks.spawn("settler", async move {
-            settler.run(received).await;
-            settled.cancel();
-        });
-        let slots = Slots::new(queue.policy.concurrency, Arc::clone(&queue.ready), presence);
-        let throttle =
-            queue.policy.claim_rate().map(|rate| Arc::new(Throttle::new(rate, queue.policy.burst)));
-        let stop = tasks.stop_token().clone();
-        let exchanges =
-            Exchanges::new(store.clone(), Arc::clone(queue), transport, in_flight, stop);
-        let exchanges = Arc::new(exchanges);
-        let dispatcher = Dispatcher {
-            runners: Runners::new(Arc::clone(&exchanges), tasks.clone()),
-            exchanges,
-            outcomes,
-            slots,
-            throttle,
-            tasks: tasks.clone(),
-            backlog: false,
-        };
-        let dispatcher_ended = CancellationToken::new();
-        let ended = dispatcher_ended.clone();
-        let pulse = pulses.start(format!("dispatcher of {}", queue.policy.name));
-        tasks.spawn("dispatcher", async move {
-            dispatcher.run(pulse).await;
-            ended.cancel();
-        });
-        dispatcher_ended
     }
 
     /// Stops claiming and waits until the dispatcher has ended, so that another may take its place;

@@ -13,9 +13,11 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::pulse::Pulse;
+use crate::domain::spread::spread;
+use crate::engine::Pulse;
+use crate::engine::cadence::{self, Next, Pass};
 use crate::failpoint::planted;
-use crate::store::{Head, Queue, Shard, Store};
+use crate::store::{Head, Queue, Shard, Store, StoreError};
 
 /// A look at every shard, whatever is known: other nodes' leases are not announced. One bare command a
 /// shard; a script runs only where there are leases.
@@ -32,34 +34,45 @@ pub struct Reaper {
     /// When the next lease ends, by shard.
     deadlines: HashMap<String, Instant>,
     next_sweep: Instant,
+    next_look: Instant,
+}
+
+impl Pass for Reaper {
+    async fn run_once(&mut self) -> Result<Next, StoreError> {
+        self.next_look = self.look().await;
+        Ok(Next::In(self.next_look.saturating_duration_since(Instant::now())))
+    }
+
+    /// Until a node has vanished, or a lease will end before the next look.
+    async fn woken(&mut self) {
+        let (vanished, store) = (Arc::clone(&self.vanished), self.store.clone());
+        loop {
+            tokio::select! {
+                () = vanished.notified() => {
+                    self.next_sweep = Instant::now();
+                    return;
+                }
+                lapses = store.lapses() => {
+                    if self.expect(lapses) < self.next_look {
+                        return;
+                    }
+                }
+            }
+        }
+    }
 }
 
 impl Reaper {
     /// A reaper that also looks when `vanished` rings.
     #[must_use]
     pub fn new(store: Store, vanished: Arc<Notify>) -> Self {
-        Self { store, vanished, deadlines: HashMap::new(), next_sweep: Instant::now() }
+        let now = Instant::now();
+        Self { store, vanished, deadlines: HashMap::new(), next_sweep: now, next_look: now }
     }
 
     /// The loop.
-    pub async fn run(mut self, stop: CancellationToken, pulse: Pulse) {
-        while !stop.is_cancelled() {
-            let mut next = self.run_once().await;
-            loop {
-                pulse.sleeps(next.saturating_duration_since(Instant::now()));
-                let (vanished, store) = (Arc::clone(&self.vanished), self.store.clone());
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = vanished.notified() => self.next_sweep = Instant::now(),
-                    lapses = store.lapses() => {
-                        next = next.min(self.expect(lapses));
-                        continue;
-                    }
-                    () = tokio::time::sleep_until(next) => {}
-                }
-                break;
-            }
-        }
+    pub async fn run(self, stop: CancellationToken, pulse: Pulse) {
+        cadence::run(&stop, pulse, self).await;
     }
 
     /// Notes when leases end; returns when to look, if nothing else comes first.
@@ -74,11 +87,11 @@ impl Reaper {
     }
 
     /// Looks at the shards whose leases end now (or at all of them); returns when to look again.
-    pub async fn run_once(&mut self) -> Instant {
+    async fn look(&mut self) -> Instant {
         let now = Instant::now();
         let sweep = now >= self.next_sweep;
         if sweep {
-            self.next_sweep = now + SWEEP_EVERY.mul_f64(0.75 + rand::random::<f64>() * 0.5);
+            self.next_sweep = now + spread(SWEEP_EVERY, 0.25, rand::random());
         }
         let queues = self.store.queues();
         if sweep {

@@ -10,9 +10,9 @@ use futures_util::StreamExt as _;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::cadence::{self, Next, Pass};
-use super::pulse::Pulse;
 use crate::domain::schedule;
+use crate::engine::Pulse;
+use crate::engine::cadence::{self, Next, Pass};
 use crate::store::{Store, StoreError, Sweep, Tick};
 use crate::telemetry::ScheduleErrorLabel;
 
@@ -39,8 +39,7 @@ impl Recurring {
 
     /// The loop.
     pub async fn run(self, stop: CancellationToken, pulse: Pulse) {
-        let woken = self.store.schedules_wake();
-        cadence::run(stop, &woken.due, pulse, self).await;
+        cadence::run(&stop, pulse, self).await;
     }
 
     /// Tells Redis what the configuration has, when it is new and from time to time.
@@ -76,6 +75,10 @@ impl Pass for Recurring {
         };
         configured?;
         Ok(if passed > 0 { next.at_latest(STUCK_PAUSE) } else { next })
+    }
+
+    async fn woken(&mut self) {
+        self.store.schedules_wake().due.notified().await;
     }
 }
 

@@ -8,7 +8,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::store::Store;
+use crate::engine::Pulse;
+use crate::engine::cadence::{self, Next, Pass};
+use crate::store::{Store, StoreError};
 
 /// How often it looks: a burst of dead letters is one line.
 const EVERY: Duration = Duration::from_secs(1);
@@ -26,18 +28,17 @@ impl Reporter {
         Self { store }
     }
 
-    /// The loop.
-    pub async fn run(self, stop: CancellationToken) {
-        let digest = &self.store.metrics().digest;
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => break,
-                () = tokio::time::sleep(EVERY) => {
-                    digest.log(Instant::now());
-                    self.store.log_restart(Instant::now());
-                }
-            }
-        }
-        digest.log_rest(Instant::now());
+    /// The loop; logs the rest when it ends.
+    pub async fn run(self, stop: CancellationToken, pulse: Pulse) {
+        let ended = cadence::run(&stop, pulse, self).await;
+        ended.store.metrics().digest.log_rest(Instant::now());
+    }
+}
+
+impl Pass for Reporter {
+    async fn run_once(&mut self) -> Result<Next, StoreError> {
+        self.store.metrics().digest.log(Instant::now());
+        self.store.log_restart(Instant::now());
+        Ok(Next::In(EVERY))
     }
 }

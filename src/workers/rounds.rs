@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::pulse::Pulse;
+use crate::engine::Pulse;
+use crate::engine::cadence::{self, Next, Pass};
 use crate::store::{Heads, Shard, Store, StoreError};
 
-/// Between two rounds, spread by a quarter, so that nodes do not look in step.
+/// About the time between two rounds.
 const EVERY: Duration = Duration::from_secs(12);
 
 /// The rounds.
@@ -24,6 +25,18 @@ pub struct Rounds {
     known: HashMap<String, Heads>,
 }
 
+impl Pass for Rounds {
+    const FAILED_PAUSE: Duration = EVERY;
+
+    /// One round.
+    async fn run_once(&mut self) -> Result<Next, StoreError> {
+        if self.store.health().is_up() {
+            self.look().await?;
+        }
+        Ok(Next::about(EVERY))
+    }
+}
+
 impl Rounds {
     /// Rounds of everything that is stored.
     #[must_use]
@@ -32,24 +45,11 @@ impl Rounds {
     }
 
     /// The loop.
-    pub async fn run(mut self, stop: CancellationToken, pulse: Pulse) {
-        loop {
-            let sleep = EVERY.mul_f64(0.75 + rand::random::<f64>() * 0.5);
-            pulse.sleeps(sleep);
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(sleep) => {}
-            }
-            if self.store.health().is_up()
-                && let Err(error) = self.run_once().await
-            {
-                tracing::debug!(%error, "a round was cut short");
-            }
-        }
+    pub async fn run(self, stop: CancellationToken, pulse: Pulse) {
+        cadence::run(&stop, pulse, self).await;
     }
 
-    /// One round.
-    async fn run_once(&mut self) -> Result<(), StoreError> {
+    async fn look(&mut self) -> Result<(), StoreError> {
         let queues = self.store.queues();
         let shards: Vec<Arc<Shard>> = queues
             .iter()

@@ -18,14 +18,14 @@ async fn shell(daemon: &Daemon, line: &str) -> Output {
 }
 
 /// The same, which must end with this code; what it wrote.
-async fn ends(daemon: &Daemon, line: &str, code: i32) -> Output {
+pub(crate) async fn ends(daemon: &Daemon, line: &str, code: i32) -> Output {
     let output = shell(daemon, line).await;
     assert_eq!(output.code, code, "{line}\n{}\n{}", output.stdout, output.stderr);
     output
 }
 
 /// Sends by the command line; the id, which is all it may write.
-async fn sent(daemon: &Daemon, line: &str) -> String {
+pub(crate) async fn sent(daemon: &Daemon, line: &str) -> String {
     let output = ends(daemon, line, 0).await;
     let id = output.stdout.strip_suffix('\n').expect("one line").to_owned();
     assert!(id.starts_with("jobs_") && id.len() == 31, "an id alone: {id:?}");
@@ -371,7 +371,11 @@ async fn a_redis_that_never_answers_is_given_up_with_a_sentence() {
     let output = output.expect("its patience ends").expect("it starts");
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(5), "{said}");
-    assert!(said.contains("waiting for Redis") && said.contains("is Redis running at redis.url?"));
+    assert!(
+        said.contains("waiting for Redis")
+            && said
+                .contains(&format!("The configuration names Redis at redis://127.0.0.1:{redis}."))
+    );
 }
 
 #[tokio::test]

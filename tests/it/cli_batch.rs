@@ -2,10 +2,12 @@
 
 use std::process::Stdio;
 
+use bytes::Bytes;
+use http::Method;
 use serde_json::{Value, json};
 
 use crate::support::daemon::PROGRAM;
-use crate::support::{Answer, QUEUE, Scene, within};
+use crate::support::{Answer, Daemon, Downstream, QUEUE, Scene, eventually, queue_toml, within};
 
 #[tokio::test]
 async fn bad_rows_go_to_a_file_with_the_reason_and_their_neighbours_are_sent() {
@@ -37,6 +39,28 @@ async fn bad_rows_go_to_a_file_with_the_reason_and_their_neighbours_are_sent() {
     let summary: Value = serde_json::from_str(&again.stdout).unwrap();
     assert_eq!((&summary["accepted"], &summary["duplicates"]), (&json!(0), &json!(1)));
     assert!(!scene.daemon.dir().join("orders.rejects.ndjson").exists());
+}
+
+#[tokio::test]
+async fn what_keeps_all_rows_out_is_said_once() {
+    let downstream = Downstream::start().await;
+    let mut daemon = Daemon::with(queue_toml(QUEUE, &downstream, ""))
+        .environment("TIDEGATE__REDIS__DISK_RESERVE", "1000000GiB")
+        .launch();
+    eventually("intake is refused for want of room", async || {
+        let ready = daemon.http().try_send(Method::GET, "/readyz", &[], Bytes::new()).await;
+        ready.is_ok_and(|ready| ready.text().contains("store-full"))
+    })
+    .await;
+    let rows: String = (0..50).map(|n| format!("{{\"payload\":{n}}}\n")).collect();
+    std::fs::write(daemon.dir().join("orders.ndjson"), rows).unwrap();
+    let mut command = tokio::process::Command::new("sh");
+    command.args(["-c", "timeout 4 tidegate send-batch jobs orders.ndjson"]);
+    let output = daemon.run(command).await;
+    assert_eq!(output.stderr.lines().count(), 1, "several tries, one reason: {}", output.stderr);
+    assert!(output.stderr.starts_with("waiting, and trying again"), "{}", output.stderr);
+    assert!(output.stderr.contains("redis.disk_reserve"), "{}", output.stderr);
+    daemon.sigterm().await;
 }
 
 #[tokio::test]

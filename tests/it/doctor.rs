@@ -164,7 +164,17 @@ async fn nodes_tell_what_they_can_take_and_whether_they_agree() {
     let first = node(&nodes, 7).expect("found above");
     assert_eq!((&first["in_flight"], &first["queues"]), (&json!(0), &json!(1)));
     let listed = scene.daemon.cli(&["nodes"]).await;
-    assert!(listed.stdout.contains("SLOTS"), "{}", listed.stdout);
+    let own = nodes["answered_by"].as_str().expect("a node answers");
+    assert!(
+        listed.stdout.contains(&format!("2 nodes; this answer is from node {own}.")),
+        "{}",
+        listed.stdout
+    );
+    assert!(
+        listed.stdout.contains("0 of 9") && listed.stdout.contains("CONFIG"),
+        "{}",
+        listed.stdout
+    );
     assert!(listed.stderr.contains("different configs"), "{}", listed.stderr);
     let (code, told) = doctor(&scene.daemon, &["--quick"]).await;
     assert_eq!(code, 1);

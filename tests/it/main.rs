@@ -34,6 +34,7 @@ mod failpoints;
 mod faults_work;
 #[cfg(feature = "failpoints")]
 mod fencing;
+mod first_words;
 mod foreign;
 mod gates;
 mod hostile;
@@ -82,6 +83,7 @@ mod store;
 mod support;
 mod support_replicas;
 mod support_works;
+mod tables;
 mod topics;
 #[cfg(feature = "failpoints")]
 mod topics_killed;

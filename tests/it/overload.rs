@@ -38,6 +38,22 @@ async fn refused(daemon: &Daemon) -> String {
     reply.json()["detail"].as_str().unwrap_or_default().to_owned()
 }
 
+/// Above its table, with the reason; JSON stays the API's own answer.
+async fn queues_say(daemon: &Daemon, why: &str) {
+    let shown = daemon.cli(&["queues"]).await;
+    let lines: Vec<&str> = shown.stdout.lines().collect();
+    assert_eq!(shown.code, 0, "{}", shown.stderr);
+    assert!(
+        lines[0].starts_with("new messages are refused: ") && lines[0].contains(why),
+        "{lines:?}"
+    );
+    assert!(lines[1].starts_with("  next: "), "{lines:?}");
+    assert!(lines[3].starts_with("QUEUE "), "{lines:?}");
+    let json = daemon.cli(&["queues", "--output", "json"]).await.stdout;
+    let json: Value = serde_json::from_str(&json).expect("the API's own answer");
+    assert_eq!(json["queues"][0]["name"], QUEUE);
+}
+
 async fn is_accepted(daemon: &Daemon) -> bool {
     try_send(daemon).await.status == 201
 }
@@ -85,6 +101,7 @@ async fn before_redis_is_full_intake_stops_and_it_goes_on_when_messages_have_lef
     let metrics = scene.daemon.get("/metrics").await.expect(200);
     assert!(metrics.text().contains("tidegate_store_full{resource=\"memory\"} 1"));
     doctor_says(&scene.daemon, "of its maxmemory").await;
+    queues_say(&scene.daemon, "of its maxmemory").await;
 
     scene.queue_step("resume", &json!({})).await;
 
@@ -193,6 +210,7 @@ async fn below_the_reserve_of_the_disk_intake_stops_and_messages_leave() {
     .await;
     let why = refused(&daemon).await;
     assert!(why.contains("redis.disk_reserve"), "{why}");
+    queues_say(&daemon, "redis.disk_reserve").await;
     daemon.post(&format!("/v1/queues/{QUEUE}/resume"), &json!({})).await.expect(200);
     assert_eq!(daemon.wait_final(&kept).await["state"], "delivered");
 

@@ -4,7 +4,7 @@
 //! came, `GET /report` tells all and forgets.
 
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -53,11 +54,11 @@ async fn answer(
         .as_micros();
     let now_us = u64::try_from(now_us).unwrap_or(0);
     if request.uri().path() == "/report" {
-        let seen = std::mem::take(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner));
+        let seen = std::mem::take(&mut *seen.lock());
         return Ok(Response::new(Full::from(report(seen).to_string())));
     }
     if request.uri().path() == "/count" {
-        let count = seen.lock().unwrap_or_else(PoisonError::into_inner).arrivals_us.len();
+        let count = seen.lock().arrivals_us.len();
         return Ok(Response::new(Full::from(count.to_string())));
     }
     if request.uri().path() == "/hang" {
@@ -68,7 +69,7 @@ async fn answer(
         .get("tidegate-due-at")
         .and_then(|value| value.to_str().ok()?.parse().ok());
     {
-        let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = seen.lock();
         seen.arrivals_us.push(now_us);
         if let Some(due) = due {
             seen.lateness_us.push(i64::try_from(now_us).unwrap_or(0) - due.as_microsecond());

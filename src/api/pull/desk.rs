@@ -4,24 +4,24 @@
 //! gate's time has come; the others stand behind it and cost nothing.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::api::Door;
 use crate::api::peer::Peer;
+use crate::domain::gates::{Gate, GateState, Snapshot, Why, gates};
 use crate::domain::id::QueueName;
-use crate::domain::policy::QueuePolicy;
-use crate::domain::window::WindowState;
-use crate::store::{ClaimReply, ClaimWish, Gate, Queue, StoreError};
+use crate::store::{ClaimReply, ClaimStatus, ClaimWish, HORIZON_US, Queue, StoreError};
 
-/// How far ahead slots of a limit are taken: workers get their messages at the slot of the last one.
-const HORIZON_US: u64 = 50_000;
 /// The fallback for a wake-up that got lost.
 const POLL: Duration = Duration::from_secs(15);
 /// When everything allowed is in workers' hands: other nodes' settlings are not heard of.
 const CONCURRENCY_POLL: Duration = Duration::from_secs(1);
+/// How often to look whether Redis has told the time.
+const TIME_POLL: Duration = Duration::from_secs(1);
 /// The shortest wait at a gate, so that rounding never makes a busy loop.
 const WAIT_MIN: Duration = Duration::from_millis(1);
 
@@ -31,7 +31,7 @@ pub(in crate::api) struct Desks(Mutex<HashMap<QueueName, Arc<tokio::sync::Mutex<
 
 impl Desks {
     fn of(&self, queue: &QueueName) -> Arc<tokio::sync::Mutex<()>> {
-        let mut desks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut desks = self.0.lock();
         Arc::clone(desks.entry(queue.clone()).or_default())
     }
 }
@@ -79,11 +79,13 @@ pub(super) async fn take(
         if queue.retired || door.state.draining.is_cancelled() {
             return Ok(None);
         }
-        let wait = match window(&queue.policy, door.store().clock().now_ms()) {
-            Err(wait) => wait,
-            Ok(before_ms) => {
+        let now_ms = door.store().clock().known_ms();
+        let wait = match gates(&queue.policy, &Snapshot::default(), now_ms).latest() {
+            GateState::Held { until_ms, why } => wait_at_gate(until_ms, why, now_ms),
+            GateState::Open { before_ms } => {
                 let wish = ClaimWish {
                     messages_max: wish.messages_max,
+                    // Workers get their messages at the slot of the last one.
                     horizon_us: HORIZON_US,
                     before_us: before_ms.map(|ms| ms * 1000),
                     batch_now: true,
@@ -94,7 +96,7 @@ pub(super) async fn take(
                 if !reply.messages.is_empty() {
                     return Ok(Some(Taken { queue, reply, claimed_at_ms, was_awaited }));
                 }
-                was_awaited = reply.gate == Gate::Empty;
+                was_awaited = reply.status == ClaimStatus::Empty;
                 wait_after(&queue, &reply)
             }
         };
@@ -118,32 +120,25 @@ async fn is_over(door: &Door, peer: &Peer) {
     }
 }
 
-/// The window: the moment before which a message must leave, or how long to wait.
-fn window(policy: &QueuePolicy, now_ms: u64) -> Result<Option<u64>, Duration> {
-    let Some(window) = &policy.window else { return Ok(None) };
-    match window.state(now_ms) {
-        WindowState::Closed { opens_at_ms } => Err(opens_at_ms
-            .map_or(POLL, |at_ms| Duration::from_millis(at_ms.saturating_sub(now_ms)).min(POLL))),
-        WindowState::Open { closes_at_ms: None } => Ok(None),
-        WindowState::Open { closes_at_ms: Some(closes_ms) } if policy.window_holds(now_ms) => {
-            Ok(Some(closes_ms - window.min_remaining_ms()))
-        }
-        WindowState::Open { closes_at_ms: Some(closes_ms) } => {
-            Err(Duration::from_millis(closes_ms.saturating_sub(now_ms)).min(POLL))
-        }
+/// How long to wait at a gate that holds.
+fn wait_at_gate(until_ms: Option<u64>, why: Why, now_ms: Option<u64>) -> Duration {
+    match (until_ms.zip(now_ms), why) {
+        (Some((at_ms, now_ms)), _) => Duration::from_millis(at_ms.saturating_sub(now_ms)).min(POLL),
+        (None, Why::TimeUnknown) => TIME_POLL,
+        (None, _) => POLL,
     }
 }
 
 /// When to ask again, unless somebody wakes us.
 fn wait_after(queue: &Queue, reply: &ClaimReply) -> Duration {
     let told = reply.wait.unwrap_or(POLL).min(POLL);
-    match reply.gate {
-        Gate::Open | Gate::Stale => Duration::ZERO,
-        Gate::Empty => {
+    match reply.status {
+        ClaimStatus::Taken | ClaimStatus::Stale => Duration::ZERO,
+        ClaimStatus::Empty => {
             queue.look_everywhere();
             POLL
         }
-        Gate::Concurrency => CONCURRENCY_POLL,
-        Gate::Paused | Gate::Shut | Gate::Limit | Gate::Gathering | Gate::Doubt => told,
+        ClaimStatus::Held(Gate::Concurrency) => CONCURRENCY_POLL,
+        ClaimStatus::Held(_) | ClaimStatus::ClockInDoubt => told,
     }
 }

@@ -131,7 +131,7 @@ async fn nodes_health_and_metrics() {
     let house = House::open().await;
     assert_eq!(
         house.get("/v1/nodes").await.expect(200).json(),
-        json!({"nodes": [], "config_agrees": true})
+        json!({"nodes": [], "config_agrees": true, "answered_by": house.store.node().as_str()})
     );
     let info = NodeInfo {
         beats: 0,

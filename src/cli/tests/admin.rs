@@ -20,7 +20,12 @@ fn queue() -> Value {
 
 #[tokio::test]
 async fn queues_shows_counts_and_whether_each_sends() {
-    let daemon = Daemon::with([reply(200, json!({"queues": [queue()]}))]).await;
+    let daemon = Daemon::with([
+        reply(200, json!({"queues": [queue()]})),
+        reply(200, json!({"status": "ready"})),
+        reply(200, "tidegate_store_up 1\ntidegate_store_full{resource=\"disk\"} 0\n"),
+    ])
+    .await;
     let done = daemon.run(&["queues"]).await;
     let lines: Vec<&str> = done.out.lines().collect();
     assert!(lines[0].starts_with("QUEUE  SCHEDULED  READY"), "{}", done.out);
@@ -30,7 +35,7 @@ async fn queues_shows_counts_and_whether_each_sends() {
         assert!(!lines[0].contains(empty), "an empty column takes space: {}", done.out);
     }
     assert!(lines[1].ends_with("paused (deploy)"), "{}", done.out);
-    assert_eq!(daemon.lines(), ["GET /v1/queues"]);
+    assert_eq!(daemon.lines(), ["GET /v1/queues", "GET /readyz", "GET /metrics"]);
 }
 
 #[tokio::test]
@@ -58,7 +63,7 @@ async fn pause_and_resume() {
     let done = daemon.run(&["pause", "sms", "--for", "30m", "--reason", "deploy"]).await;
     assert_eq!(done.out, "sms is paused for 30m; messages are still accepted\n");
     let until = ["pause", "sms", "--until", "2026-11-21 20:00", "--tz", "Asia/Shanghai"];
-    assert!(daemon.run(&until).await.out.contains("until 2026-11-21 12:00:00 UTC"));
+    assert!(daemon.run(&until).await.out.contains("until 2026-11-21 20:00:00 +08:00"));
     assert_eq!(daemon.run(&["resume", "sms"]).await.out, "sms is resumed\n");
     let seen = daemon.seen();
     assert_eq!(seen[0].line, "POST /v1/queues/sms/pause");
@@ -126,11 +131,65 @@ async fn windows_are_listed_with_their_length() {
 }
 
 #[tokio::test]
-async fn nodes_are_listed_with_whatever_they_tell() {
-    let nodes = json!({"nodes": [{"version": "0.1.0", "node": "A1"}, {"node": "B2", "x_y": 7}]});
-    let daemon = Daemon::with([reply(200, nodes)]).await;
+async fn nodes_say_which_one_answers_what_it_does_and_what_it_means_that_one_is_missing() {
+    let node = |id: &str, hash: &str| {
+        json!({"id": id, "host": "web1", "pid": 41, "version": "0.1.0", "listen": "127.0.0.1:7411",
+            "config_hash": hash, "queues": 3, "slots": 160, "in_flight": 2,
+            "started_at": "2026-11-21T08:00:00.000Z", "seen_at": "2026-11-21T09:00:00.000Z"})
+    };
+    let answer = |second: &str| {
+        let nodes = [node("AAAAAAAAAAAA", "x"), node("BBBBBBBBBBBB", second)];
+        let agrees = second == "x";
+        reply(200, json!({"nodes": nodes, "config_agrees": agrees, "answered_by": "BBBBBBBBBBBB"}))
+    };
+    let daemon = Daemon::with([answer("x"), answer("y")]).await;
     let done = daemon.run(&["nodes"]).await;
-    assert_eq!(done.out, "NODE  VERSION  X Y\nA1    0.1.0\nB2             7\n");
+    let lines: Vec<&str> = done.out.lines().collect();
+    assert_eq!(
+        lines[..2],
+        [
+            "NODE          HOST  VERSION  CALLS     QUEUES  LISTENS         PROCESS  STARTED",
+            "AAAAAAAAAAAA  web1  0.1.0    2 of 160  3       127.0.0.1:7411  41       2026-11-21 08:00:00 UTC (1h ago)",
+        ]
+    );
+    assert_eq!(lines[4], "2 nodes; this answer is from node BBBBBBBBBBBB.");
+    assert!(lines[6].contains("If one is missing that should run"), "{}", done.out);
+    let differ = daemon.run(&["nodes"]).await;
+    assert!(differ.out.lines().next().unwrap().ends_with("CONFIG"), "{}", differ.out);
+    assert!(differ.err.contains("different configs"), "{}", differ.err);
+}
+
+#[tokio::test]
+async fn queues_say_that_new_messages_are_refused_and_why() {
+    let why = "the disk has 10 MiB left, less than the 32 MiB that intake needs";
+    let full = "tidegate_store_up 1\ntidegate_store_full{resource=\"disk\"} 1\n";
+    let queues = || reply(200, json!({"queues": [queue()]}));
+    let daemon = Daemon::with([
+        queues(),
+        reply(503, json!({"code": "store-full", "detail": why})),
+        reply(200, full),
+        queues(),
+        reply(503, json!({"code": "draining", "detail": "it stops"})),
+        reply(200, "tidegate_store_up 1\n"),
+        queues(),
+        reply(200, "{}"),
+        reply(403, json!({"code": "forbidden", "detail": "the token lacks the scope read"})),
+        queues(),
+    ])
+    .await;
+    let done = daemon.run(&["queues"]).await;
+    let lines: Vec<&str> = done.out.lines().collect();
+    assert!(lines[0].starts_with(&format!("new messages are refused: {why}")), "{}", done.out);
+    assert!(lines[1].starts_with("  next: make room on the disk"), "{}", done.out);
+    assert!(lines[3].starts_with("QUEUE  SCHEDULED"), "{}", done.out);
+    let stopping = daemon.run(&["queues"]).await.out;
+    assert!(stopping.starts_with("new messages are refused: it is stopping\n"), "{stopping}");
+    let unknown = daemon.run(&["queues"]).await;
+    assert!(unknown.out.starts_with("QUEUE  "), "{}", unknown.out);
+    let said = "it is unknown whether new messages are taken: the token lacks the scope read";
+    assert!(unknown.err.contains(said), "{}", unknown.err);
+    let json = daemon.run(&["queues", "--output", "json"]).await;
+    assert_eq!(json.out, format!("{}\n", json!({"queues": [queue()]})), "the API's own answer");
 }
 
 #[tokio::test]
@@ -223,11 +282,18 @@ async fn doctor_looks_twice_at_an_old_queue() {
 
 #[tokio::test]
 async fn doctor_finds_a_store_that_is_away() {
+    const AWAY: &str =
+        "tidegate_store_up 0\ntidegate_store_info{address=\"Redis at redis://cache-1\"} 1\n";
     let away = json!({"code": "store-unavailable", "detail": "connection refused"});
-    let daemon = Daemon::with([reply(503, away), reply(200, "tidegate_store_up 0\n")]).await;
+    let daemon = Daemon::with([reply(503, away), reply(200, AWAY)]).await;
     let done = daemon.run(&["doctor"]).await;
     assert_eq!(done.exit, Exit::Unreachable);
     assert!(done.out.contains("the daemon is not ready: connection refused"), "{}", done.out);
+    assert!(
+        done.out.starts_with("messages are kept in: Redis at redis://cache-1\n"),
+        "{}",
+        done.out
+    );
     assert!(done.out.contains("1 problem found"), "{}", done.out);
     assert_eq!(
         daemon.lines(),
@@ -275,6 +341,6 @@ async fn doctor_looks_on_where_the_daemon_is_stopping() {
     .await;
     let done = daemon.run(&["doctor"]).await;
     assert_eq!(done.exit, Exit::Failure);
-    assert!(done.out.contains("it is stopping and takes no new messages"), "{}", done.out);
+    assert!(done.out.contains("new messages are refused: it is stopping"), "{}", done.out);
     assert!(done.out.contains("2 problems found"), "{}", done.out);
 }

@@ -80,7 +80,8 @@ async fn rejected_rows_are_kept_with_line_and_problem() {
     let done = daemon.run(&folder.words()).await;
     assert_eq!(done.exit, Exit::Failure);
     assert!(done.out.contains("rejected    3\n") && done.out.contains("orders.rejects.ndjson"));
-    assert!(done.out.contains("reason      line "), "{}", done.out);
+    assert!(done.out.contains("reason      2 rows, the first in line 3: "), "{}", done.out);
+    assert!(done.out.contains("            line 4: payload is missing\n"), "{}", done.out);
     let rejects = folder.rejects();
     let brief: Vec<_> = rejects.iter().map(|r| (r["line"].clone(), r["row"].clone())).collect();
     assert_eq!(
@@ -131,6 +132,44 @@ async fn a_busy_daemon_is_waited_for_and_only_open_rows_are_repeated() {
     let seen = daemon.seen();
     assert_eq!(keys(&seen[0]), keys(&seen[2]));
     assert_eq!(keys(&seen[3]), keys(&seen[0])[1..]);
+}
+
+#[tokio::test]
+async fn what_is_waited_for_is_said_once() {
+    let folder = Folder::with(&rows(3));
+    let full = || {
+        let problem = json!({"code": "store-full", "detail": "the disk has 10 MiB left"});
+        let results: Vec<_> = (0..3).map(|n| json!({"index": n, "problem": problem})).collect();
+        reply(200, json!({"results": results})).retry_after("0")
+    };
+    let daemon = Daemon::with([full(), full(), full(), full(), accepts(3)]).await;
+    let done = daemon.run(&folder.words()).await;
+    assert_eq!(done.exit, Exit::Ok, "{}", done.err);
+    assert_eq!(
+        done.err,
+        "waiting, and trying again for up to 5m: the disk has 10 MiB left (store-full)\n"
+    );
+}
+
+#[tokio::test]
+async fn a_reason_that_many_rows_share_is_shown_once() {
+    let folder = Folder::with(&rows(4));
+    let problem = json!({"code": "invalid-request", "detail": "unknown field \"prio\""});
+    let results: Vec<_> = (0..4)
+        .map(|n| {
+            if n == 2 {
+                json!({"index": n, "id": "a"})
+            } else {
+                json!({"index": n, "problem": problem})
+            }
+        })
+        .collect();
+    let daemon = Daemon::with([reply(200, json!({"results": results}))]).await;
+    let done = daemon.run(&folder.words()).await;
+    let said = "reason      3 rows, the first in line 1: unknown field \"prio\"\n";
+    assert!(done.out.contains(said), "{}", done.out);
+    assert_eq!(done.out.matches("unknown field").count(), 1, "{}", done.out);
+    assert_eq!(folder.rejects().len(), 3);
 }
 
 #[tokio::test]

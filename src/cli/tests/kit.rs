@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Cursor, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -10,12 +10,14 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::response::{IntoResponse, Response};
 use clap::Parser;
 use http::{HeaderMap, Method, StatusCode, Uri};
+use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::super::args::{Cli, Command};
 use super::super::client::Client;
 use super::super::exit::Exit;
 use super::super::screen::Screen;
+use super::super::times::zone_asked;
 use super::super::{Session, execute, execute_local};
 use crate::shutdown::Tasks;
 
@@ -126,9 +128,9 @@ impl Daemon {
 
     /// What arrived; the script must have been used up.
     pub(crate) fn seen(&self) -> Vec<Seen> {
-        let left = self.script.lock().unwrap().len();
+        let left = self.script.lock().len();
         assert_eq!(left, 0, "{left} answers of the script were not asked for");
-        self.seen.lock().unwrap().clone()
+        self.seen.lock().clone()
     }
 
     /// The request lines of what arrived.
@@ -151,8 +153,8 @@ async fn answer(
     body: Bytes,
 ) -> Response {
     let body = String::from_utf8_lossy(&body).into_owned();
-    seen.lock().unwrap().push(Seen { line: format!("{method} {uri}"), headers, body });
-    let next = script.lock().unwrap().pop_front();
+    seen.lock().push(Seen { line: format!("{method} {uri}"), headers, body });
+    let next = script.lock().pop_front();
     let reply = next.unwrap_or_else(|| reply(500, r#"{"detail":"the script is over"}"#));
     let mut response = (StatusCode::from_u16(reply.status).unwrap(), reply.body).into_response();
     if let Some(seconds) = reply.retry_after {
@@ -178,13 +180,13 @@ struct Buffer(Arc<Mutex<Vec<u8>>>);
 
 impl Buffer {
     fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        String::from_utf8(self.0.lock().clone()).unwrap()
     }
 }
 
 impl Write for Buffer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        self.0.lock().extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -212,14 +214,14 @@ pub(crate) async fn run_into(
     let input = Box::new(Cursor::new(input.as_bytes().to_vec()));
     let (out_is_tty, err_is_tty) = (false, false);
     let format = cli.globals.output;
-    let mut screen =
-        Screen { out, err, input, format, out_is_tty, width: None, err_is_tty, in_is_tty: false };
+    let mut screen = Screen { out, err, input, format, out_is_tty, err_is_tty, in_is_tty: false };
     match cli.command {
         Command::Serve(_) | Command::Sink(_) => panic!("servers are not run from here"),
         Command::Local(command) => execute_local(&command, &mut screen),
         Command::Client(command) => {
             let client = Client::new(url, Some("secret")).unwrap();
-            let mut session = Session { client, screen, now_ms: || NOW_MS };
+            let zone = zone_asked(&cli.globals).expect("a good zone");
+            let mut session = Session { client, screen, now_ms: || NOW_MS, zone };
             execute(*command, &mut session).await
         }
     }

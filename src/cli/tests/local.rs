@@ -25,7 +25,7 @@ fn wrong_words_are_refused() {
         &["send", "q", "-d", "1", "-f", "x"],
         &["send", "q", "-d", "1", "--delay", "soon"],
         &["send", "q", "-d", "1", "--delay", "1s", "--due", "2026-11-21 09:00"],
-        &["send", "q", "-d", "1", "--tz", "UTC"],
+        &["send", "q", "-d", "1", "--tz", "Asia/Atlantis"],
         &["send", "q", "-d", "1", "--priority", "10"],
         &["send", "q", "-d", "1", "--label", "x"],
         &["send", "q", "-d", "1", "--header", "x"],

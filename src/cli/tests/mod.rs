@@ -8,3 +8,4 @@ mod local;
 mod messages;
 mod send;
 mod trouble;
+mod zones;

@@ -127,6 +127,16 @@ impl Window {
         }
     }
 
+    /// The first moment, `from_ms` or later, at which a call may start that needs so long before the close;
+    /// `None`: not within two years.
+    #[must_use]
+    pub fn next_start_ms(&self, from_ms: u64, needs_ms: u64) -> Option<u64> {
+        let mut openings = self.openings_from(from_ms, from_ms.saturating_add(HORIZON_MS));
+        openings
+            .find(|(open_ms, close_ms)| open_ms + needs_ms < *close_ms)
+            .map(|(open_ms, _)| open_ms)
+    }
+
     /// How much must remain before the close for an attempt to start.
     #[must_use]
     pub const fn min_remaining_ms(&self) -> u64 {

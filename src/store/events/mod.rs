@@ -11,8 +11,9 @@ mod reading;
 mod subscription;
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, broadcast, watch};
 
 pub use subscription::{Heard, Subscription};
@@ -80,7 +81,7 @@ impl Default for Events {
 impl Events {
     /// Somebody listens to these queues; empty: to all. Returns what the hub has to serve.
     fn enter(&self, queues: &BTreeSet<QueueName>) -> u64 {
-        let mut demand = self.demand.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut demand = self.demand.lock();
         demand.version += 1;
         demand.all += usize::from(queues.is_empty());
         for queue in queues {
@@ -91,7 +92,7 @@ impl Events {
     }
 
     fn leave(&self, queues: &BTreeSet<QueueName>) {
-        let mut demand = self.demand.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut demand = self.demand.lock();
         demand.all -= usize::from(queues.is_empty());
         for queue in queues {
             if let Some(count) = demand.queues.get_mut(queue) {
@@ -105,7 +106,7 @@ impl Events {
 
     /// The version of the demand, and the queues that are listened to; `None`: all of them.
     fn wanted(&self) -> (u64, Option<BTreeSet<QueueName>>) {
-        let demand = self.demand.lock().unwrap_or_else(PoisonError::into_inner);
+        let demand = self.demand.lock();
         let queues = (demand.all == 0).then(|| demand.queues.keys().cloned().collect());
         (demand.version, queues)
     }

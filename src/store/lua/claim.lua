@@ -35,7 +35,7 @@ end
 
 local function answer_taken(left, taken)
   return REPLY {
-    code = RUST.GATE_OPEN, now_us = now_us, wait_us = 0, left = left, paused_ms = paused(),
+    code = RUST.CLAIM_TAKEN, now_us = now_us, wait_us = 0, left = left, paused_ms = paused(),
     ulids = taken.ulids, records = taken.records, headers = taken.headers, slots = taken.slots,
   }
 end
@@ -49,12 +49,12 @@ if again and #again.ulids > 0 then
 end
 local code, wait_us = shut()
 if code then return answer(code, wait_us, length) end
-if length == 0 then return answer(RUST.GATE_EMPTY, -1, 0) end
+if length == 0 then return answer(RUST.CLAIM_EMPTY, -1, 0) end
 local in_flight = rc('ZCARD', K.leased)
 local calls, busy_code, busy_us = free_or_gate(length, in_flight)
 if not calls then return answer(busy_code, busy_us, length) end
 local slots, tats, limit_us = slots_for(calls)
-if limit_us then return answer(RUST.GATE_LIMIT, limit_us, length) end
+if limit_us then return answer(RUST.CLAIM_LIMIT, limit_us, length) end
 if #slots > 0 then calls = #slots end
 
 local want = math.min(is_batch and batch_items or calls, most)
@@ -72,6 +72,6 @@ flush()
 length = length - found.walked
 if in_doubt then length = length + #found.lapsed end
 if taken > 0 then return answer_taken(length, found) end
-if found.blocked then return answer(RUST.GATE_CONCURRENCY, -1, length) end
-if in_doubt and #found.lapsed > 0 then return answer(RUST.GATE_DOUBT, RUST.DOUBT_WAIT_US, length) end
-return answer(RUST.GATE_STALE, 0, length)
+if found.blocked then return answer(RUST.CLAIM_CONCURRENCY, -1, length) end
+if in_doubt and #found.lapsed > 0 then return answer(RUST.CLAIM_DOUBT, RUST.DOUBT_WAIT_US, length) end
+return answer(RUST.CLAIM_STALE, 0, length)

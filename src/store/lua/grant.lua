@@ -14,17 +14,17 @@
 local m = rc('HMGET', K.meta, 'pause_since', 'pause_until', 'gate_until', 'gate_since')
 if m[1] and (tonumber(m[2]) == 0 or tonumber(m[2]) > now_ms) then
   local wait_us = tonumber(m[2]) == 0 and -1 or (tonumber(m[2]) - now_ms) * 1000
-  return REPLY { code = RUST.GATE_PAUSED, now_us = now_us, wait_us = wait_us }
+  return REPLY { code = RUST.CLAIM_PAUSED, now_us = now_us, wait_us = wait_us }
 end
 if m[1] and clock_in_doubt(now_us, earliest_us, latest_us) then
-  return REPLY { code = RUST.GATE_PAUSED, now_us = now_us, wait_us = RUST.DOUBT_WAIT_US }
+  return REPLY { code = RUST.CLAIM_PAUSED, now_us = now_us, wait_us = RUST.DOUBT_WAIT_US }
 end
 if m[1] then pause_end(m[1], tonumber(m[2])) end
 local gate_ms = gate_shut_until(m[3], m[4])
 if gate_ms > 0 then
-  return REPLY { code = RUST.GATE_SHUT, now_us = now_us, wait_us = (gate_ms - now_ms) * 1000 }
+  return REPLY { code = RUST.CLAIM_SHUT, now_us = now_us, wait_us = (gate_ms - now_ms) * 1000 }
 end
-local reply = REPLY { code = RUST.GATE_OPEN, now_us = now_us, wait_us = 0 }
+local reply = REPLY { code = RUST.CLAIM_TAKEN, now_us = now_us, wait_us = 0 }
 if period_us == 0 then
   REPLY_ROW { slot_us = now_us }
   return reply
@@ -32,7 +32,7 @@ end
 local slots, tats, next_us = limit_slots(period_us, burst, horizon_us, most, before_us, lead_us)
 if #slots == 0 then
   local wait_us = math.ceil(next_us - now_us - lead_us - horizon_us)
-  return REPLY { code = RUST.GATE_LIMIT, now_us = now_us, wait_us = wait_us }
+  return REPLY { code = RUST.CLAIM_LIMIT, now_us = now_us, wait_us = wait_us }
 end
 limit_take(tats, #slots)
 for _, slot_us in ipairs(slots) do reply[#reply + 1] = math.ceil(slot_us) end

@@ -200,16 +200,16 @@ fn values(fields: &[Field], items: &[(&str, &str)]) -> Result<Vec<String>, Strin
     fields.iter().zip(items).map(one).collect()
 }
 
+/// A name and what it is set to.
+type Item<'a> = (&'a str, &'a str);
+
 /// The items of a table that begins before this text, and what stands behind the table.
-fn items(text: &str) -> Result<(Vec<(&str, &str)>, &str), String> {
+fn items(text: &str) -> Result<(Vec<Item<'_>>, &str), String> {
     let (mut items, mut from, mut depth, mut quote) = (Vec::new(), 0, 0_u32, None);
     for (at, c) in text.char_indices() {
         match c {
-            _ if quote.is_some() => {
-                if quote == Some(c) {
-                    quote = None;
-                }
-            }
+            _ if quote == Some(c) => quote = None,
+            _ if quote.is_some() => {}
             '\'' | '"' => quote = Some(c),
             '{' | '(' | '[' => depth += 1,
             '}' | ')' | ']' | ',' if depth == 0 => {

@@ -6,7 +6,7 @@ use super::super::audit::Fault;
 use super::super::callbacks::SNAPSHOT_VERSION;
 use super::super::claim::LEAD_US_FURTHEST;
 use super::super::clock_watch::DOUBT_PAUSE;
-use super::super::gate::Gate;
+use super::super::gate::ClaimStatus;
 use super::super::intake::FINGERPRINT_BYTES;
 use super::super::prune::{PRUNED_AGE, PRUNED_BYTES, PRUNED_MESSAGES};
 use super::super::read::NEVER_MS;
@@ -14,6 +14,7 @@ use super::super::record::{
     RECORD_HEADER_BYTES, RECORD_VERSION, STATE_HEADER_BYTES, STATE_VERSION,
 };
 use super::super::settle::Verdict;
+use crate::domain::gates::Gate;
 
 const NUMBERS: [(&str, u64); 35] = [
     ("RECORD_VERSION", RECORD_VERSION as u64),
@@ -24,15 +25,15 @@ const NUMBERS: [(&str, u64); 35] = [
     ("NEVER_MS", NEVER_MS),
     ("LEAD_US_FURTHEST", LEAD_US_FURTHEST),
     ("DOUBT_WAIT_US", DOUBT_PAUSE.as_secs() * 1_000_000),
-    ("GATE_OPEN", Gate::Open as u64),
-    ("GATE_EMPTY", Gate::Empty as u64),
-    ("GATE_PAUSED", Gate::Paused as u64),
-    ("GATE_SHUT", Gate::Shut as u64),
-    ("GATE_CONCURRENCY", Gate::Concurrency as u64),
-    ("GATE_LIMIT", Gate::Limit as u64),
-    ("GATE_GATHERING", Gate::Gathering as u64),
-    ("GATE_STALE", Gate::Stale as u64),
-    ("GATE_DOUBT", Gate::Doubt as u64),
+    ("CLAIM_TAKEN", code(ClaimStatus::Taken)),
+    ("CLAIM_EMPTY", code(ClaimStatus::Empty)),
+    ("CLAIM_PAUSED", code(ClaimStatus::Held(Gate::Pause))),
+    ("CLAIM_SHUT", code(ClaimStatus::Held(Gate::Throttled))),
+    ("CLAIM_CONCURRENCY", code(ClaimStatus::Held(Gate::Concurrency))),
+    ("CLAIM_LIMIT", code(ClaimStatus::Held(Gate::Limit))),
+    ("CLAIM_GATHERING", code(ClaimStatus::Held(Gate::Batch))),
+    ("CLAIM_STALE", code(ClaimStatus::Stale)),
+    ("CLAIM_DOUBT", code(ClaimStatus::ClockInDoubt)),
     ("VERDICT_OK", Verdict::Ok as u64),
     ("VERDICT_ALREADY", Verdict::Already as u64),
     ("VERDICT_STALE", Verdict::Stale as u64),
@@ -52,6 +53,10 @@ const NUMBERS: [(&str, u64); 35] = [
     ("FAULT_WEIGHT", Fault::Weight.code()),
     ("FINGERPRINT_BYTES", FINGERPRINT_BYTES as u64),
 ];
+
+const fn code(status: ClaimStatus) -> u64 {
+    status.code().expect("a script names it")
+}
 
 /// The number of this name.
 pub(super) fn number(name: &str) -> Option<u64> {

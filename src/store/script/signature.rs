@@ -133,6 +133,7 @@ impl Signature {
         self.length += 1;
     }
 
+    #[expect(clippy::panic, reason = "the compiler says so, at the call")]
     const fn position(&self, name: &str) -> usize {
         let mut at = 0;
         while at < self.length {
@@ -207,6 +208,7 @@ impl Signature {
     }
 }
 
+#[expect(clippy::panic, reason = "the compiler says so, at the call")]
 const fn kind_of(word: &[u8]) -> u8 {
     match word {
         b"" => BYTES,

@@ -1,10 +1,11 @@
 //! Handing events to their queues, all queues at once: trouble of one is nothing to its neighbours.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::event::Event;
@@ -26,7 +27,7 @@ pub(in crate::store) struct HandOuts {
 
 impl HandOuts {
     fn places(&self, queue: &QueueName) -> Arc<Semaphore> {
-        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut places = self.places.lock();
         Arc::clone(places.entry(queue.clone()).or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE))))
     }
 }

@@ -9,6 +9,7 @@ mod hand_out;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use ulid::Ulid;
@@ -20,6 +21,7 @@ use super::{Site, Store, StoreError, arg};
 use crate::config::Settings;
 use crate::domain::id::{QueueName, new_ulid};
 use crate::domain::message::NewMessage;
+use crate::domain::spread::lengthened;
 use crate::domain::topic::{EventId, TopicName, TopicPolicy};
 use crate::telemetry::TopicLabel;
 pub use event::Event;
@@ -32,7 +34,7 @@ const IDEMPOTENCY_WINDOW_MS: u64 = 24 * 3600 * 1000;
 /// For how long whoever published or took an event completes it alone.
 const ALONE_MS: u64 = 3000;
 /// For how long what a queue could not take is put off.
-const PUT_OFF_MS: u64 = 2000;
+const PUT_OFF: Duration = Duration::from_secs(2);
 /// Bytes of events taken at once, at least one.
 const TAKE_BYTES_MAX: usize = 1 << 20;
 /// Put off for longer than anything is: by a clock that has stepped back since.
@@ -255,8 +257,8 @@ impl Store {
         if events.is_empty() {
             return Ok(());
         }
-        // Spread, so that nodes do not come in step.
-        let put_off_ms = PUT_OFF_MS + rand::random_range(0..PUT_OFF_MS / 4);
+        let put_off = lengthened(PUT_OFF, 0.25, rand::random());
+        let put_off_ms = u64::try_from(put_off.as_millis()).unwrap_or(u64::MAX);
         let rows = events
             .iter()
             .map(|(ulid, left)| row!(Conclude: ulid = arg(ulid), left = event::joined(left)));

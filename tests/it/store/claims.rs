@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use tidegate::domain::limit;
+use tidegate::domain::gates::Gate;
+use tidegate::domain::limit::{GrantedSlots, SlotWish};
 use tidegate::domain::message::When;
 use tidegate::domain::state::State;
-use tidegate::store::{ClaimWish, DeferKind, Gate, Verb};
+use tidegate::store::{ClaimStatus, ClaimWish, DeferKind, Verb};
 
 use super::ground::{Ground, on_each};
 use super::node::{HOUR_MS, Node, WISH, With, bodies, message, settled};
@@ -49,11 +50,11 @@ async fn concurrency_counts_what_is_in_flight(ground: Ground) {
     let taken = node.take(2).await;
     assert_eq!(bodies(&other.take(10).await), ["c"]);
     let full = node.claim(WISH).await;
-    assert_eq!((full.gate, full.ready_left), (Gate::Concurrency, 1));
+    assert_eq!((full.status, full.ready_left), (ClaimStatus::Held(Gate::Concurrency), 1));
 
     node.end(Verb::Ack, &taken[0].lease).await;
     assert_eq!(bodies(&other.take(10).await), ["d"]);
-    assert_eq!(other.claim(WISH).await.gate, Gate::Empty);
+    assert_eq!(other.claim(WISH).await.status, ClaimStatus::Empty);
     ground.assert_sound(&node).await;
 }
 
@@ -89,8 +90,7 @@ async fn slots_of_a_fast_limit_are_those_of_the_model(ground: Ground) {
 
 async fn slots_are_those_of_the_model(ground: &Ground, rate: &str, burst: u32) {
     let node = ground.node(&format!("rate = \"{rate}\"\nburst = {burst}\nconcurrency = 500")).await;
-    // A quarter of a microsecond is what Lua's numbers resolve today.
-    let period_us = (node.queue.policy.rate.unwrap().period_us() * 4.0).ceil() / 4.0;
+    let limit = node.queue.policy.limit().unwrap();
     node.store.schedule(&node.name, vec![message("m"); 200]).await.unwrap();
     for _ in 0..4 {
         let before_us = arrival_us(ground).await;
@@ -98,13 +98,20 @@ async fn slots_are_those_of_the_model(ground: &Ground, rate: &str, burst: u32) {
         let clock_us = node.store.clock().now_us();
         let taken = reply.messages.len();
         if taken == 0 {
-            assert_eq!(reply.gate, Gate::Limit);
+            assert_eq!(reply.status, ClaimStatus::Held(Gate::Limit));
             assert!(reply.wait.is_some_and(|wait| wait <= Duration::from_secs(1)));
             continue;
         }
         let slots_us = slots_us(ground, &node).await;
-        let (model_us, after_us) =
-            limit::slots(slots_us[0], before_us, period_us, burst, 50_000.0, taken);
+        let wish = SlotWish {
+            now_us: slots_us[0],
+            lead_us: 0.0,
+            horizon_us: 50_000.0,
+            before_us: None,
+            count: taken,
+        };
+        let GrantedSlots { slots_us: model_us, arrival_us: after_us, .. } =
+            limit.grant(before_us, wish);
         assert_eq!(slots_us.len(), taken);
         for (slot_us, expected_us) in slots_us.iter().zip(&model_us) {
             assert!((slot_us - expected_us).abs() <= 1.0, "{slots_us:?} {model_us:?}");
@@ -122,7 +129,7 @@ async fn no_slot_is_granted_after_the_window(ground: Ground) {
     let close_us = (ground.now_ms().await + 1_000_000) * 1000;
 
     let closed = node.claim(ClaimWish { before_us: Some(close_us - 2_000_000_000), ..WISH }).await;
-    assert_eq!((closed.gate, closed.messages.len()), (Gate::Limit, 0));
+    assert_eq!((closed.status, closed.messages.len()), (ClaimStatus::Held(Gate::Limit), 0));
 
     let open = node.claim(ClaimWish { before_us: Some(close_us), ..WISH }).await;
     assert!((1..=6).contains(&open.messages.len()), "{} in 50 ms at 100/s", open.messages.len());
@@ -131,16 +138,16 @@ async fn no_slot_is_granted_after_the_window(ground: Ground) {
 
 async fn a_permit_is_taken_only_with_a_message(ground: Ground) {
     let node = ground.node("rate = \"1/min\"\nconcurrency = 50").await;
-    assert_eq!(node.claim(WISH).await.gate, Gate::Empty);
+    assert_eq!(node.claim(WISH).await.status, ClaimStatus::Empty);
     let id = node.send(message("m")).await;
     node.store.cancel(&id).await.unwrap();
-    assert_eq!(node.claim(WISH).await.gate, Gate::Stale);
+    assert_eq!(node.claim(WISH).await.status, ClaimStatus::Stale);
     assert_eq!(arrival_us(&ground).await.to_bits(), 0.0_f64.to_bits());
 
     node.send_all(&["a", "b"]).await;
     assert_eq!(bodies(&node.take(10).await), ["a"]);
     let held = node.claim(WISH).await;
-    assert_eq!(held.gate, Gate::Limit);
+    assert_eq!(held.status, ClaimStatus::Held(Gate::Limit));
     let wait = held.wait.unwrap();
     assert!((Duration::from_secs(55)..=Duration::from_secs(60)).contains(&wait), "{wait:?}");
     ground.assert_sound(&node).await;
@@ -155,14 +162,14 @@ async fn a_batch_gathers_until_it_is_full_or_old(ground: Ground) {
     node.send_all(&["a", "b"]).await;
 
     let gathering = node.claim(WISH).await;
-    assert_eq!((gathering.gate, gathering.messages.len()), (Gate::Gathering, 0));
+    assert_eq!((gathering.status, gathering.messages.len()), (ClaimStatus::Held(Gate::Batch), 0));
     let wait = gathering.wait.unwrap();
     assert!(wait > Duration::from_secs(3500) && wait <= Duration::from_secs(3600), "{wait:?}");
 
     // Full by number, though the wish would take more.
     node.send_all(&["c", "d"]).await;
     assert_eq!(bodies(&node.claim(WISH).await.messages), ["a", "b", "c"]);
-    assert_eq!(node.claim(WISH).await.gate, Gate::Gathering);
+    assert_eq!(node.claim(WISH).await.status, ClaimStatus::Held(Gate::Batch));
     // Told not to wait.
     let now = node.claim(ClaimWish { batch_now: true, ..WISH }).await;
     assert_eq!(bodies(&now.messages), ["d"]);
@@ -173,7 +180,11 @@ async fn a_batch_gathers_until_it_is_full_or_old(ground: Ground) {
     // Old enough: due an hour ago.
     let past = When::At(ground.now_ms().await - 2 * HOUR_MS);
     node.send(message("old").due(past)).await;
-    assert_eq!(node.claim(WISH).await.gate, Gate::Gathering, "the first one counts");
+    assert_eq!(
+        node.claim(WISH).await.status,
+        ClaimStatus::Held(Gate::Batch),
+        "the first one counts"
+    );
     node.send(message("urgent").due(past)).await;
     assert_eq!(node.claim(WISH).await.messages.len(), 1 + 1 + 1);
     ground.assert_sound(&node).await;
@@ -186,12 +197,12 @@ async fn batches_in_flight_count_as_one_call_each(ground: Ground) {
     let first = node.claim(WISH).await.messages;
     let second = node.claim(WISH).await.messages;
     assert_eq!((first.len(), second.len()), (3, 3));
-    assert_eq!(node.claim(WISH).await.gate, Gate::Concurrency);
+    assert_eq!(node.claim(WISH).await.status, ClaimStatus::Held(Gate::Concurrency));
     assert_eq!(node.counts().await.exchanges, 2);
 
     // Its first message is settled, and the batch goes on until it is said to be over.
     node.end(Verb::Ack, &first[0].lease).await;
-    assert_eq!(node.claim(WISH).await.gate, Gate::Concurrency);
+    assert_eq!(node.claim(WISH).await.status, ClaimStatus::Held(Gate::Concurrency));
     let rest: Vec<_> = first[1..].iter().map(|c| settled(&c.lease, "ack")).collect();
     let ended = [first[0].lease.token.clone()];
     node.store.ack(&node.queue, node.shard(), &ended, &rest).await.unwrap();
@@ -206,7 +217,7 @@ async fn a_pause_holds_everything_and_its_time_is_kept(ground: Ground) {
     assert_eq!(node.store.pause(&node.name, None, "night", "op").await.unwrap(), 0);
     let begun_ms = ground.now_ms().await;
     let held = node.claim(WISH).await;
-    assert_eq!((held.gate, held.wait), (Gate::Paused, None));
+    assert_eq!((held.status, held.wait), (ClaimStatus::Held(Gate::Pause), None));
     let info = node.counts().await.paused.unwrap();
     assert_eq!((info.until_ms, info.reason.as_str(), info.by.as_str()), (None, "night", "op"));
 
@@ -239,7 +250,7 @@ async fn throttles_shut_the_gate_longer_each_time(ground: Ground) {
     };
     let shut_for = async || {
         let shut = node.claim(WISH).await;
-        assert_eq!(shut.gate, Gate::Shut);
+        assert_eq!(shut.status, ClaimStatus::Held(Gate::Throttled));
         u64::try_from(shut.wait.unwrap().as_millis()).unwrap()
     };
     let open = async || {

@@ -1,9 +1,10 @@
 //! A step of Redis' clock at the level of single calls: the first call after it does no harm, before
 //! anybody has noticed.
 
+use tidegate::domain::gates::Gate;
 use tidegate::domain::message::When;
 use tidegate::domain::state::State;
-use tidegate::store::{DeferKind, Gate, Verb};
+use tidegate::store::{ClaimStatus, DeferKind, Verb};
 
 use super::ground::Ground;
 use super::node::{HOUR_MS, Node, WISH, With, bodies, message, settled};
@@ -60,7 +61,11 @@ async fn after_a_step_ahead_nothing_goes_by_time_until_the_operator_says_so() {
     }
     step(&ground, HOUR);
     let claim = fresh[0].claim(WISH).await;
-    assert_eq!((claim.gate, claim.messages.len()), (Gate::Doubt, 0), "neither sent nor expired");
+    assert_eq!(
+        (claim.status, claim.messages.len()),
+        (ClaimStatus::ClockInDoubt, 0),
+        "neither sent nor expired"
+    );
     assert_eq!(fresh[1].promote().await, 0);
     assert_eq!(reap(&fresh[2]).await, 0);
     assert_eq!(expire(&fresh[3]).await, 0);
@@ -87,7 +92,7 @@ async fn what_is_ready_goes_on_during_the_alarm() {
     let taken = node.claim(WISH).await;
 
     assert_eq!(bodies(&taken.messages), ["a", "b"]);
-    assert_eq!(node.claim(WISH).await.gate, Gate::Doubt);
+    assert_eq!(node.claim(WISH).await.status, ClaimStatus::ClockInDoubt);
     let lease = &taken.messages[0].lease;
     node.end(Verb::Renew, lease).await;
     node.end(Verb::Ack, lease).await;
@@ -105,7 +110,7 @@ async fn a_pause_does_not_end_by_a_step() {
 
     for _ in 0..2 {
         let claim = node.claim(WISH).await;
-        assert_eq!((claim.gate, claim.messages.len()), (Gate::Paused, 0));
+        assert_eq!((claim.status, claim.messages.len()), (ClaimStatus::Held(Gate::Pause), 0));
     }
     assert!(node.store.resume_clock("ann").await.unwrap());
     assert_eq!(bodies(&node.claim(WISH).await.messages), ["m"]);
@@ -153,9 +158,9 @@ async fn a_gate_that_was_shut_before_a_step_back_opens() {
     let throttled = [settled(&lease, "throttled")];
     let queue = &node.queue;
     node.store.defer(queue, node.shard(), &[], kind, Some(30_000), &throttled).await.unwrap();
-    assert_eq!(node.claim(WISH).await.gate, Gate::Shut);
+    assert_eq!(node.claim(WISH).await.status, ClaimStatus::Held(Gate::Throttled));
 
     step(&ground, -HOUR);
 
-    assert_eq!(node.claim(WISH).await.gate, Gate::Open);
+    assert_eq!(node.claim(WISH).await.status, ClaimStatus::Taken);
 }

@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use tidegate::domain::gates::Gate;
 use tidegate::domain::message::When;
 use tidegate::domain::outcome::OnUncertain;
 use tidegate::domain::state::State;
-use tidegate::store::{Changed, Decision, Edit, Gate, Part, Reaped, Verb, Verdict};
+use tidegate::store::{Changed, ClaimStatus, Decision, Edit, Part, Reaped, Verb, Verdict};
 
 use super::ground::{Ground, on_each};
 use super::node::{HOUR_MS, Node, WISH, With, bodies, message};
@@ -95,9 +96,9 @@ async fn the_third_loss_alone_is_poison(ground: Ground) {
         lease
     };
     assert_eq!(bodies(&node.take(1).await), ["c"]);
-    assert_eq!(node.claim(WISH).await.gate, Gate::Concurrency);
+    assert_eq!(node.claim(WISH).await.status, ClaimStatus::Held(Gate::Concurrency));
     node.end(Verb::Ack, &other).await;
-    assert_eq!(node.claim(WISH).await.gate, Gate::Concurrency);
+    assert_eq!(node.claim(WISH).await.status, ClaimStatus::Held(Gate::Concurrency));
     let leased: Vec<String> =
         ground.raw(redis::cmd("ZRANGE").arg(ground.key("leased")).arg(0).arg(-1)).await;
     assert_eq!(leased.len(), 1);
@@ -109,7 +110,11 @@ async fn the_third_loss_alone_is_poison(ground: Ground) {
     assert_eq!(bodies(&c), ["c"]);
     node.end(Verb::Ack, &c[0].lease).await;
     assert_eq!(bodies(&hasty.take(9).await), ["suspect"]);
-    assert_eq!(node.claim(WISH).await.gate, Gate::Concurrency, "nothing starts beside it");
+    assert_eq!(
+        node.claim(WISH).await.status,
+        ClaimStatus::Held(Gate::Concurrency),
+        "nothing starts beside it"
+    );
 
     let found = reap(&ground, &node).await;
 
@@ -230,7 +235,7 @@ async fn cancel_takes_what_waits_and_counts_stale_entries(ground: Ground) {
     assert_eq!(node.store.cancel(&nobody).await.unwrap(), Changed::NotFound);
     // The claim above has skipped the first entry of "ready"; the one of its return is left.
     assert_eq!(ground.assert_sound(&node).await.stale, 1);
-    assert_eq!(node.claim(WISH).await.gate, Gate::Stale);
+    assert_eq!(node.claim(WISH).await.status, ClaimStatus::Stale);
     assert_eq!(ground.assert_sound(&node).await.stale, 0);
 }
 

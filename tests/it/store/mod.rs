@@ -10,6 +10,7 @@ mod cost;
 mod ground;
 mod intake;
 mod keeping;
+mod limit_twin;
 mod limits;
 mod lost_replies;
 mod model;

@@ -3,11 +3,12 @@
 use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
+use tidegate::domain::gates::Gate;
 use tidegate::domain::id::MessageId;
 use tidegate::domain::message::When;
 use tidegate::domain::state::State;
 use tidegate::shutdown::Tasks;
-use tidegate::store::{Gate, Part, Verb};
+use tidegate::store::{ClaimStatus, Part, Verb};
 use tokio::time::Instant;
 
 use super::ground::{Ground, on_each};
@@ -246,7 +247,7 @@ async fn an_id_finds_its_shard(ground: Ground) {
     let requeued = node.store.requeue_all(&node.name, State::Cancelled, 1000).await.unwrap();
     assert_eq!(requeued, (40, false));
     node.store.pause(&node.name, None, "", "").await.unwrap();
-    assert_eq!(node.claim(WISH).await.gate, Gate::Paused);
+    assert_eq!(node.claim(WISH).await.status, ClaimStatus::Held(Gate::Pause));
     node.store.resume(&node.name).await.unwrap();
     assert_eq!(node.claim(WISH).await.messages.len(), 40);
     ground.assert_sound(&node).await;
@@ -268,7 +269,7 @@ async fn claims_go_round_the_shards(ground: Ground) {
         assert!(more > 0);
         taken += more;
     }
-    assert_eq!(node.claim(WISH).await.gate, Gate::Empty);
+    assert_eq!(node.claim(WISH).await.status, ClaimStatus::Empty);
     ground.assert_sound(&node).await;
 }
 

@@ -1,8 +1,9 @@
 //! What follows an attempt: each settle verb, and who may still settle.
 
+use tidegate::domain::gates::Gate;
 use tidegate::domain::message::When;
 use tidegate::domain::state::State;
-use tidegate::store::{DeferKind, Gate, Lease, Verb, Verdict};
+use tidegate::store::{ClaimStatus, DeferKind, Lease, Verb, Verdict};
 
 use super::ground::{Ground, on_each};
 use super::node::{HOUR_MS, Node, WISH, With, bodies, message, settled};
@@ -110,7 +111,7 @@ async fn a_late_success_delivers_what_is_not_final(ground: Ground) {
     assert_eq!(node.settle_one(Verb::Ack, &lease).await, Verdict::Already);
     assert_eq!(node.state(&node.id(&lease)).await, State::Delivered);
     assert_eq!(ground.assert_sound(&node).await.stale, 1);
-    assert_eq!(node.claim(WISH).await.gate, Gate::Stale);
+    assert_eq!(node.claim(WISH).await.status, ClaimStatus::Stale);
 
     // With another node: the second copy is stale then.
     let lease = reaped(&ground, &node).await;
@@ -258,7 +259,7 @@ async fn five_suspects_in_a_row_shut_the_gate(ground: Ground) {
     node.send(message("m")).await;
 
     let shut = node.claim(WISH).await;
-    assert_eq!(shut.gate, Gate::Shut);
+    assert_eq!(shut.status, ClaimStatus::Held(Gate::Throttled));
     let (_, kind, why) = node.counts().await.gate.unwrap();
     assert_eq!((kind.as_str(), why.as_str()), ("alarm", "403"));
     assert!(node.store.resume(&node.name).await.unwrap());
@@ -274,7 +275,7 @@ async fn credentials_refused_shut_the_gate_at_once(ground: Ground) {
     node.store.defer(&node.queue, node.shard(), &[], kind, None, &items).await.unwrap();
 
     let shut = node.claim(WISH).await;
-    assert_eq!(shut.gate, Gate::Shut);
+    assert_eq!(shut.status, ClaimStatus::Held(Gate::Throttled));
     assert!(shut.wait.unwrap() > std::time::Duration::from_millis(4000));
     let held = node.get(&id).await;
     assert_eq!((held.state, held.attempts, held.throttles), (State::Ready, 0, 0));
@@ -336,6 +337,6 @@ async fn nothing_is_kept_without_retention(ground: Ground) {
     assert_eq!(node.store.get(&cancelled).await.unwrap(), None);
     let scan = ground.assert_sound(&node).await;
     assert_eq!((scan.by_state, scan.stale), ([0; 9], 1), "a stale entry of nothing");
-    assert_eq!(node.claim(WISH).await.gate, Gate::Stale);
+    assert_eq!(node.claim(WISH).await.status, ClaimStatus::Stale);
     assert_eq!(ground.assert_sound(&node).await.stale, 0);
 }

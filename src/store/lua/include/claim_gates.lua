@@ -6,13 +6,13 @@ local function shut()
   local m = rc('HMGET', K.meta, 'pause_since', 'pause_until', 'gate_until', 'gate_since')
   if m[1] then
     local until_ms = tonumber(m[2])
-    if until_ms == 0 then return RUST.GATE_PAUSED, -1 end
-    if until_ms > now_ms then return RUST.GATE_PAUSED, (until_ms - now_ms) * 1000 end
-    if in_doubt then return RUST.GATE_PAUSED, RUST.DOUBT_WAIT_US end
+    if until_ms == 0 then return RUST.CLAIM_PAUSED, -1 end
+    if until_ms > now_ms then return RUST.CLAIM_PAUSED, (until_ms - now_ms) * 1000 end
+    if in_doubt then return RUST.CLAIM_PAUSED, RUST.DOUBT_WAIT_US end
     pause_end(m[1], until_ms)
   end
   local gate_ms = gate_shut_until(m[3], m[4])
-  if gate_ms > 0 then return RUST.GATE_SHUT, (gate_ms - now_ms) * 1000 end
+  if gate_ms > 0 then return RUST.CLAIM_SHUT, (gate_ms - now_ms) * 1000 end
   return nil
 end
 
@@ -56,12 +56,12 @@ end
 -- How many calls may begin beside those in flight; or none, the gate that does not let them, and how long until it is
 -- worth asking again, us (-1: somebody will tell).
 local function free_or_gate(length, in_flight)
-  if is_suspect_out(in_flight) then return nil, RUST.GATE_CONCURRENCY, -1 end
+  if is_suspect_out(in_flight) then return nil, RUST.CLAIM_CONCURRENCY, -1 end
   local calls = math.min(free_calls(in_flight), granted or most)
-  if calls <= 0 then return nil, RUST.GATE_CONCURRENCY, -1 end
+  if calls <= 0 then return nil, RUST.CLAIM_CONCURRENCY, -1 end
   if not is_batch then return calls end
   local gather_us = batch_gathers(length)
-  if gather_us > 0 then return nil, RUST.GATE_GATHERING, gather_us end
+  if gather_us > 0 then return nil, RUST.CLAIM_GATHERING, gather_us end
   return 1
 end
 

@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use tidegate::domain::gates::Gate;
 use tidegate::domain::id::MessageId;
 use tidegate::domain::state::State;
 use tidegate::store::{
-    Changed, ClaimWish, Claimed, Decision, DeferKind, Edit, Gate, Lease, NotAccepted, Verb, Verdict,
+    Changed, ClaimStatus, ClaimWish, Claimed, Decision, DeferKind, Edit, Lease, NotAccepted, Verb,
+    Verdict,
 };
 
 use super::known::{Known, Model};
@@ -201,18 +203,26 @@ impl World {
     }
 
     /// What a claim should take, what it should find expired, and which gate it should meet.
-    fn foresee(&self, most: usize, now_ms: u64) -> (Vec<MessageId>, Vec<MessageId>, Vec<Gate>) {
+    fn foresee(
+        &self,
+        most: usize,
+        now_ms: u64,
+    ) -> (Vec<MessageId>, Vec<MessageId>, Vec<ClaimStatus>) {
         if self.model.is_paused {
-            return (Vec::new(), Vec::new(), vec![Gate::Paused]);
+            return (Vec::new(), Vec::new(), vec![ClaimStatus::Held(Gate::Pause)]);
         }
         if self.model.is_shut {
-            return (Vec::new(), Vec::new(), vec![Gate::Shut]);
+            return (Vec::new(), Vec::new(), vec![ClaimStatus::Held(Gate::Throttled)]);
         }
         let leased = self.model.of(State::Leased);
         let is_suspect_out = leased.len() == 1 && self.model.messages[&leased[0]].is_alone;
         if is_suspect_out {
             // Stale entries are the scripts' affair: without them it is empty.
-            return (Vec::new(), Vec::new(), vec![Gate::Concurrency, Gate::Empty]);
+            return (
+                Vec::new(),
+                Vec::new(),
+                vec![ClaimStatus::Held(Gate::Concurrency), ClaimStatus::Empty],
+            );
         }
         let (mut taken, mut lapsed) = (Vec::new(), Vec::new());
         for id in self.model.ready_in_order() {
@@ -225,28 +235,28 @@ impl World {
             } else if known.rescues < 2 {
                 taken.push(id);
             } else if taken.is_empty() && leased.is_empty() {
-                return (vec![id], lapsed, vec![Gate::Open]);
+                return (vec![id], lapsed, vec![ClaimStatus::Taken]);
             } else if taken.is_empty() {
-                return (taken, lapsed, vec![Gate::Concurrency]);
+                return (taken, lapsed, vec![ClaimStatus::Held(Gate::Concurrency)]);
             } else {
                 break;
             }
         }
-        let gates = match (taken.is_empty(), lapsed.is_empty()) {
-            (false, _) => vec![Gate::Open],
-            (true, false) => vec![Gate::Stale],
-            (true, true) => vec![Gate::Stale, Gate::Empty],
+        let statuses = match (taken.is_empty(), lapsed.is_empty()) {
+            (false, _) => vec![ClaimStatus::Taken],
+            (true, false) => vec![ClaimStatus::Stale],
+            (true, true) => vec![ClaimStatus::Stale, ClaimStatus::Empty],
         };
-        (taken, lapsed, gates)
+        (taken, lapsed, statuses)
     }
 
     async fn claim(&mut self, most: usize, lasts: bool) {
-        let (taken, lapsed, gates) = self.foresee(most, self.ground.now_ms().await);
+        let (taken, lapsed, statuses) = self.foresee(most, self.ground.now_ms().await);
         let node = if lasts { &self.node } else { &self.hasty };
 
         let reply = node.claim(ClaimWish { messages_max: most, ..WISH }).await;
 
-        assert!(gates.contains(&reply.gate), "{:?}, expected {gates:?}", reply.gate);
+        assert!(statuses.contains(&reply.status), "{:?}, expected {statuses:?}", reply.status);
         let claimed: Vec<_> = reply.messages.iter().map(|c| node.id(&c.lease)).collect();
         assert_eq!(claimed, taken);
         for id in lapsed {

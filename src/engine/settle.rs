@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::decide::Action;
-use super::renewer::InFlight;
+use super::renew::InFlight;
 use super::slots::Slot;
 use crate::domain::failing::{self, Sign};
 use crate::domain::id::MessageId;

@@ -9,9 +9,10 @@ use std::time::Duration;
 use rand::Rng as _;
 use tokio::time::Instant;
 
+use super::breaker::{Entry, HostSlot, Hosts, News, Said, later_ms};
 use super::decide::Action;
 use super::exchange::{Exchanges, Outcomes, Tried, error_of};
-use super::hosts::{Entry, HostSlot, Hosts, News, Said, later_ms};
+use super::permits::permit;
 use super::single;
 use crate::domain::callback::{NoTarget, host_of};
 use crate::domain::endpoint::HttpDownstream;
@@ -19,13 +20,8 @@ use crate::domain::message::Attempt;
 use crate::domain::outcome::{Answer, Outcome};
 use crate::domain::policy::Downstream;
 use crate::domain::retry::{GiveUp, RetryPolicy};
-use crate::store::{Claimed, Permit};
+use crate::store::Claimed;
 use crate::telemetry::QueueLabel;
-
-/// Longest wait for a permit between two looks at the lease.
-const PERMIT_WAIT_MAX: Duration = Duration::from_millis(500);
-/// A permit is void so long after its slot, as for other calls.
-const PERMIT_LATE_MAX: Duration = Duration::from_millis(15);
 
 /// Sends a callback, or says when it may be tried again.
 pub(super) async fn run(
@@ -181,26 +177,8 @@ async fn has_permit(exchanges: &Exchanges, hosts: &Hosts, message: &Claimed) -> 
         () = exchanges.stop.cancelled() => return false,
         pace = hosts.pace.lock() => pace,
     };
-    while may_start() {
-        let wait = match exchanges.store.permit(&exchanges.queue).await {
-            Ok(Permit::Granted(slot)) => {
-                tokio::time::sleep_until(slot).await;
-                if Instant::now() <= slot + PERMIT_LATE_MAX {
-                    return may_start();
-                }
-                // This node stood still: a call now would come too close to others.
-                Duration::ZERO
-            }
-            Ok(Permit::Wait(wait)) => wait.min(PERMIT_WAIT_MAX),
-            Ok(Permit::Shut) => return false,
-            Err(_) => PERMIT_WAIT_MAX,
-        };
-        tokio::select! {
-            () = exchanges.stop.cancelled() => return false,
-            () = tokio::time::sleep(wait) => {}
-        }
-    }
-    false
+    let lasts = || if may_start() { Ok(()) } else { Err(()) };
+    permit(&exchanges.store, &exchanges.queue, &exchanges.stop, lasts).await.is_ok()
 }
 
 /// Back for later, as if not tried; but not for ever.

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use super::decide::Action;
 use super::exchange::{Exchanges, Outcomes};
-use super::settler::Settlement;
+use super::settle::Settlement;
 use super::slots::Slot;
 use super::{batch, callback, single};
 use crate::failpoint::failpoint;

@@ -12,11 +12,8 @@ use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use tokio::time::Instant;
 
+use super::permits::LATE_MAX;
 use crate::domain::limit::Rate;
-
-/// A permit is void so long after its slot: of the 20 ms that a call may be late at the downstream,
-/// the rest is for its way there. It bounds what calls of several nodes can move closer together.
-const LATE_MAX: Duration = Duration::from_millis(15);
 
 /// The pace of one queue on this node.
 #[derive(Debug)]

@@ -1,15 +1,18 @@
 //! Keeps the leases of exchanges that are under way.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::cadence::{self, Next, Pass};
+use super::pulse::Pulse;
 use crate::domain::lease::latest_start_ms;
-use crate::store::{Claimed, Lease, Queue, Store, Verdict};
+use crate::store::{Claimed, Lease, Queue, Store, StoreError, Verdict};
 use crate::telemetry::Kind;
 
 /// Leases in one call.
@@ -34,11 +37,8 @@ impl InFlight {
         leases.insert(message.lease.clone(), message.start_before);
     }
 
-    /// Returns once there is a lease.
-    async fn any(&self) {
-        while self.lock().is_empty() {
-            self.began.notified().await;
-        }
+    fn is_empty(&self) -> bool {
+        self.lock().is_empty()
     }
 
     pub(super) fn remove(&self, lease: &Lease) {
@@ -77,7 +77,7 @@ impl InFlight {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Lease, Instant>> {
-        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+        self.leases.lock()
     }
 }
 
@@ -87,25 +87,37 @@ pub(super) struct Renewer {
     pub(super) store: Store,
     pub(super) queue: Arc<Queue>,
     pub(super) in_flight: Arc<InFlight>,
+    /// Whether what is held has been held for a third of a lease.
+    pub(super) is_due: bool,
+}
+
+impl Pass for Renewer {
+    async fn run_once(&mut self) -> Result<Next, StoreError> {
+        if self.in_flight.is_empty() {
+            self.is_due = false;
+            return Ok(Next::Woken);
+        }
+        // What was just claimed needs no renewal yet.
+        if std::mem::replace(&mut self.is_due, true) {
+            self.renew().await;
+        }
+        let third = Duration::from_millis((self.queue.policy.lease_ms / 3).max(10));
+        Ok(Next::NotBefore(third))
+    }
+
+    /// Until there is a lease where there was none.
+    async fn woken(&mut self) {
+        self.in_flight.began.notified().await;
+    }
 }
 
 impl Renewer {
     /// The loop.
-    pub(super) async fn run(self, stop: CancellationToken) {
-        let every = Duration::from_millis((self.queue.policy.lease_ms / 3).max(10));
-        loop {
-            let held = async {
-                self.in_flight.any().await;
-                tokio::time::sleep(every).await;
-            };
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = held => self.run_once().await,
-            }
-        }
+    pub(super) async fn run(self, stop: CancellationToken, pulse: Pulse) {
+        cadence::run(&stop, pulse, self).await;
     }
 
-    async fn run_once(&self) {
+    async fn renew(&self) {
         let policy = &self.queue.policy;
         let start_within = latest_start_ms(policy.lease_ms, policy.downstream.timeout_ms());
         let start_within = Duration::from_millis(start_within);

@@ -4,9 +4,9 @@
 //! and that the beginning and the end are each noticed once. Pure but for the lock: `now` comes in.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 /// How long nothing is claimed after a call that this machine could not make.
@@ -57,7 +57,7 @@ impl Shortage {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Times>> {
-        self.times.lock().unwrap_or_else(PoisonError::into_inner)
+        self.times.lock()
     }
 }
 

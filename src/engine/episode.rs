@@ -1,8 +1,8 @@
 //! Trouble that comes again and again: said once when it begins and once when it is over.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// It is over once nothing was wrong for so long: trouble that comes and goes is one episode.
@@ -35,7 +35,7 @@ pub(super) enum Turn {
 impl Episode {
     /// Notes whether something was wrong this time.
     pub(super) fn note(&self, is_wrong: bool, now: Instant) -> Option<Turn> {
-        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut under_way = self.under_way.lock();
         match (&mut *under_way, is_wrong) {
             (None, false) => None,
             (None, true) => {

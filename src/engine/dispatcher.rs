@@ -1,7 +1,7 @@
 //! Decides when a queue claims, and starts what was claimed.
 //!
-//! Owns the order of the gates as this node sees them: stop, window, own slots; then the claim asks
-//! the rest in Redis (pause, gate, concurrency, limit, batch). One dispatcher a queue and node: only
+//! Owns the order of what this node looks at: stop, the gates that it knows (`domain::gates`), own slots;
+//! then the claim asks the rest in Redis. One dispatcher a queue and node: only
 //! it claims, so the claim sequence of a shard has one writer.
 
 use std::sync::Arc;
@@ -10,20 +10,18 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::cadence::{self, Next, Pass};
+use super::cadence::{self, Next, Pass, WAIT_MIN};
 use super::exchange::Exchanges;
+use super::pacer::{Permit, Throttle};
 use super::pulse::Pulse;
 use super::runners::Runners;
-use super::settler::Settlement;
+use super::settle::Settlement;
 use super::slots::Slots;
-use super::throttle::{Permit, Throttle};
 use super::work::Work;
-use crate::domain::window::WindowState;
+use crate::domain::gates::{Gate, GateState, Snapshot, gates};
 use crate::shutdown::Tasks;
-use crate::store::{ClaimReply, ClaimWish, Claimed, Gate, StoreError};
+use crate::store::{ClaimReply, ClaimStatus, ClaimWish, Claimed, HORIZON_US, StoreError};
 
-/// How far ahead of their slots messages are claimed.
-const HORIZON: Duration = Duration::from_millis(50);
 /// With a limit, the next claim is made when its first slot is so near: what a stall may take, and no
 /// claim for each message.
 const REFILL: Duration = Duration::from_millis(30);
@@ -31,8 +29,6 @@ const REFILL: Duration = Duration::from_millis(30);
 const CONCURRENCY_POLL: Duration = Duration::from_secs(1);
 /// The longest time before the end of a window at which a batch leaves half full.
 const LAST_CALL_MS_MAX: u64 = 1000;
-/// The shortest sleep at a gate whose moment is known, so that rounding never makes a busy loop.
-const WAIT_MIN: Duration = Duration::from_millis(1);
 
 /// The dispatcher of one queue on this node.
 #[derive(Debug)]
@@ -52,12 +48,13 @@ impl Pass for Dispatcher {
     /// The gates, a claim, the starts.
     async fn run_once(&mut self) -> Result<Next, StoreError> {
         let queue = Arc::clone(&self.exchanges.queue);
-        let now_ms = self.exchanges.store.clock().now_ms();
-        let before_ms = match self.window(now_ms) {
-            Ok(before_ms) => before_ms,
-            Err(next) => {
+        let known_ms = self.exchanges.store.clock().known_ms();
+        let now_ms = known_ms.unwrap_or(0);
+        let before_ms = match gates(&queue.policy, &Snapshot::default(), known_ms).latest() {
+            GateState::Open { before_ms } => before_ms,
+            GateState::Held { until_ms, why } => {
                 self.backlog = true;
-                return Ok(next);
+                return Ok(Next::at_gate(until_ms, why, now_ms));
             }
         };
         if let Some(wait) = self.exchanges.shortage.wait(Instant::now()) {
@@ -81,7 +78,7 @@ impl Pass for Dispatcher {
         let last_call_ms = before_ms.map(|before_ms| self.last_call_ms(before_ms));
         let wish = ClaimWish {
             messages_max,
-            horizon_us: u64::try_from(HORIZON.as_micros()).unwrap_or(u64::MAX),
+            horizon_us: HORIZON_US,
             before_us: before_ms.map(|ms| ms * 1000),
             batch_now: last_call_ms.is_some_and(|last_call_ms| now_ms >= last_call_ms),
             lease_ms: None,
@@ -94,9 +91,14 @@ impl Pass for Dispatcher {
             .filter(|edge_ms| *edge_ms > now_ms)
             .fold(next, |next, edge_ms| next.at_latest(Duration::from_millis(edge_ms - now_ms)));
         let held = self.backlog;
-        self.backlog = reply.ready_left > 0 || !matches!(reply.gate, Gate::Open | Gate::Empty);
+        let is_through = matches!(reply.status, ClaimStatus::Taken | ClaimStatus::Empty);
+        self.backlog = reply.ready_left > 0 || !is_through;
         self.start(reply, held);
         Ok(next)
+    }
+
+    async fn woken(&mut self) {
+        self.exchanges.queue.ready.notified().await;
     }
 }
 
@@ -104,36 +106,13 @@ impl Dispatcher {
     /// The loop; ends when its queue stops.
     pub(super) async fn run(self, pulse: Pulse) {
         let stop = self.tasks.stop_token().clone();
-        let wake = Arc::clone(&self.exchanges.queue.ready);
-        cadence::run(stop, &wake, pulse, self).await;
-    }
-
-    /// The window: `Ok` with the moment before which a call must start, or when to look again.
-    fn window(&self, now_ms: u64) -> Result<Option<u64>, Next> {
-        let Some(window) = &self.exchanges.queue.policy.window else { return Ok(None) };
-        let until =
-            |at_ms: u64| Next::In(Duration::from_millis(at_ms.saturating_sub(now_ms).max(1)));
-        if now_ms == 0 {
-            // Redis has not told the time yet.
-            return Err(Next::In(CONCURRENCY_POLL));
-        }
-        match window.state(now_ms) {
-            WindowState::Closed { opens_at_ms } => Err(opens_at_ms.map_or(Next::Woken, until)),
-            WindowState::Open { closes_at_ms: None } => Ok(None),
-            WindowState::Open { closes_at_ms: Some(closes_ms) } => {
-                if self.exchanges.queue.policy.window_holds(now_ms) {
-                    Ok(Some(closes_ms - window.min_remaining_ms()))
-                } else {
-                    Err(until(closes_ms))
-                }
-            }
-        }
+        cadence::run(&stop, pulse, self).await;
     }
 
     /// From when on a batch does not wait for company that would come too late.
     fn last_call_ms(&self, before_ms: u64) -> u64 {
         let wait_ms = self.exchanges.queue.policy.batch.map_or(0, |batch| batch.max_wait_ms);
-        let horizon_ms = u64::try_from(HORIZON.as_millis()).unwrap_or(0);
+        let horizon_ms = HORIZON_US / 1000;
         before_ms.saturating_sub(wait_ms.min(LAST_CALL_MS_MAX) + horizon_ms)
     }
 
@@ -142,34 +121,35 @@ impl Dispatcher {
         let wait =
             |wait: Option<Duration>| wait.map_or(Next::Woken, |wait| Next::In(wait.max(WAIT_MIN)));
         let shards = self.exchanges.queue.shards.len();
-        match reply.gate {
-            Gate::Stale => Next::Now,
+        match reply.status {
+            ClaimStatus::Stale => Next::Now,
             // With several shards, those that this round did not come to are not counted.
-            Gate::Open if reply.ready_left == 0 && shards == 1 => Next::Woken,
-            Gate::Open => self.after_last_slot(&reply.messages, wanted),
-            Gate::Empty => {
+            ClaimStatus::Taken if reply.ready_left == 0 && shards == 1 => Next::Woken,
+            ClaimStatus::Taken => self.after_last_slot(&reply.messages, wanted),
+            ClaimStatus::Empty => {
                 if shards > 1 {
                     self.exchanges.queue.look_everywhere();
                 }
                 Next::Woken
             }
-            Gate::Paused | Gate::Shut | Gate::Gathering | Gate::Doubt => wait(reply.wait),
             // Each call that ends wakes us, and none of them lets the next slot come sooner.
-            Gate::Limit => match reply.wait {
+            ClaimStatus::Held(Gate::Limit) => match reply.wait {
                 Some(wait) => Next::NotBefore(wait.max(WAIT_MIN)),
                 // The next slot is near, and the window ends before it.
                 None => Next::Woken,
             },
-            Gate::Concurrency => Next::In(CONCURRENCY_POLL),
+            ClaimStatus::Held(Gate::Concurrency) => Next::In(CONCURRENCY_POLL),
+            ClaimStatus::Held(_) | ClaimStatus::ClockInDoubt => wait(reply.wait),
         }
     }
 
     /// With a limit, the next claim is worth a call when its first slot is near.
     fn after_last_slot(&self, messages: &[Claimed], wanted: usize) -> Next {
-        let Some(rate) = self.exchanges.queue.policy.claim_rate() else { return Next::Now };
-        let taken_all = messages.len() >= wanted && self.exchanges.queue.policy.batch.is_none();
+        let policy = &self.exchanges.queue.policy;
+        let Some(limit) = policy.claim_rate().and(policy.limit()) else { return Next::Now };
+        let taken_all = messages.len() >= wanted && policy.batch.is_none();
         let Some(last) = messages.last().filter(|_| !taken_all) else { return Next::Now };
-        let period = Duration::from_secs_f64(rate.period_us() / 1_000_000.0);
+        let period = Duration::from_secs_f64(limit.period_us() / 1_000_000.0);
         let next_slot = last.slot + period;
         let ahead = next_slot.saturating_duration_since(Instant::now());
         Next::NotBefore(ahead.saturating_sub(REFILL).max(WAIT_MIN))

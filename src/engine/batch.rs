@@ -4,19 +4,18 @@
 //! a call of its own, with its own permit, inside the window. Sequential, so that one exchange stays
 //! one exchange.
 
-use std::time::Duration;
-
 use tokio::time::Instant;
 
 use super::batch_answer::{self, BatchAnswer, ItemSaid, Reading};
 use super::decide::Action;
 use super::episode::Turn;
 use super::exchange::{Exchanges, Outcomes, Tried};
+use super::permits::{NoPermit, permit};
 use super::request::{batch_call, item_ids};
 use crate::domain::outcome::{Answer, Outcome};
 use crate::domain::receipt::Pending;
 use crate::failpoint::failpoint;
-use crate::store::{Claimed, Permit};
+use crate::store::Claimed;
 use crate::telemetry::QueueLabel;
 
 /// Guilty items in a row, each refused as if the downstream itself were at fault, after which the
@@ -24,13 +23,10 @@ use crate::telemetry::QueueLabel;
 const SUSPECTS_MAX: usize = 5;
 /// A longer answer is read aside: meanwhile this thread has other exchanges to serve.
 const READ_HERE_BYTES_MAX: usize = 64 << 10;
-/// Longest wait for a permit between two looks at the window.
-const PERMIT_WAIT_MAX: Duration = Duration::from_millis(500);
 
-/// Whether the next call of an exchange may start.
-enum Start {
-    /// Now.
-    Now,
+/// Why the next call of an exchange does not start.
+#[derive(Debug, Clone, Copy)]
+enum NoStart {
     /// The window would not hold it.
     Hold,
     /// The queue is paused, shut or stopping, or the lease is lost: back as if not claimed.
@@ -46,14 +42,13 @@ pub(super) async fn run(exchanges: &Exchanges, messages: Vec<Claimed>, outcomes:
         let start = if suspects < SUSPECTS_MAX {
             next_start(exchanges, &part, number).await
         } else {
-            Start::Release
+            Err(NoStart::Release)
         };
-        let back = match start {
-            Start::Now => None,
-            Start::Hold => Some(Action::Hold),
-            Start::Release => Some(Action::Release),
-        };
-        if let Some(action) = back {
+        if let Err(why) = start {
+            let action = match why {
+                NoStart::Hold => Action::Hold,
+                NoStart::Release => Action::Release,
+            };
             give_back(&part, &action, parts.is_empty(), outcomes).await;
             continue;
         }
@@ -79,38 +74,27 @@ pub(super) async fn run(exchanges: &Exchanges, messages: Vec<Claimed>, outcomes:
 }
 
 /// A permit, an open window and a lease that lasts; the first call has its permit from the claim.
-async fn next_start(exchanges: &Exchanges, part: &[Claimed], number: usize) -> Start {
-    let policy = &exchanges.queue.policy;
-    let mut granted = number == 0;
-    loop {
-        if !policy.window_holds(exchanges.store.clock().now_ms()) {
-            return Start::Hold;
-        }
-        if !part.iter().all(|message| exchanges.in_flight.may_start(&message.lease)) {
-            return Start::Release;
-        }
-        if number == 0 && exchanges.is_too_late(&part[0]) {
-            return Start::Release;
-        }
-        if granted {
-            return Start::Now;
-        }
-        let wait = match exchanges.store.permit(&exchanges.queue).await {
-            Ok(Permit::Granted(slot)) => {
-                tokio::time::sleep_until(slot).await;
-                // That took time: once more through the gates above.
-                granted = true;
-                continue;
-            }
-            Ok(Permit::Wait(wait)) => wait.min(PERMIT_WAIT_MAX),
-            Ok(Permit::Shut) => return Start::Release,
-            Err(_) => PERMIT_WAIT_MAX,
-        };
-        tokio::select! {
-            () = exchanges.stop.cancelled() => return Start::Release,
-            () = tokio::time::sleep(wait) => {}
-        }
+async fn next_start(exchanges: &Exchanges, part: &[Claimed], number: usize) -> Result<(), NoStart> {
+    let may_start = || may_start(exchanges, part, number);
+    if number == 0 {
+        return may_start();
     }
+    match permit(&exchanges.store, &exchanges.queue, &exchanges.stop, may_start).await {
+        Ok(()) => Ok(()),
+        Err(NoPermit::Ended(why)) => Err(why),
+        Err(NoPermit::Shut) => Err(NoStart::Release),
+    }
+}
+
+fn may_start(exchanges: &Exchanges, part: &[Claimed], number: usize) -> Result<(), NoStart> {
+    if exchanges.is_held() {
+        return Err(NoStart::Hold);
+    }
+    let lasts = part.iter().all(|message| exchanges.in_flight.may_start(&message.lease));
+    if !lasts || (number == 0 && exchanges.is_too_late(&part[0])) {
+        return Err(NoStart::Release);
+    }
+    Ok(())
 }
 
 fn split_expired(exchanges: &Exchanges, part: Vec<Claimed>) -> (Vec<Claimed>, Vec<Claimed>) {

@@ -1,27 +1,31 @@
 //! The skeleton of a loop: a pass, then sleep until the next one is due or somebody wakes us.
 //!
-//! Registers for the wake-up before it looks (`Notify` keeps one permit). Where nothing is known to come
-//! it sleeps until it is woken: `rounds` looks on behalf of all loops, with one plain reading for many
+//! A wake-up that comes while it looks is not lost (`Notify` keeps one permit). Where nothing is known to
+//! come it sleeps until it is woken: `rounds` looks on behalf of all loops, with one plain reading for many
 //! shards, so that a lost wake-up costs time and never a message, and idle queues cost next to nothing.
 
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::nap::nap;
 use super::pulse::Pulse;
+use crate::domain::gates::Why;
+use crate::domain::spread::{shortened, spread};
 use crate::store::StoreError;
 
 /// A sleep that is longer ends early, and what is left is asked for anew: this node's clock and Redis'
 /// drift apart meanwhile.
 const EXACT: Duration = Duration::from_secs(20);
-/// Pause after Redis failed a pass.
-const FAILED_PAUSE: Duration = Duration::from_millis(250);
+
+/// The shortest sleep at a gate whose moment is known, so that rounding never makes a busy loop.
+pub(crate) const WAIT_MIN: Duration = Duration::from_millis(1);
+/// How often to look whether Redis has told the time.
+const TIME_POLL: Duration = Duration::from_secs(1);
 
 /// What a pass asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Next {
+pub(crate) enum Next {
     /// There is more: again at once.
     Now,
     /// After so long, or when somebody wakes us.
@@ -34,7 +38,7 @@ pub(super) enum Next {
 
 impl Next {
     /// The same, or so long from now, whichever is sooner.
-    pub(super) fn at_latest(self, most: Duration) -> Self {
+    pub(crate) fn at_latest(self, most: Duration) -> Self {
         match self {
             Self::Now => Self::Now,
             Self::In(wait) => Self::In(wait.min(most)),
@@ -44,15 +48,31 @@ impl Next {
     }
 
     /// The same, but not within so long, unless there is more at once or somebody wakes us.
-    pub(super) fn at_soonest(self, least: Duration) -> Self {
+    pub(crate) fn at_soonest(self, least: Duration) -> Self {
         match self {
             Self::In(wait) => Self::In(wait.max(least)),
             other => other,
         }
     }
 
+    /// After about so long, spread so that nodes and queues do not look in step, or when somebody wakes us.
+    pub(crate) fn about(wait: Duration) -> Self {
+        Self::In(spread(wait, 0.25, rand::random()))
+    }
+
+    /// When to look again at a gate that holds.
+    pub(crate) fn at_gate(until_ms: Option<u64>, why: Why, now_ms: u64) -> Self {
+        match (until_ms, why) {
+            (Some(at_ms), _) => {
+                Self::In(Duration::from_millis(at_ms.saturating_sub(now_ms)).max(WAIT_MIN))
+            }
+            (None, Why::TimeUnknown) => Self::In(TIME_POLL),
+            (None, _) => Self::Woken,
+        }
+    }
+
     /// From "the next one falls due in": zero means that more is due already.
-    pub(super) fn due(next_in: Option<Duration>) -> Self {
+    pub(crate) fn due(next_in: Option<Duration>) -> Self {
         match next_in {
             Some(Duration::ZERO) => Self::Now,
             Some(wait) => Self::In(wait),
@@ -63,17 +83,25 @@ impl Next {
 
 /// How much of a wait is slept at once; spread, so that nodes and queues do not look in step.
 fn leg(wait: Duration) -> Duration {
-    if wait <= EXACT { wait } else { wait.mul_f64(0.8 + rand::random::<f64>() * 0.15) }
+    if wait <= EXACT { wait } else { shortened(wait.mul_f64(0.95), 0.15, rand::random()) }
 }
 
 /// One look of a loop, apart from the loop, so that it can be read and tested alone.
-pub(super) trait Pass: Send {
+pub(crate) trait Pass: Send {
+    /// About how long to wait after a pass that Redis failed.
+    const FAILED_PAUSE: Duration = Duration::from_millis(250);
+
     /// Does what is due, and says when to look again.
     fn run_once(&mut self) -> impl Future<Output = Result<Next, StoreError>> + Send;
+
+    /// Ends when there is something to look for before it is time. Dropped where it is time before that.
+    fn woken(&mut self) -> impl Future<Output = ()> + Send {
+        std::future::pending()
+    }
 }
 
-/// Looks until `stop`.
-pub(super) async fn run(stop: CancellationToken, wake: &Notify, pulse: Pulse, mut pass: impl Pass) {
+/// Looks until `stop`; returns what looked, so that it can leave in order.
+pub(crate) async fn run<P: Pass>(stop: &CancellationToken, pulse: Pulse, mut pass: P) -> P {
     while !stop.is_cancelled() {
         pulse.sleeps(Duration::ZERO);
         let (sleep, listens) = match pass.run_once().await {
@@ -84,8 +112,11 @@ pub(super) async fn run(stop: CancellationToken, wake: &Notify, pulse: Pulse, mu
             Ok(Next::In(wait)) => (Some(leg(wait)), true),
             Ok(Next::NotBefore(wait)) => (Some(leg(wait)), false),
             Ok(Next::Woken) => (None, true),
-            // Logged where Redis' absence was noticed.
-            Err(_) => (Some(FAILED_PAUSE.mul_f64(0.5 + rand::random::<f64>())), true),
+            // That Redis is away is logged where it is noticed.
+            Err(error) => {
+                tracing::debug!(%error, pass = pulse.name(), "a pass was cut short");
+                (Some(spread(P::FAILED_PAUSE, 0.5, rand::random())), true)
+            }
         };
         match sleep {
             Some(sleep) => pulse.sleeps(sleep),
@@ -95,8 +126,9 @@ pub(super) async fn run(stop: CancellationToken, wake: &Notify, pulse: Pulse, mu
             // The stop first: a wake-up that comes with it is passed on to whoever takes our place.
             biased;
             () = stop.cancelled() => {}
-            () = wake.notified(), if listens => {}
+            () = pass.woken(), if listens => {}
             () = nap(sleep.unwrap_or_default()), if sleep.is_some() => {}
         }
     }
+    pass
 }

@@ -10,22 +10,22 @@ use tokio::sync::mpsc;
 use tokio::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
+use super::breaker::Hosts;
 use super::decide::{Action, Facts, decide};
 use super::episode::Episode;
-use super::hosts::Hosts;
-use super::renewer::InFlight;
-use super::settler::Settlement;
+use super::permits::START_LATE_MAX;
+use super::renew::InFlight;
+use super::settle::Settlement;
 use super::shortage::Shortage;
 use super::slots::Slot;
 use crate::domain::failing::Sign;
+use crate::domain::gates::{Snapshot, gates};
 use crate::domain::message::Attempt;
 use crate::domain::outcome::{Answer, Outcome, Reading, classify};
 use crate::store::{Claimed, Queue, Store};
 use crate::telemetry::{Histogram, OutcomeLabel, QueueLabel};
 use crate::transport::Transport;
 
-/// A call begins so long after its slot at the latest: a little after the pace lets it go.
-const START_LATE_MAX: Duration = Duration::from_millis(18);
 /// Longest error text that is kept of an attempt.
 const ERROR_CHARS_MAX: usize = 500;
 
@@ -123,7 +123,13 @@ impl Exchanges {
         if self.is_too_late(message) {
             return Some(Action::Release);
         }
-        (!self.queue.policy.window_holds(now_ms)).then_some(Action::Hold)
+        self.is_held().then_some(Action::Hold)
+    }
+
+    /// Whether a gate that this node knows holds the next call.
+    pub(super) fn is_held(&self) -> bool {
+        let now_ms = self.store.clock().known_ms();
+        gates(&self.queue.policy, &Snapshot::default(), now_ms).latest().is_held()
     }
 
     /// Whether its permit has become void since the pace handed it out: this node stood still, and a

@@ -6,14 +6,16 @@
 //! so quickly that the wait is worth it. Pure but for the lock: `now` and randomness come in.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::domain::policy::{Downstream, QueuePolicy};
 use crate::domain::retry::{alarm_pause_ms, throttle_pause_ms};
+use crate::domain::spread::lengthened;
 
 /// Most calls under way at one host.
 const CALLS_MAX: usize = 32;
@@ -241,11 +243,11 @@ impl Drop for HostSlot {
 pub(super) fn later_ms(least: Duration, times: u32, random: f64) -> u64 {
     let grown = BUSY * (1 << times.min(9));
     let base = least.max(grown.min(LATER_MAX)).min(LATER_MAX.max(least));
-    u64::try_from(base.mul_f64(1.0 + random / 2.0).as_millis()).unwrap_or(u64::MAX)
+    u64::try_from(lengthened(base, 0.5, random).as_millis()).unwrap_or(u64::MAX)
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
+    state.lock()
 }
 
 #[cfg(test)]

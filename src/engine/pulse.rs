@@ -3,9 +3,10 @@
 //! Each loop says by when it will look again. A loop that is late beyond all reason is stuck, and
 //! the service manager is left to restart the process.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// How late a loop may be before it counts as stuck: above every timeout of a call to Redis.
@@ -36,7 +37,7 @@ impl Pulses {
     #[must_use]
     pub fn start(&self, name: String) -> Pulse {
         let beat = Arc::new(Beat { name, next: Mutex::new(Some(Instant::now())) });
-        self.all.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&beat));
+        self.all.lock().push(Arc::clone(&beat));
         Pulse { beat, pulses: self.clone() }
     }
 
@@ -44,9 +45,9 @@ impl Pulses {
     #[must_use]
     pub fn stuck(&self) -> Vec<String> {
         let now = Instant::now();
-        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.all.lock();
         let late = all.iter().filter(|beat| {
-            let next = *beat.next.lock().unwrap_or_else(PoisonError::into_inner);
+            let next = *beat.next.lock();
             next.is_some_and(|next| now > next + LATE_MAX)
         });
         late.map(|beat| beat.name.clone()).collect()
@@ -54,21 +55,26 @@ impl Pulses {
 }
 
 impl Pulse {
+    /// The name of its loop.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.beat.name
+    }
+
     /// The loop will look again within `sleep`.
     pub fn sleeps(&self, sleep: Duration) {
-        *self.beat.next.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some(Instant::now() + sleep);
+        *self.beat.next.lock() = Some(Instant::now() + sleep);
     }
 
     /// The loop will look again when it is woken.
     pub fn rests(&self) {
-        *self.beat.next.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.beat.next.lock() = None;
     }
 }
 
 impl Drop for Pulse {
     fn drop(&mut self) {
-        let mut all = self.pulses.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.pulses.all.lock();
         all.retain(|beat| !Arc::ptr_eq(beat, &self.beat));
     }
 }

@@ -15,15 +15,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::cadence::{self, Next, Pass};
 use super::exchange::error_of;
+use super::permits::permit;
 use super::pulse::Pulse;
+use crate::domain::gates::{GateState, Snapshot, gates};
 use crate::domain::message::Probes;
 use crate::domain::outcome::Answer;
 use crate::domain::probe::{Found, ProbePolicy};
 use crate::domain::retry::Next as Retry;
-use crate::domain::window::WindowState;
 use crate::failpoint::failpoint;
 use crate::shutdown::Tasks;
-use crate::store::{Changed, Decision, Doubtful, Permit, ProbeTimes, Queue, Store, StoreError};
+use crate::store::{Changed, Decision, Doubtful, ProbeTimes, Queue, Store, StoreError};
 use crate::telemetry::{FoundLabel, Kind, ReasonLabel};
 use crate::transport::{Call, Transport};
 
@@ -33,8 +34,6 @@ const PROBES_MAX: u32 = 4;
 const PERMIT_PATIENCE: Duration = Duration::from_secs(5);
 /// How late a probe that needs no permit may start: this node may have stood still.
 const START_PATIENCE: Duration = Duration::from_secs(1);
-/// Between two tries to get one.
-const PERMIT_WAIT_MAX: Duration = Duration::from_millis(500);
 /// What a probe's lease leaves for writing down what it found.
 const MARGIN: Duration = Duration::from_secs(2);
 /// When a message is taken up again whose probe was not made.
@@ -44,7 +43,7 @@ const LOOK: Duration = Duration::from_secs(15);
 
 /// The prober of one queue on this node.
 #[derive(Debug)]
-pub(super) struct Prober {
+pub struct Prober {
     asking: Arc<Asking>,
     tasks: Tasks,
     free: Arc<Semaphore>,
@@ -66,7 +65,8 @@ struct Asking {
 
 impl Prober {
     /// A prober, if the queue asks for one.
-    pub(super) fn new(
+    #[must_use]
+    pub fn new(
         store: &Store,
         queue: &Arc<Queue>,
         transport: Transport,
@@ -90,22 +90,21 @@ impl Prober {
     }
 
     /// The loop; ends when its queue stops.
-    pub(super) async fn run(self, pulse: Pulse) {
+    pub async fn run(self, pulse: Pulse) {
         let stop = self.tasks.stop_token().clone();
-        let wake = Arc::clone(&self.asking.queue.doubt);
-        cadence::run(stop, &wake, pulse, self).await;
+        cadence::run(&stop, pulse, self).await;
     }
 }
 
 impl Pass for Prober {
     async fn run_once(&mut self) -> Result<Next, StoreError> {
         let asking = Arc::clone(&self.asking);
-        if let Err(next) = asking.window() {
-            return Ok(next);
+        if let GateState::Held { until_ms, why } = asking.gate() {
+            return Ok(Next::at_gate(until_ms, why, asking.store.clock().now_ms()));
         }
         let count = asking.queue.shards.len();
         self.turn = (self.turn + 1) % count;
-        let mut next = Next::In(LOOK.mul_f64(0.75 + rand::random::<f64>() * 0.5));
+        let mut next = Next::about(LOOK);
         for number in (0..count).map(|n| (self.turn + n) % count) {
             let free = self.free.available_permits();
             if free == 0 {
@@ -131,6 +130,10 @@ impl Pass for Prober {
         }
         Ok(next)
     }
+
+    async fn woken(&mut self) {
+        self.asking.queue.doubt.notified().await;
+    }
 }
 
 impl Asking {
@@ -149,20 +152,10 @@ impl Asking {
         if self.queue.policy.rate.is_some() { PERMIT_PATIENCE } else { START_PATIENCE }
     }
 
-    /// Whether a probe may start and end within the window; else when to look again.
-    fn window(&self) -> Result<(), Next> {
-        let Some(window) = &self.queue.policy.window else { return Ok(()) };
-        let now_ms = self.store.clock().now_ms();
-        let until =
-            |at_ms: u64| Next::In(Duration::from_millis(at_ms.saturating_sub(now_ms).max(1)));
-        let needs_ms = window.min_remaining_ms().max(self.policy.timeout_ms);
-        match window.state(now_ms) {
-            WindowState::Closed { opens_at_ms } => Err(opens_at_ms.map_or(Next::Woken, until)),
-            WindowState::Open { closes_at_ms: Some(at_ms) } if now_ms + needs_ms >= at_ms => {
-                Err(until(at_ms))
-            }
-            WindowState::Open { .. } => Ok(()),
-        }
+    /// Whether a probe may start, and end within the window.
+    fn gate(&self) -> GateState {
+        let snapshot = Snapshot { call_ms: self.policy.timeout_ms, ..Snapshot::default() };
+        gates(&self.queue.policy, &snapshot, self.store.clock().known_ms()).latest()
     }
 
     /// One probe, from its permit to what it decides.
@@ -173,8 +166,7 @@ impl Asking {
         taken_at: Instant,
         slot: OwnedSemaphorePermit,
     ) {
-        let latest = taken_at + self.patience();
-        if self.permit(latest).await && self.window().is_ok() && Instant::now() <= latest {
+        if self.may_start(taken_at + self.patience()).await {
             let (now_ms, answer) = self.call(&message).await;
             failpoint!("probed");
             if matches!(answer, Answer::NotSent { is_local: true, .. }) {
@@ -190,26 +182,17 @@ impl Asking {
         self.queue.doubt.notify_one();
     }
 
-    /// A permit of the queue's limit; pause and gate were asked when the message was taken.
-    async fn permit(&self, latest: Instant) -> bool {
+    /// A permit of the queue's limit, if there is one; pause and throttles were asked when the message was
+    /// taken.
+    async fn may_start(&self, latest: Instant) -> bool {
+        let may_start = || {
+            let is_in_time = Instant::now() <= latest && !self.stop.is_cancelled();
+            if is_in_time && !self.gate().is_held() { Ok(()) } else { Err(()) }
+        };
         if self.queue.policy.rate.is_none() {
-            return !self.stop.is_cancelled();
+            return may_start().is_ok();
         }
-        while Instant::now() < latest && !self.stop.is_cancelled() {
-            let wait = match self.store.permit(&self.queue).await {
-                Ok(Permit::Granted(slot)) => {
-                    tokio::time::sleep_until(slot).await;
-                    return true;
-                }
-                Ok(Permit::Wait(wait)) => wait.min(PERMIT_WAIT_MAX),
-                Ok(Permit::Shut) | Err(_) => return false,
-            };
-            tokio::select! {
-                () = self.stop.cancelled() => return false,
-                () = tokio::time::sleep(wait) => {}
-            }
-        }
-        false
+        permit(&self.store, &self.queue, &self.stop, may_start).await.is_ok()
     }
 
     async fn call(&self, message: &Doubtful) -> (u64, Answer) {

@@ -43,7 +43,7 @@ impl Presence {
     }
 
     /// Writes what is true now into what the node says of itself.
-    pub(super) fn tell(&self, info: &mut NodeInfo) {
+    pub(crate) fn tell(&self, info: &mut NodeInfo) {
         info.slots = self.slots.load(Ordering::Relaxed);
         info.in_flight = self.in_flight.load(Ordering::Relaxed);
         info.queues = self.queues.load(Ordering::Relaxed);

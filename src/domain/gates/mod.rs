@@ -1,0 +1,342 @@
+//! The gates of a queue: all that can hold a message, in the order in which they are documented.
+//!
+//! Owns whether each gate is open, until when, and why. Senders go by the gate that opens last, views show
+//! every gate: the gate that refuses is the gate that explains. Pure: the policy, what Redis counted and the
+//! time come in. Refuses to know who asks, and what is done while a gate is shut.
+
+#[cfg(test)]
+mod tests;
+
+use super::message::Message;
+use super::policy::QueuePolicy;
+use super::state::State;
+use super::window::WindowState;
+
+/// What can hold a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gate {
+    /// Its due time lies ahead.
+    Due,
+    /// The queue is paused.
+    Pause,
+    /// The window is closed, or closes too soon.
+    Window,
+    /// The downstream asked for fewer calls, or refused our credentials or our address.
+    Throttled,
+    /// The next slot of the rate lies ahead.
+    Limit,
+    /// As many calls are in flight as may be.
+    Concurrency,
+    /// A batch waits for company.
+    Batch,
+    /// The downstream is asked first whether it has the message.
+    Probe,
+}
+
+impl Gate {
+    /// Every gate, in the documented order.
+    pub const ALL: [Self; 8] = [
+        Self::Due,
+        Self::Pause,
+        Self::Window,
+        Self::Throttled,
+        Self::Limit,
+        Self::Concurrency,
+        Self::Batch,
+        Self::Probe,
+    ];
+
+    /// The word for this gate in `held_by` and in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Due => "due",
+            Self::Pause => "pause",
+            Self::Window => "window",
+            Self::Throttled => "throttled",
+            Self::Limit => "limit",
+            Self::Concurrency => "concurrency",
+            Self::Batch => "batch",
+            Self::Probe => "probe",
+        }
+    }
+
+    /// Whether it can hold a message in this state. Limit, concurrency and batch let messages through one by
+    /// one: a scheduled message does not stand before them yet.
+    const fn concerns(self, state: State) -> bool {
+        match self {
+            Self::Due => matches!(state, State::Scheduled),
+            Self::Pause | Self::Window | Self::Throttled => {
+                matches!(state, State::Scheduled | State::Ready)
+            }
+            Self::Limit | Self::Concurrency | Self::Batch => matches!(state, State::Ready),
+            Self::Probe => matches!(state, State::Uncertain),
+        }
+    }
+}
+
+/// Whether a gate lets a message through. Moments are milliseconds by Redis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GateState {
+    /// It does.
+    Open {
+        /// A call must start before this moment; `None`: it may start at any time.
+        before_ms: Option<u64>,
+    },
+    /// It does not.
+    Held {
+        /// When it opens; `None`: nobody can know.
+        until_ms: Option<u64>,
+        /// The cause.
+        why: Why,
+    },
+}
+
+/// Why a gate holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// The message is due later.
+    NotDue,
+    /// An operator paused the queue.
+    Paused,
+    /// The window is closed.
+    WindowClosed {
+        /// When its hours begin, if that is within two years. The gate may open later: the first opening may
+        /// be too short for a call.
+        opens_at_ms: Option<u64>,
+    },
+    /// The window is open, but less time is left than a call needs.
+    WindowCloses {
+        /// When its hours end.
+        closes_at_ms: u64,
+    },
+    /// Redis has not told the time yet.
+    TimeUnknown,
+    /// The downstream's answers shut the gate.
+    Throttled,
+    /// The next slot lies ahead.
+    NextSlot,
+    /// Every call that may be in flight is.
+    CallsInFlight,
+    /// The batch is neither full nor old enough.
+    BatchGathers,
+    /// The downstream will be asked about the message.
+    ToBeProbed,
+}
+
+/// What is known of a queue beside its policy. A gate of which nothing is known counts as open: a sender
+/// asks Redis for it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Snapshot {
+    /// Set while the queue is paused.
+    pub pause: Option<PauseEnd>,
+    /// Set while the downstream's answers keep the gate shut.
+    pub throttled_until_ms: Option<u64>,
+    /// What was counted.
+    pub load: Option<QueueLoad>,
+    /// How long the call takes that is to start, where that may be longer than the window's
+    /// `min_remaining`.
+    pub call_ms: u64,
+}
+
+/// When a pause ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PauseEnd {
+    /// When somebody resumes the queue.
+    Resume,
+    /// By itself, at this moment.
+    At(u64),
+}
+
+/// What Redis counted in a queue.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct QueueLoad {
+    /// The arrival time of the limit, in microseconds.
+    pub arrival_us: u64,
+    /// Calls in flight; with batches, one for each batch.
+    pub calls_in_flight: u64,
+    /// Ready messages.
+    pub ready: u64,
+    /// How long the oldest of them has been due, in milliseconds.
+    pub oldest_ready_age_ms: u64,
+}
+
+/// Every gate at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gates([(Gate, GateState); Gate::ALL.len()]);
+
+/// Every gate of a queue at `now_ms`, `None`: Redis has not told the time yet. What a single message adds,
+/// see [`Gates::of_message`].
+#[must_use]
+pub fn gates(policy: &QueuePolicy, snapshot: &Snapshot, now_ms: Option<u64>) -> Gates {
+    let load = snapshot.load.as_ref();
+    Gates(Gate::ALL.map(|gate| {
+        let state = match gate {
+            Gate::Due | Gate::Probe => GateState::OPEN,
+            Gate::Pause => pause(snapshot),
+            Gate::Window => window(policy, snapshot.call_ms, now_ms),
+            Gate::Throttled => throttled(snapshot),
+            Gate::Limit => load.map_or(GateState::OPEN, |load| limit(policy, load, now_ms)),
+            Gate::Concurrency => load.map_or(GateState::OPEN, |load| concurrency(policy, load)),
+            Gate::Batch => load.map_or(GateState::OPEN, |load| batch(policy, load, now_ms)),
+        };
+        (gate, state)
+    }))
+}
+
+fn pause(snapshot: &Snapshot) -> GateState {
+    let until_ms = match snapshot.pause {
+        None => return GateState::OPEN,
+        Some(PauseEnd::Resume) => None,
+        Some(PauseEnd::At(at_ms)) => Some(at_ms),
+    };
+    GateState::Held { until_ms, why: Why::Paused }
+}
+
+fn throttled(snapshot: &Snapshot) -> GateState {
+    match snapshot.throttled_until_ms {
+        None => GateState::OPEN,
+        until_ms => GateState::Held { until_ms, why: Why::Throttled },
+    }
+}
+
+/// A call starts only if the window stays open for longer than the call needs. Time is counted in whole
+/// milliseconds, and the one that begins with exactly as much left ends with less: nothing starts in it.
+fn window(policy: &QueuePolicy, call_ms: u64, now_ms: Option<u64>) -> GateState {
+    let Some(window) = &policy.window else { return GateState::OPEN };
+    let Some(now_ms) = now_ms else {
+        return GateState::Held { until_ms: None, why: Why::TimeUnknown };
+    };
+    let needs_ms = window.min_remaining_ms().max(call_ms);
+    let why = match window.state(now_ms) {
+        WindowState::Open { closes_at_ms: None } => return GateState::OPEN,
+        WindowState::Open { closes_at_ms: Some(closes_at_ms) } => {
+            if now_ms + needs_ms < closes_at_ms {
+                return GateState::Open { before_ms: Some(closes_at_ms - needs_ms) };
+            }
+            Why::WindowCloses { closes_at_ms }
+        }
+        WindowState::Closed { opens_at_ms } => Why::WindowClosed { opens_at_ms },
+    };
+    GateState::Held { until_ms: window.next_start_ms(now_ms, needs_ms), why }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "microseconds since 1970 stay below 2^53 until 2255, and a slot is never before now"
+)]
+fn limit(policy: &QueuePolicy, load: &QueueLoad, now_ms: Option<u64>) -> GateState {
+    let Some(limit) = policy.limit() else { return GateState::OPEN };
+    let Some(now_ms) = now_ms else {
+        return GateState::Held { until_ms: None, why: Why::TimeUnknown };
+    };
+    let now_us = (now_ms * 1000) as f64;
+    let slot_us = limit.slot_us(limit.arrival_us(load.arrival_us as f64, now_us, 0.0), now_us);
+    if slot_us <= now_us {
+        return GateState::OPEN;
+    }
+    GateState::Held { until_ms: Some((slot_us / 1000.0).ceil() as u64), why: Why::NextSlot }
+}
+
+fn concurrency(policy: &QueuePolicy, load: &QueueLoad) -> GateState {
+    if load.calls_in_flight < u64::from(policy.concurrency) {
+        return GateState::OPEN;
+    }
+    GateState::Held { until_ms: None, why: Why::CallsInFlight }
+}
+
+fn batch(policy: &QueuePolicy, load: &QueueLoad, now_ms: Option<u64>) -> GateState {
+    let Some(batch) = policy.batch else { return GateState::OPEN };
+    let left_ms = batch.max_wait_ms.saturating_sub(load.oldest_ready_age_ms);
+    if load.ready >= u64::from(batch.max_items) || left_ms == 0 {
+        return GateState::OPEN;
+    }
+    GateState::Held { until_ms: now_ms.map(|now_ms| now_ms + left_ms), why: Why::BatchGathers }
+}
+
+impl GateState {
+    /// Open, for as long as anybody knows.
+    pub const OPEN: Self = Self::Open { before_ms: None };
+
+    /// Whether it holds a message.
+    #[must_use]
+    pub const fn is_held(self) -> bool {
+        matches!(self, Self::Held { .. })
+    }
+
+    /// Of two gates the one that decides: of shut ones the one that opens later, and last the one of which
+    /// nobody can know; of open ones what closes sooner.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Open { before_ms: mine }, Self::Open { before_ms: theirs }) => {
+                Self::Open { before_ms: mine.into_iter().chain(theirs).min() }
+            }
+            (held, Self::Open { .. }) | (Self::Open { .. }, held) => held,
+            (Self::Held { until_ms: mine, .. }, Self::Held { until_ms: theirs, .. }) => {
+                let at_ms = |until_ms: Option<u64>| until_ms.unwrap_or(u64::MAX);
+                if at_ms(theirs) > at_ms(mine) { other } else { self }
+            }
+        }
+    }
+}
+
+impl Gates {
+    /// Nothing holds.
+    pub const OPEN: Self = {
+        let mut gates = [(Gate::Due, GateState::OPEN); Gate::ALL.len()];
+        let mut at = 0;
+        while at < gates.len() {
+            gates[at].0 = Gate::ALL[at];
+            at += 1;
+        }
+        Self(gates)
+    };
+
+    /// Each gate and its state, in the documented order.
+    pub fn iter(&self) -> impl Iterator<Item = (Gate, GateState)> {
+        self.0.into_iter()
+    }
+
+    /// The state of one gate.
+    #[must_use]
+    pub fn of(&self, gate: Gate) -> GateState {
+        self.iter().find(|(found, _)| *found == gate).map_or(GateState::OPEN, |(_, state)| state)
+    }
+
+    /// What a sender goes by: the gate that opens last, or, if all are open, until when they are.
+    #[must_use]
+    pub fn latest(&self) -> GateState {
+        self.iter().fold(GateState::OPEN, |latest, (_, state)| latest.and(state))
+    }
+
+    /// The gates as this message meets them: those that do not concern its state are open, and its own due
+    /// time and probe are added.
+    #[must_use]
+    pub fn of_message(&self, message: &Message) -> Self {
+        Self(self.0.map(|(gate, state)| {
+            let state = match gate {
+                _ if !gate.concerns(message.state) => GateState::OPEN,
+                Gate::Due => {
+                    GateState::Held { until_ms: Some(message.due_at_ms), why: Why::NotDue }
+                }
+                Gate::Probe => probe(message),
+                _ => state,
+            };
+            (gate, state)
+        }))
+    }
+
+    /// The names of the gates that hold, as `held_by` shows them.
+    pub fn held_by(&self) -> impl Iterator<Item = &'static str> {
+        self.iter().filter(|(_, state)| state.is_held()).map(|(gate, _)| gate.as_str())
+    }
+}
+
+fn probe(message: &Message) -> GateState {
+    match message.probes.as_ref().and_then(|probes| probes.next_at_ms) {
+        None => GateState::OPEN,
+        until_ms => GateState::Held { until_ms, why: Why::ToBeProbed },
+    }
+}

@@ -1,0 +1,240 @@
+//! Every gate at its edges, and what follows for those who ask all of them.
+
+use proptest::prelude::*;
+use ulid::Ulid;
+
+use super::*;
+use crate::domain::callback::CallbackOn;
+use crate::domain::id::MessageId;
+use crate::domain::message::{Details, Probes};
+use crate::domain::policy::BatchPolicy;
+use crate::domain::window::{OpeningRule, Window};
+
+/// 12:00 UTC on a Thursday.
+const NOW_MS: u64 = 1_763_640_000_000;
+const HOUR_MS: u64 = 3_600_000;
+const DAY_MS: u64 = 24 * HOUR_MS;
+
+fn policy() -> QueuePolicy {
+    QueuePolicy { concurrency: 16, ..QueuePolicy::retired("q".parse().unwrap(), 1) }
+}
+
+/// Open every day between these times of day, in UTC.
+fn open(hours: &[(&str, &str)], min_remaining_ms: u64) -> QueuePolicy {
+    let rule = |(from, to): &(&str, &str)| {
+        let days = "mon-sun".parse().unwrap();
+        OpeningRule::new(days, from.parse().unwrap(), to.parse().unwrap()).unwrap()
+    };
+    let rules = hours.iter().map(rule).collect();
+    let window = Window::new("UTC", rules, Vec::new(), min_remaining_ms).unwrap();
+    QueuePolicy { window: Some(window), ..policy() }
+}
+
+fn message(state: State) -> Message {
+    Message {
+        id: MessageId { queue: "q".parse().unwrap(), ulid: Ulid::from_parts(NOW_MS, 1) },
+        state,
+        payload: None,
+        details: Details::default(),
+        created_at_ms: NOW_MS,
+        due_at_ms: NOW_MS + 5000,
+        expires_at_ms: None,
+        priority: 0,
+        callback: CallbackOn::NONE,
+        attempts: 0,
+        throttles: 0,
+        window_holds: 0,
+        rescues: 0,
+        last_attempt: None,
+        final_at_ms: None,
+        reason: None,
+        probes: None,
+        reference: None,
+        accepted_at_ms: None,
+        decided_by: None,
+    }
+}
+
+fn of_load(policy: &QueuePolicy, load: QueueLoad) -> Gates {
+    let snapshot = Snapshot { load: Some(load), ..Snapshot::default() };
+    gates(policy, &snapshot, Some(NOW_MS))
+}
+
+fn held_by(gates: &Gates, state: State) -> Vec<&'static str> {
+    gates.of_message(&message(state)).held_by().collect()
+}
+
+fn held(until_ms: Option<u64>, why: Why) -> GateState {
+    GateState::Held { until_ms, why }
+}
+
+#[test]
+fn an_idle_queue_holds_nothing_but_what_is_not_due() {
+    let idle = of_load(&policy(), QueueLoad::default());
+    assert_eq!(idle, Gates::OPEN);
+    assert_eq!(held_by(&idle, State::Scheduled), ["due"]);
+    let due = idle.of_message(&message(State::Scheduled)).of(Gate::Due);
+    assert_eq!(due, held(Some(NOW_MS + 5000), Why::NotDue));
+    for state in State::ALL.into_iter().filter(|state| *state != State::Scheduled) {
+        assert!(held_by(&idle, state).is_empty(), "{state}");
+    }
+}
+
+#[test]
+fn every_gate_that_holds_is_named_in_the_documented_order() {
+    let mut policy = open(&[("01:00", "04:00")], 30_000);
+    policy.rate = Some("1/s".parse().unwrap());
+    policy.batch = Some(BatchPolicy { max_items: 3, max_bytes: 1, max_wait_ms: 5000 });
+    let load =
+        QueueLoad { arrival_us: NOW_MS * 1000 + 1, calls_in_flight: 16, ..QueueLoad::default() };
+    let snapshot = Snapshot {
+        pause: Some(PauseEnd::Resume),
+        throttled_until_ms: Some(NOW_MS + 1),
+        load: Some(load),
+        call_ms: 0,
+    };
+    let all = gates(&policy, &snapshot, Some(NOW_MS));
+    assert_eq!(
+        held_by(&all, State::Ready),
+        ["pause", "window", "throttled", "limit", "concurrency", "batch"]
+    );
+    // Limit, concurrency and batch let messages through one by one.
+    assert_eq!(held_by(&all, State::Scheduled), ["due", "pause", "window", "throttled"]);
+    for state in [State::Leased, State::Uncertain, State::Dead] {
+        assert!(held_by(&all, state).is_empty(), "{state}");
+    }
+    let mut asked = message(State::Uncertain);
+    asked.probes = Some(Probes { next_at_ms: Some(NOW_MS + 7), ..Probes::default() });
+    let asked = all.of_message(&asked);
+    assert_eq!(asked.held_by().collect::<Vec<_>>(), ["probe"]);
+    assert_eq!(asked.of(Gate::Probe), held(Some(NOW_MS + 7), Why::ToBeProbed));
+    let order: Vec<_> = all.iter().map(|(gate, _)| gate).collect();
+    assert_eq!(order, Gate::ALL);
+}
+
+#[test]
+fn a_pause_holds_until_its_end_or_until_somebody_ends_it() {
+    let paused = |pause| {
+        gates(&policy(), &Snapshot { pause: Some(pause), ..Snapshot::default() }, Some(NOW_MS))
+    };
+    assert_eq!(paused(PauseEnd::Resume).of(Gate::Pause), held(None, Why::Paused));
+    let timed = paused(PauseEnd::At(NOW_MS + 9)).of(Gate::Pause);
+    assert_eq!(timed, held(Some(NOW_MS + 9), Why::Paused));
+}
+
+#[test]
+fn the_limit_holds_until_its_slot() {
+    let mut policy = policy();
+    policy.rate = Some("1/s".parse().unwrap());
+    let at = |policy: &QueuePolicy, arrival_us| {
+        of_load(policy, QueueLoad { arrival_us, ..QueueLoad::default() }).of(Gate::Limit)
+    };
+    assert_eq!(at(&policy, NOW_MS * 1000), GateState::OPEN);
+    assert_eq!(at(&policy, NOW_MS * 1000 + 1), held(Some(NOW_MS + 1), Why::NextSlot));
+    // A leftover of a clock that has stepped back holds no longer than any node reaches ahead.
+    let leftover = at(&policy, (NOW_MS + DAY_MS) * 1000);
+    assert_eq!(leftover, held(Some(NOW_MS + 3000), Why::NextSlot));
+    policy.burst = 2;
+    assert_eq!(at(&policy, NOW_MS * 1000 + 1_000_000), GateState::OPEN);
+    assert_eq!(at(&policy, NOW_MS * 1000 + 1_000_001), held(Some(NOW_MS + 1), Why::NextSlot));
+}
+
+#[test]
+fn concurrency_holds_when_every_call_is_in_flight() {
+    let in_flight = |calls_in_flight| {
+        let load = QueueLoad { calls_in_flight, ..QueueLoad::default() };
+        of_load(&policy(), load).of(Gate::Concurrency)
+    };
+    assert_eq!(in_flight(15), GateState::OPEN);
+    assert_eq!(in_flight(16), held(None, Why::CallsInFlight));
+}
+
+#[test]
+fn a_batch_gathers_until_it_is_full_or_old() {
+    let mut policy = policy();
+    policy.batch = Some(BatchPolicy { max_items: 3, max_bytes: 1, max_wait_ms: 5000 });
+    let of = |ready, oldest_ready_age_ms| {
+        let load = QueueLoad { ready, oldest_ready_age_ms, ..QueueLoad::default() };
+        of_load(&policy, load).of(Gate::Batch)
+    };
+    assert_eq!(of(2, 1000), held(Some(NOW_MS + 4000), Why::BatchGathers));
+    assert_eq!(of(3, 0), GateState::OPEN);
+    assert_eq!(of(2, 5000), GateState::OPEN);
+}
+
+#[test]
+fn a_window_is_open_until_too_little_is_left_for_a_call() {
+    let at = |policy: &QueuePolicy, call_ms, now_ms| {
+        let snapshot = Snapshot { call_ms, ..Snapshot::default() };
+        gates(policy, &snapshot, Some(now_ms)).of(Gate::Window)
+    };
+    let policy = open(&[("11:00", "13:00")], 30_000);
+    let closes_at_ms = NOW_MS + HOUR_MS;
+    let before_ms = closes_at_ms - 30_000;
+    assert_eq!(at(&policy, 0, NOW_MS), GateState::Open { before_ms: Some(before_ms) });
+    assert_eq!(at(&policy, 0, before_ms - 1), GateState::Open { before_ms: Some(before_ms) });
+    // Within this millisecond less than 30 s are left: what may start before it must not start in it.
+    let tomorrow_ms = NOW_MS + DAY_MS - HOUR_MS;
+    let closing = held(Some(tomorrow_ms), Why::WindowCloses { closes_at_ms });
+    assert_eq!(at(&policy, 0, before_ms), closing);
+    assert_eq!(at(&policy, 0, closes_at_ms - 1), closing);
+    let closed = held(Some(tomorrow_ms), Why::WindowClosed { opens_at_ms: Some(tomorrow_ms) });
+    assert_eq!(at(&policy, 0, closes_at_ms), closed);
+    // A probe that may take longer needs more.
+    let longer = at(&policy, 60_000, NOW_MS);
+    assert_eq!(longer, GateState::Open { before_ms: Some(closes_at_ms - 60_000) });
+    assert!(at(&policy, 60_000, closes_at_ms - 60_000).is_held());
+}
+
+#[test]
+fn a_window_opens_for_calls_when_it_stays_open_long_enough() {
+    let policy = open(&[("14:00", "14:00:20"), ("15:00", "16:00")], 30_000);
+    let state = gates(&policy, &Snapshot::default(), Some(NOW_MS)).latest();
+    let why = Why::WindowClosed { opens_at_ms: Some(NOW_MS + 2 * HOUR_MS) };
+    assert_eq!(state, held(Some(NOW_MS + 3 * HOUR_MS), why));
+}
+
+#[test]
+fn without_a_known_time_a_window_lets_nothing_through() {
+    let window = open(&[("00:00", "23:00")], 0);
+    let unknown = held(None, Why::TimeUnknown);
+    assert_eq!(gates(&window, &Snapshot::default(), None).latest(), unknown);
+    assert_eq!(gates(&policy(), &Snapshot::default(), None).latest(), GateState::OPEN);
+}
+
+#[test]
+fn a_sender_goes_by_the_gate_that_opens_last() {
+    let policy = open(&[("14:00", "15:00")], 0);
+    let with = |pause, throttled_until_ms| {
+        let snapshot = Snapshot { pause, throttled_until_ms, ..Snapshot::default() };
+        match gates(&policy, &snapshot, Some(NOW_MS)).latest() {
+            GateState::Held { until_ms, .. } => until_ms,
+            open @ GateState::Open { .. } => panic!("{open:?}"),
+        }
+    };
+    assert_eq!(with(None, Some(NOW_MS + 1)), Some(NOW_MS + 2 * HOUR_MS));
+    assert_eq!(with(None, Some(NOW_MS + DAY_MS)), Some(NOW_MS + DAY_MS));
+    assert_eq!(with(Some(PauseEnd::Resume), Some(NOW_MS + DAY_MS)), None);
+}
+
+proptest! {
+    /// What the gate says of another moment is what it says at that moment.
+    #[test]
+    fn a_window_keeps_its_word(
+        from_min in 0u64..1380, minutes in 1u64..60, needs_ms in 0u64..60_000, now_ms in NOW_MS..NOW_MS + 3 * DAY_MS,
+    ) {
+        let clock = |min: u64| format!("{:02}:{:02}", min / 60, min % 60);
+        let policy = open(&[(&clock(from_min), &clock(from_min + minutes))], needs_ms.min(59_999));
+        let at = |now_ms| gates(&policy, &Snapshot::default(), Some(now_ms)).latest();
+        match at(now_ms) {
+            GateState::Open { before_ms } => {
+                let before_ms = before_ms.unwrap();
+                prop_assert!(!at(before_ms - 1).is_held() && at(before_ms).is_held());
+            }
+            GateState::Held { until_ms, .. } => {
+                let until_ms = until_ms.unwrap();
+                prop_assert!(until_ms > now_ms && !at(until_ms).is_held() && at(until_ms - 1).is_held());
+            }
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! A permit of the queue's limit for a call that did not get one with its claim: a further part of a batch, a
+//! callback, a probe.
+//!
+//! Owns the wait for it, and how late it may be used. The limit itself stands in Redis (`store::Permit`).
+//! Refuses to know what else a call waits for: its caller says so before each look.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::store::{Permit, Queue, Store};
+
+/// A permit is void so long after its slot: of the 20 ms that a call may be late at the downstream,
+/// the rest is for its way there. It bounds what calls of several nodes can move closer together.
+pub(super) const LATE_MAX: Duration = Duration::from_millis(15);
+/// A call begins so long after its slot at the latest: a little after its permit lets it go.
+pub(super) const START_LATE_MAX: Duration = Duration::from_millis(18);
+/// Longest wait between two looks.
+const WAIT_MAX: Duration = Duration::from_millis(500);
+
+/// Why there is no permit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoPermit<E> {
+    /// The queue is paused, its gate is shut, or it stops.
+    Shut,
+    /// The caller does not go on.
+    Ended(E),
+}
+
+/// Waits for a permit and for its slot. `goes_on` is asked before each look, and once more at the slot: that
+/// took time.
+pub(super) async fn permit<E>(
+    store: &Store,
+    queue: &Queue,
+    stop: &CancellationToken,
+    mut goes_on: impl FnMut() -> Result<(), E>,
+) -> Result<(), NoPermit<E>> {
+    loop {
+        goes_on().map_err(NoPermit::Ended)?;
+        let wait = match store.permit(queue).await {
+            Ok(Permit::Granted(slot)) => {
+                tokio::time::sleep_until(slot).await;
+                if Instant::now() <= slot + LATE_MAX {
+                    return goes_on().map_err(NoPermit::Ended);
+                }
+                // This node stood still: a call now would come too close to others.
+                Duration::ZERO
+            }
+            Ok(Permit::Wait(wait)) => wait.min(WAIT_MAX),
+            Ok(Permit::Shut) => return Err(NoPermit::Shut),
+            Err(_) => WAIT_MAX,
+        };
+        tokio::select! {
+            () = stop.cancelled() => return Err(NoPermit::Shut),
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
