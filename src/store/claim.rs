@@ -18,17 +18,14 @@ use super::script::{Call, call, fields};
 use super::settle::Settled;
 use super::{Store, StoreError};
 use crate::domain::gates::Gate;
-use crate::domain::limit::Rate;
+use crate::domain::limit::{LEAD_US_FURTHEST, Rate};
 use crate::failpoint::failpoint;
 
 /// Most payload bytes that one claim returns (a single larger message comes alone).
 const CLAIM_BYTES_MAX: u64 = 1 << 20;
 
 /// Slots begin so far ahead at most; a Redis that takes longer to answer counts as away.
-const LEAD_US_MAX: u64 = 1_000_000;
-/// The same of grants, which ask for a way more. The script knows it, so that no node takes for a leftover what
-/// another one holds.
-pub(super) const LEAD_US_FURTHEST: u64 = 2 * LEAD_US_MAX;
+const LEAD_US_MAX: u64 = LEAD_US_FURTHEST as u64 / 2;
 
 /// What a claim came to.
 #[derive(Debug)]

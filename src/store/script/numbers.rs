@@ -4,7 +4,6 @@
 
 use super::super::audit::Fault;
 use super::super::callbacks::SNAPSHOT_VERSION;
-use super::super::claim::LEAD_US_FURTHEST;
 use super::super::clock_watch::DOUBT_PAUSE;
 use super::super::gate::ClaimStatus;
 use super::super::intake::FINGERPRINT_BYTES;
@@ -15,6 +14,7 @@ use super::super::record::{
 };
 use super::super::settle::Verdict;
 use crate::domain::gates::Gate;
+use crate::domain::limit::LEAD_US_FURTHEST;
 
 const NUMBERS: [(&str, u64); 35] = [
     ("RECORD_VERSION", RECORD_VERSION as u64),
@@ -23,7 +23,7 @@ const NUMBERS: [(&str, u64); 35] = [
     ("STATE_HEADER_BYTES", STATE_HEADER_BYTES as u64),
     ("SNAPSHOT_VERSION", SNAPSHOT_VERSION as u64),
     ("NEVER_MS", NEVER_MS),
-    ("LEAD_US_FURTHEST", LEAD_US_FURTHEST),
+    ("LEAD_US_FURTHEST", LEAD_US_FURTHEST as u64),
     ("DOUBT_WAIT_US", DOUBT_PAUSE.as_secs() * 1_000_000),
     ("CLAIM_TAKEN", code(ClaimStatus::Taken)),
     ("CLAIM_EMPTY", code(ClaimStatus::Empty)),

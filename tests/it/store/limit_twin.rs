@@ -6,7 +6,7 @@
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use redis::aio::MultiplexedConnection;
-use tidegate::domain::limit::{Limit, Rate, SlotWish};
+use tidegate::domain::limit::{LEAD_US_FURTHEST, Limit, Rate, SlotWish};
 use tokio::runtime::Builder;
 
 use crate::support::redis::RedisOptions;
@@ -105,7 +105,8 @@ async fn granted(
     burst: u32,
     asks: &[Ask],
 ) -> Vec<Said> {
-    let include = include_str!("../../../src/store/lua/include/limit.lua");
+    let include = include_str!("../../../src/store/lua/include/limit.lua")
+        .replace("RUST.LEAD_US_FURTHEST", &LEAD_US_FURTHEST.to_string());
     let mut call = redis::cmd("EVAL");
     call.arg(format!("{BEFORE}{include}{AFTER}"))
         .arg(1)
