@@ -17,9 +17,9 @@ use crate::domain::state::State;
 /// The newest record version that this program writes; a namespace with a newer one is refused.
 pub(crate) const RECORD_VERSION: u8 = 2;
 
-const STATE_VERSION: u8 = 2;
-const RECORD_HEADER_BYTES: usize = 22;
-const STATE_HEADER_BYTES: usize = 87;
+pub(super) const STATE_VERSION: u8 = 2;
+pub(super) const RECORD_HEADER_BYTES: usize = 22;
+pub(super) const STATE_HEADER_BYTES: usize = 87;
 const FLAG_BODY_DROPPED: u8 = 1;
 /// Where the final states that are told stand in the flags of record and state entry.
 const CALLBACK_SHIFT: u8 = 4;
