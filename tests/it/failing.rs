@@ -66,6 +66,11 @@ async fn who_refuses_connections_is_failing_until_an_answer_and_retry_sends_what
     assert!(table.contains("refused") && !table.contains("DOOR"), "{table}");
     let list = daemon.cli(&["list", QUEUE, "--state", "scheduled"]).await.stdout;
     assert!(list.contains("WHY") && list.matches("refused").count() == 4, "{list}");
+    let message = daemon.message(&ids[0]).await;
+    assert_eq!(message["failing"], queue["failing"], "{message}");
+    let get = daemon.cli(&["get", &ids[0]]).await.stdout;
+    let first = get.split("\n\n").next().unwrap_or_default().replace('\n', " ");
+    assert!(first.contains("its downstream is failing: 4 attempts in a row"), "{get}");
     let doctor = daemon.cli(&["doctor"]).await;
     assert_eq!(doctor.code, 1);
     assert!(doctor.stdout.contains("is failing since"), "{}", doctor.stdout);
@@ -84,6 +89,7 @@ async fn who_refuses_connections_is_failing_until_an_answer_and_retry_sends_what
     assert_eq!(daemon.message(&later).await["state"], "scheduled", "nobody has tried it yet");
     let queue = view(&daemon).await;
     assert_eq!((&queue["failing"], &queue["sending"]["state"]), (&Value::Null, &json!("open")));
+    assert!(daemon.message(&later).await.get("failing").is_none(), "it is not failing any more");
     assert_eq!((logged(&daemon, BEGINS), logged(&daemon, ENDS)), (1, 1));
     assert!(daemon.cli(&["doctor"]).await.stdout.contains("no problems found"));
 }

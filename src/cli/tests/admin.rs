@@ -40,7 +40,16 @@ async fn queues_shows_counts_and_whether_each_sends() {
 
 #[tokio::test]
 async fn queue_shows_its_policy() {
-    let daemon = Daemon::with([reply(200, queue())]).await;
+    let full = json!({"code": "store-full", "detail": "the disk has 10 MiB left"});
+    let daemon = Daemon::with([
+        reply(200, queue()),
+        reply(200, "{}"),
+        reply(200, "tidegate_store_up 1\n"),
+        reply(200, queue()),
+        reply(503, full),
+        reply(200, "tidegate_store_up 1\ntidegate_store_full{resource=\"disk\"} 1\n"),
+    ])
+    .await;
     let done = daemon.run(&["queue", "sms"]).await;
     for line in [
         "dead",
@@ -51,13 +60,51 @@ async fn queue_shows_its_policy() {
     ] {
         assert!(done.out.contains(line), "{line}: {}", done.out);
     }
-    assert_eq!(daemon.lines(), ["GET /v1/queues/sms"]);
+    assert!(!done.out.contains("refused"), "{}", done.out);
+    let refused = daemon.run(&["queue", "sms"]).await.out;
+    let begins =
+        "new messages are refused: the disk has 10 MiB left (store-full)\n  next: free space";
+    assert!(refused.starts_with(begins) && refused.contains("policy.concurrency"), "{refused}");
+    assert_eq!(daemon.lines()[..3], ["GET /v1/queues/sms", "GET /readyz", "GET /metrics"]);
+}
+
+#[tokio::test]
+async fn resume_says_whether_there_was_anything_to_resume_and_what_still_holds() {
+    let of = |sending: Value, resumed: Option<bool>| {
+        let mut queue = queue();
+        queue["sending"] = sending;
+        queue["failing"] =
+            json!({"since": "2026-11-21T08:58:00.000Z", "attempts": 4, "last_error": "timed out"});
+        if let Some(resumed) = resumed {
+            queue["resumed"] = resumed.into();
+        }
+        reply(200, queue)
+    };
+    let open = || json!({"state": "open"});
+    let failing = json!({"state": "failing"});
+    let daemon = Daemon::with([
+        of(open(), Some(true)),
+        of(open(), None),
+        of(open(), Some(false)),
+        of(failing, Some(true)),
+    ])
+    .await;
+    for out in [
+        "sms is resumed\n",
+        "sms is resumed\n",
+        "sms was neither paused nor shut: nothing was changed\n",
+        "sms is resumed\nsending: failing for 2m: timed out\n",
+    ] {
+        assert_eq!(daemon.run(&["resume", "sms"]).await.out, out);
+    }
 }
 
 #[tokio::test]
 async fn pause_and_resume() {
+    let mut resumed = queue();
+    resumed["sending"] = json!({"state": "open"});
     let script =
-        [reply(200, queue()), reply(200, queue()), reply(200, queue()), reply(200, queue())];
+        [reply(200, queue()), reply(200, queue()), reply(200, queue()), reply(200, resumed)];
     let daemon = Daemon::with(script).await;
     daemon.run(&["pause", "sms"]).await;
     let done = daemon.run(&["pause", "sms", "--for", "30m", "--reason", "deploy"]).await;
@@ -216,6 +263,16 @@ async fn doctor_names_problems_with_remedies_and_ends_with_1() {
         reply(200, "tidegate_gate_open{queue=\"sms\",gate=\"throttled\"} 0\n"),
         reply(200, json!({"nodes": []})),
         reply(200, json!({"queues": [queue()]})),
+        reply(
+            200,
+            json!({"messages": [{"id": "sms_01", "reason": "refused",
+            "last_attempt": {"status_code": 422, "error": "no such number"}}]}),
+        ),
+        reply(200, "{}"),
+        reply(200, ""),
+        reply(200, json!({"nodes": []})),
+        reply(200, json!({"queues": [queue()]})),
+        reply(503, json!({"code": "store-unavailable", "detail": "away"})),
     ])
     .await;
     let done = daemon.run(&["doctor", "--quick"]).await;
@@ -224,12 +281,19 @@ async fn doctor_names_problems_with_remedies_and_ends_with_1() {
         "problem  sms: its gate is shut: the downstream refuses our credentials or our address (status 401: bad token)",
         "problem  sms: it is paused by ann (deploy), and 3 messages wait",
         "note     sms: its window is closed and opens in 1h",
-        "problem  sms: 3 dead messages",
+        "problem  sms: 3 dead messages, for example sms_01 (refused (status 422, no such number))\n",
         "→ `tidegate resume sms`",
+        "more: docs/runbook.md#tidegatemessagesdie\n",
         "3 problems found",
     ] {
         assert!(done.out.contains(words), "{words}: {}", done.out);
     }
+    let without = daemon.run(&["doctor", "--quick", "--output", "json"]).await;
+    let document: Value = serde_json::from_str(&without.out).unwrap();
+    let findings = document["findings"].as_array().unwrap();
+    let dead = findings.iter().find(|f| f["what"] == "3 dead messages").expect("the finding");
+    assert_eq!(dead["runbook"], "docs/runbook.md#tidegatemessagesdie");
+    assert_eq!(daemon.lines()[4], "GET /v1/queues/sms/messages?state=dead&limit=1");
 }
 
 #[tokio::test]
@@ -327,6 +391,7 @@ async fn health_says_whether_messages_are_taken() {
     let full = daemon.run(&["health"]).await;
     assert_ne!(full.exit, Exit::Ok);
     assert!(full.err.contains("the disk has 10 MiB left"), "{}", full.err);
+    assert!(full.err.contains("`tidegate doctor --quick`"), "{}", full.err);
     assert_eq!(daemon.lines(), ["GET /readyz", "GET /readyz"]);
 }
 
