@@ -177,5 +177,6 @@ fn as_scheduled(
         reference: None,
         accepted_at_ms: None,
         decided_by: None,
+        is_edited: false,
     })
 }

@@ -64,7 +64,11 @@ pub(crate) fn sentence(message: &Value, times: &Times) -> String {
         "delivered" => format!("Delivered{ago} after {}", count(attempts, "attempt")),
         "dead" => {
             let why = reason(message).map_or_else(String::new, |why| format!(": {why}"));
-            format!("Dead{ago} after {}{why}", count(attempts, "attempt"))
+            let edited = match message["edited"].as_bool() {
+                Some(true) => "; its payload has been edited",
+                Some(false) | None => "",
+            };
+            format!("Dead{ago} after {}{why}{edited}", count(attempts, "attempt"))
         }
         "expired" => format!("Expired{ago}: its time ran out before it was sent"),
         "cancelled" => format!("Cancelled{ago}"),
@@ -325,6 +329,10 @@ mod tests {
             (
                 json!({"state": "dead", "attempts": 1, "last_attempt": {"status_code": 422, "error": "answered 422"}}),
                 "Dead after 1 attempt: answered 422",
+            ),
+            (
+                json!({"state": "dead", "attempts": 1, "edited": true, "last_attempt": {"error": "answered 422"}}),
+                "Dead after 1 attempt: answered 422; its payload has been edited",
             ),
             (json!({"state": "cancelled"}), "Cancelled"),
             (

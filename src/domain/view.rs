@@ -67,6 +67,8 @@ pub struct MessageView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     failing: Option<FailingView<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    edited: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     duplicate: Option<bool>,
 }
 
@@ -107,6 +109,7 @@ impl<'a> MessageView<'a> {
             result: result(message),
             held_by: gates.of_message(message).held_by().collect(),
             failing: None,
+            edited: message.is_edited.then_some(true),
             duplicate: None,
         }
     }
