@@ -95,14 +95,11 @@ fn scheduled(message: &Value, attempts: u64, times: &Times) -> String {
 
 /// What went wrong so far, ahead of what a ready message waits for: mostly that is why it is late.
 fn trouble(message: &Value, attempts: u64, times: &Times) -> String {
-    let mut sentences = String::new();
-    if let Some(why) = reason(message).filter(|_| attempts > 0) {
-        sentences.push_str(&format!("Its last attempt failed: {why}. "));
-    }
-    if let Some(failing) = failing(&message["failing"], times) {
-        sentences.push_str(&format!("Its downstream is failing: {failing}. "));
-    }
-    sentences
+    let last = reason(message).filter(|_| attempts > 0);
+    let last = last.map(|why| format!("Its last attempt failed: {why}. "));
+    let failing = failing(&message["failing"], times);
+    let failing = failing.map(|failing| format!("Its downstream is failing: {failing}. "));
+    last.into_iter().chain(failing).collect()
 }
 
 /// `failing` of a message or a queue, in words; `None` where the downstream is not failing.

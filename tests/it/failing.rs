@@ -76,11 +76,29 @@ async fn who_refuses_connections_is_failing_until_an_answer_and_retry_sends_what
     assert!(doctor.stdout.contains("is failing since"), "{}", doctor.stdout);
     assert!(doctor.stdout.contains(&format!("`tidegate retry {QUEUE}`")), "{}", doctor.stdout);
 
+    daemon.cli(&["pause", QUEUE]).await;
+    let run = daemon.cli(&["run", &ids[0]]).await.stdout;
+    assert!(run.contains("due now; it waits for its queue to be resumed"), "{run}");
+    let get = daemon.cli(&["get", &ids[0]]).await.stdout;
+    let first = get.split("\n\n").next().unwrap_or_default().replace('\n', " ");
+    assert!(first.starts_with("Its last attempt failed: "), "{get}");
+    assert!(first.contains("Its downstream is failing: 4 attempts in a row since "), "{get}");
+    assert!(first.ends_with(". Waiting for its queue to be resumed"), "{get}");
+
     let downstream = Downstream::start_at(port).await;
+    let resumed = daemon.cli(&["resume", QUEUE]).await.stdout;
+    assert!(resumed.starts_with(&format!("{QUEUE} is resumed\n")), "{resumed}");
+    let again = daemon.cli(&["resume", QUEUE]).await.stdout;
+    assert!(again.contains("was neither paused nor shut"), "{again}");
+    assert_eq!(daemon.wait_final(&ids[0]).await["state"], "delivered");
     let retry = daemon.cli(&["retry", QUEUE, "--rate", "100/s"]).await;
 
     assert_eq!(retry.code, 0, "{retry:?}");
-    assert!(retry.stdout.contains("4 messages"), "{retry:?}");
+    assert!(retry.stdout.contains("3 messages"), "{retry:?}");
+    assert!(
+        retry.stderr.contains(&format!("`tidegate queue {QUEUE}` shows how many")),
+        "{retry:?}"
+    );
     for id in &ids {
         let message = daemon.wait_final(id).await;
         assert_eq!((&message["state"], &message["attempts"]), (&json!("delivered"), &json!(2)));
