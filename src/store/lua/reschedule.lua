@@ -46,6 +46,7 @@ if waits and not only_payload then state_save(ulid, s) end
 if with_payload then
   local length = struct.unpack('>H', record.rest)
   record.rest = string.sub(record.rest, 1, 2 + length) .. payload
+  if math.floor(record.flags / 2) % 2 == 0 then record.flags = record.flags + 2 end
 end
 local packed = record_pack(record)
 record_largest(#packed)

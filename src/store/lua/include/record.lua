@@ -4,8 +4,8 @@
 --   version u8 | flags u8 | priority + 16 * band u8 | due_ms u48 | expires_ms u48
 --   | accept sequence before its call u48 | number in its call u8 | details length u16 | details | body
 --
--- Body and details are opaque here. Flag 1: the body was dropped at a final state; flags 16 to 128: the
--- final states that are told (see callback). What comes first is alike for many messages of a call, so that
+-- Body and details are opaque here. Flag 1: the body was dropped at a final state; flag 2: the body was edited;
+-- flags 16 to 128: the final states that are told (see callback). What comes first is alike for many messages of a call, so that
 -- it is put together once.
 local RECORD_VERSION = RUST.RECORD_VERSION
 local RECORD_HEADER = '>BBBI6I6I6B'
