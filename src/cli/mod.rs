@@ -26,6 +26,7 @@ mod doctor;
 mod events;
 mod examples;
 mod exit;
+mod expected;
 mod export;
 mod filter;
 mod finding;

@@ -6,8 +6,13 @@ use serde_json::{Value, json};
 use super::super::exit::Exit;
 use super::kit::{Daemon, reply};
 
+/// What a daemon says that takes messages.
+const READY: &str = r#"{"status": "ready", "node": "A"}"#;
+/// Metrics without a finding.
+const METRICS: &str = "tidegate_store_up 1\n";
+
 fn queue() -> Value {
-    json!({"queue": "sms", "counts": {"scheduled": 1, "ready": 2, "leased": 0, "uncertain": 0,
+    json!({"name": "sms", "counts": {"scheduled": 1, "ready": 2, "leased": 0, "uncertain": 0,
             "accepted": 0, "delivered": 40, "dead": 3, "expired": 0, "cancelled": 0},
         "oldest_ready_age_ms": 5000, "paused": {"until": null, "reason": "deploy", "by": "ann"},
         "window": {"open": false, "closes_at": null, "opens_at": "2026-11-21T10:00:00.000Z"},
@@ -22,7 +27,7 @@ fn queue() -> Value {
 async fn queues_shows_counts_and_whether_each_sends() {
     let daemon = Daemon::with([
         reply(200, json!({"queues": [queue()]})),
-        reply(200, json!({"status": "ready"})),
+        reply(200, json!({"status": "ready", "node": "A"})),
         reply(200, "tidegate_store_up 1\ntidegate_store_full{resource=\"disk\"} 0\n"),
     ])
     .await;
@@ -116,7 +121,7 @@ async fn a_purge_that_gets_nowhere_ends_with_1() {
 
 #[tokio::test]
 async fn windows_are_listed_with_their_length() {
-    let windows = json!({"windows": [
+    let windows = json!({"time_zone": "UTC", "windows": [
         {"opens_at": "2026-11-21T08:00:00.000Z", "closes_at": "2026-11-21T11:00:00.000Z"},
         {"opens_at": "2026-11-22T08:00:00.000Z", "closes_at": "2026-11-22T08:30:00.000Z"}]});
     let daemon = Daemon::with([reply(200, windows)]).await;
@@ -172,7 +177,7 @@ async fn queues_say_that_new_messages_are_refused_and_why() {
         reply(503, json!({"code": "draining", "detail": "it stops"})),
         reply(200, "tidegate_store_up 1\n"),
         queues(),
-        reply(200, "{}"),
+        reply(200, READY),
         reply(403, json!({"code": "forbidden", "detail": "the token lacks the scope read"})),
         queues(),
     ])
@@ -196,7 +201,7 @@ async fn queues_say_that_new_messages_are_refused_and_why() {
 async fn doctor_ends_with_0_where_all_is_well() {
     let well = json!({"queue": "sms", "counts": {"ready": 1}, "oldest_ready_age_ms": 20});
     let daemon = Daemon::with([
-        reply(200, json!({"status": "ready"})),
+        reply(200, json!({"status": "ready", "node": "A"})),
         reply(200, "tidegate_store_up 1\ntidegate_durability_achieved{level=\"disk\"} 1\n"),
         reply(200, json!({"nodes": []})),
         reply(200, json!({"queues": [well]})),
@@ -212,7 +217,7 @@ async fn doctor_ends_with_0_where_all_is_well() {
 #[tokio::test]
 async fn doctor_names_problems_with_remedies_and_ends_with_1() {
     let daemon = Daemon::with([
-        reply(200, "{}"),
+        reply(200, READY),
         reply(200, "tidegate_gate_open{queue=\"sms\",gate=\"throttled\"} 0\n"),
         reply(200, json!({"nodes": []})),
         reply(200, json!({"queues": [queue()]})),
@@ -235,8 +240,8 @@ async fn doctor_names_problems_with_remedies_and_ends_with_1() {
 #[tokio::test]
 async fn doctor_repairs_when_told_and_says_what_was_mended() {
     let daemon = Daemon::with([
-        reply(200, "{}"),
-        reply(200, ""),
+        reply(200, READY),
+        reply(200, METRICS),
         reply(200, json!({"nodes": []})),
         reply(200, json!({"queues": [{"queue": "sms"}]})),
         reply(
@@ -255,7 +260,7 @@ async fn doctor_repairs_when_told_and_says_what_was_mended() {
 #[tokio::test]
 async fn doctor_never_takes_metrics_that_are_refused_for_metrics_without_a_finding() {
     let refused = json!({"code": "forbidden", "detail": "the token lacks the scope read"});
-    let daemon = Daemon::with([reply(200, "{}"), reply(403, refused)]).await;
+    let daemon = Daemon::with([reply(200, READY), reply(403, refused)]).await;
     let done = daemon.run(&["doctor", "--quick"]).await;
     assert_eq!(done.exit, Exit::Refused);
     assert!(done.err.contains("the token lacks the scope read"), "{}", done.err);
@@ -265,8 +270,8 @@ async fn doctor_never_takes_metrics_that_are_refused_for_metrics_without_a_findi
 async fn doctor_looks_twice_at_an_old_queue() {
     let old = |age_ms: u64| json!({"queues": [{"queue": "sms", "oldest_ready_age_ms": age_ms}]});
     let daemon = Daemon::with([
-        reply(200, "{}"),
-        reply(200, ""),
+        reply(200, READY),
+        reply(200, METRICS),
         reply(200, json!({"nodes": []})),
         reply(200, old(90_000)),
         reply(200, old(91_000)),
@@ -321,7 +326,8 @@ async fn doctor_gives_the_reason_why_messages_are_refused_and_looks_on() {
 #[tokio::test]
 async fn health_says_whether_messages_are_taken() {
     let full = json!({"code": "store-full", "detail": "the disk has 10 MiB left"});
-    let daemon = Daemon::with([reply(200, json!({"status": "ready"})), reply(503, full)]).await;
+    let daemon =
+        Daemon::with([reply(200, json!({"status": "ready", "node": "A"})), reply(503, full)]).await;
     let ready = daemon.run(&["health"]).await;
     assert_eq!((ready.exit, ready.out.as_str()), (Exit::Ok, "ready\n"));
     let full = daemon.run(&["health"]).await;

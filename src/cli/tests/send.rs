@@ -116,9 +116,10 @@ async fn a_duplicate_is_said_beside_the_id() {
 
 #[tokio::test]
 async fn json_is_the_answer_as_it_came() {
-    let daemon = Daemon::with([reply(201, "{\"id\":\"sms_01\",\"z\":1.50,\"a\":2}")]).await;
+    const ANSWER: &str = r#"{"state":"ready","id":"sms_01","z":1.50,"a":2,"queue":"sms"}"#;
+    let daemon = Daemon::with([reply(201, ANSWER)]).await;
     let done = daemon.run(&["send", "sms", "-d", "1", "--output", "json"]).await;
-    assert_eq!(done.out, "{\"id\":\"sms_01\",\"z\":1.50,\"a\":2}\n");
+    assert_eq!(done.out, format!("{ANSWER}\n"));
 }
 
 #[tokio::test]
@@ -158,7 +159,11 @@ async fn not_final_in_time_ends_with_6() {
 
 #[tokio::test]
 async fn a_daemon_lost_while_waiting_leaves_the_id() {
-    let daemon = Daemon::with([reply(201, stored()), reply(503, "{}")]).await;
+    let daemon = Daemon::with([
+        reply(201, stored()),
+        reply(503, json!({"code": "store-unavailable", "detail": "away"})),
+    ])
+    .await;
     let done = daemon.run(&["send", "sms", "-d", "1", "--wait", "5s"]).await;
     assert_eq!(done.exit, Exit::Unreachable);
     assert!(done.err.contains("tidegate get sms_01"), "{}", done.err);
