@@ -140,7 +140,7 @@ pub(crate) fn due_fields(args: &DueArgs, session: &mut Session) -> Result<Value,
         return Ok(json!({ "delay": format_duration(delay.ms) }));
     }
     let Some(due) = &args.due else { return Ok(json!({})) };
-    Ok(json!({ "due_at": rfc3339(moments::asked(due, session)?) }))
+    Ok(json!({ "due_at": rfc3339(moments::due(due, session)?) }))
 }
 
 fn message(id: &str) -> Target {

@@ -108,12 +108,12 @@ async fn a_local_time_without_a_zone_says_which_one_was_taken() {
     let daemon = Daemon::with([message(), message()]).await;
     let done = daemon.run(&["reschedule", "sms_1", "--due", "2026-11-29 9:00"]).await;
     assert_eq!(done.exit, Exit::Ok);
-    let said = "note: 2026-11-21 09:00:00 is read in this machine's time zone, ";
+    let said = "note: 2026-11-29 09:00:00 is read in this machine's time zone, ";
     assert!(done.err.starts_with(said), "{}", done.err);
     assert!(done.err.contains("UTC; --tz names another zone\n"), "{}", done.err);
-    let named = ["reschedule", "sms_1", "--due", "2026-11-21 9:00", "--tz", "Asia/Shanghai"];
+    let named = ["reschedule", "sms_1", "--due", "2026-11-29 9:00", "--tz", "Asia/Shanghai"];
     assert_eq!(daemon.run(&named).await.err, "", "the zone is in the command");
-    assert_eq!(daemon.seen()[1].json(), json!({"due_at": "2026-11-21T01:00:00.000Z"}));
+    assert_eq!(daemon.seen()[1].json(), json!({"due_at": "2026-11-29T01:00:00.000Z"}));
 }
 
 #[test]
