@@ -277,6 +277,11 @@ fn parse_dash(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     let shown: String = text.chars().take(60).collect();
+    if text.ends_with(['}', ']']) && !text.starts_with(['{', '[']) {
+        return Err(format!(
+            "\"{shown}\" is the rest of a payload that the shell has cut at a space; put the whole JSON in single quotes, for example -d '{{\"to\": \"x\"}}'"
+        ));
+    }
     Err(format!(
         "a payload is given with -d, for example -d '{shown}'; \"-\" reads it from standard input"
     ))

@@ -93,6 +93,12 @@ impl Failure {
         Self::new(Exit::Usage, what)
     }
 
+    /// The same, named as the cause of a larger failure.
+    pub(crate) fn because(mut self, what: &str) -> Self {
+        self.what = format!("{what}: {}", self.what);
+        self
+    }
+
     /// The same with the next step.
     pub(crate) fn next(mut self, step: impl Into<String>) -> Self {
         self.next = Some(step.into());
