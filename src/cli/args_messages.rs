@@ -91,7 +91,7 @@ pub struct MessageArgs {
     /// 0 to 9; 9 goes first
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=i64::from(PRIORITY_MAX)))]
     pub priority: Option<u8>,
-    /// A name and a value by which the message can be found; may be repeated
+    /// A name and a value by which the message can be found, for example --label shop=us; may be repeated
     #[arg(long = "label", value_name = "NAME=VALUE", value_parser = parse_label)]
     pub labels: Vec<(String, String)>,
     /// A header for the downstream; may be repeated
@@ -116,7 +116,7 @@ pub struct SendBatchArgs {
     /// The queue
     #[arg(add = ArgValueCandidates::new(queues))]
     pub queue: String,
-    /// One message object per line
+    /// One message object on each line
     #[arg(value_name = "FILE.ndjson")]
     pub file: PathBuf,
 }

@@ -114,6 +114,10 @@ impl Client {
             Failure::usage(format!("\"{url}\" is not a valid address of a daemon: {why}"))
                 .next("expected for example http://127.0.0.1:7411, in --url or TIDEGATE_URL")
         };
+        if !url.is_empty() && !url.contains("://") {
+            return Err(bad("it must start with http:// or https://")
+                .next(format!("write http://{url} in --url or TIDEGATE_URL")));
+        }
         let base = Url::parse(url).map_err(|error| bad(&error.to_string()))?;
         if !matches!(base.scheme(), "http" | "https") || !base.has_host() {
             return Err(bad("it must start with http:// or https://"));
@@ -365,6 +369,10 @@ mod tests {
     fn addresses_of_no_daemon_are_usage_errors() {
         for odd in ["127.0.0.1:7411", "ftp://host", "", "http://"] {
             assert_eq!(Client::new(odd, None).err().unwrap().exit, Exit::Usage, "{odd}");
+        }
+        for bare in ["127.0.0.1:7411", "localhost:7411", "gate.example"] {
+            let next = Client::new(bare, None).err().unwrap().next.unwrap();
+            assert!(next.starts_with(&format!("write http://{bare} in --url")), "{next}");
         }
         assert_eq!(Client::new("http://h", Some("a\nb")).err().unwrap().exit, Exit::Usage);
     }

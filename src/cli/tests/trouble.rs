@@ -226,6 +226,59 @@ async fn under_json_a_failure_is_json_with_its_exit_code_and_the_next_step() {
 }
 
 #[tokio::test]
+async fn an_operation_that_does_not_say_what_it_means_names_the_flags() {
+    let daemon = Daemon::with([]).await;
+    for (line, what, flag) in [
+        ("operation start requeue sms --state dead", "which messages are meant", "--all takes"),
+        (
+            "operation start cancel sms --state dead --reason x",
+            "which messages",
+            "--label NAME=VALUE",
+        ),
+        ("operation start cancel sms --state ready --all", "why the messages", "--reason TEXT"),
+    ] {
+        let done = daemon.run(&line.split(' ').collect::<Vec<_>>()).await;
+        assert_eq!((done.exit, done.out.as_str()), (Exit::Usage, ""), "{line}");
+        assert!(done.err.contains(what) && done.err.contains(flag), "{line}: {}", done.err);
+        assert!(!done.err.contains('"'), "no JSON: {}", done.err);
+    }
+    assert!(daemon.seen().is_empty());
+}
+
+#[tokio::test]
+async fn an_operation_on_several_states_is_one_for_each() {
+    let operation =
+        |state: &str| json!({"id": "op_1", "state": state, "action": "cancel", "queue": "sms"});
+    let script = [reply(201, operation("running")), reply(201, operation("running"))];
+    let daemon = Daemon::with(script).await;
+    let line =
+        "operation start cancel sms --state ready,scheduled --label shop=us --reason x --no-follow";
+    let done = daemon.run(&line.split(' ').collect::<Vec<_>>()).await;
+    assert_eq!((done.exit, done.out.as_str()), (Exit::Ok, "op_1\nop_1\n"), "{}", done.err);
+    let states: Vec<_> = daemon.seen().iter().map(|seen| seen.json()["state"].clone()).collect();
+    assert_eq!(states, ["scheduled", "ready"], "in the order of a message's life");
+}
+
+#[tokio::test]
+async fn a_queue_and_a_file_in_the_wrong_order_are_named_in_the_right_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("flood.ndjson");
+    std::fs::write(&file, "{\"payload\":1}\n").unwrap();
+    let daemon = Daemon::with([]).await;
+    let done = daemon.run(&["send-batch", file.to_str().unwrap(), "sms-nope"]).await;
+    assert_eq!(done.exit, Exit::Usage);
+    let right = format!("`tidegate send-batch sms-nope {}`", file.display());
+    assert!(done.err.contains(&right), "{}", done.err);
+}
+
+#[test]
+fn a_payload_that_the_shell_has_cut_says_how_to_quote_it() {
+    let words = ["tidegate", "send", "sms", "-d", "{to:", "x}"];
+    let error = <super::super::Cli as clap::Parser>::try_parse_from(words).unwrap_err();
+    assert!(error.to_string().contains("put the whole JSON in single quotes"), "{error}");
+}
+
+#[tokio::test]
 async fn https_to_a_daemon_without_it_is_said() {
     let daemon = Daemon::with([]).await;
     let url = daemon.url().replace("http://", "https://");
