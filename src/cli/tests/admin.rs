@@ -133,6 +133,11 @@ async fn windows_are_listed_with_their_length() {
          2026-11-22 08:00:00 UTC  2026-11-22 08:30:00 UTC  30m     in 23h\n"
     );
     assert_eq!(daemon.lines(), ["GET /v1/queues/erp/windows?days=2"]);
+    let always = json!([{"opens_at": null, "closes_at": null}]);
+    let daemon = Daemon::with([reply(200, json!({"time_zone": "UTC", "windows": always}))]).await;
+    let row = daemon.run(&["windows", "sms"]).await.out;
+    let words: Vec<&str> = row.lines().nth(1).unwrap_or_default().split_whitespace().collect();
+    assert_eq!(words, ["always", "never", "open", "now"], "{row}");
 }
 
 #[tokio::test]
