@@ -129,6 +129,17 @@ pub struct IdsArgs {
     pub ids: Vec<String>,
 }
 
+/// `get`.
+#[derive(Debug, Args)]
+pub struct GetArgs {
+    /// Which messages.
+    #[command(flatten)]
+    pub ids: IdsArgs,
+    /// Wait at most this long for a final state: exit 0 delivered, 1 another final state, 6 not final
+    #[arg(long, value_name = "TIME", value_parser = parse_duration_or_seconds)]
+    pub wait: Option<u64>,
+}
+
 /// `reschedule`.
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("when").required(true).args(["delay", "due"]))]

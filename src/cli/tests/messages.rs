@@ -22,6 +22,54 @@ async fn get_says_what_holds_the_message() {
 }
 
 #[tokio::test]
+async fn get_says_until_when_the_queue_holds_the_message() {
+    let at = "2026-11-21T16:45:00.000Z";
+    let queue = |state: &str, reason: String| {
+        let sending = json!({"state": state, "reason": reason, "since": null, "until": at});
+        reply(200, json!({"name": "sms", "counts": {}, "sending": sending}))
+    };
+    let held = |state: &str, held_by: Value| {
+        let mut message = message("sms_01", state);
+        message["held_by"] = held_by;
+        reply(200, message)
+    };
+    let forbidden = json!({"code": "forbidden", "detail": "the token lacks the scope read"});
+    let daemon = Daemon::with([
+        held("ready", json!(["window"])),
+        queue("closed", format!("Its window is closed and opens at {at}.")),
+        held("scheduled", json!(["pause", "due"])),
+        queue(
+            "paused",
+            "It was paused by ann (deploy); `tidegate resume sms` ends the pause.".to_owned(),
+        ),
+        held("ready", json!(["window"])),
+        reply(403, forbidden),
+        held("ready", json!(["limit"])),
+    ])
+    .await;
+    for said in [
+        "Waiting for its window\nIts window is closed and opens at 2026-11-21 16:45:00 UTC (in 7h 45m)\n\n",
+        "It was paused by ann (deploy); `tidegate resume sms` ends the pause; it ends by itself in 7h 45m (2026-11-21 16:45:00 UTC)\n\n",
+        "Waiting for its window\n\n",
+        "Waiting for its turn under the limit\n\n",
+    ] {
+        let done = daemon.run(&["get", "sms_01"]).await;
+        assert!(done.out.contains(said), "{said}: {}", done.out);
+        assert_eq!((done.exit, done.err.as_str()), (Exit::Ok, ""));
+    }
+    let lines = daemon.lines();
+    assert_eq!((lines.len(), lines[1].as_str()), (7, "GET /v1/queues/sms"));
+}
+
+#[tokio::test]
+async fn get_shows_the_payload_as_it_was_sent() {
+    let answer = r#"{"id":"sms_01","state":"delivered","payload":{"to": "x", "b": 1.50, "a": 2}}"#;
+    let daemon = Daemon::with([reply(200, answer)]).await;
+    let done = daemon.run(&["get", "sms_01"]).await;
+    assert!(done.out.contains("\npayload  {\"to\": \"x\", \"b\": 1.50, \"a\": 2}"), "{}", done.out);
+}
+
+#[tokio::test]
 async fn a_failure_among_many_does_not_stop_the_others() {
     let gone = json!({"code": "not-found", "detail": "no such message"});
     let leased = json!({"code": "wrong-state", "detail": "it is leased", "state": "leased"});
