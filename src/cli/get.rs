@@ -17,8 +17,9 @@ use super::exit::{Exit, Failure};
 use super::ids::each;
 use super::messages::message;
 use super::plain::plain;
+use super::queues::list;
 use super::sending;
-use super::times::span;
+use super::times::{of_answer, span};
 use crate::domain::state::State;
 use crate::domain::units::format_duration;
 
@@ -26,6 +27,12 @@ use crate::domain::units::format_duration;
 const WAIT_MS_MAX: u64 = 60_000;
 /// The pause after an answer that came before its time (a daemon that is stopping answers early).
 const EARLY_ANSWER_PAUSE: Duration = Duration::from_millis(200);
+
+const DAY_MS: u64 = 86_400_000;
+/// Most days of windows that the API shows.
+const WINDOW_DAYS_MAX: u64 = 366;
+/// How far beyond the due time the next opening is looked for: a window of one day a week is found.
+const WINDOW_DAYS_BEYOND: u64 = 9;
 
 /// `get`: the sentence, then the fields; with `--wait`, as soon as the message is final.
 pub(crate) async fn get(args: &GetArgs, session: &mut Session) -> Result<Exit, Failure> {
@@ -70,14 +77,38 @@ pub(crate) async fn show(answer: &Answer, session: &mut Session) -> Result<(), F
 /// What the queue says of the gate that holds the message: until when, and why. Nothing where nobody may ask.
 async fn held_by_its_queue(message: &Value, session: &Session) -> Option<String> {
     let held_by = describe::gates(message);
-    if !held_by.iter().any(|gate| matches!(gate.as_str(), "pause" | "window")) {
+    let is_held = held_by.iter().any(|gate| matches!(gate.as_str(), "pause" | "window"));
+    let is_scheduled = message["state"] == "scheduled";
+    if !is_held && !is_scheduled {
         return None;
     }
-    let target = Target::new(&["v1", "queues", message["queue"].as_str()?]);
+    let name = message["queue"].as_str()?;
+    let target = Target::new(&["v1", "queues", name]);
     let queue: Value = session.client.get(&target).await.ok()?.read().ok()?;
     let times = session.times();
-    let is_held = matches!(queue["sending"]["state"].as_str(), Some("paused" | "closed"));
-    is_held.then(|| sending::hold(&queue, &times))
+    let is_shut = matches!(queue["sending"]["state"].as_str(), Some("paused" | "closed"));
+    if is_held && is_shut {
+        return Some(sending::hold(&queue, &times));
+    }
+    let due_ms = describe::due_ms(message).filter(|at| *at > times.now_ms)?;
+    if !is_scheduled || !queue["window"].is_object() {
+        return None;
+    }
+    let opens_ms = opens_after(name, due_ms, session).await?;
+    let (at, distance) = (times.at(opens_ms), times.distance(opens_ms));
+    Some(format!("Its window is closed when it is due, and opens at {at} ({distance})"))
+}
+
+/// When the window opens that is closed at this moment; `None`: it is open then, or nobody knows.
+async fn opens_after(queue: &str, at_ms: u64, session: &Session) -> Option<u64> {
+    let days = at_ms.saturating_sub((session.now_ms)()) / DAY_MS + WINDOW_DAYS_BEYOND;
+    let target = Target::new(&["v1", "queues", queue, "windows"])
+        .with("days", days.min(WINDOW_DAYS_MAX).to_string());
+    let document: Value = session.client.get(&target).await.ok()?.read().ok()?;
+    let closes_later =
+        |window: &&Value| of_answer(&window["closes_at"]).is_none_or(|closes_ms| closes_ms > at_ms);
+    let next = list(&document, "windows").iter().find(closes_later)?;
+    of_answer(&next["opens_at"]).filter(|opens_ms| *opens_ms > at_ms)
 }
 
 /// The message once it is final, or as it stands when the time is over.
