@@ -23,6 +23,8 @@ enum Shape {
     Stream(&'static str),
 }
 
+/// The header that every answer of a daemon has.
+const REQUEST_ID: &str = "x-request-id";
 /// The beginning of the name of every metric.
 const METRIC: &str = "tidegate_";
 
@@ -71,12 +73,20 @@ pub(super) fn check(
 ) -> Result<(), Failure> {
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
     match shape(method, &path) {
-        Shape::FieldsOrNothing(_) if status == StatusCode::NO_CONTENT && body.is_empty() => Ok(()),
+        Shape::FieldsOrNothing(_) if status == StatusCode::NO_CONTENT => has_id(headers),
         Shape::Fields(fields) | Shape::FieldsOrNothing(fields) => has_fields(body, fields),
         Shape::Metrics if String::from_utf8_lossy(body).contains(METRIC) => Ok(()),
         Shape::Metrics => Err(unexpected("it has no metric of a daemon")),
         Shape::Stream(content_type) => is_of(headers, content_type),
     }
+}
+
+/// An answer without a body has nothing else to be recognised by.
+fn has_id(headers: &HeaderMap) -> Result<(), Failure> {
+    if headers.contains_key(REQUEST_ID) {
+        return Ok(());
+    }
+    Err(unexpected(&format!("it has no body and no header {REQUEST_ID}")))
 }
 
 fn has_fields(body: &[u8], fields: &[&str]) -> Result<(), Failure> {
@@ -101,4 +111,42 @@ fn is_of(headers: &HeaderMap, content_type: &str) -> Result<(), Failure> {
 pub(super) fn unexpected(why: &str) -> Failure {
     Failure::new(Exit::Failure, format!("the answer is not what was expected: {why}"))
         .next("check that --url names a tidegate daemon of a fitting version")
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn is_fine(
+        method: &Method,
+        path: &[&str],
+        status: u16,
+        headers: &HeaderMap,
+        body: &str,
+    ) -> bool {
+        let path: Vec<String> = path.iter().map(|&part| part.to_owned()).collect();
+        let status = StatusCode::from_u16(status).unwrap();
+        check(method, &path, status, headers, body.as_bytes()).is_ok()
+    }
+
+    #[test]
+    fn nothing_is_an_answer_only_of_a_daemon_and_only_where_it_may_be_one() {
+        let message = ["v1", "messages", "sms_1"];
+        let none = HeaderMap::new();
+        let of_daemon =
+            HeaderMap::from_iter([(REQUEST_ID.parse().unwrap(), HeaderValue::from_static("01J"))]);
+        assert!(is_fine(&Method::DELETE, &message, 204, &of_daemon, ""));
+        assert!(!is_fine(&Method::DELETE, &message, 204, &none, ""));
+        assert!(!is_fine(&Method::DELETE, &message, 200, &of_daemon, ""));
+        assert!(!is_fine(&Method::GET, &message, 204, &of_daemon, ""));
+        assert!(is_fine(
+            &Method::GET,
+            &message,
+            200,
+            &none,
+            "{\"id\":\"a\",\"state\":\"dead\",\"x\":1}"
+        ));
+    }
 }
