@@ -233,7 +233,7 @@ async fn remaining(
     Ok(door.store().counts(&queue.policy.name).await?.of(state))
 }
 
-/// The hours in which the queue's downstream may be called, from now on.
+/// The hours in which the queue's downstream may be called, from now on; the first and the last whole, too.
 #[utoipa::path(
     get, path = "/v1/queues/{queue}/windows", operation_id = "list_windows", tag = "queues",
     params(
@@ -253,12 +253,14 @@ pub(super) async fn windows(
     let from_ms = door.now_ms()?;
     let to_ms = from_ms + u64::from(days) * 86_400_000;
     let window = queue.policy.window.as_ref();
-    // Without a window the door is open all the time.
+    // Without a window it has always been open, and never closes.
     let openings =
-        window.map_or_else(|| vec![(from_ms, to_ms)], |window| window.openings(from_ms, to_ms));
+        window.map_or_else(|| vec![(None, None)], |window| window.openings(from_ms, to_ms));
     let windows: Vec<_> = openings
         .into_iter()
-        .map(|(from_ms, to_ms)| json!({ "opens_at": Moment(from_ms), "closes_at": Moment(to_ms) }))
+        .map(|(opens_ms, closes_ms)| {
+            json!({ "opens_at": opens_ms.map(Moment), "closes_at": closes_ms.map(Moment) })
+        })
         .collect();
     let time_zone = window.map_or("UTC", |window| window.time_zone());
     Ok(Json(json!({ "time_zone": time_zone, "windows": windows })).into_response())

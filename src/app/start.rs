@@ -100,7 +100,7 @@ pub(super) async fn start(
         Refused::new(
             FAILURE,
             format!(
-                "server.listen: cannot listen on {listen}: {error}; is another tidegate running?"
+                "server.listen: cannot listen on {listen}: {error}; if another tidegate runs, name another address with --listen or server.listen"
             ),
         )
     })?;

@@ -32,7 +32,7 @@ pub(crate) async fn actions(args: &ActionsArgs, session: &mut Session) -> Result
     ];
     session.screen.rows(&columns, rows)?;
     if !document["next_cursor"].is_null() {
-        session.screen.note("there are more; --limit shows them")?;
+        session.screen.note("there are more than these; --limit N shows more of them")?;
     }
     Ok(Exit::Ok)
 }

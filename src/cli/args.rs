@@ -6,12 +6,12 @@ use clap::{Parser, Subcommand, ValueEnum};
 use jiff::tz::TimeZone;
 
 use super::args_admin::{
-    BulkArgs, CheckArgs, CompletionArgs, DoctorArgs, EventsArgs, ManArgs, PauseArgs, QueueArgs,
-    ScheduleArgs, ServeArgs, TokenArgs, WindowsArgs,
+    BulkArgs, CheckArgs, CompletionArgs, DoctorArgs, EventsArgs, HealthArgs, ManArgs, PauseArgs,
+    QueueArgs, ScheduleArgs, ServeArgs, TokenArgs, WindowsArgs,
 };
 use super::args_messages::{
-    EditArgs, ExportArgs, IdsArgs, ListArgs, PublishArgs, ReceiptArgs, RescheduleArgs, ResolveArgs,
-    SendArgs, SendBatchArgs, TryArgs,
+    EditArgs, ExportArgs, GetArgs, IdsArgs, ListArgs, PublishArgs, ReceiptArgs, RescheduleArgs,
+    ResolveArgs, SendArgs, SendBatchArgs, TryArgs,
 };
 use super::args_operation::{ActionsArgs, OperationCommand, RequeueAllArgs, RetryArgs};
 use super::args_values::parse_zone;
@@ -128,7 +128,7 @@ pub enum ClientCommand {
     #[command(long_about = SEND_BATCH)]
     SendBatch(SendBatchArgs),
     /// Show messages, and say what they wait for
-    Get(IdsArgs),
+    Get(GetArgs),
     /// List the messages of a queue
     List(ListArgs),
     /// Withdraw messages that wait
@@ -197,7 +197,7 @@ pub enum ClientCommand {
     /// Show the running nodes
     Nodes,
     /// Check whether the daemon accepts messages (exit 0 if it does); needs no token
-    Health,
+    Health(HealthArgs),
     /// List what prevents messages from being sent, with remedies; exit 1 if something was found
     #[command(long_about = DOCTOR)]
     Doctor(DoctorArgs),

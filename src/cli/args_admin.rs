@@ -13,6 +13,7 @@ use super::complete::queues;
 use crate::config::{Scope, Sources, expiry_ms};
 use crate::domain::queue_pattern::{BadQueuePattern, QueuePattern};
 use crate::domain::state::State;
+use crate::domain::units::parse_duration_or_seconds;
 
 /// `serve`.
 #[derive(Debug, Args)]
@@ -159,6 +160,14 @@ pub struct BulkArgs {
     /// Do not ask for confirmation; without this option, purge only counts the messages
     #[arg(long)]
     pub yes: bool,
+}
+
+/// `health`.
+#[derive(Debug, Args)]
+pub struct HealthArgs {
+    /// Wait at most this long until the daemon accepts messages
+    #[arg(long, value_name = "TIME", value_parser = parse_duration_or_seconds)]
+    pub wait: Option<u64>,
 }
 
 /// `doctor`.

@@ -91,7 +91,7 @@ pub struct MessageArgs {
     /// 0 to 9; 9 goes first
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=i64::from(PRIORITY_MAX)))]
     pub priority: Option<u8>,
-    /// A name and a value by which the message can be found; may be repeated
+    /// A name and a value by which the message can be found, for example --label shop=us; may be repeated
     #[arg(long = "label", value_name = "NAME=VALUE", value_parser = parse_label)]
     pub labels: Vec<(String, String)>,
     /// A header for the downstream; may be repeated
@@ -116,7 +116,7 @@ pub struct SendBatchArgs {
     /// The queue
     #[arg(add = ArgValueCandidates::new(queues))]
     pub queue: String,
-    /// One message object per line
+    /// One message object on each line
     #[arg(value_name = "FILE.ndjson")]
     pub file: PathBuf,
 }
@@ -127,6 +127,17 @@ pub struct IdsArgs {
     /// Ids of messages; "-" reads them from standard input, one per line
     #[arg(value_name = "ID", required = true)]
     pub ids: Vec<String>,
+}
+
+/// `get`.
+#[derive(Debug, Args)]
+pub struct GetArgs {
+    /// Which messages.
+    #[command(flatten)]
+    pub ids: IdsArgs,
+    /// Wait at most this long for a final state: exit 0 delivered, 1 another final state, 6 not final
+    #[arg(long, value_name = "TIME", value_parser = parse_duration_or_seconds)]
+    pub wait: Option<u64>,
 }
 
 /// `reschedule`.
@@ -277,6 +288,11 @@ fn parse_dash(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     let shown: String = text.chars().take(60).collect();
+    if text.ends_with(['}', ']']) && !text.starts_with(['{', '[']) {
+        return Err(format!(
+            "\"{shown}\" is the rest of a payload that the shell has cut at a space; put the whole JSON in single quotes, for example -d '{{\"to\": \"x\"}}'"
+        ));
+    }
     Err(format!(
         "a payload is given with -d, for example -d '{shown}'; \"-\" reads it from standard input"
     ))

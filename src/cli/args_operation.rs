@@ -28,7 +28,7 @@ pub enum OperationCommand {
 /// Which messages are meant.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct FilterArgs {
-    /// Only messages with this label; may be repeated, and then all labels must match
+    /// Only messages with this label, for example --label shop=us; may be repeated, and then all labels must match
     #[arg(long = "label", value_name = "NAME=VALUE")]
     pub labels: Vec<String>,
     /// Only messages of this group
@@ -83,11 +83,12 @@ pub struct StartArgs {
     /// The queue
     #[arg(add = ArgValueCandidates::new(queues))]
     pub queue: String,
-    /// Messages in this state; retry takes those that wait for another attempt
-    #[arg(long, value_name = "STATE", value_parser = states(), hide_possible_values = true, required_if_eq_any([
+    /// Messages in this state, or in these, with commas (one operation for each); retry takes those that wait for
+    /// another attempt
+    #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = states(), hide_possible_values = true, required_if_eq_any([
         ("action", "requeue"), ("action", "cancel"), ("action", "reschedule"), ("action", "move"),
     ]))]
-    pub state: Option<State>,
+    pub state: Vec<State>,
     /// Every message in the state
     #[arg(long)]
     pub all: bool,

@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::BufReader;
+use std::path::Path;
 
 use serde_json::json;
 
@@ -27,8 +28,15 @@ pub(crate) async fn send_batch(
     session: &mut Session,
 ) -> Result<Exit, Failure> {
     let name = args.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let unreadable =
-        |error| Failure::usage(format!("cannot read {}: {error}", args.file.display()));
+    let unreadable = |error| {
+        let file = args.file.display();
+        let failure = Failure::usage(format!("cannot read {file}: {error}"));
+        if Path::new(&args.queue).is_file() {
+            let right = format!("tidegate send-batch {file} {}", args.queue);
+            return failure.next(format!("the queue comes before the file: `{right}`"));
+        }
+        failure.next("name a file with one message object on each line")
+    };
     let file = File::open(&args.file).map_err(unreadable)?;
     let bytes = file.metadata().map_err(unreadable)?.len();
     let mut rows = Rows::new(BufReader::with_capacity(1 << 20, file), &name);

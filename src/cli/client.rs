@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::exit::{Exit, Failure};
+use super::expected;
 use super::user;
 
 /// Where a daemon listens unless it was told otherwise.
@@ -56,11 +57,6 @@ impl Target {
         Self { segments, query: Vec::new() }
     }
 
-    /// What it is about: the segment after the version.
-    fn family(&self) -> &str {
-        self.segments.get(1).map_or("", String::as_str)
-    }
-
     /// The same with a query parameter.
     pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.query.push((name, value.into()));
@@ -71,8 +67,10 @@ impl Target {
 /// What came back.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    /// What was asked for, as the API calls it: `queues`, `messages`, `topics` and so on.
-    pub(crate) family: String,
+    /// How it was asked.
+    method: Method,
+    /// What was asked for.
+    path: Vec<String>,
     /// The status.
     pub(crate) status: StatusCode,
     /// The headers.
@@ -82,20 +80,24 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// The answer if it is 2xx, else what the problem means.
+    /// The answer if it is 2xx and one of a daemon to this request, else what the problem means.
     pub(crate) fn ok(self) -> Result<Self, Failure> {
-        if self.status.is_success() {
-            return Ok(self);
+        if !self.status.is_success() {
+            return Err(self.failure());
         }
-        Err(Failure::from_answer(self.status, &self.body).about(&self.family))
+        expected::check(&self.method, &self.path, self.status, &self.headers, &self.body)?;
+        Ok(self)
+    }
+
+    /// What an answer other than 2xx means, with the next step for what was asked for: `queues`, `messages` and so on.
+    fn failure(&self) -> Failure {
+        let family = self.path.get(1).map_or("", String::as_str);
+        Failure::from_answer(self.status, &self.body).about(family)
     }
 
     /// The body, read as JSON.
     pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, Failure> {
-        serde_json::from_slice(&self.body).map_err(|error| {
-            Failure::new(Exit::Failure, format!("the answer is not what was expected: {error}"))
-                .next("check that --url names a tidegate daemon of a fitting version")
-        })
+        serde_json::from_slice(&self.body).map_err(|error| expected::unexpected(&error.to_string()))
     }
 
     /// How long to wait before another try, where the daemon said so in seconds.
@@ -112,6 +114,10 @@ impl Client {
             Failure::usage(format!("\"{url}\" is not a valid address of a daemon: {why}"))
                 .next("expected for example http://127.0.0.1:7411, in --url or TIDEGATE_URL")
         };
+        if !url.is_empty() && !url.contains("://") {
+            return Err(bad("it must start with http:// or https://")
+                .next(format!("write http://{url} in --url or TIDEGATE_URL")));
+        }
         let base = Url::parse(url).map_err(|error| bad(&error.to_string()))?;
         if !matches!(base.scheme(), "http" | "https") || !base.has_host() {
             return Err(bad("it must start with http:// or https://"));
@@ -169,15 +175,15 @@ impl Client {
         body: Option<(&'static str, Bytes)>,
         wait: Duration,
     ) -> Result<Answer, Failure> {
-        let request = self.request(method, target, body)?;
+        let request = self.request(method.clone(), target, body)?;
         let exchange = async {
             let (head, body) = match self.http.request(request).await {
                 Ok(response) => response.into_parts(),
                 Err(error) => return Err(self.no_answer(error.is_connect(), &error)),
             };
             let body = body.collect().await.map_err(|error| self.no_answer(false, &error))?;
-            let family = target.family().to_owned();
-            Ok(Answer { family, status: head.status, headers: head.headers, body: body.to_bytes() })
+            let (path, body) = (target.segments.clone(), body.to_bytes());
+            Ok(Answer { method, path, status: head.status, headers: head.headers, body })
         };
         let limit = ANSWER_MAX + wait;
         match tokio::time::timeout(limit, exchange).await {
@@ -188,16 +194,19 @@ impl Client {
 
     /// The body of a 2xx answer, while it still comes.
     pub(super) async fn open(&self, method: Method, target: &Target) -> Result<Incoming, Failure> {
-        let request = self.request(method, target, None)?;
+        let request = self.request(method.clone(), target, None)?;
         let opening = async {
             let response = self.http.request(request).await;
             let response = response.map_err(|error| self.no_answer(error.is_connect(), &error))?;
-            if response.status().is_success() {
-                return Ok(response.into_body());
-            }
             let (head, body) = response.into_parts();
+            let (status, path) = (head.status, target.segments.clone());
+            if status.is_success() {
+                expected::check(&method, &path, status, &head.headers, b"")?;
+                return Ok(body);
+            }
             let body = body.collect().await.map_err(|error| self.no_answer(false, &error))?;
-            Err(Failure::from_answer(head.status, &body.to_bytes()).about(target.family()))
+            let body = body.to_bytes();
+            Err(Answer { method, path, status, headers: head.headers, body }.failure())
         };
         tokio::time::timeout(ANSWER_MAX, opening)
             .await
@@ -360,6 +369,10 @@ mod tests {
     fn addresses_of_no_daemon_are_usage_errors() {
         for odd in ["127.0.0.1:7411", "ftp://host", "", "http://"] {
             assert_eq!(Client::new(odd, None).err().unwrap().exit, Exit::Usage, "{odd}");
+        }
+        for bare in ["127.0.0.1:7411", "localhost:7411", "gate.example"] {
+            let next = Client::new(bare, None).err().unwrap().next.unwrap();
+            assert!(next.starts_with(&format!("write http://{bare} in --url")), "{next}");
         }
         assert_eq!(Client::new("http://h", Some("a\nb")).err().unwrap().exit, Exit::Usage);
     }

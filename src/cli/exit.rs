@@ -93,6 +93,12 @@ impl Failure {
         Self::new(Exit::Usage, what)
     }
 
+    /// The same, named as the cause of a larger failure.
+    pub(crate) fn because(mut self, what: &str) -> Self {
+        self.what = format!("{what}: {}", self.what);
+        self
+    }
+
     /// The same with the next step.
     pub(crate) fn next(mut self, step: impl Into<String>) -> Self {
         self.next = Some(step.into());
@@ -101,12 +107,20 @@ impl Failure {
 
     /// What an answer other than 2xx means.
     pub(crate) fn from_answer(status: StatusCode, body: &[u8]) -> Self {
-        let problem: Option<Value> = serde_json::from_slice(body).ok().filter(Value::is_object);
+        // Other servers answer with JSON too; a problem of a daemon has a code.
+        let problem: Option<Value> = serde_json::from_slice(body).ok();
+        let problem = problem.filter(|problem| problem["code"].is_string());
         let text = |key: &str| problem.as_ref().and_then(|p| p[key].as_str()).map(plain);
         let code = text("code");
         let what = text("detail").or_else(|| text("title")).unwrap_or_else(|| {
             format!("the answer was {status}, without a word that this command understands")
         });
+        let only = problem.as_ref().and_then(the_only_error);
+        let field = only.and_then(|error| error["pointer"].as_str()).map(plain).unwrap_or_default();
+        let what = match field.trim_start_matches('/') {
+            "" => what,
+            field => format!("{field}: {what}"),
+        };
         let what = match &code {
             Some(code) => format!("{what} ({code})"),
             None => what,
@@ -115,7 +129,10 @@ impl Failure {
             exit: exit_of(status),
             what,
             details: problem.as_ref().map(details).unwrap_or_default(),
-            next: next_step(status, code.as_deref()).map(ToOwned::to_owned),
+            next: match &code {
+                Some(code) => next_step(status, code).map(ToOwned::to_owned),
+                None => Some(next_step_elsewhere(status).to_owned()),
+            },
             problem,
             is_nobody_there: false,
         }
@@ -165,9 +182,12 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// `errors[]` of a problem, one line each.
+/// `errors[]` of a problem, one line each; none where the sentence has said it.
 fn details(problem: &Value) -> Vec<String> {
     let Some(errors) = problem["errors"].as_array() else { return Vec::new() };
+    if the_only_error(problem).is_some() {
+        return Vec::new();
+    }
     errors
         .iter()
         .map(|error| {
@@ -178,6 +198,14 @@ fn details(problem: &Value) -> Vec<String> {
             }
         })
         .collect()
+}
+
+/// The error that the whole problem is about: nothing else is wrong, and both have the same words.
+fn the_only_error(problem: &Value) -> Option<&Value> {
+    match problem["errors"].as_array()?.as_slice() {
+        [only] if only["detail"] == problem["detail"] => Some(only),
+        _ => None,
+    }
 }
 
 /// The exit code of a status.
@@ -192,21 +220,33 @@ fn exit_of(status: StatusCode) -> Exit {
     }
 }
 
-/// What to do about a status.
-fn next_step(status: StatusCode, code: Option<&str>) -> Option<&'static str> {
+/// What to do about an answer that is not one of a daemon: another server, or a proxy before the daemon.
+fn next_step_elsewhere(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        408 | 429 | 502..=504 => {
+            "try again; if it stays so, check that --url names a tidegate daemon"
+        }
+        _ => {
+            "check that --url names a tidegate daemon, and not another server or a page of a proxy"
+        }
+    }
+}
+
+/// What to do about a problem of a daemon.
+fn next_step(status: StatusCode, code: &str) -> Option<&'static str> {
     Some(match (status.as_u16(), code) {
         (401, _) => "put a valid token into TIDEGATE_TOKEN; `tidegate token new NAME` makes one",
         (403, _) => "use a token with the scope that is missing, or call from where it is allowed",
         (404, _) => "`tidegate queues` shows the queues, `tidegate list QUEUE` their messages",
         (413, _) => "send less, or raise server.body_limit in the daemon's config",
-        (422, Some("idempotency-mismatch")) => {
+        (422, "idempotency-mismatch") => {
             "use another --key: this one belongs to a message with another body"
         }
         (429, _) => "wait until the backlog has shrunk: `tidegate queue QUEUE`",
-        (503, Some("store-full")) => {
+        (503, "store-full") => {
             "make room for Redis: `tidegate doctor --quick` says how; stored messages are still sent"
         }
-        (503, Some("draining")) => "the daemon is stopping: try again when it is back",
+        (503, "draining") => "the daemon is stopping: try again when it is back",
         (503, _) => "try again; `tidegate doctor --quick` looks for the cause",
         _ => return None,
     })
@@ -248,6 +288,25 @@ mod tests {
     }
 
     #[test]
+    fn a_sentence_is_not_said_twice() {
+        let body = br#"{"code":"invalid-request","detail":"is too far ahead",
+            "errors":[{"pointer":"/due_at","detail":"is too far ahead"}]}"#;
+        let failure = Failure::from_answer(StatusCode::BAD_REQUEST, body);
+        assert_eq!(failure.text().unwrap(), "error: due_at: is too far ahead (invalid-request)");
+        assert_eq!(failure.document()["errors"][0]["pointer"], "/due_at");
+    }
+
+    #[test]
+    fn json_of_another_server_is_not_taken_for_a_problem() {
+        let body = br#"{"timestamp":1,"status":404,"error":"Not Found","path":"/v1/queues"}"#;
+        let failure = Failure::from_answer(StatusCode::NOT_FOUND, body).about("queues");
+        assert_eq!(failure.exit, Exit::NotFound);
+        let text = failure.text().unwrap();
+        assert!(text.contains("next: check that --url names a tidegate daemon"), "{text}");
+        assert!(!text.contains("tidegate queues"), "{text}");
+    }
+
+    #[test]
     fn statuses_map_to_the_exit_codes_of_the_contract() {
         for (status, exit) in [
             (400, Exit::Usage),
@@ -271,7 +330,7 @@ mod tests {
 
     #[test]
     fn control_characters_of_others_do_not_reach_the_terminal() {
-        let body = br#"{"detail":"bad \u001b[2J word"}"#;
+        let body = br#"{"code":"invalid-request","detail":"bad \u001b[2J word"}"#;
         let failure = Failure::from_answer(StatusCode::BAD_REQUEST, body);
         assert!(!failure.what.contains('\u{1b}'), "{:?}", failure.what);
     }

@@ -5,11 +5,26 @@
 use serde_json::{Map, Value};
 
 use super::Session;
-use super::args_operation::FilterArgs;
+use super::args_operation::{ActionWord, FilterArgs, StartArgs};
 use super::exit::Failure;
 use super::moments;
 use crate::domain::filter::Filter;
 use crate::domain::time::rfc3339;
+
+/// Nothing is done to many messages by silence.
+pub(super) fn is_meant(args: &StartArgs) -> Result<(), Failure> {
+    if !args.all && args.filter == FilterArgs::default() {
+        return Err(Failure::usage("it is not said which messages are meant").next(
+            "--all takes every message in the state; a filter such as --label NAME=VALUE takes those that match",
+        ));
+    }
+    let has_reason = args.pace.reason.as_ref().is_some_and(|reason| !reason.trim().is_empty());
+    if args.action == ActionWord::Cancel && !args.pace.dry_run && !has_reason {
+        return Err(Failure::usage("it is not said why the messages are cancelled")
+            .next("add --reason TEXT, which is kept with the operation; --dry-run needs none"));
+    }
+    Ok(())
+}
 
 /// The filter as an operation takes it.
 pub(super) fn filter_of(
@@ -49,7 +64,7 @@ pub(super) fn filter_of(
 }
 
 /// A moment, as people write it, in the form of the API.
-pub(super) fn at(text: &str, session: &mut Session) -> Result<Value, Failure> {
+fn at(text: &str, session: &mut Session) -> Result<Value, Failure> {
     Ok(rfc3339(moments::asked(text, session)?).into())
 }
 

@@ -35,7 +35,7 @@ fn all(given: &[String], screen: &mut Screen) -> Result<Vec<String>, Failure> {
 pub(crate) async fn each(
     given: &[String],
     session: &mut Session,
-    step: impl AsyncFn(&str, &mut Session) -> Result<(), Failure>,
+    mut step: impl AsyncFnMut(&str, &mut Session) -> Result<(), Failure>,
 ) -> Result<Exit, Failure> {
     let ids = all(given, &mut session.screen)?;
     let mut exit = Exit::Ok;

@@ -28,11 +28,14 @@ impl Intake {
         if !metrics.status.is_success() && metrics.status != StatusCode::SERVICE_UNAVAILABLE {
             return Err(Failure::from_answer(metrics.status, &metrics.body));
         }
-        let is_ready = ready.status.is_success();
-        Ok(Self {
-            why_not: (!is_ready).then(|| Failure::from_answer(ready.status, &ready.body)),
-            metrics: String::from_utf8_lossy(&metrics.body).into_owned(),
-        })
+        let metrics = if metrics.status.is_success() { metrics.ok()? } else { metrics };
+        let why_not = if ready.status.is_success() {
+            ready.ok()?;
+            None
+        } else {
+            Some(Failure::from_answer(ready.status, &ready.body))
+        };
+        Ok(Self { why_not, metrics: String::from_utf8_lossy(&metrics.body).into_owned() })
     }
 
     /// Why nothing more can be asked: only the store knows the rest, and it is away.

@@ -76,7 +76,7 @@ pub(crate) async fn list(args: &ListArgs, session: &mut Session) -> Result<Exit,
     ];
     session.screen.rows(&columns, rows)?;
     if cursor.is_some() {
-        session.screen.note("there are more; --limit shows them")?;
+        session.screen.note("there are more than these; --limit N shows more of them")?;
     }
     Ok(Exit::Ok)
 }
@@ -119,10 +119,6 @@ fn as_json(
 
 fn row(message: &RawValue, times: &Times) -> Vec<String> {
     let message: Value = serde_json::from_str(message.get()).unwrap_or_default();
-    // A scheduled message waits for its due time: that is in the column before.
-    let mut gates = gates(&message);
-    gates.retain(|gate| gate != "due" || message["state"] != "scheduled");
-    let held_by = gates.join(", ");
     vec![
         word(&message["id"]),
         word(&message["state"]),
@@ -130,7 +126,7 @@ fn row(message: &RawValue, times: &Times) -> Vec<String> {
         word(&message["attempts"]),
         word(&message["priority"]),
         word(&message["group"]),
-        held_by,
+        gates(&message).join(", "),
         reason(&message).unwrap_or_default(),
     ]
 }

@@ -1,6 +1,6 @@
-//! Commands on single messages: get, cancel, run, requeue, resolve, reschedule, edit.
+//! Commands that change single messages: cancel, run, requeue, resolve, reschedule, edit.
 //!
-//! Owns their requests and words. Refuses to know how a message is described (`describe`).
+//! Owns their requests and words. Refuses to know how a message is shown (`get`).
 
 use http::Method;
 use serde_json::{Value, json};
@@ -15,27 +15,6 @@ use super::moments;
 use super::payload;
 use crate::domain::time::rfc3339;
 use crate::domain::units::format_duration;
-
-/// `get`: the sentence, then the fields.
-pub(crate) async fn get(ids: &[String], session: &mut Session) -> Result<Exit, Failure> {
-    each(ids, session, async |id, session| {
-        let answer = session.client.get(&message(id).with("view", "full")).await?;
-        show(&answer, session)
-    })
-    .await
-}
-
-/// A message: in a sentence and a table, or as it came.
-pub(crate) fn show(answer: &Answer, session: &mut Session) -> Result<(), Failure> {
-    if session.screen.is_json() {
-        return session.screen.raw(&answer.body);
-    }
-    let message: Value = answer.read()?;
-    let times = session.times();
-    session.screen.sentence(0, &describe::sentence(&message, &times))?;
-    session.screen.line("")?;
-    session.screen.pairs(describe::fields(&message, &times))
-}
 
 /// `cancel`.
 pub(crate) async fn cancel(ids: &[String], session: &mut Session) -> Result<Exit, Failure> {
@@ -147,10 +126,10 @@ pub(crate) fn due_fields(args: &DueArgs, session: &mut Session) -> Result<Value,
         return Ok(json!({ "delay": format_duration(delay.ms) }));
     }
     let Some(due) = &args.due else { return Ok(json!({})) };
-    Ok(json!({ "due_at": rfc3339(moments::asked(due, session)?) }))
+    Ok(json!({ "due_at": rfc3339(moments::due(due, session)?) }))
 }
 
-fn message(id: &str) -> Target {
+pub(crate) fn message(id: &str) -> Target {
     Target::new(&["v1", "messages", id])
 }
 

@@ -26,9 +26,11 @@ mod doctor;
 mod events;
 mod examples;
 mod exit;
+mod expected;
 mod export;
 mod filter;
 mod finding;
+mod get;
 mod health;
 mod ids;
 mod intake;
@@ -67,11 +69,11 @@ pub use args::{
     Cli, ClientCommand, ClockStep, Command, Format, Globals, LocalCommand, TokenCommand,
 };
 pub use args_admin::{
-    BulkArgs, CheckArgs, CompletionArgs, DoctorArgs, EventsArgs, ManArgs, PauseArgs, QueueArgs,
-    ScheduleArgs, ScheduleStep, ScopeWord, ServeArgs, TokenArgs, WindowsArgs,
+    BulkArgs, CheckArgs, CompletionArgs, DoctorArgs, EventsArgs, HealthArgs, ManArgs, PauseArgs,
+    QueueArgs, ScheduleArgs, ScheduleStep, ScopeWord, ServeArgs, TokenArgs, WindowsArgs,
 };
 pub use args_messages::{
-    BodyArgs, DueArgs, EditArgs, ExportArgs, IdsArgs, ListArgs, MessageArgs, PayloadArgs,
+    BodyArgs, DueArgs, EditArgs, ExportArgs, GetArgs, IdsArgs, ListArgs, MessageArgs, PayloadArgs,
     PublishArgs, RescheduleArgs, SendArgs, SendBatchArgs, TryArgs,
 };
 
@@ -169,7 +171,7 @@ async fn dispatch(command: ClientCommand, session: &mut Session) -> Result<Exit,
         ClientCommand::Try(args) => trial::try_once(&args, session).await,
         ClientCommand::Send(args) => send::send(&args, session).await,
         ClientCommand::SendBatch(args) => batch::send_batch(&args, session).await,
-        ClientCommand::Get(args) => messages::get(&args.ids, session).await,
+        ClientCommand::Get(args) => get::get(&args, session).await,
         ClientCommand::List(args) => list::list(&args, session).await,
         ClientCommand::Cancel(args) => messages::cancel(&args.ids, session).await,
         ClientCommand::Run(args) => messages::run(&args.ids, session).await,
@@ -196,7 +198,7 @@ async fn dispatch(command: ClientCommand, session: &mut Session) -> Result<Exit,
         ClientCommand::Schedules => schedules::schedules(session).await,
         ClientCommand::Schedule(args) => schedules::schedule(&args, session).await,
         ClientCommand::Nodes => nodes::nodes(session).await,
-        ClientCommand::Health => health::health(session).await,
+        ClientCommand::Health(args) => health::health(&args, session).await,
         ClientCommand::Doctor(args) => doctor::doctor(&args, session).await,
     }
 }

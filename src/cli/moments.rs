@@ -30,6 +30,21 @@ pub(crate) fn asked(text: &str, session: &mut Session) -> Result<u64, Failure> {
     Ok(moment.at_ms)
 }
 
+/// The moment at which something is to be due. One that is past is due now: that is said, since it is rarely meant.
+pub(crate) fn due(text: &str, session: &mut Session) -> Result<u64, Failure> {
+    let at_ms = asked(text, session)?;
+    let times = session.times();
+    if at_ms < times.now_ms {
+        let note = format!(
+            "note: this moment is past ({}, {}): what gets it is due now",
+            times.at(at_ms),
+            times.distance(at_ms)
+        );
+        session.screen.note(&note)?;
+    }
+    Ok(at_ms)
+}
+
 /// Reads RFC 3339, or a local time in `zone` (without one: in this machine's zone).
 ///
 /// A local time that does not exist is the instant of the change itself; one that occurs twice is

@@ -16,7 +16,8 @@ use super::bulk;
 use super::client::{Answer, Target};
 use super::describe::{count, field, word};
 use super::exit::{Exit, Failure};
-use super::filter::{at, filter_of};
+use super::filter::{filter_of, is_meant};
+use super::moments;
 use super::plain::plain;
 use super::progress::Progress;
 use super::queues::{as_it_came, list};
@@ -24,6 +25,7 @@ use super::table::{whole, words};
 use super::times::{Times, of_answer, span};
 use crate::domain::id::MessageId;
 use crate::domain::state::State;
+use crate::domain::time::rfc3339;
 use crate::domain::units::format_duration;
 
 /// Between two looks at an operation that runs.
@@ -46,8 +48,9 @@ pub(crate) async fn operation(
 }
 
 async fn start(args: &StartArgs, session: &mut Session) -> Result<Exit, Failure> {
+    is_meant(args)?;
     let filter = (&args.filter, args.all);
-    let mut body = wish(args.action, &args.queue, args.state, filter, &args.pace, session)?;
+    let mut body = wish(args.action, &args.queue, None, filter, &args.pace, session)?;
     if let Some(delay) = args.delay {
         if let Some(note) = delay.note() {
             session.screen.note(&note)?;
@@ -55,24 +58,35 @@ async fn start(args: &StartArgs, session: &mut Session) -> Result<Exit, Failure>
         body.insert("delay".to_owned(), format_duration(delay.ms).into());
     }
     if let Some(text) = &args.due {
-        body.insert("due_at".to_owned(), at(text, session)?);
+        body.insert("due_at".to_owned(), rfc3339(moments::due(text, session)?).into());
     }
     if let Some(to) = &args.to {
         body.insert("to".to_owned(), to.clone().into());
     }
+    let states: Vec<State> = State::ALL.into_iter().filter(|s| args.state.contains(s)).collect();
     if !args.yes && !args.pace.dry_run && session.screen.in_is_tty {
-        ask(args, session).await?;
+        ask(args, &states, session).await?;
     }
-    launch(&body, args.pace.no_follow, session).await
+    if states.is_empty() {
+        return launch(&body, args.pace.no_follow, session).await;
+    }
+    // In the order of a message's life: one that goes on to the next state meanwhile is taken there.
+    let mut exit = Exit::Ok;
+    for state in states {
+        body.insert("state".to_owned(), state.as_str().into());
+        exit = exit.or(launch(&body, args.pace.no_follow, session).await?);
+    }
+    Ok(exit)
 }
 
 /// Whoever sits at a terminal is asked before many messages change.
-async fn ask(args: &StartArgs, session: &mut Session) -> Result<(), Failure> {
-    let state = args.state.unwrap_or(State::Scheduled);
+async fn ask(args: &StartArgs, states: &[State], session: &mut Session) -> Result<(), Failure> {
+    let states = if states.is_empty() { &[State::Scheduled] } else { states };
     let target = Target::new(&["v1", "queues", &args.queue]);
     let queue: Value = session.client.get(&target).await?.read()?;
-    let found = queue["counts"][state.as_str()].as_u64().unwrap_or(0);
-    let found = count(found, &format!("{state} message"));
+    let found = states.iter().map(|state| queue["counts"][state.as_str()].as_u64().unwrap_or(0));
+    let words: Vec<&str> = states.iter().map(|state| state.as_str()).collect();
+    let found = count(found.sum(), &format!("{} message", words.join(" or ")));
     let which = if args.all { String::new() } else { "those that match of ".to_owned() };
     let question = format!("{} {which}{found} of {}; do it?", args.action.as_str(), args.queue);
     if session.screen.ask(&question)? {

@@ -63,8 +63,7 @@ pub(crate) fn json_document(
 ) -> Result<Box<RawValue>, Failure> {
     let bytes = bytes(args, screen)?
         .ok_or_else(|| Failure::usage("nothing to put").next("give it with -d, -f FILE or -"))?;
-    serde_json::from_slice(json_of(&bytes))
-        .map_err(|error| Failure::usage(format!("this is not valid JSON: {error}")))
+    as_json(&bytes).map_err(|failure| failure.because("this is not valid JSON"))
 }
 
 /// Like [`read`], where a payload is needed.
@@ -95,37 +94,35 @@ pub(crate) fn in_place_of(message: &Value, bytes: Vec<u8>) -> Result<Payload, Fa
         let quoted = serde_json::value::to_raw_value(&text).expect("a string is always JSON");
         return Ok(json_payload(quoted, None));
     }
-    match as_json(&bytes) {
-        Some(json) => Ok(json_payload(json, None)),
-        None => Err(Failure::usage("this message is JSON, and the new payload is none")
-            .next("give JSON; a text in it takes quotes: -d '\"text\"'")),
-    }
+    let json = as_json(&bytes)
+        .map_err(|failure| failure.because("this message is JSON, and the new payload is not"))?;
+    Ok(json_payload(json, None))
 }
 
 /// The rule. Without a content type the bytes decide; with one, it does.
 pub(crate) fn from_bytes(bytes: Vec<u8>, content_type: Option<String>) -> Result<Payload, Failure> {
     let kind = content_type.as_deref().map(essence);
     match kind.as_deref() {
-        Some(kind) if is_json(kind) => match as_json(&bytes) {
-            Some(json) => Ok(json_payload(json, content_type)),
-            None => {
-                Err(Failure::usage(format!("the payload is declared {kind} and is not valid JSON"))
-                    .next("mend the payload, or name another --content-type"))
-            }
-        },
+        Some(kind) if is_json(kind) => {
+            let why = format!("the payload is declared {kind} and is not valid JSON");
+            let json = as_json(&bytes).map_err(|failure| failure.because(&why))?;
+            Ok(json_payload(json, content_type))
+        }
         Some("text/plain") if !is_foreign(content_type.as_deref().unwrap_or_default()) => {
             Ok(text_or_raw(bytes, content_type))
         }
         // Other types leave as they are: the API tells text from JSON for text/plain alone.
         Some(_) => Ok(raw_payload(&bytes, content_type)),
-        None => match serde_json::from_slice(json_of(&bytes)) {
+        None => match as_json(&bytes) {
             Ok(json) => Ok(json_payload(json, None)),
             // Whoever means text says so: sent as text, a slip of the finger would only be noticed by
             // whoever receives it.
-            Err(error) if begins_like_json(json_of(&bytes)) => Err(Failure::usage(format!(
-                "the payload begins like JSON and cannot be read: {error}"
-            ))
-            .next("mend it, or send it as it is with --content-type text/plain")),
+            Err(failure) if begins_like_json(json_of(&bytes)) => {
+                let step = failure.next.clone().unwrap_or_default();
+                Err(failure
+                    .because("the payload begins like JSON and cannot be read")
+                    .next(format!("{step}; --content-type text/plain sends it as it is")))
+            }
             Err(_) => Ok(text_or_raw(bytes, None)),
         },
     }
@@ -144,8 +141,29 @@ fn is_foreign(content_type: &str) -> bool {
     !charsets(content_type).iter().all(|charset| is_utf8(charset))
 }
 
-fn as_json(bytes: &[u8]) -> Option<Box<RawValue>> {
-    serde_json::from_slice(json_of(bytes)).ok()
+/// The bytes as JSON, as they were written; else where and why they are not, and how it is written.
+fn as_json(bytes: &[u8]) -> Result<Box<RawValue>, Failure> {
+    let json = json_of(bytes);
+    serde_json::from_slice(json).map_err(|error| {
+        // Reading the values too finds the cause, for example a comma before a closing bracket.
+        let error = serde_json::from_slice::<Value>(json).err().unwrap_or(error);
+        Failure::usage(error.to_string()).next(json_step(&error.to_string(), json))
+    })
+}
+
+/// How to write what the error is about.
+fn json_step(error: &str, json: &[u8]) -> &'static str {
+    if error.starts_with("trailing comma") {
+        return "remove the comma before the closing bracket";
+    }
+    if error.starts_with("EOF") {
+        return "it ends too early: a closing bracket or quote is missing, or the shell has cut it at a space; put the \
+                whole JSON in single quotes";
+    }
+    if error.starts_with("key must be a string") || !begins_like_json(json) {
+        return "names and texts in JSON take double quotes; put the whole JSON in single quotes: -d '{\"to\": \"x\"}'";
+    }
+    "correct it; put the whole JSON in single quotes, so that the shell changes nothing in it"
 }
 
 /// Without the byte order mark that some editors write before it.
@@ -211,10 +229,28 @@ mod tests {
             let failure = from_bytes(broken.into(), None).unwrap_err();
             assert_eq!(failure.exit, Exit::Usage);
             assert!(failure.what.contains("begins like JSON"), "{}", failure.what);
+            assert!(failure.what.contains(" at line 1 column "), "{}", failure.what);
             let text = shown(broken.as_bytes(), Some("text/plain"));
             assert!(text.contains(r#""content_type":"text/plain""#), "{text}");
         }
         assert_eq!(shown(b"\xef\xbb\xbf{\"a\":1}", None), r#"{"payload":{"a":1}}"#);
+    }
+
+    #[test]
+    fn what_is_wrong_in_json_is_said_with_its_remedy() {
+        for (broken, what, step) in [
+            ("{\"a\": 1,}", "trailing comma at line 1 column 9", "remove the comma"),
+            ("[1,\n]", "trailing comma at line 2 column 1", "remove the comma"),
+            ("{to: x}", "key must be a string at line 1 column 2", "take double quotes"),
+            ("{to:", "key must be a string", "single quotes"),
+            ("{\"to\": \"x\"", "at line 1 column 10", "a closing bracket or quote is missing"),
+        ] {
+            for content_type in [None, Some("application/json".to_owned())] {
+                let failure = from_bytes(broken.into(), content_type).unwrap_err();
+                let text = failure.text().unwrap();
+                assert!(text.contains(what) && text.contains(step), "{broken}: {text}");
+            }
+        }
     }
 
     #[test]
@@ -245,6 +281,9 @@ mod tests {
         let json = json!({"payload": {"a": 1}, "content_type": "application/json"});
         assert_eq!(edited(json.clone(), b"{ }").unwrap(), r#"{"payload":{ }}"#);
         assert!(edited(json, b"words").unwrap_err().what.contains("is JSON"));
+        let json = json!({"payload": 1, "content_type": "application/json"});
+        let cut = edited(json, b"{\"to\": \"x\"").unwrap_err();
+        assert!(cut.what.ends_with("at line 1 column 10"), "{}", cut.what);
         let text = json!({"payload": "old", "content_type": "text/plain"});
         assert_eq!(edited(text.clone(), b"42").unwrap(), r#"{"payload":"42"}"#);
         assert!(edited(text, b"\xff").is_err());

@@ -32,7 +32,7 @@ pub(crate) async fn queues(session: &mut Session) -> Result<Exit, Failure> {
     let queues = list(&document, "queues").iter().filter(|queue| is_shown(queue));
     let mut columns = vec![whole("QUEUE")];
     columns.extend(State::ALL.map(|state| whole(state.as_str().to_uppercase())));
-    columns.extend(["OLDEST READY", "RATE 1M", "DURABILITY"].map(whole));
+    columns.extend(["OLDEST READY", "CALLS/S", "DURABILITY"].map(whole));
     columns.push(words("SENDING"));
     let row = |queue: &Value| {
         let mut cells = vec![name_of(queue)];
@@ -179,13 +179,11 @@ pub(crate) async fn windows(args: &WindowsArgs, session: &mut Session) -> Result
 }
 
 fn window_row(window: &Value, times: &Times, zone: &TimeZone) -> Vec<String> {
-    let at = |keys: [&str; 2]| keys.iter().find_map(|key| of_answer(&window[*key]));
-    let (opens, closes) = (at(["opens_at", "from"]), at(["closes_at", "to"]));
+    let (opens, closes) = (of_answer(&window["opens_at"]), of_answer(&window["closes_at"]));
     let length = opens.zip(closes).map(|(opens, closes)| span(closes.saturating_sub(opens)));
     let stands = match opens {
-        Some(opens) if opens <= times.now_ms => "open now".to_owned(),
-        Some(opens) => times.distance(opens),
-        None => String::new(),
+        Some(opens) if opens > times.now_ms => times.distance(opens),
+        _ => "open now".to_owned(),
     };
     let shown = |at: Option<u64>, none: &str| {
         at.map_or_else(|| none.to_owned(), |at| times.at_in(at, zone))

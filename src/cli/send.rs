@@ -4,28 +4,20 @@
 //! (`batch`).
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
-use tokio::time::Instant;
 
 use super::Session;
 use super::args_messages::{MessageArgs, SendArgs};
 use super::args_values::Length;
-use super::client::{Answer, Target};
+use super::client::Target;
 use super::exit::{Exit, Failure};
-use super::messages::{due_fields, show};
+use super::get::{show, verdict, wait_for_final};
+use super::messages::due_fields;
 use super::once::{Key, hand_over};
 use super::payload::{self, Payload};
-use super::times::span;
-use crate::domain::state::State;
 use crate::domain::units::format_duration;
-
-/// The longest wait the API takes in one request, in milliseconds.
-const WAIT_MS_MAX: u64 = 60_000;
-/// The pause after an answer that came before its time (a daemon that is stopping answers early).
-const EARLY_ANSWER_PAUSE: Duration = Duration::from_millis(200);
 
 /// A message on its way.
 #[derive(Serialize)]
@@ -64,7 +56,7 @@ pub(crate) async fn send(args: &SendArgs, session: &mut Session) -> Result<Exit,
         let step = format!("the message is stored as {id}; `tidegate get {id}` shows it");
         failure.next(step)
     })?;
-    show(&ended, session)?;
+    show(&ended, session).await?;
     verdict(&ended, wait_ms, session)
 }
 
@@ -108,44 +100,4 @@ fn each_once<'a>(
         }
     }
     Ok(found)
-}
-
-/// The message once it is final, or as it stands when the time is over.
-async fn wait_for_final(id: &str, wait_ms: u64, session: &Session) -> Result<Answer, Failure> {
-    let end = Instant::now() + Duration::from_millis(wait_ms);
-    loop {
-        let asked = Instant::now();
-        let left = end.saturating_duration_since(asked);
-        let left_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX).min(WAIT_MS_MAX);
-        let wait = Duration::from_millis(left_ms);
-        let target = Target::new(&["v1", "messages", id])
-            .with("view", "full")
-            .with("wait", format_duration(left_ms));
-        let answer = session.client.get_within(&target, wait).await?;
-        if final_state(&answer)?.is_some() || Instant::now() >= end {
-            return Ok(answer);
-        }
-        if asked.elapsed() < wait {
-            tokio::time::sleep(EARLY_ANSWER_PAUSE.min(left)).await;
-        }
-    }
-}
-
-fn final_state(answer: &Answer) -> Result<Option<State>, Failure> {
-    let message: Value = answer.read()?;
-    let state = message["state"].as_str().and_then(|word| word.parse::<State>().ok());
-    Ok(state.filter(|state| state.is_final()))
-}
-
-/// The exit code of a wait.
-fn verdict(ended: &Answer, wait_ms: u64, session: &mut Session) -> Result<Exit, Failure> {
-    match final_state(ended)? {
-        Some(State::Delivered) => Ok(Exit::Ok),
-        Some(_) => Ok(Exit::Failure),
-        None => {
-            session.screen.flush()?;
-            session.screen.note(&format!("not final after {}", span(wait_ms)))?;
-            Ok(Exit::TimedOut)
-        }
-    }
 }

@@ -56,6 +56,19 @@ pub(crate) fn why(queue: &Value, times: &Times) -> String {
     }
 }
 
+/// The same for a message that waits behind it, with how far the end is.
+pub(crate) fn hold(queue: &Value, times: &Times) -> String {
+    let reason = why(queue, times);
+    let reason = reason.trim_end_matches('.');
+    match of_answer(&queue["sending"]["until"]) {
+        Some(at) if reason.contains(&times.at(at)) => format!("{reason} ({})", times.distance(at)),
+        Some(at) => {
+            format!("{reason}; it ends by itself {} ({})", times.distance(at), times.at(at))
+        }
+        None => reason.to_owned(),
+    }
+}
+
 /// Whether nothing keeps it from sending.
 pub(crate) fn is_open(queue: &Value) -> bool {
     matches!(queue["sending"]["state"].as_str(), None | Some("open"))

@@ -31,12 +31,15 @@ impl Format for TomlLines {
             message: message.to_owned(),
         };
         // The error's own text shows the line, which may hold a secret: only its message is used.
-        let table = DeTable::parse(text).map_err(|e| {
+        let (table, errors) = DeTable::parse_recoverable(text);
+        // A quote that is missing shows in several places; the first of them is next to it.
+        let first = errors.into_iter().min_by_key(|e| e.span().map_or(0, |span| span.start));
+        if let Some(e) = first {
             let span = e.span().unwrap_or(0..0);
             let twice = if e.message().contains("duplicate") { twice(text, &span) } else { None };
             let message = twice.unwrap_or_else(|| format!("is not valid TOML: {}", e.message()));
-            problem(span.start, &message)
-        })?;
+            return Err(problem(span.start, &message).into());
+        }
         for key in table.get_ref().keys() {
             // The crate would read `"a.b"` as a path and `"a[9]"` as an index.
             if !key.get_ref().chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-') {
@@ -160,6 +163,18 @@ mod tests {
         );
         let inline = error("[a]\nx = { y = 1, y = 2 }\n");
         assert!(inline.starts_with("f:2: "), "{inline}");
+    }
+
+    #[test]
+    fn a_missing_quote_is_named_in_its_own_line() {
+        for text in [
+            "[a]\nx = [\n  { days = \"mon\", from = \"01:00, to = \"04:00\" },\n  { days = \"tue\" },\n]\n\n[b]\ny = 1\n",
+            "[a]\n\nurl = \"http://x\n[b]\ny = \"z\"\n",
+            "[a]\n\nx = [\"a\", \"b]\ny = 2\n\n[c]\nz = \"1\"\n",
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.starts_with("a.toml:3: is not valid TOML: "), "{text}\n{error}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ const WORD_MAX: usize = 40;
 
 /// The known name that was probably meant by `word`, if one is near enough.
 ///
-/// Case counts as nothing, and `-` as `_`. One slip in three letters is near, and at most two; a slip is a
+/// Case counts as nothing, `-` as `_`, and a plural is its singular. One slip in three letters is near, and at most two; a slip is a
 /// letter that was added, left out, changed, or swapped with its neighbour.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if word.len() > WORD_MAX {
@@ -13,9 +13,14 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     }
     let word = word.to_ascii_lowercase().replace('-', "_");
     let slips_max = (word.chars().count() / 3).clamp(1, 2);
+    let singular = word.strip_suffix("ies").map(|stem| format!("{stem}y"));
+    let slips = |name: &str| {
+        let slips = strsim::osa_distance(&word, name);
+        singular.as_ref().map_or(slips, |one| slips.min(strsim::osa_distance(one, name)))
+    };
     known
         .into_iter()
-        .map(|name| (strsim::osa_distance(&word, &name.replace('-', "_")), name))
+        .map(|name| (slips(&name.replace('-', "_")), name))
         .filter(|(slips, _)| *slips <= slips_max)
         .min()
         .map(|(_, name)| name)
@@ -49,7 +54,7 @@ mod tests {
         assert_eq!(nearest("night-shfit"), Some("night-shift"));
         assert_eq!(nearest("rates"), Some("rate"));
         assert_eq!(nearest("retyr"), Some("retry"));
-        assert_eq!(nearest("retries"), None);
+        assert_eq!(nearest("retries"), Some("retry"));
         assert_eq!(nearest("colour"), None);
         assert_eq!(nearest(""), None);
         assert_eq!(nearest(&"p".repeat(1000)), None);

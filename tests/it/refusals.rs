@@ -115,7 +115,11 @@ async fn a_port_in_use_is_refused_with_the_question_to_ask() {
     let address = first.url().trim_start_matches("http://").to_owned();
     let output = serve(&first, &["--listen", &address], &first.dir().join("other")).await;
     assert_eq!(output.code, 1);
-    assert!(output.stderr.contains("is another tidegate running?"), "{}", output.stderr);
+    assert!(
+        output.stderr.contains("another address with --listen or server.listen"),
+        "{}",
+        output.stderr
+    );
 }
 
 /// A second daemon beside `beside`, on this data directory, that is to end by itself.

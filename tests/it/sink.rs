@@ -116,3 +116,33 @@ async fn a_port_that_is_taken_is_said_with_the_remedy() {
     assert!(error.contains(&format!("cannot listen on 127.0.0.1:{port}")), "{error}");
     assert!(error.contains("--port"), "{error}");
 }
+
+#[tokio::test]
+async fn it_is_not_taken_for_a_daemon() {
+    let (sink, silent) = (Sink::start(&[]).await, Sink::start(&["--status", "204"]).await);
+    for (url, line) in [
+        "send sms -d 1",
+        "send sms -d 1 --wait 2s",
+        "health",
+        "health --wait 30s",
+        "doctor",
+        "pause sms",
+        "cancel sms_01JD8Q2W6R9T4Y7B1N0C5V8K3M",
+        "get sms_01JD8Q2W6R9T4Y7B1N0C5V8K3M",
+        "queues",
+        "queue sms",
+        "events --limit 1",
+    ]
+    .map(|line| (&sink.url, line))
+    .into_iter()
+    .chain([(&silent.url, "cancel sms_01JD8Q2W6R9T4Y7B1N0C5V8K3M"), (&silent.url, "health")])
+    {
+        let mut command = Command::new(PROGRAM);
+        command.args(line.split(' ')).env("TIDEGATE_URL", url).env_remove("TIDEGATE_TOKEN");
+        let output = command.output().await.expect("the program runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{line}: {said}");
+        assert!(output.stdout.is_empty(), "{line}");
+        assert!(said.contains("next: check that --url names a tidegate daemon"), "{line}: {said}");
+    }
+}

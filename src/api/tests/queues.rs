@@ -109,10 +109,12 @@ async fn windows_are_told_ahead() {
     assert_eq!(told["time_zone"], "Asia/Shanghai");
     let openings = told["windows"].as_array().unwrap();
     assert!((3..=4).contains(&openings.len()), "{told}");
-    assert!(openings[1]["opens_at"].as_str().unwrap().ends_with("T17:00:00.000Z"));
-    assert!(openings[1]["closes_at"].as_str().unwrap().ends_with("T20:00:00.000Z"));
+    for opening in openings {
+        assert!(opening["opens_at"].as_str().unwrap().ends_with("T17:00:00.000Z"), "{told}");
+        assert!(opening["closes_at"].as_str().unwrap().ends_with("T20:00:00.000Z"), "{told}");
+    }
     let always = house.get("/v1/queues/sms/windows").await.expect(200).json();
-    assert_eq!(always["windows"].as_array().unwrap().len(), 1);
+    assert_eq!(always["windows"], json!([{"opens_at": null, "closes_at": null}]));
     let queue = house.get("/v1/queues/erp").await.expect(200).json();
     assert!(queue["window"]["open"].is_boolean(), "{queue}");
     assert_eq!(queue["policy"]["window"]["open"][0]["to"], "04:00");

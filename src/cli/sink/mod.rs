@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 
 pub use args::SinkArgs;
 
+use super::describe::count;
 use super::exit::{Exit, Failure};
 use super::screen::Screen;
 use crate::domain::units::format_duration;
@@ -100,7 +101,7 @@ fn summary(counts: &BTreeMap<u16, u64>, screen: &mut Screen) -> Result<(), Failu
         counts.iter().map(|(status, count)| format!("{count} answered {status}")).collect();
     match by_status.join(", ") {
         none if none.is_empty() => screen.note("sink: no call came"),
-        some => screen.note(&format!("sink: {total} calls: {some}")),
+        some => screen.note(&format!("sink: {}: {some}", count(total, "call"))),
     }
 }
 

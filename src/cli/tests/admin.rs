@@ -6,9 +6,14 @@ use serde_json::{Value, json};
 use super::super::exit::Exit;
 use super::kit::{Daemon, reply};
 
+/// What a daemon says that takes messages.
+pub(super) const READY: &str = r#"{"status": "ready", "node": "A"}"#;
+/// Metrics without a finding.
+pub(super) const METRICS: &str = "tidegate_store_up 1\n";
+
 /// A queue that is paused, whose window is closed, and whose gate is shut.
 pub(super) fn queue() -> Value {
-    json!({"queue": "sms", "counts": {"scheduled": 1, "ready": 2, "leased": 0, "uncertain": 0,
+    json!({"name": "sms", "counts": {"scheduled": 1, "ready": 2, "leased": 0, "uncertain": 0,
             "accepted": 0, "delivered": 40, "dead": 3, "expired": 0, "cancelled": 0},
         "oldest_ready_age_ms": 5000, "paused": {"until": null, "reason": "deploy", "by": "ann"},
         "window": {"open": false, "closes_at": null, "opens_at": "2026-11-21T10:00:00.000Z"},
@@ -23,7 +28,7 @@ pub(super) fn queue() -> Value {
 async fn queues_shows_counts_and_whether_each_sends() {
     let daemon = Daemon::with([
         reply(200, json!({"queues": [queue()]})),
-        reply(200, json!({"status": "ready"})),
+        reply(200, json!({"status": "ready", "node": "A"})),
         reply(200, "tidegate_store_up 1\ntidegate_store_full{resource=\"disk\"} 0\n"),
     ])
     .await;
@@ -164,7 +169,7 @@ async fn a_purge_that_gets_nowhere_ends_with_1() {
 
 #[tokio::test]
 async fn windows_are_listed_with_their_length() {
-    let windows = json!({"windows": [
+    let windows = json!({"time_zone": "UTC", "windows": [
         {"opens_at": "2026-11-21T08:00:00.000Z", "closes_at": "2026-11-21T11:00:00.000Z"},
         {"opens_at": "2026-11-22T08:00:00.000Z", "closes_at": "2026-11-22T08:30:00.000Z"}]});
     let daemon = Daemon::with([reply(200, windows)]).await;
@@ -176,6 +181,11 @@ async fn windows_are_listed_with_their_length() {
          2026-11-22 08:00:00 UTC  2026-11-22 08:30:00 UTC  30m     in 23h\n"
     );
     assert_eq!(daemon.lines(), ["GET /v1/queues/erp/windows?days=2"]);
+    let always = json!([{"opens_at": null, "closes_at": null}]);
+    let daemon = Daemon::with([reply(200, json!({"time_zone": "UTC", "windows": always}))]).await;
+    let row = daemon.run(&["windows", "sms"]).await.out;
+    let words: Vec<&str> = row.lines().nth(1).unwrap_or_default().split_whitespace().collect();
+    assert_eq!(words, ["always", "never", "open", "now"], "{row}");
 }
 
 #[tokio::test]
@@ -220,7 +230,7 @@ async fn queues_say_that_new_messages_are_refused_and_why() {
         reply(503, json!({"code": "draining", "detail": "it stops"})),
         reply(200, "tidegate_store_up 1\n"),
         queues(),
-        reply(200, "{}"),
+        reply(200, READY),
         reply(403, json!({"code": "forbidden", "detail": "the token lacks the scope read"})),
         queues(),
     ])

@@ -3,14 +3,14 @@
 use serde_json::{Value, json};
 
 use super::super::exit::Exit;
-use super::admin::queue;
+use super::admin::{METRICS, READY, queue};
 use super::kit::{Daemon, reply};
 
 #[tokio::test]
 async fn doctor_ends_with_0_where_all_is_well() {
     let well = json!({"queue": "sms", "counts": {"ready": 1}, "oldest_ready_age_ms": 20});
     let daemon = Daemon::with([
-        reply(200, json!({"status": "ready"})),
+        reply(200, READY),
         reply(200, "tidegate_store_up 1\ntidegate_durability_achieved{level=\"disk\"} 1\n"),
         reply(200, json!({"nodes": []})),
         reply(200, json!({"queues": [well]})),
@@ -26,7 +26,7 @@ async fn doctor_ends_with_0_where_all_is_well() {
 #[tokio::test]
 async fn doctor_names_problems_with_remedies_and_ends_with_1() {
     let daemon = Daemon::with([
-        reply(200, "{}"),
+        reply(200, READY),
         reply(200, "tidegate_gate_open{queue=\"sms\",gate=\"throttled\"} 0\n"),
         reply(200, json!({"nodes": []})),
         reply(200, json!({"queues": [queue()]})),
@@ -35,8 +35,8 @@ async fn doctor_names_problems_with_remedies_and_ends_with_1() {
             json!({"messages": [{"id": "sms_01", "reason": "refused",
             "last_attempt": {"status_code": 422, "error": "no such number"}}]}),
         ),
-        reply(200, "{}"),
-        reply(200, ""),
+        reply(200, READY),
+        reply(200, METRICS),
         reply(200, json!({"nodes": []})),
         reply(200, json!({"queues": [queue()]})),
         reply(503, json!({"code": "store-unavailable", "detail": "away"})),
@@ -66,8 +66,8 @@ async fn doctor_names_problems_with_remedies_and_ends_with_1() {
 #[tokio::test]
 async fn doctor_repairs_when_told_and_says_what_was_mended() {
     let daemon = Daemon::with([
-        reply(200, "{}"),
-        reply(200, ""),
+        reply(200, READY),
+        reply(200, METRICS),
         reply(200, json!({"nodes": []})),
         reply(200, json!({"queues": [{"queue": "sms"}]})),
         reply(
@@ -86,7 +86,7 @@ async fn doctor_repairs_when_told_and_says_what_was_mended() {
 #[tokio::test]
 async fn doctor_never_takes_metrics_that_are_refused_for_metrics_without_a_finding() {
     let refused = json!({"code": "forbidden", "detail": "the token lacks the scope read"});
-    let daemon = Daemon::with([reply(200, "{}"), reply(403, refused)]).await;
+    let daemon = Daemon::with([reply(200, READY), reply(403, refused)]).await;
     let done = daemon.run(&["doctor", "--quick"]).await;
     assert_eq!(done.exit, Exit::Refused);
     assert!(done.err.contains("the token lacks the scope read"), "{}", done.err);
@@ -96,8 +96,8 @@ async fn doctor_never_takes_metrics_that_are_refused_for_metrics_without_a_findi
 async fn doctor_looks_twice_at_an_old_queue() {
     let old = |age_ms: u64| json!({"queues": [{"queue": "sms", "oldest_ready_age_ms": age_ms}]});
     let daemon = Daemon::with([
-        reply(200, "{}"),
-        reply(200, ""),
+        reply(200, READY),
+        reply(200, METRICS),
         reply(200, json!({"nodes": []})),
         reply(200, old(90_000)),
         reply(200, old(91_000)),
@@ -152,7 +152,7 @@ async fn doctor_gives_the_reason_why_messages_are_refused_and_looks_on() {
 #[tokio::test]
 async fn health_says_whether_messages_are_taken() {
     let full = json!({"code": "store-full", "detail": "the disk has 10 MiB left"});
-    let daemon = Daemon::with([reply(200, json!({"status": "ready"})), reply(503, full)]).await;
+    let daemon = Daemon::with([reply(200, READY), reply(503, full)]).await;
     let ready = daemon.run(&["health"]).await;
     assert_eq!((ready.exit, ready.out.as_str()), (Exit::Ok, "ready\n"));
     let full = daemon.run(&["health"]).await;

@@ -9,7 +9,7 @@ use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::response::{IntoResponse, Response};
 use clap::Parser;
-use http::{HeaderMap, Method, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use parking_lot::Mutex;
 use serde_json::Value;
 
@@ -153,10 +153,16 @@ async fn answer(
     body: Bytes,
 ) -> Response {
     let body = String::from_utf8_lossy(&body).into_owned();
+    let content_type = match uri.path() {
+        path if path.ends_with("/audit") => "application/x-ndjson",
+        "/v1/events" => "text/event-stream",
+        _ => "application/json",
+    };
     seen.lock().push(Seen { line: format!("{method} {uri}"), headers, body });
     let next = script.lock().pop_front();
     let reply = next.unwrap_or_else(|| reply(500, r#"{"detail":"the script is over"}"#));
     let mut response = (StatusCode::from_u16(reply.status).unwrap(), reply.body).into_response();
+    response.headers_mut().insert("content-type", HeaderValue::from_static(content_type));
     if let Some(seconds) = reply.retry_after {
         response.headers_mut().insert("retry-after", seconds.parse().unwrap());
     }

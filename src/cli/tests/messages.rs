@@ -12,13 +12,86 @@ fn message(id: &str, state: &str) -> Value {
 
 #[tokio::test]
 async fn get_says_what_holds_the_message() {
-    let daemon = Daemon::with([reply(200, message("sms_01", "scheduled"))]).await;
+    let queue = json!({"name": "sms", "counts": {}, "sending": {"state": "open"}, "window": null});
+    let script = [reply(200, message("sms_01", "scheduled")), reply(200, queue)];
+    let daemon = Daemon::with(script).await;
     let done = daemon.run(&["get", "sms_01"]).await;
     assert_eq!(done.exit, Exit::Ok);
     let mut lines = done.out.lines();
     assert_eq!(lines.next(), Some("Waiting: due in 3h 12m (2026-11-21 12:12:00 UTC)"));
     assert!(done.out.contains("\npayload   {\"a\":1}"), "{}", done.out);
-    assert_eq!(daemon.lines(), ["GET /v1/messages/sms_01?view=full"]);
+    let asked = ["GET /v1/messages/sms_01?view=full", "GET /v1/queues/sms"];
+    assert_eq!(daemon.lines(), asked);
+}
+
+#[tokio::test]
+async fn get_says_until_when_the_queue_holds_the_message() {
+    let at = "2026-11-21T16:45:00.000Z";
+    let queue = |state: &str, reason: String| {
+        let sending = json!({"state": state, "reason": reason, "since": null, "until": at});
+        reply(200, json!({"name": "sms", "counts": {}, "sending": sending}))
+    };
+    let held = |state: &str, held_by: Value| {
+        let mut message = message("sms_01", state);
+        message["held_by"] = held_by;
+        reply(200, message)
+    };
+    let forbidden = json!({"code": "forbidden", "detail": "the token lacks the scope read"});
+    let daemon = Daemon::with([
+        held("ready", json!(["window"])),
+        queue("closed", format!("Its window is closed and opens at {at}.")),
+        held("scheduled", json!(["pause", "due"])),
+        queue(
+            "paused",
+            "It was paused by ann (deploy); `tidegate resume sms` ends the pause.".to_owned(),
+        ),
+        held("ready", json!(["window"])),
+        reply(403, forbidden),
+        held("ready", json!(["limit"])),
+    ])
+    .await;
+    for said in [
+        "Waiting for its window\nIts window is closed and opens at 2026-11-21 16:45:00 UTC (in 7h 45m)\n\n",
+        "It was paused by ann (deploy); `tidegate resume sms` ends the pause; it ends by itself in 7h 45m (2026-11-21 16:45:00 UTC)\n\n",
+        "Waiting for its window\n\n",
+        "Waiting for its turn under the limit\n\n",
+    ] {
+        let done = daemon.run(&["get", "sms_01"]).await;
+        assert!(done.out.contains(said), "{said}: {}", done.out);
+        assert_eq!((done.exit, done.err.as_str()), (Exit::Ok, ""));
+    }
+    let lines = daemon.lines();
+    assert_eq!((lines.len(), lines[1].as_str()), (7, "GET /v1/queues/sms"));
+}
+
+#[tokio::test]
+async fn get_says_when_the_window_is_closed_at_the_due_time() {
+    let window = |from: &str, to: &str| json!({"opens_at": from, "closes_at": to});
+    let of = |windows: Value| {
+        let queue = json!({"name": "sms", "counts": {}, "sending": {"state": "open"},
+            "window": {"open": true}});
+        let windows = json!({"time_zone": "UTC", "windows": windows});
+        [reply(200, message("sms_01", "scheduled")), reply(200, queue), reply(200, windows)]
+    };
+    let today = window("2026-11-21T08:00:00.000Z", "2026-11-21T11:00:00.000Z");
+    let tomorrow = window("2026-11-22T08:00:00.000Z", "2026-11-22T11:00:00.000Z");
+    let longer = window("2026-11-21T08:00:00.000Z", "2026-11-21T18:00:00.000Z");
+    let daemon = Daemon::with([of(json!([today, tomorrow])), of(json!([longer]))].concat()).await;
+    let closed = daemon.run(&["get", "sms_01"]).await.out;
+    let said =
+        "Its window is closed when it is due, and opens at 2026-11-22 08:00:00 UTC (in 23h)\n";
+    assert!(closed.contains(said), "{closed}");
+    let open = daemon.run(&["get", "sms_01"]).await.out;
+    assert!(!open.contains("Its window"), "{open}");
+    assert_eq!(daemon.lines()[2], "GET /v1/queues/sms/windows?days=9");
+}
+
+#[tokio::test]
+async fn get_shows_the_payload_as_it_was_sent() {
+    let answer = r#"{"id":"sms_01","state":"delivered","payload":{"to": "x", "b": 1.50, "a": 2}}"#;
+    let daemon = Daemon::with([reply(200, answer)]).await;
+    let done = daemon.run(&["get", "sms_01"]).await;
+    assert!(done.out.contains("\npayload  {\"to\": \"x\", \"b\": 1.50, \"a\": 2}"), "{}", done.out);
 }
 
 #[tokio::test]

@@ -9,4 +9,5 @@ mod local;
 mod messages;
 mod send;
 mod trouble;
+mod waiting;
 mod zones;

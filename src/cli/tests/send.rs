@@ -59,7 +59,7 @@ async fn every_flag_becomes_its_field() {
 #[tokio::test]
 async fn a_local_time_is_sent_as_a_moment() {
     let daemon = Daemon::with([reply(201, stored()), reply(201, stored())]).await;
-    let due = ["send", "sms", "-d", "1", "--due", "2026-11-21 09:00", "--tz", "Asia/Shanghai"];
+    let due = ["send", "sms", "-d", "1", "--due", "2026-11-22 09:00", "--tz", "Asia/Shanghai"];
     let done = daemon.run(&due).await;
     assert_eq!((done.exit, done.err.as_str()), (Exit::Ok, ""));
     let gap = ["send", "sms", "-d", "1", "--due", "2026-03-29 02:30", "--tz", "Europe/Berlin"];
@@ -70,7 +70,37 @@ async fn a_local_time_is_sent_as_a_moment() {
         done.err
     );
     let due: Vec<_> = daemon.seen().iter().map(|seen| seen.json()["due_at"].clone()).collect();
-    assert_eq!(due, ["2026-11-21T01:00:00.000Z", "2026-03-29T01:00:00.000Z"]);
+    assert_eq!(due, ["2026-11-22T01:00:00.000Z", "2026-03-29T01:00:00.000Z"]);
+}
+
+#[tokio::test]
+async fn a_due_time_in_the_past_is_said() {
+    let operation = json!({"id": "op_1", "state": "done", "action": "reschedule", "queue": "sms"});
+    let followed = reply(200, operation.clone());
+    let daemon = Daemon::with([
+        reply(201, stored()),
+        reply(200, stored()),
+        reply(201, operation),
+        followed,
+        reply(201, stored()),
+        reply(200, json!({"messages": []})),
+    ])
+    .await;
+    let said =
+        "note: this moment is past (2026-11-20 09:00:00 UTC, 1d ago): what gets it is due now\n";
+    for line in [
+        "send sms -d 1 --due 2026-11-20T09:00:00Z",
+        "reschedule sms_01 --due 2026-11-20T09:00:00Z",
+        "operation start reschedule sms --state scheduled --all --due 2026-11-20T09:00:00Z",
+    ] {
+        let done = daemon.run(&line.split(' ').collect::<Vec<_>>()).await;
+        assert_eq!(done.exit, Exit::Ok, "{}", done.err);
+        assert!(done.err.starts_with(said), "{line}: {}", done.err);
+    }
+    for line in ["send sms -d 1 --delay 0s", "list sms --due-after 2026-11-20T09:00:00Z"] {
+        let done = daemon.run(&line.split(' ').collect::<Vec<_>>()).await;
+        assert_eq!((done.exit, done.err.as_str()), (Exit::Ok, ""), "{line}");
+    }
 }
 
 #[tokio::test]
@@ -116,9 +146,10 @@ async fn a_duplicate_is_said_beside_the_id() {
 
 #[tokio::test]
 async fn json_is_the_answer_as_it_came() {
-    let daemon = Daemon::with([reply(201, "{\"id\":\"sms_01\",\"z\":1.50,\"a\":2}")]).await;
+    const ANSWER: &str = r#"{"state":"ready","id":"sms_01","z":1.50,"a":2,"queue":"sms"}"#;
+    let daemon = Daemon::with([reply(201, ANSWER)]).await;
     let done = daemon.run(&["send", "sms", "-d", "1", "--output", "json"]).await;
-    assert_eq!(done.out, "{\"id\":\"sms_01\",\"z\":1.50,\"a\":2}\n");
+    assert_eq!(done.out, format!("{ANSWER}\n"));
 }
 
 #[tokio::test]
@@ -158,7 +189,11 @@ async fn not_final_in_time_ends_with_6() {
 
 #[tokio::test]
 async fn a_daemon_lost_while_waiting_leaves_the_id() {
-    let daemon = Daemon::with([reply(201, stored()), reply(503, "{}")]).await;
+    let daemon = Daemon::with([
+        reply(201, stored()),
+        reply(503, json!({"code": "store-unavailable", "detail": "away"})),
+    ])
+    .await;
     let done = daemon.run(&["send", "sms", "-d", "1", "--wait", "5s"]).await;
     assert_eq!(done.exit, Exit::Unreachable);
     assert!(done.err.contains("tidegate get sms_01"), "{}", done.err);

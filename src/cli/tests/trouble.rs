@@ -75,6 +75,75 @@ async fn an_answer_that_is_no_daemons_is_1() {
     assert!(done.err.contains("not what was expected"), "{}", done.err);
 }
 
+/// One line for each command that talks to a daemon.
+const EVERY_COMMAND: [&str; 38] = [
+    "actions",
+    "cancel sms_1",
+    "clock",
+    "clock resume",
+    "doctor",
+    "edit sms_1 -d 1",
+    "events",
+    "export sms --state dead",
+    "get sms_1",
+    "health",
+    "list sms",
+    "nodes",
+    "operation follow op_1",
+    "operation list",
+    "operation show op_1",
+    "operation start cancel sms --state ready --all --reason x",
+    "operation stop op_1",
+    "pause sms",
+    "publish paid -d 1",
+    "purge sms --state dead --yes",
+    "queue sms",
+    "queues",
+    "receipt sms --id sms_1 --as dead",
+    "requeue sms_1",
+    "requeue-all sms --state dead --yes",
+    "reschedule sms_1 --delay 1h",
+    "resolve sms_1 --as dead",
+    "resume sms",
+    "retry sms",
+    "run sms_1",
+    "schedule n",
+    "schedule n run",
+    "schedule n delete",
+    "schedules",
+    "send sms -d 1",
+    "send sms -d 1 --wait 5s",
+    "topics",
+    "try sms",
+];
+
+#[tokio::test]
+async fn the_answer_of_another_server_is_an_error_for_every_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rows.ndjson");
+    std::fs::write(&file, "{\"payload\":1}\n").unwrap();
+    let batch = format!("send-batch sms {}", file.display());
+    let lines = EVERY_COMMAND.iter().copied().chain([batch.as_str(), "windows sms"]);
+    let lines: Vec<&str> = lines.collect();
+    for (status, body) in [(200, json!({"received": true, "status": "ready"})), (201, json!([]))] {
+        for line in &lines {
+            for format in ["table", "json"] {
+                let daemon = Daemon::with(vec![reply(status, body.clone()); 3]).await;
+                let words: Vec<&str> = line.split(' ').chain(["--output", format]).collect();
+                let done = run_at(daemon.url(), &words, "").await;
+                assert_eq!((done.exit, done.out.as_str()), (Exit::Failure, ""), "{line}");
+                assert!(done.err.contains("check that --url names a tidegate"), "{}", done.err);
+            }
+        }
+    }
+    let cli = <super::super::Cli as clap::CommandFactory>::command();
+    let here = ["serve", "sink", "check", "token", "completion", "man"];
+    for command in cli.get_subcommands().map(clap::Command::get_name) {
+        let is_tried = lines.iter().any(|line| line.split(' ').next() == Some(command));
+        assert!(is_tried || here.contains(&command), "{command} is not tried");
+    }
+}
+
 /// Standard output whose reader has gone.
 struct Gone;
 
@@ -157,6 +226,59 @@ async fn under_json_a_failure_is_json_with_its_exit_code_and_the_next_step() {
 }
 
 #[tokio::test]
+async fn an_operation_that_does_not_say_what_it_means_names_the_flags() {
+    let daemon = Daemon::with([]).await;
+    for (line, what, flag) in [
+        ("operation start requeue sms --state dead", "which messages are meant", "--all takes"),
+        (
+            "operation start cancel sms --state dead --reason x",
+            "which messages",
+            "--label NAME=VALUE",
+        ),
+        ("operation start cancel sms --state ready --all", "why the messages", "--reason TEXT"),
+    ] {
+        let done = daemon.run(&line.split(' ').collect::<Vec<_>>()).await;
+        assert_eq!((done.exit, done.out.as_str()), (Exit::Usage, ""), "{line}");
+        assert!(done.err.contains(what) && done.err.contains(flag), "{line}: {}", done.err);
+        assert!(!done.err.contains('"'), "no JSON: {}", done.err);
+    }
+    assert!(daemon.seen().is_empty());
+}
+
+#[tokio::test]
+async fn an_operation_on_several_states_is_one_for_each() {
+    let operation =
+        |state: &str| json!({"id": "op_1", "state": state, "action": "cancel", "queue": "sms"});
+    let script = [reply(201, operation("running")), reply(201, operation("running"))];
+    let daemon = Daemon::with(script).await;
+    let line =
+        "operation start cancel sms --state ready,scheduled --label shop=us --reason x --no-follow";
+    let done = daemon.run(&line.split(' ').collect::<Vec<_>>()).await;
+    assert_eq!((done.exit, done.out.as_str()), (Exit::Ok, "op_1\nop_1\n"), "{}", done.err);
+    let states: Vec<_> = daemon.seen().iter().map(|seen| seen.json()["state"].clone()).collect();
+    assert_eq!(states, ["scheduled", "ready"], "in the order of a message's life");
+}
+
+#[tokio::test]
+async fn a_queue_and_a_file_in_the_wrong_order_are_named_in_the_right_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("flood.ndjson");
+    std::fs::write(&file, "{\"payload\":1}\n").unwrap();
+    let daemon = Daemon::with([]).await;
+    let done = daemon.run(&["send-batch", file.to_str().unwrap(), "sms-nope"]).await;
+    assert_eq!(done.exit, Exit::Usage);
+    let right = format!("`tidegate send-batch sms-nope {}`", file.display());
+    assert!(done.err.contains(&right), "{}", done.err);
+}
+
+#[test]
+fn a_payload_that_the_shell_has_cut_says_how_to_quote_it() {
+    let words = ["tidegate", "send", "sms", "-d", "{to:", "x}"];
+    let error = <super::super::Cli as clap::Parser>::try_parse_from(words).unwrap_err();
+    assert!(error.to_string().contains("put the whole JSON in single quotes"), "{error}");
+}
+
+#[tokio::test]
 async fn https_to_a_daemon_without_it_is_said() {
     let daemon = Daemon::with([]).await;
     let url = daemon.url().replace("http://", "https://");
@@ -168,7 +290,9 @@ async fn https_to_a_daemon_without_it_is_said() {
 
 #[tokio::test]
 async fn a_length_without_a_unit_says_what_was_understood() {
-    let daemon = Daemon::with([reply(201, json!({"id": "sms_01", "queue": "sms"}))]).await;
+    let daemon =
+        Daemon::with([reply(201, json!({"id": "sms_01", "queue": "sms", "state": "scheduled"}))])
+            .await;
     let done = daemon.run(&["send", "sms", "-d", "1", "--delay", "3600000"]).await;
     assert!(done.err.contains("taken as seconds: 41d16h"), "{}", done.err);
     assert!(done.err.contains("3600000ms"), "{}", done.err);

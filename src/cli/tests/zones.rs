@@ -26,7 +26,7 @@ fn commands() -> Vec<(&'static str, Vec<Reply>)> {
     let operation = json!({"id": "op_1", "state": "done", "started_at": AT, "ended_at": AT,
         "filter": {"created_before": AT}});
     let queues = |queue: &Value| reply(200, json!({"queues": [queue]}));
-    let ready = || reply(200, json!({"status": "ready"}));
+    let ready = || reply(200, json!({"status": "ready", "node": "A"}));
     let nodes = json!({"nodes": [{"id": "A", "started_at": AT}], "answered_by": "A"});
     let event = format!(
         "id: 1\nevent: message\ndata: {{\"at\":\"{AT}\",\"id\":\"sms_1\",\"state\":\"dead\"}}\n\n"
@@ -34,8 +34,11 @@ fn commands() -> Vec<(&'static str, Vec<Reply>)> {
     vec![
         ("get sms_1", vec![reply(200, message.clone())]),
         ("list sms", vec![reply(200, json!({"messages": [message]}))]),
-        ("reschedule sms_1 --delay 1h", vec![reply(200, json!({"due_at": AT}))]),
-        ("queues", vec![queues(&queue), ready(), reply(200, "")]),
+        (
+            "reschedule sms_1 --delay 1h",
+            vec![reply(200, json!({"id": "sms_1", "state": "scheduled", "due_at": AT}))],
+        ),
+        ("queues", vec![queues(&queue), ready(), reply(200, "tidegate_store_up 1\n")]),
         ("queue sms", vec![reply(200, closed)]),
         ("pause sms --until 2026-11-21T09:00:00Z", vec![reply(200, queue)]),
         (
@@ -54,7 +57,12 @@ fn commands() -> Vec<(&'static str, Vec<Reply>)> {
         ("events --limit 1", vec![reply(200, event.as_str())]),
         (
             "doctor --quick",
-            vec![ready(), reply(200, ""), reply(200, json!({"nodes": []})), queues(&failing)],
+            vec![
+                ready(),
+                reply(200, "tidegate_store_up 1\n"),
+                reply(200, json!({"nodes": []})),
+                queues(&failing),
+            ],
         ),
     ]
 }
@@ -96,15 +104,16 @@ async fn json_is_the_same_in_every_zone() {
 
 #[tokio::test]
 async fn a_local_time_without_a_zone_says_which_one_was_taken() {
-    let daemon = Daemon::with([reply(200, json!({})), reply(200, json!({}))]).await;
-    let done = daemon.run(&["reschedule", "sms_1", "--due", "2026-11-21 9:00"]).await;
+    let message = || reply(200, json!({"id": "sms_1", "state": "scheduled"}));
+    let daemon = Daemon::with([message(), message()]).await;
+    let done = daemon.run(&["reschedule", "sms_1", "--due", "2026-11-29 9:00"]).await;
     assert_eq!(done.exit, Exit::Ok);
-    let said = "note: 2026-11-21 09:00:00 is read in this machine's time zone, ";
+    let said = "note: 2026-11-29 09:00:00 is read in this machine's time zone, ";
     assert!(done.err.starts_with(said), "{}", done.err);
     assert!(done.err.contains("UTC; --tz names another zone\n"), "{}", done.err);
-    let named = ["reschedule", "sms_1", "--due", "2026-11-21 9:00", "--tz", "Asia/Shanghai"];
+    let named = ["reschedule", "sms_1", "--due", "2026-11-29 9:00", "--tz", "Asia/Shanghai"];
     assert_eq!(daemon.run(&named).await.err, "", "the zone is in the command");
-    assert_eq!(daemon.seen()[1].json(), json!({"due_at": "2026-11-21T01:00:00.000Z"}));
+    assert_eq!(daemon.seen()[1].json(), json!({"due_at": "2026-11-29T01:00:00.000Z"}));
 }
 
 #[test]

@@ -154,12 +154,20 @@ impl Window {
         self.openings_from(from_ms, to_ms).map(|(open, close)| close.min(to_ms) - open).sum()
     }
 
-    /// The openings that meet `[from_ms, to_ms)`, cut to it, ascending; adjoining ones are one. A
-    /// range beyond two years is cut there.
+    /// The openings that meet `[from_ms, to_ms)`, whole and ascending; adjoining ones are one. An edge that is
+    /// not within two years of the range is `None`. A range beyond two years is cut there.
     #[must_use]
-    pub fn openings(&self, from_ms: u64, to_ms: u64) -> Vec<(u64, u64)> {
+    pub fn openings(&self, from_ms: u64, to_ms: u64) -> Vec<(Option<u64>, Option<u64>)> {
         let to_ms = to_ms.min(from_ms.saturating_add(HORIZON_MS));
-        self.openings_from(from_ms, to_ms).map(|(open, close)| (open, close.min(to_ms))).collect()
+        let first_ms = from_ms.saturating_sub(HORIZON_MS);
+        let last_ms = to_ms.saturating_add(HORIZON_MS);
+        self.openings_from(first_ms, last_ms)
+            .skip_while(|(_, close_ms)| *close_ms <= from_ms)
+            .take_while(|(open_ms, _)| *open_ms < to_ms)
+            .map(|(open_ms, close_ms)| {
+                ((open_ms > first_ms).then_some(open_ms), (close_ms < last_ms).then_some(close_ms))
+            })
+            .collect()
     }
 
     /// The IANA name of the time zone.

@@ -101,9 +101,35 @@ fn oracle(window: &Window, from_ms: u64, to_ms: u64) -> Vec<(u64, u64)> {
     found
 }
 
+/// The openings, cut to what is looked at.
+fn openings_within(window: &Window, from_ms: u64, to_ms: u64) -> Vec<(u64, u64)> {
+    let cut = |(open, close): (Option<u64>, Option<u64>)| {
+        (open.unwrap_or(0).max(from_ms), close.unwrap_or(u64::MAX).min(to_ms))
+    };
+    window.openings(from_ms, to_ms).into_iter().map(cut).collect()
+}
+
+#[test]
+fn openings_are_whole_at_both_ends_of_the_range() {
+    let day = window("UTC", &[rule("mon-sun", "08:00", "18:00")], &["2026-12-01"]);
+    let (from_ms, to_ms) = (ms("2026-11-29T10:00:00Z"), ms("2026-12-02T09:00:00Z"));
+    let whole = |date: &str| {
+        (Some(ms(&format!("{date}T08:00:00Z"))), Some(ms(&format!("{date}T18:00:00Z"))))
+    };
+    assert_eq!(
+        day.openings(from_ms, to_ms),
+        [whole("2026-11-29"), whole("2026-11-30"), whole("2026-12-02")]
+    );
+    let rules = [rule("mon-sun", "00:00", "24:00")];
+    let but_christmas = window("UTC", &rules, &["2026-12-25"]);
+    let (eve_ms, after_ms) = (ms("2026-12-25T00:00:00Z"), ms("2026-12-26T00:00:00Z"));
+    assert_eq!(but_christmas.openings(from_ms, to_ms), [(None, Some(eve_ms))]);
+    assert_eq!(but_christmas.openings(eve_ms, after_ms + 1), [(Some(after_ms), None)]);
+}
+
 /// Holds every face of a window against its openings in `[from_ms, to_ms)`.
 fn check(window: &Window, from_ms: u64, to_ms: u64) {
-    let openings = window.openings(from_ms, to_ms);
+    let openings = openings_within(window, from_ms, to_ms);
     assert_eq!(openings, oracle(window, from_ms, to_ms), "{window:?} from {}", timestamp(from_ms));
     let open_ms: u64 = openings.iter().map(|(open, close)| close - open).sum();
     assert_eq!(window.open_ms_between(from_ms, to_ms), open_ms);
@@ -185,7 +211,7 @@ fn a_closed_date_takes_the_tail_of_the_night_before_and_leaves_its_own() {
     let nights = window("UTC", &[rule("mon-sun", "22:00", "02:00")], &["2026-12-25"]);
     let (from_ms, to_ms) = (ms("2026-12-24T12:00:00Z"), ms("2026-12-26T12:00:00Z"));
     assert_eq!(
-        nights.openings(from_ms, to_ms),
+        openings_within(&nights, from_ms, to_ms),
         [
             (ms("2026-12-24T22:00:00Z"), ms("2026-12-25T00:00:00Z")),
             (ms("2026-12-26T00:00:00Z"), ms("2026-12-26T02:00:00Z")),
@@ -209,7 +235,7 @@ fn a_window_that_never_closes_says_so() {
     assert_eq!(always.state(u64::MAX), never);
     assert_eq!(always.open_ms_between(5, u64::MAX), u64::MAX - 5);
     let (from_ms, to_ms) = (ms("2026-01-01T00:00:00Z"), ms("2026-01-15T00:00:00Z"));
-    assert_eq!(always.openings(from_ms, to_ms), [(from_ms, to_ms)]);
+    assert_eq!(always.openings(from_ms, to_ms), [(None, None)]);
 }
 
 #[test]

@@ -1,0 +1,158 @@
+//! `get`: one message, what it waits for, and waiting for its end.
+//!
+//! Owns the questions. Refuses to know how a message is described (`describe`).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+use tokio::time::Instant;
+
+use super::Session;
+use super::args_messages::GetArgs;
+use super::client::{Answer, Target};
+use super::describe;
+use super::exit::{Exit, Failure};
+use super::ids::each;
+use super::messages::message;
+use super::plain::plain;
+use super::queues::list;
+use super::sending;
+use super::times::{of_answer, span};
+use crate::domain::state::State;
+use crate::domain::units::format_duration;
+
+/// The longest wait the API takes in one request, in milliseconds.
+const WAIT_MS_MAX: u64 = 60_000;
+/// The pause after an answer that came before its time (a daemon that is stopping answers early).
+const EARLY_ANSWER_PAUSE: Duration = Duration::from_millis(200);
+
+const DAY_MS: u64 = 86_400_000;
+/// Most days of windows that the API shows.
+const WINDOW_DAYS_MAX: u64 = 366;
+/// How far beyond the due time the next opening is looked for: a window of one day a week is found.
+const WINDOW_DAYS_BEYOND: u64 = 9;
+
+/// `get`: the sentence, then the fields; with `--wait`, as soon as the message is final.
+pub(crate) async fn get(args: &GetArgs, session: &mut Session) -> Result<Exit, Failure> {
+    let mut verdicts = Exit::Ok;
+    let exit = each(&args.ids.ids, session, async |id, session| {
+        let Some(wait_ms) = args.wait else {
+            let answer = session.client.get(&message(id).with("view", "full")).await?;
+            return show(&answer, session).await;
+        };
+        let answer = wait_for_final(id, wait_ms, session).await?;
+        show(&answer, session).await?;
+        verdict(&answer, wait_ms, session).map(|exit| verdicts = verdicts.or(exit))
+    })
+    .await?;
+    Ok(exit.or(verdicts))
+}
+
+/// A message: in a sentence and a table, or as it came.
+pub(crate) async fn show(answer: &Answer, session: &mut Session) -> Result<(), Failure> {
+    if session.screen.is_json() {
+        return session.screen.raw(&answer.body);
+    }
+    let message: Value = answer.read()?;
+    let times = session.times();
+    session.screen.sentence(0, &describe::sentence(&message, &times))?;
+    if let Some(why) = held_by_its_queue(&message, session).await {
+        session.screen.sentence(0, &why)?;
+    }
+    session.screen.line("")?;
+    let mut fields = describe::fields(&message, &times);
+    // A map of names would be sorted: the payload is shown as it was sent.
+    let written: BTreeMap<&str, &RawValue> =
+        serde_json::from_slice(&answer.body).unwrap_or_default();
+    for (name, text) in &mut fields {
+        if let Some(payload) = written.get("payload").filter(|_| name == "payload") {
+            *text = plain(payload.get());
+        }
+    }
+    session.screen.pairs(fields)
+}
+
+/// What the queue says of the gate that holds the message: until when, and why. Nothing where nobody may ask.
+async fn held_by_its_queue(message: &Value, session: &Session) -> Option<String> {
+    let held_by = describe::gates(message);
+    let is_held = held_by.iter().any(|gate| matches!(gate.as_str(), "pause" | "window"));
+    let is_scheduled = message["state"] == "scheduled";
+    if !is_held && !is_scheduled {
+        return None;
+    }
+    let name = message["queue"].as_str()?;
+    let target = Target::new(&["v1", "queues", name]);
+    let queue: Value = session.client.get(&target).await.ok()?.read().ok()?;
+    let times = session.times();
+    let is_shut = matches!(queue["sending"]["state"].as_str(), Some("paused" | "closed"));
+    if is_held && is_shut {
+        return Some(sending::hold(&queue, &times));
+    }
+    let due_ms = describe::due_ms(message).filter(|at| *at > times.now_ms)?;
+    if !is_scheduled || !queue["window"].is_object() {
+        return None;
+    }
+    let opens_ms = opens_after(name, due_ms, session).await?;
+    let (at, distance) = (times.at(opens_ms), times.distance(opens_ms));
+    Some(format!("Its window is closed when it is due, and opens at {at} ({distance})"))
+}
+
+/// When the window opens that is closed at this moment; `None`: it is open then, or nobody knows.
+async fn opens_after(queue: &str, at_ms: u64, session: &Session) -> Option<u64> {
+    let days = at_ms.saturating_sub((session.now_ms)()) / DAY_MS + WINDOW_DAYS_BEYOND;
+    let target = Target::new(&["v1", "queues", queue, "windows"])
+        .with("days", days.min(WINDOW_DAYS_MAX).to_string());
+    let document: Value = session.client.get(&target).await.ok()?.read().ok()?;
+    let closes_later =
+        |window: &&Value| of_answer(&window["closes_at"]).is_none_or(|closes_ms| closes_ms > at_ms);
+    let next = list(&document, "windows").iter().find(closes_later)?;
+    of_answer(&next["opens_at"]).filter(|opens_ms| *opens_ms > at_ms)
+}
+
+/// The message once it is final, or as it stands when the time is over.
+pub(crate) async fn wait_for_final(
+    id: &str,
+    wait_ms: u64,
+    session: &Session,
+) -> Result<Answer, Failure> {
+    let end = Instant::now() + Duration::from_millis(wait_ms);
+    loop {
+        let asked = Instant::now();
+        let left = end.saturating_duration_since(asked);
+        let left_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX).min(WAIT_MS_MAX);
+        let wait = Duration::from_millis(left_ms);
+        let target = message(id).with("view", "full").with("wait", format_duration(left_ms));
+        let answer = session.client.get_within(&target, wait).await?;
+        if final_state(&answer)?.is_some() || Instant::now() >= end {
+            return Ok(answer);
+        }
+        if asked.elapsed() < wait {
+            tokio::time::sleep(EARLY_ANSWER_PAUSE.min(left)).await;
+        }
+    }
+}
+
+fn final_state(answer: &Answer) -> Result<Option<State>, Failure> {
+    let message: Value = answer.read()?;
+    let state = message["state"].as_str().and_then(|word| word.parse::<State>().ok());
+    Ok(state.filter(|state| state.is_final()))
+}
+
+/// The exit code of a wait.
+pub(crate) fn verdict(
+    ended: &Answer,
+    wait_ms: u64,
+    session: &mut Session,
+) -> Result<Exit, Failure> {
+    match final_state(ended)? {
+        Some(State::Delivered) => Ok(Exit::Ok),
+        Some(_) => Ok(Exit::Failure),
+        None => {
+            session.screen.flush()?;
+            session.screen.note(&format!("not final after {}", span(wait_ms)))?;
+            Ok(Exit::TimedOut)
+        }
+    }
+}
