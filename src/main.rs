@@ -1,5 +1,6 @@
 //! The binary: reads the command line and hands over. Holds no logic.
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::num::NonZero;
 use std::process::ExitCode;
@@ -14,7 +15,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     // Hidden: the child that becomes the managed Redis. Not a command of the CLI.
-    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
     if let [command, rest @ ..] = words.as_slice()
         && command == tidegate::store::GUARD_COMMAND
     {

@@ -208,7 +208,8 @@ pub(super) fn say_where(settings: &Settings) {
     let queue = settings.queues.values().find(sends).or_else(|| settings.queues.values().next());
     let queue = queue.map_or("QUEUE", |queue| queue.name.as_str());
     // As it was called: `make run` starts a program that is not on PATH.
-    let program = std::env::args().next().unwrap_or_else(|| "tidegate".to_owned());
+    let program = std::env::args_os().next().unwrap_or_else(|| "tidegate".into());
+    let program = program.to_string_lossy();
     let text = format!(
         "tidegate {} is ready\n  API    http://{listen}\n  store  {} (durability {}, namespace {})\n  try    {program} send {queue} -d '{{\"hello\":\"world\"}}' --wait 10s\n",
         env!("CARGO_PKG_VERSION"),

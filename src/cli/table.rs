@@ -176,10 +176,9 @@ impl Table<'_> {
         };
         let (mut short, mut long) = (Vec::new(), Vec::new());
         for (has_words, title, text) in layout.below.iter().filter_map(named) {
-            match has_words {
-                true => long.push(format!("{title}: {text}")),
-                false => short.push(format!("{title}: {text}")),
-            }
+            // A column without a title says by itself what it is.
+            let said = if title.is_empty() { text.clone() } else { format!("{title}: {text}") };
+            if has_words { &mut long } else { &mut short }.push(said);
         }
         let short = (!short.is_empty()).then(|| short.join(", "));
         for text in short.into_iter().chain(long) {

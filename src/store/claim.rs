@@ -19,6 +19,7 @@ use super::settle::Settled;
 use super::{Store, StoreError};
 use crate::domain::gates::Gate;
 use crate::domain::limit::{LEAD_US_FURTHEST, Rate};
+use crate::domain::policy::Downstream;
 use crate::failpoint::failpoint;
 
 /// Most payload bytes that one claim returns (a single larger message comes alone).
@@ -242,6 +243,7 @@ fn claim_call(
         batch_wait_ms = batch.map_or(0, |batch| batch.max_wait_ms),
         batch_now = wish.batch_now,
         granted = granted,
+        is_pull = matches!(policy.downstream, Downstream::Pull),
         expired_keep_ms = policy.retention.delivered_ms,
         lead_us = lead_us,
         earliest_us = earliest_us,

@@ -44,6 +44,8 @@ async fn words_that_people_try_get_our_hint_alone() {
         let said = ends(&scene.daemon, line, 2).await.stderr;
         assert!(said.contains(hint) && !said.contains("similar"), "{line}\n{said}");
     }
+    let said = ends(&scene.daemon, r"tidegate get $(printf '\377')", 2).await.stderr;
+    assert!(said.contains("invalid UTF-8"), "{said}");
     for (line, code) in [("queues --tz Asia/Atlantis", 2), ("queues --tz Asia/Shanghai", 0)] {
         let output = ends(&scene.daemon, &format!("tidegate {line}"), code).await;
         assert_eq!(

@@ -169,6 +169,32 @@ async fn a_lease_that_runs_out_comes_back_and_the_late_worker_does_no_harm() {
     assert_eq!(daemon.message(&id).await["state"], "delivered");
 }
 
+/// It goes alone, so that it loses no other with it; but it waits for nobody, or a worker with a long job would
+/// hold up the whole queue.
+#[tokio::test]
+async fn a_message_that_was_lost_twice_goes_alone_and_holds_nobody_up() {
+    let redis = RedisServer::start().await;
+    let daemon = Daemon::start(&redis, config("lease = \"5s\"")).await;
+    let worker = Worker(&daemon);
+    send(&daemon, 1).await;
+    let long = worker.claim(&json!({ "lease": "1h" })).await;
+    let lost = send(&daemon, 1).await.remove(0);
+    for attempt in [1, 2] {
+        let taken = worker.claim(&json!({ "lease": "1s", "wait": "10s" })).await.remove(0);
+        assert_eq!((&taken["id"], &taken["attempt"]), (&json!(lost), &json!(attempt)));
+        eventually("its lease ends", async || daemon.message(&lost).await["state"] == "ready")
+            .await;
+    }
+    send(&daemon, 3).await;
+
+    let alone = worker.claim(&json!({ "max": 10, "wait": "10s" })).await;
+    let others = worker.claim(&json!({ "max": 10, "wait": "10s" })).await;
+
+    assert_eq!((alone.len(), &alone[0]["id"]), (1, &json!(lost)));
+    assert_eq!(others.len(), 3, "while it is with its worker, as the long one is");
+    assert_eq!(worker.settle(&[said(&long[0], "delivered")]).await, ["ok"]);
+}
+
 #[tokio::test]
 async fn a_renewed_lease_stays() {
     let redis = RedisServer::start().await;

@@ -4,10 +4,10 @@
 --
 -- args: node sequence most:number bytes_max:number lease_ms:number concurrency:number period_us:number burst:number
 -- args: horizon_us:number before_us:number batch_items:number batch_bytes:number batch_wait_ms:number batch_now:flag
--- args: granted:number? expired_keep_ms:number lead_us:number earliest_us:number latest_us:number
+-- args: granted:number? is_pull:flag expired_keep_ms:number lead_us:number earliest_us:number latest_us:number
 -- node: 12 bytes. sequence: of this claim at this node, 8 bytes. most: messages. period_us, batch_items: 0 is no limit,
 -- no batch. before_us: slots only before this moment, or 0. batch_now: do not wait for company. granted: calls that the
--- home slot granted; none: the limit is asked here. lead_us: how long the reply takes; no slot is sooner. earliest_us,
+-- home slot granted; none: the limit is asked here. is_pull: each reply goes to another worker. lead_us: how long the reply takes; no slot is sooner. earliest_us,
 -- latest_us: this call is expected between them; outside of them nothing expires, no pause ends and no exchange is given
 -- up.
 -- returns: code:number now_us:number wait_us:number left:number paused_ms:number
@@ -58,7 +58,7 @@ if limit_us then return answer(RUST.CLAIM_LIMIT, limit_us, length) end
 if #slots > 0 then calls = #slots end
 
 local want = math.min(is_batch and batch_items or calls, most)
-local found = take(want, in_flight == 0, lengths)
+local found = take(want, is_pull or in_flight == 0, lengths)
 if #found.lapsed > 0 then met_before().lapse(found.lapsed) end
 if found.stale > 0 then rc('HINCRBY', K.meta, 'stale', -found.stale) end
 local taken = #found.ulids

@@ -7,6 +7,7 @@
 mod place;
 mod program;
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -229,7 +230,7 @@ impl Keeper {
 ///
 /// Runs in the child: `tidegate managed-redis-guard PARENT PROGRAM ARGS…`. Only returns on failure.
 #[must_use]
-pub fn guard(args: &[String]) -> std::io::Error {
+pub fn guard(args: &[OsString]) -> std::io::Error {
     let [parent, program, rest @ ..] = args else {
         return std::io::Error::other("expected PARENT PROGRAM ARGS");
     };
@@ -240,7 +241,7 @@ pub fn guard(args: &[String]) -> std::io::Error {
     }
     // The parent may have died before the line above.
     let is_child =
-        rustix::process::getppid().is_some_and(|id| id.as_raw_nonzero().to_string() == *parent);
+        rustix::process::getppid().is_some_and(|id| *parent == *id.as_raw_nonzero().to_string());
     if !is_child {
         return std::io::Error::other("the daemon is gone");
     }

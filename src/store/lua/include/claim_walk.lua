@@ -28,7 +28,8 @@ local function met_before()
       return true, true
     end
     if s.rescues >= RESCUES_MAX and (#found.ulids > 0 or not alone_possible) then
-      -- Lost with its node twice: it goes alone, so that a third loss has no other cause.
+      -- Lost with its node or worker twice: it goes alone, so that a third loss has no other cause. A worker
+      -- that pulls is lost by what its own claim gave it; a node, by everything that it sends.
       found.blocked = true
       return false, false
     end
