@@ -13,8 +13,6 @@ mod files;
 mod log_fields;
 #[path = "tidy/lua.rs"]
 mod lua;
-#[path = "tidy/lua_names.rs"]
-mod lua_names;
 #[path = "tidy/shipped.rs"]
 mod shipped;
 

@@ -1,25 +1,46 @@
-//! The gates that hold messages now, read once for all messages of an answer.
+//! What a queue says about its waiting messages, read once for all messages of an answer: the gates that hold
+//! them now, and whether the downstream is failing.
 //!
 //! Owns when Redis is asked: only where one of the messages waits. What the gates are, see `domain::gates`.
 
 use super::Door;
 use super::problem::Problem;
+use super::view::MessageView;
+use crate::domain::failing::Failing;
 use crate::domain::gates::{Gates, gates};
 use crate::domain::id::QueueName;
 use crate::domain::message::Message;
 use crate::domain::state::State;
 
-/// The gates before messages of this queue.
-pub(super) async fn gates_of(
-    door: &Door,
-    name: &QueueName,
-    messages: &[Message],
-) -> Result<Gates, Problem> {
-    let waits = |message: &Message| matches!(message.state, State::Scheduled | State::Ready);
-    if !messages.iter().any(waits) {
-        return Ok(Gates::OPEN);
+/// What holds messages of a queue now.
+pub(super) struct Hold {
+    gates: Gates,
+    failing: Option<Failing>,
+}
+
+impl Hold {
+    /// What holds these messages of this queue.
+    pub(super) async fn of(
+        door: &Door,
+        name: &QueueName,
+        messages: &[Message],
+    ) -> Result<Self, Problem> {
+        if !messages.iter().any(waits) {
+            return Ok(Self { gates: Gates::OPEN, failing: None });
+        }
+        let policy = &door.store().queue(name)?.policy;
+        let counts = door.store().counts(name).await?;
+        let gates = gates(policy, &counts.snapshot(policy), Some(door.now_ms()?));
+        Ok(Self { gates, failing: counts.failing })
     }
-    let policy = &door.store().queue(name)?.policy;
-    let counts = door.store().counts(name).await?;
-    Ok(gates(policy, &counts.snapshot(policy), Some(door.now_ms()?)))
+
+    /// One of these messages as it is shown; `is_full`: with its payload.
+    pub(super) fn view<'a>(&'a self, message: &'a Message, is_full: bool) -> MessageView<'a> {
+        let failing = self.failing.as_ref().filter(|_| waits(message));
+        MessageView::new(message, &self.gates, is_full).with_failing(failing)
+    }
+}
+
+fn waits(message: &Message) -> bool {
+    matches!(message.state, State::Scheduled | State::Ready)
 }

@@ -11,7 +11,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 
 use super::budget::{Budget, Share};
-use super::held_by::gates_of;
+use super::held_by::Hold;
 use super::page::{LIMIT_DEFAULT, LIMIT_MAX};
 use super::paths::InQueue;
 use super::problem::{Code, Problem};
@@ -160,9 +160,8 @@ pub(super) async fn messages(
         Some(_) => count(&door, name, wish.state).await?,
         None => looked,
     };
-    let gates = gates_of(&door, name, &messages).await?;
-    let views: Vec<_> =
-        messages.iter().map(|message| MessageView::new(message, &gates, wish.is_full)).collect();
+    let hold = Hold::of(&door, name, &messages).await?;
+    let views: Vec<_> = messages.iter().map(|message| hold.view(message, wish.is_full)).collect();
     let mut text = Vec::new();
     let next_cursor = next.as_ref().map(|next| next.write(name));
     // More may have come in since the first page.

@@ -8,12 +8,12 @@ use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 
-use super::held_by::gates_of;
+use super::held_by::Hold;
 use super::paths::{OfMessage, no_message};
 use super::peer::Peer;
 use super::problem::Problem;
 use super::query::Query;
-use super::view::{AttemptView, MessageView};
+use super::view::AttemptView;
 use super::{Door, Shared};
 use crate::domain::message::Message;
 use crate::domain::units::parse_duration_or_seconds;
@@ -85,6 +85,6 @@ pub(super) async fn answer(
     message: &Message,
     is_full: bool,
 ) -> Result<Response, Problem> {
-    let gates = gates_of(door, &message.id.queue, slice::from_ref(message)).await?;
-    Ok((StatusCode::OK, Json(MessageView::new(message, &gates, is_full))).into_response())
+    let hold = Hold::of(door, &message.id.queue, slice::from_ref(message)).await?;
+    Ok((StatusCode::OK, Json(hold.view(message, is_full))).into_response())
 }

@@ -116,7 +116,7 @@ pub(super) async fn pause(
 #[utoipa::path(
     post, path = "/v1/queues/{queue}/resume", operation_id = "resume_queue", tag = "queues",
     params(("queue" = String, Path, description = "The queue's name")),
-    responses((status = 200, description = "The queue", body = ref("#/components/schemas/Queue"))),
+    responses((status = 200, description = "The queue; `resumed` says whether a pause or a gate was ended", body = ref("#/components/schemas/Queue"))),
 )]
 pub(super) async fn resume(
     State(door): Shared,
@@ -126,9 +126,13 @@ pub(super) async fn resume(
 ) -> Result<Response, Problem> {
     let body = door.bodies.read(body, SMALL_BODY_BYTES_MAX).await?;
     Fields::of_body(&body, &RESUME)?.finish()?;
-    door.store().resume(&queue.policy.name).await?;
-    tracing::info!(queue = %queue.policy.name, by = caller.name(), "resumed");
-    Ok(Json(view(&door, queue).await?).into_response())
+    let resumed = door.store().resume(&queue.policy.name).await?;
+    if resumed {
+        tracing::info!(queue = %queue.policy.name, by = caller.name(), "resumed");
+    }
+    let mut view = view(&door, queue).await?;
+    view["resumed"] = resumed.into();
+    Ok(Json(view).into_response())
 }
 
 /// Empties a state: waiting messages are cancelled, final ones deleted.

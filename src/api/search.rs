@@ -11,12 +11,11 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::held_by::gates_of;
+use super::held_by::Hold;
 use super::page::{LIMIT_DEFAULT, LIMIT_MAX};
 use super::problem::Problem;
 use super::query::Query;
 use super::values::check_name;
-use super::view::MessageView;
 use super::{Door, cursor};
 use crate::domain::filter::{Filter, Span};
 use crate::domain::id::QueueName;
@@ -100,12 +99,9 @@ pub(super) async fn search(
     let counts = door.store().counts(name).await?;
     let of: u64 = wish.states.iter().map(|state| counts.of(*state)).sum();
     let found = look(door, queue, &wish).await?;
-    let gates = gates_of(door, name, &found.messages).await?;
-    let views: Vec<_> = found
-        .messages
-        .iter()
-        .map(|message| MessageView::new(message, &gates, wish.is_full))
-        .collect();
+    let hold = Hold::of(door, name, &found.messages).await?;
+    let views: Vec<_> =
+        found.messages.iter().map(|message| hold.view(message, wish.is_full)).collect();
     Ok(Json(json!({
         "messages": views,
         "next_cursor": found.next.as_ref().map(|next| next.write(name)),

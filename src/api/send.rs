@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 
-use super::held_by::gates_of;
+use super::held_by::Hold;
 use super::paths::InQueue;
 use super::problem::{Code, Problem};
 use super::view::{MessageView, json};
@@ -127,8 +127,8 @@ async fn first_message(door: &Door, accepted: &Accepted) -> Result<Response, Pro
         });
         return Ok((StatusCode::OK, location, Json(bare)).into_response());
     };
-    let gates = gates_of(door, &message.id.queue, std::slice::from_ref(&message)).await?;
-    let view = MessageView::new(&message, &gates, false).duplicate();
+    let hold = Hold::of(door, &message.id.queue, std::slice::from_ref(&message)).await?;
+    let view = hold.view(&message, false).duplicate();
     Ok((StatusCode::OK, location, Json(view)).into_response())
 }
 
@@ -177,5 +177,6 @@ fn as_scheduled(
         reference: None,
         accepted_at_ms: None,
         decided_by: None,
+        is_edited: false,
     })
 }

@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use super::view::Moment;
+use super::view::{FailingView, Moment};
 use crate::domain::gates::{Gate, GateState, Gates, Why};
 use crate::domain::policy::QueuePolicy;
 use crate::domain::time::rfc3339;
@@ -35,11 +35,7 @@ pub(super) fn view(
 
 /// `failing` of a queue's view.
 pub(super) fn failing(counts: &Counts) -> Value {
-    counts.failing.as_ref().map_or(Value::Null, |failing| {
-        json!({
-            "since": Moment(failing.since_ms), "attempts": failing.attempts, "last_error": failing.last_error,
-        })
-    })
+    json!(counts.failing.as_ref().map(FailingView::new))
 }
 
 fn of(queue: &Queue, counts: &Counts, gates: &Gates, hours: Option<WindowState>) -> Sending {

@@ -169,7 +169,7 @@ pub enum ClientCommand {
     /// Send all messages of one state again, or those that match a filter, at a chosen rate
     RequeueAll(Box<RequeueAllArgs>),
     /// Make messages that wait for another attempt due now, when a downstream works again
-    #[command(after_help = examples::RETRY)]
+    #[command(long_about = RETRY, after_help = examples::RETRY)]
     Retry(RetryArgs),
     /// Requeue, cancel, reschedule, move or retry many messages that match a filter
     #[command(subcommand, long_about = OPERATION)]
@@ -249,6 +249,13 @@ Requeue, cancel, reschedule, move or retry many messages that match a filter.
 An operation takes the messages that are in the state when it begins. A node carries it out at its \
 --rate, and if that node is lost, another node continues. Ctrl-C ends only the display. Without a \
 filter, --all is needed; it means every message in the state.";
+
+const RETRY: &str = "\
+Make messages that wait for another attempt due now, when a downstream works again.
+
+Without --rate all of them become due at once. They are then sent as the rate, the concurrency and the \
+window of the queue allow, and not while the queue is paused or its gate is shut. With --rate they \
+become due one after the other. `tidegate queue QUEUE` shows how many still wait.";
 
 const EXPORT: &str = "\
 Write the messages of one state as NDJSON: id, payload (or payload_base64), content_type, headers, \

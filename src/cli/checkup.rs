@@ -99,11 +99,12 @@ fn finding(queue: &str, word: &str, found: u64, repaired: u64, named: &[String])
     if word == "unreadable" {
         let remedy = "run the newest version that wrote here, then `tidegate doctor --repair`; if \
                       they are incomplete, `tidegate get ID` shows what is left";
-        return Finding::problem(queue, what, remedy);
+        return Finding::problem(queue, what, remedy).section("TidegateIndexFaults");
     }
     if repaired < found {
         let what = if repaired > 0 { format!("{what}; {repaired} repaired") } else { what };
-        return Finding::problem(queue, what, "`tidegate doctor --repair` repairs it");
+        return Finding::problem(queue, what, "`tidegate doctor --repair` repairs it")
+            .section("TidegateIndexFaults");
     }
     let remedy = "nothing to do; please report it with the log of that time, it should not happen";
     let mended = Finding::problem(queue, format!("{what}; repaired"), remedy);

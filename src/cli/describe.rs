@@ -19,7 +19,7 @@ const GATES: [(&str, &str); 7] = [
 ];
 
 /// The names under which fields are shown, in this order; fields not named here follow.
-const FIELDS: [(&str, &str); 21] = [
+const FIELDS: [(&str, &str); 22] = [
     ("id", "id"),
     ("queue", "queue"),
     ("state", "state"),
@@ -33,6 +33,7 @@ const FIELDS: [(&str, &str); 21] = [
     ("throttles", "throttles"),
     ("window_holds", "window holds"),
     ("last_attempt", "last attempt"),
+    ("failing", "downstream failing"),
     ("result", "result"),
     ("priority", "priority"),
     ("group", "group"),
@@ -50,7 +51,7 @@ pub(crate) fn sentence(message: &Value, times: &Times) -> String {
     let ago = final_at.map_or_else(String::new, |at| format!(" {}", times.distance(at)));
     match message["state"].as_str().unwrap_or_default() {
         "scheduled" => scheduled(message, attempts, times),
-        "ready" => ready(message),
+        "ready" => format!("{}{}", trouble(message, attempts, times), ready(message)),
         "leased" => format!("Being sent: attempt {}", attempts.max(1)),
         "uncertain" => uncertain(message, times),
         "accepted" => {
@@ -63,7 +64,11 @@ pub(crate) fn sentence(message: &Value, times: &Times) -> String {
         "delivered" => format!("Delivered{ago} after {}", count(attempts, "attempt")),
         "dead" => {
             let why = reason(message).map_or_else(String::new, |why| format!(": {why}"));
-            format!("Dead{ago} after {}{why}", count(attempts, "attempt"))
+            let edited = match message["edited"].as_bool() {
+                Some(true) => "; its payload has been edited",
+                Some(false) | None => "",
+            };
+            format!("Dead{ago} after {}{why}{edited}", count(attempts, "attempt"))
         }
         "expired" => format!("Expired{ago}: its time ran out before it was sent"),
         "cancelled" => format!("Cancelled{ago}"),
@@ -81,7 +86,29 @@ fn scheduled(message: &Value, attempts: u64, times: &Times) -> String {
     }
     let why =
         reason(message).map_or_else(String::new, |why| format!("; the last one failed: {why}"));
-    format!("Waiting for attempt {}: {when}{why}", attempts + 1)
+    let failing = match failing(&message["failing"], times) {
+        Some(failing) => format!("; its downstream is failing: {failing}"),
+        None => String::new(),
+    };
+    format!("Waiting for attempt {}: {when}{why}{failing}", attempts + 1)
+}
+
+/// What went wrong so far, ahead of what a ready message waits for: mostly that is why it is late.
+fn trouble(message: &Value, attempts: u64, times: &Times) -> String {
+    let last = reason(message).filter(|_| attempts > 0);
+    let last = last.map(|why| format!("Its last attempt failed: {why}. "));
+    let failing = failing(&message["failing"], times);
+    let failing = failing.map(|failing| format!("Its downstream is failing: {failing}. "));
+    last.into_iter().chain(failing).collect()
+}
+
+/// `failing` of a message or a queue, in words; `None` where the downstream is not failing.
+fn failing(failing: &Value, times: &Times) -> Option<String> {
+    let attempts = count(failing["attempts"].as_u64()?, "attempt");
+    let since = of_answer(&failing["since"])
+        .map_or_else(String::new, |at| format!(" since {}", times.at(at)));
+    let error = word(&failing["last_error"]);
+    Some(format!("{attempts} in a row{since}, the last error: {error}"))
 }
 
 /// Either the downstream is still being asked, or somebody has to decide.
@@ -110,14 +137,25 @@ fn uncertain(message: &Value, times: &Times) -> String {
 }
 
 fn ready(message: &Value) -> String {
-    let held_by = gates(message);
+    match waits_for(gates(message)) {
+        None => "Ready: next in line".to_owned(),
+        Some(what) => format!("Waiting for {what}"),
+    }
+}
+
+/// What messages behind these gates wait for.
+fn waits_for(held_by: Vec<String>) -> Option<String> {
     let known = GATES.iter().filter(|(gate, _)| held_by.iter().any(|held| held == gate));
     let mut words: Vec<String> = known.map(|(_, words)| (*words).to_owned()).collect();
     words.extend(held_by.into_iter().filter(|held| GATES.iter().all(|(gate, _)| held != gate)));
-    if words.is_empty() {
-        return "Ready: next in line".to_owned();
-    }
-    format!("Waiting for {}", words.join(", and for "))
+    (!words.is_empty()).then(|| words.join(", and for "))
+}
+
+/// What keeps a whole queue from sending, for a message that somebody wants to be sent now.
+pub(crate) fn held_with_its_queue(message: &Value) -> Option<String> {
+    let mut held_by = gates(message);
+    held_by.retain(|gate| ["pause", "window", "throttled"].contains(&gate.as_str()));
+    waits_for(held_by)
 }
 
 /// `held_by`, as the names of gates.
@@ -172,6 +210,7 @@ pub(crate) fn field(key: &str, value: &Value, times: &Times) -> String {
         "payload" => value.to_string(),
         "filter" | "probe" => members(value, times),
         "last_attempt" => attempt(value, times),
+        "failing" => failing(value, times).unwrap_or_default(),
         // What nearly every message has says nothing.
         "throttles" | "window_holds" | "rescues" | "priority" if *value == 0 => String::new(),
         _ if is_moment(key) => {
@@ -264,6 +303,20 @@ mod tests {
                 "Waiting for its queue to be resumed, and for its turn under the limit",
             ),
             (json!({"state": "ready", "held_by": ["tide"]}), "Waiting for tide"),
+            (
+                json!({"state": "ready", "held_by": ["limit"], "attempts": 2,
+                    "last_attempt": {"status_code": 503, "error": "status 503: down"},
+                    "failing": {"since": "2026-11-21T08:00:00.000Z", "attempts": 1500, "last_error": "timed out"}}),
+                "Its last attempt failed: status 503: down. Its downstream is failing: 1500 attempts in a row since \
+                 2026-11-21 08:00:00 UTC, the last error: timed out. Waiting for its turn under the limit",
+            ),
+            (
+                json!({"state": "scheduled", "next_attempt_at": "2026-11-21T09:00:05.000Z", "attempts": 1,
+                    "last_attempt": {"status_code": 500, "error": null},
+                    "failing": {"since": "2026-11-21T08:00:00.000Z", "attempts": 3, "last_error": "status 500"}}),
+                "Waiting for attempt 2: due in 5s (2026-11-21 09:00:05 UTC); the last one failed: status 500; its \
+                 downstream is failing: 3 attempts in a row since 2026-11-21 08:00:00 UTC, the last error: status 500",
+            ),
             (json!({"state": "ready", "held_by": []}), "Ready: next in line"),
             (json!({"state": "leased", "attempts": 2}), "Being sent: attempt 2"),
             (
@@ -273,6 +326,10 @@ mod tests {
             (
                 json!({"state": "dead", "attempts": 1, "last_attempt": {"status_code": 422, "error": "answered 422"}}),
                 "Dead after 1 attempt: answered 422",
+            ),
+            (
+                json!({"state": "dead", "attempts": 1, "edited": true, "last_attempt": {"error": "answered 422"}}),
+                "Dead after 1 attempt: answered 422; its payload has been edited",
             ),
             (json!({"state": "cancelled"}), "Cancelled"),
             (

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::describe::{count, word};
+use super::describe::{count, reason, word};
 use super::finding::Finding;
 use super::queues::{age, name_of};
 use super::sending;
@@ -34,15 +34,35 @@ pub(crate) fn of_nodes(nodes: &[Value]) -> Vec<Finding> {
 }
 
 /// Every queue, as it was a moment ago and as it is.
-pub(crate) fn of_queues(before: &[Value], after: &[Value], times: &Times) -> Vec<Finding> {
+///
+/// `dead`: of queues with dead messages, one of these.
+pub(crate) fn of_queues(
+    before: &[Value],
+    after: &[Value],
+    dead: &BTreeMap<String, Value>,
+    times: &Times,
+) -> Vec<Finding> {
     let ages: BTreeMap<String, u64> =
         before.iter().filter_map(|queue| Some((name_of(queue), age(queue)?))).collect();
-    after.iter().flat_map(|queue| of_queue(queue, &ages, times)).collect()
+    after
+        .iter()
+        .flat_map(|queue| of_queue(queue, &ages, dead.get(&name_of(queue)), times))
+        .collect()
 }
 
-fn of_queue(queue: &Value, ages_before: &BTreeMap<String, u64>, times: &Times) -> Vec<Finding> {
+/// How many messages of a queue are in a state.
+pub(crate) fn counted(queue: &Value, state: &str) -> u64 {
+    queue["counts"][state].as_u64().unwrap_or(0)
+}
+
+fn of_queue(
+    queue: &Value,
+    ages_before: &BTreeMap<String, u64>,
+    dead: Option<&Value>,
+    times: &Times,
+) -> Vec<Finding> {
     let name = name_of(queue);
-    let counted = |state: &str| queue["counts"][state].as_u64().unwrap_or(0);
+    let counted = |state: &str| counted(queue, state);
     let waiting = counted("ready") + counted("scheduled");
     let mut findings = Vec::new();
     let paused = queue["paused"].is_object();
@@ -55,20 +75,14 @@ fn of_queue(queue: &Value, ages_before: &BTreeMap<String, u64>, times: &Times) -
     }
     findings.extend(sending::findings(&name, queue, times));
     if counted("dead") > 0 {
-        findings.push(Finding::problem(
-            &name,
-            count(counted("dead"), "dead message"),
-            format!(
-                "`tidegate list {name} --state dead` says why; where the message is wrong, `tidegate edit ID -d BODY` and `tidegate requeue ID`; where the downstream was, `tidegate requeue-all {name} --state dead`; what nobody needs, `tidegate purge {name} --state dead`"
-            ),
-        ));
+        findings.push(dead_messages(&name, counted("dead"), dead));
     }
     if counted("uncertain") > 0 {
         findings.push(Finding::problem(
             &name,
             format!("{} may or may not have arrived", count(counted("uncertain"), "message")),
             format!("`tidegate list {name} --state uncertain`; ask the downstream, then `tidegate resolve` each"),
-        ));
+        ).section("TidegateUncertain"));
     }
     let grown = age(queue).filter(|now| {
         *now >= AGE_MS_WORTH_A_LOOK && ages_before.get(&name).is_some_and(|before| before < now)
@@ -76,22 +90,45 @@ fn of_queue(queue: &Value, ages_before: &BTreeMap<String, u64>, times: &Times) -
     let may_send = sending::is_open(queue) && !paused && !closed;
     let is_pulled = queue["policy"]["downstream"]["type"] == "pull";
     if let Some(age_ms) = grown.filter(|_| may_send && is_pulled && counted("leased") == 0) {
-        findings.push(Finding::problem(
-            &name,
-            format!(
-                "no worker has claimed since its oldest ready message came, {} ago",
-                span(age_ms)
-            ),
-            format!("start its workers, or look why they do not call POST /v1/queues/{name}/claim"),
-        ));
+        findings.push(
+            Finding::problem(
+                &name,
+                format!(
+                    "no worker has claimed since its oldest ready message came, {} ago",
+                    span(age_ms)
+                ),
+                format!(
+                    "start its workers, or look why they do not call POST /v1/queues/{name}/claim"
+                ),
+            )
+            .section("TidegateQueueStuck"),
+        );
     } else if let Some(age_ms) = grown.filter(|_| may_send) {
         findings.push(Finding::problem(
             &name,
             format!("the oldest ready message waits for {}, and its age grows", span(age_ms)),
             format!("`tidegate queue {name}` shows rate and concurrency; raise them if the downstream can take more"),
-        ));
+        ).section("TidegateQueueStuck"));
     }
     findings
+}
+
+/// How many are dead, and why one of them is: of a single one, that is the whole reason.
+fn dead_messages(name: &str, number: u64, one: Option<&Value>) -> Finding {
+    let one = one.and_then(|message| Some((word(&message["id"]), reason(message)?)));
+    let why = match one {
+        None => String::new(),
+        Some((id, why)) if number == 1 => format!(": {id} ({why})"),
+        Some((id, why)) => format!(", for example {id} ({why})"),
+    };
+    Finding::problem(
+        name,
+        format!("{}{why}", count(number, "dead message")),
+        format!(
+            "`tidegate list {name} --state dead` says why; where the message is wrong, `tidegate edit ID -d BODY` and `tidegate requeue ID`; where the downstream was, `tidegate requeue-all {name} --state dead`; what nobody needs, `tidegate purge {name} --state dead`"
+        ),
+    )
+    .section("TidegateMessagesDie")
 }
 
 /// A pause matters as soon as something waits behind it.
@@ -110,7 +147,7 @@ fn pause(name: &str, queue: &Value, waiting: u64) -> Finding {
         return Finding::note(name, format!("it is paused{by}{reason}"), remedy);
     }
     let what = format!("it is paused{by}{reason}, and {} wait", count(waiting, "message"));
-    Finding::problem(name, what, remedy)
+    Finding::problem(name, what, remedy).section("TidegatePausedLong")
 }
 
 /// A closed window is as planned, unless it never opens.
@@ -149,11 +186,13 @@ mod tests {
             json!({"queue": "b", "counts": {"uncertain": 2}, "window": {"open": false, "opens_at": "2026-11-21T09:00:00Z"}}),
             json!({"queue": "c", "counts": {}, "paused": {}, "window": {"open": false, "opens_at": null}}),
         ];
+        let one = json!({"id": "a_1", "reason": "refused", "last_attempt": {"status_code": 422, "error": "no such number"}});
+        let dead = BTreeMap::from([("a".to_owned(), one)]);
         assert_eq!(
-            words(&of_queues(&queues, &queues, &at(1_795_251_600_000 - 60_000))),
+            words(&of_queues(&queues, &queues, &dead, &at(1_795_251_600_000 - 60_000))),
             [
                 "problem a: it is paused by ann (deploy), and 2 messages wait",
-                "problem a: 1 dead message",
+                "problem a: 1 dead message: a_1 (refused (status 422, no such number))",
                 "note b: its window is closed and opens in 1m",
                 "problem b: 2 messages may or may not have arrived",
                 "note c: it is paused",
@@ -165,22 +204,29 @@ mod tests {
     #[test]
     fn only_an_age_that_grows_behind_an_open_door_is_a_problem() {
         let queue = |age_ms: u64| json!({"queue": "a", "counts": {"ready": 9}, "oldest_ready_age_ms": age_ms});
-        assert_eq!(of_queues(&[queue(90_000)], &[queue(91_000)], &at(0)).len(), 1);
-        assert!(of_queues(&[queue(90_000)], &[queue(61_000)], &at(0)).is_empty());
-        assert!(of_queues(&[queue(1000)], &[queue(2000)], &at(0)).is_empty());
+        assert_eq!(
+            of_queues(&[queue(90_000)], &[queue(91_000)], &BTreeMap::new(), &at(0)).len(),
+            1
+        );
+        assert!(of_queues(&[queue(90_000)], &[queue(61_000)], &BTreeMap::new(), &at(0)).is_empty());
+        assert!(of_queues(&[queue(1000)], &[queue(2000)], &BTreeMap::new(), &at(0)).is_empty());
         let mut pulled = queue(91_000);
         pulled["policy"] = json!({"downstream": {"type": "pull"}});
         assert_eq!(
-            words(&of_queues(&[queue(90_000)], &[pulled.clone()], &at(0))),
+            words(&of_queues(&[queue(90_000)], &[pulled.clone()], &BTreeMap::new(), &at(0))),
             ["problem a: no worker has claimed since its oldest ready message came, 1m 31s ago"]
         );
         pulled["counts"]["leased"] = json!(1);
         assert!(
-            words(&of_queues(&[queue(90_000)], &[pulled], &at(0)))[0].contains("its age grows")
+            words(&of_queues(&[queue(90_000)], &[pulled], &BTreeMap::new(), &at(0)))[0]
+                .contains("its age grows")
         );
         let mut paused = queue(91_000);
         paused["window"] = json!({"open": false, "opens_at": "2026-11-21T09:00:00Z"});
-        assert_eq!(words(&of_queues(&[queue(90_000)], &[paused], &at(0))).len(), 1);
+        assert_eq!(
+            words(&of_queues(&[queue(90_000)], &[paused], &BTreeMap::new(), &at(0))).len(),
+            1
+        );
     }
 
     #[test]

@@ -35,19 +35,25 @@ pub(crate) const REFUSED: &str = "new messages are refused";
 /// they know no reason.
 pub(crate) fn add_not_ready(findings: &mut Vec<Finding>, code: &str, why: &str) {
     let known = findings.iter().position(|finding| finding.what.starts_with(REFUSED));
-    let known = known.filter(|_| code.starts_with("store-")).map(|at| findings.remove(at).remedy);
+    let known = known.filter(|_| code.starts_with("store-")).map(|at| findings.remove(at));
+    let section = known.as_ref().and_then(|known| known.section);
     let refused = format!("{REFUSED}: {why}");
-    findings.insert(0, match code {
+    let finding = match code {
         "store-full" => Finding::problem(
             "store",
             refused,
-            known.unwrap_or_else(|| "make room for Redis, in memory or on its disk".to_owned()),
-        ),
+            known.map_or_else(
+                || "make room for Redis, in memory or on its disk".to_owned(),
+                |known| known.remedy,
+            ),
+        )
+        .section("TidegateStoreFull"),
         "store-unavailable" => Finding::problem(
             "store",
             refused,
             "change that at Redis: messages are accepted again a second later; stored messages are still sent",
-        ),
+        )
+        .section(section.unwrap_or("TidegateNotDurable")),
         "draining" => Finding::problem(
             "daemon",
             format!("{REFUSED}: it is stopping"),
@@ -58,7 +64,8 @@ pub(crate) fn add_not_ready(findings: &mut Vec<Finding>, code: &str, why: &str) 
             format!("{REFUSED}: {why}"),
             "look at the daemon's log",
         ),
-    });
+    };
+    findings.insert(0, finding);
 }
 
 /// Store and durability, from the metrics of the contract.
@@ -72,18 +79,18 @@ pub(crate) fn of_metrics(text: &str) -> Vec<Finding> {
                 "store",
                 "Redis cannot be reached",
                 "start Redis, or correct [redis] in the configuration; accepted messages are kept",
-            )),
+            ).section("TidegateStoreDown")),
             "tidegate_store_fit" if value == 0.0 => findings.push(Finding::problem(
                 "store",
                 format!("{REFUSED} by a Redis server that is not fit to hold them"),
                 "the daemon's log names the server and what to change",
-            )),
+            ).section("TidegateStoreUnfit")),
             "tidegate_store_full" if value > 0.0 => findings.push(no_room(label("resource"))),
             "tidegate_clock_alarm" if value > 0.0 => findings.push(Finding::problem(
                 "clock",
                 "the clock of Redis stepped: due times, the end of leases, expiry and retention wait",
                 "look at the time synchronisation of Redis' machine; `tidegate clock` says when they go on",
-            )),
+            ).section("TidegateClockAlarm")),
             "tidegate_durability_achieved" if value > 0.0 => {
                 levels.insert(label("level"));
             }
@@ -91,7 +98,7 @@ pub(crate) fn of_metrics(text: &str) -> Vec<Finding> {
                 "store",
                 "the data in Redis was deleted or replaced while Redis ran (FLUSHALL, FLUSHDB, SWAPDB, DEL or a restore)",
                 "find out who did that; GET /v1/rollbacks of each node lists the ids that it knows to be missing; pause again what was paused",
-            )),
+            ).section("TidegateStoreErased")),
             "tidegate_rollback_lost_total" if value > 0.0 => {
                 findings.push(rolled_back(label("queue"), value));
             }
@@ -106,7 +113,7 @@ pub(crate) fn of_metrics(text: &str) -> Vec<Finding> {
                 "inbox",
                 format!("{} were rejected", entries(value)),
                 "redis-cli XRANGE <namespace>:inbox:rejected - + shows them with the reasons; correct the producer, add them again, then XTRIM the stream",
-            )),
+            ).section("TidegateInboxRejected")),
             "tidegate_inbox_stray_streams" if value > 0.0 => findings.push(Finding::problem(
                 "inbox",
                 match value {
@@ -114,7 +121,7 @@ pub(crate) fn of_metrics(text: &str) -> Vec<Finding> {
                     value => format!("{value} streams whose queues are not configured"),
                 },
                 "the daemon's log names them; add the queue to the configuration, or correct the producer and XDEL the entries",
-            )),
+            ).section("TidegateInboxStray")),
             _ => {}
         }
     }
@@ -129,6 +136,7 @@ fn rolled_back(queue: &str, lost: f64) -> Finding {
         format!("messages that were accepted are lost: Redis does not have them any more ({lost})"),
         "let their producers send them again with the same idempotency keys; GET /v1/rollbacks lists the ids",
     )
+    .section("TidegateRollback")
 }
 
 fn no_room(resource: &str) -> Finding {
@@ -141,7 +149,7 @@ fn no_room(resource: &str) -> Finding {
             "stored messages are still sent; raise maxmemory, shorten retention.delivered or limit it (delivered_max_bytes), or purge what nobody needs"
         }
     };
-    Finding::problem("store", what, remedy)
+    Finding::problem("store", what, remedy).section("TidegateStoreFull")
 }
 
 fn durability(levels: &BTreeSet<&str>) -> Option<Finding> {
@@ -186,6 +194,7 @@ fn inbox_lag(queue: &str, lag_seconds: f64) -> Option<Finding> {
             format!("the oldest entry of its stream has waited for {}", span(lag_ms)),
             "the daemon's log says why (a full store, a Redis that is away); entries stay in their stream and are taken in later",
         )
+        .section("TidegateInboxLate")
     })
 }
 
@@ -199,6 +208,7 @@ fn stuck_topic(topic: &str, age_seconds: f64) -> Option<Finding> {
             format!("events could not be handed to all of its queues, the oldest for {}", span(age_ms)),
             "they are kept and completed later; `tidegate topics` names the queue: free space, bring its master back, or put it back into the configuration",
         )
+        .section("TidegateTopicIncomplete")
     })
 }
 

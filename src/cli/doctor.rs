@@ -3,6 +3,7 @@
 //! Owns the questions and how findings are shown. Refuses to judge (`diagnosis`) and to look into the
 //! store (`checkup`).
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -41,7 +42,8 @@ pub(crate) async fn doctor(args: &DoctorArgs, session: &mut Session) -> Result<E
     } else {
         before.clone()
     };
-    findings.extend(diagnosis::of_queues(&before, &after, &session.times()));
+    let dead = dead_messages(&after, session).await;
+    findings.extend(diagnosis::of_queues(&before, &after, &dead, &session.times()));
     for queue in after.iter().filter(|_| !args.quick) {
         findings.extend(checkup::of_queue(&name_of(queue), args.repair, session).await?);
     }
@@ -54,11 +56,29 @@ fn store_away(why: &Failure) -> Finding {
         format!("the daemon is not ready: {}", why.what),
         "start Redis, or correct [redis] in the configuration; accepted messages are kept, and the daemon goes on by itself",
     )
+    .section("TidegateStoreDown")
 }
 
 async fn queues(session: &Session) -> Result<Vec<Value>, Failure> {
     let document: Value = session.client.get(&Target::new(&["v1", "queues"])).await?.read()?;
     Ok(list(&document, "queues").to_vec())
+}
+
+/// One dead message of each queue that has any; where it cannot be read, the finding goes without it.
+async fn dead_messages(queues: &[Value], session: &Session) -> BTreeMap<String, Value> {
+    let mut found = BTreeMap::new();
+    for queue in queues.iter().filter(|queue| diagnosis::counted(queue, "dead") > 0) {
+        let name = name_of(queue);
+        let target = Target::new(&["v1", "queues", &name, "messages"])
+            .with("state", "dead")
+            .with("limit", "1");
+        let answer = session.client.get(&target).await.and_then(|answer| answer.read::<Value>());
+        if let Some(message) = answer.ok().and_then(|page| list(&page, "messages").first().cloned())
+        {
+            found.insert(name, message);
+        }
+    }
+    found
 }
 
 fn show(findings: &[Finding], store: Option<&str>, session: &mut Session) -> Result<Exit, Failure> {
@@ -67,7 +87,10 @@ fn show(findings: &[Finding], store: Option<&str>, session: &mut Session) -> Res
         let findings: Vec<_> = findings
             .iter()
             .map(|f| {
-                json!({ "weight": f.weight.as_str(), "about": f.about, "what": f.what, "remedy": f.remedy })
+                json!({
+                    "weight": f.weight.as_str(), "about": f.about, "what": f.what, "remedy": f.remedy,
+                    "runbook": f.runbook(),
+                })
             })
             .collect();
         session
@@ -78,9 +101,12 @@ fn show(findings: &[Finding], store: Option<&str>, session: &mut Session) -> Res
             session.screen.line(&format!("messages are kept in: {}", plain(store)))?;
         }
         for finding in findings {
-            let Finding { weight, about, what, remedy } = finding;
+            let Finding { weight, about, what, remedy, section: _ } = finding;
             session.screen.line(&format!("{:8} {about}: {what}", weight.as_str()))?;
             session.screen.line(&format!("         → {remedy}"))?;
+            if let Some(runbook) = finding.runbook() {
+                session.screen.line(&format!("           more: {runbook}"))?;
+            }
         }
         session.screen.line(&match problems {
             0 => "no problems found".to_owned(),

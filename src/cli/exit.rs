@@ -247,7 +247,7 @@ fn next_step(status: StatusCode, code: &str) -> Option<&'static str> {
             "make room for Redis: `tidegate doctor --quick` says how; stored messages are still sent"
         }
         (503, "draining") => "the daemon is stopping: try again when it is back",
-        (503, _) => "try again; `tidegate doctor` looks for the cause",
+        (503, _) => "try again; `tidegate doctor --quick` looks for the cause",
         _ => return None,
     })
 }

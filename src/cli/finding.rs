@@ -30,17 +30,29 @@ pub(crate) struct Finding {
     pub(crate) what: String,
     /// What to do.
     pub(crate) remedy: String,
+    /// The section of the runbook that says more.
+    pub(crate) section: Option<&'static str>,
 }
 
 impl Finding {
     /// Somebody must act.
     pub(crate) fn problem(about: &str, what: impl Into<String>, remedy: impl Into<String>) -> Self {
         let (what, remedy) = (what.into(), remedy.into());
-        Self { weight: Weight::Problem, about: about.to_owned(), what, remedy }
+        Self { weight: Weight::Problem, about: about.to_owned(), what, remedy, section: None }
     }
 
     /// Worth knowing.
     pub(crate) fn note(about: &str, what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { weight: Weight::Note, ..Self::problem(about, what, remedy) }
+    }
+
+    /// The same with the section of the runbook that says more: the name of its alert.
+    pub(crate) fn section(self, alert: &'static str) -> Self {
+        Self { section: Some(alert), ..self }
+    }
+
+    /// Where the runbook says more, written as the alerting rules write it.
+    pub(crate) fn runbook(&self) -> Option<String> {
+        self.section.map(|alert| format!("docs/runbook.md#{}", alert.to_lowercase()))
     }
 }

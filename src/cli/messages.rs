@@ -29,7 +29,7 @@ pub(crate) async fn cancel(ids: &[String], session: &mut Session) -> Result<Exit
 pub(crate) async fn run(ids: &[String], session: &mut Session) -> Result<Exit, Failure> {
     each(ids, session, async |id, session| {
         let answer = post(id, "run", session).await?;
-        confirm(id, "due now", &answer, session)
+        confirm_sending(id, "due now", &answer, session)
     })
     .await
 }
@@ -38,7 +38,7 @@ pub(crate) async fn run(ids: &[String], session: &mut Session) -> Result<Exit, F
 pub(crate) async fn requeue(ids: &[String], session: &mut Session) -> Result<Exit, Failure> {
     each(ids, session, async |id, session| {
         let answer = post(id, "requeue", session).await?;
-        confirm(id, "requeued", &answer, session)
+        confirm_sending(id, "requeued", &answer, session)
     })
     .await
 }
@@ -105,7 +105,14 @@ pub(crate) async fn edit(args: &EditArgs, session: &mut Session) -> Result<Exit,
         let before = session.client.get(&message(id).with("view", "full")).await?.read()?;
         let payload = payload::in_place_of(&before, bytes.clone())?;
         let answer = session.client.send(Method::PATCH, &message(id), &payload).await?;
-        confirm(id, "edited", &answer, session)
+        let done = match answer.read::<Value>().ok().as_ref().and_then(|m| m["state"].as_str()) {
+            Some("dead") => format!("edited; it is still dead: `tidegate requeue {id}` sends it"),
+            Some("uncertain") => format!(
+                "edited; it is still uncertain: `tidegate resolve {id} --as resend` sends it"
+            ),
+            _ => "edited".to_owned(),
+        };
+        confirm(id, &done, &answer, session)
     })
     .await
 }
@@ -129,6 +136,20 @@ pub(crate) fn message(id: &str) -> Target {
 async fn post(id: &str, verb: &str, session: &Session) -> Result<Answer, Failure> {
     let target = Target::new(&["v1", "messages", id, verb]);
     session.client.send(Method::POST, &target, &json!({})).await
+}
+
+/// As [`confirm`], with what keeps the queue of the message from sending.
+fn confirm_sending(
+    id: &str,
+    done: &str,
+    answer: &Answer,
+    session: &mut Session,
+) -> Result<(), Failure> {
+    let message = answer.read::<Value>().unwrap_or_default();
+    match describe::held_with_its_queue(&message) {
+        Some(gates) => confirm(id, &format!("{done}; it waits for {gates}"), answer, session),
+        None => confirm(id, done, answer, session),
+    }
 }
 
 /// One line: what was done to which message.

@@ -138,7 +138,12 @@ pub(crate) async fn retry(args: &RetryArgs, session: &mut Session) -> Result<Exi
     };
     let all = (&FilterArgs::default(), true);
     let body = wish(ActionWord::Retry, &args.queue, None, all, &pace, session)?;
-    launch(&body, args.no_follow, session).await
+    let exit = launch(&body, args.no_follow, session).await?;
+    if exit == Exit::Ok && !args.dry_run {
+        let queue = plain(&args.queue);
+        session.screen.note(&format!("`tidegate queue {queue}` shows how many still wait"))?;
+    }
+    Ok(exit)
 }
 
 /// The body that asks for an operation.

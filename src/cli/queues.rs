@@ -47,7 +47,7 @@ pub(crate) async fn queues(session: &mut Session) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-/// Says above the table that the daemon takes no new messages, and why: the queues may look well meanwhile.
+/// Says above what is shown of queues that the daemon takes no new messages, and why: the queues may look well meanwhile.
 async fn show_refusal(session: &mut Session) -> Result<(), Failure> {
     match Intake::ask(&session.client).await {
         Ok(intake) => {
@@ -58,7 +58,7 @@ async fn show_refusal(session: &mut Session) -> Result<(), Failure> {
             }
             Ok(())
         }
-        // The table is there all the same.
+        // The queues are shown all the same.
         Err(why) => session
             .screen
             .note(&format!("note: it is unknown whether new messages are taken: {}", why.what)),
@@ -88,6 +88,7 @@ pub(crate) async fn queue(name: &str, session: &mut Session) -> Result<Exit, Fai
         return as_it_came(&answer, session);
     }
     let queue: Value = answer.read()?;
+    show_refusal(session).await?;
     let times = session.times();
     let mut pairs = vec![
         ("queue".to_owned(), name_of(&queue)),
@@ -138,7 +139,22 @@ pub(crate) async fn pause(args: &PauseArgs, session: &mut Session) -> Result<Exi
 pub(crate) async fn resume(name: &str, session: &mut Session) -> Result<Exit, Failure> {
     let target = Target::new(&["v1", "queues", name, "resume"]);
     let answer = session.client.send(Method::POST, &target, &json!({})).await?;
-    confirm(&format!("{name} is resumed"), &answer, session)
+    if session.screen.is_json() {
+        return as_it_came(&answer, session);
+    }
+    let queue: Value = answer.read()?;
+    // An older daemon does not tell.
+    let done = match queue["resumed"].as_bool() {
+        Some(false) => "was neither paused nor shut: nothing was changed",
+        Some(true) | None => "is resumed",
+    };
+    session.screen.line(&format!("{name} {done}"))?;
+    // Who resumes a queue wants it to send: say so where it still does not.
+    if !sending::is_open(&queue) {
+        let cell = sending::cell(&queue, &session.times());
+        session.screen.line(&format!("sending: {cell}"))?;
+    }
+    Ok(Exit::Ok)
 }
 
 /// `windows`.

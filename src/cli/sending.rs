@@ -97,7 +97,8 @@ fn shut(name: &str, gate: &Value, times: &Times) -> Finding {
             format!(
                 "it opens by itself; lower the queue's rate if this happens often; `tidegate resume {name}` opens it at once"
             ),
-        );
+        )
+        .section("TidegateGateShut");
     }
     Finding::problem(
         name,
@@ -108,6 +109,7 @@ fn shut(name: &str, gate: &Value, times: &Times) -> Finding {
             "correct downstream.url or downstream.headers and reload; `tidegate try {name}` makes one test call; `tidegate resume {name}` opens the gate at once"
         ),
     )
+    .section("TidegateGateShut")
 }
 
 fn failing(name: &str, queue: &Value, times: &Times) -> Finding {
@@ -122,9 +124,10 @@ fn failing(name: &str, queue: &Value, times: &Times) -> Finding {
             word(&failing["last_error"])
         ),
         format!(
-            "messages are kept and tried again; `tidegate try {name}` makes one test call; once the downstream is back, `tidegate retry {name}` sends at once what waits for another attempt"
+            "messages are kept and tried again; `tidegate try {name}` makes one test call; once the downstream is back, `tidegate retry {name}` makes due at once what waits for another attempt (--rate spreads it)"
         ),
     )
+    .section("TidegateDownstreamFailing")
 }
 
 /// Callback hosts that take no calls, of the node that was asked.
@@ -136,6 +139,7 @@ pub(crate) fn hosts_left_alone(name: &str, hosts: f64) -> Finding {
             "they are tried again by themselves, and callbacks are kept; the daemon's log names the hosts; `tidegate list {name} --state scheduled` shows the errors"
         ),
     )
+    .section("TidegateCallbacksFail")
 }
 
 #[cfg(test)]

@@ -82,9 +82,11 @@ impl FromStr for Rate {
     }
 }
 
-/// How far ahead of Redis' time the slots of any node may begin, in microseconds (`LEAD_US_MAX` in
-/// `limit.lua`).
-const LEAD_US_MAX: f64 = 2_000_000.0;
+/// How far ahead of Redis' time the slots of any node may begin, in microseconds.
+///
+/// A claim's reply takes half of it at most, and grants ask for a way more. The script takes it from here, so that no node takes for a leftover what another
+/// one holds.
+pub const LEAD_US_FURTHEST: u32 = 2_000_000;
 
 /// A rate with its burst, and the arithmetic of GCRA over them. Moments are microseconds by Redis.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -150,7 +152,7 @@ impl Limit {
     #[must_use]
     pub fn arrival_us(self, kept_us: f64, now_us: f64, horizon_us: f64) -> f64 {
         let burst_us = f64::from(self.burst) * self.period_us;
-        kept_us.min(now_us + LEAD_US_MAX + horizon_us + burst_us)
+        kept_us.min(now_us + f64::from(LEAD_US_FURTHEST) + horizon_us + burst_us)
     }
 
     /// What is granted to this wish while `kept_us` is the arrival time.

@@ -234,6 +234,8 @@ pub struct Message {
     /// Who decided on it, where it was not the downstream's answer: `operator`, `probe`, `receipt` or
     /// `timeout`.
     pub decided_by: Option<String>,
+    /// Whether its payload was changed after it was accepted.
+    pub is_edited: bool,
 }
 
 /// What the downstream was asked about an uncertain message.

@@ -199,6 +199,7 @@ mod tests {
             reason: Some("attempts spent".to_owned()),
             probes: None,
             decided_by: None,
+            is_edited: false,
             accepted_at_ms: None,
             reference: None,
             callback: CallbackOn::NONE,

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
+use super::failing::Failing;
 use super::gates::Gates;
 use super::message::{Attempt, Message, Probes, RetryOverride};
 use super::shown::{self, Shown};
@@ -64,6 +65,10 @@ pub struct MessageView<'a> {
     result: Option<ResultView<'a>>,
     held_by: Vec<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    failing: Option<FailingView<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    edited: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     duplicate: Option<bool>,
 }
 
@@ -103,14 +108,42 @@ impl<'a> MessageView<'a> {
             probe: message.probes.as_ref().map(ProbeView::new),
             result: result(message),
             held_by: gates.of_message(message).held_by().collect(),
+            failing: None,
+            edited: message.is_edited.then_some(true),
             duplicate: None,
         }
+    }
+
+    /// Says that the downstream of its queue is failing.
+    #[must_use]
+    pub fn with_failing(self, failing: Option<&'a Failing>) -> Self {
+        Self { failing: failing.map(FailingView::new), ..self }
     }
 
     /// Says that it had been taken in before.
     #[must_use]
     pub fn duplicate(self) -> Self {
         Self { duplicate: Some(true), ..self }
+    }
+}
+
+/// A downstream that fails.
+#[derive(Debug, serde::Serialize)]
+pub struct FailingView<'a> {
+    since: Moment,
+    attempts: u64,
+    last_error: &'a str,
+}
+
+impl<'a> FailingView<'a> {
+    /// As queues and messages show it.
+    #[must_use]
+    pub fn new(failing: &'a Failing) -> Self {
+        Self {
+            since: Moment(failing.since_ms),
+            attempts: failing.attempts,
+            last_error: &failing.last_error,
+        }
     }
 }
 

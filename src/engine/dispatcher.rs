@@ -20,10 +20,8 @@ use super::slots::Slots;
 use super::work::Work;
 use crate::domain::gates::{Gate, GateState, Snapshot, gates};
 use crate::shutdown::Tasks;
-use crate::store::{ClaimReply, ClaimStatus, ClaimWish, Claimed, StoreError};
+use crate::store::{ClaimReply, ClaimStatus, ClaimWish, Claimed, HORIZON_US, StoreError};
 
-/// How far ahead of their slots messages are claimed.
-pub(super) const HORIZON_US: u64 = 50_000;
 /// With a limit, the next claim is made when its first slot is so near: what a stall may take, and no
 /// claim for each message.
 const REFILL: Duration = Duration::from_millis(30);

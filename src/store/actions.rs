@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::reply::Reply;
-use super::{Site, Store, StoreError, Verb, arg, keys};
+use super::script::{call, fields};
+use super::{Site, Store, StoreError, keys};
 
 /// Actions that are kept.
 const ACTIONS_MAX: usize = 10_000;
@@ -61,7 +62,10 @@ impl Store {
     pub async fn note_action(&self, action: &NewAction) -> Result<String, StoreError> {
         let json = serde_json::to_vec(action).unwrap_or_default();
         let keys = keys::actions(self.namespace());
-        self.call_durably(Verb::Note, Site::of(&keys), &[json, arg(ACTIONS_MAX)]).await?.text()
+        let call = call!(Note, action = json, kept_max = ACTIONS_MAX);
+        let mut reply = self.call_durably(Site::of(&keys), &call).await?;
+        fields!(reply as Note; id: String);
+        Ok(id)
     }
 
     /// Writes down what came of an action.

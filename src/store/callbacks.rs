@@ -21,7 +21,7 @@ use crate::domain::lease;
 use crate::domain::message::{Details, Message};
 use crate::domain::policy::{Downstream, QueuePolicy};
 
-const SNAPSHOT_VERSION: u8 = 1;
+pub(super) const SNAPSHOT_VERSION: u8 = 1;
 /// Callbacks under way or waiting for their host, over all nodes: each host takes its share of them.
 const CONCURRENCY: u32 = 256;
 /// The same for each shard: what hangs in one must leave room for others there.

@@ -14,18 +14,18 @@ use super::gate::{ClaimStatus, ClaimWish, status_of};
 use super::grant::Granted;
 use super::queue::{Queue, Shard};
 use super::reply::Reply;
+use super::script::{Call, call, fields};
 use super::settle::Settled;
-use super::{Store, StoreError, Verb, arg};
+use super::{Store, StoreError};
 use crate::domain::gates::Gate;
-use crate::domain::limit::Rate;
+use crate::domain::limit::{LEAD_US_FURTHEST, Rate};
 use crate::failpoint::failpoint;
 
 /// Most payload bytes that one claim returns (a single larger message comes alone).
 const CLAIM_BYTES_MAX: u64 = 1 << 20;
 
-/// Slots begin so far ahead at most; a Redis that takes longer to answer counts as away. The script
-/// knows it too, so that no node takes for a leftover what another one holds.
-const LEAD_US_MAX: u64 = 1_000_000;
+/// Slots begin so far ahead at most; a Redis that takes longer to answer counts as away.
+const LEAD_US_MAX: u64 = LEAD_US_FURTHEST as u64 / 2;
 
 /// What a claim came to.
 #[derive(Debug)]
@@ -117,15 +117,15 @@ impl Store {
         let _one_at_a_time = shard.claiming.lock().await;
         let sequence = shard.claims.load(Ordering::Acquire) + 1;
         let token = format!("{}{:08x}", self.node().as_str(), sequence & 0xffff_ffff);
-        let mut args = claim_args(queue, &token, wish, (slots.map(<[u64]>::len), self.lead_us()));
-        args.extend(self.moments(shard, Duration::ZERO));
+        let times = (self.lead_us(), self.moments(shard, Duration::ZERO));
+        let call = claim_call(queue, &token, wish, slots.map(<[u64]>::len), times);
         let called_at = Instant::now();
         let mut reply = if queue.policy.on_uncertain.is_at_most_once() {
             // The claim itself must be safe before the first byte leaves, or a lost claim would let
             // the message be sent a second time.
-            self.call_durably(Verb::Claim, shard, &args).await?
+            self.call_durably(shard, &call).await?
         } else {
-            self.call(Verb::Claim, shard, &args).await?
+            self.call(shard, &call).await?
         };
         let received_at = Instant::now();
         shard.claims.store(sequence, Ordering::Release);
@@ -154,14 +154,15 @@ impl Store {
         times: (Instant, Instant),
         slots: Option<&[u64]>,
     ) -> Result<(ClaimReply, Vec<Settled>), StoreError> {
-        let status = status_of(reply.int()?)?;
-        let now_us = reply.count()?;
+        fields!(
+            reply as Claim;
+            code: i64, now_us: u64, wait_us: Option<u64>, left: u64, paused_ms: u64
+        );
+        let (status, wait) = (status_of(code)?, wait_us.map(Duration::from_micros));
         self.saw(Some(shard), now_us, times);
-        let wait = reply.natural()?.map(Duration::from_micros);
-        let (ready_left, paused_ms) = (reply.count()?, reply.count()?);
         let mut messages = Vec::new();
         let mut unreadable = Vec::new();
-        if reply.len() > 0 {
+        if status == ClaimStatus::Taken {
             let mut taken = Taken::read(reply, slots, (now_us / 1000, paused_ms), times.1)?;
             messages.reserve_exact(taken.len());
             while taken.len() > 0 {
@@ -171,7 +172,7 @@ impl Store {
                 }
             }
         }
-        Ok((ClaimReply { status, wait, ready_left, paused_ms, messages }, unreadable))
+        Ok((ClaimReply { status, wait, ready_left: left, paused_ms, messages }, unreadable))
     }
 
     /// How far ahead slots begin: one that were over when the reply is here would be void.
@@ -213,33 +214,37 @@ impl ClaimReply {
     }
 }
 
-fn claim_args(
+fn claim_call(
     queue: &Queue,
     token: &str,
     wish: ClaimWish,
-    (granted, lead_us): (Option<usize>, u64),
-) -> Vec<Vec<u8>> {
+    granted: Option<usize>,
+    (lead_us, [earliest_us, latest_us]): (u64, [u64; 2]),
+) -> Call {
     let policy = &queue.policy;
     let (node, sequence) = token.split_at(12);
     let shares = u32::from(policy.shards.max(1));
     let batch = policy.batch;
-    vec![
-        arg(node),
-        arg(sequence),
-        arg(wish.messages_max),
-        arg(batch.map_or(CLAIM_BYTES_MAX, |batch| batch.max_bytes.max(CLAIM_BYTES_MAX))),
-        arg(wish.lease_ms.unwrap_or(policy.lease_ms)),
-        arg((policy.concurrency / shares).max(1)),
-        arg(policy.claim_rate().map_or(0.0, Rate::period_us)),
-        arg(policy.burst),
-        arg(wish.horizon_us),
-        arg(wish.before_us.unwrap_or(0)),
-        arg(batch.map_or(0, |batch| batch.max_items)),
-        arg(batch.map_or(0, |batch| batch.max_bytes)),
-        arg(batch.map_or(0, |batch| batch.max_wait_ms)),
-        arg(u8::from(wish.batch_now)),
-        granted.map_or_else(|| arg(-1), arg),
-        arg(policy.retention.delivered_ms),
-        arg(lead_us),
-    ]
+    call!(
+        Claim,
+        node = node,
+        sequence = sequence,
+        most = wish.messages_max,
+        bytes_max = batch.map_or(CLAIM_BYTES_MAX, |batch| batch.max_bytes.max(CLAIM_BYTES_MAX)),
+        lease_ms = wish.lease_ms.unwrap_or(policy.lease_ms),
+        concurrency = (policy.concurrency / shares).max(1),
+        period_us = policy.claim_rate().map_or(0.0, Rate::period_us),
+        burst = policy.burst,
+        horizon_us = wish.horizon_us,
+        before_us = wish.before_us.unwrap_or(0),
+        batch_items = batch.map_or(0, |batch| batch.max_items),
+        batch_bytes = batch.map_or(0, |batch| batch.max_bytes),
+        batch_wait_ms = batch.map_or(0, |batch| batch.max_wait_ms),
+        batch_now = wish.batch_now,
+        granted = granted,
+        expired_keep_ms = policy.retention.delivered_ms,
+        lead_us = lead_us,
+        earliest_us = earliest_us,
+        latest_us = latest_us,
+    )
 }

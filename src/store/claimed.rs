@@ -12,6 +12,7 @@ use super::callbacks;
 use super::queue::{Queue, Shard};
 use super::record::{Record, StateEntry};
 use super::reply::Reply;
+use super::script::fields;
 use super::settle::{Lease, Settled};
 use super::{Store, StoreError};
 use crate::domain::id::MessageId;
@@ -75,11 +76,11 @@ impl Taken {
         (claimed_ms, paused_ms): (u64, u64),
         received_at: Instant,
     ) -> Result<Self, StoreError> {
-        let [ulids, records, headers] = [reply.list()?, reply.list()?, reply.list()?];
-        let mut given = reply.list()?;
-        let mut slots_us = Vec::with_capacity(given.len());
-        while given.len() > 0 {
-            slots_us.push(given.count()?);
+        fields!(reply as Claim; ulids: Reply, records: Reply, headers: Reply, slots: Reply);
+        let mut slots = slots;
+        let mut slots_us = Vec::with_capacity(slots.len());
+        while slots.len() > 0 {
+            slots_us.push(slots.count()?);
         }
         if let Some(granted) = granted {
             slots_us = granted.to_vec();

@@ -14,8 +14,12 @@ use super::alarm::{AFTERMATH, Alarm, ClockAlarm, Record, Turn};
 use super::belief::Seen;
 use super::queue::Shard;
 use super::reply::Reply;
-use super::{Store, StoreError, Verb, arg, keys};
+use super::script::{TimedCall, fields};
+use super::{Store, StoreError, keys};
 use crate::domain::id::base32;
+
+/// When to look again while Redis' clock is in doubt; the end of an alarm wakes sooner.
+pub(super) const DOUBT_PAUSE: Duration = Duration::from_secs(1);
 
 /// Tries of a call whose moment was not as expected: it was held up, or the next one confirms a step.
 const TRIES: usize = 4;
@@ -125,37 +129,34 @@ impl Store {
 
     /// The moments between which a call made now must find Redis: none while the alarm stands, any
     /// where nothing is known yet of that server.
-    pub(super) fn moments(&self, shard: &Shard, way: Duration) -> [Vec<u8>; 2] {
+    pub(super) fn moments(&self, shard: &Shard, way: Duration) -> [u64; 2] {
         if self.inner.watch.alarm.stands() {
-            return [arg(0), arg(0)];
+            return [0, 0];
         }
         let expected = shard.belief.expects(Instant::now(), way);
-        let (earliest_us, latest_us) = expected.unwrap_or((0, u64::MAX));
-        [arg(earliest_us), arg(latest_us)]
+        expected.map_or([0, u64::MAX], Into::into)
     }
 
     /// Runs a verb that goes by time, if Redis' clock stands where it is expected; `None`: it does
     /// not, or the alarm stands.
     pub(super) async fn timed(
         &self,
-        verb: Verb,
         shard: &Shard,
-        args: &[Vec<u8>],
+        mut call: TimedCall,
     ) -> Result<Option<Timed>, StoreError> {
         let mut way = Duration::ZERO;
         for _ in 0..TRIES {
             if self.inner.watch.alarm.stands() {
                 return Ok(None);
             }
-            let mut with_moments = self.moments(shard, way).to_vec();
-            with_moments.extend_from_slice(args);
+            call.expect(self.moments(shard, way));
             let called_at = Instant::now();
-            let mut reply = self.call(verb, shard, &with_moments).await?;
+            let mut reply = self.call(shard, &call.0).await?;
             let replied_at = Instant::now();
-            let is_done = reply.int()? == 0;
-            let now_us = reply.count()?;
+            // A test holds that all such scripts begin so.
+            fields!(reply as Promote; is_in_doubt: bool, now_us: u64);
             self.saw(Some(shard), now_us, (called_at, replied_at));
-            if is_done {
+            if !is_in_doubt {
                 return Ok(Some(Timed { now_us, reply }));
             }
             // If it was only held up, the next one may be as well.

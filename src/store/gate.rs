@@ -9,6 +9,10 @@ use crate::domain::gates::{Gate, PauseEnd, QueueLoad, Snapshot};
 use crate::domain::policy::QueuePolicy;
 use crate::domain::state::State;
 
+/// How far ahead of their slots messages are claimed: the sender has them at hand when the slot comes. No claim looks
+/// further ahead.
+pub const HORIZON_US: u64 = 50_000;
+
 /// What a sender asks for.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ClaimWish {
@@ -39,20 +43,42 @@ pub enum ClaimStatus {
     ClockInDoubt,
 }
 
+impl ClaimStatus {
+    /// Every status.
+    const ALL: [Self; 9] = [
+        Self::Taken,
+        Self::Empty,
+        Self::Held(Gate::Pause),
+        Self::Held(Gate::Throttled),
+        Self::Held(Gate::Concurrency),
+        Self::Held(Gate::Limit),
+        Self::Held(Gate::Batch),
+        Self::Stale,
+        Self::ClockInDoubt,
+    ];
+
+    /// The number by which scripts know it (see `script::numbers`); no script names another gate.
+    pub(super) const fn code(self) -> Option<u64> {
+        Some(match self {
+            Self::Taken => 0,
+            Self::Empty => 1,
+            Self::Held(Gate::Pause) => 2,
+            Self::Held(Gate::Throttled) => 3,
+            Self::Held(Gate::Concurrency) => 4,
+            Self::Held(Gate::Limit) => 5,
+            Self::Held(Gate::Batch) => 6,
+            Self::Stale => 7,
+            Self::ClockInDoubt => 8,
+            Self::Held(_) => return None,
+        })
+    }
+}
+
 /// The status that a script answered.
 pub(super) fn status_of(code: i64) -> Result<ClaimStatus, StoreError> {
-    Ok(match code {
-        0 => ClaimStatus::Taken,
-        1 => ClaimStatus::Empty,
-        2 => ClaimStatus::Held(Gate::Pause),
-        3 => ClaimStatus::Held(Gate::Throttled),
-        4 => ClaimStatus::Held(Gate::Concurrency),
-        5 => ClaimStatus::Held(Gate::Limit),
-        6 => ClaimStatus::Held(Gate::Batch),
-        7 => ClaimStatus::Stale,
-        8 => ClaimStatus::ClockInDoubt,
-        other => return Err(StoreError::Reply(format!("claim answered {other}"))),
-    })
+    let wanted = u64::try_from(code).ok();
+    let known = ClaimStatus::ALL.into_iter().find(|status| status.code() == wanted);
+    known.ok_or_else(|| StoreError::Reply(format!("claim answered {code}")))
 }
 
 impl Counts {

@@ -9,7 +9,8 @@ use tokio::time::Instant;
 
 use super::gate::{ClaimStatus, ClaimWish, status_of};
 use super::queue::Queue;
-use super::{Store, StoreError, Verb, arg};
+use super::script::{call, fields, rows};
+use super::{Store, StoreError};
 use crate::domain::gates::Gate;
 use crate::domain::limit::Rate;
 
@@ -57,30 +58,33 @@ impl Store {
         wish: ClaimWish,
     ) -> Result<Granted, StoreError> {
         let calls = if queue.policy.batch.is_some() { 1 } else { wish.messages_max };
-        let [earliest, latest] = self.moments(&queue.shards[0], Duration::ZERO);
-        let args = [
-            arg(calls),
-            arg(queue.policy.rate.map_or(0.0, Rate::period_us)),
-            arg(queue.policy.burst),
-            arg(wish.horizon_us),
-            arg(wish.before_us.unwrap_or(0)),
-            // With several shards, the claim that follows has to come back as well.
-            arg(self.lead_us() * if queue.shards.len() > 1 { 2 } else { 1 }),
-            earliest,
-            latest,
-        ];
+        let [earliest_us, latest_us] = self.moments(&queue.shards[0], Duration::ZERO);
+        // With several shards, the claim that follows has to come back as well.
+        let ways = if queue.shards.len() > 1 { 2 } else { 1 };
+        let call = call!(
+            Grant,
+            most = calls,
+            period_us = queue.policy.rate.map_or(0.0, Rate::period_us),
+            burst = queue.policy.burst,
+            horizon_us = wish.horizon_us,
+            before_us = wish.before_us.unwrap_or(0),
+            lead_us = self.lead_us() * ways,
+            earliest_us = earliest_us,
+            latest_us = latest_us,
+        );
         let called_at = Instant::now();
-        let mut reply = self.call(Verb::Grant, &queue.shards[0], &args).await?;
-        let status = status_of(reply.int()?)?;
-        let now_us = reply.count()?;
+        let mut reply = self.call(&queue.shards[0], &call).await?;
+        fields!(reply as Grant; code: i64, now_us: u64, wait_us: Option<u64>);
         self.saw(Some(&queue.shards[0]), now_us, (called_at, Instant::now()));
-        let wait = reply.natural()?.map(Duration::from_micros);
+        let (status, wait) = (status_of(code)?, wait_us.map(Duration::from_micros));
         if status != ClaimStatus::Taken {
             return Ok(Granted::Wait(status, wait));
         }
+        rows!(reply as Grant);
         let mut slots = Vec::with_capacity(reply.len());
         while reply.len() > 0 {
-            slots.push(reply.count()?);
+            fields!(row of reply as Grant; slot_us: u64);
+            slots.push(slot_us);
         }
         if queue.policy.batch.is_some() {
             // One permit carries the whole batch.

@@ -3,19 +3,17 @@
 
 use std::time::Duration;
 
-use super::clock_watch::{Timed, until};
+use super::clock_watch::{DOUBT_PAUSE, Timed, until};
 use super::queue::{Queue, Shard};
+use super::script::{fields, timed_call};
 use super::tail::Tail;
-use super::{Store, StoreError, Verb, arg};
+use super::{Store, StoreError};
 use crate::failpoint::failpoint;
 
 /// Messages that one promote moves: 0.3 ms of Redis, and a longer call gains nothing.
 const PROMOTE_MAX: usize = 500;
 /// Messages that one expire, reap or prune touches; each costs more than a promotion.
 pub(super) const SWEEP_MAX: usize = 250;
-
-/// When to look again while Redis' clock is in doubt; the end of an alarm wakes sooner.
-const DOUBT_PAUSE: Duration = Duration::from_secs(1);
 
 /// What a pass over a shard came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,11 +53,13 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn promote(&self, queue: &Queue, shard: &Shard) -> Result<Swept, StoreError> {
-        let called = self.timed(Verb::Promote, shard, &[arg(PROMOTE_MAX)]).await?;
+        let called = self.timed(shard, timed_call!(Promote, most = PROMOTE_MAX)).await?;
         let Some(Timed { now_us, mut reply }) = called else { return Ok(Swept::DOUBT) };
-        let moved = reply.count()?;
-        let next_in = until(now_us, reply.natural()?);
-        let first_due_ms = reply.natural()?;
+        fields!(
+            reply as Promote;
+            moved: u64, next_due_ms: Option<u64>, first_due_ms: Option<u64>
+        );
+        let next_in = until(now_us, next_due_ms);
         if moved > 0 {
             failpoint!("promoted");
             self.count_swept(queue, "promote", moved);
@@ -78,13 +78,13 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn expire(&self, queue: &Queue, shard: &Shard) -> Result<Swept, StoreError> {
-        let args = [arg(SWEEP_MAX), arg(queue.policy.retention.delivered_ms)];
-        let called = self.timed(Verb::Expire, shard, &args).await?;
+        let keep_ms = queue.policy.retention.delivered_ms;
+        let call = timed_call!(Expire, most = SWEEP_MAX, keep_ms = keep_ms);
+        let called = self.timed(shard, call).await?;
         let Some(Timed { now_us, mut reply }) = called else { return Ok(Swept::DOUBT) };
-        let next_in = until(now_us, reply.natural()?);
-        let moved = reply.count()?;
-        self.count_swept(queue, "expire", moved);
-        Ok(Swept { moved, next_in })
+        fields!(reply as Expire; next_ms: Option<u64>, expired: u64);
+        self.count_swept(queue, "expire", expired);
+        Ok(Swept { moved: expired, next_in: until(now_us, next_ms) })
     }
 
     /// Leases that ran out → ready, uncertain or dead.
@@ -94,20 +94,25 @@ impl Store {
     pub async fn reap(&self, queue: &Queue, shard: &Shard) -> Result<Reaped, StoreError> {
         let parks = queue.policy.on_uncertain.is_at_most_once();
         let lost = "its node was lost while it may have been sending it";
-        let args = [
-            arg(SWEEP_MAX),
-            arg(u8::from(parks)),
-            arg(queue.policy.retention.dead_ms),
-            Tail::lost(lost),
-            Tail::lost("poison: its node was lost three times while sending it alone"),
-            arg(if self.is_aftermath() { queue.policy.lease_ms } else { 0 }),
-            queue.probe_after(0),
-            arg(queue.policy.retention.delivered_ms),
-        ];
-        let called = self.timed(Verb::Reap, shard, &args).await?;
+        let poison = "poison: its node was lost three times while sending it alone";
+        let call = timed_call!(
+            Reap,
+            most = SWEEP_MAX,
+            parks = parks,
+            dead_keep_ms = queue.policy.retention.dead_ms,
+            parked_tail = Tail::lost(lost),
+            poison_tail = Tail::lost(poison),
+            lease_ms = if self.is_aftermath() { queue.policy.lease_ms } else { 0 },
+            probe_after_ms = queue.probe_after(0),
+            delivered_keep_ms = queue.policy.retention.delivered_ms,
+        );
+        let called = self.timed(shard, call).await?;
         let Some(Timed { now_us, mut reply }) = called else { return Ok(Reaped::DOUBT) };
-        let next_in = until(now_us, reply.natural()?);
-        let [reaped, parked, poisoned] = [reply.count()?, reply.count()?, reply.count()?];
+        fields!(
+            reply as Reap;
+            next_ms: Option<u64>, reaped: u64, parked: u64, poisoned: u64
+        );
+        let next_in = until(now_us, next_ms);
         if reaped + parked + poisoned > 0 {
             failpoint!("reaped");
             self.count_swept(queue, "reap", reaped + parked + poisoned);

@@ -16,7 +16,8 @@ use tokio::time::Instant;
 
 use super::connect::Target;
 use super::queue::Queue;
-use super::script::Verb;
+use super::reply::Reply;
+use super::script::{call, fields, row, rows};
 use super::{Given, Site, Store, StoreError, arg, keys};
 use crate::config::Settings;
 use crate::domain::id::QueueName;
@@ -143,10 +144,10 @@ impl Store {
     ) -> Result<Vec<(QueueName, Backlog)>, StoreError> {
         let keys: Vec<String> =
             queues.iter().map(|queue| self.inbox_stream(queue.as_str())).collect();
-        let mut reply = self.call(Verb::Glance, Site::of(&keys), &[]).await?;
+        let mut reply = self.call(Site::of(&keys), &call!(Glance)).await?;
         let mut found = Vec::new();
         for queue in queues {
-            let (entries, oldest) = (reply.natural()?, reply.text()?);
+            fields!(row of reply as Glance; entries: Option<u64>, oldest: String);
             if let Some(entries) = entries {
                 found.push((queue, Backlog { entries, oldest_ms: added_ms(&oldest) }));
             }
@@ -163,12 +164,12 @@ impl Store {
             self.check_room(&shard.keys.all[0])?;
         }
         let keys = [self.inbox_stream(queue.policy.name.as_str())];
-        let args = [arg(GROUP), arg(DRAW_MAX), arg(LEFT_BEHIND_MS)];
-        let mut reply = self.call(Verb::Draw, Site::of(&keys), &args).await?;
+        let call = call!(Draw, group = GROUP, most = DRAW_MAX, left_behind_ms = LEFT_BEHIND_MS);
+        let mut reply = self.call(Site::of(&keys), &call).await?;
         let mut entries = Vec::new();
         while reply.len() > 0 {
-            let (id, mut values) = (reply.text()?, reply.list()?);
-            let mut fields = Vec::new();
+            fields!(row of reply as Draw; id: String, fields: Reply);
+            let (mut values, mut fields) = (fields, Vec::new());
             while values.len() > 0 {
                 fields.push((values.bytes()?, values.bytes()?));
             }
@@ -186,8 +187,8 @@ impl Store {
             return Ok(());
         }
         let keys = [self.inbox_stream(queue.as_str())];
-        let args: Vec<_> = std::iter::once(arg(GROUP)).chain(ids.iter().map(arg)).collect();
-        self.call(Verb::Digest, Site::of(&keys), &args).await.map(drop)
+        let call = call!(Digest, group = GROUP, ..ids.iter().map(|id| [arg(id)]));
+        self.call(Site::of(&keys), &call).await.map(drop)
     }
 
     /// Keeps an entry that cannot be taken, with the reason; safe when this returns.
@@ -202,15 +203,14 @@ impl Store {
     ) -> Result<(), StoreError> {
         let keys = [keys::inbox_rejected(self.namespace())];
         self.check_room(&keys[0])?;
-        let mut args = vec![arg(REJECTED_MAX)];
-        for (name, value) in [("queue", queue.as_str()), ("entry", &*entry.id), ("reason", why)] {
-            args.extend([arg(name), arg(value)]);
-        }
-        for (name, value) in &entry.fields {
+        let about = [("queue", queue.as_str()), ("entry", &*entry.id), ("reason", why)];
+        let about = about.map(|(name, value)| row!(Reject: name = name, value = value));
+        let fields = entry.fields.iter().map(|(name, value)| {
             let kept = &value[..value.len().min(REJECTED_VALUE_BYTES_MAX)];
-            args.extend([name.to_vec(), kept.to_vec()]);
-        }
-        self.call_durably(Verb::Reject, Site::of(&keys), &args).await?;
+            row!(Reject: name = name.to_vec(), value = kept.to_vec())
+        });
+        let call = call!(Reject, kept_max = REJECTED_MAX, ..about.into_iter().chain(fields));
+        self.call_durably(Site::of(&keys), &call).await?;
         let label = QueueLabel { queue: queue.to_string() };
         self.metrics().intake.inbox_rejected.get_or_create(&label).inc();
         Ok(())
@@ -222,8 +222,10 @@ impl Store {
     /// [`StoreError::Unavailable`].
     pub async fn inbox_rejected(&self) -> Result<u64, StoreError> {
         let keys = [keys::inbox_rejected(self.namespace())];
-        let mut reply = self.call(Verb::Glance, Site::of(&keys), &[]).await?;
-        reply.count()
+        let mut reply = self.call(Site::of(&keys), &call!(Glance)).await?;
+        fields!(row of reply as Glance; entries: u64, oldest: Bytes);
+        drop(oldest);
+        Ok(entries)
     }
 
     /// How many streams have no queue, if that was not looked for a moment ago, and could be.
@@ -258,18 +260,18 @@ impl Store {
             .map(|queue| self.inbox_stream(queue.policy.name.as_str()))
             .chain([keys::inbox_rejected(self.namespace())])
             .collect();
-        let args = [arg(self.inbox_stream("*")), arg(STRAY_KEYS_MAX)];
-        let command = Verb::Stray.script().by_text(&[], &args);
+        let pattern = self.inbox_stream("*");
+        let command = call!(Stray, pattern = pattern, keys_max = STRAY_KEYS_MAX).by_text(&[]);
         let replies = self.inner.probes.everywhere(&command).await;
         let mut stray = Vec::new();
         for (_, reply) in replies.map_err(|error| StoreError::from_redis(&error))? {
-            let mut reply = super::Reply::new(reply)?;
-            if reply.count()? == 0 {
+            let mut reply = Reply::new(reply)?;
+            fields!(reply as Stray; is_complete: bool);
+            if !is_complete {
                 return Ok(None);
             }
-            while reply.len() > 0 {
-                stray.push(reply.text()?);
-            }
+            rows!(reply as Stray);
+            stray.extend(reply.texts());
         }
         stray.retain(|key| !known.contains(key));
         stray.sort();

@@ -20,7 +20,8 @@ use super::promises::Promise;
 use super::queue::{Queue, Shard};
 use super::record::pack_rest;
 use super::rollback::RollbackCause;
-use super::{Store, StoreError, Verb, arg, when_text};
+use super::script::{Call, call, fields, rows};
+use super::{Store, StoreError, arg, when_text};
 use crate::domain::id::{MessageId, QueueName, shard_of};
 use crate::domain::message::NewMessage;
 use crate::domain::policy::QueuePolicy;
@@ -29,6 +30,8 @@ use crate::failpoint::failpoint;
 /// Messages in one script call: more gains nothing and holds Redis up.
 /// A message's number in its call is one byte of its record.
 const CALL_MESSAGES_MAX: usize = 250;
+/// What tells messages with the same idempotency key apart.
+pub(super) const FINGERPRINT_BYTES: usize = 16;
 /// Bytes in one script call.
 const CALL_BYTES_MAX: usize = 1 << 20;
 /// Messages that may wait at this node's door; above it, requests wait for a place.
@@ -278,12 +281,11 @@ impl Store {
         // number it is recognised.
         let call = format!("{}{:016x}", self.node().as_str(), rand::random::<u64>());
         let expires = taken.iter().any(|waiting| waiting.message.expires.is_some());
-        let args = schedule_args(queue, call, taken, packed);
+        let call = schedule_call(queue, call, taken, packed);
         let met = shard.met();
-        let mut reply = self.call_durably(Verb::Schedule, shard, &args).await?;
-        let now_ms = reply.count()?;
-        shard.wake(reply.count()?);
-        let sequence = reply.count()?;
+        let mut reply = self.call_durably(shard, &call).await?;
+        fields!(reply as Schedule; now_ms: u64, wake: u64, sequence: u64);
+        shard.wake(wake);
         if expires {
             shard.expiry.notify_one();
         }
@@ -295,9 +297,10 @@ impl Store {
         };
         let mut answers: Vec<Answer> = taken.iter().map(|waiting| Ok(accepted(waiting))).collect();
         // Only what was not simply accepted is told.
+        rows!(reply as Schedule);
         while reply.len() > 0 {
-            let number = usize::try_from(reply.count()?).unwrap_or(usize::MAX);
-            let (code, ulid, due_at_ms) = (reply.int()?, reply.text()?, reply.count()?);
+            fields!(row of reply as Schedule; number: u64, code: i64, ulid: String, due_ms: u64);
+            let (number, due_at_ms) = (usize::try_from(number).unwrap_or(usize::MAX), due_ms);
             let ulid = Ulid::from_string(&ulid).map_err(|e| StoreError::Reply(e.to_string()))?;
             let id = MessageId { queue: name.clone(), ulid };
             let answer = answers.get_mut(number).ok_or_else(|| {
@@ -337,18 +340,13 @@ fn packed(waiting: Vec<Waiting>) -> (Vec<Waiting>, Vec<Vec<u8>>) {
     (taken, packed)
 }
 
-/// The arguments of a call, as the script's header has them.
-fn schedule_args(
-    queue: &Queue,
-    call: String,
-    taken: &[Waiting],
-    packed: Vec<Vec<u8>>,
-) -> Vec<Vec<u8>> {
+/// A call of the script, by so many values for each message as its header says.
+fn schedule_call(queue: &Queue, caller: String, taken: &[Waiting], packed: Vec<Vec<u8>>) -> Call {
     let policy = &queue.policy;
     let keyed = taken.iter().any(|waiting| !waiting.key.is_empty());
     let per_message = if keyed { 4 } else { 3 };
-    let mut args = Vec::with_capacity(3 + taken.len() * per_message);
-    args.extend([arg(policy.idempotency_window_ms), call.into_bytes(), arg(per_message)]);
+    let window_ms = policy.idempotency_window_ms;
+    let mut values = Vec::with_capacity(taken.len() * per_message);
     for (Waiting { ulid, key, message, .. }, rest) in taken.iter().zip(packed) {
         let mut wish = ranks(policy, message);
         wish.push_str(&when_text(message.due));
@@ -356,16 +354,19 @@ fn schedule_args(
             wish.push('/');
             wish.push_str(&when_text(expires));
         }
-        args.extend([arg(ulid), wish.into_bytes(), rest]);
+        values.extend([arg(ulid), wish.into_bytes(), rest].map(|value| [value]));
         if keyed {
             // Only told apart where a key says that two may be the same.
-            args.push(match key.as_str() {
+            values.push([match key.as_str() {
                 "" => Vec::new(),
-                key => [message.fingerprint.as_slice(), key.as_bytes()].concat(),
-            });
+                key => {
+                    let fingerprint: &[u8; FINGERPRINT_BYTES] = &message.fingerprint;
+                    [fingerprint.as_slice(), key.as_bytes()].concat()
+                }
+            }]);
         }
     }
-    args
+    call!(Schedule, window_ms = window_ms, caller = caller, width = per_message, ..values)
 }
 
 /// Priority and band as digits, and a letter for the final states that are told, where any are.

@@ -5,8 +5,9 @@ use futures_util::future::join_all;
 
 use super::link::Link;
 use super::reply::Reply;
+use super::script::Call;
 use super::site::Site;
-use super::{Store, StoreError, Verb};
+use super::{Store, StoreError};
 
 impl Store {
     /// Every connection, to leave one that leads astray.
@@ -28,11 +29,10 @@ impl Store {
     /// behind it.
     pub(super) async fn read<'a>(
         &self,
-        verb: Verb,
         site: impl Into<Site<'a>>,
-        args: &[Vec<u8>],
+        call: &Call,
     ) -> Result<Reply, StoreError> {
-        let called = self.call_on(&self.inner.readings, verb, site.into(), args, &[]).await;
+        let called = self.call_on(&self.inner.readings, site.into(), call, &[]).await;
         Ok(called?.0)
     }
 

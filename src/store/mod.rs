@@ -5,7 +5,6 @@
 
 mod actions;
 mod alarm;
-mod assembly;
 mod audit;
 mod belief;
 mod callbacks;
@@ -81,7 +80,7 @@ pub use claimed::Claimed;
 pub use clock::Clock;
 pub use error::StoreError;
 pub use events::{Heard, Subscription};
-pub use gate::{ClaimStatus, ClaimWish};
+pub use gate::{ClaimStatus, ClaimWish, HORIZON_US};
 pub use given::Given;
 pub use grant::Permit;
 pub use heads::{Head, Heads};
@@ -122,13 +121,12 @@ use link::{Link, Standing};
 use queue::queue_label;
 use reply::Reply;
 use room::Room;
+use script::{Call, call};
 use site::Site;
 use waiters::Waiters;
 
 /// How long a call is repeated while Redis is away, before its caller is told.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// A bare command as a script, since only scripts may say that they make room in the end.
-const KEEP: &str = "#!lua flags=allow-oom\nreturn redis.call(ARGV[1], KEYS[1], unpack(ARGV, 2))";
 /// Pause between two tries of a call.
 const REPEAT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -257,13 +255,8 @@ impl Store {
     }
 
     /// Runs a verb on a shard, repeating while Redis is away: every verb is safe to repeat.
-    async fn call<'a>(
-        &self,
-        verb: Verb,
-        site: impl Into<Site<'a>>,
-        args: &[Vec<u8>],
-    ) -> Result<Reply, StoreError> {
-        Ok(self.call_on(&self.inner.scripts, verb, site.into(), args, &[]).await?.0)
+    async fn call<'a>(&self, site: impl Into<Site<'a>>, call: &Call) -> Result<Reply, StoreError> {
+        Ok(self.call_on(&self.inner.scripts, site.into(), call, &[]).await?.0)
     }
 
     /// Runs a verb whose effect must be safe before anybody is told: waits, right behind it on the
@@ -272,15 +265,14 @@ impl Store {
     /// the first one wrote.
     async fn call_durably<'a>(
         &self,
-        verb: Verb,
         site: impl Into<Site<'a>>,
-        args: &[Vec<u8>],
+        call: &Call,
     ) -> Result<Reply, StoreError> {
         let site = site.into();
         let key = &site.keys[0];
         let wait = self.inner.health.wait(key)?;
         let link = self.inner.intake.next_link();
-        let (reply, waited) = self.call_on(link, verb, site, args, &wait.commands()).await?;
+        let (reply, waited) = self.call_on(link, site, call, &wait.commands()).await?;
         failpoint!("before-durable");
         wait.met(waited).inspect_err(|why| self.health().doubt(self.metrics(), key, why))?;
         Ok(reply)
@@ -295,9 +287,8 @@ impl Store {
     /// Runs a write outside the shards that must go on at maxmemory, where Redis would refuse the bare
     /// command: what keeps nodes alive makes room.
     async fn keep(&self, command: &str, key: String, args: &[&[u8]]) -> Result<(), StoreError> {
-        let mut call = redis::cmd("EVAL");
-        call.arg(KEEP).arg(1).arg(key).arg(command).arg(args);
-        self.plain(&call).await.map(drop)
+        let call = call!(Keep, command = command, ..args.iter().map(|arg| [arg.to_vec()]));
+        self.plain(&call.by_text(&[key])).await.map(drop)
     }
 
     /// The same on the server that holds `key`.
@@ -310,14 +301,13 @@ impl Store {
     async fn call_on(
         &self,
         link: &Link,
-        verb: Verb,
         site: Site<'_>,
-        args: &[Vec<u8>],
+        call: &Call,
         waits: &[redis::Cmd],
     ) -> Result<(Reply, Vec<redis::Value>), StoreError> {
         let patience = Instant::now() + PATIENCE;
         loop {
-            match self.call_once(link, verb, site, args, waits).await {
+            match self.call_once(link, site, call, waits).await {
                 Ok(reply) => return Ok(reply),
                 Err(error) if error::is_passing(&error) && Instant::now() < patience => {
                     tokio::time::sleep(REPEAT_PAUSE).await;
@@ -336,28 +326,26 @@ impl Store {
     async fn call_once(
         &self,
         link: &Link,
-        verb: Verb,
         site: Site<'_>,
-        args: &[Vec<u8>],
+        call: &Call,
         waits: &[redis::Cmd],
     ) -> redis::RedisResult<(Reply, Vec<redis::Value>)> {
         let standing = link.stand().await?;
         // What could not be told apart from what a lost server knew, or would overspend its limits.
         if let Some(shard) = site.shard
-            && matches!(verb, Verb::Schedule | Verb::Fire | Verb::Claim | Verb::Grant)
+            && matches!(call.verb, Verb::Schedule | Verb::Fire | Verb::Claim | Verb::Grant)
         {
             self.meet_server(link, &standing, shard).await?;
         }
-        self.run(link, &standing, verb, site.keys, args, waits).await
+        self.run(link, &standing, site.keys, call, waits).await
     }
 
     async fn run(
         &self,
         link: &Link,
         standing: &Arc<Standing>,
-        verb: Verb,
         keys: &[String],
-        args: &[Vec<u8>],
+        Call { verb, args }: &Call,
         waits: &[redis::Cmd],
     ) -> redis::RedisResult<(Reply, Vec<redis::Value>)> {
         failpoint!("before-{}", verb.as_str());

@@ -3,19 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::reply::Reply;
+use super::script::{call, fields};
 use super::{Store, StoreError, keys};
 use crate::domain::id::base32;
-
-/// A beat, in one call that makes room in the end (see `keep`): this node's sign of life, the clock's,
-/// what all nodes left behind, and what the beat before wrote (see `erasure`).
-const BEAT: &str = "#!lua flags=allow-oom
-local time = redis.call('TIME')
-local before = redis.call('HGET', KEYS[2], ARGV[1]) or ''
-redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
-redis.call('ZADD', KEYS[1], time[1] * 1000 + math.floor(time[2] / 1000), ARGV[1])
-local alarm = redis.call('HGET', KEYS[3], 'alarm') or ''
-redis.call('HSET', KEYS[3], 'seen_ms', ARGV[3])
-return { alarm, before, redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES') }";
 
 /// A node that has not shown itself for so long is gone.
 const PRESENCE_MS_MAX: u64 = 5000;
@@ -110,14 +100,13 @@ impl Store {
         let beats = self.inner.mark.next();
         let info = NodeInfo { beats, ..info.clone() };
         let node_info = keys::node_info(namespace);
-        let mut call = redis::cmd("EVAL");
-        call.arg(BEAT).arg(3);
-        call.arg(keys::nodes(namespace)).arg(&node_info).arg(keys::clock(namespace));
-        call.arg(&info.id).arg(serde_json::to_string(&info).unwrap_or_default());
-        call.arg(self.clock().now_ms());
-        let mut reply = Reply::new(self.plain(&call).await?)?;
-        let (alarm, before) = (reply.text()?, reply.text()?);
-        let nodes = seen_nodes(reply.list()?);
+        let seen_ms = self.clock().now_ms();
+        let json = serde_json::to_string(&info).unwrap_or_default();
+        let call = call!(Beat, node = &info.id, info = json, seen_ms = seen_ms);
+        let keys = [keys::nodes(namespace), node_info.clone(), keys::clock(namespace)];
+        let mut reply = Reply::new(self.plain(&call.by_text(&keys)).await?)?;
+        fields!(reply as Beat; alarm: String, before: String, nodes: Reply);
+        let nodes = seen_nodes(nodes);
         let found = serde_json::from_str::<NodeInfo>(&before).ok().map(|before| before.beats);
         self.judge_mark(found, beats, &node_info).await;
         self.meet_alarm(serde_json::from_str(&alarm).ok()).await?;

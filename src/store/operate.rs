@@ -7,9 +7,9 @@ use ulid::Ulid;
 
 use super::queue::Queue;
 use super::record::state_of;
-use super::reply::Reply;
+use super::script::{call, fields};
 use super::tail::Tail;
-use super::{Store, StoreError, Verb, arg, keys, when};
+use super::{Store, StoreError, arg, keys, when};
 use crate::domain::id::{MessageId, QueueName};
 use crate::domain::message::When;
 use crate::domain::state::State;
@@ -58,9 +58,8 @@ pub struct Edit {
     pub payload: Option<Bytes>,
 }
 
-pub(super) fn changed(reply: &mut Reply, in_due: bool) -> Result<Changed, StoreError> {
-    let code = reply.int()?;
-    let before = reply.bytes()?;
+/// What a code means, and the state before.
+pub(super) fn changed(code: i64, before: &[u8], in_due: bool) -> Result<Changed, StoreError> {
     let letter = before.first().copied().unwrap_or(b'w');
     Ok(match code {
         0 => Changed::Done,
@@ -80,9 +79,11 @@ impl Store {
     /// [`StoreError::UnknownQueue`], [`StoreError::Unavailable`].
     pub async fn cancel(&self, id: &MessageId) -> Result<Changed, StoreError> {
         let queue = self.queue(&id.queue)?;
-        let args = [arg(queue.policy.retention.delivered_ms), arg(id.ulid)];
-        let mut reply = self.call(Verb::Cancel, queue.shard_of(id), &args).await?;
-        let changed = changed(&mut reply, true)?;
+        let keep_ms = queue.policy.retention.delivered_ms;
+        let call = call!(Cancel, keep_ms = keep_ms, ..[[arg(id.ulid)]]);
+        let mut reply = self.call(queue.shard_of(id), &call).await?;
+        fields!(row of reply as Cancel; code: i64, before: Bytes);
+        let changed = changed(code, &before, true)?;
         self.count_changed(&queue, "cancel", changed);
         Ok(changed)
     }
@@ -95,17 +96,19 @@ impl Store {
         let queue = self.queue(&id.queue)?;
         let shard = queue.shard_of(id);
         let ranks = edit.priority.map(|p| arg(format_args!("{p}{}", queue.policy.band(p))));
-        let args = [
-            arg(id.ulid),
-            edit.due.map(when).unwrap_or_default(),
-            ranks.unwrap_or_default(),
-            edit.expires.map(|e| e.map_or_else(|| arg(0), when)).unwrap_or_default(),
-            arg(u8::from(edit.payload.is_some())),
-            edit.payload.as_ref().map(|p| p.to_vec()).unwrap_or_default(),
-        ];
-        let mut reply = self.call(Verb::Reschedule, shard, &args).await?;
-        let changed = changed(&mut reply, true)?;
-        shard.wake(reply.count()?);
+        let call = call!(
+            Reschedule,
+            ulid = arg(id.ulid),
+            due_at = edit.due.map(when).unwrap_or_default(),
+            ranks = ranks.unwrap_or_default(),
+            expires_at = edit.expires.map(|e| e.map_or_else(|| arg(0), when)).unwrap_or_default(),
+            with_payload = edit.payload.is_some(),
+            payload = edit.payload.as_ref().map(|p| p.to_vec()).unwrap_or_default(),
+        );
+        let mut reply = self.call(shard, &call).await?;
+        fields!(reply as Reschedule; code: i64, before: Bytes, wake: u64);
+        let changed = changed(code, &before, true)?;
+        shard.wake(wake);
         shard.expiry.notify_one();
         self.count_changed(&queue, "reschedule", changed);
         Ok(changed)
@@ -118,8 +121,10 @@ impl Store {
     pub async fn requeue(&self, id: &MessageId) -> Result<Changed, StoreError> {
         let queue = self.queue(&id.queue)?;
         let shard = queue.shard_of(id);
-        let mut reply = self.call(Verb::Requeue, shard, &[Vec::new(), arg(id.ulid)]).await?;
-        let changed = changed(&mut reply, true)?;
+        let call = call!(Requeue, cutoff_ms = None::<u64>, ..[[arg(id.ulid)]]);
+        let mut reply = self.call(shard, &call).await?;
+        fields!(row of reply as Requeue; code: i64, before: Bytes);
+        let changed = changed(code, &before, true)?;
         shard.wake(2);
         self.count_changed(&queue, "requeue", changed);
         Ok(changed)
@@ -156,9 +161,17 @@ impl Store {
             Decision::Resend => ("resend", 0),
             Decision::Dead => ("dead", queue.policy.retention.dead_ms),
         };
-        let args = [arg(id.ulid), arg(word), arg(keep_ms), tail, arg(fence)];
-        let mut reply = self.call(Verb::Resolve, shard, &args).await?;
-        let changed = changed(&mut reply, true)?;
+        let call = call!(
+            Resolve,
+            ulid = arg(id.ulid),
+            decision = word,
+            keep_ms = keep_ms,
+            tail = tail,
+            probe_token = fence,
+        );
+        let mut reply = self.call(shard, &call).await?;
+        fields!(reply as Resolve; code: i64, before: Bytes);
+        let changed = changed(code, &before, true)?;
         shard.wake(2);
         self.count_changed(queue, "resolve", changed);
         Ok(changed)
@@ -190,12 +203,13 @@ impl Store {
                 if page.ulids.is_empty() {
                     break;
                 }
-                let mut args = vec![arg(cutoff_ms)];
-                args.extend(page.ulids.iter().map(arg));
-                let mut reply = self.call(Verb::Requeue, shard, &args).await?;
+                let rows = page.ulids.iter().map(|ulid| [arg(ulid)]);
+                let call = call!(Requeue, cutoff_ms = Some(cutoff_ms), ..rows);
+                let mut reply = self.call(shard, &call).await?;
                 let mut done = 0;
                 while reply.len() > 0 {
-                    done += u64::from(changed(&mut reply, true)? == Changed::Done);
+                    fields!(row of reply as Requeue; code: i64, before: Bytes);
+                    done += u64::from(changed(code, &before, true)? == Changed::Done);
                 }
                 shard.wake(2);
                 self.metrics().count(name.as_str(), "requeue", usize::try_from(done).unwrap_or(0));
@@ -227,25 +241,25 @@ impl Store {
             }
             _ => now_ms.to_string(),
         };
-        let args =
-            [arg(state), arg(STEP_MAX), arg(cutoff), arg(queue.policy.retention.delivered_ms)];
-        let mut purged = 0;
+        let keep_ms = queue.policy.retention.delivered_ms;
+        let call =
+            call!(Purge, what = arg(state), most = STEP_MAX, cutoff = cutoff, keep_ms = keep_ms);
+        let mut sum = 0;
         for shard in &queue.shards {
             loop {
-                let mut reply = self.call(Verb::Purge, shard, &args).await?;
-                let step = reply.count()?;
-                let more = reply.int()? == 1;
-                purged += step;
-                self.metrics().count(name.as_str(), "purge", usize::try_from(step).unwrap_or(0));
-                if !more {
+                let mut reply = self.call(shard, &call).await?;
+                fields!(reply as Purge; purged: u64, has_more: bool);
+                sum += purged;
+                self.metrics().count(name.as_str(), "purge", usize::try_from(purged).unwrap_or(0));
+                if !has_more {
                     break;
                 }
-                if purged >= most {
-                    return Ok((purged, true));
+                if sum >= most {
+                    return Ok((sum, true));
                 }
             }
         }
-        Ok((purged, false))
+        Ok((sum, false))
     }
 
     /// Stops a queue until a moment, or until [`Self::resume`]; returns until when, 0: until resume.
@@ -260,16 +274,17 @@ impl Store {
         by: &str,
     ) -> Result<u64, StoreError> {
         let queue = self.queue(name)?;
-        let args = [until.map_or_else(|| arg(0), when), arg(reason), arg(by)];
-        let mut until_ms = 0;
+        let until = until.map_or_else(|| arg(0), when);
+        let call = call!(Pause, until_what = until, reason = reason, by = by);
+        let mut paused_until_ms = 0;
         for shard in &queue.shards {
-            let mut reply = self.call(Verb::Pause, shard, &args).await?;
-            let _now_ms = reply.count()?;
-            until_ms = reply.count()?;
+            let mut reply = self.call(shard, &call).await?;
+            fields!(reply as Pause; until_ms: u64);
+            paused_until_ms = until_ms;
         }
         queue.ready.notify_one();
         self.metrics().count(name.as_str(), "pause", 1);
-        Ok(until_ms)
+        Ok(paused_until_ms)
     }
 
     /// Ends a pause, and a gate that refusals had shut; returns whether there was one.
@@ -280,9 +295,9 @@ impl Store {
         let queue = self.queue(name)?;
         let mut was = false;
         for shard in &queue.shards {
-            let mut reply = self.call(Verb::Resume, shard, &[]).await?;
-            let _now_ms = reply.count()?;
-            was |= reply.int()? == 1;
+            let mut reply = self.call(shard, &call!(Resume)).await?;
+            fields!(reply as Resume; was_stopped: bool);
+            was |= was_stopped;
             shard.wake(2);
         }
         queue.doubt.notify_one();

@@ -6,21 +6,19 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use ulid::Ulid;
 
-use super::clock_watch::{Timed, until};
+use super::clock_watch::{DOUBT_PAUSE, Timed, until};
 use super::operate::{Changed, Decision};
 use super::queue::{Queue, Shard};
 use super::record::{Record, StateEntry};
 use super::reply::Reply;
+use super::script::{call, fields, rows, timed_call};
 use super::tail::{PackedProbes, Tail};
-use super::{Store, StoreError, Verb, arg};
+use super::{Store, StoreError, arg};
 use crate::domain::id::MessageId;
 use crate::domain::message::{Details, Probes};
-
-/// When to look again while Redis' clock is in doubt: a clock ahead of time would let a probe ask
-/// before the downstream has booked.
-const DOUBT_PAUSE: Duration = Duration::from_secs(1);
 
 /// An uncertain message that this node may ask about.
 #[derive(Debug)]
@@ -82,20 +80,21 @@ impl Store {
         times: ProbeTimes,
         rank: u64,
     ) -> Result<DueProbes, StoreError> {
-        let args = [
-            arg(most),
-            arg(times.lease_ms),
-            arg(times.after_ms),
-            arg(rank),
-            arg(if self.is_aftermath() { times.furthest_ms } else { 0 }),
-        ];
-        let called = self.timed(Verb::Probe, shard, &args).await?;
-        let Some(Timed { now_us, mut reply }) = called else {
+        let call = timed_call!(
+            Probe,
+            most = most,
+            lease_ms = times.lease_ms,
+            after_ms = times.after_ms,
+            rank = rank,
+            furthest_ms = if self.is_aftermath() { times.furthest_ms } else { 0 },
+        );
+        // A clock ahead of time would let a probe ask before the downstream has booked.
+        let Some(Timed { now_us, mut reply }) = self.timed(shard, call).await? else {
             let next_in = Some(DOUBT_PAUSE);
             return Ok(DueProbes { messages: Vec::new(), next_in, rank, paused_ms: 0 });
         };
-        let next_ms = reply.natural()?;
-        let (rank, paused_ms) = (reply.count()?, reply.count()?);
+        fields!(reply as Probe; next_ms: Option<u64>, rank: u64, paused_ms: u64);
+        rows!(reply as Probe);
         let mut messages = Vec::new();
         while reply.len() > 0 {
             match read_doubtful(queue, &mut reply) {
@@ -120,14 +119,16 @@ impl Store {
         delay_ms: Option<u64>,
     ) -> Result<Changed, StoreError> {
         let tail = words.map(|words| message.tail_with(words, None, None).to_bytes());
-        let args = [
-            arg(message.id.ulid),
-            arg(&message.fence),
-            delay_ms.map_or_else(|| arg(-1), arg),
-            tail.unwrap_or_default(),
-        ];
-        let mut reply = self.call(Verb::Postpone, queue.shard_of(&message.id), &args).await?;
-        let changed = match reply.int()? {
+        let call = call!(
+            Postpone,
+            ulid = arg(message.id.ulid),
+            probe_token = &message.fence,
+            delay_ms = delay_ms,
+            tail = tail.unwrap_or_default(),
+        );
+        let mut reply = self.call(queue.shard_of(&message.id), &call).await?;
+        fields!(reply as Postpone; code: i64);
+        let changed = match code {
             0 => Changed::Done,
             2 => Changed::Late,
             3 => Changed::NotFound,
@@ -169,13 +170,15 @@ impl Doubtful {
 }
 
 fn read_doubtful(queue: &Queue, reply: &mut Reply) -> Result<Doubtful, StoreError> {
-    let (ulid, fence) = (reply.text()?, reply.text()?);
-    let (entry, record) = (reply.bytes()?, reply.bytes()?);
+    fields!(
+        row of reply as Probe;
+        ulid: String, probe_token: String, state: Bytes, record: Bytes
+    );
     let ulid = Ulid::from_string(&ulid).map_err(|error| StoreError::Reply(error.to_string()))?;
-    let (entry, record) = (StateEntry::unpack(entry)?, Record::unpack(record)?);
+    let (entry, record) = (StateEntry::unpack(state)?, Record::unpack(record)?);
     Ok(Doubtful {
         id: MessageId { queue: queue.policy.name.clone(), ulid },
-        fence,
+        fence: probe_token,
         attempt: entry.attempts,
         first_attempt_ms: entry.first_attempt_ms,
         paused_at_first_ms: entry.paused_at_first_ms,

@@ -11,7 +11,8 @@ use super::clock_watch::Timed;
 use super::heads::key;
 use super::housekeeping::SWEEP_MAX;
 use super::queue::{Queue, Shard};
-use super::{Store, StoreError, Verb, arg};
+use super::script::{fields, rows, timed_call};
+use super::{Store, StoreError, arg};
 use crate::domain::retention::{KeepLimits, Retention};
 use crate::telemetry::PrunedLabel;
 
@@ -39,30 +40,32 @@ impl Store {
         living: &[String],
     ) -> Result<Pruned, StoreError> {
         let [delivered, dead] = shares(queue);
-        let most = |limit: Option<u64>| arg(limit.unwrap_or(0));
-        let mut args = vec![
-            arg(SWEEP_MAX),
-            most(delivered.messages_max),
-            most(dead.messages_max),
-            most(delivered.bytes_max),
-            most(dead.bytes_max),
-        ];
-        args.extend(living.iter().map(arg));
-        let called = self.timed(Verb::Prune, shard, &args).await?;
+        let call = timed_call!(
+            Prune,
+            most = SWEEP_MAX,
+            delivered_max = delivered.messages_max.unwrap_or(0),
+            dead_max = dead.messages_max.unwrap_or(0),
+            delivered_bytes_max = delivered.bytes_max.unwrap_or(0),
+            dead_bytes_max = dead.bytes_max.unwrap_or(0),
+            ..living.iter().map(|node| [arg(node)])
+        );
+        let called = self.timed(shard, call).await?;
         let Some(Timed { mut reply, .. }) = called else { return Ok(Pruned::default()) };
-        let mut pruned = Pruned { more: reply.count()? == 1, ..Pruned::default() };
+        fields!(reply as Prune; has_more: bool);
+        rows!(reply as Prune);
+        let mut result = Pruned { more: has_more, ..Pruned::default() };
         while reply.len() > 0 {
-            let (state, reason) = (state_word(&reply.text()?), reason_word(reply.count()?));
-            let count = reply.count()?;
-            pruned.messages += count;
+            fields!(row of reply as Prune; state: String, reason: u64, pruned: u64);
+            let (state, reason, count) = (state_word(&state), reason_word(reason), pruned);
+            result.messages += count;
             if state == "dead" && reason != "age" {
-                pruned.dead_early += count;
+                result.dead_early += count;
             }
             let label = PrunedLabel { queue: queue.policy.name.to_string(), state, reason };
             self.metrics().queue.pruned.get_or_create(&label).inc_by(count);
         }
-        self.count_swept(queue, "prune", pruned.messages);
-        Ok(pruned)
+        self.count_swept(queue, "prune", result.messages);
+        Ok(result)
     }
 
     /// Which of these shards are beyond the limits of their queues, or have to be weighed still; told by
@@ -153,11 +156,15 @@ fn state_word(letter: &str) -> &'static str {
     }
 }
 
-/// The twin of `lua/prune.lua`.
+/// Why messages are pruned, as the script has it: their time is over, they are too many, they take too much.
+pub(super) const PRUNED_AGE: u64 = 1;
+pub(super) const PRUNED_MESSAGES: u64 = 2;
+pub(super) const PRUNED_BYTES: u64 = 3;
+
 fn reason_word(reason: u64) -> &'static str {
     match reason {
-        1 => "age",
-        2 => "messages",
+        PRUNED_AGE => "age",
+        PRUNED_MESSAGES => "messages",
         _ => "bytes",
     }
 }

@@ -12,7 +12,7 @@ use super::clock::Clock;
 use super::connect::Target;
 use super::keys::ShardKeys;
 use super::portion::Portion;
-use super::{Store, StoreError, arg};
+use super::{Store, StoreError};
 use crate::config::Settings;
 use crate::domain::id::{MessageId, QueueName};
 use crate::domain::limit::Limit;
@@ -215,9 +215,9 @@ impl Queue {
     }
 
     /// After how long the downstream is asked about an uncertain message, as scripts take it.
-    pub(super) fn probe_after(&self, asked_ms: u64) -> Vec<u8> {
+    pub(super) fn probe_after(&self, asked_ms: u64) -> Option<u64> {
         let probe = self.policy.probe.as_ref();
-        probe.map(|probe| arg(probe.after_ms.max(asked_ms))).unwrap_or_default()
+        probe.map(|probe| probe.after_ms.max(asked_ms))
     }
 
     /// The shard of a message of this queue.

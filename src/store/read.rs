@@ -6,8 +6,9 @@ use ulid::Ulid;
 use super::callbacks;
 use super::queue::Shard;
 use super::record::{Record, StateEntry, to_message};
+use super::script::{call, fields, rows};
 use super::tail::read_history;
-use super::{Store, StoreError, Verb, arg};
+use super::{Store, StoreError, arg};
 use crate::domain::failing::Failing;
 use crate::domain::id::{MessageId, QueueName};
 use crate::domain::message::{Attempt, Message};
@@ -29,7 +30,7 @@ pub enum Part {
 const FIELDS: usize = 5;
 
 /// No further probe (see `lua/include/uncertain.lua`).
-const NEVER_MS: u64 = (1 << 53) - 1;
+pub(super) const NEVER_MS: u64 = (1 << 53) - 1;
 
 /// A page of messages in one state.
 #[derive(Debug, Clone)]
@@ -181,22 +182,22 @@ impl Store {
         let is_whole = part == Part::Whole || queue.callbacks_of().is_some();
         let mut left = ulids;
         while !left.is_empty() {
-            let mut args = vec![arg(u8::from(history)), arg(u8::from(is_whole))];
-            args.extend(left.iter().take(GET_MAX).map(arg));
-            let mut reply = self.read(Verb::Get, shard, &args).await?;
-            let _now_ms = reply.count()?;
+            let rows = left.iter().take(GET_MAX).map(|ulid| [arg(ulid)]);
+            let call = call!(Get, with_history = history, with_body = is_whole, ..rows);
+            let mut reply = self.read(shard, &call).await?;
+            rows!(reply as Get);
             // At least one, or this would never end.
             let (read, rest) = left.split_at((reply.len() / FIELDS).clamp(1, left.len()));
             left = rest;
             for ulid in read {
-                let (record, entry) = (reply.bytes()?, reply.bytes()?);
-                let in_due = reply.int()? == 1;
-                let moment_ms = reply.natural()?;
-                let past = reply.bytes()?;
+                fields!(
+                    row of reply as Get;
+                    record: Bytes, state: Bytes, is_due: bool, moment_ms: Option<u64>, history: Bytes
+                );
                 if record.is_empty() {
                     continue;
                 }
-                let mut message = read_message(queue, *ulid, record, some_bytes(entry), in_due);
+                let mut message = read_message(queue, *ulid, record, some_bytes(state), is_due);
                 if message.state == State::Accepted {
                     message.accepted_at_ms = moment_ms.filter(|ms| *ms > 0);
                 }
@@ -205,7 +206,7 @@ impl Store {
                 {
                     message.probes.get_or_insert_default().next_at_ms = Some(next_ms);
                 }
-                found.push((message, read_history(&past)));
+                found.push((message, read_history(&history)));
             }
         }
         Ok(found)
@@ -265,15 +266,17 @@ impl Store {
         limit: usize,
         cursor: &str,
     ) -> Result<UlidPage, StoreError> {
-        let args = [arg(state), arg(limit), arg(cursor)];
-        let mut reply = self.read(Verb::List, shard, &args).await?;
-        let next = reply.text()?;
+        let call = call!(List, what = arg(state), most = limit, cursor = cursor);
+        let mut reply = self.read(shard, &call).await?;
+        fields!(reply as List; next_cursor: String);
+        rows!(reply as List);
         let mut ulids = Vec::with_capacity(reply.len());
         while reply.len() > 0 {
             // What is no message of ours has no id.
-            ulids.extend(Ulid::from_string(&reply.text()?));
+            fields!(row of reply as List; ulid: String);
+            ulids.extend(Ulid::from_string(&ulid));
         }
-        Ok(UlidPage { ulids, next })
+        Ok(UlidPage { ulids, next: next_cursor })
     }
 
     /// Counts and gates of a queue, over its shards.
@@ -290,33 +293,36 @@ impl Store {
     }
 
     async fn count_shard(&self, shard: &Shard) -> Result<Counts, StoreError> {
-        let mut reply = self.call(Verb::Count, shard, &[]).await?;
-        let now_ms = reply.count()?;
-        let mut counts = Counts::default();
-        for count in &mut counts.by_state {
-            *count = reply.count()?;
-        }
-        counts.oldest_ready_age_ms = reply.natural()?.map(|due_ms| now_ms.saturating_sub(due_ms));
-        counts.next_due_ms = reply.natural()?;
-        counts.exchanges = reply.count()?;
-        let paused = reply.int()? == 1;
-        let until_ms = reply.natural()?.filter(|ms| *ms > 0);
-        let (reason, by) = (reply.text()?, reply.text()?);
-        counts.paused = paused.then_some(PauseInfo { since_ms: None, until_ms, reason, by });
-        let gate_ms = reply.count()?;
-        let (kind, why) = (reply.text()?, reply.text()?);
-        counts.gate = (gate_ms > 0).then_some((gate_ms, kind, why));
-        counts.calls_last_minute = reply.count()?;
-        counts.arrival_us = reply.count()?;
-        let bytes = [reply.natural()?, reply.natural()?];
-        counts.kept_bytes = bytes[0].zip(bytes[1]).map(Into::into);
-        let (paused_since_ms, gate_since_ms) = (reply.natural()?, reply.natural()?);
-        if let Some(paused) = &mut counts.paused {
-            paused.since_ms = paused_since_ms;
-        }
-        counts.gate_since_ms = gate_since_ms.filter(|_| counts.gate.is_some());
-        let (attempts, since_ms, last_error) = (reply.count()?, reply.count()?, reply.text()?);
-        counts.failing = (attempts > 0).then_some(Failing { since_ms, attempts, last_error });
+        let mut reply = self.call(shard, &call!(Count)).await?;
+        fields!(
+            reply as Count;
+            now_ms: u64, scheduled: u64, ready: u64, leased: u64, uncertain: u64, accepted: u64,
+            delivered: u64, dead: u64, expired: u64, cancelled: u64, oldest_ms: Option<u64>,
+            next_due_ms: Option<u64>, exchanges: u64, is_paused: bool, until_ms: Option<u64>,
+            reason: String, by: String, gate_ms: u64, gate_kind: String, gate_reason: String,
+            calls_1m: u64, arrival_us: u64, delivered_bytes: Option<u64>, dead_bytes: Option<u64>,
+            paused_since_ms: Option<u64>, gate_since_ms: Option<u64>, failed: u64,
+            failing_since_ms: u64, last_error: String
+        );
+        let until_ms = until_ms.filter(|ms| *ms > 0);
+        let paused = PauseInfo { since_ms: paused_since_ms, until_ms, reason, by };
+        let is_shut = gate_ms > 0;
+        let failing = Failing { since_ms: failing_since_ms, attempts: failed, last_error };
+        let counts = Counts {
+            by_state: [
+                scheduled, ready, leased, uncertain, accepted, delivered, dead, expired, cancelled,
+            ],
+            oldest_ready_age_ms: oldest_ms.map(|due_ms| now_ms.saturating_sub(due_ms)),
+            next_due_ms,
+            exchanges,
+            paused: is_paused.then_some(paused),
+            gate: is_shut.then_some((gate_ms, gate_kind, gate_reason)),
+            gate_since_ms: gate_since_ms.filter(|_| is_shut),
+            calls_last_minute: calls_1m,
+            arrival_us,
+            kept_bytes: delivered_bytes.zip(dead_bytes).map(Into::into),
+            failing: (failed > 0).then_some(failing),
+        };
         Ok(counts)
     }
 
@@ -332,9 +338,9 @@ impl Store {
         let queue = self.queue(name)?;
         let shard =
             &queue.shards[usize::from(super::given::shard_of_key(key, queue.policy.shards))];
-        let mut reply = self.call(Verb::Find, shard, &[arg(key)]).await?;
-        let text = reply.text()?;
-        Ok(Ulid::from_string(&text).ok().map(|ulid| MessageId { queue: name.clone(), ulid }))
+        let mut reply = self.call(shard, &call!(Find, key = key)).await?;
+        fields!(reply as Find; ulid: String);
+        Ok(Ulid::from_string(&ulid).ok().map(|ulid| MessageId { queue: name.clone(), ulid }))
     }
 }
 

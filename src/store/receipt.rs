@@ -3,13 +3,15 @@
 //! Owns the calls, and the search for a reference that names no shard: every shard is asked, and one
 //! that nobody knows yet is kept in each, since any of them may accept its message in the next moment.
 
+use bytes::Bytes;
 use ulid::Ulid;
 
 use super::clock_watch::Timed;
 use super::queue::{Queue, Shard};
 use super::record::state_of;
-use super::settle::{Settled, Verdict, tokens};
-use super::{Store, StoreError, Verb, arg};
+use super::script::{call, fields, row, timed_call};
+use super::settle::{Settled, Verdict};
+use super::{Store, StoreError, arg};
 use crate::domain::id::MessageId;
 use crate::domain::receipt::{OnTimeout, Said};
 use crate::domain::state::State;
@@ -69,12 +71,22 @@ impl Store {
         items: &[Settled],
     ) -> Result<Vec<Verdict>, StoreError> {
         let retention = queue.policy.retention;
-        let mut args = vec![tokens(ended), arg(retention.delivered_ms), arg(retention.dead_ms)];
-        for item in items {
-            args.extend(item.whole());
-            args.push(item.reference.clone().unwrap_or_default().into_bytes());
-        }
-        self.call_settling(Verb::Accept, queue, shard, &args, items.len()).await
+        let rows = items.iter().map(|item| {
+            row!(
+                Accept: ulid = arg(item.lease.ulid),
+                token = &item.lease.token,
+                last_attempt = item.tail(),
+                reference = item.reference.as_deref().unwrap_or_default(),
+            )
+        });
+        let call = call!(
+            Accept,
+            exchanges = ended.concat(),
+            delivered_keep_ms = retention.delivered_ms,
+            dead_keep_ms = retention.dead_ms,
+            ..rows
+        );
+        self.call_settling(queue, shard, &call, items.len()).await
     }
 
     /// accepted (or uncertain) → delivered or dead, by the downstream's word.
@@ -129,25 +141,27 @@ impl Store {
             ReceiptOf::Id(id) => (arg(id.ulid), Vec::new()),
             ReceiptOf::Reference(text) => (Vec::new(), text.clone().into_bytes()),
         };
-        let args = [
-            ulid,
-            reference,
-            arg(match receipt.said {
-                Said::Delivered => 'D',
-                Said::Dead => 'X',
-            }),
-            receipt.detail.as_deref().map(json_string).unwrap_or_default(),
-            arg(policy.retention.delivered_ms),
-            arg(policy.retention.dead_ms),
-            arg(if keeps { KEPT_MS.max(2 * policy.lease_ms) } else { 0 }),
-        ];
+        let said = match receipt.said {
+            Said::Delivered => "D",
+            Said::Dead => "X",
+        };
+        let call = call!(
+            Receive,
+            named_ulid = ulid,
+            reference = reference,
+            said = said,
+            detail = receipt.detail.as_deref().map(json_string).unwrap_or_default(),
+            delivered_keep_ms = policy.retention.delivered_ms,
+            dead_keep_ms = policy.retention.dead_ms,
+            kept_ms = if keeps { KEPT_MS.max(2 * policy.lease_ms) } else { 0 },
+        );
         // Whoever told us will not tell it again.
         let mut reply = if keeps {
-            self.call_durably(Verb::Receive, shard, &args).await?
+            self.call_durably(shard, &call).await?
         } else {
-            self.call(Verb::Receive, shard, &args).await?
+            self.call(shard, &call).await?
         };
-        let (code, ulid, before) = (reply.int()?, reply.text()?, reply.bytes()?);
+        fields!(reply as Receive; code: i64, ulid: String, before: Bytes);
         let id = || {
             let ulid = Ulid::from_string(&ulid).map_err(|e| StoreError::Reply(e.to_string()))?;
             Ok::<_, StoreError>(MessageId { queue: policy.name.clone(), ulid })
@@ -174,22 +188,24 @@ impl Store {
             "no receipt within {}",
             crate::domain::units::format_duration(policy.receipts.timeout_ms)
         );
-        let args = [
-            arg(SWEEP_MAX),
-            arg(policy.receipts.timeout_ms),
-            arg(match policy.receipts.on_timeout {
-                OnTimeout::Uncertain => 'U',
-                OnTimeout::Dead => 'X',
-                OnTimeout::Delivered => 'D',
-            }),
-            arg(policy.retention.delivered_ms),
-            arg(policy.retention.dead_ms),
-            queue.probe_after(0),
-            json_string(&why),
-        ];
-        let called = self.timed(Verb::Lapse, shard, &args).await?;
+        let becomes = match policy.receipts.on_timeout {
+            OnTimeout::Uncertain => "U",
+            OnTimeout::Dead => "X",
+            OnTimeout::Delivered => "D",
+        };
+        let call = timed_call!(
+            Lapse,
+            most = SWEEP_MAX,
+            waited_ms = policy.receipts.timeout_ms,
+            becomes = becomes,
+            delivered_keep_ms = policy.retention.delivered_ms,
+            dead_keep_ms = policy.retention.dead_ms,
+            probe_after_ms = queue.probe_after(0),
+            reason = json_string(&why),
+        );
+        let called = self.timed(shard, call).await?;
         let Some(Timed { mut reply, .. }) = called else { return Ok((0, false)) };
-        let (lapsed, more) = (reply.count()?, reply.int()? == 1);
+        fields!(reply as Lapse; lapsed: u64, has_more: bool);
         self.metrics().count(
             policy.name.as_str(),
             "lapse",
@@ -198,7 +214,7 @@ impl Store {
         if lapsed > 0 {
             queue.doubt.notify_one();
         }
-        Ok((lapsed, more))
+        Ok((lapsed, has_more))
     }
 }
 

@@ -17,10 +17,11 @@ use crate::domain::state::State;
 /// The newest record version that this program writes; a namespace with a newer one is refused.
 pub(crate) const RECORD_VERSION: u8 = 2;
 
-const STATE_VERSION: u8 = 2;
-const RECORD_HEADER_BYTES: usize = 22;
-const STATE_HEADER_BYTES: usize = 87;
+pub(super) const STATE_VERSION: u8 = 2;
+pub(super) const RECORD_HEADER_BYTES: usize = 22;
+pub(super) const STATE_HEADER_BYTES: usize = 87;
 const FLAG_BODY_DROPPED: u8 = 1;
+const FLAG_BODY_EDITED: u8 = 2;
 /// Where the final states that are told stand in the flags of record and state entry.
 const CALLBACK_SHIFT: u8 = 4;
 
@@ -69,6 +70,8 @@ pub(crate) struct Record {
     pub(crate) details: Details,
     /// `None` once it was dropped.
     pub(crate) payload: Option<Bytes>,
+    /// Whether somebody changed the payload after it was accepted.
+    pub(crate) is_edited: bool,
 }
 
 impl Record {
@@ -88,7 +91,8 @@ impl Record {
         let (details, body) = unpack_rest(raw)?;
         let payload = (flags & FLAG_BODY_DROPPED == 0).then_some(body);
         let callback = CallbackOn::of_bits(flags >> CALLBACK_SHIFT);
-        Ok(Self { priority: rank % 16, due_ms, expires_ms, callback, details, payload })
+        let is_edited = flags & FLAG_BODY_EDITED != 0;
+        Ok(Self { priority: rank % 16, due_ms, expires_ms, callback, details, payload, is_edited })
     }
 
     /// What is shown in place of a record that cannot be read.
@@ -100,6 +104,7 @@ impl Record {
             callback: CallbackOn::NONE,
             details: Details::default(),
             payload: None,
+            is_edited: false,
         }
     }
 }
@@ -227,6 +232,7 @@ pub(crate) fn to_message(
         id: MessageId { queue: queue.clone(), ulid },
         state,
         payload: record.payload,
+        is_edited: record.is_edited,
         details: record.details,
         created_at_ms: ulid.timestamp_ms(),
         due_at_ms: entry.due_ms,

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use redis::Value;
 
 use super::error::StoreError;
+use super::script::Value as Kind;
 
 /// The values of a reply, from the front.
 #[derive(Debug)]
@@ -23,6 +24,27 @@ impl Reply {
             }
             other => Err(unexpected("a list", &other)),
         }
+    }
+
+    /// The value at this place from the front, of the kind that its script's header has; made by `fields!`. It is
+    /// read once.
+    pub(crate) fn value<const KIND: u8, V: Kind<KIND>>(
+        &mut self,
+        at: usize,
+    ) -> Result<V, StoreError> {
+        let value = self.values.as_mut_slice().get_mut(at);
+        let value = value.map(|value| std::mem::replace(value, Value::Nil));
+        V::take(&mut Self { values: value.into_iter().collect::<Vec<_>>().into_iter() })
+    }
+
+    /// The next value, likewise.
+    pub(crate) fn next_value<const KIND: u8, V: Kind<KIND>>(&mut self) -> Result<V, StoreError> {
+        V::take(self)
+    }
+
+    /// Leaves out the first of what is left.
+    pub(crate) fn pass(&mut self, count: usize) {
+        self.values.by_ref().take(count).for_each(drop);
     }
 
     /// How many values are left.

@@ -5,9 +5,8 @@
 //! Redis again, says everything that is missing at once, with the rule that grants it. Refuses to know users
 //! and passwords.
 
-use redis::cmd;
-
-use super::{Store, StoreError};
+use super::script::call;
+use super::{Store, StoreError, arg};
 
 /// What an ACL has to say beside keys and channels; it stands in docs/configuration.md as well.
 pub(super) const RULE: &str = "+@read +@write +@connection -@dangerous -@scripting +eval +evalsha +publish \
@@ -63,35 +62,6 @@ const ON_KEYS: [&str; 44] = [
 /// What is done to no key. Without CONFIG GET it goes on as well: INFO tells the most.
 const ON_NO_KEY: [&str; 4] = ["DBSIZE", "INFO", "SCAN", "TIME"];
 
-/// Asks for each whether the caller may do it.
-///
-/// KEYS: one of each kind of ours. ARGV: how many commands are on keys, these, the others, `/`, channels.
-/// Returns what is denied, each with its key or channel.
-const ASK: &str = "#!lua flags=no-writes
-local count, denied, at = tonumber(ARGV[1]), {}, 2
-local function ask(text, ...)
-  local known, allowed = pcall(redis.acl_check_cmd, ...)
-  if known and not allowed then denied[#denied + 1] = text end
-end
-for i = 2, count + 1 do
-  for _, key in ipairs(KEYS) do ask(ARGV[i] .. ' ' .. key, ARGV[i], key, key, key) end
-end
-for _, key in ipairs(KEYS) do
-  ask('EVALSHA ' .. key, 'EVALSHA', '0', '1', key)
-  ask('XREADGROUP ' .. key, 'XREADGROUP', 'GROUP', 'g', 'c', 'STREAMS', key, '>')
-  ask('XGROUP CREATE ' .. key, 'XGROUP', 'CREATE', key, 'g', '$')
-end
-at = count + 2
-while ARGV[at] ~= '/' do
-  ask(ARGV[at], ARGV[at])
-  at = at + 1
-end
-for i = at + 1, #ARGV do
-  ask('PUBLISH ' .. ARGV[i], 'PUBLISH', ARGV[i], '0')
-  ask('SUBSCRIBE ' .. ARGV[i], 'SUBSCRIBE', ARGV[i])
-end
-return denied";
-
 /// So many of what is denied are named.
 const NAMED_MAX: usize = 5;
 
@@ -110,11 +80,14 @@ impl Store {
         ];
         let mut denied = Vec::new();
         for key in &samples {
-            let mut call = cmd("EVAL");
-            call.arg(ASK).arg(1).arg(key).arg(ON_KEYS.len()).arg(&ON_KEYS).arg(&ON_NO_KEY).arg("/");
-            call.arg(super::keys::wake_channel(namespace))
-                .arg(super::keys::final_channel(namespace));
-            let found: Vec<String> = match self.plain_at(&call, key).await {
+            let channels =
+                [super::keys::wake_channel(namespace), super::keys::final_channel(namespace)];
+            let commands = ON_KEYS.iter().chain(&ON_NO_KEY).map(arg);
+            let words = commands.chain(channels.into_iter().map(String::into_bytes));
+            let (on_keys, on_none) = (ON_KEYS.len(), ON_NO_KEY.len());
+            let call = call!(Ask, on_keys = on_keys, on_none = on_none, ..words.map(|word| [word]));
+            let asked = call.by_text(std::slice::from_ref(key));
+            let found: Vec<String> = match self.plain_at(&asked, key).await {
                 Ok(found) => redis::from_redis_value(found)
                     .map_err(|error| StoreError::Reply(error.to_string()))?,
                 // Not even this may be asked.
@@ -184,7 +157,8 @@ mod tests {
         let known: BTreeSet<&str> =
             ON_KEYS.iter().chain(&ON_NO_KEY).chain(&OPTIONS).chain(&BESIDE).copied().collect();
         let mut met = BTreeSet::new();
-        for verb in Verb::ALL {
+        // It names commands that it only asks about.
+        for verb in Verb::ALL.iter().filter(|verb| **verb != Verb::Ask) {
             for word in verb.text().split('\'').skip(1).step_by(2) {
                 let is_command = word.len() > 2 && word.bytes().all(|b| b.is_ascii_uppercase());
                 if is_command {

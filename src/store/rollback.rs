@@ -19,7 +19,8 @@ use super::promises::Promise;
 use super::queue::{Queue, Shard, queue_label};
 use super::reply::Reply;
 use super::reviews::Reviews;
-use super::{Store, StoreError, Verb, arg};
+use super::script::{Call, call, fields, rows};
+use super::{HORIZON_US, Store, StoreError, arg};
 use crate::domain::id::{MessageId, QueueName};
 
 /// Ids asked about in one call.
@@ -30,8 +31,6 @@ const KEPT: usize = 64;
 const LOGGED: usize = 20;
 /// Looks at a server that does not answer, a second apart, before the review is given up.
 const TRIES: u32 = 60;
-/// No claim looks further ahead.
-const HORIZON_US: u64 = 50_000;
 /// A message that was accepted no longer ago than this is not gone by its retention.
 const YOUNG_MS: u64 = 600_000;
 
@@ -124,8 +123,8 @@ impl Store {
         if before == run {
             return Ok(());
         }
-        let args = recover_args(run, before != 0, shard, &[]);
-        self.run(link, standing, Verb::Recover, &shard.keys.all, &args, &[]).await?;
+        let call = recover_call(run, before != 0, shard, &[]);
+        self.run(link, standing, &shard.keys.all, &call, &[]).await?;
         shard.meet(run);
         if before != 0 {
             self.spawn_review(shard, RollbackCause::NewRun);
@@ -143,8 +142,8 @@ impl Store {
         if run == 0 {
             return Err(StoreError::Unavailable("this run of Redis is not known yet".to_owned()));
         }
-        let args = recover_args(run, true, shard, &[]);
-        let recovered = self.run(link, &standing, Verb::Recover, &shard.keys.all, &args, &[]);
+        let call = recover_call(run, true, shard, &[]);
+        let recovered = self.run(link, &standing, &shard.keys.all, &call, &[]);
         recovered.await.map(drop).map_err(failed)
     }
 
@@ -266,13 +265,15 @@ impl Store {
             let standing = link.stand().await.map_err(failed)?;
             let run = self.run_of(&standing, shard);
             let knew_another = shard.met() != 0 && shard.met() != run;
-            let args = recover_args(run, knew_another, shard, page);
-            let asked = self.run(link, &standing, Verb::Recover, &shard.keys.all, &args, &[]).await;
+            let call = recover_call(run, knew_another, shard, page);
+            let asked = self.run(link, &standing, &shard.keys.all, &call, &[]).await;
             let mut reply: Reply = asked.map_err(failed)?.0;
-            let _now_ms = reply.count()?;
-            (known.sequence, known.met_ms) = (reply.count()?, reply.count()?);
+            fields!(reply as Recover; sequence: u64, met_ms: u64);
+            (known.sequence, known.met_ms) = (sequence, met_ms);
+            rows!(reply as Recover);
             for _ in page {
-                known.states.push(reply.text()?);
+                fields!(row of reply as Recover; state: String);
+                known.states.push(state);
             }
         }
         Ok(known)
@@ -331,8 +332,8 @@ impl Store {
     }
 }
 
-fn recover_args(run: u64, knew_another: bool, shard: &Shard, ulids: &[Ulid]) -> Vec<Vec<u8>> {
-    let mut args = vec![arg(run), arg(u8::from(knew_another)), arg(HORIZON_US + shard.burst_us())];
-    args.extend(ulids.iter().map(arg));
-    args
+fn recover_call(run: u64, knew_another: bool, shard: &Shard, ulids: &[Ulid]) -> Call {
+    let (run, delay_us) = (arg(run), HORIZON_US + shard.burst_us());
+    let rows = ulids.iter().map(|ulid| [arg(ulid)]);
+    call!(Recover, run = run, knew_another = knew_another, delay_us = delay_us, ..rows)
 }

@@ -53,6 +53,23 @@ impl Place {
     fn why(&self) -> Option<&String> {
         self.memory.as_ref().or(self.disk.as_ref())
     }
+
+    /// The address for the log; a managed Redis has none.
+    fn shown_address(&self) -> Option<&str> {
+        Some(self.address.as_str()).filter(|address| !address.is_empty())
+    }
+
+    /// What makes room for what [`Self::why`] names.
+    fn remedy(&self) -> &'static str {
+        match &self.memory {
+            Some(_) => {
+                "raise maxmemory, shorten retention.delivered, or delete finished messages with `tidegate purge`; `tidegate doctor --quick` shows the state"
+            }
+            None => {
+                "free space on the disk that holds the data of Redis, or make it larger; `tidegate doctor --quick` shows the state"
+            }
+        }
+    }
 }
 
 impl Room {
@@ -223,13 +240,14 @@ fn say(before: &[Place], now: &[Place]) {
             Some(why) if !was_full => {
                 tracing::error!(
                     why,
-                    server = place.address,
+                    server = place.shown_address(),
+                    next = place.remedy(),
                     "new messages are refused: too little space is left"
                 );
             }
             None if was_full => {
                 tracing::info!(
-                    server = place.address,
+                    server = place.shown_address(),
                     "there is enough space again; new messages are accepted"
                 );
             }

@@ -3,10 +3,12 @@
 //! Owns the words of the log, and that all shards of a queue know what one of them found out. What counts
 //! as what is decided where attempts are settled (`lua/include/trouble.lua`). Refuses to know attempts.
 
+use bytes::Bytes;
 use serde::Deserialize;
 
 use super::queue::{Queue, Shard};
-use super::{Store, StoreError, Verb, arg};
+use super::script::{Call, call, fields};
+use super::{Store, StoreError};
 use crate::domain::failing::Sign;
 use crate::domain::time::rfc3339;
 use crate::domain::units::format_duration;
@@ -50,10 +52,10 @@ impl Store {
         }
         for report in read(reports) {
             let mut is_news = true;
-            if let Some(args) = report.spread_args() {
+            if let Some(call) = report.spread_call() {
                 // Home first: whoever changes it is the one who logs.
                 for other in queue.shards.iter().filter(|other| other.number != shard.number) {
-                    match self.spread(other, &args).await {
+                    match self.spread(other, &call).await {
                         Ok(found) => is_news &= other.number != HOME || !found.is_empty(),
                         Err(error) => {
                             tracing::debug!(queue = %queue.policy.name, %error, "a shard does not know yet how the downstream does");
@@ -67,10 +69,10 @@ impl Store {
         }
     }
 
-    async fn spread(&self, shard: &Shard, args: &[Vec<u8>]) -> Result<Vec<Report>, StoreError> {
-        let mut reply = self.call(Verb::Spread, shard, args).await?;
-        let _now_ms = reply.count()?;
-        Ok(read(&reply.bytes()?))
+    async fn spread(&self, shard: &Shard, call: &Call) -> Result<Vec<Report>, StoreError> {
+        let mut reply = self.call(shard, call).await?;
+        fields!(reply as Spread; reports: Bytes);
+        Ok(read(&reports))
     }
 }
 
@@ -98,12 +100,15 @@ const fn ms(moment: f64) -> u64 {
 
 impl Report {
     /// How the other shards are told; a gate is shut in each of them already.
-    fn spread_args(&self) -> Option<[Vec<u8>; 4]> {
+    fn spread_call(&self) -> Option<Call> {
+        let call = |what: &str, attempts: Option<u64>, since_ms: Option<u64>, error: &str| {
+            call!(Spread, what = what, attempts = attempts, since_ms = since_ms, error = error)
+        };
         match self {
             Self::Failing { since_ms, attempts, error } => {
-                Some([arg("failing"), arg(attempts), arg(ms(*since_ms)), arg(error)])
+                Some(call("failing", Some(*attempts), Some(ms(*since_ms)), error))
             }
-            Self::Recovered { .. } => Some(["answered", "", "", ""].map(arg)),
+            Self::Recovered { .. } => Some(call("answered", None, None, "")),
             Self::Shut { .. } | Self::Opened => None,
         }
     }

@@ -11,7 +11,8 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::{Part, Store, StoreError, Verb, arg};
+use super::script::{call, fields};
+use super::{Part, Store, StoreError, arg};
 use crate::domain::id::MessageId;
 use crate::domain::message::Message;
 
@@ -95,9 +96,10 @@ impl Store {
     async fn watch(&self, id: &MessageId, wait: Duration) -> Result<bool, StoreError> {
         let Ok(queue) = self.queue(&id.queue) else { return Ok(true) };
         let mark_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX / 2) + MARK_SLACK_MS;
-        let args = [arg(mark_ms), arg(id.ulid)];
-        let mut reply = self.call(Verb::Watch, queue.shard_of(id), &args).await?;
-        Ok(reply.int()? == 1)
+        let call = call!(Watch, waited_ms = mark_ms, ..[[arg(id.ulid)]]);
+        let mut reply = self.call(queue.shard_of(id), &call).await?;
+        fields!(row of reply as Watch; is_final: bool);
+        Ok(is_final)
     }
 
     /// After wake-ups may have been lost: asks once, in batches, for everything waited for.
@@ -110,12 +112,12 @@ impl Store {
         for ((name, number), ids) in by_shard {
             let queue = self.queue(&name)?;
             for ids in ids.chunks(REREAD_MAX) {
-                let mut args = vec![arg(60_000 + MARK_SLACK_MS)];
-                args.extend(ids.iter().map(|id| arg(id.ulid)));
-                let mut reply =
-                    self.call(Verb::Watch, &queue.shards[usize::from(number)], &args).await?;
+                let rows = ids.iter().map(|id| [arg(id.ulid)]);
+                let call = call!(Watch, waited_ms = 60_000 + MARK_SLACK_MS, ..rows);
+                let mut reply = self.call(&queue.shards[usize::from(number)], &call).await?;
                 for id in ids {
-                    if reply.int()? == 1 {
+                    fields!(row of reply as Watch; is_final: bool);
+                    if is_final {
                         self.inner.waiters.wake(id);
                     }
                 }

@@ -86,3 +86,34 @@ async fn every_page_of_the_docs_works() {
     }
     assert!(run >= 3, "only {run} pages of docs/ have commands that run: are the fences right?");
 }
+
+/// One wrong row, put right as the runbook says: only what is wrong is changed, and the message is delivered.
+#[tokio::test]
+async fn the_runbook_puts_a_single_wrong_message_right() {
+    let page = Page::read("docs/runbook.md");
+    let redis = RedisServer::start().await;
+    let downstream = receiver().await;
+    let daemon = Daemon::start(&redis, config(&downstream)).await;
+    let wrong = json!({ "payload": { "to": "no number", "text": "hello" } });
+    let id = daemon.send("sms", &wrong).await;
+    assert_eq!(daemon.wait_final(&id).await["state"], "dead");
+
+    let console = page.console();
+    let from = console.iter().position(|line| line.contains("jq .payload")).expect("the steps");
+    let steps = console[from..].iter().take_while(|line| !line.contains("requeue")).cloned();
+    let steps: Vec<String> = steps.chain(["tidegate requeue ID".to_owned()]).collect();
+    assert!(console.contains(&"tidegate requeue ID".to_owned()));
+    let script = format!("set -euo pipefail; cd $(mktemp -d)\n{}", steps.join("\n"));
+    let mut bash = tokio::process::Command::new("bash");
+    bash.arg("-c").arg(script.replace("ID", &id));
+    bash.env("EDITOR", "sed -i s/no.number/+4915112345678/");
+    let shown = daemon.run(bash).await;
+
+    assert_eq!(shown.code, 0, "{shown:?}");
+    assert!(shown.stdout.contains("it is still dead"), "{shown:?}");
+    assert_eq!(daemon.wait_final(&id).await["state"], "delivered", "{shown:?}");
+    let requests = downstream.requests();
+    let taken = requests.last().expect("a request");
+    let payload: serde_json::Value = serde_json::from_slice(&taken.body).expect("JSON");
+    assert_eq!(payload, json!({ "to": "+4915112345678", "text": "hello" }));
+}

@@ -10,7 +10,7 @@ use crate::support::{
     Cluster, Daemon, Downstream, QUEUE, RedisServer, Scene, eventually, queue_toml,
 };
 
-const SAID: &str = "what Redis held was deleted or replaced while it ran";
+const SAID: &str = "the data in Redis was deleted or replaced while Redis ran";
 
 /// The ids that the daemon says are lost, over all of its reports.
 async fn lost(daemon: &Daemon) -> BTreeSet<String> {

@@ -66,16 +66,39 @@ async fn who_refuses_connections_is_failing_until_an_answer_and_retry_sends_what
     assert!(table.contains("refused") && !table.contains("DOOR"), "{table}");
     let list = daemon.cli(&["list", QUEUE, "--state", "scheduled"]).await.stdout;
     assert!(list.contains("WHY") && list.matches("refused").count() == 4, "{list}");
+    let message = daemon.message(&ids[0]).await;
+    assert_eq!(message["failing"], queue["failing"], "{message}");
+    let get = daemon.cli(&["get", &ids[0]]).await.stdout;
+    let first = get.split("\n\n").next().unwrap_or_default().replace('\n', " ");
+    assert!(first.contains("its downstream is failing: 4 attempts in a row"), "{get}");
     let doctor = daemon.cli(&["doctor"]).await;
     assert_eq!(doctor.code, 1);
     assert!(doctor.stdout.contains("is failing since"), "{}", doctor.stdout);
     assert!(doctor.stdout.contains(&format!("`tidegate retry {QUEUE}`")), "{}", doctor.stdout);
 
+    daemon.cli(&["pause", QUEUE]).await;
+    let run = daemon.cli(&["run", &ids[0]]).await.stdout;
+    assert!(run.contains("due now; it waits for its queue to be resumed"), "{run}");
+    let get = daemon.cli(&["get", &ids[0]]).await.stdout;
+    let first = get.split("\n\n").next().unwrap_or_default().replace('\n', " ");
+    assert!(first.starts_with("Its last attempt failed: "), "{get}");
+    assert!(first.contains("Its downstream is failing: 4 attempts in a row since "), "{get}");
+    assert!(first.ends_with(". Waiting for its queue to be resumed"), "{get}");
+
     let downstream = Downstream::start_at(port).await;
+    let resumed = daemon.cli(&["resume", QUEUE]).await.stdout;
+    assert!(resumed.starts_with(&format!("{QUEUE} is resumed\n")), "{resumed}");
+    let again = daemon.cli(&["resume", QUEUE]).await.stdout;
+    assert!(again.contains("was neither paused nor shut"), "{again}");
+    assert_eq!(daemon.wait_final(&ids[0]).await["state"], "delivered");
     let retry = daemon.cli(&["retry", QUEUE, "--rate", "100/s"]).await;
 
     assert_eq!(retry.code, 0, "{retry:?}");
-    assert!(retry.stdout.contains("4 messages"), "{retry:?}");
+    assert!(retry.stdout.contains("3 messages"), "{retry:?}");
+    assert!(
+        retry.stderr.contains(&format!("`tidegate queue {QUEUE}` shows how many")),
+        "{retry:?}"
+    );
     for id in &ids {
         let message = daemon.wait_final(id).await;
         assert_eq!((&message["state"], &message["attempts"]), (&json!("delivered"), &json!(2)));
@@ -84,6 +107,7 @@ async fn who_refuses_connections_is_failing_until_an_answer_and_retry_sends_what
     assert_eq!(daemon.message(&later).await["state"], "scheduled", "nobody has tried it yet");
     let queue = view(&daemon).await;
     assert_eq!((&queue["failing"], &queue["sending"]["state"]), (&Value::Null, &json!("open")));
+    assert!(daemon.message(&later).await.get("failing").is_none(), "it is not failing any more");
     assert_eq!((logged(&daemon, BEGINS), logged(&daemon, ENDS)), (1, 1));
     assert!(daemon.cli(&["doctor"]).await.stdout.contains("no problems found"));
 }

@@ -211,6 +211,18 @@ async fn below_the_reserve_of_the_disk_intake_stops_and_messages_leave() {
     let why = refused(&daemon).await;
     assert!(why.contains("redis.disk_reserve"), "{why}");
     queues_say(&daemon, "redis.disk_reserve").await;
+    let queue = daemon.cli(&["queue", QUEUE]).await.stdout;
+    assert!(
+        queue.starts_with("new messages are refused: ") && queue.contains("sending"),
+        "{queue}"
+    );
+    let health = daemon.cli(&["health"]).await.stderr;
+    assert!(health.contains("next: ") && health.contains("tidegate doctor --quick"), "{health}");
+    let log = daemon.log();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("too little space")).collect();
+    assert_eq!(lines.len(), 1, "once: {lines:?}");
+    assert!(lines[0].contains("free space on the disk"), "it has its remedy: {}", lines[0]);
+    assert!(!lines[0].contains("server"), "a managed Redis has no address: {}", lines[0]);
     daemon.post(&format!("/v1/queues/{QUEUE}/resume"), &json!({})).await.expect(200);
     assert_eq!(daemon.wait_final(&kept).await["state"], "delivered");
 

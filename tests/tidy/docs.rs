@@ -19,6 +19,26 @@ fn every_command_in_the_docs_exists() {
 }
 
 #[test]
+fn sections_of_the_runbook_that_doctor_names_exist() {
+    let runbook = read("docs/runbook.md");
+    let files = files_below(&["src/cli"], "rs");
+    let named: BTreeSet<_> = files.iter().flat_map(|file| sections_in(&file.text)).collect();
+    assert!(named.len() > 10, "doctor names only {named:?}");
+    no_faults(named.iter().filter_map(|name| {
+        let is_there = runbook.contains(&format!("\n## {name}\n"));
+        (!is_there).then(|| format!("docs/runbook.md has no section {name}, which doctor names"))
+    }));
+}
+
+/// The alerts that are named in a source file, each as the whole of a text in quotes.
+fn sections_in(source: &str) -> BTreeSet<String> {
+    let begun = source.split("\"Tidegate").skip(1).filter_map(|rest| rest.split_once('"'));
+    let names = begun.map(|(name, _)| name);
+    let alerts = names.filter(|name| !name.is_empty() && name.chars().all(char::is_alphabetic));
+    alerts.map(|name| format!("Tidegate{name}")).collect()
+}
+
+#[test]
 fn links_between_pages_lead_somewhere() {
     let mut pages = files_below(&["docs"], "md");
     for name in ["README.md", "CHANGELOG.md"] {

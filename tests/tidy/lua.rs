@@ -1,6 +1,8 @@
-//! The scripts: the same header everywhere, arguments as the header tells them, declared keys only.
+//! The scripts: the same header everywhere, no argument that nobody reads, declared keys only.
+//!
+//! That names are those of the header the compiler and the tests of `store::script` hold.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::files::{File, files_below, no_faults, read};
@@ -17,7 +19,8 @@ fn every_verb_is_a_script_in_the_same_form() {
 
 #[test]
 fn every_include_is_there_and_used() {
-    let named: BTreeSet<_> = verbs().iter().flat_map(|file| includes_of(&file.text)).collect();
+    let files = files_below(&[VERBS], "lua");
+    let named: BTreeSet<_> = files.iter().flat_map(|file| includes_of(&file.text)).collect();
     let there: BTreeSet<_> = files_below(&[INCLUDES], "lua").iter().map(File::stem).collect();
     assert_eq!(named, there, "left: named in an `-- include:` line; right: files in {INCLUDES}");
 }
@@ -25,7 +28,7 @@ fn every_include_is_there_and_used() {
 #[test]
 fn no_script_builds_a_key() {
     let files = files_below(&[VERBS], "lua");
-    let declared = ["topic", "schedules", "inbox"];
+    let declared = ["topic", "schedules", "inbox", "one", "beat"];
     let declared =
         declared.map(|keys| read(&format!("{INCLUDES}/{keys}.lua"))).join("") + &shard_keys();
     no_faults(files.iter().flat_map(|file| key_faults(&file.name, &file.text, &declared)));
@@ -33,17 +36,18 @@ fn no_script_builds_a_key() {
 
 #[test]
 fn bad_scripts_are_seen() {
-    let good = "#!lua flags=allow-oom\n-- ack: leased → delivered.\n-- include: shard\n--\n-- ARGV[1] token\n-- Returns 0\nreturn ARGV[1]\n";
+    let good = "#!lua flags=allow-oom\n-- ack: leased → delivered.\n-- include: shard\n--\n-- args: keep_ms:number (token)...\n-- returns: code\n--\n-- Safe to repeat: x.\nreturn REPLY { code = keep_ms + ROW[i].token }\n";
     assert_eq!(verb_faults("ack.lua", good), Vec::<String>::new());
     for bad in [
         good.replace("#!lua", "--"),
         good.replace("-- ack:", "-- acknowledge:"),
         good.replace("-- include: shard\n", ""),
-        good.replace("-- Returns 0\n", ""),
-        good.replace("-- ARGV[1] token\n", ""),
-        good.replace("return ARGV[1]", "return 0"),
-        good.replace("return ARGV[1]", "return ARGV[1] .. ARGV[2]"),
-        good.replace("return ARGV[1]", "return redis.call('TIME', ARGV[1])"),
+        good.replace("-- returns: code\n", ""),
+        good.replace("-- args: ", "-- args: never_used "),
+        good.replace("ROW[i].token", "1"),
+        good.replace("keep_ms + ", "keep_ms + ARGV[2] + "),
+        good.replace("keep_ms + ", "keep_ms + redis.call('TIME') + "),
+        good.replace("-- Safe to repeat", "-- It is safe"),
     ] {
         assert_eq!(verb_faults("ack.lua", &bad).len(), 1, "{bad}");
     }
@@ -71,21 +75,27 @@ fn verb_faults(name: &str, text: &str) -> Vec<String> {
     if includes_of(text).is_empty() {
         fault("no `-- include: ` line; every script needs shard at least".to_owned());
     }
-    if !header.iter().any(|line| line.starts_with("-- Returns ")) {
-        fault("no `-- Returns ` line".to_owned());
+    if !header.iter().any(|line| line.starts_with("-- returns: ")) {
+        fault("no `-- returns: ` line".to_owned());
+    }
+    let said = header.join(" ").replace(" -- ", " ");
+    let says = |how: &str| said.contains(how);
+    let repeats = ["Safe to repeat", "Not repeated", "A repeat "].into_iter().any(says);
+    if !repeats && !first.ends_with("no-writes") {
+        fault("the header does not say why a repeat is safe".to_owned());
     }
     let body: String = text.lines().skip(1 + header.len()).collect::<Vec<_>>().join("\n");
-    let (told, used) = (arguments(&header.join("\n")), arguments(&body));
-    let variadic_from = told.iter().filter(|(_, is_last)| **is_last).map(|(n, _)| *n).min();
-    for n in used.keys() {
-        if !told.contains_key(n) && variadic_from.is_none_or(|from| *n < from) {
-            fault(format!("ARGV[{n}] is used but not in the header"));
+    let args = header.iter().filter_map(|line| line.strip_prefix("-- args: "));
+    for name in args.flat_map(str::split_whitespace).map(arg_name) {
+        let is_used = words(&body).any(|word| word == name)
+            || is_read_by_place(&body)
+            || is_read_by_include(text, name);
+        if !is_used {
+            fault(format!("{name} is in `-- args:` but not used"));
         }
     }
-    for (n, is_last) in &told {
-        if !is_last && !used.contains_key(n) {
-            fault(format!("ARGV[{n}] is in the header but not used"));
-        }
+    if body.split("ARGV[").skip(1).any(|piece| piece.starts_with(|c: char| c.is_ascii_digit())) {
+        fault("an argument by its number; `-- args:` names it".to_owned());
     }
     if body.contains("'TIME'") {
         fault("asks TIME itself; shard.lua does that once".to_owned());
@@ -93,14 +103,29 @@ fn verb_faults(name: &str, text: &str) -> Vec<String> {
     faults
 }
 
-/// The numbers in `ARGV[n]`; true where it reads `ARGV[n...]`: the rest.
-fn arguments(text: &str) -> BTreeMap<u32, bool> {
-    let pieces = text.split("ARGV[").skip(1).filter_map(|piece| piece.split(']').next());
-    let number = |inside: &str| {
-        let is_last = inside.ends_with("...");
-        Some((inside.trim_end_matches('.').parse().ok()?, is_last))
-    };
-    pieces.filter_map(number).collect()
+/// A name without its kind and the signs of a row.
+fn arg_name(word: &str) -> &str {
+    let word = word.trim_matches(['(', ')', '.']);
+    word.split_once(':').map_or(word, |(name, _)| name)
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !(c.is_alphanumeric() || c == '_'))
+}
+
+/// Whether a part of the script that it includes reads this argument, as those of claim do.
+fn is_read_by_include(text: &str, name: &str) -> bool {
+    let read_include = |include: &String| read(&format!("{INCLUDES}/{include}.lua"));
+    let parts: Vec<_> = includes_of(text).iter().map(read_include).collect();
+    let deeper = parts.iter().flat_map(|part| includes_of(part));
+    let mut all: Vec<_> = deeper.map(|include| read_include(&include)).collect();
+    all.extend(parts);
+    all.iter().any(|part| words(part).any(|word| word == name))
+}
+
+/// Whether the rows are read by where they stand in ARGV, all alike.
+fn is_read_by_place(body: &str) -> bool {
+    body.contains("ROWS_FROM")
 }
 
 /// In the header, and in functions that only some calls need.

@@ -12,11 +12,15 @@ async fn a_waiting_message_can_be_edited() {
     let due_at = from_now(7_200_000);
     let body = json!({"due_at": due_at, "priority": 7, "payload": {"new":true}});
     let headers = [("content-type", "application/json")];
+    let unpaid = json!({"priority": 3}).to_string();
+    let moved = house.send(http::Method::PATCH, &path, &headers, unpaid).await.expect(200).json();
+    assert!(moved.get("edited").is_none(), "its payload is as it was: {moved}");
     let edited = house.send(http::Method::PATCH, &path, &headers, body.to_string()).await;
     let edited = edited.expect(200).json();
+    assert_eq!(edited["edited"], true);
     assert_eq!((&edited["due_at"], &edited["priority"]), (&json!(due_at), &json!(7)));
     let full = house.get(&format!("{path}?view=full")).await.expect(200).json();
-    assert_eq!(full["payload"], json!({"new": true}));
+    assert_eq!((&full["payload"], &full["edited"]), (&json!({"new": true}), &json!(true)));
     let expiring = format!("{{\"expires_at\": \"{}\"}}", from_now(9_000_000));
     let reply = house.send(http::Method::PATCH, &path, &headers, expiring).await.expect(200).json();
     assert!(reply["expires_at"].is_string());

@@ -55,7 +55,10 @@ async fn a_pause_holds_and_a_resume_ends_it() {
     assert_eq!(paused.expect(200).json()["paused"], expected);
     assert_eq!(house.message(&id).await["held_by"], json!(["pause"]));
     let resumed = house.post("/v1/queues/sms/resume", "").await.expect(200).json();
-    assert_eq!(resumed["paused"], json!(null));
+    assert_eq!((&resumed["paused"], &resumed["resumed"]), (&json!(null), &json!(true)));
+    let again = house.post("/v1/queues/sms/resume", "").await.expect(200).json();
+    assert_eq!(again["resumed"], false, "it was not paused");
+    assert!(house.get("/v1/queues/sms").await.expect(200).json().get("resumed").is_none());
     let open_ended = house.post(path, "").await.expect(200).json();
     assert_eq!(open_ended["paused"], json!({"until": null, "reason": "", "by": "anonymous"}));
     house.post(path, r#"{"for": "1h"}"#).await.expect(200);

@@ -1,5 +1,5 @@
 //! Commands on queues and the daemon: queues, queue, pause, resume, purge, requeue-all, windows,
-//! nodes, doctor.
+//! nodes.
 
 use serde_json::{Value, json};
 
@@ -7,11 +7,12 @@ use super::super::exit::Exit;
 use super::kit::{Daemon, reply};
 
 /// What a daemon says that takes messages.
-const READY: &str = r#"{"status": "ready", "node": "A"}"#;
+pub(super) const READY: &str = r#"{"status": "ready", "node": "A"}"#;
 /// Metrics without a finding.
-const METRICS: &str = "tidegate_store_up 1\n";
+pub(super) const METRICS: &str = "tidegate_store_up 1\n";
 
-fn queue() -> Value {
+/// A queue that is paused, whose window is closed, and whose gate is shut.
+pub(super) fn queue() -> Value {
     json!({"name": "sms", "counts": {"scheduled": 1, "ready": 2, "leased": 0, "uncertain": 0,
             "accepted": 0, "delivered": 40, "dead": 3, "expired": 0, "cancelled": 0},
         "oldest_ready_age_ms": 5000, "paused": {"until": null, "reason": "deploy", "by": "ann"},
@@ -45,7 +46,16 @@ async fn queues_shows_counts_and_whether_each_sends() {
 
 #[tokio::test]
 async fn queue_shows_its_policy() {
-    let daemon = Daemon::with([reply(200, queue())]).await;
+    let full = json!({"code": "store-full", "detail": "the disk has 10 MiB left"});
+    let daemon = Daemon::with([
+        reply(200, queue()),
+        reply(200, "{}"),
+        reply(200, "tidegate_store_up 1\n"),
+        reply(200, queue()),
+        reply(503, full),
+        reply(200, "tidegate_store_up 1\ntidegate_store_full{resource=\"disk\"} 1\n"),
+    ])
+    .await;
     let done = daemon.run(&["queue", "sms"]).await;
     for line in [
         "dead",
@@ -56,13 +66,51 @@ async fn queue_shows_its_policy() {
     ] {
         assert!(done.out.contains(line), "{line}: {}", done.out);
     }
-    assert_eq!(daemon.lines(), ["GET /v1/queues/sms"]);
+    assert!(!done.out.contains("refused"), "{}", done.out);
+    let refused = daemon.run(&["queue", "sms"]).await.out;
+    let begins =
+        "new messages are refused: the disk has 10 MiB left (store-full)\n  next: free space";
+    assert!(refused.starts_with(begins) && refused.contains("policy.concurrency"), "{refused}");
+    assert_eq!(daemon.lines()[..3], ["GET /v1/queues/sms", "GET /readyz", "GET /metrics"]);
+}
+
+#[tokio::test]
+async fn resume_says_whether_there_was_anything_to_resume_and_what_still_holds() {
+    let of = |sending: Value, resumed: Option<bool>| {
+        let mut queue = queue();
+        queue["sending"] = sending;
+        queue["failing"] =
+            json!({"since": "2026-11-21T08:58:00.000Z", "attempts": 4, "last_error": "timed out"});
+        if let Some(resumed) = resumed {
+            queue["resumed"] = resumed.into();
+        }
+        reply(200, queue)
+    };
+    let open = || json!({"state": "open"});
+    let failing = json!({"state": "failing"});
+    let daemon = Daemon::with([
+        of(open(), Some(true)),
+        of(open(), None),
+        of(open(), Some(false)),
+        of(failing, Some(true)),
+    ])
+    .await;
+    for out in [
+        "sms is resumed\n",
+        "sms is resumed\n",
+        "sms was neither paused nor shut: nothing was changed\n",
+        "sms is resumed\nsending: failing for 2m: timed out\n",
+    ] {
+        assert_eq!(daemon.run(&["resume", "sms"]).await.out, out);
+    }
 }
 
 #[tokio::test]
 async fn pause_and_resume() {
+    let mut resumed = queue();
+    resumed["sending"] = json!({"state": "open"});
     let script =
-        [reply(200, queue()), reply(200, queue()), reply(200, queue()), reply(200, queue())];
+        [reply(200, queue()), reply(200, queue()), reply(200, queue()), reply(200, resumed)];
     let daemon = Daemon::with(script).await;
     daemon.run(&["pause", "sms"]).await;
     let done = daemon.run(&["pause", "sms", "--for", "30m", "--reason", "deploy"]).await;
@@ -200,158 +248,4 @@ async fn queues_say_that_new_messages_are_refused_and_why() {
     assert!(unknown.err.contains(said), "{}", unknown.err);
     let json = daemon.run(&["queues", "--output", "json"]).await;
     assert_eq!(json.out, format!("{}\n", json!({"queues": [queue()]})), "the API's own answer");
-}
-
-#[tokio::test]
-async fn doctor_ends_with_0_where_all_is_well() {
-    let well = json!({"queue": "sms", "counts": {"ready": 1}, "oldest_ready_age_ms": 20});
-    let daemon = Daemon::with([
-        reply(200, json!({"status": "ready", "node": "A"})),
-        reply(200, "tidegate_store_up 1\ntidegate_durability_achieved{level=\"disk\"} 1\n"),
-        reply(200, json!({"nodes": []})),
-        reply(200, json!({"queues": [well]})),
-        reply(200, "{\"looked\":5,\"of\":9}\n{\"faults\":{},\"complete\":true}\n"),
-    ])
-    .await;
-    let done = daemon.run(&["doctor"]).await;
-    assert_eq!((done.exit, done.out.as_str()), (Exit::Ok, "no problems found\n"));
-    let asked = ["readyz", "metrics", "v1/nodes", "v1/queues", "v1/queues/sms/audit"];
-    assert_eq!(daemon.lines(), asked.map(|path| format!("GET /{path}")));
-}
-
-#[tokio::test]
-async fn doctor_names_problems_with_remedies_and_ends_with_1() {
-    let daemon = Daemon::with([
-        reply(200, READY),
-        reply(200, "tidegate_gate_open{queue=\"sms\",gate=\"throttled\"} 0\n"),
-        reply(200, json!({"nodes": []})),
-        reply(200, json!({"queues": [queue()]})),
-    ])
-    .await;
-    let done = daemon.run(&["doctor", "--quick"]).await;
-    assert_eq!(done.exit, Exit::Failure);
-    for words in [
-        "problem  sms: its gate is shut: the downstream refuses our credentials or our address (status 401: bad token)",
-        "problem  sms: it is paused by ann (deploy), and 3 messages wait",
-        "note     sms: its window is closed and opens in 1h",
-        "problem  sms: 3 dead messages",
-        "→ `tidegate resume sms`",
-        "3 problems found",
-    ] {
-        assert!(done.out.contains(words), "{words}: {}", done.out);
-    }
-}
-
-#[tokio::test]
-async fn doctor_repairs_when_told_and_says_what_was_mended() {
-    let daemon = Daemon::with([
-        reply(200, READY),
-        reply(200, METRICS),
-        reply(200, json!({"nodes": []})),
-        reply(200, json!({"queues": [{"queue": "sms"}]})),
-        reply(
-            200,
-            "{\"fault\":\"unplaced\",\"member\":\"01J\",\"repaired\":true}\n\
-             {\"faults\":{\"unplaced\":{\"found\":1,\"repaired\":1}},\"complete\":true}\n",
-        ),
-    ])
-    .await;
-    let done = daemon.run(&["doctor", "--repair"]).await;
-    assert_eq!(done.exit, Exit::Ok, "nobody has to act");
-    assert!(done.out.contains("would never be sent (01J); repaired"), "{}", done.out);
-    assert_eq!(daemon.lines()[4], "POST /v1/queues/sms/audit");
-}
-
-#[tokio::test]
-async fn doctor_never_takes_metrics_that_are_refused_for_metrics_without_a_finding() {
-    let refused = json!({"code": "forbidden", "detail": "the token lacks the scope read"});
-    let daemon = Daemon::with([reply(200, READY), reply(403, refused)]).await;
-    let done = daemon.run(&["doctor", "--quick"]).await;
-    assert_eq!(done.exit, Exit::Refused);
-    assert!(done.err.contains("the token lacks the scope read"), "{}", done.err);
-}
-
-#[tokio::test]
-async fn doctor_looks_twice_at_an_old_queue() {
-    let old = |age_ms: u64| json!({"queues": [{"queue": "sms", "oldest_ready_age_ms": age_ms}]});
-    let daemon = Daemon::with([
-        reply(200, READY),
-        reply(200, METRICS),
-        reply(200, json!({"nodes": []})),
-        reply(200, old(90_000)),
-        reply(200, old(91_000)),
-    ])
-    .await;
-    let done = daemon.run(&["doctor", "--quick", "--output", "json"]).await;
-    assert_eq!(done.exit, Exit::Failure);
-    let document: Value = serde_json::from_str(&done.out).unwrap();
-    assert_eq!(document["problems"], 1);
-    assert!(document["findings"][0]["what"].as_str().unwrap().contains("its age grows"));
-    assert_eq!(daemon.lines().len(), 5);
-}
-
-#[tokio::test]
-async fn doctor_finds_a_store_that_is_away() {
-    const AWAY: &str =
-        "tidegate_store_up 0\ntidegate_store_info{address=\"Redis at redis://cache-1\"} 1\n";
-    let away = json!({"code": "store-unavailable", "detail": "connection refused"});
-    let daemon = Daemon::with([reply(503, away), reply(200, AWAY)]).await;
-    let done = daemon.run(&["doctor"]).await;
-    assert_eq!(done.exit, Exit::Unreachable);
-    assert!(done.out.contains("the daemon is not ready: connection refused"), "{}", done.out);
-    assert!(
-        done.out.starts_with("messages are kept in: Redis at redis://cache-1\n"),
-        "{}",
-        done.out
-    );
-    assert!(done.out.contains("1 problem found"), "{}", done.out);
-    assert_eq!(
-        daemon.lines(),
-        ["GET /readyz", "GET /metrics"],
-        "what asks the store would only time out"
-    );
-}
-
-#[tokio::test]
-async fn doctor_gives_the_reason_why_messages_are_refused_and_looks_on() {
-    let why = "this Redis evicts; set maxmemory-policy noeviction";
-    let refused = json!({"code": "store-unavailable", "detail": why});
-    let daemon = Daemon::with([
-        reply(503, refused),
-        reply(200, "tidegate_store_up 1\ntidegate_store_fit 0\n"),
-        reply(200, json!({"nodes": []})),
-        reply(200, json!({"queues": []})),
-    ])
-    .await;
-    let done = daemon.run(&["doctor"]).await;
-    assert_eq!(done.exit, Exit::Failure);
-    assert!(done.out.contains(why) && done.out.contains("1 problem found"), "{}", done.out);
-}
-
-#[tokio::test]
-async fn health_says_whether_messages_are_taken() {
-    let full = json!({"code": "store-full", "detail": "the disk has 10 MiB left"});
-    let daemon =
-        Daemon::with([reply(200, json!({"status": "ready", "node": "A"})), reply(503, full)]).await;
-    let ready = daemon.run(&["health"]).await;
-    assert_eq!((ready.exit, ready.out.as_str()), (Exit::Ok, "ready\n"));
-    let full = daemon.run(&["health"]).await;
-    assert_ne!(full.exit, Exit::Ok);
-    assert!(full.err.contains("the disk has 10 MiB left"), "{}", full.err);
-    assert_eq!(daemon.lines(), ["GET /readyz", "GET /readyz"]);
-}
-
-#[tokio::test]
-async fn doctor_looks_on_where_the_daemon_is_stopping() {
-    let daemon = Daemon::with([
-        reply(503, json!({"code": "draining", "detail": "it stops"})),
-        reply(200, "tidegate_store_up 0\n"),
-        reply(200, json!({"nodes": []})),
-        reply(200, json!({"queues": []})),
-    ])
-    .await;
-    let done = daemon.run(&["doctor"]).await;
-    assert_eq!(done.exit, Exit::Failure);
-    assert!(done.out.contains("new messages are refused: it is stopping"), "{}", done.out);
-    assert!(done.out.contains("2 problems found"), "{}", done.out);
 }

@@ -157,9 +157,31 @@ async fn edit_patches_the_payload() {
     let before = json!({"id": "sms_01", "state": "dead", "payload": {"a": 1}});
     let daemon = Daemon::with([reply(200, before), reply(200, message("sms_01", "dead"))]).await;
     let done = daemon.run(&["edit", "sms_01", "-d", "{\"a\": 2}"]).await;
-    assert_eq!((done.exit, done.out.as_str()), (Exit::Ok, "sms_01 edited\n"));
+    let still = "sms_01 edited; it is still dead: `tidegate requeue sms_01` sends it\n";
+    assert_eq!((done.exit, done.out.as_str()), (Exit::Ok, still));
     assert_eq!(daemon.lines()[0], "GET /v1/messages/sms_01?view=full");
     assert_eq!(daemon.seen()[1].body, "{\"payload\":{\"a\": 2}}");
+    for (state, out) in [
+        (
+            "uncertain",
+            "sms_01 edited; it is still uncertain: `tidegate resolve sms_01 --as resend` sends it\n",
+        ),
+        ("scheduled", "sms_01 edited\n"),
+    ] {
+        let script = [message("sms_01", state), message("sms_01", state)];
+        let daemon = Daemon::with(script.map(|message| reply(200, message))).await;
+        assert_eq!(daemon.run(&["edit", "sms_01", "-d", "{}"]).await.out, out);
+    }
+}
+
+#[tokio::test]
+async fn what_is_to_be_sent_now_says_what_holds_its_queue() {
+    let mut held = message("sms_01", "ready");
+    held["held_by"] = json!(["pause", "limit"]);
+    let daemon = Daemon::with([reply(200, held.clone()), reply(200, held)]).await;
+    let waits = "; it waits for its queue to be resumed\n";
+    assert_eq!(daemon.run(&["requeue", "sms_01"]).await.out, format!("sms_01 requeued{waits}"));
+    assert_eq!(daemon.run(&["run", "sms_01"]).await.out, format!("sms_01 due now{waits}"));
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 
 mod admin;
 mod batch;
+mod doctor;
 mod kit;
 mod local;
 mod messages;

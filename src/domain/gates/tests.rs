@@ -52,6 +52,7 @@ fn message(state: State) -> Message {
         reference: None,
         accepted_at_ms: None,
         decided_by: None,
+        is_edited: false,
     }
 }
 

@@ -16,8 +16,10 @@ use super::token::WorkerToken;
 use crate::domain::gates::{Gate, GateState, Snapshot, gates};
 use crate::domain::id::QueueName;
 use crate::engine::cadence::{WAIT_MIN, wait_at_gate};
-use crate::engine::dispatcher::{CONCURRENCY_POLL, HORIZON_US};
-use crate::store::{ClaimReply, ClaimStatus, ClaimWish, Claimed, Queue, Store, StoreError};
+use crate::engine::dispatcher::CONCURRENCY_POLL;
+use crate::store::{
+    ClaimReply, ClaimStatus, ClaimWish, Claimed, HORIZON_US, Queue, Store, StoreError,
+};
 
 /// The fallback for a wake-up that got lost.
 const POLL: Duration = Duration::from_secs(15);

@@ -6,7 +6,8 @@ use bytes::Bytes;
 
 use super::fault::Fault;
 use crate::store::queue::{Queue, Shard};
-use crate::store::{Store, StoreError, Verb, arg};
+use crate::store::script::{call, fields, row, rows, timed_call};
+use crate::store::{Store, StoreError};
 
 /// What stands beside the records, in the order of `books`.
 pub(super) const STRUCTURES: [&str; 15] = [
@@ -90,16 +91,26 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn books(&self, shard: &Shard) -> Result<Books, StoreError> {
-        let mut reply = self.read(Verb::Books, shard, &[]).await?;
-        let mut books = Books { records: reply.count()?, ..Books::default() };
-        for size in &mut books.sizes {
-            *size = reply.count()?;
-        }
-        books.ready = reply.count()?;
-        books.drift = reply.int()?;
-        books.largest = reply.count()?;
-        let weights = [reply.int()?, reply.int()?];
-        books.weights = (weights != NOT_WEIGHED).then_some(weights);
+        let mut reply = self.read(shard, &call!(Books)).await?;
+        fields!(
+            reply as Books;
+            records: u64, states: u64, history: u64, due: u64, leased: u64, uncertain: u64,
+            accepted: u64, delivered: u64, dead: u64, expired: u64, cancelled: u64, expiry: u64,
+            probes: u64, refs: u64, early: u64, looks: u64, ready: u64, drift: i64, largest: u64,
+            delivered_bytes: i64, dead_bytes: i64
+        );
+        let weights = [delivered_bytes, dead_bytes];
+        let books = Books {
+            records,
+            sizes: [
+                states, history, due, leased, uncertain, accepted, delivered, dead, expired,
+                cancelled, expiry, probes, refs, early, looks,
+            ],
+            ready,
+            drift,
+            largest,
+            weights: (weights != NOT_WEIGHED).then_some(weights),
+        };
         Ok(books)
     }
 
@@ -110,13 +121,14 @@ impl Store {
         cursor: &str,
         most: u64,
     ) -> Result<Page, StoreError> {
-        let args = [arg(structure), arg(cursor), arg(most)];
-        let mut reply = self.read(Verb::Audit, shard, &args).await?;
-        let next = Some(reply.text()?).filter(|cursor| cursor != "0");
-        let (looked, weight) = (reply.count()?, reply.int()?);
+        let call = call!(Audit, what = structure, cursor = cursor, most = most);
+        let mut reply = self.read(shard, &call).await?;
+        fields!(reply as Audit; next_cursor: String, looked: u64, weight: i64);
+        rows!(reply as Audit);
+        let next = Some(next_cursor).filter(|cursor| cursor != "0");
         let mut page = Page { next, looked, weight, faults: Vec::new(), entries: Vec::new() };
         while reply.len() > 0 {
-            let (code, member) = (reply.count()?, reply.bytes()?);
+            fields!(row of reply as Audit; code: u64, member: Bytes);
             match Fault::of_code(code) {
                 Some(fault) => {
                     page.faults.push((fault, String::from_utf8_lossy(&member).into_owned()));
@@ -138,28 +150,33 @@ impl Store {
         writes: bool,
     ) -> Result<Vec<bool>, StoreError> {
         let policy = &queue.policy;
-        let mut args = vec![
-            arg(u8::from(writes)),
-            arg(policy.lease_ms),
-            arg(policy.retention.dead_ms),
-            arg(policy.retention.delivered_ms),
-        ];
-        for (fault, member) in findings {
-            args.extend([arg(fault.code()), arg(structure), arg(member)]);
-        }
+        let rows = findings.iter().map(|(fault, member)| {
+            row!(Mend: code = fault.code(), structure = structure, member = member)
+        });
+        let call = timed_call!(
+            Mend,
+            writes = writes,
+            lease_ms = policy.lease_ms,
+            dead_keep_ms = policy.retention.dead_ms,
+            keep_ms = policy.retention.delivered_ms,
+            ..rows
+        );
         // What nobody can tell by the clock holds for nobody.
-        let Some(mut called) = self.timed(Verb::Mend, shard, &args).await? else {
+        let Some(mut called) = self.timed(shard, call).await? else {
             return Ok(vec![false; findings.len()]);
         };
         let reply = &mut called.reply;
-        shard.wake(reply.count()?);
-        let mut holds = Vec::with_capacity(findings.len());
+        fields!(reply as Mend; wake: u64);
+        rows!(reply as Mend);
+        shard.wake(wake);
+        let mut still = Vec::with_capacity(findings.len());
         for (fault, _) in findings {
-            holds.push(reply.count()? == 1);
+            fields!(row of reply as Mend; holds: bool);
+            still.push(holds);
             if writes && *fault == Fault::Expiry {
                 shard.expiry.notify_one();
             }
         }
-        Ok(holds)
+        Ok(still)
     }
 }

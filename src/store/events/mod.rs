@@ -12,7 +12,6 @@ mod subscription;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, broadcast, watch};
@@ -20,7 +19,8 @@ use tokio::sync::{Notify, Semaphore, broadcast, watch};
 pub use subscription::{Heard, Subscription};
 
 use super::queue::{Queue, Shard};
-use super::{Store, StoreError, Verb, arg};
+use super::script::{call, fields};
+use super::{Store, StoreError};
 use crate::domain::change::Change;
 use crate::domain::id::QueueName;
 
@@ -34,7 +34,7 @@ const LISTENERS_MAX: usize = 100;
 const CATCH_UPS_MAX: usize = 4;
 /// For how long shards go on telling after the last sign that somebody listens: so long a listener may be
 /// away without a gap.
-const KEPT: Duration = Duration::from_secs(15 * 60);
+const KEPT_MS: u64 = 15 * 60 * 1000;
 
 /// What was read in one look, and how far it is complete.
 #[derive(Debug)]
@@ -135,8 +135,9 @@ impl Store {
         shard: &Shard,
         since_ms: Option<u64>,
     ) -> Result<(u64, bool), StoreError> {
-        let since = since_ms.map(arg).unwrap_or_default();
-        let mut reply = self.call(Verb::Listen, shard, &[arg(KEPT.as_millis()), since]).await?;
-        Ok((reply.count()?, reply.int()? == 1))
+        let call = call!(Listen, kept_ms = KEPT_MS, since_ms = since_ms);
+        let mut reply = self.call(shard, &call).await?;
+        fields!(reply as Listen; now_ms: u64, is_gap: bool);
+        Ok((now_ms, is_gap))
     }
 }

@@ -2,15 +2,15 @@
 -- ack: leased → delivered. Result and final state in one step; the body goes.
 -- include: shard writes events record packed waited exchanges gate
 --
--- ARGV[1] tokens of exchanges that end with this call   ARGV[2] retention_ms
--- ARGV[3] the messages' tokens, 20 bytes each   ARGV[4...] their ulids, then their last attempts
--- Returns {now_ms, reports, verdict per message}; reports as trouble; verdicts: 0 ok, 1 already, 2 stale, 3 gone, 4 late success
+-- args: exchanges keep_ms:number tokens (ulid last_attempt)...
+-- exchanges: tokens of those that end with this call. tokens: those of the messages, 20 bytes each.
+-- returns: now_ms:number reports verdict:number...
+-- Reports as trouble, verdicts as fence.
 --
 -- Safe to repeat: the token of a delivered message stays, so a repeat answers already.
-local keep_ms, tokens = tonumber(ARGV[2]), ARGV[3]
-local count = #tokens / 20
-local ulids, reply = {}, { now_ms, '' }
-for i = 1, count do ulids[i] = ARGV[3 + i] end
+local reply, ulids = REPLY { now_ms = now_ms, reports = '' }, {}
+local count = ROWS
+for i = 1, count do ulids[i] = ROW[i].ulid end
 local raws = hmget(K.states, ulids)
 -- Nothing of a record is needed where nothing of it is kept.
 local records = keep_ms > 0 and hmget(K.records, ulids) or raws
@@ -36,14 +36,14 @@ end
 
 -- What they weigh, where finals are weighed at all.
 local function weigh(ulids, states, slim)
-  -- include: state weight
+  -- include: weight
   weigh_in_delivered(ulids, states, slim)
   flush()
 end
 
 -- What is put together for all: nobody is told of them, and all were leased until now.
 local function ack_plainly()
-  for i = 1, count do reply[i + 2] = 0 end
+  for i = 1, count do reply[REPLY.verdict - 1 + i] = RUST.VERDICT_OK end
   for _, ulid in ipairs(waited_any and ulids or {}) do announce(ulid) end
   tell_changes(ulids, 'D')
   write_all('ZREM', K.leased, ulids)
@@ -58,7 +58,7 @@ local function ack_plainly()
   local purge_ms = string.format('%d', now_ms + keep_ms)
   for i = 1, count do
     local n, ulid = 2 * i, ulids[i]
-    states[n - 1], states[n] = ulid, delivered[raws[i]] .. ARGV[3 + count + i]
+    states[n - 1], states[n] = ulid, delivered[raws[i]] .. ROW[i].last_attempt
     slim[n - 1], slim[n] = ulid, record_without_body(records[i])
     purges[n - 1], purges[n] = purge_ms, ulid
   end
@@ -69,34 +69,24 @@ local function ack_plainly()
 end
 
 local function ack_each()
-  -- include: state finals ready wake waiting callback weight finish fence uncertain
+  -- include: finish late settle
   local whole, states = load(ulids)
-  local succeeded = false
-  for i, ulid in ipairs(ulids) do
-    local s, token = states[i], token_of(i)
-    local verdict = fence_success(s, token)
-    if verdict == OK or verdict == LATE then
-      if s.state == 'w' then leave_waiting(ulid, s) end
-      if s.state == 'U' then leave_uncertain(ulid) end
-      if s.state == 'A' then gather('ZREM', K.accepted, ulid) end
-      leave_lease(ulid)
-      s.state, s.token, s.tail = 'D', token, ARGV[3 + count + i]
-      finish(ulid, s, whole[i], keep_ms)
-      succeeded = true
-    end
-    reply[#reply + 1] = verdict
-  end
+  local acked = settle(reply, states, fence_success, function(ulid, s, i)
+    leave_place(ulid, s)
+    s.state, s.token, s.tail = 'D', token_of(i), ROW[i].last_attempt
+    finish(ulid, s, whole[i], keep_ms)
+  end)
   flush()
-  return succeeded
+  return acked > 0
 end
 
 local succeeded = true
 if is_plain_call() then ack_plainly() else succeeded = ack_each() end
-end_exchanges(ARGV[1])
+end_exchanges(exchanges)
 flush()
 if succeeded and gate_remembers() then
   -- include: trouble
   downstream_succeeds()
-  reply[2] = reports_text()
+  reply[REPLY.reports] = reports_text()
 end
 return reply

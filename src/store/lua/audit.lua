@@ -1,24 +1,22 @@
 #!lua flags=no-writes
 -- audit: a page of one structure, and what of it disagrees with the records.
--- include: shard writes record packed state ready weight place
+-- include: state ready weight place
 --
--- ARGV[1] structure: records, states, history, ready, or a sorted set   ARGV[2] cursor, '0' at first
--- ARGV[3] about how many members
--- Returns {next cursor, '0' after the last page, members looked at, of an index of final messages what
---         these weigh as far as they are weighed, then per finding: code, member};
---         codes as in place, and 0: of records an entry that must stand in a ready list if all is
---         well, of ready an entry that stands there
+-- args: what cursor most:number
+-- what: records, states, history, ready, or a sorted set. cursor: '0' at first. most: about how many members.
+-- returns: next_cursor looked:number weight:number (code:number member)...
+-- next_cursor: '0' after the last page. weight: of an index of final messages what these weigh as far as they are
+-- weighed. Codes as place, and 0: of records an entry that must stand in a ready list if all is well, of ready an
+-- entry that stands there.
 --
 -- What a single call can tell is told for certain. Ready lists have no index, so that the caller
 -- compares: they are walked from the tail, where a position holds while heads are taken, and all
 -- that stands there during the whole walk is met.
 local SEEN = 0
-local what, cursor, most = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local reply = { '0', 0, 0 }
+local reply = REPLY { next_cursor = '0', looked = 0, weight = 0 }
 
 local function find(code, member)
-  local n = #reply
-  reply[n + 1], reply[n + 2] = code, member
+  REPLY_ROW { code = code, member = member }
 end
 
 -- The members of a scanned page, and what came with each.
@@ -78,7 +76,7 @@ local function audit_zset(name)
     if not stands(name, member, tonumber(scores[i]), states[i], records[i]) then
       find(MISPLACED, member)
     elseif states[i] and FINAL[states[i].state] and is_weighed(states[i]) then
-      reply[3] = reply[3] + weight(member)
+      reply[REPLY.weight] = reply[REPLY.weight] + weight(member)
     end
   end
   return page[1], #members

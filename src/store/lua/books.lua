@@ -1,24 +1,22 @@
 #!lua flags=no-writes
 -- books: how large each structure is, and whether they add up to the records.
--- include: shard writes record packed state ready place
+-- include: ready place
 --
--- ARGV none
--- Returns {records, states, history, due, leased, uncertain, accepted, delivered, dead, expired,
---         cancelled, expiry, probes, refs, early, looks, entries in the ready lists, drift: messages that the records know beyond
---         those that are counted (negative: fewer), bytes of the largest record,
---         bytes of delivered, expired and cancelled messages by their weighing or -1: none, or not yet;
---         of dead ones}
-local sizes = {}
-for _, key in ipairs({ K.records, K.states, K.history }) do sizes[#sizes + 1] = rc('HLEN', key) end
-for _, key in ipairs({ K.due, K.leased, K.uncertain, K.accepted, K.delivered, K.dead, K.expired,
-  K.cancelled, K.expiry, K.probes }) do
-  sizes[#sizes + 1] = rc('ZCARD', key)
-end
-sizes[14], sizes[15], sizes[16] = rc('HLEN', K.refs), rc('HLEN', K.early), rc('ZCARD', K.looks)
+-- returns: records:number states:number history:number due:number leased:number uncertain:number accepted:number
+-- returns: delivered:number dead:number expired:number cancelled:number expiry:number probes:number refs:number early:number
+-- returns: looks:number ready:number drift:number largest:number delivered_bytes:number dead_bytes:number
+-- ready: entries in the ready lists. drift: messages that the records know beyond those that are counted (negative:
+-- fewer). largest: bytes of the largest record. The bytes by their weighing, or -1: none, or not yet; delivered: with
+-- expired and cancelled ones.
 local m = rc('HMGET', K.meta, 'stale', 'largest', 'weigh_at', 'weight_delivered', 'weight_dead')
-sizes[17] = ready_length()
-sizes[18] = ready_by_records() - (sizes[17] - tonumber(m[1] or 0))
-sizes[19] = tonumber(m[2] or 0)
-sizes[20] = not m[3] and tonumber(m[4]) or -1
-sizes[21] = not m[3] and tonumber(m[5]) or -1
-return sizes
+local ready = ready_length()
+local function zset(key) return rc('ZCARD', key) end
+return REPLY {
+  records = rc('HLEN', K.records), states = rc('HLEN', K.states), history = rc('HLEN', K.history),
+  due = zset(K.due), leased = zset(K.leased), uncertain = zset(K.uncertain), accepted = zset(K.accepted),
+  delivered = zset(K.delivered), dead = zset(K.dead), expired = zset(K.expired), cancelled = zset(K.cancelled),
+  expiry = zset(K.expiry), probes = zset(K.probes), refs = rc('HLEN', K.refs), early = rc('HLEN', K.early),
+  looks = zset(K.looks), ready = ready, drift = ready_by_records() - (ready - tonumber(m[1] or 0)),
+  largest = tonumber(m[2] or 0),
+  delivered_bytes = not m[3] and tonumber(m[4]) or -1, dead_bytes = not m[3] and tonumber(m[5]) or -1,
+}

@@ -2,13 +2,14 @@
 -- conclude: kept → –, or put off. Forgets events that every queue has, and puts the others off.
 -- include: topic
 --
--- ARGV[1] for how long to put off, ms
--- ARGV[2...] per event: ulid, the queues that lack it by comma ('': none)
--- Returns {now_ms, how many are kept still}
+-- args: put_off_ms:number (ulid left)...
+-- left: the queues that lack it still, by comma; '': none.
+-- returns: now_ms:number kept:number
+-- kept: how many are kept still.
 --
 -- Safe to repeat: what is gone stays gone, also if somebody who knows less comes later.
-for at = 2, #ARGV, 2 do
-  local ulid, left = ARGV[at], ARGV[at + 1]
+for i = 1, ROWS do
+  local ulid, left = ROW[i].ulid, ROW[i].left
   if left == '' then
     rc('HDEL', K.events, ulid)
     rc('HDEL', K.left, ulid)
@@ -18,7 +19,7 @@ for at = 2, #ARGV, 2 do
   elseif rc('HEXISTS', K.events, ulid) == 1 then
     rc('HSET', K.left, ulid, left)
     rc('ZREM', K.due, ulid)
-    rc('ZADD', K.put_off, now_ms + tonumber(ARGV[1]), ulid)
+    rc('ZADD', K.put_off, now_ms + put_off_ms, ulid)
   end
 end
-return { now_ms, rc('HLEN', K.events) }
+return REPLY { now_ms = now_ms, kept = rc('HLEN', K.events) }

@@ -1,38 +1,29 @@
 #!lua flags=allow-oom
 -- defer: leased → ready, at the head, counted: a throttle (shuts the gate) or a hold by the window.
--- include: shard writes events record packed state ready wake waiting fence exchanges gate trouble shut
+-- include: settling waiting shut
 --
--- ARGV[1] tokens of exchanges that end with this call
--- ARGV[2] what the attempts show of the downstream, see trouble
--- ARGV[3] kind: throttle, alarm (credentials refused) or hold
--- ARGV[4] how long the gate shuts, ms; -1: by its streak      ARGV[5] why, for people
--- ARGV[6...] per message: ulid, token, last attempt or ''; none: another shard's downstream, shut too
--- Returns {now_ms, reports, verdict per message}; reports and verdicts as ack
+-- args: exchanges signs kind shut_ms:number? reason
+-- args: (ulid token last_attempt)...
+-- exchanges: tokens of those that end with this call. signs: what the attempts show of the downstream (see trouble).
+-- kind: throttle, alarm (credentials refused) or hold. shut_ms: how long the gate shuts; none: by its streak. reason:
+-- why, for people. last_attempt: '' where it stays as it was. No rows: another shard's downstream, shut here too.
+-- returns: now_ms:number reports verdict:number...
+-- Reports as trouble, verdicts as fence.
 --
 -- Safe to repeat: the present token with another state answers already, and shuts nothing again.
-local kind = ARGV[3]
-local ulids, reply = {}, { now_ms, '' }
-for i = 6, #ARGV, 3 do ulids[#ulids + 1] = ARGV[i] end
-local states = load_states(ulids)
-local ready_before, added = ready_length(), false
-for i = #ulids, 1, -1 do
-  local at, ulid, s = i * 3 + 3, ulids[i], states[i]
-  local verdict = fence(s, ARGV[at + 1])
-  if verdict == OK then
-    leave_lease(ulid)
-    if kind == 'throttle' then s.throttles = s.throttles + 1 end
-    if kind == 'hold' then s.holds = s.holds + 1 end
-    attempt_undo(s, kind ~= 'hold')
-    if ARGV[at + 2] ~= '' then s.tail = ARGV[at + 2] end
-    back_to_head(ulid, s)
-    added = true
-  end
-  reply[2 + i] = verdict
-end
-end_exchanges(ARGV[1])
+local reply = REPLY { now_ms = now_ms, reports = '' }
+local ready_before = ready_length()
+local deferred = settle(reply, load_states(ulids), fence, function(ulid, s, i)
+  if kind == 'throttle' then s.throttles = s.throttles + 1 end
+  if kind == 'hold' then s.holds = s.holds + 1 end
+  attempt_undo(s, kind ~= 'hold')
+  if ROW[i].last_attempt ~= '' then s.tail = ROW[i].last_attempt end
+  back_to_head(ulid, s)
+end, true)
+end_exchanges(exchanges)
 flush()
-if added then note_attempts(ARGV[2]) end
-if (added or #ulids == 0) and kind ~= 'hold' then gate_shut(kind, tonumber(ARGV[4]), ARGV[5], added) end
-reply[2] = reports_text()
-wake(nil, nil, ready_before, added)
+if deferred > 0 then note_attempts(signs) end
+if (deferred > 0 or #ulids == 0) and kind ~= 'hold' then gate_shut(kind, shut_ms, reason, deferred > 0) end
+reply[REPLY.reports] = reports_text()
+wake(nil, nil, ready_before, deferred > 0)
 return reply

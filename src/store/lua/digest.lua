@@ -2,9 +2,11 @@
 -- digest: being taken → –. Entries whose messages are safe, or that were kept as rejected, leave the stream.
 -- include: inbox
 --
--- ARGV[1] the group   ARGV[2...] ids of entries
--- Returns {how many were there}
+-- args: group id...
+-- id: of an entry.
+-- returns: digested:number
+-- digested: how many were there.
 --
 -- Safe to repeat: what is gone stays gone.
-rc('XACK', K.stream, ARGV[1], unpack(ARGV, 2))
-return { rc('XDEL', K.stream, unpack(ARGV, 2)) }
+rc('XACK', K.stream, group, unpack(ARGV, ROWS_FROM))
+return REPLY { digested = rc('XDEL', K.stream, unpack(ARGV, ROWS_FROM)) }

@@ -2,6 +2,7 @@
 -- find: the message that an idempotency key belongs to.
 -- include: shard idempotency
 --
--- ARGV[1] key
--- Returns {ulid or ''}
-return { idempotency_find(ARGV[1]) or '' }
+-- args: key
+-- returns: ulid
+-- ulid: '' where there is none.
+return REPLY { ulid = (idempotency_find(key)) or '' }

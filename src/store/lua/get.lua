@@ -1,18 +1,21 @@
 #!lua flags=no-writes
 -- get: all that is known about messages, as many of them as a call may read.
--- include: shard writes record packed state
+-- include: rows state
 --
--- ARGV[1] 1: with their past attempts   ARGV[2] 1: with their bodies   ARGV[3...] ulids
--- Reads the first ones, until their records take BYTES_MAX; at least one. The caller asks again for the rest.
--- Returns {now_ms, per message that was read: record or '', state entry or '', 1 if it stands in due else 0, lease
---         deadline_ms, next probe_ms or moment of acceptance or 0, history}
+-- args: with_history:flag with_body:flag ulid...
+-- Reads the first of them, until their records take BYTES_MAX; at least one. The caller asks again for the rest.
+-- returns: now_ms:number (record state is_due:flag moment_ms:number history)...
+-- record, state: '' where there is none. is_due: it stands in due. moment_ms: deadline of the lease, next probe, moment
+-- of acceptance, or 0.
 local MOMENTS = { L = K.leased, U = K.probes, A = K.accepted }
 local BYTES_MAX = 1048576
-local ulids, reply, bytes = {}, { now_ms }, 0
-for i = 3, #ARGV do
-  bytes = bytes + rc('HSTRLEN', K.records, ARGV[i])
-  if bytes > BYTES_MAX and i > 3 then break end
-  ulids[#ulids + 1] = ARGV[i]
+local reply, bytes = REPLY { now_ms = now_ms }, 0
+for i = 1, ROWS do
+  bytes = bytes + rc('HSTRLEN', K.records, ulids[i])
+  if bytes > BYTES_MAX and i > 1 then
+    ulids = { unpack(ulids, 1, i - 1) }
+    break
+  end
 end
 
 -- The record as it stands, but without its body.
@@ -29,10 +32,12 @@ for i, ulid in ipairs(ulids) do
   local scheduled = s and s.state == 'w' and rc('ZSCORE', K.due, entry_of(ulid, s))
   local moment = s and MOMENTS[s.state] and rc('ZSCORE', MOMENTS[s.state], ulid)
   local record = records[i] or ''
-  reply[#reply + 1] = ARGV[2] == '1' and record or head_of(record)
-  reply[#reply + 1] = raws[i] or ''
-  reply[#reply + 1] = scheduled and 1 or 0
-  reply[#reply + 1] = tonumber(moment or 0)
-  reply[#reply + 1] = ARGV[1] == '1' and rc('HGET', K.history, ulid) or ''
+  REPLY_ROW {
+    record = with_body and record or head_of(record),
+    state = raws[i] or '',
+    is_due = scheduled,
+    moment_ms = tonumber(moment or 0),
+    history = with_history and rc('HGET', K.history, ulid) or '',
+  }
 end
 return reply

@@ -2,7 +2,8 @@
 -- glance: a reading. How much lies in streams of the inbox, and since when.
 -- include: inbox
 --
--- Returns for each key: entries (-1: it is no stream), the id of the oldest or ''
+-- returns: (entries:number oldest)...
+-- A row for each key. entries: -1: it is not a stream. oldest: the id, or ''.
 --
 -- Safe to repeat: it writes nothing.
 local reply = {}
@@ -15,6 +16,6 @@ for _, key in ipairs(KEYS) do
   elseif kind ~= 'none' then
     length = -1
   end
-  reply[#reply + 1], reply[#reply + 2] = length, oldest
+  REPLY_ROW { entries = length, oldest = oldest }
 end
 return reply

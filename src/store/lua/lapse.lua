@@ -1,22 +1,22 @@
 #!lua flags=allow-oom
 -- lapse: accepted, and no receipt in time → uncertain, dead or delivered. Kept receipts that nobody
 -- needed go, and references whose message is gone.
--- include: shard clock writes events record packed state finals wake callback weight waited finish uncertain receipt
+-- include: clock receipt uncertain
 --
--- ARGV[1] ARGV[2] moments between which this call is expected, us
--- ARGV[3] most messages, and most looks, in this call   ARGV[4] how long a receipt is waited for, ms
--- ARGV[5] what follows: U, X or D   ARGV[6] retention_ms of delivered messages   ARGV[7] of dead ones
--- ARGV[8] after how long the downstream is asked about an uncertain one, ms, or ''   ARGV[9] why, as a JSON string
--- Returns {0, now_us, lapsed, 1 if there is more else 0}, or {1, now_us}: the clock is in doubt, and
---         nothing was done
+-- args: earliest_us:number latest_us:number most:number waited_ms:number becomes
+-- args: delivered_keep_ms:number dead_keep_ms:number probe_after_ms:number? reason
+-- earliest_us, latest_us: this call is expected between them. most: messages, and looks, of
+-- this call. waited_ms: for how long a receipt is. becomes: U, X or D. probe_after_ms: when the downstream is asked about
+-- an uncertain one; none: never. reason: as a JSON string.
+-- returns: is_in_doubt:flag now_us:number [lapsed:number has_more:flag]
+-- is_in_doubt: the clock is, and nothing was done. 
 --
 -- Safe to repeat: what has lapsed is not accepted any more.
-if clock_in_doubt(ARGV[1], ARGV[2]) then return { 1, now_us } end
-local most, becomes = tonumber(ARGV[3]), ARGV[5]
-local keep_ms = { D = tonumber(ARGV[6]), X = tonumber(ARGV[7]) }
+if clock_in_doubt(now_us, earliest_us, latest_us) then return REPLY { is_in_doubt = true, now_us = now_us } end
+local keep_ms = { D = delivered_keep_ms, X = dead_keep_ms }
 
 local function lapse()
-  local ulids = rc('ZRANGE', K.accepted, '-inf', now_ms - tonumber(ARGV[4]), 'BYSCORE', 'LIMIT', 0, most)
+  local ulids = rc('ZRANGE', K.accepted, '-inf', now_ms - waited_ms, 'BYSCORE', 'LIMIT', 0, most)
   local records, states = load(ulids)
   local lapsed = 0
   for i, ulid in ipairs(ulids) do
@@ -24,9 +24,9 @@ local function lapse()
     -- What cannot be read stays, and stands back.
     if s or not records[i] then gather('ZREM', K.accepted, ulid) else gather('ZADD', K.accepted, now_ms, ulid) end
     if s and s.state == 'A' then
-      s.tail, s.state, lapsed = tail_with(s.tail, 'timeout', ARGV[9]), becomes, lapsed + 1
+      s.tail, s.state, lapsed = tail_with(s.tail, 'timeout', reason), becomes, lapsed + 1
       if becomes == 'U' then
-        enter_uncertain(ulid, ARGV[8])
+        enter_uncertain(ulid, probe_after_ms)
         state_save(ulid, s)
       else
         finish(ulid, s, records[i], keep_ms[becomes])
@@ -66,4 +66,4 @@ end
 local lapsed, met = lapse()
 local looked = look()
 flush()
-return { 0, now_us, lapsed, (met >= most or looked >= most) and 1 or 0 }
+return REPLY { is_in_doubt = false, now_us = now_us, lapsed = lapsed, has_more = met >= most or looked >= most }

@@ -2,12 +2,15 @@
 -- listen: somebody listens to the changes of this shard, or may come back to: its stream is there for a while.
 -- include: shard
 --
--- ARGV[1] for how long, ms   ARGV[2] since which moment changes are wanted, ms; '': from now on
--- Returns {now_ms, 1 if some since that moment may be gone, or were never told, else 0}
+-- args: kept_ms:number since_ms:number?
+-- kept_ms: for how long somebody listens, or may come back to. since_ms: changes are wanted since then; none: from now
+-- on.
+-- returns: now_ms:number is_gap:flag
+-- is_gap: some since that moment may be gone, or were never told.
 --
 -- Safe to repeat: the stream begins once, and is there for as long as was last said.
 if rc('EXISTS', K.events) == 0 then rc('XADD', K.events, '*', 'begin', '') end
-rc('PEXPIRE', K.events, ARGV[1])
+rc('PEXPIRE', K.events, kept_ms)
 local first = rc('XRANGE', K.events, '-', '+', 'COUNT', 1)[1]
 local first_ms = tonumber(string.match(first[1], '^%d+'))
-return { now_ms, ARGV[2] ~= '' and first_ms > tonumber(ARGV[2]) and 1 or 0 }
+return REPLY { now_ms = now_ms, is_gap = since_ms and first_ms > since_ms }

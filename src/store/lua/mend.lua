@@ -1,21 +1,20 @@
 #!lua flags=allow-oom
 -- mend: indexes follow their records again, each where what was found still holds.
--- include: shard clock writes events record packed state ready wake waiting weight place
+-- include: clock waiting weight place
 --
--- ARGV[1] ARGV[2] moments between which this call is expected, us
--- ARGV[3] 1: mend; 0: only tell what still holds   ARGV[4] lease_ms   ARGV[5] retention_ms of dead
--- messages   ARGV[6] retention_ms of other finals
--- ARGV[7...] per finding: code, structure or '', member
--- Returns {0, now_us, wake, per finding: 1 it holds (and is mended), 0 it does not (any more), or nobody
---         can tell}, or {1, now_us}: the clock is in doubt, and nothing was done
+-- args: earliest_us:number latest_us:number writes:flag lease_ms:number dead_keep_ms:number keep_ms:number
+-- args: (code:number structure member)...
+-- earliest_us, latest_us: this call is expected between them. writes: mend, else only tell
+-- what still holds. keep_ms: of final messages that are not dead. Codes as place; structure: '' for some.
+-- returns: is_in_doubt:flag now_us:number [wake:number] holds:flag...
+-- is_in_doubt: the clock is, and nothing was done. holds: it does (and is mended), else it does not (any more),
+-- or nobody can tell.
 --
 -- Safe to repeat: what is mended is right, and no longer found. Records are never written.
 local LOOK_MAX, LOOK_FAR_MAX = 5000, 100000
 local TOMBSTONE = '~~'
-if clock_in_doubt(ARGV[1], ARGV[2]) then return { 1, now_us } end
-local writes = ARGV[3] == '1'
-local keep_ms = { X = tonumber(ARGV[5]), D = tonumber(ARGV[6]) }
-keep_ms.E, keep_ms.C = keep_ms.D, keep_ms.D
+if clock_in_doubt(now_us, earliest_us, latest_us) then return REPLY { is_in_doubt = true, now_us = now_us } end
+local keep_ms_of = { X = dead_keep_ms, D = keep_ms, E = keep_ms, C = keep_ms }
 local head, ready_before = due_head(), ready_length()
 local due_first, ready_added
 
@@ -27,8 +26,8 @@ end
 -- A lease without a deadline gets one, so that the reaper brings it back; a final state without a
 -- purge time the one that it would have had.
 local function score_for(s)
-  if s.state == 'L' then return now_ms + tonumber(ARGV[4]) end
-  if FINAL[s.state] then return s.final + keep_ms[s.state] end
+  if s.state == 'L' then return now_ms + lease_ms end
+  if FINAL[s.state] then return s.final + keep_ms_of[s.state] end
   return now_ms
 end
 
@@ -159,18 +158,18 @@ local MEND = {
   [WEIGHT] = weigh_anew,
 }
 
-local reply, met = { 0, now_us, 0 }, {}
-for i = 7, #ARGV, 3 do
-  local code, name, member = tonumber(ARGV[i]), ARGV[i + 1], ARGV[i + 2]
+local reply, met = REPLY { is_in_doubt = false, now_us = now_us, wake = 0 }, {}
+for i = 1, ROWS do
+  local code, name, member = ROW[i].code, ROW[i].structure, ROW[i].member
   local finding = code .. name .. member
   -- A page may show a member twice; an entry may stand in its list three times.
   local is_new = not met[finding] or code == DUPLICATE
   local holds = is_new and MEND[code] and MEND[code](name, member)
   met[finding] = true
-  reply[#reply + 1] = holds and 1 or 0
+  REPLY_ROW { holds = holds }
 end
 if writes then
   flush()
-  reply[3] = wake(head, due_first, ready_before, ready_added)
+  reply[REPLY.wake] = wake(head, due_first, ready_before, ready_added)
 end
 return reply

@@ -1,14 +1,14 @@
 #!lua flags=allow-oom
 -- move: scheduled, ready, dead, expired or cancelled → cancelled, on its way into another queue.
--- include: shard writes events record packed state finals ready wake waiting weight waited
+-- include: rows waiting finals weight waited
 --
--- ARGV[1] what: begin, find (only those begun before) or end
--- begin, find: ARGV[2] cut-off: finals only since this moment or longer, ms   ARGV[3] the state meant: w, X,
---         E or C   ARGV[4...] per message: ulid, its new id, its tail from now on, which names the new id
--- end:    ARGV[2] retention_ms, ARGV[3] '', ARGV[4...] ulids
--- Returns for begin and find, per message, flat: code, state before, due_ms, expires_ms, record or '';
---         codes: 0 begun, 1 was begun before, 2 was ended before, 3 no such message, 5 wrong state. For end
---         {how many}
+-- args: what cutoff_ms:number? wanted keep_ms:number? (ulid new_id tail)...
+-- what: begin, find (only those begun before) or end. Of begin and find, cutoff_ms: finals only since this moment or
+-- longer; wanted: the state meant, w, X, E or C; tail: its tail from now on, which names the new id. Of end only ulids
+-- and keep_ms matter.
+-- returns: ended:number (code:number before due_ms:number expires_ms:number record)...
+-- ended: how many, at the end. Of begin and find one row for each message; before: its state until now; record: '' where
+-- none goes over; codes: 0 begun, 1 was begun before, 2 was ended before, 3 no such message, 5 wrong state.
 --
 -- A message that is on its way is cancelled for everybody, so that nothing sends it from here; it keeps its
 -- body, and no retention or purge takes it, until the other queue has it. Whoever goes on with an operation
@@ -16,10 +16,9 @@
 --
 -- Safe to repeat: a message knows its new id, so that begin tells what was begun before.
 local FAR_MS = 10 * 366 * 86400000
-local what = ARGV[1]
 
 local function is_there(s)
-  return s.state == ARGV[3] and (s.state == 'w' or (s.final <= tonumber(ARGV[2]) and not is_moved(s)))
+  return s.state == wanted and (s.state == 'w' or (s.final <= cutoff_ms and not is_moved(s)))
 end
 
 local function lift(ulid, s, tail)
@@ -38,12 +37,11 @@ local function lift(ulid, s, tail)
 end
 
 local function begin()
-  local ulids, reply, far = {}, {}, {}
-  for i = 4, #ARGV, 3 do ulids[#ulids + 1] = ARGV[i] end
+  local reply, far = REPLY { ended = 0 }, {}
   local records, states = load(ulids)
   for i, ulid in ipairs(ulids) do
     local s, record = states[i], records[i]
-    local new_id, tail = ARGV[3 * i + 2], ARGV[3 * i + 3]
+    local new_id, tail = ROW[i].new_id, ROW[i].tail
     local code, before = 0, s and s.state or ''
     if not s then code = 3
     elseif s.state == 'C' and is_moved(s) and string.find(s.tail, new_id, 1, true) then
@@ -56,10 +54,14 @@ local function begin()
       lift(ulid, s, tail)
       far[#far + 1], far[#far + 2] = now_ms + FAR_MS, ulid
     end
-    local n, is_ours, goes = #reply, code <= 2, code < 2
-    reply[n + 1], reply[n + 2] = code, before
-    reply[n + 3], reply[n + 4] = is_ours and s.due or 0, is_ours and s.expires or 0
-    reply[n + 5] = goes and record or ''
+    local is_ours, goes = code <= 2, code < 2
+    REPLY_ROW {
+      code = code,
+      before = before,
+      due_ms = is_ours and s.due or 0,
+      expires_ms = is_ours and s.expires or 0,
+      record = goes and record or '',
+    }
   end
   flush()
   write_all('ZADD', K.cancelled, far)
@@ -67,8 +69,7 @@ local function begin()
 end
 
 local function finish_moves()
-  local ulids, count = {}, 0
-  for i = 4, #ARGV do ulids[#ulids + 1] = ARGV[i] end
+  local count = 0
   local records, states = load(ulids)
   for i, ulid in ipairs(ulids) do
     local s = states[i]
@@ -76,12 +77,12 @@ local function finish_moves()
       local slim = record_without_body(records[i])
       if is_weighed(s) then weight_changes_by('C', #slim - #records[i]) end
       gather('HSET', K.records, ulid, slim)
-      gather('ZADD', K.cancelled, now_ms + tonumber(ARGV[2]), ulid)
+      gather('ZADD', K.cancelled, now_ms + keep_ms, ulid)
       count = count + 1
     end
   end
   flush()
-  return { count }
+  return REPLY { ended = count }
 end
 
 if what == 'end' then return finish_moves() end

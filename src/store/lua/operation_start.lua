@@ -2,13 +2,11 @@
 -- operation_start: – → running. An operation is written down; a node takes it up.
 -- include: operations
 --
--- ARGV[1] id   ARGV[2] definition   ARGV[3] progress   ARGV[4] most that run at a time
--- Returns {0, or 1: too many run}
+-- args: id definition progress running_max:number
+-- returns: are_too_many:flag
 --
 -- Safe to repeat: one that is there already is written again as far as it never changes, so that a
 -- durability wait covers the first call.
-local id = ARGV[1]
-
 -- How many run: what has no definition is nobody's.
 local function running()
   local count = 0
@@ -19,10 +17,10 @@ local function running()
 end
 
 local is_known = rc('HEXISTS', O.definitions, id) == 1
-if not is_known and running() >= tonumber(ARGV[4]) then return { 1 } end
-rc('HSET', O.definitions, id, ARGV[2])
+if not is_known and running() >= running_max then return REPLY { are_too_many = true } end
+rc('HSET', O.definitions, id, definition)
 if not is_known then
-  rc('HSET', O.progress, id, ARGV[3])
+  rc('HSET', O.progress, id, progress)
   rc('ZADD', O.running, now_ms, id)
 end
-return { 0 }
+return REPLY { are_too_many = false }

@@ -2,14 +2,15 @@
 -- operation_take: a node takes up an operation that nobody carries out, or not any more.
 -- include: operations
 --
--- ARGV[1] token   ARGV[2] lease_ms   ARGV[3...] ids that the caller cannot read
--- Returns {id, definition, progress, who asked to stop it or ''}, or {}: there is none
+-- args: token lease_ms:number unreadable_id...
+-- unreadable_id: one that the caller cannot read.
+-- returns: [id definition progress stopped_by]
+-- Nothing where there is none. stopped_by: who asked to stop it, or ''.
 --
 -- Safe to repeat: the one that this token has is given again first.
-local token, lease_ms = ARGV[1], tonumber(ARGV[2])
 local free
 local unreadable = {}
-for i = 3, #ARGV do unreadable[ARGV[i]] = true end
+for i = 1, ROWS do unreadable[ROW[i].unreadable_id] = true end
 for _, id in ipairs(rc('ZRANGE', O.running, 0, -1)) do
   local deadline, holder = lease_of(id)
   if holder == token then
@@ -22,5 +23,9 @@ for _, id in ipairs(rc('ZRANGE', O.running, 0, -1)) do
 end
 if not free then return {} end
 lease_keep(free, token, lease_ms)
-return { free, rc('HGET', O.definitions, free) or '', rc('HGET', O.progress, free) or '',
-  rc('HGET', O.stops, free) or '' }
+return REPLY {
+  id = free,
+  definition = rc('HGET', O.definitions, free) or '',
+  progress = rc('HGET', O.progress, free) or '',
+  stopped_by = rc('HGET', O.stops, free) or '',
+}

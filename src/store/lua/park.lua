@@ -1,39 +1,29 @@
 #!lua flags=allow-oom
 -- park: leased → uncertain. The attempt may have reached the downstream; waits for a decision.
--- include: shard writes events record packed state finals wake callback weight waited finish fence exchanges history trouble uncertain receipt
+-- include: settling receipt uncertain history trouble
 --
--- ARGV[1] tokens of exchanges that end with this call
--- ARGV[2] what the attempts show of the downstream, see trouble
--- ARGV[3] after how long the downstream is asked, ms, or '': never
--- ARGV[4] retention_ms of delivered messages   ARGV[5] of dead ones, where a receipt was faster
--- ARGV[6...] per message: ulid, token, last attempt
--- Returns {now_ms, reports, verdict per message}; reports and verdicts as ack
+-- args: exchanges signs probe_after_ms:number? delivered_keep_ms:number dead_keep_ms:number
+-- args: (ulid token last_attempt)...
+-- exchanges: tokens of those that end with this call. signs: what the attempts show of the downstream (see trouble).
+-- probe_after_ms: when the downstream is asked; none: never. The other two: where a receipt was faster.
+-- returns: now_ms:number reports verdict:number...
+-- Reports as trouble, verdicts as fence.
 --
 -- Safe to repeat: the present token with another state answers already.
-local ulids, reply, settled = {}, { now_ms, '' }, false
-local keep = { delivered = tonumber(ARGV[4]), dead = tonumber(ARGV[5]) }
-local done, lines = {}, {}
-for i = 6, #ARGV, 3 do ulids[#ulids + 1] = ARGV[i] end
-local states = load_states(ulids)
-for i, ulid in ipairs(ulids) do
-  local at, s = i * 3 + 3, states[i]
-  local verdict = fence(s, ARGV[at + 1])
-  if verdict == OK then
-    leave_lease(ulid)
-    settled = true
-    s.tail = ARGV[at + 2]
-    if not close_early(ulid, s, keep) then
-      s.state = 'U'
-      state_save(ulid, s)
-      enter_uncertain(ulid, ARGV[3])
-      done[#done + 1], lines[#lines + 1] = ulid, s.tail
-    end
-  end
-  reply[#reply + 1] = verdict
-end
-if #done > 0 then remember(done, lines) end
-end_exchanges(ARGV[1])
+local reply = REPLY { now_ms = now_ms, reports = '' }
+local keep = { delivered = delivered_keep_ms, dead = dead_keep_ms }
+local parked, lines = {}, {}
+local settled = settle(reply, load_states(ulids), fence, function(ulid, s, i)
+  s.tail = ROW[i].last_attempt
+  if close_early(ulid, s, keep) then return end
+  s.state = 'U'
+  state_save(ulid, s)
+  enter_uncertain(ulid, probe_after_ms)
+  parked[#parked + 1], lines[#lines + 1] = ulid, s.tail
+end)
+if #parked > 0 then remember(parked, lines) end
+end_exchanges(exchanges)
 flush()
-if settled then note_attempts(ARGV[2]) end
-reply[2] = reports_text()
+if settled > 0 then note_attempts(signs) end
+reply[REPLY.reports] = reports_text()
 return reply

@@ -1,18 +1,17 @@
 #!lua flags=allow-oom
 -- probe: uncertain messages that are due to be asked about, each taken by one node for one probe.
--- include: shard clock writes events record packed state gate uncertain
+-- include: clock gate uncertain state
 --
--- ARGV[1] ARGV[2] moments between which this call is expected, us   ARGV[3] most messages
--- ARGV[4] lease_ms of a probe   ARGV[5] after_ms, for messages that nobody planned a probe for
--- ARGV[6] rank from which to look for those   ARGV[7] after a clock alarm, the furthest a probe can be
--- ahead, ms; else 0
--- Returns {0, now_us, next probe_ms or -1, next rank, paused_ms, then per message: ulid, fence, state
---         entry, record without its body}, or {1, now_us}: the clock is in doubt, and nothing was done
+-- args: earliest_us:number latest_us:number most:number lease_ms:number after_ms:number rank:number furthest_ms:number
+-- earliest_us, latest_us: this call is expected between them. lease_ms: of a probe. after_ms: for
+-- messages that nobody planned a probe for; rank: from which to look for those. furthest_ms: after a clock alarm, the
+-- furthest that a probe can be ahead; else 0.
+-- returns: is_in_doubt:flag now_us:number [next_ms:number rank:number paused_ms:number] (ulid probe_token state record)...
+-- is_in_doubt: the clock is, and nothing was done. next_ms: the next probe, or -1. record: without its body.
 --
 -- Safe to repeat: what was taken comes again when its lease is over. A lost reply costs that time.
 local LOOK_MAX, UNREADABLE_MS = 250, 3600000
-if clock_in_doubt(ARGV[1], ARGV[2]) then return { 1, now_us } end
-local most, lease_ms, rank = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[6])
+if clock_in_doubt(now_us, earliest_us, latest_us) then return REPLY { is_in_doubt = true, now_us = now_us } end
 
 -- Until when no call may start: 0 is now, -1 until somebody says so.
 local function shut_until()
@@ -30,14 +29,14 @@ local function plan_missing()
   if #ulids == 0 then return 0 end
   local planned = rc('ZMSCORE', K.probes, unpack(ulids))
   for i, ulid in ipairs(ulids) do
-    if not planned[i] then gather('ZADD', K.probes, now_ms + tonumber(ARGV[5]), ulid) end
+    if not planned[i] then gather('ZADD', K.probes, now_ms + after_ms, ulid) end
   end
   flush()
   return rank + #ulids
 end
 
 -- Moments that a clock gave before it stepped back.
-local function draw_near(furthest_ms)
+local function draw_near()
   local from, to = '(' .. string.format('%.0f', now_ms + furthest_ms), '(' .. string.format('%.0f', NEVER_MS)
   for _, ulid in ipairs(rc('ZRANGE', K.probes, from, to, 'BYSCORE', 'LIMIT', 0, LOOK_MAX)) do
     gather('ZADD', K.probes, now_ms + furthest_ms, ulid)
@@ -51,11 +50,15 @@ local function take(reply)
   local raws = hmget(K.states, ulids)
   local leased_ms = now_ms + lease_ms
   for i, ulid in ipairs(ulids) do
-    local s, n = states[i], #reply
+    local s = states[i]
     if s and s.state == 'U' then
       gather('ZADD', K.probes, leased_ms, ulid)
-      reply[n + 1], reply[n + 2] = ulid, probe_fence(s, leased_ms)
-      reply[n + 3], reply[n + 4] = raws[i], record_without_body(records[i])
+      REPLY_ROW {
+        ulid = ulid,
+        probe_token = probe_fence(s, leased_ms),
+        state = raws[i],
+        record = record_without_body(records[i]),
+      }
     elseif not s and (records[i] or raws[i]) then
       gather('ZADD', K.probes, now_ms + UNREADABLE_MS, ulid)
     else
@@ -65,12 +68,14 @@ local function take(reply)
   flush()
 end
 
-if tonumber(ARGV[7]) > 0 then draw_near(tonumber(ARGV[7])) end
+if furthest_ms > 0 then draw_near() end
 local next_rank = plan_missing()
-local reply = { 0, now_us, -1, next_rank, paused_total_ms() }
+local reply = REPLY {
+  is_in_doubt = false, now_us = now_us, next_ms = -1, rank = next_rank, paused_ms = paused_total_ms(),
+}
 local shut_ms = shut_until()
 if shut_ms == 0 then take(reply) end
 local next_ms = next_probe_ms()
-reply[3] = shut_ms == 0 and next_ms or shut_ms
-if shut_ms > 0 and next_ms < 0 then reply[3] = -1 end
+reply[REPLY.next_ms] = shut_ms == 0 and next_ms or shut_ms
+if shut_ms > 0 and next_ms < 0 then reply[REPLY.next_ms] = -1 end
 return reply

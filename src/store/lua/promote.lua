@@ -1,21 +1,27 @@
 #!lua flags=allow-oom
 -- promote: scheduled → ready. Moves what is due, by range, each into its entry's band.
--- include: shard clock writes events ready wake
+-- include: clock events ready wake
 --
--- ARGV[1] ARGV[2] moments between which this call is expected, us   ARGV[3] most entries to move in this call
--- Returns {0, now_us, moved, next_due_ms or -1, due_ms of the first moved or -1}, or {1, now_us}: the
---         clock is in doubt, and nothing was done
+-- args: earliest_us:number latest_us:number most:number
+-- earliest_us, latest_us: this call is expected between them.
+-- returns: is_in_doubt:flag now_us:number [moved:number next_due_ms:number first_due_ms:number]
+-- is_in_doubt: the clock is, and nothing was done. next_due_ms: -1 where nothing is due
+-- later. first_due_ms: of the first that was moved, or -1.
 --
 -- Safe to repeat: what was moved is no longer in due.
-if clock_in_doubt(ARGV[1], ARGV[2]) then return { 1, now_us } end
-local first_due = due_head() or -1
-local entries = rc('ZRANGE', K.due, '-inf', now_ms, 'BYSCORE', 'LIMIT', 0, tonumber(ARGV[3]))
+if clock_in_doubt(now_us, earliest_us, latest_us) then return REPLY { is_in_doubt = true, now_us = now_us } end
+local first_due_ms = due_head() or -1
+local entries = rc('ZRANGE', K.due, '-inf', now_ms, 'BYSCORE', 'LIMIT', 0, most)
 local moved = #entries
-if moved == 0 then return { 0, now_us, 0, first_due, -1 } end
+if moved == 0 then
+  return REPLY { is_in_doubt = false, now_us = now_us, moved = 0, next_due_ms = first_due_ms, first_due_ms = -1 }
+end
 local ready_before = ready_length()
 ready_tail_all(entries)
 rc('ZREMRANGEBYRANK', K.due, 0, moved - 1)
 tell_changes(entries, 'r')
 flush()
 wake(nil, nil, ready_before, true)
-return { 0, now_us, moved, due_head() or -1, first_due }
+return REPLY {
+  is_in_doubt = false, now_us = now_us, moved = moved, next_due_ms = due_head() or -1, first_due_ms = first_due_ms,
+}

@@ -1,25 +1,25 @@
 #!lua flags=allow-oom
 -- prune: final messages are deleted: whose retention is over, and, the oldest first, what is beyond the
 -- limits of their number and bytes.
--- include: shard clock writes events record packed state finals callback weight waited finish
+-- include: clock finish
 --
--- ARGV[1] ARGV[2] moments between which this call is expected, us
--- ARGV[3] most messages in this call
--- ARGV[4] ARGV[5] this shard's most messages: delivered, expired and cancelled ones together; dead ones; 0:
---         no limit   ARGV[6] ARGV[7] the same in bytes
--- ARGV[8...] nodes that live: the last claims of others go too
--- Returns {0, now_us, 1 if there is more to do else 0, then per state and reason: state, reason (1: age,
---         2: messages, 3: bytes), pruned}, or {1, now_us}: the clock is in doubt, and nothing was done
+-- args: earliest_us:number latest_us:number most:number
+-- args: delivered_max:number dead_max:number delivered_bytes_max:number dead_bytes_max:number living_node...
+-- earliest_us, latest_us: this call is expected between them. delivered_max, dead_max and the
+-- bytes: what this shard keeps at most, 0: no limit; delivered counts expired and cancelled ones too. living_node: the
+-- last claims of others go too.
+-- returns: is_in_doubt:flag now_us:number [has_more:flag] (state reason:number pruned:number)...
+-- is_in_doubt: the clock is, and nothing was done. reason: 1 age, 2 messages, 3 bytes.
 --
 -- Safe to repeat: what is gone is gone, and what is weighed is weighed once (see weight).
-if clock_in_doubt(ARGV[1], ARGV[2]) then return { 1, now_us } end
-local AGE, MESSAGES, BYTES = 1, 2, 3
+if clock_in_doubt(now_us, earliest_us, latest_us) then return REPLY { is_in_doubt = true, now_us = now_us } end
+local AGE, MESSAGES, BYTES = RUST.PRUNED_AGE, RUST.PRUNED_MESSAGES, RUST.PRUNED_BYTES
 local WEIGHED_AT_ONCE = 100
 local KINDS = {
-  { states = { 'D', 'E', 'C' }, messages = tonumber(ARGV[4]), bytes = tonumber(ARGV[6]), weight = 'weight_delivered' },
-  { states = { 'X' }, messages = tonumber(ARGV[5]), bytes = tonumber(ARGV[7]), weight = 'weight_dead' },
+  { states = { 'D', 'E', 'C' }, messages = delivered_max, bytes = delivered_bytes_max, weight = 'weight_delivered' },
+  { states = { 'X' }, messages = dead_max, bytes = dead_bytes_max, weight = 'weight_dead' },
 }
-local left = tonumber(ARGV[3])
+local left = most
 local pruned = {}
 
 -- What it weighed in the sum.
@@ -127,15 +127,13 @@ end
 
 rc('ZREMRANGEBYSCORE', K.waited, '-inf', now_ms)
 local living = {}
-for i = 8, #ARGV do living[ARGV[i]] = true end
+for i = 1, ROWS do living[ROW[i].living_node] = true end
 for _, node in ipairs(rc('HKEYS', K.claims)) do
   if not living[string.sub(node, 1, 12)] then gather('HDEL', K.claims, node) end
 end
 flush()
-local reply = { 0, now_us, (has_more or left <= 0) and 1 or 0 }
+local reply = REPLY { is_in_doubt = false, now_us = now_us, has_more = has_more or left <= 0 }
 for what, count in pairs(pruned) do
-  reply[#reply + 1] = string.sub(what, 1, 1)
-  reply[#reply + 1] = tonumber(string.sub(what, 2))
-  reply[#reply + 1] = count
+  REPLY_ROW { state = string.sub(what, 1, 1), reason = tonumber(string.sub(what, 2)), pruned = count }
 end
 return reply

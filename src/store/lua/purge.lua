@@ -1,14 +1,14 @@
 #!lua flags=allow-oom
 -- purge: waiting messages are cancelled, final ones are deleted; bounded, up to the call's own time.
--- include: shard writes events record packed state finals ready wake waiting callback weight waited finish
+-- include: waiting finish
 --
--- ARGV[1] state (scheduled, ready, delivered, dead, expired, cancelled)   ARGV[2] most messages
--- ARGV[3] cut-off: scheduled and ready: created before, as the first ten characters of a ULID;
---         finals: final since this moment or longer, ms      ARGV[4] retention_ms of cancelled messages
--- Returns {purged, 1 if more may remain else 0}
+-- args: what most:number cutoff keep_ms:number
+-- what: scheduled, ready, delivered, dead, expired or cancelled. cutoff: scheduled and ready ones created before, as the
+-- first ten characters of a ULID; final ones final since this moment or longer, ms. keep_ms: of cancelled messages.
+-- returns: purged:number has_more:flag
+-- has_more: there may be.
 --
 -- Safe to repeat: it goes on where it stopped.
-local what, most, cutoff = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local purged, stale, met = 0, 0, 0
 
 local function ulids_of(entries)
@@ -19,7 +19,7 @@ end
 
 local function cancel(ulid, s, record)
   s.state, purged = 'C', purged + 1
-  finish(ulid, s, record, tonumber(ARGV[4]))
+  finish(ulid, s, record, keep_ms)
 end
 
 local function purge_scheduled()
@@ -84,4 +84,4 @@ else
 end
 if stale > 0 then rc('HINCRBY', K.meta, 'stale', -stale) end
 flush()
-return { purged, (met >= most and purged + stale > 0) and 1 or 0 }
+return REPLY { purged = purged, has_more = met >= most and purged + stale > 0 }

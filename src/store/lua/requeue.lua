@@ -1,17 +1,16 @@
 #!lua flags=allow-oom
 -- requeue: dead, uncertain, expired or cancelled → ready; attempts start over.
--- include: shard writes events record packed state ready wake waiting weight
+-- include: rows waiting weight
 --
--- ARGV[1] cut-off: only what stands there since this moment or longer, ms; '' for all   ARGV[2...] ulids
--- Returns per message {code, state before}, flat; codes: 0 ok, 3 no such message, 5 wrong state, or
---         in this one only since after the cut-off
+-- args: cutoff_ms:number? ulid...
+-- cutoff_ms: only what stands there since this moment or longer; none: all.
+-- returns: (code:number before)...
+-- before: the state until now. Codes: 0 ok, 3 no such message, 5 wrong state, or in this one only since after the cut-off.
 --
 -- What went over into another queue stays there: it would be sent twice.
 -- Safe to repeat: a requeued message waits, so a repeat answers wrong state and changes nothing.
 local LEAVES = { X = K.dead, U = K.uncertain, E = K.expired, C = K.cancelled }
-local ulids, reply = {}, {}
-local cutoff_ms = tonumber(ARGV[1])
-for i = 2, #ARGV do ulids[#ulids + 1] = ARGV[i] end
+local reply = {}
 local _, states = load(ulids)
 
 local function is_young(ulid, s)
@@ -41,8 +40,7 @@ for i, ulid in ipairs(ulids) do
     state_save(ulid, s)
     added = true
   end
-  reply[#reply + 1] = code
-  reply[#reply + 1] = before
+  REPLY_ROW { code = code, before = before }
 end
 flush()
 wake(nil, nil, ready_before, added)

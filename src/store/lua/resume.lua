@@ -1,23 +1,23 @@
 #!lua flags=allow-oom
 -- resume: a pause ends, and so does a gate that the downstream's refusals had shut.
--- include: shard writes events gate
+-- include: gate events
 --
--- ARGV none
--- Returns {now_ms, 1 if it was paused or shut else 0}
+-- returns: now_ms:number was_stopped:flag
+-- was_stopped: it was paused or shut.
 --
 -- Safe to repeat: without a pause it changes nothing.
 local m = rc('HMGET', K.meta, 'pause_since', 'pause_until', 'gate_until')
-local was = 0
+local was_stopped = false
 if m[1] then
   local until_ms = tonumber(m[2])
   pause_end(m[1], until_ms > 0 and math.min(until_ms, now_ms) or now_ms)
-  was = 1
+  was_stopped = true
 end
 if m[3] then
-  if tonumber(m[3]) > now_ms then was = 1 end
+  if tonumber(m[3]) > now_ms then was_stopped = true end
   rc('HDEL', K.meta, 'gate_until', 'gate_since', 'gate_kind', 'gate_reason', 'throttle_streak', 'alarm_streak',
     'refusals', 'gate_began', 'shut_logged')
 end
-if was == 1 then tell_queue('resumed') end
+if was_stopped then tell_queue('resumed') end
 publish('wake', ' 2')
-return { now_ms, was }
+return REPLY { now_ms = now_ms, was_stopped = was_stopped }

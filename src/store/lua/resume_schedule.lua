@@ -2,17 +2,19 @@
 -- resume_schedule: a paused schedule ticks again, from now on.
 -- include: schedules
 --
--- ARGV[1] name   ARGV[2] version of the definition that was read   ARGV[3] its first tick from now on, ms
--- Returns {now_ms, code}; codes: 0 it ticks, 1 there is none, 2 it was changed meanwhile: read again
+-- args: name version:number first_ms
+-- version: of the definition that was read. first_ms: its first tick from now on.
+-- returns: now_ms:number code:number
+-- Codes: 0 it ticks, 1 there is none, 2 it was changed meanwhile: read again.
 --
 -- Safe to repeat: one that is not paused keeps its next tick.
-local state = state_of_schedule(ARGV[1])
-if not state then return { now_ms, 1 } end
-if state.v ~= tonumber(ARGV[2]) then return { now_ms, 2 } end
+local state = state_of_schedule(name)
+if not state then return REPLY { now_ms = now_ms, code = 1 } end
+if state.v ~= version then return REPLY { now_ms = now_ms, code = 2 } end
 if state.p then
   state.p = nil
-  next_keep(ARGV[1], ARGV[3])
+  next_keep(name, first_ms)
 end
-state_keep(ARGV[1], state)
+state_keep(name, state)
 wake_sweepers()
-return { now_ms, 0 }
+return REPLY { now_ms = now_ms, code = 0 }

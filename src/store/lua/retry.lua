@@ -1,49 +1,40 @@
 #!lua flags=allow-oom
 -- retry: leased → scheduled, unless a receipt was faster. The only verb that writes a due time after the first.
--- include: shard writes events record packed state finals ready wake waiting callback weight waited finish fence exchanges history trouble receipt
+-- include: settling waiting receipt history trouble
 --
--- ARGV[1] tokens of exchanges that end with this call
--- ARGV[2] what the attempts show of the downstream, see trouble
--- ARGV[3] retention_ms of delivered messages   ARGV[4] of dead ones, where a receipt was faster
--- ARGV[5...] per message: ulid, token, delay_ms, 1: the attempt is given back and counted as a throttle,
---            last attempt or ''
--- Returns {now_ms, wake, reports, verdict per message}; reports and verdicts as ack
+-- args: exchanges signs delivered_keep_ms:number dead_keep_ms:number
+-- args: (ulid token delay_ms:number is_throttle:flag last_attempt)...
+-- exchanges: tokens of those that end with this call. signs: what the attempts show of the downstream (see trouble). The
+-- keep_ms: where a receipt was faster. is_throttle: the attempt is given back and counted as one. last_attempt: '' where
+-- it stays as it was.
+-- returns: now_ms:number wake:number reports verdict:number...
+-- Reports as trouble, verdicts as fence.
 --
 -- Safe to repeat: the present token with another state answers already.
-local ulids, reply = {}, { now_ms, 0, '' }
-local keep = { delivered = tonumber(ARGV[3]), dead = tonumber(ARGV[4]) }
-for i = 5, #ARGV, 5 do ulids[#ulids + 1] = ARGV[i] end
-local states = load_states(ulids)
+local reply = REPLY { now_ms = now_ms, wake = 0, reports = '' }
+local keep = { delivered = delivered_keep_ms, dead = dead_keep_ms }
 local head, ready_before = due_head(), ready_length()
 local due_first, ready_added
-local done, lines, settled = {}, {}, false
-for i, ulid in ipairs(ulids) do
-  local at, s = i * 5, states[i]
-  local verdict = fence(s, ARGV[at + 1])
-  if verdict == OK then
-    leave_lease(ulid)
-    settled = true
-    if ARGV[at + 4] ~= '' then s.tail = ARGV[at + 4] end
-    if not close_early(ulid, s, keep) then
-      s.state, s.due = 'w', now_ms + tonumber(ARGV[at + 2])
-      if ARGV[at + 3] == '1' then
-        s.throttles = s.throttles + 1
-        attempt_undo(s, true)
-      else
-        done[#done + 1], lines[#lines + 1] = ulid, s.tail
-      end
-      epoch_next(s)
-      if enter_waiting(ulid, s) == WAKE_READY then ready_added = true
-      elseif not due_first or s.due < due_first then due_first = s.due end
-      state_save(ulid, s)
-    end
+local tried, lines = {}, {}
+local settled = settle(reply, load_states(ulids), fence, function(ulid, s, i)
+  if ROW[i].last_attempt ~= '' then s.tail = ROW[i].last_attempt end
+  if close_early(ulid, s, keep) then return end
+  s.state, s.due = 'w', now_ms + ROW[i].delay_ms
+  if ROW[i].is_throttle then
+    s.throttles = s.throttles + 1
+    attempt_undo(s, true)
+  else
+    tried[#tried + 1], lines[#lines + 1] = ulid, s.tail
   end
-  reply[#reply + 1] = verdict
-end
-if #done > 0 then remember(done, lines) end
-end_exchanges(ARGV[1])
+  epoch_next(s)
+  if enter_waiting(ulid, s) == WAKE_READY then ready_added = true
+  elseif not due_first or s.due < due_first then due_first = s.due end
+  state_save(ulid, s)
+end)
+if #tried > 0 then remember(tried, lines) end
+end_exchanges(exchanges)
 flush()
-if settled then note_attempts(ARGV[2]) end
-reply[3] = reports_text()
-reply[2] = wake(head, due_first, ready_before, ready_added)
+if settled > 0 then note_attempts(signs) end
+reply[REPLY.reports] = reports_text()
+reply[REPLY.wake] = wake(head, due_first, ready_before, ready_added)
 return reply

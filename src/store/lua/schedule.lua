@@ -1,37 +1,35 @@
 #!lua
 -- schedule: – → scheduled or ready. Takes messages in, each once per idempotency key.
--- include: shard writes events record ready wake idempotency
+-- include: shard events record ready wake idempotency
 --
--- ARGV[1] idempotency_window_ms
--- ARGV[2] node (12 bytes) and a number of this very call: a repeat (its reply was lost) names the same
--- ARGV[3] values per message: 4, or 3 where none of them has an idempotency key
--- ARGV[4...] per message: ulid; priority, band, with callbacks a letter (see record), and due (a digit, a
---            digit, 'A' to 'O', '+delay_ms' or 'moment_ms'), with a ttl '/' and expires like due; its number in this call (u8), details and body; fingerprint
---            (16 bytes) and idempotency key or ''
--- Returns {now_ms, wake, accept sequence before this call, then for each message that was not simply accepted: its number from 0, code,
---         ulid, due_ms}; codes: 0 accepted by an earlier run, 1 duplicate (ulid and due_ms are the first
---         message's), 2 the key belongs to a different message (ulid is that one)
+-- args: window_ms:number caller width:number value...
+-- window_ms: of idempotency. caller: node (12 bytes) and a number of this very call; a repeat (its reply was lost) names
+-- the same. width: values of each message: 4, or 3 where none of them has an idempotency key: ulid; priority, band, with
+-- callbacks a letter (see record), and due (a digit, a digit, 'A' to 'O', '+delay_ms' or 'moment_ms'), with a ttl '/'
+-- and expires like due; its number in this call (u8), details and body; fingerprint (16 bytes) and key or ''.
+-- returns: now_ms:number wake:number sequence:number (number:number code:number ulid due_ms:number)...
+-- sequence: the accept sequence before this call. A row for each message that was not simply accepted, number: from 0;
+-- codes: 0 accepted by an earlier run, 1 duplicate (ulid and due_ms are the first message's), 2 the key belongs to a
+-- different message (ulid is that one).
 --
 -- Safe to repeat: the shard remembers each node's last call, and the same call takes nothing in again. A
 -- repeat and a duplicate write too, so that a durability wait after this call covers the first message. An id
 -- that follows from what the message comes from may come again in any later call: its key tells (given.rs).
-local FINGERPRINT_BYTES = 16
-local per_item = tonumber(ARGV[3])
+local FINGERPRINT_BYTES = RUST.FINGERPRINT_BYTES
 
-idempotency_turn(tonumber(ARGV[1]))
-local count = (#ARGV - 3) / per_item
+idempotency_turn(window_ms)
+local count = ROWS / width
 local sequence = rc('HINCRBY', K.meta, 'sequence', count) - count
-local reply, seen = { now_ms, 0, sequence }, {}
+local reply, seen = REPLY { now_ms = now_ms, wake = 0, sequence = sequence }, {}
 local due_first
 local largest = 0
 
-local caller, call = string.sub(ARGV[2], 1, 12) .. '+', string.sub(ARGV[2], 13)
-local ran_before = rc('HGET', K.claims, caller) == call
-rc('HSET', K.claims, caller, call)
+local field, call = string.sub(caller, 1, 12) .. '+', string.sub(caller, 13)
+local ran_before = rc('HGET', K.claims, field) == call
+rc('HSET', K.claims, field, call)
 
 local function tell(number, code, ulid, due)
-  local n = #reply
-  reply[n + 1], reply[n + 2], reply[n + 3], reply[n + 4] = number, code, ulid, due
+  REPLY_ROW { number = number, code = code, ulid = ulid, due_ms = due }
 end
 
 -- Most messages of a call wait alike: what follows from the last wish is kept.
@@ -82,14 +80,14 @@ end
 -- This very call ran before: nothing is left to do but to say so once more. What it woke is not known any more.
 local function repeated()
   -- include: packed state
-  reply[2] = WAKE_DUE + WAKE_READY
+  reply[REPLY.wake] = WAKE_DUE + WAKE_READY
   local ulids = {}
-  for i = 0, count - 1 do ulids[i + 1] = ARGV[4 + i * per_item] end
+  for i = 0, count - 1 do ulids[i + 1] = ARGV[ROWS_FROM + i * width] end
   local _, states = load(ulids)
   for i, ulid in ipairs(ulids) do
-    local at = 4 + (i - 1) * per_item
+    local at = ROWS_FROM + (i - 1) * width
     understand(ARGV[at + 1])
-    local extras = per_item == 4 and ARGV[at + 3] or ''
+    local extras = width == 4 and ARGV[at + 3] or ''
     if extras == '' or not is_known(i - 1, ulid, extras) then
       tell(i - 1, 0, ulid, states[i] and states[i].due or due)
     end
@@ -101,10 +99,10 @@ if ran_before then return repeated() end
 local records, entries, ready, n, d = {}, {}, {}, 0, 0
 local tells = is_heard()
 for number = 0, count - 1 do
-  local at = 4 + number * per_item
+  local at = ROWS_FROM + number * width
   local ulid, said = ARGV[at], ARGV[at + 1]
   if said ~= wish then understand(said) end
-  local extras = per_item == 4 and ARGV[at + 3] or ''
+  local extras = width == 4 and ARGV[at + 3] or ''
   if extras == '' or not is_known(number, ulid, extras) then
     local record = start .. ARGV[at + 2]
     if #record > largest then largest = #record end
@@ -127,5 +125,5 @@ write_all('HSET', K.records, records)
 write_all('ZADD', K.due, entries)
 ready_tail_all(ready)
 flush()
-reply[2] = wake(head, due_first, ready_before, #ready > 0)
+reply[REPLY.wake] = wake(head, due_first, ready_before, #ready > 0)
 return reply

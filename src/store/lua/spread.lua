@@ -1,16 +1,18 @@
 #!lua flags=allow-oom
 -- spread: what another shard of the queue found out about the downstream that they share.
--- include: shard trouble
+-- include: trouble
 --
--- ARGV[1] 'failing' or 'answered'   ARGV[2] attempts that failed in a row   ARGV[3] when the first of them
---         ended, ms   ARGV[4] the last error
--- Returns {now_ms, reports}; reports as trouble
+-- args: what attempts:number? since_ms:number? error
+-- what: 'failing' or 'answered'. attempts: that failed in a row; since_ms: when the first of them ended; error: the last
+-- one.
+-- returns: now_ms:number reports
+-- Reports as trouble.
 --
 -- Safe to repeat: what is known already is neither counted nor logged again.
-if ARGV[1] == 'answered' then
+if what == 'answered' then
   attempt_answered()
 elseif rc('HEXISTS', K.meta, 'failing') == 0 then
   rc('HDEL', K.meta, 'failed', 'failed_since')
-  attempts_failed(tonumber(ARGV[2]), ARGV[4], ARGV[3])
+  attempts_failed(attempts, error, since_ms)
 end
-return { now_ms, reports_text() }
+return REPLY { now_ms = now_ms, reports = reports_text() }

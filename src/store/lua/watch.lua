@@ -1,22 +1,20 @@
 #!lua flags=allow-oom
 -- watch: marks ids that somebody waits for, and tells which are final already.
--- include: shard writes events record packed state
+-- include: rows state
 --
--- ARGV[1] for how long, ms   ARGV[2...] ulids
--- Returns per message 1 if it is final or gone, else 0
+-- args: waited_ms:number ulid...
+-- waited_ms: for how long.
+-- returns: is_final:flag...
+-- is_final: it is, or it is gone.
 --
 -- Safe to repeat: a mark is a mark. Register first, then read: no final state falls in between.
-local ulids, reply = {}, {}
-for i = 2, #ARGV do ulids[#ulids + 1] = ARGV[i] end
+local reply = {}
 local _, states = load(ulids)
 for i, ulid in ipairs(ulids) do
   local s = states[i]
-  if not s or FINAL[s.state] then
-    reply[i] = 1
-  else
-    reply[i] = 0
-    gather('ZADD', K.waited, now_ms + tonumber(ARGV[1]), ulid)
-  end
+  local is_final = not s or FINAL[s.state]
+  if not is_final then gather('ZADD', K.waited, now_ms + waited_ms, ulid) end
+  REPLY_ROW { is_final = is_final }
 end
 flush()
 return reply

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use ulid::Ulid;
 
 use crate::domain::id::MessageId;
@@ -10,6 +11,7 @@ use crate::domain::message::When;
 use crate::domain::operation::{Action, Operation};
 use crate::store::operate::changed;
 use crate::store::queue::Queue;
+use crate::store::script::{Call, call, fields};
 use crate::store::{Changed, Edit, Store, StoreError, Verb, arg};
 
 impl Store {
@@ -33,12 +35,14 @@ impl Store {
         for (number, ulids) in by_shard {
             let came_to = match operation.action {
                 Action::Requeue => {
-                    let cut_off = arg(operation.started_ms);
-                    self.change_some(&queue, number, (Verb::Requeue, cut_off), &ulids).await?
+                    let (rows, cutoff_ms) = (rows_of(&ulids), Some(operation.started_ms));
+                    let call = call!(Requeue, cutoff_ms = cutoff_ms, ..rows);
+                    self.change_some(&queue, number, &call).await?
                 }
                 Action::Cancel => {
-                    let keep_ms = arg(queue.policy.retention.delivered_ms);
-                    self.change_some(&queue, number, (Verb::Cancel, keep_ms), &ulids).await?
+                    let keep_ms = queue.policy.retention.delivered_ms;
+                    let call = call!(Cancel, keep_ms = keep_ms, ..rows_of(&ulids));
+                    self.change_some(&queue, number, &call).await?
                 }
                 Action::Reschedule => {
                     let due = operation.due_ms.map(When::At);
@@ -54,20 +58,21 @@ impl Store {
         Ok(all)
     }
 
-    /// A verb that takes one word and then any number of messages.
+    /// A verb that answers with a row of the same form for each message.
     async fn change_some(
         &self,
         queue: &Arc<Queue>,
         shard: u16,
-        (verb, word): (Verb, Vec<u8>),
-        ulids: &[Ulid],
+        call: &Call,
     ) -> Result<Vec<Changed>, StoreError> {
-        let shard = &queue.shards[usize::from(shard)];
-        let mut args = vec![word];
-        args.extend(ulids.iter().map(arg));
-        let mut reply = self.call(verb, shard, &args).await?;
-        let came_to = ulids.iter().map(|_| changed(&mut reply, true));
-        let came_to: Vec<Changed> = came_to.collect::<Result<_, _>>()?;
+        let (verb, shard) = (call.verb, &queue.shards[usize::from(shard)]);
+        let mut reply = self.call(shard, call).await?;
+        let mut came_to = Vec::with_capacity(reply.len() / 2);
+        while reply.len() > 0 {
+            // Both answer alike, as a test holds.
+            fields!(row of reply as Cancel; code: i64, before: Bytes);
+            came_to.push(changed(code, &before, true)?);
+        }
         if verb == Verb::Requeue {
             shard.wake(2);
         }
@@ -90,4 +95,9 @@ impl Store {
         }
         Ok(came_to)
     }
+}
+
+/// A row for each of these messages.
+fn rows_of(ulids: &[Ulid]) -> impl Iterator<Item = [Vec<u8>; 1]> {
+    ulids.iter().map(|ulid| [arg(ulid)])
 }

@@ -9,12 +9,13 @@ mod moving;
 mod packed;
 mod walk;
 
+use bytes::Bytes;
 use ulid::Ulid;
 
 pub use walk::{Step, WalkPage};
 
 use super::reply::Reply;
-use super::script::Verb;
+use super::script::{Call, call, fields};
 use super::{Site, Store, StoreError, arg, keys};
 use crate::domain::id::base32;
 use crate::domain::operation::Operation;
@@ -185,19 +186,20 @@ impl Store {
     pub async fn start_operation(&self, operation: &Operation) -> Result<bool, StoreError> {
         let expected = self.counts(&operation.queue).await?.of(operation.state);
         let progress = Progress { expected, ..Progress::default() };
-        let args = [
-            arg(&operation.id),
-            packed::write_operation(operation),
-            packed::write_progress(&progress),
-            arg(OPERATIONS_RUNNING_MAX),
-        ];
+        let call = call!(
+            OperationStart,
+            id = &operation.id,
+            definition = packed::write_operation(operation),
+            progress = packed::write_progress(&progress),
+            running_max = OPERATIONS_RUNNING_MAX,
+        );
         let keys = keys::operations(self.namespace());
-        let mut reply = self.call_durably(Verb::OperationStart, Site::of(&keys), &args).await?;
-        let is_started = reply.int()? == 0;
-        if is_started {
+        let mut reply = self.call_durably(Site::of(&keys), &call).await?;
+        fields!(reply as OperationStart; are_too_many: bool);
+        if !are_too_many {
             self.inner.operation_started.notify_one();
         }
-        Ok(is_started)
+        Ok(!are_too_many)
     }
 
     /// Waits until this node has written an operation down.
@@ -216,14 +218,17 @@ impl Store {
             return Ok(None);
         }
         let token = format!("{}-{}", self.node().as_str(), base32(rand::random(), 8));
-        let mut args = vec![arg(&token), arg(OPERATION_LEASE_MS)];
-        args.extend(self.inner.foreign.of(STRUCTURE).iter().map(arg));
-        let mut reply = self.operations_call(Verb::OperationTake, &args).await?;
+        let unreadable = self.inner.foreign.of(STRUCTURE);
+        let rows = unreadable.iter().map(|id| [arg(id)]);
+        let call = call!(OperationTake, token = &token, lease_ms = OPERATION_LEASE_MS, ..rows);
+        let mut reply = self.operations_call(&call).await?;
         if reply.len() == 0 {
             return Ok(None);
         }
-        let id = reply.text()?;
-        let (definition, progress) = (reply.bytes()?, reply.bytes()?);
+        fields!(
+            reply as OperationTake;
+            id: String, definition: Bytes, progress: Bytes, stopped_by: String
+        );
         let read = packed::read_operation(&id, &definition)
             .and_then(|operation| Ok((operation, packed::read_progress(&id, &progress)?)));
         let (operation, progress) = match read {
@@ -234,7 +239,7 @@ impl Store {
                 return Ok(None);
             }
         };
-        let stopping = some_text(reply.text()?);
+        let stopping = some_text(stopped_by);
         Ok(Some(Taken { operation, progress, stopping, token }))
     }
 
@@ -244,19 +249,21 @@ impl Store {
     /// [`StoreError::Unavailable`].
     pub async fn save_operation(&self, taken: &Taken, keep: Keep) -> Result<Saved, StoreError> {
         let lease_ms = if keep == Keep::Going { OPERATION_LEASE_MS } else { 0 };
-        let args = [
-            arg(&taken.operation.id),
-            arg(&taken.token),
-            arg(lease_ms),
-            packed::write_progress(&taken.progress),
-            arg(u8::from(keep == Keep::Ended)),
-            arg(ENDED_MAX),
-        ];
-        let mut reply = self.operations_call(Verb::OperationSave, &args).await?;
-        if reply.int()? != 0 {
+        let call = call!(
+            OperationSave,
+            id = &taken.operation.id,
+            token = &taken.token,
+            lease_ms = lease_ms,
+            progress = packed::write_progress(&taken.progress),
+            is_ended = keep == Keep::Ended,
+            kept_max = ENDED_MAX,
+        );
+        let mut reply = self.operations_call(&call).await?;
+        fields!(reply as OperationSave; is_lost: bool, stopped_by: String);
+        if is_lost {
             return Ok(Saved::Lost);
         }
-        Ok(some_text(reply.text()?).map_or(Saved::Kept, Saved::StopAsked))
+        Ok(some_text(stopped_by).map_or(Saved::Kept, Saved::StopAsked))
     }
 
     /// Asks an operation to stop; `false`: it does not run.
@@ -264,8 +271,9 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn stop_operation(&self, id: &str, by: &str) -> Result<bool, StoreError> {
-        let mut reply = self.operations_call(Verb::OperationStop, &[arg(id), arg(by)]).await?;
-        Ok(reply.int()? == 0)
+        let mut reply = self.operations_call(&call!(OperationStop, id = id, by = by)).await?;
+        fields!(reply as OperationStop; is_over: bool);
+        Ok(!is_over)
     }
 
     /// The operations that are kept, the newest first.
@@ -329,9 +337,9 @@ impl Store {
         Ok(fields.into_iter().map(|field| field.map(text)).collect())
     }
 
-    async fn operations_call(&self, verb: Verb, args: &[Vec<u8>]) -> Result<Reply, StoreError> {
+    async fn operations_call(&self, call: &Call) -> Result<Reply, StoreError> {
         let keys = keys::operations(self.namespace());
-        self.call(verb, Site::of(&keys), args).await
+        self.call(Site::of(&keys), call).await
     }
 }
 

@@ -20,6 +20,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use ulid::Ulid;
 
@@ -29,8 +30,9 @@ use crate::domain::operation::{Action, Operation};
 use crate::domain::state::State;
 use crate::store::queue::Queue;
 use crate::store::record::{Record, state_of};
+use crate::store::script::{call, fields, row, rows};
 use crate::store::tail::Tail;
-use crate::store::{Changed, Edit, Given, NotAccepted, Part, Store, StoreError, Verb, arg};
+use crate::store::{Changed, Edit, Given, NotAccepted, Part, Store, StoreError, arg};
 
 /// Messages, with their bodies, that one call takes.
 const TOGETHER_MAX: usize = 16;
@@ -122,10 +124,21 @@ impl Store {
             }
         }
         let going = passages.iter().filter(|passage| passage.copy.is_some());
-        let mut args = vec![arg("end"), arg(queue.policy.retention.delivered_ms), arg("")];
-        args.extend(going.map(|passage| arg(passage.old)));
-        if args.len() > 3 {
-            self.call(Verb::Move, &queue.shards[usize::from(shard)], &args).await?;
+        let ended: Vec<_> = going
+            .map(|passage| row!(Move: ulid = arg(passage.old), new_id = "", tail = ""))
+            .collect();
+        if !ended.is_empty() {
+            let keep_ms = Some(queue.policy.retention.delivered_ms);
+            let what = "end";
+            let call = call!(
+                Move,
+                what = what,
+                cutoff_ms = None::<u64>,
+                wanted = "",
+                keep_ms = keep_ms,
+                ..ended
+            );
+            self.call(&queue.shards[usize::from(shard)], &call).await?;
         }
         for passage in &passages {
             let found = self.get_part(&passage.new, Part::Head).await?;
@@ -153,7 +166,7 @@ impl Store {
             State::Cancelled => "C",
             _ => "w",
         };
-        let mut args = vec![arg(what), arg(operation.started_ms), arg(letter)];
+        let mut rows = Vec::with_capacity(ulids.len());
         let mut ids = Vec::with_capacity(ulids.len());
         for ulid in ulids {
             let old = MessageId { queue: queue.policy.name.clone(), ulid: *ulid };
@@ -161,15 +174,27 @@ impl Store {
             let last =
                 self.get_part(&old, Part::Head).await?.and_then(|message| message.last_attempt);
             let reason = format!("moved to {new}");
-            args.extend([arg(ulid), arg(&new), Tail::pack(last.as_ref(), Some(&reason))]);
+            let tail = Tail::pack(last.as_ref(), Some(&reason));
+            rows.push(row!(Move: ulid = arg(ulid), new_id = arg(&new), tail = tail));
             ids.push(new);
         }
         let shard = &queue.shards[usize::from(shard)];
-        let mut reply = self.call_durably(Verb::Move, shard, &args).await?;
+        let call = call!(
+            Move,
+            what = what,
+            cutoff_ms = Some(operation.started_ms),
+            wanted = letter,
+            keep_ms = None::<u64>,
+            ..rows
+        );
+        let mut reply = self.call_durably(shard, &call).await?;
+        rows!(reply as Move);
         let (mut came_to, mut passages) = (Vec::new(), Vec::new());
         for (old, new) in ulids.iter().zip(ids) {
-            let (code, before) = (reply.int()?, reply.bytes()?);
-            let (due_ms, expires_ms, record) = (reply.count()?, reply.count()?, reply.bytes()?);
+            fields!(
+                row of reply as Move;
+                code: i64, before: Bytes, due_ms: u64, expires_ms: u64, record: Bytes
+            );
             let copy = match code {
                 0 | 1 => Some(copy_of(Record::unpack(record)?, expires_ms)),
                 _ => None,

@@ -1,5 +1,6 @@
 //! The way through all messages of a state: pages without bodies, shard after shard.
 
+use bytes::Bytes;
 use ulid::Ulid;
 
 use super::Progress;
@@ -8,7 +9,8 @@ use crate::domain::message::Message;
 use crate::domain::operation::Operation;
 use crate::domain::state::State;
 use crate::store::read::{read_message, some_bytes};
-use crate::store::{Store, StoreError, Verb, arg};
+use crate::store::script::{call, fields, rows};
+use crate::store::{Store, StoreError, arg};
 
 /// A message on the way, without its body.
 #[derive(Debug, Clone)]
@@ -58,22 +60,24 @@ impl Store {
         let Some(shard) = queue.shards.get(usize::from(number)) else {
             return Ok(WalkPage { steps: Vec::new(), next: None });
         };
-        let args = [arg(state), arg(most), arg(cursor)];
-        let mut reply = self.read(Verb::Walk, shard, &args).await?;
-        let cursor = reply.text()?;
+        let call = call!(Walk, what = arg(state), most = most, cursor = cursor);
+        let mut reply = self.read(shard, &call).await?;
+        fields!(reply as Walk; next_cursor: String);
+        rows!(reply as Walk);
         let mut steps = Vec::with_capacity(reply.len() / 5);
         while reply.len() > 0 {
-            let ulid = Ulid::from_string(&reply.text()?);
-            let (record, entry) = (reply.bytes()?, reply.bytes()?);
-            let in_due = reply.int()? == 1;
-            let since_ms = reply.count()?;
+            fields!(
+                row of reply as Walk;
+                ulid: String, record: Bytes, state: Bytes, is_due: bool, uncertain_since_ms: u64
+            );
             // What is not a message of ours has no id.
-            let Ok(ulid) = ulid else { continue };
-            let message = read_message(name, ulid, record, some_bytes(entry), in_due);
+            let Ok(ulid) = Ulid::from_string(&ulid) else { continue };
+            let message = read_message(name, ulid, record, some_bytes(state), is_due);
+            let since_ms = uncertain_since_ms;
             steps.push(Step { message, uncertain_since_ms: (since_ms > 0).then_some(since_ms) });
         }
         let next_shard = usize::from(number) + 1;
-        let next = match cursor {
+        let next = match next_cursor {
             cursor if !cursor.is_empty() => Some((number, cursor)),
             _ if next_shard < queue.shards.len() => Some((number + 1, String::new())),
             _ => None,

@@ -11,7 +11,8 @@ use std::sync::atomic::Ordering;
 use super::PutSchedule;
 use crate::config::Settings;
 use crate::domain::schedule::Schedule;
-use crate::store::{Store, StoreError, Verb, arg};
+use crate::store::script::{call, fields, rows};
+use crate::store::{Store, StoreError, arg};
 
 impl Store {
     /// Takes the schedules of a configuration; Redis is told by [`Self::configure_schedules`].
@@ -55,18 +56,17 @@ impl Store {
             }
         }
         let living = self.living_nodes().await?;
-        let mut args = vec![arg(self.node().as_str()), arg(living.len())];
-        args.extend(living.iter().map(arg));
-        args.extend(configured.keys().map(arg));
-        let shard = &self.inner.schedules.shard;
-        let mut reply = self.call(Verb::Configure, shard, &args).await?;
-        let _now_ms = reply.count()?;
-        let gone = reply.count()?;
+        let names = living.iter().map(arg).chain(configured.keys().map(arg));
+        let (this_node, rows) = (self.node().as_str(), names.map(|name| [name]));
+        let call = call!(Configure, this_node = this_node, nodes = living.len(), ..rows);
+        let mut reply = self.call(&self.inner.schedules.shard, &call).await?;
+        fields!(reply as Configure; gone: u64);
+        rows!(reply as Configure);
         if gone > 0 {
             tracing::info!(gone, "schedules that are in no configuration any more were deleted");
         }
         while reply.len() > 0 {
-            let missing = reply.text()?;
+            fields!(row of reply as Configure; missing: String);
             if let Some(schedule) = configured.values().find(|s| s.name.as_str() == missing) {
                 self.put_configured(schedule).await?;
             }

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use serde::Deserialize;
 
 use self::definition::{pack, unpack};
@@ -24,7 +25,8 @@ use super::belief::Belief;
 use super::keys::ShardKeys;
 use super::queue::Shard;
 use super::reply::Reply;
-use super::{Store, StoreError, Verb, arg};
+use super::script::{Call, call, fields, rows};
+use super::{Store, StoreError, arg};
 use crate::config::Settings;
 use crate::domain::schedule::{Schedule, ScheduleName, Source};
 
@@ -207,16 +209,15 @@ impl Store {
         after: &str,
         limit: usize,
     ) -> Result<SchedulePage, StoreError> {
-        let args = [arg(name), arg(after), arg(limit)];
-        let shard = &self.inner.schedules.shard;
-        let mut reply = self.read(Verb::ReadSchedules, shard, &args).await?;
-        let _now_ms = reply.count()?;
-        let more = reply.int()? == 1;
+        let call = call!(ReadSchedules, wanted = name, after = after, most = limit);
+        let mut reply = self.read(&self.inner.schedules.shard, &call).await?;
+        fields!(reply as ReadSchedules; has_more: bool);
+        rows!(reply as ReadSchedules);
         let mut schedules = Vec::new();
         while reply.len() > 0 {
             schedules.extend(read_kept(&mut reply)?);
         }
-        Ok(SchedulePage { schedules, more })
+        Ok(SchedulePage { schedules, more: has_more })
     }
 
     /// Writes a definition by the API.
@@ -235,17 +236,18 @@ impl Store {
     ) -> Result<(PutSchedule, bool), StoreError> {
         let shard = &self.inner.schedules.shard;
         self.check_room(&shard.keys.all[0])?;
-        let args = [
-            arg(&schedule.name),
-            pack(schedule),
-            arg(&schedule.cadence),
-            self.first_tick(schedule).await?,
-            arg(node),
-            arg(SCHEDULES_MAX),
-        ];
-        let mut reply = self.call_durably(Verb::PutSchedule, shard, &args).await?;
-        let _now_ms = reply.count()?;
-        let put = match reply.int()? {
+        let call = call!(
+            PutSchedule,
+            name = arg(&schedule.name),
+            definition = pack(schedule),
+            cadence = arg(&schedule.cadence),
+            first_ms = self.first_tick(schedule).await?,
+            node = node,
+            schedules_max = SCHEDULES_MAX,
+        );
+        let mut reply = self.call_durably(shard, &call).await?;
+        fields!(reply as PutSchedule; code: i64, is_taken: bool);
+        let put = match code {
             0 => PutSchedule::Created,
             1 => PutSchedule::Replaced,
             2 => PutSchedule::Same,
@@ -253,7 +255,7 @@ impl Store {
             _ => PutSchedule::TooMany,
         };
         self.wake_schedules();
-        Ok((put, reply.int()? == 1))
+        Ok((put, is_taken))
     }
 
     /// The first nominal time from now on, as scripts take it.
@@ -267,7 +269,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::NotDurable`].
     pub async fn delete_schedule(&self, name: &ScheduleName) -> Result<Touched, StoreError> {
-        let touched = self.touch(Verb::DeleteSchedule, &[arg(name)]).await?;
+        let touched = self.touch(&call!(DeleteSchedule, name = arg(name))).await?;
         Ok(touched.unwrap_or(Touched::NotFound))
     }
 
@@ -281,8 +283,8 @@ impl Store {
         reason: &str,
         by: &str,
     ) -> Result<Touched, StoreError> {
-        let args = [arg(name), arg(reason), arg(by)];
-        Ok(self.touch(Verb::PauseSchedule, &args).await?.unwrap_or(Touched::NotFound))
+        let call = call!(PauseSchedule, name = arg(name), reason = reason, by = by);
+        Ok(self.touch(&call).await?.unwrap_or(Touched::NotFound))
     }
 
     /// Lets a paused schedule tick again, from now on.
@@ -293,8 +295,9 @@ impl Store {
         for _ in 0..TRIES {
             let Some(kept) = self.schedule_named(name).await? else { break };
             let first = self.first_tick(&kept.schedule).await?;
-            let args = [arg(name), arg(kept.version), first];
-            if let Some(touched) = self.touch(Verb::ResumeSchedule, &args).await? {
+            let name = arg(name);
+            let call = call!(ResumeSchedule, name = name, version = kept.version, first_ms = first);
+            if let Some(touched) = self.touch(&call).await? {
                 return Ok(touched);
             }
         }
@@ -302,11 +305,11 @@ impl Store {
     }
 
     /// `None`: it was changed meanwhile.
-    async fn touch(&self, verb: Verb, args: &[Vec<u8>]) -> Result<Option<Touched>, StoreError> {
-        let shard = &self.inner.schedules.shard;
-        let mut reply = self.call_durably(verb, shard, args).await?;
-        let _now_ms = reply.count()?;
-        let touched = match reply.int()? {
+    async fn touch(&self, call: &Call) -> Result<Option<Touched>, StoreError> {
+        let mut reply = self.call_durably(&self.inner.schedules.shard, call).await?;
+        // All three answer alike, as a test holds.
+        fields!(reply as ResumeSchedule; code: i64);
+        let touched = match code {
             0 => Touched::Done,
             2 => return Ok(None),
             3 => Touched::Configured,
@@ -319,9 +322,11 @@ impl Store {
 
 /// `None`: it cannot be read, as one that a newer version wrote; the log says so.
 fn read_kept(reply: &mut Reply) -> Result<Option<Kept>, StoreError> {
-    let (name, is_configured) = (reply.text()?, reply.int()? == 1);
-    let next_ms = reply.natural()?;
-    let (state, intent, definition) = (reply.bytes()?, reply.bytes()?, reply.bytes()?);
+    fields!(
+        row of reply as ReadSchedules;
+        name: String, is_configured: bool, next_ms: Option<u64>, state: Bytes, intent: Bytes,
+        definition: Bytes
+    );
     let Ok(state) = serde_json::from_slice::<State>(&state) else {
         tracing::debug!(schedule = name, "the state of a schedule cannot be read");
         return Ok(None);

@@ -10,13 +10,15 @@ use crate::domain::id::{MessageId, new_ulid};
 use crate::domain::message::{NewMessage, When};
 use crate::domain::schedule::{Due, Schedule};
 use crate::domain::time::rfc3339;
-use crate::store::clock_watch::{Timed, until};
+use crate::store::clock_watch::{DOUBT_PAUSE, Timed, until};
 use crate::store::given::shard_of_key;
 use crate::store::intake::ranks;
 use crate::store::promises::Promise;
 use crate::store::queue::Queue;
 use crate::store::record::pack_rest;
-use crate::store::{Accepted, NotAccepted, Store, StoreError, Verb, arg, when};
+use crate::store::reply::Reply;
+use crate::store::script::{call, fields, timed_call};
+use crate::store::{Accepted, NotAccepted, Store, StoreError, arg, when};
 use crate::telemetry::ScheduleLabel;
 
 /// Schedules that one sweep looks at.
@@ -26,8 +28,6 @@ const SWEEP_MAX: usize = 64;
 const TAKEOVER_MS: u64 = 2000;
 /// How long a shard remembers the last nominal time of each schedule: longer than anything is caught up.
 const REMEMBERED_MS: u64 = 400 * 86_400_000;
-/// When to look again while Redis' clock is in doubt; the end of an alarm wakes sooner.
-const DOUBT_PAUSE: Duration = Duration::from_secs(1);
 /// The label that every message of a schedule carries.
 const LABEL: &str = "schedule";
 
@@ -67,23 +67,26 @@ impl Store {
     /// [`StoreError::Unavailable`].
     pub async fn sweep(&self, skip: usize) -> Result<Sweep, StoreError> {
         let shard = &self.inner.schedules.shard;
-        let args = [arg(SWEEP_MAX), arg(skip), arg(TAKEOVER_MS)];
-        let Some(Timed { now_us, mut reply }) = self.timed(Verb::Sweep, shard, &args).await? else {
+        let call = timed_call!(Sweep, most = SWEEP_MAX, skip = skip, takeover_ms = TAKEOVER_MS);
+        let Some(Timed { now_us, mut reply }) = self.timed(shard, call).await? else {
             let (due, left, next_in) = (Vec::new(), Vec::new(), Some(DOUBT_PAUSE));
             return Ok(Sweep { now_ms: 0, due, left, looked: 0, next_in, more: false });
         };
-        let next_ms = reply.natural()?;
-        let looked = usize::try_from(reply.count()?).unwrap_or(0);
-        let mut due = Vec::new();
-        for _ in 0..reply.count()? {
-            let (name, nominal_ms, version) = (reply.text()?, reply.count()?, reply.count()?);
-            if let Some(schedule) = readable(&name, &reply.bytes()?) {
+        fields!(
+            reply as Sweep;
+            next_ms: Option<u64>, looked: u64, due: Reply, left: Reply
+        );
+        let looked = usize::try_from(looked).unwrap_or(0);
+        let (mut found, mut due) = (due, Vec::new());
+        while found.len() > 0 {
+            let (name, nominal_ms, version) = (found.text()?, found.count()?, found.count()?);
+            if let Some(schedule) = readable(&name, &found.bytes()?) {
                 due.push(Tick { schedule, nominal_ms, version, ulid: Ulid::nil() });
             }
         }
-        let mut left = Vec::new();
-        while reply.len() > 0 {
-            let (name, intent) = (reply.text()?, reply.bytes()?);
+        let (mut found, mut left) = (left, Vec::new());
+        while found.len() > 0 {
+            let (name, intent) = (found.text()?, found.bytes()?);
             let cut = intent.iter().position(|byte| *byte == b'\n').unwrap_or(intent.len());
             let definition = intent.get(cut + 1..).unwrap_or_default();
             let under_way = serde_json::from_slice::<UnderWay>(&intent[..cut]).ok();
@@ -107,21 +110,22 @@ impl Store {
     /// [`StoreError::UnknownQueue`], [`StoreError::Unavailable`].
     pub async fn tick(&self, tick: &Tick, decided: &Due) -> Result<Option<Tick>, StoreError> {
         let queue = self.taking_queue(&tick.schedule)?;
-        let moment = |at_ms: Option<u64>| at_ms.map(arg).unwrap_or_default();
         let ulid = self.ulid_for(&queue, &tick.schedule);
-        let args = [
-            arg(&tick.schedule.name),
-            arg(tick.version),
-            arg(tick.nominal_ms),
-            moment(decided.fire_ms),
-            moment(decided.next_ms),
-            arg(decided.missed),
-            arg(ulid),
-            arg(TAKEOVER_MS),
-        ];
-        let called = self.timed(Verb::Tick, &self.inner.schedules.shard, &args).await?;
+        let call = timed_call!(
+            Tick,
+            name = arg(&tick.schedule.name),
+            version = tick.version,
+            nominal_ms = tick.nominal_ms,
+            fire_ms = decided.fire_ms,
+            next_ms = decided.next_ms.map(arg).unwrap_or_default(),
+            missed = decided.missed,
+            ulid = arg(ulid),
+            takeover_ms = TAKEOVER_MS,
+        );
+        let called = self.timed(&self.inner.schedules.shard, call).await?;
         let Some(Timed { mut reply, .. }) = called else { return Ok(None) };
-        if reply.int()? != 0 {
+        fields!(reply as Tick; is_done: bool);
+        if !is_done {
             return Ok(None);
         }
         if decided.missed > 0 {
@@ -147,20 +151,20 @@ impl Store {
         let shard = queue.shard_of(&id);
         self.check_room(&shard.keys.all[0])?;
         let message = message_of(schedule, tick.nominal_ms);
-        let args = [
-            arg(&schedule.name),
-            arg(tick.nominal_ms),
-            arg(tick.ulid),
-            message.expires.map(when).unwrap_or_default(),
-            arg(ranks(&queue.policy, &message)),
-            pack_rest(&message, 0)?,
-            arg(REMEMBERED_MS),
-        ];
-        let mut reply = self.call_durably(Verb::Fire, shard, &args).await?;
-        let _now_ms = reply.count()?;
-        shard.wake(reply.count()?);
-        let sequence = reply.count()?;
-        if reply.int()? == 1 {
+        let call = call!(
+            Fire,
+            schedule = arg(&schedule.name),
+            nominal_ms = tick.nominal_ms,
+            ulid = arg(tick.ulid),
+            expires = message.expires.map(when).unwrap_or_default(),
+            ranks = ranks(&queue.policy, &message),
+            rest = pack_rest(&message, 0)?,
+            remembered_ms = REMEMBERED_MS,
+        );
+        let mut reply = self.call_durably(shard, &call).await?;
+        fields!(reply as Fire; wake: u64, sequence: u64, is_new: bool);
+        shard.wake(wake);
+        if is_new {
             let promise = Promise { ulid: tick.ulid, sequence: sequence + 1 };
             self.inner.promises.accepted(shard.mark(), std::iter::once(promise));
             if message.expires.is_some() {
@@ -169,8 +173,9 @@ impl Store {
             self.metrics().count(schedule.queue.as_str(), "schedule", 1);
             self.metrics().schedule.schedule_fired.get_or_create(&label(tick)).inc();
         }
-        let args = [arg(&schedule.name), arg(tick.ulid), arg(id)];
-        self.call(Verb::Fired, &self.inner.schedules.shard, &args).await.map(drop)
+        let name = arg(&schedule.name);
+        let call = call!(Fired, name = name, ulid = arg(tick.ulid), id = arg(id));
+        self.call(&self.inner.schedules.shard, &call).await.map(drop)
     }
 
     /// Sends a schedule's message now, beside its cadence. A repeat with the same key is the same run.

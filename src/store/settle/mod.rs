@@ -5,12 +5,14 @@
 
 mod end;
 
+use bytes::Bytes;
 use ulid::Ulid;
 
 pub use end::{LeaseEnd, Way};
 
 use super::queue::{Queue, Shard};
 use super::reply::Reply;
+use super::script::{Call, call, fields, row, rows};
 use super::tail::Tail;
 use super::trouble::row_of;
 use super::{Store, StoreError, Verb, arg};
@@ -41,6 +43,11 @@ pub enum Verdict {
     Gone,
     /// A late success on a message that was not final: it is delivered.
     Late,
+}
+
+impl Verdict {
+    /// Every verdict; a script knows it by its number (see `script::numbers`).
+    const ALL: [Self; 5] = [Self::Ok, Self::Already, Self::Stale, Self::Gone, Self::Late];
 }
 
 /// One message and how its attempt ended.
@@ -80,7 +87,7 @@ impl Settled {
         }
     }
 
-    fn tail(&self) -> Vec<u8> {
+    pub(super) fn tail(&self) -> Vec<u8> {
         if self.attempt.is_none() && self.reason.is_none() {
             return Vec::new();
         }
@@ -89,13 +96,8 @@ impl Settled {
     }
 
     /// Ulid, token and last attempt, as most verbs take them.
-    pub(super) fn whole(&self) -> [Vec<u8>; 3] {
-        let [ulid, token] = self.head();
-        [ulid, token, self.tail()]
-    }
-
-    fn head(&self) -> [Vec<u8>; 2] {
-        [arg(self.lease.ulid), self.lease.token.clone().into_bytes()]
+    fn whole(&self) -> [Vec<u8>; 3] {
+        row!(Bury Defer Park: ulid = arg(self.lease.ulid), token = &self.lease.token, last_attempt = self.tail())
     }
 }
 
@@ -121,16 +123,11 @@ impl DeferKind {
 }
 
 /// What these attempts show of the downstream, in the scripts' form.
-fn row(items: &[Settled]) -> Vec<u8> {
+fn signs(items: &[Settled]) -> Vec<u8> {
     row_of(items.iter().map(|item| {
         let attempt = item.attempt.as_ref();
         (item.sign, attempt.and_then(|attempt| attempt.error.as_deref()))
     }))
-}
-
-/// Tokens of exchanges that end, in the scripts' form.
-pub(super) fn tokens(ended: &[String]) -> Vec<u8> {
-    ended.concat().into_bytes()
 }
 
 impl Store {
@@ -147,11 +144,13 @@ impl Store {
     ) -> Result<Vec<Verdict>, StoreError> {
         self.look_at_tables(shard, items.len()).await;
         let keep_ms = queue.policy.retention.delivered_ms;
-        let shown = items.iter().flat_map(|item| item.lease.token.bytes()).collect();
-        let mut args = vec![tokens(ended), arg(keep_ms), shown];
-        args.extend(items.iter().map(|item| arg(item.lease.ulid)));
-        args.extend(items.iter().map(Settled::tail));
-        let verdicts = self.call_settling(Verb::Ack, queue, shard, &args, items.len()).await?;
+        let shown: String = items.iter().map(|item| item.lease.token.as_str()).collect();
+        let rows = items
+            .iter()
+            .map(|item| row!(Ack: ulid = arg(item.lease.ulid), last_attempt = item.tail()));
+        let call =
+            call!(Ack, exchanges = ended.concat(), keep_ms = keep_ms, tokens = shown, ..rows);
+        let verdicts = self.call_settling(queue, shard, &call, items.len()).await?;
         let kept =
             |verdict: &Verdict| matches!(verdict, Verdict::Ok | Verdict::Already | Verdict::Late);
         let delivered = items.iter().zip(&verdicts).filter(|(_, verdict)| kept(verdict));
@@ -172,16 +171,27 @@ impl Store {
         items: &[Settled],
     ) -> Result<Vec<Verdict>, StoreError> {
         let retention = queue.policy.retention;
-        let mut args =
-            vec![tokens(ended), row(items), arg(retention.delivered_ms), arg(retention.dead_ms)];
-        for item in items {
-            args.extend(item.head());
-            args.extend([arg(item.delay_ms), arg(u8::from(item.is_throttle)), item.tail()]);
-        }
-        let mut reply = self.call(Verb::Retry, shard, &args).await?;
-        let _now_ms = reply.count()?;
-        shard.wake(reply.count()?);
-        let reports = reply.bytes()?;
+        let rows = items.iter().map(|item| {
+            row!(
+                Retry: ulid = arg(item.lease.ulid),
+                token = &item.lease.token,
+                delay_ms = item.delay_ms,
+                is_throttle = item.is_throttle,
+                last_attempt = item.tail(),
+            )
+        });
+        let call = call!(
+            Retry,
+            exchanges = ended.concat(),
+            signs = signs(items),
+            delivered_keep_ms = retention.delivered_ms,
+            dead_keep_ms = retention.dead_ms,
+            ..rows
+        );
+        let mut reply = self.call(shard, &call).await?;
+        fields!(reply as Retry; wake: u64, reports: Bytes);
+        shard.wake(wake);
+        rows!(reply as Retry);
         let verdicts = read_verdicts(&mut reply)?;
         self.take_reports(queue, shard, &reports).await;
         self.count_settled(Verb::Retry, queue, &verdicts);
@@ -199,11 +209,11 @@ impl Store {
         ended: &[String],
         items: &[Settled],
     ) -> Result<Vec<Verdict>, StoreError> {
-        let mut args = vec![tokens(ended)];
-        for item in items {
-            args.extend(item.head());
-        }
-        self.call_settling(Verb::Release, queue, shard, &args, items.len()).await
+        let rows = items
+            .iter()
+            .map(|item| row!(Release: ulid = arg(item.lease.ulid), token = &item.lease.token));
+        let call = call!(Release, exchanges = ended.concat(), ..rows);
+        self.call_settling(queue, shard, &call, items.len()).await
     }
 
     /// leased → ready, at the head, counted; a throttle or an alarm shuts the queue's gate for
@@ -221,20 +231,23 @@ impl Store {
         items: &[Settled],
     ) -> Result<Vec<Verdict>, StoreError> {
         let why = items.iter().find_map(|item| item.attempt.as_ref()?.error.clone());
-        let head = vec![
-            tokens(ended),
-            row(items),
-            arg(kind.as_str()),
-            gate_ms.map_or_else(|| arg(-1), arg),
-            why.unwrap_or_default().into_bytes(),
-        ];
-        let mut args = head.clone();
-        args.extend(items.iter().flat_map(Settled::whole));
-        let verdicts = self.call_settling(Verb::Defer, queue, shard, &args, items.len()).await?;
+        let why = why.unwrap_or_default();
+        let call_for = |items: &[Settled]| {
+            call!(
+                Defer,
+                exchanges = ended.concat(),
+                signs = signs(items),
+                kind = kind.as_str(),
+                shut_ms = gate_ms,
+                reason = &why,
+                ..items.iter().map(Settled::whole)
+            )
+        };
+        let verdicts = self.call_settling(queue, shard, &call_for(items), items.len()).await?;
         if kind != DeferKind::Hold {
             // The door is the downstream's: it is shut for every shard.
             for other in queue.shards.iter().filter(|other| other.number != shard.number) {
-                self.call(Verb::Defer, other, &head).await?;
+                self.call(other, &call_for(&[])).await?;
             }
         }
         Ok(verdicts)
@@ -254,16 +267,17 @@ impl Store {
         items: &[Settled],
     ) -> Result<Vec<Verdict>, StoreError> {
         let why = items.iter().find_map(|item| item.reason.clone()).unwrap_or_default();
-        let mut args = vec![
-            tokens(ended),
-            row(items),
-            arg(queue.policy.retention.dead_ms),
-            arg(u8::from(suspect)),
-            why.into_bytes(),
-            arg(queue.policy.retention.delivered_ms),
-        ];
-        args.extend(items.iter().flat_map(Settled::whole));
-        self.call_settling(Verb::Bury, queue, shard, &args, items.len()).await
+        let call = call!(
+            Bury,
+            exchanges = ended.concat(),
+            signs = signs(items),
+            keep_ms = queue.policy.retention.dead_ms,
+            is_suspect = suspect,
+            reason = why,
+            delivered_keep_ms = queue.policy.retention.delivered_ms,
+            ..items.iter().map(Settled::whole)
+        );
+        self.call_settling(queue, shard, &call, items.len()).await
     }
 
     /// leased → uncertain. The downstream is not asked about it before `asked_ms` are over.
@@ -279,11 +293,16 @@ impl Store {
         items: &[Settled],
     ) -> Result<Vec<Verdict>, StoreError> {
         let retention = queue.policy.retention;
-        let kept = [arg(retention.delivered_ms), arg(retention.dead_ms)];
-        let mut args = vec![tokens(ended), row(items), queue.probe_after(asked_ms)];
-        args.extend(kept);
-        args.extend(items.iter().flat_map(Settled::whole));
-        let verdicts = self.call_settling(Verb::Park, queue, shard, &args, items.len()).await?;
+        let call = call!(
+            Park,
+            exchanges = ended.concat(),
+            signs = signs(items),
+            probe_after_ms = queue.probe_after(asked_ms),
+            delivered_keep_ms = retention.delivered_ms,
+            dead_keep_ms = retention.dead_ms,
+            ..items.iter().map(Settled::whole)
+        );
+        let verdicts = self.call_settling(queue, shard, &call, items.len()).await?;
         queue.doubt.notify_one();
         Ok(verdicts)
     }
@@ -299,26 +318,26 @@ impl Store {
         ongoing: &[String],
         leases: &[Lease],
     ) -> Result<Vec<Verdict>, StoreError> {
-        let mut args = vec![arg(lease_ms), tokens(ongoing)];
-        for lease in leases {
-            args.extend([arg(lease.ulid), lease.token.clone().into_bytes()]);
-        }
-        let mut reply = self.call(Verb::Renew, shard, &args).await?;
-        let _now_ms = reply.count()?;
+        let rows =
+            leases.iter().map(|lease| row!(Renew: ulid = arg(lease.ulid), token = &lease.token));
+        let call = call!(Renew, lease_ms = lease_ms, exchanges = ongoing.concat(), ..rows);
+        let mut reply = self.call(shard, &call).await?;
+        rows!(reply as Renew);
         read_verdicts(&mut reply)
     }
 
     pub(super) async fn call_settling(
         &self,
-        verb: Verb,
         queue: &Queue,
         shard: &Shard,
-        args: &[Vec<u8>],
+        call: &Call,
         count: usize,
     ) -> Result<Vec<Verdict>, StoreError> {
-        let mut reply = self.call(verb, shard, args).await?;
-        let _now_ms = reply.count()?;
-        let reports = reply.bytes()?;
+        let verb = call.verb;
+        let mut reply = self.call(shard, call).await?;
+        // All of these verbs answer alike, as a test holds.
+        fields!(reply as Ack; reports: Bytes);
+        rows!(reply as Ack);
         let verdicts = read_verdicts(&mut reply)?;
         if verdicts.len() != count {
             return Err(StoreError::Reply(format!(
@@ -345,14 +364,24 @@ impl Store {
 fn read_verdicts(reply: &mut Reply) -> Result<Vec<Verdict>, StoreError> {
     let mut verdicts = Vec::with_capacity(reply.len());
     while reply.len() > 0 {
-        verdicts.push(match reply.int()? {
-            0 => Verdict::Ok,
-            1 => Verdict::Already,
-            2 => Verdict::Stale,
-            3 => Verdict::Gone,
-            4 => Verdict::Late,
-            other => return Err(StoreError::Reply(format!("verdict {other}"))),
-        });
+        fields!(row of reply as Ack; verdict: i64);
+        let known = Verdict::ALL.into_iter().find(|known| *known as i64 == verdict);
+        verdicts.push(known.ok_or_else(|| StoreError::Reply(format!("verdict {verdict}")))?);
     }
     Ok(verdicts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::script::signature::Signature;
+    use super::*;
+
+    #[test]
+    fn the_verbs_that_settle_answer_alike() {
+        for verb in [Verb::Ack, Verb::Release, Verb::Defer, Verb::Bury, Verb::Park, Verb::Accept] {
+            let returns = Signature::returns(verb.source());
+            returns.assert_named(&["now_ms", "reports"]);
+            returns.assert_row(&["verdict"]);
+        }
+    }
 }

@@ -11,11 +11,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use ulid::Ulid;
 
 use super::keys::{self, TopicKeys};
 use super::reply::Reply;
-use super::{Site, Store, StoreError, Verb, arg};
+use super::script::{call, fields, row, rows};
+use super::{Site, Store, StoreError, arg};
 use crate::config::Settings;
 use crate::domain::id::{QueueName, new_ulid};
 use crate::domain::message::NewMessage;
@@ -167,20 +169,20 @@ impl Store {
         let ulid = new_ulid(self.clock().now_ms(), 0, 1, rand::random());
         let id = EventId { topic: name.clone(), ulid };
         let mut event = Event::new(id, topic.policy.queues.clone(), message);
-        let args = [
-            arg(IDEMPOTENCY_WINDOW_MS),
-            arg(EVENTS_MAX),
-            arg(ALONE_MS),
-            arg(ulid),
-            arg(event.message.details.idempotency_key.as_deref().unwrap_or_default()),
-            event.message.fingerprint.to_vec(),
-            arg(event::joined(&event.queues)),
-            event.pack()?,
-        ];
-        let mut reply = self.call_durably(Verb::Publish, topic, &args).await?;
-        let (_, code) = (reply.count()?, reply.count()?);
-        let (first, queues, taken_ms) = (reply.text()?, reply.text()?, reply.count()?);
-        let first = Ulid::from_string(&first).map_err(|e| StoreError::Reply(e.to_string()))?;
+        let call = call!(
+            Publish,
+            window_ms = IDEMPOTENCY_WINDOW_MS,
+            kept_max = EVENTS_MAX,
+            alone_ms = ALONE_MS,
+            ulid = arg(ulid),
+            key = event.message.details.idempotency_key.as_deref().unwrap_or_default(),
+            fingerprint = event.message.fingerprint.to_vec(),
+            queues = event::joined(&event.queues),
+            event = event.pack()?,
+        );
+        let mut reply = self.call_durably(topic, &call).await?;
+        fields!(reply as Publish; code: u64, ulid: String, queues: String, taken_ms: u64);
+        let first = Ulid::from_string(&ulid).map_err(|e| StoreError::Reply(e.to_string()))?;
         let first = EventId { topic: name.clone(), ulid: first };
         match code {
             0 => {
@@ -208,14 +210,20 @@ impl Store {
         put_off: bool,
         most: usize,
     ) -> Result<(Vec<Event>, bool), StoreError> {
-        let args =
-            [arg(most), arg(TAKE_BYTES_MAX), arg(ALONE_MS), arg(FAR_MS), arg(u8::from(put_off))];
-        let mut reply = self.call(Verb::Pursue, topic, &args).await?;
-        let _now_ms = reply.count()?;
-        let more = reply.count()? == 1;
+        let call = call!(
+            Pursue,
+            most = most,
+            bytes_max = TAKE_BYTES_MAX,
+            alone_ms = ALONE_MS,
+            far_ms = FAR_MS,
+            was_put_off = put_off,
+        );
+        let mut reply = self.call(topic, &call).await?;
+        fields!(reply as Pursue; has_more: bool);
+        rows!(reply as Pursue);
         let mut events = Vec::new();
         while reply.len() > 0 {
-            let (ulid, left, packed) = (reply.text()?, reply.text()?, reply.bytes()?);
+            fields!(row of reply as Pursue; ulid: String, left: String, event: Bytes);
             let Ok(ulid) = Ulid::from_string(&ulid) else {
                 self.note_foreign(
                     &format!("~topic.{}", topic.policy.name),
@@ -225,7 +233,7 @@ impl Store {
                 continue;
             };
             let id = EventId { topic: topic.policy.name.clone(), ulid };
-            match Event::unpack(id, &left, packed) {
+            match Event::unpack(id, &left, event) {
                 Ok(event) => events.push(event),
                 // Kept, for a version that knows it; it must not hold up the others.
                 Err(error) => {
@@ -234,7 +242,7 @@ impl Store {
                 }
             }
         }
-        Ok((events, more))
+        Ok((events, has_more))
     }
 
     /// kept → –, or put off: for each event the queues that lack it still.
@@ -250,11 +258,12 @@ impl Store {
             return Ok(());
         }
         let put_off = lengthened(PUT_OFF, 0.25, rand::random());
-        let mut args = vec![arg(put_off.as_millis())];
-        for (ulid, left) in events {
-            args.extend([arg(ulid), arg(event::joined(left))]);
-        }
-        self.call(Verb::Conclude, topic, &args).await.map(drop)
+        let put_off_ms = u64::try_from(put_off.as_millis()).unwrap_or(u64::MAX);
+        let rows = events
+            .iter()
+            .map(|(ulid, left)| row!(Conclude: ulid = arg(ulid), left = event::joined(left)));
+        let call = call!(Conclude, put_off_ms = put_off_ms, ..rows);
+        self.call(topic, &call).await.map(drop)
     }
 
     /// What a topic keeps.
@@ -262,10 +271,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn outstanding(&self, topic: &Topic) -> Result<Outstanding, StoreError> {
-        let mut reply = self.read(Verb::Outstanding, topic, &[]).await?;
-        let (now_ms, events) = (reply.count()?, reply.count()?);
-        let oldest_ms = reply.natural()?;
-        let left = reply.text()?;
+        let mut reply = self.read(topic, &call!(Outstanding)).await?;
+        fields!(
+            reply as Outstanding;
+            now_ms: u64, events: u64, oldest_ms: Option<u64>, left: String
+        );
         Ok(Outstanding {
             events,
             oldest_age_ms: oldest_ms.map(|oldest_ms| now_ms.saturating_sub(oldest_ms)),

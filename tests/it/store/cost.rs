@@ -183,6 +183,104 @@ async fn calls_carry_less_once_the_tables_of_redis_have_doubled() {
     assert_eq!(other.queue.messages_max(), other.shard().messages_max());
 }
 
+/// What Redis had done by a moment, by its own count.
+#[derive(Clone, Copy)]
+struct Done {
+    scripts: u64,
+    commands: u64,
+    bytes: u64,
+}
+
+impl Done {
+    async fn by_now(ground: &Ground) -> Self {
+        let info: String = ground.raw(cmd("INFO").arg("commandstats").arg("stats")).await;
+        let calls = |line: &str| -> u64 {
+            let calls = line.split_once("calls=").and_then(|(_, rest)| rest.split(',').next());
+            calls.expect("its calls").parse().expect("a number")
+        };
+        let net = info.lines().filter_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            name.starts_with("total_net_").then(|| value.parse::<u64>().ok())?
+        });
+        let commands = || info.lines().filter(|line| line.starts_with("cmdstat_"));
+        let script = |line: &&str| line.starts_with("cmdstat_eval");
+        Self {
+            scripts: commands().filter(script).map(calls).sum(),
+            commands: commands().map(calls).sum(),
+            bytes: net.sum(),
+        }
+    }
+
+    /// What came since, without what the question itself costs.
+    fn since(self, before: Self, question: Self) -> Self {
+        Self {
+            scripts: self.scripts - before.scripts,
+            commands: (self.commands - before.commands).saturating_sub(question.commands),
+            bytes: (self.bytes - before.bytes).saturating_sub(question.bytes),
+        }
+    }
+
+    fn least(self, other: Self) -> Self {
+        Self {
+            scripts: self.scripts.min(other.scripts),
+            commands: self.commands.min(other.commands),
+            bytes: self.bytes.min(other.bytes),
+        }
+    }
+}
+
+/// What one call for `CALL` messages takes at most, verb by verb: script calls, Redis commands, and bytes of one
+/// message over the wire in both directions.
+type Counts = [(u64, u64, f64); 4];
+
+/// Counted, and so the same on any machine: a limit is raised only for a reason.
+async fn assert_counts(keep_ms: u64, most: Counts) {
+    let ground = Ground::in_memory().await;
+    let shape = |policy: &mut QueuePolicy| policy.retention.delivered_ms = keep_ms;
+    let node = ground.node_shaped("concurrency = 100000", shape).await;
+    let mut due_ms = ground.now_ms().await;
+    let mut least: [Option<Done>; 4] = [None; 4];
+    let mut leased = Vec::new();
+    for _ in 0..8 {
+        due_ms += 500;
+        for (at, verb) in VERBS.into_iter().enumerate() {
+            let asked = Done::by_now(&ground).await;
+            let before = Done::by_now(&ground).await;
+            let question = before.since(asked, Done { scripts: 0, commands: 0, bytes: 0 });
+            let moved = our_call(&node, at, due_ms, &mut leased).await;
+            assert_eq!(moved, CALL, "{verb} takes all in one call");
+            let done = Done::by_now(&ground).await.since(before, question);
+            least[at] = Some(least[at].map_or(done, |least| least.least(done)));
+            if at == 0 {
+                ground.passes(due_ms).await;
+            }
+        }
+    }
+    let bytes = |done: &Done| done.bytes as f64 / CALL as f64;
+    let least = least.map(|done| done.expect("a round"));
+    for (verb, done) in VERBS.into_iter().zip(&least) {
+        let Done { scripts, commands, .. } = done;
+        println!("{verb}: {scripts} script calls, {commands} commands, {:.2} bytes", bytes(done));
+    }
+    for ((verb, done), (scripts, commands, bytes_max)) in VERBS.into_iter().zip(&least).zip(most) {
+        assert!(done.scripts <= scripts, "{verb}: {} script calls", done.scripts);
+        assert!(done.commands <= commands, "{verb}: {} commands", done.commands);
+        assert!(bytes(done) <= bytes_max, "{verb}: {:.2} bytes", bytes(done));
+    }
+}
+
+#[tokio::test]
+async fn a_life_takes_no_more_calls_commands_and_bytes_than_before() {
+    let most = [(1, 12, 169.0), (1, 11, 2.3), (1, 19, 169.8), (1, 10, 156.2)];
+    assert_counts(0, most).await;
+}
+
+#[tokio::test]
+async fn a_life_with_its_outcome_kept_takes_no_more_calls_commands_and_bytes_than_before() {
+    let most = [(1, 12, 169.0), (1, 11, 2.3), (1, 19, 169.8), (1, 12, 156.2)];
+    assert_counts(HOUR_MS, most).await;
+}
+
 /// As many as fill the tables of Redis well: just before they grow, as at a million.
 const SCHEDULED: usize = 32_000;
 

@@ -6,7 +6,7 @@
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use redis::aio::MultiplexedConnection;
-use tidegate::domain::limit::{Limit, Rate, SlotWish};
+use tidegate::domain::limit::{LEAD_US_FURTHEST, Limit, Rate, SlotWish};
 use tokio::runtime::Builder;
 
 use crate::support::redis::RedisOptions;
@@ -119,7 +119,9 @@ async fn granted(
     asks: &[Ask],
 ) -> Vec<Said> {
     let include = concat!(env!("CARGO_MANIFEST_DIR"), "/src/store/lua/include/limit.lua");
-    let include = std::fs::read_to_string(include).expect("the include is there");
+    let include = std::fs::read_to_string(include)
+        .expect("the include is there")
+        .replace("RUST.LEAD_US_FURTHEST", &LEAD_US_FURTHEST.to_string());
     let mut call = redis::cmd("EVAL");
     call.arg(format!("{BEFORE}{include}{AFTER}"))
         .arg(1)

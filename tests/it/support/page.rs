@@ -29,7 +29,7 @@ impl Page {
 
     /// Whether there is anything to run.
     pub(crate) fn has_commands(&self) -> bool {
-        self.text.contains("```sh\n")
+        self.text.lines().any(|line| line.trim() == "```sh")
     }
 
     /// The `toml` blocks of the page as one file, in which every host is a first part of the path at
@@ -49,7 +49,12 @@ impl Page {
     /// The commands of the `console` blocks, without their prompt.
     pub(crate) fn console(&self) -> Vec<String> {
         let blocks = self.blocks("```console");
-        blocks.lines().filter_map(|line| line.strip_prefix("$ ")).map(ToOwned::to_owned).collect()
+        blocks
+            .lines()
+            .map(str::trim_start)
+            .filter_map(|line| line.strip_prefix("$ "))
+            .map(ToOwned::to_owned)
+            .collect()
     }
 
     /// Runs the `sh` blocks as one script, as a reader would who started this daemon.
@@ -70,10 +75,11 @@ impl Page {
     fn blocks(&self, fence: &str) -> String {
         let (mut blocks, mut is_inside) = (String::new(), false);
         for line in self.text.lines() {
-            match line.trim_end() {
+            // In a list, a block is as far to the right as its item.
+            match line.trim() {
                 opened if opened == fence => is_inside = true,
                 "```" => is_inside = false,
-                inside if is_inside => blocks.push_str(inside),
+                _ if is_inside => blocks.push_str(line.trim_end()),
                 _ => {}
             }
             blocks.push('\n');

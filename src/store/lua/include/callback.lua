@@ -1,3 +1,4 @@
+-- include: state
 -- The callback of a message that becomes final: one more message, in the second set of this shard's
 -- structures, which the queue `<queue>~callbacks` works on (the twin of store/callbacks.rs).
 --
@@ -5,7 +6,7 @@
 --   version u8 | ulid c26 | record length u32 | record without body | state entry
 -- Its ULID is this moment with the random part of the message's own: it stays in the shard, and a message
 -- that becomes final a second time tells so under another id.
-local SNAPSHOT_VERSION = 1
+local SNAPSHOT_VERSION = RUST.SNAPSHOT_VERSION
 local BASE32 = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
 -- Flags 16 to 128 of a state entry, by final state.
 local TOLD_AT = { D = 16, X = 32, E = 64, C = 128 }

@@ -1,3 +1,4 @@
+-- include: writes
 -- Changes of state, told to whoever listens: an entry of the shard's stream for up to a hundred at once.
 --
 --   m '<ulid><letter>...'  messages: s scheduled, r ready, else the letters of state

@@ -1,8 +1,10 @@
+-- include: state
 -- Whether a step may touch a message: each claim has a token, later steps must show it.
 --
 -- The present token with any state but leased means that this very step was done before (a lost
 -- reply, repeated). Any other token is a late actor, and harmless.
-local OK, ALREADY, STALE, GONE, LATE = 0, 1, 2, 3, 4
+local OK, ALREADY, STALE = RUST.VERDICT_OK, RUST.VERDICT_ALREADY, RUST.VERDICT_STALE
+local GONE, LATE = RUST.VERDICT_GONE, RUST.VERDICT_LATE
 
 local function fence(s, token)
   if not s then return GONE end

@@ -1,3 +1,4 @@
+-- include: events state finals callback weight waited
 -- The one way into a final state: result, purge time, callback and waiters in the same step.
 local function forget(ulid)
   gather('HDEL', K.records, ulid)

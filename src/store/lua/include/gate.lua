@@ -1,3 +1,4 @@
+-- include: shard
 -- Pause and gate of the queue: state of this shard, asked by every claim.
 
 -- Until when the gate is shut, 0: it is open. One that was shut later than now is a leftover of a clock

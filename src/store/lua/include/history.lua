@@ -1,3 +1,4 @@
+-- include: writes
 -- Past attempts of a message, one line of JSON each, the newest last; bounded.
 local HISTORY_LINES_MAX = 20
 

@@ -1,9 +1,9 @@
+-- include: shard
 -- The limit over all nodes: one GCRA arrival time per queue (the twin of domain/limit.rs).
 --
 -- Slots are moments by Redis TIME within the horizon, which begins when the reply will have reached
 -- the node. The arrival time advances only for slots that are taken, so a permit is never granted
 -- without a message.
-local LEAD_US_MAX = 2000000 -- Twice that of claim.rs: grants ask for a way more.
 
 local function limit_slots(period_us, burst, horizon_us, count, start_before_us, lead_us)
   -- Moments near 2^50 are multiples of a quarter: so is the period, rounded up, or the error of each
@@ -15,7 +15,7 @@ local function limit_slots(period_us, burst, horizon_us, count, start_before_us,
   -- of a slower rate. What takes its place is kept, or it would run ahead of every later call as well.
   -- This call's own reach is no measure: what a node further away holds would be granted again.
   local first_us, last_us = now_us + lead_us, now_us + lead_us + horizon_us
-  local furthest_us = now_us + LEAD_US_MAX + horizon_us + burst * period_us
+  local furthest_us = now_us + RUST.LEAD_US_FURTHEST + horizon_us + burst * period_us
   if tat_us > furthest_us then
     tat_us = furthest_us
     rc('HSET', K.meta, 'tat_us', string.format('%.2f', tat_us))

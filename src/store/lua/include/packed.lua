@@ -1,7 +1,8 @@
+-- include: record
 -- Shortcuts for the common steps, on packed bytes of a state entry (see state), which has to be decoded for
 -- the others. Messages of a call are much alike, so that what is put together for one is remembered for the
 -- others.
-local STATE_VERSION, STATE_HEADER_BYTES = 2, 87
+local STATE_VERSION, STATE_HEADER_BYTES = RUST.STATE_VERSION, RUST.STATE_HEADER_BYTES
 local NO_TOKEN = '                    '
 
 -- How records begin up to expires_ms, and the place in which the first claim of such a message finds it;

@@ -1,3 +1,4 @@
+-- include: shard
 -- A page of a zset by (score, member): stable while others come and go.
 
 -- A score as cursors carry it. Ours are whole moments; of another one, which somebody else wrote, the next.

@@ -1,11 +1,13 @@
+-- include: state
 -- Where a message must stand by its record, asked by audit and once more by mend.
 local PLACE = {
   L = K.leased, U = K.uncertain, A = K.accepted,
   D = K.delivered, X = K.dead, E = K.expired, C = K.cancelled,
 }
--- What can be wrong (the twin of store/audit/fault.rs).
-local UNPLACED, MISPLACED, LEFTOVER, EXPIRY = 1, 2, 3, 4
-local LARGEST, UNREADABLE, DUPLICATE, COUNT, WEIGHT = 5, 6, 7, 8, 9
+-- What can be wrong (see store/audit/fault.rs).
+local UNPLACED, MISPLACED, LEFTOVER = RUST.FAULT_UNPLACED, RUST.FAULT_MISPLACED, RUST.FAULT_LEFTOVER
+local EXPIRY, LARGEST, UNREADABLE = RUST.FAULT_EXPIRY, RUST.FAULT_LARGEST, RUST.FAULT_UNREADABLE
+local DUPLICATE, COUNT, WEIGHT = RUST.FAULT_DUPLICATE, RUST.FAULT_COUNT, RUST.FAULT_WEIGHT
 
 -- Whether a member of a sorted set stands there by right. A message that cannot be read may stand
 -- anywhere: nobody knows better.

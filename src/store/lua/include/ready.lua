@@ -1,3 +1,4 @@
+-- include: writes
 -- All writes to the ready lists go through here.
 local READY = {
   [0] = K.ready_0, K.ready_1, K.ready_2, K.ready_3, K.ready_4,

@@ -1,3 +1,4 @@
+-- include: finish
 -- Receipts: accepted messages, the references under which the downstream knows them, and receipts that
 -- overtook our own bookkeeping.
 --

@@ -1,14 +1,15 @@
+-- include: shard
 -- The record of a message: header, details and body in one value (the twin of store/record.rs).
 --
 --   version u8 | flags u8 | priority + 16 * band u8 | due_ms u48 | expires_ms u48
 --   | accept sequence before its call u48 | number in its call u8 | details length u16 | details | body
 --
--- Body and details are opaque here. Flag 1: the body was dropped at a final state; flags 16 to 128: the
--- final states that are told (see callback). What comes first is alike for many messages of a call, so that
+-- Body and details are opaque here. Flag 1: the body was dropped at a final state; flag 2: the body was edited;
+-- flags 16 to 128: the final states that are told (see callback). What comes first is alike for many messages of a call, so that
 -- it is put together once.
-local RECORD_VERSION = 2
+local RECORD_VERSION = RUST.RECORD_VERSION
 local RECORD_HEADER = '>BBBI6I6I6B'
-local RECORD_HEADER_BYTES = 22
+local RECORD_HEADER_BYTES = RUST.RECORD_HEADER_BYTES
 -- How one begins whose body was dropped: version and flags.
 local WITHOUT_BODY = string.char(RECORD_VERSION, 1)
 local MOMENT_MAX_MS = 2 ^ 48 - 1

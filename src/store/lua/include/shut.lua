@@ -1,8 +1,9 @@
+-- include: gate events trouble
 -- What shuts the gate of the queue.
 local THROTTLE_MS, THROTTLE_MS_MAX = 1000, 60000
 local ALARM_MS, ALARM_MS_MAX = 5000, 600000
 
--- Shuts the gate, and says so where it is to be logged; streaks grow only while it stands open, so that a volley of refusals counts once.
+-- Shuts the gate, for asked_ms or by its streak, and says so where it is to be logged; streaks grow only while it stands open, so that a volley of refusals counts once.
 local function gate_shut(kind, asked_ms, reason, is_logged)
   local m = rc('HMGET', K.meta, 'gate_until', kind .. '_streak', 'gate_since')
   local until_ms, streak = gate_shut_until(m[1], m[3]), tonumber(m[2] or 0)
@@ -13,9 +14,9 @@ local function gate_shut(kind, asked_ms, reason, is_logged)
     tell_queue('shut')
   end
   local pause_ms = asked_ms
-  if pause_ms < 0 and kind == 'throttle' then
+  if not pause_ms and kind == 'throttle' then
     pause_ms = math.min(THROTTLE_MS_MAX, THROTTLE_MS * 2 ^ math.min(20, math.max(0, streak - 1)))
-  elseif pause_ms < 0 then
+  elseif not pause_ms then
     pause_ms = math.min(ALARM_MS_MAX, ALARM_MS * 2 ^ math.min(20, math.max(0, streak - 1)))
   end
   if now_ms + pause_ms > until_ms then

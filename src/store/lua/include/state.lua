@@ -1,3 +1,4 @@
+-- include: packed writes
 -- The mutable rest of a message: a second small entry that exists once an attempt (or an operator)
 -- has touched it, so that no transition rewrites the body (the twin of store/record.rs; packed.lua says the version and where the tail begins).
 --
@@ -11,6 +12,8 @@
 local STATE_HEADER = '>Bc1c20BBHI6I6HI4I4BI6I6c20I6'
 -- Flag 2: it went over into another queue, or is on its way there for as long as it has its body.
 local MOVED = 2
+-- Lost with its node so often, a message goes alone.
+local RESCUES_MAX = 2
 local FINAL = { D = true, X = true, E = true, C = true }
 
 local function state_pack(s)

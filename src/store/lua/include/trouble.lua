@@ -1,3 +1,4 @@
+-- include: shard
 -- How the downstream does, as its answers show: attempts that failed in a row, and a gate that they shut.
 --
 --   failed          how many attempts in a row got no answer, 408 or 5xx (throttles are not counted)

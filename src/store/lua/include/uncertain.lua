@@ -1,15 +1,16 @@
+-- include: events
 -- Uncertain messages, and when the downstream is asked about each.
 --
 -- `probes` holds the moment of the next probe: a probe under way is one whose moment was put ahead by
 -- its lease, so that one node asks at a time and a lost one is made up for. NEVER_MS: no further one,
 -- the operator decides.
-local NEVER_MS = 9007199254740991
+local NEVER_MS = RUST.NEVER_MS
 
--- after_ms '': the queue does not probe.
+-- after_ms none: the queue does not probe.
 local function enter_uncertain(ulid, after_ms)
   gather('ZADD', K.uncertain, now_ms, ulid)
   tell_change(ulid, 'U')
-  if after_ms ~= '' then gather('ZADD', K.probes, now_ms + tonumber(after_ms), ulid) end
+  if after_ms then gather('ZADD', K.probes, now_ms + after_ms, ulid) end
 end
 
 local function leave_uncertain(ulid)

@@ -1,3 +1,4 @@
+-- include: writes
 -- Those who wait for a message to become final.
 local waited_any = rc('ZCARD', K.waited) > 0
 -- How long a message stays for whoever waits for it where nothing is kept.

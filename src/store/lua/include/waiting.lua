@@ -1,3 +1,4 @@
+-- include: state ready wake events
 -- How a message comes to wait, in due or ready, and how it leaves.
 
 -- The state as callers read it: a waiting message that does not stand in due is ready.

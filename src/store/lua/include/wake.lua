@@ -1,3 +1,4 @@
+-- include: shard
 -- What wakes the sleepers: an earlier head of due, and something ready where nothing was.
 local WAKE_DUE, WAKE_READY = 1, 2
 

@@ -1,3 +1,4 @@
+-- include: state
 -- What final messages weigh: bytes of record, state entry and past attempts, as Redis is given them. Kept
 -- where a queue limits them (see prune), so that nobody ever has to add them up.
 --

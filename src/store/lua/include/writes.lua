@@ -1,3 +1,4 @@
+-- include: shard
 -- Gathers writes, so that a script checks everything first and then writes variadically.
 local gathered, order = {}, {}
 

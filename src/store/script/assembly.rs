@@ -1,49 +1,68 @@
 //! How the text of a script comes about: its includes, and the numbers of its keys.
 //!
-//! Redis runs the whole text at every call: each function in it is made anew, and each key is handed over. So an
-//! include may stand inside a function that only some calls need, and a script declares what it touches and no more.
+//! A script names the includes that it uses itself, and an include those that it needs: each comes once, behind
+//! what it needs. Redis runs the whole text at every call: each function in it is made anew, and each key is handed
+//! over. So an include may also stand inside a function that only some calls need, where what stands before the
+//! function is known already, and a script declares the keys that it touches and no more.
 //! Refuses to know what a script does.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::keys::shard_key_names;
+use super::super::keys::shard_key_names;
 
-/// The files under `lua/include`, by name.
-const INCLUDES: &[(&str, &str)] = &[
-    ("shard", include_str!("lua/include/shard.lua")),
-    ("clock", include_str!("lua/include/clock.lua")),
-    ("writes", include_str!("lua/include/writes.lua")),
-    ("events", include_str!("lua/include/events.lua")),
-    ("record", include_str!("lua/include/record.lua")),
-    ("packed", include_str!("lua/include/packed.lua")),
-    ("state", include_str!("lua/include/state.lua")),
-    ("finals", include_str!("lua/include/finals.lua")),
-    ("ready", include_str!("lua/include/ready.lua")),
-    ("wake", include_str!("lua/include/wake.lua")),
-    ("waiting", include_str!("lua/include/waiting.lua")),
-    ("callback", include_str!("lua/include/callback.lua")),
-    ("weight", include_str!("lua/include/weight.lua")),
-    ("waited", include_str!("lua/include/waited.lua")),
-    ("finish", include_str!("lua/include/finish.lua")),
-    ("exchanges", include_str!("lua/include/exchanges.lua")),
-    ("fence", include_str!("lua/include/fence.lua")),
-    ("gate", include_str!("lua/include/gate.lua")),
-    ("trouble", include_str!("lua/include/trouble.lua")),
-    ("shut", include_str!("lua/include/shut.lua")),
-    ("limit", include_str!("lua/include/limit.lua")),
-    ("history", include_str!("lua/include/history.lua")),
-    ("uncertain", include_str!("lua/include/uncertain.lua")),
-    ("receipt", include_str!("lua/include/receipt.lua")),
-    ("place", include_str!("lua/include/place.lua")),
-    ("idempotency", include_str!("lua/include/idempotency.lua")),
-    ("topic", include_str!("lua/include/topic.lua")),
-    ("schedules", include_str!("lua/include/schedules.lua")),
-    ("inbox", include_str!("lua/include/inbox.lua")),
-    ("page", include_str!("lua/include/page.lua")),
-    ("operations", include_str!("lua/include/operations.lua")),
-    ("actions", include_str!("lua/include/actions.lua")),
-];
+macro_rules! includes {
+    ($($name:literal),+ $(,)?) => {
+        /// The files under `lua/include`, by name.
+        const INCLUDES: &[(&str, &str)] =
+            &[$(($name, include_str!(concat!("../lua/include/", $name, ".lua")))),+];
+    };
+}
+
+includes! {
+    "actions",
+    "beat",
+    "callback",
+    "claim_gates",
+    "claim_lease",
+    "claim_memory",
+    "claim_walk",
+    "clock",
+    "events",
+    "exchanges",
+    "fence",
+    "finals",
+    "finish",
+    "gate",
+    "history",
+    "idempotency",
+    "inbox",
+    "late",
+    "limit",
+    "one",
+    "operations",
+    "packed",
+    "page",
+    "place",
+    "ready",
+    "receipt",
+    "record",
+    "rows",
+    "schedules",
+    "settle",
+    "settling",
+    "shard",
+    "shut",
+    "state",
+    "topic",
+    "trouble",
+    "uncertain",
+    "waited",
+    "waiting",
+    "wake",
+    "weight",
+    "writes",
+}
 
 /// A line that stands for includes, wherever it stands.
 const INCLUDE: &str = "-- include: ";
@@ -69,16 +88,32 @@ pub(super) enum Declared {
 /// The script, each line that names includes replaced by them. The first line, Redis' own, stays the first.
 pub(super) fn splice(source: &str) -> String {
     let mut text = String::with_capacity(source.len() * 4);
+    splice_into(&mut text, source, &mut Vec::new());
+    text
+}
+
+/// `known` are the includes that stand before this place, where it sees them.
+fn splice_into<'a>(text: &mut String, source: &'a str, known: &mut Vec<&'a str>) {
     for line in source.lines() {
         match line.trim_start().strip_prefix(INCLUDE) {
-            Some(names) => names.split_whitespace().for_each(|name| text.push_str(include(name))),
+            // What a function includes is known in it alone.
+            Some(names) if line.starts_with(' ') => add(text, names, &mut known.clone()),
+            Some(names) => add(text, names, known),
             None => {
                 text.push_str(line);
                 text.push('\n');
             }
         }
     }
-    text
+}
+
+fn add<'a>(text: &mut String, names: &'a str, known: &mut Vec<&'a str>) {
+    for name in names.split_whitespace() {
+        if !known.contains(&name) {
+            known.push(name);
+            splice_into(text, include(name), known);
+        }
+    }
 }
 
 fn include(name: &str) -> &'static str {
@@ -166,9 +201,28 @@ fn is_word(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::keys::{ACTION_KEYS, OPERATION_KEYS, SCHEDULE_KEYS, TOPIC_KEYS};
     use super::super::Verb;
-    use super::super::keys::{ACTION_KEYS, OPERATION_KEYS, SCHEDULE_KEYS, TOPIC_KEYS};
     use super::*;
+
+    #[test]
+    fn what_an_include_needs_comes_once_and_before_it() {
+        let text = splice(
+            "#!lua\n-- include: finish record\nlocal function f()\n  -- include: trouble state\nend\nlocal function g()\n  -- include: trouble\nend\n",
+        );
+        let places = |what: &str| text.match_indices(what).map(|(at, _)| at).collect::<Vec<_>>();
+        for once in [
+            "local time = ",
+            "local RECORD_VERSION = ",
+            "local STATE_HEADER = ",
+            "local function finish(",
+        ] {
+            assert_eq!(places(once).len(), 1, "{once}");
+        }
+        assert!(places("local function record_pack(")[0] < places("local function state_pack(")[0]);
+        assert_eq!(places("local function note_attempts(").len(), 2, "one for each function");
+        assert!(text.starts_with("#!lua\n") && !text.contains(INCLUDE));
+    }
 
     #[test]
     fn a_script_declares_the_keys_that_it_names_and_no_others() {
@@ -204,7 +258,6 @@ mod tests {
         let names = shard_key_names();
         for verb in Verb::ALL {
             let text = verb.text();
-            assert!(!text.contains(INCLUDE), "{verb:?}: an include names includes");
             if text.contains("local K = {") {
                 continue;
             }

@@ -5,9 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use super::files::{files_below, no_faults, read};
+use super::Verb;
 
-const VERBS: &str = "src/store/lua";
 const WORDS: &str = "and break do else elseif end false for function if in local nil not or repeat return then true \
     until while";
 /// What Redis gives every script, and the keys, which get their numbers when it is put together.
@@ -16,14 +15,10 @@ const GIVEN: &str = "tonumber tostring string table math unpack ipairs pairs set
 
 #[test]
 fn no_script_uses_a_name_before_it_is_declared() {
-    let verbs =
-        files_below(&[VERBS], "lua").into_iter().filter(|file| !file.name.contains("/include/"));
-    no_faults(verbs.flat_map(|file| {
-        let strange = undeclared(&spliced(&file.text));
-        strange
-            .into_iter()
-            .map(move |name| format!("{}: `{name}` is not declared before it is used", file.name))
-    }));
+    for verb in Verb::ALL {
+        let strange = undeclared(&verb.text());
+        assert!(strange.is_empty(), "{verb:?}: not declared before they are used: {strange:?}");
+    }
 }
 
 #[test]
@@ -33,18 +28,6 @@ fn strange_names_are_seen() {
     assert_eq!(strange(good), Vec::<String>::new());
     assert_eq!(strange("local function f() return g() end local function g() end"), ["g"]);
     assert_eq!(strange("local a = { b = c, d }"), ["c", "d"]);
-}
-
-/// The text with its includes, as the daemon puts it together.
-fn spliced(text: &str) -> String {
-    let lines = text.lines().map(|line| match line.trim_start().strip_prefix("-- include: ") {
-        Some(names) => names
-            .split_whitespace()
-            .map(|name| read(&format!("{VERBS}/include/{name}.lua")))
-            .collect(),
-        None => format!("{line}\n"),
-    });
-    lines.collect()
 }
 
 fn undeclared(text: &str) -> BTreeSet<String> {

@@ -1,13 +1,21 @@
 //! The scripts: every verb, and how its script is called.
 //!
-//! Refuses to know what a script does (see `lua/<verb>.lua`), how its text comes about (see `assembly`) and
-//! where it runs (see `link`).
+//! Refuses to know what a script does (see `lua/<verb>.lua`), how its text comes about (see `assembly`), what it takes
+//! and gives back (see `signature`) and where it runs (see `link`).
+
+mod assembly;
+mod call;
+mod expansion;
+#[cfg(test)]
+mod names;
+mod numbers;
+pub(super) mod signature;
 
 use std::sync::LazyLock;
 
 use redis::{Cmd, cmd};
 
-use super::assembly::{self, Assembled, Declared};
+use assembly::{Assembled, Declared};
 
 macro_rules! verbs {
     ($($(#[$doc:meta])* $variant:ident = $name:literal),+ $(,)?) => {
@@ -25,8 +33,9 @@ macro_rules! verbs {
                 match self { $(Self::$variant => $name),+ }
             }
 
-            const fn source(self) -> &'static str {
-                match self { $(Self::$variant => include_str!(concat!("lua/", $name, ".lua"))),+ }
+            /// As it was written.
+            pub(super) const fn source(self) -> &'static str {
+                match self { $(Self::$variant => include_str!(concat!("../lua/", $name, ".lua"))),+ }
             }
         }
     };
@@ -159,7 +168,17 @@ verbs! {
     Walk = "walk",
     /// An operator's action is written down.
     Note = "note",
+    /// One write outside the shards.
+    Keep = "keep",
+    /// A sign of life of a node.
+    Beat = "beat",
+    /// Reads what the user may not do.
+    Ask = "ask",
 }
+
+pub(super) use call::{
+    Call, TimedCall, Value, add_rows, call, fields, pack, row, rows, timed_call,
+};
 
 /// A script, called by its hash, and by its text where a server does not have it yet.
 #[derive(Debug)]
@@ -228,6 +247,7 @@ impl Verb {
     /// The script with its includes, before its keys are numbered.
     pub(super) fn text(self) -> String {
         let text = assembly::splice(self.source());
+        let text = expansion::expand(self.source(), &text).expect("a test checks that it can be");
         #[cfg(feature = "failpoints")]
         let text = super::plants::spoil(text);
         text
@@ -237,6 +257,31 @@ impl Verb {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_script_keeps_to_its_header() {
+        for verb in Verb::ALL {
+            let text = assembly::splice(verb.source());
+            assert_eq!(expansion::expand(verb.source(), &text).err(), None, "{verb:?}");
+        }
+    }
+
+    #[test]
+    fn scripts_that_go_by_time_begin_alike() {
+        let timed = Verb::ALL.iter().filter(|verb| {
+            let returns = signature::Signature::returns(verb.source());
+            returns.named().first().is_some_and(|field| field.name() == "is_in_doubt")
+        });
+        let mut count = 0;
+        for verb in timed {
+            let args = signature::Signature::args(verb.source());
+            let returns = signature::Signature::returns(verb.source());
+            assert_eq!((args.place("earliest_us"), args.place("latest_us")), (0, 1), "{verb:?}");
+            assert_eq!((returns.place("is_in_doubt"), returns.place("now_us")), (0, 1), "{verb:?}");
+            count += 1;
+        }
+        assert_eq!(count, 9);
+    }
 
     #[test]
     fn every_script_starts_with_its_flags_and_is_known_by_its_hash() {
