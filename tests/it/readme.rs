@@ -51,7 +51,8 @@ async fn the_readme_works_from_top_to_bottom() {
     for told in ["accepted    100\n", "accepted    1200\n", "ready\n", "Dead ", " 09:00:00 +0"] {
         assert!(output.contains(told), "{told} is missing in\n{output}");
     }
-    assert_eq!(output.matches("Delivered ").count(), 2, "{output}");
+    let (before, repaired) = output.split_once(" requeued\n").expect("a letter is sent again");
+    assert!(before.contains("Delivered ") && repaired.contains("Delivered "), "{output}");
     for told in [
         "letters  attempt 1  {\"to\": \"nobody\"}  -> 422",
         // The new sink may not listen yet at the first attempt; then the second one arrives.
