@@ -136,7 +136,7 @@ impl Store {
         let start_within_ms = latest_start_ms(policy.lease_ms, policy.downstream.timeout_ms());
         Ok(Ok(Claimed {
             lease,
-            slot: self.inner.clock.instant_of(slot_us),
+            slot: self.wire.clock.instant_of(slot_us),
             start_before: taken.received_at + Duration::from_millis(start_within_ms),
             attempt: entry.attempts,
             rescues: entry.rescues,
@@ -155,7 +155,7 @@ impl Store {
     #[must_use]
     pub fn lateness(&self, queue: &QueuePolicy) -> Histogram {
         let label = QueueLabel { queue: queue.name.to_string() };
-        self.metrics().queue.lateness_seconds.get_or_create_owned(&label)
+        self.wire.metrics().queue.lateness_seconds.get_or_create_owned(&label)
     }
 
     /// Counts that a message leaves now: how late it is, and whether the downstream may have seen it
@@ -170,12 +170,12 @@ impl Store {
         let late = if held {
             Instant::now().saturating_duration_since(message.slot)
         } else {
-            Duration::from_millis(self.clock().now_ms().saturating_sub(message.due_ms))
+            Duration::from_millis(self.wire.clock().now_ms().saturating_sub(message.due_ms))
         };
         lateness.observe(late.as_secs_f64());
         if message.rescues > 0 {
             let label = QueueLabel { queue: queue.name.to_string() };
-            self.metrics().queue.possible_duplicates.get_or_create(&label).inc();
+            self.wire.metrics().queue.possible_duplicates.get_or_create(&label).inc();
         }
     }
 
@@ -195,7 +195,7 @@ impl Store {
         self.bury(queue, shard, ended, false, unreadable).await?;
         let queue = queue.policy.name.to_string();
         let label = ReasonLabel { queue, reason: "unreadable" };
-        self.metrics().queue.dead.get_or_create(&label).inc_by(unreadable.len() as u64);
+        self.wire.metrics().queue.dead.get_or_create(&label).inc_by(unreadable.len() as u64);
         Ok(())
     }
 }

@@ -40,11 +40,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`]: the gauges show what was read last.
     pub async fn refresh_gauges(&self) -> Result<(), StoreError> {
-        let mut read_at = self.inner.gauges.read_at.lock().await;
+        let mut read_at = self.gauges.read_at.lock().await;
         if read_at.is_some_and(|at| at.elapsed() < KEPT) {
             return Ok(());
         }
-        let queues = self.queues();
+        let queues = self.wire.queues();
         let shards: Vec<_> = queues.iter().flat_map(|queue| queue.shards.clone()).collect();
         let used = self.used_at_all(&shards).await?;
         let used: HashSet<_> = chosen(&shards, &used).iter().map(|s| s.tag().to_owned()).collect();
@@ -118,11 +118,11 @@ const PAGE: usize = 500;
 impl Store {
     /// What is gone from Redis is gone from the gauges.
     async fn refresh_schedules(&self) -> Result<(), StoreError> {
-        let metrics = self.metrics();
+        let metrics = self.wire.metrics();
         let (mut after, mut there) = (String::new(), HashSet::new());
         loop {
             let page = self.schedules(&after, PAGE).await?;
-            let now_ms = self.clock().now_ms();
+            let now_ms = self.wire.clock().now_ms();
             for kept in &page.schedules {
                 let name = kept.schedule.name.to_string();
                 let label = ScheduleLabel { schedule: name.clone() };
@@ -147,7 +147,7 @@ impl Store {
                 break;
             }
         }
-        let mut known = self.inner.gauges.schedules.lock();
+        let mut known = self.gauges.schedules.lock();
         for name in known.difference(&there) {
             metrics.forget_schedule(name);
         }

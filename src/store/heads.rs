@@ -86,7 +86,7 @@ impl Store {
             heads
         });
         let heads = heads.collect();
-        self.judge_shards(shards, servers);
+        self.wire.judge_shards(shards, servers);
         Ok(heads)
     }
 
@@ -109,7 +109,7 @@ impl Store {
         shards: &[Arc<Shard>],
         living: &[String],
     ) -> Result<Vec<bool>, StoreError> {
-        let now_ms = self.clock().now_ms();
+        let now_ms = self.wire.clock().now_ms();
         let used = self.used(shards, &[PURGED.as_slice(), &["claims"]].concat()).await?;
         let looked: Vec<Arc<Shard>> = chosen(shards, &used);
         let mut replies = self
@@ -159,12 +159,12 @@ impl Store {
         readings: &(dyn Fn(&Shard) -> Vec<Cmd> + Sync),
     ) -> Result<Vec<Vec<Value>>, StoreError> {
         // One server knows them all, or each is asked where it lives.
-        let together = if self.inner.target.is_cluster() { 1 } else { SHARDS_AT_ONCE };
+        let together = if self.wire.target.is_cluster() { 1 } else { SHARDS_AT_ONCE };
         let read = async |shards: &[Arc<Shard>]| {
             let Some(of_one) = shards.first() else { return Ok(Vec::new()) };
             let commands: Vec<Cmd> = shards.iter().flat_map(|shard| readings(shard)).collect();
             let each = commands.len() / shards.len();
-            let replies = self.inner.probes.read(&commands, &of_one.keys.all[0]).await;
+            let replies = self.wire.probes.read(&commands, &of_one.keys.all[0]).await;
             let replies = replies.map_err(|error| StoreError::from_redis(&error))?;
             Ok(replies.chunks(each.max(1)).map(<[Value]>::to_vec).collect::<Vec<_>>())
         };

@@ -94,7 +94,7 @@ fn added_ms(id: &str) -> Option<u64> {
 impl Store {
     /// Takes over whether streams are read.
     pub fn set_inbox(&self, settings: &Settings) {
-        let inbox = &self.inner.inbox;
+        let inbox = &self.inbox;
         inbox.is_enabled.store(settings.inbox.enabled, Ordering::Release);
         inbox.changed.notify_one();
     }
@@ -102,18 +102,18 @@ impl Store {
     /// Whether streams are read.
     #[must_use]
     pub fn is_inbox_enabled(&self) -> bool {
-        self.inner.inbox.is_enabled.load(Ordering::Acquire)
+        self.inbox.is_enabled.load(Ordering::Acquire)
     }
 
     /// Returns when whether streams are read was set.
     pub async fn inbox_changed(&self) {
-        self.inner.inbox.changed.notified().await;
+        self.inbox.changed.notified().await;
     }
 
     /// The stream of a queue.
     #[must_use]
     pub fn inbox_stream(&self, queue: &str) -> String {
-        keys::inbox(self.namespace(), queue)
+        keys::inbox(self.wire.namespace(), queue)
     }
 
     /// What lies in the streams of these queues, in one look; queues whose key is no stream are left out.
@@ -125,7 +125,7 @@ impl Store {
         queues: &[QueueName],
     ) -> Result<BTreeMap<QueueName, Backlog>, StoreError> {
         // In a cluster each stream lies on a slot of its own.
-        let at_once = match self.inner.target {
+        let at_once = match self.wire.target {
             Target::Cluster(_) => 1,
             Target::Single(_) | Target::Sentinel { .. } => GLANCE_MAX,
         };
@@ -144,7 +144,7 @@ impl Store {
     ) -> Result<Vec<(QueueName, Backlog)>, StoreError> {
         let keys: Vec<String> =
             queues.iter().map(|queue| self.inbox_stream(queue.as_str())).collect();
-        let mut reply = self.call(Site::of(&keys), &call!(Glance)).await?;
+        let mut reply = self.wire.call(Site::of(&keys), &call!(Glance)).await?;
         let mut found = Vec::new();
         for queue in queues {
             fields!(row of reply as Glance; entries: Option<u64>, oldest: String);
@@ -161,11 +161,11 @@ impl Store {
     /// [`StoreError::Full`] before anything is drawn, where the queue takes no messages now.
     pub async fn draw(&self, queue: &Queue) -> Result<Vec<Entry>, StoreError> {
         for shard in &queue.shards {
-            self.check_room(&shard.keys.all[0])?;
+            self.wire.check_room(&shard.keys.all[0])?;
         }
         let keys = [self.inbox_stream(queue.policy.name.as_str())];
         let call = call!(Draw, group = GROUP, most = DRAW_MAX, left_behind_ms = LEFT_BEHIND_MS);
-        let mut reply = self.call(Site::of(&keys), &call).await?;
+        let mut reply = self.wire.call(Site::of(&keys), &call).await?;
         let mut entries = Vec::new();
         while reply.len() > 0 {
             fields!(row of reply as Draw; id: String, fields: Reply);
@@ -188,7 +188,7 @@ impl Store {
         }
         let keys = [self.inbox_stream(queue.as_str())];
         let call = call!(Digest, group = GROUP, ..ids.iter().map(|id| [arg(id)]));
-        self.call(Site::of(&keys), &call).await.map(drop)
+        self.wire.call(Site::of(&keys), &call).await.map(drop)
     }
 
     /// Keeps an entry that cannot be taken, with the reason; safe when this returns.
@@ -201,8 +201,8 @@ impl Store {
         entry: &Entry,
         why: &str,
     ) -> Result<(), StoreError> {
-        let keys = [keys::inbox_rejected(self.namespace())];
-        self.check_room(&keys[0])?;
+        let keys = [keys::inbox_rejected(self.wire.namespace())];
+        self.wire.check_room(&keys[0])?;
         let about = [("queue", queue.as_str()), ("entry", &*entry.id), ("reason", why)];
         let about = about.map(|(name, value)| row!(Reject: name = name, value = value));
         let fields = entry.fields.iter().map(|(name, value)| {
@@ -210,9 +210,9 @@ impl Store {
             row!(Reject: name = name.to_vec(), value = kept.to_vec())
         });
         let call = call!(Reject, kept_max = REJECTED_MAX, ..about.into_iter().chain(fields));
-        self.call_durably(Site::of(&keys), &call).await?;
+        self.wire.call_durably(Site::of(&keys), &call).await?;
         let label = QueueLabel { queue: queue.to_string() };
-        self.metrics().intake.inbox_rejected.get_or_create(&label).inc();
+        self.wire.metrics().intake.inbox_rejected.get_or_create(&label).inc();
         Ok(())
     }
 
@@ -221,8 +221,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn inbox_rejected(&self) -> Result<u64, StoreError> {
-        let keys = [keys::inbox_rejected(self.namespace())];
-        let mut reply = self.call(Site::of(&keys), &call!(Glance)).await?;
+        let keys = [keys::inbox_rejected(self.wire.namespace())];
+        let mut reply = self.wire.call(Site::of(&keys), &call!(Glance)).await?;
         fields!(row of reply as Glance; entries: u64, oldest: Bytes);
         drop(oldest);
         Ok(entries)
@@ -234,7 +234,7 @@ impl Store {
     /// [`StoreError::Unavailable`].
     pub async fn stray_streams_now_and_then(&self) -> Result<Option<usize>, StoreError> {
         {
-            let strayed_at = &self.inner.inbox.strayed_at;
+            let strayed_at = &self.inbox.strayed_at;
             let mut strayed_at = strayed_at.lock();
             if strayed_at.is_some_and(|at| at.elapsed() < STRAY_EVERY) {
                 return Ok(None);
@@ -254,15 +254,16 @@ impl Store {
     /// Streams whose queue is not configured; `None`: there are too many keys to look for them.
     async fn stray_streams(&self) -> Result<Option<Vec<String>>, StoreError> {
         let known: Vec<String> = self
+            .wire
             .queues()
             .iter()
             .filter(|queue| !queue.retired)
             .map(|queue| self.inbox_stream(queue.policy.name.as_str()))
-            .chain([keys::inbox_rejected(self.namespace())])
+            .chain([keys::inbox_rejected(self.wire.namespace())])
             .collect();
         let pattern = self.inbox_stream("*");
         let command = call!(Stray, pattern = pattern, keys_max = STRAY_KEYS_MAX).by_text(&[]);
-        let replies = self.inner.probes.everywhere(&command).await;
+        let replies = self.wire.probes.everywhere(&command).await;
         let mut stray = Vec::new();
         for (_, reply) in replies.map_err(|error| StoreError::from_redis(&error))? {
             let mut reply = Reply::new(reply)?;

@@ -83,11 +83,13 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn show_presence(&self, info: &NodeInfo) -> Result<(), StoreError> {
-        let now_ms = self.read_time().await? / 1000;
+        let now_ms = self.wire.read_time().await? / 1000;
         let json = serde_json::to_string(info).unwrap_or_default();
         let (id, now) = (info.id.as_bytes(), now_ms.to_string());
-        self.keep("HSET", keys::node_info(self.namespace()), &[id, json.as_bytes()]).await?;
-        self.keep("ZADD", keys::nodes(self.namespace()), &[now.as_bytes(), id]).await
+        self.wire
+            .keep("HSET", keys::node_info(self.wire.namespace()), &[id, json.as_bytes()])
+            .await?;
+        self.wire.keep("ZADD", keys::nodes(self.wire.namespace()), &[now.as_bytes(), id]).await
     }
 
     /// Shows that this node lives, looks at the clock alarm of all nodes, and tells who else lives; once a
@@ -96,20 +98,20 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn beat(&self, info: &NodeInfo) -> Result<RollCall, StoreError> {
-        let namespace = self.namespace();
-        let beats = self.inner.mark.next();
+        let namespace = self.wire.namespace();
+        let beats = self.mark.next();
         let info = NodeInfo { beats, ..info.clone() };
         let node_info = keys::node_info(namespace);
-        let seen_ms = self.clock().now_ms();
+        let seen_ms = self.wire.clock().now_ms();
         let json = serde_json::to_string(&info).unwrap_or_default();
         let call = call!(Beat, node = &info.id, info = json, seen_ms = seen_ms);
         let keys = [keys::nodes(namespace), node_info.clone(), keys::clock(namespace)];
-        let mut reply = Reply::new(self.plain(&call.by_text(&keys)).await?)?;
+        let mut reply = Reply::new(self.wire.plain(&call.by_text(&keys)).await?)?;
         fields!(reply as Beat; alarm: String, before: String, nodes: Reply);
         let nodes = seen_nodes(nodes);
         let found = serde_json::from_str::<NodeInfo>(&before).ok().map(|before| before.beats);
         self.judge_mark(found, beats, &node_info).await;
-        self.meet_alarm(serde_json::from_str(&alarm).ok()).await?;
+        self.wire.meet_alarm(serde_json::from_str(&alarm).ok()).await?;
         self.call_the_roll(nodes).await
     }
 
@@ -118,12 +120,14 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn leave(&self) -> Result<(), StoreError> {
-        self.forget_node(self.inner.node.as_str()).await
+        self.forget_node(self.wire.node.as_str()).await
     }
 
     async fn forget_node(&self, id: &str) -> Result<(), StoreError> {
-        self.plain(redis::cmd("ZREM").arg(keys::nodes(self.namespace())).arg(id)).await?;
-        self.plain(redis::cmd("HDEL").arg(keys::node_info(self.namespace())).arg(id)).await?;
+        self.wire.plain(redis::cmd("ZREM").arg(keys::nodes(self.wire.namespace())).arg(id)).await?;
+        self.wire
+            .plain(redis::cmd("HDEL").arg(keys::node_info(self.wire.namespace())).arg(id))
+            .await?;
         Ok(())
     }
 
@@ -134,12 +138,12 @@ impl Store {
     pub async fn nodes(&self) -> Result<Vec<NodeInfo>, StoreError> {
         let mut infos = Vec::new();
         for (id, seen_at_ms) in self.presence().await? {
-            let now_ms = self.clock().now_ms();
+            let now_ms = self.wire.clock().now_ms();
             if now_ms.abs_diff(seen_at_ms) > PRESENCE_MS_MAX {
                 continue;
             }
-            let key = keys::node_info(self.namespace());
-            let value = self.plain(redis::cmd("HGET").arg(key).arg(&id)).await?;
+            let key = keys::node_info(self.wire.namespace());
+            let value = self.wire.plain(redis::cmd("HGET").arg(key).arg(&id)).await?;
             let text: Option<String> = redis::from_redis_value(value).unwrap_or_default();
             let Some(mut info) = text.and_then(|text| serde_json::from_str::<NodeInfo>(&text).ok())
             else {
@@ -169,7 +173,7 @@ impl Store {
     }
 
     async fn call_the_roll(&self, nodes: Vec<(String, u64)>) -> Result<RollCall, StoreError> {
-        let now_ms = self.clock().now_ms();
+        let now_ms = self.wire.clock().now_ms();
         let mut roll = RollCall::default();
         for (id, seen_at_ms) in nodes {
             if now_ms.abs_diff(seen_at_ms) <= PRESENCE_MS_MAX {
@@ -185,9 +189,9 @@ impl Store {
     }
 
     pub(super) async fn presence(&self) -> Result<Vec<(String, u64)>, StoreError> {
-        let key = keys::nodes(self.namespace());
+        let key = keys::nodes(self.wire.namespace());
         let value =
-            self.plain(redis::cmd("ZRANGE").arg(key).arg(0).arg(-1).arg("WITHSCORES")).await?;
+            self.wire.plain(redis::cmd("ZRANGE").arg(key).arg(0).arg(-1).arg("WITHSCORES")).await?;
         Ok(seen_nodes(Reply::new(value)?))
     }
 }

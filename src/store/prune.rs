@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use redis::{Value, cmd};
 
-use super::clock_watch::Timed;
 use super::heads::key;
 use super::housekeeping::SWEEP_MAX;
 use super::queue::{Queue, Shard};
 use super::script::{fields, rows, timed_call};
+use super::wire::clock_watch::Timed;
 use super::{Store, StoreError, arg};
 use crate::domain::retention::{KeepLimits, Retention};
 use crate::telemetry::PrunedLabel;
@@ -49,7 +49,7 @@ impl Store {
             dead_bytes_max = dead.bytes_max.unwrap_or(0),
             ..living.iter().map(|node| [arg(node)])
         );
-        let called = self.timed(shard, call).await?;
+        let called = self.wire.timed(shard, call).await?;
         let Some(Timed { mut reply, .. }) = called else { return Ok(Pruned::default()) };
         fields!(reply as Prune; has_more: bool);
         rows!(reply as Prune);
@@ -62,7 +62,7 @@ impl Store {
                 result.dead_early += count;
             }
             let label = PrunedLabel { queue: queue.policy.name.to_string(), state, reason };
-            self.metrics().queue.pruned.get_or_create(&label).inc_by(count);
+            self.wire.metrics().queue.pruned.get_or_create(&label).inc_by(count);
         }
         self.count_swept(queue, "prune", result.messages);
         Ok(result)

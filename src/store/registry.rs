@@ -36,7 +36,7 @@ impl Store {
         }
         for (name, registered) in known {
             if let Ok(name) = QueueName::any(&name) {
-                self.add_retired(&name, registered.shards);
+                self.wire.add_retired(&name, registered.shards);
             }
         }
         Ok(())
@@ -44,7 +44,7 @@ impl Store {
 
     /// Writes down what this node knows of every queue, where the namespace has forgotten it.
     pub(super) async fn register_queues_again(&self) -> Result<(), StoreError> {
-        for queue in self.queues() {
+        for queue in self.wire.queues() {
             self.write_down(&queue.policy.name, queue.policy.shards).await?;
         }
         Ok(())
@@ -52,8 +52,8 @@ impl Store {
 
     async fn write_down(&self, name: &QueueName, shards: u16) -> Result<(), StoreError> {
         let json = serde_json::to_string(&Registered { shards }).unwrap_or_default();
-        let key = keys::registry(self.namespace());
-        self.keep("HSET", key, &[name.as_str().as_bytes(), json.as_bytes()]).await
+        let key = keys::registry(self.wire.namespace());
+        self.wire.keep("HSET", key, &[name.as_str().as_bytes(), json.as_bytes()]).await
     }
 
     async fn register(
@@ -73,7 +73,10 @@ impl Store {
     }
 
     async fn registered(&self) -> Result<HashMap<String, Registered>, StoreError> {
-        let value = self.plain(redis::cmd("HGETALL").arg(keys::registry(self.namespace()))).await?;
+        let value = self
+            .wire
+            .plain(redis::cmd("HGETALL").arg(keys::registry(self.wire.namespace())))
+            .await?;
         let parsed = Reply::new(value)?.pairs().into_iter().filter_map(|(name, text)| {
             Some((name, serde_json::from_str::<Registered>(&text).ok()?))
         });
@@ -87,8 +90,8 @@ impl Store {
         after: u16,
     ) -> Result<(), StartRefused> {
         for number in 0..before {
-            let keys = ShardKeys::new(self.namespace(), name, number);
-            let value = self.plain(redis::cmd("HLEN").arg(&keys.all[1])).await?;
+            let keys = ShardKeys::new(self.wire.namespace(), name, number);
+            let value = self.wire.plain(redis::cmd("HLEN").arg(&keys.all[1])).await?;
             let messages: u64 = redis::from_redis_value(value).unwrap_or(0);
             if messages > 0 {
                 let told = name.callbacks_of();

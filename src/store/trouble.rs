@@ -64,13 +64,13 @@ impl Store {
                 }
             }
             if is_news {
-                report.log(queue, self.clock().now_ms());
+                report.log(queue, self.wire.clock().now_ms());
             }
         }
     }
 
     async fn spread(&self, shard: &Shard, call: &Call) -> Result<Vec<Report>, StoreError> {
-        let mut reply = self.call(shard, call).await?;
+        let mut reply = self.wire.call(shard, call).await?;
         fields!(reply as Spread; reports: Bytes);
         Ok(read(&reports))
     }

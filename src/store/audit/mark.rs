@@ -20,21 +20,21 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn begin_audit(&self, shard: &Shard, urgent: bool) -> Result<bool, StoreError> {
-        let key = keys::audit(self.namespace(), &shard.keys.tag);
+        let key = keys::audit(self.wire.namespace(), &shard.keys.tag);
         let ms = MARK.as_millis().to_string();
-        let node = self.node().as_str();
+        let node = self.wire.node().as_str();
         let mark = redis::cmd("SET").arg(&key).arg(node).arg("PX").arg(&ms).clone();
-        let taken = self.plain(mark.clone().arg("NX")).await?;
+        let taken = self.wire.plain(mark.clone().arg("NX")).await?;
         if taken != redis::Value::Nil {
             return Ok(true);
         }
         let holder: Option<String> =
-            redis::from_redis_value(self.plain(redis::cmd("GET").arg(&key)).await?)
+            redis::from_redis_value(self.wire.plain(redis::cmd("GET").arg(&key)).await?)
                 .unwrap_or_default();
         if !urgent || holder.as_deref() != Some(RESTS) {
             return Ok(false);
         }
-        self.plain(&mark).await?;
+        self.wire.plain(&mark).await?;
         Ok(true)
     }
 
@@ -43,7 +43,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn go_on_auditing(&self, shard: &Shard) -> Result<(), StoreError> {
-        self.mark(shard, self.node().as_str(), MARK).await
+        self.mark(shard, self.wire.node().as_str(), MARK).await
     }
 
     /// The look is over: others leave the shard alone for a while.
@@ -55,9 +55,9 @@ impl Store {
     }
 
     async fn mark(&self, shard: &Shard, word: &str, lasts: Duration) -> Result<(), StoreError> {
-        let key = keys::audit(self.namespace(), &shard.keys.tag);
+        let key = keys::audit(self.wire.namespace(), &shard.keys.tag);
         let ms = lasts.as_millis().to_string();
-        self.plain(redis::cmd("SET").arg(key).arg(word).arg("PX").arg(ms)).await?;
+        self.wire.plain(redis::cmd("SET").arg(key).arg(word).arg("PX").arg(ms)).await?;
         Ok(())
     }
 }

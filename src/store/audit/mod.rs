@@ -289,7 +289,7 @@ impl Store {
     }
 
     fn count_findings(&self, audit: &Audit, findings: &[Finding]) {
-        let metrics = self.metrics();
+        let metrics = self.wire.metrics();
         for finding in findings {
             let queue = audit.queue.policy.name.to_string();
             let label = FaultLabel { queue, fault: finding.fault.as_str() };

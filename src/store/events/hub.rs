@@ -39,7 +39,7 @@ impl Store {
     pub async fn tell_changes(&self, stop: &CancellationToken) {
         let mut reading = Reading::default();
         while !stop.is_cancelled() {
-            let (version, wanted) = self.inner.events.wanted();
+            let (version, wanted) = self.events.wanted();
             let pause = if wanted.as_ref().is_some_and(BTreeSet::is_empty) {
                 reading = Reading::default();
                 None
@@ -47,7 +47,7 @@ impl Store {
                 let shards = self.shards_of(wanted.as_ref());
                 match self.look_for_changes(&shards, &mut reading).await {
                     Ok(more) => {
-                        self.inner.events.served.send_replace(version);
+                        self.events.served.send_replace(version);
                         Some(if more { Duration::ZERO } else { LOOK_EVERY })
                     }
                     Err(error) => {
@@ -64,7 +64,7 @@ impl Store {
             };
             tokio::select! {
                 () = rest => {}
-                () = self.inner.events.changed.notified() => {}
+                () = self.events.changed.notified() => {}
                 () = stop.cancelled() => {}
             }
         }
@@ -117,9 +117,9 @@ impl Store {
             let reached_ms = changes.last().map_or(0, |change| change.at.ms).min(until_ms);
             let batch = Batch { changes, until_ms: reached_ms };
             // Nobody may be there any more.
-            let _nobody = self.inner.events.ring.send(Arc::new(batch));
+            let _nobody = self.events.ring.send(Arc::new(batch));
             changes = rest;
         }
-        let _nobody = self.inner.events.ring.send(Arc::new(Batch { changes, until_ms }));
+        let _nobody = self.events.ring.send(Arc::new(Batch { changes, until_ms }));
     }
 }

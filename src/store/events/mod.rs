@@ -119,7 +119,7 @@ impl Store {
             let name = &queue.policy.name;
             queues.map_or(name.callbacks_of().is_none(), |queues| queues.contains(name))
         };
-        let wanted = self.queues().into_iter().filter(|queue| is_wanted(queue));
+        let wanted = self.wire.queues().into_iter().filter(|queue| is_wanted(queue));
         wanted
             .flat_map(|queue| {
                 let shards = queue.shards.clone();
@@ -136,7 +136,7 @@ impl Store {
         since_ms: Option<u64>,
     ) -> Result<(u64, bool), StoreError> {
         let call = call!(Listen, kept_ms = KEPT_MS, since_ms = since_ms);
-        let mut reply = self.call(shard, &call).await?;
+        let mut reply = self.wire.call(shard, &call).await?;
         fields!(reply as Listen; now_ms: u64, is_gap: bool);
         Ok((now_ms, is_gap))
     }

@@ -55,7 +55,7 @@ pub struct Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.store.inner.events.leave(&self.queues);
+        self.store.events.leave(&self.queues);
     }
 }
 
@@ -68,7 +68,7 @@ struct Entered<'a> {
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
         if let Some(queues) = &self.queues {
-            self.store.inner.events.leave(queues);
+            self.store.events.leave(queues);
         }
     }
 }
@@ -84,7 +84,7 @@ impl Store {
         queues: BTreeSet<QueueName>,
         since: Option<Position>,
     ) -> Result<Option<Subscription>, StoreError> {
-        let events = &self.inner.events;
+        let events = &self.events;
         let Ok(place) = Arc::clone(&events.places).try_acquire_owned() else { return Ok(None) };
         let version = events.enter(&queues);
         let mut entered = Entered { store: self, queues: Some(queues) };
@@ -189,7 +189,7 @@ impl Subscription {
         let known = |tag: &str| catch_up.cursors.contains_key(tag);
         let shards: Vec<_> = shards.into_iter().filter(|(_, shard)| known(shard.tag())).collect();
         // Never closed.
-        let _turn = store.inner.events.catch_ups.acquire().await;
+        let _turn = store.events.catch_ups.acquire().await;
         // Given up in the middle, the same page is read again.
         let mut cursors = catch_up.cursors.clone();
         match store.changes_since(&shards, &mut cursors).await {

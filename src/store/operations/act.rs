@@ -25,7 +25,7 @@ impl Store {
         operation: &Operation,
         ulids: &[Ulid],
     ) -> Result<BTreeMap<Ulid, Changed>, StoreError> {
-        let queue = self.queue(&operation.queue)?;
+        let queue = self.wire.queue(&operation.queue)?;
         let mut by_shard: BTreeMap<u16, Vec<Ulid>> = BTreeMap::new();
         for ulid in ulids {
             let id = MessageId { queue: operation.queue.clone(), ulid: *ulid };
@@ -66,7 +66,7 @@ impl Store {
         call: &Call,
     ) -> Result<Vec<Changed>, StoreError> {
         let (verb, shard) = (call.verb, &queue.shards[usize::from(shard)]);
-        let mut reply = self.call(shard, call).await?;
+        let mut reply = self.wire.call(shard, call).await?;
         let mut came_to = Vec::with_capacity(reply.len() / 2);
         while reply.len() > 0 {
             // Both answer alike, as a test holds.
@@ -77,7 +77,7 @@ impl Store {
             shard.wake(2);
         }
         let done = came_to.iter().filter(|changed| **changed == Changed::Done).count();
-        self.metrics().count(queue.policy.name.as_str(), verb.as_str(), done);
+        self.wire.metrics().count(queue.policy.name.as_str(), verb.as_str(), done);
         Ok(came_to)
     }
 

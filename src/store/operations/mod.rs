@@ -176,7 +176,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn operation_begins(&self) -> Result<u64, StoreError> {
-        Ok(self.read_time().await? / 1000)
+        Ok(self.wire.read_time().await? / 1000)
     }
 
     /// Writes an operation down, at the durability level; `false`: too many run.
@@ -193,18 +193,18 @@ impl Store {
             progress = packed::write_progress(&progress),
             running_max = OPERATIONS_RUNNING_MAX,
         );
-        let keys = keys::operations(self.namespace());
-        let mut reply = self.call_durably(Site::of(&keys), &call).await?;
+        let keys = keys::operations(self.wire.namespace());
+        let mut reply = self.wire.call_durably(Site::of(&keys), &call).await?;
         fields!(reply as OperationStart; are_too_many: bool);
         if !are_too_many {
-            self.inner.operation_started.notify_one();
+            self.operation_started.notify_one();
         }
         Ok(!are_too_many)
     }
 
     /// Waits until this node has written an operation down.
     pub async fn operation_started(&self) {
-        self.inner.operation_started.notified().await;
+        self.operation_started.notified().await;
     }
 
     /// Takes up an operation that nobody carries out.
@@ -213,12 +213,12 @@ impl Store {
     /// [`StoreError::Unavailable`], [`StoreError::Reply`].
     pub async fn take_operation(&self) -> Result<Option<Taken>, StoreError> {
         // Nobody asks for operations most of the time: a glance is cheaper than a script.
-        let running = keys::operations(self.namespace()).swap_remove(4);
-        if self.plain(redis::cmd("ZCARD").arg(running)).await? == redis::Value::Int(0) {
+        let running = keys::operations(self.wire.namespace()).swap_remove(4);
+        if self.wire.plain(redis::cmd("ZCARD").arg(running)).await? == redis::Value::Int(0) {
             return Ok(None);
         }
-        let token = format!("{}-{}", self.node().as_str(), base32(rand::random(), 8));
-        let unreadable = self.inner.foreign.of(STRUCTURE);
+        let token = format!("{}-{}", self.wire.node().as_str(), base32(rand::random(), 8));
+        let unreadable = self.wire.foreign.of(STRUCTURE);
         let rows = unreadable.iter().map(|id| [arg(id)]);
         let call = call!(OperationTake, token = &token, lease_ms = OPERATION_LEASE_MS, ..rows);
         let mut reply = self.operations_call(&call).await?;
@@ -235,7 +235,7 @@ impl Store {
             Ok(read) => read,
             Err(error) => {
                 // Left to a node that can.
-                self.note_foreign(STRUCTURE, &id, &error);
+                self.wire.note_foreign(STRUCTURE, &id, &error);
                 return Ok(None);
             }
         };
@@ -281,8 +281,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::Reply`].
     pub async fn operations(&self) -> Result<Vec<KeptOperation>, StoreError> {
-        let keys = keys::operations(self.namespace());
-        let value = self.plain(redis::cmd("HKEYS").arg(&keys[0])).await?;
+        let keys = keys::operations(self.wire.namespace());
+        let value = self.wire.plain(redis::cmd("HKEYS").arg(&keys[0])).await?;
         let mut ids = Reply::new(value)?.texts();
         ids.sort_unstable_by(|a, b| b.cmp(a));
         self.read_operations(&ids).await
@@ -300,7 +300,7 @@ impl Store {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let keys = keys::operations(self.namespace());
+        let keys = keys::operations(self.wire.namespace());
         let [definitions, progress, leases, stops] =
             [&keys[0], &keys[1], &keys[2], &keys[3]].map(|key| self.fields(key, ids));
         let (definitions, progress, leases, stops) =
@@ -330,7 +330,7 @@ impl Store {
     }
 
     async fn fields(&self, key: &str, ids: &[String]) -> Result<Vec<Option<String>>, StoreError> {
-        let value = self.plain(redis::cmd("HMGET").arg(key).arg(ids)).await?;
+        let value = self.wire.plain(redis::cmd("HMGET").arg(key).arg(ids)).await?;
         let fields: Vec<Option<Vec<u8>>> =
             redis::from_redis_value(value).map_err(|error| StoreError::Reply(error.to_string()))?;
         let text = |raw: Vec<u8>| String::from_utf8_lossy(&raw).into_owned();
@@ -338,8 +338,8 @@ impl Store {
     }
 
     async fn operations_call(&self, call: &Call) -> Result<Reply, StoreError> {
-        let keys = keys::operations(self.namespace());
-        self.call(Site::of(&keys), call).await
+        let keys = keys::operations(self.wire.namespace());
+        self.wire.call(Site::of(&keys), call).await
     }
 }
 

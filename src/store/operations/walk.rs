@@ -56,12 +56,12 @@ impl Store {
         (number, cursor): (u16, &str),
         most: usize,
     ) -> Result<WalkPage, StoreError> {
-        let queue = self.queue(name)?;
+        let queue = self.wire.queue(name)?;
         let Some(shard) = queue.shards.get(usize::from(number)) else {
             return Ok(WalkPage { steps: Vec::new(), next: None });
         };
         let call = call!(Walk, what = arg(state), most = most, cursor = cursor);
-        let mut reply = self.read(shard, &call).await?;
+        let mut reply = self.wire.read(shard, &call).await?;
         fields!(reply as Walk; next_cursor: String);
         rows!(reply as Walk);
         let mut steps = Vec::with_capacity(reply.len() / 5);

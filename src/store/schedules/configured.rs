@@ -17,20 +17,20 @@ use crate::store::{Store, StoreError, arg};
 impl Store {
     /// Takes the schedules of a configuration; Redis is told by [`Self::configure_schedules`].
     pub fn set_schedules(&self, settings: &Settings) {
-        self.inner.schedules.configured.store(Arc::new(settings.schedules.clone()));
+        self.schedules.configured.store(Arc::new(settings.schedules.clone()));
         self.schedules_are_news();
     }
 
     /// Redis is to be told of the schedules once more: it has forgotten them.
     pub(in crate::store) fn schedules_are_news(&self) {
-        self.inner.schedules.is_news.store(true, Ordering::Release);
-        self.wake_schedules();
+        self.schedules.is_news.store(true, Ordering::Release);
+        self.wire.wake_schedules();
     }
 
     /// Whether a configuration was loaded of which Redis has not been told.
     #[must_use]
     pub fn has_new_schedules(&self) -> bool {
-        self.inner.schedules.is_news.load(Ordering::Acquire)
+        self.schedules.is_news.load(Ordering::Acquire)
     }
 
     /// Tells Redis which schedules this node's configuration has: all of them if it is newly loaded,
@@ -39,7 +39,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::Full`], [`StoreError::NotDurable`]: to be tried again.
     pub async fn configure_schedules(&self) -> Result<(), StoreError> {
-        let schedules = &self.inner.schedules;
+        let schedules = &self.schedules;
         let is_news = schedules.is_news.swap(false, Ordering::AcqRel);
         let told = self.tell_schedules(is_news).await;
         if told.is_err() && is_news {
@@ -49,7 +49,7 @@ impl Store {
     }
 
     async fn tell_schedules(&self, is_news: bool) -> Result<(), StoreError> {
-        let configured = self.inner.schedules.configured.load_full();
+        let configured = self.schedules.configured.load_full();
         if is_news {
             for schedule in configured.values() {
                 self.put_configured(schedule).await?;
@@ -57,9 +57,9 @@ impl Store {
         }
         let living = self.living_nodes().await?;
         let names = living.iter().map(arg).chain(configured.keys().map(arg));
-        let (this_node, rows) = (self.node().as_str(), names.map(|name| [name]));
+        let (this_node, rows) = (self.wire.node().as_str(), names.map(|name| [name]));
         let call = call!(Configure, this_node = this_node, nodes = living.len(), ..rows);
-        let mut reply = self.call(&self.inner.schedules.shard, &call).await?;
+        let mut reply = self.wire.call(&self.wire.schedules_shard, &call).await?;
         fields!(reply as Configure; gone: u64);
         rows!(reply as Configure);
         if gone > 0 {
@@ -75,7 +75,7 @@ impl Store {
     }
 
     async fn put_configured(&self, schedule: &Schedule) -> Result<(), StoreError> {
-        let (put, was_api) = self.write_schedule(schedule, self.node().as_str()).await?;
+        let (put, was_api) = self.write_schedule(schedule, self.wire.node().as_str()).await?;
         let name = &schedule.name;
         if was_api {
             tracing::warn!(schedule = %name, "the configuration replaces a schedule that was made over the API");

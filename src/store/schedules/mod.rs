@@ -21,8 +21,6 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use self::definition::{pack, unpack};
-use super::belief::Belief;
-use super::keys::ShardKeys;
 use super::queue::Shard;
 use super::reply::Reply;
 use super::script::{Call, call, fields, rows};
@@ -40,8 +38,6 @@ const TRIES: usize = 5;
 /// What a store knows of schedules.
 #[derive(Debug)]
 pub(super) struct Schedules {
-    /// Their keys and their wake-up; no shard of a queue.
-    pub(super) shard: Arc<Shard>,
     /// What this node's configuration has.
     configured: ArcSwap<BTreeMap<ScheduleName, Arc<Schedule>>>,
     /// The configuration was loaded, and Redis has not been told yet.
@@ -49,10 +45,8 @@ pub(super) struct Schedules {
 }
 
 impl Schedules {
-    pub(super) fn new(settings: &Settings, belief: Arc<Belief>) -> Self {
-        let keys = ShardKeys::of_schedules(&settings.redis.namespace);
+    pub(super) fn new(settings: &Settings) -> Self {
         Self {
-            shard: Arc::new(Shard::new(keys, 0, Arc::default(), belief)),
             configured: ArcSwap::from_pointee(settings.schedules.clone()),
             is_news: AtomicBool::new(true),
         }
@@ -177,13 +171,13 @@ struct State {
 impl Store {
     /// Wakes whoever sweeps on this node.
     pub fn wake_schedules(&self) {
-        self.inner.schedules.shard.due.notify_one();
+        self.wire.wake_schedules();
     }
 
     /// Rings when a schedule may tick sooner than was known.
     #[must_use]
     pub fn schedules_wake(&self) -> Arc<Shard> {
-        Arc::clone(&self.inner.schedules.shard)
+        Arc::clone(&self.wire.schedules_shard)
     }
 
     /// A schedule by its name.
@@ -210,7 +204,7 @@ impl Store {
         limit: usize,
     ) -> Result<SchedulePage, StoreError> {
         let call = call!(ReadSchedules, wanted = name, after = after, most = limit);
-        let mut reply = self.read(&self.inner.schedules.shard, &call).await?;
+        let mut reply = self.wire.read(&self.wire.schedules_shard, &call).await?;
         fields!(reply as ReadSchedules; has_more: bool);
         rows!(reply as ReadSchedules);
         let mut schedules = Vec::new();
@@ -234,8 +228,8 @@ impl Store {
         schedule: &Schedule,
         node: &str,
     ) -> Result<(PutSchedule, bool), StoreError> {
-        let shard = &self.inner.schedules.shard;
-        self.check_room(&shard.keys.all[0])?;
+        let shard = &self.wire.schedules_shard;
+        self.wire.check_room(&shard.keys.all[0])?;
         let call = call!(
             PutSchedule,
             name = arg(&schedule.name),
@@ -245,7 +239,7 @@ impl Store {
             node = node,
             schedules_max = SCHEDULES_MAX,
         );
-        let mut reply = self.call_durably(shard, &call).await?;
+        let mut reply = self.wire.call_durably(shard, &call).await?;
         fields!(reply as PutSchedule; code: i64, is_taken: bool);
         let put = match code {
             0 => PutSchedule::Created,
@@ -254,13 +248,13 @@ impl Store {
             3 => PutSchedule::Configured,
             _ => PutSchedule::TooMany,
         };
-        self.wake_schedules();
+        self.wire.wake_schedules();
         Ok((put, is_taken))
     }
 
     /// The first nominal time from now on, as scripts take it.
     async fn first_tick(&self, schedule: &Schedule) -> Result<Vec<u8>, StoreError> {
-        let now_ms = self.read_time().await? / 1000;
+        let now_ms = self.wire.read_time().await? / 1000;
         Ok(schedule.cadence.next_after(now_ms).map(arg).unwrap_or_default())
     }
 
@@ -306,7 +300,7 @@ impl Store {
 
     /// `None`: it was changed meanwhile.
     async fn touch(&self, call: &Call) -> Result<Option<Touched>, StoreError> {
-        let mut reply = self.call_durably(&self.inner.schedules.shard, call).await?;
+        let mut reply = self.wire.call_durably(&self.wire.schedules_shard, call).await?;
         // All three answer alike, as a test holds.
         fields!(reply as ResumeSchedule; code: i64);
         let touched = match code {
@@ -315,7 +309,7 @@ impl Store {
             3 => Touched::Configured,
             _ => Touched::NotFound,
         };
-        self.wake_schedules();
+        self.wire.wake_schedules();
         Ok(Some(touched))
     }
 }

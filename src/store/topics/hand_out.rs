@@ -39,9 +39,9 @@ impl Store {
     pub fn hand_out_soon(&self, event: Event) -> oneshot::Receiver<Vec<QueueName>> {
         let (sender, receiver) = oneshot::channel();
         let store = self.clone();
-        self.inner.tasks.spawn("hand out", async move {
+        self.wire.tasks.spawn("hand out", async move {
             let queues = event.queues.iter().map(async |queue| {
-                let places = store.inner.hand_outs.places(queue);
+                let places = store.hand_outs.places(queue);
                 let place = tokio::time::timeout(PLACE_PATIENCE, places.acquire()).await;
                 let is_left = match place {
                     Ok(Ok(_place)) => store.hand_to(queue, &[&event]).await[0],
