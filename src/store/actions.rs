@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 
 use super::reply::Reply;
 use super::script::{call, fields};
-use super::{Site, Store, StoreError, keys};
+use super::wire::Wire;
+use super::{Site, StoreError, keys};
 
 /// Actions that are kept.
 const ACTIONS_MAX: usize = 10_000;
@@ -54,12 +55,22 @@ pub struct NotedAction {
     pub outcome: Option<ActionOutcome>,
 }
 
-impl Store {
+/// What operators did; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Actions {
+    wire: Wire,
+}
+
+impl Actions {
+    pub(super) fn new(wire: &Wire) -> Self {
+        Self { wire: wire.clone() }
+    }
+
     /// Writes an action down, before it is done; returns its id.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::NotDurable`]: it is not to be done.
-    pub async fn note_action(&self, action: &NewAction) -> Result<String, StoreError> {
+    pub async fn note(&self, action: &NewAction) -> Result<String, StoreError> {
         let json = serde_json::to_vec(action).unwrap_or_default();
         let keys = keys::actions(self.wire.namespace());
         let call = call!(Note, action = json, kept_max = ACTIONS_MAX);
@@ -83,7 +94,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn actions(
+    pub async fn list(
         &self,
         most: usize,
         cursor: Option<&str>,

@@ -95,12 +95,12 @@ impl Store {
     async fn tell_configuration_again(&self) {
         let told = async {
             self.register_queues_again().await?;
-            self.register_topics_again().await
+            self.topics.register_again().await
         };
         if let Err(error) = told.await {
             tracing::warn!(%error, "the queues of the configuration are not registered again yet");
         }
-        self.schedules_are_news();
+        self.schedules.are_news();
     }
 }
 

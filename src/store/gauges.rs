@@ -58,7 +58,7 @@ impl Store {
                 Ok(())
             })
             .await?;
-        for topic in self.topics() {
+        for topic in self.topics.all() {
             refresh_topic(self, &topic).await?;
         }
         self.refresh_schedules().await?;
@@ -69,14 +69,14 @@ impl Store {
 }
 
 async fn refresh_inbox(store: &Store) -> Result<(), StoreError> {
-    if !store.is_inbox_enabled() {
+    if !store.inbox.is_enabled() {
         return Ok(());
     }
     let metrics = store.metrics();
     let queues = store.queues();
     let names: Vec<_> =
         queues.iter().filter(|queue| !queue.retired).map(|q| q.policy.name.clone()).collect();
-    for (name, backlog) in store.glance(&names).await? {
+    for (name, backlog) in store.inbox.glance(&names).await? {
         let label = QueueLabel { queue: name.to_string() };
         drop((
             metrics.intake.inbox_entries.get_or_create(&label),
@@ -92,16 +92,16 @@ async fn refresh_inbox(store: &Store) -> Result<(), StoreError> {
             .get_or_create(&label)
             .set(Duration::from_millis(lag_ms).as_secs_f64());
     }
-    let rejected = i64::try_from(store.inbox_rejected().await?).unwrap_or(i64::MAX);
+    let rejected = i64::try_from(store.inbox.rejected().await?).unwrap_or(i64::MAX);
     metrics.intake.inbox_rejected_kept.set(rejected);
-    if let Some(stray) = store.stray_streams_now_and_then().await? {
+    if let Some(stray) = store.inbox.stray_streams_now_and_then().await? {
         metrics.intake.inbox_stray_streams.set(i64::try_from(stray).unwrap_or(i64::MAX));
     }
     Ok(())
 }
 
 async fn refresh_topic(store: &Store, topic: &Topic) -> Result<(), StoreError> {
-    let outstanding = store.outstanding(topic).await?;
+    let outstanding = store.topics.outstanding(topic).await?;
     let label = TopicLabel { topic: topic.policy.name.to_string() };
     let metrics = store.metrics();
     drop(metrics.intake.topic_events.get_or_create(&label));
@@ -121,7 +121,7 @@ impl Store {
         let metrics = self.wire.metrics();
         let (mut after, mut there) = (String::new(), HashSet::new());
         loop {
-            let page = self.schedules(&after, PAGE).await?;
+            let page = self.schedules.list(&after, PAGE).await?;
             let now_ms = self.wire.clock().now_ms();
             for kept in &page.schedules {
                 let name = kept.schedule.name.to_string();

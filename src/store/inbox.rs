@@ -5,6 +5,7 @@
 //! looked for.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -18,7 +19,8 @@ use super::connect::Target;
 use super::queue::Queue;
 use super::reply::Reply;
 use super::script::{call, fields, row, rows};
-use super::{Given, Site, Store, StoreError, arg, keys};
+use super::wire::Wire;
+use super::{Given, Site, StoreError, arg, keys};
 use crate::config::Settings;
 use crate::domain::id::QueueName;
 use crate::telemetry::QueueLabel;
@@ -43,9 +45,16 @@ const GLANCES_AT_ONCE: usize = 16;
 /// A server with more keys is not looked through for streams of unknown queues.
 const STRAY_KEYS_MAX: usize = 20_000;
 
+/// The streams that producers fill; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Inbox {
+    wire: Wire,
+    state: Arc<State>,
+}
+
 /// Whether streams are read, and who waits for a change of that.
 #[derive(Debug, Default)]
-pub(super) struct Inbox {
+struct State {
     is_enabled: AtomicBool,
     changed: Notify,
     /// When streams of unknown queues were last looked for.
@@ -91,28 +100,34 @@ fn added_ms(id: &str) -> Option<u64> {
     id.split_once('-')?.0.parse().ok()
 }
 
-impl Store {
+impl Inbox {
+    pub(super) fn new(wire: &Wire, settings: &Settings) -> Self {
+        let inbox = Self { wire: wire.clone(), state: Arc::default() };
+        inbox.set(settings);
+        inbox
+    }
+
     /// Takes over whether streams are read.
-    pub fn set_inbox(&self, settings: &Settings) {
-        let inbox = &self.inbox;
-        inbox.is_enabled.store(settings.inbox.enabled, Ordering::Release);
-        inbox.changed.notify_one();
+    pub fn set(&self, settings: &Settings) {
+        let state = &self.state;
+        state.is_enabled.store(settings.inbox.enabled, Ordering::Release);
+        state.changed.notify_one();
     }
 
     /// Whether streams are read.
     #[must_use]
-    pub fn is_inbox_enabled(&self) -> bool {
-        self.inbox.is_enabled.load(Ordering::Acquire)
+    pub fn is_enabled(&self) -> bool {
+        self.state.is_enabled.load(Ordering::Acquire)
     }
 
     /// Returns when whether streams are read was set.
-    pub async fn inbox_changed(&self) {
-        self.inbox.changed.notified().await;
+    pub async fn changed(&self) {
+        self.state.changed.notified().await;
     }
 
     /// The stream of a queue.
     #[must_use]
-    pub fn inbox_stream(&self, queue: &str) -> String {
+    pub fn stream(&self, queue: &str) -> String {
         keys::inbox(self.wire.namespace(), queue)
     }
 
@@ -142,8 +157,7 @@ impl Store {
         &self,
         queues: Vec<QueueName>,
     ) -> Result<Vec<(QueueName, Backlog)>, StoreError> {
-        let keys: Vec<String> =
-            queues.iter().map(|queue| self.inbox_stream(queue.as_str())).collect();
+        let keys: Vec<String> = queues.iter().map(|queue| self.stream(queue.as_str())).collect();
         let mut reply = self.wire.call(Site::of(&keys), &call!(Glance)).await?;
         let mut found = Vec::new();
         for queue in queues {
@@ -163,7 +177,7 @@ impl Store {
         for shard in &queue.shards {
             self.wire.check_room(&shard.keys.all[0])?;
         }
-        let keys = [self.inbox_stream(queue.policy.name.as_str())];
+        let keys = [self.stream(queue.policy.name.as_str())];
         let call = call!(Draw, group = GROUP, most = DRAW_MAX, left_behind_ms = LEFT_BEHIND_MS);
         let mut reply = self.wire.call(Site::of(&keys), &call).await?;
         let mut entries = Vec::new();
@@ -186,7 +200,7 @@ impl Store {
         if ids.is_empty() {
             return Ok(());
         }
-        let keys = [self.inbox_stream(queue.as_str())];
+        let keys = [self.stream(queue.as_str())];
         let call = call!(Digest, group = GROUP, ..ids.iter().map(|id| [arg(id)]));
         self.wire.call(Site::of(&keys), &call).await.map(drop)
     }
@@ -220,7 +234,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn inbox_rejected(&self) -> Result<u64, StoreError> {
+    pub async fn rejected(&self) -> Result<u64, StoreError> {
         let keys = [keys::inbox_rejected(self.wire.namespace())];
         let mut reply = self.wire.call(Site::of(&keys), &call!(Glance)).await?;
         fields!(row of reply as Glance; entries: u64, oldest: Bytes);
@@ -234,7 +248,7 @@ impl Store {
     /// [`StoreError::Unavailable`].
     pub async fn stray_streams_now_and_then(&self) -> Result<Option<usize>, StoreError> {
         {
-            let strayed_at = &self.inbox.strayed_at;
+            let strayed_at = &self.state.strayed_at;
             let mut strayed_at = strayed_at.lock();
             if strayed_at.is_some_and(|at| at.elapsed() < STRAY_EVERY) {
                 return Ok(None);
@@ -258,10 +272,10 @@ impl Store {
             .queues()
             .iter()
             .filter(|queue| !queue.retired)
-            .map(|queue| self.inbox_stream(queue.policy.name.as_str()))
+            .map(|queue| self.stream(queue.policy.name.as_str()))
             .chain([keys::inbox_rejected(self.wire.namespace())])
             .collect();
-        let pattern = self.inbox_stream("*");
+        let pattern = self.stream("*");
         let command = call!(Stray, pattern = pattern, keys_max = STRAY_KEYS_MAX).by_text(&[]);
         let replies = self.wire.probes.everywhere(&command).await;
         let mut stray = Vec::new();

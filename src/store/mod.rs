@@ -64,29 +64,28 @@ mod wire;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
-
-pub use actions::{ActionOutcome, NewAction, NotedAction};
+pub use actions::{ActionOutcome, Actions, NewAction, NotedAction};
 pub use alarm::ClockAlarm;
-pub use audit::{Audit, Books, Fault, Finding};
+pub use audit::{Audit, Audits, Books, Fault, Finding};
 pub use claim::ClaimReply;
 pub use claimed::Claimed;
 pub use clock::Clock;
 pub use error::StoreError;
-pub use events::{Heard, Subscription};
+pub use events::{Events, Heard, Subscription};
 pub use gate::{ClaimStatus, ClaimWish, HORIZON_US};
 pub use given::Given;
 pub use grant::Permit;
 pub use heads::{Head, Heads};
 pub use health::{Health, StartRefused};
 pub use housekeeping::{Reaped, Swept};
-pub use inbox::{Backlog, Entry};
+pub use inbox::{Backlog, Entry, Inbox};
 pub use intake::{Accepted, NotAccepted};
 pub use managed::{GUARD_COMMAND, ManagedRedis, ManagedRefused, guard};
 pub use nodes::{NodeId, NodeInfo, RollCall};
 pub use operate::{Changed, Decision, Edit};
 pub use operations::{
-    Keep, KeptOperation, OPERATIONS_RUNNING_MAX, Progress, Saved, Stage, Step, Taken, WalkPage,
+    Keep, KeptOperation, OPERATIONS_RUNNING_MAX, Operations, Progress, Saved, Stage, Step, Taken,
+    WalkPage,
 };
 pub use probe::{Doubtful, DueProbes, ProbeTimes};
 pub use prune::Pruned;
@@ -94,11 +93,11 @@ pub use queue::{Queue, Shard};
 pub use read::{Counts, Page, Part, PauseInfo};
 pub use receipt::{Receipt, ReceiptOf, Received};
 pub use schedules::{
-    Kept, LastTick, Paused, PutSchedule, SchedulePage, Sweep, Tick, Touched, UnderWay,
+    Kept, LastTick, Paused, PutSchedule, SchedulePage, Schedules, Sweep, Tick, Touched, UnderWay,
 };
 pub use script::Verb;
 pub use settle::{Lease, LeaseEnd, Verdict, Way};
-pub use topics::{Event, Outstanding, Published, Topic};
+pub use topics::{Event, Outstanding, Published, Topic, Topics};
 pub use wire::rollback::{Rollback, RollbackCause};
 
 use crate::config::Settings;
@@ -122,17 +121,25 @@ pub struct Store {
 #[derive(Debug)]
 pub struct Families {
     wire: Wire,
-    topics: ArcSwap<topics::Topics>,
+    /// Events that are kept until each of their queues has them.
+    pub topics: Topics,
+    /// What puts messages into queues by the calendar.
+    pub schedules: Schedules,
+    /// Streams that producers fill.
+    pub inbox: Inbox,
+    /// What operators do to many messages.
+    pub operations: Operations,
+    /// Every step of an operator.
+    pub actions: Actions,
+    /// Changes of state, as they happen.
+    pub events: Events,
+    /// Looks whether indexes agree with records.
+    pub audits: Audits,
     hand_outs: topics::HandOuts,
-    schedules: schedules::Schedules,
-    inbox: inbox::Inbox,
     waiters: Waiters,
-    events: events::Events,
     hands: hands::Hands,
     /// Rung when the wake-up channel is to be opened again.
     listen_anew: tokio::sync::Notify,
-    /// Rung when this node has written an operation down.
-    operation_started: tokio::sync::Notify,
     mark: erasure::Mark,
     gauges: Gauges,
 }
@@ -158,25 +165,24 @@ impl Store {
         tasks: Tasks,
     ) -> Self {
         let wire = Wire::new(settings, managed_url, metrics, tasks);
-        let store = Self {
+        Self {
             families: Arc::new(Families {
-                topics: ArcSwap::default(),
+                topics: Topics::new(&wire, settings),
+                schedules: Schedules::new(&wire, settings),
+                inbox: Inbox::new(&wire, settings),
+                operations: Operations::new(&wire),
+                actions: Actions::new(&wire),
+                events: Events::new(&wire),
+                audits: Audits::new(&wire),
                 hand_outs: topics::HandOuts::default(),
-                schedules: schedules::Schedules::new(settings),
-                inbox: inbox::Inbox::default(),
                 waiters: Waiters::default(),
-                events: events::Events::default(),
                 hands: hands::Hands::default(),
                 listen_anew: tokio::sync::Notify::new(),
-                operation_started: tokio::sync::Notify::new(),
                 mark: erasure::Mark::default(),
                 gauges: Gauges::default(),
                 wire,
             }),
-        };
-        store.set_topics(settings);
-        store.set_inbox(settings);
-        store
+        }
     }
 
     /// The clock that follows Redis.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::reply::Reply;
 use super::script::{call, fields};
+use super::wire::Wire;
 use super::{Store, StoreError, keys};
 use crate::domain::id::base32;
 
@@ -112,7 +113,7 @@ impl Store {
         let found = serde_json::from_str::<NodeInfo>(&before).ok().map(|before| before.beats);
         self.judge_mark(found, beats, &node_info).await;
         self.wire.meet_alarm(serde_json::from_str(&alarm).ok()).await?;
-        self.call_the_roll(nodes).await
+        self.wire.call_the_roll(nodes).await
     }
 
     /// Takes this node off the list, at a graceful stop.
@@ -120,15 +121,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn leave(&self) -> Result<(), StoreError> {
-        self.forget_node(self.wire.node.as_str()).await
-    }
-
-    async fn forget_node(&self, id: &str) -> Result<(), StoreError> {
-        self.wire.plain(redis::cmd("ZREM").arg(keys::nodes(self.wire.namespace())).arg(id)).await?;
-        self.wire
-            .plain(redis::cmd("HDEL").arg(keys::node_info(self.wire.namespace())).arg(id))
-            .await?;
-        Ok(())
+        self.wire.forget_node(self.wire.node.as_str()).await
     }
 
     /// The nodes that live, the oldest first.
@@ -137,7 +130,7 @@ impl Store {
     /// [`StoreError::Unavailable`].
     pub async fn nodes(&self) -> Result<Vec<NodeInfo>, StoreError> {
         let mut infos = Vec::new();
-        for (id, seen_at_ms) in self.presence().await? {
+        for (id, seen_at_ms) in self.wire.presence().await? {
             let now_ms = self.wire.clock().now_ms();
             if now_ms.abs_diff(seen_at_ms) > PRESENCE_MS_MAX {
                 continue;
@@ -161,7 +154,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn living_nodes(&self) -> Result<Vec<String>, StoreError> {
-        Ok(self.roll_call().await?.living)
+        self.wire.living_nodes().await
     }
 
     /// Who lives and who is gone; those long gone are forgotten on the way.
@@ -169,11 +162,38 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn roll_call(&self) -> Result<RollCall, StoreError> {
+        self.wire.roll_call().await
+    }
+}
+
+impl Wire {
+    pub(super) async fn forget_node(&self, id: &str) -> Result<(), StoreError> {
+        self.plain(redis::cmd("ZREM").arg(keys::nodes(self.namespace())).arg(id)).await?;
+        self.plain(redis::cmd("HDEL").arg(keys::node_info(self.namespace())).arg(id)).await?;
+        Ok(())
+    }
+
+    /// The ids of the nodes that live.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub(super) async fn living_nodes(&self) -> Result<Vec<String>, StoreError> {
+        Ok(self.roll_call().await?.living)
+    }
+
+    /// Who lives and who is gone; those long gone are forgotten on the way.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub(super) async fn roll_call(&self) -> Result<RollCall, StoreError> {
         self.call_the_roll(self.presence().await?).await
     }
 
-    async fn call_the_roll(&self, nodes: Vec<(String, u64)>) -> Result<RollCall, StoreError> {
-        let now_ms = self.wire.clock().now_ms();
+    pub(super) async fn call_the_roll(
+        &self,
+        nodes: Vec<(String, u64)>,
+    ) -> Result<RollCall, StoreError> {
+        let now_ms = self.clock().now_ms();
         let mut roll = RollCall::default();
         for (id, seen_at_ms) in nodes {
             if now_ms.abs_diff(seen_at_ms) <= PRESENCE_MS_MAX {
@@ -189,9 +209,9 @@ impl Store {
     }
 
     pub(super) async fn presence(&self) -> Result<Vec<(String, u64)>, StoreError> {
-        let key = keys::nodes(self.wire.namespace());
+        let key = keys::nodes(self.namespace());
         let value =
-            self.wire.plain(redis::cmd("ZRANGE").arg(key).arg(0).arg(-1).arg("WITHSCORES")).await?;
+            self.plain(redis::cmd("ZRANGE").arg(key).arg(0).arg(-1).arg("WITHSCORES")).await?;
         Ok(seen_nodes(Reply::new(value)?))
     }
 }

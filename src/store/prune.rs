@@ -79,6 +79,7 @@ impl Store {
     ) -> Result<Vec<bool>, StoreError> {
         let shards: Vec<_> = limited.iter().map(|(_, shard)| Arc::clone(shard)).collect();
         let replies = self
+            .wire
             .read_each(&shards, &|shard| {
                 let sizes = FINALS.iter().map(|name| cmd("ZCARD").arg(key(shard, name)).to_owned());
                 let mut sums = cmd("HMGET");

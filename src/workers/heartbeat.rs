@@ -115,7 +115,7 @@ impl Heartbeat {
     }
 
     fn wake_all(&self) {
-        self.store.wake_schedules();
+        self.store.schedules.wake();
         for queue in self.store.queues() {
             queue.ready.notify_one();
             for shard in &queue.shards {

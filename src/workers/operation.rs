@@ -74,7 +74,7 @@ impl Run {
     async fn turn(&mut self) -> Result<Turn, StoreError> {
         if self.stop.is_cancelled() {
             // If this fails, the lease ends by itself.
-            drop(self.store.save_operation(&self.taken, Keep::Free).await);
+            drop(self.store.operations.save(&self.taken, Keep::Free).await);
             return Ok(Turn::Leave);
         }
         if self.nonsense >= NONSENSE_MAX {
@@ -198,7 +198,7 @@ impl Run {
     /// Prolongs the lease; says if this run is not to go on.
     async fn save(&mut self) -> Result<Option<Turn>, StoreError> {
         let asked_at = Instant::now();
-        match self.store.save_operation(&self.taken, Keep::Going).await? {
+        match self.store.operations.save(&self.taken, Keep::Going).await? {
             Saved::Kept => {}
             Saved::StopAsked(by) => self.taken.stopping = Some(by),
             Saved::Lost => {
@@ -218,7 +218,7 @@ impl Run {
         progress.stage = stage;
         progress.ended_ms = Some(self.store.clock().now_ms());
         let Taken { operation, progress, .. } = &self.taken;
-        if self.store.save_operation(&self.taken, Keep::Ended).await? == Saved::Lost {
+        if self.store.operations.save(&self.taken, Keep::Ended).await? == Saved::Lost {
             return Ok(());
         }
         let (action, end) = (operation.action.as_str(), stage.as_str());

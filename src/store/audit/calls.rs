@@ -4,10 +4,11 @@
 
 use bytes::Bytes;
 
+use super::Audits;
 use super::fault::Fault;
+use crate::store::StoreError;
 use crate::store::queue::{Queue, Shard};
 use crate::store::script::{call, fields, row, rows, timed_call};
-use crate::store::{Store, StoreError};
 
 /// What stands beside the records, in the order of `books`.
 pub(super) const STRUCTURES: [&str; 15] = [
@@ -85,7 +86,7 @@ pub(super) struct Page {
     pub(super) entries: Vec<Bytes>,
 }
 
-impl Store {
+impl Audits {
     /// How large a shard is, and whether its counts add up; one cheap call.
     ///
     /// # Errors

@@ -4,8 +4,9 @@
 
 use std::time::Duration;
 
+use super::Audits;
 use crate::store::queue::Shard;
-use crate::store::{Store, StoreError, keys};
+use crate::store::{StoreError, keys};
 
 /// How long a mark outlives its node.
 const MARK: Duration = Duration::from_secs(60);
@@ -14,12 +15,12 @@ const REST: Duration = Duration::from_secs(600);
 /// What the mark says meanwhile.
 const RESTS: &str = "rests";
 
-impl Store {
+impl Audits {
     /// Whether this node may look a shard through now; `urgent` does not mind that it was of late.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn begin_audit(&self, shard: &Shard, urgent: bool) -> Result<bool, StoreError> {
+    pub async fn begin(&self, shard: &Shard, urgent: bool) -> Result<bool, StoreError> {
         let key = keys::audit(self.wire.namespace(), &shard.keys.tag);
         let ms = MARK.as_millis().to_string();
         let node = self.wire.node().as_str();
@@ -42,7 +43,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn go_on_auditing(&self, shard: &Shard) -> Result<(), StoreError> {
+    pub async fn go_on(&self, shard: &Shard) -> Result<(), StoreError> {
         self.mark(shard, self.wire.node().as_str(), MARK).await
     }
 
@@ -50,7 +51,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn end_audit(&self, shard: &Shard) -> Result<(), StoreError> {
+    pub async fn end(&self, shard: &Shard) -> Result<(), StoreError> {
         self.mark(shard, RESTS, REST).await
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ulid::Ulid;
 
-use super::{UnderWay, readable};
+use super::{Schedules, UnderWay, readable};
 use crate::domain::headers::NOMINAL_HEADER;
 use crate::domain::id::{MessageId, new_ulid};
 use crate::domain::message::{NewMessage, When};
@@ -18,7 +18,7 @@ use crate::store::record::pack_rest;
 use crate::store::reply::Reply;
 use crate::store::script::{call, fields, timed_call};
 use crate::store::wire::clock_watch::{DOUBT_PAUSE, Timed, until};
-use crate::store::{Accepted, NotAccepted, Store, StoreError, arg, when};
+use crate::store::{StoreError, arg, when};
 use crate::telemetry::ScheduleLabel;
 
 /// Schedules that one sweep looks at.
@@ -60,7 +60,7 @@ pub struct Sweep {
     pub more: bool,
 }
 
-impl Store {
+impl Schedules {
     /// What is due, passing over the first `skip`, and what is to be taken over.
     ///
     /// # Errors
@@ -179,22 +179,20 @@ impl Store {
         self.wire.call(&self.wire.schedules_shard, &call).await.map(drop)
     }
 
-    /// Sends a schedule's message now, beside its cadence. A repeat with the same key is the same run.
+    /// The message that a run of a schedule beside its cadence takes in now. With the same key it is the same run.
     ///
     /// # Errors
-    /// [`NotAccepted`], as for any message.
-    pub async fn run_schedule(
+    /// [`StoreError::Unavailable`].
+    pub async fn message_now(
         &self,
         schedule: &Schedule,
         key: Option<&str>,
-    ) -> Result<Accepted, NotAccepted> {
+    ) -> Result<NewMessage, StoreError> {
         let now_ms = self.wire.read_time().await? / 1000;
         let mut message = message_of(schedule, now_ms);
         let name = &schedule.name;
         message.details.idempotency_key = key.map(|key| format!("schedule/{name}/{key}"));
-        let mut answers = self.schedule(&schedule.queue, vec![message]).await?;
-        let nothing = || StoreError::Reply("schedule gave no answer".to_owned());
-        answers.pop().ok_or_else(nothing)?
+        Ok(message)
     }
 
     /// The queue, if it takes messages here.

@@ -50,8 +50,9 @@ impl Store {
                 is_left.then(|| queue.clone())
             });
             let left: Vec<_> = join_all(queues).await.into_iter().flatten().collect();
-            if let Some(topic) = store.topic(&event.id.topic)
-                && let Err(error) = store.conclude(&topic, &[(event.id.ulid, left.clone())]).await
+            if let Some(topic) = store.topics.get(&event.id.topic)
+                && let Err(error) =
+                    store.topics.conclude(&topic, &[(event.id.ulid, left.clone())]).await
             {
                 tracing::debug!(%error, event = %event.id, "an event is concluded later");
             }

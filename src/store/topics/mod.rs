@@ -11,13 +11,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use ulid::Ulid;
 
 use super::keys::{self, TopicKeys};
 use super::reply::Reply;
 use super::script::{call, fields, row, rows};
-use super::{Site, Store, StoreError, arg};
+use super::wire::Wire;
+use super::{Site, StoreError, arg};
 use crate::config::Settings;
 use crate::domain::id::{QueueName, new_ulid};
 use crate::domain::message::NewMessage;
@@ -79,13 +81,26 @@ pub struct Outstanding {
 }
 
 /// Topics by name.
-pub(super) type Topics = BTreeMap<TopicName, Arc<Topic>>;
+type Known = BTreeMap<TopicName, Arc<Topic>>;
 
-impl Store {
+/// The topics that this node knows, and what Redis keeps of them; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Topics {
+    wire: Wire,
+    known: Arc<ArcSwap<Known>>,
+}
+
+impl Topics {
+    pub(super) fn new(wire: &Wire, settings: &Settings) -> Self {
+        let topics = Self { wire: wire.clone(), known: Arc::default() };
+        topics.set(settings);
+        topics
+    }
+
     /// Takes the topics of a configuration; those that were known and are gone become retired.
-    pub fn set_topics(&self, settings: &Settings) {
-        let known = self.topics.load();
-        let mut topics: Topics = settings
+    pub fn set(&self, settings: &Settings) {
+        let known = self.known.load();
+        let mut topics: Known = settings
             .topics
             .iter()
             .map(|(name, policy)| (name.clone(), self.new_topic(policy, false)))
@@ -94,7 +109,7 @@ impl Store {
             let retired = || self.new_topic(&topic.policy, true);
             topics.entry(name.clone()).or_insert_with(retired);
         }
-        self.topics.store(Arc::new(topics));
+        self.known.store(Arc::new(topics));
     }
 
     fn new_topic(&self, policy: &Arc<TopicPolicy>, retired: bool) -> Arc<Topic> {
@@ -106,7 +121,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn register_topics(&self, settings: &Settings) -> Result<(), StoreError> {
+    pub async fn register(&self, settings: &Settings) -> Result<(), StoreError> {
         let key = keys::topics(self.wire.namespace());
         let value = self.wire.plain(redis::cmd("HGETALL").arg(&key)).await?;
         let known: HashMap<String, String> = Reply::new(value)?.pairs().into_iter().collect();
@@ -117,7 +132,7 @@ impl Store {
                 self.wire.keep("HSET", key.clone(), &pair).await?;
             }
         }
-        let mut topics = Topics::clone(&self.topics.load());
+        let mut topics = Known::clone(&self.known.load());
         for (name, queues) in known {
             let Ok(name) = name.parse::<TopicName>() else { continue };
             topics.entry(name.clone()).or_insert_with(|| {
@@ -125,14 +140,14 @@ impl Store {
                 self.new_topic(&Arc::new(TopicPolicy { name, queues }), true)
             });
         }
-        self.topics.store(Arc::new(topics));
+        self.known.store(Arc::new(topics));
         Ok(())
     }
 
     /// Writes down every topic that this node knows, where the namespace has forgotten them.
-    pub(in crate::store) async fn register_topics_again(&self) -> Result<(), StoreError> {
+    pub(in crate::store) async fn register_again(&self) -> Result<(), StoreError> {
         let key = keys::topics(self.wire.namespace());
-        for topic in self.topics() {
+        for topic in self.all() {
             let queues = event::joined(&topic.policy.queues);
             let pair = [topic.policy.name.as_str().as_bytes(), queues.as_bytes()];
             self.wire.keep("HSET", key.clone(), &pair).await?;
@@ -142,14 +157,14 @@ impl Store {
 
     /// Every topic, by name; retired ones too.
     #[must_use]
-    pub fn topics(&self) -> Vec<Arc<Topic>> {
-        self.topics.load().values().cloned().collect()
+    pub fn all(&self) -> Vec<Arc<Topic>> {
+        self.known.load().values().cloned().collect()
     }
 
     /// A topic by name.
     #[must_use]
-    pub fn topic(&self, name: &TopicName) -> Option<Arc<Topic>> {
-        self.topics.load().get(name).cloned()
+    pub fn get(&self, name: &TopicName) -> Option<Arc<Topic>> {
+        self.known.load().get(name).cloned()
     }
 
     /// – → kept. The queues are those of this moment: whoever subscribes later gets later events.

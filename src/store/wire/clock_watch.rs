@@ -84,7 +84,7 @@ impl Store {
     pub async fn meet_clock(&self) -> Result<(), StoreError> {
         let now_ms = self.wire.read_time().await? / 1000;
         let (seen_ms, _) = self.wire.clock_record().await?;
-        let signs = self.presence().await?;
+        let signs = self.wire.presence().await?;
         let last_ms = signs.into_iter().map(|(_, at_ms)| at_ms).chain(seen_ms).max().unwrap_or(0);
         if last_ms > now_ms + SIGN_AHEAD_MS {
             self.wire.metrics().store.clock_steps.inc();

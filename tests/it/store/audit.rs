@@ -37,7 +37,7 @@ async fn audit(node: &Node, mends: bool) -> Vec<Finding> {
     let mut audit = Audit::new(Arc::clone(&node.queue), Arc::clone(node.shard()), mends);
     let mut findings = Vec::new();
     while !audit.is_done() {
-        findings.extend(node.store.audit_step(&mut audit).await.expect("Redis is there"));
+        findings.extend(node.store.audits.step(&mut audit).await.expect("Redis is there"));
     }
     let (looked, total) = audit.progress();
     assert!(looked <= total);

@@ -332,7 +332,7 @@ async fn what_is_off_is_found_and_mended(ground: Ground) {
         let mut audit = tidegate::store::Audit::new(node.queue.clone(), node.shard().clone(), true);
         let mut found = Vec::new();
         while !audit.is_done() {
-            found.extend(node.store.audit_step(&mut audit).await.unwrap());
+            found.extend(node.store.audits.step(&mut audit).await.unwrap());
         }
         assert_eq!(found.iter().filter(|finding| finding.mended).count(), mended, "{found:?}");
         ground.assert_sound(&node).await;

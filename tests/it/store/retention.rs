@@ -215,7 +215,7 @@ async fn doctor_has_all_weighed_anew(ground: Ground) {
         let mut audit = Audit::new(Arc::clone(&node.queue), Arc::clone(node.shard()), mends);
         let mut found = Vec::new();
         while !audit.is_done() {
-            found.extend(node.store.audit_step(&mut audit).await.expect("Redis is there"));
+            found.extend(node.store.audits.step(&mut audit).await.expect("Redis is there"));
         }
         found
     };

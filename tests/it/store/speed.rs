@@ -98,7 +98,7 @@ async fn no_call_holds_redis_up() {
     let mut audit = Audit::new(Arc::clone(&node.queue), Arc::clone(node.shard()), true);
     let mut found = 0;
     while !audit.is_done() {
-        found += node.store.audit_step(&mut audit).await.unwrap().len();
+        found += node.store.audits.step(&mut audit).await.unwrap().len();
     }
     assert_eq!(found, 100);
     slowest_us(&ground, "books, audit, mend").await;
