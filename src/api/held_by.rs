@@ -19,7 +19,7 @@ pub(super) async fn gates_of(
     if !messages.iter().any(waits) {
         return Ok(Gates::OPEN);
     }
-    let policy = &door.store().queue(name)?.policy;
-    let counts = door.store().counts(name).await?;
+    let policy = &door.store().queues.get(name)?.policy;
+    let counts = door.store().queues.counts(name).await?;
     Ok(gates(policy, &counts.snapshot(policy), Some(door.now_ms()?)))
 }

@@ -74,7 +74,7 @@ pub(super) async fn start(
         by: caller.name().to_owned(),
         started_ms,
     };
-    let expected = door.store().counts(&operation.queue).await?.of(operation.state);
+    let expected = door.store().queues.counts(&operation.queue).await?.of(operation.state);
     if !door.store().operations.start(&operation, expected).await? {
         let detail = format!(
             "{OPERATIONS_RUNNING_MAX} operations run already; wait for one to end, or stop one"

@@ -156,14 +156,14 @@ pub(super) fn queue_for(
     caller: &Caller,
     name: &QueueName,
 ) -> Result<Arc<Queue>, Problem> {
-    let known = if caller.reaches(name) { door.store().queue(name).ok() } else { None };
+    let known = if caller.reaches(name) { door.store().queues.get(name).ok() } else { None };
     known.ok_or_else(|| no_queue(door, caller, name.as_str()))
 }
 
 /// 404 for a queue, with the nearest one that the caller sees.
 fn no_queue(door: &Door, caller: &Caller, text: &str) -> Problem {
     let shown: String = text.chars().take(80).collect();
-    let queues = door.store().queues();
+    let queues = door.store().queues.all();
     let names = queues.iter().filter(|queue| !queue.retired).map(|queue| &queue.policy.name);
     let seen = names.filter(|name| name.callbacks_of().is_none() && caller.reaches(name));
     let meant = did_you_mean(text, seen.map(QueueName::as_str));

@@ -274,7 +274,7 @@ async fn send_now(
     key: Option<&str>,
 ) -> Result<Accepted, NotAccepted> {
     let message = store.schedules.message_now(schedule, key).await?;
-    let mut answers = store.schedule(&schedule.queue, vec![message]).await?;
+    let mut answers = store.messages.schedule(&schedule.queue, vec![message]).await?;
     let nothing = || StoreError::Reply("schedule gave no answer".to_owned());
     answers.pop().ok_or_else(nothing)?
 }

@@ -61,7 +61,7 @@ pub(super) async fn publish(
     let body = door.bodies.read(body, door.state.server.body_limit_bytes).await?;
     let message = intake::message(&body, door.now_ms()?, key.as_deref())?;
     for queue in &topic.policy.queues {
-        callback_fields::check(&message.details, &door.store().queue(queue)?.policy)?;
+        callback_fields::check(&message.details, &door.store().queues.get(queue)?.policy)?;
     }
     let mut published = door.store().topics.publish(&topic, message).await.map_err(not_kept)?;
     if matches!(published, Published::Mismatch(_)) {

@@ -200,7 +200,7 @@ impl Daemon {
             inbox: settings.inbox,
         };
         let registered = async {
-            self.store.register_queues(&settings).await?;
+            self.store.queues.register(&settings).await?;
             Ok::<_, StartRefused>(self.store.topics.register(&settings).await?)
         };
         if let Err(error) = registered.await {

@@ -126,7 +126,7 @@ pub(super) async fn start(
     reach(&store, &address, &mut waiting).await?;
     store.connect().await;
     store.meet_clock().await.map_err(|error| Refused::new(UNREACHABLE, error))?;
-    store.register_queues(settings).await.map_err(|error| Refused::new(USAGE, error))?;
+    store.queues.register(settings).await.map_err(|error| Refused::new(USAGE, error))?;
     store.topics.register(settings).await.map_err(|error| Refused::new(UNREACHABLE, error))?;
     if let Err(error) = store.schedules.configure().await {
         tracing::warn!(%error, "the schedules of the configuration are not stored yet; this is tried again");

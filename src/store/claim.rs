@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::StoreError;
 use super::claimed::{Claimed, Taken};
 use super::gate::{ClaimStatus, ClaimWish, status_of};
 use super::grant::Granted;
+use super::messages::Messages;
 use super::queue::{Queue, Shard};
 use super::reply::Reply;
 use super::script::{Call, call, fields};
 use super::settle::Settled;
-use super::{Store, StoreError};
 use crate::domain::gates::Gate;
 use crate::domain::limit::{LEAD_US_FURTHEST, Rate};
 use crate::failpoint::failpoint;
@@ -42,7 +43,7 @@ pub struct ClaimReply {
     pub messages: Vec<Claimed>,
 }
 
-impl Store {
+impl Messages {
     /// Claims what may start within the horizon.
     ///
     /// # Errors

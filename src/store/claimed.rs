@@ -8,13 +8,14 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use ulid::Ulid;
 
+use super::StoreError;
 use super::callbacks;
+use super::messages::Messages;
 use super::queue::{Queue, Shard};
 use super::record::{Record, StateEntry};
 use super::reply::Reply;
 use super::script::fields;
 use super::settle::{Lease, Settled};
-use super::{Store, StoreError};
 use crate::domain::id::MessageId;
 use crate::domain::lease::latest_start_ms;
 use crate::domain::message::Details;
@@ -103,7 +104,7 @@ impl Taken {
     }
 }
 
-impl Store {
+impl Messages {
     /// The next message of the reply, or how it is settled because we cannot read it.
     pub(super) fn read_claimed(
         &self,

@@ -94,7 +94,7 @@ impl Store {
     /// What the configuration says of the namespace, and its nodes read there.
     async fn tell_configuration_again(&self) {
         let told = async {
-            self.register_queues_again().await?;
+            self.queues.register_again().await?;
             self.topics.register_again().await
         };
         if let Err(error) = told.await {

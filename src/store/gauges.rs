@@ -46,14 +46,15 @@ impl Store {
         }
         let queues = self.wire.queues();
         let shards: Vec<_> = queues.iter().flat_map(|queue| queue.shards.clone()).collect();
-        let used = self.used_at_all(&shards).await?;
+        let used = self.queues.used_at_all(&shards).await?;
         let used: HashSet<_> = chosen(&shards, &used).iter().map(|s| s.tag().to_owned()).collect();
         futures_util::stream::iter(queues)
             .map(Ok)
             .try_for_each_concurrent(READ_AT_ONCE, async |queue| {
                 let is_used = queue.shards.iter().any(|shard| used.contains(shard.tag()));
                 let name = &queue.policy.name;
-                let counts = if is_used { self.counts(name).await? } else { Counts::default() };
+                let counts =
+                    if is_used { self.queues.counts(name).await? } else { Counts::default() };
                 show(self, &queue, &counts);
                 Ok(())
             })
@@ -73,7 +74,7 @@ async fn refresh_inbox(store: &Store) -> Result<(), StoreError> {
         return Ok(());
     }
     let metrics = store.metrics();
-    let queues = store.queues();
+    let queues = store.queues.all();
     let names: Vec<_> =
         queues.iter().filter(|queue| !queue.retired).map(|q| q.policy.name.clone()).collect();
     for (name, backlog) in store.inbox.glance(&names).await? {

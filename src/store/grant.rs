@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::StoreError;
 use super::gate::{ClaimStatus, ClaimWish, status_of};
+use super::messages::Messages;
 use super::queue::Queue;
 use super::script::{call, fields, rows};
-use super::{Store, StoreError};
 use crate::domain::gates::Gate;
 use crate::domain::limit::Rate;
 
@@ -31,7 +32,7 @@ pub(super) enum Granted {
     Wait(ClaimStatus, Option<Duration>),
 }
 
-impl Store {
+impl Messages {
     /// A permit for a further call of an exchange that is under way (half of a batch): its slot, or
     /// the gate that it met and how long until one may be asked for.
     ///

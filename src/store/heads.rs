@@ -10,10 +10,11 @@ use std::sync::Arc;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use redis::{Cmd, Value, cmd};
 
+use super::StoreError;
 use super::keys::SHARD_KEYS;
 use super::queue::Shard;
+use super::queues::Queues;
 use super::wire::Wire;
-use super::{Store, StoreError};
 
 /// Shards in one round trip: a few hundred bare commands, half a millisecond of Redis.
 const SHARDS_AT_ONCE: usize = 100;
@@ -62,7 +63,7 @@ impl Head {
     }
 }
 
-impl Store {
+impl Queues {
     /// What waits in each of these shards. One whose data was taken away is noticed on the way (see
     /// `erasure`).
     ///

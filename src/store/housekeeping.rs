@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
+use super::StoreError;
+use super::messages::Messages;
 use super::queue::{Queue, Shard};
 use super::script::{fields, timed_call};
 use super::tail::Tail;
 use super::wire::clock_watch::{DOUBT_PAUSE, Timed, until};
-use super::{Store, StoreError};
 use crate::failpoint::failpoint;
 
 /// Messages that one promote moves: 0.3 ms of Redis, and a longer call gains nothing.
@@ -47,7 +48,7 @@ impl Reaped {
     const DOUBT: Self = Self { reaped: 0, parked: 0, poisoned: 0, next_in: Some(DOUBT_PAUSE) };
 }
 
-impl Store {
+impl Messages {
     /// scheduled → ready, what is due.
     ///
     /// # Errors

@@ -16,12 +16,13 @@ use ulid::Ulid;
 use super::connect::Target;
 use super::given::Given;
 use super::link::Link;
+use super::messages::Messages;
 use super::promises::Promise;
 use super::queue::{Queue, Shard};
 use super::record::pack_rest;
 use super::script::{Call, call, fields, rows};
 use super::wire::rollback::RollbackCause;
-use super::{Store, StoreError, arg, when_text};
+use super::{StoreError, arg, when_text};
 use crate::domain::id::{MessageId, QueueName, shard_of};
 use crate::domain::message::NewMessage;
 use crate::domain::policy::QueuePolicy;
@@ -141,7 +142,7 @@ impl Intake {
     }
 }
 
-impl Store {
+impl Messages {
     /// Takes messages in; each is answered for itself, in order.
     ///
     /// # Errors

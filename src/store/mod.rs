@@ -20,7 +20,6 @@ mod gate;
 mod gauges;
 mod given;
 mod grant;
-mod hands;
 mod heads;
 mod health;
 mod housekeeping;
@@ -29,6 +28,7 @@ mod intake;
 mod keys;
 mod link;
 mod managed;
+mod messages;
 mod nodes;
 mod operate;
 mod operations;
@@ -39,6 +39,7 @@ mod probe;
 mod promises;
 mod prune;
 mod queue;
+mod queues;
 mod read;
 mod receipt;
 mod record;
@@ -57,7 +58,6 @@ mod tables;
 mod tail;
 mod topics;
 mod trouble;
-mod waiters;
 mod wake;
 mod wire;
 
@@ -81,6 +81,7 @@ pub use housekeeping::{Reaped, Swept};
 pub use inbox::{Backlog, Entry, Inbox};
 pub use intake::{Accepted, NotAccepted};
 pub use managed::{GUARD_COMMAND, ManagedRedis, ManagedRefused, guard};
+pub use messages::Messages;
 pub use nodes::{NodeId, NodeInfo, RollCall};
 pub use operate::{Changed, Decision, Edit};
 pub use operations::{
@@ -90,6 +91,7 @@ pub use operations::{
 pub use probe::{Doubtful, DueProbes, ProbeTimes};
 pub use prune::Pruned;
 pub use queue::{Queue, Shard};
+pub use queues::Queues;
 pub use read::{Counts, Page, Part, PauseInfo};
 pub use receipt::{Receipt, ReceiptOf, Received};
 pub use schedules::{
@@ -101,14 +103,12 @@ pub use topics::{Event, Outstanding, Published, Topic, Topics};
 pub use wire::rollback::{Rollback, RollbackCause};
 
 use crate::config::Settings;
-use crate::domain::id::QueueName;
 use crate::domain::message::When;
 use crate::shutdown::Tasks;
 use crate::telemetry::Metrics;
 use gauges::Gauges;
 use queue::queue_label;
 use site::Site;
-use waiters::Waiters;
 use wire::Wire;
 
 /// A handle on everything kept in Redis, by families; cheap to clone.
@@ -121,6 +121,10 @@ pub struct Store {
 #[derive(Debug)]
 pub struct Families {
     wire: Wire,
+    /// The messages of all queues.
+    pub messages: Messages,
+    /// The queues that this node knows.
+    pub queues: Queues,
     /// Events that are kept until each of their queues has them.
     pub topics: Topics,
     /// What puts messages into queues by the calendar.
@@ -136,8 +140,6 @@ pub struct Families {
     /// Looks whether indexes agree with records.
     pub audits: Audits,
     hand_outs: topics::HandOuts,
-    waiters: Waiters,
-    hands: hands::Hands,
     /// Rung when the wake-up channel is to be opened again.
     listen_anew: tokio::sync::Notify,
     mark: erasure::Mark,
@@ -167,6 +169,8 @@ impl Store {
         let wire = Wire::new(settings, managed_url, metrics, tasks);
         Self {
             families: Arc::new(Families {
+                messages: Messages::new(&wire),
+                queues: Queues::new(&wire),
                 topics: Topics::new(&wire, settings),
                 schedules: Schedules::new(&wire, settings),
                 inbox: Inbox::new(&wire, settings),
@@ -175,8 +179,6 @@ impl Store {
                 events: Events::new(&wire),
                 audits: Audits::new(&wire),
                 hand_outs: topics::HandOuts::default(),
-                waiters: Waiters::default(),
-                hands: hands::Hands::default(),
                 listen_anew: tokio::sync::Notify::new(),
                 mark: erasure::Mark::default(),
                 gauges: Gauges::default(),
@@ -207,26 +209,6 @@ impl Store {
     #[must_use]
     pub fn metrics(&self) -> &Arc<Metrics> {
         self.wire.metrics()
-    }
-
-    /// Takes the queues of a configuration; what sleeps on a queue that stays goes on sleeping.
-    /// Queues that were known and are gone become retired.
-    pub fn set_queues(&self, settings: &Settings) {
-        self.wire.set_queues(settings);
-    }
-
-    /// A queue by name, retired ones too.
-    ///
-    /// # Errors
-    /// [`StoreError::UnknownQueue`].
-    pub fn queue(&self, name: &QueueName) -> Result<Arc<Queue>, StoreError> {
-        self.wire.queue(name)
-    }
-
-    /// Every queue, by name.
-    #[must_use]
-    pub fn queues(&self) -> Vec<Arc<Queue>> {
-        self.wire.queues()
     }
 }
 

@@ -5,12 +5,14 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use ulid::Ulid;
 
+use super::messages::Messages;
 use super::queue::Queue;
+use super::queues::Queues;
 use super::record::state_of;
 use super::script::{call, fields};
 use super::tail::Tail;
 use super::wire::Wire;
-use super::{Store, StoreError, arg, keys, when};
+use super::{StoreError, arg, keys, when};
 use crate::domain::id::{MessageId, QueueName};
 use crate::domain::message::When;
 use crate::domain::state::State;
@@ -73,7 +75,7 @@ pub(super) fn changed(code: i64, before: &[u8], in_due: bool) -> Result<Changed,
     })
 }
 
-impl Store {
+impl Messages {
     /// scheduled, ready or uncertain → cancelled.
     ///
     /// # Errors
@@ -271,10 +273,20 @@ impl Store {
         Ok((sum, false))
     }
 
+    fn count_changed(&self, queue: &Queue, verb: &'static str, changed: Changed) {
+        self.wire.metrics().count(
+            queue.policy.name.as_str(),
+            verb,
+            usize::from(changed == Changed::Done),
+        );
+    }
+}
+
+impl Queues {
     /// Stops a queue until a moment, or until [`Self::resume`]; returns until when, 0: until resume.
     ///
     /// # Errors
-    /// As [`Self::cancel`].
+    /// [`StoreError::UnknownQueue`], [`StoreError::Unavailable`].
     pub async fn pause(
         &self,
         name: &QueueName,
@@ -299,7 +311,7 @@ impl Store {
     /// Ends a pause, and a gate that refusals had shut; returns whether there was one.
     ///
     /// # Errors
-    /// As [`Self::cancel`].
+    /// [`StoreError::UnknownQueue`], [`StoreError::Unavailable`].
     pub async fn resume(&self, name: &QueueName) -> Result<bool, StoreError> {
         let queue = self.wire.queue(name)?;
         let mut was = false;
@@ -312,14 +324,6 @@ impl Store {
         queue.doubt.notify_one();
         self.wire.metrics().count(name.as_str(), "resume", 1);
         Ok(was)
-    }
-
-    fn count_changed(&self, queue: &Queue, verb: &'static str, changed: Changed) {
-        self.wire.metrics().count(
-            queue.policy.name.as_str(),
-            verb,
-            usize::from(changed == Changed::Done),
-        );
     }
 }
 

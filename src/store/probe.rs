@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use ulid::Ulid;
 
+use super::messages::Messages;
 use super::operate::{Changed, Decision};
 use super::queue::{Queue, Shard};
 use super::record::{Record, StateEntry};
@@ -16,7 +17,7 @@ use super::reply::Reply;
 use super::script::{call, fields, rows, timed_call};
 use super::tail::{PackedProbes, Tail};
 use super::wire::clock_watch::{DOUBT_PAUSE, Timed, until};
-use super::{Store, StoreError, arg};
+use super::{StoreError, arg};
 use crate::domain::id::MessageId;
 use crate::domain::message::{Details, Probes};
 
@@ -55,7 +56,7 @@ pub struct DueProbes {
     pub paused_ms: u64,
 }
 
-/// How long probes take, for [`Store::probe`].
+/// How long probes take, for [`Messages::probe`].
 #[derive(Debug, Clone, Copy)]
 pub struct ProbeTimes {
     /// A node that asks is the only one for so long.
@@ -66,7 +67,7 @@ pub struct ProbeTimes {
     pub furthest_ms: u64,
 }
 
-impl Store {
+impl Messages {
     /// Takes uncertain messages that are due to be asked about; none while the queue is paused or its
     /// gate shut.
     ///

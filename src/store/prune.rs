@@ -9,10 +9,11 @@ use redis::{Value, cmd};
 
 use super::heads::key;
 use super::housekeeping::SWEEP_MAX;
+use super::messages::Messages;
 use super::queue::{Queue, Shard};
 use super::script::{fields, rows, timed_call};
 use super::wire::clock_watch::Timed;
-use super::{Store, StoreError, arg};
+use super::{StoreError, arg};
 use crate::domain::retention::{KeepLimits, Retention};
 use crate::telemetry::PrunedLabel;
 
@@ -27,7 +28,7 @@ pub struct Pruned {
     pub more: bool,
 }
 
-impl Store {
+impl Messages {
     /// Finals whose retention is over are deleted, and the oldest of those beyond the queue's limits; with
     /// them the last claims of nodes that are gone.
     ///

@@ -4,11 +4,13 @@ use bytes::Bytes;
 use ulid::Ulid;
 
 use super::callbacks;
+use super::messages::Messages;
 use super::queue::Shard;
+use super::queues::Queues;
 use super::record::{Record, StateEntry, to_message};
 use super::script::{call, fields, rows};
 use super::tail::read_history;
-use super::{Store, StoreError, arg};
+use super::{StoreError, arg};
 use crate::domain::failing::Failing;
 use crate::domain::id::{MessageId, QueueName};
 use crate::domain::message::{Attempt, Message};
@@ -123,7 +125,7 @@ impl Counts {
     }
 }
 
-impl Store {
+impl Messages {
     /// A message; `None`: there is no such id (any more).
     ///
     /// # Errors
@@ -279,6 +281,25 @@ impl Store {
         Ok(UlidPage { ulids, next: next_cursor })
     }
 
+    /// The message that an idempotency key belongs to, while the window lasts.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownQueue`], [`StoreError::Unavailable`].
+    pub async fn find_key(
+        &self,
+        name: &QueueName,
+        key: &str,
+    ) -> Result<Option<MessageId>, StoreError> {
+        let queue = self.wire.queue(name)?;
+        let shard =
+            &queue.shards[usize::from(super::given::shard_of_key(key, queue.policy.shards))];
+        let mut reply = self.wire.call(shard, &call!(Find, key = key)).await?;
+        fields!(reply as Find; ulid: String);
+        Ok(Ulid::from_string(&ulid).ok().map(|ulid| MessageId { queue: name.clone(), ulid }))
+    }
+}
+
+impl Queues {
     /// Counts and gates of a queue, over its shards.
     ///
     /// # Errors
@@ -324,23 +345,6 @@ impl Store {
             failing: (failed > 0).then_some(failing),
         };
         Ok(counts)
-    }
-
-    /// The message that an idempotency key belongs to, while the window lasts.
-    ///
-    /// # Errors
-    /// [`StoreError::UnknownQueue`], [`StoreError::Unavailable`].
-    pub async fn find_key(
-        &self,
-        name: &QueueName,
-        key: &str,
-    ) -> Result<Option<MessageId>, StoreError> {
-        let queue = self.wire.queue(name)?;
-        let shard =
-            &queue.shards[usize::from(super::given::shard_of_key(key, queue.policy.shards))];
-        let mut reply = self.wire.call(shard, &call!(Find, key = key)).await?;
-        fields!(reply as Find; ulid: String);
-        Ok(Ulid::from_string(&ulid).ok().map(|ulid| MessageId { queue: name.clone(), ulid }))
     }
 }
 

@@ -6,12 +6,13 @@
 use bytes::Bytes;
 use ulid::Ulid;
 
+use super::messages::Messages;
 use super::queue::{Queue, Shard};
 use super::record::state_of;
 use super::script::{call, fields, row, timed_call};
 use super::settle::{Settled, Verdict};
 use super::wire::clock_watch::Timed;
-use super::{Store, StoreError, arg};
+use super::{StoreError, arg};
 use crate::domain::id::MessageId;
 use crate::domain::receipt::{OnTimeout, Said};
 use crate::domain::state::State;
@@ -58,7 +59,7 @@ pub enum Received {
     Full,
 }
 
-impl Store {
+impl Messages {
     /// leased → accepted, or closed at once where a receipt was faster.
     ///
     /// # Errors

@@ -7,10 +7,11 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::StoreError;
 use super::health::StartRefused;
 use super::keys::{self, ShardKeys};
+use super::queues::Queues;
 use super::reply::Reply;
-use super::{Store, StoreError};
 use crate::config::Settings;
 use crate::domain::id::QueueName;
 
@@ -19,19 +20,19 @@ struct Registered {
     shards: u16,
 }
 
-impl Store {
+impl Queues {
     /// Compares a configuration with what the namespace remembers, and writes down what is new.
     ///
     /// # Errors
     /// [`StartRefused::Unfit`] when `shards` of a queue that is not empty would change.
-    pub async fn register_queues(&self, settings: &Settings) -> Result<(), StartRefused> {
+    pub async fn register(&self, settings: &Settings) -> Result<(), StartRefused> {
         let mut known = self.registered().await?;
         for (name, policy) in &settings.queues {
-            self.register(&mut known, name, policy.shards).await?;
+            self.register_one(&mut known, name, policy.shards).await?;
             // An id of a callback finds it by the same number of shards.
             let told = name.callbacks();
             if policy.callback.is_some() || known.contains_key(told.as_str()) {
-                self.register(&mut known, &told, policy.shards).await?;
+                self.register_one(&mut known, &told, policy.shards).await?;
             }
         }
         for (name, registered) in known {
@@ -43,7 +44,7 @@ impl Store {
     }
 
     /// Writes down what this node knows of every queue, where the namespace has forgotten it.
-    pub(super) async fn register_queues_again(&self) -> Result<(), StoreError> {
+    pub(super) async fn register_again(&self) -> Result<(), StoreError> {
         for queue in self.wire.queues() {
             self.write_down(&queue.policy.name, queue.policy.shards).await?;
         }
@@ -56,7 +57,7 @@ impl Store {
         self.wire.keep("HSET", key, &[name.as_str().as_bytes(), json.as_bytes()]).await
     }
 
-    async fn register(
+    async fn register_one(
         &self,
         known: &mut HashMap<String, Registered>,
         name: &QueueName,

@@ -26,7 +26,7 @@ impl Store {
             match subscribe(&self.wire.target, &channels).await {
                 Ok(pubsub) => {
                     self.wake_everybody();
-                    if let Err(error) = self.reread_waiters().await {
+                    if let Err(error) = self.messages.reread_waiters().await {
                         tracing::debug!(%error, "waiters could not be re-read");
                     }
                     let mut messages = pubsub.into_on_message();
@@ -64,7 +64,7 @@ impl Store {
         let Some((queue, number)) = self.wire.read_tag(tag) else { return };
         if channel == keys::final_channel(self.wire.namespace()) {
             if let Ok(ulid) = Ulid::from_string(detail) {
-                self.waiters.wake(&MessageId { queue, ulid });
+                self.messages.wake_waiters(&MessageId { queue, ulid });
             }
         } else if let Ok(queue) = self.wire.queue(&queue)
             && let Some(shard) = queue.shards.get(number)

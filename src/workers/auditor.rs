@@ -132,7 +132,7 @@ impl Auditor {
     fn next_in_round(&mut self) -> Option<(Arc<Queue>, Arc<Shard>)> {
         if self.round.is_empty() && self.round_began.is_none_or(|at| at.elapsed() >= ROUND_MIN) {
             self.round_began = Some(Instant::now());
-            for queue in self.store.queues() {
+            for queue in self.store.queues.all() {
                 for shard in &queue.shards {
                     self.round.push_back((Arc::clone(&queue), Arc::clone(shard)));
                 }

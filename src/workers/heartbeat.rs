@@ -116,7 +116,7 @@ impl Heartbeat {
 
     fn wake_all(&self) {
         self.store.schedules.wake();
-        for queue in self.store.queues() {
+        for queue in self.store.queues.all() {
             queue.ready.notify_one();
             for shard in &queue.shards {
                 shard.due.notify_one();

@@ -95,7 +95,7 @@ impl InboxReader {
         if !self.store.inbox.is_enabled() || !self.store.health().is_up() {
             return Vec::new();
         }
-        let mut queues = self.store.queues();
+        let mut queues = self.store.queues.all();
         queues.retain(|queue| !queue.retired && !self.busy.contains(&queue.policy.name));
         let names: Vec<_> = queues.iter().map(|queue| queue.policy.name.clone()).collect();
         match self.store.inbox.glance(&names).await {
@@ -165,7 +165,7 @@ async fn draw(
             Err(why) => bad.push((entry, why)),
         }
     }
-    let answers = store.schedule_given(name, messages).await?;
+    let answers = store.messages.schedule_given(name, messages).await?;
     failpoint!("taken-in");
     let mut done = Vec::new();
     for (entry, answer) in good.into_iter().zip(answers) {
@@ -217,7 +217,8 @@ async fn in_other_words(
     let given = entry.given(Some(&key), queue);
     message.details.idempotency_key = Some(key);
     message.fingerprint = fingerprint;
-    let mut answers = store.schedule_given(&queue.policy.name, vec![(given, message)]).await?;
+    let mut answers =
+        store.messages.schedule_given(&queue.policy.name, vec![(given, message)]).await?;
     Ok(answers.pop().unwrap_or(Err(NotAccepted::Mismatch(first))))
 }
 

@@ -109,7 +109,7 @@ impl Run {
             return Ok(Turn::End(Stage::Done));
         }
         let most = operation.rate.map_or(PAGE_MAX, |rate| ahead(rate.per_second()));
-        let page = self.store.walk(operation, progress, most).await?;
+        let page = self.store.messages.walk(operation, progress, most).await?;
         for step in page.steps {
             if !operation.found(&step.message, step.uncertain_since_ms) {
                 continue;
@@ -153,7 +153,7 @@ impl Run {
         self.pace = pace;
         self.taken.progress.next_us = pace.map_or(0, |pace| pace.next_us);
         let ulids = self.taken.progress.hand[..count].to_vec();
-        let came_to = self.store.operate_on(&self.taken.operation, &ulids).await?;
+        let came_to = self.store.messages.operate_on(&self.taken.operation, &ulids).await?;
         self.taken.progress.trouble = None;
         let done = came_to.values().filter(|changed| self.is_done(**changed)).count();
         let skipped = ulids.len() - done;
@@ -185,7 +185,7 @@ impl Run {
     /// A move that was begun is finished even if the operation was stopped meanwhile.
     async fn finish_begun(&mut self) -> Result<(), StoreError> {
         let hand = std::mem::take(&mut self.taken.progress.hand);
-        let finished = self.store.finish_moves(&self.taken.operation, &hand).await;
+        let finished = self.store.messages.finish_moves(&self.taken.operation, &hand).await;
         if finished.is_err() {
             self.taken.progress.hand = hand;
         }

@@ -9,12 +9,13 @@ use ulid::Ulid;
 use crate::domain::id::MessageId;
 use crate::domain::message::When;
 use crate::domain::operation::{Action, Operation};
+use crate::store::messages::Messages;
 use crate::store::operate::changed;
 use crate::store::queue::Queue;
 use crate::store::script::{Call, call, fields};
-use crate::store::{Changed, Edit, Store, StoreError, Verb, arg};
+use crate::store::{Changed, Edit, StoreError, Verb, arg};
 
-impl Store {
+impl Messages {
     /// Does to these messages what the operation says; tells of each what it came to. Safe to repeat:
     /// what is done already answers as a wrong state, and changes nothing.
     ///

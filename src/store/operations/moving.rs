@@ -28,11 +28,12 @@ use crate::domain::id::{MessageId, new_ulid, shard_of};
 use crate::domain::message::{DELAY_MS_MAX, NewMessage, When};
 use crate::domain::operation::{Action, Operation};
 use crate::domain::state::State;
+use crate::store::messages::Messages;
 use crate::store::queue::Queue;
 use crate::store::record::{Record, state_of};
 use crate::store::script::{call, fields, row, rows};
 use crate::store::tail::Tail;
-use crate::store::{Changed, Edit, Given, NotAccepted, Part, Store, StoreError, arg};
+use crate::store::{Changed, Edit, Given, NotAccepted, Part, StoreError, arg};
 
 /// Messages, with their bodies, that one call takes.
 const TOGETHER_MAX: usize = 16;
@@ -49,7 +50,7 @@ struct Passage {
     copy: Option<NewMessage>,
 }
 
-impl Store {
+impl Messages {
     /// Moves these messages of one shard; tells of each what it came to.
     pub(super) async fn move_some(
         &self,

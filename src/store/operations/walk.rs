@@ -8,9 +8,10 @@ use crate::domain::id::QueueName;
 use crate::domain::message::Message;
 use crate::domain::operation::Operation;
 use crate::domain::state::State;
+use crate::store::messages::Messages;
 use crate::store::read::{read_message, some_bytes};
 use crate::store::script::{call, fields, rows};
-use crate::store::{Store, StoreError, arg};
+use crate::store::{StoreError, arg};
 
 /// A message on the way, without its body.
 #[derive(Debug, Clone)]
@@ -30,7 +31,7 @@ pub struct WalkPage {
     pub next: Option<(u16, String)>,
 }
 
-impl Store {
+impl Messages {
     /// The next page of an operation's way.
     ///
     /// # Errors

@@ -15,9 +15,10 @@ use super::reply::Reply;
 use super::script::{Call, call, fields, row, rows};
 use super::tail::Tail;
 use super::trouble::row_of;
-use super::{Store, StoreError, Verb, arg};
+use super::{StoreError, Verb, arg};
 use crate::domain::failing::Sign;
 use crate::domain::message::Attempt;
+use crate::store::messages::Messages;
 
 /// A claim on a message: what every later step must show.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -130,7 +131,7 @@ fn signs(items: &[Settled]) -> Vec<u8> {
     }))
 }
 
-impl Store {
+impl Messages {
     /// leased → delivered. `ended` are tokens of batches that are over with this.
     ///
     /// # Errors

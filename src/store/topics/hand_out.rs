@@ -99,7 +99,7 @@ impl Store {
     async fn hand_to(&self, queue: &QueueName, events: &[&Event]) -> Vec<bool> {
         failpoint!("handing-out"; queue.as_str().as_bytes());
         let messages = events.iter().map(|event| event.for_queue(queue)).collect();
-        let answers = match self.schedule_given(queue, messages).await {
+        let answers = match self.messages.schedule_given(queue, messages).await {
             Ok(answers) => answers,
             Err(error) => {
                 tracing::debug!(%error, %queue, "events wait for a queue");

@@ -89,7 +89,7 @@ async fn a_node_that_slept_repeats_nothing(ground: Ground) {
     let left = sweep_when_due(&other.store).await.left;
     assert_eq!(left.iter().map(|tick| tick.nominal_ms).collect::<Vec<_>>(), [tick.nominal_ms]);
     other.store.schedules.fire(&left[0]).await.unwrap();
-    let claimed = other.store.claim(&other.queue, WISH).await.unwrap();
+    let claimed = other.store.messages.claim(&other.queue, WISH).await.unwrap();
     assert_eq!(claimed.messages.len(), 1);
     let id = kept(&other).await.last.unwrap().message_id;
     let records = ground.key("records");
@@ -124,7 +124,7 @@ async fn a_schedule_that_changed_is_read_again_and_one_under_way_keeps_to_its_qu
     ground.passes(tick.nominal_ms + 2500).await;
     let left = sweep_when_due(&node.store).await.left;
     node.store.schedules.fire(&left[0]).await.unwrap();
-    let claimed = node.store.claim(&node.queue, WISH).await.unwrap();
+    let claimed = node.store.messages.claim(&node.queue, WISH).await.unwrap();
     assert_eq!(claimed.messages[0].payload, "changed");
     let sweep = node.store.schedules.sweep(0).await.unwrap();
     assert!(sweep.due.is_empty() && sweep.left.is_empty() && sweep.next_in.is_none(), "{sweep:?}");

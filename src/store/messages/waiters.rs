@@ -11,10 +11,11 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::script::{call, fields};
-use super::{Part, Store, StoreError, arg};
+use super::Messages;
 use crate::domain::id::MessageId;
 use crate::domain::message::Message;
+use crate::store::script::{call, fields};
+use crate::store::{Part, StoreError, arg};
 
 /// Ids asked for in one re-read after the wake-up channel was lost.
 const REREAD_MAX: usize = 500;
@@ -69,11 +70,16 @@ impl Drop for Presence<'_> {
     }
 }
 
-impl Store {
+impl Messages {
+    /// Wakes whoever waits here until this message is final.
+    pub(in crate::store) fn wake_waiters(&self, id: &MessageId) {
+        self.shared.waiters.wake(id);
+    }
+
     /// The message, as soon as it is final, or as it stands when `wait` is over.
     ///
     /// # Errors
-    /// As [`Store::get`].
+    /// As [`Self::get`].
     pub async fn get_final(
         &self,
         id: &MessageId,
@@ -81,8 +87,8 @@ impl Store {
         part: Part,
     ) -> Result<Option<Message>, StoreError> {
         let deadline = Instant::now() + wait;
-        let notify = self.waiters.enter(id);
-        let _presence = Presence { waiters: &self.waiters, id };
+        let notify = self.shared.waiters.enter(id);
+        let _presence = Presence { waiters: &self.shared.waiters, id };
         let mut told = std::pin::pin!(notify.notified());
         // Registered before the look, so that no final state falls in between.
         told.as_mut().enable();
@@ -103,9 +109,9 @@ impl Store {
     }
 
     /// After wake-ups may have been lost: asks once, in batches, for everything waited for.
-    pub(super) async fn reread_waiters(&self) -> Result<(), StoreError> {
+    pub(in crate::store) async fn reread_waiters(&self) -> Result<(), StoreError> {
         let mut by_shard: HashMap<(_, u16), Vec<MessageId>> = HashMap::new();
-        for id in self.waiters.ids() {
+        for id in self.shared.waiters.ids() {
             let Ok(queue) = self.wire.queue(&id.queue) else { continue };
             by_shard.entry((id.queue.clone(), queue.shard_of(&id).number)).or_default().push(id);
         }
@@ -118,7 +124,7 @@ impl Store {
                 for id in ids {
                     fields!(row of reply as Watch; is_final: bool);
                     if is_final {
-                        self.waiters.wake(id);
+                        self.shared.waiters.wake(id);
                     }
                 }
             }
