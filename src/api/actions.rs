@@ -60,7 +60,7 @@ pub(super) async fn list(
     let cursor = query.read_as("cursor", |text| cursor::open(LIST, text));
     query.finish()?;
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
-    let actions = door.store().actions(most, cursor.as_deref()).await?;
+    let actions = door.store().actions.list(most, cursor.as_deref()).await?;
     let last = actions.last().filter(|_| actions.len() >= most);
     let next = last.map(|action| cursor::seal(LIST, &action.id));
     let reached = reached_actions(&door, &caller, actions).await?;
@@ -127,7 +127,7 @@ async fn note(
         reason,
         detail,
     };
-    let noted = door.store().note_action(&action).await;
+    let noted = door.store().actions.note(&action).await;
     let id = noted.map_err(|error| {
         tracing::warn!(%error, by = action.by, action = action.what, on = action.on, "refused: the action cannot be recorded");
         let detail = format!("nothing was done: an operator's action must be recorded first, and {error}");
@@ -150,7 +150,7 @@ fn outcome_of(response: &Response) -> ActionOutcome {
 }
 
 async fn tell_outcome(door: &Door, id: &str, outcome: &ActionOutcome) {
-    if let Err(error) = door.store().note_outcome(id, outcome).await {
+    if let Err(error) = door.store().actions.note_outcome(id, outcome).await {
         tracing::error!(
             action = id, status = outcome.status, %error,
             "the outcome of an operator's action could not be recorded"

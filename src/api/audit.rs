@@ -85,7 +85,7 @@ async fn begin(
 ) -> Result<Response, Problem> {
     let mut members = 0;
     for shard in &queue.shards {
-        members += door.store().books(shard).await?.members();
+        members += door.store().audits.books(shard).await?.members();
     }
     let telling = Telling::new(door, queue, mends_for, members);
     let lines = futures_util::stream::unfold(telling, async |mut telling| {
@@ -146,7 +146,7 @@ impl Telling {
                 return Some(self.cut_short(&Problem::draining()));
             }
             let began = Instant::now();
-            let stepped = self.door.store().audit_step(audit).await;
+            let stepped = self.door.store().audits.step(audit).await;
             self.take(stepped);
             self.rest(began.elapsed()).await;
         }

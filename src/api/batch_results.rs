@@ -138,7 +138,8 @@ impl<'a> Batch<'a> {
         }
         let (places, messages): (Vec<_>, Vec<_>) =
             chunk.into_iter().map(|waiting| ((waiting.at, waiting.body), waiting.message)).unzip();
-        let answers = self.door.store().schedule(&self.queue.policy.name, messages).await?;
+        let answers =
+            self.door.store().messages.schedule(&self.queue.policy.name, messages).await?;
         let gone = answers.iter().all(|answer| matches!(answer, Err(NotAccepted::Store(_))));
         for ((at, body), answer) in places.into_iter().zip(answers) {
             let answer = match answer {

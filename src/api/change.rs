@@ -53,7 +53,7 @@ pub(super) async fn patch(
         let detail = "a callback's payload is written by Tidegate and tells what happened";
         return Err(Problem::fault("/payload", detail));
     }
-    let changed = door.store().reschedule(&id, &edit).await?;
+    let changed = door.store().messages.reschedule(&id, &edit).await?;
     let allows = if edit.payload.is_some() {
         "a payload can be changed while scheduled, dead or uncertain, the rest while scheduled or ready"
     } else {
@@ -109,7 +109,7 @@ pub(super) async fn cancel(
     body: Body,
 ) -> Result<Response, Problem> {
     nothing(&door, body).await?;
-    let changed = door.store().cancel(&id).await;
+    let changed = door.store().messages.cancel(&id).await;
     answer(&door, &id, known(changed)?, "it can be cancelled while scheduled, ready or uncertain")
         .await
 }
@@ -130,7 +130,7 @@ pub(super) async fn run(
 ) -> Result<Response, Problem> {
     nothing(&door, body).await?;
     let now = Edit { due: Some(When::After(0)), ..Edit::default() };
-    let changed = match known(door.store().reschedule(&id, &now).await)? {
+    let changed = match known(door.store().messages.reschedule(&id, &now).await)? {
         // Its time is over, and the sweep that says so has not come by yet.
         Changed::ExpiresBeforeDue => Changed::WrongState(MessageState::Expired),
         other => other,
@@ -159,7 +159,7 @@ pub(super) async fn requeue(
     body: Body,
 ) -> Result<Response, Problem> {
     nothing(&door, body).await?;
-    let changed = known(door.store().requeue(&id).await)?;
+    let changed = known(door.store().messages.requeue(&id).await)?;
     answer(&door, &id, changed, "it can be requeued while dead, uncertain, expired or cancelled")
         .await
 }
@@ -196,7 +196,7 @@ pub(super) async fn resolve(
     let Some(decision) = decision else {
         return Err(Problem::fault("/as", "missing; expected delivered, resend or dead"));
     };
-    let changed = known(door.store().resolve(&id, decision, reason.as_deref()).await)?;
+    let changed = known(door.store().messages.resolve(&id, decision, reason.as_deref()).await)?;
     answer(&door, &id, changed, "a decision is asked for only while it is uncertain").await
 }
 
@@ -215,7 +215,7 @@ fn known(changed: Result<Changed, crate::store::StoreError>) -> Result<Changed, 
 }
 
 async fn existing(door: &Door, id: &MessageId) -> Result<Message, Problem> {
-    door.store().get_part(id, Part::Head).await?.ok_or_else(|| no_message(&id.to_string()))
+    door.store().messages.get_part(id, Part::Head).await?.ok_or_else(|| no_message(&id.to_string()))
 }
 
 /// The message after the step, or why there was none.
@@ -226,11 +226,13 @@ async fn answer(
     allows: &str,
 ) -> Result<Response, Problem> {
     match changed {
-        Changed::Done | Changed::Already => match door.store().get_part(id, Part::Head).await? {
-            Some(message) => messages::answer(door, &message, false).await,
-            // Done, and the queue keeps nothing of it.
-            None => Ok(StatusCode::NO_CONTENT.into_response()),
-        },
+        Changed::Done | Changed::Already => {
+            match door.store().messages.get_part(id, Part::Head).await? {
+                Some(message) => messages::answer(door, &message, false).await,
+                // Done, and the queue keeps nothing of it.
+                None => Ok(StatusCode::NO_CONTENT.into_response()),
+            }
+        }
         Changed::NotFound => Err(no_message(&id.to_string())),
         Changed::ExpiresBeforeDue => Err(Problem::fault(
             "/expires_at",
@@ -257,6 +259,6 @@ async fn waiting_state(
     if !waits(state) {
         return Ok(state);
     }
-    let now = door.store().get_part(id, Part::Head).await?.map(|message| message.state);
+    let now = door.store().messages.get_part(id, Part::Head).await?.map(|message| message.state);
     Ok(now.filter(|state| waits(*state)).unwrap_or(state))
 }

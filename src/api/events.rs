@@ -66,7 +66,7 @@ pub(super) async fn events(
 ) -> Result<Response, Problem> {
     let wish = Wish::read(&door, &caller, query.as_deref(), &headers)?;
     door.open_for_intake()?;
-    let subscription = door.store().subscribe(wish.queues, wish.after).await?;
+    let subscription = door.store().events.subscribe(wish.queues, wish.after).await?;
     let subscription = subscription.ok_or_else(|| {
         Problem::new(
             Code::TooManyListeners,

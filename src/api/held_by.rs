@@ -28,8 +28,8 @@ impl Hold {
         if !messages.iter().any(waits) {
             return Ok(Self { gates: Gates::OPEN, failing: None });
         }
-        let policy = &door.store().queue(name)?.policy;
-        let counts = door.store().counts(name).await?;
+        let policy = &door.store().queues.get(name)?.policy;
+        let counts = door.store().queues.counts(name).await?;
         let gates = gates(policy, &counts.snapshot(policy), Some(door.now_ms()?));
         Ok(Self { gates, failing: counts.failing })
     }

@@ -194,7 +194,7 @@ struct Found {
 
 /// How many messages the whole list has.
 async fn count(door: &Door, name: &QueueName, state: Option<MessageState>) -> Result<u64, Problem> {
-    let counts = door.store().counts(name).await?;
+    let counts = door.store().queues.counts(name).await?;
     let states = state.map_or_else(|| MessageState::ALL.to_vec(), |state| vec![state]);
     Ok(states.into_iter().map(|state| counts.of(state)).sum())
 }
@@ -222,8 +222,8 @@ fn read_wish(query: &mut Query, queue: &QueueName) -> Wish {
 
 async fn by_key(door: &Door, queue: &Queue, key: &str, wish: &Wish) -> Result<Found, Problem> {
     let mut messages = Vec::new();
-    if let Some(id) = door.store().find_key(&queue.policy.name, key).await? {
-        let found = door.store().get_part(&id, wish.part()).await?;
+    if let Some(id) = door.store().messages.find_key(&queue.policy.name, key).await? {
+        let found = door.store().messages.get_part(&id, wish.part()).await?;
         messages.extend(found.filter(|found| wish.state.is_none_or(|state| found.state == state)));
     }
     let looked = messages.len() as u64;
@@ -239,7 +239,8 @@ async fn page(door: &Door, queue: &Queue, wish: &Wish) -> Result<Found, Problem>
     loop {
         let most = step.min(wish.limit - messages.len());
         let within = at.within.as_deref();
-        let found = door.store().list_part(name, at.state, wish.part(), most, within).await?;
+        let found =
+            door.store().messages.list_part(name, at.state, wish.part(), most, within).await?;
         bytes += found.messages.iter().map(payload_bytes).sum::<usize>();
         at.looked += found.messages.len() as u64;
         messages.extend(found.messages);

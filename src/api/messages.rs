@@ -49,12 +49,12 @@ pub(super) async fn get(
     query.finish()?;
     let part = if is_full { Part::Whole } else { Part::Head };
     let found = match wait.filter(|wait| !wait.is_zero()) {
-        None => door.store().get_part(&id, part).await?,
+        None => door.store().messages.get_part(&id, part).await?,
         // A stopping node keeps nobody waiting, and nobody waits for one that has closed its side.
         Some(wait) => tokio::select! {
-            found = door.store().get_final(&id, wait, part) => found?,
-            () = door.state.draining.cancelled() => door.store().get_part(&id, part).await?,
-            () = peer.closed() => door.store().get_part(&id, part).await?,
+            found = door.store().messages.get_final(&id, wait, part) => found?,
+            () = door.state.draining.cancelled() => door.store().messages.get_part(&id, part).await?,
+            () = peer.closed() => door.store().messages.get_part(&id, part).await?,
         },
     };
     let message = found.ok_or_else(|| no_message(&id.to_string()))?;
@@ -73,7 +73,7 @@ pub(super) async fn attempts(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     Query::read(query.as_deref(), &[]).finish()?;
-    let found = door.store().attempts(&id).await?;
+    let found = door.store().messages.attempts(&id).await?;
     let attempts = found.ok_or_else(|| no_message(&id.to_string()))?;
     let attempts: Vec<_> = attempts.iter().map(AttemptView::full).collect();
     Ok(Json(serde_json::json!({ "attempts": attempts })).into_response())

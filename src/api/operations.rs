@@ -59,7 +59,7 @@ pub(super) async fn start(
         let detail = format!("the queue \"{to}\" is retired and takes no messages");
         return Err(Problem::fault("/to", detail));
     }
-    let started_ms = door.store().operation_begins().await?;
+    let started_ms = door.store().operations.begins().await?;
     let operation = Operation {
         id: format!("op_{}", ulid::Ulid::from_parts(started_ms, rand::random())),
         action: wish.action,
@@ -74,7 +74,8 @@ pub(super) async fn start(
         by: caller.name().to_owned(),
         started_ms,
     };
-    if !door.store().start_operation(&operation).await? {
+    let expected = door.store().queues.counts(&operation.queue).await?.of(operation.state);
+    if !door.store().operations.start(&operation, expected).await? {
         let detail = format!(
             "{OPERATIONS_RUNNING_MAX} operations run already; wait for one to end, or stop one"
         );
@@ -113,7 +114,7 @@ pub(super) async fn list(
     });
     let limit = query.count("limit", LIMIT_MAX).unwrap_or(LIMIT_DEFAULT);
     query.finish()?;
-    let kept = door.store().operations().await?;
+    let kept = door.store().operations.list().await?;
     let views: Vec<Value> = kept
         .iter()
         .filter(|kept| caller.reaches_operation(&kept.operation))
@@ -154,14 +155,14 @@ pub(super) async fn stop(
     let body = door.bodies.read(body, SMALL_BODY_BYTES_MAX).await?;
     Fields::of_body(&body, &STOP)?.finish()?;
     existing(&door, &caller, &id).await?;
-    if door.store().stop_operation(&id, caller.name()).await? {
+    if door.store().operations.stop(&id, caller.name()).await? {
         tracing::info!(operation = id, by = caller.name(), "operation is to stop");
     }
     Ok(Json(view(&existing(&door, &caller, &id).await?)).into_response())
 }
 
 async fn existing(door: &Door, caller: &Caller, id: &str) -> Result<KeptOperation, Problem> {
-    let kept = door.store().operation(id).await?;
+    let kept = door.store().operations.get(id).await?;
     kept.filter(|kept| caller.reaches_operation(&kept.operation)).ok_or_else(|| {
         let shown: String = id.chars().take(60).collect();
         Problem::not_found(format!(

@@ -82,11 +82,11 @@ impl FromRequestParts<Arc<Door>> for InTopic {
     async fn from_request_parts(parts: &mut Parts, door: &Arc<Door>) -> Result<Self, Problem> {
         let text = param(parts, door, "topic").await?;
         let caller = caller(parts)?;
-        let known = text.parse::<TopicName>().ok().and_then(|name| door.store().topic(&name));
+        let known = text.parse::<TopicName>().ok().and_then(|name| door.store().topics.get(&name));
         let reached = known.filter(|topic| caller.reaches_topic(&topic.policy));
         reached.map(Self).ok_or_else(|| {
             let shown: String = text.chars().take(80).collect();
-            let topics = door.store().topics();
+            let topics = door.store().topics.all();
             let is_shown =
                 |topic: &&Arc<Topic>| !topic.retired && caller.reaches_topic(&topic.policy);
             let names = topics.iter().filter(is_shown);
@@ -124,7 +124,7 @@ impl FromRequestParts<Arc<Door>> for OfSchedule {
                 let caller = caller(parts)?;
                 // One that is not there yet may be made by whoever reaches its queue.
                 if !caller.reaches_all()
-                    && let Some(kept) = door.store().schedule_named(&name).await?
+                    && let Some(kept) = door.store().schedules.get(&name).await?
                     && !caller.reaches(&kept.schedule.queue)
                 {
                     return Err(no_schedule(door, &caller, &text).await);
@@ -156,14 +156,14 @@ pub(super) fn queue_for(
     caller: &Caller,
     name: &QueueName,
 ) -> Result<Arc<Queue>, Problem> {
-    let known = if caller.reaches(name) { door.store().queue(name).ok() } else { None };
+    let known = if caller.reaches(name) { door.store().queues.get(name).ok() } else { None };
     known.ok_or_else(|| no_queue(door, caller, name.as_str()))
 }
 
 /// 404 for a queue, with the nearest one that the caller sees.
 fn no_queue(door: &Door, caller: &Caller, text: &str) -> Problem {
     let shown: String = text.chars().take(80).collect();
-    let queues = door.store().queues();
+    let queues = door.store().queues.all();
     let names = queues.iter().filter(|queue| !queue.retired).map(|queue| &queue.policy.name);
     let seen = names.filter(|name| name.callbacks_of().is_none() && caller.reaches(name));
     let meant = did_you_mean(text, seen.map(QueueName::as_str));
@@ -175,7 +175,7 @@ fn no_queue(door: &Door, caller: &Caller, text: &str) -> Problem {
 pub(super) async fn no_schedule(door: &Door, caller: &Caller, name: &str) -> Problem {
     let shown: String = name.chars().take(80).collect();
     // Only a help: without it the answer stands as well.
-    let page = door.store().schedules("", SUGGESTED_FROM).await.ok();
+    let page = door.store().schedules.list("", SUGGESTED_FROM).await.ok();
     let known = page.iter().flat_map(|page| &page.schedules).map(|kept| &kept.schedule);
     let seen = known.filter(|schedule| caller.reaches(&schedule.queue));
     let meant = did_you_mean(name, seen.map(|schedule| schedule.name.as_str()));

@@ -47,7 +47,7 @@ pub(super) async fn queues(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     Query::read(query.as_deref(), &[]).finish()?;
-    let mut queues = door.store().queues();
+    let mut queues = door.store().queues.all();
     queues.retain(|queue| caller.reaches(&queue.policy.name));
     let views: Vec<Value> = futures_util::stream::iter(queues)
         .map(|queue| view(&door, queue))
@@ -73,7 +73,7 @@ pub(super) async fn queue(
 }
 
 async fn view(door: &Door, queue: Arc<Queue>) -> Result<Value, Problem> {
-    let counts = door.store().counts(&queue.policy.name).await?;
+    let counts = door.store().queues.counts(&queue.policy.name).await?;
     Ok(queue_view::view(&queue, &counts, door.store().achieved_for(&queue), door.now_ms()?))
 }
 
@@ -107,7 +107,7 @@ pub(super) async fn pause(
     let reason = fields.read_as("reason", words).unwrap_or_default();
     fields.finish()?;
     let name = &queue.policy.name;
-    door.store().pause(name, until.or(span), &reason, caller.name()).await?;
+    door.store().queues.pause(name, until.or(span), &reason, caller.name()).await?;
     tracing::info!(queue = %name, by = caller.name(), reason, "paused");
     Ok(Json(view(&door, queue).await?).into_response())
 }
@@ -126,7 +126,7 @@ pub(super) async fn resume(
 ) -> Result<Response, Problem> {
     let body = door.bodies.read(body, SMALL_BODY_BYTES_MAX).await?;
     Fields::of_body(&body, &RESUME)?.finish()?;
-    let resumed = door.store().resume(&queue.policy.name).await?;
+    let resumed = door.store().queues.resume(&queue.policy.name).await?;
     if resumed {
         tracing::info!(queue = %queue.policy.name, by = caller.name(), "resumed");
     }
@@ -160,7 +160,7 @@ pub(super) async fn purge(
         return Err(Problem::wrong_state(state.as_str(), detail));
     }
     let name = &queue.policy.name;
-    let (purged, more) = door.store().purge(name, state, u64::from(STEP_MAX)).await?;
+    let (purged, more) = door.store().messages.purge(name, state, u64::from(STEP_MAX)).await?;
     tracing::info!(queue = %name, by = caller.name(), %state, purged, "purged");
     let remaining = remaining(&door, &queue, state, more).await?;
     Ok(Json(json!({ "purged": purged, "remaining": remaining })).into_response())
@@ -201,7 +201,7 @@ pub(super) async fn requeue_all(
     }
     let name = &queue.policy.name;
     let most = usize::try_from(STEP_MAX).unwrap_or(usize::MAX);
-    let (requeued, more) = door.store().requeue_all(name, state, most).await?;
+    let (requeued, more) = door.store().messages.requeue_all(name, state, most).await?;
     tracing::info!(queue = %name, by = caller.name(), %state, requeued, "requeued");
     let remaining = remaining(&door, &queue, state, more).await?;
     Ok(Json(json!({ "requeued": requeued, "remaining": remaining })).into_response())
@@ -230,7 +230,7 @@ async fn remaining(
     if !more {
         return Ok(0);
     }
-    Ok(door.store().counts(&queue.policy.name).await?.of(state))
+    Ok(door.store().queues.counts(&queue.policy.name).await?.of(state))
 }
 
 /// The hours in which the queue's downstream may be called, from now on; the first and the last whole, too.

@@ -23,14 +23,14 @@ pub(super) async fn reached_actions(
         return Ok(actions);
     }
     let mut operations = BTreeMap::new();
-    for kept in door.store().operations().await? {
+    for kept in door.store().operations.list().await? {
         operations.insert(kept.operation.id.clone(), caller.reaches_operation(&kept.operation));
     }
     let mut schedules: BTreeMap<String, bool> = BTreeMap::new();
     for action in actions.iter().map(|noted| &noted.action) {
         if is_of_schedule(action) && !schedules.contains_key(&action.on) {
             let kept = match action.on.parse() {
-                Ok(name) => door.store().schedule_named(&name).await?,
+                Ok(name) => door.store().schedules.get(&name).await?,
                 Err(_) => None,
             };
             let is_reached = kept.is_some_and(|kept| caller.reaches(&kept.schedule.queue));
@@ -79,7 +79,7 @@ fn reaches_detail(caller: &Caller, action: &NewAction, key: &str, absent: bool) 
 /// The metrics that name no queue or one that the caller reaches; those of schedules are left out.
 pub(super) fn reached_metrics(door: &Door, caller: &Caller, text: &str) -> String {
     let topic_is_reached = |name: &str| {
-        let topic = name.parse::<TopicName>().ok().and_then(|name| door.store().topic(&name));
+        let topic = name.parse::<TopicName>().ok().and_then(|name| door.store().topics.get(&name));
         topic.is_some_and(|topic| caller.reaches_topic(&topic.policy))
     };
     let queue_is_reached =

@@ -135,7 +135,7 @@ async fn take(
         let told = json!({ "verdict": verdict, "id": id.to_string(), "state": said });
         (StatusCode::OK, told)
     };
-    match door.store().receive(queue, receipt).await? {
+    match door.store().messages.receive(queue, receipt).await? {
         Received::Closed(id) => Ok(closed(id, "ok")),
         Received::Already(id) => Ok(closed(id, "already")),
         Received::Kept => Ok((StatusCode::ACCEPTED, json!({ "verdict": "kept" }))),

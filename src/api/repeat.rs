@@ -30,7 +30,7 @@ pub(super) async fn settle(
     if spellings.is_empty() {
         return Ok(Err(NotAccepted::Mismatch(first)));
     }
-    let answers = door.store().schedule(&queue.policy.name, spellings).await?;
+    let answers = door.store().messages.schedule(&queue.policy.name, spellings).await?;
     let settled =
         answers.into_iter().find(|answer| !matches!(answer, Err(NotAccepted::Mismatch(_))));
     Ok(settled.unwrap_or(Err(NotAccepted::Mismatch(first))))

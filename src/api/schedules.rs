@@ -15,8 +15,10 @@ use super::problem::{Code, Problem};
 use super::query::Query;
 use super::values::words;
 use super::{Door, Shared, cursor, idempotency, schedule_fields, schedule_view, send};
-use crate::domain::schedule::{ScheduleName, Source};
-use crate::store::{Kept, PutSchedule, SchedulePage, Touched};
+use crate::domain::schedule::{Schedule, ScheduleName, Source};
+use crate::store::{
+    Accepted, Kept, NotAccepted, PutSchedule, SchedulePage, Store, StoreError, Touched,
+};
 
 /// Schedules of a page, unless asked otherwise.
 const LIMIT_DEFAULT: u32 = 100;
@@ -66,12 +68,12 @@ async fn reached_page(
     most: usize,
 ) -> Result<SchedulePage, Problem> {
     if caller.reaches_all() {
-        return Ok(door.store().schedules(after, most).await?);
+        return Ok(door.store().schedules.list(after, most).await?);
     }
     let step = usize::try_from(LIMIT_MAX).unwrap_or(usize::MAX);
     let (mut schedules, mut after) = (Vec::new(), after.to_owned());
     loop {
-        let page = door.store().schedules(&after, step).await?;
+        let page = door.store().schedules.list(&after, step).await?;
         if let Some(last) = page.schedules.last() {
             after = last.schedule.name.to_string();
         }
@@ -102,7 +104,7 @@ pub(super) async fn schedule(
 }
 
 async fn found(door: &Door, caller: &Caller, name: &ScheduleName) -> Result<Kept, Problem> {
-    match door.store().schedule_named(name).await? {
+    match door.store().schedules.get(name).await? {
         Some(kept) => Ok(kept),
         None => Err(no_schedule(door, caller, name.as_str()).await),
     }
@@ -137,7 +139,7 @@ pub(super) async fn put(
     door.open_for_intake()?;
     let body = door.bodies.read(body, door.state.server.body_limit_bytes).await?;
     let schedule = schedule_fields::schedule(&door, &caller, name.clone(), &body)?;
-    let put = door.store().put_schedule(&schedule).await?;
+    let put = door.store().schedules.put(&schedule).await?;
     let status = match put {
         PutSchedule::Created => StatusCode::CREATED,
         PutSchedule::Replaced | PutSchedule::Same => StatusCode::OK,
@@ -181,7 +183,7 @@ pub(super) async fn delete(
     if was.source == Source::Config {
         return Err(of_the_file(&name));
     }
-    done(&door, &caller, door.store().delete_schedule(&name).await?, &name).await?;
+    done(&door, &caller, door.store().schedules.delete(&name).await?, &name).await?;
     tracing::info!(schedule = %name, by = caller.name(), "schedule deleted");
     Ok(Json(schedule_view::view(&was, door.now_ms()?, true)).into_response())
 }
@@ -206,7 +208,7 @@ pub(super) async fn pause(
     let mut fields = Fields::of_body(&body, &PAUSE)?;
     let reason = fields.read_as("reason", words).unwrap_or_default();
     fields.finish()?;
-    done(&door, &caller, door.store().pause_schedule(&name, &reason, caller.name()).await?, &name)
+    done(&door, &caller, door.store().schedules.pause(&name, &reason, caller.name()).await?, &name)
         .await?;
     tracing::info!(schedule = %name, by = caller.name(), reason, "schedule paused");
     Ok(Json(shown(&door, &caller, &name).await?).into_response())
@@ -225,7 +227,7 @@ pub(super) async fn resume(
     body: Body,
 ) -> Result<Response, Problem> {
     nothing_in(&door, body).await?;
-    done(&door, &caller, door.store().resume_schedule(&name).await?, &name).await?;
+    done(&door, &caller, door.store().schedules.resume(&name).await?, &name).await?;
     tracing::info!(schedule = %name, by = caller.name(), "schedule resumed");
     Ok(Json(shown(&door, &caller, &name).await?).into_response())
 }
@@ -253,7 +255,7 @@ pub(super) async fn run(
     let key = idempotency::from_header(&headers)?;
     nothing_in(&door, body).await?;
     let kept = found(&door, &caller, &name).await?;
-    let ran = door.store().run_schedule(&kept.schedule, key.as_deref()).await;
+    let ran = send_now(door.store(), &kept.schedule, key.as_deref()).await;
     let accepted = ran.map_err(send::not_accepted)?;
     tracing::info!(schedule = %name, by = caller.name(), id = %accepted.id, "schedule run");
     let status = if accepted.duplicate { StatusCode::OK } else { StatusCode::CREATED };
@@ -263,6 +265,18 @@ pub(super) async fn run(
         "queue": accepted.id.queue.as_str(), "duplicate": accepted.duplicate,
     });
     Ok((status, location, Json(view)).into_response())
+}
+
+/// Takes a message of a schedule in, beside its cadence.
+async fn send_now(
+    store: &Store,
+    schedule: &Schedule,
+    key: Option<&str>,
+) -> Result<Accepted, NotAccepted> {
+    let message = store.schedules.message_now(schedule, key).await?;
+    let mut answers = store.messages.schedule(&schedule.queue, vec![message]).await?;
+    let nothing = || StoreError::Reply("schedule gave no answer".to_owned());
+    answers.pop().ok_or_else(nothing)?
 }
 
 /// Whoever sends fields where none are known means something that will not happen.

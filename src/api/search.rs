@@ -96,7 +96,7 @@ pub(super) async fn search(
 ) -> Result<Response, Problem> {
     let name = &queue.policy.name;
     let wish = read_wish(name, query)?;
-    let counts = door.store().counts(name).await?;
+    let counts = door.store().queues.counts(name).await?;
     let of: u64 = wish.states.iter().map(|state| counts.of(*state)).sum();
     let found = look(door, queue, &wish).await?;
     let hold = Hold::of(door, name, &found.messages).await?;
@@ -177,7 +177,7 @@ async fn look(door: &Door, queue: &Queue, wish: &Wish) -> Result<Found, Problem>
     let (mut messages, mut bytes) = (Vec::new(), 0);
     loop {
         let most = if wish.is_full { STEP_FULL } else { STEP_MAX }.min(wish.limit - messages.len());
-        let page = store.walk_page(name, at.state, (at.shard, &at.within), most).await?;
+        let page = store.messages.walk_page(name, at.state, (at.shard, &at.within), most).await?;
         at.looked += page.steps.len() as u64;
         for step in page.steps {
             if step.message.state != at.state || !wish.filter.matches(&step.message) {
@@ -185,7 +185,7 @@ async fn look(door: &Door, queue: &Queue, wish: &Wish) -> Result<Found, Problem>
             }
             if !wish.is_full {
                 messages.push(step.message);
-            } else if let Some(whole) = store.get(&step.message.id).await? {
+            } else if let Some(whole) = store.messages.get(&step.message.id).await? {
                 bytes += whole.payload.as_ref().map_or(0, Bytes::len);
                 messages.push(whole);
             }

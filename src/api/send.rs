@@ -53,7 +53,7 @@ pub(super) async fn send(
     let message = intake::message(&body, now_ms, key.as_deref())?;
     callback_fields::check(&message.details, &queue.policy)?;
     let sent = message.clone();
-    let mut answers = door.store().schedule(&queue.policy.name, vec![message]).await?;
+    let mut answers = door.store().messages.schedule(&queue.policy.name, vec![message]).await?;
     let answer = match answers.pop() {
         // Boxed, as below.
         Some(Err(NotAccepted::Mismatch(first))) => {
@@ -107,7 +107,7 @@ async fn taken(
     let message = match as_scheduled(queue, sent, accepted.clone(), now_ms) {
         Some(message) => message,
         // The script's own time is needed, and it is kept with the message.
-        None => Box::pin(door.store().get_part(&accepted.id, Part::Head))
+        None => Box::pin(door.store().messages.get_part(&accepted.id, Part::Head))
             .await?
             .ok_or_else(|| super::paths::no_message(&accepted.id.to_string()))?,
     };
@@ -120,7 +120,7 @@ async fn taken(
 /// 200 with the first message of an idempotency key; its bare id, if its retention is over.
 async fn first_message(door: &Door, accepted: &Accepted) -> Result<Response, Problem> {
     let location = [(header::LOCATION, location(&accepted.id)?)];
-    let Some(message) = door.store().get_part(&accepted.id, Part::Head).await? else {
+    let Some(message) = door.store().messages.get_part(&accepted.id, Part::Head).await? else {
         let bare = serde_json::json!({
             "id": accepted.id.to_string(), "queue": accepted.id.queue.as_str(), "state": null,
             "duplicate": true,

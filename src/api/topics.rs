@@ -61,13 +61,13 @@ pub(super) async fn publish(
     let body = door.bodies.read(body, door.state.server.body_limit_bytes).await?;
     let message = intake::message(&body, door.now_ms()?, key.as_deref())?;
     for queue in &topic.policy.queues {
-        callback_fields::check(&message.details, &door.store().queue(queue)?.policy)?;
+        callback_fields::check(&message.details, &door.store().queues.get(queue)?.policy)?;
     }
-    let mut published = door.store().publish(&topic, message).await.map_err(not_kept)?;
+    let mut published = door.store().topics.publish(&topic, message).await.map_err(not_kept)?;
     if matches!(published, Published::Mismatch(_)) {
         // It may say the same in other words (see `repeat`).
         for spelling in repeat::other_spellings(&body, door.now_ms()?, key.as_deref()) {
-            let again = door.store().publish(&topic, spelling).await.map_err(not_kept)?;
+            let again = door.store().topics.publish(&topic, spelling).await.map_err(not_kept)?;
             if !matches!(again, Published::Mismatch(_)) {
                 published = again;
                 break;
@@ -139,7 +139,7 @@ pub(super) async fn topics(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     Query::read(query.as_deref(), &[]).finish()?;
-    let mut topics = door.store().topics();
+    let mut topics = door.store().topics.all();
     topics.retain(|topic| caller.reaches_topic(&topic.policy));
     let views: Vec<Value> = futures_util::stream::iter(topics)
         .map(|topic| shown(&door, topic))
@@ -165,7 +165,7 @@ pub(super) async fn topic(
 }
 
 async fn shown(door: &Door, topic: Arc<Topic>) -> Result<Value, Problem> {
-    let outstanding = door.store().outstanding(&topic).await?;
+    let outstanding = door.store().topics.outstanding(&topic).await?;
     let queues: Vec<&str> = topic.policy.queues.iter().map(QueueName::as_str).collect();
     Ok(json!({
         "topic": topic.policy.name.as_str(),

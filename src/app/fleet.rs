@@ -35,7 +35,8 @@ impl Fleet {
             presence: Arc::clone(presence),
             workers: HashMap::new(),
         };
-        let queues: Vec<Arc<Queue>> = store.queues().into_iter().filter(|q| !q.retired).collect();
+        let queues: Vec<Arc<Queue>> =
+            store.queues.all().into_iter().filter(|q| !q.retired).collect();
         for queue in queues {
             let ways = ways(&queue.policy)?;
             fleet.launch(queue, ways);
@@ -64,9 +65,9 @@ impl Fleet {
         for policy in settings.queues.values() {
             drop(ways(policy)?);
         }
-        self.store.set_queues(settings);
+        self.store.queues.set(settings);
         let mut changed = 0;
-        for queue in self.store.queues() {
+        for queue in self.store.queues.all() {
             let name = &queue.policy.name;
             let same = self.workers.get(name).is_some_and(|w| w.queue.policy == queue.policy);
             if same && !queue.retired {

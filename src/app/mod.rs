@@ -139,7 +139,7 @@ impl Daemon {
         let (listening, ears) = (store.clone(), stop());
         node_tasks.spawn("listener", async move { listening.listen(&ears).await });
         let (telling, end) = (store.clone(), stop());
-        node_tasks.spawn("teller", async move { telling.tell_changes(&end).await });
+        node_tasks.spawn("teller", async move { telling.events.tell_changes(&end).await });
         node_tasks.spawn("watchdog", watchdog::run(pulses.clone(), stop()));
         let fleet =
             Fleet::start(&store, &pulses, &presence).map_err(|why| Refused::new(USAGE, why))?;
@@ -200,8 +200,8 @@ impl Daemon {
             inbox: settings.inbox,
         };
         let registered = async {
-            self.store.register_queues(&settings).await?;
-            Ok::<_, StartRefused>(self.store.register_topics(&settings).await?)
+            self.store.queues.register(&settings).await?;
+            Ok::<_, StartRefused>(self.store.topics.register(&settings).await?)
         };
         if let Err(error) = registered.await {
             tracing::error!(%error, "the new configuration is refused, the old one stays in force");
@@ -218,10 +218,10 @@ impl Daemon {
             }
         }
         self.started.tokens.replace(&settings.server.tokens);
-        self.store.set_topics(&settings);
+        self.store.topics.set(&settings);
         // After the queues, which its messages go to.
-        self.store.set_schedules(&settings);
-        self.store.set_inbox(&settings);
+        self.store.schedules.set(&settings);
+        self.store.inbox.set(&settings);
         self.presence.set_config(config::digest(&settings), settings.queues.len());
         self.settings = settings;
     }

@@ -126,9 +126,9 @@ pub(super) async fn start(
     reach(&store, &address, &mut waiting).await?;
     store.connect().await;
     store.meet_clock().await.map_err(|error| Refused::new(UNREACHABLE, error))?;
-    store.register_queues(settings).await.map_err(|error| Refused::new(USAGE, error))?;
-    store.register_topics(settings).await.map_err(|error| Refused::new(UNREACHABLE, error))?;
-    if let Err(error) = store.configure_schedules().await {
+    store.queues.register(settings).await.map_err(|error| Refused::new(USAGE, error))?;
+    store.topics.register(settings).await.map_err(|error| Refused::new(UNREACHABLE, error))?;
+    if let Err(error) = store.schedules.configure().await {
         tracing::warn!(%error, "the schedules of the configuration are not stored yet; this is tried again");
     }
     let draining = CancellationToken::new();

@@ -111,7 +111,7 @@ async fn send(exchanges: &Exchanges, part: &[Claimed], number: usize) -> Tried {
     let policy = &exchanges.queue.policy;
     for message in part {
         if number == 0 {
-            exchanges.store.note_start(policy, message, true, &exchanges.lateness);
+            exchanges.store.messages.note_start(policy, message, true, &exchanges.lateness);
         }
     }
     let (now_ms, deadline) = exchanges.times();

@@ -83,7 +83,7 @@ impl Pass for Dispatcher {
             batch_now: last_call_ms.is_some_and(|last_call_ms| now_ms >= last_call_ms),
             lease_ms: None,
         };
-        let reply = self.exchanges.store.claim(&queue, wish).await?;
+        let reply = self.exchanges.store.messages.claim(&queue, wish).await?;
         let next = self.next_after(&reply, messages_max);
         // No gate's own time is slept past the end of the window.
         let edges = [last_call_ms, before_ms].into_iter().flatten();

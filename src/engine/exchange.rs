@@ -96,7 +96,7 @@ impl Exchanges {
             .attempt_duration_seconds
             .get_or_create_owned(&OutcomeLabel { queue: name.to_string(), outcome });
         let hosts = Hosts::of(&queue.policy);
-        let lateness = store.lateness(&queue.policy);
+        let lateness = store.messages.lateness(&queue.policy);
         let shortage = Shortage::default();
         let (unreadable, foreign) = (Episode::default(), Episode::default());
         Self {

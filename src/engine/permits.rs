@@ -38,7 +38,7 @@ pub(super) async fn permit<E>(
 ) -> Result<(), NoPermit<E>> {
     loop {
         goes_on().map_err(NoPermit::Ended)?;
-        let wait = match store.permit(queue).await {
+        let wait = match store.messages.permit(queue).await {
             Ok(Permit::Granted(slot)) => {
                 tokio::time::sleep_until(slot).await;
                 if Instant::now() <= slot + LATE_MAX {

@@ -115,7 +115,7 @@ impl Pass for Prober {
             }
             let shard = &asking.queue.shards[number];
             let (rank, times) = (self.ranks[number], asking.times());
-            let due = asking.store.probe(&asking.queue, shard, free, times, rank).await?;
+            let due = asking.store.messages.probe(&asking.queue, shard, free, times, rank).await?;
             let taken_at = Instant::now();
             self.ranks[number] = due.rank;
             if due.rank > 0 {
@@ -258,7 +258,7 @@ impl Asking {
         words: &Probes,
         reason: Option<&str>,
     ) -> Result<Changed, StoreError> {
-        self.store.resolve_probed(&self.queue, message, decision, words, reason).await
+        self.store.messages.resolve_probed(&self.queue, message, decision, words, reason).await
     }
 
     /// The downstream does not have it: sent again at once, while its attempts and its age last.
@@ -303,13 +303,15 @@ impl Asking {
             let (digest, queue) = (&self.store.metrics().digest, self.queue.policy.name.as_str());
             digest.note(Kind::Undecided, queue, error, || message.id.to_string());
         }
-        self.store.postpone(&self.queue, message, Some(words), delay_ms).await
+        self.store.messages.postpone(&self.queue, message, Some(words), delay_ms).await
     }
 
     /// Nothing was asked: no probe is counted, and another node may ask.
     async fn give_back(&self, message: &Doubtful) {
         let delay_ms = if self.stop.is_cancelled() { 0 } else { GIVEN_BACK_MS };
-        if let Err(error) = self.store.postpone(&self.queue, message, None, Some(delay_ms)).await {
+        if let Err(error) =
+            self.store.messages.postpone(&self.queue, message, None, Some(delay_ms)).await
+        {
             tracing::debug!(id = %message.id, %error, "a probe was not given back; its lease will end");
         }
     }

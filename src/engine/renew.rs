@@ -132,7 +132,7 @@ impl Renewer {
                 };
                 // Counted from before the call: the lease in Redis ends no sooner.
                 let start_before = Instant::now() + start_within;
-                match self.store.renew(shard, policy.lease_ms, &ongoing, leases).await {
+                match self.store.messages.renew(shard, policy.lease_ms, &ongoing, leases).await {
                     Ok(verdicts) => self.in_flight.renewed(leases, &verdicts, start_before),
                     Err(error) => {
                         let (digest, queue) = (&self.store.metrics().digest, policy.name.as_str());

@@ -79,7 +79,7 @@ impl Settler {
         let exchanges: Vec<String> = endings.iter().filter_map(|e| e.exchange.clone()).collect();
         let verdicts = loop {
             let ends = endings.iter().map(|ending| &ending.end);
-            match self.store.settle(&self.queue, way, &exchanges, ends).await {
+            match self.store.messages.settle(&self.queue, way, &exchanges, ends).await {
                 Ok(verdicts) => break verdicts,
                 Err(StoreError::Reply(error)) => {
                     self.not_kept(endings, &error);

@@ -25,7 +25,7 @@ pub(super) async fn run(exchanges: &Exchanges, message: Claimed, held: bool, out
     let (settlement, attempt) = match may_leave(exchanges, &message, paused_ms).await {
         Leave::Not(settlement, attempt) => (settlement, attempt),
         Leave::Now(host) => {
-            exchanges.store.note_start(
+            exchanges.store.messages.note_start(
                 &exchanges.queue.policy,
                 &message,
                 held,

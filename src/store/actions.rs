@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 
 use super::reply::Reply;
 use super::script::{call, fields};
-use super::{Site, Store, StoreError, keys};
+use super::wire::Wire;
+use super::{Site, StoreError, keys};
 
 /// Actions that are kept.
 const ACTIONS_MAX: usize = 10_000;
@@ -54,16 +55,26 @@ pub struct NotedAction {
     pub outcome: Option<ActionOutcome>,
 }
 
-impl Store {
+/// What operators did; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Actions {
+    wire: Wire,
+}
+
+impl Actions {
+    pub(super) fn new(wire: &Wire) -> Self {
+        Self { wire: wire.clone() }
+    }
+
     /// Writes an action down, before it is done; returns its id.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::NotDurable`]: it is not to be done.
-    pub async fn note_action(&self, action: &NewAction) -> Result<String, StoreError> {
+    pub async fn note(&self, action: &NewAction) -> Result<String, StoreError> {
         let json = serde_json::to_vec(action).unwrap_or_default();
-        let keys = keys::actions(self.namespace());
+        let keys = keys::actions(self.wire.namespace());
         let call = call!(Note, action = json, kept_max = ACTIONS_MAX);
-        let mut reply = self.call_durably(Site::of(&keys), &call).await?;
+        let mut reply = self.wire.call_durably(Site::of(&keys), &call).await?;
         fields!(reply as Note; id: String);
         Ok(id)
     }
@@ -74,26 +85,26 @@ impl Store {
     /// [`StoreError::Unavailable`].
     pub async fn note_outcome(&self, id: &str, outcome: &ActionOutcome) -> Result<(), StoreError> {
         let json = serde_json::to_vec(outcome).unwrap_or_default();
-        let [_, outcomes] = <[String; 2]>::try_from(keys::actions(self.namespace()))
+        let [_, outcomes] = <[String; 2]>::try_from(keys::actions(self.wire.namespace()))
             .map_err(|_| StoreError::Reply("two keys".to_owned()))?;
-        self.keep("HSET", outcomes, &[id.as_bytes(), &json]).await
+        self.wire.keep("HSET", outcomes, &[id.as_bytes(), &json]).await
     }
 
     /// The actions before `cursor` (or the last ones), the newest first.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn actions(
+    pub async fn list(
         &self,
         most: usize,
         cursor: Option<&str>,
     ) -> Result<Vec<NotedAction>, StoreError> {
-        let keys = keys::actions(self.namespace());
+        let keys = keys::actions(self.wire.namespace());
         let to = cursor.map_or_else(|| "+".to_owned(), |cursor| format!("({cursor}"));
         let mut command = redis::cmd("XREVRANGE");
         command.arg(&keys[0]).arg(to).arg("-").arg("COUNT").arg(most);
         let bad = |error: redis::ParsingError| StoreError::Reply(error.to_string());
-        let mut reply = Reply::new(self.plain(&command).await?)?;
+        let mut reply = Reply::new(self.wire.plain(&command).await?)?;
         let mut found = Vec::with_capacity(reply.len());
         while reply.len() > 0 {
             let mut entry = reply.list()?;
@@ -103,7 +114,7 @@ impl Store {
             return Ok(Vec::new());
         }
         let ids: Vec<&String> = found.iter().map(|(id, _)| id).collect();
-        let value = self.plain(redis::cmd("HMGET").arg(&keys[1]).arg(ids)).await?;
+        let value = self.wire.plain(redis::cmd("HMGET").arg(&keys[1]).arg(ids)).await?;
         let outcomes: Vec<Option<Vec<u8>>> = redis::from_redis_value(value).map_err(bad)?;
         let noted = found.into_iter().zip(outcomes).filter_map(|((id, fields), outcome)| {
             let (_, json) = fields.into_iter().find(|(name, _)| name == "j")?;

@@ -31,7 +31,7 @@ const VANISHED_FOR: Duration = Duration::from_secs(10);
 impl Store {
     /// Redis was looked for at the start and is not there yet, or loads its data.
     pub fn note_absence(&self) {
-        self.health().away();
+        self.wire.health().away();
     }
 
     /// Looks at every master: whether it is fit, which level it meets, and, where it was in doubt,
@@ -61,7 +61,7 @@ impl Store {
             return Err(StoreError::Unavailable(what).into());
         }
         self.leave_replicas(&servers)?;
-        let before = self.health().seen.load_full();
+        let before = self.wire.health().seen.load_full();
         // A node does not start on such a server, and writes nothing there.
         let refuse_start = |why: Option<String>| match why {
             Some(why) if before.is_empty() => Err(StartRefused::Unfit(why)),
@@ -70,7 +70,7 @@ impl Store {
         refuse_start(servers.iter().find_map(|server| survey::fitness(server).err()))?;
         let other_version = self.check_schema(schema).await?;
         refuse_start(other_version.clone())?;
-        self.look_for_room(&servers)?;
+        self.wire.look_for_room(&servers)?;
         let looks = servers.iter().map(|server| {
             let unfit = survey::fitness(server).err().or_else(|| other_version.clone());
             let before = &before;
@@ -82,10 +82,10 @@ impl Store {
         let uptime_ms = servers.iter().map(|server| server.uptime_ms).min().unwrap_or(0);
         let unfit = seen.iter().find_map(|seen| seen.unfit.clone());
         let unmet = seen.iter().find_map(|seen| seen.level.wait.as_ref().err().cloned());
-        self.health().keep(self.metrics(), seen);
-        self.health().up(self.metrics(), uptime_ms, has_changed);
+        self.wire.health().keep(self.wire.metrics(), seen);
+        self.wire.health().up(self.wire.metrics(), uptime_ms, has_changed);
         if has_changed {
-            self.meet_servers().await;
+            self.wire.meet_servers().await;
         }
         match (unfit, unmet) {
             (Some(why), _) => Err(StartRefused::Unfit(why)),
@@ -102,8 +102,8 @@ impl Store {
         if !servers.iter().any(|server| server.is_replica) {
             return Ok(());
         }
-        self.links().for_each(Link::leave);
-        self.health().refuse_all(self.metrics(), REPLICA);
+        self.wire.links().for_each(Link::leave);
+        self.wire.health().refuse_all(self.wire.metrics(), REPLICA);
         Err(StoreError::Unavailable(REPLICA.to_owned()))
     }
 
@@ -113,7 +113,7 @@ impl Store {
         before: &[Seen],
         replicas_up: u64,
     ) -> Result<Seen, StoreError> {
-        let settings = &self.inner.settings;
+        let settings = &self.wire.settings;
         let before = before.iter().find(|b| b.address == server.address && b.run == server.run);
         let now = Instant::now();
         let most = match before.map(|before| before.most) {
@@ -125,7 +125,7 @@ impl Store {
         let level = survey::level(server, settings.durability, needs);
         let (address, slots) = (server.address.clone(), server.slots.clone());
         let mut seen = Seen { address, slots, run: server.run, most, level, unfit: None };
-        if before.is_some_and(|b| b.level == seen.level) && self.health().is_up() {
+        if before.is_some_and(|b| b.level == seen.level) && self.wire.health().is_up() {
             return Ok(seen);
         }
         self.check_rights().await?;
@@ -141,27 +141,28 @@ impl Store {
 
     /// A key that lies on this master.
     fn probe_key(&self, master: &Seen) -> String {
-        let plain = keys::probe(self.namespace());
+        let plain = keys::probe(self.wire.namespace());
         if master.serves(&plain) {
             return plain;
         }
-        let numbered = |number| keys::probe(&format!("{}:{number}", self.namespace()));
+        let numbered = |number| keys::probe(&format!("{}:{number}", self.wire.namespace()));
         (0..PROBE_KEYS_MAX).map(numbered).find(|key| master.serves(key)).unwrap_or(plain)
     }
 
     /// Writes, and waits until that is safe.
     async fn prove(&self, key: &str, wait: Wait) -> Result<(), StoreError> {
-        let write = cmd("SET").arg(key).arg(self.node().as_str()).arg("PX").arg(60_000).to_owned();
-        let replies = self.inner.intake.next_link().write(write, &wait.commands(), key).await;
+        let write =
+            cmd("SET").arg(key).arg(self.wire.node().as_str()).arg("PX").arg(60_000).to_owned();
+        let replies = self.wire.intake.next_link().write(write, &wait.commands(), key).await;
         wait.met(replies.map_err(|error| StoreError::from_redis(&error))?)
     }
 
     /// Leaves connections to a server that the sentinels do not name any more: one that was held up
     /// takes writes again for a while, which nobody will ever see. Returns how many replicas they see.
     async fn follow_sentinels(&self) -> u64 {
-        let Some(named) = connect::named_master(&self.inner.target).await else { return 0 };
+        let Some(named) = connect::named_master(&self.wire.target).await else { return 0 };
         let astray = |link: &&Link| link.address().is_some_and(|at| at != named.address);
-        let astray: Vec<&Link> = self.links().filter(astray).collect();
+        let astray: Vec<&Link> = self.wire.links().filter(astray).collect();
         if !astray.is_empty() {
             tracing::warn!(address = named.address, "the sentinels name another master");
         }
@@ -173,17 +174,17 @@ impl Store {
     /// server in one round trip, since it is asked every second.
     async fn ask_masters(&self) -> Result<(Vec<Server>, Value), StoreError> {
         let failed = |error| StoreError::from_redis(&error);
-        let schema = keys::schema(self.namespace());
+        let schema = keys::schema(self.wire.namespace());
         let get_schema = cmd("GET").arg(&schema).to_owned();
-        if self.inner.target.is_cluster() {
+        if self.wire.target.is_cluster() {
             let servers = self.masters().await?;
-            let found = self.inner.probes.read(&[get_schema], &schema).await.map_err(failed)?;
-            self.read_time().await?;
+            let found = self.wire.probes.read(&[get_schema], &schema).await.map_err(failed)?;
+            self.wire.read_time().await?;
             return Ok((servers, found.into_iter().next().unwrap_or(Value::Nil)));
         }
         let commands = [question(), get_fsync(), get_schema, cmd("TIME")];
         let called_at = Instant::now();
-        let replies = self.inner.probes.read(&commands, &schema).await.map_err(failed)?;
+        let replies = self.wire.probes.read(&commands, &schema).await.map_err(failed)?;
         let times = (called_at, Instant::now());
         let Ok([info, fsync, found, time]) = <[Value; 4]>::try_from(replies) else {
             return Err(StoreError::Reply("fewer replies than questions".to_owned()));
@@ -194,7 +195,7 @@ impl Store {
         let mut server = Server::read(info);
         // Where CONFIG is denied, INFO tells all but appendfsync.
         server.fsync = read_fsync(fsync);
-        self.saw_time(time, times)?;
+        self.wire.saw_time(time, times)?;
         Ok((vec![server], found))
     }
 
@@ -202,7 +203,7 @@ impl Store {
     async fn masters(&self) -> Result<Vec<Server>, StoreError> {
         let mut servers = self.masters_known().await?;
         if servers.iter().any(|server| !server.is_master) {
-            self.inner.probes.leave();
+            self.wire.probes.leave();
             servers = self.masters_known().await?;
             servers.retain(|server| server.is_master);
         }
@@ -211,7 +212,7 @@ impl Store {
 
     /// Every server that the client takes for a master.
     async fn masters_known(&self) -> Result<Vec<Server>, StoreError> {
-        let probes = &self.inner.probes;
+        let probes = &self.wire.probes;
         let failed = |error| StoreError::from_redis(&error);
         let infos = probes.everywhere(&question()).await.map_err(failed)?;
         // Where CONFIG is denied, INFO tells all but appendfsync.
@@ -227,7 +228,7 @@ impl Store {
             (server.address, server.fsync) = (address, fsync);
             servers.push(server);
         }
-        let slots = self.plain(cmd("CLUSTER").arg("SLOTS")).await?;
+        let slots = self.wire.plain(cmd("CLUSTER").arg("SLOTS")).await?;
         survey::share_slots(&mut servers, slots);
         Ok(servers)
     }
@@ -238,7 +239,7 @@ impl Store {
             return Err(StoreError::from_redis(&error.into()));
         }
         let known: Option<u8> = redis::from_redis_value(found).unwrap_or(None);
-        let namespace = self.namespace();
+        let namespace = self.wire.namespace();
         Ok(match known {
             Some(version) if version > RECORD_VERSION => Some(format!(
                 "the namespace \"{namespace}\" holds records of version {version}, this program knows up to {RECORD_VERSION}; \
@@ -250,11 +251,11 @@ impl Store {
             )),
             Some(_) => None,
             None => {
-                if !self.health().seen.load().is_empty() {
-                    self.inner.mark.note_schema_gone();
+                if !self.wire.health().seen.load().is_empty() {
+                    self.mark.note_schema_gone();
                 }
                 let key = keys::schema(namespace);
-                self.plain(cmd("SET").arg(&key).arg(RECORD_VERSION)).await?;
+                self.wire.plain(cmd("SET").arg(&key).arg(RECORD_VERSION)).await?;
                 None
             }
         })
@@ -262,13 +263,13 @@ impl Store {
 
     /// Notes that Redis did not answer.
     pub fn note_down(&self, error: &StoreError) {
-        self.health().down(self.metrics(), error);
+        self.wire.health().down(self.wire.metrics(), error);
     }
 
     /// The level that holds for the messages of this queue: a cluster's masters may differ.
     #[must_use]
     pub fn achieved_for(&self, queue: &Queue) -> Option<Durability> {
-        let seen = self.health().seen.load();
+        let seen = self.wire.health().seen.load();
         let masters = queue.shards.iter().map(|shard| {
             let key = &shard.keys.all[0];
             seen.iter().find(|seen| seen.serves(key)).map(|seen| seen.level.holds)
@@ -281,11 +282,11 @@ impl Store {
     /// # Errors
     /// Why it is not ready.
     pub async fn probe_write(&self) -> Result<(), StoreError> {
-        let key = keys::probe(self.namespace());
-        self.check_room(&key)?;
-        self.prove(&key, self.health().wait(&key)?).await?;
+        let key = keys::probe(self.wire.namespace());
+        self.wire.check_room(&key)?;
+        self.prove(&key, self.wire.health().wait(&key)?).await?;
         // One write that goes through is not all: scripts may be refused.
-        self.health().why_down().map_or(Ok(()), Err)
+        self.wire.health().why_down().map_or(Ok(()), Err)
     }
 }
 

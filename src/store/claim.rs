@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::StoreError;
 use super::claimed::{Claimed, Taken};
 use super::gate::{ClaimStatus, ClaimWish, status_of};
 use super::grant::Granted;
+use super::messages::Messages;
 use super::queue::{Queue, Shard};
 use super::reply::Reply;
 use super::script::{Call, call, fields};
 use super::settle::Settled;
-use super::{Store, StoreError};
 use crate::domain::gates::Gate;
 use crate::domain::limit::{LEAD_US_FURTHEST, Rate};
 use crate::domain::policy::Downstream;
@@ -43,7 +44,7 @@ pub struct ClaimReply {
     pub messages: Vec<Claimed>,
 }
 
-impl Store {
+impl Messages {
     /// Claims what may start within the horizon.
     ///
     /// # Errors
@@ -117,16 +118,16 @@ impl Store {
         // After a reload a worker's claim and the dispatcher's may meet.
         let _one_at_a_time = shard.claiming.lock().await;
         let sequence = shard.claims.load(Ordering::Acquire) + 1;
-        let token = format!("{}{:08x}", self.node().as_str(), sequence & 0xffff_ffff);
-        let times = (self.lead_us(), self.moments(shard, Duration::ZERO));
+        let token = format!("{}{:08x}", self.wire.node().as_str(), sequence & 0xffff_ffff);
+        let times = (self.lead_us(), self.wire.moments(shard, Duration::ZERO));
         let call = claim_call(queue, &token, wish, slots.map(<[u64]>::len), times);
         let called_at = Instant::now();
         let mut reply = if queue.policy.on_uncertain.is_at_most_once() {
             // The claim itself must be safe before the first byte leaves, or a lost claim would let
             // the message be sent a second time.
-            self.call_durably(shard, &call).await?
+            self.wire.call_durably(shard, &call).await?
         } else {
-            self.call(shard, &call).await?
+            self.wire.call(shard, &call).await?
         };
         let received_at = Instant::now();
         shard.claims.store(sequence, Ordering::Release);
@@ -139,7 +140,7 @@ impl Store {
         }
         if !claimed.messages.is_empty() {
             failpoint!("claimed");
-            self.metrics().count(queue.policy.name.as_str(), "claim", claimed.messages.len());
+            self.wire.metrics().count(queue.policy.name.as_str(), "claim", claimed.messages.len());
         }
         #[cfg(feature = "failpoints")]
         self.lease_the_rest(queue, shard, &claimed).await?;
@@ -160,7 +161,7 @@ impl Store {
             code: i64, now_us: u64, wait_us: Option<u64>, left: u64, paused_ms: u64
         );
         let (status, wait) = (status_of(code)?, wait_us.map(Duration::from_micros));
-        self.saw(Some(shard), now_us, times);
+        self.wire.saw(Some(shard), now_us, times);
         let mut messages = Vec::new();
         let mut unreadable = Vec::new();
         if status == ClaimStatus::Taken {
@@ -178,7 +179,7 @@ impl Store {
 
     /// How far ahead slots begin: one that were over when the reply is here would be void.
     pub(super) fn lead_us(&self) -> u64 {
-        let lag_us = u64::try_from(self.inner.clock.lag().as_micros()).unwrap_or(LEAD_US_MAX);
+        let lag_us = u64::try_from(self.wire.clock.lag().as_micros()).unwrap_or(LEAD_US_MAX);
         lag_us.min(LEAD_US_MAX)
     }
 }

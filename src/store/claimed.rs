@@ -8,13 +8,14 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use ulid::Ulid;
 
+use super::StoreError;
 use super::callbacks;
+use super::messages::Messages;
 use super::queue::{Queue, Shard};
 use super::record::{Record, StateEntry};
 use super::reply::Reply;
 use super::script::fields;
 use super::settle::{Lease, Settled};
-use super::{Store, StoreError};
 use crate::domain::id::MessageId;
 use crate::domain::lease::latest_start_ms;
 use crate::domain::message::Details;
@@ -103,7 +104,7 @@ impl Taken {
     }
 }
 
-impl Store {
+impl Messages {
     /// The next message of the reply, or how it is settled because we cannot read it.
     pub(super) fn read_claimed(
         &self,
@@ -136,7 +137,7 @@ impl Store {
         let start_within_ms = latest_start_ms(policy.lease_ms, policy.downstream.timeout_ms());
         Ok(Ok(Claimed {
             lease,
-            slot: self.inner.clock.instant_of(slot_us),
+            slot: self.wire.clock.instant_of(slot_us),
             start_before: taken.received_at + Duration::from_millis(start_within_ms),
             attempt: entry.attempts,
             rescues: entry.rescues,
@@ -155,7 +156,7 @@ impl Store {
     #[must_use]
     pub fn lateness(&self, queue: &QueuePolicy) -> Histogram {
         let label = QueueLabel { queue: queue.name.to_string() };
-        self.metrics().queue.lateness_seconds.get_or_create_owned(&label)
+        self.wire.metrics().queue.lateness_seconds.get_or_create_owned(&label)
     }
 
     /// Counts that a message leaves now: how late it is, and whether the downstream may have seen it
@@ -170,12 +171,12 @@ impl Store {
         let late = if held {
             Instant::now().saturating_duration_since(message.slot)
         } else {
-            Duration::from_millis(self.clock().now_ms().saturating_sub(message.due_ms))
+            Duration::from_millis(self.wire.clock().now_ms().saturating_sub(message.due_ms))
         };
         lateness.observe(late.as_secs_f64());
         if message.rescues > 0 {
             let label = QueueLabel { queue: queue.name.to_string() };
-            self.metrics().queue.possible_duplicates.get_or_create(&label).inc();
+            self.wire.metrics().queue.possible_duplicates.get_or_create(&label).inc();
         }
     }
 
@@ -195,7 +196,7 @@ impl Store {
         self.bury(queue, shard, ended, false, unreadable).await?;
         let queue = queue.policy.name.to_string();
         let label = ReasonLabel { queue, reason: "unreadable" };
-        self.metrics().queue.dead.get_or_create(&label).inc_by(unreadable.len() as u64);
+        self.wire.metrics().queue.dead.get_or_create(&label).inc_by(unreadable.len() as u64);
         Ok(())
     }
 }

@@ -16,7 +16,8 @@ use tokio::time::Instant;
 
 use super::Store;
 use super::queue::Shard;
-use super::rollback::RollbackCause;
+use super::wire::Wire;
+use super::wire::rollback::RollbackCause;
 
 /// Other nodes take one that was not seen for five minutes off the list, and its mark with it: by then a
 /// mark that is gone means nothing.
@@ -73,23 +74,37 @@ impl Mark {
 impl Store {
     /// Compares what the beat before wrote with what this one found.
     pub(super) async fn judge_mark(&self, found: Option<u64>, number: u64, key: &str) {
-        let now = (Instant::now(), self.clock().now_ms());
-        let run = self.health().run(key);
-        let Some(intact_ms) = self.inner.mark.judge(found, number, run, now) else { return };
-        self.metrics().store.store_erased.inc();
+        let now = (Instant::now(), self.wire.clock().now_ms());
+        let run = self.wire.health().run(key);
+        let Some(intact_ms) = self.mark.judge(found, number, run, now) else { return };
+        self.wire.metrics().store.store_erased.inc();
         tracing::error!(
             "the data in Redis was deleted or replaced while Redis ran (FLUSHALL, FLUSHDB, SWAPDB, DEL or a restore); \
              GET /v1/rollbacks lists the ids that this node knows to be missing; what else was there, pauses as \
              well, is gone with them"
         );
         self.tell_configuration_again().await;
-        for queue in self.queues() {
+        for queue in self.wire.queues() {
             for shard in queue.shards.iter().filter(|shard| shard.met() != 0) {
-                self.recover_erased(shard, intact_ms).await;
+                self.wire.recover_erased(shard, intact_ms).await;
             }
         }
     }
 
+    /// What the configuration says of the namespace, and its nodes read there.
+    async fn tell_configuration_again(&self) {
+        let told = async {
+            self.queues.register_again().await?;
+            self.topics.register_again().await
+        };
+        if let Err(error) = told.await {
+            tracing::warn!(%error, "the queues of the configuration are not registered again yet");
+        }
+        self.schedules.are_news();
+    }
+}
+
+impl Wire {
     /// The same for one shard that was emptied beside others, as by FLUSHALL on one master of a cluster.
     pub(super) fn judge_shards(&self, shards: &[Arc<Shard>], servers: Vec<Value>) {
         let now_ms = self.clock().now_ms();
@@ -102,7 +117,7 @@ impl Store {
                 Value::Nil => {
                     let (store, shard) = (self.clone(), Arc::clone(shard));
                     let intact_ms = shard.intact_ms();
-                    self.inner.tasks.spawn("erased", async move {
+                    self.tasks.spawn("erased", async move {
                         tracing::error!(
                             shard = shard.keys.tag,
                             "what Redis held of this shard was deleted while it ran"
@@ -122,18 +137,6 @@ impl Store {
             Ok(()) => self.spawn_review(shard, RollbackCause::Erased { intact_ms }),
             Err(error) => tracing::debug!(%error, shard = shard.keys.tag, "not recovered yet"),
         }
-    }
-
-    /// What the configuration says of the namespace, and its nodes read there.
-    async fn tell_configuration_again(&self) {
-        let told = async {
-            self.register_queues_again().await?;
-            self.register_topics_again().await
-        };
-        if let Err(error) = told.await {
-            tracing::warn!(%error, "the queues of the configuration are not registered again yet");
-        }
-        self.schedules_are_news();
     }
 }
 

@@ -40,25 +40,26 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`]: the gauges show what was read last.
     pub async fn refresh_gauges(&self) -> Result<(), StoreError> {
-        let mut read_at = self.inner.gauges.read_at.lock().await;
+        let mut read_at = self.gauges.read_at.lock().await;
         if read_at.is_some_and(|at| at.elapsed() < KEPT) {
             return Ok(());
         }
-        let queues = self.queues();
+        let queues = self.wire.queues();
         let shards: Vec<_> = queues.iter().flat_map(|queue| queue.shards.clone()).collect();
-        let used = self.used_at_all(&shards).await?;
+        let used = self.queues.used_at_all(&shards).await?;
         let used: HashSet<_> = chosen(&shards, &used).iter().map(|s| s.tag().to_owned()).collect();
         futures_util::stream::iter(queues)
             .map(Ok)
             .try_for_each_concurrent(READ_AT_ONCE, async |queue| {
                 let is_used = queue.shards.iter().any(|shard| used.contains(shard.tag()));
                 let name = &queue.policy.name;
-                let counts = if is_used { self.counts(name).await? } else { Counts::default() };
+                let counts =
+                    if is_used { self.queues.counts(name).await? } else { Counts::default() };
                 show(self, &queue, &counts);
                 Ok(())
             })
             .await?;
-        for topic in self.topics() {
+        for topic in self.topics.all() {
             refresh_topic(self, &topic).await?;
         }
         self.refresh_schedules().await?;
@@ -69,14 +70,14 @@ impl Store {
 }
 
 async fn refresh_inbox(store: &Store) -> Result<(), StoreError> {
-    if !store.is_inbox_enabled() {
+    if !store.inbox.is_enabled() {
         return Ok(());
     }
     let metrics = store.metrics();
-    let queues = store.queues();
+    let queues = store.queues.all();
     let names: Vec<_> =
         queues.iter().filter(|queue| !queue.retired).map(|q| q.policy.name.clone()).collect();
-    for (name, backlog) in store.glance(&names).await? {
+    for (name, backlog) in store.inbox.glance(&names).await? {
         let label = QueueLabel { queue: name.to_string() };
         drop((
             metrics.intake.inbox_entries.get_or_create(&label),
@@ -92,16 +93,16 @@ async fn refresh_inbox(store: &Store) -> Result<(), StoreError> {
             .get_or_create(&label)
             .set(Duration::from_millis(lag_ms).as_secs_f64());
     }
-    let rejected = i64::try_from(store.inbox_rejected().await?).unwrap_or(i64::MAX);
+    let rejected = i64::try_from(store.inbox.rejected().await?).unwrap_or(i64::MAX);
     metrics.intake.inbox_rejected_kept.set(rejected);
-    if let Some(stray) = store.stray_streams_now_and_then().await? {
+    if let Some(stray) = store.inbox.stray_streams_now_and_then().await? {
         metrics.intake.inbox_stray_streams.set(i64::try_from(stray).unwrap_or(i64::MAX));
     }
     Ok(())
 }
 
 async fn refresh_topic(store: &Store, topic: &Topic) -> Result<(), StoreError> {
-    let outstanding = store.outstanding(topic).await?;
+    let outstanding = store.topics.outstanding(topic).await?;
     let label = TopicLabel { topic: topic.policy.name.to_string() };
     let metrics = store.metrics();
     drop(metrics.intake.topic_events.get_or_create(&label));
@@ -118,11 +119,11 @@ const PAGE: usize = 500;
 impl Store {
     /// What is gone from Redis is gone from the gauges.
     async fn refresh_schedules(&self) -> Result<(), StoreError> {
-        let metrics = self.metrics();
+        let metrics = self.wire.metrics();
         let (mut after, mut there) = (String::new(), HashSet::new());
         loop {
-            let page = self.schedules(&after, PAGE).await?;
-            let now_ms = self.clock().now_ms();
+            let page = self.schedules.list(&after, PAGE).await?;
+            let now_ms = self.wire.clock().now_ms();
             for kept in &page.schedules {
                 let name = kept.schedule.name.to_string();
                 let label = ScheduleLabel { schedule: name.clone() };
@@ -147,7 +148,7 @@ impl Store {
                 break;
             }
         }
-        let mut known = self.inner.gauges.schedules.lock();
+        let mut known = self.gauges.schedules.lock();
         for name in known.difference(&there) {
             metrics.forget_schedule(name);
         }

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::StoreError;
 use super::gate::{ClaimStatus, ClaimWish, status_of};
+use super::messages::Messages;
 use super::queue::Queue;
 use super::script::{call, fields, rows};
-use super::{Store, StoreError};
 use crate::domain::gates::Gate;
 use crate::domain::limit::Rate;
 
@@ -31,7 +32,7 @@ pub(super) enum Granted {
     Wait(ClaimStatus, Option<Duration>),
 }
 
-impl Store {
+impl Messages {
     /// A permit for a further call of an exchange that is under way (half of a batch): its slot, or
     /// the gate that it met and how long until one may be asked for.
     ///
@@ -42,7 +43,7 @@ impl Store {
         Ok(match self.grant(queue, wish).await? {
             Granted::Slots(slots) => {
                 let slot_us = slots.first().copied().unwrap_or_default();
-                Permit::Granted(self.inner.clock.instant_of(slot_us))
+                Permit::Granted(self.wire.clock.instant_of(slot_us))
             }
             Granted::Wait(ClaimStatus::Held(Gate::Limit), wait) => {
                 Permit::Wait(wait.unwrap_or_default())
@@ -58,7 +59,7 @@ impl Store {
         wish: ClaimWish,
     ) -> Result<Granted, StoreError> {
         let calls = if queue.policy.batch.is_some() { 1 } else { wish.messages_max };
-        let [earliest_us, latest_us] = self.moments(&queue.shards[0], Duration::ZERO);
+        let [earliest_us, latest_us] = self.wire.moments(&queue.shards[0], Duration::ZERO);
         // With several shards, the claim that follows has to come back as well.
         let ways = if queue.shards.len() > 1 { 2 } else { 1 };
         let call = call!(
@@ -73,9 +74,9 @@ impl Store {
             latest_us = latest_us,
         );
         let called_at = Instant::now();
-        let mut reply = self.call(&queue.shards[0], &call).await?;
+        let mut reply = self.wire.call(&queue.shards[0], &call).await?;
         fields!(reply as Grant; code: i64, now_us: u64, wait_us: Option<u64>);
-        self.saw(Some(&queue.shards[0]), now_us, (called_at, Instant::now()));
+        self.wire.saw(Some(&queue.shards[0]), now_us, (called_at, Instant::now()));
         let (status, wait) = (status_of(code)?, wait_us.map(Duration::from_micros));
         if status != ClaimStatus::Taken {
             return Ok(Granted::Wait(status, wait));

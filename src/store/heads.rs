@@ -10,9 +10,11 @@ use std::sync::Arc;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use redis::{Cmd, Value, cmd};
 
+use super::StoreError;
 use super::keys::SHARD_KEYS;
 use super::queue::Shard;
-use super::{Store, StoreError};
+use super::queues::Queues;
+use super::wire::Wire;
 
 /// Shards in one round trip: a few hundred bare commands, half a millisecond of Redis.
 const SHARDS_AT_ONCE: usize = 100;
@@ -61,7 +63,7 @@ impl Head {
     }
 }
 
-impl Store {
+impl Queues {
     /// What waits in each of these shards. One whose data was taken away is noticed on the way (see
     /// `erasure`).
     ///
@@ -69,6 +71,7 @@ impl Store {
     /// [`StoreError::Unavailable`].
     pub async fn heads(&self, shards: &[Arc<Shard>]) -> Result<Vec<Heads>, StoreError> {
         let replies = self
+            .wire
             .read_each(shards, &|shard| {
                 let server = cmd("HGET").arg(key(shard, "meta")).arg("server").to_owned();
                 vec![first(shard, "due"), first(shard, "expiry"), exist(shard, &READY), server]
@@ -86,7 +89,7 @@ impl Store {
             heads
         });
         let heads = heads.collect();
-        self.judge_shards(shards, servers);
+        self.wire.judge_shards(shards, servers);
         Ok(heads)
     }
 
@@ -95,7 +98,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn lease_heads(&self, shards: &[Arc<Shard>]) -> Result<Vec<Head>, StoreError> {
-        let replies = self.read_each(shards, &|shard| vec![first(shard, "leased")]).await?;
+        let replies = self.wire.read_each(shards, &|shard| vec![first(shard, "leased")]).await?;
         Ok(replies.into_iter().map(|replies| head(replies.into_iter().next())).collect())
     }
 
@@ -109,10 +112,11 @@ impl Store {
         shards: &[Arc<Shard>],
         living: &[String],
     ) -> Result<Vec<bool>, StoreError> {
-        let now_ms = self.clock().now_ms();
+        let now_ms = self.wire.clock().now_ms();
         let used = self.used(shards, &[PURGED.as_slice(), &["claims"]].concat()).await?;
         let looked: Vec<Arc<Shard>> = chosen(shards, &used);
         let mut replies = self
+            .wire
             .read_each(&looked, &|shard| {
                 let firsts = PURGED.iter().map(|name| first(shard, name));
                 let claims = cmd("HKEYS").arg(key(shard, "claims")).to_owned();
@@ -148,10 +152,12 @@ impl Store {
     }
 
     async fn used(&self, shards: &[Arc<Shard>], names: &[&str]) -> Result<Vec<bool>, StoreError> {
-        let replies = self.read_each(shards, &|shard| vec![exist(shard, names)]).await?;
+        let replies = self.wire.read_each(shards, &|shard| vec![exist(shard, names)]).await?;
         Ok(replies.into_iter().map(|replies| count(replies.into_iter().next()) > 0).collect())
     }
+}
 
+impl Wire {
     /// The replies to the same readings of each shard, in their order.
     pub(super) async fn read_each(
         &self,
@@ -159,12 +165,12 @@ impl Store {
         readings: &(dyn Fn(&Shard) -> Vec<Cmd> + Sync),
     ) -> Result<Vec<Vec<Value>>, StoreError> {
         // One server knows them all, or each is asked where it lives.
-        let together = if self.inner.target.is_cluster() { 1 } else { SHARDS_AT_ONCE };
+        let together = if self.target.is_cluster() { 1 } else { SHARDS_AT_ONCE };
         let read = async |shards: &[Arc<Shard>]| {
             let Some(of_one) = shards.first() else { return Ok(Vec::new()) };
             let commands: Vec<Cmd> = shards.iter().flat_map(|shard| readings(shard)).collect();
             let each = commands.len() / shards.len();
-            let replies = self.inner.probes.read(&commands, &of_one.keys.all[0]).await;
+            let replies = self.probes.read(&commands, &of_one.keys.all[0]).await;
             let replies = replies.map_err(|error| StoreError::from_redis(&error))?;
             Ok(replies.chunks(each.max(1)).map(<[Value]>::to_vec).collect::<Vec<_>>())
         };

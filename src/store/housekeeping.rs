@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
-use super::clock_watch::{DOUBT_PAUSE, Timed, until};
+use super::StoreError;
+use super::messages::Messages;
 use super::queue::{Queue, Shard};
 use super::script::{fields, timed_call};
 use super::tail::Tail;
-use super::{Store, StoreError};
+use super::wire::clock_watch::{DOUBT_PAUSE, Timed, until};
 use crate::failpoint::failpoint;
 
 /// Messages that one promote moves: 0.3 ms of Redis, and a longer call gains nothing.
@@ -47,13 +48,13 @@ impl Reaped {
     const DOUBT: Self = Self { reaped: 0, parked: 0, poisoned: 0, next_in: Some(DOUBT_PAUSE) };
 }
 
-impl Store {
+impl Messages {
     /// scheduled → ready, what is due.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn promote(&self, queue: &Queue, shard: &Shard) -> Result<Swept, StoreError> {
-        let called = self.timed(shard, timed_call!(Promote, most = PROMOTE_MAX)).await?;
+        let called = self.wire.timed(shard, timed_call!(Promote, most = PROMOTE_MAX)).await?;
         let Some(Timed { now_us, mut reply }) = called else { return Ok(Swept::DOUBT) };
         fields!(
             reply as Promote;
@@ -67,7 +68,7 @@ impl Store {
                 now_us.saturating_sub(first_due_ms.map_or(now_us, |due_ms| due_ms * 1000));
             let label = super::queue_label(queue);
             let late = Duration::from_micros(late_us).as_secs_f64();
-            self.metrics().queue.promote_lateness_seconds.get_or_create(&label).observe(late);
+            self.wire.metrics().queue.promote_lateness_seconds.get_or_create(&label).observe(late);
             shard.wake(2);
         }
         Ok(Swept { moved, next_in })
@@ -80,7 +81,7 @@ impl Store {
     pub async fn expire(&self, queue: &Queue, shard: &Shard) -> Result<Swept, StoreError> {
         let keep_ms = queue.policy.retention.delivered_ms;
         let call = timed_call!(Expire, most = SWEEP_MAX, keep_ms = keep_ms);
-        let called = self.timed(shard, call).await?;
+        let called = self.wire.timed(shard, call).await?;
         let Some(Timed { now_us, mut reply }) = called else { return Ok(Swept::DOUBT) };
         fields!(reply as Expire; next_ms: Option<u64>, expired: u64);
         self.count_swept(queue, "expire", expired);
@@ -102,11 +103,11 @@ impl Store {
             dead_keep_ms = queue.policy.retention.dead_ms,
             parked_tail = Tail::lost(lost),
             poison_tail = Tail::lost(poison),
-            lease_ms = if self.is_aftermath() { queue.policy.lease_ms } else { 0 },
+            lease_ms = if self.wire.is_aftermath() { queue.policy.lease_ms } else { 0 },
             probe_after_ms = queue.probe_after(0),
             delivered_keep_ms = queue.policy.retention.delivered_ms,
         );
-        let called = self.timed(shard, call).await?;
+        let called = self.wire.timed(shard, call).await?;
         let Some(Timed { now_us, mut reply }) = called else { return Ok(Reaped::DOUBT) };
         fields!(
             reply as Reap;
@@ -122,7 +123,7 @@ impl Store {
                 queue: queue.policy.name.to_string(),
                 reason: "poison",
             };
-            self.metrics().queue.dead.get_or_create(&label).inc_by(poisoned);
+            self.wire.metrics().queue.dead.get_or_create(&label).inc_by(poisoned);
         }
         if reaped > 0 {
             shard.wake(2);
@@ -135,6 +136,6 @@ impl Store {
 
     pub(super) fn count_swept(&self, queue: &Queue, event: &'static str, count: u64) {
         let count = usize::try_from(count).unwrap_or(usize::MAX);
-        self.metrics().count(queue.policy.name.as_str(), event, count);
+        self.wire.metrics().count(queue.policy.name.as_str(), event, count);
     }
 }

@@ -5,6 +5,7 @@
 //! looked for.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -18,7 +19,8 @@ use super::connect::Target;
 use super::queue::Queue;
 use super::reply::Reply;
 use super::script::{call, fields, row, rows};
-use super::{Given, Site, Store, StoreError, arg, keys};
+use super::wire::Wire;
+use super::{Given, Site, StoreError, arg, keys};
 use crate::config::Settings;
 use crate::domain::id::QueueName;
 use crate::telemetry::QueueLabel;
@@ -43,9 +45,16 @@ const GLANCES_AT_ONCE: usize = 16;
 /// A server with more keys is not looked through for streams of unknown queues.
 const STRAY_KEYS_MAX: usize = 20_000;
 
+/// The streams that producers fill; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Inbox {
+    wire: Wire,
+    state: Arc<State>,
+}
+
 /// Whether streams are read, and who waits for a change of that.
 #[derive(Debug, Default)]
-pub(super) struct Inbox {
+struct State {
     is_enabled: AtomicBool,
     changed: Notify,
     /// When streams of unknown queues were last looked for.
@@ -91,29 +100,35 @@ fn added_ms(id: &str) -> Option<u64> {
     id.split_once('-')?.0.parse().ok()
 }
 
-impl Store {
+impl Inbox {
+    pub(super) fn new(wire: &Wire, settings: &Settings) -> Self {
+        let inbox = Self { wire: wire.clone(), state: Arc::default() };
+        inbox.set(settings);
+        inbox
+    }
+
     /// Takes over whether streams are read.
-    pub fn set_inbox(&self, settings: &Settings) {
-        let inbox = &self.inner.inbox;
-        inbox.is_enabled.store(settings.inbox.enabled, Ordering::Release);
-        inbox.changed.notify_one();
+    pub fn set(&self, settings: &Settings) {
+        let state = &self.state;
+        state.is_enabled.store(settings.inbox.enabled, Ordering::Release);
+        state.changed.notify_one();
     }
 
     /// Whether streams are read.
     #[must_use]
-    pub fn is_inbox_enabled(&self) -> bool {
-        self.inner.inbox.is_enabled.load(Ordering::Acquire)
+    pub fn is_enabled(&self) -> bool {
+        self.state.is_enabled.load(Ordering::Acquire)
     }
 
     /// Returns when whether streams are read was set.
-    pub async fn inbox_changed(&self) {
-        self.inner.inbox.changed.notified().await;
+    pub async fn changed(&self) {
+        self.state.changed.notified().await;
     }
 
     /// The stream of a queue.
     #[must_use]
-    pub fn inbox_stream(&self, queue: &str) -> String {
-        keys::inbox(self.namespace(), queue)
+    pub fn stream(&self, queue: &str) -> String {
+        keys::inbox(self.wire.namespace(), queue)
     }
 
     /// What lies in the streams of these queues, in one look; queues whose key is no stream are left out.
@@ -125,7 +140,7 @@ impl Store {
         queues: &[QueueName],
     ) -> Result<BTreeMap<QueueName, Backlog>, StoreError> {
         // In a cluster each stream lies on a slot of its own.
-        let at_once = match self.inner.target {
+        let at_once = match self.wire.target {
             Target::Cluster(_) => 1,
             Target::Single(_) | Target::Sentinel { .. } => GLANCE_MAX,
         };
@@ -142,9 +157,8 @@ impl Store {
         &self,
         queues: Vec<QueueName>,
     ) -> Result<Vec<(QueueName, Backlog)>, StoreError> {
-        let keys: Vec<String> =
-            queues.iter().map(|queue| self.inbox_stream(queue.as_str())).collect();
-        let mut reply = self.call(Site::of(&keys), &call!(Glance)).await?;
+        let keys: Vec<String> = queues.iter().map(|queue| self.stream(queue.as_str())).collect();
+        let mut reply = self.wire.call(Site::of(&keys), &call!(Glance)).await?;
         let mut found = Vec::new();
         for queue in queues {
             fields!(row of reply as Glance; entries: Option<u64>, oldest: String);
@@ -161,11 +175,11 @@ impl Store {
     /// [`StoreError::Full`] before anything is drawn, where the queue takes no messages now.
     pub async fn draw(&self, queue: &Queue) -> Result<Vec<Entry>, StoreError> {
         for shard in &queue.shards {
-            self.check_room(&shard.keys.all[0])?;
+            self.wire.check_room(&shard.keys.all[0])?;
         }
-        let keys = [self.inbox_stream(queue.policy.name.as_str())];
+        let keys = [self.stream(queue.policy.name.as_str())];
         let call = call!(Draw, group = GROUP, most = DRAW_MAX, left_behind_ms = LEFT_BEHIND_MS);
-        let mut reply = self.call(Site::of(&keys), &call).await?;
+        let mut reply = self.wire.call(Site::of(&keys), &call).await?;
         let mut entries = Vec::new();
         while reply.len() > 0 {
             fields!(row of reply as Draw; id: String, fields: Reply);
@@ -186,9 +200,9 @@ impl Store {
         if ids.is_empty() {
             return Ok(());
         }
-        let keys = [self.inbox_stream(queue.as_str())];
+        let keys = [self.stream(queue.as_str())];
         let call = call!(Digest, group = GROUP, ..ids.iter().map(|id| [arg(id)]));
-        self.call(Site::of(&keys), &call).await.map(drop)
+        self.wire.call(Site::of(&keys), &call).await.map(drop)
     }
 
     /// Keeps an entry that cannot be taken, with the reason; safe when this returns.
@@ -201,8 +215,8 @@ impl Store {
         entry: &Entry,
         why: &str,
     ) -> Result<(), StoreError> {
-        let keys = [keys::inbox_rejected(self.namespace())];
-        self.check_room(&keys[0])?;
+        let keys = [keys::inbox_rejected(self.wire.namespace())];
+        self.wire.check_room(&keys[0])?;
         let about = [("queue", queue.as_str()), ("entry", &*entry.id), ("reason", why)];
         let about = about.map(|(name, value)| row!(Reject: name = name, value = value));
         let fields = entry.fields.iter().map(|(name, value)| {
@@ -210,9 +224,9 @@ impl Store {
             row!(Reject: name = name.to_vec(), value = kept.to_vec())
         });
         let call = call!(Reject, kept_max = REJECTED_MAX, ..about.into_iter().chain(fields));
-        self.call_durably(Site::of(&keys), &call).await?;
+        self.wire.call_durably(Site::of(&keys), &call).await?;
         let label = QueueLabel { queue: queue.to_string() };
-        self.metrics().intake.inbox_rejected.get_or_create(&label).inc();
+        self.wire.metrics().intake.inbox_rejected.get_or_create(&label).inc();
         Ok(())
     }
 
@@ -220,9 +234,9 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn inbox_rejected(&self) -> Result<u64, StoreError> {
-        let keys = [keys::inbox_rejected(self.namespace())];
-        let mut reply = self.call(Site::of(&keys), &call!(Glance)).await?;
+    pub async fn rejected(&self) -> Result<u64, StoreError> {
+        let keys = [keys::inbox_rejected(self.wire.namespace())];
+        let mut reply = self.wire.call(Site::of(&keys), &call!(Glance)).await?;
         fields!(row of reply as Glance; entries: u64, oldest: Bytes);
         drop(oldest);
         Ok(entries)
@@ -234,7 +248,7 @@ impl Store {
     /// [`StoreError::Unavailable`].
     pub async fn stray_streams_now_and_then(&self) -> Result<Option<usize>, StoreError> {
         {
-            let strayed_at = &self.inner.inbox.strayed_at;
+            let strayed_at = &self.state.strayed_at;
             let mut strayed_at = strayed_at.lock();
             if strayed_at.is_some_and(|at| at.elapsed() < STRAY_EVERY) {
                 return Ok(None);
@@ -254,15 +268,16 @@ impl Store {
     /// Streams whose queue is not configured; `None`: there are too many keys to look for them.
     async fn stray_streams(&self) -> Result<Option<Vec<String>>, StoreError> {
         let known: Vec<String> = self
+            .wire
             .queues()
             .iter()
             .filter(|queue| !queue.retired)
-            .map(|queue| self.inbox_stream(queue.policy.name.as_str()))
-            .chain([keys::inbox_rejected(self.namespace())])
+            .map(|queue| self.stream(queue.policy.name.as_str()))
+            .chain([keys::inbox_rejected(self.wire.namespace())])
             .collect();
-        let pattern = self.inbox_stream("*");
+        let pattern = self.stream("*");
         let command = call!(Stray, pattern = pattern, keys_max = STRAY_KEYS_MAX).by_text(&[]);
-        let replies = self.inner.probes.everywhere(&command).await;
+        let replies = self.wire.probes.everywhere(&command).await;
         let mut stray = Vec::new();
         for (_, reply) in replies.map_err(|error| StoreError::from_redis(&error))? {
             let mut reply = Reply::new(reply)?;

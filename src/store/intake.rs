@@ -16,12 +16,13 @@ use ulid::Ulid;
 use super::connect::Target;
 use super::given::Given;
 use super::link::Link;
+use super::messages::Messages;
 use super::promises::Promise;
 use super::queue::{Queue, Shard};
 use super::record::pack_rest;
-use super::rollback::RollbackCause;
 use super::script::{Call, call, fields, rows};
-use super::{Store, StoreError, arg, when_text};
+use super::wire::rollback::RollbackCause;
+use super::{StoreError, arg, when_text};
 use crate::domain::id::{MessageId, QueueName, shard_of};
 use crate::domain::message::NewMessage;
 use crate::domain::policy::QueuePolicy;
@@ -141,7 +142,7 @@ impl Intake {
     }
 }
 
-impl Store {
+impl Messages {
     /// Takes messages in; each is answered for itself, in order.
     ///
     /// # Errors
@@ -173,16 +174,16 @@ impl Store {
         name: &QueueName,
         messages: Vec<(Option<Given>, NewMessage)>,
     ) -> Result<Vec<Answer>, StoreError> {
-        let queue = self.queue(name)?;
-        if self.clock().now_us() == 0
+        let queue = self.wire.queue(name)?;
+        if self.wire.clock().now_us() == 0
             // Boxed: nobody but the first carries its room.
-            && let Err(error) = Box::pin(self.read_time()).await
+            && let Err(error) = Box::pin(self.wire.read_time()).await
         {
             return Ok(messages.iter().map(|_| Err(error.clone().into())).collect());
         }
         let mut answers = Vec::with_capacity(messages.len());
         for (given, message) in messages {
-            let places = Arc::clone(&self.inner.intake.places);
+            let places = Arc::clone(&self.wire.intake.places);
             // The semaphore is never closed.
             let place = places.acquire_owned().await.ok();
             answers.push(self.enqueue(&queue, given, message, place));
@@ -205,9 +206,9 @@ impl Store {
     ) -> oneshot::Receiver<Answer> {
         let shards = queue.policy.shards;
         let Given { ulid, key } =
-            given.unwrap_or_else(|| Given::drawn(&message, shards, self.clock().now_ms()));
+            given.unwrap_or_else(|| Given::drawn(&message, shards, self.wire.clock().now_ms()));
         let shard = &queue.shards[usize::from(shard_of(ulid, shards))];
-        let door = self.inner.intake.door(shard);
+        let door = self.wire.intake.door(shard);
         let (answer, receiver) = oneshot::channel();
         let start = {
             let mut line = door.line.lock();
@@ -216,7 +217,7 @@ impl Store {
         };
         if start {
             let (store, queue, shard) = (self.clone(), Arc::clone(queue), Arc::clone(shard));
-            self.inner
+            self.wire
                 .tasks
                 .spawn("intake", async move { store.drain_door(&queue, &shard, &door).await });
         }
@@ -251,7 +252,7 @@ impl Store {
             Ok(answers) => {
                 let fresh =
                     answers.iter().filter(|a| a.as_ref().is_ok_and(|a| !a.duplicate)).count();
-                self.metrics().count(queue.policy.name.as_str(), "schedule", fresh);
+                self.wire.metrics().count(queue.policy.name.as_str(), "schedule", fresh);
                 for (waiting, answer) in taken.into_iter().zip(answers) {
                     // Whoever asked may have hung up.
                     drop(waiting.answer.send(answer));
@@ -276,14 +277,14 @@ impl Store {
         taken: &[Waiting],
         packed: Vec<Vec<u8>>,
     ) -> Result<Vec<Answer>, StoreError> {
-        self.check_room(&shard.keys.all[0])?;
+        self.wire.check_room(&shard.keys.all[0])?;
         // The call may be repeated below us (by the cluster client, or after a lost reply): by its
         // number it is recognised.
-        let call = format!("{}{:016x}", self.node().as_str(), rand::random::<u64>());
+        let call = format!("{}{:016x}", self.wire.node().as_str(), rand::random::<u64>());
         let expires = taken.iter().any(|waiting| waiting.message.expires.is_some());
         let call = schedule_call(queue, call, taken, packed);
         let met = shard.met();
-        let mut reply = self.call_durably(shard, &call).await?;
+        let mut reply = self.wire.call_durably(shard, &call).await?;
         fields!(reply as Schedule; now_ms: u64, wake: u64, sequence: u64);
         shard.wake(wake);
         if expires {
@@ -311,10 +312,10 @@ impl Store {
                 _ => Err(NotAccepted::Mismatch(id)),
             };
         }
-        self.inner.promises.accepted(shard.mark(), promises(&answers, sequence));
+        self.wire.promises.accepted(shard.mark(), promises(&answers, sequence));
         if met != 0 && shard.met() != met {
             // Another connection met another server meanwhile: its review did not know of these.
-            self.spawn_review(shard, RollbackCause::NewRun);
+            self.wire.spawn_review(shard, RollbackCause::NewRun);
         }
         Ok(answers)
     }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::reply::Reply;
 use super::script::{call, fields};
+use super::wire::Wire;
 use super::{Store, StoreError, keys};
 use crate::domain::id::base32;
 
@@ -83,11 +84,13 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn show_presence(&self, info: &NodeInfo) -> Result<(), StoreError> {
-        let now_ms = self.read_time().await? / 1000;
+        let now_ms = self.wire.read_time().await? / 1000;
         let json = serde_json::to_string(info).unwrap_or_default();
         let (id, now) = (info.id.as_bytes(), now_ms.to_string());
-        self.keep("HSET", keys::node_info(self.namespace()), &[id, json.as_bytes()]).await?;
-        self.keep("ZADD", keys::nodes(self.namespace()), &[now.as_bytes(), id]).await
+        self.wire
+            .keep("HSET", keys::node_info(self.wire.namespace()), &[id, json.as_bytes()])
+            .await?;
+        self.wire.keep("ZADD", keys::nodes(self.wire.namespace()), &[now.as_bytes(), id]).await
     }
 
     /// Shows that this node lives, looks at the clock alarm of all nodes, and tells who else lives; once a
@@ -96,21 +99,21 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn beat(&self, info: &NodeInfo) -> Result<RollCall, StoreError> {
-        let namespace = self.namespace();
-        let beats = self.inner.mark.next();
+        let namespace = self.wire.namespace();
+        let beats = self.mark.next();
         let info = NodeInfo { beats, ..info.clone() };
         let node_info = keys::node_info(namespace);
-        let seen_ms = self.clock().now_ms();
+        let seen_ms = self.wire.clock().now_ms();
         let json = serde_json::to_string(&info).unwrap_or_default();
         let call = call!(Beat, node = &info.id, info = json, seen_ms = seen_ms);
         let keys = [keys::nodes(namespace), node_info.clone(), keys::clock(namespace)];
-        let mut reply = Reply::new(self.plain(&call.by_text(&keys)).await?)?;
+        let mut reply = Reply::new(self.wire.plain(&call.by_text(&keys)).await?)?;
         fields!(reply as Beat; alarm: String, before: String, nodes: Reply);
         let nodes = seen_nodes(nodes);
         let found = serde_json::from_str::<NodeInfo>(&before).ok().map(|before| before.beats);
         self.judge_mark(found, beats, &node_info).await;
-        self.meet_alarm(serde_json::from_str(&alarm).ok()).await?;
-        self.call_the_roll(nodes).await
+        self.wire.meet_alarm(serde_json::from_str(&alarm).ok()).await?;
+        self.wire.call_the_roll(nodes).await
     }
 
     /// Takes this node off the list, at a graceful stop.
@@ -118,13 +121,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn leave(&self) -> Result<(), StoreError> {
-        self.forget_node(self.inner.node.as_str()).await
-    }
-
-    async fn forget_node(&self, id: &str) -> Result<(), StoreError> {
-        self.plain(redis::cmd("ZREM").arg(keys::nodes(self.namespace())).arg(id)).await?;
-        self.plain(redis::cmd("HDEL").arg(keys::node_info(self.namespace())).arg(id)).await?;
-        Ok(())
+        self.wire.forget_node(self.wire.node.as_str()).await
     }
 
     /// The nodes that live, the oldest first.
@@ -133,13 +130,13 @@ impl Store {
     /// [`StoreError::Unavailable`].
     pub async fn nodes(&self) -> Result<Vec<NodeInfo>, StoreError> {
         let mut infos = Vec::new();
-        for (id, seen_at_ms) in self.presence().await? {
-            let now_ms = self.clock().now_ms();
+        for (id, seen_at_ms) in self.wire.presence().await? {
+            let now_ms = self.wire.clock().now_ms();
             if now_ms.abs_diff(seen_at_ms) > PRESENCE_MS_MAX {
                 continue;
             }
-            let key = keys::node_info(self.namespace());
-            let value = self.plain(redis::cmd("HGET").arg(key).arg(&id)).await?;
+            let key = keys::node_info(self.wire.namespace());
+            let value = self.wire.plain(redis::cmd("HGET").arg(key).arg(&id)).await?;
             let text: Option<String> = redis::from_redis_value(value).unwrap_or_default();
             let Some(mut info) = text.and_then(|text| serde_json::from_str::<NodeInfo>(&text).ok())
             else {
@@ -157,7 +154,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn living_nodes(&self) -> Result<Vec<String>, StoreError> {
-        Ok(self.roll_call().await?.living)
+        self.wire.living_nodes().await
     }
 
     /// Who lives and who is gone; those long gone are forgotten on the way.
@@ -165,10 +162,37 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn roll_call(&self) -> Result<RollCall, StoreError> {
+        self.wire.roll_call().await
+    }
+}
+
+impl Wire {
+    pub(super) async fn forget_node(&self, id: &str) -> Result<(), StoreError> {
+        self.plain(redis::cmd("ZREM").arg(keys::nodes(self.namespace())).arg(id)).await?;
+        self.plain(redis::cmd("HDEL").arg(keys::node_info(self.namespace())).arg(id)).await?;
+        Ok(())
+    }
+
+    /// The ids of the nodes that live.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub(super) async fn living_nodes(&self) -> Result<Vec<String>, StoreError> {
+        Ok(self.roll_call().await?.living)
+    }
+
+    /// Who lives and who is gone; those long gone are forgotten on the way.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub(super) async fn roll_call(&self) -> Result<RollCall, StoreError> {
         self.call_the_roll(self.presence().await?).await
     }
 
-    async fn call_the_roll(&self, nodes: Vec<(String, u64)>) -> Result<RollCall, StoreError> {
+    pub(super) async fn call_the_roll(
+        &self,
+        nodes: Vec<(String, u64)>,
+    ) -> Result<RollCall, StoreError> {
         let now_ms = self.clock().now_ms();
         let mut roll = RollCall::default();
         for (id, seen_at_ms) in nodes {

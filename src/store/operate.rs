@@ -5,11 +5,14 @@ use bytes::Bytes;
 use tokio::time::Instant;
 use ulid::Ulid;
 
+use super::messages::Messages;
 use super::queue::Queue;
+use super::queues::Queues;
 use super::record::state_of;
 use super::script::{call, fields};
 use super::tail::Tail;
-use super::{Store, StoreError, arg, keys, when};
+use super::wire::Wire;
+use super::{StoreError, arg, keys, when};
 use crate::domain::id::{MessageId, QueueName};
 use crate::domain::message::When;
 use crate::domain::state::State;
@@ -72,16 +75,16 @@ pub(super) fn changed(code: i64, before: &[u8], in_due: bool) -> Result<Changed,
     })
 }
 
-impl Store {
+impl Messages {
     /// scheduled, ready or uncertain → cancelled.
     ///
     /// # Errors
     /// [`StoreError::UnknownQueue`], [`StoreError::Unavailable`].
     pub async fn cancel(&self, id: &MessageId) -> Result<Changed, StoreError> {
-        let queue = self.queue(&id.queue)?;
+        let queue = self.wire.queue(&id.queue)?;
         let keep_ms = queue.policy.retention.delivered_ms;
         let call = call!(Cancel, keep_ms = keep_ms, ..[[arg(id.ulid)]]);
-        let mut reply = self.call(queue.shard_of(id), &call).await?;
+        let mut reply = self.wire.call(queue.shard_of(id), &call).await?;
         fields!(row of reply as Cancel; code: i64, before: Bytes);
         let changed = changed(code, &before, true)?;
         self.count_changed(&queue, "cancel", changed);
@@ -93,7 +96,7 @@ impl Store {
     /// # Errors
     /// As [`Self::cancel`].
     pub async fn reschedule(&self, id: &MessageId, edit: &Edit) -> Result<Changed, StoreError> {
-        let queue = self.queue(&id.queue)?;
+        let queue = self.wire.queue(&id.queue)?;
         let shard = queue.shard_of(id);
         let ranks = edit.priority.map(|p| arg(format_args!("{p}{}", queue.policy.band(p))));
         let call = call!(
@@ -105,7 +108,7 @@ impl Store {
             with_payload = edit.payload.is_some(),
             payload = edit.payload.as_ref().map(|p| p.to_vec()).unwrap_or_default(),
         );
-        let mut reply = self.call(shard, &call).await?;
+        let mut reply = self.wire.call(shard, &call).await?;
         fields!(reply as Reschedule; code: i64, before: Bytes, wake: u64);
         let changed = changed(code, &before, true)?;
         shard.wake(wake);
@@ -119,10 +122,10 @@ impl Store {
     /// # Errors
     /// As [`Self::cancel`].
     pub async fn requeue(&self, id: &MessageId) -> Result<Changed, StoreError> {
-        let queue = self.queue(&id.queue)?;
+        let queue = self.wire.queue(&id.queue)?;
         let shard = queue.shard_of(id);
         let call = call!(Requeue, cutoff_ms = None::<u64>, ..[[arg(id.ulid)]]);
-        let mut reply = self.call(shard, &call).await?;
+        let mut reply = self.wire.call(shard, &call).await?;
         fields!(row of reply as Requeue; code: i64, before: Bytes);
         let changed = changed(code, &before, true)?;
         shard.wake(2);
@@ -140,7 +143,7 @@ impl Store {
         decision: Decision,
         reason: Option<&str>,
     ) -> Result<Changed, StoreError> {
-        let queue = self.queue(&id.queue)?;
+        let queue = self.wire.queue(&id.queue)?;
         let Some(message) = self.get(id).await? else { return Ok(Changed::NotFound) };
         let tail = Tail::decided(&message, reason, "operator").to_bytes();
         self.resolve_as(&queue, id, decision, tail, "").await
@@ -169,7 +172,7 @@ impl Store {
             tail = tail,
             probe_token = fence,
         );
-        let mut reply = self.call(shard, &call).await?;
+        let mut reply = self.wire.call(shard, &call).await?;
         fields!(reply as Resolve; code: i64, before: Bytes);
         let changed = changed(code, &before, true)?;
         shard.wake(2);
@@ -188,9 +191,9 @@ impl Store {
         state: State,
         most: usize,
     ) -> Result<(u64, bool), StoreError> {
-        let queue = self.queue(name)?;
+        let queue = self.wire.queue(name)?;
         // Without it, what dies again at once would be requeued again and again.
-        let cutoff_ms = self.read_time().await? / 1000;
+        let cutoff_ms = self.wire.read_time().await? / 1000;
         let mut requeued = 0;
         for shard in &queue.shards {
             loop {
@@ -205,14 +208,18 @@ impl Store {
                 }
                 let rows = page.ulids.iter().map(|ulid| [arg(ulid)]);
                 let call = call!(Requeue, cutoff_ms = Some(cutoff_ms), ..rows);
-                let mut reply = self.call(shard, &call).await?;
+                let mut reply = self.wire.call(shard, &call).await?;
                 let mut done = 0;
                 while reply.len() > 0 {
                     fields!(row of reply as Requeue; code: i64, before: Bytes);
                     done += u64::from(changed(code, &before, true)? == Changed::Done);
                 }
                 shard.wake(2);
-                self.metrics().count(name.as_str(), "requeue", usize::try_from(done).unwrap_or(0));
+                self.wire.metrics().count(
+                    name.as_str(),
+                    "requeue",
+                    usize::try_from(done).unwrap_or(0),
+                );
                 requeued += done;
                 if done == 0 || page.next.is_empty() {
                     break;
@@ -233,8 +240,8 @@ impl Store {
         state: State,
         most: u64,
     ) -> Result<(u64, bool), StoreError> {
-        let queue = self.queue(name)?;
-        let now_ms = self.read_time().await? / 1000;
+        let queue = self.wire.queue(name)?;
+        let now_ms = self.wire.read_time().await? / 1000;
         let cutoff = match state {
             State::Scheduled | State::Ready => {
                 Ulid::from_parts(now_ms, 0).to_string()[..10].to_owned()
@@ -247,10 +254,14 @@ impl Store {
         let mut sum = 0;
         for shard in &queue.shards {
             loop {
-                let mut reply = self.call(shard, &call).await?;
+                let mut reply = self.wire.call(shard, &call).await?;
                 fields!(reply as Purge; purged: u64, has_more: bool);
                 sum += purged;
-                self.metrics().count(name.as_str(), "purge", usize::try_from(purged).unwrap_or(0));
+                self.wire.metrics().count(
+                    name.as_str(),
+                    "purge",
+                    usize::try_from(purged).unwrap_or(0),
+                );
                 if !has_more {
                     break;
                 }
@@ -262,10 +273,20 @@ impl Store {
         Ok((sum, false))
     }
 
+    fn count_changed(&self, queue: &Queue, verb: &'static str, changed: Changed) {
+        self.wire.metrics().count(
+            queue.policy.name.as_str(),
+            verb,
+            usize::from(changed == Changed::Done),
+        );
+    }
+}
+
+impl Queues {
     /// Stops a queue until a moment, or until [`Self::resume`]; returns until when, 0: until resume.
     ///
     /// # Errors
-    /// As [`Self::cancel`].
+    /// [`StoreError::UnknownQueue`], [`StoreError::Unavailable`].
     pub async fn pause(
         &self,
         name: &QueueName,
@@ -273,38 +294,40 @@ impl Store {
         reason: &str,
         by: &str,
     ) -> Result<u64, StoreError> {
-        let queue = self.queue(name)?;
+        let queue = self.wire.queue(name)?;
         let until = until.map_or_else(|| arg(0), when);
         let call = call!(Pause, until_what = until, reason = reason, by = by);
         let mut paused_until_ms = 0;
         for shard in &queue.shards {
-            let mut reply = self.call(shard, &call).await?;
+            let mut reply = self.wire.call(shard, &call).await?;
             fields!(reply as Pause; until_ms: u64);
             paused_until_ms = until_ms;
         }
         queue.ready.notify_one();
-        self.metrics().count(name.as_str(), "pause", 1);
+        self.wire.metrics().count(name.as_str(), "pause", 1);
         Ok(paused_until_ms)
     }
 
     /// Ends a pause, and a gate that refusals had shut; returns whether there was one.
     ///
     /// # Errors
-    /// As [`Self::cancel`].
+    /// [`StoreError::UnknownQueue`], [`StoreError::Unavailable`].
     pub async fn resume(&self, name: &QueueName) -> Result<bool, StoreError> {
-        let queue = self.queue(name)?;
+        let queue = self.wire.queue(name)?;
         let mut was = false;
         for shard in &queue.shards {
-            let mut reply = self.call(shard, &call!(Resume)).await?;
+            let mut reply = self.wire.call(shard, &call!(Resume)).await?;
             fields!(reply as Resume; was_stopped: bool);
             was |= was_stopped;
             shard.wake(2);
         }
         queue.doubt.notify_one();
-        self.metrics().count(name.as_str(), "resume", 1);
+        self.wire.metrics().count(name.as_str(), "resume", 1);
         Ok(was)
     }
+}
 
+impl Wire {
     /// Redis TIME in microseconds; sets the clock.
     pub(super) async fn read_time(&self) -> Result<u64, StoreError> {
         let called_at = Instant::now();
@@ -323,13 +346,5 @@ impl Store {
         let now_us = seconds * 1_000_000 + micros;
         self.saw(None, now_us, called);
         Ok(now_us)
-    }
-
-    fn count_changed(&self, queue: &Queue, verb: &'static str, changed: Changed) {
-        self.metrics().count(
-            queue.policy.name.as_str(),
-            verb,
-            usize::from(changed == Changed::Done),
-        );
     }
 }

@@ -3,9 +3,10 @@
 //! Owns what each of them changes in a script; the few that are planted in Rust stand where they bite,
 //! as `planted!`. Armed like a failpoint, by its name: `FAILPOINTS='finish-unfenced=return'`.
 
+use super::StoreError;
 use super::claim::ClaimReply;
+use super::messages::Messages;
 use super::queue::{Queue, Shard};
-use super::{Store, StoreError};
 use crate::failpoint::planted;
 
 /// Plant, what a script says, what it says instead.
@@ -26,7 +27,7 @@ pub(super) fn spoil(mut text: String) -> String {
     text
 }
 
-impl Store {
+impl Messages {
     /// The second of two calls, where there is one.
     pub(super) async fn lease_the_rest(
         &self,

@@ -9,14 +9,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use ulid::Ulid;
 
-use super::clock_watch::{DOUBT_PAUSE, Timed, until};
+use super::messages::Messages;
 use super::operate::{Changed, Decision};
 use super::queue::{Queue, Shard};
 use super::record::{Record, StateEntry};
 use super::reply::Reply;
 use super::script::{call, fields, rows, timed_call};
 use super::tail::{PackedProbes, Tail};
-use super::{Store, StoreError, arg};
+use super::wire::clock_watch::{DOUBT_PAUSE, Timed, until};
+use super::{StoreError, arg};
 use crate::domain::id::MessageId;
 use crate::domain::message::{Details, Probes};
 
@@ -55,7 +56,7 @@ pub struct DueProbes {
     pub paused_ms: u64,
 }
 
-/// How long probes take, for [`Store::probe`].
+/// How long probes take, for [`Messages::probe`].
 #[derive(Debug, Clone, Copy)]
 pub struct ProbeTimes {
     /// A node that asks is the only one for so long.
@@ -66,7 +67,7 @@ pub struct ProbeTimes {
     pub furthest_ms: u64,
 }
 
-impl Store {
+impl Messages {
     /// Takes uncertain messages that are due to be asked about; none while the queue is paused or its
     /// gate shut.
     ///
@@ -86,10 +87,10 @@ impl Store {
             lease_ms = times.lease_ms,
             after_ms = times.after_ms,
             rank = rank,
-            furthest_ms = if self.is_aftermath() { times.furthest_ms } else { 0 },
+            furthest_ms = if self.wire.is_aftermath() { times.furthest_ms } else { 0 },
         );
         // A clock ahead of time would let a probe ask before the downstream has booked.
-        let Some(Timed { now_us, mut reply }) = self.timed(shard, call).await? else {
+        let Some(Timed { now_us, mut reply }) = self.wire.timed(shard, call).await? else {
             let next_in = Some(DOUBT_PAUSE);
             return Ok(DueProbes { messages: Vec::new(), next_in, rank, paused_ms: 0 });
         };
@@ -103,7 +104,7 @@ impl Store {
                 Err(error) => tracing::debug!(%error, "an uncertain message cannot be read"),
             }
         }
-        self.metrics().count(queue.policy.name.as_str(), "probe", messages.len());
+        self.wire.metrics().count(queue.policy.name.as_str(), "probe", messages.len());
         Ok(DueProbes { messages, next_in: until(now_us, next_ms), rank, paused_ms })
     }
 
@@ -126,7 +127,7 @@ impl Store {
             delay_ms = delay_ms,
             tail = tail.unwrap_or_default(),
         );
-        let mut reply = self.call(queue.shard_of(&message.id), &call).await?;
+        let mut reply = self.wire.call(queue.shard_of(&message.id), &call).await?;
         fields!(reply as Postpone; code: i64);
         let changed = match code {
             0 => Changed::Done,
@@ -135,7 +136,7 @@ impl Store {
             other => return Err(StoreError::Reply(format!("postpone answered {other}"))),
         };
         if words.is_some() && changed == Changed::Done {
-            self.metrics().count(queue.policy.name.as_str(), "postpone", 1);
+            self.wire.metrics().count(queue.policy.name.as_str(), "postpone", 1);
         }
         Ok(changed)
     }

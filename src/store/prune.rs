@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use redis::{Value, cmd};
 
-use super::clock_watch::Timed;
 use super::heads::key;
 use super::housekeeping::SWEEP_MAX;
+use super::messages::Messages;
 use super::queue::{Queue, Shard};
 use super::script::{fields, rows, timed_call};
-use super::{Store, StoreError, arg};
+use super::wire::clock_watch::Timed;
+use super::{StoreError, arg};
 use crate::domain::retention::{KeepLimits, Retention};
 use crate::telemetry::PrunedLabel;
 
@@ -27,7 +28,7 @@ pub struct Pruned {
     pub more: bool,
 }
 
-impl Store {
+impl Messages {
     /// Finals whose retention is over are deleted, and the oldest of those beyond the queue's limits; with
     /// them the last claims of nodes that are gone.
     ///
@@ -49,7 +50,7 @@ impl Store {
             dead_bytes_max = dead.bytes_max.unwrap_or(0),
             ..living.iter().map(|node| [arg(node)])
         );
-        let called = self.timed(shard, call).await?;
+        let called = self.wire.timed(shard, call).await?;
         let Some(Timed { mut reply, .. }) = called else { return Ok(Pruned::default()) };
         fields!(reply as Prune; has_more: bool);
         rows!(reply as Prune);
@@ -62,7 +63,7 @@ impl Store {
                 result.dead_early += count;
             }
             let label = PrunedLabel { queue: queue.policy.name.to_string(), state, reason };
-            self.metrics().queue.pruned.get_or_create(&label).inc_by(count);
+            self.wire.metrics().queue.pruned.get_or_create(&label).inc_by(count);
         }
         self.count_swept(queue, "prune", result.messages);
         Ok(result)
@@ -79,6 +80,7 @@ impl Store {
     ) -> Result<Vec<bool>, StoreError> {
         let shards: Vec<_> = limited.iter().map(|(_, shard)| Arc::clone(shard)).collect();
         let replies = self
+            .wire
             .read_each(&shards, &|shard| {
                 let sizes = FINALS.iter().map(|name| cmd("ZCARD").arg(key(shard, name)).to_owned());
                 let mut sums = cmd("HMGET");

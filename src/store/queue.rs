@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
+use super::StoreError;
 use super::belief::Belief;
 use super::callbacks;
 use super::clock::Clock;
 use super::connect::Target;
 use super::keys::ShardKeys;
 use super::portion::Portion;
-use super::{Store, StoreError};
+use super::wire::Wire;
 use crate::config::Settings;
 use crate::domain::id::{MessageId, QueueName};
 use crate::domain::limit::Limit;
@@ -227,11 +228,11 @@ impl Queue {
     }
 }
 
-impl Store {
+impl Wire {
     /// Takes the queues of a configuration; what sleeps on a queue that stays goes on sleeping.
     /// Queues that were known and are gone become retired.
-    pub fn set_queues(&self, settings: &Settings) {
-        let known = self.inner.queues.load();
+    pub(super) fn set_queues(&self, settings: &Settings) {
+        let known = self.queues.load();
         let belief = || self.belief_of_shard();
         let mut queues: HashMap<QueueName, Arc<Queue>> = HashMap::new();
         for policy in settings.queues.values() {
@@ -251,13 +252,13 @@ impl Store {
                 queues.insert(name.clone(), Arc::new(retired));
             }
         }
-        self.inner.queues.store(Arc::new(queues));
+        self.queues.store(Arc::new(queues));
     }
 
     /// Adds a queue that the namespace knows but the configuration does not. Callbacks that nobody
     /// asks for any more go on as long as their queue does.
     pub(super) fn add_retired(&self, name: &QueueName, shards: u16) {
-        let mut queues = HashMap::clone(&self.inner.queues.load());
+        let mut queues = HashMap::clone(&self.queues.load());
         if !queues.contains_key(name) {
             let told = name.callbacks_of().and_then(|told| queues.get(&told));
             let alive = told.filter(|told| !told.retired && told.policy.shards == shards);
@@ -267,27 +268,27 @@ impl Store {
             let belief = || self.belief_of_shard();
             let queue = Queue::new(self.namespace(), Arc::new(policy), retired, None, &belief);
             queues.insert(name.clone(), Arc::new(queue));
-            self.inner.queues.store(Arc::new(queues));
+            self.queues.store(Arc::new(queues));
         }
     }
 
     fn belief_of_shard(&self) -> Arc<Belief> {
-        belief_of_server(&self.inner.target, self.clock())
+        belief_of_server(&self.target, self.clock())
     }
 
     /// A queue by name, retired ones too.
     ///
     /// # Errors
     /// [`StoreError::UnknownQueue`].
-    pub fn queue(&self, name: &QueueName) -> Result<Arc<Queue>, StoreError> {
-        let queues = self.inner.queues.load();
+    pub(super) fn queue(&self, name: &QueueName) -> Result<Arc<Queue>, StoreError> {
+        let queues = self.queues.load();
         queues.get(name).cloned().ok_or_else(|| StoreError::UnknownQueue(name.to_string()))
     }
 
     /// Every queue, by name.
     #[must_use]
-    pub fn queues(&self) -> Vec<Arc<Queue>> {
-        let mut queues: Vec<_> = self.inner.queues.load().values().cloned().collect();
+    pub(super) fn queues(&self) -> Vec<Arc<Queue>> {
+        let mut queues: Vec<_> = self.queues.load().values().cloned().collect();
         queues.sort_by(|a, b| a.policy.name.cmp(&b.policy.name));
         queues
     }

@@ -4,11 +4,13 @@ use bytes::Bytes;
 use ulid::Ulid;
 
 use super::callbacks;
+use super::messages::Messages;
 use super::queue::Shard;
+use super::queues::Queues;
 use super::record::{Record, StateEntry, to_message};
 use super::script::{call, fields, rows};
 use super::tail::read_history;
-use super::{Store, StoreError, arg};
+use super::{StoreError, arg};
 use crate::domain::failing::Failing;
 use crate::domain::id::{MessageId, QueueName};
 use crate::domain::message::{Attempt, Message};
@@ -123,7 +125,7 @@ impl Counts {
     }
 }
 
-impl Store {
+impl Messages {
     /// A message; `None`: there is no such id (any more).
     ///
     /// # Errors
@@ -163,7 +165,7 @@ impl Store {
         part: Part,
         history: bool,
     ) -> Result<Option<(Message, Vec<Attempt>)>, StoreError> {
-        let Ok(queue) = self.queue(&id.queue) else { return Ok(None) };
+        let Ok(queue) = self.wire.queue(&id.queue) else { return Ok(None) };
         let shard = queue.shard_of(id);
         let mut found = self.get_many(shard, &id.queue, &[id.ulid], part, history).await?;
         Ok(found.pop())
@@ -184,7 +186,7 @@ impl Store {
         while !left.is_empty() {
             let rows = left.iter().take(GET_MAX).map(|ulid| [arg(ulid)]);
             let call = call!(Get, with_history = history, with_body = is_whole, ..rows);
-            let mut reply = self.read(shard, &call).await?;
+            let mut reply = self.wire.read(shard, &call).await?;
             rows!(reply as Get);
             // At least one, or this would never end.
             let (read, rest) = left.split_at((reply.len() / FIELDS).clamp(1, left.len()));
@@ -239,7 +241,7 @@ impl Store {
         limit: usize,
         cursor: Option<&str>,
     ) -> Result<Page, StoreError> {
-        let queue = self.queue(name)?;
+        let queue = self.wire.queue(name)?;
         let (mut number, mut within) = read_cursor(cursor);
         let mut messages = Vec::new();
         while let Some(shard) = queue.shards.get(number) {
@@ -267,7 +269,7 @@ impl Store {
         cursor: &str,
     ) -> Result<UlidPage, StoreError> {
         let call = call!(List, what = arg(state), most = limit, cursor = cursor);
-        let mut reply = self.read(shard, &call).await?;
+        let mut reply = self.wire.read(shard, &call).await?;
         fields!(reply as List; next_cursor: String);
         rows!(reply as List);
         let mut ulids = Vec::with_capacity(reply.len());
@@ -279,12 +281,31 @@ impl Store {
         Ok(UlidPage { ulids, next: next_cursor })
     }
 
+    /// The message that an idempotency key belongs to, while the window lasts.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownQueue`], [`StoreError::Unavailable`].
+    pub async fn find_key(
+        &self,
+        name: &QueueName,
+        key: &str,
+    ) -> Result<Option<MessageId>, StoreError> {
+        let queue = self.wire.queue(name)?;
+        let shard =
+            &queue.shards[usize::from(super::given::shard_of_key(key, queue.policy.shards))];
+        let mut reply = self.wire.call(shard, &call!(Find, key = key)).await?;
+        fields!(reply as Find; ulid: String);
+        Ok(Ulid::from_string(&ulid).ok().map(|ulid| MessageId { queue: name.clone(), ulid }))
+    }
+}
+
+impl Queues {
     /// Counts and gates of a queue, over its shards.
     ///
     /// # Errors
     /// [`StoreError::UnknownQueue`], [`StoreError::Unavailable`].
     pub async fn counts(&self, name: &QueueName) -> Result<Counts, StoreError> {
-        let queue = self.queue(name)?;
+        let queue = self.wire.queue(name)?;
         let mut all = Counts::default();
         for shard in &queue.shards {
             all.add(self.count_shard(shard).await?);
@@ -293,7 +314,7 @@ impl Store {
     }
 
     async fn count_shard(&self, shard: &Shard) -> Result<Counts, StoreError> {
-        let mut reply = self.call(shard, &call!(Count)).await?;
+        let mut reply = self.wire.call(shard, &call!(Count)).await?;
         fields!(
             reply as Count;
             now_ms: u64, scheduled: u64, ready: u64, leased: u64, uncertain: u64, accepted: u64,
@@ -324,23 +345,6 @@ impl Store {
             failing: (failed > 0).then_some(failing),
         };
         Ok(counts)
-    }
-
-    /// The message that an idempotency key belongs to, while the window lasts.
-    ///
-    /// # Errors
-    /// [`StoreError::UnknownQueue`], [`StoreError::Unavailable`].
-    pub async fn find_key(
-        &self,
-        name: &QueueName,
-        key: &str,
-    ) -> Result<Option<MessageId>, StoreError> {
-        let queue = self.queue(name)?;
-        let shard =
-            &queue.shards[usize::from(super::given::shard_of_key(key, queue.policy.shards))];
-        let mut reply = self.call(shard, &call!(Find, key = key)).await?;
-        fields!(reply as Find; ulid: String);
-        Ok(Ulid::from_string(&ulid).ok().map(|ulid| MessageId { queue: name.clone(), ulid }))
     }
 }
 

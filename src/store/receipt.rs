@@ -6,12 +6,13 @@
 use bytes::Bytes;
 use ulid::Ulid;
 
-use super::clock_watch::Timed;
+use super::messages::Messages;
 use super::queue::{Queue, Shard};
 use super::record::state_of;
 use super::script::{call, fields, row, timed_call};
 use super::settle::{Settled, Verdict};
-use super::{Store, StoreError, arg};
+use super::wire::clock_watch::Timed;
+use super::{StoreError, arg};
 use crate::domain::id::MessageId;
 use crate::domain::receipt::{OnTimeout, Said};
 use crate::domain::state::State;
@@ -58,7 +59,7 @@ pub enum Received {
     Full,
 }
 
-impl Store {
+impl Messages {
     /// leased → accepted, or closed at once where a receipt was faster.
     ///
     /// # Errors
@@ -99,7 +100,7 @@ impl Store {
             ReceiptOf::Reference(_) => self.receive_anywhere(queue, receipt).await?,
         };
         let done = matches!(received, Received::Closed(_));
-        self.metrics().count(queue.policy.name.as_str(), "receive", usize::from(done));
+        self.wire.metrics().count(queue.policy.name.as_str(), "receive", usize::from(done));
         queue.ready.notify_one();
         Ok(received)
     }
@@ -157,9 +158,9 @@ impl Store {
         );
         // Whoever told us will not tell it again.
         let mut reply = if keeps {
-            self.call_durably(shard, &call).await?
+            self.wire.call_durably(shard, &call).await?
         } else {
-            self.call(shard, &call).await?
+            self.wire.call(shard, &call).await?
         };
         fields!(reply as Receive; code: i64, ulid: String, before: Bytes);
         let id = || {
@@ -203,10 +204,10 @@ impl Store {
             probe_after_ms = queue.probe_after(0),
             reason = json_string(&why),
         );
-        let called = self.timed(shard, call).await?;
+        let called = self.wire.timed(shard, call).await?;
         let Some(Timed { mut reply, .. }) = called else { return Ok((0, false)) };
         fields!(reply as Lapse; lapsed: u64, has_more: bool);
-        self.metrics().count(
+        self.wire.metrics().count(
             policy.name.as_str(),
             "lapse",
             usize::try_from(lapsed).unwrap_or(usize::MAX),

@@ -7,10 +7,11 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::StoreError;
 use super::health::StartRefused;
 use super::keys::{self, ShardKeys};
+use super::queues::Queues;
 use super::reply::Reply;
-use super::{Store, StoreError};
 use crate::config::Settings;
 use crate::domain::id::QueueName;
 
@@ -19,32 +20,32 @@ struct Registered {
     shards: u16,
 }
 
-impl Store {
+impl Queues {
     /// Compares a configuration with what the namespace remembers, and writes down what is new.
     ///
     /// # Errors
     /// [`StartRefused::Unfit`] when `shards` of a queue that is not empty would change.
-    pub async fn register_queues(&self, settings: &Settings) -> Result<(), StartRefused> {
+    pub async fn register(&self, settings: &Settings) -> Result<(), StartRefused> {
         let mut known = self.registered().await?;
         for (name, policy) in &settings.queues {
-            self.register(&mut known, name, policy.shards).await?;
+            self.register_one(&mut known, name, policy.shards).await?;
             // An id of a callback finds it by the same number of shards.
             let told = name.callbacks();
             if policy.callback.is_some() || known.contains_key(told.as_str()) {
-                self.register(&mut known, &told, policy.shards).await?;
+                self.register_one(&mut known, &told, policy.shards).await?;
             }
         }
         for (name, registered) in known {
             if let Ok(name) = QueueName::any(&name) {
-                self.add_retired(&name, registered.shards);
+                self.wire.add_retired(&name, registered.shards);
             }
         }
         Ok(())
     }
 
     /// Writes down what this node knows of every queue, where the namespace has forgotten it.
-    pub(super) async fn register_queues_again(&self) -> Result<(), StoreError> {
-        for queue in self.queues() {
+    pub(super) async fn register_again(&self) -> Result<(), StoreError> {
+        for queue in self.wire.queues() {
             self.write_down(&queue.policy.name, queue.policy.shards).await?;
         }
         Ok(())
@@ -52,11 +53,11 @@ impl Store {
 
     async fn write_down(&self, name: &QueueName, shards: u16) -> Result<(), StoreError> {
         let json = serde_json::to_string(&Registered { shards }).unwrap_or_default();
-        let key = keys::registry(self.namespace());
-        self.keep("HSET", key, &[name.as_str().as_bytes(), json.as_bytes()]).await
+        let key = keys::registry(self.wire.namespace());
+        self.wire.keep("HSET", key, &[name.as_str().as_bytes(), json.as_bytes()]).await
     }
 
-    async fn register(
+    async fn register_one(
         &self,
         known: &mut HashMap<String, Registered>,
         name: &QueueName,
@@ -73,7 +74,10 @@ impl Store {
     }
 
     async fn registered(&self) -> Result<HashMap<String, Registered>, StoreError> {
-        let value = self.plain(redis::cmd("HGETALL").arg(keys::registry(self.namespace()))).await?;
+        let value = self
+            .wire
+            .plain(redis::cmd("HGETALL").arg(keys::registry(self.wire.namespace())))
+            .await?;
         let parsed = Reply::new(value)?.pairs().into_iter().filter_map(|(name, text)| {
             Some((name, serde_json::from_str::<Registered>(&text).ok()?))
         });
@@ -87,8 +91,8 @@ impl Store {
         after: u16,
     ) -> Result<(), StartRefused> {
         for number in 0..before {
-            let keys = ShardKeys::new(self.namespace(), name, number);
-            let value = self.plain(redis::cmd("HLEN").arg(&keys.all[1])).await?;
+            let keys = ShardKeys::new(self.wire.namespace(), name, number);
+            let value = self.wire.plain(redis::cmd("HLEN").arg(&keys.all[1])).await?;
             let messages: u64 = redis::from_redis_value(value).unwrap_or(0);
             if messages > 0 {
                 let told = name.callbacks_of();

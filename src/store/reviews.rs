@@ -74,7 +74,7 @@ impl Drop for Review {
 impl Store {
     /// Says once that Redis restarted and nothing is missing, when every shard has been looked at.
     pub fn log_restart(&self, now: Instant) {
-        if let Some(shards) = self.inner.rollbacks.reviews.take(now) {
+        if let Some(shards) = self.wire.rollbacks.reviews.take(now) {
             tracing::info!(shards, "Redis restarted; no acknowledged message is missing");
         }
     }

@@ -71,7 +71,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Denied`], with what is missing and the rule that grants it.
     pub(super) async fn check_rights(&self) -> Result<(), StoreError> {
-        let namespace = self.namespace();
+        let namespace = self.wire.namespace();
         // In a cluster a script may name keys of one slot only: each of these is asked about by itself.
         let samples = [
             format!("{{{namespace}}}:rights"),
@@ -87,7 +87,7 @@ impl Store {
             let (on_keys, on_none) = (ON_KEYS.len(), ON_NO_KEY.len());
             let call = call!(Ask, on_keys = on_keys, on_none = on_none, ..words.map(|word| [word]));
             let asked = call.by_text(std::slice::from_ref(key));
-            let found: Vec<String> = match self.plain_at(&asked, key).await {
+            let found: Vec<String> = match self.wire.plain_at(&asked, key).await {
                 Ok(found) => redis::from_redis_value(found)
                     .map_err(|error| StoreError::Reply(error.to_string()))?,
                 // Not even this may be asked.

@@ -4,10 +4,10 @@
 
 use redis::cmd;
 
-use super::Store;
 use super::heads::key;
 use super::portion::MANY;
 use super::queue::{Queue, Shard};
+use super::wire::Wire;
 
 impl Shard {
     /// Most messages in a call of claim, or of what ends leases.
@@ -25,7 +25,7 @@ impl Queue {
     }
 }
 
-impl Store {
+impl Wire {
     /// Looks, if it is time, before so many are acknowledged. What cannot be read stays as it was known.
     pub(super) async fn look_at_tables(&self, shard: &Shard, messages: usize) {
         if !shard.portion.counts(messages as u64) {
@@ -33,7 +33,7 @@ impl Store {
         }
         let mut size = cmd("HLEN");
         size.arg(key(shard, "states"));
-        if let Ok(replies) = self.inner.probes.read(&[size], &shard.keys.all[0]).await
+        if let Ok(replies) = self.probes.read(&[size], &shard.keys.all[0]).await
             && let Some(entries) = replies.into_iter().next()
             && let Ok(entries) = redis::from_redis_value(entries)
         {

@@ -6,9 +6,10 @@
 use bytes::Bytes;
 use serde::Deserialize;
 
+use super::StoreError;
+use super::messages::Messages;
 use super::queue::{Queue, Shard};
 use super::script::{Call, call, fields};
-use super::{Store, StoreError};
 use crate::domain::failing::Sign;
 use crate::domain::time::rfc3339;
 use crate::domain::units::format_duration;
@@ -43,7 +44,7 @@ pub(super) fn row_of<'a>(attempts: impl Iterator<Item = (Sign, Option<&'a str>)>
     format!("{mark}{failed}:{error}").into_bytes()
 }
 
-impl Store {
+impl Messages {
     /// Logs what a call has changed, and tells the other shards. What cannot be told them now, their own
     /// attempts show.
     pub(super) async fn take_reports(&self, queue: &Queue, shard: &Shard, reports: &[u8]) {
@@ -64,13 +65,13 @@ impl Store {
                 }
             }
             if is_news {
-                report.log(queue, self.clock().now_ms());
+                report.log(queue, self.wire.clock().now_ms());
             }
         }
     }
 
     async fn spread(&self, shard: &Shard, call: &Call) -> Result<Vec<Report>, StoreError> {
-        let mut reply = self.call(shard, call).await?;
+        let mut reply = self.wire.call(shard, call).await?;
         fields!(reply as Spread; reports: Bytes);
         Ok(read(&reports))
     }

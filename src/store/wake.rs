@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
 use super::connect::subscribe;
+use super::wire::Wire;
 use super::{Store, keys};
 use crate::domain::id::{MessageId, QueueName};
 
@@ -20,19 +21,19 @@ impl Store {
     /// Listens until `stop`; run by one task of the node.
     pub async fn listen(&self, stop: &CancellationToken) {
         let channels =
-            [keys::wake_channel(self.namespace()), keys::final_channel(self.namespace())];
+            [keys::wake_channel(self.wire.namespace()), keys::final_channel(self.wire.namespace())];
         while !stop.is_cancelled() {
-            match subscribe(&self.inner.target, &channels).await {
+            match subscribe(&self.wire.target, &channels).await {
                 Ok(pubsub) => {
                     self.wake_everybody();
-                    if let Err(error) = self.reread_waiters().await {
+                    if let Err(error) = self.messages.reread_waiters().await {
                         tracing::debug!(%error, "waiters could not be re-read");
                     }
                     let mut messages = pubsub.into_on_message();
                     loop {
                         tokio::select! {
                             () = stop.cancelled() => return,
-                            () = self.inner.listen_anew.notified() => break,
+                            () = self.listen_anew.notified() => break,
                             message = messages.next() => match message {
                                 Some(message) => self.hear(message.get_channel_name(), &message.get_payload::<String>().unwrap_or_default()),
                                 None => break,
@@ -52,24 +53,40 @@ impl Store {
     /// After an outage: the channel may be dead without a sign, or lead to a server that is none of ours
     /// any more.
     pub fn listen_anew(&self) {
-        self.inner.listen_anew.notify_one();
+        self.listen_anew.notify_one();
     }
 
     fn hear(&self, channel: &str, payload: &str) {
         let Some((tag, detail)) = payload.rsplit_once(' ') else { return };
-        if tag == self.inner.schedules.shard.tag() {
-            return self.wake_schedules();
+        if tag == self.wire.schedules_shard.tag() {
+            return self.wire.wake_schedules();
         }
-        let Some((queue, number)) = self.read_tag(tag) else { return };
-        if channel == keys::final_channel(self.namespace()) {
+        let Some((queue, number)) = self.wire.read_tag(tag) else { return };
+        if channel == keys::final_channel(self.wire.namespace()) {
             if let Ok(ulid) = Ulid::from_string(detail) {
-                self.inner.waiters.wake(&MessageId { queue, ulid });
+                self.messages.wake_waiters(&MessageId { queue, ulid });
             }
-        } else if let Ok(queue) = self.queue(&queue)
+        } else if let Ok(queue) = self.wire.queue(&queue)
             && let Some(shard) = queue.shards.get(number)
         {
             shard.wake(detail.parse().unwrap_or(3));
         }
+    }
+
+    fn wake_everybody(&self) {
+        self.wire.wake_schedules();
+        for queue in self.wire.queues() {
+            for shard in &queue.shards {
+                shard.wake(3);
+            }
+        }
+    }
+}
+
+impl Wire {
+    /// Wakes whoever sweeps schedules on this node.
+    pub(super) fn wake_schedules(&self) {
+        self.schedules_shard.due.notify_one();
     }
 
     /// `<namespace>:<queue>.<shard>`
@@ -77,14 +94,5 @@ impl Store {
         let rest = tag.strip_prefix(self.namespace())?.strip_prefix(':')?;
         let (queue, number) = rest.rsplit_once('.')?;
         Some((QueueName::any(queue).ok()?, number.parse().ok()?))
-    }
-
-    fn wake_everybody(&self) {
-        self.wake_schedules();
-        for queue in self.queues() {
-            for shard in &queue.shards {
-                shard.wake(3);
-            }
-        }
     }
 }

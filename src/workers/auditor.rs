@@ -111,7 +111,7 @@ impl Auditor {
     /// Looks at the books of the next shard.
     async fn glance(&mut self) -> Result<(), StoreError> {
         let Some((queue, shard)) = self.next_in_round() else { return Ok(()) };
-        let books = self.store.books(&shard).await?;
+        let books = self.store.audits.books(&shard).await?;
         let drift = books.drift();
         let is_known = self.known_drift.get(shard.tag()).copied().unwrap_or(0) == drift;
         if drift != 0 && !is_known {
@@ -132,7 +132,7 @@ impl Auditor {
     fn next_in_round(&mut self) -> Option<(Arc<Queue>, Arc<Shard>)> {
         if self.round.is_empty() && self.round_began.is_none_or(|at| at.elapsed() >= ROUND_MIN) {
             self.round_began = Some(Instant::now());
-            for queue in self.store.queues() {
+            for queue in self.store.queues.all() {
                 for shard in &queue.shards {
                     self.round.push_back((Arc::clone(&queue), Arc::clone(shard)));
                 }
@@ -146,7 +146,7 @@ impl Auditor {
         let Some(Wanted { queue, shard, is_urgent }) = self.wanted.pop_front() else {
             return Ok(());
         };
-        if self.store.begin_audit(&shard, is_urgent).await? {
+        if self.store.audits.begin(&shard, is_urgent).await? {
             let audit = Audit::new(queue, shard, true);
             self.under_way = Some(UnderWay { audit, is_urgent, found: 0, mended: 0 });
         }
@@ -160,7 +160,7 @@ impl Auditor {
         let work_max = if *is_urgent { WORK_IN_HASTE_MAX } else { WORK_MAX };
         let began = Instant::now();
         while !audit.is_done() && began.elapsed() < work_max {
-            for finding in self.store.audit_step(audit).await? {
+            for finding in self.store.audits.step(audit).await? {
                 *found += 1;
                 *mended += u64::from(finding.mended);
                 if *found <= LOGGED_MAX {
@@ -171,7 +171,7 @@ impl Auditor {
         if audit.is_done() {
             return self.end().await;
         }
-        self.store.go_on_auditing(&audit.shard).await
+        self.store.audits.go_on(&audit.shard).await
     }
 
     async fn end(&mut self) -> Result<(), StoreError> {
@@ -182,8 +182,8 @@ impl Auditor {
         if found > 0 {
             tracing::error!(%queue, shard = shard.number, found, repaired = mended, "indexes disagreed with their messages");
         }
-        self.store.end_audit(shard).await?;
-        match self.store.books(shard).await?.drift() {
+        self.store.audits.end(shard).await?;
+        match self.store.audits.books(shard).await?.drift() {
             0 => drop(self.known_drift.remove(shard.tag())),
             drift => drop(self.known_drift.insert(shard.tag().to_owned(), drift)),
         }

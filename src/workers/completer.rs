@@ -32,7 +32,7 @@ pub struct Completer {
 
 impl Pass for Completer {
     async fn run_once(&mut self) -> Result<Next, StoreError> {
-        let topics = futures_util::stream::iter(self.store.topics());
+        let topics = futures_util::stream::iter(self.store.topics.all());
         let store = &self.store;
         let looks = topics.map(async |topic| {
             let looked = look(store, &topic).await;
@@ -69,13 +69,13 @@ async fn look(store: &Store, topic: &Topic) -> Result<bool, StoreError> {
     let mut again = false;
     for put_off in [false, true] {
         for _ in 0..TAKES_MAX {
-            let (events, more) = store.pursue(topic, put_off, TAKE).await?;
+            let (events, more) = store.topics.pursue(topic, put_off, TAKE).await?;
             let before: usize = events.iter().map(|event| event.queues.len()).sum();
             let left = store.hand_out(&events, &mut trouble).await;
             let after: usize = left.iter().map(Vec::len).sum();
             let concluded: Vec<_> =
                 events.iter().map(|event| event.id.ulid).zip(left.iter().cloned()).collect();
-            store.conclude(topic, &concluded).await?;
+            store.topics.conclude(topic, &concluded).await?;
             if after < before {
                 tracing::info!(
                     topic = %topic.policy.name, messages = before - after, left = after,

@@ -18,7 +18,7 @@ pub(super) struct Expirer {
 
 impl Pass for Expirer {
     async fn run_once(&mut self) -> Result<Next, StoreError> {
-        let swept = self.store.expire(&self.queue, &self.shard).await?;
+        let swept = self.store.messages.expire(&self.queue, &self.shard).await?;
         Ok(Next::due(swept.next_in))
     }
 

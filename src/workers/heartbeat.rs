@@ -115,8 +115,8 @@ impl Heartbeat {
     }
 
     fn wake_all(&self) {
-        self.store.wake_schedules();
-        for queue in self.store.queues() {
+        self.store.schedules.wake();
+        for queue in self.store.queues.all() {
             queue.ready.notify_one();
             for shard in &queue.shards {
                 shard.due.notify_one();

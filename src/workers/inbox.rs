@@ -44,7 +44,7 @@ pub struct InboxReader {
 
 impl Pass for InboxReader {
     async fn run_once(&mut self) -> Result<Next, StoreError> {
-        if !self.store.is_inbox_enabled() && self.readings.is_empty() {
+        if !self.store.inbox.is_enabled() && self.readings.is_empty() {
             return Ok(Next::Woken);
         }
         self.pause = (self.pause * 2).min(PAUSE_MAX);
@@ -61,7 +61,7 @@ impl Pass for InboxReader {
         let mut soon = None;
         loop {
             tokio::select! {
-                () = self.store.inbox_changed() => return,
+                () = self.store.inbox.changed() => return,
                 () = sleep_until(soon.unwrap_or_else(Instant::now)), if soon.is_some() => return,
                 Some((name, taken)) = self.readings.next() => {
                     self.busy.remove(&name);
@@ -92,13 +92,13 @@ impl InboxReader {
 
     /// Queues with something in their streams that are not being read.
     async fn look(&mut self) -> Vec<Arc<Queue>> {
-        if !self.store.is_inbox_enabled() || !self.store.health().is_up() {
+        if !self.store.inbox.is_enabled() || !self.store.health().is_up() {
             return Vec::new();
         }
-        let mut queues = self.store.queues();
+        let mut queues = self.store.queues.all();
         queues.retain(|queue| !queue.retired && !self.busy.contains(&queue.policy.name));
         let names: Vec<_> = queues.iter().map(|queue| queue.policy.name.clone()).collect();
-        match self.store.glance(&names).await {
+        match self.store.inbox.glance(&names).await {
             Ok(found) => {
                 queues.retain(|queue| {
                     found.get(&queue.policy.name).is_some_and(|backlog| backlog.entries > 0)
@@ -144,7 +144,7 @@ async fn draw(
     queue: &Arc<Queue>,
     payload_bytes_max: usize,
 ) -> Result<usize, StoreError> {
-    let entries = store.draw(queue).await?;
+    let entries = store.inbox.draw(queue).await?;
     if entries.is_empty() {
         return Ok(0);
     }
@@ -165,7 +165,7 @@ async fn draw(
             Err(why) => bad.push((entry, why)),
         }
     }
-    let answers = store.schedule_given(name, messages).await?;
+    let answers = store.messages.schedule_given(name, messages).await?;
     failpoint!("taken-in");
     let mut done = Vec::new();
     for (entry, answer) in good.into_iter().zip(answers) {
@@ -192,7 +192,7 @@ async fn draw(
     let label = QueueLabel { queue: name.to_string() };
     store.metrics().intake.inbox_entries.get_or_create(&label).inc_by(done.len() as u64);
     reject(store, name, bad, &mut done).await;
-    store.digest(name, &done).await?;
+    store.inbox.digest(name, &done).await?;
     failpoint!("digested");
     Ok(done.len())
 }
@@ -217,7 +217,8 @@ async fn in_other_words(
     let given = entry.given(Some(&key), queue);
     message.details.idempotency_key = Some(key);
     message.fingerprint = fingerprint;
-    let mut answers = store.schedule_given(&queue.policy.name, vec![(given, message)]).await?;
+    let mut answers =
+        store.messages.schedule_given(&queue.policy.name, vec![(given, message)]).await?;
     Ok(answers.pop().unwrap_or(Err(NotAccepted::Mismatch(first))))
 }
 
@@ -230,7 +231,7 @@ async fn reject(
     for (entry, why) in bad {
         let digest = &store.metrics().digest;
         digest.note(Kind::Rejected, queue.as_str(), &why, || entry.id.clone());
-        match store.reject(queue, &entry, &why).await {
+        match store.inbox.reject(queue, &entry, &why).await {
             Ok(()) => done.push(entry.id),
             Err(error) => tracing::debug!(%error, %queue, "a rejected entry waits"),
         }

@@ -79,17 +79,17 @@ fn job(
 async fn prune(store: Store) -> Result<(), StoreError> {
     let living = store.living_nodes().await?;
     let (mut queues, mut shards) = (Vec::new(), Vec::new());
-    for queue in store.queues() {
+    for queue in store.queues.all() {
         for shard in &queue.shards {
             queues.push(Arc::clone(&queue));
             shards.push(Arc::clone(shard));
         }
     }
-    let awaiting = store.await_receipts(&shards).await?;
+    let awaiting = store.queues.await_receipts(&shards).await?;
     for ((queue, shard), awaits) in queues.iter().zip(&shards).zip(awaiting) {
         let calls = if awaits { PRUNE_CALLS_MAX } else { 0 };
         for _ in 0..calls {
-            let (lapsed, more) = store.lapse(queue, shard).await?;
+            let (lapsed, more) = store.messages.lapse(queue, shard).await?;
             let then = format!("they are {}", queue.policy.receipts.on_timeout.as_str());
             let digest = &store.metrics().digest;
             digest.add(Kind::NoReceipt, queue.policy.name.as_str(), lapsed, &then);
@@ -98,7 +98,7 @@ async fn prune(store: Store) -> Result<(), StoreError> {
             }
         }
     }
-    let prunable = store.prunable(&shards, &living).await?;
+    let prunable = store.queues.prunable(&shards, &living).await?;
     for ((queue, shard), is_prunable) in queues.iter().zip(&shards).zip(prunable) {
         if is_prunable {
             prune_shard(&store, queue, shard, &living).await?;
@@ -109,7 +109,7 @@ async fn prune(store: Store) -> Result<(), StoreError> {
 
 /// The oldest go where a queue keeps more than it may. Nothing is asked of queues without limits.
 async fn trim(store: Store) -> Result<(), StoreError> {
-    let queues = store.queues();
+    let queues = store.queues.all();
     let limited = queues.iter().filter(|queue| queue.policy.retention.is_limited());
     let limited: Vec<_> = limited
         .flat_map(|queue| queue.shards.iter().map(|shard| (Arc::clone(queue), Arc::clone(shard))))
@@ -117,7 +117,7 @@ async fn trim(store: Store) -> Result<(), StoreError> {
     if limited.is_empty() {
         return Ok(());
     }
-    let beyond = store.beyond_limits(&limited).await?;
+    let beyond = store.messages.beyond_limits(&limited).await?;
     if beyond.contains(&true) {
         let living = store.living_nodes().await?;
         for ((queue, shard), _) in limited.iter().zip(beyond).filter(|(_, is_beyond)| *is_beyond) {
@@ -134,7 +134,7 @@ async fn prune_shard(
     living: &[String],
 ) -> Result<(), StoreError> {
     for _ in 0..PRUNE_CALLS_MAX {
-        let pruned = store.prune(queue, shard, living).await?;
+        let pruned = store.messages.prune(queue, shard, living).await?;
         let digest = &store.metrics().digest;
         digest.add(Kind::DeletedEarly, queue.policy.name.as_str(), pruned.dead_early, "");
         if !pruned.more {

@@ -74,7 +74,7 @@ impl Run {
     async fn turn(&mut self) -> Result<Turn, StoreError> {
         if self.stop.is_cancelled() {
             // If this fails, the lease ends by itself.
-            drop(self.store.save_operation(&self.taken, Keep::Free).await);
+            drop(self.store.operations.save(&self.taken, Keep::Free).await);
             return Ok(Turn::Leave);
         }
         if self.nonsense >= NONSENSE_MAX {
@@ -109,7 +109,7 @@ impl Run {
             return Ok(Turn::End(Stage::Done));
         }
         let most = operation.rate.map_or(PAGE_MAX, |rate| ahead(rate.per_second()));
-        let page = self.store.walk(operation, progress, most).await?;
+        let page = self.store.messages.walk(operation, progress, most).await?;
         for step in page.steps {
             if !operation.found(&step.message, step.uncertain_since_ms) {
                 continue;
@@ -153,7 +153,7 @@ impl Run {
         self.pace = pace;
         self.taken.progress.next_us = pace.map_or(0, |pace| pace.next_us);
         let ulids = self.taken.progress.hand[..count].to_vec();
-        let came_to = self.store.operate_on(&self.taken.operation, &ulids).await?;
+        let came_to = self.store.messages.operate_on(&self.taken.operation, &ulids).await?;
         self.taken.progress.trouble = None;
         let done = came_to.values().filter(|changed| self.is_done(**changed)).count();
         let skipped = ulids.len() - done;
@@ -185,7 +185,7 @@ impl Run {
     /// A move that was begun is finished even if the operation was stopped meanwhile.
     async fn finish_begun(&mut self) -> Result<(), StoreError> {
         let hand = std::mem::take(&mut self.taken.progress.hand);
-        let finished = self.store.finish_moves(&self.taken.operation, &hand).await;
+        let finished = self.store.messages.finish_moves(&self.taken.operation, &hand).await;
         if finished.is_err() {
             self.taken.progress.hand = hand;
         }
@@ -198,7 +198,7 @@ impl Run {
     /// Prolongs the lease; says if this run is not to go on.
     async fn save(&mut self) -> Result<Option<Turn>, StoreError> {
         let asked_at = Instant::now();
-        match self.store.save_operation(&self.taken, Keep::Going).await? {
+        match self.store.operations.save(&self.taken, Keep::Going).await? {
             Saved::Kept => {}
             Saved::StopAsked(by) => self.taken.stopping = Some(by),
             Saved::Lost => {
@@ -218,7 +218,7 @@ impl Run {
         progress.stage = stage;
         progress.ended_ms = Some(self.store.clock().now_ms());
         let Taken { operation, progress, .. } = &self.taken;
-        if self.store.save_operation(&self.taken, Keep::Ended).await? == Saved::Lost {
+        if self.store.operations.save(&self.taken, Keep::Ended).await? == Saved::Lost {
             return Ok(());
         }
         let (action, end) = (operation.action.as_str(), stage.as_str());

@@ -45,7 +45,7 @@ impl Pass for Operator {
     async fn run_once(&mut self) -> Result<Next, StoreError> {
         while self.runs.try_join_next().is_some() {}
         while self.runs.len() < OPERATIONS_RUNNING_MAX && self.store.health().is_up() {
-            let Some(taken) = self.store.take_operation().await? else { break };
+            let Some(taken) = self.store.operations.take().await? else { break };
             let (store, stop) = (self.store.clone(), self.stop.clone());
             self.runs.spawn(async move { operation::run(store, taken, stop).await });
         }
@@ -60,7 +60,7 @@ impl Pass for Operator {
     /// Until this node was asked for an operation, or a run has ended and left its place.
     async fn woken(&mut self) {
         tokio::select! {
-            () = self.store.operation_started() => {}
+            () = self.store.operations.started() => {}
             Some(_) = self.runs.join_next() => {}
         }
     }

@@ -23,7 +23,7 @@ pub(super) struct Promoter {
 
 impl Pass for Promoter {
     async fn run_once(&mut self) -> Result<Next, StoreError> {
-        let swept = self.store.promote(&self.queue, &self.shard).await?;
+        let swept = self.store.messages.promote(&self.queue, &self.shard).await?;
         let next = Next::due(swept.next_in);
         Ok(if swept.moved > 0 { next.at_soonest(GATHER) } else { next })
     }

@@ -52,7 +52,7 @@ impl Pass for Reaper {
                     self.next_sweep = Instant::now();
                     return;
                 }
-                lapses = store.lapses() => {
+                lapses = store.messages.lapses() => {
                     if self.expect(lapses) < self.next_look {
                         return;
                     }
@@ -93,7 +93,7 @@ impl Reaper {
         if sweep {
             self.next_sweep = now + spread(SWEEP_EVERY, 0.25, rand::random());
         }
-        let queues = self.store.queues();
+        let queues = self.store.queues.all();
         if sweep {
             self.sweep(&queues, now).await;
         }
@@ -119,7 +119,7 @@ impl Reaper {
         let shards: Vec<Arc<Shard>> =
             queues.iter().flat_map(|queue| queue.shards.iter().cloned()).collect();
         // Unreadable: each is asked for itself, and says when to look again.
-        let heads = self.store.lease_heads(&shards).await;
+        let heads = self.store.queues.lease_heads(&shards).await;
         let heads = heads.unwrap_or_else(|_| vec![Head::Unknown; shards.len()]);
         for (shard, head) in shards.iter().zip(heads) {
             if head != Head::None {
@@ -136,7 +136,7 @@ impl Reaper {
             return Some(Instant::now() + (lease - grace).min(lease).max(FAILED_PAUSE));
         }
         loop {
-            match self.store.reap(queue, shard).await {
+            match self.store.messages.reap(queue, shard).await {
                 Ok(reaped) => {
                     let moved = reaped.reaped + reaped.parked + reaped.poisoned;
                     if moved > 0 {

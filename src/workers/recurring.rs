@@ -45,8 +45,8 @@ impl Recurring {
     /// Tells Redis what the configuration has, when it is new and from time to time.
     async fn configure(&mut self) -> Result<(), StoreError> {
         let is_time = self.configured_at.is_none_or(|at| at.elapsed() >= CONFIGURE_EVERY);
-        if is_time || self.store.has_new_schedules() {
-            self.store.configure_schedules().await.inspect_err(|error| {
+        if is_time || self.store.schedules.has_news() {
+            self.store.schedules.configure().await.inspect_err(|error| {
                 tracing::warn!(%error, "the schedules of the configuration are not stored yet");
             })?;
             self.configured_at = Some(Instant::now());
@@ -61,7 +61,7 @@ impl Pass for Recurring {
         let configured = self.configure().await;
         let mut passed = 0;
         let next = loop {
-            let sweep = self.store.sweep(passed).await?;
+            let sweep = self.store.schedules.sweep(passed).await?;
             let (looked, more, next_in) = (sweep.looked, sweep.more, sweep.next_in);
             if come(&self.store, sweep).await > 0 {
                 configured?;
@@ -78,7 +78,7 @@ impl Pass for Recurring {
     }
 
     async fn woken(&mut self) {
-        self.store.schedules_wake().due.notified().await;
+        self.store.schedules.shard().due.notified().await;
     }
 }
 
@@ -102,7 +102,7 @@ async fn advance(store: &Store, tick: &Tick, now_ms: u64) -> bool {
     if decided.missed > 0 {
         tracing::debug!(schedule = %schedule.name, missed = decided.missed, "ticks are left out");
     }
-    match store.tick(tick, &decided).await {
+    match store.schedules.tick(tick, &decided).await {
         Ok(Some(mine)) => fire(store, &mine).await,
         // Done, or another node was first.
         Ok(None) => {}
@@ -115,7 +115,7 @@ async fn advance(store: &Store, tick: &Tick, now_ms: u64) -> bool {
 }
 
 async fn fire(store: &Store, tick: &Tick) {
-    match store.fire(tick).await {
+    match store.schedules.fire(tick).await {
         Ok(()) => {
             let (schedule, nominal_ms) = (&tick.schedule.name, tick.nominal_ms);
             tracing::debug!(%schedule, nominal_ms, "a tick is in its queue");

@@ -50,13 +50,13 @@ impl Rounds {
     }
 
     async fn look(&mut self) -> Result<(), StoreError> {
-        let queues = self.store.queues();
+        let queues = self.store.queues.all();
         let shards: Vec<Arc<Shard>> = queues
             .iter()
             .filter(|queue| !queue.retired)
             .flat_map(|queue| queue.shards.iter().cloned())
             .collect();
-        let heads = self.store.heads(&shards).await?;
+        let heads = self.store.queues.heads(&shards).await?;
         let now_ms = self.store.clock().now_ms();
         let mut known = HashMap::new();
         for (shard, heads) in shards.iter().zip(heads) {

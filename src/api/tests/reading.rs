@@ -63,15 +63,15 @@ async fn a_wait_ends_with_the_final_state() {
 
 /// The one message that is ready in `sms`, under our lease.
 async fn claim(house: &House) -> Claimed {
-    let queue = house.store.queue(&"sms".parse().unwrap()).unwrap();
+    let queue = house.store.queues.get(&"sms".parse().unwrap()).unwrap();
     let wish = ClaimWish { messages_max: 10, horizon_us: 50_000, ..ClaimWish::default() };
-    let mut messages = house.store.claim(&queue, wish).await.unwrap().messages;
+    let mut messages = house.store.messages.claim(&queue, wish).await.unwrap().messages;
     assert_eq!(messages.len(), 1);
     messages.remove(0)
 }
 
 async fn ack(house: &House, claimed: &Claimed, body: &'static [u8]) {
-    let queue = house.store.queue(&"sms".parse().unwrap()).unwrap();
+    let queue = house.store.queues.get(&"sms".parse().unwrap()).unwrap();
     let attempt = Attempt {
         attempt: 1,
         started_at_ms: 1_763_640_000_000,
@@ -83,7 +83,7 @@ async fn ack(house: &House, claimed: &Claimed, body: &'static [u8]) {
     };
     let released = LeaseEnd::released(claimed.lease.clone());
     let end = LeaseEnd { settlement: Settlement::Ack, attempt: Some(attempt), ..released };
-    let verdicts = house.store.settle(&queue, end.way(), &[], [&end]).await.unwrap();
+    let verdicts = house.store.messages.settle(&queue, end.way(), &[], [&end]).await.unwrap();
     assert_eq!(verdicts, [Verdict::Ok]);
 }
 

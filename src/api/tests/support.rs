@@ -241,7 +241,7 @@ impl House {
     /// Takes the queues of the configuration away.
     pub(crate) fn retire_all(&mut self) {
         self.settings.queues.clear();
-        self.store.set_queues(&self.settings);
+        self.store.queues.set(&self.settings);
     }
 
     pub(crate) fn kill_redis(&mut self) {

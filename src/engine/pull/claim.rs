@@ -88,7 +88,7 @@ impl Polls {
         };
         for message in &pulled.messages {
             let shard = &pulled.queue.shards[usize::from(message.lease.shard)];
-            store.lease_ends(shard, Instant::now() + Duration::from_millis(lease_ms));
+            store.messages.lease_ends(shard, Instant::now() + Duration::from_millis(lease_ms));
         }
         if let Some(last) = pulled.messages.last() {
             tokio::time::sleep_until(last.slot).await;
@@ -120,7 +120,7 @@ impl Polls {
             None
         };
         loop {
-            let queue = store.queue(name)?;
+            let queue = store.queues.get(name)?;
             if queue.retired || stop.is_cancelled() {
                 return Ok(None);
             }
@@ -131,7 +131,7 @@ impl Polls {
                 }
                 GateState::Open { before_ms } => {
                     let claimed_at_ms = store.clock().now_ms();
-                    let reply = store.claim(&queue, claim_wish(wish, before_ms)).await?;
+                    let reply = store.messages.claim(&queue, claim_wish(wish, before_ms)).await?;
                     if !reply.messages.is_empty() {
                         return Ok(Some(Taken { queue, reply, claimed_at_ms, was_awaited }));
                     }
@@ -161,9 +161,14 @@ impl Polls {
 impl Pulled {
     /// The messages, which leave now, each with the token that its worker shows later.
     pub fn start(&self, now_ms: u64) -> impl Iterator<Item = (&Claimed, WorkerToken)> {
-        let lateness = self.store.lateness(&self.queue.policy);
+        let lateness = self.store.messages.lateness(&self.queue.policy);
         self.messages.iter().map(move |message| {
-            self.store.note_start(&self.queue.policy, message, !self.was_awaited, &lateness);
+            self.store.messages.note_start(
+                &self.queue.policy,
+                message,
+                !self.was_awaited,
+                &lateness,
+            );
             (message, WorkerToken::new(message, now_ms, self.paused_ms))
         })
     }
@@ -178,7 +183,7 @@ impl Drop for Pulled {
     fn drop(&mut self) {
         if !self.is_handed_over {
             let leases = self.messages.iter().map(|message| message.lease.clone()).collect();
-            self.store.give_back(Arc::clone(&self.queue), leases);
+            self.store.messages.give_back(Arc::clone(&self.queue), leases);
         }
     }
 }

@@ -138,10 +138,12 @@ async fn carry_out(
     steps: &[Step],
 ) -> Result<Vec<Verdict>, StoreError> {
     match call {
-        Call::End(way) => store.settle(queue, way, &[], steps.iter().filter_map(Step::end)).await,
+        Call::End(way) => {
+            store.messages.settle(queue, way, &[], steps.iter().filter_map(Step::end)).await
+        }
         Call::Renew { shard, lease_ms } => {
             let leases: Vec<Lease> = steps.iter().map(Step::lease).cloned().collect();
-            store.renew(&queue.shards[usize::from(shard)], lease_ms, &[], &leases).await
+            store.messages.renew(&queue.shards[usize::from(shard)], lease_ms, &[], &leases).await
         }
     }
 }
@@ -175,7 +177,7 @@ async fn settlement_of(
     let (policy, token) = (&queue.policy, &word.token);
     // Only a retry depends on the message. One that is gone gets that verdict from the call.
     let message = match outcome {
-        Outcome::Retry => store.get_part(&word.id, Part::Head).await?,
+        Outcome::Retry => store.messages.get_part(&word.id, Part::Head).await?,
         _ => None,
     };
     let retry = match &message {

@@ -4,10 +4,11 @@
 
 use bytes::Bytes;
 
+use super::Audits;
 use super::fault::Fault;
+use crate::store::StoreError;
 use crate::store::queue::{Queue, Shard};
 use crate::store::script::{call, fields, row, rows, timed_call};
-use crate::store::{Store, StoreError};
 
 /// What stands beside the records, in the order of `books`.
 pub(super) const STRUCTURES: [&str; 15] = [
@@ -85,13 +86,13 @@ pub(super) struct Page {
     pub(super) entries: Vec<Bytes>,
 }
 
-impl Store {
+impl Audits {
     /// How large a shard is, and whether its counts add up; one cheap call.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn books(&self, shard: &Shard) -> Result<Books, StoreError> {
-        let mut reply = self.read(shard, &call!(Books)).await?;
+        let mut reply = self.wire.read(shard, &call!(Books)).await?;
         fields!(
             reply as Books;
             records: u64, states: u64, history: u64, due: u64, leased: u64, uncertain: u64,
@@ -122,7 +123,7 @@ impl Store {
         most: u64,
     ) -> Result<Page, StoreError> {
         let call = call!(Audit, what = structure, cursor = cursor, most = most);
-        let mut reply = self.read(shard, &call).await?;
+        let mut reply = self.wire.read(shard, &call).await?;
         fields!(reply as Audit; next_cursor: String, looked: u64, weight: i64);
         rows!(reply as Audit);
         let next = Some(next_cursor).filter(|cursor| cursor != "0");
@@ -162,7 +163,7 @@ impl Store {
             ..rows
         );
         // What nobody can tell by the clock holds for nobody.
-        let Some(mut called) = self.timed(shard, call).await? else {
+        let Some(mut called) = self.wire.timed(shard, call).await? else {
             return Ok(vec![false; findings.len()]);
         };
         let reply = &mut called.reply;

@@ -4,8 +4,9 @@
 
 use std::time::Duration;
 
+use super::Audits;
 use crate::store::queue::Shard;
-use crate::store::{Store, StoreError, keys};
+use crate::store::{StoreError, keys};
 
 /// How long a mark outlives its node.
 const MARK: Duration = Duration::from_secs(60);
@@ -14,27 +15,27 @@ const REST: Duration = Duration::from_secs(600);
 /// What the mark says meanwhile.
 const RESTS: &str = "rests";
 
-impl Store {
+impl Audits {
     /// Whether this node may look a shard through now; `urgent` does not mind that it was of late.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn begin_audit(&self, shard: &Shard, urgent: bool) -> Result<bool, StoreError> {
-        let key = keys::audit(self.namespace(), &shard.keys.tag);
+    pub async fn begin(&self, shard: &Shard, urgent: bool) -> Result<bool, StoreError> {
+        let key = keys::audit(self.wire.namespace(), &shard.keys.tag);
         let ms = MARK.as_millis().to_string();
-        let node = self.node().as_str();
+        let node = self.wire.node().as_str();
         let mark = redis::cmd("SET").arg(&key).arg(node).arg("PX").arg(&ms).clone();
-        let taken = self.plain(mark.clone().arg("NX")).await?;
+        let taken = self.wire.plain(mark.clone().arg("NX")).await?;
         if taken != redis::Value::Nil {
             return Ok(true);
         }
         let holder: Option<String> =
-            redis::from_redis_value(self.plain(redis::cmd("GET").arg(&key)).await?)
+            redis::from_redis_value(self.wire.plain(redis::cmd("GET").arg(&key)).await?)
                 .unwrap_or_default();
         if !urgent || holder.as_deref() != Some(RESTS) {
             return Ok(false);
         }
-        self.plain(&mark).await?;
+        self.wire.plain(&mark).await?;
         Ok(true)
     }
 
@@ -42,22 +43,22 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn go_on_auditing(&self, shard: &Shard) -> Result<(), StoreError> {
-        self.mark(shard, self.node().as_str(), MARK).await
+    pub async fn go_on(&self, shard: &Shard) -> Result<(), StoreError> {
+        self.mark(shard, self.wire.node().as_str(), MARK).await
     }
 
     /// The look is over: others leave the shard alone for a while.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn end_audit(&self, shard: &Shard) -> Result<(), StoreError> {
+    pub async fn end(&self, shard: &Shard) -> Result<(), StoreError> {
         self.mark(shard, RESTS, REST).await
     }
 
     async fn mark(&self, shard: &Shard, word: &str, lasts: Duration) -> Result<(), StoreError> {
-        let key = keys::audit(self.namespace(), &shard.keys.tag);
+        let key = keys::audit(self.wire.namespace(), &shard.keys.tag);
         let ms = lasts.as_millis().to_string();
-        self.plain(redis::cmd("SET").arg(key).arg(word).arg("PX").arg(ms)).await?;
+        self.wire.plain(redis::cmd("SET").arg(key).arg(word).arg("PX").arg(ms)).await?;
         Ok(())
     }
 }

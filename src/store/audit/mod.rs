@@ -20,8 +20,9 @@ use std::sync::Arc;
 pub use calls::Books;
 pub use fault::Fault;
 
+use super::StoreError;
 use super::queue::{Queue, Shard};
-use super::{Store, StoreError};
+use super::wire::Wire;
 use crate::telemetry::FaultLabel;
 use calls::{Page, STRUCTURES};
 use waits::Waits;
@@ -159,12 +160,22 @@ impl Audit {
     }
 }
 
-impl Store {
+/// Looks through shards; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Audits {
+    wire: Wire,
+}
+
+impl Audits {
+    pub(super) fn new(wire: &Wire) -> Self {
+        Self { wire: wire.clone() }
+    }
+
     /// One page of an audit; what it found is counted.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`]: the same page is looked at again by the next call.
-    pub async fn audit_step(&self, audit: &mut Audit) -> Result<Vec<Finding>, StoreError> {
+    pub async fn step(&self, audit: &mut Audit) -> Result<Vec<Finding>, StoreError> {
         let findings = match audit.stage {
             Stage::Open => {
                 audit.books = self.books(&audit.shard).await?;
@@ -289,7 +300,7 @@ impl Store {
     }
 
     fn count_findings(&self, audit: &Audit, findings: &[Finding]) {
-        let metrics = self.metrics();
+        let metrics = self.wire.metrics();
         for finding in findings {
             let queue = audit.queue.policy.name.to_string();
             let label = FaultLabel { queue, fault: finding.fault.as_str() };

@@ -10,10 +10,10 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::super::StoreError;
 use super::super::queue::{Queue, Shard};
-use super::super::{Store, StoreError};
 use super::reading::{Cursors, Window};
-use super::{BATCH_CHANGES_MAX, Batch};
+use super::{BATCH_CHANGES_MAX, Batch, Events};
 use crate::domain::change::Change;
 
 /// Between two looks: one bare reading a shard.
@@ -34,12 +34,12 @@ struct Reading {
     told_at: Option<Instant>,
 }
 
-impl Store {
+impl Events {
     /// Reads changes for those who listen, until `stop`; run by one task of the node.
     pub async fn tell_changes(&self, stop: &CancellationToken) {
         let mut reading = Reading::default();
         while !stop.is_cancelled() {
-            let (version, wanted) = self.inner.events.wanted();
+            let (version, wanted) = self.listeners.wanted();
             let pause = if wanted.as_ref().is_some_and(BTreeSet::is_empty) {
                 reading = Reading::default();
                 None
@@ -47,7 +47,7 @@ impl Store {
                 let shards = self.shards_of(wanted.as_ref());
                 match self.look_for_changes(&shards, &mut reading).await {
                     Ok(more) => {
-                        self.inner.events.served.send_replace(version);
+                        self.listeners.served.send_replace(version);
                         Some(if more { Duration::ZERO } else { LOOK_EVERY })
                     }
                     Err(error) => {
@@ -64,7 +64,7 @@ impl Store {
             };
             tokio::select! {
                 () = rest => {}
-                () = self.inner.events.changed.notified() => {}
+                () = self.listeners.changed.notified() => {}
                 () = stop.cancelled() => {}
             }
         }
@@ -117,9 +117,9 @@ impl Store {
             let reached_ms = changes.last().map_or(0, |change| change.at.ms).min(until_ms);
             let batch = Batch { changes, until_ms: reached_ms };
             // Nobody may be there any more.
-            let _nobody = self.inner.events.ring.send(Arc::new(batch));
+            let _nobody = self.listeners.ring.send(Arc::new(batch));
             changes = rest;
         }
-        let _nobody = self.inner.events.ring.send(Arc::new(Batch { changes, until_ms }));
+        let _nobody = self.listeners.ring.send(Arc::new(Batch { changes, until_ms }));
     }
 }

@@ -18,9 +18,10 @@ use tokio::sync::{Notify, Semaphore, broadcast, watch};
 
 pub use subscription::{Heard, Subscription};
 
+use super::StoreError;
 use super::queue::{Queue, Shard};
 use super::script::{call, fields};
-use super::{Store, StoreError};
+use super::wire::Wire;
 use crate::domain::change::Change;
 use crate::domain::id::QueueName;
 
@@ -52,9 +53,16 @@ struct Demand {
     version: u64,
 }
 
-/// The listeners of this node, and what they are told.
+/// Changes of state, and who listens to them; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Events {
+    wire: Wire,
+    listeners: Arc<Listeners>,
+}
+
+/// The listeners of this node, and what they hear.
 #[derive(Debug)]
-pub(super) struct Events {
+struct Listeners {
     // A plain mutex: held for a count, never across an await.
     demand: Mutex<Demand>,
     changed: Notify,
@@ -65,7 +73,7 @@ pub(super) struct Events {
     catch_ups: Semaphore,
 }
 
-impl Default for Events {
+impl Default for Listeners {
     fn default() -> Self {
         Self {
             demand: Mutex::default(),
@@ -78,7 +86,7 @@ impl Default for Events {
     }
 }
 
-impl Events {
+impl Listeners {
     /// Somebody listens to these queues; empty: to all. Returns what the hub has to serve.
     fn enter(&self, queues: &BTreeSet<QueueName>) -> u64 {
         let mut demand = self.demand.lock();
@@ -112,14 +120,18 @@ impl Events {
     }
 }
 
-impl Store {
+impl Events {
+    pub(super) fn new(wire: &Wire) -> Self {
+        Self { wire: wire.clone(), listeners: Arc::default() }
+    }
+
     /// The shards of these queues; `None`: of all but the internal ones.
     fn shards_of(&self, queues: Option<&BTreeSet<QueueName>>) -> Vec<(Arc<Queue>, Arc<Shard>)> {
         let is_wanted = |queue: &Queue| {
             let name = &queue.policy.name;
             queues.map_or(name.callbacks_of().is_none(), |queues| queues.contains(name))
         };
-        let wanted = self.queues().into_iter().filter(|queue| is_wanted(queue));
+        let wanted = self.wire.queues().into_iter().filter(|queue| is_wanted(queue));
         wanted
             .flat_map(|queue| {
                 let shards = queue.shards.clone();
@@ -136,7 +148,7 @@ impl Store {
         since_ms: Option<u64>,
     ) -> Result<(u64, bool), StoreError> {
         let call = call!(Listen, kept_ms = KEPT_MS, since_ms = since_ms);
-        let mut reply = self.call(shard, &call).await?;
+        let mut reply = self.wire.call(shard, &call).await?;
         fields!(reply as Listen; now_ms: u64, is_gap: bool);
         Ok((now_ms, is_gap))
     }

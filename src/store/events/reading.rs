@@ -11,10 +11,11 @@ use bytes::Bytes;
 use redis::{Value, cmd};
 use ulid::Ulid;
 
+use super::super::StoreError;
 use super::super::heads::key;
 use super::super::queue::{Queue, Shard};
 use super::super::record;
-use super::super::{Store, StoreError};
+use super::Events;
 use crate::domain::change::{Change, Place, Position, What};
 use crate::domain::id::{MessageId, ULID_BYTES};
 use crate::domain::state::State;
@@ -79,7 +80,7 @@ impl Look {
     }
 }
 
-impl Store {
+impl Events {
     /// Reads on in all of these shards; the cursors follow.
     ///
     /// # Errors
@@ -91,6 +92,7 @@ impl Store {
     ) -> Result<Window, StoreError> {
         let bare: Vec<_> = shards.iter().map(|(_, shard)| Arc::clone(shard)).collect();
         let replies = self
+            .wire
             .read_each(&bare, &|shard| {
                 let from = cursors.get(shard.tag()).map_or("+", String::as_str);
                 let mut range = cmd("XRANGE");

@@ -9,9 +9,9 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::{self, error::RecvError};
 
-use super::super::{Store, StoreError};
-use super::Batch;
+use super::super::StoreError;
 use super::reading::{Cursors, Window};
+use super::{Batch, Events, Listeners};
 use crate::domain::change::{Change, Position};
 use crate::domain::id::QueueName;
 
@@ -42,7 +42,7 @@ struct CatchUp {
 /// A listener.
 #[derive(Debug)]
 pub struct Subscription {
-    store: Store,
+    events: Events,
     queues: BTreeSet<QueueName>,
     ring: broadcast::Receiver<Arc<Batch>>,
     catch_up: Option<CatchUp>,
@@ -55,25 +55,25 @@ pub struct Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.store.inner.events.leave(&self.queues);
+        self.events.listeners.leave(&self.queues);
     }
 }
 
 /// Takes back a listener that never came to be.
 struct Entered<'a> {
-    store: &'a Store,
+    listeners: &'a Listeners,
     queues: Option<BTreeSet<QueueName>>,
 }
 
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
         if let Some(queues) = &self.queues {
-            self.store.inner.events.leave(queues);
+            self.listeners.leave(queues);
         }
     }
 }
 
-impl Store {
+impl Events {
     /// Listens to the changes of these queues (empty: of all but the internal ones), from now on, or
     /// since a position. `None`: too many listen here already.
     ///
@@ -84,23 +84,23 @@ impl Store {
         queues: BTreeSet<QueueName>,
         since: Option<Position>,
     ) -> Result<Option<Subscription>, StoreError> {
-        let events = &self.inner.events;
-        let Ok(place) = Arc::clone(&events.places).try_acquire_owned() else { return Ok(None) };
-        let version = events.enter(&queues);
-        let mut entered = Entered { store: self, queues: Some(queues) };
-        let mut served = events.served.subscribe();
+        let listeners = &self.listeners;
+        let Ok(place) = Arc::clone(&listeners.places).try_acquire_owned() else { return Ok(None) };
+        let version = listeners.enter(&queues);
+        let mut entered = Entered { listeners, queues: Some(queues) };
+        let mut served = listeners.served.subscribe();
         let is_served = served.wait_for(|served| *served >= version);
         // Only from then on everything comes by the ring.
         if tokio::time::timeout(SERVED_PATIENCE, is_served).await.is_err() {
             return Err(StoreError::Unavailable("changes cannot be read now".to_owned()));
         }
-        let ring = events.ring.subscribe();
+        let ring = listeners.ring.subscribe();
         let catch_up = match since {
             Some(since) => Some(self.begin_catch_up(entered.queues.as_ref(), since).await?),
             None => None,
         };
         Ok(Some(Subscription {
-            store: self.clone(),
+            events: self.clone(),
             queues: entered.queues.take().unwrap_or_default(),
             ring,
             heard: catch_up.as_ref().map(|catch_up| catch_up.since.clone()),
@@ -146,7 +146,7 @@ impl Subscription {
             match self.ring.recv().await {
                 Ok(batch) => self.take(&batch),
                 Err(RecvError::Lagged(_)) => return Heard::Lost,
-                // The store holds the other end.
+                // The events hold the other end.
                 Err(RecvError::Closed) => std::future::pending().await,
             }
         }
@@ -182,17 +182,17 @@ impl Subscription {
             self.waiting.push_back(Heard::Gap);
             return;
         }
-        let store = self.store.clone();
+        let events = self.events.clone();
         let queues = Some(&self.queues).filter(|queues| !queues.is_empty());
-        let shards = store.shards_of(queues);
+        let shards = events.shards_of(queues);
         // One that came to be meanwhile is heard by the ring.
         let known = |tag: &str| catch_up.cursors.contains_key(tag);
         let shards: Vec<_> = shards.into_iter().filter(|(_, shard)| known(shard.tag())).collect();
         // Never closed.
-        let _turn = store.inner.events.catch_ups.acquire().await;
+        let _turn = events.listeners.catch_ups.acquire().await;
         // Given up in the middle, the same page is read again.
         let mut cursors = catch_up.cursors.clone();
-        match store.changes_since(&shards, &mut cursors).await {
+        match events.changes_since(&shards, &mut cursors).await {
             Ok(Window { mut changes, until_ms, more }) => {
                 catch_up.cursors = cursors;
                 changes.retain(|change| change.at > catch_up.since);

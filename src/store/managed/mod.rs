@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use self::place::{Place, own_number};
 use self::program::{find_program, memory_limit};
 use super::restarts::Restarts;
-use super::room::free_bytes;
+use super::wire::room::free_bytes;
 use crate::config::MANAGED_SOCKET;
 
 /// How long a stopping Redis may take to write its last pages.

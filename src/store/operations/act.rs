@@ -9,12 +9,13 @@ use ulid::Ulid;
 use crate::domain::id::MessageId;
 use crate::domain::message::When;
 use crate::domain::operation::{Action, Operation};
+use crate::store::messages::Messages;
 use crate::store::operate::changed;
 use crate::store::queue::Queue;
 use crate::store::script::{Call, call, fields};
-use crate::store::{Changed, Edit, Store, StoreError, Verb, arg};
+use crate::store::{Changed, Edit, StoreError, Verb, arg};
 
-impl Store {
+impl Messages {
     /// Does to these messages what the operation says; tells of each what it came to. Safe to repeat:
     /// what is done already answers as a wrong state, and changes nothing.
     ///
@@ -25,7 +26,7 @@ impl Store {
         operation: &Operation,
         ulids: &[Ulid],
     ) -> Result<BTreeMap<Ulid, Changed>, StoreError> {
-        let queue = self.queue(&operation.queue)?;
+        let queue = self.wire.queue(&operation.queue)?;
         let mut by_shard: BTreeMap<u16, Vec<Ulid>> = BTreeMap::new();
         for ulid in ulids {
             let id = MessageId { queue: operation.queue.clone(), ulid: *ulid };
@@ -66,7 +67,7 @@ impl Store {
         call: &Call,
     ) -> Result<Vec<Changed>, StoreError> {
         let (verb, shard) = (call.verb, &queue.shards[usize::from(shard)]);
-        let mut reply = self.call(shard, call).await?;
+        let mut reply = self.wire.call(shard, call).await?;
         let mut came_to = Vec::with_capacity(reply.len() / 2);
         while reply.len() > 0 {
             // Both answer alike, as a test holds.
@@ -77,7 +78,7 @@ impl Store {
             shard.wake(2);
         }
         let done = came_to.iter().filter(|changed| **changed == Changed::Done).count();
-        self.metrics().count(queue.policy.name.as_str(), verb.as_str(), done);
+        self.wire.metrics().count(queue.policy.name.as_str(), verb.as_str(), done);
         Ok(came_to)
     }
 

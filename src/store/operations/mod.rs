@@ -9,14 +9,18 @@ mod moving;
 mod packed;
 mod walk;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use tokio::sync::Notify;
 use ulid::Ulid;
 
 pub use walk::{Step, WalkPage};
 
 use super::reply::Reply;
 use super::script::{Call, call, fields};
-use super::{Site, Store, StoreError, arg, keys};
+use super::wire::Wire;
+use super::{Site, StoreError, arg, keys};
 use crate::domain::id::base32;
 use crate::domain::operation::Operation;
 
@@ -170,21 +174,32 @@ pub enum Keep {
     Ended,
 }
 
-impl Store {
+/// Operations as Redis keeps them; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Operations {
+    wire: Wire,
+    /// Rung when this node has written an operation down.
+    started: Arc<Notify>,
+}
+
+impl Operations {
+    pub(super) fn new(wire: &Wire) -> Self {
+        Self { wire: wire.clone(), started: Arc::default() }
+    }
+
     /// The moment from which on nothing is taken any more by an operation that begins now, ms.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn operation_begins(&self) -> Result<u64, StoreError> {
-        Ok(self.read_time().await? / 1000)
+    pub async fn begins(&self) -> Result<u64, StoreError> {
+        Ok(self.wire.read_time().await? / 1000)
     }
 
-    /// Writes an operation down, at the durability level; `false`: too many run.
+    /// Writes an operation on so many messages down, at the durability level; `false`: too many run.
     ///
     /// # Errors
     /// [`StoreError::UnknownQueue`], [`StoreError::Unavailable`].
-    pub async fn start_operation(&self, operation: &Operation) -> Result<bool, StoreError> {
-        let expected = self.counts(&operation.queue).await?.of(operation.state);
+    pub async fn start(&self, operation: &Operation, expected: u64) -> Result<bool, StoreError> {
         let progress = Progress { expected, ..Progress::default() };
         let call = call!(
             OperationStart,
@@ -193,35 +208,35 @@ impl Store {
             progress = packed::write_progress(&progress),
             running_max = OPERATIONS_RUNNING_MAX,
         );
-        let keys = keys::operations(self.namespace());
-        let mut reply = self.call_durably(Site::of(&keys), &call).await?;
+        let keys = keys::operations(self.wire.namespace());
+        let mut reply = self.wire.call_durably(Site::of(&keys), &call).await?;
         fields!(reply as OperationStart; are_too_many: bool);
         if !are_too_many {
-            self.inner.operation_started.notify_one();
+            self.started.notify_one();
         }
         Ok(!are_too_many)
     }
 
     /// Waits until this node has written an operation down.
-    pub async fn operation_started(&self) {
-        self.inner.operation_started.notified().await;
+    pub async fn started(&self) {
+        self.started.notified().await;
     }
 
     /// Takes up an operation that nobody carries out.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::Reply`].
-    pub async fn take_operation(&self) -> Result<Option<Taken>, StoreError> {
+    pub async fn take(&self) -> Result<Option<Taken>, StoreError> {
         // Nobody asks for operations most of the time: a glance is cheaper than a script.
-        let running = keys::operations(self.namespace()).swap_remove(4);
-        if self.plain(redis::cmd("ZCARD").arg(running)).await? == redis::Value::Int(0) {
+        let running = keys::operations(self.wire.namespace()).swap_remove(4);
+        if self.wire.plain(redis::cmd("ZCARD").arg(running)).await? == redis::Value::Int(0) {
             return Ok(None);
         }
-        let token = format!("{}-{}", self.node().as_str(), base32(rand::random(), 8));
-        let unreadable = self.inner.foreign.of(STRUCTURE);
+        let token = format!("{}-{}", self.wire.node().as_str(), base32(rand::random(), 8));
+        let unreadable = self.wire.foreign.of(STRUCTURE);
         let rows = unreadable.iter().map(|id| [arg(id)]);
         let call = call!(OperationTake, token = &token, lease_ms = OPERATION_LEASE_MS, ..rows);
-        let mut reply = self.operations_call(&call).await?;
+        let mut reply = self.call(&call).await?;
         if reply.len() == 0 {
             return Ok(None);
         }
@@ -235,7 +250,7 @@ impl Store {
             Ok(read) => read,
             Err(error) => {
                 // Left to a node that can.
-                self.note_foreign(STRUCTURE, &id, &error);
+                self.wire.note_foreign(STRUCTURE, &id, &error);
                 return Ok(None);
             }
         };
@@ -247,7 +262,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn save_operation(&self, taken: &Taken, keep: Keep) -> Result<Saved, StoreError> {
+    pub async fn save(&self, taken: &Taken, keep: Keep) -> Result<Saved, StoreError> {
         let lease_ms = if keep == Keep::Going { OPERATION_LEASE_MS } else { 0 };
         let call = call!(
             OperationSave,
@@ -258,7 +273,7 @@ impl Store {
             is_ended = keep == Keep::Ended,
             kept_max = ENDED_MAX,
         );
-        let mut reply = self.operations_call(&call).await?;
+        let mut reply = self.call(&call).await?;
         fields!(reply as OperationSave; is_lost: bool, stopped_by: String);
         if is_lost {
             return Ok(Saved::Lost);
@@ -270,8 +285,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn stop_operation(&self, id: &str, by: &str) -> Result<bool, StoreError> {
-        let mut reply = self.operations_call(&call!(OperationStop, id = id, by = by)).await?;
+    pub async fn stop(&self, id: &str, by: &str) -> Result<bool, StoreError> {
+        let mut reply = self.call(&call!(OperationStop, id = id, by = by)).await?;
         fields!(reply as OperationStop; is_over: bool);
         Ok(!is_over)
     }
@@ -280,27 +295,27 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::Reply`].
-    pub async fn operations(&self) -> Result<Vec<KeptOperation>, StoreError> {
-        let keys = keys::operations(self.namespace());
-        let value = self.plain(redis::cmd("HKEYS").arg(&keys[0])).await?;
+    pub async fn list(&self) -> Result<Vec<KeptOperation>, StoreError> {
+        let keys = keys::operations(self.wire.namespace());
+        let value = self.wire.plain(redis::cmd("HKEYS").arg(&keys[0])).await?;
         let mut ids = Reply::new(value)?.texts();
         ids.sort_unstable_by(|a, b| b.cmp(a));
-        self.read_operations(&ids).await
+        self.read(&ids).await
     }
 
     /// An operation; `None`: there is none of that id (any more).
     ///
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::Reply`].
-    pub async fn operation(&self, id: &str) -> Result<Option<KeptOperation>, StoreError> {
-        Ok(self.read_operations(&[id.to_owned()]).await?.pop())
+    pub async fn get(&self, id: &str) -> Result<Option<KeptOperation>, StoreError> {
+        Ok(self.read(&[id.to_owned()]).await?.pop())
     }
 
-    async fn read_operations(&self, ids: &[String]) -> Result<Vec<KeptOperation>, StoreError> {
+    async fn read(&self, ids: &[String]) -> Result<Vec<KeptOperation>, StoreError> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let keys = keys::operations(self.namespace());
+        let keys = keys::operations(self.wire.namespace());
         let [definitions, progress, leases, stops] =
             [&keys[0], &keys[1], &keys[2], &keys[3]].map(|key| self.fields(key, ids));
         let (definitions, progress, leases, stops) =
@@ -330,16 +345,16 @@ impl Store {
     }
 
     async fn fields(&self, key: &str, ids: &[String]) -> Result<Vec<Option<String>>, StoreError> {
-        let value = self.plain(redis::cmd("HMGET").arg(key).arg(ids)).await?;
+        let value = self.wire.plain(redis::cmd("HMGET").arg(key).arg(ids)).await?;
         let fields: Vec<Option<Vec<u8>>> =
             redis::from_redis_value(value).map_err(|error| StoreError::Reply(error.to_string()))?;
         let text = |raw: Vec<u8>| String::from_utf8_lossy(&raw).into_owned();
         Ok(fields.into_iter().map(|field| field.map(text)).collect())
     }
 
-    async fn operations_call(&self, call: &Call) -> Result<Reply, StoreError> {
-        let keys = keys::operations(self.namespace());
-        self.call(Site::of(&keys), call).await
+    async fn call(&self, call: &Call) -> Result<Reply, StoreError> {
+        let keys = keys::operations(self.wire.namespace());
+        self.wire.call(Site::of(&keys), call).await
     }
 }
 

@@ -28,11 +28,12 @@ use crate::domain::id::{MessageId, new_ulid, shard_of};
 use crate::domain::message::{DELAY_MS_MAX, NewMessage, When};
 use crate::domain::operation::{Action, Operation};
 use crate::domain::state::State;
+use crate::store::messages::Messages;
 use crate::store::queue::Queue;
 use crate::store::record::{Record, state_of};
 use crate::store::script::{call, fields, row, rows};
 use crate::store::tail::Tail;
-use crate::store::{Changed, Edit, Given, NotAccepted, Part, Store, StoreError, arg};
+use crate::store::{Changed, Edit, Given, NotAccepted, Part, StoreError, arg};
 
 /// Messages, with their bodies, that one call takes.
 const TOGETHER_MAX: usize = 16;
@@ -49,7 +50,7 @@ struct Passage {
     copy: Option<NewMessage>,
 }
 
-impl Store {
+impl Messages {
     /// Moves these messages of one shard; tells of each what it came to.
     pub(super) async fn move_some(
         &self,
@@ -63,7 +64,7 @@ impl Store {
             came_to.extend(self.pass(operation, queue, shard, ulids, "begin").await?);
         }
         let done = came_to.iter().filter(|changed| **changed == Changed::Done).count();
-        self.metrics().count(queue.policy.name.as_str(), "move", done);
+        self.wire.metrics().count(queue.policy.name.as_str(), "move", done);
         Ok(came_to)
     }
 
@@ -79,7 +80,7 @@ impl Store {
         if operation.action != Action::Move {
             return Ok(0);
         }
-        let queue = self.queue(&operation.queue)?;
+        let queue = self.wire.queue(&operation.queue)?;
         let mut done = 0;
         for ulid in ulids {
             let number = shard_of(*ulid, queue.policy.shards);
@@ -100,7 +101,7 @@ impl Store {
         let Some(to) = &operation.to else {
             return Err(StoreError::Reply("a move without a queue to move to".to_owned()));
         };
-        let to = self.queue(to)?;
+        let to = self.wire.queue(to)?;
         let (came_to, passages) =
             self.begin_moves(operation, queue, shard, &to, ulids, what).await?;
         let held_ms = operation.started_ms + DELAY_MS_MAX;
@@ -138,7 +139,7 @@ impl Store {
                 keep_ms = keep_ms,
                 ..ended
             );
-            self.call(&queue.shards[usize::from(shard)], &call).await?;
+            self.wire.call(&queue.shards[usize::from(shard)], &call).await?;
         }
         for passage in &passages {
             let found = self.get_part(&passage.new, Part::Head).await?;
@@ -187,7 +188,7 @@ impl Store {
             keep_ms = None::<u64>,
             ..rows
         );
-        let mut reply = self.call_durably(shard, &call).await?;
+        let mut reply = self.wire.call_durably(shard, &call).await?;
         rows!(reply as Move);
         let (mut came_to, mut passages) = (Vec::new(), Vec::new());
         for (old, new) in ulids.iter().zip(ids) {

@@ -8,9 +8,10 @@ use crate::domain::id::QueueName;
 use crate::domain::message::Message;
 use crate::domain::operation::Operation;
 use crate::domain::state::State;
+use crate::store::messages::Messages;
 use crate::store::read::{read_message, some_bytes};
 use crate::store::script::{call, fields, rows};
-use crate::store::{Store, StoreError, arg};
+use crate::store::{StoreError, arg};
 
 /// A message on the way, without its body.
 #[derive(Debug, Clone)]
@@ -30,7 +31,7 @@ pub struct WalkPage {
     pub next: Option<(u16, String)>,
 }
 
-impl Store {
+impl Messages {
     /// The next page of an operation's way.
     ///
     /// # Errors
@@ -56,12 +57,12 @@ impl Store {
         (number, cursor): (u16, &str),
         most: usize,
     ) -> Result<WalkPage, StoreError> {
-        let queue = self.queue(name)?;
+        let queue = self.wire.queue(name)?;
         let Some(shard) = queue.shards.get(usize::from(number)) else {
             return Ok(WalkPage { steps: Vec::new(), next: None });
         };
         let call = call!(Walk, what = arg(state), most = most, cursor = cursor);
-        let mut reply = self.read(shard, &call).await?;
+        let mut reply = self.wire.read(shard, &call).await?;
         fields!(reply as Walk; next_cursor: String);
         rows!(reply as Walk);
         let mut steps = Vec::with_capacity(reply.len() / 5);

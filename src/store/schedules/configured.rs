@@ -8,29 +8,29 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::PutSchedule;
+use super::{PutSchedule, Schedules};
 use crate::config::Settings;
 use crate::domain::schedule::Schedule;
 use crate::store::script::{call, fields, rows};
-use crate::store::{Store, StoreError, arg};
+use crate::store::{StoreError, arg};
 
-impl Store {
-    /// Takes the schedules of a configuration; Redis is told by [`Self::configure_schedules`].
-    pub fn set_schedules(&self, settings: &Settings) {
-        self.inner.schedules.configured.store(Arc::new(settings.schedules.clone()));
-        self.schedules_are_news();
+impl Schedules {
+    /// Takes the schedules of a configuration; Redis is told by [`Self::configure`].
+    pub fn set(&self, settings: &Settings) {
+        self.state.configured.store(Arc::new(settings.schedules.clone()));
+        self.are_news();
     }
 
     /// Redis is to be told of the schedules once more: it has forgotten them.
-    pub(in crate::store) fn schedules_are_news(&self) {
-        self.inner.schedules.is_news.store(true, Ordering::Release);
-        self.wake_schedules();
+    pub(in crate::store) fn are_news(&self) {
+        self.state.is_news.store(true, Ordering::Release);
+        self.wire.wake_schedules();
     }
 
     /// Whether a configuration was loaded of which Redis has not been told.
     #[must_use]
-    pub fn has_new_schedules(&self) -> bool {
-        self.inner.schedules.is_news.load(Ordering::Acquire)
+    pub fn has_news(&self) -> bool {
+        self.state.is_news.load(Ordering::Acquire)
     }
 
     /// Tells Redis which schedules this node's configuration has: all of them if it is newly loaded,
@@ -38,28 +38,28 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::Full`], [`StoreError::NotDurable`]: to be tried again.
-    pub async fn configure_schedules(&self) -> Result<(), StoreError> {
-        let schedules = &self.inner.schedules;
+    pub async fn configure(&self) -> Result<(), StoreError> {
+        let schedules = &self.state;
         let is_news = schedules.is_news.swap(false, Ordering::AcqRel);
-        let told = self.tell_schedules(is_news).await;
+        let told = self.tell(is_news).await;
         if told.is_err() && is_news {
             schedules.is_news.store(true, Ordering::Release);
         }
         told
     }
 
-    async fn tell_schedules(&self, is_news: bool) -> Result<(), StoreError> {
-        let configured = self.inner.schedules.configured.load_full();
+    async fn tell(&self, is_news: bool) -> Result<(), StoreError> {
+        let configured = self.state.configured.load_full();
         if is_news {
             for schedule in configured.values() {
                 self.put_configured(schedule).await?;
             }
         }
-        let living = self.living_nodes().await?;
+        let living = self.wire.living_nodes().await?;
         let names = living.iter().map(arg).chain(configured.keys().map(arg));
-        let (this_node, rows) = (self.node().as_str(), names.map(|name| [name]));
+        let (this_node, rows) = (self.wire.node().as_str(), names.map(|name| [name]));
         let call = call!(Configure, this_node = this_node, nodes = living.len(), ..rows);
-        let mut reply = self.call(&self.inner.schedules.shard, &call).await?;
+        let mut reply = self.wire.call(&self.wire.schedules_shard, &call).await?;
         fields!(reply as Configure; gone: u64);
         rows!(reply as Configure);
         if gone > 0 {
@@ -75,7 +75,7 @@ impl Store {
     }
 
     async fn put_configured(&self, schedule: &Schedule) -> Result<(), StoreError> {
-        let (put, was_api) = self.write_schedule(schedule, self.node().as_str()).await?;
+        let (put, was_api) = self.write(schedule, self.wire.node().as_str()).await?;
         let name = &schedule.name;
         if was_api {
             tracing::warn!(schedule = %name, "the configuration replaces a schedule that was made over the API");

@@ -21,12 +21,11 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use self::definition::{pack, unpack};
-use super::belief::Belief;
-use super::keys::ShardKeys;
 use super::queue::Shard;
 use super::reply::Reply;
 use super::script::{Call, call, fields, rows};
-use super::{Store, StoreError, arg};
+use super::wire::Wire;
+use super::{StoreError, arg};
 use crate::config::Settings;
 use crate::domain::schedule::{Schedule, ScheduleName, Source};
 
@@ -37,26 +36,19 @@ const SCHEDULES_MAX: usize = 10_000;
 /// Looks at a schedule that changes under our hands.
 const TRIES: usize = 5;
 
-/// What a store knows of schedules.
-#[derive(Debug)]
-pub(super) struct Schedules {
-    /// Their keys and their wake-up; no shard of a queue.
-    pub(super) shard: Arc<Shard>,
-    /// What this node's configuration has.
-    configured: ArcSwap<BTreeMap<ScheduleName, Arc<Schedule>>>,
-    /// The configuration was loaded, and Redis has not been told yet.
-    is_news: AtomicBool,
+/// Schedules as Redis keeps them, and those of this node's configuration; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Schedules {
+    wire: Wire,
+    state: Arc<State>,
 }
 
-impl Schedules {
-    pub(super) fn new(settings: &Settings, belief: Arc<Belief>) -> Self {
-        let keys = ShardKeys::of_schedules(&settings.redis.namespace);
-        Self {
-            shard: Arc::new(Shard::new(keys, 0, Arc::default(), belief)),
-            configured: ArcSwap::from_pointee(settings.schedules.clone()),
-            is_news: AtomicBool::new(true),
-        }
-    }
+#[derive(Debug)]
+struct State {
+    /// What this node's configuration has.
+    configured: ArcSwap<BTreeMap<ScheduleName, Arc<Schedule>>>,
+    /// The configuration was loaded, and Redis does not know it yet.
+    is_news: AtomicBool,
 }
 
 /// A schedule as it stands.
@@ -164,7 +156,7 @@ pub enum Touched {
 
 /// The state as the scripts keep it.
 #[derive(Debug, Deserialize)]
-struct State {
+struct Stored {
     v: u64,
     p: Option<Paused>,
     n: Option<u64>,
@@ -174,24 +166,32 @@ struct State {
     m: u64,
 }
 
-impl Store {
+impl Schedules {
+    pub(super) fn new(wire: &Wire, settings: &Settings) -> Self {
+        let state = State {
+            configured: ArcSwap::from_pointee(settings.schedules.clone()),
+            is_news: AtomicBool::new(true),
+        };
+        Self { wire: wire.clone(), state: Arc::new(state) }
+    }
+
     /// Wakes whoever sweeps on this node.
-    pub fn wake_schedules(&self) {
-        self.inner.schedules.shard.due.notify_one();
+    pub fn wake(&self) {
+        self.wire.wake_schedules();
     }
 
     /// Rings when a schedule may tick sooner than was known.
     #[must_use]
-    pub fn schedules_wake(&self) -> Arc<Shard> {
-        Arc::clone(&self.inner.schedules.shard)
+    pub fn shard(&self) -> Arc<Shard> {
+        Arc::clone(&self.wire.schedules_shard)
     }
 
     /// A schedule by its name.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn schedule_named(&self, name: &ScheduleName) -> Result<Option<Kept>, StoreError> {
-        let page = self.read_schedules(name.as_str(), "", 1).await?;
+    pub async fn get(&self, name: &ScheduleName) -> Result<Option<Kept>, StoreError> {
+        let page = self.read(name.as_str(), "", 1).await?;
         Ok(page.schedules.into_iter().next())
     }
 
@@ -199,18 +199,18 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn schedules(&self, after: &str, limit: usize) -> Result<SchedulePage, StoreError> {
-        self.read_schedules("", after, limit).await
+    pub async fn list(&self, after: &str, limit: usize) -> Result<SchedulePage, StoreError> {
+        self.read("", after, limit).await
     }
 
-    async fn read_schedules(
+    async fn read(
         &self,
         name: &str,
         after: &str,
         limit: usize,
     ) -> Result<SchedulePage, StoreError> {
         let call = call!(ReadSchedules, wanted = name, after = after, most = limit);
-        let mut reply = self.read(&self.inner.schedules.shard, &call).await?;
+        let mut reply = self.wire.read(&self.wire.schedules_shard, &call).await?;
         fields!(reply as ReadSchedules; has_more: bool);
         rows!(reply as ReadSchedules);
         let mut schedules = Vec::new();
@@ -224,18 +224,18 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::Full`], [`StoreError::NotDurable`].
-    pub async fn put_schedule(&self, schedule: &Schedule) -> Result<PutSchedule, StoreError> {
-        Ok(self.write_schedule(schedule, "").await?.0)
+    pub async fn put(&self, schedule: &Schedule) -> Result<PutSchedule, StoreError> {
+        Ok(self.write(schedule, "").await?.0)
     }
 
     /// Also says whether it was the API's and is the configuration's now.
-    async fn write_schedule(
+    async fn write(
         &self,
         schedule: &Schedule,
         node: &str,
     ) -> Result<(PutSchedule, bool), StoreError> {
-        let shard = &self.inner.schedules.shard;
-        self.check_room(&shard.keys.all[0])?;
+        let shard = &self.wire.schedules_shard;
+        self.wire.check_room(&shard.keys.all[0])?;
         let call = call!(
             PutSchedule,
             name = arg(&schedule.name),
@@ -245,7 +245,7 @@ impl Store {
             node = node,
             schedules_max = SCHEDULES_MAX,
         );
-        let mut reply = self.call_durably(shard, &call).await?;
+        let mut reply = self.wire.call_durably(shard, &call).await?;
         fields!(reply as PutSchedule; code: i64, is_taken: bool);
         let put = match code {
             0 => PutSchedule::Created,
@@ -254,13 +254,13 @@ impl Store {
             3 => PutSchedule::Configured,
             _ => PutSchedule::TooMany,
         };
-        self.wake_schedules();
+        self.wire.wake_schedules();
         Ok((put, is_taken))
     }
 
     /// The first nominal time from now on, as scripts take it.
     async fn first_tick(&self, schedule: &Schedule) -> Result<Vec<u8>, StoreError> {
-        let now_ms = self.read_time().await? / 1000;
+        let now_ms = self.wire.read_time().await? / 1000;
         Ok(schedule.cadence.next_after(now_ms).map(arg).unwrap_or_default())
     }
 
@@ -268,7 +268,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::NotDurable`].
-    pub async fn delete_schedule(&self, name: &ScheduleName) -> Result<Touched, StoreError> {
+    pub async fn delete(&self, name: &ScheduleName) -> Result<Touched, StoreError> {
         let touched = self.touch(&call!(DeleteSchedule, name = arg(name))).await?;
         Ok(touched.unwrap_or(Touched::NotFound))
     }
@@ -277,7 +277,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::NotDurable`].
-    pub async fn pause_schedule(
+    pub async fn pause(
         &self,
         name: &ScheduleName,
         reason: &str,
@@ -291,9 +291,9 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::NotDurable`].
-    pub async fn resume_schedule(&self, name: &ScheduleName) -> Result<Touched, StoreError> {
+    pub async fn resume(&self, name: &ScheduleName) -> Result<Touched, StoreError> {
         for _ in 0..TRIES {
-            let Some(kept) = self.schedule_named(name).await? else { break };
+            let Some(kept) = self.get(name).await? else { break };
             let first = self.first_tick(&kept.schedule).await?;
             let name = arg(name);
             let call = call!(ResumeSchedule, name = name, version = kept.version, first_ms = first);
@@ -306,7 +306,7 @@ impl Store {
 
     /// `None`: it was changed meanwhile.
     async fn touch(&self, call: &Call) -> Result<Option<Touched>, StoreError> {
-        let mut reply = self.call_durably(&self.inner.schedules.shard, call).await?;
+        let mut reply = self.wire.call_durably(&self.wire.schedules_shard, call).await?;
         // All three answer alike, as a test holds.
         fields!(reply as ResumeSchedule; code: i64);
         let touched = match code {
@@ -315,7 +315,7 @@ impl Store {
             3 => Touched::Configured,
             _ => Touched::NotFound,
         };
-        self.wake_schedules();
+        self.wire.wake_schedules();
         Ok(Some(touched))
     }
 }
@@ -327,7 +327,7 @@ fn read_kept(reply: &mut Reply) -> Result<Option<Kept>, StoreError> {
         name: String, is_configured: bool, next_ms: Option<u64>, state: Bytes, intent: Bytes,
         definition: Bytes
     );
-    let Ok(state) = serde_json::from_slice::<State>(&state) else {
+    let Ok(state) = serde_json::from_slice::<Stored>(&state) else {
         tracing::debug!(schedule = name, "the state of a schedule cannot be read");
         return Ok(None);
     };

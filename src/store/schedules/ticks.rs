@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use ulid::Ulid;
 
-use super::{UnderWay, readable};
+use super::{Schedules, UnderWay, readable};
 use crate::domain::headers::NOMINAL_HEADER;
 use crate::domain::id::{MessageId, new_ulid};
 use crate::domain::message::{NewMessage, When};
 use crate::domain::schedule::{Due, Schedule};
 use crate::domain::time::rfc3339;
-use crate::store::clock_watch::{DOUBT_PAUSE, Timed, until};
 use crate::store::given::shard_of_key;
 use crate::store::intake::ranks;
 use crate::store::promises::Promise;
@@ -18,7 +17,8 @@ use crate::store::queue::Queue;
 use crate::store::record::pack_rest;
 use crate::store::reply::Reply;
 use crate::store::script::{call, fields, timed_call};
-use crate::store::{Accepted, NotAccepted, Store, StoreError, arg, when};
+use crate::store::wire::clock_watch::{DOUBT_PAUSE, Timed, until};
+use crate::store::{StoreError, arg, when};
 use crate::telemetry::ScheduleLabel;
 
 /// Schedules that one sweep looks at.
@@ -60,15 +60,15 @@ pub struct Sweep {
     pub more: bool,
 }
 
-impl Store {
+impl Schedules {
     /// What is due, passing over the first `skip`, and what is to be taken over.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn sweep(&self, skip: usize) -> Result<Sweep, StoreError> {
-        let shard = &self.inner.schedules.shard;
+        let shard = &self.wire.schedules_shard;
         let call = timed_call!(Sweep, most = SWEEP_MAX, skip = skip, takeover_ms = TAKEOVER_MS);
-        let Some(Timed { now_us, mut reply }) = self.timed(shard, call).await? else {
+        let Some(Timed { now_us, mut reply }) = self.wire.timed(shard, call).await? else {
             let (due, left, next_in) = (Vec::new(), Vec::new(), Some(DOUBT_PAUSE));
             return Ok(Sweep { now_ms: 0, due, left, looked: 0, next_in, more: false });
         };
@@ -92,7 +92,7 @@ impl Store {
             let under_way = serde_json::from_slice::<UnderWay>(&intent[..cut]).ok();
             let known = under_way.and_then(|it| Some((it.nominal_ms, it.ulid.parse().ok()?)));
             let Some((nominal_ms, ulid)) = known else {
-                self.note_foreign("~schedules", &name, &"a tick under way cannot be read");
+                self.wire.note_foreign("~schedules", &name, &"a tick under way cannot be read");
                 continue;
             };
             if let Some(schedule) = readable(&name, definition) {
@@ -122,14 +122,15 @@ impl Store {
             ulid = arg(ulid),
             takeover_ms = TAKEOVER_MS,
         );
-        let called = self.timed(&self.inner.schedules.shard, call).await?;
+        let called = self.wire.timed(&self.wire.schedules_shard, call).await?;
         let Some(Timed { mut reply, .. }) = called else { return Ok(None) };
         fields!(reply as Tick; is_done: bool);
         if !is_done {
             return Ok(None);
         }
         if decided.missed > 0 {
-            self.metrics()
+            self.wire
+                .metrics()
                 .schedule
                 .schedule_missed
                 .get_or_create(&label(tick))
@@ -149,7 +150,7 @@ impl Store {
         let queue = self.taking_queue(schedule)?;
         let id = MessageId { queue: schedule.queue.clone(), ulid: tick.ulid };
         let shard = queue.shard_of(&id);
-        self.check_room(&shard.keys.all[0])?;
+        self.wire.check_room(&shard.keys.all[0])?;
         let message = message_of(schedule, tick.nominal_ms);
         let call = call!(
             Fire,
@@ -161,44 +162,42 @@ impl Store {
             rest = pack_rest(&message, 0)?,
             remembered_ms = REMEMBERED_MS,
         );
-        let mut reply = self.call_durably(shard, &call).await?;
+        let mut reply = self.wire.call_durably(shard, &call).await?;
         fields!(reply as Fire; wake: u64, sequence: u64, is_new: bool);
         shard.wake(wake);
         if is_new {
             let promise = Promise { ulid: tick.ulid, sequence: sequence + 1 };
-            self.inner.promises.accepted(shard.mark(), std::iter::once(promise));
+            self.wire.promises.accepted(shard.mark(), std::iter::once(promise));
             if message.expires.is_some() {
                 shard.expiry.notify_one();
             }
-            self.metrics().count(schedule.queue.as_str(), "schedule", 1);
-            self.metrics().schedule.schedule_fired.get_or_create(&label(tick)).inc();
+            self.wire.metrics().count(schedule.queue.as_str(), "schedule", 1);
+            self.wire.metrics().schedule.schedule_fired.get_or_create(&label(tick)).inc();
         }
         let name = arg(&schedule.name);
         let call = call!(Fired, name = name, ulid = arg(tick.ulid), id = arg(id));
-        self.call(&self.inner.schedules.shard, &call).await.map(drop)
+        self.wire.call(&self.wire.schedules_shard, &call).await.map(drop)
     }
 
-    /// Sends a schedule's message now, beside its cadence. A repeat with the same key is the same run.
+    /// The message that a run of a schedule beside its cadence takes in now. With the same key it is the same run.
     ///
     /// # Errors
-    /// [`NotAccepted`], as for any message.
-    pub async fn run_schedule(
+    /// [`StoreError::Unavailable`].
+    pub async fn message_now(
         &self,
         schedule: &Schedule,
         key: Option<&str>,
-    ) -> Result<Accepted, NotAccepted> {
-        let now_ms = self.read_time().await? / 1000;
+    ) -> Result<NewMessage, StoreError> {
+        let now_ms = self.wire.read_time().await? / 1000;
         let mut message = message_of(schedule, now_ms);
         let name = &schedule.name;
         message.details.idempotency_key = key.map(|key| format!("schedule/{name}/{key}"));
-        let mut answers = self.schedule(&schedule.queue, vec![message]).await?;
-        let nothing = || StoreError::Reply("schedule gave no answer".to_owned());
-        answers.pop().ok_or_else(nothing)?
+        Ok(message)
     }
 
     /// The queue, if it takes messages here.
     fn taking_queue(&self, schedule: &Schedule) -> Result<std::sync::Arc<Queue>, StoreError> {
-        let queue = self.queue(&schedule.queue)?;
+        let queue = self.wire.queue(&schedule.queue)?;
         if queue.retired {
             return Err(StoreError::UnknownQueue(schedule.queue.to_string()));
         }
@@ -211,7 +210,7 @@ impl Store {
         let shards = queue.policy.shards;
         let key = schedule.details.group.as_deref().unwrap_or(schedule.name.as_str());
         let random: u128 = rand::random();
-        new_ulid(self.clock().now_ms(), shard_of_key(key, shards), shards, random)
+        new_ulid(self.wire.clock().now_ms(), shard_of_key(key, shards), shards, random)
     }
 }
 

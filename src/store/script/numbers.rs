@@ -4,7 +4,6 @@
 
 use super::super::audit::Fault;
 use super::super::callbacks::SNAPSHOT_VERSION;
-use super::super::clock_watch::DOUBT_PAUSE;
 use super::super::gate::ClaimStatus;
 use super::super::intake::FINGERPRINT_BYTES;
 use super::super::prune::{PRUNED_AGE, PRUNED_BYTES, PRUNED_MESSAGES};
@@ -13,6 +12,7 @@ use super::super::record::{
     RECORD_HEADER_BYTES, RECORD_VERSION, STATE_HEADER_BYTES, STATE_VERSION,
 };
 use super::super::settle::Verdict;
+use super::super::wire::clock_watch::DOUBT_PAUSE;
 use crate::domain::gates::Gate;
 use crate::domain::limit::LEAD_US_FURTHEST;
 

@@ -3,12 +3,13 @@
 //! Owns which verb carries a settlement out, and which ones may go into one call. Refuses to know why a
 //! settlement was chosen (see `engine::decide`).
 
+use super::super::StoreError;
 use super::super::queue::Queue;
-use super::super::{Store, StoreError};
 use super::{DeferKind, Lease, Settled, Verdict};
 use crate::domain::failing::Sign;
 use crate::domain::message::Attempt;
 use crate::domain::settlement::Settlement;
+use crate::store::messages::Messages;
 
 /// A lease, and how it ends.
 #[derive(Debug, Clone)]
@@ -111,7 +112,7 @@ impl LeaseEnd {
     }
 }
 
-impl Store {
+impl Messages {
     /// Ends leases that go this way. `exchanges` are tokens of batches that are over with this.
     ///
     /// # Errors

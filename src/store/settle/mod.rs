@@ -15,9 +15,10 @@ use super::reply::Reply;
 use super::script::{Call, call, fields, row, rows};
 use super::tail::Tail;
 use super::trouble::row_of;
-use super::{Store, StoreError, Verb, arg};
+use super::{StoreError, Verb, arg};
 use crate::domain::failing::Sign;
 use crate::domain::message::Attempt;
+use crate::store::messages::Messages;
 
 /// A claim on a message: what every later step must show.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -130,7 +131,7 @@ fn signs(items: &[Settled]) -> Vec<u8> {
     }))
 }
 
-impl Store {
+impl Messages {
     /// leased → delivered. `ended` are tokens of batches that are over with this.
     ///
     /// # Errors
@@ -142,7 +143,7 @@ impl Store {
         ended: &[String],
         items: &[Settled],
     ) -> Result<Vec<Verdict>, StoreError> {
-        self.look_at_tables(shard, items.len()).await;
+        self.wire.look_at_tables(shard, items.len()).await;
         let keep_ms = queue.policy.retention.delivered_ms;
         let shown: String = items.iter().map(|item| item.lease.token.as_str()).collect();
         let rows = items
@@ -155,7 +156,7 @@ impl Store {
             |verdict: &Verdict| matches!(verdict, Verdict::Ok | Verdict::Already | Verdict::Late);
         let delivered = items.iter().zip(&verdicts).filter(|(_, verdict)| kept(verdict));
         let ulids = delivered.map(|(item, _)| item.lease.ulid);
-        self.inner.promises.delivered(shard.mark(), ulids);
+        self.wire.promises.delivered(shard.mark(), ulids);
         Ok(verdicts)
     }
 
@@ -188,7 +189,7 @@ impl Store {
             dead_keep_ms = retention.dead_ms,
             ..rows
         );
-        let mut reply = self.call(shard, &call).await?;
+        let mut reply = self.wire.call(shard, &call).await?;
         fields!(reply as Retry; wake: u64, reports: Bytes);
         shard.wake(wake);
         rows!(reply as Retry);
@@ -247,7 +248,7 @@ impl Store {
         if kind != DeferKind::Hold {
             // The door is the downstream's: it is shut for every shard.
             for other in queue.shards.iter().filter(|other| other.number != shard.number) {
-                self.call(other, &call_for(&[])).await?;
+                self.wire.call(other, &call_for(&[])).await?;
             }
         }
         Ok(verdicts)
@@ -321,7 +322,7 @@ impl Store {
         let rows =
             leases.iter().map(|lease| row!(Renew: ulid = arg(lease.ulid), token = &lease.token));
         let call = call!(Renew, lease_ms = lease_ms, exchanges = ongoing.concat(), ..rows);
-        let mut reply = self.call(shard, &call).await?;
+        let mut reply = self.wire.call(shard, &call).await?;
         rows!(reply as Renew);
         read_verdicts(&mut reply)
     }
@@ -334,7 +335,7 @@ impl Store {
         count: usize,
     ) -> Result<Vec<Verdict>, StoreError> {
         let verb = call.verb;
-        let mut reply = self.call(shard, call).await?;
+        let mut reply = self.wire.call(shard, call).await?;
         // All of these verbs answer alike, as a test holds.
         fields!(reply as Ack; reports: Bytes);
         rows!(reply as Ack);
@@ -357,7 +358,7 @@ impl Store {
 
     fn count_settled(&self, verb: Verb, queue: &Queue, verdicts: &[Verdict]) {
         let done = verdicts.iter().filter(|v| matches!(v, Verdict::Ok | Verdict::Late)).count();
-        self.metrics().count(queue.policy.name.as_str(), verb.as_str(), done);
+        self.wire.metrics().count(queue.policy.name.as_str(), verb.as_str(), done);
     }
 }
 

@@ -39,9 +39,9 @@ impl Store {
     pub fn hand_out_soon(&self, event: Event) -> oneshot::Receiver<Vec<QueueName>> {
         let (sender, receiver) = oneshot::channel();
         let store = self.clone();
-        self.inner.tasks.spawn("hand out", async move {
+        self.wire.tasks.spawn("hand out", async move {
             let queues = event.queues.iter().map(async |queue| {
-                let places = store.inner.hand_outs.places(queue);
+                let places = store.hand_outs.places(queue);
                 let place = tokio::time::timeout(PLACE_PATIENCE, places.acquire()).await;
                 let is_left = match place {
                     Ok(Ok(_place)) => store.hand_to(queue, &[&event]).await[0],
@@ -50,8 +50,9 @@ impl Store {
                 is_left.then(|| queue.clone())
             });
             let left: Vec<_> = join_all(queues).await.into_iter().flatten().collect();
-            if let Some(topic) = store.topic(&event.id.topic)
-                && let Err(error) = store.conclude(&topic, &[(event.id.ulid, left.clone())]).await
+            if let Some(topic) = store.topics.get(&event.id.topic)
+                && let Err(error) =
+                    store.topics.conclude(&topic, &[(event.id.ulid, left.clone())]).await
             {
                 tracing::debug!(%error, event = %event.id, "an event is concluded later");
             }
@@ -98,7 +99,7 @@ impl Store {
     async fn hand_to(&self, queue: &QueueName, events: &[&Event]) -> Vec<bool> {
         failpoint!("handing-out"; queue.as_str().as_bytes());
         let messages = events.iter().map(|event| event.for_queue(queue)).collect();
-        let answers = match self.schedule_given(queue, messages).await {
+        let answers = match self.messages.schedule_given(queue, messages).await {
             Ok(answers) => answers,
             Err(error) => {
                 tracing::debug!(%error, %queue, "events wait for a queue");

@@ -11,13 +11,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use ulid::Ulid;
 
 use super::keys::{self, TopicKeys};
 use super::reply::Reply;
 use super::script::{call, fields, row, rows};
-use super::{Site, Store, StoreError, arg};
+use super::wire::Wire;
+use super::{Site, StoreError, arg};
 use crate::config::Settings;
 use crate::domain::id::{QueueName, new_ulid};
 use crate::domain::message::NewMessage;
@@ -79,13 +81,26 @@ pub struct Outstanding {
 }
 
 /// Topics by name.
-pub(super) type Topics = BTreeMap<TopicName, Arc<Topic>>;
+type Known = BTreeMap<TopicName, Arc<Topic>>;
 
-impl Store {
+/// The topics that this node knows, and what Redis keeps of them; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Topics {
+    wire: Wire,
+    known: Arc<ArcSwap<Known>>,
+}
+
+impl Topics {
+    pub(super) fn new(wire: &Wire, settings: &Settings) -> Self {
+        let topics = Self { wire: wire.clone(), known: Arc::default() };
+        topics.set(settings);
+        topics
+    }
+
     /// Takes the topics of a configuration; those that were known and are gone become retired.
-    pub fn set_topics(&self, settings: &Settings) {
-        let known = self.inner.topics.load();
-        let mut topics: Topics = settings
+    pub fn set(&self, settings: &Settings) {
+        let known = self.known.load();
+        let mut topics: Known = settings
             .topics
             .iter()
             .map(|(name, policy)| (name.clone(), self.new_topic(policy, false)))
@@ -94,11 +109,11 @@ impl Store {
             let retired = || self.new_topic(&topic.policy, true);
             topics.entry(name.clone()).or_insert_with(retired);
         }
-        self.inner.topics.store(Arc::new(topics));
+        self.known.store(Arc::new(topics));
     }
 
     fn new_topic(&self, policy: &Arc<TopicPolicy>, retired: bool) -> Arc<Topic> {
-        let keys = TopicKeys::new(self.namespace(), &policy.name);
+        let keys = TopicKeys::new(self.wire.namespace(), &policy.name);
         Arc::new(Topic { policy: Arc::clone(policy), retired, keys })
     }
 
@@ -106,18 +121,18 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn register_topics(&self, settings: &Settings) -> Result<(), StoreError> {
-        let key = keys::topics(self.namespace());
-        let value = self.plain(redis::cmd("HGETALL").arg(&key)).await?;
+    pub async fn register(&self, settings: &Settings) -> Result<(), StoreError> {
+        let key = keys::topics(self.wire.namespace());
+        let value = self.wire.plain(redis::cmd("HGETALL").arg(&key)).await?;
         let known: HashMap<String, String> = Reply::new(value)?.pairs().into_iter().collect();
         for (name, policy) in &settings.topics {
             let queues = event::joined(&policy.queues);
             if known.get(name.as_str()) != Some(&queues) {
                 let pair = [name.as_str().as_bytes(), queues.as_bytes()];
-                self.keep("HSET", key.clone(), &pair).await?;
+                self.wire.keep("HSET", key.clone(), &pair).await?;
             }
         }
-        let mut topics = Topics::clone(&self.inner.topics.load());
+        let mut topics = Known::clone(&self.known.load());
         for (name, queues) in known {
             let Ok(name) = name.parse::<TopicName>() else { continue };
             topics.entry(name.clone()).or_insert_with(|| {
@@ -125,31 +140,31 @@ impl Store {
                 self.new_topic(&Arc::new(TopicPolicy { name, queues }), true)
             });
         }
-        self.inner.topics.store(Arc::new(topics));
+        self.known.store(Arc::new(topics));
         Ok(())
     }
 
     /// Writes down every topic that this node knows, where the namespace has forgotten them.
-    pub(in crate::store) async fn register_topics_again(&self) -> Result<(), StoreError> {
-        let key = keys::topics(self.namespace());
-        for topic in self.topics() {
+    pub(in crate::store) async fn register_again(&self) -> Result<(), StoreError> {
+        let key = keys::topics(self.wire.namespace());
+        for topic in self.all() {
             let queues = event::joined(&topic.policy.queues);
             let pair = [topic.policy.name.as_str().as_bytes(), queues.as_bytes()];
-            self.keep("HSET", key.clone(), &pair).await?;
+            self.wire.keep("HSET", key.clone(), &pair).await?;
         }
         Ok(())
     }
 
     /// Every topic, by name; retired ones too.
     #[must_use]
-    pub fn topics(&self) -> Vec<Arc<Topic>> {
-        self.inner.topics.load().values().cloned().collect()
+    pub fn all(&self) -> Vec<Arc<Topic>> {
+        self.known.load().values().cloned().collect()
     }
 
     /// A topic by name.
     #[must_use]
-    pub fn topic(&self, name: &TopicName) -> Option<Arc<Topic>> {
-        self.inner.topics.load().get(name).cloned()
+    pub fn get(&self, name: &TopicName) -> Option<Arc<Topic>> {
+        self.known.load().get(name).cloned()
     }
 
     /// – → kept. The queues are those of this moment: whoever subscribes later gets later events.
@@ -161,12 +176,12 @@ impl Store {
         topic: &Topic,
         message: NewMessage,
     ) -> Result<Published, StoreError> {
-        self.check_room(&topic.keys.all[0])?;
-        if self.clock().now_us() == 0 {
-            self.read_time().await?;
+        self.wire.check_room(&topic.keys.all[0])?;
+        if self.wire.clock().now_us() == 0 {
+            self.wire.read_time().await?;
         }
         let name = &topic.policy.name;
-        let ulid = new_ulid(self.clock().now_ms(), 0, 1, rand::random());
+        let ulid = new_ulid(self.wire.clock().now_ms(), 0, 1, rand::random());
         let id = EventId { topic: name.clone(), ulid };
         let mut event = Event::new(id, topic.policy.queues.clone(), message);
         let call = call!(
@@ -180,14 +195,14 @@ impl Store {
             queues = event::joined(&event.queues),
             event = event.pack()?,
         );
-        let mut reply = self.call_durably(topic, &call).await?;
+        let mut reply = self.wire.call_durably(topic, &call).await?;
         fields!(reply as Publish; code: u64, ulid: String, queues: String, taken_ms: u64);
         let first = Ulid::from_string(&ulid).map_err(|e| StoreError::Reply(e.to_string()))?;
         let first = EventId { topic: name.clone(), ulid: first };
         match code {
             0 => {
                 let label = TopicLabel { topic: name.to_string() };
-                self.metrics().intake.topic_events.get_or_create(&label).inc();
+                self.wire.metrics().intake.topic_events.get_or_create(&label).inc();
                 event.taken_at(taken_ms);
                 Ok(Published::Kept(Box::new(event)))
             }
@@ -218,14 +233,14 @@ impl Store {
             far_ms = FAR_MS,
             was_put_off = put_off,
         );
-        let mut reply = self.call(topic, &call).await?;
+        let mut reply = self.wire.call(topic, &call).await?;
         fields!(reply as Pursue; has_more: bool);
         rows!(reply as Pursue);
         let mut events = Vec::new();
         while reply.len() > 0 {
             fields!(row of reply as Pursue; ulid: String, left: String, event: Bytes);
             let Ok(ulid) = Ulid::from_string(&ulid) else {
-                self.note_foreign(
+                self.wire.note_foreign(
                     &format!("~topic.{}", topic.policy.name),
                     &ulid,
                     &"it is not an event",
@@ -238,7 +253,7 @@ impl Store {
                 // Kept, for a version that knows it; it must not hold up the others.
                 Err(error) => {
                     let topic = format!("~topic.{}", topic.policy.name);
-                    self.note_foreign(&topic, &ulid.to_string(), &error);
+                    self.wire.note_foreign(&topic, &ulid.to_string(), &error);
                 }
             }
         }
@@ -263,7 +278,7 @@ impl Store {
             .iter()
             .map(|(ulid, left)| row!(Conclude: ulid = arg(ulid), left = event::joined(left)));
         let call = call!(Conclude, put_off_ms = put_off_ms, ..rows);
-        self.call(topic, &call).await.map(drop)
+        self.wire.call(topic, &call).await.map(drop)
     }
 
     /// What a topic keeps.
@@ -271,7 +286,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn outstanding(&self, topic: &Topic) -> Result<Outstanding, StoreError> {
-        let mut reply = self.read(topic, &call!(Outstanding)).await?;
+        let mut reply = self.wire.read(topic, &call!(Outstanding)).await?;
         fields!(
             reply as Outstanding;
             now_ms: u64, events: u64, oldest_ms: Option<u64>, left: String

@@ -37,7 +37,7 @@ async fn audit(node: &Node, mends: bool) -> Vec<Finding> {
     let mut audit = Audit::new(Arc::clone(&node.queue), Arc::clone(node.shard()), mends);
     let mut findings = Vec::new();
     while !audit.is_done() {
-        findings.extend(node.store.audit_step(&mut audit).await.expect("Redis is there"));
+        findings.extend(node.store.audits.step(&mut audit).await.expect("Redis is there"));
     }
     let (looked, total) = audit.progress();
     assert!(looked <= total);
@@ -70,11 +70,11 @@ async fn seed(ground: &Ground, node: &Node, random: &mut StdRng) {
     }
     let brief = node.send(message("brief").expires(When::After(1)).due(When::After(0))).await;
     ground.passes(ground.now_ms().await + 2).await;
-    node.store.expire(&node.queue, node.shard()).await.expect("Redis is there");
+    node.store.messages.expire(&node.queue, node.shard()).await.expect("Redis is there");
     assert_eq!(node.state(&brief).await, State::Expired);
     // An entry left behind in a ready list is no fault.
     let withdrawn = node.send(message("withdrawn")).await;
-    node.store.cancel(&withdrawn).await.expect("Redis is there");
+    node.store.messages.cancel(&withdrawn).await.expect("Redis is there");
     ground.assert_sound(node).await;
 }
 
@@ -136,10 +136,11 @@ async fn break_one(ground: &Ground, random: &mut StdRng) -> String {
 /// Everything that waits is delivered, each once.
 async fn deliver_all(ground: &Ground, node: &Node) {
     for state in [State::Uncertain, State::Dead] {
-        node.store.requeue_all(&node.name, state, 1000).await.expect("Redis is there");
+        node.store.messages.requeue_all(&node.name, state, 1000).await.expect("Redis is there");
     }
     let waits: BTreeSet<_> = node
         .store
+        .messages
         .list(&node.name, State::Scheduled, 1000, None)
         .await
         .expect("Redis is there")
@@ -149,7 +150,7 @@ async fn deliver_all(ground: &Ground, node: &Node) {
         .collect();
     for id in &waits {
         let now = tidegate::store::Edit { due: Some(When::After(0)), ..Default::default() };
-        node.store.reschedule(id, &now).await.expect("Redis is there");
+        node.store.messages.reschedule(id, &now).await.expect("Redis is there");
     }
     let counts = node.counts().await;
     let (ready, leased) = (counts.of(State::Ready), counts.of(State::Leased));
@@ -283,7 +284,7 @@ async fn what_cannot_be_read_is_told_and_left_alone_and_nothing_behind_it_waits(
 
     // Readings show them, or at least do not fail.
     assert_eq!(node.counts().await.of(State::Ready), 4);
-    let page = node.store.list(&node.name, State::Ready, 100, None).await.unwrap();
+    let page = node.store.messages.list(&node.name, State::Ready, 100, None).await.unwrap();
     assert!(page.messages.iter().any(|message| message.id == ids[3]));
     let shown = node.get(&ids[0]).await;
     assert!(shown.reason.is_some_and(|reason| reason.contains("cannot be read")));
@@ -295,11 +296,11 @@ async fn what_cannot_be_read_is_told_and_left_alone_and_nothing_behind_it_waits(
     }
     assert_eq!(taken.iter().map(|claimed| claimed.lease.ulid).collect::<Vec<_>>(), [ids[3].ulid]);
     for id in &ids[..3] {
-        let changed = node.store.cancel(id).await.unwrap();
+        let changed = node.store.messages.cancel(id).await.unwrap();
         assert_eq!(changed, tidegate::store::Changed::NotFound);
     }
     assert_eq!(node.promote().await, 0);
-    assert_eq!(node.store.expire(&node.queue, node.shard()).await.unwrap().moved, 0);
+    assert_eq!(node.store.messages.expire(&node.queue, node.shard()).await.unwrap().moved, 0);
 
     for mends in [false, true] {
         let found = audit(&node, mends).await;
@@ -330,7 +331,7 @@ async fn nothing_is_found_under_load() {
     let (rounds, enough) = (10, 5);
     let audits = AtomicUsize::new(0);
     // Longer than a page of the walk.
-    node.store.schedule(&node.name, vec![message("before"); 2500]).await.expect("a queue");
+    node.store.messages.schedule(&node.name, vec![message("before"); 2500]).await.expect("a queue");
     let work = async |node: &Node, seed: u64| {
         let mut random = StdRng::seed_from_u64(seed);
         let verbs = [Verb::Ack, Verb::Ack, Verb::Retry, Verb::Release, Verb::Bury, Verb::Park];
@@ -341,8 +342,10 @@ async fn nothing_is_found_under_load() {
             }
             let due = When::After(random.random_range(0..4));
             let sent = message("m").due(due).expires(When::After(HOUR_MS));
-            let sent = node.store.schedule(&node.name, vec![sent; 100]).await.expect("a queue");
+            let sent =
+                node.store.messages.schedule(&node.name, vec![sent; 100]).await.expect("a queue");
             node.store
+                .messages
                 .cancel(&sent[0].as_ref().expect("taken in").id)
                 .await
                 .expect("Redis is there");
@@ -352,10 +355,14 @@ async fn nothing_is_found_under_load() {
                 node.settle(*verbs.choose(&mut random).expect("some"), part).await;
             }
             let soon = tidegate::store::Edit { due: Some(When::After(0)), ..Default::default() };
-            let page =
-                node.store.list(&node.name, State::Scheduled, 20, None).await.expect("there");
+            let page = node
+                .store
+                .messages
+                .list(&node.name, State::Scheduled, 20, None)
+                .await
+                .expect("there");
             for message in page.messages {
-                node.store.reschedule(&message.id, &soon).await.expect("Redis is there");
+                node.store.messages.reschedule(&message.id, &soon).await.expect("Redis is there");
             }
         }
     };

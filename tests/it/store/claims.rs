@@ -92,7 +92,7 @@ async fn slots_of_a_fast_limit_are_those_of_the_model(ground: Ground) {
 async fn slots_are_those_of_the_model(ground: &Ground, rate: &str, burst: u32) {
     let node = ground.node(&format!("rate = \"{rate}\"\nburst = {burst}\nconcurrency = 500")).await;
     let limit = node.queue.policy.limit().unwrap();
-    node.store.schedule(&node.name, vec![message("m"); 200]).await.unwrap();
+    node.store.messages.schedule(&node.name, vec![message("m"); 200]).await.unwrap();
     for _ in 0..4 {
         let before_us = arrival_us(ground).await;
         let reply = node.claim(WISH).await;
@@ -141,7 +141,7 @@ async fn a_permit_is_taken_only_with_a_message(ground: Ground) {
     let node = ground.node("rate = \"1/min\"\nconcurrency = 50").await;
     assert_eq!(node.claim(WISH).await.status, ClaimStatus::Empty);
     let id = node.send(message("m")).await;
-    node.store.cancel(&id).await.unwrap();
+    node.store.messages.cancel(&id).await.unwrap();
     assert_eq!(node.claim(WISH).await.status, ClaimStatus::Stale);
     assert_eq!(arrival_us(&ground).await.to_bits(), 0.0_f64.to_bits());
 
@@ -159,7 +159,7 @@ const BATCH: &str = "[queues.tide.batch]\nmax_items = 3\nmax_bytes = \"1KiB\"\nm
 async fn a_batch_gathers_until_it_is_full_or_old(ground: Ground) {
     let node = ground.node(&format!("concurrency = 9\n{BATCH}")).await;
     let stale = node.send(message("stale")).await;
-    node.store.cancel(&stale).await.unwrap();
+    node.store.messages.cancel(&stale).await.unwrap();
     node.send_all(&["a", "b"]).await;
 
     let gathering = node.claim(WISH).await;
@@ -207,7 +207,7 @@ async fn batches_in_flight_count_as_one_call_each(ground: Ground) {
     let acked = |claimed: &Claimed| ended(&claimed.lease, "ack", Settlement::Ack);
     let rest: Vec<_> = first[1..].iter().map(acked).collect();
     let exchanges = [first[0].lease.token.clone()];
-    node.store.settle(&node.queue, rest[0].way(), &exchanges, &rest).await.unwrap();
+    node.store.messages.settle(&node.queue, rest[0].way(), &exchanges, &rest).await.unwrap();
     assert_eq!(node.counts().await.exchanges, 1);
     assert_eq!(node.claim(WISH).await.messages.len(), 3);
     ground.assert_sound(&node).await;
@@ -216,7 +216,7 @@ async fn batches_in_flight_count_as_one_call_each(ground: Ground) {
 async fn a_pause_holds_everything_and_its_time_is_kept(ground: Ground) {
     let node = ground.node("").await;
     node.send_all(&["a", "b"]).await;
-    assert_eq!(node.store.pause(&node.name, None, "night", "op").await.unwrap(), 0);
+    assert_eq!(node.store.queues.pause(&node.name, None, "night", "op").await.unwrap(), 0);
     let begun_ms = ground.now_ms().await;
     let held = node.claim(WISH).await;
     assert_eq!((held.status, held.wait), (ClaimStatus::Held(Gate::Pause), None));
@@ -224,14 +224,15 @@ async fn a_pause_holds_everything_and_its_time_is_kept(ground: Ground) {
     assert_eq!((info.until_ms, info.reason.as_str(), info.by.as_str()), (None, "night", "op"));
 
     ground.passes(begun_ms + 20).await;
-    assert!(node.store.resume(&node.name).await.unwrap());
-    assert!(!node.store.resume(&node.name).await.unwrap());
+    assert!(node.store.queues.resume(&node.name).await.unwrap());
+    assert!(!node.store.queues.resume(&node.name).await.unwrap());
     let first = node.claim(ClaimWish { messages_max: 1, ..WISH }).await;
     assert!((20..5000).contains(&first.paused_ms), "{}", first.paused_ms);
     assert_eq!(first.messages[0].paused_at_first_ms, first.paused_ms);
 
     // A pause with an end ends by itself, and counts for as long as it lasted.
-    let until_ms = node.store.pause(&node.name, Some(When::After(400)), "", "").await.unwrap();
+    let until_ms =
+        node.store.queues.pause(&node.name, Some(When::After(400)), "", "").await.unwrap();
     assert_eq!(node.counts().await.paused.unwrap().until_ms, Some(until_ms));
     assert!(node.claim(WISH).await.wait.is_some_and(|wait| wait <= Duration::from_millis(400)));
     ground.passes(until_ms + 30).await;
@@ -285,7 +286,7 @@ async fn throttles_shut_the_gate_longer_each_time(ground: Ground) {
     let again = node.take(1).await;
     defer(&[&again[0].lease], None).await;
     assert!((900..=1000).contains(&shut_for().await));
-    assert!(node.store.resume(&node.name).await.unwrap());
+    assert!(node.store.queues.resume(&node.name).await.unwrap());
     assert_eq!(node.take(10).await.len(), 3);
     ground.assert_sound(&node).await;
 }
@@ -303,7 +304,7 @@ async fn what_expired_is_not_claimed(ground: Ground) {
     ground.assert_sound(&node).await;
 
     // Requeued, it never expires again, and the claim says so.
-    node.store.requeue(&brief).await.unwrap();
+    node.store.messages.requeue(&brief).await.unwrap();
     let again = node.take(10).await;
     assert_eq!((bodies(&again), again[0].expires_ms), (vec!["brief".to_owned()], None));
     ground.assert_sound(&node).await;
@@ -312,8 +313,8 @@ async fn what_expired_is_not_claimed(ground: Ground) {
 async fn stale_entries_are_skipped_and_uncounted(ground: Ground) {
     let node = ground.node("").await;
     let ids = node.send_all(&["a", "b", "c", "d"]).await;
-    node.store.cancel(&ids[0]).await.unwrap();
-    node.store.cancel(&ids[2]).await.unwrap();
+    node.store.messages.cancel(&ids[0]).await.unwrap();
+    node.store.messages.cancel(&ids[2]).await.unwrap();
     assert_eq!(ground.assert_sound(&node).await.stale, 2);
     assert_eq!(node.counts().await.of(State::Ready), 2);
 
@@ -324,7 +325,7 @@ async fn stale_entries_are_skipped_and_uncounted(ground: Ground) {
 async fn two_nodes_never_claim_the_same_message(ground: Ground) {
     let (one, two) =
         (ground.node("concurrency = 500").await, ground.node("concurrency = 500").await);
-    one.store.schedule(&one.name, vec![message("m"); 300]).await.unwrap();
+    one.store.messages.schedule(&one.name, vec![message("m"); 300]).await.unwrap();
     let take_all = async |node: &Node| {
         let mut ids = Vec::new();
         loop {

@@ -23,15 +23,20 @@ fn step(ground: &Ground, ms: i64) {
 }
 
 async fn reap(node: &Node) -> u64 {
-    node.store.reap(&node.queue, node.shard()).await.expect("Redis is there").reaped
+    node.store.messages.reap(&node.queue, node.shard()).await.expect("Redis is there").reaped
 }
 
 async fn expire(node: &Node) -> u64 {
-    node.store.expire(&node.queue, node.shard()).await.expect("Redis is there").moved
+    node.store.messages.expire(&node.queue, node.shard()).await.expect("Redis is there").moved
 }
 
 async fn prune(node: &Node) -> u64 {
-    node.store.prune(&node.queue, node.shard(), &[]).await.expect("Redis is there").messages
+    node.store
+        .messages
+        .prune(&node.queue, node.shard(), &[])
+        .await
+        .expect("Redis is there")
+        .messages
 }
 
 #[tokio::test]
@@ -106,7 +111,7 @@ async fn a_pause_does_not_end_by_a_step() {
     let ground = ground().await;
     let node = ground.node("").await;
     node.send(message("m")).await;
-    node.store.pause(&node.name, Some(SOON), "deploy", "ann").await.unwrap();
+    node.store.queues.pause(&node.name, Some(SOON), "deploy", "ann").await.unwrap();
     step(&ground, HOUR);
 
     for _ in 0..2 {
@@ -144,7 +149,7 @@ async fn a_deadline_of_before_a_step_back_is_pulled_to_a_lease_from_now() {
     assert!(node.store.clock_alarm().is_some_and(|alarm| (alarm.step_ms + HOUR).abs() < 5000));
     node.store.resume_clock("ann").await.unwrap();
 
-    let reaped = node.store.reap(&node.queue, node.shard()).await.unwrap();
+    let reaped = node.store.messages.reap(&node.queue, node.shard()).await.unwrap();
 
     assert!(reaped.next_in.is_some_and(|next_in| next_in.as_millis() <= 7000), "{reaped:?}");
 }

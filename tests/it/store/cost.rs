@@ -87,7 +87,7 @@ async fn our_call(node: &Node, verb: usize, due_ms: u64, leased: &mut Vec<LeaseE
     match verb {
         0 => {
             let sent = small().due(When::At(due_ms));
-            let taken_in = node.store.schedule(&node.name, vec![sent; CALL]).await;
+            let taken_in = node.store.messages.schedule(&node.name, vec![sent; CALL]).await;
             taken_in.expect("the queue is known").len()
         }
         1 => usize::try_from(node.promote().await).expect("a few"),
@@ -292,7 +292,11 @@ async fn a_scheduled_message_is_small() {
     for call in 0..SCHEDULED / 1000 {
         let due = |n: usize| (call * 1000 + n) as u64 * 7919 % HOUR_MS;
         let sent = |n| small().due(When::At(now_ms + HOUR_MS + due(n)));
-        node.store.schedule(&node.name, (0..1000).map(sent).collect()).await.expect("a queue");
+        node.store
+            .messages
+            .schedule(&node.name, (0..1000).map(sent).collect())
+            .await
+            .expect("a queue");
     }
     let mut bytes = 0;
     for name in ["meta", "records", "states", "due", "ready:0", "claims"] {

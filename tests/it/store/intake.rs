@@ -53,9 +53,9 @@ async fn a_key_takes_one_message(ground: Ground) {
     assert_eq!((repeat.id, repeat.due_at_ms), (first.id.clone(), first.due_at_ms));
     assert!(matches!(other, Err(NotAccepted::Mismatch(id)) if id == first.id));
     assert!(!free.duplicate);
-    assert_eq!(node.store.find_key(&node.name, "k").await.unwrap(), Some(first.id));
-    assert_eq!(node.store.find_key(&node.name, "l").await.unwrap(), Some(free.id));
-    assert_eq!(node.store.find_key(&node.name, "m").await.unwrap(), None);
+    assert_eq!(node.store.messages.find_key(&node.name, "k").await.unwrap(), Some(first.id));
+    assert_eq!(node.store.messages.find_key(&node.name, "l").await.unwrap(), Some(free.id));
+    assert_eq!(node.store.messages.find_key(&node.name, "m").await.unwrap(), None);
     assert_eq!(ground.assert_sound(&node).await.by_state[..2], [1, 1]);
 }
 
@@ -64,7 +64,7 @@ async fn keys_within_one_call(ground: Ground) {
     let messages = ["a", "a", "b"].map(|body| message(body).key("k").due(When::After(HOUR_MS)));
 
     // The first goes alone, since nobody waits; those behind it gather meanwhile.
-    let answers = node.store.schedule(&node.name, messages.to_vec()).await.unwrap();
+    let answers = node.store.messages.schedule(&node.name, messages.to_vec()).await.unwrap();
 
     let first = answers[0].as_ref().unwrap();
     assert!(!first.duplicate);
@@ -96,7 +96,7 @@ async fn a_key_is_known_for_its_window_and_then_forgotten(ground: Ground) {
     age(1).await;
     let repeat = node.try_send(message("a").key("k")).await.unwrap();
     assert_eq!((repeat.id, repeat.duplicate), (first.clone(), true));
-    assert_eq!(node.store.find_key(&node.name, "k").await.unwrap(), Some(first.clone()));
+    assert_eq!(node.store.messages.find_key(&node.name, "k").await.unwrap(), Some(first.clone()));
 
     // Twice: forgotten, and taken by a new message.
     age(1).await;
@@ -111,7 +111,7 @@ async fn a_key_is_known_for_its_window_and_then_forgotten(ground: Ground) {
     turn().await;
     turn().await;
     turn().await;
-    assert_eq!(node.store.find_key(&node.name, "k").await.unwrap(), None);
+    assert_eq!(node.store.messages.find_key(&node.name, "k").await.unwrap(), None);
     ground.assert_sound(&node).await;
 }
 
@@ -126,7 +126,7 @@ async fn nothing_is_promoted_early(ground: Ground) {
     let mut promoted = 0;
 
     while promoted < due.len() {
-        let swept = node.store.promote(&node.queue, node.shard()).await.unwrap();
+        let swept = node.store.messages.promote(&node.queue, node.shard()).await.unwrap();
         let now_ms = ground.now_ms().await;
         promoted += usize::try_from(swept.moved).unwrap();
         let may = due.iter().filter(|due_ms| **due_ms <= now_ms).count();

@@ -38,7 +38,7 @@ async fn hasty(ground: &Ground) -> Node {
 
 async fn reap(ground: &Ground, node: &Node) -> Reaped {
     ground.passes(ground.now_ms().await + 1).await;
-    node.store.reap(&node.queue, node.shard()).await.unwrap()
+    node.store.messages.reap(&node.queue, node.shard()).await.unwrap()
 }
 
 async fn a_lost_lease_comes_back_at_the_head(ground: Ground) {
@@ -90,9 +90,9 @@ async fn the_third_loss_alone_is_poison(ground: Ground) {
     }
     // While anything is in flight it waits, and what stands behind it too.
     let other = {
-        node.store.reschedule(&suspect, &due_in(HOUR_MS)).await.unwrap();
+        node.store.messages.reschedule(&suspect, &due_in(HOUR_MS)).await.unwrap();
         let lease = node.take_one().await;
-        node.store.reschedule(&suspect, &due_in(0)).await.unwrap();
+        node.store.messages.reschedule(&suspect, &due_in(0)).await.unwrap();
         lease
     };
     assert_eq!(bodies(&node.take(1).await), ["c"]);
@@ -140,7 +140,7 @@ async fn what_is_past_its_time_expires_wherever_it_waits(ground: Ground) {
     let later = node.send(message("m").expires(When::After(HOUR_MS))).await;
     ground.passes(node.get(&scheduled).await.expires_at_ms.unwrap()).await;
 
-    let swept = node.store.expire(&node.queue, node.shard()).await.unwrap();
+    let swept = node.store.messages.expire(&node.queue, node.shard()).await.unwrap();
 
     assert_eq!(swept.moved, 2);
     assert!(swept.next_in.unwrap() > Duration::from_secs(3000));
@@ -156,7 +156,7 @@ async fn what_is_past_its_time_expires_wherever_it_waits(ground: Ground) {
     // Back from its attempt, its time is over too.
     node.end(Verb::Retry, &lease).await;
     ground.assert_sound(&node).await;
-    assert_eq!(node.store.expire(&node.queue, node.shard()).await.unwrap().moved, 1);
+    assert_eq!(node.store.messages.expire(&node.queue, node.shard()).await.unwrap().moved, 1);
     assert_eq!(node.state(&leased).await, State::Expired);
     ground.assert_sound(&node).await;
 }
@@ -168,18 +168,21 @@ async fn finals_are_pruned_when_their_retention_is_over(ground: Ground) {
     let (one, two) = (node.take_one().await, node.take_one().await);
     node.end(Verb::Ack, &one).await;
     node.end(Verb::Bury, &two).await;
-    node.store.cancel(&ids[2]).await.unwrap();
+    node.store.messages.cancel(&ids[2]).await.unwrap();
     ground.passes(ground.now_ms().await + 2).await;
 
-    assert_eq!(node.store.prune(&node.queue, node.shard(), &living).await.unwrap().messages, 2);
+    assert_eq!(
+        node.store.messages.prune(&node.queue, node.shard(), &living).await.unwrap().messages,
+        2
+    );
 
-    assert_eq!(node.store.get(&ids[0]).await.unwrap(), None);
+    assert_eq!(node.store.messages.get(&ids[0]).await.unwrap(), None);
     assert_eq!(node.state(&ids[1]).await, State::Dead);
-    assert_eq!(node.store.get(&ids[2]).await.unwrap(), None);
+    assert_eq!(node.store.messages.get(&ids[2]).await.unwrap(), None);
     ground.assert_sound(&node).await;
     let claims = async || -> u64 { ground.raw(redis::cmd("HLEN").arg(ground.key("claims"))).await };
     assert_eq!(claims().await, 2, "its last claim and its last intake");
-    node.store.prune(&node.queue, node.shard(), &[]).await.unwrap();
+    node.store.messages.prune(&node.queue, node.shard(), &[]).await.unwrap();
     assert_eq!(claims().await, 0, "the last claim of a node that is gone");
 }
 
@@ -187,17 +190,21 @@ async fn nothing_is_kept_but_for_whom_waits(ground: Ground) {
     let node = ground.node_shaped("", |policy| policy.retention.delivered_ms = 0).await;
     let ids = node.send_all(&["a", "b", "waited for", "cancelled"]).await;
     let taken = node.take(3).await;
-    node.store.cancel(&ids[3]).await.unwrap();
+    node.store.messages.cancel(&ids[3]).await.unwrap();
     node.end(Verb::Ack, &taken[0].lease).await;
-    let waited =
-        node.store.get_final(&ids[2], Duration::from_millis(1), Part::Whole).await.unwrap();
+    let waited = node
+        .store
+        .messages
+        .get_final(&ids[2], Duration::from_millis(1), Part::Whole)
+        .await
+        .unwrap();
     assert_eq!(waited.unwrap().state, State::Leased);
 
     node.end(Verb::Ack, &taken[1].lease).await;
     node.end(Verb::Ack, &taken[2].lease).await;
 
     for gone in [&ids[0], &ids[1], &ids[3]] {
-        assert_eq!(node.store.get(gone).await.unwrap(), None);
+        assert_eq!(node.store.messages.get(gone).await.unwrap(), None);
     }
     let kept = node.get(&ids[2]).await;
     assert_eq!(
@@ -215,24 +222,24 @@ async fn cancel_takes_what_waits_and_counts_stale_entries(ground: Ground) {
     let ready = node.send(message("ready").expires(When::After(HOUR_MS))).await;
     let scheduled = node.send(message("scheduled").due(When::After(HOUR_MS))).await;
     let uncertain = node.send(message("uncertain").due(When::At(0))).await;
-    node.store.reschedule(&ready, &due_in(HOUR_MS)).await.unwrap();
+    node.store.messages.reschedule(&ready, &due_in(HOUR_MS)).await.unwrap();
     let parked = node.take_one().await;
     node.end(Verb::Park, &parked).await;
-    node.store.reschedule(&ready, &due_in(0)).await.unwrap();
+    node.store.messages.reschedule(&ready, &due_in(0)).await.unwrap();
 
     for id in [&ready, &scheduled, &uncertain] {
-        assert_eq!(node.store.cancel(id).await.unwrap(), Changed::Done);
-        assert_eq!(node.store.cancel(id).await.unwrap(), Changed::Already);
+        assert_eq!(node.store.messages.cancel(id).await.unwrap(), Changed::Done);
+        assert_eq!(node.store.messages.cancel(id).await.unwrap(), Changed::Already);
         assert_eq!(node.state(id).await, State::Cancelled);
         ground.assert_sound(&node).await;
     }
     let refused = Changed::WrongState(State::Leased);
-    assert_eq!(node.store.cancel(&leased).await.unwrap(), refused);
+    assert_eq!(node.store.messages.cancel(&leased).await.unwrap(), refused);
     node.end(Verb::Ack, &lease).await;
     let refused = Changed::WrongState(State::Delivered);
-    assert_eq!(node.store.cancel(&leased).await.unwrap(), refused);
+    assert_eq!(node.store.messages.cancel(&leased).await.unwrap(), refused);
     let nobody = node.id(&tidegate::store::Lease { ulid: ulid::Ulid::from_parts(1, 1), ..lease });
-    assert_eq!(node.store.cancel(&nobody).await.unwrap(), Changed::NotFound);
+    assert_eq!(node.store.messages.cancel(&nobody).await.unwrap(), Changed::NotFound);
     // The claim above has skipped the first entry of "ready"; the one of its return is left.
     assert_eq!(ground.assert_sound(&node).await.stale, 1);
     assert_eq!(node.claim(WISH).await.status, ClaimStatus::Stale);
@@ -249,7 +256,7 @@ async fn reschedule_moves_a_scheduled_message(ground: Ground) {
         payload: Some(Bytes::from_static(b"changed")),
     };
 
-    assert_eq!(node.store.reschedule(&id, &edit).await.unwrap(), Changed::Done);
+    assert_eq!(node.store.messages.reschedule(&id, &edit).await.unwrap(), Changed::Done);
 
     let found = node.get(&id).await;
     assert_eq!((found.state, found.priority), (State::Scheduled, 7));
@@ -258,7 +265,7 @@ async fn reschedule_moves_a_scheduled_message(ground: Ground) {
     ground.assert_sound(&node).await;
 
     let never = Edit { expires: Some(None), ..due_in(0) };
-    assert_eq!(node.store.reschedule(&id, &never).await.unwrap(), Changed::Done);
+    assert_eq!(node.store.messages.reschedule(&id, &never).await.unwrap(), Changed::Done);
     node.send(message("lower").priority(6)).await;
     node.send(message("higher").priority(8)).await;
     let taken = node.take(9).await;
@@ -274,17 +281,17 @@ async fn reschedule_keeps_the_place_of_a_ready_message(ground: Ground) {
     // Due now, another expiry, another priority of the same band: its place is as good as before.
     let expires = When::After(HOUR_MS);
     assert_eq!(
-        node.store.reschedule(&ids[1], &edit(Some(4), Some(expires))).await.unwrap(),
+        node.store.messages.reschedule(&ids[1], &edit(Some(4), Some(expires))).await.unwrap(),
         Changed::Done
     );
     assert_eq!(ground.assert_sound(&node).await.stale, 0);
     assert_eq!(node.get(&ids[1]).await.priority, 4);
     assert!(node.get(&ids[1]).await.expires_at_ms.is_some());
     // Another band: it goes there, and leaves a stale entry.
-    node.store.reschedule(&ids[2], &edit(Some(5), None)).await.unwrap();
+    node.store.messages.reschedule(&ids[2], &edit(Some(5), None)).await.unwrap();
     assert_eq!(ground.assert_sound(&node).await.stale, 1);
     // Later: it waits.
-    node.store.reschedule(&ids[3], &due_in(HOUR_MS)).await.unwrap();
+    node.store.messages.reschedule(&ids[3], &due_in(HOUR_MS)).await.unwrap();
     assert_eq!(node.state(&ids[3]).await, State::Scheduled);
     assert_eq!(ground.assert_sound(&node).await.stale, 2);
 
@@ -302,23 +309,24 @@ async fn reschedule_refuses_what_cannot_be(ground: Ground) {
         Edit { expires: Some(Some(When::After(1))), ..Edit::default() },
         Edit { expires: Some(Some(When::After(5))), ..due_in(5) },
     ] {
-        let changed = node.store.reschedule(&id, &edit).await.unwrap();
+        let changed = node.store.messages.reschedule(&id, &edit).await.unwrap();
         assert_eq!(changed, Changed::ExpiresBeforeDue, "{edit:?}");
     }
     assert_eq!(node.get(&id).await, before);
 
     // A retry may be due after the message expires; its payload may be changed all the same.
     node.store
+        .messages
         .reschedule(&id, &Edit { expires: Some(Some(When::After(HOUR_MS / 2))), ..due_in(0) })
         .await
         .unwrap();
     let lease = node.take_one().await;
     let refused = Changed::WrongState(State::Leased);
-    assert_eq!(node.store.reschedule(&id, &due_in(0)).await.unwrap(), refused);
+    assert_eq!(node.store.messages.reschedule(&id, &due_in(0)).await.unwrap(), refused);
     node.end(Verb::Retry, &lease).await;
     let edit =
         Edit { payload: Some(Bytes::from_static(b"p")), priority: Some(3), ..Edit::default() };
-    assert_eq!(node.store.reschedule(&id, &edit).await.unwrap(), Changed::Done);
+    assert_eq!(node.store.messages.reschedule(&id, &edit).await.unwrap(), Changed::Done);
     ground.assert_sound(&node).await;
 }
 
@@ -327,26 +335,30 @@ async fn a_payload_is_edited_where_nobody_sends_it(ground: Ground) {
     let edit = Edit { payload: Some(Bytes::from_static(b"better")), ..Edit::default() };
     let id = node.send(message("bad").key("k")).await;
     let refused = Changed::WrongState(State::Ready);
-    assert_eq!(node.store.reschedule(&id, &edit).await.unwrap(), refused);
+    assert_eq!(node.store.messages.reschedule(&id, &edit).await.unwrap(), refused);
     let lease = node.take_one().await;
     let refused = Changed::WrongState(State::Leased);
-    assert_eq!(node.store.reschedule(&id, &edit).await.unwrap(), refused);
+    assert_eq!(node.store.messages.reschedule(&id, &edit).await.unwrap(), refused);
     node.end(Verb::Bury, &lease).await;
 
-    assert_eq!(node.store.reschedule(&id, &edit).await.unwrap(), Changed::Done);
+    assert_eq!(node.store.messages.reschedule(&id, &edit).await.unwrap(), Changed::Done);
 
     let dead = node.get(&id).await;
     assert_eq!((dead.state, dead.payload.as_deref()), (State::Dead, Some("better".as_bytes())));
     assert_eq!(dead.details.idempotency_key.as_deref(), Some("k"));
     assert_eq!(
-        node.store.reschedule(&id, &Edit { priority: Some(1), ..edit.clone() }).await.unwrap(),
+        node.store
+            .messages
+            .reschedule(&id, &Edit { priority: Some(1), ..edit.clone() })
+            .await
+            .unwrap(),
         Changed::WrongState(State::Dead)
     );
-    node.store.requeue(&id).await.unwrap();
+    node.store.messages.requeue(&id).await.unwrap();
     let again = node.take(1).await;
     assert_eq!(bodies(&again), ["better"]);
     node.end(Verb::Park, &again[0].lease).await;
-    assert_eq!(node.store.reschedule(&id, &edit).await.unwrap(), Changed::Done);
+    assert_eq!(node.store.messages.reschedule(&id, &edit).await.unwrap(), Changed::Done);
     ground.assert_sound(&node).await;
 }
 
@@ -358,30 +370,30 @@ async fn requeue_starts_over(ground: Ground) {
     let expires_ms = node.get(&id).await.expires_at_ms.unwrap();
     ground.passes(expires_ms).await;
 
-    assert_eq!(node.store.requeue(&id).await.unwrap(), Changed::Done);
+    assert_eq!(node.store.messages.requeue(&id).await.unwrap(), Changed::Done);
 
     let found = node.get(&id).await;
     assert_eq!((found.state, found.attempts, found.final_at_ms), (State::Ready, 0, None));
     assert_eq!(found.expires_at_ms, None, "a past expiry is cleared");
     assert_eq!(node.settle_one(Verb::Ack, &lease).await, Verdict::Stale);
     let refused = Changed::WrongState(State::Ready);
-    assert_eq!(node.store.requeue(&id).await.unwrap(), refused);
+    assert_eq!(node.store.messages.requeue(&id).await.unwrap(), refused);
     let lease = node.take_one().await;
     node.end(Verb::Park, &lease).await;
-    assert_eq!(node.store.requeue(&id).await.unwrap(), Changed::Done);
-    node.store.cancel(&id).await.unwrap();
-    assert_eq!(node.store.requeue(&id).await.unwrap(), Changed::Done);
+    assert_eq!(node.store.messages.requeue(&id).await.unwrap(), Changed::Done);
+    node.store.messages.cancel(&id).await.unwrap();
+    assert_eq!(node.store.messages.requeue(&id).await.unwrap(), Changed::Done);
     let taken = node.take(9).await;
     assert_eq!((taken.len(), taken[0].attempt), (1, 1));
     node.end(Verb::Ack, &taken[0].lease).await;
     let refused = Changed::WrongState(State::Delivered);
-    assert_eq!(node.store.requeue(&id).await.unwrap(), refused);
+    assert_eq!(node.store.messages.requeue(&id).await.unwrap(), refused);
     ground.assert_sound(&node).await;
 }
 
 /// Sends and buries this many messages.
 async fn bury_many(node: &Node, count: usize) {
-    node.store.schedule(&node.name, vec![message("m"); count]).await.unwrap();
+    node.store.messages.schedule(&node.name, vec![message("m"); count]).await.unwrap();
     loop {
         let leases: Vec<_> = node.take(250).await.into_iter().map(|c| c.lease).collect();
         if leases.is_empty() {
@@ -407,12 +419,12 @@ async fn requeue_all_takes_what_stood_there(ground: Ground) {
         }
     };
 
-    let all = node.store.requeue_all(&node.name, State::Dead, 10_000);
+    let all = node.store.messages.requeue_all(&node.name, State::Dead, 10_000);
     let (requeued, ()) = tokio::join!(all, dies_again);
 
     assert_eq!(requeued.unwrap(), (600, false));
     assert_eq!(ground.assert_sound(&node).await.by_state[6], 600);
-    let (some, more) = node.store.requeue_all(&node.name, State::Dead, 100).await.unwrap();
+    let (some, more) = node.store.messages.requeue_all(&node.name, State::Dead, 100).await.unwrap();
     assert_eq!((some, more), (100, true));
     assert_eq!(node.counts().await.of(State::Ready), 100);
 }
@@ -427,19 +439,22 @@ async fn an_uncertain_message_is_decided_once(ground: Ground) {
         let id = node.send(message("m").expires(When::After(HOUR_MS))).await;
         let lease = node.take_one().await;
         let refused = Changed::WrongState(State::Leased);
-        assert_eq!(node.store.resolve(&id, decision, None).await.unwrap(), refused);
+        assert_eq!(node.store.messages.resolve(&id, decision, None).await.unwrap(), refused);
         node.end(Verb::Park, &lease).await;
 
-        assert_eq!(node.store.resolve(&id, decision, Some("asked")).await.unwrap(), Changed::Done);
+        assert_eq!(
+            node.store.messages.resolve(&id, decision, Some("asked")).await.unwrap(),
+            Changed::Done
+        );
 
         let found = node.get(&id).await;
         assert_eq!((found.state, found.reason.as_deref()), (state, Some("asked")));
         assert_eq!(found.last_attempt.unwrap().outcome, "park");
         assert_eq!(found.attempts, 1, "the attempt may have been one");
         let refused = Changed::WrongState(state);
-        assert_eq!(node.store.resolve(&id, decision, None).await.unwrap(), refused);
+        assert_eq!(node.store.messages.resolve(&id, decision, None).await.unwrap(), refused);
         ground.assert_sound(&node).await;
-        node.store.cancel(&id).await.unwrap();
+        node.store.messages.cancel(&id).await.unwrap();
         assert!(node.take(1).await.is_empty());
     }
 }
@@ -448,13 +463,19 @@ async fn purge_empties_a_state_up_to_its_own_time(ground: Ground) {
     let node = ground.node("concurrency = 1000\npriority_levels = 10").await;
     bury_many(&node, 300).await;
     // Stale entries at the head, as many as one step looks at.
-    let early = node.store.schedule(&node.name, vec![message("m").priority(9); 260]).await.unwrap();
+    let early = node
+        .store
+        .messages
+        .schedule(&node.name, vec![message("m").priority(9); 260])
+        .await
+        .unwrap();
     for sent in &early {
-        node.store.cancel(&sent.as_ref().unwrap().id).await.unwrap();
+        node.store.messages.cancel(&sent.as_ref().unwrap().id).await.unwrap();
     }
     let messages = (0..10).cycle().take(600).map(|n| message("m").priority(n)).collect();
-    node.store.schedule(&node.name, messages).await.unwrap();
+    node.store.messages.schedule(&node.name, messages).await.unwrap();
     node.store
+        .messages
         .schedule(&node.name, vec![message("m").due(When::After(HOUR_MS)); 300])
         .await
         .unwrap();
@@ -462,16 +483,23 @@ async fn purge_empties_a_state_up_to_its_own_time(ground: Ground) {
     assert_eq!(by_state, [300, 600, 0, 0, 0, 0, 300, 0, 260]);
 
     for (state, count) in [(State::Scheduled, 300), (State::Ready, 600), (State::Dead, 300)] {
-        assert_eq!(node.store.purge(&node.name, state, u64::MAX).await.unwrap(), (count, false));
+        assert_eq!(
+            node.store.messages.purge(&node.name, state, u64::MAX).await.unwrap(),
+            (count, false)
+        );
         ground.assert_sound(&node).await;
     }
     assert_eq!(node.counts().await.of(State::Cancelled), 1160);
-    let (purged, remaining) = node.store.purge(&node.name, State::Cancelled, 500).await.unwrap();
+    let (purged, remaining) =
+        node.store.messages.purge(&node.name, State::Cancelled, 500).await.unwrap();
     assert_eq!((purged, remaining), (500, true));
     ground.assert_sound(&node).await;
 
     // A longer retention than today's keeps nothing back.
     let brief = ground.node_shaped("", |policy| policy.retention.delivered_ms = 1).await;
-    assert_eq!(brief.store.purge(&node.name, State::Cancelled, u64::MAX).await.unwrap().0, 660);
+    assert_eq!(
+        brief.store.messages.purge(&node.name, State::Cancelled, u64::MAX).await.unwrap().0,
+        660
+    );
     assert_eq!(ground.assert_sound(&node).await, super::scan::Scan::default());
 }

@@ -21,7 +21,7 @@ on_each!(
 async fn a_full_redis_takes_nothing_in_and_drains_on() {
     let ground = Ground::single().await;
     let node = ground.node("concurrency = 20").await;
-    node.store.schedule(&node.name, vec![message("m"); 12]).await.unwrap();
+    node.store.messages.schedule(&node.name, vec![message("m"); 12]).await.unwrap();
     let scheduled = node.send(message("m").due(When::After(50))).await;
     let expiring = node.send(message("m").due(When::After(HOUR_MS)).expires(When::After(50))).await;
     ground.passes(node.get(&expiring).await.expires_at_ms.unwrap()).await;
@@ -41,14 +41,17 @@ async fn a_full_redis_takes_nothing_in_and_drains_on() {
     }
     assert_eq!(node.promote().await, 1);
     assert_eq!(node.state(&scheduled).await, State::Ready);
-    assert_eq!(node.store.expire(&node.queue, node.shard()).await.unwrap().moved, 1);
-    assert_eq!(node.store.requeue_all(&node.name, State::Dead, 9).await.unwrap(), (1, false));
-    node.store.cancel(&scheduled).await.unwrap();
-    node.store.pause(&node.name, None, "full", "").await.unwrap();
-    node.store.resume(&node.name).await.unwrap();
-    assert!(node.store.purge(&node.name, State::Ready, 99).await.unwrap().0 > 0);
-    node.store.reap(&node.queue, node.shard()).await.unwrap();
-    node.store.prune(&node.queue, node.shard(), &[]).await.unwrap();
+    assert_eq!(node.store.messages.expire(&node.queue, node.shard()).await.unwrap().moved, 1);
+    assert_eq!(
+        node.store.messages.requeue_all(&node.name, State::Dead, 9).await.unwrap(),
+        (1, false)
+    );
+    node.store.messages.cancel(&scheduled).await.unwrap();
+    node.store.queues.pause(&node.name, None, "full", "").await.unwrap();
+    node.store.queues.resume(&node.name).await.unwrap();
+    assert!(node.store.messages.purge(&node.name, State::Ready, 99).await.unwrap().0 > 0);
+    node.store.messages.reap(&node.queue, node.shard()).await.unwrap();
+    node.store.messages.prune(&node.queue, node.shard(), &[]).await.unwrap();
     ground.assert_sound(&node).await;
 
     memory("0").await;
@@ -105,53 +108,53 @@ async fn a_newer_schema_is_refused(ground: Ground) {
 async fn shards_may_change_only_while_the_queue_is_empty(ground: Ground) {
     let node = ground.node("shards = 2").await;
     let settings = |shards: u16| ground.settings(&format!("shards = {shards}"), |_| ());
-    node.store.register_queues(&settings(2)).await.unwrap();
+    node.store.queues.register(&settings(2)).await.unwrap();
     let id = node.send(message("m")).await;
     let wider = ground.node("shards = 4").await;
 
-    let refused = wider.store.register_queues(&settings(4)).await;
+    let refused = wider.store.queues.register(&settings(4)).await;
 
     assert!(
         matches!(&refused, Err(StartRefused::Unfit(why)) if why.contains("set shards = 2")),
         "{refused:?}"
     );
     assert_eq!(node.state(&id).await, State::Ready);
-    node.store.register_queues(&settings(2)).await.unwrap();
-    node.store.purge(&node.name, State::Ready, 9).await.unwrap();
-    assert!(wider.store.register_queues(&settings(4)).await.is_err(), "a cancelled one is kept");
-    node.store.purge(&node.name, State::Cancelled, 9).await.unwrap();
-    wider.store.register_queues(&settings(4)).await.unwrap();
+    node.store.queues.register(&settings(2)).await.unwrap();
+    node.store.messages.purge(&node.name, State::Ready, 9).await.unwrap();
+    assert!(wider.store.queues.register(&settings(4)).await.is_err(), "a cancelled one is kept");
+    node.store.messages.purge(&node.name, State::Cancelled, 9).await.unwrap();
+    wider.store.queues.register(&settings(4)).await.unwrap();
 }
 
 async fn a_queue_that_nobody_configures_is_still_read(ground: Ground) {
     let node = ground.node("shards = 3").await;
-    node.store.register_queues(&ground.settings("shards = 3", |_| ())).await.unwrap();
+    node.store.queues.register(&ground.settings("shards = 3", |_| ())).await.unwrap();
     let ids = node.send_all(&["a", "b", "c", "d"]).await;
     let mut settings = ground.settings("", |_| ());
     settings.queues.clear();
     let later = Ground::store_of(&settings);
     later.check().await.unwrap();
-    assert!(later.queue(&node.name).is_err());
+    assert!(later.queues.get(&node.name).is_err());
 
-    later.register_queues(&settings).await.unwrap();
+    later.queues.register(&settings).await.unwrap();
 
-    assert!(later.queue(&node.name).unwrap().retired);
+    assert!(later.queues.get(&node.name).unwrap().retired);
     for id in &ids {
-        assert_eq!(later.get(id).await.unwrap().unwrap().state, State::Ready);
+        assert_eq!(later.messages.get(id).await.unwrap().unwrap().state, State::Ready);
     }
-    assert_eq!(later.counts(&node.name).await.unwrap().of(State::Ready), 4);
-    assert_eq!(later.purge(&node.name, State::Ready, 9).await.unwrap(), (4, false));
+    assert_eq!(later.queues.counts(&node.name).await.unwrap().of(State::Ready), 4);
+    assert_eq!(later.messages.purge(&node.name, State::Ready, 9).await.unwrap(), (4, false));
 }
 
 async fn before_its_first_look_a_store_promises_nothing(ground: Ground) {
     let store = ground.store("", |_| ());
     let name = super::ground::QUEUE.parse().unwrap();
 
-    let answers = store.schedule(&name, vec![message("m")]).await.unwrap();
+    let answers = store.messages.schedule(&name, vec![message("m")]).await.unwrap();
 
     assert!(matches!(answers[0], Err(NotAccepted::Store(StoreError::NotDurable(_)))));
     assert_eq!(store.health().achieved(), None);
     store.check().await.unwrap();
     assert!(store.health().achieved().is_some());
-    assert!(store.schedule(&name, vec![message("m")]).await.unwrap()[0].is_ok());
+    assert!(store.messages.schedule(&name, vec![message("m")]).await.unwrap()[0].is_ok());
 }

@@ -25,7 +25,7 @@ async fn node_on_a_wire(queue: &str) -> (Ground, Wire, Node) {
         let lease = node.take_one().await;
         node.end(verb, &lease).await;
         // Whatever became of it, it is not ready any more.
-        node.store.cancel(&id).await.unwrap();
+        node.store.messages.cancel(&id).await.unwrap();
         assert!(node.take(1).await.is_empty());
     }
     (ground, wire, node)
@@ -113,7 +113,7 @@ async fn every_settling_is_done_once() {
         assert_eq!((after.state, after.attempts), (state, attempts), "{verb:?}");
         assert_eq!(after.window_holds, u32::from(verb == Verb::Defer));
         ground.assert_sound(&node).await;
-        node.store.cancel(&id).await.unwrap();
+        node.store.messages.cancel(&id).await.unwrap();
         assert!(node.take(1).await.is_empty());
     }
 }

@@ -112,7 +112,7 @@ pub(super) struct Node {
 impl Node {
     pub(super) fn new(store: Store) -> Self {
         let name: QueueName = QUEUE.parse().expect("a queue name");
-        let queue = store.queue(&name).expect("it is configured");
+        let queue = store.queues.get(&name).expect("it is configured");
         Self { store, queue, name }
     }
 
@@ -121,7 +121,8 @@ impl Node {
     }
 
     pub(super) async fn try_send(&self, message: NewMessage) -> Result<Accepted, NotAccepted> {
-        let mut answers = self.store.schedule(&self.name, vec![message]).await.expect("a queue");
+        let mut answers =
+            self.store.messages.schedule(&self.name, vec![message]).await.expect("a queue");
         answers.pop().expect("one answer")
     }
 
@@ -139,7 +140,7 @@ impl Node {
     }
 
     pub(super) async fn claim(&self, wish: ClaimWish) -> ClaimReply {
-        self.store.claim(&self.queue, wish).await.expect("Redis is there")
+        self.store.messages.claim(&self.queue, wish).await.expect("Redis is there")
     }
 
     /// Claims up to `most` messages.
@@ -156,7 +157,8 @@ impl Node {
     pub(super) async fn settle(&self, verb: Verb, leases: &[Lease]) -> Vec<Verdict> {
         if verb == Verb::Renew {
             let shard = &self.queue.shards[usize::from(leases[0].shard)];
-            let renewed = self.store.renew(shard, self.queue.policy.lease_ms, &[], leases).await;
+            let renewed =
+                self.store.messages.renew(shard, self.queue.policy.lease_ms, &[], leases).await;
             return renewed.expect("Redis is there");
         }
         let end = |lease| ended(lease, verb.as_str(), settlement_of(verb));
@@ -165,7 +167,11 @@ impl Node {
 
     /// Ends leases that go the same way.
     pub(super) async fn settle_as(&self, ends: &[LeaseEnd]) -> Vec<Verdict> {
-        self.store.settle(&self.queue, ends[0].way(), &[], ends).await.expect("Redis is there")
+        self.store
+            .messages
+            .settle(&self.queue, ends[0].way(), &[], ends)
+            .await
+            .expect("Redis is there")
     }
 
     pub(super) async fn settle_one(&self, verb: Verb, lease: &Lease) -> Verdict {
@@ -178,11 +184,11 @@ impl Node {
     }
 
     pub(super) async fn promote(&self) -> u64 {
-        self.store.promote(&self.queue, self.shard()).await.expect("Redis is there").moved
+        self.store.messages.promote(&self.queue, self.shard()).await.expect("Redis is there").moved
     }
 
     pub(super) async fn get(&self, id: &MessageId) -> Message {
-        self.store.get(id).await.expect("Redis is there").expect("it is kept")
+        self.store.messages.get(id).await.expect("Redis is there").expect("it is kept")
     }
 
     pub(super) async fn state(&self, id: &MessageId) -> State {
@@ -190,7 +196,7 @@ impl Node {
     }
 
     pub(super) async fn counts(&self) -> Counts {
-        self.store.counts(&self.name).await.expect("Redis is there")
+        self.store.queues.counts(&self.name).await.expect("Redis is there")
     }
 
     pub(super) fn id(&self, lease: &Lease) -> MessageId {

@@ -45,18 +45,19 @@ async fn uncertain(ground: &Ground, node: &Node) -> MessageId {
 }
 
 async fn ask(node: &Node, times: ProbeTimes) -> Vec<Doubtful> {
-    let due = node.store.probe(&node.queue, node.shard(), 10, times, 0).await;
+    let due = node.store.messages.probe(&node.queue, node.shard(), 10, times, 0).await;
     due.expect("Redis is there").messages
 }
 
 async fn postpone(node: &Node, message: &Doubtful, delay_ms: Option<u64>) -> Changed {
     let words = words(message.probes + 1);
-    let told = node.store.postpone(&node.queue, message, Some(&words), delay_ms).await;
+    let told = node.store.messages.postpone(&node.queue, message, Some(&words), delay_ms).await;
     told.expect("Redis is there")
 }
 
 async fn decide(node: &Node, message: &Doubtful, decision: Decision) -> Changed {
-    let told = node.store.resolve_probed(&node.queue, message, decision, &words(1), None).await;
+    let told =
+        node.store.messages.resolve_probed(&node.queue, message, decision, &words(1), None).await;
     told.expect("Redis is there")
 }
 
@@ -88,7 +89,7 @@ async fn a_prober_whose_word_was_overtaken_changes_nothing(ground: Ground) {
     let late = ask(&node, HASTY).await.pop().expect("it is due");
 
     // An operator has it sent again, and that attempt is uncertain too.
-    node.store.resolve(&id, Decision::Resend, None).await.unwrap();
+    node.store.messages.resolve(&id, Decision::Resend, None).await.unwrap();
     assert_eq!(decide(&node, &late, Decision::Delivered).await, Changed::WrongState(State::Ready));
     let lease = node.take_one().await;
     assert_eq!(decide(&node, &late, Decision::Dead).await, Changed::WrongState(State::Leased));
@@ -119,7 +120,7 @@ async fn what_could_not_be_told_is_asked_later_or_never(ground: Ground) {
     let last = ask(&node, TIMES).await.pop().expect("it is due");
     assert_eq!(postpone(&node, &last, None).await, Changed::Done);
     assert_eq!(node.get(&id).await.probes.expect("it was").next_at_ms, None);
-    let due = node.store.probe(&node.queue, node.shard(), 10, TIMES, 0).await.unwrap();
+    let due = node.store.messages.probe(&node.queue, node.shard(), 10, TIMES, 0).await.unwrap();
     assert!(due.messages.is_empty() && due.rank == 0, "{due:?}");
     let next_in = due.next_in.expect("the first one's next probe");
     assert!(next_in.as_millis() <= u128::from(HOUR_MS), "{next_in:?}");
@@ -129,19 +130,19 @@ async fn what_could_not_be_told_is_asked_later_or_never(ground: Ground) {
 async fn nothing_is_asked_while_the_queue_is_paused_or_its_gate_shut(ground: Ground) {
     let node = ground.node(PROBES).await;
     uncertain(&ground, &node).await;
-    node.store.pause(&node.name, None, "stop", "me").await.unwrap();
-    let due = node.store.probe(&node.queue, node.shard(), 10, TIMES, 0).await.unwrap();
+    node.store.queues.pause(&node.name, None, "stop", "me").await.unwrap();
+    let due = node.store.messages.probe(&node.queue, node.shard(), 10, TIMES, 0).await.unwrap();
     assert!(due.messages.is_empty() && due.next_in.is_none(), "until somebody resumes it");
-    node.store.resume(&node.name).await.unwrap();
+    node.store.queues.resume(&node.name).await.unwrap();
 
     node.send(message("refused")).await;
     let lease = node.take_one().await;
     let throttle = Settlement::Throttle { gate_ms: Some(HOUR_MS) };
     node.settle_as(&[ended(&lease, "throttled", throttle)]).await;
-    let due = node.store.probe(&node.queue, node.shard(), 10, TIMES, 0).await.unwrap();
+    let due = node.store.messages.probe(&node.queue, node.shard(), 10, TIMES, 0).await.unwrap();
     assert!(due.messages.is_empty() && due.next_in.is_some(), "until the gate opens");
 
-    node.store.resume(&node.name).await.unwrap();
+    node.store.queues.resume(&node.name).await.unwrap();
     assert_eq!(ask(&node, TIMES).await.len(), 1);
 }
 
@@ -150,11 +151,11 @@ async fn what_leaves_uncertain_is_not_asked_about_any_more(ground: Ground) {
     for step in ["cancel", "requeue", "delivered", "resend", "dead"] {
         let id = uncertain(&ground, &node).await;
         let changed = match step {
-            "cancel" => node.store.cancel(&id).await,
-            "requeue" => node.store.requeue(&id).await,
-            "delivered" => node.store.resolve(&id, Decision::Delivered, None).await,
-            "resend" => node.store.resolve(&id, Decision::Resend, None).await,
-            _ => node.store.resolve(&id, Decision::Dead, None).await,
+            "cancel" => node.store.messages.cancel(&id).await,
+            "requeue" => node.store.messages.requeue(&id).await,
+            "delivered" => node.store.messages.resolve(&id, Decision::Delivered, None).await,
+            "resend" => node.store.messages.resolve(&id, Decision::Resend, None).await,
+            _ => node.store.messages.resolve(&id, Decision::Dead, None).await,
         };
         assert_eq!(changed.unwrap(), Changed::Done, "{step}");
 
@@ -172,7 +173,7 @@ async fn what_was_parked_without_a_plan_is_planned(ground: Ground) {
     for _ in 0..3 {
         uncertain(&ground, &parks).await;
     }
-    let asked = node.store.probe(&node.queue, node.shard(), 10, TIMES, 0).await.unwrap();
+    let asked = node.store.messages.probe(&node.queue, node.shard(), 10, TIMES, 0).await.unwrap();
     assert_eq!((asked.messages.len(), asked.rank), (0, 3), "planned, and not due yet");
 
     ground.passes(ground.now_ms().await + 1).await;
@@ -186,7 +187,7 @@ async fn a_late_success_ends_the_asking(ground: Ground) {
     let id = hasty.send(message("late")).await;
     let lease = hasty.take_one().await;
     ground.passes(ground.now_ms().await + 1).await;
-    let reaped = hasty.store.reap(&hasty.queue, hasty.shard()).await.unwrap();
+    let reaped = hasty.store.messages.reap(&hasty.queue, hasty.shard()).await.unwrap();
     assert_eq!(reaped.parked, 1);
     ground.passes(ground.now_ms().await + 1).await;
     let asks = ask(&hasty, TIMES).await.pop().expect("a lost node's message is asked about");

@@ -33,7 +33,8 @@ async fn pages(node: &Node, state: State, limit: usize) -> Vec<MessageId> {
     let mut ids = Vec::new();
     let mut cursor = None;
     loop {
-        let page = node.store.list(&node.name, state, limit, cursor.as_deref()).await.unwrap();
+        let page =
+            node.store.messages.list(&node.name, state, limit, cursor.as_deref()).await.unwrap();
         assert!(page.messages.len() <= limit);
         assert!(page.messages.iter().all(|message| message.state == state));
         ids.extend(page.messages.into_iter().map(|message| message.id));
@@ -47,20 +48,20 @@ async fn pages(node: &Node, state: State, limit: usize) -> Vec<MessageId> {
 async fn pages_show_every_state_completely(ground: Ground) {
     let node = ground.node("concurrency = 100\npriority_levels = 3").await;
     for verb in [Verb::Ack, Verb::Bury, Verb::Park, Verb::Renew] {
-        node.store.schedule(&node.name, vec![message("m"); 7]).await.unwrap();
+        node.store.messages.schedule(&node.name, vec![message("m"); 7]).await.unwrap();
         let leases: Vec<_> = node.take(7).await.into_iter().map(|c| c.lease).collect();
         node.settle(verb, &leases).await;
     }
     let far = || message("m").due(When::After(HOUR_MS));
-    let cancelled = node.store.schedule(&node.name, vec![far(); 7]).await.unwrap();
+    let cancelled = node.store.messages.schedule(&node.name, vec![far(); 7]).await.unwrap();
     for sent in cancelled {
-        node.store.cancel(&sent.unwrap().id).await.unwrap();
+        node.store.messages.cancel(&sent.unwrap().id).await.unwrap();
     }
-    node.store.schedule(&node.name, vec![far().expires(When::After(0)); 7]).await.unwrap();
-    assert_eq!(node.store.expire(&node.queue, node.shard()).await.unwrap().moved, 7);
+    node.store.messages.schedule(&node.name, vec![far().expires(When::After(0)); 7]).await.unwrap();
+    assert_eq!(node.store.messages.expire(&node.queue, node.shard()).await.unwrap().moved, 7);
     let ready = [0, 9, 5, 0, 9, 5, 0].map(|priority| message("m").priority(priority));
-    node.store.schedule(&node.name, ready.to_vec()).await.unwrap();
-    node.store.schedule(&node.name, vec![far(); 7]).await.unwrap();
+    node.store.messages.schedule(&node.name, ready.to_vec()).await.unwrap();
+    node.store.messages.schedule(&node.name, vec![far(); 7]).await.unwrap();
 
     let scan = ground.assert_sound(&node).await;
     assert_eq!(scan.by_state, [7, 7, 7, 7, 0, 7, 7, 7, 7]);
@@ -75,7 +76,7 @@ async fn pages_show_every_state_completely(ground: Ground) {
         }
     }
     assert_eq!(seen.len(), 56);
-    let page = node.store.list(&node.name, State::Ready, 9, None).await.unwrap();
+    let page = node.store.messages.list(&node.name, State::Ready, 9, None).await.unwrap();
     let priorities: Vec<_> = page.messages.iter().map(|m| m.priority).collect();
     assert_eq!(priorities, [9, 9, 5, 5, 0, 0, 0], "as they will go");
 }
@@ -85,18 +86,19 @@ async fn a_page_is_stable_while_others_come_and_go(ground: Ground) {
     // Forty in the same millisecond: only their ids tell them apart.
     let due_ms = ground.now_ms().await + HOUR_MS;
     let at = |due_ms| message("m").due(When::At(due_ms));
-    node.store.schedule(&node.name, vec![at(due_ms); 40]).await.unwrap();
+    node.store.messages.schedule(&node.name, vec![at(due_ms); 40]).await.unwrap();
     let all = pages(&node, State::Scheduled, 100).await;
 
-    let first = node.store.list(&node.name, State::Scheduled, 10, None).await.unwrap();
+    let first = node.store.messages.list(&node.name, State::Scheduled, 10, None).await.unwrap();
     // The last one shown goes, and so does one before and one after it; others come before and after.
     for gone in [3, 9, 12] {
-        node.store.cancel(&all[gone]).await.unwrap();
+        node.store.messages.cancel(&all[gone]).await.unwrap();
     }
-    node.store.schedule(&node.name, vec![at(due_ms - 1); 5]).await.unwrap();
-    node.store.schedule(&node.name, vec![at(due_ms + 1); 5]).await.unwrap();
+    node.store.messages.schedule(&node.name, vec![at(due_ms - 1); 5]).await.unwrap();
+    node.store.messages.schedule(&node.name, vec![at(due_ms + 1); 5]).await.unwrap();
     let cursor = first.next_cursor.unwrap();
-    let rest = node.store.list(&node.name, State::Scheduled, 100, Some(&cursor)).await.unwrap();
+    let rest =
+        node.store.messages.list(&node.name, State::Scheduled, 100, Some(&cursor)).await.unwrap();
 
     let shown: Vec<_> = rest.messages.iter().map(|m| m.id.clone()).collect();
     let expected: Vec<_> = all[10..].iter().filter(|id| **id != all[12]).cloned().collect();
@@ -105,10 +107,11 @@ async fn a_page_is_stable_while_others_come_and_go(ground: Ground) {
 
     // The last one shown moved far away: the reader does not follow it.
     let edit = tidegate::store::Edit { due: Some(When::At(due_ms + 50)), ..Default::default() };
-    let first = node.store.list(&node.name, State::Scheduled, 10, None).await.unwrap();
-    node.store.reschedule(&first.messages[9].id, &edit).await.unwrap();
+    let first = node.store.messages.list(&node.name, State::Scheduled, 10, None).await.unwrap();
+    node.store.messages.reschedule(&first.messages[9].id, &edit).await.unwrap();
     let cursor = first.next_cursor.unwrap();
-    let rest = node.store.list(&node.name, State::Scheduled, 100, Some(&cursor)).await.unwrap();
+    let rest =
+        node.store.messages.list(&node.name, State::Scheduled, 100, Some(&cursor)).await.unwrap();
     assert_eq!(rest.messages.len(), 47 - 10 + 1);
     ground.assert_sound(&node).await;
 }
@@ -117,13 +120,17 @@ async fn a_cursor_that_is_none_starts_from_the_beginning(ground: Ground) {
     let node = ground.node("").await;
     node.send_all(&["a", "b", "c"]).await;
     node.send(message("m").due(When::After(HOUR_MS))).await;
-    let zset = node.store.list(&node.name, State::Scheduled, 1, None).await.unwrap().next_cursor;
-    let list = node.store.list(&node.name, State::Ready, 1, None).await.unwrap().next_cursor;
+    let zset =
+        node.store.messages.list(&node.name, State::Scheduled, 1, None).await.unwrap().next_cursor;
+    let list =
+        node.store.messages.list(&node.name, State::Ready, 1, None).await.unwrap().next_cursor;
     for cursor in [zset, Some("nonsense".into()), Some("0.99:".into()), Some("0.1:x:y".into())] {
-        let page = node.store.list(&node.name, State::Ready, 9, cursor.as_deref()).await.unwrap();
+        let page =
+            node.store.messages.list(&node.name, State::Ready, 9, cursor.as_deref()).await.unwrap();
         assert_eq!(page.messages.len(), 3, "{cursor:?}");
     }
-    let page = node.store.list(&node.name, State::Scheduled, 9, list.as_deref()).await.unwrap();
+    let page =
+        node.store.messages.list(&node.name, State::Scheduled, 9, list.as_deref()).await.unwrap();
     assert_eq!(page.messages.len(), 1);
 }
 
@@ -133,7 +140,7 @@ async fn counts_tell_ages_and_calls(ground: Ground) {
     assert_eq!((empty.oldest_ready_age_ms, empty.next_due_ms), (None, None));
     let due_ms = ground.now_ms().await;
     let stale = node.send(message("m").due(When::At(due_ms - 9000))).await;
-    node.store.cancel(&stale).await.unwrap();
+    node.store.messages.cancel(&stale).await.unwrap();
     node.send(message("m").due(When::At(due_ms - 5000))).await;
     node.send(message("m").due(When::At(due_ms + HOUR_MS))).await;
 
@@ -175,7 +182,7 @@ async fn a_waiter_is_woken_by_another_node(ground: Ground) {
             two.end(verb, &lease).await;
         };
 
-        let waits = one.store.get_final(&id, Duration::from_secs(60), Part::Whole);
+        let waits = one.store.messages.get_final(&id, Duration::from_secs(60), Part::Whole);
         let (found, ()) =
             within("the waiter is told", Box::pin(async { tokio::join!(waits, ends) })).await;
 
@@ -191,18 +198,24 @@ async fn a_waiter_is_woken_by_another_node(ground: Ground) {
 async fn a_waiter_is_told_what_is_final_already(ground: Ground) {
     let node = ground.node("").await;
     let id = node.send(message("m")).await;
-    let waited = node.store.get_final(&id, Duration::from_millis(20), Part::Whole).await.unwrap();
+    let waited =
+        node.store.messages.get_final(&id, Duration::from_millis(20), Part::Whole).await.unwrap();
     assert_eq!(waited.unwrap().state, State::Ready, "not final in time");
-    node.store.cancel(&id).await.unwrap();
+    node.store.messages.cancel(&id).await.unwrap();
 
-    let found =
-        within("an answer", node.store.get_final(&id, Duration::from_secs(60), Part::Whole)).await;
+    let found = within(
+        "an answer",
+        node.store.messages.get_final(&id, Duration::from_secs(60), Part::Whole),
+    )
+    .await;
 
     assert_eq!(found.unwrap().unwrap().state, State::Cancelled);
     let nobody = MessageId { ulid: ulid::Ulid::from_parts(1, 1), ..id };
-    let found =
-        within("an answer", node.store.get_final(&nobody, Duration::from_secs(60), Part::Whole))
-            .await;
+    let found = within(
+        "an answer",
+        node.store.messages.get_final(&nobody, Duration::from_secs(60), Part::Whole),
+    )
+    .await;
     assert_eq!(found.unwrap(), None);
 }
 
@@ -230,11 +243,12 @@ async fn an_id_finds_its_shard(ground: Ground) {
         let key = format!("key {n}");
         let id = node.send(message("m").key(&key)).await;
         assert_eq!(node.get(&id).await.details.idempotency_key, Some(key.clone()));
-        assert_eq!(node.store.find_key(&node.name, &key).await.unwrap(), Some(id.clone()));
+        assert_eq!(node.store.messages.find_key(&node.name, &key).await.unwrap(), Some(id.clone()));
         assert!(node.try_send(message("m").key(&key)).await.unwrap().duplicate);
         shards.insert(id.shard(4));
     }
     node.store
+        .messages
         .schedule(&node.name, vec![message("m").due(When::After(HOUR_MS)); 40])
         .await
         .unwrap();
@@ -243,19 +257,23 @@ async fn an_id_finds_its_shard(ground: Ground) {
     assert_eq!(pages(&node, State::Ready, 7).await.len(), 40);
     assert_eq!(ground.assert_sound(&node).await.by_state[..2], [40, 40]);
 
-    assert_eq!(node.store.purge(&node.name, State::Ready, u64::MAX).await.unwrap(), (40, false));
-    let requeued = node.store.requeue_all(&node.name, State::Cancelled, 1000).await.unwrap();
+    assert_eq!(
+        node.store.messages.purge(&node.name, State::Ready, u64::MAX).await.unwrap(),
+        (40, false)
+    );
+    let requeued =
+        node.store.messages.requeue_all(&node.name, State::Cancelled, 1000).await.unwrap();
     assert_eq!(requeued, (40, false));
-    node.store.pause(&node.name, None, "", "").await.unwrap();
+    node.store.queues.pause(&node.name, None, "", "").await.unwrap();
     assert_eq!(node.claim(WISH).await.status, ClaimStatus::Held(Gate::Pause));
-    node.store.resume(&node.name).await.unwrap();
+    node.store.queues.resume(&node.name).await.unwrap();
     assert_eq!(node.claim(WISH).await.messages.len(), 40);
     ground.assert_sound(&node).await;
 }
 
 async fn claims_go_round_the_shards(ground: Ground) {
     let node = ground.node("shards = 4\nconcurrency = 400").await;
-    node.store.schedule(&node.name, vec![message("m"); 200]).await.unwrap();
+    node.store.messages.schedule(&node.name, vec![message("m"); 200]).await.unwrap();
     let mut met = HashSet::new();
     for _ in 0..4 {
         let taken = node.take(2).await;
@@ -275,7 +293,7 @@ async fn claims_go_round_the_shards(ground: Ground) {
 
 async fn a_grant_is_spent_on_all_shards(ground: Ground) {
     let node = ground.node("shards = 4\nconcurrency = 400\nrate = \"100/s\"\nburst = 20").await;
-    node.store.schedule(&node.name, vec![message("m"); 60]).await.unwrap();
+    node.store.messages.schedule(&node.name, vec![message("m"); 60]).await.unwrap();
 
     // Twenty at once and the horizon's five, from however many shards that takes.
     let taken = node.take(250).await;

@@ -31,12 +31,12 @@ fn receipt(of: ReceiptOf, said: Said) -> Receipt {
 
 async fn by_id(node: &Node, id: &MessageId, said: Said) -> Received {
     let told = receipt(ReceiptOf::Id(id.clone()), said);
-    node.store.receive(&node.queue, &told).await.expect("Redis is there")
+    node.store.messages.receive(&node.queue, &told).await.expect("Redis is there")
 }
 
 async fn by_ref(node: &Node, reference: &str, said: Said) -> Received {
     let told = receipt(ReceiptOf::Reference(reference.to_owned()), said);
-    node.store.receive(&node.queue, &told).await.expect("Redis is there")
+    node.store.messages.receive(&node.queue, &told).await.expect("Redis is there")
 }
 
 async fn accept(node: &Node, lease: &Lease, reference: Option<&str>) -> Verdict {
@@ -66,7 +66,10 @@ async fn a_receipt_closes_what_was_accepted(ground: Ground) {
         assert_eq!((waits.state, waits.reference.as_deref()), (State::Accepted, Some("A-1")));
         assert!(waits.accepted_at_ms.is_some() && waits.payload.is_some());
         assert_eq!(accept(&node, &lease, Some("A-1")).await, Verdict::Already);
-        assert_eq!(node.store.cancel(&id).await.unwrap(), Changed::WrongState(State::Accepted));
+        assert_eq!(
+            node.store.messages.cancel(&id).await.unwrap(),
+            Changed::WrongState(State::Accepted)
+        );
 
         assert_eq!(by_id(&node, &id, said).await, Received::Closed(id.clone()));
 
@@ -160,7 +163,7 @@ async fn a_receipt_that_is_faster_decides_however_the_attempt_ends(ground: Groun
     drop(hasty.take_one().await);
     assert_eq!(by_id(&node, &id, Delivered).await, Received::Kept);
     ground.passes(ground.now_ms().await + 1).await;
-    hasty.store.reap(&hasty.queue, hasty.shard()).await.unwrap();
+    hasty.store.messages.reap(&hasty.queue, hasty.shard()).await.unwrap();
     assert_eq!(node.state(&id).await, State::Delivered);
     ground.assert_sound(&node).await;
 }
@@ -180,7 +183,7 @@ async fn a_receipt_never_undoes_a_final_state(ground: Ground) {
     let id = node.send(message("m")).await;
     let never = by_id(&node, &id, Delivered).await;
     assert_eq!(never, Received::Contradicts(Some(State::Ready)), "it was never sent");
-    node.store.cancel(&id).await.unwrap();
+    node.store.messages.cancel(&id).await.unwrap();
     let gone = by_id(&node, &id, Delivered).await;
     assert_eq!(gone, Received::Contradicts(Some(State::Cancelled)));
 }
@@ -211,7 +214,7 @@ async fn a_late_acceptance_ends_the_waiting(ground: Ground) {
         let id = hasty.send(message("m")).await;
         let lease = hasty.take_one().await;
         ground.passes(ground.now_ms().await + 1).await;
-        hasty.store.reap(&hasty.queue, hasty.shard()).await.unwrap();
+        hasty.store.messages.reap(&hasty.queue, hasty.shard()).await.unwrap();
         if !taken_by_another {
             assert_eq!(accept(&hasty, &lease, Some("late")).await, Verdict::Late);
             assert_eq!(node.state(&id).await, State::Accepted);
@@ -235,10 +238,10 @@ async fn no_receipt_in_time_is_as_the_queue_says(ground: Ground) {
         let lines = format!("receipts = {{ timeout = \"200ms\", on_timeout = \"{word}\" }}");
         let node = ground.node(&lines).await;
         let (id, _) = accepted(&node, Some(word)).await;
-        assert_eq!(node.store.lapse(&node.queue, node.shard()).await.unwrap(), (0, false));
+        assert_eq!(node.store.messages.lapse(&node.queue, node.shard()).await.unwrap(), (0, false));
         ground.passes(ground.now_ms().await + 200).await;
 
-        assert_eq!(node.store.lapse(&node.queue, node.shard()).await.unwrap(), (1, false));
+        assert_eq!(node.store.messages.lapse(&node.queue, node.shard()).await.unwrap(), (1, false));
 
         let lapsed = node.get(&id).await;
         assert_eq!(words(&lapsed), (state, Some("timeout"), Some("no receipt within 200ms")));
@@ -258,7 +261,7 @@ async fn a_late_success_delivers_what_another_copy_had_accepted(ground: Ground) 
     let id = hasty.send(message("m")).await;
     let lease = hasty.take_one().await;
     ground.passes(ground.now_ms().await + 1).await;
-    hasty.store.reap(&hasty.queue, hasty.shard()).await.unwrap();
+    hasty.store.messages.reap(&hasty.queue, hasty.shard()).await.unwrap();
     let second = node.take_one().await;
     assert_eq!(accept(&node, &second, None).await, Verdict::Ok);
     assert_eq!(accept(&hasty, &lease, None).await, Verdict::Stale);
@@ -277,7 +280,7 @@ async fn look_now(ground: &Ground, node: &Node) {
     for member in members {
         let _: u64 = ground.raw(redis::cmd("ZADD").arg(&key).arg(1).arg(member)).await;
     }
-    node.store.lapse(&node.queue, node.shard()).await.unwrap();
+    node.store.messages.lapse(&node.queue, node.shard()).await.unwrap();
 }
 
 async fn references_go_with_their_messages_and_kept_receipts_with_time(ground: Ground) {
@@ -293,7 +296,7 @@ async fn references_go_with_their_messages_and_kept_receipts_with_time(ground: G
     assert_eq!(by_ref(&node, "R", Delivered).await, Received::Closed(id.clone()));
     look_now(&ground, &node).await;
     assert_eq!(by_ref(&node, "R", Delivered).await, Received::Already(id));
-    node.store.purge(&node.name, State::Delivered, 10).await.unwrap();
+    node.store.messages.purge(&node.name, State::Delivered, 10).await.unwrap();
     look_now(&ground, &node).await;
 
     for name in ["refs", "early", "looks"] {
@@ -332,7 +335,7 @@ async fn what_is_off_is_found_and_mended(ground: Ground) {
         let mut audit = tidegate::store::Audit::new(node.queue.clone(), node.shard().clone(), true);
         let mut found = Vec::new();
         while !audit.is_done() {
-            found.extend(node.store.audit_step(&mut audit).await.unwrap());
+            found.extend(node.store.audits.step(&mut audit).await.unwrap());
         }
         assert_eq!(found.iter().filter(|finding| finding.mended).count(), mended, "{found:?}");
         ground.assert_sound(&node).await;

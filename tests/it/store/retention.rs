@@ -33,8 +33,12 @@ async fn prune(node: &Node) -> Pruned {
     let mut all = Pruned::default();
     for shard in &node.queue.shards {
         loop {
-            let pruned =
-                node.store.prune(&node.queue, shard, &living).await.expect("Redis is there");
+            let pruned = node
+                .store
+                .messages
+                .prune(&node.queue, shard, &living)
+                .await
+                .expect("Redis is there");
             all.messages += pruned.messages;
             all.dead_early += pruned.dead_early;
             if !pruned.more {
@@ -57,7 +61,7 @@ async fn finish(
     for _ in 0..count {
         let id = node.send(message(payload)).await;
         if verb == Verb::Cancel {
-            node.store.cancel(&id).await.expect("Redis is there");
+            node.store.messages.cancel(&id).await.expect("Redis is there");
         } else {
             node.end(verb, &node.take_one().await).await;
         }
@@ -71,7 +75,7 @@ async fn finish(
 async fn kept(node: &Node, ids: &[MessageId]) -> Vec<bool> {
     let mut kept = Vec::new();
     for id in ids {
-        kept.push(node.store.get(id).await.expect("Redis is there").is_some());
+        kept.push(node.store.messages.get(id).await.expect("Redis is there").is_some());
     }
     kept
 }
@@ -130,14 +134,14 @@ async fn beyond_its_bytes_the_oldest_go(ground: Ground) {
     ground.assert_sound(&node).await;
     // What an operator does to dead letters is weighed as well.
     let better = Edit { payload: Some(Bytes::from_static(b"short")), ..Edit::default() };
-    node.store.reschedule(&dead[9], &better).await.unwrap();
+    node.store.messages.reschedule(&dead[9], &better).await.unwrap();
     ground.assert_sound(&node).await;
-    node.store.requeue(&dead[9]).await.unwrap();
+    node.store.messages.requeue(&dead[9]).await.unwrap();
     ground.assert_sound(&node).await;
     node.end(Verb::Retry, &node.take_one().await).await;
-    node.store.cancel(&dead[9]).await.unwrap();
+    node.store.messages.cancel(&dead[9]).await.unwrap();
     ground.assert_sound(&node).await;
-    node.store.purge(&node.name, State::Dead, u64::MAX).await.unwrap();
+    node.store.messages.purge(&node.name, State::Dead, u64::MAX).await.unwrap();
     ground.assert_sound(&node).await;
     assert_eq!(node.counts().await.kept_bytes.expect("they are weighed")[1], 0);
 }
@@ -146,7 +150,7 @@ async fn what_was_there_before_is_weighed_as_well(ground: Ground) {
     let node = ground.node("concurrency = 1000").await;
     let dead = finish(&ground, &node, Verb::Bury, 4, &"x".repeat(1000)).await;
     for _ in 0..3 {
-        node.store.schedule(&node.name, vec![message("m"); 200]).await.unwrap();
+        node.store.messages.schedule(&node.name, vec![message("m"); 200]).await.unwrap();
         let leases: Vec<_> = node.take(200).await.into_iter().map(|c| c.lease).collect();
         node.settle(Verb::Ack, &leases).await;
     }
@@ -159,7 +163,8 @@ async fn what_was_there_before_is_weighed_as_well(ground: Ground) {
     // A page a call, with new ones in between.
     let living = [];
     let mut calls = 0;
-    while weighed.store.prune(&weighed.queue, weighed.shard(), &living).await.unwrap().more {
+    while weighed.store.messages.prune(&weighed.queue, weighed.shard(), &living).await.unwrap().more
+    {
         finish(&ground, &node, Verb::Ack, 1, "new").await;
         ground.assert_sound(&node).await;
         calls += 1;
@@ -183,7 +188,7 @@ async fn each_shard_keeps_its_share(ground: Ground) {
         policy.retention.dead = KeepLimits { messages_max: Some(10), bytes_max: None };
     });
     let node = node.await;
-    node.store.schedule(&node.name, vec![message("m"); 80]).await.unwrap();
+    node.store.messages.schedule(&node.name, vec![message("m"); 80]).await.unwrap();
     loop {
         let mut leases: Vec<_> = node.take(80).await.into_iter().map(|c| c.lease).collect();
         leases.sort_by_key(|lease| lease.shard);
@@ -215,7 +220,7 @@ async fn doctor_has_all_weighed_anew(ground: Ground) {
         let mut audit = Audit::new(Arc::clone(&node.queue), Arc::clone(node.shard()), mends);
         let mut found = Vec::new();
         while !audit.is_done() {
-            found.extend(node.store.audit_step(&mut audit).await.expect("Redis is there"));
+            found.extend(node.store.audits.step(&mut audit).await.expect("Redis is there"));
         }
         found
     };
@@ -272,15 +277,16 @@ async fn a_week_of_traffic_stays_flat(ground: Ground) {
         let brief = message("brief").expires(When::After(1)).due(When::After(0));
         let mut sent = vec![brief; 40];
         sent.extend((0..400).map(|n| message("m").key(&format!("{day}.{n}"))));
-        node.store.schedule(&node.name, sent).await.unwrap();
-        let expire = async || node.store.expire(&node.queue, node.shard()).await.unwrap().moved;
+        node.store.messages.schedule(&node.name, sent).await.unwrap();
+        let expire =
+            async || node.store.messages.expire(&node.queue, node.shard()).await.unwrap().moved;
         ground.passes(ground.now_ms().await + 1).await;
         assert_eq!(expire().await, 40);
         let leases: Vec<_> = node.take(400).await.into_iter().map(|c| c.lease).collect();
         let (refused, accepted) = leases.split_at(leases.len() / 3);
         node.settle(Verb::Bury, refused).await;
         node.settle(Verb::Ack, accepted).await;
-        let ready = node.store.purge(&node.name, State::Ready, u64::MAX).await.unwrap();
+        let ready = node.store.messages.purge(&node.name, State::Ready, u64::MAX).await.unwrap();
         assert_eq!(leases.len() as u64 + ready.0, 400);
         ground.passes(ground.now_ms().await + DAY_MS).await;
         prune(&node).await;

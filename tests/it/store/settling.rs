@@ -52,7 +52,7 @@ async fn a_right_token_settles_once(ground: Ground) {
         }
         assert_eq!(node.state(&id).await, state, "{verb:?}");
         ground.assert_sound(&node).await;
-        node.store.cancel(&id).await.unwrap();
+        node.store.messages.cancel(&id).await.unwrap();
         assert!(node.take(1).await.is_empty());
     }
 }
@@ -98,7 +98,7 @@ async fn reaped(ground: &Ground, node: &Node) -> Lease {
     node.send(message("late")).await;
     let lease = hasty.take_one().await;
     ground.passes(ground.now_ms().await + 1).await;
-    let reaped = node.store.reap(&node.queue, node.shard()).await.unwrap();
+    let reaped = node.store.messages.reap(&node.queue, node.shard()).await.unwrap();
     assert_eq!((reaped.reaped, reaped.parked, reaped.poisoned), (1, 0, 0));
     lease
 }
@@ -132,7 +132,7 @@ async fn a_late_success_delivers_what_is_not_final(ground: Ground) {
         ground.assert_sound(&node).await;
     }
     let lease = reaped(&ground, &node).await;
-    node.store.cancel(&node.id(&lease)).await.unwrap();
+    node.store.messages.cancel(&node.id(&lease)).await.unwrap();
     assert_eq!(node.settle_one(Verb::Ack, &lease).await, Verdict::Stale);
     ground.assert_sound(&node).await;
 }
@@ -148,7 +148,7 @@ async fn named_twice_a_message_is_settled_once(ground: Ground) {
         verdicts.sort_by_key(|verdict| *verdict != Verdict::Ok);
         assert_eq!(verdicts, [Verdict::Ok, Verdict::Already], "{verb:?}");
         ground.assert_sound(&node).await;
-        node.store.cancel(&id).await.unwrap();
+        node.store.messages.cancel(&id).await.unwrap();
         assert!(node.take(1).await.is_empty());
     }
 }
@@ -214,7 +214,7 @@ async fn retry_waits_and_remembers_its_attempts(ground: Ground) {
     let third = node.take_one().await;
     node.end(Verb::Bury, &third).await;
 
-    let attempts = node.store.attempts(&id).await.unwrap().unwrap();
+    let attempts = node.store.messages.attempts(&id).await.unwrap().unwrap();
     let outcomes: Vec<_> = attempts.iter().map(|a| a.outcome.as_str()).collect();
     assert_eq!(outcomes, ["refused", "again", "bury"]);
     assert_eq!(node.get(&id).await.reason.as_deref(), Some("bury"));
@@ -229,7 +229,7 @@ async fn the_history_is_bounded(ground: Ground) {
         let again = Settlement::Retry { delay_ms: 0 };
         node.settle_as(&[ended(&lease, &format!("round {round}"), again)]).await;
     }
-    let attempts = node.store.attempts(&id).await.unwrap().unwrap();
+    let attempts = node.store.messages.attempts(&id).await.unwrap().unwrap();
     let outcomes: Vec<_> = attempts.iter().map(|a| a.outcome.clone()).collect();
     let expected: Vec<_> = (11..=30).map(|round| format!("round {round}")).collect();
     assert_eq!(outcomes, expected);
@@ -260,7 +260,7 @@ async fn five_suspects_in_a_row_shut_the_gate(ground: Ground) {
     assert_eq!(shut.status, ClaimStatus::Held(Gate::Throttled));
     let (_, kind, why) = node.counts().await.gate.unwrap();
     assert_eq!((kind.as_str(), why.as_str()), ("alarm", "403"));
-    assert!(node.store.resume(&node.name).await.unwrap());
+    assert!(node.store.queues.resume(&node.name).await.unwrap());
     assert_eq!(node.take(1).await.len(), 1);
     ground.assert_sound(&node).await;
 }
@@ -294,7 +294,7 @@ async fn renew_moves_a_deadline_only_later(ground: Ground) {
     hasty.end(Verb::Renew, &lease).await;
     assert_eq!(deadline(&lease).await, long_ms);
     ground.passes(short_ms + 1).await;
-    assert_eq!(node.store.reap(&node.queue, node.shard()).await.unwrap().reaped, 0);
+    assert_eq!(node.store.messages.reap(&node.queue, node.shard()).await.unwrap().reaped, 0);
     ground.assert_sound(&node).await;
 }
 
@@ -328,8 +328,8 @@ async fn nothing_is_kept_without_retention(ground: Ground) {
         node.end(verb, &lease).await;
     }
     let cancelled = node.send(message("d")).await;
-    node.store.cancel(&cancelled).await.unwrap();
-    assert_eq!(node.store.get(&cancelled).await.unwrap(), None);
+    node.store.messages.cancel(&cancelled).await.unwrap();
+    assert_eq!(node.store.messages.get(&cancelled).await.unwrap(), None);
     let scan = ground.assert_sound(&node).await;
     assert_eq!((scan.by_state, scan.stale), ([0; 9], 1), "a stale entry of nothing");
     assert_eq!(node.claim(WISH).await.status, ClaimStatus::Stale);

@@ -58,7 +58,7 @@ async fn no_call_holds_redis_up() {
     let due_ms = ground.now_ms().await + 5000;
     for _ in 0..MANY / 1000 {
         let sent = message(&body).due(When::At(due_ms)).expires(When::After(HOUR_MS));
-        node.store.schedule(&node.name, vec![sent; 1000]).await.unwrap();
+        node.store.messages.schedule(&node.name, vec![sent; 1000]).await.unwrap();
     }
     slowest_us(&ground, "schedule").await;
     ground.passes(due_ms).await;
@@ -84,12 +84,12 @@ async fn no_call_holds_redis_up() {
     ground.passes(ground.now_ms().await + 1).await;
     server.cli::<()>(&["SLOWLOG", "RESET"]).await;
     for _ in 0..4 {
-        let reaped = node.store.reap(&node.queue, node.shard()).await.unwrap().reaped;
+        let reaped = node.store.messages.reap(&node.queue, node.shard()).await.unwrap().reaped;
         assert_eq!(reaped, 250);
     }
     slowest_us(&ground, "reap").await;
     for state in State::ALL {
-        node.store.list(&node.name, state, 1000, None).await.unwrap();
+        node.store.messages.list(&node.name, state, 1000, None).await.unwrap();
     }
     slowest_us(&ground, "list and get, 1000").await;
     node.counts().await;
@@ -98,20 +98,20 @@ async fn no_call_holds_redis_up() {
     let mut audit = Audit::new(Arc::clone(&node.queue), Arc::clone(node.shard()), true);
     let mut found = 0;
     while !audit.is_done() {
-        found += node.store.audit_step(&mut audit).await.unwrap().len();
+        found += node.store.audits.step(&mut audit).await.unwrap().len();
     }
     assert_eq!(found, 100);
     slowest_us(&ground, "books, audit, mend").await;
-    node.store.requeue_all(&node.name, State::Dead, MANY).await.unwrap();
+    node.store.messages.requeue_all(&node.name, State::Dead, MANY).await.unwrap();
     slowest_us(&ground, "requeue").await;
     // From here on everything that waits has expired.
     let brief = message("m").due(When::After(HOUR_MS)).expires(When::After(0));
-    node.store.schedule(&node.name, vec![brief; 1000]).await.unwrap();
+    node.store.messages.schedule(&node.name, vec![brief; 1000]).await.unwrap();
     server.cli::<()>(&["SLOWLOG", "RESET"]).await;
-    assert_eq!(node.store.expire(&node.queue, node.shard()).await.unwrap().moved, 250);
+    assert_eq!(node.store.messages.expire(&node.queue, node.shard()).await.unwrap().moved, 250);
     slowest_us(&ground, "expire").await;
-    node.store.purge(&node.name, State::Ready, u64::MAX).await.unwrap();
+    node.store.messages.purge(&node.name, State::Ready, u64::MAX).await.unwrap();
     slowest_us(&ground, "purge ready").await;
-    node.store.purge(&node.name, State::Cancelled, u64::MAX).await.unwrap();
+    node.store.messages.purge(&node.name, State::Cancelled, u64::MAX).await.unwrap();
     slowest_us(&ground, "purge cancelled").await;
 }

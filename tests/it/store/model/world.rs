@@ -71,15 +71,16 @@ impl World {
             Step::Purge(state) => self.purge(state).await,
             Step::Weigh(is_weighed) => {
                 let node = if is_weighed { &self.weighing } else { &self.node };
-                let pruned = node.store.prune(&node.queue, node.shard(), &[]).await.unwrap();
+                let pruned =
+                    node.store.messages.prune(&node.queue, node.shard(), &[]).await.unwrap();
                 assert_eq!(pruned.messages, 0);
             }
             Step::Pause => {
-                self.node.store.pause(&self.node.name, None, "", "").await.unwrap();
+                self.node.store.queues.pause(&self.node.name, None, "", "").await.unwrap();
                 self.model.is_paused = true;
             }
             Step::Resume => {
-                let was = self.node.store.resume(&self.node.name).await.unwrap();
+                let was = self.node.store.queues.resume(&self.node.name).await.unwrap();
                 assert_eq!(was, self.model.is_paused || self.model.is_shut);
                 (self.model.is_paused, self.model.is_shut) = (false, false);
             }
@@ -95,7 +96,8 @@ impl World {
             if count == 0 {
                 continue;
             }
-            let page = self.node.store.list(&self.node.name, state, 1000, None).await.unwrap();
+            let page =
+                self.node.store.messages.list(&self.node.name, state, 1000, None).await.unwrap();
             for told in &page.messages {
                 self.model.messages[&told.id].assert_is(told);
             }
@@ -379,7 +381,8 @@ impl World {
         let mut lost = self.in_order_of("leased").await;
         lost.retain(|id| self.model.messages[id].is_hasty);
 
-        let found = self.node.store.reap(&self.node.queue, self.node.shard()).await.unwrap();
+        let found =
+            self.node.store.messages.reap(&self.node.queue, self.node.shard()).await.unwrap();
 
         let all = usize::try_from(found.reaped + found.parked + found.poisoned).unwrap();
         assert_eq!((all, found.parked), (lost.len(), 0));
@@ -404,7 +407,8 @@ impl World {
             .map(|(id, _)| id.clone())
             .collect();
 
-        let swept = self.node.store.expire(&self.node.queue, self.node.shard()).await.unwrap();
+        let swept =
+            self.node.store.messages.expire(&self.node.queue, self.node.shard()).await.unwrap();
 
         assert_eq!(swept.moved, u64::try_from(over.len()).unwrap());
         for id in over {
@@ -420,7 +424,7 @@ impl World {
             Some(State::Cancelled) => Changed::Already,
             Some(state) => Changed::WrongState(state),
         };
-        assert_eq!(self.node.store.cancel(&id).await.unwrap(), expected);
+        assert_eq!(self.node.store.messages.cancel(&id).await.unwrap(), expected);
         if expected == Changed::Done {
             self.model.turn(&id, State::Cancelled);
         }
@@ -462,7 +466,10 @@ impl World {
         let now_ms = self.ground.now_ms().await;
         let (expected, moves) = self.foresee_edit(&id, &wishes, now_ms);
 
-        assert_eq!(self.node.store.reschedule(&id, &wishes.edit()).await.unwrap(), expected);
+        assert_eq!(
+            self.node.store.messages.reschedule(&id, &wishes.edit()).await.unwrap(),
+            expected
+        );
 
         if expected != Changed::Done {
             return;
@@ -504,7 +511,7 @@ impl World {
             }
             Some(state) => Changed::WrongState(state),
         };
-        assert_eq!(self.node.store.requeue(&id).await.unwrap(), expected);
+        assert_eq!(self.node.store.messages.requeue(&id).await.unwrap(), expected);
         if expected == Changed::Done {
             self.requeued(&id, now_ms).await;
         }
@@ -514,7 +521,7 @@ impl World {
         let ids = self.in_order_of(state.as_str()).await;
         let now_ms = self.ground.now_ms().await;
         let (count, more) =
-            self.node.store.requeue_all(&self.node.name, state, 1000).await.unwrap();
+            self.node.store.messages.requeue_all(&self.node.name, state, 1000).await.unwrap();
         assert_eq!((usize::try_from(count).unwrap(), more), (ids.len(), false));
         for id in ids {
             self.requeued(&id, now_ms).await;
@@ -530,7 +537,7 @@ impl World {
             Some(State::Uncertain) => Changed::Done,
             Some(state) => Changed::WrongState(state),
         };
-        let told = self.node.store.resolve(&id, decision, Some("decided")).await.unwrap();
+        let told = self.node.store.messages.resolve(&id, decision, Some("decided")).await.unwrap();
         assert_eq!(told, expected);
         if expected != Changed::Done {
             return;
@@ -547,7 +554,8 @@ impl World {
 
     async fn purge(&mut self, state: State) {
         let ids = self.model.of(state);
-        let (count, more) = self.node.store.purge(&self.node.name, state, u64::MAX).await.unwrap();
+        let (count, more) =
+            self.node.store.messages.purge(&self.node.name, state, u64::MAX).await.unwrap();
         assert_eq!((usize::try_from(count).unwrap(), more), (ids.len(), false));
         for id in ids {
             if state.is_final() {

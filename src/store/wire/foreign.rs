@@ -8,17 +8,17 @@ use std::collections::BTreeSet;
 
 use parking_lot::Mutex;
 
-use super::Store;
+use super::Wire;
 use crate::telemetry::FaultLabel;
 
 /// So many are remembered.
 const KNOWN_MAX: usize = 1000;
 /// So many operations are passed over.
-pub(super) const PASSED_OVER_MAX: usize = 100;
+pub(in crate::store) const PASSED_OVER_MAX: usize = 100;
 
 /// What was met.
 #[derive(Debug, Default)]
-pub(super) struct Foreign {
+pub(in crate::store) struct Foreign {
     // A plain mutex: held to insert a name or to copy a few, never across an await.
     known: Mutex<BTreeSet<(String, String)>>,
 }
@@ -31,17 +31,22 @@ impl Foreign {
     }
 
     /// What is known of one structure.
-    pub(super) fn of(&self, structure: &str) -> Vec<String> {
+    pub(in crate::store) fn of(&self, structure: &str) -> Vec<String> {
         let known = self.known.lock();
         let ours = known.iter().filter(|(of, _)| of == structure);
         ours.take(PASSED_OVER_MAX).map(|(_, name)| name.clone()).collect()
     }
 }
 
-impl Store {
+impl Wire {
     /// An entry of this structure cannot be read and is passed over.
-    pub(super) fn note_foreign(&self, structure: &str, name: &str, why: &dyn std::fmt::Display) {
-        if !self.inner.foreign.add(structure, name) {
+    pub(in crate::store) fn note_foreign(
+        &self,
+        structure: &str,
+        name: &str,
+        why: &dyn std::fmt::Display,
+    ) {
+        if !self.foreign.add(structure, name) {
             return;
         }
         tracing::error!(structure, name, %why, "an entry cannot be read; it is skipped and not changed");

@@ -10,9 +10,9 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::Store;
-use super::queue::{Queue, Shard};
-use super::settle::{Lease, Settled};
+use super::Messages;
+use crate::store::queue::{Queue, Shard};
+use crate::store::settle::{Lease, Settled};
 
 /// The next end in each shard, by its tag: as many as there are shards.
 #[derive(Debug, Default)]
@@ -21,10 +21,10 @@ pub(super) struct Hands {
     news: Notify,
 }
 
-impl Store {
+impl Messages {
     /// A lease in this shard ends then, unless it is settled or renewed.
     pub fn lease_ends(&self, shard: &Shard, at: Instant) {
-        let hands = &self.inner.hands;
+        let hands = &self.shared.hands;
         let mut ends = hands.ends.lock();
         match ends.get_mut(shard.tag()) {
             Some(known) if *known <= at => return,
@@ -37,7 +37,7 @@ impl Store {
 
     /// Ends that were told since the last time, once there are any; for one listener.
     pub async fn lapses(&self) -> HashMap<String, Instant> {
-        let hands = &self.inner.hands;
+        let hands = &self.shared.hands;
         loop {
             hands.news.notified().await;
             let mut ends = hands.ends.lock();
@@ -50,7 +50,7 @@ impl Store {
     /// Puts back what never reached its worker, unsent; if that fails, the leases run out.
     pub fn give_back(&self, queue: Arc<Queue>, held: Vec<Lease>) {
         let store = self.clone();
-        self.inner.tasks.spawn("give_back", async move {
+        self.wire.tasks.spawn("give_back", async move {
             for shard in &queue.shards {
                 let of_shard = held.iter().filter(|lease| lease.shard == shard.number);
                 let items: Vec<Settled> = of_shard.cloned().map(Settled::of).collect();

@@ -11,10 +11,11 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::script::{call, fields};
-use super::{Part, Store, StoreError, arg};
+use super::Messages;
 use crate::domain::id::MessageId;
 use crate::domain::message::Message;
+use crate::store::script::{call, fields};
+use crate::store::{Part, StoreError, arg};
 
 /// Ids asked for in one re-read after the wake-up channel was lost.
 const REREAD_MAX: usize = 500;
@@ -69,11 +70,16 @@ impl Drop for Presence<'_> {
     }
 }
 
-impl Store {
+impl Messages {
+    /// Wakes whoever waits here until this message is final.
+    pub(in crate::store) fn wake_waiters(&self, id: &MessageId) {
+        self.shared.waiters.wake(id);
+    }
+
     /// The message, as soon as it is final, or as it stands when `wait` is over.
     ///
     /// # Errors
-    /// As [`Store::get`].
+    /// As [`Self::get`].
     pub async fn get_final(
         &self,
         id: &MessageId,
@@ -81,8 +87,8 @@ impl Store {
         part: Part,
     ) -> Result<Option<Message>, StoreError> {
         let deadline = Instant::now() + wait;
-        let notify = self.inner.waiters.enter(id);
-        let _presence = Presence { waiters: &self.inner.waiters, id };
+        let notify = self.shared.waiters.enter(id);
+        let _presence = Presence { waiters: &self.shared.waiters, id };
         let mut told = std::pin::pin!(notify.notified());
         // Registered before the look, so that no final state falls in between.
         told.as_mut().enable();
@@ -94,31 +100,31 @@ impl Store {
 
     /// Marks an id as waited for; whether it is final (or gone) already.
     async fn watch(&self, id: &MessageId, wait: Duration) -> Result<bool, StoreError> {
-        let Ok(queue) = self.queue(&id.queue) else { return Ok(true) };
+        let Ok(queue) = self.wire.queue(&id.queue) else { return Ok(true) };
         let mark_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX / 2) + MARK_SLACK_MS;
         let call = call!(Watch, waited_ms = mark_ms, ..[[arg(id.ulid)]]);
-        let mut reply = self.call(queue.shard_of(id), &call).await?;
+        let mut reply = self.wire.call(queue.shard_of(id), &call).await?;
         fields!(row of reply as Watch; is_final: bool);
         Ok(is_final)
     }
 
     /// After wake-ups may have been lost: asks once, in batches, for everything waited for.
-    pub(super) async fn reread_waiters(&self) -> Result<(), StoreError> {
+    pub(in crate::store) async fn reread_waiters(&self) -> Result<(), StoreError> {
         let mut by_shard: HashMap<(_, u16), Vec<MessageId>> = HashMap::new();
-        for id in self.inner.waiters.ids() {
-            let Ok(queue) = self.queue(&id.queue) else { continue };
+        for id in self.shared.waiters.ids() {
+            let Ok(queue) = self.wire.queue(&id.queue) else { continue };
             by_shard.entry((id.queue.clone(), queue.shard_of(&id).number)).or_default().push(id);
         }
         for ((name, number), ids) in by_shard {
-            let queue = self.queue(&name)?;
+            let queue = self.wire.queue(&name)?;
             for ids in ids.chunks(REREAD_MAX) {
                 let rows = ids.iter().map(|id| [arg(id.ulid)]);
                 let call = call!(Watch, waited_ms = 60_000 + MARK_SLACK_MS, ..rows);
-                let mut reply = self.call(&queue.shards[usize::from(number)], &call).await?;
+                let mut reply = self.wire.call(&queue.shards[usize::from(number)], &call).await?;
                 for id in ids {
                     fields!(row of reply as Watch; is_final: bool);
                     if is_final {
-                        self.inner.waiters.wake(id);
+                        self.shared.waiters.wake(id);
                     }
                 }
             }

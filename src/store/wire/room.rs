@@ -13,10 +13,11 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::link::slot;
-use super::survey::Server;
-use super::{Store, StoreError};
+use super::Wire;
 use crate::config::RedisTarget;
+use crate::store::StoreError;
+use crate::store::link::slot;
+use crate::store::survey::Server;
 use crate::telemetry::{Metrics, ResourceLabel};
 
 /// Shares of `maxmemory`, in hundredths: intake stops at the first, and goes on below the second.
@@ -38,7 +39,7 @@ struct Place {
 
 /// What was there when last looked.
 #[derive(Debug, Default)]
-pub(super) struct Room {
+pub(in crate::store) struct Room {
     places: ArcSwap<Vec<Place>>,
     /// Since when every server takes writes again, after one did not.
     writable_since: Mutex<Option<Instant>>,
@@ -74,7 +75,7 @@ impl Place {
 
 impl Room {
     /// Whether the server of this key takes a message.
-    pub(super) fn check(&self, key: &str) -> Result<(), StoreError> {
+    pub(in crate::store) fn check(&self, key: &str) -> Result<(), StoreError> {
         let places = self.places.load();
         let full = places.iter().find(|place| place.why().is_some() && place.serves(key));
         match full.and_then(Place::why) {
@@ -124,29 +125,29 @@ impl Room {
     }
 
     /// How long ago a server that refused writes took them again; `None`: none ever did.
-    pub(super) fn writable_for(&self) -> Option<Duration> {
+    pub(in crate::store) fn writable_for(&self) -> Option<Duration> {
         let since = *self.writable_since.lock();
         since.map(|since| since.elapsed())
     }
 }
 
-impl Store {
+impl Wire {
     /// Whether the server of this key takes a message; see [`Room`].
-    pub(super) fn check_room(&self, key: &str) -> Result<(), StoreError> {
-        self.inner.room.check(key)
+    pub(in crate::store) fn check_room(&self, key: &str) -> Result<(), StoreError> {
+        self.room.check(key)
     }
 
     /// Looks how much room there is; asked with every look at the servers.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] where no server writes its append-only file: nothing goes on there.
-    pub(super) fn look_for_room(&self, servers: &[Server]) -> Result<(), StoreError> {
-        let settings = &self.inner.settings;
+    pub(in crate::store) fn look_for_room(&self, servers: &[Server]) -> Result<(), StoreError> {
+        let settings = &self.settings;
         let disk = match settings.target {
             RedisTarget::Managed => Disk::of(&settings.data_dir, settings.disk_reserve_bytes),
             RedisTarget::Url(_) | RedisTarget::Sentinel { .. } | RedisTarget::Cluster(_) => None,
         };
-        self.inner.room.look(self.metrics(), servers, disk);
+        self.room.look(self.metrics(), servers, disk);
         if !servers.is_empty() && servers.iter().all(|server| server.does_aof_fail) {
             return Err(StoreError::Unavailable(AOF_FAILS.to_owned()));
         }
@@ -214,7 +215,7 @@ impl Disk {
 }
 
 /// What an ordinary user may still write there; `None`: it cannot be told.
-pub(super) fn free_bytes(dir: &Path) -> Option<u64> {
+pub(in crate::store) fn free_bytes(dir: &Path) -> Option<u64> {
     let about = rustix::fs::statvfs(dir).ok()?;
     Some(about.f_bavail.saturating_mul(about.f_frsize))
 }

@@ -14,14 +14,15 @@ use parking_lot::Mutex;
 use redis::RedisResult;
 use ulid::Ulid;
 
-use super::link::{Link, Standing};
-use super::promises::Promise;
-use super::queue::{Queue, Shard, queue_label};
-use super::reply::Reply;
-use super::reviews::Reviews;
-use super::script::{Call, call, fields, rows};
-use super::{HORIZON_US, Store, StoreError, arg};
+use super::Wire;
 use crate::domain::id::{MessageId, QueueName};
+use crate::store::link::{Link, Standing};
+use crate::store::promises::Promise;
+use crate::store::queue::{Queue, Shard, queue_label};
+use crate::store::reply::Reply;
+use crate::store::reviews::Reviews;
+use crate::store::script::{Call, call, fields, rows};
+use crate::store::{HORIZON_US, Store, StoreError, arg};
 
 /// Ids asked about in one call.
 const PAGE: usize = 500;
@@ -76,11 +77,11 @@ pub struct Rollback {
 
 /// The rollbacks that this node has seen, the newest last.
 #[derive(Debug, Default)]
-pub(super) struct Rollbacks {
+pub(in crate::store) struct Rollbacks {
     // A plain mutex: held to push and to copy, never across an await.
     seen: Mutex<VecDeque<Rollback>>,
     /// What the reviews find, for one line on all of them.
-    pub(super) reviews: Reviews,
+    pub(in crate::store) reviews: Reviews,
 }
 
 /// What a shard answers to `recover`.
@@ -95,10 +96,12 @@ impl Store {
     /// The rollbacks that this node has seen since it started, the newest last.
     #[must_use]
     pub fn rollbacks(&self) -> Vec<Rollback> {
-        let seen = self.inner.rollbacks.seen.lock();
+        let seen = self.wire.rollbacks.seen.lock();
         seen.iter().cloned().collect()
     }
+}
 
+impl Wire {
     /// Which run of which server this shard is served by; 0: not known yet.
     fn run_of(&self, standing: &Standing, shard: &Shard) -> u64 {
         match standing.run() {
@@ -108,7 +111,7 @@ impl Store {
     }
 
     /// Sees to it that the shard is recovered on the server that this connection leads to.
-    pub(super) async fn meet_server(
+    pub(in crate::store) async fn meet_server(
         &self,
         link: &Link,
         standing: &Arc<Standing>,
@@ -133,9 +136,9 @@ impl Store {
     }
 
     /// Recovers a shard that this node had recovered on the same run, and that is empty by now.
-    pub(super) async fn recover_again(&self, shard: &Shard) -> Result<(), StoreError> {
+    pub(in crate::store) async fn recover_again(&self, shard: &Shard) -> Result<(), StoreError> {
         let failed = |error: redis::RedisError| StoreError::from_redis(&error);
-        let link = &self.inner.scripts;
+        let link = &self.scripts;
         let standing = link.stand().await.map_err(failed)?;
         let _alone = shard.meeting.lock().await;
         let run = self.run_of(&standing, shard);
@@ -148,12 +151,12 @@ impl Store {
     }
 
     /// Recovers what this node has promised something about, wherever another run serves by now.
-    pub(super) async fn meet_servers(&self) {
+    pub(in crate::store) async fn meet_servers(&self) {
         for queue in self.queues() {
             for shard in queue.shards.iter().filter(|shard| shard.met() != 0) {
                 let run = self.health().run(&shard.keys.all[0]);
                 if run != 0 && run != shard.met() {
-                    let link = &self.inner.scripts;
+                    let link = &self.scripts;
                     let met = async { self.meet_server(link, &link.stand().await?, shard).await };
                     if let Err(error) = met.await {
                         tracing::debug!(%error, shard = shard.keys.tag, "not recovered yet");
@@ -163,13 +166,13 @@ impl Store {
         }
     }
 
-    pub(super) fn spawn_review(&self, shard: &Shard, cause: RollbackCause) {
+    pub(in crate::store) fn spawn_review(&self, shard: &Shard, cause: RollbackCause) {
         let Some((name, number)) = self.read_tag(&shard.keys.tag) else { return };
         let store = self.clone();
         // That Redis was emptied is said for all shards together, see `erasure`.
         let is_restart = cause == RollbackCause::NewRun;
-        let review = is_restart.then(|| self.inner.rollbacks.reviews.begin());
-        self.inner.tasks.spawn("review", async move {
+        let review = is_restart.then(|| self.rollbacks.reviews.begin());
+        self.tasks.spawn("review", async move {
             let _review = review;
             let Ok(queue) = store.queue(&name) else { return };
             let Some(shard) = queue.shards.get(number).cloned() else { return };
@@ -194,7 +197,7 @@ impl Store {
         shard: &Shard,
         cause: RollbackCause,
     ) -> Result<(), StoreError> {
-        let (accepted, delivered) = self.inner.promises.of(shard.mark());
+        let (accepted, delivered) = self.promises.of(shard.mark());
         let ulids: Vec<Ulid> = accepted.iter().map(|promise| promise.ulid).collect();
         let known = self.ask(shard, &ulids).await?;
         // Its downstream has it: nobody need send it again.
@@ -217,7 +220,7 @@ impl Store {
             .filter(|(_, state)| waits(state))
             .map(|(ulid, _)| *ulid)
             .collect();
-        self.inner.promises.forget(&lost, &again);
+        self.promises.forget(&lost, &again);
         let at_ms = match cause {
             RollbackCause::NewRun => known.met_ms,
             RollbackCause::Erased { .. } => self.clock().now_ms(),
@@ -244,9 +247,8 @@ impl Store {
         }
         // In a cluster another node may have scheduled before the new master was met; and what came in
         // after a shard was emptied, and before it was recovered, has the numbers of what came before.
-        let is_certain = promise.sequence > 0
-            && cause == RollbackCause::NewRun
-            && !self.inner.target.is_cluster();
+        let is_certain =
+            promise.sequence > 0 && cause == RollbackCause::NewRun && !self.target.is_cluster();
         let age_ms = self.clock().now_ms().saturating_sub(promise.ulid.timestamp_ms());
         let kept = &queue.policy.retention;
         let is_kept = kept.delivered_ms >= YOUNG_MS && !kept.is_limited();
@@ -261,7 +263,7 @@ impl Store {
         }
         let failed = |error: redis::RedisError| StoreError::from_redis(&error);
         for page in pages {
-            let link = &self.inner.scripts;
+            let link = &self.scripts;
             let standing = link.stand().await.map_err(failed)?;
             let run = self.run_of(&standing, shard);
             let knew_another = shard.met() != 0 && shard.met() != run;
@@ -289,7 +291,7 @@ impl Store {
     ) {
         let name = &queue.policy.name;
         if cause == RollbackCause::NewRun {
-            self.inner.rollbacks.reviews.found(lost.is_empty() && again.is_empty());
+            self.rollbacks.reviews.found(lost.is_empty() && again.is_empty());
         }
         if lost.is_empty() && again.is_empty() {
             return;
@@ -324,7 +326,7 @@ impl Store {
         metrics.queue.rollbacks.get_or_create(&label).inc();
         metrics.queue.rollback_lost.get_or_create(&label).inc_by(lost.len() as u64);
         metrics.queue.rollback_sent_again.get_or_create(&label).inc_by(again.len() as u64);
-        let mut seen = self.inner.rollbacks.seen.lock();
+        let mut seen = self.rollbacks.seen.lock();
         if seen.len() == KEPT {
             seen.pop_front();
         }

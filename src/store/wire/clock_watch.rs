@@ -10,16 +10,17 @@ use redis::cmd;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::alarm::{AFTERMATH, Alarm, ClockAlarm, Record, Turn};
-use super::belief::Seen;
-use super::queue::Shard;
-use super::reply::Reply;
-use super::script::{TimedCall, fields};
-use super::{Store, StoreError, keys};
+use super::Wire;
 use crate::domain::id::base32;
+use crate::store::alarm::{AFTERMATH, Alarm, ClockAlarm, Record, Turn};
+use crate::store::belief::Seen;
+use crate::store::queue::Shard;
+use crate::store::reply::Reply;
+use crate::store::script::{TimedCall, fields};
+use crate::store::{Store, StoreError, keys};
 
 /// When to look again while Redis' clock is in doubt; the end of an alarm wakes sooner.
-pub(super) const DOUBT_PAUSE: Duration = Duration::from_secs(1);
+pub(in crate::store) const DOUBT_PAUSE: Duration = Duration::from_secs(1);
 
 /// Tries of a call whose moment was not as expected: it was held up, or the next one confirms a step.
 const TRIES: usize = 4;
@@ -28,20 +29,20 @@ const SIGN_AHEAD_MS: u64 = 1000;
 
 /// The alarm, and who is to look at once when there is doubt.
 #[derive(Debug, Default)]
-pub(super) struct ClockWatch {
+pub(in crate::store) struct ClockWatch {
     alarm: Alarm,
     doubt: Notify,
 }
 
 /// What may go by time, and when it ran, us by Redis.
 #[derive(Debug)]
-pub(super) struct Timed {
-    pub(super) now_us: u64,
-    pub(super) reply: Reply,
+pub(in crate::store) struct Timed {
+    pub(in crate::store) now_us: u64,
+    pub(in crate::store) reply: Reply,
 }
 
 /// From then until something falls due; zero: it was due already.
-pub(super) fn until(now_us: u64, next_ms: Option<u64>) -> Option<Duration> {
+pub(in crate::store) fn until(now_us: u64, next_ms: Option<u64>) -> Option<Duration> {
     next_ms
         .map(|next_ms| Duration::from_micros(next_ms.saturating_mul(1000).saturating_sub(now_us)))
 }
@@ -50,40 +51,81 @@ impl Store {
     /// The alarm that stands because the clock of Redis stepped: due times, the end of leases, expiry and retention wait.
     #[must_use]
     pub fn clock_alarm(&self) -> Option<ClockAlarm> {
-        self.inner.watch.alarm.standing()
+        self.wire.watch.alarm.standing()
     }
 
     /// How long the clock must be steady before the alarm ends.
     #[must_use]
     pub fn clock_settle(&self) -> Duration {
-        Duration::from_millis(self.inner.settings.clock_settle_ms)
+        self.wire.clock_settle()
     }
 
     /// Waits until a moment of Redis is not as expected, and ought to be looked at again.
     pub async fn clock_doubt(&self) {
-        self.inner.watch.doubt.notified().await;
+        self.wire.watch.doubt.notified().await;
     }
 
     /// How long leases could be renewed without a break: reaping waits for one lease of it.
     #[must_use]
     pub fn calm_for(&self) -> Duration {
-        let up_for = self.health().redis_up_for();
-        if self.inner.watch.alarm.stands() {
+        let up_for = self.wire.health().redis_up_for();
+        if self.wire.watch.alarm.stands() {
             return Duration::ZERO;
         }
-        let over_for = self.inner.watch.alarm.over_for(Instant::now());
-        let writable_for = self.inner.room.writable_for();
+        let over_for = self.wire.watch.alarm.over_for(Instant::now());
+        let writable_for = self.wire.room.writable_for();
         over_for.into_iter().chain(writable_for).fold(up_for, Duration::min)
     }
 
+    /// Compares the clock with the last signs of life of all nodes: asked once, before the loops start.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn meet_clock(&self) -> Result<(), StoreError> {
+        let now_ms = self.wire.read_time().await? / 1000;
+        let (seen_ms, _) = self.wire.clock_record().await?;
+        let signs = self.wire.presence().await?;
+        let last_ms = signs.into_iter().map(|(_, at_ms)| at_ms).chain(seen_ms).max().unwrap_or(0);
+        if last_ms > now_ms + SIGN_AHEAD_MS {
+            self.wire.metrics().store.clock_steps.inc();
+            let back_ms = i64::try_from(last_ms - now_ms).unwrap_or(i64::MAX);
+            self.wire.raise_clock_alarm(-back_ms);
+        }
+        self.wire.watch_clock().await
+    }
+
+    /// Ends the alarm for all nodes: the operator knows that the time is right now. Returns whether
+    /// one stood.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]: it still stands.
+    pub async fn resume_clock(&self, by: &str) -> Result<bool, StoreError> {
+        // Another node may have raised one that this node has not read yet.
+        self.wire.watch_clock().await?;
+        let Some(record) = self.wire.watch.alarm.ending(by) else { return Ok(false) };
+        self.wire.write_clock_record(&record).await?;
+        let turn =
+            self.wire.watch.alarm.meet(Some(record), Instant::now(), self.wire.clock_settle());
+        self.wire.carry_out(turn).await?;
+        Ok(true)
+    }
+}
+
+impl Wire {
+    /// How long the clock must be steady before the alarm ends.
+    #[must_use]
+    pub(in crate::store) fn clock_settle(&self) -> Duration {
+        Duration::from_millis(self.settings.clock_settle_ms)
+    }
+
     /// Whether moments may still stand in Redis that its clock set before it stepped back.
-    pub(super) fn is_aftermath(&self) -> bool {
-        let over_for = self.inner.watch.alarm.over_for(Instant::now());
+    pub(in crate::store) fn is_aftermath(&self) -> bool {
+        let over_for = self.watch.alarm.over_for(Instant::now());
         over_for.is_some_and(|over_for| over_for < AFTERMATH)
     }
 
     /// Takes a moment of the server that holds `shard` (or what all nodes share).
-    pub(super) fn saw(
+    pub(in crate::store) fn saw(
         &self,
         shard: Option<&Shard>,
         now_us: u64,
@@ -94,7 +136,7 @@ impl Store {
         let seen = clock.observe(believed, now_us, called);
         match seen {
             Seen::Steady => {}
-            Seen::Doubtful => self.inner.watch.doubt.notify_one(),
+            Seen::Doubtful => self.watch.doubt.notify_one(),
             Seen::Stepped(step_us) => {
                 self.metrics().store.clock_steps.inc();
                 self.raise_clock_alarm(step_us / 1000);
@@ -105,10 +147,10 @@ impl Store {
 
     fn raise_clock_alarm(&self, step_ms: i64) {
         let id = base32(rand::random(), 12);
-        if self.inner.watch.alarm.raise(step_ms, Instant::now(), id) {
+        if self.watch.alarm.raise(step_ms, Instant::now(), id) {
             self.say_alarm(step_ms);
             let store = self.clone();
-            self.inner.tasks.spawn("clock alarm", async move {
+            self.tasks.spawn("clock alarm", async move {
                 // At once, so that a node which dies now has told the others; the next beat repeats it.
                 if let Err(error) = store.watch_clock().await {
                     tracing::debug!(%error, "the clock alarm could not be written");
@@ -129,8 +171,8 @@ impl Store {
 
     /// The moments between which a call made now must find Redis: none while the alarm stands, any
     /// where nothing is known yet of that server.
-    pub(super) fn moments(&self, shard: &Shard, way: Duration) -> [u64; 2] {
-        if self.inner.watch.alarm.stands() {
+    pub(in crate::store) fn moments(&self, shard: &Shard, way: Duration) -> [u64; 2] {
+        if self.watch.alarm.stands() {
             return [0, 0];
         }
         let expected = shard.belief.expects(Instant::now(), way);
@@ -139,14 +181,14 @@ impl Store {
 
     /// Runs a verb that goes by time, if Redis' clock stands where it is expected; `None`: it does
     /// not, or the alarm stands.
-    pub(super) async fn timed(
+    pub(in crate::store) async fn timed(
         &self,
         shard: &Shard,
         mut call: TimedCall,
     ) -> Result<Option<Timed>, StoreError> {
         let mut way = Duration::ZERO;
         for _ in 0..TRIES {
-            if self.inner.watch.alarm.stands() {
+            if self.watch.alarm.stands() {
                 return Ok(None);
             }
             call.expect(self.moments(shard, way));
@@ -169,7 +211,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn watch_clock(&self) -> Result<(), StoreError> {
+    pub(in crate::store) async fn watch_clock(&self) -> Result<(), StoreError> {
         let (_, found) = self.clock_record().await?;
         self.meet_alarm(found).await?;
         let now = self.clock().now_ms().to_string();
@@ -177,41 +219,12 @@ impl Store {
     }
 
     /// Compares what this node knows of the alarm with the record that all nodes share.
-    pub(super) async fn meet_alarm(&self, found: Option<Record>) -> Result<(), StoreError> {
-        let turn = self.inner.watch.alarm.meet(found, Instant::now(), self.clock_settle());
+    pub(in crate::store) async fn meet_alarm(
+        &self,
+        found: Option<Record>,
+    ) -> Result<(), StoreError> {
+        let turn = self.watch.alarm.meet(found, Instant::now(), self.clock_settle());
         self.carry_out(turn).await
-    }
-
-    /// Compares the clock with the last signs of life of all nodes: asked once, before the loops start.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`].
-    pub async fn meet_clock(&self) -> Result<(), StoreError> {
-        let now_ms = self.read_time().await? / 1000;
-        let (seen_ms, _) = self.clock_record().await?;
-        let signs = self.presence().await?;
-        let last_ms = signs.into_iter().map(|(_, at_ms)| at_ms).chain(seen_ms).max().unwrap_or(0);
-        if last_ms > now_ms + SIGN_AHEAD_MS {
-            self.metrics().store.clock_steps.inc();
-            let back_ms = i64::try_from(last_ms - now_ms).unwrap_or(i64::MAX);
-            self.raise_clock_alarm(-back_ms);
-        }
-        self.watch_clock().await
-    }
-
-    /// Ends the alarm for all nodes: the operator knows that the time is right now. Returns whether
-    /// one stood.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`]: it still stands.
-    pub async fn resume_clock(&self, by: &str) -> Result<bool, StoreError> {
-        // Another node may have raised one that this node has not read yet.
-        self.watch_clock().await?;
-        let Some(record) = self.inner.watch.alarm.ending(by) else { return Ok(false) };
-        self.write_clock_record(&record).await?;
-        let turn = self.inner.watch.alarm.meet(Some(record), Instant::now(), self.clock_settle());
-        self.carry_out(turn).await?;
-        Ok(true)
     }
 
     async fn carry_out(&self, turn: Turn) -> Result<(), StoreError> {

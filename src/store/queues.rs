@@ -1,0 +1,44 @@
+//! The queues that this node knows, as a family of the store.
+//!
+//! Owns the handle. What a queue is stands in `queue`; what is read of many shards at once, in `heads`; what the
+//! namespace remembers of queues, in `registry`. Refuses to know messages.
+
+use std::sync::Arc;
+
+use super::StoreError;
+use super::queue::Queue;
+use super::wire::Wire;
+use crate::config::Settings;
+use crate::domain::id::QueueName;
+
+/// The queues that this node knows; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Queues {
+    pub(super) wire: Wire,
+}
+
+impl Queues {
+    pub(super) fn new(wire: &Wire) -> Self {
+        Self { wire: wire.clone() }
+    }
+
+    /// Takes the queues of a configuration; what sleeps on a queue that stays goes on sleeping.
+    /// Queues that were known and are gone become retired.
+    pub fn set(&self, settings: &Settings) {
+        self.wire.set_queues(settings);
+    }
+
+    /// A queue by name, retired ones too.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownQueue`].
+    pub fn get(&self, name: &QueueName) -> Result<Arc<Queue>, StoreError> {
+        self.wire.queue(name)
+    }
+
+    /// Every queue, by name.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Queue>> {
+        self.wire.queues()
+    }
+}

@@ -1,0 +1,275 @@
+//! The way to Redis, below every family of the store: how a script or a command is run, and what all families need to
+//! know for it.
+//!
+//! Owns the connections, the clock, the health of the servers, and the shards that this node knows. Refuses to know
+//! what a verb means and what a family keeps: it names none of them.
+
+pub(in crate::store) mod clock_watch;
+mod foreign;
+mod links;
+pub(in crate::store) mod rollback;
+pub(in crate::store) mod room;
+
+use std::collections::HashMap;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::time::Instant;
+
+use self::clock_watch::ClockWatch;
+use self::foreign::Foreign;
+use self::rollback::Rollbacks;
+use self::room::Room;
+use crate::config::{RedisSettings, Settings};
+use crate::domain::id::QueueName;
+use crate::failpoint::failpoint;
+use crate::shutdown::Tasks;
+use crate::store::connect::Target;
+use crate::store::intake::Intake;
+use crate::store::keys::ShardKeys;
+use crate::store::link::{Link, Standing};
+use crate::store::promises::Promises;
+use crate::store::queue::{Queue, Shard, belief_of_server};
+use crate::store::reply::Reply;
+use crate::store::script::{Call, call};
+use crate::store::site::Site;
+use crate::store::{Clock, Health, NodeId, StoreError, Verb, error};
+use crate::telemetry::{Metrics, VerbLabel};
+
+/// How long a call is repeated while Redis is away, before its caller gets the error.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Pause between two tries of a call.
+const REPEAT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A handle on the connections to Redis; cheap to clone.
+#[derive(Debug, Clone)]
+pub(in crate::store) struct Wire {
+    shared: Arc<Shared>,
+}
+
+/// What every clone of a wire shares.
+#[derive(Debug)]
+pub(in crate::store) struct Shared {
+    pub(in crate::store) settings: RedisSettings,
+    pub(in crate::store) target: Target,
+    pub(in crate::store) node: NodeId,
+    /// For every script but intake and readings.
+    pub(in crate::store) scripts: Link,
+    /// For readings, which may be large: that they are slow says nothing about Redis.
+    pub(in crate::store) readings: Link,
+    /// For what must not wait behind scripts: health, presence.
+    pub(in crate::store) probes: Link,
+    pub(in crate::store) intake: Intake,
+    pub(in crate::store) clock: Clock,
+    pub(in crate::store) watch: ClockWatch,
+    pub(in crate::store) room: Room,
+    pub(in crate::store) queues: ArcSwap<HashMap<QueueName, Arc<Queue>>>,
+    /// The keys of all schedules and their wake-up; not a shard of a queue.
+    pub(in crate::store) schedules_shard: Arc<Shard>,
+    pub(in crate::store) promises: Promises,
+    pub(in crate::store) rollbacks: Rollbacks,
+    pub(in crate::store) foreign: Foreign,
+    pub(in crate::store) health: Health,
+    pub(in crate::store) metrics: Arc<Metrics>,
+    pub(in crate::store) tasks: Tasks,
+}
+
+impl Deref for Wire {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
+}
+
+impl Wire {
+    /// A wire to the Redis of these settings; connects when first used.
+    pub(in crate::store) fn new(
+        settings: &Settings,
+        managed_url: Option<String>,
+        metrics: Arc<Metrics>,
+        tasks: Tasks,
+    ) -> Self {
+        let target = Target::new(&settings.redis.target, managed_url);
+        let clock = Clock::default();
+        let belief = belief_of_server(&target, &clock);
+        let schedules = ShardKeys::of_schedules(&settings.redis.namespace);
+        let wire = Self {
+            shared: Arc::new(Shared {
+                settings: settings.redis.clone(),
+                node: NodeId::random(),
+                scripts: Link::new(target.clone()),
+                readings: Link::for_readings(target.clone()),
+                probes: Link::new(target.clone()),
+                intake: Intake::new(&target),
+                clock,
+                watch: ClockWatch::default(),
+                room: Room::default(),
+                queues: ArcSwap::from_pointee(HashMap::new()),
+                schedules_shard: Arc::new(Shard::new(schedules, 0, Arc::default(), belief)),
+                promises: Promises::default(),
+                rollbacks: Rollbacks::default(),
+                foreign: Foreign::default(),
+                health: Health::default(),
+                metrics,
+                target,
+                tasks,
+            }),
+        };
+        wire.set_queues(settings);
+        wire
+    }
+
+    /// The clock that follows Redis.
+    pub(in crate::store) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The id of this process among the nodes.
+    pub(in crate::store) fn node(&self) -> &NodeId {
+        &self.node
+    }
+
+    /// What is known about the health of Redis.
+    pub(in crate::store) fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// The metrics that all families count into.
+    pub(in crate::store) fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    pub(in crate::store) fn namespace(&self) -> &str {
+        &self.settings.namespace
+    }
+
+    /// Runs a verb on a shard, repeating while Redis is away: every verb is safe to repeat.
+    pub(in crate::store) async fn call<'a>(
+        &self,
+        site: impl Into<Site<'a>>,
+        call: &Call,
+    ) -> Result<Reply, StoreError> {
+        Ok(self.call_on(&self.scripts, site.into(), call, &[]).await?.0)
+    }
+
+    /// Runs a verb whose effect must be safe before anybody is told: waits, right behind it on the
+    /// connection that wrote, until the configured durability level is met. One wait serves all that
+    /// the call carries. Such verbs write even when they are a repeat, so that the wait covers what
+    /// the first one wrote.
+    pub(in crate::store) async fn call_durably<'a>(
+        &self,
+        site: impl Into<Site<'a>>,
+        call: &Call,
+    ) -> Result<Reply, StoreError> {
+        let site = site.into();
+        let key = &site.keys[0];
+        let wait = self.health.wait(key)?;
+        let link = self.intake.next_link();
+        let (reply, waited) = self.call_on(link, site, call, &wait.commands()).await?;
+        failpoint!("before-durable");
+        wait.met(waited).inspect_err(|why| self.health().doubt(self.metrics(), key, why))?;
+        Ok(reply)
+    }
+
+    /// Runs one plain command on the connection for probes.
+    pub(in crate::store) async fn plain(
+        &self,
+        command: &redis::Cmd,
+    ) -> Result<redis::Value, StoreError> {
+        let reply = self.probes.command(command).await;
+        reply.map_err(|error| StoreError::from_redis(&error))
+    }
+
+    /// Runs a write outside the shards that must go on at maxmemory, where Redis would refuse the bare
+    /// command: what keeps nodes alive makes room.
+    pub(in crate::store) async fn keep(
+        &self,
+        command: &str,
+        key: String,
+        args: &[&[u8]],
+    ) -> Result<(), StoreError> {
+        let call = call!(Keep, command = command, ..args.iter().map(|arg| [arg.to_vec()]));
+        self.plain(&call.by_text(&[key])).await.map(drop)
+    }
+
+    /// The same on the server that holds `key`.
+    pub(in crate::store) async fn plain_at(
+        &self,
+        command: &redis::Cmd,
+        key: &str,
+    ) -> Result<redis::Value, StoreError> {
+        let reply = self.probes.command_at(command, key).await;
+        reply.map_err(|error| StoreError::from_redis(&error))
+    }
+
+    /// Also returns what the waits behind it were answered.
+    pub(in crate::store) async fn call_on(
+        &self,
+        link: &Link,
+        site: Site<'_>,
+        call: &Call,
+        waits: &[redis::Cmd],
+    ) -> Result<(Reply, Vec<redis::Value>), StoreError> {
+        let patience = Instant::now() + PATIENCE;
+        loop {
+            match self.call_once(link, site, call, waits).await {
+                Ok(reply) => return Ok(reply),
+                Err(error) if error::is_passing(&error) && Instant::now() < patience => {
+                    tokio::time::sleep(REPEAT_PAUSE).await;
+                }
+                Err(error) => {
+                    let told = StoreError::from_redis(&error);
+                    if told.is_absence() {
+                        self.note_failure(link, error.is_timeout(), &told);
+                    }
+                    return Err(told);
+                }
+            }
+        }
+    }
+
+    async fn call_once(
+        &self,
+        link: &Link,
+        site: Site<'_>,
+        call: &Call,
+        waits: &[redis::Cmd],
+    ) -> redis::RedisResult<(Reply, Vec<redis::Value>)> {
+        let standing = link.stand().await?;
+        // What could not be told apart from what a lost server knew, or would overspend its limits.
+        if let Some(shard) = site.shard
+            && matches!(call.verb, Verb::Schedule | Verb::Fire | Verb::Claim | Verb::Grant)
+        {
+            self.meet_server(link, &standing, shard).await?;
+        }
+        self.run(link, &standing, site.keys, call, waits).await
+    }
+
+    pub(in crate::store) async fn run(
+        &self,
+        link: &Link,
+        standing: &Arc<Standing>,
+        keys: &[String],
+        Call { verb, args }: &Call,
+        waits: &[redis::Cmd],
+    ) -> redis::RedisResult<(Reply, Vec<redis::Value>)> {
+        failpoint!("before-{}", verb.as_str());
+        let started = Instant::now();
+        let (value, waited) = link.script(standing, verb.script(), keys, args, waits).await?;
+        failpoint!("after-{}", verb.as_str());
+        let label = VerbLabel { verb: verb.as_str() };
+        let seconds = started.elapsed().as_secs_f64();
+        self.metrics.store.script_duration_seconds.get_or_create(&label).observe(seconds);
+        let reply = Reply::new(value).map_err(|error| {
+            redis::RedisError::from((
+                redis::ErrorKind::UnexpectedReturnType,
+                "reply",
+                error.to_string(),
+            ))
+        })?;
+        Ok((reply, waited))
+    }
+}
