@@ -4,7 +4,7 @@
 //! gate holds (see `domain::gates`).
 
 use super::StoreError;
-use super::read::Counts;
+use super::queues::Counts;
 use crate::domain::gates::{Gate, PauseEnd, QueueLoad, Snapshot};
 use crate::domain::policy::QueuePolicy;
 use crate::domain::state::State;

@@ -10,9 +10,9 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::heads::chosen;
 use super::queue::Queue;
-use super::read::Counts;
+use super::queues::Counts;
+use super::queues::heads::chosen;
 use super::topics::Topic;
 use super::{Store, StoreError};
 use crate::domain::gates::{Gate, GateState, Why, gates};

@@ -20,7 +20,6 @@ mod gate;
 mod gauges;
 mod given;
 mod grant;
-mod heads;
 mod health;
 mod housekeeping;
 mod inbox;
@@ -43,7 +42,6 @@ mod queues;
 mod read;
 mod receipt;
 mod record;
-mod registry;
 mod reply;
 mod restarts;
 mod reviews;
@@ -75,7 +73,6 @@ pub use events::{Events, Heard, Subscription};
 pub use gate::{ClaimStatus, ClaimWish, HORIZON_US};
 pub use given::Given;
 pub use grant::Permit;
-pub use heads::{Head, Heads};
 pub use health::{Health, StartRefused};
 pub use housekeeping::{Reaped, Swept};
 pub use inbox::{Backlog, Entry, Inbox};
@@ -91,8 +88,9 @@ pub use operations::{
 pub use probe::{Doubtful, DueProbes, ProbeTimes};
 pub use prune::Pruned;
 pub use queue::{Queue, Shard};
-pub use queues::Queues;
-pub use read::{Counts, Page, Part, PauseInfo};
+pub use queues::heads::{Head, Heads};
+pub use queues::{Counts, PauseInfo, Queues};
+pub use read::{Page, Part};
 pub use receipt::{Receipt, ReceiptOf, Received};
 pub use schedules::{
     Kept, LastTick, Paused, PutSchedule, SchedulePage, Schedules, Sweep, Tick, Touched, UnderWay,

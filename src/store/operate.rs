@@ -1,18 +1,14 @@
-//! What operators and producers do to messages that are there: cancel, reschedule, requeue, resolve,
-//! purge; and to queues: pause, resume.
+//! What operators and producers do to messages that are there: cancel, reschedule, requeue, resolve, purge.
 
 use bytes::Bytes;
-use tokio::time::Instant;
 use ulid::Ulid;
 
 use super::messages::Messages;
 use super::queue::Queue;
-use super::queues::Queues;
 use super::record::state_of;
 use super::script::{call, fields};
 use super::tail::Tail;
-use super::wire::Wire;
-use super::{StoreError, arg, keys, when};
+use super::{StoreError, arg, when};
 use crate::domain::id::{MessageId, QueueName};
 use crate::domain::message::When;
 use crate::domain::state::State;
@@ -279,72 +275,5 @@ impl Messages {
             verb,
             usize::from(changed == Changed::Done),
         );
-    }
-}
-
-impl Queues {
-    /// Stops a queue until a moment, or until [`Self::resume`]; returns until when, 0: until resume.
-    ///
-    /// # Errors
-    /// [`StoreError::UnknownQueue`], [`StoreError::Unavailable`].
-    pub async fn pause(
-        &self,
-        name: &QueueName,
-        until: Option<When>,
-        reason: &str,
-        by: &str,
-    ) -> Result<u64, StoreError> {
-        let queue = self.wire.queue(name)?;
-        let until = until.map_or_else(|| arg(0), when);
-        let call = call!(Pause, until_what = until, reason = reason, by = by);
-        let mut paused_until_ms = 0;
-        for shard in &queue.shards {
-            let mut reply = self.wire.call(shard, &call).await?;
-            fields!(reply as Pause; until_ms: u64);
-            paused_until_ms = until_ms;
-        }
-        queue.ready.notify_one();
-        self.wire.metrics().count(name.as_str(), "pause", 1);
-        Ok(paused_until_ms)
-    }
-
-    /// Ends a pause, and a gate that refusals had shut; returns whether there was one.
-    ///
-    /// # Errors
-    /// [`StoreError::UnknownQueue`], [`StoreError::Unavailable`].
-    pub async fn resume(&self, name: &QueueName) -> Result<bool, StoreError> {
-        let queue = self.wire.queue(name)?;
-        let mut was = false;
-        for shard in &queue.shards {
-            let mut reply = self.wire.call(shard, &call!(Resume)).await?;
-            fields!(reply as Resume; was_stopped: bool);
-            was |= was_stopped;
-            shard.wake(2);
-        }
-        queue.doubt.notify_one();
-        self.wire.metrics().count(name.as_str(), "resume", 1);
-        Ok(was)
-    }
-}
-
-impl Wire {
-    /// Redis TIME in microseconds; sets the clock.
-    pub(super) async fn read_time(&self) -> Result<u64, StoreError> {
-        let called_at = Instant::now();
-        let value = self.plain_at(&redis::cmd("TIME"), &keys::clock(self.namespace())).await?;
-        self.saw_time(value, (called_at, Instant::now()))
-    }
-
-    /// Takes a reply to TIME of the server that holds what all nodes share.
-    pub(super) fn saw_time(
-        &self,
-        time: redis::Value,
-        called: (Instant, Instant),
-    ) -> Result<u64, StoreError> {
-        let (seconds, micros): (u64, u64) =
-            redis::from_redis_value(time).map_err(|error| StoreError::Reply(error.to_string()))?;
-        let now_us = seconds * 1_000_000 + micros;
-        self.saw(None, now_us, called);
-        Ok(now_us)
     }
 }

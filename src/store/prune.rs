@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use redis::{Value, cmd};
 
-use super::heads::key;
 use super::housekeeping::SWEEP_MAX;
 use super::messages::Messages;
 use super::queue::{Queue, Shard};
+use super::queues::heads::key;
 use super::script::{fields, rows, timed_call};
 use super::wire::clock_watch::Timed;
 use super::{StoreError, arg};

@@ -4,9 +4,9 @@
 
 use redis::cmd;
 
-use super::heads::key;
 use super::portion::MANY;
 use super::queue::{Queue, Shard};
+use super::queues::heads::key;
 use super::wire::Wire;
 
 impl Shard {

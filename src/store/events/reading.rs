@@ -12,8 +12,8 @@ use redis::{Value, cmd};
 use ulid::Ulid;
 
 use super::super::StoreError;
-use super::super::heads::key;
 use super::super::queue::{Queue, Shard};
+use super::super::queues::heads::key;
 use super::super::record;
 use super::Events;
 use crate::domain::change::{Change, Place, Position, What};

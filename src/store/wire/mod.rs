@@ -9,6 +9,7 @@ mod foreign;
 mod links;
 pub(in crate::store) mod rollback;
 pub(in crate::store) mod room;
+mod time;
 
 use std::collections::HashMap;
 use std::ops::Deref;

@@ -7,13 +7,13 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::StoreError;
-use super::health::StartRefused;
-use super::keys::{self, ShardKeys};
-use super::queues::Queues;
-use super::reply::Reply;
+use super::Queues;
 use crate::config::Settings;
 use crate::domain::id::QueueName;
+use crate::store::StoreError;
+use crate::store::health::StartRefused;
+use crate::store::keys::{self, ShardKeys};
+use crate::store::reply::Reply;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Registered {
@@ -44,7 +44,7 @@ impl Queues {
     }
 
     /// Writes down what this node knows of every queue, where the namespace has forgotten it.
-    pub(super) async fn register_again(&self) -> Result<(), StoreError> {
+    pub(in crate::store) async fn register_again(&self) -> Result<(), StoreError> {
         for queue in self.wire.queues() {
             self.write_down(&queue.policy.name, queue.policy.shards).await?;
         }

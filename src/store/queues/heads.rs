@@ -10,11 +10,11 @@ use std::sync::Arc;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use redis::{Cmd, Value, cmd};
 
-use super::StoreError;
-use super::keys::SHARD_KEYS;
-use super::queue::Shard;
-use super::queues::Queues;
-use super::wire::Wire;
+use super::Queues;
+use crate::store::StoreError;
+use crate::store::keys::SHARD_KEYS;
+use crate::store::queue::Shard;
+use crate::store::wire::Wire;
 
 /// Shards in one round trip: a few hundred bare commands, half a millisecond of Redis.
 const SHARDS_AT_ONCE: usize = 100;
@@ -147,7 +147,10 @@ impl Queues {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub(super) async fn used_at_all(&self, shards: &[Arc<Shard>]) -> Result<Vec<bool>, StoreError> {
+    pub(in crate::store) async fn used_at_all(
+        &self,
+        shards: &[Arc<Shard>],
+    ) -> Result<Vec<bool>, StoreError> {
         self.used(shards, &SHARD_KEYS).await
     }
 
@@ -159,7 +162,7 @@ impl Queues {
 
 impl Wire {
     /// The replies to the same readings of each shard, in their order.
-    pub(super) async fn read_each(
+    pub(in crate::store) async fn read_each(
         &self,
         shards: &[Arc<Shard>],
         readings: &(dyn Fn(&Shard) -> Vec<Cmd> + Sync),
@@ -187,12 +190,12 @@ fn is_of(caller: &str, living: &[String]) -> bool {
 }
 
 /// Those that are marked.
-pub(super) fn chosen(shards: &[Arc<Shard>], marked: &[bool]) -> Vec<Arc<Shard>> {
+pub(in crate::store) fn chosen(shards: &[Arc<Shard>], marked: &[bool]) -> Vec<Arc<Shard>> {
     let both = shards.iter().zip(marked);
     both.filter(|(_, is_marked)| **is_marked).map(|(shard, _)| Arc::clone(shard)).collect()
 }
 
-pub(super) fn key<'a>(shard: &'a Shard, name: &str) -> &'a str {
+pub(in crate::store) fn key<'a>(shard: &'a Shard, name: &str) -> &'a str {
     let at = SHARD_KEYS.iter().position(|known| *known == name);
     &shard.keys.all[at.expect("a structure of the shard")]
 }

@@ -1,7 +1,11 @@
 //! The queues that this node knows, as a family of the store.
 //!
-//! Owns the handle. What a queue is stands in `queue`; what is read of many shards at once, in `heads`; what the
-//! namespace remembers of queues, in `registry`. Refuses to know messages.
+//! Owns what is read and done for a whole queue. What a queue is stands in `store::queue`. Refuses to know messages.
+
+mod counts;
+pub(super) mod heads;
+mod pause;
+mod registry;
 
 use std::sync::Arc;
 
@@ -10,6 +14,8 @@ use super::queue::Queue;
 use super::wire::Wire;
 use crate::config::Settings;
 use crate::domain::id::QueueName;
+
+pub use self::counts::{Counts, PauseInfo};
 
 /// The queues that this node knows; cheap to clone.
 #[derive(Debug, Clone)]

@@ -1,0 +1,132 @@
+//! How many messages of a queue stand where, and what its gates say.
+
+use super::Queues;
+use crate::domain::failing::Failing;
+use crate::domain::id::QueueName;
+use crate::domain::state::State;
+use crate::store::StoreError;
+use crate::store::queue::Shard;
+use crate::store::script::{call, fields};
+
+/// How many messages stand where, and what the queue's gates say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// By state, in the order of [`State::ALL`].
+    pub by_state: [u64; 9],
+    /// How long the oldest ready message has been due, in milliseconds.
+    pub oldest_ready_age_ms: Option<u64>,
+    /// The next due time, ms.
+    pub next_due_ms: Option<u64>,
+    /// Batches in flight.
+    pub exchanges: u64,
+    /// Set while paused.
+    pub paused: Option<PauseInfo>,
+    /// Set while the downstream's answers keep the gate shut: until when, what kind, why.
+    pub gate: Option<(u64, String, String)>,
+    /// When the gate shut first, ms; answers since have only prolonged it.
+    pub gate_since_ms: Option<u64>,
+    /// Set while the downstream fails.
+    pub failing: Option<Failing>,
+    /// Calls in the last minute.
+    pub calls_last_minute: u64,
+    /// The limit's arrival time, microseconds by Redis.
+    pub arrival_us: u64,
+    /// Bytes that are kept of delivered (with expired and cancelled) and of dead messages, where they are
+    /// limited.
+    pub kept_bytes: Option<[u64; 2]>,
+}
+
+/// Why and until when a queue is paused.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PauseInfo {
+    /// Since when, ms.
+    pub since_ms: Option<u64>,
+    /// Until when, ms; `None`: until resume.
+    pub until_ms: Option<u64>,
+    /// The operator's words.
+    pub reason: String,
+    /// Who did it.
+    pub by: String,
+}
+
+impl Counts {
+    /// How many messages are in `state`.
+    #[must_use]
+    pub fn of(&self, state: State) -> u64 {
+        State::ALL.iter().zip(self.by_state).find(|(s, _)| **s == state).map_or(0, |(_, n)| n)
+    }
+
+    fn add(&mut self, other: Self) {
+        for (mine, theirs) in self.by_state.iter_mut().zip(other.by_state) {
+            *mine += theirs;
+        }
+        self.oldest_ready_age_ms = self.oldest_ready_age_ms.max(other.oldest_ready_age_ms);
+        self.next_due_ms = match (self.next_due_ms, other.next_due_ms) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        self.exchanges += other.exchanges;
+        self.paused = self.paused.take().or(other.paused);
+        self.gate = self.gate.take().max(other.gate);
+        self.gate_since_ms = [self.gate_since_ms, other.gate_since_ms].into_iter().flatten().min();
+        // Each shard that knows of it says the same, or counts its own attempts since.
+        let attempts = |failing: &Failing| failing.attempts;
+        self.failing =
+            [self.failing.take(), other.failing].into_iter().flatten().max_by_key(attempts);
+        self.calls_last_minute += other.calls_last_minute;
+        self.arrival_us = self.arrival_us.max(other.arrival_us);
+        self.kept_bytes = match (self.kept_bytes, other.kept_bytes) {
+            (Some(a), Some(b)) => Some([a[0] + b[0], a[1] + b[1]]),
+            (a, b) => a.or(b),
+        };
+    }
+}
+
+impl Queues {
+    /// Counts and gates of a queue, over its shards.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownQueue`], [`StoreError::Unavailable`].
+    pub async fn counts(&self, name: &QueueName) -> Result<Counts, StoreError> {
+        let queue = self.wire.queue(name)?;
+        let mut all = Counts::default();
+        for shard in &queue.shards {
+            all.add(self.count_shard(shard).await?);
+        }
+        Ok(all)
+    }
+
+    async fn count_shard(&self, shard: &Shard) -> Result<Counts, StoreError> {
+        let mut reply = self.wire.call(shard, &call!(Count)).await?;
+        fields!(
+            reply as Count;
+            now_ms: u64, scheduled: u64, ready: u64, leased: u64, uncertain: u64, accepted: u64,
+            delivered: u64, dead: u64, expired: u64, cancelled: u64, oldest_ms: Option<u64>,
+            next_due_ms: Option<u64>, exchanges: u64, is_paused: bool, until_ms: Option<u64>,
+            reason: String, by: String, gate_ms: u64, gate_kind: String, gate_reason: String,
+            calls_1m: u64, arrival_us: u64, delivered_bytes: Option<u64>, dead_bytes: Option<u64>,
+            paused_since_ms: Option<u64>, gate_since_ms: Option<u64>, failed: u64,
+            failing_since_ms: u64, last_error: String
+        );
+        let until_ms = until_ms.filter(|ms| *ms > 0);
+        let paused = PauseInfo { since_ms: paused_since_ms, until_ms, reason, by };
+        let is_shut = gate_ms > 0;
+        let failing = Failing { since_ms: failing_since_ms, attempts: failed, last_error };
+        let counts = Counts {
+            by_state: [
+                scheduled, ready, leased, uncertain, accepted, delivered, dead, expired, cancelled,
+            ],
+            oldest_ready_age_ms: oldest_ms.map(|due_ms| now_ms.saturating_sub(due_ms)),
+            next_due_ms,
+            exchanges,
+            paused: is_paused.then_some(paused),
+            gate: is_shut.then_some((gate_ms, gate_kind, gate_reason)),
+            gate_since_ms: gate_since_ms.filter(|_| is_shut),
+            calls_last_minute: calls_1m,
+            arrival_us,
+            kept_bytes: delivered_bytes.zip(dead_bytes).map(Into::into),
+            failing: (failed > 0).then_some(failing),
+        };
+        Ok(counts)
+    }
+}
