@@ -7,27 +7,80 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
-use crate::config::kinds::{LONG_MS, duration, parsed, text, whole, word};
+use super::schedule_message::{content_type, group, pairs, payload, read_headers, read_labels};
 use crate::config::load::reader::{Field, Read, Section};
-use crate::domain::details::check_room;
-use crate::domain::headers::{check_charset, check_content_type, check_header, is_json_type};
-use crate::domain::id::QueueName;
-use crate::domain::message::{
-    Details, HEADERS_MAX, LABEL_BYTES_MAX, LABELS_MAX, NAME_BYTES_MAX, PRIORITY_MAX, PayloadKind,
-    check_name,
+use crate::config::setting::{
+    Beside, Kind, LONG_MS, Shown, custom, duration, parsed, settings, text, whole, word,
 };
+use crate::domain::details::check_room;
+use crate::domain::headers::check_charset;
+use crate::domain::id::QueueName;
+use crate::domain::message::{Details, PRIORITY_MAX, PayloadKind};
 use crate::domain::policy::QueuePolicy;
 use crate::domain::schedule::{BadCadence, Cadence, CatchUp, Schedule, ScheduleName};
+use crate::domain::units::format_duration;
 
 /// The zone of a pattern that names none.
 const TIME_ZONE: &str = "UTC";
-/// The largest payload, in bytes: as a message's by default.
-const PAYLOAD_BYTES_MAX: usize = 256 << 10;
 
 /// The queues of a configuration.
 type Queues = BTreeMap<QueueName, Arc<QueuePolicy>>;
+
+settings! {
+    struct Recurring in "schedules.NAME" of Schedule {
+        /// A queue of this file.
+        queue: QueueName = parsed("a queue").required("\"erp\""), |it| it.queue.clone();
+        /// Five fields (minute hour day month weekday), six with seconds first, or `@hourly`, `@daily`, `@weekly`,
+        /// `@monthly`, `@yearly`; names (`MON`, `JAN`), `L`, `15W` and `FRI#3` work. A local time that clocks skip means the
+        /// moment of the change; one that occurs twice means the first of the two; patterns for every hour follow real time.
+        cron: Option<String> =
+            text("a pattern").required_where("`cron` or `every` is required").example("\"30 0 * * *\""),
+            |it| match &it.cadence {
+                Cadence::Cron(cron) => Some(cron.pattern().to_owned()),
+                Cadence::Every(_) => None,
+            };
+        /// The time zone of `cron`: an IANA name.
+        time_zone: Option<String> = zone().unset_is(TIME_ZONE.to_owned()), |it| match &it.cadence {
+            Cadence::Cron(cron) => Some(cron.time_zone().to_owned()),
+            Cadence::Every(_) => None,
+        };
+        /// An interval instead of `cron`, counted from 1970-01-01 00:00 UTC.
+        every: Option<Cadence> = interval().unset_means("").example("\"15m\""), |it| match &it.cadence {
+            Cadence::Cron(_) => None,
+            every @ Cadence::Every(_) => Some(every.clone()),
+        };
+        /// What is sent for ticks that were missed by more than a minute: `none`, `one` message for all of them, or `all` (at
+        /// most the newest 1,000).
+        catch_up: CatchUp = word(&CatchUp::WORDS, &[]).or(CatchUp::default()), |it| it.catch_up;
+        /// The type of a `payload` that is a text.
+        content_type: Option<String> =
+            content_type().unset_means("JSON").example("\"text/plain\""),
+            |it| it.details.content_type.clone();
+        /// It is sent as JSON; a text with a `content_type` that is not JSON is sent as it is. `${...}` is not replaced, here
+        /// and in `headers`, because these are stored and shown with every message.
+        _payload as "payload": Shown = PAYLOAD, |it| match it.details.kind {
+            PayloadKind::Text => String::from_utf8_lossy(&it.payload).into_owned().into(),
+            PayloadKind::Json | PayloadKind::Raw => {
+                Shown::Json(serde_json::from_slice(&it.payload).unwrap_or_default())
+            }
+        };
+        /// Headers for the downstream.
+        headers: Vec<(String, String)> =
+            pairs("a table of headers", read_headers).or(Vec::new()), |it| it.details.headers.clone();
+        /// In addition to `schedule = NAME`, which every message of a schedule has.
+        labels: Vec<(String, String)> = pairs("a table of labels", read_labels).or(Vec::new()), |it| {
+            it.details.labels.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+        };
+        /// As in a [message](http.md#messages).
+        group: Option<String> = group().unset_means("none").example("\"order-42\""), |it| it.details.group.clone();
+        /// As in a message: 9 goes first.
+        priority: u8 = whole(0..=PRIORITY_MAX).or(0), |it| it.priority;
+        /// How long after its message was put into the queue the message expires, if it has not been sent.
+        ttl: Option<u64> = duration(1..=LONG_MS).unset_means("never").example("\"1h\""), |it| it.ttl_ms;
+    }
+}
+
+const PAYLOAD: Beside = Beside::required("any value, up to 256KiB", "{ job = \"close-day\" }");
 
 /// `queues` are those of the same configuration; `None`: they cannot be told, for other mistakes.
 pub(in crate::config) fn read(
@@ -37,20 +90,13 @@ pub(in crate::config) fn read(
 ) -> Read<Arc<Schedule>> {
     let name = name.parse::<ScheduleName>().map_err(|error| field.wrong(error.to_string()));
     let schedule = field.section(&[], |section| {
-        let queue = section.required("queue", "queue = \"erp\"", |field| known(field, queues));
-        let cadence = cadence(section);
-        let words = CatchUp::WORDS;
-        let catch_up = section.read_or("catch_up", CatchUp::default(), word(&words, &[]));
-        let content_type = section
-            .read("content_type", |f| f.parse(|t| check_content_type(t).map(|()| t.to_owned())));
+        let it = Recurring::of(section);
+        let queue = it.queue.and_then(|queue| known(section, queue, queues));
+        let cadence = cadence(section, it.cron, it.every, it.time_zone);
+        let content_type = it.content_type;
         let payload = section.required("payload", "payload = { job = \"close-day\" }", |field| {
             payload(field, content_type.as_ref().ok().and_then(Option::as_deref))
         });
-        let headers = section.read_or("headers", Vec::new(), headers);
-        let labels = section.read_or("labels", BTreeMap::new(), labels);
-        let group = section.read("group", group);
-        let priority = section.read_or("priority", 0, whole(0..=PRIORITY_MAX));
-        let ttl_ms = section.read("ttl", duration(1..=LONG_MS));
         let (payload, kind) = payload?;
         let content_type = content_type?;
         if let Some(content_type) = &content_type {
@@ -60,9 +106,9 @@ pub(in crate::config) fn read(
         let details = Details {
             kind,
             content_type,
-            headers: headers?,
-            group: group?,
-            labels: labels?,
+            headers: it.headers?,
+            group: it.group?,
+            labels: it.labels?.into_iter().collect(),
             idempotency_key: None,
             retry: None,
             callback: None,
@@ -72,34 +118,46 @@ pub(in crate::config) fn read(
             name: name?,
             queue: queue?,
             cadence: cadence?,
-            catch_up: catch_up?,
+            catch_up: it.catch_up?,
             payload,
             details,
-            priority: priority?,
-            ttl_ms: ttl_ms?,
+            priority: it.priority?,
+            ttl_ms: it.ttl?,
         })
     });
     schedule.map(Arc::new)
 }
 
-fn known(field: &Field<'_>, queues: Option<&Queues>) -> Read<QueueName> {
-    let queue = parsed::<QueueName>(field)?;
+fn known(section: &Section<'_>, queue: QueueName, queues: Option<&Queues>) -> Read<QueueName> {
     match queues {
-        Some(queues) if !queues.contains_key(&queue) => Err(field.wrong(format!(
-            "there is no queue \"{queue}\"; expected one of this configuration's: {}",
-            queues.keys().map(QueueName::as_str).collect::<Vec<_>>().join(", ")
-        ))),
+        Some(queues) if !queues.contains_key(&queue) => Err(section.wrong(
+            "queue",
+            format!(
+                "there is no queue \"{queue}\"; expected one of this configuration's: {}",
+                queues.keys().map(QueueName::as_str).collect::<Vec<_>>().join(", ")
+            ),
+        )),
         _ => Ok(queue),
     }
 }
 
-/// `cron`, with its zone, or `every`.
-fn cadence(section: &Section<'_>) -> Read<Cadence> {
-    let cron = section.read("cron", text);
-    let every = section.read("every", |field| {
+fn interval() -> impl Kind<Value = Cadence> {
+    let read = |field: &Field<'_>| {
         field.parse(|text| Cadence::every(text).map_err(|error| error.to_string()))
-    });
-    let zone = section.read("time_zone", |field| field.parse(known_zone));
+    };
+    custom("`100ms` to `366d`", read, |every: &Cadence| match every {
+        Cadence::Every(ms) => format_duration(*ms).into(),
+        Cadence::Cron(_) => Shown::Unset,
+    })
+}
+
+/// `cron`, with its zone, or `every`.
+fn cadence(
+    section: &Section<'_>,
+    cron: Read<Option<String>>,
+    every: Read<Option<Cadence>>,
+    zone: Read<Option<String>>,
+) -> Read<Cadence> {
     let (cron, every, zone) = (cron?, every?, zone?);
     match (cron, every) {
         (Some(_), Some(_)) => Err(section.wrong("every", "give cron or every, not both")),
@@ -120,74 +178,16 @@ fn cadence(section: &Section<'_>) -> Read<Cadence> {
 }
 
 /// Asked for by itself, so that a slip in it is told beside one in the pattern.
+fn zone() -> impl Kind<Value = String> {
+    let read = |field: &Field<'_>| field.parse(known_zone);
+    custom("a time zone", read, |zone: &String| zone.as_str().into())
+}
+
 fn known_zone(text: &str) -> Result<String, String> {
     match jiff::tz::TimeZone::get(text) {
         Ok(_) => Ok(text.to_owned()),
         Err(_) => Err(BadCadence::Zone(text.to_owned()).to_string()),
     }
-}
-
-fn payload(field: &Field<'_>, content_type: Option<&str>) -> Read<(Bytes, PayloadKind)> {
-    let value = field.json()?;
-    let is_text = content_type.is_some_and(|content_type| !is_json_type(content_type));
-    let (bytes, kind) = match &value {
-        serde_json::Value::String(text) if is_text => (text.clone(), PayloadKind::Text),
-        value => (value.to_string(), PayloadKind::Json),
-    };
-    if bytes.len() > PAYLOAD_BYTES_MAX {
-        return Err(field
-            .wrong(format!("found {} bytes, expected at most {PAYLOAD_BYTES_MAX}", bytes.len())));
-    }
-    Ok((bytes.into(), kind))
-}
-
-/// Plain text, as it is written.
-fn plain(field: &Field<'_>) -> Read<String> {
-    field.raw_text().map(str::to_owned).ok_or_else(|| field.expected("a text in quotes"))
-}
-
-fn headers(field: &Field<'_>) -> Read<Vec<(String, String)>> {
-    let mut headers: Vec<(String, String)> = Vec::new();
-    field.entries(|name, field| {
-        let value = plain(field)?;
-        check_header(name, &value).map_err(|why| field.wrong(why))?;
-        let name = name.to_ascii_lowercase();
-        if headers.iter().any(|(known, _)| *known == name) {
-            return Err(field.wrong("is given twice, in two spellings; remove one"));
-        }
-        headers.push((name, value));
-        Ok(())
-    })?;
-    if headers.len() > HEADERS_MAX {
-        return Err(field.wrong(format!("found {}, expected at most {HEADERS_MAX}", headers.len())));
-    }
-    headers.sort();
-    Ok(headers)
-}
-
-fn labels(field: &Field<'_>) -> Read<BTreeMap<String, String>> {
-    let labels = field.entries(|name, field| {
-        let value = plain(field)?;
-        check_name(name, LABEL_BYTES_MAX)
-            .map_err(|why| field.wrong(format!("the label's name: {why}")))?;
-        if value.len() > NAME_BYTES_MAX {
-            let found = value.len();
-            return Err(
-                field.wrong(format!("found {found} bytes, expected up to {NAME_BYTES_MAX}"))
-            );
-        }
-        Ok((name.to_owned(), value))
-    })?;
-    if labels.len() > LABELS_MAX {
-        return Err(field.wrong(format!("found {}, expected at most {LABELS_MAX}", labels.len())));
-    }
-    Ok(labels.into_iter().collect())
-}
-
-fn group(field: &Field<'_>) -> Read<String> {
-    let group = text(field)?;
-    check_name(&group, NAME_BYTES_MAX).map_err(|why| field.wrong(why))?;
-    Ok(group)
 }
 
 #[cfg(test)]
