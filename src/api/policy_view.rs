@@ -25,12 +25,11 @@ mod tests {
     fn no_secret_is_shown() {
         let mut policy = policy("sms");
         policy.downstream = Downstream::Http(HttpDownstream {
-            url: "https://user:hush@sms.example/hush?key=hush".parse().unwrap(),
             url_shown: "https://sms.example/${PATH}".to_owned(),
-            method: http::Method::POST,
             timeout_ms: 15_000,
             headers: vec![(http::header::AUTHORIZATION, Secret::new("Bearer hush".to_owned()))],
             signing_secret: Some(Secret::new("hush".to_owned())),
+            ..HttpDownstream::of("https://user:hush@sms.example/hush?key=hush")
         });
         let shown = view(&policy);
         assert!(!shown.to_string().contains("hush"), "{shown}");

@@ -18,7 +18,7 @@ mod sections;
 mod setting;
 mod settings;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use effective::{effective, render};
 pub use load::{ConfigErrors, Problem, Sources, load};
