@@ -104,6 +104,8 @@ pub struct CallbackPolicy {
     pub on: CallbackOn,
     /// Callbacks per time over all nodes; `None`: as fast as their hosts answer.
     pub rate: Option<Rate>,
+    /// Callbacks under way or waiting for their host, over all nodes; `None`: what suits the number of shards.
+    pub concurrency: Option<u32>,
     /// One deadline for a whole callback, in milliseconds.
     pub timeout_ms: u64,
     /// Sent with every callback to the queue's own url; values may be secret.
@@ -135,6 +137,7 @@ impl CallbackPolicy {
             url: None,
             on: CallbackOn::USUAL,
             rate: None,
+            concurrency: None,
             timeout_ms: TIMEOUT_MS,
             headers: Vec::new(),
             signing_secret: None,
