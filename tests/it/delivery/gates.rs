@@ -5,7 +5,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::json;
 
-use crate::failing::logged;
+use super::failing::logged;
 use crate::support::{Answer, Clocks, Scene, payloads};
 
 /// One call at a time, so that "the next one" means something.

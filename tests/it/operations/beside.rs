@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::operations::{ended, start};
+use super::bulk::{ended, start};
 use crate::support::{
     Answer, Daemon, Downstream, QUEUE, RedisServer, Scene, eventually, queue_toml,
 };

@@ -298,5 +298,5 @@ async fn each_half_takes_a_permit_of_the_limit() {
     scene.wait_count("dead", 16).await;
     let requests = scene.downstream.requests();
     assert_eq!(requests.len(), 31);
-    crate::rates::assert_within(&stalls, &requests, 20.0, 1);
+    crate::limits::rates::assert_within(&stalls, &requests, 20.0, 1);
 }

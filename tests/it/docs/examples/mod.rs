@@ -119,5 +119,5 @@ fn every_page_is_played() {
         names.sort();
         names
     };
-    assert_eq!(names("docs/examples", "README"), names("tests/it/examples", "mod"));
+    assert_eq!(names("docs/examples", "README"), names("tests/it/docs/examples", "mod"));
 }

@@ -320,7 +320,7 @@ async fn streams_show_what_was_rejected_and_what_belongs_to_no_queue() {
 #[ignore = "needs prometheus: make test-all"]
 async fn an_event_that_one_queue_cannot_take_is_incomplete() {
     let (cluster, downstream) = tokio::join!(Cluster::start(), Downstream::start());
-    let (namespace, number) = crate::topics::apart(&cluster).await;
+    let (namespace, number) = crate::topics::fan_out::apart(&cluster).await;
     let config = queue_toml("stock", &downstream, "")
         + &queue_toml("sms", &downstream, "")
         + "[topics.order_paid]\nqueues = [\"stock\", \"sms\"]\n";

@@ -13,7 +13,7 @@ use crate::support::{Answer, Daemon, Downstream, QUEUE, RedisServer, eventually,
 
 /// The rule as the page gives it, for the namespace that it names.
 fn rule() -> Vec<String> {
-    let page = include_str!("../../docs/configuration.md");
+    let page = include_str!("../../../docs/configuration.md");
     let line = page.lines().find_map(|line| line.strip_prefix("ACL SETUSER tidegate "));
     line.expect("the page has the rule").split(' ').map(str::to_owned).collect()
 }

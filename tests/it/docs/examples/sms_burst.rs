@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::{Answer, Stage};
-use crate::rates::assert_within;
+use crate::limits::rates::assert_within;
 use crate::support::Stalls;
 use crate::support::downstream::Request;
 use crate::support::wait::poll_until_within;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::cli::{ends, sent};
+use super::commands::{ends, sent};
 use crate::support::redis::RedisOptions;
 use crate::support::{Daemon, Scene, eventually};
 
