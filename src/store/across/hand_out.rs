@@ -8,51 +8,67 @@ use futures_util::future::join_all;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, oneshot};
 
-use super::event::Event;
 use crate::domain::id::QueueName;
 use crate::failpoint::failpoint;
-use crate::store::{NotAccepted, Store};
+use crate::store::intake::NotAccepted;
+use crate::store::messages::Messages;
+use crate::store::topics::{Event, Topics};
+use crate::store::wire::Wire;
 
 /// Events that this node hands to one queue at a time; above, they wait for a place.
 const AT_ONCE: usize = 512;
 /// How long an event waits for a place before it is left for later.
 const PLACE_PATIENCE: Duration = Duration::from_millis(250);
 
-/// Places for handing out, a bound for each queue: one that hangs uses up its own.
-#[derive(Debug, Default)]
-pub(in crate::store) struct HandOuts {
-    // A plain mutex: held to look up, never across an await.
-    places: Mutex<HashMap<QueueName, Arc<Semaphore>>>,
+/// The way of events into their queues; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct HandOuts {
+    wire: Wire,
+    messages: Messages,
+    topics: Topics,
+    places: Arc<Places>,
 }
 
-impl HandOuts {
-    fn places(&self, queue: &QueueName) -> Arc<Semaphore> {
-        let mut places = self.places.lock();
+/// Places for handing out, a bound for each queue: one that hangs uses up its own.
+#[derive(Debug, Default)]
+struct Places {
+    // A plain mutex: held to look up, never across an await.
+    by_queue: Mutex<HashMap<QueueName, Arc<Semaphore>>>,
+}
+
+impl Places {
+    fn of(&self, queue: &QueueName) -> Arc<Semaphore> {
+        let mut places = self.by_queue.lock();
         Arc::clone(places.entry(queue.clone()).or_insert_with(|| Arc::new(Semaphore::new(AT_ONCE))))
     }
 }
 
-impl Store {
+impl HandOuts {
+    pub(in crate::store) fn new(wire: &Wire, messages: &Messages, topics: &Topics) -> Self {
+        let (wire, messages, topics) = (wire.clone(), messages.clone(), topics.clone());
+        Self { wire, messages, topics, places: Arc::default() }
+    }
+
     /// Hands an event that was just kept to its queues, in a task of its own: whoever publishes need not
     /// wait for all of it. The receiver gets the queues that could not take it now.
     #[must_use]
-    pub fn hand_out_soon(&self, event: Event) -> oneshot::Receiver<Vec<QueueName>> {
+    pub fn soon(&self, event: Event) -> oneshot::Receiver<Vec<QueueName>> {
         let (sender, receiver) = oneshot::channel();
-        let store = self.clone();
+        let hand_outs = self.clone();
         self.wire.tasks.spawn("hand out", async move {
             let queues = event.queues.iter().map(async |queue| {
-                let places = store.hand_outs.places(queue);
+                let places = hand_outs.places.of(queue);
                 let place = tokio::time::timeout(PLACE_PATIENCE, places.acquire()).await;
                 let is_left = match place {
-                    Ok(Ok(_place)) => store.hand_to(queue, &[&event]).await[0],
+                    Ok(Ok(_place)) => hand_outs.hand_to(queue, &[&event]).await[0],
                     _ => true,
                 };
                 is_left.then(|| queue.clone())
             });
             let left: Vec<_> = join_all(queues).await.into_iter().flatten().collect();
-            if let Some(topic) = store.topics.get(&event.id.topic)
+            if let Some(topic) = hand_outs.topics.get(&event.id.topic)
                 && let Err(error) =
-                    store.topics.conclude(&topic, &[(event.id.ulid, left.clone())]).await
+                    hand_outs.topics.conclude(&topic, &[(event.id.ulid, left.clone())]).await
             {
                 tracing::debug!(%error, event = %event.id, "an event is concluded later");
             }
@@ -64,7 +80,7 @@ impl Store {
 
     /// Hands events to their queues, but for those in `trouble`; returns what each lacks still. Queues
     /// that took none of what they were given are added to `trouble`.
-    pub async fn hand_out(
+    pub async fn now(
         &self,
         events: &[Event],
         trouble: &mut HashSet<QueueName>,

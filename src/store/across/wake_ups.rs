@@ -3,21 +3,37 @@
 //! Owns the one connection that listens. A lost wake-up costs a poll interval, never a message; after
 //! the channel was lost, everybody is woken once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
-use super::connect::subscribe;
-use super::wire::Wire;
-use super::{Store, keys};
-use crate::domain::id::{MessageId, QueueName};
+use crate::domain::id::MessageId;
+use crate::store::connect::subscribe;
+use crate::store::keys;
+use crate::store::messages::Messages;
+use crate::store::wire::Wire;
 
 /// Pause before listening again, after the channel was lost.
 const RELISTEN_PAUSE: Duration = Duration::from_millis(500);
 
-impl Store {
+/// The wake-ups that other nodes send; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct WakeUps {
+    wire: Wire,
+    messages: Messages,
+    /// Rung when the channel is to be opened again.
+    anew: Arc<Notify>,
+}
+
+impl WakeUps {
+    pub(in crate::store) fn new(wire: &Wire, messages: &Messages) -> Self {
+        Self { wire: wire.clone(), messages: messages.clone(), anew: Arc::default() }
+    }
+
     /// Listens until `stop`; run by one task of the node.
     pub async fn listen(&self, stop: &CancellationToken) {
         let channels =
@@ -33,7 +49,7 @@ impl Store {
                     loop {
                         tokio::select! {
                             () = stop.cancelled() => return,
-                            () = self.listen_anew.notified() => break,
+                            () = self.anew.notified() => break,
                             message = messages.next() => match message {
                                 Some(message) => self.hear(message.get_channel_name(), &message.get_payload::<String>().unwrap_or_default()),
                                 None => break,
@@ -53,7 +69,7 @@ impl Store {
     /// After an outage: the channel may be dead without a sign, or lead to a server that is none of ours
     /// any more.
     pub fn listen_anew(&self) {
-        self.listen_anew.notify_one();
+        self.anew.notify_one();
     }
 
     fn hear(&self, channel: &str, payload: &str) {
@@ -80,19 +96,5 @@ impl Store {
                 shard.wake(3);
             }
         }
-    }
-}
-
-impl Wire {
-    /// Wakes whoever sweeps schedules on this node.
-    pub(super) fn wake_schedules(&self) {
-        self.schedules_shard.due.notify_one();
-    }
-
-    /// `<namespace>:<queue>.<shard>`
-    pub(super) fn read_tag(&self, tag: &str) -> Option<(QueueName, usize)> {
-        let rest = tag.strip_prefix(self.namespace())?.strip_prefix(':')?;
-        let (queue, number) = rest.rsplit_once('.')?;
-        Some((QueueName::any(queue).ok()?, number.parse().ok()?))
     }
 }

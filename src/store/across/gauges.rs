@@ -4,19 +4,23 @@
 //! looks at cost nothing. A queue that holds nothing is known to be empty by one plain reading.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::queue::Queue;
-use super::queues::Counts;
-use super::queues::heads::chosen;
-use super::topics::Topic;
-use super::{Store, StoreError};
 use crate::domain::gates::{Gate, GateState, Why, gates};
 use crate::domain::state::State;
+use crate::store::StoreError;
+use crate::store::inbox::Inbox;
+use crate::store::queue::Queue;
+use crate::store::queues::heads::chosen;
+use crate::store::queues::{Counts, Queues};
+use crate::store::schedules::Schedules;
+use crate::store::topics::{Topic, Topics};
+use crate::store::wire::Wire;
 use crate::telemetry::{GateLabel, QueueLabel, ScheduleLabel, StateLabel, TopicLabel};
 
 /// How long a reading is good enough: scrapes by several servers cost one.
@@ -25,22 +29,47 @@ const KEPT: Duration = Duration::from_secs(1);
 /// Queues read at once.
 const READ_AT_ONCE: usize = 16;
 
-/// When the gauges were last read.
+/// The gauges of everything that is kept; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Gauges {
+    wire: Wire,
+    queues: Queues,
+    topics: Topics,
+    schedules: Schedules,
+    inbox: Inbox,
+    shown: Arc<Shown>,
+}
+
+/// What the gauges show.
 #[derive(Debug, Default)]
-pub(super) struct Gauges {
+struct Shown {
     // Held across the reading on purpose: who comes meanwhile waits for its result.
     read_at: Mutex<Option<Instant>>,
     /// The schedules that are shown.
     schedules: parking_lot::Mutex<HashSet<String>>,
 }
 
-impl Store {
+impl Gauges {
+    pub(in crate::store) fn new(
+        wire: &Wire,
+        (queues, topics, schedules, inbox): (&Queues, &Topics, &Schedules, &Inbox),
+    ) -> Self {
+        Self {
+            wire: wire.clone(),
+            queues: queues.clone(),
+            topics: topics.clone(),
+            schedules: schedules.clone(),
+            inbox: inbox.clone(),
+            shown: Arc::default(),
+        }
+    }
+
     /// Reads every queue's counts and gates into the gauges, unless that was done a moment ago.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`]: the gauges show what was read last.
-    pub async fn refresh_gauges(&self) -> Result<(), StoreError> {
-        let mut read_at = self.gauges.read_at.lock().await;
+    pub async fn refresh(&self) -> Result<(), StoreError> {
+        let mut read_at = self.shown.read_at.lock().await;
         if read_at.is_some_and(|at| at.elapsed() < KEPT) {
             return Ok(());
         }
@@ -69,15 +98,15 @@ impl Store {
     }
 }
 
-async fn refresh_inbox(store: &Store) -> Result<(), StoreError> {
-    if !store.inbox.is_enabled() {
+async fn refresh_inbox(gauges: &Gauges) -> Result<(), StoreError> {
+    if !gauges.inbox.is_enabled() {
         return Ok(());
     }
-    let metrics = store.metrics();
-    let queues = store.queues.all();
+    let metrics = gauges.wire.metrics();
+    let queues = gauges.queues.all();
     let names: Vec<_> =
         queues.iter().filter(|queue| !queue.retired).map(|q| q.policy.name.clone()).collect();
-    for (name, backlog) in store.inbox.glance(&names).await? {
+    for (name, backlog) in gauges.inbox.glance(&names).await? {
         let label = QueueLabel { queue: name.to_string() };
         drop((
             metrics.intake.inbox_entries.get_or_create(&label),
@@ -86,25 +115,26 @@ async fn refresh_inbox(store: &Store) -> Result<(), StoreError> {
         let entries = i64::try_from(backlog.entries).unwrap_or(i64::MAX);
         metrics.intake.inbox_backlog.get_or_create(&label).set(entries);
         let oldest_ms = backlog.oldest_ms.filter(|_| backlog.entries > 0);
-        let lag_ms = oldest_ms.map_or(0, |at_ms| store.clock().now_ms().saturating_sub(at_ms));
+        let lag_ms =
+            oldest_ms.map_or(0, |at_ms| gauges.wire.clock().now_ms().saturating_sub(at_ms));
         metrics
             .intake
             .inbox_lag_seconds
             .get_or_create(&label)
             .set(Duration::from_millis(lag_ms).as_secs_f64());
     }
-    let rejected = i64::try_from(store.inbox.rejected().await?).unwrap_or(i64::MAX);
+    let rejected = i64::try_from(gauges.inbox.rejected().await?).unwrap_or(i64::MAX);
     metrics.intake.inbox_rejected_kept.set(rejected);
-    if let Some(stray) = store.inbox.stray_streams_now_and_then().await? {
+    if let Some(stray) = gauges.inbox.stray_streams_now_and_then().await? {
         metrics.intake.inbox_stray_streams.set(i64::try_from(stray).unwrap_or(i64::MAX));
     }
     Ok(())
 }
 
-async fn refresh_topic(store: &Store, topic: &Topic) -> Result<(), StoreError> {
-    let outstanding = store.topics.outstanding(topic).await?;
+async fn refresh_topic(gauges: &Gauges, topic: &Topic) -> Result<(), StoreError> {
+    let outstanding = gauges.topics.outstanding(topic).await?;
     let label = TopicLabel { topic: topic.policy.name.to_string() };
-    let metrics = store.metrics();
+    let metrics = gauges.wire.metrics();
     drop(metrics.intake.topic_events.get_or_create(&label));
     let events = i64::try_from(outstanding.events).unwrap_or(i64::MAX);
     metrics.intake.topic_pending.get_or_create(&label).set(events);
@@ -116,7 +146,7 @@ async fn refresh_topic(store: &Store, topic: &Topic) -> Result<(), StoreError> {
 /// Schedules read in one call.
 const PAGE: usize = 500;
 
-impl Store {
+impl Gauges {
     /// What is gone from Redis is gone from the gauges.
     async fn refresh_schedules(&self) -> Result<(), StoreError> {
         let metrics = self.wire.metrics();
@@ -148,7 +178,7 @@ impl Store {
                 break;
             }
         }
-        let mut known = self.gauges.schedules.lock();
+        let mut known = self.shown.schedules.lock();
         for name in known.difference(&there) {
             metrics.forget_schedule(name);
         }
@@ -157,8 +187,8 @@ impl Store {
     }
 }
 
-fn show(store: &Store, queue: &Queue, counts: &Counts) {
-    let metrics = store.metrics();
+fn show(gauges: &Gauges, queue: &Queue, counts: &Counts) {
+    let metrics = gauges.wire.metrics();
     let name = queue.policy.name.to_string();
     for state in State::ALL {
         let label = StateLabel { queue: name.clone(), state: state.as_str() };
@@ -189,7 +219,7 @@ fn show(store: &Store, queue: &Queue, counts: &Counts) {
         .get_or_create(&QueueLabel { queue: name.clone() })
         .set(failing);
     let snapshot = counts.snapshot(&queue.policy);
-    let gates = gates(&queue.policy, &snapshot, Some(store.clock().now_ms()));
+    let gates = gates(&queue.policy, &snapshot, Some(gauges.wire.clock().now_ms()));
     for gate in [Gate::Pause, Gate::Throttled, Gate::Window] {
         let is_open = match gates.of(gate) {
             // The last moments of a window's hours are part of them.
