@@ -15,14 +15,14 @@ const DEPTH_MAX: usize = 4;
 
 /// Where values come from.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct SecretSource<'a> {
-    pub(super) environment: &'a BTreeMap<String, String>,
+pub(in crate::config) struct SecretSource<'a> {
+    pub(in crate::config) environment: &'a BTreeMap<String, String>,
     /// Relative paths start here.
-    pub(super) base: &'a Path,
+    pub(in crate::config) base: &'a Path,
 }
 
 /// Fills in every reference.
-pub(super) fn expand(text: &str, source: SecretSource<'_>) -> Result<String, String> {
+pub(in crate::config) fn expand(text: &str, source: SecretSource<'_>) -> Result<String, String> {
     expand_at(text, source, 0)
 }
 

@@ -1,10 +1,10 @@
 //! `receipts`: how long a downstream that accepts now may take to tell what became of it.
 
-use super::kinds::{LONG_MS, duration, word};
-use super::reader::{Field, Read};
+use crate::config::kinds::{LONG_MS, duration, word};
+use crate::config::load::reader::{Field, Read};
 use crate::domain::receipt::{OnTimeout, ReceiptPolicy};
 
-pub(super) fn read(field: &Field<'_>) -> Read<ReceiptPolicy> {
+pub(in crate::config) fn read(field: &Field<'_>) -> Read<ReceiptPolicy> {
     let default = ReceiptPolicy::DEFAULT;
     let words = OnTimeout::ALL.map(|choice| (choice.as_str(), choice));
     field.section(&[], |section| {

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::kinds::{LONG_MS, duration, parsed, text, whole, word};
-use super::reader::{Field, Read, Section};
+use crate::config::kinds::{LONG_MS, duration, parsed, text, whole, word};
+use crate::config::load::reader::{Field, Read, Section};
 use crate::domain::details::check_room;
 use crate::domain::headers::{check_charset, check_content_type, check_header, is_json_type};
 use crate::domain::id::QueueName;
@@ -30,7 +30,11 @@ const PAYLOAD_BYTES_MAX: usize = 256 << 10;
 type Queues = BTreeMap<QueueName, Arc<QueuePolicy>>;
 
 /// `queues` are those of the same configuration; `None`: they cannot be told, for other mistakes.
-pub(super) fn read(name: &str, field: &Field<'_>, queues: Option<&Queues>) -> Read<Arc<Schedule>> {
+pub(in crate::config) fn read(
+    name: &str,
+    field: &Field<'_>,
+    queues: Option<&Queues>,
+) -> Read<Arc<Schedule>> {
     let name = name.parse::<ScheduleName>().map_err(|error| field.wrong(error.to_string()));
     let schedule = field.section(&[], |section| {
         let queue = section.required("queue", "queue = \"erp\"", |field| known(field, queues));

@@ -1,7 +1,7 @@
 //! `[queues.<name>.batch]`: messages that leave together in one call.
 
-use super::kinds::{duration, size, whole};
-use super::reader::{Field, Read};
+use crate::config::kinds::{duration, size, whole};
+use crate::config::load::reader::{Field, Read};
 use crate::domain::policy::BatchPolicy;
 
 /// Most messages in one call.
@@ -14,7 +14,7 @@ const WAIT_MS_MAX: u64 = 86_400_000;
 /// What a batch is when the section stands without keys.
 const DEFAULT: BatchPolicy = BatchPolicy { max_items: 500, max_bytes: 1 << 20, max_wait_ms: 5000 };
 
-pub(super) fn read(field: &Field<'_>) -> Read<BatchPolicy> {
+pub(in crate::config) fn read(field: &Field<'_>) -> Read<BatchPolicy> {
     field.section(&[], |section| {
         let max_items = section.read_or("max_items", DEFAULT.max_items, whole(1..=ITEMS_MAX));
         let max_bytes = section.read_or("max_bytes", DEFAULT.max_bytes, size(1..=BYTES_MAX));

@@ -1,12 +1,19 @@
 //! From sources to settings, or to everything that is wrong with them.
 
+mod errors;
+pub(in crate::config) mod reader;
+mod secrets;
+pub(in crate::config) mod sources;
+mod toml_lines;
+
+pub use errors::{ConfigErrors, Problem};
+pub use sources::Sources;
+
 use std::collections::BTreeMap;
 
-use super::errors::{ConfigErrors, Problem};
-use super::reader::{Context, Field, Read};
-use super::settings::{InboxSettings, Settings};
-use super::sources::Sources;
-use super::{inbox, queue, redis, schedule, server, topic};
+use crate::config::sections::{inbox, queue, redis, schedule, server, topic};
+use crate::config::settings::{InboxSettings, Settings};
+use reader::{Context, Field, Read};
 
 const LATER: [&str; 1] = ["calendars"];
 
@@ -64,7 +71,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config::sources::DEFAULTS;
+    use crate::config::load::sources::DEFAULTS;
     use crate::config::testing::{errors_of, load_with, queue_of, settings_of};
     use crate::config::{Problem, RedisTarget, render};
     use crate::domain::id::QueueName;
@@ -275,7 +282,7 @@ mod tests {
 
     #[test]
     fn the_manual_tells_every_key() {
-        let shown = render(&settings_of(include_str!("../../config/example.toml")));
+        let shown = render(&settings_of(include_str!("../../../config/example.toml")));
         for line in shown.lines().filter(|line| line.contains(" = ")) {
             let key = line.split(" = ").next().unwrap();
             assert!(DEFAULTS.contains(&format!("{key} = ")), "{key} is not in default.toml");
@@ -284,7 +291,7 @@ mod tests {
 
     #[test]
     fn the_example_loads_as_shipped() {
-        let settings = settings_of(include_str!("../../config/example.toml"));
+        let settings = settings_of(include_str!("../../../config/example.toml"));
         let names: Vec<_> = settings.queues.keys().map(QueueName::as_str).collect();
         assert_eq!(names, ["erp", "sms"]);
         let sms = settings.queues.values().last().unwrap();
@@ -296,7 +303,7 @@ mod tests {
 
     #[test]
     fn the_example_loads_with_its_secrets_too() {
-        let text = include_str!("../../config/example.toml");
+        let text = include_str!("../../../config/example.toml");
         let with_secrets = text
             .replace("# headers = ", "headers = ")
             .replace("# signing_secret = ", "signing_secret = ");

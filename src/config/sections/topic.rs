@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::kinds::parsed;
-use super::reader::{Field, Read};
+use crate::config::kinds::parsed;
+use crate::config::load::reader::{Field, Read};
 use crate::domain::id::QueueName;
 use crate::domain::policy::QueuePolicy;
 use crate::domain::suggest::nearest;
@@ -12,10 +12,10 @@ use crate::domain::topic::{SUBSCRIBERS_MAX, TopicName, TopicPolicy};
 use crate::domain::units::format_duration;
 
 /// How long a queue must remember what it took of an event: completing it may take an outage.
-pub(super) const MEMORY_MS_MIN: u64 = 3_600_000;
+pub(in crate::config) const MEMORY_MS_MIN: u64 = 3_600_000;
 
 /// `queues` are those of the configuration; `None`: they could not be read, and nothing is said twice.
-pub(super) fn read(
+pub(in crate::config) fn read(
     name: &str,
     field: &Field<'_>,
     queues: Option<&BTreeMap<QueueName, Arc<QueuePolicy>>>,

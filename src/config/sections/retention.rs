@@ -1,12 +1,12 @@
 //! `retention`: how long, how many and how much of what is finished is kept.
 
-use super::kinds::{LONG_MS, duration, size, whole};
-use super::reader::{Field, Read, Section};
+use crate::config::kinds::{LONG_MS, duration, size, whole};
+use crate::config::load::reader::{Field, Read, Section};
 use crate::domain::retention::{KeepLimits, Retention};
 use crate::domain::units::format_size;
 
 /// Defaults, as `config/default.toml` tells them.
-pub(super) const DEFAULT: Retention = Retention::by_age(86_400_000, 30 * 86_400_000);
+pub(in crate::config) const DEFAULT: Retention = Retention::by_age(86_400_000, 30 * 86_400_000);
 /// The least that a shard may keep: some messages with their outcomes.
 const BYTES_MIN: u64 = 64 << 10;
 /// A bound against a slip of the finger.
@@ -14,7 +14,7 @@ const BYTES_MAX: u64 = 1 << 50;
 const MESSAGES_MAX: i64 = 1_000_000_000_000;
 
 /// Each of the `shards` keeps its share of the limits.
-pub(super) fn read(field: &Field<'_>, shards: Read<u16>) -> Read<Retention> {
+pub(in crate::config) fn read(field: &Field<'_>, shards: Read<u16>) -> Read<Retention> {
     field.section(&[], |section| {
         let delivered = section.read_or("delivered", DEFAULT.delivered_ms, duration(0..=LONG_MS));
         let dead = section.read_or("dead", DEFAULT.dead_ms, duration(1..=LONG_MS));

@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 
 use super::callback;
-use super::kinds::{duration, size_in_memory};
-use super::reader::{Field, Read, Section};
-use super::settings::{ServerSettings, Token};
 use super::token::{each_token_once, token};
+use crate::config::kinds::{duration, size_in_memory};
+use crate::config::load::reader::{Field, Read, Section};
+use crate::config::settings::{ServerSettings, Token};
 
 /// The largest request that may be allowed, in bytes: it is held in memory.
 const BODY_BYTES_MAX: u64 = 1 << 30;
@@ -14,7 +14,7 @@ const BODY_BYTES_MAX: u64 = 1 << 30;
 const DRAIN_MS_MAX: u64 = 3_600_000;
 
 /// The defaults are in `config/default.toml`, so that every key is set.
-pub(super) fn read(field: &Field<'_>) -> Read<ServerSettings> {
+pub(in crate::config) fn read(field: &Field<'_>) -> Read<ServerSettings> {
     field.section(&[], |section| {
         let body = size_in_memory(1..=BODY_BYTES_MAX);
         let listen = section.required("listen", "\"127.0.0.1:7411\"", listen);

@@ -20,14 +20,14 @@ use crate::domain::suggest::nearest;
 
 /// The problem has been recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Reported(());
+pub(in crate::config) struct Reported(());
 
 /// What a reading yields.
-pub(super) type Read<T> = Result<T, Reported>;
+pub(in crate::config) type Read<T> = Result<T, Reported>;
 
 /// What all readings of one load share.
 #[derive(Debug)]
-pub(super) struct Context<'a> {
+pub(in crate::config) struct Context<'a> {
     secrets: SecretSource<'a>,
     /// What a problem names where no value tells its own origin: an empty table.
     origin: String,
@@ -35,7 +35,7 @@ pub(super) struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    pub(super) fn new(
+    pub(in crate::config) fn new(
         environment: &'a BTreeMap<String, String>,
         base: &'a Path,
         origin: String,
@@ -46,17 +46,17 @@ impl<'a> Context<'a> {
     }
 
     /// A variable of the environment, for defaults that follow it.
-    pub(super) fn variable(&self, name: &str) -> Option<&str> {
+    pub(in crate::config) fn variable(&self, name: &str) -> Option<&str> {
         self.secrets.environment.get(name).map(String::as_str).filter(|text| !text.is_empty())
     }
 
     /// The whole tree as a section.
-    pub(super) fn root(&'a self, entries: Map<String, Value>) -> Field<'a> {
+    pub(in crate::config) fn root(&'a self, entries: Map<String, Value>) -> Field<'a> {
         Field { context: self, path: String::new(), value: Value::new(None, entries) }
     }
 
     /// Everything recorded.
-    pub(super) fn into_errors(self) -> Option<ConfigErrors> {
+    pub(in crate::config) fn into_errors(self) -> Option<ConfigErrors> {
         ConfigErrors::of(self.problems.into_inner())
     }
 
@@ -68,33 +68,33 @@ impl<'a> Context<'a> {
 
 /// One raw value at its key path.
 #[derive(Debug)]
-pub(super) struct Field<'a> {
+pub(in crate::config) struct Field<'a> {
     context: &'a Context<'a>,
     path: String,
     value: Value,
 }
 
 impl<'a> Field<'a> {
-    pub(super) const fn context(&self) -> &'a Context<'a> {
+    pub(in crate::config) const fn context(&self) -> &'a Context<'a> {
         self.context
     }
 
-    pub(super) const fn kind(&self) -> &ValueKind {
+    pub(in crate::config) const fn kind(&self) -> &ValueKind {
         &self.value.kind
     }
 
     /// The layer and line that the value comes from; a table's is its first value's.
-    pub(super) fn origin(&self) -> String {
+    pub(in crate::config) fn origin(&self) -> String {
         origin_of(&self.value).unwrap_or_else(|| self.context.origin.clone())
     }
 
     /// Records that this value is wrong.
-    pub(super) fn wrong(&self, message: impl Into<String>) -> Reported {
+    pub(in crate::config) fn wrong(&self, message: impl Into<String>) -> Reported {
         self.context.report(self.origin(), &self.path, message.into())
     }
 
     /// Records that something else was found than expected.
-    pub(super) fn expected(&self, what: &str) -> Reported {
+    pub(in crate::config) fn expected(&self, what: &str) -> Reported {
         self.wrong(format!("found {}, expected {what}", self.found()))
     }
 
@@ -105,7 +105,7 @@ impl<'a> Field<'a> {
     }
 
     /// The value as a problem shows it; references stay references.
-    pub(super) fn found(&self) -> String {
+    pub(in crate::config) fn found(&self) -> String {
         match &self.value.kind {
             ValueKind::String(text) => format!("{text:?}"),
             ValueKind::Table(_) => "a table".to_owned(),
@@ -115,7 +115,7 @@ impl<'a> Field<'a> {
     }
 
     /// The text as it was written, before references are filled in.
-    pub(super) fn raw_text(&self) -> Option<&str> {
+    pub(in crate::config) fn raw_text(&self) -> Option<&str> {
         match &self.value.kind {
             ValueKind::String(text) => Some(text),
             _ => None,
@@ -123,7 +123,7 @@ impl<'a> Field<'a> {
     }
 
     /// Any value, as JSON. Texts stand as they are written: references in them are not filled in.
-    pub(super) fn json(&self) -> Read<serde_json::Value> {
+    pub(in crate::config) fn json(&self) -> Read<serde_json::Value> {
         let mut value = self.value.clone();
         // Environment variables and flags can hold lists and tables in no other way.
         if matches!(Layer::of(&self.origin()), Layer::Environment | Layer::Flag) {
@@ -137,7 +137,7 @@ impl<'a> Field<'a> {
 
     /// Reads a text with its references filled in. What was filled in is never shown: a refusal
     /// then speaks of the text as it was written.
-    pub(super) fn parse<T>(&self, parse: impl Fn(&str) -> Result<T, String>) -> Read<T> {
+    pub(in crate::config) fn parse<T>(&self, parse: impl Fn(&str) -> Result<T, String>) -> Read<T> {
         let raw = match &self.value.kind {
             ValueKind::String(text) => text,
             ValueKind::Table(_) | ValueKind::Array(_) | ValueKind::Nil => {
@@ -167,7 +167,7 @@ impl<'a> Field<'a> {
     }
 
     /// Reads every item of a list.
-    pub(super) fn list<T>(&self, read: impl Fn(&Field<'a>) -> Read<T>) -> Read<Vec<T>> {
+    pub(in crate::config) fn list<T>(&self, read: impl Fn(&Field<'a>) -> Read<T>) -> Read<Vec<T>> {
         let value = self.structured('[')?;
         let ValueKind::Array(items) = value.kind else {
             return Err(self.expected_structure("a list in brackets"));
@@ -186,7 +186,7 @@ impl<'a> Field<'a> {
 
     /// Reads a table whose keys are settings; keys that nobody asked for are refused, those in
     /// `later` as settings of another version.
-    pub(super) fn section<T>(
+    pub(in crate::config) fn section<T>(
         &self,
         later: &[&str],
         read: impl FnOnce(&Section<'a>) -> Read<T>,
@@ -198,7 +198,7 @@ impl<'a> Field<'a> {
     }
 
     /// Reads a table whose keys are names, in the order of the names.
-    pub(super) fn entries<T>(
+    pub(in crate::config) fn entries<T>(
         &self,
         mut read: impl FnMut(&str, &Field<'a>) -> Read<T>,
     ) -> Read<Vec<T>> {
@@ -234,7 +234,7 @@ impl<'a> Field<'a> {
 
 /// A table whose keys are settings.
 #[derive(Debug)]
-pub(super) struct Section<'a> {
+pub(in crate::config) struct Section<'a> {
     context: &'a Context<'a>,
     path: String,
     origin: String,
@@ -244,12 +244,12 @@ pub(super) struct Section<'a> {
 }
 
 impl<'a> Section<'a> {
-    pub(super) const fn context(&self) -> &'a Context<'a> {
+    pub(in crate::config) const fn context(&self) -> &'a Context<'a> {
         self.context
     }
 
     /// The value of a key, if it is set.
-    pub(super) fn field(&self, key: &'static str) -> Option<Field<'a>> {
+    pub(in crate::config) fn field(&self, key: &'static str) -> Option<Field<'a>> {
         let mut asked = self.asked.borrow_mut();
         if !asked.contains(&key) {
             asked.push(key);
@@ -258,7 +258,7 @@ impl<'a> Section<'a> {
     }
 
     /// Reads a key if it is set.
-    pub(super) fn read<T>(
+    pub(in crate::config) fn read<T>(
         &self,
         key: &'static str,
         read: impl FnOnce(&Field<'a>) -> Read<T>,
@@ -267,7 +267,7 @@ impl<'a> Section<'a> {
     }
 
     /// Reads a key, or takes its default.
-    pub(super) fn read_or<T>(
+    pub(in crate::config) fn read_or<T>(
         &self,
         key: &'static str,
         default: T,
@@ -277,7 +277,7 @@ impl<'a> Section<'a> {
     }
 
     /// Reads a key that has no default; `example` is a whole line.
-    pub(super) fn required<T>(
+    pub(in crate::config) fn required<T>(
         &self,
         key: &'static str,
         example: &str,
@@ -290,7 +290,7 @@ impl<'a> Section<'a> {
     }
 
     /// Records that a key is wrong, whether it is set or a default.
-    pub(super) fn wrong(&self, key: &str, message: impl Into<String>) -> Reported {
+    pub(in crate::config) fn wrong(&self, key: &str, message: impl Into<String>) -> Reported {
         match self.get(key) {
             Some(field) => field.wrong(message),
             None => self.context.report(self.origin.clone(), &self.path_of(key), message.into()),

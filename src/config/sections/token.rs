@@ -2,13 +2,13 @@
 //!
 //! Owns the keys of one token and what must differ between two. Refuses to know how a token is compared (`api`).
 
-use super::kinds::{parsed, text, word};
-use super::reader::{Field, Read, Section};
-use super::settings::{Scope, Token};
+use crate::config::kinds::{parsed, text, word};
+use crate::config::load::reader::{Field, Read, Section};
+use crate::config::settings::{Scope, Token};
 use crate::domain::queue_pattern::QueuePattern;
 use crate::domain::time::parse_rfc3339;
 
-pub(super) fn each_token_once(section: &Section<'_>, tokens: &[Token]) -> Read<()> {
+pub(in crate::config) fn each_token_once(section: &Section<'_>, tokens: &[Token]) -> Read<()> {
     for (n, token) in tokens.iter().enumerate() {
         if tokens[..n].iter().any(|other| other.name == token.name) {
             let message = format!("two tokens are named {:?}; give each its own name", token.name);
@@ -26,7 +26,7 @@ pub(super) fn each_token_once(section: &Section<'_>, tokens: &[Token]) -> Read<(
 }
 
 /// A token says what it may do: to leave `scopes` out is no way to get all of them.
-pub(super) fn token(field: &Field<'_>) -> Read<Token> {
+pub(in crate::config) fn token(field: &Field<'_>) -> Read<Token> {
     field.section(&[], |section| {
         let name = section.required("name", "name = \"shop\"", text);
         let sha256 =

@@ -13,9 +13,9 @@ use super::errors::Problem;
 
 /// The format of one named text.
 #[derive(Debug, Clone)]
-pub(super) struct TomlLines {
+pub(in crate::config) struct TomlLines {
     /// What to call the text; `:<line>` is added to the origin of each value.
-    pub(super) name: String,
+    pub(in crate::config) name: String,
 }
 
 impl Format for TomlLines {
@@ -86,7 +86,7 @@ impl FileStoredFormat for TomlLines {
 }
 
 /// Reads one value, such as `["a", "b"]`, of the given origin.
-pub(super) fn parse_value(text: &str, origin: &str) -> Result<Value, String> {
+pub(in crate::config) fn parse_value(text: &str, origin: &str) -> Result<Value, String> {
     let value = DeValue::parse(text).map_err(|e| e.message().to_owned())?;
     convert(value.into_inner(), 0, &|_| origin.to_owned()).map_err(|problem| problem.message)
 }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::kinds::{LONG_MS, duration, parsed, size_in_memory, whole, word};
-use super::reader::{Field, Read, Section};
-use super::settings::Durability;
 use super::{batch, callback, downstream, probe, receipts, retention, retry, window};
+use crate::config::kinds::{LONG_MS, duration, parsed, size_in_memory, whole, word};
+use crate::config::load::reader::{Field, Read, Section};
+use crate::config::settings::Durability;
 use crate::domain::callback_host::CallbackHosts;
 use crate::domain::id::{QueueName, SHARDS_MAX};
 use crate::domain::lease;
@@ -36,7 +36,7 @@ const LATER: [&str; 6] = ["limits", "fairness", "aging", "backlog", "adaptive", 
 
 /// `durability` is the store's: a queue that parks cannot do with less than the disk. `hosts` are the
 /// server's: the queue's messages may name urls there.
-pub(super) fn read(
+pub(in crate::config) fn read(
     name: &str,
     field: &Field<'_>,
     durability: Read<Durability>,

@@ -5,15 +5,15 @@ use base64::engine::general_purpose::STANDARD;
 use url::Url;
 
 use super::headers;
-use super::kinds::{duration, word};
-use super::reader::{Field, Read};
+use crate::config::kinds::{duration, word};
+use crate::config::load::reader::{Field, Read};
 use crate::domain::endpoint::{HttpDownstream, Secret};
 use crate::domain::policy::Downstream;
 
 /// The default deadline of a whole exchange, in milliseconds.
-pub(super) const TIMEOUT_MS: u64 = 15_000;
+pub(in crate::config) const TIMEOUT_MS: u64 = 15_000;
 /// The longest deadline, in milliseconds: a slot is taken so long.
-pub(super) const TIMEOUT_MS_MAX: u64 = 3_600_000;
+pub(in crate::config) const TIMEOUT_MS_MAX: u64 = 3_600_000;
 
 #[derive(Debug, Clone, Copy)]
 enum Type {
@@ -27,7 +27,7 @@ const TYPES_LATER: [&str; 8] =
     ["smpp", "redis", "amqp", "kafka", "nats", "mqtt", "smtp", "command"];
 
 /// Under `null` and `pull` the keys of `http` may stay, checked and unused: a dry run changes one word.
-pub(super) fn read(field: &Field<'_>) -> Read<Downstream> {
+pub(in crate::config) fn read(field: &Field<'_>) -> Read<Downstream> {
     field.section(&[], |section| {
         let kind = section.read_or("type", Type::Http, word(&TYPES, &TYPES_LATER));
         let target = section.read("url", target);
@@ -58,12 +58,12 @@ pub(super) fn read(field: &Field<'_>) -> Read<Downstream> {
 
 /// The url, and how it is shown: as written, so that references stay references, and without its
 /// query, where keys are wont to stand.
-pub(super) fn target(field: &Field<'_>) -> Read<(Url, String)> {
+pub(in crate::config) fn target(field: &Field<'_>) -> Read<(Url, String)> {
     Ok((field.parse(address)?, shown(field)))
 }
 
 /// An address that can be called.
-pub(super) fn address(text: &str) -> Result<Url, String> {
+pub(in crate::config) fn address(text: &str) -> Result<Url, String> {
     let expected = "expected for example https://sms.example/send";
     let url = Url::parse(text).map_err(|e| format!("is not a valid url ({e}); {expected}"))?;
     if !matches!(url.scheme(), "http" | "https") {
@@ -82,7 +82,7 @@ pub(super) fn address(text: &str) -> Result<Url, String> {
 }
 
 /// How an address is shown.
-pub(super) fn shown(field: &Field<'_>) -> String {
+pub(in crate::config) fn shown(field: &Field<'_>) -> String {
     let written = field.raw_text().unwrap_or_default();
     match written.split_once('?') {
         Some((path, _)) => format!("{path}?***"),
@@ -101,7 +101,7 @@ fn method(field: &Field<'_>) -> Read<http::Method> {
 }
 
 /// Standard Webhooks: `whsec_` and base64, or any other text taken as its bytes. Never shown.
-pub(super) fn signing_secret(field: &Field<'_>) -> Read<Secret> {
+pub(in crate::config) fn signing_secret(field: &Field<'_>) -> Read<Secret> {
     field.parse(|text| {
         let expected =
             "expected whsec_ and base64, for example from: echo whsec_$(openssl rand -base64 32)";

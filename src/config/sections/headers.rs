@@ -5,15 +5,15 @@
 
 use http::HeaderName;
 
-use super::reader::{Field, Read};
-use super::sources::Layer;
+use crate::config::load::reader::{Field, Read};
+use crate::config::load::sources::Layer;
 use crate::domain::endpoint::Secret;
 use crate::domain::headers::check_header;
 use crate::domain::message::HEADERS_MAX;
 
 /// In the order of their names. A name in two spellings is a mistake within one layer; across
 /// layers the higher one wins, as the environment cannot spell in capitals.
-pub(super) fn read(field: &Field<'_>) -> Read<Vec<(HeaderName, Secret)>> {
+pub(in crate::config) fn read(field: &Field<'_>) -> Read<Vec<(HeaderName, Secret)>> {
     let mut headers: Vec<(HeaderName, Secret, Layer)> = Vec::new();
     field.entries(|name, field| {
         let (header, value) = field.parse(|value| header(name, value))?;

@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::kinds::switch;
-use super::reader::{Field, Read};
-use super::settings::InboxSettings;
 use super::topic::MEMORY_MS_MIN;
+use crate::config::kinds::switch;
+use crate::config::load::reader::{Field, Read};
+use crate::config::settings::InboxSettings;
 use crate::domain::id::QueueName;
 use crate::domain::inbox::REJECTED;
 use crate::domain::policy::QueuePolicy;
 use crate::domain::units::format_duration;
 
 /// `queues` are those of the configuration; `None`: they could not be read, and nothing is said twice.
-pub(super) fn read(
+pub(in crate::config) fn read(
     field: &Field<'_>,
     queues: Option<&BTreeMap<QueueName, Arc<QueuePolicy>>>,
 ) -> Read<InboxSettings> {

@@ -33,7 +33,7 @@ pub struct ConfigErrors(Vec<Problem>);
 
 impl ConfigErrors {
     /// `None` when nothing is wrong.
-    pub(super) fn of(problems: Vec<Problem>) -> Option<Self> {
+    pub(in crate::config) fn of(problems: Vec<Problem>) -> Option<Self> {
         (!problems.is_empty()).then_some(Self(problems))
     }
 

@@ -14,7 +14,7 @@ use super::errors::{ConfigErrors, Problem};
 use super::toml_lines::TomlLines;
 
 /// The lowest layer, which is also the manual.
-pub(super) const DEFAULTS: &str = include_str!("../../config/default.toml");
+pub(in crate::config) const DEFAULTS: &str = include_str!("../../../config/default.toml");
 
 /// What a newcomer gets who names neither a file nor a queue: something to send to.
 const DEMO_QUEUE: &str = "[queues.demo.downstream]\ntype = \"null\"\n";
@@ -66,19 +66,21 @@ impl Sources {
     }
 
     /// The directory that relative paths of secrets start in: the file's own.
-    pub(super) fn base(&self) -> &Path {
+    pub(in crate::config) fn base(&self) -> &Path {
         self.file.as_deref().and_then(Path::parent).unwrap_or(Path::new(""))
     }
 
     /// What to call the whole: the file, if there is one.
-    pub(super) fn name(&self) -> String {
+    pub(in crate::config) fn name(&self) -> String {
         self.file
             .as_ref()
             .map_or_else(|| "configuration".to_owned(), |path| path.display().to_string())
     }
 
     /// All layers merged, and what is wrong with the names of variables.
-    pub(super) fn merge(&self) -> Result<(Map<String, Value>, Vec<Problem>), ConfigErrors> {
+    pub(in crate::config) fn merge(
+        &self,
+    ) -> Result<(Map<String, Value>, Vec<Problem>), ConfigErrors> {
         let mut builder = Config::builder().add_source(toml(DEFAULTS, BUILT_IN));
         if self.file.is_none() && !self.environment_names_queues() {
             builder = builder.add_source(toml(DEMO_QUEUE, BUILT_IN));
@@ -204,7 +206,7 @@ impl Source for Variables {
 
 /// The layer that an origin names; a higher one wins over a lower.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Layer {
+pub(in crate::config) enum Layer {
     BuiltIn,
     File,
     Environment,
@@ -212,7 +214,7 @@ pub(super) enum Layer {
 }
 
 impl Layer {
-    pub(super) fn of(origin: &str) -> Self {
+    pub(in crate::config) fn of(origin: &str) -> Self {
         if origin.starts_with(FLAG) {
             Self::Flag
         } else if origin.starts_with(ENVIRONMENT) {

@@ -2,8 +2,8 @@
 
 use super::downstream::{TIMEOUT_MS, TIMEOUT_MS_MAX, address, shown};
 use super::headers;
-use super::kinds::{duration, whole};
-use super::reader::{Field, Read, Section};
+use crate::config::kinds::{duration, whole};
+use crate::config::load::reader::{Field, Read, Section};
 use crate::domain::outcome::OnUncertain;
 use crate::domain::policy::Downstream;
 use crate::domain::probe::{ID_PLACE, ProbePolicy};
@@ -24,7 +24,7 @@ const SAMPLE_ID: &str = "erp_01JD3A9PX2M7Q8R4T6V0W1Y2Z3";
 const EXAMPLE: &str = "probe = { url = \"https://erp.example/orders/{id}\" }";
 
 /// The section and the word that asks for it stand together, or neither does.
-pub(super) fn of_queue(
+pub(in crate::config) fn of_queue(
     section: &Section<'_>,
     on_uncertain: Read<OnUncertain>,
     downstream: &Read<Downstream>,

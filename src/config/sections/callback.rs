@@ -1,21 +1,21 @@
 //! `[queues.<name>.callback]` and `server.callback_hosts`: who is told of final states.
 
 use super::downstream::{TIMEOUT_MS_MAX, signing_secret, target};
-use super::kinds::{duration, parsed};
-use super::reader::{Field, Read};
 use super::{headers, retry};
+use crate::config::kinds::{duration, parsed};
+use crate::config::load::reader::{Field, Read};
 use crate::domain::callback::{CallbackOn, CallbackPolicy, TIMEOUT_MS, default_retry};
 use crate::domain::callback_host::{CallbackHost, CallbackHosts};
 use crate::domain::limit::Rate;
 use crate::domain::outcome::OnUncertain;
 
 /// The hosts that messages may name.
-pub(super) fn hosts(field: &Field<'_>) -> Read<CallbackHosts> {
+pub(in crate::config) fn hosts(field: &Field<'_>) -> Read<CallbackHosts> {
     field.list(parsed::<CallbackHost>).map(CallbackHosts::from)
 }
 
 /// A section without a url says how the urls are called that messages name.
-pub(super) fn read(field: &Field<'_>, hosts: &CallbackHosts) -> Read<CallbackPolicy> {
+pub(in crate::config) fn read(field: &Field<'_>, hosts: &CallbackHosts) -> Read<CallbackPolicy> {
     field.section(&[], |section| {
         let url = section.read("url", target);
         let on = section.read_or("on", CallbackOn::USUAL, states);
@@ -47,7 +47,7 @@ pub(super) fn read(field: &Field<'_>, hosts: &CallbackHosts) -> Read<CallbackPol
 }
 
 /// What holds for a queue that says nothing of callbacks.
-pub(super) fn without_section(hosts: &CallbackHosts) -> Option<CallbackPolicy> {
+pub(in crate::config) fn without_section(hosts: &CallbackHosts) -> Option<CallbackPolicy> {
     (!hosts.is_empty()).then(|| CallbackPolicy::on_hosts(hosts.clone()))
 }
 

@@ -1,7 +1,7 @@
 //! `[queues.<name>.retry]`: when to try again, and when to give up.
 
-use super::kinds::{LONG_MS, duration, number, whole};
-use super::reader::{Field, Read, Section};
+use crate::config::kinds::{LONG_MS, duration, number, whole};
+use crate::config::load::reader::{Field, Read, Section};
 use crate::domain::outcome::OnUncertain;
 use crate::domain::retry::RetryPolicy;
 
@@ -17,12 +17,15 @@ const DELAY_MS_MAX: u64 = 366 * 86_400_000;
 const OF_THE_SENDER: [u16; 3] = [401, 407, 429];
 
 /// `on_uncertain` is the queue's: it decides which statuses leave an outcome unknown.
-pub(super) fn read(field: &Field<'_>, on_uncertain: Read<OnUncertain>) -> Read<RetryPolicy> {
+pub(in crate::config) fn read(
+    field: &Field<'_>,
+    on_uncertain: Read<OnUncertain>,
+) -> Read<RetryPolicy> {
     read_over(field, &RetryPolicy::default(), on_uncertain)
 }
 
 /// The same with other defaults.
-pub(super) fn read_over(
+pub(in crate::config) fn read_over(
     field: &Field<'_>,
     default: &RetryPolicy,
     on_uncertain: Read<OnUncertain>,

@@ -3,14 +3,14 @@
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use super::kinds::{LONG_MS, duration, parsed};
-use super::reader::{Field, Read};
+use crate::config::kinds::{LONG_MS, duration, parsed};
+use crate::config::load::reader::{Field, Read};
 use crate::domain::window::{BadWindow, Days, OpeningRule, TimeOfDay, Window};
 
 const LATER: [&str; 3] = ["calendar", "overrides", "on_close"];
 
 /// `timeout_ms`, the downstream's, is what must remain by default: an attempt that starts can end.
-pub(super) fn read(field: &Field<'_>, timeout_ms: Read<u64>) -> Read<Window> {
+pub(in crate::config) fn read(field: &Field<'_>, timeout_ms: Read<u64>) -> Read<Window> {
     field.section(&LATER, |section| {
         let zone = section.required("time_zone", "time_zone = \"Asia/Shanghai\"", zone);
         let example = "open = [{ days = \"mon-sun\", from = \"01:00\", to = \"04:00\" }]";

@@ -7,10 +7,10 @@ use std::num::NonZeroU64;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use super::kinds::{duration, parsed, size, text, word};
-use super::reader::{Context, Field, Read, Section};
-use super::settings::{Durability, RedisSettings, RedisTarget};
-use super::sources::Layer;
+use crate::config::kinds::{duration, parsed, size, text, word};
+use crate::config::load::reader::{Context, Field, Read, Section};
+use crate::config::load::sources::Layer;
+use crate::config::settings::{Durability, RedisSettings, RedisTarget};
 use crate::domain::endpoint::Secret;
 
 /// The longest path of a Unix socket, in bytes: 108 with the closing zero on Linux.
@@ -27,7 +27,7 @@ const DATA_DIR_OF_NOBODY: &str = "/var/lib/tidegate";
 /// The socket's file name within the data directory.
 pub const MANAGED_SOCKET: &str = "redis.sock";
 
-pub(super) fn read(field: &Field<'_>) -> Read<RedisSettings> {
+pub(in crate::config) fn read(field: &Field<'_>) -> Read<RedisSettings> {
     field.section(&[], |section| {
         let target = target(section);
         let namespace = section.required("namespace", "\"tidegate\"", namespace);
