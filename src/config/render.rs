@@ -11,7 +11,8 @@ use super::toml_text::{Toml, quoted};
 use crate::domain::callback::CallbackPolicy;
 use crate::domain::endpoint::{HttpDownstream, Secret};
 use crate::domain::id::QueueName;
-use crate::domain::message::PayloadKind;
+use crate::domain::message::{PayloadKind, RetryOverride};
+use crate::domain::payload::to_base64;
 use crate::domain::policy::{BatchPolicy, Downstream, QueuePolicy};
 use crate::domain::probe::ProbePolicy;
 use crate::domain::retention::Retention;
@@ -274,7 +275,8 @@ fn schedule(out: &mut Toml, it: &Schedule) {
     }
     match it.details.kind {
         PayloadKind::Text => out.text("payload", &String::from_utf8_lossy(&it.payload)),
-        PayloadKind::Json | PayloadKind::Raw => {
+        PayloadKind::Raw => out.text("payload_base64", &to_base64(&it.payload)),
+        PayloadKind::Json => {
             let payload: serde_json::Value =
                 serde_json::from_slice(&it.payload).unwrap_or_default();
             // TOML has no null, and a configuration could not say it either.
@@ -301,6 +303,31 @@ fn schedule(out: &mut Toml, it: &Schedule) {
     out.line("priority", it.priority);
     if let Some(ttl_ms) = it.ttl_ms {
         out.text("ttl", &format_duration(ttl_ms));
+    }
+    if let Some(retry) = &it.details.retry {
+        out.section(&format!("schedules.{}.retry", it.name));
+        retry_override(out, retry);
+    }
+}
+
+fn retry_override(out: &mut Toml, retry: &RetryOverride) {
+    if let Some(most) = retry.max_attempts {
+        out.line("max_attempts", most);
+    }
+    let spans =
+        [("initial", retry.initial_ms), ("max", retry.max_ms), ("max_age", retry.max_age_ms)];
+    for (name, ms) in spans {
+        if let Some(ms) = ms {
+            out.text(name, &format_duration(ms));
+        }
+    }
+    for (name, number) in [("factor", retry.factor), ("jitter", retry.jitter)] {
+        if let Some(number) = number {
+            out.line(name, format_args!("{number:?}"));
+        }
+    }
+    if let Some(delays) = &retry.schedule_ms {
+        out.list("schedule", delays.iter().map(|delay_ms| quoted(&format_duration(*delay_ms))));
     }
 }
 

@@ -7,6 +7,7 @@ mod callback;
 mod downstream;
 mod headers;
 pub(in crate::config) mod inbox;
+mod message_table;
 mod probe;
 pub(in crate::config) mod queue;
 mod receipts;

@@ -1,30 +1,21 @@
 //! `[schedules.<name>]`: a recurring message.
 //!
-//! Owns the keys of a schedule and the checks across them. Payload and headers stand as they are
-//! written: references to secrets are not filled in, since they would be kept and shown with every
-//! message (a secret belongs into `downstream.headers` of the queue).
+//! Owns the keys that say when; those of the message are in `domain::draft`, how a table writes them in [`MessageTable`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
-use crate::config::kinds::{LONG_MS, duration, parsed, text, whole, word};
+use super::message_table::MessageTable;
+use crate::config::kinds::{parsed, text, word};
 use crate::config::load::reader::{Field, Read, Section};
 use crate::domain::details::check_room;
-use crate::domain::headers::{check_charset, check_content_type, check_header, is_json_type};
+use crate::domain::draft::{self, Content};
 use crate::domain::id::QueueName;
-use crate::domain::message::{
-    Details, HEADERS_MAX, LABEL_BYTES_MAX, LABELS_MAX, NAME_BYTES_MAX, PRIORITY_MAX, PayloadKind,
-    check_name,
-};
 use crate::domain::policy::QueuePolicy;
 use crate::domain::schedule::{BadCadence, Cadence, CatchUp, Schedule, ScheduleName};
 
 /// The zone of a pattern that names none.
 const TIME_ZONE: &str = "UTC";
-/// The largest payload, in bytes: as a message's by default.
-const PAYLOAD_BYTES_MAX: usize = 256 << 10;
 
 /// The queues of a configuration.
 type Queues = BTreeMap<QueueName, Arc<QueuePolicy>>;
@@ -41,32 +32,10 @@ pub(in crate::config) fn read(
         let cadence = cadence(section);
         let words = CatchUp::WORDS;
         let catch_up = section.read_or("catch_up", CatchUp::default(), word(&words, &[]));
-        let content_type = section
-            .read("content_type", |f| f.parse(|t| check_content_type(t).map(|()| t.to_owned())));
-        let payload = section.required("payload", "payload = { job = \"close-day\" }", |field| {
-            payload(field, content_type.as_ref().ok().and_then(Option::as_deref))
-        });
-        let headers = section.read_or("headers", Vec::new(), headers);
-        let labels = section.read_or("labels", BTreeMap::new(), labels);
-        let group = section.read("group", group);
-        let priority = section.read_or("priority", 0, whole(0..=PRIORITY_MAX));
-        let ttl_ms = section.read("ttl", duration(1..=LONG_MS));
-        let (payload, kind) = payload?;
-        let content_type = content_type?;
-        if let Some(content_type) = &content_type {
-            check_charset(content_type, &payload)
-                .map_err(|why| section.wrong("content_type", why))?;
-        }
-        let details = Details {
-            kind,
-            content_type,
-            headers: headers?,
-            group: group?,
-            labels: labels?,
-            idempotency_key: None,
-            retry: None,
-            callback: None,
-        };
+        let mut table = MessageTable::of(section);
+        let content = draft::content(&mut table);
+        let content = table.finish(content)?;
+        let Content { payload, details, priority, ttl_ms } = content;
         check_room(&details).map_err(|why| section.wrong("headers", why))?;
         Ok(Schedule {
             name: name?,
@@ -75,8 +44,8 @@ pub(in crate::config) fn read(
             catch_up: catch_up?,
             payload,
             details,
-            priority: priority?,
-            ttl_ms: ttl_ms?,
+            priority,
+            ttl_ms,
         })
     });
     schedule.map(Arc::new)
@@ -125,69 +94,6 @@ fn known_zone(text: &str) -> Result<String, String> {
         Ok(_) => Ok(text.to_owned()),
         Err(_) => Err(BadCadence::Zone(text.to_owned()).to_string()),
     }
-}
-
-fn payload(field: &Field<'_>, content_type: Option<&str>) -> Read<(Bytes, PayloadKind)> {
-    let value = field.json()?;
-    let is_text = content_type.is_some_and(|content_type| !is_json_type(content_type));
-    let (bytes, kind) = match &value {
-        serde_json::Value::String(text) if is_text => (text.clone(), PayloadKind::Text),
-        value => (value.to_string(), PayloadKind::Json),
-    };
-    if bytes.len() > PAYLOAD_BYTES_MAX {
-        return Err(field
-            .wrong(format!("found {} bytes, expected at most {PAYLOAD_BYTES_MAX}", bytes.len())));
-    }
-    Ok((bytes.into(), kind))
-}
-
-/// Plain text, as it is written.
-fn plain(field: &Field<'_>) -> Read<String> {
-    field.raw_text().map(str::to_owned).ok_or_else(|| field.expected("a text in quotes"))
-}
-
-fn headers(field: &Field<'_>) -> Read<Vec<(String, String)>> {
-    let mut headers: Vec<(String, String)> = Vec::new();
-    field.entries(|name, field| {
-        let value = plain(field)?;
-        check_header(name, &value).map_err(|why| field.wrong(why))?;
-        let name = name.to_ascii_lowercase();
-        if headers.iter().any(|(known, _)| *known == name) {
-            return Err(field.wrong("is given twice, in two spellings; remove one"));
-        }
-        headers.push((name, value));
-        Ok(())
-    })?;
-    if headers.len() > HEADERS_MAX {
-        return Err(field.wrong(format!("found {}, expected at most {HEADERS_MAX}", headers.len())));
-    }
-    headers.sort();
-    Ok(headers)
-}
-
-fn labels(field: &Field<'_>) -> Read<BTreeMap<String, String>> {
-    let labels = field.entries(|name, field| {
-        let value = plain(field)?;
-        check_name(name, LABEL_BYTES_MAX)
-            .map_err(|why| field.wrong(format!("the label's name: {why}")))?;
-        if value.len() > NAME_BYTES_MAX {
-            let found = value.len();
-            return Err(
-                field.wrong(format!("found {found} bytes, expected up to {NAME_BYTES_MAX}"))
-            );
-        }
-        Ok((name.to_owned(), value))
-    })?;
-    if labels.len() > LABELS_MAX {
-        return Err(field.wrong(format!("found {}, expected at most {LABELS_MAX}", labels.len())));
-    }
-    Ok(labels.into_iter().collect())
-}
-
-fn group(field: &Field<'_>) -> Read<String> {
-    let group = text(field)?;
-    check_name(&group, NAME_BYTES_MAX).map_err(|why| field.wrong(why))?;
-    Ok(group)
 }
 
 #[cfg(test)]
@@ -241,6 +147,8 @@ mod tests {
             "{\"Job\":\"x\",\"n\":[1,2.5,true]}"
         );
         assert_eq!(payload("7"), "7");
+        let raw = schedule("queue = \"q\"\nevery = \"1h\"\npayload_base64 = \"/wA=\"");
+        assert_eq!((&raw.payload[..], raw.details.kind), (&b"\xff\0"[..], PayloadKind::Raw));
         assert_eq!(payload("\"{ a = 1 }\""), "\"{ a = 1 }\"");
         let by_environment = load_with(
             &format!("{QUEUE}[schedules.s]\nqueue = \"q\"\nevery = \"1h\""),
@@ -283,7 +191,10 @@ mod tests {
         let error = with((0..9).map(|n| format!("x-{n} = \"{large}\"")).collect());
         assert!(error.contains("schedules.s.headers: everything beside the payload"), "{error}");
         let error = with((0..33).map(|n| format!("x-{n} = \"1\"")).collect());
-        assert!(error.contains("schedules.s.headers: found 33, expected at most 32"), "{error}");
+        assert!(
+            error.contains("schedules.s.headers: found 33 entries, expected up to 32"),
+            "{error}"
+        );
         let error = with(vec!["Webhook_Id = \"1\"".to_owned()]);
         assert!(error.contains("schedules.s.headers.Webhook_Id: "), "{error}");
     }
@@ -311,6 +222,15 @@ mod tests {
                 "schedules.s.content_type: \"plain\" is not a valid content type",
             ),
             (
+                "every = \"1h\"\nretry = { max_attempts = 0, factr = 2 }",
+                "schedules.s.retry.max_attempts: found 0",
+            ),
+            ("every = \"1h\"\nretry.factr = 2", "schedules.s.retry.factr: unknown key"),
+            (
+                "every = \"1h\"\npayload_base64 = \"aGk=\"",
+                "schedules.s.payload_base64: give payload or payload_base64, not both",
+            ),
+            (
                 "every = \"1h\"\ncontent_type = \"text/plain; charset=latin1\"",
                 "schedules.s.content_type: found the charset \"latin1\"",
             ),
@@ -324,7 +244,7 @@ mod tests {
     #[test]
     fn what_is_rendered_reads_back_and_counts_for_the_digest() {
         let text = format!(
-            "{QUEUE}[schedules.a]\nqueue = \"q\"\nevery = \"15m\"\npayload = \"x\"\ncontent_type = \"text/plain\"\n[schedules.b]\nqueue = \"q\"\ncron = \"@daily\"\ntime_zone = \"Asia/Shanghai\"\npayload = {{ A = [1, {{ b = \"c\" }}] }}\nheaders = {{ X-A = \"${{not}}\" }}\nlabels = {{ T = \"1\" }}\ngroup = \"g\"\npriority = 3\nttl = \"1h\"\ncatch_up = \"none\""
+            "{QUEUE}[schedules.a]\nqueue = \"q\"\nevery = \"15m\"\npayload = \"x\"\ncontent_type = \"text/plain\"\n[schedules.b]\nqueue = \"q\"\ncron = \"@daily\"\ntime_zone = \"Asia/Shanghai\"\npayload = {{ A = [1, {{ b = \"c\" }}] }}\nheaders = {{ X-A = \"${{not}}\" }}\nlabels = {{ T = \"1\" }}\ngroup = \"g\"\npriority = 3\nttl = \"1h\"\ncatch_up = \"none\"\n[schedules.c]\nqueue = \"q\"\nevery = \"1h\"\npayload_base64 = \"/wA=\"\nretry = {{ max_attempts = 3, schedule = [\"5s\", \"5m\"], jitter = 0, max_age = \"1h\" }}"
         );
         let settings = settings_of(&text);
         assert_eq!(settings_of(&render(&settings)), settings, "{}", render(&settings));

@@ -1,35 +1,9 @@
-//! `callback` of a message: who is told of its final state, and of which.
+//! Whether a queue can call whom a message asks to be called.
 
-use serde_json::value::RawValue;
-
-use super::fields::{Fields, Shape};
-use super::problem::{Fault, Problem};
-use super::values::{list, string};
-use crate::domain::callback::{CallbackOn, CallbackWish, NoTarget, parse_url};
+use super::problem::Problem;
+use crate::domain::callback::{CallbackOn, NoTarget};
 use crate::domain::message::Details;
 use crate::domain::policy::QueuePolicy;
-
-/// Most words in `on`: more than there are final states, as a repeated one does no harm.
-const WORDS_MAX: usize = 16;
-
-static SHAPE: Shape = Shape { known: &["url", "on"], later: &[] };
-
-/// The wish in `raw`, which lies at `/callback`.
-pub(super) fn read(raw: &RawValue) -> Result<CallbackWish, Vec<Fault>> {
-    let mut fields = Fields::within(raw, &SHAPE, "/callback")
-        .map_err(|detail| vec![Fault::new("/callback", detail)])?;
-    let wish = CallbackWish {
-        url: fields
-            .read_as("url", |raw| parse_url(&string(raw)?).map_err(|why| format!("the url {why}"))),
-        on: fields.read_as("on", states),
-    };
-    let faults = fields.into_faults();
-    if faults.is_empty() { Ok(wish) } else { Err(faults) }
-}
-
-fn states(raw: &RawValue) -> Result<CallbackOn, String> {
-    list(raw, WORDS_MAX)?.into_iter().try_fold(CallbackOn::NONE, |on, word| on.with(&string(word)?))
-}
 
 /// Whether the queue can do what the message wishes.
 ///
@@ -64,41 +38,21 @@ pub(super) fn check(details: &Details, policy: &QueuePolicy) -> Result<(), Probl
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
+    use super::super::intake;
     use super::super::tests::policy;
     use super::*;
     use crate::domain::callback::CallbackPolicy;
     use crate::domain::callback_host::CallbackHost;
 
-    fn wish(json: &str) -> Result<CallbackWish, Vec<String>> {
-        let read = read(serde_json::from_str(json).unwrap());
-        read.map_err(|faults| faults.into_iter().map(|fault| fault.pointer).collect())
-    }
-
     fn pointer(policy: &QueuePolicy, json: &str) -> Option<String> {
-        let details = Details { callback: Some(wish(json).unwrap()), ..Details::default() };
+        let body = Bytes::from(format!("{{\"payload\": 1, \"callback\": {json}}}"));
+        let details = intake::message(&body, 0, None).unwrap().details;
         let problem = check(&details, policy).err()?;
         let fault = &problem.faults()[0];
         assert!(fault.detail.contains("; "), "it carries a remedy: {}", fault.detail);
         Some(fault.pointer.clone())
-    }
-
-    #[test]
-    fn both_fields_are_read() {
-        let both = wish(r#"{"url": "https://shop.example/x", "on": ["dead", "cancelled"]}"#);
-        let both = both.unwrap();
-        assert_eq!(both.url.unwrap().as_str(), "https://shop.example/x");
-        assert_eq!(both.on.unwrap().words(), ["dead", "cancelled"]);
-        assert_eq!(wish("{}"), Ok(CallbackWish::default()));
-    }
-
-    #[test]
-    fn faults_carry_their_place() {
-        assert_eq!(wish("5").unwrap_err(), ["/callback"]);
-        assert_eq!(
-            wish(r#"{"uri": 1, "url": "shop.example", "on": ["ready"]}"#).unwrap_err(),
-            ["/callback/uri", "/callback/url", "/callback/on"]
-        );
-        assert_eq!(wish(r#"{"on": "dead"}"#).unwrap_err(), ["/callback/on"]);
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! How deep JSON is nested.
 //!
 //! Most JSON readers give up at 128 levels. What we took in must be readable by whoever gets it, also
-//! inside the wrapping of a batch or an answer, so deeper payloads are refused at the door.
+//! inside the wrapping of a batch or an answer, so deeper payloads are refused on their way in.
 
 /// Deepest nesting of a payload.
-pub(super) const DEPTH_MAX: usize = 100;
+pub const DEPTH_MAX: usize = 100;
 
 /// Whether this JSON, known to be valid, is nested deeper than [`DEPTH_MAX`].
-pub(super) fn is_too_deep(json: &str) -> bool {
+#[must_use]
+pub fn is_too_deep(json: &str) -> bool {
     let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
     for byte in json.bytes() {
         if in_string {
