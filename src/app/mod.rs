@@ -194,10 +194,7 @@ impl Daemon {
                 ..self.settings.server.clone()
             },
             redis: self.settings.redis.clone(),
-            queues: settings.queues,
-            topics: settings.topics,
-            schedules: settings.schedules,
-            inbox: settings.inbox,
+            ..settings
         };
         let registered = async {
             self.store.queues.register(&settings).await?;

@@ -8,8 +8,8 @@ use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 
-use crate::config::kinds;
 use crate::config::load::reader::{Field, Read, Reported, Section};
+use crate::config::setting::{self, Kind as _};
 use crate::domain::draft::Payload;
 use crate::domain::draft::given::{Given, Shape, Source};
 use crate::domain::headers::is_json_type;
@@ -143,7 +143,7 @@ impl Given for Field<'_> {
     }
 
     fn duration_ms(&self, bounds_ms: RangeInclusive<u64>) -> Read<u64> {
-        kinds::duration(bounds_ms)(self)
+        setting::duration(bounds_ms).read(self)
     }
 
     fn moment_ms(&self) -> Read<u64> {
@@ -151,11 +151,11 @@ impl Given for Field<'_> {
     }
 
     fn whole(&self, bounds: RangeInclusive<u32>) -> Read<u32> {
-        kinds::whole(bounds)(self)
+        setting::whole(bounds).read(self)
     }
 
     fn number(&self, bounds: RangeInclusive<f64>) -> Read<f64> {
-        kinds::number(bounds)(self)
+        setting::number(bounds).read(self)
     }
 
     fn list(&self, items_max: usize) -> Read<Vec<Self>> {

@@ -4,10 +4,10 @@ use proptest::prelude::*;
 use ulid::Ulid;
 
 use super::*;
+use crate::config::testing;
 use crate::domain::callback::CallbackOn;
 use crate::domain::id::MessageId;
 use crate::domain::message::{Details, Probes};
-use crate::domain::policy::BatchPolicy;
 use crate::domain::window::{OpeningRule, Window};
 
 /// 12:00 UTC on a Thursday.
@@ -15,8 +15,10 @@ const NOW_MS: u64 = 1_763_640_000_000;
 const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 24 * HOUR_MS;
 
+const BATCH: &str = "batch = { max_items = 3, max_bytes = \"1B\" }";
+
 fn policy() -> QueuePolicy {
-    QueuePolicy { concurrency: 16, ..QueuePolicy::retired("q".parse().unwrap(), 1) }
+    testing::policy("q", "")
 }
 
 /// Open every day between these times of day, in UTC.
@@ -85,7 +87,7 @@ fn an_idle_queue_holds_nothing_but_what_is_not_due() {
 fn every_gate_that_holds_is_named_in_the_documented_order() {
     let mut policy = open(&[("01:00", "04:00")], 30_000);
     policy.rate = Some("1/s".parse().unwrap());
-    policy.batch = Some(BatchPolicy { max_items: 3, max_bytes: 1, max_wait_ms: 5000 });
+    policy.batch = testing::queue_of(BATCH).batch;
     let load =
         QueueLoad { arrival_us: NOW_MS * 1000 + 1, calls_in_flight: 16, ..QueueLoad::default() };
     let snapshot = Snapshot {
@@ -153,7 +155,7 @@ fn concurrency_holds_when_every_call_is_in_flight() {
 #[test]
 fn a_batch_gathers_until_it_is_full_or_old() {
     let mut policy = policy();
-    policy.batch = Some(BatchPolicy { max_items: 3, max_bytes: 1, max_wait_ms: 5000 });
+    policy.batch = testing::queue_of(BATCH).batch;
     let of = |ready, oldest_ready_age_ms| {
         let load = QueueLoad { ready, oldest_ready_age_ms, ..QueueLoad::default() };
         of_load(&policy, load).of(Gate::Batch)
