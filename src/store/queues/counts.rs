@@ -6,7 +6,7 @@ use crate::domain::id::QueueName;
 use crate::domain::state::State;
 use crate::store::StoreError;
 use crate::store::queue::Shard;
-use crate::store::script::{call, fields};
+use crate::store::redis::script::{call, fields};
 
 /// How many messages stand where, and what the queue's gates say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -12,8 +12,8 @@ use redis::{Cmd, Value, cmd};
 
 use super::Queues;
 use crate::store::StoreError;
-use crate::store::keys::SHARD_KEYS;
 use crate::store::queue::Shard;
+use crate::store::redis::keys::SHARD_KEYS;
 use crate::store::wire::Wire;
 
 /// Shards in one round trip: a few hundred bare commands, half a millisecond of Redis.

@@ -2,11 +2,11 @@
 //! on each of them says about Redis.
 
 use super::Wire;
+use super::site::Site;
 use crate::store::StoreError;
-use crate::store::link::Link;
-use crate::store::reply::Reply;
-use crate::store::script::Call;
-use crate::store::site::Site;
+use crate::store::redis::link::Link;
+use crate::store::redis::reply::Reply;
+use crate::store::redis::script::Call;
 
 impl Wire {
     /// Every connection, to leave one that leads astray.

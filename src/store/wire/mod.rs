@@ -4,11 +4,14 @@
 //! Owns the connections, the clock, the health of the servers, and the shards that this node knows. Refuses to know
 //! what a verb means and what a family keeps: it names none of them.
 
+pub(in crate::store) mod capacity;
 pub(in crate::store) mod clock_watch;
 mod foreign;
+pub(in crate::store) mod health;
 mod links;
-pub(in crate::store) mod rollback;
-pub(in crate::store) mod room;
+pub(in crate::store) mod recovery;
+pub(in crate::store) mod site;
+mod tables;
 mod time;
 mod wake;
 
@@ -20,25 +23,26 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
+use self::capacity::Room;
 use self::clock_watch::ClockWatch;
 use self::foreign::Foreign;
-use self::rollback::Rollbacks;
-use self::room::Room;
+use self::recovery::erasure::Mark;
+use self::recovery::promises::Promises;
+use self::recovery::rollback::Rollbacks;
+use self::site::Site;
 use crate::config::{RedisSettings, Settings};
 use crate::domain::id::QueueName;
 use crate::failpoint::failpoint;
 use crate::shutdown::Tasks;
-use crate::store::connect::Target;
-use crate::store::erasure::Mark;
-use crate::store::intake::Intake;
-use crate::store::keys::ShardKeys;
-use crate::store::link::{Link, Standing};
-use crate::store::promises::Promises;
+use crate::store::messages::intake::Intake;
 use crate::store::queue::{Queue, Shard, belief_of_server};
-use crate::store::reply::Reply;
-use crate::store::script::{Call, call};
-use crate::store::site::Site;
-use crate::store::{Clock, Health, NodeId, StoreError, Verb, error};
+use crate::store::redis::connect::Target;
+use crate::store::redis::error;
+use crate::store::redis::keys::ShardKeys;
+use crate::store::redis::link::{Link, Standing};
+use crate::store::redis::reply::Reply;
+use crate::store::redis::script::{Call, call};
+use crate::store::{Clock, Health, NodeId, StoreError, Verb};
 use crate::telemetry::{Metrics, VerbLabel};
 
 /// How long a call is repeated while Redis is away, before its caller gets the error.
