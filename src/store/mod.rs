@@ -38,7 +38,7 @@ pub use messages::Messages;
 pub use messages::bulk::walk::{Step, WalkPage};
 pub use messages::claim::ClaimReply;
 pub use messages::claimed::Claimed;
-pub use messages::gate::{ClaimStatus, ClaimWish, HORIZON_US};
+pub use messages::gate::{ClaimStatus, ClaimWish};
 pub use messages::grant::Permit;
 pub use messages::housekeeping::{Reaped, Swept};
 pub use messages::intake::{Accepted, NotAccepted};
@@ -51,7 +51,7 @@ pub use messages::settle::{Lease, LeaseEnd, Verdict, Way};
 pub use operations::{
     Keep, KeptOperation, OPERATIONS_RUNNING_MAX, Operations, Progress, Saved, Stage, Taken,
 };
-pub use queue::{Queue, Shard};
+pub use queue::{HORIZON_US, Queue, Shard};
 pub use queues::heads::{Head, Heads};
 pub use queues::{Counts, PauseInfo, Queues};
 pub use redis::error::StoreError;
@@ -62,9 +62,10 @@ pub use schedules::{
 pub use server::Servers;
 pub use server::clock_alarms::ClockAlarms;
 pub use server::managed::{GUARD_COMMAND, ManagedRedis, ManagedRefused, guard};
-pub use server::nodes::{NodeId, NodeInfo, Nodes, RollCall};
+pub use server::nodes::{NodeInfo, Nodes};
 pub use topics::{Event, Outstanding, Published, Topic, Topics};
 pub use wire::health::{Health, StartRefused};
+pub use wire::presence::{NodeId, RollCall};
 pub use wire::recovery::rollback::{Rollback, RollbackCause};
 
 use crate::config::Settings;

@@ -1,17 +1,10 @@
-//! The gates as scripts know them: what a claim asks for, how it ends, and what was counted.
+//! The gates as scripts know them: what a claim asks for, and how it ends.
 //!
-//! Owns the words between the senders and the scripts `claim`, `grant` and `count`. Refuses to know when a
+//! Owns the words between the senders and the scripts `claim` and `grant`. Refuses to know when a
 //! gate holds (see `domain::gates`).
 
-use crate::domain::gates::{Gate, PauseEnd, QueueLoad, Snapshot};
-use crate::domain::policy::QueuePolicy;
-use crate::domain::state::State;
+use crate::domain::gates::Gate;
 use crate::store::StoreError;
-use crate::store::queues::Counts;
-
-/// How far ahead of their slots messages are claimed: the sender has them at hand when the slot comes. No claim looks
-/// further ahead.
-pub const HORIZON_US: u64 = 50_000;
 
 /// What a sender asks for.
 #[derive(Debug, Clone, Copy, Default)]
@@ -79,26 +72,4 @@ pub(in crate::store) fn status_of(code: i64) -> Result<ClaimStatus, StoreError> 
     let wanted = u64::try_from(code).ok();
     let known = ClaimStatus::ALL.into_iter().find(|status| status.code() == wanted);
     known.ok_or_else(|| StoreError::Reply(format!("claim answered {code}")))
-}
-
-impl Counts {
-    /// What these counts say of the queue's gates.
-    #[must_use]
-    pub fn snapshot(&self, policy: &QueuePolicy) -> Snapshot {
-        let pause_end = |until_ms: Option<u64>| until_ms.map_or(PauseEnd::Resume, PauseEnd::At);
-        Snapshot {
-            pause: self.paused.as_ref().map(|paused| pause_end(paused.until_ms)),
-            throttled_until_ms: self.gate.as_ref().map(|(until_ms, ..)| *until_ms),
-            load: Some(QueueLoad {
-                arrival_us: self.arrival_us,
-                calls_in_flight: match policy.batch {
-                    Some(_) => self.exchanges,
-                    None => self.of(State::Leased),
-                },
-                ready: self.of(State::Ready),
-                oldest_ready_age_ms: self.oldest_ready_age_ms.unwrap_or(0),
-            }),
-            call_ms: 0,
-        }
-    }
 }

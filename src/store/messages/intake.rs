@@ -7,7 +7,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -16,14 +15,12 @@ use ulid::Ulid;
 use super::Messages;
 use crate::domain::id::{MessageId, QueueName, shard_of};
 use crate::domain::message::NewMessage;
-use crate::domain::policy::QueuePolicy;
 use crate::failpoint::failpoint;
 use crate::store::StoreError;
 use crate::store::given::Given;
+use crate::store::queue::ranks::ranks;
 use crate::store::queue::{Queue, Shard};
 use crate::store::record::pack_rest;
-use crate::store::redis::connect::Target;
-use crate::store::redis::link::Link;
 use crate::store::redis::script::{Call, call, fields, rows};
 use crate::store::redis::script::{arg, when_text};
 use crate::store::wire::recovery::promises::Promise;
@@ -40,9 +37,6 @@ const CALL_BYTES_MAX: usize = 1 << 20;
 const WAITING_MAX: usize = 20_000;
 /// A call is made after so many turns that brought nobody; more of them take time from those who come.
 const BARREN_TURNS: u32 = 2;
-/// Connections that take turns, so that a durability wait on one does not hold up other shards.
-const LINKS: usize = 2;
-
 /// A message that Redis has, at the configured durability level.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accepted {
@@ -107,33 +101,20 @@ impl Door {
     }
 }
 
-/// The doors of all shards, and the connections behind them.
+/// The doors of all shards.
 #[derive(Debug)]
-pub(in crate::store) struct Intake {
-    links: [Link; LINKS],
-    turn: AtomicUsize,
+pub(super) struct Intake {
     places: Arc<Semaphore>,
     doors: Mutex<HashMap<String, Arc<Door>>>,
 }
 
+impl Default for Intake {
+    fn default() -> Self {
+        Self { places: Arc::new(Semaphore::new(WAITING_MAX)), doors: Mutex::default() }
+    }
+}
+
 impl Intake {
-    pub(in crate::store) fn new(target: &Target) -> Self {
-        Self {
-            links: [Link::new(target.clone()), Link::new(target.clone())],
-            turn: AtomicUsize::new(0),
-            places: Arc::new(Semaphore::new(WAITING_MAX)),
-            doors: Mutex::default(),
-        }
-    }
-
-    pub(in crate::store) fn next_link(&self) -> &Link {
-        &self.links[self.turn.fetch_add(1, Ordering::Relaxed) % LINKS]
-    }
-
-    pub(in crate::store) fn links(&self) -> &[Link] {
-        &self.links
-    }
-
     fn door(&self, shard: &Shard) -> Arc<Door> {
         let mut doors = self.doors.lock();
         if let Some(door) = doors.get(&shard.keys.tag) {
@@ -184,7 +165,7 @@ impl Messages {
         }
         let mut answers = Vec::with_capacity(messages.len());
         for (given, message) in messages {
-            let places = Arc::clone(&self.wire.intake.places);
+            let places = Arc::clone(&self.shared.intake.places);
             // The semaphore is never closed.
             let place = places.acquire_owned().await.ok();
             answers.push(self.enqueue(&queue, given, message, place));
@@ -209,7 +190,7 @@ impl Messages {
         let Given { ulid, key } =
             given.unwrap_or_else(|| Given::drawn(&message, shards, self.wire.clock().now_ms()));
         let shard = &queue.shards[usize::from(shard_of(ulid, shards))];
-        let door = self.wire.intake.door(shard);
+        let door = self.shared.intake.door(shard);
         let (answer, receiver) = oneshot::channel();
         let start = {
             let mut line = door.line.lock();
@@ -369,14 +350,6 @@ fn schedule_call(queue: &Queue, caller: String, taken: &[Waiting], packed: Vec<V
         }
     }
     call!(Schedule, window_ms = window_ms, caller = caller, width = per_message, ..values)
-}
-
-/// Priority and band as digits, and a letter for the final states that are told, where any are.
-pub(in crate::store) fn ranks(policy: &QueuePolicy, message: &NewMessage) -> String {
-    let mut ranks = format!("{}{}", message.priority, policy.band(message.priority));
-    let told = policy.told(&message.details);
-    ranks.extend((!told.is_none()).then(|| char::from(b'@' + told.bits())));
-    ranks
 }
 
 /// What producers are about to be told. Messages have consecutive sequences; those of a repeat, older

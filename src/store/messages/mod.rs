@@ -13,7 +13,7 @@ pub(super) mod housekeeping;
 pub(super) mod intake;
 pub(super) mod operate;
 #[cfg(feature = "failpoints")]
-pub(super) mod plants;
+mod plants;
 pub(super) mod probe;
 pub(super) mod prune;
 pub(super) mod read;
@@ -25,6 +25,7 @@ mod waiters;
 use std::sync::Arc;
 
 use self::hands::Hands;
+use self::intake::Intake;
 use self::waiters::Waiters;
 use crate::store::wire::Wire;
 
@@ -40,6 +41,7 @@ pub struct Messages {
 struct Shared {
     waiters: Waiters,
     hands: Hands,
+    intake: Intake,
 }
 
 impl Messages {

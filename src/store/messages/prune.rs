@@ -12,7 +12,6 @@ use super::housekeeping::SWEEP_MAX;
 use crate::domain::retention::{KeepLimits, Retention};
 use crate::store::StoreError;
 use crate::store::queue::{Queue, Shard};
-use crate::store::queues::heads::key;
 use crate::store::redis::script::arg;
 use crate::store::redis::script::{fields, rows, timed_call};
 use crate::store::wire::clock_watch::Timed;
@@ -83,9 +82,9 @@ impl Messages {
         let replies = self
             .wire
             .read_each(&shards, &|shard| {
-                let sizes = FINALS.iter().map(|name| cmd("ZCARD").arg(key(shard, name)).to_owned());
+                let sizes = FINALS.iter().map(|name| cmd("ZCARD").arg(shard.key(name)).to_owned());
                 let mut sums = cmd("HMGET");
-                sums.arg(key(shard, "meta")).arg(&SUMS);
+                sums.arg(shard.key("meta")).arg(&SUMS);
                 sizes.chain([sums]).collect()
             })
             .await?;

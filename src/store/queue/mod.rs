@@ -1,26 +1,24 @@
 //! The queues as the store knows them: policy, shards, and who sleeps until a shard stirs.
 
-pub(in crate::store) mod portion;
+pub(super) mod portion;
+pub(super) mod ranks;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-use crate::config::Settings;
-use crate::domain::id::{MessageId, QueueName};
+use self::portion::{MANY, Portion};
+use crate::domain::id::MessageId;
 use crate::domain::limit::Limit;
 use crate::domain::policy::QueuePolicy;
-use crate::store::StoreError;
-use crate::store::callbacks;
 use crate::store::clock::belief::Belief;
-use crate::store::clock::time::Clock;
-use crate::store::queue::portion::Portion;
-use crate::store::redis::connect::Target;
-use crate::store::redis::keys::ShardKeys;
-use crate::store::wire::Wire;
+use crate::store::redis::keys::{SHARD_KEYS, ShardKeys};
 use crate::telemetry::QueueLabel;
+
+/// How far ahead of their slots messages are claimed: the sender has them at hand when the slot comes. No claim looks
+/// further ahead.
+pub const HORIZON_US: u64 = 50_000;
 
 static NEXT_MARK: AtomicU64 = AtomicU64::new(1);
 
@@ -109,6 +107,18 @@ impl Shard {
         &self.keys.tag
     }
 
+    /// Most messages in a call of claim, or of what ends leases.
+    #[must_use]
+    pub fn messages_max(&self) -> usize {
+        self.portion.messages_max()
+    }
+
+    /// The key of this structure.
+    pub(super) fn key(&self, name: &str) -> &str {
+        let at = SHARD_KEYS.iter().position(|known| *known == name);
+        &self.keys.all[at.expect("a structure of the shard")]
+    }
+
     pub(super) fn mark(&self) -> ShardMark {
         self.mark
     }
@@ -165,7 +175,7 @@ impl Shard {
 }
 
 impl Queue {
-    fn new(
+    pub(super) fn new(
         namespace: &str,
         policy: Arc<QueuePolicy>,
         retired: bool,
@@ -223,6 +233,12 @@ impl Queue {
         probe.map(|probe| probe.after_ms.max(asked_ms))
     }
 
+    /// Most messages in a call of claim, whichever of its shards is claimed from.
+    #[must_use]
+    pub fn messages_max(&self) -> usize {
+        self.shards.iter().map(|shard| shard.messages_max()).min().unwrap_or(MANY)
+    }
+
     /// The shard of a message of this queue.
     #[must_use]
     pub fn shard_of(&self, id: &MessageId) -> &Arc<Shard> {
@@ -230,84 +246,16 @@ impl Queue {
     }
 }
 
-impl Wire {
-    /// Takes the queues of a configuration; what sleeps on a queue that stays goes on sleeping.
-    /// Queues that were known and are gone become retired.
-    pub(super) fn set_queues(&self, settings: &Settings) {
-        let known = self.queues.load();
-        let belief = || self.belief_of_shard();
-        let mut queues: HashMap<QueueName, Arc<Queue>> = HashMap::new();
-        for policy in settings.queues.values() {
-            let is_known = known.contains_key(&policy.name.callbacks());
-            let told = callbacks::policy(policy, is_known).map(Arc::new);
-            for policy in [Some(Arc::clone(policy)), told].into_iter().flatten() {
-                let name = policy.name.clone();
-                let before = known.get(&name).map(AsRef::as_ref);
-                let queue = Queue::new(self.namespace(), policy, false, before, &belief);
-                queues.insert(name, Arc::new(queue));
-            }
-        }
-        for (name, queue) in known.iter() {
-            if !queues.contains_key(name) {
-                let policy = Arc::clone(&queue.policy);
-                let retired = Queue::new(self.namespace(), policy, true, Some(queue), &belief);
-                queues.insert(name.clone(), Arc::new(retired));
-            }
-        }
-        self.queues.store(Arc::new(queues));
-    }
-
-    /// Adds a queue that the namespace knows but the configuration does not. Callbacks that nobody
-    /// asks for any more go on as long as their queue does.
-    pub(super) fn add_retired(&self, name: &QueueName, shards: u16) {
-        let mut queues = HashMap::clone(&self.queues.load());
-        if !queues.contains_key(name) {
-            let told = name.callbacks_of().and_then(|told| queues.get(&told));
-            let alive = told.filter(|told| !told.retired && told.policy.shards == shards);
-            let going_on = alive.and_then(|told| callbacks::policy(&told.policy, true));
-            let retired = going_on.is_none();
-            let policy = going_on.unwrap_or_else(|| QueuePolicy::retired(name.clone(), shards));
-            let belief = || self.belief_of_shard();
-            let queue = Queue::new(self.namespace(), Arc::new(policy), retired, None, &belief);
-            queues.insert(name.clone(), Arc::new(queue));
-            self.queues.store(Arc::new(queues));
-        }
-    }
-
-    fn belief_of_shard(&self) -> Arc<Belief> {
-        belief_of_server(&self.target, self.clock())
-    }
-
-    /// A queue by name, retired ones too.
-    ///
-    /// # Errors
-    /// [`StoreError::UnknownQueue`].
-    pub(super) fn queue(&self, name: &QueueName) -> Result<Arc<Queue>, StoreError> {
-        let queues = self.queues.load();
-        queues.get(name).cloned().ok_or_else(|| StoreError::UnknownQueue(name.to_string()))
-    }
-
-    /// Every queue, by name.
-    #[must_use]
-    pub(super) fn queues(&self) -> Vec<Arc<Queue>> {
-        let mut queues: Vec<_> = self.queues.load().values().cloned().collect();
-        queues.sort_by(|a, b| a.policy.name.cmp(&b.policy.name));
-        queues
-    }
-}
-
-/// One server, one clock; in a cluster a shard may move to a server with another one.
-pub(super) fn belief_of_server(target: &Target, clock: &Clock) -> Arc<Belief> {
-    match target {
-        Target::Single(_) | Target::Sentinel { .. } => Arc::clone(&clock.belief),
-        Target::Cluster(_) => Arc::default(),
-    }
-}
-
 /// Beyond the first call of a burst.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive time")]
 fn burst_us(policy: &QueuePolicy) -> u64 {
     policy.limit().map_or(0.0, Limit::tolerance_us).ceil() as u64
+}
+
+/// Those shards that are marked.
+pub(super) fn chosen(shards: &[Arc<Shard>], marked: &[bool]) -> Vec<Arc<Shard>> {
+    let both = shards.iter().zip(marked);
+    both.filter(|(_, is_marked)| **is_marked).map(|(shard, _)| Arc::clone(shard)).collect()
 }
 
 /// The metric label of a queue.

@@ -155,7 +155,7 @@ impl Servers {
     async fn prove(&self, key: &str, wait: Wait) -> Result<(), StoreError> {
         let write =
             cmd("SET").arg(key).arg(self.wire.node().as_str()).arg("PX").arg(60_000).to_owned();
-        let replies = self.wire.intake.next_link().write(write, &wait.commands(), key).await;
+        let replies = self.wire.durable.next().write(write, &wait.commands(), key).await;
         wait.met(replies.map_err(|error| StoreError::from_redis(&error))?)
     }
 

@@ -9,6 +9,9 @@ pub(in crate::store) mod clock_watch;
 mod foreign;
 pub(in crate::store) mod health;
 mod links;
+pub(in crate::store) mod presence;
+mod queues;
+mod readings;
 pub(in crate::store) mod recovery;
 pub(in crate::store) mod site;
 mod tables;
@@ -26,6 +29,10 @@ use tokio::time::Instant;
 use self::capacity::Room;
 use self::clock_watch::ClockWatch;
 use self::foreign::Foreign;
+use self::health::Health;
+use self::links::DurableLinks;
+use self::presence::NodeId;
+use self::queues::belief_of_server;
 use self::recovery::erasure::Mark;
 use self::recovery::promises::Promises;
 use self::recovery::rollback::Rollbacks;
@@ -34,15 +41,15 @@ use crate::config::{RedisSettings, Settings};
 use crate::domain::id::QueueName;
 use crate::failpoint::failpoint;
 use crate::shutdown::Tasks;
-use crate::store::messages::intake::Intake;
-use crate::store::queue::{Queue, Shard, belief_of_server};
+use crate::store::clock::time::Clock;
+use crate::store::queue::{Queue, Shard};
 use crate::store::redis::connect::Target;
 use crate::store::redis::error;
 use crate::store::redis::keys::ShardKeys;
 use crate::store::redis::link::{Link, Standing};
 use crate::store::redis::reply::Reply;
 use crate::store::redis::script::{Call, call};
-use crate::store::{Clock, Health, NodeId, StoreError, Verb};
+use crate::store::{StoreError, Verb};
 use crate::telemetry::{Metrics, VerbLabel};
 
 /// How long a call is repeated while Redis is away, before its caller gets the error.
@@ -68,7 +75,8 @@ pub(in crate::store) struct Shared {
     pub(in crate::store) readings: Link,
     /// For what must not wait behind scripts: health, presence.
     pub(in crate::store) probes: Link,
-    pub(in crate::store) intake: Intake,
+    /// For writes that must be safe before anybody is told of them.
+    pub(in crate::store) durable: DurableLinks,
     pub(in crate::store) clock: Clock,
     pub(in crate::store) watch: ClockWatch,
     pub(in crate::store) room: Room,
@@ -111,7 +119,7 @@ impl Wire {
                 scripts: Link::new(target.clone()),
                 readings: Link::for_readings(target.clone()),
                 probes: Link::new(target.clone()),
-                intake: Intake::new(&target),
+                durable: DurableLinks::new(&target),
                 clock,
                 watch: ClockWatch::default(),
                 room: Room::default(),
@@ -176,7 +184,7 @@ impl Wire {
         let site = site.into();
         let key = &site.keys[0];
         let wait = self.health.wait(key)?;
-        let link = self.intake.next_link();
+        let link = self.durable.next();
         let (reply, waited) = self.call_on(link, site, call, &wait.commands()).await?;
         failpoint!("before-durable");
         wait.met(waited).inspect_err(|why| self.health().doubt(self.metrics(), key, why))?;

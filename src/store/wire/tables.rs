@@ -5,25 +5,7 @@
 use redis::cmd;
 
 use super::Wire;
-use crate::store::queue::portion::MANY;
-use crate::store::queue::{Queue, Shard};
-use crate::store::queues::heads::key;
-
-impl Shard {
-    /// Most messages in a call of claim, or of what ends leases.
-    #[must_use]
-    pub fn messages_max(&self) -> usize {
-        self.portion.messages_max()
-    }
-}
-
-impl Queue {
-    /// The same, whichever of its shards is claimed from.
-    #[must_use]
-    pub fn messages_max(&self) -> usize {
-        self.shards.iter().map(|shard| shard.messages_max()).min().unwrap_or(MANY)
-    }
-}
+use crate::store::queue::Shard;
 
 impl Wire {
     /// Looks, if it is time, before so many are acknowledged. What cannot be read stays as it was known.
@@ -32,7 +14,7 @@ impl Wire {
             return;
         }
         let mut size = cmd("HLEN");
-        size.arg(key(shard, "states"));
+        size.arg(shard.key("states"));
         if let Ok(replies) = self.probes.read(&[size], &shard.keys.all[0]).await
             && let Some(entries) = replies.into_iter().next()
             && let Ok(entries) = redis::from_redis_value(entries)

@@ -5,12 +5,10 @@ use ulid::Ulid;
 
 use crate::domain::id::QueueName;
 use crate::domain::message::Message;
-use crate::domain::operation::Operation;
 use crate::domain::state::State;
 use crate::store::StoreError;
 use crate::store::messages::Messages;
 use crate::store::messages::read::{read_message, some_bytes};
-use crate::store::operations::Progress;
 use crate::store::redis::script::arg;
 use crate::store::redis::script::{call, fields, rows};
 
@@ -33,20 +31,6 @@ pub struct WalkPage {
 }
 
 impl Messages {
-    /// The next page of an operation's way.
-    ///
-    /// # Errors
-    /// [`StoreError::UnknownQueue`], [`StoreError::Unavailable`].
-    pub async fn walk(
-        &self,
-        operation: &Operation,
-        progress: &Progress,
-        most: usize,
-    ) -> Result<WalkPage, StoreError> {
-        let from = (progress.shard, progress.cursor.as_str());
-        self.walk_page(&operation.queue, operation.state, from, most).await
-    }
-
     /// A page of the messages in one state, without their bodies, from a place on.
     ///
     /// # Errors

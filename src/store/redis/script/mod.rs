@@ -10,6 +10,8 @@ mod expansion;
 #[cfg(test)]
 mod names;
 mod numbers;
+#[cfg(feature = "failpoints")]
+mod plants;
 pub(in crate::store) mod signature;
 
 use std::sync::LazyLock;
@@ -251,7 +253,7 @@ impl Verb {
         let text = assembly::splice(self.source());
         let text = expansion::expand(self.source(), &text).expect("a test checks that it can be");
         #[cfg(feature = "failpoints")]
-        let text = crate::store::messages::plants::spoil(text);
+        let text = plants::spoil(text);
         text
     }
 }
