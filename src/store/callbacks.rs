@@ -11,8 +11,6 @@
 use bytes::{Buf, Bytes};
 use ulid::Ulid;
 
-use super::error::StoreError;
-use super::record::{Record, StateEntry, to_message};
 use crate::domain::callback::CallbackPolicy;
 use crate::domain::callback_host::CallbackHosts;
 use crate::domain::event;
@@ -20,6 +18,8 @@ use crate::domain::id::{MessageId, QueueName, ULID_BYTES};
 use crate::domain::lease;
 use crate::domain::message::{Details, Message};
 use crate::domain::policy::{Downstream, QueuePolicy};
+use crate::store::record::{Record, StateEntry, to_message};
+use crate::store::redis::error::StoreError;
 
 pub(super) const SNAPSHOT_VERSION: u8 = 1;
 /// Callbacks under way or waiting for their host, over all nodes: each host takes its share of them.

@@ -109,7 +109,9 @@ impl Run {
             return Ok(Turn::End(Stage::Done));
         }
         let most = operation.rate.map_or(PAGE_MAX, |rate| ahead(rate.per_second()));
-        let page = self.store.messages.walk(operation, progress, most).await?;
+        let from = (progress.shard, progress.cursor.as_str());
+        let (queue, state) = (&operation.queue, operation.state);
+        let page = self.store.messages.walk_page(queue, state, from, most).await?;
         for step in page.steps {
             if !operation.found(&step.message, step.uncertain_since_ms) {
                 continue;

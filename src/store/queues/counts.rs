@@ -2,11 +2,13 @@
 
 use super::Queues;
 use crate::domain::failing::Failing;
+use crate::domain::gates::{PauseEnd, QueueLoad, Snapshot};
 use crate::domain::id::QueueName;
+use crate::domain::policy::QueuePolicy;
 use crate::domain::state::State;
 use crate::store::StoreError;
 use crate::store::queue::Shard;
-use crate::store::script::{call, fields};
+use crate::store::redis::script::{call, fields};
 
 /// How many messages stand where, and what the queue's gates say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,6 +58,25 @@ impl Counts {
         State::ALL.iter().zip(self.by_state).find(|(s, _)| **s == state).map_or(0, |(_, n)| n)
     }
 
+    /// What these counts say of the queue's gates.
+    #[must_use]
+    pub fn snapshot(&self, policy: &QueuePolicy) -> Snapshot {
+        let pause_end = |until_ms: Option<u64>| until_ms.map_or(PauseEnd::Resume, PauseEnd::At);
+        Snapshot {
+            pause: self.paused.as_ref().map(|paused| pause_end(paused.until_ms)),
+            throttled_until_ms: self.gate.as_ref().map(|(until_ms, ..)| *until_ms),
+            load: Some(QueueLoad {
+                arrival_us: self.arrival_us,
+                calls_in_flight: match policy.batch {
+                    Some(_) => self.exchanges,
+                    None => self.of(State::Leased),
+                },
+                ready: self.of(State::Ready),
+                oldest_ready_age_ms: self.oldest_ready_age_ms.unwrap_or(0),
+            }),
+            call_ms: 0,
+        }
+    }
     fn add(&mut self, other: Self) {
         for (mine, theirs) in self.by_state.iter_mut().zip(other.by_state) {
             *mine += theirs;

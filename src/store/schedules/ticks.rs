@@ -10,15 +10,16 @@ use crate::domain::id::{MessageId, new_ulid};
 use crate::domain::message::{NewMessage, When};
 use crate::domain::schedule::{Due, Schedule};
 use crate::domain::time::rfc3339;
+use crate::store::StoreError;
 use crate::store::given::shard_of_key;
-use crate::store::intake::ranks;
-use crate::store::promises::Promise;
 use crate::store::queue::Queue;
+use crate::store::queue::ranks::ranks;
 use crate::store::record::pack_rest;
-use crate::store::reply::Reply;
-use crate::store::script::{call, fields, timed_call};
+use crate::store::redis::reply::Reply;
+use crate::store::redis::script::{arg, when};
+use crate::store::redis::script::{call, fields, timed_call};
 use crate::store::wire::clock_watch::{DOUBT_PAUSE, Timed, until};
-use crate::store::{StoreError, arg, when};
+use crate::store::wire::recovery::promises::Promise;
 use crate::telemetry::ScheduleLabel;
 
 /// Schedules that one sweep looks at.

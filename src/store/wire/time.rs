@@ -3,7 +3,8 @@
 use tokio::time::Instant;
 
 use super::Wire;
-use crate::store::{StoreError, keys};
+use crate::store::StoreError;
+use crate::store::redis::keys;
 
 impl Wire {
     /// Redis TIME in microseconds; sets the clock.
