@@ -48,9 +48,8 @@ impl Pass for Dispatcher {
     /// The gates, a claim, the starts.
     async fn run_once(&mut self) -> Result<Next, StoreError> {
         let queue = Arc::clone(&self.exchanges.queue);
-        let known_ms = self.exchanges.store.clock().known_ms();
-        let now_ms = known_ms.unwrap_or(0);
-        let before_ms = match gates(&queue.policy, &Snapshot::default(), known_ms).latest() {
+        let now_ms = self.exchanges.store.clock().now_ms();
+        let before_ms = match gates(&queue.policy, &Snapshot::default(), now_ms).latest() {
             GateState::Open { before_ms } => before_ms,
             GateState::Held { until_ms, why } => {
                 self.backlog = true;
@@ -80,7 +79,9 @@ impl Pass for Dispatcher {
             messages_max,
             horizon_us: HORIZON_US,
             before_us: before_ms.map(|ms| ms * 1000),
-            batch_now: last_call_ms.is_some_and(|last_call_ms| now_ms >= last_call_ms),
+            batch_now: last_call_ms
+                .zip(now_ms)
+                .is_some_and(|(last_call_ms, now_ms)| now_ms >= last_call_ms),
             lease_ms: None,
         };
         let reply = self.exchanges.store.messages.claim(&queue, wish).await?;
@@ -88,8 +89,8 @@ impl Pass for Dispatcher {
         // No gate's own time is slept past the end of the window.
         let edges = [last_call_ms, before_ms].into_iter().flatten();
         let next = edges
-            .filter(|edge_ms| *edge_ms > now_ms)
-            .fold(next, |next, edge_ms| next.at_latest(Duration::from_millis(edge_ms - now_ms)));
+            .filter_map(|edge_ms| edge_ms.checked_sub(now_ms?).filter(|left_ms| *left_ms > 0))
+            .fold(next, |next, left_ms| next.at_latest(Duration::from_millis(left_ms)));
         let held = self.backlog;
         let is_through = matches!(reply.status, ClaimStatus::Taken | ClaimStatus::Empty);
         self.backlog = reply.ready_left > 0 || !is_through;

@@ -14,10 +14,10 @@ use parking_lot::Mutex;
 use redis::Value;
 use tokio::time::Instant;
 
-use super::Store;
 use super::queue::Shard;
 use super::wire::Wire;
 use super::wire::rollback::RollbackCause;
+use super::{Store, StoreError};
 
 /// Other nodes take one that was not seen for five minutes off the list, and its mark with it: by then a
 /// mark that is gone means nothing.
@@ -73,10 +73,15 @@ impl Mark {
 
 impl Store {
     /// Compares what the beat before wrote with what this one found.
-    pub(super) async fn judge_mark(&self, found: Option<u64>, number: u64, key: &str) {
-        let now = (Instant::now(), self.wire.clock().now_ms());
+    pub(super) async fn judge_mark(
+        &self,
+        found: Option<u64>,
+        number: u64,
+        key: &str,
+    ) -> Result<(), StoreError> {
+        let now = (Instant::now(), self.wire.clock().require_ms()?);
         let run = self.wire.health().run(key);
-        let Some(intact_ms) = self.mark.judge(found, number, run, now) else { return };
+        let Some(intact_ms) = self.mark.judge(found, number, run, now) else { return Ok(()) };
         self.wire.metrics().store.store_erased.inc();
         tracing::error!(
             "the data in Redis was deleted or replaced while Redis ran (FLUSHALL, FLUSHDB, SWAPDB, DEL or a restore); \
@@ -89,6 +94,7 @@ impl Store {
                 self.wire.recover_erased(shard, intact_ms).await;
             }
         }
+        Ok(())
     }
 
     /// What the configuration says of the namespace, and its nodes read there.
@@ -127,7 +133,11 @@ impl Wire {
                     });
                 }
                 Value::ServerError(_) => {}
-                _ => shard.was_intact(now_ms),
+                _ => {
+                    if let Some(now_ms) = now_ms {
+                        shard.was_intact(now_ms);
+                    }
+                }
             }
         }
     }

@@ -55,7 +55,7 @@ impl Store {
                 let name = &queue.policy.name;
                 let counts =
                     if is_used { self.queues.counts(name).await? } else { Counts::default() };
-                show(self, &queue, &counts);
+                show(self, &queue, &counts, self.wire.time_ms().await?);
                 Ok(())
             })
             .await?;
@@ -77,7 +77,9 @@ async fn refresh_inbox(store: &Store) -> Result<(), StoreError> {
     let queues = store.queues.all();
     let names: Vec<_> =
         queues.iter().filter(|queue| !queue.retired).map(|q| q.policy.name.clone()).collect();
-    for (name, backlog) in store.inbox.glance(&names).await? {
+    let backlogs = store.inbox.glance(&names).await?;
+    let now_ms = store.wire.time_ms().await?;
+    for (name, backlog) in backlogs {
         let label = QueueLabel { queue: name.to_string() };
         drop((
             metrics.intake.inbox_entries.get_or_create(&label),
@@ -86,7 +88,7 @@ async fn refresh_inbox(store: &Store) -> Result<(), StoreError> {
         let entries = i64::try_from(backlog.entries).unwrap_or(i64::MAX);
         metrics.intake.inbox_backlog.get_or_create(&label).set(entries);
         let oldest_ms = backlog.oldest_ms.filter(|_| backlog.entries > 0);
-        let lag_ms = oldest_ms.map_or(0, |at_ms| store.clock().now_ms().saturating_sub(at_ms));
+        let lag_ms = oldest_ms.map_or(0, |at_ms| now_ms.saturating_sub(at_ms));
         metrics
             .intake
             .inbox_lag_seconds
@@ -123,7 +125,7 @@ impl Store {
         let (mut after, mut there) = (String::new(), HashSet::new());
         loop {
             let page = self.schedules.list(&after, PAGE).await?;
-            let now_ms = self.wire.clock().now_ms();
+            let now_ms = self.wire.time_ms().await?;
             for kept in &page.schedules {
                 let name = kept.schedule.name.to_string();
                 let label = ScheduleLabel { schedule: name.clone() };
@@ -157,7 +159,7 @@ impl Store {
     }
 }
 
-fn show(store: &Store, queue: &Queue, counts: &Counts) {
+fn show(store: &Store, queue: &Queue, counts: &Counts, now_ms: u64) {
     let metrics = store.metrics();
     let name = queue.policy.name.to_string();
     for state in State::ALL {
@@ -189,7 +191,7 @@ fn show(store: &Store, queue: &Queue, counts: &Counts) {
         .get_or_create(&QueueLabel { queue: name.clone() })
         .set(failing);
     let snapshot = counts.snapshot(&queue.policy);
-    let gates = gates(&queue.policy, &snapshot, Some(store.clock().now_ms()));
+    let gates = gates(&queue.policy, &snapshot, Some(now_ms));
     for gate in [Gate::Pause, Gate::Throttled, Gate::Window] {
         let is_open = match gates.of(gate) {
             // The last moments of a window's hours are part of them.

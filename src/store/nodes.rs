@@ -103,7 +103,7 @@ impl Store {
         let beats = self.mark.next();
         let info = NodeInfo { beats, ..info.clone() };
         let node_info = keys::node_info(namespace);
-        let seen_ms = self.wire.clock().now_ms();
+        let seen_ms = self.wire.time_ms().await?;
         let json = serde_json::to_string(&info).unwrap_or_default();
         let call = call!(Beat, node = &info.id, info = json, seen_ms = seen_ms);
         let keys = [keys::nodes(namespace), node_info.clone(), keys::clock(namespace)];
@@ -111,7 +111,7 @@ impl Store {
         fields!(reply as Beat; alarm: String, before: String, nodes: Reply);
         let nodes = seen_nodes(nodes);
         let found = serde_json::from_str::<NodeInfo>(&before).ok().map(|before| before.beats);
-        self.judge_mark(found, beats, &node_info).await;
+        self.judge_mark(found, beats, &node_info).await?;
         self.wire.meet_alarm(serde_json::from_str(&alarm).ok()).await?;
         self.wire.call_the_roll(nodes).await
     }
@@ -131,7 +131,7 @@ impl Store {
     pub async fn nodes(&self) -> Result<Vec<NodeInfo>, StoreError> {
         let mut infos = Vec::new();
         for (id, seen_at_ms) in self.wire.presence().await? {
-            let now_ms = self.wire.clock().now_ms();
+            let now_ms = self.wire.time_ms().await?;
             if now_ms.abs_diff(seen_at_ms) > PRESENCE_MS_MAX {
                 continue;
             }
@@ -193,7 +193,7 @@ impl Wire {
         &self,
         nodes: Vec<(String, u64)>,
     ) -> Result<RollCall, StoreError> {
-        let now_ms = self.clock().now_ms();
+        let now_ms = self.time_ms().await?;
         let mut roll = RollCall::default();
         for (id, seen_at_ms) in nodes {
             if now_ms.abs_diff(seen_at_ms) <= PRESENCE_MS_MAX {

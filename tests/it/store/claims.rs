@@ -96,7 +96,7 @@ async fn slots_are_those_of_the_model(ground: &Ground, rate: &str, burst: u32) {
     for _ in 0..4 {
         let before_us = arrival_us(ground).await;
         let reply = node.claim(WISH).await;
-        let clock_us = node.store.clock().now_us();
+        let clock_us = node.store.clock().require_us().unwrap();
         let taken = reply.messages.len();
         if taken == 0 {
             assert_eq!(reply.status, ClaimStatus::Held(Gate::Limit));
