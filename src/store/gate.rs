@@ -7,7 +7,6 @@ use super::StoreError;
 use super::queues::Counts;
 use crate::domain::gates::{Gate, PauseEnd, QueueLoad, Snapshot};
 use crate::domain::policy::QueuePolicy;
-use crate::domain::state::State;
 
 /// How far ahead of their slots messages are claimed: the sender has them at hand when the slot comes. No claim looks
 /// further ahead.
@@ -91,12 +90,7 @@ impl Counts {
             throttled_until_ms: self.gate.as_ref().map(|(until_ms, ..)| *until_ms),
             load: Some(QueueLoad {
                 arrival_us: self.arrival_us,
-                calls_in_flight: match policy.batch {
-                    Some(_) => self.exchanges,
-                    None => self.of(State::Leased),
-                },
-                ready: self.of(State::Ready),
-                oldest_ready_age_ms: self.oldest_ready_age_ms.unwrap_or(0),
+                shards: self.by_shard.iter().map(|shard| shard.load(policy)).collect(),
             }),
             call_ms: 0,
         }

@@ -89,7 +89,7 @@ pub use probe::{Doubtful, DueProbes, ProbeTimes};
 pub use prune::Pruned;
 pub use queue::{Queue, Shard};
 pub use queues::heads::{Head, Heads};
-pub use queues::{Counts, PauseInfo, Queues};
+pub use queues::{Counts, PauseInfo, Queues, ShardCounts};
 pub use read::{Page, Part};
 pub use receipt::{Receipt, ReceiptOf, Received};
 pub use schedules::{

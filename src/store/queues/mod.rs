@@ -15,7 +15,7 @@ use super::wire::Wire;
 use crate::config::Settings;
 use crate::domain::id::QueueName;
 
-pub use self::counts::{Counts, PauseInfo};
+pub use self::counts::{Counts, PauseInfo, ShardCounts};
 
 /// The queues that this node knows; cheap to clone.
 #[derive(Debug, Clone)]
