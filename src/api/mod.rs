@@ -134,12 +134,7 @@ impl Door {
     /// # Errors
     /// While Redis has never been reached: no clock of our own decides.
     fn now_ms(&self) -> Result<u64, problem::Problem> {
-        match self.store().clock().now_ms() {
-            0 => Err(problem::Problem::store_unavailable(
-                "the store has not been reached yet; nothing was done, try again",
-            )),
-            now_ms => Ok(now_ms),
-        }
+        Ok(self.store().clock().require_ms()?)
     }
 
     /// Refuses intake while a graceful stop is under way.

@@ -112,7 +112,7 @@ async fn taken(
             .ok_or_else(|| super::paths::no_message(&accepted.id.to_string()))?,
     };
     // What takes no question to Redis: the window.
-    let gates = gates(&queue.policy, &Snapshot::default(), Some(now_ms));
+    let gates = gates(&queue.policy, &Snapshot::default(), now_ms);
     let view = MessageView::new(&message, &gates, false);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], json(&view)?).into_response())
 }
@@ -144,12 +144,12 @@ fn as_scheduled(
     queue: &Queue,
     sent: NewMessage,
     accepted: Accepted,
-    now_ms: u64,
+    now_ms: Option<u64>,
 ) -> Option<Message> {
     let due_at_ms = accepted.due_at_ms;
     let (taken_at_ms, is_due) = match sent.due {
         When::After(ms) => (Some(due_at_ms - ms.min(due_at_ms)), ms == 0),
-        When::At(_) => (None, due_at_ms <= now_ms),
+        When::At(_) => (None, due_at_ms <= now_ms?),
     };
     let expires_at_ms = match sent.expires {
         None => None,

@@ -85,7 +85,8 @@ settings! {
 
 // The fields of a message are read by its draft; the manual says of them what a table may hold.
 const CONTENT_TYPE: Beside = Beside::manual("a media type", "JSON", "\"text/plain\"");
-const PAYLOAD_BASE64: Beside = Beside::manual("base64, up to 256KiB of bytes", "none", "\"aGVsbG8=\"");
+const PAYLOAD_BASE64: Beside =
+    Beside::manual("base64, up to 256KiB of bytes", "none", "\"aGVsbG8=\"");
 const HEADERS: Beside = Beside::manual("a table of headers", "`{}`", "{ X-Source = \"erp\" }");
 const LABELS: Beside = Beside::manual("a table of labels", "`{}`", "{ team = \"erp\" }");
 const GROUP: Beside = Beside::manual("a text", "none", "\"order-42\"");
@@ -297,7 +298,10 @@ mod tests {
         let error = with((0..9).map(|n| format!("x-{n} = \"{large}\"")).collect());
         assert!(error.contains("schedules.s.headers: everything beside the payload"), "{error}");
         let error = with((0..33).map(|n| format!("x-{n} = \"1\"")).collect());
-        assert!(error.contains("schedules.s.headers: found 33 entries, expected up to 32"), "{error}");
+        assert!(
+            error.contains("schedules.s.headers: found 33 entries, expected up to 32"),
+            "{error}"
+        );
         let error = with(vec!["Webhook_Id = \"1\"".to_owned()]);
         assert!(error.contains("schedules.s.headers.Webhook_Id: "), "{error}");
     }
