@@ -6,30 +6,26 @@ use serde_json::value::RawValue;
 use super::fields::{Fields, Shape};
 use super::problem::Fault;
 use super::values::{LONG_MS, duration, list, number, whole};
-use crate::domain::message::{DELAY_MS_MAX, RetryOverride};
+use crate::domain::message::{
+    DELAY_MS_MAX, RETRY_ATTEMPTS_MAX, RETRY_DELAYS_MAX, RETRY_FACTOR_MAX, RetryOverride,
+};
 
-static SHAPE: Shape = Shape {
+pub(super) static SHAPE: Shape = Shape {
     known: &["max_attempts", "initial", "factor", "max", "jitter", "max_age", "schedule"],
     later: &[],
 };
-
-/// Most attempts that may be asked for: a bound against a slip of the finger.
-const ATTEMPTS_MAX: u64 = 1_000_000;
-/// The steepest curve.
-const FACTOR_MAX: f64 = 1000.0;
-/// Most delays in a schedule.
-const SCHEDULE_MAX: usize = 100;
 
 /// The override in `raw`, which lies at `/retry`.
 pub(super) fn read(raw: &RawValue) -> Result<RetryOverride, Vec<Fault>> {
     let mut fields = Fields::within(raw, &SHAPE, "/retry")
         .map_err(|detail| vec![Fault::new("/retry", detail)])?;
     let delay = |raw| duration(raw, 1..=DELAY_MS_MAX);
-    let attempts = fields.read_as("max_attempts", |raw| whole(raw, 1..=ATTEMPTS_MAX));
+    let attempts =
+        fields.read_as("max_attempts", |raw| whole(raw, 1..=u64::from(RETRY_ATTEMPTS_MAX)));
     let retry = RetryOverride {
         max_attempts: attempts.and_then(|count| u32::try_from(count).ok()),
         initial_ms: fields.read_as("initial", delay),
-        factor: fields.read_as("factor", |raw| number(raw, 1.0..=FACTOR_MAX)),
+        factor: fields.read_as("factor", |raw| number(raw, 1.0..=RETRY_FACTOR_MAX)),
         max_ms: fields.read_as("max", delay),
         jitter: fields.read_as("jitter", |raw| number(raw, 0.0..=1.0)),
         max_age_ms: fields.read_as("max_age", |raw| duration(raw, 1..=LONG_MS)),
@@ -54,7 +50,7 @@ pub(super) fn read(raw: &RawValue) -> Result<RetryOverride, Vec<Fault>> {
 }
 
 fn schedule(raw: &RawValue) -> Result<Vec<u64>, String> {
-    let delays = list(raw, SCHEDULE_MAX)?;
+    let delays = list(raw, RETRY_DELAYS_MAX)?;
     if delays.is_empty() {
         return Err("found no delay, expected for example [\"5s\", \"5m\"]".to_owned());
     }

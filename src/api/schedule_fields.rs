@@ -15,7 +15,7 @@ use crate::domain::id::QueueName;
 use crate::domain::message::{Details, NAME_BYTES_MAX};
 use crate::domain::schedule::{BadCadence, Cadence, CatchUp, Schedule, ScheduleName};
 
-static SHAPE: Shape = Shape {
+pub(super) static SHAPE: Shape = Shape {
     known: &[
         "queue",
         "cron",
