@@ -3,110 +3,74 @@
 //! Owns the keys, the scripts (`lua/`, one verb a file), their callers (one method a verb), the
 //! connections and the wake-ups. Refuses to know HTTP, downstreams and when a verb is called.
 
+mod across;
 mod actions;
-mod alarm;
 mod audit;
-mod belief;
 mod callbacks;
-mod check;
-mod claim;
-mod claimed;
 mod clock;
-mod connect;
-mod erasure;
-mod error;
 mod events;
-mod gate;
-mod gauges;
 mod given;
-mod grant;
-mod health;
-mod housekeeping;
 mod inbox;
-mod intake;
-mod keys;
-mod link;
-mod managed;
 mod messages;
-mod nodes;
-mod operate;
 mod operations;
-#[cfg(feature = "failpoints")]
-mod plants;
-mod portion;
-mod probe;
-mod promises;
-mod prune;
 mod queue;
 mod queues;
-mod read;
-mod receipt;
 mod record;
-mod reply;
-mod restarts;
-mod reviews;
-mod rights;
+mod redis;
 mod schedules;
-mod script;
-mod sentinels;
-mod settle;
-mod site;
-mod survey;
-mod tables;
+mod server;
 mod tail;
 mod topics;
-mod trouble;
-mod wake;
 mod wire;
 
 use std::ops::Deref;
 use std::sync::Arc;
 
+pub use across::{Erasures, Gauges, HandOuts, WakeUps};
 pub use actions::{ActionOutcome, Actions, NewAction, NotedAction};
-pub use alarm::ClockAlarm;
 pub use audit::{Audit, Audits, Books, Fault, Finding};
-pub use claim::ClaimReply;
-pub use claimed::Claimed;
-pub use clock::Clock;
-pub use error::StoreError;
+pub use clock::alarm::ClockAlarm;
+pub use clock::time::Clock;
 pub use events::{Events, Heard, Subscription};
-pub use gate::{ClaimStatus, ClaimWish, HORIZON_US};
 pub use given::Given;
-pub use grant::Permit;
-pub use health::{Health, StartRefused};
-pub use housekeeping::{Reaped, Swept};
 pub use inbox::{Backlog, Entry, Inbox};
-pub use intake::{Accepted, NotAccepted};
-pub use managed::{GUARD_COMMAND, ManagedRedis, ManagedRefused, guard};
 pub use messages::Messages;
-pub use nodes::{NodeId, NodeInfo, RollCall};
-pub use operate::{Changed, Decision, Edit};
+pub use messages::bulk::walk::{Step, WalkPage};
+pub use messages::claim::ClaimReply;
+pub use messages::claimed::Claimed;
+pub use messages::gate::{ClaimStatus, ClaimWish};
+pub use messages::grant::Permit;
+pub use messages::housekeeping::{Reaped, Swept};
+pub use messages::intake::{Accepted, NotAccepted};
+pub use messages::operate::{Changed, Decision, Edit};
+pub use messages::probe::{Doubtful, DueProbes, ProbeTimes};
+pub use messages::prune::Pruned;
+pub use messages::read::{Page, Part};
+pub use messages::receipt::{Receipt, ReceiptOf, Received};
+pub use messages::settle::{Lease, LeaseEnd, Verdict, Way};
 pub use operations::{
-    Keep, KeptOperation, OPERATIONS_RUNNING_MAX, Operations, Progress, Saved, Stage, Step, Taken,
-    WalkPage,
+    Keep, KeptOperation, OPERATIONS_RUNNING_MAX, Operations, Progress, Saved, Stage, Taken,
 };
-pub use probe::{Doubtful, DueProbes, ProbeTimes};
-pub use prune::Pruned;
-pub use queue::{Queue, Shard};
+pub use queue::{HORIZON_US, Queue, Shard};
 pub use queues::heads::{Head, Heads};
-pub use queues::{Counts, PauseInfo, Queues};
-pub use read::{Page, Part};
-pub use receipt::{Receipt, ReceiptOf, Received};
+pub use queues::{Counts, PauseInfo, Queues, ShardCounts};
+pub use redis::error::StoreError;
+pub use redis::script::Verb;
 pub use schedules::{
     Kept, LastTick, Paused, PutSchedule, SchedulePage, Schedules, Sweep, Tick, Touched, UnderWay,
 };
-pub use script::Verb;
-pub use settle::{Lease, LeaseEnd, Verdict, Way};
+pub use server::Servers;
+pub use server::clock_alarms::ClockAlarms;
+pub use server::managed::{GUARD_COMMAND, ManagedRedis, ManagedRefused, guard};
+pub use server::nodes::{NodeInfo, Nodes};
 pub use topics::{Event, Outstanding, Published, Topic, Topics};
-pub use wire::rollback::{Rollback, RollbackCause};
+pub use wire::health::{Health, StartRefused};
+pub use wire::presence::{NodeId, RollCall};
+pub use wire::recovery::rollback::{Rollback, RollbackCause};
 
 use crate::config::Settings;
-use crate::domain::message::When;
 use crate::shutdown::Tasks;
 use crate::telemetry::Metrics;
-use gauges::Gauges;
-use queue::queue_label;
-use site::Site;
 use wire::Wire;
 
 /// A handle on everything kept in Redis, by families; cheap to clone.
@@ -137,11 +101,20 @@ pub struct Families {
     pub events: Events,
     /// Looks whether indexes agree with records.
     pub audits: Audits,
-    hand_outs: topics::HandOuts,
-    /// Rung when the wake-up channel is to be opened again.
-    listen_anew: tokio::sync::Notify,
-    mark: erasure::Mark,
-    gauges: Gauges,
+    /// The servers that hold all of it.
+    pub servers: Servers,
+    /// The nodes that share it.
+    pub nodes: Nodes,
+    /// The alarm after a step of the clock of Redis.
+    pub clock_alarms: ClockAlarms,
+    /// The way of events into their queues.
+    pub hand_outs: HandOuts,
+    /// The wake-ups that other nodes send.
+    pub wake_ups: WakeUps,
+    /// What is done about data that was taken away.
+    pub erasures: Erasures,
+    /// The gauges of everything that is kept.
+    pub gauges: Gauges,
 }
 
 impl Deref for Store {
@@ -165,21 +138,27 @@ impl Store {
         tasks: Tasks,
     ) -> Self {
         let wire = Wire::new(settings, managed_url, metrics, tasks);
+        let (messages, queues) = (Messages::new(&wire), Queues::new(&wire));
+        let (topics, inbox) = (Topics::new(&wire, settings), Inbox::new(&wire, settings));
+        let schedules = Schedules::new(&wire, settings);
         Self {
             families: Arc::new(Families {
-                messages: Messages::new(&wire),
-                queues: Queues::new(&wire),
-                topics: Topics::new(&wire, settings),
-                schedules: Schedules::new(&wire, settings),
-                inbox: Inbox::new(&wire, settings),
                 operations: Operations::new(&wire),
                 actions: Actions::new(&wire),
                 events: Events::new(&wire),
                 audits: Audits::new(&wire),
-                hand_outs: topics::HandOuts::default(),
-                listen_anew: tokio::sync::Notify::new(),
-                mark: erasure::Mark::default(),
-                gauges: Gauges::default(),
+                servers: Servers::new(&wire),
+                nodes: Nodes::new(&wire),
+                clock_alarms: ClockAlarms::new(&wire),
+                hand_outs: HandOuts::new(&wire, &messages, &topics),
+                wake_ups: WakeUps::new(&wire, &messages),
+                erasures: Erasures::new(&wire, &queues, &topics, &schedules),
+                gauges: Gauges::new(&wire, (&queues, &topics, &schedules, &inbox)),
+                messages,
+                queues,
+                topics,
+                schedules,
+                inbox,
                 wire,
             }),
         }
@@ -191,42 +170,9 @@ impl Store {
         self.wire.clock()
     }
 
-    /// This process' id among the nodes.
-    #[must_use]
-    pub fn node(&self) -> &NodeId {
-        self.wire.node()
-    }
-
-    /// What is known about the store's health.
-    #[must_use]
-    pub fn health(&self) -> &Health {
-        self.wire.health()
-    }
-
     /// The metrics that this store counts into.
     #[must_use]
     pub fn metrics(&self) -> &Arc<Metrics> {
         self.wire.metrics()
-    }
-}
-
-/// A number as an argument of a script.
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "callers pass numbers, words and references alike"
-)]
-fn arg(value: impl ToString) -> Vec<u8> {
-    value.to_string().into_bytes()
-}
-
-/// A moment as an argument of a script, which adds a delay to its own now.
-fn when(when: When) -> Vec<u8> {
-    when_text(when).into_bytes()
-}
-
-fn when_text(when: When) -> String {
-    match when {
-        When::After(ms) => format!("+{ms}"),
-        When::At(ms) => ms.to_string(),
     }
 }

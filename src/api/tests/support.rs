@@ -77,7 +77,7 @@ impl Drop for Redis {
 struct Echo;
 
 impl TryCall for Echo {
-    fn call(&self, queue: Arc<Queue>, message: NewMessage) -> TryFuture {
+    fn call(&self, queue: Arc<Queue>, message: NewMessage, _now_ms: u64) -> TryFuture {
         Box::pin(async move {
             if queue.policy.name.as_str() == "broken" {
                 return Err("the downstream has no address".to_owned());
@@ -113,6 +113,8 @@ pub(crate) struct Plan {
     pub(crate) topics: Vec<(&'static str, Vec<&'static str>)>,
     pub(crate) body_limit_bytes: usize,
     pub(crate) batch_body_limit_bytes: usize,
+    /// Redis is never reached.
+    pub(crate) is_redis_away: bool,
 }
 
 impl Default for Plan {
@@ -123,6 +125,7 @@ impl Default for Plan {
             topics: Vec::new(),
             body_limit_bytes: 256 * 1024,
             batch_body_limit_bytes: 8 * 1024 * 1024,
+            is_redis_away: false,
         }
     }
 }
@@ -144,7 +147,10 @@ impl House {
     }
 
     pub(crate) async fn build(plan: Plan) -> Self {
-        let redis = Redis::start();
+        let mut redis = Redis::start();
+        if plan.is_redis_away {
+            redis.stop();
+        }
         let mut settings = testing::settings_of(&format!(
             "[server]\nlisten = \"127.0.0.1:0\"\ndrain_timeout = \"5s\"\n\
              [redis]\nurl = {:?}\nnamespace = \"test\"\ndurability = \"memory\"\ndata_dir = \"/nonexistent\"",
@@ -159,7 +165,9 @@ impl House {
         let tasks = Tasks::new();
         let store = Store::new(&settings, None, Metrics::new(), tasks.clone());
         within(async {
-            while let Err(error) = store.check().await {
+            while !plan.is_redis_away
+                && let Err(error) = store.servers.check().await
+            {
                 assert!(!matches!(error, crate::store::StartRefused::Unfit(_)), "{error}");
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
@@ -167,7 +175,7 @@ impl House {
         .await;
         let listening = store.clone();
         let stop = tasks.stop_token().clone();
-        tasks.spawn("wake", async move { listening.listen(&stop).await });
+        tasks.spawn("wake", async move { listening.wake_ups.listen(&stop).await });
         let draining = CancellationToken::new();
         let state = ApiState {
             store: store.clone(),

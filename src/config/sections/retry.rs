@@ -4,16 +4,10 @@ use crate::config::load::reader::{Field, Read, Section};
 use crate::config::setting::{
     Kind, LONG_MS, Shown, custom, duration, list, number, settings, whole,
 };
+use crate::domain::message::DELAY_MS_MAX;
 use crate::domain::outcome::OnUncertain;
-use crate::domain::retry::RetryPolicy;
+use crate::domain::retry::{ATTEMPTS_MAX, FACTOR_MAX, RetryPolicy};
 use crate::domain::units::format_duration;
-
-/// Most attempts that may be asked for: a bound against a slip of the finger.
-const ATTEMPTS_MAX: u32 = 1_000_000;
-/// The steepest curve.
-const FACTOR_MAX: f64 = 1000.0;
-/// The longest delay, in milliseconds: as long as a message may be delayed at all.
-const DELAY_MS_MAX: u64 = 366 * 86_400_000;
 
 /// Statuses that say something of the sender, and so concern every message of the queue: no list
 /// changes what they mean.

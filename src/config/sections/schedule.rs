@@ -1,21 +1,19 @@
 //! `[schedules.<name>]`: a recurring message.
 //!
-//! Owns the keys of a schedule and the checks across them. Payload and headers stand as they are
-//! written: references to secrets are not filled in, since they would be kept and shown with every
-//! message (a secret belongs into `downstream.headers` of the queue).
+//! Owns the keys that say when, and the checks across them; those of the message are in `domain::draft`, and how a table
+//! writes them in [`MessageTable`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::schedule_message::{content_type, group, pairs, payload, read_headers, read_labels};
+use super::message_table::MessageTable;
 use crate::config::load::reader::{Field, Read, Section};
-use crate::config::setting::{
-    Beside, Kind, LONG_MS, Shown, custom, duration, parsed, settings, text, whole, word,
-};
+use crate::config::setting::{Beside, Kind, Shown, Table, custom, parsed, settings, text, word};
 use crate::domain::details::check_room;
-use crate::domain::headers::check_charset;
+use crate::domain::draft::{self, Content};
 use crate::domain::id::QueueName;
-use crate::domain::message::{Details, PRIORITY_MAX, PayloadKind};
+use crate::domain::message::{PayloadKind, RetryOverride};
+use crate::domain::payload::to_base64;
 use crate::domain::policy::QueuePolicy;
 use crate::domain::schedule::{BadCadence, Cadence, CatchUp, Schedule, ScheduleName};
 use crate::domain::units::format_duration;
@@ -52,34 +50,49 @@ settings! {
         /// What is sent for ticks that were missed by more than a minute: `none`, `one` message for all of them, or `all` (at
         /// most the newest 1,000).
         catch_up: CatchUp = word(&CatchUp::WORDS, &[]).or(CatchUp::default()), |it| it.catch_up;
-        /// The type of a `payload` that is a text.
-        content_type: Option<String> =
-            content_type().unset_means("JSON").example("\"text/plain\""),
-            |it| it.details.content_type.clone();
+        /// The type of a `payload` that is a text, or of the bytes of `payload_base64`.
+        _content_type as "content_type": Shown = CONTENT_TYPE, |it| it.details.content_type.as_deref().into();
         /// It is sent as JSON; a text with a `content_type` that is not JSON is sent as it is. `${...}` is not replaced, here
-        /// and in `headers`, because these are stored and shown with every message.
+        /// and in what follows, because all of it is stored and shown with every message.
         _payload as "payload": Shown = PAYLOAD, |it| match it.details.kind {
             PayloadKind::Text => String::from_utf8_lossy(&it.payload).into_owned().into(),
-            PayloadKind::Json | PayloadKind::Raw => {
+            PayloadKind::Raw => Shown::Unset,
+            PayloadKind::Json => {
                 Shown::Json(serde_json::from_slice(&it.payload).unwrap_or_default())
             }
         };
-        /// Headers for the downstream.
-        headers: Vec<(String, String)> =
-            pairs("a table of headers", read_headers).or(Vec::new()), |it| it.details.headers.clone();
-        /// In addition to `schedule = NAME`, which every message of a schedule has.
-        labels: Vec<(String, String)> = pairs("a table of labels", read_labels).or(Vec::new()), |it| {
-            it.details.labels.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+        /// Bytes instead of `payload`, in base64; they are sent as they are.
+        _payload_base64 as "payload_base64": Shown = PAYLOAD_BASE64, |it| match it.details.kind {
+            PayloadKind::Raw => to_base64(&it.payload).into(),
+            PayloadKind::Json | PayloadKind::Text => Shown::Unset,
         };
+        /// Headers for the downstream.
+        _headers as "headers": Shown = HEADERS, |it| Shown::Pairs(it.details.headers.clone());
+        /// In addition to `schedule = NAME`, which every message of a schedule has.
+        _labels as "labels": Shown = LABELS, |it| Shown::Pairs(
+            it.details.labels.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+        );
         /// As in a [message](http.md#messages).
-        group: Option<String> = group().unset_means("none").example("\"order-42\""), |it| it.details.group.clone();
+        _group as "group": Shown = GROUP, |it| it.details.group.as_deref().into();
         /// As in a message: 9 goes first.
-        priority: u8 = whole(0..=PRIORITY_MAX).or(0), |it| it.priority;
+        _priority as "priority": Shown = PRIORITY, |it| Shown::Whole(it.priority.into());
         /// How long after its message was put into the queue the message expires, if it has not been sent.
-        ttl: Option<u64> = duration(1..=LONG_MS).unset_means("never").example("\"1h\""), |it| it.ttl_ms;
+        _ttl as "ttl": Shown = TTL, |it| it.ttl_ms.map(format_duration).into();
+        /// As in a message: what it changes in the `retry` of its queue.
+        _retry as "retry": Shown = RETRY, |it| it.details.retry.as_ref().map_or(Shown::Unset, retry_shown);
     }
 }
 
+// The fields of a message are read by its draft; the manual says of them what a table may hold.
+const CONTENT_TYPE: Beside = Beside::manual("a media type", "JSON", "\"text/plain\"");
+const PAYLOAD_BASE64: Beside =
+    Beside::manual("base64, up to 256KiB of bytes", "none", "\"aGVsbG8=\"");
+const HEADERS: Beside = Beside::manual("a table of headers", "`{}`", "{ X-Source = \"erp\" }");
+const LABELS: Beside = Beside::manual("a table of labels", "`{}`", "{ team = \"erp\" }");
+const GROUP: Beside = Beside::manual("a text", "none", "\"order-42\"");
+const PRIORITY: Beside = Beside::manual("`0` to `9`", "`0`", "9");
+const TTL: Beside = Beside::manual("`1ms` to `3660d`", "never", "\"1h\"");
+const RETRY: Beside = Beside::manual("a table", "that of the queue", "{ max_attempts = 3 }");
 const PAYLOAD: Beside = Beside::required("any value, up to 256KiB", "{ job = \"close-day\" }");
 
 /// `queues` are those of the same configuration; `None`: they cannot be told, for other mistakes.
@@ -93,26 +106,9 @@ pub(in crate::config) fn read(
         let it = Recurring::of(section);
         let queue = it.queue.and_then(|queue| known(section, queue, queues));
         let cadence = cadence(section, it.cron, it.every, it.time_zone);
-        let content_type = it.content_type;
-        let payload = section.required("payload", "payload = { job = \"close-day\" }", |field| {
-            payload(field, content_type.as_ref().ok().and_then(Option::as_deref))
-        });
-        let (payload, kind) = payload?;
-        let content_type = content_type?;
-        if let Some(content_type) = &content_type {
-            check_charset(content_type, &payload)
-                .map_err(|why| section.wrong("content_type", why))?;
-        }
-        let details = Details {
-            kind,
-            content_type,
-            headers: it.headers?,
-            group: it.group?,
-            labels: it.labels?.into_iter().collect(),
-            idempotency_key: None,
-            retry: None,
-            callback: None,
-        };
+        let mut table = MessageTable::of(section);
+        let content = draft::content(&mut table);
+        let Content { payload, details, priority, ttl_ms } = table.finish(content)?;
         check_room(&details).map_err(|why| section.wrong("headers", why))?;
         Ok(Schedule {
             name: name?,
@@ -121,8 +117,8 @@ pub(in crate::config) fn read(
             catch_up: it.catch_up?,
             payload,
             details,
-            priority: it.priority?,
-            ttl_ms: it.ttl?,
+            priority,
+            ttl_ms,
         })
     });
     schedule.map(Arc::new)
@@ -139,6 +135,23 @@ fn known(section: &Section<'_>, queue: QueueName, queues: Option<&Queues>) -> Re
         )),
         _ => Ok(queue),
     }
+}
+
+fn retry_shown(retry: &RetryOverride) -> Shown {
+    let time = |ms: Option<u64>| Shown::from(ms.map(format_duration));
+    let number = |number: Option<f64>| number.map_or(Shown::Unset, Shown::Number);
+    let delays = |delays: &Vec<u64>| {
+        Shown::List(delays.iter().map(|delay_ms| format_duration(*delay_ms).into()).collect())
+    };
+    Shown::Section(Table::from([
+        ("max_attempts", retry.max_attempts.map_or(Shown::Unset, |most| Shown::Whole(most.into()))),
+        ("schedule", retry.schedule_ms.as_ref().map_or(Shown::Unset, delays)),
+        ("initial", time(retry.initial_ms)),
+        ("factor", number(retry.factor)),
+        ("max", time(retry.max_ms)),
+        ("jitter", number(retry.jitter)),
+        ("max_age", time(retry.max_age_ms)),
+    ]))
 }
 
 fn interval() -> impl Kind<Value = Cadence> {
@@ -241,6 +254,8 @@ mod tests {
             "{\"Job\":\"x\",\"n\":[1,2.5,true]}"
         );
         assert_eq!(payload("7"), "7");
+        let raw = schedule("queue = \"q\"\nevery = \"1h\"\npayload_base64 = \"/wA=\"");
+        assert_eq!((&raw.payload[..], raw.details.kind), (&b"\xff\0"[..], PayloadKind::Raw));
         assert_eq!(payload("\"{ a = 1 }\""), "\"{ a = 1 }\"");
         let by_environment = load_with(
             &format!("{QUEUE}[schedules.s]\nqueue = \"q\"\nevery = \"1h\""),
@@ -283,7 +298,10 @@ mod tests {
         let error = with((0..9).map(|n| format!("x-{n} = \"{large}\"")).collect());
         assert!(error.contains("schedules.s.headers: everything beside the payload"), "{error}");
         let error = with((0..33).map(|n| format!("x-{n} = \"1\"")).collect());
-        assert!(error.contains("schedules.s.headers: found 33, expected at most 32"), "{error}");
+        assert!(
+            error.contains("schedules.s.headers: found 33 entries, expected up to 32"),
+            "{error}"
+        );
         let error = with(vec!["Webhook_Id = \"1\"".to_owned()]);
         assert!(error.contains("schedules.s.headers.Webhook_Id: "), "{error}");
     }
@@ -311,6 +329,15 @@ mod tests {
                 "schedules.s.content_type: \"plain\" is not a valid content type",
             ),
             (
+                "every = \"1h\"\nretry = { max_attempts = 0, factr = 2 }",
+                "schedules.s.retry.max_attempts: found 0",
+            ),
+            ("every = \"1h\"\nretry.factr = 2", "schedules.s.retry.factr: unknown key"),
+            (
+                "every = \"1h\"\npayload_base64 = \"aGk=\"",
+                "schedules.s.payload_base64: give payload or payload_base64, not both",
+            ),
+            (
                 "every = \"1h\"\ncontent_type = \"text/plain; charset=latin1\"",
                 "schedules.s.content_type: found the charset \"latin1\"",
             ),
@@ -324,7 +351,7 @@ mod tests {
     #[test]
     fn what_is_rendered_reads_back_and_counts_for_the_digest() {
         let text = format!(
-            "{QUEUE}[schedules.a]\nqueue = \"q\"\nevery = \"15m\"\npayload = \"x\"\ncontent_type = \"text/plain\"\n[schedules.b]\nqueue = \"q\"\ncron = \"@daily\"\ntime_zone = \"Asia/Shanghai\"\npayload = {{ A = [1, {{ b = \"c\" }}] }}\nheaders = {{ X-A = \"${{not}}\" }}\nlabels = {{ T = \"1\" }}\ngroup = \"g\"\npriority = 3\nttl = \"1h\"\ncatch_up = \"none\""
+            "{QUEUE}[schedules.a]\nqueue = \"q\"\nevery = \"15m\"\npayload = \"x\"\ncontent_type = \"text/plain\"\n[schedules.b]\nqueue = \"q\"\ncron = \"@daily\"\ntime_zone = \"Asia/Shanghai\"\npayload = {{ A = [1, {{ b = \"c\" }}] }}\nheaders = {{ X-A = \"${{not}}\" }}\nlabels = {{ T = \"1\" }}\ngroup = \"g\"\npriority = 3\nttl = \"1h\"\ncatch_up = \"none\"\n[schedules.c]\nqueue = \"q\"\nevery = \"1h\"\npayload_base64 = \"/wA=\"\nretry = {{ max_attempts = 3, schedule = [\"5s\", \"5m\"], jitter = 0, max_age = \"1h\" }}"
         );
         let settings = settings_of(&text);
         assert_eq!(settings_of(&render(&settings)), settings, "{}", render(&settings));

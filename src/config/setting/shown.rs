@@ -52,6 +52,13 @@ impl From<String> for Shown {
     }
 }
 
+/// A text, if there is one.
+impl<T: Into<Self>> From<Option<T>> for Shown {
+    fn from(text: Option<T>) -> Self {
+        text.map_or(Self::Unset, Into::into)
+    }
+}
+
 /// The values of one section, in the order of their declaration.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Table(Vec<(&'static str, Shown)>);
