@@ -5,14 +5,11 @@ use serde_json::value::RawValue;
 use super::fields::{Fields, Shape};
 use super::problem::{Fault, Problem};
 use super::values::{list, string};
-use crate::domain::callback::{CallbackOn, CallbackWish, NoTarget, parse_url};
+use crate::domain::callback::{CallbackOn, CallbackWish, FINAL_WORDS_MAX, NoTarget, parse_url};
 use crate::domain::message::Details;
 use crate::domain::policy::QueuePolicy;
 
-/// Most words in `on`: more than there are final states, as a repeated one does no harm.
-const WORDS_MAX: usize = 16;
-
-static SHAPE: Shape = Shape { known: &["url", "on"], later: &[] };
+pub(super) static SHAPE: Shape = Shape { known: &["url", "on"], later: &[] };
 
 /// The wish in `raw`, which lies at `/callback`.
 pub(super) fn read(raw: &RawValue) -> Result<CallbackWish, Vec<Fault>> {
@@ -28,7 +25,9 @@ pub(super) fn read(raw: &RawValue) -> Result<CallbackWish, Vec<Fault>> {
 }
 
 fn states(raw: &RawValue) -> Result<CallbackOn, String> {
-    list(raw, WORDS_MAX)?.into_iter().try_fold(CallbackOn::NONE, |on, word| on.with(&string(word)?))
+    list(raw, FINAL_WORDS_MAX)?
+        .into_iter()
+        .try_fold(CallbackOn::NONE, |on, word| on.with(&string(word)?))
 }
 
 /// Whether the queue can do what the message wishes.

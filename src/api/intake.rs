@@ -24,7 +24,7 @@ use crate::domain::message::{
     PayloadKind, When,
 };
 
-static SHAPE: Shape = Shape {
+pub(super) static SHAPE: Shape = Shape {
     known: &[
         "payload",
         "payload_base64",
