@@ -25,12 +25,6 @@ pub const LABELS_MAX: usize = 16;
 /// Longest name of a label, in bytes.
 pub const LABEL_BYTES_MAX: usize = 64;
 
-/// Most attempts that a message may ask for: a bound against a slip of the finger.
-pub const RETRY_ATTEMPTS_MAX: u32 = 1_000_000;
-/// The steepest curve of delays that a message may ask for.
-pub const RETRY_FACTOR_MAX: f64 = 1000.0;
-/// Most delays that a message may name one by one.
-pub const RETRY_DELAYS_MAX: usize = 100;
 /// Longest sentence for people, such as a reason, in bytes.
 pub const REASON_BYTES_MAX: usize = 1000;
 

@@ -6,7 +6,9 @@
 pub mod callback;
 pub mod callback_host;
 pub mod change;
+pub mod depth;
 pub mod details;
+pub mod draft;
 pub mod endpoint;
 pub mod failing;
 pub mod filter;

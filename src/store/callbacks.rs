@@ -11,14 +11,14 @@
 use bytes::{Buf, Bytes};
 use ulid::Ulid;
 
-use super::error::StoreError;
-use super::record::{Record, StateEntry, to_message};
 use crate::domain::callback::CallbackPolicy;
 use crate::domain::callback_host::CallbackHosts;
 use crate::domain::id::{MessageId, QueueName, ULID_BYTES};
 use crate::domain::lease;
 use crate::domain::message::{Details, Message};
 use crate::domain::policy::{Downstream, QueuePolicy};
+use crate::store::record::{Record, StateEntry, to_message};
+use crate::store::redis::error::StoreError;
 use crate::wire::callback_event;
 
 pub(super) const SNAPSHOT_VERSION: u8 = 1;

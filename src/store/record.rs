@@ -6,13 +6,13 @@
 use bytes::{Buf, Bytes};
 use ulid::Ulid;
 
-use super::error::StoreError;
-use super::tail::{PackedAttempt, PackedProbes, Tail};
 use crate::domain::callback::CallbackOn;
 use crate::domain::details::{DETAILS_BYTES_MAX, read_details, write_details};
 use crate::domain::id::{MessageId, QueueName};
 use crate::domain::message::{Details, Message, NewMessage};
 use crate::domain::state::State;
+use crate::store::redis::error::StoreError;
+use crate::store::tail::{PackedAttempt, PackedProbes, Tail};
 
 /// The newest record version that this program writes; a namespace with a newer one is refused.
 pub(crate) const RECORD_VERSION: u8 = 2;

@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use super::schema::{number, schema_of, whole};
-use crate::domain::message::{PRIORITY_MAX, RETRY_ATTEMPTS_MAX, RETRY_FACTOR_MAX};
+use crate::domain::message::PRIORITY_MAX;
+use crate::domain::retry::{ATTEMPTS_MAX, FACTOR_MAX};
 
 /// A message's priority.
 #[derive(Debug)]
@@ -29,13 +30,12 @@ schema_of!(
 schema_of!(
     MaxAttempts,
     "MaxAttempts",
-    whole(1..=u64::from(RETRY_ATTEMPTS_MAX))
-        .description(Some("Attempts before a message is given up"))
+    whole(1..=u64::from(ATTEMPTS_MAX)).description(Some("Attempts before a message is given up"))
 );
 schema_of!(
     RetryFactor,
     "RetryFactor",
-    number(1.0..=RETRY_FACTOR_MAX)
+    number(1.0..=FACTOR_MAX)
         .description(Some("By how much the delay grows from one attempt to the next"))
 );
 schema_of!(Fraction, "Fraction", number(0.0..=1.0).description(Some("A part of a whole")));

@@ -5,7 +5,8 @@ use utoipa::ToSchema;
 
 use super::schema::{list_of, schema_of};
 use super::{DurationMs, DurationText, Fraction, MaxAttempts, RetryFactor};
-use crate::domain::message::{RETRY_DELAYS_MAX, RetryOverride};
+use crate::domain::message::RetryOverride;
+use crate::domain::retry::SCHEDULE_MAX;
 
 /// What a message changes in its queue's retry policy, as it is asked for.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -46,7 +47,7 @@ pub struct RetryDelays;
 schema_of!(
     RetryDelays,
     "RetryDelays",
-    list_of::<DurationMs>().min_items(Some(1)).max_items(Some(RETRY_DELAYS_MAX)),
+    list_of::<DurationMs>().min_items(Some(1)).max_items(Some(SCHEDULE_MAX)),
     uses DurationMs
 );
 

@@ -6,9 +6,8 @@ use std::path::Path;
 use super::*;
 use crate::api::fields::Shape;
 use crate::api::pull::{claim, settle};
-use crate::api::{
-    callback_fields, change, intake, receipts, retry_fields, router, schedule_fields, schedules,
-};
+use crate::api::{change, receipts, router, schedule_fields, schedules};
+use crate::domain::draft;
 
 fn document() -> Value {
     let (_, described) = router::described().split_for_parts();
@@ -258,16 +257,16 @@ fn a_field_of_a_request_that_may_be_left_out_may_be_null() {
 #[test]
 fn a_request_has_the_fields_that_its_parser_knows() {
     let parsers: [(&str, &Shape); 10] = [
-        ("Callback", &callback_fields::SHAPE),
+        ("Callback", &draft::CALLBACK),
         ("Claim", &claim::CLAIM),
         ("MessagePatch", &change::PATCH),
-        ("NewMessage", &intake::SHAPE),
+        ("NewMessage", &draft::MESSAGE),
         ("Receipt", &receipts::RECEIPT),
         ("Resolve", &change::RESOLVE),
         ("Settlement", &settle::ITEM),
         ("NewSchedule", &schedule_fields::SHAPE),
         ("PauseSchedule", &schedules::PAUSE),
-        ("Retry", &retry_fields::SHAPE),
+        ("Retry", &draft::RETRY),
     ];
     let document = document();
     for (name, shape) in parsers {
