@@ -16,6 +16,8 @@ use super::state::State;
 
 /// Longest url of a callback, in bytes.
 pub const URL_BYTES_MAX: usize = 2048;
+/// Most words in a list of final states: more than there are, as a repeated one does no harm.
+pub const FINAL_WORDS_MAX: usize = 16;
 /// The default deadline of a whole callback, in milliseconds.
 pub const TIMEOUT_MS: u64 = 10_000;
 
@@ -70,11 +72,15 @@ impl CallbackOn {
         })
     }
 
-    /// The words, in the order in which states are shown.
+    /// The states, in the order in which they are shown.
+    pub fn states(self) -> impl Iterator<Item = State> {
+        BITS.iter().filter(move |(_, bit)| self.0 & bit != 0).map(|(state, _)| *state)
+    }
+
+    /// Their words.
     #[must_use]
     pub fn words(self) -> Vec<&'static str> {
-        let told = BITS.iter().filter(|(_, bit)| self.0 & bit != 0);
-        told.map(|(state, _)| state.as_str()).collect()
+        self.states().map(State::as_str).collect()
     }
 }
 
