@@ -17,6 +17,8 @@ mod lua;
 mod shipped;
 #[path = "tidy/store.rs"]
 mod store;
+#[path = "tidy/type_names.rs"]
+mod type_names;
 
 use std::collections::BTreeSet;
 

@@ -21,7 +21,7 @@ use super::query::Query;
 use super::{Door, Shared, callback_fields, idempotency, intake, repeat};
 use crate::domain::id::QueueName;
 use crate::domain::topic::EventId;
-use crate::store::{Event, Published, StoreError, Topic};
+use crate::store::{Published, StoreError, Topic, TopicEvent};
 
 /// How long the answer waits for the queues: usually all have their messages by then, and who asks for
 /// one at once finds it.
@@ -117,7 +117,7 @@ fn view(event: &EventId, queues: &[QueueName], left: &[QueueName]) -> Value {
     let messages: Vec<Value> = queues
         .iter()
         .map(|queue| {
-            let id = Event::message_id(event, queue).to_string();
+            let id = TopicEvent::message_id(event, queue).to_string();
             let mut message = json!({ "queue": queue.as_str(), "id": id });
             if left.contains(queue) {
                 message["pending"] = true.into();

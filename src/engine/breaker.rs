@@ -37,13 +37,13 @@ pub(super) struct Hosts {
     /// Calls that may be under way at all of them together.
     calls_max: usize,
     // A plain mutex: held for a look-up, never across an await.
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<HostsState>>,
     /// One permit of the rate is asked for at a time: who waits for the first needs no second.
     pub(super) pace: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct HostsState {
     hosts: HashMap<String, Host>,
     calls: usize,
     number: u64,
@@ -100,7 +100,7 @@ pub(super) enum Said {
 /// A place among the calls under way at a host.
 #[derive(Debug)]
 pub(super) struct HostSlot {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<HostsState>>,
     host: String,
     number: u64,
 }
@@ -119,7 +119,7 @@ impl Hosts {
     /// A slot at this host, if it takes calls.
     pub(super) fn enter(&self, name: &str, now: Instant) -> Entry {
         let mut state = lock(&self.state);
-        let State { hosts, calls, number } = &mut *state;
+        let HostsState { hosts, calls, number } = &mut *state;
         if hosts.len() > REMEMBERED_MAX {
             hosts.retain(|_, host| !host.calls.is_empty() || host.shut_until.is_some());
         }
@@ -249,7 +249,7 @@ pub(super) fn later_ms(least: Duration, times: u32, random: f64) -> u64 {
     u64::try_from(lengthened(base, 0.5, random).as_millis()).unwrap_or(u64::MAX)
 }
 
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+fn lock(state: &Mutex<HostsState>) -> MutexGuard<'_, HostsState> {
     state.lock()
 }
 
