@@ -13,6 +13,8 @@ mod files;
 mod log_fields;
 #[path = "tidy/lua.rs"]
 mod lua;
+#[path = "tidy/settings.rs"]
+mod settings;
 #[path = "tidy/shipped.rs"]
 mod shipped;
 #[path = "tidy/store.rs"]
@@ -155,9 +157,12 @@ fn floor_faults(name: &str, text: &str) -> Vec<String> {
         }
     }
     for (path, rooms) in ONLY_IN {
-        // A room may have a file of that name.
-        let own = root().join("src").join(room).join(path.replace("::", ".rs"));
-        if names(&code, path) && !rooms.contains(&room) && !own.exists() {
+        // A room may have a file of that name, itself or among its sections.
+        let file = path.replace("::", ".rs");
+        let is_own = ["", "sections"]
+            .iter()
+            .any(|folder| root().join("src").join(room).join(folder).join(&file).exists());
+        if names(&code, path) && !rooms.contains(&room) && !is_own {
             faults.push(format!("{name}: names {path}, which only {rooms:?} may"));
         }
     }

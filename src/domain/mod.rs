@@ -6,13 +6,16 @@
 pub mod callback;
 pub mod callback_host;
 pub mod change;
+pub mod depth;
 pub mod details;
+pub mod draft;
 pub mod endpoint;
 pub mod event;
 pub mod failing;
 pub mod filter;
 pub mod gates;
 pub mod headers;
+pub mod human;
 pub mod id;
 pub mod inbox;
 pub mod lease;

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::batch_answer::{self, BatchAnswer, ItemSaid, Reading};
 use super::episode::Turn;
-use super::exchange::{Exchanges, Outcomes, Tried};
+use super::exchange::{Began, Exchanges, Outcomes, Tried};
 use super::permits::{NoPermit, permit};
 use super::request::{batch_call, item_ids};
 use crate::domain::outcome::{Answer, Outcome};
@@ -52,13 +52,20 @@ pub(super) async fn run(exchanges: &Exchanges, messages: Vec<Claimed>, outcomes:
             give_back(&part, &settlement, parts.is_empty(), outcomes).await;
             continue;
         }
-        let (part, expired) = split_expired(exchanges, part);
+        let began = match exchanges.begins() {
+            Ok(began) => began,
+            Err(settlement) => {
+                give_back(&part, &settlement, parts.is_empty(), outcomes).await;
+                continue;
+            }
+        };
+        let (part, expired) = split_expired(part, began.at_ms);
         let is_last = part.is_empty() && parts.is_empty();
         give_back(&expired, &Settlement::Release, is_last, outcomes).await;
         if part.is_empty() {
             continue;
         }
-        let tried = send(exchanges, &part, number).await;
+        let tried = send(exchanges, &part, began, number).await;
         number += 1;
         let refused = matches!(tried.outcome, Outcome::Refused | Outcome::Suspect);
         if refused && part.len() > 1 {
@@ -97,8 +104,7 @@ fn may_start(exchanges: &Exchanges, part: &[Claimed], number: usize) -> Result<(
     Ok(())
 }
 
-fn split_expired(exchanges: &Exchanges, part: Vec<Claimed>) -> (Vec<Claimed>, Vec<Claimed>) {
-    let now_ms = exchanges.store.clock().now_ms();
+fn split_expired(part: Vec<Claimed>, now_ms: u64) -> (Vec<Claimed>, Vec<Claimed>) {
     part.into_iter().partition(|message| message.expires_ms.is_none_or(|at_ms| at_ms > now_ms))
 }
 
@@ -107,19 +113,18 @@ async fn give_back(part: &[Claimed], settlement: &Settlement, is_last: bool, out
     outcomes.settle(back.collect(), is_last).await;
 }
 
-async fn send(exchanges: &Exchanges, part: &[Claimed], number: usize) -> Tried {
+async fn send(exchanges: &Exchanges, part: &[Claimed], began: Began, number: usize) -> Tried {
     let policy = &exchanges.queue.policy;
     for message in part {
         if number == 0 {
             exchanges.store.messages.note_start(policy, message, true, &exchanges.lateness);
         }
     }
-    let (now_ms, deadline) = exchanges.times();
-    let call = batch_call(&policy.name, part, (now_ms, deadline));
+    let call = batch_call(&policy.name, part, (began.at_ms, exchanges.deadline(began)));
     failpoint!("before-send"; &part.iter().flat_map(|item| item.payload.to_vec()).collect::<Vec<_>>());
     let answer = exchanges.transport.send(call).await;
     failpoint!("after-send"; &part.iter().flat_map(|item| item.payload.to_vec()).collect::<Vec<_>>());
-    exchanges.judge(part.iter().any(|message| message.is_in_doubt), now_ms, answer)
+    exchanges.judge(part.iter().any(|message| message.is_in_doubt), began, answer)
 }
 
 async fn settle_part(

@@ -57,6 +57,22 @@ pub(super) struct Exchanges {
     pub(super) foreign: Episode,
 }
 
+/// When a call begins.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Began {
+    /// Milliseconds by Redis.
+    pub(super) at_ms: u64,
+    /// The same by this node's own clock, which counts how long the call takes.
+    pub(super) at: Instant,
+}
+
+impl Began {
+    /// The moment by Redis at which it has lasted so long.
+    pub(super) fn after(&self, took: Duration) -> u64 {
+        self.at_ms + u64::try_from(took.as_millis()).unwrap_or(u64::MAX / 2)
+    }
+}
+
 /// What an exchange came to, for all its messages alike.
 #[derive(Debug, Clone)]
 pub(super) struct Tried {
@@ -116,25 +132,31 @@ impl Exchanges {
 
     /// The gates once more, right before the first byte: the window may be closing, the message may
     /// have expired while it waited for its slot.
-    pub(super) fn last_look(&self, message: &Claimed) -> Option<Settlement> {
-        let now_ms = self.store.clock().now_ms();
-        if message.expires_ms.is_some_and(|at_ms| at_ms <= now_ms) {
+    pub(super) fn last_look(&self, message: &Claimed) -> Result<Began, Settlement> {
+        let began = self.begins()?;
+        if message.expires_ms.is_some_and(|at_ms| at_ms <= began.at_ms) {
             // Claimed again it expires, in Redis and by Redis time.
-            return Some(Settlement::Release);
+            return Err(Settlement::Release);
         }
         if !self.in_flight.may_start(&message.lease) {
             // This node stood still: another may take the message while the answer is on its way.
-            return Some(Settlement::Release);
+            return Err(Settlement::Release);
         }
         if self.is_too_late(message) {
-            return Some(Settlement::Release);
+            return Err(Settlement::Release);
         }
-        self.is_held().then_some(Settlement::Hold)
+        if self.is_held() { Err(Settlement::Hold) } else { Ok(began) }
+    }
+
+    /// A call that begins now. While the time is unknown none does: whether it may, nobody can say.
+    pub(super) fn begins(&self) -> Result<Began, Settlement> {
+        let at_ms = self.store.clock().now_ms().ok_or(Settlement::Release)?;
+        Ok(Began { at_ms, at: Instant::now() })
     }
 
     /// Whether a gate that this node knows holds the next call.
     pub(super) fn is_held(&self) -> bool {
-        let now_ms = self.store.clock().known_ms();
+        let now_ms = self.store.clock().now_ms();
         gates(&self.queue.policy, &Snapshot::default(), now_ms).latest().is_held()
     }
 
@@ -151,10 +173,9 @@ impl Exchanges {
     }
 
     /// Makes the call of one message this way.
-    pub(super) async fn call(&self, message: &Claimed, way: &Transport) -> Tried {
+    pub(super) async fn call(&self, message: &Claimed, began: Began, way: &Transport) -> Tried {
         let policy = &self.queue.policy;
         let id = MessageId { queue: policy.name.clone(), ulid: message.lease.ulid };
-        let (now_ms, deadline) = self.times();
         failpoint!("before-send"; &message.payload);
         let answer = match way.immediate() {
             Some(answer) => answer,
@@ -165,33 +186,34 @@ impl Exchanges {
                     message.payload.clone(),
                     message.attempt,
                     message.due_ms,
-                    (now_ms, deadline),
+                    (began.at_ms, self.deadline(began)),
                     policy.keep_response_bytes,
                 );
                 way.send(call).await
             }
         };
         failpoint!("after-send"; &message.payload);
-        self.judge(message.is_in_doubt, now_ms, answer)
+        self.judge(message.is_in_doubt, began, answer)
     }
 
-    pub(super) fn times(&self) -> (u64, Instant) {
-        let timeout = Duration::from_millis(self.queue.policy.downstream.timeout_ms().max(1));
-        (self.store.clock().now_ms(), Instant::now() + timeout)
+    /// Until when the whole call may take.
+    pub(super) fn deadline(&self, began: Began) -> Instant {
+        began.at + Duration::from_millis(self.queue.policy.downstream.timeout_ms().max(1))
     }
 
     /// The outcome of an answer; `is_in_doubt`: that of an earlier attempt is unknown.
-    pub(super) fn judge(&self, is_in_doubt: bool, started_at_ms: u64, answer: Answer) -> Tried {
+    pub(super) fn judge(&self, is_in_doubt: bool, began: Began, answer: Answer) -> Tried {
         let policy = &self.queue.policy;
         let (on_uncertain, retry) = (policy.on_uncertain, &policy.retry);
         let outcome = classify(&answer, Reading { on_uncertain, retry, is_in_doubt });
-        let ended_at_ms = self.store.clock().now_ms();
-        let took = Duration::from_millis(ended_at_ms.saturating_sub(started_at_ms)).as_secs_f64();
+        let took = began.at.elapsed();
+        let (started_at_ms, ended_at_ms) = (began.at_ms, began.after(took));
         if outcome == Outcome::Delivered {
-            self.delivered.observe(took);
+            self.delivered.observe(took.as_secs_f64());
         } else {
             let label = OutcomeLabel { queue: policy.name.to_string(), outcome: outcome.as_str() };
-            self.store.metrics().queue.attempt_duration_seconds.get_or_create(&label).observe(took);
+            let durations = &self.store.metrics().queue.attempt_duration_seconds;
+            durations.get_or_create(&label).observe(took.as_secs_f64());
         }
         self.note_shortage(&answer, outcome);
         let random = rand::rng().random();

@@ -5,7 +5,7 @@
 //! (see `batch`).
 
 use super::callback::{self, HostCall};
-use super::exchange::{Exchanges, Outcomes};
+use super::exchange::{Began, Exchanges, Outcomes};
 use crate::domain::message::Attempt;
 use crate::domain::settlement::Settlement;
 use crate::store::Claimed;
@@ -13,7 +13,7 @@ use crate::store::Claimed;
 /// Whether a message may leave.
 pub(super) enum Leave<'a> {
     /// Now: to its callback host, or, without one, to the queue's downstream.
-    Now(Option<HostCall<'a>>),
+    Now(Began, Option<HostCall<'a>>),
     /// Not now, or never: what becomes of it instead, and what is kept of that.
     Not(Settlement, Option<Attempt>),
 }
@@ -24,7 +24,7 @@ pub(super) async fn run(exchanges: &Exchanges, message: Claimed, held: bool, out
     // Gates, lease and expiry once more; a callback waits for its host and a permit.
     let (settlement, attempt) = match may_leave(exchanges, &message, paused_ms).await {
         Leave::Not(settlement, attempt) => (settlement, attempt),
-        Leave::Now(host) => {
+        Leave::Now(began, host) => {
             exchanges.store.messages.note_start(
                 &exchanges.queue.policy,
                 &message,
@@ -33,8 +33,8 @@ pub(super) async fn run(exchanges: &Exchanges, message: Claimed, held: bool, out
             );
             // One call under one deadline, whose answer is read as an outcome.
             let tried = match &host {
-                Some(host) => host.call(exchanges, &message).await,
-                None => exchanges.call(&message, &exchanges.transport).await,
+                Some(host) => host.call(exchanges, &message, began).await,
+                None => exchanges.call(&message, began, &exchanges.transport).await,
             };
             // What follows from the outcome, and what is kept of the attempt.
             let attempt = exchanges.attempt_of(&message, &tried);
@@ -52,12 +52,12 @@ pub(super) async fn run(exchanges: &Exchanges, message: Claimed, held: bool, out
 async fn may_leave<'a>(exchanges: &'a Exchanges, message: &Claimed, paused_ms: u64) -> Leave<'a> {
     match &exchanges.hosts {
         Some(hosts) => match callback::enter(exchanges, hosts, message, paused_ms).await {
-            Ok(host) => Leave::Now(Some(host)),
+            Ok((began, host)) => Leave::Now(began, Some(host)),
             Err(stays) => Leave::Not(stays.0, stays.1),
         },
         None => match exchanges.last_look(message) {
-            None => Leave::Now(None),
-            Some(settlement) => Leave::Not(settlement, None),
+            Ok(began) => Leave::Now(began, None),
+            Err(settlement) => Leave::Not(settlement, None),
         },
     }
 }

@@ -139,7 +139,7 @@ impl Run {
     /// Deals with as much of the hand as the pace allows, or waits for it.
     async fn work(&mut self) -> Result<(), StoreError> {
         let held = self.taken.progress.hand.len();
-        let now_us = self.store.clock().now_us();
+        let now_us = self.store.clock().require_us()?;
         let mut pace = self.pace;
         let count = pace.as_mut().map_or(held.min(TOGETHER_MAX), |pace| pace.take(held, now_us));
         if count == 0 {
@@ -216,9 +216,10 @@ impl Run {
     }
 
     async fn end(&mut self, stage: Stage) -> Result<(), StoreError> {
+        let ended_ms = self.store.clock().require_ms()?;
         let progress = &mut self.taken.progress;
         progress.stage = stage;
-        progress.ended_ms = Some(self.store.clock().now_ms());
+        progress.ended_ms = Some(ended_ms);
         let TakenOperation { operation, progress, .. } = &self.taken;
         if self.store.operations.save(&self.taken, Keep::Ended).await? == Saved::Lost {
             return Ok(());

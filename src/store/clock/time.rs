@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::offset::{ClockOffset, Seen};
+use crate::store::StoreError;
 
 /// How long the best reading is kept: clocks drift apart by less than a millisecond meanwhile.
 const KEEP: Duration = Duration::from_secs(10);
@@ -89,23 +90,33 @@ impl Clock {
         }
     }
 
-    /// Microseconds since the Unix epoch by Redis; 0 before the first reply of this process.
+    /// Microseconds since the Unix epoch by Redis; `None` until Redis has told this process the time.
     #[must_use]
-    pub fn now_us(&self) -> u64 {
+    pub fn now_us(&self) -> Option<u64> {
         let best = self.readings.lock().best;
-        best.map_or(0, |best| best.redis_us_at(Instant::now()))
+        best.map(|best| best.redis_us_at(Instant::now()))
     }
 
-    /// Milliseconds since the Unix epoch by Redis.
+    /// Milliseconds since the Unix epoch by Redis; `None` until Redis has told this process the time.
     #[must_use]
-    pub fn now_ms(&self) -> u64 {
-        self.now_us() / 1000
+    pub fn now_ms(&self) -> Option<u64> {
+        self.now_us().map(|now_us| now_us / 1000)
     }
 
-    /// The same; `None`: Redis has not told the time yet.
-    #[must_use]
-    pub fn known_ms(&self) -> Option<u64> {
-        Some(self.now_ms()).filter(|now_ms| *now_ms > 0)
+    /// The same for what cannot go on without the time.
+    ///
+    /// # Errors
+    /// [`StoreError::TimeUnknown`].
+    pub fn require_us(&self) -> Result<u64, StoreError> {
+        self.now_us().ok_or(StoreError::TimeUnknown)
+    }
+
+    /// The same in milliseconds.
+    ///
+    /// # Errors
+    /// [`StoreError::TimeUnknown`].
+    pub fn require_ms(&self) -> Result<u64, StoreError> {
+        self.now_ms().ok_or(StoreError::TimeUnknown)
     }
 
     /// How late replies come of late: what is to happen here at a moment of Redis must be asked for
@@ -115,11 +126,14 @@ impl Clock {
     }
 
     /// The instant of this node at which Redis reaches (or reached) `redis_us`.
-    pub(in crate::store) fn instant_of(&self, redis_us: u64) -> Instant {
-        let (now, now_us) = (Instant::now(), self.now_us());
+    ///
+    /// # Errors
+    /// [`StoreError::TimeUnknown`].
+    pub(in crate::store) fn instant_of(&self, redis_us: u64) -> Result<Instant, StoreError> {
+        let (now, now_us) = (Instant::now(), self.require_us()?);
         let past = Duration::from_micros(now_us.saturating_sub(redis_us));
         let ahead = Duration::from_micros(redis_us.saturating_sub(now_us));
-        now.checked_sub(past).unwrap_or(now) + ahead
+        Ok(now.checked_sub(past).unwrap_or(now) + ahead)
     }
 }
 
@@ -129,6 +143,15 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    #[test]
+    fn before_the_first_reply_the_time_is_unknown_and_not_1970() {
+        let clock = Clock::default();
+        assert_eq!((clock.now_us(), clock.now_ms()), (None, None));
+        assert!(matches!(clock.require_us(), Err(StoreError::TimeUnknown)));
+        assert!(matches!(clock.require_ms(), Err(StoreError::TimeUnknown)));
+        assert!(matches!(clock.instant_of(5), Err(StoreError::TimeUnknown)));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_reply_that_was_held_up_does_not_set_the_clock_back() {
         let (clock, start) = (Clock::default(), Instant::now());
@@ -137,9 +160,9 @@ mod tests {
 
         clock.follow(1_700_000, start + SECOND);
 
-        assert_eq!((clock.now_us(), clock.lag()), (2_000_000, Duration::from_millis(300)));
-        assert_eq!(clock.instant_of(1_500_000), start + SECOND / 2);
-        assert_eq!(clock.instant_of(2_500_000), start + SECOND * 3 / 2);
+        assert_eq!((clock.now_us(), clock.lag()), (Some(2_000_000), Duration::from_millis(300)));
+        assert_eq!(clock.instant_of(1_500_000).unwrap(), start + SECOND / 2);
+        assert_eq!(clock.instant_of(2_500_000).unwrap(), start + SECOND * 3 / 2);
         clock.follow(2_000_000, start + SECOND);
         assert!(clock.lag() < Duration::from_millis(300), "it fades");
     }
@@ -150,11 +173,11 @@ mod tests {
         clock.follow(1_000_000, start);
 
         clock.follow(1_200_000, start);
-        assert_eq!(clock.now_us(), 1_200_000);
+        assert_eq!(clock.now_us(), Some(1_200_000));
         tokio::time::advance(KEEP).await;
         clock.follow(11_100_000, Instant::now());
-        assert_eq!(clock.now_us(), 11_100_000, "drift is caught up with");
+        assert_eq!(clock.now_us(), Some(11_100_000), "drift is caught up with");
         clock.follow(3_000_000, Instant::now());
-        assert_eq!(clock.now_us(), 3_000_000, "so is a clock that was set back");
+        assert_eq!(clock.now_us(), Some(3_000_000), "so is a clock that was set back");
     }
 }

@@ -14,7 +14,7 @@ use super::claimed::{Claimed, ClaimedMessages};
 use super::gate::{ClaimStatus, ClaimWish, status_of};
 use super::grant::Granted;
 use super::settle::Settled;
-use crate::domain::gates::Gate;
+use crate::domain::gates::{Gate, concurrency_of_shard};
 use crate::domain::limit::{LEAD_US_FURTHEST, Rate};
 use crate::domain::policy::Downstream;
 use crate::failpoint::failpoint;
@@ -226,7 +226,6 @@ fn claim_call(
 ) -> Call {
     let policy = &queue.policy;
     let (node, sequence) = token.split_at(12);
-    let shares = u32::from(policy.shards.max(1));
     let batch = policy.batch;
     call!(
         Claim,
@@ -235,7 +234,7 @@ fn claim_call(
         most = wish.messages_max,
         bytes_max = batch.map_or(CLAIM_BYTES_MAX, |batch| batch.max_bytes.max(CLAIM_BYTES_MAX)),
         lease_ms = wish.lease_ms.unwrap_or(policy.lease_ms),
-        concurrency = (policy.concurrency / shares).max(1),
+        concurrency = concurrency_of_shard(policy),
         period_us = policy.claim_rate().map_or(0.0, Rate::period_us),
         burst = policy.burst,
         horizon_us = wish.horizon_us,

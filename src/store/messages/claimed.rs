@@ -137,7 +137,7 @@ impl Messages {
         let start_within_ms = latest_start_ms(policy.lease_ms, policy.downstream.timeout_ms());
         Ok(Ok(Claimed {
             lease,
-            slot: self.wire.clock.instant_of(slot_us),
+            slot: self.wire.clock.instant_of(slot_us)?,
             start_before: taken.received_at + Duration::from_millis(start_within_ms),
             attempt: entry.attempts,
             rescues: entry.rescues,
@@ -169,11 +169,14 @@ impl Messages {
         lateness: &Histogram,
     ) {
         let late = if held {
-            Instant::now().saturating_duration_since(message.slot)
+            Some(Instant::now().saturating_duration_since(message.slot))
         } else {
-            Duration::from_millis(self.wire.clock().now_ms().saturating_sub(message.due_ms))
+            let now_ms = self.wire.clock().now_ms();
+            now_ms.map(|now_ms| Duration::from_millis(now_ms.saturating_sub(message.due_ms)))
         };
-        lateness.observe(late.as_secs_f64());
+        if let Some(late) = late {
+            lateness.observe(late.as_secs_f64());
+        }
         if message.rescues > 0 {
             let label = QueueLabel { queue: queue.name.to_string() };
             self.wire.metrics().queue.possible_duplicates.get_or_create(&label).inc();

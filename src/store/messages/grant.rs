@@ -43,7 +43,7 @@ impl Messages {
         Ok(match self.grant(queue, wish).await? {
             Granted::Slots(slots) => {
                 let slot_us = slots.first().copied().unwrap_or_default();
-                Permit::Granted(self.wire.clock.instant_of(slot_us))
+                Permit::Granted(self.wire.clock.instant_of(slot_us)?)
             }
             Granted::Wait(ClaimStatus::Held(Gate::Limit), wait) => {
                 Permit::Wait(wait.unwrap_or_default())

@@ -157,17 +157,21 @@ impl Messages {
         messages: Vec<(Option<Given>, NewMessage)>,
     ) -> Result<Vec<Answer>, StoreError> {
         let queue = self.wire.queue(name)?;
-        if self.wire.clock().now_us() == 0
-            // Boxed: nobody but the first carries its room.
-            && let Err(error) = Box::pin(self.wire.read_time()).await
-        {
-            return Ok(messages.iter().map(|_| Err(error.clone().into())).collect());
-        }
+        let known_ms = match self.wire.time_ms().await {
+            Ok(known_ms) => known_ms,
+            Err(error) => {
+                return Ok(messages.iter().map(|_| Err(error.clone().into())).collect());
+            }
+        };
         let mut answers = Vec::with_capacity(messages.len());
         for (given, message) in messages {
             let places = Arc::clone(&self.shared.intake.places);
             // The semaphore is never closed.
             let place = places.acquire_owned().await.ok();
+            // The wait for a place may have been long.
+            let now_ms = self.wire.clock().now_ms().unwrap_or(known_ms);
+            let given =
+                given.unwrap_or_else(|| Given::drawn(&message, queue.policy.shards, now_ms));
             answers.push(self.enqueue(&queue, given, message, place));
         }
         let mut results = Vec::with_capacity(answers.len());
@@ -182,14 +186,11 @@ impl Messages {
     fn enqueue(
         &self,
         queue: &Arc<Queue>,
-        given: Option<Given>,
+        Given { ulid, key }: Given,
         message: NewMessage,
         place: Option<OwnedSemaphorePermit>,
     ) -> oneshot::Receiver<Answer> {
-        let shards = queue.policy.shards;
-        let Given { ulid, key } =
-            given.unwrap_or_else(|| Given::drawn(&message, shards, self.wire.clock().now_ms()));
-        let shard = &queue.shards[usize::from(shard_of(ulid, shards))];
+        let shard = &queue.shards[usize::from(shard_of(ulid, queue.policy.shards))];
         let door = self.shared.intake.door(shard);
         let (answer, receiver) = oneshot::channel();
         let start = {

@@ -121,7 +121,7 @@ impl Report {
         }
     }
 
-    fn log(&self, queue: &Queue, now_ms: u64) {
+    fn log(&self, queue: &Queue, now_ms: Option<u64>) {
         let queue = &queue.policy.name;
         match self {
             Self::Failing { since_ms, attempts, error } => {
@@ -129,7 +129,8 @@ impl Report {
                 tracing::warn!(%queue, attempts, since, error, "the downstream is failing: its last attempts got no answer, 408 or 5xx; messages are tried again later");
             }
             Self::Recovered { since_ms, attempts } => {
-                let lasted = format_duration(now_ms.saturating_sub(ms(*since_ms)));
+                let lasted_ms = now_ms.map(|now_ms| now_ms.saturating_sub(ms(*since_ms)));
+                let lasted = lasted_ms.map(format_duration);
                 tracing::info!(%queue, attempts, lasted, "the downstream answers again; `tidegate retry` sends at once what waits for another attempt");
             }
             Self::Shut { kind, error, until_ms } if kind == "throttle" => {

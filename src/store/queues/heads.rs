@@ -105,7 +105,7 @@ impl Queues {
         shards: &[Arc<Shard>],
         living: &[String],
     ) -> Result<Vec<bool>, StoreError> {
-        let now_ms = self.wire.clock().now_ms();
+        let now_ms = self.wire.time_ms().await?;
         let used = self.used(shards, &[PURGED.as_slice(), &["claims"]].concat()).await?;
         let looked: Vec<Arc<Shard>> = chosen(shards, &used);
         let mut replies = self

@@ -15,7 +15,7 @@ use crate::store::StoreError;
 use crate::store::queue::Queue;
 use crate::store::wire::Wire;
 
-pub use self::counts::{Counts, PauseInfo};
+pub use self::counts::{Counts, PauseInfo, ShardCounts};
 
 /// The queues that this node knows; cheap to clone.
 #[derive(Debug, Clone)]

@@ -10,6 +10,9 @@ pub enum StoreError {
     /// Redis could not be reached, or did not answer in time: the step may or may not have happened.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
+    /// Redis has not told this process the time yet: the step was not tried.
+    #[error("the store has not been reached yet, so that the time is unknown")]
+    TimeUnknown,
     /// Redis is full: intake is refused, draining goes on.
     #[error("the store is full: {0}")]
     Full(String),
@@ -47,7 +50,7 @@ impl StoreError {
 
     /// Whether nothing goes on until Redis is there again, or lets us in.
     pub(crate) const fn is_absence(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::Denied(_))
+        matches!(self, Self::Unavailable(_) | Self::Denied(_) | Self::TimeUnknown)
     }
 }
 

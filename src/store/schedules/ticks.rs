@@ -111,7 +111,7 @@ impl Schedules {
     /// [`StoreError::UnknownQueue`], [`StoreError::Unavailable`].
     pub async fn tick(&self, tick: &Tick, decided: &Due) -> Result<Option<Tick>, StoreError> {
         let queue = self.taking_queue(&tick.schedule)?;
-        let ulid = self.ulid_for(&queue, &tick.schedule);
+        let ulid = self.ulid_for(&queue, &tick.schedule).await?;
         let call = timed_call!(
             Tick,
             name = arg(&tick.schedule.name),
@@ -207,11 +207,11 @@ impl Schedules {
 
     /// In the shard of the group; all messages without one, in the shard of the schedule: that is where
     /// its ticks are remembered.
-    fn ulid_for(&self, queue: &Queue, schedule: &Schedule) -> Ulid {
+    async fn ulid_for(&self, queue: &Queue, schedule: &Schedule) -> Result<Ulid, StoreError> {
         let shards = queue.policy.shards;
         let key = schedule.details.group.as_deref().unwrap_or(schedule.name.as_str());
         let random: u128 = rand::random();
-        new_ulid(self.wire.clock().now_ms(), shard_of_key(key, shards), shards, random)
+        Ok(new_ulid(self.wire.time_ms().await?, shard_of_key(key, shards), shards, random))
     }
 }
 

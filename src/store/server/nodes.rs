@@ -84,7 +84,7 @@ impl Nodes {
         let beats = self.wire.mark.next();
         let info = NodeInfo { beats, ..info.clone() };
         let node_info = keys::node_info(namespace);
-        let seen_ms = self.wire.clock().now_ms();
+        let seen_ms = self.wire.time_ms().await?;
         let json = serde_json::to_string(&info).unwrap_or_default();
         let call = call!(Beat, node = &info.id, info = json, seen_ms = seen_ms);
         let keys = [keys::nodes(namespace), node_info.clone(), keys::clock(namespace)];
@@ -92,7 +92,7 @@ impl Nodes {
         fields!(reply as Beat; alarm: String, before: String, nodes: Reply);
         let nodes = seen_nodes(nodes);
         let found = serde_json::from_str::<NodeInfo>(&before).ok().map(|before| before.beats);
-        self.wire.judge_mark(found, beats, &node_info);
+        self.wire.judge_mark(found, beats, &node_info)?;
         self.wire.meet_alarm(serde_json::from_str(&alarm).ok()).await?;
         self.wire.call_the_roll(nodes).await
     }
@@ -112,7 +112,7 @@ impl Nodes {
     pub async fn list(&self) -> Result<Vec<NodeInfo>, StoreError> {
         let mut infos = Vec::new();
         for (id, seen_at_ms) in self.wire.presence().await? {
-            let now_ms = self.wire.clock().now_ms();
+            let now_ms = self.wire.time_ms().await?;
             if now_ms.abs_diff(seen_at_ms) > PRESENCE_MS_MAX {
                 continue;
             }

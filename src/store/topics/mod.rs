@@ -177,11 +177,8 @@ impl Topics {
         message: NewMessage,
     ) -> Result<Published, StoreError> {
         self.wire.check_capacity(&topic.keys.all[0])?;
-        if self.wire.clock().now_us() == 0 {
-            self.wire.read_time().await?;
-        }
         let name = &topic.policy.name;
-        let ulid = new_ulid(self.wire.clock().now_ms(), 0, 1, rand::random());
+        let ulid = new_ulid(self.wire.time_ms().await?, 0, 1, rand::random());
         let id = EventId { topic: name.clone(), ulid };
         let mut event = TopicEvent::new(id, topic.policy.queues.clone(), message);
         let call = call!(

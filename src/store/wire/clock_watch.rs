@@ -198,7 +198,7 @@ impl Wire {
     pub(in crate::store) async fn watch_clock(&self) -> Result<(), StoreError> {
         let (_, found) = self.clock_record().await?;
         self.meet_alarm(found).await?;
-        let now = self.clock().now_ms().to_string();
+        let now = self.time_ms().await?.to_string();
         self.keep("HSET", keys::clock(self.namespace()), &[b"seen_ms", now.as_bytes()]).await
     }
 

@@ -73,7 +73,7 @@ impl Wire {
         &self,
         nodes: Vec<(String, u64)>,
     ) -> Result<RollCall, StoreError> {
-        let now_ms = self.clock().now_ms();
+        let now_ms = self.time_ms().await?;
         let mut roll = RollCall::default();
         for (id, seen_at_ms) in nodes {
             if now_ms.abs_diff(seen_at_ms) <= PRESENCE_MS_MAX {

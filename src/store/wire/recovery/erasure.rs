@@ -15,6 +15,7 @@ use redis::Value;
 use tokio::time::Instant;
 
 use super::rollback::RollbackCause;
+use crate::store::StoreError;
 use crate::store::queue::Shard;
 use crate::store::wire::Wire;
 
@@ -80,10 +81,18 @@ impl Mark {
 impl Wire {
     /// Compares what the beat before wrote with what this one found. What follows from it is for
     /// [`Mark::take_unanswered`].
-    pub(in crate::store) fn judge_mark(&self, found: Option<u64>, number: u64, key: &str) {
-        let now = (Instant::now(), self.clock().now_ms());
+    ///
+    /// # Errors
+    /// [`StoreError::TimeUnknown`].
+    pub(in crate::store) fn judge_mark(
+        &self,
+        found: Option<u64>,
+        number: u64,
+        key: &str,
+    ) -> Result<(), StoreError> {
+        let now = (Instant::now(), self.clock().require_ms()?);
         let run = self.health().run(key);
-        let Some(intact_ms) = self.mark.judge(found, number, run, now) else { return };
+        let Some(intact_ms) = self.mark.judge(found, number, run, now) else { return Ok(()) };
         self.metrics().store.store_erased.inc();
         tracing::error!(
             "the data in Redis was deleted or replaced while Redis ran (FLUSHALL, FLUSHDB, SWAPDB, DEL or a restore); \
@@ -91,6 +100,7 @@ impl Wire {
              well, is gone with them"
         );
         self.mark.unanswered.lock().get_or_insert(intact_ms);
+        Ok(())
     }
 
     /// Recovers every shard that this node has used, after all of it was taken away.
@@ -124,7 +134,11 @@ impl Wire {
                     });
                 }
                 Value::ServerError(_) => {}
-                _ => shard.was_intact(now_ms),
+                _ => {
+                    if let Some(now_ms) = now_ms {
+                        shard.was_intact(now_ms);
+                    }
+                }
             }
         }
     }

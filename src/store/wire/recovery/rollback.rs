@@ -196,6 +196,7 @@ impl Wire {
         shard: &Shard,
         cause: RollbackCause,
     ) -> Result<(), StoreError> {
+        let now_ms = self.time_ms().await?;
         let (accepted, delivered) = self.acknowledgements.of(shard.mark());
         let ulids: Vec<Ulid> = accepted.iter().map(|message| message.ulid).collect();
         let known = self.ask(shard, &ulids).await?;
@@ -207,7 +208,7 @@ impl Wire {
             .filter(|(message, state)| {
                 state.is_empty()
                     && !arrived.contains(&message.ulid)
-                    && self.is_lost(queue, message, &known, cause)
+                    && self.is_lost(queue, message, &known, (cause, now_ms))
             })
             .map(|(message, _)| message.ulid)
             .collect();
@@ -222,7 +223,7 @@ impl Wire {
         self.acknowledgements.forget(&lost, &again);
         let at_ms = match cause {
             RollbackCause::NewRun => known.met_ms,
-            RollbackCause::Erased { .. } => self.clock().now_ms(),
+            RollbackCause::Erased { .. } => now_ms,
         };
         self.report(queue, shard, (at_ms, cause), &lost, &again);
         Ok(())
@@ -234,7 +235,7 @@ impl Wire {
         queue: &Queue,
         message: &Acknowledged,
         known: &Known,
-        cause: RollbackCause,
+        (cause, now_ms): (RollbackCause, u64),
     ) -> bool {
         // A shard that was emptied was recovered after that, and counts from the beginning since.
         let is_counted_anew = match cause {
@@ -248,7 +249,7 @@ impl Wire {
         // after a shard was emptied, and before it was recovered, has the numbers of what came before.
         let is_certain =
             message.sequence > 0 && cause == RollbackCause::NewRun && !self.target.is_cluster();
-        let age_ms = self.clock().now_ms().saturating_sub(message.ulid.timestamp_ms());
+        let age_ms = now_ms.saturating_sub(message.ulid.timestamp_ms());
         let kept = &queue.policy.retention;
         let is_kept = kept.delivered_ms >= YOUNG_MS && !kept.is_limited();
         !is_certain && age_ms < YOUNG_MS && is_kept

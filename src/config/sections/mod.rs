@@ -1,0 +1,45 @@
+//! The sections of a configuration, one file each: their settings, and the checks across them.
+//!
+//! Owns every setting: its key, type, default, check and tests. Refuses to know what is done with it.
+
+mod batch;
+mod callback;
+mod downstream;
+mod headers;
+pub(in crate::config) mod inbox;
+mod message_table;
+mod probe;
+pub(in crate::config) mod queue;
+mod receipts;
+pub(in crate::config) mod redis;
+mod redis_target;
+mod retention;
+mod retry;
+pub(in crate::config) mod schedule;
+pub(in crate::config) mod server;
+pub(in crate::config) mod token;
+pub(in crate::config) mod topic;
+mod window;
+
+use super::setting::DeclaredSection;
+
+/// Every section, with what the manual says of its settings.
+#[must_use]
+pub fn declared() -> Vec<DeclaredSection> {
+    vec![
+        server::Server::declared(),
+        redis::Redis::declared(),
+        queue::Own::declared(),
+        retention::Kept::declared(),
+        receipts::Receipts::declared(),
+        downstream::Target::declared(),
+        window::Hours::declared(),
+        batch::Batch::declared(),
+        probe::Probe::declared(),
+        callback::Callback::declared(),
+        retry::Retry::declared(),
+        topic::Topic::declared(),
+        schedule::Recurring::declared(),
+        inbox::Inbox::declared(),
+    ]
+}

@@ -1,0 +1,360 @@
+//! `[schedules.<name>]`: a recurring message.
+//!
+//! Owns the keys that say when, and the checks across them; those of the message are in `domain::draft`, and how a table
+//! writes them in [`MessageTable`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::message_table::MessageTable;
+use crate::config::load::reader::{Field, Read, Section};
+use crate::config::setting::{Beside, Kind, Shown, Table, custom, parsed, settings, text, word};
+use crate::domain::details::check_room;
+use crate::domain::draft::{self, Content};
+use crate::domain::id::QueueName;
+use crate::domain::message::{PayloadKind, RetryOverride};
+use crate::domain::payload::to_base64;
+use crate::domain::policy::QueuePolicy;
+use crate::domain::schedule::{BadCadence, Cadence, CatchUp, Schedule, ScheduleName};
+use crate::domain::units::format_duration;
+
+/// The zone of a pattern that names none.
+const TIME_ZONE: &str = "UTC";
+
+/// The queues of a configuration.
+type Queues = BTreeMap<QueueName, Arc<QueuePolicy>>;
+
+settings! {
+    struct Recurring in "schedules.NAME" of Schedule {
+        /// A queue of this file.
+        queue: QueueName = parsed("a queue").required("\"erp\""), |it| it.queue.clone();
+        /// Five fields (minute hour day month weekday), six with seconds first, or `@hourly`, `@daily`, `@weekly`,
+        /// `@monthly`, `@yearly`; names (`MON`, `JAN`), `L`, `15W` and `FRI#3` work. A local time that clocks skip means the
+        /// moment of the change; one that occurs twice means the first of the two; patterns for every hour follow real time.
+        cron: Option<String> =
+            text("a pattern").required_where("`cron` or `every` is required").example("\"30 0 * * *\""),
+            |it| match &it.cadence {
+                Cadence::Cron(cron) => Some(cron.pattern().to_owned()),
+                Cadence::Every(_) => None,
+            };
+        /// The time zone of `cron`: an IANA name.
+        time_zone: Option<String> = zone().unset_is(TIME_ZONE.to_owned()), |it| match &it.cadence {
+            Cadence::Cron(cron) => Some(cron.time_zone().to_owned()),
+            Cadence::Every(_) => None,
+        };
+        /// An interval instead of `cron`, counted from 1970-01-01 00:00 UTC.
+        every: Option<Cadence> = interval().unset_means("").example("\"15m\""), |it| match &it.cadence {
+            Cadence::Cron(_) => None,
+            every @ Cadence::Every(_) => Some(every.clone()),
+        };
+        /// What is sent for ticks that were missed by more than a minute: `none`, `one` message for all of them, or `all` (at
+        /// most the newest 1,000).
+        catch_up: CatchUp = word(&CatchUp::WORDS, &[]).or(CatchUp::default()), |it| it.catch_up;
+        /// The type of a `payload` that is a text, or of the bytes of `payload_base64`.
+        _content_type as "content_type": Shown = CONTENT_TYPE, |it| it.details.content_type.as_deref().into();
+        /// It is sent as JSON; a text with a `content_type` that is not JSON is sent as it is. `${...}` is not replaced, here
+        /// and in what follows, because all of it is stored and shown with every message.
+        _payload as "payload": Shown = PAYLOAD, |it| match it.details.kind {
+            PayloadKind::Text => String::from_utf8_lossy(&it.payload).into_owned().into(),
+            PayloadKind::Raw => Shown::Unset,
+            PayloadKind::Json => {
+                Shown::Json(serde_json::from_slice(&it.payload).unwrap_or_default())
+            }
+        };
+        /// Bytes instead of `payload`, in base64; they are sent as they are.
+        _payload_base64 as "payload_base64": Shown = PAYLOAD_BASE64, |it| match it.details.kind {
+            PayloadKind::Raw => to_base64(&it.payload).into(),
+            PayloadKind::Json | PayloadKind::Text => Shown::Unset,
+        };
+        /// Headers for the downstream.
+        _headers as "headers": Shown = HEADERS, |it| Shown::Pairs(it.details.headers.clone());
+        /// In addition to `schedule = NAME`, which every message of a schedule has.
+        _labels as "labels": Shown = LABELS, |it| Shown::Pairs(
+            it.details.labels.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+        );
+        /// As in a [message](http.md#messages).
+        _group as "group": Shown = GROUP, |it| it.details.group.as_deref().into();
+        /// As in a message: 9 goes first.
+        _priority as "priority": Shown = PRIORITY, |it| Shown::Whole(it.priority.into());
+        /// How long after its message was put into the queue the message expires, if it has not been sent.
+        _ttl as "ttl": Shown = TTL, |it| it.ttl_ms.map(format_duration).into();
+        /// As in a message: what it changes in the `retry` of its queue.
+        _retry as "retry": Shown = RETRY, |it| it.details.retry.as_ref().map_or(Shown::Unset, retry_shown);
+    }
+}
+
+// The fields of a message are read by its draft; the manual says of them what a table may hold.
+const CONTENT_TYPE: Beside = Beside::manual("a media type", "JSON", "\"text/plain\"");
+const PAYLOAD_BASE64: Beside =
+    Beside::manual("base64, up to 256KiB of bytes", "none", "\"aGVsbG8=\"");
+const HEADERS: Beside = Beside::manual("a table of headers", "`{}`", "{ X-Source = \"erp\" }");
+const LABELS: Beside = Beside::manual("a table of labels", "`{}`", "{ team = \"erp\" }");
+const GROUP: Beside = Beside::manual("a text", "none", "\"order-42\"");
+const PRIORITY: Beside = Beside::manual("`0` to `9`", "`0`", "9");
+const TTL: Beside = Beside::manual("`1ms` to `3660d`", "never", "\"1h\"");
+const RETRY: Beside = Beside::manual("a table", "that of the queue", "{ max_attempts = 3 }");
+const PAYLOAD: Beside = Beside::required("any value, up to 256KiB", "{ job = \"close-day\" }");
+
+/// `queues` are those of the same configuration; `None`: they cannot be told, for other mistakes.
+pub(in crate::config) fn read(
+    name: &str,
+    field: &Field<'_>,
+    queues: Option<&Queues>,
+) -> Read<Arc<Schedule>> {
+    let name = name.parse::<ScheduleName>().map_err(|error| field.wrong(error.to_string()));
+    let schedule = field.section(&[], |section| {
+        let it = Recurring::of(section);
+        let queue = it.queue.and_then(|queue| known(section, queue, queues));
+        let cadence = cadence(section, it.cron, it.every, it.time_zone);
+        let mut table = MessageTable::of(section);
+        let content = draft::content(&mut table);
+        let Content { payload, details, priority, ttl_ms } = table.finish(content)?;
+        check_room(&details).map_err(|why| section.wrong("headers", why))?;
+        Ok(Schedule {
+            name: name?,
+            queue: queue?,
+            cadence: cadence?,
+            catch_up: it.catch_up?,
+            payload,
+            details,
+            priority,
+            ttl_ms,
+        })
+    });
+    schedule.map(Arc::new)
+}
+
+fn known(section: &Section<'_>, queue: QueueName, queues: Option<&Queues>) -> Read<QueueName> {
+    match queues {
+        Some(queues) if !queues.contains_key(&queue) => Err(section.wrong(
+            "queue",
+            format!(
+                "there is no queue \"{queue}\"; expected one of this configuration's: {}",
+                queues.keys().map(QueueName::as_str).collect::<Vec<_>>().join(", ")
+            ),
+        )),
+        _ => Ok(queue),
+    }
+}
+
+fn retry_shown(retry: &RetryOverride) -> Shown {
+    let time = |ms: Option<u64>| Shown::from(ms.map(format_duration));
+    let number = |number: Option<f64>| number.map_or(Shown::Unset, Shown::Number);
+    let delays = |delays: &Vec<u64>| {
+        Shown::List(delays.iter().map(|delay_ms| format_duration(*delay_ms).into()).collect())
+    };
+    Shown::Section(Table::from([
+        ("max_attempts", retry.max_attempts.map_or(Shown::Unset, |most| Shown::Whole(most.into()))),
+        ("schedule", retry.schedule_ms.as_ref().map_or(Shown::Unset, delays)),
+        ("initial", time(retry.initial_ms)),
+        ("factor", number(retry.factor)),
+        ("max", time(retry.max_ms)),
+        ("jitter", number(retry.jitter)),
+        ("max_age", time(retry.max_age_ms)),
+    ]))
+}
+
+fn interval() -> impl Kind<Value = Cadence> {
+    let read = |field: &Field<'_>| {
+        field.parse(|text| Cadence::every(text).map_err(|error| error.to_string()))
+    };
+    custom("`100ms` to `366d`", read, |every: &Cadence| match every {
+        Cadence::Every(ms) => format_duration(*ms).into(),
+        Cadence::Cron(_) => Shown::Unset,
+    })
+}
+
+/// `cron`, with its zone, or `every`.
+fn cadence(
+    section: &Section<'_>,
+    cron: Read<Option<String>>,
+    every: Read<Option<Cadence>>,
+    zone: Read<Option<String>>,
+) -> Read<Cadence> {
+    let (cron, every, zone) = (cron?, every?, zone?);
+    match (cron, every) {
+        (Some(_), Some(_)) => Err(section.wrong("every", "give cron or every, not both")),
+        (None, None) => Err(section
+            .wrong("cron", "is missing; expected for example cron = \"30 0 * * *\", or every = \"15m\"")),
+        (None, Some(_)) if zone.is_some() => Err(section.wrong(
+            "time_zone",
+            "has no effect on every, which counts from 1970-01-01 00:00 UTC; use cron, or remove time_zone",
+        )),
+        (None, Some(every)) => Ok(every),
+        (Some(pattern), None) => {
+            Cadence::cron(&pattern, zone.as_deref().unwrap_or(TIME_ZONE)).map_err(|error| {
+                let key = if matches!(error, BadCadence::Zone(_)) { "time_zone" } else { "cron" };
+                section.wrong(key, error.to_string())
+            })
+        }
+    }
+}
+
+/// Asked for by itself, so that a slip in it is told beside one in the pattern.
+fn zone() -> impl Kind<Value = String> {
+    let read = |field: &Field<'_>| field.parse(known_zone);
+    custom("a time zone", read, |zone: &String| zone.as_str().into())
+}
+
+fn known_zone(text: &str) -> Result<String, String> {
+    match jiff::tz::TimeZone::get(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err(BadCadence::Zone(text.to_owned()).to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::config::testing::{errors_of, load_with, settings_of};
+    use crate::config::{digest, render};
+    use crate::domain::message::PayloadKind;
+    use crate::domain::schedule::{CatchUp, Schedule};
+
+    const QUEUE: &str = "[queues.q]\ndownstream.type = \"null\"\n";
+
+    fn schedule(text: &str) -> Arc<Schedule> {
+        let settings = settings_of(&format!("{QUEUE}[schedules.nightly]\n{text}"));
+        Arc::clone(settings.schedules.values().next().unwrap())
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        let plain =
+            schedule("queue = \"q\"\ncron = \"30 0 * * *\"\npayload = { job = \"close-day\" }");
+        assert_eq!(plain.cadence.to_string(), "cron UTC 30 0 * * *");
+        assert_eq!((plain.catch_up, plain.priority, plain.ttl_ms), (CatchUp::One, 0, None));
+        assert_eq!(plain.payload, "{\"job\":\"close-day\"}");
+        let whole = schedule(
+            "queue = \"q\"\nevery = \"15m\"\npayload = \"go ${now}\"\ncontent_type = \"text/plain\"\ncatch_up = \"all\"\nheaders = { X-A = \"1\" }\nlabels = { Team = \"erp\" }\ngroup = \"g\"\npriority = 9\nttl = \"1h\"",
+        );
+        assert_eq!(whole.cadence.to_string(), "every 15m");
+        assert_eq!(
+            (whole.catch_up, whole.priority, whole.ttl_ms),
+            (CatchUp::All, 9, Some(3_600_000))
+        );
+        assert_eq!(
+            (whole.details.kind, &whole.payload[..]),
+            (PayloadKind::Text, &b"go ${now}"[..])
+        );
+        assert_eq!(whole.details.headers, [("x-a".to_owned(), "1".to_owned())]);
+        assert_eq!(whole.details.labels["Team"], "erp");
+        assert_eq!(whole.details.group.as_deref(), Some("g"));
+    }
+
+    #[test]
+    fn payloads_are_any_value_and_keep_the_case_of_their_names() {
+        let payload = |text: &str| {
+            let lines = format!("queue = \"q\"\nevery = \"1h\"\npayload = {text}");
+            String::from_utf8(schedule(&lines).payload.to_vec()).unwrap()
+        };
+        assert_eq!(
+            payload("{ Job = \"x\", n = [1, 2.5, true] }"),
+            "{\"Job\":\"x\",\"n\":[1,2.5,true]}"
+        );
+        assert_eq!(payload("7"), "7");
+        let raw = schedule("queue = \"q\"\nevery = \"1h\"\npayload_base64 = \"/wA=\"");
+        assert_eq!((&raw.payload[..], raw.details.kind), (&b"\xff\0"[..], PayloadKind::Raw));
+        assert_eq!(payload("\"{ a = 1 }\""), "\"{ a = 1 }\"");
+        let by_environment = load_with(
+            &format!("{QUEUE}[schedules.s]\nqueue = \"q\"\nevery = \"1h\""),
+            &[("TIDEGATE__SCHEDULES__S__PAYLOAD", "{ a = 1 }")],
+            &[],
+        );
+        assert_eq!(by_environment.unwrap().schedules.values().next().unwrap().payload, "{\"a\":1}");
+    }
+
+    #[test]
+    fn bad_values_are_refused_all_at_once() {
+        let errors = errors_of(&format!(
+            "{QUEUE}[schedules.Nightly]\nqueue = \"erp\"\ncron = \"61 * * * *\"\ntime_zone = \"Mars\"\ncatch_up = \"some\"\nheaders = {{ Host = \"x\" }}\npriority = 10\ncolour = 1\n[schedules.s]\nqueue = \"q\""
+        ));
+        for part in [
+            "schedules.Nightly: \"Nightly\" is not a valid schedule name",
+            "schedules.Nightly.queue: there is no queue \"erp\"; expected one of this configuration's: q",
+            "schedules.Nightly.time_zone: \"Mars\" is not a valid time zone",
+            "schedules.Nightly.catch_up: found \"some\", expected \"none\" or \"one\" or \"all\"",
+            "schedules.Nightly.headers.Host: header \"Host\" is set by Tidegate itself",
+            "schedules.Nightly.priority: found 10",
+            "schedules.Nightly.colour: unknown key",
+            "schedules.Nightly.payload: is missing",
+            "schedules.s.cron: is missing; expected for example cron",
+            "schedules.s.payload: is missing",
+        ] {
+            assert!(errors.contains(part), "{part} not in\n{errors}");
+        }
+    }
+
+    #[test]
+    fn headers_are_bounded_like_those_of_every_message() {
+        let with = |headers: Vec<String>| {
+            errors_of(&format!(
+                "{QUEUE}[schedules.s]\nqueue = \"q\"\nevery = \"1h\"\npayload = 1\nheaders = {{ {} }}",
+                headers.join(", ")
+            ))
+        };
+        let large = "v".repeat(8192);
+        let error = with((0..9).map(|n| format!("x-{n} = \"{large}\"")).collect());
+        assert!(error.contains("schedules.s.headers: everything beside the payload"), "{error}");
+        let error = with((0..33).map(|n| format!("x-{n} = \"1\"")).collect());
+        assert!(
+            error.contains("schedules.s.headers: found 33 entries, expected up to 32"),
+            "{error}"
+        );
+        let error = with(vec!["Webhook_Id = \"1\"".to_owned()]);
+        assert!(error.contains("schedules.s.headers.Webhook_Id: "), "{error}");
+    }
+
+    #[test]
+    fn a_cadence_is_one_thing_and_says_all_of_it() {
+        for (text, part) in [
+            (
+                "cron = \"61 * * * *\"",
+                "schedules.s.cron: \"61 * * * *\" is not a valid cron pattern",
+            ),
+            ("cron = \"0 0 30 2 *\"", "schedules.s.cron: \"0 0 30 2 *\" never comes"),
+            (
+                "cron = \"@daily\"\nevery = \"1h\"",
+                "schedules.s.every: give cron or every, not both",
+            ),
+            (
+                "every = \"1h\"\ntime_zone = \"UTC\"",
+                "schedules.s.time_zone: has no effect on every",
+            ),
+            ("every = \"1ms\"", "schedules.s.every: found 1ms, expected 100ms to 366d"),
+            ("every = 5", "schedules.s.every: "),
+            (
+                "every = \"1h\"\ncontent_type = \"plain\"",
+                "schedules.s.content_type: \"plain\" is not a valid content type",
+            ),
+            (
+                "every = \"1h\"\nretry = { max_attempts = 0, factr = 2 }",
+                "schedules.s.retry.max_attempts: found 0",
+            ),
+            ("every = \"1h\"\nretry.factr = 2", "schedules.s.retry.factr: unknown key"),
+            (
+                "every = \"1h\"\npayload_base64 = \"aGk=\"",
+                "schedules.s.payload_base64: give payload or payload_base64, not both",
+            ),
+            (
+                "every = \"1h\"\ncontent_type = \"text/plain; charset=latin1\"",
+                "schedules.s.content_type: found the charset \"latin1\"",
+            ),
+        ] {
+            let error =
+                errors_of(&format!("{QUEUE}[schedules.s]\nqueue = \"q\"\npayload = 1\n{text}"));
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_rendered_reads_back_and_counts_for_the_digest() {
+        let text = format!(
+            "{QUEUE}[schedules.a]\nqueue = \"q\"\nevery = \"15m\"\npayload = \"x\"\ncontent_type = \"text/plain\"\n[schedules.b]\nqueue = \"q\"\ncron = \"@daily\"\ntime_zone = \"Asia/Shanghai\"\npayload = {{ A = [1, {{ b = \"c\" }}] }}\nheaders = {{ X-A = \"${{not}}\" }}\nlabels = {{ T = \"1\" }}\ngroup = \"g\"\npriority = 3\nttl = \"1h\"\ncatch_up = \"none\"\n[schedules.c]\nqueue = \"q\"\nevery = \"1h\"\npayload_base64 = \"/wA=\"\nretry = {{ max_attempts = 3, schedule = [\"5s\", \"5m\"], jitter = 0, max_age = \"1h\" }}"
+        );
+        let settings = settings_of(&text);
+        assert_eq!(settings_of(&render(&settings)), settings, "{}", render(&settings));
+        assert_ne!(digest(&settings), digest(&settings_of(QUEUE)));
+    }
+}

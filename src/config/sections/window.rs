@@ -1,0 +1,177 @@
+//! `[queues.<name>.window]`: the hours in which a downstream may be called.
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use crate::config::load::reader::{Field, Read};
+use crate::config::setting::{
+    Kind, LONG_MS, Shown, Table, custom, duration, list, parsed, settings,
+};
+use crate::domain::window::{BadWindow, Days, OpeningRule, TimeOfDay, Window};
+
+const LATER: [&str; 3] = ["calendar", "overrides", "on_close"];
+
+settings! {
+    struct Hours in "queues.NAME.window" of Window {
+        /// An IANA name such as `Asia/Shanghai`.
+        time_zone: String = zone().required("\"Asia/Shanghai\""), |it| it.time_zone().to_owned();
+        /// `to` is exclusive and may be `24:00`. If `from` is later than `to`, the window runs past midnight and belongs to
+        /// the day on which it starts. `days` is all days if it is left out: `mon-fri`, `sat-mon`, `mon,wed`. Windows that
+        /// overlap or touch are one.
+        open: Vec<OpeningRule> =
+            list(rule()).required("[{ days = \"mon-sun\", from = \"01:00\", to = \"04:00\" }]"),
+            |it| it.rules().to_vec();
+        /// Nothing is sent at any time of these local dates, also not in the last part of a window that began on the day
+        /// before: `["2026-12-25"]`.
+        closed_dates: Vec<Date> = list(date()).or(Vec::new()), |it| it.closed_dates().to_vec();
+        /// No attempt starts if less than this time is left until the window closes.
+        min_remaining: Option<u64> =
+            duration(0..=LONG_MS).unset_means("`downstream.timeout`").example("\"15s\""),
+            |it| Some(it.min_remaining_ms());
+    }
+}
+
+/// `timeout_ms`, the downstream's, is what must remain by default: an attempt that starts can end.
+pub(in crate::config) fn read(field: &Field<'_>, timeout_ms: Read<u64>) -> Read<Window> {
+    field.section(&LATER, |section| {
+        let it = Hours::of(section);
+        let (zone, open, closed) = (it.time_zone?, it.open?, it.closed_dates?);
+        let remaining = it.min_remaining?;
+        let remaining_ms = remaining.map_or(timeout_ms, Ok)?;
+        Window::new(&zone, open, closed, remaining_ms).map_err(|error| {
+            let key = match error {
+                BadWindow::UnknownTimeZone(_) => "time_zone",
+                BadWindow::NoOpening => "open",
+                BadWindow::TooShort { .. } => "min_remaining",
+            };
+            section.wrong(key, error.to_string())
+        })
+    })
+}
+
+/// Asked for by itself, so that a slip in it is told beside others of the window.
+fn zone() -> impl Kind<Value = String> {
+    let read = |field: &Field<'_>| {
+        field.parse(|text| match TimeZone::get(text) {
+            Ok(_) => Ok(text.to_owned()),
+            Err(_) => Err(BadWindow::UnknownTimeZone(text.to_owned()).to_string()),
+        })
+    };
+    custom("a time zone", read, |zone: &String| zone.as_str().into())
+}
+
+fn rule() -> impl Kind<Value = OpeningRule> {
+    custom("a table with `days`, `from` and `to`", read_rule, |rule: &OpeningRule| {
+        Shown::Table(Table::from([
+            ("days", rule.days().to_string().into()),
+            ("from", rule.from().to_string().into()),
+            ("to", rule.to().to_string().into()),
+        ]))
+    })
+}
+
+fn read_rule(field: &Field<'_>) -> Read<OpeningRule> {
+    let time = || parsed::<TimeOfDay>("a time of day");
+    field.section(&[], |section| {
+        let days = section.read_or("days", Days::ALL, |field| parsed("days").read(field));
+        let from = section.required("from", "from = \"01:00\"", |field| time().read(field));
+        let to = section.required("to", "to = \"04:00\"", |field| time().read(field));
+        OpeningRule::new(days?, from?, to?)
+            .map_err(|error| section.wrong("from", error.to_string()))
+    })
+}
+
+/// Strictly a date: jiff alone would also take a moment and forget its time.
+fn date() -> impl Kind<Value = Date> {
+    let read = |field: &Field<'_>| {
+        field.parse(|text| {
+            let parsed = (text.len() == 10).then(|| text.parse().ok()).flatten();
+            parsed.ok_or_else(|| {
+                format!("{text:?} is not a valid date; expected YYYY-MM-DD, for example 2026-12-25")
+            })
+        })
+    };
+    custom("a date", read, |date: &Date| date.to_string().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::testing::{queue_errors, queue_of};
+    use crate::domain::window::Window;
+
+    const OPEN: &str = "open = [{ days = \"mon-sun\", from = \"01:00\", to = \"04:00\" }]";
+
+    fn window(text: &str) -> Window {
+        queue_of(&format!("[queues.q.window]\n{text}")).window.clone().unwrap()
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        assert!(queue_of("").window.is_none());
+        let window = window(
+            "time_zone = \"Asia/Shanghai\"\nopen = [{ from = \"22:00\", to = \"02:00\" }, { days = \"sat,sun\", from = \"00:00\", to = \"24:00\" }]\nclosed_dates = [\"2026-12-25\", 2026-12-24]\nmin_remaining = \"30s\"",
+        );
+        assert_eq!(window.time_zone(), "Asia/Shanghai");
+        assert_eq!(window.rules().len(), 2);
+        assert_eq!(window.rules()[0].days().to_string(), "mon-sun");
+        assert_eq!(window.closed_dates()[0].to_string(), "2026-12-24");
+        assert_eq!(window.min_remaining_ms(), 30_000);
+    }
+
+    #[test]
+    fn what_must_remain_is_the_timeout_by_default() {
+        let text = format!(
+            "[queues.q.window]\ntime_zone = \"UTC\"\n{OPEN}\n[queues.q.downstream]\ntype = \"http\"\nurl = \"http://h\"\ntimeout = \"7s\""
+        );
+        assert_eq!(queue_of(&text).window.as_ref().unwrap().min_remaining_ms(), 7000);
+    }
+
+    #[test]
+    fn one_slip_does_not_hide_another() {
+        let error = queue_errors("[queues.q.window]\ntime_zone = \"Mars\"");
+        assert!(error.contains("\"Mars\" is not a valid time zone"), "{error}");
+        assert!(error.contains("window.open: is missing"), "{error}");
+    }
+
+    #[test]
+    fn bad_values_are_refused() {
+        for (text, part) in [
+            (OPEN.to_owned(), "queues.q.window.time_zone: is missing"),
+            ("time_zone = \"UTC\"".to_owned(), "queues.q.window.open: is missing"),
+            ("time_zone = \"UTC\"\nopen = []".to_owned(), "open: no opening is given"),
+            (
+                format!("time_zone = \"Asia/Peking\"\n{OPEN}"),
+                "\"Asia/Peking\" is not a valid time zone; expected an IANA name",
+            ),
+            (
+                "open = [{ days = \"monday\", from = \"01:00\", to = \"02:00\" }]".to_owned(),
+                "open[0].days: \"monday\" names no days",
+            ),
+            (
+                "open = [{ from = \"1:00\", to = \"25:00\" }]".to_owned(),
+                "open[0].from: \"1:00\" is not a valid time of day",
+            ),
+            (
+                "open = [{ from = \"01:00\", to = \"25:00\" }]".to_owned(),
+                "open[0].to: \"25:00\" is not a valid time of day",
+            ),
+            (
+                "open = [{ from = \"01:00\", to = \"01:00\" }]".to_owned(),
+                "the whole day is 00:00 to 24:00",
+            ),
+            (
+                "closed_dates = [\"2026-02-30\"]".to_owned(),
+                "closed_dates[0]: \"2026-02-30\" is not a valid date",
+            ),
+            ("closed_dates = [\"2026-12-25T10:00\"]".to_owned(), "is not a valid date"),
+            (
+                format!("time_zone = \"UTC\"\n{OPEN}\nmin_remaining = \"3h\""),
+                "min_remaining: the longest opening is 3h, not longer than min_remaining 3h",
+            ),
+            ("calendar = \"cn\"".to_owned(), "this version does not have this setting"),
+        ] {
+            let error = queue_errors(&format!("[queues.q.window]\n{text}"));
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+}
