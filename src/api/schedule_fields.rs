@@ -16,7 +16,7 @@ use crate::domain::draft::{self, Content, joined};
 use crate::domain::id::QueueName;
 use crate::domain::schedule::{BadCadence, Cadence, CatchUp, Schedule, ScheduleName};
 
-static SHAPE: Shape = Shape {
+pub(super) static SHAPE: Shape = Shape {
     known: &joined::<5, 9, 14>(["queue", "cron", "every", "time_zone", "catch_up"], draft::CONTENT),
     later: &[],
 };

@@ -7,8 +7,8 @@ use std::ops::RangeInclusive;
 use serde_json::value::RawValue;
 
 use super::items::items;
-use crate::domain::message::DELAY_MS_MAX;
 pub(super) use crate::domain::message::check_name;
+use crate::domain::message::{DELAY_MS_MAX, REASON_BYTES_MAX};
 use crate::domain::time::parse_rfc3339;
 use crate::domain::units::{duration_within, parse_duration_or_seconds};
 
@@ -54,10 +54,9 @@ pub(super) fn name(raw: &RawValue, bytes_max: usize) -> Result<String, String> {
 
 /// Words for people, such as a reason: up to 1,000 bytes, line breaks allowed.
 pub(super) fn words(raw: &RawValue) -> Result<String, String> {
-    const BYTES_MAX: usize = 1000;
     let text = string(raw)?;
-    if text.len() > BYTES_MAX {
-        return Err(format!("found {} bytes, expected up to {BYTES_MAX}", text.len()));
+    if text.len() > REASON_BYTES_MAX {
+        return Err(format!("found {} bytes, expected up to {REASON_BYTES_MAX}", text.len()));
     }
     Ok(text)
 }

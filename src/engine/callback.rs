@@ -11,7 +11,6 @@ use tokio::time::Instant;
 
 use super::breaker::{Entry, HostSlot, Hosts, News, Said, later_ms};
 use super::exchange::{Began, Exchanges, Tried, error_of};
-use super::permits::permit;
 use crate::domain::callback::{NoTarget, host_of};
 use crate::domain::endpoint::HttpDownstream;
 use crate::domain::message::Attempt;
@@ -77,10 +76,8 @@ pub(super) async fn enter<'a>(
             return Err(Box::new((postpone(exchanges, message, least, why, paused_ms), None)));
         }
     };
-    if !has_permit(exchanges, hosts, message).await {
-        return Err(Box::new((Settlement::Release, None)));
-    }
-    let began = exchanges.begins().map_err(|stays| Box::new((stays, None)))?;
+    let began =
+        permitted(exchanges, hosts, message).await.map_err(|stays| Box::new((stays, None)))?;
     slot.begin(began.at);
     Ok((began, HostCall { hosts, slot, host, target }))
 }
@@ -90,14 +87,14 @@ impl HostCall<'_> {
     pub(super) async fn call(
         &self,
         exchanges: &Exchanges,
-        message: &Claimed,
+        part: &[Claimed],
         began: Began,
     ) -> Tried {
         let mut tried = match exchanges.transport.towards(&self.target) {
-            Ok(way) => exchanges.call(message, began, &way).await,
+            Ok(way) => exchanges.call(part, began, &way).await,
             Err(error) => {
                 let answer = Answer::NotSent { error: error.to_string(), is_local: false };
-                exchanges.judge(message.is_in_doubt, began, answer)
+                exchanges.judge(part.iter().any(|message| message.is_in_doubt), began, answer)
             }
         };
         if tried.outcome == Outcome::Accepted {
@@ -198,19 +195,22 @@ async fn slot_at(exchanges: &Exchanges, hosts: &Hosts, host: &str) -> Result<Hos
     }
 }
 
-/// A permit of the queue's rate, where it has one, and a lease that lasts.
-async fn has_permit(exchanges: &Exchanges, hosts: &Hosts, message: &Claimed) -> bool {
-    let may_start = || exchanges.in_flight.may_start(&message.lease);
+/// The last look, once there is a permit of the queue's rate, where it has one.
+async fn permitted(
+    exchanges: &Exchanges,
+    hosts: &Hosts,
+    message: &Claimed,
+) -> Result<Began, Settlement> {
+    let part = std::slice::from_ref(message);
     if exchanges.queue.policy.rate.is_none() {
-        return may_start();
+        return exchanges.last_look(part, false);
     }
     // In order of arrival.
     let _pace = tokio::select! {
-        () = exchanges.stop.cancelled() => return false,
+        () = exchanges.stop.cancelled() => return Err(Settlement::Release),
         pace = hosts.pace.lock() => pace,
     };
-    let lasts = || if may_start() { Ok(()) } else { Err(()) };
-    permit(&exchanges.store, &exchanges.queue, &exchanges.stop, lasts).await.is_ok()
+    exchanges.permitted(part).await
 }
 
 /// Back for later, as if not tried; but not for ever.

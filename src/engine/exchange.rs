@@ -14,15 +14,14 @@ use super::age::age_ms;
 use super::breaker::Hosts;
 use super::decide::{Facts, decide};
 use super::episode::Episode;
-use super::permits::START_LATE_MAX;
+use super::permits::{NoPermit, START_LATE_MAX, permit};
 use super::renew::InFlight;
-use super::request::single_call;
+use super::request::call_of;
 use super::settle::Ending;
 use super::shortage::Shortage;
 use super::slots::Slot;
 use crate::domain::failing::Sign;
 use crate::domain::gates::{Snapshot, gates};
-use crate::domain::id::MessageId;
 use crate::domain::message::Attempt;
 use crate::domain::outcome::{Answer, Outcome, Reading, classify};
 use crate::domain::settlement::Settlement;
@@ -130,22 +129,31 @@ impl Exchanges {
         }
     }
 
-    /// The gates once more, right before the first byte: the window may be closing, the message may
-    /// have expired while it waited for its slot.
-    pub(super) fn last_look(&self, message: &Claimed) -> Result<Began, Settlement> {
+    /// The gates once more, right before the first byte: the window may be closing, the messages may have
+    /// expired while they waited for their slot. `is_first`: their slot is the one of the claim.
+    pub(super) fn last_look(&self, part: &[Claimed], is_first: bool) -> Result<Began, Settlement> {
         let began = self.begins()?;
-        if message.expires_ms.is_some_and(|at_ms| at_ms <= began.at_ms) {
-            // Claimed again it expires, in Redis and by Redis time.
+        if part.iter().all(|message| message.is_expired(began.at_ms)) {
+            // Claimed again they expire, in Redis and by Redis time.
             return Err(Settlement::Release);
         }
-        if !self.in_flight.may_start(&message.lease) {
-            // This node stood still: another may take the message while the answer is on its way.
+        if !part.iter().all(|message| self.in_flight.may_start(&message.lease)) {
+            // This node stood still: another may take a message while the answer is on its way.
             return Err(Settlement::Release);
         }
-        if self.is_too_late(message) {
+        if is_first && part.first().is_some_and(|message| self.is_too_late(message)) {
             return Err(Settlement::Release);
         }
-        if self.is_held() { Err(Settlement::Hold) } else { Ok(began) }
+        if self.is_held(began.at_ms) { Err(Settlement::Hold) } else { Ok(began) }
+    }
+
+    /// The same once there is a permit of the queue's limit, and its slot has come.
+    pub(super) async fn permitted(&self, part: &[Claimed]) -> Result<Began, Settlement> {
+        let look = || self.last_look(part, false);
+        permit(&self.store, &self.queue, &self.stop, look).await.map_err(|why| match why {
+            NoPermit::Ended(settlement) => settlement,
+            NoPermit::Shut => Settlement::Release,
+        })
     }
 
     /// A call that begins now. While the time is unknown none does: whether it may, nobody can say.
@@ -155,16 +163,15 @@ impl Exchanges {
     }
 
     /// Whether a gate that this node knows holds the next call.
-    pub(super) fn is_held(&self) -> bool {
-        let now_ms = self.store.clock().now_ms();
-        gates(&self.queue.policy, &Snapshot::default(), now_ms).latest().is_held()
+    fn is_held(&self, now_ms: u64) -> bool {
+        gates(&self.queue.policy, &Snapshot::default(), Some(now_ms)).latest().is_held()
     }
 
     /// Whether its permit has become void since the pace handed it out: this node stood still, and a
     /// call now would come too close to others.
-    pub(super) fn is_too_late(&self, message: &Claimed) -> bool {
-        let is_late =
-            self.queue.policy.rate.is_some() && Instant::now() > message.slot + START_LATE_MAX;
+    fn is_too_late(&self, message: &Claimed) -> bool {
+        let is_late = self.queue.policy.claim_rate().is_some()
+            && Instant::now() > message.slot + START_LATE_MAX;
         if is_late {
             let label = QueueLabel { queue: self.queue.policy.name.to_string() };
             self.store.metrics().queue.permits_unused.get_or_create(&label).inc();
@@ -172,32 +179,22 @@ impl Exchanges {
         is_late
     }
 
-    /// Makes the call of one message this way.
-    pub(super) async fn call(&self, message: &Claimed, began: Began, way: &Transport) -> Tried {
-        let policy = &self.queue.policy;
-        let id = MessageId { queue: policy.name.clone(), ulid: message.lease.ulid };
-        failpoint!("before-send"; &message.payload);
+    /// Makes one call with these messages this way.
+    pub(super) async fn call(&self, part: &[Claimed], began: Began, way: &Transport) -> Tried {
+        failpoint!("before-send"; &part.iter().flat_map(|item| item.payload.to_vec()).collect::<Vec<_>>());
         let answer = match way.immediate() {
             Some(answer) => answer,
             None => {
-                let call = single_call(
-                    &id,
-                    &message.details,
-                    message.payload.clone(),
-                    message.attempt,
-                    message.due_ms,
-                    (began.at_ms, self.deadline(began)),
-                    policy.keep_response_bytes,
-                );
-                way.send(call).await
+                let times = (began.at_ms, self.deadline(began));
+                way.send(call_of(&self.queue.policy, part, times)).await
             }
         };
-        failpoint!("after-send"; &message.payload);
-        self.judge(message.is_in_doubt, began, answer)
+        failpoint!("after-send"; &part.iter().flat_map(|item| item.payload.to_vec()).collect::<Vec<_>>());
+        self.judge(part.iter().any(|message| message.is_in_doubt), began, answer)
     }
 
     /// Until when the whole call may take.
-    pub(super) fn deadline(&self, began: Began) -> Instant {
+    fn deadline(&self, began: Began) -> Instant {
         began.at + Duration::from_millis(self.queue.policy.downstream.timeout_ms().max(1))
     }
 

@@ -4,6 +4,10 @@
 //! the window, the pause and the gate, and takes a permit of the queue's limit; it has slots of its
 //! own, a few, since those of the queue may all be waiting for a downstream that hangs. Refuses to
 //! know how bytes travel and how a fence is kept.
+//!
+//! Its steps are those of `life`, and stand apart all the same: what is asked about is not claimed, so that there
+//! is no lease to look at or to renew and no place among the queue's calls; what the answer says is not an outcome,
+//! and what follows from it is written by verbs of its own. Only the gates and the permit are shared (`permits`).
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -7,6 +7,8 @@
 pub mod given;
 mod nested;
 
+pub use self::nested::{CALLBACK, RETRY};
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -121,7 +123,7 @@ pub fn content<S: Source>(source: &mut S) -> Option<Content> {
     let group = source.read("group", name);
     let priority = priority(source);
     let ttl_ms = source.read("ttl", |given| given.duration_ms(1..=LONG_MS));
-    let retry = source.within("retry", &nested::RETRY, |inner| nested::retry(inner));
+    let retry = source.within("retry", &RETRY, |inner| nested::retry(inner));
     let Payload { bytes, kind, content_type } = payload?;
     let details = Details {
         kind,
@@ -188,7 +190,7 @@ fn idempotency_key<S: Source>(source: &mut S, beside: Option<&str>) -> Option<St
 }
 
 fn callback<S: Source>(source: &mut S) -> Option<CallbackWish> {
-    source.within("callback", &nested::CALLBACK, |inner| nested::callback(inner))
+    source.within("callback", &CALLBACK, |inner| nested::callback(inner))
 }
 
 /// The payload, with what holds for it whichever way it came; what is wrong with it is noted.

@@ -9,12 +9,14 @@ use crate::domain::retry::{ATTEMPTS_MAX, FACTOR_MAX, SCHEDULE_MAX};
 /// Most words in `on`: more than there are final states, as a repeated one does no harm.
 const WORDS_MAX: usize = 16;
 
-pub(super) static RETRY: Shape = Shape {
+/// The fields of `retry`.
+pub static RETRY: Shape = Shape {
     known: &["max_attempts", "initial", "factor", "max", "jitter", "max_age", "schedule"],
     later: &[],
 };
 
-pub(super) static CALLBACK: Shape = Shape { known: &["url", "on"], later: &[] };
+/// The fields of `callback`.
+pub static CALLBACK: Shape = Shape { known: &["url", "on"], later: &[] };
 
 /// `retry` of a message, within the bounds of the configuration.
 pub(super) fn retry<S: Source>(source: &mut S) -> RetryOverride {

@@ -104,6 +104,14 @@ impl ClaimedMessages {
     }
 }
 
+impl Claimed {
+    /// Whether its time was over at this moment.
+    #[must_use]
+    pub fn is_expired(&self, now_ms: u64) -> bool {
+        self.expires_ms.is_some_and(|at_ms| at_ms <= now_ms)
+    }
+}
+
 impl Messages {
     /// The next message of the reply, or how it is settled because we cannot read it.
     pub(in crate::store) fn read_claimed(

@@ -8,23 +8,13 @@ use std::collections::BTreeMap;
 
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
-use super::failing::Failing;
-use super::gates::Gates;
-use super::message::{Attempt, Message, Probes, RetryOverride};
-use super::shown::{self, Shown};
-use super::state::State;
-use super::time::rfc3339;
-use super::units::format_duration;
-
-/// A moment, written as RFC 3339.
-#[derive(Debug, Clone, Copy)]
-pub struct Moment(pub u64);
-
-impl Serialize for Moment {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&rfc3339(self.0))
-    }
-}
+use super::Moment;
+use super::retry::RetryView;
+use crate::domain::failing::Failing;
+use crate::domain::gates::Gates;
+use crate::domain::message::{Attempt, Message, Probes};
+use crate::domain::shown::{self, Shown};
+use crate::domain::state::State;
 
 /// What is known of a message, as it is shown.
 #[derive(Debug, serde::Serialize)]
@@ -305,41 +295,5 @@ impl<'a> CallbackView<'a> {
         let url = message.details.callback.as_ref().and_then(|wish| wish.url.as_ref());
         let view = Self { url: url.map(url::Url::as_str), on: message.callback.words() };
         (view.url.is_some() || !view.on.is_empty()).then_some(view)
-    }
-}
-
-/// What a message changes in its queue's retry policy.
-#[derive(Debug, serde::Serialize)]
-pub struct RetryView {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_attempts: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    initial: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    factor: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    jitter: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_age: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    schedule: Option<Vec<String>>,
-}
-
-impl RetryView {
-    /// The wishes of a message.
-    #[must_use]
-    pub fn new(retry: &RetryOverride) -> Self {
-        let delays = |delays: &Vec<u64>| delays.iter().copied().map(format_duration).collect();
-        Self {
-            max_attempts: retry.max_attempts,
-            initial: retry.initial_ms.map(format_duration),
-            factor: retry.factor,
-            max: retry.max_ms.map(format_duration),
-            jitter: retry.jitter,
-            max_age: retry.max_age_ms.map(format_duration),
-            schedule: retry.schedule_ms.as_ref().map(delays),
-        }
     }
 }

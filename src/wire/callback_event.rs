@@ -4,10 +4,11 @@
 
 use serde::Serialize;
 
-use super::gates::Gates;
-use super::id::MessageId;
-use super::message::Message;
-use super::view::{MessageView, Moment};
+use super::Moment;
+use super::message::MessageView;
+use crate::domain::gates::Gates;
+use crate::domain::id::MessageId;
+use crate::domain::message::Message;
 
 /// The content type of a structured event.
 pub const CONTENT_TYPE: &str = "application/cloudevents+json";
