@@ -19,6 +19,8 @@ mod settings;
 mod shipped;
 #[path = "tidy/store.rs"]
 mod store;
+#[path = "tidy/type_names.rs"]
+mod type_names;
 
 use std::collections::BTreeSet;
 

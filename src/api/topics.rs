@@ -21,7 +21,7 @@ use super::query::Query;
 use super::{Door, Shared, callback_target, idempotency, intake, repeat};
 use crate::domain::id::QueueName;
 use crate::domain::topic::EventId;
-use crate::store::{Event, Published, StoreError, Topic};
+use crate::store::{Published, StoreError, Topic, TopicEvent};
 use crate::wire::new_message::MessageRequest;
 
 /// How long the answer waits for the queues: usually all have their messages by then, and who asks for
@@ -118,7 +118,7 @@ fn view(event: &EventId, queues: &[QueueName], left: &[QueueName]) -> Value {
     let messages: Vec<Value> = queues
         .iter()
         .map(|queue| {
-            let id = Event::message_id(event, queue).to_string();
+            let id = TopicEvent::message_id(event, queue).to_string();
             let mut message = json!({ "queue": queue.as_str(), "id": id });
             if left.contains(queue) {
                 message["pending"] = true.into();

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Messages;
-use super::claimed::{Claimed, Taken};
+use super::claimed::{Claimed, ClaimedMessages};
 use super::gate::{ClaimStatus, ClaimWish, status_of};
 use super::grant::Granted;
 use super::settle::Settled;
@@ -165,7 +165,8 @@ impl Messages {
         let mut messages = Vec::new();
         let mut unreadable = Vec::new();
         if status == ClaimStatus::Taken {
-            let mut taken = Taken::read(reply, slots, (now_us / 1000, paused_ms), times.1)?;
+            let mut taken =
+                ClaimedMessages::read(reply, slots, (now_us / 1000, paused_ms), times.1)?;
             messages.reserve_exact(taken.len());
             while taken.len() > 0 {
                 match self.read_claimed(&queue.policy, shard, token, &mut taken)? {

@@ -56,7 +56,7 @@ pub struct Claimed {
 
 /// The lists of a claim's reply, read side by side.
 #[derive(Debug)]
-pub(in crate::store) struct Taken {
+pub(in crate::store) struct ClaimedMessages {
     ulids: Reply,
     records: Reply,
     headers: Reply,
@@ -69,7 +69,7 @@ pub(in crate::store) struct Taken {
     received_at: Instant,
 }
 
-impl Taken {
+impl ClaimedMessages {
     /// `granted` are slots that the home shard gave; they stand for those of the reply.
     pub(in crate::store) fn read(
         reply: &mut Reply,
@@ -119,7 +119,7 @@ impl Messages {
         policy: &QueuePolicy,
         shard: &Shard,
         token: &str,
-        taken: &mut Taken,
+        taken: &mut ClaimedMessages,
     ) -> Result<Result<Claimed, Settled>, StoreError> {
         let ulid = Ulid::from_string(&taken.ulids.text()?)
             .map_err(|error| StoreError::Reply(error.to_string()))?;

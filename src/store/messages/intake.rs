@@ -23,7 +23,7 @@ use crate::store::queue::{Queue, Shard};
 use crate::store::record::pack_rest;
 use crate::store::redis::script::{Call, call, fields, rows};
 use crate::store::redis::script::{arg, when_text};
-use crate::store::wire::recovery::promises::Promise;
+use crate::store::wire::recovery::acknowledgements::Acknowledged;
 use crate::store::wire::recovery::rollback::RollbackCause;
 
 /// Messages in one script call: more gains nothing and holds Redis up.
@@ -260,7 +260,7 @@ impl Messages {
         taken: &[Waiting],
         packed: Vec<Vec<u8>>,
     ) -> Result<Vec<Answer>, StoreError> {
-        self.wire.check_room(&shard.keys.all[0])?;
+        self.wire.check_capacity(&shard.keys.all[0])?;
         // The call may be repeated below us (by the cluster client, or after a lost reply): by its
         // number it is recognised.
         let call = format!("{}{:016x}", self.wire.node().as_str(), rand::random::<u64>());
@@ -295,7 +295,7 @@ impl Messages {
                 _ => Err(NotAccepted::Mismatch(id)),
             };
         }
-        self.wire.promises.accepted(shard.mark(), promises(&answers, sequence));
+        self.wire.acknowledgements.accepted(shard.mark(), acknowledged(&answers, sequence));
         if met != 0 && shard.met() != met {
             // Another connection met another server meanwhile: its review did not know of these.
             self.wire.spawn_review(shard, RollbackCause::NewRun);
@@ -355,11 +355,11 @@ fn schedule_call(queue: &Queue, caller: String, taken: &[Waiting], packed: Vec<V
 
 /// What producers are about to be told. Messages have consecutive sequences; those of a repeat, older
 /// ones.
-fn promises(answers: &[Answer], sequence: u64) -> impl Iterator<Item = Promise> {
+fn acknowledged(answers: &[Answer], sequence: u64) -> impl Iterator<Item = Acknowledged> {
     answers.iter().zip(sequence + 1..).filter_map(|(answer, sequence)| {
         let accepted = answer.as_ref().ok()?;
         let sequence = if accepted.duplicate { 0 } else { sequence };
-        Some(Promise { ulid: accepted.id.ulid, sequence })
+        Some(Acknowledged { ulid: accepted.id.ulid, sequence })
     })
 }
 

@@ -1,6 +1,6 @@
 //! The queues as the store knows them: policy, shards, and who sleeps until a shard stirs.
 
-pub(super) mod portion;
+pub(super) mod batch_size;
 pub(super) mod ranks;
 
 use std::sync::Arc;
@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-use self::portion::{MANY, Portion};
+use self::batch_size::{BatchSize, MANY};
 use crate::domain::id::MessageId;
 use crate::domain::limit::Limit;
 use crate::domain::policy::QueuePolicy;
-use crate::store::clock::belief::Belief;
+use crate::store::clock::offset::ClockOffset;
 use crate::store::redis::keys::{SHARD_KEYS, ShardKeys};
 use crate::telemetry::QueueLabel;
 
@@ -69,10 +69,10 @@ pub struct Shard {
     /// Whether something may be ready here; spares claims at empty shards.
     may_be_ready: AtomicBool,
     /// How many messages its calls carry.
-    pub(super) portion: Portion,
+    pub(super) batch_size: BatchSize,
     queue_ready: Arc<Notify>,
-    /// What is believed of the clock of its server.
-    pub(super) belief: Arc<Belief>,
+    /// How far the clock of its server is from the time of this node.
+    pub(super) clock_offset: Arc<ClockOffset>,
 }
 
 impl Shard {
@@ -80,7 +80,7 @@ impl Shard {
         keys: ShardKeys,
         number: u16,
         queue_ready: Arc<Notify>,
-        belief: Arc<Belief>,
+        clock_offset: Arc<ClockOffset>,
     ) -> Self {
         Self {
             keys,
@@ -95,9 +95,9 @@ impl Shard {
             claims: AtomicU64::new(0),
             claiming: tokio::sync::Mutex::default(),
             may_be_ready: AtomicBool::new(true),
-            portion: Portion::default(),
+            batch_size: BatchSize::default(),
             queue_ready,
-            belief,
+            clock_offset,
         }
     }
 
@@ -110,7 +110,7 @@ impl Shard {
     /// Most messages in a call of claim, or of what ends leases.
     #[must_use]
     pub fn messages_max(&self) -> usize {
-        self.portion.messages_max()
+        self.batch_size.messages_max()
     }
 
     /// The key of this structure.
@@ -180,7 +180,7 @@ impl Queue {
         policy: Arc<QueuePolicy>,
         retired: bool,
         known: Option<&Self>,
-        belief: &dyn Fn() -> Arc<Belief>,
+        clock_offset: &dyn Fn() -> Arc<ClockOffset>,
     ) -> Self {
         let reused = known.filter(|known| known.shards.len() == usize::from(policy.shards));
         let ready = reused.map_or_else(Arc::default, |known| Arc::clone(&known.ready));
@@ -190,7 +190,7 @@ impl Queue {
                 (0..policy.shards)
                     .map(|number| {
                         let keys = ShardKeys::new(namespace, &policy.name, number);
-                        Arc::new(Shard::new(keys, number, Arc::clone(&ready), belief()))
+                        Arc::new(Shard::new(keys, number, Arc::clone(&ready), clock_offset()))
                     })
                     .collect()
             },

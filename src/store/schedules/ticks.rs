@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ulid::Ulid;
 
-use super::{Schedules, UnderWay, readable};
+use super::{Schedules, TickUnderWay, readable};
 use crate::domain::headers::NOMINAL_HEADER;
 use crate::domain::id::{MessageId, new_ulid};
 use crate::domain::message::{NewMessage, When};
@@ -19,7 +19,7 @@ use crate::store::redis::reply::Reply;
 use crate::store::redis::script::{arg, when};
 use crate::store::redis::script::{call, fields, timed_call};
 use crate::store::wire::clock_watch::{DOUBT_PAUSE, Timed, until};
-use crate::store::wire::recovery::promises::Promise;
+use crate::store::wire::recovery::acknowledgements::Acknowledged;
 use crate::telemetry::ScheduleLabel;
 
 /// Schedules that one sweep looks at.
@@ -90,7 +90,7 @@ impl Schedules {
             let (name, intent) = (found.text()?, found.bytes()?);
             let cut = intent.iter().position(|byte| *byte == b'\n').unwrap_or(intent.len());
             let definition = intent.get(cut + 1..).unwrap_or_default();
-            let under_way = serde_json::from_slice::<UnderWay>(&intent[..cut]).ok();
+            let under_way = serde_json::from_slice::<TickUnderWay>(&intent[..cut]).ok();
             let known = under_way.and_then(|it| Some((it.nominal_ms, it.ulid.parse().ok()?)));
             let Some((nominal_ms, ulid)) = known else {
                 self.wire.note_foreign("~schedules", &name, &"a tick under way cannot be read");
@@ -151,7 +151,7 @@ impl Schedules {
         let queue = self.taking_queue(schedule)?;
         let id = MessageId { queue: schedule.queue.clone(), ulid: tick.ulid };
         let shard = queue.shard_of(&id);
-        self.wire.check_room(&shard.keys.all[0])?;
+        self.wire.check_capacity(&shard.keys.all[0])?;
         let message = message_of(schedule, tick.nominal_ms);
         let call = call!(
             Fire,
@@ -167,8 +167,8 @@ impl Schedules {
         fields!(reply as Fire; wake: u64, sequence: u64, is_new: bool);
         shard.wake(wake);
         if is_new {
-            let promise = Promise { ulid: tick.ulid, sequence: sequence + 1 };
-            self.wire.promises.accepted(shard.mark(), std::iter::once(promise));
+            let acknowledged = Acknowledged { ulid: tick.ulid, sequence: sequence + 1 };
+            self.wire.acknowledgements.accepted(shard.mark(), std::iter::once(acknowledged));
             if message.expires.is_some() {
                 shard.expiry.notify_one();
             }

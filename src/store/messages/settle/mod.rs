@@ -157,7 +157,7 @@ impl Messages {
             |verdict: &Verdict| matches!(verdict, Verdict::Ok | Verdict::Already | Verdict::Late);
         let delivered = items.iter().zip(&verdicts).filter(|(_, verdict)| kept(verdict));
         let ulids = delivered.map(|(item, _)| item.lease.ulid);
-        self.wire.promises.delivered(shard.mark(), ulids);
+        self.wire.acknowledgements.delivered(shard.mark(), ulids);
         Ok(verdicts)
     }
 
