@@ -10,14 +10,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::StoreError;
-use super::claimed::{Claimed, Taken};
+use super::claimed::{Claimed, Taken, Unreadable};
 use super::gate::{ClaimStatus, ClaimWish, status_of};
 use super::grant::Granted;
 use super::messages::Messages;
 use super::queue::{Queue, Shard};
 use super::reply::Reply;
 use super::script::{Call, call, fields};
-use super::settle::Settled;
 use crate::domain::gates::{Gate, concurrency_of_shard};
 use crate::domain::limit::{LEAD_US_FURTHEST, Rate};
 use crate::domain::policy::Downstream;
@@ -155,7 +154,7 @@ impl Messages {
         reply: &mut Reply,
         times: (Instant, Instant),
         slots: Option<&[u64]>,
-    ) -> Result<(ClaimReply, Vec<Settled>), StoreError> {
+    ) -> Result<(ClaimReply, Vec<Unreadable>), StoreError> {
         fields!(
             reply as Claim;
             code: i64, now_us: u64, wait_us: Option<u64>, left: u64, paused_ms: u64
@@ -170,7 +169,7 @@ impl Messages {
             while taken.len() > 0 {
                 match self.read_claimed(&queue.policy, shard, token, &mut taken)? {
                     Ok(claimed) => messages.push(claimed),
-                    Err(settled) => unreadable.push(settled),
+                    Err(message) => unreadable.push(message),
                 }
             }
         }

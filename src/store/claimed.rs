@@ -104,6 +104,19 @@ impl Taken {
     }
 }
 
+/// A claimed message that cannot be read.
+#[derive(Debug)]
+pub(super) struct Unreadable {
+    lease: Lease,
+    reason: String,
+}
+
+impl Unreadable {
+    fn row(&self) -> Settled<'_> {
+        Settled { reason: Some(self.reason.as_str()), ..Settled::of(&self.lease) }
+    }
+}
+
 impl Claimed {
     /// Whether its time was over at this moment.
     #[must_use]
@@ -120,7 +133,7 @@ impl Messages {
         shard: &Shard,
         token: &str,
         taken: &mut Taken,
-    ) -> Result<Result<Claimed, Settled>, StoreError> {
+    ) -> Result<Result<Claimed, Unreadable>, StoreError> {
         let ulid = Ulid::from_string(&taken.ulids.text()?)
             .map_err(|error| StoreError::Reply(error.to_string()))?;
         let slot_us = taken.slots_us.next().unwrap_or(taken.slot_us);
@@ -138,8 +151,7 @@ impl Messages {
         let (entry, record) = match both {
             Ok(both) => both,
             Err(error) => {
-                let reason = Some(format!("unreadable: {error}"));
-                return Ok(Err(Settled { reason, ..Settled::of(lease) }));
+                return Ok(Err(Unreadable { lease, reason: format!("unreadable: {error}") }));
             }
         };
         let start_within_ms = latest_start_ms(policy.lease_ms, policy.downstream.timeout_ms());
@@ -198,13 +210,14 @@ impl Messages {
         queue: &Queue,
         shard: &Shard,
         ended: &[String],
-        unreadable: &[Settled],
+        unreadable: &[Unreadable],
     ) -> Result<(), StoreError> {
         for item in unreadable {
             let id = MessageId { queue: queue.policy.name.clone(), ulid: item.lease.ulid };
             tracing::error!(%id, reason = item.reason, "a claimed message cannot be read; it is dead");
         }
-        self.bury(queue, shard, ended, false, unreadable).await?;
+        let rows: Vec<Settled<'_>> = unreadable.iter().map(Unreadable::row).collect();
+        self.bury(queue, shard, ended, false, &rows).await?;
         let queue = queue.policy.name.to_string();
         let label = ReasonLabel { queue, reason: "unreadable" };
         self.wire.metrics().queue.dead.get_or_create(&label).inc_by(unreadable.len() as u64);

@@ -4,6 +4,7 @@
 //! planned or decided since makes it late, and a late prober changes nothing. Refuses to know whom is
 //! asked, and what an answer means (see `engine::probe`).
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -40,7 +41,7 @@ pub struct Doubtful {
     pub probes: u32,
     /// Why it is uncertain.
     pub reason: Option<String>,
-    tail: Tail,
+    tail: Tail<'static>,
 }
 
 /// What is to be asked about now.
@@ -159,12 +160,17 @@ impl Messages {
 }
 
 impl Doubtful {
-    fn tail_with(&self, words: &Probes, reason: Option<&str>, by: Option<&str>) -> Tail {
+    fn tail_with<'a>(
+        &'a self,
+        words: &'a Probes,
+        reason: Option<&'a str>,
+        by: Option<&'a str>,
+    ) -> Tail<'a> {
         Tail {
             in_doubt: true,
-            reason: reason.map(str::to_owned).or_else(|| self.tail.reason.clone()),
+            reason: reason.or(self.tail.reason.as_deref()).map(Cow::Borrowed),
             probes: Some(PackedProbes::pack(words)),
-            by: by.map(str::to_owned),
+            by: by.map(Cow::Borrowed),
             ..self.tail.clone()
         }
     }
@@ -185,7 +191,7 @@ fn read_doubtful(queue: &Queue, reply: &mut Reply) -> Result<Doubtful, StoreErro
         paused_at_first_ms: entry.paused_at_first_ms,
         details: record.details,
         probes: entry.tail.probes.as_ref().map_or(0, PackedProbes::count),
-        reason: entry.tail.reason.clone(),
+        reason: entry.tail.reason.as_deref().map(str::to_owned),
         tail: entry.tail,
     })
 }

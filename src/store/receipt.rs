@@ -69,7 +69,7 @@ impl Messages {
         queue: &Queue,
         shard: &Shard,
         ended: &[String],
-        items: &[Settled],
+        items: &[Settled<'_>],
     ) -> Result<Vec<Verdict>, StoreError> {
         let retention = queue.policy.retention;
         let rows = items.iter().map(|item| {
@@ -77,7 +77,7 @@ impl Messages {
                 Accept: ulid = arg(item.lease.ulid),
                 token = &item.lease.token,
                 last_attempt = item.tail(),
-                reference = item.reference.as_deref().unwrap_or_default(),
+                reference = item.reference.unwrap_or_default(),
             )
         });
         let call = call!(

@@ -51,19 +51,19 @@ impl Verdict {
     const ALL: [Self; 5] = [Self::Ok, Self::Already, Self::Stale, Self::Gone, Self::Late];
 }
 
-/// One message and how its attempt ended.
-#[derive(Debug, Clone)]
-pub(super) struct Settled {
+/// One message and how its attempt ended, borrowed from whoever says so.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Settled<'a> {
     /// The claim.
-    pub(super) lease: Lease,
+    pub(super) lease: &'a Lease,
     /// What is kept of the attempt.
-    pub(super) attempt: Option<Attempt>,
+    pub(super) attempt: Option<&'a Attempt>,
     /// Why it is given up or parked.
-    pub(super) reason: Option<String>,
+    pub(super) reason: Option<&'a str>,
     /// For retry: how long to wait.
     pub(super) delay_ms: u64,
     /// For accept: the downstream's own name for it.
-    pub(super) reference: Option<String>,
+    pub(super) reference: Option<&'a str>,
     /// For retry: nothing was tried, or not in earnest. The attempt is given back and counted as a
     /// throttle.
     pub(super) is_throttle: bool,
@@ -73,9 +73,9 @@ pub(super) struct Settled {
     pub(super) sign: Sign,
 }
 
-impl Settled {
+impl<'a> Settled<'a> {
     /// With nothing to say of the attempt.
-    pub(super) const fn of(lease: Lease) -> Self {
+    pub(super) const fn of(lease: &'a Lease) -> Self {
         Self {
             lease,
             attempt: None,
@@ -92,8 +92,7 @@ impl Settled {
         if self.attempt.is_none() && self.reason.is_none() {
             return Vec::new();
         }
-        let (attempt, reason) = (self.attempt.as_ref(), self.reason.as_deref());
-        Tail::of_attempt(attempt, reason, self.reference.as_deref(), self.is_in_doubt)
+        Tail::of_attempt(self.attempt, self.reason, self.reference, self.is_in_doubt)
     }
 
     /// Ulid, token and last attempt, as most verbs take them.
@@ -124,11 +123,12 @@ impl DeferKind {
 }
 
 /// What these attempts show of the downstream, in the scripts' form.
-fn signs(items: &[Settled]) -> Vec<u8> {
-    row_of(items.iter().map(|item| {
-        let attempt = item.attempt.as_ref();
-        (item.sign, attempt.and_then(|attempt| attempt.error.as_deref()))
-    }))
+fn signs(items: &[Settled<'_>]) -> Vec<u8> {
+    row_of(
+        items
+            .iter()
+            .map(|item| (item.sign, item.attempt.and_then(|attempt| attempt.error.as_deref()))),
+    )
 }
 
 impl Messages {
@@ -141,7 +141,7 @@ impl Messages {
         queue: &Queue,
         shard: &Shard,
         ended: &[String],
-        items: &[Settled],
+        items: &[Settled<'_>],
     ) -> Result<Vec<Verdict>, StoreError> {
         self.wire.look_at_tables(shard, items.len()).await;
         let keep_ms = queue.policy.retention.delivered_ms;
@@ -169,7 +169,7 @@ impl Messages {
         queue: &Queue,
         shard: &Shard,
         ended: &[String],
-        items: &[Settled],
+        items: &[Settled<'_>],
     ) -> Result<Vec<Verdict>, StoreError> {
         let retention = queue.policy.retention;
         let rows = items.iter().map(|item| {
@@ -208,7 +208,7 @@ impl Messages {
         queue: &Queue,
         shard: &Shard,
         ended: &[String],
-        items: &[Settled],
+        items: &[Settled<'_>],
     ) -> Result<Vec<Verdict>, StoreError> {
         let rows = items
             .iter()
@@ -229,18 +229,17 @@ impl Messages {
         ended: &[String],
         kind: DeferKind,
         gate_ms: Option<u64>,
-        items: &[Settled],
+        items: &[Settled<'_>],
     ) -> Result<Vec<Verdict>, StoreError> {
-        let why = items.iter().find_map(|item| item.attempt.as_ref()?.error.clone());
-        let why = why.unwrap_or_default();
-        let call_for = |items: &[Settled]| {
+        let why = items.iter().find_map(|item| item.attempt?.error.as_deref()).unwrap_or_default();
+        let call_for = |items: &[Settled<'_>]| {
             call!(
                 Defer,
                 exchanges = ended.concat(),
                 signs = signs(items),
                 kind = kind.as_str(),
                 shut_ms = gate_ms,
-                reason = &why,
+                reason = why,
                 ..items.iter().map(Settled::whole)
             )
         };
@@ -265,9 +264,9 @@ impl Messages {
         shard: &Shard,
         ended: &[String],
         suspect: bool,
-        items: &[Settled],
+        items: &[Settled<'_>],
     ) -> Result<Vec<Verdict>, StoreError> {
-        let why = items.iter().find_map(|item| item.reason.clone()).unwrap_or_default();
+        let why = items.iter().find_map(|item| item.reason).unwrap_or_default();
         let call = call!(
             Bury,
             exchanges = ended.concat(),
@@ -291,7 +290,7 @@ impl Messages {
         shard: &Shard,
         ended: &[String],
         asked_ms: u64,
-        items: &[Settled],
+        items: &[Settled<'_>],
     ) -> Result<Vec<Verdict>, StoreError> {
         let retention = queue.policy.retention;
         let call = call!(
