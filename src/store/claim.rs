@@ -139,7 +139,7 @@ impl Messages {
         }
         if !claimed.messages.is_empty() {
             failpoint!("claimed");
-            self.wire.metrics().count(queue.policy.name.as_str(), "claim", claimed.messages.len());
+            queue.metrics.count("claim", claimed.messages.len());
         }
         #[cfg(feature = "failpoints")]
         self.lease_the_rest(queue, shard, &claimed).await?;

@@ -20,7 +20,6 @@ use crate::domain::id::MessageId;
 use crate::domain::lease::latest_start_ms;
 use crate::domain::message::Details;
 use crate::domain::policy::QueuePolicy;
-use crate::telemetry::{Histogram, QueueLabel, ReasonLabel};
 
 /// A message under our lease.
 #[derive(Debug, Clone)]
@@ -172,22 +171,9 @@ impl Messages {
         }))
     }
 
-    /// Where the lateness of a queue's messages is counted; looked up once for many of them.
-    #[must_use]
-    pub fn lateness(&self, queue: &QueuePolicy) -> Histogram {
-        let label = QueueLabel { queue: queue.name.to_string() };
-        self.wire.metrics().queue.lateness_seconds.get_or_create_owned(&label)
-    }
-
     /// Counts that a message leaves now: how late it is, and whether the downstream may have seen it
-    /// before. `held`: until its slot a gate held it, not the clock. `lateness` is the queue's own.
-    pub fn note_start(
-        &self,
-        queue: &QueuePolicy,
-        message: &Claimed,
-        held: bool,
-        lateness: &Histogram,
-    ) {
+    /// before. `held`: until its slot a gate held it, not the clock.
+    pub fn note_start(&self, queue: &Queue, message: &Claimed, held: bool) {
         let late = if held {
             Some(Instant::now().saturating_duration_since(message.slot))
         } else {
@@ -195,11 +181,10 @@ impl Messages {
             now_ms.map(|now_ms| Duration::from_millis(now_ms.saturating_sub(message.due_ms)))
         };
         if let Some(late) = late {
-            lateness.observe(late.as_secs_f64());
+            queue.metrics.lateness(late);
         }
         if message.rescues > 0 {
-            let label = QueueLabel { queue: queue.name.to_string() };
-            self.wire.metrics().queue.possible_duplicates.get_or_create(&label).inc();
+            queue.metrics.possible_duplicate();
         }
     }
 
@@ -218,9 +203,7 @@ impl Messages {
         }
         let rows: Vec<Settled<'_>> = unreadable.iter().map(Unreadable::row).collect();
         self.bury(queue, shard, ended, false, &rows).await?;
-        let queue = queue.policy.name.to_string();
-        let label = ReasonLabel { queue, reason: "unreadable" };
-        self.wire.metrics().queue.dead.get_or_create(&label).inc_by(unreadable.len() as u64);
+        queue.metrics.dead("unreadable", unreadable.len() as u64);
         Ok(())
     }
 }

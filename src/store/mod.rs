@@ -105,7 +105,6 @@ use crate::domain::message::When;
 use crate::shutdown::Tasks;
 use crate::telemetry::Metrics;
 use gauges::Gauges;
-use queue::queue_label;
 use site::Site;
 use wire::Wire;
 

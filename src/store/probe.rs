@@ -105,7 +105,7 @@ impl Messages {
                 Err(error) => tracing::debug!(%error, "an uncertain message cannot be read"),
             }
         }
-        self.wire.metrics().count(queue.policy.name.as_str(), "probe", messages.len());
+        queue.metrics.count("probe", messages.len());
         Ok(DueProbes { messages, next_in: until(now_us, next_ms), rank, paused_ms })
     }
 
@@ -137,7 +137,7 @@ impl Messages {
             other => return Err(StoreError::Reply(format!("postpone answered {other}"))),
         };
         if words.is_some() && changed == Changed::Done {
-            self.wire.metrics().count(queue.policy.name.as_str(), "postpone", 1);
+            queue.metrics.count("postpone", 1);
         }
         Ok(changed)
     }

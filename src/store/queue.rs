@@ -18,7 +18,7 @@ use crate::config::Settings;
 use crate::domain::id::{MessageId, QueueName};
 use crate::domain::limit::Limit;
 use crate::domain::policy::QueuePolicy;
-use crate::telemetry::QueueLabel;
+use crate::telemetry::{Metrics, QueueHandles, QueueLabel};
 
 static NEXT_MARK: AtomicU64 = AtomicU64::new(1);
 
@@ -35,6 +35,8 @@ pub struct Queue {
     pub ready: Arc<Notify>,
     /// Wakes the prober: a message became uncertain, a probe ended, the queue goes on.
     pub doubt: Arc<Notify>,
+    /// What is counted of it.
+    pub metrics: QueueHandles,
     /// Where the next round of claims begins.
     turn: AtomicUsize,
 }
@@ -169,6 +171,7 @@ impl Queue {
         retired: bool,
         known: Option<&Self>,
         belief: &dyn Fn() -> Arc<Belief>,
+        metrics: &Arc<Metrics>,
     ) -> Self {
         let reused = known.filter(|known| known.shards.len() == usize::from(policy.shards));
         let ready = reused.map_or_else(Arc::default, |known| Arc::clone(&known.ready));
@@ -187,7 +190,8 @@ impl Queue {
         for shard in &shards {
             shard.burst_us.store(burst_us(&policy), Ordering::Relaxed);
         }
-        Self { policy, shards, retired, ready, doubt, turn: AtomicUsize::new(0) }
+        let metrics = QueueHandles::new(metrics, policy.name.as_str());
+        Self { policy, shards, retired, ready, doubt, metrics, turn: AtomicUsize::new(0) }
     }
 
     /// Whether something may be ready; what is not known to this node, the rounds find.
@@ -241,14 +245,16 @@ impl Wire {
             for policy in [Some(Arc::clone(policy)), told].into_iter().flatten() {
                 let name = policy.name.clone();
                 let before = known.get(&name).map(AsRef::as_ref);
-                let queue = Queue::new(self.namespace(), policy, false, before, &belief);
+                let queue =
+                    Queue::new(self.namespace(), policy, false, before, &belief, &self.metrics);
                 queues.insert(name, Arc::new(queue));
             }
         }
         for (name, queue) in known.iter() {
             if !queues.contains_key(name) {
                 let policy = Arc::clone(&queue.policy);
-                let retired = Queue::new(self.namespace(), policy, true, Some(queue), &belief);
+                let retired =
+                    Queue::new(self.namespace(), policy, true, Some(queue), &belief, &self.metrics);
                 queues.insert(name.clone(), Arc::new(retired));
             }
         }
@@ -266,7 +272,14 @@ impl Wire {
             let retired = going_on.is_none();
             let policy = going_on.unwrap_or_else(|| QueuePolicy::retired(name.clone(), shards));
             let belief = || self.belief_of_shard();
-            let queue = Queue::new(self.namespace(), Arc::new(policy), retired, None, &belief);
+            let queue = Queue::new(
+                self.namespace(),
+                Arc::new(policy),
+                retired,
+                None,
+                &belief,
+                &self.metrics,
+            );
             queues.insert(name.clone(), Arc::new(queue));
             self.queues.store(Arc::new(queues));
         }

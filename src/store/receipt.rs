@@ -100,7 +100,7 @@ impl Messages {
             ReceiptOf::Reference(_) => self.receive_anywhere(queue, receipt).await?,
         };
         let done = matches!(received, Received::Closed(_));
-        self.wire.metrics().count(queue.policy.name.as_str(), "receive", usize::from(done));
+        queue.metrics.count("receive", usize::from(done));
         queue.ready.notify_one();
         Ok(received)
     }
@@ -207,11 +207,7 @@ impl Messages {
         let called = self.wire.timed(shard, call).await?;
         let Some(Timed { mut reply, .. }) = called else { return Ok((0, false)) };
         fields!(reply as Lapse; lapsed: u64, has_more: bool);
-        self.wire.metrics().count(
-            policy.name.as_str(),
-            "lapse",
-            usize::try_from(lapsed).unwrap_or(usize::MAX),
-        );
+        queue.metrics.count("lapse", usize::try_from(lapsed).unwrap_or(usize::MAX));
         if lapsed > 0 {
             queue.doubt.notify_one();
         }

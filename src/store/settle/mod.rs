@@ -195,7 +195,7 @@ impl Messages {
         rows!(reply as Retry);
         let verdicts = read_verdicts(&mut reply)?;
         self.take_reports(queue, shard, &reports).await;
-        self.count_settled(Verb::Retry, queue, &verdicts);
+        count_settled(Verb::Retry, queue, &verdicts);
         Ok(verdicts)
     }
 
@@ -347,18 +347,18 @@ impl Messages {
             )));
         }
         self.take_reports(queue, shard, &reports).await;
-        self.count_settled(verb, queue, &verdicts);
+        count_settled(verb, queue, &verdicts);
         if matches!(verb, Verb::Release | Verb::Defer) {
             shard.stir();
         }
         queue.ready.notify_one();
         Ok(verdicts)
     }
+}
 
-    fn count_settled(&self, verb: Verb, queue: &Queue, verdicts: &[Verdict]) {
-        let done = verdicts.iter().filter(|v| matches!(v, Verdict::Ok | Verdict::Late)).count();
-        self.wire.metrics().count(queue.policy.name.as_str(), verb.as_str(), done);
-    }
+fn count_settled(verb: Verb, queue: &Queue, verdicts: &[Verdict]) {
+    let done = verdicts.iter().filter(|v| matches!(v, Verdict::Ok | Verdict::Late)).count();
+    queue.metrics.count(verb.as_str(), done);
 }
 
 fn read_verdicts(reply: &mut Reply) -> Result<Vec<Verdict>, StoreError> {
