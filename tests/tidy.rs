@@ -11,6 +11,8 @@ mod docs;
 mod files;
 #[path = "tidy/log_fields.rs"]
 mod log_fields;
+#[path = "tidy/loops.rs"]
+mod loops;
 #[path = "tidy/lua.rs"]
 mod lua;
 #[path = "tidy/settings.rs"]

@@ -3,6 +3,8 @@
 //! The twin of `lua/include/record.lua` and `lua/include/state.lua`. To change a shape: raise its
 //! version, let the reader take both, write the new one, and add cases for old and new below.
 
+use std::borrow::Cow;
+
 use bytes::{Buf, Bytes};
 use ulid::Ulid;
 
@@ -126,7 +128,7 @@ pub(crate) struct StateEntry {
     /// For how long the queue had been paused by then.
     pub(crate) paused_at_first_ms: u64,
     pub(crate) final_ms: u64,
-    pub(crate) tail: Tail,
+    pub(crate) tail: Tail<'static>,
 }
 
 impl StateEntry {
@@ -245,10 +247,10 @@ pub(crate) fn to_message(
         rescues: entry.rescues,
         last_attempt: entry.tail.attempt.map(PackedAttempt::unpack),
         final_at_ms: (entry.final_ms > 0).then_some(entry.final_ms),
-        reason: entry.tail.reason,
+        reason: entry.tail.reason.map(Cow::into_owned),
         probes: entry.tail.probes.map(PackedProbes::unpack),
-        reference: entry.tail.reference,
+        reference: entry.tail.reference.map(Cow::into_owned),
         accepted_at_ms: None,
-        decided_by: entry.tail.by,
+        decided_by: entry.tail.by.map(Cow::into_owned),
     }
 }

@@ -235,7 +235,7 @@ impl Messages {
             Ok(answers) => {
                 let fresh =
                     answers.iter().filter(|a| a.as_ref().is_ok_and(|a| !a.duplicate)).count();
-                self.wire.metrics().count(queue.policy.name.as_str(), "schedule", fresh);
+                queue.metrics.count("schedule", fresh);
                 for (waiting, answer) in taken.into_iter().zip(answers) {
                     // Whoever asked may have hung up.
                     drop(waiting.answer.send(answer));

@@ -53,7 +53,7 @@ impl Messages {
         self.wire.tasks.spawn("give_back", async move {
             for shard in &queue.shards {
                 let of_shard = held.iter().filter(|lease| lease.shard == shard.number);
-                let items: Vec<Settled> = of_shard.cloned().map(Settled::of).collect();
+                let items: Vec<Settled<'_>> = of_shard.map(Settled::of).collect();
                 if !items.is_empty()
                     && let Err(error) = store.release(&queue, shard, &[], &items).await
                 {

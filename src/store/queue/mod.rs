@@ -14,7 +14,7 @@ use crate::domain::limit::Limit;
 use crate::domain::policy::QueuePolicy;
 use crate::store::clock::offset::ClockOffset;
 use crate::store::redis::keys::{SHARD_KEYS, ShardKeys};
-use crate::telemetry::QueueLabel;
+use crate::telemetry::{Metrics, QueueHandles, QueueLabel};
 
 /// How far ahead of their slots messages are claimed: the sender has them at hand when the slot comes. No claim looks
 /// further ahead.
@@ -35,6 +35,8 @@ pub struct Queue {
     pub ready: Arc<Notify>,
     /// Wakes the prober: a message became uncertain, a probe ended, the queue goes on.
     pub doubt: Arc<Notify>,
+    /// What is counted of it.
+    pub metrics: QueueHandles,
     /// Where the next round of claims begins.
     turn: AtomicUsize,
 }
@@ -181,6 +183,7 @@ impl Queue {
         retired: bool,
         known: Option<&Self>,
         clock_offset: &dyn Fn() -> Arc<ClockOffset>,
+        metrics: &Arc<Metrics>,
     ) -> Self {
         let reused = known.filter(|known| known.shards.len() == usize::from(policy.shards));
         let ready = reused.map_or_else(Arc::default, |known| Arc::clone(&known.ready));
@@ -199,7 +202,8 @@ impl Queue {
         for shard in &shards {
             shard.burst_us.store(burst_us(&policy), Ordering::Relaxed);
         }
-        Self { policy, shards, retired, ready, doubt, turn: AtomicUsize::new(0) }
+        let metrics = QueueHandles::new(metrics, policy.name.as_str());
+        Self { policy, shards, retired, ready, doubt, metrics, turn: AtomicUsize::new(0) }
     }
 
     /// Whether something may be ready; what is not known to this node, the rounds find.

@@ -172,7 +172,7 @@ impl Schedules {
             if message.expires.is_some() {
                 shard.expiry.notify_one();
             }
-            self.wire.metrics().count(schedule.queue.as_str(), "schedule", 1);
+            queue.metrics.count("schedule", 1);
             self.wire.metrics().schedule.schedule_fired.get_or_create(&label(tick)).inc();
         }
         let name = arg(&schedule.name);

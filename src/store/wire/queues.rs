@@ -27,15 +27,28 @@ impl Wire {
             for policy in [Some(Arc::clone(policy)), told].into_iter().flatten() {
                 let name = policy.name.clone();
                 let before = known.get(&name).map(AsRef::as_ref);
-                let queue = Queue::new(self.namespace(), policy, false, before, &clock_offset);
+                let queue = Queue::new(
+                    self.namespace(),
+                    policy,
+                    false,
+                    before,
+                    &clock_offset,
+                    &self.metrics,
+                );
                 queues.insert(name, Arc::new(queue));
             }
         }
         for (name, queue) in known.iter() {
             if !queues.contains_key(name) {
                 let policy = Arc::clone(&queue.policy);
-                let retired =
-                    Queue::new(self.namespace(), policy, true, Some(queue), &clock_offset);
+                let retired = Queue::new(
+                    self.namespace(),
+                    policy,
+                    true,
+                    Some(queue),
+                    &clock_offset,
+                    &self.metrics,
+                );
                 queues.insert(name.clone(), Arc::new(retired));
             }
         }
@@ -53,8 +66,14 @@ impl Wire {
             let retired = going_on.is_none();
             let policy = going_on.unwrap_or_else(|| QueuePolicy::retired(name.clone(), shards));
             let clock_offset = || self.offset_of_shard();
-            let queue =
-                Queue::new(self.namespace(), Arc::new(policy), retired, None, &clock_offset);
+            let queue = Queue::new(
+                self.namespace(),
+                Arc::new(policy),
+                retired,
+                None,
+                &clock_offset,
+                &self.metrics,
+            );
             queues.insert(name.clone(), Arc::new(queue));
             self.queues.store(Arc::new(queues));
         }
