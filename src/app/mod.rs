@@ -245,6 +245,7 @@ fn node_info(settings: &Settings, store: &Store) -> NodeInfo {
         queues: 0,
         slots: 0,
         in_flight: 0,
+        record_version: Store::RECORD_VERSION,
         beats: 0,
         seen_at_ms: 0,
     }

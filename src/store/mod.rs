@@ -16,6 +16,7 @@ mod connect;
 mod erasure;
 mod error;
 mod events;
+mod format;
 mod gate;
 mod gauges;
 mod given;
@@ -184,6 +185,9 @@ impl Store {
             }),
         }
     }
+
+    /// The newest version of records that this program reads.
+    pub const RECORD_VERSION: u8 = record::RECORD_VERSION;
 
     /// The clock that follows Redis.
     #[must_use]

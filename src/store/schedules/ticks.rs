@@ -11,10 +11,9 @@ use crate::domain::message::{NewMessage, When};
 use crate::domain::schedule::{Due, Schedule};
 use crate::domain::time::rfc3339;
 use crate::store::given::shard_of_key;
-use crate::store::intake::ranks;
 use crate::store::promises::Promise;
 use crate::store::queue::Queue;
-use crate::store::record::pack_rest;
+use crate::store::record::{OptionalFields, pack_rest, ranks};
 use crate::store::reply::Reply;
 use crate::store::script::{call, fields, timed_call};
 use crate::store::wire::clock_watch::{DOUBT_PAUSE, Timed, until};
@@ -152,14 +151,17 @@ impl Schedules {
         let shard = queue.shard_of(&id);
         self.wire.check_room(&shard.keys.all[0])?;
         let message = message_of(schedule, tick.nominal_ms);
+        let version = self.wire.format.version();
+        let fields = OptionalFields::default().or_of_new(version, &message.details);
         let call = call!(
             Fire,
             schedule = arg(&schedule.name),
             nominal_ms = tick.nominal_ms,
+            version = version,
             ulid = arg(tick.ulid),
             expires = message.expires.map(when).unwrap_or_default(),
-            ranks = ranks(&queue.policy, &message),
-            rest = pack_rest(&message, 0)?,
+            ranks = ranks(&queue.policy, &message, &fields),
+            rest = pack_rest(&message, 0, &fields)?,
             remembered_ms = REMEMBERED_MS,
         );
         let mut reply = self.wire.call_durably(shard, &call).await?;

@@ -4,23 +4,25 @@
 
 use super::super::audit::Fault;
 use super::super::callbacks::SNAPSHOT_VERSION;
+use super::super::format::FORMAT_SETTLE_MS;
 use super::super::gate::ClaimStatus;
 use super::super::intake::FINGERPRINT_BYTES;
 use super::super::prune::{PRUNED_AGE, PRUNED_BYTES, PRUNED_MESSAGES};
 use super::super::read::NEVER_MS;
 use super::super::record::{
-    RECORD_HEADER_BYTES, RECORD_VERSION, STATE_HEADER_BYTES, STATE_VERSION,
+    RECORD_HEADER_BYTES, RECORD_VERSION, RECORD_VERSION_OLDEST, STATE_HEADER_BYTES,
 };
 use super::super::settle::Verdict;
 use super::super::wire::clock_watch::DOUBT_PAUSE;
 use crate::domain::gates::Gate;
 use crate::domain::limit::LEAD_US_FURTHEST;
 
-const NUMBERS: [(&str, u64); 35] = [
+const NUMBERS: [(&str, u64); 36] = [
     ("RECORD_VERSION", RECORD_VERSION as u64),
     ("RECORD_HEADER_BYTES", RECORD_HEADER_BYTES as u64),
-    ("STATE_VERSION", STATE_VERSION as u64),
+    ("RECORD_VERSION_OLDEST", RECORD_VERSION_OLDEST as u64),
     ("STATE_HEADER_BYTES", STATE_HEADER_BYTES as u64),
+    ("FORMAT_SETTLE_MS", FORMAT_SETTLE_MS),
     ("SNAPSHOT_VERSION", SNAPSHOT_VERSION as u64),
     ("NEVER_MS", NEVER_MS),
     ("LEAD_US_FURTHEST", LEAD_US_FURTHEST as u64),

@@ -28,6 +28,7 @@ use crate::domain::id::QueueName;
 use crate::failpoint::failpoint;
 use crate::shutdown::Tasks;
 use crate::store::connect::Target;
+use crate::store::format::Format;
 use crate::store::intake::Intake;
 use crate::store::keys::ShardKeys;
 use crate::store::link::{Link, Standing};
@@ -72,6 +73,7 @@ pub(in crate::store) struct Shared {
     pub(in crate::store) promises: Promises,
     pub(in crate::store) rollbacks: Rollbacks,
     pub(in crate::store) foreign: Foreign,
+    pub(in crate::store) format: Format,
     pub(in crate::store) health: Health,
     pub(in crate::store) metrics: Arc<Metrics>,
     pub(in crate::store) tasks: Tasks,
@@ -113,6 +115,7 @@ impl Wire {
                 promises: Promises::default(),
                 rollbacks: Rollbacks::default(),
                 foreign: Foreign::default(),
+                format: Format::default(),
                 health: Health::default(),
                 metrics,
                 target,

@@ -5,6 +5,8 @@
 //! at once and a busy one takes hundreds of messages a call. One call at a time and shard, so that messages
 //! become ready in the order in which they came.
 
+mod call;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,19 +15,18 @@ use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use ulid::Ulid;
 
+use super::StoreError;
 use super::connect::Target;
 use super::given::Given;
 use super::link::Link;
 use super::messages::Messages;
 use super::promises::Promise;
 use super::queue::{Queue, Shard};
-use super::record::pack_rest;
-use super::script::{Call, call, fields, rows};
+use super::record::OptionalFields;
+use super::script::{fields, rows};
 use super::wire::rollback::RollbackCause;
-use super::{StoreError, arg, when_text};
 use crate::domain::id::{MessageId, QueueName, shard_of};
 use crate::domain::message::NewMessage;
-use crate::domain::policy::QueuePolicy;
 use crate::failpoint::failpoint;
 
 /// Messages in one script call: more gains nothing and holds Redis up.
@@ -72,6 +73,7 @@ struct Waiting {
     /// Under which a repeat is recognised; "": under none.
     key: String,
     message: NewMessage,
+    fields: OptionalFields,
     answer: oneshot::Sender<Answer>,
     /// Its place at the door, given back with the answer.
     _place: Option<OwnedSemaphorePermit>,
@@ -205,14 +207,15 @@ impl Messages {
         place: Option<OwnedSemaphorePermit>,
     ) -> oneshot::Receiver<Answer> {
         let shards = queue.policy.shards;
-        let Given { ulid, key } =
+        let Given { ulid, key, fields } =
             given.unwrap_or_else(|| Given::drawn(&message, shards, self.wire.clock().now_ms()));
+        let fields = fields.or_of_new(self.wire.format.version(), &message.details);
         let shard = &queue.shards[usize::from(shard_of(ulid, shards))];
         let door = self.wire.intake.door(shard);
         let (answer, receiver) = oneshot::channel();
         let start = {
             let mut line = door.line.lock();
-            line.waiting.push(Waiting { ulid, key, message, answer, _place: place });
+            line.waiting.push(Waiting { ulid, key, message, fields, answer, _place: place });
             !std::mem::replace(&mut line.is_served, true)
         };
         if start {
@@ -234,7 +237,7 @@ impl Messages {
                     line.is_served = false;
                     return;
                 }
-                let count = fitting(&line.waiting);
+                let count = call::fitting(&line.waiting);
                 line.waiting.drain(..count).collect::<Vec<_>>()
             };
             self.schedule_call(queue, shard, taken).await;
@@ -242,7 +245,7 @@ impl Messages {
     }
 
     async fn schedule_call(&self, queue: &Queue, shard: &Shard, waiting: Vec<Waiting>) {
-        let (taken, packed) = packed(waiting);
+        let (taken, packed) = call::packed(waiting);
         if taken.is_empty() {
             return;
         }
@@ -282,7 +285,7 @@ impl Messages {
         // number it is recognised.
         let call = format!("{}{:016x}", self.wire.node().as_str(), rand::random::<u64>());
         let expires = taken.iter().any(|waiting| waiting.message.expires.is_some());
-        let call = schedule_call(queue, call, taken, packed);
+        let call = call::schedule(queue, call, self.wire.format.version(), taken, packed);
         let met = shard.met();
         let mut reply = self.wire.call_durably(shard, &call).await?;
         fields!(reply as Schedule; now_ms: u64, wake: u64, sequence: u64);
@@ -321,63 +324,6 @@ impl Messages {
     }
 }
 
-/// Those of a call that fit into a record, each with the rest of its record. One that does not is answered
-/// here, and harms no neighbour.
-fn packed(waiting: Vec<Waiting>) -> (Vec<Waiting>, Vec<Vec<u8>>) {
-    let (mut taken, mut packed) =
-        (Vec::with_capacity(waiting.len()), Vec::with_capacity(waiting.len()));
-    for waiting in waiting {
-        // A call has no more messages than a byte can count.
-        let number = u8::try_from(taken.len()).unwrap_or(u8::MAX);
-        match pack_rest(&waiting.message, number) {
-            Ok(rest) => {
-                packed.push(rest);
-                taken.push(waiting);
-            }
-            // Whoever asked may have hung up.
-            Err(error) => drop(waiting.answer.send(Err(error.into()))),
-        }
-    }
-    (taken, packed)
-}
-
-/// A call of the script, by so many values for each message as its header says.
-fn schedule_call(queue: &Queue, caller: String, taken: &[Waiting], packed: Vec<Vec<u8>>) -> Call {
-    let policy = &queue.policy;
-    let keyed = taken.iter().any(|waiting| !waiting.key.is_empty());
-    let per_message = if keyed { 4 } else { 3 };
-    let window_ms = policy.idempotency_window_ms;
-    let mut values = Vec::with_capacity(taken.len() * per_message);
-    for (Waiting { ulid, key, message, .. }, rest) in taken.iter().zip(packed) {
-        let mut wish = ranks(policy, message);
-        wish.push_str(&when_text(message.due));
-        if let Some(expires) = message.expires {
-            wish.push('/');
-            wish.push_str(&when_text(expires));
-        }
-        values.extend([arg(ulid), wish.into_bytes(), rest].map(|value| [value]));
-        if keyed {
-            // Only told apart where a key says that two may be the same.
-            values.push([match key.as_str() {
-                "" => Vec::new(),
-                key => {
-                    let fingerprint: &[u8; FINGERPRINT_BYTES] = &message.fingerprint;
-                    [fingerprint.as_slice(), key.as_bytes()].concat()
-                }
-            }]);
-        }
-    }
-    call!(Schedule, window_ms = window_ms, caller = caller, width = per_message, ..values)
-}
-
-/// Priority and band as digits, and a letter for the final states that are told, where any are.
-pub(super) fn ranks(policy: &QueuePolicy, message: &NewMessage) -> String {
-    let mut ranks = format!("{}{}", message.priority, policy.band(message.priority));
-    let told = policy.told(&message.details);
-    ranks.extend((!told.is_none()).then(|| char::from(b'@' + told.bits())));
-    ranks
-}
-
 /// What producers are about to be told. Messages have consecutive sequences; those of a repeat, older
 /// ones.
 fn promises(answers: &[Answer], sequence: u64) -> impl Iterator<Item = Promise> {
@@ -386,14 +332,4 @@ fn promises(answers: &[Answer], sequence: u64) -> impl Iterator<Item = Promise> 
         let sequence = if accepted.duplicate { 0 } else { sequence };
         Some(Promise { ulid: accepted.id.ulid, sequence })
     })
-}
-
-/// How many from the front fit into one call; at least one.
-fn fitting(waiting: &[Waiting]) -> usize {
-    let mut bytes = 0;
-    let fits = waiting.iter().take(CALL_MESSAGES_MAX).take_while(|waiting| {
-        bytes += waiting.message.payload.len();
-        bytes <= CALL_BYTES_MAX
-    });
-    fits.count().max(1)
 }
