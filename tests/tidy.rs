@@ -15,6 +15,8 @@ mod log_fields;
 mod lua;
 #[path = "tidy/shipped.rs"]
 mod shipped;
+#[path = "tidy/store.rs"]
+mod store;
 
 use std::collections::BTreeSet;
 

@@ -70,7 +70,7 @@ pub(super) async fn repair(
 ) -> Result<Response, Problem> {
     let body = door.bodies.read(body, SMALL_BODY_BYTES_MAX).await?;
     Fields::of_body(&body, &REPAIR)?.finish()?;
-    if door.store().clock_alarm().is_some() {
+    if door.store().clock_alarms.standing().is_some() {
         return Err(Problem::store_unavailable(
             "the clock of Redis stepped, so nothing is repaired now; see GET /v1/clock",
         ));

@@ -41,7 +41,7 @@ pub(super) async fn resume(
     caller.must_reach_all()?;
     let body = door.bodies.read(body, SMALL_BODY_BYTES_MAX).await?;
     Fields::of_body(&body, &RESUME)?.finish()?;
-    if door.store().resume_clock(caller.name()).await? {
+    if door.store().clock_alarms.end(caller.name()).await? {
         tracing::info!(by = caller.name(), "the clock alarm was ended");
     }
     Ok(Json(view(&door)?).into_response())
@@ -50,8 +50,8 @@ pub(super) async fn resume(
 fn view(door: &Door) -> Result<Value, Problem> {
     let now_ms = door.now_ms()?;
     let store = door.store();
-    let alarm = store.clock_alarm().map(|alarm| {
-        let left = store.clock_settle().saturating_sub(alarm.steady_since.elapsed());
+    let alarm = store.clock_alarms.standing().map(|alarm| {
+        let left = store.clock_alarms.settle().saturating_sub(alarm.steady_since.elapsed());
         json!({ "step_ms": alarm.step_ms, "ends_at": Moment(now_ms + millis(left)) })
     });
     Ok(json!({ "now": Moment(now_ms), "alarm": alarm }))

@@ -39,7 +39,7 @@ impl Readiness {
         {
             return result.clone();
         }
-        let result = door.store().probe_write().await;
+        let result = door.store().servers.probe_write().await;
         *last = Some((Instant::now(), result.clone()));
         result
     }
@@ -68,8 +68,8 @@ pub(super) async fn readyz(State(door): Shared) -> Result<Response, Problem> {
         StoreError::Full(_) => Problem::store_full(error.to_string()),
         other => Problem::store_unavailable(other.to_string()),
     })?;
-    let durability = door.store().health().achieved().map(Durability::as_str);
-    let node = door.store().node().as_str();
+    let durability = door.store().servers.health().achieved().map(Durability::as_str);
+    let node = door.store().nodes.own_id().as_str();
     Ok(Json(json!({ "status": "ready", "durability": durability, "node": node })).into_response())
 }
 
@@ -87,8 +87,8 @@ pub(super) async fn metrics(
     Extension(caller): Extension<Caller>,
     headers: HeaderMap,
 ) -> Response {
-    if door.store().health().is_up()
-        && let Err(error) = door.store().refresh_gauges().await
+    if door.store().servers.health().is_up()
+        && let Err(error) = door.store().gauges.refresh().await
     {
         // Scraped all the same: `tidegate_store_up` says why the gauges stand still.
         tracing::debug!(%error, "the gauges could not be refreshed");
@@ -111,7 +111,7 @@ pub(super) async fn metrics(
     responses((status = 200, description = "The nodes", body = ref("#/components/schemas/Nodes"))),
 )]
 pub(super) async fn nodes(State(door): Shared) -> Result<Response, Problem> {
-    let nodes = door.store().nodes().await?;
+    let nodes = door.store().nodes.list().await?;
     let views: Vec<_> = nodes
         .iter()
         .map(|node| {
@@ -124,7 +124,7 @@ pub(super) async fn nodes(State(door): Shared) -> Result<Response, Problem> {
         })
         .collect();
     let agree = nodes.windows(2).all(|pair| pair[0].config_hash == pair[1].config_hash);
-    let own = door.store().node().as_str();
+    let own = door.store().nodes.own_id().as_str();
     let document = json!({ "nodes": views, "config_agrees": agree, "answered_by": own });
     Ok(Json(document).into_response())
 }

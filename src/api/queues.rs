@@ -74,7 +74,7 @@ pub(super) async fn queue(
 
 async fn view(door: &Door, queue: Arc<Queue>) -> Result<Value, Problem> {
     let counts = door.store().queues.counts(&queue.policy.name).await?;
-    Ok(queue_view::view(&queue, &counts, door.store().achieved_for(&queue), door.now_ms()?))
+    Ok(queue_view::view(&queue, &counts, door.store().servers.achieved_for(&queue), door.now_ms()?))
 }
 
 /// Stops sending, until a moment, for a time, or until it is resumed; messages are still taken in.

@@ -25,7 +25,7 @@ pub(super) async fn rollbacks(
     let ids = |ids: &[MessageId]| ids.iter().map(ToString::to_string).collect::<Value>();
     let views: Vec<_> = door
         .store()
-        .rollbacks()
+        .servers.rollbacks()
         .iter()
         .filter(|rollback| caller.reaches(&rollback.queue))
         .map(|rollback| {
@@ -35,5 +35,6 @@ pub(super) async fn rollbacks(
             })
         })
         .collect();
-    Json(json!({ "node": door.store().node().as_str(), "rollbacks": views })).into_response()
+    Json(json!({ "node": door.store().nodes.own_id().as_str(), "rollbacks": views }))
+        .into_response()
 }

@@ -77,7 +77,7 @@ pub(super) async fn publish(
     match published {
         Published::Kept(event) => {
             let (id, queues) = (event.id.clone(), event.queues.clone());
-            let handed = door.store().hand_out_soon(*event);
+            let handed = door.store().hand_outs.soon(*event);
             let left = tokio::time::timeout(HAND_OUT_PATIENCE, handed).await;
             // Not known yet: said of all, since it may be true of any.
             let left = left.ok().and_then(Result::ok).unwrap_or_else(|| queues.clone());

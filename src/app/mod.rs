@@ -22,7 +22,7 @@ use crate::config::{self, ServerSettings, Settings, Sources};
 use crate::domain::time::rfc3339;
 use crate::engine::{Presence, Pulses};
 use crate::shutdown::Tasks;
-use crate::store::{NodeInfo, StartRefused, Store};
+use crate::store::{NodeInfo, RECORD_VERSION, StartRefused, Store};
 use crate::telemetry::Metrics;
 use crate::workers::{
     Auditor, Completer, Heartbeat, InboxReader, Janitor, Operator, Reaper, Recurring, Reporter,
@@ -113,7 +113,7 @@ impl Daemon {
         presence.set_config(config::digest(&settings), settings.queues.len());
         let info = node_info(&settings, &store);
         // Before its first claim: who dies with leases must be known to have been there.
-        if let Err(error) = store.show_presence(&info).await {
+        if let Err(error) = store.nodes.show(&info).await {
             tracing::debug!(%error, "this node could not show itself yet");
         }
         let heartbeat =
@@ -137,7 +137,7 @@ impl Daemon {
         let reporter = Reporter::new(store.clone());
         node_tasks.spawn("reporter", reporter.run(stop(), pulses.start("reporter".to_owned())));
         let (listening, ears) = (store.clone(), stop());
-        node_tasks.spawn("listener", async move { listening.listen(&ears).await });
+        node_tasks.spawn("listener", async move { listening.wake_ups.listen(&ears).await });
         let (telling, end) = (store.clone(), stop());
         node_tasks.spawn("teller", async move { telling.events.tell_changes(&end).await });
         node_tasks.spawn("watchdog", watchdog::run(pulses.clone(), stop()));
@@ -230,12 +230,12 @@ impl Daemon {
 fn node_info(settings: &Settings, store: &Store) -> NodeInfo {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     tracing::debug!(
-        node = store.node().as_str(),
+        node = store.nodes.own_id().as_str(),
         since = rfc3339(store.clock().now_ms()),
         "node starts"
     );
     NodeInfo {
-        id: store.node().as_str().to_owned(),
+        id: store.nodes.own_id().as_str().to_owned(),
         host,
         pid: std::process::id(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -245,7 +245,7 @@ fn node_info(settings: &Settings, store: &Store) -> NodeInfo {
         queues: 0,
         slots: 0,
         in_flight: 0,
-        record_version: Store::RECORD_VERSION,
+        record_version: RECORD_VERSION,
         beats: 0,
         seen_at_ms: 0,
     }

@@ -124,8 +124,8 @@ pub(super) async fn start(
     metrics.store.store_info.get_or_create(&AddressLabel { address: address.clone() }).set(1);
     let store = Store::new(settings, url, metrics, tasks.clone());
     reach(&store, &address, &mut waiting).await?;
-    store.connect().await;
-    store.meet_clock().await.map_err(|error| Refused::new(UNREACHABLE, error))?;
+    store.servers.connect().await;
+    store.clock_alarms.check_at_start().await.map_err(|error| Refused::new(UNREACHABLE, error))?;
     store.queues.register(settings).await.map_err(|error| Refused::new(USAGE, error))?;
     store.topics.register(settings).await.map_err(|error| Refused::new(UNREACHABLE, error))?;
     if let Err(error) = store.schedules.configure().await {
@@ -165,7 +165,7 @@ async fn reach(store: &Store, address: &str, waiting: &mut Waiting) -> Result<()
     // Loading is no absence, however long it takes.
     let mut absent_since = Instant::now();
     loop {
-        let why = match store.check().await {
+        let why = match store.servers.check().await {
             Ok(()) => return Ok(()),
             Err(StartRefused::Unfit(why) | StartRefused::NotDurable { why, is_passing: false }) => {
                 return Err(Refused::new(FAILURE, why));
@@ -181,7 +181,7 @@ async fn reach(store: &Store, address: &str, waiting: &mut Waiting) -> Result<()
             }
             Err(StartRefused::Store(error)) => error.to_string(),
         };
-        store.note_absence();
+        store.servers.note_absence();
         if why.contains("LOADING") {
             absent_since = Instant::now();
         }

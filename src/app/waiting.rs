@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::watchdog;
 use crate::api::{self, Entrance};
+use crate::domain::human::lasting;
 use crate::shutdown::Tasks;
 
 /// How often waiting is said.
@@ -45,12 +46,12 @@ impl Waiting {
 
     /// Why it goes on: said to whoever asks, and now and then to the log.
     pub(super) fn go_on(&mut self, why: &str) {
-        let seconds = self.lasts().as_secs();
-        self.why.store(Arc::new(format!("{why}; waiting for {seconds} s so far")));
+        let lasts = lasting(self.lasts());
+        self.why.store(Arc::new(format!("{why}; waiting for {lasts} so far")));
         if self.said.elapsed() >= SAY_EVERY {
             self.said = Instant::now();
-            tracing::info!(seconds, why, "waiting for Redis");
-            watchdog::waiting(&format!("Waiting for Redis: {why} ({seconds} s)"), SAY_EVERY * 6);
+            tracing::info!(lasts, why, "waiting for Redis");
+            watchdog::waiting(&format!("Waiting for Redis: {why} ({lasts})"), SAY_EVERY * 6);
         }
     }
 

@@ -21,6 +21,7 @@ use url::Url;
 use super::exit::{Exit, Failure};
 use super::expected;
 use super::user;
+use crate::domain::human::lasting;
 
 /// Where a daemon listens unless it was told otherwise.
 pub(crate) const DEFAULT_URL: &str = "http://127.0.0.1:7411";
@@ -214,7 +215,7 @@ impl Client {
     }
 
     fn too_late(&self, limit: Duration) -> Failure {
-        let what = format!("{} did not answer within {} s", self.base, limit.as_secs());
+        let what = format!("{} did not answer within {}", self.base, lasting(limit));
         Failure::new(Exit::TimedOut, what)
             .next("whether it was done is unknown; `tidegate doctor` looks for the cause")
     }

@@ -9,7 +9,7 @@ use super::client::Target;
 use super::describe::word;
 use super::exit::{Exit, Failure};
 use super::queues::as_it_came;
-use super::times::{distance, of_answer};
+use super::times::{distance, of_answer, span, stamp};
 
 /// `clock`, `clock resume`.
 pub(crate) async fn clock(
@@ -27,7 +27,7 @@ pub(crate) async fn clock(
         return as_it_came(&answer, session);
     }
     let document: Value = answer.read()?;
-    let now = session.times().stamp(&document["now"]).unwrap_or_else(|| word(&document["now"]));
+    let now = stamp(&session.times(), &document["now"]).unwrap_or_else(|| word(&document["now"]));
     session.screen.line(&format!("Redis' clock says {now}"))?;
     session.screen.line(&told(&document))?;
     Ok(Exit::Ok)
@@ -48,11 +48,10 @@ fn told(document: &Value) -> String {
     )
 }
 
-/// Seconds with one digit, and the direction.
+/// How far, and the direction.
 fn step_of(step_ms: i64) -> String {
-    let tenths = (step_ms.unsigned_abs() + 50) / 100;
     let way = if step_ms < 0 { "back" } else { "ahead" };
-    format!("{way} by {}.{} s", tenths / 10, tenths % 10)
+    format!("{way} by {}", span(step_ms.unsigned_abs()))
 }
 
 #[cfg(test)]
@@ -65,7 +64,7 @@ mod tests {
         assert!(told(&clock).starts_with("steady"));
         clock["alarm"] = json!({ "step_ms": -3_600_020, "ends_at": "2026-11-21T09:00:59.000Z" });
         let text = told(&clock);
-        assert!(text.contains("stepped back by 3600.0 s"), "{text}");
+        assert!(text.contains("stepped back by 1h"), "{text}");
         assert!(text.contains("apply again in 59s"), "{text}");
         assert!(text.contains("tidegate clock resume"), "{text}");
     }

@@ -15,6 +15,7 @@ use super::args_admin::EventsArgs;
 use super::client::Target;
 use super::describe::word;
 use super::exit::{Exit, Failure};
+use super::times::stamp;
 
 /// A daemon shows every quarter of a minute that it is there.
 const SILENCE_MAX: Duration = Duration::from_secs(45);
@@ -117,7 +118,7 @@ impl Following {
             }))?;
         } else {
             let (what, how) = if name == "message" { ("id", "state") } else { ("queue", "change") };
-            let at = session.times().stamp(&data["at"]).unwrap_or_else(|| word(&data["at"]));
+            let at = stamp(&session.times(), &data["at"]).unwrap_or_else(|| word(&data["at"]));
             session.screen.line(&format!("{at}  {}  {}", word(&data[what]), word(&data[how])))?;
         }
         self.left = self.left.map(|left| left.saturating_sub(1));

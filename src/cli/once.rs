@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::Session;
 use super::client::{Answer, Target};
 use super::exit::{Exit, Failure};
+use crate::domain::human::lasting;
 
 /// How long it is tried again.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -71,8 +72,8 @@ pub(crate) async fn hand_over(
         }
         if pause == PAUSE_FIRST {
             session.screen.note(&format!(
-                "trying again for {} s: {}",
-                PATIENCE.as_secs(),
+                "trying again for {}: {}",
+                lasting(PATIENCE),
                 failure.what
             ))?;
         }

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::client::{Client, Target};
 use super::exit::{Exit, Failure};
+use crate::domain::human::lasting;
 
 /// How long the daemon may stay silent between two pieces of an answer.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
@@ -56,8 +57,8 @@ impl Lines {
         loop {
             let frame = tokio::time::timeout(SILENCE_MAX, self.body.frame()).await;
             let frame = frame.map_err(|_| {
-                let seconds = SILENCE_MAX.as_secs();
-                Failure::new(Exit::TimedOut, format!("the daemon said nothing for {seconds} s"))
+                let silence = lasting(SILENCE_MAX);
+                Failure::new(Exit::TimedOut, format!("the daemon said nothing for {silence}"))
             })?;
             let Some(frame) = frame else { return Ok(None) };
             let frame = frame.map_err(|error| {

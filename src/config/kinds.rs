@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use config::ValueKind;
 
-use super::reader::{Field, Read};
+use super::load::reader::{Field, Read};
 use crate::domain::units::{format_duration, format_size, parse_duration, parse_size};
 
 /// The longest time that a setting may name, unless its own is shorter: ten years.

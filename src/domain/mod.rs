@@ -13,6 +13,7 @@ pub mod failing;
 pub mod filter;
 pub mod gates;
 pub mod headers;
+pub mod human;
 pub mod id;
 pub mod inbox;
 pub mod lease;

@@ -12,7 +12,7 @@ pub(super) fn age_ms(
     now_ms: u64,
     paused_since_first_ms: u64,
 ) -> u64 {
-    match store.clock_alarm() {
+    match store.clock_alarms.standing() {
         Some(_) => 0,
         None => policy.age_ms(first_attempt_ms, now_ms, paused_since_first_ms),
     }

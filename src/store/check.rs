@@ -13,8 +13,9 @@ use tokio::time::Instant;
 use super::health::{Seen, StartRefused, doubtful};
 use super::link::Link;
 use super::queue::Queue;
+use super::servers::Servers;
 use super::survey::{self, Needs, Server, Unmet, Wait};
-use super::{Store, StoreError, connect, keys};
+use super::{StoreError, connect, keys};
 use crate::config::Durability;
 
 /// Names tried for a key that lies on a certain master: a third of them does, of three masters.
@@ -27,7 +28,7 @@ const REPLICA: &str = "this Redis is a replica; name its master in redis.url, or
 /// old master accepts with the others would be lost. A failover is over by then.
 const VANISHED_FOR: Duration = Duration::from_secs(10);
 
-impl Store {
+impl Servers {
     /// Redis was looked for at the start and is not there yet, or loads its data.
     pub fn note_absence(&self) {
         self.wire.health().away();

@@ -14,7 +14,6 @@ use parking_lot::Mutex;
 use redis::Value;
 use tokio::time::Instant;
 
-use super::Store;
 use super::queue::Shard;
 use super::wire::Wire;
 use super::wire::rollback::RollbackCause;
@@ -41,6 +40,8 @@ pub(super) struct Mark {
     last: Mutex<Option<Beat>>,
     /// The version of the records was not there any more when it was last looked for.
     is_schema_gone: AtomicBool,
+    /// Until when all was as it had been, ms by Redis, if that was taken away and nothing has been done about it.
+    unanswered: Mutex<Option<u64>>,
 }
 
 impl Mark {
@@ -51,6 +52,11 @@ impl Mark {
 
     pub(super) fn note_schema_gone(&self) {
         self.is_schema_gone.store(true, Ordering::Release);
+    }
+
+    /// Until when all was as it had been, once for each time that it was taken away.
+    pub(super) fn take_unanswered(&self) -> Option<u64> {
+        self.unanswered.lock().take()
     }
 
     /// Takes a confirmed beat, before which this number was found. Returns until when, ms by Redis, all
@@ -71,40 +77,31 @@ impl Mark {
     }
 }
 
-impl Store {
-    /// Compares what the beat before wrote with what this one found.
-    pub(super) async fn judge_mark(&self, found: Option<u64>, number: u64, key: &str) {
-        let now = (Instant::now(), self.wire.clock().now_ms());
-        let run = self.wire.health().run(key);
+impl Wire {
+    /// Compares what the beat before wrote with what this one found. What follows from it is for
+    /// [`Mark::take_unanswered`].
+    pub(super) fn judge_mark(&self, found: Option<u64>, number: u64, key: &str) {
+        let now = (Instant::now(), self.clock().now_ms());
+        let run = self.health().run(key);
         let Some(intact_ms) = self.mark.judge(found, number, run, now) else { return };
-        self.wire.metrics().store.store_erased.inc();
+        self.metrics().store.store_erased.inc();
         tracing::error!(
             "the data in Redis was deleted or replaced while Redis ran (FLUSHALL, FLUSHDB, SWAPDB, DEL or a restore); \
              GET /v1/rollbacks lists the ids that this node knows to be missing; what else was there, pauses as \
              well, is gone with them"
         );
-        self.tell_configuration_again().await;
-        for queue in self.wire.queues() {
+        self.mark.unanswered.lock().get_or_insert(intact_ms);
+    }
+
+    /// Recovers every shard that this node has used, after all of it was taken away.
+    pub(super) async fn recover_all_erased(&self, intact_ms: u64) {
+        for queue in self.queues() {
             for shard in queue.shards.iter().filter(|shard| shard.met() != 0) {
-                self.wire.recover_erased(shard, intact_ms).await;
+                self.recover_erased(shard, intact_ms).await;
             }
         }
     }
 
-    /// What the configuration says of the namespace, and its nodes read there.
-    async fn tell_configuration_again(&self) {
-        let told = async {
-            self.queues.register_again().await?;
-            self.topics.register_again().await
-        };
-        if let Err(error) = told.await {
-            tracing::warn!(%error, "the queues of the configuration are not registered again yet");
-        }
-        self.schedules.are_news();
-    }
-}
-
-impl Wire {
     /// The same for one shard that was emptied beside others, as by FLUSHALL on one master of a cluster.
     pub(super) fn judge_shards(&self, shards: &[Arc<Shard>], servers: Vec<Value>) {
         let now_ms = self.clock().now_ms();

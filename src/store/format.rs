@@ -16,7 +16,8 @@ use redis::Value;
 use super::record::{RECORD_VERSION, RECORD_VERSION_OLDEST};
 use super::reply::Reply;
 use super::script::{call, fields};
-use super::{NodeInfo, Store, StoreError, keys};
+use super::servers::Servers;
+use super::{NodeInfo, StoreError, keys};
 
 /// For how long after `schema` was raised the version before is still written: a program that read the lower one just
 /// before that starts and shows itself within this time.
@@ -97,7 +98,7 @@ fn shown(node: &str) -> String {
     )
 }
 
-impl Store {
+impl Servers {
     /// Why this program may add nothing to the namespace: its records are of another version. `found` is the reply
     /// to GET.
     pub(super) async fn check_schema(&self, found: Value) -> Result<Option<String>, StoreError> {
@@ -118,7 +119,7 @@ impl Store {
             Some(schema) if !is_start => schema,
             _ => {
                 if !is_start {
-                    self.mark.note_schema_gone();
+                    self.wire.mark.note_schema_gone();
                 }
                 self.ask_format().await?
             }

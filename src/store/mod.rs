@@ -3,6 +3,7 @@
 //! Owns the keys, the scripts (`lua/`, one verb a file), their callers (one method a verb), the
 //! connections and the wake-ups. Refuses to know HTTP, downstreams and when a verb is called.
 
+mod across;
 mod actions;
 mod alarm;
 mod audit;
@@ -12,13 +13,13 @@ mod check;
 mod claim;
 mod claimed;
 mod clock;
+mod clock_alarms;
 mod connect;
 mod erasure;
 mod error;
 mod events;
 mod format;
 mod gate;
-mod gauges;
 mod given;
 mod grant;
 mod health;
@@ -50,6 +51,7 @@ mod rights;
 mod schedules;
 mod script;
 mod sentinels;
+mod servers;
 mod settle;
 mod site;
 mod survey;
@@ -57,18 +59,19 @@ mod tables;
 mod tail;
 mod topics;
 mod trouble;
-mod wake;
 mod wire;
 
 use std::ops::Deref;
 use std::sync::Arc;
 
+pub use across::{Erasures, Gauges, HandOuts, WakeUps};
 pub use actions::{ActionOutcome, Actions, NewAction, NotedAction};
 pub use alarm::ClockAlarm;
 pub use audit::{Audit, Audits, Books, Fault, Finding};
 pub use claim::ClaimReply;
 pub use claimed::Claimed;
 pub use clock::Clock;
+pub use clock_alarms::ClockAlarms;
 pub use error::StoreError;
 pub use events::{Events, Heard, Subscription};
 pub use gate::{ClaimStatus, ClaimWish, HORIZON_US};
@@ -80,7 +83,7 @@ pub use inbox::{Backlog, Entry, Inbox};
 pub use intake::{Accepted, NotAccepted};
 pub use managed::{GUARD_COMMAND, ManagedRedis, ManagedRefused, guard};
 pub use messages::Messages;
-pub use nodes::{NodeId, NodeInfo, RollCall};
+pub use nodes::{NodeId, NodeInfo, Nodes, RollCall};
 pub use operate::{Changed, Decision, Edit};
 pub use operations::{
     Keep, KeptOperation, OPERATIONS_RUNNING_MAX, Operations, Progress, Saved, Stage, Step, Taken,
@@ -93,10 +96,12 @@ pub use queues::heads::{Head, Heads};
 pub use queues::{Counts, PauseInfo, Queues};
 pub use read::{Page, Part};
 pub use receipt::{Receipt, ReceiptOf, Received};
+pub use record::RECORD_VERSION;
 pub use schedules::{
     Kept, LastTick, Paused, PutSchedule, SchedulePage, Schedules, Sweep, Tick, Touched, UnderWay,
 };
 pub use script::Verb;
+pub use servers::Servers;
 pub use settle::{Lease, LeaseEnd, Verdict, Way};
 pub use topics::{Event, Outstanding, Published, Topic, Topics};
 pub use wire::rollback::{Rollback, RollbackCause};
@@ -105,7 +110,6 @@ use crate::config::Settings;
 use crate::domain::message::When;
 use crate::shutdown::Tasks;
 use crate::telemetry::Metrics;
-use gauges::Gauges;
 use queue::queue_label;
 use site::Site;
 use wire::Wire;
@@ -138,11 +142,20 @@ pub struct Families {
     pub events: Events,
     /// Looks whether indexes agree with records.
     pub audits: Audits,
-    hand_outs: topics::HandOuts,
-    /// Rung when the wake-up channel is to be opened again.
-    listen_anew: tokio::sync::Notify,
-    mark: erasure::Mark,
-    gauges: Gauges,
+    /// The servers that hold all of it.
+    pub servers: Servers,
+    /// The nodes that share it.
+    pub nodes: Nodes,
+    /// The alarm after a step of the clock of Redis.
+    pub clock_alarms: ClockAlarms,
+    /// The way of events into their queues.
+    pub hand_outs: HandOuts,
+    /// The wake-ups that other nodes send.
+    pub wake_ups: WakeUps,
+    /// What is done about data that was taken away.
+    pub erasures: Erasures,
+    /// The gauges of everything that is kept.
+    pub gauges: Gauges,
 }
 
 impl Deref for Store {
@@ -166,45 +179,36 @@ impl Store {
         tasks: Tasks,
     ) -> Self {
         let wire = Wire::new(settings, managed_url, metrics, tasks);
+        let (messages, queues) = (Messages::new(&wire), Queues::new(&wire));
+        let (topics, inbox) = (Topics::new(&wire, settings), Inbox::new(&wire, settings));
+        let schedules = Schedules::new(&wire, settings);
         Self {
             families: Arc::new(Families {
-                messages: Messages::new(&wire),
-                queues: Queues::new(&wire),
-                topics: Topics::new(&wire, settings),
-                schedules: Schedules::new(&wire, settings),
-                inbox: Inbox::new(&wire, settings),
                 operations: Operations::new(&wire),
                 actions: Actions::new(&wire),
                 events: Events::new(&wire),
                 audits: Audits::new(&wire),
-                hand_outs: topics::HandOuts::default(),
-                listen_anew: tokio::sync::Notify::new(),
-                mark: erasure::Mark::default(),
-                gauges: Gauges::default(),
+                servers: Servers::new(&wire),
+                nodes: Nodes::new(&wire),
+                clock_alarms: ClockAlarms::new(&wire),
+                hand_outs: HandOuts::new(&wire, &messages, &topics),
+                wake_ups: WakeUps::new(&wire, &messages),
+                erasures: Erasures::new(&wire, &queues, &topics, &schedules),
+                gauges: Gauges::new(&wire, (&queues, &topics, &schedules, &inbox)),
+                messages,
+                queues,
+                topics,
+                schedules,
+                inbox,
                 wire,
             }),
         }
     }
 
-    /// The newest version of records that this program reads.
-    pub const RECORD_VERSION: u8 = record::RECORD_VERSION;
-
     /// The clock that follows Redis.
     #[must_use]
     pub fn clock(&self) -> &Clock {
         self.wire.clock()
-    }
-
-    /// This process' id among the nodes.
-    #[must_use]
-    pub fn node(&self) -> &NodeId {
-        self.wire.node()
-    }
-
-    /// What is known about the store's health.
-    #[must_use]
-    pub fn health(&self) -> &Health {
-        self.wire.health()
     }
 
     /// The metrics that this store counts into.

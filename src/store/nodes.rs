@@ -1,4 +1,4 @@
-//! Who is there: each node's presence, told once a second.
+//! Which nodes live: each node shows itself once a second.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ use super::record::RECORD_VERSION_OLDEST;
 use super::reply::Reply;
 use super::script::{call, fields};
 use super::wire::Wire;
-use super::{Store, StoreError, keys};
+use super::{StoreError, keys};
 use crate::domain::id::base32;
 
 /// A node that has not shown itself for so long is gone.
@@ -87,12 +87,28 @@ pub struct RollCall {
     pub gone: Vec<String>,
 }
 
-impl Store {
+/// The nodes that share the namespace; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Nodes {
+    wire: Wire,
+}
+
+impl Nodes {
+    pub(super) fn new(wire: &Wire) -> Self {
+        Self { wire: wire.clone() }
+    }
+
+    /// The id of this process among the nodes.
+    #[must_use]
+    pub fn own_id(&self) -> &NodeId {
+        self.wire.node()
+    }
+
     /// Shows that this node lives, and sets the clock.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn show_presence(&self, info: &NodeInfo) -> Result<(), StoreError> {
+    pub async fn show(&self, info: &NodeInfo) -> Result<(), StoreError> {
         let now_ms = self.wire.read_time().await? / 1000;
         let json = serde_json::to_string(info).unwrap_or_default();
         let (id, now) = (info.id.as_bytes(), now_ms.to_string());
@@ -109,7 +125,7 @@ impl Store {
     /// [`StoreError::Unavailable`].
     pub async fn beat(&self, info: &NodeInfo) -> Result<RollCall, StoreError> {
         let namespace = self.wire.namespace();
-        let beats = self.mark.next();
+        let beats = self.wire.mark.next();
         let info = NodeInfo { beats, ..info.clone() };
         let seen_ms = self.wire.clock().now_ms();
         let json = serde_json::to_string(&info).unwrap_or_default();
@@ -124,7 +140,7 @@ impl Store {
         self.wire.format.hear(schema, version, &behind.texts());
         let nodes = seen_nodes(nodes);
         let found = serde_json::from_str::<NodeInfo>(&before).ok().map(|before| before.beats);
-        self.judge_mark(found, beats, &keys::node_info(namespace)).await;
+        self.wire.judge_mark(found, beats, &keys::node_info(namespace));
         self.wire.meet_alarm(serde_json::from_str(&alarm).ok()).await?;
         self.wire.call_the_roll(nodes).await
     }
@@ -141,7 +157,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn nodes(&self) -> Result<Vec<NodeInfo>, StoreError> {
+    pub async fn list(&self) -> Result<Vec<NodeInfo>, StoreError> {
         let mut infos = Vec::new();
         for (id, seen_at_ms) in self.wire.presence().await? {
             let now_ms = self.wire.clock().now_ms();
@@ -166,21 +182,13 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn living_nodes(&self) -> Result<Vec<String>, StoreError> {
+    pub async fn living(&self) -> Result<Vec<String>, StoreError> {
         self.wire.living_nodes().await
-    }
-
-    /// Who lives and who is gone; those long gone are forgotten on the way.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`].
-    pub async fn roll_call(&self) -> Result<RollCall, StoreError> {
-        self.wire.roll_call().await
     }
 }
 
 impl Wire {
-    pub(super) async fn forget_node(&self, id: &str) -> Result<(), StoreError> {
+    async fn forget_node(&self, id: &str) -> Result<(), StoreError> {
         self.plain(redis::cmd("ZREM").arg(keys::nodes(self.namespace())).arg(id)).await?;
         self.plain(redis::cmd("HDEL").arg(keys::node_info(self.namespace())).arg(id)).await?;
         Ok(())
@@ -198,14 +206,11 @@ impl Wire {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub(super) async fn roll_call(&self) -> Result<RollCall, StoreError> {
+    async fn roll_call(&self) -> Result<RollCall, StoreError> {
         self.call_the_roll(self.presence().await?).await
     }
 
-    pub(super) async fn call_the_roll(
-        &self,
-        nodes: Vec<(String, u64)>,
-    ) -> Result<RollCall, StoreError> {
+    async fn call_the_roll(&self, nodes: Vec<(String, u64)>) -> Result<RollCall, StoreError> {
         let now_ms = self.clock().now_ms();
         let mut roll = RollCall::default();
         for (id, seen_at_ms) in nodes {

@@ -9,8 +9,6 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::Store;
-
 /// Shards meet another run of a server one after the other, but within this time.
 const QUIET: Duration = Duration::from_secs(1);
 
@@ -48,7 +46,7 @@ impl Reviews {
     }
 
     /// How many shards are whole, if all reviews have ended and nothing is missing anywhere.
-    fn take(&self, now: Instant) -> Option<usize> {
+    pub(super) fn take(&self, now: Instant) -> Option<usize> {
         let sum = self.with(|sum| {
             let is_over = sum.under_way == 0
                 && sum.ended_at.is_some_and(|at| now.saturating_duration_since(at) >= QUIET);
@@ -68,15 +66,6 @@ impl Drop for Review {
             sum.under_way -= 1;
             sum.ended_at = Some(Instant::now());
         });
-    }
-}
-
-impl Store {
-    /// Says once that Redis restarted and nothing is missing, when every shard has been looked at.
-    pub fn log_restart(&self, now: Instant) {
-        if let Some(shards) = self.wire.rollbacks.reviews.take(now) {
-            tracing::info!(shards, "Redis restarted; no acknowledged message is missing");
-        }
     }
 }
 

@@ -6,7 +6,8 @@
 //! and passwords.
 
 use super::script::call;
-use super::{Store, StoreError, arg};
+use super::servers::Servers;
+use super::{StoreError, arg};
 
 /// What an ACL has to say beside keys and channels; it stands in docs/configuration.md as well.
 pub(super) const RULE: &str = "+@read +@write +@connection -@dangerous -@scripting +eval +evalsha +publish \
@@ -65,7 +66,7 @@ const ON_NO_KEY: [&str; 4] = ["DBSIZE", "INFO", "SCAN", "TIME"];
 /// So many of what is denied are named.
 const NAMED_MAX: usize = 5;
 
-impl Store {
+impl Servers {
     /// Whether this user may do all that we do.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use crate::failpoint::planted;
 const VERSION_MIN: (u32, u32) = (7, 0);
 /// The oldest Redis whose WAITAOF can be relied on. Before (and in Valkey up to 9.1 at least), with
 /// `appendfsync everysec` it says yes to what was written within a second of the last flush, before
-/// the next one; `tests/it/valkey.rs` shows it.
+/// the next one; `tests/it/cluster/valkey.rs` shows it.
 const VERSION_WAITAOF: (u32, u32) = (8, 0);
 /// How long a write may take to reach the replicas, before a producer is told 503.
 const WAIT_MS: u64 = 1000;

@@ -23,6 +23,7 @@ use tokio::time::{Instant, timeout_at};
 use tower_service::Service;
 
 use super::shortage;
+use crate::domain::human::lasting;
 
 /// Look-ups of one pool at a time; 512 blocking threads serve the whole process.
 const LOOKUPS_MAX: usize = 32;
@@ -210,7 +211,7 @@ impl NameNotFound {
     }
 
     fn silent(host: String) -> Self {
-        let reason = format!("no name server answers within {} s", PATIENCE.as_secs());
+        let reason = format!("no name server answers within {}", lasting(PATIENCE));
         Self { host, reason, is_local: false }
     }
 }

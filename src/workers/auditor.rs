@@ -66,7 +66,7 @@ impl Pass for Auditor {
     /// One glance and one page.
     async fn run_once(&mut self) -> Result<Next, StoreError> {
         // Mending goes by time as well.
-        if self.store.health().is_up() && self.store.clock_alarm().is_none() {
+        if self.store.servers.health().is_up() && self.store.clock_alarms.standing().is_none() {
             self.glance().await?;
             match &self.under_way {
                 Some(_) => self.go_on().await?,

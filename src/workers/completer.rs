@@ -71,7 +71,7 @@ async fn look(store: &Store, topic: &Topic) -> Result<bool, StoreError> {
         for _ in 0..TAKES_MAX {
             let (events, more) = store.topics.pursue(topic, put_off, TAKE).await?;
             let before: usize = events.iter().map(|event| event.queues.len()).sum();
-            let left = store.hand_out(&events, &mut trouble).await;
+            let left = store.hand_outs.now(&events, &mut trouble).await;
             let after: usize = left.iter().map(Vec::len).sum();
             let concluded: Vec<_> =
                 events.iter().map(|event| event.id.ulid).zip(left.iter().cloned()).collect();

@@ -47,8 +47,8 @@ impl Pass for Heartbeat {
     /// Until somebody doubts Redis, or its clock: a second reading shows whether that stepped.
     async fn woken(&mut self) {
         tokio::select! {
-            () = self.store.health().doubted() => {}
-            () = self.store.clock_doubt() => {}
+            () = self.store.servers.health().doubted() => {}
+            () = self.store.clock_alarms.doubted() => {}
         }
         tokio::time::sleep_until(self.beat_at + EVERY_MIN).await;
     }
@@ -71,31 +71,32 @@ impl Heartbeat {
     pub async fn run(self, stop: CancellationToken, pulse: Pulse) {
         let ended = cadence::run(&stop, pulse, self).await;
         failpoint!("before-leave");
-        if let Err(error) = ended.store.leave().await {
+        if let Err(error) = ended.store.nodes.leave().await {
             tracing::debug!(%error, "could not take this node off the list");
         }
     }
 
     async fn beat(&mut self) -> Result<(), StoreError> {
-        let was_up = self.store.health().is_up();
-        match self.store.check().await {
+        let was_up = self.store.servers.health().is_up();
+        match self.store.servers.check().await {
             // Intake is closed, and was said to be. What it holds goes on, and so do we.
             Ok(()) | Err(StartRefused::NotDurable { .. } | StartRefused::Unfit(_)) => {}
             Err(StartRefused::Store(error)) => {
-                self.store.note_down(&error);
+                self.store.servers.note_down(&error);
                 return Err(error);
             }
         }
         if !was_up {
             self.wake_all();
-            self.store.listen_anew();
+            self.store.wake_ups.listen_anew();
             // What was leased when it went away may be leased still.
             self.vanished.notify_one();
         }
         self.presence.tell(&mut self.info);
-        let roll = self.store.beat(&self.info).await.inspect_err(|error| {
-            self.store.note_down(error);
-        })?;
+        let roll = self.store.nodes.beat(&self.info).await;
+        // What a beat noticed stands, even if the rest of it failed.
+        self.store.erasures.answer().await;
+        let roll = roll.inspect_err(|error| self.store.servers.note_down(error))?;
         failpoint!("heartbeat");
         if self.mourn(&roll) {
             self.vanished.notify_one();

@@ -92,7 +92,7 @@ impl InboxReader {
 
     /// Queues with something in their streams that are not being read.
     async fn look(&mut self) -> Vec<Arc<Queue>> {
-        if !self.store.inbox.is_enabled() || !self.store.health().is_up() {
+        if !self.store.inbox.is_enabled() || !self.store.servers.health().is_up() {
             return Vec::new();
         }
         let mut queues = self.store.queues.all();

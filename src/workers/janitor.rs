@@ -67,7 +67,7 @@ fn job(
         let (store, running, work) = (store.clone(), Arc::clone(&running), Arc::clone(&work));
         Box::pin(async move {
             let Ok(_alone) = running.try_lock() else { return };
-            if store.health().is_up()
+            if store.servers.health().is_up()
                 && let Err(error) = work(store).await
             {
                 tracing::debug!(%error, "a housekeeping job was cut short");
@@ -77,7 +77,7 @@ fn job(
 }
 
 async fn prune(store: Store) -> Result<(), StoreError> {
-    let living = store.living_nodes().await?;
+    let living = store.nodes.living().await?;
     let (mut queues, mut shards) = (Vec::new(), Vec::new());
     for queue in store.queues.all() {
         for shard in &queue.shards {
@@ -119,7 +119,7 @@ async fn trim(store: Store) -> Result<(), StoreError> {
     }
     let beyond = store.messages.beyond_limits(&limited).await?;
     if beyond.contains(&true) {
-        let living = store.living_nodes().await?;
+        let living = store.nodes.living().await?;
         for ((queue, shard), _) in limited.iter().zip(beyond).filter(|(_, is_beyond)| *is_beyond) {
             prune_shard(&store, queue, shard, &living).await?;
         }

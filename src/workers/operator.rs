@@ -44,7 +44,7 @@ impl Pass for Operator {
     /// Takes up everything that is free.
     async fn run_once(&mut self) -> Result<Next, StoreError> {
         while self.runs.try_join_next().is_some() {}
-        while self.runs.len() < OPERATIONS_RUNNING_MAX && self.store.health().is_up() {
+        while self.runs.len() < OPERATIONS_RUNNING_MAX && self.store.servers.health().is_up() {
             let Some(taken) = self.store.operations.take().await? else { break };
             let (store, stop) = (self.store.clone(), self.stop.clone());
             self.runs.spawn(async move { operation::run(store, taken, stop).await });

@@ -131,7 +131,7 @@ impl Reaper {
     /// Reaps a shard; returns when its next lease ends.
     async fn reap(&self, queue: &Queue, shard: &Shard) -> Option<Instant> {
         let lease = Duration::from_millis(queue.policy.lease_ms);
-        let grace = self.store.calm_for();
+        let grace = self.store.servers.calm_for();
         if grace < lease && !planted!("reap-without-grace") {
             return Some(Instant::now() + (lease - grace).min(lease).max(FAILED_PAUSE));
         }

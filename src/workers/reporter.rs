@@ -38,7 +38,7 @@ impl Reporter {
 impl Pass for Reporter {
     async fn run_once(&mut self) -> Result<Next, StoreError> {
         self.store.metrics().digest.log(Instant::now());
-        self.store.log_restart(Instant::now());
+        self.store.servers.log_restart(Instant::now());
         Ok(Next::In(EVERY))
     }
 }

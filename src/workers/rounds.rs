@@ -30,7 +30,7 @@ impl Pass for Rounds {
 
     /// One round.
     async fn run_once(&mut self) -> Result<Next, StoreError> {
-        if self.store.health().is_up() {
+        if self.store.servers.health().is_up() {
             self.look().await?;
         }
         Ok(Next::about(EVERY))

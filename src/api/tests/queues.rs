@@ -136,11 +136,11 @@ async fn nodes_health_and_metrics() {
     let house = House::open().await;
     assert_eq!(
         house.get("/v1/nodes").await.expect(200).json(),
-        json!({"nodes": [], "config_agrees": true, "answered_by": house.store.node().as_str()})
+        json!({"nodes": [], "config_agrees": true, "answered_by": house.store.nodes.own_id().as_str()})
     );
     let info = NodeInfo {
         beats: 0,
-        id: house.store.node().as_str().to_owned(),
+        id: house.store.nodes.own_id().as_str().to_owned(),
         host: "h".to_owned(),
         pid: 1,
         version: "0".to_owned(),
@@ -150,12 +150,12 @@ async fn nodes_health_and_metrics() {
         queues: 1,
         slots: 16,
         in_flight: 2,
-        record_version: crate::store::Store::RECORD_VERSION,
+        record_version: crate::store::RECORD_VERSION,
         seen_at_ms: 0,
     };
-    house.store.show_presence(&info).await.unwrap();
+    house.store.nodes.show(&info).await.unwrap();
     let nodes = house.get("/v1/nodes").await.expect(200).json();
-    assert_eq!(nodes["nodes"][0]["id"], house.store.node().as_str());
+    assert_eq!(nodes["nodes"][0]["id"], house.store.nodes.own_id().as_str());
     assert_eq!(nodes["nodes"][0]["started_at"], "2025-11-20T12:00:00.000Z");
     assert_eq!(house.get("/livez").await.expect(200).json(), json!({"status": "live"}));
     let ready = house.get("/readyz").await.expect(200).json();

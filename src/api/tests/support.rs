@@ -199,7 +199,7 @@ impl House {
         let tasks = Tasks::new();
         let store = Store::new(&settings, None, Metrics::new(), tasks.clone());
         within(async {
-            while let Err(error) = store.check().await {
+            while let Err(error) = store.servers.check().await {
                 assert!(!matches!(error, crate::store::StartRefused::Unfit(_)), "{error}");
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
@@ -207,7 +207,7 @@ impl House {
         .await;
         let listening = store.clone();
         let stop = tasks.stop_token().clone();
-        tasks.spawn("wake", async move { listening.listen(&stop).await });
+        tasks.spawn("wake", async move { listening.wake_ups.listen(&stop).await });
         let draining = CancellationToken::new();
         let state = ApiState {
             store: store.clone(),

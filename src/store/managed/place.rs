@@ -17,6 +17,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::{LOOK_EVERY, ManagedRefused, connection, pause};
 use crate::config::MANAGED_SOCKET;
+use crate::domain::human::lasting;
 
 const LOCK: &str = "lock";
 const SERVER_LOCK: &str = "server.lock";
@@ -210,9 +211,9 @@ fn stop_unlocked_server(socket: &Path) -> Result<(), ManagedRefused> {
         }
         if waited >= STOP_PATIENCE {
             return Err(ManagedRefused(format!(
-                "another Redis still listens on {} after {} s; stop it",
+                "another Redis still listens on {} after {}; stop it",
                 socket.display(),
-                STOP_PATIENCE.as_secs()
+                lasting(STOP_PATIENCE)
             )));
         }
         pause(LOOK_EVERY);

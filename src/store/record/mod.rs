@@ -25,7 +25,7 @@ use crate::domain::state::State;
 /// The newest version of records and state entries that this program reads and writes; a namespace with a newer one
 /// is refused. Version 3 is version 2 with optional fields. The state entry of a message has the version of its
 /// record.
-pub(crate) const RECORD_VERSION: u8 = 3;
+pub const RECORD_VERSION: u8 = 3;
 /// The oldest that it reads; it writes it while some node reads no newer one.
 pub(crate) const RECORD_VERSION_OLDEST: u8 = 2;
 

@@ -87,7 +87,7 @@ impl Event {
 
     /// What this queue gets. The producer's key is the topic's: in the queue it might be somebody
     /// else's.
-    pub(super) fn for_queue(&self, queue: &QueueName) -> (Given, NewMessage) {
+    pub(in crate::store) fn for_queue(&self, queue: &QueueName) -> (Given, NewMessage) {
         let mut message = self.message.clone();
         message.details.idempotency_key = None;
         (given(&self.id, queue), message)

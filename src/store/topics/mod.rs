@@ -5,7 +5,6 @@
 //! completing twice does no harm. Refuses to know when events that were left behind are looked for.
 
 mod event;
-mod hand_out;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -27,7 +26,6 @@ use crate::domain::spread::lengthened;
 use crate::domain::topic::{EventId, TopicName, TopicPolicy};
 use crate::telemetry::TopicLabel;
 pub use event::Event;
-pub(super) use hand_out::HandOuts;
 
 /// Events that a topic may keep: beyond, its queues have been in trouble for long.
 const EVENTS_MAX: usize = 100_000;

@@ -17,7 +17,7 @@ use crate::store::belief::Seen;
 use crate::store::queue::Shard;
 use crate::store::reply::Reply;
 use crate::store::script::{TimedCall, fields};
-use crate::store::{Store, StoreError, keys};
+use crate::store::{StoreError, keys};
 
 /// When to look again while Redis' clock is in doubt; the end of an alarm wakes sooner.
 pub(in crate::store) const DOUBT_PAUSE: Duration = Duration::from_secs(1);
@@ -47,75 +47,58 @@ pub(in crate::store) fn until(now_us: u64, next_ms: Option<u64>) -> Option<Durat
         .map(|next_ms| Duration::from_micros(next_ms.saturating_mul(1000).saturating_sub(now_us)))
 }
 
-impl Store {
-    /// The alarm that stands because the clock of Redis stepped: due times, the end of leases, expiry and retention wait.
-    #[must_use]
-    pub fn clock_alarm(&self) -> Option<ClockAlarm> {
-        self.wire.watch.alarm.standing()
+impl Wire {
+    /// The alarm that stands.
+    pub(in crate::store) fn clock_alarm(&self) -> Option<ClockAlarm> {
+        self.watch.alarm.standing()
     }
 
     /// How long the clock must be steady before the alarm ends.
-    #[must_use]
-    pub fn clock_settle(&self) -> Duration {
-        self.wire.clock_settle()
+    pub(in crate::store) fn clock_settle(&self) -> Duration {
+        Duration::from_millis(self.settings.clock_settle_ms)
     }
 
-    /// Waits until a moment of Redis is not as expected, and ought to be looked at again.
-    pub async fn clock_doubt(&self) {
-        self.wire.watch.doubt.notified().await;
-    }
-
-    /// How long leases could be renewed without a break: reaping waits for one lease of it.
-    #[must_use]
-    pub fn calm_for(&self) -> Duration {
-        let up_for = self.wire.health().redis_up_for();
-        if self.wire.watch.alarm.stands() {
+    /// How long leases could be renewed without a break.
+    pub(in crate::store) fn calm_for(&self) -> Duration {
+        let up_for = self.health().redis_up_for();
+        if self.watch.alarm.stands() {
             return Duration::ZERO;
         }
-        let over_for = self.wire.watch.alarm.over_for(Instant::now());
-        let writable_for = self.wire.room.writable_for();
+        let over_for = self.watch.alarm.over_for(Instant::now());
+        let writable_for = self.room.writable_for();
         over_for.into_iter().chain(writable_for).fold(up_for, Duration::min)
     }
 
-    /// Compares the clock with the last signs of life of all nodes: asked once, before the loops start.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`].
-    pub async fn meet_clock(&self) -> Result<(), StoreError> {
-        let now_ms = self.wire.read_time().await? / 1000;
-        let (seen_ms, _) = self.wire.clock_record().await?;
-        let signs = self.wire.presence().await?;
-        let last_ms = signs.into_iter().map(|(_, at_ms)| at_ms).chain(seen_ms).max().unwrap_or(0);
+    /// Waits until a moment of Redis is not as expected, and ought to be looked at again.
+    pub(in crate::store) async fn clock_doubted(&self) {
+        self.watch.doubt.notified().await;
+    }
+
+    /// Compares the clock with the last signs of life of all nodes, `signs_ms` among them.
+    pub(in crate::store) async fn check_clock(
+        &self,
+        now_ms: u64,
+        signs_ms: impl Iterator<Item = u64>,
+    ) -> Result<(), StoreError> {
+        let (seen_ms, _) = self.clock_record().await?;
+        let last_ms = signs_ms.chain(seen_ms).max().unwrap_or(0);
         if last_ms > now_ms + SIGN_AHEAD_MS {
-            self.wire.metrics().store.clock_steps.inc();
+            self.metrics().store.clock_steps.inc();
             let back_ms = i64::try_from(last_ms - now_ms).unwrap_or(i64::MAX);
-            self.wire.raise_clock_alarm(-back_ms);
+            self.raise_clock_alarm(-back_ms);
         }
-        self.wire.watch_clock().await
+        self.watch_clock().await
     }
 
-    /// Ends the alarm for all nodes: the operator knows that the time is right now. Returns whether
-    /// one stood.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`]: it still stands.
-    pub async fn resume_clock(&self, by: &str) -> Result<bool, StoreError> {
+    /// Ends the alarm for all nodes; whether one stood.
+    pub(in crate::store) async fn end_alarm(&self, by: &str) -> Result<bool, StoreError> {
         // Another node may have raised one that this node has not read yet.
-        self.wire.watch_clock().await?;
-        let Some(record) = self.wire.watch.alarm.ending(by) else { return Ok(false) };
-        self.wire.write_clock_record(&record).await?;
-        let turn =
-            self.wire.watch.alarm.meet(Some(record), Instant::now(), self.wire.clock_settle());
-        self.wire.carry_out(turn).await?;
+        self.watch_clock().await?;
+        let Some(record) = self.watch.alarm.ending(by) else { return Ok(false) };
+        self.write_clock_record(&record).await?;
+        let turn = self.watch.alarm.meet(Some(record), Instant::now(), self.clock_settle());
+        self.carry_out(turn).await?;
         Ok(true)
-    }
-}
-
-impl Wire {
-    /// How long the clock must be steady before the alarm ends.
-    #[must_use]
-    pub(in crate::store) fn clock_settle(&self) -> Duration {
-        Duration::from_millis(self.settings.clock_settle_ms)
     }
 
     /// Whether moments may still stand in Redis that its clock set before it stepped back.
@@ -207,7 +190,7 @@ impl Wire {
         Ok(None)
     }
 
-    /// Looks at the alarm of all nodes, and leaves a sign of life; asked where a beat is too late; see [`Store::beat`].
+    /// Looks at the alarm of all nodes, and leaves a sign of life; asked where a beat is too late; see `Nodes::beat`.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].

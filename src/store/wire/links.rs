@@ -1,25 +1,12 @@
 //! Every connection of a store: which there are, what runs on the one for readings, and what a failed call
 //! on each of them says about Redis.
 
-use futures_util::future::join_all;
-
 use super::Wire;
+use crate::store::StoreError;
 use crate::store::link::Link;
 use crate::store::reply::Reply;
 use crate::store::script::Call;
 use crate::store::site::Site;
-use crate::store::{Store, StoreError};
-
-impl Store {
-    /// Makes every connection that is not there yet: where open files become short later, each is open.
-    pub async fn connect(&self) {
-        for made in join_all(self.wire.links().map(Link::stand)).await {
-            if let Err(error) = made {
-                tracing::debug!(%error, "a connection to Redis is made when it is first used");
-            }
-        }
-    }
-}
 
 impl Wire {
     /// Every connection, to leave one that leads astray.

@@ -10,6 +10,7 @@ mod links;
 pub(in crate::store) mod rollback;
 pub(in crate::store) mod room;
 mod time;
+mod wake;
 
 use std::collections::HashMap;
 use std::ops::Deref;
@@ -28,6 +29,7 @@ use crate::domain::id::QueueName;
 use crate::failpoint::failpoint;
 use crate::shutdown::Tasks;
 use crate::store::connect::Target;
+use crate::store::erasure::Mark;
 use crate::store::format::Format;
 use crate::store::intake::Intake;
 use crate::store::keys::ShardKeys;
@@ -72,6 +74,7 @@ pub(in crate::store) struct Shared {
     pub(in crate::store) schedules_shard: Arc<Shard>,
     pub(in crate::store) promises: Promises,
     pub(in crate::store) rollbacks: Rollbacks,
+    pub(in crate::store) mark: Mark,
     pub(in crate::store) foreign: Foreign,
     pub(in crate::store) format: Format,
     pub(in crate::store) health: Health,
@@ -114,6 +117,7 @@ impl Wire {
                 schedules_shard: Arc::new(Shard::new(schedules, 0, Arc::default(), belief)),
                 promises: Promises::default(),
                 rollbacks: Rollbacks::default(),
+                mark: Mark::default(),
                 foreign: Foreign::default(),
                 format: Format::default(),
                 health: Health::default(),

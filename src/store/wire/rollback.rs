@@ -22,7 +22,7 @@ use crate::store::queue::{Queue, Shard, queue_label};
 use crate::store::reply::Reply;
 use crate::store::reviews::Reviews;
 use crate::store::script::{Call, call, fields, rows};
-use crate::store::{HORIZON_US, Store, StoreError, arg};
+use crate::store::{HORIZON_US, StoreError, arg};
 
 /// Ids asked about in one call.
 const PAGE: usize = 500;
@@ -92,12 +92,10 @@ struct Known {
     states: Vec<String>,
 }
 
-impl Store {
-    /// The rollbacks that this node has seen since it started, the newest last.
-    #[must_use]
-    pub fn rollbacks(&self) -> Vec<Rollback> {
-        let seen = self.wire.rollbacks.seen.lock();
-        seen.iter().cloned().collect()
+impl Rollbacks {
+    /// The newest last.
+    pub(in crate::store) fn all(&self) -> Vec<Rollback> {
+        self.seen.lock().iter().cloned().collect()
     }
 }
 

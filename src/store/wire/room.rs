@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::Wire;
 use crate::config::RedisTarget;
+use crate::domain::human::size;
 use crate::store::StoreError;
 use crate::store::link::slot;
 use crate::store::survey::Server;
@@ -196,19 +197,18 @@ impl Disk {
         if free_bytes >= if was_full { go_bytes } else { reserve_bytes } {
             return None;
         }
-        let mib = |bytes: u64| bytes >> 20;
         Some(if size_bytes <= reserve_bytes {
             format!(
-                "the disk of redis.data_dir has {} MiB in all, and redis.disk_reserve keeps {} MiB of it free: set redis.disk_reserve lower",
-                mib(size_bytes),
-                mib(reserve_bytes)
+                "the disk of redis.data_dir has {} in all, and redis.disk_reserve keeps {} of it free: set redis.disk_reserve lower",
+                size(size_bytes),
+                size(reserve_bytes)
             )
         } else {
             format!(
-                "the disk of redis.data_dir has {} MiB left; intake stops below {} MiB (redis.disk_reserve) and goes on from {} MiB",
-                mib(free_bytes),
-                mib(reserve_bytes),
-                go_bytes.div_ceil(1 << 20)
+                "the disk of redis.data_dir has {} left; intake stops below {} (redis.disk_reserve) and goes on from {}",
+                size(free_bytes),
+                size(reserve_bytes),
+                size(go_bytes)
             )
         })
     }
@@ -225,9 +225,9 @@ fn memory_mark(bytes: u64, bytes_max: u64, was_full: bool) -> Option<String> {
     let is_full = bytes_max > 0 && bytes >= bytes_max / 100 * share;
     is_full.then(|| {
         format!(
-            "Redis uses {} of the {} MiB of its maxmemory; intake goes on below {MEMORY_GO} %",
-            bytes >> 20,
-            bytes_max >> 20
+            "Redis uses {} of the {} of its maxmemory; intake goes on below {MEMORY_GO} %",
+            size(bytes),
+            size(bytes_max)
         )
     })
 }

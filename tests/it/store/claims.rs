@@ -71,7 +71,7 @@ async fn arrival_us(ground: &Ground) -> f64 {
 async fn slots_us(ground: &Ground, node: &Node) -> Vec<f64> {
     let mut get = redis::cmd("HGET");
     let memory: String =
-        ground.raw(get.arg(ground.key("claims")).arg(node.store.node().as_str())).await;
+        ground.raw(get.arg(ground.key("claims")).arg(node.store.nodes.own_id().as_str())).await;
     let count: usize = memory[20..24].parse().unwrap();
     let slots = memory.as_bytes()[24 + 26 * count..].chunks(16);
     slots.map(|slot| std::str::from_utf8(slot).unwrap().parse().unwrap()).collect()

@@ -77,10 +77,16 @@ async fn after_a_step_ahead_nothing_goes_by_time_until_the_operator_says_so() {
     assert_eq!(expire(&fresh[3]).await, 0);
     assert_eq!(prune(&fresh[4]).await, 0);
     assert_eq!(states().await, before);
-    assert!(fresh[1].store.clock_alarm().is_some_and(|alarm| (alarm.step_ms - HOUR).abs() < 5000));
+    assert!(
+        fresh[1]
+            .store
+            .clock_alarms
+            .standing()
+            .is_some_and(|alarm| (alarm.step_ms - HOUR).abs() < 5000)
+    );
 
-    assert!(fresh[1].store.resume_clock("ann").await.unwrap());
-    assert!(!fresh[1].store.resume_clock("ann").await.unwrap(), "repeated, it changes nothing");
+    assert!(fresh[1].store.clock_alarms.end("ann").await.unwrap());
+    assert!(!fresh[1].store.clock_alarms.end("ann").await.unwrap(), "repeated, it changes nothing");
 
     assert_eq!(fresh[1].promote().await, 1);
     assert_eq!((reap(&fresh[1]).await, expire(&fresh[1]).await, prune(&fresh[1]).await), (1, 1, 1));
@@ -118,7 +124,7 @@ async fn a_pause_does_not_end_by_a_step() {
         let claim = node.claim(WISH).await;
         assert_eq!((claim.status, claim.messages.len()), (ClaimStatus::Held(Gate::Pause), 0));
     }
-    assert!(node.store.resume_clock("ann").await.unwrap());
+    assert!(node.store.clock_alarms.end("ann").await.unwrap());
     assert_eq!(bodies(&node.claim(WISH).await.messages), ["m"]);
 }
 
@@ -130,7 +136,7 @@ async fn a_step_of_less_than_a_second_is_only_a_step() {
     for ms in [900, -900] {
         step(&ground, ms);
         assert_eq!(node.promote().await, 0);
-        assert!(node.store.clock_alarm().is_none());
+        assert!(node.store.clock_alarms.standing().is_none());
     }
     node.send(message("sooner").due(When::After(800))).await;
     step(&ground, 900);
@@ -146,8 +152,10 @@ async fn a_deadline_of_before_a_step_back_is_pulled_to_a_lease_from_now() {
     node.take_one().await;
     step(&ground, -HOUR);
     assert_eq!(node.promote().await, 0);
-    assert!(node.store.clock_alarm().is_some_and(|alarm| (alarm.step_ms + HOUR).abs() < 5000));
-    node.store.resume_clock("ann").await.unwrap();
+    assert!(
+        node.store.clock_alarms.standing().is_some_and(|alarm| (alarm.step_ms + HOUR).abs() < 5000)
+    );
+    node.store.clock_alarms.end("ann").await.unwrap();
 
     let reaped = node.store.messages.reap(&node.queue, node.shard()).await.unwrap();
 

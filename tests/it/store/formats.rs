@@ -8,7 +8,7 @@ use tidegate::domain::message::{Details, When};
 use tidegate::domain::receipt::Said;
 use tidegate::domain::settlement::Settlement;
 use tidegate::domain::state::State;
-use tidegate::store::{Changed, Decision, Edit, Receipt, ReceiptOf, Store, Verb};
+use tidegate::store::{Changed, Decision, Edit, RECORD_VERSION, Receipt, ReceiptOf, Verb};
 
 use super::ground::Ground;
 use super::node::{HOUR_MS, Node, With, ended, message};
@@ -57,7 +57,7 @@ impl Scene {
         let mut sent = message("m");
         sent.details = Details { kind: sent.details.kind, ..details };
         let id = before.send(sent).await;
-        ground.raise_to(Store::RECORD_VERSION).await;
+        ground.raise_to(RECORD_VERSION).await;
         let node = ground.node(lines).await;
         let hasty = ground.node_shaped(lines, |policy| policy.lease_ms = 1).await;
         Self { ground, node, hasty, id }

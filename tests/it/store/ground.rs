@@ -148,7 +148,7 @@ impl Ground {
         shape: impl FnOnce(&mut QueuePolicy),
     ) -> Node {
         let store = self.store(queue, shape);
-        store.check().await.expect("this Redis is fit");
+        store.servers.check().await.expect("this Redis is fit");
         Node::new(store)
     }
 

@@ -163,7 +163,7 @@ async fn what_is_past_its_time_expires_wherever_it_waits(ground: Ground) {
 
 async fn finals_are_pruned_when_their_retention_is_over(ground: Ground) {
     let node = ground.node_shaped("", |policy| policy.retention.delivered_ms = 1).await;
-    let living = [node.store.node().as_str().to_owned()];
+    let living = [node.store.nodes.own_id().as_str().to_owned()];
     let ids = node.send_all(&["delivered", "dead", "cancelled"]).await;
     let (one, two) = (node.take_one().await, node.take_one().await);
     node.end(Verb::Ack, &one).await;

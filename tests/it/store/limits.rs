@@ -62,7 +62,7 @@ async fn a_full_redis_takes_nothing_in_and_drains_on() {
 /// What the first look at this Redis says.
 async fn refusal(server: RedisServer, durability: &str) -> String {
     let ground = Ground::on(server, durability).await;
-    match ground.store("", |_| ()).check().await {
+    match ground.store("", |_| ()).servers.check().await {
         Err(StartRefused::Unfit(why) | StartRefused::NotDurable { why, .. }) => why,
         other => panic!("{other:?}"),
     }
@@ -92,12 +92,12 @@ async fn a_level_that_cannot_be_met_is_refused_with_the_one_that_can() {
 
 async fn a_newer_schema_is_refused(ground: Ground) {
     let node = ground.node("").await;
-    node.store.check().await.unwrap();
+    node.store.servers.check().await.unwrap();
     let schema = format!("{{{}}}:schema", ground.namespace());
     let known: u8 = ground.raw(redis::cmd("GET").arg(&schema)).await;
     ground.raw::<()>(redis::cmd("SET").arg(&schema).arg(known + 1)).await;
 
-    let refused = node.store.check().await;
+    let refused = node.store.servers.check().await;
 
     assert!(
         matches!(&refused, Err(StartRefused::Unfit(why)) if why.contains("run the newer tidegate")),
@@ -133,7 +133,7 @@ async fn a_queue_that_nobody_configures_is_still_read(ground: Ground) {
     let mut settings = ground.settings("", |_| ());
     settings.queues.clear();
     let later = Ground::store_of(&settings);
-    later.check().await.unwrap();
+    later.servers.check().await.unwrap();
     assert!(later.queues.get(&node.name).is_err());
 
     later.queues.register(&settings).await.unwrap();
@@ -153,8 +153,8 @@ async fn before_its_first_look_a_store_promises_nothing(ground: Ground) {
     let answers = store.messages.schedule(&name, vec![message("m")]).await.unwrap();
 
     assert!(matches!(answers[0], Err(NotAccepted::Store(StoreError::NotDurable(_)))));
-    assert_eq!(store.health().achieved(), None);
-    store.check().await.unwrap();
-    assert!(store.health().achieved().is_some());
+    assert_eq!(store.servers.health().achieved(), None);
+    store.servers.check().await.unwrap();
+    assert!(store.servers.health().achieved().is_some());
     assert!(store.messages.schedule(&name, vec![message("m")]).await.unwrap()[0].is_ok());
 }

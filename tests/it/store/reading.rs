@@ -159,7 +159,7 @@ async fn counts_tell_ages_and_calls(ground: Ground) {
 async fn listens(ground: &Ground, node: &Node) -> Tasks {
     let tasks = Tasks::new();
     let (store, stop) = (node.store.clone(), tasks.stop_token().clone());
-    tasks.spawn("listen", async move { store.listen(&stop).await });
+    tasks.spawn("listen", async move { store.wake_ups.listen(&stop).await });
     let channel = format!("{}:final", ground.namespace());
     eventually("it listens", async || ground.subscribers(&channel).await > 0).await;
     tasks

@@ -29,7 +29,7 @@ const MANY: KeepLimits = KeepLimits { messages_max: None, bytes_max: Some(1 << 3
 
 /// Prunes until nothing is left to do; the sum.
 async fn prune(node: &Node) -> Pruned {
-    let living = [node.store.node().as_str().to_owned()];
+    let living = [node.store.nodes.own_id().as_str().to_owned()];
     let mut all = Pruned::default();
     for shard in &node.queue.shards {
         loop {

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
 use tidegate::domain::message::When;
 use tidegate::domain::state::State;
-use tidegate::store::{Decision, Store, Verb};
+use tidegate::store::{Decision, RECORD_VERSION, Verb};
 use tokio::runtime::{Builder, Runtime};
 
 use super::node::HOUR_MS;
@@ -170,7 +170,7 @@ impl ReferenceStateMachine for Steps {
     type Transition = Step;
 
     fn init_state() -> BoxedStrategy<u8> {
-        prop::sample::select(vec![Store::RECORD_VERSION - 1, Store::RECORD_VERSION]).boxed()
+        prop::sample::select(vec![RECORD_VERSION - 1, RECORD_VERSION]).boxed()
     }
 
     fn transitions(_: &u8) -> BoxedStrategy<Step> {

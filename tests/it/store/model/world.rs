@@ -8,8 +8,8 @@ use tidegate::domain::id::MessageId;
 use tidegate::domain::settlement::Settlement;
 use tidegate::domain::state::State;
 use tidegate::store::{
-    Changed, ClaimStatus, ClaimWish, Claimed, Decision, Edit, Lease, NotAccepted, Store, Verb,
-    Verdict,
+    Changed, ClaimStatus, ClaimWish, Claimed, Decision, Edit, Lease, NotAccepted, RECORD_VERSION,
+    Verb, Verdict,
 };
 
 use super::known::{Known, Model};
@@ -72,7 +72,7 @@ impl World {
             Step::Resolve { which, decision } => self.resolve(which, decision).await,
             Step::Purge(state) => self.purge(state).await,
             Step::Raise => {
-                self.ground.raise_to(Store::RECORD_VERSION).await;
+                self.ground.raise_to(RECORD_VERSION).await;
                 self.node = self.ground.node(QUEUE).await;
             }
             Step::Weigh(is_weighed) => {

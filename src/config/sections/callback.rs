@@ -1,0 +1,121 @@
+//! `[queues.<name>.callback]` and `server.callback_hosts`: who is told of final states.
+
+use super::downstream::{TIMEOUT_MS_MAX, signing_secret, target};
+use super::{headers, retry};
+use crate::config::kinds::{duration, parsed};
+use crate::config::load::reader::{Field, Read};
+use crate::domain::callback::{CallbackOn, CallbackPolicy, TIMEOUT_MS, default_retry};
+use crate::domain::callback_host::{CallbackHost, CallbackHosts};
+use crate::domain::limit::Rate;
+use crate::domain::outcome::OnUncertain;
+
+/// The hosts that messages may name.
+pub(in crate::config) fn hosts(field: &Field<'_>) -> Read<CallbackHosts> {
+    field.list(parsed::<CallbackHost>).map(CallbackHosts::from)
+}
+
+/// A section without a url says how the urls are called that messages name.
+pub(in crate::config) fn read(field: &Field<'_>, hosts: &CallbackHosts) -> Read<CallbackPolicy> {
+    field.section(&[], |section| {
+        let url = section.read("url", target);
+        let on = section.read_or("on", CallbackOn::USUAL, states);
+        let rate = section.read("rate", parsed::<Rate>);
+        let timeout = section.read_or("timeout", TIMEOUT_MS, duration(1..=TIMEOUT_MS_MAX));
+        let headers = section.read_or("headers", Vec::new(), headers::read);
+        let signing_secret = section.read("signing_secret", signing_secret);
+        let retry = section.read("retry", |field| {
+            retry::read_over(field, &default_retry(), Ok(OnUncertain::Resend))
+        });
+        let url = url?;
+        if url.is_none() && hosts.is_empty() {
+            return Err(section.wrong(
+                "url",
+                "is missing; expected for example url = \"https://shop.example/hooks/tidegate\" (or server.callback_hosts, so that messages name their own)",
+            ));
+        }
+        Ok(CallbackPolicy {
+            url,
+            on: on?,
+            rate: rate?,
+            timeout_ms: timeout?,
+            headers: headers?,
+            signing_secret: signing_secret?,
+            retry: retry?.unwrap_or_else(default_retry),
+            hosts: hosts.clone(),
+        })
+    })
+}
+
+/// What holds for a queue that says nothing of callbacks.
+pub(in crate::config) fn without_section(hosts: &CallbackHosts) -> Option<CallbackPolicy> {
+    (!hosts.is_empty()).then(|| CallbackPolicy::on_hosts(hosts.clone()))
+}
+
+fn states(field: &Field<'_>) -> Read<CallbackOn> {
+    let states = field.list(|field| field.parse(|word| CallbackOn::NONE.with(word)))?;
+    Ok(states.into_iter().fold(CallbackOn::NONE, CallbackOn::and))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::testing::{load_with, queue_errors, queue_of};
+    use crate::domain::callback::{CallbackPolicy, default_retry};
+
+    const HOSTS: &str = "[server]\ncallback_hosts = [\"shop.example\", \"127.0.0.1:9\"]\n";
+
+    fn callback(text: &str) -> CallbackPolicy {
+        let url = "url = \"https://shop.example/${PATH}\"";
+        let text =
+            format!("[queues.q.callback]\n{url}\n{text}\n[queues.q.downstream]\ntype = \"null\"");
+        let settings = load_with(&text, &[("PATH", "hook")], &[]).unwrap();
+        settings.queues.values().next().unwrap().callback.clone().unwrap()
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        let defaults = callback("");
+        let (url, shown) = defaults.url.unwrap();
+        assert_eq!(url.as_str(), "https://shop.example/hook");
+        assert_eq!(shown, "https://shop.example/${PATH}");
+        assert_eq!(defaults.on.words(), ["delivered", "dead"]);
+        assert_eq!((defaults.rate, defaults.timeout_ms), (None, 10_000));
+        assert_eq!((defaults.headers, defaults.signing_secret), (Vec::new(), None));
+        assert_eq!(defaults.retry, default_retry());
+        let all = callback(
+            "on = [\"cancelled\", \"expired\"]\nrate = \"50/s\"\ntimeout = \"3s\"\nheaders = { X-One = \"1\" }\nsigning_secret = \"s\"\nretry = { max_attempts = 3 }",
+        );
+        assert_eq!(all.on.words(), ["expired", "cancelled"]);
+        assert_eq!((all.rate.unwrap().to_string(), all.timeout_ms), ("50/s".to_owned(), 3000));
+        assert_eq!((all.headers.len(), all.signing_secret.is_some()), (1, true));
+        assert_eq!((all.retry.max_attempts, all.retry.max_age_ms), (Some(3), 86_400_000));
+    }
+
+    #[test]
+    fn hosts_let_messages_name_urls_in_every_queue() {
+        assert_eq!(queue_of("").callback, None);
+        let hosts_alone = queue_of(HOSTS).callback.clone().unwrap();
+        assert_eq!(hosts_alone.url, None);
+        assert!(hosts_alone.hosts.allow(&"http://127.0.0.1:9/x".parse().unwrap()));
+        let secret = queue_of(&format!("{HOSTS}[queues.q.callback]\nsigning_secret = \"s\""));
+        assert!(secret.callback.as_ref().unwrap().signing_secret.is_some());
+    }
+
+    #[test]
+    fn bad_values_are_refused() {
+        for (text, part) in [
+            ("on = []", "queues.q.callback.url: is missing"),
+            ("url = \"ftp://h/\"", "queues.q.callback.url: has the scheme \"ftp\""),
+            ("url = \"http://u:p@h/\"", "put them into headers instead"),
+            ("on = [\"done\"]", "queues.q.callback.on[0]: \"done\" is not a valid final state"),
+            ("on = \"dead\"", "queues.q.callback.on: found a text, expected a list"),
+            ("rate = \"1/x\"", "queues.q.callback.rate: \"1/x\" is not a valid rate"),
+            ("timeout = \"0s\"", "queues.q.callback.timeout: found \"0s\""),
+            ("retry = { factor = 0.5 }", "queues.q.callback.retry.factor: found 0.5"),
+            ("signing_secret = \"whsec_%\"", "queues.q.callback.signing_secret: begins with"),
+            ("uri = \"http://h\"", "queues.q.callback.uri: unknown key; did you mean url?"),
+        ] {
+            let error = queue_errors(&format!("[queues.q.callback]\n{text}"));
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+}

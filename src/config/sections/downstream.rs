@@ -1,0 +1,238 @@
+//! `[queues.<name>.downstream]`: who receives.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use url::Url;
+
+use super::headers;
+use crate::config::kinds::{duration, word};
+use crate::config::load::reader::{Field, Read};
+use crate::domain::endpoint::{HttpDownstream, Secret};
+use crate::domain::policy::Downstream;
+
+/// The default deadline of a whole exchange, in milliseconds.
+pub(in crate::config) const TIMEOUT_MS: u64 = 15_000;
+/// The longest deadline, in milliseconds: a slot is taken so long.
+pub(in crate::config) const TIMEOUT_MS_MAX: u64 = 3_600_000;
+
+#[derive(Debug, Clone, Copy)]
+enum Type {
+    Http,
+    Null,
+    Pull,
+}
+
+const TYPES: [(&str, Type); 3] = [("http", Type::Http), ("null", Type::Null), ("pull", Type::Pull)];
+const TYPES_LATER: [&str; 8] =
+    ["smpp", "redis", "amqp", "kafka", "nats", "mqtt", "smtp", "command"];
+
+/// Under `null` and `pull` the keys of `http` may stay, checked and unused: a dry run changes one word.
+pub(in crate::config) fn read(field: &Field<'_>) -> Read<Downstream> {
+    field.section(&[], |section| {
+        let kind = section.read_or("type", Type::Http, word(&TYPES, &TYPES_LATER));
+        let target = section.read("url", target);
+        let method = section.read_or("method", http::Method::POST, method);
+        let timeout = section.read_or("timeout", TIMEOUT_MS, duration(1..=TIMEOUT_MS_MAX));
+        let headers = section.read_or("headers", Vec::new(), headers::read);
+        let signing_secret = section.read("signing_secret", signing_secret);
+        let (kind, target, method, timeout_ms) = (kind?, target?, method?, timeout?);
+        let (headers, signing_secret) = (headers?, signing_secret?);
+        match (kind, target) {
+            (Type::Null, _) => Ok(Downstream::Null),
+            (Type::Pull, _) => Ok(Downstream::Pull),
+            (Type::Http, Some((url, url_shown))) => Ok(Downstream::Http(HttpDownstream {
+                url,
+                url_shown,
+                method,
+                timeout_ms,
+                headers,
+                signing_secret,
+            })),
+            (Type::Http, None) => Err(section.wrong(
+                "url",
+                "is missing; expected for example url = \"https://sms.example/send\" (or type = \"pull\" for workers that claim, type = \"null\" to send nothing)",
+            )),
+        }
+    })
+}
+
+/// The url, and how it is shown: as written, so that references stay references, and without its
+/// query, where keys are wont to stand.
+pub(in crate::config) fn target(field: &Field<'_>) -> Read<(Url, String)> {
+    Ok((field.parse(address)?, shown(field)))
+}
+
+/// An address that can be called.
+pub(in crate::config) fn address(text: &str) -> Result<Url, String> {
+    let expected = "expected for example https://sms.example/send";
+    let url = Url::parse(text).map_err(|e| format!("is not a valid url ({e}); {expected}"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(format!("has the scheme {:?}; expected http or https", url.scheme()));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(
+            "holds a user or password; put them into headers instead, for example Authorization = \"Basic ${SMS_BASIC}\""
+                .to_owned(),
+        );
+    }
+    if url.fragment().is_some() {
+        return Err("has a fragment (#...), which is never sent; remove it".to_owned());
+    }
+    Ok(url)
+}
+
+/// How an address is shown.
+pub(in crate::config) fn shown(field: &Field<'_>) -> String {
+    let written = field.raw_text().unwrap_or_default();
+    match written.split_once('?') {
+        Some((path, _)) => format!("{path}?***"),
+        None => written.to_owned(),
+    }
+}
+
+fn method(field: &Field<'_>) -> Read<http::Method> {
+    let methods = [http::Method::POST, http::Method::PUT, http::Method::PATCH];
+    field.parse(|text| {
+        let method = methods.iter().find(|method| method.as_str().eq_ignore_ascii_case(text));
+        method
+            .cloned()
+            .ok_or_else(|| format!("found {text:?}, expected \"POST\", \"PUT\" or \"PATCH\""))
+    })
+}
+
+/// Standard Webhooks: `whsec_` and base64, or any other text taken as its bytes. Never shown.
+pub(in crate::config) fn signing_secret(field: &Field<'_>) -> Read<Secret> {
+    field.parse(|text| {
+        let expected =
+            "expected whsec_ and base64, for example from: echo whsec_$(openssl rand -base64 32)";
+        if text.trim() != text || text.is_empty() {
+            return Err(format!("is empty, or begins or ends with space; {expected}"));
+        }
+        if text.starts_with("whsk_") {
+            return Err(format!(
+                "is an asymmetric key (whsk_), which this version does not sign with; {expected}"
+            ));
+        }
+        match text.strip_prefix("whsec_").map(|key| STANDARD.decode(key)) {
+            None => Ok(Secret::new(text.to_owned())),
+            Some(Ok(key)) if !key.is_empty() => Ok(Secret::new(text.to_owned())),
+            Some(Ok(_)) => Err(format!("is an empty key; {expected}")),
+            Some(Err(_)) => {
+                Err(format!("begins with whsec_, but what follows is not valid base64; {expected}"))
+            }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::testing::{load_with, queue_errors, queue_of};
+    use crate::domain::endpoint::{HttpDownstream, Secret};
+    use crate::domain::policy::Downstream;
+
+    fn http(text: &str) -> HttpDownstream {
+        let queue =
+            queue_of(&format!("[queues.q.downstream]\nurl = \"https://sms.example/send\"\n{text}"));
+        let Downstream::Http(http) = &queue.downstream else { panic!("{queue:?}") };
+        http.clone()
+    }
+
+    fn error(text: &str) -> String {
+        queue_errors(&format!("[queues.q.downstream]\n{text}"))
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        let defaults = http("");
+        assert_eq!(defaults.url.as_str(), "https://sms.example/send");
+        assert_eq!((defaults.method, defaults.timeout_ms), (http::Method::POST, 15_000));
+        assert_eq!((defaults.headers, defaults.signing_secret), (Vec::new(), None));
+        let all = http(
+            "type = \"http\"\nmethod = \"PUT\"\ntimeout = \"3s\"\nheaders = { X-One = \"1\" }\nsigning_secret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"",
+        );
+        assert_eq!((all.method, all.timeout_ms), (http::Method::PUT, 3000));
+        assert_eq!(all.headers[0].0.as_str(), "x-one");
+        assert!(all.signing_secret.is_some());
+        assert!(http("signing_secret = \"any text\"").signing_secret.is_some());
+    }
+
+    #[test]
+    fn a_dry_run_changes_one_word() {
+        let null = queue_of("[queues.q.downstream]\ntype = \"null\"\nurl = \"http://h\"");
+        assert_eq!(null.downstream, Downstream::Null);
+        assert!(error("type = \"null\"\nurl = \"ftp://h\"").contains("scheme \"ftp\""));
+    }
+
+    #[test]
+    fn workers_that_claim_need_no_url_and_gather_no_batches() {
+        let text = "[queues.q.downstream]\ntype = \"pull\"";
+        let queue = queue_of(text);
+        assert_eq!((&queue.downstream, queue.concurrency), (&Downstream::Pull, 1000));
+        let error = queue_errors(&format!("{text}\n[queues.q.batch]"));
+        assert!(error.contains("queues.q.batch: has no effect"), "{error}");
+    }
+
+    #[test]
+    fn a_url_is_shown_as_written() {
+        let text = "[queues.q.downstream]\nurl = \"https://${HOST}/hooks/${TOKEN}?key=abc\"";
+        let env = [("HOST", "h.example"), ("TOKEN", "t0k")];
+        let settings = load_with(text, &env, &[]).unwrap();
+        let Downstream::Http(http) = &settings.queues.values().next().unwrap().downstream else {
+            panic!()
+        };
+        assert_eq!(http.url.as_str(), "https://h.example/hooks/t0k?key=abc");
+        assert_eq!(http.url_shown, "https://${HOST}/hooks/${TOKEN}?***");
+        assert!(!format!("{http:?}").contains("t0k"));
+    }
+
+    #[test]
+    fn bad_values_are_refused() {
+        for (text, part) in [
+            ("", "queues.q.downstream.url: is missing"),
+            (
+                "type = \"smpp\"",
+                "this version does not have \"smpp\"; expected \"http\" or \"null\" or \"pull\"",
+            ),
+            ("type = \"htp\"", "found \"htp\", expected \"http\" or \"null\" or \"pull\""),
+            ("url = \"sms.example/send\"", "queues.q.downstream.url: is not a valid url"),
+            ("url = \"ftp://h/\"", "has the scheme \"ftp\"; expected http or https"),
+            ("url = \"https://\"", "is not a valid url (empty host)"),
+            ("url = \"http://h/#top\"", "has a fragment"),
+            ("url = \"http://user:pw@h/\"", "put them into headers instead"),
+            ("method = \"GET\"", "found \"GET\", expected \"POST\""),
+            ("timeout = \"0s\"", "found \"0s\", expected 1ms to 1h"),
+            ("timeout = 15", "\"15\" is not a valid duration; expected for example 250ms, 90s"),
+            (
+                "signing_secret = \"whsec_%%\"",
+                "queues.q.downstream.signing_secret: begins with whsec_",
+            ),
+            ("signing_secret = \"whsec_\"", "is an empty key"),
+            ("signing_secret = \"whsk_abc\"", "asymmetric"),
+            ("signing_secret = \"\"", "is empty"),
+            ("uri = \"http://h\"", "queues.q.downstream.uri: unknown key; did you mean url?"),
+        ] {
+            let error = error(text);
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        for text in [
+            "signing_secret = \"whsec_hunter2%\"",
+            "signing_secret = \" hunter2\"",
+            "url = \"http://:hunter2@h/\"",
+            "headers = { Authorization = \"hunter2\\n\" }",
+        ] {
+            let error = error(text);
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+        let env = [("URL", "hunter2://h")];
+        let errors =
+            load_with("[queues.q.downstream]\nurl = \"${URL}\"\ntimeout = \"${URL}\"", &env, &[]);
+        let errors = errors.unwrap_err().to_string();
+        assert!(errors.contains("timeout: \"${URL}\" is not a valid duration"), "{errors}");
+        assert!(!errors.contains("hunter2"), "{errors}");
+        assert!(!format!("{:?}", Secret::new("hunter2".to_owned())).contains("hunter2"));
+    }
+}

@@ -1,0 +1,240 @@
+//! `[queues.<name>.probe]`: whom to ask what became of a message, before it is sent again.
+
+use super::downstream::{TIMEOUT_MS, TIMEOUT_MS_MAX, address, shown};
+use super::headers;
+use crate::config::kinds::{duration, whole};
+use crate::config::load::reader::{Field, Read, Section};
+use crate::domain::outcome::OnUncertain;
+use crate::domain::policy::Downstream;
+use crate::domain::probe::{ID_PLACE, ProbePolicy};
+
+/// The longest time to the first probe, in milliseconds.
+const AFTER_MS_MAX: u64 = 86_400_000;
+/// Most probes: a bound against a slip of the finger.
+const ATTEMPTS_MAX: u32 = 1000;
+
+/// Defaults, as `config/default.toml` tells them.
+const AFTER_MS: u64 = 5000;
+const ATTEMPTS: u32 = 5;
+const DELIVERED: [u16; 1] = [200];
+const ABSENT: [u16; 1] = [404];
+
+/// What an id looks like, to try the url with.
+const SAMPLE_ID: &str = "erp_01JD3A9PX2M7Q8R4T6V0W1Y2Z3";
+const EXAMPLE: &str = "probe = { url = \"https://erp.example/orders/{id}\" }";
+
+/// The section and the word that asks for it stand together, or neither does.
+pub(in crate::config) fn of_queue(
+    section: &Section<'_>,
+    on_uncertain: Read<OnUncertain>,
+    downstream: &Read<Downstream>,
+) -> Read<Option<ProbePolicy>> {
+    let probe = section.read("probe", |field| read(field, downstream))?;
+    let asks = on_uncertain? == OnUncertain::Probe;
+    match (asks, probe) {
+        (true, None) => Err(section.wrong(
+            "on_uncertain",
+            format!("\"probe\" does not say whom to ask; set for example {EXAMPLE}"),
+        )),
+        (false, Some(_)) => Err(section.wrong(
+            "probe",
+            "has no effect without on_uncertain = \"probe\"; set that too, or remove probe",
+        )),
+        (_, probe) => Ok(probe),
+    }
+}
+
+/// What is not said is done as for a delivery.
+fn read(field: &Field<'_>, downstream: &Read<Downstream>) -> Read<ProbePolicy> {
+    field.section(&[], |section| {
+        let target = section.required("url", "url = \"https://erp.example/orders/{id}\"", target);
+        let method = section.read_or("method", http::Method::GET, method);
+        let delivered = section.read_or("delivered", DELIVERED.to_vec(), statuses);
+        let absent = section.read_or("absent", ABSENT.to_vec(), statuses);
+        let after = section.read_or("after", AFTER_MS, duration(1..=AFTER_MS_MAX));
+        let max_attempts = section.read_or("max_attempts", ATTEMPTS, whole(1..=ATTEMPTS_MAX));
+        let timeout = section.read("timeout", duration(1..=TIMEOUT_MS_MAX));
+        let headers = section.read("headers", headers::read);
+        let (delivered, absent) = (delivered?, absent?);
+        tell_apart(section, &delivered, &absent)?;
+        let ((url, url_shown), method) = (target?, method?);
+        let (after_ms, max_attempts) = (after?, max_attempts?);
+        let (timeout, headers) = (timeout?, headers?);
+        let inherited = match downstream {
+            Ok(Downstream::Http(http)) => Some(http),
+            Ok(Downstream::Null | Downstream::Pull | Downstream::Callbacks(_)) => None,
+            Err(reported) => return Err(*reported),
+        };
+        Ok(ProbePolicy {
+            url,
+            url_shown,
+            method,
+            timeout_ms: timeout.or(inherited.map(|http| http.timeout_ms)).unwrap_or(TIMEOUT_MS),
+            headers: headers
+                .or_else(|| inherited.map(|http| http.headers.clone()))
+                .unwrap_or_default(),
+            signing_secret: inherited.and_then(|http| http.signing_secret.clone()),
+            delivered,
+            absent,
+            after_ms,
+            max_attempts,
+        })
+    })
+}
+
+/// Checked with an id in place; kept as it was written, since a url would quote the braces.
+fn target(field: &Field<'_>) -> Read<(String, String)> {
+    let url = field.parse(|text| {
+        if !text.contains(ID_PLACE) {
+            return Err(format!(
+                "does not say where the message's id stands; expected {ID_PLACE} in it, for example https://erp.example/orders/{ID_PLACE}"
+            ));
+        }
+        let url = address(&text.replace(ID_PLACE, SAMPLE_ID))?;
+        let place = url.path().contains(SAMPLE_ID) || url.query().is_some_and(|q| q.contains(SAMPLE_ID));
+        if !place {
+            return Err(format!("has {ID_PLACE} in the host; expected it in the path or the query"));
+        }
+        Ok(text.to_owned())
+    })?;
+    Ok((url, shown(field)))
+}
+
+fn method(field: &Field<'_>) -> Read<http::Method> {
+    let methods = [http::Method::GET, http::Method::HEAD];
+    field.parse(|text| {
+        let method = methods.iter().find(|method| method.as_str().eq_ignore_ascii_case(text));
+        method.cloned().ok_or_else(|| format!("found {text:?}, expected \"GET\" or \"HEAD\""))
+    })
+}
+
+fn statuses(field: &Field<'_>) -> Read<Vec<u16>> {
+    field.list(status)
+}
+
+/// What says nothing about the message must not be taken for a word on it.
+fn status(field: &Field<'_>) -> Read<u16> {
+    let status = whole(200..=599u16)(field)?;
+    if matches!(status, 401 | 407 | 408 | 425 | 429 | 500..=599) {
+        return Err(field.wrong(format!(
+            "found {status}, which says nothing about a message; expected for example 200 or 404"
+        )));
+    }
+    Ok(status)
+}
+
+fn tell_apart(section: &Section<'_>, delivered: &[u16], absent: &[u16]) -> Read<()> {
+    if delivered.is_empty() {
+        return Err(section.wrong("delivered", "found an empty list, expected for example [200]"));
+    }
+    match absent.iter().find(|status| delivered.contains(status)) {
+        None => Ok(()),
+        Some(both) => Err(section.wrong(
+            "absent",
+            format!("has {both}, which delivered has too; a status says one thing only"),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::testing::{load_with, queue_errors, queue_of};
+    use crate::domain::outcome::OnUncertain;
+    use crate::domain::probe::ProbePolicy;
+
+    const DOWNSTREAM: &str = "[queues.q.downstream]\nurl = \"https://erp.example/orders\"\ntimeout = \"7s\"\nheaders = { X-Key = \"k\" }\nsigning_secret = \"any text\"";
+
+    fn probe(text: &str) -> ProbePolicy {
+        let queue = queue_of(&format!(
+            "[queues.q]\non_uncertain = \"probe\"\n[queues.q.probe]\nurl = \"https://erp.example/o/{{id}}\"\n{text}\n{DOWNSTREAM}"
+        ));
+        assert_eq!(queue.on_uncertain, OnUncertain::Probe);
+        queue.probe.clone().unwrap()
+    }
+
+    #[test]
+    fn what_is_not_said_is_done_as_for_a_delivery() {
+        let defaults = probe("");
+        assert_eq!(defaults.url, "https://erp.example/o/{id}");
+        assert_eq!((defaults.method, defaults.timeout_ms), (http::Method::GET, 7000));
+        assert_eq!((defaults.delivered, defaults.absent), (vec![200], vec![404]));
+        assert_eq!((defaults.after_ms, defaults.max_attempts), (5000, 5));
+        assert_eq!(defaults.headers[0].0.as_str(), "x-key");
+        assert!(defaults.signing_secret.is_some());
+        let own = probe(
+            "method = \"HEAD\"\ndelivered = [200, 409]\nabsent = []\nafter = \"2m\"\nmax_attempts = 9\ntimeout = \"1s\"\nheaders = {}",
+        );
+        assert_eq!((own.method, own.timeout_ms), (http::Method::HEAD, 1000));
+        assert_eq!((own.delivered, own.absent), (vec![200, 409], vec![]));
+        assert_eq!((own.after_ms, own.max_attempts, own.headers), (120_000, 9, vec![]));
+    }
+
+    #[test]
+    fn the_word_and_the_section_stand_together() {
+        let error = queue_errors("on_uncertain = \"probe\"");
+        assert!(
+            error.contains("queues.q.on_uncertain: \"probe\" does not say whom to ask"),
+            "{error}"
+        );
+        for word in ["", "on_uncertain = \"park\"\n", "on_uncertain = \"resend\"\n"] {
+            let error = queue_errors(&format!("{word}probe = {{ url = \"http://h/{{id}}\" }}"));
+            assert!(
+                error.contains("queues.q.probe: has no effect without on_uncertain"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn probing_needs_the_disk() {
+        let text = "[queues.q]\non_uncertain = \"probe\"\nprobe.url = \"http://h/{id}\"\ndownstream.type = \"null\"";
+        let loaded = load_with(text, &[("TIDEGATE__REDIS__DURABILITY", "everysec")], &[]);
+        let errors = loaded.unwrap_err().to_string();
+        assert!(
+            errors.contains("queues.q.on_uncertain: \"probe\" promises at most once"),
+            "{errors}"
+        );
+    }
+
+    #[test]
+    fn bad_values_are_refused() {
+        for (text, part) in [
+            ("after = \"1s\"", "queues.q.probe.url: is missing"),
+            (
+                "url = \"https://erp.example/orders\"",
+                "probe.url: does not say where the message's id",
+            ),
+            ("url = \"ftp://h/{id}\"", "has the scheme \"ftp\""),
+            ("url = \"http://{id}.example/\"", "has {id} in the host"),
+            ("url = \"http://u:p@h/{id}\"", "put them into headers instead"),
+            ("url = \"http://h/{id}\"\nmethod = \"POST\"", "expected \"GET\" or \"HEAD\""),
+            ("url = \"http://h/{id}\"\ndelivered = []", "probe.delivered: found an empty list"),
+            ("url = \"http://h/{id}\"\nabsent = [200]", "has 200, which delivered has too"),
+            ("url = \"http://h/{id}\"\nabsent = [500]", "found 500, which says nothing"),
+            ("url = \"http://h/{id}\"\ndelivered = [429]", "found 429, which says nothing"),
+            (
+                "url = \"http://h/{id}\"\nafter = \"0s\"",
+                "probe.after: found \"0s\", expected 1ms to 1d",
+            ),
+            (
+                "url = \"http://h/{id}\"\nmax_attempts = 0",
+                "found 0, expected a whole number from 1",
+            ),
+            ("url = \"http://h/{id}\"\nabsents = [404]", "unknown key; did you mean absent?"),
+        ] {
+            let error =
+                queue_errors(&format!("on_uncertain = \"probe\"\n[queues.q.probe]\n{text}"));
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_url_shows_no_secret() {
+        let text = "[queues.q]\non_uncertain = \"probe\"\nprobe.url = \"http://h/${T}/{id}?key=hush\"\ndownstream.type = \"null\"";
+        let settings = load_with(text, &[("T", "hush")], &[]).unwrap();
+        let probe = settings.queues.values().next().unwrap().probe.clone().unwrap();
+        assert_eq!(probe.url, "http://h/hush/{id}?key=hush");
+        assert_eq!(probe.url_shown, "http://h/${T}/{id}?***");
+        assert!(!format!("{probe:?}").contains("hush"));
+    }
+}

@@ -1,0 +1,292 @@
+//! `[queues.<name>]`: what holds for one queue, and the checks across its settings.
+
+use std::sync::Arc;
+
+use super::{batch, callback, downstream, probe, receipts, retention, retry, window};
+use crate::config::kinds::{LONG_MS, duration, parsed, size_in_memory, whole, word};
+use crate::config::load::reader::{Field, Read, Section};
+use crate::config::settings::Durability;
+use crate::domain::callback_host::CallbackHosts;
+use crate::domain::id::{QueueName, SHARDS_MAX};
+use crate::domain::lease;
+use crate::domain::limit::Rate;
+use crate::domain::outcome::OnUncertain;
+use crate::domain::policy::{Downstream, QueuePolicy};
+use crate::domain::receipt::ReceiptPolicy;
+use crate::domain::units::format_duration;
+
+/// Most calls that may leave at once: a bound against a slip of the finger.
+const BURST_MAX: u32 = 1_000_000;
+/// Most calls in flight.
+const CONCURRENCY_MAX: u32 = 100_000;
+/// The longest lease, in milliseconds: a dead node's messages come back so late.
+const LEASE_MS_MAX: u64 = 86_400_000;
+/// The most that is kept of an answer, in bytes.
+const KEEP_RESPONSE_BYTES_MAX: u64 = 1 << 20;
+
+/// Defaults, as `config/default.toml` tells them.
+const BURST: u32 = 1;
+const CONCURRENCY: u32 = 16;
+/// The same where workers claim: each may hold many messages at once.
+const IN_HANDS: u32 = 1000;
+const KEEP_RESPONSE_BYTES: usize = 4 << 10;
+const IDEMPOTENCY_WINDOW_MS: u64 = 86_400_000;
+
+const LATER: [&str; 6] = ["limits", "fairness", "aging", "backlog", "adaptive", "breaker"];
+
+/// `durability` is the store's: a queue that parks cannot do with less than the disk. `hosts` are the
+/// server's: the queue's messages may name urls there.
+pub(in crate::config) fn read(
+    name: &str,
+    field: &Field<'_>,
+    durability: Read<Durability>,
+    hosts: &CallbackHosts,
+) -> Read<Arc<QueuePolicy>> {
+    let name = name.parse::<QueueName>().map_err(|error| field.wrong(error.to_string()));
+    let policy = field.section(&LATER, |section| {
+        let downstream = section.required(
+            "downstream",
+            "downstream = { type = \"http\", url = \"https://sms.example/send\" }",
+            downstream::read,
+        );
+        let timeout = downstream.as_ref().map(Downstream::timeout_ms).map_err(|reported| *reported);
+        let pace = pace(section);
+        let lease = lease(section, timeout);
+        let keep_response = section.read_or(
+            "keep_response",
+            KEEP_RESPONSE_BYTES,
+            size_in_memory(0..=KEEP_RESPONSE_BYTES_MAX),
+        );
+        let calls = if matches!(downstream, Ok(Downstream::Pull)) { IN_HANDS } else { CONCURRENCY };
+        let concurrency = section.read_or("concurrency", calls, whole(1..=CONCURRENCY_MAX));
+        let priority_levels = section.read_or("priority_levels", 1, whole(1..=10u8));
+        let ordering = section.read_or("ordering", (), word(&[("none", ())], &["group"]));
+        let idempotency_window =
+            section.read_or("idempotency_window", IDEMPOTENCY_WINDOW_MS, duration(1..=LONG_MS));
+        let on_uncertain = on_uncertain(section, durability);
+        let probe = probe::of_queue(section, on_uncertain, &downstream);
+        let receipts = section.read_or("receipts", ReceiptPolicy::DEFAULT, receipts::read);
+        let shards = section.read_or("shards", 1, whole(1..=SHARDS_MAX));
+        let retention = section
+            .read_or("retention", retention::DEFAULT, |field| retention::read(field, shards));
+        let retry = section.read("retry", |field| retry::read(field, on_uncertain));
+        let window = section.read("window", |field| window::read(field, timeout));
+        let batch = section.read("batch", batch::read);
+        let callback = section.read("callback", |field| callback::read(field, hosts));
+        let (rate, burst) = pace?;
+        ordering?;
+        if matches!((&downstream, &batch), (Ok(Downstream::Pull), Ok(Some(_)))) {
+            return Err(section.wrong(
+                "batch",
+                "has no effect where workers claim (downstream.type = \"pull\"): each claim says with max how many it takes; remove batch",
+            ));
+        }
+        Ok(QueuePolicy {
+            name: name?,
+            rate,
+            burst,
+            lease_ms: lease?,
+            keep_response_bytes: keep_response?,
+            concurrency: concurrency?,
+            priority_levels: priority_levels?,
+            retention: retention?,
+            idempotency_window_ms: idempotency_window?,
+            on_uncertain: on_uncertain?,
+            probe: probe?,
+            receipts: receipts?,
+            shards: shards?,
+            downstream: downstream?,
+            retry: retry?.unwrap_or_default(),
+            window: window?,
+            batch: batch?,
+            callback: callback?.or_else(|| callback::without_section(hosts)),
+        })
+    });
+    policy.map(Arc::new)
+}
+
+/// A burst is a share of a rate: without one it would say nothing.
+fn pace(section: &Section<'_>) -> Read<(Option<Rate>, u32)> {
+    let rate = section.read("rate", parsed::<Rate>);
+    let burst = section.read("burst", whole(1..=BURST_MAX));
+    let (rate, burst) = (rate?, burst?.unwrap_or(BURST));
+    if rate.is_none() && burst > 1 {
+        return Err(section.wrong(
+            "burst",
+            "has no effect without a rate; set rate, for example rate = \"20/s\", or remove burst",
+        ));
+    }
+    Ok((rate, burst))
+}
+
+fn lease(section: &Section<'_>, timeout: Read<u64>) -> Read<u64> {
+    let lease = section.read("lease", duration(1..=LEASE_MS_MAX));
+    let (lease_ms, timeout_ms) = (lease?, timeout?);
+    let shortest_ms = lease::shortest_ms(timeout_ms);
+    match lease_ms {
+        None => Ok(lease::default_ms(timeout_ms)),
+        Some(lease_ms) if lease_ms >= shortest_ms => Ok(lease_ms),
+        Some(lease_ms) => Err(section.wrong(
+            "lease",
+            format!(
+                "found \"{}\", expected at least {}: downstream.timeout {} and a margin of {}, or another node would send the message too; lengthen lease or shorten downstream.timeout",
+                format_duration(lease_ms),
+                format_duration(shortest_ms),
+                format_duration(timeout_ms),
+                format_duration(shortest_ms - timeout_ms),
+            ),
+        )),
+    }
+}
+
+fn on_uncertain(section: &Section<'_>, durability: Read<Durability>) -> Read<OnUncertain> {
+    let words = [OnUncertain::Resend, OnUncertain::Park, OnUncertain::Probe]
+        .map(|chosen| (chosen.as_str(), chosen));
+    let chosen = section.read_or("on_uncertain", OnUncertain::Resend, word(&words, &[]))?;
+    match (chosen, durability?) {
+        (chosen, level @ (Durability::Memory | Durability::Everysec))
+            if chosen.is_at_most_once() =>
+        {
+            Err(section.wrong(
+                "on_uncertain",
+                format!(
+                    "\"{}\" promises at most once, which a Redis that may forget cannot keep; set redis.durability to \"disk\" or \"replicas\" (it is \"{}\"), or on_uncertain to \"resend\"",
+                    chosen.as_str(),
+                    level.as_str()
+                ),
+            ))
+        }
+        (chosen, _) => Ok(chosen),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use crate::config::testing::{errors_of, load_with, queue_errors, queue_of};
+    use crate::domain::outcome::OnUncertain;
+    use crate::domain::retention::Retention;
+
+    #[test]
+    fn every_key_is_read() {
+        let queue = queue_of(
+            "rate = \"20/s\"\nburst = 5\nlease = \"1m\"\nkeep_response = \"0B\"\nconcurrency = 3\npriority_levels = 10\nordering = \"none\"\nretention = { dead = \"7d\" }\nidempotency_window = \"2h\"\non_uncertain = \"park\"\nshards = 4",
+        );
+        assert_eq!(queue.name.as_str(), "q");
+        assert_eq!(queue.rate.unwrap().to_string(), "20/s");
+        assert_eq!((queue.burst, queue.lease_ms, queue.keep_response_bytes), (5, 60_000, 0));
+        assert_eq!((queue.concurrency, queue.priority_levels, queue.shards), (3, 10, 4));
+        assert_eq!(queue.retention, Retention::by_age(86_400_000, 7 * 86_400_000));
+        assert_eq!(queue.idempotency_window_ms, 7_200_000);
+        assert_eq!(queue.on_uncertain, OnUncertain::Park);
+    }
+
+    #[test]
+    fn the_lease_follows_the_timeout() {
+        let with = |lease: &str, timeout: &str| {
+            format!(
+                "[queues.q]\n{lease}\n[queues.q.downstream]\nurl = \"http://h\"\ntimeout = {timeout:?}"
+            )
+        };
+        assert_eq!(queue_of(&with("", "15s")).lease_ms, 30_000);
+        assert_eq!(queue_of(&with("", "2m")).lease_ms, 130_000);
+        assert_eq!(queue_of(&with("lease = \"20s\"", "15s")).lease_ms, 20_000);
+        let error = queue_errors(&with("lease = \"19s\"", "15s"));
+        assert!(
+            error.contains(
+                "queues.q.lease: found \"19s\", expected at least 20s: downstream.timeout 15s"
+            ),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn parking_needs_the_disk() {
+        let parks = "[queues.q]\non_uncertain = \"park\"\ndownstream.type = \"null\"";
+        for (level, accepted) in
+            [("memory", false), ("everysec", false), ("disk", true), ("replicas", true)]
+        {
+            let loaded = load_with(parks, &[("TIDEGATE__REDIS__DURABILITY", level)], &[]);
+            assert_eq!(loaded.is_ok(), accepted, "{level}");
+            if let Err(errors) = loaded {
+                let errors = errors.to_string();
+                assert!(errors.contains("queues.q.on_uncertain: \"park\" promises"), "{errors}");
+                assert!(errors.contains(level), "{errors}");
+            }
+        }
+    }
+
+    #[test]
+    fn bad_values_are_refused() {
+        for (text, part) in [
+            (
+                "rate = \"20/fortnight\"",
+                "queues.q.rate: \"20/fortnight\" is not a valid rate; expected for example 20/s",
+            ),
+            ("rate = 20", "queues.q.rate: \"20\" is not a valid rate"),
+            (
+                "rate = \"1/s\"\nburst = 0",
+                "queues.q.burst: found 0, expected a whole number from 1",
+            ),
+            ("burst = 2", "queues.q.burst: has no effect without a rate"),
+            ("concurrency = 0", "found 0, expected a whole number from 1 to 100000"),
+            ("concurrency = \"many\"", "found \"many\", expected a whole number from 1"),
+            ("concurrency = 99999999999", "expected a whole number from 1 to 100000"),
+            ("priority_levels = 11", "found 11, expected a whole number from 1 to 10"),
+            ("shards = 1025", "found 1025, expected a whole number from 1 to 1024"),
+            ("ordering = \"group\"", "this version does not have \"group\"; expected \"none\""),
+            (
+                "on_uncertain = \"ask\"",
+                "found \"ask\", expected \"resend\" or \"park\" or \"probe\"",
+            ),
+            ("retention = \"1d\"", "queues.q.retention: found a text, expected a table"),
+            (
+                "retention = { dead = \"0s\" }",
+                "queues.q.retention.dead: found \"0s\", expected 1ms",
+            ),
+            ("concurency = 1", "queues.q.concurency: unknown key; did you mean concurrency?"),
+            ("limits = []", "queues.q.limits: this version does not have this setting"),
+            ("fairness = \"group\"", "this version does not have this setting"),
+        ] {
+            let error = queue_errors(text);
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_queue_needs_a_name_and_a_downstream() {
+        let error = errors_of("[queues.SMS]\nrate = \"1/s\"");
+        assert!(error.contains("queues.SMS: \"SMS\" is not a valid queue name"), "{error}");
+        assert!(error.contains("queues.SMS.downstream: is missing"), "{error}");
+        assert!(
+            errors_of("[queues.a__b.downstream]\ntype = \"null\"")
+                .contains("is not a valid queue name")
+        );
+        assert!(
+            errors_of("[queues.\"a.b\".downstream]\ntype = \"null\"").contains("queues.\"a.b\": ")
+        );
+        assert!(errors_of("[queues]\nq = 5").contains("queues.q: found 5, expected a table"));
+        assert!(errors_of("queues = 5").contains("queues: found 5, expected a table"));
+    }
+
+    proptest! {
+        #[test]
+        fn values_read_back(calls in 1u32..1000, burst in 1u32..1000, lease_ms in 5000u64..1_000_000, shards in 1u16..=1024) {
+            let queue = queue_of(&format!(
+                "rate = \"{calls}/min\"\nburst = {burst}\nlease = \"{lease_ms}ms\"\nshards = {shards}"
+            ));
+            prop_assert_eq!(queue.rate.unwrap().to_string(), format!("{calls}/min"));
+            prop_assert_eq!((queue.burst, queue.lease_ms, queue.shards), (burst, lease_ms, shards));
+        }
+
+        #[test]
+        fn no_text_panics(text: String) {
+            for key in ["rate", "lease", "shards", "ordering", "downstream", "retry", "window", "batch"] {
+                let env = [(format!("TIDEGATE__QUEUES__Q__{}", key.to_uppercase()), text.clone())];
+                let env: Vec<_> = env.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+                drop(load_with("[queues.q.downstream]\ntype = \"null\"", &env, &[]));
+            }
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Moments, durations and sizes as people read them: in the command line, in logs, in problems and on pages.
+//!
+//! Owns how they look and in which zone a moment is shown: a reader sees one form everywhere. What is exact and can be
+//! read back, as configured values are, is the matter of `units` and `time`. Refuses to read a clock.
+
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+
+use super::time::timestamp;
+
+/// How moments are shown: in which zone, and how far they are from now.
+#[derive(Debug, Clone)]
+pub struct Times {
+    /// Now, in milliseconds since the Unix epoch.
+    pub now_ms: u64,
+    /// The zone that was asked for.
+    pub zone: Option<TimeZone>,
+}
+
+impl Times {
+    /// A moment in the zone that was asked for, else in UTC, for example `2026-11-21 09:00:00 UTC`.
+    #[must_use]
+    pub fn at(&self, at_ms: u64) -> String {
+        self.at_in(at_ms, &TimeZone::UTC)
+    }
+
+    /// A moment in the zone that was asked for, else in this one, for example `2026-11-21 01:00:00 +08:00`.
+    #[must_use]
+    pub fn at_in(&self, at_ms: u64, default: &TimeZone) -> String {
+        let zone = self.zone.as_ref().unwrap_or(default);
+        if is_utc(zone) {
+            return utc(at_ms);
+        }
+        timestamp(at_ms).to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S %:z").to_string()
+    }
+
+    /// A moment and how far it is, for example `2026-11-21 09:00:00 UTC (in 5s)`.
+    #[must_use]
+    pub fn at_and_distance(&self, at_ms: u64) -> String {
+        format!("{} ({})", self.at(at_ms), self.distance(at_ms))
+    }
+
+    /// A moment with its milliseconds in RFC 3339, in the zone that was asked for; `None`: no zone but UTC was asked for.
+    #[must_use]
+    pub fn rfc3339(&self, at_ms: u64) -> Option<String> {
+        let zone = self.zone.as_ref().filter(|zone| !is_utc(zone))?;
+        let local = timestamp(at_ms).to_zoned(zone.clone());
+        Some(local.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string())
+    }
+
+    /// How far a moment is, for example `in 3h 12m` or `5s ago`.
+    #[must_use]
+    pub fn distance(&self, at_ms: u64) -> String {
+        distance(at_ms, self.now_ms)
+    }
+}
+
+fn is_utc(zone: &TimeZone) -> bool {
+    matches!(zone.iana_name(), Some("UTC" | "Etc/UTC"))
+}
+
+/// A moment in UTC, for example `2026-11-21 09:00:00 UTC`.
+#[must_use]
+pub fn utc(at_ms: u64) -> String {
+    timestamp(at_ms).strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+/// How far a moment is, for example `in 3h 12m` or `5s ago`.
+#[must_use]
+pub fn distance(at_ms: u64, now_ms: u64) -> String {
+    if at_ms > now_ms {
+        format!("in {}", span(at_ms - now_ms))
+    } else {
+        format!("{} ago", span(now_ms - at_ms))
+    }
+}
+
+/// A duration for people: its two largest units, for example `3h 12m`; below a second `350ms`.
+#[must_use]
+pub fn span(ms: u64) -> String {
+    if ms < 1000 {
+        return format!("{ms}ms");
+    }
+    let seconds = ms / 1000;
+    let parts = [
+        (seconds / 86_400, "d"),
+        (seconds / 3600 % 24, "h"),
+        (seconds / 60 % 60, "m"),
+        (seconds % 60, "s"),
+    ];
+    let first = parts.iter().position(|(amount, _)| *amount > 0).unwrap_or(3);
+    let shown: Vec<_> = parts[first..]
+        .iter()
+        .take(2)
+        .filter(|(amount, _)| *amount > 0)
+        .map(|(amount, unit)| format!("{amount}{unit}"))
+        .collect();
+    shown.join(" ")
+}
+
+/// A length of time for people, as [`span`] says it.
+#[must_use]
+pub fn lasting(time: Duration) -> String {
+    span(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// A size for people, rounded down, with one digit below ten: `319 MiB`, `1.5 GiB`, `900 B`.
+#[must_use]
+pub fn size(bytes: u64) -> String {
+    const UNITS: [(&str, u32); 4] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    let Some((unit, shift)) = UNITS.iter().find(|(_, shift)| bytes >> shift > 0) else {
+        return format!("{bytes} B");
+    };
+    let (whole, tenths) = (bytes >> shift, ((bytes >> (shift - 10)) % 1024) * 10 / 1024);
+    if whole < 10 && tenths > 0 {
+        format!("{whole}.{tenths} {unit}")
+    } else {
+        format!("{whole} {unit}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AT_MS: u64 = 1_795_251_600_000; // 2026-11-21T09:00:00Z
+
+    fn times(zone: Option<&str>) -> Times {
+        Times { now_ms: AT_MS - 5000, zone: zone.map(|name| TimeZone::get(name).unwrap()) }
+    }
+
+    #[test]
+    fn a_moment_is_shown_in_the_zone_that_was_asked_for() {
+        for (zone, text) in [
+            (None, "2026-11-21 09:00:00 UTC (in 5s)"),
+            (Some("UTC"), "2026-11-21 09:00:00 UTC (in 5s)"),
+            (Some("Etc/UTC"), "2026-11-21 09:00:00 UTC (in 5s)"),
+            (Some("Asia/Shanghai"), "2026-11-21 17:00:00 +08:00 (in 5s)"),
+            (Some("asia/kolkata"), "2026-11-21 14:30:00 +05:30 (in 5s)"),
+        ] {
+            assert_eq!(times(zone).at_and_distance(AT_MS), text);
+        }
+        let berlin = TimeZone::get("Europe/Berlin").unwrap();
+        assert_eq!(times(None).at_in(AT_MS, &berlin), "2026-11-21 10:00:00 +01:00");
+        assert_eq!(times(Some("UTC")).at_in(AT_MS, &berlin), "2026-11-21 09:00:00 UTC");
+    }
+
+    #[test]
+    fn sizes_are_short() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1 KiB"),
+            (1536, "1.5 KiB"),
+            (319 << 20, "319 MiB"),
+            (1023 << 20, "1023 MiB"),
+            ((1 << 30) + (1 << 29), "1.5 GiB"),
+            (u64::MAX, "16777215 TiB"),
+        ] {
+            assert_eq!(size(bytes), text);
+        }
+    }
+
+    #[test]
+    fn spans_show_two_units() {
+        for (ms, text) in [
+            (0, "0ms"),
+            (350, "350ms"),
+            (5999, "5s"),
+            (60_000, "1m"),
+            (11_520_000, "3h 12m"),
+            (3_605_000, "1h"),
+            (90_061_000, "1d 1h"),
+        ] {
+            assert_eq!(span(ms), text);
+        }
+        assert_eq!(lasting(Duration::from_secs(90)), "1m 30s");
+        assert_eq!(distance(5000, 0), "in 5s");
+        assert_eq!(distance(0, 5000), "5s ago");
+    }
+}

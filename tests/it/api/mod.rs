@@ -1,0 +1,9 @@
+//! The HTTP API, as producers, checks and attackers meet it.
+
+mod access;
+mod events;
+mod hostile;
+mod http;
+mod idle;
+mod input;
+mod readings;

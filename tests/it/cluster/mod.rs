@@ -1,0 +1,7 @@
+//! Several nodes, and Redis in every topology.
+
+mod failover;
+#[cfg(feature = "failpoints")]
+mod nodes;
+mod topologies;
+mod valkey;

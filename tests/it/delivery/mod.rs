@@ -1,0 +1,16 @@
+//! How messages leave: calls, batches, windows, leases, and what a downstream in trouble changes.
+
+mod batch_answers;
+mod batches;
+mod calls;
+mod failing;
+mod gates;
+mod leases;
+mod load;
+mod odd_answers;
+#[cfg(feature = "failpoints")]
+mod poison;
+mod reloading;
+mod stopping;
+mod waiting;
+mod windows;

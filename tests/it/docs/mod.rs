@@ -1,0 +1,5 @@
+//! README, the pages of docs/ and their examples are played as they stand.
+
+mod examples;
+mod pages;
+mod readme;

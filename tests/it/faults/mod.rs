@@ -1,0 +1,20 @@
+//! What breaks: processes, connections, clocks, disks, clients, and foreign hands.
+
+mod backlog;
+mod clock_steps;
+mod connections;
+mod crash;
+mod durability;
+mod endless;
+mod erased;
+#[cfg(feature = "failpoints")]
+mod failpoints;
+#[cfg(feature = "failpoints")]
+mod fencing;
+mod foreign;
+mod overload;
+#[cfg(feature = "failpoints")]
+mod planted;
+mod rollback;
+mod slow_clients;
+mod unfit;

@@ -1,0 +1,5 @@
+//! The inbox: producers that only speak Redis.
+
+#[cfg(feature = "failpoints")]
+mod killed;
+mod streams;

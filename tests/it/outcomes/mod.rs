@@ -1,0 +1,10 @@
+//! What becomes of a message, and who learns of it.
+
+mod callbacks;
+mod doubt;
+mod erp;
+mod probe;
+mod receipts;
+mod retention;
+mod single;
+mod uncertain;
