@@ -119,6 +119,7 @@ pub(super) async fn nodes(State(door): Shared) -> Result<Response, Problem> {
                 "id": node.id, "host": node.host, "pid": node.pid, "version": node.version,
                 "listen": node.listen, "config_hash": node.config_hash,
                 "queues": node.queues, "slots": node.slots, "in_flight": node.in_flight,
+                "record_version": node.record_version,
                 "started_at": Moment(node.started_at_ms), "seen_at": Moment(node.seen_at_ms),
             })
         })

@@ -22,7 +22,7 @@ use crate::config::{self, ServerSettings, Settings, Sources};
 use crate::domain::time::rfc3339;
 use crate::engine::{Presence, Pulses};
 use crate::shutdown::Tasks;
-use crate::store::{NodeInfo, StartRefused, Store, StoreError};
+use crate::store::{NodeInfo, RECORD_VERSION, StartRefused, Store, StoreError};
 use crate::telemetry::Metrics;
 use crate::workers::{
     Auditor, Completer, Heartbeat, InboxReader, Janitor, Operator, Reaper, Recurring, Reporter,
@@ -244,6 +244,7 @@ fn node_info(settings: &Settings, store: &Store) -> Result<NodeInfo, StoreError>
         queues: 0,
         slots: 0,
         in_flight: 0,
+        record_version: RECORD_VERSION,
         beats: 0,
         seen_at_ms: 0,
     })

@@ -7,6 +7,7 @@
 use sha2::{Digest as _, Sha256};
 use ulid::Ulid;
 
+use super::record::OptionalFields;
 use crate::domain::id::{QueueName, new_ulid};
 use crate::domain::message::NewMessage;
 
@@ -20,6 +21,8 @@ pub struct Given {
     pub ulid: Ulid,
     /// The idempotency key in the queue's shard.
     pub key: String,
+    /// Optional fields of the record that it continues, if it continues one.
+    pub(super) fields: OptionalFields,
 }
 
 impl Given {
@@ -32,7 +35,7 @@ impl Given {
         } else {
             shard_of_key(&key, shards)
         };
-        Self { ulid: new_ulid(now_ms, number, shards, random.rotate_left(64)), key }
+        Self::new(new_ulid(now_ms, number, shards, random.rotate_left(64)), key)
     }
 
     /// What `queue` gets of something that happened once at `at_ms` and is known as `origin`, whatever
@@ -40,7 +43,7 @@ impl Given {
     #[must_use]
     pub fn of_origin(origin: &str, at_ms: u64, queue: &QueueName) -> Self {
         let ulid = Ulid::from_parts(at_ms, hashed(&[origin, queue.as_str()]));
-        Self { ulid, key: format!("{OURS}{origin}") }
+        Self::new(ulid, format!("{OURS}{origin}"))
     }
 
     /// What a queue of so many shards gets under a key that producers use too.
@@ -48,7 +51,11 @@ impl Given {
     pub fn of_key(key: &str, origin: &str, at_ms: u64, queue: &QueueName, shards: u16) -> Self {
         let random = hashed(&[origin, queue.as_str()]);
         let ulid = new_ulid(at_ms, shard_of_key(key, shards), shards, random);
-        Self { ulid, key: key.to_owned() }
+        Self::new(ulid, key.to_owned())
+    }
+
+    fn new(ulid: Ulid, key: String) -> Self {
+        Self { ulid, key, fields: OptionalFields::default() }
     }
 }
 

@@ -54,6 +54,7 @@ pub use operations::{
 pub use queue::{HORIZON_US, Queue, Shard};
 pub use queues::heads::{Earliest, EarliestScores};
 pub use queues::{Counts, PauseInfo, Queues, ShardCounts};
+pub use record::RECORD_VERSION;
 pub use redis::error::StoreError;
 pub use redis::script::Verb;
 pub use schedules::{

@@ -151,6 +151,7 @@ async fn nodes_health_and_metrics() {
         queues: 1,
         slots: 16,
         in_flight: 2,
+        record_version: crate::store::RECORD_VERSION,
         seen_at_ms: 0,
     };
     house.store.nodes.show(&info).await.unwrap();

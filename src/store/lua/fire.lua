@@ -1,9 +1,9 @@
 #!lua
 -- fire: – → ready. Takes in the message of one tick of a schedule, once for ever.
--- include: shard record ready wake events
+-- include: shard new_record ready wake events
 --
--- args: schedule nominal_ms:number ulid expires ranks rest remembered_ms:number
--- expires: '' or '+ttl_ms'. ranks: priority and band, with callbacks a letter (see record). rest: number 0 (u8), details
+-- args: schedule nominal_ms:number version:number ulid expires ranks rest remembered_ms:number
+-- version: of a new record. expires: '' or '+ttl_ms'. ranks: see new_record. rest: number 0 (u8), optional fields, details
 -- and body. remembered_ms: for how long ticks are.
 -- returns: now_ms:number wake:number sequence:number is_new:flag
 -- sequence: the accept sequence before this call. is_new: it was taken in now.

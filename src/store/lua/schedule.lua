@@ -1,12 +1,12 @@
 #!lua
 -- schedule: – → scheduled or ready. Takes messages in, each once per idempotency key.
--- include: shard events record ready wake idempotency
+-- include: shard events new_record ready wake idempotency
 --
--- args: window_ms:number caller width:number value...
+-- args: window_ms:number caller version:number width:number value...
 -- window_ms: of idempotency. caller: node (12 bytes) and a number of this very call; a repeat (its reply was lost) names
--- the same. width: values of each message: 4, or 3 where none of them has an idempotency key: ulid; priority, band, with
--- callbacks a letter (see record), and due (a digit, a digit, 'A' to 'O', '+delay_ms' or 'moment_ms'), with a ttl '/'
--- and expires like due; its number in this call (u8), details and body; fingerprint (16 bytes) and key or ''.
+-- the same. version: of new records. width: values of each message: 4, or 3 where none of them has an idempotency key:
+-- ulid; ranks (see new_record) and due ('+delay_ms' or 'moment_ms'), with a ttl '/'
+-- and expires like due; its number in this call (u8), optional fields, details and body; fingerprint (16 bytes) and key or ''.
 -- returns: now_ms:number wake:number sequence:number (number:number code:number ulid due_ms:number)...
 -- sequence: the accept sequence before this call. A row for each message that was not simply accepted, number: from 0;
 -- codes: 0 accepted by an earlier run, 1 duplicate (ulid and due_ms are the first message's), 2 the key belongs to a
@@ -38,7 +38,7 @@ local sequence_packed = struct.pack('>I6', sequence)
 local function understand(said)
   if said == wish then return end
   wish = said
-  local ranks = string.match(said, '^%d%d%u?')
+  local ranks = string.match(said, '^%d%d%u?o?')
   local due_said = string.sub(said, #ranks + 1)
   local slash = string.find(said, '/', 3, true)
   expires = 0

@@ -1,7 +1,6 @@
 //! The queues as the store knows them: policy, shards, and who sleeps until a shard stirs.
 
 pub(super) mod batch_size;
-pub(super) mod ranks;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};

@@ -146,9 +146,14 @@ pub(crate) fn registry(namespace: &str) -> String {
     format!("{{{namespace}}}:queues")
 }
 
-/// String: the newest record version that was ever written in this namespace.
+/// String: the newest version of records that may stand in this namespace (see `format`).
 pub(crate) fn schema(namespace: &str) -> String {
     format!("{{{namespace}}}:schema")
+}
+
+/// What all nodes share, in the order of `KEYS` (`lua/include/beat.lua`).
+pub(crate) fn of_nodes(namespace: &str) -> [String; 4] {
+    [nodes(namespace), node_info(namespace), clock(namespace), schema(namespace)]
 }
 
 /// Zset: node by its last sign of life, ms.
@@ -161,7 +166,8 @@ pub(crate) fn node_info(namespace: &str) -> String {
     format!("{{{namespace}}}:node_info")
 }
 
-/// Hash: `seen_ms`, the last sign of life of any node; `alarm`, the clock alarm as JSON.
+/// Hash: `seen_ms`, the last sign of life of any node; `alarm`, the clock alarm as JSON; `raised_ms`, when the schema was
+/// raised.
 pub(crate) fn clock(namespace: &str) -> String {
     format!("{{{namespace}}}:clock")
 }

@@ -13,8 +13,7 @@ use crate::domain::time::rfc3339;
 use crate::store::StoreError;
 use crate::store::given::shard_of_key;
 use crate::store::queue::Queue;
-use crate::store::queue::ranks::ranks;
-use crate::store::record::pack_rest;
+use crate::store::record::{OptionalFields, pack_rest, ranks};
 use crate::store::redis::reply::Reply;
 use crate::store::redis::script::{arg, when};
 use crate::store::redis::script::{call, fields, timed_call};
@@ -153,14 +152,17 @@ impl Schedules {
         let shard = queue.shard_of(&id);
         self.wire.check_capacity(&shard.keys.all[0])?;
         let message = message_of(schedule, tick.nominal_ms);
+        let version = self.wire.format.version();
+        let fields = OptionalFields::default().or_of_new(version, &message.details);
         let call = call!(
             Fire,
             schedule = arg(&schedule.name),
             nominal_ms = tick.nominal_ms,
+            version = version,
             ulid = arg(tick.ulid),
             expires = message.expires.map(when).unwrap_or_default(),
-            ranks = ranks(&queue.policy, &message),
-            rest = pack_rest(&message, 0)?,
+            ranks = ranks(&queue.policy, &message, &fields),
+            rest = pack_rest(&message, 0, &fields)?,
             remembered_ms = REMEMBERED_MS,
         );
         let mut reply = self.wire.call_durably(shard, &call).await?;

@@ -14,7 +14,6 @@ use super::Servers;
 use crate::config::Durability;
 use crate::store::StoreError;
 use crate::store::queue::Queue;
-use crate::store::record::RECORD_VERSION;
 use crate::store::redis::link::Link;
 use crate::store::redis::survey::{self, Needs, Server, Unmet, Wait};
 use crate::store::redis::{connect, keys};
@@ -234,34 +233,6 @@ impl Servers {
         let slots = self.wire.plain(cmd("CLUSTER").arg("SLOTS")).await?;
         survey::share_slots(&mut servers, slots);
         Ok(servers)
-    }
-
-    /// Why this program may add nothing to the namespace: its records are of another version.
-    async fn check_schema(&self, found: Value) -> Result<Option<String>, StoreError> {
-        if let Value::ServerError(error) = found {
-            return Err(StoreError::from_redis(&error.into()));
-        }
-        let known: Option<u8> = redis::from_redis_value(found).unwrap_or(None);
-        let namespace = self.wire.namespace();
-        Ok(match known {
-            Some(version) if version > RECORD_VERSION => Some(format!(
-                "the namespace \"{namespace}\" holds records of version {version}, this program knows up to {RECORD_VERSION}; \
-                 run the newer tidegate, or choose another redis.namespace"
-            )),
-            Some(version) if version < RECORD_VERSION => Some(format!(
-                "the namespace \"{namespace}\" holds records of version {version}, this program knows {RECORD_VERSION} only; \
-                 let the older tidegate deliver them, or choose another redis.namespace"
-            )),
-            Some(_) => None,
-            None => {
-                if !self.wire.health().seen.load().is_empty() {
-                    self.wire.mark.note_schema_gone();
-                }
-                let key = keys::schema(namespace);
-                self.wire.plain(cmd("SET").arg(&key).arg(RECORD_VERSION)).await?;
-                None
-            }
-        })
     }
 
     /// Notes that Redis did not answer.

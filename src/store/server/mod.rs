@@ -4,6 +4,7 @@
 
 mod check;
 pub(in crate::store) mod clock_alarms;
+mod format;
 pub(in crate::store) mod managed;
 pub(in crate::store) mod nodes;
 mod rights;

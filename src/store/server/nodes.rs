@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::format::shown;
 use crate::store::StoreError;
+use crate::store::record::RECORD_VERSION_OLDEST;
 use crate::store::redis::keys;
 use crate::store::redis::reply::Reply;
 use crate::store::redis::script::{call, fields};
@@ -35,12 +37,20 @@ pub struct NodeInfo {
     /// Calls that it has in flight.
     #[serde(default)]
     pub in_flight: u64,
+    /// The newest version of records that it reads.
+    #[serde(default = "oldest_version")]
+    pub record_version: u8,
     /// The number of its last beat; filled in by the beat.
     #[serde(default)]
     pub beats: u64,
     /// When it was last seen, ms by Redis; filled in by the reader.
     #[serde(default)]
     pub seen_at_ms: u64,
+}
+
+/// That of programs which do not say it.
+const fn oldest_version() -> u8 {
+    RECORD_VERSION_OLDEST
 }
 
 /// The nodes that share the namespace; cheap to clone.
@@ -83,16 +93,21 @@ impl Nodes {
         let namespace = self.wire.namespace();
         let beats = self.wire.mark.next();
         let info = NodeInfo { beats, ..info.clone() };
-        let node_info = keys::node_info(namespace);
         let seen_ms = self.wire.time_ms().await?;
         let json = serde_json::to_string(&info).unwrap_or_default();
-        let call = call!(Beat, node = &info.id, info = json, seen_ms = seen_ms);
-        let keys = [keys::nodes(namespace), node_info.clone(), keys::clock(namespace)];
+        let known = self.wire.format.known();
+        let call = call!(Beat, node = &info.id, info = json, seen_ms = seen_ms, known = known);
+        let keys = keys::of_nodes(namespace);
         let mut reply = Reply::new(self.wire.plain(&call.by_text(&keys)).await?)?;
-        fields!(reply as Beat; alarm: String, before: String, nodes: Reply);
+        fields!(
+            reply as Beat;
+            alarm: String, before: String, nodes: Reply, schema: u64, version: u64, behind: Reply
+        );
+        let behind = behind.texts().iter().map(|node| shown(node)).collect();
+        self.wire.format.hear(schema, version, behind);
         let nodes = seen_nodes(nodes);
         let found = serde_json::from_str::<NodeInfo>(&before).ok().map(|before| before.beats);
-        self.wire.judge_mark(found, beats, &node_info)?;
+        self.wire.judge_mark(found, beats, &keys::node_info(namespace))?;
         self.wire.meet_alarm(serde_json::from_str(&alarm).ok()).await?;
         self.wire.call_the_roll(nodes).await
     }

@@ -7,7 +7,7 @@ use crate::domain::headers::{EVENT_HEADER, TOPIC_HEADER};
 use crate::domain::id::{MessageId, QueueName};
 use crate::domain::message::{NewMessage, When};
 use crate::domain::topic::EventId;
-use crate::store::record::{pack_rest, unpack_rest};
+use crate::store::record::{OptionalFields, pack_rest, unpack_rest};
 use crate::store::{Given, StoreError};
 
 /// The newest version that this program writes.
@@ -105,7 +105,7 @@ impl TopicEvent {
             f: message.fingerprint,
         };
         let head = serde_json::to_vec(&head).unwrap_or_default();
-        let rest = pack_rest(message, 0)?;
+        let rest = pack_rest(message, 0, &OptionalFields::default())?;
         let length = u32::try_from(head.len())
             .map_err(|_| StoreError::TooLarge("the event names too many queues".to_owned()))?;
         let mut packed = Vec::with_capacity(5 + head.len() + rest.len());

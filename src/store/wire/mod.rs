@@ -7,6 +7,7 @@
 pub(in crate::store) mod capacity;
 pub(in crate::store) mod clock_watch;
 mod foreign;
+pub(in crate::store) mod format;
 pub(in crate::store) mod health;
 mod links;
 pub(in crate::store) mod presence;
@@ -29,6 +30,7 @@ use tokio::time::Instant;
 use self::capacity::Capacity;
 use self::clock_watch::ClockWatch;
 use self::foreign::Foreign;
+use self::format::Format;
 use self::health::Health;
 use self::links::DurableLinks;
 use self::presence::NodeId;
@@ -87,6 +89,7 @@ pub(in crate::store) struct Shared {
     pub(in crate::store) rollbacks: Rollbacks,
     pub(in crate::store) mark: Mark,
     pub(in crate::store) foreign: Foreign,
+    pub(in crate::store) format: Format,
     pub(in crate::store) health: Health,
     pub(in crate::store) metrics: Arc<Metrics>,
     pub(in crate::store) tasks: Tasks,
@@ -129,6 +132,7 @@ impl Wire {
                 rollbacks: Rollbacks::default(),
                 mark: Mark::default(),
                 foreign: Foreign::default(),
+                format: Format::default(),
                 health: Health::default(),
                 metrics,
                 target,

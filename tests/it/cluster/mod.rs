@@ -1,7 +1,9 @@
 //! Several nodes, and Redis in every topology.
 
 mod failover;
+mod formats;
 #[cfg(feature = "failpoints")]
 mod nodes;
 mod topologies;
+mod upgrade;
 mod valkey;

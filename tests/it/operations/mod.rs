@@ -2,5 +2,5 @@
 
 mod actions;
 mod beside;
-mod bulk;
+pub(crate) mod bulk;
 mod search;

@@ -54,9 +54,11 @@ async fn a_lower_level_is_taken_when_it_is_asked_for() {
 #[tokio::test]
 async fn records_of_another_version_are_refused() {
     let redis = RedisServer::start().await;
-    for (version, remedy) in
-        [("9", "run the newer tidegate"), ("1", "let the older tidegate deliver")]
-    {
+    for (version, remedy) in [
+        ("9", "run the newer tidegate"),
+        ("1", "let the older tidegate deliver"),
+        ("x", "does not hold the version"),
+    ] {
         redis.cli::<()>(&["SET", "{tidegate}:schema", version]).await;
         let mut daemon = Daemon::with(QUEUE).redis(&redis).launch();
         assert_eq!(daemon.wait_exit().await, 1);

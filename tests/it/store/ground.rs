@@ -87,6 +87,18 @@ impl Ground {
         }
     }
 
+    /// The same ground, where records of no newer version than this may stand (until somebody raises it).
+    pub(super) async fn of_version(self, version: u8) -> Self {
+        self.raise_to(version).await;
+        self
+    }
+
+    /// From now on nodes that start write records of this version.
+    pub(super) async fn raise_to(&self, version: u8) {
+        let schema = format!("{{{}}}:schema", self.namespace);
+        self.raw::<()>(redis::cmd("SET").arg(schema).arg(version)).await;
+    }
+
     /// The same ground, reached over a wire.
     pub(super) fn over(self, wire: &Wire) -> Self {
         let redis = self.redis.replace(&self.server().url(), &wire.url());

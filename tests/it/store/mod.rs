@@ -7,6 +7,7 @@ mod audit;
 mod claims;
 mod clock;
 mod cost;
+mod formats;
 mod ground;
 mod intake;
 mod keeping;

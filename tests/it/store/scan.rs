@@ -37,7 +37,8 @@ impl Stand {
     fn of_entry(raw: &[u8]) -> Self {
         Self {
             letter: raw[1],
-            band: raw[23],
+            // The rest says whether optional fields follow.
+            band: raw[23] % 128,
             epoch: number(&raw[24..26]),
             due_ms: number(&raw[26..32]),
             expires_ms: number(&raw[32..38]),

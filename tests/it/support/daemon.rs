@@ -34,9 +34,16 @@ pub(crate) struct DaemonOptions {
     is_managed: bool,
     has_faults: bool,
     open_files: Option<u32>,
+    program: PathBuf,
 }
 
 impl DaemonOptions {
+    /// Another program than the one under test: that of an earlier version.
+    #[must_use]
+    pub(crate) fn program(self, program: &Path) -> Self {
+        Self { program: program.to_owned(), ..self }
+    }
+
     /// On this Redis.
     #[must_use]
     pub(crate) fn redis(self, redis: &RedisServer) -> Self {
@@ -141,6 +148,7 @@ impl Daemon {
             is_managed: true,
             has_faults: false,
             open_files: None,
+            program: PROGRAM.into(),
         }
     }
 
@@ -188,6 +196,13 @@ impl Daemon {
             self.options.environment.push(((*name).to_owned(), value.clone()));
         }
         self.spawn();
+    }
+
+    /// Starts one that has ended once more, at the same address and with the same data, as this program.
+    pub(crate) async fn start_as(&mut self, program: impl Into<PathBuf>) {
+        self.options.program = program.into();
+        self.spawn();
+        self.wait_ready().await;
     }
 
     /// Whether a signal has stopped it.
@@ -274,10 +289,11 @@ impl Daemon {
 
     fn spawn(&mut self) {
         let mut command = match self.options.open_files {
-            None => Command::new(PROGRAM),
+            None => Command::new(&self.options.program),
             Some(most) => {
                 let mut shell = Command::new("sh");
-                shell.args(["-c", &format!("ulimit -n {most}; exec \"$0\" \"$@\""), PROGRAM]);
+                shell.args(["-c", &format!("ulimit -n {most}; exec \"$0\" \"$@\"")]);
+                shell.arg(&self.options.program);
                 shell
             }
         };

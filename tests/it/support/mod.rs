@@ -3,6 +3,7 @@
 //! Owns the life of the processes that tests start (nothing is left behind, even by a killed test)
 //! and the vocabulary of seed and get helpers. Refuses to know any scenario.
 
+pub(crate) mod before;
 pub(crate) mod clocks;
 pub(crate) mod cluster;
 pub(crate) mod daemon;

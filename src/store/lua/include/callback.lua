@@ -4,6 +4,7 @@
 --
 -- Its body is a snapshot of the message as it is now:
 --   version u8 | ulid c26 | record length u32 | record without body | state entry
+-- It has the version of the message's own record, so that no version is written here that some node cannot read.
 -- Its ULID is this moment with the random part of the message's own: it stays in the shard, and a message
 -- that becomes final a second time tells so under another id.
 local SNAPSHOT_VERSION = RUST.SNAPSHOT_VERSION
@@ -52,7 +53,7 @@ local function call_back(ulid, s, record)
   local told, details = record_without_body(record), callback_details(ulid, s)
   local snapshot = string.char(SNAPSHOT_VERSION) .. ulid .. struct.pack('>I4', #told) .. told .. state_pack(s)
   local packed = record_pack({
-    flags = 0, priority = 0, band = 0, due = now_ms, expires = 0,
+    version = record_is_readable(record) and string.byte(record) or RECORD_VERSION_OLDEST, fields = '', flags = 0, priority = 0, band = 0, due = now_ms, expires = 0,
     sequence = rc('HINCRBY', K.callbacks_meta, 'sequence', 1) - 1, number = 0, rest = struct.pack('>H', #details) .. details .. snapshot,
   })
   gather('HSET', K.callbacks_records, id, packed)

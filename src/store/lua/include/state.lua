@@ -1,14 +1,15 @@
 -- include: packed writes
 -- The mutable rest of a message: a second small entry that exists once an attempt (or an operator)
--- has touched it, so that no transition rewrites the body (the twin of store/record.rs; packed.lua says the version and where the tail begins).
+-- has touched it, so that no transition rewrites the body (the twin of store/record; packed.lua says where the tail begins).
 --
 --   version u8 | state c1 | token c20 | flags u8 | band u8 | epoch u16 | due_ms u48 | expires_ms u48
 --   | attempts u16 | throttles u32 | window_holds u32 | rescues u8 | first_attempt_ms u48
---   | paused_ms at the first attempt u48 | previous token c20 | final_ms u48 | tail
+--   | paused_ms at the first attempt u48 | previous token c20 | final_ms u48 | optional fields | tail
 --
 -- States: w waiting (in due: scheduled, else ready), L leased, U uncertain, A accepted, D delivered,
--- X dead, E expired, C cancelled. Flag 1: claimed alone; 2: moved; 4 and 8: see weight; 16 to 128: as in the record. The
--- tail (last attempt, reason) is opaque.
+-- X dead, E expired, C cancelled. The version is that of the record. Optional fields, where the band of version 3 has 128
+-- in addition: as in the record. Flag 1: claimed alone; 2: moved; 4 and 8: see weight; 16 to 128: as in the record. The
+-- tail (last attempt, reason) is opaque, and so are the optional fields.
 local STATE_HEADER = '>Bc1c20BBHI6I6HI4I4BI6I6c20I6'
 -- Flag 2: it went over into another queue, or is on its way there for as long as it has its body.
 local MOVED = 2
@@ -17,29 +18,31 @@ local RESCUES_MAX = 2
 local FINAL = { D = true, X = true, E = true, C = true }
 
 local function state_pack(s)
-  return struct.pack(STATE_HEADER, STATE_VERSION, s.state, s.token, s.flags, s.band, s.epoch, s.due,
+  local band = s.fields == '' and s.band or s.band + 128
+  return struct.pack(STATE_HEADER, s.version, s.state, s.token, s.flags, band, s.epoch, s.due,
     s.expires, s.attempts, s.throttles, s.holds, s.rescues, s.first, s.paused, s.previous,
-    s.final) .. s.tail
+    s.final) .. s.fields .. s.tail
 end
 
--- See record_is_readable.
-local function state_is_readable(raw)
-  return #raw >= STATE_HEADER_BYTES and string.byte(raw) == STATE_VERSION
-    and string.find('wLUADXEC', string.sub(raw, 2, 2), 1, true) ~= nil and string.byte(raw, 24) < 10
+-- How many bytes stand before the tail; nil where the entry cannot be read (see before_details).
+local function before_tail_of_readable(raw)
+  local before = before_tail(raw)
+  return before and string.find('wLUADXEC', string.sub(raw, 2, 2), 1, true) and before
 end
 
 -- Both halves, as far as they are there.
 local function is_readable(record, raw)
-  return (not record or record_is_readable(record)) and (not raw or state_is_readable(raw))
+  return (not record or record_is_readable(record)) and (not raw or before_tail_of_readable(raw) ~= nil)
 end
 
 local function state_read(raw)
-  if not raw or not state_is_readable(raw) then return nil end
+  local before = raw and before_tail_of_readable(raw)
+  if not before then return nil end
   local s = {}
-  local _
-  _, s.state, s.token, s.flags, s.band, s.epoch, s.due, s.expires, s.attempts, s.throttles, s.holds,
+  s.version, s.state, s.token, s.flags, s.band, s.epoch, s.due, s.expires, s.attempts, s.throttles, s.holds,
     s.rescues, s.first, s.paused, s.previous, s.final = struct.unpack(STATE_HEADER, raw)
-  s.tail = string.sub(raw, STATE_HEADER_BYTES + 1)
+  s.band = s.band % 128
+  s.fields, s.tail = string.sub(raw, STATE_HEADER_BYTES + 1, before), string.sub(raw, before + 1)
   return s
 end
 
@@ -48,12 +51,12 @@ local function told_flags(flags) return flags - flags % 16 end
 
 -- The state of a message that nothing has touched since it was scheduled.
 local function state_of_record(raw)
-  local _, flags, rank, due, expires = struct.unpack(RECORD_HEADER, raw)
+  local version, flags, rank, due, expires = struct.unpack(RECORD_HEADER, raw)
   return {
-    state = 'w', flags = told_flags(flags), band = math.floor(rank / 16), epoch = 0, due = due,
+    version = version, state = 'w', flags = told_flags(flags), band = math.floor(rank / 16), epoch = 0, due = due,
     expires = expires,
     attempts = 0, throttles = 0, holds = 0, rescues = 0, first = 0, paused = 0,
-    token = NO_TOKEN, previous = NO_TOKEN, final = 0, tail = '',
+    token = NO_TOKEN, previous = NO_TOKEN, final = 0, fields = '', tail = '',
   }
 end
 

@@ -30,7 +30,7 @@ use crate::domain::operation::{Action, Operation};
 use crate::domain::state::State;
 use crate::store::messages::Messages;
 use crate::store::queue::Queue;
-use crate::store::record::{Record, state_of};
+use crate::store::record::{OptionalFields, Record, state_of};
 use crate::store::redis::script::arg;
 use crate::store::redis::script::{call, fields, row, rows};
 use crate::store::tail::Tail;
@@ -48,7 +48,15 @@ struct Passage {
     /// By the run before, or by a call whose reply was lost: there may be a copy.
     was_begun: bool,
     /// Step 3 is still to come: the copy, made of this.
-    copy: Option<NewMessage>,
+    copy: Option<Copy>,
+}
+
+/// What the other queue gets.
+#[derive(Debug)]
+struct Copy {
+    message: NewMessage,
+    /// As they stand in the old record: those that this program does not know go over as well.
+    fields: OptionalFields,
 }
 
 impl Messages {
@@ -113,8 +121,9 @@ impl Messages {
             if *was_begun && self.get(new).await?.is_some_and(|found| found.due_at_ms != held_ms) {
                 continue;
             }
-            let given = Given { ulid: new.ulid, key: String::new() };
-            copies.push((given, NewMessage { due: When::At(held_ms), ..copy.clone() }));
+            let Copy { message, fields } = copy;
+            let given = Given { ulid: new.ulid, key: String::new(), fields: fields.clone() };
+            copies.push((given, NewMessage { due: When::At(held_ms), ..message.clone() }));
         }
         for answer in self.schedule_given(&to.policy.name, copies).await? {
             match answer {
@@ -228,15 +237,16 @@ fn new_id(operation: &Operation, old: &MessageId, to: &Queue) -> MessageId {
 }
 
 /// Its idempotency key stays with the old queue, where its producer would repeat it.
-fn copy_of(record: Record, expires_ms: u64) -> NewMessage {
+fn copy_of(record: Record, expires_ms: u64) -> Copy {
     let mut details = record.details;
     details.idempotency_key = None;
-    NewMessage {
+    let message = NewMessage {
         payload: record.payload.unwrap_or_default(),
         details,
         due: When::After(0),
         expires: (expires_ms > 0).then_some(When::At(expires_ms)),
         priority: record.priority,
         fingerprint: [0; 16],
-    }
+    };
+    Copy { message, fields: record.fields }
 }

@@ -33,12 +33,14 @@ includes! {
     "fence",
     "finals",
     "finish",
+    "format",
     "gate",
     "history",
     "idempotency",
     "inbox",
     "late",
     "limit",
+    "new_record",
     "one",
     "operations",
     "packed",
@@ -213,7 +215,7 @@ mod tests {
         let places = |what: &str| text.match_indices(what).map(|(at, _)| at).collect::<Vec<_>>();
         for once in [
             "local time = ",
-            "local RECORD_VERSION = ",
+            "local RECORD_HEADER = ",
             "local STATE_HEADER = ",
             "local function finish(",
         ] {

@@ -173,6 +173,8 @@ verbs! {
     Note = "note",
     /// One write outside the shards.
     Keep = "keep",
+    /// Which version records are written as.
+    Format = "format",
     /// A sign of life of a node.
     Beat = "beat",
     /// Reads what the user may not do.

@@ -12,15 +12,17 @@ use crate::store::messages::prune::{PRUNED_AGE, PRUNED_BYTES, PRUNED_MESSAGES};
 use crate::store::messages::read::NEVER_MS;
 use crate::store::messages::settle::Verdict;
 use crate::store::record::{
-    RECORD_HEADER_BYTES, RECORD_VERSION, STATE_HEADER_BYTES, STATE_VERSION,
+    RECORD_HEADER_BYTES, RECORD_VERSION, RECORD_VERSION_OLDEST, STATE_HEADER_BYTES,
 };
 use crate::store::wire::clock_watch::DOUBT_PAUSE;
+use crate::store::wire::format::FORMAT_SETTLE_MS;
 
-const NUMBERS: [(&str, u64); 35] = [
+const NUMBERS: [(&str, u64); 36] = [
     ("RECORD_VERSION", RECORD_VERSION as u64),
     ("RECORD_HEADER_BYTES", RECORD_HEADER_BYTES as u64),
-    ("STATE_VERSION", STATE_VERSION as u64),
+    ("RECORD_VERSION_OLDEST", RECORD_VERSION_OLDEST as u64),
     ("STATE_HEADER_BYTES", STATE_HEADER_BYTES as u64),
+    ("FORMAT_SETTLE_MS", FORMAT_SETTLE_MS),
     ("SNAPSHOT_VERSION", SNAPSHOT_VERSION as u64),
     ("NEVER_MS", NEVER_MS),
     ("LEAD_US_FURTHEST", LEAD_US_FURTHEST as u64),

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
 use tidegate::domain::message::When;
 use tidegate::domain::state::State;
-use tidegate::store::{Decision, Verb};
+use tidegate::store::{Decision, RECORD_VERSION, Verb};
 use tokio::runtime::{Builder, Runtime};
 
 use super::node::HOUR_MS;
@@ -106,6 +106,8 @@ enum Step {
     Weigh(bool),
     Pause,
     Resume,
+    /// From now on a node writes the newest version; what is there stays as it is.
+    Raise,
 }
 
 fn moment() -> impl Strategy<Value = Moment> {
@@ -155,6 +157,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => prop::bool::weighted(0.8).prop_map(Step::Weigh),
         1 => Just(Step::Pause),
         2 => Just(Step::Resume),
+        1 => Just(Step::Raise),
     ]
 }
 
@@ -162,18 +165,21 @@ fn step() -> impl Strategy<Value = Step> {
 struct Steps;
 
 impl ReferenceStateMachine for Steps {
-    type State = ();
+    /// The version of the records at the beginning.
+    type State = u8;
     type Transition = Step;
 
-    fn init_state() -> BoxedStrategy<()> {
-        Just(()).boxed()
+    fn init_state() -> BoxedStrategy<u8> {
+        prop::sample::select(vec![RECORD_VERSION - 1, RECORD_VERSION]).boxed()
     }
 
-    fn transitions((): &()) -> BoxedStrategy<Step> {
+    fn transitions(_: &u8) -> BoxedStrategy<Step> {
         step().boxed()
     }
 
-    fn apply((): (), _: &Step) {}
+    fn apply(version: u8, _: &Step) -> u8 {
+        version
+    }
 }
 
 /// The world, and what drives it.
@@ -186,13 +192,13 @@ impl StateMachineTest for Sut {
     type SystemUnderTest = Self;
     type Reference = Steps;
 
-    fn init_test((): &()) -> Self {
+    fn init_test(version: &u8) -> Self {
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let world = runtime.block_on(World::new());
+        let world = runtime.block_on(World::of_version(*version));
         Self { runtime, world }
     }
 
-    fn apply(mut sut: Self, (): &(), step: Step) -> Self {
+    fn apply(mut sut: Self, _: &u8, step: Step) -> Self {
         sut.runtime.block_on(sut.world.run(step));
         sut
     }

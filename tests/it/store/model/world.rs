@@ -8,7 +8,8 @@ use tidegate::domain::id::MessageId;
 use tidegate::domain::settlement::Settlement;
 use tidegate::domain::state::State;
 use tidegate::store::{
-    Changed, ClaimStatus, ClaimWish, Claimed, Decision, Edit, Lease, NotAccepted, Verb, Verdict,
+    Changed, ClaimStatus, ClaimWish, Claimed, Decision, Edit, Lease, NotAccepted, RECORD_VERSION,
+    Verb, Verdict,
 };
 
 use super::known::{Known, Model};
@@ -34,8 +35,9 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) async fn new() -> Self {
-        let ground = Ground::in_memory().await;
+    /// In a namespace whose records are of this version.
+    pub(super) async fn of_version(version: u8) -> Self {
+        let ground = Ground::in_memory().await.of_version(version).await;
         let node = ground.node(QUEUE).await;
         let hasty = ground.node_shaped(QUEUE, |policy| policy.lease_ms = 1).await;
         let weighing = ground.node(WEIGHED).await;
@@ -69,6 +71,10 @@ impl World {
             Step::RequeueAll(state) => self.requeue_all(state).await,
             Step::Resolve { which, decision } => self.resolve(which, decision).await,
             Step::Purge(state) => self.purge(state).await,
+            Step::Raise => {
+                self.ground.raise_to(RECORD_VERSION).await;
+                self.node = self.ground.node(QUEUE).await;
+            }
             Step::Weigh(is_weighed) => {
                 let node = if is_weighed { &self.weighing } else { &self.node };
                 let pruned =

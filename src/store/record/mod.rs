@@ -1,64 +1,54 @@
 //! The record and the state entry of a message, packed and unpacked.
 //!
-//! The twin of `lua/include/record.lua` and `lua/include/state.lua`. To change a shape: raise its
-//! version, let the reader take both, write the new one, and add cases for old and new below.
+//! The twin of `lua/include/record.lua` and `lua/include/state.lua`. A new field is an optional one (see `optional`)
+//! and needs no new version. To change a shape otherwise: raise the version, let the readers take both, write the new
+//! one once all nodes read it (see `format`), and add cases for old and new to the tests.
+
+mod new;
+mod optional;
+#[cfg(test)]
+mod tests;
 
 use std::borrow::Cow;
 
 use bytes::{Buf, Bytes};
 use ulid::Ulid;
 
+pub(crate) use new::{pack_rest, ranks, unpack_rest};
+pub(crate) use optional::OptionalFields;
+
 use crate::domain::callback::CallbackOn;
-use crate::domain::details::{DETAILS_BYTES_MAX, read_details, write_details};
 use crate::domain::id::{MessageId, QueueName};
-use crate::domain::message::{Details, Message, NewMessage};
+use crate::domain::message::{Details, Message};
 use crate::domain::state::State;
 use crate::store::redis::error::StoreError;
 use crate::store::tail::{PackedAttempt, PackedProbes, Tail};
 
-/// The newest record version that this program writes; a namespace with a newer one is refused.
-pub(crate) const RECORD_VERSION: u8 = 2;
+/// The newest version of records and state entries that this program reads and writes; a namespace with a newer one
+/// is refused. Version 3 is version 2 with optional fields. The state entry of a message has the version of its
+/// record.
+pub const RECORD_VERSION: u8 = 3;
+/// The oldest that it reads; it writes it while some node reads no newer one.
+pub(crate) const RECORD_VERSION_OLDEST: u8 = 2;
 
-pub(super) const STATE_VERSION: u8 = 2;
 pub(super) const RECORD_HEADER_BYTES: usize = 22;
 pub(super) const STATE_HEADER_BYTES: usize = 87;
 const FLAG_BODY_DROPPED: u8 = 1;
 const FLAG_BODY_EDITED: u8 = 2;
+/// Of version 3: optional fields follow the header.
+const FLAG_OPTIONAL_FIELDS: u8 = 4;
+/// The same in a state entry, beside its band; its flags are all in use.
+const BAND_OPTIONAL_FIELDS: u8 = 128;
 /// Where the final states that are told stand in the flags of record and state entry.
 const CALLBACK_SHIFT: u8 = 4;
 
-/// What follows the part of the header that the script writes: the message's number in its call,
-/// details and body.
-///
-/// # Errors
-/// [`StoreError::TooLarge`] when the details do not fit: cut, they could never be read again.
-pub(crate) fn pack_rest(message: &NewMessage, number: u8) -> Result<Vec<u8>, StoreError> {
-    let details = write_details(&message.details);
-    let length = u16::try_from(details.len()).map_err(|_| {
-        StoreError::TooLarge(format!(
-            "everything beside the payload takes {} bytes, more than {DETAILS_BYTES_MAX}; shorten headers or labels",
-            details.len()
-        ))
-    })?;
-    let mut rest = Vec::with_capacity(3 + details.len() + message.payload.len());
-    rest.push(number);
-    rest.extend_from_slice(&length.to_be_bytes());
-    rest.extend_from_slice(&details);
-    rest.extend_from_slice(&message.payload);
-    Ok(rest)
+/// Whether this program reads what is stored under this version.
+pub(crate) const fn is_readable(version: u8) -> bool {
+    RECORD_VERSION_OLDEST <= version && version <= RECORD_VERSION
 }
 
-/// What [`pack_rest`] packed.
-pub(crate) fn unpack_rest(mut raw: Bytes) -> Result<(Details, Bytes), StoreError> {
-    if raw.len() < 2 {
-        return Err(StoreError::Reply("a record is too short".to_owned()));
-    }
-    let length = usize::from(raw.get_u16());
-    if raw.len() < length {
-        return Err(StoreError::Reply("a record's details are cut".to_owned()));
-    }
-    let details = read_details(&raw.split_to(length)).map_err(StoreError::Reply)?;
-    Ok((details, raw))
+fn cut(what: &str) -> StoreError {
+    StoreError::Reply(format!("a record's {what} are cut"))
 }
 
 /// A record, unpacked.
@@ -69,6 +59,7 @@ pub(crate) struct Record {
     pub(crate) expires_ms: u64,
     /// The final states that are told.
     pub(crate) callback: CallbackOn,
+    pub(crate) fields: OptionalFields,
     pub(crate) details: Details,
     /// `None` once it was dropped.
     pub(crate) payload: Option<Bytes>,
@@ -82,7 +73,7 @@ impl Record {
             return Err(StoreError::Reply("a record is too short".to_owned()));
         }
         let version = raw.get_u8();
-        if version != RECORD_VERSION {
+        if !is_readable(version) {
             return Err(StoreError::Reply(format!("record version {version} is not known here")));
         }
         let flags = raw.get_u8();
@@ -90,11 +81,14 @@ impl Record {
         let due_ms = raw.get_uint(6);
         let expires_ms = raw.get_uint(6);
         let _sequence_and_number = raw.get_uint(7);
+        let has_fields = version > RECORD_VERSION_OLDEST && flags & FLAG_OPTIONAL_FIELDS != 0;
+        let fields = split_fields(has_fields, &mut raw)?;
         let (details, body) = unpack_rest(raw)?;
         let payload = (flags & FLAG_BODY_DROPPED == 0).then_some(body);
         let callback = CallbackOn::of_bits(flags >> CALLBACK_SHIFT);
         let is_edited = flags & FLAG_BODY_EDITED != 0;
-        Ok(Self { priority: rank % 16, due_ms, expires_ms, callback, details, payload, is_edited })
+        let priority = rank % 16;
+        Ok(Self { priority, due_ms, expires_ms, callback, fields, details, payload, is_edited })
     }
 
     /// What is shown in place of a record that cannot be read.
@@ -104,6 +98,7 @@ impl Record {
             due_ms: 0,
             expires_ms: 0,
             callback: CallbackOn::NONE,
+            fields: OptionalFields::default(),
             details: Details::default(),
             payload: None,
             is_edited: false,
@@ -155,13 +150,13 @@ impl StateEntry {
             return Err(StoreError::Reply("a state entry is too short".to_owned()));
         }
         let version = raw.get_u8();
-        if version != STATE_VERSION {
+        if !is_readable(version) {
             return Err(StoreError::Reply(format!("state version {version} is not known here")));
         }
         let letter = raw.get_u8();
         raw.advance(20);
         let callback = CallbackOn::of_bits(raw.get_u8() >> CALLBACK_SHIFT);
-        let _band = raw.get_u8();
+        let band = raw.get_u8();
         let _epoch = raw.get_u16();
         let due_ms = raw.get_uint(6);
         let expires_ms = raw.get_uint(6);
@@ -172,6 +167,9 @@ impl StateEntry {
         let (first_attempt_ms, paused_at_first_ms) = (raw.get_uint(6), raw.get_uint(6));
         raw.advance(20);
         let final_ms = raw.get_uint(6);
+        let has_fields = version > RECORD_VERSION_OLDEST && band & BAND_OPTIONAL_FIELDS != 0;
+        // No field of a state entry is known yet.
+        let _fields = split_fields(has_fields, &mut raw)?;
         let tail = if raw.is_empty() { Tail::default() } else { Tail::unpack(&raw) };
         Ok(Self {
             letter,
@@ -188,6 +186,10 @@ impl StateEntry {
             tail,
         })
     }
+}
+
+fn split_fields(has_fields: bool, raw: &mut Bytes) -> Result<OptionalFields, StoreError> {
+    if has_fields { OptionalFields::split_off(raw) } else { Ok(OptionalFields::default()) }
 }
 
 /// The state that a letter means; a waiting message is scheduled if it stands in due, else ready.

@@ -5,6 +5,8 @@
 //! at once and a busy one takes hundreds of messages a call. One call at a time and shard, so that messages
 //! become ready in the order in which they came.
 
+mod call;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -18,11 +20,9 @@ use crate::domain::message::NewMessage;
 use crate::failpoint::failpoint;
 use crate::store::StoreError;
 use crate::store::given::Given;
-use crate::store::queue::ranks::ranks;
 use crate::store::queue::{Queue, Shard};
-use crate::store::record::pack_rest;
-use crate::store::redis::script::{Call, call, fields, rows};
-use crate::store::redis::script::{arg, when_text};
+use crate::store::record::OptionalFields;
+use crate::store::redis::script::{fields, rows};
 use crate::store::wire::recovery::acknowledgements::Acknowledged;
 use crate::store::wire::recovery::rollback::RollbackCause;
 
@@ -67,6 +67,7 @@ struct Waiting {
     /// Under which a repeat is recognised; "": under none.
     key: String,
     message: NewMessage,
+    fields: OptionalFields,
     answer: oneshot::Sender<Answer>,
     /// Its place at the door, given back with the answer.
     _place: Option<OwnedSemaphorePermit>,
@@ -186,16 +187,17 @@ impl Messages {
     fn enqueue(
         &self,
         queue: &Arc<Queue>,
-        Given { ulid, key }: Given,
+        Given { ulid, key, fields }: Given,
         message: NewMessage,
         place: Option<OwnedSemaphorePermit>,
     ) -> oneshot::Receiver<Answer> {
         let shard = &queue.shards[usize::from(shard_of(ulid, queue.policy.shards))];
+        let fields = fields.or_of_new(self.wire.format.version(), &message.details);
         let door = self.shared.intake.door(shard);
         let (answer, receiver) = oneshot::channel();
         let start = {
             let mut line = door.line.lock();
-            line.waiting.push(Waiting { ulid, key, message, answer, _place: place });
+            line.waiting.push(Waiting { ulid, key, message, fields, answer, _place: place });
             !std::mem::replace(&mut line.is_served, true)
         };
         if start {
@@ -217,7 +219,7 @@ impl Messages {
                     line.is_served = false;
                     return;
                 }
-                let count = fitting(&line.waiting);
+                let count = call::fitting(&line.waiting);
                 line.waiting.drain(..count).collect::<Vec<_>>()
             };
             self.schedule_call(queue, shard, taken).await;
@@ -225,7 +227,7 @@ impl Messages {
     }
 
     async fn schedule_call(&self, queue: &Queue, shard: &Shard, waiting: Vec<Waiting>) {
-        let (taken, packed) = packed(waiting);
+        let (taken, packed) = call::packed(waiting);
         if taken.is_empty() {
             return;
         }
@@ -265,7 +267,7 @@ impl Messages {
         // number it is recognised.
         let call = format!("{}{:016x}", self.wire.node().as_str(), rand::random::<u64>());
         let expires = taken.iter().any(|waiting| waiting.message.expires.is_some());
-        let call = schedule_call(queue, call, taken, packed);
+        let call = call::schedule(queue, call, self.wire.format.version(), taken, packed);
         let met = shard.met();
         let mut reply = self.wire.call_durably(shard, &call).await?;
         fields!(reply as Schedule; now_ms: u64, wake: u64, sequence: u64);
@@ -304,55 +306,6 @@ impl Messages {
     }
 }
 
-/// Those of a call that fit into a record, each with the rest of its record. One that does not is answered
-/// here, and harms no neighbour.
-fn packed(waiting: Vec<Waiting>) -> (Vec<Waiting>, Vec<Vec<u8>>) {
-    let (mut taken, mut packed) =
-        (Vec::with_capacity(waiting.len()), Vec::with_capacity(waiting.len()));
-    for waiting in waiting {
-        // A call has no more messages than a byte can count.
-        let number = u8::try_from(taken.len()).unwrap_or(u8::MAX);
-        match pack_rest(&waiting.message, number) {
-            Ok(rest) => {
-                packed.push(rest);
-                taken.push(waiting);
-            }
-            // Whoever asked may have hung up.
-            Err(error) => drop(waiting.answer.send(Err(error.into()))),
-        }
-    }
-    (taken, packed)
-}
-
-/// A call of the script, by so many values for each message as its header says.
-fn schedule_call(queue: &Queue, caller: String, taken: &[Waiting], packed: Vec<Vec<u8>>) -> Call {
-    let policy = &queue.policy;
-    let keyed = taken.iter().any(|waiting| !waiting.key.is_empty());
-    let per_message = if keyed { 4 } else { 3 };
-    let window_ms = policy.idempotency_window_ms;
-    let mut values = Vec::with_capacity(taken.len() * per_message);
-    for (Waiting { ulid, key, message, .. }, rest) in taken.iter().zip(packed) {
-        let mut wish = ranks(policy, message);
-        wish.push_str(&when_text(message.due));
-        if let Some(expires) = message.expires {
-            wish.push('/');
-            wish.push_str(&when_text(expires));
-        }
-        values.extend([arg(ulid), wish.into_bytes(), rest].map(|value| [value]));
-        if keyed {
-            // Only told apart where a key says that two may be the same.
-            values.push([match key.as_str() {
-                "" => Vec::new(),
-                key => {
-                    let fingerprint: &[u8; FINGERPRINT_BYTES] = &message.fingerprint;
-                    [fingerprint.as_slice(), key.as_bytes()].concat()
-                }
-            }]);
-        }
-    }
-    call!(Schedule, window_ms = window_ms, caller = caller, width = per_message, ..values)
-}
-
 /// What producers are about to be told. Messages have consecutive sequences; those of a repeat, older
 /// ones.
 fn acknowledged(answers: &[Answer], sequence: u64) -> impl Iterator<Item = Acknowledged> {
@@ -361,14 +314,4 @@ fn acknowledged(answers: &[Answer], sequence: u64) -> impl Iterator<Item = Ackno
         let sequence = if accepted.duplicate { 0 } else { sequence };
         Some(Acknowledged { ulid: accepted.id.ulid, sequence })
     })
-}
-
-/// How many from the front fit into one call; at least one.
-fn fitting(waiting: &[Waiting]) -> usize {
-    let mut bytes = 0;
-    let fits = waiting.iter().take(CALL_MESSAGES_MAX).take_while(|waiting| {
-        bytes += waiting.message.payload.len();
-        bytes <= CALL_BYTES_MAX
-    });
-    fits.count().max(1)
 }

@@ -1,0 +1,162 @@
+//! The optional fields of a record and of a state entry, and the one that is written now: the key table.
+//!
+//! ```text
+//! presence u8 | length u16 | the fields that are there, in the order of their bits
+//! ```
+//!
+//! | bit | field | |
+//! |---|---|---|
+//! | 1 | cost | u16, reserved |
+//! | 2 | key table | count u8, then for each key: hash of its name, 2 bytes, and of its value, 8 bytes |
+//! | 4, 8, 16, 32 | place, deadline by the recipient's hours, via, waits | reserved |
+//! | 128 | a further presence byte, behind the fields of this one | reserved |
+//!
+//! To add a field, take the next bit and write the field behind those before it: a program that does not know the
+//! bit finds all fields that it knows, and every rewrite carries the whole section along as it is. The hashes are
+//! fixed for ever, since they stand in what is stored: they are the first bytes of SHA-256. Refuses to know what a
+//! field is used for.
+
+use bytes::{Buf as _, Bytes};
+use sha2::{Digest as _, Sha256};
+
+use super::{RECORD_VERSION, cut};
+use crate::domain::message::{Details, LABELS_MAX};
+use crate::store::StoreError;
+
+const KEY_TABLE: u8 = 2;
+/// Presence and length.
+const HEAD_BYTES: usize = 3;
+const NAME_BYTES: usize = 2;
+const VALUE_BYTES: usize = 8;
+/// The group's place in the table: it has no name, and no name of a label has this hash.
+const GROUP: [u8; NAME_BYTES] = [0, 0];
+/// What stands for a label whose name has the hash of the group.
+const LABEL_LIKE_GROUP: [u8; NAME_BYTES] = [0, 1];
+
+const _: () = assert!(LABELS_MAX < u8::MAX as usize, "the keys are counted in one byte");
+
+/// The optional fields as they are stored, with what says which they are; empty: there are none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct OptionalFields(Bytes);
+
+impl OptionalFields {
+    /// Those of a new record.
+    fn of_new(details: &Details) -> Self {
+        let group = details.group.as_deref().map(|group| (GROUP, group));
+        let labels = details.labels.iter().map(|(name, value)| (name_hash(name), value.as_str()));
+        let keys: Vec<_> = group.into_iter().chain(labels).collect();
+        if keys.is_empty() {
+            return Self::default();
+        }
+        let length = 1 + keys.len() * (NAME_BYTES + VALUE_BYTES);
+        let mut packed = Vec::with_capacity(HEAD_BYTES + length);
+        packed.push(KEY_TABLE);
+        packed.extend(u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes());
+        packed.push(u8::try_from(keys.len()).unwrap_or(u8::MAX));
+        for (name, value) in keys {
+            packed.extend(name);
+            packed.extend(hash::<VALUE_BYTES>(value));
+        }
+        Self(packed.into())
+    }
+
+    /// These, where a message brings them along from another record; else those of its details, where records are
+    /// written as `version`.
+    pub(crate) fn or_of_new(self, version: u8, details: &Details) -> Self {
+        if self.is_empty() && version >= RECORD_VERSION { Self::of_new(details) } else { self }
+    }
+
+    /// Takes them off the front of what follows a header.
+    pub(super) fn split_off(raw: &mut Bytes) -> Result<Self, StoreError> {
+        if raw.len() < HEAD_BYTES {
+            return Err(cut("optional fields"));
+        }
+        let mut head = raw.slice(1..HEAD_BYTES);
+        let bytes = HEAD_BYTES + usize::from(head.get_u16());
+        if raw.len() < bytes {
+            return Err(cut("optional fields"));
+        }
+        Ok(Self(raw.split_to(bytes)))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// How a key table names a label.
+fn name_hash(name: &str) -> [u8; NAME_BYTES] {
+    match hash(name) {
+        GROUP => LABEL_LIKE_GROUP,
+        hash => hash,
+    }
+}
+
+fn hash<const BYTES: usize>(text: &str) -> [u8; BYTES] {
+    let digest = Sha256::digest(text.as_bytes());
+    let mut first = [0; BYTES];
+    first.copy_from_slice(&digest[..BYTES]);
+    first
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn details(group: Option<&str>, labels: &[(&str, &str)]) -> Details {
+        let labels = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Details { group: group.map(str::to_owned), labels: labels.collect(), ..Details::default() }
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        use std::fmt::Write as _;
+        bytes.iter().fold(String::new(), |mut text, byte| {
+            write!(text, "{byte:02x}").unwrap();
+            text
+        })
+    }
+
+    /// What is stored under these hashes has to be found by every later version.
+    #[test]
+    fn the_hashes_never_change() {
+        let table =
+            OptionalFields::of_new(&details(Some("order-42"), &[("shop", "eu"), ("to", "")]));
+        let expected =
+            "02 001f 03  0000 3bf8b157c4238eef  8d90 4d0282941aaf2d69  663e e3b0c44298fc1c14";
+        assert_eq!(hex(table.as_bytes()), expected.replace(' ', ""));
+    }
+
+    #[test]
+    fn no_label_stands_where_the_group_does() {
+        let names = (0_u32..).map(|n| n.to_string());
+        let name = names.into_iter().find(|name| hash(name) == GROUP).unwrap();
+        assert_eq!(name_hash(&name), LABEL_LIKE_GROUP);
+    }
+
+    #[test]
+    fn a_message_without_keys_and_one_of_the_version_before_have_no_fields() {
+        let plain = OptionalFields::default();
+        assert_eq!(plain.clone().or_of_new(RECORD_VERSION, &Details::default()), plain);
+        let keyed = details(Some("g"), &[]);
+        assert_eq!(plain.clone().or_of_new(RECORD_VERSION - 1, &keyed), plain);
+        let brought = OptionalFields(Bytes::from_static(&[64, 0, 1, 7]));
+        assert_eq!(brought.clone().or_of_new(RECORD_VERSION, &keyed), brought, "carried along");
+        assert_eq!(brought.clone().or_of_new(RECORD_VERSION - 1, &keyed), brought);
+    }
+
+    #[test]
+    fn what_is_cut_is_an_error_and_what_follows_stays() {
+        let whole = Bytes::from_static(&[64, 0, 2, 7, 8, 9]);
+        for length in 0..5 {
+            let mut raw = whole.slice(..length);
+            assert!(OptionalFields::split_off(&mut raw).is_err(), "{length}");
+        }
+        let mut raw = whole.clone();
+        let fields = OptionalFields::split_off(&mut raw).unwrap();
+        assert_eq!((fields.as_bytes(), &raw[..]), (&whole[..5], &[9_u8][..]));
+    }
+}
