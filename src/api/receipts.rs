@@ -19,7 +19,7 @@ use super::problem::{Code, FAULTS_IN_ALL_MAX, Problem};
 use super::values::{check_name, string, words};
 use super::{Door, Shared};
 use crate::domain::id::MessageId;
-use crate::domain::receipt::{REFERENCE_BYTES_MAX, Said};
+use crate::domain::receipt::{REFERENCE_BYTES_MAX, ReceiptSaid};
 use crate::store::{Queue, Receipt, ReceiptOf, Received};
 
 /// Receipts in one request.
@@ -104,8 +104,8 @@ fn read(mut fields: Fields<'_>, queue: &Queue) -> Result<Receipt, Problem> {
         Ok(text)
     });
     let said = fields.read_as("status", |raw| match string(raw)?.as_str() {
-        "delivered" => Ok(Said::Delivered),
-        "dead" => Ok(Said::Dead),
+        "delivered" => Ok(ReceiptSaid::Delivered),
+        "dead" => Ok(ReceiptSaid::Dead),
         other => Err(format!("found \"{other}\", expected delivered or dead")),
     });
     let detail = fields.read_as("detail", words);

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::paths::InQueue;
 use super::problem::Problem;
-use super::view::{BodyView, Pairs};
+use super::view::{BodyView, HeaderPairs};
 use super::{Shared, idempotency, intake};
 use crate::domain::message::NewMessage;
 use crate::domain::outcome::{Answer, Outcome};
@@ -99,7 +99,7 @@ struct ExchangeView<'a> {
 struct RequestView<'a> {
     method: &'a str,
     url: &'a str,
-    headers: Pairs<'a>,
+    headers: HeaderPairs<'a>,
     #[serde(flatten)]
     body: BodyView<'a>,
 }
@@ -133,7 +133,7 @@ fn view(report: &TryReport) -> ExchangeView<'_> {
         request: RequestView {
             method: &request.method,
             url: &request.url,
-            headers: Pairs(&request.headers),
+            headers: HeaderPairs(&request.headers),
             body: BodyView(Some(&request.body)),
         },
         answer,

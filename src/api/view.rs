@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::problem::{Code, Problem};
 pub(super) use crate::domain::view::{
-    AttemptView, BodyView, FailingView, MessageView, Moment, Pairs, PayloadView, RetryView,
+    AttemptView, BodyView, FailingView, HeaderPairs, MessageView, Moment, PayloadView, RetryView,
 };
 
 /// Room for a message as it is shown, so that its text is written once and not moved while it grows.

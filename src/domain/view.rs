@@ -35,7 +35,7 @@ pub struct MessageView<'a> {
     #[serde(flatten)]
     payload: Option<PayloadView<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    headers: Option<Pairs<'a>>,
+    headers: Option<HeaderPairs<'a>>,
     content_type: &'a str,
     created_at: Moment,
     due_at: Moment,
@@ -83,7 +83,7 @@ impl<'a> MessageView<'a> {
             queue: message.id.queue.as_str(),
             state: message.state.as_str(),
             payload: shown.map(|shown| PayloadView("payload", shown)),
-            headers: is_full.then_some(Pairs(&details.headers)),
+            headers: is_full.then_some(HeaderPairs(&details.headers)),
             content_type: details.content_type.as_deref().unwrap_or("application/json"),
             created_at: Moment(message.created_at_ms),
             due_at: Moment(message.due_at_ms),
@@ -207,9 +207,9 @@ impl Serialize for PayloadView<'_> {
 
 /// Name and value pairs as an object.
 #[derive(Debug)]
-pub struct Pairs<'a>(pub &'a [(String, String)]);
+pub struct HeaderPairs<'a>(pub &'a [(String, String)]);
 
-impl Serialize for Pairs<'_> {
+impl Serialize for HeaderPairs<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
     }

@@ -37,13 +37,13 @@ pub(super) struct Hosts {
     /// Calls that may be under way at all of them together.
     calls_max: usize,
     // A plain mutex: held for a look-up, never across an await.
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<HostStates>>,
     /// One permit of the rate is asked for at a time: who waits for the first needs no second.
     pub(super) pace: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct HostStates {
     hosts: HashMap<String, Host>,
     calls: usize,
     number: u64,
@@ -66,7 +66,7 @@ struct Host {
 
 /// What is to be logged of a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum News {
+pub(super) enum HostNews {
     /// It is left alone.
     LeftAlone,
     /// It takes calls again.
@@ -75,7 +75,7 @@ pub(super) enum News {
 
 /// What a callback meets at its host.
 #[derive(Debug)]
-pub(super) enum Entry {
+pub(super) enum HostEntry {
     /// It may go.
     Go(HostSlot),
     /// A slot will come free soon, or it is over by this moment.
@@ -86,7 +86,7 @@ pub(super) enum Entry {
 
 /// What a call said of its host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Said {
+pub(super) enum HostSign {
     /// It works.
     Well,
     /// It does not.
@@ -100,7 +100,7 @@ pub(super) enum Said {
 /// A place among the calls under way at a host.
 #[derive(Debug)]
 pub(super) struct HostSlot {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<HostStates>>,
     host: String,
     number: u64,
 }
@@ -117,22 +117,22 @@ impl Hosts {
     }
 
     /// A slot at this host, if it takes calls.
-    pub(super) fn enter(&self, name: &str, now: Instant) -> Entry {
+    pub(super) fn enter(&self, name: &str, now: Instant) -> HostEntry {
         let mut state = lock(&self.state);
-        let State { hosts, calls, number } = &mut *state;
+        let HostStates { hosts, calls, number } = &mut *state;
         if hosts.len() > REMEMBERED_MAX {
             hosts.retain(|_, host| !host.calls.is_empty() || host.shut_until.is_some());
         }
         let host = hosts.entry(name.to_owned()).or_default();
         let is_trial = match host.shut_until {
             Some(until) if until > now => {
-                return Entry::Later(
+                return HostEntry::Later(
                     "no calls are made to this host for a while, because its calls failed",
                     until - now,
                 );
             }
             Some(_) if host.tried_by.is_some() => {
-                return Entry::Later("it is being tried after failures", BUSY);
+                return HostEntry::Later("it is being tried after failures", BUSY);
             }
             shut => shut.is_some(),
         };
@@ -141,15 +141,15 @@ impl Hosts {
         if host.calls.len() >= most {
             let oldest = host.calls.values().next().copied().unwrap_or(now);
             return match oldest + QUICK {
-                until if until > now => Entry::Soon(Arc::clone(&host.freed), until),
-                _ => Entry::Later("it is busy and slow", BUSY),
+                until if until > now => HostEntry::Soon(Arc::clone(&host.freed), until),
+                _ => HostEntry::Later("it is busy and slow", BUSY),
             };
         }
         *number += 1;
         *calls += 1;
         host.calls.insert(*number, now);
         host.tried_by = is_trial.then_some(*number);
-        Entry::Go(HostSlot {
+        HostEntry::Go(HostSlot {
             state: Arc::clone(&self.state),
             host: name.to_owned(),
             number: *number,
@@ -178,25 +178,25 @@ impl HostSlot {
     }
 
     /// What the call said of the host; returns for how long the host is left alone, if that begins now.
-    pub(super) fn learn(&self, said: Said, now: Instant) -> Option<Duration> {
+    pub(super) fn learn(&self, said: HostSign, now: Instant) -> Option<Duration> {
         let mut state = lock(&self.state);
         let host = state.hosts.get_mut(&self.host)?;
         let was_trial = host.tried_by == Some(self.number);
         let pause = match said {
-            Said::Well => {
+            HostSign::Well => {
                 (host.failures, host.shuts, host.shut_until) = (0, 0, None);
                 return None;
             }
-            Said::Failed => {
+            HostSign::Failed => {
                 host.failures = host.failures.saturating_add(1);
                 (was_trial || host.failures >= FAILURES_MAX).then_some(LEFT_ALONE)?
             }
-            Said::TooFast(asked_ms) => {
+            HostSign::TooFast(asked_ms) => {
                 // As at a queue's gate, zero names no time.
                 let by_streak_ms = throttle_pause_ms(host.shuts + 1);
                 Duration::from_millis(if asked_ms > 0 { asked_ms } else { by_streak_ms })
             }
-            Said::Denied => Duration::from_millis(alarm_pause_ms(host.shuts + 1)),
+            HostSign::Denied => Duration::from_millis(alarm_pause_ms(host.shuts + 1)),
         };
         if was_trial {
             host.tried_by = None;
@@ -211,17 +211,17 @@ impl HostSlot {
 
 impl HostSlot {
     /// What is to be logged after a call taught us this: each beginning once, and its end.
-    pub(super) fn news(&self, said: Said, pause: Option<Duration>) -> Option<News> {
+    pub(super) fn news(&self, said: HostSign, pause: Option<Duration>) -> Option<HostNews> {
         let mut state = lock(&self.state);
         let host = state.hosts.get_mut(&self.host)?;
         match (said, host.is_logged) {
-            (Said::Well, true) => {
+            (HostSign::Well, true) => {
                 host.is_logged = false;
-                Some(News::Back)
+                Some(HostNews::Back)
             }
             (_, false) if pause.is_some() => {
                 host.is_logged = true;
-                Some(News::LeftAlone)
+                Some(HostNews::LeftAlone)
             }
             _ => None,
         }
@@ -249,7 +249,7 @@ pub(super) fn later_ms(least: Duration, times: u32, random: f64) -> u64 {
     u64::try_from(lengthened(base, 0.5, random).as_millis()).unwrap_or(u64::MAX)
 }
 
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+fn lock(state: &Mutex<HostStates>) -> MutexGuard<'_, HostStates> {
     state.lock()
 }
 
@@ -259,19 +259,19 @@ mod tests {
 
     fn go(hosts: &Hosts, name: &str, now: Instant) -> HostSlot {
         match hosts.enter(name, now) {
-            Entry::Go(slot) => slot,
+            HostEntry::Go(slot) => slot,
             other => panic!("{name}: {other:?}"),
         }
     }
 
     fn is_later(hosts: &Hosts, name: &str, now: Instant) -> bool {
-        matches!(hosts.enter(name, now), Entry::Later(..))
+        matches!(hosts.enter(name, now), HostEntry::Later(..))
     }
 
     /// So many calls of `name` under way.
     fn fill(hosts: &Hosts, name: &str, now: Instant) -> Vec<HostSlot> {
         let mut slots = Vec::new();
-        while let Entry::Go(slot) = hosts.enter(name, now) {
+        while let HostEntry::Go(slot) = hosts.enter(name, now) {
             slots.push(slot);
         }
         slots
@@ -297,44 +297,44 @@ mod tests {
     async fn a_quick_host_is_waited_for_and_a_slow_one_is_not() {
         let (hosts, now) = (Hosts::new(64), Instant::now());
         let mut slots = fill(&hosts, "a", now);
-        let Entry::Soon(freed, until) = hosts.enter("a", now) else { panic!("it is quick") };
+        let HostEntry::Soon(freed, until) = hosts.enter("a", now) else { panic!("it is quick") };
         assert_eq!(until, now + QUICK);
         drop(slots.pop());
         freed.notified().await;
         slots.push(go(&hosts, "a", now));
         assert!(is_later(&hosts, "a", now + QUICK));
         slots.iter().for_each(|slot| slot.begin(now + QUICK));
-        assert!(matches!(hosts.enter("a", now + QUICK), Entry::Soon(..)));
+        assert!(matches!(hosts.enter("a", now + QUICK), HostEntry::Soon(..)));
     }
 
     #[tokio::test]
     async fn after_failures_in_a_row_one_call_at_a_time_tries_it() {
         let (hosts, now) = (Hosts::new(64), Instant::now());
         for _ in 1..FAILURES_MAX {
-            assert_eq!(go(&hosts, "a", now).learn(Said::Failed, now), None);
+            assert_eq!(go(&hosts, "a", now).learn(HostSign::Failed, now), None);
         }
-        go(&hosts, "a", now).learn(Said::Well, now);
+        go(&hosts, "a", now).learn(HostSign::Well, now);
         for _ in 1..FAILURES_MAX {
-            assert_eq!(go(&hosts, "a", now).learn(Said::Failed, now), None);
+            assert_eq!(go(&hosts, "a", now).learn(HostSign::Failed, now), None);
         }
-        assert_eq!(go(&hosts, "a", now).learn(Said::Failed, now), Some(LEFT_ALONE));
+        assert_eq!(go(&hosts, "a", now).learn(HostSign::Failed, now), Some(LEFT_ALONE));
         assert!(is_later(&hosts, "a", now));
         drop(go(&hosts, "b", now));
         let later = now + LEFT_ALONE;
         let trial = go(&hosts, "a", later);
         assert!(is_later(&hosts, "a", later));
-        assert_eq!(trial.learn(Said::Failed, later), Some(LEFT_ALONE));
+        assert_eq!(trial.learn(HostSign::Failed, later), Some(LEFT_ALONE));
         drop(trial);
         assert!(is_later(&hosts, "a", later));
         let later = later + LEFT_ALONE;
-        go(&hosts, "a", later).learn(Said::Well, later);
+        go(&hosts, "a", later).learn(HostSign::Well, later);
         assert_eq!(fill(&hosts, "a", later).len(), CALLS_MAX);
     }
 
     #[tokio::test]
     async fn a_trial_that_never_was_leaves_the_next_one_its_turn() {
         let (hosts, now) = (Hosts::new(64), Instant::now());
-        assert!(go(&hosts, "a", now).learn(Said::TooFast(10), now).is_some());
+        assert!(go(&hosts, "a", now).learn(HostSign::TooFast(10), now).is_some());
         let later = now + Duration::from_millis(10);
         drop(go(&hosts, "a", later));
         drop(go(&hosts, "a", later));
@@ -344,13 +344,13 @@ mod tests {
     async fn pauses_that_a_host_asks_for_are_its_own() {
         let (hosts, now) = (Hosts::new(64), Instant::now());
         let slot = go(&hosts, "a", now);
-        assert_eq!(slot.learn(Said::TooFast(0), now), Some(Duration::from_secs(1)));
+        assert_eq!(slot.learn(HostSign::TooFast(0), now), Some(Duration::from_secs(1)));
         // One of the same volley changes nothing.
-        assert_eq!(slot.learn(Said::TooFast(0), now), None);
+        assert_eq!(slot.learn(HostSign::TooFast(0), now), None);
         drop(slot);
         let later = now + Duration::from_secs(2);
         let slot = go(&hosts, "a", later);
-        assert_eq!(slot.learn(Said::Denied, later), Some(Duration::from_secs(10)));
+        assert_eq!(slot.learn(HostSign::Denied, later), Some(Duration::from_secs(10)));
     }
 
     #[test]

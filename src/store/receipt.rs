@@ -14,7 +14,7 @@ use super::settle::{Settled, Verdict};
 use super::wire::clock_watch::Timed;
 use super::{StoreError, arg};
 use crate::domain::id::MessageId;
-use crate::domain::receipt::{OnTimeout, Said};
+use crate::domain::receipt::{OnTimeout, ReceiptSaid};
 use crate::domain::state::State;
 
 /// Messages that one lapse touches, and looks that it makes.
@@ -28,7 +28,7 @@ pub struct Receipt {
     /// Which message.
     pub of: ReceiptOf,
     /// What became of it.
-    pub said: Said,
+    pub said: ReceiptSaid,
     /// Why, for people.
     pub detail: Option<String>,
 }
@@ -143,8 +143,8 @@ impl Messages {
             ReceiptOf::Reference(text) => (Vec::new(), text.clone().into_bytes()),
         };
         let said = match receipt.said {
-            Said::Delivered => "D",
-            Said::Dead => "X",
+            ReceiptSaid::Delivered => "D",
+            ReceiptSaid::Dead => "X",
         };
         let call = call!(
             Receive,

@@ -61,7 +61,7 @@ impl Rounds {
         let mut known = HashMap::new();
         for (shard, heads) in shards.iter().zip(heads) {
             let before = self.known.get(shard.tag()).copied().unwrap_or_default();
-            let news = News::of(before, heads, now_ms);
+            let news = WakeUps::of(before, heads, now_ms);
             if news.due {
                 shard.due.notify_one();
             }
@@ -82,13 +82,13 @@ impl Rounds {
 
 /// Whom to wake.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct News {
+struct WakeUps {
     due: bool,
     expiry: bool,
     ready: bool,
 }
 
-impl News {
+impl WakeUps {
     /// A loop that looked since the last round knows what stood first then. It is woken for what is
     /// new, and for what should have been done already.
     fn of(before: Heads, now: Heads, now_ms: u64) -> Self {
@@ -107,19 +107,22 @@ mod tests {
 
     #[test]
     fn who_is_woken_has_something_to_do_or_to_learn() {
-        let nobody = News::default();
+        let nobody = WakeUps::default();
         let waits = |at_ms| Heads { due: Head::At(at_ms), ..Heads::default() };
-        let due = News { due: true, ..News::default() };
-        assert_eq!(News::of(Heads::default(), Heads::default(), 1000), nobody);
-        assert_eq!(News::of(Heads::default(), waits(5000), 1000), due, "an earlier head");
-        assert_eq!(News::of(waits(5000), waits(5000), 1000), nobody, "known, and not due yet");
-        assert_eq!(News::of(waits(5000), waits(5000), 5000), due, "nobody promoted it");
-        assert_eq!(News::of(waits(5000), waits(9000), 1000), due, "the one before went");
+        let due = WakeUps { due: true, ..WakeUps::default() };
+        assert_eq!(WakeUps::of(Heads::default(), Heads::default(), 1000), nobody);
+        assert_eq!(WakeUps::of(Heads::default(), waits(5000), 1000), due, "an earlier head");
+        assert_eq!(WakeUps::of(waits(5000), waits(5000), 1000), nobody, "known, and not due yet");
+        assert_eq!(WakeUps::of(waits(5000), waits(5000), 5000), due, "nobody promoted it");
+        assert_eq!(WakeUps::of(waits(5000), waits(9000), 1000), due, "the one before went");
         let unread = Heads { due: Head::Unknown, ..Heads::default() };
-        assert_eq!(News::of(unread, unread, 1000), due, "who cannot tell has somebody look");
+        assert_eq!(WakeUps::of(unread, unread, 1000), due, "who cannot tell has somebody look");
         let ready = Heads { is_ready: true, ..Heads::default() };
-        assert_eq!(News::of(ready, ready, 1000), News { ready: true, ..News::default() });
+        assert_eq!(WakeUps::of(ready, ready, 1000), WakeUps { ready: true, ..WakeUps::default() });
         let expires = Heads { expiry: Head::At(5000), ..Heads::default() };
-        assert_eq!(News::of(expires, expires, 6000), News { expiry: true, ..News::default() });
+        assert_eq!(
+            WakeUps::of(expires, expires, 6000),
+            WakeUps { expiry: true, ..WakeUps::default() }
+        );
     }
 }

@@ -18,7 +18,7 @@ use crate::api::paths::InQueue;
 use crate::api::peer::Peer;
 use crate::api::problem::Problem;
 use crate::api::values::{duration, whole};
-use crate::api::view::{Moment, Pairs, PayloadView};
+use crate::api::view::{HeaderPairs, Moment, PayloadView};
 use crate::domain::id::MessageId;
 use crate::domain::shown::show_payload;
 use crate::engine::pull::{PullWish, Pulled, WorkerToken};
@@ -94,7 +94,7 @@ struct ClaimedView<'a> {
     #[serde(flatten)]
     payload: PayloadView<'a>,
     content_type: &'a str,
-    headers: Pairs<'a>,
+    headers: HeaderPairs<'a>,
     group: Option<&'a str>,
     labels: &'a BTreeMap<String, String>,
     due_at: Moment,
@@ -112,7 +112,7 @@ impl<'a> ClaimedView<'a> {
             attempt: message.attempt,
             payload: PayloadView("payload", show_payload(details.kind, &message.payload)),
             content_type: details.content_type.as_deref().unwrap_or("application/json"),
-            headers: Pairs(&details.headers),
+            headers: HeaderPairs(&details.headers),
             group: details.group.as_deref(),
             labels: &details.labels,
             due_at: Moment(message.due_ms),

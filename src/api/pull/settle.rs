@@ -18,7 +18,7 @@ use crate::api::problem::{FAULTS_IN_ALL_MAX, Problem};
 use crate::api::values::{delay, duration, string, words};
 use crate::domain::id::MessageId;
 use crate::domain::message::NAME_BYTES_MAX;
-use crate::engine::pull::{self, Said, WorkerToken, WorkerWord};
+use crate::engine::pull::{self, WorkerSays, WorkerToken, WorkerWord};
 use crate::store::{Queue, Verdict};
 
 /// Most messages in one request.
@@ -29,12 +29,12 @@ const BODY_BYTES_MAX: usize = 8 << 20;
 static ITEM: Shape =
     Shape { known: &["id", "token", "as", "delay", "lease", "result", "detail"], later: &[] };
 
-const WORDS: [(&str, Said); 5] = [
-    ("delivered", Said::Delivered),
-    ("retry", Said::Retry),
-    ("dead", Said::Dead),
-    ("release", Said::Release),
-    ("renew", Said::Renew),
+const WORDS: [(&str, WorkerSays); 5] = [
+    ("delivered", WorkerSays::Delivered),
+    ("retry", WorkerSays::Retry),
+    ("dead", WorkerSays::Dead),
+    ("release", WorkerSays::Release),
+    ("renew", WorkerSays::Renew),
 ];
 
 /// Settles messages that were claimed, each for itself: `delivered`, `retry` (after `delay`, or by the
@@ -128,10 +128,10 @@ fn read_item(queue: &Queue, raw: &RawValue) -> Result<WorkerWord, Problem> {
         }
     }
     for (field, with, words) in [
-        ("delay", &[Said::Retry][..], "retry"),
-        ("lease", &[Said::Renew], "renew"),
-        ("result", &[Said::Delivered, Said::Dead], "delivered or dead"),
-        ("detail", &[Said::Retry, Said::Dead], "retry or dead"),
+        ("delay", &[WorkerSays::Retry][..], "retry"),
+        ("lease", &[WorkerSays::Renew], "renew"),
+        ("result", &[WorkerSays::Delivered, WorkerSays::Dead], "delivered or dead"),
+        ("detail", &[WorkerSays::Retry, WorkerSays::Dead], "retry or dead"),
     ] {
         if fields.raw(field).is_some() && said.is_some_and(|said| !with.contains(&said)) {
             fields.fault(field, format!("has no meaning here; it goes with as: {words}"));

@@ -31,7 +31,7 @@ const KNOWN: &str = "payload, delay, due_at, ttl, expires_at, key, group, priori
 
 /// What an entry asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asked {
+pub struct AskedMessage {
     /// The message.
     pub message: NewMessage,
     /// The producer's idempotency key, if it gave one.
@@ -47,12 +47,12 @@ pub fn read(
     added_ms: u64,
     now_ms: u64,
     payload_bytes_max: usize,
-) -> Result<Asked, String> {
+) -> Result<AskedMessage, String> {
     if fields.len() > FIELDS_MAX {
         return Err(format!("found {} fields, expected up to {FIELDS_MAX}", fields.len()));
     }
     let is_believed = added_ms <= now_ms && now_ms - added_ms <= BELIEVED_MS;
-    let mut reading = Reading::new(if is_believed { added_ms } else { now_ms });
+    let mut reading = EntryReading::new(if is_believed { added_ms } else { now_ms });
     for (name, value) in fields {
         reading.take(name, value);
     }
@@ -95,7 +95,7 @@ pub fn other_fingerprint(fields: &[(Bytes, Bytes)]) -> Option<[u8; 16]> {
 }
 
 #[derive(Debug)]
-struct Reading {
+struct EntryReading {
     base_ms: u64,
     seen: Vec<Bytes>,
     wrong: Vec<String>,
@@ -107,7 +107,7 @@ struct Reading {
     labels: BTreeMap<String, String>,
 }
 
-impl Reading {
+impl EntryReading {
     fn new(base_ms: u64) -> Self {
         Self {
             base_ms,
@@ -223,7 +223,11 @@ impl Reading {
         Ok(())
     }
 
-    fn finish(mut self, payload_bytes_max: usize, fingerprint: [u8; 16]) -> Result<Asked, String> {
+    fn finish(
+        mut self,
+        payload_bytes_max: usize,
+        fingerprint: [u8; 16],
+    ) -> Result<AskedMessage, String> {
         let due_ms = self.due_ms.unwrap_or(self.base_ms);
         if let Some(When::At(at_ms)) = self.expires
             && at_ms <= due_ms.max(self.base_ms)
@@ -250,7 +254,7 @@ impl Reading {
             self.wrong.push(why);
         }
         match payload {
-            Some(payload) if self.wrong.is_empty() => Ok(Asked {
+            Some(payload) if self.wrong.is_empty() => Ok(AskedMessage {
                 key: self.details.idempotency_key.clone(),
                 message: NewMessage {
                     payload,
