@@ -374,7 +374,7 @@ fn schedule_call(queue: &Queue, caller: String, taken: &[Waiting], packed: Vec<V
 /// Priority and band as digits, and a letter for the final states that are told, where any are.
 pub(super) fn ranks(policy: &QueuePolicy, message: &NewMessage) -> String {
     let mut ranks = format!("{}{}", message.priority, policy.band(message.priority));
-    let told = policy.told(&message.details);
+    let told = policy.callback_on(&message.details);
     ranks.extend((!told.is_none()).then(|| char::from(b'@' + told.bits())));
     ranks
 }
