@@ -18,7 +18,7 @@ use super::problem::{Code, FAULTS_IN_ALL_MAX, Problem};
 use super::values::{check_name, string, words};
 use super::{Door, Shared};
 use crate::domain::id::MessageId;
-use crate::domain::receipt::{REFERENCE_BYTES_MAX, Said};
+use crate::domain::receipt::{REFERENCE_BYTES_MAX, ReceiptSaid};
 use crate::domain::state::State as MessageState;
 use crate::store::{Queue, Receipt, ReceiptOf, Received};
 use crate::wire::receipt::{
@@ -105,8 +105,8 @@ fn read(mut fields: Fields<'_>, queue: &Queue) -> Result<Receipt, Problem> {
         Ok(text)
     });
     let said = fields.read_as("status", |raw| match string(raw)?.as_str() {
-        "delivered" => Ok(Said::Delivered),
-        "dead" => Ok(Said::Dead),
+        "delivered" => Ok(ReceiptSaid::Delivered),
+        "dead" => Ok(ReceiptSaid::Dead),
         other => Err(format!("found \"{other}\", expected delivered or dead")),
     });
     let detail = fields.read_as("detail", words);
@@ -138,8 +138,8 @@ async fn take(
     };
     let closed = |id: MessageId, verdict: ReceiptVerdict| {
         let state = match receipt.said {
-            Said::Delivered => MessageState::Delivered,
-            Said::Dead => MessageState::Dead,
+            ReceiptSaid::Delivered => MessageState::Delivered,
+            ReceiptSaid::Dead => MessageState::Dead,
         };
         let told =
             ReceiptView { id: Some(id.to_string()), state: Some(state.into()), ..view(verdict) };

@@ -163,7 +163,7 @@ fn as_scheduled(
     Some(Message {
         state: if is_due { MessageState::Ready } else { MessageState::Scheduled },
         payload: Some(sent.payload),
-        callback: queue.policy.told(&sent.details),
+        callback: queue.policy.callback_on(&sent.details),
         details: sent.details,
         created_at_ms: accepted.id.ulid.timestamp_ms(),
         id: accepted.id,

@@ -12,7 +12,7 @@ use crate::config::Settings;
 use crate::domain::endpoint::HttpDownstream;
 use crate::domain::id::{MessageId, new_ulid};
 use crate::domain::message::NewMessage;
-use crate::domain::outcome::{Reading, classify};
+use crate::domain::outcome::{AnswerContext, classify};
 use crate::domain::policy::Downstream;
 use crate::engine::single_call;
 use crate::store::{Queue, Store};
@@ -63,8 +63,11 @@ async fn test_call(queue: &Queue, message: NewMessage, now_ms: u64) -> Result<Tr
     );
     let request = shown(&policy.downstream, &call);
     let answer = transport.send(call).await;
-    let reading =
-        Reading { on_uncertain: policy.on_uncertain, retry: &policy.retry, is_in_doubt: false };
+    let reading = AnswerContext {
+        on_uncertain: policy.on_uncertain,
+        retry: &policy.retry,
+        is_in_doubt: false,
+    };
     let outcome = classify(&answer, reading);
     let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     Ok(TryReport { request, answer, outcome, duration_ms })

@@ -152,9 +152,9 @@ impl CallbackPolicy {
         }
     }
 
-    /// The final states that are told of a message with this wish.
+    /// The final states of a message with this wish that lead to a callback.
     #[must_use]
-    pub fn told(&self, wish: Option<&CallbackWish>) -> CallbackOn {
+    pub fn callback_on(&self, wish: Option<&CallbackWish>) -> CallbackOn {
         let url = wish.and_then(|wish| wish.url.as_ref());
         if url.is_none() && self.url.is_none() {
             return CallbackOn::NONE;
@@ -258,12 +258,12 @@ mod tests {
     fn a_message_may_say_otherwise_than_its_queue() {
         let own = |url: Option<&str>, on| CallbackWish { url: url.map(self::url), on };
         let mut policy = CallbackPolicy::on_hosts(hosts(&["h"]));
-        assert!(policy.told(None).is_none());
-        assert_eq!(policy.told(Some(&own(Some("http://h/"), None))), CallbackOn::USUAL);
+        assert!(policy.callback_on(None).is_none());
+        assert_eq!(policy.callback_on(Some(&own(Some("http://h/"), None))), CallbackOn::USUAL);
         policy.url = Some((url("http://q/"), "http://q/".to_owned()));
-        assert_eq!(policy.told(None), CallbackOn::USUAL);
-        assert_eq!(policy.told(Some(&own(None, Some(CallbackOn(4))))), CallbackOn(4));
-        assert!(policy.told(Some(&own(None, Some(CallbackOn::NONE)))).is_none());
+        assert_eq!(policy.callback_on(None), CallbackOn::USUAL);
+        assert_eq!(policy.callback_on(Some(&own(None, Some(CallbackOn(4))))), CallbackOn(4));
+        assert!(policy.callback_on(Some(&own(None, Some(CallbackOn::NONE)))).is_none());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::callback::{CallbackOn, CallbackWish};
 use super::message::{Details, PayloadKind, RetryOverride};
 
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Packed {
+struct PackedDetails {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     k: Option<char>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -80,7 +80,7 @@ pub fn check_room(details: &Details) -> Result<(), String> {
 /// As they stand in a record.
 #[must_use]
 pub fn write_details(details: &Details) -> Vec<u8> {
-    let packed = Packed {
+    let packed = PackedDetails {
         k: match details.kind {
             PayloadKind::Json => None,
             PayloadKind::Text => Some('t'),
@@ -105,7 +105,7 @@ pub fn write_details(details: &Details) -> Vec<u8> {
             o: callback.on.map(CallbackOn::bits),
         }),
     };
-    if packed == Packed::default() {
+    if packed == PackedDetails::default() {
         return Vec::new();
     }
     serde_json::to_vec(&packed).unwrap_or_default()
@@ -122,8 +122,8 @@ fn read_callback(packed: PackedCallback) -> Result<CallbackWish, String> {
 /// # Errors
 /// When it is not that.
 pub fn read_details(raw: &[u8]) -> Result<Details, String> {
-    let packed: Packed = if raw.is_empty() {
-        Packed::default()
+    let packed: PackedDetails = if raw.is_empty() {
+        PackedDetails::default()
     } else {
         serde_json::from_slice(raw).map_err(|error| format!("a record's details: {error}"))?
     };

@@ -1,6 +1,6 @@
 //! Which header names belong to us on the way to a downstream.
 //!
-//! Owns the list, so that the door, the configuration and the wire refuse the same names in the
+//! Owns the list, so that the server, the configuration and the wire refuse the same names in the
 //! same words. Refuses to know who sets the reserved ones (see `transport`).
 
 use http::{HeaderName, HeaderValue};

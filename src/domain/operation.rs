@@ -125,13 +125,13 @@ impl Operation {
 /// How fast an operation may go: slots at an even distance, no bursts. What is late by more than a
 /// blink is not made up for.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Pace {
+pub struct OperationPace {
     period_us: f64,
     /// The next slot, microseconds by Redis.
     pub next_us: u64,
 }
 
-impl Pace {
+impl OperationPace {
     /// The pace of a rate; `next_us`: where it had come to, 0 at first.
     #[must_use]
     pub fn new(rate: Rate, next_us: u64) -> Self {
@@ -299,7 +299,7 @@ mod tests {
 
     #[test]
     fn a_pace_has_no_bursts_and_makes_up_for_a_blink_at_most() {
-        let mut pace = Pace::new("5/s".parse().unwrap(), 0);
+        let mut pace = OperationPace::new("5/s".parse().unwrap(), 0);
         let now_us = 5_000_000;
         assert_eq!(pace.take(10, now_us), 1);
         // The first slot counts from the slack.
@@ -313,7 +313,7 @@ mod tests {
 
     #[test]
     fn a_fast_pace_goes_in_groups_and_holds_over_a_second() {
-        let mut pace = Pace::new("1000/s".parse().unwrap(), 0);
+        let mut pace = OperationPace::new("1000/s".parse().unwrap(), 0);
         let (mut now_us, mut count) = (10_000_000, 0);
         let end_us = now_us + 1_000_000;
         while now_us < end_us {
@@ -325,7 +325,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_was_set_back_does_not_stop_the_pace() {
-        let mut pace = Pace::new("5/s".parse().unwrap(), 900_000_000);
+        let mut pace = OperationPace::new("5/s".parse().unwrap(), 900_000_000);
         assert_eq!(pace.take(1, 5_000_000), 0);
         assert_eq!(pace.take(1, 5_200_000), 1);
     }

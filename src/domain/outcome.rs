@@ -132,7 +132,7 @@ impl OnUncertain {
 
 /// What the meaning of an answer depends on, beside the answer.
 #[derive(Debug, Clone, Copy)]
-pub struct Reading<'a> {
+pub struct AnswerContext<'a> {
     /// The queue's choice.
     pub on_uncertain: OnUncertain,
     /// The policy in force, for its lists of statuses.
@@ -144,7 +144,7 @@ pub struct Reading<'a> {
 
 /// The outcome table of the contract.
 #[must_use]
-pub fn classify(answer: &Answer, reading: Reading<'_>) -> Outcome {
+pub fn classify(answer: &Answer, reading: AnswerContext<'_>) -> Outcome {
     match answer {
         Answer::NotSent { is_local: true, .. } => Outcome::Hindered,
         Answer::NotSent { is_local: false, .. } => Outcome::Retry,
@@ -156,8 +156,12 @@ pub fn classify(answer: &Answer, reading: Reading<'_>) -> Outcome {
     }
 }
 
-fn classify_status(status: u16, retry_after_ms: Option<u64>, reading: Reading<'_>) -> Outcome {
-    let Reading { on_uncertain, retry, is_in_doubt } = reading;
+fn classify_status(
+    status: u16,
+    retry_after_ms: Option<u64>,
+    reading: AnswerContext<'_>,
+) -> Outcome {
+    let AnswerContext { on_uncertain, retry, is_in_doubt } = reading;
     match status {
         200..=299 => Outcome::Delivered,
         _ if retry.dead_statuses.contains(&status) => Outcome::Refused,
@@ -201,7 +205,7 @@ mod tests {
     }
 
     fn read(answer: &Answer, on_uncertain: OnUncertain, retry: &RetryPolicy) -> Outcome {
-        classify(answer, Reading { on_uncertain, retry, is_in_doubt: false })
+        classify(answer, AnswerContext { on_uncertain, retry, is_in_doubt: false })
     }
 
     fn plain(answer: &Answer, on_uncertain: OnUncertain) -> Outcome {
@@ -297,7 +301,7 @@ mod tests {
     #[test]
     fn after_an_unknown_outcome_a_conflict_is_unknown_too() {
         let doubtful = |s: u16, on_uncertain, retry: &RetryPolicy| {
-            classify(&status(s, None), Reading { on_uncertain, retry, is_in_doubt: true })
+            classify(&status(s, None), AnswerContext { on_uncertain, retry, is_in_doubt: true })
         };
         let named = RetryPolicy { dead_statuses: vec![409, 423, 425], ..RetryPolicy::default() };
         let again = RetryPolicy { retry_statuses: vec![409, 423, 425], ..RetryPolicy::default() };

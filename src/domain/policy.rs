@@ -108,11 +108,12 @@ impl QueuePolicy {
         open_ms.saturating_sub(paused_since_first_ms)
     }
 
-    /// The final states of a message with these details that are told.
+    /// The final states of a message with these details that lead to a callback.
     #[must_use]
-    pub fn told(&self, details: &Details) -> CallbackOn {
+    pub fn callback_on(&self, details: &Details) -> CallbackOn {
         let callback = self.callback.as_ref();
-        callback.map_or(CallbackOn::NONE, |callback| callback.told(details.callback.as_ref()))
+        callback
+            .map_or(CallbackOn::NONE, |callback| callback.callback_on(details.callback.as_ref()))
     }
 
     /// Its rate and burst as a limit; `None`: as fast as the downstream answers.

@@ -44,7 +44,7 @@ pub struct ProbePolicy {
 
 /// What a probe came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
+pub enum ProbeFound {
     /// The downstream has it.
     Delivered,
     /// The downstream does not have it.
@@ -53,7 +53,7 @@ pub enum Found {
     Unknown,
 }
 
-impl Found {
+impl ProbeFound {
     /// The word in metrics and logs.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -88,12 +88,14 @@ impl ProbePolicy {
 
     /// What an answer says. A status that is in neither list says nothing.
     #[must_use]
-    pub fn read(&self, answer: &Answer) -> Found {
+    pub fn read(&self, answer: &Answer) -> ProbeFound {
         match answer {
-            Answer::Answered { status, .. } if self.delivered.contains(status) => Found::Delivered,
-            Answer::Answered { status, .. } if self.absent.contains(status) => Found::Absent,
+            Answer::Answered { status, .. } if self.delivered.contains(status) => {
+                ProbeFound::Delivered
+            }
+            Answer::Answered { status, .. } if self.absent.contains(status) => ProbeFound::Absent,
             Answer::Answered { .. } | Answer::NotSent { .. } | Answer::Unknown { .. } => {
-                Found::Unknown
+                ProbeFound::Unknown
             }
         }
     }
@@ -180,17 +182,17 @@ mod tests {
     #[test]
     fn only_a_status_that_was_named_says_anything() {
         let read = |answer: &Answer| policy().read(answer);
-        assert_eq!(read(&answered(200)), Found::Delivered);
-        assert_eq!(read(&answered(404)), Found::Absent);
-        assert_eq!(read(&answered(410)), Found::Absent);
+        assert_eq!(read(&answered(200)), ProbeFound::Delivered);
+        assert_eq!(read(&answered(404)), ProbeFound::Absent);
+        assert_eq!(read(&answered(410)), ProbeFound::Absent);
         for status in [201, 302, 401, 403, 429, 500, 503] {
-            assert_eq!(read(&answered(status)), Found::Unknown, "{status}");
+            assert_eq!(read(&answered(status)), ProbeFound::Unknown, "{status}");
         }
         assert_eq!(
             read(&Answer::NotSent { error: String::new(), is_local: false }),
-            Found::Unknown
+            ProbeFound::Unknown
         );
-        assert_eq!(read(&Answer::Unknown { error: String::new() }), Found::Unknown);
+        assert_eq!(read(&Answer::Unknown { error: String::new() }), ProbeFound::Unknown);
     }
 
     #[test]

@@ -71,14 +71,14 @@ pub fn is_reference(text: &str) -> bool {
 
 /// What a receipt says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Said {
+pub enum ReceiptSaid {
     /// The downstream has done it.
     Delivered,
     /// It never will.
     Dead,
 }
 
-impl Said {
+impl ReceiptSaid {
     /// The word of the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -59,7 +59,7 @@ impl Default for RetryPolicy {
 
 /// What to do after a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Next {
+pub enum RetryNext {
     /// Try again so many milliseconds from now.
     RetryAfter(u64),
     /// Give up.
@@ -100,14 +100,14 @@ impl RetryPolicy {
     /// What follows the failed attempt number `attempt` (from 1) of a message whose first attempt
     /// lies `age_ms` back; `random` in [0, 1) spreads the delay.
     #[must_use]
-    pub fn next(&self, attempt: u32, age_ms: u64, random: f64) -> Next {
+    pub fn next(&self, attempt: u32, age_ms: u64, random: f64) -> RetryNext {
         if self.max_attempts.is_some_and(|most| attempt >= most) {
-            return Next::GiveUp(GiveUp::AttemptsSpent);
+            return RetryNext::GiveUp(GiveUp::AttemptsSpent);
         }
         if self.is_too_old(age_ms) {
-            return Next::GiveUp(GiveUp::TooOld);
+            return RetryNext::GiveUp(GiveUp::TooOld);
         }
-        Next::RetryAfter(self.delay_ms(attempt, random))
+        RetryNext::RetryAfter(self.delay_ms(attempt, random))
     }
 
     /// Whether a message so long after its first attempt is to be given up.
@@ -183,12 +183,12 @@ mod tests {
 
     #[test]
     fn gives_up_by_attempts_and_by_age() {
-        assert_eq!(policy().next(10, 0, 0.5), Next::GiveUp(GiveUp::AttemptsSpent));
-        assert_eq!(policy().next(3, 86_400_000, 0.5), Next::GiveUp(GiveUp::TooOld));
-        assert_eq!(policy().next(1, 0, 0.5), Next::RetryAfter(5000));
+        assert_eq!(policy().next(10, 0, 0.5), RetryNext::GiveUp(GiveUp::AttemptsSpent));
+        assert_eq!(policy().next(3, 86_400_000, 0.5), RetryNext::GiveUp(GiveUp::TooOld));
+        assert_eq!(policy().next(1, 0, 0.5), RetryNext::RetryAfter(5000));
         let by_age = RetryPolicy { max_attempts: None, ..policy() };
-        assert_eq!(by_age.next(1_000_000, 86_399_999, 0.5), Next::RetryAfter(3_600_000));
-        assert_eq!(by_age.next(1, 86_400_000, 0.5), Next::GiveUp(GiveUp::TooOld));
+        assert_eq!(by_age.next(1_000_000, 86_399_999, 0.5), RetryNext::RetryAfter(3_600_000));
+        assert_eq!(by_age.next(1, 86_400_000, 0.5), RetryNext::GiveUp(GiveUp::TooOld));
     }
 
     #[test]

@@ -9,8 +9,8 @@ use std::borrow::Cow;
 
 use tokio::time::Instant;
 
-use super::batch_answer::{self, BatchAnswer, ItemSaid, Reading};
-use super::episode::Turn;
+use super::batch_answer::{self, AnswerToBatch, BatchReading, ItemSaid};
+use super::episode::EpisodeTurn;
 use super::exchange::{Exchanges, Tried};
 use super::request::item_ids;
 use crate::domain::outcome::{Answer, Outcome};
@@ -26,7 +26,7 @@ const READ_HERE_BYTES_MAX: usize = 64 << 10;
 
 /// The parts of what was claimed together: one, until it is refused and split.
 #[derive(Debug)]
-pub(super) struct Parts {
+pub(super) struct BatchParts {
     /// What was claimed, until it is sent.
     whole: Option<Vec<Claimed>>,
     /// Halves that are still to be sent, the next one last.
@@ -35,7 +35,7 @@ pub(super) struct Parts {
     suspects: usize,
 }
 
-impl Parts {
+impl BatchParts {
     pub(super) const fn new(messages: Vec<Claimed>) -> Self {
         Self { whole: Some(messages), halves: Vec::new(), calls: 0, suspects: 0 }
     }
@@ -81,13 +81,17 @@ impl Parts {
 }
 
 /// What a success says of the items; any other answer is that of all of them.
-pub(super) async fn read_answer(exchanges: &Exchanges, part: &[Claimed], tried: &Tried) -> Reading {
+pub(super) async fn read_answer(
+    exchanges: &Exchanges,
+    part: &[Claimed],
+    tried: &Tried,
+) -> BatchReading {
     if exchanges.queue.policy.batch.is_none() {
-        return Reading::All;
+        return BatchReading::All;
     }
-    let Answer::Answered { body, .. } = &tried.answer else { return Reading::All };
+    let Answer::Answered { body, .. } = &tried.answer else { return BatchReading::All };
     if !matches!(tried.outcome, Outcome::Delivered | Outcome::Accepted) {
-        return Reading::All;
+        return BatchReading::All;
     }
     let ids = item_ids(&exchanges.queue.policy.name, part);
     let reading = if body.len() <= READ_HERE_BYTES_MAX {
@@ -95,17 +99,17 @@ pub(super) async fn read_answer(exchanges: &Exchanges, part: &[Claimed], tried: 
     } else {
         let answer = tried.answer.clone();
         let read = tokio::task::spawn_blocking(move || read_body(&answer, &ids));
-        read.await.unwrap_or_else(|error| Reading::Unreadable(error.to_string()))
+        read.await.unwrap_or_else(|error| BatchReading::Unreadable(error.to_string()))
     };
     note_reading(exchanges, &reading);
     reading
 }
 
-fn read_body(answer: &Answer, ids: &[String]) -> Reading {
+fn read_body(answer: &Answer, ids: &[String]) -> BatchReading {
     let Answer::Answered { content_type, encoding, body, missing, .. } = answer else {
-        return Reading::All;
+        return BatchReading::All;
     };
-    let answer = BatchAnswer {
+    let answer = AnswerToBatch {
         content_type: content_type.as_deref(),
         encoding: encoding.as_deref(),
         body,
@@ -115,15 +119,15 @@ fn read_body(answer: &Answer, ids: &[String]) -> Reading {
 }
 
 /// Counts what cannot be read or used, and says in the log when that begins and when it is over.
-fn note_reading(exchanges: &Exchanges, reading: &Reading) {
+fn note_reading(exchanges: &Exchanges, reading: &BatchReading) {
     let queue = &exchanges.queue.policy.name;
     let (unreadable, foreign) = match reading {
-        Reading::All => (None, 0),
-        Reading::Each(each) => {
+        BatchReading::All => (None, 0),
+        BatchReading::Each(each) => {
             let some = (each.unreadable > 0).then_some("results that do not name their message");
             (some, each.foreign)
         }
-        Reading::Unreadable(why) => (Some(why.as_str()), 0),
+        BatchReading::Unreadable(why) => (Some(why.as_str()), 0),
     };
     if unreadable.is_some() {
         let label = QueueLabel { queue: queue.to_string() };
@@ -134,26 +138,26 @@ fn note_reading(exchanges: &Exchanges, reading: &Reading) {
     }
     let now = Instant::now();
     match exchanges.unreadable.note(unreadable.is_some(), now) {
-        Some(Turn::Begins) => {
+        Some(EpisodeTurn::Begins) => {
             tracing::warn!(%queue, why = unreadable, "answers to batches cannot be read; what they may say of their items is unknown");
         }
-        Some(Turn::Ends { count }) => {
+        Some(EpisodeTurn::Ends { count }) => {
             tracing::info!(%queue, unreadable = count, "answers to batches can be read again");
         }
         None => {}
     }
     match exchanges.foreign.note(foreign > 0, now) {
-        Some(Turn::Begins) => {
+        Some(EpisodeTurn::Begins) => {
             tracing::warn!(%queue, foreign, "answers to batches name messages that were not in them");
         }
-        Some(Turn::Ends { count }) => {
+        Some(EpisodeTurn::Ends { count }) => {
             tracing::info!(%queue, answers = count, "answers to batches name no foreign messages any more");
         }
         None => {}
     }
 }
 
-impl Reading {
+impl BatchReading {
     /// The try as one message sees it: with what the answer says of it in place of the whole answer.
     pub(super) fn of_item<'a>(&self, tried: &'a Tried, at: usize, count: usize) -> Cow<'a, Tried> {
         let Answer::Answered { pending, .. } = &tried.answer else { return Cow::Borrowed(tried) };

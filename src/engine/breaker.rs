@@ -66,7 +66,7 @@ struct Host {
 
 /// What is to be logged of a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum News {
+pub(super) enum HostNews {
     /// It is left alone.
     LeftAlone,
     /// It takes calls again.
@@ -86,7 +86,7 @@ pub(super) enum Admission {
 
 /// What a call said of its host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Said {
+pub(super) enum HostSign {
     /// It works.
     Well,
     /// It does not.
@@ -178,25 +178,25 @@ impl HostSlot {
     }
 
     /// What the call said of the host; returns for how long the host is left alone, if that begins now.
-    pub(super) fn learn(&self, said: Said, now: Instant) -> Option<Duration> {
+    pub(super) fn learn(&self, said: HostSign, now: Instant) -> Option<Duration> {
         let mut state = lock(&self.state);
         let host = state.hosts.get_mut(&self.host)?;
         let was_trial = host.tried_by == Some(self.number);
         let pause = match said {
-            Said::Well => {
+            HostSign::Well => {
                 (host.failures, host.shuts, host.shut_until) = (0, 0, None);
                 return None;
             }
-            Said::Failed => {
+            HostSign::Failed => {
                 host.failures = host.failures.saturating_add(1);
                 (was_trial || host.failures >= FAILURES_MAX).then_some(LEFT_ALONE)?
             }
-            Said::TooFast(asked_ms) => {
+            HostSign::TooFast(asked_ms) => {
                 // As at a queue's gate, zero names no time.
                 let by_streak_ms = throttle_pause_ms(host.shuts + 1);
                 Duration::from_millis(if asked_ms > 0 { asked_ms } else { by_streak_ms })
             }
-            Said::Denied => Duration::from_millis(alarm_pause_ms(host.shuts + 1)),
+            HostSign::Denied => Duration::from_millis(alarm_pause_ms(host.shuts + 1)),
         };
         if was_trial {
             host.tried_by = None;
@@ -211,17 +211,17 @@ impl HostSlot {
 
 impl HostSlot {
     /// What is to be logged after a call taught us this: each beginning once, and its end.
-    pub(super) fn news(&self, said: Said, pause: Option<Duration>) -> Option<News> {
+    pub(super) fn news(&self, said: HostSign, pause: Option<Duration>) -> Option<HostNews> {
         let mut state = lock(&self.state);
         let host = state.hosts.get_mut(&self.host)?;
         match (said, host.is_logged) {
-            (Said::Well, true) => {
+            (HostSign::Well, true) => {
                 host.is_logged = false;
-                Some(News::Back)
+                Some(HostNews::Back)
             }
             (_, false) if pause.is_some() => {
                 host.is_logged = true;
-                Some(News::LeftAlone)
+                Some(HostNews::LeftAlone)
             }
             _ => None,
         }
@@ -311,30 +311,30 @@ mod tests {
     async fn after_failures_in_a_row_one_call_at_a_time_tries_it() {
         let (hosts, now) = (Hosts::new(64), Instant::now());
         for _ in 1..FAILURES_MAX {
-            assert_eq!(go(&hosts, "a", now).learn(Said::Failed, now), None);
+            assert_eq!(go(&hosts, "a", now).learn(HostSign::Failed, now), None);
         }
-        go(&hosts, "a", now).learn(Said::Well, now);
+        go(&hosts, "a", now).learn(HostSign::Well, now);
         for _ in 1..FAILURES_MAX {
-            assert_eq!(go(&hosts, "a", now).learn(Said::Failed, now), None);
+            assert_eq!(go(&hosts, "a", now).learn(HostSign::Failed, now), None);
         }
-        assert_eq!(go(&hosts, "a", now).learn(Said::Failed, now), Some(LEFT_ALONE));
+        assert_eq!(go(&hosts, "a", now).learn(HostSign::Failed, now), Some(LEFT_ALONE));
         assert!(is_later(&hosts, "a", now));
         drop(go(&hosts, "b", now));
         let later = now + LEFT_ALONE;
         let trial = go(&hosts, "a", later);
         assert!(is_later(&hosts, "a", later));
-        assert_eq!(trial.learn(Said::Failed, later), Some(LEFT_ALONE));
+        assert_eq!(trial.learn(HostSign::Failed, later), Some(LEFT_ALONE));
         drop(trial);
         assert!(is_later(&hosts, "a", later));
         let later = later + LEFT_ALONE;
-        go(&hosts, "a", later).learn(Said::Well, later);
+        go(&hosts, "a", later).learn(HostSign::Well, later);
         assert_eq!(fill(&hosts, "a", later).len(), CALLS_MAX);
     }
 
     #[tokio::test]
     async fn a_trial_that_never_was_leaves_the_next_one_its_turn() {
         let (hosts, now) = (Hosts::new(64), Instant::now());
-        assert!(go(&hosts, "a", now).learn(Said::TooFast(10), now).is_some());
+        assert!(go(&hosts, "a", now).learn(HostSign::TooFast(10), now).is_some());
         let later = now + Duration::from_millis(10);
         drop(go(&hosts, "a", later));
         drop(go(&hosts, "a", later));
@@ -344,13 +344,13 @@ mod tests {
     async fn pauses_that_a_host_asks_for_are_its_own() {
         let (hosts, now) = (Hosts::new(64), Instant::now());
         let slot = go(&hosts, "a", now);
-        assert_eq!(slot.learn(Said::TooFast(0), now), Some(Duration::from_secs(1)));
+        assert_eq!(slot.learn(HostSign::TooFast(0), now), Some(Duration::from_secs(1)));
         // One of the same volley changes nothing.
-        assert_eq!(slot.learn(Said::TooFast(0), now), None);
+        assert_eq!(slot.learn(HostSign::TooFast(0), now), None);
         drop(slot);
         let later = now + Duration::from_secs(2);
         let slot = go(&hosts, "a", later);
-        assert_eq!(slot.learn(Said::Denied, later), Some(Duration::from_secs(10)));
+        assert_eq!(slot.learn(HostSign::Denied, later), Some(Duration::from_secs(10)));
     }
 
     #[test]

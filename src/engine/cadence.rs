@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::nap::nap;
+use super::precise_sleep::precise_sleep;
 use super::pulse::Pulse;
 use crate::domain::gates::Why;
 use crate::domain::spread::{shortened, spread};
@@ -136,7 +136,7 @@ pub(crate) async fn run<P: Pass>(stop: &CancellationToken, pulse: Pulse, mut pas
             biased;
             () = stop.cancelled() => {}
             () = pass.woken(), if listens => {}
-            () = nap(sleep.unwrap_or_default()), if sleep.is_some() => {}
+            () = precise_sleep(sleep.unwrap_or_default()), if sleep.is_some() => {}
         }
     }
     pass

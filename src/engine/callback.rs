@@ -9,7 +9,7 @@ use std::time::Duration;
 use rand::Rng as _;
 use tokio::time::Instant;
 
-use super::breaker::{Admission, HostSlot, Hosts, News, Said, later_ms};
+use super::breaker::{Admission, HostNews, HostSign, HostSlot, Hosts, later_ms};
 use super::exchange::{Began, Exchanges, Tried, error_of};
 use crate::domain::callback::{NoTarget, host_of};
 use crate::domain::endpoint::HttpDownstream;
@@ -150,11 +150,11 @@ impl HostCall<'_> {
             .get_or_create(&label)
             .set(left_alone);
         match said.and_then(|said| self.slot.news(said, pause)) {
-            Some(News::LeftAlone) => {
+            Some(HostNews::LeftAlone) => {
                 let error = error_of(&tried.answer);
                 tracing::warn!(%queue, host, pause = ?pause.unwrap_or_default(), error, "calls to a callback host fail; its callbacks wait, and single calls try it again");
             }
-            Some(News::Back) => {
+            Some(HostNews::Back) => {
                 tracing::info!(%queue, host, "calls to a callback host succeed again");
             }
             None => {}
@@ -164,12 +164,12 @@ impl HostCall<'_> {
 }
 
 /// What an outcome says of the host, beside the message; `None`: nothing.
-fn said(outcome: Outcome, retry: &RetryPolicy) -> Option<Said> {
+fn said(outcome: Outcome, retry: &RetryPolicy) -> Option<HostSign> {
     Some(match outcome {
-        Outcome::Delivered | Outcome::Accepted | Outcome::Refused => Said::Well,
-        Outcome::Retry | Outcome::Unknown | Outcome::Suspect => Said::Failed,
-        Outcome::Throttled { retry_after_ms } => Said::TooFast(retry.obeyed_ms(retry_after_ms)),
-        Outcome::Denied => Said::Denied,
+        Outcome::Delivered | Outcome::Accepted | Outcome::Refused => HostSign::Well,
+        Outcome::Retry | Outcome::Unknown | Outcome::Suspect => HostSign::Failed,
+        Outcome::Throttled { retry_after_ms } => HostSign::TooFast(retry.obeyed_ms(retry_after_ms)),
+        Outcome::Denied => HostSign::Denied,
         Outcome::Hindered => return None,
     })
 }

@@ -5,7 +5,7 @@
 use crate::domain::outcome::OnUncertain;
 use crate::domain::outcome::Outcome;
 use crate::domain::policy::QueuePolicy;
-use crate::domain::retry::{GiveUp, Next, RetryPolicy};
+use crate::domain::retry::{GiveUp, RetryNext, RetryPolicy};
 use crate::domain::settlement::Settlement;
 
 /// What the decision needs to know about the message.
@@ -65,10 +65,10 @@ pub(super) fn decide(
 
 fn again(retry: &RetryPolicy, facts: Facts<'_>) -> Settlement {
     match retry.next(facts.attempt, facts.age_ms, facts.random) {
-        Next::RetryAfter(delay_ms) => {
+        RetryNext::RetryAfter(delay_ms) => {
             Settlement::Retry { delay_ms: delay_ms.max(retry.obeyed_ms(facts.retry_after_ms)) }
         }
-        Next::GiveUp(why) => give_up(why, facts),
+        RetryNext::GiveUp(why) => give_up(why, facts),
     }
 }
 

@@ -11,18 +11,18 @@ const QUIET: Duration = Duration::from_secs(60);
 /// One kind of trouble.
 #[derive(Debug, Default)]
 pub(super) struct Episode {
-    under_way: Mutex<Option<UnderWay>>,
+    under_way: Mutex<Option<OpenEpisode>>,
 }
 
 #[derive(Debug)]
-struct UnderWay {
+struct OpenEpisode {
     last: Instant,
     count: u64,
 }
 
 /// What is to be said now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(super) enum EpisodeTurn {
     /// It begins.
     Begins,
     /// It is over.
@@ -34,13 +34,13 @@ pub(super) enum Turn {
 
 impl Episode {
     /// Notes whether something was wrong this time.
-    pub(super) fn note(&self, is_wrong: bool, now: Instant) -> Option<Turn> {
+    pub(super) fn note(&self, is_wrong: bool, now: Instant) -> Option<EpisodeTurn> {
         let mut under_way = self.under_way.lock();
         match (&mut *under_way, is_wrong) {
             (None, false) => None,
             (None, true) => {
-                *under_way = Some(UnderWay { last: now, count: 1 });
-                Some(Turn::Begins)
+                *under_way = Some(OpenEpisode { last: now, count: 1 });
+                Some(EpisodeTurn::Begins)
             }
             (Some(episode), true) => {
                 (episode.last, episode.count) = (now, episode.count + 1);
@@ -50,7 +50,7 @@ impl Episode {
             (Some(episode), false) => {
                 let count = episode.count;
                 *under_way = None;
-                Some(Turn::Ends { count })
+                Some(EpisodeTurn::Ends { count })
             }
         }
     }
@@ -65,13 +65,13 @@ mod tests {
         let (episode, began) = (Episode::default(), Instant::now());
         let note = |is_wrong, s| episode.note(is_wrong, began + Duration::from_secs(s));
         assert_eq!(note(false, 0), None);
-        assert_eq!(note(true, 1), Some(Turn::Begins));
+        assert_eq!(note(true, 1), Some(EpisodeTurn::Begins));
         for second in 2..100 {
             assert_eq!(note(second % 2 == 0, second), None, "it comes and goes");
         }
         assert_eq!(note(false, 157), None);
-        assert_eq!(note(false, 158), Some(Turn::Ends { count: 50 }));
+        assert_eq!(note(false, 158), Some(EpisodeTurn::Ends { count: 50 }));
         assert_eq!(note(false, 159), None);
-        assert_eq!(note(true, 160), Some(Turn::Begins));
+        assert_eq!(note(true, 160), Some(EpisodeTurn::Begins));
     }
 }

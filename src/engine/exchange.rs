@@ -23,7 +23,7 @@ use super::slots::Slot;
 use crate::domain::failing::Sign;
 use crate::domain::gates::{Snapshot, gates};
 use crate::domain::message::Attempt;
-use crate::domain::outcome::{Answer, Outcome, Reading, classify};
+use crate::domain::outcome::{Answer, AnswerContext, Outcome, classify};
 use crate::domain::settlement::Settlement;
 use crate::failpoint::failpoint;
 use crate::store::{Claimed, LeaseEnd, Queue, Store};
@@ -176,7 +176,7 @@ impl Exchanges {
     pub(super) fn judge(&self, is_in_doubt: bool, began: Began, answer: Answer) -> Tried {
         let policy = &self.queue.policy;
         let (on_uncertain, retry) = (policy.on_uncertain, &policy.retry);
-        let outcome = classify(&answer, Reading { on_uncertain, retry, is_in_doubt });
+        let outcome = classify(&answer, AnswerContext { on_uncertain, retry, is_in_doubt });
         let took = began.at.elapsed();
         let (started_at_ms, ended_at_ms) = (began.at_ms, began.after(took));
         self.queue.metrics.attempt(outcome.as_str(), took);

@@ -4,7 +4,7 @@
 //! one. What differs stands elsewhere: what a callback waits for and what its host learns (`callback`), what a
 //! request looks like (`request`), and when a batch is split and what its answer says of each message (`batch`).
 
-use super::batch::{Parts, read_answer};
+use super::batch::{BatchParts, read_answer};
 use super::callback::{self, HostCall};
 use super::exchange::{Began, Exchanges, Outcomes};
 use crate::domain::message::Attempt;
@@ -27,7 +27,7 @@ pub(super) async fn run(
     outcomes: &Outcomes,
 ) {
     let paused_ms = outcomes.paused_ms;
-    let mut parts = Parts::new(messages);
+    let mut parts = BatchParts::new(messages);
     while let Some(part) = parts.next() {
         // Gates, lease and expiry once more; a callback waits for its host, a further part for a permit.
         let (began, host) = match may_leave(exchanges, &parts, &part, paused_ms).await {
@@ -70,7 +70,7 @@ pub(super) async fn run(
 
 async fn may_leave<'a>(
     exchanges: &'a Exchanges,
-    parts: &Parts,
+    parts: &BatchParts,
     part: &[Claimed],
     paused_ms: u64,
 ) -> Leave<'a> {

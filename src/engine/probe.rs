@@ -26,8 +26,8 @@ use super::tally;
 use crate::domain::gates::{GateState, Snapshot, gates};
 use crate::domain::message::Probes;
 use crate::domain::outcome::Answer;
-use crate::domain::probe::{Found, ProbePolicy};
-use crate::domain::retry::Next as Retry;
+use crate::domain::probe::{ProbeFound, ProbePolicy};
+use crate::domain::retry::RetryNext;
 use crate::failpoint::failpoint;
 use crate::shutdown::Tasks;
 use crate::store::{Changed, Decision, Doubtful, ProbeTimes, Queue, Store, StoreError};
@@ -237,13 +237,13 @@ impl Asking {
             count: message.probes + 1,
             last_at_ms: now_ms,
             status_code: status_of(answer),
-            error: (found == Found::Unknown).then(|| error_of(answer)),
+            error: (found == ProbeFound::Unknown).then(|| error_of(answer)),
             next_at_ms: None,
         };
         let changed = match found {
-            Found::Delivered => self.resolve(message, Decision::Delivered, &words, None).await,
-            Found::Absent => self.send_again(message, &words, paused_ms, now_ms).await,
-            Found::Unknown => self.ask_later(message, &words, answer).await,
+            ProbeFound::Delivered => self.resolve(message, Decision::Delivered, &words, None).await,
+            ProbeFound::Absent => self.send_again(message, &words, paused_ms, now_ms).await,
+            ProbeFound::Unknown => self.ask_later(message, &words, answer).await,
         };
         let digest = &self.store.metrics().digest;
         let shown = || id.to_string();
@@ -282,8 +282,8 @@ impl Asking {
         // The attempt failed after all, and counts like any other that did; the time until the probe was
         // its delay.
         match message.details.retry_policy(&policy.retry).next(message.attempt, age_ms, 0.0) {
-            Retry::RetryAfter(_) => self.resolve(message, Decision::Resend, words, None).await,
-            Retry::GiveUp(why) => {
+            RetryNext::RetryAfter(_) => self.resolve(message, Decision::Resend, words, None).await,
+            RetryNext::GiveUp(why) => {
                 let reason = why.reason(message.attempt, &error);
                 let changed = self.resolve(message, Decision::Dead, words, Some(&reason)).await;
                 if let Ok(Changed::Done) = changed {

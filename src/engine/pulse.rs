@@ -16,11 +16,11 @@ const LATE_MAX: Duration = Duration::from_secs(25);
 #[derive(Debug, Clone, Default)]
 pub struct Pulses {
     // A plain mutex: held to add and to look, never across an await.
-    all: Arc<Mutex<Vec<Arc<Beat>>>>,
+    all: Arc<Mutex<Vec<Arc<LoopBeat>>>>,
 }
 
 #[derive(Debug)]
-struct Beat {
+struct LoopBeat {
     name: String,
     next: Mutex<Option<Instant>>,
 }
@@ -28,7 +28,7 @@ struct Beat {
 /// The pulse of one loop; dropped with it.
 #[derive(Debug)]
 pub struct Pulse {
-    beat: Arc<Beat>,
+    beat: Arc<LoopBeat>,
     pulses: Pulses,
 }
 
@@ -36,7 +36,7 @@ impl Pulses {
     /// A pulse for a loop.
     #[must_use]
     pub fn start(&self, name: String) -> Pulse {
-        let beat = Arc::new(Beat { name, next: Mutex::new(Some(Instant::now())) });
+        let beat = Arc::new(LoopBeat { name, next: Mutex::new(Some(Instant::now())) });
         self.all.lock().push(Arc::clone(&beat));
         Pulse { beat, pulses: self.clone() }
     }

@@ -76,7 +76,7 @@ fn content_type(details: &Details) -> &str {
 }
 
 #[derive(Serialize)]
-struct Item<'a> {
+struct BatchItem<'a> {
     id: &'a str,
     attempt: u32,
     /// Left out where it is JSON.
@@ -110,11 +110,11 @@ fn batch_call(queue: &QueueName, messages: &[Claimed], (now_ms, deadline): (u64,
     let ids = item_ids(queue, messages);
     let batch_id = batch_id(queue, &ids);
     let texts: Vec<Option<Box<RawValue>>> = messages.iter().map(json_payload).collect();
-    let items: Vec<Item<'_>> = messages
+    let items: Vec<BatchItem<'_>> = messages
         .iter()
         .zip(&texts)
         .zip(&ids)
-        .map(|((message, text), id)| Item {
+        .map(|((message, text), id)| BatchItem {
             id,
             attempt: message.attempt,
             content_type: Some(content_type(&message.details)).filter(|named| !is_json(named)),

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::problem::ProblemView;
 use super::{MessageIdText, Reason, StateWord, Text, Vocabulary, Word};
-use crate::domain::receipt::Said;
+use crate::domain::receipt::ReceiptSaid;
 
 /// Most receipts of one request.
 pub const RECEIPTS_MAX: usize = 1000;
@@ -32,7 +32,7 @@ pub struct ReceiptRequest {
     pub detail: Option<String>,
 }
 
-impl Vocabulary for Said {
+impl Vocabulary for ReceiptSaid {
     const NAME: &'static str = "ReceiptStatus";
     const DESCRIPTION: &'static str = "What became of a message";
     const ALL: &'static [Self] = &[Self::Delivered, Self::Dead];
@@ -43,7 +43,7 @@ impl Vocabulary for Said {
 }
 
 /// What a receipt says, as a word.
-pub type ReceiptWord = Word<Said>;
+pub type ReceiptWord = Word<ReceiptSaid>;
 
 /// What a receipt came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

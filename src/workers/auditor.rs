@@ -40,7 +40,7 @@ pub struct Auditor {
     round_began: Option<Instant>,
     /// Shards to look through, the urgent ones in front.
     wanted: VecDeque<Wanted>,
-    under_way: Option<UnderWay>,
+    under_way: Option<AuditUnderWay>,
     /// What the books of a shard lacked after it was looked through: once said, no reason for haste.
     known_drift: HashMap<String, i64>,
 }
@@ -53,7 +53,7 @@ struct Wanted {
 }
 
 #[derive(Debug)]
-struct UnderWay {
+struct AuditUnderWay {
     audit: Audit,
     is_urgent: bool,
     found: u64,
@@ -148,13 +148,13 @@ impl Auditor {
         };
         if self.store.audits.begin(&shard, is_urgent).await? {
             let audit = Audit::new(queue, shard, true);
-            self.under_way = Some(UnderWay { audit, is_urgent, found: 0, mended: 0 });
+            self.under_way = Some(AuditUnderWay { audit, is_urgent, found: 0, mended: 0 });
         }
         Ok(())
     }
 
     async fn go_on(&mut self) -> Result<(), StoreError> {
-        let Some(UnderWay { audit, is_urgent, found, mended }) = &mut self.under_way else {
+        let Some(AuditUnderWay { audit, is_urgent, found, mended }) = &mut self.under_way else {
             return Ok(());
         };
         let work_max = if *is_urgent { WORK_IN_HASTE_MAX } else { WORK_MAX };
@@ -175,7 +175,7 @@ impl Auditor {
     }
 
     async fn end(&mut self) -> Result<(), StoreError> {
-        let Some(UnderWay { audit, found, mended, .. }) = self.under_way.take() else {
+        let Some(AuditUnderWay { audit, found, mended, .. }) = self.under_way.take() else {
             return Ok(());
         };
         let (queue, shard) = (&audit.queue.policy.name, &audit.shard);

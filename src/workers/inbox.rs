@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::id::{MessageId, QueueName};
-use crate::domain::inbox::{self, Asked};
+use crate::domain::inbox::{self, AskedMessage};
 use crate::engine::Pulse;
 use crate::engine::cadence::{self, Next, Pass};
 use crate::failpoint::failpoint;
@@ -208,7 +208,7 @@ async fn in_other_words(
 ) -> Result<Result<Accepted, NotAccepted>, StoreError> {
     let (added_ms, now_ms) = (entry.added_ms(), store.clock().require_ms()?);
     let asked = inbox::read(&entry.fields, added_ms, now_ms, payload_bytes_max).ok();
-    let (Some(Asked { mut message, key }), Some(fingerprint)) =
+    let (Some(AskedMessage { mut message, key }), Some(fingerprint)) =
         (asked, inbox::other_fingerprint(&entry.fields))
     else {
         return Ok(Err(NotAccepted::Mismatch(first)));

@@ -37,8 +37,8 @@ impl Janitor {
     /// When the scheduler refuses a job: a bug, since the patterns are ours.
     pub async fn start(store: &Store) -> Result<Self, JobSchedulerError> {
         let scheduler = JobScheduler::new().await?;
-        let prune = |store| -> Done { Box::pin(prune(store)) };
-        let trim = |store| -> Done { Box::pin(trim(store)) };
+        let prune = |store| -> NightlyWork { Box::pin(prune(store)) };
+        let trim = |store| -> NightlyWork { Box::pin(trim(store)) };
         scheduler.add(job(PRUNE_AT, store, prune)?).await?;
         scheduler.add(job(TRIM_AT, store, trim)?).await?;
         scheduler.start().await?;
@@ -53,12 +53,12 @@ impl Janitor {
     }
 }
 
-type Done = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
+type NightlyWork = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
 
 fn job(
     pattern: &str,
     store: &Store,
-    work: impl Fn(Store) -> Done + Send + Sync + 'static,
+    work: impl Fn(Store) -> NightlyWork + Send + Sync + 'static,
 ) -> Result<Job, JobSchedulerError> {
     let store = store.clone();
     let running = Arc::new(Mutex::new(()));

@@ -1,6 +1,6 @@
 //! The loops around the sending: one loop a file, one skeleton, the pass apart from the loop.
 //!
-//! Owns when a verb is called that no message under way asks for. Refuses to know HTTP as a door (see `api`),
+//! Owns when a verb is called that no message under way asks for. Refuses to know HTTP as a server (see `api`),
 //! how messages are sent (see `engine`) and how Redis keeps things (see `store`). Every node runs every loop;
 //! all of them may meet each other at any step.
 //!

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::operation::{Pace, TOGETHER_MAX};
+use crate::domain::operation::{OperationPace, TOGETHER_MAX};
 use crate::store::{Changed, Keep, Saved, Stage, Store, StoreError, TakenOperation};
 use crate::telemetry::{OperationEndLabel, OperationLabel};
 
@@ -28,7 +28,7 @@ const NONSENSE_MAX: u32 = 5;
 const SAMPLE_MAX: usize = 10;
 
 /// What is to happen next.
-enum Turn {
+enum RunTurn {
     /// Another step.
     On,
     /// It has ended so.
@@ -41,7 +41,7 @@ struct Run {
     store: Store,
     taken: TakenOperation,
     stop: CancellationToken,
-    pace: Option<Pace>,
+    pace: Option<OperationPace>,
     /// When the lease was last prolonged, and the progress written down.
     saved_at: Instant,
     /// What lies in the hand may be done already, by the run before this one.
@@ -51,7 +51,7 @@ struct Run {
 
 /// Carries an operation out, until it has ended or this node stops or loses it.
 pub(super) async fn run(store: Store, taken: TakenOperation, stop: CancellationToken) {
-    let pace = taken.operation.rate.map(|rate| Pace::new(rate, taken.progress.next_us));
+    let pace = taken.operation.rate.map(|rate| OperationPace::new(rate, taken.progress.next_us));
     let is_inherited = !taken.progress.hand.is_empty();
     let (id, action) = (taken.operation.id.clone(), taken.operation.action.as_str());
     tracing::info!(operation = id, action, queue = %taken.operation.queue, "an operation continues on this node");
@@ -59,26 +59,26 @@ pub(super) async fn run(store: Store, taken: TakenOperation, stop: CancellationT
     let mut run = Run { store, taken, stop, pace, saved_at, is_inherited, nonsense: 0 };
     loop {
         match run.turn().await {
-            Ok(Turn::On) => run.nonsense = 0,
-            Ok(Turn::End(stage)) => match run.end(stage).await {
+            Ok(RunTurn::On) => run.nonsense = 0,
+            Ok(RunTurn::End(stage)) => match run.end(stage).await {
                 Ok(()) => return,
                 Err(error) => run.failed(&error).await,
             },
-            Ok(Turn::Leave) => return,
+            Ok(RunTurn::Leave) => return,
             Err(error) => run.failed(&error).await,
         }
     }
 }
 
 impl Run {
-    async fn turn(&mut self) -> Result<Turn, StoreError> {
+    async fn turn(&mut self) -> Result<RunTurn, StoreError> {
         if self.stop.is_cancelled() {
             // If this fails, the lease ends by itself.
             drop(self.store.operations.save(&self.taken, Keep::Free).await);
-            return Ok(Turn::Leave);
+            return Ok(RunTurn::Leave);
         }
         if self.nonsense >= NONSENSE_MAX {
-            return Ok(Turn::End(Stage::Failed));
+            return Ok(RunTurn::End(Stage::Failed));
         }
         if self.saved_at.elapsed() >= SAVE_EVERY
             && let Some(turn) = self.save().await?
@@ -93,20 +93,20 @@ impl Run {
             if self.is_inherited {
                 self.finish_begun().await?;
             }
-            return Ok(Turn::End(Stage::Stopped));
+            return Ok(RunTurn::End(Stage::Stopped));
         }
         if self.taken.progress.hand.is_empty() {
             return self.next_page().await;
         }
         self.work().await?;
-        Ok(Turn::On)
+        Ok(RunTurn::On)
     }
 
     /// Looks at the next page, and writes down what of it is to be dealt with.
-    async fn next_page(&mut self) -> Result<Turn, StoreError> {
+    async fn next_page(&mut self) -> Result<RunTurn, StoreError> {
         let TakenOperation { operation, progress, .. } = &mut self.taken;
         if progress.is_walked() {
-            return Ok(Turn::End(Stage::Done));
+            return Ok(RunTurn::End(Stage::Done));
         }
         let most = operation.rate.map_or(PAGE_MAX, |rate| ahead(rate.per_second()));
         let from = (progress.shard, progress.cursor.as_str());
@@ -131,9 +131,9 @@ impl Run {
         }
         progress.go_on(page.next);
         if self.taken.progress.hand.is_empty() {
-            return Ok(Turn::On);
+            return Ok(RunTurn::On);
         }
-        Ok(self.save().await?.unwrap_or(Turn::On))
+        Ok(self.save().await?.unwrap_or(RunTurn::On))
     }
 
     /// Deals with as much of the hand as the pace allows, or waits for it.
@@ -198,7 +198,7 @@ impl Run {
     }
 
     /// Prolongs the lease; says if this run is not to go on.
-    async fn save(&mut self) -> Result<Option<Turn>, StoreError> {
+    async fn save(&mut self) -> Result<Option<RunTurn>, StoreError> {
         let asked_at = Instant::now();
         match self.store.operations.save(&self.taken, Keep::Going).await? {
             Saved::Kept => {}
@@ -208,7 +208,7 @@ impl Run {
                     operation = self.taken.operation.id,
                     "another node continues the operation"
                 );
-                return Ok(Some(Turn::Leave));
+                return Ok(Some(RunTurn::Leave));
             }
         }
         self.saved_at = asked_at;

@@ -61,7 +61,7 @@ impl Rounds {
         let mut known = HashMap::new();
         for (shard, heads) in shards.iter().zip(heads) {
             let before = self.known.get(shard.tag()).copied().unwrap_or_default();
-            let news = News::of(before, heads, now_ms);
+            let news = WakeUps::of(before, heads, now_ms);
             if news.due {
                 shard.due.notify_one();
             }
@@ -82,13 +82,13 @@ impl Rounds {
 
 /// Whom to wake.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct News {
+struct WakeUps {
     due: bool,
     expiry: bool,
     ready: bool,
 }
 
-impl News {
+impl WakeUps {
     /// A loop that looked since the last round knows what stood first then. It is woken for what is
     /// new, and for what should have been done already.
     fn of(before: EarliestScores, now: EarliestScores, now_ms: u64) -> Self {

@@ -11,7 +11,7 @@ const SPREAD: &str = "src/domain/spread.rs";
 /// Files of `engine` and `workers` that may wait by themselves. None of them is a loop that looks now and then.
 /// (The janitor goes by a calendar, whose waits a scheduler of its own keeps.)
 const WAITS: [(&str, &str); 10] = [
-    ("src/engine/nap.rs", "the sleep of the skeleton"),
+    ("src/engine/precise_sleep.rs", "the sleep of the skeleton"),
     ("src/engine/pacer.rs", "the slot of a call"),
     ("src/engine/permits.rs", "a permit of the limit, and its slot"),
     ("src/engine/callback.rs", "the end of a callback host's pause"),
@@ -51,7 +51,7 @@ fn a_loop_or_a_formula_of_its_own_is_seen() {
     assert_eq!(faults("src/workers/new.rs", "impl Pass for Rounds {}"), 1);
     assert_eq!(faults("src/workers/new.rs", "loop { tokio::time::sleep(EVERY).await; }"), 1);
     assert_eq!(faults("src/workers/new.rs", "let mut ticks = tokio::time::interval(EVERY);"), 1);
-    assert_eq!(faults("src/engine/nap.rs", "tokio::time::sleep(coarse).await;"), 0);
+    assert_eq!(faults("src/engine/precise_sleep.rs", "tokio::time::sleep(coarse).await;"), 0);
     let in_test = "#[cfg(test)]\nmod tests {\n    tokio::time::sleep(EVERY).await;\n}";
     assert_eq!(faults("src/workers/new.rs", in_test), 0);
     let spreads = |text: &str| formula_faults(&file("src/workers/new.rs", text)).len();

@@ -17,7 +17,7 @@ use crate::api::problem::{FAULTS_IN_ALL_MAX, Problem};
 use crate::api::values::{delay, duration, string, words};
 use crate::domain::id::MessageId;
 use crate::domain::message::NAME_BYTES_MAX;
-use crate::engine::pull::{self, Said, WorkerToken, WorkerWord};
+use crate::engine::pull::{self, WorkerSays, WorkerToken, WorkerWord};
 use crate::store::{Queue, Verdict};
 use crate::wire::Vocabulary as _;
 use crate::wire::pull::{
@@ -32,13 +32,13 @@ const BODY_BYTES_MAX: usize = 8 << 20;
 pub(in crate::api) static ITEM: Shape =
     Shape { known: &["id", "token", "as", "delay", "lease", "result", "detail"], later: &[] };
 
-const fn said(word: SettleAs) -> Said {
+const fn said(word: SettleAs) -> WorkerSays {
     match word {
-        SettleAs::Delivered => Said::Delivered,
-        SettleAs::Retry => Said::Retry,
-        SettleAs::Dead => Said::Dead,
-        SettleAs::Release => Said::Release,
-        SettleAs::Renew => Said::Renew,
+        SettleAs::Delivered => WorkerSays::Delivered,
+        SettleAs::Retry => WorkerSays::Retry,
+        SettleAs::Dead => WorkerSays::Dead,
+        SettleAs::Release => WorkerSays::Release,
+        SettleAs::Renew => WorkerSays::Renew,
     }
 }
 
@@ -137,10 +137,10 @@ fn read_item(queue: &Queue, raw: &RawValue) -> Result<WorkerWord, Problem> {
         }
     }
     for (field, with, words) in [
-        ("delay", &[Said::Retry][..], "retry"),
-        ("lease", &[Said::Renew], "renew"),
-        ("result", &[Said::Delivered, Said::Dead], "delivered or dead"),
-        ("detail", &[Said::Retry, Said::Dead], "retry or dead"),
+        ("delay", &[WorkerSays::Retry][..], "retry"),
+        ("lease", &[WorkerSays::Renew], "renew"),
+        ("result", &[WorkerSays::Delivered, WorkerSays::Dead], "delivered or dead"),
+        ("detail", &[WorkerSays::Retry, WorkerSays::Dead], "retry or dead"),
     ] {
         if fields.raw(field).is_some() && said.is_some_and(|said| !with.contains(&said)) {
             fields.fault(field, format!("has no meaning here; it goes with as: {words}"));

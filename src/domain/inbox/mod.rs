@@ -24,7 +24,7 @@ const FIELDS_MAX: usize = 100;
 const BELIEVED_MS: u64 = 366 * 86_400_000;
 /// What an entry asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asked {
+pub struct AskedMessage {
     /// The message.
     pub message: NewMessage,
     /// The producer's idempotency key, if it gave one.
@@ -40,7 +40,7 @@ pub fn read(
     added_ms: u64,
     now_ms: u64,
     payload_bytes_max: usize,
-) -> Result<Asked, String> {
+) -> Result<AskedMessage, String> {
     if fields.len() > FIELDS_MAX {
         return Err(format!("found {} fields, expected up to {FIELDS_MAX}", fields.len()));
     }
@@ -56,7 +56,7 @@ pub fn read(
     };
     let Draft { content, due, expires } = draft;
     let at = |when: When| When::At(when.at_ms(base_ms));
-    Ok(Asked {
+    Ok(AskedMessage {
         key: content.details.idempotency_key.clone(),
         message: NewMessage {
             payload: content.payload,

@@ -11,7 +11,7 @@ fn entry(fields: &[(&str, &str)]) -> Vec<(Bytes, Bytes)> {
     fields.iter().map(|(name, value)| (bytes(name), bytes(value))).collect()
 }
 
-fn asked(fields: &[(&str, &str)]) -> Result<Asked, String> {
+fn asked(fields: &[(&str, &str)]) -> Result<AskedMessage, String> {
     read(&entry(fields), ADDED_MS, ADDED_MS + 5000, 1000)
 }
 

@@ -8,9 +8,9 @@ use serde_json::value::RawValue;
 
 /// Names and values, in the order in which they stand.
 #[derive(Debug)]
-pub(super) struct Fields<'a>(Vec<(String, &'a RawValue)>);
+pub(super) struct JsonFields<'a>(Vec<(String, &'a RawValue)>);
 
-impl<'a> Fields<'a> {
+impl<'a> JsonFields<'a> {
     /// The fields of an object.
     pub(super) fn read(raw: &'a RawValue) -> Result<Self, String> {
         serde_json::from_str(raw.get()).map_err(|error| error.to_string())
@@ -39,12 +39,12 @@ impl<'a> Fields<'a> {
     }
 }
 
-impl<'de> Deserialize<'de> for Fields<'de> {
+impl<'de> Deserialize<'de> for JsonFields<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Object;
 
         impl<'de> Visitor<'de> for Object {
-            type Value = Fields<'de>;
+            type Value = JsonFields<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
@@ -55,7 +55,7 @@ impl<'de> Deserialize<'de> for Fields<'de> {
                 while let Some(field) = map.next_entry()? {
                     fields.push(field);
                 }
-                Ok(Fields(fields))
+                Ok(JsonFields(fields))
             }
         }
 
@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn fields_are_found_in_any_case_and_shown_as_text() {
         let raw = r#"{"Id": "a", "detail": {"code": 42}, "ref": 7, "n": null, "x": 1, "X": 2, "u": "\u00fc"}"#;
-        let fields = Fields::read(serde_json::from_str(raw).unwrap()).unwrap();
+        let fields = JsonFields::read(serde_json::from_str(raw).unwrap()).unwrap();
         assert_eq!(fields.one("id").unwrap().unwrap().get(), "\"a\"");
         assert_eq!(fields.text("detail").as_deref(), Some("{\"code\": 42}"));
         assert_eq!(fields.text("ref").as_deref(), Some("7"));
@@ -79,7 +79,7 @@ mod tests {
         assert_eq!(fields.one("x").unwrap_err(), "the field \"x\" stands in it twice");
         assert!(fields.one("absent").unwrap().is_none());
         for other in ["[]", "7", "\"x\"", "null"] {
-            assert!(Fields::read(serde_json::from_str(other).unwrap()).is_err(), "{other}");
+            assert!(JsonFields::read(serde_json::from_str(other).unwrap()).is_err(), "{other}");
         }
     }
 }

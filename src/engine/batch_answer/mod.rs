@@ -13,12 +13,12 @@ use std::collections::HashMap;
 use encoding_rs::Encoding;
 use serde_json::value::RawValue;
 
-use self::json_fields::Fields;
+use self::json_fields::JsonFields;
 use crate::domain::outcome::Outcome;
 
 /// The body of a 2xx, and what its head says of it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct BatchAnswer<'a> {
+pub(super) struct AnswerToBatch<'a> {
     pub(super) content_type: Option<&'a str>,
     /// `Content-Encoding`, where it changes the body's bytes.
     pub(super) encoding: Option<&'a str>,
@@ -29,7 +29,7 @@ pub(super) struct BatchAnswer<'a> {
 
 /// What it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Reading {
+pub(super) enum BatchReading {
     /// The status is the outcome of every item.
     All,
     /// Each item has an outcome of its own.
@@ -59,11 +59,11 @@ pub(super) enum ItemSaid {
 }
 
 /// Reads an answer to the batch of these messages.
-pub(super) fn read(answer: BatchAnswer<'_>, ids: &[String]) -> Reading {
+pub(super) fn read(answer: AnswerToBatch<'_>, ids: &[String]) -> BatchReading {
     let is_whole = answer.missing.is_none();
     let is_plain = answer.encoding.is_none() && !holds_json(answer.body) && !is_binary(answer.body);
     if is_whole && (is_plain || answer.body.is_empty()) {
-        return Reading::All;
+        return BatchReading::All;
     }
     let texts = texts(answer);
     let mut fault = String::new();
@@ -79,20 +79,20 @@ pub(super) fn read(answer: BatchAnswer<'_>, ids: &[String]) -> Reading {
         }
     }
     if let Some(missing) = answer.missing {
-        return Reading::Unreadable(format!("the answer's body is not whole: {missing}"));
+        return BatchReading::Unreadable(format!("the answer's body is not whole: {missing}"));
     }
     if let Some(encoding) = answer.encoding {
         let why = format!("the answer's body is encoded ({encoding}), which was not asked for");
-        return Reading::Unreadable(why);
+        return BatchReading::Unreadable(why);
     }
     if is_binary(answer.body) && Encoding::for_bom(answer.body).is_none() {
         let why = "the answer's body is not text: it may be compressed, which was not asked for";
-        return Reading::Unreadable(why.to_owned());
+        return BatchReading::Unreadable(why.to_owned());
     }
     if says_json(answer.content_type) || texts.iter().any(|text| is_like_results(text)) {
-        return Reading::Unreadable(format!("the answer's body is not valid JSON: {fault}"));
+        return BatchReading::Unreadable(format!("the answer's body is not valid JSON: {fault}"));
     }
-    Reading::All
+    BatchReading::All
 }
 
 fn holds_json(body: &[u8]) -> bool {
@@ -121,7 +121,7 @@ fn says_json(content_type: Option<&str>) -> bool {
 }
 
 /// The body as text, in each encoding in which it may be meant, the likeliest first.
-fn texts(answer: BatchAnswer<'_>) -> Vec<Cow<'_, str>> {
+fn texts(answer: AnswerToBatch<'_>) -> Vec<Cow<'_, str>> {
     let body = answer.body;
     let in_encoding = |encoding: &'static Encoding| encoding.decode_without_bom_handling(body).0;
     if let Some((encoding, mark_bytes)) = Encoding::for_bom(body) {
@@ -149,18 +149,18 @@ fn charset(content_type: &str) -> Option<&'static Encoding> {
     Encoding::for_label(named.as_bytes())
 }
 
-fn read_document(document: &RawValue, ids: &[String]) -> Reading {
+fn read_document(document: &RawValue, ids: &[String]) -> BatchReading {
     if !document.get().starts_with('{') {
-        return Reading::All;
+        return BatchReading::All;
     }
-    let results = match Fields::read(document).and_then(|fields| fields.one("results")) {
+    let results = match JsonFields::read(document).and_then(|fields| fields.one("results")) {
         Ok(Some(results)) => results,
-        Ok(None) => return Reading::All,
-        Err(why) => return Reading::Unreadable(format!("the answer cannot be read: {why}")),
+        Ok(None) => return BatchReading::All,
+        Err(why) => return BatchReading::Unreadable(format!("the answer cannot be read: {why}")),
     };
     match serde_json::from_str::<Vec<&RawValue>>(results.get()) {
-        Ok(results) => Reading::Each(read_results(&results, ids)),
-        Err(_) => Reading::Unreadable("the answer's results are not a list".to_owned()),
+        Ok(results) => BatchReading::Each(read_results(&results, ids)),
+        Err(_) => BatchReading::Unreadable("the answer's results are not a list".to_owned()),
     }
 }
 
@@ -183,14 +183,14 @@ fn read_results(results: &[&RawValue], ids: &[String]) -> Each {
     Each { items: items.into_iter().map(FoundItem::said).collect(), foreign, unreadable }
 }
 
-fn identified(result: &RawValue) -> Option<(String, Fields<'_>)> {
-    let fields = Fields::read(result).ok()?;
+fn identified(result: &RawValue) -> Option<(String, JsonFields<'_>)> {
+    let fields = JsonFields::read(result).ok()?;
     let id = serde_json::from_str(fields.one("id").ok()??.get()).ok()?;
     Some((id, fields))
 }
 
 /// What one result says of its item, or why that cannot be read.
-fn status_of(fields: &Fields<'_>) -> Result<ItemSaid, String> {
+fn status_of(fields: &JsonFields<'_>) -> Result<ItemSaid, String> {
     let raw = fields.one("status")?.ok_or("its result has no status")?;
     let word = serde_json::from_str::<String>(raw.get()).unwrap_or_default();
     let outcome = match word.trim().to_ascii_lowercase().as_str() {

@@ -11,16 +11,16 @@ fn ids() -> Vec<String> {
     ["erp_A", "erp_B", "erp_C"].map(str::to_owned).to_vec()
 }
 
-fn answer(content_type: Option<&'static str>, body: &[u8]) -> Reading {
-    read(BatchAnswer { content_type, encoding: None, body, missing: None }, &ids())
+fn answer(content_type: Option<&'static str>, body: &[u8]) -> BatchReading {
+    read(AnswerToBatch { content_type, encoding: None, body, missing: None }, &ids())
 }
 
 /// What is said of each item, in a word; one word where it is the same for all.
-fn words(reading: &Reading) -> Vec<&'static str> {
+fn words(reading: &BatchReading) -> Vec<&'static str> {
     match reading {
-        Reading::All => vec!["all"],
-        Reading::Unreadable(_) => vec!["unreadable"],
-        Reading::Each(each) => each.items.iter().map(word).collect(),
+        BatchReading::All => vec!["all"],
+        BatchReading::Unreadable(_) => vec!["unreadable"],
+        BatchReading::Each(each) => each.items.iter().map(word).collect(),
     }
 }
 
@@ -41,8 +41,8 @@ fn results(status: &str, beside: &str) -> String {
     format!(r#"{{"results":[{}]}}"#, ids().iter().map(item).collect::<Vec<_>>().join(","))
 }
 
-fn details(reading: &Reading) -> Vec<Option<&str>> {
-    let Reading::Each(each) = reading else { panic!("{reading:?}") };
+fn details(reading: &BatchReading) -> Vec<Option<&str>> {
+    let BatchReading::Each(each) = reading else { panic!("{reading:?}") };
     let mut details = Vec::new();
     for item in &each.items {
         let ItemSaid::Status { detail, .. } = item else { panic!("{each:?}") };
@@ -80,7 +80,7 @@ fn details_and_references_are_kept_as_text() {
     assert_eq!(details(&said(r#","detail":{"code": 42}"#)), [Some(r#"{"code": 42}"#); 3]);
     assert_eq!(details(&said(r#","detail":"l\u00e4ngst""#)), [Some("l\u{e4}ngst"); 3]);
     assert_eq!(details(&said(r#","detail":null"#)), [None; 3]);
-    let Reading::Each(each) = said(r#","ref":4711"#) else { panic!() };
+    let BatchReading::Each(each) = said(r#","ref":4711"#) else { panic!() };
     let expected = ItemSaid::Status {
         outcome: Outcome::Accepted,
         detail: None,
@@ -160,7 +160,7 @@ fn each_item_is_judged_for_itself() {
     let mixed = r#"{"results":[7,{"id":"erp_A","status":"dead"},{"id":"erp_X","status":"dead"},
         {"id":"erp_B","status":"dead"},{"id":"erp_B","status":"delivered"},{"id":"erp_B","status":"dead"},
         {"id":"erp_C","status":"?"},{"id":"erp_C","status":"retry"},{"id":"erp_C","status":"retry"}]}"#;
-    let Reading::Each(each) = answer(JSON, mixed.as_bytes()) else { panic!() };
+    let BatchReading::Each(each) = answer(JSON, mixed.as_bytes()) else { panic!() };
     assert_eq!(each.items.iter().map(word).collect::<Vec<_>>(), ["refused", "nothing", "retry"]);
     assert_eq!((each.foreign, each.unreadable), (1, 1));
 }
@@ -204,7 +204,7 @@ fn a_body_that_is_not_whole_counts_if_its_document_is() {
     let cut = |body: &str| {
         let missing = Some("it broke off");
         let body = body.as_bytes();
-        read(BatchAnswer { content_type: JSON, encoding: None, body, missing }, &ids())
+        read(AnswerToBatch { content_type: JSON, encoding: None, body, missing }, &ids())
     };
     let delivered = results("delivered", "");
     assert_eq!(words(&cut(&delivered)), ["delivered"; 3]);
@@ -212,7 +212,7 @@ fn a_body_that_is_not_whole_counts_if_its_document_is() {
     assert_eq!(words(&cut("{\"ok\":true}")), ["all"]);
     for (at, _) in delivered.char_indices() {
         let why = "the answer's body is not whole: it broke off".to_owned();
-        assert_eq!(cut(&delivered[..at]), Reading::Unreadable(why), "{at}");
+        assert_eq!(cut(&delivered[..at]), BatchReading::Unreadable(why), "{at}");
     }
     for body in ["", "ok", "true", "12", "\"whole\""] {
         assert_eq!(words(&cut(body)), ["unreadable"], "{body}");
@@ -223,7 +223,7 @@ fn a_body_that_is_not_whole_counts_if_its_document_is() {
 fn an_encoded_body_is_unknown_unless_it_can_be_read_after_all() {
     let encoded = |body: &[u8]| {
         let encoding = Some("gzip");
-        read(BatchAnswer { content_type: JSON, encoding, body, missing: None }, &ids())
+        read(AnswerToBatch { content_type: JSON, encoding, body, missing: None }, &ids())
     };
     assert_eq!(words(&encoded(b"\x1f\x8b\x08\0\0\0\0\0")), ["unreadable"]);
     assert_eq!(words(&encoded(b"ok")), ["unreadable"]);
@@ -248,9 +248,9 @@ proptest! {
         let missing = (!is_whole).then_some("it broke off");
         let content_type = if is_typed { JSON } else { None };
         let reading =
-            read(BatchAnswer { content_type, encoding: None, body: &body, missing }, &ids());
+            read(AnswerToBatch { content_type, encoding: None, body: &body, missing }, &ids());
         prop_assert!(!words(&reading).contains(&"delivered"), "{:?}", reading);
-        if reading == Reading::All {
+        if reading == BatchReading::All {
             let text = String::from_utf8_lossy(&body);
             let document: Option<Value> = serde_json::from_str(text.trim_start_matches('\u{feff}')).ok();
             let has_no_results = document.is_some_and(|value| value.get("results").is_none());
@@ -263,14 +263,14 @@ proptest! {
     #[test]
     fn no_bytes_make_it_panic(body: Vec<u8>, content_type in "[a-z/;=+ -]{0,30}", is_whole: bool) {
         let missing = (!is_whole).then_some("it broke off");
-        let answer = BatchAnswer {
+        let answer = AnswerToBatch {
             content_type: Some(&content_type),
             encoding: None,
             body: &body,
             missing,
         };
         let reading = read(answer, &ids());
-        prop_assert!(is_whole || reading != Reading::All || serde_json::from_slice::<Value>(&body).is_ok());
+        prop_assert!(is_whole || reading != BatchReading::All || serde_json::from_slice::<Value>(&body).is_ok());
     }
 }
 

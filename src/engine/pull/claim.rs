@@ -39,7 +39,7 @@ pub struct PullWish {
 }
 
 /// What was claimed, and whether its worker had been waiting for it.
-struct Taken {
+struct TakenForWorker {
     queue: Arc<Queue>,
     reply: ClaimReply,
     /// No later than when Redis counted the leases from.
@@ -104,7 +104,7 @@ impl Polls {
         wish: PullWish,
         stop: &CancellationToken,
         gone: impl Future<Output = ()>,
-    ) -> Result<Option<Taken>, StoreError> {
+    ) -> Result<Option<TakenForWorker>, StoreError> {
         let mut gone = pin!(gone);
         let mut was_awaited = false;
         let lock = self.of(name);
@@ -132,7 +132,7 @@ impl Polls {
                 GateState::Open { before_ms } => {
                     let reply = store.messages.claim(&queue, claim_wish(wish, before_ms)).await?;
                     if !reply.messages.is_empty() {
-                        return Ok(Some(Taken {
+                        return Ok(Some(TakenForWorker {
                             queue,
                             reply,
                             claimed_at_ms: now_ms,

@@ -9,5 +9,5 @@ mod settle;
 mod token;
 
 pub use claim::{Polls, PullWish, Pulled};
-pub use settle::{Said, WorkerWord, settle};
+pub use settle::{WorkerSays, WorkerWord, settle};
 pub use token::WorkerToken;

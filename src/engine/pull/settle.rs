@@ -20,7 +20,7 @@ use crate::store::{Lease, LeaseEnd, Part, Queue, Store, StoreError, Verdict, Way
 
 /// What a worker says of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Said {
+pub enum WorkerSays {
     /// The attempt succeeded.
     Delivered,
     /// The attempt failed; another one may succeed.
@@ -41,7 +41,7 @@ pub struct WorkerWord {
     /// The token that came with its claim.
     pub token: WorkerToken,
     /// What is said.
-    pub said: Said,
+    pub said: WorkerSays,
     /// When to try again, in milliseconds; `None`: by the retry policy.
     pub delay_ms: Option<u64>,
     /// How long to renew the lease for, in milliseconds; `None`: as long as the queue's.
@@ -54,14 +54,14 @@ pub struct WorkerWord {
 
 /// A word as the store carries it out.
 #[derive(Debug)]
-enum Step {
+enum WordStep {
     End(LeaseEnd),
     Renew(Lease, u64),
 }
 
 /// What words that are carried out in one call have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Call {
+enum WordsCall {
     End(Way),
     Renew { shard: u16, lease_ms: u64 },
 }
@@ -69,9 +69,9 @@ enum Call {
 /// Words that are carried out in one call, each with its place among all.
 #[derive(Debug)]
 struct Together {
-    call: Call,
+    call: WordsCall,
     indexes: Vec<usize>,
-    steps: Vec<Step>,
+    steps: Vec<WordStep>,
 }
 
 /// Carries out what workers say: one call for all that go the same way. The verdicts come in the order of the
@@ -107,11 +107,13 @@ pub async fn settle(
     Ok(verdicts)
 }
 
-impl Step {
-    const fn call(&self) -> Call {
+impl WordStep {
+    const fn call(&self) -> WordsCall {
         match self {
-            Self::End(end) => Call::End(end.way()),
-            Self::Renew(lease, lease_ms) => Call::Renew { shard: lease.shard, lease_ms: *lease_ms },
+            Self::End(end) => WordsCall::End(end.way()),
+            Self::Renew(lease, lease_ms) => {
+                WordsCall::Renew { shard: lease.shard, lease_ms: *lease_ms }
+            }
         }
     }
 
@@ -133,36 +135,36 @@ impl Step {
 async fn carry_out(
     store: &Store,
     queue: &Queue,
-    call: Call,
-    steps: &[Step],
+    call: WordsCall,
+    steps: &[WordStep],
 ) -> Result<Vec<Verdict>, StoreError> {
     match call {
-        Call::End(way) => {
-            store.messages.settle(queue, way, &[], steps.iter().filter_map(Step::end)).await
+        WordsCall::End(way) => {
+            store.messages.settle(queue, way, &[], steps.iter().filter_map(WordStep::end)).await
         }
-        Call::Renew { shard, lease_ms } => {
-            let leases: Vec<Lease> = steps.iter().map(Step::lease).cloned().collect();
+        WordsCall::Renew { shard, lease_ms } => {
+            let leases: Vec<Lease> = steps.iter().map(WordStep::lease).cloned().collect();
             store.messages.renew(&queue.shards[usize::from(shard)], lease_ms, &[], &leases).await
         }
     }
 }
 
-async fn step_of(store: &Store, queue: &Queue, word: &WorkerWord) -> Result<Step, StoreError> {
+async fn step_of(store: &Store, queue: &Queue, word: &WorkerWord) -> Result<WordStep, StoreError> {
     let shard = queue.shard_of(&word.id).number;
     let lease = Lease { ulid: word.id.ulid, shard, token: word.token.lease.clone() };
     let outcome = match word.said {
-        Said::Renew => {
-            return Ok(Step::Renew(lease, word.lease_ms.unwrap_or(queue.policy.lease_ms)));
+        WorkerSays::Renew => {
+            return Ok(WordStep::Renew(lease, word.lease_ms.unwrap_or(queue.policy.lease_ms)));
         }
-        Said::Release => return Ok(Step::End(LeaseEnd::released(lease))),
-        Said::Delivered => Outcome::Delivered,
-        Said::Dead => Outcome::Refused,
-        Said::Retry => Outcome::Retry,
+        WorkerSays::Release => return Ok(WordStep::End(LeaseEnd::released(lease))),
+        WorkerSays::Delivered => Outcome::Delivered,
+        WorkerSays::Dead => Outcome::Refused,
+        WorkerSays::Retry => Outcome::Retry,
     };
     let attempt = attempt_of(store, queue, word, outcome)?;
     let settlement = settlement_of(store, queue, word, outcome, &attempt).await?;
     let end = LeaseEnd { settlement, attempt: Some(attempt), ..LeaseEnd::released(lease) };
-    Ok(Step::End(end))
+    Ok(WordStep::End(end))
 }
 
 /// What follows from the outcome, by the message's own wishes and the queue's policy.
@@ -226,7 +228,7 @@ fn attempt_of(
 
 /// Counts what is counted for other downstreams too. A word that was said before counts once: it is the
 /// worker who repeats it, and not this node.
-fn note(store: &Store, queue: &Queue, step: &Step, verdict: Verdict) {
+fn note(store: &Store, queue: &Queue, step: &WordStep, verdict: Verdict) {
     match (verdict, step.end().map(|end| &end.settlement)) {
         (Verdict::Ok, Some(Settlement::Bury { word, reason, .. })) => {
             tally::dead(store, queue, step.lease().ulid, word, reason);

@@ -9,7 +9,7 @@ use ulid::Ulid;
 use super::Messages;
 use super::settle::{Settled, Verdict};
 use crate::domain::id::MessageId;
-use crate::domain::receipt::{OnTimeout, Said};
+use crate::domain::receipt::{OnTimeout, ReceiptSaid};
 use crate::domain::state::State;
 use crate::store::StoreError;
 use crate::store::queue::{Queue, Shard};
@@ -29,7 +29,7 @@ pub struct Receipt {
     /// Which message.
     pub of: ReceiptOf,
     /// What became of it.
-    pub said: Said,
+    pub said: ReceiptSaid,
     /// Why, for people.
     pub detail: Option<String>,
 }
@@ -144,8 +144,8 @@ impl Messages {
             ReceiptOf::Reference(text) => (Vec::new(), text.clone().into_bytes()),
         };
         let said = match receipt.said {
-            Said::Delivered => "D",
-            Said::Dead => "X",
+            ReceiptSaid::Delivered => "D",
+            ReceiptSaid::Dead => "X",
         };
         let call = call!(
             Receive,

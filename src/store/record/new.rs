@@ -53,8 +53,8 @@ pub(crate) fn unpack_rest(mut raw: Bytes) -> Result<(Details, Bytes), StoreError
 /// callback, where any have, and `o` where optional fields follow (see `lua/include/new_record.lua`).
 pub(crate) fn ranks(policy: &QueuePolicy, message: &NewMessage, fields: &OptionalFields) -> String {
     let mut ranks = format!("{}{}", message.priority, policy.band(message.priority));
-    let told = policy.told(&message.details);
-    ranks.extend((!told.is_none()).then(|| char::from(b'@' + told.bits())));
+    let callback_on = policy.callback_on(&message.details);
+    ranks.extend((!callback_on.is_none()).then(|| char::from(b'@' + callback_on.bits())));
     ranks.extend((!fields.is_empty()).then_some('o'));
     ranks
 }

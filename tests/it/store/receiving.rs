@@ -2,7 +2,7 @@
 
 use tidegate::domain::id::MessageId;
 use tidegate::domain::message::Message;
-use tidegate::domain::receipt::Said::{self, Dead, Delivered};
+use tidegate::domain::receipt::ReceiptSaid::{self, Dead, Delivered};
 use tidegate::domain::settlement::Settlement;
 use tidegate::domain::state::State;
 use tidegate::store::{Changed, Lease, Receipt, ReceiptOf, Received, Verb, Verdict};
@@ -25,16 +25,16 @@ on_each!(
     what_is_off_is_found_and_mended,
 );
 
-fn receipt(of: ReceiptOf, said: Said) -> Receipt {
+fn receipt(of: ReceiptOf, said: ReceiptSaid) -> Receipt {
     Receipt { of, said, detail: Some(format!("it \"says\" {}", said.as_str())) }
 }
 
-async fn by_id(node: &Node, id: &MessageId, said: Said) -> Received {
+async fn by_id(node: &Node, id: &MessageId, said: ReceiptSaid) -> Received {
     let told = receipt(ReceiptOf::Id(id.clone()), said);
     node.store.messages.receive(&node.queue, &told).await.expect("Redis is there")
 }
 
-async fn by_ref(node: &Node, reference: &str, said: Said) -> Received {
+async fn by_ref(node: &Node, reference: &str, said: ReceiptSaid) -> Received {
     let told = receipt(ReceiptOf::Reference(reference.to_owned()), said);
     node.store.messages.receive(&node.queue, &told).await.expect("Redis is there")
 }

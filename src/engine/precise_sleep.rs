@@ -13,7 +13,7 @@ use tokio::time::Instant;
 const COARSE: Duration = Duration::from_millis(2);
 
 /// Sleeps so long.
-pub(super) async fn nap(length: Duration) {
+pub(super) async fn precise_sleep(length: Duration) {
     let end = Instant::now() + length;
     if let Some(coarse) = length.checked_sub(COARSE) {
         tokio::time::sleep(coarse).await;
@@ -61,7 +61,7 @@ mod tests {
     async fn a_nap_is_never_too_short() {
         for length_us in [0, 1, 300, 1_999, 2_000, 2_001, 3_500, 12_345] {
             let (length, began) = (Duration::from_micros(length_us), Instant::now());
-            nap(length).await;
+            precise_sleep(length).await;
             assert!(began.elapsed() >= length, "{length_us} us");
         }
     }
@@ -73,7 +73,7 @@ mod tests {
         let (mut naps, mut sleeps) = (Vec::new(), Vec::new());
         for length_us in 1_000..1_100 {
             let (length, began) = (Duration::from_micros(length_us), Instant::now());
-            nap(length).await;
+            precise_sleep(length).await;
             naps.push(began.elapsed());
             let began = Instant::now();
             tokio::time::sleep(length).await;
