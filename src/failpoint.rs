@@ -62,7 +62,7 @@ macro_rules! failpoint {
     ($($anything:tt)*) => {};
 }
 
-/// Whether a bug is planted; see `store/plants.rs`.
+/// Whether a bug is planted; see `store/messages/plants.rs`.
 #[cfg(feature = "failpoints")]
 macro_rules! planted {
     ($name:expr) => {

@@ -11,4 +11,5 @@ pub mod shutdown;
 pub mod store;
 pub mod telemetry;
 pub mod transport;
+pub mod wire;
 pub mod workers;

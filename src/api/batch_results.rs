@@ -11,7 +11,7 @@ use super::pace::Pace;
 use super::problem::{Code, FAULTS_IN_ALL_MAX, FAULTS_MAX, Problem};
 use super::send::not_accepted;
 use super::view::Moment;
-use super::{Door, body, callback_fields, intake, repeat};
+use super::{Door, body, callback_target, intake, repeat};
 use crate::domain::message::NewMessage;
 use crate::store::{Accepted, NotAccepted, Queue};
 
@@ -85,7 +85,7 @@ impl<'a> Batch<'a> {
         let faults_max = self.faults_left.clamp(1, FAULTS_MAX);
         let now_ms = self.door.now_ms()?;
         let checked = intake::message_up_to(&item, now_ms, None, faults_max).and_then(|message| {
-            callback_fields::check(&message.details, &self.queue.policy)?;
+            callback_target::check(&message.details, &self.queue.policy)?;
             Ok(message)
         });
         match checked {

@@ -10,10 +10,12 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::value::RawValue;
 
 use super::fields::{Fields, Shape};
+use super::message_body::MessageBody;
 use super::paths::{OfMessage, no_message};
-use super::problem::Problem;
+use super::problem::{FAULTS_MAX, Problem};
 use super::values::{moment, string, words};
-use super::{Door, Shared, intake, messages, payload};
+use super::{Door, Shared, messages, payload};
+use crate::domain::draft;
 use crate::domain::id::MessageId;
 use crate::domain::message::{Details, Message, When};
 use crate::domain::state::State as MessageState;
@@ -63,7 +65,9 @@ pub(super) async fn patch(
 }
 
 fn read_edit(body: &Bytes, details: &Details, now_ms: u64) -> Result<Edit, Problem> {
-    let mut fields = Fields::of_body(body, &PATCH)?;
+    let mut source = MessageBody::of(body, &PATCH, FAULTS_MAX)?;
+    let (due, priority) = (draft::due(&mut source, now_ms), draft::priority(&mut source));
+    let mut fields = source.fields;
     let expires = match fields.raw_or_null("expires_at").map(RawValue::get) {
         None => None,
         Some("null") => Some(None),
@@ -74,12 +78,8 @@ fn read_edit(body: &Bytes, details: &Details, now_ms: u64) -> Result<Edit, Probl
             })
             .map(|at_ms| Some(When::At(at_ms))),
     };
-    let edit = Edit {
-        due: intake::due(&mut fields, now_ms),
-        priority: intake::priority(&mut fields),
-        expires,
-        payload: payload::replace(&mut fields, body, details),
-    };
+    let edit =
+        Edit { due, priority, expires, payload: payload::replace(&mut fields, body, details) };
     let is_empty = edit.due.is_none()
         && edit.priority.is_none()
         && edit.expires.is_none()

@@ -8,16 +8,8 @@ use serde_json::value::RawValue;
 
 use super::items::items;
 use super::problem::{FAULTS_MAX, Fault, Problem};
+pub(super) use crate::domain::draft::given::Shape;
 use crate::domain::suggest::did_you_mean;
-
-/// The names that an object may have.
-#[derive(Debug)]
-pub(super) struct Shape {
-    /// Those that mean something.
-    pub(super) known: &'static [&'static str],
-    /// Those that a later version will know.
-    pub(super) later: &'static [&'static str],
-}
 
 /// An object as it came, and what is wrong with it so far.
 #[derive(Debug)]
@@ -114,9 +106,14 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Where a field lies in the body.
+    pub(super) fn pointer_of(&self, name: &str) -> String {
+        pointer(&self.at, name)
+    }
+
     /// Notes what is wrong with a field.
     pub(super) fn fault(&mut self, name: &str, detail: impl Into<String>) {
-        let pointer = pointer(&self.at, name);
+        let pointer = self.pointer_of(name);
         self.note(Fault::new(pointer, detail));
     }
 

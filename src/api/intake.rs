@@ -1,48 +1,16 @@
 //! Parsing a message on its way in.
 //!
-//! Owns the fields of the contract and their bounds; tells everything that is wrong at once. The hot
-//! path: one pass over the body, the payload is neither parsed nor copied.
-
-use std::collections::BTreeMap;
+//! What a message may say is in `domain::draft`. Everything that is wrong is told at once. The hot path: one
+//! pass over the body, the payload is neither parsed nor copied.
 
 use bytes::Bytes;
-use serde_json::value::RawValue;
 
-use super::fields::{Fields, Shape, pairs, pointer};
 use super::fingerprint::{self, Sent};
-use super::payload;
-use super::problem::{FAULTS_MAX, Fault, Problem};
-use super::values::{
-    LONG_MS, check_name, delay, due_moment, duration, moment, name, string, whole,
-};
-use super::{callback_fields, retry_fields};
-use crate::domain::callback::CallbackWish;
+use super::message_body::MessageBody;
+use super::problem::{FAULTS_MAX, Problem};
 use crate::domain::details::check_room;
-use crate::domain::headers::{check_content_type, check_header};
-use crate::domain::message::{
-    Details, HEADERS_MAX, LABEL_BYTES_MAX, LABELS_MAX, NAME_BYTES_MAX, NewMessage, PRIORITY_MAX,
-    PayloadKind, When,
-};
-
-static SHAPE: Shape = Shape {
-    known: &[
-        "payload",
-        "payload_base64",
-        "content_type",
-        "headers",
-        "delay",
-        "due_at",
-        "ttl",
-        "expires_at",
-        "priority",
-        "group",
-        "idempotency_key",
-        "labels",
-        "retry",
-        "callback",
-    ],
-    later: &["cost", "window", "time_zone", "must_dispatch_by"],
-};
+use crate::domain::draft::{self, Content, Draft};
+use crate::domain::message::{Details, NewMessage, PayloadKind, When};
 
 /// Up to so many bytes beside the payload, details surely fit into a record.
 const SURELY_FITS_BYTES: usize = 8 * 1024;
@@ -97,170 +65,19 @@ pub(super) fn read(
     header_key: Option<&str>,
     faults_max: usize,
 ) -> Result<(NewMessage, Option<When>), Problem> {
-    let mut fields = Fields::of_body_up_to(body, &SHAPE, faults_max)?;
-    let content_type = fields.read_as("content_type", content_type);
-    let payload = payload::read(&mut fields, body, content_type);
-    let headers = headers(&mut fields);
-    let labels = labels(&mut fields);
-    let due = due(&mut fields, now_ms);
-    let expires = expires(&mut fields);
-    let priority = priority(&mut fields);
-    let group = fields.read_as("group", |raw| name(raw, NAME_BYTES_MAX));
-    let idempotency_key = idempotency_key(&mut fields, header_key);
-    let retry = retry(&mut fields);
-    let callback = callback(&mut fields);
-    check_order(&mut fields, due, expires, now_ms);
-    fields.finish()?;
-    let Some(payload) = payload else {
+    let mut source = MessageBody::of(body, &draft::MESSAGE, faults_max)?;
+    let draft = draft::message(&mut source, now_ms, header_key);
+    source.fields.finish()?;
+    let Some(Draft { content, due, expires }) = draft else {
         return Err(Problem::fault("/payload", "missing; expected any JSON value"));
     };
-    let details = Details {
-        kind: payload.kind,
-        content_type: payload.content_type,
-        headers,
-        group,
-        labels,
-        idempotency_key,
-        retry,
-        callback,
-    };
-    check_size(body, &payload.bytes, &details)?;
+    let Content { payload, details, priority, .. } = content;
+    check_size(body, &payload, &details)?;
     // What is due already is due now: its lateness is counted from here, not from long ago.
     let due_now = due.filter(|due| due.at_ms(now_ms) > now_ms).unwrap_or(When::After(0));
-    let message = NewMessage {
-        payload: payload.bytes,
-        details,
-        due: due_now,
-        expires,
-        priority: priority.unwrap_or(0),
-        fingerprint: [0; 16],
-    };
+    let message =
+        NewMessage { payload, details, due: due_now, expires, priority, fingerprint: [0; 16] };
     Ok((message, due))
-}
-
-/// `delay` or `due_at`.
-pub(super) fn due(fields: &mut Fields<'_>, now_ms: u64) -> Option<When> {
-    if fields.raw("delay").is_some() && fields.raw("due_at").is_some() {
-        fields.fault("due_at", "give delay or due_at, not both");
-    }
-    let after = fields.read_as("delay", delay).map(When::After);
-    let at = fields.read_as("due_at", |raw| due_moment(raw, now_ms)).map(When::At);
-    after.or(at)
-}
-
-/// `ttl` or `expires_at`.
-fn expires(fields: &mut Fields<'_>) -> Option<When> {
-    if fields.raw("ttl").is_some() && fields.raw("expires_at").is_some() {
-        fields.fault("expires_at", "give ttl or expires_at, not both");
-    }
-    let after = fields.read_as("ttl", |raw| duration(raw, 1..=LONG_MS)).map(When::After);
-    let at = fields.read_as("expires_at", moment).map(When::At);
-    after.or(at)
-}
-
-fn check_order(fields: &mut Fields<'_>, due: Option<When>, expires: Option<When>, now_ms: u64) {
-    let Some(expires) = expires else { return };
-    // What was due before now is due now.
-    let due_ms = due.map_or(now_ms, |due| due.at_ms(now_ms).max(now_ms));
-    if expires.at_ms(now_ms) <= due_ms {
-        let name = if fields.raw("ttl").is_some() { "ttl" } else { "expires_at" };
-        fields.fault(name, "it would expire before it is due; expected a moment after due_at");
-    }
-}
-
-pub(super) fn priority(fields: &mut Fields<'_>) -> Option<u8> {
-    let priority = fields.read_as("priority", |raw| whole(raw, 0..=u64::from(PRIORITY_MAX)))?;
-    u8::try_from(priority).ok()
-}
-
-fn idempotency_key(fields: &mut Fields<'_>, header: Option<&str>) -> Option<String> {
-    let key = fields.read_as("idempotency_key", |raw| name(raw, NAME_BYTES_MAX));
-    match (key, header) {
-        (Some(key), Some(header)) if key != header => {
-            fields.fault(
-                "idempotency_key",
-                "differs from the header Idempotency-Key; give one of them, or the same twice",
-            );
-            None
-        }
-        (key, header) => key.or_else(|| header.map(str::to_owned)),
-    }
-}
-
-pub(super) fn content_type(raw: &RawValue) -> Result<String, String> {
-    let text = name(raw, NAME_BYTES_MAX)?;
-    check_content_type(&text).map(|()| text)
-}
-
-pub(super) fn headers(fields: &mut Fields<'_>) -> Vec<(String, String)> {
-    let given = fields.read_as("headers", |raw| limited(raw, HEADERS_MAX)).unwrap_or_default();
-    let mut headers: Vec<(String, String)> = Vec::with_capacity(given.len());
-    for (name, raw) in given {
-        let lower = name.to_ascii_lowercase();
-        let checked = string(raw).and_then(|value| {
-            check_header(&name, &value)?;
-            if headers.iter().any(|(known, _)| *known == lower) {
-                return Err(format!("header \"{name}\" is given twice; give it once"));
-            }
-            Ok(value)
-        });
-        match checked {
-            Ok(value) => headers.push((lower, value)),
-            Err(detail) => fields.note(Fault::new(pointer("/headers", &name), detail)),
-        }
-    }
-    headers
-}
-
-pub(super) fn labels(fields: &mut Fields<'_>) -> BTreeMap<String, String> {
-    let given = fields.read_as("labels", |raw| limited(raw, LABELS_MAX)).unwrap_or_default();
-    let mut labels = BTreeMap::new();
-    for (label, raw) in given {
-        let checked = check_name(&label, LABEL_BYTES_MAX)
-            .map_err(|why| format!("the label's name: {why}"))
-            .and_then(|()| string(raw))
-            .and_then(|value| match value.len() {
-                0..=NAME_BYTES_MAX => Ok(value),
-                bytes => Err(format!("found {bytes} bytes, expected up to {NAME_BYTES_MAX}")),
-            });
-        let noted = match checked {
-            Ok(_) if labels.contains_key(&label) => Err("given twice; give it once".to_owned()),
-            other => other,
-        };
-        match noted {
-            Ok(value) => drop(labels.insert(label, value)),
-            Err(detail) => fields.note(Fault::new(pointer("/labels", &label), detail)),
-        }
-    }
-    labels
-}
-
-fn limited(raw: &RawValue, most: usize) -> Result<Vec<(String, &RawValue)>, String> {
-    let given = pairs(raw)?;
-    if given.len() > most {
-        return Err(format!("found {} entries, expected up to {most}", given.len()));
-    }
-    Ok(given)
-}
-
-pub(super) fn retry(fields: &mut Fields<'_>) -> Option<crate::domain::message::RetryOverride> {
-    match retry_fields::read(fields.raw("retry")?) {
-        Ok(retry) => Some(retry),
-        Err(faults) => {
-            faults.into_iter().for_each(|fault| fields.note(fault));
-            None
-        }
-    }
-}
-
-fn callback(fields: &mut Fields<'_>) -> Option<CallbackWish> {
-    match callback_fields::read(fields.raw("callback")?) {
-        Ok(callback) => Some(callback),
-        Err(faults) => {
-            faults.into_iter().for_each(|fault| fields.note(fault));
-            None
-        }
-    }
 }
 
 /// Headers, labels and the like share one bounded place in the record.
@@ -327,12 +144,12 @@ mod tests {
                 "/headers/Host",
                 "/headers/ok",
                 "/labels/a",
-                "/due_at",
-                "/delay",
-                "/priority",
                 "/group",
-                "/idempotency_key",
+                "/priority",
                 "/retry/factor",
+                "/delay",
+                "/due_at",
+                "/idempotency_key",
                 "/callback/on",
             ]
         );

@@ -11,12 +11,11 @@ mod batch;
 mod batch_results;
 mod body;
 mod budget;
-mod callback_fields;
+mod callback_target;
 mod change;
 mod client;
 mod clock;
 mod cursor;
-mod depth;
 mod events;
 mod fields;
 mod fingerprint;
@@ -30,6 +29,7 @@ mod leftover;
 mod lines;
 mod list;
 mod loopback;
+mod message_body;
 mod messages;
 mod openapi;
 mod operation_wish;
@@ -50,7 +50,6 @@ mod reached;
 mod receipts;
 mod repeat;
 mod request_head;
-mod retry_fields;
 mod rollbacks;
 mod router;
 mod schedule_fields;
@@ -135,12 +134,7 @@ impl Door {
     /// # Errors
     /// While Redis has never been reached: no clock of our own decides.
     fn now_ms(&self) -> Result<u64, problem::Problem> {
-        match self.store().clock().now_ms() {
-            0 => Err(problem::Problem::store_unavailable(
-                "the store has not been reached yet; nothing was done, try again",
-            )),
-            now_ms => Ok(now_ms),
-        }
+        Ok(self.store().clock().require_ms()?)
     }
 
     /// Refuses intake while a graceful stop is under way.

@@ -3,36 +3,16 @@
 //! Owns how a payload comes in (how it is shown again is in `domain::shown`). JSON stays byte for byte
 //! as it came.
 
-use base64::Engine as _;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use super::depth::{DEPTH_MAX, is_too_deep};
 use super::fields::Fields;
 use super::values::string;
+use crate::domain::depth::{DEPTH_MAX, is_too_deep};
+use crate::domain::draft::Payload;
 use crate::domain::headers::{check_charset, is_json_type};
 use crate::domain::message::{Details, PayloadKind};
-
-/// The content type of raw bytes that came without one.
-const RAW_CONTENT_TYPE: &str = "application/octet-stream";
-
-/// The remedy for a payload in another charset.
-const AS_BYTES: &str = "or send its bytes in payload_base64, which leave as they are";
-
-/// Standard alphabet, padded or not.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &base64::alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
-
-/// A payload on its way in.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Payload {
-    pub(super) bytes: Bytes,
-    pub(super) kind: PayloadKind,
-    pub(super) content_type: Option<String>,
-}
+use crate::domain::payload::{RAW_CONTENT_TYPE, from_base64};
 
 /// The payload of a new message; faults are noted. `body` is what `fields` was read from: a JSON
 /// payload is a part of it, not a copy.
@@ -78,13 +58,6 @@ fn read_as(
         }
         PayloadKind::Text | PayloadKind::Json => (json(fields, body)?, PayloadKind::Json),
     };
-    if kind != PayloadKind::Raw
-        && let Some(content_type) = &content_type
-        && let Err(why) = check_charset(content_type, &bytes)
-    {
-        fields.fault("content_type", format!("{why}; {AS_BYTES}"));
-        return None;
-    }
     Some(Payload { bytes, kind, content_type })
 }
 
@@ -125,6 +98,11 @@ fn replacement(fields: &mut Fields<'_>, body: &Bytes, kind: PayloadKind) -> Opti
                 string(raw).map_err(|why| format!("this message is sent as text: {why}"))
             })
             .map(Bytes::from),
+        (PayloadKind::Json, Some(raw), None) if is_too_deep(raw.get()) => {
+            let why = format!("nested deeper than {DEPTH_MAX} levels; send it as payload_base64");
+            fields.fault("payload", why);
+            None
+        }
         (PayloadKind::Json, Some(_), None) => json(fields, body),
     }
 }
@@ -140,36 +118,29 @@ fn given<'a>(fields: &Fields<'a>) -> Option<&'a RawValue> {
     if fields.raw("payload_base64").is_some() { fields.raw("payload") } else { or_null }
 }
 
-fn json(fields: &mut Fields<'_>, body: &Bytes) -> Option<Bytes> {
-    let text = given(fields)?.get();
-    if is_too_deep(text) {
-        fields.fault(
-            "payload",
-            format!("nested deeper than {DEPTH_MAX} levels; send it as payload_base64"),
-        );
-        return None;
-    }
-    Some(body.slice_ref(text.as_bytes()))
+fn json(fields: &Fields<'_>, body: &Bytes) -> Option<Bytes> {
+    Some(body.slice_ref(given(fields)?.get().as_bytes()))
 }
 
 fn base64_bytes(raw: &RawValue) -> Result<Bytes, String> {
-    let decoded = BASE64.decode(string(raw)?);
-    decoded.map(Bytes::from).map_err(|error| format!("this is not valid standard base64: {error}"))
+    from_base64(&string(raw)?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::fields::Shape;
+    use super::super::message_body::MessageBody;
     use super::*;
+    use crate::domain::draft;
 
     static SHAPE: Shape =
         Shape { known: &["payload", "payload_base64", "content_type"], later: &[] };
 
     fn read(body: &str, content_type: Option<&str>) -> Result<(String, PayloadKind), String> {
         let body = Bytes::copy_from_slice(body.as_bytes());
-        let mut fields = Fields::of_body(&body, &SHAPE).unwrap();
-        let payload = super::read(&mut fields, &body, content_type.map(str::to_owned));
-        let faults = fields.into_faults();
+        let mut source = MessageBody::of(&body, &SHAPE, 10).unwrap();
+        let payload = draft::payload(&mut source, content_type.map(str::to_owned));
+        let faults = source.fields.into_faults();
         match payload {
             Some(payload) if faults.is_empty() => {
                 Ok((String::from_utf8(payload.bytes.to_vec()).unwrap(), payload.kind))

@@ -291,6 +291,9 @@ impl From<StoreError> for Problem {
             StoreError::Unavailable(_) | StoreError::Denied(_) | StoreError::NotDurable(_) => {
                 Self::store_unavailable(format!("{error}; it is unknown whether this was done"))
             }
+            StoreError::TimeUnknown => {
+                Self::store_unavailable(format!("{error}; nothing was done, try again"))
+            }
             StoreError::Unfit(_) => {
                 Self::store_unavailable(format!("{error}; until then this is not done"))
             }

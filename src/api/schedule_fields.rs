@@ -7,31 +7,17 @@ use bytes::Bytes;
 use super::Door;
 use super::auth::Caller;
 use super::fields::{Fields, Shape};
+use super::intake;
+use super::message_body::MessageBody;
 use super::paths::queue_for;
-use super::problem::Problem;
-use super::values::{LONG_MS, duration, name, string};
-use super::{intake, payload};
+use super::problem::{FAULTS_MAX, Problem};
+use super::values::{duration, string};
+use crate::domain::draft::{self, Content, joined};
 use crate::domain::id::QueueName;
-use crate::domain::message::{Details, NAME_BYTES_MAX};
 use crate::domain::schedule::{BadCadence, Cadence, CatchUp, Schedule, ScheduleName};
 
-static SHAPE: Shape = Shape {
-    known: &[
-        "queue",
-        "cron",
-        "every",
-        "time_zone",
-        "catch_up",
-        "payload",
-        "payload_base64",
-        "content_type",
-        "headers",
-        "labels",
-        "group",
-        "priority",
-        "ttl",
-        "retry",
-    ],
+pub(super) static SHAPE: Shape = Shape {
+    known: &joined::<5, 9, 14>(["queue", "cron", "every", "time_zone", "catch_up"], draft::CONTENT),
     later: &[],
 };
 
@@ -48,48 +34,32 @@ pub(super) fn schedule(
     schedule_name: ScheduleName,
     body: &Bytes,
 ) -> Result<Schedule, Problem> {
-    let mut fields = Fields::of_body(body, &SHAPE)?;
-    let queue = queue(door, caller, &mut fields);
-    let cadence = cadence(&mut fields);
-    let catch_up = fields.read_as("catch_up", |raw| {
+    let mut source = MessageBody::of(body, &SHAPE, FAULTS_MAX)?;
+    let queue = queue(door, caller, &mut source.fields);
+    let cadence = cadence(&mut source.fields);
+    let catch_up = source.fields.read_as("catch_up", |raw| {
         let word = string(raw)?;
         let known = CatchUp::WORDS.iter().find(|(known, _)| *known == word);
         known
             .map(|(_, it)| *it)
             .ok_or_else(|| format!("found \"{word}\", expected none, one or all"))
     });
-    let content_type = fields.read_as("content_type", intake::content_type);
-    let payload = payload::read(&mut fields, body, content_type);
-    let headers = intake::headers(&mut fields);
-    let labels = intake::labels(&mut fields);
-    let group = fields.read_as("group", |raw| name(raw, NAME_BYTES_MAX));
-    let priority = intake::priority(&mut fields);
-    let ttl_ms = fields.read_as("ttl", |raw| duration(raw, 1..=LONG_MS));
-    let retry = intake::retry(&mut fields);
-    fields.finish()?;
-    let (Some(queue), Some(cadence), Some(payload)) = (queue, cadence, payload) else {
+    let content = draft::content(&mut source);
+    source.fields.finish()?;
+    let (Some(queue), Some(cadence), Some(content)) = (queue, cadence, content) else {
         return Err(Problem::fault("", "queue, a cadence and a payload are needed"));
     };
-    let details = Details {
-        kind: payload.kind,
-        content_type: payload.content_type,
-        headers,
-        group,
-        labels,
-        idempotency_key: None,
-        retry,
-        callback: None,
-    };
-    intake::check_size(body, &payload.bytes, &details)?;
+    let Content { payload, details, priority, ttl_ms } = content;
+    intake::check_size(body, &payload, &details)?;
     Ok(Schedule {
         name: schedule_name,
         queue,
         cadence,
         catch_up: catch_up.unwrap_or_default(),
         // Its own bytes: a part of the body would keep all of it.
-        payload: Bytes::copy_from_slice(&payload.bytes),
+        payload: Bytes::copy_from_slice(&payload),
         details,
-        priority: priority.unwrap_or(0),
+        priority,
         ttl_ms,
     })
 }

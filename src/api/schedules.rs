@@ -5,7 +5,6 @@ use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
-use serde_json::{Value, json};
 
 use super::auth::Caller;
 use super::change::SMALL_BODY_BYTES_MAX;
@@ -19,6 +18,9 @@ use crate::domain::schedule::{Schedule, ScheduleName, Source};
 use crate::store::{
     Accepted, Kept, NotAccepted, PutSchedule, SchedulePage, Store, StoreError, Touched,
 };
+use crate::wire::schedule::{
+    ScheduleList, SchedulePauseRequest, ScheduleRequest, ScheduleRunAnswer, WholeScheduleView,
+};
 
 /// Schedules of a page, unless asked otherwise.
 const LIMIT_DEFAULT: u32 = 100;
@@ -28,7 +30,7 @@ const LIMIT_MAX: u32 = 1000;
 /// What its cursors belong to.
 const LIST: &str = "schedules";
 
-static PAUSE: Shape = Shape { known: &["reason"], later: &[] };
+pub(super) static PAUSE: Shape = Shape { known: &["reason"], later: &[] };
 static NOTHING: Shape = Shape { known: &[], later: &[] };
 
 /// Schedules in the order of their names, each with its next times.
@@ -38,7 +40,7 @@ static NOTHING: Shape = Shape { known: &[], later: &[] };
         ("limit" = Option<u32>, Query, description = "How many, 1 to 1000; default 100"),
         ("cursor" = Option<String>, Query, description = "next_cursor of the page before"),
     ),
-    responses((status = 200, description = "The schedules", body = ref("#/components/schemas/Schedules"))),
+    responses((status = 200, description = "The schedules", body = ScheduleList)),
 )]
 pub(super) async fn schedules(
     State(door): Shared,
@@ -54,9 +56,8 @@ pub(super) async fn schedules(
     let now_ms = door.now_ms()?;
     let last = page.schedules.last().filter(|_| page.more);
     let next_cursor = last.map(|kept| cursor::seal(LIST, kept.schedule.name.as_str()));
-    let views: Vec<Value> =
-        page.schedules.iter().map(|kept| schedule_view::view(kept, now_ms, false)).collect();
-    Ok(Json(json!({ "schedules": views, "next_cursor": next_cursor })).into_response())
+    let schedules = page.schedules.iter().map(|kept| schedule_view::view(kept, now_ms)).collect();
+    Ok(Json(ScheduleList { schedules, next_cursor }).into_response())
 }
 
 /// The next schedules that the caller reaches. Its last one becomes the cursor, which anybody can read: it is
@@ -91,7 +92,7 @@ async fn reached_page(
 #[utoipa::path(
     get, path = "/v1/schedules/{name}", operation_id = "get_schedule", tag = "schedules",
     params(("name" = String, Path, description = "The schedule's name")),
-    responses((status = 200, description = "The schedule", body = ref("#/components/schemas/Schedule"))),
+    responses((status = 200, description = "The schedule", body = WholeScheduleView)),
 )]
 pub(super) async fn schedule(
     State(door): Shared,
@@ -110,9 +111,13 @@ async fn found(door: &Door, caller: &Caller, name: &ScheduleName) -> Result<Kept
     }
 }
 
-async fn shown(door: &Door, caller: &Caller, name: &ScheduleName) -> Result<Value, Problem> {
+async fn shown(
+    door: &Door,
+    caller: &Caller,
+    name: &ScheduleName,
+) -> Result<WholeScheduleView, Problem> {
     let kept = found(door, caller, name).await?;
-    Ok(schedule_view::view(&kept, door.now_ms()?, true))
+    Ok(schedule_view::whole(&kept, door.now_ms()?))
 }
 
 /// Makes a schedule, or gives it another definition.
@@ -121,10 +126,10 @@ async fn shown(door: &Door, caller: &Caller, name: &ScheduleName) -> Result<Valu
 #[utoipa::path(
     put, path = "/v1/schedules/{name}", operation_id = "put_schedule", tag = "schedules",
     params(("name" = String, Path, description = "Its name: 1 to 63 of a-z, 0-9, _ and -")),
-    request_body(content = ref("#/components/schemas/NewSchedule"), content_type = "application/json"),
+    request_body(content = ScheduleRequest, content_type = "application/json"),
     responses(
-        (status = 201, description = "Made", body = ref("#/components/schemas/Schedule"), headers(("Location" = String, description = "The schedule's address"))),
-        (status = 200, description = "Changed, or so already", body = ref("#/components/schemas/Schedule")),
+        (status = 201, description = "Made", body = WholeScheduleView, headers(("Location" = String, description = "The schedule's address"))),
+        (status = 200, description = "Changed, or so already", body = WholeScheduleView),
         (status = 409, description = "A schedule of this name is in the configuration file, and is changed there"),
         (status = 413, description = "The body is larger than server.body_limit"),
         (status = 415, description = "The body is not JSON"),
@@ -168,7 +173,7 @@ pub(super) async fn put(
     delete, path = "/v1/schedules/{name}", operation_id = "delete_schedule", tag = "schedules",
     params(("name" = String, Path, description = "The schedule's name")),
     responses(
-        (status = 200, description = "What it was", body = ref("#/components/schemas/Schedule")),
+        (status = 200, description = "What it was", body = WholeScheduleView),
         (status = 409, description = "It is in the configuration file, and is taken out there"),
     ),
 )]
@@ -185,16 +190,16 @@ pub(super) async fn delete(
     }
     done(&door, &caller, door.store().schedules.delete(&name).await?, &name).await?;
     tracing::info!(schedule = %name, by = caller.name(), "schedule deleted");
-    Ok(Json(schedule_view::view(&was, door.now_ms()?, true)).into_response())
+    Ok(Json(schedule_view::whole(&was, door.now_ms()?)).into_response())
 }
 
 /// Stops a schedule until it is resumed, through restarts and reloads. Nothing of it is caught up then.
 #[utoipa::path(
     post, path = "/v1/schedules/{name}/pause", operation_id = "pause_schedule", tag = "schedules",
     params(("name" = String, Path, description = "The schedule's name")),
-    request_body(content = ref("#/components/schemas/PauseSchedule"), content_type = "application/json"),
+    request_body(content = SchedulePauseRequest, content_type = "application/json"),
     responses(
-        (status = 200, description = "The schedule", body = ref("#/components/schemas/Schedule")),
+        (status = 200, description = "The schedule", body = WholeScheduleView),
         (status = 415, description = "The body is not JSON"),
     ),
 )]
@@ -218,7 +223,7 @@ pub(super) async fn pause(
 #[utoipa::path(
     post, path = "/v1/schedules/{name}/resume", operation_id = "resume_schedule", tag = "schedules",
     params(("name" = String, Path, description = "The schedule's name")),
-    responses((status = 200, description = "The schedule", body = ref("#/components/schemas/Schedule"))),
+    responses((status = 200, description = "The schedule", body = WholeScheduleView)),
 )]
 pub(super) async fn resume(
     State(door): Shared,
@@ -240,8 +245,8 @@ pub(super) async fn resume(
         ("Idempotency-Key" = Option<String>, Header, description = "A repeat with the same key is the same run"),
     ),
     responses(
-        (status = 201, description = "The message is in its queue", body = ref("#/components/schemas/ScheduleRun"), headers(("Location" = String, description = "The message's address"))),
-        (status = 200, description = "It was, by this key", body = ref("#/components/schemas/ScheduleRun")),
+        (status = 201, description = "The message is in its queue", body = ScheduleRunAnswer, headers(("Location" = String, description = "The message's address"))),
+        (status = 200, description = "It was, by this key", body = ScheduleRunAnswer),
     ),
 )]
 pub(super) async fn run(
@@ -260,10 +265,12 @@ pub(super) async fn run(
     tracing::info!(schedule = %name, by = caller.name(), id = %accepted.id, "schedule run");
     let status = if accepted.duplicate { StatusCode::OK } else { StatusCode::CREATED };
     let location = [(header::LOCATION, send::location(&accepted.id)?)];
-    let view = json!({
-        "schedule": name.as_str(), "id": accepted.id.to_string(),
-        "queue": accepted.id.queue.as_str(), "duplicate": accepted.duplicate,
-    });
+    let view = ScheduleRunAnswer {
+        schedule: name.to_string(),
+        id: accepted.id.to_string(),
+        queue: accepted.id.queue.to_string(),
+        duplicate: accepted.duplicate,
+    };
     Ok((status, location, Json(view)).into_response())
 }
 

@@ -13,7 +13,7 @@ use super::held_by::Hold;
 use super::paths::InQueue;
 use super::problem::{Code, Problem};
 use super::view::{MessageView, json};
-use super::{Door, Shared, callback_fields, idempotency, intake, repeat};
+use super::{Door, Shared, callback_target, idempotency, intake, repeat};
 use crate::domain::gates::{Snapshot, gates};
 use crate::domain::id::MessageId;
 use crate::domain::message::{Message, NewMessage, When};
@@ -51,7 +51,7 @@ pub(super) async fn send(
     let body = door.bodies.read(body, door.state.server.body_limit_bytes).await?;
     let now_ms = door.now_ms()?;
     let message = intake::message(&body, now_ms, key.as_deref())?;
-    callback_fields::check(&message.details, &queue.policy)?;
+    callback_target::check(&message.details, &queue.policy)?;
     let sent = message.clone();
     let mut answers = door.store().messages.schedule(&queue.policy.name, vec![message]).await?;
     let answer = match answers.pop() {
@@ -112,7 +112,7 @@ async fn taken(
             .ok_or_else(|| super::paths::no_message(&accepted.id.to_string()))?,
     };
     // What takes no question to Redis: the window.
-    let gates = gates(&queue.policy, &Snapshot::default(), Some(now_ms));
+    let gates = gates(&queue.policy, &Snapshot::default(), now_ms);
     let view = MessageView::new(&message, &gates, false);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], json(&view)?).into_response())
 }
@@ -144,12 +144,12 @@ fn as_scheduled(
     queue: &Queue,
     sent: NewMessage,
     accepted: Accepted,
-    now_ms: u64,
+    now_ms: Option<u64>,
 ) -> Option<Message> {
     let due_at_ms = accepted.due_at_ms;
     let (taken_at_ms, is_due) = match sent.due {
         When::After(ms) => (Some(due_at_ms - ms.min(due_at_ms)), ms == 0),
-        When::At(_) => (None, due_at_ms <= now_ms),
+        When::At(_) => (None, due_at_ms <= now_ms?),
     };
     let expires_at_ms = match sent.expires {
         None => None,

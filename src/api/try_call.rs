@@ -31,7 +31,7 @@ pub trait TryCall: Send + Sync {
     /// Calls with this message as the only one, attempt 1, bounded by the downstream's timeout.
     ///
     /// An error means that no request could be made of it at all.
-    fn call(&self, queue: Arc<Queue>, message: NewMessage) -> TryFuture;
+    fn call(&self, queue: Arc<Queue>, message: NewMessage, now_ms: u64) -> TryFuture;
 }
 
 /// A test call and its answer.
@@ -80,8 +80,9 @@ pub(super) async fn try_call(
     let queue = queue.taking()?;
     let key = idempotency::from_header(&headers)?;
     let body = door.bodies.read(body, door.state.server.body_limit_bytes).await?;
-    let message = intake::message(&body, door.now_ms()?, key.as_deref())?;
-    let called = door.state.try_call.call(queue, message).await;
+    let now_ms = door.now_ms()?;
+    let message = intake::message(&body, now_ms, key.as_deref())?;
+    let called = door.state.try_call.call(queue, message, now_ms).await;
     let report = called.map_err(|why| Problem::fault("", format!("no call was made: {why}")))?;
     Ok(Json(view(&report)).into_response())
 }

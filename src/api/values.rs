@@ -7,10 +7,10 @@ use std::ops::RangeInclusive;
 use serde_json::value::RawValue;
 
 use super::items::items;
-use crate::domain::message::DELAY_MS_MAX;
 pub(super) use crate::domain::message::check_name;
+use crate::domain::message::{DELAY_MS_MAX, REASON_BYTES_MAX};
 use crate::domain::time::parse_rfc3339;
-use crate::domain::units::{format_duration, parse_duration_or_seconds};
+use crate::domain::units::{duration_within, parse_duration_or_seconds};
 
 /// The longest time for which anything may be asked: ten years, in milliseconds.
 pub(super) const LONG_MS: u64 = 10 * 366 * 86_400_000;
@@ -54,10 +54,9 @@ pub(super) fn name(raw: &RawValue, bytes_max: usize) -> Result<String, String> {
 
 /// Words for people, such as a reason: up to 1,000 bytes, line breaks allowed.
 pub(super) fn words(raw: &RawValue) -> Result<String, String> {
-    const BYTES_MAX: usize = 1000;
     let text = string(raw)?;
-    if text.len() > BYTES_MAX {
-        return Err(format!("found {} bytes, expected up to {BYTES_MAX}", text.len()));
+    if text.len() > REASON_BYTES_MAX {
+        return Err(format!("found {} bytes, expected up to {REASON_BYTES_MAX}", text.len()));
     }
     Ok(text)
 }
@@ -91,11 +90,7 @@ pub(super) fn duration(raw: &RawValue, bounds_ms: RangeInclusive<u64>) -> Result
             ));
         }
     };
-    if bounds_ms.contains(&ms) {
-        return Ok(ms);
-    }
-    let [found, least, most] = [ms, *bounds_ms.start(), *bounds_ms.end()].map(format_duration);
-    Err(format!("found {found}, expected {least} to {most}"))
+    duration_within(ms, &bounds_ms)
 }
 
 /// A delay: up to 366 days.

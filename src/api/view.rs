@@ -1,12 +1,13 @@
-//! The message as callers see it; its shape is `domain::view`'s, which callbacks share.
+//! The message as callers see it; its shape is `wire::message`'s, which callbacks share.
 
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 
 use super::problem::{Code, Problem};
-pub(super) use crate::domain::view::{
-    AttemptView, BodyView, FailingView, MessageView, Moment, Pairs, PayloadView, RetryView,
+pub(super) use crate::wire::Moment;
+pub(super) use crate::wire::message::{
+    AttemptView, BodyView, FailingView, MessageView, Pairs, PayloadView,
 };
 
 /// Room for a message as it is shown, so that its text is written once and not moved while it grows.

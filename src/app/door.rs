@@ -30,18 +30,15 @@ pub(super) fn api(
         server: settings.server.clone(),
         tokens: tokens.clone(),
         draining: draining.clone(),
-        try_call: Arc::new(TestCalls { store: store.clone() }),
+        try_call: Arc::new(TestCalls),
     })
 }
 
 /// Makes test calls as a queue's messages get them, on connections of their own.
-struct TestCalls {
-    store: Store,
-}
+struct TestCalls;
 
 impl TryCall for TestCalls {
-    fn call(&self, queue: Arc<Queue>, message: NewMessage) -> TryFuture {
-        let now_ms = self.store.clock().now_ms();
+    fn call(&self, queue: Arc<Queue>, message: NewMessage, now_ms: u64) -> TryFuture {
         Box::pin(async move { test_call(&queue, message, now_ms).await })
     }
 }

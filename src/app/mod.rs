@@ -22,7 +22,7 @@ use crate::config::{self, ServerSettings, Settings, Sources};
 use crate::domain::time::rfc3339;
 use crate::engine::{Presence, Pulses};
 use crate::shutdown::Tasks;
-use crate::store::{NodeInfo, RECORD_VERSION, StartRefused, Store};
+use crate::store::{NodeInfo, RECORD_VERSION, StartRefused, Store, StoreError};
 use crate::telemetry::Metrics;
 use crate::workers::{
     Auditor, Completer, Heartbeat, InboxReader, Janitor, Operator, Reaper, Recurring, Reporter,
@@ -111,7 +111,8 @@ impl Daemon {
         let vanished = Arc::new(Notify::new());
         let presence = Arc::new(Presence::default());
         presence.set_config(config::digest(&settings), settings.queues.len());
-        let info = node_info(&settings, &store);
+        let info =
+            node_info(&settings, &store).map_err(|error| Refused::new(UNREACHABLE, error))?;
         // Before its first claim: who dies with leases must be known to have been there.
         if let Err(error) = store.nodes.show(&info).await {
             tracing::debug!(%error, "this node could not show itself yet");
@@ -194,10 +195,7 @@ impl Daemon {
                 ..self.settings.server.clone()
             },
             redis: self.settings.redis.clone(),
-            queues: settings.queues,
-            topics: settings.topics,
-            schedules: settings.schedules,
-            inbox: settings.inbox,
+            ..settings
         };
         let registered = async {
             self.store.queues.register(&settings).await?;
@@ -227,20 +225,21 @@ impl Daemon {
     }
 }
 
-fn node_info(settings: &Settings, store: &Store) -> NodeInfo {
+fn node_info(settings: &Settings, store: &Store) -> Result<NodeInfo, StoreError> {
+    let started_at_ms = store.clock().require_ms()?;
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     tracing::debug!(
         node = store.nodes.own_id().as_str(),
-        since = rfc3339(store.clock().now_ms()),
+        since = rfc3339(started_at_ms),
         "node starts"
     );
-    NodeInfo {
+    Ok(NodeInfo {
         id: store.nodes.own_id().as_str().to_owned(),
         host,
         pid: std::process::id(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         listen: settings.server.listen.to_string(),
-        started_at_ms: store.clock().now_ms(),
+        started_at_ms,
         config_hash: config::digest(settings),
         queues: 0,
         slots: 0,
@@ -248,7 +247,7 @@ fn node_info(settings: &Settings, store: &Store) -> NodeInfo {
         record_version: RECORD_VERSION,
         beats: 0,
         seen_at_ms: 0,
-    }
+    })
 }
 
 /// What a signal asks for.

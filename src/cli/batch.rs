@@ -110,7 +110,7 @@ fn summary(tally: &Tally, rejects: &Rejects, session: &mut Session) -> Result<Ex
                 .map(|(n, why)| (if n == 0 { "reason".to_owned() } else { String::new() }, why)),
         );
         pairs.extend(path.map(|path| ("rejects".to_owned(), path)));
-        session.screen.pairs(pairs)?;
+        session.screen.pairs(&pairs)?;
     }
     Ok(if tally.rejected > 0 { Exit::Failure } else { Exit::Ok })
 }

@@ -71,7 +71,7 @@ pub(crate) async fn show(answer: &Answer, session: &mut Session) -> Result<(), F
             *text = plain(payload.get());
         }
     }
-    session.screen.pairs(fields)
+    session.screen.pairs(&fields)
 }
 
 /// What the queue says of the gate that holds the message: until when, and why. Nothing where nobody may ask.

@@ -364,7 +364,7 @@ async fn show(args: &OperationArgs, session: &mut Session) -> Result<Exit, Failu
     {
         pairs.push(("took".to_owned(), span(ended.saturating_sub(began))));
     }
-    session.screen.pairs(pairs)?;
+    session.screen.pairs(&pairs)?;
     Ok(Exit::Ok)
 }
 

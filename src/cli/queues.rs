@@ -103,7 +103,7 @@ pub(crate) async fn queue(name: &str, session: &mut Session) -> Result<Exit, Fai
     flatten("rate", &queue["rate"], &mut pairs);
     flatten("policy", &queue["policy"], &mut pairs);
     pairs.retain(|(_, value)| !value.is_empty());
-    session.screen.pairs(pairs)?;
+    session.screen.pairs(&pairs)?;
     Ok(Exit::Ok)
 }
 

@@ -3,7 +3,7 @@
 //! Owns their tables. Refuses to know when a pattern ticks: the daemon says.
 
 use http::Method;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use super::Session;
 use super::args_admin::{ScheduleArgs, ScheduleStep};
@@ -11,16 +11,21 @@ use super::client::{Answer, Target};
 use super::describe::word;
 use super::exit::{Exit, Failure};
 use super::payload;
-use super::queues::{as_it_came, list};
+use super::plain::plain;
+use super::queues::as_it_came;
 use super::table::{whole, words};
-use super::times::{Times, of_answer, span};
+use super::times::{Times, span};
+use crate::domain::units::format_duration;
+use crate::wire::schedule::{
+    ScheduleList, SchedulePauseRequest, ScheduleRunAnswer, ScheduleView, WholeScheduleView,
+};
 
 /// Schedules asked for at once.
 const PAGE: &str = "1000";
 
 /// `schedules`.
 pub(crate) async fn schedules(session: &mut Session) -> Result<Exit, Failure> {
-    let mut all = Vec::new();
+    let mut all: Vec<ScheduleView> = Vec::new();
     let mut cursor: Option<String> = None;
     loop {
         let mut target = Target::new(&["v1", "schedules"]).with("limit", PAGE);
@@ -28,19 +33,18 @@ pub(crate) async fn schedules(session: &mut Session) -> Result<Exit, Failure> {
             target = target.with("cursor", cursor);
         }
         let answer = session.client.get(&target).await?;
-        let document: Value = answer.read()?;
-        let next = document["next_cursor"].as_str().map(str::to_owned);
-        if session.screen.is_json() && all.is_empty() && next.is_none() {
+        let page: ScheduleList = answer.read()?;
+        if session.screen.is_json() && all.is_empty() && page.next_cursor.is_none() {
             return as_it_came(&answer, session);
         }
-        all.extend_from_slice(list(&document, "schedules"));
-        if next.is_none() {
+        all.extend(page.schedules);
+        if page.next_cursor.is_none() {
             break;
         }
-        cursor = next;
+        cursor = page.next_cursor;
     }
     if session.screen.is_json() {
-        session.screen.json(&json!({ "schedules": all, "next_cursor": null }))?;
+        session.screen.json(&ScheduleList { schedules: all, next_cursor: None })?;
         return Ok(Exit::Ok);
     }
     if all.is_empty() {
@@ -62,38 +66,35 @@ pub(crate) async fn schedules(session: &mut Session) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-fn row(schedule: &Value, times: &Times) -> Vec<String> {
-    let at = |value: &Value| of_answer(value).map(|at_ms| times.distance(at_ms));
-    let is_paused = !schedule["paused"].is_null();
-    let next = at(&schedule["next"][0]).filter(|_| !is_paused);
+fn row(schedule: &ScheduleView, times: &Times) -> Vec<String> {
+    let next = schedule.next.first().filter(|_| schedule.paused.is_none());
+    let last = schedule.last.as_ref().map(|last| times.distance(last.nominal_at.0));
     vec![
-        word(&schedule["name"]),
-        word(&schedule["queue"]),
+        schedule.name.clone(),
+        schedule.queue.clone(),
         cadence(schedule),
-        next.unwrap_or_default(),
-        at(&schedule["last"]["nominal_at"]).unwrap_or_else(|| "never".to_owned()),
+        next.map(|next| times.distance(next.0)).unwrap_or_default(),
+        last.unwrap_or_else(|| "never".to_owned()),
         stands(schedule),
-        word(&schedule["source"]),
+        schedule.source.to_string(),
     ]
 }
 
-fn cadence(schedule: &Value) -> String {
-    match schedule["every"].as_str() {
-        Some(every) => format!("every {every}"),
-        None => format!("{} {}", word(&schedule["cron"]), word(&schedule["time_zone"])),
+fn cadence(schedule: &ScheduleView) -> String {
+    match (&schedule.every, &schedule.cron, &schedule.time_zone) {
+        (Some(every), _, _) => format!("every {}", format_duration(every.0)),
+        (None, Some(cron), Some(time_zone)) => format!("{cron} {time_zone}"),
+        (None, cron, _) => cron.clone().unwrap_or_default(),
     }
 }
 
 /// In a few words, whether it ticks, and if not, why.
-fn stands(schedule: &Value) -> String {
-    let paused = &schedule["paused"];
-    if !paused.is_null() {
-        let reason = word(&paused["reason"]);
-        return if reason.is_empty() { "paused".to_owned() } else { format!("paused ({reason})") };
-    }
-    match schedule["overdue"]["late_ms"].as_u64() {
-        Some(late_ms) => format!("overdue by {}", span(late_ms)),
-        None => "ticks".to_owned(),
+fn stands(schedule: &ScheduleView) -> String {
+    match (&schedule.paused, &schedule.overdue) {
+        (Some(paused), _) if paused.reason.is_empty() => "paused".to_owned(),
+        (Some(paused), _) => format!("paused ({})", paused.reason),
+        (None, Some(overdue)) => format!("overdue by {}", span(overdue.late_ms)),
+        (None, None) => "ticks".to_owned(),
     }
 }
 
@@ -108,10 +109,7 @@ pub(crate) async fn schedule(args: &ScheduleArgs, session: &mut Session) -> Resu
             show(&answer, session)
         }
         Some(ScheduleStep::Pause { reason }) => {
-            let mut body = Map::new();
-            if let Some(reason) = reason {
-                body.insert("reason".to_owned(), reason.clone().into());
-            }
+            let body = SchedulePauseRequest { reason: reason.clone() };
             let answer = session.client.send(Method::POST, &step("pause"), &body).await?;
             confirm(&format!("{name} is paused until it is resumed"), &answer, session)
         }
@@ -121,8 +119,8 @@ pub(crate) async fn schedule(args: &ScheduleArgs, session: &mut Session) -> Resu
         }
         Some(ScheduleStep::Run) => {
             let answer = session.client.send(Method::POST, &step("run"), &json!({})).await?;
-            let document: Value = answer.read()?;
-            confirm(&word(&document["id"]), &answer, session)
+            let run: ScheduleRunAnswer = answer.read()?;
+            confirm(&plain(&run.id), &answer, session)
         }
         Some(ScheduleStep::Put(body)) => {
             let body = payload::json_document(body, &mut session.screen)?;
@@ -140,31 +138,38 @@ fn show(answer: &Answer, session: &mut Session) -> Result<Exit, Failure> {
     if session.screen.is_json() {
         return as_it_came(answer, session);
     }
-    let schedule: Value = answer.read()?;
+    let whole: WholeScheduleView = answer.read()?;
+    let schedule = &whole.schedule;
     let times = session.times();
-    let moment =
-        |value: &Value| of_answer(value).map_or_else(String::new, |at| times.at_and_distance(at));
     let mut pairs = vec![
-        ("schedule".to_owned(), word(&schedule["name"])),
-        ("queue".to_owned(), word(&schedule["queue"])),
-        ("when".to_owned(), cadence(&schedule)),
-        ("in words".to_owned(), word(&schedule["description"])),
-        ("catch up".to_owned(), word(&schedule["catch_up"])),
-        ("made by".to_owned(), word(&schedule["source"])),
-        ("stands".to_owned(), stands(&schedule)),
+        ("schedule", schedule.name.clone()),
+        ("queue", schedule.queue.clone()),
+        ("when", cadence(schedule)),
+        ("in words", schedule.description.clone()),
+        ("catch up", schedule.catch_up.to_string()),
+        ("made by", schedule.source.to_string()),
+        ("stands", stands(schedule)),
     ];
-    for (number, at) in list(&schedule, "next").iter().enumerate() {
+    for (number, at) in schedule.next.iter().enumerate() {
         let name = if number == 0 { "next" } else { "" };
-        pairs.push((name.to_owned(), moment(at)));
+        pairs.push((name, times.at_and_distance(at.0)));
     }
-    let last = &schedule["last"];
-    pairs.push(("last".to_owned(), moment(&last["nominal_at"])));
-    pairs.push(("its message".to_owned(), word(&last["message_id"])));
-    for key in ["fired", "missed", "payload", "content_type", "group", "priority", "ttl"] {
-        pairs.push((key.replace('_', " "), word(&schedule[key])));
+    if let Some(last) = &schedule.last {
+        pairs.push(("last", times.at_and_distance(last.nominal_at.0)));
+        pairs.push(("its message", last.message_id.clone()));
     }
+    let payload = whole.payload.as_ref().map(|payload| word(&payload.to_value()));
+    pairs.extend([
+        ("fired", schedule.fired.to_string()),
+        ("missed", schedule.missed.to_string()),
+        ("payload", payload.unwrap_or_default()),
+        ("content type", whole.content_type.clone().unwrap_or_default()),
+        ("group", whole.group.clone().unwrap_or_default()),
+        ("priority", whole.priority.to_string()),
+        ("ttl", whole.ttl.map(|ttl| format_duration(ttl.0)).unwrap_or_default()),
+    ]);
     pairs.retain(|(_, value)| !value.is_empty());
-    session.screen.pairs(pairs)?;
+    session.screen.pairs(&pairs)?;
     Ok(Exit::Ok)
 }
 

@@ -5,10 +5,10 @@
 
 use std::io::{self, BufRead, BufWriter, IsTerminal, Write};
 
-use serde_json::Value;
+use serde::Serialize;
 
 use super::args::Format;
-use super::exit::Failure;
+use super::exit::{Exit, Failure};
 use super::plain::plain;
 use super::table::{self, Column, Look, Table};
 
@@ -66,8 +66,10 @@ impl Screen {
     }
 
     /// A document made here.
-    pub(crate) fn json(&mut self, document: &Value) -> Result<(), Failure> {
-        Ok(writeln!(self.out, "{document}")?)
+    pub(crate) fn json(&mut self, document: &impl Serialize) -> Result<(), Failure> {
+        let text = serde_json::to_string(document)
+            .map_err(|error| Failure::new(Exit::Failure, format!("cannot write JSON: {error}")))?;
+        Ok(writeln!(self.out, "{text}")?)
     }
 
     /// A line beside the output, on standard error.
@@ -111,10 +113,9 @@ impl Screen {
     }
 
     /// Names and values, one pair per line.
-    pub(crate) fn pairs(&mut self, mut pairs: Vec<(String, String)>) -> Result<(), Failure> {
-        for (name, value) in &mut pairs {
-            (*name, *value) = (plain(name), plain(value));
-        }
+    pub(crate) fn pairs(&mut self, pairs: &[(impl AsRef<str>, String)]) -> Result<(), Failure> {
+        let pairs: Vec<_> =
+            pairs.iter().map(|(name, value)| (plain(name.as_ref()), plain(value))).collect();
         self.all(&table::pairs(&pairs, self.columns(), self.paint()))
     }
 

@@ -2,11 +2,9 @@
 //!
 //! Owns what is left out of a url. Refuses to know how a Redis is reached.
 
+use super::setting::MASK;
 use super::settings::{RedisSettings, RedisTarget};
 use crate::domain::endpoint::Secret;
-
-/// What stands where a secret was.
-pub(super) const MASK: &str = "***";
 
 impl RedisSettings {
     /// Which Redis keeps the messages, for example `Redis at redis://cache-1:6379`.

@@ -2,11 +2,17 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::render::{render_queue, render_schedule, render_topic};
+use super::effective::{render_queue, render_schedule, render_topic};
+use super::sections::{redis, server};
 use super::settings::{RedisTarget, Settings};
 
 /// Length of a digest in text: enough to tell a few configurations apart at a glance.
 const DIGEST_CHARS: usize = 12;
+
+/// The settings of `[server]` that a reload changes.
+const RELOADED: [&str; 2] = ["tokens", "callback_hosts"];
+/// The settings of `[redis]` that say which Redis is meant.
+const OF_TARGET: [&str; 3] = ["url", "sentinel", "cluster"];
 
 /// A short hash of queues, topics, schedules and inbox, for nodes to compare. Secrets are left out of
 /// it, so that it can be shown.
@@ -32,25 +38,19 @@ pub fn digest(settings: &Settings) -> String {
 /// inbox and tokens: the caller says that they wait for a restart.
 #[must_use]
 pub fn restart_needed(old: &Settings, new: &Settings) -> Vec<String> {
-    let (server, redis) = ((&old.server, &new.server), (&old.redis, &new.redis));
-    let differs = [
-        ("server.listen", server.0.listen != server.1.listen),
-        ("server.body_limit", server.0.body_limit_bytes != server.1.body_limit_bytes),
-        (
-            "server.batch_body_limit",
-            server.0.batch_body_limit_bytes != server.1.batch_body_limit_bytes,
-        ),
-        ("server.drain_timeout", server.0.drain_timeout_ms != server.1.drain_timeout_ms),
-        (target_key(&redis.1.target, &redis.0.target), redis.0.target != redis.1.target),
-        ("redis.namespace", redis.0.namespace != redis.1.namespace),
-        ("redis.durability", redis.0.durability != redis.1.durability),
-        ("redis.replicas", redis.0.replicas != redis.1.replicas),
-        ("redis.data_dir", redis.0.data_dir != redis.1.data_dir),
-        ("redis.disk_reserve", redis.0.disk_reserve_bytes != redis.1.disk_reserve_bytes),
-        ("redis.clock_settle", redis.0.clock_settle_ms != redis.1.clock_settle_ms),
-    ];
-    let keys = differs.into_iter().filter(|(_, differs)| *differs);
-    keys.map(|(key, _)| key.to_owned()).collect()
+    let server = |settings: &Settings| server::Server::shown(&settings.server);
+    let differing = server(old).differing(&server(new));
+    let of_server = differing.into_iter().filter(|key| !RELOADED.contains(key));
+    let mut keys: Vec<_> = of_server.map(|key| format!("server.{key}")).collect();
+    // Compared as a whole: passwords, which are not shown, may differ too.
+    if old.redis.target != new.redis.target {
+        keys.push(target_key(&new.redis.target, &old.redis.target).to_owned());
+    }
+    let redis = |settings: &Settings| redis::Redis::shown(&settings.redis);
+    let differing = redis(old).differing(&redis(new));
+    let of_redis = differing.into_iter().filter(|key| !OF_TARGET.contains(key));
+    keys.extend(of_redis.map(|key| format!("redis.{key}")));
+    keys
 }
 
 /// The key that names the new way to Redis; on the way back to a managed one, the key that went.

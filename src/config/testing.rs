@@ -1,4 +1,6 @@
-//! What the tests of this room share: loading a text as if it were a file.
+//! What tests share: settings and policies, made as a file makes them.
+//!
+//! A test names what it is about, and everything else has its default: a new setting changes no test.
 
 use std::sync::Arc;
 
@@ -6,7 +8,7 @@ use super::{ConfigErrors, Settings, Sources, load};
 use crate::domain::policy::QueuePolicy;
 
 /// Loads a file with this text, under the given environment and flags.
-pub(super) fn load_with(
+pub(crate) fn load_with(
     text: &str,
     environment: &[(&str, &str)],
     flags: &[(String, String, &'static str)],
@@ -19,24 +21,30 @@ pub(super) fn load_with(
 }
 
 /// Loads a good file.
-pub(super) fn settings_of(text: &str) -> Settings {
+pub(crate) fn settings_of(text: &str) -> Settings {
     load_with(text, &[], &[]).unwrap_or_else(|errors| panic!("{text}\n{errors}"))
 }
 
 /// Everything that is wrong with a bad file.
-pub(super) fn errors_of(text: &str) -> String {
+pub(crate) fn errors_of(text: &str) -> String {
     let Err(errors) = load_with(text, &[], &[]) else { panic!("accepted: {text}") };
     errors.to_string()
 }
 
 /// Loads the queue `q`, by its settings; it sends nowhere unless they say so.
-pub(super) fn queue_of(text: &str) -> Arc<QueuePolicy> {
+pub(crate) fn queue_of(text: &str) -> Arc<QueuePolicy> {
     let settings = settings_of(&with_downstream(text));
     Arc::clone(settings.queues.values().next().unwrap())
 }
 
+/// The policy of a queue with this name, by its settings; it sends nowhere unless they say so.
+pub(crate) fn policy(name: &str, text: &str) -> QueuePolicy {
+    let name = name.parse().unwrap_or_else(|error| panic!("{name}: {error}"));
+    QueuePolicy { name, ..QueuePolicy::clone(&queue_of(text)) }
+}
+
 /// Everything that is wrong with the settings of the queue `q`.
-pub(super) fn queue_errors(text: &str) -> String {
+pub(crate) fn queue_errors(text: &str) -> String {
     errors_of(&with_downstream(text))
 }
 

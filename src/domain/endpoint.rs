@@ -21,6 +21,21 @@ pub struct HttpDownstream {
     pub signing_secret: Option<Secret>,
 }
 
+#[cfg(test)]
+impl HttpDownstream {
+    /// An endpoint for tests: `POST` within 20 seconds, unsigned and without headers.
+    pub(crate) fn of(url: &str) -> Self {
+        Self {
+            url: url.parse().unwrap_or_else(|error| panic!("{url}: {error}")),
+            url_shown: url.to_owned(),
+            method: http::Method::POST,
+            timeout_ms: 20_000,
+            headers: Vec::new(),
+            signing_secret: None,
+        }
+    }
+}
+
 /// The url may hold a secret in its path: only its shown form is shown.
 impl fmt::Debug for HttpDownstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -25,6 +25,9 @@ pub const LABELS_MAX: usize = 16;
 /// Longest name of a label, in bytes.
 pub const LABEL_BYTES_MAX: usize = 64;
 
+/// Longest sentence for people, such as a reason, in bytes.
+pub const REASON_BYTES_MAX: usize = 1000;
+
 /// Checks a key, a group, or the name of a label.
 ///
 /// # Errors

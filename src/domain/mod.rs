@@ -6,9 +6,10 @@
 pub mod callback;
 pub mod callback_host;
 pub mod change;
+pub mod depth;
 pub mod details;
+pub mod draft;
 pub mod endpoint;
-pub mod event;
 pub mod failing;
 pub mod filter;
 pub mod gates;
@@ -37,5 +38,4 @@ pub mod suggest;
 pub mod time;
 pub mod topic;
 pub mod units;
-pub mod view;
 pub mod window;

@@ -1,9 +1,36 @@
 //! What the bytes of a payload are, where nobody said so in a field of their own.
 
+use base64::Engine as _;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::headers::{charsets, is_ascii, is_json_type, is_utf8};
 use super::message::PayloadKind;
+
+/// The content type of raw bytes that came without one.
+pub const RAW_CONTENT_TYPE: &str = "application/octet-stream";
+
+/// Standard alphabet, padded or not.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// Bytes as `payload_base64` has them.
+///
+/// # Errors
+/// When it is not standard base64, padded or not.
+pub fn from_base64(text: &str) -> Result<Bytes, String> {
+    let decoded = BASE64.decode(text);
+    decoded.map(Bytes::from).map_err(|error| format!("this is not valid standard base64: {error}"))
+}
+
+/// Bytes as `payload_base64` has them: the other way round.
+#[must_use]
+pub fn to_base64(bytes: &[u8]) -> String {
+    BASE64.encode(bytes)
+}
 
 /// What a payload is, and the content type that follows; the rule of the command line.
 ///
@@ -25,7 +52,7 @@ pub fn kind(
                 "payload: begins like JSON and cannot be read: {error}; mend it, or say content_type text/plain"
             )),
             Some(_) if is_text() => Ok((PayloadKind::Text, Some("text/plain".to_owned()))),
-            Some(_) => Ok((PayloadKind::Raw, Some("application/octet-stream".to_owned()))),
+            Some(_) => Ok((PayloadKind::Raw, Some(RAW_CONTENT_TYPE.to_owned()))),
         };
     };
     let is_ours = |charset: &String| is_utf8(charset) || is_ascii(charset) && payload.is_ascii();

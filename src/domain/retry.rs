@@ -4,6 +4,13 @@
 
 use super::spread;
 
+/// Most attempts that may be asked for: a bound against a slip of the finger.
+pub const ATTEMPTS_MAX: u32 = 1_000_000;
+/// The steepest curve.
+pub const FACTOR_MAX: f64 = 1000.0;
+/// Most delays in a schedule.
+pub const SCHEDULE_MAX: usize = 100;
+
 /// The retry policy of a queue, or of one message of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RetryPolicy {

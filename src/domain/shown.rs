@@ -1,10 +1,9 @@
 //! Payloads and answers as they are shown again: as JSON, as text, or as bytes in base64.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 
 use super::message::{Message, PayloadKind};
+use super::payload::to_base64;
 
 /// How a payload is shown again: its field and value.
 #[derive(Debug)]
@@ -31,11 +30,11 @@ pub fn show_payload(kind: PayloadKind, bytes: &[u8]) -> Shown<'_> {
         PayloadKind::Text => std::str::from_utf8(bytes).ok().map(Shown::Text),
         PayloadKind::Raw => None,
     };
-    shown.unwrap_or_else(|| Shown::Base64(STANDARD.encode(bytes)))
+    shown.unwrap_or_else(|| Shown::Base64(to_base64(bytes)))
 }
 
 /// Foreign bytes for people: as text, or in base64 where they are none.
 #[must_use]
 pub fn show_bytes(bytes: &[u8]) -> Shown<'_> {
-    std::str::from_utf8(bytes).map_or_else(|_| Shown::Base64(STANDARD.encode(bytes)), Shown::Text)
+    std::str::from_utf8(bytes).map_or_else(|_| Shown::Base64(to_base64(bytes)), Shown::Text)
 }

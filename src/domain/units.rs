@@ -3,6 +3,8 @@
 //! Owns the two notations of the contract, both ways. Refuses what is ambiguous: bare numbers (but
 //! see [`parse_duration_or_seconds`]), months, years, negative and fractional amounts.
 
+use std::ops::RangeInclusive;
+
 /// Milliseconds of each unit, longest first.
 const DURATION_UNITS: [(&str, u64); 6] = [
     ("w", 604_800_000),
@@ -86,6 +88,18 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
         return Err(bad());
     }
     number.checked_mul(factor).ok_or_else(|| format!("\"{text}\" is too large a size"))
+}
+
+/// A duration that is within bounds, in milliseconds.
+///
+/// # Errors
+/// A sentence with the bounds, when it is not.
+pub fn duration_within(ms: u64, bounds_ms: &RangeInclusive<u64>) -> Result<u64, String> {
+    if bounds_ms.contains(&ms) {
+        return Ok(ms);
+    }
+    let [found, least, most] = [ms, *bounds_ms.start(), *bounds_ms.end()].map(format_duration);
+    Err(format!("found {found}, expected {least} to {most}"))
 }
 
 /// A duration in its shortest exact form, for example `1h30m`; zero is `0s`.

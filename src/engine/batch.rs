@@ -1,147 +1,90 @@
 //! A batch: one call for many messages, each settled by itself.
 //!
-//! On a permanent refusal the batch is split in halves until the guilty items are alone; each half is
-//! a call of its own, with its own permit, inside the window. Sequential, so that one exchange stays
-//! one exchange.
+//! Owns when a batch is split, and what its answer says of each message. On a permanent refusal it is split in
+//! halves until the guilty messages are alone; each half is a call of its own, with its own permit, inside the
+//! window. They are sent one after the other, so that one exchange stays one exchange. The steps of a call, see
+//! `life`.
+
+use std::borrow::Cow;
 
 use tokio::time::Instant;
 
 use super::batch_answer::{self, BatchAnswer, ItemSaid, Reading};
 use super::episode::Turn;
-use super::exchange::{Exchanges, Outcomes, Tried};
-use super::permits::{NoPermit, permit};
-use super::request::{batch_call, item_ids};
+use super::exchange::{Exchanges, Tried};
+use super::request::item_ids;
 use crate::domain::outcome::{Answer, Outcome};
 use crate::domain::receipt::Pending;
-use crate::domain::settlement::Settlement;
-use crate::failpoint::failpoint;
 use crate::store::Claimed;
 use crate::telemetry::QueueLabel;
 
-/// Guilty items in a row, each refused as if the downstream itself were at fault, after which the
+/// Guilty messages in a row, each refused as if the downstream itself were at fault, after which the
 /// rest goes back: the gate shuts, and the night is not buried.
 const SUSPECTS_MAX: usize = 5;
 /// A longer answer is read aside: meanwhile this thread has other exchanges to serve.
 const READ_HERE_BYTES_MAX: usize = 64 << 10;
 
-/// Why the next call of an exchange does not start.
-#[derive(Debug, Clone, Copy)]
-enum NoStart {
-    /// The window would not hold it.
-    Hold,
-    /// The queue is paused, shut or stopping, or the lease is lost: back as if not claimed.
-    Release,
+/// The parts of what was claimed together: one, until it is refused and split.
+#[derive(Debug)]
+pub(super) struct Parts {
+    /// What was claimed, until it is sent.
+    whole: Option<Vec<Claimed>>,
+    /// Halves that are still to be sent, the next one last.
+    halves: Vec<Vec<Claimed>>,
+    calls: usize,
+    suspects: usize,
 }
 
-/// Sends a batch, and, where it is refused, its halves.
-pub(super) async fn run(exchanges: &Exchanges, messages: Vec<Claimed>, outcomes: &Outcomes) {
-    let mut parts = vec![messages];
-    let mut suspects = 0;
-    let mut number = 0;
-    while let Some(part) = parts.pop() {
-        let start = if suspects < SUSPECTS_MAX {
-            next_start(exchanges, &part, number).await
-        } else {
-            Err(NoStart::Release)
-        };
-        if let Err(why) = start {
-            let settlement = match why {
-                NoStart::Hold => Settlement::Hold,
-                NoStart::Release => Settlement::Release,
-            };
-            give_back(&part, &settlement, parts.is_empty(), outcomes).await;
-            continue;
-        }
-        let (part, expired) = split_expired(exchanges, part);
-        let is_last = part.is_empty() && parts.is_empty();
-        give_back(&expired, &Settlement::Release, is_last, outcomes).await;
-        if part.is_empty() {
-            continue;
-        }
-        let tried = send(exchanges, &part, number).await;
-        number += 1;
-        let refused = matches!(tried.outcome, Outcome::Refused | Outcome::Suspect);
-        if refused && part.len() > 1 {
-            let (first, second) = part.split_at(part.len() / 2);
+impl Parts {
+    pub(super) const fn new(messages: Vec<Claimed>) -> Self {
+        Self { whole: Some(messages), halves: Vec::new(), calls: 0, suspects: 0 }
+    }
+
+    /// The next part, in the order of the messages.
+    pub(super) fn next(&mut self) -> Option<Vec<Claimed>> {
+        self.whole.take().or_else(|| self.halves.pop())
+    }
+
+    /// Whether the part that was taken last is the last one.
+    pub(super) const fn is_last(&self) -> bool {
+        self.halves.is_empty()
+    }
+
+    /// Whether no call has been made yet.
+    pub(super) const fn is_first_call(&self) -> bool {
+        self.calls == 0
+    }
+
+    /// Whether what is left goes back without a call.
+    pub(super) const fn are_given_up(&self) -> bool {
+        self.suspects >= SUSPECTS_MAX
+    }
+
+    /// A call with this part came to this outcome. Returns the part, unless its halves are to be sent instead.
+    pub(super) fn answered(
+        &mut self,
+        part: Vec<Claimed>,
+        outcome: Outcome,
+    ) -> Option<Vec<Claimed>> {
+        self.calls += 1;
+        if matches!(outcome, Outcome::Refused | Outcome::Suspect) && part.len() > 1 {
+            let mut first = part;
+            let second = first.split_off(first.len() / 2);
             // The last pushed is the next sent: order is kept.
-            parts.push(second.to_vec());
-            parts.push(first.to_vec());
-            continue;
+            self.halves.push(second);
+            self.halves.push(first);
+            return None;
         }
-        suspects = if tried.outcome == Outcome::Suspect { suspects + 1 } else { 0 };
-        settle_part(exchanges, &part, &tried, parts.is_empty(), outcomes).await;
+        self.suspects = if outcome == Outcome::Suspect { self.suspects + 1 } else { 0 };
+        Some(part)
     }
-}
-
-/// A permit, an open window and a lease that lasts; the first call has its permit from the claim.
-async fn next_start(exchanges: &Exchanges, part: &[Claimed], number: usize) -> Result<(), NoStart> {
-    let may_start = || may_start(exchanges, part, number);
-    if number == 0 {
-        return may_start();
-    }
-    match permit(&exchanges.store, &exchanges.queue, &exchanges.stop, may_start).await {
-        Ok(()) => Ok(()),
-        Err(NoPermit::Ended(why)) => Err(why),
-        Err(NoPermit::Shut) => Err(NoStart::Release),
-    }
-}
-
-fn may_start(exchanges: &Exchanges, part: &[Claimed], number: usize) -> Result<(), NoStart> {
-    if exchanges.is_held() {
-        return Err(NoStart::Hold);
-    }
-    let lasts = part.iter().all(|message| exchanges.in_flight.may_start(&message.lease));
-    if !lasts || (number == 0 && exchanges.is_too_late(&part[0])) {
-        return Err(NoStart::Release);
-    }
-    Ok(())
-}
-
-fn split_expired(exchanges: &Exchanges, part: Vec<Claimed>) -> (Vec<Claimed>, Vec<Claimed>) {
-    let now_ms = exchanges.store.clock().now_ms();
-    part.into_iter().partition(|message| message.expires_ms.is_none_or(|at_ms| at_ms > now_ms))
-}
-
-async fn give_back(part: &[Claimed], settlement: &Settlement, is_last: bool, outcomes: &Outcomes) {
-    let back = part.iter().map(|message| outcomes.of(message, settlement.clone(), None));
-    outcomes.settle(back.collect(), is_last).await;
-}
-
-async fn send(exchanges: &Exchanges, part: &[Claimed], number: usize) -> Tried {
-    let policy = &exchanges.queue.policy;
-    for message in part {
-        if number == 0 {
-            exchanges.store.messages.note_start(policy, message, true, &exchanges.lateness);
-        }
-    }
-    let (now_ms, deadline) = exchanges.times();
-    let call = batch_call(&policy.name, part, (now_ms, deadline));
-    failpoint!("before-send"; &part.iter().flat_map(|item| item.payload.to_vec()).collect::<Vec<_>>());
-    let answer = exchanges.transport.send(call).await;
-    failpoint!("after-send"; &part.iter().flat_map(|item| item.payload.to_vec()).collect::<Vec<_>>());
-    exchanges.judge(part.iter().any(|message| message.is_in_doubt), now_ms, answer)
-}
-
-async fn settle_part(
-    exchanges: &Exchanges,
-    part: &[Claimed],
-    tried: &Tried,
-    is_last: bool,
-    outcomes: &Outcomes,
-) {
-    let reading = read_answer(exchanges, part, tried).await;
-    let mut endings = Vec::with_capacity(part.len());
-    for (at, message) in part.iter().enumerate() {
-        let own = own_try(tried, &reading, at, part.len());
-        let settlement = exchanges.settlement_of(message, &own, own.outcome, outcomes.paused_ms);
-        let attempt = exchanges.attempt_of(message, &own);
-        endings.push(outcomes.of(message, settlement, Some(attempt)));
-    }
-    outcomes.settle(endings, is_last).await;
 }
 
 /// What a success says of the items; any other answer is that of all of them.
-async fn read_answer(exchanges: &Exchanges, part: &[Claimed], tried: &Tried) -> Reading {
+pub(super) async fn read_answer(exchanges: &Exchanges, part: &[Claimed], tried: &Tried) -> Reading {
+    if exchanges.queue.policy.batch.is_none() {
+        return Reading::All;
+    }
     let Answer::Answered { body, .. } = &tried.answer else { return Reading::All };
     if !matches!(tried.outcome, Outcome::Delivered | Outcome::Accepted) {
         return Reading::All;
@@ -210,35 +153,44 @@ fn note_reading(exchanges: &Exchanges, reading: &Reading) {
     }
 }
 
-/// The try as one item sees it: with what the answer says of it in place of the whole answer.
-fn own_try(tried: &Tried, reading: &Reading, at: usize, count: usize) -> Tried {
-    let mut own = tried.clone();
-    let Answer::Answered { content_type, body, pending, .. } = &mut own.answer else { return own };
-    let nothing = match reading {
-        Reading::All => {
-            // Its reference is one message's, and cannot be all of theirs.
-            if count > 1 {
-                *pending = pending.take().map(|_| Pending::default());
-            }
-            return own;
+impl Reading {
+    /// The try as one message sees it: with what the answer says of it in place of the whole answer.
+    pub(super) fn of_item<'a>(&self, tried: &'a Tried, at: usize, count: usize) -> Cow<'a, Tried> {
+        let Answer::Answered { pending, .. } = &tried.answer else { return Cow::Borrowed(tried) };
+        // A reference is one message's, and cannot be all of theirs.
+        let is_shared = count > 1 && pending.is_some();
+        if matches!(self, Self::All) && !is_shared {
+            return Cow::Borrowed(tried);
         }
-        Reading::Unreadable(why) => why,
-        Reading::Each(each) => match &each.items[at] {
-            ItemSaid::Status { outcome, detail, reference } => {
-                own.outcome = *outcome;
-                let is_accepted = *outcome == Outcome::Accepted;
-                *pending = is_accepted.then(|| Pending::of(reference.as_deref()));
-                if let Some(detail) = detail {
-                    *content_type = Some("text/plain".to_owned());
-                    *body = detail.clone().into();
-                }
-                return own;
+        let mut own = tried.clone();
+        self.take_own(&mut own, at);
+        Cow::Owned(own)
+    }
+
+    fn take_own(&self, own: &mut Tried, at: usize) {
+        let Answer::Answered { content_type, body, pending, .. } = &mut own.answer else { return };
+        let nothing = match self {
+            Self::All => {
+                *pending = Some(Pending::default());
+                return;
             }
-            ItemSaid::Nothing(why) => why,
-        },
-    };
-    *pending = None;
-    own.outcome = Outcome::Unknown;
-    own.error = Some(nothing.clone());
-    own
+            Self::Unreadable(why) => why,
+            Self::Each(each) => match &each.items[at] {
+                ItemSaid::Status { outcome, detail, reference } => {
+                    own.outcome = *outcome;
+                    let is_accepted = *outcome == Outcome::Accepted;
+                    *pending = is_accepted.then(|| Pending::of(reference.as_deref()));
+                    if let Some(detail) = detail {
+                        *content_type = Some("text/plain".to_owned());
+                        *body = detail.clone().into();
+                    }
+                    return;
+                }
+                ItemSaid::Nothing(why) => why,
+            },
+        };
+        *pending = None;
+        own.outcome = Outcome::Unknown;
+        own.error = Some(nothing.clone());
+    }
 }

@@ -61,7 +61,7 @@ impl Next {
     }
 
     /// When to look again at a gate that holds.
-    pub(crate) fn at_gate(until_ms: Option<u64>, why: Why, now_ms: u64) -> Self {
+    pub(crate) fn at_gate(until_ms: Option<u64>, why: Why, now_ms: Option<u64>) -> Self {
         wait_at_gate(until_ms, why, now_ms).map_or(Self::Woken, Self::In)
     }
 
@@ -76,11 +76,17 @@ impl Next {
 }
 
 /// How long to wait at a gate that holds; `None`: until somebody wakes us.
-pub(crate) fn wait_at_gate(until_ms: Option<u64>, why: Why, now_ms: u64) -> Option<Duration> {
-    match (until_ms, why) {
-        (Some(at_ms), _) => Some(Duration::from_millis(at_ms.saturating_sub(now_ms)).max(WAIT_MIN)),
-        (None, Why::TimeUnknown) => Some(TIME_POLL),
-        (None, _) => None,
+pub(crate) fn wait_at_gate(
+    until_ms: Option<u64>,
+    why: Why,
+    now_ms: Option<u64>,
+) -> Option<Duration> {
+    match (until_ms, now_ms) {
+        (Some(at_ms), Some(now_ms)) => {
+            Some(Duration::from_millis(at_ms.saturating_sub(now_ms)).max(WAIT_MIN))
+        }
+        (Some(_), None) => Some(TIME_POLL),
+        (None, _) => (why == Why::TimeUnknown).then_some(TIME_POLL),
     }
 }
 

@@ -10,8 +10,7 @@ use rand::Rng as _;
 use tokio::time::Instant;
 
 use super::breaker::{Entry, HostSlot, Hosts, News, Said, later_ms};
-use super::exchange::{Exchanges, Tried, error_of};
-use super::permits::permit;
+use super::exchange::{Began, Exchanges, Tried, error_of};
 use crate::domain::callback::{NoTarget, host_of};
 use crate::domain::endpoint::HttpDownstream;
 use crate::domain::message::Attempt;
@@ -44,9 +43,12 @@ fn target(exchanges: &Exchanges, message: &Claimed) -> Result<HttpDownstream, No
 
 /// The configuration may come to name a url again; a host that may not be called is not waited for.
 fn no_target(exchanges: &Exchanges, message: &Claimed, why: &NoTarget, paused_ms: u64) -> Stays {
-    let now_ms = exchanges.store.clock().now_ms();
+    let began = match exchanges.begins() {
+        Ok(began) => began,
+        Err(stays) => return Box::new((stays, None)),
+    };
     let answer = Answer::NotSent { error: why.to_string(), is_local: false };
-    let mut tried = exchanges.judge(message.is_in_doubt, now_ms, answer);
+    let mut tried = exchanges.judge(message.is_in_doubt, began, answer);
     if matches!(why, NoTarget::NotAllowed(_)) {
         tried.outcome = Outcome::Refused;
     }
@@ -60,7 +62,7 @@ pub(super) async fn enter<'a>(
     hosts: &'a Hosts,
     message: &Claimed,
     paused_ms: u64,
-) -> Result<HostCall<'a>, Stays> {
+) -> Result<(Began, HostCall<'a>), Stays> {
     let target = match target(exchanges, message) {
         Ok(target) => target,
         Err(why) => return Err(no_target(exchanges, message, &why, paused_ms)),
@@ -74,22 +76,25 @@ pub(super) async fn enter<'a>(
             return Err(Box::new((postpone(exchanges, message, least, why, paused_ms), None)));
         }
     };
-    if !has_permit(exchanges, hosts, message).await {
-        return Err(Box::new((Settlement::Release, None)));
-    }
-    slot.begin(Instant::now());
-    Ok(HostCall { hosts, slot, host, target })
+    let began =
+        permitted(exchanges, hosts, message).await.map_err(|stays| Box::new((stays, None)))?;
+    slot.begin(began.at);
+    Ok((began, HostCall { hosts, slot, host, target }))
 }
 
 impl HostCall<'_> {
     /// Makes the call.
-    pub(super) async fn call(&self, exchanges: &Exchanges, message: &Claimed) -> Tried {
+    pub(super) async fn call(
+        &self,
+        exchanges: &Exchanges,
+        part: &[Claimed],
+        began: Began,
+    ) -> Tried {
         let mut tried = match exchanges.transport.towards(&self.target) {
-            Ok(way) => exchanges.call(message, &way).await,
+            Ok(way) => exchanges.call(part, began, &way).await,
             Err(error) => {
-                let (now_ms, _) = exchanges.times();
                 let answer = Answer::NotSent { error: error.to_string(), is_local: false };
-                exchanges.judge(message.is_in_doubt, now_ms, answer)
+                exchanges.judge(part.iter().any(|message| message.is_in_doubt), began, answer)
             }
         };
         if tried.outcome == Outcome::Accepted {
@@ -190,19 +195,22 @@ async fn slot_at(exchanges: &Exchanges, hosts: &Hosts, host: &str) -> Result<Hos
     }
 }
 
-/// A permit of the queue's rate, where it has one, and a lease that lasts.
-async fn has_permit(exchanges: &Exchanges, hosts: &Hosts, message: &Claimed) -> bool {
-    let may_start = || exchanges.in_flight.may_start(&message.lease);
+/// The last look, once there is a permit of the queue's rate, where it has one.
+async fn permitted(
+    exchanges: &Exchanges,
+    hosts: &Hosts,
+    message: &Claimed,
+) -> Result<Began, Settlement> {
+    let part = std::slice::from_ref(message);
     if exchanges.queue.policy.rate.is_none() {
-        return may_start();
+        return exchanges.last_look(part, false);
     }
     // In order of arrival.
     let _pace = tokio::select! {
-        () = exchanges.stop.cancelled() => return false,
+        () = exchanges.stop.cancelled() => return Err(Settlement::Release),
         pace = hosts.pace.lock() => pace,
     };
-    let lasts = || if may_start() { Ok(()) } else { Err(()) };
-    permit(&exchanges.store, &exchanges.queue, &exchanges.stop, lasts).await.is_ok()
+    exchanges.permitted(part).await
 }
 
 /// Back for later, as if not tried; but not for ever.
@@ -215,7 +223,8 @@ fn postpone(
 ) -> Settlement {
     let retry = message.details.retry_policy(&exchanges.queue.policy.retry);
     let now_ms = exchanges.store.clock().now_ms();
-    if retry.is_too_old(exchanges.age_ms(message, now_ms, paused_ms)) {
+    let is_too_old = |now_ms| retry.is_too_old(exchanges.age_ms(message, now_ms, paused_ms));
+    if now_ms.is_some_and(is_too_old) {
         let (word, reason) = (GiveUp::TooOld.word(), GiveUp::TooOld.reason(message.attempt, &why));
         return Settlement::Bury { word, reason, suspect: false };
     }

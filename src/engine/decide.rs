@@ -80,39 +80,19 @@ fn give_up(why: GiveUp, facts: Facts<'_>) -> Settlement {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::policy::Downstream;
-    use crate::domain::receipt::ReceiptPolicy;
-    use crate::domain::retention::Retention;
+    use crate::config::testing;
 
     fn policy(on_uncertain: OnUncertain) -> QueuePolicy {
-        QueuePolicy {
-            name: "sms".parse().unwrap(),
-            rate: None,
-            burst: 1,
-            lease_ms: 30_000,
-            keep_response_bytes: 0,
-            concurrency: 1,
-            priority_levels: 1,
-            retention: Retention::by_age(0, 0),
-            idempotency_window_ms: 0,
-            on_uncertain,
-            probe: None,
-            receipts: ReceiptPolicy::DEFAULT,
-            shards: 1,
-            downstream: Downstream::Null,
-            retry: RetryPolicy {
-                max_attempts: Some(3),
-                initial_ms: 1000,
-                max_ms: 60_000,
-                throttle_max_ms: 90_000,
-                jitter: 0.0,
-                max_age_ms: 100_000,
-                ..RetryPolicy::default()
-            },
-            window: None,
-            batch: None,
-            callback: None,
-        }
+        let retry = RetryPolicy {
+            max_attempts: Some(3),
+            initial_ms: 1000,
+            max_ms: 60_000,
+            throttle_max_ms: 90_000,
+            jitter: 0.0,
+            max_age_ms: 100_000,
+            ..RetryPolicy::default()
+        };
+        QueuePolicy { on_uncertain, retry, ..testing::policy("sms", "") }
     }
 
     const FACTS: Facts<'_> = Facts {

@@ -18,7 +18,7 @@ use super::runners::Runners;
 use super::settle::Ending;
 use super::slots::Slots;
 use super::work::Work;
-use crate::domain::gates::{Gate, GateState, Snapshot, gates};
+use crate::domain::gates::{Gate, GateState, LastCalls, Snapshot, gates};
 use crate::shutdown::Tasks;
 use crate::store::{ClaimReply, ClaimStatus, ClaimWish, Claimed, HORIZON_US, StoreError};
 
@@ -27,8 +27,6 @@ use crate::store::{ClaimReply, ClaimStatus, ClaimWish, Claimed, HORIZON_US, Stor
 const REFILL: Duration = Duration::from_millis(30);
 /// When all calls are in flight elsewhere, how often to look: other nodes' slots come free unheard.
 pub(super) const CONCURRENCY_POLL: Duration = Duration::from_secs(1);
-/// The longest time before the end of a window at which a batch leaves half full.
-const LAST_CALL_MS_MAX: u64 = 1000;
 
 /// The dispatcher of one queue on this node.
 #[derive(Debug)]
@@ -48,9 +46,8 @@ impl Pass for Dispatcher {
     /// The gates, a claim, the starts.
     async fn run_once(&mut self) -> Result<Next, StoreError> {
         let queue = Arc::clone(&self.exchanges.queue);
-        let known_ms = self.exchanges.store.clock().known_ms();
-        let now_ms = known_ms.unwrap_or(0);
-        let before_ms = match gates(&queue.policy, &Snapshot::default(), known_ms).latest() {
+        let now_ms = self.exchanges.store.clock().now_ms();
+        let before_ms = match gates(&queue.policy, &Snapshot::default(), now_ms).latest() {
             GateState::Open { before_ms } => before_ms,
             GateState::Held { until_ms, why } => {
                 self.backlog = true;
@@ -75,21 +72,19 @@ impl Pass for Dispatcher {
             Some(batch) => usize::try_from(batch.max_items).unwrap_or(usize::MAX),
             None => free.min(queue.messages_max()),
         };
-        let last_call_ms = before_ms.map(|before_ms| self.last_call_ms(before_ms));
+        let last_calls =
+            LastCalls::new(&queue.policy, before_ms, Duration::from_micros(HORIZON_US));
         let wish = ClaimWish {
             messages_max,
             horizon_us: HORIZON_US,
             before_us: before_ms.map(|ms| ms * 1000),
-            batch_now: last_call_ms.is_some_and(|last_call_ms| now_ms >= last_call_ms),
+            batch_now: last_calls.batch_leaves(now_ms),
             lease_ms: None,
         };
         let reply = self.exchanges.store.messages.claim(&queue, wish).await?;
         let next = self.next_after(&reply, messages_max);
         // No gate's own time is slept past the end of the window.
-        let edges = [last_call_ms, before_ms].into_iter().flatten();
-        let next = edges
-            .filter(|edge_ms| *edge_ms > now_ms)
-            .fold(next, |next, edge_ms| next.at_latest(Duration::from_millis(edge_ms - now_ms)));
+        let next = last_calls.next_in(now_ms).map_or(next, |left| next.at_latest(left));
         let held = self.backlog;
         let is_through = matches!(reply.status, ClaimStatus::Taken | ClaimStatus::Empty);
         self.backlog = reply.ready_left > 0 || !is_through;
@@ -107,12 +102,6 @@ impl Dispatcher {
     pub(super) async fn run(self, pulse: Pulse) {
         let stop = self.tasks.stop_token().clone();
         cadence::run(&stop, pulse, self).await;
-    }
-
-    /// From when on a batch does not wait for company that would come too late.
-    fn last_call_ms(&self, before_ms: u64) -> u64 {
-        let wait_ms = self.exchanges.queue.policy.batch.map_or(0, |batch| batch.max_wait_ms);
-        before_ms.saturating_sub(wait_ms.min(LAST_CALL_MS_MAX) + HORIZON_US / 1000)
     }
 
     /// When to claim again.

@@ -14,15 +14,14 @@ use super::age::age_ms;
 use super::breaker::Hosts;
 use super::decide::{Facts, decide};
 use super::episode::Episode;
-use super::permits::START_LATE_MAX;
+use super::permits::{NoPermit, START_LATE_MAX, permit};
 use super::renew::InFlight;
-use super::request::single_call;
+use super::request::call_of;
 use super::settle::Ending;
 use super::shortage::Shortage;
 use super::slots::Slot;
 use crate::domain::failing::Sign;
 use crate::domain::gates::{Snapshot, gates};
-use crate::domain::id::MessageId;
 use crate::domain::message::Attempt;
 use crate::domain::outcome::{Answer, Outcome, Reading, classify};
 use crate::domain::settlement::Settlement;
@@ -55,6 +54,22 @@ pub(super) struct Exchanges {
     pub(super) unreadable: Episode,
     /// Answers to batches that name messages which were not in them.
     pub(super) foreign: Episode,
+}
+
+/// When a call begins.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Began {
+    /// Milliseconds by Redis.
+    pub(super) at_ms: u64,
+    /// The same by this node's own clock, which counts how long the call takes.
+    pub(super) at: Instant,
+}
+
+impl Began {
+    /// The moment by Redis at which it has lasted so long.
+    pub(super) fn after(&self, took: Duration) -> u64 {
+        self.at_ms + u64::try_from(took.as_millis()).unwrap_or(u64::MAX / 2)
+    }
 }
 
 /// What an exchange came to, for all its messages alike.
@@ -114,35 +129,49 @@ impl Exchanges {
         }
     }
 
-    /// The gates once more, right before the first byte: the window may be closing, the message may
-    /// have expired while it waited for its slot.
-    pub(super) fn last_look(&self, message: &Claimed) -> Option<Settlement> {
-        let now_ms = self.store.clock().now_ms();
-        if message.expires_ms.is_some_and(|at_ms| at_ms <= now_ms) {
-            // Claimed again it expires, in Redis and by Redis time.
-            return Some(Settlement::Release);
+    /// The gates once more, right before the first byte: the window may be closing, the messages may have
+    /// expired while they waited for their slot. `is_first`: their slot is the one of the claim.
+    pub(super) fn last_look(&self, part: &[Claimed], is_first: bool) -> Result<Began, Settlement> {
+        let began = self.begins()?;
+        if part.iter().all(|message| message.is_expired(began.at_ms)) {
+            // Claimed again they expire, in Redis and by Redis time.
+            return Err(Settlement::Release);
         }
-        if !self.in_flight.may_start(&message.lease) {
-            // This node stood still: another may take the message while the answer is on its way.
-            return Some(Settlement::Release);
+        if !part.iter().all(|message| self.in_flight.may_start(&message.lease)) {
+            // This node stood still: another may take a message while the answer is on its way.
+            return Err(Settlement::Release);
         }
-        if self.is_too_late(message) {
-            return Some(Settlement::Release);
+        if is_first && part.first().is_some_and(|message| self.is_too_late(message)) {
+            return Err(Settlement::Release);
         }
-        self.is_held().then_some(Settlement::Hold)
+        if self.is_held(began.at_ms) { Err(Settlement::Hold) } else { Ok(began) }
+    }
+
+    /// The same once there is a permit of the queue's limit, and its slot has come.
+    pub(super) async fn permitted(&self, part: &[Claimed]) -> Result<Began, Settlement> {
+        let look = || self.last_look(part, false);
+        permit(&self.store, &self.queue, &self.stop, look).await.map_err(|why| match why {
+            NoPermit::Ended(settlement) => settlement,
+            NoPermit::Shut => Settlement::Release,
+        })
+    }
+
+    /// A call that begins now. While the time is unknown none does: whether it may, nobody can say.
+    pub(super) fn begins(&self) -> Result<Began, Settlement> {
+        let at_ms = self.store.clock().now_ms().ok_or(Settlement::Release)?;
+        Ok(Began { at_ms, at: Instant::now() })
     }
 
     /// Whether a gate that this node knows holds the next call.
-    pub(super) fn is_held(&self) -> bool {
-        let now_ms = self.store.clock().known_ms();
-        gates(&self.queue.policy, &Snapshot::default(), now_ms).latest().is_held()
+    fn is_held(&self, now_ms: u64) -> bool {
+        gates(&self.queue.policy, &Snapshot::default(), Some(now_ms)).latest().is_held()
     }
 
     /// Whether its permit has become void since the pace handed it out: this node stood still, and a
     /// call now would come too close to others.
-    pub(super) fn is_too_late(&self, message: &Claimed) -> bool {
-        let is_late =
-            self.queue.policy.rate.is_some() && Instant::now() > message.slot + START_LATE_MAX;
+    fn is_too_late(&self, message: &Claimed) -> bool {
+        let is_late = self.queue.policy.claim_rate().is_some()
+            && Instant::now() > message.slot + START_LATE_MAX;
         if is_late {
             let label = QueueLabel { queue: self.queue.policy.name.to_string() };
             self.store.metrics().queue.permits_unused.get_or_create(&label).inc();
@@ -150,48 +179,38 @@ impl Exchanges {
         is_late
     }
 
-    /// Makes the call of one message this way.
-    pub(super) async fn call(&self, message: &Claimed, way: &Transport) -> Tried {
-        let policy = &self.queue.policy;
-        let id = MessageId { queue: policy.name.clone(), ulid: message.lease.ulid };
-        let (now_ms, deadline) = self.times();
-        failpoint!("before-send"; &message.payload);
+    /// Makes one call with these messages this way.
+    pub(super) async fn call(&self, part: &[Claimed], began: Began, way: &Transport) -> Tried {
+        failpoint!("before-send"; &part.iter().flat_map(|item| item.payload.to_vec()).collect::<Vec<_>>());
         let answer = match way.immediate() {
             Some(answer) => answer,
             None => {
-                let call = single_call(
-                    &id,
-                    &message.details,
-                    message.payload.clone(),
-                    message.attempt,
-                    message.due_ms,
-                    (now_ms, deadline),
-                    policy.keep_response_bytes,
-                );
-                way.send(call).await
+                let times = (began.at_ms, self.deadline(began));
+                way.send(call_of(&self.queue.policy, part, times)).await
             }
         };
-        failpoint!("after-send"; &message.payload);
-        self.judge(message.is_in_doubt, now_ms, answer)
+        failpoint!("after-send"; &part.iter().flat_map(|item| item.payload.to_vec()).collect::<Vec<_>>());
+        self.judge(part.iter().any(|message| message.is_in_doubt), began, answer)
     }
 
-    pub(super) fn times(&self) -> (u64, Instant) {
-        let timeout = Duration::from_millis(self.queue.policy.downstream.timeout_ms().max(1));
-        (self.store.clock().now_ms(), Instant::now() + timeout)
+    /// Until when the whole call may take.
+    fn deadline(&self, began: Began) -> Instant {
+        began.at + Duration::from_millis(self.queue.policy.downstream.timeout_ms().max(1))
     }
 
     /// The outcome of an answer; `is_in_doubt`: that of an earlier attempt is unknown.
-    pub(super) fn judge(&self, is_in_doubt: bool, started_at_ms: u64, answer: Answer) -> Tried {
+    pub(super) fn judge(&self, is_in_doubt: bool, began: Began, answer: Answer) -> Tried {
         let policy = &self.queue.policy;
         let (on_uncertain, retry) = (policy.on_uncertain, &policy.retry);
         let outcome = classify(&answer, Reading { on_uncertain, retry, is_in_doubt });
-        let ended_at_ms = self.store.clock().now_ms();
-        let took = Duration::from_millis(ended_at_ms.saturating_sub(started_at_ms)).as_secs_f64();
+        let took = began.at.elapsed();
+        let (started_at_ms, ended_at_ms) = (began.at_ms, began.after(took));
         if outcome == Outcome::Delivered {
-            self.delivered.observe(took);
+            self.delivered.observe(took.as_secs_f64());
         } else {
             let label = OutcomeLabel { queue: policy.name.to_string(), outcome: outcome.as_str() };
-            self.store.metrics().queue.attempt_duration_seconds.get_or_create(&label).observe(took);
+            let durations = &self.store.metrics().queue.attempt_duration_seconds;
+            durations.get_or_create(&label).observe(took.as_secs_f64());
         }
         self.note_shortage(&answer, outcome);
         let random = rand::rng().random();

@@ -4,8 +4,8 @@
 //! uncertain. Refuses to know HTTP as a server (see `api`), and the loops that do not send (see `workers`).
 //!
 //! ```text
-//! dispatcher ─▶ pacer ─▶ single, batch, callback ─▶ decide ─▶ settle
-//!                permits     exchange, breaker        probe      renew
+//! dispatcher ─▶ pacer ─▶ life: exchange, batch, callback ─▶ decide ─▶ settle
+//!                permits                   breaker          probe     renew
 //! ```
 
 mod age;
@@ -18,6 +18,7 @@ mod decide;
 mod dispatcher;
 mod episode;
 mod exchange;
+mod life;
 mod nap;
 mod pacer;
 mod permits;
@@ -31,7 +32,6 @@ mod runners;
 mod sending;
 mod settle;
 mod shortage;
-mod single;
 mod slots;
 mod tally;
 mod work;

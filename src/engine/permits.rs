@@ -29,13 +29,13 @@ pub(super) enum NoPermit<E> {
 }
 
 /// Waits for a permit and for its slot. `goes_on` is asked before each look, and once more at the slot: that
-/// took time.
-pub(super) async fn permit<E>(
+/// took time. What it says at the slot is returned.
+pub(super) async fn permit<T, E>(
     store: &Store,
     queue: &Queue,
     stop: &CancellationToken,
-    mut goes_on: impl FnMut() -> Result<(), E>,
-) -> Result<(), NoPermit<E>> {
+    mut goes_on: impl FnMut() -> Result<T, E>,
+) -> Result<T, NoPermit<E>> {
     loop {
         goes_on().map_err(NoPermit::Ended)?;
         let wait = match store.messages.permit(queue).await {

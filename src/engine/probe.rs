@@ -4,6 +4,10 @@
 //! the window, the pause and the gate, and takes a permit of the queue's limit; it has slots of its
 //! own, a few, since those of the queue may all be waiting for a downstream that hangs. Refuses to
 //! know how bytes travel and how a fence is kept.
+//!
+//! Its steps are those of `life`, and stand apart all the same: what is asked about is not claimed, so that there
+//! is no lease to look at or to renew and no place among the queue's calls; what the answer says is not an outcome,
+//! and what follows from it is written by verbs of its own. Only the gates and the permit are shared (`permits`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,8 +105,9 @@ impl Prober {
 impl Pass for Prober {
     async fn run_once(&mut self) -> Result<Next, StoreError> {
         let asking = Arc::clone(&self.asking);
-        if let GateState::Held { until_ms, why } = asking.gate() {
-            return Ok(Next::at_gate(until_ms, why, asking.store.clock().now_ms()));
+        let now_ms = asking.store.clock().now_ms();
+        if let GateState::Held { until_ms, why } = asking.gate(now_ms) {
+            return Ok(Next::at_gate(until_ms, why, now_ms));
         }
         let count = asking.queue.shards.len();
         self.turn = (self.turn + 1) % count;
@@ -155,9 +160,9 @@ impl Asking {
     }
 
     /// Whether a probe may start, and end within the window.
-    fn gate(&self) -> GateState {
+    fn gate(&self, now_ms: Option<u64>) -> GateState {
         let snapshot = Snapshot { call_ms: self.policy.timeout_ms, ..Snapshot::default() };
-        gates(&self.queue.policy, &snapshot, self.store.clock().known_ms()).latest()
+        gates(&self.queue.policy, &snapshot, now_ms).latest()
     }
 
     /// One probe, from its permit to what it decides.
@@ -168,8 +173,8 @@ impl Asking {
         taken_at: Instant,
         slot: OwnedSemaphorePermit,
     ) {
-        if self.may_start(taken_at + self.patience()).await {
-            let (now_ms, answer) = self.call(&message).await;
+        if let Some(now_ms) = self.may_start(taken_at + self.patience()).await {
+            let answer = self.call(&message, now_ms).await;
             failpoint!("probed");
             if matches!(answer, Answer::NotSent { is_local: true, .. }) {
                 self.give_back(&message).await;
@@ -185,24 +190,24 @@ impl Asking {
     }
 
     /// A permit of the queue's limit, if there is one; pause and throttles were asked when the message was
-    /// taken.
-    async fn may_start(&self, latest: Instant) -> bool {
+    /// taken. Returns the time by Redis at which the probe starts.
+    async fn may_start(&self, latest: Instant) -> Option<u64> {
         let may_start = || {
             let is_in_time = Instant::now() <= latest && !self.stop.is_cancelled();
-            if is_in_time && !self.gate().is_held() { Ok(()) } else { Err(()) }
+            let now_ms = self.store.clock().now_ms().filter(|_| is_in_time).ok_or(())?;
+            if self.gate(Some(now_ms)).is_held() { Err(()) } else { Ok(now_ms) }
         };
         if self.queue.policy.rate.is_none() {
-            return may_start().is_ok();
+            return may_start().ok();
         }
-        permit(&self.store, &self.queue, &self.stop, may_start).await.is_ok()
+        permit(&self.store, &self.queue, &self.stop, may_start).await.ok()
     }
 
-    async fn call(&self, message: &Doubtful) -> (u64, Answer) {
-        let now_ms = self.store.clock().now_ms();
+    async fn call(&self, message: &Doubtful, now_ms: u64) -> Answer {
         let Some(url) = self.policy.url_of(&message.id) else {
             // Any other address would be asked about another message.
             let error = "the probe's url is not a valid address with this id in it".to_owned();
-            return (now_ms, Answer::NotSent { error, is_local: false });
+            return Answer::NotSent { error, is_local: false };
         };
         let call = Call {
             url: Some(url),
@@ -218,7 +223,7 @@ impl Asking {
             deadline: Instant::now() + Duration::from_millis(self.policy.timeout_ms),
             response_bytes_max: self.queue.policy.keep_response_bytes,
         };
-        (now_ms, self.transport.send(call).await)
+        self.transport.send(call).await
     }
 
     /// What follows from an answer. Where Redis is away meanwhile, the probe is made again when its

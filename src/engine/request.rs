@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use crate::domain::headers::origin_header;
 use crate::domain::id::{MessageId, QueueName};
 use crate::domain::message::{Details, PayloadKind};
+use crate::domain::policy::QueuePolicy;
 use crate::domain::time::rfc3339;
 use crate::store::Claimed;
 use crate::transport::Call;
@@ -18,6 +19,22 @@ const JSON: &str = "application/json";
 const RESULT_BYTES: usize = 4096;
 /// Most bytes of an answer to a batch that are read.
 const BATCH_ANSWER_BYTES_MAX: usize = 16 << 20;
+
+/// The call of messages that leave together: of a single one, or, where the queue sends batches, of a batch.
+pub(super) fn call_of(policy: &QueuePolicy, part: &[Claimed], times: (u64, Instant)) -> Call {
+    match (&policy.batch, part) {
+        (None, [message]) => single_call(
+            &MessageId { queue: policy.name.clone(), ulid: message.lease.ulid },
+            &message.details,
+            message.payload.clone(),
+            message.attempt,
+            message.due_ms,
+            times,
+            policy.keep_response_bytes,
+        ),
+        _ => batch_call(&policy.name, part, times),
+    }
+}
 
 /// The call of one message. `deadline` bounds the whole exchange.
 #[must_use]
@@ -89,11 +106,7 @@ fn batch_id(queue: &QueueName, ids: &[String]) -> String {
 }
 
 /// The call of a batch: a JSON array, each payload's bytes as they came.
-pub(super) fn batch_call(
-    queue: &QueueName,
-    messages: &[Claimed],
-    (now_ms, deadline): (u64, Instant),
-) -> Call {
+fn batch_call(queue: &QueueName, messages: &[Claimed], (now_ms, deadline): (u64, Instant)) -> Call {
     let ids = item_ids(queue, messages);
     let batch_id = batch_id(queue, &ids);
     let texts: Vec<Option<Box<RawValue>>> = messages.iter().map(json_payload).collect();

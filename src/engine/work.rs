@@ -5,9 +5,9 @@
 use tokio::sync::mpsc;
 
 use super::exchange::{Exchanges, Outcomes};
+use super::life;
 use super::settle::Ending;
 use super::slots::Slot;
-use super::{batch, single};
 use crate::domain::settlement::Settlement;
 use crate::failpoint::failpoint;
 use crate::store::Claimed;
@@ -32,12 +32,8 @@ impl Work {
     /// Carries out the exchange and hands its outcomes over.
     pub(super) async fn run(self, exchanges: &Exchanges) {
         failpoint!("starting");
-        let (mut messages, held, outcomes) = self.split(exchanges);
-        if exchanges.queue.policy.batch.is_some() {
-            batch::run(exchanges, messages, &outcomes).await;
-        } else if let Some(message) = messages.pop() {
-            single::run(exchanges, message, held, &outcomes).await;
-        }
+        let (messages, held, outcomes) = self.split(exchanges);
+        life::run(exchanges, messages, held, &outcomes).await;
     }
 
     /// Hands the messages back, since their permit came too late: no byte left.
@@ -54,6 +50,7 @@ impl Work {
         let token = self.messages.first().map(|message| message.lease.token.clone());
         let ends = token.filter(|_| is_batch);
         let outcomes = Outcomes::new(self.outcomes, self.slot, ends, self.paused_ms);
-        (self.messages, self.held, outcomes)
+        // A batch is late against its slot: it waited for company.
+        (self.messages, self.held || is_batch, outcomes)
     }
 }

@@ -6,10 +6,12 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::reply::Reply;
-use super::script::{call, fields};
-use super::wire::Wire;
-use super::{Site, StoreError, keys};
+use crate::store::StoreError;
+use crate::store::redis::keys;
+use crate::store::redis::reply::Reply;
+use crate::store::redis::script::{call, fields};
+use crate::store::wire::Wire;
+use crate::store::wire::site::Site;
 
 /// Actions that are kept.
 const ACTIONS_MAX: usize = 10_000;

@@ -11,15 +11,15 @@
 use bytes::{Buf, Bytes};
 use ulid::Ulid;
 
-use super::error::StoreError;
-use super::record::{Record, StateEntry, to_message};
 use crate::domain::callback::CallbackPolicy;
 use crate::domain::callback_host::CallbackHosts;
-use crate::domain::event;
 use crate::domain::id::{MessageId, QueueName, ULID_BYTES};
 use crate::domain::lease;
 use crate::domain::message::{Details, Message};
 use crate::domain::policy::{Downstream, QueuePolicy};
+use crate::store::record::{Record, StateEntry, to_message};
+use crate::store::redis::error::StoreError;
+use crate::wire::callback_event;
 
 pub(super) const SNAPSHOT_VERSION: u8 = 1;
 /// Callbacks under way or waiting for their host, over all nodes: each host takes its share of them.
@@ -59,7 +59,7 @@ pub(super) fn told(
     let Some(snapshot) = payload else { return Ok((details, None)) };
     let message = read_snapshot(&subject, snapshot)?;
     let id = MessageId { queue: queue.clone(), ulid };
-    let event = event::of_final(&id, &message).into();
+    let event = callback_event::of_final(&id, &message).into();
     let callback = message.details.callback;
     Ok((Details { callback, ..details }, Some(event)))
 }

@@ -15,14 +15,17 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::connect::Target;
-use super::queue::Queue;
-use super::reply::Reply;
-use super::script::{call, fields, row, rows};
-use super::wire::Wire;
-use super::{Given, Site, StoreError, arg, keys};
 use crate::config::Settings;
 use crate::domain::id::QueueName;
+use crate::store::queue::Queue;
+use crate::store::redis::connect::Target;
+use crate::store::redis::keys;
+use crate::store::redis::reply::Reply;
+use crate::store::redis::script::arg;
+use crate::store::redis::script::{call, fields, row, rows};
+use crate::store::wire::Wire;
+use crate::store::wire::site::Site;
+use crate::store::{Given, StoreError};
 use crate::telemetry::QueueLabel;
 
 /// The group, and its one consumer: nodes come and go.

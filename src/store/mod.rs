@@ -5,60 +5,22 @@
 
 mod across;
 mod actions;
-mod alarm;
 mod audit;
-mod belief;
 mod callbacks;
-mod check;
-mod claim;
-mod claimed;
 mod clock;
-mod clock_alarms;
-mod connect;
-mod erasure;
-mod error;
 mod events;
-mod format;
-mod gate;
 mod given;
-mod grant;
-mod health;
-mod housekeeping;
 mod inbox;
-mod intake;
-mod keys;
-mod link;
-mod managed;
 mod messages;
-mod nodes;
-mod operate;
 mod operations;
-#[cfg(feature = "failpoints")]
-mod plants;
-mod portion;
-mod probe;
-mod promises;
-mod prune;
 mod queue;
 mod queues;
-mod read;
-mod receipt;
 mod record;
-mod reply;
-mod restarts;
-mod reviews;
-mod rights;
+mod redis;
 mod schedules;
-mod script;
-mod sentinels;
-mod servers;
-mod settle;
-mod site;
-mod survey;
-mod tables;
+mod server;
 mod tail;
 mod topics;
-mod trouble;
 mod wire;
 
 use std::ops::Deref;
@@ -66,52 +28,50 @@ use std::sync::Arc;
 
 pub use across::{Erasures, Gauges, HandOuts, WakeUps};
 pub use actions::{ActionOutcome, Actions, NewAction, NotedAction};
-pub use alarm::ClockAlarm;
 pub use audit::{Audit, Audits, Books, Fault, Finding};
-pub use claim::ClaimReply;
-pub use claimed::Claimed;
-pub use clock::Clock;
-pub use clock_alarms::ClockAlarms;
-pub use error::StoreError;
+pub use clock::alarm::ClockAlarm;
+pub use clock::time::Clock;
 pub use events::{Events, Heard, Subscription};
-pub use gate::{ClaimStatus, ClaimWish, HORIZON_US};
 pub use given::Given;
-pub use grant::Permit;
-pub use health::{Health, StartRefused};
-pub use housekeeping::{Reaped, Swept};
 pub use inbox::{Backlog, Entry, Inbox};
-pub use intake::{Accepted, NotAccepted};
-pub use managed::{GUARD_COMMAND, ManagedRedis, ManagedRefused, guard};
 pub use messages::Messages;
-pub use nodes::{NodeId, NodeInfo, Nodes, RollCall};
-pub use operate::{Changed, Decision, Edit};
+pub use messages::bulk::walk::{Step, WalkPage};
+pub use messages::claim::ClaimReply;
+pub use messages::claimed::Claimed;
+pub use messages::gate::{ClaimStatus, ClaimWish};
+pub use messages::grant::Permit;
+pub use messages::housekeeping::{Reaped, Swept};
+pub use messages::intake::{Accepted, NotAccepted};
+pub use messages::operate::{Changed, Decision, Edit};
+pub use messages::probe::{Doubtful, DueProbes, ProbeTimes};
+pub use messages::prune::Pruned;
+pub use messages::read::{Page, Part};
+pub use messages::receipt::{Receipt, ReceiptOf, Received};
+pub use messages::settle::{Lease, LeaseEnd, Verdict, Way};
 pub use operations::{
-    Keep, KeptOperation, OPERATIONS_RUNNING_MAX, Operations, Progress, Saved, Stage, Step, Taken,
-    WalkPage,
+    Keep, KeptOperation, OPERATIONS_RUNNING_MAX, Operations, Progress, Saved, Stage, Taken,
 };
-pub use probe::{Doubtful, DueProbes, ProbeTimes};
-pub use prune::Pruned;
-pub use queue::{Queue, Shard};
+pub use queue::{HORIZON_US, Queue, Shard};
 pub use queues::heads::{Head, Heads};
-pub use queues::{Counts, PauseInfo, Queues};
-pub use read::{Page, Part};
-pub use receipt::{Receipt, ReceiptOf, Received};
+pub use queues::{Counts, PauseInfo, Queues, ShardCounts};
 pub use record::RECORD_VERSION;
+pub use redis::error::StoreError;
+pub use redis::script::Verb;
 pub use schedules::{
     Kept, LastTick, Paused, PutSchedule, SchedulePage, Schedules, Sweep, Tick, Touched, UnderWay,
 };
-pub use script::Verb;
-pub use servers::Servers;
-pub use settle::{Lease, LeaseEnd, Verdict, Way};
+pub use server::Servers;
+pub use server::clock_alarms::ClockAlarms;
+pub use server::managed::{GUARD_COMMAND, ManagedRedis, ManagedRefused, guard};
+pub use server::nodes::{NodeInfo, Nodes};
 pub use topics::{Event, Outstanding, Published, Topic, Topics};
-pub use wire::rollback::{Rollback, RollbackCause};
+pub use wire::health::{Health, StartRefused};
+pub use wire::presence::{NodeId, RollCall};
+pub use wire::recovery::rollback::{Rollback, RollbackCause};
 
 use crate::config::Settings;
-use crate::domain::message::When;
 use crate::shutdown::Tasks;
 use crate::telemetry::Metrics;
-use queue::queue_label;
-use site::Site;
 use wire::Wire;
 
 /// A handle on everything kept in Redis, by families; cheap to clone.
@@ -215,26 +175,5 @@ impl Store {
     #[must_use]
     pub fn metrics(&self) -> &Arc<Metrics> {
         self.wire.metrics()
-    }
-}
-
-/// A number as an argument of a script.
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "callers pass numbers, words and references alike"
-)]
-fn arg(value: impl ToString) -> Vec<u8> {
-    value.to_string().into_bytes()
-}
-
-/// A moment as an argument of a script, which adds a delay to its own now.
-fn when(when: When) -> Vec<u8> {
-    when_text(when).into_bytes()
-}
-
-fn when_text(when: When) -> String {
-    match when {
-        When::After(ms) => format!("+{ms}"),
-        When::At(ms) => ms.to_string(),
     }
 }

@@ -202,17 +202,14 @@ mod tests {
 
     fn downstream(url: &str, headers: &[(&'static str, &str)]) -> HttpDownstream {
         HttpDownstream {
-            url: url.parse().unwrap(),
-            url_shown: url.to_owned(),
             method: Method::PUT,
-            timeout_ms: 1000,
             headers: headers
                 .iter()
                 .map(|(name, text)| {
                     (HeaderName::from_static(name), Secret::new((*text).to_owned()))
                 })
                 .collect(),
-            signing_secret: None,
+            ..HttpDownstream::of(url)
         }
     }
 

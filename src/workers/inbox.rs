@@ -150,7 +150,7 @@ async fn draw(
     }
     failpoint!("drawn");
     let name = &queue.policy.name;
-    let now_ms = store.clock().now_ms();
+    let now_ms = store.clock().require_ms()?;
     let (mut good, mut messages, mut bad) = (Vec::new(), Vec::new(), Vec::new());
     for entry in entries {
         match inbox::read(&entry.fields, entry.added_ms(), now_ms, payload_bytes_max) {
@@ -206,7 +206,7 @@ async fn in_other_words(
     payload_bytes_max: usize,
     first: MessageId,
 ) -> Result<Result<Accepted, NotAccepted>, StoreError> {
-    let (added_ms, now_ms) = (entry.added_ms(), store.clock().now_ms());
+    let (added_ms, now_ms) = (entry.added_ms(), store.clock().require_ms()?);
     let asked = inbox::read(&entry.fields, added_ms, now_ms, payload_bytes_max).ok();
     let (Some(Asked { mut message, key }), Some(fingerprint)) =
         (asked, inbox::other_fingerprint(&entry.fields))

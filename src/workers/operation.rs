@@ -109,7 +109,9 @@ impl Run {
             return Ok(Turn::End(Stage::Done));
         }
         let most = operation.rate.map_or(PAGE_MAX, |rate| ahead(rate.per_second()));
-        let page = self.store.messages.walk(operation, progress, most).await?;
+        let from = (progress.shard, progress.cursor.as_str());
+        let (queue, state) = (&operation.queue, operation.state);
+        let page = self.store.messages.walk_page(queue, state, from, most).await?;
         for step in page.steps {
             if !operation.found(&step.message, step.uncertain_since_ms) {
                 continue;
@@ -137,7 +139,7 @@ impl Run {
     /// Deals with as much of the hand as the pace allows, or waits for it.
     async fn work(&mut self) -> Result<(), StoreError> {
         let held = self.taken.progress.hand.len();
-        let now_us = self.store.clock().now_us();
+        let now_us = self.store.clock().require_us()?;
         let mut pace = self.pace;
         let count = pace.as_mut().map_or(held.min(TOGETHER_MAX), |pace| pace.take(held, now_us));
         if count == 0 {
@@ -214,9 +216,10 @@ impl Run {
     }
 
     async fn end(&mut self, stage: Stage) -> Result<(), StoreError> {
+        let ended_ms = self.store.clock().require_ms()?;
         let progress = &mut self.taken.progress;
         progress.stage = stage;
-        progress.ended_ms = Some(self.store.clock().now_ms());
+        progress.ended_ms = Some(ended_ms);
         let Taken { operation, progress, .. } = &self.taken;
         if self.store.operations.save(&self.taken, Keep::Ended).await? == Saved::Lost {
             return Ok(());

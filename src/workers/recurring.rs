@@ -132,9 +132,10 @@ fn failed(store: &Store, tick: &Tick, error: &StoreError) {
         StoreError::NotDurable(_) => "not_durable",
         StoreError::Unfit(_) => "store_unfit",
         StoreError::TooLarge(_) => "too_large",
-        StoreError::Unavailable(_) | StoreError::Denied(_) | StoreError::Reply(_) => {
-            "store_unavailable"
-        }
+        StoreError::Unavailable(_)
+        | StoreError::TimeUnknown
+        | StoreError::Denied(_)
+        | StoreError::Reply(_) => "store_unavailable",
     };
     let (schedule, nominal_ms) = (tick.schedule.name.to_string(), tick.nominal_ms);
     let label = ScheduleErrorLabel { schedule: schedule.clone(), reason };

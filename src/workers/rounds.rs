@@ -57,7 +57,7 @@ impl Rounds {
             .flat_map(|queue| queue.shards.iter().cloned())
             .collect();
         let heads = self.store.queues.heads(&shards).await?;
-        let now_ms = self.store.clock().now_ms();
+        let now_ms = self.store.clock().require_ms()?;
         let mut known = HashMap::new();
         for (shard, heads) in shards.iter().zip(heads) {
             let before = self.known.get(shard.tag()).copied().unwrap_or_default();

@@ -136,7 +136,7 @@ fn includes_of(text: &str) -> BTreeSet<String> {
 
 /// The keys of a shard, as scripts name them.
 fn shard_keys() -> String {
-    let text = read("src/store/keys.rs");
+    let text = read("src/store/redis/keys.rs");
     let quoted = text.lines().filter_map(|line| line.trim().strip_prefix('"')?.split('"').next());
     let declared = quoted.map(|name| {
         let name = name.replace(':', "_");

@@ -10,5 +10,6 @@ mod reach;
 mod reading;
 mod stops;
 mod support;
+mod time_unknown;
 
 pub(super) use support::policy;

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::support::{House, Plan, from_now, policy};
-use crate::domain::policy::BatchPolicy;
+use crate::config::testing;
 use crate::domain::window::{OpeningRule, Window};
 use crate::store::NodeInfo;
 
@@ -123,7 +123,8 @@ async fn windows_are_told_ahead() {
 #[tokio::test]
 async fn a_gathering_batch_is_told() {
     let mut batched = policy("sms");
-    batched.batch = Some(BatchPolicy { max_items: 2, max_bytes: 1000, max_wait_ms: 60_000 });
+    let batch = "batch = { max_items = 2, max_bytes = \"1000B\", max_wait = \"1m\" }";
+    batched.batch = testing::queue_of(batch).batch;
     let house = House::build(Plan { queues: vec![batched], ..Plan::default() }).await;
     let id = house.seed(r#"{"payload": 1}"#).await;
     assert_eq!(house.message(&id).await["held_by"], json!(["batch"]));

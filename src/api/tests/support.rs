@@ -1,7 +1,6 @@
 //! A Redis in a folder of its own, a door on a free port, a small client.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,46 +17,21 @@ use tokio_util::sync::CancellationToken;
 use super::super::{
     ApiState, Entrance, Tokens, TryCall, TryFuture, TryReport, TryRequest, router, serve,
 };
-use crate::config::{Durability, RedisSettings, RedisTarget, ServerSettings, Settings, Token};
-use crate::domain::endpoint::Secret;
+use crate::config::{Settings, Token, testing};
 use crate::domain::message::NewMessage;
-use crate::domain::outcome::OnUncertain;
 use crate::domain::outcome::{Answer, Outcome};
-use crate::domain::policy::{Downstream, QueuePolicy};
-use crate::domain::receipt::ReceiptPolicy;
-use crate::domain::retention::Retention;
-use crate::domain::retry::RetryPolicy;
+use crate::domain::policy::QueuePolicy;
 use crate::domain::topic::{TopicName, TopicPolicy};
 use crate::shutdown::Tasks;
 use crate::store::{Queue, Store};
 use crate::telemetry::Metrics;
 
-const DAY_MS: u64 = 86_400_000;
 /// Nothing here takes nearly as long.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A queue without rate, window and batch, whose downstream takes everything.
 pub(crate) fn policy(name: &str) -> QueuePolicy {
-    QueuePolicy {
-        name: name.parse().unwrap(),
-        rate: None,
-        burst: 1,
-        lease_ms: 30_000,
-        keep_response_bytes: 4096,
-        concurrency: 16,
-        priority_levels: 1,
-        retention: Retention::by_age(DAY_MS, 30 * DAY_MS),
-        idempotency_window_ms: DAY_MS,
-        on_uncertain: OnUncertain::Resend,
-        probe: None,
-        receipts: ReceiptPolicy::DEFAULT,
-        shards: 1,
-        downstream: Downstream::Null,
-        retry: RetryPolicy::default(),
-        window: None,
-        batch: None,
-        callback: None,
-    }
+    testing::policy(name, "")
 }
 
 fn topic((name, queues): (&str, Vec<&str>)) -> (TopicName, Arc<TopicPolicy>) {
@@ -103,7 +77,7 @@ impl Drop for Redis {
 struct Echo;
 
 impl TryCall for Echo {
-    fn call(&self, queue: Arc<Queue>, message: NewMessage) -> TryFuture {
+    fn call(&self, queue: Arc<Queue>, message: NewMessage, _now_ms: u64) -> TryFuture {
         Box::pin(async move {
             if queue.policy.name.as_str() == "broken" {
                 return Err("the downstream has no address".to_owned());
@@ -139,6 +113,8 @@ pub(crate) struct Plan {
     pub(crate) topics: Vec<(&'static str, Vec<&'static str>)>,
     pub(crate) body_limit_bytes: usize,
     pub(crate) batch_body_limit_bytes: usize,
+    /// Redis is never reached.
+    pub(crate) is_redis_away: bool,
 }
 
 impl Default for Plan {
@@ -149,6 +125,7 @@ impl Default for Plan {
             topics: Vec::new(),
             body_limit_bytes: 256 * 1024,
             batch_body_limit_bytes: 8 * 1024 * 1024,
+            is_redis_away: false,
         }
     }
 }
@@ -170,36 +147,27 @@ impl House {
     }
 
     pub(crate) async fn build(plan: Plan) -> Self {
-        let redis = Redis::start();
-        let server = ServerSettings {
-            listen: "127.0.0.1:0".parse().unwrap(),
-            tokens: plan.tokens,
-            body_limit_bytes: plan.body_limit_bytes,
-            batch_body_limit_bytes: plan.batch_body_limit_bytes,
-            drain_timeout_ms: 5000,
-            callback_hosts: Default::default(),
-        };
-        let queues = plan.queues.into_iter().map(|q| (q.name.clone(), Arc::new(q))).collect();
-        let settings = Settings {
-            server: server.clone(),
-            redis: RedisSettings {
-                target: RedisTarget::Url(Secret::new(redis.url.clone())),
-                namespace: "test".to_owned(),
-                durability: Durability::Memory,
-                replicas: None,
-                data_dir: Path::new("/nonexistent").to_owned(),
-                disk_reserve_bytes: 0,
-                clock_settle_ms: 60_000,
-            },
-            queues,
-            topics: plan.topics.into_iter().map(topic).collect(),
-            schedules: std::collections::BTreeMap::new(),
-            inbox: crate::config::InboxSettings::default(),
-        };
+        let mut redis = Redis::start();
+        if plan.is_redis_away {
+            redis.stop();
+        }
+        let mut settings = testing::settings_of(&format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\ndrain_timeout = \"5s\"\n\
+             [redis]\nurl = {:?}\nnamespace = \"test\"\ndurability = \"memory\"\ndata_dir = \"/nonexistent\"",
+            redis.url
+        ));
+        settings.server.tokens = plan.tokens;
+        settings.server.body_limit_bytes = plan.body_limit_bytes;
+        settings.server.batch_body_limit_bytes = plan.batch_body_limit_bytes;
+        settings.queues = plan.queues.into_iter().map(|q| (q.name.clone(), Arc::new(q))).collect();
+        settings.topics = plan.topics.into_iter().map(topic).collect();
+        let server = settings.server.clone();
         let tasks = Tasks::new();
         let store = Store::new(&settings, None, Metrics::new(), tasks.clone());
         within(async {
-            while let Err(error) = store.servers.check().await {
+            while !plan.is_redis_away
+                && let Err(error) = store.servers.check().await
+            {
                 assert!(!matches!(error, crate::store::StartRefused::Unfit(_)), "{error}");
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }

@@ -2,6 +2,7 @@
 //! ends.
 
 mod admin;
+mod answers;
 mod batch;
 mod doctor;
 mod kit;

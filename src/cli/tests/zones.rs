@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::super::args::Cli;
 use super::super::exit::Exit;
 use super::super::times::zone_asked;
+use super::answers::schedule;
 use super::kit::{Daemon, Reply, reply};
 
 const AT: &str = "2026-11-21T09:00:00.000Z";
@@ -21,8 +22,8 @@ fn commands() -> Vec<(&'static str, Vec<Reply>)> {
         "reason": format!("Its window is closed and opens at {AT}.")}});
     let failing = json!({"name": "sms", "counts": {}, "sending": {"state": "failing"},
         "failing": {"since": AT, "attempts": 3, "last_error": "timeout"}});
-    let schedule = json!({"name": "n", "queue": "sms", "cron": "0 9 * * *", "time_zone": "UTC",
-        "next": [AT], "last": {"nominal_at": AT}});
+    let schedule = schedule(&json!({"cron": "0 9 * * *", "time_zone": "UTC", "next": [AT],
+        "last": {"nominal_at": AT, "fired_at": AT, "message_id": "sms_1"}}));
     let operation = json!({"id": "op_1", "state": "done", "started_at": AT, "ended_at": AT,
         "filter": {"created_before": AT}});
     let queues = |queue: &Value| reply(200, json!({"queues": [queue]}));

@@ -67,7 +67,7 @@ impl<'a> Context<'a> {
 }
 
 /// One raw value at its key path.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(in crate::config) struct Field<'a> {
     context: &'a Context<'a>,
     path: String,

@@ -1,7 +1,7 @@
 //! `[queues.<name>.batch]`: messages that leave together in one call.
 
-use crate::config::kinds::{duration, size, whole};
 use crate::config::load::reader::{Field, Read};
+use crate::config::setting::{Kind as _, duration, settings, size, whole};
 use crate::domain::policy::BatchPolicy;
 
 /// Most messages in one call.
@@ -11,28 +11,34 @@ const BYTES_MAX: u64 = 256 << 20;
 /// The longest wait for company, in milliseconds.
 const WAIT_MS_MAX: u64 = 86_400_000;
 
-/// What a batch is when the section stands without keys.
-const DEFAULT: BatchPolicy = BatchPolicy { max_items: 500, max_bytes: 1 << 20, max_wait_ms: 5000 };
+settings! {
+    struct Batch in "queues.NAME.batch" of BatchPolicy {
+        /// Most messages in a batch.
+        max_items: u32 = whole(1..=ITEMS_MAX).or(500), |it| it.max_items;
+        /// Most payload bytes; a larger message goes alone.
+        max_bytes: u64 = size(1..=BYTES_MAX).or(1 << 20), |it| it.max_bytes;
+        /// How long the first message may wait for more messages. Meanwhile it is `ready`, and no node holds it.
+        max_wait: u64 = duration(0..=WAIT_MS_MAX).or(5000), |it| it.max_wait_ms;
+    }
+}
 
 pub(in crate::config) fn read(field: &Field<'_>) -> Read<BatchPolicy> {
     field.section(&[], |section| {
-        let max_items = section.read_or("max_items", DEFAULT.max_items, whole(1..=ITEMS_MAX));
-        let max_bytes = section.read_or("max_bytes", DEFAULT.max_bytes, size(1..=BYTES_MAX));
-        let max_wait = section.read_or("max_wait", DEFAULT.max_wait_ms, duration(0..=WAIT_MS_MAX));
+        let Batch { max_items, max_bytes, max_wait } = Batch::of(section);
         Ok(BatchPolicy { max_items: max_items?, max_bytes: max_bytes?, max_wait_ms: max_wait? })
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::DEFAULT;
     use crate::config::testing::{queue_errors, queue_of};
     use crate::domain::policy::BatchPolicy;
 
     #[test]
     fn no_section_means_one_message_a_call() {
         assert_eq!(queue_of("").batch, None);
-        assert_eq!(queue_of("[queues.q.batch]").batch, Some(DEFAULT));
+        let default = BatchPolicy { max_items: 500, max_bytes: 1 << 20, max_wait_ms: 5000 };
+        assert_eq!(queue_of("[queues.q.batch]").batch, Some(default));
         assert_eq!(
             queue_of("[queues.q.batch]\nmax_items = 1\nmax_bytes = \"2KiB\"\nmax_wait = \"0s\"")
                 .batch,

@@ -1,32 +1,61 @@
 //! `[queues.<name>.callback]` and `server.callback_hosts`: who is told of final states.
 
-use super::downstream::{TIMEOUT_MS_MAX, signing_secret, target};
-use super::{headers, retry};
-use crate::config::kinds::{duration, parsed};
+use super::downstream::{SigningSecret, TIMEOUT_MS_MAX, target};
+use super::headers::headers;
+use super::retry;
 use crate::config::load::reader::{Field, Read};
+use crate::config::setting::{Beside, Kind, Shown, custom, duration, list, parsed, settings};
 use crate::domain::callback::{CallbackOn, CallbackPolicy, TIMEOUT_MS, default_retry};
 use crate::domain::callback_host::{CallbackHost, CallbackHosts};
+use crate::domain::endpoint::Secret;
 use crate::domain::limit::Rate;
 use crate::domain::outcome::OnUncertain;
 
+settings! {
+    struct Callback in "queues.NAME.callback" of CallbackPolicy {
+        /// The address that is called. May be left out if `server.callback_hosts` lets messages name their own.
+        url: Option<(url::Url, String)> =
+            target().required_where("required without `server.callback_hosts`").example("\"https://shop.example/hooks/tidegate\""), |it| it.url.clone();
+        /// The final states for which a callback is sent.
+        on: CallbackOn = states().or(CallbackOn::USUAL), |it| it.on;
+        /// Callbacks per time over all nodes.
+        rate: Option<Rate> = parsed("a rate").unset_means("no limit").example("\"50/s\""), |it| it.rate;
+        /// Time for the whole call.
+        timeout: u64 = duration(1..=TIMEOUT_MS_MAX).or(TIMEOUT_MS), |it| it.timeout_ms;
+        /// Sent to `url`, but never to an address that a message names.
+        headers: Vec<(http::HeaderName, Secret)> = headers(false).or(Vec::new()), |it| it.headers.clone();
+        /// With it, callbacks are signed like deliveries.
+        signing_secret: Option<Secret> =
+            SigningSecret.unset_means("none").example("\"${file:/etc/tidegate/callbacks.key}\""),
+            |it| it.signing_secret.clone();
+        /// When to try again. With the defaults a callback is tried for a day, at least once an hour.
+        _retry as "retry": Shown = RETRY, |it| Shown::Section(retry::Retry::shown(&it.retry));
+    }
+}
+
+const RETRY: Beside = Beside::manual(
+    "a table",
+    "as `[queues.NAME.retry]`, but `max_attempts = 50`",
+    "{ max_attempts = 50 }",
+);
+
 /// The hosts that messages may name.
-pub(in crate::config) fn hosts(field: &Field<'_>) -> Read<CallbackHosts> {
-    field.list(parsed::<CallbackHost>).map(CallbackHosts::from)
+pub(in crate::config) fn hosts() -> impl Kind<Value = CallbackHosts> {
+    let each = || parsed::<CallbackHost>("a host");
+    let read = move |field: &Field<'_>| list(each()).read(field).map(CallbackHosts::from);
+    custom("a list of hosts", read, |hosts: &CallbackHosts| {
+        Shown::List(hosts.iter().map(|host| host.to_string().into()).collect())
+    })
 }
 
 /// A section without a url says how the urls are called that messages name.
 pub(in crate::config) fn read(field: &Field<'_>, hosts: &CallbackHosts) -> Read<CallbackPolicy> {
     field.section(&[], |section| {
-        let url = section.read("url", target);
-        let on = section.read_or("on", CallbackOn::USUAL, states);
-        let rate = section.read("rate", parsed::<Rate>);
-        let timeout = section.read_or("timeout", TIMEOUT_MS, duration(1..=TIMEOUT_MS_MAX));
-        let headers = section.read_or("headers", Vec::new(), headers::read);
-        let signing_secret = section.read("signing_secret", signing_secret);
+        let it = Callback::of(section);
         let retry = section.read("retry", |field| {
             retry::read_over(field, &default_retry(), Ok(OnUncertain::Resend))
         });
-        let url = url?;
+        let url = it.url?;
         if url.is_none() && hosts.is_empty() {
             return Err(section.wrong(
                 "url",
@@ -35,11 +64,11 @@ pub(in crate::config) fn read(field: &Field<'_>, hosts: &CallbackHosts) -> Read<
         }
         Ok(CallbackPolicy {
             url,
-            on: on?,
-            rate: rate?,
-            timeout_ms: timeout?,
-            headers: headers?,
-            signing_secret: signing_secret?,
+            on: it.on?,
+            rate: it.rate?,
+            timeout_ms: it.timeout?,
+            headers: it.headers?,
+            signing_secret: it.signing_secret?,
             retry: retry?.unwrap_or_else(default_retry),
             hosts: hosts.clone(),
         })
@@ -51,9 +80,14 @@ pub(in crate::config) fn without_section(hosts: &CallbackHosts) -> Option<Callba
     (!hosts.is_empty()).then(|| CallbackPolicy::on_hosts(hosts.clone()))
 }
 
-fn states(field: &Field<'_>) -> Read<CallbackOn> {
-    let states = field.list(|field| field.parse(|word| CallbackOn::NONE.with(word)))?;
-    Ok(states.into_iter().fold(CallbackOn::NONE, CallbackOn::and))
+fn states() -> impl Kind<Value = CallbackOn> {
+    let read = |field: &Field<'_>| {
+        let states = field.list(|field| field.parse(|word| CallbackOn::NONE.with(word)))?;
+        Ok(states.into_iter().fold(CallbackOn::NONE, CallbackOn::and))
+    };
+    custom("a list of `delivered`, `dead`, `expired`, `cancelled`", read, |on: &CallbackOn| {
+        Shown::List(on.words().into_iter().map(Shown::from).collect())
+    })
 }
 
 #[cfg(test)]

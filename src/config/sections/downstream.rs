@@ -4,18 +4,19 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use url::Url;
 
-use super::headers;
-use crate::config::kinds::{duration, word};
+use super::headers::headers;
 use crate::config::load::reader::{Field, Read};
+use crate::config::setting::{Bounds, Kind, Shown, Table, custom, duration, settings, word};
 use crate::domain::endpoint::{HttpDownstream, Secret};
 use crate::domain::policy::Downstream;
+use crate::domain::units::format_duration;
 
 /// The default deadline of a whole exchange, in milliseconds.
 pub(in crate::config) const TIMEOUT_MS: u64 = 15_000;
 /// The longest deadline, in milliseconds: a slot is taken so long.
 pub(in crate::config) const TIMEOUT_MS_MAX: u64 = 3_600_000;
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 enum Type {
     Http,
     Null,
@@ -25,18 +26,36 @@ enum Type {
 const TYPES: [(&str, Type); 3] = [("http", Type::Http), ("null", Type::Null), ("pull", Type::Pull)];
 const TYPES_LATER: [&str; 8] =
     ["smpp", "redis", "amqp", "kafka", "nats", "mqtt", "smtp", "command"];
+const METHODS: [http::Method; 3] = [http::Method::POST, http::Method::PUT, http::Method::PATCH];
+
+settings! {
+    struct Target in "queues.NAME.downstream" of HttpDownstream {
+        /// `pull`: workers claim over HTTP, see [pull](pull.md). `null`: every message counts as delivered at once, and
+        /// nobody is called.
+        kind as "type": Type = word(&TYPES, &TYPES_LATER).or(Type::Http), |_http| Type::Http;
+        /// The address that is called. Redirects are not followed.
+        url: Option<(Url, String)> =
+            target().required_where("required with `http`").example("\"https://sms.example/send\""),
+            |it| Some((it.url.clone(), it.url_shown.clone()));
+        /// The method of the call.
+        method: http::Method = method(&METHODS).or(http::Method::POST), |it| it.method.clone();
+        /// Time for the whole call: name look-up, connection, TLS, request and answer.
+        timeout: u64 = duration(1..=TIMEOUT_MS_MAX).or(TIMEOUT_MS), |it| it.timeout_ms;
+        /// Sent with every call: `{ Authorization = "Bearer ${SMS_TOKEN}" }`.
+        headers: Vec<(http::HeaderName, Secret)> = headers(false).or(Vec::new()), |it| it.headers.clone();
+        /// With it, calls are signed as [Standard Webhooks](https://www.standardwebhooks.com) describes.
+        signing_secret: Option<Secret> =
+            SigningSecret.unset_means("none").example("\"${file:/etc/tidegate/sms.key}\""),
+            |it| it.signing_secret.clone();
+    }
+}
 
 /// Under `null` and `pull` the keys of `http` may stay, checked and unused: a dry run changes one word.
 pub(in crate::config) fn read(field: &Field<'_>) -> Read<Downstream> {
     field.section(&[], |section| {
-        let kind = section.read_or("type", Type::Http, word(&TYPES, &TYPES_LATER));
-        let target = section.read("url", target);
-        let method = section.read_or("method", http::Method::POST, method);
-        let timeout = section.read_or("timeout", TIMEOUT_MS, duration(1..=TIMEOUT_MS_MAX));
-        let headers = section.read_or("headers", Vec::new(), headers::read);
-        let signing_secret = section.read("signing_secret", signing_secret);
-        let (kind, target, method, timeout_ms) = (kind?, target?, method?, timeout?);
-        let (headers, signing_secret) = (headers?, signing_secret?);
+        let it = Target::of(section);
+        let (kind, target, method, timeout_ms) = (it.kind?, it.url?, it.method?, it.timeout?);
+        let (headers, signing_secret) = (it.headers?, it.signing_secret?);
         match (kind, target) {
             (Type::Null, _) => Ok(Downstream::Null),
             (Type::Pull, _) => Ok(Downstream::Pull),
@@ -56,10 +75,26 @@ pub(in crate::config) fn read(field: &Field<'_>) -> Read<Downstream> {
     })
 }
 
+/// The receiver in force. A queue of callbacks is in no configuration; what it follows stands with its queue.
+pub(in crate::config) fn view(downstream: &Downstream) -> Table {
+    match downstream {
+        Downstream::Http(http) => Target::shown(http),
+        Downstream::Null => Table::from([("type", "null".into())]),
+        Downstream::Pull => Table::from([("type", "pull".into())]),
+        Downstream::Callbacks(callback) => Table::from([
+            ("type", "callbacks".into()),
+            ("url", callback.url.as_ref().map_or(Shown::Unset, |(_, shown)| shown.as_str().into())),
+            ("timeout", format_duration(callback.timeout_ms).into()),
+            ("signing_secret", Shown::Secret(callback.signing_secret.is_some())),
+        ]),
+    }
+}
+
 /// The url, and how it is shown: as written, so that references stay references, and without its
 /// query, where keys are wont to stand.
-pub(in crate::config) fn target(field: &Field<'_>) -> Read<(Url, String)> {
-    Ok((field.parse(address)?, shown(field)))
+pub(in crate::config) fn target() -> impl Kind<Value = (Url, String)> {
+    let read = |field: &Field<'_>| Ok((field.parse(address)?, shown(field)));
+    custom("`http://`, `https://`", read, |(_, shown): &(Url, String)| shown.as_str().into())
 }
 
 /// An address that can be called.
@@ -90,18 +125,66 @@ pub(in crate::config) fn shown(field: &Field<'_>) -> String {
     }
 }
 
-fn method(field: &Field<'_>) -> Read<http::Method> {
-    let methods = [http::Method::POST, http::Method::PUT, http::Method::PATCH];
-    field.parse(|text| {
-        let method = methods.iter().find(|method| method.as_str().eq_ignore_ascii_case(text));
-        method
-            .cloned()
-            .ok_or_else(|| format!("found {text:?}, expected \"POST\", \"PUT\" or \"PATCH\""))
-    })
+/// One of these methods, in any case.
+pub(in crate::config) fn method(
+    methods: &'static [http::Method],
+) -> impl Kind<Value = http::Method> {
+    Methods(methods)
+}
+
+struct Methods(&'static [http::Method]);
+
+impl Kind for Methods {
+    type Value = http::Method;
+
+    fn read(&self, field: &Field<'_>) -> Read<http::Method> {
+        field.parse(|text| {
+            let method = self.0.iter().find(|it| it.as_str().eq_ignore_ascii_case(text));
+            method.cloned().ok_or_else(|| {
+                let words: Vec<_> = self.0.iter().map(|it| format!("{:?}", it.as_str())).collect();
+                let expected = words.join(", ");
+                let expected = match expected.rsplit_once(", ") {
+                    Some((first, last)) => format!("{first} or {last}"),
+                    None => expected,
+                };
+                format!("found {text:?}, expected {expected}")
+            })
+        })
+    }
+
+    fn show(&self, value: &http::Method) -> Shown {
+        value.as_str().into()
+    }
+
+    fn bounds(&self) -> Bounds {
+        Bounds::Words(self.0.iter().map(http::Method::as_str).collect())
+    }
 }
 
 /// Standard Webhooks: `whsec_` and base64, or any other text taken as its bytes. Never shown.
-pub(in crate::config) fn signing_secret(field: &Field<'_>) -> Read<Secret> {
+pub(in crate::config) struct SigningSecret;
+
+impl Kind for SigningSecret {
+    type Value = Secret;
+
+    fn read(&self, field: &Field<'_>) -> Read<Secret> {
+        signing_secret(field)
+    }
+
+    fn show(&self, _secret: &Secret) -> Shown {
+        Shown::Secret(true)
+    }
+
+    fn show_unset(&self) -> Shown {
+        Shown::Secret(false)
+    }
+
+    fn bounds(&self) -> Bounds {
+        Bounds::Told("`whsec_` and base64, or any text")
+    }
+}
+
+fn signing_secret(field: &Field<'_>) -> Read<Secret> {
     field.parse(|text| {
         let expected =
             "expected whsec_ and base64, for example from: echo whsec_$(openssl rand -base64 32)";

@@ -7,13 +7,23 @@ use http::HeaderName;
 
 use crate::config::load::reader::{Field, Read};
 use crate::config::load::sources::Layer;
+use crate::config::setting::{Kind, Shown, custom};
 use crate::domain::endpoint::Secret;
 use crate::domain::headers::check_header;
 use crate::domain::message::HEADERS_MAX;
 
+/// Headers with values that may be secrets. `even_none`: to have none is not the default, and is shown.
+pub(in crate::config) fn headers(even_none: bool) -> impl Kind<Value = Vec<(HeaderName, Secret)>> {
+    let show = move |headers: &Vec<(HeaderName, Secret)>| {
+        let names = headers.iter().map(|(name, _)| name.to_string()).collect();
+        Shown::Headers { names, even_none }
+    };
+    custom("a table of headers", read, show)
+}
+
 /// In the order of their names. A name in two spellings is a mistake within one layer; across
 /// layers the higher one wins, as the environment cannot spell in capitals.
-pub(in crate::config) fn read(field: &Field<'_>) -> Read<Vec<(HeaderName, Secret)>> {
+fn read(field: &Field<'_>) -> Read<Vec<(HeaderName, Secret)>> {
     let mut headers: Vec<(HeaderName, Secret, Layer)> = Vec::new();
     field.entries(|name, field| {
         let (header, value) = field.parse(|value| header(name, value))?;

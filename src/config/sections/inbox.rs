@@ -4,13 +4,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::topic::MEMORY_MS_MIN;
-use crate::config::kinds::switch;
 use crate::config::load::reader::{Field, Read};
+use crate::config::setting::{Kind as _, settings, switch};
 use crate::config::settings::InboxSettings;
 use crate::domain::id::QueueName;
 use crate::domain::inbox::REJECTED;
 use crate::domain::policy::QueuePolicy;
 use crate::domain::units::format_duration;
+
+settings! {
+    struct Inbox in "inbox" of InboxSettings {
+        /// Whether entries of the Redis streams `<namespace>:inbox:<queue>` are taken in as messages, see
+        /// [inbox](inbox.md). This is for producers that speak only Redis.
+        enabled: bool = switch().or(false), |it| it.enabled;
+    }
+}
 
 /// `queues` are those of the configuration; `None`: they could not be read, and nothing is said twice.
 pub(in crate::config) fn read(
@@ -18,7 +26,7 @@ pub(in crate::config) fn read(
     queues: Option<&BTreeMap<QueueName, Arc<QueuePolicy>>>,
 ) -> Read<InboxSettings> {
     field.section(&[], |section| {
-        let enabled = section.read_or("enabled", false, switch)?;
+        let enabled = Inbox::of(section).enabled?;
         for policy in queues.into_iter().flat_map(BTreeMap::values).filter(|_| enabled) {
             let name = &policy.name;
             if name.as_str() == REJECTED {

@@ -7,10 +7,12 @@ mod callback;
 mod downstream;
 mod headers;
 pub(in crate::config) mod inbox;
+mod message_table;
 mod probe;
 pub(in crate::config) mod queue;
 mod receipts;
 pub(in crate::config) mod redis;
+mod redis_target;
 mod retention;
 mod retry;
 pub(in crate::config) mod schedule;
@@ -18,3 +20,26 @@ pub(in crate::config) mod server;
 pub(in crate::config) mod token;
 pub(in crate::config) mod topic;
 mod window;
+
+use super::setting::DeclaredSection;
+
+/// Every section, with what the manual says of its settings.
+#[must_use]
+pub fn declared() -> Vec<DeclaredSection> {
+    vec![
+        server::Server::declared(),
+        redis::Redis::declared(),
+        queue::Own::declared(),
+        retention::Kept::declared(),
+        receipts::Receipts::declared(),
+        downstream::Target::declared(),
+        window::Hours::declared(),
+        batch::Batch::declared(),
+        probe::Probe::declared(),
+        callback::Callback::declared(),
+        retry::Retry::declared(),
+        topic::Topic::declared(),
+        schedule::Recurring::declared(),
+        inbox::Inbox::declared(),
+    ]
+}

@@ -1,9 +1,10 @@
 //! `[queues.<name>.probe]`: whom to ask what became of a message, before it is sent again.
 
-use super::downstream::{TIMEOUT_MS, TIMEOUT_MS_MAX, address, shown};
-use super::headers;
-use crate::config::kinds::{duration, whole};
+use super::downstream::{TIMEOUT_MS, TIMEOUT_MS_MAX, address, method, shown};
+use super::headers::headers;
 use crate::config::load::reader::{Field, Read, Section};
+use crate::config::setting::{Kind, Shown, Table, custom, duration, list, settings, whole};
+use crate::domain::endpoint::Secret;
 use crate::domain::outcome::OnUncertain;
 use crate::domain::policy::Downstream;
 use crate::domain::probe::{ID_PLACE, ProbePolicy};
@@ -13,15 +14,37 @@ const AFTER_MS_MAX: u64 = 86_400_000;
 /// Most probes: a bound against a slip of the finger.
 const ATTEMPTS_MAX: u32 = 1000;
 
-/// Defaults, as `config/default.toml` tells them.
-const AFTER_MS: u64 = 5000;
-const ATTEMPTS: u32 = 5;
-const DELIVERED: [u16; 1] = [200];
-const ABSENT: [u16; 1] = [404];
+const METHODS: [http::Method; 2] = [http::Method::GET, http::Method::HEAD];
 
 /// What an id looks like, to try the url with.
 const SAMPLE_ID: &str = "erp_01JD3A9PX2M7Q8R4T6V0W1Y2Z3";
 const EXAMPLE: &str = "probe = { url = \"https://erp.example/orders/{id}\" }";
+
+settings! {
+    struct Probe in "queues.NAME.probe" of ProbePolicy {
+        /// With `{id}` in its path or query, where the message's id goes.
+        url: (String, String) = target().required("\"https://erp.example/orders/{id}\""),
+            |it| (it.url.clone(), it.url_shown.clone());
+        /// The method of the request.
+        method: http::Method = method(&METHODS).or(http::Method::GET), |it| it.method.clone();
+        /// Statuses that mean: the downstream has the message.
+        delivered: Vec<u16> = list(status()).or(vec![200]), |it| it.delivered.clone();
+        /// Statuses that mean: the downstream does not have it, so send it again. With `[]`, Tidegate never sends again
+        /// without a decision.
+        absent: Vec<u16> = list(status()).or(vec![404]), |it| it.absent.clone();
+        /// The time from the end of the attempt to the first probe; doubled for each further probe. **It must be longer than
+        /// the downstream takes to process a message**, or the downstream gets it twice.
+        after: u64 = duration(1..=AFTER_MS_MAX).or(5000), |it| it.after_ms;
+        /// After this many probes without a clear answer, an operator decides.
+        max_attempts: u32 = whole(1..=ATTEMPTS_MAX).or(5), |it| it.max_attempts;
+        /// Time for the whole call.
+        timeout: Option<u64> = duration(1..=TIMEOUT_MS_MAX).unset_means("the downstream's").example("\"15s\""),
+            |it| Some(it.timeout_ms);
+        /// Sent with every probe; `{}` for none. Probes are signed like deliveries.
+        headers: Option<Vec<(http::HeaderName, Secret)>> =
+            headers(true).unset_means("the downstream's").example("{}"), |it| Some(it.headers.clone());
+    }
+}
 
 /// The section and the word that asks for it stand together, or neither does.
 pub(in crate::config) fn of_queue(
@@ -47,19 +70,12 @@ pub(in crate::config) fn of_queue(
 /// What is not said is done as for a delivery.
 fn read(field: &Field<'_>, downstream: &Read<Downstream>) -> Read<ProbePolicy> {
     field.section(&[], |section| {
-        let target = section.required("url", "url = \"https://erp.example/orders/{id}\"", target);
-        let method = section.read_or("method", http::Method::GET, method);
-        let delivered = section.read_or("delivered", DELIVERED.to_vec(), statuses);
-        let absent = section.read_or("absent", ABSENT.to_vec(), statuses);
-        let after = section.read_or("after", AFTER_MS, duration(1..=AFTER_MS_MAX));
-        let max_attempts = section.read_or("max_attempts", ATTEMPTS, whole(1..=ATTEMPTS_MAX));
-        let timeout = section.read("timeout", duration(1..=TIMEOUT_MS_MAX));
-        let headers = section.read("headers", headers::read);
-        let (delivered, absent) = (delivered?, absent?);
+        let it = Probe::of(section);
+        let (delivered, absent) = (it.delivered?, it.absent?);
         tell_apart(section, &delivered, &absent)?;
-        let ((url, url_shown), method) = (target?, method?);
-        let (after_ms, max_attempts) = (after?, max_attempts?);
-        let (timeout, headers) = (timeout?, headers?);
+        let ((url, url_shown), method) = (it.url?, it.method?);
+        let (after_ms, max_attempts) = (it.after?, it.max_attempts?);
+        let (timeout, headers) = (it.timeout?, it.headers?);
         let inherited = match downstream {
             Ok(Downstream::Http(http)) => Some(http),
             Ok(Downstream::Null | Downstream::Pull | Downstream::Callbacks(_)) => None,
@@ -82,8 +98,21 @@ fn read(field: &Field<'_>, downstream: &Read<Downstream>) -> Read<ProbePolicy> {
     })
 }
 
+/// The section in force. Whether probes are signed follows from the downstream.
+pub(in crate::config) fn view(probe: &ProbePolicy) -> Table {
+    let mut table = Probe::shown(probe);
+    table.push("signed", Shown::Signed(probe.signing_secret.is_some()));
+    table
+}
+
 /// Checked with an id in place; kept as it was written, since a url would quote the braces.
-fn target(field: &Field<'_>) -> Read<(String, String)> {
+fn target() -> impl Kind<Value = (String, String)> {
+    custom("`http://`, `https://`", read_target, |(_, shown): &(String, String)| {
+        shown.as_str().into()
+    })
+}
+
+fn read_target(field: &Field<'_>) -> Read<(String, String)> {
     let url = field.parse(|text| {
         if !text.contains(ID_PLACE) {
             return Err(format!(
@@ -100,21 +129,14 @@ fn target(field: &Field<'_>) -> Read<(String, String)> {
     Ok((url, shown(field)))
 }
 
-fn method(field: &Field<'_>) -> Read<http::Method> {
-    let methods = [http::Method::GET, http::Method::HEAD];
-    field.parse(|text| {
-        let method = methods.iter().find(|method| method.as_str().eq_ignore_ascii_case(text));
-        method.cloned().ok_or_else(|| format!("found {text:?}, expected \"GET\" or \"HEAD\""))
-    })
-}
-
-fn statuses(field: &Field<'_>) -> Read<Vec<u16>> {
-    field.list(status)
+fn status() -> impl Kind<Value = u16> {
+    let accepted = "200 to 499, but 401, 407, 408, 425 and 429";
+    custom(accepted, read_status, |status: &u16| Shown::Whole((*status).into()))
 }
 
 /// What says nothing about the message must not be taken for a word on it.
-fn status(field: &Field<'_>) -> Read<u16> {
-    let status = whole(200..=599u16)(field)?;
+fn read_status(field: &Field<'_>) -> Read<u16> {
+    let status = whole(200..=599u16).read(field)?;
     if matches!(status, 401 | 407 | 408 | 425 | 429 | 500..=599) {
         return Err(field.wrong(format!(
             "found {status}, which says nothing about a message; expected for example 200 or 404"

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use super::{batch, callback, downstream, probe, receipts, retention, retry, window};
-use crate::config::kinds::{LONG_MS, duration, parsed, size_in_memory, whole, word};
 use crate::config::load::reader::{Field, Read, Section};
+use crate::config::setting::{
+    Kind as _, LONG_MS, Shown, beside, duration, parsed, settings, size_in_memory, whole, word,
+};
 use crate::config::settings::Durability;
 use crate::domain::callback_host::CallbackHosts;
 use crate::domain::id::{QueueName, SHARDS_MAX};
@@ -24,15 +26,80 @@ const LEASE_MS_MAX: u64 = 86_400_000;
 /// The most that is kept of an answer, in bytes.
 const KEEP_RESPONSE_BYTES_MAX: u64 = 1 << 20;
 
-/// Defaults, as `config/default.toml` tells them.
 const BURST: u32 = 1;
 const CONCURRENCY: u32 = 16;
 /// The same where workers claim: each may hold many messages at once.
 const IN_HANDS: u32 = 1000;
-const KEEP_RESPONSE_BYTES: usize = 4 << 10;
-const IDEMPOTENCY_WINDOW_MS: u64 = 86_400_000;
 
 const LATER: [&str; 6] = ["limits", "fairness", "aging", "backlog", "adaptive", "breaker"];
+
+settings! {
+    struct Own in "queues.NAME" of QueuePolicy {
+        /// Calls per time over all nodes; a batch is one call.
+        rate: Option<Rate> = parsed("a rate").unset_means("no limit").example("\"20/s\""), |it| it.rate;
+        /// Calls that may start at once after a time without calls; needs a `rate`.
+        burst: Option<u32> = whole(1..=BURST_MAX).unset_is(BURST), |it| Some(it.burst);
+        /// How long a node may hold a message without a sign of life. It must be at least `downstream.timeout` + 5s, so that
+        /// it does not end during a call.
+        lease: Option<u64> =
+            duration(1..=LEASE_MS_MAX)
+                .unset_is(lease::default_ms(downstream::TIMEOUT_MS))
+                .told("the longer of `30s` and `downstream.timeout` + 10s"),
+            |it| Some(it.lease_ms);
+        /// How much of the downstream's answer is kept as the result.
+        keep_response: usize = size_in_memory(0..=KEEP_RESPONSE_BYTES_MAX).or(4 << 10),
+            |it| it.keep_response_bytes;
+        /// Calls in flight over all nodes; with `type = "pull"`, messages that workers hold.
+        concurrency: Option<u32> =
+            whole(1..=CONCURRENCY_MAX).unset_is(CONCURRENCY).told("`16`; `1000` with `type = \"pull\"`"),
+            |it| Some(it.concurrency);
+        /// The priority of a message (0 to 9, 9 first) puts it into the band `priority × levels / 10`, rounded down; a higher
+        /// band goes first.
+        priority_levels: u8 = whole(1..=10).or(1), |it| it.priority_levels;
+        /// Messages leave roughly in the order in which they became due.
+        ordering: () = word(&[("none", ())], &["group"]).or(()), |_it| ();
+        /// What is kept of finished messages.
+        _retention as "retention": Shown = beside(),
+            |it| Shown::Table(retention::Kept::shown(&it.retention));
+        /// How long a repeated idempotency key is recognised, at least.
+        idempotency_window: u64 = duration(1..=LONG_MS).or(86_400_000), |it| it.idempotency_window_ms;
+        /// What happens when nobody can know an attempt's outcome: `resend` (at least once), `park` (at most once: wait for a
+        /// decision) or `probe` (at most once: [ask the downstream](outcomes.md#asking-the-downstream) first). The last two
+        /// need `durability = "disk"` or `"replicas"`.
+        on_uncertain: OnUncertain =
+            word(&UNCERTAIN.map(|chosen| (chosen.as_str(), chosen)), &[]).or(OnUncertain::Resend),
+            |it| it.on_uncertain;
+        /// How long the receipt of an accepted message may take.
+        _receipts as "receipts": Shown = beside(),
+            |it| Shown::Table(receipts::Receipts::shown(&it.receipts));
+        /// The number of parts into which the queue is divided; more than one helps only on a Redis Cluster. Cannot change
+        /// while the queue holds messages.
+        shards: u16 = whole(1..=SHARDS_MAX).or(1), |it| it.shards;
+        /// Who receives.
+        _downstream as "downstream": Shown = beside(),
+            |it| Shown::Section(downstream::view(&it.downstream));
+        /// Whom to ask about an attempt whose outcome is unknown.
+        _probe as "probe": Shown = beside(),
+            |it| it.probe.as_ref().map_or(Shown::Unset, |probe| Shown::Section(probe::view(probe)));
+        /// When to try again.
+        _retry as "retry": Shown = beside(), |it| Shown::Section(retry::Retry::shown(&it.retry));
+        /// The hours.
+        _window as "window": Shown = beside(), |it| {
+            it.window.as_ref().map_or(Shown::Unset, |it| Shown::Section(window::Hours::shown(it)))
+        };
+        /// Batches.
+        _batch as "batch": Shown = beside(), |it| {
+            it.batch.as_ref().map_or(Shown::Unset, |it| Shown::Section(batch::Batch::shown(it)))
+        };
+        /// Who is told of final states.
+        _callback as "callback": Shown = beside(), |it| {
+            let shown = callback::Callback::shown;
+            it.callback.as_ref().map_or(Shown::Unset, |callback| Shown::Section(shown(callback)))
+        };
+    }
+}
+
+const UNCERTAIN: [OnUncertain; 3] = [OnUncertain::Resend, OnUncertain::Park, OnUncertain::Probe];
 
 /// `durability` is the store's: a queue that parks cannot do with less than the disk. `hosts` are the
 /// server's: the queue's messages may name urls there.
@@ -44,37 +111,27 @@ pub(in crate::config) fn read(
 ) -> Read<Arc<QueuePolicy>> {
     let name = name.parse::<QueueName>().map_err(|error| field.wrong(error.to_string()));
     let policy = field.section(&LATER, |section| {
+        let own = Own::of(section);
         let downstream = section.required(
             "downstream",
             "downstream = { type = \"http\", url = \"https://sms.example/send\" }",
             downstream::read,
         );
         let timeout = downstream.as_ref().map(Downstream::timeout_ms).map_err(|reported| *reported);
-        let pace = pace(section);
-        let lease = lease(section, timeout);
-        let keep_response = section.read_or(
-            "keep_response",
-            KEEP_RESPONSE_BYTES,
-            size_in_memory(0..=KEEP_RESPONSE_BYTES_MAX),
-        );
+        let pace = pace(section, own.rate, own.burst);
+        let lease = lease(section, own.lease, timeout);
         let calls = if matches!(downstream, Ok(Downstream::Pull)) { IN_HANDS } else { CONCURRENCY };
-        let concurrency = section.read_or("concurrency", calls, whole(1..=CONCURRENCY_MAX));
-        let priority_levels = section.read_or("priority_levels", 1, whole(1..=10u8));
-        let ordering = section.read_or("ordering", (), word(&[("none", ())], &["group"]));
-        let idempotency_window =
-            section.read_or("idempotency_window", IDEMPOTENCY_WINDOW_MS, duration(1..=LONG_MS));
-        let on_uncertain = on_uncertain(section, durability);
+        let on_uncertain = on_uncertain(section, own.on_uncertain, durability);
         let probe = probe::of_queue(section, on_uncertain, &downstream);
         let receipts = section.read_or("receipts", ReceiptPolicy::DEFAULT, receipts::read);
-        let shards = section.read_or("shards", 1, whole(1..=SHARDS_MAX));
         let retention = section
-            .read_or("retention", retention::DEFAULT, |field| retention::read(field, shards));
+            .read_or("retention", retention::DEFAULT, |field| retention::read(field, own.shards));
         let retry = section.read("retry", |field| retry::read(field, on_uncertain));
         let window = section.read("window", |field| window::read(field, timeout));
         let batch = section.read("batch", batch::read);
         let callback = section.read("callback", |field| callback::read(field, hosts));
         let (rate, burst) = pace?;
-        ordering?;
+        own.ordering?;
         if matches!((&downstream, &batch), (Ok(Downstream::Pull), Ok(Some(_)))) {
             return Err(section.wrong(
                 "batch",
@@ -86,15 +143,15 @@ pub(in crate::config) fn read(
             rate,
             burst,
             lease_ms: lease?,
-            keep_response_bytes: keep_response?,
-            concurrency: concurrency?,
-            priority_levels: priority_levels?,
+            keep_response_bytes: own.keep_response?,
+            concurrency: own.concurrency?.unwrap_or(calls),
+            priority_levels: own.priority_levels?,
             retention: retention?,
-            idempotency_window_ms: idempotency_window?,
+            idempotency_window_ms: own.idempotency_window?,
             on_uncertain: on_uncertain?,
             probe: probe?,
             receipts: receipts?,
-            shards: shards?,
+            shards: own.shards?,
             downstream: downstream?,
             retry: retry?.unwrap_or_default(),
             window: window?,
@@ -106,9 +163,11 @@ pub(in crate::config) fn read(
 }
 
 /// A burst is a share of a rate: without one it would say nothing.
-fn pace(section: &Section<'_>) -> Read<(Option<Rate>, u32)> {
-    let rate = section.read("rate", parsed::<Rate>);
-    let burst = section.read("burst", whole(1..=BURST_MAX));
+fn pace(
+    section: &Section<'_>,
+    rate: Read<Option<Rate>>,
+    burst: Read<Option<u32>>,
+) -> Read<(Option<Rate>, u32)> {
     let (rate, burst) = (rate?, burst?.unwrap_or(BURST));
     if rate.is_none() && burst > 1 {
         return Err(section.wrong(
@@ -119,8 +178,7 @@ fn pace(section: &Section<'_>) -> Read<(Option<Rate>, u32)> {
     Ok((rate, burst))
 }
 
-fn lease(section: &Section<'_>, timeout: Read<u64>) -> Read<u64> {
-    let lease = section.read("lease", duration(1..=LEASE_MS_MAX));
+fn lease(section: &Section<'_>, lease: Read<Option<u64>>, timeout: Read<u64>) -> Read<u64> {
     let (lease_ms, timeout_ms) = (lease?, timeout?);
     let shortest_ms = lease::shortest_ms(timeout_ms);
     match lease_ms {
@@ -139,11 +197,12 @@ fn lease(section: &Section<'_>, timeout: Read<u64>) -> Read<u64> {
     }
 }
 
-fn on_uncertain(section: &Section<'_>, durability: Read<Durability>) -> Read<OnUncertain> {
-    let words = [OnUncertain::Resend, OnUncertain::Park, OnUncertain::Probe]
-        .map(|chosen| (chosen.as_str(), chosen));
-    let chosen = section.read_or("on_uncertain", OnUncertain::Resend, word(&words, &[]))?;
-    match (chosen, durability?) {
+fn on_uncertain(
+    section: &Section<'_>,
+    chosen: Read<OnUncertain>,
+    durability: Read<Durability>,
+) -> Read<OnUncertain> {
+    match (chosen?, durability?) {
         (chosen, level @ (Durability::Memory | Durability::Everysec))
             if chosen.is_at_most_once() =>
         {

@@ -1,15 +1,24 @@
-//! `receipts`: how long a downstream that accepts now may take to tell what became of it.
+//! `[queues.<name>.receipts]`: how long the word of a downstream that accepted a message may take.
 
-use crate::config::kinds::{LONG_MS, duration, word};
 use crate::config::load::reader::{Field, Read};
+use crate::config::setting::{Kind as _, LONG_MS, duration, settings, word};
 use crate::domain::receipt::{OnTimeout, ReceiptPolicy};
 
+settings! {
+    struct Receipts in "queues.NAME.receipts" of ReceiptPolicy {
+        /// How long Tidegate waits for the [receipt](outcomes.md#receipts) of an accepted message.
+        timeout: u64 = duration(1..=LONG_MS).or(ReceiptPolicy::DEFAULT.timeout_ms), |it| it.timeout_ms;
+        /// What the message becomes if no receipt comes in that time.
+        on_timeout: OnTimeout =
+            word(&OnTimeout::ALL.map(|choice| (choice.as_str(), choice)), &[])
+                .or(ReceiptPolicy::DEFAULT.on_timeout),
+            |it| it.on_timeout;
+    }
+}
+
 pub(in crate::config) fn read(field: &Field<'_>) -> Read<ReceiptPolicy> {
-    let default = ReceiptPolicy::DEFAULT;
-    let words = OnTimeout::ALL.map(|choice| (choice.as_str(), choice));
     field.section(&[], |section| {
-        let timeout = section.read_or("timeout", default.timeout_ms, duration(1..=LONG_MS));
-        let on_timeout = section.read_or("on_timeout", default.on_timeout, word(&words, &[]));
+        let Receipts { timeout, on_timeout } = Receipts::of(section);
         Ok(ReceiptPolicy { timeout_ms: timeout?, on_timeout: on_timeout? })
     })
 }

@@ -1,15 +1,16 @@
 //! `[redis]`: where messages are kept.
 //!
-//! Owns which of the ways to a Redis is meant, and the default place of a managed one's data.
+//! Owns the default place of a managed Redis' data; which of the ways to a Redis is meant, says `redis_target`.
 
-use std::borrow::Cow;
-use std::num::NonZeroU64;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use crate::config::kinds::{duration, parsed, size, text, word};
-use crate::config::load::reader::{Context, Field, Read, Section};
-use crate::config::load::sources::Layer;
+use super::redis_target::target;
+use crate::config::load::reader::{Context, Field, Read};
+use crate::config::redis_address::masked_url;
+use crate::config::setting::{
+    Beside, Kind, Shown, Table, custom, duration, settings, size, text, whole, word,
+};
 use crate::config::settings::{Durability, RedisSettings, RedisTarget};
 use crate::domain::endpoint::Secret;
 
@@ -27,20 +28,85 @@ const DATA_DIR_OF_NOBODY: &str = "/var/lib/tidegate";
 /// The socket's file name within the data directory.
 pub const MANAGED_SOCKET: &str = "redis.sock";
 
+/// More replicas than anybody has.
+const REPLICAS_MAX: u64 = 1000;
+
+settings! {
+    struct Redis in "redis" of RedisSettings {
+        /// The address of one server.
+        _url as "url": Shown = URL, |it| match &it.target {
+            RedisTarget::Url(url) => masked_url(url).into(),
+            _ => Shown::Unset,
+        };
+        /// The servers of Sentinel, and the name that they have for the master.
+        _sentinel as "sentinel": Shown = SENTINEL, |it| match &it.target {
+            RedisTarget::Sentinel { master, urls } => Shown::Table(Table::from([
+                ("master", master.as_str().into()),
+                ("urls", masked(urls)),
+            ])),
+            _ => Shown::Unset,
+        };
+        /// Seed nodes of a Redis Cluster.
+        _cluster as "cluster": Shown = CLUSTER, |it| match &it.target {
+            RedisTarget::Cluster(urls) => masked(urls),
+            _ => Shown::Unset,
+        };
+        /// First part of every key in Redis: `[a-z0-9][a-z0-9_-]{0,30}`. With different namespaces, several Tidegates can
+        /// share one Redis; several daemons of one namespace are one Tidegate.
+        namespace: String = namespace().or("tidegate".to_owned()), |it| it.namespace.clone();
+        /// How safe a message must be before its producer gets 201: `memory` (in the memory of Redis), `everysec` (in the log
+        /// of Redis, which is flushed every second: a crash may lose the last second or two), `disk` (on disk) or `replicas`
+        /// (on disk, and at all configured replicas), see [guarantees](guarantees.md). If Redis cannot do this, the daemon
+        /// does not start.
+        durability: Durability =
+            word(&LEVELS.map(|level| (level.as_str(), level)), &[]).or(Durability::Disk),
+            |it| it.durability;
+        /// At `durability = "replicas"`: how many replicas must confirm a message (in a cluster: replicas of each master), see
+        /// [guarantees](guarantees.md).
+        replicas: Option<u64> =
+            whole(1..=REPLICAS_MAX).unset_means("those in step, at least one").example("2"),
+            |it| it.replicas;
+        /// Where the managed Redis keeps its data. Without a home, the default is `/var/lib/tidegate`. Two daemons cannot
+        /// share it, and other users cannot read it (mode `0700`, files `0600`, whatever the umask).
+        data_dir: Option<PathBuf> =
+            data_dir()
+                .unset_means("`$STATE_DIRECTORY`, else `$XDG_STATE_HOME/tidegate`, else `~/.local/state/tidegate`")
+                .example("\"/var/lib/tidegate\""),
+            |it| Some(it.data_dir.clone());
+        /// How much must stay free on the disk of the managed Redis. With less free space, intake answers 503 `store-full`;
+        /// stored messages are still sent. `0B`: free space is not checked.
+        disk_reserve: u64 = size(DISK_RESERVE_BYTES).or(256 << 20), |it| it.disk_reserve_bytes;
+        /// After a step of the clock of Redis of more than a second: how long the clock must be steady until due times, the
+        /// end of leases, expiry and retention apply again, see [operations](operations.md#redis-clock).
+        clock_settle: u64 = duration(CLOCK_SETTLE_MS).or(60_000), |it| it.clock_settle_ms;
+    }
+}
+
+const URL: Beside = Beside::manual(
+    "`redis://`, `rediss://`, `unix://`",
+    "",
+    "\"redis://:${REDIS_PASSWORD}@cache:6379/0\"",
+);
+const SENTINEL: Beside = Beside::manual(
+    "a table with `master` and `urls`",
+    "",
+    "{ master = \"mymaster\", urls = [\"redis://sentinel-1:26379\", \"redis://sentinel-2:26379\"] }",
+);
+const CLUSTER: Beside =
+    Beside::manual("a list of addresses", "", "[\"redis://node-1:6379\", \"redis://node-2:6379\"]");
+const LEVELS: [Durability; 4] =
+    [Durability::Memory, Durability::Everysec, Durability::Disk, Durability::Replicas];
+
+fn masked(urls: &[Secret]) -> Shown {
+    Shown::List(urls.iter().map(|url| masked_url(url).into()).collect())
+}
+
 pub(in crate::config) fn read(field: &Field<'_>) -> Read<RedisSettings> {
     field.section(&[], |section| {
         let target = target(section);
-        let namespace = section.required("namespace", "\"tidegate\"", namespace);
-        let durability = section.required("durability", "\"disk\"", durability);
-        let replicas = section.read("replicas", parsed::<NonZeroU64>);
-        let data_dir = match section.read("data_dir", data_dir) {
-            Ok(None) => Ok(default_data_dir(section.context())),
-            Ok(Some(dir)) => Ok(dir),
-            Err(reported) => Err(reported),
-        };
-        let disk_reserve = section.required("disk_reserve", "\"256MiB\"", size(DISK_RESERVE_BYTES));
-        let clock_settle =
-            section.required("clock_settle", "\"1m\"", duration(CLOCK_SETTLE_MS));
+        let it = Redis::of(section);
+        let data_dir =
+            it.data_dir.map(|dir| dir.unwrap_or_else(|| default_data_dir(section.context())));
         if let (Ok(RedisTarget::Managed), Ok(data_dir)) = (&target, &data_dir) {
             let socket = data_dir.join(MANAGED_SOCKET);
             if socket.as_os_str().len() > SOCKET_BYTES_MAX {
@@ -55,116 +121,21 @@ pub(in crate::config) fn read(field: &Field<'_>) -> Read<RedisSettings> {
         }
         Ok(RedisSettings {
             target: target?,
-            namespace: namespace?,
-            durability: durability?,
-            replicas: replicas?.map(NonZeroU64::get),
+            namespace: it.namespace?,
+            durability: it.durability?,
+            replicas: it.replicas?,
             data_dir: data_dir?,
-            disk_reserve_bytes: disk_reserve?,
-            clock_settle_ms: clock_settle?,
+            disk_reserve_bytes: it.disk_reserve?,
+            clock_settle_ms: it.clock_settle?,
         })
     })
 }
 
-/// At most one of `url`, `sentinel`, `cluster`. A flag or a variable that names one takes the place
-/// of what lower layers name.
-fn target(section: &Section<'_>) -> Read<RedisTarget> {
-    let fields = ["url", "sentinel", "cluster"].map(|key| (key, section.field(key)));
-    let set = || fields.iter().filter_map(|(key, field)| Some((*key, field.as_ref()?)));
-    let Some(top) = set().map(|(_, field)| Layer::of(&field.origin())).max() else {
-        return Ok(RedisTarget::Managed);
-    };
-    let mut meant = set().filter(|(_, field)| Layer::of(&field.origin()) == top);
-    let Some((key, field)) = meant.next() else { return Ok(RedisTarget::Managed) };
-    if let Some((other, _)) = meant.next() {
-        return Err(section.wrong(
-            other,
-            format!("{key} is set too; expected only one of url, sentinel and cluster"),
-        ));
-    }
-    match key {
-        "url" => Ok(RedisTarget::Url(url(field, &["redis", "rediss", "unix"], true)?)),
-        "sentinel" => sentinel(field),
-        _ => Ok(RedisTarget::Cluster(servers(field)?)),
-    }
+fn namespace() -> impl Kind<Value = String> {
+    custom("a name", read_namespace, |name: &String| name.as_str().into())
 }
 
-fn sentinel<'a>(field: &Field<'a>) -> Read<RedisTarget> {
-    field.section(&[], |section: &Section<'a>| {
-        let master = section.required("master", "master = \"mymaster\"", text);
-        let urls = section.required("urls", "urls = [\"redis://sentinel-1:26379\"]", servers);
-        Ok(RedisTarget::Sentinel { master: master?, urls: urls? })
-    })
-}
-
-fn servers(field: &Field<'_>) -> Read<Vec<Secret>> {
-    let urls = field.list(|field| url(field, &["redis", "rediss"], false))?;
-    if urls.is_empty() {
-        return Err(field
-            .wrong("found an empty list, expected servers, for example [\"redis://one:6379\"]"));
-    }
-    Ok(urls)
-}
-
-/// A server's url. It is never shown, as it may hold a password. Sentinels and the servers of a cluster have
-/// one database each, 0.
-fn url(field: &Field<'_>, schemes: &[&str], has_databases: bool) -> Read<Secret> {
-    let example = format!("expected {}://host:port", schemes.join("://..., "));
-    field.parse(|text| {
-        if is_bare_address(text) {
-            return Err(format!(
-                "is not a valid url: it has no scheme; write {}://{text}",
-                schemes[0]
-            ));
-        }
-        let url = url::Url::parse(text).map_err(|e| {
-            format!("is not a valid url ({e}); {example} (special characters of a password as %XX)")
-        })?;
-        if !schemes.contains(&url.scheme()) {
-            return Err(format!("has the scheme {:?}; {example}", url.scheme()));
-        }
-        let named = if url.scheme() == "unix" {
-            url.path().len() > 1
-        } else {
-            url.host_str().is_some_and(|host| !host.is_empty())
-        };
-        if !named {
-            return Err(format!("names no server; {example}"));
-        }
-        let database = database(&url)?;
-        if database != 0 && !has_databases {
-            return Err(format!(
-                "names the database {database}; sentinels and clusters have only 0, leave it out"
-            ));
-        }
-        Ok(Secret::new(text.to_owned()))
-    })
-}
-
-/// The number of the database: the path of a url, or `db=` of a socket's.
-fn database(url: &url::Url) -> Result<u32, String> {
-    let found = match url.scheme() {
-        "unix" => url.query_pairs().find(|(name, _)| name == "db").map(|(_, value)| value),
-        _ => Some(url.path().trim_start_matches('/').into())
-            .filter(|path: &Cow<'_, str>| !path.is_empty()),
-    };
-    let Some(found) = found else { return Ok(0) };
-    let is_plain = found.bytes().all(|byte| byte.is_ascii_digit());
-    found.parse().ok().filter(|_| is_plain).ok_or_else(|| {
-        let shown: String = found.chars().take(40).collect();
-        format!(
-            "names {shown:?} as its database; expected a number, for example redis://host:6379/0"
-        )
-    })
-}
-
-/// `localhost:6379` and the like, which has no place for a password and may be shown.
-fn is_bare_address(text: &str) -> bool {
-    let (host, port) = text.split_once(':').unwrap_or((text, "6379"));
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
-    !host.is_empty() && host.chars().all(is_plain) && port.parse::<u16>().is_ok()
-}
-
-fn namespace(field: &Field<'_>) -> Read<String> {
+fn read_namespace(field: &Field<'_>) -> Read<String> {
     field.parse(|text| {
         let lower = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
         let good = text.bytes().next().is_some_and(lower)
@@ -179,19 +150,18 @@ fn namespace(field: &Field<'_>) -> Read<String> {
     })
 }
 
-fn durability(field: &Field<'_>) -> Read<Durability> {
-    let words = [Durability::Memory, Durability::Everysec, Durability::Disk, Durability::Replicas];
-    word(&words.map(|level| (level.as_str(), level)), &[])(field)
+fn data_dir() -> impl Kind<Value = PathBuf> {
+    custom("a directory", read_data_dir, |dir: &PathBuf| dir.to_string_lossy().into_owned().into())
 }
 
-fn data_dir(field: &Field<'_>) -> Read<PathBuf> {
-    let path = text(field)?;
+fn read_data_dir(field: &Field<'_>) -> Read<PathBuf> {
+    let path = text("a directory").read(field)?;
     match (path.strip_prefix("~/"), field.context().variable("HOME")) {
         (Some(rest), Some(home)) => Ok(PathBuf::from(home).join(rest)),
         (Some(_), None) => {
             Err(field.wrong("~ is not known, as HOME is not set; write the whole path"))
         }
-        (None, _) => parsed(field),
+        (None, _) => Ok(PathBuf::from(path)),
     }
 }
 
@@ -309,6 +279,18 @@ mod tests {
             let error = errors_of(&format!("[redis]\n{text}"));
             assert!(error.contains(part), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn replicas_are_a_number_as_the_manual_writes_it() {
+        let text = |value: &str| format!("durability = \"replicas\"\nreplicas = {value}");
+        assert_eq!(redis(&text("2")).replicas, Some(2));
+        assert_eq!(redis(&text("\"2\"")).replicas, Some(2));
+        let error = errors_of(&format!("[redis]\n{}", text("0")));
+        assert!(
+            error.contains("redis.replicas: found 0, expected a whole number from 1"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -1,20 +1,62 @@
 //! `[queues.<name>.retry]`: when to try again, and when to give up.
 
-use crate::config::kinds::{LONG_MS, duration, number, whole};
 use crate::config::load::reader::{Field, Read, Section};
+use crate::config::setting::{
+    Kind, LONG_MS, Shown, custom, duration, list, number, settings, whole,
+};
+use crate::domain::message::DELAY_MS_MAX;
 use crate::domain::outcome::OnUncertain;
-use crate::domain::retry::RetryPolicy;
-
-/// Most attempts that may be asked for: a bound against a slip of the finger.
-const ATTEMPTS_MAX: u32 = 1_000_000;
-/// The steepest curve.
-const FACTOR_MAX: f64 = 1000.0;
-/// The longest delay, in milliseconds: as long as a message may be delayed at all.
-const DELAY_MS_MAX: u64 = 366 * 86_400_000;
+use crate::domain::retry::{ATTEMPTS_MAX, FACTOR_MAX, RetryPolicy};
+use crate::domain::units::format_duration;
 
 /// Statuses that say something of the sender, and so concern every message of the queue: no list
 /// changes what they mean.
 const OF_THE_SENDER: [u16; 3] = [401, 407, 429];
+
+settings! {
+    struct Retry in "queues.NAME.retry" of RetryPolicy {
+        /// After this many attempts the message is dead. Throttles (429) do not count. Without it, only `max_age` ends the
+        /// attempts; with it, whichever of the two is reached first.
+        max_attempts: Option<u32> =
+            whole(1..=ATTEMPTS_MAX).unset_means("none").example("10"), |it| it.max_attempts;
+        /// These delays instead of `initial`, `factor` and `max`; the last one repeats.
+        schedule: Option<Vec<u64>> =
+            delays().unset_means("none").example("[\"5s\", \"5m\", \"30m\"]"),
+            |it| it.schedule_ms.clone();
+        /// The delay after the first attempt.
+        initial: Option<u64> = duration(1..=DELAY_MS_MAX).unset_is(RetryPolicy::default().initial_ms),
+            |it| it.schedule_ms.is_none().then_some(it.initial_ms);
+        /// Each further delay is this many times longer.
+        factor: Option<f64> = number(1.0..=FACTOR_MAX).unset_is(RetryPolicy::default().factor),
+            |it| it.schedule_ms.is_none().then_some(it.factor);
+        /// The longest delay.
+        max: Option<u64> =
+            duration(1..=DELAY_MS_MAX).unset_is(RetryPolicy::default().max_ms), |it| Some(it.max_ms);
+        /// The longest `Retry-After` that is obeyed; a longer one is shortened to this.
+        throttle_max: Option<u64> =
+            duration(1..=DELAY_MS_MAX).unset_is(RetryPolicy::default().throttle_max_ms),
+            |it| Some(it.throttle_max_ms);
+        /// The share by which a delay is made longer or shorter at random.
+        jitter: Option<f64> =
+            number(0.0..=1.0).unset_is(RetryPolicy::default().jitter), |it| Some(it.jitter);
+        /// The message is dead this long after its first attempt. Time in which the queue is paused or its window is closed
+        /// does not count.
+        max_age: Option<u64> =
+            duration(1..=LONG_MS).unset_is(RetryPolicy::default().max_age_ms), |it| Some(it.max_age_ms);
+        /// With `on_uncertain = "park"` or `"probe"`: statuses such as `502` with which this downstream certainly did
+        /// nothing, so that the message may be sent again.
+        safe_statuses: Vec<u16> = list(status("408 or 500 to 599", safe_status)).or(Vec::new()),
+            |it| it.safe_statuses.clone();
+        /// Statuses after which this queue tries again (an attempt, with backoff), whatever the
+        /// [table of outcomes](outcomes.md) says, such as `[404, 409]`. With `park` and `probe`, put 408 and 5xx into
+        /// `safe_statuses` instead.
+        retry_statuses: Vec<u16> = list(status("400 to 599", listed_status)).or(Vec::new()),
+            |it| it.retry_statuses.clone();
+        /// Statuses that this queue takes as a refusal, whatever the table of outcomes says, such as `[501]`.
+        dead_statuses: Vec<u16> = list(status("400 to 599", listed_status)).or(Vec::new()),
+            |it| it.dead_statuses.clone();
+    }
+}
 
 /// `on_uncertain` is the queue's: it decides which statuses leave an outcome unknown.
 pub(in crate::config) fn read(
@@ -31,28 +73,21 @@ pub(in crate::config) fn read_over(
     on_uncertain: Read<OnUncertain>,
 ) -> Read<RetryPolicy> {
     field.section(&[], |section| {
-        let delay = duration(1..=DELAY_MS_MAX);
-        let max_attempts = section.read("max_attempts", whole(1..=ATTEMPTS_MAX));
-        let initial = section.read("initial", &delay);
-        let factor = section.read_or("factor", default.factor, number(1.0..=FACTOR_MAX));
-        let max = section.read("max", &delay);
-        let throttle_max = section.read_or("throttle_max", default.throttle_max_ms, &delay);
-        let jitter = section.read_or("jitter", default.jitter, number(0.0..=1.0));
-        let max_age = section.read_or("max_age", default.max_age_ms, duration(1..=LONG_MS));
-        let schedule = section.read("schedule", schedule);
-        let statuses = statuses(section, on_uncertain);
+        let it = Retry::of(section);
+        let lists = [it.safe_statuses, it.retry_statuses, it.dead_statuses];
+        let statuses = statuses(section, lists, on_uncertain);
         one_curve(section)?;
-        let (initial_ms, max_ms) = ends(section, default, initial?, max?)?;
+        let (initial_ms, max_ms) = ends(section, default, it.initial?, it.max?)?;
         let [safe_statuses, retry_statuses, dead_statuses] = statuses?;
         Ok(RetryPolicy {
-            max_attempts: max_attempts?.or(default.max_attempts),
+            max_attempts: it.max_attempts?.or(default.max_attempts),
             initial_ms,
-            factor: factor?,
+            factor: it.factor?.unwrap_or(default.factor),
             max_ms,
-            throttle_max_ms: throttle_max?,
-            jitter: jitter?,
-            max_age_ms: max_age?,
-            schedule_ms: schedule?,
+            throttle_max_ms: it.throttle_max?.unwrap_or(default.throttle_max_ms),
+            jitter: it.jitter?.unwrap_or(default.jitter),
+            max_age_ms: it.max_age?.unwrap_or(default.max_age_ms),
+            schedule_ms: it.schedule?,
             safe_statuses,
             retry_statuses,
             dead_statuses,
@@ -61,13 +96,11 @@ pub(in crate::config) fn read_over(
 }
 
 /// The lists of statuses, `safe_statuses` first; each status stands in one of them at most.
-fn statuses(section: &Section<'_>, on_uncertain: Read<OnUncertain>) -> Read<[Vec<u16>; 3]> {
-    let list = |key, status: fn(&Field<'_>) -> Read<u16>| {
-        section.read_or(key, Vec::new(), |field| field.list(status))
-    };
-    let safe = list("safe_statuses", safe_status);
-    let retry = list("retry_statuses", listed_status);
-    let dead = list("dead_statuses", listed_status);
+fn statuses(
+    section: &Section<'_>,
+    [safe, retry, dead]: [Read<Vec<u16>>; 3],
+    on_uncertain: Read<OnUncertain>,
+) -> Read<[Vec<u16>; 3]> {
     let (safe, retry, dead) = (safe?, retry?, dead?);
     for (key, statuses, others) in [
         ("retry_statuses", &retry, [("safe_statuses", &safe), ("dead_statuses", &dead)]),
@@ -130,18 +163,29 @@ fn one_curve(section: &Section<'_>) -> Read<()> {
     }
 }
 
-fn schedule(field: &Field<'_>) -> Read<Vec<u64>> {
-    let delays = field.list(duration(1..=DELAY_MS_MAX))?;
-    if delays.is_empty() {
-        return Err(field
-            .wrong("found an empty list, expected delays, for example [\"5s\", \"5m\", \"30m\"]"));
-    }
-    Ok(delays)
+fn delays() -> impl Kind<Value = Vec<u64>> {
+    let read = |field: &Field<'_>| {
+        let each = duration(1..=DELAY_MS_MAX);
+        let delays = field.list(|item| each.read(item))?;
+        if delays.is_empty() {
+            return Err(field.wrong(
+                "found an empty list, expected delays, for example [\"5s\", \"5m\", \"30m\"]",
+            ));
+        }
+        Ok(delays)
+    };
+    custom("a list of durations, each `1ms` to `366d`", read, |delays: &Vec<u64>| {
+        Shown::List(delays.iter().map(|delay_ms| format_duration(*delay_ms).into()).collect())
+    })
+}
+
+fn status(accepted: &'static str, read: fn(&Field<'_>) -> Read<u16>) -> impl Kind<Value = u16> {
+    custom(accepted, read, |status: &u16| Shown::Whole((*status).into()))
 }
 
 /// Only these are ever in doubt.
 fn safe_status(field: &Field<'_>) -> Read<u16> {
-    let status = whole(100..=599u16)(field)?;
+    let status = whole(100..=599u16).read(field)?;
     if leaves_doubt(status) {
         Ok(status)
     } else {
@@ -152,7 +196,7 @@ fn safe_status(field: &Field<'_>) -> Read<u16> {
 }
 
 fn listed_status(field: &Field<'_>) -> Read<u16> {
-    let status = whole(400..=599u16)(field)?;
+    let status = whole(400..=599u16).read(field)?;
     if OF_THE_SENDER.contains(&status) {
         return Err(field.wrong(format!(
             "found {status}, which shuts the queue's gate for all its messages and is never one message's outcome; remove it"

@@ -1,33 +1,99 @@
 //! `[schedules.<name>]`: a recurring message.
 //!
-//! Owns the keys of a schedule and the checks across them. Payload and headers stand as they are
-//! written: references to secrets are not filled in, since they would be kept and shown with every
-//! message (a secret belongs into `downstream.headers` of the queue).
+//! Owns the keys that say when, and the checks across them; those of the message are in `domain::draft`, and how a table
+//! writes them in [`MessageTable`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
-use crate::config::kinds::{LONG_MS, duration, parsed, text, whole, word};
+use super::message_table::MessageTable;
 use crate::config::load::reader::{Field, Read, Section};
+use crate::config::setting::{Beside, Kind, Shown, Table, custom, parsed, settings, text, word};
 use crate::domain::details::check_room;
-use crate::domain::headers::{check_charset, check_content_type, check_header, is_json_type};
+use crate::domain::draft::{self, Content};
 use crate::domain::id::QueueName;
-use crate::domain::message::{
-    Details, HEADERS_MAX, LABEL_BYTES_MAX, LABELS_MAX, NAME_BYTES_MAX, PRIORITY_MAX, PayloadKind,
-    check_name,
-};
+use crate::domain::message::{PayloadKind, RetryOverride};
+use crate::domain::payload::to_base64;
 use crate::domain::policy::QueuePolicy;
 use crate::domain::schedule::{BadCadence, Cadence, CatchUp, Schedule, ScheduleName};
+use crate::domain::units::format_duration;
 
 /// The zone of a pattern that names none.
 const TIME_ZONE: &str = "UTC";
-/// The largest payload, in bytes: as a message's by default.
-const PAYLOAD_BYTES_MAX: usize = 256 << 10;
 
 /// The queues of a configuration.
 type Queues = BTreeMap<QueueName, Arc<QueuePolicy>>;
+
+settings! {
+    struct Recurring in "schedules.NAME" of Schedule {
+        /// A queue of this file.
+        queue: QueueName = parsed("a queue").required("\"erp\""), |it| it.queue.clone();
+        /// Five fields (minute hour day month weekday), six with seconds first, or `@hourly`, `@daily`, `@weekly`,
+        /// `@monthly`, `@yearly`; names (`MON`, `JAN`), `L`, `15W` and `FRI#3` work. A local time that clocks skip means the
+        /// moment of the change; one that occurs twice means the first of the two; patterns for every hour follow real time.
+        cron: Option<String> =
+            text("a pattern").required_where("`cron` or `every` is required").example("\"30 0 * * *\""),
+            |it| match &it.cadence {
+                Cadence::Cron(cron) => Some(cron.pattern().to_owned()),
+                Cadence::Every(_) => None,
+            };
+        /// The time zone of `cron`: an IANA name.
+        time_zone: Option<String> = zone().unset_is(TIME_ZONE.to_owned()), |it| match &it.cadence {
+            Cadence::Cron(cron) => Some(cron.time_zone().to_owned()),
+            Cadence::Every(_) => None,
+        };
+        /// An interval instead of `cron`, counted from 1970-01-01 00:00 UTC.
+        every: Option<Cadence> = interval().unset_means("").example("\"15m\""), |it| match &it.cadence {
+            Cadence::Cron(_) => None,
+            every @ Cadence::Every(_) => Some(every.clone()),
+        };
+        /// What is sent for ticks that were missed by more than a minute: `none`, `one` message for all of them, or `all` (at
+        /// most the newest 1,000).
+        catch_up: CatchUp = word(&CatchUp::WORDS, &[]).or(CatchUp::default()), |it| it.catch_up;
+        /// The type of a `payload` that is a text, or of the bytes of `payload_base64`.
+        _content_type as "content_type": Shown = CONTENT_TYPE, |it| it.details.content_type.as_deref().into();
+        /// It is sent as JSON; a text with a `content_type` that is not JSON is sent as it is. `${...}` is not replaced, here
+        /// and in what follows, because all of it is stored and shown with every message.
+        _payload as "payload": Shown = PAYLOAD, |it| match it.details.kind {
+            PayloadKind::Text => String::from_utf8_lossy(&it.payload).into_owned().into(),
+            PayloadKind::Raw => Shown::Unset,
+            PayloadKind::Json => {
+                Shown::Json(serde_json::from_slice(&it.payload).unwrap_or_default())
+            }
+        };
+        /// Bytes instead of `payload`, in base64; they are sent as they are.
+        _payload_base64 as "payload_base64": Shown = PAYLOAD_BASE64, |it| match it.details.kind {
+            PayloadKind::Raw => to_base64(&it.payload).into(),
+            PayloadKind::Json | PayloadKind::Text => Shown::Unset,
+        };
+        /// Headers for the downstream.
+        _headers as "headers": Shown = HEADERS, |it| Shown::Pairs(it.details.headers.clone());
+        /// In addition to `schedule = NAME`, which every message of a schedule has.
+        _labels as "labels": Shown = LABELS, |it| Shown::Pairs(
+            it.details.labels.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+        );
+        /// As in a [message](http.md#messages).
+        _group as "group": Shown = GROUP, |it| it.details.group.as_deref().into();
+        /// As in a message: 9 goes first.
+        _priority as "priority": Shown = PRIORITY, |it| Shown::Whole(it.priority.into());
+        /// How long after its message was put into the queue the message expires, if it has not been sent.
+        _ttl as "ttl": Shown = TTL, |it| it.ttl_ms.map(format_duration).into();
+        /// As in a message: what it changes in the `retry` of its queue.
+        _retry as "retry": Shown = RETRY, |it| it.details.retry.as_ref().map_or(Shown::Unset, retry_shown);
+    }
+}
+
+// The fields of a message are read by its draft; the manual says of them what a table may hold.
+const CONTENT_TYPE: Beside = Beside::manual("a media type", "JSON", "\"text/plain\"");
+const PAYLOAD_BASE64: Beside =
+    Beside::manual("base64, up to 256KiB of bytes", "none", "\"aGVsbG8=\"");
+const HEADERS: Beside = Beside::manual("a table of headers", "`{}`", "{ X-Source = \"erp\" }");
+const LABELS: Beside = Beside::manual("a table of labels", "`{}`", "{ team = \"erp\" }");
+const GROUP: Beside = Beside::manual("a text", "none", "\"order-42\"");
+const PRIORITY: Beside = Beside::manual("`0` to `9`", "`0`", "9");
+const TTL: Beside = Beside::manual("`1ms` to `3660d`", "never", "\"1h\"");
+const RETRY: Beside = Beside::manual("a table", "that of the queue", "{ max_attempts = 3 }");
+const PAYLOAD: Beside = Beside::required("any value, up to 256KiB", "{ job = \"close-day\" }");
 
 /// `queues` are those of the same configuration; `None`: they cannot be told, for other mistakes.
 pub(in crate::config) fn read(
@@ -37,69 +103,74 @@ pub(in crate::config) fn read(
 ) -> Read<Arc<Schedule>> {
     let name = name.parse::<ScheduleName>().map_err(|error| field.wrong(error.to_string()));
     let schedule = field.section(&[], |section| {
-        let queue = section.required("queue", "queue = \"erp\"", |field| known(field, queues));
-        let cadence = cadence(section);
-        let words = CatchUp::WORDS;
-        let catch_up = section.read_or("catch_up", CatchUp::default(), word(&words, &[]));
-        let content_type = section
-            .read("content_type", |f| f.parse(|t| check_content_type(t).map(|()| t.to_owned())));
-        let payload = section.required("payload", "payload = { job = \"close-day\" }", |field| {
-            payload(field, content_type.as_ref().ok().and_then(Option::as_deref))
-        });
-        let headers = section.read_or("headers", Vec::new(), headers);
-        let labels = section.read_or("labels", BTreeMap::new(), labels);
-        let group = section.read("group", group);
-        let priority = section.read_or("priority", 0, whole(0..=PRIORITY_MAX));
-        let ttl_ms = section.read("ttl", duration(1..=LONG_MS));
-        let (payload, kind) = payload?;
-        let content_type = content_type?;
-        if let Some(content_type) = &content_type {
-            check_charset(content_type, &payload)
-                .map_err(|why| section.wrong("content_type", why))?;
-        }
-        let details = Details {
-            kind,
-            content_type,
-            headers: headers?,
-            group: group?,
-            labels: labels?,
-            idempotency_key: None,
-            retry: None,
-            callback: None,
-        };
+        let it = Recurring::of(section);
+        let queue = it.queue.and_then(|queue| known(section, queue, queues));
+        let cadence = cadence(section, it.cron, it.every, it.time_zone);
+        let mut table = MessageTable::of(section);
+        let content = draft::content(&mut table);
+        let Content { payload, details, priority, ttl_ms } = table.finish(content)?;
         check_room(&details).map_err(|why| section.wrong("headers", why))?;
         Ok(Schedule {
             name: name?,
             queue: queue?,
             cadence: cadence?,
-            catch_up: catch_up?,
+            catch_up: it.catch_up?,
             payload,
             details,
-            priority: priority?,
-            ttl_ms: ttl_ms?,
+            priority,
+            ttl_ms,
         })
     });
     schedule.map(Arc::new)
 }
 
-fn known(field: &Field<'_>, queues: Option<&Queues>) -> Read<QueueName> {
-    let queue = parsed::<QueueName>(field)?;
+fn known(section: &Section<'_>, queue: QueueName, queues: Option<&Queues>) -> Read<QueueName> {
     match queues {
-        Some(queues) if !queues.contains_key(&queue) => Err(field.wrong(format!(
-            "there is no queue \"{queue}\"; expected one of this configuration's: {}",
-            queues.keys().map(QueueName::as_str).collect::<Vec<_>>().join(", ")
-        ))),
+        Some(queues) if !queues.contains_key(&queue) => Err(section.wrong(
+            "queue",
+            format!(
+                "there is no queue \"{queue}\"; expected one of this configuration's: {}",
+                queues.keys().map(QueueName::as_str).collect::<Vec<_>>().join(", ")
+            ),
+        )),
         _ => Ok(queue),
     }
 }
 
-/// `cron`, with its zone, or `every`.
-fn cadence(section: &Section<'_>) -> Read<Cadence> {
-    let cron = section.read("cron", text);
-    let every = section.read("every", |field| {
+fn retry_shown(retry: &RetryOverride) -> Shown {
+    let time = |ms: Option<u64>| Shown::from(ms.map(format_duration));
+    let number = |number: Option<f64>| number.map_or(Shown::Unset, Shown::Number);
+    let delays = |delays: &Vec<u64>| {
+        Shown::List(delays.iter().map(|delay_ms| format_duration(*delay_ms).into()).collect())
+    };
+    Shown::Section(Table::from([
+        ("max_attempts", retry.max_attempts.map_or(Shown::Unset, |most| Shown::Whole(most.into()))),
+        ("schedule", retry.schedule_ms.as_ref().map_or(Shown::Unset, delays)),
+        ("initial", time(retry.initial_ms)),
+        ("factor", number(retry.factor)),
+        ("max", time(retry.max_ms)),
+        ("jitter", number(retry.jitter)),
+        ("max_age", time(retry.max_age_ms)),
+    ]))
+}
+
+fn interval() -> impl Kind<Value = Cadence> {
+    let read = |field: &Field<'_>| {
         field.parse(|text| Cadence::every(text).map_err(|error| error.to_string()))
-    });
-    let zone = section.read("time_zone", |field| field.parse(known_zone));
+    };
+    custom("`100ms` to `366d`", read, |every: &Cadence| match every {
+        Cadence::Every(ms) => format_duration(*ms).into(),
+        Cadence::Cron(_) => Shown::Unset,
+    })
+}
+
+/// `cron`, with its zone, or `every`.
+fn cadence(
+    section: &Section<'_>,
+    cron: Read<Option<String>>,
+    every: Read<Option<Cadence>>,
+    zone: Read<Option<String>>,
+) -> Read<Cadence> {
     let (cron, every, zone) = (cron?, every?, zone?);
     match (cron, every) {
         (Some(_), Some(_)) => Err(section.wrong("every", "give cron or every, not both")),
@@ -120,74 +191,16 @@ fn cadence(section: &Section<'_>) -> Read<Cadence> {
 }
 
 /// Asked for by itself, so that a slip in it is told beside one in the pattern.
+fn zone() -> impl Kind<Value = String> {
+    let read = |field: &Field<'_>| field.parse(known_zone);
+    custom("a time zone", read, |zone: &String| zone.as_str().into())
+}
+
 fn known_zone(text: &str) -> Result<String, String> {
     match jiff::tz::TimeZone::get(text) {
         Ok(_) => Ok(text.to_owned()),
         Err(_) => Err(BadCadence::Zone(text.to_owned()).to_string()),
     }
-}
-
-fn payload(field: &Field<'_>, content_type: Option<&str>) -> Read<(Bytes, PayloadKind)> {
-    let value = field.json()?;
-    let is_text = content_type.is_some_and(|content_type| !is_json_type(content_type));
-    let (bytes, kind) = match &value {
-        serde_json::Value::String(text) if is_text => (text.clone(), PayloadKind::Text),
-        value => (value.to_string(), PayloadKind::Json),
-    };
-    if bytes.len() > PAYLOAD_BYTES_MAX {
-        return Err(field
-            .wrong(format!("found {} bytes, expected at most {PAYLOAD_BYTES_MAX}", bytes.len())));
-    }
-    Ok((bytes.into(), kind))
-}
-
-/// Plain text, as it is written.
-fn plain(field: &Field<'_>) -> Read<String> {
-    field.raw_text().map(str::to_owned).ok_or_else(|| field.expected("a text in quotes"))
-}
-
-fn headers(field: &Field<'_>) -> Read<Vec<(String, String)>> {
-    let mut headers: Vec<(String, String)> = Vec::new();
-    field.entries(|name, field| {
-        let value = plain(field)?;
-        check_header(name, &value).map_err(|why| field.wrong(why))?;
-        let name = name.to_ascii_lowercase();
-        if headers.iter().any(|(known, _)| *known == name) {
-            return Err(field.wrong("is given twice, in two spellings; remove one"));
-        }
-        headers.push((name, value));
-        Ok(())
-    })?;
-    if headers.len() > HEADERS_MAX {
-        return Err(field.wrong(format!("found {}, expected at most {HEADERS_MAX}", headers.len())));
-    }
-    headers.sort();
-    Ok(headers)
-}
-
-fn labels(field: &Field<'_>) -> Read<BTreeMap<String, String>> {
-    let labels = field.entries(|name, field| {
-        let value = plain(field)?;
-        check_name(name, LABEL_BYTES_MAX)
-            .map_err(|why| field.wrong(format!("the label's name: {why}")))?;
-        if value.len() > NAME_BYTES_MAX {
-            let found = value.len();
-            return Err(
-                field.wrong(format!("found {found} bytes, expected up to {NAME_BYTES_MAX}"))
-            );
-        }
-        Ok((name.to_owned(), value))
-    })?;
-    if labels.len() > LABELS_MAX {
-        return Err(field.wrong(format!("found {}, expected at most {LABELS_MAX}", labels.len())));
-    }
-    Ok(labels.into_iter().collect())
-}
-
-fn group(field: &Field<'_>) -> Read<String> {
-    let group = text(field)?;
-    check_name(&group, NAME_BYTES_MAX).map_err(|why| field.wrong(why))?;
-    Ok(group)
 }
 
 #[cfg(test)]
@@ -241,6 +254,8 @@ mod tests {
             "{\"Job\":\"x\",\"n\":[1,2.5,true]}"
         );
         assert_eq!(payload("7"), "7");
+        let raw = schedule("queue = \"q\"\nevery = \"1h\"\npayload_base64 = \"/wA=\"");
+        assert_eq!((&raw.payload[..], raw.details.kind), (&b"\xff\0"[..], PayloadKind::Raw));
         assert_eq!(payload("\"{ a = 1 }\""), "\"{ a = 1 }\"");
         let by_environment = load_with(
             &format!("{QUEUE}[schedules.s]\nqueue = \"q\"\nevery = \"1h\""),
@@ -283,7 +298,10 @@ mod tests {
         let error = with((0..9).map(|n| format!("x-{n} = \"{large}\"")).collect());
         assert!(error.contains("schedules.s.headers: everything beside the payload"), "{error}");
         let error = with((0..33).map(|n| format!("x-{n} = \"1\"")).collect());
-        assert!(error.contains("schedules.s.headers: found 33, expected at most 32"), "{error}");
+        assert!(
+            error.contains("schedules.s.headers: found 33 entries, expected up to 32"),
+            "{error}"
+        );
         let error = with(vec!["Webhook_Id = \"1\"".to_owned()]);
         assert!(error.contains("schedules.s.headers.Webhook_Id: "), "{error}");
     }
@@ -311,6 +329,15 @@ mod tests {
                 "schedules.s.content_type: \"plain\" is not a valid content type",
             ),
             (
+                "every = \"1h\"\nretry = { max_attempts = 0, factr = 2 }",
+                "schedules.s.retry.max_attempts: found 0",
+            ),
+            ("every = \"1h\"\nretry.factr = 2", "schedules.s.retry.factr: unknown key"),
+            (
+                "every = \"1h\"\npayload_base64 = \"aGk=\"",
+                "schedules.s.payload_base64: give payload or payload_base64, not both",
+            ),
+            (
                 "every = \"1h\"\ncontent_type = \"text/plain; charset=latin1\"",
                 "schedules.s.content_type: found the charset \"latin1\"",
             ),
@@ -324,7 +351,7 @@ mod tests {
     #[test]
     fn what_is_rendered_reads_back_and_counts_for_the_digest() {
         let text = format!(
-            "{QUEUE}[schedules.a]\nqueue = \"q\"\nevery = \"15m\"\npayload = \"x\"\ncontent_type = \"text/plain\"\n[schedules.b]\nqueue = \"q\"\ncron = \"@daily\"\ntime_zone = \"Asia/Shanghai\"\npayload = {{ A = [1, {{ b = \"c\" }}] }}\nheaders = {{ X-A = \"${{not}}\" }}\nlabels = {{ T = \"1\" }}\ngroup = \"g\"\npriority = 3\nttl = \"1h\"\ncatch_up = \"none\""
+            "{QUEUE}[schedules.a]\nqueue = \"q\"\nevery = \"15m\"\npayload = \"x\"\ncontent_type = \"text/plain\"\n[schedules.b]\nqueue = \"q\"\ncron = \"@daily\"\ntime_zone = \"Asia/Shanghai\"\npayload = {{ A = [1, {{ b = \"c\" }}] }}\nheaders = {{ X-A = \"${{not}}\" }}\nlabels = {{ T = \"1\" }}\ngroup = \"g\"\npriority = 3\nttl = \"1h\"\ncatch_up = \"none\"\n[schedules.c]\nqueue = \"q\"\nevery = \"1h\"\npayload_base64 = \"/wA=\"\nretry = {{ max_attempts = 3, schedule = [\"5s\", \"5m\"], jitter = 0, max_age = \"1h\" }}"
         );
         let settings = settings_of(&text);
         assert_eq!(settings_of(&render(&settings)), settings, "{}", render(&settings));

@@ -4,25 +4,44 @@ use std::net::SocketAddr;
 
 use super::callback;
 use super::token::{each_token_once, token};
-use crate::config::kinds::{duration, size_in_memory};
 use crate::config::load::reader::{Field, Read, Section};
+use crate::config::setting::{Kind, custom, duration, list, settings, size_in_memory};
 use crate::config::settings::{ServerSettings, Token};
+use crate::domain::callback_host::CallbackHosts;
 
 /// The largest request that may be allowed, in bytes: it is held in memory.
 const BODY_BYTES_MAX: u64 = 1 << 30;
 /// The longest stop that may be allowed, in milliseconds: a supervisor kills sooner.
 const DRAIN_MS_MAX: u64 = 3_600_000;
 
-/// The defaults are in `config/default.toml`, so that every key is set.
+settings! {
+    struct Server in "server" of ServerSettings {
+        /// Where the API listens. With an address that is not loopback and without tokens, the daemon refuses to start.
+        listen: SocketAddr = listen().or(SocketAddr::from(([127, 0, 0, 1], 7411))), |it| it.listen;
+        /// Who may call: a list of `{ name = "shop", sha256 = "64 hex digits", scopes = ["send", "read"] }`, each made by
+        /// `tidegate token new NAME`, with [`expires` and `queues`](#tokens) if you want. Scopes: `send`, `read`, `work`
+        /// (claim and settle, see [pull](pull.md)), `receipt` (report what became of accepted messages, for downstreams),
+        /// `operate` (everything else, and also `work` and `receipt`). Without tokens, every program on this machine may do
+        /// everything.
+        tokens: Vec<Token> = list(token()).or(Vec::new()), |it| it.tokens.clone();
+        /// The largest request with one message.
+        body_limit: usize = size_in_memory(1..=BODY_BYTES_MAX).or(256 << 10), |it| it.body_limit_bytes;
+        /// The largest batch request. NDJSON is read as a stream, a JSON array is held in memory.
+        batch_body_limit: usize =
+            size_in_memory(1..=BODY_BYTES_MAX).or(64 << 20), |it| it.batch_body_limit_bytes;
+        /// How long a graceful stop may take to finish what is being sent.
+        drain_timeout: u64 = duration(0..=DRAIN_MS_MAX).or(30_000), |it| it.drain_timeout_ms;
+        /// Hosts that messages may name in `callback.url`: `shop.example` (any port) or `shop.example:8443`. See
+        /// [callbacks](outcomes.md#callbacks).
+        callback_hosts: CallbackHosts =
+            callback::hosts().or(CallbackHosts::default()), |it| it.callback_hosts.clone();
+    }
+}
+
 pub(in crate::config) fn read(field: &Field<'_>) -> Read<ServerSettings> {
     field.section(&[], |section| {
-        let body = size_in_memory(1..=BODY_BYTES_MAX);
-        let listen = section.required("listen", "\"127.0.0.1:7411\"", listen);
-        let tokens = section.read_or("tokens", Vec::new(), |field| field.list(token));
-        let body_limit = section.required("body_limit", "\"256KiB\"", &body);
-        let batch_body_limit = section.required("batch_body_limit", "\"64MiB\"", &body);
-        let drain = section.required("drain_timeout", "\"30s\"", duration(0..=DRAIN_MS_MAX));
-        let callback_hosts = section.read_or("callback_hosts", Default::default(), callback::hosts);
+        let it = Server::of(section);
+        let (listen, tokens) = (it.listen, it.tokens);
         if let Ok(tokens) = &tokens {
             let once = each_token_once(section, tokens);
             if let Ok(listen) = &listen {
@@ -33,15 +52,19 @@ pub(in crate::config) fn read(field: &Field<'_>) -> Read<ServerSettings> {
         Ok(ServerSettings {
             listen: listen?,
             tokens: tokens?,
-            body_limit_bytes: body_limit?,
-            batch_body_limit_bytes: batch_body_limit?,
-            drain_timeout_ms: drain?,
-            callback_hosts: callback_hosts?,
+            body_limit_bytes: it.body_limit?,
+            batch_body_limit_bytes: it.batch_body_limit?,
+            drain_timeout_ms: it.drain_timeout?,
+            callback_hosts: it.callback_hosts?,
         })
     })
 }
 
-fn listen(field: &Field<'_>) -> Read<SocketAddr> {
+fn listen() -> impl Kind<Value = SocketAddr> {
+    custom("address:port", read_listen, |address: &SocketAddr| address.to_string().into())
+}
+
+fn read_listen(field: &Field<'_>) -> Read<SocketAddr> {
     field.parse(|text| {
         let address = match text.strip_prefix("localhost:") {
             Some(port) => format!("127.0.0.1:{port}"),

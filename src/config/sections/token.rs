@@ -2,11 +2,11 @@
 //!
 //! Owns the keys of one token and what must differ between two. Refuses to know how a token is compared (`api`).
 
-use crate::config::kinds::{parsed, text, word};
 use crate::config::load::reader::{Field, Read, Section};
+use crate::config::setting::{Kind, MASK, Shown, Table, custom, list, parsed, text, word};
 use crate::config::settings::{Scope, Token};
 use crate::domain::queue_pattern::QueuePattern;
-use crate::domain::time::parse_rfc3339;
+use crate::domain::time::{parse_rfc3339, rfc3339};
 
 pub(in crate::config) fn each_token_once(section: &Section<'_>, tokens: &[Token]) -> Read<()> {
     for (n, token) in tokens.iter().enumerate() {
@@ -25,10 +25,29 @@ pub(in crate::config) fn each_token_once(section: &Section<'_>, tokens: &[Token]
     Ok(())
 }
 
+/// One token. Its hash is not shown.
+pub(in crate::config) fn token() -> impl Kind<Value = Token> {
+    let show = |token: &Token| {
+        let scopes = token.scopes.iter().map(|scope| scope.as_str().into()).collect();
+        let expires = token.expires_ms.map_or(Shown::Unset, |at_ms| rfc3339(at_ms).into());
+        let queues = token.queues.as_ref().map_or(Shown::Unset, |queues| {
+            Shown::List(queues.iter().map(|queue| queue.as_str().into()).collect())
+        });
+        Shown::Table(Table::from([
+            ("name", token.name.as_str().into()),
+            ("sha256", MASK.into()),
+            ("scopes", Shown::List(scopes)),
+            ("expires", expires),
+            ("queues", queues),
+        ]))
+    };
+    custom("a token", read, show)
+}
+
 /// A token says what it may do: to leave `scopes` out is no way to get all of them.
-pub(in crate::config) fn token(field: &Field<'_>) -> Read<Token> {
+fn read(field: &Field<'_>) -> Read<Token> {
     field.section(&[], |section| {
-        let name = section.required("name", "name = \"shop\"", text);
+        let name = section.required("name", "name = \"shop\"", |field| text("a text").read(field));
         let sha256 =
             section.required("sha256", "the line that `tidegate token new` prints", sha256);
         let scopes = section.required("scopes", "scopes = [\"send\", \"read\"]", scopes);
@@ -65,7 +84,7 @@ pub fn expiry_ms(text: &str) -> Result<u64, String> {
 
 /// A list that lets nothing through would be a token without use: the key is left out for all queues.
 fn queues(field: &Field<'_>) -> Read<Vec<QueuePattern>> {
-    let queues = field.list(parsed)?;
+    let queues = list(parsed("a queue")).read(field)?;
     if queues.is_empty() {
         return Err(field.wrong(
             "found an empty list, expected one or more queues, for example [\"sms\", \"erp-*\"]; leave it out for all queues",
@@ -77,7 +96,7 @@ fn queues(field: &Field<'_>) -> Read<Vec<QueuePattern>> {
 fn scopes(field: &Field<'_>) -> Read<Vec<Scope>> {
     let words = [Scope::Send, Scope::Read, Scope::Work, Scope::Operate, Scope::Receipt]
         .map(|scope| (scope.as_str(), scope));
-    let scopes = field.list(word(&words, &[]))?;
+    let scopes = list(word(&words, &[])).read(field)?;
     if scopes.is_empty() {
         return Err(field.wrong(
             "found an empty list, expected one or more of \"send\", \"read\", \"operate\"",

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::config::kinds::parsed;
 use crate::config::load::reader::{Field, Read};
+use crate::config::setting::{Beside, Kind as _, Shown, parsed, settings};
 use crate::domain::id::QueueName;
 use crate::domain::policy::QueuePolicy;
 use crate::domain::suggest::nearest;
@@ -14,6 +14,17 @@ use crate::domain::units::format_duration;
 /// How long a queue must remember what it took of an event: completing it may take an outage.
 pub(in crate::config) const MEMORY_MS_MIN: u64 = 3_600_000;
 
+settings! {
+    struct Topic in "topics.NAME" of TopicPolicy {
+        /// Queues of this file. Each gets a message of every event, see [topics](topics.md).
+        _queues as "queues": Shown = QUEUES, |it| {
+            Shown::List(it.queues.iter().map(|queue| queue.as_str().into()).collect())
+        };
+    }
+}
+
+const QUEUES: Beside = Beside::required("a list of 1 to 64 queues", "[\"stock\", \"sms\"]");
+
 /// `queues` are those of the configuration; `None`: they could not be read, and nothing is said twice.
 pub(in crate::config) fn read(
     name: &str,
@@ -22,6 +33,8 @@ pub(in crate::config) fn read(
 ) -> Read<Arc<TopicPolicy>> {
     let name = name.parse::<TopicName>().map_err(|error| field.wrong(error.to_string()));
     let subscribers = field.section(&[], |section| {
+        // Marks its keys as known; the queues are read here, beside those of the configuration.
+        let _keys = Topic::of(section);
         section.required("queues", "queues = [\"stock\", \"sms\"]", |field| {
             let names = field.list(|item| subscriber(item, queues))?;
             if names.is_empty() || names.len() > SUBSCRIBERS_MAX {
@@ -45,7 +58,7 @@ fn subscriber(
     item: &Field<'_>,
     queues: Option<&BTreeMap<QueueName, Arc<QueuePolicy>>>,
 ) -> Read<QueueName> {
-    let name = parsed::<QueueName>(item)?;
+    let name = parsed::<QueueName>("a queue").read(item)?;
     let Some(queues) = queues else { return Ok(name) };
     if let Some(policy) = queues.get(&name) {
         return match policy.idempotency_window_ms {

@@ -3,21 +3,40 @@
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use crate::config::kinds::{LONG_MS, duration, parsed};
 use crate::config::load::reader::{Field, Read};
+use crate::config::setting::{
+    Kind, LONG_MS, Shown, Table, custom, duration, list, parsed, settings,
+};
 use crate::domain::window::{BadWindow, Days, OpeningRule, TimeOfDay, Window};
 
 const LATER: [&str; 3] = ["calendar", "overrides", "on_close"];
 
+settings! {
+    struct Hours in "queues.NAME.window" of Window {
+        /// An IANA name such as `Asia/Shanghai`.
+        time_zone: String = zone().required("\"Asia/Shanghai\""), |it| it.time_zone().to_owned();
+        /// `to` is exclusive and may be `24:00`. If `from` is later than `to`, the window runs past midnight and belongs to
+        /// the day on which it starts. `days` is all days if it is left out: `mon-fri`, `sat-mon`, `mon,wed`. Windows that
+        /// overlap or touch are one.
+        open: Vec<OpeningRule> =
+            list(rule()).required("[{ days = \"mon-sun\", from = \"01:00\", to = \"04:00\" }]"),
+            |it| it.rules().to_vec();
+        /// Nothing is sent at any time of these local dates, also not in the last part of a window that began on the day
+        /// before: `["2026-12-25"]`.
+        closed_dates: Vec<Date> = list(date()).or(Vec::new()), |it| it.closed_dates().to_vec();
+        /// No attempt starts if less than this time is left until the window closes.
+        min_remaining: Option<u64> =
+            duration(0..=LONG_MS).unset_means("`downstream.timeout`").example("\"15s\""),
+            |it| Some(it.min_remaining_ms());
+    }
+}
+
 /// `timeout_ms`, the downstream's, is what must remain by default: an attempt that starts can end.
 pub(in crate::config) fn read(field: &Field<'_>, timeout_ms: Read<u64>) -> Read<Window> {
     field.section(&LATER, |section| {
-        let zone = section.required("time_zone", "time_zone = \"Asia/Shanghai\"", zone);
-        let example = "open = [{ days = \"mon-sun\", from = \"01:00\", to = \"04:00\" }]";
-        let open = section.required("open", example, |field| field.list(rule));
-        let closed = section.read_or("closed_dates", Vec::new(), |field| field.list(date));
-        let remaining = section.read("min_remaining", duration(0..=LONG_MS));
-        let (zone, open, closed, remaining) = (zone?, open?, closed?, remaining?);
+        let it = Hours::of(section);
+        let (zone, open, closed) = (it.time_zone?, it.open?, it.closed_dates?);
+        let remaining = it.min_remaining?;
         let remaining_ms = remaining.map_or(timeout_ms, Ok)?;
         Window::new(&zone, open, closed, remaining_ms).map_err(|error| {
             let key = match error {
@@ -31,31 +50,48 @@ pub(in crate::config) fn read(field: &Field<'_>, timeout_ms: Read<u64>) -> Read<
 }
 
 /// Asked for by itself, so that a slip in it is told beside others of the window.
-fn zone(field: &Field<'_>) -> Read<String> {
-    field.parse(|text| match TimeZone::get(text) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(_) => Err(BadWindow::UnknownTimeZone(text.to_owned()).to_string()),
+fn zone() -> impl Kind<Value = String> {
+    let read = |field: &Field<'_>| {
+        field.parse(|text| match TimeZone::get(text) {
+            Ok(_) => Ok(text.to_owned()),
+            Err(_) => Err(BadWindow::UnknownTimeZone(text.to_owned()).to_string()),
+        })
+    };
+    custom("a time zone", read, |zone: &String| zone.as_str().into())
+}
+
+fn rule() -> impl Kind<Value = OpeningRule> {
+    custom("a table with `days`, `from` and `to`", read_rule, |rule: &OpeningRule| {
+        Shown::Table(Table::from([
+            ("days", rule.days().to_string().into()),
+            ("from", rule.from().to_string().into()),
+            ("to", rule.to().to_string().into()),
+        ]))
     })
 }
 
-fn rule(field: &Field<'_>) -> Read<OpeningRule> {
+fn read_rule(field: &Field<'_>) -> Read<OpeningRule> {
+    let time = || parsed::<TimeOfDay>("a time of day");
     field.section(&[], |section| {
-        let days = section.read_or("days", Days::ALL, parsed);
-        let from = section.required("from", "from = \"01:00\"", parsed::<TimeOfDay>);
-        let to = section.required("to", "to = \"04:00\"", parsed::<TimeOfDay>);
+        let days = section.read_or("days", Days::ALL, |field| parsed("days").read(field));
+        let from = section.required("from", "from = \"01:00\"", |field| time().read(field));
+        let to = section.required("to", "to = \"04:00\"", |field| time().read(field));
         OpeningRule::new(days?, from?, to?)
             .map_err(|error| section.wrong("from", error.to_string()))
     })
 }
 
 /// Strictly a date: jiff alone would also take a moment and forget its time.
-fn date(field: &Field<'_>) -> Read<Date> {
-    field.parse(|text| {
-        let parsed = (text.len() == 10).then(|| text.parse().ok()).flatten();
-        parsed.ok_or_else(|| {
-            format!("{text:?} is not a valid date; expected YYYY-MM-DD, for example 2026-12-25")
+fn date() -> impl Kind<Value = Date> {
+    let read = |field: &Field<'_>| {
+        field.parse(|text| {
+            let parsed = (text.len() == 10).then(|| text.parse().ok()).flatten();
+            parsed.ok_or_else(|| {
+                format!("{text:?} is not a valid date; expected YYYY-MM-DD, for example 2026-12-25")
+            })
         })
-    })
+    };
+    custom("a date", read, |date: &Date| date.to_string().into())
 }
 
 #[cfg(test)]

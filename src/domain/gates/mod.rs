@@ -4,9 +4,14 @@
 //! every gate: the gate that refuses is the gate that explains. Pure: the policy, what Redis counted and the
 //! time come in. Refuses to know who asks, and what is done while a gate is shut.
 
+mod last_calls;
+mod shards;
 #[cfg(test)]
 mod tests;
 
+pub use self::last_calls::LastCalls;
+use self::shards::ShardGates;
+pub use self::shards::{ShardLoad, concurrency_of_shard};
 use super::message::Message;
 use super::policy::QueuePolicy;
 use super::state::State;
@@ -126,7 +131,7 @@ pub enum Why {
 
 /// What is known of a queue beside its policy. A gate of which nothing is known counts as open: a sender
 /// asks Redis for it.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     /// Set while the queue is paused.
     pub pause: Option<PauseEnd>,
@@ -149,39 +154,44 @@ pub enum PauseEnd {
 }
 
 /// What Redis counted in a queue.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct QueueLoad {
     /// The arrival time of the limit, in microseconds.
     pub arrival_us: u64,
-    /// Calls in flight; with batches, one for each batch.
-    pub calls_in_flight: u64,
-    /// Ready messages.
-    pub ready: u64,
-    /// How long the oldest of them has been due, in milliseconds.
-    pub oldest_ready_age_ms: u64,
+    /// What was counted in each shard, in the order of their numbers.
+    pub shards: Vec<ShardLoad>,
 }
 
 /// Every gate at one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Gates([(Gate, GateState); Gate::ALL.len()]);
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gates {
+    states: [(Gate, GateState); Gate::ALL.len()],
+    /// What holds in each shard for itself, where that was counted.
+    shards: Vec<ShardGates>,
+}
 
 /// Every gate of a queue at `now_ms`, `None`: Redis has not told the time yet. What a single message adds,
 /// see [`Gates::of_message`].
 #[must_use]
 pub fn gates(policy: &QueuePolicy, snapshot: &Snapshot, now_ms: Option<u64>) -> Gates {
     let load = snapshot.load.as_ref();
-    Gates(Gate::ALL.map(|gate| {
+    let shards: Vec<ShardGates> = load.map_or_else(Vec::new, |load| {
+        load.shards.iter().map(|load| ShardGates::new(policy, load, now_ms)).collect()
+    });
+    let of_shards = load.map(|load| ShardGates::of_queue(load, &shards));
+    let states = Gate::ALL.map(|gate| {
         let state = match gate {
             Gate::Due | Gate::Probe => GateState::OPEN,
             Gate::Pause => pause(snapshot),
             Gate::Window => window(policy, snapshot.call_ms, now_ms),
             Gate::Throttled => throttled(snapshot),
             Gate::Limit => load.map_or(GateState::OPEN, |load| limit(policy, load, now_ms)),
-            Gate::Concurrency => load.map_or(GateState::OPEN, |load| concurrency(policy, load)),
-            Gate::Batch => load.map_or(GateState::OPEN, |load| batch(policy, load, now_ms)),
+            Gate::Concurrency => of_shards.map_or(GateState::OPEN, |gates| gates.concurrency),
+            Gate::Batch => of_shards.map_or(GateState::OPEN, |gates| gates.batch),
         };
         (gate, state)
-    }))
+    });
+    Gates { states, shards }
 }
 
 fn pause(snapshot: &Snapshot) -> GateState {
@@ -240,22 +250,6 @@ fn limit(policy: &QueuePolicy, load: &QueueLoad, now_ms: Option<u64>) -> GateSta
     GateState::Held { until_ms: Some((slot_us / 1000.0).ceil() as u64), why: Why::NextSlot }
 }
 
-fn concurrency(policy: &QueuePolicy, load: &QueueLoad) -> GateState {
-    if load.calls_in_flight < u64::from(policy.concurrency) {
-        return GateState::OPEN;
-    }
-    GateState::Held { until_ms: None, why: Why::CallsInFlight }
-}
-
-fn batch(policy: &QueuePolicy, load: &QueueLoad, now_ms: Option<u64>) -> GateState {
-    let Some(batch) = policy.batch else { return GateState::OPEN };
-    let left_ms = batch.max_wait_ms.saturating_sub(load.oldest_ready_age_ms);
-    if load.ready >= u64::from(batch.max_items) || left_ms == 0 {
-        return GateState::OPEN;
-    }
-    GateState::Held { until_ms: now_ms.map(|now_ms| now_ms + left_ms), why: Why::BatchGathers }
-}
-
 impl GateState {
     /// Open, for as long as anybody knows.
     pub const OPEN: Self = Self::Open { before_ms: None };
@@ -275,11 +269,33 @@ impl GateState {
             }
             (held, Self::Open { .. }) | (Self::Open { .. }, held) => held,
             (Self::Held { until_ms: mine, .. }, Self::Held { until_ms: theirs, .. }) => {
-                let at_ms = |until_ms: Option<u64>| until_ms.unwrap_or(u64::MAX);
-                if at_ms(theirs) > at_ms(mine) { other } else { self }
+                if opens_at_ms(theirs) > opens_at_ms(mine) {
+                    other
+                } else {
+                    self
+                }
             }
         }
     }
+
+    /// Of two gates of which one is enough the one that lets through first.
+    fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (open @ Self::Open { .. }, _) | (_, open @ Self::Open { .. }) => open,
+            (Self::Held { until_ms: mine, .. }, Self::Held { until_ms: theirs, .. }) => {
+                if opens_at_ms(theirs) < opens_at_ms(mine) {
+                    other
+                } else {
+                    self
+                }
+            }
+        }
+    }
+}
+
+/// For comparing: what nobody can know comes last.
+fn opens_at_ms(until_ms: Option<u64>) -> u64 {
+    until_ms.unwrap_or(u64::MAX)
 }
 
 impl Gates {
@@ -291,12 +307,12 @@ impl Gates {
             gates[at].0 = Gate::ALL[at];
             at += 1;
         }
-        Self(gates)
+        Self { states: gates, shards: Vec::new() }
     };
 
     /// Each gate and its state, in the documented order.
     pub fn iter(&self) -> impl Iterator<Item = (Gate, GateState)> {
-        self.0.into_iter()
+        self.states.into_iter()
     }
 
     /// The state of one gate.
@@ -311,21 +327,30 @@ impl Gates {
         self.iter().fold(GateState::OPEN, |latest, (_, state)| latest.and(state))
     }
 
-    /// The gates as this message meets them: those that do not concern its state are open, and its own due
-    /// time and probe are added.
+    /// The gates as this message meets them: those that do not concern its state are open, concurrency and batch
+    /// are those of its shard, and its own due time and probe are added.
     #[must_use]
     pub fn of_message(&self, message: &Message) -> Self {
-        Self(self.0.map(|(gate, state)| {
+        let shard = self.shard_of(message);
+        let states = self.states.map(|(gate, state)| {
             let state = match gate {
                 _ if !gate.concerns(message.state) => GateState::OPEN,
                 Gate::Due => {
                     GateState::Held { until_ms: Some(message.due_at_ms), why: Why::NotDue }
                 }
                 Gate::Probe => probe(message),
+                Gate::Concurrency => shard.map_or(state, |shard| shard.concurrency),
+                Gate::Batch => shard.map_or(state, |shard| shard.batch),
                 _ => state,
             };
             (gate, state)
-        }))
+        });
+        Self { states, shards: Vec::new() }
+    }
+
+    fn shard_of(&self, message: &Message) -> Option<&ShardGates> {
+        let shards = u16::try_from(self.shards.len()).ok()?;
+        self.shards.get(usize::from(message.id.shard(shards)))
     }
 
     /// The names of the gates that hold, as `held_by` shows them.

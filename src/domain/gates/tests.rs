@@ -4,10 +4,10 @@ use proptest::prelude::*;
 use ulid::Ulid;
 
 use super::*;
+use crate::config::testing;
 use crate::domain::callback::CallbackOn;
-use crate::domain::id::MessageId;
+use crate::domain::id::{MessageId, new_ulid};
 use crate::domain::message::{Details, Probes};
-use crate::domain::policy::BatchPolicy;
 use crate::domain::window::{OpeningRule, Window};
 
 /// 12:00 UTC on a Thursday.
@@ -15,8 +15,10 @@ const NOW_MS: u64 = 1_763_640_000_000;
 const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 24 * HOUR_MS;
 
+const BATCH: &str = "batch = { max_items = 3, max_bytes = \"1B\" }";
+
 fn policy() -> QueuePolicy {
-    QueuePolicy { concurrency: 16, ..QueuePolicy::retired("q".parse().unwrap(), 1) }
+    testing::policy("q", "")
 }
 
 /// Open every day between these times of day, in UTC.
@@ -56,6 +58,14 @@ fn message(state: State) -> Message {
     }
 }
 
+fn in_flight(calls_in_flight: u64) -> ShardLoad {
+    ShardLoad { calls_in_flight, ..ShardLoad::default() }
+}
+
+fn of_shards(policy: &QueuePolicy, shards: &[ShardLoad]) -> Gates {
+    of_load(policy, QueueLoad { shards: shards.to_vec(), ..QueueLoad::default() })
+}
+
 fn of_load(policy: &QueuePolicy, load: QueueLoad) -> Gates {
     let snapshot = Snapshot { load: Some(load), ..Snapshot::default() };
     gates(policy, &snapshot, Some(NOW_MS))
@@ -73,6 +83,7 @@ fn held(until_ms: Option<u64>, why: Why) -> GateState {
 fn an_idle_queue_holds_nothing_but_what_is_not_due() {
     let idle = of_load(&policy(), QueueLoad::default());
     assert_eq!(idle, Gates::OPEN);
+    assert_eq!(of_shards(&policy(), &[in_flight(0)]).latest(), GateState::OPEN);
     assert_eq!(held_by(&idle, State::Scheduled), ["due"]);
     let due = idle.of_message(&message(State::Scheduled)).of(Gate::Due);
     assert_eq!(due, held(Some(NOW_MS + 5000), Why::NotDue));
@@ -85,9 +96,8 @@ fn an_idle_queue_holds_nothing_but_what_is_not_due() {
 fn every_gate_that_holds_is_named_in_the_documented_order() {
     let mut policy = open(&[("01:00", "04:00")], 30_000);
     policy.rate = Some("1/s".parse().unwrap());
-    policy.batch = Some(BatchPolicy { max_items: 3, max_bytes: 1, max_wait_ms: 5000 });
-    let load =
-        QueueLoad { arrival_us: NOW_MS * 1000 + 1, calls_in_flight: 16, ..QueueLoad::default() };
+    policy.batch = testing::queue_of(BATCH).batch;
+    let load = QueueLoad { arrival_us: NOW_MS * 1000 + 1, shards: vec![in_flight(16)] };
     let snapshot = Snapshot {
         pause: Some(PauseEnd::Resume),
         throttled_until_ms: Some(NOW_MS + 1),
@@ -142,21 +152,66 @@ fn the_limit_holds_until_its_slot() {
 
 #[test]
 fn concurrency_holds_when_every_call_is_in_flight() {
-    let in_flight = |calls_in_flight| {
-        let load = QueueLoad { calls_in_flight, ..QueueLoad::default() };
-        of_load(&policy(), load).of(Gate::Concurrency)
+    let at = |calls| of_shards(&policy(), &[in_flight(calls)]).of(Gate::Concurrency);
+    assert_eq!(at(15), GateState::OPEN);
+    assert_eq!(at(16), held(None, Why::CallsInFlight));
+}
+
+/// A message of a queue with so many shards that lies in this one.
+fn message_of_shard(shard: u16, shards: u16) -> Message {
+    let mut message = message(State::Ready);
+    message.id.ulid = new_ulid(NOW_MS, shard, shards, 7);
+    message
+}
+
+#[test]
+fn a_shard_that_is_full_holds_its_own_messages_and_no_others() {
+    let policy = QueuePolicy { shards: 3, ..policy() };
+    assert_eq!(concurrency_of_shard(&policy), 5, "16 calls among three shards");
+    // Ten calls in flight are fewer than sixteen, and yet nothing of the second shard may start.
+    let ready = |calls_in_flight| ShardLoad { ready: 1, ..in_flight(calls_in_flight) };
+    let gates = of_shards(&policy, &[ready(4), ready(5), ready(1)]);
+    let held_by = |shard| {
+        let gates = gates.of_message(&message_of_shard(shard, 3));
+        gates.held_by().collect::<Vec<_>>()
     };
-    assert_eq!(in_flight(15), GateState::OPEN);
-    assert_eq!(in_flight(16), held(None, Why::CallsInFlight));
+    assert_eq!((held_by(0), held_by(1), held_by(2)), (vec![], vec!["concurrency"], vec![]));
+    assert_eq!(gates.of(Gate::Concurrency), GateState::OPEN, "the queue sends");
+    // What is ready lies in full shards only: the queue does not send, whatever the others could take.
+    let stuck = of_shards(&policy, &[in_flight(0), ready(5), in_flight(0)]);
+    assert_eq!(stuck.of(Gate::Concurrency), held(None, Why::CallsInFlight));
+    // Fifteen are all that three shards let through of sixteen.
+    let full = of_shards(&policy, &[ready(5); 3]);
+    assert_eq!(full.of(Gate::Concurrency), held(None, Why::CallsInFlight));
+}
+
+#[test]
+fn more_shards_than_calls_get_one_call_each() {
+    let policy = QueuePolicy { shards: 64, concurrency: 16, ..policy() };
+    assert_eq!(concurrency_of_shard(&policy), 1);
+}
+
+#[test]
+fn a_batch_gathers_in_its_own_shard() {
+    let mut policy = QueuePolicy { shards: 2, ..policy() };
+    policy.batch = testing::queue_of(BATCH).batch;
+    let ready =
+        |ready, oldest_ready_age_ms| ShardLoad { ready, oldest_ready_age_ms, calls_in_flight: 0 };
+    // Four are ready, which would fill a batch; but none of the shards has three.
+    let gates = of_shards(&policy, &[ready(2, 1000), ready(2, 4000)]);
+    let of = |shard| gates.of_message(&message_of_shard(shard, 2)).of(Gate::Batch);
+    assert_eq!(of(0), held(Some(NOW_MS + 4000), Why::BatchGathers));
+    assert_eq!(of(1), held(Some(NOW_MS + 1000), Why::BatchGathers));
+    assert_eq!(gates.of(Gate::Batch), of(1), "the queue waits for the first of them");
 }
 
 #[test]
 fn a_batch_gathers_until_it_is_full_or_old() {
     let mut policy = policy();
-    policy.batch = Some(BatchPolicy { max_items: 3, max_bytes: 1, max_wait_ms: 5000 });
+    policy.batch = testing::queue_of(BATCH).batch;
     let of = |ready, oldest_ready_age_ms| {
-        let load = QueueLoad { ready, oldest_ready_age_ms, ..QueueLoad::default() };
-        of_load(&policy, load).of(Gate::Batch)
+        let load = ShardLoad { ready, oldest_ready_age_ms, calls_in_flight: 0 };
+        of_shards(&policy, &[load]).of(Gate::Batch)
     };
     assert_eq!(of(2, 1000), held(Some(NOW_MS + 4000), Why::BatchGathers));
     assert_eq!(of(3, 0), GateState::OPEN);

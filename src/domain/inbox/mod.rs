@@ -1,22 +1,18 @@
 //! A message as it comes over a Redis stream: names and values, all of them bytes.
 //!
-//! Owns what the fields are called, their forms and bounds, and everything that can be wrong with them.
-//! Refuses to know streams: an entry's moment is handed in.
+//! Owns from when an entry's delays run, and what tells a repeat. What a message may say is in `draft`, how an entry says it
+//! in [`entry`]. Refuses to know streams: an entry's moment is handed in.
 
-use std::collections::BTreeMap;
+mod entry;
 
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
+use self::entry::Entry;
 use crate::domain::details::check_room;
-use crate::domain::headers::{check_content_type, check_header};
-use crate::domain::message::{
-    DELAY_MS_MAX, Details, HEADERS_MAX, LABEL_BYTES_MAX, LABELS_MAX, NAME_BYTES_MAX, NewMessage,
-    PRIORITY_MAX, When, check_name,
-};
+use crate::domain::draft::{self, Draft};
+use crate::domain::message::{NewMessage, When};
 use crate::domain::payload::kind;
-use crate::domain::time::parse_rfc3339;
-use crate::domain::units::parse_duration_or_seconds;
 
 /// What stands in place of a queue's name in the key of the stream of rejected entries.
 pub const REJECTED: &str = "rejected";
@@ -26,9 +22,6 @@ pub const REJECTED: &str = "rejected";
 const FIELDS_MAX: usize = 100;
 /// An entry's own moment counts as long as it lies so little back: others were made up by the producer.
 const BELIEVED_MS: u64 = 366 * 86_400_000;
-/// The names that an entry may have, for whoever used another one.
-const KNOWN: &str = "payload, delay, due_at, ttl, expires_at, key, group, priority, content_type, header.<name>, label.<name>";
-
 /// What an entry asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked {
@@ -52,11 +45,28 @@ pub fn read(
         return Err(format!("found {} fields, expected up to {FIELDS_MAX}", fields.len()));
     }
     let is_believed = added_ms <= now_ms && now_ms - added_ms <= BELIEVED_MS;
-    let mut reading = Reading::new(if is_believed { added_ms } else { now_ms });
-    for (name, value) in fields {
-        reading.take(name, value);
+    let base_ms = if is_believed { added_ms } else { now_ms };
+    let mut entry = Entry::of(fields, payload_bytes_max);
+    let draft = draft::message(&mut entry, base_ms, None);
+    if let Some(Err(why)) = draft.as_ref().map(|draft| check_room(&draft.content.details)) {
+        entry.wrong.push(why);
     }
-    reading.finish(payload_bytes_max, fingerprint(fields))
+    let (Some(draft), true) = (draft, entry.wrong.is_empty()) else {
+        return Err(entry.wrong.join("; "));
+    };
+    let Draft { content, due, expires } = draft;
+    let at = |when: When| When::At(when.at_ms(base_ms));
+    Ok(Asked {
+        key: content.details.idempotency_key.clone(),
+        message: NewMessage {
+            payload: content.payload,
+            details: content.details,
+            due: at(due.unwrap_or(When::After(0))),
+            expires: expires.map(at),
+            priority: content.priority,
+            fingerprint: fingerprint(fields),
+        },
+    })
 }
 
 /// Names and values in a fixed order, all but the key: tells a repeat from another message.
@@ -92,178 +102,6 @@ pub fn other_fingerprint(fields: &[(Bytes, Bytes)]) -> Option<[u8; 16]> {
         let rest = fields.iter().filter(|(name, _)| name.as_ref() != b"content_type");
         fingerprint(&rest.cloned().collect::<Vec<_>>())
     })
-}
-
-#[derive(Debug)]
-struct Reading {
-    base_ms: u64,
-    seen: Vec<Bytes>,
-    wrong: Vec<String>,
-    payload: Option<Bytes>,
-    due_ms: Option<u64>,
-    expires: Option<When>,
-    priority: u8,
-    details: Details,
-    labels: BTreeMap<String, String>,
-}
-
-impl Reading {
-    fn new(base_ms: u64) -> Self {
-        Self {
-            base_ms,
-            seen: Vec::new(),
-            wrong: Vec::new(),
-            payload: None,
-            due_ms: None,
-            expires: None,
-            priority: 0,
-            details: Details::default(),
-            labels: BTreeMap::new(),
-        }
-    }
-
-    fn take(&mut self, name: &Bytes, value: &Bytes) {
-        let shown = String::from_utf8_lossy(&name[..name.len().min(60)]).into_owned();
-        if self.seen.contains(name) {
-            return self.wrong.push(format!("{shown}: given twice; give it once"));
-        }
-        self.seen.push(name.clone());
-        if name.as_ref() == b"payload" {
-            self.payload = Some(value.clone());
-            return;
-        }
-        let taken = match (std::str::from_utf8(name), std::str::from_utf8(value)) {
-            (Ok(name), Ok(value)) => self.take_text(name, value),
-            _ => Err("is not valid UTF-8; only payload may be other bytes".to_owned()),
-        };
-        if let Err(why) = taken {
-            self.wrong.push(format!("{shown}: {why}"));
-        }
-    }
-
-    fn take_text(&mut self, name: &str, value: &str) -> Result<(), String> {
-        match name {
-            "delay" => {
-                let delay_ms = parse_duration_or_seconds(value)?;
-                self.due(self.base_ms.saturating_add(delay_ms))?;
-            }
-            "due_at" => self.due(parse_rfc3339(value)?)?,
-            "ttl" => {
-                let ttl_ms = parse_duration_or_seconds(value)?;
-                self.expires(self.base_ms.saturating_add(ttl_ms))?;
-            }
-            "expires_at" => self.expires(parse_rfc3339(value)?)?,
-            "key" => {
-                check_name(value, NAME_BYTES_MAX)?;
-                self.details.idempotency_key = Some(value.to_owned());
-            }
-            "group" => {
-                check_name(value, NAME_BYTES_MAX)?;
-                self.details.group = Some(value.to_owned());
-            }
-            "priority" => {
-                let number = value.parse::<u8>().ok().filter(|number| *number <= PRIORITY_MAX);
-                self.priority = number
-                    .ok_or_else(|| format!("found {value:?}, expected 0 to {PRIORITY_MAX}"))?;
-            }
-            "content_type" => {
-                check_name(value, NAME_BYTES_MAX)?;
-                check_content_type(value)?;
-                self.details.content_type = Some(value.to_owned());
-            }
-            _ => match name.split_once('.') {
-                Some(("header", header)) => self.header(header, value)?,
-                Some(("label", label)) => self.label(label, value)?,
-                _ => return Err(format!("unknown; expected one of {KNOWN}")),
-            },
-        }
-        Ok(())
-    }
-
-    fn due(&mut self, at_ms: u64) -> Result<(), String> {
-        if self.due_ms.is_some() {
-            return Err("give delay or due_at, not both".to_owned());
-        }
-        if at_ms > self.base_ms.saturating_add(DELAY_MS_MAX) {
-            return Err("expected at most 366 days ahead".to_owned());
-        }
-        self.due_ms = Some(at_ms);
-        Ok(())
-    }
-
-    fn expires(&mut self, at_ms: u64) -> Result<(), String> {
-        if self.expires.is_some() {
-            return Err("give ttl or expires_at, not both".to_owned());
-        }
-        self.expires = Some(When::At(at_ms));
-        Ok(())
-    }
-
-    fn header(&mut self, name: &str, value: &str) -> Result<(), String> {
-        check_header(name, value)?;
-        let lower = name.to_ascii_lowercase();
-        if self.details.headers.iter().any(|(known, _)| *known == lower) {
-            return Err("given twice; give it once".to_owned());
-        }
-        if self.details.headers.len() >= HEADERS_MAX {
-            return Err(format!("expected up to {HEADERS_MAX} headers"));
-        }
-        self.details.headers.push((lower, value.to_owned()));
-        Ok(())
-    }
-
-    fn label(&mut self, name: &str, value: &str) -> Result<(), String> {
-        check_name(name, LABEL_BYTES_MAX)?;
-        if value.len() > NAME_BYTES_MAX || self.labels.len() >= LABELS_MAX {
-            return Err(format!(
-                "expected up to {LABELS_MAX} labels with values of up to {NAME_BYTES_MAX} bytes"
-            ));
-        }
-        self.labels.insert(name.to_owned(), value.to_owned());
-        Ok(())
-    }
-
-    fn finish(mut self, payload_bytes_max: usize, fingerprint: [u8; 16]) -> Result<Asked, String> {
-        let due_ms = self.due_ms.unwrap_or(self.base_ms);
-        if let Some(When::At(at_ms)) = self.expires
-            && at_ms <= due_ms.max(self.base_ms)
-        {
-            self.wrong.push("it would expire before it is due".to_owned());
-        }
-        let payload = self.payload.take();
-        match &payload {
-            None => self.wrong.insert(0, "payload: missing".to_owned()),
-            Some(payload) if payload.len() > payload_bytes_max => self.wrong.push(format!(
-                "payload: found {} bytes, expected up to {payload_bytes_max} (server.body_limit)",
-                payload.len()
-            )),
-            Some(payload) => match kind(payload, self.details.content_type.as_deref()) {
-                Ok((kind, content_type)) => {
-                    self.details.kind = kind;
-                    self.details.content_type = self.details.content_type.take().or(content_type);
-                }
-                Err(why) => self.wrong.push(why),
-            },
-        }
-        self.details.labels = self.labels;
-        if let Err(why) = check_room(&self.details) {
-            self.wrong.push(why);
-        }
-        match payload {
-            Some(payload) if self.wrong.is_empty() => Ok(Asked {
-                key: self.details.idempotency_key.clone(),
-                message: NewMessage {
-                    payload,
-                    details: self.details,
-                    due: When::At(due_ms),
-                    expires: self.expires,
-                    priority: self.priority,
-                    fingerprint,
-                },
-            }),
-            _ => Err(self.wrong.join("; ")),
-        }
-    }
 }
 
 #[cfg(test)]

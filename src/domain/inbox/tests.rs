@@ -108,7 +108,7 @@ fn everything_wrong_is_told_at_once() {
         "payload: missing",
         "paylod: unknown; expected one of payload, delay",
         "delay: ",
-        "priority: found \"10\", expected 0 to 9",
+        "priority: found \"10\", expected a whole number, 0 to 9",
         "header.Host: ",
         "group: found 0 bytes",
         "group: given twice",
@@ -118,8 +118,14 @@ fn everything_wrong_is_told_at_once() {
     for (field, value, part) in [
         ("payload", &*"1".repeat(1001), "1001 bytes, expected up to 1000 (server.body_limit)"),
         ("content_type", "application/json", "payload: is not valid JSON"),
-        ("delay", "367d", "at most 366 days"),
-        ("ttl", "0s", "it would expire before it is due"),
+        (
+            "payload",
+            &*format!("{}1{}", "[".repeat(101), "]".repeat(101)),
+            "100 levels; say content_type",
+        ),
+        ("delay", "367d", "delay: found 367d, expected 0s to 366d"),
+        ("ttl", "0s", "ttl: found 0s, expected 1ms to 3660d"),
+        ("due_at", "2126-01-01T00:00:00Z", "due_at: expected at most 366 days from now"),
     ] {
         let mut fields = vec![(field, value)];
         if field != "payload" {

@@ -30,7 +30,7 @@ pub const EVERY_MS_MIN: u64 = 100;
 /// The longest.
 pub const EVERY_MS_MAX: u64 = 366 * 86_400_000;
 /// Longest cron pattern, in bytes.
-const PATTERN_BYTES_MAX: usize = 256;
+pub const PATTERN_BYTES_MAX: usize = 256;
 
 /// When a schedule ticks. Two cadences are equal if they are written alike.
 #[derive(Debug, Clone)]

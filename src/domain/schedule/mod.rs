@@ -20,7 +20,7 @@ use bytes::Bytes;
 use super::id::QueueName;
 use super::message::Details;
 
-pub use self::cadence::{BadCadence, Cadence, EVERY_MS_MAX, EVERY_MS_MIN};
+pub use self::cadence::{BadCadence, Cadence, EVERY_MS_MAX, EVERY_MS_MIN, PATTERN_BYTES_MAX};
 pub use self::catch_up::{CATCH_UP_MAX, CatchUp, Due, ON_TIME_MS, due};
 
 /// The name of a schedule: as that of a queue.

@@ -124,16 +124,20 @@ impl Polls {
             if queue.retired || stop.is_cancelled() {
                 return Ok(None);
             }
-            let now_ms = store.clock().known_ms();
-            let wait = match gates(&queue.policy, &Snapshot::default(), now_ms).latest() {
+            let now_ms = store.clock().require_ms()?;
+            let wait = match gates(&queue.policy, &Snapshot::default(), Some(now_ms)).latest() {
                 GateState::Held { until_ms, why } => {
-                    wait_at_gate(until_ms, why, now_ms.unwrap_or(0)).unwrap_or(POLL).min(POLL)
+                    wait_at_gate(until_ms, why, Some(now_ms)).unwrap_or(POLL).min(POLL)
                 }
                 GateState::Open { before_ms } => {
-                    let claimed_at_ms = store.clock().now_ms();
                     let reply = store.messages.claim(&queue, claim_wish(wish, before_ms)).await?;
                     if !reply.messages.is_empty() {
-                        return Ok(Some(Taken { queue, reply, claimed_at_ms, was_awaited }));
+                        return Ok(Some(Taken {
+                            queue,
+                            reply,
+                            claimed_at_ms: now_ms,
+                            was_awaited,
+                        }));
                     }
                     was_awaited = reply.status == ClaimStatus::Empty;
                     wait_after(&queue, &reply)

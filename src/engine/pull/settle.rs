@@ -160,7 +160,7 @@ async fn step_of(store: &Store, queue: &Queue, word: &WorkerWord) -> Result<Step
         Said::Dead => Outcome::Refused,
         Said::Retry => Outcome::Retry,
     };
-    let attempt = attempt_of(store, queue, word, outcome);
+    let attempt = attempt_of(store, queue, word, outcome)?;
     let settlement = settlement_of(store, queue, word, outcome, &attempt).await?;
     let end = LeaseEnd { settlement, attempt: Some(attempt), ..LeaseEnd::released(lease) };
     Ok(Step::End(end))
@@ -200,8 +200,14 @@ async fn settlement_of(
 }
 
 /// What is kept of the try.
-fn attempt_of(store: &Store, queue: &Queue, word: &WorkerWord, outcome: Outcome) -> Attempt {
-    let ended_at_ms = store.clock().now_ms();
+fn attempt_of(
+    store: &Store,
+    queue: &Queue,
+    word: &WorkerWord,
+    outcome: Outcome,
+) -> Result<Attempt, StoreError> {
+    // An attempt that ended at a time that nobody knows cannot be kept.
+    let ended_at_ms = store.clock().require_ms()?;
     let started_at_ms = word.token.started_at_ms.min(ended_at_ms);
     let label = OutcomeLabel { queue: queue.policy.name.to_string(), outcome: outcome.as_str() };
     let took = Duration::from_millis(ended_at_ms - started_at_ms);
@@ -214,7 +220,7 @@ fn attempt_of(store: &Store, queue: &Queue, word: &WorkerWord, outcome: Outcome)
     let error = || word.detail.clone().unwrap_or_else(|| "the worker said no more".to_owned());
     let kept = |body: &Bytes| body.slice(..body.len().min(queue.policy.keep_response_bytes));
     let response = word.result.as_ref().map(kept).filter(|body| !body.is_empty());
-    Attempt {
+    Ok(Attempt {
         attempt: word.token.attempt,
         started_at_ms,
         ended_at_ms,
@@ -222,7 +228,7 @@ fn attempt_of(store: &Store, queue: &Queue, word: &WorkerWord, outcome: Outcome)
         status_code: None,
         error: (outcome != Outcome::Delivered).then(error),
         response: response.map(|body| (Some("application/json".to_owned()), body)),
-    }
+    })
 }
 
 /// Counts what is counted for other downstreams too. A word that was said before counts once: it is the

@@ -15,8 +15,7 @@ use crate::domain::gates::{Gate, GateState, Why, gates};
 use crate::domain::state::State;
 use crate::store::StoreError;
 use crate::store::inbox::Inbox;
-use crate::store::queue::Queue;
-use crate::store::queues::heads::chosen;
+use crate::store::queue::{Queue, chosen};
 use crate::store::queues::{Counts, Queues};
 use crate::store::schedules::Schedules;
 use crate::store::topics::{Topic, Topics};
@@ -84,7 +83,7 @@ impl Gauges {
                 let name = &queue.policy.name;
                 let counts =
                     if is_used { self.queues.counts(name).await? } else { Counts::default() };
-                show(self, &queue, &counts);
+                show(self, &queue, &counts, self.wire.time_ms().await?);
                 Ok(())
             })
             .await?;
@@ -106,7 +105,9 @@ async fn refresh_inbox(gauges: &Gauges) -> Result<(), StoreError> {
     let queues = gauges.queues.all();
     let names: Vec<_> =
         queues.iter().filter(|queue| !queue.retired).map(|q| q.policy.name.clone()).collect();
-    for (name, backlog) in gauges.inbox.glance(&names).await? {
+    let backlogs = gauges.inbox.glance(&names).await?;
+    let now_ms = gauges.wire.time_ms().await?;
+    for (name, backlog) in backlogs {
         let label = QueueLabel { queue: name.to_string() };
         drop((
             metrics.intake.inbox_entries.get_or_create(&label),
@@ -115,8 +116,7 @@ async fn refresh_inbox(gauges: &Gauges) -> Result<(), StoreError> {
         let entries = i64::try_from(backlog.entries).unwrap_or(i64::MAX);
         metrics.intake.inbox_backlog.get_or_create(&label).set(entries);
         let oldest_ms = backlog.oldest_ms.filter(|_| backlog.entries > 0);
-        let lag_ms =
-            oldest_ms.map_or(0, |at_ms| gauges.wire.clock().now_ms().saturating_sub(at_ms));
+        let lag_ms = oldest_ms.map_or(0, |at_ms| now_ms.saturating_sub(at_ms));
         metrics
             .intake
             .inbox_lag_seconds
@@ -153,7 +153,7 @@ impl Gauges {
         let (mut after, mut there) = (String::new(), HashSet::new());
         loop {
             let page = self.schedules.list(&after, PAGE).await?;
-            let now_ms = self.wire.clock().now_ms();
+            let now_ms = self.wire.time_ms().await?;
             for kept in &page.schedules {
                 let name = kept.schedule.name.to_string();
                 let label = ScheduleLabel { schedule: name.clone() };
@@ -187,7 +187,7 @@ impl Gauges {
     }
 }
 
-fn show(gauges: &Gauges, queue: &Queue, counts: &Counts) {
+fn show(gauges: &Gauges, queue: &Queue, counts: &Counts, now_ms: u64) {
     let metrics = gauges.wire.metrics();
     let name = queue.policy.name.to_string();
     for state in State::ALL {
@@ -219,7 +219,7 @@ fn show(gauges: &Gauges, queue: &Queue, counts: &Counts) {
         .get_or_create(&QueueLabel { queue: name.clone() })
         .set(failing);
     let snapshot = counts.snapshot(&queue.policy);
-    let gates = gates(&queue.policy, &snapshot, Some(gauges.wire.clock().now_ms()));
+    let gates = gates(&queue.policy, &snapshot, Some(now_ms));
     for gate in [Gate::Pause, Gate::Throttled, Gate::Window] {
         let is_open = match gates.of(gate) {
             // The last moments of a window's hours are part of them.

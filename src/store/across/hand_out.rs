@@ -10,8 +10,8 @@ use tokio::sync::{Semaphore, oneshot};
 
 use crate::domain::id::QueueName;
 use crate::failpoint::failpoint;
-use crate::store::intake::NotAccepted;
 use crate::store::messages::Messages;
+use crate::store::messages::intake::NotAccepted;
 use crate::store::topics::{Event, Topics};
 use crate::store::wire::Wire;
 

@@ -12,9 +12,9 @@ use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
 use crate::domain::id::MessageId;
-use crate::store::connect::subscribe;
-use crate::store::keys;
 use crate::store::messages::Messages;
+use crate::store::redis::connect::subscribe;
+use crate::store::redis::keys;
 use crate::store::wire::Wire;
 
 /// Pause before listening again, after the channel was lost.

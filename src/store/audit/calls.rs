@@ -8,7 +8,7 @@ use super::Audits;
 use super::fault::Fault;
 use crate::store::StoreError;
 use crate::store::queue::{Queue, Shard};
-use crate::store::script::{call, fields, row, rows, timed_call};
+use crate::store::redis::script::{call, fields, row, rows, timed_call};
 
 /// What stands beside the records, in the order of `books`.
 pub(super) const STRUCTURES: [&str; 15] = [

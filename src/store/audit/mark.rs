@@ -5,8 +5,9 @@
 use std::time::Duration;
 
 use super::Audits;
+use crate::store::StoreError;
 use crate::store::queue::Shard;
-use crate::store::{StoreError, keys};
+use crate::store::redis::keys;
 
 /// How long a mark outlives its node.
 const MARK: Duration = Duration::from_secs(60);

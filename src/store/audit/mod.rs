@@ -20,9 +20,9 @@ use std::sync::Arc;
 pub use calls::Books;
 pub use fault::Fault;
 
-use super::StoreError;
-use super::queue::{Queue, Shard};
-use super::wire::Wire;
+use crate::store::StoreError;
+use crate::store::queue::{Queue, Shard};
+use crate::store::wire::Wire;
 use crate::telemetry::FaultLabel;
 use calls::{Page, STRUCTURES};
 use waits::Waits;

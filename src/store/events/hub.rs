@@ -10,11 +10,11 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::super::StoreError;
-use super::super::queue::{Queue, Shard};
 use super::reading::{Cursors, Window};
 use super::{BATCH_CHANGES_MAX, Batch, Events};
 use crate::domain::change::Change;
+use crate::store::StoreError;
+use crate::store::queue::{Queue, Shard};
 
 /// Between two looks: one bare reading a shard.
 const LOOK_EVERY: Duration = Duration::from_millis(200);

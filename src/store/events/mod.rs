@@ -18,12 +18,12 @@ use tokio::sync::{Notify, Semaphore, broadcast, watch};
 
 pub use subscription::{Heard, Subscription};
 
-use super::StoreError;
-use super::queue::{Queue, Shard};
-use super::script::{call, fields};
-use super::wire::Wire;
 use crate::domain::change::Change;
 use crate::domain::id::QueueName;
+use crate::store::StoreError;
+use crate::store::queue::{Queue, Shard};
+use crate::store::redis::script::{call, fields};
+use crate::store::wire::Wire;
 
 /// Batches in the ring.
 const RING_BATCHES: usize = 64;

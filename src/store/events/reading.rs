@@ -11,14 +11,13 @@ use bytes::Bytes;
 use redis::{Value, cmd};
 use ulid::Ulid;
 
-use super::super::StoreError;
-use super::super::queue::{Queue, Shard};
-use super::super::queues::heads::key;
-use super::super::record;
 use super::Events;
 use crate::domain::change::{Change, Place, Position, What};
 use crate::domain::id::{MessageId, ULID_BYTES};
 use crate::domain::state::State;
+use crate::store::StoreError;
+use crate::store::queue::{Queue, Shard};
+use crate::store::record;
 
 /// Entries of a shard in one look; each holds up to a hundred changes.
 const ENTRIES_MAX: usize = 64;
@@ -96,7 +95,7 @@ impl Events {
             .read_each(&bare, &|shard| {
                 let from = cursors.get(shard.tag()).map_or("+", String::as_str);
                 let mut range = cmd("XRANGE");
-                range.arg(key(shard, "events")).arg(from).arg("+").arg("COUNT").arg(ENTRIES_MAX);
+                range.arg(shard.key("events")).arg(from).arg("+").arg("COUNT").arg(ENTRIES_MAX);
                 vec![cmd("TIME"), range]
             })
             .await?;

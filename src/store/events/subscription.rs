@@ -9,11 +9,11 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::{self, error::RecvError};
 
-use super::super::StoreError;
 use super::reading::{Cursors, Window};
 use super::{Batch, Events, Listeners};
 use crate::domain::change::{Change, Position};
 use crate::domain::id::QueueName;
+use crate::store::StoreError;
 
 /// How long the hub may take to serve a new listener, while Redis is there.
 const SERVED_PATIENCE: Duration = Duration::from_secs(5);

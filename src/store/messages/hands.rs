@@ -11,8 +11,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::Messages;
+use super::settle::{Lease, Settled};
 use crate::store::queue::{Queue, Shard};
-use crate::store::settle::{Lease, Settled};
 
 /// The next end in each shard, by its tag: as many as there are shards.
 #[derive(Debug, Default)]

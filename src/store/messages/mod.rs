@@ -3,14 +3,31 @@
 //! Owns the handle, and who waits here for a message or holds its lease; its verbs stand in files of their own beside
 //! this folder (`intake`, `claim`, `settle`, `read`, `operate` and others). Refuses to know the other families.
 
+pub(super) mod bulk;
+pub(super) mod claim;
+pub(super) mod claimed;
+pub(super) mod gate;
+pub(super) mod grant;
 mod hands;
+pub(super) mod housekeeping;
+pub(super) mod intake;
+pub(super) mod operate;
+#[cfg(feature = "failpoints")]
+mod plants;
+pub(super) mod probe;
+pub(super) mod prune;
+pub(super) mod read;
+pub(super) mod receipt;
+pub(super) mod settle;
+mod trouble;
 mod waiters;
 
 use std::sync::Arc;
 
 use self::hands::Hands;
+use self::intake::Intake;
 use self::waiters::Waiters;
-use super::wire::Wire;
+use crate::store::wire::Wire;
 
 /// The messages of all queues; cheap to clone.
 #[derive(Debug, Clone)]
@@ -24,6 +41,7 @@ pub struct Messages {
 struct Shared {
     waiters: Waiters,
     hands: Hands,
+    intake: Intake,
 }
 
 impl Messages {

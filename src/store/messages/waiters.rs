@@ -14,8 +14,9 @@ use tokio::time::Instant;
 use super::Messages;
 use crate::domain::id::MessageId;
 use crate::domain::message::Message;
-use crate::store::script::{call, fields};
-use crate::store::{Part, StoreError, arg};
+use crate::store::redis::script::arg;
+use crate::store::redis::script::{call, fields};
+use crate::store::{Part, StoreError};
 
 /// Ids asked for in one re-read after the wake-up channel was lost.
 const REREAD_MAX: usize = 500;

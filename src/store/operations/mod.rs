@@ -4,10 +4,7 @@
 //! carries it out, known by a token and a lease; whoever has lost the lease can write no more. Refuses
 //! to know when and how fast messages are taken (see `workers`).
 
-mod act;
-mod moving;
 mod packed;
-mod walk;
 
 use std::sync::Arc;
 
@@ -15,14 +12,15 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use ulid::Ulid;
 
-pub use walk::{Step, WalkPage};
-
-use super::reply::Reply;
-use super::script::{Call, call, fields};
-use super::wire::Wire;
-use super::{Site, StoreError, arg, keys};
 use crate::domain::id::base32;
 use crate::domain::operation::Operation;
+use crate::store::StoreError;
+use crate::store::redis::keys;
+use crate::store::redis::reply::Reply;
+use crate::store::redis::script::arg;
+use crate::store::redis::script::{Call, call, fields};
+use crate::store::wire::Wire;
+use crate::store::wire::site::Site;
 
 /// Operations that run at a time; each node can carry out all of them.
 pub const OPERATIONS_RUNNING_MAX: usize = 16;

@@ -2,11 +2,13 @@
 
 use super::Queues;
 use crate::domain::failing::Failing;
+use crate::domain::gates::{PauseEnd, QueueLoad, ShardLoad, Snapshot};
 use crate::domain::id::QueueName;
+use crate::domain::policy::QueuePolicy;
 use crate::domain::state::State;
 use crate::store::StoreError;
 use crate::store::queue::Shard;
-use crate::store::script::{call, fields};
+use crate::store::redis::script::{call, fields};
 
 /// How many messages stand where, and what the queue's gates say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,8 +19,8 @@ pub struct Counts {
     pub oldest_ready_age_ms: Option<u64>,
     /// The next due time, ms.
     pub next_due_ms: Option<u64>,
-    /// Batches in flight.
-    pub exchanges: u64,
+    /// What holds back or lets through in each shard, in the order of their numbers.
+    pub by_shard: Vec<ShardCounts>,
     /// Set while paused.
     pub paused: Option<PauseInfo>,
     /// Set while the downstream's answers keep the gate shut: until when, what kind, why.
@@ -34,6 +36,30 @@ pub struct Counts {
     /// Bytes that are kept of delivered (with expired and cancelled) and of dead messages, where they are
     /// limited.
     pub kept_bytes: Option<[u64; 2]>,
+}
+
+/// What the gates of one shard go by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ShardCounts {
+    /// Ready messages.
+    pub ready: u64,
+    /// Messages in flight.
+    pub leased: u64,
+    /// Batches in flight.
+    pub exchanges: u64,
+    /// How long the oldest ready message has been due, in milliseconds.
+    pub oldest_ready_age_ms: Option<u64>,
+}
+
+impl ShardCounts {
+    /// The same, for the gates of a queue with this policy.
+    pub(in crate::store) fn load(&self, policy: &QueuePolicy) -> ShardLoad {
+        ShardLoad {
+            calls_in_flight: if policy.batch.is_some() { self.exchanges } else { self.leased },
+            ready: self.ready,
+            oldest_ready_age_ms: self.oldest_ready_age_ms.unwrap_or(0),
+        }
+    }
 }
 
 /// Why and until when a queue is paused.
@@ -56,6 +82,21 @@ impl Counts {
         State::ALL.iter().zip(self.by_state).find(|(s, _)| **s == state).map_or(0, |(_, n)| n)
     }
 
+    /// What these counts say of the queue's gates.
+    #[must_use]
+    pub fn snapshot(&self, policy: &QueuePolicy) -> Snapshot {
+        let pause_end = |until_ms: Option<u64>| until_ms.map_or(PauseEnd::Resume, PauseEnd::At);
+        Snapshot {
+            pause: self.paused.as_ref().map(|paused| pause_end(paused.until_ms)),
+            throttled_until_ms: self.gate.as_ref().map(|(until_ms, ..)| *until_ms),
+            load: Some(QueueLoad {
+                arrival_us: self.arrival_us,
+                shards: self.by_shard.iter().map(|shard| shard.load(policy)).collect(),
+            }),
+            call_ms: 0,
+        }
+    }
+
     fn add(&mut self, other: Self) {
         for (mine, theirs) in self.by_state.iter_mut().zip(other.by_state) {
             *mine += theirs;
@@ -65,7 +106,7 @@ impl Counts {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
-        self.exchanges += other.exchanges;
+        self.by_shard.extend(other.by_shard);
         self.paused = self.paused.take().or(other.paused);
         self.gate = self.gate.take().max(other.gate);
         self.gate_since_ms = [self.gate_since_ms, other.gate_since_ms].into_iter().flatten().min();
@@ -111,14 +152,15 @@ impl Queues {
         let until_ms = until_ms.filter(|ms| *ms > 0);
         let paused = PauseInfo { since_ms: paused_since_ms, until_ms, reason, by };
         let is_shut = gate_ms > 0;
+        let oldest_ready_age_ms = oldest_ms.map(|due_ms| now_ms.saturating_sub(due_ms));
         let failing = Failing { since_ms: failing_since_ms, attempts: failed, last_error };
         let counts = Counts {
             by_state: [
                 scheduled, ready, leased, uncertain, accepted, delivered, dead, expired, cancelled,
             ],
-            oldest_ready_age_ms: oldest_ms.map(|due_ms| now_ms.saturating_sub(due_ms)),
+            oldest_ready_age_ms,
             next_due_ms,
-            exchanges,
+            by_shard: vec![ShardCounts { ready, leased, exchanges, oldest_ready_age_ms }],
             paused: is_paused.then_some(paused),
             gate: is_shut.then_some((gate_ms, gate_kind, gate_reason)),
             gate_since_ms: gate_since_ms.filter(|_| is_shut),

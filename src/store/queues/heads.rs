@@ -7,19 +7,12 @@
 
 use std::sync::Arc;
 
-use futures_util::{StreamExt as _, TryStreamExt as _};
 use redis::{Cmd, Value, cmd};
 
 use super::Queues;
 use crate::store::StoreError;
-use crate::store::keys::SHARD_KEYS;
-use crate::store::queue::Shard;
-use crate::store::wire::Wire;
-
-/// Shards in one round trip: a few hundred bare commands, half a millisecond of Redis.
-const SHARDS_AT_ONCE: usize = 100;
-/// In a cluster each shard is asked at its own server; so many at once.
-const CALLS_AT_ONCE: usize = 16;
+use crate::store::queue::{Shard, chosen};
+use crate::store::redis::keys::SHARD_KEYS;
 
 const READY: [&str; 10] = [
     "ready:0", "ready:1", "ready:2", "ready:3", "ready:4", "ready:5", "ready:6", "ready:7",
@@ -73,7 +66,7 @@ impl Queues {
         let replies = self
             .wire
             .read_each(shards, &|shard| {
-                let server = cmd("HGET").arg(key(shard, "meta")).arg("server").to_owned();
+                let server = cmd("HGET").arg(shard.key("meta")).arg("server").to_owned();
                 vec![first(shard, "due"), first(shard, "expiry"), exist(shard, &READY), server]
             })
             .await?;
@@ -112,14 +105,14 @@ impl Queues {
         shards: &[Arc<Shard>],
         living: &[String],
     ) -> Result<Vec<bool>, StoreError> {
-        let now_ms = self.wire.clock().now_ms();
+        let now_ms = self.wire.time_ms().await?;
         let used = self.used(shards, &[PURGED.as_slice(), &["claims"]].concat()).await?;
         let looked: Vec<Arc<Shard>> = chosen(shards, &used);
         let mut replies = self
             .wire
             .read_each(&looked, &|shard| {
                 let firsts = PURGED.iter().map(|name| first(shard, name));
-                let claims = cmd("HKEYS").arg(key(shard, "claims")).to_owned();
+                let claims = cmd("HKEYS").arg(shard.key("claims")).to_owned();
                 firsts.chain([claims]).collect()
             })
             .await?
@@ -160,54 +153,19 @@ impl Queues {
     }
 }
 
-impl Wire {
-    /// The replies to the same readings of each shard, in their order.
-    pub(in crate::store) async fn read_each(
-        &self,
-        shards: &[Arc<Shard>],
-        readings: &(dyn Fn(&Shard) -> Vec<Cmd> + Sync),
-    ) -> Result<Vec<Vec<Value>>, StoreError> {
-        // One server knows them all, or each is asked where it lives.
-        let together = if self.target.is_cluster() { 1 } else { SHARDS_AT_ONCE };
-        let read = async |shards: &[Arc<Shard>]| {
-            let Some(of_one) = shards.first() else { return Ok(Vec::new()) };
-            let commands: Vec<Cmd> = shards.iter().flat_map(|shard| readings(shard)).collect();
-            let each = commands.len() / shards.len();
-            let replies = self.probes.read(&commands, &of_one.keys.all[0]).await;
-            let replies = replies.map_err(|error| StoreError::from_redis(&error))?;
-            Ok(replies.chunks(each.max(1)).map(<[Value]>::to_vec).collect::<Vec<_>>())
-        };
-        let chunks = futures_util::stream::iter(shards.chunks(together));
-        let read: Vec<Vec<Vec<Value>>> =
-            chunks.map(read).buffered(CALLS_AT_ONCE).try_collect().await?;
-        Ok(read.into_iter().flatten().collect())
-    }
-}
-
 /// Whether this is a node, or one of its connections.
 fn is_of(caller: &str, living: &[String]) -> bool {
     living.iter().any(|node| caller.starts_with(node.as_str()))
 }
 
-/// Those that are marked.
-pub(in crate::store) fn chosen(shards: &[Arc<Shard>], marked: &[bool]) -> Vec<Arc<Shard>> {
-    let both = shards.iter().zip(marked);
-    both.filter(|(_, is_marked)| **is_marked).map(|(shard, _)| Arc::clone(shard)).collect()
-}
-
-pub(in crate::store) fn key<'a>(shard: &'a Shard, name: &str) -> &'a str {
-    let at = SHARD_KEYS.iter().position(|known| *known == name);
-    &shard.keys.all[at.expect("a structure of the shard")]
-}
-
 fn first(shard: &Shard, name: &str) -> Cmd {
-    cmd("ZRANGE").arg(key(shard, name)).arg(0).arg(0).arg("WITHSCORES").to_owned()
+    cmd("ZRANGE").arg(shard.key(name)).arg(0).arg(0).arg("WITHSCORES").to_owned()
 }
 
 fn exist(shard: &Shard, names: &[&str]) -> Cmd {
     let mut exists = cmd("EXISTS");
     for name in names {
-        exists.arg(key(shard, name));
+        exists.arg(shard.key(name));
     }
     exists
 }

@@ -9,13 +9,13 @@ mod registry;
 
 use std::sync::Arc;
 
-use super::StoreError;
-use super::queue::Queue;
-use super::wire::Wire;
 use crate::config::Settings;
 use crate::domain::id::QueueName;
+use crate::store::StoreError;
+use crate::store::queue::Queue;
+use crate::store::wire::Wire;
 
-pub use self::counts::{Counts, PauseInfo};
+pub use self::counts::{Counts, PauseInfo, ShardCounts};
 
 /// The queues that this node knows; cheap to clone.
 #[derive(Debug, Clone)]

@@ -3,8 +3,9 @@
 use super::Queues;
 use crate::domain::id::QueueName;
 use crate::domain::message::When;
-use crate::store::script::{call, fields};
-use crate::store::{StoreError, arg, when};
+use crate::store::StoreError;
+use crate::store::redis::script::{arg, when};
+use crate::store::redis::script::{call, fields};
 
 impl Queues {
     /// Stops a queue until a moment, or until [`Self::resume`]; returns until when, 0: until resume.

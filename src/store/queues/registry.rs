@@ -11,9 +11,9 @@ use super::Queues;
 use crate::config::Settings;
 use crate::domain::id::QueueName;
 use crate::store::StoreError;
-use crate::store::health::StartRefused;
-use crate::store::keys::{self, ShardKeys};
-use crate::store::reply::Reply;
+use crate::store::redis::keys::{self, ShardKeys};
+use crate::store::redis::reply::Reply;
+use crate::store::wire::health::StartRefused;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Registered {

@@ -12,15 +12,15 @@ mod tests;
 use bytes::{Buf, Bytes};
 use ulid::Ulid;
 
-pub(crate) use new::{pack_rest, ranks, unpack_rest};
+pub(in crate::store) use new::{pack_rest, unpack_rest};
 pub(crate) use optional::OptionalFields;
 
-use super::error::StoreError;
-use super::tail::{PackedAttempt, PackedProbes, Tail};
 use crate::domain::callback::CallbackOn;
 use crate::domain::id::{MessageId, QueueName};
 use crate::domain::message::{Details, Message};
 use crate::domain::state::State;
+use crate::store::redis::error::StoreError;
+use crate::store::tail::{PackedAttempt, PackedProbes, Tail};
 
 /// The newest version of records and state entries that this program reads and writes; a namespace with a newer one
 /// is refused. Version 3 is version 2 with optional fields. The state entry of a message has the version of its

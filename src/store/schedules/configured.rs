@@ -11,8 +11,9 @@ use std::sync::atomic::Ordering;
 use super::{PutSchedule, Schedules};
 use crate::config::Settings;
 use crate::domain::schedule::Schedule;
-use crate::store::script::{call, fields, rows};
-use crate::store::{StoreError, arg};
+use crate::store::StoreError;
+use crate::store::redis::script::arg;
+use crate::store::redis::script::{call, fields, rows};
 
 impl Schedules {
     /// Takes the schedules of a configuration; Redis is told by [`Self::configure`].

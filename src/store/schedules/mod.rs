@@ -21,13 +21,14 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use self::definition::{pack, unpack};
-use super::queue::Shard;
-use super::reply::Reply;
-use super::script::{Call, call, fields, rows};
-use super::wire::Wire;
-use super::{StoreError, arg};
 use crate::config::Settings;
 use crate::domain::schedule::{Schedule, ScheduleName, Source};
+use crate::store::StoreError;
+use crate::store::queue::Shard;
+use crate::store::redis::reply::Reply;
+use crate::store::redis::script::arg;
+use crate::store::redis::script::{Call, call, fields, rows};
+use crate::store::wire::Wire;
 
 pub use self::ticks::{Sweep, Tick};
 

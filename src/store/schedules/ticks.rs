@@ -10,14 +10,16 @@ use crate::domain::id::{MessageId, new_ulid};
 use crate::domain::message::{NewMessage, When};
 use crate::domain::schedule::{Due, Schedule};
 use crate::domain::time::rfc3339;
+use crate::store::StoreError;
 use crate::store::given::shard_of_key;
-use crate::store::promises::Promise;
 use crate::store::queue::Queue;
-use crate::store::record::{OptionalFields, pack_rest, ranks};
-use crate::store::reply::Reply;
-use crate::store::script::{call, fields, timed_call};
+use crate::store::queue::ranks::ranks;
+use crate::store::record::{OptionalFields, pack_rest};
+use crate::store::redis::reply::Reply;
+use crate::store::redis::script::{arg, when};
+use crate::store::redis::script::{call, fields, timed_call};
 use crate::store::wire::clock_watch::{DOUBT_PAUSE, Timed, until};
-use crate::store::{StoreError, arg, when};
+use crate::store::wire::recovery::promises::Promise;
 use crate::telemetry::ScheduleLabel;
 
 /// Schedules that one sweep looks at.
@@ -109,7 +111,7 @@ impl Schedules {
     /// [`StoreError::UnknownQueue`], [`StoreError::Unavailable`].
     pub async fn tick(&self, tick: &Tick, decided: &Due) -> Result<Option<Tick>, StoreError> {
         let queue = self.taking_queue(&tick.schedule)?;
-        let ulid = self.ulid_for(&queue, &tick.schedule);
+        let ulid = self.ulid_for(&queue, &tick.schedule).await?;
         let call = timed_call!(
             Tick,
             name = arg(&tick.schedule.name),
@@ -208,11 +210,11 @@ impl Schedules {
 
     /// In the shard of the group; all messages without one, in the shard of the schedule: that is where
     /// its ticks are remembered.
-    fn ulid_for(&self, queue: &Queue, schedule: &Schedule) -> Ulid {
+    async fn ulid_for(&self, queue: &Queue, schedule: &Schedule) -> Result<Ulid, StoreError> {
         let shards = queue.policy.shards;
         let key = schedule.details.group.as_deref().unwrap_or(schedule.name.as_str());
         let random: u128 = rand::random();
-        new_ulid(self.wire.clock().now_ms(), shard_of_key(key, shards), shards, random)
+        Ok(new_ulid(self.wire.time_ms().await?, shard_of_key(key, shards), shards, random))
     }
 }
 

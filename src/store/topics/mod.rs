@@ -14,16 +14,18 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use ulid::Ulid;
 
-use super::keys::{self, TopicKeys};
-use super::reply::Reply;
-use super::script::{call, fields, row, rows};
-use super::wire::Wire;
-use super::{Site, StoreError, arg};
 use crate::config::Settings;
 use crate::domain::id::{QueueName, new_ulid};
 use crate::domain::message::NewMessage;
 use crate::domain::spread::lengthened;
 use crate::domain::topic::{EventId, TopicName, TopicPolicy};
+use crate::store::StoreError;
+use crate::store::redis::keys::{self, TopicKeys};
+use crate::store::redis::reply::Reply;
+use crate::store::redis::script::arg;
+use crate::store::redis::script::{call, fields, row, rows};
+use crate::store::wire::Wire;
+use crate::store::wire::site::Site;
 use crate::telemetry::TopicLabel;
 pub use event::Event;
 
@@ -175,11 +177,8 @@ impl Topics {
         message: NewMessage,
     ) -> Result<Published, StoreError> {
         self.wire.check_room(&topic.keys.all[0])?;
-        if self.wire.clock().now_us() == 0 {
-            self.wire.read_time().await?;
-        }
         let name = &topic.policy.name;
-        let ulid = new_ulid(self.wire.clock().now_ms(), 0, 1, rand::random());
+        let ulid = new_ulid(self.wire.time_ms().await?, 0, 1, rand::random());
         let id = EventId { topic: name.clone(), ulid };
         let mut event = Event::new(id, topic.policy.queues.clone(), message);
         let call = call!(

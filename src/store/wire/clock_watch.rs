@@ -12,12 +12,13 @@ use tokio::time::Instant;
 
 use super::Wire;
 use crate::domain::id::base32;
-use crate::store::alarm::{AFTERMATH, Alarm, ClockAlarm, Record, Turn};
-use crate::store::belief::Seen;
+use crate::store::StoreError;
+use crate::store::clock::alarm::{AFTERMATH, Alarm, ClockAlarm, Record, Turn};
+use crate::store::clock::belief::Seen;
 use crate::store::queue::Shard;
-use crate::store::reply::Reply;
-use crate::store::script::{TimedCall, fields};
-use crate::store::{StoreError, keys};
+use crate::store::redis::keys;
+use crate::store::redis::reply::Reply;
+use crate::store::redis::script::{TimedCall, fields};
 
 /// When to look again while Redis' clock is in doubt; the end of an alarm wakes sooner.
 pub(in crate::store) const DOUBT_PAUSE: Duration = Duration::from_secs(1);
@@ -197,7 +198,7 @@ impl Wire {
     pub(in crate::store) async fn watch_clock(&self) -> Result<(), StoreError> {
         let (_, found) = self.clock_record().await?;
         self.meet_alarm(found).await?;
-        let now = self.clock().now_ms().to_string();
+        let now = self.time_ms().await?.to_string();
         self.keep("HSET", keys::clock(self.namespace()), &[b"seen_ms", now.as_bytes()]).await
     }
 

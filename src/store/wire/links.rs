@@ -1,18 +1,46 @@
 //! Every connection of a store: which there are, what runs on the one for readings, and what a failed call
 //! on each of them says about Redis.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::Wire;
+use super::site::Site;
 use crate::store::StoreError;
-use crate::store::link::Link;
-use crate::store::reply::Reply;
-use crate::store::script::Call;
-use crate::store::site::Site;
+use crate::store::redis::connect::Target;
+use crate::store::redis::link::Link;
+use crate::store::redis::reply::Reply;
+use crate::store::redis::script::Call;
+
+/// How many connections take turns for durable writes.
+const DURABLE_LINKS: usize = 2;
+
+/// Connections for writes that must be safe before anybody is told of them. They take turns, so that a wait on one
+/// does not hold up other shards.
+#[derive(Debug)]
+pub(in crate::store) struct DurableLinks {
+    links: [Link; DURABLE_LINKS],
+    turn: AtomicUsize,
+}
+
+impl DurableLinks {
+    pub(super) fn new(target: &Target) -> Self {
+        Self {
+            links: std::array::from_fn(|_| Link::new(target.clone())),
+            turn: AtomicUsize::new(0),
+        }
+    }
+
+    /// The one whose turn it is.
+    pub(in crate::store) fn next(&self) -> &Link {
+        &self.links[self.turn.fetch_add(1, Ordering::Relaxed) % DURABLE_LINKS]
+    }
+}
 
 impl Wire {
     /// Every connection, to leave one that leads astray.
     pub(in crate::store) fn links(&self) -> impl Iterator<Item = &Link> {
         let own = [&self.scripts, &self.readings, &self.probes];
-        own.into_iter().chain(self.intake.links())
+        own.into_iter().chain(&self.durable.links)
     }
 
     /// Runs a verb that only reads and whose reply may be large: nothing that sends or takes in waits

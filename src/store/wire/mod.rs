@@ -4,11 +4,18 @@
 //! Owns the connections, the clock, the health of the servers, and the shards that this node knows. Refuses to know
 //! what a verb means and what a family keeps: it names none of them.
 
+pub(in crate::store) mod capacity;
 pub(in crate::store) mod clock_watch;
 mod foreign;
+pub(in crate::store) mod format;
+pub(in crate::store) mod health;
 mod links;
-pub(in crate::store) mod rollback;
-pub(in crate::store) mod room;
+pub(in crate::store) mod presence;
+mod queues;
+mod readings;
+pub(in crate::store) mod recovery;
+pub(in crate::store) mod site;
+mod tables;
 mod time;
 mod wake;
 
@@ -20,26 +27,31 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
+use self::capacity::Room;
 use self::clock_watch::ClockWatch;
 use self::foreign::Foreign;
-use self::rollback::Rollbacks;
-use self::room::Room;
+use self::format::Format;
+use self::health::Health;
+use self::links::DurableLinks;
+use self::presence::NodeId;
+use self::queues::belief_of_server;
+use self::recovery::erasure::Mark;
+use self::recovery::promises::Promises;
+use self::recovery::rollback::Rollbacks;
+use self::site::Site;
 use crate::config::{RedisSettings, Settings};
 use crate::domain::id::QueueName;
 use crate::failpoint::failpoint;
 use crate::shutdown::Tasks;
-use crate::store::connect::Target;
-use crate::store::erasure::Mark;
-use crate::store::format::Format;
-use crate::store::intake::Intake;
-use crate::store::keys::ShardKeys;
-use crate::store::link::{Link, Standing};
-use crate::store::promises::Promises;
-use crate::store::queue::{Queue, Shard, belief_of_server};
-use crate::store::reply::Reply;
-use crate::store::script::{Call, call};
-use crate::store::site::Site;
-use crate::store::{Clock, Health, NodeId, StoreError, Verb, error};
+use crate::store::clock::time::Clock;
+use crate::store::queue::{Queue, Shard};
+use crate::store::redis::connect::Target;
+use crate::store::redis::error;
+use crate::store::redis::keys::ShardKeys;
+use crate::store::redis::link::{Link, Standing};
+use crate::store::redis::reply::Reply;
+use crate::store::redis::script::{Call, call};
+use crate::store::{StoreError, Verb};
 use crate::telemetry::{Metrics, VerbLabel};
 
 /// How long a call is repeated while Redis is away, before its caller gets the error.
@@ -65,7 +77,8 @@ pub(in crate::store) struct Shared {
     pub(in crate::store) readings: Link,
     /// For what must not wait behind scripts: health, presence.
     pub(in crate::store) probes: Link,
-    pub(in crate::store) intake: Intake,
+    /// For writes that must be safe before anybody is told of them.
+    pub(in crate::store) durable: DurableLinks,
     pub(in crate::store) clock: Clock,
     pub(in crate::store) watch: ClockWatch,
     pub(in crate::store) room: Room,
@@ -109,7 +122,7 @@ impl Wire {
                 scripts: Link::new(target.clone()),
                 readings: Link::for_readings(target.clone()),
                 probes: Link::new(target.clone()),
-                intake: Intake::new(&target),
+                durable: DurableLinks::new(&target),
                 clock,
                 watch: ClockWatch::default(),
                 room: Room::default(),
@@ -175,7 +188,7 @@ impl Wire {
         let site = site.into();
         let key = &site.keys[0];
         let wait = self.health.wait(key)?;
-        let link = self.intake.next_link();
+        let link = self.durable.next();
         let (reply, waited) = self.call_on(link, site, call, &wait.commands()).await?;
         failpoint!("before-durable");
         wait.met(waited).inspect_err(|why| self.health().doubt(self.metrics(), key, why))?;

@@ -3,9 +3,19 @@
 use tokio::time::Instant;
 
 use super::Wire;
-use crate::store::{StoreError, keys};
+use crate::store::StoreError;
+use crate::store::redis::keys;
 
 impl Wire {
+    /// What time it is, in milliseconds; where this process does not know that yet, Redis is asked.
+    pub(in crate::store) async fn time_ms(&self) -> Result<u64, StoreError> {
+        match self.clock().now_ms() {
+            Some(now_ms) => Ok(now_ms),
+            // Boxed: only the first caller carries what this takes.
+            None => Ok(Box::pin(self.read_time()).await? / 1000),
+        }
+    }
+
     /// Redis TIME in microseconds; sets the clock.
     pub(in crate::store) async fn read_time(&self) -> Result<u64, StoreError> {
         let called_at = Instant::now();

@@ -25,14 +25,7 @@ use crate::domain::policy::Downstream;
 const PATIENCE_MS: u64 = 20_000;
 
 fn downstream(url: &str) -> HttpDownstream {
-    HttpDownstream {
-        url: url.parse().unwrap(),
-        url_shown: url.to_owned(),
-        method: http::Method::POST,
-        timeout_ms: PATIENCE_MS,
-        headers: Vec::new(),
-        signing_secret: None,
-    }
+    HttpDownstream { timeout_ms: PATIENCE_MS, ..HttpDownstream::of(url) }
 }
 
 fn transport_to(at: SocketAddr) -> Transport {

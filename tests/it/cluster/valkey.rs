@@ -75,7 +75,7 @@ async fn everysec_is_not_taken_for_disk_since_waitaof_does_not_wait() {
     assert!(refused.log().contains("needs appendonly yes and appendfsync always"));
     assert!(refused.log().contains("set redis.durability = \"everysec\""), "{}", refused.log());
 
-    // The reason. Once this fails, Valkey has mended it: store/survey.rs may trust that version.
+    // The reason. Once this fails, Valkey has mended it: store/redis/survey.rs may trust that version.
     let mut connection = redis.connect().await.unwrap();
     for number in 0..3 {
         let flushed = redis.faults().flushes();

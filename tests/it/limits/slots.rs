@@ -1,6 +1,7 @@
 //! Calls in flight: never more than `concurrency`, over all nodes, and no queue takes another's.
 
 use serde_json::json;
+use tidegate::domain::id::MessageId;
 
 use crate::support::{
     Answer, Daemon, Downstream, Gate, RedisServer, Scene, eventually, queue_toml,
@@ -50,6 +51,34 @@ async fn every_shard_is_served() {
 
     scene.wait_count("delivered", 60).await;
     assert_eq!(scene.downstream.in_flight_max(), 4);
+}
+
+#[tokio::test]
+async fn what_waits_behind_the_calls_of_its_own_shard_is_held_by_concurrency() {
+    let scene = Scene::start("concurrency = 2\nshards = 2").await;
+    let gate = Gate::new();
+    scene.downstream.always(Answer::ok().held_by(&gate));
+
+    let ids = scene.line_up(12).await;
+    let shard_of = |id: &str| id.parse::<MessageId>().expect("an id").shard(2);
+    let (mine, others): (Vec<_>, Vec<_>) =
+        ids.iter().partition(|id| shard_of(id) == shard_of(&ids[0]));
+    for id in others {
+        scene.daemon.delete(&format!("/v1/messages/{id}")).await.expect(200);
+    }
+    scene.queue_step("resume", &json!({})).await;
+    scene.downstream.wait_for(1).await;
+
+    // One call of two is in flight, and yet no other one starts: the other place is the other shard's.
+    let waiting = scene.daemon.message(mine[mine.len() - 1]).await;
+    assert_eq!(
+        (&waiting["state"], &waiting["held_by"]),
+        (&json!("ready"), &json!(["concurrency"])),
+        "{waiting}"
+    );
+    gate.release();
+    scene.wait_count("delivered", mine.len()).await;
+    assert_eq!(scene.downstream.in_flight_max(), 1);
 }
 
 #[tokio::test]

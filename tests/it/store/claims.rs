@@ -96,7 +96,7 @@ async fn slots_are_those_of_the_model(ground: &Ground, rate: &str, burst: u32) {
     for _ in 0..4 {
         let before_us = arrival_us(ground).await;
         let reply = node.claim(WISH).await;
-        let clock_us = node.store.clock().now_us();
+        let clock_us = node.store.clock().require_us().unwrap();
         let taken = reply.messages.len();
         if taken == 0 {
             assert_eq!(reply.status, ClaimStatus::Held(Gate::Limit));
@@ -199,7 +199,7 @@ async fn batches_in_flight_count_as_one_call_each(ground: Ground) {
     let second = node.claim(WISH).await.messages;
     assert_eq!((first.len(), second.len()), (3, 3));
     assert_eq!(node.claim(WISH).await.status, ClaimStatus::Held(Gate::Concurrency));
-    assert_eq!(node.counts().await.exchanges, 2);
+    assert_eq!(node.counts().await.by_shard[0].exchanges, 2);
 
     // Its first message is settled, and the batch goes on until it is said to be over.
     node.end(Verb::Ack, &first[0].lease).await;
@@ -208,7 +208,7 @@ async fn batches_in_flight_count_as_one_call_each(ground: Ground) {
     let rest: Vec<_> = first[1..].iter().map(acked).collect();
     let exchanges = [first[0].lease.token.clone()];
     node.store.messages.settle(&node.queue, rest[0].way(), &exchanges, &rest).await.unwrap();
-    assert_eq!(node.counts().await.exchanges, 1);
+    assert_eq!(node.counts().await.by_shard[0].exchanges, 1);
     assert_eq!(node.claim(WISH).await.messages.len(), 3);
     ground.assert_sound(&node).await;
 }

@@ -1,7 +1,7 @@
 -- The moment of this call, and the keys of its shard.
 --
--- K.<name> is a key (src/store/keys.rs): what stands here once the script is put together is its number among
--- those that the script declares (src/store/script/assembly.rs); no key is ever built in a script. TIME is read once,
+-- K.<name> is a key (src/store/redis/keys.rs): what stands here once the script is put together is its number among
+-- those that the script declares (src/store/redis/script/assembly.rs); no key is ever built in a script. TIME is read once,
 -- here: all else in the script uses now_us and now_ms.
 local KEYS = KEYS
 local rc = redis.call

@@ -1,6 +1,6 @@
 -- The keys of one topic and the moment of this call.
 --
--- What shard.lua is for the shard of a queue: scripts on topics declare these (src/store/keys.rs).
+-- What shard.lua is for the shard of a queue: scripts on topics declare these (src/store/redis/keys.rs).
 local K = {
   meta = KEYS[1], events = KEYS[2], due = KEYS[3], put_off = KEYS[4], born = KEYS[5], left = KEYS[6],
   idem_new = KEYS[7], idem_old = KEYS[8],

@@ -1,0 +1,74 @@
+//! Whether a queue can call whom a message asks to be called.
+
+use super::problem::Problem;
+use crate::domain::callback::{CallbackOn, NoTarget};
+use crate::domain::message::Details;
+use crate::domain::policy::QueuePolicy;
+
+/// Whether the queue can do what the message wishes.
+///
+/// # Errors
+/// A problem with the remedy.
+pub(super) fn check(details: &Details, policy: &QueuePolicy) -> Result<(), Problem> {
+    let Some(wish) = &details.callback else { return Ok(()) };
+    if wish.url.is_none() && wish.on.is_some_and(CallbackOn::is_none) {
+        // Nobody is to be told.
+        return Ok(());
+    }
+    let none = || match &wish.url {
+        Some(_) => Err(NoTarget::NotAllowed(wish.host())),
+        None => Err(NoTarget::Unknown),
+    };
+    let target = policy
+        .callback
+        .as_ref()
+        .map_or_else(none, |callback| callback.target(wish.url.as_ref()).map(drop));
+    match target {
+        Ok(()) => Ok(()),
+        Err(why @ NoTarget::NotAllowed(_)) => {
+            let remedy = "add it there, or use an allowed host";
+            Err(Problem::fault("/callback/url", format!("{why}; {remedy}")))
+        }
+        Err(why @ NoTarget::Unknown) => {
+            let remedy = format!("give callback.url, or set queues.{}.callback.url", policy.name);
+            Err(Problem::fault("/callback", format!("{why}; {remedy}")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::super::intake;
+    use super::super::tests::policy;
+    use super::*;
+    use crate::domain::callback::CallbackPolicy;
+    use crate::domain::callback_host::CallbackHost;
+
+    fn pointer(policy: &QueuePolicy, json: &str) -> Option<String> {
+        let body = Bytes::from(format!("{{\"payload\": 1, \"callback\": {json}}}"));
+        let details = intake::message(&body, 0, None).unwrap().details;
+        let problem = check(&details, policy).err()?;
+        let fault = &problem.faults()[0];
+        assert!(fault.detail.contains("; "), "it carries a remedy: {}", fault.detail);
+        Some(fault.pointer.clone())
+    }
+
+    #[test]
+    fn what_the_queue_cannot_do_is_refused_with_the_remedy() {
+        let mut policy = policy("q");
+        let url = r#"{"url": "http://h:8/x"}"#;
+        assert_eq!(pointer(&policy, url).as_deref(), Some("/callback/url"));
+        assert_eq!(pointer(&policy, r#"{"on": ["dead"]}"#).as_deref(), Some("/callback"));
+        assert_eq!(pointer(&policy, r#"{"on": []}"#), None);
+        let host: CallbackHost = "h:8".parse().unwrap();
+        policy.callback = Some(CallbackPolicy::on_hosts(vec![host].into()));
+        assert_eq!(pointer(&policy, url), None);
+        assert_eq!(
+            pointer(&policy, r#"{"url": "http://h:9/x"}"#).as_deref(),
+            Some("/callback/url")
+        );
+        assert_eq!(pointer(&policy, "{}").as_deref(), Some("/callback"));
+    }
+}

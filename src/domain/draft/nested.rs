@@ -1,0 +1,74 @@
+//! The fields of a message that are objects: what it changes in its queue's retry policy, and whom to call of its outcome.
+
+use super::LONG_MS;
+use super::given::{Given, Shape, Source};
+use crate::domain::callback::{CallbackOn, CallbackWish, parse_url};
+use crate::domain::message::{DELAY_MS_MAX, RetryOverride};
+use crate::domain::retry::{ATTEMPTS_MAX, FACTOR_MAX, SCHEDULE_MAX};
+
+/// Most words in `on`: more than there are final states, as a repeated one does no harm.
+const WORDS_MAX: usize = 16;
+
+/// The fields of `retry`.
+pub static RETRY: Shape = Shape {
+    known: &["max_attempts", "initial", "factor", "max", "jitter", "max_age", "schedule"],
+    later: &[],
+};
+
+/// The fields of `callback`.
+pub static CALLBACK: Shape = Shape { known: &["url", "on"], later: &[] };
+
+/// `retry` of a message, within the bounds of the configuration.
+pub(super) fn retry<S: Source>(source: &mut S) -> RetryOverride {
+    fn delay<G: Given>(given: &G) -> Result<u64, G::Wrong> {
+        given.duration_ms(1..=DELAY_MS_MAX)
+    }
+    let retry = RetryOverride {
+        max_attempts: source.read("max_attempts", |given| given.whole(1..=ATTEMPTS_MAX)),
+        initial_ms: source.read("initial", delay),
+        factor: source.read("factor", |given| given.number(1.0..=FACTOR_MAX)),
+        max_ms: source.read("max", delay),
+        jitter: source.read("jitter", |given| given.number(0.0..=1.0)),
+        max_age_ms: source.read("max_age", |given| given.duration_ms(1..=LONG_MS)),
+        schedule_ms: source.read("schedule", schedule),
+    };
+    if let (Some(initial_ms), Some(max_ms)) = (retry.initial_ms, retry.max_ms)
+        && initial_ms > max_ms
+    {
+        let why = "shorter than initial; expected the longest delay, at least initial";
+        source.fault("max", why.to_owned());
+    }
+    if retry.schedule_ms.is_some() {
+        for name in ["initial", "factor"] {
+            if source.get(name).is_some() {
+                let why =
+                    "has no effect beside schedule, which names every delay; leave one of them out";
+                source.fault(name, why.to_owned());
+            }
+        }
+    }
+    retry
+}
+
+fn schedule<G: Given>(given: &G) -> Result<Vec<u64>, G::Wrong> {
+    let delays = given.list(SCHEDULE_MAX)?;
+    if delays.is_empty() {
+        let why = "found no delay, expected for example [\"5s\", \"5m\"]";
+        return Err(given.wrong(why.to_owned()));
+    }
+    delays.iter().map(|delay| delay.duration_ms(1..=DELAY_MS_MAX)).collect()
+}
+
+/// `callback` of a message.
+pub(super) fn callback<S: Source>(source: &mut S) -> CallbackWish {
+    CallbackWish {
+        url: source.read("url", |given| {
+            parse_url(&given.text()?).map_err(|why| given.wrong(format!("the url {why}")))
+        }),
+        on: source.read("on", |given| {
+            given.list(WORDS_MAX)?.iter().try_fold(CallbackOn::NONE, |on, word| {
+                on.with(&word.text()?).map_err(|why| given.wrong(why))
+            })
+        }),
+    }
+}

@@ -1,0 +1,118 @@
+//! The life of what was claimed together, from its slot until its outcomes are on their way to Redis.
+//!
+//! Owns the order of the steps, which is the same for a message, a callback and a batch: a message is a part of
+//! one. What differs stands elsewhere: what a callback waits for and what its host learns (`callback`), what a
+//! request looks like (`request`), and when a batch is split and what its answer says of each message (`batch`).
+
+use super::batch::{Parts, read_answer};
+use super::callback::{self, HostCall};
+use super::exchange::{Began, Exchanges, Outcomes};
+use crate::domain::message::Attempt;
+use crate::domain::settlement::Settlement;
+use crate::store::Claimed;
+
+/// Whether a part may leave.
+enum Leave<'a> {
+    /// Now: to its callback host, or, without one, to the queue's downstream.
+    Now(Began, Option<HostCall<'a>>),
+    /// Not now, or never: what becomes of it instead, and what is kept of that.
+    Not(Settlement, Option<Attempt>),
+}
+
+/// Sends messages, as far as they may leave, and hands their outcomes over.
+pub(super) async fn run(
+    exchanges: &Exchanges,
+    messages: Vec<Claimed>,
+    held: bool,
+    outcomes: &Outcomes,
+) {
+    let paused_ms = outcomes.paused_ms;
+    let mut parts = Parts::new(messages);
+    while let Some(part) = parts.next() {
+        // Gates, lease and expiry once more; a callback waits for its host, a further part for a permit.
+        let (began, host) = match may_leave(exchanges, &parts, &part, paused_ms).await {
+            Leave::Now(began, host) => (began, host),
+            Leave::Not(settlement, attempt) => {
+                give_back(&part, &settlement, attempt.as_ref(), parts.is_last(), outcomes).await;
+                continue;
+            }
+        };
+        let (part, expired) = split_expired(part, began.at_ms);
+        give_back(&expired, &Settlement::Release, None, false, outcomes).await;
+        if parts.is_first_call() {
+            for message in &part {
+                let (policy, lateness) = (&exchanges.queue.policy, &exchanges.lateness);
+                exchanges.store.messages.note_start(policy, message, held, lateness);
+            }
+        }
+        // One call under one deadline, whose answer is read as an outcome.
+        let tried = match &host {
+            Some(host) => host.call(exchanges, &part, began).await,
+            None => exchanges.call(&part, began, &exchanges.transport).await,
+        };
+        // A refused batch is sent again in halves.
+        let Some(part) = parts.answered(part, tried.outcome) else { continue };
+        // What the answer says of each message, what follows from it, and what is kept of the attempt.
+        let reading = read_answer(exchanges, &part, &tried).await;
+        let mut endings = Vec::with_capacity(part.len());
+        for (at, message) in part.iter().enumerate() {
+            let own = reading.of_item(&tried, at, part.len());
+            let settlement = match &host {
+                Some(host) => host.settlement_of(exchanges, message, &own, paused_ms),
+                None => exchanges.settlement_of(message, &own, own.outcome, paused_ms),
+            };
+            let attempt = exchanges.attempt_of(message, &own);
+            endings.push(outcomes.of(message, settlement, Some(attempt)));
+        }
+        // Redis takes them from the settler; the slot on this node comes free with the last of them.
+        outcomes.settle(endings, parts.is_last()).await;
+    }
+}
+
+async fn may_leave<'a>(
+    exchanges: &'a Exchanges,
+    parts: &Parts,
+    part: &[Claimed],
+    paused_ms: u64,
+) -> Leave<'a> {
+    if let (Some(hosts), [message]) = (&exchanges.hosts, part) {
+        return match callback::enter(exchanges, hosts, message, paused_ms).await {
+            Ok((began, host)) => Leave::Now(began, Some(host)),
+            Err(stays) => Leave::Not(stays.0, stays.1),
+        };
+    }
+    if parts.are_given_up() {
+        return Leave::Not(Settlement::Release, None);
+    }
+    let looked = if parts.is_first_call() {
+        exchanges.last_look(part, true)
+    } else {
+        exchanges.permitted(part).await
+    };
+    match looked {
+        Ok(began) => Leave::Now(began, None),
+        Err(settlement) => Leave::Not(settlement, None),
+    }
+}
+
+/// Those that may still be sent, and those that expired while they waited. At the last look some were left.
+fn split_expired(part: Vec<Claimed>, now_ms: u64) -> (Vec<Claimed>, Vec<Claimed>) {
+    if part.iter().all(|message| !message.is_expired(now_ms)) {
+        return (part, Vec::new());
+    }
+    part.into_iter().partition(|message| !message.is_expired(now_ms))
+}
+
+async fn give_back(
+    part: &[Claimed],
+    settlement: &Settlement,
+    attempt: Option<&Attempt>,
+    is_last: bool,
+    outcomes: &Outcomes,
+) {
+    if part.is_empty() {
+        return;
+    }
+    let back = |message| outcomes.of(message, settlement.clone(), attempt.cloned());
+    outcomes.settle(part.iter().map(back).collect(), is_last).await;
+}

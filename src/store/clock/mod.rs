@@ -1,0 +1,7 @@
+//! What time it is at Redis, whether its clock can be believed, and the alarm after it stepped.
+//!
+//! Pure: moments come in. Refuses to know connections, and what waits while an alarm stands.
+
+pub(in crate::store) mod alarm;
+pub(in crate::store) mod belief;
+pub(in crate::store) mod time;

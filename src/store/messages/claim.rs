@@ -1,0 +1,252 @@
+//! Claim: what may start now, each message with its token and its slot.
+//!
+//! Owns the choice of the shard and the way to the limit: inside the claim where the queue has one
+//! shard, by grant in the home slot where it has several. Refuses to know windows: callers do not
+//! ask at a shut door.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Messages;
+use super::claimed::{Claimed, Taken};
+use super::gate::{ClaimStatus, ClaimWish, status_of};
+use super::grant::Granted;
+use super::settle::Settled;
+use crate::domain::gates::{Gate, concurrency_of_shard};
+use crate::domain::limit::{LEAD_US_FURTHEST, Rate};
+use crate::domain::policy::Downstream;
+use crate::failpoint::failpoint;
+use crate::store::StoreError;
+use crate::store::queue::{Queue, Shard};
+use crate::store::redis::reply::Reply;
+use crate::store::redis::script::{Call, call, fields};
+
+/// Most payload bytes that one claim returns (a single larger message comes alone).
+const CLAIM_BYTES_MAX: u64 = 1 << 20;
+
+/// Slots begin so far ahead at most; a Redis that takes longer to answer counts as away.
+const LEAD_US_MAX: u64 = LEAD_US_FURTHEST as u64 / 2;
+
+/// What a claim came to.
+#[derive(Debug)]
+pub struct ClaimReply {
+    /// How it ended.
+    pub status: ClaimStatus,
+    /// When to ask again, as far as Redis can tell.
+    pub wait: Option<Duration>,
+    /// How many messages stay ready in that shard.
+    pub ready_left: u64,
+    /// Milliseconds for which the queue has been paused in all.
+    pub paused_ms: u64,
+    /// What was taken: one batch, or single messages.
+    pub messages: Vec<Claimed>,
+}
+
+impl Messages {
+    /// Claims what may start within the horizon.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; the same claim is repeated by the next call, so that a lost
+    /// reply strands nothing.
+    pub async fn claim(&self, queue: &Queue, wish: ClaimWish) -> Result<ClaimReply, StoreError> {
+        if let [shard] = queue.shards.as_slice() {
+            return self.claim_stirring(queue, shard, wish, None).await;
+        }
+        self.claim_round(queue, wish).await
+    }
+
+    /// Claims from shard to shard, a different one first each time, until the granted slots are used:
+    /// a permit is lost only where no shard has a message for it.
+    async fn claim_round(&self, queue: &Queue, wish: ClaimWish) -> Result<ClaimReply, StoreError> {
+        let mut met = ClaimReply::empty();
+        let mut granted = None;
+        for shard in queue.round().filter(|shard| shard.stirs()) {
+            if granted.is_none() && queue.policy.claim_rate().is_some() {
+                match self.grant(queue, wish).await? {
+                    Granted::Slots(slots) => granted = Some(slots),
+                    Granted::Wait(status, wait) => return Ok(ClaimReply { status, wait, ..met }),
+                }
+            }
+            let (taken, most) =
+                (met.messages.len(), granted.as_ref().map_or(wish.messages_max, Vec::len));
+            if taken >= most || (taken > 0 && queue.policy.batch.is_some()) {
+                break;
+            }
+            let slots = granted.as_ref().map(|slots| &slots[taken..]);
+            let rest = ClaimWish { messages_max: most - taken, ..wish };
+            match self.claim_stirring(queue, shard, rest, slots).await {
+                Ok(reply) => met.add(reply),
+                Err(error) => {
+                    // The next round repeats this claim before it makes any other.
+                    queue.begin_with(shard);
+                    if taken == 0 {
+                        return Err(error);
+                    }
+                    break;
+                }
+            }
+        }
+        Ok(met)
+    }
+
+    /// Claims at a shard where something may be ready, and notes whether something still is. Noted
+    /// before, so that what arrives meanwhile is not overlooked.
+    async fn claim_stirring(
+        &self,
+        queue: &Queue,
+        shard: &Shard,
+        wish: ClaimWish,
+        slots: Option<&[u64]>,
+    ) -> Result<ClaimReply, StoreError> {
+        shard.rest();
+        let reply = self.claim_shard(queue, shard, wish, slots).await;
+        if !matches!(&reply, Ok(reply) if reply.ready_left == 0) {
+            shard.stir();
+        }
+        reply
+    }
+
+    async fn claim_shard(
+        &self,
+        queue: &Queue,
+        shard: &Shard,
+        wish: ClaimWish,
+        slots: Option<&[u64]>,
+    ) -> Result<ClaimReply, StoreError> {
+        // After a reload a worker's claim and the dispatcher's may meet.
+        let _one_at_a_time = shard.claiming.lock().await;
+        let sequence = shard.claims.load(Ordering::Acquire) + 1;
+        let token = format!("{}{:08x}", self.wire.node().as_str(), sequence & 0xffff_ffff);
+        let times = (self.lead_us(), self.wire.moments(shard, Duration::ZERO));
+        let call = claim_call(queue, &token, wish, slots.map(<[u64]>::len), times);
+        let called_at = Instant::now();
+        let mut reply = if queue.policy.on_uncertain.is_at_most_once() {
+            // The claim itself must be safe before the first byte leaves, or a lost claim would let
+            // the message be sent a second time.
+            self.wire.call_durably(shard, &call).await?
+        } else {
+            self.wire.call(shard, &call).await?
+        };
+        let received_at = Instant::now();
+        shard.claims.store(sequence, Ordering::Release);
+        let (claimed, unreadable) =
+            self.read_claim(queue, shard, &token, &mut reply, (called_at, received_at), slots)?;
+        if !unreadable.is_empty() {
+            let batch_ends = queue.policy.batch.is_some() && claimed.messages.is_empty();
+            let ended = batch_ends.then_some(token);
+            self.bury_unreadable(queue, shard, ended.as_slice(), &unreadable).await?;
+        }
+        if !claimed.messages.is_empty() {
+            failpoint!("claimed");
+            self.wire.metrics().count(queue.policy.name.as_str(), "claim", claimed.messages.len());
+        }
+        #[cfg(feature = "failpoints")]
+        self.lease_the_rest(queue, shard, &claimed).await?;
+        Ok(claimed)
+    }
+
+    fn read_claim(
+        &self,
+        queue: &Queue,
+        shard: &Shard,
+        token: &str,
+        reply: &mut Reply,
+        times: (Instant, Instant),
+        slots: Option<&[u64]>,
+    ) -> Result<(ClaimReply, Vec<Settled>), StoreError> {
+        fields!(
+            reply as Claim;
+            code: i64, now_us: u64, wait_us: Option<u64>, left: u64, paused_ms: u64
+        );
+        let (status, wait) = (status_of(code)?, wait_us.map(Duration::from_micros));
+        self.wire.saw(Some(shard), now_us, times);
+        let mut messages = Vec::new();
+        let mut unreadable = Vec::new();
+        if status == ClaimStatus::Taken {
+            let mut taken = Taken::read(reply, slots, (now_us / 1000, paused_ms), times.1)?;
+            messages.reserve_exact(taken.len());
+            while taken.len() > 0 {
+                match self.read_claimed(&queue.policy, shard, token, &mut taken)? {
+                    Ok(claimed) => messages.push(claimed),
+                    Err(settled) => unreadable.push(settled),
+                }
+            }
+        }
+        Ok((ClaimReply { status, wait, ready_left: left, paused_ms, messages }, unreadable))
+    }
+
+    /// How far ahead slots begin: one that were over when the reply is here would be void.
+    pub(in crate::store) fn lead_us(&self) -> u64 {
+        let lag_us = u64::try_from(self.wire.clock.lag().as_micros()).unwrap_or(LEAD_US_MAX);
+        lag_us.min(LEAD_US_MAX)
+    }
+}
+
+impl ClaimReply {
+    const fn empty() -> Self {
+        Self {
+            status: ClaimStatus::Empty,
+            wait: None,
+            ready_left: 0,
+            paused_ms: 0,
+            messages: Vec::new(),
+        }
+    }
+
+    /// Another shard's reply: taken if one of them was, else the status that has most to tell.
+    fn add(&mut self, other: Self) {
+        let tells = |status: ClaimStatus| match status {
+            ClaimStatus::Empty => 0,
+            ClaimStatus::Held(Gate::Batch | Gate::Concurrency) | ClaimStatus::ClockInDoubt => 1,
+            ClaimStatus::Held(_) => 2,
+            ClaimStatus::Stale => 3,
+            ClaimStatus::Taken => 4,
+        };
+        let both = tells(self.status) == tells(other.status);
+        if tells(other.status) > tells(self.status) {
+            (self.status, self.wait) = (other.status, other.wait);
+        } else if both {
+            self.wait = self.wait.into_iter().chain(other.wait).min();
+        }
+        self.ready_left += other.ready_left;
+        self.paused_ms = self.paused_ms.max(other.paused_ms);
+        self.messages.extend(other.messages);
+    }
+}
+
+fn claim_call(
+    queue: &Queue,
+    token: &str,
+    wish: ClaimWish,
+    granted: Option<usize>,
+    (lead_us, [earliest_us, latest_us]): (u64, [u64; 2]),
+) -> Call {
+    let policy = &queue.policy;
+    let (node, sequence) = token.split_at(12);
+    let batch = policy.batch;
+    call!(
+        Claim,
+        node = node,
+        sequence = sequence,
+        most = wish.messages_max,
+        bytes_max = batch.map_or(CLAIM_BYTES_MAX, |batch| batch.max_bytes.max(CLAIM_BYTES_MAX)),
+        lease_ms = wish.lease_ms.unwrap_or(policy.lease_ms),
+        concurrency = concurrency_of_shard(policy),
+        period_us = policy.claim_rate().map_or(0.0, Rate::period_us),
+        burst = policy.burst,
+        horizon_us = wish.horizon_us,
+        before_us = wish.before_us.unwrap_or(0),
+        batch_items = batch.map_or(0, |batch| batch.max_items),
+        batch_bytes = batch.map_or(0, |batch| batch.max_bytes),
+        batch_wait_ms = batch.map_or(0, |batch| batch.max_wait_ms),
+        batch_now = wish.batch_now,
+        granted = granted,
+        is_pull = matches!(policy.downstream, Downstream::Pull),
+        expired_keep_ms = policy.retention.delivered_ms,
+        lead_us = lead_us,
+        earliest_us = earliest_us,
+        latest_us = latest_us,
+    )
+}

@@ -1,0 +1,213 @@
+//! A message under our lease, as a claim's reply gives it.
+//!
+//! Owns the reading of one, and what becomes of one that cannot be read.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+use ulid::Ulid;
+
+use super::Messages;
+use super::settle::{Lease, Settled};
+use crate::domain::id::MessageId;
+use crate::domain::lease::latest_start_ms;
+use crate::domain::message::Details;
+use crate::domain::policy::QueuePolicy;
+use crate::store::StoreError;
+use crate::store::callbacks;
+use crate::store::queue::{Queue, Shard};
+use crate::store::record::{Record, StateEntry};
+use crate::store::redis::reply::Reply;
+use crate::store::redis::script::fields;
+use crate::telemetry::{Histogram, QueueLabel, ReasonLabel};
+
+/// A message under our lease.
+#[derive(Debug, Clone)]
+pub struct Claimed {
+    /// What later steps must show.
+    pub lease: Lease,
+    /// When its call may start.
+    pub slot: Instant,
+    /// When this node must have begun to send it at the latest, or give it back: an exchange that
+    /// starts later may outlive the lease.
+    pub start_before: Instant,
+    /// Which attempt this is, from 1.
+    pub attempt: u32,
+    /// Times it came back because its node was lost: > 0 means that this send may be a duplicate.
+    pub rescues: u32,
+    /// Whether an earlier attempt's outcome is unknown: the downstream may have the message already.
+    pub is_in_doubt: bool,
+    /// Throttles so far.
+    pub throttles: u32,
+    /// When its first attempt began, ms by Redis.
+    pub first_attempt_ms: u64,
+    /// Milliseconds for which the queue had been paused by then.
+    pub paused_at_first_ms: u64,
+    /// When this attempt was due, ms.
+    pub due_ms: u64,
+    /// When it expires, ms.
+    pub expires_ms: Option<u64>,
+    /// Headers, content type and the rest.
+    pub details: Details,
+    /// The body.
+    pub payload: Bytes,
+}
+
+/// The lists of a claim's reply, read side by side.
+#[derive(Debug)]
+pub(in crate::store) struct Taken {
+    ulids: Reply,
+    records: Reply,
+    headers: Reply,
+    slots_us: std::vec::IntoIter<u64>,
+    /// The slot of all that are left, once the list is at its end.
+    slot_us: u64,
+    /// When they were claimed, and for how long the queue had been paused by then, ms.
+    claimed_ms: u64,
+    paused_ms: u64,
+    received_at: Instant,
+}
+
+impl Taken {
+    /// `granted` are slots that the home shard gave; they stand for those of the reply.
+    pub(in crate::store) fn read(
+        reply: &mut Reply,
+        granted: Option<&[u64]>,
+        (claimed_ms, paused_ms): (u64, u64),
+        received_at: Instant,
+    ) -> Result<Self, StoreError> {
+        fields!(reply as Claim; ulids: Reply, records: Reply, headers: Reply, slots: Reply);
+        let mut slots = slots;
+        let mut slots_us = Vec::with_capacity(slots.len());
+        while slots.len() > 0 {
+            slots_us.push(slots.count()?);
+        }
+        if let Some(granted) = granted {
+            slots_us = granted.to_vec();
+        }
+        let slot_us = slots_us.last().copied().unwrap_or(claimed_ms * 1000);
+        let slots_us = slots_us.into_iter();
+        Ok(Self { ulids, records, headers, slots_us, slot_us, claimed_ms, paused_ms, received_at })
+    }
+
+    /// How many are left.
+    pub(in crate::store) fn len(&self) -> usize {
+        self.ulids.len()
+    }
+
+    fn entry(&mut self) -> Result<Option<Bytes>, StoreError> {
+        if self.headers.len() == 0 {
+            return Ok(None);
+        }
+        Ok(Some(self.headers.bytes()?).filter(|entry| !entry.is_empty()))
+    }
+}
+
+impl Claimed {
+    /// Whether its time was over at this moment.
+    #[must_use]
+    pub fn is_expired(&self, now_ms: u64) -> bool {
+        self.expires_ms.is_some_and(|at_ms| at_ms <= now_ms)
+    }
+}
+
+impl Messages {
+    /// The next message of the reply, or how it is settled because we cannot read it.
+    pub(in crate::store) fn read_claimed(
+        &self,
+        policy: &QueuePolicy,
+        shard: &Shard,
+        token: &str,
+        taken: &mut Taken,
+    ) -> Result<Result<Claimed, Settled>, StoreError> {
+        let ulid = Ulid::from_string(&taken.ulids.text()?)
+            .map_err(|error| StoreError::Reply(error.to_string()))?;
+        let slot_us = taken.slots_us.next().unwrap_or(taken.slot_us);
+        let (entry, record) = (taken.entry()?, taken.records.bytes()?);
+        let lease = Lease { ulid, shard: shard.number, token: token.to_owned() };
+        let both = Record::unpack(record).and_then(|record| {
+            let entry = match entry {
+                Some(entry) => StateEntry::unpack(entry)?,
+                None => StateEntry::of_first_claim(&record, taken.claimed_ms, taken.paused_ms),
+            };
+            let (details, payload) =
+                callbacks::told(&policy.name, ulid, record.details, record.payload)?;
+            Ok((entry, Record { details, payload, ..record }))
+        });
+        let (entry, record) = match both {
+            Ok(both) => both,
+            Err(error) => {
+                let reason = Some(format!("unreadable: {error}"));
+                return Ok(Err(Settled { reason, ..Settled::of(lease) }));
+            }
+        };
+        let start_within_ms = latest_start_ms(policy.lease_ms, policy.downstream.timeout_ms());
+        Ok(Ok(Claimed {
+            lease,
+            slot: self.wire.clock.instant_of(slot_us)?,
+            start_before: taken.received_at + Duration::from_millis(start_within_ms),
+            attempt: entry.attempts,
+            rescues: entry.rescues,
+            is_in_doubt: entry.tail.in_doubt || entry.rescues > 0,
+            throttles: entry.throttles,
+            first_attempt_ms: entry.first_attempt_ms,
+            paused_at_first_ms: entry.paused_at_first_ms,
+            due_ms: entry.due_ms,
+            expires_ms: (entry.expires_ms > 0).then_some(entry.expires_ms),
+            details: record.details,
+            payload: record.payload.unwrap_or_default(),
+        }))
+    }
+
+    /// Where the lateness of a queue's messages is counted; looked up once for many of them.
+    #[must_use]
+    pub fn lateness(&self, queue: &QueuePolicy) -> Histogram {
+        let label = QueueLabel { queue: queue.name.to_string() };
+        self.wire.metrics().queue.lateness_seconds.get_or_create_owned(&label)
+    }
+
+    /// Counts that a message leaves now: how late it is, and whether the downstream may have seen it
+    /// before. `held`: until its slot a gate held it, not the clock. `lateness` is the queue's own.
+    pub fn note_start(
+        &self,
+        queue: &QueuePolicy,
+        message: &Claimed,
+        held: bool,
+        lateness: &Histogram,
+    ) {
+        let late = if held {
+            Some(Instant::now().saturating_duration_since(message.slot))
+        } else {
+            let now_ms = self.wire.clock().now_ms();
+            now_ms.map(|now_ms| Duration::from_millis(now_ms.saturating_sub(message.due_ms)))
+        };
+        if let Some(late) = late {
+            lateness.observe(late.as_secs_f64());
+        }
+        if message.rescues > 0 {
+            let label = QueueLabel { queue: queue.name.to_string() };
+            self.wire.metrics().queue.possible_duplicates.get_or_create(&label).inc();
+        }
+    }
+
+    /// What the script could claim and we cannot read would come back with every lease and hold up
+    /// the line each time: it is dead, its record untouched.
+    pub(in crate::store) async fn bury_unreadable(
+        &self,
+        queue: &Queue,
+        shard: &Shard,
+        ended: &[String],
+        unreadable: &[Settled],
+    ) -> Result<(), StoreError> {
+        for item in unreadable {
+            let id = MessageId { queue: queue.policy.name.clone(), ulid: item.lease.ulid };
+            tracing::error!(%id, reason = item.reason, "a claimed message cannot be read; it is dead");
+        }
+        self.bury(queue, shard, ended, false, unreadable).await?;
+        let queue = queue.policy.name.to_string();
+        let label = ReasonLabel { queue, reason: "unreadable" };
+        self.wire.metrics().queue.dead.get_or_create(&label).inc_by(unreadable.len() as u64);
+        Ok(())
+    }
+}

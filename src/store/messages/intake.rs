@@ -1,0 +1,389 @@
+//! Schedule: concurrent requests become one script call.
+//!
+//! Owns the coalescing. Nobody waits for company that is not on its way: while one call is under way the
+//! next one gathers, and before it is made, requests that have arrived are read; so an idle daemon answers
+//! at once and a busy one takes hundreds of messages a call. One call at a time and shard, so that messages
+//! become ready in the order in which they came.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use ulid::Ulid;
+
+use super::Messages;
+use crate::domain::id::{MessageId, QueueName, shard_of};
+use crate::domain::message::NewMessage;
+use crate::failpoint::failpoint;
+use crate::store::StoreError;
+use crate::store::given::Given;
+use crate::store::queue::ranks::ranks;
+use crate::store::queue::{Queue, Shard};
+use crate::store::record::{OptionalFields, pack_rest};
+use crate::store::redis::script::{Call, call, fields, rows};
+use crate::store::redis::script::{arg, when_text};
+use crate::store::wire::recovery::promises::Promise;
+use crate::store::wire::recovery::rollback::RollbackCause;
+
+/// Messages in one script call: more gains nothing and holds Redis up.
+/// A message's number in its call is one byte of its record.
+const CALL_MESSAGES_MAX: usize = 250;
+/// What tells messages with the same idempotency key apart.
+pub(in crate::store) const FINGERPRINT_BYTES: usize = 16;
+/// Bytes in one script call.
+const CALL_BYTES_MAX: usize = 1 << 20;
+/// Messages that may wait at this node's door; above it, requests wait for a place.
+const WAITING_MAX: usize = 20_000;
+/// A call is made after so many turns that brought nobody; more of them take time from those who come.
+const BARREN_TURNS: u32 = 2;
+/// A message that Redis has, at the configured durability level.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    /// Its id: the first message's, if this one was a repeat.
+    pub id: MessageId,
+    /// When its first attempt is due, ms.
+    pub due_at_ms: u64,
+    /// It had been taken in before, under the same idempotency key.
+    pub duplicate: bool,
+}
+
+/// Why a message was not taken in.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum NotAccepted {
+    /// Its idempotency key belongs to a different message.
+    #[error("the idempotency key belongs to a different message, {0}")]
+    Mismatch(MessageId),
+    /// The store: full, or away (then it is unknown whether it was taken in).
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+type Answer = Result<Accepted, NotAccepted>;
+
+#[derive(Debug)]
+struct Waiting {
+    ulid: Ulid,
+    /// Under which a repeat is recognised; "": under none.
+    key: String,
+    message: NewMessage,
+    fields: OptionalFields,
+    answer: oneshot::Sender<Answer>,
+    /// Its place at the door, given back with the answer.
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+#[derive(Debug, Default)]
+struct Door {
+    // A plain mutex: held to push and to drain, never across an await.
+    line: Mutex<Line>,
+}
+
+/// Who waits at a door, in order. One call at a time: what came first becomes ready first.
+#[derive(Debug, Default)]
+struct Line {
+    waiting: Vec<Waiting>,
+    is_served: bool,
+}
+
+impl Door {
+    /// Lets other tasks run for as long as they bring more: a call costs Redis as much as twenty messages
+    /// in it, and those whose answers have just gone out are about to ask again.
+    async fn gather(&self) {
+        let length = || self.line.lock().waiting.len();
+        let (mut known, mut barren) = (length(), 0);
+        while known < CALL_MESSAGES_MAX && barren < BARREN_TURNS {
+            // Comes back once every task that can run has run, and the sockets were looked at.
+            tokio::task::yield_now().await;
+            let now = length();
+            barren = if now > known { 0 } else { barren + 1 };
+            known = now;
+        }
+    }
+}
+
+/// The doors of all shards.
+#[derive(Debug)]
+pub(super) struct Intake {
+    places: Arc<Semaphore>,
+    doors: Mutex<HashMap<String, Arc<Door>>>,
+}
+
+impl Default for Intake {
+    fn default() -> Self {
+        Self { places: Arc::new(Semaphore::new(WAITING_MAX)), doors: Mutex::default() }
+    }
+}
+
+impl Intake {
+    fn door(&self, shard: &Shard) -> Arc<Door> {
+        let mut doors = self.doors.lock();
+        if let Some(door) = doors.get(&shard.keys.tag) {
+            return Arc::clone(door);
+        }
+        Arc::clone(doors.entry(shard.keys.tag.clone()).or_default())
+    }
+}
+
+impl Messages {
+    /// Takes messages in; each is answered for itself, in order.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownQueue`]; everything else is per message.
+    pub async fn schedule(
+        &self,
+        name: &QueueName,
+        messages: Vec<NewMessage>,
+    ) -> Result<Vec<Answer>, StoreError> {
+        let messages = messages.into_iter().map(|message| (None, message)).collect();
+        self.take_in(name, messages).await
+    }
+
+    /// Takes messages in whose ids follow from what they come from: repeated, each is there once.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownQueue`]; everything else is per message.
+    pub async fn schedule_given(
+        &self,
+        name: &QueueName,
+        messages: Vec<(Given, NewMessage)>,
+    ) -> Result<Vec<Answer>, StoreError> {
+        let messages = messages.into_iter().map(|(given, message)| (Some(given), message));
+        self.take_in(name, messages.collect()).await
+    }
+
+    async fn take_in(
+        &self,
+        name: &QueueName,
+        messages: Vec<(Option<Given>, NewMessage)>,
+    ) -> Result<Vec<Answer>, StoreError> {
+        let queue = self.wire.queue(name)?;
+        let known_ms = match self.wire.time_ms().await {
+            Ok(known_ms) => known_ms,
+            Err(error) => {
+                return Ok(messages.iter().map(|_| Err(error.clone().into())).collect());
+            }
+        };
+        let mut answers = Vec::with_capacity(messages.len());
+        for (given, message) in messages {
+            let places = Arc::clone(&self.shared.intake.places);
+            // The semaphore is never closed.
+            let place = places.acquire_owned().await.ok();
+            // The wait for a place may have been long.
+            let now_ms = self.wire.clock().now_ms().unwrap_or(known_ms);
+            let given =
+                given.unwrap_or_else(|| Given::drawn(&message, queue.policy.shards, now_ms));
+            answers.push(self.enqueue(&queue, given, message, place));
+        }
+        let mut results = Vec::with_capacity(answers.len());
+        for answer in answers {
+            results.push(answer.await.unwrap_or_else(|_| {
+                Err(StoreError::Unavailable("the daemon is stopping".to_owned()).into())
+            }));
+        }
+        Ok(results)
+    }
+
+    fn enqueue(
+        &self,
+        queue: &Arc<Queue>,
+        Given { ulid, key, fields }: Given,
+        message: NewMessage,
+        place: Option<OwnedSemaphorePermit>,
+    ) -> oneshot::Receiver<Answer> {
+        let shard = &queue.shards[usize::from(shard_of(ulid, queue.policy.shards))];
+        let door = self.shared.intake.door(shard);
+        let (answer, receiver) = oneshot::channel();
+        let fields = fields.or_of_new(self.wire.format.version(), &message.details);
+        let start = {
+            let mut line = door.line.lock();
+            line.waiting.push(Waiting { ulid, key, message, fields, answer, _place: place });
+            !std::mem::replace(&mut line.is_served, true)
+        };
+        if start {
+            let (store, queue, shard) = (self.clone(), Arc::clone(queue), Arc::clone(shard));
+            self.wire
+                .tasks
+                .spawn("intake", async move { store.drain_door(&queue, &shard, &door).await });
+        }
+        receiver
+    }
+
+    /// Runs script calls until nobody waits at this door.
+    async fn drain_door(&self, queue: &Queue, shard: &Shard, door: &Door) {
+        loop {
+            door.gather().await;
+            let taken = {
+                let mut line = door.line.lock();
+                if line.waiting.is_empty() {
+                    line.is_served = false;
+                    return;
+                }
+                let count = fitting(&line.waiting);
+                line.waiting.drain(..count).collect::<Vec<_>>()
+            };
+            self.schedule_call(queue, shard, taken).await;
+        }
+    }
+
+    async fn schedule_call(&self, queue: &Queue, shard: &Shard, waiting: Vec<Waiting>) {
+        let (taken, packed) = packed(waiting);
+        if taken.is_empty() {
+            return;
+        }
+        let outcome = self.schedule_script(queue, shard, &taken, packed).await;
+        failpoint!("before-answer");
+        match outcome {
+            Ok(answers) => {
+                let fresh =
+                    answers.iter().filter(|a| a.as_ref().is_ok_and(|a| !a.duplicate)).count();
+                self.wire.metrics().count(queue.policy.name.as_str(), "schedule", fresh);
+                for (waiting, answer) in taken.into_iter().zip(answers) {
+                    // Whoever asked may have hung up.
+                    drop(waiting.answer.send(answer));
+                }
+            }
+            Err(error) => {
+                let (queue, messages) = (&queue.policy.name, taken.len());
+                // That Redis is away, full or below the level was said once, when it began: here it is
+                // one line for each call of each producer, who is told.
+                tracing::debug!(%queue, messages, %error, "messages were not taken in");
+                for waiting in taken {
+                    drop(waiting.answer.send(Err(error.clone().into())));
+                }
+            }
+        }
+    }
+
+    async fn schedule_script(
+        &self,
+        queue: &Queue,
+        shard: &Shard,
+        taken: &[Waiting],
+        packed: Vec<Vec<u8>>,
+    ) -> Result<Vec<Answer>, StoreError> {
+        self.wire.check_room(&shard.keys.all[0])?;
+        // The call may be repeated below us (by the cluster client, or after a lost reply): by its
+        // number it is recognised.
+        let call = format!("{}{:016x}", self.wire.node().as_str(), rand::random::<u64>());
+        let expires = taken.iter().any(|waiting| waiting.message.expires.is_some());
+        let version = self.wire.format.version();
+        let call = schedule_call(queue, (call, version), taken, packed);
+        let met = shard.met();
+        let mut reply = self.wire.call_durably(shard, &call).await?;
+        fields!(reply as Schedule; now_ms: u64, wake: u64, sequence: u64);
+        shard.wake(wake);
+        if expires {
+            shard.expiry.notify_one();
+        }
+        let name = &queue.policy.name;
+        let accepted = |waiting: &Waiting| Accepted {
+            id: MessageId { queue: name.clone(), ulid: waiting.ulid },
+            due_at_ms: waiting.message.due.at_ms(now_ms),
+            duplicate: false,
+        };
+        let mut answers: Vec<Answer> = taken.iter().map(|waiting| Ok(accepted(waiting))).collect();
+        // Only what was not simply accepted is told.
+        rows!(reply as Schedule);
+        while reply.len() > 0 {
+            fields!(row of reply as Schedule; number: u64, code: i64, ulid: String, due_ms: u64);
+            let (number, due_at_ms) = (usize::try_from(number).unwrap_or(usize::MAX), due_ms);
+            let ulid = Ulid::from_string(&ulid).map_err(|e| StoreError::Reply(e.to_string()))?;
+            let id = MessageId { queue: name.clone(), ulid };
+            let answer = answers.get_mut(number).ok_or_else(|| {
+                StoreError::Reply(format!("schedule answered for a message {number}"))
+            })?;
+            *answer = match code {
+                0 | 1 => Ok(Accepted { id, due_at_ms, duplicate: code == 1 }),
+                _ => Err(NotAccepted::Mismatch(id)),
+            };
+        }
+        self.wire.promises.accepted(shard.mark(), promises(&answers, sequence));
+        if met != 0 && shard.met() != met {
+            // Another connection met another server meanwhile: its review did not know of these.
+            self.wire.spawn_review(shard, RollbackCause::NewRun);
+        }
+        Ok(answers)
+    }
+}
+
+/// Those of a call that fit into a record, each with the rest of its record. One that does not is answered
+/// here, and harms no neighbour.
+fn packed(waiting: Vec<Waiting>) -> (Vec<Waiting>, Vec<Vec<u8>>) {
+    let (mut taken, mut packed) =
+        (Vec::with_capacity(waiting.len()), Vec::with_capacity(waiting.len()));
+    for waiting in waiting {
+        // A call has no more messages than a byte can count.
+        let number = u8::try_from(taken.len()).unwrap_or(u8::MAX);
+        match pack_rest(&waiting.message, number, &waiting.fields) {
+            Ok(rest) => {
+                packed.push(rest);
+                taken.push(waiting);
+            }
+            // Whoever asked may have hung up.
+            Err(error) => drop(waiting.answer.send(Err(error.into()))),
+        }
+    }
+    (taken, packed)
+}
+
+/// A call of the script, by so many values for each message as its header says.
+fn schedule_call(
+    queue: &Queue,
+    (caller, version): (String, u8),
+    taken: &[Waiting],
+    packed: Vec<Vec<u8>>,
+) -> Call {
+    let policy = &queue.policy;
+    let keyed = taken.iter().any(|waiting| !waiting.key.is_empty());
+    let width = if keyed { 4 } else { 3 };
+    let window_ms = policy.idempotency_window_ms;
+    let mut values = Vec::with_capacity(taken.len() * width);
+    for (Waiting { ulid, key, message, fields, .. }, rest) in taken.iter().zip(packed) {
+        let mut wish = ranks(policy, message, fields);
+        wish.push_str(&when_text(message.due));
+        if let Some(expires) = message.expires {
+            wish.push('/');
+            wish.push_str(&when_text(expires));
+        }
+        values.extend([arg(ulid), wish.into_bytes(), rest].map(|value| [value]));
+        if keyed {
+            // Only told apart where a key says that two may be the same.
+            values.push([match key.as_str() {
+                "" => Vec::new(),
+                key => {
+                    let fingerprint: &[u8; FINGERPRINT_BYTES] = &message.fingerprint;
+                    [fingerprint.as_slice(), key.as_bytes()].concat()
+                }
+            }]);
+        }
+    }
+    call!(
+        Schedule,
+        window_ms = window_ms,
+        caller = caller,
+        version = version,
+        width = width,
+        ..values
+    )
+}
+
+/// What producers are about to be told. Messages have consecutive sequences; those of a repeat, older
+/// ones.
+fn promises(answers: &[Answer], sequence: u64) -> impl Iterator<Item = Promise> {
+    answers.iter().zip(sequence + 1..).filter_map(|(answer, sequence)| {
+        let accepted = answer.as_ref().ok()?;
+        let sequence = if accepted.duplicate { 0 } else { sequence };
+        Some(Promise { ulid: accepted.id.ulid, sequence })
+    })
+}
+
+/// How many from the front fit into one call; at least one.
+fn fitting(waiting: &[Waiting]) -> usize {
+    let mut bytes = 0;
+    let fits = waiting.iter().take(CALL_MESSAGES_MAX).take_while(|waiting| {
+        bytes += waiting.message.payload.len();
+        bytes <= CALL_BYTES_MAX
+    });
+    fits.count().max(1)
+}

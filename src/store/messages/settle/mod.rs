@@ -1,0 +1,389 @@
+//! What follows an attempt: ack, retry, release, defer, bury, park, and renew while it lasts.
+//!
+//! Owns the calls and their verdicts. Refuses to know which one an outcome asks for
+//! (see `engine::decide`).
+
+mod end;
+
+use bytes::Bytes;
+use ulid::Ulid;
+
+pub use end::{LeaseEnd, Way};
+
+use super::Messages;
+use super::trouble::row_of;
+use crate::domain::failing::Sign;
+use crate::domain::message::Attempt;
+use crate::store::queue::{Queue, Shard};
+use crate::store::redis::reply::Reply;
+use crate::store::redis::script::arg;
+use crate::store::redis::script::{Call, call, fields, row, rows};
+use crate::store::tail::Tail;
+use crate::store::{StoreError, Verb};
+
+/// A claim on a message: what every later step must show.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Lease {
+    /// The message.
+    pub ulid: Ulid,
+    /// The shard it lives in.
+    pub shard: u16,
+    /// The token of the claim: 20 characters, new for each.
+    pub token: String,
+}
+
+/// What a step on a lease came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Done.
+    Ok,
+    /// It had been done before: a repeated call.
+    Already,
+    /// The lease is not ours any more: nothing changed.
+    Stale,
+    /// The message is gone.
+    Gone,
+    /// A late success on a message that was not final: it is delivered.
+    Late,
+}
+
+impl Verdict {
+    /// Every verdict; a script knows it by its number (see `script::numbers`).
+    const ALL: [Self; 5] = [Self::Ok, Self::Already, Self::Stale, Self::Gone, Self::Late];
+}
+
+/// One message and how its attempt ended.
+#[derive(Debug, Clone)]
+pub(in crate::store) struct Settled {
+    /// The claim.
+    pub(in crate::store) lease: Lease,
+    /// What is kept of the attempt.
+    pub(in crate::store) attempt: Option<Attempt>,
+    /// Why it is given up or parked.
+    pub(in crate::store) reason: Option<String>,
+    /// For retry: how long to wait.
+    pub(in crate::store) delay_ms: u64,
+    /// For accept: the downstream's own name for it.
+    pub(in crate::store) reference: Option<String>,
+    /// For retry: nothing was tried, or not in earnest. The attempt is given back and counted as a
+    /// throttle.
+    pub(in crate::store) is_throttle: bool,
+    /// The outcome of this attempt or an earlier one is unknown: the downstream may have the message.
+    pub(in crate::store) is_in_doubt: bool,
+    /// What its attempt shows of the downstream. Of a batch one message says so for all.
+    pub(in crate::store) sign: Sign,
+}
+
+impl Settled {
+    /// With nothing to say of the attempt.
+    pub(in crate::store) const fn of(lease: Lease) -> Self {
+        Self {
+            lease,
+            attempt: None,
+            reason: None,
+            delay_ms: 0,
+            reference: None,
+            is_throttle: false,
+            is_in_doubt: false,
+            sign: Sign::None,
+        }
+    }
+
+    pub(in crate::store) fn tail(&self) -> Vec<u8> {
+        if self.attempt.is_none() && self.reason.is_none() {
+            return Vec::new();
+        }
+        let (attempt, reason) = (self.attempt.as_ref(), self.reason.as_deref());
+        Tail::of_attempt(attempt, reason, self.reference.as_deref(), self.is_in_doubt)
+    }
+
+    /// Ulid, token and last attempt, as most verbs take them.
+    fn whole(&self) -> [Vec<u8>; 3] {
+        row!(Bury Defer Park: ulid = arg(self.lease.ulid), token = &self.lease.token, last_attempt = self.tail())
+    }
+}
+
+/// How the gate shuts with a defer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(in crate::store) enum DeferKind {
+    /// The downstream said "too fast".
+    Throttle,
+    /// The downstream refused our credentials.
+    Alarm,
+    /// The window would not hold the call; the gate stays open.
+    Hold,
+}
+
+impl DeferKind {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Throttle => "throttle",
+            Self::Alarm => "alarm",
+            Self::Hold => "hold",
+        }
+    }
+}
+
+/// What these attempts show of the downstream, in the scripts' form.
+fn signs(items: &[Settled]) -> Vec<u8> {
+    row_of(items.iter().map(|item| {
+        let attempt = item.attempt.as_ref();
+        (item.sign, attempt.and_then(|attempt| attempt.error.as_deref()))
+    }))
+}
+
+impl Messages {
+    /// leased → delivered. `ended` are tokens of batches that are over with this.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]: whether it happened is unknown; repeating is safe.
+    pub(in crate::store) async fn ack(
+        &self,
+        queue: &Queue,
+        shard: &Shard,
+        ended: &[String],
+        items: &[Settled],
+    ) -> Result<Vec<Verdict>, StoreError> {
+        self.wire.look_at_tables(shard, items.len()).await;
+        let keep_ms = queue.policy.retention.delivered_ms;
+        let shown: String = items.iter().map(|item| item.lease.token.as_str()).collect();
+        let rows = items
+            .iter()
+            .map(|item| row!(Ack: ulid = arg(item.lease.ulid), last_attempt = item.tail()));
+        let call =
+            call!(Ack, exchanges = ended.concat(), keep_ms = keep_ms, tokens = shown, ..rows);
+        let verdicts = self.call_settling(queue, shard, &call, items.len()).await?;
+        let kept =
+            |verdict: &Verdict| matches!(verdict, Verdict::Ok | Verdict::Already | Verdict::Late);
+        let delivered = items.iter().zip(&verdicts).filter(|(_, verdict)| kept(verdict));
+        let ulids = delivered.map(|(item, _)| item.lease.ulid);
+        self.wire.promises.delivered(shard.mark(), ulids);
+        Ok(verdicts)
+    }
+
+    /// leased → scheduled, after each item's `delay_ms`.
+    ///
+    /// # Errors
+    /// As [`Self::ack`].
+    pub(in crate::store) async fn retry(
+        &self,
+        queue: &Queue,
+        shard: &Shard,
+        ended: &[String],
+        items: &[Settled],
+    ) -> Result<Vec<Verdict>, StoreError> {
+        let retention = queue.policy.retention;
+        let rows = items.iter().map(|item| {
+            row!(
+                Retry: ulid = arg(item.lease.ulid),
+                token = &item.lease.token,
+                delay_ms = item.delay_ms,
+                is_throttle = item.is_throttle,
+                last_attempt = item.tail(),
+            )
+        });
+        let call = call!(
+            Retry,
+            exchanges = ended.concat(),
+            signs = signs(items),
+            delivered_keep_ms = retention.delivered_ms,
+            dead_keep_ms = retention.dead_ms,
+            ..rows
+        );
+        let mut reply = self.wire.call(shard, &call).await?;
+        fields!(reply as Retry; wake: u64, reports: Bytes);
+        shard.wake(wake);
+        rows!(reply as Retry);
+        let verdicts = read_verdicts(&mut reply)?;
+        self.take_reports(queue, shard, &reports).await;
+        self.count_settled(Verb::Retry, queue, &verdicts);
+        Ok(verdicts)
+    }
+
+    /// leased → ready, at the head: no byte left, the attempt is given back.
+    ///
+    /// # Errors
+    /// As [`Self::ack`].
+    pub(in crate::store) async fn release(
+        &self,
+        queue: &Queue,
+        shard: &Shard,
+        ended: &[String],
+        items: &[Settled],
+    ) -> Result<Vec<Verdict>, StoreError> {
+        let rows = items
+            .iter()
+            .map(|item| row!(Release: ulid = arg(item.lease.ulid), token = &item.lease.token));
+        let call = call!(Release, exchanges = ended.concat(), ..rows);
+        self.call_settling(queue, shard, &call, items.len()).await
+    }
+
+    /// leased → ready, at the head, counted; a throttle or an alarm shuts the queue's gate for
+    /// `gate_ms`, or, without it, by its streak.
+    ///
+    /// # Errors
+    /// As [`Self::ack`].
+    pub(in crate::store) async fn defer(
+        &self,
+        queue: &Queue,
+        shard: &Shard,
+        ended: &[String],
+        kind: DeferKind,
+        gate_ms: Option<u64>,
+        items: &[Settled],
+    ) -> Result<Vec<Verdict>, StoreError> {
+        let why = items.iter().find_map(|item| item.attempt.as_ref()?.error.clone());
+        let why = why.unwrap_or_default();
+        let call_for = |items: &[Settled]| {
+            call!(
+                Defer,
+                exchanges = ended.concat(),
+                signs = signs(items),
+                kind = kind.as_str(),
+                shut_ms = gate_ms,
+                reason = &why,
+                ..items.iter().map(Settled::whole)
+            )
+        };
+        let verdicts = self.call_settling(queue, shard, &call_for(items), items.len()).await?;
+        if kind != DeferKind::Hold {
+            // The door is the downstream's: it is shut for every shard.
+            for other in queue.shards.iter().filter(|other| other.number != shard.number) {
+                self.wire.call(other, &call_for(&[])).await?;
+            }
+        }
+        Ok(verdicts)
+    }
+
+    /// leased → dead. `suspect`: the answer puts the downstream itself in doubt; five such in a row
+    /// shut the gate.
+    ///
+    /// # Errors
+    /// As [`Self::ack`].
+    pub(in crate::store) async fn bury(
+        &self,
+        queue: &Queue,
+        shard: &Shard,
+        ended: &[String],
+        suspect: bool,
+        items: &[Settled],
+    ) -> Result<Vec<Verdict>, StoreError> {
+        let why = items.iter().find_map(|item| item.reason.clone()).unwrap_or_default();
+        let call = call!(
+            Bury,
+            exchanges = ended.concat(),
+            signs = signs(items),
+            keep_ms = queue.policy.retention.dead_ms,
+            is_suspect = suspect,
+            reason = why,
+            delivered_keep_ms = queue.policy.retention.delivered_ms,
+            ..items.iter().map(Settled::whole)
+        );
+        self.call_settling(queue, shard, &call, items.len()).await
+    }
+
+    /// leased → uncertain. The downstream is not asked about it before `asked_ms` are over.
+    ///
+    /// # Errors
+    /// As [`Self::ack`].
+    pub(in crate::store) async fn park(
+        &self,
+        queue: &Queue,
+        shard: &Shard,
+        ended: &[String],
+        asked_ms: u64,
+        items: &[Settled],
+    ) -> Result<Vec<Verdict>, StoreError> {
+        let retention = queue.policy.retention;
+        let call = call!(
+            Park,
+            exchanges = ended.concat(),
+            signs = signs(items),
+            probe_after_ms = queue.probe_after(asked_ms),
+            delivered_keep_ms = retention.delivered_ms,
+            dead_keep_ms = retention.dead_ms,
+            ..items.iter().map(Settled::whole)
+        );
+        let verdicts = self.call_settling(queue, shard, &call, items.len()).await?;
+        queue.doubt.notify_one();
+        Ok(verdicts)
+    }
+
+    /// A deadline `lease_ms` from now for leases that are still ours, unless theirs is later.
+    ///
+    /// # Errors
+    /// As [`Self::ack`].
+    pub async fn renew(
+        &self,
+        shard: &Shard,
+        lease_ms: u64,
+        ongoing: &[String],
+        leases: &[Lease],
+    ) -> Result<Vec<Verdict>, StoreError> {
+        let rows =
+            leases.iter().map(|lease| row!(Renew: ulid = arg(lease.ulid), token = &lease.token));
+        let call = call!(Renew, lease_ms = lease_ms, exchanges = ongoing.concat(), ..rows);
+        let mut reply = self.wire.call(shard, &call).await?;
+        rows!(reply as Renew);
+        read_verdicts(&mut reply)
+    }
+
+    pub(in crate::store) async fn call_settling(
+        &self,
+        queue: &Queue,
+        shard: &Shard,
+        call: &Call,
+        count: usize,
+    ) -> Result<Vec<Verdict>, StoreError> {
+        let verb = call.verb;
+        let mut reply = self.wire.call(shard, call).await?;
+        // All of these verbs answer alike, as a test holds.
+        fields!(reply as Ack; reports: Bytes);
+        rows!(reply as Ack);
+        let verdicts = read_verdicts(&mut reply)?;
+        if verdicts.len() != count {
+            return Err(StoreError::Reply(format!(
+                "{} answered {} of {count}",
+                verb.as_str(),
+                verdicts.len()
+            )));
+        }
+        self.take_reports(queue, shard, &reports).await;
+        self.count_settled(verb, queue, &verdicts);
+        if matches!(verb, Verb::Release | Verb::Defer) {
+            shard.stir();
+        }
+        queue.ready.notify_one();
+        Ok(verdicts)
+    }
+
+    fn count_settled(&self, verb: Verb, queue: &Queue, verdicts: &[Verdict]) {
+        let done = verdicts.iter().filter(|v| matches!(v, Verdict::Ok | Verdict::Late)).count();
+        self.wire.metrics().count(queue.policy.name.as_str(), verb.as_str(), done);
+    }
+}
+
+fn read_verdicts(reply: &mut Reply) -> Result<Vec<Verdict>, StoreError> {
+    let mut verdicts = Vec::with_capacity(reply.len());
+    while reply.len() > 0 {
+        fields!(row of reply as Ack; verdict: i64);
+        let known = Verdict::ALL.into_iter().find(|known| *known as i64 == verdict);
+        verdicts.push(known.ok_or_else(|| StoreError::Reply(format!("verdict {verdict}")))?);
+    }
+    Ok(verdicts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::redis::script::signature::Signature;
+
+    #[test]
+    fn the_verbs_that_settle_answer_alike() {
+        for verb in [Verb::Ack, Verb::Release, Verb::Defer, Verb::Bury, Verb::Park, Verb::Accept] {
+            let returns = Signature::returns(verb.source());
+            returns.assert_named(&["now_ms", "reports"]);
+            returns.assert_row(&["verdict"]);
+        }
+    }
+}

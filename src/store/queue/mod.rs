@@ -1,0 +1,264 @@
+//! The queues as the store knows them: policy, shards, and who sleeps until a shard stirs.
+
+pub(super) mod portion;
+pub(super) mod ranks;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use tokio::sync::Notify;
+
+use self::portion::{MANY, Portion};
+use crate::domain::id::MessageId;
+use crate::domain::limit::Limit;
+use crate::domain::policy::QueuePolicy;
+use crate::store::clock::belief::Belief;
+use crate::store::redis::keys::{SHARD_KEYS, ShardKeys};
+use crate::telemetry::QueueLabel;
+
+/// How far ahead of their slots messages are claimed: the sender has them at hand when the slot comes. No claim looks
+/// further ahead.
+pub const HORIZON_US: u64 = 50_000;
+
+static NEXT_MARK: AtomicU64 = AtomicU64::new(1);
+
+/// A queue: its policy and its shards.
+#[derive(Debug)]
+pub struct Queue {
+    /// What is configured; a default for retired queues.
+    pub policy: Arc<QueuePolicy>,
+    /// Its shards, in order.
+    pub shards: Vec<Arc<Shard>>,
+    /// Gone from the configuration: kept and readable, not dispatched.
+    pub retired: bool,
+    /// Wakes the dispatcher: something became ready, a slot came free, a gate opened.
+    pub ready: Arc<Notify>,
+    /// Wakes the prober: a message became uncertain, a probe ended, the queue goes on.
+    pub doubt: Arc<Notify>,
+    /// Where the next round of claims begins.
+    turn: AtomicUsize,
+}
+
+/// Tells shards apart within this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ShardMark(pub(super) u64);
+
+/// One slot's worth of a queue.
+#[derive(Debug)]
+pub struct Shard {
+    pub(super) keys: ShardKeys,
+    mark: ShardMark,
+    /// The run of the server on which this shard was last recovered; 0: none yet.
+    met: AtomicU64,
+    /// When what it holds was last seen as it had been, ms by Redis.
+    intact_ms: AtomicU64,
+    /// Held while it is being recovered: once is enough.
+    pub(super) meeting: tokio::sync::Mutex<()>,
+    /// How long the limit lets a full burst take at its even pace, in microseconds.
+    burst_us: AtomicU64,
+    /// Which of the queue's shards, from 0.
+    pub number: u16,
+    /// Wakes the promoter: an earlier due time.
+    pub due: Notify,
+    /// Wakes the expirer: a message with a ttl came.
+    pub expiry: Notify,
+    /// Counts this node's claims here, for tokens.
+    pub(super) claims: AtomicU64,
+    /// Held while a claim is made: a sequence is used once.
+    pub(super) claiming: tokio::sync::Mutex<()>,
+    /// Whether something may be ready here; spares claims at empty shards.
+    may_be_ready: AtomicBool,
+    /// How many messages its calls carry.
+    pub(super) portion: Portion,
+    queue_ready: Arc<Notify>,
+    /// What is believed of the clock of its server.
+    pub(super) belief: Arc<Belief>,
+}
+
+impl Shard {
+    pub(super) fn new(
+        keys: ShardKeys,
+        number: u16,
+        queue_ready: Arc<Notify>,
+        belief: Arc<Belief>,
+    ) -> Self {
+        Self {
+            keys,
+            mark: ShardMark(NEXT_MARK.fetch_add(1, Ordering::Relaxed)),
+            met: AtomicU64::new(0),
+            intact_ms: AtomicU64::new(0),
+            meeting: tokio::sync::Mutex::default(),
+            burst_us: AtomicU64::new(0),
+            number,
+            due: Notify::new(),
+            expiry: Notify::new(),
+            claims: AtomicU64::new(0),
+            claiming: tokio::sync::Mutex::default(),
+            may_be_ready: AtomicBool::new(true),
+            portion: Portion::default(),
+            queue_ready,
+            belief,
+        }
+    }
+
+    /// `<namespace>:<queue>.<shard>`: the same on every node.
+    #[must_use]
+    pub fn tag(&self) -> &str {
+        &self.keys.tag
+    }
+
+    /// Most messages in a call of claim, or of what ends leases.
+    #[must_use]
+    pub fn messages_max(&self) -> usize {
+        self.portion.messages_max()
+    }
+
+    /// The key of this structure.
+    pub(super) fn key(&self, name: &str) -> &str {
+        let at = SHARD_KEYS.iter().position(|known| *known == name);
+        &self.keys.all[at.expect("a structure of the shard")]
+    }
+
+    pub(super) fn mark(&self) -> ShardMark {
+        self.mark
+    }
+
+    pub(super) fn met(&self) -> u64 {
+        self.met.load(Ordering::Acquire)
+    }
+
+    pub(super) fn meet(&self, run: u64) {
+        self.met.store(run, Ordering::Release);
+    }
+
+    pub(super) fn intact_ms(&self) -> u64 {
+        self.intact_ms.load(Ordering::Acquire)
+    }
+
+    pub(super) fn was_intact(&self, at_ms: u64) {
+        self.intact_ms.store(at_ms, Ordering::Release);
+    }
+
+    pub(super) fn burst_us(&self) -> u64 {
+        self.burst_us.load(Ordering::Relaxed)
+    }
+
+    /// Wakes who sleeps on this shard; `flags` as the scripts return them (1 due, 2 ready).
+    pub(super) fn wake(&self, flags: u64) {
+        if flags & 1 != 0 {
+            self.due.notify_one();
+        }
+        if flags & 2 != 0 {
+            self.stir();
+            self.queue_ready.notify_one();
+        }
+    }
+
+    /// Something is ready here.
+    pub fn wake_ready(&self) {
+        self.wake(2);
+    }
+
+    pub(super) fn stirs(&self) -> bool {
+        self.may_be_ready.load(Ordering::Acquire)
+    }
+
+    /// Nothing is known to be ready here, until somebody stirs it.
+    pub(super) fn rest(&self) {
+        self.may_be_ready.store(false, Ordering::Release);
+    }
+
+    /// Something may be ready here.
+    pub(super) fn stir(&self) {
+        self.may_be_ready.store(true, Ordering::Release);
+    }
+}
+
+impl Queue {
+    pub(super) fn new(
+        namespace: &str,
+        policy: Arc<QueuePolicy>,
+        retired: bool,
+        known: Option<&Self>,
+        belief: &dyn Fn() -> Arc<Belief>,
+    ) -> Self {
+        let reused = known.filter(|known| known.shards.len() == usize::from(policy.shards));
+        let ready = reused.map_or_else(Arc::default, |known| Arc::clone(&known.ready));
+        let doubt = known.map_or_else(Arc::default, |known| Arc::clone(&known.doubt));
+        let shards = reused.map_or_else(
+            || {
+                (0..policy.shards)
+                    .map(|number| {
+                        let keys = ShardKeys::new(namespace, &policy.name, number);
+                        Arc::new(Shard::new(keys, number, Arc::clone(&ready), belief()))
+                    })
+                    .collect()
+            },
+            |known| known.shards.clone(),
+        );
+        for shard in &shards {
+            shard.burst_us.store(burst_us(&policy), Ordering::Relaxed);
+        }
+        Self { policy, shards, retired, ready, doubt, turn: AtomicUsize::new(0) }
+    }
+
+    /// Whether something may be ready; what is not known to this node, the rounds find.
+    #[must_use]
+    pub fn stirs(&self) -> bool {
+        self.shards.iter().any(|shard| shard.stirs())
+    }
+
+    /// Lets the next claim look at every shard again: the fallback for a wake-up that got lost.
+    pub fn look_everywhere(&self) {
+        for shard in &self.shards {
+            shard.stir();
+        }
+    }
+
+    /// Every shard once, beginning with another one each time, so that none starves the others.
+    pub(super) fn round(&self) -> impl Iterator<Item = &Arc<Shard>> {
+        let (before, first) =
+            self.shards.split_at(self.turn.fetch_add(1, Ordering::Relaxed) % self.shards.len());
+        first.iter().chain(before)
+    }
+
+    /// Lets the next round begin with this shard.
+    pub(super) fn begin_with(&self, shard: &Shard) {
+        self.turn.store(usize::from(shard.number), Ordering::Relaxed);
+    }
+
+    /// After how long the downstream is asked about an uncertain message, as scripts take it.
+    pub(super) fn probe_after(&self, asked_ms: u64) -> Option<u64> {
+        let probe = self.policy.probe.as_ref();
+        probe.map(|probe| probe.after_ms.max(asked_ms))
+    }
+
+    /// Most messages in a call of claim, whichever of its shards is claimed from.
+    #[must_use]
+    pub fn messages_max(&self) -> usize {
+        self.shards.iter().map(|shard| shard.messages_max()).min().unwrap_or(MANY)
+    }
+
+    /// The shard of a message of this queue.
+    #[must_use]
+    pub fn shard_of(&self, id: &MessageId) -> &Arc<Shard> {
+        &self.shards[usize::from(id.shard(self.policy.shards))]
+    }
+}
+
+/// Beyond the first call of a burst.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive time")]
+fn burst_us(policy: &QueuePolicy) -> u64 {
+    policy.limit().map_or(0.0, Limit::tolerance_us).ceil() as u64
+}
+
+/// Those shards that are marked.
+pub(super) fn chosen(shards: &[Arc<Shard>], marked: &[bool]) -> Vec<Arc<Shard>> {
+    let both = shards.iter().zip(marked);
+    both.filter(|(_, is_marked)| **is_marked).map(|(shard, _)| Arc::clone(shard)).collect()
+}
+
+/// The metric label of a queue.
+pub(super) fn queue_label(queue: &Queue) -> QueueLabel {
+    QueueLabel { queue: queue.policy.name.to_string() }
+}

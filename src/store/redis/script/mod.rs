@@ -1,0 +1,302 @@
+//! The scripts: every verb, and how its script is called.
+//!
+//! Refuses to know what a script does (see `lua/<verb>.lua`), how its text comes about (see `assembly`), what it takes
+//! and gives back (see `signature`) and where it runs (see `link`).
+
+mod args;
+mod assembly;
+mod call;
+mod expansion;
+#[cfg(test)]
+mod names;
+mod numbers;
+#[cfg(feature = "failpoints")]
+mod plants;
+pub(in crate::store) mod signature;
+
+use std::sync::LazyLock;
+
+use redis::{Cmd, cmd};
+
+use assembly::{Assembled, Declared};
+
+macro_rules! verbs {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal),+ $(,)?) => {
+        /// One script: a verb, or a reading.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Verb { $($(#[$doc])* $variant),+ }
+
+        impl Verb {
+            /// Every script.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The word for it: file name, metric label.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $name),+ }
+            }
+
+            /// As it was written.
+            pub(in crate::store) const fn source(self) -> &'static str {
+                match self { $(Self::$variant => include_str!(concat!("../../lua/", $name, ".lua"))),+ }
+            }
+        }
+    };
+}
+
+verbs! {
+    /// – → scheduled or ready.
+    Schedule = "schedule",
+    /// scheduled → ready.
+    Promote = "promote",
+    /// Permits of a queue with several shards.
+    Grant = "grant",
+    /// ready → leased.
+    Claim = "claim",
+    /// A later lease deadline.
+    Renew = "renew",
+    /// leased → ready, as if not claimed.
+    Release = "release",
+    /// leased → ready, counted.
+    Defer = "defer",
+    /// leased → delivered.
+    Ack = "ack",
+    /// leased → accepted: a receipt will follow.
+    Accept = "accept",
+    /// accepted → delivered or dead: the receipt.
+    Receive = "receive",
+    /// accepted for too long → uncertain, dead or delivered.
+    Lapse = "lapse",
+    /// leased → scheduled.
+    Retry = "retry",
+    /// leased → dead.
+    Bury = "bury",
+    /// leased → uncertain.
+    Park = "park",
+    /// How the downstream does, as another shard of the queue found out.
+    Spread = "spread",
+    /// uncertain → delivered, ready or dead.
+    Resolve = "resolve",
+    /// Uncertain ones that the downstream is asked about now.
+    Probe = "probe",
+    /// uncertain still: asked about later, or no more.
+    Postpone = "postpone",
+    /// A lease ran out → ready, uncertain or dead.
+    Reap = "reap",
+    /// scheduled or ready → expired.
+    Expire = "expire",
+    /// scheduled, ready or uncertain → cancelled.
+    Cancel = "cancel",
+    /// Another due time, priority, expiry or payload.
+    Reschedule = "reschedule",
+    /// dead, uncertain, expired or cancelled → ready.
+    Requeue = "requeue",
+    /// A message goes over into another queue.
+    Move = "move",
+    /// A state is emptied.
+    Purge = "purge",
+    /// Retention is over.
+    Prune = "prune",
+    /// The queue stops.
+    Pause = "pause",
+    /// The queue goes on.
+    Resume = "resume",
+    /// Reads messages.
+    Get = "get",
+    /// Reads a page of ids.
+    List = "list",
+    /// Reads counts and gates.
+    Count = "count",
+    /// Reads an idempotency key.
+    Find = "find",
+    /// Marks ids that somebody waits for.
+    Watch = "watch",
+    /// Another run of a server serves the shard.
+    Recover = "recover",
+    /// Reads sizes, and whether they add up.
+    Books = "books",
+    /// Reads a page of a structure, and what of it disagrees with the records.
+    Audit = "audit",
+    /// Indexes follow their records again.
+    Mend = "mend",
+    /// An event of a topic is kept.
+    Publish = "publish",
+    /// Takes kept events, to complete them.
+    Pursue = "pursue",
+    /// Kept events are complete, or put off.
+    Conclude = "conclude",
+    /// Reads what a topic keeps.
+    Outstanding = "outstanding",
+    /// – → ready: the message of a tick.
+    Fire = "fire",
+    /// A schedule's definition.
+    PutSchedule = "put_schedule",
+    /// A schedule is gone.
+    DeleteSchedule = "delete_schedule",
+    /// A schedule stops.
+    PauseSchedule = "pause_schedule",
+    /// A schedule goes on.
+    ResumeSchedule = "resume_schedule",
+    /// Reads schedules.
+    ReadSchedules = "read_schedules",
+    /// Which schedules a node's configuration has.
+    Configure = "configure",
+    /// Which schedules are due.
+    Sweep = "sweep",
+    /// The tick that is due is under way.
+    Tick = "tick",
+    /// The tick under way is in its queue.
+    Fired = "fired",
+    /// Reads what lies in streams of the inbox.
+    Glance = "glance",
+    /// Takes entries of a stream, to take them in.
+    Draw = "draw",
+    /// Entries of a stream are done with.
+    Digest = "digest",
+    /// An entry that cannot be taken is kept.
+    Reject = "reject",
+    /// Somebody listens to a shard's changes.
+    Listen = "listen",
+    /// Reads which streams there are.
+    Stray = "stray",
+    /// An operation is written down.
+    OperationStart = "operation_start",
+    /// A node takes an operation up.
+    OperationTake = "operation_take",
+    /// How far an operation has come.
+    OperationSave = "operation_save",
+    /// An operation is asked to stop.
+    OperationStop = "operation_stop",
+    /// Reads a page of messages without their bodies, for an operation.
+    Walk = "walk",
+    /// An operator's action is written down.
+    Note = "note",
+    /// One write outside the shards.
+    Keep = "keep",
+    /// Which version records are written as.
+    Format = "format",
+    /// A sign of life of a node.
+    Beat = "beat",
+    /// Reads what the user may not do.
+    Ask = "ask",
+}
+
+pub(in crate::store) use args::{arg, when, when_text};
+pub(in crate::store) use call::{
+    Call, TimedCall, Value, add_rows, call, fields, pack, row, rows, timed_call,
+};
+
+/// A script, called by its hash, and by its text where a server does not have it yet.
+#[derive(Debug)]
+pub(crate) struct Script {
+    text: String,
+    hash: String,
+    declared: Declared,
+}
+
+impl Script {
+    fn new(assembled: Assembled) -> Self {
+        let Assembled { text, declared } = assembled;
+        let hash = redis::Script::new(&text).get_hash().to_owned();
+        Self { text, hash, declared }
+    }
+
+    /// `keys` are all of the site; the script declares those it touches.
+    pub(crate) fn by_hash(&self, keys: &[String], args: &[Vec<u8>]) -> Cmd {
+        self.call("EVALSHA", &self.hash, keys, args)
+    }
+
+    /// A server that runs it so has it from then on; nobody else needs to be told.
+    pub(crate) fn by_text(&self, keys: &[String], args: &[Vec<u8>]) -> Cmd {
+        self.call("EVAL", &self.text, keys, args)
+    }
+
+    fn call(&self, how: &str, what: &str, keys: &[String], args: &[Vec<u8>]) -> Cmd {
+        let mut command = cmd(how);
+        command.arg(what);
+        match &self.declared {
+            Declared::All => drop(command.arg(keys.len()).arg(keys)),
+            Declared::Some(positions) => {
+                command.arg(positions.len());
+                for position in positions {
+                    command.arg(&keys[*position]);
+                }
+            }
+        }
+        for arg in args {
+            command.arg(arg.as_slice());
+        }
+        command
+    }
+}
+
+static SCRIPTS: LazyLock<Vec<Script>> =
+    LazyLock::new(|| Verb::ALL.iter().map(|verb| Script::new(verb.assembled())).collect());
+
+impl Verb {
+    /// The script, ready to be invoked.
+    pub(crate) fn script(self) -> &'static Script {
+        &SCRIPTS[self as usize]
+    }
+
+    /// The verb whose script a server knows by this hash.
+    #[must_use]
+    pub fn of_hash(hash: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|verb| verb.script().hash == hash)
+    }
+
+    fn assembled(self) -> Assembled {
+        let text = self.text();
+        assembly::declare(&text)
+    }
+
+    /// The script with its includes, before its keys are numbered.
+    pub(in crate::store) fn text(self) -> String {
+        let text = assembly::splice(self.source());
+        let text = expansion::expand(self.source(), &text).expect("a test checks that it can be");
+        #[cfg(feature = "failpoints")]
+        let text = plants::spoil(text);
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_script_keeps_to_its_header() {
+        for verb in Verb::ALL {
+            let text = assembly::splice(verb.source());
+            assert_eq!(expansion::expand(verb.source(), &text).err(), None, "{verb:?}");
+        }
+    }
+
+    #[test]
+    fn scripts_that_go_by_time_begin_alike() {
+        let timed = Verb::ALL.iter().filter(|verb| {
+            let returns = signature::Signature::returns(verb.source());
+            returns.named().first().is_some_and(|field| field.name() == "is_in_doubt")
+        });
+        let mut count = 0;
+        for verb in timed {
+            let args = signature::Signature::args(verb.source());
+            let returns = signature::Signature::returns(verb.source());
+            assert_eq!((args.place("earliest_us"), args.place("latest_us")), (0, 1), "{verb:?}");
+            assert_eq!((returns.place("is_in_doubt"), returns.place("now_us")), (0, 1), "{verb:?}");
+            count += 1;
+        }
+        assert_eq!(count, 9);
+    }
+
+    #[test]
+    fn every_script_starts_with_its_flags_and_is_known_by_its_hash() {
+        for verb in Verb::ALL {
+            let text = verb.text();
+            assert!(text.starts_with("#!lua"), "{verb:?}");
+            assert!(text.contains(&format!("-- {}: ", verb.as_str())), "{verb:?}");
+            assert_eq!(Verb::ALL[*verb as usize], *verb);
+            assert_eq!(Verb::of_hash(&verb.script().hash), Some(*verb));
+        }
+    }
+}

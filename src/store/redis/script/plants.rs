@@ -1,0 +1,38 @@
+//! Bugs that tests plant in scripts, to see that the proof finds them. Compiled for tests only.
+//!
+//! Owns what each of them changes in a script; the few that are planted in Rust stand where they bite,
+//! as `planted!`. Armed like a failpoint, by its name: `FAILPOINTS='finish-unfenced=return'`.
+
+use crate::failpoint::planted;
+
+/// Plant, what a script says, what it says instead.
+const IN_SCRIPTS: [(&str, &str, &str); 3] = [
+    ("finish-unfenced", "  if s.token ~= token then return STALE end\n", ""),
+    // The messages leave the ready list in one call, and the second (a renewal) leases them.
+    ("claim-in-two-calls", "  write_all('ZADD', K.leased, deadlines)\n", ""),
+    ("claim-in-two-calls", "rc('ZADD', K.leased, 'XX', 'GT', ", "rc('ZADD', K.leased, "),
+];
+
+/// The text of a script, with what is planted in it.
+pub(in crate::store) fn spoil(mut text: String) -> String {
+    for (plant, line, instead) in IN_SCRIPTS {
+        if planted!(plant) {
+            text = text.replace(line, instead);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::redis::script::Verb;
+
+    #[test]
+    fn every_plant_finds_its_line_in_a_script() {
+        for (plant, line, _) in IN_SCRIPTS {
+            let has_it = |verb: &&Verb| verb.text().contains(line);
+            assert!(Verb::ALL.iter().any(|verb| has_it(&verb)), "{plant}: {line}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! The queues and shards that this node knows.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::Wire;
+use crate::config::Settings;
+use crate::domain::id::QueueName;
+use crate::domain::policy::QueuePolicy;
+use crate::store::StoreError;
+use crate::store::callbacks;
+use crate::store::clock::belief::Belief;
+use crate::store::clock::time::Clock;
+use crate::store::queue::Queue;
+use crate::store::redis::connect::Target;
+
+impl Wire {
+    /// Takes the queues of a configuration; what sleeps on a queue that stays goes on sleeping.
+    /// Queues that were known and are gone become retired.
+    pub(in crate::store) fn set_queues(&self, settings: &Settings) {
+        let known = self.queues.load();
+        let belief = || self.belief_of_shard();
+        let mut queues: HashMap<QueueName, Arc<Queue>> = HashMap::new();
+        for policy in settings.queues.values() {
+            let is_known = known.contains_key(&policy.name.callbacks());
+            let told = callbacks::policy(policy, is_known).map(Arc::new);
+            for policy in [Some(Arc::clone(policy)), told].into_iter().flatten() {
+                let name = policy.name.clone();
+                let before = known.get(&name).map(AsRef::as_ref);
+                let queue = Queue::new(self.namespace(), policy, false, before, &belief);
+                queues.insert(name, Arc::new(queue));
+            }
+        }
+        for (name, queue) in known.iter() {
+            if !queues.contains_key(name) {
+                let policy = Arc::clone(&queue.policy);
+                let retired = Queue::new(self.namespace(), policy, true, Some(queue), &belief);
+                queues.insert(name.clone(), Arc::new(retired));
+            }
+        }
+        self.queues.store(Arc::new(queues));
+    }
+
+    /// Adds a queue that the namespace knows but the configuration does not. Callbacks that nobody
+    /// asks for any more go on as long as their queue does.
+    pub(in crate::store) fn add_retired(&self, name: &QueueName, shards: u16) {
+        let mut queues = HashMap::clone(&self.queues.load());
+        if !queues.contains_key(name) {
+            let told = name.callbacks_of().and_then(|told| queues.get(&told));
+            let alive = told.filter(|told| !told.retired && told.policy.shards == shards);
+            let going_on = alive.and_then(|told| callbacks::policy(&told.policy, true));
+            let retired = going_on.is_none();
+            let policy = going_on.unwrap_or_else(|| QueuePolicy::retired(name.clone(), shards));
+            let belief = || self.belief_of_shard();
+            let queue = Queue::new(self.namespace(), Arc::new(policy), retired, None, &belief);
+            queues.insert(name.clone(), Arc::new(queue));
+            self.queues.store(Arc::new(queues));
+        }
+    }
+
+    fn belief_of_shard(&self) -> Arc<Belief> {
+        belief_of_server(&self.target, self.clock())
+    }
+
+    /// A queue by name, retired ones too.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownQueue`].
+    pub(in crate::store) fn queue(&self, name: &QueueName) -> Result<Arc<Queue>, StoreError> {
+        let queues = self.queues.load();
+        queues.get(name).cloned().ok_or_else(|| StoreError::UnknownQueue(name.to_string()))
+    }
+
+    /// Every queue, by name.
+    #[must_use]
+    pub(in crate::store) fn queues(&self) -> Vec<Arc<Queue>> {
+        let mut queues: Vec<_> = self.queues.load().values().cloned().collect();
+        queues.sort_by(|a, b| a.policy.name.cmp(&b.policy.name));
+        queues
+    }
+}
+
+/// One server, one clock; in a cluster a shard may move to a server with another one.
+pub(in crate::store) fn belief_of_server(target: &Target, clock: &Clock) -> Arc<Belief> {
+    match target {
+        Target::Single(_) | Target::Sentinel { .. } => Arc::clone(&clock.belief),
+        Target::Cluster(_) => Arc::default(),
+    }
+}
