@@ -62,7 +62,7 @@ macro_rules! failpoint {
     ($($anything:tt)*) => {};
 }
 
-/// Whether a bug is planted; see `store/messages/plants.rs`.
+/// Whether a bug is planted; see `store/redis/script/planted_bugs.rs`.
 #[cfg(feature = "failpoints")]
 macro_rules! planted {
     ($name:expr) => {

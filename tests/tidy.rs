@@ -11,6 +11,8 @@ mod docs;
 mod files;
 #[path = "tidy/log_fields.rs"]
 mod log_fields;
+#[path = "tidy/loops.rs"]
+mod loops;
 #[path = "tidy/lua.rs"]
 mod lua;
 #[path = "tidy/settings.rs"]
@@ -19,6 +21,8 @@ mod settings;
 mod shipped;
 #[path = "tidy/store.rs"]
 mod store;
+#[path = "tidy/type_names.rs"]
+mod type_names;
 
 use std::collections::BTreeSet;
 

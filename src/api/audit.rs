@@ -207,7 +207,7 @@ impl Telling {
     }
 
     fn cut_short(&self, problem: &Problem) -> Value {
-        json!({ "faults": self.counted(), "complete": false, "problem": problem })
+        json!({ "faults": self.counted(), "complete": false, "problem": problem.view() })
     }
 
     fn counted(&self) -> Value {

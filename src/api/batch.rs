@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use tokio::time::Instant;
 
-use super::batch_results::{Batch, ITEMS_MAX, too_many};
+use super::batch_results::{Batch, too_many};
 use super::body::PAUSE_PATIENCE;
 use super::fields::{bad_json, json_of};
 use super::items::items;
@@ -19,6 +19,8 @@ use super::paths::InQueue;
 use super::problem::Problem;
 use super::request_head::{Media, media};
 use super::{Door, Shared, body, idempotency};
+use crate::wire::batch::BatchAnswer;
+use crate::wire::new_message::{BATCH_MESSAGES_MAX, MessageRequests};
 
 /// Arrays up to this size are cut where they are: it takes less than a millisecond.
 const CUT_HERE_BYTES_MAX: usize = 256 * 1024;
@@ -35,11 +37,11 @@ const EXPECTED: &str =
     post, path = "/v1/queues/{queue}/messages/batch", tag = "messages",
     params(("queue" = String, Path, description = "The queue's name")),
     request_body(content(
-        (ref("#/components/schemas/NewMessages") = "application/json"),
+        (MessageRequests = "application/json"),
         (String = "application/x-ndjson"),
     )),
     responses(
-        (status = 200, description = "What became of each item, in order", body = ref("#/components/schemas/BatchAnswer")),
+        (status = 200, description = "What became of each item, in order", body = BatchAnswer),
         (status = 408, description = "The body stood still"),
         (status = 413, description = "More than 10,000 items, or larger than server.batch_body_limit"),
         (status = 415, description = "The body is neither JSON nor NDJSON"),
@@ -125,7 +127,8 @@ async fn cut(body: Bytes) -> Result<Vec<Bytes>, Problem> {
 }
 
 fn items_of(body: &Bytes) -> Result<Vec<Bytes>, Problem> {
-    let items = items(json_of(body), ITEMS_MAX, EXPECTED).map_err(|error| bad_json(&error))?;
+    let items =
+        items(json_of(body), BATCH_MESSAGES_MAX, EXPECTED).map_err(|error| bad_json(&error))?;
     let items = items.ok_or_else(too_many)?;
     Ok(items.into_iter().map(|item| body.slice_ref(item.get().as_bytes())).collect())
 }
@@ -155,9 +158,9 @@ mod tests {
         for bad in ["", "[", "[1,]", "[1] 2", "{}", "[1 2]", "{\"payload\": 1}\n{\"payload\": 2}"] {
             assert_eq!(read(bad), Err(Code::InvalidRequest), "{bad}");
         }
-        let most = format!("[{}0]", "0,".repeat(ITEMS_MAX - 1));
-        assert_eq!(read(&most).unwrap().len(), ITEMS_MAX);
-        let over = format!("[{}0]", "0,".repeat(ITEMS_MAX));
+        let most = format!("[{}0]", "0,".repeat(BATCH_MESSAGES_MAX - 1));
+        assert_eq!(read(&most).unwrap().len(), BATCH_MESSAGES_MAX);
+        let over = format!("[{}0]", "0,".repeat(BATCH_MESSAGES_MAX));
         assert_eq!(read(&over), Err(Code::TooLarge));
     }
 }

@@ -4,19 +4,17 @@
 //! harms no neighbour. Refuses to know how items are cut out of a body.
 
 use axum::body::Bytes;
-use serde::ser::{Serialize, SerializeMap as _, Serializer};
-use serde_json::{Value, json};
 
 use super::pace::Pace;
 use super::problem::{Code, FAULTS_IN_ALL_MAX, FAULTS_MAX, Problem};
 use super::send::not_accepted;
-use super::view::Moment;
 use super::{Door, body, callback_target, intake, repeat};
 use crate::domain::message::NewMessage;
 use crate::store::{Accepted, NotAccepted, Queue};
+use crate::wire::Moment;
+use crate::wire::batch::{BatchAnswer, BatchItemView};
+use crate::wire::new_message::BATCH_MESSAGES_MAX;
 
-/// Most items in a batch.
-pub(super) const ITEMS_MAX: usize = 10_000;
 /// Items that go to the store together.
 const CHUNK_ITEMS_MAX: usize = 500;
 /// Payload bytes that go to the store together; what is held of a stream at most.
@@ -29,6 +27,32 @@ enum Fate {
     Waiting,
     Accepted(Accepted),
     Refused(Problem),
+}
+
+impl Fate {
+    /// As it is told of the item at this place.
+    fn view(&self, index: u64) -> BatchItemView {
+        let refused = |problem: &Problem| BatchItemView {
+            index,
+            id: None,
+            due_at: None,
+            duplicate: None,
+            problem: Some(problem.view()),
+        };
+        match self {
+            Self::Accepted(accepted) => BatchItemView {
+                index,
+                id: Some(accepted.id.to_string()),
+                due_at: Some(Moment(accepted.due_at_ms)),
+                duplicate: Some(accepted.duplicate),
+                problem: None,
+            },
+            Self::Refused(problem) => refused(problem),
+            Self::Waiting => refused(&Problem::store_unavailable(
+                "it is unknown whether the item was stored: retry with the same idempotency key",
+            )),
+        }
+    }
 }
 
 /// An item on its way to the store: its place, its body and what was read.
@@ -117,7 +141,7 @@ impl<'a> Batch<'a> {
     }
 
     fn check_room(&self) -> Result<(), Problem> {
-        if self.fates.len() < ITEMS_MAX { Ok(()) } else { Err(too_many()) }
+        if self.fates.len() < BATCH_MESSAGES_MAX { Ok(()) } else { Err(too_many()) }
     }
 
     /// Sends what has gathered to the store.
@@ -165,17 +189,19 @@ impl<'a> Batch<'a> {
     ///
     /// # Errors
     /// When the queue is gone meanwhile.
-    pub(super) async fn finish(&mut self) -> Result<BatchView<'_>, Problem> {
+    pub(super) async fn finish(&mut self) -> Result<BatchAnswer, Problem> {
         self.flush().await?;
-        Ok(BatchView(&self.fates))
+        let results: Vec<_> =
+            (0u64..).zip(&self.fates).map(|(index, fate)| fate.view(index)).collect();
+        let accepted = results.iter().filter(|item| item.problem.is_none()).count();
+        let [accepted, rejected] = [accepted, results.len() - accepted].map(|count| count as u64);
+        Ok(BatchAnswer { accepted, rejected, results })
     }
 
     /// A batch that broke off: the problem, and what became of the items before it.
     pub(super) async fn broken(mut self, problem: Problem) -> Problem {
-        match self.finish().await.map(|view| json!(view)) {
-            Ok(Value::Object(members)) if !self.fates.is_empty() => members
-                .into_iter()
-                .fold(problem, |problem, (name, value)| problem.with(&name, value)),
+        match self.finish().await {
+            Ok(batch) if !self.fates.is_empty() => problem.with_batch(batch),
             _ => problem,
         }
     }
@@ -185,52 +211,6 @@ impl<'a> Batch<'a> {
 pub(super) fn too_many() -> Problem {
     Problem::new(
         Code::TooLarge,
-        format!("the batch has more than {ITEMS_MAX} items; send it in several"),
+        format!("the batch has more than {BATCH_MESSAGES_MAX} items; send it in several"),
     )
-}
-
-/// The answer of the contract.
-pub(super) struct BatchView<'a>(&'a [Fate]);
-
-impl Serialize for BatchView<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let accepted = self.0.iter().filter(|fate| matches!(fate, Fate::Accepted(_))).count();
-        let mut map = serializer.serialize_map(Some(3))?;
-        map.serialize_entry("accepted", &accepted)?;
-        map.serialize_entry("rejected", &(self.0.len() - accepted))?;
-        map.serialize_entry("results", &Results(self.0))?;
-        map.end()
-    }
-}
-
-struct Results<'a>(&'a [Fate]);
-
-impl Serialize for Results<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().enumerate().map(|(index, fate)| Item { index, fate }))
-    }
-}
-
-struct Item<'a> {
-    index: usize,
-    fate: &'a Fate,
-}
-
-impl Serialize for Item<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("index", &self.index)?;
-        match self.fate {
-            Fate::Accepted(accepted) => {
-                map.serialize_entry("id", &format_args!("{}", accepted.id))?;
-                map.serialize_entry("due_at", &Moment(accepted.due_at_ms))?;
-                map.serialize_entry("duplicate", &accepted.duplicate)?;
-            }
-            Fate::Refused(problem) => map.serialize_entry("problem", problem)?,
-            Fate::Waiting => map.serialize_entry("problem", &Problem::store_unavailable(
-                "it is unknown whether the item was stored: retry with the same idempotency key",
-            ))?,
-        }
-        map.end()
-    }
 }

@@ -20,24 +20,26 @@ use crate::domain::id::MessageId;
 use crate::domain::message::{Details, Message, When};
 use crate::domain::state::State as MessageState;
 use crate::store::{Changed, Decision, Edit, Part};
+use crate::wire::message::MessageView;
+use crate::wire::new_message::{MessagePatchRequest, ResolveRequest};
 
 /// Largest body of a step that carries words at most.
 pub(super) const SMALL_BODY_BYTES_MAX: usize = 16 * 1024;
 
 static NOTHING: Shape = Shape { known: &[], later: &[] };
-static PATCH: Shape = Shape {
+pub(super) static PATCH: Shape = Shape {
     known: &["due_at", "delay", "priority", "expires_at", "payload", "payload_base64"],
     later: &[],
 };
-static RESOLVE: Shape = Shape { known: &["as", "reason"], later: &[] };
+pub(super) static RESOLVE: Shape = Shape { known: &["as", "reason"], later: &[] };
 
 /// Changes a message that waits; its payload also while it is dead or uncertain.
 #[utoipa::path(
     patch, path = "/v1/messages/{id}", operation_id = "edit_message", tag = "messages",
     params(("id" = String, Path, description = "The message's id")),
-    request_body(content = ref("#/components/schemas/MessagePatch"), content_type = "application/json"),
+    request_body(content = MessagePatchRequest, content_type = "application/json"),
     responses(
-        (status = 200, description = "The message as it stands now", body = ref("#/components/schemas/Message")),
+        (status = 200, description = "The message as it stands now", body = MessageView<'static>),
         (status = 409, description = "Its state forbids this"),
         (status = 413, description = "The body is larger than server.body_limit"),
         (status = 415, description = "The body is not JSON"),
@@ -99,7 +101,7 @@ fn read_edit(body: &Bytes, details: &Details, now_ms: u64) -> Result<Edit, Probl
     delete, path = "/v1/messages/{id}", operation_id = "cancel_message", tag = "messages",
     params(("id" = String, Path, description = "The message's id")),
     responses(
-        (status = 200, description = "The cancelled message", body = ref("#/components/schemas/Message")),
+        (status = 200, description = "The cancelled message", body = MessageView<'static>),
         (status = 409, description = "Its state forbids this"),
     ),
 )]
@@ -119,7 +121,7 @@ pub(super) async fn cancel(
     post, path = "/v1/messages/{id}/run", operation_id = "run_message", tag = "messages",
     params(("id" = String, Path, description = "The message's id")),
     responses(
-        (status = 200, description = "The message as it stands now", body = ref("#/components/schemas/Message")),
+        (status = 200, description = "The message as it stands now", body = MessageView<'static>),
         (status = 409, description = "Its state forbids this"),
     ),
 )]
@@ -149,7 +151,7 @@ pub(super) async fn run(
     post, path = "/v1/messages/{id}/requeue", operation_id = "requeue_message", tag = "messages",
     params(("id" = String, Path, description = "The message's id")),
     responses(
-        (status = 200, description = "The message as it stands now", body = ref("#/components/schemas/Message")),
+        (status = 200, description = "The message as it stands now", body = MessageView<'static>),
         (status = 409, description = "Its state forbids this"),
     ),
 )]
@@ -168,9 +170,9 @@ pub(super) async fn requeue(
 #[utoipa::path(
     post, path = "/v1/messages/{id}/resolve", operation_id = "resolve_message", tag = "messages",
     params(("id" = String, Path, description = "The message's id")),
-    request_body(content = ref("#/components/schemas/Resolve"), content_type = "application/json"),
+    request_body(content = ResolveRequest, content_type = "application/json"),
     responses(
-        (status = 200, description = "The message as it stands now", body = ref("#/components/schemas/Message")),
+        (status = 200, description = "The message as it stands now", body = MessageView<'static>),
         (status = 409, description = "It is not uncertain"),
         (status = 415, description = "The body is not JSON"),
     ),

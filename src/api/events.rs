@@ -15,7 +15,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::{StreamExt as _, stream};
-use serde_json::{Value, json};
+use serde::Serialize;
 use tokio::time::Instant;
 
 use super::auth::Caller;
@@ -23,12 +23,15 @@ use super::paths::queue_for;
 use super::peer::Peer;
 use super::problem::{Code, Problem};
 use super::query::Query;
-use super::view::Moment;
 use super::{Door, Shared};
 use crate::domain::change::{Change, Position, What};
 use crate::domain::id::QueueName;
 use crate::domain::state::State as MessageState;
 use crate::store::{Heard, Subscription};
+use crate::wire::Moment;
+use crate::wire::change::{
+    ChangeView, MessageChangeView, QueueChangeView, StreamNoteView, StreamReadyView,
+};
 
 const LAST_EVENT_ID: &str = "last-event-id";
 /// How often a stream on which nothing happens shows that it is there, and how far it is.
@@ -52,7 +55,7 @@ const TOKEN_ENDED: &str = "the token of this stream is not valid any more";
     ),
     responses(
         (status = 200, description = "Server-Sent Events: ready first, then message and queue, and gap, dropped, end",
-            body = ref("#/components/schemas/StateChange"), content_type = "text/event-stream"),
+            body = ChangeView, content_type = "text/event-stream"),
         (status = 404, description = "There is no such queue"),
         (status = 429, description = "Too many listen at this node"),
     ),
@@ -75,7 +78,7 @@ pub(super) async fn events(
         .retry_after(RETRY_S)
     })?;
     // Some clients wait for the first event before they take the stream for open, and some read no comments.
-    let ready = event("ready", subscription.heard(), &json!({}));
+    let ready = event("ready", subscription.heard(), &StreamReadyView {});
     let (states, beats_at) = (wish.states, Instant::now() + HEARTBEAT);
     let telling = Telling { door, caller, subscription, states, beats_at, peer };
     let changes = stream::unfold(Some(telling), async |telling| {
@@ -158,35 +161,32 @@ impl Telling {
             let heard = tokio::select! {
                 biased;
                 () = draining.cancelled() => {
-                    return (last("end", "this node is stopping; go on at another, or here in a moment"), true);
+                    return (note("end", "this node is stopping; go on at another, or here in a moment"), true);
                 }
                 () = self.peer.closed() => {
-                    return (last("end", "you closed your side of the connection"), true);
+                    return (note("end", "you closed your side of the connection"), true);
                 }
                 heard = self.subscription.next() => heard,
                 () = tokio::time::sleep_until(self.beats_at) => {
                     if !self.caller.is_still_valid(&self.door) {
-                        return (last("end", TOKEN_ENDED), true);
+                        return (note("end", TOKEN_ENDED), true);
                     }
                     self.beats_at = Instant::now() + HEARTBEAT;
                     return (self.beat(), false);
                 }
             };
             if !self.caller.is_still_valid(&self.door) {
-                return (last("end", TOKEN_ENDED), true);
+                return (note("end", TOKEN_ENDED), true);
             }
             let piece = match heard {
                 Heard::Changes(changes) => self.told(&changes),
-                Heard::Gap => event(
+                Heard::Gap => note(
                     "gap",
-                    None,
-                    &json!({
-                        "detail": "changes since the last event may be missing: they are not kept any more, or nobody listened for a while; read the queues anew",
-                    }),
+                    "changes since the last event may be missing: they are not kept any more, or nobody listened for a while; read the queues anew",
                 ),
                 Heard::Lost => {
                     return (
-                        last(
+                        note(
                             "dropped",
                             "you read more slowly than changes come; go on after the last event, or narrow the filter",
                         ),
@@ -194,7 +194,7 @@ impl Telling {
                     );
                 }
                 Heard::Failed(error) => {
-                    return (last("end", &Problem::from(error).detail_text()), true);
+                    return (note("end", &Problem::from(error).detail_text()), true);
                 }
             };
             if !piece.is_empty() {
@@ -213,13 +213,20 @@ impl Telling {
                 What::Message(id, state)
                     if self.states.is_empty() || self.states.contains(state) =>
                 {
-                    let data = json!({
-                        "id": id.to_string(), "queue": queue, "state": state.as_str(), "at": at,
-                    });
+                    let data = MessageChangeView {
+                        at,
+                        id: id.to_string(),
+                        queue: queue.to_owned(),
+                        state: (*state).into(),
+                    };
                     text.push_str(&event("message", Some(&change.at), &data));
                 }
                 What::Queue(word) if self.states.is_empty() => {
-                    let data = json!({ "queue": queue, "change": word, "at": at });
+                    let data = QueueChangeView {
+                        at,
+                        change: (*word).to_string(),
+                        queue: queue.to_owned(),
+                    };
                     text.push_str(&event("queue", Some(&change.at), &data));
                 }
                 What::Message(..) | What::Queue(_) => {}
@@ -236,11 +243,13 @@ impl Telling {
     }
 }
 
-fn last(name: &str, detail: &str) -> String {
-    event(name, None, &json!({ "detail": detail }))
+fn note(name: &str, detail: &str) -> String {
+    event(name, None, &StreamNoteView { detail: detail.to_owned() })
 }
 
-fn event(name: &str, id: Option<&Position>, data: &Value) -> String {
+fn event(name: &str, id: Option<&Position>, data: &impl Serialize) -> String {
+    // Texts and numbers always serialise.
+    let data = serde_json::to_string(data).unwrap_or_default();
     let mut text = format!("event: {name}\n");
     if let Some(id) = id {
         // Writing to a String cannot fail.

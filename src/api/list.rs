@@ -18,7 +18,7 @@ use super::problem::{Code, Problem};
 use super::query::Query;
 use super::search::{is_search, search};
 use super::values::check_name;
-use super::view::MessageView;
+use super::view::MessageList;
 use super::{Door, Shared, cursor};
 use crate::domain::id::QueueName;
 use crate::domain::message::{Message, NAME_BYTES_MAX};
@@ -132,7 +132,7 @@ impl Wish {
         ("view" = Option<String>, Query, description = "full: with payload and headers"),
         ("idempotency_key" = Option<String>, Query, description = "Only the message of this key"),
     ),
-    responses((status = 200, description = "A page", body = ref("#/components/schemas/Messages"))),
+    responses((status = 200, description = "A page", body = MessageList<'static>)),
 )]
 pub(super) async fn messages(
     State(door): Shared,
@@ -161,11 +161,11 @@ pub(super) async fn messages(
         None => looked,
     };
     let hold = Hold::of(&door, name, &messages).await?;
-    let views: Vec<_> = messages.iter().map(|message| hold.view(message, wish.is_full)).collect();
+    let views = messages.iter().map(|message| hold.view(message, wish.is_full)).collect();
     let mut text = Vec::new();
     let next_cursor = next.as_ref().map(|next| next.write(name));
     // More may have come in since the first page.
-    let page = Page { messages: views, next_cursor, looked, of: of.max(looked) };
+    let page = MessageList { messages: views, next_cursor, looked, of: of.max(looked) };
     serde_json::to_writer(&mut text, &page).map_err(|_| {
         Problem::new(Code::Internal, "a page is not valid JSON; please report this")
     })?;
@@ -174,14 +174,6 @@ pub(super) async fn messages(
     share.shrink(text.len());
     let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
     Ok((kind, share.over(text)).into_response())
-}
-
-#[derive(serde::Serialize)]
-struct Page<'a> {
-    messages: Vec<MessageView<'a>>,
-    next_cursor: Option<String>,
-    looked: u64,
-    of: u64,
 }
 
 /// A page as it was read.

@@ -13,7 +13,7 @@ use super::paths::{OfMessage, no_message};
 use super::peer::Peer;
 use super::problem::Problem;
 use super::query::Query;
-use super::view::AttemptView;
+use super::view::{AttemptList, AttemptView, MessageView};
 use super::{Door, Shared};
 use crate::domain::message::Message;
 use crate::domain::units::parse_duration_or_seconds;
@@ -32,7 +32,7 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
         ("wait" = Option<String>, Query, description = "How long to wait for a final state, up to 60s", example = "30s"),
         ("view" = Option<String>, Query, description = "full: with payload and headers"),
     ),
-    responses((status = 200, description = "The message", body = ref("#/components/schemas/Message"))),
+    responses((status = 200, description = "The message", body = MessageView<'static>)),
 )]
 pub(super) async fn get(
     State(door): Shared,
@@ -65,7 +65,7 @@ pub(super) async fn get(
 #[utoipa::path(
     get, path = "/v1/messages/{id}/attempts", operation_id = "get_attempts", tag = "messages",
     params(("id" = String, Path, description = "The message's id")),
-    responses((status = 200, description = "The attempts", body = ref("#/components/schemas/Attempts"))),
+    responses((status = 200, description = "The attempts", body = AttemptList<'static>)),
 )]
 pub(super) async fn attempts(
     State(door): Shared,
@@ -75,8 +75,8 @@ pub(super) async fn attempts(
     Query::read(query.as_deref(), &[]).finish()?;
     let found = door.store().messages.attempts(&id).await?;
     let attempts = found.ok_or_else(|| no_message(&id.to_string()))?;
-    let attempts: Vec<_> = attempts.iter().map(AttemptView::full).collect();
-    Ok(Json(serde_json::json!({ "attempts": attempts })).into_response())
+    let attempts = attempts.iter().map(AttemptView::full).collect();
+    Ok(Json(AttemptList { attempts }).into_response())
 }
 
 /// 200 with a message.

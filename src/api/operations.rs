@@ -23,6 +23,7 @@ use crate::domain::filter::Filter;
 use crate::domain::id::{MessageId, QueueName};
 use crate::domain::operation::Operation;
 use crate::store::{KeptOperation, OPERATIONS_RUNNING_MAX, Stage};
+use crate::wire::problem::ProblemState;
 
 /// Operations that a list shows, unless asked otherwise.
 const LIMIT_DEFAULT: u32 = 100;
@@ -79,7 +80,7 @@ pub(super) async fn start(
         let detail = format!(
             "{OPERATIONS_RUNNING_MAX} operations run already; wait for one to end, or stop one"
         );
-        return Err(Problem::wrong_state("running", detail));
+        return Err(Problem::wrong_state(ProblemState::RUNNING, detail));
     }
     tracing::info!(
         operation = operation.id, action = operation.action.as_str(), queue = %operation.queue,

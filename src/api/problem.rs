@@ -1,13 +1,15 @@
 //! Every refusal, as `application/problem+json` (RFC 9457).
 //!
-//! Owns the codes, their statuses and titles, and what the store's errors are called at the door.
+//! Owns the statuses and titles of the codes (which are in `wire::problem`), and what the store's errors are called at the door.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::ser::{Serialize, SerializeMap as _, Serializer};
-use serde_json::{Map, Value};
 
 use crate::store::StoreError;
+use crate::wire::Vocabulary as _;
+use crate::wire::batch::BatchAnswer;
+use crate::wire::problem::ProblemView;
+pub(super) use crate::wire::problem::{FaultView as Fault, ProblemCode as Code};
 
 /// Faults listed in one problem; a body with more is told the first ones.
 pub(super) const FAULTS_MAX: usize = 50;
@@ -18,131 +20,56 @@ const RETRY_SOON_S: u32 = 1;
 /// What `Retry-After` says while Redis is full: room is made by deliveries, not by asking.
 const RETRY_FULL_S: u32 = 5;
 
-/// What kind of refusal it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Code {
-    InvalidRequest,
-    Unauthorized,
-    Forbidden,
-    NotFound,
-    MethodNotAllowed,
-    RequestTimeout,
-    WrongState,
-    TooLarge,
-    UnsupportedMediaType,
-    IdempotencyMismatch,
-    HeadersTooLarge,
-    TooManyListeners,
-    Internal,
-    StoreUnavailable,
-    StoreFull,
-    Draining,
-}
-
-impl Code {
-    /// Every one, for what is written down about them elsewhere.
-    #[cfg(test)]
-    pub(super) const ALL: [Self; 16] = [
-        Self::InvalidRequest,
-        Self::Unauthorized,
-        Self::Forbidden,
-        Self::NotFound,
-        Self::MethodNotAllowed,
-        Self::RequestTimeout,
-        Self::WrongState,
-        Self::TooLarge,
-        Self::UnsupportedMediaType,
-        Self::IdempotencyMismatch,
-        Self::HeadersTooLarge,
-        Self::TooManyListeners,
-        Self::Internal,
-        Self::StoreUnavailable,
-        Self::StoreFull,
-        Self::Draining,
-    ];
-
-    #[cfg(test)]
-    pub(super) const fn as_str(self) -> &'static str {
-        self.parts().1
-    }
-
-    /// Status, word and title.
-    const fn parts(self) -> (StatusCode, &'static str, &'static str) {
-        match self {
-            Self::InvalidRequest => {
-                (StatusCode::BAD_REQUEST, "invalid-request", "The request is not valid")
-            }
-            Self::Unauthorized => {
-                (StatusCode::UNAUTHORIZED, "unauthorized", "A valid token is needed")
-            }
-            Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "This is not allowed"),
-            Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "There is no such thing"),
-            Self::MethodNotAllowed => {
-                (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "No such method here")
-            }
-            Self::RequestTimeout => {
-                (StatusCode::REQUEST_TIMEOUT, "request-timeout", "The request came too slowly")
-            }
-            Self::WrongState => (StatusCode::CONFLICT, "wrong-state", "The state forbids this"),
-            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "That is too large"),
-            Self::UnsupportedMediaType => (
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported-media-type",
-                "The content type is not supported",
-            ),
-            Self::IdempotencyMismatch => (
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "idempotency-mismatch",
-                "The idempotency key belongs to a different message",
-            ),
-            Self::HeadersTooLarge => (
-                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-                "headers-too-large",
-                "The request's address and headers are too large",
-            ),
-            Self::TooManyListeners => {
-                (StatusCode::TOO_MANY_REQUESTS, "too-many-listeners", "Too many listen to events")
-            }
-            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something broke"),
-            Self::StoreUnavailable => {
-                (StatusCode::SERVICE_UNAVAILABLE, "store-unavailable", "The store is unavailable")
-            }
-            Self::StoreFull => (StatusCode::SERVICE_UNAVAILABLE, "store-full", "The store is full"),
-            Self::Draining => {
-                (StatusCode::SERVICE_UNAVAILABLE, "draining", "This node is stopping")
-            }
+/// The status of a kind of refusal, and its title.
+const fn status_and_title(code: Code) -> (StatusCode, &'static str) {
+    match code {
+        Code::InvalidRequest => (StatusCode::BAD_REQUEST, "The request is not valid"),
+        Code::Unauthorized => (StatusCode::UNAUTHORIZED, "A valid token is needed"),
+        Code::Forbidden => (StatusCode::FORBIDDEN, "This is not allowed"),
+        Code::NotFound => (StatusCode::NOT_FOUND, "There is no such thing"),
+        Code::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, "No such method here"),
+        Code::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "The request came too slowly"),
+        Code::WrongState => (StatusCode::CONFLICT, "The state forbids this"),
+        Code::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "That is too large"),
+        Code::UnsupportedMediaType => {
+            (StatusCode::UNSUPPORTED_MEDIA_TYPE, "The content type is not supported")
         }
-    }
-
-    /// The code that a bare status is told as.
-    fn of_status(status: StatusCode) -> Self {
-        match status {
-            StatusCode::UNAUTHORIZED => Self::Unauthorized,
-            StatusCode::FORBIDDEN => Self::Forbidden,
-            StatusCode::NOT_FOUND => Self::NotFound,
-            StatusCode::METHOD_NOT_ALLOWED => Self::MethodNotAllowed,
-            StatusCode::REQUEST_TIMEOUT => Self::RequestTimeout,
-            StatusCode::PAYLOAD_TOO_LARGE => Self::TooLarge,
-            StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::UnsupportedMediaType,
-            status if status.is_client_error() => Self::InvalidRequest,
-            _ => Self::Internal,
+        Code::IdempotencyMismatch => {
+            (StatusCode::UNPROCESSABLE_ENTITY, "The idempotency key belongs to a different message")
         }
+        Code::HeadersTooLarge => (
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "The request's address and headers are too large",
+        ),
+        Code::TooManyListeners => (StatusCode::TOO_MANY_REQUESTS, "Too many listen to events"),
+        Code::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "Something broke"),
+        Code::StoreUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "The store is unavailable"),
+        Code::StoreFull => (StatusCode::SERVICE_UNAVAILABLE, "The store is full"),
+        Code::Draining => (StatusCode::SERVICE_UNAVAILABLE, "This node is stopping"),
     }
 }
 
-/// One thing that is wrong in a request.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub(super) struct Fault {
-    /// Where: a JSON pointer (RFC 6901) into the body; `?name` for a query parameter.
-    pub(super) pointer: String,
-    /// What is wrong and what is expected.
-    pub(super) detail: String,
+/// The code that a bare status is told as.
+fn code_of_status(status: StatusCode) -> Code {
+    match status {
+        StatusCode::UNAUTHORIZED => Code::Unauthorized,
+        StatusCode::FORBIDDEN => Code::Forbidden,
+        StatusCode::NOT_FOUND => Code::NotFound,
+        StatusCode::METHOD_NOT_ALLOWED => Code::MethodNotAllowed,
+        StatusCode::REQUEST_TIMEOUT => Code::RequestTimeout,
+        StatusCode::PAYLOAD_TOO_LARGE => Code::TooLarge,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => Code::UnsupportedMediaType,
+        status if status.is_client_error() => Code::InvalidRequest,
+        _ => Code::Internal,
+    }
 }
 
-impl Fault {
-    pub(super) fn new(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { pointer: pointer.into(), detail: detail.into() }
-    }
+/// What few problems have.
+#[derive(Debug, Clone, Default)]
+struct Extra {
+    state: Option<&'static str>,
+    id: Option<String>,
+    batch: Option<BatchAnswer>,
 }
 
 /// A refusal.
@@ -151,8 +78,8 @@ pub(super) struct Problem {
     code: Code,
     detail: String,
     faults: Vec<Fault>,
-    /// Members of its own, such as `state`; boxed, since few have any.
-    extra: Option<Box<Map<String, Value>>>,
+    /// Members of its own; boxed, since few have any.
+    extra: Option<Box<Extra>>,
     retry_after_s: Option<u32>,
 }
 
@@ -216,20 +143,48 @@ impl Problem {
     }
 
     /// 409 with the state that forbids the step.
-    pub(super) fn wrong_state(state: &str, detail: impl Into<String>) -> Self {
-        Self::new(Code::WrongState, detail).with("state", state)
+    pub(super) fn wrong_state(state: &'static str, detail: impl Into<String>) -> Self {
+        let mut problem = Self::new(Code::WrongState, detail);
+        problem.extra.get_or_insert_default().state = Some(state);
+        problem
     }
 
     /// A bare status that some layer answered.
     pub(super) fn of_status(status: StatusCode) -> Self {
-        let code = Code::of_status(status);
-        Self::new(code, code.parts().2)
+        let code = code_of_status(status);
+        Self::new(code, status_and_title(code).1)
     }
 
-    /// With a member of its own.
-    pub(super) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.extra.get_or_insert_default().insert(name.to_owned(), value.into());
+    /// With what the idempotency key belongs to.
+    pub(super) fn with_id(mut self, id: String) -> Self {
+        self.extra.get_or_insert_default().id = Some(id);
         self
+    }
+
+    /// With what became of the items before.
+    pub(super) fn with_batch(mut self, batch: BatchAnswer) -> Self {
+        self.extra.get_or_insert_default().batch = Some(batch);
+        self
+    }
+
+    /// As it is written.
+    pub(super) fn view(&self) -> ProblemView {
+        let (status, title) = status_and_title(self.code);
+        let extra = self.extra.as_deref();
+        let batch = extra.and_then(|extra| extra.batch.as_ref());
+        ProblemView {
+            r#type: format!("urn:tidegate:problem:{}", self.code.word()),
+            title: title.to_owned(),
+            status: status.as_u16(),
+            detail: self.detail.clone(),
+            code: self.code.into(),
+            errors: self.faults.clone(),
+            accepted: batch.map(|batch| batch.accepted),
+            id: extra.and_then(|extra| extra.id.clone()),
+            rejected: batch.map(|batch| batch.rejected),
+            results: batch.map(|batch| batch.results.clone()),
+            state: extra.and_then(|extra| extra.state).map(str::to_owned),
+        }
     }
 
     pub(super) fn retry_after(mut self, seconds: u32) -> Self {
@@ -248,29 +203,10 @@ impl Problem {
     }
 }
 
-impl Serialize for Problem {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let (status, word, title) = self.code.parts();
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("type", &format_args!("urn:tidegate:problem:{word}"))?;
-        map.serialize_entry("title", title)?;
-        map.serialize_entry("status", &status.as_u16())?;
-        map.serialize_entry("detail", &self.detail)?;
-        map.serialize_entry("code", word)?;
-        if !self.faults.is_empty() {
-            map.serialize_entry("errors", &self.faults)?;
-        }
-        for (name, value) in self.extra.iter().flat_map(|extra| extra.iter()) {
-            map.serialize_entry(name, value)?;
-        }
-        map.end()
-    }
-}
-
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let json = serde_json::to_vec(&self).unwrap_or_default();
-        let mut response = (self.code.parts().0, json).into_response();
+        let json = serde_json::to_vec(&self.view()).unwrap_or_default();
+        let mut response = (status_and_title(self.code).0, json).into_response();
         let headers = response.headers_mut();
         let kind = HeaderValue::from_static("application/problem+json");
         headers.insert(header::CONTENT_TYPE, kind);
@@ -318,7 +254,7 @@ mod tests {
     #[test]
     fn a_problem_has_the_members_of_the_contract() {
         let problem = Problem::wrong_state("leased", "it is under way");
-        let json = serde_json::to_value(&problem).unwrap();
+        let json = serde_json::to_value(problem.view()).unwrap();
         assert_eq!(
             json,
             serde_json::json!({
@@ -331,7 +267,7 @@ mod tests {
     #[test]
     fn many_faults_are_cut_and_counted() {
         let faults = (0..60).map(|n| Fault::new(format!("/{n}"), "wrong")).collect();
-        let json = serde_json::to_value(Problem::invalid(faults)).unwrap();
+        let json = serde_json::to_value(Problem::invalid(faults).view()).unwrap();
         assert_eq!(json["errors"].as_array().unwrap().len(), FAULTS_MAX);
         assert_eq!(json["detail"], "wrong (and 49 more, see errors)");
         assert_eq!(json["errors"][3], serde_json::json!({"pointer": "/3", "detail": "wrong"}));

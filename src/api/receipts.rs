@@ -10,7 +10,6 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use futures_util::StreamExt as _;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
 use super::fields::{Fields, Shape, json_of, list_of_body};
 use super::pace::Pace;
@@ -20,16 +19,18 @@ use super::values::{check_name, string, words};
 use super::{Door, Shared};
 use crate::domain::id::MessageId;
 use crate::domain::receipt::{REFERENCE_BYTES_MAX, Said};
+use crate::domain::state::State as MessageState;
 use crate::store::{Queue, Receipt, ReceiptOf, Received};
+use crate::wire::receipt::{
+    RECEIPTS_MAX, ReceiptList, ReceiptVerdict, ReceiptView, ReceiptsAnswer, ReceiptsRequest,
+};
 
-/// Receipts in one request.
-const RECEIPTS_MAX: usize = 1000;
 /// Receipts that are carried out at once.
 const AT_ONCE: usize = 32;
 /// What `Retry-After` says while too many receipts are kept: they go within the hour, or sooner.
 const RETRY_S: u32 = 30;
 
-static RECEIPT: Shape = Shape { known: &["id", "ref", "status", "detail"], later: &[] };
+pub(super) static RECEIPT: Shape = Shape { known: &["id", "ref", "status", "detail"], later: &[] };
 
 /// Tells what became of a message that was accepted, by its id or the downstream's own reference.
 ///
@@ -37,10 +38,10 @@ static RECEIPT: Shape = Shape { known: &["id", "ref", "status", "detail"], later
 #[utoipa::path(
     post, path = "/v1/queues/{queue}/receipts", operation_id = "send_receipts", tag = "queues",
     params(("queue" = String, Path, description = "The queue's name")),
-    request_body(content = ref("#/components/schemas/Receipts"), content_type = "application/json"),
+    request_body(content = ReceiptsRequest, content_type = "application/json"),
     responses(
-        (status = 200, description = "It closed the message, or had before; of a list, each result", body = ref("#/components/schemas/Received")),
-        (status = 202, description = "It came before our own bookkeeping, and is kept", body = ref("#/components/schemas/Received")),
+        (status = 200, description = "It closed the message, or had before; of a list, each result", body = ReceiptsAnswer),
+        (status = 202, description = "It came before our own bookkeeping, and is kept", body = ReceiptsAnswer),
         (status = 409, description = "It contradicts what is known of the message"),
         (status = 415, description = "The body is not JSON"),
     ),
@@ -75,12 +76,12 @@ pub(super) async fn receive(
         // A bad one does not reject its neighbours.
         let mut told = told.unwrap_or_else(|mut problem| {
             problem.shorten(&mut faults_left);
-            json!({ "problem": problem })
+            ReceiptView { problem: Some(problem.view()), ..ReceiptView::default() }
         });
-        told["index"] = json!(results.len());
+        told.index = Some(results.len() as u64);
         results.push(told);
     }
-    Ok(Json(json!({ "results": results })).into_response())
+    Ok(Json(ReceiptList { results }).into_response())
 }
 
 /// One of a list.
@@ -129,16 +130,25 @@ async fn take(
     door: &Door,
     queue: &Queue,
     receipt: &Receipt,
-) -> Result<(StatusCode, Value), Problem> {
+) -> Result<(StatusCode, ReceiptView), Problem> {
     let said = receipt.said.as_str();
-    let closed = |id: MessageId, verdict: &str| {
-        let told = json!({ "verdict": verdict, "id": id.to_string(), "state": said });
+    let view = |verdict: ReceiptVerdict| ReceiptView {
+        verdict: Some(verdict.into()),
+        ..ReceiptView::default()
+    };
+    let closed = |id: MessageId, verdict: ReceiptVerdict| {
+        let state = match receipt.said {
+            Said::Delivered => MessageState::Delivered,
+            Said::Dead => MessageState::Dead,
+        };
+        let told =
+            ReceiptView { id: Some(id.to_string()), state: Some(state.into()), ..view(verdict) };
         (StatusCode::OK, told)
     };
     match door.store().messages.receive(queue, receipt).await? {
-        Received::Closed(id) => Ok(closed(id, "ok")),
-        Received::Already(id) => Ok(closed(id, "already")),
-        Received::Kept => Ok((StatusCode::ACCEPTED, json!({ "verdict": "kept" }))),
+        Received::Closed(id) => Ok(closed(id, ReceiptVerdict::Ok)),
+        Received::Already(id) => Ok(closed(id, ReceiptVerdict::Already)),
+        Received::Kept => Ok((StatusCode::ACCEPTED, view(ReceiptVerdict::Kept))),
         Received::Unknown => Err(Problem::not_found(
             "there is no message of this id or reference; it is wrong, or its retention is over",
         )),

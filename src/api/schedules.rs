@@ -18,6 +18,7 @@ use crate::domain::schedule::{Schedule, ScheduleName, Source};
 use crate::store::{
     Accepted, Kept, NotAccepted, PutSchedule, SchedulePage, Store, StoreError, Touched,
 };
+use crate::wire::problem::ProblemState;
 use crate::wire::schedule::{
     ScheduleList, SchedulePauseRequest, ScheduleRequest, ScheduleRunAnswer, WholeScheduleView,
 };
@@ -151,7 +152,7 @@ pub(super) async fn put(
         PutSchedule::Configured => return Err(of_the_file(&name)),
         PutSchedule::TooMany => {
             let detail = "there are too many schedules; delete some that nobody needs any more";
-            return Err(Problem::wrong_state("full", detail));
+            return Err(Problem::wrong_state(ProblemState::FULL, detail));
         }
     };
     if put != PutSchedule::Same {

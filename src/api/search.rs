@@ -8,7 +8,6 @@ use std::time::Duration;
 use axum::Json;
 use axum::body::Bytes;
 use axum::response::{IntoResponse as _, Response};
-use serde_json::json;
 use tokio::time::Instant;
 
 use super::held_by::Hold;
@@ -23,6 +22,7 @@ use crate::domain::message::{Message, NAME_BYTES_MAX};
 use crate::domain::state::State as MessageState;
 use crate::domain::time::parse_rfc3339;
 use crate::store::Queue;
+use crate::wire::message::MessageList;
 
 /// Messages that one request looks at.
 const LOOKED_MAX: u64 = 10_000;
@@ -100,16 +100,14 @@ pub(super) async fn search(
     let of: u64 = wish.states.iter().map(|state| counts.of(*state)).sum();
     let found = look(door, queue, &wish).await?;
     let hold = Hold::of(door, name, &found.messages).await?;
-    let views: Vec<_> =
-        found.messages.iter().map(|message| hold.view(message, wish.is_full)).collect();
-    Ok(Json(json!({
-        "messages": views,
-        "next_cursor": found.next.as_ref().map(|next| next.write(name)),
-        "looked": found.looked,
+    let page = MessageList {
+        messages: found.messages.iter().map(|message| hold.view(message, wish.is_full)).collect(),
+        next_cursor: found.next.as_ref().map(|next| next.write(name)),
+        looked: found.looked,
         // More may have come in since the first page.
-        "of": of.max(found.looked),
-    }))
-    .into_response())
+        of: of.max(found.looked),
+    };
+    Ok(Json(page).into_response())
 }
 
 fn read_wish(queue: &QueueName, query: Option<&str>) -> Result<Wish, Problem> {

@@ -19,6 +19,8 @@ use crate::domain::id::MessageId;
 use crate::domain::message::{Message, NewMessage, When};
 use crate::domain::state::State as MessageState;
 use crate::store::{Accepted, NotAccepted, Part, Queue, StoreError};
+use crate::wire::message::{ForgottenMessage, RepeatedAnswer};
+use crate::wire::new_message::MessageRequest;
 
 /// Hands a message over.
 ///
@@ -30,10 +32,10 @@ use crate::store::{Accepted, NotAccepted, Part, Queue, StoreError};
         ("queue" = String, Path, description = "The queue's name"),
         ("Idempotency-Key" = Option<String>, Header, description = "In place of idempotency_key; quoted or bare"),
     ),
-    request_body(content = ref("#/components/schemas/NewMessage"), content_type = "application/json"),
+    request_body(content = MessageRequest, content_type = "application/json"),
     responses(
-        (status = 201, description = "Taken in", body = ref("#/components/schemas/Message"), headers(("Location" = String, description = "The message's address"))),
-        (status = 200, description = "Taken in before", body = ref("#/components/schemas/Repeated")),
+        (status = 201, description = "Taken in", body = MessageView<'static>, headers(("Location" = String, description = "The message's address"))),
+        (status = 200, description = "Taken in before", body = RepeatedAnswer<'static>),
         (status = 413, description = "The body is larger than server.body_limit"),
         (status = 415, description = "The body is not JSON"),
         (status = 422, description = "The idempotency key belongs to a different message, whose id is in id"),
@@ -79,7 +81,7 @@ pub(super) fn not_accepted(refused: NotAccepted) -> Problem {
                 "this idempotency key was given to a different message, {first}; use another key"
             ),
         )
-        .with("id", first.to_string()),
+        .with_id(first.to_string()),
         NotAccepted::Store(
             StoreError::Unavailable(why) | StoreError::Denied(why) | StoreError::NotDurable(why),
         ) => Problem::store_unavailable(format!(
@@ -121,10 +123,12 @@ async fn taken(
 async fn first_message(door: &Door, accepted: &Accepted) -> Result<Response, Problem> {
     let location = [(header::LOCATION, location(&accepted.id)?)];
     let Some(message) = door.store().messages.get_part(&accepted.id, Part::Head).await? else {
-        let bare = serde_json::json!({
-            "id": accepted.id.to_string(), "queue": accepted.id.queue.as_str(), "state": null,
-            "duplicate": true,
-        });
+        let bare = ForgottenMessage {
+            id: accepted.id.to_string(),
+            queue: accepted.id.queue.to_string(),
+            state: None,
+            duplicate: true,
+        };
         return Ok((StatusCode::OK, location, Json(bare)).into_response());
     };
     let hold = Hold::of(door, &message.id.queue, std::slice::from_ref(&message)).await?;

@@ -21,7 +21,8 @@ use super::query::Query;
 use super::{Door, Shared, callback_target, idempotency, intake, repeat};
 use crate::domain::id::QueueName;
 use crate::domain::topic::EventId;
-use crate::store::{Event, Published, StoreError, Topic};
+use crate::store::{Published, StoreError, Topic, TopicEvent};
+use crate::wire::new_message::MessageRequest;
 
 /// How long the answer waits for the queues: usually all have their messages by then, and who asks for
 /// one at once finds it.
@@ -40,7 +41,7 @@ const READ_AT_ONCE: usize = 16;
         ("topic" = String, Path, description = "The topic's name"),
         ("Idempotency-Key" = Option<String>, Header, description = "In place of idempotency_key; quoted or bare"),
     ),
-    request_body(content = ref("#/components/schemas/NewMessage"), content_type = "application/json"),
+    request_body(content = MessageRequest, content_type = "application/json"),
     responses(
         (status = 201, description = "Kept", body = ref("#/components/schemas/Event")),
         (status = 200, description = "Published before", body = ref("#/components/schemas/Event")),
@@ -94,7 +95,7 @@ pub(super) async fn publish(
                 "this idempotency key was given to a different event, {first}; use another key"
             ),
         )
-        .with("id", first.to_string())),
+        .with_id(first.to_string())),
     }
 }
 
@@ -117,7 +118,7 @@ fn view(event: &EventId, queues: &[QueueName], left: &[QueueName]) -> Value {
     let messages: Vec<Value> = queues
         .iter()
         .map(|queue| {
-            let id = Event::message_id(event, queue).to_string();
+            let id = TopicEvent::message_id(event, queue).to_string();
             let mut message = json!({ "queue": queue.as_str(), "id": id });
             if left.contains(queue) {
                 message["pending"] = true.into();

@@ -13,15 +13,16 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use serde::Serialize;
 
 use super::paths::InQueue;
 use super::problem::Problem;
-use super::view::{BodyView, Pairs};
 use super::{Shared, idempotency, intake};
 use crate::domain::message::NewMessage;
 use crate::domain::outcome::{Answer, Outcome};
 use crate::store::Queue;
+use crate::wire::exchange::{ExchangeAnswerView, ExchangeRequestView, ExchangeView};
+use crate::wire::new_message::MessageRequest;
+use crate::wire::{Pairs, text_or_base64};
 
 /// What a test call comes to; an error is a sentence for people.
 pub type TryFuture = Pin<Box<dyn Future<Output = Result<TryReport, String>> + Send>>;
@@ -64,9 +65,9 @@ pub struct TryRequest {
 #[utoipa::path(
     post, path = "/v1/queues/{queue}/try", operation_id = "try_queue", tag = "queues",
     params(("queue" = String, Path, description = "The queue's name")),
-    request_body(content = ref("#/components/schemas/NewMessage"), content_type = "application/json"),
+    request_body(content = MessageRequest, content_type = "application/json"),
     responses(
-        (status = 200, description = "The exchange, whatever it came to", body = ref("#/components/schemas/Exchange")),
+        (status = 200, description = "The exchange, whatever it came to", body = ExchangeView<'static>),
         (status = 413, description = "The body is larger than server.body_limit"),
         (status = 415, description = "The body is not JSON"),
     ),
@@ -87,57 +88,38 @@ pub(super) async fn try_call(
     Ok(Json(view(&report)).into_response())
 }
 
-#[derive(Serialize)]
-struct ExchangeView<'a> {
-    request: RequestView<'a>,
-    answer: AnswerView<'a>,
-    outcome: &'static str,
-    duration_ms: u64,
-}
-
-#[derive(Serialize)]
-struct RequestView<'a> {
-    method: &'a str,
-    url: &'a str,
-    headers: Pairs<'a>,
-    #[serde(flatten)]
-    body: BodyView<'a>,
-}
-
-#[derive(Serialize)]
-struct AnswerView<'a> {
-    status_code: Option<u16>,
-    content_type: Option<&'a str>,
-    #[serde(flatten)]
-    body: BodyView<'a>,
-    error: Option<&'a str>,
-}
-
 fn view(report: &TryReport) -> ExchangeView<'_> {
     let request = &report.request;
-    let answer = match &report.answer {
-        Answer::Answered { status, content_type, body, .. } => AnswerView {
-            status_code: Some(*status),
-            content_type: content_type.as_deref(),
-            body: BodyView(Some(body)),
-            error: None,
-        },
-        Answer::NotSent { error, .. } | Answer::Unknown { error } => AnswerView {
-            status_code: None,
-            content_type: None,
-            body: BodyView(None),
-            error: Some(error),
-        },
-    };
+    let (body, body_base64) = text_or_base64(Some(&request.body));
     ExchangeView {
-        request: RequestView {
-            method: &request.method,
-            url: &request.url,
-            headers: Pairs(&request.headers),
-            body: BodyView(Some(&request.body)),
+        request: ExchangeRequestView {
+            method: request.method.as_str().into(),
+            url: request.url.as_str().into(),
+            headers: Pairs::from(&*request.headers),
+            body,
+            body_base64,
         },
-        answer,
-        outcome: report.outcome.as_str(),
+        answer: answer(&report.answer),
+        outcome: report.outcome.as_str().into(),
         duration_ms: report.duration_ms,
+    }
+}
+
+fn answer(answer: &Answer) -> ExchangeAnswerView<'_> {
+    let (status_code, content_type, bytes, error) = match answer {
+        Answer::Answered { status, content_type, body, .. } => {
+            (Some(*status), content_type.as_deref(), Some(&**body), None)
+        }
+        Answer::NotSent { error, .. } | Answer::Unknown { error } => {
+            (None, None, None, Some(error.as_str()))
+        }
+    };
+    let (body, body_base64) = text_or_base64(bytes);
+    ExchangeAnswerView {
+        status_code,
+        content_type: content_type.map(Into::into),
+        body,
+        body_base64,
+        error: error.map(Into::into),
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::problem::{Code, Problem};
 pub(super) use crate::wire::Moment;
 pub(super) use crate::wire::message::{
-    AttemptView, BodyView, FailingView, MessageView, Pairs, PayloadView,
+    AttemptList, AttemptView, FailingView, MessageList, MessageView,
 };
 
 /// Room for a message as it is shown, so that its text is written once and not moved while it grows.

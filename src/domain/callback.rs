@@ -16,6 +16,8 @@ use super::state::State;
 
 /// Longest url of a callback, in bytes.
 pub const URL_BYTES_MAX: usize = 2048;
+/// Most words in a list of final states: more than there are, as a repeated one does no harm.
+pub const FINAL_WORDS_MAX: usize = 16;
 /// The default deadline of a whole callback, in milliseconds.
 pub const TIMEOUT_MS: u64 = 10_000;
 
@@ -70,11 +72,15 @@ impl CallbackOn {
         })
     }
 
-    /// The words, in the order in which states are shown.
+    /// The states, in the order in which they are shown.
+    pub fn states(self) -> impl Iterator<Item = State> {
+        BITS.iter().filter(move |(_, bit)| self.0 & bit != 0).map(|(state, _)| *state)
+    }
+
+    /// Their words.
     #[must_use]
     pub fn words(self) -> Vec<&'static str> {
-        let told = BITS.iter().filter(|(_, bit)| self.0 & bit != 0);
-        told.map(|(state, _)| state.as_str()).collect()
+        self.states().map(State::as_str).collect()
     }
 }
 
@@ -104,6 +110,8 @@ pub struct CallbackPolicy {
     pub on: CallbackOn,
     /// Callbacks per time over all nodes; `None`: as fast as their hosts answer.
     pub rate: Option<Rate>,
+    /// Callbacks under way or waiting for their host, over all nodes; `None`: what suits the number of shards.
+    pub concurrency: Option<u32>,
     /// One deadline for a whole callback, in milliseconds.
     pub timeout_ms: u64,
     /// Sent with every callback to the queue's own url; values may be secret.
@@ -135,6 +143,7 @@ impl CallbackPolicy {
             url: None,
             on: CallbackOn::USUAL,
             rate: None,
+            concurrency: None,
             timeout_ms: TIMEOUT_MS,
             headers: Vec::new(),
             signing_secret: None,

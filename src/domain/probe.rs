@@ -4,13 +4,18 @@
 //! bytes travel and where the count is kept.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::endpoint::{HttpDownstream, Secret};
 use super::id::{MessageId, QueueName};
 use super::outcome::Answer;
+use super::spread::lengthened;
 
 /// What stands for the message's id in the url.
 pub const ID_PLACE: &str = "{id}";
+
+/// By how much of itself the time to the next question is lengthened at most.
+const SPREAD: f64 = 0.2;
 
 /// Whom to ask, and what the answers mean.
 #[derive(Clone, PartialEq)]
@@ -110,18 +115,9 @@ impl ProbePolicy {
         let longest_ms = longest_ms.max(self.after_ms);
         let delay_ms = self.after_ms.saturating_mul(1 << probes.min(32)).min(longest_ms);
         let delay_ms = delay_ms.max(asked_ms);
-        Some(delay_ms.saturating_add(share(delay_ms, random)))
+        let later = lengthened(Duration::from_millis(delay_ms), SPREAD, random.clamp(0.0, 1.0));
+        Some(u64::try_from(later.as_millis()).unwrap_or(u64::MAX).max(delay_ms))
     }
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a share of a positive time; a spread need not be exact"
-)]
-fn share(delay_ms: u64, random: f64) -> u64 {
-    (delay_ms as f64 * 0.2 * random.clamp(0.0, 1.0)) as u64
 }
 
 /// The url may hold a secret: only its shown form is shown.

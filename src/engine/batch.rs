@@ -130,7 +130,7 @@ fn note_reading(exchanges: &Exchanges, reading: &Reading) {
         exchanges.store.metrics().queue.unreadable_answers.get_or_create(&label).inc();
     }
     if foreign > 0 {
-        exchanges.store.metrics().count(queue.as_str(), "foreign_result", foreign);
+        exchanges.queue.metrics.count("foreign_result", foreign);
     }
     let now = Instant::now();
     match exchanges.unreadable.note(unreadable.is_some(), now) {

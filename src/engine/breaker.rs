@@ -37,13 +37,13 @@ pub(super) struct Hosts {
     /// Calls that may be under way at all of them together.
     calls_max: usize,
     // A plain mutex: held for a look-up, never across an await.
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<HostsState>>,
     /// One permit of the rate is asked for at a time: who waits for the first needs no second.
     pub(super) pace: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct HostsState {
     hosts: HashMap<String, Host>,
     calls: usize,
     number: u64,
@@ -75,7 +75,7 @@ pub(super) enum News {
 
 /// What a callback meets at its host.
 #[derive(Debug)]
-pub(super) enum Entry {
+pub(super) enum Admission {
     /// It may go.
     Go(HostSlot),
     /// A slot will come free soon, or it is over by this moment.
@@ -100,7 +100,7 @@ pub(super) enum Said {
 /// A place among the calls under way at a host.
 #[derive(Debug)]
 pub(super) struct HostSlot {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<HostsState>>,
     host: String,
     number: u64,
 }
@@ -117,22 +117,22 @@ impl Hosts {
     }
 
     /// A slot at this host, if it takes calls.
-    pub(super) fn enter(&self, name: &str, now: Instant) -> Entry {
+    pub(super) fn enter(&self, name: &str, now: Instant) -> Admission {
         let mut state = lock(&self.state);
-        let State { hosts, calls, number } = &mut *state;
+        let HostsState { hosts, calls, number } = &mut *state;
         if hosts.len() > REMEMBERED_MAX {
             hosts.retain(|_, host| !host.calls.is_empty() || host.shut_until.is_some());
         }
         let host = hosts.entry(name.to_owned()).or_default();
         let is_trial = match host.shut_until {
             Some(until) if until > now => {
-                return Entry::Later(
+                return Admission::Later(
                     "no calls are made to this host for a while, because its calls failed",
                     until - now,
                 );
             }
             Some(_) if host.tried_by.is_some() => {
-                return Entry::Later("it is being tried after failures", BUSY);
+                return Admission::Later("it is being tried after failures", BUSY);
             }
             shut => shut.is_some(),
         };
@@ -141,15 +141,15 @@ impl Hosts {
         if host.calls.len() >= most {
             let oldest = host.calls.values().next().copied().unwrap_or(now);
             return match oldest + QUICK {
-                until if until > now => Entry::Soon(Arc::clone(&host.freed), until),
-                _ => Entry::Later("it is busy and slow", BUSY),
+                until if until > now => Admission::Soon(Arc::clone(&host.freed), until),
+                _ => Admission::Later("it is busy and slow", BUSY),
             };
         }
         *number += 1;
         *calls += 1;
         host.calls.insert(*number, now);
         host.tried_by = is_trial.then_some(*number);
-        Entry::Go(HostSlot {
+        Admission::Go(HostSlot {
             state: Arc::clone(&self.state),
             host: name.to_owned(),
             number: *number,
@@ -249,7 +249,7 @@ pub(super) fn later_ms(least: Duration, times: u32, random: f64) -> u64 {
     u64::try_from(lengthened(base, 0.5, random).as_millis()).unwrap_or(u64::MAX)
 }
 
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+fn lock(state: &Mutex<HostsState>) -> MutexGuard<'_, HostsState> {
     state.lock()
 }
 
@@ -259,19 +259,19 @@ mod tests {
 
     fn go(hosts: &Hosts, name: &str, now: Instant) -> HostSlot {
         match hosts.enter(name, now) {
-            Entry::Go(slot) => slot,
+            Admission::Go(slot) => slot,
             other => panic!("{name}: {other:?}"),
         }
     }
 
     fn is_later(hosts: &Hosts, name: &str, now: Instant) -> bool {
-        matches!(hosts.enter(name, now), Entry::Later(..))
+        matches!(hosts.enter(name, now), Admission::Later(..))
     }
 
     /// So many calls of `name` under way.
     fn fill(hosts: &Hosts, name: &str, now: Instant) -> Vec<HostSlot> {
         let mut slots = Vec::new();
-        while let Entry::Go(slot) = hosts.enter(name, now) {
+        while let Admission::Go(slot) = hosts.enter(name, now) {
             slots.push(slot);
         }
         slots
@@ -297,14 +297,14 @@ mod tests {
     async fn a_quick_host_is_waited_for_and_a_slow_one_is_not() {
         let (hosts, now) = (Hosts::new(64), Instant::now());
         let mut slots = fill(&hosts, "a", now);
-        let Entry::Soon(freed, until) = hosts.enter("a", now) else { panic!("it is quick") };
+        let Admission::Soon(freed, until) = hosts.enter("a", now) else { panic!("it is quick") };
         assert_eq!(until, now + QUICK);
         drop(slots.pop());
         freed.notified().await;
         slots.push(go(&hosts, "a", now));
         assert!(is_later(&hosts, "a", now + QUICK));
         slots.iter().for_each(|slot| slot.begin(now + QUICK));
-        assert!(matches!(hosts.enter("a", now + QUICK), Entry::Soon(..)));
+        assert!(matches!(hosts.enter("a", now + QUICK), Admission::Soon(..)));
     }
 
     #[tokio::test]

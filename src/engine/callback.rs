@@ -9,7 +9,7 @@ use std::time::Duration;
 use rand::Rng as _;
 use tokio::time::Instant;
 
-use super::breaker::{Entry, HostSlot, Hosts, News, Said, later_ms};
+use super::breaker::{Admission, HostSlot, Hosts, News, Said, later_ms};
 use super::exchange::{Began, Exchanges, Tried, error_of};
 use crate::domain::callback::{NoTarget, host_of};
 use crate::domain::endpoint::HttpDownstream;
@@ -184,9 +184,9 @@ enum Closed {
 async fn slot_at(exchanges: &Exchanges, hosts: &Hosts, host: &str) -> Result<HostSlot, Closed> {
     loop {
         match hosts.enter(host, Instant::now()) {
-            Entry::Go(slot) => return Ok(slot),
-            Entry::Later(why, least) => return Err(Closed::Later(why, least)),
-            Entry::Soon(freed, until) => tokio::select! {
+            Admission::Go(slot) => return Ok(slot),
+            Admission::Later(why, least) => return Err(Closed::Later(why, least)),
+            Admission::Soon(freed, until) => tokio::select! {
                 () = exchanges.stop.cancelled() => return Err(Closed::Stopping),
                 () = freed.notified() => {}
                 () = tokio::time::sleep_until(until) => {}

@@ -27,7 +27,6 @@ use crate::domain::outcome::{Answer, Outcome, Reading, classify};
 use crate::domain::settlement::Settlement;
 use crate::failpoint::failpoint;
 use crate::store::{Claimed, LeaseEnd, Queue, Store};
-use crate::telemetry::{Histogram, OutcomeLabel, QueueLabel};
 use crate::transport::Transport;
 
 /// Longest error text that is kept of an attempt.
@@ -46,10 +45,6 @@ pub(super) struct Exchanges {
     pub(super) shortage: Shortage,
     /// Fires when the queue stops: what can be given back is not waited for.
     pub(super) stop: CancellationToken,
-    /// The queue's own, looked up once: every success counts here.
-    delivered: Histogram,
-    /// The same for how late calls start.
-    pub(super) lateness: Histogram,
     /// Answers to batches that say something which nobody can read.
     pub(super) unreadable: Episode,
     /// Answers to batches that name messages which were not in them.
@@ -103,30 +98,10 @@ impl Exchanges {
         in_flight: Arc<InFlight>,
         stop: CancellationToken,
     ) -> Self {
-        let name = &queue.policy.name;
-        let outcome = Outcome::Delivered.as_str();
-        let metrics = store.metrics();
-        let delivered = metrics
-            .queue
-            .attempt_duration_seconds
-            .get_or_create_owned(&OutcomeLabel { queue: name.to_string(), outcome });
         let hosts = Hosts::of(&queue.policy);
-        let lateness = store.messages.lateness(&queue.policy);
         let shortage = Shortage::default();
         let (unreadable, foreign) = (Episode::default(), Episode::default());
-        Self {
-            store,
-            queue,
-            transport,
-            hosts,
-            in_flight,
-            shortage,
-            stop,
-            delivered,
-            lateness,
-            unreadable,
-            foreign,
-        }
+        Self { store, queue, transport, hosts, in_flight, shortage, stop, unreadable, foreign }
     }
 
     /// The gates once more, right before the first byte: the window may be closing, the messages may have
@@ -173,8 +148,7 @@ impl Exchanges {
         let is_late = self.queue.policy.claim_rate().is_some()
             && Instant::now() > message.slot + START_LATE_MAX;
         if is_late {
-            let label = QueueLabel { queue: self.queue.policy.name.to_string() };
-            self.store.metrics().queue.permits_unused.get_or_create(&label).inc();
+            self.queue.metrics.permit_unused();
         }
         is_late
     }
@@ -205,13 +179,7 @@ impl Exchanges {
         let outcome = classify(&answer, Reading { on_uncertain, retry, is_in_doubt });
         let took = began.at.elapsed();
         let (started_at_ms, ended_at_ms) = (began.at_ms, began.after(took));
-        if outcome == Outcome::Delivered {
-            self.delivered.observe(took.as_secs_f64());
-        } else {
-            let label = OutcomeLabel { queue: policy.name.to_string(), outcome: outcome.as_str() };
-            let durations = &self.store.metrics().queue.attempt_duration_seconds;
-            durations.get_or_create(&label).observe(took.as_secs_f64());
-        }
+        self.queue.metrics.attempt(outcome.as_str(), took);
         self.note_shortage(&answer, outcome);
         let random = rand::rng().random();
         Tried { started_at_ms, ended_at_ms, answer, outcome, error: None, random }
@@ -253,8 +221,7 @@ impl Exchanges {
         let settlement =
             decide(outcome, policy, &message.details.retry_policy(&policy.retry), facts);
         if outcome == Outcome::Unknown && matches!(settlement, Settlement::Retry { .. }) {
-            let label = QueueLabel { queue: policy.name.to_string() };
-            self.store.metrics().queue.possible_duplicates.get_or_create(&label).inc();
+            self.queue.metrics.possible_duplicate();
         }
         settlement
     }

@@ -41,8 +41,7 @@ pub(super) async fn run(
         give_back(&expired, &Settlement::Release, None, false, outcomes).await;
         if parts.is_first_call() {
             for message in &part {
-                let (policy, lateness) = (&exchanges.queue.policy, &exchanges.lateness);
-                exchanges.store.messages.note_start(policy, message, held, lateness);
+                exchanges.store.messages.note_start(&exchanges.queue, message, held);
             }
         }
         // One call under one deadline, whose answer is read as an outcome.

@@ -287,7 +287,7 @@ impl Asking {
                 let reason = why.reason(message.attempt, &error);
                 let changed = self.resolve(message, Decision::Dead, words, Some(&reason)).await;
                 if let Ok(Changed::Done) = changed {
-                    tally::dead(&self.store, &policy.name, message.id.ulid, why.word(), &reason);
+                    tally::dead(&self.store, &self.queue, message.id.ulid, why.word(), &reason);
                 }
                 changed
             }

@@ -24,13 +24,13 @@ pub(super) struct Runners {
     exchanges: Arc<Exchanges>,
     tasks: Tasks,
     // A plain mutex: held to push and to pop, never across an await.
-    idle: Arc<Mutex<Idle>>,
+    idle: Arc<Mutex<IdleRunners>>,
 }
 
 /// Runners that wait, each with what it is called by; a timer for each of them would cost more than its
 /// wait. Who waited least is called first, so that the others can end.
 #[derive(Debug, Default)]
-struct Idle {
+struct IdleRunners {
     runners: Vec<(Instant, oneshot::Sender<Work>)>,
     /// Whether somebody looks after those that nobody calls.
     is_watched: bool,
@@ -104,7 +104,7 @@ impl Runners {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Idle> {
+    fn lock(&self) -> MutexGuard<'_, IdleRunners> {
         self.idle.lock()
     }
 }

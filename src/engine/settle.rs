@@ -105,13 +105,13 @@ impl Settler {
             Verdict::Ok | Verdict::Already => {
                 // The call may have been repeated: what had been done before was done by this node.
                 if let Settlement::Bury { word, reason, .. } = &end.settlement {
-                    tally::dead(&self.store, queue, end.lease.ulid, word, reason);
+                    tally::dead(&self.store, &self.queue, end.lease.ulid, word, reason);
                 }
             }
             Verdict::Late => digest.note(Kind::Late, queue.as_str(), "", id),
             Verdict::Stale | Verdict::Gone => digest.note(Kind::Stale, queue.as_str(), "", id),
         }
-        tally::late(&self.store, queue, verdict);
+        tally::late(&self.queue, verdict);
     }
 
     fn not_kept(&self, endings: &[Ending], error: &str) {

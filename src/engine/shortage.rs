@@ -18,11 +18,11 @@ pub(super) struct Shortage {
     /// Read for each call; the rest only during a shortage.
     is_on: AtomicBool,
     // A plain mutex: held to read and to write two moments, never across an await.
-    times: Mutex<Option<Times>>,
+    times: Mutex<Option<ShortageTimes>>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Times {
+struct ShortageTimes {
     since: Instant,
     until: Instant,
 }
@@ -32,7 +32,7 @@ impl Shortage {
     pub(super) fn met(&self, now: Instant) -> bool {
         let mut times = self.lock();
         let since = times.map_or(now, |times| times.since);
-        let is_news = times.replace(Times { since, until: now + PAUSE }).is_none();
+        let is_news = times.replace(ShortageTimes { since, until: now + PAUSE }).is_none();
         self.is_on.store(true, Ordering::Release);
         is_news
     }
@@ -56,7 +56,7 @@ impl Shortage {
         (until > now).then(|| until - now)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Times>> {
+    fn lock(&self) -> MutexGuard<'_, Option<ShortageTimes>> {
         self.times.lock()
     }
 }

@@ -11,7 +11,6 @@ use super::slots::Slot;
 use crate::domain::settlement::Settlement;
 use crate::failpoint::failpoint;
 use crate::store::Claimed;
-use crate::telemetry::QueueLabel;
 
 /// A claimed message or batch.
 #[derive(Debug)]
@@ -38,8 +37,7 @@ impl Work {
 
     /// Hands the messages back, since their permit came too late: no byte left.
     pub(super) async fn give_back(self, exchanges: &Exchanges) {
-        let label = QueueLabel { queue: exchanges.queue.policy.name.to_string() };
-        exchanges.store.metrics().queue.permits_unused.get_or_create(&label).inc();
+        exchanges.queue.metrics.permit_unused();
         let (messages, _, outcomes) = self.split(exchanges);
         let released = |message| outcomes.of(message, Settlement::Release, None);
         outcomes.settle(messages.iter().map(released).collect(), true).await;

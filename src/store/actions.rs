@@ -11,7 +11,7 @@ use crate::store::redis::keys;
 use crate::store::redis::reply::Reply;
 use crate::store::redis::script::{call, fields};
 use crate::store::wire::Wire;
-use crate::store::wire::site::Site;
+use crate::store::wire::script_keys::ScriptKeys;
 
 /// Actions that are kept.
 const ACTIONS_MAX: usize = 10_000;
@@ -76,7 +76,7 @@ impl Actions {
         let json = serde_json::to_vec(action).unwrap_or_default();
         let keys = keys::actions(self.wire.namespace());
         let call = call!(Note, action = json, kept_max = ACTIONS_MAX);
-        let mut reply = self.wire.call_durably(Site::of(&keys), &call).await?;
+        let mut reply = self.wire.call_durably(ScriptKeys::of(&keys), &call).await?;
         fields!(reply as Note; id: String);
         Ok(id)
     }

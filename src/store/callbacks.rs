@@ -36,7 +36,9 @@ pub(super) fn policy(queue: &QueuePolicy, is_known: bool) -> Option<QueuePolicy>
         rate: callback.rate,
         // Its exchanges are short: what a lost node was telling is told by another soon.
         lease_ms: lease::shortest_ms(callback.timeout_ms),
-        concurrency: CONCURRENCY.max(CONCURRENCY_OF_SHARD * u32::from(queue.shards)),
+        concurrency: callback
+            .concurrency
+            .unwrap_or_else(|| CONCURRENCY.max(CONCURRENCY_OF_SHARD * u32::from(queue.shards))),
         retention: queue.retention,
         retry: callback.retry.clone(),
         downstream: Downstream::Callbacks(callback),

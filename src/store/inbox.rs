@@ -24,7 +24,7 @@ use crate::store::redis::reply::Reply;
 use crate::store::redis::script::arg;
 use crate::store::redis::script::{call, fields, row, rows};
 use crate::store::wire::Wire;
-use crate::store::wire::site::Site;
+use crate::store::wire::script_keys::ScriptKeys;
 use crate::store::{Given, StoreError};
 use crate::telemetry::QueueLabel;
 
@@ -52,12 +52,12 @@ const STRAY_KEYS_MAX: usize = 20_000;
 #[derive(Debug, Clone)]
 pub struct Inbox {
     wire: Wire,
-    state: Arc<State>,
+    switch: Arc<Switch>,
 }
 
 /// Whether streams are read, and who waits for a change of that.
 #[derive(Debug, Default)]
-struct State {
+struct Switch {
     is_enabled: AtomicBool,
     changed: Notify,
     /// When streams of unknown queues were last looked for.
@@ -75,14 +75,14 @@ pub struct Backlog {
 
 /// One entry of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct InboxEntry {
     /// Its id, `<ms>-<number>`.
     pub id: String,
     /// Names and values, in the order in which they came.
     pub fields: Vec<(Bytes, Bytes)>,
 }
 
-impl Entry {
+impl InboxEntry {
     /// When it was added, as its id says.
     #[must_use]
     pub fn added_ms(&self) -> u64 {
@@ -105,27 +105,27 @@ fn added_ms(id: &str) -> Option<u64> {
 
 impl Inbox {
     pub(super) fn new(wire: &Wire, settings: &Settings) -> Self {
-        let inbox = Self { wire: wire.clone(), state: Arc::default() };
+        let inbox = Self { wire: wire.clone(), switch: Arc::default() };
         inbox.set(settings);
         inbox
     }
 
     /// Takes over whether streams are read.
     pub fn set(&self, settings: &Settings) {
-        let state = &self.state;
-        state.is_enabled.store(settings.inbox.enabled, Ordering::Release);
-        state.changed.notify_one();
+        let switch = &self.switch;
+        switch.is_enabled.store(settings.inbox.enabled, Ordering::Release);
+        switch.changed.notify_one();
     }
 
     /// Whether streams are read.
     #[must_use]
     pub fn is_enabled(&self) -> bool {
-        self.state.is_enabled.load(Ordering::Acquire)
+        self.switch.is_enabled.load(Ordering::Acquire)
     }
 
     /// Returns when whether streams are read was set.
     pub async fn changed(&self) {
-        self.state.changed.notified().await;
+        self.switch.changed.notified().await;
     }
 
     /// The stream of a queue.
@@ -161,7 +161,7 @@ impl Inbox {
         queues: Vec<QueueName>,
     ) -> Result<Vec<(QueueName, Backlog)>, StoreError> {
         let keys: Vec<String> = queues.iter().map(|queue| self.stream(queue.as_str())).collect();
-        let mut reply = self.wire.call(Site::of(&keys), &call!(Glance)).await?;
+        let mut reply = self.wire.call(ScriptKeys::of(&keys), &call!(Glance)).await?;
         let mut found = Vec::new();
         for queue in queues {
             fields!(row of reply as Glance; entries: Option<u64>, oldest: String);
@@ -176,13 +176,13 @@ impl Inbox {
     ///
     /// # Errors
     /// [`StoreError::Full`] before anything is drawn, where the queue takes no messages now.
-    pub async fn draw(&self, queue: &Queue) -> Result<Vec<Entry>, StoreError> {
+    pub async fn draw(&self, queue: &Queue) -> Result<Vec<InboxEntry>, StoreError> {
         for shard in &queue.shards {
-            self.wire.check_room(&shard.keys.all[0])?;
+            self.wire.check_capacity(&shard.keys.all[0])?;
         }
         let keys = [self.stream(queue.policy.name.as_str())];
         let call = call!(Draw, group = GROUP, most = DRAW_MAX, left_behind_ms = LEFT_BEHIND_MS);
-        let mut reply = self.wire.call(Site::of(&keys), &call).await?;
+        let mut reply = self.wire.call(ScriptKeys::of(&keys), &call).await?;
         let mut entries = Vec::new();
         while reply.len() > 0 {
             fields!(row of reply as Draw; id: String, fields: Reply);
@@ -190,7 +190,7 @@ impl Inbox {
             while values.len() > 0 {
                 fields.push((values.bytes()?, values.bytes()?));
             }
-            entries.push(Entry { id, fields });
+            entries.push(InboxEntry { id, fields });
         }
         Ok(entries)
     }
@@ -205,7 +205,7 @@ impl Inbox {
         }
         let keys = [self.stream(queue.as_str())];
         let call = call!(Digest, group = GROUP, ..ids.iter().map(|id| [arg(id)]));
-        self.wire.call(Site::of(&keys), &call).await.map(drop)
+        self.wire.call(ScriptKeys::of(&keys), &call).await.map(drop)
     }
 
     /// Keeps an entry that cannot be taken, with the reason; safe when this returns.
@@ -215,11 +215,11 @@ impl Inbox {
     pub async fn reject(
         &self,
         queue: &QueueName,
-        entry: &Entry,
+        entry: &InboxEntry,
         why: &str,
     ) -> Result<(), StoreError> {
         let keys = [keys::inbox_rejected(self.wire.namespace())];
-        self.wire.check_room(&keys[0])?;
+        self.wire.check_capacity(&keys[0])?;
         let about = [("queue", queue.as_str()), ("entry", &*entry.id), ("reason", why)];
         let about = about.map(|(name, value)| row!(Reject: name = name, value = value));
         let fields = entry.fields.iter().map(|(name, value)| {
@@ -227,7 +227,7 @@ impl Inbox {
             row!(Reject: name = name.to_vec(), value = kept.to_vec())
         });
         let call = call!(Reject, kept_max = REJECTED_MAX, ..about.into_iter().chain(fields));
-        self.wire.call_durably(Site::of(&keys), &call).await?;
+        self.wire.call_durably(ScriptKeys::of(&keys), &call).await?;
         let label = QueueLabel { queue: queue.to_string() };
         self.wire.metrics().intake.inbox_rejected.get_or_create(&label).inc();
         Ok(())
@@ -239,7 +239,7 @@ impl Inbox {
     /// [`StoreError::Unavailable`].
     pub async fn rejected(&self) -> Result<u64, StoreError> {
         let keys = [keys::inbox_rejected(self.wire.namespace())];
-        let mut reply = self.wire.call(Site::of(&keys), &call!(Glance)).await?;
+        let mut reply = self.wire.call(ScriptKeys::of(&keys), &call!(Glance)).await?;
         fields!(row of reply as Glance; entries: u64, oldest: Bytes);
         drop(oldest);
         Ok(entries)
@@ -251,7 +251,7 @@ impl Inbox {
     /// [`StoreError::Unavailable`].
     pub async fn stray_streams_now_and_then(&self) -> Result<Option<usize>, StoreError> {
         {
-            let strayed_at = &self.state.strayed_at;
+            let strayed_at = &self.switch.strayed_at;
             let mut strayed_at = strayed_at.lock();
             if strayed_at.is_some_and(|at| at.elapsed() < STRAY_EVERY) {
                 return Ok(None);

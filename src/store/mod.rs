@@ -1,4 +1,4 @@
-//! The only room that speaks Redis.
+//! The only module that speaks Redis.
 //!
 //! Owns the keys, the scripts (`lua/`, one verb a file), their callers (one method a verb), the
 //! connections and the wake-ups. Refuses to know HTTP, downstreams and when a verb is called.
@@ -33,9 +33,9 @@ pub use clock::alarm::ClockAlarm;
 pub use clock::time::Clock;
 pub use events::{Events, Heard, Subscription};
 pub use given::Given;
-pub use inbox::{Backlog, Entry, Inbox};
+pub use inbox::{Backlog, Inbox, InboxEntry};
 pub use messages::Messages;
-pub use messages::bulk::walk::{Step, WalkPage};
+pub use messages::bulk::walk::{WalkPage, WalkStep};
 pub use messages::claim::ClaimReply;
 pub use messages::claimed::Claimed;
 pub use messages::gate::{ClaimStatus, ClaimWish};
@@ -49,22 +49,23 @@ pub use messages::read::{Page, Part};
 pub use messages::receipt::{Receipt, ReceiptOf, Received};
 pub use messages::settle::{Lease, LeaseEnd, Verdict, Way};
 pub use operations::{
-    Keep, KeptOperation, OPERATIONS_RUNNING_MAX, Operations, Progress, Saved, Stage, Taken,
+    Keep, KeptOperation, OPERATIONS_RUNNING_MAX, Operations, Progress, Saved, Stage, TakenOperation,
 };
 pub use queue::{HORIZON_US, Queue, Shard};
-pub use queues::heads::{Head, Heads};
+pub use queues::heads::{Earliest, EarliestScores};
 pub use queues::{Counts, PauseInfo, Queues, ShardCounts};
 pub use record::RECORD_VERSION;
 pub use redis::error::StoreError;
 pub use redis::script::Verb;
 pub use schedules::{
-    Kept, LastTick, Paused, PutSchedule, SchedulePage, Schedules, Sweep, Tick, Touched, UnderWay,
+    Kept, LastTick, Paused, PutSchedule, SchedulePage, Schedules, Sweep, Tick, TickUnderWay,
+    Touched,
 };
 pub use server::Servers;
 pub use server::clock_alarms::ClockAlarms;
 pub use server::managed::{GUARD_COMMAND, ManagedRedis, ManagedRefused, guard};
 pub use server::nodes::{NodeInfo, Nodes};
-pub use topics::{Event, Outstanding, Published, Topic, Topics};
+pub use topics::{Outstanding, Published, Topic, TopicEvent, Topics};
 pub use wire::health::{Health, StartRefused};
 pub use wire::presence::{NodeId, RollCall};
 pub use wire::recovery::rollback::{Rollback, RollbackCause};

@@ -3,6 +3,8 @@
 //! Owns their shape, which the scripts take as it is, but for two: a claim looks for `in_doubt`, and a
 //! receipt writes who decided.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -10,46 +12,46 @@ use crate::domain::message::{Attempt, Message, Probes};
 
 /// What the Rust side keeps at the end of a state entry: opaque to the scripts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Tail {
+pub(crate) struct Tail<'a> {
     /// Whether an attempt's outcome is unknown: claims tell it with the header (see `claimed_header`
     /// in `lua/include/packed.lua`).
     #[serde(rename = "u", default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) in_doubt: bool,
     /// The last try.
     #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
-    pub(crate) attempt: Option<PackedAttempt>,
+    pub(crate) attempt: Option<PackedAttempt<'a>>,
     /// Why it is dead, uncertain or decided.
     #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
-    pub(crate) reason: Option<String>,
+    pub(crate) reason: Option<Cow<'a, str>>,
     /// What the downstream was asked while it was uncertain.
     #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
-    pub(crate) probes: Option<PackedProbes>,
+    pub(crate) probes: Option<PackedProbes<'a>>,
     /// The downstream's own name for it.
     #[serde(rename = "f", default, skip_serializing_if = "Option::is_none")]
-    pub(crate) reference: Option<String>,
+    pub(crate) reference: Option<Cow<'a, str>>,
     /// Who decided, if it was not the downstream's answer.
     #[serde(rename = "y", default, skip_serializing_if = "Option::is_none")]
-    pub(crate) by: Option<String>,
+    pub(crate) by: Option<Cow<'a, str>>,
 }
 
 /// What the downstream was asked, with short names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct PackedProbes {
+pub(crate) struct PackedProbes<'a> {
     n: u32,
     at: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     c: Option<u16>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    w: Option<String>,
+    w: Option<Cow<'a, str>>,
 }
 
-impl PackedProbes {
-    pub(crate) fn pack(probes: &Probes) -> Self {
+impl<'a> PackedProbes<'a> {
+    pub(crate) fn pack(probes: &'a Probes) -> Self {
         Self {
             n: probes.count,
             at: probes.last_at_ms,
             c: probes.status_code,
-            w: probes.error.clone(),
+            w: probes.error.as_deref().map(Cow::Borrowed),
         }
     }
 
@@ -62,7 +64,7 @@ impl PackedProbes {
             count: self.n,
             last_at_ms: self.at,
             status_code: self.c,
-            error: self.w,
+            error: self.w.map(Cow::into_owned),
             next_at_ms: None,
         }
     }
@@ -70,53 +72,53 @@ impl PackedProbes {
 
 /// An attempt with short names: it is stored per message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct PackedAttempt {
+pub(crate) struct PackedAttempt<'a> {
     n: u32,
     s: u64,
     e: u64,
-    o: String,
+    o: Cow<'a, str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     c: Option<u16>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    w: Option<String>,
+    w: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    t: Option<String>,
+    t: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     b: Option<String>,
 }
 
-impl Tail {
-    pub(crate) fn pack(attempt: Option<&Attempt>, reason: Option<&str>) -> Vec<u8> {
-        let (attempt, reason) = (attempt.map(pack_attempt), reason.map(str::to_owned));
+impl<'a> Tail<'a> {
+    pub(crate) fn pack(attempt: Option<&'a Attempt>, reason: Option<&'a str>) -> Vec<u8> {
+        let (attempt, reason) = (attempt.map(pack_attempt), reason.map(Cow::Borrowed));
         Self { attempt, reason, ..Self::default() }.to_bytes()
     }
 
     /// Of a message whose node was lost while it may have been sending it.
-    pub(crate) fn lost(reason: &str) -> Vec<u8> {
-        Self { in_doubt: true, reason: Some(reason.to_owned()), ..Self::default() }.to_bytes()
+    pub(crate) fn lost(reason: &'a str) -> Vec<u8> {
+        Self { in_doubt: true, reason: Some(reason.into()), ..Self::default() }.to_bytes()
     }
 
     pub(crate) fn of_attempt(
-        attempt: Option<&Attempt>,
-        reason: Option<&str>,
-        reference: Option<&str>,
+        attempt: Option<&'a Attempt>,
+        reason: Option<&'a str>,
+        reference: Option<&'a str>,
         in_doubt: bool,
     ) -> Vec<u8> {
         let attempt = attempt.map(pack_attempt);
-        let (reason, reference) = (reason.map(str::to_owned), reference.map(str::to_owned));
+        let (reason, reference) = (reason.map(Cow::Borrowed), reference.map(Cow::Borrowed));
         Self { in_doubt, attempt, reason, reference, ..Self::default() }.to_bytes()
     }
 
     /// The last words on a message that somebody decided on.
-    pub(crate) fn decided(message: &Message, reason: Option<&str>, by: &str) -> Self {
+    pub(crate) fn decided(message: &'a Message, reason: Option<&'a str>, by: &'a str) -> Self {
         Self {
             // It was uncertain; who sends it again may know better, and the downstream may not.
             in_doubt: true,
             attempt: message.last_attempt.as_ref().map(pack_attempt),
-            reason: reason.map(str::to_owned).or_else(|| message.reason.clone()),
+            reason: reason.or(message.reason.as_deref()).map(Cow::Borrowed),
             probes: message.probes.as_ref().filter(|p| p.count > 0).map(PackedProbes::pack),
-            reference: message.reference.clone(),
-            by: Some(by.to_owned()),
+            reference: message.reference.as_deref().map(Cow::Borrowed),
+            by: Some(by.into()),
         }
     }
 
@@ -131,22 +133,23 @@ impl Tail {
     }
 }
 
-fn pack_attempt(attempt: &Attempt) -> PackedAttempt {
+fn pack_attempt(attempt: &Attempt) -> PackedAttempt<'_> {
     use base64::Engine as _;
-    let (content_type, body) = attempt.response.clone().unzip();
+    let (content_type, body) =
+        attempt.response.as_ref().map(|(kind, body)| (kind.as_deref(), body)).unzip();
     PackedAttempt {
         n: attempt.attempt,
         s: attempt.started_at_ms,
         e: attempt.ended_at_ms,
-        o: attempt.outcome.clone(),
+        o: Cow::Borrowed(&attempt.outcome),
         c: attempt.status_code,
-        w: attempt.error.clone(),
-        t: content_type.flatten(),
+        w: attempt.error.as_deref().map(Cow::Borrowed),
+        t: content_type.flatten().map(Cow::Borrowed),
         b: body.map(|body| base64::engine::general_purpose::STANDARD_NO_PAD.encode(body)),
     }
 }
 
-impl PackedAttempt {
+impl PackedAttempt<'_> {
     pub(crate) fn unpack(self) -> Attempt {
         use base64::Engine as _;
         let body = self.b.map(|text| {
@@ -157,10 +160,10 @@ impl PackedAttempt {
             attempt: self.n,
             started_at_ms: self.s,
             ended_at_ms: self.e,
-            outcome: self.o,
+            outcome: self.o.into_owned(),
             status_code: self.c,
-            error: self.w,
-            response: body.map(|body| (self.t, body)),
+            error: self.w.map(Cow::into_owned),
+            response: body.map(|body| (self.t.map(Cow::into_owned), body)),
         }
     }
 }

@@ -6,6 +6,7 @@
 mod declare;
 mod digest;
 mod groups;
+mod handles;
 mod labels;
 mod logs;
 #[cfg(test)]
@@ -14,12 +15,12 @@ mod text;
 
 use std::sync::Arc;
 
-pub use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::domain::operation::Action;
 pub use digest::{Digest, Kind};
 pub use groups::{IntakeMetrics, OperationMetrics, QueueMetrics, ScheduleMetrics, StoreMetrics};
+pub use handles::QueueHandles;
 pub use labels::{
     AddressLabel, EventLabel, FaultLabel, FoundLabel, GateLabel, LevelLabel, OperationEndLabel,
     OperationLabel, OutcomeLabel, PrunedLabel, QueueLabel, ReasonLabel, ResourceLabel,

@@ -36,11 +36,11 @@ type Place = (Option<Scheme>, Option<Authority>);
 #[derive(Clone)]
 pub(super) struct Pool {
     connector: Connector,
-    kept: Arc<Kept>,
+    kept: Arc<KeptConnections>,
 }
 
 #[derive(Default)]
-struct Kept {
+struct KeptConnections {
     // A plain mutex: held to put and to take, never across an await.
     idle: Mutex<Idle>,
 }
@@ -97,7 +97,7 @@ impl Pool {
     clippy::disallowed_methods,
     reason = "a drain has nothing to wait for: it only closes connections that nobody uses"
 )]
-fn sweep(kept: Weak<Kept>) {
+fn sweep(kept: Weak<KeptConnections>) {
     tokio::spawn(async move {
         let mut at = Instant::now() + IDLE;
         loop {
@@ -114,7 +114,7 @@ fn place(uri: &Uri) -> Place {
     (uri.scheme().cloned(), uri.authority().cloned())
 }
 
-impl Kept {
+impl KeptConnections {
     fn take(&self, place: &Place) -> Option<Box<Line>> {
         let mut idle = self.lock();
         let lines = idle.lines.get_mut(place)?;

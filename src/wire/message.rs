@@ -1,65 +1,121 @@
-//! A message as JSON.
+//! A message as it is shown: to whoever asks, and in callbacks.
 //!
-//! Owns the shape, which HTTP answers and callbacks share. Moments that are not there are `null`, so
-//! that clients can rely on the names; the payload and the message's own headers come in a full view
-//! only. Refuses to know what a queue's gates say: callers bring them.
+//! Moments that are not there are null, so that clients can rely on the names; the payload and the message's
+//! own headers come in a full view only. Refuses to know what a queue's gates say: callers bring them.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde::ser::{Serialize, SerializeMap as _, Serializer};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use super::Moment;
+use super::payload::{present, text_or_base64};
 use super::retry::RetryView;
+use super::{Moment, Pairs, Payload, StateWord, Vocabulary, Word, payload_fields};
 use crate::domain::failing::Failing;
-use crate::domain::gates::Gates;
+use crate::domain::gates::{Gate, Gates};
 use crate::domain::message::{Attempt, Message, Probes};
-use crate::domain::shown::{self, Shown};
+use crate::domain::shown;
 use crate::domain::state::State;
 
 /// What is known of a message, as it is shown.
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = Message)]
 pub struct MessageView<'a> {
-    id: String,
-    queue: &'a str,
-    state: &'static str,
-    #[serde(flatten)]
-    payload: Option<PayloadView<'a>>,
+    /// <queue>_<ULID>
+    pub id: String,
+    /// Its queue
+    pub queue: Cow<'a, str>,
+    /// Where it stands
+    pub state: StateWord,
+    /// With view=full, while it is kept: it goes at delivered
     #[serde(skip_serializing_if = "Option::is_none")]
-    headers: Option<Pairs<'a>>,
-    content_type: &'a str,
-    created_at: Moment,
-    due_at: Moment,
-    expires_at: Option<Moment>,
-    priority: u8,
-    group: Option<&'a str>,
-    labels: &'a BTreeMap<String, String>,
-    idempotency_key: Option<&'a str>,
+    #[schema(value_type = serde_json::Value)]
+    pub payload: Option<Payload<'a>>,
+    /// In place of payload, for bytes
     #[serde(skip_serializing_if = "Option::is_none")]
-    retry: Option<RetryView>,
+    #[schema(nullable = false, content_encoding = "base64")]
+    pub payload_base64: Option<String>,
+    /// With view=full
     #[serde(skip_serializing_if = "Option::is_none")]
-    callback: Option<CallbackView<'a>>,
-    attempts: u32,
-    throttles: u32,
-    window_holds: u32,
-    rescues: u32,
-    next_attempt_at: Option<Moment>,
-    last_attempt: Option<AttemptView<'a>>,
-    final_at: Option<Moment>,
-    reason: Option<&'a str>,
+    #[schema(value_type = BTreeMap<String, String>, required = false)]
+    pub headers: Option<Pairs<'a>>,
+    /// The media type of its payload
+    pub content_type: Cow<'a, str>,
+    /// When it was handed over
+    pub created_at: Moment,
+    /// When it is, or was, to be sent
+    pub due_at: Moment,
+    /// When it expires; null: never
+    #[schema(required)]
+    pub expires_at: Option<Moment>,
+    /// 9 goes first
+    pub priority: u8,
+    /// The key of order and fair shares
+    #[schema(required)]
+    pub group: Option<Cow<'a, str>>,
+    /// The producer's own words
+    pub labels: Cow<'a, BTreeMap<String, String>>,
+    /// The producer's key, while it is kept
+    #[schema(required)]
+    pub idempotency_key: Option<Cow<'a, str>>,
+    /// What it changes in its queue's retry policy; absent where nothing
     #[serde(skip_serializing_if = "Option::is_none")]
-    accepted_at: Option<Moment>,
+    #[schema(nullable = false)]
+    pub retry: Option<RetryView>,
+    /// Absent where no callback is sent
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub callback: Option<CallbackView<'a>>,
+    /// Tries so far
+    pub attempts: u32,
+    /// Answers that said too fast; no attempts
+    pub throttles: u32,
+    /// Times it was put back because the window closed; no attempts
+    pub window_holds: u32,
+    /// Times it came back because its node was lost
+    pub rescues: u32,
+    /// When it is sent next, while it is scheduled
+    #[schema(required)]
+    pub next_attempt_at: Option<Moment>,
+    /// The last try
+    #[schema(required)]
+    pub last_attempt: Option<AttemptView<'a>>,
+    /// When it became final
+    #[schema(required)]
+    pub final_at: Option<Moment>,
+    /// Why it is dead, uncertain or decided
+    #[schema(required)]
+    pub reason: Option<Cow<'a, str>>,
+    /// When the downstream accepted it; absent where it did not
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub accepted_at: Option<Moment>,
+    /// The downstream's own reference, where it accepted it under one
     #[serde(skip_serializing_if = "Option::is_none", rename = "ref")]
-    reference: Option<&'a str>,
+    #[schema(nullable = false)]
+    pub reference: Option<Cow<'a, str>>,
+    /// What the downstream was asked about it; absent where it was not
     #[serde(skip_serializing_if = "Option::is_none")]
-    probe: Option<ProbeView<'a>>,
-    result: Option<ResultView<'a>>,
-    held_by: Vec<&'static str>,
+    #[schema(nullable = false)]
+    pub probe: Option<ProbeView<'a>>,
+    /// What the downstream answered in the end
+    #[schema(required)]
+    pub result: Option<ResultView<'a>>,
+    /// The gates that hold it now
+    pub held_by: Vec<GateWord>,
+    /// The downstream of its queue is failing; absent where it is not, and where the message does not wait
     #[serde(skip_serializing_if = "Option::is_none")]
-    failing: Option<FailingView<'a>>,
+    #[schema(nullable = false)]
+    pub failing: Option<FailingView<'a>>,
+    /// true where the payload was changed after it was accepted; absent otherwise
     #[serde(skip_serializing_if = "Option::is_none")]
-    edited: Option<bool>,
+    #[schema(nullable = false)]
+    pub edited: Option<bool>,
+    /// true where a repeat was answered with the first message
     #[serde(skip_serializing_if = "Option::is_none")]
-    duplicate: Option<bool>,
+    #[schema(nullable = false)]
+    pub duplicate: Option<bool>,
 }
 
 impl<'a> MessageView<'a> {
@@ -68,20 +124,22 @@ impl<'a> MessageView<'a> {
     pub fn new(message: &'a Message, gates: &Gates, is_full: bool) -> Self {
         let details = &message.details;
         let shown = if is_full { shown::show(message) } else { None };
+        let (payload, payload_base64) = shown.map_or((None, None), payload_fields);
         Self {
             id: message.id.to_string(),
-            queue: message.id.queue.as_str(),
-            state: message.state.as_str(),
-            payload: shown.map(|shown| PayloadView("payload", shown)),
-            headers: is_full.then_some(Pairs(&details.headers)),
-            content_type: details.content_type.as_deref().unwrap_or("application/json"),
+            queue: message.id.queue.as_str().into(),
+            state: message.state.into(),
+            payload,
+            payload_base64,
+            headers: is_full.then(|| Pairs::from(&*details.headers)),
+            content_type: details.content_type.as_deref().unwrap_or("application/json").into(),
             created_at: Moment(message.created_at_ms),
             due_at: Moment(message.due_at_ms),
             expires_at: message.expires_at_ms.map(Moment),
             priority: message.priority,
-            group: details.group.as_deref(),
-            labels: &details.labels,
-            idempotency_key: details.idempotency_key.as_deref(),
+            group: details.group.as_deref().map(Cow::Borrowed),
+            labels: Cow::Borrowed(&details.labels),
+            idempotency_key: details.idempotency_key.as_deref().map(Cow::Borrowed),
             retry: details.retry.as_ref().map(RetryView::new),
             callback: CallbackView::new(message),
             attempts: message.attempts,
@@ -92,12 +150,12 @@ impl<'a> MessageView<'a> {
                 .then_some(Moment(message.due_at_ms)),
             last_attempt: message.last_attempt.as_ref().map(AttemptView::brief),
             final_at: message.final_at_ms.map(Moment),
-            reason: message.reason.as_deref(),
+            reason: message.reason.as_deref().map(Cow::Borrowed),
             accepted_at: message.accepted_at_ms.map(Moment),
-            reference: message.reference.as_deref(),
+            reference: message.reference.as_deref().map(Cow::Borrowed),
             probe: message.probes.as_ref().map(ProbeView::new),
             result: result(message),
-            held_by: gates.of_message(message).held_by().collect(),
+            held_by: gates.of_message(message).held().map(Word::from).collect(),
             failing: None,
             edited: message.is_edited.then_some(true),
             duplicate: None,
@@ -117,12 +175,70 @@ impl<'a> MessageView<'a> {
     }
 }
 
-/// A downstream that fails.
-#[derive(Debug, serde::Serialize)]
+/// A gate, as a word.
+pub type GateWord = Word<Gate>;
+
+impl Vocabulary for Gate {
+    const NAME: &'static str = "Gate";
+    const DESCRIPTION: &'static str = "What holds a message back";
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn word(self) -> &'static str {
+        self.as_str()
+    }
+}
+
+/// A page of messages.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = Messages)]
+pub struct MessageList<'a> {
+    /// The messages of this page
+    pub messages: Vec<MessageView<'a>>,
+    /// null: this was the last page; a page of a search may be empty and not be the last
+    #[schema(required)]
+    pub next_cursor: Option<String>,
+    /// How many messages this list has looked at so far, on this page and those before
+    pub looked: u64,
+    /// Of how many, in the states that are listed
+    pub of: u64,
+}
+
+/// The first message of an idempotency key, which is not kept any more.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = ForgottenMessage)]
+pub struct ForgottenMessage {
+    /// <queue>_<ULID>
+    pub id: String,
+    /// Its queue
+    pub queue: String,
+    /// null: nobody knows any more
+    #[schema(required)]
+    pub state: Option<StateWord>,
+    /// true
+    pub duplicate: bool,
+}
+
+/// The first message of the key; only its id where it is not kept any more.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = Repeated)]
+#[serde(untagged)]
+pub enum RepeatedAnswer<'a> {
+    /// It is kept.
+    Kept(Box<MessageView<'a>>),
+    /// It is not.
+    Forgotten(ForgottenMessage),
+}
+
+/// A downstream that fails: from the third attempt in a row that got no answer, 408 or 5xx, until another answer.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = Failing)]
 pub struct FailingView<'a> {
-    since: Moment,
-    attempts: u64,
-    last_error: &'a str,
+    /// Since when
+    pub since: Moment,
+    /// Failed attempts in a row, on all nodes
+    pub attempts: u64,
+    /// What the last of them ended with
+    pub last_error: Cow<'a, str>,
 }
 
 impl<'a> FailingView<'a> {
@@ -132,7 +248,7 @@ impl<'a> FailingView<'a> {
         Self {
             since: Moment(failing.since_ms),
             attempts: failing.attempts,
-            last_error: &failing.last_error,
+            last_error: failing.last_error.as_str().into(),
         }
     }
 }
@@ -145,21 +261,31 @@ fn result(message: &Message) -> Option<ResultView<'_>> {
     let by = message.decided_by.as_deref();
     if by == Some("probe") {
         let status_code = message.probes.as_ref().and_then(|probes| probes.status_code);
-        return Some(ResultView { status_code, content_type: None, body: BodyView(None), by });
+        return Some(ResultView::of(status_code, None, by));
     }
     let last = message.last_attempt.as_ref()?;
     let is_told = by.is_some() || last.status_code.is_some() || last.response.is_some();
-    is_told.then(|| ResultView { by, ..ResultView::new(last) })
+    is_told.then(|| ResultView::new(last, by))
 }
 
 /// What the downstream was asked about an uncertain message, and when it will be asked again.
-#[derive(Debug, serde::Serialize)]
-struct ProbeView<'a> {
-    attempts: u32,
-    last_at: Option<Moment>,
-    status_code: Option<u16>,
-    error: Option<&'a str>,
-    next_at: Option<Moment>,
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = Probe)]
+pub struct ProbeView<'a> {
+    /// How often it was asked
+    pub attempts: u32,
+    /// When it was asked last
+    #[schema(required)]
+    pub last_at: Option<Moment>,
+    /// What it answered
+    #[schema(required)]
+    pub status_code: Option<u16>,
+    /// Why that told nothing
+    #[schema(required)]
+    pub error: Option<Cow<'a, str>>,
+    /// When it is asked again; null: somebody has to decide
+    #[schema(required)]
+    pub next_at: Option<Moment>,
 }
 
 impl<'a> ProbeView<'a> {
@@ -168,54 +294,34 @@ impl<'a> ProbeView<'a> {
             attempts: probes.count,
             last_at: (probes.last_at_ms > 0).then_some(Moment(probes.last_at_ms)),
             status_code: probes.status_code,
-            error: probes.error.as_deref(),
+            error: probes.error.as_deref().map(Cow::Borrowed),
             next_at: probes.next_at_ms.map(Moment),
         }
     }
 }
 
-/// A payload in the field that fits its kind: `payload`, or `payload_base64`.
-pub struct PayloadView<'a>(pub &'static str, pub Shown<'a>);
-
-impl std::fmt::Debug for PayloadView<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("PayloadView").field(&self.0).finish_non_exhaustive()
-    }
-}
-
-impl Serialize for PayloadView<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(1))?;
-        match &self.1 {
-            Shown::Json(raw) => map.serialize_entry(self.0, raw)?,
-            Shown::Text(text) => map.serialize_entry(self.0, text)?,
-            Shown::Base64(text) => map.serialize_entry(&format_args!("{}_base64", self.0), text)?,
-        }
-        map.end()
-    }
-}
-
-/// Name and value pairs as an object.
-#[derive(Debug)]
-pub struct Pairs<'a>(pub &'a [(String, String)]);
-
-impl Serialize for Pairs<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
-    }
-}
-
 /// A try at the downstream.
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = Attempt)]
 pub struct AttemptView<'a> {
-    attempt: u32,
-    started_at: Moment,
-    ended_at: Moment,
-    outcome: &'a str,
-    status_code: Option<u16>,
-    error: Option<&'a str>,
+    /// Which one, from 1
+    pub attempt: u32,
+    /// When it began
+    pub started_at: Moment,
+    /// When it ended
+    pub ended_at: Moment,
+    /// What it came to: delivered, accepted, retry, throttled, unknown, refused, suspect, denied
+    pub outcome: Cow<'a, str>,
+    /// What the downstream answered; null: nothing
+    #[schema(required)]
+    pub status_code: Option<u16>,
+    /// What went wrong
+    #[schema(required)]
+    pub error: Option<Cow<'a, str>>,
+    /// The downstream's answer, as far as it was kept; in the list of attempts only
     #[serde(skip_serializing_if = "Option::is_none")]
-    response: Option<ResultView<'a>>,
+    #[schema(nullable = false)]
+    pub response: Option<ResultView<'a>>,
 }
 
 impl<'a> AttemptView<'a> {
@@ -224,9 +330,9 @@ impl<'a> AttemptView<'a> {
             attempt: attempt.attempt,
             started_at: Moment(attempt.started_at_ms),
             ended_at: Moment(attempt.ended_at_ms),
-            outcome: &attempt.outcome,
+            outcome: attempt.outcome.as_str().into(),
             status_code: attempt.status_code,
-            error: attempt.error.as_deref(),
+            error: attempt.error.as_deref().map(Cow::Borrowed),
             response: None,
         }
     }
@@ -234,66 +340,84 @@ impl<'a> AttemptView<'a> {
     /// With what the downstream answered, as far as it was kept.
     #[must_use]
     pub fn full(attempt: &'a Attempt) -> Self {
-        let response = attempt.response.is_some().then(|| ResultView::new(attempt));
+        let response = attempt.response.is_some().then(|| ResultView::new(attempt, None));
         Self { response, ..Self::brief(attempt) }
     }
 }
 
-/// An answer of the downstream.
-#[derive(Debug, serde::Serialize)]
+/// The attempts of a message, the oldest first.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = Attempts)]
+pub struct AttemptList<'a> {
+    /// The attempts, as far as they are kept
+    pub attempts: Vec<AttemptView<'a>>,
+}
+
+/// What the downstream answered.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = Result)]
 pub struct ResultView<'a> {
-    status_code: Option<u16>,
-    content_type: Option<&'a str>,
-    #[serde(flatten)]
-    body: BodyView<'a>,
-    /// Who decided, where it was not the downstream's answer.
+    /// Its status
+    #[schema(required)]
+    pub status_code: Option<u16>,
+    /// The media type of the body
+    #[schema(required)]
+    pub content_type: Option<Cow<'a, str>>,
+    /// As text, as far as it was kept; absent where `body_base64` is given
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub body: Option<Option<Cow<'a, str>>>,
+    /// In place of body where it is not text
     #[serde(skip_serializing_if = "Option::is_none")]
-    by: Option<&'a str>,
+    #[schema(nullable = false, content_encoding = "base64")]
+    pub body_base64: Option<String>,
+    /// Who decided, where it was not the answer to an attempt: probe, receipt, timeout or operator
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub by: Option<Cow<'a, str>>,
 }
 
 impl<'a> ResultView<'a> {
-    fn new(attempt: &'a Attempt) -> Self {
-        let response = attempt.response.as_ref();
+    fn new(attempt: &'a Attempt, by: Option<&'a str>) -> Self {
+        Self::of(attempt.status_code, attempt.response.as_ref(), by)
+    }
+
+    fn of(
+        status_code: Option<u16>,
+        response: Option<&'a (Option<String>, bytes::Bytes)>,
+        by: Option<&'a str>,
+    ) -> Self {
+        let (body, body_base64) = text_or_base64(response.map(|(_, body)| &**body));
         Self {
-            status_code: attempt.status_code,
-            content_type: response.and_then(|(content_type, _)| content_type.as_deref()),
-            body: BodyView(response.map(|(_, body)| &**body)),
-            by: None,
+            status_code,
+            content_type: response
+                .and_then(|(content_type, _)| content_type.as_deref().map(Cow::Borrowed)),
+            body,
+            body_base64,
+            by: by.map(Cow::Borrowed),
         }
     }
 }
 
-/// Foreign bytes as `body`, in base64 as `body_base64` where they are no text.
-#[derive(Debug)]
-pub struct BodyView<'a>(pub Option<&'a [u8]>);
-
-impl Serialize for BodyView<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0.map(shown::show_bytes) {
-            Some(shown) => PayloadView("body", shown).serialize(serializer),
-            None => {
-                let mut map = serializer.serialize_map(Some(1))?;
-                map.serialize_entry("body", &())?;
-                map.end()
-            }
-        }
-    }
-}
-
-/// Who is told of a message's final state, and of which.
-#[derive(Debug, serde::Serialize)]
-struct CallbackView<'a> {
-    /// The message's own; without it, the queue's.
+/// Where a callback about a message goes, and for which final states it is sent.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct CallbackView<'a> {
+    /// The message's own; absent: the queue's
     #[serde(skip_serializing_if = "Option::is_none")]
-    url: Option<&'a str>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    on: Vec<&'static str>,
+    #[schema(nullable = false)]
+    pub url: Option<Cow<'a, str>>,
+    /// The final states for which it is sent
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub on: Vec<StateWord>,
 }
 
 impl<'a> CallbackView<'a> {
     fn new(message: &'a Message) -> Option<Self> {
         let url = message.details.callback.as_ref().and_then(|wish| wish.url.as_ref());
-        let view = Self { url: url.map(url::Url::as_str), on: message.callback.words() };
+        let view = Self {
+            url: url.map(|url| Cow::Borrowed(url.as_str())),
+            on: message.callback.states().map(Word::from).collect(),
+        };
         (view.url.is_some() || !view.on.is_empty()).then_some(view)
     }
 }

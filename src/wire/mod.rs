@@ -25,15 +25,24 @@
 //!   `#[serde(default)]`, so that an older daemon can be asked too.
 //! - Answers own their texts. Those about messages borrow them, as one is written for every message.
 
+pub mod batch;
 pub mod callback_event;
+pub mod change;
 mod duration;
+pub mod exchange;
 pub mod message;
 mod moment;
+pub mod new_message;
 mod numbers;
+mod pairs;
 mod payload;
+pub mod problem;
+pub mod pull;
+pub mod receipt;
 pub mod retry;
 pub mod schedule;
 mod schema;
+mod state;
 mod texts;
 mod word;
 
@@ -44,7 +53,9 @@ use utoipa::openapi::{RefOr, Schema};
 pub use self::duration::{DurationMs, DurationText};
 pub use self::moment::Moment;
 pub use self::numbers::{Fraction, MaxAttempts, Priority, RetryFactor};
-pub use self::payload::{Payload, payload_fields};
+pub use self::pairs::Pairs;
+pub use self::payload::{Payload, payload_fields, text_or_base64};
+pub use self::state::StateWord;
 pub use self::texts::{
     ContentType, Headers, Labels, MessageIdText, Name, QueueNameText, Reason, Text,
 };
@@ -65,6 +76,7 @@ pub fn shared() -> Vec<(String, RefOr<Schema>)> {
         named::<Moment>(),
         named::<Name>(),
         named::<QueueNameText>(),
+        named::<StateWord>(),
         named::<Text>(),
     ]
 }
@@ -73,5 +85,10 @@ pub fn shared() -> Vec<(String, RefOr<Schema>)> {
 /// `properties`, such as which of two fields must be given.
 #[must_use]
 pub fn conditions() -> Vec<(&'static str, Value)> {
-    vec![("NewSchedule", schedule::conditions())]
+    vec![
+        ("MessagePatch", new_message::patch_conditions()),
+        ("NewMessage", new_message::conditions()),
+        ("NewSchedule", schedule::conditions()),
+        ("Receipt", receipt::conditions()),
+    ]
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::domain::shown::Shown;
+use crate::domain::shown::{Shown, show_bytes};
 
 /// The value of a field `payload`: JSON as it came, or a text.
 #[derive(Debug, Clone)]
@@ -55,8 +55,27 @@ impl Serialize for Payload<'_> {
     }
 }
 
-impl<'de> Deserialize<'de> for Payload<'static> {
+impl<'de> Deserialize<'de> for Payload<'_> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Ok(Self::Json(Cow::Owned(Box::<RawValue>::deserialize(deserializer)?)))
     }
+}
+
+/// The fields `body` and `body_base64` for foreign bytes: a text, base64 where they are not text, or null where
+/// there are none.
+#[must_use]
+pub fn text_or_base64(bytes: Option<&[u8]>) -> (Option<Option<Cow<'_, str>>>, Option<String>) {
+    match bytes.map(show_bytes) {
+        None => (Some(None), None),
+        Some(Shown::Text(text)) => (Some(Some(Cow::Borrowed(text))), None),
+        Some(Shown::Json(raw)) => (Some(Some(Cow::Borrowed(raw.get()))), None),
+        Some(Shown::Base64(text)) => (None, Some(text)),
+    }
+}
+
+/// A value that is there, be it null: absent and null are told apart.
+pub(super) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }

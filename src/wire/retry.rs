@@ -2,9 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa::openapi::schema::{Array, ArrayItems};
 
-use super::schema::schema_of;
+use super::schema::{list_of, schema_of};
 use super::{DurationMs, DurationText, Fraction, MaxAttempts, RetryFactor};
 use crate::domain::message::RetryOverride;
 use crate::domain::retry::SCHEDULE_MAX;
@@ -48,12 +47,8 @@ pub struct RetryDelays;
 schema_of!(
     RetryDelays,
     "RetryDelays",
-    Array::builder()
-        .items(ArrayItems::RefOrSchema(Box::new(utoipa::openapi::RefOr::Ref(
-            utoipa::openapi::Ref::from_schema_name(DurationMs::name()),
-        ))))
-        .min_items(Some(1))
-        .max_items(Some(SCHEDULE_MAX))
+    list_of::<DurationMs>().min_items(Some(1)).max_items(Some(SCHEDULE_MAX)),
+    uses DurationMs
 );
 
 /// What a message changes in its queue's retry policy; only what it changes is there.

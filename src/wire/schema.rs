@@ -2,12 +2,13 @@
 
 use std::ops::RangeInclusive;
 
-use utoipa::Number;
-use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
+use utoipa::openapi::schema::{Array, ArrayBuilder, ArrayItems, Object, ObjectBuilder, Type};
+use utoipa::openapi::{Ref, RefOr};
+use utoipa::{Number, ToSchema};
 
-/// Gives a type its schema, and the schema its name in the document.
+/// Gives a type its schema, and the schema its name in the document; `uses`: a schema that it refers to.
 macro_rules! schema_of {
-    ($type:ty, $name:literal, $schema:expr) => {
+    ($type:ty, $name:literal, $schema:expr $(, uses $used:ty)?) => {
         impl utoipa::PartialSchema for $type {
             fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
                 $schema.into()
@@ -18,10 +19,29 @@ macro_rules! schema_of {
             fn name() -> std::borrow::Cow<'static, str> {
                 std::borrow::Cow::Borrowed($name)
             }
+
+            $(
+                fn schemas(
+                    schemas: &mut Vec<(
+                        String,
+                        utoipa::openapi::RefOr<utoipa::openapi::schema::Schema>,
+                    )>,
+                ) {
+                    let name = <$used as utoipa::ToSchema>::name().into_owned();
+                    schemas.push((name, <$used as utoipa::PartialSchema>::schema()));
+                    <$used as utoipa::ToSchema>::schemas(schemas);
+                }
+            )?
         }
     };
 }
 pub(super) use schema_of;
+
+/// A list of what has a schema of its own.
+pub(super) fn list_of<T: ToSchema>() -> ArrayBuilder {
+    let item = RefOr::Ref(Ref::from_schema_name(T::name()));
+    Array::builder().items(ArrayItems::RefOrSchema(Box::new(item)))
+}
 
 /// A string.
 pub(super) fn string() -> ObjectBuilder {

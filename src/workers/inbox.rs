@@ -20,7 +20,7 @@ use crate::domain::inbox::{self, Asked};
 use crate::engine::Pulse;
 use crate::engine::cadence::{self, Next, Pass};
 use crate::failpoint::failpoint;
-use crate::store::{Accepted, Entry, NotAccepted, Queue, Store, StoreError};
+use crate::store::{Accepted, InboxEntry, NotAccepted, Queue, Store, StoreError};
 use crate::telemetry::{Kind, QueueLabel};
 
 /// Between two looks while entries come.
@@ -202,7 +202,7 @@ async fn draw(
 async fn in_other_words(
     store: &Store,
     queue: &Queue,
-    entry: &Entry,
+    entry: &InboxEntry,
     payload_bytes_max: usize,
     first: MessageId,
 ) -> Result<Result<Accepted, NotAccepted>, StoreError> {
@@ -225,7 +225,7 @@ async fn in_other_words(
 async fn reject(
     store: &Store,
     queue: &QueueName,
-    bad: Vec<(Entry, String)>,
+    bad: Vec<(InboxEntry, String)>,
     done: &mut Vec<String>,
 ) {
     for (entry, why) in bad {

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::operation::{Pace, TOGETHER_MAX};
-use crate::store::{Changed, Keep, Saved, Stage, Store, StoreError, Taken};
+use crate::store::{Changed, Keep, Saved, Stage, Store, StoreError, TakenOperation};
 use crate::telemetry::{OperationEndLabel, OperationLabel};
 
 /// Messages looked at in one call.
@@ -39,7 +39,7 @@ enum Turn {
 
 struct Run {
     store: Store,
-    taken: Taken,
+    taken: TakenOperation,
     stop: CancellationToken,
     pace: Option<Pace>,
     /// When the lease was last prolonged, and the progress written down.
@@ -50,7 +50,7 @@ struct Run {
 }
 
 /// Carries an operation out, until it has ended or this node stops or loses it.
-pub(super) async fn run(store: Store, taken: Taken, stop: CancellationToken) {
+pub(super) async fn run(store: Store, taken: TakenOperation, stop: CancellationToken) {
     let pace = taken.operation.rate.map(|rate| Pace::new(rate, taken.progress.next_us));
     let is_inherited = !taken.progress.hand.is_empty();
     let (id, action) = (taken.operation.id.clone(), taken.operation.action.as_str());
@@ -104,7 +104,7 @@ impl Run {
 
     /// Looks at the next page, and writes down what of it is to be dealt with.
     async fn next_page(&mut self) -> Result<Turn, StoreError> {
-        let Taken { operation, progress, .. } = &mut self.taken;
+        let TakenOperation { operation, progress, .. } = &mut self.taken;
         if progress.is_walked() {
             return Ok(Turn::End(Stage::Done));
         }
@@ -220,7 +220,7 @@ impl Run {
         let progress = &mut self.taken.progress;
         progress.stage = stage;
         progress.ended_ms = Some(ended_ms);
-        let Taken { operation, progress, .. } = &self.taken;
+        let TakenOperation { operation, progress, .. } = &self.taken;
         if self.store.operations.save(&self.taken, Keep::Ended).await? == Saved::Lost {
             return Ok(());
         }

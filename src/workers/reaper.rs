@@ -17,7 +17,7 @@ use crate::domain::spread::spread;
 use crate::engine::Pulse;
 use crate::engine::cadence::{self, Next, Pass};
 use crate::failpoint::planted;
-use crate::store::{Head, Queue, Shard, Store, StoreError};
+use crate::store::{Earliest, Queue, Shard, Store, StoreError};
 
 /// A look at every shard, whatever is known: other nodes' leases are not announced. One bare command a
 /// shard; a script runs only where there are leases.
@@ -120,9 +120,9 @@ impl Reaper {
             queues.iter().flat_map(|queue| queue.shards.iter().cloned()).collect();
         // Unreadable: each is asked for itself, and says when to look again.
         let heads = self.store.queues.lease_heads(&shards).await;
-        let heads = heads.unwrap_or_else(|_| vec![Head::Unknown; shards.len()]);
+        let heads = heads.unwrap_or_else(|_| vec![Earliest::Unknown; shards.len()]);
         for (shard, head) in shards.iter().zip(heads) {
-            if head != Head::None {
+            if head != Earliest::None {
                 self.deadlines.insert(shard.tag().to_owned(), now);
             }
         }

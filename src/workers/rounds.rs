@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::Pulse;
 use crate::engine::cadence::{self, Next, Pass};
-use crate::store::{Heads, Shard, Store, StoreError};
+use crate::store::{EarliestScores, Shard, Store, StoreError};
 
 /// About the time between two rounds.
 const EVERY: Duration = Duration::from_secs(12);
@@ -22,7 +22,7 @@ const EVERY: Duration = Duration::from_secs(12);
 pub struct Rounds {
     store: Store,
     /// What stood first at the last round, by shard; what is empty is left out.
-    known: HashMap<String, Heads>,
+    known: HashMap<String, EarliestScores>,
 }
 
 impl Pass for Rounds {
@@ -71,7 +71,7 @@ impl Rounds {
             if news.ready {
                 shard.wake_ready();
             }
-            if heads != Heads::default() {
+            if heads != EarliestScores::default() {
                 known.insert(shard.tag().to_owned(), heads);
             }
         }
@@ -91,7 +91,7 @@ struct News {
 impl News {
     /// A loop that looked since the last round knows what stood first then. It is woken for what is
     /// new, and for what should have been done already.
-    fn of(before: Heads, now: Heads, now_ms: u64) -> Self {
+    fn of(before: EarliestScores, now: EarliestScores, now_ms: u64) -> Self {
         Self {
             due: now.due != before.due || now.due.has_come(now_ms),
             expiry: now.expiry != before.expiry || now.expiry.has_come(now_ms),
@@ -103,23 +103,24 @@ impl News {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Head;
+    use crate::store::Earliest;
 
     #[test]
     fn who_is_woken_has_something_to_do_or_to_learn() {
         let nobody = News::default();
-        let waits = |at_ms| Heads { due: Head::At(at_ms), ..Heads::default() };
+        let waits =
+            |at_ms| EarliestScores { due: Earliest::At(at_ms), ..EarliestScores::default() };
         let due = News { due: true, ..News::default() };
-        assert_eq!(News::of(Heads::default(), Heads::default(), 1000), nobody);
-        assert_eq!(News::of(Heads::default(), waits(5000), 1000), due, "an earlier head");
+        assert_eq!(News::of(EarliestScores::default(), EarliestScores::default(), 1000), nobody);
+        assert_eq!(News::of(EarliestScores::default(), waits(5000), 1000), due, "an earlier head");
         assert_eq!(News::of(waits(5000), waits(5000), 1000), nobody, "known, and not due yet");
         assert_eq!(News::of(waits(5000), waits(5000), 5000), due, "nobody promoted it");
         assert_eq!(News::of(waits(5000), waits(9000), 1000), due, "the one before went");
-        let unread = Heads { due: Head::Unknown, ..Heads::default() };
+        let unread = EarliestScores { due: Earliest::Unknown, ..EarliestScores::default() };
         assert_eq!(News::of(unread, unread, 1000), due, "who cannot tell has somebody look");
-        let ready = Heads { is_ready: true, ..Heads::default() };
+        let ready = EarliestScores { is_ready: true, ..EarliestScores::default() };
         assert_eq!(News::of(ready, ready, 1000), News { ready: true, ..News::default() });
-        let expires = Heads { expiry: Head::At(5000), ..Heads::default() };
+        let expires = EarliestScores { expiry: Earliest::At(5000), ..EarliestScores::default() };
         assert_eq!(News::of(expires, expires, 6000), News { expiry: true, ..News::default() });
     }
 }

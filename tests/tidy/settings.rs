@@ -66,7 +66,7 @@ fn page(text: &str, sections: &[DeclaredSection]) -> Result<String, String> {
 
 fn row(setting: &Declared) -> String {
     let Declared { key, sentence, bounds, example, .. } = setting;
-    let such_as = example.filter(|_| matches!(bounds, Bounds::Told(_)));
+    let such_as = example.filter(|_| matches!(bounds, Bounds::Told(_) | Bounds::List(_)));
     let such_as = such_as.map_or_else(String::new, |value| format!(", such as {}", code(value)));
     format!("| `{key}` | {bounds}{such_as} | {} | {sentence} |", default_of(setting))
 }

@@ -1,13 +1,12 @@
 //! `POST /v1/queues/{queue}/claim`: messages for a worker, each under a lease.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use serde::Serialize;
 use tokio::time::Instant;
 
 use super::{LEASE_MS_MAX, LEASE_MS_MIN, pulled};
@@ -18,18 +17,17 @@ use crate::api::paths::InQueue;
 use crate::api::peer::Peer;
 use crate::api::problem::Problem;
 use crate::api::values::{duration, whole};
-use crate::api::view::{Moment, Pairs, PayloadView};
 use crate::domain::id::MessageId;
 use crate::domain::shown::show_payload;
 use crate::engine::pull::{PullWish, Pulled, WorkerToken};
 use crate::store::Claimed;
+use crate::wire::pull::{ClaimRequest, ClaimedList, ClaimedView, MESSAGES_MAX};
+use crate::wire::{Moment, Pairs, payload_fields};
 
-/// Most messages in one claim.
-const MESSAGES_MAX: u64 = 1000;
 /// The longest wait for something to come, in milliseconds.
 const WAIT_MS_MAX: u64 = 60_000;
 
-static CLAIM: Shape = Shape { known: &["max", "wait", "lease"], later: &[] };
+pub(in crate::api) static CLAIM: Shape = Shape { known: &["max", "wait", "lease"], later: &[] };
 
 /// Hands messages to a worker: what the gates of the queue let through now, up to `max` (default 1);
 /// with `wait`, as soon as there is something. Each is under a lease (default: the queue's) and comes
@@ -37,9 +35,9 @@ static CLAIM: Shape = Shape { known: &["max", "wait", "lease"], later: &[] };
 #[utoipa::path(
     post, path = "/v1/queues/{queue}/claim", operation_id = "claim_messages", tag = "pull",
     params(("queue" = String, Path, description = "The queue's name")),
-    request_body(content = ref("#/components/schemas/Claim"), content_type = "application/json"),
+    request_body(content = ClaimRequest, content_type = "application/json"),
     responses(
-        (status = 200, description = "The messages; none, if nothing came in time", body = ref("#/components/schemas/ClaimedMessages")),
+        (status = 200, description = "The messages; none, if nothing came in time", body = ClaimedList<'static>),
         (status = 409, description = "The queue sends by itself"),
         (status = 415, description = "The body is not JSON"),
     ),
@@ -72,52 +70,36 @@ pub(in crate::api) async fn claim(
     let Some(pulled) = pulled.filter(|_| was_closed || !peer.has_closed()) else {
         return Ok(nothing());
     };
-    let messages: Vec<_> = pulled
+    let messages = pulled
         .start(door.now_ms()?)
-        .map(|(message, token)| ClaimedView::new(&pulled, message, &token))
+        .map(|(message, token)| view(&pulled, message, &token))
         .collect();
-    let response = Json(serde_json::json!({ "messages": messages })).into_response();
+    let response = Json(ClaimedList { messages }).into_response();
     pulled.handed_over();
     Ok(response)
 }
 
 fn nothing() -> Response {
-    Json(serde_json::json!({ "messages": [] })).into_response()
+    Json(ClaimedList { messages: Vec::new() }).into_response()
 }
 
 /// A message as a worker gets it.
-#[derive(Serialize)]
-struct ClaimedView<'a> {
-    id: String,
-    token: String,
-    attempt: u32,
-    #[serde(flatten)]
-    payload: PayloadView<'a>,
-    content_type: &'a str,
-    headers: Pairs<'a>,
-    group: Option<&'a str>,
-    labels: &'a BTreeMap<String, String>,
-    due_at: Moment,
-    expires_at: Option<Moment>,
-    lease_until: Moment,
-}
-
-impl<'a> ClaimedView<'a> {
-    fn new(pulled: &Pulled, message: &'a Claimed, token: &WorkerToken) -> Self {
-        let details = &message.details;
-        Self {
-            id: MessageId { queue: pulled.queue.policy.name.clone(), ulid: message.lease.ulid }
-                .to_string(),
-            token: token.to_string(),
-            attempt: message.attempt,
-            payload: PayloadView("payload", show_payload(details.kind, &message.payload)),
-            content_type: details.content_type.as_deref().unwrap_or("application/json"),
-            headers: Pairs(&details.headers),
-            group: details.group.as_deref(),
-            labels: &details.labels,
-            due_at: Moment(message.due_ms),
-            expires_at: message.expires_ms.map(Moment),
-            lease_until: Moment(pulled.lease_until_ms),
-        }
+fn view<'a>(pulled: &Pulled, message: &'a Claimed, token: &WorkerToken) -> ClaimedView<'a> {
+    let details = &message.details;
+    let id = MessageId { queue: pulled.queue.policy.name.clone(), ulid: message.lease.ulid };
+    let (payload, payload_base64) = payload_fields(show_payload(details.kind, &message.payload));
+    ClaimedView {
+        id: id.to_string(),
+        token: token.to_string(),
+        attempt: message.attempt,
+        payload,
+        payload_base64,
+        content_type: details.content_type.as_deref().unwrap_or("application/json").into(),
+        headers: Pairs::from(&*details.headers),
+        group: details.group.as_deref().map(Cow::Borrowed),
+        labels: Cow::Borrowed(&details.labels),
+        due_at: Moment(message.due_ms),
+        expires_at: message.expires_ms.map(Moment),
+        lease_until: Moment(pulled.lease_until_ms),
     }
 }

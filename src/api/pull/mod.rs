@@ -2,8 +2,8 @@
 //!
 //! Owns the JSON of what a worker asks and says. What follows from it, see `engine::pull`.
 
-mod claim;
-mod settle;
+pub(in crate::api) mod claim;
+pub(in crate::api) mod settle;
 
 pub(super) use claim::{__path_claim, claim};
 pub(super) use settle::{__path_settle, settle};
@@ -14,6 +14,7 @@ use super::paths::InQueue;
 use super::problem::Problem;
 use crate::domain::policy::Downstream;
 use crate::store::Queue;
+use crate::wire::problem::ProblemState;
 
 /// The longest lease that a worker may ask for, in milliseconds.
 const LEASE_MS_MAX: u64 = 12 * 3_600_000;
@@ -27,7 +28,7 @@ fn pulled(queue: InQueue) -> Result<Arc<Queue>, Problem> {
         return Ok(queue);
     }
     Err(Problem::wrong_state(
-        "pushed",
+        ProblemState::PUSHED,
         format!(
             "the queue \"{}\" sends by itself; to let workers claim from it, set queues.{0}.downstream.type = \"pull\"",
             queue.policy.name

@@ -7,7 +7,6 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
 use super::{LEASE_MS_MAX, LEASE_MS_MIN, pulled};
 use crate::api::Shared;
@@ -20,31 +19,37 @@ use crate::domain::id::MessageId;
 use crate::domain::message::NAME_BYTES_MAX;
 use crate::engine::pull::{self, Said, WorkerToken, WorkerWord};
 use crate::store::{Queue, Verdict};
+use crate::wire::Vocabulary as _;
+use crate::wire::pull::{
+    MESSAGES_MAX, SettleAs, SettleVerdict, SettledList, SettledView, SettlementRequests,
+};
 
 /// Most messages in one request.
-const ITEMS_MAX: usize = 1000;
+const ITEMS_MAX: usize = MESSAGES_MAX as usize;
 /// Largest request, in bytes: as many results as are kept at most, and room around them.
 const BODY_BYTES_MAX: usize = 8 << 20;
 
-static ITEM: Shape =
+pub(in crate::api) static ITEM: Shape =
     Shape { known: &["id", "token", "as", "delay", "lease", "result", "detail"], later: &[] };
 
-const WORDS: [(&str, Said); 5] = [
-    ("delivered", Said::Delivered),
-    ("retry", Said::Retry),
-    ("dead", Said::Dead),
-    ("release", Said::Release),
-    ("renew", Said::Renew),
-];
+const fn said(word: SettleAs) -> Said {
+    match word {
+        SettleAs::Delivered => Said::Delivered,
+        SettleAs::Retry => Said::Retry,
+        SettleAs::Dead => Said::Dead,
+        SettleAs::Release => Said::Release,
+        SettleAs::Renew => Said::Renew,
+    }
+}
 
 /// Settles messages that were claimed, each for itself: `delivered`, `retry` (after `delay`, or by the
 /// queue's policy), `dead`, `release` (unsent, at the head), or `renew` (a later deadline).
 #[utoipa::path(
     post, path = "/v1/queues/{queue}/settle", operation_id = "settle_messages", tag = "pull",
     params(("queue" = String, Path, description = "The queue's name")),
-    request_body(content = ref("#/components/schemas/Settlements"), content_type = "application/json"),
+    request_body(content = SettlementRequests, content_type = "application/json"),
     responses(
-        (status = 200, description = "The verdict on each, in order", body = ref("#/components/schemas/Verdicts")),
+        (status = 200, description = "The verdict on each, in order", body = SettledList),
         (status = 409, description = "The queue sends by itself"),
         (status = 413, description = "The body is larger than 8MiB"),
         (status = 415, description = "The body is not JSON"),
@@ -67,29 +72,33 @@ pub(in crate::api) async fn settle(
         match read_item(&queue, raw) {
             Ok(item) => {
                 places.push(results.len());
-                results.push(Value::Null);
+                let (id, verdict) = (Some(item.id.to_string()), SettleVerdict::Gone.into());
+                results.push(SettledView { id, verdict, problem: None });
                 items.push(item);
             }
             Err(mut problem) => {
                 problem.shorten(&mut faults_left);
-                let id = id_of(raw);
-                results.push(json!({ "id": id, "verdict": "invalid", "problem": problem }));
+                results.push(SettledView {
+                    id: id_of(raw),
+                    verdict: SettleVerdict::Invalid.into(),
+                    problem: Some(problem.view()),
+                });
             }
         }
     }
     let verdicts = pull::settle(door.store(), &queue, &items).await?;
-    for ((place, item), verdict) in places.into_iter().zip(&items).zip(verdicts) {
-        results[place] = json!({ "id": item.id.to_string(), "verdict": word(verdict) });
+    for (place, verdict) in places.into_iter().zip(verdicts) {
+        results[place].verdict = told(verdict).into();
     }
-    Ok(Json(json!({ "results": results })).into_response())
+    Ok(Json(SettledList { results }).into_response())
 }
 
-const fn word(verdict: Verdict) -> &'static str {
+const fn told(verdict: Verdict) -> SettleVerdict {
     match verdict {
-        Verdict::Ok | Verdict::Late => "ok",
-        Verdict::Already => "already",
-        Verdict::Stale => "stale",
-        Verdict::Gone => "gone",
+        Verdict::Ok | Verdict::Late => SettleVerdict::Ok,
+        Verdict::Already => SettleVerdict::Already,
+        Verdict::Stale => SettleVerdict::Stale,
+        Verdict::Gone => SettleVerdict::Gone,
     }
 }
 
@@ -113,8 +122,8 @@ fn read_item(queue: &Queue, raw: &RawValue) -> Result<WorkerWord, Problem> {
     let token = fields.read_as("token", |raw| string(raw)?.parse::<WorkerToken>());
     let said = fields.read_as("as", |raw| {
         let text = string(raw)?;
-        let known = WORDS.iter().find(|(word, _)| *word == text).map(|(_, said)| *said);
-        known.ok_or_else(|| {
+        let known = SettleAs::ALL.iter().find(|known| known.word() == text);
+        known.map(|known| said(*known)).ok_or_else(|| {
             format!("found \"{text}\", expected delivered, retry, dead, release or renew")
         })
     });

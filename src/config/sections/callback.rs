@@ -4,12 +4,17 @@ use super::downstream::{SigningSecret, TIMEOUT_MS_MAX, target};
 use super::headers::headers;
 use super::retry;
 use crate::config::load::reader::{Field, Read};
-use crate::config::setting::{Beside, Kind, Shown, custom, duration, list, parsed, settings};
+use crate::config::setting::{
+    Beside, Kind, Shown, custom, duration, list, parsed, settings, whole,
+};
 use crate::domain::callback::{CallbackOn, CallbackPolicy, TIMEOUT_MS, default_retry};
 use crate::domain::callback_host::{CallbackHost, CallbackHosts};
 use crate::domain::endpoint::Secret;
 use crate::domain::limit::Rate;
 use crate::domain::outcome::OnUncertain;
+
+/// Most callbacks in flight: a bound against a slip of the finger.
+const CONCURRENCY_MAX: u32 = 100_000;
 
 settings! {
     struct Callback in "queues.NAME.callback" of CallbackPolicy {
@@ -20,6 +25,11 @@ settings! {
         on: CallbackOn = states().or(CallbackOn::USUAL), |it| it.on;
         /// Callbacks per time over all nodes.
         rate: Option<Rate> = parsed("a rate").unset_means("no limit").example("\"50/s\""), |it| it.rate;
+        /// Callbacks in flight over all nodes; those that wait for a place at their host count too. One host gets at most half
+        /// of them, so that others find a place while it hangs.
+        concurrency: Option<u32> =
+            whole(1..=CONCURRENCY_MAX).unset_means("`256`, or `64` for each shard if that is more").example("32"),
+            |it| it.concurrency;
         /// Time for the whole call.
         timeout: u64 = duration(1..=TIMEOUT_MS_MAX).or(TIMEOUT_MS), |it| it.timeout_ms;
         /// Sent to `url`, but never to an address that a message names.
@@ -66,6 +76,7 @@ pub(in crate::config) fn read(field: &Field<'_>, hosts: &CallbackHosts) -> Read<
             url,
             on: it.on?,
             rate: it.rate?,
+            concurrency: it.concurrency?,
             timeout_ms: it.timeout?,
             headers: it.headers?,
             signing_secret: it.signing_secret?,
@@ -113,14 +124,16 @@ mod tests {
         assert_eq!(shown, "https://shop.example/${PATH}");
         assert_eq!(defaults.on.words(), ["delivered", "dead"]);
         assert_eq!((defaults.rate, defaults.timeout_ms), (None, 10_000));
+        assert_eq!(defaults.concurrency, None);
         assert_eq!((defaults.headers, defaults.signing_secret), (Vec::new(), None));
         assert_eq!(defaults.retry, default_retry());
         let all = callback(
-            "on = [\"cancelled\", \"expired\"]\nrate = \"50/s\"\ntimeout = \"3s\"\nheaders = { X-One = \"1\" }\nsigning_secret = \"s\"\nretry = { max_attempts = 3 }",
+            "on = [\"cancelled\", \"expired\"]\nrate = \"50/s\"\nconcurrency = 2\ntimeout = \"3s\"\nheaders = { X-One = \"1\" }\nsigning_secret = \"s\"\nretry = { max_attempts = 3 }",
         );
         assert_eq!(all.on.words(), ["expired", "cancelled"]);
         assert_eq!((all.rate.unwrap().to_string(), all.timeout_ms), ("50/s".to_owned(), 3000));
         assert_eq!((all.headers.len(), all.signing_secret.is_some()), (1, true));
+        assert_eq!(all.concurrency, Some(2));
         assert_eq!((all.retry.max_attempts, all.retry.max_age_ms), (Some(3), 86_400_000));
     }
 
@@ -143,6 +156,7 @@ mod tests {
             ("on = [\"done\"]", "queues.q.callback.on[0]: \"done\" is not a valid final state"),
             ("on = \"dead\"", "queues.q.callback.on: found a text, expected a list"),
             ("rate = \"1/x\"", "queues.q.callback.rate: \"1/x\" is not a valid rate"),
+            ("concurrency = 0", "queues.q.callback.concurrency: found 0, expected a whole number"),
             ("timeout = \"0s\"", "queues.q.callback.timeout: found \"0s\""),
             ("retry = { factor = 0.5 }", "queues.q.callback.retry.factor: found 0.5"),
             ("signing_secret = \"whsec_%\"", "queues.q.callback.signing_secret: begins with"),

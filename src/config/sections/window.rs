@@ -15,9 +15,9 @@ settings! {
     struct Hours in "queues.NAME.window" of Window {
         /// An IANA name such as `Asia/Shanghai`.
         time_zone: String = zone().required("\"Asia/Shanghai\""), |it| it.time_zone().to_owned();
-        /// `to` is exclusive and may be `24:00`. If `from` is later than `to`, the window runs past midnight and belongs to
-        /// the day on which it starts. `days` is all days if it is left out: `mon-fri`, `sat-mon`, `mon,wed`. Windows that
-        /// overlap or touch are one.
+        /// When the downstream may be called, on these `days`: `mon-fri`, `sat-mon`, `mon,wed` (all, if left out). `to` is
+        /// exclusive and may be `24:00`. If `from` is later than `to`, the window runs past midnight and belongs to the day
+        /// on which it starts. Windows that overlap or touch are one.
         open: Vec<OpeningRule> =
             list(rule()).required("[{ days = \"mon-sun\", from = \"01:00\", to = \"04:00\" }]"),
             |it| it.rules().to_vec();

@@ -2,12 +2,9 @@
 
 use super::LONG_MS;
 use super::given::{Given, Shape, Source};
-use crate::domain::callback::{CallbackOn, CallbackWish, parse_url};
+use crate::domain::callback::{CallbackOn, CallbackWish, FINAL_WORDS_MAX, parse_url};
 use crate::domain::message::{DELAY_MS_MAX, RetryOverride};
 use crate::domain::retry::{ATTEMPTS_MAX, FACTOR_MAX, SCHEDULE_MAX};
-
-/// Most words in `on`: more than there are final states, as a repeated one does no harm.
-const WORDS_MAX: usize = 16;
 
 /// The fields of `retry`.
 pub static RETRY: Shape = Shape {
@@ -66,7 +63,7 @@ pub(super) fn callback<S: Source>(source: &mut S) -> CallbackWish {
             parse_url(&given.text()?).map_err(|why| given.wrong(format!("the url {why}")))
         }),
         on: source.read("on", |given| {
-            given.list(WORDS_MAX)?.iter().try_fold(CallbackOn::NONE, |on, word| {
+            given.list(FINAL_WORDS_MAX)?.iter().try_fold(CallbackOn::NONE, |on, word| {
                 on.with(&word.text()?).map_err(|why| given.wrong(why))
             })
         }),

@@ -353,9 +353,9 @@ impl Gates {
         self.shards.get(usize::from(message.id.shard(shards)))
     }
 
-    /// The names of the gates that hold, as `held_by` shows them.
-    pub fn held_by(&self) -> impl Iterator<Item = &'static str> {
-        self.iter().filter(|(_, state)| state.is_held()).map(|(gate, _)| gate.as_str())
+    /// The gates that hold, as `held_by` shows them.
+    pub fn held(&self) -> impl Iterator<Item = Gate> {
+        self.iter().filter(|(_, state)| state.is_held()).map(|(gate, _)| gate)
     }
 }
 

@@ -72,7 +72,7 @@ fn of_load(policy: &QueuePolicy, load: QueueLoad) -> Gates {
 }
 
 fn held_by(gates: &Gates, state: State) -> Vec<&'static str> {
-    gates.of_message(&message(state)).held_by().collect()
+    gates.of_message(&message(state)).held().map(Gate::as_str).collect()
 }
 
 fn held(until_ms: Option<u64>, why: Why) -> GateState {
@@ -117,7 +117,7 @@ fn every_gate_that_holds_is_named_in_the_documented_order() {
     let mut asked = message(State::Uncertain);
     asked.probes = Some(Probes { next_at_ms: Some(NOW_MS + 7), ..Probes::default() });
     let asked = all.of_message(&asked);
-    assert_eq!(asked.held_by().collect::<Vec<_>>(), ["probe"]);
+    assert_eq!(asked.held().collect::<Vec<_>>(), [Gate::Probe]);
     assert_eq!(asked.of(Gate::Probe), held(Some(NOW_MS + 7), Why::ToBeProbed));
     let order: Vec<_> = all.iter().map(|(gate, _)| gate).collect();
     assert_eq!(order, Gate::ALL);
@@ -173,9 +173,9 @@ fn a_shard_that_is_full_holds_its_own_messages_and_no_others() {
     let gates = of_shards(&policy, &[ready(4), ready(5), ready(1)]);
     let held_by = |shard| {
         let gates = gates.of_message(&message_of_shard(shard, 3));
-        gates.held_by().collect::<Vec<_>>()
+        gates.held().collect::<Vec<_>>()
     };
-    assert_eq!((held_by(0), held_by(1), held_by(2)), (vec![], vec!["concurrency"], vec![]));
+    assert_eq!((held_by(0), held_by(1), held_by(2)), (vec![], vec![Gate::Concurrency], vec![]));
     assert_eq!(gates.of(Gate::Concurrency), GateState::OPEN, "the queue sends");
     // What is ready lies in full shards only: the queue does not send, whatever the others could take.
     let stuck = of_shards(&policy, &[in_flight(0), ready(5), in_flight(0)]);

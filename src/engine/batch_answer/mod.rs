@@ -168,7 +168,7 @@ fn read_results(results: &[&RawValue], ids: &[String]) -> Each {
     // Ids have no letters that differ in case alone.
     let places: HashMap<String, usize> =
         ids.iter().enumerate().map(|(at, id)| (id.to_ascii_lowercase(), at)).collect();
-    let mut items = vec![Found::Nothing; ids.len()];
+    let mut items = vec![FoundItem::Nothing; ids.len()];
     let (mut foreign, mut unreadable) = (0, 0);
     for result in results {
         let Some((id, fields)) = identified(result) else {
@@ -180,7 +180,7 @@ fn read_results(results: &[&RawValue], ids: &[String]) -> Each {
             None => foreign += 1,
         }
     }
-    Each { items: items.into_iter().map(Found::said).collect(), foreign, unreadable }
+    Each { items: items.into_iter().map(FoundItem::said).collect(), foreign, unreadable }
 }
 
 fn identified(result: &RawValue) -> Option<(String, Fields<'_>)> {
@@ -210,7 +210,7 @@ fn status_of(fields: &Fields<'_>) -> Result<ItemSaid, String> {
 
 /// What was found of an item so far.
 #[derive(Debug, Clone)]
-enum Found {
+enum FoundItem {
     Nothing,
     /// Only results whose status cannot be read.
     Unreadable(String),
@@ -219,7 +219,7 @@ enum Found {
     Disagreement,
 }
 
-impl Found {
+impl FoundItem {
     /// One more result for the same item. A status counts, whatever stands beside it.
     fn meet(&mut self, result: Result<ItemSaid, String>) {
         let next = match (&*self, result) {

@@ -165,14 +165,8 @@ impl Polls {
 impl Pulled {
     /// The messages, which leave now, each with the token that its worker shows later.
     pub fn start(&self, now_ms: u64) -> impl Iterator<Item = (&Claimed, WorkerToken)> {
-        let lateness = self.store.messages.lateness(&self.queue.policy);
         self.messages.iter().map(move |message| {
-            self.store.messages.note_start(
-                &self.queue.policy,
-                message,
-                !self.was_awaited,
-                &lateness,
-            );
+            self.store.messages.note_start(&self.queue, message, !self.was_awaited);
             (message, WorkerToken::new(message, now_ms, self.paused_ms))
         })
     }

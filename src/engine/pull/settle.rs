@@ -17,7 +17,6 @@ use crate::engine::age::age_ms;
 use crate::engine::decide::{Facts, decide};
 use crate::engine::tally;
 use crate::store::{Lease, LeaseEnd, Part, Queue, Store, StoreError, Verdict, Way};
-use crate::telemetry::OutcomeLabel;
 
 /// What a worker says of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -209,14 +208,8 @@ fn attempt_of(
     // An attempt that ended at a time that nobody knows cannot be kept.
     let ended_at_ms = store.clock().require_ms()?;
     let started_at_ms = word.token.started_at_ms.min(ended_at_ms);
-    let label = OutcomeLabel { queue: queue.policy.name.to_string(), outcome: outcome.as_str() };
     let took = Duration::from_millis(ended_at_ms - started_at_ms);
-    store
-        .metrics()
-        .queue
-        .attempt_duration_seconds
-        .get_or_create(&label)
-        .observe(took.as_secs_f64());
+    queue.metrics.attempt(outcome.as_str(), took);
     let error = || word.detail.clone().unwrap_or_else(|| "the worker said no more".to_owned());
     let kept = |body: &Bytes| body.slice(..body.len().min(queue.policy.keep_response_bytes));
     let response = word.result.as_ref().map(kept).filter(|body| !body.is_empty());
@@ -236,8 +229,8 @@ fn attempt_of(
 fn note(store: &Store, queue: &Queue, step: &Step, verdict: Verdict) {
     match (verdict, step.end().map(|end| &end.settlement)) {
         (Verdict::Ok, Some(Settlement::Bury { word, reason, .. })) => {
-            tally::dead(store, &queue.policy.name, step.lease().ulid, word, reason);
+            tally::dead(store, queue, step.lease().ulid, word, reason);
         }
-        _ => tally::late(store, &queue.policy.name, verdict),
+        _ => tally::late(queue, verdict),
     }
 }

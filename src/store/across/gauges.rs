@@ -36,12 +36,12 @@ pub struct Gauges {
     topics: Topics,
     schedules: Schedules,
     inbox: Inbox,
-    shown: Arc<Shown>,
+    shown: Arc<ShownGauges>,
 }
 
 /// What the gauges show.
 #[derive(Debug, Default)]
-struct Shown {
+struct ShownGauges {
     // Held across the reading on purpose: who comes meanwhile waits for its result.
     read_at: Mutex<Option<Instant>>,
     /// The schedules that are shown.

@@ -12,7 +12,7 @@ use crate::domain::id::QueueName;
 use crate::failpoint::failpoint;
 use crate::store::messages::Messages;
 use crate::store::messages::intake::NotAccepted;
-use crate::store::topics::{Event, Topics};
+use crate::store::topics::{TopicEvent, Topics};
 use crate::store::wire::Wire;
 
 /// Events that this node hands to one queue at a time; above, they wait for a place.
@@ -52,7 +52,7 @@ impl HandOuts {
     /// Hands an event that was just kept to its queues, in a task of its own: whoever publishes need not
     /// wait for all of it. The receiver gets the queues that could not take it now.
     #[must_use]
-    pub fn soon(&self, event: Event) -> oneshot::Receiver<Vec<QueueName>> {
+    pub fn soon(&self, event: TopicEvent) -> oneshot::Receiver<Vec<QueueName>> {
         let (sender, receiver) = oneshot::channel();
         let hand_outs = self.clone();
         self.wire.tasks.spawn("hand out", async move {
@@ -82,7 +82,7 @@ impl HandOuts {
     /// that took none of what they were given are added to `trouble`.
     pub async fn now(
         &self,
-        events: &[Event],
+        events: &[TopicEvent],
         trouble: &mut HashSet<QueueName>,
     ) -> Vec<Vec<QueueName>> {
         let mut by_queue: BTreeMap<&QueueName, Vec<usize>> = BTreeMap::new();
@@ -97,7 +97,7 @@ impl HandOuts {
             }
         }
         let handed = by_queue.into_iter().map(async |(queue, numbers)| {
-            let given: Vec<&Event> = numbers.iter().map(|at| &events[*at]).collect();
+            let given: Vec<&TopicEvent> = numbers.iter().map(|at| &events[*at]).collect();
             (queue, self.hand_to(queue, &given).await, numbers)
         });
         for (queue, are_left, numbers) in join_all(handed).await {
@@ -112,7 +112,7 @@ impl HandOuts {
     }
 
     /// Hands events to one queue; for each whether it is left, since the queue could not take it now.
-    async fn hand_to(&self, queue: &QueueName, events: &[&Event]) -> Vec<bool> {
+    async fn hand_to(&self, queue: &QueueName, events: &[&TopicEvent]) -> Vec<bool> {
         failpoint!("handing-out"; queue.as_str().as_bytes());
         let messages = events.iter().map(|event| event.for_queue(queue)).collect();
         let answers = match self.messages.schedule_given(queue, messages).await {
@@ -123,7 +123,7 @@ impl HandOuts {
             }
         };
         failpoint!("handed-out"; queue.as_str().as_bytes());
-        let is_left = |(event, answer): (&&Event, _)| match answer {
+        let is_left = |(event, answer): (&&TopicEvent, _)| match answer {
             Ok(_) => false,
             Err(NotAccepted::Store(error)) => {
                 tracing::debug!(%error, %queue, event = %event.id, "an event waits for a queue");

@@ -75,7 +75,7 @@ impl Books {
 
 /// What a page showed.
 #[derive(Debug)]
-pub(super) struct Page {
+pub(super) struct AuditPage {
     /// `None`: this was the last.
     pub(super) next: Option<String>,
     pub(super) looked: u64,
@@ -121,13 +121,13 @@ impl Audits {
         structure: &str,
         cursor: &str,
         most: u64,
-    ) -> Result<Page, StoreError> {
+    ) -> Result<AuditPage, StoreError> {
         let call = call!(Audit, what = structure, cursor = cursor, most = most);
         let mut reply = self.wire.read(shard, &call).await?;
         fields!(reply as Audit; next_cursor: String, looked: u64, weight: i64);
         rows!(reply as Audit);
         let next = Some(next_cursor).filter(|cursor| cursor != "0");
-        let mut page = Page { next, looked, weight, faults: Vec::new(), entries: Vec::new() };
+        let mut page = AuditPage { next, looked, weight, faults: Vec::new(), entries: Vec::new() };
         while reply.len() > 0 {
             fields!(row of reply as Audit; code: u64, member: Bytes);
             match Fault::of_code(code) {

@@ -24,7 +24,7 @@ use crate::store::StoreError;
 use crate::store::queue::{Queue, Shard};
 use crate::store::wire::Wire;
 use crate::telemetry::FaultLabel;
-use calls::{Page, STRUCTURES};
+use calls::{AuditPage, STRUCTURES};
 use waits::Waits;
 
 /// Members of an index in one page.
@@ -52,7 +52,7 @@ pub struct Finding {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
+enum AuditStage {
     Open,
     Structure(usize),
     Records,
@@ -70,7 +70,7 @@ pub struct Audit {
     /// The shard.
     pub shard: Arc<Shard>,
     mends: bool,
-    stage: Stage,
+    stage: AuditStage,
     cursor: Option<String>,
     /// Where the records go on after a walk.
     records: Option<String>,
@@ -93,7 +93,7 @@ impl Audit {
             queue,
             shard,
             mends,
-            stage: Stage::Open,
+            stage: AuditStage::Open,
             cursor: None,
             records: None,
             books: Books::default(),
@@ -109,7 +109,7 @@ impl Audit {
     /// Whether the whole shard has been looked through.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.stage == Stage::Done
+        self.stage == AuditStage::Done
     }
 
     /// How far it has come: members looked at, and about how many there are.
@@ -124,15 +124,15 @@ impl Audit {
         self.unreadable
     }
 
-    fn enter(&mut self, stage: Stage) {
+    fn enter(&mut self, stage: AuditStage) {
         (self.stage, self.cursor) = (stage, None);
         let is_empty = |at: usize| self.books.sizes[at] == 0;
         match stage {
-            Stage::Structure(at) if at >= STRUCTURES.len() => self.enter(Stage::Records),
-            Stage::Structure(at) if is_empty(at) => self.enter(Stage::Structure(at + 1)),
-            Stage::Walk if self.waits.is_empty() => self.after_judging(),
-            Stage::Walk => self.waits.begin_walk(),
-            Stage::Judge => self.waits.end_walk(),
+            AuditStage::Structure(at) if at >= STRUCTURES.len() => self.enter(AuditStage::Records),
+            AuditStage::Structure(at) if is_empty(at) => self.enter(AuditStage::Structure(at + 1)),
+            AuditStage::Walk if self.waits.is_empty() => self.after_judging(),
+            AuditStage::Walk => self.waits.begin_walk(),
+            AuditStage::Judge => self.waits.end_walk(),
             _ => {}
         }
     }
@@ -140,16 +140,16 @@ impl Audit {
     fn after_judging(&mut self) {
         match self.records.take() {
             Some(cursor) => {
-                self.enter(Stage::Records);
+                self.enter(AuditStage::Records);
                 self.cursor = Some(cursor);
             }
-            None => self.enter(Stage::Close),
+            None => self.enter(AuditStage::Close),
         }
     }
 
     fn page_max(&self) -> u64 {
         let name = match self.stage {
-            Stage::Structure(at) => STRUCTURES[at],
+            AuditStage::Structure(at) => STRUCTURES[at],
             _ => "records",
         };
         match name {
@@ -177,25 +177,25 @@ impl Audits {
     /// [`StoreError::Unavailable`]: the same page is looked at again by the next call.
     pub async fn step(&self, audit: &mut Audit) -> Result<Vec<Finding>, StoreError> {
         let findings = match audit.stage {
-            Stage::Open => {
+            AuditStage::Open => {
                 audit.books = self.books(&audit.shard).await?;
                 audit.total = audit.books.members();
                 let whole = !audit.books.is_empty() || !audit.books.balance();
-                audit.enter(if whole { Stage::Structure(0) } else { Stage::Done });
+                audit.enter(if whole { AuditStage::Structure(0) } else { AuditStage::Done });
                 Vec::new()
             }
-            Stage::Structure(at) => self.audit_structure(audit, at).await?,
-            Stage::Records => self.audit_records(audit).await?,
-            Stage::Walk => {
+            AuditStage::Structure(at) => self.audit_structure(audit, at).await?,
+            AuditStage::Records => self.audit_records(audit).await?,
+            AuditStage::Walk => {
                 let page = self.page(audit, "ready", READY_PAGE_MAX).await?;
                 page.entries.iter().for_each(|entry| audit.waits.meet(entry));
                 audit.waits.end_page();
-                audit.go_on(page.next, Stage::Judge);
+                audit.go_on(page.next, AuditStage::Judge);
                 Vec::new()
             }
-            Stage::Judge => self.audit_judge(audit).await?,
-            Stage::Close => self.audit_close(audit).await?,
-            Stage::Done => Vec::new(),
+            AuditStage::Judge => self.audit_judge(audit).await?,
+            AuditStage::Close => self.audit_close(audit).await?,
+            AuditStage::Done => Vec::new(),
         };
         self.count_findings(audit, &findings);
         Ok(findings)
@@ -209,7 +209,7 @@ impl Audits {
         let page = self.page(audit, STRUCTURES[at], audit.page_max()).await?;
         let findings = self.judge(audit, STRUCTURES[at], page.faults, false).await?;
         audit.weights[usize::from(STRUCTURES[at] == "dead")] += page.weight;
-        audit.go_on(page.next, Stage::Structure(at + 1));
+        audit.go_on(page.next, AuditStage::Structure(at + 1));
         Ok(findings)
     }
 
@@ -221,7 +221,7 @@ impl Audits {
         audit.cursor = page.next;
         if is_last || audit.waits.is_full() {
             audit.records = audit.cursor.take();
-            audit.enter(Stage::Walk);
+            audit.enter(AuditStage::Walk);
         }
         Ok(findings)
     }
@@ -245,7 +245,7 @@ impl Audits {
     /// Where all else is mended, what the books still lack is the counter's fault.
     async fn audit_close(&self, audit: &mut Audit) -> Result<Vec<Finding>, StoreError> {
         let books = self.books(&audit.shard).await?;
-        audit.enter(Stage::Done);
+        audit.enter(AuditStage::Done);
         if audit.left > 0 || audit.unreadable > 0 {
             return Ok(Vec::new());
         }
@@ -267,7 +267,7 @@ impl Audits {
         audit: &mut Audit,
         structure: &str,
         most: u64,
-    ) -> Result<Page, StoreError> {
+    ) -> Result<AuditPage, StoreError> {
         let cursor = audit.cursor.as_deref().unwrap_or("0");
         let page = self.audit_page(&audit.shard, structure, cursor, most).await?;
         audit.looked += page.looked;
@@ -324,7 +324,7 @@ impl Audit {
     }
 
     /// To the next page of this structure, or on to the next stage.
-    fn go_on(&mut self, next: Option<String>, stage: Stage) {
+    fn go_on(&mut self, next: Option<String>, stage: AuditStage) {
         match next {
             Some(cursor) => self.cursor = Some(cursor),
             None => self.enter(stage),

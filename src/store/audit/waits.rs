@@ -14,17 +14,17 @@ const SUSPECTS_MAX: usize = 64;
 /// An entry as scripts write it: ULID, band, epoch.
 const ENTRY_BYTES: usize = 29;
 
-type Packed = [u8; 19];
+type PackedEntry = [u8; 19];
 
 /// The entries of one walk.
 #[derive(Debug, Default)]
 pub(super) struct Waits {
-    gathered: Vec<Packed>,
+    gathered: Vec<PackedEntry>,
     met: Vec<bool>,
-    suspects: Vec<Packed>,
+    suspects: Vec<PackedEntry>,
     /// What the page before held: a list that grew meanwhile shows it again.
-    page_before: HashSet<Packed>,
-    page: HashSet<Packed>,
+    page_before: HashSet<PackedEntry>,
+    page: HashSet<PackedEntry>,
 }
 
 impl Waits {
@@ -87,7 +87,7 @@ impl Waits {
     }
 }
 
-fn pack(entry: &[u8]) -> Option<Packed> {
+fn pack(entry: &[u8]) -> Option<PackedEntry> {
     let text = std::str::from_utf8(entry).ok().filter(|text| text.len() == ENTRY_BYTES)?;
     let (ulid, rest) = text.split_at_checked(26)?;
     let mut packed = [0; 19];
@@ -96,7 +96,7 @@ fn pack(entry: &[u8]) -> Option<Packed> {
     Some(packed)
 }
 
-fn unpack(packed: Packed) -> String {
+fn unpack(packed: PackedEntry) -> String {
     let mut ulid = [0; 16];
     ulid.copy_from_slice(&packed[..16]);
     format!("{}{}", Ulid::from_bytes(ulid), String::from_utf8_lossy(&packed[16..]))

@@ -17,7 +17,7 @@ pub(in crate::store) const AFTERMATH: Duration = Duration::from_secs(600);
 
 /// The alarm as it stands in Redis.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::store) struct Record {
+pub(in crate::store) struct AlarmRecord {
     pub(in crate::store) id: String,
     /// By how much the clock stepped, as the node that saw it first measured.
     pub(in crate::store) step_ms: i64,
@@ -41,7 +41,7 @@ pub struct ClockAlarm {
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct KnownAlarms {
     standing: Option<ClockAlarm>,
     /// The last one that ended, and when, as far as this node knows.
     ended: Option<(String, Instant)>,
@@ -52,14 +52,14 @@ struct State {
 pub(in crate::store) struct Alarm {
     stands: AtomicBool,
     // A plain mutex: held for a comparison, never across an await.
-    state: Mutex<State>,
+    state: Mutex<KnownAlarms>,
 }
 
 /// What came of a look at the record.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(in crate::store) struct Turn {
+pub(in crate::store) struct AlarmChange {
     /// What is to stand in Redis from now on.
-    pub(in crate::store) write: Option<Record>,
+    pub(in crate::store) write: Option<AlarmRecord>,
     /// It stands now and did not before: by how much the clock stepped.
     pub(in crate::store) began: Option<i64>,
     /// It ended, by this operator or by time.
@@ -98,11 +98,11 @@ impl Alarm {
     /// Compares what this node knows with the record, and ends the alarm after `settle` of steady time.
     pub(in crate::store) fn meet(
         &self,
-        found: Option<Record>,
+        found: Option<AlarmRecord>,
         now: Instant,
         settle: Duration,
-    ) -> Turn {
-        let mut turn = Turn::default();
+    ) -> AlarmChange {
+        let mut turn = AlarmChange::default();
         let mut state = self.lock();
         match (&mut state.standing, found) {
             (Some(own), Some(found)) if found.id == own.id => {
@@ -119,7 +119,7 @@ impl Alarm {
             (None, Some(found)) if !found.is_over => {
                 if state.ended.as_ref().is_some_and(|(id, _)| *id == found.id) {
                     // The end that was written is lost.
-                    turn.write = Some(Record { is_over: true, ..found });
+                    turn.write = Some(AlarmRecord { is_over: true, ..found });
                 } else {
                     turn.began = Some(found.step_ms);
                     state.standing = Some(ClockAlarm {
@@ -136,7 +136,7 @@ impl Alarm {
         if turn.ended.is_none()
             && let Some(own) = state.standing.as_ref().filter(is_settled)
         {
-            turn.write = Some(Record { is_over: true, ..own.record() });
+            turn.write = Some(AlarmRecord { is_over: true, ..own.record() });
             turn.ended = Some(None);
         }
         if turn.ended.is_some() {
@@ -147,17 +147,17 @@ impl Alarm {
     }
 
     /// What an operator's end is to write; `None`: none stands.
-    pub(in crate::store) fn ending(&self, by: &str) -> Option<Record> {
+    pub(in crate::store) fn ending(&self, by: &str) -> Option<AlarmRecord> {
         let standing = self.standing()?;
-        Some(Record { is_over: true, by: Some(by.to_owned()), ..standing.record() })
+        Some(AlarmRecord { is_over: true, by: Some(by.to_owned()), ..standing.record() })
     }
 
-    fn lock(&self) -> parking_lot::MutexGuard<'_, State> {
+    fn lock(&self) -> parking_lot::MutexGuard<'_, KnownAlarms> {
         self.state.lock()
     }
 }
 
-impl State {
+impl KnownAlarms {
     fn end(&mut self, now: Instant) {
         if let Some(standing) = self.standing.take() {
             self.ended = Some((standing.id, now));
@@ -166,8 +166,14 @@ impl State {
 }
 
 impl ClockAlarm {
-    fn record(&self) -> Record {
-        Record { id: self.id.clone(), step_ms: self.step_ms, is_over: false, by: None, ended_ms: 0 }
+    fn record(&self) -> AlarmRecord {
+        AlarmRecord {
+            id: self.id.clone(),
+            step_ms: self.step_ms,
+            is_over: false,
+            by: None,
+            ended_ms: 0,
+        }
     }
 }
 
@@ -177,9 +183,9 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_secs(60);
 
-    fn record(id: &str, is_over: bool, by: Option<&str>) -> Record {
+    fn record(id: &str, is_over: bool, by: Option<&str>) -> AlarmRecord {
         let by = by.map(str::to_owned);
-        Record { id: id.to_owned(), step_ms: 5000, is_over, by, ended_ms: 0 }
+        AlarmRecord { id: id.to_owned(), step_ms: 5000, is_over, by, ended_ms: 0 }
     }
 
     fn raised(now: Instant) -> Alarm {
@@ -195,7 +201,7 @@ mod tests {
         let at = |now| alarm.meet(Some(record("mine", false, None)), now, MINUTE);
         assert_eq!(alarm.meet(None, start, MINUTE).write, Some(record("mine", false, None)));
         assert!(!alarm.raise(5000, start + MINUTE / 2, "other".to_owned()));
-        assert_eq!(at(start + MINUTE), Turn::default());
+        assert_eq!(at(start + MINUTE), AlarmChange::default());
         assert!(alarm.stands());
 
         let turn = at(start + MINUTE * 3 / 2);
@@ -227,7 +233,10 @@ mod tests {
         let alarm = raised(start);
         let turn = alarm.meet(Some(record("earlier", true, None)), start, MINUTE);
         assert_eq!(turn.write, Some(record("mine", false, None)));
-        assert_eq!(alarm.meet(Some(record("theirs", false, None)), start, MINUTE), Turn::default());
+        assert_eq!(
+            alarm.meet(Some(record("theirs", false, None)), start, MINUTE),
+            AlarmChange::default()
+        );
         assert_eq!(alarm.ending("ann"), Some(record("theirs", true, Some("ann"))));
     }
 }

@@ -3,5 +3,5 @@
 //! Pure: moments come in. Refuses to know connections, and what waits while an alarm stands.
 
 pub(in crate::store) mod alarm;
-pub(in crate::store) mod belief;
+pub(in crate::store) mod offset;
 pub(in crate::store) mod time;

@@ -16,7 +16,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::belief::{Belief, Seen};
+use super::offset::{ClockOffset, Seen};
 use crate::store::StoreError;
 
 /// How long the best reading is kept: clocks drift apart by less than a millisecond meanwhile.
@@ -42,8 +42,8 @@ struct Readings {
 pub struct Clock {
     // A plain mutex: held for a few additions, never across an await.
     readings: Mutex<Readings>,
-    /// What is believed of the server that holds what all nodes share.
-    pub(in crate::store) belief: Arc<Belief>,
+    /// How far the clock is from the time of this node, at the server that holds what all nodes share.
+    pub(in crate::store) clock_offset: Arc<ClockOffset>,
 }
 
 impl Reading {
@@ -54,15 +54,15 @@ impl Reading {
 }
 
 impl Clock {
-    /// Takes the moment of a call and judges it by what is `believed` of that server's clock. A
+    /// Takes the moment of a call and judges it by the known `offset` of that server's clock. A
     /// doubtful moment is not followed before the next one confirms it.
     pub(in crate::store) fn observe(
         &self,
-        believed: &Belief,
+        offset: &ClockOffset,
         redis_us: u64,
         (called_at, replied_at): (Instant, Instant),
     ) -> Seen {
-        let seen = believed.judge(redis_us, called_at, replied_at);
+        let seen = offset.judge(redis_us, called_at, replied_at);
         match seen {
             Seen::Steady => self.follow(redis_us, replied_at),
             Seen::Doubtful => {}

@@ -10,7 +10,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::reading::{Cursors, Window};
+use super::reading::{Cursors, ReadWindow};
 use super::{BATCH_CHANGES_MAX, Batch, Events};
 use crate::domain::change::Change;
 use crate::store::StoreError;
@@ -28,7 +28,7 @@ const SIGNS_AT_ONCE: usize = 16;
 
 /// Where the reading stands.
 #[derive(Debug, Default)]
-struct Reading {
+struct FollowState {
     cursors: Cursors,
     signed_at: Option<Instant>,
     told_at: Option<Instant>,
@@ -37,11 +37,11 @@ struct Reading {
 impl Events {
     /// Reads changes for those who listen, until `stop`; run by one task of the node.
     pub async fn tell_changes(&self, stop: &CancellationToken) {
-        let mut reading = Reading::default();
+        let mut reading = FollowState::default();
         while !stop.is_cancelled() {
             let (version, wanted) = self.listeners.wanted();
             let pause = if wanted.as_ref().is_some_and(BTreeSet::is_empty) {
-                reading = Reading::default();
+                reading = FollowState::default();
                 None
             } else {
                 let shards = self.shards_of(wanted.as_ref());
@@ -74,7 +74,7 @@ impl Events {
     async fn look_for_changes(
         &self,
         shards: &[(Arc<Queue>, Arc<Shard>)],
-        reading: &mut Reading,
+        reading: &mut FollowState,
     ) -> Result<bool, StoreError> {
         let tags: HashSet<&str> = shards.iter().map(|(_, shard)| shard.tag()).collect();
         reading.cursors.retain(|tag, _| tags.contains(tag.as_str()));
@@ -100,7 +100,7 @@ impl Events {
             // Of what was before, listeners read for themselves what they want of it.
             reading.cursors.entry(shard.tag().to_owned()).or_insert_with(|| now_ms.to_string());
         }
-        let Window { changes, until_ms, more } =
+        let ReadWindow { changes, until_ms, more } =
             self.changes_since(shards, &mut reading.cursors).await?;
         let is_due = reading.told_at.is_none_or(|at| now.duration_since(at) >= PROGRESS_EVERY);
         if !changes.is_empty() || is_due {

@@ -29,7 +29,7 @@ pub(super) type Cursors = HashMap<String, String>;
 
 /// The next changes, in order.
 #[derive(Debug, Default)]
-pub(super) struct Window {
+pub(super) struct ReadWindow {
     pub(super) changes: Vec<Change>,
     /// Everything before this moment has been read.
     pub(super) until_ms: u64,
@@ -38,21 +38,21 @@ pub(super) struct Window {
 }
 
 /// Names and values of an entry.
-type Fields = Vec<(Bytes, Bytes)>;
+type ChangeFields = Vec<(Bytes, Bytes)>;
 
 /// What a look at one shard showed.
 #[derive(Debug)]
 struct Look {
     now_ms: u64,
     /// Moment, step and fields.
-    entries: Vec<(u64, u64, Fields)>,
+    entries: Vec<(u64, u64, ChangeFields)>,
 }
 
 impl Look {
     fn read(replies: Vec<Value>) -> Option<Self> {
         let mut replies = replies.into_iter();
         let (seconds, micros): (u64, u64) = redis::from_redis_value(replies.next()?).ok()?;
-        let entries: Vec<(String, Fields)> = redis::from_redis_value(replies.next()?).ok()?;
+        let entries: Vec<(String, ChangeFields)> = redis::from_redis_value(replies.next()?).ok()?;
         let entries = entries.into_iter().map(|(id, fields)| {
             let (ms, step) = id.split_once('-')?;
             Some((ms.parse().ok()?, step.parse().ok()?, fields))
@@ -88,7 +88,7 @@ impl Events {
         &self,
         shards: &[(Arc<Queue>, Arc<Shard>)],
         cursors: &mut Cursors,
-    ) -> Result<Window, StoreError> {
+    ) -> Result<ReadWindow, StoreError> {
         let bare: Vec<_> = shards.iter().map(|(_, shard)| Arc::clone(shard)).collect();
         let replies = self
             .wire
@@ -106,7 +106,7 @@ impl Events {
         let until_ms = looks.iter().filter_map(Look::complete_until_ms).min();
         let until_ms = until_ms.or_else(|| looks.iter().map(|look| look.now_ms).min()).unwrap_or(0);
         let mut window =
-            Window { until_ms, more: looks.iter().any(Look::is_full), ..Window::default() };
+            ReadWindow { until_ms, more: looks.iter().any(Look::is_full), ..ReadWindow::default() };
         for ((queue, shard), look) in shards.iter().zip(looks) {
             let takes_all = look.complete_until_ms().is_none();
             for (ms, step, fields) in look.entries {

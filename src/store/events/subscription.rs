@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::{self, error::RecvError};
 
-use super::reading::{Cursors, Window};
+use super::reading::{Cursors, ReadWindow};
 use super::{Batch, Events, Listeners};
 use crate::domain::change::{Change, Position};
 use crate::domain::id::QueueName;
@@ -33,7 +33,7 @@ pub enum Heard {
 
 /// Reading what was missed.
 #[derive(Debug)]
-struct CatchUp {
+struct Backfill {
     since: Position,
     cursors: Cursors,
     has_gap: bool,
@@ -45,7 +45,7 @@ pub struct Subscription {
     events: Events,
     queues: BTreeSet<QueueName>,
     ring: broadcast::Receiver<Arc<Batch>>,
-    catch_up: Option<CatchUp>,
+    catch_up: Option<Backfill>,
     /// Everything before this moment was heard by catching up.
     caught_up_ms: u64,
     heard: Option<Position>,
@@ -115,8 +115,8 @@ impl Events {
         &self,
         queues: Option<&BTreeSet<QueueName>>,
         since: Position,
-    ) -> Result<CatchUp, StoreError> {
-        let mut catch_up = CatchUp { since, cursors: Cursors::new(), has_gap: false };
+    ) -> Result<Backfill, StoreError> {
+        let mut catch_up = Backfill { since, cursors: Cursors::new(), has_gap: false };
         for (_, shard) in self.shards_of(queues.filter(|queues| !queues.is_empty())) {
             let (_, may_miss) = self.listen_to(&shard, Some(catch_up.since.ms)).await?;
             catch_up.has_gap |= may_miss;
@@ -193,7 +193,7 @@ impl Subscription {
         // Given up in the middle, the same page is read again.
         let mut cursors = catch_up.cursors.clone();
         match events.changes_since(&shards, &mut cursors).await {
-            Ok(Window { mut changes, until_ms, more }) => {
+            Ok(ReadWindow { mut changes, until_ms, more }) => {
                 catch_up.cursors = cursors;
                 changes.retain(|change| change.at > catch_up.since);
                 if !more {

@@ -10,10 +10,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Messages;
-use super::claimed::{Claimed, Taken};
+use super::claimed::{Claimed, ClaimedMessages, Unreadable};
 use super::gate::{ClaimStatus, ClaimWish, status_of};
 use super::grant::Granted;
-use super::settle::Settled;
 use crate::domain::gates::{Gate, concurrency_of_shard};
 use crate::domain::limit::{LEAD_US_FURTHEST, Rate};
 use crate::domain::policy::Downstream;
@@ -140,7 +139,7 @@ impl Messages {
         }
         if !claimed.messages.is_empty() {
             failpoint!("claimed");
-            self.wire.metrics().count(queue.policy.name.as_str(), "claim", claimed.messages.len());
+            queue.metrics.count("claim", claimed.messages.len());
         }
         #[cfg(feature = "failpoints")]
         self.lease_the_rest(queue, shard, &claimed).await?;
@@ -155,7 +154,7 @@ impl Messages {
         reply: &mut Reply,
         times: (Instant, Instant),
         slots: Option<&[u64]>,
-    ) -> Result<(ClaimReply, Vec<Settled>), StoreError> {
+    ) -> Result<(ClaimReply, Vec<Unreadable>), StoreError> {
         fields!(
             reply as Claim;
             code: i64, now_us: u64, wait_us: Option<u64>, left: u64, paused_ms: u64
@@ -165,12 +164,13 @@ impl Messages {
         let mut messages = Vec::new();
         let mut unreadable = Vec::new();
         if status == ClaimStatus::Taken {
-            let mut taken = Taken::read(reply, slots, (now_us / 1000, paused_ms), times.1)?;
+            let mut taken =
+                ClaimedMessages::read(reply, slots, (now_us / 1000, paused_ms), times.1)?;
             messages.reserve_exact(taken.len());
             while taken.len() > 0 {
                 match self.read_claimed(&queue.policy, shard, token, &mut taken)? {
                     Ok(claimed) => messages.push(claimed),
-                    Err(settled) => unreadable.push(settled),
+                    Err(message) => unreadable.push(message),
                 }
             }
         }

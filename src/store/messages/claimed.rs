@@ -20,7 +20,6 @@ use crate::store::queue::{Queue, Shard};
 use crate::store::record::{Record, StateEntry};
 use crate::store::redis::reply::Reply;
 use crate::store::redis::script::fields;
-use crate::telemetry::{Histogram, QueueLabel, ReasonLabel};
 
 /// A message under our lease.
 #[derive(Debug, Clone)]
@@ -56,7 +55,7 @@ pub struct Claimed {
 
 /// The lists of a claim's reply, read side by side.
 #[derive(Debug)]
-pub(in crate::store) struct Taken {
+pub(in crate::store) struct ClaimedMessages {
     ulids: Reply,
     records: Reply,
     headers: Reply,
@@ -69,7 +68,7 @@ pub(in crate::store) struct Taken {
     received_at: Instant,
 }
 
-impl Taken {
+impl ClaimedMessages {
     /// `granted` are slots that the home shard gave; they stand for those of the reply.
     pub(in crate::store) fn read(
         reply: &mut Reply,
@@ -104,6 +103,19 @@ impl Taken {
     }
 }
 
+/// A claimed message that cannot be read.
+#[derive(Debug)]
+pub(in crate::store) struct Unreadable {
+    lease: Lease,
+    reason: String,
+}
+
+impl Unreadable {
+    fn row(&self) -> Settled<'_> {
+        Settled { reason: Some(self.reason.as_str()), ..Settled::of(&self.lease) }
+    }
+}
+
 impl Claimed {
     /// Whether its time was over at this moment.
     #[must_use]
@@ -119,8 +131,8 @@ impl Messages {
         policy: &QueuePolicy,
         shard: &Shard,
         token: &str,
-        taken: &mut Taken,
-    ) -> Result<Result<Claimed, Settled>, StoreError> {
+        taken: &mut ClaimedMessages,
+    ) -> Result<Result<Claimed, Unreadable>, StoreError> {
         let ulid = Ulid::from_string(&taken.ulids.text()?)
             .map_err(|error| StoreError::Reply(error.to_string()))?;
         let slot_us = taken.slots_us.next().unwrap_or(taken.slot_us);
@@ -138,8 +150,7 @@ impl Messages {
         let (entry, record) = match both {
             Ok(both) => both,
             Err(error) => {
-                let reason = Some(format!("unreadable: {error}"));
-                return Ok(Err(Settled { reason, ..Settled::of(lease) }));
+                return Ok(Err(Unreadable { lease, reason: format!("unreadable: {error}") }));
             }
         };
         let start_within_ms = latest_start_ms(policy.lease_ms, policy.downstream.timeout_ms());
@@ -160,22 +171,9 @@ impl Messages {
         }))
     }
 
-    /// Where the lateness of a queue's messages is counted; looked up once for many of them.
-    #[must_use]
-    pub fn lateness(&self, queue: &QueuePolicy) -> Histogram {
-        let label = QueueLabel { queue: queue.name.to_string() };
-        self.wire.metrics().queue.lateness_seconds.get_or_create_owned(&label)
-    }
-
     /// Counts that a message leaves now: how late it is, and whether the downstream may have seen it
-    /// before. `held`: until its slot a gate held it, not the clock. `lateness` is the queue's own.
-    pub fn note_start(
-        &self,
-        queue: &QueuePolicy,
-        message: &Claimed,
-        held: bool,
-        lateness: &Histogram,
-    ) {
+    /// before. `held`: until its slot a gate held it, not the clock.
+    pub fn note_start(&self, queue: &Queue, message: &Claimed, held: bool) {
         let late = if held {
             Some(Instant::now().saturating_duration_since(message.slot))
         } else {
@@ -183,11 +181,10 @@ impl Messages {
             now_ms.map(|now_ms| Duration::from_millis(now_ms.saturating_sub(message.due_ms)))
         };
         if let Some(late) = late {
-            lateness.observe(late.as_secs_f64());
+            queue.metrics.lateness(late);
         }
         if message.rescues > 0 {
-            let label = QueueLabel { queue: queue.name.to_string() };
-            self.wire.metrics().queue.possible_duplicates.get_or_create(&label).inc();
+            queue.metrics.possible_duplicate();
         }
     }
 
@@ -198,16 +195,15 @@ impl Messages {
         queue: &Queue,
         shard: &Shard,
         ended: &[String],
-        unreadable: &[Settled],
+        unreadable: &[Unreadable],
     ) -> Result<(), StoreError> {
         for item in unreadable {
             let id = MessageId { queue: queue.policy.name.clone(), ulid: item.lease.ulid };
             tracing::error!(%id, reason = item.reason, "a claimed message cannot be read; it is dead");
         }
-        self.bury(queue, shard, ended, false, unreadable).await?;
-        let queue = queue.policy.name.to_string();
-        let label = ReasonLabel { queue, reason: "unreadable" };
-        self.wire.metrics().queue.dead.get_or_create(&label).inc_by(unreadable.len() as u64);
+        let rows: Vec<Settled<'_>> = unreadable.iter().map(Unreadable::row).collect();
+        self.bury(queue, shard, ended, false, &rows).await?;
+        queue.metrics.dead("unreadable", unreadable.len() as u64);
         Ok(())
     }
 }

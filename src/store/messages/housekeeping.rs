@@ -63,12 +63,10 @@ impl Messages {
         let next_in = until(now_us, next_due_ms);
         if moved > 0 {
             failpoint!("promoted");
-            self.count_swept(queue, "promote", moved);
+            count_swept(queue, "promote", moved);
             let late_us =
                 now_us.saturating_sub(first_due_ms.map_or(now_us, |due_ms| due_ms * 1000));
-            let label = crate::store::queue::queue_label(queue);
-            let late = Duration::from_micros(late_us).as_secs_f64();
-            self.wire.metrics().queue.promote_lateness_seconds.get_or_create(&label).observe(late);
+            queue.metrics.promote_lateness(Duration::from_micros(late_us));
             shard.wake(2);
         }
         Ok(Swept { moved, next_in })
@@ -84,7 +82,7 @@ impl Messages {
         let called = self.wire.timed(shard, call).await?;
         let Some(Timed { now_us, mut reply }) = called else { return Ok(Swept::DOUBT) };
         fields!(reply as Expire; next_ms: Option<u64>, expired: u64);
-        self.count_swept(queue, "expire", expired);
+        count_swept(queue, "expire", expired);
         Ok(Swept { moved: expired, next_in: until(now_us, next_ms) })
     }
 
@@ -116,14 +114,10 @@ impl Messages {
         let next_in = until(now_us, next_ms);
         if reaped + parked + poisoned > 0 {
             failpoint!("reaped");
-            self.count_swept(queue, "reap", reaped + parked + poisoned);
+            count_swept(queue, "reap", reaped + parked + poisoned);
         }
         if poisoned > 0 {
-            let label = crate::telemetry::ReasonLabel {
-                queue: queue.policy.name.to_string(),
-                reason: "poison",
-            };
-            self.wire.metrics().queue.dead.get_or_create(&label).inc_by(poisoned);
+            queue.metrics.dead("poison", poisoned);
         }
         if reaped > 0 {
             shard.wake(2);
@@ -133,9 +127,8 @@ impl Messages {
         }
         Ok(Reaped { reaped, parked, poisoned, next_in })
     }
+}
 
-    pub(in crate::store) fn count_swept(&self, queue: &Queue, event: &'static str, count: u64) {
-        let count = usize::try_from(count).unwrap_or(usize::MAX);
-        self.wire.metrics().count(queue.policy.name.as_str(), event, count);
-    }
+pub(in crate::store) fn count_swept(queue: &Queue, event: &'static str, count: u64) {
+    queue.metrics.count(event, usize::try_from(count).unwrap_or(usize::MAX));
 }

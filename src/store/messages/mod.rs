@@ -8,12 +8,11 @@ pub(super) mod claim;
 pub(super) mod claimed;
 pub(super) mod gate;
 pub(super) mod grant;
-mod hands;
 pub(super) mod housekeeping;
 pub(super) mod intake;
 pub(super) mod operate;
 #[cfg(feature = "failpoints")]
-mod plants;
+mod planted_bugs;
 pub(super) mod probe;
 pub(super) mod prune;
 pub(super) mod read;
@@ -21,26 +20,27 @@ pub(super) mod receipt;
 pub(super) mod settle;
 mod trouble;
 mod waiters;
+mod worker_leases;
 
 use std::sync::Arc;
 
-use self::hands::Hands;
 use self::intake::Intake;
 use self::waiters::Waiters;
+use self::worker_leases::WorkerLeases;
 use crate::store::wire::Wire;
 
 /// The messages of all queues; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Messages {
     pub(super) wire: Wire,
-    shared: Arc<Shared>,
+    shared: Arc<NodeState>,
 }
 
 /// What every clone shares.
 #[derive(Debug, Default)]
-struct Shared {
+struct NodeState {
     waiters: Waiters,
-    hands: Hands,
+    worker_leases: WorkerLeases,
     intake: Intake,
 }
 

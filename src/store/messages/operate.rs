@@ -216,11 +216,7 @@ impl Messages {
                     done += u64::from(changed(code, &before, true)? == Changed::Done);
                 }
                 shard.wake(2);
-                self.wire.metrics().count(
-                    name.as_str(),
-                    "requeue",
-                    usize::try_from(done).unwrap_or(0),
-                );
+                queue.metrics.count("requeue", usize::try_from(done).unwrap_or(0));
                 requeued += done;
                 if done == 0 || page.next.is_empty() {
                     break;
@@ -258,11 +254,7 @@ impl Messages {
                 let mut reply = self.wire.call(shard, &call).await?;
                 fields!(reply as Purge; purged: u64, has_more: bool);
                 sum += purged;
-                self.wire.metrics().count(
-                    name.as_str(),
-                    "purge",
-                    usize::try_from(purged).unwrap_or(0),
-                );
+                queue.metrics.count("purge", usize::try_from(purged).unwrap_or(0));
                 if !has_more {
                     break;
                 }
@@ -275,10 +267,6 @@ impl Messages {
     }
 
     fn count_changed(&self, queue: &Queue, verb: &'static str, changed: Changed) {
-        self.wire.metrics().count(
-            queue.policy.name.as_str(),
-            verb,
-            usize::from(changed == Changed::Done),
-        );
+        queue.metrics.count(verb, usize::from(changed == Changed::Done));
     }
 }

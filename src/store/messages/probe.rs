@@ -4,6 +4,7 @@
 //! planned or decided since makes it late, and a late prober changes nothing. Refuses to know whom is
 //! asked, and what an answer means (see `engine::probe`).
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -41,7 +42,7 @@ pub struct Doubtful {
     pub probes: u32,
     /// Why it is uncertain.
     pub reason: Option<String>,
-    tail: Tail,
+    tail: Tail<'static>,
 }
 
 /// What is to be asked about now.
@@ -105,7 +106,7 @@ impl Messages {
                 Err(error) => tracing::debug!(%error, "an uncertain message cannot be read"),
             }
         }
-        self.wire.metrics().count(queue.policy.name.as_str(), "probe", messages.len());
+        queue.metrics.count("probe", messages.len());
         Ok(DueProbes { messages, next_in: until(now_us, next_ms), rank, paused_ms })
     }
 
@@ -137,7 +138,7 @@ impl Messages {
             other => return Err(StoreError::Reply(format!("postpone answered {other}"))),
         };
         if words.is_some() && changed == Changed::Done {
-            self.wire.metrics().count(queue.policy.name.as_str(), "postpone", 1);
+            queue.metrics.count("postpone", 1);
         }
         Ok(changed)
     }
@@ -160,12 +161,17 @@ impl Messages {
 }
 
 impl Doubtful {
-    fn tail_with(&self, words: &Probes, reason: Option<&str>, by: Option<&str>) -> Tail {
+    fn tail_with<'a>(
+        &'a self,
+        words: &'a Probes,
+        reason: Option<&'a str>,
+        by: Option<&'a str>,
+    ) -> Tail<'a> {
         Tail {
             in_doubt: true,
-            reason: reason.map(str::to_owned).or_else(|| self.tail.reason.clone()),
+            reason: reason.or(self.tail.reason.as_deref()).map(Cow::Borrowed),
             probes: Some(PackedProbes::pack(words)),
-            by: by.map(str::to_owned),
+            by: by.map(Cow::Borrowed),
             ..self.tail.clone()
         }
     }
@@ -186,7 +192,7 @@ fn read_doubtful(queue: &Queue, reply: &mut Reply) -> Result<Doubtful, StoreErro
         paused_at_first_ms: entry.paused_at_first_ms,
         details: record.details,
         probes: entry.tail.probes.as_ref().map_or(0, PackedProbes::count),
-        reason: entry.tail.reason.clone(),
+        reason: entry.tail.reason.as_deref().map(str::to_owned),
         tail: entry.tail,
     })
 }

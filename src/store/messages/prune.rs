@@ -8,7 +8,7 @@ use std::sync::Arc;
 use redis::{Value, cmd};
 
 use super::Messages;
-use super::housekeeping::SWEEP_MAX;
+use super::housekeeping::{SWEEP_MAX, count_swept};
 use crate::domain::retention::{KeepLimits, Retention};
 use crate::store::StoreError;
 use crate::store::queue::{Queue, Shard};
@@ -65,7 +65,7 @@ impl Messages {
             let label = PrunedLabel { queue: queue.policy.name.to_string(), state, reason };
             self.wire.metrics().queue.pruned.get_or_create(&label).inc_by(count);
         }
-        self.count_swept(queue, "prune", result.messages);
+        count_swept(queue, "prune", result.messages);
         Ok(result)
     }
 

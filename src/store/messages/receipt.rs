@@ -70,7 +70,7 @@ impl Messages {
         queue: &Queue,
         shard: &Shard,
         ended: &[String],
-        items: &[Settled],
+        items: &[Settled<'_>],
     ) -> Result<Vec<Verdict>, StoreError> {
         let retention = queue.policy.retention;
         let rows = items.iter().map(|item| {
@@ -78,7 +78,7 @@ impl Messages {
                 Accept: ulid = arg(item.lease.ulid),
                 token = &item.lease.token,
                 last_attempt = item.tail(),
-                reference = item.reference.as_deref().unwrap_or_default(),
+                reference = item.reference.unwrap_or_default(),
             )
         });
         let call = call!(
@@ -101,7 +101,7 @@ impl Messages {
             ReceiptOf::Reference(_) => self.receive_anywhere(queue, receipt).await?,
         };
         let done = matches!(received, Received::Closed(_));
-        self.wire.metrics().count(queue.policy.name.as_str(), "receive", usize::from(done));
+        queue.metrics.count("receive", usize::from(done));
         queue.ready.notify_one();
         Ok(received)
     }
@@ -208,11 +208,7 @@ impl Messages {
         let called = self.wire.timed(shard, call).await?;
         let Some(Timed { mut reply, .. }) = called else { return Ok((0, false)) };
         fields!(reply as Lapse; lapsed: u64, has_more: bool);
-        self.wire.metrics().count(
-            policy.name.as_str(),
-            "lapse",
-            usize::try_from(lapsed).unwrap_or(usize::MAX),
-        );
+        queue.metrics.count("lapse", usize::try_from(lapsed).unwrap_or(usize::MAX));
         if lapsed > 0 {
             queue.doubt.notify_one();
         }

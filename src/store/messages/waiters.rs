@@ -60,12 +60,12 @@ impl Waiters {
 }
 
 /// Leaves when dropped: a caller that hangs up leaves nothing behind.
-struct Presence<'a> {
+struct WaiterEntry<'a> {
     waiters: &'a Waiters,
     id: &'a MessageId,
 }
 
-impl Drop for Presence<'_> {
+impl Drop for WaiterEntry<'_> {
     fn drop(&mut self) {
         self.waiters.leave(self.id);
     }
@@ -89,7 +89,7 @@ impl Messages {
     ) -> Result<Option<Message>, StoreError> {
         let deadline = Instant::now() + wait;
         let notify = self.shared.waiters.enter(id);
-        let _presence = Presence { waiters: &self.shared.waiters, id };
+        let _presence = WaiterEntry { waiters: &self.shared.waiters, id };
         let mut told = std::pin::pin!(notify.notified());
         // Registered before the look, so that no final state falls in between.
         told.as_mut().enable();

@@ -20,7 +20,7 @@ use crate::store::redis::reply::Reply;
 use crate::store::redis::script::arg;
 use crate::store::redis::script::{Call, call, fields};
 use crate::store::wire::Wire;
-use crate::store::wire::site::Site;
+use crate::store::wire::script_keys::ScriptKeys;
 
 /// Operations that run at a time; each node can carry out all of them.
 pub const OPERATIONS_RUNNING_MAX: usize = 16;
@@ -140,7 +140,7 @@ pub struct KeptOperation {
 
 /// An operation that this node carries out.
 #[derive(Debug, Clone)]
-pub struct Taken {
+pub struct TakenOperation {
     /// What was asked for.
     pub operation: Operation,
     /// How far it has come.
@@ -207,7 +207,7 @@ impl Operations {
             running_max = OPERATIONS_RUNNING_MAX,
         );
         let keys = keys::operations(self.wire.namespace());
-        let mut reply = self.wire.call_durably(Site::of(&keys), &call).await?;
+        let mut reply = self.wire.call_durably(ScriptKeys::of(&keys), &call).await?;
         fields!(reply as OperationStart; are_too_many: bool);
         if !are_too_many {
             self.started.notify_one();
@@ -224,7 +224,7 @@ impl Operations {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`], [`StoreError::Reply`].
-    pub async fn take(&self) -> Result<Option<Taken>, StoreError> {
+    pub async fn take(&self) -> Result<Option<TakenOperation>, StoreError> {
         // Nobody asks for operations most of the time: a glance is cheaper than a script.
         let running = keys::operations(self.wire.namespace()).swap_remove(4);
         if self.wire.plain(redis::cmd("ZCARD").arg(running)).await? == redis::Value::Int(0) {
@@ -253,14 +253,14 @@ impl Operations {
             }
         };
         let stopping = some_text(stopped_by);
-        Ok(Some(Taken { operation, progress, stopping, token }))
+        Ok(Some(TakenOperation { operation, progress, stopping, token }))
     }
 
     /// Writes down how far an operation has come.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn save(&self, taken: &Taken, keep: Keep) -> Result<Saved, StoreError> {
+    pub async fn save(&self, taken: &TakenOperation, keep: Keep) -> Result<Saved, StoreError> {
         let lease_ms = if keep == Keep::Going { OPERATION_LEASE_MS } else { 0 };
         let call = call!(
             OperationSave,
@@ -352,7 +352,7 @@ impl Operations {
 
     async fn call(&self, call: &Call) -> Result<Reply, StoreError> {
         let keys = keys::operations(self.wire.namespace());
-        self.wire.call(Site::of(&keys), call).await
+        self.wire.call(ScriptKeys::of(&keys), call).await
     }
 }
 

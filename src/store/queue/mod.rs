@@ -1,20 +1,19 @@
 //! The queues as the store knows them: policy, shards, and who sleeps until a shard stirs.
 
-pub(super) mod portion;
-pub(super) mod ranks;
+pub(super) mod batch_size;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
-use self::portion::{MANY, Portion};
+use self::batch_size::{BatchSize, MANY};
 use crate::domain::id::MessageId;
 use crate::domain::limit::Limit;
 use crate::domain::policy::QueuePolicy;
-use crate::store::clock::belief::Belief;
+use crate::store::clock::offset::ClockOffset;
 use crate::store::redis::keys::{SHARD_KEYS, ShardKeys};
-use crate::telemetry::QueueLabel;
+use crate::telemetry::{Metrics, QueueHandles, QueueLabel};
 
 /// How far ahead of their slots messages are claimed: the sender has them at hand when the slot comes. No claim looks
 /// further ahead.
@@ -35,6 +34,8 @@ pub struct Queue {
     pub ready: Arc<Notify>,
     /// Wakes the prober: a message became uncertain, a probe ended, the queue goes on.
     pub doubt: Arc<Notify>,
+    /// What is counted of it.
+    pub metrics: QueueHandles,
     /// Where the next round of claims begins.
     turn: AtomicUsize,
 }
@@ -69,10 +70,10 @@ pub struct Shard {
     /// Whether something may be ready here; spares claims at empty shards.
     may_be_ready: AtomicBool,
     /// How many messages its calls carry.
-    pub(super) portion: Portion,
+    pub(super) batch_size: BatchSize,
     queue_ready: Arc<Notify>,
-    /// What is believed of the clock of its server.
-    pub(super) belief: Arc<Belief>,
+    /// How far the clock of its server is from the time of this node.
+    pub(super) clock_offset: Arc<ClockOffset>,
 }
 
 impl Shard {
@@ -80,7 +81,7 @@ impl Shard {
         keys: ShardKeys,
         number: u16,
         queue_ready: Arc<Notify>,
-        belief: Arc<Belief>,
+        clock_offset: Arc<ClockOffset>,
     ) -> Self {
         Self {
             keys,
@@ -95,9 +96,9 @@ impl Shard {
             claims: AtomicU64::new(0),
             claiming: tokio::sync::Mutex::default(),
             may_be_ready: AtomicBool::new(true),
-            portion: Portion::default(),
+            batch_size: BatchSize::default(),
             queue_ready,
-            belief,
+            clock_offset,
         }
     }
 
@@ -110,7 +111,7 @@ impl Shard {
     /// Most messages in a call of claim, or of what ends leases.
     #[must_use]
     pub fn messages_max(&self) -> usize {
-        self.portion.messages_max()
+        self.batch_size.messages_max()
     }
 
     /// The key of this structure.
@@ -180,7 +181,8 @@ impl Queue {
         policy: Arc<QueuePolicy>,
         retired: bool,
         known: Option<&Self>,
-        belief: &dyn Fn() -> Arc<Belief>,
+        clock_offset: &dyn Fn() -> Arc<ClockOffset>,
+        metrics: &Arc<Metrics>,
     ) -> Self {
         let reused = known.filter(|known| known.shards.len() == usize::from(policy.shards));
         let ready = reused.map_or_else(Arc::default, |known| Arc::clone(&known.ready));
@@ -190,7 +192,7 @@ impl Queue {
                 (0..policy.shards)
                     .map(|number| {
                         let keys = ShardKeys::new(namespace, &policy.name, number);
-                        Arc::new(Shard::new(keys, number, Arc::clone(&ready), belief()))
+                        Arc::new(Shard::new(keys, number, Arc::clone(&ready), clock_offset()))
                     })
                     .collect()
             },
@@ -199,7 +201,8 @@ impl Queue {
         for shard in &shards {
             shard.burst_us.store(burst_us(&policy), Ordering::Relaxed);
         }
-        Self { policy, shards, retired, ready, doubt, turn: AtomicUsize::new(0) }
+        let metrics = QueueHandles::new(metrics, policy.name.as_str());
+        Self { policy, shards, retired, ready, doubt, metrics, turn: AtomicUsize::new(0) }
     }
 
     /// Whether something may be ready; what is not known to this node, the rounds find.

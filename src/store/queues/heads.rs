@@ -23,18 +23,18 @@ const PURGED: [&str; 5] = ["delivered", "dead", "expired", "cancelled", "waited"
 
 /// What waits for time, or for somebody to take it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Heads {
+pub struct EarliestScores {
     /// When the next message is due.
-    pub due: Head,
+    pub due: Earliest,
     /// When the next message expires.
-    pub expiry: Head,
+    pub expiry: Earliest,
     /// Whether something is ready.
     pub is_ready: bool,
 }
 
 /// The first moment in a structure.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Head {
+pub enum Earliest {
     /// The structure is empty.
     #[default]
     None,
@@ -44,7 +44,7 @@ pub enum Head {
     Unknown,
 }
 
-impl Head {
+impl Earliest {
     /// Whether that moment has come, as far as can be told.
     #[must_use]
     pub fn has_come(self, now_ms: u64) -> bool {
@@ -62,7 +62,7 @@ impl Queues {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn heads(&self, shards: &[Arc<Shard>]) -> Result<Vec<Heads>, StoreError> {
+    pub async fn heads(&self, shards: &[Arc<Shard>]) -> Result<Vec<EarliestScores>, StoreError> {
         let replies = self
             .wire
             .read_each(shards, &|shard| {
@@ -73,7 +73,7 @@ impl Queues {
         let mut servers = Vec::with_capacity(shards.len());
         let heads = replies.into_iter().map(|replies| {
             let mut replies = replies.into_iter();
-            let heads = Heads {
+            let heads = EarliestScores {
                 due: head(replies.next()),
                 expiry: head(replies.next()),
                 is_ready: count(replies.next()) > 0,
@@ -90,7 +90,7 @@ impl Queues {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn lease_heads(&self, shards: &[Arc<Shard>]) -> Result<Vec<Head>, StoreError> {
+    pub async fn lease_heads(&self, shards: &[Arc<Shard>]) -> Result<Vec<Earliest>, StoreError> {
         let replies = self.wire.read_each(shards, &|shard| vec![first(shard, "leased")]).await?;
         Ok(replies.into_iter().map(|replies| head(replies.into_iter().next())).collect())
     }
@@ -170,10 +170,10 @@ fn exist(shard: &Shard, names: &[&str]) -> Cmd {
     exists
 }
 
-fn head(reply: Option<Value>) -> Head {
+fn head(reply: Option<Value>) -> Earliest {
     match redis::from_redis_value::<Vec<(String, u64)>>(reply.unwrap_or(Value::Nil)) {
-        Ok(first) => first.first().map_or(Head::None, |(_, at_ms)| Head::At(*at_ms)),
-        Err(_) => Head::Unknown,
+        Ok(first) => first.first().map_or(Earliest::None, |(_, at_ms)| Earliest::At(*at_ms)),
+        Err(_) => Earliest::Unknown,
     }
 }
 

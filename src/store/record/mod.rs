@@ -9,10 +9,12 @@ mod optional;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+
 use bytes::{Buf, Bytes};
 use ulid::Ulid;
 
-pub(in crate::store) use new::{pack_rest, unpack_rest};
+pub(crate) use new::{pack_rest, ranks, unpack_rest};
 pub(crate) use optional::OptionalFields;
 
 use crate::domain::callback::CallbackOn;
@@ -121,7 +123,7 @@ pub(crate) struct StateEntry {
     /// For how long the queue had been paused by then.
     pub(crate) paused_at_first_ms: u64,
     pub(crate) final_ms: u64,
-    pub(crate) tail: Tail,
+    pub(crate) tail: Tail<'static>,
 }
 
 impl StateEntry {
@@ -247,10 +249,10 @@ pub(crate) fn to_message(
         rescues: entry.rescues,
         last_attempt: entry.tail.attempt.map(PackedAttempt::unpack),
         final_at_ms: (entry.final_ms > 0).then_some(entry.final_ms),
-        reason: entry.tail.reason,
+        reason: entry.tail.reason.map(Cow::into_owned),
         probes: entry.tail.probes.map(PackedProbes::unpack),
-        reference: entry.tail.reference,
+        reference: entry.tail.reference.map(Cow::into_owned),
         accepted_at_ms: None,
-        decided_by: entry.tail.by,
+        decided_by: entry.tail.by.map(Cow::into_owned),
     }
 }

@@ -6,6 +6,7 @@ use super::cut;
 use super::optional::OptionalFields;
 use crate::domain::details::{DETAILS_BYTES_MAX, read_details, write_details};
 use crate::domain::message::{Details, NewMessage};
+use crate::domain::policy::QueuePolicy;
 use crate::store::StoreError;
 
 /// What follows the part of the header that the script writes: the message's number in its call, optional fields,
@@ -46,4 +47,14 @@ pub(crate) fn unpack_rest(mut raw: Bytes) -> Result<(Details, Bytes), StoreError
     }
     let details = read_details(&raw.split_to(length)).map_err(StoreError::Reply)?;
     Ok((details, raw))
+}
+
+/// What the script writes into the header: priority and band as digits, a letter for the final states that have a
+/// callback, where any have, and `o` where optional fields follow (see `lua/include/new_record.lua`).
+pub(crate) fn ranks(policy: &QueuePolicy, message: &NewMessage, fields: &OptionalFields) -> String {
+    let mut ranks = format!("{}{}", message.priority, policy.band(message.priority));
+    let told = policy.told(&message.details);
+    ranks.extend((!told.is_none()).then(|| char::from(b'@' + told.bits())));
+    ranks.extend((!fields.is_empty()).then_some('o'));
+    ranks
 }

@@ -14,7 +14,7 @@ use crate::domain::schedule::{Cadence, CatchUp, Schedule};
 const VERSION: u8 = 1;
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Packed {
+struct PackedSchedule {
     version: u8,
     queue: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -39,7 +39,7 @@ pub(super) fn pack(schedule: &Schedule) -> Vec<u8> {
         }
         Cadence::Every(ms) => (None, None, Some(*ms)),
     };
-    let packed = Packed {
+    let packed = PackedSchedule {
         version: VERSION,
         queue: schedule.queue.to_string(),
         cron,
@@ -55,7 +55,8 @@ pub(super) fn pack(schedule: &Schedule) -> Vec<u8> {
 }
 
 pub(super) fn unpack(name: &str, definition: &[u8]) -> Result<Schedule, String> {
-    let packed: Packed = serde_json::from_slice(definition).map_err(|error| error.to_string())?;
+    let packed: PackedSchedule =
+        serde_json::from_slice(definition).map_err(|error| error.to_string())?;
     if packed.version != VERSION {
         return Err(format!("version {} is not known here", packed.version));
     }

@@ -41,11 +41,11 @@ const TRIES: usize = 5;
 #[derive(Debug, Clone)]
 pub struct Schedules {
     wire: Wire,
-    state: Arc<State>,
+    state: Arc<Configured>,
 }
 
 #[derive(Debug)]
-struct State {
+struct Configured {
     /// What this node's configuration has.
     configured: ArcSwap<BTreeMap<ScheduleName, Arc<Schedule>>>,
     /// The configuration was loaded, and Redis does not know it yet.
@@ -66,7 +66,7 @@ pub struct Kept {
     /// Its last tick.
     pub last: Option<LastTick>,
     /// Its tick that is under way: due, and not in its queue yet.
-    pub under_way: Option<UnderWay>,
+    pub under_way: Option<TickUnderWay>,
     /// How many ticks it has fired.
     pub fired: u64,
     /// How many were left out (of many at once, at least so many).
@@ -108,7 +108,7 @@ pub struct LastTick {
 
 /// A tick that is due and not in its queue yet.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct UnderWay {
+pub struct TickUnderWay {
     /// Its nominal time.
     #[serde(rename = "n")]
     pub nominal_ms: u64,
@@ -169,7 +169,7 @@ struct Stored {
 
 impl Schedules {
     pub(super) fn new(wire: &Wire, settings: &Settings) -> Self {
-        let state = State {
+        let state = Configured {
             configured: ArcSwap::from_pointee(settings.schedules.clone()),
             is_news: AtomicBool::new(true),
         };
@@ -236,7 +236,7 @@ impl Schedules {
         node: &str,
     ) -> Result<(PutSchedule, bool), StoreError> {
         let shard = &self.wire.schedules_shard;
-        self.wire.check_room(&shard.keys.all[0])?;
+        self.wire.check_capacity(&shard.keys.all[0])?;
         let call = call!(
             PutSchedule,
             name = arg(&schedule.name),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ulid::Ulid;
 
-use super::{Schedules, UnderWay, readable};
+use super::{Schedules, TickUnderWay, readable};
 use crate::domain::headers::NOMINAL_HEADER;
 use crate::domain::id::{MessageId, new_ulid};
 use crate::domain::message::{NewMessage, When};
@@ -13,13 +13,12 @@ use crate::domain::time::rfc3339;
 use crate::store::StoreError;
 use crate::store::given::shard_of_key;
 use crate::store::queue::Queue;
-use crate::store::queue::ranks::ranks;
-use crate::store::record::{OptionalFields, pack_rest};
+use crate::store::record::{OptionalFields, pack_rest, ranks};
 use crate::store::redis::reply::Reply;
 use crate::store::redis::script::{arg, when};
 use crate::store::redis::script::{call, fields, timed_call};
 use crate::store::wire::clock_watch::{DOUBT_PAUSE, Timed, until};
-use crate::store::wire::recovery::promises::Promise;
+use crate::store::wire::recovery::acknowledgements::Acknowledged;
 use crate::telemetry::ScheduleLabel;
 
 /// Schedules that one sweep looks at.
@@ -90,7 +89,7 @@ impl Schedules {
             let (name, intent) = (found.text()?, found.bytes()?);
             let cut = intent.iter().position(|byte| *byte == b'\n').unwrap_or(intent.len());
             let definition = intent.get(cut + 1..).unwrap_or_default();
-            let under_way = serde_json::from_slice::<UnderWay>(&intent[..cut]).ok();
+            let under_way = serde_json::from_slice::<TickUnderWay>(&intent[..cut]).ok();
             let known = under_way.and_then(|it| Some((it.nominal_ms, it.ulid.parse().ok()?)));
             let Some((nominal_ms, ulid)) = known else {
                 self.wire.note_foreign("~schedules", &name, &"a tick under way cannot be read");
@@ -151,7 +150,7 @@ impl Schedules {
         let queue = self.taking_queue(schedule)?;
         let id = MessageId { queue: schedule.queue.clone(), ulid: tick.ulid };
         let shard = queue.shard_of(&id);
-        self.wire.check_room(&shard.keys.all[0])?;
+        self.wire.check_capacity(&shard.keys.all[0])?;
         let message = message_of(schedule, tick.nominal_ms);
         let version = self.wire.format.version();
         let fields = OptionalFields::default().or_of_new(version, &message.details);
@@ -170,12 +169,12 @@ impl Schedules {
         fields!(reply as Fire; wake: u64, sequence: u64, is_new: bool);
         shard.wake(wake);
         if is_new {
-            let promise = Promise { ulid: tick.ulid, sequence: sequence + 1 };
-            self.wire.promises.accepted(shard.mark(), std::iter::once(promise));
+            let acknowledged = Acknowledged { ulid: tick.ulid, sequence: sequence + 1 };
+            self.wire.acknowledgements.accepted(shard.mark(), std::iter::once(acknowledged));
             if message.expires.is_some() {
                 shard.expiry.notify_one();
             }
-            self.wire.metrics().count(schedule.queue.as_str(), "schedule", 1);
+            queue.metrics.count("schedule", 1);
             self.wire.metrics().schedule.schedule_fired.get_or_create(&label(tick)).inc();
         }
         let name = arg(&schedule.name);

@@ -17,7 +17,7 @@ use crate::store::queue::Queue;
 use crate::store::redis::link::Link;
 use crate::store::redis::survey::{self, Needs, Server, Unmet, Wait};
 use crate::store::redis::{connect, keys};
-use crate::store::wire::health::{Seen, StartRefused, doubtful};
+use crate::store::wire::health::{Master, StartRefused, doubtful};
 
 /// Names tried for a key that lies on a certain master: a third of them does, of three masters.
 const PROBE_KEYS_MAX: u32 = 10_000;
@@ -71,13 +71,14 @@ impl Servers {
         refuse_start(servers.iter().find_map(|server| survey::fitness(server).err()))?;
         let other_version = self.check_schema(schema).await?;
         refuse_start(other_version.clone())?;
-        self.wire.look_for_room(&servers)?;
+        self.wire.look_at_capacity(&servers)?;
         let looks = servers.iter().map(|server| {
             let unfit = survey::fitness(server).err().or_else(|| other_version.clone());
             let before = &before;
-            async move { Ok(Seen { unfit, ..self.look(server, before, replicas_up).await? }) }
+            async move { Ok(Master { unfit, ..self.look(server, before, replicas_up).await? }) }
         });
-        let seen = join_all(looks).await.into_iter().collect::<Result<Vec<Seen>, StoreError>>()?;
+        let seen =
+            join_all(looks).await.into_iter().collect::<Result<Vec<Master>, StoreError>>()?;
         let has_changed = !before.is_empty()
             && seen.iter().any(|now| !before.iter().any(|before| before.is(now)));
         let uptime_ms = servers.iter().map(|server| server.uptime_ms).min().unwrap_or(0);
@@ -111,9 +112,9 @@ impl Servers {
     async fn look(
         &self,
         server: &Server,
-        before: &[Seen],
+        before: &[Master],
         replicas_up: u64,
-    ) -> Result<Seen, StoreError> {
+    ) -> Result<Master, StoreError> {
         let settings = &self.wire.settings;
         let before = before.iter().find(|b| b.address == server.address && b.run == server.run);
         let now = Instant::now();
@@ -125,7 +126,7 @@ impl Servers {
         let needs = settings.replicas.map_or(lately, Needs::Exactly);
         let level = survey::level(server, settings.durability, needs);
         let (address, slots) = (server.address.clone(), server.slots.clone());
-        let mut seen = Seen { address, slots, run: server.run, most, level, unfit: None };
+        let mut seen = Master { address, slots, run: server.run, most, level, unfit: None };
         if before.is_some_and(|b| b.level == seen.level) && self.wire.health().is_up() {
             return Ok(seen);
         }
@@ -141,7 +142,7 @@ impl Servers {
     }
 
     /// A key that lies on this master.
-    fn probe_key(&self, master: &Seen) -> String {
+    fn probe_key(&self, master: &Master) -> String {
         let plain = keys::probe(self.wire.namespace());
         if master.serves(&plain) {
             return plain;
@@ -256,7 +257,7 @@ impl Servers {
     /// Why it is not ready.
     pub async fn probe_write(&self) -> Result<(), StoreError> {
         let key = keys::probe(self.wire.namespace());
-        self.wire.check_room(&key)?;
+        self.wire.check_capacity(&key)?;
         self.prove(&key, self.wire.health().wait(&key)?).await?;
         // One write that goes through is not all: scripts may be refused.
         self.wire.health().why_down().map_or(Ok(()), Err)

@@ -1,45 +1,21 @@
-//! What Redis says of the format in force (see `wire::format`): asked for at the start, and told with every beat.
-//!
-//! Owns the refusal of a namespace whose records this program does not read, and what is logged.
+//! The format in force, as this node asks for it at its start and at each look at the servers (see `wire::format`).
 
 use redis::Value;
 
 use super::Servers;
+use super::nodes::NodeInfo;
 use crate::store::StoreError;
 use crate::store::record::{RECORD_VERSION, RECORD_VERSION_OLDEST};
 use crate::store::redis::keys;
 use crate::store::redis::reply::Reply;
 use crate::store::redis::script::{call, fields};
-use crate::store::wire::format::Format;
 
-/// Takes what a beat has found, the schema and what is to be written; what has changed is logged once. `behind`: what the
-/// nodes that do not read the newest version say of themselves, as JSON, or the id of one that says nothing.
-pub(super) fn hear(format: &Format, (schema, version): (u64, u64), behind: &[String]) {
-    let before = format.learn(schema, version);
-    let mut nodes: Vec<_> = behind.iter().map(|node| shown(node)).collect();
-    nodes.sort();
-    if format.learn_behind(&nodes) && !nodes.is_empty() {
-        tracing::warn!(
-            nodes = nodes.join(", "),
-            schema,
-            "some nodes read records up to version {RECORD_VERSION_OLDEST} only; new messages are written as version \
-             {RECORD_VERSION_OLDEST} until these nodes are upgraded or gone"
-        );
-    }
-    if u64::from(before) < version {
-        tracing::info!(
-            version,
-            "new messages are written as records of this version from now on; a tidegate that does not read it \
-             refuses to start"
-        );
-    }
-}
-
-/// One that says nothing is shown by its id.
-fn shown(node: &str) -> String {
-    let Ok(told) = serde_json::from_str::<serde_json::Value>(node) else { return node.to_owned() };
-    let text = |name: &str| told[name].as_str().unwrap_or("?").to_owned();
-    format!("{} on {} (tidegate {})", text("id"), text("host"), text("version"))
+/// A node in a sentence, from what it says of itself as JSON, or from the id of one that says nothing.
+pub(super) fn shown(node: &str) -> String {
+    serde_json::from_str(node).map_or_else(
+        |_| node.to_owned(),
+        |NodeInfo { id, host, version, .. }| format!("{id} on {host} (tidegate {version})"),
+    )
 }
 
 impl Servers {

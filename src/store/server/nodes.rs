@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::format;
+use super::format::shown;
 use crate::store::StoreError;
 use crate::store::record::RECORD_VERSION_OLDEST;
 use crate::store::redis::keys;
@@ -103,7 +103,8 @@ impl Nodes {
             reply as Beat;
             alarm: String, before: String, nodes: Reply, schema: u64, version: u64, behind: Reply
         );
-        format::hear(&self.wire.format, (schema, version), &behind.texts());
+        let behind = behind.texts().iter().map(|node| shown(node)).collect();
+        self.wire.format.hear(schema, version, behind);
         let nodes = seen_nodes(nodes);
         let found = serde_json::from_str::<NodeInfo>(&before).ok().map(|before| before.beats);
         self.wire.judge_mark(found, beats, &keys::node_info(namespace))?;

@@ -15,7 +15,7 @@ const EVENT_VERSION: u8 = 1;
 
 /// An event that some queue lacks still.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
+pub struct TopicEvent {
     /// Its id.
     pub id: EventId,
     /// The queues that lack it, as far as is known.
@@ -26,7 +26,7 @@ pub struct Event {
 
 /// What stands before details and payload.
 #[derive(Debug, Serialize, Deserialize)]
-struct Head {
+struct EventHead {
     /// The queues.
     q: String,
     /// Due and expiry: a moment, or a delay after the event was taken, both in ms.
@@ -63,7 +63,7 @@ impl PackedWhen {
     }
 }
 
-impl Event {
+impl TopicEvent {
     /// An event before it is kept. Downstreams are told what it came from.
     pub(super) fn new(id: EventId, queues: Vec<QueueName>, mut message: NewMessage) -> Self {
         let headers = &mut message.details.headers;
@@ -97,7 +97,7 @@ impl Event {
     /// [`StoreError::TooLarge`] when its details do not fit into a record.
     pub(super) fn pack(&self) -> Result<Vec<u8>, StoreError> {
         let message = &self.message;
-        let head = Head {
+        let head = EventHead {
             q: joined(&self.queues),
             d: message.due.into(),
             e: message.expires.map(Into::into),
@@ -131,7 +131,7 @@ impl Event {
         if packed.len() < length {
             return Err(wrong("cut"));
         }
-        let head: Head = serde_json::from_slice(&packed.split_to(length))
+        let head: EventHead = serde_json::from_slice(&packed.split_to(length))
             .map_err(|error| wrong(&error.to_string()))?;
         if packed.is_empty() {
             return Err(wrong("cut"));
@@ -173,7 +173,7 @@ mod tests {
     use super::*;
     use crate::domain::message::Details;
 
-    fn event() -> Event {
+    fn event() -> TopicEvent {
         let id = EventId { topic: "paid".parse().unwrap(), ulid: Ulid::from_parts(5, 7) };
         let details = Details { idempotency_key: Some("k".to_owned()), ..Details::default() };
         let message = NewMessage {
@@ -184,10 +184,10 @@ mod tests {
             priority: 7,
             fingerprint: [3; 16],
         };
-        Event::new(id, split("stock,sms"), message)
+        TopicEvent::new(id, split("stock,sms"), message)
     }
 
-    fn kept(event: &Event, taken_ms: u64) -> Bytes {
+    fn kept(event: &TopicEvent, taken_ms: u64) -> Bytes {
         let mut packed = taken_ms.to_be_bytes()[2..].to_vec();
         packed.extend(event.pack().unwrap());
         Bytes::from(packed)
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn everything_reads_back_and_delays_run_from_the_moment_it_was_taken() {
         let mut event = event();
-        let read = Event::unpack(event.id.clone(), "", kept(&event, 1000)).unwrap();
+        let read = TopicEvent::unpack(event.id.clone(), "", kept(&event, 1000)).unwrap();
         event.taken_at(1000);
         assert_eq!(read, event);
         assert_eq!(
@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn only_what_is_left_is_handed_out() {
         let event = event();
-        let read = Event::unpack(event.id.clone(), "sms", kept(&event, 1000)).unwrap();
+        let read = TopicEvent::unpack(event.id.clone(), "sms", kept(&event, 1000)).unwrap();
         assert_eq!(joined(&read.queues), "sms");
     }
 
@@ -218,11 +218,11 @@ mod tests {
         let good = kept(&event, 1000);
         for cut in [0, 10, 12, good.len() - 20] {
             let packed = good.slice(..cut);
-            assert!(Event::unpack(event.id.clone(), "", packed).is_err(), "{cut}");
+            assert!(TopicEvent::unpack(event.id.clone(), "", packed).is_err(), "{cut}");
         }
         let mut newer = good.to_vec();
         newer[6] = 2;
-        let error = Event::unpack(event.id.clone(), "", newer.into()).unwrap_err().to_string();
+        let error = TopicEvent::unpack(event.id.clone(), "", newer.into()).unwrap_err().to_string();
         assert!(error.contains("version 2 is not known here"), "{error}");
     }
 
@@ -230,7 +230,7 @@ mod tests {
     fn a_queue_gets_its_own_id_and_the_events_name() {
         let event = event();
         let (given, message) = event.for_queue(&event.queues[0]);
-        assert_eq!(given.ulid, Event::message_id(&event.id, &event.queues[0]).ulid);
+        assert_eq!(given.ulid, TopicEvent::message_id(&event.id, &event.queues[0]).ulid);
         assert_ne!(given.ulid, event.for_queue(&event.queues[1]).0.ulid);
         assert_eq!(message.details.idempotency_key, None);
         let event_header = (EVENT_HEADER.to_owned(), event.id.to_string());

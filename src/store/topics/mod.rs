@@ -25,9 +25,9 @@ use crate::store::redis::reply::Reply;
 use crate::store::redis::script::arg;
 use crate::store::redis::script::{call, fields, row, rows};
 use crate::store::wire::Wire;
-use crate::store::wire::site::Site;
+use crate::store::wire::script_keys::ScriptKeys;
 use crate::telemetry::TopicLabel;
-pub use event::Event;
+pub use event::TopicEvent;
 
 /// Events that a topic may keep: beyond, its queues have been in trouble for long.
 const EVENTS_MAX: usize = 100_000;
@@ -52,7 +52,7 @@ pub struct Topic {
     keys: TopicKeys,
 }
 
-impl<'a> From<&'a Topic> for Site<'a> {
+impl<'a> From<&'a Topic> for ScriptKeys<'a> {
     fn from(topic: &'a Topic) -> Self {
         Self::of(&topic.keys.all)
     }
@@ -62,7 +62,7 @@ impl<'a> From<&'a Topic> for Site<'a> {
 #[derive(Debug)]
 pub enum Published {
     /// Kept, at the durability level: it is to be handed out.
-    Kept(Box<Event>),
+    Kept(Box<TopicEvent>),
     /// It had been published before under the same idempotency key.
     Before(EventId, Vec<QueueName>),
     /// The idempotency key belongs to a different event.
@@ -81,13 +81,13 @@ pub struct Outstanding {
 }
 
 /// Topics by name.
-type Known = BTreeMap<TopicName, Arc<Topic>>;
+type KnownTopics = BTreeMap<TopicName, Arc<Topic>>;
 
 /// The topics that this node knows, and what Redis keeps of them; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Topics {
     wire: Wire,
-    known: Arc<ArcSwap<Known>>,
+    known: Arc<ArcSwap<KnownTopics>>,
 }
 
 impl Topics {
@@ -100,7 +100,7 @@ impl Topics {
     /// Takes the topics of a configuration; those that were known and are gone become retired.
     pub fn set(&self, settings: &Settings) {
         let known = self.known.load();
-        let mut topics: Known = settings
+        let mut topics: KnownTopics = settings
             .topics
             .iter()
             .map(|(name, policy)| (name.clone(), self.new_topic(policy, false)))
@@ -132,7 +132,7 @@ impl Topics {
                 self.wire.keep("HSET", key.clone(), &pair).await?;
             }
         }
-        let mut topics = Known::clone(&self.known.load());
+        let mut topics = KnownTopics::clone(&self.known.load());
         for (name, queues) in known {
             let Ok(name) = name.parse::<TopicName>() else { continue };
             topics.entry(name.clone()).or_insert_with(|| {
@@ -176,11 +176,11 @@ impl Topics {
         topic: &Topic,
         message: NewMessage,
     ) -> Result<Published, StoreError> {
-        self.wire.check_room(&topic.keys.all[0])?;
+        self.wire.check_capacity(&topic.keys.all[0])?;
         let name = &topic.policy.name;
         let ulid = new_ulid(self.wire.time_ms().await?, 0, 1, rand::random());
         let id = EventId { topic: name.clone(), ulid };
-        let mut event = Event::new(id, topic.policy.queues.clone(), message);
+        let mut event = TopicEvent::new(id, topic.policy.queues.clone(), message);
         let call = call!(
             Publish,
             window_ms = IDEMPOTENCY_WINDOW_MS,
@@ -221,7 +221,7 @@ impl Topics {
         topic: &Topic,
         put_off: bool,
         most: usize,
-    ) -> Result<(Vec<Event>, bool), StoreError> {
+    ) -> Result<(Vec<TopicEvent>, bool), StoreError> {
         let call = call!(
             Pursue,
             most = most,
@@ -245,7 +245,7 @@ impl Topics {
                 continue;
             };
             let id = EventId { topic: topic.policy.name.clone(), ulid };
-            match Event::unpack(id, &left, event) {
+            match TopicEvent::unpack(id, &left, event) {
                 Ok(event) => events.push(event),
                 // Kept, for a version that knows it; it must not hold up the others.
                 Err(error) => {

@@ -30,7 +30,7 @@ const DISK_GO: u64 = 4;
 
 /// Why a master takes no more messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Place {
+struct ServerSpace {
     address: String,
     /// Empty: it serves everything.
     slots: Vec<(u16, u16)>,
@@ -40,13 +40,13 @@ struct Place {
 
 /// What was there when last looked.
 #[derive(Debug, Default)]
-pub(in crate::store) struct Room {
-    places: ArcSwap<Vec<Place>>,
+pub(in crate::store) struct Capacity {
+    places: ArcSwap<Vec<ServerSpace>>,
     /// Since when every server takes writes again, after one did not.
     writable_since: Mutex<Option<Instant>>,
 }
 
-impl Place {
+impl ServerSpace {
     fn serves(&self, key: &str) -> bool {
         let slot = slot(key);
         self.slots.is_empty() || self.slots.iter().any(|(from, to)| (*from..=*to).contains(&slot))
@@ -74,12 +74,12 @@ impl Place {
     }
 }
 
-impl Room {
+impl Capacity {
     /// Whether the server of this key takes a message.
     pub(in crate::store) fn check(&self, key: &str) -> Result<(), StoreError> {
         let places = self.places.load();
         let full = places.iter().find(|place| place.why().is_some() && place.serves(key));
-        match full.and_then(Place::why) {
+        match full.and_then(ServerSpace::why) {
             Some(why) => Err(StoreError::Full(why.clone())),
             None => Ok(()),
         }
@@ -88,12 +88,12 @@ impl Room {
     /// Looks at what the servers say, and at the disk of a managed one.
     fn look(&self, metrics: &Metrics, servers: &[Server], disk: Option<Disk>) {
         let before = self.places.load();
-        let places: Vec<Place> = servers
+        let places: Vec<ServerSpace> = servers
             .iter()
             .map(|server| {
                 let known = before.iter().find(|place| place.address == server.address);
-                let was = |of: fn(&Place) -> bool| known.is_some_and(of);
-                Place {
+                let was = |of: fn(&ServerSpace) -> bool| known.is_some_and(of);
+                ServerSpace {
                     address: server.address.clone(),
                     slots: server.slots.clone(),
                     memory: memory_mark(
@@ -133,22 +133,22 @@ impl Room {
 }
 
 impl Wire {
-    /// Whether the server of this key takes a message; see [`Room`].
-    pub(in crate::store) fn check_room(&self, key: &str) -> Result<(), StoreError> {
-        self.room.check(key)
+    /// Whether the server of this key takes a message; see [`Capacity`].
+    pub(in crate::store) fn check_capacity(&self, key: &str) -> Result<(), StoreError> {
+        self.capacity.check(key)
     }
 
     /// Looks how much room there is; asked with every look at the servers.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] where no server writes its append-only file: nothing goes on there.
-    pub(in crate::store) fn look_for_room(&self, servers: &[Server]) -> Result<(), StoreError> {
+    pub(in crate::store) fn look_at_capacity(&self, servers: &[Server]) -> Result<(), StoreError> {
         let settings = &self.settings;
         let disk = match settings.target {
             RedisTarget::Managed => Disk::of(&settings.data_dir, settings.disk_reserve_bytes),
             RedisTarget::Url(_) | RedisTarget::Sentinel { .. } | RedisTarget::Cluster(_) => None,
         };
-        self.room.look(self.metrics(), servers, disk);
+        self.capacity.look(self.metrics(), servers, disk);
         if !servers.is_empty() && servers.iter().all(|server| server.does_aof_fail) {
             return Err(StoreError::Unavailable(AOF_FAILS.to_owned()));
         }
@@ -233,7 +233,7 @@ fn memory_mark(bytes: u64, bytes_max: u64, was_full: bool) -> Option<String> {
 }
 
 /// Once per change.
-fn say(before: &[Place], now: &[Place]) {
+fn say(before: &[ServerSpace], now: &[ServerSpace]) {
     for place in now {
         let known = before.iter().find(|known| known.address == place.address);
         let was_full = known.is_some_and(|known| known.why().is_some());
@@ -313,25 +313,25 @@ mod tests {
 
     #[test]
     fn a_server_that_cannot_write_its_file_takes_nothing_and_then_is_watched_for_a_lease() {
-        let (room, metrics) = (Room::default(), Metrics::new());
+        let (capacity, metrics) = (Capacity::default(), Metrics::new());
         let info = redis::Value::BulkString(b"aof_last_write_status:err\r\n".to_vec());
-        room.look(&metrics, &[Server::read(info)], None);
-        assert!(matches!(room.check("foo"), Err(StoreError::Full(_))));
+        capacity.look(&metrics, &[Server::read(info)], None);
+        assert!(matches!(capacity.check("foo"), Err(StoreError::Full(_))));
         assert!(metrics.render().contains("tidegate_store_full{resource=\"disk\"} 1"));
-        assert!(room.writable_for().is_some());
+        assert!(capacity.writable_for().is_some());
     }
 
     #[test]
     fn a_full_master_refuses_what_it_serves_and_no_more() {
-        let (room, metrics) = (Room::default(), Metrics::new());
+        let (capacity, metrics) = (Capacity::default(), Metrics::new());
         // Slots 12182 and 12739, see the cluster specification.
         let servers = [server("one", (0, 12_400), GIB), server("two", (12_401, 16_383), 0)];
-        assert!(room.check("foo").is_ok(), "before the first look");
-        room.look(&metrics, &servers, None);
-        assert!(matches!(room.check("foo"), Err(StoreError::Full(_))));
-        assert!(room.check("123456789").is_ok());
+        assert!(capacity.check("foo").is_ok(), "before the first look");
+        capacity.look(&metrics, &servers, None);
+        assert!(matches!(capacity.check("foo"), Err(StoreError::Full(_))));
+        assert!(capacity.check("123456789").is_ok());
         assert!(metrics.render().contains("tidegate_store_full{resource=\"memory\"} 1"));
-        room.look(&metrics, &[server("one", (0, 12_400), 0), servers[1].clone()], None);
-        assert!(room.check("foo").is_ok());
+        capacity.look(&metrics, &[server("one", (0, 12_400), 0), servers[1].clone()], None);
+        assert!(capacity.check("foo").is_ok());
     }
 }

@@ -13,8 +13,8 @@ use tokio::time::Instant;
 use super::Wire;
 use crate::domain::id::base32;
 use crate::store::StoreError;
-use crate::store::clock::alarm::{AFTERMATH, Alarm, ClockAlarm, Record, Turn};
-use crate::store::clock::belief::Seen;
+use crate::store::clock::alarm::{AFTERMATH, Alarm, AlarmChange, AlarmRecord, ClockAlarm};
+use crate::store::clock::offset::Seen;
 use crate::store::queue::Shard;
 use crate::store::redis::keys;
 use crate::store::redis::reply::Reply;
@@ -66,7 +66,7 @@ impl Wire {
             return Duration::ZERO;
         }
         let over_for = self.watch.alarm.over_for(Instant::now());
-        let writable_for = self.room.writable_for();
+        let writable_for = self.capacity.writable_for();
         over_for.into_iter().chain(writable_for).fold(up_for, Duration::min)
     }
 
@@ -116,8 +116,8 @@ impl Wire {
         called: (Instant, Instant),
     ) -> Seen {
         let clock = self.clock();
-        let believed = shard.map_or(&clock.belief, |shard| &shard.belief);
-        let seen = clock.observe(believed, now_us, called);
+        let offset = shard.map_or(&clock.clock_offset, |shard| &shard.clock_offset);
+        let seen = clock.observe(offset, now_us, called);
         match seen {
             Seen::Steady => {}
             Seen::Doubtful => self.watch.doubt.notify_one(),
@@ -159,7 +159,7 @@ impl Wire {
         if self.watch.alarm.stands() {
             return [0, 0];
         }
-        let expected = shard.belief.expects(Instant::now(), way);
+        let expected = shard.clock_offset.expects(Instant::now(), way);
         expected.map_or([0, u64::MAX], Into::into)
     }
 
@@ -205,13 +205,13 @@ impl Wire {
     /// Compares what this node knows of the alarm with the record that all nodes share.
     pub(in crate::store) async fn meet_alarm(
         &self,
-        found: Option<Record>,
+        found: Option<AlarmRecord>,
     ) -> Result<(), StoreError> {
         let turn = self.watch.alarm.meet(found, Instant::now(), self.clock_settle());
         self.carry_out(turn).await
     }
 
-    async fn carry_out(&self, turn: Turn) -> Result<(), StoreError> {
+    async fn carry_out(&self, turn: AlarmChange) -> Result<(), StoreError> {
         if let Some(step_ms) = turn.began {
             self.say_alarm(step_ms);
         }
@@ -225,8 +225,8 @@ impl Wire {
             for queue in self.queues() {
                 for shard in &queue.shards {
                     // A server of a cluster may have stepped unseen while nobody asked it.
-                    if !std::sync::Arc::ptr_eq(&shard.belief, &self.clock().belief) {
-                        shard.belief.forget();
+                    if !std::sync::Arc::ptr_eq(&shard.clock_offset, &self.clock().clock_offset) {
+                        shard.clock_offset.forget();
                     }
                     shard.wake(3);
                     shard.expiry.notify_one();
@@ -239,7 +239,7 @@ impl Wire {
         }
     }
 
-    async fn clock_record(&self) -> Result<(Option<u64>, Option<Record>), StoreError> {
+    async fn clock_record(&self) -> Result<(Option<u64>, Option<AlarmRecord>), StoreError> {
         let key = keys::clock(self.namespace());
         let value = self.plain(cmd("HMGET").arg(key).arg("seen_ms").arg("alarm")).await?;
         let (seen_ms, json): (Option<u64>, Option<String>) =
@@ -247,7 +247,7 @@ impl Wire {
         Ok((seen_ms, json.and_then(|json| serde_json::from_str(&json).ok())))
     }
 
-    async fn write_clock_record(&self, record: &Record) -> Result<(), StoreError> {
+    async fn write_clock_record(&self, record: &AlarmRecord) -> Result<(), StoreError> {
         let json = serde_json::to_string(record).unwrap_or_default();
         self.keep("HSET", keys::clock(self.namespace()), &[b"alarm", json.as_bytes()]).await
     }

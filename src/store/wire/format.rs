@@ -1,13 +1,12 @@
 //! The format in force: which version this node writes new records as.
 //!
-//! Nodes write the version before until every node in the registry says that
+//! Owns the way from one version to the next. Nodes write the version before until every node in the registry says that
 //! it reads the newer one; then the beat of one of them raises `schema` (`lua/include/format.lua`), from which moment on a
 //! program that does not read it refuses to start, and a moment later, when one that had started before must have
 //! shown itself, all nodes write the newer one. Readers take both. What was written stays: there is no way back.
 //!
 //! What was raised is never lowered: a node that finds `schema` deleted, or lower than it was, writes there what it
-//! knows. Owns what this node
-//! knows of it; the questions to Redis stand in `server::format`. Refuses to know how a record is packed.
+//! knows. Refuses to know how a record is packed.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -27,8 +26,8 @@ pub(in crate::store) struct Format {
     /// The newest version that was found in `schema`; 0: it was not read yet.
     known: AtomicU8,
     // A plain mutex: held for a comparison, never across an await.
-    /// The nodes that do not read the newest version, as they were named in the log.
-    behind: Mutex<Vec<String>>,
+    /// The nodes behind that were named in the log.
+    named: Mutex<Vec<String>>,
 }
 
 impl Default for Format {
@@ -37,7 +36,7 @@ impl Default for Format {
         Self {
             version: AtomicU8::new(RECORD_VERSION_OLDEST),
             known: AtomicU8::new(0),
-            behind: Mutex::default(),
+            named: Mutex::default(),
         }
     }
 }
@@ -61,11 +60,27 @@ impl Format {
         self.version.swap(at_most(version), Ordering::Relaxed)
     }
 
-    /// Takes the nodes that do not read the newest version; returns whether they are others than before.
-    pub(in crate::store) fn learn_behind(&self, nodes: &[String]) -> bool {
-        let mut behind = self.behind.lock();
-        let is_new = *behind != nodes;
-        *behind = nodes.to_vec();
-        is_new
+    /// The same, at a beat: what has changed is logged once. `nodes`: those that do not read the newest
+    /// version.
+    pub(in crate::store) fn hear(&self, schema: u64, version: u64, mut nodes: Vec<String>) {
+        let before = self.learn(schema, version);
+        nodes.sort();
+        let mut named = self.named.lock();
+        if nodes != *named && !nodes.is_empty() {
+            tracing::warn!(
+                nodes = nodes.join(", "),
+                schema,
+                "some nodes read records up to version {RECORD_VERSION_OLDEST} only; new messages are written as version \
+                 {RECORD_VERSION_OLDEST} until these nodes are upgraded or gone"
+            );
+        }
+        *named = nodes;
+        if u64::from(before) < version {
+            tracing::info!(
+                version,
+                "new messages are written as records of this version from now on; a tidegate that does not read it \
+                 refuses to start"
+            );
+        }
     }
 }

@@ -40,7 +40,7 @@ pub enum StartRefused {
 
 /// A master as it was when last looked at.
 #[derive(Debug, Clone)]
-pub(in crate::store) struct Seen {
+pub(in crate::store) struct Master {
     pub(in crate::store) address: String,
     /// Empty: it serves everything.
     pub(in crate::store) slots: Vec<(u16, u16)>,
@@ -53,7 +53,7 @@ pub(in crate::store) struct Seen {
     pub(in crate::store) unfit: Option<String>,
 }
 
-impl Seen {
+impl Master {
     pub(in crate::store) fn serves(&self, key: &str) -> bool {
         self.slots.is_empty() || {
             let slot = slot(key);
@@ -120,7 +120,7 @@ pub struct Health {
     up: AtomicBool,
     /// Why it is not, once it was.
     down_why: ArcSwapOption<StoreError>,
-    pub(in crate::store) seen: ArcSwap<Vec<Seen>>,
+    pub(in crate::store) seen: ArcSwap<Vec<Master>>,
     up_since: Mutex<Option<Instant>>,
     /// Redis has been seen away (or loading) since it was last seen up.
     was_away: AtomicBool,
@@ -241,7 +241,7 @@ impl Health {
 
     /// Takes what was seen of the masters, and says what has changed for intake: one line when a master
     /// begins to refuse messages, and one when it takes them again.
-    pub(in crate::store) fn keep(&self, metrics: &Metrics, seen: Vec<Seen>) {
+    pub(in crate::store) fn keep(&self, metrics: &Metrics, seen: Vec<Master>) {
         say_changes(&self.seen.load(), &seen);
         metrics.store.store_fit.set(i64::from(seen.iter().all(|seen| seen.unfit.is_none())));
         let achieved = seen.iter().map(|seen| seen.level.holds).min();
@@ -258,14 +258,14 @@ impl Health {
     }
 }
 
-fn say_changes(before: &[Seen], now: &[Seen]) {
+fn say_changes(before: &[Master], now: &[Master]) {
     if before.is_empty() {
         // The start says it itself.
         return;
     }
     for master in now {
         let known = before.iter().find(|known| known.address == master.address);
-        let (was, is) = (known.and_then(Seen::refuses), master.refuses());
+        let (was, is) = (known.and_then(Master::refuses), master.refuses());
         if let (Some(was), Some(is)) = (was, is)
             && was.is_same_kind(is)
         {

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Wire;
-use super::site::Site;
+use super::script_keys::ScriptKeys;
 use crate::store::StoreError;
 use crate::store::redis::connect::Target;
 use crate::store::redis::link::Link;
@@ -47,10 +47,10 @@ impl Wire {
     /// behind it.
     pub(in crate::store) async fn read<'a>(
         &self,
-        site: impl Into<Site<'a>>,
+        keys: impl Into<ScriptKeys<'a>>,
         call: &Call,
     ) -> Result<Reply, StoreError> {
-        let called = self.call_on(&self.readings, site.into(), call, &[]).await;
+        let called = self.call_on(&self.readings, keys.into(), call, &[]).await;
         Ok(called?.0)
     }
 

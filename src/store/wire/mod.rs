@@ -14,7 +14,7 @@ pub(in crate::store) mod presence;
 mod queues;
 mod readings;
 pub(in crate::store) mod recovery;
-pub(in crate::store) mod site;
+pub(in crate::store) mod script_keys;
 mod tables;
 mod time;
 mod wake;
@@ -27,18 +27,18 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
-use self::capacity::Room;
+use self::capacity::Capacity;
 use self::clock_watch::ClockWatch;
 use self::foreign::Foreign;
 use self::format::Format;
 use self::health::Health;
 use self::links::DurableLinks;
 use self::presence::NodeId;
-use self::queues::belief_of_server;
+use self::queues::offset_of_server;
+use self::recovery::acknowledgements::RecentAcknowledgements;
 use self::recovery::erasure::Mark;
-use self::recovery::promises::Promises;
 use self::recovery::rollback::Rollbacks;
-use self::site::Site;
+use self::script_keys::ScriptKeys;
 use crate::config::{RedisSettings, Settings};
 use crate::domain::id::QueueName;
 use crate::failpoint::failpoint;
@@ -81,11 +81,11 @@ pub(in crate::store) struct Shared {
     pub(in crate::store) durable: DurableLinks,
     pub(in crate::store) clock: Clock,
     pub(in crate::store) watch: ClockWatch,
-    pub(in crate::store) room: Room,
+    pub(in crate::store) capacity: Capacity,
     pub(in crate::store) queues: ArcSwap<HashMap<QueueName, Arc<Queue>>>,
     /// The keys of all schedules and their wake-up; not a shard of a queue.
     pub(in crate::store) schedules_shard: Arc<Shard>,
-    pub(in crate::store) promises: Promises,
+    pub(in crate::store) acknowledgements: RecentAcknowledgements,
     pub(in crate::store) rollbacks: Rollbacks,
     pub(in crate::store) mark: Mark,
     pub(in crate::store) foreign: Foreign,
@@ -113,7 +113,7 @@ impl Wire {
     ) -> Self {
         let target = Target::new(&settings.redis.target, managed_url);
         let clock = Clock::default();
-        let belief = belief_of_server(&target, &clock);
+        let clock_offset = offset_of_server(&target, &clock);
         let schedules = ShardKeys::of_schedules(&settings.redis.namespace);
         let wire = Self {
             shared: Arc::new(Shared {
@@ -125,10 +125,10 @@ impl Wire {
                 durable: DurableLinks::new(&target),
                 clock,
                 watch: ClockWatch::default(),
-                room: Room::default(),
+                capacity: Capacity::default(),
                 queues: ArcSwap::from_pointee(HashMap::new()),
-                schedules_shard: Arc::new(Shard::new(schedules, 0, Arc::default(), belief)),
-                promises: Promises::default(),
+                schedules_shard: Arc::new(Shard::new(schedules, 0, Arc::default(), clock_offset)),
+                acknowledgements: RecentAcknowledgements::default(),
                 rollbacks: Rollbacks::default(),
                 mark: Mark::default(),
                 foreign: Foreign::default(),
@@ -170,10 +170,10 @@ impl Wire {
     /// Runs a verb on a shard, repeating while Redis is away: every verb is safe to repeat.
     pub(in crate::store) async fn call<'a>(
         &self,
-        site: impl Into<Site<'a>>,
+        keys: impl Into<ScriptKeys<'a>>,
         call: &Call,
     ) -> Result<Reply, StoreError> {
-        Ok(self.call_on(&self.scripts, site.into(), call, &[]).await?.0)
+        Ok(self.call_on(&self.scripts, keys.into(), call, &[]).await?.0)
     }
 
     /// Runs a verb whose effect must be safe before anybody is told: waits, right behind it on the
@@ -182,14 +182,14 @@ impl Wire {
     /// the first one wrote.
     pub(in crate::store) async fn call_durably<'a>(
         &self,
-        site: impl Into<Site<'a>>,
+        keys: impl Into<ScriptKeys<'a>>,
         call: &Call,
     ) -> Result<Reply, StoreError> {
-        let site = site.into();
-        let key = &site.keys[0];
+        let keys = keys.into();
+        let key = &keys.names[0];
         let wait = self.health.wait(key)?;
         let link = self.durable.next();
-        let (reply, waited) = self.call_on(link, site, call, &wait.commands()).await?;
+        let (reply, waited) = self.call_on(link, keys, call, &wait.commands()).await?;
         failpoint!("before-durable");
         wait.met(waited).inspect_err(|why| self.health().doubt(self.metrics(), key, why))?;
         Ok(reply)
@@ -230,13 +230,13 @@ impl Wire {
     pub(in crate::store) async fn call_on(
         &self,
         link: &Link,
-        site: Site<'_>,
+        keys: ScriptKeys<'_>,
         call: &Call,
         waits: &[redis::Cmd],
     ) -> Result<(Reply, Vec<redis::Value>), StoreError> {
         let patience = Instant::now() + PATIENCE;
         loop {
-            match self.call_once(link, site, call, waits).await {
+            match self.call_once(link, keys, call, waits).await {
                 Ok(reply) => return Ok(reply),
                 Err(error) if error::is_passing(&error) && Instant::now() < patience => {
                     tokio::time::sleep(REPEAT_PAUSE).await;
@@ -255,18 +255,18 @@ impl Wire {
     async fn call_once(
         &self,
         link: &Link,
-        site: Site<'_>,
+        keys: ScriptKeys<'_>,
         call: &Call,
         waits: &[redis::Cmd],
     ) -> redis::RedisResult<(Reply, Vec<redis::Value>)> {
         let standing = link.stand().await?;
         // What could not be told apart from what a lost server knew, or would overspend its limits.
-        if let Some(shard) = site.shard
+        if let Some(shard) = keys.shard
             && matches!(call.verb, Verb::Schedule | Verb::Fire | Verb::Claim | Verb::Grant)
         {
             self.meet_server(link, &standing, shard).await?;
         }
-        self.run(link, &standing, site.keys, call, waits).await
+        self.run(link, &standing, keys.names, call, waits).await
     }
 
     pub(in crate::store) async fn run(

@@ -9,7 +9,7 @@ use crate::domain::id::QueueName;
 use crate::domain::policy::QueuePolicy;
 use crate::store::StoreError;
 use crate::store::callbacks;
-use crate::store::clock::belief::Belief;
+use crate::store::clock::offset::ClockOffset;
 use crate::store::clock::time::Clock;
 use crate::store::queue::Queue;
 use crate::store::redis::connect::Target;
@@ -19,7 +19,7 @@ impl Wire {
     /// Queues that were known and are gone become retired.
     pub(in crate::store) fn set_queues(&self, settings: &Settings) {
         let known = self.queues.load();
-        let belief = || self.belief_of_shard();
+        let clock_offset = || self.offset_of_shard();
         let mut queues: HashMap<QueueName, Arc<Queue>> = HashMap::new();
         for policy in settings.queues.values() {
             let is_known = known.contains_key(&policy.name.callbacks());
@@ -27,14 +27,28 @@ impl Wire {
             for policy in [Some(Arc::clone(policy)), told].into_iter().flatten() {
                 let name = policy.name.clone();
                 let before = known.get(&name).map(AsRef::as_ref);
-                let queue = Queue::new(self.namespace(), policy, false, before, &belief);
+                let queue = Queue::new(
+                    self.namespace(),
+                    policy,
+                    false,
+                    before,
+                    &clock_offset,
+                    &self.metrics,
+                );
                 queues.insert(name, Arc::new(queue));
             }
         }
         for (name, queue) in known.iter() {
             if !queues.contains_key(name) {
                 let policy = Arc::clone(&queue.policy);
-                let retired = Queue::new(self.namespace(), policy, true, Some(queue), &belief);
+                let retired = Queue::new(
+                    self.namespace(),
+                    policy,
+                    true,
+                    Some(queue),
+                    &clock_offset,
+                    &self.metrics,
+                );
                 queues.insert(name.clone(), Arc::new(retired));
             }
         }
@@ -51,15 +65,22 @@ impl Wire {
             let going_on = alive.and_then(|told| callbacks::policy(&told.policy, true));
             let retired = going_on.is_none();
             let policy = going_on.unwrap_or_else(|| QueuePolicy::retired(name.clone(), shards));
-            let belief = || self.belief_of_shard();
-            let queue = Queue::new(self.namespace(), Arc::new(policy), retired, None, &belief);
+            let clock_offset = || self.offset_of_shard();
+            let queue = Queue::new(
+                self.namespace(),
+                Arc::new(policy),
+                retired,
+                None,
+                &clock_offset,
+                &self.metrics,
+            );
             queues.insert(name.clone(), Arc::new(queue));
             self.queues.store(Arc::new(queues));
         }
     }
 
-    fn belief_of_shard(&self) -> Arc<Belief> {
-        belief_of_server(&self.target, self.clock())
+    fn offset_of_shard(&self) -> Arc<ClockOffset> {
+        offset_of_server(&self.target, self.clock())
     }
 
     /// A queue by name, retired ones too.
@@ -81,9 +102,9 @@ impl Wire {
 }
 
 /// One server, one clock; in a cluster a shard may move to a server with another one.
-pub(in crate::store) fn belief_of_server(target: &Target, clock: &Clock) -> Arc<Belief> {
+pub(in crate::store) fn offset_of_server(target: &Target, clock: &Clock) -> Arc<ClockOffset> {
     match target {
-        Target::Single(_) | Target::Sentinel { .. } => Arc::clone(&clock.belief),
+        Target::Single(_) | Target::Sentinel { .. } => Arc::clone(&clock.clock_offset),
         Target::Cluster(_) => Arc::default(),
     }
 }

@@ -1,6 +1,6 @@
 //! Looks now and then how large a shard's tables are, by one bare command, for those who make calls.
 //!
-//! Owns the look. What follows from it is said in `portion`.
+//! Owns the look. What follows from it is said in `batch_size`.
 
 use redis::cmd;
 
@@ -10,7 +10,7 @@ use crate::store::queue::Shard;
 impl Wire {
     /// Looks, if it is time, before so many are acknowledged. What cannot be read stays as it was known.
     pub(in crate::store) async fn look_at_tables(&self, shard: &Shard, messages: usize) {
-        if !shard.portion.counts(messages as u64) {
+        if !shard.batch_size.counts(messages as u64) {
             return;
         }
         let mut size = cmd("HLEN");
@@ -19,7 +19,7 @@ impl Wire {
             && let Some(entries) = replies.into_iter().next()
             && let Ok(entries) = redis::from_redis_value(entries)
         {
-            shard.portion.learns(entries);
+            shard.batch_size.learns(entries);
         }
     }
 }

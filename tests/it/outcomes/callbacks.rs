@@ -12,7 +12,7 @@ use sha2::Sha256;
 
 use crate::support::downstream::Request;
 use crate::support::{
-    Answer, Cluster, Daemon, Downstream, QUEUE, RedisServer, Scene, eventually, queue_toml,
+    Answer, Cluster, Daemon, Downstream, Gate, QUEUE, RedisServer, Scene, eventually, queue_toml,
 };
 
 const SECRET: &str = "a secret";
@@ -362,6 +362,26 @@ async fn the_rate_of_callbacks_holds_at_their_receiver() {
     let took = requests[14].arrived - requests[0].arrived;
     assert!(took >= Duration::from_millis(14 * 50 - 25), "{took:?}");
     assert!(took < Duration::from_secs(4), "{took:?}");
+}
+
+#[tokio::test]
+async fn no_more_callbacks_are_in_flight_than_the_queue_allows() {
+    // One host gets half of the places.
+    let (scene, receiver) = scene(", concurrency = 4").await;
+    let gate = Gate::new();
+    let held = gate.clone();
+    receiver.answer_with(move |_| Answer::ok().held_by(&held));
+    scene.send_numbers(6).await;
+    receiver.wait_for(2).await;
+    eventually("the others are put back until there is a place", async || {
+        scene.daemon.counts(TOLD).await["scheduled"] == 4
+    })
+    .await;
+
+    gate.release();
+
+    receiver.wait_for(6).await;
+    assert_eq!(receiver.in_flight_max(), 2);
 }
 
 #[tokio::test]

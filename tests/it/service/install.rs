@@ -80,7 +80,7 @@ fn a_filter_that_matches_no_test_is_an_error() {
     let said = String::from_utf8_lossy(&nope.stderr).into_owned();
     assert_eq!(nope.status.code(), Some(101), "{said}");
     assert!(said.contains("no test matches no_such_scenario_at_all"), "{said}");
-    let known = "install::what_cannot_be_installed_says_what_to_do";
+    let known = "service::install::what_cannot_be_installed_says_what_to_do";
     let one = sh(&[runner, own, known, "--exact", "--test-threads", "2"]);
     let said = String::from_utf8_lossy(&one.stdout).into_owned();
     assert!(one.status.success() && said.contains("1 passed"), "{said}");

@@ -11,6 +11,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
+use super::document;
 use super::wait::within;
 
 /// What the daemon answered.
@@ -95,13 +96,15 @@ impl Http {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> Result<Reply, Box<dyn std::error::Error + Send + Sync>> {
-        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        let mut request =
+            Request::builder().method(method.clone()).uri(format!("{}{path}", self.base));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let (head, body) =
             self.client.request(request.body(Full::new(body.into()))?).await?.into_parts();
         let body = body.collect().await?.to_bytes();
+        document::check(&method, path, head.status.as_u16(), &head.headers, &body);
         Ok(Reply { status: head.status.as_u16(), headers: head.headers, body })
     }
 }

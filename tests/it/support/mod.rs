@@ -7,6 +7,7 @@ pub(crate) mod before;
 pub(crate) mod clocks;
 pub(crate) mod cluster;
 pub(crate) mod daemon;
+mod document;
 pub(crate) mod downstream;
 pub(crate) mod events;
 pub(crate) mod faults;

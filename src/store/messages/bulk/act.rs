@@ -79,7 +79,7 @@ impl Messages {
             shard.wake(2);
         }
         let done = came_to.iter().filter(|changed| **changed == Changed::Done).count();
-        self.wire.metrics().count(queue.policy.name.as_str(), verb.as_str(), done);
+        queue.metrics.count(verb.as_str(), done);
         Ok(came_to)
     }
 

@@ -73,7 +73,7 @@ impl Messages {
             came_to.extend(self.pass(operation, queue, shard, ulids, "begin").await?);
         }
         let done = came_to.iter().filter(|changed| **changed == Changed::Done).count();
-        self.wire.metrics().count(queue.policy.name.as_str(), "move", done);
+        queue.metrics.count("move", done);
         Ok(came_to)
     }
 

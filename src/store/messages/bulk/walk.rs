@@ -14,7 +14,7 @@ use crate::store::redis::script::{call, fields, rows};
 
 /// A message on the way, without its body.
 #[derive(Debug, Clone)]
-pub struct Step {
+pub struct WalkStep {
     /// The message.
     pub message: Message,
     /// Since when it is uncertain, ms.
@@ -25,7 +25,7 @@ pub struct Step {
 #[derive(Debug, Clone)]
 pub struct WalkPage {
     /// Who stands there.
-    pub steps: Vec<Step>,
+    pub steps: Vec<WalkStep>,
     /// Where to go on: shard and cursor; `None`: this was the end.
     pub next: Option<(u16, String)>,
 }
@@ -60,7 +60,8 @@ impl Messages {
             let Ok(ulid) = Ulid::from_string(&ulid) else { continue };
             let message = read_message(name, ulid, record, some_bytes(state), is_due);
             let since_ms = uncertain_since_ms;
-            steps.push(Step { message, uncertain_since_ms: (since_ms > 0).then_some(since_ms) });
+            steps
+                .push(WalkStep { message, uncertain_since_ms: (since_ms > 0).then_some(since_ms) });
         }
         let next_shard = usize::from(number) + 1;
         let next = match next_cursor {

@@ -84,24 +84,24 @@ impl LeaseEnd {
         Way { shard: self.lease.shard, verb }
     }
 
-    fn row(&self) -> Settled {
+    fn row(&self) -> Settled<'_> {
         let mut row = Settled {
-            attempt: self.attempt.clone(),
+            attempt: self.attempt.as_ref(),
             is_in_doubt: self.is_in_doubt,
             sign: self.sign,
-            ..Settled::of(self.lease.clone())
+            ..Settled::of(&self.lease)
         };
         match &self.settlement {
             Settlement::Bury { reason, .. } | Settlement::Park { reason, .. } => {
-                row.reason = Some(reason.clone());
+                row.reason = Some(reason.as_str());
             }
             Settlement::Retry { delay_ms } => row.delay_ms = *delay_ms,
             Settlement::Postpone { delay_ms, reason } => {
                 row.delay_ms = *delay_ms;
-                row.reason.clone_from(reason);
+                row.reason = reason.as_deref();
                 row.is_throttle = true;
             }
-            Settlement::Accept { reference } => row.reference.clone_from(reference),
+            Settlement::Accept { reference } => row.reference = reference.as_deref(),
             Settlement::Ack
             | Settlement::Release
             | Settlement::Hold
@@ -124,7 +124,7 @@ impl Messages {
         exchanges: &[String],
         ends: impl IntoIterator<Item = &LeaseEnd>,
     ) -> Result<Vec<Verdict>, StoreError> {
-        let rows: Vec<Settled> = ends.into_iter().map(LeaseEnd::row).collect();
+        let rows: Vec<Settled<'_>> = ends.into_iter().map(LeaseEnd::row).collect();
         let shard = &queue.shards[usize::from(way.shard)];
         match way.verb {
             SettlingVerb::Ack => self.ack(queue, shard, exchanges, &rows).await,

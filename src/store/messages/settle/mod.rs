@@ -52,19 +52,19 @@ impl Verdict {
     const ALL: [Self; 5] = [Self::Ok, Self::Already, Self::Stale, Self::Gone, Self::Late];
 }
 
-/// One message and how its attempt ended.
-#[derive(Debug, Clone)]
-pub(in crate::store) struct Settled {
+/// One message and how its attempt ended, borrowed from whoever says so.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::store) struct Settled<'a> {
     /// The claim.
-    pub(in crate::store) lease: Lease,
+    pub(in crate::store) lease: &'a Lease,
     /// What is kept of the attempt.
-    pub(in crate::store) attempt: Option<Attempt>,
+    pub(in crate::store) attempt: Option<&'a Attempt>,
     /// Why it is given up or parked.
-    pub(in crate::store) reason: Option<String>,
+    pub(in crate::store) reason: Option<&'a str>,
     /// For retry: how long to wait.
     pub(in crate::store) delay_ms: u64,
     /// For accept: the downstream's own name for it.
-    pub(in crate::store) reference: Option<String>,
+    pub(in crate::store) reference: Option<&'a str>,
     /// For retry: nothing was tried, or not in earnest. The attempt is given back and counted as a
     /// throttle.
     pub(in crate::store) is_throttle: bool,
@@ -74,9 +74,9 @@ pub(in crate::store) struct Settled {
     pub(in crate::store) sign: Sign,
 }
 
-impl Settled {
+impl<'a> Settled<'a> {
     /// With nothing to say of the attempt.
-    pub(in crate::store) const fn of(lease: Lease) -> Self {
+    pub(in crate::store) const fn of(lease: &'a Lease) -> Self {
         Self {
             lease,
             attempt: None,
@@ -93,8 +93,7 @@ impl Settled {
         if self.attempt.is_none() && self.reason.is_none() {
             return Vec::new();
         }
-        let (attempt, reason) = (self.attempt.as_ref(), self.reason.as_deref());
-        Tail::of_attempt(attempt, reason, self.reference.as_deref(), self.is_in_doubt)
+        Tail::of_attempt(self.attempt, self.reason, self.reference, self.is_in_doubt)
     }
 
     /// Ulid, token and last attempt, as most verbs take them.
@@ -125,11 +124,12 @@ impl DeferKind {
 }
 
 /// What these attempts show of the downstream, in the scripts' form.
-fn signs(items: &[Settled]) -> Vec<u8> {
-    row_of(items.iter().map(|item| {
-        let attempt = item.attempt.as_ref();
-        (item.sign, attempt.and_then(|attempt| attempt.error.as_deref()))
-    }))
+fn signs(items: &[Settled<'_>]) -> Vec<u8> {
+    row_of(
+        items
+            .iter()
+            .map(|item| (item.sign, item.attempt.and_then(|attempt| attempt.error.as_deref()))),
+    )
 }
 
 impl Messages {
@@ -142,7 +142,7 @@ impl Messages {
         queue: &Queue,
         shard: &Shard,
         ended: &[String],
-        items: &[Settled],
+        items: &[Settled<'_>],
     ) -> Result<Vec<Verdict>, StoreError> {
         self.wire.look_at_tables(shard, items.len()).await;
         let keep_ms = queue.policy.retention.delivered_ms;
@@ -157,7 +157,7 @@ impl Messages {
             |verdict: &Verdict| matches!(verdict, Verdict::Ok | Verdict::Already | Verdict::Late);
         let delivered = items.iter().zip(&verdicts).filter(|(_, verdict)| kept(verdict));
         let ulids = delivered.map(|(item, _)| item.lease.ulid);
-        self.wire.promises.delivered(shard.mark(), ulids);
+        self.wire.acknowledgements.delivered(shard.mark(), ulids);
         Ok(verdicts)
     }
 
@@ -170,7 +170,7 @@ impl Messages {
         queue: &Queue,
         shard: &Shard,
         ended: &[String],
-        items: &[Settled],
+        items: &[Settled<'_>],
     ) -> Result<Vec<Verdict>, StoreError> {
         let retention = queue.policy.retention;
         let rows = items.iter().map(|item| {
@@ -196,7 +196,7 @@ impl Messages {
         rows!(reply as Retry);
         let verdicts = read_verdicts(&mut reply)?;
         self.take_reports(queue, shard, &reports).await;
-        self.count_settled(Verb::Retry, queue, &verdicts);
+        count_settled(Verb::Retry, queue, &verdicts);
         Ok(verdicts)
     }
 
@@ -209,7 +209,7 @@ impl Messages {
         queue: &Queue,
         shard: &Shard,
         ended: &[String],
-        items: &[Settled],
+        items: &[Settled<'_>],
     ) -> Result<Vec<Verdict>, StoreError> {
         let rows = items
             .iter()
@@ -230,18 +230,17 @@ impl Messages {
         ended: &[String],
         kind: DeferKind,
         gate_ms: Option<u64>,
-        items: &[Settled],
+        items: &[Settled<'_>],
     ) -> Result<Vec<Verdict>, StoreError> {
-        let why = items.iter().find_map(|item| item.attempt.as_ref()?.error.clone());
-        let why = why.unwrap_or_default();
-        let call_for = |items: &[Settled]| {
+        let why = items.iter().find_map(|item| item.attempt?.error.as_deref()).unwrap_or_default();
+        let call_for = |items: &[Settled<'_>]| {
             call!(
                 Defer,
                 exchanges = ended.concat(),
                 signs = signs(items),
                 kind = kind.as_str(),
                 shut_ms = gate_ms,
-                reason = &why,
+                reason = why,
                 ..items.iter().map(Settled::whole)
             )
         };
@@ -266,9 +265,9 @@ impl Messages {
         shard: &Shard,
         ended: &[String],
         suspect: bool,
-        items: &[Settled],
+        items: &[Settled<'_>],
     ) -> Result<Vec<Verdict>, StoreError> {
-        let why = items.iter().find_map(|item| item.reason.clone()).unwrap_or_default();
+        let why = items.iter().find_map(|item| item.reason).unwrap_or_default();
         let call = call!(
             Bury,
             exchanges = ended.concat(),
@@ -292,7 +291,7 @@ impl Messages {
         shard: &Shard,
         ended: &[String],
         asked_ms: u64,
-        items: &[Settled],
+        items: &[Settled<'_>],
     ) -> Result<Vec<Verdict>, StoreError> {
         let retention = queue.policy.retention;
         let call = call!(
@@ -349,18 +348,18 @@ impl Messages {
             )));
         }
         self.take_reports(queue, shard, &reports).await;
-        self.count_settled(verb, queue, &verdicts);
+        count_settled(verb, queue, &verdicts);
         if matches!(verb, Verb::Release | Verb::Defer) {
             shard.stir();
         }
         queue.ready.notify_one();
         Ok(verdicts)
     }
+}
 
-    fn count_settled(&self, verb: Verb, queue: &Queue, verdicts: &[Verdict]) {
-        let done = verdicts.iter().filter(|v| matches!(v, Verdict::Ok | Verdict::Late)).count();
-        self.wire.metrics().count(queue.policy.name.as_str(), verb.as_str(), done);
-    }
+fn count_settled(verb: Verb, queue: &Queue, verdicts: &[Verdict]) {
+    let done = verdicts.iter().filter(|v| matches!(v, Verdict::Ok | Verdict::Late)).count();
+    queue.metrics.count(verb.as_str(), done);
 }
 
 fn read_verdicts(reply: &mut Reply) -> Result<Vec<Verdict>, StoreError> {

@@ -78,7 +78,7 @@ pub(super) struct Assembled {
     pub(super) declared: Declared,
 }
 
-/// Which of the keys of its site a script declares.
+/// Which of the keys that it is given a script declares.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Declared {
     /// All, in their order.

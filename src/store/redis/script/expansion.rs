@@ -201,10 +201,10 @@ fn values(fields: &[Field], items: &[(&str, &str)]) -> Result<Vec<String>, Strin
 }
 
 /// A name and what it is set to.
-type Item<'a> = (&'a str, &'a str);
+type Pair<'a> = (&'a str, &'a str);
 
 /// The items of a table that begins before this text, and what stands behind the table.
-fn items(text: &str) -> Result<(Vec<Item<'_>>, &str), String> {
+fn items(text: &str) -> Result<(Vec<Pair<'_>>, &str), String> {
     let (mut items, mut from, mut depth, mut quote) = (Vec::new(), 0, 0_u32, None);
     for (at, c) in text.char_indices() {
         match c {

@@ -11,7 +11,7 @@ mod expansion;
 mod names;
 mod numbers;
 #[cfg(feature = "failpoints")]
-mod plants;
+mod planted_bugs;
 pub(in crate::store) mod signature;
 
 use std::sync::LazyLock;
@@ -201,7 +201,7 @@ impl Script {
         Self { text, hash, declared }
     }
 
-    /// `keys` are all of the site; the script declares those it touches.
+    /// `keys` are all that the script may use; it declares those it touches.
     pub(crate) fn by_hash(&self, keys: &[String], args: &[Vec<u8>]) -> Cmd {
         self.call("EVALSHA", &self.hash, keys, args)
     }
@@ -255,7 +255,7 @@ impl Verb {
         let text = assembly::splice(self.source());
         let text = expansion::expand(self.source(), &text).expect("a test checks that it can be");
         #[cfg(feature = "failpoints")]
-        let text = plants::spoil(text);
+        let text = planted_bugs::spoil(text);
         text
     }
 }

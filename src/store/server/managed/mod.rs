@@ -19,7 +19,7 @@ use std::time::Duration;
 use redis::ConnectionLike as _;
 use tokio::time::Instant;
 
-use self::place::{Place, own_number};
+use self::place::{DataFolder, own_number};
 use self::program::{find_program, memory_limit};
 use self::restarts::Restarts;
 use crate::config::MANAGED_SOCKET;
@@ -46,7 +46,7 @@ pub struct ManagedRedis {
     orders: mpsc::Sender<()>,
     keeper: Option<std::thread::JoinHandle<()>>,
     // Held for the life of the daemon: two daemons never share a data directory.
-    _place: Place,
+    _place: DataFolder,
 }
 
 impl ManagedRedis {
@@ -59,7 +59,7 @@ impl ManagedRedis {
         let refused = |what: &str, error: &dyn std::fmt::Display| {
             ManagedRefused(format!("redis.data_dir {}: {what}: {error}", data_dir.display()))
         };
-        let place = Place::take(data_dir)?;
+        let place = DataFolder::take(data_dir)?;
         let program = find_program(data_dir)?;
         let socket = data_dir.join(MANAGED_SOCKET);
         let (orders, received) = mpsc::channel();

@@ -32,12 +32,12 @@ const KILL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A folder that this daemon has for itself.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct DataFolder {
     _lock: File,
     server_lock: File,
 }
 
-impl Place {
+impl DataFolder {
     /// Makes the folder, or takes it over; a server of an earlier daemon is stopped.
     pub(super) fn take(dir: &Path) -> Result<Self, ManagedRefused> {
         let refused = |what: &str, error: &dyn std::fmt::Display| {

@@ -3,8 +3,8 @@
 //!
 //! Owns the mark that shows it: each beat of this node writes its number beside what the node says of
 //! itself, and reads what the beat before wrote. A number that is gone or lower than it was means that the
-//! data is not what it was. It is said once, counted, and what this node had promised is held against what
-//! is left (see `rollback`). Refuses to bring anything back but what the configuration says.
+//! data is not what it was. It is said once, counted, and what this node has acknowledged is compared
+//! with what is left (see `rollback`). Refuses to bring anything back but what the configuration says.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,7 +25,7 @@ const JUDGED_WITHIN: Duration = Duration::from_secs(60);
 
 /// A beat that Redis has confirmed.
 #[derive(Debug, Clone, Copy)]
-struct Beat {
+struct ConfirmedBeat {
     number: u64,
     /// Which run of which server took it; see `Seen::run`.
     run: u64,
@@ -38,7 +38,7 @@ struct Beat {
 #[derive(Debug, Default)]
 pub(in crate::store) struct Mark {
     // A plain mutex: held for a comparison, never across an await.
-    last: Mutex<Option<Beat>>,
+    last: Mutex<Option<ConfirmedBeat>>,
     /// The version of the records was not there any more when it was last looked for.
     is_schema_gone: AtomicBool,
     /// Until when all was as it had been, ms by Redis, if that was taken away and nothing has been done about it.
@@ -65,7 +65,7 @@ impl Mark {
     fn judge(&self, found: Option<u64>, number: u64, run: u64, now: (Instant, u64)) -> Option<u64> {
         let is_schema_gone = self.is_schema_gone.swap(false, Ordering::AcqRel);
         let (at, at_ms) = now;
-        let before = self.lock().replace(Beat { number, run, at, at_ms })?;
+        let before = self.lock().replace(ConfirmedBeat { number, run, at, at_ms })?;
         // Another run is held against what this node knows in any case.
         let is_comparable =
             before.run == run && at.saturating_duration_since(before.at) < JUDGED_WITHIN;
@@ -73,7 +73,7 @@ impl Mark {
         (is_comparable && (is_mark_gone || is_schema_gone)).then_some(before.at_ms)
     }
 
-    fn lock(&self) -> parking_lot::MutexGuard<'_, Option<Beat>> {
+    fn lock(&self) -> parking_lot::MutexGuard<'_, Option<ConfirmedBeat>> {
         self.last.lock()
     }
 }

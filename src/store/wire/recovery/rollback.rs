@@ -1,9 +1,9 @@
-//! Meeting a run of a server that this node had not met before, after a restart or a failover; and data
+//! Recovery on a run of a server that this node did not know before, after a restart or a failover; and data
 //! that was taken away while the same run went on (see `erasure`).
 //!
 //! Owns the recovery of a shard, before anything is scheduled or claimed there, and the review that
-//! follows: which accepted messages are gone, which delivered ones wait again. Only this node's own
-//! promises are known to it; other nodes report theirs. Refuses to mend: what is lost is lost, and its
+//! follows: which accepted messages are gone, which delivered ones wait again. A node
+//! knows only what it acknowledged itself; other nodes report theirs. Refuses to mend: what is lost is lost, and its
 //! producer sends it again under the same key.
 
 use std::collections::{HashSet, VecDeque};
@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use redis::RedisResult;
 use ulid::Ulid;
 
-use super::promises::Promise;
+use super::acknowledgements::Acknowledged;
 use super::reviews::Reviews;
 use crate::domain::id::{MessageId, QueueName};
 use crate::store::queue::{Queue, Shard, queue_label};
@@ -149,7 +149,7 @@ impl Wire {
         recovered.await.map(drop).map_err(failed)
     }
 
-    /// Recovers what this node has promised something about, wherever another run serves by now.
+    /// Recovers the shards that this node has used, wherever another run serves by now.
     pub(in crate::store) async fn meet_servers(&self) {
         for queue in self.queues() {
             for shard in queue.shards.iter().filter(|shard| shard.met() != 0) {
@@ -189,7 +189,7 @@ impl Wire {
         });
     }
 
-    /// Holds this node's promises against what the shard knows.
+    /// Compares what this node has acknowledged with what the shard knows.
     async fn review(
         &self,
         queue: &Queue,
@@ -197,20 +197,20 @@ impl Wire {
         cause: RollbackCause,
     ) -> Result<(), StoreError> {
         let now_ms = self.time_ms().await?;
-        let (accepted, delivered) = self.promises.of(shard.mark());
-        let ulids: Vec<Ulid> = accepted.iter().map(|promise| promise.ulid).collect();
+        let (accepted, delivered) = self.acknowledgements.of(shard.mark());
+        let ulids: Vec<Ulid> = accepted.iter().map(|message| message.ulid).collect();
         let known = self.ask(shard, &ulids).await?;
         // Its downstream has it: nobody need send it again.
         let arrived: HashSet<Ulid> = delivered.iter().copied().collect();
         let lost: Vec<Ulid> = accepted
             .iter()
             .zip(&known.states)
-            .filter(|(promise, state)| {
+            .filter(|(message, state)| {
                 state.is_empty()
-                    && !arrived.contains(&promise.ulid)
-                    && self.is_lost(queue, promise, &known, (cause, now_ms))
+                    && !arrived.contains(&message.ulid)
+                    && self.is_lost(queue, message, &known, (cause, now_ms))
             })
-            .map(|(promise, _)| promise.ulid)
+            .map(|(message, _)| message.ulid)
             .collect();
         let states = self.ask(shard, &delivered).await?.states;
         let waits = |state: &str| matches!(state, "w" | "L" | "U" | "A");
@@ -220,7 +220,7 @@ impl Wire {
             .filter(|(_, state)| waits(state))
             .map(|(ulid, _)| *ulid)
             .collect();
-        self.promises.forget(&lost, &again);
+        self.acknowledgements.forget(&lost, &again);
         let at_ms = match cause {
             RollbackCause::NewRun => known.met_ms,
             RollbackCause::Erased { .. } => now_ms,
@@ -229,11 +229,11 @@ impl Wire {
         Ok(())
     }
 
-    /// Whether a promised message that is gone was lost, not deleted in its time.
+    /// Whether an acknowledged message that is gone was lost, not deleted in its time.
     fn is_lost(
         &self,
         queue: &Queue,
-        promise: &Promise,
+        message: &Acknowledged,
         known: &Known,
         (cause, now_ms): (RollbackCause, u64),
     ) -> bool {
@@ -242,14 +242,14 @@ impl Wire {
             RollbackCause::NewRun => true,
             RollbackCause::Erased { intact_ms } => known.met_ms >= intact_ms,
         };
-        if is_counted_anew && promise.sequence > known.sequence {
+        if is_counted_anew && message.sequence > known.sequence {
             return true;
         }
         // In a cluster another node may have scheduled before the new master was met; and what came in
         // after a shard was emptied, and before it was recovered, has the numbers of what came before.
         let is_certain =
-            promise.sequence > 0 && cause == RollbackCause::NewRun && !self.target.is_cluster();
-        let age_ms = now_ms.saturating_sub(promise.ulid.timestamp_ms());
+            message.sequence > 0 && cause == RollbackCause::NewRun && !self.target.is_cluster();
+        let age_ms = now_ms.saturating_sub(message.ulid.timestamp_ms());
         let kept = &queue.policy.retention;
         let is_kept = kept.delivered_ms >= YOUNG_MS && !kept.is_limited();
         !is_certain && age_ms < YOUNG_MS && is_kept

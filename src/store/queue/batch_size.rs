@@ -20,20 +20,20 @@ const LOOK_AFTER: u64 = 1 << 11;
 
 /// What is known of a shard's tables.
 #[derive(Debug)]
-pub(in crate::store) struct Portion {
+pub(in crate::store) struct BatchSize {
     /// Messages that have a state entry.
     entries: AtomicU64,
     /// Acknowledged since it was looked.
     since: AtomicU64,
 }
 
-impl Default for Portion {
+impl Default for BatchSize {
     fn default() -> Self {
         Self { entries: AtomicU64::new(0), since: AtomicU64::new(LOOK_AFTER) }
     }
 }
 
-impl Portion {
+impl BatchSize {
     /// As many more are about to be acknowledged; whether it is time to look.
     pub(in crate::store) fn counts(&self, messages: u64) -> bool {
         let is_due = self.since.load(Ordering::Relaxed) >= LOOK_AFTER;
@@ -65,7 +65,7 @@ fn messages_max(entries: u64) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{FEW, MANY, Portion, messages_max};
+    use super::{BatchSize, FEW, MANY, messages_max};
 
     #[test]
     fn calls_are_smaller_while_a_large_table_has_just_doubled() {
@@ -80,8 +80,8 @@ mod tests {
 
     #[test]
     fn tables_are_looked_at_at_first_and_then_now_and_then() {
-        let portion = Portion::default();
-        let looks = (0..100).filter(|_| portion.counts(250)).count();
+        let batch_size = BatchSize::default();
+        let looks = (0..100).filter(|_| batch_size.counts(250)).count();
         assert_eq!(looks, 12);
     }
 }

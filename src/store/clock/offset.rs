@@ -38,33 +38,33 @@ pub(in crate::store) enum Seen {
 
 /// Bounds of a server's clock minus this node's elapsed time, in microseconds.
 #[derive(Debug, Clone, Copy)]
-struct Offset {
+struct Bounds {
     least_us: i64,
     most_us: i64,
     at: Instant,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    known: Option<Offset>,
+struct KnownBounds {
+    known: Option<Bounds>,
     is_doubtful: bool,
 }
 
 /// What one server's clock is expected to say.
 #[derive(Debug)]
-pub(in crate::store) struct Belief {
+pub(in crate::store) struct ClockOffset {
     base: Instant,
     // A plain mutex: held for a few additions, never across an await.
-    state: Mutex<State>,
+    state: Mutex<KnownBounds>,
 }
 
-impl Default for Belief {
+impl Default for ClockOffset {
     fn default() -> Self {
         Self { base: Instant::now(), state: Mutex::default() }
     }
 }
 
-impl Belief {
+impl ClockOffset {
     /// Takes a reading of a call that was made at `called_at` and answered at `replied_at`.
     pub(in crate::store) fn judge(
         &self,
@@ -73,7 +73,7 @@ impl Belief {
         replied_at: Instant,
     ) -> Seen {
         let redis_us = i64::try_from(redis_us).unwrap_or(i64::MAX);
-        let new = Offset {
+        let new = Bounds {
             least_us: redis_us - self.elapsed_us(replied_at),
             most_us: redis_us - self.elapsed_us(called_at),
             at: replied_at,
@@ -95,7 +95,7 @@ impl Belief {
         if !std::mem::replace(&mut state.is_doubtful, true) {
             return Seen::Doubtful;
         }
-        *state = State { known: Some(new), is_doubtful: false };
+        *state = KnownBounds { known: Some(new), is_doubtful: false };
         Seen::Stepped(new.middle_us() - known.middle_us())
     }
 
@@ -112,7 +112,7 @@ impl Belief {
 
     /// Begins anew: the next reading is believed.
     pub(in crate::store) fn forget(&self) {
-        *self.state.lock() = State::default();
+        *self.state.lock() = KnownBounds::default();
     }
 
     fn elapsed_us(&self, at: Instant) -> i64 {
@@ -121,7 +121,7 @@ impl Belief {
     }
 }
 
-impl Offset {
+impl Bounds {
     const fn width_us(&self) -> i64 {
         self.most_us - self.least_us
     }
@@ -158,13 +158,13 @@ mod tests {
 
     /// A server whose clock is `ahead_us` off, asked at `at` with this much way there and back.
     struct Asked {
-        belief: Belief,
+        offset: ClockOffset,
         start: Instant,
     }
 
     impl Asked {
         fn new() -> Self {
-            let asked = Self { belief: Belief::default(), start: Instant::now() };
+            let asked = Self { offset: ClockOffset::default(), start: Instant::now() };
             assert_eq!(asked.at(Duration::ZERO, 0, [Duration::ZERO; 2]), Seen::Steady);
             asked
         }
@@ -172,7 +172,7 @@ mod tests {
         fn at(&self, at: Duration, ahead_us: i64, [there, back]: [Duration; 2]) -> Seen {
             let read_us = i64::try_from((at + there).as_micros()).unwrap() + START_US + ahead_us;
             let called_at = self.start + at;
-            self.belief.judge(read_us.cast_unsigned(), called_at, called_at + there + back)
+            self.offset.judge(read_us.cast_unsigned(), called_at, called_at + there + back)
         }
 
         fn quick(&self, seconds: u32, ahead_us: i64) -> Seen {
@@ -214,7 +214,7 @@ mod tests {
         assert_eq!(asked.quick(1, HOUR_US), Seen::Doubtful);
         assert_eq!(asked.quick(2, 0), Seen::Steady);
         assert_eq!(asked.quick(3, HOUR_US), Seen::Doubtful);
-        asked.belief.forget();
+        asked.offset.forget();
         assert_eq!(asked.quick(4, HOUR_US), Seen::Steady);
     }
 
@@ -226,11 +226,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_call_expects_what_the_clock_will_say_when_it_arrives() {
-        let belief = Belief::default();
-        assert_eq!(belief.expects(Instant::now(), Duration::ZERO), None);
+        let offset = ClockOffset::default();
+        assert_eq!(offset.expects(Instant::now(), Duration::ZERO), None);
         let asked = Asked::new();
         let now = asked.start + 10 * SECOND;
-        let (earliest_us, latest_us) = asked.belief.expects(now, 2 * SECOND).unwrap();
+        let (earliest_us, latest_us) = asked.offset.expects(now, 2 * SECOND).unwrap();
         let from_start_us = |us: u64| us.cast_signed() - START_US;
         // A second to either side, the drift of ten seconds, and the way.
         assert_eq!(from_start_us(earliest_us), 10_000_000 - 1_010_000);

@@ -1,4 +1,4 @@
-//! Leases in other hands than a node's: no node vanishes with a worker.
+//! Leases that workers hold: no node vanishes with a worker.
 //!
 //! Owns the news of when such leases end, from who hands out to who reaps, and the way back for what
 //! was never handed over. Refuses to know who claims (see `engine::pull`) and who reaps (see `workers`).
@@ -16,7 +16,7 @@ use crate::store::queue::{Queue, Shard};
 
 /// The next end in each shard, by its tag: as many as there are shards.
 #[derive(Debug, Default)]
-pub(super) struct Hands {
+pub(super) struct WorkerLeases {
     ends: Mutex<HashMap<String, Instant>>,
     news: Notify,
 }
@@ -24,23 +24,23 @@ pub(super) struct Hands {
 impl Messages {
     /// A lease in this shard ends then, unless it is settled or renewed.
     pub fn lease_ends(&self, shard: &Shard, at: Instant) {
-        let hands = &self.shared.hands;
-        let mut ends = hands.ends.lock();
+        let leases = &self.shared.worker_leases;
+        let mut ends = leases.ends.lock();
         match ends.get_mut(shard.tag()) {
             Some(known) if *known <= at => return,
             Some(known) => *known = at,
             None => drop(ends.insert(shard.tag().to_owned(), at)),
         }
         drop(ends);
-        hands.news.notify_one();
+        leases.news.notify_one();
     }
 
     /// Ends that were told since the last time, once there are any; for one listener.
     pub async fn lapses(&self) -> HashMap<String, Instant> {
-        let hands = &self.shared.hands;
+        let leases = &self.shared.worker_leases;
         loop {
-            hands.news.notified().await;
-            let mut ends = hands.ends.lock();
+            leases.news.notified().await;
+            let mut ends = leases.ends.lock();
             if !ends.is_empty() {
                 return std::mem::take(&mut ends);
             }
@@ -53,7 +53,7 @@ impl Messages {
         self.wire.tasks.spawn("give_back", async move {
             for shard in &queue.shards {
                 let of_shard = held.iter().filter(|lease| lease.shard == shard.number);
-                let items: Vec<Settled> = of_shard.cloned().map(Settled::of).collect();
+                let items: Vec<Settled<'_>> = of_shard.map(Settled::of).collect();
                 if !items.is_empty()
                     && let Err(error) = store.release(&queue, shard, &[], &items).await
                 {

@@ -5,7 +5,7 @@
 
 use crate::failpoint::planted;
 
-/// Plant, what a script says, what it says instead.
+/// Bug, what a script says, what it says instead.
 const IN_SCRIPTS: [(&str, &str, &str); 3] = [
     ("finish-unfenced", "  if s.token ~= token then return STALE end\n", ""),
     // The messages leave the ready list in one call, and the second (a renewal) leases them.
@@ -15,8 +15,8 @@ const IN_SCRIPTS: [(&str, &str, &str); 3] = [
 
 /// The text of a script, with what is planted in it.
 pub(in crate::store) fn spoil(mut text: String) -> String {
-    for (plant, line, instead) in IN_SCRIPTS {
-        if planted!(plant) {
+    for (bug, line, instead) in IN_SCRIPTS {
+        if planted!(bug) {
             text = text.replace(line, instead);
         }
     }
@@ -29,10 +29,10 @@ mod tests {
     use crate::store::redis::script::Verb;
 
     #[test]
-    fn every_plant_finds_its_line_in_a_script() {
-        for (plant, line, _) in IN_SCRIPTS {
+    fn every_planted_bug_finds_its_line_in_a_script() {
+        for (bug, line, _) in IN_SCRIPTS {
             let has_it = |verb: &&Verb| verb.text().contains(line);
-            assert!(Verb::ALL.iter().any(|verb| has_it(&verb)), "{plant}: {line}");
+            assert!(Verb::ALL.iter().any(|verb| has_it(&verb)), "{bug}: {line}");
         }
     }
 }

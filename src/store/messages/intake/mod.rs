@@ -5,6 +5,8 @@
 //! at once and a busy one takes hundreds of messages a call. One call at a time and shard, so that messages
 //! become ready in the order in which they came.
 
+mod call;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -18,12 +20,10 @@ use crate::domain::message::NewMessage;
 use crate::failpoint::failpoint;
 use crate::store::StoreError;
 use crate::store::given::Given;
-use crate::store::queue::ranks::ranks;
 use crate::store::queue::{Queue, Shard};
-use crate::store::record::{OptionalFields, pack_rest};
-use crate::store::redis::script::{Call, call, fields, rows};
-use crate::store::redis::script::{arg, when_text};
-use crate::store::wire::recovery::promises::Promise;
+use crate::store::record::OptionalFields;
+use crate::store::redis::script::{fields, rows};
+use crate::store::wire::recovery::acknowledgements::Acknowledged;
 use crate::store::wire::recovery::rollback::RollbackCause;
 
 /// Messages in one script call: more gains nothing and holds Redis up.
@@ -192,9 +192,9 @@ impl Messages {
         place: Option<OwnedSemaphorePermit>,
     ) -> oneshot::Receiver<Answer> {
         let shard = &queue.shards[usize::from(shard_of(ulid, queue.policy.shards))];
+        let fields = fields.or_of_new(self.wire.format.version(), &message.details);
         let door = self.shared.intake.door(shard);
         let (answer, receiver) = oneshot::channel();
-        let fields = fields.or_of_new(self.wire.format.version(), &message.details);
         let start = {
             let mut line = door.line.lock();
             line.waiting.push(Waiting { ulid, key, message, fields, answer, _place: place });
@@ -219,7 +219,7 @@ impl Messages {
                     line.is_served = false;
                     return;
                 }
-                let count = fitting(&line.waiting);
+                let count = call::fitting(&line.waiting);
                 line.waiting.drain(..count).collect::<Vec<_>>()
             };
             self.schedule_call(queue, shard, taken).await;
@@ -227,7 +227,7 @@ impl Messages {
     }
 
     async fn schedule_call(&self, queue: &Queue, shard: &Shard, waiting: Vec<Waiting>) {
-        let (taken, packed) = packed(waiting);
+        let (taken, packed) = call::packed(waiting);
         if taken.is_empty() {
             return;
         }
@@ -237,7 +237,7 @@ impl Messages {
             Ok(answers) => {
                 let fresh =
                     answers.iter().filter(|a| a.as_ref().is_ok_and(|a| !a.duplicate)).count();
-                self.wire.metrics().count(queue.policy.name.as_str(), "schedule", fresh);
+                queue.metrics.count("schedule", fresh);
                 for (waiting, answer) in taken.into_iter().zip(answers) {
                     // Whoever asked may have hung up.
                     drop(waiting.answer.send(answer));
@@ -262,13 +262,12 @@ impl Messages {
         taken: &[Waiting],
         packed: Vec<Vec<u8>>,
     ) -> Result<Vec<Answer>, StoreError> {
-        self.wire.check_room(&shard.keys.all[0])?;
+        self.wire.check_capacity(&shard.keys.all[0])?;
         // The call may be repeated below us (by the cluster client, or after a lost reply): by its
         // number it is recognised.
         let call = format!("{}{:016x}", self.wire.node().as_str(), rand::random::<u64>());
         let expires = taken.iter().any(|waiting| waiting.message.expires.is_some());
-        let version = self.wire.format.version();
-        let call = schedule_call(queue, (call, version), taken, packed);
+        let call = call::schedule(queue, call, self.wire.format.version(), taken, packed);
         let met = shard.met();
         let mut reply = self.wire.call_durably(shard, &call).await?;
         fields!(reply as Schedule; now_ms: u64, wake: u64, sequence: u64);
@@ -298,7 +297,7 @@ impl Messages {
                 _ => Err(NotAccepted::Mismatch(id)),
             };
         }
-        self.wire.promises.accepted(shard.mark(), promises(&answers, sequence));
+        self.wire.acknowledgements.accepted(shard.mark(), acknowledged(&answers, sequence));
         if met != 0 && shard.met() != met {
             // Another connection met another server meanwhile: its review did not know of these.
             self.wire.spawn_review(shard, RollbackCause::NewRun);
@@ -307,83 +306,12 @@ impl Messages {
     }
 }
 
-/// Those of a call that fit into a record, each with the rest of its record. One that does not is answered
-/// here, and harms no neighbour.
-fn packed(waiting: Vec<Waiting>) -> (Vec<Waiting>, Vec<Vec<u8>>) {
-    let (mut taken, mut packed) =
-        (Vec::with_capacity(waiting.len()), Vec::with_capacity(waiting.len()));
-    for waiting in waiting {
-        // A call has no more messages than a byte can count.
-        let number = u8::try_from(taken.len()).unwrap_or(u8::MAX);
-        match pack_rest(&waiting.message, number, &waiting.fields) {
-            Ok(rest) => {
-                packed.push(rest);
-                taken.push(waiting);
-            }
-            // Whoever asked may have hung up.
-            Err(error) => drop(waiting.answer.send(Err(error.into()))),
-        }
-    }
-    (taken, packed)
-}
-
-/// A call of the script, by so many values for each message as its header says.
-fn schedule_call(
-    queue: &Queue,
-    (caller, version): (String, u8),
-    taken: &[Waiting],
-    packed: Vec<Vec<u8>>,
-) -> Call {
-    let policy = &queue.policy;
-    let keyed = taken.iter().any(|waiting| !waiting.key.is_empty());
-    let width = if keyed { 4 } else { 3 };
-    let window_ms = policy.idempotency_window_ms;
-    let mut values = Vec::with_capacity(taken.len() * width);
-    for (Waiting { ulid, key, message, fields, .. }, rest) in taken.iter().zip(packed) {
-        let mut wish = ranks(policy, message, fields);
-        wish.push_str(&when_text(message.due));
-        if let Some(expires) = message.expires {
-            wish.push('/');
-            wish.push_str(&when_text(expires));
-        }
-        values.extend([arg(ulid), wish.into_bytes(), rest].map(|value| [value]));
-        if keyed {
-            // Only told apart where a key says that two may be the same.
-            values.push([match key.as_str() {
-                "" => Vec::new(),
-                key => {
-                    let fingerprint: &[u8; FINGERPRINT_BYTES] = &message.fingerprint;
-                    [fingerprint.as_slice(), key.as_bytes()].concat()
-                }
-            }]);
-        }
-    }
-    call!(
-        Schedule,
-        window_ms = window_ms,
-        caller = caller,
-        version = version,
-        width = width,
-        ..values
-    )
-}
-
 /// What producers are about to be told. Messages have consecutive sequences; those of a repeat, older
 /// ones.
-fn promises(answers: &[Answer], sequence: u64) -> impl Iterator<Item = Promise> {
+fn acknowledged(answers: &[Answer], sequence: u64) -> impl Iterator<Item = Acknowledged> {
     answers.iter().zip(sequence + 1..).filter_map(|(answer, sequence)| {
         let accepted = answer.as_ref().ok()?;
         let sequence = if accepted.duplicate { 0 } else { sequence };
-        Some(Promise { ulid: accepted.id.ulid, sequence })
+        Some(Acknowledged { ulid: accepted.id.ulid, sequence })
     })
-}
-
-/// How many from the front fit into one call; at least one.
-fn fitting(waiting: &[Waiting]) -> usize {
-    let mut bytes = 0;
-    let fits = waiting.iter().take(CALL_MESSAGES_MAX).take_while(|waiting| {
-        bytes += waiting.message.payload.len();
-        bytes <= CALL_BYTES_MAX
-    });
-    fits.count().max(1)
 }

@@ -13,35 +13,35 @@ use crate::store::queue::ShardMark;
 /// How many of each kind are remembered: a minute at a thousand a second, in five megabytes.
 const KEPT: usize = 65_536;
 
-/// A message that was promised: its accept sequence, or 0 where it was another call that took it in.
+/// An accepted message that somebody was told of: its accept sequence, or 0 where it was another call that took it in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::store) struct Promise {
+pub(in crate::store) struct Acknowledged {
     pub(in crate::store) ulid: Ulid,
     pub(in crate::store) sequence: u64,
 }
 
 #[derive(Debug, Default)]
 struct Rings {
-    accepted: VecDeque<(ShardMark, Promise)>,
+    accepted: VecDeque<(ShardMark, Acknowledged)>,
     delivered: VecDeque<(ShardMark, Ulid)>,
 }
 
-/// The promises of this node.
+/// What this node has acknowledged lately.
 #[derive(Debug, Default)]
-pub(in crate::store) struct Promises {
+pub(in crate::store) struct RecentAcknowledgements {
     // A plain mutex: held to push a call's worth and to copy, never across an await.
     rings: Mutex<Rings>,
 }
 
-impl Promises {
+impl RecentAcknowledgements {
     /// Producers are told 201 for these.
     pub(in crate::store) fn accepted(
         &self,
         shard: ShardMark,
-        promises: impl Iterator<Item = Promise>,
+        messages: impl Iterator<Item = Acknowledged>,
     ) {
         let mut rings = self.lock();
-        rings.accepted.extend(promises.map(|promise| (shard, promise)));
+        rings.accepted.extend(messages.map(|message| (shard, message)));
         let over = rings.accepted.len().saturating_sub(KEPT);
         rings.accepted.drain(..over);
     }
@@ -55,12 +55,12 @@ impl Promises {
     }
 
     /// What is remembered of a shard: accepted, delivered; the oldest first.
-    pub(in crate::store) fn of(&self, shard: ShardMark) -> (Vec<Promise>, Vec<Ulid>) {
+    pub(in crate::store) fn of(&self, shard: ShardMark) -> (Vec<Acknowledged>, Vec<Ulid>) {
         let rings = self.lock();
         let accepted = rings.accepted.iter().filter(|(at, _)| *at == shard);
         let delivered = rings.delivered.iter().filter(|(at, _)| *at == shard);
         (
-            accepted.map(|(_, promise)| *promise).collect(),
+            accepted.map(|(_, message)| *message).collect(),
             delivered.map(|(_, ulid)| *ulid).collect(),
         )
     }
@@ -73,7 +73,7 @@ impl Promises {
         let (lost, again): (HashSet<_>, HashSet<_>) =
             (lost.iter().collect(), again.iter().collect());
         let mut rings = self.lock();
-        rings.accepted.retain(|(_, promise)| !lost.contains(&promise.ulid));
+        rings.accepted.retain(|(_, message)| !lost.contains(&message.ulid));
         rings.delivered.retain(|(_, ulid)| !again.contains(ulid));
     }
 
@@ -89,32 +89,32 @@ mod tests {
     const HERE: ShardMark = ShardMark(1);
     const THERE: ShardMark = ShardMark(2);
 
-    fn promise(number: u64) -> Promise {
-        Promise { ulid: Ulid::from_parts(number, 0), sequence: number }
+    fn message(number: u64) -> Acknowledged {
+        Acknowledged { ulid: Ulid::from_parts(number, 0), sequence: number }
     }
 
     #[test]
     fn each_shard_has_its_own_and_what_was_reported_is_forgotten() {
-        let promises = Promises::default();
-        promises.accepted(HERE, [1, 2].map(promise).into_iter());
-        promises.accepted(THERE, [3].map(promise).into_iter());
-        promises.delivered(HERE, [promise(1).ulid].into_iter());
-        assert_eq!(promises.of(HERE), ([1, 2].map(promise).to_vec(), vec![promise(1).ulid]));
-        assert_eq!(promises.of(THERE).0, [promise(3)]);
+        let messages = RecentAcknowledgements::default();
+        messages.accepted(HERE, [1, 2].map(message).into_iter());
+        messages.accepted(THERE, [3].map(message).into_iter());
+        messages.delivered(HERE, [message(1).ulid].into_iter());
+        assert_eq!(messages.of(HERE), ([1, 2].map(message).to_vec(), vec![message(1).ulid]));
+        assert_eq!(messages.of(THERE).0, [message(3)]);
 
-        promises.forget(&[promise(2).ulid], &[promise(1).ulid]);
+        messages.forget(&[message(2).ulid], &[message(1).ulid]);
 
-        assert_eq!(promises.of(HERE), (vec![promise(1)], vec![]));
+        assert_eq!(messages.of(HERE), (vec![message(1)], vec![]));
     }
 
     #[test]
     fn the_oldest_are_forgotten_first() {
-        let promises = Promises::default();
+        let messages = RecentAcknowledgements::default();
         let count = KEPT as u64 + 2;
-        promises.accepted(HERE, (1..=count).map(promise));
-        promises.delivered(HERE, (1..=count).map(|number| promise(number).ulid));
-        let (accepted, delivered) = promises.of(HERE);
+        messages.accepted(HERE, (1..=count).map(message));
+        messages.delivered(HERE, (1..=count).map(|number| message(number).ulid));
+        let (accepted, delivered) = messages.of(HERE);
         assert_eq!((accepted.len(), delivered.len()), (KEPT, KEPT));
-        assert_eq!((accepted[0], delivered[0]), (promise(3), promise(3).ulid));
+        assert_eq!((accepted[0], delivered[0]), (message(3), message(3).ulid));
     }
 }

@@ -1,0 +1,78 @@
+//! One call of the script: which of those who wait it takes, and how they are written into it.
+
+use super::{CALL_BYTES_MAX, CALL_MESSAGES_MAX, FINGERPRINT_BYTES, Waiting};
+use crate::store::queue::Queue;
+use crate::store::record::{pack_rest, ranks};
+use crate::store::redis::script::{Call, arg, call, when_text};
+
+/// Those of a call that fit into a record, each with the rest of its record. One that does not is answered
+/// here, and harms no neighbour.
+pub(super) fn packed(waiting: Vec<Waiting>) -> (Vec<Waiting>, Vec<Vec<u8>>) {
+    let (mut taken, mut packed) =
+        (Vec::with_capacity(waiting.len()), Vec::with_capacity(waiting.len()));
+    for waiting in waiting {
+        // A call has no more messages than a byte can count.
+        let number = u8::try_from(taken.len()).unwrap_or(u8::MAX);
+        match pack_rest(&waiting.message, number, &waiting.fields) {
+            Ok(rest) => {
+                packed.push(rest);
+                taken.push(waiting);
+            }
+            // Whoever asked may have hung up.
+            Err(error) => drop(waiting.answer.send(Err(error.into()))),
+        }
+    }
+    (taken, packed)
+}
+
+/// A call of the script, by so many values for each message as its header says.
+pub(super) fn schedule(
+    queue: &Queue,
+    caller: String,
+    version: u8,
+    taken: &[Waiting],
+    packed: Vec<Vec<u8>>,
+) -> Call {
+    let policy = &queue.policy;
+    let keyed = taken.iter().any(|waiting| !waiting.key.is_empty());
+    let width = if keyed { 4 } else { 3 };
+    let window_ms = policy.idempotency_window_ms;
+    let mut values = Vec::with_capacity(taken.len() * width);
+    for (Waiting { ulid, key, message, fields, .. }, rest) in taken.iter().zip(packed) {
+        let mut wish = ranks(policy, message, fields);
+        wish.push_str(&when_text(message.due));
+        if let Some(expires) = message.expires {
+            wish.push('/');
+            wish.push_str(&when_text(expires));
+        }
+        values.extend([arg(ulid), wish.into_bytes(), rest].map(|value| [value]));
+        if keyed {
+            // Only told apart where a key says that two may be the same.
+            values.push([match key.as_str() {
+                "" => Vec::new(),
+                key => {
+                    let fingerprint: &[u8; FINGERPRINT_BYTES] = &message.fingerprint;
+                    [fingerprint.as_slice(), key.as_bytes()].concat()
+                }
+            }]);
+        }
+    }
+    call!(
+        Schedule,
+        window_ms = window_ms,
+        caller = caller,
+        version = version,
+        width = width,
+        ..values
+    )
+}
+
+/// How many from the front fit into one call; at least one.
+pub(super) fn fitting(waiting: &[Waiting]) -> usize {
+    let mut bytes = 0;
+    let fits = waiting.iter().take(CALL_MESSAGES_MAX).take_while(|waiting| {
+        bytes += waiting.message.payload.len();
+        bytes <= CALL_BYTES_MAX
+    });
+    fits.count().max(1)
+}

@@ -1,0 +1,60 @@
+//! Changes of state, as they are told in a stream of events.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{Moment, StateWord};
+
+/// A message has entered a state.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = MessageChange)]
+pub struct MessageChangeView {
+    /// When
+    pub at: Moment,
+    /// The message
+    pub id: String,
+    /// Its queue
+    pub queue: String,
+    /// The state
+    pub state: StateWord,
+}
+
+/// A queue was paused or resumed, or its gate was shut.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = QueueChange)]
+pub struct QueueChangeView {
+    /// When
+    pub at: Moment,
+    /// paused, resumed, or shut: its gate
+    pub change: String,
+    /// The queue
+    pub queue: String,
+}
+
+/// Why changes may be missing, or the stream ends.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = StreamNote)]
+pub struct StreamNoteView {
+    /// A sentence
+    pub detail: String,
+}
+
+/// The stream is open; there is nothing more to say.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[schema(as = StreamReady)]
+pub struct StreamReadyView {}
+
+/// The data of an event: of message, of queue, of gap, dropped and end, or of ready.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = StateChange)]
+#[serde(untagged)]
+pub enum ChangeView {
+    /// Of message.
+    Message(MessageChangeView),
+    /// Of queue.
+    Queue(QueueChangeView),
+    /// Of gap, dropped and end.
+    Note(StreamNoteView),
+    /// Of ready.
+    Ready(StreamReadyView),
+}
