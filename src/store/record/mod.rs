@@ -24,8 +24,9 @@ use crate::domain::state::State;
 use crate::store::redis::error::StoreError;
 use crate::store::tail::{PackedAttempt, PackedProbes, Tail};
 
-/// The newest version of records and state entries that this program reads and writes; a namespace with a newer one
-/// is refused. Version 3 is version 2 with optional fields. The state entry of a message has the version of its
+/// The newest version of records and state entries that this program reads and writes.
+///
+/// A namespace with a newer one is refused. Version 3 is version 2 with optional fields. The state entry of a message has the version of its
 /// record.
 pub const RECORD_VERSION: u8 = 3;
 /// The oldest that it reads; it writes it while some node reads no newer one.
