@@ -107,20 +107,20 @@ mod tests {
 
     #[test]
     fn who_is_woken_has_something_to_do_or_to_learn() {
-        let nobody = News::default();
+        let nobody = WakeUps::default();
         let waits =
             |at_ms| EarliestScores { due: Earliest::At(at_ms), ..EarliestScores::default() };
-        let due = News { due: true, ..News::default() };
-        assert_eq!(News::of(EarliestScores::default(), EarliestScores::default(), 1000), nobody);
-        assert_eq!(News::of(EarliestScores::default(), waits(5000), 1000), due, "an earlier head");
-        assert_eq!(News::of(waits(5000), waits(5000), 1000), nobody, "known, and not due yet");
-        assert_eq!(News::of(waits(5000), waits(5000), 5000), due, "nobody promoted it");
-        assert_eq!(News::of(waits(5000), waits(9000), 1000), due, "the one before went");
+        let due = WakeUps { due: true, ..WakeUps::default() };
+        assert_eq!(WakeUps::of(EarliestScores::default(), EarliestScores::default(), 1000), nobody);
+        assert_eq!(WakeUps::of(EarliestScores::default(), waits(5000), 1000), due, "an earlier head");
+        assert_eq!(WakeUps::of(waits(5000), waits(5000), 1000), nobody, "known, and not due yet");
+        assert_eq!(WakeUps::of(waits(5000), waits(5000), 5000), due, "nobody promoted it");
+        assert_eq!(WakeUps::of(waits(5000), waits(9000), 1000), due, "the one before went");
         let unread = EarliestScores { due: Earliest::Unknown, ..EarliestScores::default() };
-        assert_eq!(News::of(unread, unread, 1000), due, "who cannot tell has somebody look");
+        assert_eq!(WakeUps::of(unread, unread, 1000), due, "who cannot tell has somebody look");
         let ready = EarliestScores { is_ready: true, ..EarliestScores::default() };
-        assert_eq!(News::of(ready, ready, 1000), News { ready: true, ..News::default() });
+        assert_eq!(WakeUps::of(ready, ready, 1000), WakeUps { ready: true, ..WakeUps::default() });
         let expires = EarliestScores { expiry: Earliest::At(5000), ..EarliestScores::default() };
-        assert_eq!(News::of(expires, expires, 6000), News { expiry: true, ..News::default() });
+        assert_eq!(WakeUps::of(expires, expires, 6000), WakeUps { expiry: true, ..WakeUps::default() });
     }
 }
