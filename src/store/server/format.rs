@@ -3,7 +3,6 @@
 use redis::Value;
 
 use super::Servers;
-use super::nodes::NodeInfo;
 use crate::store::StoreError;
 use crate::store::record::{RECORD_VERSION, RECORD_VERSION_OLDEST};
 use crate::store::redis::keys;
@@ -12,10 +11,9 @@ use crate::store::redis::script::{call, fields};
 
 /// A node in a sentence, from what it says of itself as JSON, or from the id of one that says nothing.
 pub(super) fn shown(node: &str) -> String {
-    serde_json::from_str(node).map_or_else(
-        |_| node.to_owned(),
-        |NodeInfo { id, host, version, .. }| format!("{id} on {host} (tidegate {version})"),
-    )
+    let Ok(info) = serde_json::from_str::<serde_json::Value>(node) else { return node.to_owned() };
+    let text = |name: &str| info[name].as_str().unwrap_or("?").to_owned();
+    format!("{} on {} (tidegate {})", text("id"), text("host"), text("version"))
 }
 
 impl Servers {

@@ -1,5 +1,5 @@
 -- include: beat
--- Which version new records are written as (see store/format.rs): the newest that every node reads.
+-- Which version new records are written as (see store/wire/format.rs): the newest that every node reads.
 --
 -- In schema: the newest version that may stand in the namespace; programs that do not read it refuse to start. In clock,
 -- raised_ms: when it was raised last. A program that had read the lower version before that may still start, and shows

@@ -1,5 +1,5 @@
 -- include: record
--- How new records begin. The script has `version`, which nodes write records as (see store/format.rs); one with optional
+-- How new records begin. The script has `version`, which nodes write records as (see store/wire/format.rs); one with optional
 -- fields is of the newest version in any case.
 --
 -- By priority and band as two digits; then, where final states have a callback, which, as a capital letter; and 'o' where
