@@ -173,9 +173,9 @@ fn a_shard_that_is_full_holds_its_own_messages_and_no_others() {
     let gates = of_shards(&policy, &[ready(4), ready(5), ready(1)]);
     let held_by = |shard| {
         let gates = gates.of_message(&message_of_shard(shard, 3));
-        gates.held_by().collect::<Vec<_>>()
+        gates.held().collect::<Vec<_>>()
     };
-    assert_eq!((held_by(0), held_by(1), held_by(2)), (vec![], vec!["concurrency"], vec![]));
+    assert_eq!((held_by(0), held_by(1), held_by(2)), (vec![], vec![Gate::Concurrency], vec![]));
     assert_eq!(gates.of(Gate::Concurrency), GateState::OPEN, "the queue sends");
     // What is ready lies in full shards only: the queue does not send, whatever the others could take.
     let stuck = of_shards(&policy, &[in_flight(0), ready(5), in_flight(0)]);
