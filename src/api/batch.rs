@@ -19,8 +19,8 @@ use super::paths::InQueue;
 use super::problem::Problem;
 use super::request_head::{Media, media};
 use super::{Door, Shared, body, idempotency};
-use crate::wire::batch::BatchAnswer;
 use crate::wire::new_message::{BATCH_MESSAGES_MAX, MessageRequests};
+use crate::wire::problem::BatchAnswer;
 
 /// Arrays up to this size are cut where they are: it takes less than a millisecond.
 const CUT_HERE_BYTES_MAX: usize = 256 * 1024;

@@ -12,8 +12,8 @@ use super::{Door, body, callback_target, intake, repeat};
 use crate::domain::message::NewMessage;
 use crate::store::{Accepted, NotAccepted, Queue};
 use crate::wire::Moment;
-use crate::wire::batch::{BatchAnswer, BatchItemView};
 use crate::wire::new_message::BATCH_MESSAGES_MAX;
+use crate::wire::problem::{BatchAnswer, BatchItemView};
 
 /// Items that go to the store together.
 const CHUNK_ITEMS_MAX: usize = 500;

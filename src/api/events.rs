@@ -222,11 +222,8 @@ impl Telling {
                     text.push_str(&event("message", Some(&change.at), &data));
                 }
                 What::Queue(word) if self.states.is_empty() => {
-                    let data = QueueChangeView {
-                        at,
-                        change: (*word).to_string(),
-                        queue: queue.to_owned(),
-                    };
+                    let data =
+                        QueueChangeView { at, change: (*word).to_owned(), queue: queue.to_owned() };
                     text.push_str(&event("queue", Some(&change.at), &data));
                 }
                 What::Message(..) | What::Queue(_) => {}

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::store::StoreError;
 use crate::wire::Vocabulary as _;
-use crate::wire::batch::BatchAnswer;
+use crate::wire::problem::BatchAnswer;
 use crate::wire::problem::ProblemView;
 pub(super) use crate::wire::problem::{FaultView as Fault, ProblemCode as Code};
 

@@ -6,9 +6,8 @@ use serde::Serialize;
 
 use super::problem::{Code, Problem};
 pub(super) use crate::wire::Moment;
-pub(super) use crate::wire::message::{
-    AttemptList, AttemptView, FailingView, MessageList, MessageView,
-};
+pub(super) use crate::wire::attempt::{AttemptList, AttemptView};
+pub(super) use crate::wire::message::{FailingView, MessageList, MessageView};
 
 /// Room for a message as it is shown, so that its text is written once and not moved while it grows.
 const VIEW_BYTES: usize = 1024;

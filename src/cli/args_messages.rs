@@ -11,8 +11,10 @@ use super::args_operation::FilterArgs;
 use super::args_values::{Length, parse_length, states};
 use super::complete::queues;
 use crate::domain::message::PRIORITY_MAX;
+use crate::domain::receipt::Said;
 use crate::domain::state::State;
 use crate::domain::units::parse_duration_or_seconds;
+use crate::wire::new_message::ResolveAs;
 
 /// The bytes of a payload, given in one of three ways.
 #[derive(Debug, Default, Args)]
@@ -178,13 +180,13 @@ pub enum Decision {
 }
 
 impl Decision {
-    /// The word of the API.
+    /// What the API calls it.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub const fn meaning(self) -> ResolveAs {
         match self {
-            Self::Delivered => "delivered",
-            Self::Resend => "resend",
-            Self::Dead => "dead",
+            Self::Delivered => ResolveAs::Delivered,
+            Self::Resend => ResolveAs::Resend,
+            Self::Dead => ResolveAs::Dead,
         }
     }
 }
@@ -220,12 +222,12 @@ pub enum ReceiptStatus {
 }
 
 impl ReceiptStatus {
-    /// The word of the API.
+    /// What the API calls it.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub const fn meaning(self) -> Said {
         match self {
-            Self::Delivered => "delivered",
-            Self::Dead => "dead",
+            Self::Delivered => Said::Delivered,
+            Self::Dead => Said::Dead,
         }
     }
 }

@@ -9,9 +9,11 @@ use serde_json::Value;
 
 use super::describe::{count, reason, word};
 use super::finding::Finding;
+use super::plain::plain;
 use super::queues::{age, name_of};
 use super::sending;
 use super::times::{Times, of_answer, span};
+use crate::wire::message::MessageView;
 
 /// A ready message that has waited so long is worth a second look.
 pub(crate) const AGE_MS_WORTH_A_LOOK: u64 = 60_000;
@@ -39,7 +41,7 @@ pub(crate) fn of_nodes(nodes: &[Value]) -> Vec<Finding> {
 pub(crate) fn of_queues(
     before: &[Value],
     after: &[Value],
-    dead: &BTreeMap<String, Value>,
+    dead: &BTreeMap<String, MessageView<'static>>,
     times: &Times,
 ) -> Vec<Finding> {
     let ages: BTreeMap<String, u64> =
@@ -58,7 +60,7 @@ pub(crate) fn counted(queue: &Value, state: &str) -> u64 {
 fn of_queue(
     queue: &Value,
     ages_before: &BTreeMap<String, u64>,
-    dead: Option<&Value>,
+    dead: Option<&MessageView<'_>>,
     times: &Times,
 ) -> Vec<Finding> {
     let name = name_of(queue);
@@ -114,8 +116,8 @@ fn of_queue(
 }
 
 /// How many are dead, and why one of them is: of a single one, that is the whole reason.
-fn dead_messages(name: &str, number: u64, one: Option<&Value>) -> Finding {
-    let one = one.and_then(|message| Some((word(&message["id"]), reason(message)?)));
+fn dead_messages(name: &str, number: u64, one: Option<&MessageView<'_>>) -> Finding {
+    let one = one.and_then(|message| Some((plain(&message.id), reason(message)?)));
     let why = match one {
         None => String::new(),
         Some((id, why)) if number == 1 => format!(": {id} ({why})"),
@@ -169,6 +171,7 @@ fn window(name: &str, queue: &Value, times: &Times) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::tests::answers::message_view;
     use serde_json::json;
 
     fn at(now_ms: u64) -> Times {
@@ -186,7 +189,9 @@ mod tests {
             json!({"queue": "b", "counts": {"uncertain": 2}, "window": {"open": false, "opens_at": "2026-11-21T09:00:00Z"}}),
             json!({"queue": "c", "counts": {}, "paused": {}, "window": {"open": false, "opens_at": null}}),
         ];
-        let one = json!({"id": "a_1", "reason": "refused", "last_attempt": {"status_code": 422, "error": "no such number"}});
+        let one = message_view(
+            &json!({"id": "a_1", "reason": "refused", "last_attempt": {"status_code": 422, "error": "no such number"}}),
+        );
         let dead = BTreeMap::from([("a".to_owned(), one)]);
         assert_eq!(
             words(&of_queues(&queues, &queues, &dead, &at(1_795_251_600_000 - 60_000))),

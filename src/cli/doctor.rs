@@ -18,6 +18,7 @@ use super::finding::{Finding, Weight};
 use super::intake::Intake;
 use super::plain::plain;
 use super::queues::{age, list, name_of};
+use crate::wire::message::{MessageList, MessageView};
 
 /// The time between two looks at a queue whose oldest message is old: does its age grow?
 const SECOND_LOOK: Duration = Duration::from_secs(1);
@@ -65,18 +66,19 @@ async fn queues(session: &Session) -> Result<Vec<Value>, Failure> {
 }
 
 /// One dead message of each queue that has any; where it cannot be read, the finding goes without it.
-async fn dead_messages(queues: &[Value], session: &Session) -> BTreeMap<String, Value> {
+async fn dead_messages(
+    queues: &[Value],
+    session: &Session,
+) -> BTreeMap<String, MessageView<'static>> {
     let mut found = BTreeMap::new();
     for queue in queues.iter().filter(|queue| diagnosis::counted(queue, "dead") > 0) {
         let name = name_of(queue);
         let target = Target::new(&["v1", "queues", &name, "messages"])
             .with("state", "dead")
             .with("limit", "1");
-        let answer = session.client.get(&target).await.and_then(|answer| answer.read::<Value>());
-        if let Some(message) = answer.ok().and_then(|page| list(&page, "messages").first().cloned())
-        {
-            found.insert(name, message);
-        }
+        let page = session.client.get(&target).await.and_then(|answer| answer.read());
+        let messages = page.map(|page: MessageList<'static>| page.messages).unwrap_or_default();
+        found.extend(messages.into_iter().next().map(|message| (name, message)));
     }
     found
 }

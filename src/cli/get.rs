@@ -2,11 +2,9 @@
 //!
 //! Owns the questions. Refuses to know how a message is described (`describe`).
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
-use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::Session;
@@ -15,13 +13,15 @@ use super::client::{Answer, Target};
 use super::describe;
 use super::exit::{Exit, Failure};
 use super::ids::each;
+use super::message_fields;
 use super::messages::message;
-use super::plain::plain;
 use super::queues::list;
 use super::sending;
 use super::times::{of_answer, span};
+use crate::domain::gates::Gate;
 use crate::domain::state::State;
 use crate::domain::units::format_duration;
+use crate::wire::message::MessageView;
 
 /// The longest wait the API takes in one request, in milliseconds.
 const WAIT_MS_MAX: u64 = 60_000;
@@ -55,34 +55,24 @@ pub(crate) async fn show(answer: &Answer, session: &mut Session) -> Result<(), F
     if session.screen.is_json() {
         return session.screen.raw(&answer.body);
     }
-    let message: Value = answer.read()?;
+    let message: MessageView<'_> = answer.read()?;
     let times = session.times();
     session.screen.sentence(0, &describe::sentence(&message, &times))?;
     if let Some(why) = held_by_its_queue(&message, session).await {
         session.screen.sentence(0, &why)?;
     }
     session.screen.line("")?;
-    let mut fields = describe::fields(&message, &times);
-    // A map of names would be sorted: the payload is shown as it was sent.
-    let written: BTreeMap<&str, &RawValue> =
-        serde_json::from_slice(&answer.body).unwrap_or_default();
-    for (name, text) in &mut fields {
-        if let Some(payload) = written.get("payload").filter(|_| name == "payload") {
-            *text = plain(payload.get());
-        }
-    }
-    session.screen.pairs(&fields)
+    session.screen.pairs(&message_fields::fields(&message, &times))
 }
 
 /// What the queue says of the gate that holds the message: until when, and why. Nothing where nobody may ask.
-async fn held_by_its_queue(message: &Value, session: &Session) -> Option<String> {
-    let held_by = describe::gates(message);
-    let is_held = held_by.iter().any(|gate| matches!(gate.as_str(), "pause" | "window"));
-    let is_scheduled = message["state"] == "scheduled";
+async fn held_by_its_queue(message: &MessageView<'_>, session: &Session) -> Option<String> {
+    let is_held = message.held_by.iter().any(|held| held.is(Gate::Pause) || held.is(Gate::Window));
+    let is_scheduled = message.state.is(State::Scheduled);
     if !is_held && !is_scheduled {
         return None;
     }
-    let name = message["queue"].as_str()?;
+    let name = message.queue.as_ref();
     let target = Target::new(&["v1", "queues", name]);
     let queue: Value = session.client.get(&target).await.ok()?.read().ok()?;
     let times = session.times();
@@ -90,8 +80,8 @@ async fn held_by_its_queue(message: &Value, session: &Session) -> Option<String>
     if is_held && is_shut {
         return Some(sending::hold(&queue, &times));
     }
-    let due_ms = describe::due_ms(message).filter(|at| *at > times.now_ms)?;
-    if !is_scheduled || !queue["window"].is_object() {
+    let due_ms = describe::due_ms(message);
+    if due_ms <= times.now_ms || !is_scheduled || !queue["window"].is_object() {
         return None;
     }
     let opens_ms = opens_after(name, due_ms, session).await?;
@@ -135,9 +125,8 @@ pub(crate) async fn wait_for_final(
 }
 
 fn final_state(answer: &Answer) -> Result<Option<State>, Failure> {
-    let message: Value = answer.read()?;
-    let state = message["state"].as_str().and_then(|word| word.parse::<State>().ok());
-    Ok(state.filter(|state| state.is_final()))
+    let message: MessageView<'_> = answer.read()?;
+    Ok(message.state.known().filter(|state| state.is_final()))
 }
 
 /// The exit code of a wait.

@@ -9,12 +9,14 @@ use serde_json::value::RawValue;
 use super::Session;
 use super::args_messages::ListArgs;
 use super::client::Target;
-use super::describe::{due_ms, gates, reason, word};
+use super::describe::{due_ms, gates, reason};
 use super::exit::{Exit, Failure};
+use super::expected::unexpected;
 use super::filter::parameters_of;
 use super::progress::Progress;
 use super::table::{whole, words};
 use super::times::Times;
+use crate::wire::message::MessageView;
 
 /// The largest page the API gives.
 const PAGE_MAX: u64 = 1000;
@@ -63,7 +65,7 @@ pub(crate) async fn list(args: &ListArgs, session: &mut Session) -> Result<Exit,
         return as_json(&messages, cursor.as_deref(), session);
     }
     let times = session.times();
-    let rows = messages.iter().map(|message| row(message, &times)).collect();
+    let rows = messages.iter().map(|message| row(message, &times)).collect::<Result<_, _>>()?;
     let columns = [
         whole("ID"),
         whole("STATE"),
@@ -117,16 +119,17 @@ fn as_json(
     Ok(Exit::Ok)
 }
 
-fn row(message: &RawValue, times: &Times) -> Vec<String> {
-    let message: Value = serde_json::from_str(message.get()).unwrap_or_default();
-    vec![
-        word(&message["id"]),
-        word(&message["state"]),
-        due_ms(&message).map(|at| times.at(at)).unwrap_or_default(),
-        word(&message["attempts"]),
-        word(&message["priority"]),
-        word(&message["group"]),
-        gates(&message).join(", "),
+fn row(message: &RawValue, times: &Times) -> Result<Vec<String>, Failure> {
+    let message: MessageView<'_> =
+        serde_json::from_str(message.get()).map_err(|error| unexpected(&error.to_string()))?;
+    Ok(vec![
+        message.id.clone(),
+        message.state.to_string(),
+        times.at(due_ms(&message)),
+        message.attempts.to_string(),
+        message.priority.to_string(),
+        message.group.as_deref().unwrap_or_default().to_owned(),
+        gates(&message),
         reason(&message).unwrap_or_default(),
-    ]
+    ])
 }

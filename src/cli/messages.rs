@@ -2,8 +2,8 @@
 //!
 //! Owns their requests and words. Refuses to know how a message is shown (`get`).
 
-use http::Method;
-use serde_json::{Value, json};
+use http::{Method, StatusCode};
+use serde_json::json;
 
 use super::Session;
 use super::args_messages::{DueArgs, EditArgs, ReceiptArgs, RescheduleArgs, ResolveArgs};
@@ -13,8 +13,11 @@ use super::exit::{Exit, Failure};
 use super::ids::each;
 use super::moments;
 use super::payload;
-use crate::domain::time::rfc3339;
-use crate::domain::units::format_duration;
+use crate::domain::state::State;
+use crate::wire::message::MessageView;
+use crate::wire::new_message::{MessagePatchRequest, ResolveRequest};
+use crate::wire::receipt::{ReceiptRequest, ReceiptVerdict, ReceiptView};
+use crate::wire::{DurationMs, Moment, Vocabulary as _};
 
 /// `cancel`.
 pub(crate) async fn cancel(ids: &[String], session: &mut Session) -> Result<Exit, Failure> {
@@ -45,38 +48,36 @@ pub(crate) async fn requeue(ids: &[String], session: &mut Session) -> Result<Exi
 
 /// `resolve`.
 pub(crate) async fn resolve(args: &ResolveArgs, session: &mut Session) -> Result<Exit, Failure> {
-    let mut decision = json!({ "as": args.decision.as_str() });
-    if let Some(reason) = &args.reason {
-        decision["reason"] = json!(reason);
-    }
+    let decision =
+        ResolveRequest { r#as: args.decision.meaning().into(), reason: args.reason.clone() };
     each(&args.ids, session, async |id, session| {
         let target = Target::new(&["v1", "messages", id, "resolve"]);
         let answer = session.client.send(Method::POST, &target, &decision).await?;
-        confirm(id, &format!("resolved as {}", args.decision.as_str()), &answer, session)
+        confirm(id, &format!("resolved as {}", args.decision.meaning().word()), &answer, session)
     })
     .await
 }
 
 /// `receipt`.
 pub(crate) async fn receipt(args: &ReceiptArgs, session: &mut Session) -> Result<Exit, Failure> {
-    let mut receipt = json!({ "status": args.status.as_str() });
-    for (name, value) in [("id", &args.id), ("ref", &args.reference), ("detail", &args.detail)] {
-        if let Some(value) = value {
-            receipt[name] = json!(value);
-        }
-    }
+    let receipt = ReceiptRequest {
+        id: args.id.clone(),
+        reference: args.reference.clone(),
+        status: args.status.meaning().into(),
+        detail: args.detail.clone(),
+    };
     let target = Target::new(&["v1", "queues", &args.queue, "receipts"]);
     let answer = session.client.send(Method::POST, &target, &receipt).await?;
     if session.screen.is_json() {
         session.screen.raw(&answer.body)?;
         return Ok(Exit::Ok);
     }
-    let told: Value = answer.read()?;
-    let name = told["id"].as_str().or(args.id.as_deref()).or(args.reference.as_deref());
-    let done = match told["verdict"].as_str() {
-        Some("kept") => "is not accepted yet: the receipt is kept".to_owned(),
-        Some("already") => format!("was {} already", args.status.as_str()),
-        _ => format!("is {}", args.status.as_str()),
+    let told: ReceiptView = answer.read()?;
+    let name = told.id.as_deref().or(args.id.as_deref()).or(args.reference.as_deref());
+    let done = match told.verdict.and_then(|verdict| verdict.known()) {
+        Some(ReceiptVerdict::Kept) => "is not accepted yet: the receipt is kept".to_owned(),
+        Some(ReceiptVerdict::Already) => format!("was {} already", args.status.meaning().word()),
+        Some(ReceiptVerdict::Ok) | None => format!("is {}", args.status.meaning().word()),
     };
     session.screen.line(&format!("{} {done}", name.unwrap_or_default()))?;
     Ok(Exit::Ok)
@@ -87,10 +88,12 @@ pub(crate) async fn reschedule(
     args: &RescheduleArgs,
     session: &mut Session,
 ) -> Result<Exit, Failure> {
-    let due = due_fields(&args.due, session)?;
+    let (delay, due_at) = due_fields(&args.due, session)?;
+    let due = MessagePatchRequest { delay, due_at, ..MessagePatchRequest::default() };
     each(&args.ids, session, async |id, session| {
         let answer = session.client.send(Method::PATCH, &message(id), &due).await?;
-        let due_ms = answer.read::<Value>().ok().and_then(|m| describe::due_ms(&m));
+        let after = of_answer(&answer)?;
+        let due_ms = after.as_ref().map(describe::due_ms);
         let done =
             due_ms.map_or("rescheduled".to_owned(), |at| format!("due {}", session.times().at(at)));
         confirm(id, &done, &answer, session)
@@ -103,11 +106,18 @@ pub(crate) async fn edit(args: &EditArgs, session: &mut Session) -> Result<Exit,
     let bytes = payload::required_bytes(&args.body, &mut session.screen)?;
     each(std::slice::from_ref(&args.id), session, async |id, session| {
         let before = session.client.get(&message(id).with("view", "full")).await?.read()?;
-        let payload = payload::in_place_of(&before, bytes.clone())?;
-        let answer = session.client.send(Method::PATCH, &message(id), &payload).await?;
-        let done = match answer.read::<Value>().ok().as_ref().and_then(|m| m["state"].as_str()) {
-            Some("dead") => format!("edited; it is still dead: `tidegate requeue {id}` sends it"),
-            Some("uncertain") => format!(
+        let given = payload::in_place_of(&before, bytes.clone())?;
+        let patch = MessagePatchRequest {
+            payload: given.payload,
+            payload_base64: given.payload_base64,
+            ..MessagePatchRequest::default()
+        };
+        let answer = session.client.send(Method::PATCH, &message(id), &patch).await?;
+        let done = match of_answer(&answer)?.and_then(|message| message.state.known()) {
+            Some(State::Dead) => {
+                format!("edited; it is still dead: `tidegate requeue {id}` sends it")
+            }
+            Some(State::Uncertain) => format!(
                 "edited; it is still uncertain: `tidegate resolve {id} --as resend` sends it"
             ),
             _ => "edited".to_owned(),
@@ -117,20 +127,28 @@ pub(crate) async fn edit(args: &EditArgs, session: &mut Session) -> Result<Exit,
     .await
 }
 
-/// `delay` or `due_at` of a request; no field if neither was given. Says what is odd about the time.
-pub(crate) fn due_fields(args: &DueArgs, session: &mut Session) -> Result<Value, Failure> {
+/// `delay` or `due_at` of a request; none if neither was given. Says what is odd about the time.
+pub(crate) fn due_fields(
+    args: &DueArgs,
+    session: &mut Session,
+) -> Result<(Option<DurationMs>, Option<Moment>), Failure> {
     if let Some(delay) = args.delay {
         if let Some(note) = delay.note() {
             session.screen.note(&note)?;
         }
-        return Ok(json!({ "delay": format_duration(delay.ms) }));
+        return Ok((Some(DurationMs(delay.ms)), None));
     }
-    let Some(due) = &args.due else { return Ok(json!({})) };
-    Ok(json!({ "due_at": rfc3339(moments::due(due, session)?) }))
+    let Some(due) = &args.due else { return Ok((None, None)) };
+    Ok((None, Some(Moment(moments::due(due, session)?))))
 }
 
 pub(crate) fn message(id: &str) -> Target {
     Target::new(&["v1", "messages", id])
+}
+
+/// The message after a step; `None`: the queue keeps nothing of it.
+fn of_answer(answer: &Answer) -> Result<Option<MessageView<'static>>, Failure> {
+    if answer.status == StatusCode::NO_CONTENT { Ok(None) } else { answer.read().map(Some) }
 }
 
 async fn post(id: &str, verb: &str, session: &Session) -> Result<Answer, Failure> {
@@ -145,8 +163,8 @@ fn confirm_sending(
     answer: &Answer,
     session: &mut Session,
 ) -> Result<(), Failure> {
-    let message = answer.read::<Value>().unwrap_or_default();
-    match describe::held_with_its_queue(&message) {
+    let message = of_answer(answer)?;
+    match message.as_ref().and_then(describe::held_with_its_queue) {
         Some(gates) => confirm(id, &format!("{done}; it waits for {gates}"), answer, session),
         None => confirm(id, done, answer, session),
     }

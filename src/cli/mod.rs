@@ -36,6 +36,7 @@ mod ids;
 mod intake;
 mod list;
 mod local;
+mod message_fields;
 mod messages;
 mod moments;
 mod nodes;

@@ -4,12 +4,12 @@
 //! bytes. Refuses to re-serialise JSON: it
 //! leaves as it was written.
 
+use std::borrow::Cow;
 use std::io::Read;
 use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -18,20 +18,25 @@ use super::exit::Failure;
 use super::screen::Screen;
 use crate::domain::headers::{charsets, is_utf8};
 use crate::domain::payload::begins_like_json;
+use crate::wire::Payload;
+use crate::wire::message::MessageView;
 
 /// A payload as the API takes it.
-#[derive(Debug, Serialize)]
-pub(crate) struct Payload {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    payload: Option<Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    payload_base64: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    content_type: Option<String>,
+#[derive(Debug)]
+pub(crate) struct PayloadFields {
+    /// JSON, or a text.
+    pub(crate) payload: Option<Payload<'static>>,
+    /// Bytes that are neither.
+    pub(crate) payload_base64: Option<String>,
+    /// What they are.
+    pub(crate) content_type: Option<String>,
 }
 
 /// The payload that the arguments name; `None` if they name none.
-pub(crate) fn read(args: &PayloadArgs, screen: &mut Screen) -> Result<Option<Payload>, Failure> {
+pub(crate) fn read(
+    args: &PayloadArgs,
+    screen: &mut Screen,
+) -> Result<Option<PayloadFields>, Failure> {
     let Some(bytes) = bytes(&args.body, screen)? else { return Ok(None) };
     from_bytes(bytes, args.content_type.clone()).map(Some)
 }
@@ -67,7 +72,7 @@ pub(crate) fn json_document(
 }
 
 /// Like [`read`], where a payload is needed.
-pub(crate) fn required(args: &PayloadArgs, screen: &mut Screen) -> Result<Payload, Failure> {
+pub(crate) fn required(args: &PayloadArgs, screen: &mut Screen) -> Result<PayloadFields, Failure> {
     read(args, screen)?.ok_or_else(missing)
 }
 
@@ -82,17 +87,19 @@ fn missing() -> Failure {
 
 /// These bytes in place of the payload of `message` (shown in full), whose type stays: JSON for
 /// JSON, text for text, bytes for bytes.
-pub(crate) fn in_place_of(message: &Value, bytes: Vec<u8>) -> Result<Payload, Failure> {
-    if message["payload_base64"].is_string() {
+pub(crate) fn in_place_of(
+    message: &MessageView<'_>,
+    bytes: Vec<u8>,
+) -> Result<PayloadFields, Failure> {
+    if message.payload_base64.is_some() {
         return Ok(raw_payload(&bytes, None));
     }
-    let content_type = message["content_type"].as_str().unwrap_or("application/json");
-    if message["payload"].is_string() && !is_json(&essence(content_type)) {
+    let content_type = message.content_type.as_ref();
+    if message.payload.as_ref().is_some_and(Payload::is_text) && !is_json(&essence(content_type)) {
         let text = String::from_utf8(bytes).map_err(|_| {
             Failure::usage(format!("this message is {content_type}; the new payload is not text"))
         })?;
-        let quoted = serde_json::value::to_raw_value(&text).expect("a string is always JSON");
-        return Ok(json_payload(quoted, None));
+        return Ok(text_payload(text, None));
     }
     let json = as_json(&bytes)
         .map_err(|failure| failure.because("this message is JSON, and the new payload is not"))?;
@@ -100,7 +107,10 @@ pub(crate) fn in_place_of(message: &Value, bytes: Vec<u8>) -> Result<Payload, Fa
 }
 
 /// The rule. Without a content type the bytes decide; with one, it does.
-pub(crate) fn from_bytes(bytes: Vec<u8>, content_type: Option<String>) -> Result<Payload, Failure> {
+pub(crate) fn from_bytes(
+    bytes: Vec<u8>,
+    content_type: Option<String>,
+) -> Result<PayloadFields, Failure> {
     let kind = content_type.as_deref().map(essence);
     match kind.as_deref() {
         Some(kind) if is_json(kind) => {
@@ -171,11 +181,12 @@ fn json_of(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
 }
 
-fn json_payload(json: Box<RawValue>, content_type: Option<String>) -> Payload {
-    Payload { payload: Some(json), payload_base64: None, content_type }
+fn json_payload(json: Box<RawValue>, content_type: Option<String>) -> PayloadFields {
+    let payload = Some(Payload::Json(Cow::Owned(json)));
+    PayloadFields { payload, payload_base64: None, content_type }
 }
 
-fn text_or_raw(bytes: Vec<u8>, content_type: Option<String>) -> Payload {
+fn text_or_raw(bytes: Vec<u8>, content_type: Option<String>) -> PayloadFields {
     let text = match String::from_utf8(bytes) {
         Ok(text) => text,
         Err(error) => {
@@ -183,23 +194,37 @@ fn text_or_raw(bytes: Vec<u8>, content_type: Option<String>) -> Payload {
             return raw_payload(error.as_bytes(), content_type);
         }
     };
-    let quoted = serde_json::value::to_raw_value(&text).expect("a string is always JSON");
-    json_payload(quoted, content_type.or(Some("text/plain".to_owned())))
+    text_payload(text, content_type.or(Some("text/plain".to_owned())))
 }
 
-fn raw_payload(bytes: &[u8], content_type: Option<String>) -> Payload {
-    Payload { payload: None, payload_base64: Some(STANDARD.encode(bytes)), content_type }
+fn text_payload(text: String, content_type: Option<String>) -> PayloadFields {
+    let payload = Some(Payload::Text(text.into()));
+    PayloadFields { payload, payload_base64: None, content_type }
+}
+
+fn raw_payload(bytes: &[u8], content_type: Option<String>) -> PayloadFields {
+    PayloadFields { payload: None, payload_base64: Some(STANDARD.encode(bytes)), content_type }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::exit::Exit;
+    use super::super::tests::answers::message_view;
     use super::*;
+    use crate::wire::new_message::MessageRequest;
     use serde_json::json;
 
     fn shown(bytes: &[u8], content_type: Option<&str>) -> String {
-        let payload = from_bytes(bytes.to_vec(), content_type.map(ToOwned::to_owned)).unwrap();
-        serde_json::to_string(&payload).unwrap()
+        let fields = from_bytes(bytes.to_vec(), content_type.map(ToOwned::to_owned)).unwrap();
+        text(fields)
+    }
+
+    /// As it is sent.
+    fn text(fields: PayloadFields) -> String {
+        let PayloadFields { payload, payload_base64, content_type } = fields;
+        let message =
+            MessageRequest { payload, payload_base64, content_type, ..MessageRequest::default() };
+        serde_json::to_string(&message).unwrap()
     }
 
     #[test]
@@ -276,7 +301,7 @@ mod tests {
     #[test]
     fn an_edit_keeps_the_kind() {
         let edited = |message: Value, bytes: &[u8]| {
-            in_place_of(&message, bytes.to_vec()).map(|new| serde_json::to_string(&new).unwrap())
+            in_place_of(&message_view(&message), bytes.to_vec()).map(text)
         };
         let json = json!({"payload": {"a": 1}, "content_type": "application/json"});
         assert_eq!(edited(json.clone(), b"{ }").unwrap(), r#"{"payload":{ }}"#);
@@ -284,9 +309,9 @@ mod tests {
         let json = json!({"payload": 1, "content_type": "application/json"});
         let cut = edited(json, b"{\"to\": \"x\"").unwrap_err();
         assert!(cut.what.ends_with("at line 1 column 10"), "{}", cut.what);
-        let text = json!({"payload": "old", "content_type": "text/plain"});
-        assert_eq!(edited(text.clone(), b"42").unwrap(), r#"{"payload":"42"}"#);
-        assert!(edited(text, b"\xff").is_err());
+        let words = json!({"payload": "old", "content_type": "text/plain"});
+        assert_eq!(edited(words.clone(), b"42").unwrap(), r#"{"payload":"42"}"#);
+        assert!(edited(words, b"\xff").is_err());
         let raw = json!({"payload_base64": "AA==", "content_type": "text/plain"});
         assert_eq!(edited(raw, b"\xff\0").unwrap(), r#"{"payload_base64":"/wA="}"#);
     }

@@ -5,9 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-use serde_json::{Map, Value};
-
 use super::Session;
 use super::args_messages::{MessageArgs, SendArgs};
 use super::args_values::Length;
@@ -16,21 +13,10 @@ use super::exit::{Exit, Failure};
 use super::get::{show, verdict, wait_for_final};
 use super::messages::due_fields;
 use super::once::{Key, hand_over};
-use super::payload::{self, Payload};
-use crate::domain::units::format_duration;
-
-/// A message on its way.
-#[derive(Serialize)]
-pub(crate) struct NewMessage<'a> {
-    #[serde(flatten)]
-    payload: Payload,
-    #[serde(flatten)]
-    rest: Map<String, Value>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    labels: BTreeMap<&'a str, &'a str>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    headers: BTreeMap<&'a str, &'a str>,
-}
+use super::payload;
+use crate::wire::DurationMs;
+use crate::wire::message::RepeatedAnswer;
+use crate::wire::new_message::MessageRequest;
 
 /// `send`.
 pub(crate) async fn send(args: &SendArgs, session: &mut Session) -> Result<Exit, Failure> {
@@ -38,10 +24,12 @@ pub(crate) async fn send(args: &SendArgs, session: &mut Session) -> Result<Exit,
     let message = new_message(&args.message, &key, session)?;
     let target = Target::new(&["v1", "queues", &args.queue, "messages"]);
     let answer = hand_over(&target, &message, &key, session).await?;
-    let stored: Value = answer.read()?;
-    let id = stored["id"].as_str().unwrap_or_default().to_owned();
+    let (id, is_duplicate) = match answer.read()? {
+        RepeatedAnswer::Kept(message) => (message.id, message.duplicate == Some(true)),
+        RepeatedAnswer::Forgotten(message) => (message.id, message.duplicate),
+    };
     // A key of our own was sent before by this very command.
-    if stored["duplicate"] == true && !key.is_own {
+    if is_duplicate && !key.is_own {
         session.screen.note("note: this key was sent before; this is the first message")?;
     }
     let Some(wait_ms) = args.wait else {
@@ -61,43 +49,42 @@ pub(crate) async fn send(args: &SendArgs, session: &mut Session) -> Result<Exit,
 }
 
 /// The message that the arguments describe, as the API takes it.
-pub(crate) fn new_message<'a>(
-    args: &'a MessageArgs,
+pub(crate) fn new_message(
+    args: &MessageArgs,
     key: &Key,
     session: &mut Session,
-) -> Result<NewMessage<'a>, Failure> {
+) -> Result<MessageRequest, Failure> {
     let payload = payload::required(&args.payload, &mut session.screen)?;
-    let mut rest = Map::new();
-    if let Value::Object(due) = due_fields(&args.due, session)? {
-        rest.extend(due);
-    }
+    let (delay, due_at) = due_fields(&args.due, session)?;
     if let Some(note) = args.ttl.and_then(Length::note) {
         session.screen.note(&note)?;
     }
-    let optional = [
-        ("ttl", args.ttl.map(|ttl| format_duration(ttl.ms).into())),
-        ("priority", args.priority.map(Value::from)),
-        ("group", args.group.clone().map(Value::from)),
-        ("idempotency_key", Some(key.text.clone().into())),
-    ];
-    rest.extend(optional.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
-    Ok(NewMessage {
-        payload,
-        rest,
-        labels: each_once("--label", &args.labels)?,
+    Ok(MessageRequest {
+        payload: payload.payload,
+        payload_base64: payload.payload_base64,
+        content_type: payload.content_type,
         headers: each_once("--header", &args.headers)?,
+        delay,
+        due_at,
+        ttl: args.ttl.map(|ttl| DurationMs(ttl.ms)),
+        priority: args.priority,
+        group: args.group.clone(),
+        idempotency_key: Some(key.text.clone()),
+        labels: each_once("--label", &args.labels)?,
+        ..MessageRequest::default()
     })
 }
 
-fn each_once<'a>(
+/// Pairs that were given; `None`: there are none.
+fn each_once(
     flag: &str,
-    pairs: &'a [(String, String)],
-) -> Result<BTreeMap<&'a str, &'a str>, Failure> {
+    pairs: &[(String, String)],
+) -> Result<Option<BTreeMap<String, String>>, Failure> {
     let mut found = BTreeMap::new();
     for (name, value) in pairs {
-        if found.insert(name.as_str(), value.as_str()).is_some() {
+        if found.insert(name.clone(), value.clone()).is_some() {
             return Err(Failure::usage(format!("{flag} {name} is given twice; give it once")));
         }
     }
-    Ok(found)
+    Ok((!found.is_empty()).then_some(found))
 }

@@ -25,7 +25,7 @@
 //!   `#[serde(default)]`, so that an older daemon can be asked too.
 //! - Answers own their texts. Those about messages borrow them, as one is written for every message.
 
-pub mod batch;
+pub mod attempt;
 pub mod callback_event;
 pub mod change;
 mod duration;

@@ -82,7 +82,7 @@ pub struct MessageRequest {
 #[schema(as = Callback)]
 #[serde(deny_unknown_fields)]
 pub struct CallbackRequest {
-    /// In place of the queue's; on one of server.callback_hosts
+    /// In place of the queue's; on one of `server.callback_hosts`
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<CallbackUrl>)]
     pub url: Option<String>,

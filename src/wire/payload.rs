@@ -36,6 +36,15 @@ impl Payload<'_> {
         }
     }
 
+    /// Whether it is a JSON string.
+    #[must_use]
+    pub fn is_text(&self) -> bool {
+        match self {
+            Self::Json(raw) => raw.get().starts_with('"'),
+            Self::Text(_) => true,
+        }
+    }
+
     /// The value as JSON.
     #[must_use]
     pub fn to_value(&self) -> serde_json::Value {

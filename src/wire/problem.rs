@@ -1,12 +1,11 @@
-//! A refusal, as `application/problem+json` (RFC 9457).
+//! A refusal, as `application/problem+json` (RFC 9457), and what became of a batch, whose items may be refused one by one.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{Object, Type};
 
-use super::batch::BatchItemView;
 use super::schema::schema_of;
-use super::{Vocabulary, Word};
+use super::{Moment, Vocabulary, Word};
 use crate::domain::schedule::Source;
 use crate::domain::state::State;
 
@@ -165,3 +164,38 @@ schema_of!(
             ])
         ))
 );
+
+/// What became of a batch, item by item.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct BatchAnswer {
+    /// How many were taken in, now or before
+    pub accepted: u64,
+    /// How many were not
+    pub rejected: u64,
+    /// What became of each, in order
+    pub results: Vec<BatchItemView>,
+}
+
+/// Either id, `due_at` and duplicate, or a problem
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = BatchItem)]
+pub struct BatchItemView {
+    /// Its place in the batch, from 0
+    pub index: u64,
+    /// The message's id
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub id: Option<String>,
+    /// When it is due
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub due_at: Option<Moment>,
+    /// Whether it had been taken in before
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub duplicate: Option<bool>,
+    /// Why it was not taken in
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub problem: Option<ProblemView>,
+}

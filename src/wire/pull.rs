@@ -11,7 +11,7 @@ use super::schema::{list_of, schema_of, whole};
 use super::{DurationMs, MessageIdText, Moment, Pairs, Payload, Reason, Vocabulary, Word};
 
 /// Most messages of one claim, and most settlements of one request.
-pub const MESSAGES_MAX: u64 = 1000;
+pub const MESSAGES_MAX: u16 = 1000;
 
 /// What a worker asks for.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
@@ -37,7 +37,9 @@ pub struct ClaimCount;
 schema_of!(
     ClaimCount,
     "ClaimCount",
-    whole(1..=MESSAGES_MAX).default(Some(1.into())).description(Some("How many messages at most"))
+    whole(1..=MESSAGES_MAX.into())
+        .default(Some(1.into()))
+        .description(Some("How many messages at most"))
 );
 
 /// Messages for a worker; none, if nothing came in time.
@@ -155,7 +157,7 @@ pub struct SettlementRequests;
 schema_of!(
     SettlementRequests,
     "Settlements",
-    list_of::<SettlementRequest>().max_items(usize::try_from(MESSAGES_MAX).ok()),
+    list_of::<SettlementRequest>().max_items(Some(MESSAGES_MAX.into())),
     uses SettlementRequest
 );
 

@@ -126,7 +126,7 @@ pub enum ReceiptsAnswer {
     /// Of a list.
     Several(ReceiptList),
     /// Of one.
-    One(ReceiptView),
+    One(Box<ReceiptView>),
 }
 
 /// Either names the message.

@@ -51,7 +51,7 @@ pub(in crate::api) async fn claim(
     let queue = pulled(queue)?;
     let body = door.bodies.read(body, SMALL_BODY_BYTES_MAX).await?;
     let mut fields = Fields::of_body(&body, &CLAIM)?;
-    let max = fields.read_as("max", |raw| whole(raw, 1..=MESSAGES_MAX)).unwrap_or(1);
+    let max = fields.read_as("max", |raw| whole(raw, 1..=MESSAGES_MAX.into())).unwrap_or(1);
     let wait_ms = fields.read_as("wait", |raw| duration(raw, 0..=WAIT_MS_MAX)).unwrap_or(0);
     let lease_ms = fields.read_as("lease", |raw| duration(raw, LEASE_MS_MIN..=LEASE_MS_MAX));
     fields.finish()?;

@@ -24,8 +24,6 @@ use crate::wire::pull::{
     MESSAGES_MAX, SettleAs, SettleVerdict, SettledList, SettledView, SettlementRequests,
 };
 
-/// Most messages in one request.
-const ITEMS_MAX: usize = MESSAGES_MAX as usize;
 /// Largest request, in bytes: as many results as are kept at most, and room around them.
 const BODY_BYTES_MAX: usize = 8 << 20;
 
@@ -62,7 +60,7 @@ pub(in crate::api) async fn settle(
 ) -> Result<Response, Problem> {
     let queue = pulled(queue)?;
     let body = door.bodies.read(body, BODY_BYTES_MAX).await?;
-    let raws = list_of_body(&body, ITEMS_MAX, "a list of settlements")?;
+    let raws = list_of_body(&body, MESSAGES_MAX.into(), "a list of settlements")?;
     let (mut results, mut pace, mut faults_left) =
         (Vec::with_capacity(raws.len()), Pace::default(), FAULTS_IN_ALL_MAX);
     // Each item is judged for itself: a bad one keeps its place among the results, and no more.

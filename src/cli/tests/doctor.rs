@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::exit::Exit;
 use super::admin::{METRICS, READY, queue};
+use super::answers;
 use super::kit::{Daemon, reply};
 
 #[tokio::test]
@@ -32,8 +33,11 @@ async fn doctor_names_problems_with_remedies_and_ends_with_1() {
         reply(200, json!({"queues": [queue()]})),
         reply(
             200,
-            json!({"messages": [{"id": "sms_01", "reason": "refused",
-            "last_attempt": {"status_code": 422, "error": "no such number"}}]}),
+            answers::messages(
+                &[answers::message(&json!({"reason": "refused",
+                    "last_attempt": {"status_code": 422, "error": "no such number"}}))],
+                &Value::Null,
+            ),
         ),
         reply(200, READY),
         reply(200, METRICS),

@@ -3,11 +3,12 @@
 use serde_json::{Value, json};
 
 use super::super::exit::Exit;
+use super::answers;
 use super::kit::{Daemon, reply};
 
 fn message(id: &str, state: &str) -> Value {
-    json!({"id": id, "queue": "sms", "state": state, "attempts": 0, "priority": 0,
-        "due_at": "2026-11-21T12:12:00.000Z", "held_by": ["due"], "payload": {"a": 1}})
+    answers::message(&json!({"id": id, "state": state, "due_at": "2026-11-21T12:12:00.000Z",
+        "held_by": ["due"], "payload": {"a": 1}}))
 }
 
 #[tokio::test]
@@ -19,7 +20,7 @@ async fn get_says_what_holds_the_message() {
     assert_eq!(done.exit, Exit::Ok);
     let mut lines = done.out.lines();
     assert_eq!(lines.next(), Some("Waiting: due in 3h 12m (2026-11-21 12:12:00 UTC)"));
-    assert!(done.out.contains("\npayload   {\"a\":1}"), "{}", done.out);
+    assert!(done.out.contains("payload       {\"a\":1}"), "{}", done.out);
     let asked = ["GET /v1/messages/sms_01?view=full", "GET /v1/queues/sms"];
     assert_eq!(daemon.lines(), asked);
 }
@@ -88,10 +89,15 @@ async fn get_says_when_the_window_is_closed_at_the_due_time() {
 
 #[tokio::test]
 async fn get_shows_the_payload_as_it_was_sent() {
-    let answer = r#"{"id":"sms_01","state":"delivered","payload":{"to": "x", "b": 1.50, "a": 2}}"#;
-    let daemon = Daemon::with([reply(200, answer)]).await;
+    let answer = answers::message(&json!({"state": "delivered", "payload": 0})).to_string();
+    let answer = answer.replace("\"payload\":0", r#""payload":{"to": "x", "b": 1.50, "a": 2}"#);
+    let daemon = Daemon::with([reply(200, answer.as_str())]).await;
     let done = daemon.run(&["get", "sms_01"]).await;
-    assert!(done.out.contains("\npayload  {\"to\": \"x\", \"b\": 1.50, \"a\": 2}"), "{}", done.out);
+    assert!(
+        done.out.contains("payload       {\"to\": \"x\", \"b\": 1.50, \"a\": 2}"),
+        "{}",
+        done.out
+    );
 }
 
 #[tokio::test]
@@ -154,7 +160,7 @@ async fn reschedule_patches_the_due_time() {
 
 #[tokio::test]
 async fn edit_patches_the_payload() {
-    let before = json!({"id": "sms_01", "state": "dead", "payload": {"a": 1}});
+    let before = answers::message(&json!({"state": "dead", "payload": {"a": 1}}));
     let daemon = Daemon::with([reply(200, before), reply(200, message("sms_01", "dead"))]).await;
     let done = daemon.run(&["edit", "sms_01", "-d", "{\"a\": 2}"]).await;
     let still = "sms_01 edited; it is still dead: `tidegate requeue sms_01` sends it\n";
@@ -188,7 +194,7 @@ async fn what_is_to_be_sent_now_says_what_holds_its_queue() {
 async fn list_follows_pages_up_to_its_limit() {
     let page = |ids: [&str; 2], next: Value| {
         let messages = ids.map(|id| message(id, "dead"));
-        reply(200, json!({"messages": messages, "next_cursor": next}))
+        reply(200, answers::messages(&messages, &next))
     };
     let script =
         [page(["sms_01", "sms_02"], "c 1".into()), page(["sms_03", "sms_04"], "c2".into())];
@@ -240,9 +246,10 @@ async fn export_writes_rows_that_can_be_sent_again() {
 #[tokio::test]
 async fn try_shows_the_exchange_and_ends_by_its_outcome() {
     let exchange = |outcome: &str, status: u16| {
-        json!({"request": {"method": "POST", "url": "http://d/x", "headers": {"webhook-id": "test"}, "body": "{}"},
-            "answer": {"status_code": status, "content_type": "text/plain", "body": "line 1\nline 2", "error": null},
-            "outcome": outcome, "duration_ms": 132})
+        answers::exchange(
+            outcome,
+            &json!({"status_code": status, "content_type": "text/plain", "body": "line 1\nline 2", "error": null}),
+        )
     };
     let daemon =
         Daemon::with([reply(200, exchange("delivered", 200)), reply(200, exchange("retry", 500))])

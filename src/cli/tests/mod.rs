@@ -2,7 +2,7 @@
 //! ends.
 
 mod admin;
-mod answers;
+pub(super) mod answers;
 mod batch;
 mod doctor;
 mod kit;

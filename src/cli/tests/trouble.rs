@@ -291,8 +291,7 @@ async fn https_to_a_daemon_without_it_is_said() {
 #[tokio::test]
 async fn a_length_without_a_unit_says_what_was_understood() {
     let daemon =
-        Daemon::with([reply(201, json!({"id": "sms_01", "queue": "sms", "state": "scheduled"}))])
-            .await;
+        Daemon::with([reply(201, super::answers::message(&json!({"state": "scheduled"})))]).await;
     let done = daemon.run(&["send", "sms", "-d", "1", "--delay", "3600000"]).await;
     assert!(done.err.contains("taken as seconds: 41d16h"), "{}", done.err);
     assert!(done.err.contains("3600000ms"), "{}", done.err);

@@ -26,7 +26,7 @@ async fn health_waits_until_the_daemon_is_ready_and_says_at_the_end_why_it_is_no
 
 #[tokio::test]
 async fn get_waits_for_the_end_of_each_message() {
-    let message = |state: &str| json!({"id": "sms_01", "state": state, "attempts": 1});
+    let message = |state: &str| super::answers::message(&json!({"state": state, "attempts": 1}));
     let daemon = Daemon::with([
         reply(200, message("ready")),
         reply(200, message("delivered")),

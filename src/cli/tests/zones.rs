@@ -6,23 +6,26 @@ use serde_json::{Value, json};
 use super::super::args::Cli;
 use super::super::exit::Exit;
 use super::super::times::zone_asked;
-use super::answers::schedule;
+use super::answers;
 use super::kit::{Daemon, Reply, reply};
 
 const AT: &str = "2026-11-21T09:00:00.000Z";
 
 /// Each command that shows moments, and what it is answered.
 fn commands() -> Vec<(&'static str, Vec<Reply>)> {
-    let message = json!({"id": "sms_1", "queue": "sms", "state": "uncertain", "due_at": AT, "created_at": AT,
+    let message = answers::message(
+        &json!({"id": "sms_1", "state": "uncertain", "due_at": AT, "created_at": AT,
         "attempts": 1, "probe": {"attempts": 1, "next_at": AT},
-        "last_attempt": {"outcome": "retry", "started_at": AT, "ended_at": AT}});
+        "last_attempt": {"started_at": AT, "ended_at": AT}}),
+    );
     let queue = json!({"name": "sms", "counts": {}, "paused": {"until": AT},
         "sending": {"state": "paused", "until": AT, "reason": "It is paused."}});
     let closed = json!({"name": "sms", "counts": {}, "sending": {"state": "closed", "until": AT,
         "reason": format!("Its window is closed and opens at {AT}.")}});
     let failing = json!({"name": "sms", "counts": {}, "sending": {"state": "failing"},
         "failing": {"since": AT, "attempts": 3, "last_error": "timeout"}});
-    let schedule = schedule(&json!({"cron": "0 9 * * *", "time_zone": "UTC", "next": [AT],
+    let schedule =
+        answers::schedule(&json!({"cron": "0 9 * * *", "time_zone": "UTC", "next": [AT],
         "last": {"nominal_at": AT, "fired_at": AT, "message_id": "sms_1"}}));
     let operation = json!({"id": "op_1", "state": "done", "started_at": AT, "ended_at": AT,
         "filter": {"created_before": AT}});
@@ -34,10 +37,10 @@ fn commands() -> Vec<(&'static str, Vec<Reply>)> {
     );
     vec![
         ("get sms_1", vec![reply(200, message.clone())]),
-        ("list sms", vec![reply(200, json!({"messages": [message]}))]),
+        ("list sms", vec![reply(200, answers::messages(&[message], &Value::Null))]),
         (
             "reschedule sms_1 --delay 1h",
-            vec![reply(200, json!({"id": "sms_1", "state": "scheduled", "due_at": AT}))],
+            vec![reply(200, answers::message(&json!({"state": "scheduled", "due_at": AT})))],
         ),
         ("queues", vec![queues(&queue), ready(), reply(200, "tidegate_store_up 1\n")]),
         ("queue sms", vec![reply(200, closed)]),
@@ -105,7 +108,7 @@ async fn json_is_the_same_in_every_zone() {
 
 #[tokio::test]
 async fn a_local_time_without_a_zone_says_which_one_was_taken() {
-    let message = || reply(200, json!({"id": "sms_1", "state": "scheduled"}));
+    let message = || reply(200, answers::message(&json!({"state": "scheduled"})));
     let daemon = Daemon::with([message(), message()]).await;
     let done = daemon.run(&["reschedule", "sms_1", "--due", "2026-11-29 9:00"]).await;
     assert_eq!(done.exit, Exit::Ok);

@@ -131,3 +131,31 @@ fn parts_of(schema: &Value) -> Vec<String> {
     let names = parts.filter_map(|part| part["$ref"].as_str()?.rsplit('/').next());
     names.map(str::to_owned).collect()
 }
+
+#[test]
+fn an_answer_that_the_document_does_not_describe_is_seen() {
+    let mut headers = HeaderMap::new();
+    headers.insert(REQUEST_ID, "01J".parse().expect("a header"));
+    headers.insert(header::CONTENT_TYPE, "application/json".parse().expect("a header"));
+    let check = |path: &str, status: u16, body: Value| {
+        let body = body.to_string();
+        let checked = || check(&Method::GET, path, status, &headers, body.as_bytes());
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(checked)).is_ok()
+    };
+    let schedules = json!({ "schedules": [], "next_cursor": null });
+    assert!(check("/v1/schedules?limit=1", 200, schedules.clone()));
+    for (name, value) in [("next_cursor", json!(1)), ("surprise", json!(null))] {
+        let mut wrong = schedules.clone();
+        wrong[name] = value;
+        assert!(!check("/v1/schedules", 200, wrong), "{name}");
+    }
+    assert!(!check("/v1/schedules", 200, json!({ "schedules": [] })), "a field is missing");
+    assert!(!check("/v1/schedules", 202, schedules.clone()), "no such status");
+    assert!(!check("/v1/schedules", 404, schedules), "a refusal is a problem");
+    let attempt = json!({ "attempt": 1, "started_at": "soon", "ended_at": "2026-11-21T09:00:00.000Z",
+        "outcome": "retry", "status_code": null, "error": null });
+    assert!(
+        !check("/v1/messages/q_1/attempts", 200, json!({ "attempts": [attempt] })),
+        "no moment"
+    );
+}
