@@ -5,7 +5,7 @@ use bytes::Bytes;
 use redis::cmd;
 use tidegate::domain::id::MessageId;
 use tidegate::domain::message::{Details, When};
-use tidegate::domain::receipt::Said;
+use tidegate::domain::receipt::ReceiptSaid;
 use tidegate::domain::settlement::Settlement;
 use tidegate::domain::state::State;
 use tidegate::store::{Changed, Decision, Edit, RECORD_VERSION, Receipt, ReceiptOf, Verb};
@@ -100,7 +100,7 @@ impl Scene {
             "receive" => {
                 Box::pin(self.step("accept")).await;
                 let of = ReceiptOf::Id(id.clone());
-                let receipt = Receipt { of, said: Said::Delivered, detail: None };
+                let receipt = Receipt { of, said: ReceiptSaid::Delivered, detail: None };
                 messages.receive(&node.queue, &receipt).await.unwrap();
             }
             "reap" => {
