@@ -11,7 +11,7 @@ use super::args_operation::FilterArgs;
 use super::args_values::{Length, parse_length, states};
 use super::complete::queues;
 use crate::domain::message::PRIORITY_MAX;
-use crate::domain::receipt::Said;
+use crate::domain::receipt::ReceiptSaid;
 use crate::domain::state::State;
 use crate::domain::units::parse_duration_or_seconds;
 use crate::wire::new_message::ResolveAs;
@@ -224,10 +224,10 @@ pub enum ReceiptStatus {
 impl ReceiptStatus {
     /// What the API calls it.
     #[must_use]
-    pub const fn meaning(self) -> Said {
+    pub const fn meaning(self) -> ReceiptSaid {
         match self {
-            Self::Delivered => Said::Delivered,
-            Self::Dead => Said::Dead,
+            Self::Delivered => ReceiptSaid::Delivered,
+            Self::Dead => ReceiptSaid::Dead,
         }
     }
 }

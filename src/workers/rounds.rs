@@ -112,7 +112,11 @@ mod tests {
             |at_ms| EarliestScores { due: Earliest::At(at_ms), ..EarliestScores::default() };
         let due = WakeUps { due: true, ..WakeUps::default() };
         assert_eq!(WakeUps::of(EarliestScores::default(), EarliestScores::default(), 1000), nobody);
-        assert_eq!(WakeUps::of(EarliestScores::default(), waits(5000), 1000), due, "an earlier head");
+        assert_eq!(
+            WakeUps::of(EarliestScores::default(), waits(5000), 1000),
+            due,
+            "an earlier head"
+        );
         assert_eq!(WakeUps::of(waits(5000), waits(5000), 1000), nobody, "known, and not due yet");
         assert_eq!(WakeUps::of(waits(5000), waits(5000), 5000), due, "nobody promoted it");
         assert_eq!(WakeUps::of(waits(5000), waits(9000), 1000), due, "the one before went");
@@ -121,6 +125,9 @@ mod tests {
         let ready = EarliestScores { is_ready: true, ..EarliestScores::default() };
         assert_eq!(WakeUps::of(ready, ready, 1000), WakeUps { ready: true, ..WakeUps::default() });
         let expires = EarliestScores { expiry: Earliest::At(5000), ..EarliestScores::default() };
-        assert_eq!(WakeUps::of(expires, expires, 6000), WakeUps { expiry: true, ..WakeUps::default() });
+        assert_eq!(
+            WakeUps::of(expires, expires, 6000),
+            WakeUps { expiry: true, ..WakeUps::default() }
+        );
     }
 }
