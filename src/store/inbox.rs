@@ -25,7 +25,7 @@ use crate::store::redis::script::arg;
 use crate::store::redis::script::{call, fields, row, rows};
 use crate::store::wire::Wire;
 use crate::store::wire::script_keys::ScriptKeys;
-use crate::store::{Given, StoreError};
+use crate::store::{PresetId, StoreError};
 use crate::telemetry::QueueLabel;
 
 /// The group, and its one consumer: nodes come and go.
@@ -91,11 +91,11 @@ impl InboxEntry {
 
     /// What its message is known as in this queue: under the producer's key, else under its own id.
     #[must_use]
-    pub fn given(&self, key: Option<&str>, queue: &Queue) -> Given {
+    pub fn given(&self, key: Option<&str>, queue: &Queue) -> PresetId {
         // A ULID has 48 bits of time.
         let at_ms = self.added_ms().min((1 << 48) - 1);
         let policy = &queue.policy;
-        Given::of_key(key.unwrap_or(&self.id), &self.id, at_ms, &policy.name, policy.shards)
+        PresetId::of_key(key.unwrap_or(&self.id), &self.id, at_ms, &policy.name, policy.shards)
     }
 }
 

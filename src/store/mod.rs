@@ -9,10 +9,10 @@ mod audit;
 mod callbacks;
 mod clock;
 mod events;
-mod given;
 mod inbox;
 mod messages;
 mod operations;
+mod preset_id;
 mod queue;
 mod queues;
 mod record;
@@ -32,7 +32,6 @@ pub use audit::{Audit, Audits, Books, Fault, Finding};
 pub use clock::alarm::ClockAlarm;
 pub use clock::time::Clock;
 pub use events::{Events, Heard, Subscription};
-pub use given::Given;
 pub use inbox::{Backlog, Inbox, InboxEntry};
 pub use messages::Messages;
 pub use messages::bulk::walk::{WalkPage, WalkStep};
@@ -51,6 +50,7 @@ pub use messages::settle::{Lease, LeaseEnd, Verdict, Way};
 pub use operations::{
     Keep, KeptOperation, OPERATIONS_RUNNING_MAX, Operations, Progress, Saved, Stage, TakenOperation,
 };
+pub use preset_id::PresetId;
 pub use queue::{HORIZON_US, Queue, Shard};
 pub use queues::heads::{Earliest, EarliestScores};
 pub use queues::{Counts, PauseInfo, Queues, ShardCounts};

@@ -18,7 +18,7 @@ const FLOORS: [&[&str]; 8] = [
     &["redis"],
     &["clock", "tail"],
     &["record"],
-    &["callbacks", "given"],
+    &["callbacks", "preset_id"],
     &["queue"],
     &["wire"],
     // The families.

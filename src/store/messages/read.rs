@@ -216,8 +216,8 @@ impl Messages {
         key: &str,
     ) -> Result<Option<MessageId>, StoreError> {
         let queue = self.wire.queue(name)?;
-        let shard =
-            &queue.shards[usize::from(crate::store::given::shard_of_key(key, queue.policy.shards))];
+        let shard = &queue.shards
+            [usize::from(crate::store::preset_id::shard_of_key(key, queue.policy.shards))];
         let mut reply = self.wire.call(shard, &call!(Find, key = key)).await?;
         fields!(reply as Find; ulid: String);
         Ok(Ulid::from_string(&ulid).ok().map(|ulid| MessageId { queue: name.clone(), ulid }))

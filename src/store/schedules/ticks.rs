@@ -11,7 +11,7 @@ use crate::domain::message::{NewMessage, When};
 use crate::domain::schedule::{Due, Schedule};
 use crate::domain::time::rfc3339;
 use crate::store::StoreError;
-use crate::store::given::shard_of_key;
+use crate::store::preset_id::shard_of_key;
 use crate::store::queue::Queue;
 use crate::store::record::{OptionalFields, pack_rest, ranks};
 use crate::store::redis::reply::Reply;

@@ -8,7 +8,7 @@ use crate::domain::id::{MessageId, QueueName};
 use crate::domain::message::{NewMessage, When};
 use crate::domain::topic::EventId;
 use crate::store::record::{OptionalFields, pack_rest, unpack_rest};
-use crate::store::{Given, StoreError};
+use crate::store::{PresetId, StoreError};
 
 /// The newest version that this program writes.
 const EVENT_VERSION: u8 = 1;
@@ -87,7 +87,7 @@ impl TopicEvent {
 
     /// What this queue gets. The producer's key is the topic's: in the queue it might be somebody
     /// else's.
-    pub(in crate::store) fn for_queue(&self, queue: &QueueName) -> (Given, NewMessage) {
+    pub(in crate::store) fn for_queue(&self, queue: &QueueName) -> (PresetId, NewMessage) {
         let mut message = self.message.clone();
         message.details.idempotency_key = None;
         (given(&self.id, queue), message)
@@ -153,8 +153,8 @@ impl TopicEvent {
     }
 }
 
-fn given(event: &EventId, queue: &QueueName) -> Given {
-    Given::of_origin(&event.to_string(), event.ulid.timestamp_ms(), queue)
+fn given(event: &EventId, queue: &QueueName) -> PresetId {
+    PresetId::of_origin(&event.to_string(), event.ulid.timestamp_ms(), queue)
 }
 
 /// Names by comma, which no name has.

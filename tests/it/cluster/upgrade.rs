@@ -50,6 +50,7 @@ impl Fleet {
         let nodes: [Daemon; 2] = tokio::join!(node(), node()).into();
         let stop = Arc::new(AtomicBool::new(false));
         let urls = [nodes[0].url().to_owned(), nodes[1].url().to_owned()];
+        #[expect(clippy::disallowed_methods, reason = "its end is awaited, with what it returns")]
         let producer = Some(tokio::spawn(produce(urls, Arc::clone(&stop))));
         Some(Self { nodes, before, downstream, redis, stop, producer })
     }
@@ -136,6 +137,7 @@ impl Fleet {
 }
 
 /// So that calls are under way whenever a node ends.
+#[expect(clippy::disallowed_methods, reason = "it ends by itself")]
 fn slow_answer() -> Answer {
     let gate = Gate::new();
     let answer = Answer::ok().held_by(&gate);

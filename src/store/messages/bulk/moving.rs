@@ -34,7 +34,7 @@ use crate::store::record::{OptionalFields, Record, state_of};
 use crate::store::redis::script::arg;
 use crate::store::redis::script::{call, fields, row, rows};
 use crate::store::tail::Tail;
-use crate::store::{Changed, Edit, Given, NotAccepted, Part, StoreError};
+use crate::store::{Changed, Edit, NotAccepted, Part, PresetId, StoreError};
 
 /// Messages, with their bodies, that one call takes.
 const TOGETHER_MAX: usize = 16;
@@ -122,7 +122,7 @@ impl Messages {
                 continue;
             }
             let Copy { message, fields } = copy;
-            let given = Given { ulid: new.ulid, key: String::new(), fields: fields.clone() };
+            let given = PresetId { ulid: new.ulid, key: String::new(), fields: fields.clone() };
             copies.push((given, NewMessage { due: When::At(held_ms), ..message.clone() }));
         }
         for answer in self.schedule_given(&to.policy.name, copies).await? {

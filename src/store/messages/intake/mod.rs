@@ -19,7 +19,7 @@ use crate::domain::id::{MessageId, QueueName, shard_of};
 use crate::domain::message::NewMessage;
 use crate::failpoint::failpoint;
 use crate::store::StoreError;
-use crate::store::given::Given;
+use crate::store::preset_id::PresetId;
 use crate::store::queue::{Queue, Shard};
 use crate::store::record::OptionalFields;
 use crate::store::redis::script::{fields, rows};
@@ -59,7 +59,7 @@ pub enum NotAccepted {
     Store(#[from] StoreError),
 }
 
-type Answer = Result<Accepted, NotAccepted>;
+type IntakeAnswer = Result<Accepted, NotAccepted>;
 
 #[derive(Debug)]
 struct Waiting {
@@ -68,7 +68,7 @@ struct Waiting {
     key: String,
     message: NewMessage,
     fields: OptionalFields,
-    answer: oneshot::Sender<Answer>,
+    answer: oneshot::Sender<IntakeAnswer>,
     /// Its place at the door, given back with the answer.
     _place: Option<OwnedSemaphorePermit>,
 }
@@ -76,12 +76,12 @@ struct Waiting {
 #[derive(Debug, Default)]
 struct Door {
     // A plain mutex: held to push and to drain, never across an await.
-    line: Mutex<Line>,
+    line: Mutex<IntakeLine>,
 }
 
 /// Who waits at a door, in order. One call at a time: what came first becomes ready first.
 #[derive(Debug, Default)]
-struct Line {
+struct IntakeLine {
     waiting: Vec<Waiting>,
     is_served: bool,
 }
@@ -134,7 +134,7 @@ impl Messages {
         &self,
         name: &QueueName,
         messages: Vec<NewMessage>,
-    ) -> Result<Vec<Answer>, StoreError> {
+    ) -> Result<Vec<IntakeAnswer>, StoreError> {
         let messages = messages.into_iter().map(|message| (None, message)).collect();
         self.take_in(name, messages).await
     }
@@ -146,8 +146,8 @@ impl Messages {
     pub async fn schedule_given(
         &self,
         name: &QueueName,
-        messages: Vec<(Given, NewMessage)>,
-    ) -> Result<Vec<Answer>, StoreError> {
+        messages: Vec<(PresetId, NewMessage)>,
+    ) -> Result<Vec<IntakeAnswer>, StoreError> {
         let messages = messages.into_iter().map(|(given, message)| (Some(given), message));
         self.take_in(name, messages.collect()).await
     }
@@ -155,8 +155,8 @@ impl Messages {
     async fn take_in(
         &self,
         name: &QueueName,
-        messages: Vec<(Option<Given>, NewMessage)>,
-    ) -> Result<Vec<Answer>, StoreError> {
+        messages: Vec<(Option<PresetId>, NewMessage)>,
+    ) -> Result<Vec<IntakeAnswer>, StoreError> {
         let queue = self.wire.queue(name)?;
         let known_ms = match self.wire.time_ms().await {
             Ok(known_ms) => known_ms,
@@ -172,7 +172,7 @@ impl Messages {
             // The wait for a place may have been long.
             let now_ms = self.wire.clock().now_ms().unwrap_or(known_ms);
             let given =
-                given.unwrap_or_else(|| Given::drawn(&message, queue.policy.shards, now_ms));
+                given.unwrap_or_else(|| PresetId::drawn(&message, queue.policy.shards, now_ms));
             answers.push(self.enqueue(&queue, given, message, place));
         }
         let mut results = Vec::with_capacity(answers.len());
@@ -187,10 +187,10 @@ impl Messages {
     fn enqueue(
         &self,
         queue: &Arc<Queue>,
-        Given { ulid, key, fields }: Given,
+        PresetId { ulid, key, fields }: PresetId,
         message: NewMessage,
         place: Option<OwnedSemaphorePermit>,
-    ) -> oneshot::Receiver<Answer> {
+    ) -> oneshot::Receiver<IntakeAnswer> {
         let shard = &queue.shards[usize::from(shard_of(ulid, queue.policy.shards))];
         let fields = fields.or_of_new(self.wire.format.version(), &message.details);
         let door = self.shared.intake.door(shard);
@@ -261,7 +261,7 @@ impl Messages {
         shard: &Shard,
         taken: &[Waiting],
         packed: Vec<Vec<u8>>,
-    ) -> Result<Vec<Answer>, StoreError> {
+    ) -> Result<Vec<IntakeAnswer>, StoreError> {
         self.wire.check_capacity(&shard.keys.all[0])?;
         // The call may be repeated below us (by the cluster client, or after a lost reply): by its
         // number it is recognised.
@@ -281,7 +281,8 @@ impl Messages {
             due_at_ms: waiting.message.due.at_ms(now_ms),
             duplicate: false,
         };
-        let mut answers: Vec<Answer> = taken.iter().map(|waiting| Ok(accepted(waiting))).collect();
+        let mut answers: Vec<IntakeAnswer> =
+            taken.iter().map(|waiting| Ok(accepted(waiting))).collect();
         // Only what was not simply accepted is told.
         rows!(reply as Schedule);
         while reply.len() > 0 {
@@ -308,7 +309,7 @@ impl Messages {
 
 /// What producers are about to be told. Messages have consecutive sequences; those of a repeat, older
 /// ones.
-fn acknowledged(answers: &[Answer], sequence: u64) -> impl Iterator<Item = Acknowledged> {
+fn acknowledged(answers: &[IntakeAnswer], sequence: u64) -> impl Iterator<Item = Acknowledged> {
     answers.iter().zip(sequence + 1..).filter_map(|(answer, sequence)| {
         let accepted = answer.as_ref().ok()?;
         let sequence = if accepted.duplicate { 0 } else { sequence };

@@ -16,7 +16,7 @@ const OURS: char = '\u{1f}';
 
 /// The id of a message before it is taken in, and the key under which a repeat is recognised.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Given {
+pub struct PresetId {
     /// The id; it carries the shard of the key.
     pub ulid: Ulid,
     /// The idempotency key in the queue's shard.
@@ -25,7 +25,7 @@ pub struct Given {
     pub(super) fields: OptionalFields,
 }
 
-impl Given {
+impl PresetId {
     /// What a producer's message gets: a fresh id, in the shard of its idempotency key if it has one.
     pub(super) fn drawn(message: &NewMessage, shards: u16, now_ms: u64) -> Self {
         let random: u128 = rand::random();
@@ -86,10 +86,11 @@ mod tests {
     #[test]
     fn the_same_origin_gives_the_same_id_and_any_other_another() {
         let (stock, sms) = ("stock".parse().unwrap(), "sms".parse().unwrap());
-        let given = Given::of_origin("paid_01", 5, &stock);
-        assert_eq!(given, Given::of_origin("paid_01", 5, &stock));
+        let given = PresetId::of_origin("paid_01", 5, &stock);
+        assert_eq!(given, PresetId::of_origin("paid_01", 5, &stock));
         assert_eq!(given.ulid.timestamp_ms(), 5);
-        for other in [Given::of_origin("paid_02", 5, &stock), Given::of_origin("paid_01", 5, &sms)]
+        for other in
+            [PresetId::of_origin("paid_02", 5, &stock), PresetId::of_origin("paid_01", 5, &sms)]
         {
             assert_ne!(other.ulid, given.ulid);
         }
@@ -99,7 +100,7 @@ mod tests {
     fn a_key_of_producers_lies_in_the_shard_of_the_id() {
         let queue: QueueName = "sms".parse().unwrap();
         for shards in [1, 3, 64] {
-            let given = Given::of_key("order-42", "5-0", 5, &queue, shards);
+            let given = PresetId::of_key("order-42", "5-0", 5, &queue, shards);
             assert_eq!(shard_of(given.ulid, shards), shard_of_key("order-42", shards));
         }
     }
