@@ -8,7 +8,7 @@ use axum::body::Bytes;
 use super::pace::Pace;
 use super::problem::{Code, FAULTS_IN_ALL_MAX, FAULTS_MAX, Problem};
 use super::send::not_accepted;
-use super::{Door, body, callback_target, intake, repeat};
+use super::{Door, allowed, body, intake, repeat};
 use crate::domain::message::NewMessage;
 use crate::store::{Accepted, NotAccepted, Queue};
 use crate::wire::Moment;
@@ -109,7 +109,7 @@ impl<'a> Batch<'a> {
         let faults_max = self.faults_left.clamp(1, FAULTS_MAX);
         let now_ms = self.door.now_ms()?;
         let checked = intake::message_up_to(&item, now_ms, None, faults_max).and_then(|message| {
-            callback_target::check(&message.details, &self.queue.policy)?;
+            allowed::check(&message.details, &self.queue.policy)?;
             Ok(message)
         });
         match checked {

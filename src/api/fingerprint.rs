@@ -52,6 +52,10 @@ pub(super) fn of(sent: &Sent<'_>) -> [u8; 16] {
         hash.optional(callback.url.as_ref().map(url::Url::as_str));
         hash.maybe(callback.on.map(|on| u64::from(on.bits())));
     }
+    if let Some(timeout_ms) = details.timeout_ms {
+        hash.part(b"timeout");
+        hash.number(timeout_ms);
+    }
     let digest = hash.0.finalize();
     let mut first = [0; 16];
     first.copy_from_slice(&digest[..16]);

@@ -5,13 +5,13 @@
 //! by whoever builds the door.
 
 mod actions;
+mod allowed;
 mod audit;
 mod auth;
 mod batch;
 mod batch_results;
 mod body;
 mod budget;
-mod callback_target;
 mod change;
 mod client;
 mod clock;

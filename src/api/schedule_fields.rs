@@ -17,7 +17,10 @@ use crate::domain::id::QueueName;
 use crate::domain::schedule::{BadCadence, Cadence, CatchUp, Schedule, ScheduleName};
 
 pub(super) static SHAPE: Shape = Shape {
-    known: &joined::<5, 9, 14>(["queue", "cron", "every", "time_zone", "catch_up"], draft::CONTENT),
+    known: &joined::<5, 10, 15>(
+        ["queue", "cron", "every", "time_zone", "catch_up"],
+        draft::CONTENT,
+    ),
     later: &[],
 };
 
@@ -51,6 +54,8 @@ pub(super) fn schedule(
     };
     let Content { payload, details, priority, ttl_ms } = content;
     intake::check_size(body, &payload, &details)?;
+    let policy = &queue_for(door, caller, &queue)?.policy;
+    policy.check_timeout(details.timeout_ms).map_err(|why| Problem::fault("/timeout", why))?;
     Ok(Schedule {
         name: schedule_name,
         queue,

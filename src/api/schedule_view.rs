@@ -65,5 +65,6 @@ pub(super) fn whole(kept: &Kept, now_ms: u64) -> WholeScheduleView {
         priority: schedule.priority,
         ttl: schedule.ttl_ms.map(DurationText),
         retry: details.retry.as_ref().map(RetryView::new),
+        timeout: details.timeout_ms.map(DurationText),
     }
 }

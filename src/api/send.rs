@@ -13,7 +13,7 @@ use super::held_by::Hold;
 use super::paths::InQueue;
 use super::problem::{Code, Problem};
 use super::view::{MessageView, json};
-use super::{Door, Shared, callback_target, idempotency, intake, repeat};
+use super::{Door, Shared, allowed, idempotency, intake, repeat};
 use crate::domain::gates::{Snapshot, gates};
 use crate::domain::id::MessageId;
 use crate::domain::message::{Message, NewMessage, When};
@@ -53,7 +53,7 @@ pub(super) async fn send(
     let body = door.bodies.read(body, door.state.server.body_limit_bytes).await?;
     let now_ms = door.now_ms()?;
     let message = intake::message(&body, now_ms, key.as_deref())?;
-    callback_target::check(&message.details, &queue.policy)?;
+    allowed::check(&message.details, &queue.policy)?;
     let sent = message.clone();
     let mut answers = door.store().messages.schedule(&queue.policy.name, vec![message]).await?;
     let answer = match answers.pop() {

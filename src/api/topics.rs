@@ -18,7 +18,7 @@ use super::auth::Caller;
 use super::paths::InTopic;
 use super::problem::{Code, Problem};
 use super::query::Query;
-use super::{Door, Shared, callback_target, idempotency, intake, repeat};
+use super::{Door, Shared, allowed, idempotency, intake, repeat};
 use crate::domain::id::QueueName;
 use crate::domain::topic::EventId;
 use crate::store::{Published, StoreError, Topic, TopicEvent};
@@ -62,7 +62,7 @@ pub(super) async fn publish(
     let body = door.bodies.read(body, door.state.server.body_limit_bytes).await?;
     let message = intake::message(&body, door.now_ms()?, key.as_deref())?;
     for queue in &topic.policy.queues {
-        callback_target::check(&message.details, &door.store().queues.get(queue)?.policy)?;
+        allowed::check(&message.details, &door.store().queues.get(queue)?.policy)?;
     }
     let mut published = door.store().topics.publish(&topic, message).await.map_err(not_kept)?;
     if matches!(published, Published::Mismatch(_)) {

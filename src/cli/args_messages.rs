@@ -90,6 +90,9 @@ pub struct MessageArgs {
     /// A value that messages which belong together share, for example a customer; used by filters
     #[arg(long, value_name = "GROUP")]
     pub group: Option<String>,
+    /// How long an attempt may take, at most the downstream.timeout of the queue
+    #[arg(long, value_name = "TIME", value_parser = parse_length)]
+    pub timeout: Option<Length>,
     /// 0 to 9; 9 goes first
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=i64::from(PRIORITY_MAX)))]
     pub priority: Option<u8>,

@@ -56,7 +56,7 @@ pub(crate) fn new_message(
 ) -> Result<MessageRequest, Failure> {
     let payload = payload::required(&args.payload, &mut session.screen)?;
     let (delay, due_at) = due_fields(&args.due, session)?;
-    if let Some(note) = args.ttl.and_then(Length::note) {
+    for note in [args.ttl, args.timeout].into_iter().flatten().filter_map(Length::note) {
         session.screen.note(&note)?;
     }
     Ok(MessageRequest {
@@ -67,6 +67,7 @@ pub(crate) fn new_message(
         delay,
         due_at,
         ttl: args.ttl.map(|ttl| DurationMs(ttl.ms)),
+        timeout: args.timeout.map(|timeout| DurationMs(timeout.ms)),
         priority: args.priority,
         group: args.group.clone(),
         idempotency_key: Some(key.text.clone()),

@@ -28,6 +28,8 @@ struct PackedDetails {
     r: Option<PackedRetry>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     b: Option<PackedCallback>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    t: Option<u64>,
 }
 
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -104,6 +106,7 @@ pub fn write_details(details: &Details) -> Vec<u8> {
             u: callback.url.as_ref().map(ToString::to_string),
             o: callback.on.map(CallbackOn::bits),
         }),
+        t: details.timeout_ms,
     };
     if packed == PackedDetails::default() {
         return Vec::new();
@@ -148,6 +151,7 @@ pub fn read_details(raw: &[u8]) -> Result<Details, String> {
             schedule_ms: retry.s,
         }),
         callback: packed.b.map(read_callback).transpose()?,
+        timeout_ms: packed.t,
     })
 }
 
@@ -192,6 +196,7 @@ mod tests {
                 url: Some("https://h/x?y=1".parse().unwrap()),
                 on: Some(CallbackOn::USUAL),
             }),
+            timeout_ms: Some(1500),
         };
         assert_eq!(read_details(&write_details(&details)).unwrap(), details);
     }

@@ -16,6 +16,8 @@ use super::state::State;
 pub const PRIORITY_MAX: u8 = 9;
 /// Longest delay: 366 days, in milliseconds.
 pub const DELAY_MS_MAX: u64 = 366 * 24 * 3600 * 1000;
+/// Longest exchange with a downstream: an hour, in milliseconds.
+pub const TIMEOUT_MS_MAX: u64 = 3_600_000;
 /// Longest idempotency key, group, label or header name, in bytes.
 pub const NAME_BYTES_MAX: usize = 256;
 /// Most headers of a message.
@@ -93,6 +95,8 @@ pub struct Details {
     pub retry: Option<RetryOverride>,
     /// Whom to tell of the final state, other than the queue says.
     pub callback: Option<CallbackWish>,
+    /// How long an attempt may take, if that is less than the queue's timeout, in milliseconds.
+    pub timeout_ms: Option<u64>,
 }
 
 /// What a message may change in its queue's retry policy.

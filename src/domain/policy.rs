@@ -13,6 +13,7 @@ use super::probe::ProbePolicy;
 use super::receipt::ReceiptPolicy;
 use super::retention::Retention;
 use super::retry::RetryPolicy;
+use super::units::format_duration;
 use super::window::Window;
 
 /// Everything that holds for one queue.
@@ -139,6 +140,29 @@ pub struct BatchPolicy {
     pub max_bytes: u64,
     /// How long the first message may wait, ready, for company.
     pub max_wait_ms: u64,
+}
+
+impl QueuePolicy {
+    /// Whether an attempt of a message may be held to this timeout here.
+    ///
+    /// # Errors
+    /// A sentence, when it is longer than the queue's, or when workers decide how long they take.
+    pub fn check_timeout(&self, timeout_ms: Option<u64>) -> Result<(), String> {
+        let (Some(timeout_ms), name) = (timeout_ms, &self.name) else { return Ok(()) };
+        match &self.downstream {
+            Downstream::Null => Ok(()),
+            Downstream::Pull => Err(format!(
+                "has no effect in the queue \"{name}\", whose workers say how long they need; leave it out"
+            )),
+            _ if timeout_ms <= self.downstream.timeout_ms() => Ok(()),
+            _ => {
+                let [found, most] = [timeout_ms, self.downstream.timeout_ms()].map(format_duration);
+                Err(format!(
+                    "found {found}, expected at most {most}, the downstream.timeout of the queue \"{name}\""
+                ))
+            }
+        }
+    }
 }
 
 /// The slow receiver.

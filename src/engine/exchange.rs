@@ -159,7 +159,7 @@ impl Exchanges {
         let answer = match way.immediate() {
             Some(answer) => answer,
             None => {
-                let times = (began.at_ms, self.deadline(began));
+                let times = (began.at_ms, self.deadline(part, began));
                 way.send(call_of(&self.queue.policy, part, times)).await
             }
         };
@@ -167,9 +167,12 @@ impl Exchanges {
         self.judge(part.iter().any(|message| message.is_in_doubt), began, answer)
     }
 
-    /// Until when the whole call may take.
-    fn deadline(&self, began: Began) -> Instant {
-        began.at + Duration::from_millis(self.queue.policy.downstream.timeout_ms().max(1))
+    /// Until when the whole call may take: no message of it is held up for longer than it asks for.
+    fn deadline(&self, part: &[Claimed], began: Began) -> Instant {
+        let longest_ms = self.queue.policy.downstream.timeout_ms();
+        let shortest_ms = part.iter().filter_map(|message| message.details.timeout_ms).min();
+        let timeout_ms = shortest_ms.unwrap_or(longest_ms).min(longest_ms);
+        began.at + Duration::from_millis(timeout_ms.max(1))
     }
 
     /// The outcome of an answer; `is_in_doubt`: that of an earlier attempt is unknown.

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::attempt::{AttemptView, ResultView};
 use super::retry::RetryView;
-use super::{Moment, Pairs, Payload, StateWord, Vocabulary, Word, payload_fields};
+use super::{DurationText, Moment, Pairs, Payload, StateWord, Vocabulary, Word, payload_fields};
 use crate::domain::failing::Failing;
 use crate::domain::gates::{Gate, Gates};
 use crate::domain::message::{Message, Probes};
@@ -67,6 +67,10 @@ pub struct MessageView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub callback: Option<CallbackView<'a>>,
+    /// How long an attempt may take; absent where the queue's timeout holds
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub timeout: Option<DurationText>,
     /// Tries so far
     pub attempts: u32,
     /// Answers that said too fast; no attempts
@@ -141,6 +145,7 @@ impl<'a> MessageView<'a> {
             labels: Cow::Borrowed(&details.labels),
             idempotency_key: details.idempotency_key.as_deref().map(Cow::Borrowed),
             retry: details.retry.as_ref().map(RetryView::new),
+            timeout: details.timeout_ms.map(DurationText),
             callback: CallbackView::new(message),
             attempts: message.attempts,
             throttles: message.throttles,

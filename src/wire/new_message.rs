@@ -75,6 +75,9 @@ pub struct MessageRequest {
     /// Where a callback goes when it becomes final
     #[serde(skip_serializing_if = "Option::is_none")]
     pub callback: Option<CallbackRequest>,
+    /// How long an attempt may take, 1ms to the `downstream.timeout` of its queue, which is the default; not where workers pull
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<DurationMs>,
 }
 
 /// Where a `CloudEvents` 1.0 event goes when the message becomes final.

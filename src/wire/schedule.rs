@@ -71,6 +71,9 @@ pub struct ScheduleRequest {
     /// What its messages change in their queue's retry policy
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry: Option<RetryRequest>,
+    /// How long an attempt may take, 1ms to the `downstream.timeout` of its queue, which is the default; not where workers pull
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<DurationMs>,
 }
 
 /// Why a schedule is paused.
@@ -232,6 +235,10 @@ pub struct WholeScheduleView {
     /// What its messages change in their queue's retry policy
     #[schema(required)]
     pub retry: Option<RetryView>,
+    /// How long an attempt may take; absent where the queue's timeout holds
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub timeout: Option<DurationText>,
 }
 
 /// Schedules in the order of their names.

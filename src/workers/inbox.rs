@@ -153,7 +153,13 @@ async fn draw(
     let now_ms = store.clock().require_ms()?;
     let (mut good, mut messages, mut bad) = (Vec::new(), Vec::new(), Vec::new());
     for entry in entries {
-        match inbox::read(&entry.fields, entry.added_ms(), now_ms, payload_bytes_max) {
+        let asked = inbox::read(&entry.fields, entry.added_ms(), now_ms, payload_bytes_max)
+            .and_then(|asked| {
+                let timeout_ms = asked.message.details.timeout_ms;
+                let checked = queue.policy.check_timeout(timeout_ms);
+                checked.map(|()| asked).map_err(|why| format!("timeout: {why}"))
+            });
+        match asked {
             Ok(mut asked) => {
                 let key = asked.key.clone().unwrap_or_else(|| entry.id.clone());
                 messages.push((entry.given(Some(&key), queue), {

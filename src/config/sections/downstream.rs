@@ -14,7 +14,7 @@ use crate::domain::units::format_duration;
 /// The default deadline of a whole exchange, in milliseconds.
 pub(in crate::config) const TIMEOUT_MS: u64 = 15_000;
 /// The longest deadline, in milliseconds: a slot is taken so long.
-pub(in crate::config) const TIMEOUT_MS_MAX: u64 = 3_600_000;
+pub(in crate::config) use crate::domain::message::TIMEOUT_MS_MAX;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Type {

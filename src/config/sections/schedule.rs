@@ -80,6 +80,8 @@ settings! {
         _ttl as "ttl": Shown = TTL, |it| it.ttl_ms.map(format_duration).into();
         /// As in a message: what it changes in the `retry` of its queue.
         _retry as "retry": Shown = RETRY, |it| it.details.retry.as_ref().map_or(Shown::Unset, retry_shown);
+        /// As in a message: how long an attempt may take, at most the `downstream.timeout` of the queue.
+        _timeout as "timeout": Shown = TIMEOUT, |it| it.details.timeout_ms.map(format_duration).into();
     }
 }
 
@@ -92,8 +94,10 @@ const LABELS: Beside = Beside::manual("a table of labels", "`{}`", "{ team = \"e
 const GROUP: Beside = Beside::manual("a text", "none", "\"order-42\"");
 const PRIORITY: Beside = Beside::manual("`0` to `9`", "`0`", "9");
 const TTL: Beside = Beside::manual("`1ms` to `3660d`", "never", "\"1h\"");
+const TIMEOUT: Beside = Beside::manual("`1ms` to `1h`", "that of the queue", "\"5s\"");
 const RETRY: Beside = Beside::manual("a table", "that of the queue", "{ max_attempts = 3 }");
-const PAYLOAD: Beside = Beside::required("any value, up to 256KiB", "{ job = \"close-day\" }");
+const PAYLOAD: Beside =
+    Beside::required("any value, up to 256KiB; or `payload_base64`", "{ job = \"close-day\" }");
 
 /// `queues` are those of the same configuration; `None`: they cannot be told, for other mistakes.
 pub(in crate::config) fn read(
@@ -110,9 +114,14 @@ pub(in crate::config) fn read(
         let content = draft::content(&mut table);
         let Content { payload, details, priority, ttl_ms } = table.finish(content)?;
         check_room(&details).map_err(|why| section.wrong("headers", why))?;
+        let queue = queue?;
+        if let Some(policy) = queues.and_then(|queues| queues.get(&queue)) {
+            let checked = policy.check_timeout(details.timeout_ms);
+            checked.map_err(|why| section.wrong("timeout", why))?;
+        }
         Ok(Schedule {
             name: name?,
-            queue: queue?,
+            queue,
             cadence: cadence?,
             catch_up: it.catch_up?,
             payload,

@@ -19,14 +19,14 @@ use super::depth::{DEPTH_MAX, is_too_deep};
 use super::headers::{check_charset, check_content_type, check_header};
 use super::message::{
     DELAY_MS_MAX, Details, HEADERS_MAX, LABEL_BYTES_MAX, LABELS_MAX, NAME_BYTES_MAX, PRIORITY_MAX,
-    PayloadKind, When, check_name,
+    PayloadKind, TIMEOUT_MS_MAX, When, check_name,
 };
 
 /// Longest time that a message may name: ten years, in milliseconds.
 pub const LONG_MS: u64 = 10 * 366 * 86_400_000;
 
 /// The fields that say what is sent and how, in whatever is sent: a message, an event, what a schedule sends.
-pub const CONTENT: [&str; 9] = [
+pub const CONTENT: [&str; 10] = [
     "payload",
     "payload_base64",
     "content_type",
@@ -36,6 +36,7 @@ pub const CONTENT: [&str; 9] = [
     "priority",
     "ttl",
     "retry",
+    "timeout",
 ];
 
 /// The fields that a message alone has: it is sent once, at a time, and somebody waits for it.
@@ -43,7 +44,7 @@ const ONCE: [&str; 5] = ["delay", "due_at", "expires_at", "idempotency_key", "ca
 
 /// Everything that a message may have.
 pub static MESSAGE: Shape = Shape {
-    known: &joined::<9, 5, 14>(CONTENT, ONCE),
+    known: &joined::<10, 5, 15>(CONTENT, ONCE),
     later: &["cost", "window", "time_zone", "must_dispatch_by"],
 };
 
@@ -124,6 +125,7 @@ pub fn content<S: Source>(source: &mut S) -> Option<Content> {
     let priority = priority(source);
     let ttl_ms = source.read("ttl", |given| given.duration_ms(1..=LONG_MS));
     let retry = source.within("retry", &RETRY, |inner| nested::retry(inner));
+    let timeout_ms = source.read("timeout", |given| given.duration_ms(1..=TIMEOUT_MS_MAX));
     let Payload { bytes, kind, content_type } = payload?;
     let details = Details {
         kind,
@@ -134,6 +136,7 @@ pub fn content<S: Source>(source: &mut S) -> Option<Content> {
         idempotency_key: None,
         retry,
         callback: None,
+        timeout_ms,
     };
     Some(Content { payload: bytes, details, priority: priority.unwrap_or(0), ttl_ms })
 }

@@ -63,6 +63,8 @@ impl Queues {
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn heads(&self, shards: &[Arc<Shard>]) -> Result<Vec<EarliestScores>, StoreError> {
+        // Before the question: a shard that is recovered meanwhile is not one that was emptied.
+        let met: Vec<_> = shards.iter().map(|shard| shard.met()).collect();
         let replies = self
             .wire
             .read_each(shards, &|shard| {
@@ -82,7 +84,7 @@ impl Queues {
             heads
         });
         let heads = heads.collect();
-        self.wire.judge_shards(shards, servers);
+        self.wire.judge_shards(shards, &met, servers);
         Ok(heads)
     }
 

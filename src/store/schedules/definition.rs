@@ -104,6 +104,7 @@ mod tests {
                 idempotency_key: None,
                 retry: None,
                 callback: None,
+                timeout_ms: None,
             },
             priority: 7,
             ttl_ms,

@@ -7,4 +7,5 @@ mod probe;
 mod receipts;
 mod retention;
 mod single;
+mod timeouts;
 mod uncertain;

@@ -37,6 +37,7 @@ fn details() -> impl Strategy<Value = Details> {
             idempotency_key,
             retry: None,
             callback: None,
+            timeout_ms: None,
         })
 }
 

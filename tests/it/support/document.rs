@@ -34,8 +34,12 @@ pub(crate) fn check(method: &Method, path: &str, status: u16, headers: &HeaderMa
     let content_type = headers.get(header::CONTENT_TYPE).map_or("", |it| it.to_str().unwrap_or(""));
     let what = format!("the answer {status} to {method} {path}");
     let Some(schema) = schema(&what, method, path, status, content_type, body) else { return };
-    let body: Value = serde_json::from_slice(body)
-        .unwrap_or_else(|error| panic!("{what} is not valid JSON: {error}"));
+    let body: Value = match serde_json::from_slice(body) {
+        Ok(body) => body,
+        // A payload may hold any number; this reader's numbers end somewhere.
+        Err(error) if error.to_string().starts_with("number out of range") => return,
+        Err(error) => panic!("{what} is not valid JSON: {error}"),
+    };
     let validator = validator(&schema);
     let faults: Vec<String> = validator
         .iter_errors(&body)

@@ -112,12 +112,17 @@ impl Wire {
         }
     }
 
-    /// The same for one shard that was emptied beside others, as by FLUSHALL on one master of a cluster.
-    pub(in crate::store) fn judge_shards(&self, shards: &[Arc<Shard>], servers: Vec<Value>) {
+    /// The same for one shard that was emptied beside others, as by FLUSHALL on one master of a cluster. `met` is what
+    /// each of the shards had met before it was asked.
+    pub(in crate::store) fn judge_shards(
+        &self,
+        shards: &[Arc<Shard>],
+        met: &[u64],
+        servers: Vec<Value>,
+    ) {
         let now_ms = self.clock().now_ms();
-        for (shard, server) in shards.iter().zip(servers) {
-            let (met, run) = (shard.met(), self.health().run(&shard.keys.all[0]));
-            if met == 0 || met != run {
+        for ((shard, met), server) in shards.iter().zip(met).zip(servers) {
+            if *met == 0 || *met != shard.met() || *met != self.health().run(&shard.keys.all[0]) {
                 continue;
             }
             match server {

@@ -1,4 +1,4 @@
-//! Whether a queue can call whom a message asks to be called.
+//! Whether a queue can do what a message asks: call whom it names, and hold an attempt to its timeout.
 
 use super::problem::Problem;
 use crate::domain::callback::{CallbackOn, NoTarget};
@@ -10,6 +10,7 @@ use crate::domain::policy::QueuePolicy;
 /// # Errors
 /// A problem with the remedy.
 pub(super) fn check(details: &Details, policy: &QueuePolicy) -> Result<(), Problem> {
+    policy.check_timeout(details.timeout_ms).map_err(|why| Problem::fault("/timeout", why))?;
     let Some(wish) = &details.callback else { return Ok(()) };
     if wish.url.is_none() && wish.on.is_some_and(CallbackOn::is_none) {
         // Nobody is to be told.
