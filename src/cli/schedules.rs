@@ -2,6 +2,8 @@
 //!
 //! Owns their tables. Refuses to know when a pattern ticks: the daemon says.
 
+use std::collections::BTreeMap;
+
 use http::Method;
 use serde_json::json;
 
@@ -159,18 +161,29 @@ fn show(answer: &Answer, session: &mut Session) -> Result<Exit, Failure> {
         pairs.push(("its message", last.message_id.clone()));
     }
     let payload = whole.payload.as_ref().map(|payload| word(&payload.to_value()));
+    let retry = whole.retry.as_ref().and_then(|retry| serde_json::to_string(retry).ok());
     pairs.extend([
         ("fired", schedule.fired.to_string()),
         ("missed", schedule.missed.to_string()),
         ("payload", payload.unwrap_or_default()),
+        ("payload_base64", whole.payload_base64.clone().unwrap_or_default()),
         ("content type", whole.content_type.clone().unwrap_or_default()),
+        ("headers", pairs_text(&whole.headers)),
+        ("labels", pairs_text(&whole.labels)),
         ("group", whole.group.clone().unwrap_or_default()),
         ("priority", whole.priority.to_string()),
         ("ttl", whole.ttl.map(|ttl| format_duration(ttl.0)).unwrap_or_default()),
+        ("timeout", whole.timeout.map(|timeout| format_duration(timeout.0)).unwrap_or_default()),
+        ("retry", retry.unwrap_or_default()),
     ]);
     pairs.retain(|(_, value)| !value.is_empty());
     session.screen.pairs(&pairs)?;
     Ok(Exit::Ok)
+}
+
+/// Names with their values in one line.
+fn pairs_text(pairs: &BTreeMap<String, String>) -> String {
+    pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(", ")
 }
 
 fn confirm(done: &str, answer: &Answer, session: &mut Session) -> Result<Exit, Failure> {
