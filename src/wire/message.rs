@@ -22,7 +22,7 @@ use crate::domain::state::State;
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = Message)]
 pub struct MessageView<'a> {
-    /// <queue>_<ULID>
+    /// `<queue>_<ULID>`
     pub id: String,
     /// Its queue
     pub queue: Cow<'a, str>,
@@ -212,7 +212,7 @@ pub struct MessageList<'a> {
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = ForgottenMessage)]
 pub struct ForgottenMessage {
-    /// <queue>_<ULID>
+    /// `<queue>_<ULID>`
     pub id: String,
     /// Its queue
     pub queue: String,

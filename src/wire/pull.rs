@@ -54,7 +54,7 @@ pub struct ClaimedList<'a> {
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = ClaimedMessage)]
 pub struct ClaimedView<'a> {
-    /// <queue>_<ULID>
+    /// `<queue>_<ULID>`
     pub id: String,
     /// To be shown when the message is settled; new with each claim
     pub token: String,
