@@ -145,7 +145,7 @@ mod tests {
             r#"{"payload": {"a": 1}, "priority": 2, "labels": {"x": "1", "y": "2"}}"#,
             r#"{"payload": {"a": 1}, "priority": 1, "labels": {"x": "12", "y": ""}}"#,
             r#"{"payload": {"a": 1}, "priority": 1, "labels": {"x": "1", "y": "2"}, "delay": 1}"#,
-            r#"{"payload": {"a": 1}, "priority": 1, "labels": {"x": "1", "y": "2"}, "retry": {}}"#,
+            r#"{"payload": {"a": 1}, "priority": 1, "labels": {"x": "1", "y": "2"}, "retry": {"max_attempts": 1}}"#,
             r#"{"payload": {"a": 1}, "priority": 1, "labels": {"x": "1", "y": "2"}, "callback": {"on": []}}"#,
         ] {
             assert_ne!(first, print(other), "{other}");

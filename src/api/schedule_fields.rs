@@ -14,7 +14,7 @@ use super::problem::{FAULTS_MAX, Problem};
 use super::values::{duration, string};
 use crate::domain::draft::{self, Content, joined};
 use crate::domain::id::QueueName;
-use crate::domain::schedule::{BadCadence, Cadence, CatchUp, Schedule, ScheduleName};
+use crate::domain::schedule::{BadCadence, Cadence, CatchUp, Schedule, ScheduleName, check_labels};
 
 pub(super) static SHAPE: Shape = Shape {
     known: &joined::<5, 10, 15>(
@@ -55,6 +55,7 @@ pub(super) fn schedule(
     let Content { payload, details, priority, ttl_ms } = content;
     intake::check_size(body, &payload, &details)?;
     let policy = &queue_for(door, caller, &queue)?.policy;
+    check_labels(&details.labels).map_err(|why| Problem::fault("/labels", why))?;
     policy.check_timeout(details.timeout_ms).map_err(|why| Problem::fault("/timeout", why))?;
     Ok(Schedule {
         name: schedule_name,

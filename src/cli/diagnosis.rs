@@ -18,21 +18,46 @@ use crate::wire::message::MessageView;
 /// A ready message that has waited so long is worth a second look.
 pub(crate) const AGE_MS_WORTH_A_LOOK: u64 = 60_000;
 
-/// Nodes that run different configurations; nobody there.
+/// Nodes that run different configurations, or that cannot read what the others write.
 pub(crate) fn of_nodes(nodes: &[Value]) -> Vec<Finding> {
+    [of_configs(nodes), of_formats(nodes)].into_iter().flatten().collect()
+}
+
+/// Nodes that read older versions of stored messages only.
+fn of_formats(nodes: &[Value]) -> Option<Finding> {
+    let reads = |node: &Value| node["record_version"].as_u64();
+    let newest = nodes.iter().filter_map(reads).max()?;
+    let behind: Vec<_> = nodes
+        .iter()
+        .filter(|node| reads(node).is_some_and(|version| version < newest))
+        .map(|node| format!("{} on {}", word(&node["id"]), word(&node["host"])))
+        .collect();
+    if behind.is_empty() {
+        return None;
+    }
+    let what = format!(
+        "{} cannot read messages of version {newest}, which the other nodes read: {}",
+        count(behind.len() as u64, "node"),
+        behind.join(", ")
+    );
+    let remedy = "upgrade or stop it; until then it may hold up messages, and new ones are written in the older version";
+    Some(Finding::problem("nodes", what, remedy))
+}
+
+fn of_configs(nodes: &[Value]) -> Option<Finding> {
     let hashes: BTreeSet<String> = nodes
         .iter()
         .map(|node| word(&node["config_hash"]))
         .filter(|hash| !hash.is_empty())
         .collect();
     if hashes.len() < 2 {
-        return Vec::new();
+        return None;
     }
     let what =
         format!("the {} run {} different configs", count(nodes.len() as u64, "node"), hashes.len());
     let remedy =
         "give all nodes the same config and reload them (SIGHUP); `tidegate nodes` shows them";
-    vec![Finding::problem("nodes", what, remedy)]
+    Some(Finding::problem("nodes", what, remedy))
 }
 
 /// Every queue, as it was a moment ago and as it is.
@@ -239,5 +264,10 @@ mod tests {
         let nodes = [json!({"config_hash": "a"}), json!({"config_hash": "b"})];
         assert_eq!(of_nodes(&nodes).len(), 1);
         assert!(of_nodes(&nodes[..1]).is_empty());
+        let old = json!({"id": "N1", "host": "h", "config_hash": "a", "record_version": 2});
+        let new = json!({"id": "N2", "host": "h", "config_hash": "a", "record_version": 3});
+        let found = of_nodes(&[old, new.clone()]);
+        assert!(found[0].what.contains("version 3, which the other nodes read: N1 on h"));
+        assert!(of_nodes(&[new.clone(), new]).is_empty());
     }
 }

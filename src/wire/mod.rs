@@ -81,6 +81,9 @@ pub fn shared() -> Vec<(String, RefOr<Schema>)> {
     ]
 }
 
+/// Answers of several shapes that overlap: an answer may fit more than one of them.
+pub const OVERLAPPING: [&str; 3] = ["Received", "Repeated", "StateChange"];
+
 /// What the schema of a request says beyond its fields, by the name of the schema: keywords that stand beside
 /// `properties`, such as which of two fields must be given.
 #[must_use]

@@ -86,6 +86,13 @@ fn schemas(document: &mut Value) -> Value {
     for (name, shape) in wire::shared() {
         schemas[name] = serde_json::to_value(shape).expect("its keys are texts");
     }
+    for name in wire::OVERLAPPING {
+        if let Some(shape) = schemas[name].as_object_mut()
+            && let Some(shapes) = shape.remove("oneOf")
+        {
+            shape.insert("anyOf".to_owned(), shapes);
+        }
+    }
     for (name, conditions) in wire::conditions() {
         for (keyword, value) in conditions.as_object().into_iter().flatten() {
             schemas[name][keyword] = value.clone();

@@ -15,7 +15,7 @@ use crate::domain::id::QueueName;
 use crate::domain::message::{PayloadKind, RetryOverride};
 use crate::domain::payload::to_base64;
 use crate::domain::policy::QueuePolicy;
-use crate::domain::schedule::{BadCadence, Cadence, CatchUp, Schedule, ScheduleName};
+use crate::domain::schedule::{BadCadence, Cadence, CatchUp, Schedule, ScheduleName, check_labels};
 use crate::domain::units::format_duration;
 
 /// The zone of a pattern that names none.
@@ -114,6 +114,7 @@ pub(in crate::config) fn read(
         let content = draft::content(&mut table);
         let Content { payload, details, priority, ttl_ms } = table.finish(content)?;
         check_room(&details).map_err(|why| section.wrong("headers", why))?;
+        check_labels(&details.labels).map_err(|why| section.wrong("labels", why))?;
         let queue = queue?;
         if let Some(policy) = queues.and_then(|queues| queues.get(&queue)) {
             let checked = policy.check_timeout(details.timeout_ms);
@@ -342,6 +343,14 @@ mod tests {
                 "schedules.s.retry.max_attempts: found 0",
             ),
             ("every = \"1h\"\nretry.factr = 2", "schedules.s.retry.factr: unknown key"),
+            (
+                "every = \"1h\"\nlabels = { schedule = \"mine\" }",
+                "schedules.s.labels: the label \"schedule\" is set by Tidegate",
+            ),
+            (
+                "every = \"1h\"\ntimeout = \"2h\"",
+                "schedules.s.timeout: found \"2h\", expected 1ms to 1h",
+            ),
             (
                 "every = \"1h\"\npayload_base64 = \"aGk=\"",
                 "schedules.s.payload_base64: give payload or payload_base64, not both",

@@ -19,7 +19,7 @@ use super::depth::{DEPTH_MAX, is_too_deep};
 use super::headers::{check_charset, check_content_type, check_header};
 use super::message::{
     DELAY_MS_MAX, Details, HEADERS_MAX, LABEL_BYTES_MAX, LABELS_MAX, NAME_BYTES_MAX, PRIORITY_MAX,
-    PayloadKind, TIMEOUT_MS_MAX, When, check_name,
+    PayloadKind, RetryOverride, TIMEOUT_MS_MAX, When, check_name,
 };
 
 /// Longest time that a message may name: ten years, in milliseconds.
@@ -134,7 +134,8 @@ pub fn content<S: Source>(source: &mut S) -> Option<Content> {
         group,
         labels,
         idempotency_key: None,
-        retry,
+        // One that changes nothing is as good as none.
+        retry: retry.filter(|retry| *retry != RetryOverride::default()),
         callback: None,
         timeout_ms,
     };

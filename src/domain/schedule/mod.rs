@@ -11,6 +11,7 @@ mod minute_tests;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -18,10 +19,32 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::id::QueueName;
-use super::message::Details;
+use super::message::{Details, LABELS_MAX};
 
 pub use self::cadence::{BadCadence, Cadence, EVERY_MS_MAX, EVERY_MS_MIN, PATTERN_BYTES_MAX};
 pub use self::catch_up::{CATCH_UP_MAX, CatchUp, Due, ON_TIME_MS, due};
+
+/// The label that each message of a schedule has: its name.
+pub const LABEL: &str = "schedule";
+
+/// Checks the labels of what a schedule sends: one more is the schedule's own.
+///
+/// # Errors
+/// A sentence, when there is no room for it, or when its name is taken.
+pub fn check_labels(labels: &BTreeMap<String, String>) -> Result<(), String> {
+    if labels.contains_key(LABEL) {
+        return Err(format!(
+            "the label \"{LABEL}\" is set by Tidegate to the name of the schedule; choose another name"
+        ));
+    }
+    let most = LABELS_MAX - 1;
+    match labels.len() {
+        found if found > most => Err(format!(
+            "found {found} entries, expected up to {most}, because each message also gets the label \"{LABEL}\""
+        )),
+        _ => Ok(()),
+    }
+}
 
 /// The name of a schedule: as that of a queue.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

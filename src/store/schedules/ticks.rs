@@ -8,7 +8,7 @@ use super::{Schedules, TickUnderWay, readable};
 use crate::domain::headers::NOMINAL_HEADER;
 use crate::domain::id::{MessageId, new_ulid};
 use crate::domain::message::{NewMessage, When};
-use crate::domain::schedule::{Due, Schedule};
+use crate::domain::schedule::{Due, LABEL, Schedule};
 use crate::domain::time::rfc3339;
 use crate::store::StoreError;
 use crate::store::preset_id::shard_of_key;
@@ -28,8 +28,6 @@ const SWEEP_MAX: usize = 64;
 const TAKEOVER_MS: u64 = 2000;
 /// How long a shard remembers the last nominal time of each schedule: longer than anything is caught up.
 const REMEMBERED_MS: u64 = 400 * 86_400_000;
-/// The label that every message of a schedule carries.
-const LABEL: &str = "schedule";
 
 /// A tick: of which schedule, and which.
 #[derive(Debug, Clone)]

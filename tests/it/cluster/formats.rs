@@ -217,3 +217,41 @@ async fn a_schema_of_version_2_that_is_deleted_stays_one() {
     assert_eq!(schema(&redis).await.as_deref(), Some("2"));
     assert_eq!(version_of_new(&daemon, &redis).await, 2);
 }
+
+/// How often a node other than the old one has shown itself since the registry was made.
+async fn beats(redis: &RedisServer) -> u64 {
+    let infos: Vec<String> = redis.cli(&["HVALS", "{tidegate}:node_info"]).await;
+    let infos = infos.iter().filter_map(|info| serde_json::from_str::<Value>(info).ok());
+    infos.filter_map(|info| info["beats"].as_u64()).max().unwrap_or(0)
+}
+
+/// After FLUSHALL the first node that shows itself is alone in the registry for a moment.
+#[tokio::test]
+async fn after_everything_was_deleted_the_version_waits_for_nodes_that_still_run() {
+    let (redis, downstream) = tokio::join!(of_version_2(), Downstream::start());
+    let _daemon = Daemon::start(&redis, queue_toml(QUEUE, &downstream, "")).await;
+    eventually("it has shown itself", async || beats(&redis).await > 0).await;
+    assert_eq!(schema(&redis).await.as_deref(), Some("2"));
+
+    redis.cli::<()>(&["FLUSHALL"]).await;
+    eventually("it has shown itself again", async || beats(&redis).await > 0).await;
+    assert_eq!(schema(&redis).await.as_deref(), Some("2"), "the old node still runs");
+    show_old_node(&redis).await;
+    let first = beats(&redis).await;
+    eventually("it beats on", async || beats(&redis).await > first + 1).await;
+    assert_eq!(schema(&redis).await.as_deref(), Some("2"));
+}
+
+#[tokio::test]
+async fn a_version_that_is_not_a_number_stops_no_sending() {
+    let (redis, downstream) = tokio::join!(RedisServer::start(), Downstream::start());
+    let daemon = Daemon::start(&redis, queue_toml(QUEUE, &downstream, "")).await;
+    let id = daemon.send(QUEUE, &json!({ "payload": 1, "delay": "2s" })).await;
+
+    redis.cli::<()>(&["SET", SCHEMA, "3x"]).await;
+    let first = beats(&redis).await;
+    eventually("it beats on", async || beats(&redis).await > first + 1).await;
+
+    assert_eq!(daemon.wait_final(&id).await["state"], "delivered");
+    assert_eq!(times_said(&daemon, "Redis is away"), 0, "{}", daemon.log());
+}

@@ -21,12 +21,19 @@ local function nodes_behind()
   return behind
 end
 
+-- After the registry may have been deleted together with schema: for so long every node that runs shows itself again, before
+-- it is taken for certain that none is behind.
+local function is_restored_long_ago()
+  local since_ms = now_ms - tonumber(rc('HGET', K.clock, 'restored_ms') or 0)
+  return since_ms < 0 or since_ms >= SETTLE_MS
+end
+
 local function schema_to_be(schema, known, behind, raises)
   -- A new namespace.
   if schema == 0 and known == 0 then return #behind == 0 and RECORD_VERSION or RECORD_VERSION_OLDEST end
   -- Deleted, or replaced by what was there before it was raised; records of the newer version may still be there.
   if schema < known then return known end
-  if schema < RECORD_VERSION and raises and #behind == 0 then return RECORD_VERSION end
+  if schema < RECORD_VERSION and raises and #behind == 0 and is_restored_long_ago() then return RECORD_VERSION end
   return schema
 end
 
@@ -34,10 +41,13 @@ end
 -- newest version that may stand here, the one that new records are written as, and the nodes behind.
 local function format_now(known, raises)
   local behind, schema = nodes_behind(), tonumber(rc('GET', K.schema) or 0)
+  -- Somebody wrote something else there: it is reported elsewhere, and what all nodes read is written.
+  if not schema then return known, RECORD_VERSION_OLDEST, behind end
   local now = schema_to_be(schema, known, behind, raises)
   if now ~= schema then
     rc('SET', K.schema, now)
     if schema > 0 then rc('HSET', K.clock, 'raised_ms', now_ms) end
+    if schema < known then rc('HSET', K.clock, 'restored_ms', now_ms) end
   end
   local since_ms = now_ms - tonumber(rc('HGET', K.clock, 'raised_ms') or 0)
   local is_settled = since_ms < 0 or since_ms >= SETTLE_MS
