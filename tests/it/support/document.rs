@@ -9,6 +9,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 
 use http::{HeaderMap, Method, header};
 use jsonschema::Validator;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 /// The document, as a test of the API holds it to the one that is served.
@@ -36,8 +37,8 @@ pub(crate) fn check(method: &Method, path: &str, status: u16, headers: &HeaderMa
     let Some(schema) = schema(&what, method, path, status, content_type, body) else { return };
     let body: Value = match serde_json::from_slice(body) {
         Ok(body) => body,
-        // A payload may hold any number; this reader's numbers end somewhere.
-        Err(error) if error.to_string().starts_with("number out of range") => return,
+        // A payload may hold numbers and halves of characters that this reader does not take, though JSON has them.
+        Err(_) if serde_json::from_slice::<&RawValue>(body).is_ok() => return,
         Err(error) => panic!("{what} is not valid JSON: {error}"),
     };
     let validator = validator(&schema);
