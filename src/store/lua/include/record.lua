@@ -60,8 +60,16 @@ local function record_read(raw)
   }
 end
 
--- The record without its body: what stays when a message is delivered.
+-- How the newest version begins without optional fields and without a body.
+local WITHOUT_BODY = string.char(RECORD_VERSION, 1)
+
+-- The record without its body: what stays when a message is delivered. The most frequent kind is taken first, and costs no call.
 local function record_without_body(raw)
+  local version, flags, rank = string.byte(raw, 1, 3)
+  if version == RECORD_VERSION and flags % 8 < 4 and rank < 160 and #raw >= RECORD_HEADER_BYTES + 2 then
+    local high, low = string.byte(raw, RECORD_HEADER_BYTES + 1, RECORD_HEADER_BYTES + 2)
+    return WITHOUT_BODY .. string.sub(raw, 3, RECORD_HEADER_BYTES + 2 + 256 * high + low)
+  end
   local before = before_details(raw)
   if not before then return raw end
   local high, low = string.byte(raw, before + 1, before + 2)
