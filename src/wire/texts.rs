@@ -72,7 +72,7 @@ schema_of!(
     "MessageId",
     string_of(0..=MESSAGE_ID_CHARS_MAX)
         .description(Some("`<queue>_<ULID>`"))
-        .pattern(Some("^[a-z0-9][a-z0-9_~-]*_[0-7][0-9A-HJKMNP-TV-Z]{25}$"))
+        .pattern(Some("^[a-z0-9](?:_?[a-z0-9-])*_?(?:~callbacks)?_[0-7][0-9A-HJKMNP-TV-Z]{25}$"))
 );
 schema_of!(
     Text,

@@ -46,12 +46,15 @@ BEYOND_SCHEMAS = re.compile(
             r"nobody is called here",
             r"time zone",
             r"callback",
+            r"^has no effect in the queue .* whose workers say how long they need",
+            r"the downstream\.timeout of the queue",
             # Patterns of cron, base64, addresses, and headers that Tidegate sets.
             r"cron",
             r"pattern",
             r"base64",
             r"^the url ",
-            r"is set by Tidegate itself",
+            r"is set by Tidegate (itself|to the name)",
+            r"each message also gets the label",
             # What another answer made: a cursor, a token of a claim, the id of another queue.
             r"cursor",
             r"token",
