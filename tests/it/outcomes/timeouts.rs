@@ -91,3 +91,24 @@ async fn one_above_the_queues_is_refused_with_the_bound() {
     }
     assert!(send(json!("2s")).await.status == 201 && send(json!(1)).await.status == 201);
 }
+
+#[tokio::test]
+async fn a_batch_takes_the_shortest_of_its_messages_and_workers_take_none() {
+    let (redis, downstream) = tokio::join!(RedisServer::start(), Downstream::start());
+    let gathers = format!("{PATIENT}\nbatch = {{ max_items = 2, max_wait = \"10s\" }}");
+    let pulled = "[queues.pulled.downstream]\ntype = \"pull\"\n";
+    let config = queue_toml(QUEUE, &downstream, &gathers) + pulled;
+    let daemon = Daemon::start(&redis, config).await;
+    downstream.once(Answer::silence());
+
+    let short = daemon.send(QUEUE, &json!({ "payload": 1, "timeout": "200ms" })).await;
+    let long = daemon.send(QUEUE, &json!({ "payload": 2 })).await;
+
+    for id in [&short, &long] {
+        let message = daemon.wait_final(id).await;
+        assert_eq!((&message["state"], &message["attempts"]), (&json!("delivered"), &json!(2)));
+    }
+    let message = json!({ "payload": 1, "timeout": "1s" });
+    let refused = daemon.post("/v1/queues/pulled/messages", &message).await.expect(400).json();
+    assert_eq!(refused["errors"][0]["pointer"], "/timeout");
+}
