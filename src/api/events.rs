@@ -223,7 +223,7 @@ impl Telling {
                 }
                 What::Queue(word) if self.states.is_empty() => {
                     let data =
-                        QueueChangeView { at, change: (*word).to_owned(), queue: queue.to_owned() };
+                        QueueChangeView { at, change: (*word).into(), queue: queue.to_owned() };
                     text.push_str(&event("queue", Some(&change.at), &data));
                 }
                 What::Message(..) | What::Queue(_) => {}

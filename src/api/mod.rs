@@ -40,6 +40,7 @@ mod paths;
 mod payload;
 mod peer;
 mod places;
+mod policy_schema;
 mod policy_view;
 mod problem;
 mod pull;

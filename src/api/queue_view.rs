@@ -1,14 +1,15 @@
-//! A queue as JSON: its policy, what is kept by state, and what its gates say now.
-
-use serde_json::{Map, Value, json};
+//! A queue as callers see it: its policy, what is kept by state, and what its gates say now.
 
 use super::view::Moment;
 use super::{policy_view, sending};
 use crate::config::Durability;
 use crate::domain::gates::gates;
-use crate::domain::state::State;
 use crate::domain::window::WindowState;
 use crate::store::{Counts, Queue};
+use crate::wire::Word;
+use crate::wire::queue::{
+    CountsView, GateView, KeptBytesView, PausedView, QueueView, RateView, WindowView,
+};
 
 /// The queue, as it is shown.
 pub(super) fn view(
@@ -16,59 +17,58 @@ pub(super) fn view(
     counts: &Counts,
     achieved: Option<Durability>,
     now_ms: u64,
-) -> Value {
+) -> QueueView {
     let policy = &queue.policy;
     let hours = policy.window.as_ref().map(|window| window.state(now_ms));
     let gates = gates(policy, &counts.snapshot(policy), Some(now_ms));
-    let by_state: Map<String, Value> =
-        State::ALL.iter().map(|state| (state.to_string(), counts.of(*state).into())).collect();
-    json!({
-        "name": policy.name.as_str(),
-        "retired": queue.retired,
-        "policy": policy_view::view(policy),
-        "counts": by_state,
-        "kept_bytes": counts.kept_bytes.map(|[delivered, dead]| json!({
-            "delivered": delivered, "dead": dead,
-        })),
-        "oldest_ready_age_ms": counts.oldest_ready_age_ms,
-        "next_due_at": counts.next_due_ms.map(Moment),
-        "paused": counts.paused.as_ref().map(|paused| json!({
-            "until": paused.until_ms.map(Moment),
-            "reason": paused.reason,
-            "by": paused.by,
-        })),
-        "window": window(hours),
-        "rate": {
-            "configured": policy.rate.map(|rate| rate.to_string()),
-            "observed_1m": per_second(counts.calls_last_minute),
+    QueueView {
+        name: policy.name.to_string(),
+        retired: queue.retired,
+        policy: policy_view::view(policy),
+        counts: CountsView::new(|state| counts.of(state)),
+        kept_bytes: counts.kept_bytes.map(|[delivered, dead]| KeptBytesView { delivered, dead }),
+        oldest_ready_age_ms: counts.oldest_ready_age_ms,
+        next_due_at: counts.next_due_ms.map(Moment),
+        paused: counts.paused.as_ref().map(|paused| PausedView {
+            until: paused.until_ms.map(Moment),
+            reason: paused.reason.clone(),
+            by: paused.by.clone(),
+        }),
+        window: hours.map(window),
+        rate: RateView {
+            configured: policy.rate.map(|rate| rate.to_string()),
+            observed_1m: per_second(counts.calls_last_minute),
         },
-        "gate": gate(counts),
-        "sending": sending::view(queue, counts, &gates, hours),
-        "failing": sending::failing(counts),
-        "durability": achieved.map(Durability::as_str),
-    })
+        gate: gate(counts),
+        sending: sending::view(queue, counts, &gates, hours),
+        failing: sending::failing(counts),
+        durability: achieved.map(Into::into),
+        resumed: None,
+    }
 }
 
 /// The hours of the window. The gate shuts earlier, when too little of them is left for a call.
-fn window(hours: Option<WindowState>) -> Value {
+fn window(hours: WindowState) -> WindowView {
     match hours {
-        None => Value::Null,
-        Some(WindowState::Open { closes_at_ms }) => json!({
-            "open": true, "closes_at": closes_at_ms.map(Moment), "opens_at": null,
-        }),
-        Some(WindowState::Closed { opens_at_ms }) => json!({
-            "open": false, "closes_at": null, "opens_at": opens_at_ms.map(Moment),
-        }),
+        WindowState::Open { closes_at_ms } => {
+            WindowView { open: true, closes_at: closes_at_ms.map(Moment), opens_at: None }
+        }
+        WindowState::Closed { opens_at_ms } => {
+            WindowView { open: false, closes_at: None, opens_at: opens_at_ms.map(Moment) }
+        }
     }
 }
 
 /// What the downstream's answers have shut.
-fn gate(counts: &Counts) -> Value {
+fn gate(counts: &Counts) -> GateView {
     match &counts.gate {
-        None => json!({ "open": true, "until": null, "kind": null, "reason": null }),
-        Some((until_ms, kind, reason)) => json!({
-            "open": false, "until": Moment(*until_ms), "kind": kind, "reason": reason,
-        }),
+        None => GateView { open: true, until: None, kind: None, reason: None },
+        Some((until_ms, kind, reason)) => GateView {
+            open: false,
+            until: Some(Moment(*until_ms)),
+            kind: Some(Word::of(kind)),
+            reason: Some(reason.clone()),
+        },
     }
 }
 

@@ -7,7 +7,6 @@ use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use serde_json::{Value, json};
 
 use super::auth::Caller;
 use super::change::SMALL_BODY_BYTES_MAX;
@@ -21,6 +20,10 @@ use super::{Door, Shared, queue_view};
 use crate::domain::message::When;
 use crate::domain::state::State as MessageState;
 use crate::store::Queue;
+use crate::wire::queue::{
+    OfStateRequest, OpeningView, PauseRequest, PurgedAnswer, QueueList, QueueView, RequeuedAnswer,
+    WindowsAnswer,
+};
 
 /// Messages that one request purges or requeues; `remaining` says whether to ask again.
 const STEP_MAX: u32 = 10_000;
@@ -31,15 +34,15 @@ const DAYS_DEFAULT: u32 = 14;
 /// Most days of windows.
 const DAYS_MAX: u32 = 366;
 
-static PAUSE: Shape = Shape { known: &["until", "for", "reason"], later: &[] };
+pub(super) static PAUSE: Shape = Shape { known: &["until", "for", "reason"], later: &[] };
 static RESUME: Shape = Shape { known: &[], later: &[] };
-static OF_STATE: Shape =
+pub(super) static OF_STATE: Shape =
     Shape { known: &["state"], later: &["filter", "rate", "dry_run", "reason"] };
 
 /// Every queue, by name; retired ones too.
 #[utoipa::path(
     get, path = "/v1/queues", operation_id = "list_queues", tag = "queues",
-    responses((status = 200, description = "The queues", body = ref("#/components/schemas/Queues"))),
+    responses((status = 200, description = "The queues", body = QueueList)),
 )]
 pub(super) async fn queues(
     State(door): Shared,
@@ -49,19 +52,19 @@ pub(super) async fn queues(
     Query::read(query.as_deref(), &[]).finish()?;
     let mut queues = door.store().queues.all();
     queues.retain(|queue| caller.reaches(&queue.policy.name));
-    let views: Vec<Value> = futures_util::stream::iter(queues)
+    let queues: Vec<QueueView> = futures_util::stream::iter(queues)
         .map(|queue| view(&door, queue))
         .buffered(COUNTED_AT_ONCE)
         .try_collect()
         .await?;
-    Ok(Json(json!({ "queues": views })).into_response())
+    Ok(Json(QueueList { queues }).into_response())
 }
 
 /// A queue: policy, counts and gates.
 #[utoipa::path(
     get, path = "/v1/queues/{queue}", operation_id = "get_queue", tag = "queues",
     params(("queue" = String, Path, description = "The queue's name")),
-    responses((status = 200, description = "The queue", body = ref("#/components/schemas/Queue"))),
+    responses((status = 200, description = "The queue", body = QueueView)),
 )]
 pub(super) async fn queue(
     State(door): Shared,
@@ -72,7 +75,7 @@ pub(super) async fn queue(
     Ok(Json(view(&door, queue).await?).into_response())
 }
 
-async fn view(door: &Door, queue: Arc<Queue>) -> Result<Value, Problem> {
+async fn view(door: &Door, queue: Arc<Queue>) -> Result<QueueView, Problem> {
     let counts = door.store().queues.counts(&queue.policy.name).await?;
     Ok(queue_view::view(&queue, &counts, door.store().servers.achieved_for(&queue), door.now_ms()?))
 }
@@ -81,9 +84,9 @@ async fn view(door: &Door, queue: Arc<Queue>) -> Result<Value, Problem> {
 #[utoipa::path(
     post, path = "/v1/queues/{queue}/pause", operation_id = "pause_queue", tag = "queues",
     params(("queue" = String, Path, description = "The queue's name")),
-    request_body(content = ref("#/components/schemas/Pause"), content_type = "application/json"),
+    request_body(content = PauseRequest, content_type = "application/json"),
     responses(
-        (status = 200, description = "The queue", body = ref("#/components/schemas/Queue")),
+        (status = 200, description = "The queue", body = QueueView),
         (status = 415, description = "The body is not JSON"),
     ),
 )]
@@ -116,7 +119,7 @@ pub(super) async fn pause(
 #[utoipa::path(
     post, path = "/v1/queues/{queue}/resume", operation_id = "resume_queue", tag = "queues",
     params(("queue" = String, Path, description = "The queue's name")),
-    responses((status = 200, description = "The queue; `resumed` says whether a pause or a gate was ended", body = ref("#/components/schemas/Queue"))),
+    responses((status = 200, description = "The queue; `resumed` says whether a pause or a gate was ended", body = QueueView)),
 )]
 pub(super) async fn resume(
     State(door): Shared,
@@ -131,7 +134,7 @@ pub(super) async fn resume(
         tracing::info!(queue = %queue.policy.name, by = caller.name(), "resumed");
     }
     let mut view = view(&door, queue).await?;
-    view["resumed"] = resumed.into();
+    view.resumed = Some(resumed);
     Ok(Json(view).into_response())
 }
 
@@ -141,9 +144,9 @@ pub(super) async fn resume(
 #[utoipa::path(
     post, path = "/v1/queues/{queue}/purge", operation_id = "purge_queue", tag = "queues",
     params(("queue" = String, Path, description = "The queue's name")),
-    request_body(content = ref("#/components/schemas/OfState"), content_type = "application/json"),
+    request_body(content = OfStateRequest, content_type = "application/json"),
     responses(
-        (status = 200, description = "How many", body = ref("#/components/schemas/Purged")),
+        (status = 200, description = "How many", body = PurgedAnswer),
         (status = 409, description = "Messages in this state are never purged"),
         (status = 415, description = "The body is not JSON"),
     ),
@@ -163,7 +166,7 @@ pub(super) async fn purge(
     let (purged, more) = door.store().messages.purge(name, state, u64::from(STEP_MAX)).await?;
     tracing::info!(queue = %name, by = caller.name(), %state, purged, "purged");
     let remaining = remaining(&door, &queue, state, more).await?;
-    Ok(Json(json!({ "purged": purged, "remaining": remaining })).into_response())
+    Ok(Json(PurgedAnswer { purged, remaining }).into_response())
 }
 
 /// Sends everything again that is dead, uncertain, expired or cancelled; attempts start over.
@@ -172,9 +175,9 @@ pub(super) async fn purge(
 #[utoipa::path(
     post, path = "/v1/queues/{queue}/requeue-all", operation_id = "requeue_all", tag = "queues",
     params(("queue" = String, Path, description = "The queue's name")),
-    request_body(content = ref("#/components/schemas/OfState"), content_type = "application/json"),
+    request_body(content = OfStateRequest, content_type = "application/json"),
     responses(
-        (status = 200, description = "How many", body = ref("#/components/schemas/Requeued")),
+        (status = 200, description = "How many", body = RequeuedAnswer),
         (status = 409, description = "Messages in this state are not requeued"),
         (status = 415, description = "The body is not JSON"),
     ),
@@ -204,7 +207,7 @@ pub(super) async fn requeue_all(
     let (requeued, more) = door.store().messages.requeue_all(name, state, most).await?;
     tracing::info!(queue = %name, by = caller.name(), %state, requeued, "requeued");
     let remaining = remaining(&door, &queue, state, more).await?;
-    Ok(Json(json!({ "requeued": requeued, "remaining": remaining })).into_response())
+    Ok(Json(RequeuedAnswer { requeued, remaining }).into_response())
 }
 
 /// `{state}`, which is required.
@@ -240,7 +243,7 @@ async fn remaining(
         ("queue" = String, Path, description = "The queue's name"),
         ("days" = Option<u32>, Query, description = "How many days ahead, 1 to 366; default 14"),
     ),
-    responses((status = 200, description = "The openings", body = ref("#/components/schemas/Windows"))),
+    responses((status = 200, description = "The openings", body = WindowsAnswer)),
 )]
 pub(super) async fn windows(
     State(door): Shared,
@@ -256,12 +259,11 @@ pub(super) async fn windows(
     // Without a window it has always been open, and never closes.
     let openings =
         window.map_or_else(|| vec![(None, None)], |window| window.openings(from_ms, to_ms));
-    let windows: Vec<_> = openings
-        .into_iter()
-        .map(|(opens_ms, closes_ms)| {
-            json!({ "opens_at": opens_ms.map(Moment), "closes_at": closes_ms.map(Moment) })
-        })
-        .collect();
-    let time_zone = window.map_or("UTC", |window| window.time_zone());
-    Ok(Json(json!({ "time_zone": time_zone, "windows": windows })).into_response())
+    let opening = |(opens_ms, closes_ms): (Option<u64>, Option<u64>)| OpeningView {
+        opens_at: opens_ms.map(Moment),
+        closes_at: closes_ms.map(Moment),
+    };
+    let time_zone = window.map_or("UTC", |window| window.time_zone()).to_owned();
+    let windows = openings.into_iter().map(opening).collect();
+    Ok(Json(WindowsAnswer { time_zone, windows }).into_response())
 }

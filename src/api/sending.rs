@@ -3,18 +3,17 @@
 //! Pure: the gates and what the store counted come in. Refuses to know single messages (see `held_by`), and
 //! when a gate holds (see `domain::gates`).
 
-use serde_json::{Value, json};
-
 use super::view::{FailingView, Moment};
 use crate::domain::gates::{Gate, GateState, Gates, Why};
 use crate::domain::policy::QueuePolicy;
 use crate::domain::time::rfc3339;
 use crate::domain::window::WindowState;
 use crate::store::{Counts, PauseInfo, Queue};
+use crate::wire::queue::{SendingState, SendingView};
 
 /// Whether a queue sends.
 struct Sending {
-    state: &'static str,
+    state: SendingState,
     reason: String,
     since_ms: Option<u64>,
     until_ms: Option<u64>,
@@ -26,16 +25,19 @@ pub(super) fn view(
     counts: &Counts,
     gates: &Gates,
     hours: Option<WindowState>,
-) -> Value {
+) -> SendingView {
     let Sending { state, reason, since_ms, until_ms } = of(queue, counts, gates, hours);
-    json!({
-        "state": state, "reason": reason, "since": since_ms.map(Moment), "until": until_ms.map(Moment),
-    })
+    SendingView {
+        state: state.into(),
+        reason,
+        since: since_ms.map(Moment),
+        until: until_ms.map(Moment),
+    }
 }
 
 /// `failing` of a queue's view.
-pub(super) fn failing(counts: &Counts) -> Value {
-    json!(counts.failing.as_ref().map(FailingView::new))
+pub(super) fn failing(counts: &Counts) -> Option<FailingView<'static>> {
+    counts.failing.as_ref().map(|failing| FailingView::new(failing).into_owned())
 }
 
 fn of(queue: &Queue, counts: &Counts, gates: &Gates, hours: Option<WindowState>) -> Sending {
@@ -48,7 +50,7 @@ fn of(queue: &Queue, counts: &Counts, gates: &Gates, hours: Option<WindowState>)
     if queue.retired {
         let reason = "The queue is not in the configuration any more; what it keeps is not sent.";
         return Sending {
-            state: "paused",
+            state: SendingState::Paused,
             reason: reason.to_owned(),
             since_ms: None,
             until_ms: None,
@@ -64,7 +66,12 @@ fn of(queue: &Queue, counts: &Counts, gates: &Gates, hours: Option<WindowState>)
             Some(at_ms) => format!("Its window is closed and opens at {}.", rfc3339(at_ms)),
             None => "Its window is closed and does not open within two years.".to_owned(),
         };
-        return Sending { state: "closed", reason, since_ms: None, until_ms: opens_at_ms };
+        return Sending {
+            state: SendingState::Closed,
+            reason,
+            since_ms: None,
+            until_ms: opens_at_ms,
+        };
     }
     let until_ms = match hours {
         Some(WindowState::Open { closes_at_ms }) => closes_at_ms,
@@ -77,10 +84,10 @@ fn of(queue: &Queue, counts: &Counts, gates: &Gates, hours: Option<WindowState>)
             unended(&failing.last_error)
         );
         let since_ms = Some(failing.since_ms);
-        return Sending { state: "failing", reason, since_ms, until_ms: None };
+        return Sending { state: SendingState::Failing, reason, since_ms, until_ms: None };
     }
     let reason = "Messages are sent when they are due.".to_owned();
-    Sending { state: "open", reason, since_ms: None, until_ms }
+    Sending { state: SendingState::Open, reason, since_ms: None, until_ms }
 }
 
 fn of_pause(paused: &PauseInfo, until_ms: Option<u64>, policy: &QueuePolicy) -> Sending {
@@ -94,7 +101,7 @@ fn of_pause(paused: &PauseInfo, until_ms: Option<u64>, policy: &QueuePolicy) -> 
     };
     let reason =
         format!("It was paused{by}{why}; `tidegate resume {}` ends the pause.", policy.name);
-    Sending { state: "paused", reason, since_ms: paused.since_ms, until_ms }
+    Sending { state: SendingState::Paused, reason, since_ms: paused.since_ms, until_ms }
 }
 
 fn of_shut(
@@ -113,7 +120,7 @@ fn of_shut(
     };
     let reason =
         format!("{what}{answer}; `tidegate resume {}` opens the gate at once.", policy.name);
-    Sending { state: "shut", reason, since_ms, until_ms }
+    Sending { state: SendingState::Shut, reason, since_ms, until_ms }
 }
 
 /// Somebody else's words, to stand within a sentence.
@@ -153,13 +160,16 @@ mod tests {
             "It was paused by ann (deploy); `tidegate resume sms` ends the pause."
         );
         let gate = of_shut(("alarm", "status 401: bad token"), Some(700), Some(90_000), &policy);
-        assert_eq!((gate.state, gate.since_ms, gate.until_ms), ("shut", Some(700), Some(90_000)));
+        assert_eq!(
+            (gate.state, gate.since_ms, gate.until_ms),
+            (SendingState::Shut, Some(700), Some(90_000))
+        );
         assert_eq!(
             gate.reason,
             "The downstream refuses our credentials or our address (it answered: status 401: bad token); \
              `tidegate resume sms` opens the gate at once."
         );
-        assert_eq!(failing(&counts())["attempts"], 7);
-        assert_eq!(failing(&Counts::default()), Value::Null);
+        assert_eq!(failing(&counts()).unwrap().attempts, 7);
+        assert!(failing(&Counts::default()).is_none());
     }
 }

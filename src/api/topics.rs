@@ -12,7 +12,6 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use serde_json::{Value, json};
 
 use super::auth::Caller;
 use super::paths::InTopic;
@@ -23,6 +22,7 @@ use crate::domain::id::QueueName;
 use crate::domain::topic::EventId;
 use crate::store::{Published, StoreError, Topic, TopicEvent};
 use crate::wire::new_message::MessageRequest;
+use crate::wire::topic::{EventAnswer, EventMessageView, TopicList, TopicView};
 
 /// How long the answer waits for the queues: usually all have their messages by then, and who asks for
 /// one at once finds it.
@@ -43,8 +43,8 @@ const READ_AT_ONCE: usize = 16;
     ),
     request_body(content = MessageRequest, content_type = "application/json"),
     responses(
-        (status = 201, description = "Kept", body = ref("#/components/schemas/Event")),
-        (status = 200, description = "Published before", body = ref("#/components/schemas/Event")),
+        (status = 201, description = "Kept", body = EventAnswer),
+        (status = 200, description = "Published before", body = EventAnswer),
         (status = 413, description = "The body is larger than server.body_limit"),
         (status = 415, description = "The body is not JSON"),
         (status = 422, description = "The idempotency key belongs to a different event, whose id is in id"),
@@ -86,7 +86,7 @@ pub(super) async fn publish(
         }
         Published::Before(id, queues) => {
             let mut first = view(&id, &queues, &[]);
-            first["duplicate"] = true.into();
+            first.duplicate = Some(true);
             Ok((StatusCode::OK, Json(first)).into_response())
         }
         Published::Mismatch(first) => Err(Problem::new(
@@ -114,25 +114,20 @@ fn not_kept(error: StoreError) -> Problem {
     }
 }
 
-fn view(event: &EventId, queues: &[QueueName], left: &[QueueName]) -> Value {
-    let messages: Vec<Value> = queues
-        .iter()
-        .map(|queue| {
-            let id = TopicEvent::message_id(event, queue).to_string();
-            let mut message = json!({ "queue": queue.as_str(), "id": id });
-            if left.contains(queue) {
-                message["pending"] = true.into();
-            }
-            message
-        })
-        .collect();
-    json!({ "id": event.to_string(), "messages": messages })
+fn view(event: &EventId, queues: &[QueueName], left: &[QueueName]) -> EventAnswer {
+    let message = |queue: &QueueName| EventMessageView {
+        queue: queue.to_string(),
+        id: TopicEvent::message_id(event, queue).to_string(),
+        pending: left.contains(queue).then_some(true),
+    };
+    let messages = queues.iter().map(message).collect();
+    EventAnswer { id: event.to_string(), messages, duplicate: None }
 }
 
 /// Every topic, by name; retired ones too.
 #[utoipa::path(
     get, path = "/v1/topics", operation_id = "list_topics", tag = "topics",
-    responses((status = 200, description = "The topics", body = ref("#/components/schemas/Topics"))),
+    responses((status = 200, description = "The topics", body = TopicList)),
 )]
 pub(super) async fn topics(
     State(door): Shared,
@@ -142,19 +137,19 @@ pub(super) async fn topics(
     Query::read(query.as_deref(), &[]).finish()?;
     let mut topics = door.store().topics.all();
     topics.retain(|topic| caller.reaches_topic(&topic.policy));
-    let views: Vec<Value> = futures_util::stream::iter(topics)
+    let topics: Vec<TopicView> = futures_util::stream::iter(topics)
         .map(|topic| shown(&door, topic))
         .buffered(READ_AT_ONCE)
         .try_collect()
         .await?;
-    Ok(Json(json!({ "topics": views })).into_response())
+    Ok(Json(TopicList { topics }).into_response())
 }
 
 /// A topic: its queues, and the events that some of them lack still.
 #[utoipa::path(
     get, path = "/v1/topics/{topic}", operation_id = "get_topic", tag = "topics",
     params(("topic" = String, Path, description = "The topic's name")),
-    responses((status = 200, description = "The topic", body = ref("#/components/schemas/Topic"))),
+    responses((status = 200, description = "The topic", body = TopicView)),
 )]
 pub(super) async fn topic(
     State(door): Shared,
@@ -165,15 +160,14 @@ pub(super) async fn topic(
     Ok(Json(shown(&door, topic).await?).into_response())
 }
 
-async fn shown(door: &Door, topic: Arc<Topic>) -> Result<Value, Problem> {
+async fn shown(door: &Door, topic: Arc<Topic>) -> Result<TopicView, Problem> {
     let outstanding = door.store().topics.outstanding(&topic).await?;
-    let queues: Vec<&str> = topic.policy.queues.iter().map(QueueName::as_str).collect();
-    Ok(json!({
-        "topic": topic.policy.name.as_str(),
-        "queues": queues,
-        "retired": topic.retired,
-        "pending": outstanding.events,
-        "oldest_pending_age_ms": outstanding.oldest_age_ms,
-        "waits_for": outstanding.waits_for,
-    }))
+    Ok(TopicView {
+        topic: topic.policy.name.to_string(),
+        queues: topic.policy.queues.iter().map(ToString::to_string).collect(),
+        retired: topic.retired,
+        pending: outstanding.events,
+        oldest_pending_age_ms: outstanding.oldest_age_ms,
+        waits_for: outstanding.waits_for,
+    })
 }

@@ -4,29 +4,36 @@
 //! destroy without `--yes`; what can be repeated is only asked about where somebody sits there.
 
 use http::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Session;
 use super::args_admin::BulkArgs;
-use super::client::Target;
+use super::client::{Answer, Target};
 use super::describe::count;
 use super::exit::{Exit, Failure};
 use super::progress::Progress;
 use crate::domain::state::State;
+use crate::wire::queue::{OfStateRequest, PurgedAnswer, QueueView, RequeuedAnswer};
 
 /// What is done to all messages, in its words.
 struct Deed {
     /// The command, and the end of the API's path.
     verb: &'static str,
-    /// What has been done, and the field of the answer that counts it.
+    /// What has been done, in a word.
     done: &'static str,
+    /// How many messages an answer counts, and how many remain.
+    read: fn(&Answer) -> Result<(u64, u64), Failure>,
     /// Whether what it takes away is gone for good.
     destroys: bool,
 }
 
 /// `purge`.
 pub(crate) async fn purge(args: &BulkArgs, session: &mut Session) -> Result<Exit, Failure> {
-    all(&Deed { verb: "purge", done: "purged", destroys: true }, args, session).await
+    let read = |answer: &Answer| {
+        let PurgedAnswer { purged, remaining } = answer.read()?;
+        Ok((purged, remaining))
+    };
+    all(&Deed { verb: "purge", done: "purged", read, destroys: true }, args, session).await
 }
 
 /// `requeue-all` of everything, as fast as it goes.
@@ -37,7 +44,12 @@ pub(crate) async fn requeue_all(
     session: &mut Session,
 ) -> Result<Exit, Failure> {
     let args = BulkArgs { queue: queue.to_owned(), state, yes };
-    all(&Deed { verb: "requeue-all", done: "requeued", destroys: false }, &args, session).await
+    let read = |answer: &Answer| {
+        let RequeuedAnswer { requeued, remaining } = answer.read()?;
+        Ok((requeued, remaining))
+    };
+    let deed = Deed { verb: "requeue-all", done: "requeued", read, destroys: false };
+    all(&deed, &args, session).await
 }
 
 async fn all(deed: &Deed, args: &BulkArgs, session: &mut Session) -> Result<Exit, Failure> {
@@ -56,9 +68,9 @@ async fn all(deed: &Deed, args: &BulkArgs, session: &mut Session) -> Result<Exit
     let mut total = 0;
     let remaining = loop {
         let target = Target::new(&["v1", "queues", &args.queue, deed.verb]);
-        let body = json!({ "state": args.state.as_str() });
-        let part: Value = session.client.send(Method::POST, &target, &body).await?.read()?;
-        let (done, remaining) = (number(&part, deed.done)?, number(&part, "remaining")?);
+        let body = OfStateRequest { state: args.state.into() };
+        let answer = session.client.send(Method::POST, &target, &body).await?;
+        let (done, remaining) = (deed.read)(&answer)?;
         total += done;
         // A part that did nothing will do nothing next time.
         if remaining == 0 || done == 0 {
@@ -84,15 +96,7 @@ async fn all(deed: &Deed, args: &BulkArgs, session: &mut Session) -> Result<Exit
 /// What would be done, in words.
 async fn rehearse(deed: &Deed, args: &BulkArgs, session: &Session) -> Result<String, Failure> {
     let target = Target::new(&["v1", "queues", &args.queue]);
-    let queue: Value = session.client.get(&target).await?.read()?;
-    let found = number(&queue["counts"], args.state.as_str())?;
-    let found = count(found, &format!("{} message", args.state));
+    let queue: QueueView = session.client.get(&target).await?.read()?;
+    let found = count(queue.counts.of(args.state), &format!("{} message", args.state));
     Ok(format!("{found} of {} would be {}", args.queue, deed.done))
-}
-
-fn number(answer: &Value, key: &str) -> Result<u64, Failure> {
-    answer[key].as_u64().ok_or_else(|| {
-        Failure::new(Exit::Failure, format!("the answer has no number \"{key}\""))
-            .next("check that --url names a tidegate daemon of a fitting version")
-    })
 }

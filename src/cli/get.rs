@@ -4,7 +4,6 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
 use tokio::time::Instant;
 
 use super::Session;
@@ -15,13 +14,13 @@ use super::exit::{Exit, Failure};
 use super::ids::each;
 use super::message_fields;
 use super::messages::message;
-use super::queues::list;
 use super::sending;
-use super::times::{of_answer, span};
+use super::times::span;
 use crate::domain::gates::Gate;
 use crate::domain::state::State;
 use crate::domain::units::format_duration;
 use crate::wire::message::MessageView;
+use crate::wire::queue::{OpeningView, QueueView, SendingState, WindowsAnswer};
 
 /// The longest wait the API takes in one request, in milliseconds.
 const WAIT_MS_MAX: u64 = 60_000;
@@ -74,14 +73,15 @@ async fn held_by_its_queue(message: &MessageView<'_>, session: &Session) -> Opti
     }
     let name = message.queue.as_ref();
     let target = Target::new(&["v1", "queues", name]);
-    let queue: Value = session.client.get(&target).await.ok()?.read().ok()?;
+    let queue: QueueView = session.client.get(&target).await.ok()?.read().ok()?;
     let times = session.times();
-    let is_shut = matches!(queue["sending"]["state"].as_str(), Some("paused" | "closed"));
+    let state = queue.sending.state.known();
+    let is_shut = matches!(state, Some(SendingState::Paused | SendingState::Closed));
     if is_held && is_shut {
-        return Some(sending::hold(&queue, &times));
+        return Some(sending::hold(&queue.sending, &times));
     }
     let due_ms = describe::due_ms(message);
-    if due_ms <= times.now_ms || !is_scheduled || !queue["window"].is_object() {
+    if due_ms <= times.now_ms || !is_scheduled || queue.window.is_none() {
         return None;
     }
     let opens_ms = opens_after(name, due_ms, session).await?;
@@ -94,11 +94,11 @@ async fn opens_after(queue: &str, at_ms: u64, session: &Session) -> Option<u64> 
     let days = at_ms.saturating_sub((session.now_ms)()) / DAY_MS + WINDOW_DAYS_BEYOND;
     let target = Target::new(&["v1", "queues", queue, "windows"])
         .with("days", days.min(WINDOW_DAYS_MAX).to_string());
-    let document: Value = session.client.get(&target).await.ok()?.read().ok()?;
+    let hours: WindowsAnswer = session.client.get(&target).await.ok()?.read().ok()?;
     let closes_later =
-        |window: &&Value| of_answer(&window["closes_at"]).is_none_or(|closes_ms| closes_ms > at_ms);
-    let next = list(&document, "windows").iter().find(closes_later)?;
-    of_answer(&next["opens_at"]).filter(|opens_ms| *opens_ms > at_ms)
+        |opening: &&OpeningView| opening.closes_at.is_none_or(|closes| closes.0 > at_ms);
+    let opens_ms = hours.windows.iter().find(closes_later)?.opens_at?.0;
+    (opens_ms > at_ms).then_some(opens_ms)
 }
 
 /// The message once it is final, or as it stands when the time is over.

@@ -4,7 +4,7 @@
 
 use http::Method;
 use jiff::tz::TimeZone;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::Session;
 use super::args_admin::{PauseArgs, WindowsArgs};
@@ -13,12 +13,15 @@ use super::describe::word;
 use super::exit::{Exit, Failure};
 use super::intake::Intake;
 use super::moments;
+use super::plain::plain;
 use super::sending;
 use super::table::{whole, words};
-use super::times::{Times, of_answer, of_name, span};
+use super::times::{Times, of_name, span};
 use crate::domain::state::State;
-use crate::domain::time::rfc3339;
-use crate::domain::units::format_duration;
+use crate::wire::queue::{
+    OpeningView, PauseRequest, QueueList, QueueView, SendingState, WindowsAnswer,
+};
+use crate::wire::{DurationMs, Moment};
 
 /// `queues`.
 pub(crate) async fn queues(session: &mut Session) -> Result<Exit, Failure> {
@@ -26,19 +29,19 @@ pub(crate) async fn queues(session: &mut Session) -> Result<Exit, Failure> {
     if session.screen.is_json() {
         return as_it_came(&answer, session);
     }
-    let document: Value = answer.read()?;
+    let list: QueueList = answer.read()?;
     show_refusal(session).await?;
     let times = session.times();
-    let queues = list(&document, "queues").iter().filter(|queue| is_shown(queue));
+    let queues = list.queues.iter().filter(|queue| is_shown(queue));
     let mut columns = vec![whole("QUEUE")];
     columns.extend(State::ALL.map(|state| whole(state.as_str().to_uppercase())));
     columns.extend(["OLDEST READY", "CALLS/S", "DURABILITY"].map(whole));
     columns.push(words("SENDING"));
-    let row = |queue: &Value| {
-        let mut cells = vec![name_of(queue)];
-        cells.extend(State::ALL.map(|state| word(&queue["counts"][state.as_str()])));
-        cells.push(age(queue).map(span).unwrap_or_default());
-        cells.push(word(&queue["rate"]["observed_1m"]));
+    let row = |queue: &QueueView| {
+        let mut cells = vec![plain(&queue.name)];
+        cells.extend(State::ALL.map(|state| queue.counts.of(state).to_string()));
+        cells.push(queue.oldest_ready_age_ms.map(span).unwrap_or_default());
+        cells.push(calls_per_second(queue));
         cells.push(durability(queue));
         cells.push(sending::cell(queue, &times));
         cells
@@ -66,19 +69,20 @@ async fn show_refusal(session: &mut Session) -> Result<(), Failure> {
 }
 
 /// Every queue; one that carries callbacks only where there is something in it, or it does not send.
-fn is_shown(queue: &Value) -> bool {
-    let counts = queue["counts"].as_object();
-    let is_empty = counts.is_none_or(|counts| counts.values().all(|count| *count == 0));
-    let is_open = matches!(queue["sending"]["state"].as_str(), None | Some("open"));
-    !(name_of(queue).ends_with("~callbacks") && is_empty && is_open)
+fn is_shown(queue: &QueueView) -> bool {
+    let is_empty = State::ALL.into_iter().all(|state| queue.counts.of(state) == 0);
+    let is_open = queue.sending.state.is(SendingState::Open);
+    !(queue.name.ends_with("~callbacks") && is_empty && is_open)
 }
 
 /// The level that holds now for what comes in.
-fn durability(queue: &Value) -> String {
-    match queue.get("durability") {
-        Some(Value::Null) => "not met".to_owned(),
-        level => level.map(word).unwrap_or_default(),
-    }
+fn durability(queue: &QueueView) -> String {
+    queue.durability.as_ref().map_or_else(|| "not met".to_owned(), |level| plain(level.as_str()))
+}
+
+/// With its decimal point, as JSON has it.
+fn calls_per_second(queue: &QueueView) -> String {
+    format!("{:?}", queue.rate.observed_1m)
 }
 
 /// `queue`.
@@ -87,21 +91,23 @@ pub(crate) async fn queue(name: &str, session: &mut Session) -> Result<Exit, Fai
     if session.screen.is_json() {
         return as_it_came(&answer, session);
     }
-    let queue: Value = answer.read()?;
+    let queue: QueueView = answer.read()?;
     show_refusal(session).await?;
     let times = session.times();
     let mut pairs = vec![
-        ("queue".to_owned(), name_of(&queue)),
+        ("queue".to_owned(), plain(&queue.name)),
         ("sending".to_owned(), sending::cell(&queue, &times)),
-        ("why".to_owned(), sending::why(&queue, &times)),
+        ("why".to_owned(), sending::why(&queue.sending, &times)),
         ("durability".to_owned(), durability(&queue)),
-        ("oldest ready".to_owned(), age(&queue).map_or("none".to_owned(), span)),
+        ("oldest ready".to_owned(), queue.oldest_ready_age_ms.map_or("none".to_owned(), span)),
     ];
     for state in State::ALL {
-        pairs.push((state.as_str().to_owned(), word(&queue["counts"][state.as_str()])));
+        pairs.push((state.as_str().to_owned(), queue.counts.of(state).to_string()));
     }
-    flatten("rate", &queue["rate"], &mut pairs);
-    flatten("policy", &queue["policy"], &mut pairs);
+    let configured = queue.rate.configured.as_deref().map(plain).unwrap_or_default();
+    pairs.push(("rate.configured".to_owned(), configured));
+    pairs.push(("rate.observed_1m".to_owned(), calls_per_second(&queue)));
+    flatten("policy", &queue.policy, &mut pairs);
     pairs.retain(|(_, value)| !value.is_empty());
     session.screen.pairs(&pairs)?;
     Ok(Exit::Ok)
@@ -109,22 +115,19 @@ pub(crate) async fn queue(name: &str, session: &mut Session) -> Result<Exit, Fai
 
 /// `pause`.
 pub(crate) async fn pause(args: &PauseArgs, session: &mut Session) -> Result<Exit, Failure> {
-    let mut body = Map::new();
+    let mut body = PauseRequest { reason: args.reason.clone(), ..PauseRequest::default() };
     let mut until = "until it is resumed".to_owned();
     if let Some(text) = &args.until {
         let at_ms = moments::asked(text, session)?;
         until = format!("until {}", session.times().at(at_ms));
-        body.insert("until".to_owned(), rfc3339(at_ms).into());
+        body.until = Some(Moment(at_ms));
     }
     if let Some(length) = args.pause_for {
         if let Some(note) = length.note() {
             session.screen.note(&note)?;
         }
         until = format!("for {}", span(length.ms));
-        body.insert("for".to_owned(), format_duration(length.ms).into());
-    }
-    if let Some(reason) = &args.reason {
-        body.insert("reason".to_owned(), reason.clone().into());
+        body.length = Some(DurationMs(length.ms));
     }
     let target = Target::new(&["v1", "queues", &args.queue, "pause"]);
     let answer = session.client.send(Method::POST, &target, &body).await?;
@@ -142,15 +145,15 @@ pub(crate) async fn resume(name: &str, session: &mut Session) -> Result<Exit, Fa
     if session.screen.is_json() {
         return as_it_came(&answer, session);
     }
-    let queue: Value = answer.read()?;
+    let queue: QueueView = answer.read()?;
     // An older daemon does not tell.
-    let done = match queue["resumed"].as_bool() {
+    let done = match queue.resumed {
         Some(false) => "was neither paused nor shut: nothing was changed",
         Some(true) | None => "is resumed",
     };
     session.screen.line(&format!("{name} {done}"))?;
     // Who resumes a queue wants it to send: say so where it still does not.
-    if !sending::is_open(&queue) {
+    if !queue.sending.state.is(SendingState::Open) {
         let cell = sending::cell(&queue, &session.times());
         session.screen.line(&format!("sending: {cell}"))?;
     }
@@ -165,21 +168,20 @@ pub(crate) async fn windows(args: &WindowsArgs, session: &mut Session) -> Result
     if session.screen.is_json() {
         return as_it_came(&answer, session);
     }
-    let document: Value = answer.read()?;
+    let WindowsAnswer { time_zone, windows } = answer.read()?;
     let times = session.times();
-    let windows = list(&document, "windows");
     if windows.is_empty() {
         session.screen.line(&format!("no window opens within {} days", args.days))?;
         return Ok(Exit::Ok);
     }
-    let zone = of_name(document["time_zone"].as_str().unwrap_or("UTC"));
+    let zone = of_name(&time_zone);
     let rows = windows.iter().map(|window| window_row(window, &times, &zone)).collect();
     session.screen.rows(&["OPENS", "CLOSES", "LENGTH", ""].map(whole), rows)?;
     Ok(Exit::Ok)
 }
 
-fn window_row(window: &Value, times: &Times, zone: &TimeZone) -> Vec<String> {
-    let (opens, closes) = (of_answer(&window["opens_at"]), of_answer(&window["closes_at"]));
+fn window_row(window: &OpeningView, times: &Times, zone: &TimeZone) -> Vec<String> {
+    let (opens, closes) = (window.opens_at.map(|at| at.0), window.closes_at.map(|at| at.0));
     let length = opens.zip(closes).map(|(opens, closes)| span(closes.saturating_sub(opens)));
     let stands = match opens {
         Some(opens) if opens > times.now_ms => times.distance(opens),

@@ -6,61 +6,65 @@ use serde_json::Value;
 
 use super::describe::{count, word};
 use super::finding::Finding;
+use super::plain::plain;
 use super::times::{Times, of_answer, span};
+use crate::domain::time::rfc3339;
+use crate::wire::queue::{QueueView, SendingState, SendingView};
 
 /// A queue's place in the column SENDING.
-pub(crate) fn cell(queue: &Value, times: &Times) -> String {
-    let sending = &queue["sending"];
-    let until = of_answer(&sending["until"]);
-    match sending["state"].as_str().unwrap_or_default() {
-        "paused" => {
+pub(crate) fn cell(queue: &QueueView, times: &Times) -> String {
+    let sending = &queue.sending;
+    let until = sending.until.map(|at| at.0);
+    let Some(state) = sending.state.known() else { return plain(sending.state.as_str()) };
+    match state {
+        SendingState::Paused => {
             let until = until.map_or_else(String::new, |at| format!(" until {}", times.at(at)));
-            let why = word(&queue["paused"]["reason"]);
-            let why = match why.as_str() {
-                "" if queue["retired"] == true => " (not in the configuration)".to_owned(),
-                "" => String::new(),
-                why => format!(" ({why})"),
+            let why = queue.paused.as_ref().map(|paused| plain(&paused.reason));
+            let why = match why.as_deref() {
+                None | Some("") if queue.retired => " (not in the configuration)".to_owned(),
+                None | Some("") => String::new(),
+                Some(why) => format!(" ({why})"),
             };
             format!("paused{until}{why}")
         }
-        "shut" => {
+        SendingState::Shut => {
             let until =
                 until.map_or_else(String::new, |at| format!(", opens {}", times.distance(at)));
-            format!("shut{until}: {}", word(&queue["gate"]["reason"]))
+            let reason = queue.gate.reason.as_deref().map(plain).unwrap_or_default();
+            format!("shut{until}: {reason}")
         }
-        "closed" => match until {
+        SendingState::Closed => match until {
             Some(at) => format!("closed, opens {}", times.distance(at)),
             None => "closed, never opens".to_owned(),
         },
-        "failing" => {
-            let failing = &queue["failing"];
-            let since =
-                of_answer(&failing["since"]).map_or(0, |at| times.now_ms.saturating_sub(at));
-            format!("failing for {}: {}", span(since), word(&failing["last_error"]))
-        }
-        "open" => match until {
+        SendingState::Failing => match &queue.failing {
+            Some(failing) => {
+                let length = span(times.now_ms.saturating_sub(failing.since.0));
+                format!("failing for {length}: {}", plain(&failing.last_error))
+            }
+            None => "failing".to_owned(),
+        },
+        SendingState::Open => match until {
             Some(at) => format!("open, closes {}", times.distance(at)),
             None => "open".to_owned(),
         },
-        other => other.to_owned(),
     }
 }
 
 /// The sentence on whether it sends, its moment as all others.
-pub(crate) fn why(queue: &Value, times: &Times) -> String {
-    let reason = word(&queue["sending"]["reason"]);
-    let until = &queue["sending"]["until"];
-    match (until.as_str(), of_answer(until)) {
-        (Some(text), Some(at)) => reason.replace(text, &times.at(at)),
-        _ => reason,
+pub(crate) fn why(sending: &SendingView, times: &Times) -> String {
+    let reason = plain(&sending.reason);
+    match sending.until {
+        Some(at) => reason.replace(&rfc3339(at.0), &times.at(at.0)),
+        None => reason,
     }
 }
 
 /// The same for a message that waits behind it, with how far the end is.
-pub(crate) fn hold(queue: &Value, times: &Times) -> String {
-    let reason = why(queue, times);
+pub(crate) fn hold(sending: &SendingView, times: &Times) -> String {
+    let reason = why(sending, times);
     let reason = reason.trim_end_matches('.');
-    match of_answer(&queue["sending"]["until"]) {
+    match sending.until.map(|at| at.0) {
         Some(at) if reason.contains(&times.at(at)) => format!("{reason} ({})", times.distance(at)),
         Some(at) => {
             format!("{reason}; it ends by itself {} ({})", times.distance(at), times.at(at))
@@ -144,19 +148,21 @@ pub(crate) fn hosts_left_alone(name: &str, hosts: f64) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
+    use crate::cli::tests::answers::queue as queue_answer;
 
     #[test]
     fn the_cell_names_the_reason() {
         let times = Times { now_ms: 1_795_251_600_000, zone: None }; // 2026-11-21T09:00:00Z
         let at = "2026-11-21T09:05:00.000Z";
         for (queue, text) in [
-            (json!({"sending": {"state": "open", "until": null}}), "open"),
+            (json!({"sending": {"state": "open"}}), "open"),
             (json!({"sending": {"state": "open", "until": at}}), "open, closes in 5m"),
             (json!({"sending": {"state": "closed", "until": at}}), "closed, opens in 5m"),
             (
-                json!({"sending": {"state": "paused", "until": at}, "paused": {"reason": "deploy"}}),
+                json!({"sending": {"state": "paused", "until": at}, "paused": {"until": at, "reason": "deploy"}}),
                 "paused until 2026-11-21 09:05:00 UTC (deploy)",
             ),
             (
@@ -169,10 +175,12 @@ mod tests {
             ),
             (
                 json!({"sending": {"state": "failing"},
-                    "failing": {"since": "2026-11-21T08:58:00.000Z", "last_error": "connection refused"}}),
+                    "failing": {"since": "2026-11-21T08:58:00.000Z", "attempts": 3, "last_error": "connection refused"}}),
                 "failing for 2m: connection refused",
             ),
+            (json!({"sending": {"state": "resting"}}), "resting"),
         ] {
+            let queue: QueueView = serde_json::from_value(queue_answer(&queue)).unwrap();
             assert_eq!(cell(&queue, &times), text);
         }
     }

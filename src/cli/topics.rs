@@ -2,18 +2,17 @@
 //!
 //! Refuses to know the message itself (`send`).
 
-use serde_json::Value;
-
 use super::Session;
 use super::args_messages::PublishArgs;
 use super::client::Target;
-use super::describe::word;
 use super::exit::{Exit, Failure};
 use super::once::{Key, hand_over};
-use super::queues::{as_it_came, list};
+use super::plain::plain;
+use super::queues::as_it_came;
 use super::send::new_message;
 use super::table::{whole, words};
 use super::times::span;
+use crate::wire::topic::{EventAnswer, TopicList, TopicView};
 
 /// `publish`.
 pub(crate) async fn publish(args: &PublishArgs, session: &mut Session) -> Result<Exit, Failure> {
@@ -21,15 +20,12 @@ pub(crate) async fn publish(args: &PublishArgs, session: &mut Session) -> Result
     let message = new_message(&args.message, &key, session)?;
     let target = Target::new(&["v1", "topics", &args.topic, "messages"]);
     let answer = hand_over(&target, &message, &key, session).await?;
-    let event: Value = answer.read()?;
-    if event["duplicate"] == true && !key.is_own {
+    let event: EventAnswer = answer.read()?;
+    if event.duplicate == Some(true) && !key.is_own {
         session.screen.note("note: this key was published before; this is the first event")?;
     }
-    let pending: Vec<String> = list(&event, "messages")
-        .iter()
-        .filter(|message| message["pending"] == true)
-        .map(|message| word(&message["queue"]))
-        .collect();
+    let pending = event.messages.iter().filter(|message| message.pending == Some(true));
+    let pending: Vec<String> = pending.map(|message| plain(&message.queue)).collect();
     if !pending.is_empty() {
         let queues = pending.join(", ");
         session.screen.note(&format!("note: the event is kept; {queues} will get it later"))?;
@@ -37,8 +33,8 @@ pub(crate) async fn publish(args: &PublishArgs, session: &mut Session) -> Result
     if session.screen.is_json() {
         return as_it_came(&answer, session);
     }
-    for message in list(&event, "messages") {
-        session.screen.line(&word(&message["id"]))?;
+    for message in &event.messages {
+        session.screen.line(&plain(&message.id))?;
     }
     Ok(Exit::Ok)
 }
@@ -49,8 +45,7 @@ pub(crate) async fn topics(session: &mut Session) -> Result<Exit, Failure> {
     if session.screen.is_json() {
         return as_it_came(&answer, session);
     }
-    let document: Value = answer.read()?;
-    let topics = list(&document, "topics");
+    let TopicList { topics } = answer.read()?;
     if topics.is_empty() {
         session.screen.line("no topics; add [topics.NAME] with queues = [...] to the config")?;
         return Ok(Exit::Ok);
@@ -62,12 +57,14 @@ pub(crate) async fn topics(session: &mut Session) -> Result<Exit, Failure> {
     Ok(Exit::Ok)
 }
 
-fn row(topic: &Value) -> Vec<String> {
-    let names = |key: &str| list(topic, key).iter().map(word).collect::<Vec<_>>().join(", ");
-    let queues = match topic["retired"] == true {
-        true => format!("{} (retired)", names("queues")),
-        false => names("queues"),
-    };
-    let oldest = topic["oldest_pending_age_ms"].as_u64().map(span).unwrap_or_default();
-    vec![word(&topic["topic"]), queues, word(&topic["pending"]), oldest, names("waits_for")]
+fn row(topic: &TopicView) -> Vec<String> {
+    let names = |names: &[String]| plain(&names.join(", "));
+    let retired = if topic.retired { " (retired)" } else { "" };
+    vec![
+        plain(&topic.topic),
+        format!("{}{retired}", names(&topic.queues)),
+        topic.pending.to_string(),
+        topic.oldest_pending_age_ms.map(span).unwrap_or_default(),
+        names(&topic.waits_for),
+    ]
 }

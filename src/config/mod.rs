@@ -26,7 +26,9 @@ pub use reload::{digest, restart_needed};
 pub use sections::declared;
 pub use sections::redis::MANAGED_SOCKET;
 pub use sections::token::expiry_ms;
-pub use setting::{Bounds, Declared, DeclaredSection, Shown, Table};
+pub use setting::{
+    Bounds, Declared, DeclaredSection, Form, Shown, ShownSetting, ShownVariant, Table,
+};
 pub use settings::{
     Durability, InboxSettings, RedisSettings, RedisTarget, Scope, ServerSettings, Settings, Token,
 };

@@ -34,11 +34,13 @@ impl CallbackOn {
     pub const NONE: Self = Self(0);
     /// Delivered and dead: what a producer who leaves a number waits for.
     pub const USUAL: Self = Self(3);
+    /// Every final state.
+    pub const ALL: Self = Self(15);
 
     /// The states with these bits, as Redis keeps them; others are ignored.
     #[must_use]
     pub const fn of_bits(bits: u8) -> Self {
-        Self(bits & 15)
+        Self(bits & Self::ALL.0)
     }
 
     /// As Redis keeps them.

@@ -88,13 +88,39 @@ fn number(part: &str) -> Result<u64, BadPosition> {
     number.ok_or(BadPosition)
 }
 
+/// What happened to a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueueChange {
+    /// It was paused.
+    Paused,
+    /// It was resumed.
+    Resumed,
+    /// The downstream's answers shut its gate.
+    Shut,
+}
+
+impl QueueChange {
+    /// Every change.
+    pub const ALL: [Self; 3] = [Self::Paused, Self::Resumed, Self::Shut];
+
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Paused => "paused",
+            Self::Resumed => "resumed",
+            Self::Shut => "shut",
+        }
+    }
+}
+
 /// What changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
     /// A message stands in this state now.
     Message(MessageId, State),
-    /// The queue: `paused`, `resumed`, or `shut`, its gate.
-    Queue(&'static str),
+    /// This happened to the queue.
+    Queue(QueueChange),
 }
 
 /// A change and where it stands.

@@ -9,6 +9,7 @@ pub mod change;
 pub mod depth;
 pub mod details;
 pub mod draft;
+pub mod durability;
 pub mod endpoint;
 pub mod failing;
 pub mod filter;

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Moment, StateWord};
+use super::{Moment, StateWord, Vocabulary, Word};
+use crate::domain::change::QueueChange;
 
 /// A message has entered a state.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -25,10 +26,24 @@ pub struct MessageChangeView {
 pub struct QueueChangeView {
     /// When
     pub at: Moment,
-    /// paused, resumed, or shut: its gate
-    pub change: String,
+    /// What happened to it
+    pub change: QueueChangeWord,
     /// The queue
     pub queue: String,
+}
+
+/// What happened to a queue, as a word.
+pub type QueueChangeWord = Word<QueueChange>;
+
+impl Vocabulary for QueueChange {
+    const NAME: &'static str = "QueueChangeKind";
+    const DESCRIPTION: &'static str =
+        "What happened to a queue; shut: its gate, by the downstream's answers";
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn word(self) -> &'static str {
+        self.as_str()
+    }
 }
 
 /// Why changes may be missing, or the stream ends.

@@ -256,6 +256,12 @@ impl<'a> FailingView<'a> {
             last_error: failing.last_error.as_str().into(),
         }
     }
+
+    /// The same with a text of its own.
+    #[must_use]
+    pub fn into_owned(self) -> FailingView<'static> {
+        FailingView { last_error: self.last_error.into_owned().into(), ..self }
+    }
 }
 
 /// What the downstream answered in the end, or who decided without that; only where one of the two is.

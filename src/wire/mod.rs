@@ -38,12 +38,14 @@ mod pairs;
 mod payload;
 pub mod problem;
 pub mod pull;
+pub mod queue;
 pub mod receipt;
 pub mod retry;
 pub mod schedule;
 mod schema;
 mod state;
 mod texts;
+pub mod topic;
 mod word;
 
 use serde_json::Value;
@@ -60,6 +62,12 @@ pub use self::texts::{
     ContentType, Headers, Labels, MessageIdText, Name, QueueNameText, Reason, Text,
 };
 pub use self::word::{Vocabulary, Word};
+
+/// Where the schema of this name is in the document.
+#[must_use]
+pub fn reference_to(schema: &str) -> String {
+    format!("#/components/schemas/{schema}")
+}
 
 /// The schemas of values that parameters have as well as bodies.
 #[must_use]

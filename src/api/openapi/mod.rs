@@ -13,6 +13,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 use utoipa::openapi::OpenApi;
 
+use crate::api::policy_schema;
 use crate::wire;
 
 /// Where the document is.
@@ -25,7 +26,7 @@ const SCHEMAS: &str = include_str!("schemas.json");
 const PARAMETERS: &str = include_str!("parameters.json");
 
 /// The shapes of requests, in which null counts as absent.
-const ASKED: [&str; 3] = ["NewOperation", "OperationFilter", "Pause"];
+const ASKED: [&str; 2] = ["NewOperation", "OperationFilter"];
 
 /// The shapes of bodies that may be left out.
 const OPTIONAL: [&str; 3] = ["Claim", "Pause", "PauseSchedule"];
@@ -85,6 +86,9 @@ fn schemas(document: &mut Value) -> Value {
     }
     for (name, shape) in wire::shared() {
         schemas[name] = serde_json::to_value(shape).expect("its keys are texts");
+    }
+    for (name, shape) in policy_schema::schemas() {
+        schemas[name] = shape;
     }
     for name in wire::OVERLAPPING {
         if let Some(shape) = schemas[name].as_object_mut()

@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use super::super::exit::Exit;
+use super::answers;
 use super::kit::{Daemon, reply};
 
 /// What a daemon says that takes messages.
@@ -13,21 +14,19 @@ pub(super) const METRICS: &str = "tidegate_store_up 1\n";
 
 /// A queue that is paused, whose window is closed, and whose gate is shut.
 pub(super) fn queue() -> Value {
-    json!({"name": "sms", "counts": {"scheduled": 1, "ready": 2, "leased": 0, "uncertain": 0,
-            "accepted": 0, "delivered": 40, "dead": 3, "expired": 0, "cancelled": 0},
+    answers::queue(&json!({"counts": {"scheduled": 1, "ready": 2, "delivered": 40, "dead": 3},
         "oldest_ready_age_ms": 5000, "paused": {"until": null, "reason": "deploy", "by": "ann"},
         "window": {"open": false, "closes_at": null, "opens_at": "2026-11-21T10:00:00.000Z"},
         "rate": {"configured": "20/s", "observed_1m": 19.5},
         "gate": {"open": false, "kind": "alarm", "reason": "status 401: bad token", "until": null},
         "sending": {"state": "paused", "reason": "It was paused by ann (deploy).", "since": null, "until": null},
-        "failing": null,
-        "policy": {"concurrency": 16, "retry": {"initial": "5s"}}})
+        "policy": {"concurrency": 16, "retry": {"initial": "5s"}}}))
 }
 
 #[tokio::test]
 async fn queues_shows_counts_and_whether_each_sends() {
     let daemon = Daemon::with([
-        reply(200, json!({"queues": [queue()]})),
+        reply(200, answers::queues(&[queue()])),
         reply(200, json!({"status": "ready", "node": "A"})),
         reply(200, "tidegate_store_up 1\ntidegate_store_full{resource=\"disk\"} 0\n"),
     ])
@@ -77,14 +76,13 @@ async fn queue_shows_its_policy() {
 #[tokio::test]
 async fn resume_says_whether_there_was_anything_to_resume_and_what_still_holds() {
     let of = |sending: Value, resumed: Option<bool>| {
-        let mut queue = queue();
-        queue["sending"] = sending;
-        queue["failing"] =
+        let failing =
             json!({"since": "2026-11-21T08:58:00.000Z", "attempts": 4, "last_error": "timed out"});
+        let mut given = json!({"sending": sending, "failing": failing});
         if let Some(resumed) = resumed {
-            queue["resumed"] = resumed.into();
+            given["resumed"] = resumed.into();
         }
-        reply(200, queue)
+        reply(200, answers::queue(&given))
     };
     let open = || json!({"state": "open"});
     let failing = json!({"state": "failing"});
@@ -107,8 +105,7 @@ async fn resume_says_whether_there_was_anything_to_resume_and_what_still_holds()
 
 #[tokio::test]
 async fn pause_and_resume() {
-    let mut resumed = queue();
-    resumed["sending"] = json!({"state": "open"});
+    let resumed = answers::queue(&json!({}));
     let script =
         [reply(200, queue()), reply(200, queue()), reply(200, queue()), reply(200, resumed)];
     let daemon = Daemon::with(script).await;
@@ -169,10 +166,10 @@ async fn a_purge_that_gets_nowhere_ends_with_1() {
 
 #[tokio::test]
 async fn windows_are_listed_with_their_length() {
-    let windows = json!({"time_zone": "UTC", "windows": [
+    let windows = json!([
         {"opens_at": "2026-11-21T08:00:00.000Z", "closes_at": "2026-11-21T11:00:00.000Z"},
-        {"opens_at": "2026-11-22T08:00:00.000Z", "closes_at": "2026-11-22T08:30:00.000Z"}]});
-    let daemon = Daemon::with([reply(200, windows)]).await;
+        {"opens_at": "2026-11-22T08:00:00.000Z", "closes_at": "2026-11-22T08:30:00.000Z"}]);
+    let daemon = Daemon::with([reply(200, answers::windows("UTC", &windows))]).await;
     let done = daemon.run(&["windows", "erp", "--days", "2"]).await;
     assert_eq!(
         done.out,
@@ -182,7 +179,7 @@ async fn windows_are_listed_with_their_length() {
     );
     assert_eq!(daemon.lines(), ["GET /v1/queues/erp/windows?days=2"]);
     let always = json!([{"opens_at": null, "closes_at": null}]);
-    let daemon = Daemon::with([reply(200, json!({"time_zone": "UTC", "windows": always}))]).await;
+    let daemon = Daemon::with([reply(200, answers::windows("UTC", &always))]).await;
     let row = daemon.run(&["windows", "sms"]).await.out;
     let words: Vec<&str> = row.lines().nth(1).unwrap_or_default().split_whitespace().collect();
     assert_eq!(words, ["always", "never", "open", "now"], "{row}");
@@ -221,7 +218,7 @@ async fn nodes_say_which_one_answers_what_it_does_and_what_it_means_that_one_is_
 async fn queues_say_that_new_messages_are_refused_and_why() {
     let why = "the disk has 10 MiB left, less than the 32 MiB that intake needs";
     let full = "tidegate_store_up 1\ntidegate_store_full{resource=\"disk\"} 1\n";
-    let queues = || reply(200, json!({"queues": [queue()]}));
+    let queues = || reply(200, answers::queues(&[queue()]));
     let daemon = Daemon::with([
         queues(),
         reply(503, json!({"code": "store-full", "detail": why})),
@@ -247,5 +244,37 @@ async fn queues_say_that_new_messages_are_refused_and_why() {
     let said = "it is unknown whether new messages are taken: the token lacks the scope read";
     assert!(unknown.err.contains(said), "{}", unknown.err);
     let json = daemon.run(&["queues", "--output", "json"]).await;
-    assert_eq!(json.out, format!("{}\n", json!({"queues": [queue()]})), "the API's own answer");
+    assert_eq!(json.out, format!("{}\n", answers::queues(&[queue()])), "the API's own answer");
+}
+
+#[tokio::test]
+async fn topics_show_what_their_queues_lack() {
+    let waits = answers::topic(&json!({"queues": ["sms", "erp"], "pending": 3,
+        "oldest_pending_age_ms": 90_000, "waits_for": ["erp"]}));
+    let retired = answers::topic(&json!({"topic": "gone", "retired": true}));
+    let topics = json!({"topics": [waits, retired]});
+    let daemon = Daemon::with([reply(200, topics), reply(200, json!({"topics": []}))]).await;
+    let done = daemon.run(&["topics"]).await;
+    let lines: Vec<&str> = done.out.lines().map(str::trim_end).collect();
+    assert_eq!(
+        lines,
+        [
+            "TOPIC  QUEUES         PENDING  OLDEST  WAITS FOR",
+            "paid   sms, erp       3        1m 30s  erp",
+            "gone   sms (retired)  0",
+        ],
+        "{}",
+        done.out
+    );
+    assert!(daemon.run(&["topics"]).await.out.starts_with("no topics; add [topics.NAME]"));
+}
+
+#[tokio::test]
+async fn publish_prints_the_ids_and_says_which_queue_gets_its_message_later() {
+    let event = answers::event(&json!([{"queue": "sms", "id": "sms_01"},
+        {"queue": "erp", "id": "erp_01", "pending": true}]));
+    let daemon = Daemon::with([reply(201, event)]).await;
+    let done = daemon.run(&["publish", "paid", "-d", "{}"]).await;
+    assert_eq!((done.exit, done.out.as_str()), (Exit::Ok, "sms_01\nerp_01\n"));
+    assert!(done.err.contains("the event is kept; erp will get it later"), "{}", done.err);
 }

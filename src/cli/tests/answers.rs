@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 
 use crate::wire::exchange::ExchangeView;
 use crate::wire::message::{MessageList, MessageView};
+use crate::wire::queue::{QueueList, QueueView, WindowsAnswer};
 use crate::wire::schedule::WholeScheduleView;
+use crate::wire::topic::{EventAnswer, TopicView};
 
 /// `filled` with the fields of `given` in the place of its own; both are objects.
 fn answer<T: Serialize + DeserializeOwned>(mut filled: Value, given: &Value) -> Value {
@@ -33,36 +35,95 @@ pub(crate) fn schedule(given: &Value) -> Value {
     answer::<WholeScheduleView>(filled, given)
 }
 
+/// A queue; the parts that are objects are filled in too.
+pub(crate) fn queue(given: &Value) -> Value {
+    let filled = json!({
+        "name": "sms", "retired": false, "policy": {},
+        "counts": {"scheduled": 0, "ready": 0, "leased": 0, "uncertain": 0, "accepted": 0,
+            "delivered": 0, "dead": 0, "expired": 0, "cancelled": 0},
+        "kept_bytes": null, "oldest_ready_age_ms": null, "next_due_at": null, "paused": null,
+        "window": null, "rate": {"configured": null, "observed_1m": 0.0},
+        "gate": {"open": true, "until": null, "kind": null, "reason": null},
+        "sending": {"state": "open", "reason": "Messages are sent when they are due.",
+            "since": null, "until": null},
+        "failing": null, "durability": "disk",
+    });
+    let given = with_parts(
+        &filled,
+        given,
+        &[
+            ("paused", json!({"until": null, "reason": "", "by": "anonymous"})),
+            ("window", json!({"open": true, "closes_at": null, "opens_at": null})),
+        ],
+    );
+    answer::<QueueView>(filled, &given)
+}
+
+/// Queues.
+pub(crate) fn queues(queues: &[Value]) -> Value {
+    answer::<QueueList>(json!({ "queues": queues }), &json!({}))
+}
+
+/// The openings of a window.
+pub(crate) fn windows(time_zone: &str, windows: &Value) -> Value {
+    answer::<WindowsAnswer>(json!({ "time_zone": time_zone, "windows": windows }), &json!({}))
+}
+
+/// What came of an event.
+pub(crate) fn event(messages: &Value) -> Value {
+    answer::<EventAnswer>(json!({ "id": "paid_01", "messages": messages }), &json!({}))
+}
+
+/// A topic.
+pub(crate) fn topic(given: &Value) -> Value {
+    let filled = json!({
+        "topic": "paid", "queues": ["sms"], "retired": false, "pending": 0,
+        "oldest_pending_age_ms": null, "waits_for": [],
+    });
+    answer::<TopicView>(filled, given)
+}
+
+/// `filled` with the parts of `given` laid over its own, or over these; what else is given.
+fn with_parts(filled: &Value, given: &Value, parts: &[(&str, Value)]) -> Value {
+    let mut given = given.clone();
+    for (name, part) in given.as_object_mut().unwrap() {
+        let own = parts.iter().find(|(known, _)| known == name).map(|(_, part)| part.clone());
+        let own = own.or_else(|| filled.get(name).filter(|own| own.is_object()).cloned());
+        let (Some(Value::Object(mut own)), Some(within)) = (own, part.as_object()) else {
+            continue;
+        };
+        own.extend(within.clone());
+        *part = own.into();
+    }
+    given
+}
+
 /// A message; its last attempt and its probe are filled in too.
 pub(crate) fn message(given: &Value) -> Value {
     const AT: &str = "2026-11-21T08:00:00.000Z";
-    let mut filled = json!({
+    let filled = json!({
         "id": "sms_01", "queue": "sms", "state": "ready", "content_type": "application/json",
         "created_at": AT, "due_at": AT, "expires_at": null, "priority": 0, "group": null, "labels": {},
         "idempotency_key": null, "attempts": 0, "throttles": 0, "window_holds": 0, "rescues": 0,
         "next_attempt_at": null, "last_attempt": null, "final_at": null, "reason": null, "result": null,
         "held_by": [],
     });
-    let mut given = given.clone();
-    for (name, parts) in [
-        (
-            "last_attempt",
-            json!({ "attempt": 1, "started_at": AT, "ended_at": AT, "outcome": "retry",
-            "status_code": null, "error": null }),
-        ),
-        (
-            "probe",
-            json!({ "attempts": 0, "last_at": null, "status_code": null, "error": null,
-            "next_at": null }),
-        ),
-    ] {
-        let Some(part) = given.get(name).filter(|part| part.is_object()).cloned() else { continue };
-        filled[name] = parts;
-        for (name_within, value) in part.as_object().unwrap() {
-            filled[name][name_within] = value.clone();
-        }
-        given.as_object_mut().unwrap().remove(name);
-    }
+    let given = with_parts(
+        &filled,
+        given,
+        &[
+            (
+                "last_attempt",
+                json!({ "attempt": 1, "started_at": AT, "ended_at": AT, "outcome": "retry",
+                    "status_code": null, "error": null }),
+            ),
+            (
+                "probe",
+                json!({ "attempts": 0, "last_at": null, "status_code": null, "error": null,
+                    "next_at": null }),
+            ),
+        ],
+    );
     answer::<MessageView<'static>>(filled, &given)
 }
 

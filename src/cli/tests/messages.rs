@@ -13,7 +13,7 @@ fn message(id: &str, state: &str) -> Value {
 
 #[tokio::test]
 async fn get_says_what_holds_the_message() {
-    let queue = json!({"name": "sms", "counts": {}, "sending": {"state": "open"}, "window": null});
+    let queue = answers::queue(&json!({}));
     let script = [reply(200, message("sms_01", "scheduled")), reply(200, queue)];
     let daemon = Daemon::with(script).await;
     let done = daemon.run(&["get", "sms_01"]).await;
@@ -30,7 +30,7 @@ async fn get_says_until_when_the_queue_holds_the_message() {
     let at = "2026-11-21T16:45:00.000Z";
     let queue = |state: &str, reason: String| {
         let sending = json!({"state": state, "reason": reason, "since": null, "until": at});
-        reply(200, json!({"name": "sms", "counts": {}, "sending": sending}))
+        reply(200, answers::queue(&json!({"sending": sending})))
     };
     let held = |state: &str, held_by: Value| {
         let mut message = message("sms_01", state);
@@ -69,9 +69,8 @@ async fn get_says_until_when_the_queue_holds_the_message() {
 async fn get_says_when_the_window_is_closed_at_the_due_time() {
     let window = |from: &str, to: &str| json!({"opens_at": from, "closes_at": to});
     let of = |windows: Value| {
-        let queue = json!({"name": "sms", "counts": {}, "sending": {"state": "open"},
-            "window": {"open": true}});
-        let windows = json!({"time_zone": "UTC", "windows": windows});
+        let queue = answers::queue(&json!({"window": {"open": true}}));
+        let windows = answers::windows("UTC", &windows);
         [reply(200, message("sms_01", "scheduled")), reply(200, queue), reply(200, windows)]
     };
     let today = window("2026-11-21T08:00:00.000Z", "2026-11-21T11:00:00.000Z");

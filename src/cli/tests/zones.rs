@@ -18,22 +18,22 @@ fn commands() -> Vec<(&'static str, Vec<Reply>)> {
         "attempts": 1, "probe": {"attempts": 1, "next_at": AT},
         "last_attempt": {"started_at": AT, "ended_at": AT}}),
     );
-    let queue = json!({"name": "sms", "counts": {}, "paused": {"until": AT},
-        "sending": {"state": "paused", "until": AT, "reason": "It is paused."}});
-    let closed = json!({"name": "sms", "counts": {}, "sending": {"state": "closed", "until": AT,
-        "reason": format!("Its window is closed and opens at {AT}.")}});
-    let failing = json!({"name": "sms", "counts": {}, "sending": {"state": "failing"},
-        "failing": {"since": AT, "attempts": 3, "last_error": "timeout"}});
+    let queue = answers::queue(&json!({"paused": {"until": AT},
+        "sending": {"state": "paused", "until": AT, "reason": "It is paused."}}));
+    let closed = answers::queue(&json!({"sending": {"state": "closed", "until": AT,
+        "reason": format!("Its window is closed and opens at {AT}.")}}));
+    let failing = answers::queue(&json!({"sending": {"state": "failing"},
+        "failing": {"since": AT, "attempts": 3, "last_error": "timeout"}}));
     let schedule =
         answers::schedule(&json!({"cron": "0 9 * * *", "time_zone": "UTC", "next": [AT],
         "last": {"nominal_at": AT, "fired_at": AT, "message_id": "sms_1"}}));
     let operation = json!({"id": "op_1", "state": "done", "started_at": AT, "ended_at": AT,
         "filter": {"created_before": AT}});
-    let queues = |queue: &Value| reply(200, json!({"queues": [queue]}));
+    let queues = |queue: &Value| reply(200, answers::queues(&[queue.clone()]));
     let ready = || reply(200, json!({"status": "ready", "node": "A"}));
     let nodes = json!({"nodes": [{"id": "A", "started_at": AT}], "answered_by": "A"});
     let event = format!(
-        "id: 1\nevent: message\ndata: {{\"at\":\"{AT}\",\"id\":\"sms_1\",\"state\":\"dead\"}}\n\n"
+        "id: 1\nevent: message\ndata: {{\"at\":\"{AT}\",\"id\":\"sms_1\",\"queue\":\"sms\",\"state\":\"dead\"}}\n\n"
     );
     vec![
         ("get sms_1", vec![reply(200, message.clone())]),
@@ -49,8 +49,7 @@ fn commands() -> Vec<(&'static str, Vec<Reply>)> {
             "windows sms",
             vec![reply(
                 200,
-                json!({"time_zone": "Europe/Berlin",
-            "windows": [{"opens_at": AT, "closes_at": AT}]}),
+                answers::windows("Europe/Berlin", &json!([{"opens_at": AT, "closes_at": AT}])),
             )],
         ),
         ("schedule n", vec![reply(200, schedule)]),

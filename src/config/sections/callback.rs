@@ -5,7 +5,7 @@ use super::headers::headers;
 use super::retry;
 use crate::config::load::reader::{Field, Read};
 use crate::config::setting::{
-    Beside, Kind, Shown, custom, duration, list, parsed, settings, whole,
+    Beside, Bounds, Form, Kind, Shown, custom, duration, list, parsed, settings, whole,
 };
 use crate::domain::callback::{CallbackOn, CallbackPolicy, TIMEOUT_MS, default_retry};
 use crate::domain::callback_host::{CallbackHost, CallbackHosts};
@@ -39,7 +39,7 @@ settings! {
             SigningSecret.unset_means("none").example("\"${file:/etc/tidegate/callbacks.key}\""),
             |it| it.signing_secret.clone();
         /// When to try again. With the defaults a callback is tried for a day, at least once an hour.
-        _retry as "retry": Shown = RETRY, |it| Shown::Section(retry::Retry::shown(&it.retry));
+        _retry as "retry": Shown = RETRY.shows("queues.NAME.retry"), |it| Shown::Section(retry::Retry::shown(&it.retry));
     }
 }
 
@@ -99,6 +99,7 @@ fn states() -> impl Kind<Value = CallbackOn> {
     custom("a list of `delivered`, `dead`, `expired`, `cancelled`", read, |on: &CallbackOn| {
         Shown::List(on.words().into_iter().map(Shown::from).collect())
     })
+    .shown_as(Form::List(Box::new(Form::Plain(Bounds::Words(CallbackOn::ALL.words())))))
 }
 
 #[cfg(test)]

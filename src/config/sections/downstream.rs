@@ -6,7 +6,10 @@ use url::Url;
 
 use super::headers::headers;
 use crate::config::load::reader::{Field, Read};
-use crate::config::setting::{Bounds, Kind, Shown, Table, custom, duration, settings, word};
+use crate::config::setting::{
+    Bounds, DeclaredSection, Form, Kind, SIGNED, Shown, ShownSetting, ShownVariant, Table, custom,
+    duration, settings, word,
+};
 use crate::domain::endpoint::{HttpDownstream, Secret};
 use crate::domain::policy::Downstream;
 use crate::domain::units::format_duration;
@@ -35,7 +38,10 @@ settings! {
         kind as "type": Type = word(&TYPES, &TYPES_LATER).or(Type::Http), |_http| Type::Http;
         /// The address that is called. Redirects are not followed.
         url: Option<(Url, String)> =
-            target().required_where("required with `http`").example("\"https://sms.example/send\""),
+            target()
+                .required_where("required with `http`")
+                .example("\"https://sms.example/send\"")
+                .always_in_force(),
             |it| Some((it.url.clone(), it.url_shown.clone()));
         /// The method of the call.
         method: http::Method = method(&METHODS).or(http::Method::POST), |it| it.method.clone();
@@ -88,6 +94,26 @@ pub(in crate::config) fn view(downstream: &Downstream) -> Table {
             ("signing_secret", Shown::Secret(callback.signing_secret.is_some())),
         ]),
     }
+}
+
+/// What the manual says, and what is shown of each type.
+pub(in crate::config) fn declared() -> DeclaredSection {
+    let mut declared = Target::declared();
+    declared.shown.retain(|setting| setting.key != "type");
+    let of_callbacks = |setting: &ShownSetting| match setting.key {
+        // Messages may name their own.
+        "url" => Some(ShownSetting { may_be_unset: true, ..setting.clone() }),
+        "timeout" | SIGNED => Some(setting.clone()),
+        _ => None,
+    };
+    let callbacks = declared.shown.iter().filter_map(of_callbacks).collect();
+    declared.variants = vec![
+        ShownVariant { word: "http", shown: declared.shown.clone() },
+        ShownVariant { word: "null", shown: Vec::new() },
+        ShownVariant { word: "pull", shown: Vec::new() },
+        ShownVariant { word: "callbacks", shown: callbacks },
+    ];
+    declared
 }
 
 /// The url, and how it is shown: as written, so that references stay references, and without its
@@ -181,6 +207,10 @@ impl Kind for SigningSecret {
 
     fn bounds(&self) -> Bounds {
         Bounds::Told("`whsec_` and base64, or any text")
+    }
+
+    fn form(&self) -> Form {
+        Form::Secret
     }
 }
 

@@ -7,7 +7,7 @@ use http::HeaderName;
 
 use crate::config::load::reader::{Field, Read};
 use crate::config::load::sources::Layer;
-use crate::config::setting::{Kind, Shown, custom};
+use crate::config::setting::{Bounds, Form, Kind, Shown, custom};
 use crate::domain::endpoint::Secret;
 use crate::domain::headers::check_header;
 use crate::domain::message::HEADERS_MAX;
@@ -19,6 +19,7 @@ pub(in crate::config) fn headers(even_none: bool) -> impl Kind<Value = Vec<(Head
         Shown::Headers { names, even_none }
     };
     custom("a table of headers", read, show)
+        .shown_as(Form::List(Box::new(Form::Plain(Bounds::Told("the name of a header")))))
 }
 
 /// In the order of their names. A name in two spellings is a mistake within one layer; across

@@ -3,7 +3,10 @@
 use super::downstream::{TIMEOUT_MS, TIMEOUT_MS_MAX, address, method, shown};
 use super::headers::headers;
 use crate::config::load::reader::{Field, Read, Section};
-use crate::config::setting::{Kind, Shown, Table, custom, duration, list, settings, whole};
+use crate::config::setting::{
+    Bounds, DeclaredSection, Form, Kind, SIGNED, Shown, ShownSetting, Table, custom, duration,
+    list, settings, whole,
+};
 use crate::domain::endpoint::Secret;
 use crate::domain::outcome::OnUncertain;
 use crate::domain::policy::Downstream;
@@ -38,11 +41,14 @@ settings! {
         /// After this many probes without a clear answer, an operator decides.
         max_attempts: u32 = whole(1..=ATTEMPTS_MAX).or(5), |it| it.max_attempts;
         /// Time for the whole call.
-        timeout: Option<u64> = duration(1..=TIMEOUT_MS_MAX).unset_means("the downstream's").example("\"15s\""),
+        timeout: Option<u64> = duration(1..=TIMEOUT_MS_MAX)
+                .unset_means("the downstream's")
+                .example("\"15s\"")
+                .always_in_force(),
             |it| Some(it.timeout_ms);
         /// Sent with every probe; `{}` for none. Probes are signed like deliveries.
         headers: Option<Vec<(http::HeaderName, Secret)>> =
-            headers(true).unset_means("the downstream's").example("{}"), |it| Some(it.headers.clone());
+            headers(true).unset_means("the downstream's").example("{}").always_in_force(), |it| Some(it.headers.clone());
     }
 }
 
@@ -98,10 +104,22 @@ fn read(field: &Field<'_>, downstream: &Read<Downstream>) -> Read<ProbePolicy> {
     })
 }
 
+/// What the manual says, and what is shown.
+pub(in crate::config) fn declared() -> DeclaredSection {
+    let mut declared = Probe::declared();
+    declared.shown.push(ShownSetting {
+        key: SIGNED,
+        sentence: "Whether probes are signed, as deliveries are.".to_owned(),
+        form: Form::Plain(Bounds::Switch),
+        may_be_unset: false,
+    });
+    declared
+}
+
 /// The section in force. Whether probes are signed follows from the downstream.
 pub(in crate::config) fn view(probe: &ProbePolicy) -> Table {
     let mut table = Probe::shown(probe);
-    table.push("signed", Shown::Signed(probe.signing_secret.is_some()));
+    table.push(SIGNED, Shown::Signed(probe.signing_secret.is_some()));
     table
 }
 
@@ -132,6 +150,7 @@ fn read_target(field: &Field<'_>) -> Read<(String, String)> {
 fn status() -> impl Kind<Value = u16> {
     let accepted = "200 to 499, but 401, 407, 408, 425 and 429";
     custom(accepted, read_status, |status: &u16| Shown::Whole((*status).into()))
+        .shown_as(Form::Plain(Bounds::Whole(200..=499)))
 }
 
 /// What says nothing about the message must not be taken for a word on it.

@@ -59,7 +59,7 @@ settings! {
         /// Messages leave roughly in the order in which they became due.
         ordering: () = word(&[("none", ())], &["group"]).or(()), |_it| ();
         /// What is kept of finished messages.
-        _retention as "retention": Shown = beside(),
+        _retention as "retention": Shown = beside().shows("queues.NAME.retention"),
             |it| Shown::Table(retention::Kept::shown(&it.retention));
         /// How long a repeated idempotency key is recognised, at least.
         idempotency_window: u64 = duration(1..=LONG_MS).or(86_400_000), |it| it.idempotency_window_ms;
@@ -70,29 +70,29 @@ settings! {
             word(&UNCERTAIN.map(|chosen| (chosen.as_str(), chosen)), &[]).or(OnUncertain::Resend),
             |it| it.on_uncertain;
         /// How long the receipt of an accepted message may take.
-        _receipts as "receipts": Shown = beside(),
+        _receipts as "receipts": Shown = beside().shows("queues.NAME.receipts"),
             |it| Shown::Table(receipts::Receipts::shown(&it.receipts));
         /// The number of parts into which the queue is divided; more than one helps only on a Redis Cluster. Cannot change
         /// while the queue holds messages.
         shards: u16 = whole(1..=SHARDS_MAX).or(1), |it| it.shards;
         /// Who receives.
-        _downstream as "downstream": Shown = beside(),
+        _downstream as "downstream": Shown = beside().shows("queues.NAME.downstream"),
             |it| Shown::Section(downstream::view(&it.downstream));
         /// Whom to ask about an attempt whose outcome is unknown.
-        _probe as "probe": Shown = beside(),
+        _probe as "probe": Shown = beside().shows("queues.NAME.probe").or_nothing(),
             |it| it.probe.as_ref().map_or(Shown::Unset, |probe| Shown::Section(probe::view(probe)));
         /// When to try again.
-        _retry as "retry": Shown = beside(), |it| Shown::Section(retry::Retry::shown(&it.retry));
+        _retry as "retry": Shown = beside().shows("queues.NAME.retry"), |it| Shown::Section(retry::Retry::shown(&it.retry));
         /// The hours.
-        _window as "window": Shown = beside(), |it| {
+        _window as "window": Shown = beside().shows("queues.NAME.window").or_nothing(), |it| {
             it.window.as_ref().map_or(Shown::Unset, |it| Shown::Section(window::Hours::shown(it)))
         };
         /// Batches.
-        _batch as "batch": Shown = beside(), |it| {
+        _batch as "batch": Shown = beside().shows("queues.NAME.batch").or_nothing(), |it| {
             it.batch.as_ref().map_or(Shown::Unset, |it| Shown::Section(batch::Batch::shown(it)))
         };
         /// Who is told of final states.
-        _callback as "callback": Shown = beside(), |it| {
+        _callback as "callback": Shown = beside().shows("queues.NAME.callback").or_nothing(), |it| {
             let shown = callback::Callback::shown;
             it.callback.as_ref().map_or(Shown::Unset, |callback| Shown::Section(shown(callback)))
         };

@@ -2,7 +2,7 @@
 
 use crate::config::load::reader::{Field, Read, Section};
 use crate::config::setting::{
-    Kind, LONG_MS, Shown, custom, duration, list, number, settings, whole,
+    Bounds, Form, Kind, LONG_MS, Shown, custom, duration, list, number, settings, whole,
 };
 use crate::domain::message::DELAY_MS_MAX;
 use crate::domain::outcome::OnUncertain;
@@ -24,10 +24,10 @@ settings! {
             delays().unset_means("none").example("[\"5s\", \"5m\", \"30m\"]"),
             |it| it.schedule_ms.clone();
         /// The delay after the first attempt.
-        initial: Option<u64> = duration(1..=DELAY_MS_MAX).unset_is(RetryPolicy::default().initial_ms),
+        initial: Option<u64> = duration(1..=DELAY_MS_MAX).unset_is(RetryPolicy::default().initial_ms).at_times_without_effect(),
             |it| it.schedule_ms.is_none().then_some(it.initial_ms);
         /// Each further delay is this many times longer.
-        factor: Option<f64> = number(1.0..=FACTOR_MAX).unset_is(RetryPolicy::default().factor),
+        factor: Option<f64> = number(1.0..=FACTOR_MAX).unset_is(RetryPolicy::default().factor).at_times_without_effect(),
             |it| it.schedule_ms.is_none().then_some(it.factor);
         /// The longest delay.
         max: Option<u64> =
@@ -177,10 +177,12 @@ fn delays() -> impl Kind<Value = Vec<u64>> {
     custom("a list of durations, each `1ms` to `366d`", read, |delays: &Vec<u64>| {
         Shown::List(delays.iter().map(|delay_ms| format_duration(*delay_ms).into()).collect())
     })
+    .shown_as(Form::List(Box::new(Form::Plain(Bounds::Duration(1..=DELAY_MS_MAX)))))
 }
 
 fn status(accepted: &'static str, read: fn(&Field<'_>) -> Read<u16>) -> impl Kind<Value = u16> {
     custom(accepted, read, |status: &u16| Shown::Whole((*status).into()))
+        .shown_as(Form::Plain(Bounds::Whole(400..=599)))
 }
 
 /// Only these are ever in doubt.

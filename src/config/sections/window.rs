@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 
 use crate::config::load::reader::{Field, Read};
 use crate::config::setting::{
-    Kind, LONG_MS, Shown, Table, custom, duration, list, parsed, settings,
+    Form, Kind, LONG_MS, Shown, Table, custom, duration, list, parsed, settings,
 };
 use crate::domain::window::{BadWindow, Days, OpeningRule, TimeOfDay, Window};
 
@@ -26,7 +26,10 @@ settings! {
         closed_dates: Vec<Date> = list(date()).or(Vec::new()), |it| it.closed_dates().to_vec();
         /// No attempt starts if less than this time is left until the window closes.
         min_remaining: Option<u64> =
-            duration(0..=LONG_MS).unset_means("`downstream.timeout`").example("\"15s\""),
+            duration(0..=LONG_MS)
+                .unset_means("`downstream.timeout`")
+                .example("\"15s\"")
+                .always_in_force(),
             |it| Some(it.min_remaining_ms());
     }
 }
@@ -68,6 +71,11 @@ fn rule() -> impl Kind<Value = OpeningRule> {
             ("to", rule.to().to_string().into()),
         ]))
     })
+    .shown_as(Form::Texts(&[
+        ("days", "The days on which it begins"),
+        ("from", "A time of day"),
+        ("to", "A time of day, exclusive"),
+    ]))
 }
 
 fn read_rule(field: &Field<'_>) -> Read<OpeningRule> {

@@ -3,7 +3,8 @@
 //! Owns the three ways in which a setting can be left out. Refuses to know kinds (see `kinds`).
 
 use super::bounds::Bounds;
-use super::shown::Shown;
+use super::form::{Form, ShownSetting, ShownVariant};
+use super::shown::{SIGNED, Shown};
 use crate::config::load::reader::{Field, Read, Section};
 
 /// What the values of a setting are: how one is read, which ones are accepted, and how one is shown.
@@ -25,6 +26,19 @@ pub(in crate::config) trait Kind: Sized {
     /// The values that are accepted.
     fn bounds(&self) -> Bounds;
 
+    /// The form in which a value is shown.
+    fn form(&self) -> Form {
+        Form::Plain(self.bounds())
+    }
+
+    /// What is shown of the setting.
+    fn shown(&self, key: &'static str, sentence: &str, may_be_unset: bool) -> ShownSetting {
+        let form = self.form();
+        let key = if form == Form::Secret { SIGNED } else { key };
+        let may_be_unset = may_be_unset && self.show_unset() == Shown::Unset;
+        ShownSetting { key, sentence: sentence.trim().to_owned(), form, may_be_unset }
+    }
+
     /// If the setting is not set, this value holds.
     fn or(self, default: Self::Value) -> Or<Self> {
         Or { kind: self, default }
@@ -38,12 +52,20 @@ pub(in crate::config) trait Kind: Sized {
             told: None,
             example: None,
             is_required: false,
+            may_be_unset: false,
         }
     }
 
     /// If the setting is not set, there is no value, which the manual calls so.
     fn unset_means(self, told: &'static str) -> Optional<Self> {
-        Optional { kind: self, default: None, told: Some(told), example: None, is_required: false }
+        Optional {
+            kind: self,
+            default: None,
+            told: Some(told),
+            example: None,
+            is_required: false,
+            may_be_unset: true,
+        }
     }
 
     /// The setting must be set where nothing else takes its place, as the manual says in these words.
@@ -70,6 +92,9 @@ pub(in crate::config) trait Declaration {
 
     /// What the manual says of it; `None`: it is a section of its own.
     fn declared(&self, key: &'static str, sentence: &str) -> Option<Declared>;
+
+    /// What is shown of it.
+    fn shown(&self, key: &'static str, sentence: &str) -> ShownSetting;
 }
 
 /// One line of the manual.
@@ -96,8 +121,12 @@ pub struct Declared {
 pub struct DeclaredSection {
     /// The name, for example `queues.NAME.batch`.
     pub name: &'static str,
-    /// The settings, in the order in which they are shown.
+    /// The settings that the manual tells, in the order in which they are shown.
     pub settings: Vec<Declared>,
+    /// What is shown of the values in force.
+    pub shown: Vec<ShownSetting>,
+    /// What may be shown instead.
+    pub variants: Vec<ShownVariant>,
 }
 
 impl Declared {
@@ -133,6 +162,10 @@ where
         let default = self.kind.show(&self.default).toml().or_else(|| Some("{}".to_owned()));
         Some(Declared { default, ..Declared::of(&self.kind, key, sentence) })
     }
+
+    fn shown(&self, key: &'static str, sentence: &str) -> ShownSetting {
+        self.kind.shown(key, sentence, false)
+    }
 }
 
 /// A setting that may be left out.
@@ -142,9 +175,20 @@ pub(in crate::config) struct Optional<K: Kind> {
     told: Option<&'static str>,
     example: Option<&'static str>,
     is_required: bool,
+    may_be_unset: bool,
 }
 
 impl<K: Kind> Optional<K> {
+    /// Something holds where it is not set, and is shown.
+    pub(in crate::config) fn always_in_force(self) -> Self {
+        Self { may_be_unset: false, ..self }
+    }
+
+    /// Other settings may leave it without effect; nothing is shown then.
+    pub(in crate::config) fn at_times_without_effect(self) -> Self {
+        Self { may_be_unset: true, ..self }
+    }
+
     /// What the manual says in place of the default.
     pub(in crate::config) fn told(self, told: &'static str) -> Self {
         Self { told: Some(told), ..self }
@@ -178,6 +222,10 @@ impl<K: Kind> Declaration for Optional<K> {
             ..Declared::of(&self.kind, key, sentence)
         })
     }
+
+    fn shown(&self, key: &'static str, sentence: &str) -> ShownSetting {
+        self.kind.shown(key, sentence, self.may_be_unset)
+    }
 }
 
 /// A setting that must be set.
@@ -203,11 +251,17 @@ impl<K: Kind> Declaration for Required<K> {
         let is_required = true;
         Some(Declared { told, example, is_required, ..Declared::of(&self.kind, key, sentence) })
     }
+
+    fn shown(&self, key: &'static str, sentence: &str) -> ShownSetting {
+        self.kind.shown(key, sentence, false)
+    }
 }
 
 /// A setting that its section reads in plain Rust, because it depends on others or is a section of its own.
 pub(in crate::config) struct Beside {
     manual: Option<Manual>,
+    form: Form,
+    may_be_unset: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -220,7 +274,7 @@ struct Manual {
 
 /// A setting that is read in plain Rust and is a section of its own.
 pub(in crate::config) const fn beside() -> Beside {
-    Beside { manual: None }
+    Beside { manual: None, form: Form::Any, may_be_unset: false }
 }
 
 impl Beside {
@@ -230,12 +284,24 @@ impl Beside {
         told: &'static str,
         example: &'static str,
     ) -> Self {
-        Self { manual: Some(Manual { accepted, told, example, is_required: false }) }
+        let manual = Some(Manual { accepted, told, example, is_required: false });
+        Self { manual, form: Form::Any, may_be_unset: false }
     }
 
     /// The same of a setting that must be set.
     pub(in crate::config) const fn required(accepted: &'static str, example: &'static str) -> Self {
-        Self { manual: Some(Manual { accepted, told: "required", example, is_required: true }) }
+        let manual = Some(Manual { accepted, told: "required", example, is_required: true });
+        Self { manual, form: Form::Any, may_be_unset: false }
+    }
+
+    /// What is shown of it is the table of the section of this name.
+    pub(in crate::config) fn shows(self, section: &'static str) -> Self {
+        Self { form: Form::Section(section), ..self }
+    }
+
+    /// Nothing is shown where it is not set.
+    pub(in crate::config) fn or_nothing(self) -> Self {
+        Self { may_be_unset: true, ..self }
     }
 }
 
@@ -263,5 +329,10 @@ impl Declaration for Beside {
             example: Some(example),
             is_required,
         })
+    }
+
+    fn shown(&self, key: &'static str, sentence: &str) -> ShownSetting {
+        let (sentence, form) = (sentence.trim().to_owned(), self.form.clone());
+        ShownSetting { key, sentence, form, may_be_unset: self.may_be_unset }
     }
 }

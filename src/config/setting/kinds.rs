@@ -11,6 +11,7 @@ use config::ValueKind;
 
 use super::bounds::Bounds;
 use super::declaration::Kind;
+use super::form::Form;
 use super::shown::Shown;
 use crate::config::load::reader::{Field, Read};
 use crate::domain::units::{format_duration, format_size, parse_duration, parse_size};
@@ -305,6 +306,10 @@ impl<K: Kind> Kind for List<K> {
     fn bounds(&self) -> Bounds {
         Bounds::List(Box::new(self.0.bounds()))
     }
+
+    fn form(&self) -> Form {
+        Form::List(Box::new(self.0.form()))
+    }
 }
 
 /// A kind that only one section has: what the manual says of its values, how one is read and how one is shown.
@@ -317,14 +322,22 @@ where
     R: Fn(&Field<'_>) -> Read<T>,
     S: Fn(&T) -> Shown,
 {
-    Custom { accepted, read, show, value: PhantomData }
+    Custom { accepted, read, show, form: None, value: PhantomData }
 }
 
 pub(in crate::config) struct Custom<T, R, S> {
     accepted: &'static str,
     read: R,
     show: S,
+    form: Option<Form>,
     value: PhantomData<T>,
+}
+
+impl<T, R, S> Custom<T, R, S> {
+    /// A value is shown in this form, and not as a text.
+    pub(in crate::config) fn shown_as(self, form: Form) -> Self {
+        Self { form: Some(form), ..self }
+    }
 }
 
 impl<T, R, S> Kind for Custom<T, R, S>
@@ -344,5 +357,9 @@ where
 
     fn bounds(&self) -> Bounds {
         Bounds::Told(self.accepted)
+    }
+
+    fn form(&self) -> Form {
+        self.form.clone().unwrap_or_else(|| Form::Plain(self.bounds()))
     }
 }

@@ -5,6 +5,7 @@
 
 mod bounds;
 mod declaration;
+mod form;
 mod kinds;
 mod shown;
 mod toml_text;
@@ -12,10 +13,12 @@ mod toml_text;
 pub use bounds::Bounds;
 pub(super) use declaration::{Beside, Declaration, Kind, beside};
 pub use declaration::{Declared, DeclaredSection};
+pub use form::{Form, ShownSetting, ShownVariant};
 pub(super) use kinds::{
     LONG_MS, custom, duration, list, number, parsed, size, size_in_memory, switch, text, whole,
     word,
 };
+pub(super) use shown::SIGNED;
 pub use shown::{Shown, Table};
 pub(super) use toml_text::{MASK, write_section};
 
@@ -96,6 +99,13 @@ macro_rules! settings {
                 $crate::config::setting::DeclaredSection {
                     name: $section,
                     settings: settings.into_iter().flatten().collect(),
+                    shown: vec![
+                        $(Self::$field().shown(
+                            $crate::config::setting::settings!(@key $field $($key)?),
+                            concat!($($doc),+),
+                        ),)+
+                    ],
+                    variants: Vec::new(),
                 }
             }
         }

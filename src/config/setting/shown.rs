@@ -4,6 +4,9 @@
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+/// What JSON calls a secret, of which it shows whether there is one.
+pub(in crate::config) const SIGNED: &str = "signed";
+
 /// One value in force.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Shown {
@@ -91,7 +94,7 @@ impl Serialize for Table {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
         for (key, value) in &self.0 {
-            let key = if matches!(value, Shown::Secret(_)) { "signed" } else { key };
+            let key = if matches!(value, Shown::Secret(_)) { SIGNED } else { key };
             map.serialize_entry(key, value)?;
         }
         map.end()

@@ -12,7 +12,7 @@ use redis::{Value, cmd};
 use ulid::Ulid;
 
 use super::Events;
-use crate::domain::change::{Change, Place, Position, What};
+use crate::domain::change::{Change, Place, Position, QueueChange, What};
 use crate::domain::id::{MessageId, ULID_BYTES};
 use crate::domain::state::State;
 use crate::store::StoreError;
@@ -150,9 +150,9 @@ fn changes_of(
             }
             // A queue with several shards is paused in each of them.
             b"q" if shard.number == 0 => {
-                let words = ["paused", "resumed", "shut"];
-                if let Some(word) = words.into_iter().find(|word| word.as_bytes() == value) {
-                    add(What::Queue(word));
+                let is_it = |change: &QueueChange| change.as_str().as_bytes() == value;
+                if let Some(change) = QueueChange::ALL.into_iter().find(is_it) {
+                    add(What::Queue(change));
                 }
             }
             _ => {}
