@@ -1,5 +1,6 @@
 //! A word of a fixed list.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -28,6 +29,13 @@ pub enum Word<T> {
 }
 
 impl<T: Vocabulary> Word<T> {
+    /// This word.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
+        let known = T::ALL.iter().find(|meaning| meaning.word() == text);
+        known.map_or_else(|| Self::Other(text.to_owned()), |meaning| Self::Known(*meaning))
+    }
+
     /// The word as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -73,9 +81,8 @@ impl<T: Vocabulary> Serialize for Word<T> {
 
 impl<'de, T: Vocabulary> Deserialize<'de> for Word<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let known = T::ALL.iter().find(|meaning| meaning.word() == text);
-        Ok(known.map_or_else(|| Self::Other(text), |meaning| Self::Known(*meaning)))
+        let text = Cow::<str>::deserialize(deserializer)?;
+        Ok(Self::of(&text))
     }
 }
 
@@ -90,7 +97,7 @@ impl<T: Vocabulary> utoipa::PartialSchema for Word<T> {
 }
 
 impl<T: Vocabulary> utoipa::ToSchema for Word<T> {
-    fn name() -> std::borrow::Cow<'static, str> {
+    fn name() -> Cow<'static, str> {
         T::NAME.into()
     }
 }

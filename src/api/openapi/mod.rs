@@ -25,7 +25,7 @@ const SCHEMAS: &str = include_str!("schemas.json");
 const PARAMETERS: &str = include_str!("parameters.json");
 
 /// The shapes of requests, in which null counts as absent.
-const ASKED: [&str; 3] = ["NewOperation", "OperationFilter", "Pause"];
+const ASKED: [&str; 1] = ["Pause"];
 
 /// The shapes of bodies that may be left out.
 const OPTIONAL: [&str; 3] = ["Claim", "Pause", "PauseSchedule"];

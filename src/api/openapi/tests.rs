@@ -6,7 +6,7 @@ use std::path::Path;
 use super::*;
 use crate::api::fields::Shape;
 use crate::api::pull::{claim, settle};
-use crate::api::{change, receipts, router, schedule_fields, schedules};
+use crate::api::{change, operation_wish, receipts, router, schedule_fields, schedules};
 use crate::domain::draft;
 
 fn document() -> Value {
@@ -256,11 +256,13 @@ fn a_field_of_a_request_that_may_be_left_out_may_be_null() {
 
 #[test]
 fn a_request_has_the_fields_that_its_parser_knows() {
-    let parsers: [(&str, &Shape); 10] = [
+    let parsers: [(&str, &Shape); 12] = [
         ("Callback", &draft::CALLBACK),
         ("Claim", &claim::CLAIM),
         ("MessagePatch", &change::PATCH),
         ("NewMessage", &draft::MESSAGE),
+        ("NewOperation", &operation_wish::START),
+        ("OperationFilter", &operation_wish::FILTER),
         ("Receipt", &receipts::RECEIPT),
         ("Resolve", &change::RESOLVE),
         ("Settlement", &settle::ITEM),
