@@ -23,8 +23,10 @@ use super::paths::InQueue;
 use super::problem::Problem;
 use super::query::Query;
 use super::{Door, Shared};
+use crate::domain::doctor::index::{EXAMPLES_MAX, FaultFacts, not_complete, of_faults};
 use crate::domain::id::MessageId;
-use crate::store::{Audit, Finding, Queue, StoreError};
+use crate::domain::index_fault::Fault;
+use crate::store::{Audit, IndexFinding, Queue, StoreError};
 use crate::wire::audit::{
     AuditEndView, AuditLine, AuditProgressView, FaultCountsView, IndexFaultView,
 };
@@ -107,7 +109,7 @@ struct Telling {
     looked_before: u64,
     members: u64,
     /// By kind, in the order of their words.
-    faults: BTreeMap<&'static str, FaultCountsView>,
+    faults: BTreeMap<&'static str, (Fault, FaultFacts)>,
     lines: VecDeque<AuditLine>,
     told_at: Instant,
     work: Duration,
@@ -167,7 +169,7 @@ impl Telling {
         }
     }
 
-    fn take(&mut self, stepped: Result<Vec<Finding>, StoreError>) {
+    fn take(&mut self, stepped: Result<Vec<IndexFinding>, StoreError>) {
         let Some(audit) = &self.audit else { return };
         let shard = audit.shard.number;
         let (looked, is_done) = (self.looked_before + audit.progress().0, audit.is_done());
@@ -192,17 +194,22 @@ impl Telling {
         }
     }
 
-    fn note(&mut self, shard: u16, finding: &Finding) {
-        let counts = self.faults.entry(finding.fault.as_str()).or_default();
-        counts.found += 1;
-        counts.repaired += u64::from(finding.mended);
-        if counts.found <= TOLD_MAX {
-            let ulid = finding.member.get(..26).and_then(|text| Ulid::from_string(text).ok());
-            let id = ulid.map(|ulid| MessageId { queue: self.queue.policy.name.clone(), ulid });
+    fn note(&mut self, shard: u16, finding: &IndexFinding) {
+        let ulid = finding.member.get(..26).and_then(|text| Ulid::from_string(text).ok());
+        let id = ulid.map(|ulid| MessageId { queue: self.queue.policy.name.clone(), ulid });
+        let id = id.map(|id| id.to_string());
+        let known = self.faults.entry(finding.fault.as_str());
+        let (_, facts) = known.or_insert_with(|| (finding.fault, FaultFacts::default()));
+        facts.found += 1;
+        facts.repaired += u64::from(finding.mended);
+        if facts.examples.len() < EXAMPLES_MAX {
+            facts.examples.push(id.clone().unwrap_or_else(|| finding.member.clone()));
+        }
+        if facts.found <= TOLD_MAX {
             self.lines.push_back(AuditLine::Fault(IndexFaultView {
                 fault: finding.fault.into(),
                 shard,
-                id: id.map(|id| id.to_string()),
+                id,
                 member: finding.member.clone(),
                 repaired: finding.mended,
             }));
@@ -212,7 +219,12 @@ impl Telling {
     fn summary(&self) -> AuditLine {
         if let (Some(caller), false) = (&self.mends_for, self.faults.is_empty()) {
             let (queue, by) = (&self.queue.policy.name, caller.name());
-            tracing::warn!(%queue, by, faults = ?self.faults, "indexes disagreed with their records");
+            let faults: Vec<_> = self
+                .faults
+                .iter()
+                .map(|(word, (_, facts))| (word, facts.found, facts.repaired))
+                .collect();
+            tracing::warn!(%queue, by, ?faults, "indexes disagreed with their records (found, repaired)");
         }
         let members = Some(self.members);
         self.end(members, None)
@@ -224,13 +236,21 @@ impl Telling {
 
     /// The last line; without members it was cut short.
     fn end(&self, members: Option<u64>, problem: Option<&Problem>) -> AuditLine {
-        let counted = self.faults.iter().map(|(word, counts)| ((*word).to_owned(), *counts));
+        let name = &self.queue.policy.name;
+        let counted = self.faults.iter().map(|(word, (_, facts))| {
+            let FaultFacts { found, repaired, .. } = *facts;
+            ((*word).to_owned(), FaultCountsView { found, repaired })
+        });
+        let problem = problem.map(Problem::view);
+        let findings = self.faults.values().map(|(fault, facts)| of_faults(name, *fault, facts));
+        let cut = problem.as_ref().map(|problem| not_complete(name, &problem.detail));
         AuditLine::End(Box::new(AuditEndView {
             looked: members,
             of: members,
             faults: counted.collect(),
+            findings: findings.chain(cut).map(Into::into).collect(),
             complete: members.is_some(),
-            problem: problem.map(Problem::view),
+            problem,
         }))
     }
 }

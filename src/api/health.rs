@@ -31,7 +31,7 @@ pub(super) struct Readiness {
 }
 
 impl Readiness {
-    async fn probe(&self, door: &Door) -> Result<(), StoreError> {
+    pub(super) async fn probe(&self, door: &Door) -> Result<(), StoreError> {
         let mut last = self.last.lock().await;
         if let Some((at, result)) = &*last
             && at.elapsed() < PROBE_KEPT
@@ -67,10 +67,9 @@ pub(super) async fn readyz(State(door): Shared) -> Result<Response, Problem> {
         StoreError::Full(_) => Problem::store_full(error.to_string()),
         other => Problem::store_unavailable(other.to_string()),
     })?;
-    let achieved = door.store().servers.health().achieved();
     let answer = ReadyAnswer {
         status: "ready".to_owned(),
-        durability: achieved.map(|level| level.as_str().to_owned()),
+        durability: door.store().servers.health().achieved().map(Into::into),
         node: door.store().nodes.own_id().as_str().to_owned(),
     };
     Ok(Json(answer).into_response())

@@ -16,6 +16,7 @@ mod change;
 mod client;
 mod clock;
 mod cursor;
+mod doctor;
 mod events;
 mod fields;
 mod fingerprint;

@@ -11,8 +11,9 @@ use utoipa_axum::routes;
 
 use super::problem::{Code, Problem};
 use super::{
-    ApiState, Door, actions, audit, batch, change, clock, events, guard, health, list, messages,
-    openapi, operations, pull, queues, receipts, rollbacks, schedules, send, topics, try_call,
+    ApiState, Door, actions, audit, batch, change, clock, doctor, events, guard, health, list,
+    messages, openapi, operations, pull, queues, receipts, rollbacks, schedules, send, topics,
+    try_call,
 };
 
 /// The whole door.
@@ -63,6 +64,7 @@ pub(super) fn described() -> OpenApiRouter<Arc<Door>> {
         .routes(routes!(operations::stop))
         .routes(routes!(actions::list))
         .routes(routes!(health::nodes))
+        .routes(routes!(doctor::doctor))
         .routes(routes!(events::events))
         .routes(routes!(clock::clock))
         .routes(routes!(clock::resume))

@@ -18,9 +18,9 @@ use hyper::body::Incoming;
 use hyper::service::Service;
 use tower_service::Service as _;
 
-use super::health;
 use super::peer::Peer;
 use super::problem::Problem;
+use super::{doctor, health};
 
 /// Who answers what comes in; every connection asks it anew for each request. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -66,8 +66,18 @@ impl Service<Request<Incoming>> for Entrance {
 }
 
 fn waiting_router(why: Arc<ArcSwap<String>>) -> Router {
-    Router::new().route("/livez", get(health::livez)).fallback(move || {
-        let why = why.load_full();
-        async move { Problem::store_unavailable(why.as_str()) }
-    })
+    let why_of_doctor = Arc::clone(&why);
+    Router::new()
+        .route("/livez", get(health::livez))
+        .route(
+            doctor::PATH,
+            get(move || {
+                let why = why_of_doctor.load_full();
+                async move { doctor::while_waiting(&why) }
+            }),
+        )
+        .fallback(move || {
+            let why = why.load_full();
+            async move { Problem::store_unavailable(why.as_str()) }
+        })
 }

@@ -7,6 +7,8 @@ use serde_json::Value;
 use super::plain::plain;
 use super::times::Times;
 use crate::domain::gates::Gate;
+pub(crate) use crate::domain::human::count;
+use crate::domain::human::why_failed;
 use crate::domain::state::State;
 use crate::wire::Moment;
 use crate::wire::message::{FailingView, GateWord, MessageView, ProbeView};
@@ -140,21 +142,10 @@ pub(crate) fn due_ms(message: &MessageView<'_>) -> u64 {
 
 /// Why the last attempt failed, or why the message was given up.
 pub(crate) fn reason(message: &MessageView<'_>) -> Option<String> {
-    let given = message.reason.as_deref().map(plain);
     let last = message.last_attempt.as_ref();
-    let status = last.and_then(|last| last.status_code).map(|status| status.to_string());
+    let given = message.reason.as_deref().map(plain);
     let error = last.and_then(|last| last.error.as_deref()).map(plain);
-    let attempt = match (status, error.filter(|error| !error.is_empty())) {
-        (Some(status), Some(error)) if error.contains(&status) => Some(error),
-        (Some(status), Some(error)) => Some(format!("status {status}, {error}")),
-        (status, error) => error.or_else(|| status.map(|status| format!("status {status}"))),
-    };
-    match (given, attempt) {
-        (Some(given), Some(attempt)) if !given.contains(&attempt) => {
-            Some(format!("{given} ({attempt})"))
-        }
-        (given, attempt) => given.or(attempt),
-    }
+    why_failed(given.as_deref(), last.and_then(|last| last.status_code), error.as_deref())
 }
 
 /// Any value in a line: `a, b` for lists, `name=value` for objects, nothing for null.
@@ -173,11 +164,6 @@ pub(crate) fn word(value: &Value) -> String {
         }
         Value::Bool(_) | Value::Number(_) => value.to_string(),
     }
-}
-
-/// `1 attempt`, `2 attempts`.
-pub(crate) fn count(n: u64, noun: &str) -> String {
-    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
 }
 
 #[cfg(test)]

@@ -1,97 +1,89 @@
-//! `doctor`: asks the daemon how it is, and says what keeps messages from flowing.
+//! `doctor`: asks the daemon what is wrong, and shows it.
 //!
-//! Owns the questions and how findings are shown. Refuses to judge (`diagnosis`) and to look into the
-//! store (`checkup`).
+//! Owns the questions and how findings are shown. Refuses to judge: the daemon does. What a daemon cannot say of itself
+//! (that it is not there, or has no such answer) is said here.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Session;
 use super::args_admin::DoctorArgs;
 use super::checkup;
-use super::client::Target;
-use super::diagnosis;
+use super::client::{Client, Target};
 use super::exit::{Exit, Failure};
-use super::finding::{Finding, Weight};
-use super::intake::Intake;
 use super::plain::plain;
-use super::queues::{age, list, name_of};
-use crate::wire::message::{MessageList, MessageView};
-
-/// The time between two looks at a queue whose oldest message is old: does its age grow?
-const SECOND_LOOK: Duration = Duration::from_secs(1);
+use super::times::Times;
+use crate::domain::doctor::{About, FindingCode, Weight, not_checked};
+use crate::domain::time::rfc3339;
+use crate::wire::doctor::{DoctorAnswer, FindingView};
+use crate::wire::queue::QueueList;
 
 /// `doctor`.
 pub(crate) async fn doctor(args: &DoctorArgs, session: &mut Session) -> Result<Exit, Failure> {
-    let intake = Intake::ask(&session.client).await?;
-    let store = intake.store_address();
+    let answer = ask(&session.client, None).await?;
+    let (mut findings, store) = (answer.findings, answer.store);
     // Only the store knows the rest: asking on would end in one timeout after another.
-    if let Some(why) = intake.store_away() {
-        show(&[store_away(why)], store.as_deref(), session)?;
+    let is_away = findings.first().is_some_and(|first| first.code.is(FindingCode::StoreAway));
+    if is_away {
+        show(&findings, store.as_deref(), session)?;
         return Ok(Exit::Unreachable);
     }
-    let mut findings = intake.findings();
-    let nodes: Value = session.client.get(&Target::new(&["v1", "nodes"])).await?.read()?;
-    findings.extend(diagnosis::of_nodes(list(&nodes, "nodes")));
-    let before = queues(session).await?;
-    let is_old = |queue: &Value| age(queue).is_some_and(|ms| ms >= diagnosis::AGE_MS_WORTH_A_LOOK);
-    let after = if before.iter().any(is_old) {
-        tokio::time::sleep(SECOND_LOOK).await;
-        queues(session).await?
-    } else {
-        before.clone()
-    };
-    let dead = dead_messages(&after, session).await;
-    findings.extend(diagnosis::of_queues(&before, &after, &dead, &session.times()));
-    for queue in after.iter().filter(|_| !args.quick) {
-        findings.extend(checkup::of_queue(&name_of(queue), args.repair, session).await?);
+    if !args.quick {
+        match queues(session).await {
+            Ok(names) => {
+                for name in names {
+                    findings.extend(checkup::of_queue(&name, args.repair, session).await?);
+                }
+            }
+            Err(why) => findings.push(not_checked(About::Store, &why.what).into()),
+        }
     }
     show(&findings, store.as_deref(), session)
 }
 
-fn store_away(why: &Failure) -> Finding {
-    Finding::problem(
-        "store",
-        format!("the daemon is not ready: {}", why.what),
-        "start Redis, or correct [redis] in the configuration; accepted messages are kept, and the daemon goes on by itself",
-    )
-    .section("TidegateStoreDown")
+/// What is wrong, in the daemon's own words.
+async fn ask(client: &Client, about: Option<&'static str>) -> Result<DoctorAnswer, Failure> {
+    let target = Target::new(&["v1", "doctor"]);
+    let target = match about {
+        Some(about) => target.with("about", about),
+        None => target,
+    };
+    let answer = client.get(&target).await.map_err(|failure| {
+        if failure.exit == Exit::NotFound && failure.problem.is_some() {
+            return Failure::new(
+                Exit::Failure,
+                "this daemon is older than this command, and cannot say what is wrong (it has no GET /v1/doctor)",
+            )
+            .next("upgrade the daemon, or use the tidegate of its version");
+        }
+        failure
+    })?;
+    answer.read()
 }
 
-async fn queues(session: &Session) -> Result<Vec<Value>, Failure> {
-    let document: Value = session.client.get(&Target::new(&["v1", "queues"])).await?.read()?;
-    Ok(list(&document, "queues").to_vec())
+/// What keeps new messages out.
+pub(crate) async fn refusals(client: &Client) -> Result<Vec<FindingView>, Failure> {
+    Ok(ask(client, Some("intake")).await?.findings)
 }
 
-/// One dead message of each queue that has any; where it cannot be read, the finding goes without it.
-async fn dead_messages(
-    queues: &[Value],
-    session: &Session,
-) -> BTreeMap<String, MessageView<'static>> {
-    let mut found = BTreeMap::new();
-    for queue in queues.iter().filter(|queue| diagnosis::counted(queue, "dead") > 0) {
-        let name = name_of(queue);
-        let target = Target::new(&["v1", "queues", &name, "messages"])
-            .with("state", "dead")
-            .with("limit", "1");
-        let page = session.client.get(&target).await.and_then(|answer| answer.read());
-        let messages = page.map(|page: MessageList<'static>| page.messages).unwrap_or_default();
-        found.extend(messages.into_iter().next().map(|message| (name, message)));
-    }
-    found
+async fn queues(session: &Session) -> Result<Vec<String>, Failure> {
+    let found: QueueList = session.client.get(&Target::new(&["v1", "queues"])).await?.read()?;
+    Ok(found.queues.into_iter().map(|queue| queue.name).collect())
 }
 
-fn show(findings: &[Finding], store: Option<&str>, session: &mut Session) -> Result<Exit, Failure> {
-    let problems = findings.iter().filter(|finding| finding.weight == Weight::Problem).count();
+fn show(
+    findings: &[FindingView],
+    store: Option<&str>,
+    session: &mut Session,
+) -> Result<Exit, Failure> {
+    let times = session.times();
+    let problems = findings.iter().filter(|finding| finding.weight.is(Weight::Problem)).count();
     if session.screen.is_json() {
         let findings: Vec<_> = findings
             .iter()
             .map(|f| {
                 json!({
-                    "weight": f.weight.as_str(), "about": f.about, "what": f.what, "remedy": f.remedy,
-                    "runbook": f.runbook(),
+                    "weight": f.weight, "about": plain(&f.about), "what": what(f, &times),
+                    "remedy": plain(&f.remedy), "runbook": f.runbook,
                 })
             })
             .collect();
@@ -103,11 +95,11 @@ fn show(findings: &[Finding], store: Option<&str>, session: &mut Session) -> Res
             session.screen.line(&format!("messages are kept in: {}", plain(store)))?;
         }
         for finding in findings {
-            let Finding { weight, about, what, remedy, section: _ } = finding;
-            session.screen.line(&format!("{:8} {about}: {what}", weight.as_str()))?;
-            session.screen.line(&format!("         → {remedy}"))?;
-            if let Some(runbook) = finding.runbook() {
-                session.screen.line(&format!("           more: {runbook}"))?;
+            let (weight, about) = (finding.weight.as_str(), plain(&finding.about));
+            session.screen.line(&format!("{weight:8} {about}: {}", what(finding, &times)))?;
+            session.screen.line(&format!("         → {}", plain(&finding.remedy)))?;
+            if let Some(runbook) = &finding.runbook {
+                session.screen.line(&format!("           more: {}", plain(runbook)))?;
             }
         }
         session.screen.line(&match problems {
@@ -117,4 +109,13 @@ fn show(findings: &[Finding], store: Option<&str>, session: &mut Session) -> Res
         })?;
     }
     Ok(if problems == 0 { Exit::Ok } else { Exit::Failure })
+}
+
+/// What was found, its moment as all others.
+fn what(finding: &FindingView, times: &Times) -> String {
+    let detail = plain(&finding.detail);
+    match finding.at {
+        Some(at) => detail.replace(&rfc3339(at.0), &times.at(at.0)),
+        None => detail,
+    }
 }

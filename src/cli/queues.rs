@@ -10,8 +10,8 @@ use super::Session;
 use super::args_admin::{PauseArgs, WindowsArgs};
 use super::client::{Answer, Target};
 use super::describe::word;
+use super::doctor;
 use super::exit::{Exit, Failure};
-use super::intake::Intake;
 use super::moments;
 use super::plain::plain;
 use super::sending;
@@ -52,10 +52,10 @@ pub(crate) async fn queues(session: &mut Session) -> Result<Exit, Failure> {
 
 /// Says above what is shown of queues that the daemon takes no new messages, and why: the queues may look well meanwhile.
 async fn show_refusal(session: &mut Session) -> Result<(), Failure> {
-    match Intake::ask(&session.client).await {
-        Ok(intake) => {
-            for finding in intake.refusals() {
-                session.screen.sentence(0, &finding.what)?;
+    match doctor::refusals(&session.client).await {
+        Ok(refusals) => {
+            for finding in refusals {
+                session.screen.sentence(0, &finding.detail)?;
                 session.screen.sentence(2, &format!("next: {}", finding.remedy))?;
                 session.screen.line("")?;
             }
@@ -191,21 +191,6 @@ fn window_row(window: &OpeningView, times: &Times, zone: &TimeZone) -> Vec<Strin
         at.map_or_else(|| none.to_owned(), |at| times.at_in(at, zone))
     };
     vec![shown(opens, "always"), shown(closes, "never"), length.unwrap_or_default(), stands]
-}
-
-/// The objects of a list in an answer.
-pub(crate) fn list<'a>(document: &'a Value, key: &str) -> &'a [Value] {
-    document[key].as_array().map(Vec::as_slice).unwrap_or_default()
-}
-
-/// The name of a queue in an answer.
-pub(crate) fn name_of(queue: &Value) -> String {
-    word(queue.get("queue").or_else(|| queue.get("name")).unwrap_or(&Value::Null))
-}
-
-/// How long the oldest ready message has waited, in milliseconds.
-pub(crate) fn age(queue: &Value) -> Option<u64> {
-    queue["oldest_ready_age_ms"].as_u64()
 }
 
 /// Nested settings as dotted names.

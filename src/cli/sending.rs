@@ -1,13 +1,9 @@
-//! Whether a queue sends, as the tables show it, and what `doctor` finds in it.
+//! Whether a queue sends, as the tables show it.
 //!
 //! Owns the words for a shut gate and for a downstream that fails. Pure: a queue's view comes in.
 
-use serde_json::Value;
-
-use super::describe::{count, word};
-use super::finding::Finding;
 use super::plain::plain;
-use super::times::{Times, of_answer, span};
+use super::times::{Times, span};
 use crate::domain::time::rfc3339;
 use crate::wire::queue::{QueueView, SendingState, SendingView};
 
@@ -73,79 +69,6 @@ pub(crate) fn hold(sending: &SendingView, times: &Times) -> String {
     }
 }
 
-/// Whether nothing keeps it from sending.
-pub(crate) fn is_open(queue: &Value) -> bool {
-    matches!(queue["sending"]["state"].as_str(), None | Some("open"))
-}
-
-/// What is wrong at the downstream, in `doctor`'s words. A pause does not hide it.
-pub(crate) fn findings(name: &str, queue: &Value, times: &Times) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    if queue["gate"]["open"] == false {
-        findings.push(shut(name, &queue["gate"], times));
-    }
-    if queue["failing"].is_object() {
-        findings.push(failing(name, queue, times));
-    }
-    findings
-}
-
-fn shut(name: &str, gate: &Value, times: &Times) -> Finding {
-    let reason = word(&gate["reason"]);
-    let until =
-        of_answer(&gate["until"]).map_or_else(String::new, |at| format!(" until {}", times.at(at)));
-    if gate["kind"] == "throttle" {
-        return Finding::problem(
-            name,
-            format!("its gate is shut{until}: the downstream asks for fewer calls ({reason})"),
-            format!(
-                "it opens by itself; lower the queue's rate if this happens often; `tidegate resume {name}` opens it at once"
-            ),
-        )
-        .section("TidegateGateShut");
-    }
-    Finding::problem(
-        name,
-        format!(
-            "its gate is shut{until}: the downstream refuses our credentials or our address ({reason})"
-        ),
-        format!(
-            "correct downstream.url or downstream.headers and reload; `tidegate try {name}` makes one test call; `tidegate resume {name}` opens the gate at once"
-        ),
-    )
-    .section("TidegateGateShut")
-}
-
-fn failing(name: &str, queue: &Value, times: &Times) -> Finding {
-    let failing = &queue["failing"];
-    let attempts = count(failing["attempts"].as_u64().unwrap_or(0), "attempt");
-    let since = of_answer(&failing["since"])
-        .map_or_else(String::new, |at| format!(" since {}", times.at(at)));
-    Finding::problem(
-        name,
-        format!(
-            "its downstream is failing{since}: {attempts} in a row got no answer, 408 or 5xx; the last error: {}",
-            word(&failing["last_error"])
-        ),
-        format!(
-            "messages are kept and tried again; `tidegate try {name}` makes one test call; once the downstream is back, `tidegate retry {name}` makes due at once what waits for another attempt (--rate spreads it)"
-        ),
-    )
-    .section("TidegateDownstreamFailing")
-}
-
-/// Callback hosts that take no calls, of the node that was asked.
-pub(crate) fn hosts_left_alone(name: &str, hosts: f64) -> Finding {
-    Finding::problem(
-        name,
-        format!("callbacks fail: {hosts} of their hosts get no calls, or one at a time"),
-        format!(
-            "they are tried again by themselves, and callbacks are kept; the daemon's log names the hosts; `tidegate list {name} --state scheduled` shows the errors"
-        ),
-    )
-    .section("TidegateCallbacksFail")
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -183,21 +106,5 @@ mod tests {
             let queue: QueueView = serde_json::from_value(queue_answer(&queue)).unwrap();
             assert_eq!(cell(&queue, &times), text);
         }
-    }
-
-    #[test]
-    fn a_shut_gate_and_a_failing_downstream_have_their_remedies() {
-        let queue = json!({
-            "gate": {"open": false, "kind": "alarm", "reason": "status 401: bad token", "until": null},
-            "failing": {"since": "2026-11-21T08:58:00.000Z", "attempts": 4, "last_error": "timeout"},
-        });
-        let findings = findings("sms", &queue, &Times { now_ms: 0, zone: None });
-        assert!(findings[0].what.contains("status 401: bad token"));
-        assert!(findings[0].remedy.contains("`tidegate resume sms` opens the gate"));
-        assert!(
-            findings[1].what.contains("4 attempts in a row")
-                && findings[1].what.ends_with("timeout")
-        );
-        assert!(findings[1].remedy.contains("`tidegate retry sms`"));
     }
 }

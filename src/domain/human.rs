@@ -76,6 +76,31 @@ pub fn distance(at_ms: u64, now_ms: u64) -> String {
     }
 }
 
+/// So many of something, for example `1 message` or `3 messages`.
+#[must_use]
+pub fn count(n: u64, noun: &str) -> String {
+    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
+}
+
+/// Why a message was given up, or why its last attempt failed: the reason that was given, and what came of the attempt.
+#[must_use]
+pub fn why_failed(given: Option<&str>, status: Option<u16>, error: Option<&str>) -> Option<String> {
+    let status = status.map(|status| status.to_string());
+    let attempt = match (status, error.filter(|error| !error.is_empty())) {
+        (Some(status), Some(error)) if error.contains(&status) => Some(error.to_owned()),
+        (Some(status), Some(error)) => Some(format!("status {status}, {error}")),
+        (status, error) => {
+            error.map(str::to_owned).or_else(|| status.map(|status| format!("status {status}")))
+        }
+    };
+    match (given, attempt) {
+        (Some(given), Some(attempt)) if !given.contains(&attempt) => {
+            Some(format!("{given} ({attempt})"))
+        }
+        (given, attempt) => given.map(str::to_owned).or(attempt),
+    }
+}
+
 /// A duration for people: its two largest units, for example `3h 12m`; below a second `350ms`.
 #[must_use]
 pub fn span(ms: u64) -> String {

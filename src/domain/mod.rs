@@ -8,6 +8,7 @@ pub mod callback_host;
 pub mod change;
 pub mod depth;
 pub mod details;
+pub mod doctor;
 pub mod draft;
 pub mod durability;
 pub mod endpoint;

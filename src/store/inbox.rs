@@ -60,8 +60,8 @@ pub struct Inbox {
 struct Switch {
     is_enabled: AtomicBool,
     changed: Notify,
-    /// When streams of unknown queues were last looked for.
-    strayed_at: Mutex<Option<Instant>>,
+    /// When streams of unknown queues were last looked for, and how many there are, if that could be told.
+    stray: Mutex<Option<(Instant, Option<u64>)>>,
 }
 
 /// What lies in a stream.
@@ -245,31 +245,35 @@ impl Inbox {
         Ok(entries)
     }
 
-    /// How many streams have no queue, if that was not looked for a moment ago, and could be.
+    /// How many streams have no queue, as it was when last looked, which is now and then; `None`: it could not be told.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn stray_streams_now_and_then(&self) -> Result<Option<usize>, StoreError> {
+    pub async fn stray_streams(&self) -> Result<Option<u64>, StoreError> {
         {
-            let strayed_at = &self.switch.strayed_at;
-            let mut strayed_at = strayed_at.lock();
-            if strayed_at.is_some_and(|at| at.elapsed() < STRAY_EVERY) {
-                return Ok(None);
-            }
-            *strayed_at = Some(Instant::now());
+            let mut stray = self.switch.stray.lock();
+            let known = match *stray {
+                Some((at, known)) if at.elapsed() < STRAY_EVERY => return Ok(known),
+                Some((_, known)) => known,
+                None => None,
+            };
+            // Whoever comes meanwhile gets what is known.
+            *stray = Some((Instant::now(), known));
         }
-        let stray = self.stray_streams().await?;
+        let stray = self.look_for_strays().await?;
         for stream in stray.iter().flatten() {
             tracing::warn!(
                 stream,
                 "entries wait in a stream whose queue is not configured; add the queue, or mend the producer"
             );
         }
-        Ok(stray.map(|stray| stray.len()))
+        let found = stray.map(|stray| stray.len() as u64);
+        *self.switch.stray.lock() = Some((Instant::now(), found));
+        Ok(found)
     }
 
     /// Streams whose queue is not configured; `None`: there are too many keys to look for them.
-    async fn stray_streams(&self) -> Result<Option<Vec<String>>, StoreError> {
+    async fn look_for_strays(&self) -> Result<Option<Vec<String>>, StoreError> {
         let known: Vec<String> = self
             .wire
             .queues()

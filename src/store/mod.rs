@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 pub use across::{Erasures, Gauges, HandOuts, WakeUps};
 pub use actions::{ActionOutcome, Actions, NewAction, NotedAction};
-pub use audit::{Audit, Audits, Books, Finding};
+pub use audit::{Audit, Audits, Books, IndexFinding};
 pub use clock::alarm::ClockAlarm;
 pub use clock::time::Clock;
 pub use events::{Events, Heard, Subscription};

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::doctor::FindingView;
 use super::problem::ProblemView;
 use super::{Vocabulary, Word};
 use crate::domain::index_fault::Fault;
@@ -77,6 +78,9 @@ pub struct AuditEndView {
     pub of: Option<u64>,
     /// By kind
     pub faults: BTreeMap<String, FaultCountsView>,
+    /// The same in words, each kind with its remedy
+    #[serde(default)]
+    pub findings: Vec<FindingView>,
     /// Everything was looked at
     pub complete: bool,
     /// Why it was cut short

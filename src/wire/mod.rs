@@ -30,6 +30,7 @@ pub mod attempt;
 pub mod audit;
 pub mod callback_event;
 pub mod change;
+pub mod doctor;
 mod duration;
 pub mod exchange;
 pub mod message;

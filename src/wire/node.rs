@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::queue::DurabilityWord;
 use super::{Moment, Vocabulary, Word};
 use crate::domain::loss::LossCause;
 
@@ -22,7 +23,7 @@ pub struct ReadyAnswer {
     pub status: String,
     /// How safe what it takes in is now; null: the configured level is not met everywhere
     #[schema(required)]
-    pub durability: Option<String>,
+    pub durability: Option<DurabilityWord>,
     /// The node's id
     pub node: String,
 }

@@ -16,7 +16,7 @@ use ulid::Ulid;
 use crate::domain::spread::spread;
 use crate::engine::Pulse;
 use crate::engine::cadence::{self, Next, Pass};
-use crate::store::{Audit, Finding, Queue, Shard, Store, StoreError};
+use crate::store::{Audit, IndexFinding, Queue, Shard, Store, StoreError};
 
 /// The time between two passes.
 const EVERY: Duration = Duration::from_secs(1);
@@ -191,8 +191,8 @@ impl Auditor {
     }
 }
 
-fn log(queue: &Queue, shard: &Shard, finding: &Finding) {
-    let Finding { fault, member, mended } = finding;
+fn log(queue: &Queue, shard: &Shard, finding: &IndexFinding) {
+    let IndexFinding { fault, member, mended } = finding;
     let name = &queue.policy.name;
     let (ulid, rest) = member.split_at_checked(26).unwrap_or((member, ""));
     // Most are ids of messages, some with a mark behind.

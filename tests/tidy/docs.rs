@@ -21,7 +21,7 @@ fn every_command_in_the_docs_exists() {
 #[test]
 fn sections_of_the_runbook_that_doctor_names_exist() {
     let runbook = read("docs/runbook.md");
-    let files = files_below(&["src/cli"], "rs");
+    let files = files_below(&["src/domain/doctor"], "rs");
     let named: BTreeSet<_> = files.iter().flat_map(|file| sections_in(&file.text)).collect();
     assert!(named.len() > 10, "doctor names only {named:?}");
     no_faults(named.iter().filter_map(|name| {

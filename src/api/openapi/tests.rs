@@ -37,6 +37,7 @@ fn every_route_of_the_contract_is_described() {
         "GET /readyz",
         "GET /v1/actions",
         "GET /v1/clock",
+        "GET /v1/doctor",
         "GET /v1/events",
         "GET /v1/messages/{id}",
         "GET /v1/messages/{id}/attempts",

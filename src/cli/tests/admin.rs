@@ -5,12 +5,14 @@ use serde_json::{Value, json};
 
 use super::super::exit::Exit;
 use super::answers;
-use super::kit::{Daemon, reply};
+use super::kit::{Daemon, Reply, reply};
 
-/// What a daemon says that takes messages.
-pub(super) const READY: &str = r#"{"status": "ready", "node": "A"}"#;
-/// Metrics without a finding.
-pub(super) const METRICS: &str = "tidegate_store_up 1\n";
+/// That new messages are refused, as the daemon says it.
+fn refusal(code: &str, why: &str, remedy: &str) -> Reply {
+    let detail = format!("new messages are refused: {why}");
+    let given = json!({"code": code, "detail": detail, "remedy": remedy});
+    reply(200, answers::doctor(&[answers::finding(&given)]))
+}
 
 /// A queue that is paused, whose window is closed, and whose gate is shut.
 pub(super) fn queue() -> Value {
@@ -25,12 +27,9 @@ pub(super) fn queue() -> Value {
 
 #[tokio::test]
 async fn queues_shows_counts_and_whether_each_sends() {
-    let daemon = Daemon::with([
-        reply(200, answers::queues(&[queue()])),
-        reply(200, json!({"status": "ready", "node": "A"})),
-        reply(200, "tidegate_store_up 1\ntidegate_store_full{resource=\"disk\"} 0\n"),
-    ])
-    .await;
+    let daemon =
+        Daemon::with([reply(200, answers::queues(&[queue()])), reply(200, answers::doctor(&[]))])
+            .await;
     let done = daemon.run(&["queues"]).await;
     let lines: Vec<&str> = done.out.lines().collect();
     assert!(lines[0].starts_with("QUEUE  SCHEDULED  READY"), "{}", done.out);
@@ -40,19 +39,16 @@ async fn queues_shows_counts_and_whether_each_sends() {
         assert!(!lines[0].contains(empty), "an empty column takes space: {}", done.out);
     }
     assert!(lines[1].ends_with("paused (deploy)"), "{}", done.out);
-    assert_eq!(daemon.lines(), ["GET /v1/queues", "GET /readyz", "GET /metrics"]);
+    assert_eq!(daemon.lines(), ["GET /v1/queues", "GET /v1/doctor?about=intake"]);
 }
 
 #[tokio::test]
 async fn queue_shows_its_policy() {
-    let full = json!({"code": "store-full", "detail": "the disk has 10 MiB left"});
     let daemon = Daemon::with([
         reply(200, queue()),
-        reply(200, "{}"),
-        reply(200, "tidegate_store_up 1\n"),
+        reply(200, answers::doctor(&[])),
         reply(200, queue()),
-        reply(503, full),
-        reply(200, "tidegate_store_up 1\ntidegate_store_full{resource=\"disk\"} 1\n"),
+        refusal("store-full", "the disk has 10 MiB left", "free space"),
     ])
     .await;
     let done = daemon.run(&["queue", "sms"]).await;
@@ -67,10 +63,9 @@ async fn queue_shows_its_policy() {
     }
     assert!(!done.out.contains("refused"), "{}", done.out);
     let refused = daemon.run(&["queue", "sms"]).await.out;
-    let begins =
-        "new messages are refused: the disk has 10 MiB left (store-full)\n  next: free space";
+    let begins = "new messages are refused: the disk has 10 MiB left\n  next: free space\n";
     assert!(refused.starts_with(begins) && refused.contains("policy.concurrency"), "{refused}");
-    assert_eq!(daemon.lines()[..3], ["GET /v1/queues/sms", "GET /readyz", "GET /metrics"]);
+    assert_eq!(daemon.lines()[..2], ["GET /v1/queues/sms", "GET /v1/doctor?about=intake"]);
 }
 
 #[tokio::test]
@@ -219,17 +214,13 @@ async fn nodes_say_which_one_answers_what_it_does_and_what_it_means_that_one_is_
 #[tokio::test]
 async fn queues_say_that_new_messages_are_refused_and_why() {
     let why = "the disk has 10 MiB left, less than the 32 MiB that intake needs";
-    let full = "tidegate_store_up 1\ntidegate_store_full{resource=\"disk\"} 1\n";
     let queues = || reply(200, answers::queues(&[queue()]));
     let daemon = Daemon::with([
         queues(),
-        reply(503, json!({"code": "store-full", "detail": why})),
-        reply(200, full),
+        refusal("store-full", why, "free space on the disk"),
         queues(),
-        reply(503, json!({"code": "draining", "detail": "it stops"})),
-        reply(200, "tidegate_store_up 1\n"),
+        refusal("draining", "it is stopping", "start it again"),
         queues(),
-        reply(200, READY),
         reply(403, json!({"code": "forbidden", "detail": "the token lacks the scope read"})),
         queues(),
     ])

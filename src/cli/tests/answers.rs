@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::wire::action::{ActionList, ActionView};
+use crate::wire::doctor::{DoctorAnswer, FindingView};
 use crate::wire::exchange::ExchangeView;
 use crate::wire::message::{MessageList, MessageView};
 use crate::wire::node::{NodeList, NodeView};
@@ -128,6 +129,20 @@ pub(crate) fn nodes(nodes: &[Value]) -> Value {
     let own = nodes.last().map_or(json!(""), |node| node["id"].clone());
     let filled = json!({ "nodes": nodes, "config_agrees": agrees, "answered_by": own });
     answer::<NodeList>(filled, &json!({}))
+}
+
+/// A finding of `doctor`.
+pub(crate) fn finding(given: &Value) -> Value {
+    let filled = json!({
+        "code": "paused", "queue": null, "weight": "problem", "about": "store", "detail": "it is wrong",
+        "remedy": "mend it", "runbook": null, "at": null,
+    });
+    answer::<FindingView>(filled, given)
+}
+
+/// What the daemon finds wrong.
+pub(crate) fn doctor(findings: &[Value]) -> Value {
+    answer::<DoctorAnswer>(json!({ "findings": findings, "store": null }), &json!({}))
 }
 
 /// An operation.

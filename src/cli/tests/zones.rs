@@ -22,15 +22,14 @@ fn commands() -> Vec<(&'static str, Vec<Reply>)> {
         "sending": {"state": "paused", "until": AT, "reason": "It is paused."}}));
     let closed = answers::queue(&json!({"sending": {"state": "closed", "until": AT,
         "reason": format!("Its window is closed and opens at {AT}.")}}));
-    let failing = answers::queue(&json!({"sending": {"state": "failing"},
-        "failing": {"since": AT, "attempts": 3, "last_error": "timeout"}}));
+    let failing = answers::finding(&json!({"code": "downstream-failing", "at": AT,
+        "detail": format!("its downstream is failing since {AT}")}));
     let schedule =
         answers::schedule(&json!({"cron": "0 9 * * *", "time_zone": "UTC", "next": [AT],
         "last": {"nominal_at": AT, "fired_at": AT, "message_id": "sms_1"}}));
     let operation = answers::operation(&json!({"started_at": AT, "ended_at": AT,
         "filter": {"created_before": AT}}));
-    let queues = |queue: &Value| reply(200, answers::queues(&[queue.clone()]));
-    let ready = || reply(200, json!({"status": "ready", "node": "A"}));
+    let queues = |queue: &Value| reply(200, answers::queues(std::slice::from_ref(queue)));
     let nodes = answers::nodes(&[answers::node(&json!({"started_at": AT}))]);
     let event = format!(
         "id: 1\nevent: message\ndata: {{\"at\":\"{AT}\",\"id\":\"sms_1\",\"queue\":\"sms\",\"state\":\"dead\"}}\n\n"
@@ -42,7 +41,7 @@ fn commands() -> Vec<(&'static str, Vec<Reply>)> {
             "reschedule sms_1 --delay 1h",
             vec![reply(200, answers::message(&json!({"state": "scheduled", "due_at": AT})))],
         ),
-        ("queues", vec![queues(&queue), ready(), reply(200, "tidegate_store_up 1\n")]),
+        ("queues", vec![queues(&queue), reply(200, answers::doctor(&[]))]),
         ("queue sms", vec![reply(200, closed)]),
         ("pause sms --until 2026-11-21T09:00:00Z", vec![reply(200, queue)]),
         (
@@ -58,15 +57,7 @@ fn commands() -> Vec<(&'static str, Vec<Reply>)> {
         ("nodes", vec![reply(200, nodes)]),
         ("clock", vec![reply(200, json!({"now": AT, "alarm": null}))]),
         ("events --limit 1", vec![reply(200, event.as_str())]),
-        (
-            "doctor --quick",
-            vec![
-                ready(),
-                reply(200, "tidegate_store_up 1\n"),
-                reply(200, json!({"nodes": []})),
-                queues(&failing),
-            ],
-        ),
+        ("doctor --quick", vec![reply(200, answers::doctor(&[failing]))]),
     ]
 }
 

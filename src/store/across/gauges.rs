@@ -125,7 +125,7 @@ async fn refresh_inbox(gauges: &Gauges) -> Result<(), StoreError> {
     }
     let rejected = i64::try_from(gauges.inbox.rejected().await?).unwrap_or(i64::MAX);
     metrics.intake.inbox_rejected_kept.set(rejected);
-    if let Some(stray) = gauges.inbox.stray_streams_now_and_then().await? {
+    if let Some(stray) = gauges.inbox.stray_streams().await? {
         metrics.intake.inbox_stray_streams.set(i64::try_from(stray).unwrap_or(i64::MAX));
     }
     Ok(())

@@ -41,7 +41,7 @@ const STRIKE_MAX: usize = 2;
 
 /// A disagreement that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
+pub struct IndexFinding {
     /// Of what kind.
     pub fault: Fault,
     /// The message's ULID, or the member of the index.
@@ -174,7 +174,7 @@ impl Audits {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`]: the same page is looked at again by the next call.
-    pub async fn step(&self, audit: &mut Audit) -> Result<Vec<Finding>, StoreError> {
+    pub async fn step(&self, audit: &mut Audit) -> Result<Vec<IndexFinding>, StoreError> {
         let findings = match audit.stage {
             AuditStage::Open => {
                 audit.books = self.books(&audit.shard).await?;
@@ -204,7 +204,7 @@ impl Audits {
         &self,
         audit: &mut Audit,
         at: usize,
-    ) -> Result<Vec<Finding>, StoreError> {
+    ) -> Result<Vec<IndexFinding>, StoreError> {
         let page = self.page(audit, STRUCTURES[at], audit.page_max()).await?;
         let findings = self.judge(audit, STRUCTURES[at], page.faults, false).await?;
         audit.weights[usize::from(STRUCTURES[at] == "dead")] += page.weight;
@@ -212,7 +212,7 @@ impl Audits {
         Ok(findings)
     }
 
-    async fn audit_records(&self, audit: &mut Audit) -> Result<Vec<Finding>, StoreError> {
+    async fn audit_records(&self, audit: &mut Audit) -> Result<Vec<IndexFinding>, StoreError> {
         let page = self.page(audit, "records", audit.page_max()).await?;
         let findings = self.judge(audit, "", page.faults, false).await?;
         page.entries.iter().for_each(|entry| audit.waits.gather(entry));
@@ -226,7 +226,7 @@ impl Audits {
     }
 
     /// Who was not met in the walk, and who was met twice.
-    async fn audit_judge(&self, audit: &mut Audit) -> Result<Vec<Finding>, StoreError> {
+    async fn audit_judge(&self, audit: &mut Audit) -> Result<Vec<IndexFinding>, StoreError> {
         let (fault, entries) = match audit.waits.take_missing(PUT_BACK_MAX) {
             missing if missing.is_empty() => {
                 (Fault::Duplicate, audit.waits.take_suspects(STRIKE_MAX))
@@ -242,7 +242,7 @@ impl Audits {
     }
 
     /// Where all else is mended, what the books still lack is the counter's fault.
-    async fn audit_close(&self, audit: &mut Audit) -> Result<Vec<Finding>, StoreError> {
+    async fn audit_close(&self, audit: &mut Audit) -> Result<Vec<IndexFinding>, StoreError> {
         let books = self.books(&audit.shard).await?;
         audit.enter(AuditStage::Done);
         if audit.left > 0 || audit.unreadable > 0 {
@@ -280,7 +280,7 @@ impl Audits {
         structure: &str,
         found: Vec<(Fault, String)>,
         is_doubtful: bool,
-    ) -> Result<Vec<Finding>, StoreError> {
+    ) -> Result<Vec<IndexFinding>, StoreError> {
         let (unreadable, found): (Vec<_>, Vec<_>) =
             found.into_iter().partition(|(fault, _)| *fault == Fault::Unreadable);
         audit.unreadable += unreadable.len() as u64;
@@ -290,15 +290,18 @@ impl Audits {
             holds = self.mend(queue, shard, structure, &found, audit.mends).await?;
         }
         let held = found.into_iter().zip(holds).filter_map(|(found, holds)| holds.then_some(found));
-        let held = held.map(|(fault, member)| Finding { fault, member, mended: audit.mends });
-        let unreadable =
-            unreadable.into_iter().map(|(fault, member)| Finding { fault, member, mended: false });
-        let findings: Vec<Finding> = held.chain(unreadable).collect();
+        let held = held.map(|(fault, member)| IndexFinding { fault, member, mended: audit.mends });
+        let unreadable = unreadable.into_iter().map(|(fault, member)| IndexFinding {
+            fault,
+            member,
+            mended: false,
+        });
+        let findings: Vec<IndexFinding> = held.chain(unreadable).collect();
         audit.left += findings.iter().filter(|finding| !finding.mended).count() as u64;
         Ok(findings)
     }
 
-    fn count_findings(&self, audit: &Audit, findings: &[Finding]) {
+    fn count_findings(&self, audit: &Audit, findings: &[IndexFinding]) {
         let metrics = self.wire.metrics();
         for finding in findings {
             let queue = audit.queue.policy.name.to_string();

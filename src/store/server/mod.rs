@@ -14,6 +14,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
+use crate::domain::doctor::store::Resource;
 use crate::store::redis::link::Link;
 use crate::store::wire::Wire;
 use crate::store::wire::health::Health;
@@ -49,6 +50,18 @@ impl Servers {
     #[must_use]
     pub fn calm_for(&self) -> Duration {
         self.wire.calm_for()
+    }
+
+    /// Which Redis keeps the messages, without its password.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.wire.settings.address()
+    }
+
+    /// What any server has too little of, so that it takes no more messages.
+    #[must_use]
+    pub fn short_of(&self) -> Vec<Resource> {
+        self.wire.capacity.short_of()
     }
 
     /// The rollbacks that this node has seen since it started, the newest last.

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::Wire;
 use crate::config::RedisTarget;
+use crate::domain::doctor::store::Resource;
 use crate::domain::human::size;
 use crate::store::StoreError;
 use crate::store::redis::link::slot;
@@ -83,6 +84,15 @@ impl Capacity {
             Some(why) => Err(StoreError::Full(why.clone())),
             None => Ok(()),
         }
+    }
+
+    /// What any server has too little of.
+    pub(in crate::store) fn short_of(&self) -> Vec<Resource> {
+        let places = self.places.load();
+        let memory = places.iter().any(|place| place.memory.is_some());
+        let disk = places.iter().any(|place| place.disk.is_some());
+        let found = [(memory, Resource::Memory), (disk, Resource::Disk)];
+        found.into_iter().filter_map(|(is_short, of)| is_short.then_some(of)).collect()
     }
 
     /// Looks at what the servers say, and at the disk of a managed one.

@@ -142,6 +142,12 @@ impl Health {
         self.seen.load().iter().map(|seen| seen.level.holds).min()
     }
 
+    /// Why a server may hold no new messages, if one may not; the text names the remedy.
+    #[must_use]
+    pub fn why_unfit(&self) -> Option<String> {
+        self.seen.load().iter().find_map(|seen| seen.unfit.clone())
+    }
+
     /// How long Redis has been there without a restart, a failover or an outage, as far as this node
     /// knows: leases are not reaped before one lease of that.
     #[must_use]

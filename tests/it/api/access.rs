@@ -57,6 +57,7 @@ async fn each_scope_opens_its_own_routes() {
         (Method::GET, messages, &read),
         (Method::GET, "/v1/queues", &read),
         (Method::GET, "/v1/nodes", &read),
+        (Method::GET, "/v1/doctor", &read),
         (Method::GET, "/metrics", &read),
         (Method::POST, "/v1/queues/jobs/pause", &operate),
         (Method::POST, "/v1/queues/jobs/resume", &operate),

@@ -1,6 +1,7 @@
 //! The HTTP API, as producers, checks and attackers meet it.
 
 mod access;
+mod doctor;
 mod events;
 mod hostile;
 mod http;

@@ -15,7 +15,7 @@ use redis::{Cmd, cmd};
 use tidegate::domain::index_fault::Fault;
 use tidegate::domain::message::When;
 use tidegate::domain::state::State;
-use tidegate::store::{Audit, Finding, Verb};
+use tidegate::store::{Audit, IndexFinding, Verb};
 
 use super::ground::{Ground, on_each};
 use super::node::{HOUR_MS, Node, With, message};
@@ -34,7 +34,7 @@ const ZSETS: [&str; 9] = [
 ];
 
 /// Looks the whole first shard through.
-async fn audit(node: &Node, mends: bool) -> Vec<Finding> {
+async fn audit(node: &Node, mends: bool) -> Vec<IndexFinding> {
     let mut audit = Audit::new(Arc::clone(&node.queue), Arc::clone(node.shard()), mends);
     let mut findings = Vec::new();
     while !audit.is_done() {
@@ -45,7 +45,7 @@ async fn audit(node: &Node, mends: bool) -> Vec<Finding> {
     findings
 }
 
-fn kinds(findings: &[Finding]) -> Vec<Fault> {
+fn kinds(findings: &[IndexFinding]) -> Vec<Fault> {
     findings.iter().map(|finding| finding.fault).collect()
 }
 
@@ -214,7 +214,8 @@ async fn each_kind_is_named_and_mended(ground: Ground) {
             .await,
     ]
     .map(|id| id.ulid.to_string());
-    let mended = |fault, member: &str| Finding { fault, member: member.to_owned(), mended: true };
+    let mended =
+        |fault, member: &str| IndexFinding { fault, member: member.to_owned(), mended: true };
 
     raw(&ground, &["LREM"], "ready:0", &["1", &format!("{waits}000")]).await;
     assert_eq!(node.counts().await.of(State::Ready), 1, "nothing would ever move it");

@@ -1,0 +1,132 @@
+//! What this node sees of the queues, and what is wrong with each.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, stream};
+
+use crate::api::Door;
+use crate::api::auth::Caller;
+use crate::domain::doctor::queue::{PauseFacts, QueueFacts, ShutFacts, of_queue};
+use crate::domain::doctor::{About, Finding, not_checked};
+use crate::domain::gates::gates;
+use crate::domain::human::why_failed;
+use crate::domain::id::QueueName;
+use crate::domain::policy::Downstream;
+use crate::domain::state::State;
+use crate::store::{Part, Queue, StoreError};
+use crate::telemetry::QueueLabel;
+use crate::wire::queue::{GateKind, GateKindWord};
+
+/// The time between two looks at a queue whose oldest message is old: does its age grow?
+const SECOND_LOOK: Duration = Duration::from_secs(1);
+/// Queues looked at at once.
+const LOOKED_AT_ONCE: usize = 16;
+
+/// Everything that is wrong with the queues that the caller reaches, by name.
+pub(super) async fn findings(door: &Door, caller: &Caller) -> Vec<Finding> {
+    let mut queues = door.store().queues.all();
+    queues.retain(|queue| caller.reaches(&queue.policy.name));
+    let looks = queues.into_iter().map(|queue| Seen::now(door, queue, None));
+    let mut seen: Vec<Seen> = stream::iter(looks).buffered(LOOKED_AT_ONCE).collect().await;
+    if seen.iter().any(|seen| seen.age_ms_to_compare().is_some()) {
+        tokio::time::sleep(SECOND_LOOK).await;
+        let looks = seen.into_iter().map(|seen| seen.again(door));
+        seen = stream::iter(looks).buffered(LOOKED_AT_ONCE).collect().await;
+    }
+    judged(seen, &door.store().clock().require_ms())
+}
+
+fn judged(seen: Vec<Seen>, now_ms: &Result<u64, StoreError>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut why_away = None;
+    for Seen { queue, facts } in seen {
+        match (facts, now_ms) {
+            (Ok(facts), Ok(now_ms)) => findings.extend(of_queue(&facts, *now_ms)),
+            // It is the same for all of them, and said once.
+            (Err(error @ StoreError::Unavailable(_)), _) => why_away = Some(error.to_string()),
+            (Err(error), _) => {
+                findings.push(not_checked((&queue.policy.name).into(), &error.to_string()));
+            }
+            (Ok(_), Err(error)) => why_away = Some(error.to_string()),
+        }
+    }
+    findings.extend(why_away.map(|why| not_checked(About::Store, &why)));
+    findings
+}
+
+/// A queue, and what was seen of it.
+struct Seen {
+    queue: Arc<Queue>,
+    facts: Result<QueueFacts, StoreError>,
+}
+
+impl Seen {
+    async fn now(door: &Door, queue: Arc<Queue>, age_ms_before: Option<u64>) -> Self {
+        let facts = facts(door, &queue, age_ms_before).await;
+        Self { queue, facts }
+    }
+
+    /// The age of its oldest message, if a second look is to show whether it grows.
+    fn age_ms_to_compare(&self) -> Option<u64> {
+        let facts = self.facts.as_ref().ok().filter(|facts| facts.needs_second_look());
+        facts.and_then(|facts| facts.oldest_ready_age_ms)
+    }
+
+    async fn again(self, door: &Door) -> Self {
+        match self.age_ms_to_compare() {
+            None => self,
+            before_ms => Self::now(door, self.queue, before_ms).await,
+        }
+    }
+}
+
+async fn facts(
+    door: &Door,
+    queue: &Queue,
+    age_ms_before: Option<u64>,
+) -> Result<QueueFacts, StoreError> {
+    let (store, policy) = (door.store(), &queue.policy);
+    let name = &policy.name;
+    let counts = store.queues.counts(name).await?;
+    let gates = gates(policy, &counts.snapshot(policy), Some(store.clock().require_ms()?));
+    let dead_example =
+        if counts.of(State::Dead) > 0 { dead_example(door, name).await } else { None };
+    let label = QueueLabel { queue: name.to_string() };
+    let metrics = &store.metrics().queue;
+    let left_alone = metrics.callback_hosts_left_alone.get(&label).map_or(0, |hosts| hosts.get());
+    Ok(QueueFacts {
+        name: name.clone(),
+        is_pulled: matches!(policy.downstream, Downstream::Pull),
+        is_retired: queue.retired,
+        gates,
+        waiting: counts.of(State::Scheduled) + counts.of(State::Ready),
+        leased: counts.of(State::Leased),
+        dead: counts.of(State::Dead),
+        dead_example,
+        uncertain: counts.of(State::Uncertain),
+        oldest_ready_age_ms: counts.oldest_ready_age_ms,
+        oldest_ready_age_ms_before: age_ms_before,
+        pause: counts.paused.map(|paused| PauseFacts { by: paused.by, reason: paused.reason }),
+        shut: counts.gate.map(|(_, kind, reason)| ShutFacts {
+            is_throttle: GateKindWord::of(&kind).is(GateKind::Throttle),
+            reason,
+        }),
+        failing: counts.failing,
+        lost: metrics.rollback_lost.get(&label).map_or(0, |lost| lost.get()),
+        hosts_left_alone: u64::try_from(left_alone).unwrap_or(0),
+    })
+}
+
+/// One dead message and why it is dead; where it cannot be read, the finding goes without it.
+async fn dead_example(door: &Door, name: &QueueName) -> Option<(String, String)> {
+    let page = door.store().messages.list_part(name, State::Dead, Part::Head, 1, None).await;
+    let message = page.ok()?.messages.into_iter().next()?;
+    let last = message.last_attempt.as_ref();
+    let why = why_failed(
+        message.reason.as_deref(),
+        last.and_then(|last| last.status_code),
+        last.and_then(|last| last.error.as_deref()),
+    )?;
+    Some((message.id.to_string(), why))
+}

@@ -1,0 +1,280 @@
+//! What is wrong with a queue. What holds it is asked of its gates.
+
+#[cfg(test)]
+mod tests;
+
+use super::finding::{Finding, FindingCode};
+use crate::domain::failing::Failing;
+use crate::domain::gates::{Gate, GateState, Gates, Why};
+use crate::domain::human::{count, distance, span};
+use crate::domain::id::QueueName;
+use crate::domain::time::rfc3339;
+
+/// A ready message that has waited so long is worth a second look.
+const AGE_MS_WORTH_A_LOOK: u64 = 60_000;
+
+/// What was seen of a queue.
+#[derive(Debug, Clone)]
+pub struct QueueFacts {
+    /// Its name.
+    pub name: QueueName,
+    /// Whether workers pull from it.
+    pub is_pulled: bool,
+    /// Whether it has left the configuration.
+    pub is_retired: bool,
+    /// What holds its messages.
+    pub gates: Gates,
+    /// Scheduled messages and ready ones.
+    pub waiting: u64,
+    /// Messages that somebody holds.
+    pub leased: u64,
+    /// Messages that were given up.
+    pub dead: u64,
+    /// One of these, and why it was given up.
+    pub dead_example: Option<(String, String)>,
+    /// Messages of which nobody knows whether they arrived.
+    pub uncertain: u64,
+    /// How long the oldest ready message has been due.
+    pub oldest_ready_age_ms: Option<u64>,
+    /// The same at a look shortly before; `None`: there was none.
+    pub oldest_ready_age_ms_before: Option<u64>,
+    /// What is kept of a pause.
+    pub pause: Option<PauseFacts>,
+    /// What is kept of a gate that the downstream's answers shut.
+    pub shut: Option<ShutFacts>,
+    /// Set while the downstream fails.
+    pub failing: Option<Failing>,
+    /// Accepted messages that Redis lost while this node ran.
+    pub lost: u64,
+    /// Callback hosts that take no calls, of this node.
+    pub hosts_left_alone: u64,
+}
+
+/// What is kept of a pause.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PauseFacts {
+    /// Who paused it; may be empty.
+    pub by: String,
+    /// Why; may be empty.
+    pub reason: String,
+}
+
+/// What is kept of a shut gate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShutFacts {
+    /// Whether the downstream asked for fewer calls; else it refuses our credentials or our address.
+    pub is_throttle: bool,
+    /// What it answered.
+    pub reason: String,
+}
+
+impl QueueFacts {
+    /// Whether its oldest message ought to have left: then a second look shows whether it goes on waiting.
+    #[must_use]
+    pub fn needs_second_look(&self) -> bool {
+        self.old_ms().is_some()
+    }
+
+    /// How long the oldest message has waited that nothing holds for long.
+    ///
+    /// The next slot of the limit and a free call come soon: behind these a message that waits long has too many
+    /// others before it.
+    fn old_ms(&self) -> Option<u64> {
+        let holds = [Gate::Pause, Gate::Window, Gate::Throttled, Gate::Batch];
+        let is_held = holds.iter().any(|gate| self.gates.of(*gate).is_held());
+        let may_send = !is_held && !self.is_retired && self.failing.is_none();
+        self.oldest_ready_age_ms.filter(|age_ms| may_send && *age_ms >= AGE_MS_WORTH_A_LOOK)
+    }
+}
+
+/// Everything that is wrong with a queue.
+#[must_use]
+pub fn of_queue(facts: &QueueFacts, now_ms: u64) -> Vec<Finding> {
+    let name = &facts.name;
+    let mut findings = Vec::new();
+    findings.extend(lost(facts));
+    if let GateState::Held { .. } = facts.gates.of(Gate::Pause) {
+        findings.push(paused(facts));
+    }
+    if let GateState::Held { why: Why::WindowClosed { opens_at_ms }, .. } =
+        facts.gates.of(Gate::Window)
+    {
+        findings.push(closed(name, opens_at_ms, now_ms));
+    }
+    if let GateState::Held { until_ms, .. } = facts.gates.of(Gate::Throttled) {
+        findings.push(shut(facts, until_ms));
+    }
+    findings.extend(facts.failing.as_ref().map(|failing| fails(name, failing)));
+    findings.extend(hosts_fail(facts));
+    if facts.dead > 0 {
+        findings.push(dead(facts));
+    }
+    if facts.uncertain > 0 {
+        findings.push(Finding::problem(
+            FindingCode::UncertainMessages,
+            name,
+            format!("{} may or may not have arrived", count(facts.uncertain, "message")),
+            format!("`tidegate list {name} --state uncertain`; ask the downstream, then `tidegate resolve` each"),
+        ));
+    }
+    findings.extend(stuck(facts));
+    findings
+}
+
+/// Redis has less than it had confirmed.
+fn lost(facts: &QueueFacts) -> Option<Finding> {
+    (facts.lost > 0).then(|| {
+        Finding::problem(
+            FindingCode::Rollback,
+            &facts.name,
+            format!(
+                "messages that were accepted are lost: Redis does not have them any more ({})",
+                facts.lost
+            ),
+            "let their producers send them again with the same idempotency keys; GET /v1/rollbacks lists the ids",
+        )
+    })
+}
+
+/// A pause matters as soon as something waits behind it.
+fn paused(facts: &QueueFacts) -> Finding {
+    let QueueFacts { name, pause, waiting, .. } = facts;
+    let part = |text: Option<&str>, before: &str, after: &str| {
+        text.filter(|text| !text.is_empty())
+            .map_or_else(String::new, |text| format!("{before}{text}{after}"))
+    };
+    let by = part(pause.as_ref().map(|pause| pause.by.as_str()), " by ", "");
+    let reason = part(pause.as_ref().map(|pause| pause.reason.as_str()), " (", ")");
+    let remedy = format!("`tidegate resume {name}` when the reason is gone");
+    if *waiting == 0 {
+        return Finding::note(
+            FindingCode::Paused,
+            name,
+            format!("it is paused{by}{reason}"),
+            remedy,
+        );
+    }
+    let detail = format!("it is paused{by}{reason}, and {} wait", count(*waiting, "message"));
+    Finding::problem(FindingCode::Paused, name, detail, remedy)
+}
+
+/// A closed window is as planned, unless it never opens.
+fn closed(name: &QueueName, opens_at_ms: Option<u64>, now_ms: u64) -> Finding {
+    let Some(at_ms) = opens_at_ms else {
+        return Finding::problem(
+            FindingCode::WindowNeverOpens,
+            name,
+            "its window is closed and never opens",
+            "correct open and closed_dates in its configuration, and reload (SIGHUP)",
+        );
+    };
+    Finding::note(
+        FindingCode::WindowClosed,
+        name,
+        format!("its window is closed and opens {}", distance(at_ms, now_ms)),
+        format!("nothing to do; `tidegate windows {name}` shows the next ones"),
+    )
+    .at(Some(at_ms))
+}
+
+fn shut(facts: &QueueFacts, until_ms: Option<u64>) -> Finding {
+    let name = &facts.name;
+    let until = until_ms.map_or_else(String::new, |at_ms| format!(" until {}", rfc3339(at_ms)));
+    let (is_throttle, reason) = facts
+        .shut
+        .as_ref()
+        .map_or((false, "unknown"), |shut| (shut.is_throttle, shut.reason.as_str()));
+    let (detail, remedy) = if is_throttle {
+        (
+            format!("its gate is shut{until}: the downstream asks for fewer calls ({reason})"),
+            format!(
+                "it opens by itself; lower the queue's rate if this happens often; `tidegate resume {name}` opens it at once"
+            ),
+        )
+    } else {
+        (
+            format!(
+                "its gate is shut{until}: the downstream refuses our credentials or our address ({reason})"
+            ),
+            format!(
+                "correct downstream.url or downstream.headers and reload; `tidegate try {name}` makes one test call; `tidegate resume {name}` opens the gate at once"
+            ),
+        )
+    };
+    Finding::problem(FindingCode::GateShut, name, detail, remedy).at(until_ms)
+}
+
+fn fails(name: &QueueName, failing: &Failing) -> Finding {
+    Finding::problem(
+        FindingCode::DownstreamFailing,
+        name,
+        format!(
+            "its downstream is failing since {}: {} in a row got no answer, 408 or 5xx; the last error: {}",
+            rfc3339(failing.since_ms),
+            count(failing.attempts, "attempt"),
+            failing.last_error
+        ),
+        format!(
+            "messages are kept and tried again; `tidegate try {name}` makes one test call; once the downstream is back, `tidegate retry {name}` makes due at once what waits for another attempt (--rate spreads it)"
+        ),
+    )
+    .at(Some(failing.since_ms))
+}
+
+fn hosts_fail(facts: &QueueFacts) -> Option<Finding> {
+    let QueueFacts { name, hosts_left_alone: hosts, .. } = facts;
+    (*hosts > 0).then(|| {
+        Finding::problem(
+            FindingCode::CallbacksFail,
+            name,
+            format!("callbacks fail: {hosts} of their hosts get no calls, or one at a time"),
+            format!(
+                "they are tried again by themselves, and callbacks are kept; the daemon's log names the hosts; `tidegate list {name} --state scheduled` shows the errors"
+            ),
+        )
+    })
+}
+
+/// How many are dead, and why one of them is: of a single one, that is the whole reason.
+fn dead(facts: &QueueFacts) -> Finding {
+    let QueueFacts { name, dead: number, .. } = facts;
+    let why = match &facts.dead_example {
+        None => String::new(),
+        Some((id, why)) if *number == 1 => format!(": {id} ({why})"),
+        Some((id, why)) => format!(", for example {id} ({why})"),
+    };
+    Finding::problem(
+        FindingCode::DeadMessages,
+        name,
+        format!("{}{why}", count(*number, "dead message")),
+        format!(
+            "`tidegate list {name} --state dead` says why; where the message is wrong, `tidegate edit ID -d BODY` and `tidegate requeue ID`; where the downstream was, `tidegate requeue-all {name} --state dead`; what nobody needs, `tidegate purge {name} --state dead`"
+        ),
+    )
+}
+
+/// Between two looks, the age of a message that nothing holds has grown.
+fn stuck(facts: &QueueFacts) -> Option<Finding> {
+    let before_ms = facts.oldest_ready_age_ms_before?;
+    let age_ms = facts.old_ms().filter(|age_ms| *age_ms > before_ms)?;
+    let name = &facts.name;
+    if facts.is_pulled && facts.leased == 0 {
+        return Some(Finding::problem(
+            FindingCode::NoWorker,
+            name,
+            format!(
+                "no worker has claimed since its oldest ready message came, {} ago",
+                span(age_ms)
+            ),
+            format!("start its workers, or look why they do not call POST /v1/queues/{name}/claim"),
+        ));
+    }
+    Some(Finding::problem(
+        FindingCode::QueueStuck,
+        name,
+        format!("the oldest ready message waits for {}, and its age grows", span(age_ms)),
+        format!(
+            "`tidegate queue {name}` shows rate and concurrency; raise them if the downstream can take more"
+        ),
+    ))
+}
