@@ -6,21 +6,48 @@ use std::collections::BTreeMap;
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Method, StatusCode};
-use serde::de::IgnoredAny;
+use serde::de::{DeserializeOwned, Error as _, IgnoredAny};
 
 use super::exit::{Exit, Failure};
+use crate::wire::attempt::AttemptList;
+use crate::wire::exchange::ExchangeView;
+use crate::wire::message::{MessageList, MessageView};
+use crate::wire::problem::BatchAnswer;
+use crate::wire::queue::{PurgedAnswer, QueueList, QueueView, RequeuedAnswer, WindowsAnswer};
+use crate::wire::receipt::ReceiptView;
+use crate::wire::schedule::{ScheduleList, ScheduleRunAnswer, WholeScheduleView};
+use crate::wire::topic::{EventAnswer, TopicList};
 
-/// What a 2xx answer must have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a 2xx answer must be.
+#[derive(Clone, Copy)]
 enum Shape {
+    /// What this reads.
+    Body(fn(&[u8]) -> serde_json::Result<()>),
+    /// The same, or 204 without a body where nothing is kept of it.
+    BodyOrNothing(fn(&[u8]) -> serde_json::Result<()>),
     /// An object with these fields.
     Fields(&'static [&'static str]),
-    /// The same, or 204 without a body where nothing is kept of it.
-    FieldsOrNothing(&'static [&'static str]),
     /// Samples of the daemon.
     Metrics,
     /// Pieces of this content type, while the daemon works.
     Stream(&'static str),
+}
+
+/// The answer that is written by this struct.
+const fn body<T: DeserializeOwned>() -> Shape {
+    Shape::Body(reads::<T>)
+}
+
+fn reads<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<()> {
+    serde_json::from_slice::<T>(body).map(drop)
+}
+
+/// What a receipt came to; of a list, no command asks.
+fn reads_verdict(body: &[u8]) -> serde_json::Result<()> {
+    match serde_json::from_slice::<ReceiptView>(body)?.verdict {
+        Some(_) => Ok(()),
+        None => Err(serde_json::Error::custom("it has no verdict")),
+    }
 }
 
 /// The header that every answer of a daemon has.
@@ -29,30 +56,30 @@ const REQUEST_ID: &str = "x-request-id";
 const METRIC: &str = "tidegate_";
 
 fn shape(method: &Method, path: &[&str]) -> Shape {
-    use Shape::{Fields, FieldsOrNothing, Metrics, Stream};
+    use Shape::{Body, BodyOrNothing, Fields, Metrics, Stream};
     match (method.as_str(), path) {
         (_, ["readyz"]) => Fields(&["status", "node"]),
         (_, ["metrics"]) => Metrics,
         (_, ["v1", "events"]) => Stream("text/event-stream"),
         (_, ["v1", "queues", _, "audit"]) => Stream("application/x-ndjson"),
-        (_, ["v1", "queues"]) => Fields(&["queues"]),
-        ("GET", ["v1", "queues", _, "messages"]) => Fields(&["messages"]),
-        (_, ["v1", "queues", _, "messages"]) => Fields(&["id", "queue", "state"]),
-        (_, ["v1", "queues", _, "messages", "batch"]) => Fields(&["results"]),
-        (_, ["v1", "queues", _, "receipts"]) => Fields(&["verdict"]),
-        (_, ["v1", "queues", _, "windows"]) => Fields(&["time_zone", "windows"]),
-        (_, ["v1", "queues", _, "try"]) => Fields(&["request", "answer", "outcome"]),
-        (_, ["v1", "queues", _, "purge"]) => Fields(&["purged", "remaining"]),
-        (_, ["v1", "queues", _, "requeue-all"]) => Fields(&["requeued", "remaining"]),
-        (_, ["v1", "queues", ..]) => Fields(&["name", "counts", "sending"]),
-        ("GET", ["v1", "messages", ..]) => Fields(&["id", "state"]),
-        (_, ["v1", "messages", ..]) => FieldsOrNothing(&["id", "state"]),
-        (_, ["v1", "topics"]) => Fields(&["topics"]),
-        (_, ["v1", "topics", ..]) => Fields(&["id", "messages"]),
-        (_, ["v1", "schedules"]) => Fields(&["schedules"]),
-        (_, ["v1", "schedules", _, "run"]) => Fields(&["id", "schedule"]),
-        ("DELETE", ["v1", "schedules", _]) => FieldsOrNothing(&["name", "queue"]),
-        (_, ["v1", "schedules", ..]) => Fields(&["name", "queue"]),
+        (_, ["v1", "queues"]) => body::<QueueList>(),
+        ("GET", ["v1", "queues", _, "messages"]) => body::<MessageList<'static>>(),
+        (_, ["v1", "queues", _, "messages"]) => body::<MessageView<'static>>(),
+        (_, ["v1", "queues", _, "messages", "batch"]) => body::<BatchAnswer>(),
+        (_, ["v1", "queues", _, "receipts"]) => Body(reads_verdict),
+        (_, ["v1", "queues", _, "windows"]) => body::<WindowsAnswer>(),
+        (_, ["v1", "queues", _, "try"]) => body::<ExchangeView<'static>>(),
+        (_, ["v1", "queues", _, "purge"]) => body::<PurgedAnswer>(),
+        (_, ["v1", "queues", _, "requeue-all"]) => body::<RequeuedAnswer>(),
+        (_, ["v1", "queues", ..]) => body::<QueueView>(),
+        ("GET", ["v1", "messages", _, "attempts"]) => body::<AttemptList<'static>>(),
+        ("GET", ["v1", "messages", ..]) => body::<MessageView<'static>>(),
+        (_, ["v1", "messages", ..]) => BodyOrNothing(reads::<MessageView<'static>>),
+        (_, ["v1", "topics"]) => body::<TopicList>(),
+        (_, ["v1", "topics", ..]) => body::<EventAnswer>(),
+        (_, ["v1", "schedules"]) => body::<ScheduleList>(),
+        (_, ["v1", "schedules", _, "run"]) => body::<ScheduleRunAnswer>(),
+        (_, ["v1", "schedules", ..]) => body::<WholeScheduleView>(),
         ("GET", ["v1", "operations"]) => Fields(&["operations"]),
         (_, ["v1", "operations", ..]) => Fields(&["id", "state"]),
         (_, ["v1", "actions"]) => Fields(&["actions"]),
@@ -73,8 +100,11 @@ pub(super) fn check(
 ) -> Result<(), Failure> {
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
     match shape(method, &path) {
-        Shape::FieldsOrNothing(_) if status == StatusCode::NO_CONTENT => has_id(headers),
-        Shape::Fields(fields) | Shape::FieldsOrNothing(fields) => has_fields(body, fields),
+        Shape::BodyOrNothing(_) if status == StatusCode::NO_CONTENT => has_id(headers),
+        Shape::Body(read) | Shape::BodyOrNothing(read) => {
+            read(body).map_err(|error| unexpected(&error.to_string()))
+        }
+        Shape::Fields(fields) => has_fields(body, fields),
         Shape::Metrics if String::from_utf8_lossy(body).contains(METRIC) => Ok(()),
         Shape::Metrics => Err(unexpected("it has no metric of a daemon")),
         Shape::Stream(content_type) => is_of(headers, content_type),
@@ -116,8 +146,10 @@ pub(super) fn unexpected(why: &str) -> Failure {
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
+    use serde_json::json;
 
     use super::*;
+    use crate::cli::tests::answers;
 
     fn is_fine(
         method: &Method,
@@ -141,12 +173,9 @@ mod tests {
         assert!(!is_fine(&Method::DELETE, &message, 204, &none, ""));
         assert!(!is_fine(&Method::DELETE, &message, 200, &of_daemon, ""));
         assert!(!is_fine(&Method::GET, &message, 204, &of_daemon, ""));
-        assert!(is_fine(
-            &Method::GET,
-            &message,
-            200,
-            &none,
-            "{\"id\":\"a\",\"state\":\"dead\",\"x\":1}"
-        ));
+        let answer = answers::message(&json!({"state": "dead"})).to_string();
+        assert!(is_fine(&Method::GET, &message, 200, &none, &answer));
+        let of_another = "{\"id\":\"a\",\"state\":\"dead\",\"x\":1}";
+        assert!(!is_fine(&Method::GET, &message, 200, &none, of_another));
     }
 }

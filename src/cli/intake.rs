@@ -74,5 +74,5 @@ async fn ask(client: &Client, path: &str) -> Result<Answer, Failure> {
 
 /// The code of a problem.
 fn code(why: &Failure) -> &str {
-    why.problem.as_ref().and_then(|problem| problem["code"].as_str()).unwrap_or_default()
+    why.problem.as_ref().map_or("", |problem| problem.code.as_str())
 }

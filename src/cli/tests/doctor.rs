@@ -9,12 +9,12 @@ use super::kit::{Daemon, reply};
 
 #[tokio::test]
 async fn doctor_ends_with_0_where_all_is_well() {
-    let well = json!({"queue": "sms", "counts": {"ready": 1}, "oldest_ready_age_ms": 20});
+    let well = answers::queue(&json!({"counts": {"ready": 1}, "oldest_ready_age_ms": 20}));
     let daemon = Daemon::with([
         reply(200, READY),
         reply(200, "tidegate_store_up 1\ntidegate_durability_achieved{level=\"disk\"} 1\n"),
         reply(200, json!({"nodes": []})),
-        reply(200, json!({"queues": [well]})),
+        reply(200, answers::queues(&[well])),
         reply(200, "{\"looked\":5,\"of\":9}\n{\"faults\":{},\"complete\":true}\n"),
     ])
     .await;
@@ -73,7 +73,7 @@ async fn doctor_repairs_when_told_and_says_what_was_mended() {
         reply(200, READY),
         reply(200, METRICS),
         reply(200, json!({"nodes": []})),
-        reply(200, json!({"queues": [{"queue": "sms"}]})),
+        reply(200, answers::queues(&[answers::queue(&json!({}))])),
         reply(
             200,
             "{\"fault\":\"unplaced\",\"member\":\"01J\",\"repaired\":true}\n\
@@ -98,7 +98,8 @@ async fn doctor_never_takes_metrics_that_are_refused_for_metrics_without_a_findi
 
 #[tokio::test]
 async fn doctor_looks_twice_at_an_old_queue() {
-    let old = |age_ms: u64| json!({"queues": [{"queue": "sms", "oldest_ready_age_ms": age_ms}]});
+    let old =
+        |age_ms: u64| answers::queues(&[answers::queue(&json!({"oldest_ready_age_ms": age_ms}))]);
     let daemon = Daemon::with([
         reply(200, READY),
         reply(200, METRICS),
