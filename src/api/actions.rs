@@ -18,10 +18,11 @@ use super::fields::json_of;
 use super::problem::Problem;
 use super::query::Query;
 use super::reached::reached_actions;
-use super::view::Moment;
 use super::{Door, Shared, cursor};
 use crate::config::Scope;
 use crate::store::{ActionOutcome, NewAction, NotedAction};
+use crate::wire::Moment;
+use crate::wire::action::{ActionList, ActionOutcomeView, ActionView};
 
 /// Actions on a page, unless asked otherwise.
 const LIMIT_DEFAULT: u32 = 100;
@@ -48,7 +49,7 @@ const LIST: &str = "actions";
         ("limit" = Option<u32>, Query, description = "Actions on a page, 1 to 1000; default 100"),
         ("cursor" = Option<String>, Query, description = "next_cursor of the page before"),
     ),
-    responses((status = 200, description = "A page", body = ref("#/components/schemas/Actions"))),
+    responses((status = 200, description = "A page", body = ActionList)),
 )]
 pub(super) async fn list(
     State(door): Shared,
@@ -62,24 +63,29 @@ pub(super) async fn list(
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
     let actions = door.store().actions.list(most, cursor.as_deref()).await?;
     let last = actions.last().filter(|_| actions.len() >= most);
-    let next = last.map(|action| cursor::seal(LIST, &action.id));
+    let next_cursor = last.map(|action| cursor::seal(LIST, &action.id));
     let reached = reached_actions(&door, &caller, actions).await?;
-    let views: Vec<_> = reached.iter().map(view).collect();
-    Ok(Json(json!({ "actions": views, "next_cursor": next })).into_response())
+    let actions = reached.into_iter().map(view).collect();
+    Ok(Json(ActionList { actions, next_cursor }).into_response())
 }
 
-fn view(noted: &NotedAction) -> Value {
+fn view(noted: NotedAction) -> ActionView {
     let NotedAction { id, at_ms, action, outcome } = noted;
-    let outcome_view = outcome.as_ref().map(|outcome| {
-        let is_done = outcome.status < 400;
-        json!({
-            "done": is_done, "status": outcome.status, "made": outcome.made,
-        })
-    });
-    json!({
-        "id": id, "at": Moment(*at_ms), "by": action.by, "user": action.user, "action": action.what, "on": action.on,
-        "reason": action.reason, "detail": action.detail, "outcome": outcome_view,
-    })
+    ActionView {
+        id,
+        at: Moment(at_ms),
+        by: action.by,
+        user: action.user,
+        action: action.what,
+        on: action.on,
+        reason: action.reason,
+        detail: action.detail,
+        outcome: outcome.map(|ActionOutcome { status, made }| ActionOutcomeView {
+            done: status < 400,
+            status,
+            made,
+        }),
+    }
 }
 
 /// Runs a request that was let in; if it is an operator's action, it is written down first.

@@ -13,7 +13,6 @@ use axum::body::{Body, Bytes};
 use axum::extract::{RawQuery, State};
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
-use serde_json::{Value, json};
 use tokio::time::Instant;
 use ulid::Ulid;
 
@@ -26,6 +25,9 @@ use super::query::Query;
 use super::{Door, Shared};
 use crate::domain::id::MessageId;
 use crate::store::{Audit, Finding, Queue, StoreError};
+use crate::wire::audit::{
+    AuditEndView, AuditLine, AuditProgressView, FaultCountsView, IndexFaultView,
+};
 
 /// Lines that say how far it has come: not more often.
 const TOLD_EVERY: Duration = Duration::from_millis(200);
@@ -44,7 +46,7 @@ static REPAIR: Shape = Shape { known: &[], later: &[] };
     get, path = "/v1/queues/{queue}/audit", operation_id = "audit_queue", tag = "queues",
     params(("queue" = String, Path, description = "The queue's name")),
     responses((status = 200, description = "Lines of JSON",
-        body = ref("#/components/schemas/AuditLine"), content_type = "application/x-ndjson")),
+        body = AuditLine, content_type = "application/x-ndjson")),
 )]
 pub(super) async fn audit(
     State(door): Shared,
@@ -60,7 +62,7 @@ pub(super) async fn audit(
     post, path = "/v1/queues/{queue}/audit", operation_id = "repair_queue", tag = "queues",
     params(("queue" = String, Path, description = "The queue's name")),
     responses((status = 200, description = "Lines of JSON",
-        body = ref("#/components/schemas/AuditLine"), content_type = "application/x-ndjson")),
+        body = AuditLine, content_type = "application/x-ndjson")),
 )]
 pub(super) async fn repair(
     State(door): Shared,
@@ -90,7 +92,7 @@ async fn begin(
     let telling = Telling::new(door, queue, mends_for, members);
     let lines = futures_util::stream::unfold(telling, async |mut telling| {
         let line = telling.next().await?;
-        Some((Ok::<_, Infallible>(Bytes::from(format!("{line}\n"))), telling))
+        Some((Ok::<_, Infallible>(line), telling))
     });
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response())
 }
@@ -104,9 +106,9 @@ struct Telling {
     audit: Option<Audit>,
     looked_before: u64,
     members: u64,
-    /// By kind: found, repaired.
-    faults: BTreeMap<&'static str, (u64, u64)>,
-    lines: VecDeque<Value>,
+    /// By kind, in the order of their words.
+    faults: BTreeMap<&'static str, FaultCountsView>,
+    lines: VecDeque<AuditLine>,
     told_at: Instant,
     work: Duration,
 }
@@ -134,8 +136,14 @@ impl Telling {
         Some(Audit::new(Arc::clone(&self.queue), shard, self.mends_for.is_some()))
     }
 
-    /// The next line; `None` after the last.
-    async fn next(&mut self) -> Option<Value> {
+    /// The next line as it is written; `None` after the last.
+    async fn next(&mut self) -> Option<Bytes> {
+        let mut line = serde_json::to_vec(&self.next_line().await?).ok()?;
+        line.push(b'\n');
+        Some(Bytes::from(line))
+    }
+
+    async fn next_line(&mut self) -> Option<AuditLine> {
         loop {
             if let Some(line) = self.lines.pop_front() {
                 return Some(line);
@@ -178,42 +186,51 @@ impl Telling {
             }
         } else if self.told_at.elapsed() >= TOLD_EVERY {
             self.told_at = Instant::now();
-            self.lines.push_back(json!({ "looked": looked.min(self.members), "of": self.members }));
+            let looked = looked.min(self.members);
+            self.lines
+                .push_back(AuditLine::Progress(AuditProgressView { looked, of: self.members }));
         }
     }
 
     fn note(&mut self, shard: u16, finding: &Finding) {
-        let word = finding.fault.as_str();
-        let (found, repaired) = self.faults.entry(word).or_default();
-        *found += 1;
-        *repaired += u64::from(finding.mended);
-        if *found <= TOLD_MAX {
+        let counts = self.faults.entry(finding.fault.as_str()).or_default();
+        counts.found += 1;
+        counts.repaired += u64::from(finding.mended);
+        if counts.found <= TOLD_MAX {
             let ulid = finding.member.get(..26).and_then(|text| Ulid::from_string(text).ok());
             let id = ulid.map(|ulid| MessageId { queue: self.queue.policy.name.clone(), ulid });
-            self.lines.push_back(json!({
-                "fault": word, "shard": shard, "id": id.map(|id| id.to_string()),
-                "member": finding.member, "repaired": finding.mended,
+            self.lines.push_back(AuditLine::Fault(IndexFaultView {
+                fault: finding.fault.into(),
+                shard,
+                id: id.map(|id| id.to_string()),
+                member: finding.member.clone(),
+                repaired: finding.mended,
             }));
         }
     }
 
-    fn summary(&self) -> Value {
+    fn summary(&self) -> AuditLine {
         if let (Some(caller), false) = (&self.mends_for, self.faults.is_empty()) {
             let (queue, by) = (&self.queue.policy.name, caller.name());
-            tracing::warn!(%queue, by, faults = ?self.faults, "indexes disagreed with their records (found, repaired)");
+            tracing::warn!(%queue, by, faults = ?self.faults, "indexes disagreed with their records");
         }
-        let faults: Value = self.counted();
-        json!({ "looked": self.members, "of": self.members, "faults": faults, "complete": true })
+        let members = Some(self.members);
+        self.end(members, None)
     }
 
-    fn cut_short(&self, problem: &Problem) -> Value {
-        json!({ "faults": self.counted(), "complete": false, "problem": problem.view() })
+    fn cut_short(&self, problem: &Problem) -> AuditLine {
+        self.end(None, Some(problem))
     }
 
-    fn counted(&self) -> Value {
-        let counts = self.faults.iter().map(|(word, (found, repaired))| {
-            ((*word).to_owned(), json!({ "found": found, "repaired": repaired }))
-        });
-        Value::Object(counts.collect())
+    /// The last line; without members it was cut short.
+    fn end(&self, members: Option<u64>, problem: Option<&Problem>) -> AuditLine {
+        let counted = self.faults.iter().map(|(word, counts)| ((*word).to_owned(), *counts));
+        AuditLine::End(Box::new(AuditEndView {
+            looked: members,
+            of: members,
+            faults: counted.collect(),
+            complete: members.is_some(),
+            problem: problem.map(Problem::view),
+        }))
     }
 }

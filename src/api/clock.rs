@@ -6,21 +6,21 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
-use serde_json::{Value, json};
 
 use super::auth::Caller;
 use super::change::SMALL_BODY_BYTES_MAX;
 use super::fields::{Fields, Shape};
 use super::problem::Problem;
-use super::view::Moment;
 use super::{Door, Shared};
+use crate::wire::Moment;
+use crate::wire::node::{ClockAlarmView, ClockAnswer};
 
 static RESUME: Shape = Shape { known: &[], later: &[] };
 
 /// What Redis' clock says, and whether what goes by time waits because it stepped.
 #[utoipa::path(
     get, path = "/v1/clock", operation_id = "get_clock", tag = "node",
-    responses((status = 200, description = "The clock", body = ref("#/components/schemas/Clock"))),
+    responses((status = 200, description = "The clock", body = ClockAnswer)),
 )]
 pub(super) async fn clock(State(door): Shared) -> Result<Response, Problem> {
     Ok(Json(view(&door)?).into_response())
@@ -31,7 +31,7 @@ pub(super) async fn clock(State(door): Shared) -> Result<Response, Problem> {
 /// Repeated, or without an alarm, it changes nothing.
 #[utoipa::path(
     post, path = "/v1/clock/resume", operation_id = "resume_clock", tag = "node",
-    responses((status = 200, description = "The clock", body = ref("#/components/schemas/Clock"))),
+    responses((status = 200, description = "The clock", body = ClockAnswer)),
 )]
 pub(super) async fn resume(
     State(door): Shared,
@@ -47,14 +47,14 @@ pub(super) async fn resume(
     Ok(Json(view(&door)?).into_response())
 }
 
-fn view(door: &Door) -> Result<Value, Problem> {
+fn view(door: &Door) -> Result<ClockAnswer, Problem> {
     let now_ms = door.now_ms()?;
     let store = door.store();
     let alarm = store.clock_alarms.standing().map(|alarm| {
         let left = store.clock_alarms.settle().saturating_sub(alarm.steady_since.elapsed());
-        json!({ "step_ms": alarm.step_ms, "ends_at": Moment(now_ms + millis(left)) })
+        ClockAlarmView { step_ms: alarm.step_ms, ends_at: Moment(now_ms + millis(left)) }
     });
-    Ok(json!({ "now": Moment(now_ms), "alarm": alarm }))
+    Ok(ClockAnswer { now: Moment(now_ms), alarm })
 }
 
 fn millis(time: Duration) -> u64 {

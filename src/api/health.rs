@@ -6,17 +6,16 @@ use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
-use serde_json::json;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::auth::Caller;
 use super::problem::Problem;
 use super::reached::reached_metrics;
-use super::view::Moment;
 use super::{Door, Shared};
-use crate::config::Durability;
-use crate::store::StoreError;
+use crate::store::{NodeInfo, StoreError};
+use crate::wire::Moment;
+use crate::wire::node::{AliveAnswer, NodeList, NodeView, ReadyAnswer};
 
 /// How long a probe's result answers for the next ones: many probes cost one write a second.
 const PROBE_KEPT: Duration = Duration::from_secs(1);
@@ -48,17 +47,17 @@ impl Readiness {
 /// Whether the process lives; asks nobody.
 #[utoipa::path(
     get, path = "/livez", tag = "node",
-    responses((status = 200, description = "It lives", body = ref("#/components/schemas/Alive"))),
+    responses((status = 200, description = "It lives", body = AliveAnswer)),
 )]
 pub(super) async fn livez() -> Response {
-    Json(json!({ "status": "live" })).into_response()
+    Json(AliveAnswer { status: "live".to_owned() }).into_response()
 }
 
 /// Whether messages can be taken in: does a real write at the configured durability level.
 #[utoipa::path(
     get, path = "/readyz", tag = "node",
     responses(
-        (status = 200, description = "Ready", body = ref("#/components/schemas/Ready")),
+        (status = 200, description = "Ready", body = ReadyAnswer),
         (status = 503, description = "Not ready, with the reason"),
     ),
 )]
@@ -68,9 +67,13 @@ pub(super) async fn readyz(State(door): Shared) -> Result<Response, Problem> {
         StoreError::Full(_) => Problem::store_full(error.to_string()),
         other => Problem::store_unavailable(other.to_string()),
     })?;
-    let durability = door.store().servers.health().achieved().map(Durability::as_str);
-    let node = door.store().nodes.own_id().as_str();
-    Ok(Json(json!({ "status": "ready", "durability": durability, "node": node })).into_response())
+    let achieved = door.store().servers.health().achieved();
+    let answer = ReadyAnswer {
+        status: "ready".to_owned(),
+        durability: achieved.map(|level| level.as_str().to_owned()),
+        node: door.store().nodes.own_id().as_str().to_owned(),
+    };
+    Ok(Json(answer).into_response())
 }
 
 /// Every number this node counts, for Prometheus: its text format, or `OpenMetrics` for who accepts
@@ -108,24 +111,32 @@ pub(super) async fn metrics(
 /// The nodes that live, the oldest first.
 #[utoipa::path(
     get, path = "/v1/nodes", operation_id = "list_nodes", tag = "node",
-    responses((status = 200, description = "The nodes", body = ref("#/components/schemas/Nodes"))),
+    responses((status = 200, description = "The nodes", body = NodeList)),
 )]
 pub(super) async fn nodes(State(door): Shared) -> Result<Response, Problem> {
     let nodes = door.store().nodes.list().await?;
-    let views: Vec<_> = nodes
-        .iter()
-        .map(|node| {
-            json!({
-                "id": node.id, "host": node.host, "pid": node.pid, "version": node.version,
-                "listen": node.listen, "config_hash": node.config_hash,
-                "queues": node.queues, "slots": node.slots, "in_flight": node.in_flight,
-                "record_version": node.record_version,
-                "started_at": Moment(node.started_at_ms), "seen_at": Moment(node.seen_at_ms),
-            })
-        })
-        .collect();
     let agree = nodes.windows(2).all(|pair| pair[0].config_hash == pair[1].config_hash);
-    let own = door.store().nodes.own_id().as_str();
-    let document = json!({ "nodes": views, "config_agrees": agree, "answered_by": own });
-    Ok(Json(document).into_response())
+    let answer = NodeList {
+        nodes: nodes.into_iter().map(node_view).collect(),
+        config_agrees: agree,
+        answered_by: door.store().nodes.own_id().as_str().to_owned(),
+    };
+    Ok(Json(answer).into_response())
+}
+
+fn node_view(node: NodeInfo) -> NodeView {
+    NodeView {
+        id: node.id,
+        host: node.host,
+        pid: node.pid,
+        version: node.version,
+        listen: node.listen,
+        config_hash: node.config_hash,
+        queues: node.queues,
+        slots: node.slots,
+        in_flight: node.in_flight,
+        record_version: node.record_version,
+        started_at: Moment(node.started_at_ms),
+        seen_at: Moment(node.seen_at_ms),
+    }
 }

@@ -15,14 +15,15 @@ use crate::domain::message::{LABELS_MAX, NAME_BYTES_MAX, When};
 use crate::domain::operation::Action;
 use crate::domain::state::State as MessageState;
 
-static START: Shape = Shape {
+pub(super) static START: Shape = Shape {
     known: &[
         "action", "queue", "state", "filter", "all", "rate", "dry_run", "reason", "due_at",
         "delay", "to",
     ],
     later: &[],
 };
-static FILTER: Shape = Shape { known: &Filter::NAMES, later: &[] };
+pub(super) static FILTER: Shape = Shape { known: &Filter::NAMES, later: &[] };
+
 /// What a body asks for, checked as far as it can be without the store.
 pub(super) struct Wish {
     pub(super) action: Action,

@@ -8,7 +8,6 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
-use serde_json::{Map, Value, json};
 
 use super::auth::Caller;
 use super::change::SMALL_BODY_BYTES_MAX;
@@ -17,12 +16,13 @@ use super::operation_wish::read_wish;
 use super::paths::queue_for;
 use super::problem::Problem;
 use super::query::Query;
-use super::view::Moment;
 use super::{Door, Shared};
 use crate::domain::filter::Filter;
-use crate::domain::id::{MessageId, QueueName};
-use crate::domain::operation::Operation;
-use crate::store::{KeptOperation, OPERATIONS_RUNNING_MAX, Stage};
+use crate::domain::id::MessageId;
+use crate::domain::operation::{Operation, Stage};
+use crate::store::{KeptOperation, OPERATIONS_RUNNING_MAX};
+use crate::wire::Moment;
+use crate::wire::operation::{FilterView, OperationList, OperationRequest, OperationView};
 use crate::wire::problem::ProblemState;
 
 /// Operations that a list shows, unless asked otherwise.
@@ -37,10 +37,10 @@ static STOP: Shape = Shape { known: &[], later: &[] };
 /// Goes on by itself, on any node; `dry_run` counts and shows some, and changes nothing.
 #[utoipa::path(
     post, path = "/v1/operations", operation_id = "start_operation", tag = "operations",
-    request_body(content = ref("#/components/schemas/NewOperation"), content_type = "application/json"),
+    request_body(content = OperationRequest, content_type = "application/json"),
     responses(
         (status = 202, description = "The operation, under way; Location is where it tells its progress",
-            body = ref("#/components/schemas/Operation")),
+            body = OperationView),
         (status = 404, description = "There is no such queue"),
         (status = 409, description = "The action does not take messages in this state, or too many operations run"),
         (status = 415, description = "The body is not JSON"),
@@ -101,7 +101,7 @@ pub(super) async fn start(
         ("state" = Option<String>, Query, description = "Only those: running, done, stopped, failed"),
         ("limit" = Option<u32>, Query, description = "Operations of the list; default 100"),
     ),
-    responses((status = 200, description = "The operations", body = ref("#/components/schemas/Operations"))),
+    responses((status = 200, description = "The operations", body = OperationList)),
 )]
 pub(super) async fn list(
     State(door): Shared,
@@ -116,21 +116,21 @@ pub(super) async fn list(
     let limit = query.count("limit", LIMIT_MAX).unwrap_or(LIMIT_DEFAULT);
     query.finish()?;
     let kept = door.store().operations.list().await?;
-    let views: Vec<Value> = kept
+    let operations: Vec<OperationView> = kept
         .iter()
         .filter(|kept| caller.reaches_operation(&kept.operation))
         .filter(|kept| stage.is_none_or(|stage| kept.progress.stage == stage))
         .take(usize::try_from(limit).unwrap_or(usize::MAX))
         .map(view)
         .collect();
-    Ok(Json(json!({ "operations": views })).into_response())
+    Ok(Json(OperationList { operations }).into_response())
 }
 
 /// An operation: what was asked for, and how far it has come.
 #[utoipa::path(
     get, path = "/v1/operations/{id}", operation_id = "get_operation", tag = "operations",
     params(("id" = String, Path, description = "The operation's id")),
-    responses((status = 200, description = "The operation", body = ref("#/components/schemas/Operation"))),
+    responses((status = 200, description = "The operation", body = OperationView)),
 )]
 pub(super) async fn get(
     State(door): Shared,
@@ -145,7 +145,7 @@ pub(super) async fn get(
     post, path = "/v1/operations/{id}/stop", operation_id = "stop_operation", tag = "operations",
     params(("id" = String, Path, description = "The operation's id")),
     responses((status = 200, description = "The operation; it stops within a second or two",
-        body = ref("#/components/schemas/Operation"))),
+        body = OperationView)),
 )]
 pub(super) async fn stop(
     State(door): Shared,
@@ -172,62 +172,48 @@ async fn existing(door: &Door, caller: &Caller, id: &str) -> Result<KeptOperatio
     })
 }
 
-fn view(kept: &KeptOperation) -> Value {
+fn view(kept: &KeptOperation) -> OperationView {
     let KeptOperation { operation, progress, node, stopping } = kept;
-    let sample = progress
-        .sample
-        .iter()
-        .map(|ulid| MessageId { queue: operation.queue.clone(), ulid: *ulid }.to_string());
-    json!({
-        "id": operation.id,
-        "state": progress.stage.as_str(),
-        "action": operation.action.as_str(),
-        "queue": operation.queue.as_str(),
-        "message_state": operation.state.as_str(),
-        "filter": filter_view(&operation.filter),
-        "to": operation.to.as_ref().map(QueueName::as_str),
-        "due_at": operation.due_ms.map(Moment),
-        "rate": operation.rate.map(|rate| rate.to_string()),
-        "dry_run": operation.is_dry,
-        "reason": operation.reason,
-        "by": operation.by,
-        "started_at": Moment(operation.started_ms),
-        "ended_at": progress.ended_ms.map(Moment),
-        "seen": progress.seen,
-        "matched": progress.matched,
-        "done": progress.done,
-        "skipped": progress.skipped,
-        "remaining": progress.remaining(),
-        "sample": sample.collect::<Vec<_>>(),
-        "node": node,
-        "stopping": stopping.is_some() && progress.stage == Stage::Running,
-        "stopped_by": progress.stopped_by,
-        "trouble": progress.trouble,
-    })
+    let id_of = |ulid| MessageId { queue: operation.queue.clone(), ulid }.to_string();
+    OperationView {
+        id: operation.id.clone(),
+        state: progress.stage.into(),
+        action: operation.action.into(),
+        queue: operation.queue.to_string(),
+        message_state: operation.state.into(),
+        filter: (!operation.filter.is_empty()).then(|| filter_view(&operation.filter)),
+        to: operation.to.as_ref().map(ToString::to_string),
+        due_at: operation.due_ms.map(Moment),
+        rate: operation.rate.map(|rate| rate.to_string()),
+        dry_run: operation.is_dry,
+        reason: operation.reason.clone(),
+        by: operation.by.clone(),
+        started_at: Moment(operation.started_ms),
+        ended_at: progress.ended_ms.map(Moment),
+        seen: progress.seen,
+        matched: progress.matched,
+        done: progress.done,
+        skipped: progress.skipped,
+        remaining: progress.remaining(),
+        sample: progress.sample.iter().copied().map(id_of).collect(),
+        node: node.clone(),
+        stopping: stopping.is_some() && progress.stage == Stage::Running,
+        stopped_by: progress.stopped_by.clone(),
+        trouble: progress.trouble.clone(),
+    }
 }
 
-/// `null`: all of them.
-fn filter_view(filter: &Filter) -> Value {
-    if filter.is_empty() {
-        return Value::Null;
+fn filter_view(filter: &Filter) -> FilterView {
+    let labels = &filter.labels;
+    FilterView {
+        label: (!labels.is_empty()).then(|| labels.iter().cloned().collect()),
+        group: filter.group.clone(),
+        error_contains: filter.error_contains.clone(),
+        created_after: filter.created.after_ms.map(Moment),
+        created_before: filter.created.before_ms.map(Moment),
+        due_after: filter.due.after_ms.map(Moment),
+        due_before: filter.due.before_ms.map(Moment),
+        final_after: filter.ended.after_ms.map(Moment),
+        final_before: filter.ended.before_ms.map(Moment),
     }
-    let mut view = Map::new();
-    if !filter.labels.is_empty() {
-        let labels = filter.labels.iter().map(|(name, value)| (name.clone(), json!(value)));
-        view.insert("label".to_owned(), Value::Object(labels.collect()));
-    }
-    for (name, text) in [("group", &filter.group), ("error_contains", &filter.error_contains)] {
-        if let Some(text) = text {
-            view.insert(name.to_owned(), json!(text));
-        }
-    }
-    for (name, span) in [("created", filter.created), ("due", filter.due), ("final", filter.ended)]
-    {
-        for (side, at_ms) in [("after", span.after_ms), ("before", span.before_ms)] {
-            if let Some(at_ms) = at_ms {
-                view.insert(format!("{name}_{side}"), json!(Moment(at_ms)));
-            }
-        }
-    }
-    Value::Object(view)
 }

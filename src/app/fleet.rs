@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use crate::config::Settings;
 use crate::domain::id::QueueName;
+use crate::domain::index_fault::Fault;
 use crate::domain::policy::{Downstream, QueuePolicy};
 use crate::engine::{Presence, Pulses};
 use crate::shutdown::Tasks;
-use crate::store::{Fault, Queue, Store};
+use crate::store::{Queue, Store};
 use crate::transport::Transport;
 use crate::workers::QueueWorkers;
 

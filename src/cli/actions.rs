@@ -7,9 +7,10 @@ use super::args_operation::ActionsArgs;
 use super::client::Target;
 use super::describe::word;
 use super::exit::{Exit, Failure};
-use super::queues::{as_it_came, list};
+use super::queues::as_it_came;
 use super::table::{whole, words};
-use super::times::{Times, of_answer};
+use super::times::Times;
+use crate::wire::action::{ActionList, ActionView};
 
 /// `actions`.
 pub(crate) async fn actions(args: &ActionsArgs, session: &mut Session) -> Result<Exit, Failure> {
@@ -18,9 +19,9 @@ pub(crate) async fn actions(args: &ActionsArgs, session: &mut Session) -> Result
     if session.screen.is_json() {
         return as_it_came(&answer, session);
     }
-    let document: Value = answer.read()?;
+    let page: ActionList = answer.read()?;
     let times = session.times();
-    let rows = list(&document, "actions").iter().map(|action| row(action, &times)).collect();
+    let rows = page.actions.iter().map(|action| row(action, &times)).collect();
     let columns = [
         whole("WHEN"),
         words("WHO"),
@@ -31,23 +32,29 @@ pub(crate) async fn actions(args: &ActionsArgs, session: &mut Session) -> Result
         words("DETAIL"),
     ];
     session.screen.rows(&columns, rows)?;
-    if !document["next_cursor"].is_null() {
+    if page.next_cursor.is_some() {
         session.screen.note("there are more than these; --limit N shows more of them")?;
     }
     Ok(Exit::Ok)
 }
 
-fn row(action: &Value, times: &Times) -> Vec<String> {
-    let text = |name: &str| word(&action[name]);
-    let outcome = match &action["outcome"] {
-        Value::Null => "unknown".to_owned(),
-        outcome if outcome["done"] == true => "done".to_owned(),
-        outcome => format!("refused ({})", word(&outcome["status"])),
+fn row(action: &ActionView, times: &Times) -> Vec<String> {
+    let outcome = match &action.outcome {
+        None => "unknown".to_owned(),
+        Some(outcome) if outcome.done => "done".to_owned(),
+        Some(outcome) => format!("refused ({})", outcome.status),
     };
-    let when = of_answer(&action["at"]).map(|at| times.at(at)).unwrap_or_default();
-    let who = match text("user").as_str() {
-        "" => text("by"),
-        user => format!("{} ({user})", text("by")),
+    let who = match &action.user {
+        Some(user) if !user.is_empty() => format!("{} ({user})", action.by),
+        _ => action.by.clone(),
     };
-    vec![when, who, text("action"), text("on"), outcome, text("reason"), text("detail")]
+    vec![
+        times.at(action.at.0),
+        who,
+        action.action.clone(),
+        action.on.clone(),
+        outcome,
+        action.reason.clone().unwrap_or_default(),
+        word(&Value::Object(action.detail.clone())),
+    ]
 }

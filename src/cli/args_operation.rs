@@ -8,6 +8,7 @@ use clap_complete::engine::ArgValueCandidates;
 use super::args_values::{Length, parse_length, states};
 use super::complete::queues;
 use crate::domain::limit::Rate;
+use crate::domain::operation::Action;
 use crate::domain::state::State;
 
 /// `operation ...`.
@@ -128,15 +129,15 @@ pub enum ActionWord {
 }
 
 impl ActionWord {
-    /// The word on the wire.
+    /// What is done.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub const fn action(self) -> Action {
         match self {
-            Self::Requeue => "requeue",
-            Self::Cancel => "cancel",
-            Self::Reschedule => "reschedule",
-            Self::Move => "move",
-            Self::Retry => "retry",
+            Self::Requeue => Action::Requeue,
+            Self::Cancel => Action::Cancel,
+            Self::Reschedule => Action::Reschedule,
+            Self::Move => Action::Move,
+            Self::Retry => Action::Retry,
         }
     }
 }

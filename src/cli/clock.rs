@@ -1,15 +1,16 @@
 //! `clock`: Redis' clock, the alarm after a step, and its end by the operator.
 
 use http::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Session;
 use super::args::ClockStep;
 use super::client::Target;
-use super::describe::word;
 use super::exit::{Exit, Failure};
 use super::queues::as_it_came;
-use super::times::{distance, of_answer, span, stamp};
+use super::times::{distance, span};
+use crate::domain::time::rfc3339;
+use crate::wire::node::ClockAnswer;
 
 /// `clock`, `clock resume`.
 pub(crate) async fn clock(
@@ -26,22 +27,20 @@ pub(crate) async fn clock(
     if session.screen.is_json() {
         return as_it_came(&answer, session);
     }
-    let document: Value = answer.read()?;
-    let now = stamp(&session.times(), &document["now"]).unwrap_or_else(|| word(&document["now"]));
+    let clock: ClockAnswer = answer.read()?;
+    let now_ms = clock.now.0;
+    let now = session.times().rfc3339(now_ms).unwrap_or_else(|| rfc3339(now_ms));
     session.screen.line(&format!("Redis' clock says {now}"))?;
-    session.screen.line(&told(&document))?;
+    session.screen.line(&alarm(&clock))?;
     Ok(Exit::Ok)
 }
 
 /// One sentence on the alarm.
-fn told(document: &Value) -> String {
-    let alarm = &document["alarm"];
-    if alarm.is_null() {
+fn alarm(clock: &ClockAnswer) -> String {
+    let Some(alarm) = &clock.alarm else {
         return "steady: due times, expiry and retention apply".to_owned();
-    }
-    let step = step_of(alarm["step_ms"].as_i64().unwrap_or(0));
-    let now_ms = of_answer(&document["now"]).unwrap_or(0);
-    let ends = of_answer(&alarm["ends_at"]).map_or_else(String::new, |at| distance(at, now_ms));
+    };
+    let (step, ends) = (step_of(alarm.step_ms), distance(alarm.ends_at.0, clock.now.0));
     format!(
         "ALARM: it stepped {step}; due times, the end of leases, expiry and retention wait, and apply again \
          {ends} if it stays steady; if this time is correct, run `tidegate clock resume`"
@@ -57,13 +56,17 @@ fn step_of(step_ms: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::Moment;
+    use crate::wire::node::ClockAlarmView;
 
     #[test]
     fn the_alarm_says_what_happened_when_it_ends_and_what_to_do() {
-        let mut clock = json!({ "now": "2026-11-21T09:00:00.000Z", "alarm": null });
-        assert!(told(&clock).starts_with("steady"));
-        clock["alarm"] = json!({ "step_ms": -3_600_020, "ends_at": "2026-11-21T09:00:59.000Z" });
-        let text = told(&clock);
+        const NOW_MS: u64 = 1_795_251_600_000;
+        let mut clock = ClockAnswer { now: Moment(NOW_MS), alarm: None };
+        assert!(alarm(&clock).starts_with("steady"));
+        let ends_at = Moment(NOW_MS + 59_000);
+        clock.alarm = Some(ClockAlarmView { step_ms: -3_600_020, ends_at });
+        let text = alarm(&clock);
         assert!(text.contains("stepped back by 1h"), "{text}");
         assert!(text.contains("apply again in 59s"), "{text}");
         assert!(text.contains("tidegate clock resume"), "{text}");

@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use super::plain::plain;
-use super::times::{Times, of_answer};
+use super::times::Times;
 use crate::domain::gates::Gate;
 use crate::domain::state::State;
 use crate::wire::Moment;
@@ -155,33 +155,6 @@ pub(crate) fn reason(message: &MessageView<'_>) -> Option<String> {
         }
         (given, attempt) => given.or(attempt),
     }
-}
-
-/// A field of an operation.
-pub(crate) fn field(key: &str, value: &Value, times: &Times) -> String {
-    match key {
-        "filter" => members(value, times),
-        _ if is_moment(key) => {
-            of_answer(value).map_or_else(|| word(value), |at| times.at_and_distance(at))
-        }
-        _ => word(value),
-    }
-}
-
-/// Whether the API keeps a moment under this name; never a name that somebody else chose.
-fn is_moment(key: &str) -> bool {
-    ["_at", "_after", "_before"].iter().any(|end| key.ends_with(end))
-}
-
-/// An object of the API in a line, its moments as all others.
-fn members(value: &Value, times: &Times) -> String {
-    let Some(fields) = value.as_object() else { return word(value) };
-    let shown = fields.iter().map(|(name, value)| (name, field(name, value, times)));
-    let shown: Vec<_> = shown
-        .filter(|(_, text)| !text.is_empty())
-        .map(|(name, text)| format!("{name}={text}"))
-        .collect();
-    shown.join(", ")
 }
 
 /// Any value in a line: `a, b` for lists, `name=value` for objects, nothing for null.

@@ -2,14 +2,15 @@
 //!
 //! Owns both forms. Refuses to know what is done with the messages.
 
-use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 use super::Session;
 use super::args_operation::{ActionWord, FilterArgs, StartArgs};
 use super::exit::Failure;
 use super::moments;
-use crate::domain::filter::Filter;
 use crate::domain::time::rfc3339;
+use crate::wire::Moment;
+use crate::wire::operation::FilterRequest;
 
 /// Nothing is done to many messages by silence.
 pub(super) fn is_meant(args: &StartArgs) -> Result<(), Failure> {
@@ -30,42 +31,29 @@ pub(super) fn is_meant(args: &StartArgs) -> Result<(), Failure> {
 pub(super) fn filter_of(
     args: &FilterArgs,
     session: &mut Session,
-) -> Result<Map<String, Value>, Failure> {
-    let mut filter = Map::new();
-    if !args.labels.is_empty() {
-        let mut labels = Map::new();
-        for label in &args.labels {
-            let (name, value) = label.split_once('=').ok_or_else(|| {
-                Failure::usage(format!("\"{label}\" is not a valid label"))
-                    .next("expected NAME=VALUE")
-            })?;
-            labels.insert(name.to_owned(), value.into());
-        }
-        filter.insert("label".to_owned(), labels.into());
+) -> Result<FilterRequest, Failure> {
+    let mut labels = BTreeMap::new();
+    for label in &args.labels {
+        let (name, value) = label.split_once('=').ok_or_else(|| {
+            Failure::usage(format!("\"{label}\" is not a valid label")).next("expected NAME=VALUE")
+        })?;
+        labels.insert(name.to_owned(), value.to_owned());
     }
-    for (name, text) in [("group", &args.group), ("error_contains", &args.error_contains)] {
-        if let Some(text) = text {
-            filter.insert(name.to_owned(), text.clone().into());
-        }
-    }
-    for (name, text) in [
-        ("created_after", &args.created_after),
-        ("created_before", &args.created_before),
-        ("due_after", &args.due_after),
-        ("due_before", &args.due_before),
-        ("final_after", &args.final_after),
-        ("final_before", &args.final_before),
-    ] {
-        if let Some(text) = text {
-            filter.insert(name.to_owned(), at(text, session)?);
-        }
-    }
-    Ok(filter)
-}
-
-/// A moment, as people write it, in the form of the API.
-fn at(text: &str, session: &mut Session) -> Result<Value, Failure> {
-    Ok(rfc3339(moments::asked(text, session)?).into())
+    let mut at = |text: &Option<String>| match text {
+        Some(text) => moments::asked(text, session).map(|at_ms| Some(Moment(at_ms))),
+        None => Ok(None),
+    };
+    Ok(FilterRequest {
+        created_after: at(&args.created_after)?,
+        created_before: at(&args.created_before)?,
+        due_after: at(&args.due_after)?,
+        due_before: at(&args.due_before)?,
+        final_after: at(&args.final_after)?,
+        final_before: at(&args.final_before)?,
+        label: (!labels.is_empty()).then_some(labels),
+        group: args.group.clone(),
+        error_contains: args.error_contains.clone(),
+    })
 }
 
 /// The filter as parameters of a query.
@@ -74,13 +62,19 @@ pub(super) fn parameters_of(
     session: &mut Session,
 ) -> Result<Vec<(&'static str, String)>, Failure> {
     let filter = filter_of(args, session)?;
-    let mut pairs = Vec::new();
-    for (name, value) in filter.get("label").and_then(Value::as_object).into_iter().flatten() {
-        pairs.push(("label", format!("{name}={}", value.as_str().unwrap_or_default())));
-    }
-    for name in Filter::NAMES {
-        let text = filter.get(name).and_then(Value::as_str);
-        pairs.extend(text.map(|text| (name, text.to_owned())));
-    }
+    let labels = filter.label.into_iter().flatten();
+    let mut pairs: Vec<_> =
+        labels.map(|(name, value)| ("label", format!("{name}={value}"))).collect();
+    let texts = [("group", filter.group), ("error_contains", filter.error_contains)];
+    pairs.extend(texts.into_iter().filter_map(|(name, text)| Some((name, text?))));
+    let moments = [
+        ("created_after", filter.created_after),
+        ("created_before", filter.created_before),
+        ("due_after", filter.due_after),
+        ("due_before", filter.due_before),
+        ("final_after", filter.final_after),
+        ("final_before", filter.final_before),
+    ];
+    pairs.extend(moments.into_iter().filter_map(|(name, at)| Some((name, rfc3339(at?.0)))));
     Ok(pairs)
 }

@@ -42,6 +42,7 @@ mod moments;
 mod nodes;
 mod once;
 mod operation;
+mod operation_shown;
 mod payload;
 mod plain;
 mod progress;

@@ -2,15 +2,15 @@
 //!
 //! Owns the table and what it means that a node is missing. Refuses to know what is wrong (`doctor`).
 
-use serde_json::Value;
-
 use super::Session;
 use super::client::Target;
-use super::describe::{count, word};
+use super::describe::count;
 use super::exit::{Exit, Failure};
-use super::queues::{as_it_came, list};
+use super::plain::plain;
+use super::queues::as_it_came;
 use super::table::{whole, words};
-use super::times::{Times, of_answer};
+use super::times::Times;
+use crate::wire::node::{NodeList, NodeView};
 
 /// What the list means.
 const MEANING: &str = "Each node takes messages and sends for all of its queues; the nodes share the limits. CALLS \
@@ -26,15 +26,17 @@ pub(crate) async fn nodes(session: &mut Session) -> Result<Exit, Failure> {
     if session.screen.is_json() {
         return as_it_came(&answer, session);
     }
-    let document: Value = answer.read()?;
-    let nodes = list(&document, "nodes");
-    let answered_by = document["answered_by"].as_str().unwrap_or_default();
-    let agrees = document["config_agrees"] != false;
+    let answer: NodeList = answer.read()?;
+    let nodes = &answer.nodes;
+    let reads_alike = nodes.windows(2).all(|pair| pair[0].record_version == pair[1].record_version);
     let times = session.times();
-    let mut rows: Vec<_> = nodes.iter().map(|node| row(node, &times)).collect();
-    if agrees {
-        rows.iter_mut().for_each(|row| row.truncate(row.len() - 1));
-    }
+    let rows = nodes.iter().map(|node| {
+        let mut row = row(node, &times);
+        // What is alike is left out: an empty column is not shown.
+        row.push(if answer.config_agrees { String::new() } else { node.config_hash.clone() });
+        row.push(if reads_alike { String::new() } else { node.record_version.to_string() });
+        row
+    });
     let columns = [
         whole("NODE"),
         whole("HOST"),
@@ -45,37 +47,34 @@ pub(crate) async fn nodes(session: &mut Session) -> Result<Exit, Failure> {
         whole("PROCESS"),
         words("STARTED"),
         whole("CONFIG"),
+        whole("RECORD VERSION"),
     ];
-    session.screen.rows(&columns, rows)?;
+    session.screen.rows(&columns, rows.collect())?;
     session.screen.line("")?;
-    if !answered_by.is_empty() {
-        let nodes = count(nodes.len() as u64, "node");
-        session.screen.sentence(0, &format!("{nodes}; this answer is from node {answered_by}."))?;
-    }
+    let (all, own) = (count(nodes.len() as u64, "node"), plain(&answer.answered_by));
+    session.screen.sentence(0, &format!("{all}; this answer is from node {own}."))?;
     session.screen.sentence(0, MEANING)?;
     session.screen.sentence(0, MISSING)?;
-    if !agrees {
+    if !answer.config_agrees {
         session.screen.note("note: the nodes run different configs; see `tidegate doctor`")?;
+    }
+    if !reads_alike {
+        session.screen.note(
+            "note: not all nodes read the newest version of stored messages; see `tidegate doctor`",
+        )?;
     }
     Ok(Exit::Ok)
 }
 
-fn row(node: &Value, times: &Times) -> Vec<String> {
-    let text = |name: &str| word(&node[name]);
-    let calls = match (&node["in_flight"], &node["slots"]) {
-        (Value::Null, _) | (_, Value::Null) => String::new(),
-        (under_way, allowed) => format!("{under_way} of {allowed}"),
-    };
-    let started = of_answer(&node["started_at"]).map(|at| times.at_and_distance(at));
+fn row(node: &NodeView, times: &Times) -> Vec<String> {
     vec![
-        text("id"),
-        text("host"),
-        text("version"),
-        calls,
-        text("queues"),
-        text("listen"),
-        text("pid"),
-        started.unwrap_or_default(),
-        text("config_hash"),
+        node.id.clone(),
+        node.host.clone(),
+        node.version.clone(),
+        format!("{} of {}", node.in_flight, node.slots),
+        node.queues.to_string(),
+        node.listen.clone(),
+        node.pid.to_string(),
+        times.at_and_distance(node.started_at.0),
     ]
 }

@@ -1,11 +1,12 @@
 //! Operations on many messages: started, followed with a bar, listed, shown, stopped.
 //!
-//! Owns their tables and the way back after Ctrl-C: an operation goes on without whoever watches it.
+//! Owns the asking and the way back after Ctrl-C: an operation goes on without whoever watches it. How one is shown is
+//! the matter of `operation_shown`.
 
 use std::time::Duration;
 
 use http::Method;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::Session;
 use super::args_operation::{
@@ -14,19 +15,20 @@ use super::args_operation::{
 };
 use super::bulk;
 use super::client::{Answer, Target};
-use super::describe::{count, field, word};
+use super::describe::count;
 use super::exit::{Exit, Failure};
 use super::filter::{filter_of, is_meant};
 use super::moments;
+use super::operation_shown::{pairs, progress_line, row, summary};
 use super::plain::plain;
 use super::progress::Progress;
-use super::queues::{as_it_came, list};
+use super::queues::as_it_came;
 use super::table::{whole, words};
-use super::times::{Times, of_answer, span};
 use crate::domain::id::MessageId;
+use crate::domain::operation::Stage;
 use crate::domain::state::State;
-use crate::domain::time::rfc3339;
-use crate::domain::units::format_duration;
+use crate::wire::operation::{FilterRequest, OperationList, OperationRequest, OperationView};
+use crate::wire::{DurationMs, Moment};
 
 /// Between two looks at an operation that runs.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -55,14 +57,12 @@ async fn start(args: &StartArgs, session: &mut Session) -> Result<Exit, Failure>
         if let Some(note) = delay.note() {
             session.screen.note(&note)?;
         }
-        body.insert("delay".to_owned(), format_duration(delay.ms).into());
+        body.delay = Some(DurationMs(delay.ms));
     }
     if let Some(text) = &args.due {
-        body.insert("due_at".to_owned(), rfc3339(moments::due(text, session)?).into());
+        body.due_at = Some(Moment(moments::due(text, session)?));
     }
-    if let Some(to) = &args.to {
-        body.insert("to".to_owned(), to.clone().into());
-    }
+    body.to.clone_from(&args.to);
     let states: Vec<State> = State::ALL.into_iter().filter(|s| args.state.contains(s)).collect();
     if !args.yes && !args.pace.dry_run && session.screen.in_is_tty {
         ask(args, &states, session).await?;
@@ -73,7 +73,7 @@ async fn start(args: &StartArgs, session: &mut Session) -> Result<Exit, Failure>
     // In the order of a message's life: one that goes on to the next state meanwhile is taken there.
     let mut exit = Exit::Ok;
     for state in states {
-        body.insert("state".to_owned(), state.as_str().into());
+        body.state = Some(state.into());
         exit = exit.or(launch(&body, args.pace.no_follow, session).await?);
     }
     Ok(exit)
@@ -88,7 +88,8 @@ async fn ask(args: &StartArgs, states: &[State], session: &mut Session) -> Resul
     let words: Vec<&str> = states.iter().map(|state| state.as_str()).collect();
     let found = count(found.sum(), &format!("{} message", words.join(" or ")));
     let which = if args.all { String::new() } else { "those that match of ".to_owned() };
-    let question = format!("{} {which}{found} of {}; do it?", args.action.as_str(), args.queue);
+    let question =
+        format!("{} {which}{found} of {}; do it?", args.action.action().as_str(), args.queue);
     if session.screen.ask(&question)? {
         return Ok(());
     }
@@ -154,47 +155,38 @@ fn wish(
     (filter, is_all): (&FilterArgs, bool),
     pace: &PaceArgs,
     session: &mut Session,
-) -> Result<Map<String, Value>, Failure> {
-    let mut body = Map::new();
-    body.insert("action".to_owned(), action.as_str().into());
-    body.insert("queue".to_owned(), queue.into());
-    if let Some(state) = state {
-        body.insert("state".to_owned(), state.as_str().into());
-    }
+) -> Result<OperationRequest, Failure> {
     let filter = filter_of(filter, session)?;
-    if !filter.is_empty() {
-        body.insert("filter".to_owned(), filter.into());
-    }
-    for (name, flag) in [("all", is_all), ("dry_run", pace.dry_run)] {
-        if flag {
-            body.insert(name.to_owned(), true.into());
-        }
-    }
-    if let Some(rate) = pace.rate {
-        body.insert("rate".to_owned(), rate.to_string().into());
-    }
-    if let Some(reason) = &pace.reason {
-        body.insert("reason".to_owned(), reason.clone().into());
-    }
-    Ok(body)
+    Ok(OperationRequest {
+        action: action.action().into(),
+        queue: queue.to_owned(),
+        state: state.map(Into::into),
+        filter: (filter != FilterRequest::default()).then_some(filter),
+        all: is_all.then_some(true),
+        rate: pace.rate.map(|rate| rate.to_string()),
+        dry_run: pace.dry_run.then_some(true),
+        reason: pace.reason.clone(),
+        due_at: None,
+        delay: None,
+        to: None,
+    })
 }
 
 async fn launch(
-    body: &Map<String, Value>,
+    body: &OperationRequest,
     no_follow: bool,
     session: &mut Session,
 ) -> Result<Exit, Failure> {
     let target = Target::new(&["v1", "operations"]);
     let answer = session.client.send(Method::POST, &target, body).await?;
-    let operation: Value = answer.read()?;
-    let id = word(&operation["id"]);
+    let operation: OperationView = answer.read()?;
     if !no_follow {
-        return follow(&id, session).await;
+        return follow(&operation.id, session).await;
     }
     if session.screen.is_json() {
         return as_it_came(&answer, session);
     }
-    session.screen.line(&id)?;
+    session.screen.line(&plain(&operation.id))?;
     Ok(Exit::Ok)
 }
 
@@ -213,16 +205,14 @@ async fn follow(id: &str, session: &mut Session) -> Result<Exit, Failure> {
             answer = look(id, session) => answer?,
             _ = &mut interrupt => return left(id, &progress, session),
         };
-        let operation: Value = answer.read()?;
-        if operation["state"] != "running" {
+        let operation: OperationView = answer.read()?;
+        if !operation.state.is(Stage::Running) {
             break answer;
         }
-        let number = |name: &str| operation[name].as_u64().unwrap_or(0);
-        let in_hand = number("matched").saturating_sub(number("done") + number("skipped"));
-        let looked =
-            number("seen").saturating_sub(if operation["dry_run"] == true { 0 } else { in_hand });
-        progress.grow(looked + number("remaining"));
-        progress.show(looked, &told(&operation), &mut session.screen)?;
+        let in_hand = operation.matched.saturating_sub(operation.done + operation.skipped);
+        let looked = operation.seen.saturating_sub(if operation.dry_run { 0 } else { in_hand });
+        progress.grow(looked + operation.remaining);
+        progress.show(looked, &progress_line(&operation), &mut session.screen)?;
         tokio::select! {
             () = tokio::time::sleep(sleep) => {}
             _ = &mut interrupt => return left(id, &progress, session),
@@ -230,24 +220,24 @@ async fn follow(id: &str, session: &mut Session) -> Result<Exit, Failure> {
         sleep = (sleep * 2).min(LOOK_EVERY);
     };
     progress.clear();
-    let operation: Value = answer.read()?;
+    let operation: OperationView = answer.read()?;
     if session.screen.is_json() {
         session.screen.raw(&answer.body)?;
     } else {
         session.screen.line(&summary(&operation))?;
-        for id in list(&operation, "sample").iter().filter(|_| operation["dry_run"] == true) {
-            session.screen.line(&word(id))?;
+        for id in operation.sample.iter().filter(|_| operation.dry_run) {
+            session.screen.line(&plain(id))?;
         }
     }
-    match operation["state"].as_str() {
-        Some("done") => Ok(Exit::Ok),
-        Some("stopped") => {
-            let who = word(&operation["stopped_by"]);
+    match operation.state.known() {
+        Some(Stage::Done) => Ok(Exit::Ok),
+        Some(Stage::Stopped) => {
+            let who = plain(operation.stopped_by.as_deref().unwrap_or_default());
             Err(Failure::new(Exit::Failure, format!("the operation was stopped by {who}"))
                 .next("start it again: it takes what is left"))
         }
         _ => {
-            let why = word(&operation["trouble"]);
+            let why = plain(operation.trouble.as_deref().unwrap_or_default());
             Err(Failure::new(Exit::Failure, format!("the operation failed: {why}"))
                 .next("`tidegate doctor` looks for the cause"))
         }
@@ -263,87 +253,18 @@ fn left(id: &str, progress: &Progress, session: &mut Session) -> Result<Exit, Fa
     Ok(Exit::TimedOut)
 }
 
-/// How far it has come, in a line.
-fn told(operation: &Value) -> String {
-    let number = |name: &str| word(&operation[name]);
-    let text = if operation["dry_run"] == true {
-        format!("{} of {} match", number("matched"), number("seen"))
-    } else {
-        format!(
-            "{} done, {} skipped, {} remain",
-            number("done"),
-            number("skipped"),
-            number("remaining")
-        )
-    };
-    match operation["trouble"].as_str() {
-        Some(trouble) => format!("{text}; waits: {}", plain(trouble)),
-        None => text,
-    }
-}
-
-/// What came of it, in a sentence.
-fn summary(operation: &Value) -> String {
-    let number = |name: &str| operation[name].as_u64().unwrap_or(0);
-    let (matched, seen) = (number("matched"), count(number("seen"), "message"));
-    let (action, queue) = (word(&operation["action"]), word(&operation["queue"]));
-    if operation["dry_run"] == true {
-        return format!(
-            "dry run: {matched} of {seen} of {queue} would be taken by {action}; nothing was done"
-        );
-    }
-    let done = match action.as_str() {
-        "requeue" => "requeued",
-        "cancel" => "cancelled",
-        "reschedule" => "rescheduled",
-        "retry" => "made due now",
-        _ => "moved",
-    };
-    let skipped = match number("skipped") {
-        0 => String::new(),
-        n => format!(", {n} had moved on"),
-    };
-    format!(
-        "{} of {queue} {done} ({matched} of {seen} matched{skipped})",
-        count(number("done"), "message")
-    )
-}
-
 async fn show_all(session: &mut Session) -> Result<Exit, Failure> {
     let answer = session.client.get(&Target::new(&["v1", "operations"])).await?;
     if session.screen.is_json() {
         return as_it_came(&answer, session);
     }
-    let document: Value = answer.read()?;
+    let found: OperationList = answer.read()?;
     let times = session.times();
-    let rows = list(&document, "operations").iter().map(|o| row(o, &times)).collect();
+    let rows = found.operations.iter().map(|operation| row(operation, &times)).collect();
     let numbers = ["ID", "STATE", "ACTION", "QUEUE", "DONE", "REMAIN", "RATE", "STARTED", "BY"];
     let columns: Vec<_> = numbers.into_iter().map(whole).chain([words("REASON")]).collect();
     session.screen.rows(&columns, rows)?;
     Ok(Exit::Ok)
-}
-
-fn row(operation: &Value, times: &Times) -> Vec<String> {
-    let text = |name: &str| word(&operation[name]);
-    let action = if operation["dry_run"] == true {
-        format!("{} (dry run)", text("action"))
-    } else {
-        text("action")
-    };
-    let counted = if operation["dry_run"] == true { text("matched") } else { text("done") };
-    let started = of_answer(&operation["started_at"]).map(|at| times.distance(at));
-    vec![
-        text("id"),
-        text("state"),
-        action,
-        text("queue"),
-        counted,
-        text("remaining"),
-        text("rate"),
-        started.unwrap_or_default(),
-        text("by"),
-        text("reason"),
-    ]
 }
 
 async fn show(args: &OperationArgs, session: &mut Session) -> Result<Exit, Failure> {
@@ -351,20 +272,8 @@ async fn show(args: &OperationArgs, session: &mut Session) -> Result<Exit, Failu
     if session.screen.is_json() {
         return as_it_came(&answer, session);
     }
-    let operation: Value = answer.read()?;
-    let fields = operation.as_object().cloned().unwrap_or_default();
-    let times = session.times();
-    let mut pairs: Vec<_> = fields
-        .iter()
-        .filter(|(_, value)| !value.is_null() && **value != json!([]) && **value != json!(""))
-        .map(|(name, value)| (name.replace('_', " "), field(name, value, &times)))
-        .collect();
-    if let (Some(began), Some(ended)) =
-        (of_answer(&operation["started_at"]), of_answer(&operation["ended_at"]))
-    {
-        pairs.push(("took".to_owned(), span(ended.saturating_sub(began))));
-    }
-    session.screen.pairs(&pairs)?;
+    let operation: OperationView = answer.read()?;
+    session.screen.pairs(&pairs(&operation, &session.times()))?;
     Ok(Exit::Ok)
 }
 
@@ -374,12 +283,12 @@ async fn stop(args: &OperationArgs, session: &mut Session) -> Result<Exit, Failu
     if session.screen.is_json() {
         return as_it_came(&answer, session);
     }
-    let operation: Value = answer.read()?;
-    let state = match operation["state"].as_str() {
-        Some("running") => "is to stop",
-        Some("stopped") => "is stopped",
+    let operation: OperationView = answer.read()?;
+    let state = match operation.state.known() {
+        Some(Stage::Running) => "is to stop",
+        Some(Stage::Stopped) => "is stopped",
         _ => "had ended already",
     };
-    session.screen.line(&format!("{} {state}: {}", args.id, told(&operation)))?;
+    session.screen.line(&format!("{} {state}: {}", args.id, progress_line(&operation)))?;
     Ok(Exit::Ok)
 }

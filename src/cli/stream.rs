@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::Method;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
-use serde_json::Value;
+use serde::de::DeserializeOwned;
 
 use super::client::{Client, Target};
 use super::exit::{Exit, Failure};
@@ -36,7 +36,7 @@ impl Client {
 
 impl Lines {
     /// The next line; `None` after the last.
-    pub(crate) async fn next(&mut self) -> Result<Option<Value>, Failure> {
+    pub(crate) async fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Failure> {
         loop {
             if let Some(length) = self.piece[self.at..].iter().position(|byte| *byte == b'\n') {
                 let line = &self.piece[self.at..self.at + length];

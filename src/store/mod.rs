@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 pub use across::{Erasures, Gauges, HandOuts, WakeUps};
 pub use actions::{ActionOutcome, Actions, NewAction, NotedAction};
-pub use audit::{Audit, Audits, Books, Fault, Finding};
+pub use audit::{Audit, Audits, Books, Finding};
 pub use clock::alarm::ClockAlarm;
 pub use clock::time::Clock;
 pub use events::{Events, Heard, Subscription};
@@ -48,7 +48,7 @@ pub use messages::read::{Page, Part};
 pub use messages::receipt::{Receipt, ReceiptOf, Received};
 pub use messages::settle::{Lease, LeaseEnd, Verdict, Way};
 pub use operations::{
-    Keep, KeptOperation, OPERATIONS_RUNNING_MAX, Operations, Progress, Saved, Stage, TakenOperation,
+    Keep, KeptOperation, OPERATIONS_RUNNING_MAX, Operations, Progress, Saved, TakenOperation,
 };
 pub use preset_id::PresetId;
 pub use queue::{HORIZON_US, Queue, Shard};

@@ -25,7 +25,9 @@
 //!   `#[serde(default)]`, so that an older daemon can be asked too.
 //! - Answers own their texts. Those about messages borrow them, as one is written for every message.
 
+pub mod action;
 pub mod attempt;
+pub mod audit;
 pub mod callback_event;
 pub mod change;
 mod duration;
@@ -33,7 +35,9 @@ pub mod exchange;
 pub mod message;
 mod moment;
 pub mod new_message;
+pub mod node;
 mod numbers;
+pub mod operation;
 mod pairs;
 mod payload;
 pub mod problem;
@@ -90,7 +94,7 @@ pub fn shared() -> Vec<(String, RefOr<Schema>)> {
 }
 
 /// Answers of several shapes that overlap: an answer may fit more than one of them.
-pub const OVERLAPPING: [&str; 3] = ["Received", "Repeated", "StateChange"];
+pub const OVERLAPPING: [&str; 4] = ["AuditLine", "Received", "Repeated", "StateChange"];
 
 /// What the schema of a request says beyond its fields, by the name of the schema: keywords that stand beside
 /// `properties`, such as which of two fields must be given.
@@ -99,6 +103,7 @@ pub fn conditions() -> Vec<(&'static str, Value)> {
     vec![
         ("MessagePatch", new_message::patch_conditions()),
         ("NewMessage", new_message::conditions()),
+        ("NewOperation", operation::conditions()),
         ("NewSchedule", schedule::conditions()),
         ("Receipt", receipt::conditions()),
     ]

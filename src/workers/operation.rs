@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::operation::{OperationPace, TOGETHER_MAX};
-use crate::store::{Changed, Keep, Saved, Stage, Store, StoreError, TakenOperation};
+use crate::domain::operation::{OperationPace, Stage, TOGETHER_MAX};
+use crate::store::{Changed, Keep, Saved, Store, StoreError, TakenOperation};
 use crate::telemetry::{OperationEndLabel, OperationLabel};
 
 /// Messages looked at in one call.

@@ -1,8 +1,7 @@
 //! `/openapi.json`: the routes describe themselves, this file adds what they share.
 //!
 //! Owns the document's head, the bounds of parameters (`parameters.json`), and the problems that every route may
-//! answer. Requests and answers are described by their structs (`wire`); those that have none yet stand in
-//! `schemas.json`.
+//! answer. Requests and answers are described by their structs (`wire`).
 
 #[cfg(test)]
 mod tests;
@@ -19,14 +18,8 @@ use crate::wire;
 /// Where the document is.
 pub(in crate::api) const PATH: &str = "/openapi.json";
 
-/// The shapes that the routes refer to.
-const SCHEMAS: &str = include_str!("schemas.json");
-
 /// What parameters may be, by name; an operation's own stands under `<operationId> <name>`.
 const PARAMETERS: &str = include_str!("parameters.json");
-
-/// The shapes of requests, in which null counts as absent.
-const ASKED: [&str; 2] = ["NewOperation", "OperationFilter"];
 
 /// The shapes of bodies that may be left out.
 const OPTIONAL: [&str; 3] = ["Claim", "Pause", "PauseSchedule"];
@@ -75,15 +68,10 @@ pub(in crate::api) fn complete(described: OpenApi) -> Bytes {
     Bytes::from(document.to_string())
 }
 
-/// The shapes: those of the structs that the routes name (`wire`), and those that still stand in the file.
+/// The shapes of the structs that the routes name (`wire`).
 fn schemas(document: &mut Value) -> Value {
-    let mut schemas = compiled_in(SCHEMAS);
-    ASKED.iter().for_each(|name| take_null(&mut schemas[name]));
-    let mut derived = document["components"]["schemas"].take();
-    drop_widths(&mut derived);
-    for (name, shape) in derived.as_object().into_iter().flatten() {
-        schemas[name] = shape.clone();
-    }
+    let mut schemas = document["components"]["schemas"].take();
+    drop_widths(&mut schemas);
     for (name, shape) in wire::shared() {
         schemas[name] = serde_json::to_value(shape).expect("its keys are texts");
     }
@@ -122,19 +110,6 @@ fn drop_widths(schema: &mut Value) {
 /// Reads one of the files of this folder.
 fn compiled_in(text: &str) -> Value {
     serde_json::from_str(text).expect("it is compiled in, and the tests below read it")
-}
-
-/// Lets every field of a shape be null that may be left out.
-fn take_null(shape: &mut Value) {
-    let required = shape["required"].as_array().cloned().unwrap_or_default();
-    for (name, field) in shape["properties"].as_object_mut().into_iter().flatten() {
-        // Without a type it takes anything, and null may mean something.
-        let is_bounded = ["type", "$ref", "oneOf"].iter().any(|key| field.get(key).is_some());
-        if is_bounded && !required.iter().any(|required| required == name) {
-            let given = field.take();
-            *field = json!({ "anyOf": [given, { "type": "null" }] });
-        }
-    }
 }
 
 /// Puts what a parameter may be in the place of its bare type.

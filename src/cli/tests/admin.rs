@@ -187,17 +187,14 @@ async fn windows_are_listed_with_their_length() {
 
 #[tokio::test]
 async fn nodes_say_which_one_answers_what_it_does_and_what_it_means_that_one_is_missing() {
-    let node = |id: &str, hash: &str| {
-        json!({"id": id, "host": "web1", "pid": 41, "version": "0.1.0", "listen": "127.0.0.1:7411",
-            "config_hash": hash, "queues": 3, "slots": 160, "in_flight": 2,
-            "started_at": "2026-11-21T08:00:00.000Z", "seen_at": "2026-11-21T09:00:00.000Z"})
+    let node = |id: &str, hash: &str, version: u8| {
+        answers::node(&json!({"id": id, "config_hash": hash, "record_version": version}))
     };
-    let answer = |second: &str| {
-        let nodes = [node("AAAAAAAAAAAA", "x"), node("BBBBBBBBBBBB", second)];
-        let agrees = second == "x";
-        reply(200, json!({"nodes": nodes, "config_agrees": agrees, "answered_by": "BBBBBBBBBBBB"}))
+    let answer = |hash: &str, version: u8| {
+        let nodes = [node("AAAAAAAAAAAA", "x", 3), node("BBBBBBBBBBBB", hash, version)];
+        reply(200, answers::nodes(&nodes))
     };
-    let daemon = Daemon::with([answer("x"), answer("y")]).await;
+    let daemon = Daemon::with([answer("x", 3), answer("y", 3), answer("x", 2)]).await;
     let done = daemon.run(&["nodes"]).await;
     let lines: Vec<&str> = done.out.lines().collect();
     assert_eq!(
@@ -212,6 +209,11 @@ async fn nodes_say_which_one_answers_what_it_does_and_what_it_means_that_one_is_
     let differ = daemon.run(&["nodes"]).await;
     assert!(differ.out.lines().next().unwrap().ends_with("CONFIG"), "{}", differ.out);
     assert!(differ.err.contains("different configs"), "{}", differ.err);
+    let reads = daemon.run(&["nodes"]).await;
+    let lines: Vec<&str> = reads.out.lines().collect();
+    assert!(lines[0].ends_with("  RECORD VERSION"), "{}", reads.out);
+    assert!(lines[1].ends_with(" 3") && lines[2].ends_with(" 2"), "{}", reads.out);
+    assert!(reads.err.contains("not all nodes read the newest version"), "{}", reads.err);
 }
 
 #[tokio::test]

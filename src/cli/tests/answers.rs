@@ -6,8 +6,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::wire::action::{ActionList, ActionView};
 use crate::wire::exchange::ExchangeView;
 use crate::wire::message::{MessageList, MessageView};
+use crate::wire::node::{NodeList, NodeView};
+use crate::wire::operation::OperationView;
 use crate::wire::problem::{BatchAnswer, ProblemView};
 use crate::wire::queue::{QueueList, QueueView, WindowsAnswer};
 use crate::wire::schedule::WholeScheduleView;
@@ -112,6 +115,47 @@ fn with_parts(filled: &Value, given: &Value, parts: &[(&str, Value)]) -> Value {
         *part = own.into();
     }
     given
+}
+
+/// A page of one action.
+pub(crate) fn actions(given: &Value) -> Value {
+    let filled = json!({
+        "id": "1", "at": "2026-11-21T08:00:00.000Z", "by": "anonymous", "user": null, "action": "pause",
+        "on": "sms", "reason": null, "detail": {}, "outcome": { "done": true, "status": 200, "made": null },
+    });
+    let action = answer::<ActionView>(filled, given);
+    answer::<ActionList>(json!({ "actions": [action], "next_cursor": null }), &json!({}))
+}
+
+/// A node.
+pub(crate) fn node(given: &Value) -> Value {
+    const AT: &str = "2026-11-21T08:00:00.000Z";
+    let filled = json!({
+        "id": "A", "host": "web1", "pid": 41, "version": "0.1.0", "listen": "127.0.0.1:7411",
+        "config_hash": "x", "queues": 3, "slots": 160, "in_flight": 2, "record_version": 3,
+        "started_at": AT, "seen_at": AT,
+    });
+    answer::<NodeView>(filled, given)
+}
+
+/// Nodes; the last one answers.
+pub(crate) fn nodes(nodes: &[Value]) -> Value {
+    let agrees = nodes.windows(2).all(|pair| pair[0]["config_hash"] == pair[1]["config_hash"]);
+    let own = nodes.last().map_or(json!(""), |node| node["id"].clone());
+    let filled = json!({ "nodes": nodes, "config_agrees": agrees, "answered_by": own });
+    answer::<NodeList>(filled, &json!({}))
+}
+
+/// An operation.
+pub(crate) fn operation(given: &Value) -> Value {
+    let filled = json!({
+        "id": "op_1", "state": "done", "action": "cancel", "queue": "sms", "message_state": "ready",
+        "filter": null, "to": null, "due_at": null, "rate": null, "dry_run": false, "reason": "",
+        "by": "anonymous", "started_at": "2026-11-21T08:00:00.000Z", "ended_at": null, "seen": 0, "matched": 0,
+        "done": 0, "skipped": 0, "remaining": 0, "sample": [], "node": null, "stopping": false,
+        "stopped_by": null, "trouble": null,
+    });
+    answer::<OperationView>(filled, given)
 }
 
 /// A message; its last attempt and its probe are filled in too.

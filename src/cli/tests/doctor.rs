@@ -76,7 +76,7 @@ async fn doctor_repairs_when_told_and_says_what_was_mended() {
         reply(200, answers::queues(&[answers::queue(&json!({}))])),
         reply(
             200,
-            "{\"fault\":\"unplaced\",\"member\":\"01J\",\"repaired\":true}\n\
+            "{\"fault\":\"unplaced\",\"shard\":0,\"id\":null,\"member\":\"01J\",\"repaired\":true}\n\
              {\"faults\":{\"unplaced\":{\"found\":1,\"repaired\":1}},\"complete\":true}\n",
         ),
     ])

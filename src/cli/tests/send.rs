@@ -76,7 +76,7 @@ async fn a_local_time_is_sent_as_a_moment() {
 
 #[tokio::test]
 async fn a_due_time_in_the_past_is_said() {
-    let operation = json!({"id": "op_1", "state": "done", "action": "reschedule", "queue": "sms"});
+    let operation = answers::operation(&json!({"action": "reschedule"}));
     let followed = reply(200, operation.clone());
     let daemon = Daemon::with([
         reply(201, stored()),

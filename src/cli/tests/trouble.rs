@@ -249,9 +249,8 @@ async fn an_operation_that_does_not_say_what_it_means_names_the_flags() {
 
 #[tokio::test]
 async fn an_operation_on_several_states_is_one_for_each() {
-    let operation =
-        |state: &str| json!({"id": "op_1", "state": state, "action": "cancel", "queue": "sms"});
-    let script = [reply(201, operation("running")), reply(201, operation("running"))];
+    let running = || reply(201, answers::operation(&json!({"state": "running"})));
+    let script = [running(), running()];
     let daemon = Daemon::with(script).await;
     let line =
         "operation start cancel sms --state ready,scheduled --label shop=us --reason x --no-follow";
@@ -292,8 +291,7 @@ async fn https_to_a_daemon_without_it_is_said() {
 
 #[tokio::test]
 async fn a_length_without_a_unit_says_what_was_understood() {
-    let daemon =
-        Daemon::with([reply(201, super::answers::message(&json!({"state": "scheduled"})))]).await;
+    let daemon = Daemon::with([reply(201, answers::message(&json!({"state": "scheduled"})))]).await;
     let done = daemon.run(&["send", "sms", "-d", "1", "--delay", "3600000"]).await;
     assert!(done.err.contains("taken as seconds: 41d16h"), "{}", done.err);
     assert!(done.err.contains("3600000ms"), "{}", done.err);

@@ -27,11 +27,11 @@ fn commands() -> Vec<(&'static str, Vec<Reply>)> {
     let schedule =
         answers::schedule(&json!({"cron": "0 9 * * *", "time_zone": "UTC", "next": [AT],
         "last": {"nominal_at": AT, "fired_at": AT, "message_id": "sms_1"}}));
-    let operation = json!({"id": "op_1", "state": "done", "started_at": AT, "ended_at": AT,
-        "filter": {"created_before": AT}});
+    let operation = answers::operation(&json!({"started_at": AT, "ended_at": AT,
+        "filter": {"created_before": AT}}));
     let queues = |queue: &Value| reply(200, answers::queues(&[queue.clone()]));
     let ready = || reply(200, json!({"status": "ready", "node": "A"}));
-    let nodes = json!({"nodes": [{"id": "A", "started_at": AT}], "answered_by": "A"});
+    let nodes = answers::nodes(&[answers::node(&json!({"started_at": AT}))]);
     let event = format!(
         "id: 1\nevent: message\ndata: {{\"at\":\"{AT}\",\"id\":\"sms_1\",\"queue\":\"sms\",\"state\":\"dead\"}}\n\n"
     );
@@ -54,7 +54,7 @@ fn commands() -> Vec<(&'static str, Vec<Reply>)> {
         ),
         ("schedule n", vec![reply(200, schedule)]),
         ("operation show op_1", vec![reply(200, operation)]),
-        ("actions", vec![reply(200, json!({"actions": [{"at": AT, "action": "pause"}]}))]),
+        ("actions", vec![reply(200, answers::actions(&json!({"at": AT})))]),
         ("nodes", vec![reply(200, nodes)]),
         ("clock", vec![reply(200, json!({"now": AT, "alarm": null}))]),
         ("events --limit 1", vec![reply(200, event.as_str())]),

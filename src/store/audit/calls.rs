@@ -5,7 +5,7 @@
 use bytes::Bytes;
 
 use super::Audits;
-use super::fault::Fault;
+use crate::domain::index_fault::Fault;
 use crate::store::StoreError;
 use crate::store::queue::{Queue, Shard};
 use crate::store::redis::script::{call, fields, row, rows, timed_call};

@@ -11,15 +11,14 @@
 //! ```
 
 mod calls;
-mod fault;
 mod mark;
 mod waits;
 
 use std::sync::Arc;
 
 pub use calls::Books;
-pub use fault::Fault;
 
+use crate::domain::index_fault::Fault;
 use crate::store::StoreError;
 use crate::store::queue::{Queue, Shard};
 use crate::store::wire::Wire;

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use ulid::Ulid;
 
 use crate::domain::id::base32;
-use crate::domain::operation::Operation;
+use crate::domain::operation::{Operation, Stage};
 use crate::store::StoreError;
 use crate::store::redis::keys;
 use crate::store::redis::reply::Reply;
@@ -32,41 +32,6 @@ const ENDED_MAX: usize = 200;
 const WALKED: u16 = u16::MAX;
 /// How long a run may be silent before another node goes on.
 const OPERATION_LEASE_MS: u64 = 10_000;
-
-/// How an operation stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Stage {
-    /// Under way, on some node.
-    #[default]
-    Running,
-    /// It went through everything.
-    Done,
-    /// Somebody stopped it.
-    Stopped,
-    /// It could not go on.
-    Failed,
-}
-
-impl Stage {
-    const ALL: [Self; 4] = [Self::Running, Self::Done, Self::Stopped, Self::Failed];
-
-    /// The word for it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::Done => "done",
-            Self::Stopped => "stopped",
-            Self::Failed => "failed",
-        }
-    }
-
-    /// The stage of a word.
-    #[must_use]
-    pub fn of_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|stage| stage.as_str() == word)
-    }
-}
 
 /// How far an operation has come.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

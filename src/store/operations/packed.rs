@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
-use super::{Progress, Stage};
+use super::Progress;
 use crate::domain::filter::{Filter, Span};
 use crate::domain::id::QueueName;
-use crate::domain::operation::{Action, Operation};
+use crate::domain::operation::{Action, Operation, Stage};
 use crate::store::StoreError;
 
 #[derive(Debug, Serialize, Deserialize)]

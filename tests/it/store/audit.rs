@@ -12,9 +12,10 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 use redis::{Cmd, cmd};
+use tidegate::domain::index_fault::Fault;
 use tidegate::domain::message::When;
 use tidegate::domain::state::State;
-use tidegate::store::{Audit, Fault, Finding, Verb};
+use tidegate::store::{Audit, Finding, Verb};
 
 use super::ground::{Ground, on_each};
 use super::node::{HOUR_MS, Node, With, message};

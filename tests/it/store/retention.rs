@@ -8,10 +8,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use redis::cmd;
 use tidegate::domain::id::MessageId;
+use tidegate::domain::index_fault::Fault;
 use tidegate::domain::message::When;
 use tidegate::domain::retention::KeepLimits;
 use tidegate::domain::state::State;
-use tidegate::store::{Audit, Edit, Fault, Pruned, Verb};
+use tidegate::store::{Audit, Edit, Pruned, Verb};
 
 use super::ground::{Ground, on_each};
 use super::node::{Node, With, message};

@@ -35,13 +35,24 @@ pub(crate) fn check(method: &Method, path: &str, status: u16, headers: &HeaderMa
     let content_type = headers.get(header::CONTENT_TYPE).map_or("", |it| it.to_str().unwrap_or(""));
     let what = format!("the answer {status} to {method} {path}");
     let Some(schema) = schema(&what, method, path, status, content_type, body) else { return };
+    if content_type.contains("ndjson") {
+        let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        lines.for_each(|line| check_value(&what, &schema, line));
+    } else {
+        check_value(&what, &schema, body);
+    }
+}
+
+/// Fails the test if this is not a value that the schema describes.
+#[track_caller]
+fn check_value(what: &str, schema: &Value, body: &[u8]) {
     let body: Value = match serde_json::from_slice(body) {
         Ok(body) => body,
         // A payload may hold numbers and halves of characters that this reader does not take, though JSON has them.
         Err(_) if serde_json::from_slice::<&RawValue>(body).is_ok() => return,
         Err(error) => panic!("{what} is not valid JSON: {error}"),
     };
-    let validator = validator(&schema);
+    let validator = validator(schema);
     let faults: Vec<String> = validator
         .iter_errors(&body)
         .map(|error| format!("{}: {error}", error.instance_path()))
@@ -79,10 +90,7 @@ fn schema(
     let essence = content_type.split(';').next().unwrap_or_default();
     let content = &response["content"][essence];
     assert!(!content.is_null(), "{what} is {essence}, which docs/openapi.json does not say");
-    essence
-        .ends_with("json")
-        .then(|| content["schema"].clone())
-        .filter(|_| !essence.ends_with("ndjson"))
+    essence.ends_with("json").then(|| content["schema"].clone())
 }
 
 /// What the document says of a route.

@@ -3,8 +3,8 @@
 //! Each has its place in Rust; here it only gets its name in Lua.
 
 use crate::domain::gates::Gate;
+use crate::domain::index_fault::Fault;
 use crate::domain::limit::LEAD_US_FURTHEST;
-use crate::store::audit::Fault;
 use crate::store::callbacks::SNAPSHOT_VERSION;
 use crate::store::messages::gate::ClaimStatus;
 use crate::store::messages::intake::FINGERPRINT_BYTES;

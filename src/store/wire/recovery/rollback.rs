@@ -17,6 +17,7 @@ use ulid::Ulid;
 use super::acknowledgements::Acknowledged;
 use super::reviews::Reviews;
 use crate::domain::id::{MessageId, QueueName};
+use crate::domain::loss::LossCause;
 use crate::store::queue::{Queue, Shard, queue_label};
 use crate::store::redis::link::{Link, Standing};
 use crate::store::redis::reply::Reply;
@@ -49,12 +50,12 @@ pub enum RollbackCause {
 }
 
 impl RollbackCause {
-    /// The word that is shown.
+    /// What kind of cause it is.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub const fn kind(self) -> LossCause {
         match self {
-            Self::NewRun => "restart",
-            Self::Erased { .. } => "erased",
+            Self::NewRun => LossCause::Restart,
+            Self::Erased { .. } => LossCause::Erased,
         }
     }
 }
@@ -314,7 +315,7 @@ impl Wire {
         tracing::error!(
             queue = %name,
             shard = shard.number,
-            cause = cause.as_str(),
+            cause = cause.kind().as_str(),
             lost = lost.len(),
             sent_again = again.len(),
             lost_ids = some(&rollback.lost),

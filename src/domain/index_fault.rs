@@ -1,6 +1,6 @@
-//! What can be wrong between records and their indexes.
+//! What can be wrong between a message and its indexes.
 //!
-//! Owns the kinds, their words and their codes (scripts take them from `script::numbers`).
+//! Owns the kinds, their words and their codes.
 
 /// A kind of disagreement. The record is the truth; an index is mended by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -56,11 +56,14 @@ impl Fault {
     }
 
     /// From 1: 0 is an entry that is no fault.
-    pub(in crate::store) const fn code(self) -> u64 {
+    #[must_use]
+    pub const fn code(self) -> u64 {
         self as u64 + 1
     }
 
-    pub(super) fn of_code(code: u64) -> Option<Self> {
+    /// The kind of a code.
+    #[must_use]
+    pub fn of_code(code: u64) -> Option<Self> {
         Self::ALL.into_iter().find(|fault| fault.code() == code)
     }
 }
