@@ -37,7 +37,7 @@ const LAST_EVENT_ID: &str = "last-event-id";
 /// How often a stream on which nothing happens shows that it is there, and how far it is.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Most queues of one filter.
-const QUEUES_MAX: usize = 100;
+pub(super) const QUEUES_MAX: usize = 100;
 /// When to try again, told to a listener for which there is no place.
 const RETRY_S: u32 = 5;
 

@@ -16,7 +16,7 @@ use super::args_admin::EventsArgs;
 use super::client::Target;
 use super::exit::{Exit, Failure};
 use super::plain::plain;
-use crate::domain::time::rfc3339;
+use super::times::stamp;
 use crate::wire::change::{EventName, MessageChangeView, QueueChangeView, StreamNoteView};
 
 /// A daemon shows every quarter of a minute that it is there.
@@ -126,7 +126,7 @@ impl Following {
                 "event": name, "event_id": self.last_id, "data": data,
             }))?;
         } else {
-            let at = session.times().rfc3339(at.0).unwrap_or_else(|| rfc3339(at.0));
+            let at = stamp(&session.times(), at.0);
             session.screen.line(&format!("{at}  {}  {}", plain(&what), plain(&how)))?;
         }
         self.left = self.left.map(|left| left.saturating_sub(1));

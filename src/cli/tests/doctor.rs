@@ -13,7 +13,7 @@ async fn doctor_ends_with_0_where_all_is_well() {
     let daemon = Daemon::with([
         reply(200, READY),
         reply(200, "tidegate_store_up 1\ntidegate_durability_achieved{level=\"disk\"} 1\n"),
-        reply(200, json!({"nodes": []})),
+        reply(200, answers::nodes(&[])),
         reply(200, answers::queues(&[well])),
         reply(200, "{\"looked\":5,\"of\":9}\n{\"faults\":{},\"complete\":true}\n"),
     ])
@@ -29,7 +29,7 @@ async fn doctor_names_problems_with_remedies_and_ends_with_1() {
     let daemon = Daemon::with([
         reply(200, READY),
         reply(200, "tidegate_gate_open{queue=\"sms\",gate=\"throttled\"} 0\n"),
-        reply(200, json!({"nodes": []})),
+        reply(200, answers::nodes(&[])),
         reply(200, json!({"queues": [queue()]})),
         reply(
             200,
@@ -41,7 +41,7 @@ async fn doctor_names_problems_with_remedies_and_ends_with_1() {
         ),
         reply(200, READY),
         reply(200, METRICS),
-        reply(200, json!({"nodes": []})),
+        reply(200, answers::nodes(&[])),
         reply(200, json!({"queues": [queue()]})),
         reply(503, json!({"code": "store-unavailable", "detail": "away"})),
     ])
@@ -72,7 +72,7 @@ async fn doctor_repairs_when_told_and_says_what_was_mended() {
     let daemon = Daemon::with([
         reply(200, READY),
         reply(200, METRICS),
-        reply(200, json!({"nodes": []})),
+        reply(200, answers::nodes(&[])),
         reply(200, answers::queues(&[answers::queue(&json!({}))])),
         reply(
             200,
@@ -103,7 +103,7 @@ async fn doctor_looks_twice_at_an_old_queue() {
     let daemon = Daemon::with([
         reply(200, READY),
         reply(200, METRICS),
-        reply(200, json!({"nodes": []})),
+        reply(200, answers::nodes(&[])),
         reply(200, old(90_000)),
         reply(200, old(91_000)),
     ])
@@ -145,7 +145,7 @@ async fn doctor_gives_the_reason_why_messages_are_refused_and_looks_on() {
     let daemon = Daemon::with([
         reply(503, refused),
         reply(200, "tidegate_store_up 1\ntidegate_store_fit 0\n"),
-        reply(200, json!({"nodes": []})),
+        reply(200, answers::nodes(&[])),
         reply(200, json!({"queues": []})),
     ])
     .await;
@@ -172,7 +172,7 @@ async fn doctor_looks_on_where_the_daemon_is_stopping() {
     let daemon = Daemon::with([
         reply(503, json!({"code": "draining", "detail": "it stops"})),
         reply(200, "tidegate_store_up 0\n"),
-        reply(200, json!({"nodes": []})),
+        reply(200, answers::nodes(&[])),
         reply(200, json!({"queues": []})),
     ])
     .await;

@@ -63,7 +63,7 @@ fn commands() -> Vec<(&'static str, Vec<Reply>)> {
             vec![
                 ready(),
                 reply(200, "tidegate_store_up 1\n"),
-                reply(200, json!({"nodes": []})),
+                reply(200, answers::nodes(&[])),
                 queues(&failing),
             ],
         ),
