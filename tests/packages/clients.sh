@@ -15,7 +15,7 @@ NPM=$WORK/openapi-typescript-$TYPESCRIPT_GENERATOR
 DIR=$WORK/clients
 HERE=$PWD/tests/packages
 DOCUMENT=$PWD/docs/openapi.json
-SCENARIOS="api:: topics::fan_out schedules:: pull:: operations:: outcomes:: cli:: store::audit"
+SCENARIOS="api:: topics::fan_out schedules:: pull:: operations:: outcomes::receipts outcomes::probe outcomes::timeouts outcomes::single store::audit"
 
 python3 -c 'import ensurepip, venv' 2>/dev/null || {
     echo "skipped: python3 with venv is missing" >&2
@@ -29,7 +29,7 @@ if [ ! -f "$VENV/whole" ]; then
     rm -rf "$VENV"
     python3 -m venv "$VENV"
     "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check \
-        "openapi-python-client==$PYTHON_GENERATOR" mypy
+        "openapi-python-client==$PYTHON_GENERATOR"
     touch "$VENV/whole"
 fi
 if [ ! -f "$NPM/whole" ]; then
@@ -52,7 +52,7 @@ if grep -E '^(ERROR|Unable|Cannot|Attempted)' "$DIR/python.log" | grep -v 'Unsup
     echo "the Python client is not whole: $DIR/python.log" >&2
     exit 1
 fi
-(cd "$DIR/python" && "$VENV/bin/python" -m mypy --no-error-summary tidegate_client)
+"$VENV/bin/python" -m compileall -q "$DIR/python/tidegate_client"
 "$NPM/node_modules/.bin/openapi-typescript" "$DOCUMENT" -o "$DIR/api.ts" >"$DIR/typescript.log" 2>&1 || {
     cat "$DIR/typescript.log" >&2
     exit 1
@@ -62,7 +62,7 @@ SEEN=${TIDEGATE_SEEN:-$DIR/seen}
 if [ -z "${TIDEGATE_SEEN:-}" ]; then
     # As `make test` builds it, so that nothing is compiled again.
     # shellcheck disable=SC2086
-    TIDEGATE_SEEN=$SEEN cargo test --locked --features failpoints --test it -- $SCENARIOS --test-threads=4 \
+    TIDEGATE_SEEN=$SEEN cargo test --locked --features failpoints --test it -- $SCENARIOS --test-threads=2 \
         >"$DIR/scenarios.log" 2>&1 || {
         tail -n 40 "$DIR/scenarios.log" >&2
         exit 1

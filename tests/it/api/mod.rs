@@ -7,3 +7,4 @@ mod http;
 mod idle;
 mod input;
 mod readings;
+mod routes;
