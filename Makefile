@@ -60,7 +60,7 @@ test:
 # the packages' checks), then what is shipped beside the source: see tests/packages/run.sh. Its own closing
 # line ends the log.
 test-all: test
-	@sh deploy/setup.sh cargo redis valkey venv prometheus debootstrap cargo-deb cargo-cyclonedx
+	@sh deploy/setup.sh cargo redis valkey venv npm prometheus debootstrap cargo-deb cargo-cyclonedx
 	cargo it -- --ignored --skip alerts::live --skip rig::recorder --skip rig::torture
 	sh tests/packages/run.sh
 

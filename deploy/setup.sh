@@ -87,6 +87,12 @@ need_venv() {
     install python3-venv || echo "tidegate: without python3-venv the OpenAPI document is not checked" >&2
 }
 
+need_npm() {
+    has npm && return
+    echo "tidegate: installing npm, with which a TypeScript client is generated from the OpenAPI document" >&2
+    install npm || echo "tidegate: without npm the generated clients are not checked" >&2
+}
+
 redis_program() {
     command -v redis-server || command -v valkey-server
 }
@@ -166,7 +172,7 @@ leave_no_service() {
 
 for thing in "$@"; do
     case $thing in
-        cargo | curl | debootstrap | jq | prometheus | python3 | redis | valkey | venv) "need_$thing" ;;
+        cargo | curl | debootstrap | jq | npm | prometheus | python3 | redis | valkey | venv) "need_$thing" ;;
         cargo-deb) need_tool cargo-deb 3.8.0 ;;
         # It has little to compute: not optimised it is there in half the time.
         cargo-cyclonedx) need_tool cargo-cyclonedx 0.5.9 --debug ;;

@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 
 use super::auth::{self, Caller};
 use super::fields::json_of;
+use super::page::{LIMIT_DEFAULT, LIMIT_MAX};
 use super::problem::Problem;
 use super::query::Query;
 use super::reached::reached_actions;
@@ -24,10 +25,6 @@ use crate::store::{ActionOutcome, NewAction, NotedAction};
 use crate::wire::Moment;
 use crate::wire::action::{ActionList, ActionOutcomeView, ActionView};
 
-/// Actions on a page, unless asked otherwise.
-const LIMIT_DEFAULT: u32 = 100;
-/// Most actions on a page.
-const LIMIT_MAX: u32 = 1000;
 /// The header in which the command line says who sits there.
 const USER: &str = "tidegate-user";
 const USER_CHARS_MAX: usize = 100;

@@ -40,6 +40,7 @@ pub(super) static RESOLVE: Shape = Shape { known: &["as", "reason"], later: &[] 
     request_body(content = MessagePatchRequest, content_type = "application/json"),
     responses(
         (status = 200, description = "The message as it stands now", body = MessageView<'static>),
+        (status = 204, description = "Done, and its queue keeps nothing of it"),
         (status = 409, description = "Its state forbids this"),
         (status = 413, description = "The body is larger than server.body_limit"),
         (status = 415, description = "The body is not JSON"),
@@ -102,6 +103,7 @@ fn read_edit(body: &Bytes, details: &Details, now_ms: u64) -> Result<Edit, Probl
     params(("id" = String, Path, description = "The message's id")),
     responses(
         (status = 200, description = "The cancelled message", body = MessageView<'static>),
+        (status = 204, description = "Done, and its queue keeps nothing of it"),
         (status = 409, description = "Its state forbids this"),
     ),
 )]
@@ -122,6 +124,7 @@ pub(super) async fn cancel(
     params(("id" = String, Path, description = "The message's id")),
     responses(
         (status = 200, description = "The message as it stands now", body = MessageView<'static>),
+        (status = 204, description = "Done, and its queue keeps nothing of it"),
         (status = 409, description = "Its state forbids this"),
     ),
 )]
@@ -152,6 +155,7 @@ pub(super) async fn run(
     params(("id" = String, Path, description = "The message's id")),
     responses(
         (status = 200, description = "The message as it stands now", body = MessageView<'static>),
+        (status = 204, description = "Done, and its queue keeps nothing of it"),
         (status = 409, description = "Its state forbids this"),
     ),
 )]
@@ -173,6 +177,7 @@ pub(super) async fn requeue(
     request_body(content = ResolveRequest, content_type = "application/json"),
     responses(
         (status = 200, description = "The message as it stands now", body = MessageView<'static>),
+        (status = 204, description = "Done, and its queue keeps nothing of it"),
         (status = 409, description = "It is not uncertain"),
         (status = 415, description = "The body is not JSON"),
     ),

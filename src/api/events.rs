@@ -30,14 +30,14 @@ use crate::domain::state::State as MessageState;
 use crate::store::{Heard, Subscription};
 use crate::wire::Moment;
 use crate::wire::change::{
-    ChangeView, MessageChangeView, QueueChangeView, StreamNoteView, StreamReadyView,
+    ChangeView, EventName, MessageChangeView, QueueChangeView, StreamNoteView, StreamReadyView,
 };
 
 const LAST_EVENT_ID: &str = "last-event-id";
 /// How often a stream on which nothing happens shows that it is there, and how far it is.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Most queues of one filter.
-const QUEUES_MAX: usize = 100;
+pub(super) const QUEUES_MAX: usize = 100;
 /// When to try again, told to a listener for which there is no place.
 const RETRY_S: u32 = 5;
 
@@ -78,7 +78,7 @@ pub(super) async fn events(
         .retry_after(RETRY_S)
     })?;
     // Some clients wait for the first event before they take the stream for open, and some read no comments.
-    let ready = event("ready", subscription.heard(), &StreamReadyView {});
+    let ready = event(EventName::Ready, subscription.heard(), &StreamReadyView {});
     let (states, beats_at) = (wish.states, Instant::now() + HEARTBEAT);
     let telling = Telling { door, caller, subscription, states, beats_at, peer };
     let changes = stream::unfold(Some(telling), async |telling| {
@@ -161,40 +161,40 @@ impl Telling {
             let heard = tokio::select! {
                 biased;
                 () = draining.cancelled() => {
-                    return (note("end", "this node is stopping; go on at another, or here in a moment"), true);
+                    return (note(EventName::End, "this node is stopping; go on at another, or here in a moment"), true);
                 }
                 () = self.peer.closed() => {
-                    return (note("end", "you closed your side of the connection"), true);
+                    return (note(EventName::End, "you closed your side of the connection"), true);
                 }
                 heard = self.subscription.next() => heard,
                 () = tokio::time::sleep_until(self.beats_at) => {
                     if !self.caller.is_still_valid(&self.door) {
-                        return (note("end", TOKEN_ENDED), true);
+                        return (note(EventName::End, TOKEN_ENDED), true);
                     }
                     self.beats_at = Instant::now() + HEARTBEAT;
                     return (self.beat(), false);
                 }
             };
             if !self.caller.is_still_valid(&self.door) {
-                return (note("end", TOKEN_ENDED), true);
+                return (note(EventName::End, TOKEN_ENDED), true);
             }
             let piece = match heard {
                 Heard::Changes(changes) => self.told(&changes),
                 Heard::Gap => note(
-                    "gap",
+                    EventName::Gap,
                     "changes since the last event may be missing: they are not kept any more, or nobody listened for a while; read the queues anew",
                 ),
                 Heard::Lost => {
                     return (
                         note(
-                            "dropped",
+                            EventName::Dropped,
                             "you read more slowly than changes come; go on after the last event, or narrow the filter",
                         ),
                         true,
                     );
                 }
                 Heard::Failed(error) => {
-                    return (note("end", &Problem::from(error).detail_text()), true);
+                    return (note(EventName::End, &Problem::from(error).detail_text()), true);
                 }
             };
             if !piece.is_empty() {
@@ -219,12 +219,12 @@ impl Telling {
                         queue: queue.to_owned(),
                         state: (*state).into(),
                     };
-                    text.push_str(&event("message", Some(&change.at), &data));
+                    text.push_str(&event(EventName::Message, Some(&change.at), &data));
                 }
                 What::Queue(word) if self.states.is_empty() => {
                     let data =
                         QueueChangeView { at, change: (*word).into(), queue: queue.to_owned() };
-                    text.push_str(&event("queue", Some(&change.at), &data));
+                    text.push_str(&event(EventName::Queue, Some(&change.at), &data));
                 }
                 What::Message(..) | What::Queue(_) => {}
             }
@@ -240,14 +240,14 @@ impl Telling {
     }
 }
 
-fn note(name: &str, detail: &str) -> String {
+fn note(name: EventName, detail: &str) -> String {
     event(name, None, &StreamNoteView { detail: detail.to_owned() })
 }
 
-fn event(name: &str, id: Option<&Position>, data: &impl Serialize) -> String {
+fn event(name: EventName, id: Option<&Position>, data: &impl Serialize) -> String {
     // Texts and numbers always serialise.
     let data = serde_json::to_string(data).unwrap_or_default();
-    let mut text = format!("event: {name}\n");
+    let mut text = format!("event: {}\n", name.as_str());
     if let Some(id) = id {
         // Writing to a String cannot fail.
         let _written = writeln!(text, "id: {id}");

@@ -11,6 +11,11 @@ use crate::domain::message::NAME_BYTES_MAX;
 /// The header's name.
 pub(super) const HEADER: &str = "idempotency-key";
 
+/// What the header may say, as far as a pattern can tell.
+pub(super) fn pattern() -> String {
+    format!(r#"^[!#-~]{{1,{NAME_BYTES_MAX}}}$|^"[ !#-\[\]-~]{{1,{NAME_BYTES_MAX}}}"$"#)
+}
+
 /// The key in the header.
 ///
 /// # Errors

@@ -206,7 +206,7 @@ fn read_wish(query: &mut Query, queue: &QueueName) -> Wish {
     let first = state.unwrap_or(MessageState::ALL[0]);
     Wish {
         state,
-        limit: limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(LIMIT_DEFAULT),
+        limit: usize::try_from(limit.unwrap_or(LIMIT_DEFAULT)).unwrap_or(usize::MAX),
         is_full,
         cursor: cursor.unwrap_or(Cursor { state: first, looked: 0, within: None }),
     }

@@ -21,6 +21,8 @@ use crate::store::Part;
 
 /// The longest wait for a final state.
 const WAIT_MAX: Duration = Duration::from_secs(60);
+/// What `wait` may say, as far as a pattern can tell.
+pub(super) const WAIT_PATTERN: &str = "^(?:[0-9]|[1-5][0-9]|60)s?$|^[0-9]{1,4}ms$|^1m$";
 
 /// A message; with `wait`, as soon as it is final.
 ///

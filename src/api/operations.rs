@@ -13,6 +13,7 @@ use super::auth::Caller;
 use super::change::SMALL_BODY_BYTES_MAX;
 use super::fields::{Fields, Shape};
 use super::operation_wish::read_wish;
+use super::page::{LIMIT_DEFAULT, LIMIT_MAX};
 use super::paths::queue_for;
 use super::problem::Problem;
 use super::query::Query;
@@ -24,11 +25,6 @@ use crate::store::{KeptOperation, OPERATIONS_RUNNING_MAX};
 use crate::wire::Moment;
 use crate::wire::operation::{FilterView, OperationList, OperationRequest, OperationView};
 use crate::wire::problem::ProblemState;
-
-/// Operations that a list shows, unless asked otherwise.
-const LIMIT_DEFAULT: u32 = 100;
-/// Most operations of a list: no more are kept.
-const LIMIT_MAX: u32 = 1000;
 
 static STOP: Shape = Shape { known: &[], later: &[] };
 

@@ -8,6 +8,9 @@ use std::borrow::Cow;
 use super::problem::{FAULTS_MAX, Fault, Problem};
 use crate::domain::suggest::did_you_mean;
 
+/// What `view` may say: without payloads, which is the default, and with them.
+pub(super) const VIEWS: [&str; 2] = ["basic", "full"];
+
 /// The parameters of a request.
 #[derive(Debug)]
 pub(super) struct Query {
@@ -72,10 +75,11 @@ impl Query {
 
     /// `?view=full`: whether payloads are wanted.
     pub(super) fn view(&mut self) -> bool {
+        let [basic, full] = VIEWS;
         let view = self.read_as("view", |text| match text {
-            "full" => Ok(true),
-            "basic" => Ok(false),
-            other => Err(format!("found \"{other}\", expected full (with payload) or basic")),
+            text if text == full => Ok(true),
+            text if text == basic => Ok(false),
+            other => Err(format!("found \"{other}\", expected {full} (with payload) or {basic}")),
         });
         view.unwrap_or(false)
     }

@@ -30,9 +30,9 @@ const STEP_MAX: u32 = 10_000;
 /// Queues counted at once.
 const COUNTED_AT_ONCE: usize = 16;
 /// Days of windows, unless asked otherwise.
-const DAYS_DEFAULT: u32 = 14;
+pub(super) const DAYS_DEFAULT: u32 = 14;
 /// Most days of windows.
-const DAYS_MAX: u32 = 366;
+pub(super) const DAYS_MAX: u32 = 366;
 
 pub(super) static PAUSE: Shape = Shape { known: &["until", "for", "reason"], later: &[] };
 static RESUME: Shape = Shape { known: &[], later: &[] };

@@ -9,6 +9,7 @@ use axum::{Extension, Json};
 use super::auth::Caller;
 use super::change::SMALL_BODY_BYTES_MAX;
 use super::fields::{Fields, Shape};
+use super::page::{LIMIT_DEFAULT, LIMIT_MAX};
 use super::paths::{OfSchedule, no_schedule};
 use super::problem::{Code, Problem};
 use super::query::Query;
@@ -22,11 +23,6 @@ use crate::wire::problem::ProblemState;
 use crate::wire::schedule::{
     ScheduleList, SchedulePauseRequest, ScheduleRequest, ScheduleRunAnswer, WholeScheduleView,
 };
-
-/// Schedules of a page, unless asked otherwise.
-const LIMIT_DEFAULT: u32 = 100;
-/// Most schedules of a page.
-const LIMIT_MAX: u32 = 1000;
 
 /// What its cursors belong to.
 const LIST: &str = "schedules";

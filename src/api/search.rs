@@ -145,7 +145,7 @@ fn read_wish(queue: &QueueName, query: Option<&str>) -> Result<Wish, Problem> {
         query.fault("idempotency_key", "names one message; leave the filters and the states out");
     }
     query.finish()?;
-    let limit = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(LIMIT_DEFAULT);
+    let limit = usize::try_from(limit.unwrap_or(LIMIT_DEFAULT)).unwrap_or(usize::MAX);
     Ok(Wish { states, filter, limit, is_full, cursor })
 }
 

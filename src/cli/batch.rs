@@ -16,6 +16,8 @@ use super::batch_rows::{Row, Rows};
 use super::batch_send::Sender;
 use super::exit::{Exit, Failure};
 use super::progress::Progress;
+use crate::wire::Vocabulary as _;
+use crate::wire::problem::ProblemCode;
 
 /// Rows in one request: enough to make round trips cheap, few enough for progress to be seen.
 const CHUNK_ROWS_MAX: usize = 1000;
@@ -81,7 +83,8 @@ fn next_chunk(
                 chunk.push(row);
             }
             Err(why) => {
-                rejects.write(&row, &json!({ "code": "invalid-request", "detail": why }))?;
+                let code = ProblemCode::InvalidRequest.word();
+                rejects.write(&row, why, &json!({ "code": code, "detail": why }))?;
                 tally.rejected += 1;
             }
         }

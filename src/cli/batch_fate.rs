@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -61,8 +62,13 @@ impl Rejects {
         }
     }
 
-    /// Keeps a row with the reason.
-    pub(crate) fn write(&mut self, row: &Row, problem: &Value) -> Result<(), Failure> {
+    /// Keeps a row with the reason, in a sentence and as a problem.
+    pub(crate) fn write(
+        &mut self,
+        row: &Row,
+        why: &str,
+        problem: &impl Serialize,
+    ) -> Result<(), Failure> {
         let failed = |error: std::io::Error| {
             let what = format!("cannot write {}: {error}", self.path.display());
             Failure::new(Exit::Failure, what).next("make the folder writable, and run it again")
@@ -76,8 +82,9 @@ impl Rejects {
             Ok(json) => json.get().to_owned(),
             Err(_) => Value::from(row.text.as_str()).to_string(),
         };
-        let detail = problem["errors"][0]["detail"].as_str().or_else(|| problem["detail"].as_str());
-        self.reasons.count(row.line, detail.unwrap_or("the row was refused"));
+        self.reasons.count(row.line, why);
+        let problem = serde_json::to_string(problem)
+            .map_err(|error| Failure::new(Exit::Failure, format!("cannot write JSON: {error}")))?;
         writeln!(file, "{{\"line\":{},\"row\":{text},\"problem\":{problem}}}", row.line)
             .map_err(failed)
     }

@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use serde::Deserialize;
-use serde_json::Value;
 use tokio::time::Instant;
 
 use super::Session;
@@ -17,6 +15,7 @@ use super::client::{Answer, Target};
 use super::exit::{Exit, Failure};
 use super::progress::Progress;
 use super::times::span;
+use crate::wire::problem::{BatchAnswer, BatchItemView, ProblemCode, ProblemView};
 
 /// How long the command bears no progress at all before it gives up.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -29,7 +28,8 @@ const SAY_EVERY: Duration = Duration::from_secs(60);
 /// The shortest pause.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 /// Problems of single rows that pass by themselves.
-const PASSING: [&str; 4] = ["store-unavailable", "store-full", "draining", "backlog-full"];
+const PASSING: [ProblemCode; 3] =
+    [ProblemCode::StoreUnavailable, ProblemCode::StoreFull, ProblemCode::Draining];
 
 /// Sends rows to one queue.
 pub(crate) struct Sender<'a> {
@@ -50,20 +50,6 @@ struct Stall {
     why: String,
     since: Instant,
     said_at: Instant,
-}
-
-#[derive(Deserialize)]
-struct BatchAnswer {
-    results: Vec<RowResult>,
-}
-
-#[derive(Deserialize)]
-struct RowResult {
-    index: usize,
-    #[serde(default)]
-    duplicate: bool,
-    #[serde(default)]
-    problem: Option<Value>,
 }
 
 /// What one request came to.
@@ -109,7 +95,7 @@ impl<'a> Sender<'a> {
                 }
                 Came::TooLarge(rows, why) => {
                     for row in rows {
-                        self.reject(&row, &why.problem.clone().unwrap_or_default(), rejects)?;
+                        self.reject(&row, &why.what, why.problem.as_deref(), rejects)?;
                     }
                 }
             }
@@ -170,9 +156,10 @@ impl<'a> Sender<'a> {
         answer: &Answer,
         rejects: &mut Rejects,
     ) -> Result<Came, Failure> {
-        let mut results: Vec<Option<RowResult>> = rows.iter().map(|_| None).collect();
+        let mut results: Vec<Option<BatchItemView>> = rows.iter().map(|_| None).collect();
         for result in answer.read::<BatchAnswer>()?.results {
-            if let Some(slot) = results.get_mut(result.index) {
+            let index = usize::try_from(result.index).unwrap_or(usize::MAX);
+            if let Some(slot) = results.get_mut(index) {
                 *slot = Some(result);
             }
         }
@@ -180,15 +167,17 @@ impl<'a> Sender<'a> {
         let mut left = Vec::new();
         let mut why = Failure::new(Exit::Failure, "the answer did not speak of all rows");
         for (row, result) in rows.into_iter().zip(results) {
-            match result.map(|result| (result.duplicate, result.problem)) {
+            match result.map(|result| (result.duplicate == Some(true), result.problem)) {
                 Some((false, None)) => self.tally.accepted += 1,
                 Some((true, None)) => self.tally.duplicates += 1,
-                Some((_, Some(problem))) if !passes(&problem) => {
-                    self.reject(&row, &problem, rejects)?;
+                Some((_, Some(problem))) if passes(&problem) => {
+                    why = Failure::from_problem(StatusCode::SERVICE_UNAVAILABLE, problem);
+                    left.push(row);
                 }
                 Some((_, Some(problem))) => {
-                    why = passing_failure(&problem);
-                    left.push(row);
+                    let detail =
+                        problem.errors.first().map_or(&problem.detail, |error| &error.detail);
+                    self.reject(&row, detail, Some(&problem), rejects)?;
                 }
                 None => left.push(row),
             }
@@ -199,9 +188,15 @@ impl<'a> Sender<'a> {
         Ok(Came::Left(left, why, answer.retry_after()))
     }
 
-    fn reject(&mut self, row: &Row, problem: &Value, rejects: &mut Rejects) -> Result<(), Failure> {
+    fn reject(
+        &mut self,
+        row: &Row,
+        why: &str,
+        problem: Option<&ProblemView>,
+        rejects: &mut Rejects,
+    ) -> Result<(), Failure> {
         self.tally.rejected += 1;
-        rejects.write(row, problem)
+        rejects.write(row, why, &problem)
     }
 
     fn made_progress(&mut self) {
@@ -260,14 +255,6 @@ fn is_passing(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 429 | 502 | 503 | 504)
 }
 
-fn passes(problem: &Value) -> bool {
-    problem["code"].as_str().is_some_and(|code| PASSING.contains(&code))
-}
-
-fn passing_failure(problem: &Value) -> Failure {
-    let status = match problem["code"].as_str() {
-        Some("backlog-full") => StatusCode::TOO_MANY_REQUESTS,
-        _ => StatusCode::SERVICE_UNAVAILABLE,
-    };
-    Failure::from_answer(status, problem.to_string().as_bytes())
+fn passes(problem: &ProblemView) -> bool {
+    problem.code.known().is_some_and(|code| PASSING.contains(&code))
 }

@@ -8,8 +8,7 @@ use super::args::ClockStep;
 use super::client::Target;
 use super::exit::{Exit, Failure};
 use super::queues::as_it_came;
-use super::times::{distance, span};
-use crate::domain::time::rfc3339;
+use super::times::{distance, span, stamp};
 use crate::wire::node::ClockAnswer;
 
 /// `clock`, `clock resume`.
@@ -29,7 +28,7 @@ pub(crate) async fn clock(
     }
     let clock: ClockAnswer = answer.read()?;
     let now_ms = clock.now.0;
-    let now = session.times().rfc3339(now_ms).unwrap_or_else(|| rfc3339(now_ms));
+    let now = stamp(&session.times(), now_ms);
     session.screen.line(&format!("Redis' clock says {now}"))?;
     session.screen.line(&alarm(&clock))?;
     Ok(Exit::Ok)

@@ -48,7 +48,8 @@ async fn ask(client: &Client, about: Option<&'static str>) -> Result<DoctorAnswe
         None => target,
     };
     let answer = client.get(&target).await.map_err(|failure| {
-        if failure.exit == Exit::NotFound && failure.problem.is_some() {
+        let is_of_daemon = failure.problem.is_some();
+        if is_of_daemon && failure.exit == Exit::NotFound {
             return Failure::new(
                 Exit::Failure,
                 "this daemon is older than this command, and cannot say what is wrong (it has no GET /v1/doctor)",

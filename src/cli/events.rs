@@ -8,14 +8,16 @@ use bytes::Bytes;
 use http::Method;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::Session;
 use super::args_admin::EventsArgs;
 use super::client::Target;
-use super::describe::word;
 use super::exit::{Exit, Failure};
+use super::plain::plain;
 use super::times::stamp;
+use crate::wire::change::{EventName, MessageChangeView, QueueChangeView, StreamNoteView};
 
 /// A daemon shows every quarter of a minute that it is there.
 const SILENCE_MAX: Duration = Duration::from_secs(45);
@@ -101,29 +103,40 @@ impl Following {
             self.last_id = Some(id.to_owned());
         }
         let (Some(name), Some(data)) = (field("event"), field("data")) else { return Ok(false) };
-        // The stream is open; nothing has changed.
-        if name == "ready" {
-            return Ok(false);
-        }
-        let data: Value = serde_json::from_str(data).map_err(|error| {
-            Failure::new(Exit::Failure, format!("an event makes no sense: {error}"))
-        })?;
-        if !matches!(name, "message" | "queue") {
-            session.screen.note(&format!("note: {name}: {}", word(&data["detail"])))?;
-            return Ok(false);
-        }
+        let (at, what, how) = match EventName::of(name) {
+            Some(EventName::Message) => {
+                let change: MessageChangeView = read(data)?;
+                (change.at, change.id, change.state.to_string())
+            }
+            Some(EventName::Queue) => {
+                let change: QueueChangeView = read(data)?;
+                (change.at, change.queue, change.change.to_string())
+            }
+            Some(EventName::Gap | EventName::Dropped | EventName::End) => {
+                let note: StreamNoteView = read(data)?;
+                session.screen.note(&format!("note: {name}: {}", plain(&note.detail)))?;
+                return Ok(false);
+            }
+            // The stream is open, and nothing has changed; or only a newer command knows what has.
+            Some(EventName::Ready) | None => return Ok(false),
+        };
         if session.screen.is_json() {
+            let data: Value = read(data)?;
             session.screen.json(&json!({
                 "event": name, "event_id": self.last_id, "data": data,
             }))?;
         } else {
-            let (what, how) = if name == "message" { ("id", "state") } else { ("queue", "change") };
-            let at = stamp(&session.times(), &data["at"]).unwrap_or_else(|| word(&data["at"]));
-            session.screen.line(&format!("{at}  {}  {}", word(&data[what]), word(&data[how])))?;
+            let at = stamp(&session.times(), at.0);
+            session.screen.line(&format!("{at}  {}  {}", plain(&what), plain(&how)))?;
         }
         self.left = self.left.map(|left| left.saturating_sub(1));
         Ok(self.left == Some(0))
     }
+}
+
+fn read<T: DeserializeOwned>(data: &str) -> Result<T, Failure> {
+    serde_json::from_str(data)
+        .map_err(|error| Failure::new(Exit::Failure, format!("an event makes no sense: {error}")))
 }
 
 /// The next piece; `None`: the stream has ended, or nobody is there any more.

@@ -9,6 +9,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::plain::plain;
+use crate::wire::problem::{FaultView, ProblemCode, ProblemView};
 
 /// The exit codes, from best to worst as far as "which of several counts" goes: the first that is
 /// not `Ok`.
@@ -70,7 +71,7 @@ pub(crate) struct Failure {
     /// The next step.
     pub(crate) next: Option<String>,
     /// The answer of the daemon, where there was one.
-    pub(crate) problem: Option<Value>,
+    pub(crate) problem: Option<Box<ProblemView>>,
     /// Nobody took the connection: nothing was sent.
     pub(crate) is_nobody_there: bool,
 }
@@ -107,41 +108,41 @@ impl Failure {
 
     /// What an answer other than 2xx means.
     pub(crate) fn from_answer(status: StatusCode, body: &[u8]) -> Self {
-        // Other servers answer with JSON too; a problem of a daemon has a code.
-        let problem: Option<Value> = serde_json::from_slice(body).ok();
-        let problem = problem.filter(|problem| problem["code"].is_string());
-        let text = |key: &str| problem.as_ref().and_then(|p| p[key].as_str()).map(plain);
-        let code = text("code");
-        let what = text("detail").or_else(|| text("title")).unwrap_or_else(|| {
-            format!("the answer was {status}, without a word that this command understands")
-        });
-        let only = problem.as_ref().and_then(the_only_error);
-        let field = only.and_then(|error| error["pointer"].as_str()).map(plain).unwrap_or_default();
+        // Other servers answer with JSON too.
+        match serde_json::from_slice::<ProblemView>(body) {
+            Ok(problem) => Self::from_problem(status, problem),
+            Err(_) => Self {
+                next: Some(next_step_elsewhere(status).to_owned()),
+                ..Self::new(
+                    exit_of(status),
+                    format!(
+                        "the answer was {status}, without a word that this command understands"
+                    ),
+                )
+            },
+        }
+    }
+
+    /// What a problem of a daemon means that came with this status.
+    pub(crate) fn from_problem(status: StatusCode, problem: ProblemView) -> Self {
+        let (what, code) = (plain(&problem.detail), plain(problem.code.as_str()));
+        let field = the_only_error(&problem).map(|error| plain(&error.pointer)).unwrap_or_default();
         let what = match field.trim_start_matches('/') {
             "" => what,
             field => format!("{field}: {what}"),
         };
-        let what = match &code {
-            Some(code) => format!("{what} ({code})"),
-            None => what,
-        };
         Self {
-            exit: exit_of(status),
-            what,
-            details: problem.as_ref().map(details).unwrap_or_default(),
-            next: match &code {
-                Some(code) => next_step(status, code).map(ToOwned::to_owned),
-                None => Some(next_step_elsewhere(status).to_owned()),
-            },
-            problem,
-            is_nobody_there: false,
+            details: details(&problem),
+            next: next_step(status, problem.code.known()).map(ToOwned::to_owned),
+            problem: Some(Box::new(problem)),
+            ..Self::new(exit_of(status), format!("{what} ({code})"))
         }
     }
 
     /// The same with the next step for what was asked about, where that differs.
     #[must_use]
     pub(crate) fn about(self, family: &str) -> Self {
-        let status = self.problem.as_ref().and_then(|problem| problem["status"].as_u64());
+        let status = self.problem.as_ref().map(|problem| problem.status);
         match status.and_then(|status| next_step_about(status, family)) {
             Some(step) => self.next(step),
             None => self,
@@ -150,11 +151,14 @@ impl Failure {
 
     /// The failure as a document for scripts: the problem of the daemon, or one like it.
     pub(crate) fn document(&self) -> Value {
-        let mut document = self.problem.clone().unwrap_or_else(|| {
-            let errors: Vec<Value> =
-                self.details.iter().map(|detail| json!({ "detail": detail })).collect();
-            json!({ "code": self.exit.word(), "detail": self.what, "errors": errors })
-        });
+        let mut document = self.problem.as_ref().map_or_else(
+            || {
+                let errors: Vec<Value> =
+                    self.details.iter().map(|detail| json!({ "detail": detail })).collect();
+                json!({ "code": self.exit.word(), "detail": self.what, "errors": errors })
+            },
+            |problem| json!(problem),
+        );
         document["exit_code"] = json!(self.exit as u8);
         document["next"] = json!(self.next);
         document
@@ -183,27 +187,21 @@ impl From<io::Error> for Failure {
 }
 
 /// `errors[]` of a problem, one line each; none where the sentence has said it.
-fn details(problem: &Value) -> Vec<String> {
-    let Some(errors) = problem["errors"].as_array() else { return Vec::new() };
+fn details(problem: &ProblemView) -> Vec<String> {
     if the_only_error(problem).is_some() {
         return Vec::new();
     }
-    errors
-        .iter()
-        .map(|error| {
-            let word = |key: &str| plain(error[key].as_str().unwrap_or_default());
-            match word("pointer") {
-                pointer if pointer.is_empty() => word("detail"),
-                pointer => format!("{pointer}: {}", word("detail")),
-            }
-        })
-        .collect()
+    let line = |error: &FaultView| match (plain(&error.pointer), plain(&error.detail)) {
+        (pointer, detail) if pointer.is_empty() => detail,
+        (pointer, detail) => format!("{pointer}: {detail}"),
+    };
+    problem.errors.iter().map(line).collect()
 }
 
 /// The error that the whole problem is about: nothing else is wrong, and both have the same words.
-fn the_only_error(problem: &Value) -> Option<&Value> {
-    match problem["errors"].as_array()?.as_slice() {
-        [only] if only["detail"] == problem["detail"] => Some(only),
+fn the_only_error(problem: &ProblemView) -> Option<&FaultView> {
+    match problem.errors.as_slice() {
+        [only] if only.detail == problem.detail => Some(only),
         _ => None,
     }
 }
@@ -233,27 +231,27 @@ fn next_step_elsewhere(status: StatusCode) -> &'static str {
 }
 
 /// What to do about a problem of a daemon.
-fn next_step(status: StatusCode, code: &str) -> Option<&'static str> {
+fn next_step(status: StatusCode, code: Option<ProblemCode>) -> Option<&'static str> {
     Some(match (status.as_u16(), code) {
         (401, _) => "put a valid token into TIDEGATE_TOKEN; `tidegate token new NAME` makes one",
         (403, _) => "use a token with the scope that is missing, or call from where it is allowed",
         (404, _) => "`tidegate queues` shows the queues, `tidegate list QUEUE` their messages",
         (413, _) => "send less, or raise server.body_limit in the daemon's config",
-        (422, "idempotency-mismatch") => {
+        (422, Some(ProblemCode::IdempotencyMismatch)) => {
             "use another --key: this one belongs to a message with another body"
         }
-        (429, _) => "wait until the backlog has shrunk: `tidegate queue QUEUE`",
-        (503, "store-full") => {
+        (429, _) => "as many listen already as a node serves: try again, or ask another node",
+        (503, Some(ProblemCode::StoreFull)) => {
             "make room for Redis: `tidegate doctor --quick` says how; stored messages are still sent"
         }
-        (503, "draining") => "the daemon is stopping: try again when it is back",
+        (503, Some(ProblemCode::Draining)) => "the daemon is stopping: try again when it is back",
         (503, _) => "try again; `tidegate doctor --quick` looks for the cause",
         _ => return None,
     })
 }
 
 /// What to do where a thing of this family is not there, or does not stand as it would have to.
-fn next_step_about(status: u64, family: &str) -> Option<&'static str> {
+fn next_step_about(status: u16, family: &str) -> Option<&'static str> {
     Some(match (status, family) {
         (404, "queues") => "`tidegate queues` lists the queues",
         (404, "messages") => "`tidegate list QUEUE` lists the messages of a queue with their ids",
@@ -277,7 +275,7 @@ mod tests {
         let body =
             br#"{"type":"urn:tidegate:problem:idempotency-mismatch","title":"t","status":422,
             "detail":"key k has another body","code":"idempotency-mismatch",
-            "errors":[{"pointer":"/payload","detail":"differs"},{"detail":"alone"}]}"#;
+            "errors":[{"pointer":"/payload","detail":"differs"},{"pointer":"","detail":"alone"}]}"#;
         let failure = Failure::from_answer(StatusCode::UNPROCESSABLE_ENTITY, body);
         assert_eq!(failure.exit, Exit::Refused);
         assert_eq!(
@@ -289,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_sentence_is_not_said_twice() {
-        let body = br#"{"code":"invalid-request","detail":"is too far ahead",
+        let body = br#"{"type":"t","title":"t","status":400,"code":"invalid-request","detail":"is too far ahead",
             "errors":[{"pointer":"/due_at","detail":"is too far ahead"}]}"#;
         let failure = Failure::from_answer(StatusCode::BAD_REQUEST, body);
         assert_eq!(failure.text().unwrap(), "error: due_at: is too far ahead (invalid-request)");
@@ -330,7 +328,7 @@ mod tests {
 
     #[test]
     fn control_characters_of_others_do_not_reach_the_terminal() {
-        let body = br#"{"code":"invalid-request","detail":"bad \u001b[2J word"}"#;
+        let body = br#"{"type":"t","title":"t","status":400,"code":"invalid-request","detail":"bad \u001b[2J word"}"#;
         let failure = Failure::from_answer(StatusCode::BAD_REQUEST, body);
         assert!(!failure.what.contains('\u{1b}'), "{:?}", failure.what);
     }

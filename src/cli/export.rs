@@ -3,9 +3,10 @@
 //! Owns which fields travel. Left out on purpose: the idempotency key (the old message would answer
 //! for the new one) and due times that have passed.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 use std::io::Write;
 
+use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::Session;
@@ -13,26 +14,16 @@ use super::args_messages::ExportArgs;
 use super::client::Target;
 use super::describe::count;
 use super::exit::{Exit, Failure};
+use super::expected::unexpected;
 use super::list::Page;
 use crate::domain::headers::is_reserved_header;
 use crate::domain::state::State;
-use crate::domain::time::parse_rfc3339;
+use crate::wire::message::{CallbackView, MessageView};
+use crate::wire::new_message::{CallbackRequest, MessageRequest};
+use crate::wire::{Pairs, Payload};
 
 /// Messages asked for at once; the daemon ends a page sooner where payloads are large.
 const PAGE: u64 = 100;
-
-/// Fields that travel as they are.
-const FIELDS: [&str; 9] = [
-    "id",
-    "payload",
-    "payload_base64",
-    "content_type",
-    "headers",
-    "priority",
-    "group",
-    "labels",
-    "retry",
-];
 
 /// `export`.
 pub(crate) async fn export(args: &ExportArgs, session: &mut Session) -> Result<Exit, Failure> {
@@ -72,72 +63,84 @@ struct Row {
     has_payload: bool,
 }
 
+/// A row: the message as it would be handed over, and which one it was.
+#[derive(Serialize)]
+struct Line {
+    id: String,
+    #[serde(flatten)]
+    message: MessageRequest,
+}
+
 fn row(message: &RawValue, state: State, now_ms: u64) -> Result<Row, Failure> {
-    let fields: BTreeMap<String, &RawValue> =
-        serde_json::from_str(message.get()).map_err(|error| {
-            Failure::new(Exit::Failure, format!("a message makes no sense: {error}"))
-        })?;
-    let mut kept: Vec<&str> = FIELDS.to_vec();
-    if state == State::Scheduled {
-        kept.push("due_at");
-    }
-    let expires =
-        fields.get("expires_at").and_then(|at| parse_rfc3339(at.get().trim_matches('"')).ok());
-    if expires.is_some_and(|at_ms| at_ms > now_ms) {
-        kept.push("expires_at");
-    }
-    let headers = fields.get("headers").map(|headers| producers_own(headers)).transpose()?;
-    let value = |name: &str| match (name, &headers) {
-        ("headers", Some(own)) => Some(own.as_str()),
-        _ => fields.get(name).map(|value| value.get()),
-    };
-    let present = kept.into_iter().filter_map(|name| Some((name, value(name)?)));
-    let mut present: Vec<_> = present.filter(|(name, value)| says_something(name, value)).collect();
-    if present.iter().any(|(name, _)| *name == "payload_base64") {
-        present.retain(|(name, _)| *name != "payload");
-    }
+    let message: MessageView<'_> =
+        serde_json::from_str(message.get()).map_err(|error| unexpected(&error.to_string()))?;
+    let id = message.id.clone();
+    let message = again(message, state, now_ms);
+    let has_payload = message.payload.is_some() || message.payload_base64.is_some();
+    let json = serde_json::to_string(&Line { id, message })
+        .map_err(|error| Failure::new(Exit::Failure, format!("cannot write JSON: {error}")))?;
     // Line breaks in valid JSON are blanks between its parts; a row must have none.
-    let parts: Vec<_> = present
-        .iter()
-        .map(|(name, value)| format!("\"{name}\":{}", value.replace(['\n', '\r'], " ")))
-        .collect();
-    let has_payload = present.iter().any(|(name, _)| name.starts_with("payload"));
-    Ok(Row { json: format!("{{{}}}", parts.join(",")), has_payload })
+    Ok(Row { json: json.replace(['\n', '\r'], " "), has_payload })
 }
 
-/// The headers without ours, which send-batch could not set: where the message came from.
-fn producers_own(headers: &RawValue) -> Result<String, Failure> {
-    let headers: Option<BTreeMap<String, String>> = serde_json::from_str(headers.get())
-        .map_err(|error| Failure::new(Exit::Failure, format!("headers make no sense: {error}")))?;
-    let mut headers = headers.unwrap_or_default();
+/// The message as it can be handed over again.
+fn again(message: MessageView<'_>, state: State, now_ms: u64) -> MessageRequest {
+    // Our own headers say where the message came from: send-batch could not set them.
+    let mut headers = message.headers.map(Pairs::into_map).unwrap_or_default();
     headers.retain(|name, _| !is_reserved_header(name));
-    Ok(serde_json::json!(headers).to_string())
+    let labels = message.labels.into_owned();
+    MessageRequest {
+        payload: message
+            .payload
+            .filter(|_| message.payload_base64.is_none())
+            .map(Payload::into_owned),
+        payload_base64: message.payload_base64,
+        content_type: Some(message.content_type.into_owned()),
+        headers: (!headers.is_empty()).then_some(headers),
+        due_at: Some(message.due_at).filter(|_| state == State::Scheduled),
+        expires_at: message.expires_at.filter(|at| at.0 > now_ms),
+        priority: Some(message.priority),
+        group: message.group.map(Cow::into_owned),
+        labels: (!labels.is_empty()).then_some(labels),
+        retry: message.retry.map(Into::into),
+        callback: message.callback.and_then(own_callback),
+        timeout: message.timeout.map(Into::into),
+        ..MessageRequest::default()
+    }
 }
 
-/// Any payload counts, be it `null` or `{}`; elsewhere these stand for nothing.
-fn says_something(name: &str, value: &str) -> bool {
-    name == "payload" || !matches!(value, "null" | "{}" | "[]")
+/// What the message itself said of its callback. Where it named no address, its queue says where callbacks go and when.
+fn own_callback(callback: CallbackView<'_>) -> Option<CallbackRequest> {
+    let url = callback.url?.into_owned();
+    Some(CallbackRequest { url: Some(url), on: Some(callback.on) })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use serde_json::{Value, json};
 
-    fn exported(message: &str, state: State) -> (String, bool) {
-        let message: Box<RawValue> = serde_json::from_str(message).unwrap();
+    use super::*;
+    use crate::cli::tests::answers;
+
+    fn exported(given: &Value, payload: Option<&str>, state: State) -> (String, bool) {
+        let message = answers::message(given).to_string();
+        let message = match payload {
+            Some(payload) => message.replacen('{', &format!("{{\"payload\":{payload},"), 1),
+            None => message,
+        };
+        let message: Box<RawValue> = serde_json::from_str(&message).unwrap();
         let row = row(&message, state, 1_795_251_600_000).unwrap();
         (row.json, row.has_payload)
     }
 
     #[test]
     fn a_row_holds_what_can_be_sent_again_byte_for_byte() {
-        let message = "{\"id\":\"q_1\",\"state\":\"dead\",\"payload\":{\"b\": 1.50,\r\n \"a\":[]},\"headers\":{},
-            \"group\":null,\"priority\":3,\"idempotency_key\":\"k\",\"due_at\":\"2026-11-21T08:00:00.000Z\",
-            \"expires_at\":\"2026-11-21T08:30:00.000Z\",\"labels\":{\"x\":\"y\"}}";
+        let given = json!({"id": "q_1", "state": "dead", "headers": {}, "priority": 3,
+            "idempotency_key": "k", "expires_at": "2026-11-21T08:30:00.000Z", "labels": {"x": "y"}});
         assert_eq!(
-            exported(message, State::Dead),
+            exported(&given, Some("{\"b\": 1.50,\r\n \"a\":[]}"), State::Dead),
             (
-                r#"{"id":"q_1","payload":{"b": 1.50,   "a":[]},"priority":3,"labels":{"x":"y"}}"#
+                r#"{"id":"q_1","payload":{"b": 1.50,   "a":[]},"content_type":"application/json","priority":3,"labels":{"x":"y"}}"#
                     .into(),
                 true
             )
@@ -145,23 +148,43 @@ mod tests {
     }
 
     #[test]
+    fn what_a_message_brought_for_its_sending_travels() {
+        let given = json!({"timeout": "3s", "retry": {"schedule": ["5s", "1m"], "max_attempts": 4},
+            "callback": {"url": "https://shop.example/h", "on": ["dead"]}});
+        let (json, _) = exported(&given, Some("1"), State::Dead);
+        for part in [
+            r#""timeout":"3s""#,
+            r#""retry":{"max_attempts":4,"schedule":["5s","1m"]}"#,
+            r#""callback":{"url":"https://shop.example/h","on":["dead"]}"#,
+        ] {
+            assert!(json.contains(part), "{part}: {json}");
+        }
+        // The queue that takes it says where its callbacks go.
+        let given = json!({"callback": {"on": ["dead"]}});
+        assert!(!exported(&given, Some("1"), State::Dead).0.contains("callback"));
+    }
+
+    #[test]
     fn headers_that_we_set_stay_behind() {
-        let message = r#"{"id":"q_1","payload":1,"headers":{"tidegate-event":"e_1","x-a":"1"}}"#;
-        let (json, _) = exported(message, State::Dead);
-        assert_eq!(json, r#"{"id":"q_1","payload":1,"headers":{"x-a":"1"}}"#);
-        let (json, _) = exported(&message.replace(",\"x-a\":\"1\"", ""), State::Dead);
-        assert_eq!(json, r#"{"id":"q_1","payload":1}"#);
+        let given = |headers: Value| json!({"id": "q_1", "state": "dead", "headers": headers});
+        let both = given(json!({"tidegate-event": "e_1", "x-a": "1"}));
+        let (json, _) = exported(&both, Some("1"), State::Dead);
+        assert!(json.contains(r#""headers":{"x-a":"1"}"#), "{json}");
+        let (json, _) = exported(&given(json!({"tidegate-event": "e_1"})), Some("1"), State::Dead);
+        assert!(!json.contains("headers"), "{json}");
     }
 
     #[test]
     fn times_travel_while_they_lie_ahead() {
-        let message = r#"{"id":"q_1","payload":null,"due_at":"2026-11-22T08:00:00Z","expires_at":"2026-11-23T08:30:00Z"}"#;
-        let (json, _) = exported(message, State::Scheduled);
+        let given =
+            json!({"due_at": "2026-11-22T08:00:00.000Z", "expires_at": "2026-11-23T08:30:00.000Z"});
+        let (json, _) = exported(&given, Some("null"), State::Scheduled);
         assert!(
             json.contains("\"due_at\":\"2026-11-22")
                 && json.contains("\"expires_at\":\"2026-11-23")
+                && json.contains("\"payload\":null")
         );
-        let (json, has_payload) = exported(r#"{"id":"q_1"}"#, State::Delivered);
-        assert_eq!((json.as_str(), has_payload), (r#"{"id":"q_1"}"#, false));
+        let (json, has_payload) = exported(&given, None, State::Delivered);
+        assert!(!has_payload && !json.contains("due_at"), "{json}");
     }
 }

@@ -8,13 +8,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Method;
 use serde::Serialize;
-use serde_json::Value;
 use tokio::time::Instant;
 
 use super::Session;
 use super::client::{Answer, Target};
 use super::exit::{Exit, Failure};
 use crate::domain::human::lasting;
+use crate::wire::problem::{ProblemCode, ProblemView};
 
 /// How long it is tried again.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -107,13 +107,13 @@ async fn attempt(target: &Target, body: &Bytes, session: &Session) -> Tried {
 
 /// A store or a daemon that is away comes back by itself; a full store does not.
 fn is_away(answer: &Answer) -> bool {
-    let code = || {
-        let problem: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-        problem["code"].as_str().map(ToOwned::to_owned)
+    let is_full = || {
+        let problem = serde_json::from_slice::<ProblemView>(&answer.body);
+        problem.is_ok_and(|problem| problem.code.is(ProblemCode::StoreFull))
     };
     match answer.status.as_u16() {
         502 | 504 => true,
-        503 => code().as_deref() != Some("store-full"),
+        503 => !is_full(),
         _ => false,
     }
 }

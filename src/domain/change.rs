@@ -53,6 +53,10 @@ impl fmt::Display for Position {
     }
 }
 
+/// How a position is written, as far as a pattern can tell.
+pub const POSITION_PATTERN: &str =
+    "^[0-9]{1,15}(?:-[0-9]{1,15}-[0-9]{1,5}-[0-9]{1,5}-[a-z0-9_~-]+)?$";
+
 /// A text that names no position.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no id of an event; expected one as the stream gave it, or a moment in milliseconds")]

@@ -6,6 +6,48 @@ use utoipa::ToSchema;
 use super::{Moment, StateWord, Vocabulary, Word};
 use crate::domain::change::QueueChange;
 
+/// What an event of the stream is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventName {
+    /// The stream is open.
+    Ready,
+    /// A message has entered a state.
+    Message,
+    /// Something happened to a queue.
+    Queue,
+    /// Changes may be missing.
+    Gap,
+    /// The stream ends, since its listener is too slow.
+    Dropped,
+    /// The stream ends.
+    End,
+}
+
+impl EventName {
+    /// Every name.
+    pub const ALL: [Self; 6] =
+        [Self::Ready, Self::Message, Self::Queue, Self::Gap, Self::Dropped, Self::End];
+
+    /// The name as it is written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Message => "message",
+            Self::Queue => "queue",
+            Self::Gap => "gap",
+            Self::Dropped => "dropped",
+            Self::End => "end",
+        }
+    }
+
+    /// The event of this name; `None`: only a newer daemon has it.
+    #[must_use]
+    pub fn of(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|name| name.as_str() == text)
+    }
+}
+
 /// A message has entered a state.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = MessageChange)]

@@ -38,6 +38,12 @@ impl<'de> Deserialize<'de> for DurationText {
     }
 }
 
+impl From<DurationText> for DurationMs {
+    fn from(duration: DurationText) -> Self {
+        Self(duration.0)
+    }
+}
+
 impl Serialize for DurationMs {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         DurationText(self.0).serialize(serializer)

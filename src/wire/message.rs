@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::attempt::{AttemptView, ResultView};
+use super::payload::present;
 use super::retry::RetryView;
 use super::{DurationText, Moment, Pairs, Payload, StateWord, Vocabulary, Word, payload_fields};
 use crate::domain::failing::Failing;
@@ -29,7 +30,7 @@ pub struct MessageView<'a> {
     /// Where it stands
     pub state: StateWord,
     /// With view=full, while it is kept: it goes at delivered
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = serde_json::Value)]
     pub payload: Option<Payload<'a>>,
     /// In place of payload, for bytes

@@ -208,10 +208,10 @@ pub struct ResolveRequest {
 
 /// A payload is needed.
 pub(super) fn conditions() -> Value {
-    json!({ "anyOf": [
+    json!({ "allOf": [{ "anyOf": [
         { "required": ["payload"] },
         { "required": ["payload_base64"], "properties": { "payload_base64": { "type": "string" } } },
-    ] })
+    ] }] })
 }
 
 /// Something is to change.

@@ -268,11 +268,11 @@ pub struct OperationList {
 
 /// Everything is never meant by silence.
 pub(super) fn conditions() -> Value {
-    json!({ "anyOf": [
+    json!({ "allOf": [{ "anyOf": [
         {
             "required": ["filter"],
             "properties": { "filter": { "type": "object", "minProperties": 1 } },
         },
         { "required": ["all"], "properties": { "all": { "const": true } } },
-    ] })
+    ] }] })
 }

@@ -1,6 +1,7 @@
 //! Names and values in the order in which they came, written as an object.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{MapAccess, Visitor};
@@ -13,6 +14,14 @@ pub struct Pairs<'a>(pub Cow<'a, [(String, String)]>);
 impl<'a> From<&'a [(String, String)]> for Pairs<'a> {
     fn from(pairs: &'a [(String, String)]) -> Self {
         Self(Cow::Borrowed(pairs))
+    }
+}
+
+impl Pairs<'_> {
+    /// The values by name.
+    #[must_use]
+    pub fn into_map(self) -> BTreeMap<String, String> {
+        self.0.into_owned().into_iter().collect()
     }
 }
 

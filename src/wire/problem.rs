@@ -79,7 +79,7 @@ impl Vocabulary for ProblemCode {
 pub type ProblemCodeWord = Word<ProblemCode>;
 
 /// A refusal.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[schema(as = Problem)]
 pub struct ProblemView {
     /// Says the code once more
@@ -166,7 +166,7 @@ schema_of!(
 );
 
 /// What became of a batch, item by item.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct BatchAnswer {
     /// How many were taken in, now or before
     pub accepted: u64,
@@ -177,7 +177,7 @@ pub struct BatchAnswer {
 }
 
 /// Either id, `due_at` and duplicate, or a problem
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[schema(as = BatchItem)]
 pub struct BatchItemView {
     /// Its place in the batch, from 0

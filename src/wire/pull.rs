@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::payload::present;
 use super::problem::ProblemView;
 use super::schema::{list_of, schema_of, whole};
 use super::{DurationMs, MessageIdText, Moment, Pairs, Payload, Reason, Vocabulary, Word};
@@ -61,7 +62,7 @@ pub struct ClaimedView<'a> {
     /// From 1; above it, somebody may have had the message before
     pub attempt: u32,
     /// As it was handed over
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Value)]
     pub payload: Option<Payload<'a>>,
     /// In place of payload, for bytes

@@ -131,8 +131,8 @@ pub enum ReceiptsAnswer {
 
 /// Either names the message.
 pub(super) fn conditions() -> Value {
-    json!({ "oneOf": [
+    json!({ "allOf": [{ "oneOf": [
         { "required": ["id"], "properties": { "id": { "type": "string" } } },
         { "required": ["ref"], "properties": { "ref": { "type": "string" } } },
-    ] })
+    ] }] })
 }

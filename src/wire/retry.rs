@@ -100,3 +100,18 @@ impl RetryView {
         }
     }
 }
+
+/// What is asked for, so that a message gets what another one has.
+impl From<RetryView> for RetryRequest {
+    fn from(view: RetryView) -> Self {
+        Self {
+            max_attempts: view.max_attempts,
+            initial: view.initial.map(Into::into),
+            factor: view.factor,
+            max: view.max.map(Into::into),
+            jitter: view.jitter,
+            max_age: view.max_age.map(Into::into),
+            schedule: view.schedule.map(|delays| delays.into_iter().map(Into::into).collect()),
+        }
+    }
+}

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
+use super::payload::present;
 use super::retry::{RetryRequest, RetryView};
 use super::schema::{schema_of, string_of};
 use super::{
@@ -210,7 +211,7 @@ pub struct WholeScheduleView {
     #[serde(flatten)]
     pub schedule: ScheduleView,
     /// Any JSON value
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Value)]
     pub payload: Option<Payload<'static>>,
     /// In place of payload, for bytes

@@ -18,6 +18,8 @@ use crate::domain::doctor::store::{IntakeRefusal, StoreFacts, away, of_intake, o
 use crate::domain::doctor::{About, Finding, nodes, not_checked};
 use crate::wire::doctor::DoctorAnswer;
 
+/// `?about=`: only what keeps new messages out.
+pub(super) const INTAKE: &str = "intake";
 /// Where it is asked for.
 pub(super) const PATH: &str = "/v1/doctor";
 
@@ -40,8 +42,8 @@ pub(super) async fn doctor(
 ) -> Result<Response, Problem> {
     let mut query = Query::read(query.as_deref(), &["about"]);
     let is_of_intake = query.read_as("about", |text| match text {
-        "intake" => Ok(()),
-        other => Err(format!("found \"{other}\", expected intake, or nothing for all of it")),
+        INTAKE => Ok(()),
+        other => Err(format!("found \"{other}\", expected {INTAKE}, or nothing for all of it")),
     });
     query.finish()?;
     let (facts, why_away) = sight::of_store(&door).await;

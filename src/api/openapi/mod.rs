@@ -1,10 +1,12 @@
 //! `/openapi.json`: the routes describe themselves, this file adds what they share.
 //!
-//! Owns the document's head, the bounds of parameters (`parameters.json`), and the problems that every route may
-//! answer. Requests and answers are described by their structs (`wire`).
+//! Owns the document's head, and the problems that every route may answer. Requests and answers are described by their structs (`wire`).
 
+mod parameters;
 #[cfg(test)]
 mod tests;
+
+use std::collections::BTreeMap;
 
 use axum::body::Bytes;
 use axum::http::header;
@@ -18,9 +20,6 @@ use crate::wire;
 /// Where the document is.
 pub(in crate::api) const PATH: &str = "/openapi.json";
 
-/// What parameters may be, by name; an operation's own stands under `<operationId> <name>`.
-const PARAMETERS: &str = include_str!("parameters.json");
-
 /// The shapes of bodies that may be left out.
 const OPTIONAL: [&str; 3] = ["Claim", "Pause", "PauseSchedule"];
 
@@ -28,7 +27,7 @@ const OPTIONAL: [&str; 3] = ["Claim", "Pause", "PauseSchedule"];
 pub(in crate::api) fn complete(described: OpenApi) -> Bytes {
     let mut document = serde_json::to_value(described).expect("its keys are texts");
     let schemas = schemas(&mut document);
-    let parameters = compiled_in(PARAMETERS);
+    let parameters = parameters::schemas();
     document["info"] = json!({
         "title": "Tidegate",
         "version": env!("CARGO_PKG_VERSION"),
@@ -107,18 +106,13 @@ fn drop_widths(schema: &mut Value) {
     }
 }
 
-/// Reads one of the files of this folder.
-fn compiled_in(text: &str) -> Value {
-    serde_json::from_str(text).expect("it is compiled in, and the tests below read it")
-}
-
 /// Puts what a parameter may be in the place of its bare type.
-fn bound_parameters(operation: &mut Value, parameters: &Value) {
+fn bound_parameters(operation: &mut Value, parameters: &BTreeMap<&str, Value>) {
     let id = operation["operationId"].as_str().unwrap_or_default().to_owned();
     let parameters_of = operation.get_mut("parameters").and_then(Value::as_array_mut);
     for parameter in parameters_of.into_iter().flatten() {
         let name = parameter["name"].as_str().unwrap_or_default();
-        let own = parameters.get(format!("{id} {name}"));
+        let own = parameters.get(format!("{id} {name}").as_str());
         let Some(schema) = own.or_else(|| parameters.get(name)) else { continue };
         let is_by_comma = own.is_some() && schema["type"] == "array";
         parameter["schema"] = schema.clone();

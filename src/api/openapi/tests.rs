@@ -7,6 +7,7 @@ use super::*;
 use crate::api::fields::Shape;
 use crate::api::pull::{claim, settle};
 use crate::api::{change, operation_wish, queues, receipts, router, schedule_fields, schedules};
+use crate::domain::change::Position;
 use crate::domain::draft;
 
 fn document() -> Value {
@@ -91,8 +92,7 @@ fn every_operation_has_a_name_of_its_own() {
 
 #[test]
 fn every_parameter_has_its_bounds() {
-    let mut known: BTreeSet<_> =
-        serde_json::from_str::<BTreeMap<String, Value>>(PARAMETERS).unwrap().into_keys().collect();
+    let mut known: BTreeSet<_> = parameters::schemas().into_keys().map(str::to_owned).collect();
     let mut used = BTreeSet::new();
     for (name, operation) in operations() {
         for parameter in operation["parameters"].as_array().into_iter().flatten() {
@@ -105,6 +105,26 @@ fn every_parameter_has_its_bounds() {
     }
     known.retain(|key| !used.contains(key));
     assert!(known.is_empty(), "described and never used: {known:?}");
+}
+
+#[test]
+fn the_pattern_of_a_position_takes_what_is_read() {
+    let schema = &parameters::schemas()["after"];
+    let validator = jsonschema::validator_for(schema).unwrap();
+    for text in [
+        "1795251600000",
+        "1795251600000-3-0-2-sms",
+        "1795251600000-3-0-2-sms~callbacks",
+        "0",
+        "",
+        "x",
+        "1795251600000-3",
+        "1795251600000-3-0-2-",
+        "-1",
+    ] {
+        let is_read = text.parse::<Position>().is_ok();
+        assert_eq!(validator.is_valid(&json!(text)), is_read, "{text}");
+    }
 }
 
 #[test]

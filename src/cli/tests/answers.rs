@@ -12,6 +12,7 @@ use crate::wire::exchange::ExchangeView;
 use crate::wire::message::{MessageList, MessageView};
 use crate::wire::node::{NodeList, NodeView};
 use crate::wire::operation::OperationView;
+use crate::wire::problem::{BatchAnswer, ProblemView};
 use crate::wire::queue::{QueueList, QueueView, WindowsAnswer};
 use crate::wire::schedule::WholeScheduleView;
 use crate::wire::topic::{EventAnswer, TopicView};
@@ -71,6 +72,21 @@ pub(crate) fn queues(queues: &[Value]) -> Value {
 /// The openings of a window.
 pub(crate) fn windows(time_zone: &str, windows: &Value) -> Value {
     answer::<WindowsAnswer>(json!({ "time_zone": time_zone, "windows": windows }), &json!({}))
+}
+
+/// A refusal.
+pub(crate) fn problem(status: u16, given: &Value) -> Value {
+    let kind = format!("urn:tidegate:problem:{}", given["code"].as_str().unwrap());
+    let filled = json!({ "type": kind, "title": "in words", "status": status });
+    answer::<ProblemView>(filled, given)
+}
+
+/// What became of a batch.
+pub(crate) fn batch(results: &Value) -> Value {
+    let results = results.as_array().unwrap();
+    let rejected = results.iter().filter(|result| result["problem"].is_object()).count();
+    let counts = json!({ "accepted": results.len() - rejected, "rejected": rejected });
+    answer::<BatchAnswer>(counts, &json!({ "results": results }))
 }
 
 /// What came of an event.

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::super::exit::Exit;
+use super::answers;
 use super::kit::{Daemon, Reply, Seen, reply};
 
 struct Folder {
@@ -38,7 +39,12 @@ fn rows(n: usize) -> String {
 /// An answer that accepts `n` rows.
 fn accepts(n: usize) -> Reply {
     let results: Vec<_> = (0..n).map(|i| json!({"index": i, "id": format!("erp_{i}")})).collect();
-    reply(200, json!({"accepted": n, "rejected": 0, "results": results}))
+    reply(200, answers::batch(&json!(results)))
+}
+
+/// The problem of a row.
+fn problem(code: &str, detail: &str) -> Value {
+    answers::problem(400, &json!({"code": code, "detail": detail}))
 }
 
 fn keys(seen: &Seen) -> Vec<String> {
@@ -73,10 +79,9 @@ async fn large_rows_make_smaller_chunks() {
 #[tokio::test]
 async fn rejected_rows_are_kept_with_line_and_problem() {
     let folder = Folder::with("{\"payload\":1}\n\nnope\n{\"a\": 2}\n[3]\n");
-    let problem = json!({"code": "invalid-request", "detail": "payload is missing"});
+    let problem = problem("invalid-request", "payload is missing");
     let results = json!([{"index": 0, "id": "erp_1"}, {"index": 1, "problem": problem}]);
-    let daemon =
-        Daemon::with([reply(200, json!({"accepted": 1, "rejected": 1, "results": results}))]).await;
+    let daemon = Daemon::with([reply(200, answers::batch(&results))]).await;
     let done = daemon.run(&folder.words()).await;
     assert_eq!(done.exit, Exit::Failure);
     assert!(done.out.contains("rejected    3\n") && done.out.contains("orders.rejects.ndjson"));
@@ -97,7 +102,7 @@ async fn a_second_run_sends_the_same_keys_and_forgets_old_rejects() {
     let folder = Folder::with("{\"payload\":1}\n{\"payload\":1,\"idempotency_key\":\"mine\"}\n");
     std::fs::write(folder.file.with_file_name("orders.rejects.ndjson"), "{}\n").unwrap();
     let twice = json!([{"index": 0, "id": "a", "duplicate": true}, {"index": 1, "id": "b", "duplicate": true}]);
-    let daemon = Daemon::with([accepts(2), reply(200, json!({"results": twice}))]).await;
+    let daemon = Daemon::with([accepts(2), reply(200, answers::batch(&twice))]).await;
     daemon.run(&folder.words()).await;
     let done = daemon.run(&[&folder.words()[..], &["--output", "json"]].concat()).await;
     let summary: Value = serde_json::from_str(&done.out).unwrap();
@@ -114,19 +119,19 @@ async fn a_second_run_sends_the_same_keys_and_forgets_old_rejects() {
 #[tokio::test]
 async fn a_busy_daemon_is_waited_for_and_only_open_rows_are_repeated() {
     let folder = Folder::with(&rows(3));
-    let full = json!({"code": "store-full", "detail": "no room"});
+    let full = problem("store-full", "no room");
     let partly = json!([{"index": 0, "id": "a"}, {"index": 1, "problem": full}]);
     let daemon = Daemon::with([
         reply(503, json!({"code": "draining", "detail": "stopping"})).retry_after("0"),
-        reply(429, json!({"code": "backlog-full", "detail": "full"})).retry_after("0"),
-        reply(200, json!({"results": partly})).retry_after("0"),
+        reply(503, json!({"code": "store-unavailable", "detail": "away"})).retry_after("0"),
+        reply(200, answers::batch(&partly)).retry_after("0"),
         accepts(2),
     ])
     .await;
     let done = daemon.run(&folder.words()).await;
     assert_eq!(done.exit, Exit::Ok, "{}", done.err);
     assert!(done.out.starts_with("accepted    3\n"), "{}", done.out);
-    for words in ["stopping (draining)", "full (backlog-full)", "no room (store-full)"] {
+    for words in ["stopping (draining)", "away (store-unavailable)", "no room (store-full)"] {
         assert!(done.err.contains(words), "{words}: {}", done.err);
     }
     let seen = daemon.seen();
@@ -138,9 +143,9 @@ async fn a_busy_daemon_is_waited_for_and_only_open_rows_are_repeated() {
 async fn what_is_waited_for_is_said_once() {
     let folder = Folder::with(&rows(3));
     let full = || {
-        let problem = json!({"code": "store-full", "detail": "the disk has 10 MiB left"});
+        let problem = problem("store-full", "the disk has 10 MiB left");
         let results: Vec<_> = (0..3).map(|n| json!({"index": n, "problem": problem})).collect();
-        reply(200, json!({"results": results})).retry_after("0")
+        reply(200, answers::batch(&json!(results))).retry_after("0")
     };
     let daemon = Daemon::with([full(), full(), full(), full(), accepts(3)]).await;
     let done = daemon.run(&folder.words()).await;
@@ -154,7 +159,7 @@ async fn what_is_waited_for_is_said_once() {
 #[tokio::test]
 async fn a_reason_that_many_rows_share_is_shown_once() {
     let folder = Folder::with(&rows(4));
-    let problem = json!({"code": "invalid-request", "detail": "unknown field \"prio\""});
+    let problem = problem("invalid-request", "unknown field \"prio\"");
     let results: Vec<_> = (0..4)
         .map(|n| {
             if n == 2 {
@@ -164,7 +169,7 @@ async fn a_reason_that_many_rows_share_is_shown_once() {
             }
         })
         .collect();
-    let daemon = Daemon::with([reply(200, json!({"results": results}))]).await;
+    let daemon = Daemon::with([reply(200, answers::batch(&json!(results)))]).await;
     let done = daemon.run(&folder.words()).await;
     let said = "reason      3 rows, the first in line 1: unknown field \"prio\"\n";
     assert!(done.out.contains(said), "{}", done.out);

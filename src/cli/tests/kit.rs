@@ -19,6 +19,7 @@ use super::super::exit::Exit;
 use super::super::screen::Screen;
 use super::super::times::zone_asked;
 use super::super::{Session, execute, execute_local};
+use super::answers;
 use crate::shutdown::Tasks;
 
 /// 2026-11-21T09:00:00Z, the time of all tests.
@@ -55,9 +56,12 @@ pub(crate) struct Reply {
     body: String,
 }
 
-/// An answer with this status and body.
+/// An answer with this status and body; of a problem, what is not said is filled in.
 pub(crate) fn reply(status: u16, body: impl Into<Text>) -> Reply {
-    Reply { status, retry_after: None, body: body.into().0 }
+    let body = body.into().0;
+    let problem = serde_json::from_str::<Value>(&body).ok().filter(|it| it["code"].is_string());
+    let body = problem.map_or(body, |problem| answers::problem(status, &problem).to_string());
+    Reply { status, retry_after: None, body }
 }
 
 /// The body of an answer: JSON, or any text.

@@ -218,20 +218,21 @@ async fn list_follows_pages_up_to_its_limit() {
 
 #[tokio::test]
 async fn export_writes_rows_that_can_be_sent_again() {
-    let first = json!({"id": "sms_01", "state": "dead", "payload": {"a": 1}, "labels": {},
-        "idempotency_key": "old", "due_at": "2026-11-21T08:00:00.000Z"});
-    let second =
-        json!({"id": "sms_02", "state": "dead", "payload_base64": "/w==", "payload": null});
+    let first = answers::message(&json!({"state": "dead", "payload": {"a": 1},
+        "idempotency_key": "old", "due_at": "2026-11-21T08:00:00.000Z"}));
+    let second = answers::message(&json!({"id": "sms_02", "state": "dead",
+        "payload_base64": "/w==", "content_type": "application/octet-stream"}));
     let daemon = Daemon::with([
-        reply(200, json!({"messages": [first], "next_cursor": "c"})),
-        reply(200, json!({"messages": [second], "next_cursor": null})),
+        reply(200, answers::messages(&[first], &json!("c"))),
+        reply(200, answers::messages(&[second], &Value::Null)),
     ])
     .await;
     let done = daemon.run(&["export", "sms", "--state", "dead"]).await;
     assert_eq!(done.exit, Exit::Ok);
     assert_eq!(
         done.out,
-        "{\"id\":\"sms_01\",\"payload\":{\"a\":1}}\n{\"id\":\"sms_02\",\"payload_base64\":\"/w==\"}\n"
+        "{\"id\":\"sms_01\",\"payload\":{\"a\":1},\"content_type\":\"application/json\",\"priority\":0}\n\
+         {\"id\":\"sms_02\",\"payload_base64\":\"/w==\",\"content_type\":\"application/octet-stream\",\"priority\":0}\n"
     );
     assert_eq!(
         daemon.lines(),

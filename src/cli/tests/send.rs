@@ -219,7 +219,9 @@ async fn while_the_store_is_away_the_same_message_is_sent_again() {
 
 #[tokio::test]
 async fn what_is_refused_is_not_sent_again() {
-    for (status, code) in [(503, "store-full"), (429, "backlog-full"), (400, "invalid-request")] {
+    for (status, code) in
+        [(503, "store-full"), (429, "too-many-listeners"), (400, "invalid-request")]
+    {
         let refused = reply(status, json!({"code": code, "detail": "no"}));
         let daemon = Daemon::with([refused]).await;
         let done = daemon.run(&["send", "sms", "-d", "1"]).await;

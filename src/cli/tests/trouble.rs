@@ -173,7 +173,8 @@ impl Write for Silent {
 
 #[tokio::test]
 async fn a_reader_that_leaves_ends_the_command_without_a_word() {
-    let page = json!({"messages": [{"id": "q_1", "payload": 1}], "next_cursor": "more"});
+    let message = answers::message(&json!({"id": "q_1", "state": "dead", "payload": 1}));
+    let page = answers::messages(&[message], &json!("more"));
     let daemon = Daemon::with([reply(200, page)]).await;
     let words = ["export", "q", "--state", "dead"];
     let exit = run_into(daemon.url(), &words, "", Box::new(Gone), Box::new(Silent)).await;

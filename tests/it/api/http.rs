@@ -342,3 +342,14 @@ async fn a_wait_that_ends_in_vain_shows_the_state() {
     let reply = scene.daemon.get(&format!("/v1/messages/{id}?wait=61s")).await.expect(400);
     assert_eq!(reply.json()["errors"][0]["pointer"], "?wait");
 }
+
+#[tokio::test]
+async fn a_step_on_a_message_of_which_nothing_is_kept_is_answered_without_a_body() {
+    let scene = Scene::start("retention = { delivered = \"0s\" }").await;
+    let daemon = &scene.daemon;
+    let id = daemon.send(QUEUE, &json!({ "payload": 1, "delay": "1h" })).await;
+    let path = format!("/v1/messages/{id}");
+    let reply = daemon.delete(&path).await.expect(204);
+    assert!(reply.body.is_empty(), "{}", reply.text());
+    daemon.get(&path).await.expect(404);
+}

@@ -8,3 +8,4 @@ mod http;
 mod idle;
 mod input;
 mod readings;
+mod routes;

@@ -12,6 +12,8 @@ use jsonschema::Validator;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use super::seen;
+
 /// The document, as a test of the API holds it to the one that is served.
 const DOCUMENT: &str = include_str!("../../../docs/openapi.json");
 /// Every answer of a daemon has it, and no answer of anybody else.
@@ -35,21 +37,68 @@ pub(crate) fn check(method: &Method, path: &str, status: u16, headers: &HeaderMa
     let content_type = headers.get(header::CONTENT_TYPE).map_or("", |it| it.to_str().unwrap_or(""));
     let what = format!("the answer {status} to {method} {path}");
     let Some(schema) = schema(&what, method, path, status, content_type, body) else { return };
-    if content_type.contains("ndjson") {
+    let essence = content_type.split(';').next().unwrap_or_default();
+    let id = operation(method, path).and_then(|it| it["operationId"].as_str());
+    let check_and_keep = |body: &[u8]| {
+        let value = check_value(&what, &schema, body);
+        if let (Some(id), Some(value)) = (id, value) {
+            seen::keep(id, &status.to_string(), essence, &value);
+        }
+    };
+    if essence.ends_with("ndjson") {
         let lines = body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        lines.for_each(|line| check_value(&what, &schema, line));
+        lines.for_each(check_and_keep);
     } else {
-        check_value(&what, &schema, body);
+        check_and_keep(body);
     }
 }
 
-/// Fails the test if this is not a value that the schema describes.
+/// Fails the test if this event of the stream is not one that the document describes.
 #[track_caller]
-fn check_value(what: &str, schema: &Value, body: &[u8]) {
+pub(crate) fn check_event(name: &str, data: &str) {
+    let of_name = match name {
+        "message" => "MessageChange",
+        "queue" => "QueueChange",
+        "ready" => "StreamReady",
+        "gap" | "dropped" | "end" => "StreamNote",
+        other => panic!("docs/openapi.json does not know the event {other}"),
+    };
+    let what = format!("the event {name}");
+    check_value(
+        &what,
+        &json!({ "$ref": format!("#/components/schemas/{of_name}") }),
+        data.as_bytes(),
+    );
+    let whole = &OPENAPI["paths"]["/v1/events"]["get"]["responses"]["200"]["content"];
+    let (content_type, content) =
+        whole.as_object().and_then(|it| it.iter().next()).expect("the stream has a content");
+    if let Some(value) = check_value(&what, &content["schema"], data.as_bytes()) {
+        seen::keep("events", "200", content_type, &value);
+    }
+}
+
+/// Fails the test if this row of an export is not a message that a daemon takes.
+#[track_caller]
+pub(crate) fn check_row(row: &str) {
+    let mut message: Value = serde_json::from_str(row).expect("a row is JSON");
+    let fields = message.as_object_mut().expect("a row is an object");
+    // send-batch leaves it out.
+    assert!(fields.remove("id").is_some_and(|id| id.is_string()), "{row}");
+    // One whose payload is not kept is told, and refused when it is sent.
+    if !fields.contains_key("payload_base64") {
+        fields.entry("payload").or_insert(Value::Null);
+    }
+    let schema = json!({ "$ref": "#/components/schemas/NewMessage" });
+    check_value("a row of an export", &schema, message.to_string().as_bytes());
+}
+
+/// The value; fails the test if it is not one that the schema describes.
+#[track_caller]
+fn check_value(what: &str, schema: &Value, body: &[u8]) -> Option<Value> {
     let body: Value = match serde_json::from_slice(body) {
         Ok(body) => body,
         // A payload may hold numbers and halves of characters that this reader does not take, though JSON has them.
-        Err(_) if serde_json::from_slice::<&RawValue>(body).is_ok() => return,
+        Err(_) if serde_json::from_slice::<&RawValue>(body).is_ok() => return None,
         Err(error) => panic!("{what} is not valid JSON: {error}"),
     };
     let validator = validator(schema);
@@ -62,6 +111,7 @@ fn check_value(what: &str, schema: &Value, body: &[u8]) {
         "{what} is not as docs/openapi.json says ({schema}):\n{}\n{body:#}",
         faults.join("\n")
     );
+    Some(body)
 }
 
 /// The schema of an answer; `None`: it is not JSON.

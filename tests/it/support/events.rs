@@ -7,6 +7,7 @@ use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use super::daemon::Daemon;
+use super::document;
 use super::wait::within;
 
 /// One event.
@@ -68,6 +69,7 @@ impl Listener {
                     self.last_id.clone_from(&id);
                 }
                 if !name.is_empty() {
+                    document::check_event(&name, &data);
                     let data = serde_json::from_str(&data).expect("data is JSON");
                     return Some(Told { name, id, data });
                 }

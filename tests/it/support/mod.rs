@@ -24,6 +24,7 @@ pub(crate) mod redis;
 mod replicas_work;
 pub(crate) mod scene;
 pub(crate) mod script;
+pub(crate) mod seen;
 pub(crate) mod sentinel;
 pub(crate) mod stalls;
 pub(crate) mod vocabulary;

@@ -11,6 +11,7 @@ use http::Method;
 use serde_json::Value;
 
 use super::daemon::{Daemon, PROGRAM};
+use super::document;
 use super::http::Reply;
 
 const JSON: (&str, &str) = ("Content-Type", "application/json");
@@ -74,7 +75,11 @@ impl Daemon {
     pub(crate) async fn cli(&self, arguments: &[&str]) -> Output {
         let mut command = tokio::process::Command::new(PROGRAM);
         command.args(arguments);
-        self.run(command).await
+        let output = self.run(command).await;
+        if arguments.first() == Some(&"export") && output.code == 0 {
+            output.stdout.lines().for_each(document::check_row);
+        }
+        output
     }
 
     /// Runs a command of any kind in the daemon's folder, with `tidegate` on PATH and pointed here.
