@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use http::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::Session;
 use super::args_operation::{
@@ -28,6 +28,7 @@ use crate::domain::id::MessageId;
 use crate::domain::operation::Stage;
 use crate::domain::state::State;
 use crate::wire::operation::{FilterRequest, OperationList, OperationRequest, OperationView};
+use crate::wire::queue::QueueView;
 use crate::wire::{DurationMs, Moment};
 
 /// Between two looks at an operation that runs.
@@ -83,8 +84,8 @@ async fn start(args: &StartArgs, session: &mut Session) -> Result<Exit, Failure>
 async fn ask(args: &StartArgs, states: &[State], session: &mut Session) -> Result<(), Failure> {
     let states = if states.is_empty() { &[State::Scheduled] } else { states };
     let target = Target::new(&["v1", "queues", &args.queue]);
-    let queue: Value = session.client.get(&target).await?.read()?;
-    let found = states.iter().map(|state| queue["counts"][state.as_str()].as_u64().unwrap_or(0));
+    let queue: QueueView = session.client.get(&target).await?.read()?;
+    let found = states.iter().map(|state| queue.counts.of(*state));
     let words: Vec<&str> = states.iter().map(|state| state.as_str()).collect();
     let found = count(found.sum(), &format!("{} message", words.join(" or ")));
     let which = if args.all { String::new() } else { "those that match of ".to_owned() };

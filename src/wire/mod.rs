@@ -97,8 +97,9 @@ pub fn shared() -> Vec<(String, RefOr<Schema>)> {
 pub const OVERLAPPING: [&str; 4] = ["AuditLine", "Received", "Repeated", "StateChange"];
 
 /// What the schema of a request says beyond its fields, by the name of the schema: keywords that stand beside
-/// `properties`, such as which of two fields must be given. They stand in an `allOf`: generators take an `anyOf` beside
-/// `properties` for the whole.
+/// `properties`, such as which of two fields must be given.
+///
+/// They stand in an `allOf`: generators take an `anyOf` beside `properties` for the whole.
 #[must_use]
 pub fn conditions() -> Vec<(&'static str, Value)> {
     vec![

@@ -29,7 +29,7 @@ fn commands() -> Vec<(&'static str, Vec<Reply>)> {
         "last": {"nominal_at": AT, "fired_at": AT, "message_id": "sms_1"}}));
     let operation = answers::operation(&json!({"started_at": AT, "ended_at": AT,
         "filter": {"created_before": AT}}));
-    let queues = |queue: &Value| reply(200, answers::queues(&[queue.clone()]));
+    let queues = |queue: &Value| reply(200, answers::queues(std::slice::from_ref(queue)));
     let ready = || reply(200, json!({"status": "ready", "node": "A"}));
     let nodes = answers::nodes(&[answers::node(&json!({"started_at": AT}))]);
     let event = format!(
