@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use clap_complete::engine::CompletionCandidate;
-use serde_json::Value;
 
 use super::client::{Client, DEFAULT_URL, Target};
+use crate::wire::queue::QueueList;
 
 /// Longer than this nobody waits for a name.
 const PATIENCE: Duration = Duration::from_millis(700);
@@ -26,7 +26,6 @@ async fn names() -> Option<Vec<String>> {
     let token = std::env::var("TIDEGATE_TOKEN").ok().filter(|token| !token.trim().is_empty());
     let client = Client::new(&url, token.as_deref()).ok()?;
     let answer = client.get(&Target::new(&["v1", "queues"])).await.ok()?;
-    let document: Value = answer.read().ok()?;
-    let queues = document["queues"].as_array()?;
-    Some(queues.iter().filter_map(|queue| queue["name"].as_str()).map(ToOwned::to_owned).collect())
+    let list: QueueList = answer.read().ok()?;
+    Some(list.queues.into_iter().map(|queue| queue.name).collect())
 }

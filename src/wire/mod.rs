@@ -97,10 +97,10 @@ pub fn shared() -> Vec<(String, RefOr<Schema>)> {
 /// Answers of several shapes that overlap: an answer may fit more than one of them.
 pub const OVERLAPPING: [&str; 4] = ["AuditLine", "Received", "Repeated", "StateChange"];
 
-/// What the schema of a request says beyond its fields, by the name of the schema.
+/// What the schema of a request says beyond its fields, by the name of the schema: keywords that stand beside
+/// `properties`, such as which of two fields must be given.
 ///
-/// Keywords that stand beside `properties`, such as which of two fields must be given. They stand in an `allOf`: generators take an `anyOf` beside
-/// `properties` for the whole.
+/// They stand in an `allOf`: generators take an `anyOf` beside `properties` for the whole.
 #[must_use]
 pub fn conditions() -> Vec<(&'static str, Value)> {
     vec![

@@ -15,7 +15,7 @@ NPM=$WORK/openapi-typescript-$TYPESCRIPT_GENERATOR
 DIR=$WORK/clients
 HERE=$PWD/tests/packages
 DOCUMENT=$PWD/docs/openapi.json
-SCENARIOS="api:: topics::fan_out schedules:: pull:: operations:: outcomes::receipts outcomes::probe outcomes::timeouts outcomes::single store::audit"
+SCENARIOS="api::access api::events api::hostile api::http api::input api::routes topics::fan_out schedules:: pull:: operations:: outcomes::receipts outcomes::probe outcomes::timeouts store::audit"
 
 python3 -c 'import ensurepip, venv' 2>/dev/null || {
     echo "skipped: python3 with venv is missing" >&2
@@ -60,13 +60,11 @@ fi
 
 SEEN=${TIDEGATE_SEEN:-$DIR/seen}
 if [ -z "${TIDEGATE_SEEN:-}" ]; then
-    # As `make test` builds it, so that nothing is compiled again.
+    # As `make test` builds it, so that nothing is compiled again. It is `make test` that judges them: an answer that is not
+    # seen since one of them failed is missed below.
     # shellcheck disable=SC2086
     TIDEGATE_SEEN=$SEEN cargo test --locked --features failpoints --test it -- $SCENARIOS --test-threads=2 \
-        >"$DIR/scenarios.log" 2>&1 || {
-        tail -n 40 "$DIR/scenarios.log" >&2
-        exit 1
-    }
+        >"$DIR/scenarios.log" 2>&1 || grep -E '^error|FAILED$' "$DIR/scenarios.log" >&2
 fi
 PYTHONPATH=$DIR/python "$VENV/bin/python" "$HERE/clients.py" "$DOCUMENT" "$SEEN" "$DIR/answers.ts"
 "$NPM/node_modules/.bin/tsc" --noEmit --strict --skipLibCheck --target es2022 --module nodenext \

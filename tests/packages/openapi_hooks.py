@@ -39,6 +39,7 @@ BEYOND_SCHEMAS = re.compile(
             # Bounds of time: a text may write the same duration in many ways.
             r"^found \S+, expected \S+ to \S+$",
             r"^found .*, expected (up to 60s|at most 366 days|a moment to come|a moment after)",
+            r"^expected at most 366 days from now$",
             r"is not a valid moment",
             r"expected a moment",
             # What exists in this configuration.
