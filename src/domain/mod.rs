@@ -39,3 +39,4 @@ pub mod time;
 pub mod topic;
 pub mod units;
 pub mod window;
+pub mod zone;

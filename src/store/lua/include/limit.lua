@@ -1,5 +1,5 @@
 -- include: shard
--- The limit over all nodes: one GCRA arrival time per queue (the twin of domain/limit.rs).
+-- The limit over all nodes: one GCRA arrival time per queue (the twin of domain/limit/gcra.rs).
 --
 -- Slots are moments by Redis TIME within the horizon, which begins when the reply will have reached
 -- the node. The arrival time advances only for slots that are taken, so a permit is never granted
