@@ -22,7 +22,7 @@ use crate::domain::time::parse_rfc3339;
 const PAGE: u64 = 100;
 
 /// Fields that travel as they are.
-const FIELDS: [&str; 9] = [
+const FIELDS: [&str; 11] = [
     "id",
     "payload",
     "payload_base64",
@@ -32,6 +32,8 @@ const FIELDS: [&str; 9] = [
     "group",
     "labels",
     "retry",
+    "timeout",
+    "cost",
 ];
 
 /// `export`.
@@ -133,11 +135,11 @@ mod tests {
     fn a_row_holds_what_can_be_sent_again_byte_for_byte() {
         let message = "{\"id\":\"q_1\",\"state\":\"dead\",\"payload\":{\"b\": 1.50,\r\n \"a\":[]},\"headers\":{},
             \"group\":null,\"priority\":3,\"idempotency_key\":\"k\",\"due_at\":\"2026-11-21T08:00:00.000Z\",
-            \"expires_at\":\"2026-11-21T08:30:00.000Z\",\"labels\":{\"x\":\"y\"}}";
+            \"expires_at\":\"2026-11-21T08:30:00.000Z\",\"labels\":{\"x\":\"y\"},\"timeout\":\"5s\",\"cost\":3}";
         assert_eq!(
             exported(message, State::Dead),
             (
-                r#"{"id":"q_1","payload":{"b": 1.50,   "a":[]},"priority":3,"labels":{"x":"y"}}"#
+                r#"{"id":"q_1","payload":{"b": 1.50,   "a":[]},"priority":3,"labels":{"x":"y"},"timeout":"5s","cost":3}"#
                     .into(),
                 true
             )

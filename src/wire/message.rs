@@ -71,6 +71,10 @@ pub struct MessageView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub timeout: Option<DurationText>,
+    /// Units that it takes of the limits of its queue
+    #[serde(default = "super::usual_cost")]
+    #[schema(required)]
+    pub cost: u16,
     /// Tries so far
     pub attempts: u32,
     /// Answers that said too fast; no attempts
@@ -146,6 +150,7 @@ impl<'a> MessageView<'a> {
             idempotency_key: details.idempotency_key.as_deref().map(Cow::Borrowed),
             retry: details.retry.as_ref().map(RetryView::new),
             timeout: details.timeout_ms.map(DurationText),
+            cost: details.cost.units(),
             callback: CallbackView::new(message),
             attempts: message.attempts,
             throttles: message.throttles,

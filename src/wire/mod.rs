@@ -52,7 +52,7 @@ use utoipa::openapi::{RefOr, Schema};
 
 pub use self::duration::{DurationMs, DurationText};
 pub use self::moment::Moment;
-pub use self::numbers::{Fraction, MaxAttempts, Priority, RetryFactor};
+pub use self::numbers::{CostUnits, Fraction, MaxAttempts, Priority, RetryFactor};
 pub use self::pairs::Pairs;
 pub use self::payload::{Payload, payload_fields, text_or_base64};
 pub use self::state::StateWord;
@@ -60,6 +60,11 @@ pub use self::texts::{
     ContentType, Headers, Labels, MessageIdText, Name, QueueNameText, Reason, Text,
 };
 pub use self::word::{Vocabulary, Word};
+
+/// What a message costs in the answer of a daemon that does not know costs yet.
+pub(crate) const fn usual_cost() -> u16 {
+    1
+}
 
 /// The schemas of values that parameters have as well as bodies.
 #[must_use]

@@ -27,7 +27,7 @@ pub(crate) fn schedule(given: &Value) -> Value {
     let filled = json!({
         "name": "n", "source": "api", "queue": "sms", "description": "in words", "catch_up": "one",
         "paused": null, "next": [], "last": null, "overdue": null, "fired": 0, "missed": 0,
-        "content_type": null, "headers": {}, "labels": {}, "group": null, "priority": 0, "ttl": null,
+        "content_type": null, "headers": {}, "labels": {}, "group": null, "priority": 0, "cost": 1, "ttl": null,
         "retry": null,
     });
     answer::<WholeScheduleView>(filled, given)
@@ -38,7 +38,7 @@ pub(crate) fn message(given: &Value) -> Value {
     const AT: &str = "2026-11-21T08:00:00.000Z";
     let mut filled = json!({
         "id": "sms_01", "queue": "sms", "state": "ready", "content_type": "application/json",
-        "created_at": AT, "due_at": AT, "expires_at": null, "priority": 0, "group": null, "labels": {},
+        "created_at": AT, "due_at": AT, "expires_at": null, "priority": 0, "cost": 1, "group": null, "labels": {},
         "idempotency_key": null, "attempts": 0, "throttles": 0, "window_holds": 0, "rescues": 0,
         "next_attempt_at": null, "last_attempt": null, "final_at": null, "reason": null, "result": null,
         "held_by": [],

@@ -82,6 +82,8 @@ settings! {
         _retry as "retry": Shown = RETRY, |it| it.details.retry.as_ref().map_or(Shown::Unset, retry_shown);
         /// As in a message: how long an attempt may take, at most the `downstream.timeout` of the queue.
         _timeout as "timeout": Shown = TIMEOUT, |it| it.details.timeout_ms.map(format_duration).into();
+        /// As in a message: how many units it takes of the limits of the queue.
+        _cost as "cost": Shown = COST, |it| Shown::Whole(it.details.cost.units().into());
     }
 }
 
@@ -95,6 +97,7 @@ const GROUP: Beside = Beside::manual("a text", "none", "\"order-42\"");
 const PRIORITY: Beside = Beside::manual("`0` to `9`", "`0`", "9");
 const TTL: Beside = Beside::manual("`1ms` to `3660d`", "never", "\"1h\"");
 const TIMEOUT: Beside = Beside::manual("`1ms` to `1h`", "that of the queue", "\"5s\"");
+const COST: Beside = Beside::manual("`1` to `10000`", "`1`", "3");
 const RETRY: Beside = Beside::manual("a table", "that of the queue", "{ max_attempts = 3 }");
 const PAYLOAD: Beside =
     Beside::required("any value, up to 256KiB; or `payload_base64`", "{ job = \"close-day\" }");

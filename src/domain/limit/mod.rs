@@ -4,12 +4,14 @@
 //! `quota` counts what starts in a calendar period, such as a day in a time zone. Owns their notation and arithmetic.
 //! Refuses to read a clock, and to know where what was used is kept.
 
+mod cost;
 mod gcra;
 mod name;
 mod quota;
 mod rate;
 mod rule;
 
+pub use self::cost::{COST_MAX, Cost};
 pub use self::gcra::{GrantedSlots, LEAD_US_FURTHEST, Limit, SlotWish};
 pub use self::name::{BadLimitName, LIMIT_NAME_BYTES_MAX, LimitName};
 pub use self::quota::{BadQuota, Quota, QuotaPeriod, UNITS_MAX};

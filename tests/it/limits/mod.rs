@@ -1,4 +1,5 @@
 //! The pace and the number of calls, over all nodes.
 
+mod costs;
 pub(crate) mod rates;
 mod slots;
