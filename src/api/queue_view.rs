@@ -39,7 +39,7 @@ pub(super) fn view(
         })),
         "window": window(hours),
         "rate": {
-            "configured": policy.rate.map(|rate| rate.to_string()),
+            "configured": policy.own_rate().map(|(rate, _)| rate.to_string()),
             "observed_1m": per_second(counts.calls_last_minute),
         },
         "gate": gate(counts),

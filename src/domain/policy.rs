@@ -6,7 +6,7 @@
 use super::callback::{CallbackOn, CallbackPolicy};
 use super::endpoint::HttpDownstream;
 use super::id::QueueName;
-use super::limit::{Limit, Rate};
+use super::limit::{Cost, Limit, LimitRule, Quota, Rate};
 use super::message::Details;
 use super::outcome::OnUncertain;
 use super::probe::ProbePolicy;
@@ -21,10 +21,9 @@ use super::window::Window;
 pub struct QueuePolicy {
     /// The queue.
     pub name: QueueName,
-    /// Calls per time over all nodes; `None`: as fast as the downstream answers.
-    pub rate: Option<Rate>,
-    /// Calls that may leave at once after a pause, ≥ 1.
-    pub burst: u32,
+    /// What may start, over all nodes; every one of them has to let a call pass. The queue's own `rate` and `burst` are
+    /// the first; none: as fast as the downstream answers.
+    pub limits: Vec<LimitRule>,
     /// How long a node may hold a message without a sign of life.
     pub lease_ms: u64,
     /// How much of a downstream's answer is kept.
@@ -64,8 +63,7 @@ impl QueuePolicy {
         const DAY_MS: u64 = 24 * 3600 * 1000;
         Self {
             name,
-            rate: None,
-            burst: 1,
+            limits: Vec::new(),
             lease_ms: 30_000,
             keep_response_bytes: 4096,
             concurrency: 1,
@@ -117,17 +115,61 @@ impl QueuePolicy {
             .map_or(CallbackOn::NONE, |callback| callback.callback_on(details.callback.as_ref()))
     }
 
-    /// Its rate and burst as a limit; `None`: as fast as the downstream answers.
+    /// The `rate` and `burst` of the queue itself, where it has them.
     #[must_use]
-    pub fn limit(&self) -> Option<Limit> {
-        self.rate.map(|rate| Limit::new(rate, self.burst))
+    pub fn own_rate(&self) -> Option<(Rate, u32)> {
+        self.limits.first().and_then(LimitRule::as_own_rate)
     }
 
-    /// The rate that claims keep. Callbacks take their permits later, once their host lets them: those
+    /// The limits beside the queue's own rate.
+    #[must_use]
+    pub fn further_limits(&self) -> &[LimitRule] {
+        &self.limits[usize::from(self.own_rate().is_some())..]
+    }
+
+    /// The queue's own rate and burst, for the arithmetic; `None`: it has none.
+    #[must_use]
+    pub fn own_limit(&self) -> Option<Limit> {
+        self.own_rate().map(|(rate, burst)| Limit::new(rate, burst))
+    }
+
+    /// Every rate among the limits, for the arithmetic.
+    pub fn rates(&self) -> impl Iterator<Item = Limit> {
+        self.limits.iter().filter_map(LimitRule::rate)
+    }
+
+    /// Every quota among the limits.
+    pub fn quotas(&self) -> impl Iterator<Item = &Quota> {
+        self.limits.iter().filter_map(LimitRule::quota)
+    }
+
+    /// The limits that claims keep. Callbacks take their permits later, once their host lets them: those
     /// that a hung host holds back use none.
     #[must_use]
-    pub fn claim_rate(&self) -> Option<Rate> {
-        self.rate.filter(|_| !matches!(self.downstream, Downstream::Callbacks(_)))
+    pub fn claim_limits(&self) -> &[LimitRule] {
+        match self.downstream {
+            Downstream::Callbacks(_) => &[],
+            _ => &self.limits,
+        }
+    }
+
+    /// Whether a message with this cost could ever leave.
+    ///
+    /// # Errors
+    /// A sentence, when a quota of the queue has fewer units in a whole period.
+    pub fn check_cost(&self, cost: Cost) -> Result<(), String> {
+        let is_too_small = |rule: &&LimitRule| {
+            let units = rule.unit.units(self.batch.is_some(), std::iter::once(cost));
+            rule.quota().is_some_and(|quota| quota.units() < units)
+        };
+        let Some(rule) = self.limits.iter().find(is_too_small) else { return Ok(()) };
+        Err(format!(
+            "found {}, more than the limit \"{}\" of the queue \"{}\" lets through in a whole period ({}); lower the cost or raise the quota",
+            cost.units(),
+            rule.name,
+            self.name,
+            rule.kind
+        ))
     }
 }
 

@@ -19,6 +19,7 @@ use super::settle::Ending;
 use super::slots::Slots;
 use super::work::Work;
 use crate::domain::gates::{Gate, GateState, LastCalls, Snapshot, gates};
+use crate::domain::limit::{Limit, LimitRule};
 use crate::shutdown::Tasks;
 use crate::store::{ClaimReply, ClaimStatus, ClaimWish, Claimed, HORIZON_US, StoreError};
 
@@ -131,13 +132,16 @@ impl Dispatcher {
         }
     }
 
-    /// With a limit, the next claim is worth a call when its first slot is near.
+    /// With rates, the next claim is worth a call when its first slot is near: by the fastest of them, since the next
+    /// message may be one that the slower ones let pass at once.
     fn after_last_slot(&self, messages: &[Claimed], wanted: usize) -> Next {
         let policy = &self.exchanges.queue.policy;
-        let Some(limit) = policy.claim_rate().and(policy.limit()) else { return Next::Now };
+        let periods_us =
+            policy.claim_limits().iter().filter_map(LimitRule::rate).map(Limit::period_us);
+        let Some(period_us) = periods_us.min_by(f64::total_cmp) else { return Next::Now };
         let taken_all = messages.len() >= wanted && policy.batch.is_none();
         let Some(last) = messages.last().filter(|_| !taken_all) else { return Next::Now };
-        let period = Duration::from_secs_f64(limit.period_us() / 1_000_000.0);
+        let period = Duration::from_secs_f64(period_us / 1_000_000.0);
         let next_slot = last.slot + period;
         let ahead = next_slot.saturating_duration_since(Instant::now());
         Next::NotBefore(ahead.saturating_sub(REFILL).max(WAIT_MIN))
@@ -188,7 +192,7 @@ impl Dispatcher {
 async fn pace(pacer: Arc<Pacer>, exchanges: Arc<Exchanges>, runners: Runners, works: Vec<Work>) {
     for work in works {
         let Some(slot) = work.messages.first().map(|message| message.slot) else { continue };
-        if !exchanges.stop.is_cancelled() && pacer.wait(slot).await.is_ok() {
+        if !exchanges.stop.is_cancelled() && pacer.wait(slot, &work.messages).await.is_ok() {
             runners.start(work);
         } else {
             work.give_back(&exchanges).await;

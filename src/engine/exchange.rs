@@ -116,7 +116,7 @@ impl Exchanges {
             // This node stood still: another may take a message while the answer is on its way.
             return Err(Settlement::Release);
         }
-        if is_first && part.first().is_some_and(|message| self.is_too_late(message)) {
+        if is_first && part.first().is_some_and(|message| self.is_too_late(message, began)) {
             return Err(Settlement::Release);
         }
         if self.is_held(began.at_ms) { Err(Settlement::Hold) } else { Ok(began) }
@@ -142,15 +142,25 @@ impl Exchanges {
         gates(&self.queue.policy, &Snapshot::default(), Some(now_ms)).latest().is_held()
     }
 
-    /// Whether its permit has become void since the pace handed it out: this node stood still, and a
-    /// call now would come too close to others.
-    fn is_too_late(&self, message: &Claimed) -> bool {
-        let is_late = self.queue.policy.claim_rate().is_some()
-            && Instant::now() > message.slot + START_LATE_MAX;
-        if is_late {
+    /// Whether its permit has become void since the pace handed it out: this node stood still, and a call now would
+    /// come too close to others of a rate, or lie in another period of a quota than the one that counted it.
+    fn is_too_late(&self, message: &Claimed, began: Began) -> bool {
+        let limits = self.queue.policy.claim_limits();
+        let late = began.at.saturating_duration_since(message.slot);
+        if limits.is_empty() || late <= START_LATE_MAX {
+            return false;
+        }
+        let slot_ms = began.at_ms - u64::try_from(late.as_millis()).unwrap_or(0).min(began.at_ms);
+        let is_void = limits.iter().any(|limit| {
+            limit.quota().is_none_or(|quota| {
+                let [_, ends_ms, _] = quota.boundaries_ms(slot_ms);
+                ends_ms <= began.at_ms
+            })
+        });
+        if is_void {
             self.queue.metrics.permit_unused();
         }
-        is_late
+        is_void
     }
 
     /// Makes one call with these messages this way.

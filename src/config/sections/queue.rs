@@ -11,7 +11,7 @@ use crate::config::settings::Durability;
 use crate::domain::callback_host::CallbackHosts;
 use crate::domain::id::{QueueName, SHARDS_MAX};
 use crate::domain::lease;
-use crate::domain::limit::Rate;
+use crate::domain::limit::{LimitRule, Rate};
 use crate::domain::outcome::OnUncertain;
 use crate::domain::policy::{Downstream, QueuePolicy};
 use crate::domain::receipt::ReceiptPolicy;
@@ -36,9 +36,9 @@ const LATER: [&str; 6] = ["limits", "fairness", "aging", "backlog", "adaptive", 
 settings! {
     struct Own in "queues.NAME" of QueuePolicy {
         /// Calls per time over all nodes; a batch is one call.
-        rate: Option<Rate> = parsed("a rate").unset_means("no limit").example("\"20/s\""), |it| it.rate;
+        rate: Option<Rate> = parsed("a rate").unset_means("no limit").example("\"20/s\""), |it| it.own_rate().map(|(rate, _)| rate);
         /// Calls that may start at once after a time without calls; needs a `rate`.
-        burst: Option<u32> = whole(1..=BURST_MAX).unset_is(BURST), |it| Some(it.burst);
+        burst: Option<u32> = whole(1..=BURST_MAX).unset_is(BURST), |it| Some(it.own_rate().map_or(BURST, |(_, burst)| burst));
         /// How long a node may hold a message without a sign of life. It must be at least `downstream.timeout` + 5s, so that
         /// it does not end during a call.
         lease: Option<u64> =
@@ -130,7 +130,7 @@ pub(in crate::config) fn read(
         let window = section.read("window", |field| window::read(field, timeout));
         let batch = section.read("batch", batch::read);
         let callback = section.read("callback", |field| callback::read(field, hosts));
-        let (rate, burst) = pace?;
+        let limits: Vec<_> = pace?.into_iter().collect();
         own.ordering?;
         if matches!((&downstream, &batch), (Ok(Downstream::Pull), Ok(Some(_)))) {
             return Err(section.wrong(
@@ -140,8 +140,7 @@ pub(in crate::config) fn read(
         }
         Ok(QueuePolicy {
             name: name?,
-            rate,
-            burst,
+            limits,
             lease_ms: lease?,
             keep_response_bytes: own.keep_response?,
             concurrency: own.concurrency?.unwrap_or(calls),
@@ -167,7 +166,7 @@ fn pace(
     section: &Section<'_>,
     rate: Read<Option<Rate>>,
     burst: Read<Option<u32>>,
-) -> Read<(Option<Rate>, u32)> {
+) -> Read<Option<LimitRule>> {
     let (rate, burst) = (rate?, burst?.unwrap_or(BURST));
     if rate.is_none() && burst > 1 {
         return Err(section.wrong(
@@ -175,7 +174,7 @@ fn pace(
             "has no effect without a rate; set rate, for example rate = \"20/s\", or remove burst",
         ));
     }
-    Ok((rate, burst))
+    Ok(rate.map(|rate| LimitRule::own_rate(rate, burst)))
 }
 
 fn lease(section: &Section<'_>, lease: Read<Option<u64>>, timeout: Read<u64>) -> Read<u64> {
@@ -233,8 +232,11 @@ mod tests {
             "rate = \"20/s\"\nburst = 5\nlease = \"1m\"\nkeep_response = \"0B\"\nconcurrency = 3\npriority_levels = 10\nordering = \"none\"\nretention = { dead = \"7d\" }\nidempotency_window = \"2h\"\non_uncertain = \"park\"\nshards = 4",
         );
         assert_eq!(queue.name.as_str(), "q");
-        assert_eq!(queue.rate.unwrap().to_string(), "20/s");
-        assert_eq!((queue.burst, queue.lease_ms, queue.keep_response_bytes), (5, 60_000, 0));
+        assert_eq!(queue.own_rate().unwrap().0.to_string(), "20/s");
+        assert_eq!(
+            (queue.own_rate().unwrap().1, queue.lease_ms, queue.keep_response_bytes),
+            (5, 60_000, 0)
+        );
         assert_eq!((queue.concurrency, queue.priority_levels, queue.shards), (3, 10, 4));
         assert_eq!(queue.retention, Retention::by_age(86_400_000, 7 * 86_400_000));
         assert_eq!(queue.idempotency_window_ms, 7_200_000);
@@ -335,8 +337,8 @@ mod tests {
             let queue = queue_of(&format!(
                 "rate = \"{calls}/min\"\nburst = {burst}\nlease = \"{lease_ms}ms\"\nshards = {shards}"
             ));
-            prop_assert_eq!(queue.rate.unwrap().to_string(), format!("{calls}/min"));
-            prop_assert_eq!((queue.burst, queue.lease_ms, queue.shards), (burst, lease_ms, shards));
+            prop_assert_eq!(queue.own_rate().unwrap().0.to_string(), format!("{calls}/min"));
+            prop_assert_eq!((queue.own_rate().unwrap().1, queue.lease_ms, queue.shards), (burst, lease_ms, shards));
         }
 
         #[test]

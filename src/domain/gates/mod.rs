@@ -238,7 +238,7 @@ fn window(policy: &QueuePolicy, call_ms: u64, now_ms: Option<u64>) -> GateState 
     reason = "microseconds since 1970 stay below 2^53 until 2255, and a slot is never before now"
 )]
 fn limit(policy: &QueuePolicy, load: &QueueLoad, now_ms: Option<u64>) -> GateState {
-    let Some(limit) = policy.limit() else { return GateState::OPEN };
+    let Some(limit) = policy.own_limit() else { return GateState::OPEN };
     let Some(now_ms) = now_ms else {
         return GateState::Held { until_ms: None, why: Why::TimeUnknown };
     };

@@ -7,6 +7,7 @@ use super::*;
 use crate::config::testing;
 use crate::domain::callback::CallbackOn;
 use crate::domain::id::{MessageId, new_ulid};
+use crate::domain::limit::LimitRule;
 use crate::domain::message::{Details, Probes};
 use crate::domain::window::{OpeningRule, Window};
 
@@ -95,7 +96,7 @@ fn an_idle_queue_holds_nothing_but_what_is_not_due() {
 #[test]
 fn every_gate_that_holds_is_named_in_the_documented_order() {
     let mut policy = open(&[("01:00", "04:00")], 30_000);
-    policy.rate = Some("1/s".parse().unwrap());
+    policy.limits = vec![LimitRule::own_rate("1/s".parse().unwrap(), 1)];
     policy.batch = testing::queue_of(BATCH).batch;
     let load = QueueLoad { arrival_us: NOW_MS * 1000 + 1, shards: vec![in_flight(16)] };
     let snapshot = Snapshot {
@@ -136,7 +137,7 @@ fn a_pause_holds_until_its_end_or_until_somebody_ends_it() {
 #[test]
 fn the_limit_holds_until_its_slot() {
     let mut policy = policy();
-    policy.rate = Some("1/s".parse().unwrap());
+    policy.limits = vec![LimitRule::own_rate("1/s".parse().unwrap(), 1)];
     let at = |policy: &QueuePolicy, arrival_us| {
         of_load(policy, QueueLoad { arrival_us, ..QueueLoad::default() }).of(Gate::Limit)
     };
@@ -145,7 +146,7 @@ fn the_limit_holds_until_its_slot() {
     // A leftover of a clock that has stepped back holds no longer than any node reaches ahead.
     let leftover = at(&policy, (NOW_MS + DAY_MS) * 1000);
     assert_eq!(leftover, held(Some(NOW_MS + 3000), Why::NextSlot));
-    policy.burst = 2;
+    policy.limits = vec![LimitRule::own_rate("1/s".parse().unwrap(), 2)];
     assert_eq!(at(&policy, NOW_MS * 1000 + 1_000_000), GateState::OPEN);
     assert_eq!(at(&policy, NOW_MS * 1000 + 1_000_001), held(Some(NOW_MS + 1), Why::NextSlot));
 }

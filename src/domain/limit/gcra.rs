@@ -3,6 +3,8 @@
 //! The arrival time itself lives in Redis and is advanced there by the same arithmetic:
 //! `store/lua/include/limit.lua` is its twin, and a property test holds the two together.
 
+use std::num::NonZeroU32;
+
 use super::rate::Rate;
 
 /// How far ahead of Redis' time the slots of any node may begin, in microseconds.
@@ -56,6 +58,12 @@ impl Limit {
     #[must_use]
     pub const fn period_us(self) -> f64 {
         self.period_us
+    }
+
+    /// How many units may start at once after a pause.
+    #[must_use]
+    pub fn burst(self) -> NonZeroU32 {
+        NonZeroU32::new(self.burst).unwrap_or(NonZeroU32::MIN)
     }
 
     /// How far ahead of an even pace a call may come: the time that the rest of a full burst stands for.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::cost::Cost;
+use super::gcra::Limit;
 use super::name::LimitName;
 use super::quota::Quota;
 use super::rate::Rate;
@@ -52,6 +54,16 @@ impl LimitUnit {
     }
 }
 
+impl LimitUnit {
+    /// How many units a call takes that carries messages with these costs; `is_batch`: of a queue with batches.
+    pub fn units(self, is_batch: bool, costs: impl Iterator<Item = Cost>) -> u64 {
+        match self {
+            Self::Calls if is_batch => 1,
+            Self::Calls | Self::Messages => costs.map(|cost| u64::from(cost.units())).sum(),
+        }
+    }
+}
+
 impl LimitKind {
     /// The name of a limit that was given none.
     #[must_use]
@@ -90,6 +102,28 @@ impl LimitRule {
         Self { name: kind.default_name(), kind, unit: LimitUnit::Calls }
     }
 
+    /// Rate and burst, if it may be written as those of the queue itself.
+    #[must_use]
+    pub fn as_own_rate(&self) -> Option<(Rate, u32)> {
+        match self.kind {
+            LimitKind::Rate { rate, burst }
+                if self.unit == LimitUnit::Calls && self.name == self.kind.default_name() =>
+            {
+                Some((rate, burst))
+            }
+            _ => None,
+        }
+    }
+
+    /// Its rate and burst for the arithmetic, if it is a rate.
+    #[must_use]
+    pub fn rate(&self) -> Option<Limit> {
+        match self.kind {
+            LimitKind::Rate { rate, burst } => Some(Limit::new(rate, burst)),
+            LimitKind::Quota(_) => None,
+        }
+    }
+
     /// Its quota, if it is one.
     #[must_use]
     pub const fn quota(&self) -> Option<&Quota> {
@@ -104,6 +138,16 @@ impl LimitRule {
 mod tests {
     use super::*;
     use crate::domain::zone::NamedZone;
+
+    #[test]
+    fn a_batch_is_one_unit_or_all_that_its_messages_cost() {
+        let costs = || [1, 3].into_iter().map(|units| Cost::new(units).unwrap());
+        assert_eq!(LimitUnit::Calls.units(true, costs()), 1);
+        assert_eq!(LimitUnit::Messages.units(true, costs()), 4);
+        for unit in [LimitUnit::Calls, LimitUnit::Messages] {
+            assert_eq!(unit.units(false, costs().skip(1)), 3, "a message alone takes its cost");
+        }
+    }
 
     #[test]
     fn a_limit_without_a_name_has_that_of_its_kind() {

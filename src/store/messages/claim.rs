@@ -14,7 +14,7 @@ use super::claimed::{Claimed, ClaimedMessages, Unreadable};
 use super::gate::{ClaimStatus, ClaimWish, status_of};
 use super::grant::Granted;
 use crate::domain::gates::{Gate, concurrency_of_shard};
-use crate::domain::limit::{LEAD_US_FURTHEST, Rate};
+use crate::domain::limit::{LEAD_US_FURTHEST, LimitRule};
 use crate::domain::policy::Downstream;
 use crate::failpoint::failpoint;
 use crate::store::StoreError;
@@ -62,7 +62,7 @@ impl Messages {
         let mut met = ClaimReply::empty();
         let mut granted = None;
         for shard in queue.round().filter(|shard| shard.stirs()) {
-            if granted.is_none() && queue.policy.claim_rate().is_some() {
+            if granted.is_none() && !queue.policy.claim_limits().is_empty() {
                 match self.grant(queue, wish).await? {
                     Granted::Slots(slots) => granted = Some(slots),
                     Granted::Wait(status, wait) => return Ok(ClaimReply { status, wait, ..met }),
@@ -226,6 +226,7 @@ fn claim_call(
     let policy = &queue.policy;
     let (node, sequence) = token.split_at(12);
     let batch = policy.batch;
+    let own = policy.claim_limits().first().and_then(LimitRule::as_own_rate);
     call!(
         Claim,
         node = node,
@@ -234,8 +235,8 @@ fn claim_call(
         bytes_max = batch.map_or(CLAIM_BYTES_MAX, |batch| batch.max_bytes.max(CLAIM_BYTES_MAX)),
         lease_ms = wish.lease_ms.unwrap_or(policy.lease_ms),
         concurrency = concurrency_of_shard(policy),
-        period_us = policy.claim_rate().map_or(0.0, Rate::period_us),
-        burst = policy.burst,
+        period_us = own.map_or(0.0, |(rate, _)| rate.period_us()),
+        burst = own.map_or(1, |(_, burst)| burst),
         horizon_us = wish.horizon_us,
         before_us = wish.before_us.unwrap_or(0),
         batch_items = batch.map_or(0, |batch| batch.max_items),

@@ -10,7 +10,6 @@ use tokio::time::Instant;
 use super::Messages;
 use super::gate::{ClaimStatus, ClaimWish, status_of};
 use crate::domain::gates::Gate;
-use crate::domain::limit::Rate;
 use crate::store::StoreError;
 use crate::store::queue::Queue;
 use crate::store::redis::script::{call, fields, rows};
@@ -62,11 +61,12 @@ impl Messages {
         let [earliest_us, latest_us] = self.wire.moments(&queue.shards[0], Duration::ZERO);
         // With several shards, the claim that follows has to come back as well.
         let ways = if queue.shards.len() > 1 { 2 } else { 1 };
+        let own = queue.policy.own_rate();
         let call = call!(
             Grant,
             most = calls,
-            period_us = queue.policy.rate.map_or(0.0, Rate::period_us),
-            burst = queue.policy.burst,
+            period_us = own.map_or(0.0, |(rate, _)| rate.period_us()),
+            burst = own.map_or(1, |(_, burst)| burst),
             horizon_us = wish.horizon_us,
             before_us = wish.before_us.unwrap_or(0),
             lead_us = self.lead_us() * ways,

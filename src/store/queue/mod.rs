@@ -252,7 +252,7 @@ impl Queue {
 /// Beyond the first call of a burst.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive time")]
 fn burst_us(policy: &QueuePolicy) -> u64 {
-    policy.limit().map_or(0.0, Limit::tolerance_us).ceil() as u64
+    policy.rates().map(Limit::tolerance_us).fold(0.0, f64::max).ceil() as u64
 }
 
 /// Those shards that are marked.

@@ -91,7 +91,7 @@ async fn slots_of_a_fast_limit_are_those_of_the_model(ground: Ground) {
 
 async fn slots_are_those_of_the_model(ground: &Ground, rate: &str, burst: u32) {
     let node = ground.node(&format!("rate = \"{rate}\"\nburst = {burst}\nconcurrency = 500")).await;
-    let limit = node.queue.policy.limit().unwrap();
+    let limit = node.queue.policy.own_limit().unwrap();
     node.store.messages.schedule(&node.name, vec![message("m"); 200]).await.unwrap();
     for _ in 0..4 {
         let before_us = arrival_us(ground).await;
