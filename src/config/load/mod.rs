@@ -15,7 +15,7 @@ use crate::config::sections::{inbox, queue, redis, schedule, server, topic};
 use crate::config::settings::{InboxSettings, Settings};
 use reader::{Context, Field, Read};
 
-const LATER: [&str; 1] = ["calendars"];
+const LATER: [&str; 2] = ["calendars", "limits"];
 
 /// Reads a configuration and checks all of it.
 ///

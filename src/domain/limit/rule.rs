@@ -137,7 +137,6 @@ impl LimitRule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::zone::NamedZone;
 
     #[test]
     fn a_batch_is_one_unit_or_all_that_its_messages_cost() {
@@ -160,7 +159,7 @@ mod tests {
             ("5/week", "quota_week"),
             ("5/month", "quota_month"),
         ] {
-            let kind = LimitKind::Quota(Quota::new(text, NamedZone::default()).unwrap());
+            let kind = LimitKind::Quota(text.parse().unwrap());
             assert_eq!((kind.default_name().as_str(), kind.to_string().as_str()), (name, text));
         }
     }

@@ -10,6 +10,7 @@
 mod tests;
 
 use std::fmt;
+use std::str::FromStr;
 
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
@@ -91,12 +92,11 @@ impl fmt::Display for Quota {
     }
 }
 
-impl Quota {
-    /// Reads `50000/day`; its periods are those of `zone`.
-    ///
-    /// # Errors
-    /// [`BadQuota`], with what is expected.
-    pub fn new(text: &str, zone: NamedZone) -> Result<Self, BadQuota> {
+/// Its periods are those of UTC.
+impl FromStr for Quota {
+    type Err = BadQuota;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
         let bad = || BadQuota::Text(text.to_owned());
         let (units, period) = text.split_once('/').ok_or_else(bad)?;
         let units: u64 = units.trim().replace('_', "").parse().map_err(|_| bad())?;
@@ -108,7 +108,15 @@ impl Quota {
         if !(1..=UNITS_MAX).contains(&units) {
             return Err(bad());
         }
-        Ok(Self { units, period: *period, zone })
+        Ok(Self { units, period: *period, zone: NamedZone::default() })
+    }
+}
+
+impl Quota {
+    /// The same units, in the periods of this zone.
+    #[must_use]
+    pub fn in_zone(self, zone: NamedZone) -> Self {
+        Self { zone, ..self }
     }
 
     /// How many units a period has, from 1 to [`UNITS_MAX`].
@@ -123,10 +131,10 @@ impl Quota {
         self.period
     }
 
-    /// The IANA name of the time zone.
+    /// The time zone of its periods.
     #[must_use]
-    pub fn time_zone(&self) -> &str {
-        self.zone.name()
+    pub const fn zone(&self) -> &NamedZone {
+        &self.zone
     }
 
     /// The start of the period in which `now_ms` lies, the start of the next one, and the end of that: milliseconds

@@ -5,7 +5,8 @@ use crate::domain::time::{parse_rfc3339, rfc3339};
 use proptest::prelude::*;
 
 fn quota(period: &str, zone: &str) -> Quota {
-    Quota::new(&format!("5/{period}"), zone.parse().unwrap()).unwrap()
+    let quota: Quota = format!("5/{period}").parse().unwrap();
+    quota.in_zone(zone.parse().unwrap())
 }
 
 #[track_caller]
@@ -25,11 +26,11 @@ fn quotas_as_people_write_them() {
         ("1/week", 1, "1/week"),
         ("1000000000000/month", UNITS_MAX, "1000000000000/month"),
     ] {
-        let quota = Quota::new(text, NamedZone::default()).unwrap();
+        let quota: Quota = text.parse().unwrap();
         assert_eq!((quota.units(), quota.to_string().as_str()), (units, shown), "{text}");
-        assert_eq!(quota.time_zone(), "UTC");
+        assert_eq!(quota.zone().name(), "UTC");
     }
-    let refused = |text: &str| Quota::new(text, NamedZone::default()).unwrap_err();
+    let refused = |text: &str| text.parse::<Quota>().unwrap_err();
     let bad = ["", "20", "0/day", "-1/day", "1.5/day", "/day", "20/", "20/year", "20/fortnight"];
     for bad in bad.into_iter().chain(["1000000000001/day", "99999999999999999999/day"]) {
         assert_eq!(refused(bad), BadQuota::Text(bad.to_owned()));
