@@ -5,6 +5,7 @@
 use bytes::Bytes;
 
 use super::Door;
+use super::allowed;
 use super::auth::Caller;
 use super::fields::{Fields, Shape};
 use super::intake;
@@ -56,7 +57,7 @@ pub(super) fn schedule(
     intake::check_size(body, &payload, &details)?;
     let policy = &queue_for(door, caller, &queue)?.policy;
     check_labels(&details.labels).map_err(|why| Problem::fault("/labels", why))?;
-    policy.check_timeout(details.timeout_ms).map_err(|why| Problem::fault("/timeout", why))?;
+    allowed::check_message(&details, policy)?;
     Ok(Schedule {
         name: schedule_name,
         queue,

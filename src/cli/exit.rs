@@ -242,6 +242,9 @@ fn next_step(status: StatusCode, code: &str) -> Option<&'static str> {
         (422, "idempotency-mismatch") => {
             "use another --key: this one belongs to a message with another body"
         }
+        (422, "cost-too-large") => {
+            "send it as messages that cost less, or raise the quota in the daemon's config"
+        }
         (429, _) => "wait until the backlog has shrunk: `tidegate queue QUEUE`",
         (503, "store-full") => {
             "make room for Redis: `tidegate doctor --quick` says how; stored messages are still sent"

@@ -152,25 +152,6 @@ impl QueuePolicy {
             _ => &self.limits,
         }
     }
-
-    /// Whether a message with this cost could ever leave.
-    ///
-    /// # Errors
-    /// A sentence, when a quota of the queue has fewer units in a whole period.
-    pub fn check_cost(&self, cost: Cost) -> Result<(), String> {
-        let is_too_small = |rule: &&LimitRule| {
-            let units = rule.unit.units(self.batch.is_some(), std::iter::once(cost));
-            rule.quota().is_some_and(|quota| quota.units() < units)
-        };
-        let Some(rule) = self.limits.iter().find(is_too_small) else { return Ok(()) };
-        Err(format!(
-            "found {}, more than the limit \"{}\" of the queue \"{}\" lets through in a whole period ({}); lower the cost or raise the quota",
-            cost.units(),
-            rule.name,
-            self.name,
-            rule.kind
-        ))
-    }
 }
 
 /// Messages that leave together in one call.
@@ -184,12 +165,28 @@ pub struct BatchPolicy {
     pub max_wait_ms: u64,
 }
 
+/// Why a queue does not take a message: which of its fields asks for what cannot be done here.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// No attempt may take as long, or workers decide how long they take.
+    #[error("timeout: {0}")]
+    Timeout(String),
+    /// It could never leave.
+    #[error("cost: {0}")]
+    Cost(String),
+}
+
 impl QueuePolicy {
-    /// Whether an attempt of a message may be held to this timeout here.
+    /// Whether a message may ask here for what it asks.
     ///
     /// # Errors
-    /// A sentence, when it is longer than the queue's, or when workers decide how long they take.
-    pub fn check_timeout(&self, timeout_ms: Option<u64>) -> Result<(), String> {
+    /// [`Unfit`], with a sentence.
+    pub fn check(&self, details: &Details) -> Result<(), Unfit> {
+        self.check_timeout(details.timeout_ms).map_err(Unfit::Timeout)?;
+        self.check_cost(details.cost).map_err(Unfit::Cost)
+    }
+
+    fn check_timeout(&self, timeout_ms: Option<u64>) -> Result<(), String> {
         let (Some(timeout_ms), name) = (timeout_ms, &self.name) else { return Ok(()) };
         match &self.downstream {
             Downstream::Null => Ok(()),
@@ -204,6 +201,22 @@ impl QueuePolicy {
                 ))
             }
         }
+    }
+
+    /// A quota with fewer units in a whole period never lets it pass.
+    fn check_cost(&self, cost: Cost) -> Result<(), String> {
+        let is_too_small = |rule: &&LimitRule| {
+            let units = rule.unit.units(self.batch.is_some(), std::iter::once(cost));
+            rule.quota().is_some_and(|quota| quota.units() < units)
+        };
+        let Some(rule) = self.limits.iter().find(is_too_small) else { return Ok(()) };
+        Err(format!(
+            "found {}, more than the limit \"{}\" of the queue \"{}\" lets through in a whole period ({}); lower the cost or raise the quota",
+            cost.units(),
+            rule.name,
+            self.name,
+            rule.kind
+        ))
     }
 }
 
@@ -229,5 +242,34 @@ impl Downstream {
             Self::Null | Self::Pull => 0,
             Self::Callbacks(callback) => callback.timeout_ms,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::limit::{LimitKind, LimitUnit};
+
+    #[test]
+    fn a_cost_is_measured_by_what_a_call_takes_of_each_quota() {
+        let quota = |text: &str, unit| {
+            let kind = LimitKind::Quota(text.parse().unwrap());
+            LimitRule { name: kind.default_name(), kind, unit }
+        };
+        let refused = |limits: &[LimitRule], batch| {
+            let retired = QueuePolicy::retired("q".parse().unwrap(), 1);
+            let policy = QueuePolicy { limits: limits.to_vec(), batch, ..retired };
+            let costs = (1..=10).filter_map(Cost::new);
+            let refused = costs.filter(|cost| policy.check_cost(*cost).is_err());
+            refused.map(Cost::units).collect::<Vec<_>>()
+        };
+        let batch = Some(BatchPolicy { max_items: 2, max_bytes: 1, max_wait_ms: 0 });
+        let calls = quota("7/day", LimitUnit::Calls);
+        let messages = quota("8/hour", LimitUnit::Messages);
+        assert_eq!(refused(&[calls.clone(), messages.clone()], None), [8, 9, 10]);
+        assert_eq!(refused(std::slice::from_ref(&messages), batch), [9, 10]);
+        assert!(refused(&[calls], batch).is_empty(), "a batch is one call, whatever is in it");
+        let rate = LimitRule::own_rate("1/s".parse().unwrap(), 1);
+        assert!(refused(&[rate], None).is_empty(), "a rate is passed with debt");
     }
 }

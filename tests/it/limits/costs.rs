@@ -83,3 +83,46 @@ async fn one_that_names_none_costs_one_and_one_out_of_bounds_is_refused() {
         assert_eq!(refused["errors"][0]["pointer"], "/cost", "{bad}");
     }
 }
+
+#[tokio::test]
+async fn one_above_a_quota_is_refused_by_each_way_in_and_its_neighbours_are_not() {
+    let (redis, downstream) = tokio::join!(RedisServer::start(), Downstream::start());
+    let limits = "limits = [{ rate = \"1000/s\" }, { quota = \"5/day\", name = \"contract\" }]";
+    let config = queue_toml(QUEUE, &downstream, limits)
+        + "[inbox]\nenabled = true\n"
+        + &format!("[topics.paid]\nqueues = [\"{QUEUE}\"]\n");
+    let daemon = Daemon::start(&redis, config).await;
+    daemon.post(&format!("/v1/queues/{QUEUE}/pause"), &json!({})).await.expect(200);
+    let messages = format!("/v1/queues/{QUEUE}/messages");
+    let [fits, above] = [5, 6].map(|cost| json!({ "payload": 1, "cost": cost }));
+    let is_refused = |problem: &Value| {
+        assert_eq!((&problem["status"], &problem["code"]), (&json!(422), &json!("cost-too-large")));
+        assert_eq!(problem["errors"][0]["pointer"], "/cost");
+        let why = problem["detail"].as_str().expect("it says why");
+        let expected = "found 6, more than the limit \"contract\" of the queue \"jobs\" lets through in a whole period (5/day)";
+        assert!(why.starts_with(expected), "{why}");
+    };
+
+    is_refused(&daemon.post(&messages, &above).await.expect(422).json());
+    daemon.post(&messages, &fits).await.expect(201);
+    let batch = daemon.post(&format!("{messages}/batch"), &json!([fits, above, fits])).await;
+    let batch = batch.expect(200).json();
+    assert_eq!((&batch["accepted"], &batch["rejected"]), (&json!(2), &json!(1)));
+    is_refused(&batch["results"][1]["problem"]);
+    is_refused(&daemon.post("/v1/topics/paid/messages", &above).await.expect(422).json());
+    let schedule = json!({ "queue": QUEUE, "every": "366d", "payload": 1, "cost": 6 }).to_string();
+    let json = [("Content-Type", "application/json")];
+    let put = daemon.http().send(Method::PUT, "/v1/schedules/made", &json, schedule).await;
+    is_refused(&put.expect(422).json());
+    for cost in ["6", "5"] {
+        let fields = ["XADD", "tidegate:inbox:jobs", "*", "payload", "1", "cost", cost];
+        let _entry: String = redis.cli(&fields).await;
+    }
+    waiting(&daemon, QUEUE, 4).await;
+    let range = ["XRANGE", "tidegate:inbox:rejected", "-", "+"];
+    let rejected: Vec<(String, Vec<String>)> = redis.cli(&range).await;
+    assert!(rejected[0].1[5].starts_with("cost: found 6, more than the limit"), "{rejected:?}");
+    let sent = daemon.cli(&["send", QUEUE, "-d", "1", "--cost", "6"]).await;
+    assert_eq!(sent.code, 4);
+    assert!(sent.stderr.contains("(cost-too-large)"), "{}", sent.stderr);
+}
