@@ -284,19 +284,7 @@ mod tests {
                 "{ quota = \"5/day\", name = \"A b\" }",
                 "limits[0].name: \"A b\" is not a valid limit name",
             ),
-            (
-                "{ rate = \"1/s\", per = \"labels.to\" }",
-                "limits[0].per: this version does not have this setting",
-            ),
-            (
-                "{ concurrency = 2 }",
-                "limits[0].concurrency: this version does not have this setting",
-            ),
             ("{ qota = \"5/day\" }", "limits[0].qota: unknown key; did you mean quota?"),
-            (
-                "\"brand\"",
-                "queues.q.limits[0]: found \"brand\", but this version does not have limits that several queues share",
-            ),
             ("5", "queues.q.limits[0]: found 5, expected a table"),
         ] {
             let error = queue_errors(&format!("limits = [{limit}]"));
@@ -309,6 +297,27 @@ mod tests {
             queue_errors("limits = { quota = \"5/day\" }")
                 .contains("queues.q.limits: found a table, expected a list")
         );
+    }
+
+    #[test]
+    fn what_this_version_does_not_have_is_said() {
+        for (limit, part) in [
+            (
+                "{ rate = \"1/s\", per = \"labels.to\" }",
+                "limits[0].per: this version does not have this setting",
+            ),
+            (
+                "{ concurrency = 2 }",
+                "limits[0].concurrency: this version does not have this setting",
+            ),
+            (
+                "\"brand\"",
+                "queues.q.limits[0]: found \"brand\", but this version does not have limits that several queues share",
+            ),
+        ] {
+            let error = queue_errors(&format!("limits = [{limit}]"));
+            assert!(error.contains(part), "{limit}: {error}");
+        }
         assert!(
             errors_of("[limits.brand]\nquota = \"5/day\"")
                 .contains("limits: this version does not have this setting")
