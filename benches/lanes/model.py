@@ -1,0 +1,396 @@
+"""The rules of the index in plain Python and virtual time, with lists that are searched through."""
+import hashlib, math
+from messages import MINUTE_US, NONE, name2
+
+
+class Lane:
+    def __init__(self, key, is_ordered):
+        self.key, self.is_ordered = key, is_ordered
+        self.messages = []        # that stand in it
+        self.more = False         # whether others ever stood behind the head: told at the next claim, not at once
+        self.free_us = None       # since when it may go on
+        self.head = None          # of them the one that stands for the lane
+        self.holder = None        # the message on its way that nothing of the lane may overtake
+        self.skip_us = None       # when it is overtaken nevertheless
+        self.blocker = None       # behind which it is parked
+        self.is_open = False
+
+    def first(self):
+        return min(self.messages, key=lambda m: m.place, default=None)
+
+
+class Model:
+    def __init__(self, structure, weights):
+        self.s, self.weights = structure, weights
+        self.lanes, self.virtual, self.tags = {}, 0, {}
+        self.arrivals, self.used, self.flight = {}, {}, {}
+        self.waits, self.lent = {}, {}
+        self.leased = {}
+
+    # Keys.
+    def keyed(self):
+        return [limit for limit in self.s.limits if limit.per]
+
+    def limit(self, blocker):
+        return next((limit for limit in self.s.limits if limit.id == blocker[:1]), None)
+
+    def blockers(self, message):
+        return [limit.id + message.key(limit.per) for limit in self.keyed()]
+
+    def flow(self, message):
+        return message.key(self.s.fair_by)
+
+    def level(self, message):
+        return min(self.s.levels - 1, message.level)
+
+    def lane_key(self, message):
+        order = message.key(self.s.order_by)
+        if order != NONE:
+            return order, True
+        said = str(self.level(message)).encode() + name2(self.s.fair_by) + self.flow(message)
+        said += b''.join(name2(limit.per) + message.key(limit.per) for limit in self.keyed())
+        return bytes.fromhex(hashlib.sha1(said).hexdigest()[:16]), False
+
+    def place_bytes(self, message):
+        head = message.due_ms + (0 if message.begun else 1 << 47)
+        return head.to_bytes(6, 'big') + message.sequence.to_bytes(6, 'big')
+
+    # Limits.
+    def opens_at(self, limit, blocker, units, now_us):
+        if limit.kind == 'r':
+            return max(now_us, self.arrivals.get(blocker, 0) - (limit.b - 1) * limit.a)
+        if limit.kind == 'c':
+            return now_us if self.flight.get(blocker, 0) < limit.a else math.inf
+        minute, used = self.used.get(blocker, (0, 0))
+        used = used if minute == limit.b else 0
+        if used + units <= limit.a:
+            return now_us
+        return math.inf if units > limit.a else limit.b * MINUTE_US
+
+    def take_units(self, limit, blocker, slot_us, cost):
+        if limit.kind == 'r':
+            self.arrivals[blocker] = max(self.arrivals.get(blocker, 0), slot_us) + cost * limit.a
+        elif limit.kind == 'q':
+            minute, used = self.used.get(blocker, (0, 0))
+            self.used[blocker] = (limit.b, (used if minute == limit.b else 0) + cost)
+        else:
+            self.flight[blocker] = self.flight.get(blocker, 0) + 1
+
+    # Flows.
+    def open_flows(self, level=None):
+        lanes = [lane for lane in self.lanes.values() if lane.is_open]
+        return {self.flow(lane.head) for lane in lanes if level is None or self.level(lane.head) == level}
+
+    def ahead(self, tag):
+        return (tag - self.virtual) % self.s.wrap
+
+    def opened(self, flow, was_open):
+        if was_open:
+            return
+        if flow not in self.tags or self.ahead(self.tags[flow]) >= self.s.wrap / 2:
+            self.tags[flow] = self.virtual
+
+    def move_tag(self, flow, share):
+        if flow not in self.tags:
+            return
+        distance = self.ahead(self.tags[flow])
+        if distance < self.s.wrap / 2:
+            moved = max(0, min(distance + share, self.s.wrap // 2 - 1))
+            self.tags[flow] = (self.virtual + moved) % self.s.wrap
+
+    def share(self, flow, cost):
+        return cost * 1000000000 // self.weights.get(flow, 1000)
+
+    # Lanes.
+    def parked(self, blocker):
+        return [lane for lane in self.lanes.values() if lane.blocker == blocker]
+
+    def open(self, lane):
+        flow = self.flow(lane.head)
+        was_open = flow in self.open_flows()
+        lane.is_open, lane.blocker = True, None
+        self.opened(flow, was_open)
+
+    def close(self, lane):
+        lane.is_open = False
+        flow = self.flow(lane.head)
+        distance = self.ahead(self.tags[flow])
+        if flow not in self.open_flows() and not 0 < distance < self.s.wrap / 2:
+            del self.tags[flow]
+
+    def comes_back(self, blocker, now_us):
+        if not self.parked(blocker):
+            self.lent.pop(blocker, None)
+            return
+        self.lent[blocker] = (None, self.lent[blocker][1])
+        self.waits[blocker] = self.opens_at(self.limit(blocker), blocker, 1, now_us)
+
+    def lents_come_back(self, lane, message, now_us):
+        for blocker in self.blockers(message):
+            if self.lent.get(blocker, (None, None))[0] is lane:
+                self.comes_back(blocker, now_us)
+
+    def is_lent(self, blocker):
+        return self.lent.get(blocker, (None, None))[0] is not None
+
+    def stand(self, lane):
+        found = []
+        for blocker in self.blockers(lane.head):
+            if blocker in self.waits:
+                found.append((self.waits[blocker], blocker))
+            elif self.is_lent(blocker):
+                found.append((0, blocker))
+        if found:
+            latest = max(at for at, _ in found)
+            lane.blocker = next(blocker for at, blocker in found if at == latest)
+        else:
+            self.open(lane)
+
+    def leave(self, lane, now_us):
+        if lane.blocker:
+            blocker, lane.blocker = lane.blocker, None
+            if not self.parked(blocker):
+                self.waits.pop(blocker, None)
+                self.lent.pop(blocker, None)
+        else:
+            self.close(lane)
+            self.lents_come_back(lane, lane.head, now_us)
+
+    def drop(self, lane):
+        del self.lanes[lane.key]
+
+    def free(self, lane, now_us):
+        lane.holder = lane.skip_us = None
+        if not lane.more:
+            self.drop(lane)
+        else:
+            lane.free_us = now_us
+
+    # Steps.
+    def enter(self, message, now_us):
+        key, is_ordered = self.lane_key(message)
+        lane = self.lanes.setdefault(key, Lane(key, is_ordered))
+        lane.messages.append(message)
+        if lane.holder is message:
+            lane.holder = lane.skip_us = None
+            lane.head = message
+            self.stand(lane)
+        elif lane.holder or lane.free_us is not None:
+            lane.more = True
+        elif lane.head is None:
+            lane.head = message
+            self.stand(lane)
+        else:
+            lane.more = True
+            if message.place > lane.head.place:
+                return
+            if is_ordered:
+                self.leave(lane, now_us)
+                lane.head = message
+                self.stand(lane)
+            else:
+                lane.head = message
+
+    def cancel(self, message, now_us):
+        lane = self.lanes.get(self.lane_key(message)[0])
+        if not lane:
+            return 0
+        if lane.holder is message:
+            self.free(lane, now_us)
+            return 1
+        if message not in lane.messages:
+            return 0
+        lane.messages.remove(message)
+        if lane.head is message:
+            if lane.messages and not lane.is_ordered:
+                lane.head = lane.first()
+            else:
+                self.leave(lane, now_us)
+                lane.head = lane.first()
+                if lane.head:
+                    self.stand(lane)
+                else:
+                    self.drop(lane)
+        return 1
+
+    def end_lease(self, message, has_started, now_us):
+        for limit, blocker, minute in self.leased.pop(message.ulid):
+            back = limit.kind == 'q' and not has_started and limit.b == minute
+            if limit.kind == 'c':
+                self.flight[blocker] -= 1
+                back = bool(limit.per)
+            elif back:
+                held_minute, used = self.used.get(blocker, (0, 0))
+                self.used[blocker] = (limit.b, max(0, (used if held_minute == limit.b else 0) - message.cost))
+            if back and blocker in self.waits:
+                self.waits[blocker] = now_us
+
+    def settle(self, message, how, skip_us, now_us):
+        self.end_lease(message, True, now_us)
+        lane = self.lanes.get(self.lane_key(message)[0])
+        if lane and lane.holder is message:
+            if how == 'done':
+                self.free(lane, now_us)
+            elif skip_us is not None:
+                lane.skip_us = skip_us
+
+    def back(self, message, now_us):
+        self.end_lease(message, False, now_us)
+        self.enter(message, now_us)
+        self.move_tag(self.flow(message), -self.share(self.flow(message), message.cost))
+
+    def choose(self):
+        best = least = None
+        for level in reversed(range(self.s.levels)):
+            flows = self.open_flows(level)
+            if not flows:
+                continue
+            # The least tag from the virtual time on; among equal ones the least flow.
+            flow = min(flows, key=lambda f: (self.ahead(self.tags[f]), f))
+            least = min(self.ahead(self.tags[flow]), self.s.wrap if least is None else least)
+            lanes = [lane for lane in self.lanes.values()
+                     if lane.is_open and self.level(lane.head) == level and self.flow(lane.head) == flow]
+            lane = min(lanes, key=lambda lane: (self.place_bytes(lane.head), lane.key))
+            rank = lane.head.due_ms - level * self.s.aging_ms if self.s.aging_ms else 0
+            if best is None or (self.s.aging_ms and rank < best[0]):
+                best = rank, lane
+        if best is None:
+            return None
+        self.virtual = (self.virtual + least) % self.s.wrap
+        return best[1]
+
+    def lend(self, blocker):
+        parked = self.parked(blocker)
+        self.waits.pop(blocker, None)
+        lent = self.lent.pop(blocker, None)
+        if not parked:
+            return
+
+        def order(lane):
+            return (9 - self.level(lane.head), self.flow(lane.head), self.place_bytes(lane.head), lane.key)
+        parked.sort(key=order)
+        level = self.level(parked[0].head)
+        if self.s.aging_ms and self.s.levels > 1:
+            firsts = {}
+            for lane in parked:
+                firsts.setdefault(self.level(lane.head), lane)
+            level = min(firsts, key=lambda v: (firsts[v].head.due_ms - v * self.s.aging_ms, -v))
+        lanes = [lane for lane in parked if self.level(lane.head) == level]
+        behind = [lane for lane in lanes if lent and self.flow(lane.head) > lent[1]]
+        lane = (behind or lanes)[0]
+        self.open(lane)
+        if len(parked) > 1:
+            self.lent[blocker] = (lane, self.flow(lane.head))
+
+    def due(self, now_us, last_us, most):
+        times = [(at, blocker) for blocker, at in self.waits.items()]
+        for lane in self.lanes.values():
+            at = lane.skip_us if lane.free_us is None else lane.free_us
+            if at is not None:
+                times.append((at, b'\0' + lane.key))
+        due = sorted(time for time in times if time[0] <= last_us)[:most]
+        for _, blocker in due:
+            limit = self.limit(blocker)
+            opens_us = limit and self.opens_at(limit, blocker, 1, now_us)
+            if not limit:
+                lane = self.lanes[blocker[1:]]
+                lane.holder = lane.skip_us = lane.free_us = None
+                lane.more = True
+                lane.head = lane.first()
+                if lane.head:
+                    self.stand(lane)
+                else:
+                    self.drop(lane)
+            elif opens_us > last_us:
+                self.waits[blocker] = opens_us
+            else:
+                self.lend(blocker)
+        return len(due)
+
+    def refused(self, message, units, now_us, last_us):
+        slot_us, worst = now_us, None
+        for limit in self.keyed():
+            blocker = limit.id + message.key(limit.per)
+            opens_us = self.opens_at(limit, blocker, units, now_us)
+            if opens_us <= last_us:
+                slot_us = max(slot_us, opens_us)
+            elif worst is None or opens_us > worst[0]:
+                worst = opens_us, blocker
+        return slot_us, worst
+
+    def wide(self, units, now_us):
+        limits = [limit for limit in self.s.limits if not limit.per]
+        return max([now_us] + [self.opens_at(limit, limit.id + NONE, units, now_us) for limit in limits])
+
+    def park(self, lane, worst, now_us):
+        lane.blocker = worst[1]
+        self.lents_come_back(lane, lane.head, now_us)
+        if not self.is_lent(worst[1]):
+            self.waits[worst[1]] = worst[0]
+
+    def claim(self, wanted, now_us):
+        quotas = [limit.b * MINUTE_US - 1 for limit in self.s.limits if limit.kind == 'q']
+        last_us = min([now_us + self.s.horizon_us] + quotas)
+        budget, taken, code = 64 + wanted, [], 0
+        moved = self.due(now_us, last_us, budget)
+        while len(taken) < wanted:
+            if self.wide(1, now_us) > last_us:
+                code = 1
+                break
+            # Only what a blocker lends within this very claim comes due while it runs.
+            if self.keyed():
+                moved += self.due(now_us, last_us, budget - moved) if budget > moved else 0
+            lane = self.choose()
+            if lane is None:
+                code = 2
+                break
+            message = lane.head
+            slot_us, worst = self.refused(message, message.cost, now_us, last_us)
+            if worst:
+                moved += 1
+                self.close(lane)
+                self.park(lane, worst, now_us)
+                if moved >= budget:
+                    break
+                continue
+            wide_us = self.wide(message.cost, now_us)
+            if wide_us > last_us:
+                code = 1
+                break
+            self.take(lane, message, max(slot_us, wide_us), now_us, last_us, taken)
+        if moved >= budget:
+            code = 3
+        if code == 2:
+            self.virtual, self.tags = 0, {}
+        flows = self.open_flows()
+        for flow in [f for f in self.tags if f not in flows and not 0 < self.ahead(self.tags[f]) < self.s.wrap / 2]:
+            del self.tags[flow]
+        return code, taken, moved
+
+    def take(self, lane, message, slot_us, now_us, last_us, taken):
+        held = []
+        for limit in self.s.limits:
+            blocker = limit.id + message.key(limit.per)
+            self.take_units(limit, blocker, slot_us, message.cost)
+            held.append((limit, blocker, limit.b))
+        self.leased[message.ulid] = held
+        taken.append((message.ulid, slot_us))
+        self.move_tag(self.flow(message), self.share(self.flow(message), message.cost))
+        lane.messages.remove(message)
+        if lane.is_ordered:
+            self.close(lane)
+            lane.head, lane.holder = None, message
+            self.lents_come_back(lane, message, now_us)
+        elif not lane.messages:
+            self.close(lane)
+            self.lents_come_back(lane, message, now_us)
+            self.drop(lane)
+        else:
+            _, worst = self.refused(message, 1, now_us, last_us)
+            if worst:
+                self.close(lane)
+                lane.head = lane.first()
+                self.park(lane, worst, now_us)
+            else:
+                lane.head = lane.first()
+                self.lents_come_back(lane, message, now_us)
