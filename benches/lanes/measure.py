@@ -4,6 +4,8 @@ from messages import Limit, Message, Structure, hash8, ulid
 from redis_wire import LAYOUTS, Scripts
 
 START_US = 1_790_000_000_000_000
+# What a claim answers when it has moved as many lanes as one call may.
+AGAIN = 3
 FORMS = ['list'] + LAYOUTS
 
 
@@ -54,7 +56,19 @@ class Queue:
         """Also the ulids, call by call."""
         us, commands, replies = self.timed(
             'claim', [[wanted, 't' * 20, 1] for _ in range(calls)], lambda replies: sum(len(r) - 3 for r in replies) // 3)
+        self.code = replies[-1][0]
         return us, commands, [reply[3::3] for reply in replies]
+
+    def exhaust(self):
+        """Takes and settles all that can go, however often a claim has to be asked again; how many claims."""
+        claims = 0
+        while True:
+            _, _, taken = self.claim(1, 100)
+            claims += 1
+            if taken[0]:
+                self.settle(taken)
+            elif self.code != AGAIN:
+                return claims
 
     def settle(self, taken):
         rows = [[x for u in ulids for x in (u, 'done', 'inf')] for ulids in taken if ulids]
@@ -172,49 +186,91 @@ def measure_single(redis, scale):
 
 
 def blocked_keys(redis, lanes):
-    """So many keys whose calls are all in flight for the next hour, and one free key with a message in each claim."""
-    structure = Structure(fair_by='a', limits=[Limit(b'\1', 'r', 'a', 3_600_000_000.0, 1)])
+    """So many keys that a limit of one an hour holds, and one free key with a message before each claim."""
+    structure = Structure(order_by='a', limits=[Limit(b'\1', 'r', 'a', 3_600_000_000.0, 1)])
     redis('FLUSHALL')
     queue = Queue(redis, 'split', structure, lambda number, rng: {'a': str(number % lanes)})
     queue.fill(2 * lanes, min(lanes, 500))
-    while True:
-        _, _, taken = queue.claim(1, 500)
-        if not taken[0]:
-            break
-        queue.settle(taken)
-    def free(number):
-        queue.timed('enter', [queue.rows([queue.new({'a': f'free {number}'})])], sum)
-        return queue.claim(1, 100)
-    return [free(n) for n in range(200)]
+    queue.exhaust()
+    return [claim_beside(queue, [{'a': f'free {n}'}]) for n in range(200)]
 
 
-def blocked_tenant(redis, lanes):
+def claim_beside(queue, labels):
+    queue.now_us += 1_000_000
+    queue.timed('enter', [queue.rows([queue.new(each) for each in labels])], sum)
+    return queue.claim(1, 100)
+
+
+def blocked_tenant(redis, lanes, per='t', fair_by='t'):
     """One tenant at 1/s with so many lanes, each with a recipient limit of its own, and ten free tenants."""
-    structure = Structure(fair_by='t', limits=[Limit(b'\1', 'r', 't', 1_000_000.0, 1), Limit(b'\2', 'r', 'r', 60_000_000.0, 1)])
+    structure = Structure(fair_by=fair_by, limits=[
+        Limit(b'\1', 'r', per, 1_000_000.0, 1), Limit(b'\2', 'r', 'r', 60_000_000.0, 1)])
     redis('FLUSHALL')
-    queue = Queue(redis, 'split', structure, lambda number, rng: {'t': 'flood', 'r': f'r{number % lanes}'})
+    queue = Queue(redis, 'split', structure, lambda number, rng: {'t': 'flood', 'h': 'flood', 'r': f'r{number % lanes}'})
     queue.fill(2 * lanes, min(lanes, 500))
-    while queue.claim(1, 100)[2][0]:
-        pass
-    found = []
-    for second in range(60):
-        queue.now_us += 1_000_000
-        messages = [queue.new({'t': f'free {i}', 'r': f'free {second} {i}'}) for i in range(10)]
-        queue.timed('enter', [queue.rows(messages)], sum)
-        found.append(queue.claim(1, 100))
-    return found
+    queue.exhaust()
+    free = [[{'t': f'free {i}', 'h': f'free {i}', 'r': f'free {n} {i}'} for i in range(10)] for n in range(60)]
+    return [claim_beside(queue, labels) for labels in free]
+
+
+def blocked_twice(redis, lanes):
+    """So many lanes held by two limits that they share with one another, each of 1/s, and a free message beside them."""
+    structure = Structure(limits=[Limit(b'\1', 'r', 'h', 1_000_000.0, 1), Limit(b'\2', 'r', 'g', 1_000_000.0, 1),
+                                  Limit(b'\3', 'r', 'r', 60_000_000.0, 1)])
+    redis('FLUSHALL')
+    queue = Queue(redis, 'split', structure, lambda number, rng: {'h': '1', 'g': '1', 'r': f'r{number % lanes}'})
+    queue.fill(2 * lanes, min(lanes, 500))
+    queue.exhaust()
+    # Others use up now the one limit, now the other.
+    others = [{'h': '1', 'g': 'x'}, {'h': 'x', 'g': '1'}]
+    return [claim_beside(queue, [{**others[n % 2], 'r': f'o{n}'}, {'h': f'f{n}', 'g': f'f{n}', 'r': f'f{n}'}])
+            for n in range(60)]
+
+
+BLOCKED = {
+    'keys of one an hour, ordered': blocked_keys,
+    'recipients of a tenant of 1/s, shares by tenant': blocked_tenant,
+    'recipients of a host of 1/s, no shares': lambda redis, lanes: blocked_tenant(redis, lanes, 'h', ''),
+    'recipients behind two limits of 1/s': blocked_twice,
+}
 
 
 def measure_blocked(redis, scale):
     rows = []
-    for name, run in (('keys', blocked_keys), ('lanes of one tenant', blocked_tenant)):
+    for name, run in BLOCKED.items():
         for lanes in (10, int(100_000 * scale)):
             found = run(redis, lanes)
-            counts = [len(taken[0]) for _, _, taken in found]
+            counts = [max(1, len(taken[0])) for _, _, taken in found]
             us = sorted(us * count for (us, _, _), count in zip(found, counts))
             commands = [round(c * n) for (_, c, _), n in zip(found, counts)]
             rows.append([name, f'{lanes:,}', middle(counts), middle(us), f'{us[-1]:.0f}', middle(commands), max(commands)])
     table('A claim beside blocked lanes', ['blocked', 'lanes', 'messages a claim', 'us a claim', 'most', 'commands', 'most'], rows)
+
+
+def measure_flood(redis, scale):
+    """A flood comes in before its limit is known to hold it; what a message of another tenant waits for meanwhile."""
+    rows, lanes = [], int(100_000 * scale)
+    for name, structure in {
+        'tenant of 1/s, shares by tenant': Structure(fair_by='t', limits=[Limit(b'\1', 'r', 't', 1e6, 1), Limit(b'\2', 'r', 'r', 6e7, 1)]),
+        'host of 1/s, shares by tenant': Structure(fair_by='t', limits=[Limit(b'\1', 'r', 'h', 1e6, 1), Limit(b'\2', 'r', 'r', 6e7, 1)]),
+        'host of 1/s, no shares': Structure(limits=[Limit(b'\1', 'r', 'h', 1e6, 1), Limit(b'\2', 'r', 'r', 6e7, 1)]),
+    }.items():
+        redis('FLUSHALL')
+        queue = Queue(redis, 'split', structure, lambda number, rng: {'t': 'flood', 'h': 'flood', 'r': f'r{number}'})
+        queue.fill(lanes)
+        other = queue.new({'t': 'other', 'h': 'other', 'r': 'other'})
+        queue.timed('enter', [queue.rows([other])], sum)
+        until, calls, times = None, 0, []
+        while until is None or queue.code == AGAIN:
+            us, _, taken = queue.claim(1, 100)
+            queue.now_us -= 1000
+            calls += 1
+            times.append(us * max(1, len(taken[0])))
+            if other.ulid in taken[0]:
+                until = calls
+        rows.append([name, until, calls, middle(times), f'{max(times):.0f}', f'{sum(times) / 1000:.0f}'])
+    table('100,000 lanes that come before their limit holds them', ['limit', 'claims until the other tenant goes',
+          'claims until all are parked', 'us a claim', 'most', 'ms in all'], rows)
 
 
 def measure_idle(redis, scale):
@@ -225,11 +281,7 @@ def measure_idle(redis, scale):
     queue = Queue(redis, 'split', structure, keys(count))
     before = queue.used()
     queue.fill(count)
-    while True:
-        _, _, taken = queue.claim(1, 500)
-        if not taken[0]:
-            break
-        queue.settle(taken)
+    queue.exhaust()
     most = queue.used() - before
     queue.now_us += 1_000_000
     calls = 0
@@ -241,7 +293,7 @@ def measure_idle(redis, scale):
           [[f'{most / count:.0f}', calls, ' '.join(rest) or 'none', queue.used() - before]])
 
 
-PARTS = {'bytes': measure_bytes, 'steps': measure_steps, 'single': measure_single, 'blocked': measure_blocked,
+PARTS = {'bytes': measure_bytes, 'steps': measure_steps, 'single': measure_single, 'blocked': measure_blocked, 'flood': measure_flood,
          'idle': measure_idle}
 
 

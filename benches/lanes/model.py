@@ -3,6 +3,10 @@ import hashlib, math
 from messages import MINUTE_US, NONE, name2
 
 
+# How long a blocker waits before it looks after what it has lent.
+LOOK_US = 50_000
+
+
 class Lane:
     def __init__(self, key, is_ordered):
         self.key, self.is_ordered = key, is_ordered
@@ -29,7 +33,13 @@ class Model:
 
     # Keys.
     def keyed(self):
-        return [limit for limit in self.s.limits if limit.per]
+        return [limit for limit in self.s.limits if limit.per and limit.per != self.s.fair_by]
+
+    def of_flows(self):
+        return [limit for limit in self.s.limits if limit.per and limit.per == self.s.fair_by]
+
+    def held_until(self, flow):
+        return max([self.waits[l.id + flow] for l in self.of_flows() if l.id + flow in self.waits], default=None)
 
     def limit(self, blocker):
         return next((limit for limit in self.s.limits if limit.id == blocker[:1]), None)
@@ -63,9 +73,7 @@ class Model:
             return now_us if self.flight.get(blocker, 0) < limit.a else math.inf
         minute, used = self.used.get(blocker, (0, 0))
         used = used if minute == limit.b else 0
-        if used + units <= limit.a:
-            return now_us
-        return math.inf if units > limit.a else limit.b * MINUTE_US
+        return now_us if used + units <= limit.a else limit.b * MINUTE_US
 
     def take_units(self, limit, blocker, slot_us, cost):
         if limit.kind == 'r':
@@ -78,7 +86,7 @@ class Model:
 
     # Flows.
     def open_flows(self, level=None):
-        lanes = [lane for lane in self.lanes.values() if lane.is_open]
+        lanes = [lane for lane in self.lanes.values() if lane.is_open and self.held_until(self.flow(lane.head)) is None]
         return {self.flow(lane.head) for lane in lanes if level is None or self.level(lane.head) == level}
 
     def ahead(self, tag):
@@ -109,37 +117,48 @@ class Model:
         flow = self.flow(lane.head)
         was_open = flow in self.open_flows()
         lane.is_open, lane.blocker = True, None
-        self.opened(flow, was_open)
+        if self.held_until(flow) is None:
+            self.opened(flow, was_open)
 
     def close(self, lane):
         lane.is_open = False
-        flow = self.flow(lane.head)
+        if self.held_until(self.flow(lane.head)) is None:
+            self.closed(self.flow(lane.head))
+
+    def closed(self, flow):
         distance = self.ahead(self.tags[flow])
         if flow not in self.open_flows() and not 0 < distance < self.s.wrap / 2:
             del self.tags[flow]
 
-    def comes_back(self, blocker, now_us):
+    def hold(self, flow, worst):
+        self.waits[worst[1]] = worst[0]
+        self.closed(flow)
+
+    def comes_back(self, blocker, now_us, last_us, is_refused):
         if not self.parked(blocker):
             self.lent.pop(blocker, None)
             return
-        self.lent[blocker] = (None, self.lent[blocker][1])
-        self.waits[blocker] = self.opens_at(self.limit(blocker), blocker, 1, now_us)
+        self.lent[blocker] = (None,) + self.lent[blocker][1:]
+        opens_us = self.opens_at(self.limit(blocker), blocker, 1, now_us)
+        if is_refused:
+            self.returns[blocker] = self.returns.get(blocker, 0) + 1
+            if self.returns[blocker] >= 8:
+                opens_us = max(opens_us, last_us + LOOK_US)
+        self.waits[blocker] = opens_us
 
-    def lents_come_back(self, lane, message, now_us):
+    def lents_come_back(self, lane, message, now_us, last_us=None, is_refused=False):
         for blocker in self.blockers(message):
-            if self.lent.get(blocker, (None, None))[0] is lane:
-                self.comes_back(blocker, now_us)
+            if self.lent.get(blocker, (None,))[0] is lane:
+                self.comes_back(blocker, now_us, last_us, is_refused)
 
     def is_lent(self, blocker):
-        return self.lent.get(blocker, (None, None))[0] is not None
+        return self.lent.get(blocker, (None,))[0] is not None
 
     def stand(self, lane):
         found = []
         for blocker in self.blockers(lane.head):
             if blocker in self.waits:
                 found.append((self.waits[blocker], blocker))
-            elif self.is_lent(blocker):
-                found.append((0, blocker))
         if found:
             latest = max(at for at, _ in found)
             lane.blocker = next(blocker for at, blocker in found if at == latest)
@@ -242,45 +261,76 @@ class Model:
     def choose(self):
         best = least = None
         for level in reversed(range(self.s.levels)):
-            flows = self.open_flows(level)
+            # The least tag from the virtual time on; among equal ones the least flow.
+            flows = sorted(self.open_flows(level), key=lambda f: (self.ahead(self.tags[f]), f))
             if not flows:
                 continue
-            # The least tag from the virtual time on; among equal ones the least flow.
-            flow = min(flows, key=lambda f: (self.ahead(self.tags[f]), f))
-            least = min(self.ahead(self.tags[flow]), self.s.wrap if least is None else least)
+            least = min(self.ahead(self.tags[flows[0]]), self.s.wrap if least is None else least)
+            flow = next((f for f in flows if self.refusals.get(f, 0) < 8), None)
+            if flow is None:
+                continue
             lanes = [lane for lane in self.lanes.values()
                      if lane.is_open and self.level(lane.head) == level and self.flow(lane.head) == flow]
             lane = min(lanes, key=lambda lane: (self.place_bytes(lane.head), lane.key))
             rank = lane.head.due_ms - level * self.s.aging_ms if self.s.aging_ms else 0
             if best is None or (self.s.aging_ms and rank < best[0]):
                 best = rank, lane
-        if best is None:
-            return None
-        self.virtual = (self.virtual + least) % self.s.wrap
-        return best[1]
+        if least is not None:
+            self.virtual = (self.virtual + least) % self.s.wrap
+        return best and best[1]
 
-    def lend(self, blocker):
-        parked = self.parked(blocker)
-        self.waits.pop(blocker, None)
-        lent = self.lent.pop(blocker, None)
+    def line(self, lane):
+        return 9 - self.level(lane.head), self.flow(lane.head), self.place_bytes(lane.head), lane.key
+
+    def lend(self, blocker, now_us, last_us):
+        parked = sorted(self.parked(blocker), key=self.line)
+        lent = self.lent.get(blocker)
         if not parked:
+            self.waits.pop(blocker, None)
+            self.lent.pop(blocker, None)
             return
-
-        def order(lane):
-            return (9 - self.level(lane.head), self.flow(lane.head), self.place_bytes(lane.head), lane.key)
-        parked.sort(key=order)
         level = self.level(parked[0].head)
         if self.s.aging_ms and self.s.levels > 1:
             firsts = {}
             for lane in parked:
                 firsts.setdefault(self.level(lane.head), lane)
             level = min(firsts, key=lambda v: (firsts[v].head.due_ms - v * self.s.aging_ms, -v))
-        lanes = [lane for lane in parked if self.level(lane.head) == level]
-        behind = [lane for lane in lanes if lent and self.flow(lane.head) > lent[1]]
-        lane = (behind or lanes)[0]
+        # The line of flows, each by its first lane, in turn from the one after the last.
+        flows = {}
+        for lane in parked:
+            flows.setdefault((9 - self.level(lane.head), self.flow(lane.head)), lane)
+        turns = list(flows)
+        behind = [turn for turn in turns if turn[0] == 9 - level and lent and turn[1] > lent[1]]
+        start = behind[0] if behind else next(turn for turn in turns if turn[0] == 9 - level)
+        at = turns.index(start)
+        looked_at = (turns[at:] + turns[:at])[:8]
+        free = [turn for turn in looked_at if self.held_until(turn[1]) is None]
+        if not free:
+            self.lent[blocker] = (None, looked_at[-1][1], now_us)
+            until_us = min(self.held_until(turn[1]) for turn in looked_at)
+            self.waits[blocker] = max(until_us, last_us + LOOK_US)
+            return
+        lane = flows[free[0]]
         self.open(lane)
         if len(parked) > 1:
-            self.lent[blocker] = (lane, self.flow(lane.head))
+            self.lent[blocker] = (lane, free[0][1], now_us)
+            self.waits[blocker] = last_us + LOOK_US
+        else:
+            self.waits.pop(blocker, None)
+            self.lent.pop(blocker, None)
+
+    def is_still_lent(self, blocker, now_us, last_us):
+        lent = self.lent.get(blocker, (None,))
+        lane = lent[0]
+        if lane is None:
+            return False
+        if self.held_until(self.flow(lane.head)) is None:
+            self.waits[blocker] = last_us + max(LOOK_US, now_us - lent[2])
+            return True
+        self.close(lane)
+        lane.blocker = blocker
+        self.lent[blocker] = (None,) + lent[1:]
+        return False
 
     def due(self, now_us, last_us, most):
         times = [(at, blocker) for blocker, at in self.waits.items()]
@@ -301,15 +351,25 @@ class Model:
                     self.stand(lane)
                 else:
                     self.drop(lane)
+            elif self.is_still_lent(blocker, now_us, last_us):
+                continue
             elif opens_us > last_us:
                 self.waits[blocker] = opens_us
+            elif limit in self.of_flows():
+                self.go_on(blocker)
             else:
-                self.lend(blocker)
+                self.lend(blocker, now_us, last_us)
         return len(due)
+
+    def go_on(self, blocker):
+        flow = blocker[1:]
+        del self.waits[blocker]
+        if flow in self.open_flows():
+            self.opened(flow, False)
 
     def refused(self, message, units, now_us, last_us):
         slot_us, worst = now_us, None
-        for limit in self.keyed():
+        for limit in self.keyed() + self.of_flows():
             blocker = limit.id + message.key(limit.per)
             opens_us = self.opens_at(limit, blocker, units, now_us)
             if opens_us <= last_us:
@@ -322,9 +382,9 @@ class Model:
         limits = [limit for limit in self.s.limits if not limit.per]
         return max([now_us] + [self.opens_at(limit, limit.id + NONE, units, now_us) for limit in limits])
 
-    def park(self, lane, worst, now_us):
+    def park(self, lane, worst, now_us, last_us):
         lane.blocker = worst[1]
-        self.lents_come_back(lane, lane.head, now_us)
+        self.lents_come_back(lane, lane.head, now_us, last_us, True)
         if not self.is_lent(worst[1]):
             self.waits[worst[1]] = worst[0]
 
@@ -332,15 +392,19 @@ class Model:
         quotas = [limit.b * MINUTE_US - 1 for limit in self.s.limits if limit.kind == 'q']
         last_us = min([now_us + self.s.horizon_us] + quotas)
         budget, taken, code = 64 + wanted, [], 0
+        self.refusals, self.returns = {}, {}
         moved = self.due(now_us, last_us, budget)
         while len(taken) < wanted:
             if self.wide(1, now_us) > last_us:
                 code = 1
                 break
             # Only what a blocker lends within this very claim comes due while it runs.
-            if self.keyed():
+            if self.keyed() or self.of_flows():
                 moved += self.due(now_us, last_us, budget - moved) if budget > moved else 0
             lane = self.choose()
+            if lane is None and max(self.refusals.values(), default=0) >= 8:
+                self.refusals = {flow: n for flow, n in self.refusals.items() if n < 8}
+                lane = self.choose()
             if lane is None:
                 code = 2
                 break
@@ -348,8 +412,12 @@ class Model:
             slot_us, worst = self.refused(message, message.cost, now_us, last_us)
             if worst:
                 moved += 1
-                self.close(lane)
-                self.park(lane, worst, now_us)
+                if self.is_of_flow(worst):
+                    self.hold(self.flow(message), worst)
+                else:
+                    self.close(lane)
+                    self.park(lane, worst, now_us, last_us)
+                    self.refusals[self.flow(message)] = self.refusals.get(self.flow(message), 0) + 1
                 if moved >= budget:
                     break
                 continue
@@ -366,6 +434,9 @@ class Model:
         for flow in [f for f in self.tags if f not in flows and not 0 < self.ahead(self.tags[f]) < self.s.wrap / 2]:
             del self.tags[flow]
         return code, taken, moved
+
+    def is_of_flow(self, worst):
+        return self.limit(worst[1]) in self.of_flows()
 
     def take(self, lane, message, slot_us, now_us, last_us, taken):
         held = []
@@ -387,10 +458,14 @@ class Model:
             self.drop(lane)
         else:
             _, worst = self.refused(message, 1, now_us, last_us)
-            if worst:
+            if worst and self.is_of_flow(worst):
+                lane.head = lane.first()
+                self.lents_come_back(lane, message, now_us)
+                self.hold(self.flow(message), worst)
+            elif worst:
                 self.close(lane)
                 lane.head = lane.first()
-                self.park(lane, worst, now_us)
+                self.park(lane, worst, now_us, last_us)
             else:
                 lane.head = lane.first()
                 self.lents_come_back(lane, message, now_us)

@@ -15,6 +15,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument('--check', action='store_true')
     parser.add_argument('--seed', type=int)
+    parser.add_argument('--first', type=int, default=1)
     parser.add_argument('--seconds', type=float, default=20)
     parser.add_argument('--only', default='')
     parser.add_argument('--scale', type=float, default=1)
@@ -23,13 +24,15 @@ def main():
         if not args.check:
             from measure import measure
             return measure(redis, args.only.split(',') if args.only else None, args.scale)
-        seed, ended, steps = args.seed or 1, time.monotonic() + args.seconds, 0
+        seed, ended = args.seed or args.first, time.monotonic() + args.seconds
+        steps = queues = 0
         while time.monotonic() < ended:
             steps += check(redis, LAYOUTS[seed % len(LAYOUTS)], seed, 250)
+            queues += 1
             if args.seed:
                 break
             seed += 1
-        print(f'{steps} steps in {seed} queues: the scripts chose what the model chose')
+        print(f'{steps} steps in {queues} queues: the scripts chose what the model chose')
 
 
 if __name__ == '__main__':

@@ -2,17 +2,23 @@
 --
 -- open: level u8 | flow 8 | place 13 | lane 8. parked: blocker 9 | 9 - level u8 | flow 8 | place 13 | lane 8. Both sorted sets of
 -- equal scores. `waits`: sorted set, blocker by the moment at which it lets a unit pass, us; infinite: an event opens it.
--- `lent`: hash, blocker → lane 8 (zeros: none) | flow 8: the lane that it has let go to `open`, and whose turn it was.
+-- `lent`: hash, blocker → lane 8 (zeros: none) | flow 8 | since when, us, u56: the lane that it has let go to `open` before it
+-- lets go the next, and whose turn it was.
 --
--- A blocker with parked lanes stands in `waits`, or has one lane lent: never both. The blocker of an order key is byte zero
--- and lane: it stands in `waits` when its lane may go on.
+-- A blocker stands in `waits` if it has parked lanes, and only then; while a lane is lent it is looked after there. The
+-- blocker of a flow that is held stands there too. The blocker of an order key is byte zero and lane: it stands there when
+-- its lane may go on.
 local ORDER = '\0'
 local lent_any = rc('HLEN', K.lent) > 0
 local look_again = false
+-- Lanes that one blocker lent in a call and others refused; after so many it waits a little, or two blockers with many
+-- lanes in common would hand them to one another all day.
+local RETURNS_MAX, LOOK_US = 8, 50000
+local returns = {}
 
 local function blockers_of(keys)
   local blockers = {}
-  for i, limit in ipairs(KEYED) do blockers[i] = limit.id .. (keys[limit.per] or NONE) end
+  for i, limit in ipairs(OF_LANES) do blockers[i] = limit.id .. (keys[limit.per] or NONE) end
   return blockers
 end
 
@@ -39,19 +45,25 @@ local function waits_until(blocker, moment_us)
 end
 
 -- A lane that this blocker had lent is open no more: it may lend another one when it has a unit.
-local function comes_back(blocker, lent)
+local function comes_back(blocker, lent, is_refused)
   if #with_prefix(K.parked, blocker, 1) == 0 then
     rc('HDEL', K.lent, blocker)
     return
   end
   rc('HSET', K.lent, blocker, NONE .. string.sub(lent, 9))
-  waits_until(blocker, opens_at(LIMIT_OF[string.sub(blocker, 1, 1)], blocker, 1))
+  local limit = LIMIT_OF[string.sub(blocker, 1, 1)]
+  local opens_us = limit and opens_at(limit, blocker, 1) or now_us
+  if is_refused then
+    returns[blocker] = (returns[blocker] or 0) + 1
+    if returns[blocker] >= RETURNS_MAX then opens_us = math.max(opens_us, last_us + LOOK_US) end
+  end
+  waits_until(blocker, opens_us)
 end
 
-local function lents_come_back(lane, blockers)
+local function lents_come_back(lane, blockers, is_refused)
   if not lent_any or #blockers == 0 then return end
   for i, lent in ipairs(rc('HMGET', K.lent, unpack(blockers))) do
-    if lent and string.sub(lent, 1, 8) == lane then comes_back(blockers[i], lent) end
+    if lent and string.sub(lent, 1, 8) == lane then comes_back(blockers[i], lent, is_refused) end
   end
 end
 
@@ -69,7 +81,7 @@ end
 -- An open lane, which has been taken out of `open`, waits for a blocker until a moment.
 local function park(lane, h, blocker, moment_us, blockers)
   parked_add(lane, h, blocker)
-  lents_come_back(lane, blockers)
+  lents_come_back(lane, blockers, true)
   if not is_lent(blocker) then waits_until(blocker, moment_us) end
 end
 
@@ -87,10 +99,8 @@ local function stand(lane, h, blockers)
   local worst, worst_us
   if #blockers > 0 then
     local waits = rc('ZMSCORE', K.waits, unpack(blockers))
-    local lents = lent_any and rc('HMGET', K.lent, unpack(blockers)) or {}
     for i, blocker in ipairs(blockers) do
-      local is_out = lents[i] and string.sub(lents[i], 1, 8) ~= NONE
-      local until_us = number(waits[i]) or is_out and 0
+      local until_us = number(waits[i])
       if until_us and (not worst or until_us > worst_us) then worst, worst_us = blocker, until_us end
     end
   end

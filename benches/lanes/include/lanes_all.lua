@@ -1,4 +1,5 @@
--- Layout "all": `rest` has every message of a lane, the head too; `heads` says where the lane stands, without the ulid.
+-- Layout "all": `rest` has every message of a lane, the head too; `heads` says where the lane stands, with the
+-- ulid only where order needs it (a message that has begun is the head whatever stands before it).
 local NO_BLOCKER, NO_PLACE = NONE .. '\0', NONE .. '\0\0\0\0\0'
 
 local function lane_read(lane)
@@ -15,7 +16,7 @@ end
 
 local function lane_write(lane, h)
   rc('HSET', K.heads, lane, struct.pack('>c1BBBc8c9c13', h.state, h.is_ordered and 1 or 0, h.more and 1 or 0, h.level,
-    h.flow, h.blocker or NO_BLOCKER, h.place or NO_PLACE) .. ((h.state == 'b' or h.state == 'f') and h.ulid or ''))
+    h.flow, h.blocker or NO_BLOCKER, h.place or NO_PLACE) .. (h.is_ordered and h.ulid or ''))
 end
 
 local function lane_drop(lane) rc('HDEL', K.heads, lane) end

@@ -21,13 +21,13 @@ local function state_of(limit, blocker)
   return state
 end
 
--- When these units pass: a moment, or never as far as the clock goes.
+-- When these units pass: a moment, or infinity: when a call ends.
 local function opens_at(limit, blocker, units)
   local state = state_of(limit, blocker)
   if limit.kind == 'r' then return math.max(now_us, state - limit.tolerance_us) end
   if limit.kind == 'c' then return state < limit.a and now_us or math.huge end
-  if state + units <= limit.a then return now_us end
-  return units > limit.a and math.huge or limit.end_us
+  -- What is more than the whole quota is looked at again in each period: it may have been raised.
+  return state + units <= limit.a and now_us or limit.end_us
 end
 
 local function set_state(limit, blocker, state)

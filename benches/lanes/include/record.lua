@@ -47,7 +47,7 @@ local function lane_of(record, keys)
   local lane = order_by ~= '' and keys[order_by]
   if lane then return lane, true, level, flow end
   local parts = { level, fair_by, flow }
-  for i, limit in ipairs(KEYED) do parts[i + 3] = limit.per .. (keys[limit.per] or NONE) end
+  for i, limit in ipairs(OF_LANES) do parts[i + 3] = limit.per .. (keys[limit.per] or NONE) end
   local said = table.concat(parts)
   lane = lane_ids[said]
   if not lane then

@@ -10,7 +10,8 @@ local now_us, levels, aging_ms = tonumber(ARGV[1]), tonumber(ARGV[3]), tonumber(
 local last_us = now_us + tonumber(ARGV[2])
 local order_by, fair_by = ARGV[5], ARGV[6]
 local WRAP = tonumber(ARGV[7])
-local LIMITS, KEYED, LIMIT_OF = {}, {}, {}
+-- A limit by the key that shares are by holds flows, any other one with `per` holds lanes.
+local LIMITS, OF_LANES, OF_FLOWS, LIMIT_OF = {}, {}, {}, {}
 for i = 1, tonumber(ARGV[8]) do
   local at = 4 + 5 * i
   local a, b = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
@@ -23,7 +24,11 @@ for i = 1, tonumber(ARGV[8]) do
     last_us = math.min(last_us, limit.end_us - 1)
   end
   LIMITS[i], LIMIT_OF[limit.id] = limit, limit
-  if limit.per ~= '' then KEYED[#KEYED + 1] = limit end
+  if limit.per ~= '' then
+    limit.is_of_flow = limit.per == fair_by
+    local list = limit.is_of_flow and OF_FLOWS or OF_LANES
+    list[#list + 1] = limit
+  end
 end
 local ROW = 9 + 5 * #LIMITS
 local TURNS = {

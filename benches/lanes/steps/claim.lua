@@ -8,47 +8,90 @@ local wanted, token, deadline_ms = tonumber(ARGV[ROW]), ARGV[ROW + 1], ARGV[ROW 
 local budget, moved = 64 + wanted, 0
 local taken, states, leases, held = {}, {}, {}, {}
 
--- Which of its lanes a blocker lends: the highest level (with aging: the least due time after aging), in it the flow
--- after the one whose turn it was, of that the first.
-local function next_of(blocker, first, lent)
-  local start = string.sub(first, 1, 10)
-  if levels > 1 and aging_ms > 0 then
-    local best, at = nil, first
-    while at do
-      local level = 9 - string.byte(at, 10)
-      local rank = due_of_place(string.sub(at, 19, 31)) - level * aging_ms
-      if not best or rank < best then best, start = rank, string.sub(at, 1, 10) end
-      at = level > 0 and rc('ZRANGE', K.parked, '[' .. blocker .. string.char(10 - level), '(' .. blocker .. '\255', 'BYLEX',
-        'LIMIT', 0, 1)[1]
-    end
+-- From which level on a blocker looks for the lane that it lends: the highest, with aging that with the least due time
+-- after aging. Returns how its members begin.
+local function level_start(blocker, first)
+  if levels == 1 or aging_ms == 0 then return string.sub(first, 1, 10) end
+  local best, start, at = nil, nil, first
+  while at do
+    local level = 9 - string.byte(at, 10)
+    local rank = due_of_place(string.sub(at, 19, 31)) - level * aging_ms
+    if not best or rank < best then best, start = rank, string.sub(at, 1, 10) end
+    at = level > 0 and rc('ZRANGE', K.parked, '[' .. blocker .. string.char(10 - level), '(' .. blocker .. '\255', 'BYLEX',
+      'LIMIT', 0, 1)[1]
   end
-  if lent then
-    local after = start .. string.sub(lent, 9, 16) .. '\255'
-    local behind = string.sub(start, 1, 9) .. string.char(string.byte(start, 10) + 1)
-    local found = rc('ZRANGE', K.parked, '(' .. after, '(' .. behind, 'BYLEX', 'LIMIT', 0, 1)
-    if #found > 0 then return found[1] end
-  end
-  return start == string.sub(first, 1, 10) and first or with_prefix(K.parked, start, 1)[1]
+  return start
 end
 
-local function lend(blocker)
-  local firsts_parked = with_prefix(K.parked, blocker, 2)
-  local lent = lent_any and rc('HGET', K.lent, blocker)
-  rc('ZREM', K.waits, blocker)
-  local member = #firsts_parked > 0 and next_of(blocker, firsts_parked[1], lent)
-  if member then
-    local lane = string.sub(member, 32)
-    rc('ZREM', K.parked, member)
-    local h = lane_read(lane)
-    open_add(lane, h)
-    lane_write(lane, h)
-    if #firsts_parked > 1 then
-      lent_any = true
-      rc('HSET', K.lent, blocker, lane .. string.sub(member, 11, 18))
-      return
-    end
+-- The first parked lane of a blocker behind a place in its line; nil: there is none.
+local function parked_behind(blocker, member)
+  return rc('ZRANGE', K.parked, '(' .. member, '(' .. blocker .. '\255', 'BYLEX', 'LIMIT', 0, 1)[1]
+end
+
+-- Which of its lanes a blocker lends: of that level the first of the flow after the one whose turn it was; flows that are
+-- held are left out. Nil: of the flows that were looked at all are held; also until when.
+local FLOWS_LOOKED_AT_MAX = 8
+local function lane_to_lend(blocker, first, lent)
+  local start = level_start(blocker, first)
+  local member = lent and parked_behind(blocker, start .. string.sub(lent, 9, 16) .. '\255')
+  if not member or string.sub(member, 1, 10) ~= start then member = parked_behind(blocker, start) end
+  local began, until_us, last = member, math.huge, nil
+  for _ = 1, FLOWS_LOOKED_AT_MAX do
+    local held_until_us = flow_of(string.sub(member, 11, 18)).held_until_us
+    if not held_until_us then return member end
+    until_us, last = math.min(until_us, held_until_us), member
+    member = parked_behind(blocker, string.sub(member, 1, 18) .. '\255') or first
+    if member == began then break end
   end
-  if lent then rc('HDEL', K.lent, blocker) end
+  return nil, until_us, last
+end
+
+local function lend(blocker, lent)
+  local some = with_prefix(K.parked, blocker, 2)
+  if #some == 0 then
+    rc('ZREM', K.waits, blocker)
+    if lent then rc('HDEL', K.lent, blocker) end
+    return
+  end
+  local member, until_us, last = lane_to_lend(blocker, some[1], lent)
+  local turn = string.sub(member or last, 11, 18)
+  if not member then
+    lent_any = true
+    rc('HSET', K.lent, blocker, NONE .. turn .. struct.pack('>I7', now_us))
+    return waits_until(blocker, math.max(until_us, last_us + LOOK_US))
+  end
+  local lane = string.sub(member, 32)
+  rc('ZREM', K.parked, member)
+  local h = lane_read(lane)
+  open_add(lane, h)
+  lane_write(lane, h)
+  if #some > 1 then
+    lent_any = true
+    rc('HSET', K.lent, blocker, lane .. turn .. struct.pack('>I7', now_us))
+    rc('ZADD', K.waits, text(last_us + LOOK_US), blocker)
+  else
+    rc('ZREM', K.waits, blocker)
+    if lent then rc('HDEL', K.lent, blocker) end
+  end
+end
+
+-- What was lent and not taken is looked after, at twice the age each time: it goes home where its flow is held, or
+-- whoever else could go would wait for it.
+local function is_still_lent(blocker, lent)
+  local lane = string.sub(lent, 1, 8)
+  if lane == NONE then return false end
+  local h = lane_read(lane)
+  if not h or h.state ~= 'o' then return false end
+  if not flow_of(h.flow).held_until_us then
+    local age_us = now_us - struct.unpack('>I7', lent, 17)
+    rc('ZADD', K.waits, text(last_us + math.max(LOOK_US, age_us)), blocker)
+    return true
+  end
+  open_remove(lane, h)
+  parked_add(lane, h, blocker)
+  lane_write(lane, h)
+  rc('HSET', K.lent, blocker, NONE .. string.sub(lent, 9))
+  return false
 end
 
 -- The lane of an order key goes on with its next message.
@@ -76,24 +119,33 @@ local function lend_due()
   for _, blocker in ipairs(due) do
     local id = string.sub(blocker, 1, 1)
     local limit = LIMIT_OF[id]
+    local lent = limit and not limit.is_of_flow and lent_any and rc('HGET', K.lent, blocker)
     local opens_us = limit and opens_at(limit, blocker, 1)
-    if id == ORDER then go_on(blocker)
-    elseif opens_us and opens_us > last_us then rc('ZADD', K.waits, text(opens_us), blocker)
-    else lend(blocker) end
+    if id == ORDER then
+      go_on(blocker)
+    elseif not (lent and is_still_lent(blocker, lent)) then
+      if opens_us and opens_us > last_us then
+        rc('ZADD', K.waits, text(opens_us), blocker)
+        if limit.is_of_flow then flow_of(string.sub(blocker, 2)).held_until_us = opens_us end
+      elseif limit and limit.is_of_flow then
+        flow_goes_on(string.sub(blocker, 2))
+      else
+        lend(blocker, lent)
+      end
+    end
   end
 end
 
 -- The latest moment of the limits by key that do not let so many units pass, and its blocker; else the slot.
-local function refused(blockers, units)
+local function refused(flow, blockers, units)
   local slot_us, worst, worst_us = now_us, nil, nil
-  for i, limit in ipairs(KEYED) do
-    local opens_us = opens_at(limit, blockers[i], units)
-    if opens_us > last_us then
-      if not worst or opens_us > worst_us then worst, worst_us = blockers[i], opens_us end
-    else
-      slot_us = math.max(slot_us, opens_us)
-    end
+  local function ask(limit, blocker)
+    local opens_us = opens_at(limit, blocker, units)
+    if opens_us <= last_us then slot_us = math.max(slot_us, opens_us)
+    elseif not worst or opens_us > worst_us then worst, worst_us = blocker, opens_us end
   end
+  for i, limit in ipairs(OF_LANES) do ask(limit, blockers[i]) end
+  for _, limit in ipairs(OF_FLOWS) do ask(limit, limit.id .. flow) end
   return worst, worst_us or slot_us
 end
 
@@ -137,8 +189,12 @@ local function lane_goes_on(lane, h, more, blockers)
     lents_come_back(lane, blockers)
     return lane_drop(lane)
   end
-  local blocker, moment_us = refused(blockers, 1)
-  if blocker then
+  local blocker, moment_us = refused(h.flow, blockers, 1)
+  if blocker and LIMIT_OF[string.sub(blocker, 1, 1)].is_of_flow then
+    change_head(lane, h, place, ulid)
+    lents_come_back(lane, blockers)
+    flow_waits(h.flow, blocker, moment_us)
+  elseif blocker then
     open_remove(lane, h, more)
     h.place, h.ulid = place, ulid
     park(lane, h, blocker, moment_us, blockers)
@@ -159,6 +215,11 @@ while #taken < 3 * wanted do
   end
   if look_again then lend_due() end
   local first = choose()
+  -- Where nobody else has a turn, nobody rests.
+  if not first and resting_count > 0 then
+    flows_wake()
+    first = choose()
+  end
   if not first then
     code = 2
     break
@@ -168,12 +229,17 @@ while #taken < 3 * wanted do
   local record = rc('HGET', K.records, h.ulid)
   local keys, cost = keys_of(record)
   local blockers = blockers_of(keys)
-  local blocker, moment_us = refused(blockers, cost)
+  local blocker, moment_us = refused(flow, blockers, cost)
   if blocker then
     moved = moved + 1
-    open_remove(lane, h, more)
-    park(lane, h, blocker, moment_us, blockers)
-    lane_write(lane, h)
+    if LIMIT_OF[string.sub(blocker, 1, 1)].is_of_flow then
+      flow_waits(flow, blocker, moment_us)
+    else
+      open_remove(lane, h, more)
+      park(lane, h, blocker, moment_us, blockers)
+      lane_write(lane, h)
+      flow_refused(flow)
+    end
     if moved >= budget then break end
   else
     wide_us = wide(cost)
