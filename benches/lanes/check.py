@@ -19,16 +19,16 @@ def structure(rng):
         limits.append(Limit(bytes([number]), letter, per, a, b))
     return Structure(
         order_by=rng.choice(['', 'a', 'c']), fair_by=rng.choice(['', 'a', 'b']), levels=rng.choice([1, 1, 3]),
-        aging_ms=rng.choice([0, 50]), horizon_us=rng.choice([0, 50_000]), wrap=2 ** rng.choice([40, 42, 52]), limits=limits)
+        aging_ms=rng.choice([0, 50]), horizon_us=rng.choice([0, 50_000]), wrap=2 ** rng.choice([25, 28, 52]), limits=limits)
 
 
 class Run:
-    def __init__(self, redis, layout, seed):
+    def __init__(self, redis, layout, seed, structure_of=None, weights=None):
         self.rng = random.Random(seed)
         self.redis, self.scripts = redis, Scripts(redis, layout)
         redis('FLUSHALL')
-        self.s = structure(self.rng)
-        weights = {hash8('0'): 5000, hash8('1'): 300}
+        self.s = structure_of or structure(self.rng)
+        weights = {hash8('0'): 5000, hash8('1'): 300} if weights is None else weights
         for flow, weight in weights.items():
             redis('HSET', '{t}:weights', flow, weight)
         self.model = Model(self.s, weights)
@@ -59,8 +59,8 @@ class Run:
             self.model.enter(m, self.now_us)
             self.waiting[m.ulid] = m
 
-    def claim(self):
-        wanted = self.rng.choice([1, 2, 5, 20])
+    def claim(self, wanted=None):
+        wanted = wanted or self.rng.choice([1, 2, 5, 20])
         code, _, _, *rows = self.step('claim', wanted, 't' * 20, 99)
         got = [(rows[i], float(rows[i + 1])) for i in range(0, len(rows), 3)]
         virtual = self.model.virtual
@@ -116,7 +116,7 @@ class Run:
         for u in self.rng.sample(sorted(self.leased), min(len(self.leased), self.rng.randint(1, 6))):
             m = self.leased.pop(u)
             how = self.rng.choice(['done', 'done', 'retry'])
-            skip_us = self.now_us + 100_000 if how == 'retry' and self.rng.random() < 0.5 else None
+            skip_us = self.now_us + self.rng.choice([5_000, 100_000]) if how == 'retry' and self.rng.random() < 0.5 else None
             self.step('settle', u, how, 'inf' if skip_us is None else skip_us)
             self.model.settle(m, how, skip_us, self.now_us)
             m.begun = True

@@ -293,8 +293,40 @@ def measure_idle(redis, scale):
           [[f'{most / count:.0f}', calls, ' '.join(rest) or 'none', queue.used() - before]])
 
 
+LOOKUPS = {
+    'read the head of a lane (`HGET`)': "rc('HGET', KEYS[1], lane)",
+    'find the first of a lane in a sorted set (`ZRANGE BYLEX`)': "rc('ZRANGE', KEYS[2], '[' .. lane, '(' .. lane .. '\\255', 'BYLEX', 'LIMIT', 0, 1)",
+    'ask whether a member stands in a sorted set (`ZSCORE`)': "rc('ZSCORE', KEYS[3], lane .. lane .. lane .. 'xxxxxx')",
+    'ask two blockers for their time (`ZMSCORE`)': "rc('ZMSCORE', KEYS[3], lane .. '1', lane .. '2')",
+    'make the id of a lane (`sha1hex`, without a call)': "local h = redis.sha1hex(lane .. lane .. lane); "
+        "struct.pack('>I4I4', tonumber(string.sub(h, 1, 8), 16), tonumber(string.sub(h, 9, 16), 16))",
+}
+
+
+def measure_lookups(redis, scale):
+    """Without `heads` a lane is found by its members: what one such question costs."""
+    redis('FLUSHALL')
+    lanes = int(100_000 * scale)
+    queue = Queue(redis, 'split', Structure(order_by='a'), keys(lanes))
+    queue.fill(2 * lanes)
+    ids, rows = [hash8(str(n)) for n in range(0, lanes, max(1, lanes // 5000))], []
+    text = "local rc = redis.call for i = 1, #ARGV do local lane = ARGV[i] %s end return 1"
+    empty = None
+    for name, body in {'': '', **LOOKUPS}.items():
+        sha, found = redis('SCRIPT', 'LOAD', text % body), []
+        for _ in range(5):
+            redis('CONFIG', 'RESETSTAT')
+            redis('EVALSHA', sha, 3, '{t}:heads', '{t}:rest', '{t}:open', *ids)
+            found.append(redis.script_stats()[1] / len(ids))
+        if empty is None:
+            empty = statistics.median(found)
+        else:
+            rows.append([name, f'{statistics.median(found) - empty:.1f}'])
+    table('Questions to 100,000 lanes with two messages each', ['question', 'us'], rows)
+
+
 PARTS = {'bytes': measure_bytes, 'steps': measure_steps, 'single': measure_single, 'blocked': measure_blocked, 'flood': measure_flood,
-         'idle': measure_idle}
+         'idle': measure_idle, 'lookups': measure_lookups}
 
 
 def measure(redis, only, scale):

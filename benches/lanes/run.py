@@ -9,6 +9,7 @@ It starts a redis-server of its own. docs/lanes.md describes the index, docs/mea
 import argparse, time
 from check import check
 from redis_wire import LAYOUTS, Server
+from stories import tell
 
 
 def main():
@@ -16,7 +17,7 @@ def main():
     parser.add_argument('--check', action='store_true')
     parser.add_argument('--seed', type=int)
     parser.add_argument('--first', type=int, default=1)
-    parser.add_argument('--seconds', type=float, default=20)
+    parser.add_argument('--seconds', type=float, default=15)
     parser.add_argument('--only', default='')
     parser.add_argument('--scale', type=float, default=1)
     args = parser.parse_args()
@@ -24,15 +25,15 @@ def main():
         if not args.check:
             from measure import measure
             return measure(redis, args.only.split(',') if args.only else None, args.scale)
+        steps, queues, stories = 0, 0, tell(redis, LAYOUTS[0])
         seed, ended = args.seed or args.first, time.monotonic() + args.seconds
-        steps = queues = 0
         while time.monotonic() < ended:
             steps += check(redis, LAYOUTS[seed % len(LAYOUTS)], seed, 250)
             queues += 1
             if args.seed:
                 break
             seed += 1
-        print(f'{steps} steps in {queues} queues: the scripts chose what the model chose')
+        print(f'{stories} stories, and {steps} steps in {queues} queues: the scripts chose what the model chose')
 
 
 if __name__ == '__main__':
