@@ -53,6 +53,17 @@ class Run:
             self.model.enter(m, self.now_us)
             self.waiting[m.ulid] = m
 
+    def schedule(self):
+        """Some for later, and now and then more at one instant than a claim brings in."""
+        many = self.rng.random() < 0.1 and self.s.order_by
+        due_ms = self.now_us // 1000 + self.rng.choice([0, 1, 30])
+        for _ in range(90 if many else 4):
+            m = self.new()
+            m.due_ms = due_ms
+            self.step('schedule', m.ulid, m.record(), due_ms, '0')
+            self.model.due_later.append((due_ms, m.ulid, m))
+            self.waiting[m.ulid] = m
+
     def enter_again(self):
         for m in [self.later.pop(u) for u in list(self.later)[:3]]:
             self.step('enter', m.ulid, m.record(), '1')
@@ -69,8 +80,7 @@ class Run:
         assert all(abs(a - b) < 0.01 for (_, a), (_, b) in zip(got, taken)), f'other slots: {got} instead of {taken}'
         assert code == expected, f'code {code} instead of {expected}'
         for u, slot_us in got:
-            m = self.waiting.pop(u)
-            self.leased[u] = m
+            m = self.leased[u] = self.waiting.pop(u)
             self.promised(m, slot_us)
         if code == 2:
             self.nothing_left()
@@ -80,6 +90,10 @@ class Run:
         order = message.key(self.s.order_by)
         others = [m for m in self.leased.values() if m is not message and m.key(self.s.order_by) == order != NONE]
         assert not others, f'two messages of an order key at once: {message} {others}'
+        if order != NONE and not message.begun:
+            older = [m for m in self.waiting.values() if m.key(self.s.order_by) == order and not m.begun
+                     and m.due_ms <= self.now_us // 1000 and m.place < message.place]
+            assert not older, f'{message} overtakes {older}'
         self.slots.append((slot_us, message))
         for limit in self.s.limits:
             mine = [(at, m) for at, m in self.slots if m.key(limit.per) == message.key(limit.per)]
@@ -137,7 +151,8 @@ class Run:
         return any(limit.kind == 'r' for limit in self.s.limits)
 
     def cancel(self):
-        pool = {**self.waiting, **self.later}
+        later = {u for _, u, _ in self.model.due_later}
+        pool = {u: m for u, m in {**self.waiting, **self.later}.items() if u not in later}
         for u in self.rng.sample(sorted(pool), min(len(pool), self.rng.randint(1, 3))):
             m = pool[u]
             self.waiting.pop(u, None)
@@ -174,6 +189,7 @@ class Run:
 
     def drain(self):
         """Nothing is left of a queue that everything has left, once its periods are over."""
+        self.redis('DEL', '{t}:due')
         for m in list(self.waiting.values()) + list(self.later.values()):
             self.step('cancel', m.ulid, '1' if m.begun else '0')
         for u in list(self.leased):
@@ -188,8 +204,8 @@ class Run:
     def all(self, steps):
         for _ in range(steps):
             act = self.rng.choices(
-                [self.enter, self.claim, self.settle, self.back, self.cancel, self.enter_again, self.audit],
-                [30, 30, 15, 4, 6, 6, 3])[0]
+                [self.enter, self.claim, self.settle, self.back, self.cancel, self.enter_again, self.schedule, self.audit],
+                [30, 30, 15, 4, 6, 6, 3, 3])[0]
             act()
             self.now_us += self.rng.choice([0, 0, 100, 5_000, 40_000])
             if any(l.kind == 'q' and l.b * MINUTE_US <= self.now_us for l in self.s.limits):

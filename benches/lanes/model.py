@@ -30,6 +30,7 @@ class Model:
         self.arrivals, self.used, self.flight = {}, {}, {}
         self.waits, self.lent = {}, {}
         self.leased = {}
+        self.due_later = []       # that wait outside of the index: due time, ulid, message
 
     # Keys.
     def keyed(self):
@@ -388,11 +389,21 @@ class Model:
         if not self.is_lent(worst[1]):
             self.waits[worst[1]] = worst[0]
 
+    def promote(self, now_us, most):
+        self.due_later.sort(key=lambda each: each[:2])
+        due = [each for each in self.due_later if each[0] <= now_us // 1000][:most]
+        for each in due:
+            self.due_later.remove(each)
+            self.enter(each[2], now_us)
+        more = due and self.due_later and self.due_later[0][0] <= now_us // 1000
+        return self.due_later[0][0] if more else None
+
     def claim(self, wanted, now_us):
         quotas = [limit.b * MINUTE_US - 1 for limit in self.s.limits if limit.kind == 'q']
         last_us = min([now_us + self.s.horizon_us] + quotas)
-        budget, taken, code = 64 + wanted, [], 0
+        budget, taken, code = 32 + wanted, [], 0
         self.refusals, self.returns = {}, {}
+        not_from_ms = self.promote(now_us, budget) if self.s.order_by else None
         moved = self.due(now_us, last_us, budget)
         while len(taken) < wanted:
             if self.wide(1, now_us) > last_us:
@@ -409,6 +420,9 @@ class Model:
                 code = 2
                 break
             message = lane.head
+            if not_from_ms and lane.is_ordered and not message.begun and message.due_ms >= not_from_ms:
+                code = 4
+                break
             slot_us, worst = self.refused(message, message.cost, now_us, last_us)
             if worst:
                 moved += 1

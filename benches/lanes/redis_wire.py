@@ -3,7 +3,7 @@ import os, re, socket, subprocess, tempfile, time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 KEYS = ['meta', 'records', 'states', 'leased', 'held', 'heads', 'rest', 'open', 'parked', 'waits', 'lent', 'tags', 'weights',
-        'arrivals', 'used', 'flight', 'ready'] + [f'turns_{i}' for i in range(10)] + [f'rest_{i}' for i in range(16)]
+        'arrivals', 'used', 'flight', 'due', 'ready'] + [f'turns_{i}' for i in range(10)] + [f'rest_{i}' for i in range(16)]
 LAYOUTS = ['split', 'all', 'binary', 'buckets']
 
 

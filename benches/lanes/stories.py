@@ -144,7 +144,44 @@ def newcomer(redis, layout):
     story.drain()
 
 
-STORIES = [stall_of_a_cancelled_head, order_through_a_lost_lease, shares, debt, newcomer]
+def due_at_one_instant(redis, layout):
+    """More is due than one claim brings in: nothing of a key overtakes what is due still."""
+    story = Story(redis, layout, Structure(order_by='a'))
+    due_ms = story.now_us // 1000
+    for n in range(200):
+        story.number += 1
+        # The ids are not in the order of acceptance, and ids decide what is promoted first.
+        m = Message(ulid(due_ms, (n * 7919) % 1009), 0, due_ms, story.number, 1, {'a': str(n % 3)})
+        story.step('schedule', m.ulid, m.record(), due_ms, '0')
+        story.model.due_later.append((due_ms, m.ulid, m))
+        story.waiting[m.ulid] = m
+    taken, claims = {'0': [], '1': [], '2': []}, 0
+    while sum(map(len, taken.values())) < 200:
+        claims += 1
+        assert claims < 300, 'claims that take nothing'
+        for m in story.take(5):
+            taken[m.labels['a']].append(m.sequence)
+            story.end(m)
+    assert all(sequences == sorted(sequences) for sequences in taken.values()), taken
+    story.drain()
+
+
+def worked_example(redis, layout):
+    """The example of docs/lanes.md: weights 2:1:1, two levels, no aging."""
+    names = sorted((f'tenant {n}' for n in range(3)), key=hash8)
+    a, b, c = names[0], names[1], names[2]
+    story = Story(redis, layout, Structure(fair_by='t', levels=3), {hash8(a): 2000})
+    put = {label: story.put({'t': tenant}, level) for label, tenant, level in [
+        ('a1', a, 0), ('a2', a, 0), ('a3', a, 0), ('b1', b, 0), ('b2', b, 0), ('c1', c, 0), ('B1', b, 1)]}
+    taken = [m for _ in range(7) for m in story.take()]
+    assert taken == [put[label] for label in ['B1', 'a1', 'c1', 'a2', 'a3', 'b1', 'b2']], taken
+    assert story.model.virtual == 2_000_000
+    for m in taken:
+        story.end(m)
+    story.drain()
+
+
+STORIES = [worked_example, due_at_one_instant, stall_of_a_cancelled_head, order_through_a_lost_lease, shares, debt, newcomer]
 
 
 def tell(redis, layout):

@@ -34,11 +34,18 @@ local function flow_of(flow)
   return f
 end
 
+-- Another of its lanes may be its first one at this level; its turn stays.
+local function lane_changes(flow, level)
+  local first = firsts[level]
+  if first and first.flow == flow then first.lane = nil end
+end
+
 -- A lane of it has opened at this level.
 local function flow_opens(flow, level)
-  firsts[level] = nil
+  lane_changes(flow, level)
   local f = flow_of(flow)
   if f.at[level] or f.held_until_us then return end
+  firsts[level] = nil
   if f.standing == 0 and not (f.tag and ahead(f.tag) < WRAP / 2) then f.tag = virtual end
   if f.is_kept then
     rc('ZREM', K.tags, flow)

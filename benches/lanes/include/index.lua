@@ -36,10 +36,15 @@ end
 local function open_remove(lane, h, more)
   rc('ZREM', K.open, open_member(lane, h))
   if more == nil then more = #with_prefix(K.open, string.char(h.level) .. h.flow, 1) > 0 end
-  if more then firsts[h.level] = nil else flow_closes(h.flow, h.level) end
+  if not more then return flow_closes(h.flow, h.level) end
+  lane_changes(h.flow, h.level)
 end
 
+local known_waits = {}
+
 local function waits_until(blocker, moment_us)
+  if known_waits[blocker] == moment_us then return end
+  known_waits[blocker] = moment_us
   rc('ZADD', K.waits, text(moment_us), blocker)
   if moment_us <= last_us then look_again = true end
 end
@@ -121,7 +126,7 @@ local function change_head(lane, h, place, ulid)
   rc('ZREM', key, member(lane, h))
   h.place, h.ulid = place, ulid
   rc('ZADD', key, 0, member(lane, h))
-  if h.state == 'o' then firsts[h.level] = nil end
+  if h.state == 'o' then lane_changes(h.flow, h.level) end
 end
 
 -- A message that is ready enters its lane.

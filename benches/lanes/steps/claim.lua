@@ -3,9 +3,9 @@
 -- include: settings record lanes flows limits index
 --
 -- Returns: why it ended (0 as many as wanted, 1 a limit of the queue, 2 nothing is open, 3 so much was moved that it has to
--- be asked again), when to ask again, us, or 'inf', how many lanes were moved, then ulid, slot and record of each message.
+-- be asked again, 4 of an order key something older may be due still, ask again), when to ask again, us, or 'inf', how many lanes were moved, then ulid, slot and record of each message.
 local wanted, token, deadline_ms = tonumber(ARGV[ROW]), ARGV[ROW + 1], ARGV[ROW + 2]
-local budget, moved = 64 + wanted, 0
+local budget, moved = 32 + wanted, 0
 local taken, states, leases, held = {}, {}, {}, {}
 
 -- From which level on a blocker looks for the lane that it lends: the highest, with aging that with the least due time
@@ -117,6 +117,7 @@ local function lend_due()
   local due = rc('ZRANGE', K.waits, '-inf', text(last_us), 'BYSCORE', 'LIMIT', 0, budget - moved)
   moved = moved + #due
   for _, blocker in ipairs(due) do
+    known_waits[blocker] = nil
     local id = string.sub(blocker, 1, 1)
     local limit = LIMIT_OF[id]
     local lent = limit and not limit.is_of_flow and lent_any and rc('HGET', K.lent, blocker)
@@ -205,7 +206,24 @@ local function lane_goes_on(lane, h, more, blockers)
   lane_write(lane, h)
 end
 
+-- With order by key, what is due comes first: behind it nothing of its key may start. Returns the due time from which on heads
+-- may not be taken yet, because not all that is due has come in.
+local function promote()
+  if order_by == '' then return nil end
+  local now_ms = math.floor(now_us / 1000)
+  local due = rc('ZRANGE', K.due, '-inf', now_ms, 'BYSCORE', 'LIMIT', 0, budget)
+  for _, member in ipairs(due) do
+    local ulid = string.sub(member, 1, 26)
+    enter(ulid, rc('HGET', K.records, ulid), string.sub(member, 27) == '1')
+  end
+  if #due == 0 then return nil end
+  rc('ZREMRANGEBYRANK', K.due, 0, #due - 1)
+  local head_ms = tonumber(rc('ZRANGE', K.due, 0, 0, 'WITHSCORES')[2])
+  return head_ms and head_ms <= now_ms and head_ms or nil
+end
+
 local code, again_us = 0, math.huge
+local not_from_ms = promote()
 lend_due()
 while #taken < 3 * wanted do
   local wide_us = wide(1)
@@ -226,6 +244,10 @@ while #taken < 3 * wanted do
   end
   local lane, level, flow, more = first.lane, first.level, first.flow, first.more
   local h = lane_read(lane)
+  if not_from_ms and h.is_ordered and string.byte(h.place) >= 128 and due_of_place(h.place) >= not_from_ms then
+    code, again_us = 4, now_us
+    break
+  end
   local record = rc('HGET', K.records, h.ulid)
   local keys, cost = keys_of(record)
   local blockers = blockers_of(keys)
@@ -256,7 +278,7 @@ if moved >= budget then code = 3 end
 if code == 2 then again_us = number(rc('ZRANGE', K.waits, 0, 0, 'WITHSCORES')[2]) or math.huge end
 
 limits_write()
-local most = 2 * (64 + wanted)
+local most = 2 * budget
 limits_prune(most)
 flows_end(most, code == 2)
 for from = 1, #states, 1000 do
