@@ -117,8 +117,10 @@ class Run:
             # Behind a message that does not fit into a quota others wait, and so they do behind its blocker.
             if lane.holder or any(l.kind == 'q' and l.per for l in self.s.limits):
                 continue
-            # What was refused again and again in one call waits a little longer.
-            if lane.blocker and model.waits[lane.blocker] <= last_us + 60_000:
+            # A blocker that looks again at lanes refused or flows held waits 50 ms, or as long as it has waited.
+            _, _, since_us = model.lent.get(lane.blocker, (None, None, 0))
+            age_us = self.now_us - since_us if since_us else 0
+            if lane.blocker and model.waits[lane.blocker] <= last_us + max(50_000, age_us):
                 continue
             slot_us, worst = model.refused(lane.first(), 1, self.now_us, last_us)
             assert worst or self.blocked_beside(lane, last_us), f'{lane.first()} could start'
@@ -165,9 +167,9 @@ class Run:
         """What is stored agrees with the model, structure by structure."""
         read, model = self.redis, self.model
         lanes = model.lanes.values()
-        opened = {m[22:] for m in read('ZRANGE', '{t}:open', 0, -1)}
+        opened = {m[19:] for m in read('ZRANGE', '{t}:open', 0, -1)}
         assert opened == {lane.key for lane in lanes if lane.is_open}, 'open'
-        parked = {(m[31:], m[:9]) for m in read('ZRANGE', '{t}:parked', 0, -1)}
+        parked = {(m[28:], m[:9]) for m in read('ZRANGE', '{t}:parked', 0, -1)}
         assert parked == {(lane.key, lane.blocker) for lane in lanes if lane.blocker}, 'parked'
         assert set(read('HKEYS', '{t}:heads')) >= {lane.key for lane in lanes}, 'heads'
         lent = {lane for _, lane in self.pairs(read('HGETALL', '{t}:lent')) if lane[:8] != NONE}

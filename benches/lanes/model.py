@@ -139,7 +139,7 @@ class Model:
         if not self.parked(blocker):
             self.lent.pop(blocker, None)
             return
-        self.lent[blocker] = (None,) + self.lent[blocker][1:]
+        self.lent[blocker] = (None, self.lent[blocker][1], 0)
         opens_us = self.opens_at(self.limit(blocker), blocker, 1, now_us)
         if is_refused:
             self.returns[blocker] = self.returns.get(blocker, 0) + 1
@@ -155,7 +155,7 @@ class Model:
     def is_lent(self, blocker):
         return self.lent.get(blocker, (None,))[0] is not None
 
-    def stand(self, lane):
+    def stand(self, lane, now_us):
         found = []
         for blocker in self.blockers(lane.head):
             if blocker in self.waits:
@@ -163,6 +163,9 @@ class Model:
         if found:
             latest = max(at for at, _ in found)
             lane.blocker = next(blocker for at, blocker in found if at == latest)
+            lent = self.lent.get(lane.blocker, (None, None, 0))
+            if lent[0] is None and lent[2] and self.held_until(self.flow(lane.head)) is None:
+                self.waits[lane.blocker] = now_us
         else:
             self.open(lane)
 
@@ -194,12 +197,12 @@ class Model:
         if lane.holder is message:
             lane.holder = lane.skip_us = None
             lane.head = message
-            self.stand(lane)
+            self.stand(lane, now_us)
         elif lane.holder or lane.free_us is not None:
             lane.more = True
         elif lane.head is None:
             lane.head = message
-            self.stand(lane)
+            self.stand(lane, now_us)
         else:
             lane.more = True
             if message.place > lane.head.place:
@@ -207,7 +210,7 @@ class Model:
             if is_ordered:
                 self.leave(lane, now_us)
                 lane.head = message
-                self.stand(lane)
+                self.stand(lane, now_us)
             else:
                 lane.head = message
 
@@ -228,7 +231,7 @@ class Model:
                 self.leave(lane, now_us)
                 lane.head = lane.first()
                 if lane.head:
-                    self.stand(lane)
+                    self.stand(lane, now_us)
                 else:
                     self.drop(lane)
         return 1
@@ -307,9 +310,10 @@ class Model:
         looked_at = (turns[at:] + turns[:at])[:8]
         free = [turn for turn in looked_at if self.held_until(turn[1]) is None]
         if not free:
-            self.lent[blocker] = (None, looked_at[-1][1], now_us)
+            since_us = lent[2] if lent and lent[0] is None and lent[2] else now_us
+            self.lent[blocker] = (None, looked_at[-1][1], since_us)
             until_us = min(self.held_until(turn[1]) for turn in looked_at)
-            self.waits[blocker] = max(until_us, last_us + LOOK_US)
+            self.waits[blocker] = max(last_us + LOOK_US, min(until_us, last_us + now_us - since_us))
             return
         lane = flows[free[0]]
         self.open(lane)
@@ -330,7 +334,7 @@ class Model:
             return True
         self.close(lane)
         lane.blocker = blocker
-        self.lent[blocker] = (None,) + lent[1:]
+        self.lent[blocker] = (None, lent[1], 0)
         return False
 
     def due(self, now_us, last_us, most):
@@ -349,7 +353,7 @@ class Model:
                 lane.more = True
                 lane.head = lane.first()
                 if lane.head:
-                    self.stand(lane)
+                    self.stand(lane, now_us)
                 else:
                     self.drop(lane)
             elif self.is_still_lent(blocker, now_us, last_us):

@@ -6,7 +6,8 @@
 
 It starts a redis-server of its own. docs/lanes.md describes the index, docs/measurements.md what came out.
 """
-import argparse, time
+import argparse, sys, time
+sys.dont_write_bytecode = True
 from check import check
 from redis_wire import LAYOUTS, Server
 from stories import tell

@@ -150,7 +150,7 @@ end
 local function first_lane(first)
   if first.lane then return end
   local members = with_prefix(K.open, string.char(first.level) .. first.flow, 2)
-  first.place, first.lane, first.more = string.sub(members[1], 10, 22), string.sub(members[1], 23), #members > 1
+  first.place, first.lane, first.more = string.sub(members[1], 10, 19), string.sub(members[1], 20), #members > 1
 end
 
 -- The message whose turn it is, by the rule of order; nil: no lane is open.

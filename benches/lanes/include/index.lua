@@ -1,9 +1,9 @@
 -- Where lanes stand: `open`, or `parked` behind the blocker that holds them.
 --
--- open: level u8 | flow 8 | place 13 | lane 8. parked: blocker 9 | 9 - level u8 | flow 8 | place 13 | lane 8. Both sorted sets of
+-- open: level u8 | flow 8 | place 10 | lane 8. parked: blocker 9 | 9 - level u8 | flow 8 | place 10 | lane 8. Both sorted sets of
 -- equal scores. `waits`: sorted set, blocker by the moment at which it lets a unit pass, us; infinite: an event opens it.
 -- `lent`: hash, blocker → lane 8 (zeros: none) | flow 8 | since when, us, u56: the lane that it has let go to `open` before it
--- lets go the next, and whose turn it was.
+-- lets go the next, and whose turn it was. Without a lane: since when it has a unit and all its flows are held, or zero.
 --
 -- A blocker stands in `waits` if it has parked lanes, and only then; while a lane is lent it is looked after there. The
 -- blocker of a flow that is held stands there too. The blocker of an order key is byte zero and lane: it stands there when
@@ -49,13 +49,16 @@ local function waits_until(blocker, moment_us)
   if moment_us <= last_us then look_again = true end
 end
 
+-- The entry of a blocker that has lent nothing, and remembers whose turn it was.
+local function lent_none(lent) return NONE .. string.sub(lent, 9, 16) .. '\0\0\0\0\0\0\0' end
+
 -- A lane that this blocker had lent is open no more: it may lend another one when it has a unit.
 local function comes_back(blocker, lent, is_refused)
   if #with_prefix(K.parked, blocker, 1) == 0 then
     rc('HDEL', K.lent, blocker)
     return
   end
-  rc('HSET', K.lent, blocker, NONE .. string.sub(lent, 9))
+  rc('HSET', K.lent, blocker, lent_none(lent))
   local limit = LIMIT_OF[string.sub(blocker, 1, 1)]
   local opens_us = limit and opens_at(limit, blocker, 1) or now_us
   if is_refused then
@@ -109,7 +112,14 @@ local function stand(lane, h, blockers)
       if until_us and (not worst or until_us > worst_us) then worst, worst_us = blocker, until_us end
     end
   end
-  if worst then parked_add(lane, h, worst) else open_add(lane, h) end
+  if not worst then return open_add(lane, h) end
+  parked_add(lane, h, worst)
+  -- It has a unit, and waits only because the flows of all its lanes are held: not that of this one.
+  local lent = lent_any and rc('HGET', K.lent, worst)
+  if lent and string.sub(lent, 1, 8) == NONE and struct.unpack('>I7', lent, 17) > 0
+    and not flow_of(h.flow).held_until_us then
+    waits_until(worst, now_us)
+  end
 end
 
 -- A lane in `open` or `parked` stands nowhere from here on.

@@ -1,13 +1,13 @@
 -- Layout "all": `rest` has every message of a lane, the head too; `heads` says where the lane stands, with the
 -- ulid only where order needs it (a message that has begun is the head whatever stands before it).
-local NO_BLOCKER, NO_PLACE = NONE .. '\0', NONE .. '\0\0\0\0\0'
+local NO_BLOCKER, NO_PLACE = NONE .. '\0', NONE .. '\0\0'
 
 local function lane_read(lane)
   local raw = rc('HGET', K.heads, lane)
   if not raw then return nil end
-  local state, is_ordered, more, level, flow, blocker, place = struct.unpack('>c1BBBc8c9c13', raw)
-  local ulid = string.sub(raw, 35)
-  if ulid == '' then ulid = string.sub(with_prefix(K.rest, lane, 1)[1] or '', 22) end
+  local state, is_ordered, more, level, flow, blocker, place = struct.unpack('>c1BBBc8c9c10', raw)
+  local ulid = string.sub(raw, 32)
+  if ulid == '' then ulid = string.sub(with_prefix(K.rest, lane, 1)[1] or '', 19) end
   return {
     state = state, is_ordered = is_ordered == 1, more = more == 1, level = level, flow = flow, blocker = blocker,
     place = place, ulid = ulid,
@@ -15,7 +15,7 @@ local function lane_read(lane)
 end
 
 local function lane_write(lane, h)
-  rc('HSET', K.heads, lane, struct.pack('>c1BBBc8c9c13', h.state, h.is_ordered and 1 or 0, h.more and 1 or 0, h.level,
+  rc('HSET', K.heads, lane, struct.pack('>c1BBBc8c9c10', h.state, h.is_ordered and 1 or 0, h.more and 1 or 0, h.level,
     h.flow, h.blocker or NO_BLOCKER, h.place or NO_PLACE) .. (h.is_ordered and h.ulid or ''))
 end
 
@@ -31,5 +31,5 @@ local function head_steps_back() end
 local function rest_first(lane)
   local member = with_prefix(K.rest, lane, 1)[1]
   if not member then return nil end
-  return string.sub(member, 9, 21), string.sub(member, 22)
+  return string.sub(member, 9, 18), string.sub(member, 19)
 end

@@ -2,7 +2,7 @@
 -- the messages behind the heads.
 --
 -- heads: state c1 (o open, p parked, b busy, f free to go on) | is one of order u8 | whether others wait behind u8 | level u8
--- | flow 8 | blocker 9 | place 13 | ulid 16. rest: lane 8 | place 13 | ulid 16.
+-- | flow 8 | blocker 9 | place 10 | ulid 16. rest: lane 8 | place 10 | ulid 16.
 -- A ULID of 26 characters in 16 bytes: ten characters in six bytes, then twice eight in five.
 local DIGITS = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
 local VALUE = {}
@@ -28,12 +28,12 @@ local function unbinary(bytes)
   local first, middle, last = struct.unpack('>I6I5I5', bytes)
   return digits(first, 10) .. digits(middle, 8) .. digits(last, 8)
 end
-local NO_BLOCKER, NO_PLACE = NONE .. '\0', NONE .. '\0\0\0\0\0'
+local NO_BLOCKER, NO_PLACE = NONE .. '\0', NONE .. '\0\0'
 
 local function lane_read(lane)
   local raw = rc('HGET', K.heads, lane)
   if not raw then return nil end
-  local state, is_ordered, more, level, flow, blocker, place, ulid = struct.unpack('>c1BBBc8c9c13c16', raw)
+  local state, is_ordered, more, level, flow, blocker, place, ulid = struct.unpack('>c1BBBc8c9c10c16', raw)
   return {
     state = state, is_ordered = is_ordered == 1, more = more == 1, level = level, flow = flow, blocker = blocker,
     place = place, ulid = unbinary(ulid),
@@ -41,7 +41,7 @@ local function lane_read(lane)
 end
 
 local function lane_write(lane, h)
-  rc('HSET', K.heads, lane, struct.pack('>c1BBBc8c9c13c16', h.state, h.is_ordered and 1 or 0, h.more and 1 or 0, h.level,
+  rc('HSET', K.heads, lane, struct.pack('>c1BBBc8c9c10c16', h.state, h.is_ordered and 1 or 0, h.more and 1 or 0, h.level,
     h.flow, h.blocker or NO_BLOCKER, h.place or NO_PLACE, binary(h.ulid)))
 end
 
@@ -62,5 +62,5 @@ local function rest_first(lane)
   local member = with_prefix(K.rest, lane, 1)[1]
   if not member then return nil end
   rc('ZREM', K.rest, member)
-  return string.sub(member, 9, 21), unbinary(string.sub(member, 22))
+  return string.sub(member, 9, 18), unbinary(string.sub(member, 19))
 end

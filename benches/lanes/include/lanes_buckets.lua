@@ -2,15 +2,15 @@
 -- the messages behind the heads.
 --
 -- heads: state c1 (o open, p parked, b busy, f free to go on) | is one of order u8 | whether others wait behind u8 | level u8
--- | flow 8 | blocker 9 | place 13 | ulid 26. rest: lane 8 | place 13 | ulid 26.
+-- | flow 8 | blocker 9 | place 10 | ulid 26. rest: lane 8 | place 10 | ulid 26.
 local RESTS = { [0] = K.rest_0, K.rest_1, K.rest_2, K.rest_3, K.rest_4, K.rest_5, K.rest_6, K.rest_7, K.rest_8, K.rest_9, K.rest_10, K.rest_11, K.rest_12, K.rest_13, K.rest_14, K.rest_15 }
 local function REST(lane) return RESTS[string.byte(lane) % 16] end
-local NO_BLOCKER, NO_PLACE = NONE .. '\0', NONE .. '\0\0\0\0\0'
+local NO_BLOCKER, NO_PLACE = NONE .. '\0', NONE .. '\0\0'
 
 local function lane_read(lane)
   local raw = rc('HGET', K.heads, lane)
   if not raw then return nil end
-  local state, is_ordered, more, level, flow, blocker, place, ulid = struct.unpack('>c1BBBc8c9c13c26', raw)
+  local state, is_ordered, more, level, flow, blocker, place, ulid = struct.unpack('>c1BBBc8c9c10c26', raw)
   return {
     state = state, is_ordered = is_ordered == 1, more = more == 1, level = level, flow = flow, blocker = blocker,
     place = place, ulid = ulid,
@@ -18,7 +18,7 @@ local function lane_read(lane)
 end
 
 local function lane_write(lane, h)
-  rc('HSET', K.heads, lane, struct.pack('>c1BBBc8c9c13c26', h.state, h.is_ordered and 1 or 0, h.more and 1 or 0, h.level,
+  rc('HSET', K.heads, lane, struct.pack('>c1BBBc8c9c10c26', h.state, h.is_ordered and 1 or 0, h.more and 1 or 0, h.level,
     h.flow, h.blocker or NO_BLOCKER, h.place or NO_PLACE, h.ulid))
 end
 
@@ -39,5 +39,5 @@ local function rest_first(lane)
   local member = with_prefix(REST(lane), lane, 1)[1]
   if not member then return nil end
   rc('ZREM', REST(lane), member)
-  return string.sub(member, 9, 21), string.sub(member, 22)
+  return string.sub(member, 9, 18), string.sub(member, 19)
 end

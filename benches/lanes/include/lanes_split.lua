@@ -2,13 +2,13 @@
 -- the messages behind the heads.
 --
 -- heads: state c1 (o open, p parked, b busy, f free to go on) | is one of order u8 | whether others wait behind u8 | level u8
--- | flow 8 | blocker 9 | place 13 | ulid 26. rest: lane 8 | place 13 | ulid 26.
-local NO_BLOCKER, NO_PLACE = NONE .. '\0', NONE .. '\0\0\0\0\0'
+-- | flow 8 | blocker 9 | place 10 | ulid 26. rest: lane 8 | place 10 | ulid 26.
+local NO_BLOCKER, NO_PLACE = NONE .. '\0', NONE .. '\0\0'
 
 local function lane_read(lane)
   local raw = rc('HGET', K.heads, lane)
   if not raw then return nil end
-  local state, is_ordered, more, level, flow, blocker, place, ulid = struct.unpack('>c1BBBc8c9c13c26', raw)
+  local state, is_ordered, more, level, flow, blocker, place, ulid = struct.unpack('>c1BBBc8c9c10c26', raw)
   return {
     state = state, is_ordered = is_ordered == 1, more = more == 1, level = level, flow = flow, blocker = blocker,
     place = place, ulid = ulid,
@@ -16,7 +16,7 @@ local function lane_read(lane)
 end
 
 local function lane_write(lane, h)
-  rc('HSET', K.heads, lane, struct.pack('>c1BBBc8c9c13c26', h.state, h.is_ordered and 1 or 0, h.more and 1 or 0, h.level,
+  rc('HSET', K.heads, lane, struct.pack('>c1BBBc8c9c10c26', h.state, h.is_ordered and 1 or 0, h.more and 1 or 0, h.level,
     h.flow, h.blocker or NO_BLOCKER, h.place or NO_PLACE, h.ulid))
 end
 
@@ -37,5 +37,5 @@ local function rest_first(lane)
   local member = with_prefix(K.rest, lane, 1)[1]
   if not member then return nil end
   rc('ZREM', K.rest, member)
-  return string.sub(member, 9, 21), string.sub(member, 22)
+  return string.sub(member, 9, 18), string.sub(member, 19)
 end
