@@ -194,7 +194,9 @@ class Model:
         key, is_ordered = self.lane_key(message)
         lane = self.lanes.setdefault(key, Lane(key, is_ordered))
         lane.messages.append(message)
-        if lane.holder is message:
+        if lane.holder is message and not message.begun and lane.more:
+            self.free(lane, now_us)
+        elif lane.holder is message:
             lane.holder = lane.skip_us = None
             lane.head = message
             self.stand(lane, now_us)

@@ -74,6 +74,25 @@ def order_through_a_lost_lease(redis, layout):
     story.drain()
 
 
+def order_of_what_is_given_back(redis, layout):
+    """Nothing of it has left: what came meanwhile with an earlier place goes first."""
+    story = Story(redis, layout, Structure(order_by='a'))
+    head = story.put({'a': '1'})
+    assert story.take() == [head]
+    story.now_us -= 5000
+    earlier = story.put({'a': '1'})
+    story.now_us += 5000
+    story.leased.pop(head.ulid)
+    story.step('back', head.ulid, '0')
+    story.model.back(head, story.now_us)
+    story.waiting[head.ulid] = head
+    assert story.take(2) == [earlier]
+    story.end(earlier)
+    assert story.take(2) == [head]
+    story.end(head)
+    story.drain()
+
+
 def shares(redis, layout):
     """Weights 5:3:2; tags go round a small circle meanwhile, and those of idle flows go."""
     weights = {'5': 5000, '3': 3000, '2': 2000}
@@ -181,7 +200,7 @@ def worked_example(redis, layout):
     story.drain()
 
 
-STORIES = [worked_example, due_at_one_instant, stall_of_a_cancelled_head, order_through_a_lost_lease, shares, debt, newcomer]
+STORIES = [worked_example, due_at_one_instant, stall_of_a_cancelled_head, order_through_a_lost_lease, order_of_what_is_given_back, shares, debt, newcomer]
 
 
 def tell(redis, layout):

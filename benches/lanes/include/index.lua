@@ -139,12 +139,29 @@ local function change_head(lane, h, place, ulid)
   if h.state == 'o' then lane_changes(h.flow, h.level) end
 end
 
+-- The lane of an order key may go on: the next claim finds it.
+local function lane_frees(lane, h)
+  if not h.more then
+    -- Or the moment at which its holder would have been skipped would skip another one.
+    rc('ZREM', K.waits, ORDER .. lane)
+    return lane_drop(lane)
+  end
+  h.state = 'f'
+  lane_write(lane, h)
+  rc('ZADD', K.waits, text(now_us), ORDER .. lane)
+end
+
 -- A message that is ready enters its lane.
 local function enter(ulid, record, has_begun)
   local keys = keys_of(record)
   local lane, is_ordered, level, flow = lane_of(record, keys)
   local place, h = place_of(record, has_begun), lane_read(lane)
   local is_holder = h and h.state == 'b' and h.ulid == ulid
+  if is_holder and not has_begun and h.more then
+    -- Nothing of it has left, so what came meanwhile with an earlier place goes first.
+    rest_add(lane, place, ulid)
+    return lane_frees(lane, h)
+  end
   if not h or is_holder then
     h = { is_ordered = is_ordered, more = h ~= nil and h.more, level = level, flow = flow, place = place, ulid = ulid }
     if is_holder then rc('ZREM', K.waits, ORDER .. lane) end
@@ -172,16 +189,4 @@ local function enter(ulid, record, has_begun)
     change_head(lane, h, place, ulid)
   end
   lane_write(lane, h)
-end
-
--- The lane of an order key may go on: the next claim finds it.
-local function lane_frees(lane, h)
-  if not h.more then
-    -- Or the moment at which its holder would have been skipped would skip another one.
-    rc('ZREM', K.waits, ORDER .. lane)
-    return lane_drop(lane)
-  end
-  h.state = 'f'
-  lane_write(lane, h)
-  rc('ZADD', K.waits, text(now_us), ORDER .. lane)
 end
