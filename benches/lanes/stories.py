@@ -89,7 +89,14 @@ def order_of_what_is_given_back(redis, layout):
     assert story.take(2) == [earlier]
     story.end(earlier)
     assert story.take(2) == [head]
-    story.end(head)
+    story.put({'a': '1'})
+    story.leased.pop(head.ulid)
+    story.step('back', head.ulid, '0')
+    story.model.back(head, story.now_us)
+    story.waiting[head.ulid] = head
+    story.cancel_one(head)
+    for m in story.take(2):
+        story.end(m)
     story.drain()
 
 

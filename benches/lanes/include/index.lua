@@ -146,7 +146,8 @@ local function lane_frees(lane, h)
     rc('ZREM', K.waits, ORDER .. lane)
     return lane_drop(lane)
   end
-  h.state = 'f'
+  -- The message it was busy for may stand in the rest from now on.
+  h.state, h.ulid = 'f', string.rep('0', 26)
   lane_write(lane, h)
   rc('ZADD', K.waits, text(now_us), ORDER .. lane)
 end
