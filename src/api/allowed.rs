@@ -1,16 +1,16 @@
-//! Whether a queue can do what a message asks: call whom it names, and hold an attempt to its timeout.
+//! Whether a queue can do what a message asks: call whom it names, hold an attempt to its timeout, and ever let its cost pass.
 
 use super::problem::Problem;
 use crate::domain::callback::{CallbackOn, NoTarget};
 use crate::domain::message::Details;
-use crate::domain::policy::QueuePolicy;
+use crate::domain::policy::{QueuePolicy, Unfit};
 
 /// Whether the queue can do what the message wishes.
 ///
 /// # Errors
 /// A problem with the remedy.
 pub(super) fn check(details: &Details, policy: &QueuePolicy) -> Result<(), Problem> {
-    policy.check_timeout(details.timeout_ms).map_err(|why| Problem::fault("/timeout", why))?;
+    check_message(details, policy)?;
     let Some(wish) = &details.callback else { return Ok(()) };
     if wish.url.is_none() && wish.on.is_some_and(CallbackOn::is_none) {
         // Nobody is to be told.
@@ -35,6 +35,17 @@ pub(super) fn check(details: &Details, policy: &QueuePolicy) -> Result<(), Probl
             Err(Problem::fault("/callback", format!("{why}; {remedy}")))
         }
     }
+}
+
+/// Whether the queue takes a message that asks for this.
+///
+/// # Errors
+/// A problem with what it allows.
+pub(super) fn check_message(details: &Details, policy: &QueuePolicy) -> Result<(), Problem> {
+    policy.check(details).map_err(|unfit| match unfit {
+        Unfit::Timeout(why) => Problem::fault("/timeout", why),
+        Unfit::Cost(why) => Problem::cost_too_large(why),
+    })
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 use sha2::{Digest as _, Sha256};
 
+use crate::domain::limit::Cost;
 use crate::domain::message::{Details, PayloadKind, RetryOverride, When};
 
 /// What a producer sent, apart from its idempotency key.
@@ -55,6 +56,10 @@ pub(super) fn of(sent: &Sent<'_>) -> [u8; 16] {
     if let Some(timeout_ms) = details.timeout_ms {
         hash.part(b"timeout");
         hash.number(timeout_ms);
+    }
+    if details.cost != Cost::default() {
+        hash.part(b"cost");
+        hash.number(u64::from(details.cost.units()));
     }
     let digest = hash.0.finalize();
     let mut first = [0; 16];
@@ -147,9 +152,13 @@ mod tests {
             r#"{"payload": {"a": 1}, "priority": 1, "labels": {"x": "1", "y": "2"}, "delay": 1}"#,
             r#"{"payload": {"a": 1}, "priority": 1, "labels": {"x": "1", "y": "2"}, "retry": {"max_attempts": 1}}"#,
             r#"{"payload": {"a": 1}, "priority": 1, "labels": {"x": "1", "y": "2"}, "callback": {"on": []}}"#,
+            r#"{"payload": {"a": 1}, "priority": 1, "labels": {"x": "1", "y": "2"}, "cost": 2}"#,
         ] {
             assert_ne!(first, print(other), "{other}");
         }
+        let usual =
+            r#"{"payload": {"a": 1}, "priority": 1, "labels": {"x": "1", "y": "2"}, "cost": 1}"#;
+        assert_eq!(first, print(usual), "the cost of a message that names none");
         let late = r#"{"payload": 1, "due_at": "1999-01-01T00:00:00Z"}"#;
         assert_ne!(print(late), print(r#"{"payload": 1}"#), "as sent, not as meant");
     }

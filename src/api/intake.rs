@@ -112,7 +112,7 @@ mod tests {
         let parsed = parse(
             r#"{"payload": [1], "content_type": "application/json", "headers": {"X-Tenant": "eu"},
                 "delay": 90, "ttl": "1h", "priority": 9, "group": "order-42",
-                "idempotency_key": "k", "labels": {"shop": ""}, "retry": {"max_attempts": 2},
+                "idempotency_key": "k", "labels": {"shop": ""}, "retry": {"max_attempts": 2}, "cost": 7,
                 "callback": {"on": ["dead"]}}"#,
         );
         let message = parsed.unwrap();
@@ -126,6 +126,7 @@ mod tests {
         assert_eq!(details.idempotency_key.as_deref(), Some("k"));
         assert_eq!(details.labels["shop"], "");
         assert_eq!(details.retry.unwrap().max_attempts, Some(2));
+        assert_eq!(details.cost.units(), 7);
         assert_eq!(details.callback.unwrap().on.unwrap().words(), ["dead"]);
     }
 
@@ -134,11 +135,11 @@ mod tests {
         assert_eq!(
             pointers(
                 r#"{"priority": 10, "delay": "soon", "due_at": "2025-11-20T12:00:00Z", "group": "",
-                    "headers": {"Host": "x", "ok": 1}, "labels": {"a": 1}, "cost": 1, "callback": {"on": [1]},
+                    "headers": {"Host": "x", "ok": 1}, "labels": {"a": 1}, "window": 1, "callback": {"on": [1]},
                     "retry": {"factor": 0}, "content_type": "plain", "idempotency_key": 7}"#
             ),
             [
-                "/cost",
+                "/window",
                 "/content_type",
                 "/payload",
                 "/headers/Host",

@@ -16,13 +16,15 @@ const SIZE: &str = "^[0-9]+(?:B|KiB|MiB|GiB)$";
 
 /// The schemas, each with its name.
 pub(super) fn schemas() -> Vec<(String, Value)> {
-    let of_queues = |section: &DeclaredSection| section.name.starts_with(OF_QUEUES);
+    let of_queues =
+        |section: &DeclaredSection| section.name.trim_start_matches('[').starts_with(OF_QUEUES);
     declared().iter().filter(|section| of_queues(section)).flat_map(section).collect()
 }
 
 /// The name of a section's schema.
 fn name(section: &str) -> String {
-    match section.rsplit('.').next() {
+    // The items of a list stand in brackets.
+    match section.trim_end_matches(']').rsplit('.').next() {
         Some(last) if section != OF_QUEUES => format!("{}Policy", capitalised(last)),
         _ => POLICY.to_owned(),
     }
@@ -197,6 +199,13 @@ mod tests {
         time_zone = "Europe/Berlin"
         open = [{ days = "mon,wed", from = "22:00", to = "02:00:30" }, { from = "03:00", to = "24:00" }]
         closed_dates = ["2026-12-25"]
+        [[queues.e.limits]]
+        quota = "5/day"
+        [[queues.e.limits]]
+        name = "x"
+        rate = "5/s"
+        burst = 2
+        unit = "messages"
         [queues.e.batch]
         max_bytes = "1500B"
         [queues.e.callback]

@@ -37,6 +37,9 @@ const fn status_and_title(code: Code) -> (StatusCode, &'static str) {
         Code::IdempotencyMismatch => {
             (StatusCode::UNPROCESSABLE_ENTITY, "The idempotency key belongs to a different message")
         }
+        Code::CostTooLarge => {
+            (StatusCode::UNPROCESSABLE_ENTITY, "The cost is above a quota of the queue")
+        }
         Code::HeadersTooLarge => (
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             "The request's address and headers are too large",
@@ -127,6 +130,12 @@ impl Problem {
 
     pub(super) fn too_large(detail: impl Into<String>) -> Self {
         Self::new(Code::TooLarge, detail)
+    }
+
+    /// 422 for a cost that no period of a quota has room for.
+    pub(super) fn cost_too_large(detail: String) -> Self {
+        let faults = vec![Fault::new("/cost", detail.clone())];
+        Self { faults, ..Self::new(Code::CostTooLarge, detail) }
     }
 
     pub(super) fn store_unavailable(detail: impl Into<String>) -> Self {

@@ -3,10 +3,14 @@
 use super::view::Moment;
 use super::{policy_view, sending};
 use crate::config::Durability;
-use crate::domain::gates::gates;
+use crate::domain::gates::{Gates, gates};
+use crate::domain::limit::{LimitStanding, StackedLimits};
+use crate::domain::policy::QueuePolicy;
+use crate::domain::state::State;
 use crate::domain::window::WindowState;
 use crate::store::{Counts, Queue};
 use crate::wire::Word;
+use crate::wire::limit::LimitView;
 use crate::wire::queue::{
     CountsView, GateView, KeptBytesView, PausedView, QueueView, RateView, WindowView,
 };
@@ -36,9 +40,10 @@ pub(super) fn view(
         }),
         window: hours.map(window),
         rate: RateView {
-            configured: policy.rate.map(|rate| rate.to_string()),
+            configured: policy.own_rate().map(|(rate, _)| rate.to_string()),
             observed_1m: per_second(counts.calls_last_minute),
         },
+        limits: limits(policy, &gates, counts.of(State::Ready), now_ms),
         gate: gate(counts),
         sending: sending::view(queue, counts, &gates, hours),
         failing: sending::failing(counts),
@@ -76,4 +81,26 @@ fn gate(counts: &Counts) -> GateView {
 #[expect(clippy::cast_precision_loss, reason = "a minute holds far fewer than 2^52 calls")]
 fn per_second(calls_last_minute: u64) -> f64 {
     (calls_last_minute as f64 * 100.0 / 60.0).round() / 100.0
+}
+
+/// How each limit of the queue stands.
+fn limits(policy: &QueuePolicy, gates: &Gates, ready: u64, now_ms: u64) -> Vec<LimitView> {
+    let held = gates.held();
+    let stacked = gates.stacked().into_iter().flat_map(StackedLimits::limits);
+    let each = policy.limits.iter().zip(stacked).map(|(rule, limit)| {
+        let holds = ready > 0 && held.iter().any(|held| held.limit.as_ref() == Some(&rule.name));
+        let mut view = LimitView::new(rule, u64::from(holds));
+        match &limit.standing {
+            LimitStanding::Rate { .. } => {
+                view.next_at = Some(Moment(limit.standing.next_ms(now_ms)));
+            }
+            LimitStanding::Quota { units, from_ms, used } => {
+                view.used = Some(used[0]);
+                view.left = Some(units.saturating_sub(used[0]));
+                view.resets_at = Some(Moment(from_ms[1]));
+            }
+        }
+        view
+    });
+    each.collect()
 }

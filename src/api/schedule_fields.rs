@@ -5,6 +5,7 @@
 use bytes::Bytes;
 
 use super::Door;
+use super::allowed;
 use super::auth::Caller;
 use super::fields::{Fields, Shape};
 use super::intake;
@@ -17,7 +18,7 @@ use crate::domain::id::QueueName;
 use crate::domain::schedule::{BadCadence, Cadence, CatchUp, Schedule, ScheduleName, check_labels};
 
 pub(super) static SHAPE: Shape = Shape {
-    known: &joined::<5, 10, 15>(
+    known: &joined::<5, 11, 16>(
         ["queue", "cron", "every", "time_zone", "catch_up"],
         draft::CONTENT,
     ),
@@ -56,7 +57,7 @@ pub(super) fn schedule(
     intake::check_size(body, &payload, &details)?;
     let policy = &queue_for(door, caller, &queue)?.policy;
     check_labels(&details.labels).map_err(|why| Problem::fault("/labels", why))?;
-    policy.check_timeout(details.timeout_ms).map_err(|why| Problem::fault("/timeout", why))?;
+    allowed::check_message(&details, policy)?;
     Ok(Schedule {
         name: schedule_name,
         queue,

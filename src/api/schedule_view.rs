@@ -66,5 +66,6 @@ pub(super) fn whole(kept: &Kept, now_ms: u64) -> WholeScheduleView {
         ttl: schedule.ttl_ms.map(DurationText),
         retry: details.retry.as_ref().map(RetryView::new),
         timeout: details.timeout_ms.map(DurationText),
+        cost: details.cost.units(),
     }
 }

@@ -130,6 +130,7 @@ async fn shown(
         (status = 409, description = "A schedule of this name is in the configuration file, and is changed there"),
         (status = 413, description = "The body is larger than server.body_limit"),
         (status = 415, description = "The body is not JSON"),
+        (status = 422, description = "The cost of its messages is above a quota of the queue"),
     ),
 )]
 pub(super) async fn put(

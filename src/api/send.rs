@@ -38,7 +38,7 @@ use crate::wire::new_message::MessageRequest;
         (status = 200, description = "Taken in before", body = RepeatedAnswer<'static>),
         (status = 413, description = "The body is larger than server.body_limit"),
         (status = 415, description = "The body is not JSON"),
-        (status = 422, description = "The idempotency key belongs to a different message, whose id is in id"),
+        (status = 422, description = "The idempotency key belongs to a different message, whose id is in id; or the cost is above a quota of the queue"),
     ),
 )]
 pub(super) async fn send(

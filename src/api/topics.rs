@@ -47,7 +47,7 @@ const READ_AT_ONCE: usize = 16;
         (status = 200, description = "Published before", body = EventAnswer),
         (status = 413, description = "The body is larger than server.body_limit"),
         (status = 415, description = "The body is not JSON"),
-        (status = 422, description = "The idempotency key belongs to a different event, whose id is in id"),
+        (status = 422, description = "The idempotency key belongs to a different event, whose id is in id; or the cost is above a quota of a queue"),
     ),
 )]
 pub(super) async fn publish(

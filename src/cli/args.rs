@@ -259,7 +259,7 @@ become due one after the other. `tidegate queue QUEUE` shows how many still wait
 
 const EXPORT: &str = "\
 Write the messages of one state as NDJSON: id, payload (or payload_base64), content_type, headers, \
-priority, group, labels and retry; due_at of scheduled messages, and expires_at if it is in the future.
+priority, group, labels, retry, timeout and cost; due_at of scheduled messages, and expires_at if it is in the future.
 
 send-batch takes these rows again. It ignores the id, and the old idempotency key is not exported, \
 so each row becomes a new message. The payload of delivered messages is not kept.";

@@ -10,6 +10,7 @@ use clap_complete::engine::ArgValueCandidates;
 use super::args_operation::FilterArgs;
 use super::args_values::{Length, parse_length, states};
 use super::complete::queues;
+use crate::domain::limit::COST_MAX;
 use crate::domain::message::PRIORITY_MAX;
 use crate::domain::receipt::ReceiptSaid;
 use crate::domain::state::State;
@@ -93,6 +94,9 @@ pub struct MessageArgs {
     /// How long an attempt may take, at most the downstream.timeout of the queue
     #[arg(long, value_name = "TIME", value_parser = parse_length)]
     pub timeout: Option<Length>,
+    /// Units that the message takes of the limits of its queue: 1 to 10000; without it, 1
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(COST_MAX)))]
+    pub cost: Option<u16>,
     /// 0 to 9; 9 goes first
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=i64::from(PRIORITY_MAX)))]
     pub priority: Option<u8>,

@@ -10,8 +10,8 @@ use crate::domain::gates::Gate;
 pub(crate) use crate::domain::human::count;
 use crate::domain::human::why_failed;
 use crate::domain::state::State;
-use crate::wire::Moment;
-use crate::wire::message::{FailingView, GateWord, MessageView, ProbeView};
+use crate::wire::message::{FailingView, MessageView, ProbeView};
+use crate::wire::{GateWord, Moment};
 
 /// What each gate is waited for as, in the order in which gates are named.
 const GATES: [(Gate, &str); 7] = [
@@ -117,7 +117,12 @@ fn ready(message: &MessageView<'_>) -> String {
 /// What messages behind these gates wait for.
 fn waits_for(held_by: Vec<&GateWord>) -> Option<String> {
     let known = GATES.iter().filter(|(gate, _)| held_by.iter().any(|held| held.is(*gate)));
-    let mut words: Vec<String> = known.map(|(_, words)| (*words).to_owned()).collect();
+    let mut words: Vec<String> = Vec::new();
+    for (gate, what) in known {
+        let limits = held_by.iter().filter(|held| held.is(*gate)).filter_map(|held| held.limit());
+        let named: Vec<String> = limits.map(|name| format!("{what} \"{}\"", plain(name))).collect();
+        words.extend(if named.is_empty() { vec![(*what).to_owned()] } else { named });
+    }
     let others = held_by.into_iter().filter(|held| GATES.iter().all(|(gate, _)| !held.is(*gate)));
     words.extend(others.map(|held| plain(held.as_str())));
     (!words.is_empty()).then(|| words.join(", and for "))
@@ -190,6 +195,10 @@ mod tests {
                 "Waiting for attempt 3: due in 5s (2026-11-21 09:00:05 UTC); the last one failed: status 500, it broke",
             ),
             (json!({"state": "ready", "held_by": ["window"]}), "Waiting for its window"),
+            (
+                json!({"state": "ready", "held_by": ["limit:brand", "limit:quota_day"]}),
+                "Waiting for its turn under the limit \"brand\", and for its turn under the limit \"quota_day\"",
+            ),
             (
                 json!({"state": "ready", "held_by": ["limit", "pause"]}),
                 "Waiting for its queue to be resumed, and for its turn under the limit",

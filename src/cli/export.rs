@@ -20,7 +20,7 @@ use crate::domain::headers::is_reserved_header;
 use crate::domain::state::State;
 use crate::wire::message::{CallbackView, MessageView};
 use crate::wire::new_message::{CallbackRequest, MessageRequest};
-use crate::wire::{Pairs, Payload};
+use crate::wire::{self, Pairs, Payload};
 
 /// Messages asked for at once; the daemon ends a page sooner where payloads are large.
 const PAGE: u64 = 100;
@@ -105,6 +105,7 @@ fn again(message: MessageView<'_>, state: State, now_ms: u64) -> MessageRequest 
         retry: message.retry.map(Into::into),
         callback: message.callback.and_then(own_callback),
         timeout: message.timeout.map(Into::into),
+        cost: Some(message.cost).filter(|cost| *cost != wire::usual_cost()),
         ..MessageRequest::default()
     }
 }
@@ -149,11 +150,12 @@ mod tests {
 
     #[test]
     fn what_a_message_brought_for_its_sending_travels() {
-        let given = json!({"timeout": "3s", "retry": {"schedule": ["5s", "1m"], "max_attempts": 4},
+        let given = json!({"timeout": "3s", "cost": 3, "retry": {"schedule": ["5s", "1m"], "max_attempts": 4},
             "callback": {"url": "https://shop.example/h", "on": ["dead"]}});
         let (json, _) = exported(&given, Some("1"), State::Dead);
         for part in [
             r#""timeout":"3s""#,
+            r#""cost":3"#,
             r#""retry":{"max_attempts":4,"schedule":["5s","1m"]}"#,
             r#""callback":{"url":"https://shop.example/h","on":["dead"]}"#,
         ] {

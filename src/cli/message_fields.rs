@@ -41,6 +41,8 @@ pub(crate) fn fields(message: &MessageView<'_>, times: &Times) -> Vec<(&'static 
         ("downstream failing", message.failing.as_ref().map(|it| failing(it, times))),
         ("result", json(serde_json::to_value(&message.result).unwrap_or_default())),
         ("priority", some(message.priority.into())),
+        ("cost", (message.cost > 1).then(|| message.cost.to_string())),
+        ("timeout", message.timeout.map(|timeout| span(timeout.0))),
         ("group", text(&message.group)),
         ("labels", Some(pairs(message.labels.iter()))),
         ("idempotency key", text(&message.idempotency_key)),

@@ -30,6 +30,7 @@ mod filter;
 mod get;
 mod health;
 mod ids;
+mod limits;
 mod list;
 mod local;
 mod message_fields;

@@ -12,6 +12,7 @@ use super::client::{Answer, Target};
 use super::describe::word;
 use super::doctor;
 use super::exit::{Exit, Failure};
+use super::limits;
 use super::moments;
 use super::plain::plain;
 use super::sending;
@@ -107,6 +108,9 @@ pub(crate) async fn queue(name: &str, session: &mut Session) -> Result<Exit, Fai
     let configured = queue.rate.configured.as_deref().map(plain).unwrap_or_default();
     pairs.push(("rate.configured".to_owned(), configured));
     pairs.push(("rate.observed_1m".to_owned(), calls_per_second(&queue)));
+    pairs.extend(
+        queue.limits.iter().map(|limit| (limits::title(limit), limits::line(limit, &times))),
+    );
     flatten("policy", &queue.policy, &mut pairs);
     pairs.retain(|(_, value)| !value.is_empty());
     session.screen.pairs(&pairs)?;

@@ -174,6 +174,7 @@ fn show(answer: &Answer, session: &mut Session) -> Result<Exit, Failure> {
         ("priority", whole.priority.to_string()),
         ("ttl", whole.ttl.map(|ttl| format_duration(ttl.0)).unwrap_or_default()),
         ("timeout", whole.timeout.map(|timeout| format_duration(timeout.0)).unwrap_or_default()),
+        ("cost", whole.cost.to_string()),
         ("retry", retry.unwrap_or_default()),
     ]);
     pairs.retain(|(_, value)| !value.is_empty());

@@ -68,6 +68,7 @@ pub(crate) fn new_message(
         due_at,
         ttl: args.ttl.map(|ttl| DurationMs(ttl.ms)),
         timeout: args.timeout.map(|timeout| DurationMs(timeout.ms)),
+        cost: args.cost,
         priority: args.priority,
         group: args.group.clone(),
         idempotency_key: Some(key.text.clone()),

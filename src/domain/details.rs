@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::callback::{CallbackOn, CallbackWish};
+use super::limit::Cost;
 use super::message::{Details, PayloadKind, RetryOverride};
 
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -30,6 +31,8 @@ struct PackedDetails {
     b: Option<PackedCallback>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     t: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    u: Option<u16>,
 }
 
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -107,6 +110,7 @@ pub fn write_details(details: &Details) -> Vec<u8> {
             o: callback.on.map(CallbackOn::bits),
         }),
         t: details.timeout_ms,
+        u: Some(details.cost).filter(|cost| *cost != Cost::default()).map(Cost::units),
     };
     if packed == PackedDetails::default() {
         return Vec::new();
@@ -118,6 +122,10 @@ fn read_callback(packed: PackedCallback) -> Result<CallbackWish, String> {
     let url = packed.u.map(|url| url.parse()).transpose();
     let url = url.map_err(|error| format!("a record's callback url: {error}"))?;
     Ok(CallbackWish { url, on: packed.o.map(CallbackOn::of_bits) })
+}
+
+fn read_cost(units: u16) -> Result<Cost, String> {
+    Cost::new(units.into()).ok_or_else(|| format!("a record's cost: {units} is out of bounds"))
 }
 
 /// What [`write_details`] wrote.
@@ -152,6 +160,7 @@ pub fn read_details(raw: &[u8]) -> Result<Details, String> {
         }),
         callback: packed.b.map(read_callback).transpose()?,
         timeout_ms: packed.t,
+        cost: packed.u.map(read_cost).transpose()?.unwrap_or_default(),
     })
 }
 
@@ -197,6 +206,7 @@ mod tests {
                 on: Some(CallbackOn::USUAL),
             }),
             timeout_ms: Some(1500),
+            cost: Cost::new(3).unwrap(),
         };
         assert_eq!(read_details(&write_details(&details)).unwrap(), details);
     }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::callback::{CallbackOn, CallbackWish};
 use super::id::MessageId;
+use super::limit::Cost;
 use super::retry::RetryPolicy;
 use super::state::State;
 
@@ -97,6 +98,8 @@ pub struct Details {
     pub callback: Option<CallbackWish>,
     /// How long an attempt may take, if that is less than the queue's timeout, in milliseconds.
     pub timeout_ms: Option<u64>,
+    /// What it takes of the limits of its queue.
+    pub cost: Cost,
 }
 
 /// What a message may change in its queue's retry policy.

@@ -43,3 +43,4 @@ pub mod time;
 pub mod topic;
 pub mod units;
 pub mod window;
+pub mod zone;

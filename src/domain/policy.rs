@@ -6,7 +6,7 @@
 use super::callback::{CallbackOn, CallbackPolicy};
 use super::endpoint::HttpDownstream;
 use super::id::QueueName;
-use super::limit::{Limit, Rate};
+use super::limit::{Cost, Limit, LimitRule, Quota, Rate};
 use super::message::Details;
 use super::outcome::OnUncertain;
 use super::probe::ProbePolicy;
@@ -21,10 +21,9 @@ use super::window::Window;
 pub struct QueuePolicy {
     /// The queue.
     pub name: QueueName,
-    /// Calls per time over all nodes; `None`: as fast as the downstream answers.
-    pub rate: Option<Rate>,
-    /// Calls that may leave at once after a pause, ≥ 1.
-    pub burst: u32,
+    /// What may start, over all nodes; every one of them has to let a call pass. The queue's own `rate` and `burst` are
+    /// the first; none: as fast as the downstream answers.
+    pub limits: Vec<LimitRule>,
     /// How long a node may hold a message without a sign of life.
     pub lease_ms: u64,
     /// How much of a downstream's answer is kept.
@@ -64,8 +63,7 @@ impl QueuePolicy {
         const DAY_MS: u64 = 24 * 3600 * 1000;
         Self {
             name,
-            rate: None,
-            burst: 1,
+            limits: Vec::new(),
             lease_ms: 30_000,
             keep_response_bytes: 4096,
             concurrency: 1,
@@ -117,17 +115,42 @@ impl QueuePolicy {
             .map_or(CallbackOn::NONE, |callback| callback.callback_on(details.callback.as_ref()))
     }
 
-    /// Its rate and burst as a limit; `None`: as fast as the downstream answers.
+    /// The `rate` and `burst` of the queue itself, where it has them.
     #[must_use]
-    pub fn limit(&self) -> Option<Limit> {
-        self.rate.map(|rate| Limit::new(rate, self.burst))
+    pub fn own_rate(&self) -> Option<(Rate, u32)> {
+        self.limits.first().and_then(LimitRule::as_own_rate)
     }
 
-    /// The rate that claims keep. Callbacks take their permits later, once their host lets them: those
+    /// The limits beside the queue's own rate.
+    #[must_use]
+    pub fn further_limits(&self) -> &[LimitRule] {
+        &self.limits[usize::from(self.own_rate().is_some())..]
+    }
+
+    /// The queue's own rate and burst, for the arithmetic; `None`: it has none.
+    #[must_use]
+    pub fn own_limit(&self) -> Option<Limit> {
+        self.own_rate().map(|(rate, burst)| Limit::new(rate, burst))
+    }
+
+    /// Every rate among the limits, for the arithmetic.
+    pub fn rates(&self) -> impl Iterator<Item = Limit> {
+        self.limits.iter().filter_map(LimitRule::rate)
+    }
+
+    /// Every quota among the limits.
+    pub fn quotas(&self) -> impl Iterator<Item = &Quota> {
+        self.limits.iter().filter_map(LimitRule::quota)
+    }
+
+    /// The limits that claims keep. Callbacks take their permits later, once their host lets them: those
     /// that a hung host holds back use none.
     #[must_use]
-    pub fn claim_rate(&self) -> Option<Rate> {
-        self.rate.filter(|_| !matches!(self.downstream, Downstream::Callbacks(_)))
+    pub fn claim_limits(&self) -> &[LimitRule] {
+        match self.downstream {
+            Downstream::Callbacks(_) => &[],
+            _ => &self.limits,
+        }
     }
 }
 
@@ -142,12 +165,28 @@ pub struct BatchPolicy {
     pub max_wait_ms: u64,
 }
 
+/// Why a queue does not take a message: which of its fields asks for what cannot be done here.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// No attempt may take as long, or workers decide how long they take.
+    #[error("timeout: {0}")]
+    Timeout(String),
+    /// It could never leave.
+    #[error("cost: {0}")]
+    Cost(String),
+}
+
 impl QueuePolicy {
-    /// Whether an attempt of a message may be held to this timeout here.
+    /// Whether a message may ask here for what it asks.
     ///
     /// # Errors
-    /// A sentence, when it is longer than the queue's, or when workers decide how long they take.
-    pub fn check_timeout(&self, timeout_ms: Option<u64>) -> Result<(), String> {
+    /// [`Unfit`], with a sentence.
+    pub fn check(&self, details: &Details) -> Result<(), Unfit> {
+        self.check_timeout(details.timeout_ms).map_err(Unfit::Timeout)?;
+        self.check_cost(details.cost).map_err(Unfit::Cost)
+    }
+
+    fn check_timeout(&self, timeout_ms: Option<u64>) -> Result<(), String> {
         let (Some(timeout_ms), name) = (timeout_ms, &self.name) else { return Ok(()) };
         match &self.downstream {
             Downstream::Null => Ok(()),
@@ -162,6 +201,22 @@ impl QueuePolicy {
                 ))
             }
         }
+    }
+
+    /// A quota with fewer units in a whole period never lets it pass.
+    fn check_cost(&self, cost: Cost) -> Result<(), String> {
+        let is_too_small = |rule: &&LimitRule| {
+            let units = rule.unit.units(self.batch.is_some(), std::iter::once(cost));
+            rule.quota().is_some_and(|quota| quota.units() < units)
+        };
+        let Some(rule) = self.limits.iter().find(is_too_small) else { return Ok(()) };
+        Err(format!(
+            "found {}, more than the limit \"{}\" of the queue \"{}\" lets through in a whole period ({}); lower the cost or raise the quota",
+            cost.units(),
+            rule.name,
+            self.name,
+            rule.kind
+        ))
     }
 }
 
@@ -187,5 +242,34 @@ impl Downstream {
             Self::Null | Self::Pull => 0,
             Self::Callbacks(callback) => callback.timeout_ms,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::limit::{LimitKind, LimitUnit};
+
+    #[test]
+    fn a_cost_is_measured_by_what_a_call_takes_of_each_quota() {
+        let quota = |text: &str, unit| {
+            let kind = LimitKind::Quota(text.parse().unwrap());
+            LimitRule { name: kind.default_name(), kind, unit }
+        };
+        let refused = |limits: &[LimitRule], batch| {
+            let retired = QueuePolicy::retired("q".parse().unwrap(), 1);
+            let policy = QueuePolicy { limits: limits.to_vec(), batch, ..retired };
+            let costs = (1..=10).filter_map(Cost::new);
+            let refused = costs.filter(|cost| policy.check_cost(*cost).is_err());
+            refused.map(Cost::units).collect::<Vec<_>>()
+        };
+        let batch = Some(BatchPolicy { max_items: 2, max_bytes: 1, max_wait_ms: 0 });
+        let calls = quota("7/day", LimitUnit::Calls);
+        let messages = quota("8/hour", LimitUnit::Messages);
+        assert_eq!(refused(&[calls.clone(), messages.clone()], None), [8, 9, 10]);
+        assert_eq!(refused(std::slice::from_ref(&messages), batch), [9, 10]);
+        assert!(refused(&[calls], batch).is_empty(), "a batch is one call, whatever is in it");
+        let rate = LimitRule::own_rate("1/s".parse().unwrap(), 1);
+        assert!(refused(&[rate], None).is_empty(), "a rate is passed with debt");
     }
 }

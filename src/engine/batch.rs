@@ -13,6 +13,7 @@ use super::batch_answer::{self, AnswerToBatch, BatchReading, ItemSaid};
 use super::episode::EpisodeTurn;
 use super::exchange::{Exchanges, Tried};
 use super::request::item_ids;
+use crate::domain::limit::Units;
 use crate::domain::outcome::{Answer, Outcome};
 use crate::domain::receipt::Pending;
 use crate::store::Claimed;
@@ -69,6 +70,10 @@ impl BatchParts {
         self.calls += 1;
         if matches!(outcome, Outcome::Refused | Outcome::Suspect) && part.len() > 1 {
             let mut first = part;
+            // What the claim had taken of limits is spent: each half gets a permit of its own.
+            for message in &mut first {
+                message.units = Units::NONE;
+            }
             let second = first.split_off(first.len() / 2);
             // The last pushed is the next sent: order is kept.
             self.halves.push(second);

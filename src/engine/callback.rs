@@ -195,14 +195,14 @@ async fn slot_at(exchanges: &Exchanges, hosts: &Hosts, host: &str) -> Result<Hos
     }
 }
 
-/// The last look, once there is a permit of the queue's rate, where it has one.
+/// The last look, once there is a permit of the queue's limits, where it has any.
 async fn permitted(
     exchanges: &Exchanges,
     hosts: &Hosts,
     message: &Claimed,
 ) -> Result<Began, Settlement> {
     let part = std::slice::from_ref(message);
-    if exchanges.queue.policy.rate.is_none() {
+    if exchanges.queue.policy.limits.is_empty() {
         return exchanges.last_look(part, false);
     }
     // In order of arrival.

@@ -19,6 +19,7 @@ use super::settle::Ending;
 use super::slots::Slots;
 use super::work::Work;
 use crate::domain::gates::{Gate, GateState, LastCalls, Snapshot, gates};
+use crate::domain::limit::{Limit, LimitRule};
 use crate::shutdown::Tasks;
 use crate::store::{ClaimReply, ClaimStatus, ClaimWish, Claimed, HORIZON_US, StoreError};
 
@@ -27,6 +28,9 @@ use crate::store::{ClaimReply, ClaimStatus, ClaimWish, Claimed, HORIZON_US, Stor
 const REFILL: Duration = Duration::from_millis(30);
 /// When all calls are in flight elsewhere, how often to look: other nodes' slots come free unheard.
 pub(super) const CONCURRENCY_POLL: Duration = Duration::from_secs(1);
+
+/// When a limit holds, the longest until it is asked again: units of a quota may come back unheard.
+const LIMIT_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// The dispatcher of one queue on this node.
 #[derive(Debug)]
@@ -122,7 +126,7 @@ impl Dispatcher {
             }
             // Each call that ends wakes us, and none of them lets the next slot come sooner.
             ClaimStatus::Held(Gate::Limit) => match reply.wait {
-                Some(wait) => Next::NotBefore(wait.max(WAIT_MIN)),
+                Some(wait) => Next::NotBefore(wait.clamp(WAIT_MIN, LIMIT_WAIT_MAX)),
                 // The next slot is near, and the window ends before it.
                 None => Next::Woken,
             },
@@ -131,13 +135,16 @@ impl Dispatcher {
         }
     }
 
-    /// With a limit, the next claim is worth a call when its first slot is near.
+    /// With rates, the next claim is worth a call when its first slot is near: by the fastest of them, since the next
+    /// message may be one that the slower ones let pass at once.
     fn after_last_slot(&self, messages: &[Claimed], wanted: usize) -> Next {
         let policy = &self.exchanges.queue.policy;
-        let Some(limit) = policy.claim_rate().and(policy.limit()) else { return Next::Now };
+        let periods_us =
+            policy.claim_limits().iter().filter_map(LimitRule::rate).map(Limit::period_us);
+        let Some(period_us) = periods_us.min_by(f64::total_cmp) else { return Next::Now };
         let taken_all = messages.len() >= wanted && policy.batch.is_none();
         let Some(last) = messages.last().filter(|_| !taken_all) else { return Next::Now };
-        let period = Duration::from_secs_f64(limit.period_us() / 1_000_000.0);
+        let period = Duration::from_secs_f64(period_us / 1_000_000.0);
         let next_slot = last.slot + period;
         let ahead = next_slot.saturating_duration_since(Instant::now());
         Next::NotBefore(ahead.saturating_sub(REFILL).max(WAIT_MIN))
@@ -188,7 +195,7 @@ impl Dispatcher {
 async fn pace(pacer: Arc<Pacer>, exchanges: Arc<Exchanges>, runners: Runners, works: Vec<Work>) {
     for work in works {
         let Some(slot) = work.messages.first().map(|message| message.slot) else { continue };
-        if !exchanges.stop.is_cancelled() && pacer.wait(slot).await.is_ok() {
+        if !exchanges.stop.is_cancelled() && pacer.wait(slot, &work.messages).await.is_ok() {
             runners.start(work);
         } else {
             work.give_back(&exchanges).await;

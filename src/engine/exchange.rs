@@ -116,7 +116,7 @@ impl Exchanges {
             // This node stood still: another may take a message while the answer is on its way.
             return Err(Settlement::Release);
         }
-        if is_first && part.first().is_some_and(|message| self.is_too_late(message)) {
+        if is_first && part.first().is_some_and(|message| self.is_too_late(message, began)) {
             return Err(Settlement::Release);
         }
         if self.is_held(began.at_ms) { Err(Settlement::Hold) } else { Ok(began) }
@@ -125,7 +125,8 @@ impl Exchanges {
     /// The same once there is a permit of the queue's limit, and its slot has come.
     pub(super) async fn permitted(&self, part: &[Claimed]) -> Result<Began, Settlement> {
         let look = || self.last_look(part, false);
-        permit(&self.store, &self.queue, &self.stop, look).await.map_err(|why| match why {
+        let cost = part.iter().map(|message| u64::from(message.details.cost.units())).sum();
+        permit(&self.store, &self.queue, &self.stop, cost, look).await.map_err(|why| match why {
             NoPermit::Ended(settlement) => settlement,
             NoPermit::Shut => Settlement::Release,
         })
@@ -142,15 +143,25 @@ impl Exchanges {
         gates(&self.queue.policy, &Snapshot::default(), Some(now_ms)).latest().is_held()
     }
 
-    /// Whether its permit has become void since the pace handed it out: this node stood still, and a
-    /// call now would come too close to others.
-    fn is_too_late(&self, message: &Claimed) -> bool {
-        let is_late = self.queue.policy.claim_rate().is_some()
-            && Instant::now() > message.slot + START_LATE_MAX;
-        if is_late {
+    /// Whether its permit has become void since the pace handed it out: this node stood still, and a call now would
+    /// come too close to others of a rate, or lie in another period of a quota than the one that counted it.
+    fn is_too_late(&self, message: &Claimed, began: Began) -> bool {
+        let limits = self.queue.policy.claim_limits();
+        let late = began.at.saturating_duration_since(message.slot);
+        if limits.is_empty() || late <= START_LATE_MAX {
+            return false;
+        }
+        let slot_ms = began.at_ms - u64::try_from(late.as_millis()).unwrap_or(0).min(began.at_ms);
+        let is_void = limits.iter().any(|limit| {
+            limit.quota().is_none_or(|quota| {
+                let [_, ends_ms, _] = quota.boundaries_ms(slot_ms);
+                ends_ms <= began.at_ms
+            })
+        });
+        if is_void {
             self.queue.metrics.permit_unused();
         }
-        is_late
+        is_void
     }
 
     /// Makes one call with these messages this way.
@@ -289,7 +300,8 @@ impl Outcomes {
         let is_unknown = |attempt: &Attempt| attempt.outcome == Outcome::Unknown.as_str();
         let is_in_doubt = message.is_in_doubt || attempt.as_ref().is_some_and(is_unknown);
         // What the attempt shows of the downstream, the settler says.
-        let end = LeaseEnd { lease, settlement, attempt, is_in_doubt, sign: Sign::None };
+        let (sign, units) = (Sign::None, message.units);
+        let end = LeaseEnd { lease, settlement, attempt, is_in_doubt, sign, units };
         Ending { end, exchange: None, _slot: Arc::clone(&self.slot) }
     }
 

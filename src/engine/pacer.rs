@@ -10,19 +10,19 @@ use std::time::Duration;
 use governor::clock::{Clock as _, MonotonicClock};
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::permits::LATE_MAX;
-use crate::domain::limit::Rate;
+use crate::domain::limit::{Limit, LimitRule, LimitUnit};
+use crate::domain::policy::QueuePolicy;
+use crate::store::Claimed;
 
-/// The pace of one queue on this node.
+/// The pace of one queue on this node: all its rates.
 #[derive(Debug)]
 pub(super) struct Pacer {
-    limiter: RateLimiter<NotKeyed, InMemoryState, MonotonicClock>,
-    clock: MonotonicClock,
-    /// What a call takes from the limiter, which counts in parts of a call: `LATE_MAX` has to be
-    /// tolerated, or each late call would delay all that follow.
-    parts: NonZeroU32,
+    ceilings: Vec<(LimitUnit, Ceiling)>,
+    is_batch: bool,
 }
 
 /// The slot is over: a call now would come too close to others.
@@ -30,39 +30,92 @@ pub(super) struct Pacer {
 pub(super) struct Void;
 
 impl Pacer {
-    /// A pace of `rate` with `burst`.
-    pub(super) fn new(rate: Rate, burst: u32) -> Self {
-        let period_us = rate.period_us();
+    /// That of a queue's limits; `None`: its claims keep none. Quotas have no ceiling here: their slots are waited for.
+    pub(super) fn of(policy: &QueuePolicy) -> Option<Self> {
+        let of_rule = |rule: &LimitRule| Some((rule.unit, Ceiling::new(rule.rate()?)));
+        let limits = policy.claim_limits();
+        let ceilings = limits.iter().filter_map(of_rule).collect();
+        (!limits.is_empty()).then_some(Self { ceilings, is_batch: policy.batch.is_some() })
+    }
+
+    /// Waits for the slot of a call with these messages, then for the node's own ceilings.
+    pub(super) async fn wait(&self, slot: Instant, messages: &[Claimed]) -> Result<(), Void> {
+        tokio::time::sleep_until(slot).await;
+        for (unit, ceiling) in &self.ceilings {
+            let costs = messages.iter().map(|message| message.details.cost);
+            ceiling.wait(slot + LATE_MAX, unit.units(self.is_batch, costs)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What this node lets start of one rate, whatever the slots say.
+#[derive(Debug)]
+struct Ceiling {
+    limiter: RateLimiter<NotKeyed, InMemoryState, MonotonicClock>,
+    clock: MonotonicClock,
+    /// What a unit takes from the limiter, which counts in parts of a unit: `LATE_MAX` has to be
+    /// tolerated, or each late call would delay all that follow.
+    parts: NonZeroU32,
+    /// The most that can be taken at once.
+    burst_parts: NonZeroU32,
+    // A plain mutex: held to take and to count, never across an await.
+    /// Parts that calls have used and the limiter has not counted yet. A call passes when there is room for one
+    /// unit, but the limiter refuses what is more than a burst, so that the rest is taken before the next call.
+    owed_parts: Mutex<u64>,
+}
+
+impl Ceiling {
+    fn new(limit: Limit) -> Self {
+        let period_us = limit.period_us();
         let late_us = LATE_MAX.as_secs_f64() * 1e6;
         let parts = whole((period_us / late_us).ceil());
         let part_us = period_us / f64::from(parts.get());
         let late_parts = whole((late_us / part_us).floor());
-        let burst = parts.saturating_mul(NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN));
+        let burst = parts.saturating_mul(limit.burst());
+        let burst_parts = burst.saturating_add(late_parts.get());
         let quota = Quota::with_period(Duration::from_secs_f64(part_us / 1e6))
             .expect("a part of a period is never zero")
             // Set on purpose: the bare quota lets twice the rate through in the first second.
-            .allow_burst(burst.saturating_add(late_parts.get()));
+            .allow_burst(burst_parts);
         Self {
             limiter: RateLimiter::direct_with_clock(quota, MonotonicClock),
             clock: MonotonicClock,
             parts,
+            burst_parts,
+            owed_parts: Mutex::new(0),
         }
     }
 
-    /// Waits for the slot, then for the node's own ceiling.
-    pub(super) async fn wait(&self, slot: Instant) -> Result<(), Void> {
-        tokio::time::sleep_until(slot).await;
-        let void_at = slot + LATE_MAX;
+    /// Waits until so many units may start.
+    async fn wait(&self, void_at: Instant, units: u64) -> Result<(), Void> {
         loop {
             if Instant::now() > void_at {
                 return Err(Void);
             }
-            match self.limiter.check_n(self.parts) {
-                // More parts than the burst holds: never, see `new`.
-                Ok(Ok(())) | Err(_) => return Ok(()),
-                Ok(Err(not_until)) => {
-                    tokio::time::sleep(not_until.wait_time_from(self.clock.now())).await;
-                }
+            match self.take(units) {
+                None => return Ok(()),
+                Some(wait) => tokio::time::sleep(wait).await,
+            }
+        }
+    }
+
+    /// Takes one unit and owes the others, once nothing is owed any more; or says after how long to ask again.
+    fn take(&self, units: u64) -> Option<Duration> {
+        let mut owed = self.owed_parts.lock();
+        loop {
+            let most = u64::from(self.burst_parts.get());
+            let debt = u32::try_from((*owed).min(most)).ok().and_then(NonZeroU32::new);
+            match self.limiter.check_n(debt.unwrap_or(self.parts)) {
+                Ok(Err(not_until)) => return Some(not_until.wait_time_from(self.clock.now())),
+                // More than a burst at once: never, see `new`.
+                Ok(Ok(())) | Err(_) => match debt {
+                    Some(debt) => *owed -= u64::from(debt.get()),
+                    None => {
+                        *owed = units.saturating_sub(1).saturating_mul(self.parts.get().into());
+                        return None;
+                    }
+                },
             }
         }
     }
@@ -80,29 +133,39 @@ fn whole(count: f64) -> NonZeroU32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::limit::Rate;
+
+    fn ceiling(rate: &str, burst: u32) -> Ceiling {
+        Ceiling::new(Limit::new(rate.parse().unwrap(), burst))
+    }
+
+    /// A call of so many units at this slot.
+    async fn call(ceiling: &Ceiling, slot: Instant, units: u64) -> Result<(), Void> {
+        tokio::time::sleep_until(slot).await;
+        ceiling.wait(slot + LATE_MAX, units).await
+    }
 
     #[tokio::test]
     async fn a_stalled_node_does_not_bunch() {
-        let pacer = Pacer::new("100/s".parse().unwrap(), 1);
+        let ceiling = ceiling("100/s", 1);
         // Slots that have piled up while the node stalled are void...
         let past = Instant::now().checked_sub(Duration::from_millis(50)).unwrap();
-        assert_eq!(pacer.wait(past).await, Err(Void));
+        assert_eq!(call(&ceiling, past, 1).await, Err(Void));
         // ...and a first one in time starts.
-        assert_eq!(pacer.wait(Instant::now()).await, Ok(()));
+        assert_eq!(call(&ceiling, Instant::now(), 1).await, Ok(()));
     }
 
     #[tokio::test]
     async fn a_late_call_does_not_delay_those_that_follow() {
         for rate in ["20/s", "90/s", "1000/s"] {
-            let rate: Rate = rate.parse().unwrap();
-            let period = Duration::from_secs_f64(rate.period_us() / 1e6);
+            let period = Duration::from_secs_f64(rate.parse::<Rate>().unwrap().period_us() / 1e6);
             let mut late = Duration::MAX;
             // The least of a few: a busy machine may wake a task late.
             for _ in 0..20 {
-                let pacer = Pacer::new(rate, 1);
+                let ceiling = ceiling(rate, 1);
                 let first = Instant::now().checked_sub(LATE_MAX / 2).unwrap();
-                assert_eq!(pacer.wait(first).await, Ok(()));
-                if pacer.wait(first + period).await == Ok(()) {
+                assert_eq!(call(&ceiling, first, 1).await, Ok(()));
+                if call(&ceiling, first + period, 1).await == Ok(()) {
                     late = late.min(Instant::now().saturating_duration_since(first + period));
                 }
             }
@@ -112,15 +175,50 @@ mod tests {
 
     #[tokio::test]
     async fn no_slots_make_a_node_faster_than_its_ceiling() {
-        let pacer = Pacer::new("100/s".parse().unwrap(), 3);
+        let ceiling = ceiling("100/s", 3);
         let began = Instant::now();
 
         // Slots that say "all now": burst, and what lateness may move together, and no more.
         for _ in 0..3 + 1 {
-            assert_eq!(pacer.wait(Instant::now()).await, Ok(()));
+            assert_eq!(call(&ceiling, Instant::now(), 1).await, Ok(()));
         }
-        assert_eq!(pacer.wait(Instant::now()).await, Ok(()));
+        assert_eq!(call(&ceiling, Instant::now(), 1).await, Ok(()));
 
         assert!(began.elapsed() >= Duration::from_millis(5), "{:?}", began.elapsed());
+    }
+
+    #[tokio::test]
+    async fn a_call_of_many_units_passes_at_once_and_those_behind_it_wait_for_all_of_them() {
+        for (burst, units) in [(1, 10), (3, 2), (20, 10)] {
+            let ceiling = ceiling("100/s", burst);
+            let far = Instant::now() + Duration::from_secs(60);
+            let began = Instant::now();
+            assert_eq!(ceiling.take(units), None, "there is room for one");
+            for _ in 0..4 {
+                assert_eq!(ceiling.wait(far, units).await, Ok(()));
+            }
+            // The fifth starts when four times as many units, and one, have passed.
+            let least_ms = (4 * units + 1).saturating_sub(u64::from(burst)) * 10;
+            let late = u64::try_from(LATE_MAX.as_millis()).unwrap();
+            let took = u64::try_from(began.elapsed().as_millis()).unwrap();
+            assert!(took + late >= least_ms, "burst {burst}, {units} units: {took} ms");
+            assert!(took < least_ms + 200, "burst {burst}, {units} units: {took} ms");
+        }
+    }
+
+    #[tokio::test]
+    async fn every_rate_of_a_queue_has_its_ceiling() {
+        use crate::config::testing;
+        let mut policy = testing::queue_of("rate = \"1000/s\"").as_ref().clone();
+        assert!(Pacer::of(&QueuePolicy { limits: Vec::new(), ..policy.clone() }).is_none());
+        let slow = LimitRule::own_rate("100/s".parse().unwrap(), 1);
+        policy.limits.push(LimitRule { name: "slow".parse().unwrap(), ..slow });
+        let pacer = Pacer::of(&policy).unwrap();
+        assert_eq!(pacer.ceilings.len(), 2);
+        let began = Instant::now();
+        for _ in 0..5 {
+            while pacer.wait(Instant::now(), &[]).await.is_err() {}
+        }
+        assert!(began.elapsed() >= Duration::from_millis(15), "{:?}", began.elapsed());
     }
 }

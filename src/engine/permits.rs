@@ -28,21 +28,26 @@ pub(super) enum NoPermit<E> {
     Ended(E),
 }
 
-/// Waits for a permit and for its slot. `goes_on` is asked before each look, and once more at the slot: that
+/// Waits for a permit and for its slot; what the call carries costs so much. `goes_on` is asked before each look, and once more at the slot: that
 /// took time. What it says at the slot is returned.
 pub(super) async fn permit<T, E>(
     store: &Store,
     queue: &Queue,
     stop: &CancellationToken,
+    cost: u64,
     mut goes_on: impl FnMut() -> Result<T, E>,
 ) -> Result<T, NoPermit<E>> {
     loop {
         goes_on().map_err(NoPermit::Ended)?;
-        let wait = match store.messages.permit(queue).await {
-            Ok(Permit::Granted(slot)) => {
+        let wait = match store.messages.permit(queue, cost).await {
+            Ok(Permit::Granted(slot, units)) => {
                 tokio::time::sleep_until(slot).await;
-                if Instant::now() <= slot + LATE_MAX {
-                    return goes_on().map_err(NoPermit::Ended);
+                let began = (Instant::now() <= slot + LATE_MAX).then(&mut goes_on);
+                if !matches!(began, Some(Ok(_))) {
+                    store.messages.return_units(queue, &[units]).await;
+                }
+                if let Some(began) = began {
+                    return began.map_err(NoPermit::Ended);
                 }
                 // This node stood still: a call now would come too close to others.
                 Duration::ZERO

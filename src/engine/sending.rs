@@ -53,8 +53,7 @@ pub fn start_sending(
         settled.cancel();
     });
     let slots = Slots::new(queue.policy.concurrency, Arc::clone(&queue.ready), presence);
-    let pacer =
-        queue.policy.claim_rate().map(|rate| Arc::new(Pacer::new(rate, queue.policy.burst)));
+    let pacer = Pacer::of(&queue.policy).map(Arc::new);
     let stop = tasks.stop_token().clone();
     let exchanges = Exchanges::new(store.clone(), Arc::clone(queue), transport, in_flight, stop);
     let exchanges = Arc::new(exchanges);

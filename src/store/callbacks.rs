@@ -15,6 +15,7 @@ use crate::domain::callback::CallbackPolicy;
 use crate::domain::callback_host::CallbackHosts;
 use crate::domain::id::{MessageId, QueueName, ULID_BYTES};
 use crate::domain::lease;
+use crate::domain::limit::LimitRule;
 use crate::domain::message::{Details, Message};
 use crate::domain::policy::{Downstream, QueuePolicy};
 use crate::store::record::{Record, StateEntry, to_message};
@@ -33,7 +34,7 @@ pub(super) fn policy(queue: &QueuePolicy, is_known: bool) -> Option<QueuePolicy>
     let nobody = || is_known.then(|| CallbackPolicy::on_hosts(CallbackHosts::default()));
     let callback = queue.callback.clone().or_else(nobody)?;
     Some(QueuePolicy {
-        rate: callback.rate,
+        limits: callback.rate.map(|rate| LimitRule::own_rate(rate, 1)).into_iter().collect(),
         // Its exchanges are short: what a lost node was telling is told by another soon.
         lease_ms: lease::shortest_ms(callback.timeout_ms),
         concurrency: callback

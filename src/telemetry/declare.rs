@@ -46,7 +46,7 @@ use prometheus_client::metrics::histogram::Histogram;
 /// Histograms by their labels.
 pub(super) type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 /// Gauges with a fraction, by their labels.
-pub(super) type Seconds<L> = Family<L, Gauge<f64, AtomicU64>>;
+pub(super) type Fractions<L> = Family<L, Gauge<f64, AtomicU64>>;
 
 /// 0.1 ms to 100 s: script calls and lateness alike.
 const BUCKETS: [f64; 19] = [
@@ -83,7 +83,7 @@ impl<L: Clone + Hash + Eq> Fresh for Family<L, Gauge> {
     }
 }
 
-impl<L: Clone + Hash + Eq> Fresh for Seconds<L> {
+impl<L: Clone + Hash + Eq> Fresh for Fractions<L> {
     fn fresh() -> Self {
         Self::default()
     }

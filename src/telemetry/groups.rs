@@ -4,12 +4,12 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 
-use super::declare::{Histograms, Seconds, declare_metrics};
+use super::declare::{Fractions, Histograms, declare_metrics};
 use super::labels::{
-    AddressLabel, EventLabel, FaultLabel, FoundLabel, GateLabel, LevelLabel, OperationEndLabel,
-    OperationLabel, OutcomeLabel, PrunedLabel, QueueLabel, ReasonLabel, ResourceLabel,
-    ScheduleErrorLabel, ScheduleLabel, StateLabel, TopicLabel, VerbLabel, VerdictLabel,
-    VersionLabel,
+    AddressLabel, EventLabel, FaultLabel, FoundLabel, GateLabel, LevelLabel, LimitLabel,
+    OperationEndLabel, OperationLabel, OutcomeLabel, PrunedLabel, QueueLabel, ReasonLabel,
+    ResourceLabel, ScheduleErrorLabel, ScheduleLabel, StateLabel, TopicLabel, VerbLabel,
+    VerdictLabel, VersionLabel,
 };
 
 declare_metrics! {
@@ -17,7 +17,7 @@ declare_metrics! {
     QueueMetrics {
         messages: Family<EventLabel, Counter> = "Messages by verb",
         queue_messages: Family<StateLabel, Gauge> = "Messages kept, by state",
-        oldest_ready_age_seconds: Seconds<QueueLabel> = "How long the oldest ready message has been due",
+        oldest_ready_age_seconds: Fractions<QueueLabel> = "How long the oldest ready message has been due",
         lateness_seconds: Histograms<QueueLabel> = "Send start minus the moment it was both due and allowed",
         promote_lateness_seconds: Histograms<QueueLabel> = "Promotion minus due time",
         attempt_duration_seconds: Histograms<OutcomeLabel> = "Whole exchanges by outcome",
@@ -29,6 +29,7 @@ declare_metrics! {
         late_results: Family<VerdictLabel, Counter> = "Outcomes that came after their lease had run out, by what became of them",
         probes: Family<FoundLabel, Counter> = "Questions about uncertain messages, by what the downstream said",
         gate_open: Family<GateLabel, Gauge> = "Whether a gate is open",
+        limit_used: Fractions<LimitLabel> = "Share of a limit that is used: of a quota in this period, of a rate in the last minute",
         downstream_failing: Family<QueueLabel, Gauge> = "Whether the last attempts in a row failed",
         callback_hosts_left_alone: Family<QueueLabel, Gauge> = "Callback hosts that get no calls for a while after failures",
         permits_unused: Family<QueueLabel, Counter> = "Permits that came too late",
@@ -45,11 +46,11 @@ declare_metrics! {
     IntakeMetrics {
         topic_events: Family<TopicLabel, Counter> = "Events published here",
         topic_pending: Family<TopicLabel, Gauge> = "Events of which some queue lacks its message still",
-        topic_oldest_pending_age_seconds: Seconds<TopicLabel> = "How long the oldest event has lacked a queue",
+        topic_oldest_pending_age_seconds: Fractions<TopicLabel> = "How long the oldest event has lacked a queue",
         inbox_entries: Family<QueueLabel, Counter> = "Entries of streams taken in",
         inbox_rejected: Family<QueueLabel, Counter> = "Entries of streams rejected",
         inbox_backlog: Family<QueueLabel, Gauge> = "Entries in the stream",
-        inbox_lag_seconds: Seconds<QueueLabel> = "Age of the oldest entry",
+        inbox_lag_seconds: Fractions<QueueLabel> = "Age of the oldest entry",
         inbox_rejected_kept: Gauge = "Rejected entries that are kept",
         inbox_stray_streams: Gauge = "Streams whose queue is not configured",
     }
@@ -61,8 +62,8 @@ declare_metrics! {
         schedule_fired: Family<ScheduleLabel, Counter> = "Ticks that this node put into their queue",
         schedule_missed: Family<ScheduleLabel, Counter> = "Ticks that were left out, by the policy of their schedule",
         schedule_errors: Family<ScheduleErrorLabel, Counter> = "Failed tries to put a tick into its queue",
-        schedule_lag_seconds: Seconds<ScheduleLabel> = "How long the oldest tick that is not in its queue has been due",
-        schedule_last_fired_seconds: Seconds<ScheduleLabel> = "When the last tick fired, in Unix time",
+        schedule_lag_seconds: Fractions<ScheduleLabel> = "How long the oldest tick that is not in its queue has been due",
+        schedule_last_fired_seconds: Fractions<ScheduleLabel> = "When the last tick fired, in Unix time",
         schedule_paused: Family<ScheduleLabel, Gauge> = "Whether the schedule is paused",
     }
 }

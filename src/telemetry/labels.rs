@@ -99,6 +99,15 @@ pub struct GateLabel {
     pub gate: &'static str,
 }
 
+/// `{queue,limit}`
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct LimitLabel {
+    /// The queue.
+    pub queue: String,
+    /// The limit's name.
+    pub limit: String,
+}
+
 /// `{schedule}`
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ScheduleLabel {

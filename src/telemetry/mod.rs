@@ -22,10 +22,10 @@ pub use digest::{Digest, Kind};
 pub use groups::{IntakeMetrics, OperationMetrics, QueueMetrics, ScheduleMetrics, StoreMetrics};
 pub use handles::QueueHandles;
 pub use labels::{
-    AddressLabel, EventLabel, FaultLabel, FoundLabel, GateLabel, LevelLabel, OperationEndLabel,
-    OperationLabel, OutcomeLabel, PrunedLabel, QueueLabel, ReasonLabel, ResourceLabel,
-    ScheduleErrorLabel, ScheduleLabel, StateLabel, TopicLabel, VerbLabel, VerdictLabel,
-    VersionLabel,
+    AddressLabel, EventLabel, FaultLabel, FoundLabel, GateLabel, LevelLabel, LimitLabel,
+    OperationEndLabel, OperationLabel, OutcomeLabel, PrunedLabel, QueueLabel, ReasonLabel,
+    ResourceLabel, ScheduleErrorLabel, ScheduleLabel, StateLabel, TopicLabel, VerbLabel,
+    VerdictLabel, VersionLabel,
 };
 pub use logs::{LogFormat, start_logging};
 

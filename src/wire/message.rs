@@ -12,9 +12,9 @@ use utoipa::ToSchema;
 use super::attempt::{AttemptView, ResultView};
 use super::payload::present;
 use super::retry::RetryView;
-use super::{DurationText, Moment, Pairs, Payload, StateWord, Vocabulary, Word, payload_fields};
+use super::{DurationText, GateWord, Moment, Pairs, Payload, StateWord, Word, payload_fields};
 use crate::domain::failing::Failing;
-use crate::domain::gates::{Gate, Gates};
+use crate::domain::gates::Gates;
 use crate::domain::message::{Message, Probes};
 use crate::domain::shown;
 use crate::domain::state::State;
@@ -72,6 +72,10 @@ pub struct MessageView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub timeout: Option<DurationText>,
+    /// Units that it takes of the limits of its queue
+    #[serde(default = "super::usual_cost")]
+    #[schema(required)]
+    pub cost: u16,
     /// Tries so far
     pub attempts: u32,
     /// Answers that said too fast; no attempts
@@ -147,6 +151,7 @@ impl<'a> MessageView<'a> {
             idempotency_key: details.idempotency_key.as_deref().map(Cow::Borrowed),
             retry: details.retry.as_ref().map(RetryView::new),
             timeout: details.timeout_ms.map(DurationText),
+            cost: details.cost.units(),
             callback: CallbackView::new(message),
             attempts: message.attempts,
             throttles: message.throttles,
@@ -161,7 +166,7 @@ impl<'a> MessageView<'a> {
             reference: message.reference.as_deref().map(Cow::Borrowed),
             probe: message.probes.as_ref().map(ProbeView::new),
             result: result(message),
-            held_by: gates.of_message(message).held().map(Word::from).collect(),
+            held_by: gates.of_message(message).held().iter().map(GateWord::from).collect(),
             failing: None,
             edited: message.is_edited.then_some(true),
             duplicate: None,
@@ -178,19 +183,6 @@ impl<'a> MessageView<'a> {
     #[must_use]
     pub fn duplicate(self) -> Self {
         Self { duplicate: Some(true), ..self }
-    }
-}
-
-/// A gate, as a word.
-pub type GateWord = Word<Gate>;
-
-impl Vocabulary for Gate {
-    const NAME: &'static str = "Gate";
-    const DESCRIPTION: &'static str = "What holds a message back";
-    const ALL: &'static [Self] = &Self::ALL;
-
-    fn word(self) -> &'static str {
-        self.as_str()
     }
 }
 

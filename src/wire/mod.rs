@@ -33,6 +33,8 @@ pub mod change;
 pub mod doctor;
 mod duration;
 pub mod exchange;
+mod held;
+pub mod limit;
 pub mod message;
 mod moment;
 pub mod new_message;
@@ -58,8 +60,9 @@ use utoipa::ToSchema;
 use utoipa::openapi::{RefOr, Schema};
 
 pub use self::duration::{DurationMs, DurationText};
+pub use self::held::GateWord;
 pub use self::moment::Moment;
-pub use self::numbers::{Fraction, MaxAttempts, Priority, RetryFactor};
+pub use self::numbers::{CostUnits, Fraction, MaxAttempts, Priority, RetryFactor};
 pub use self::pairs::Pairs;
 pub use self::payload::{Payload, payload_fields, text_or_base64};
 pub use self::state::StateWord;
@@ -72,6 +75,11 @@ pub use self::word::{Vocabulary, Word};
 #[must_use]
 pub fn reference_to(schema: &str) -> String {
     format!("#/components/schemas/{schema}")
+}
+
+/// What a message costs in the answer of a daemon that does not know costs yet.
+pub(crate) const fn usual_cost() -> u16 {
+    1
 }
 
 /// The schemas of values that parameters have as well as bodies.

@@ -11,8 +11,8 @@ use super::payload::present;
 use super::retry::RetryRequest;
 use super::schema::{list_of, schema_of, string_of};
 use super::{
-    ContentType, DurationMs, Headers, Labels, Moment, Payload, Priority, Reason, StateWord, Text,
-    Vocabulary, Word,
+    ContentType, CostUnits, DurationMs, Headers, Labels, Moment, Payload, Priority, Reason,
+    StateWord, Text, Vocabulary, Word,
 };
 use crate::domain::callback::{FINAL_WORDS_MAX, URL_BYTES_MAX};
 use crate::domain::state::State;
@@ -78,6 +78,10 @@ pub struct MessageRequest {
     /// How long an attempt may take, 1ms to the `downstream.timeout` of its queue, which is the default; not where workers pull
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<DurationMs>,
+    /// Units that it takes of the limits of its queue
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<CostUnits>)]
+    pub cost: Option<u16>,
 }
 
 /// Where a `CloudEvents` 1.0 event goes when the message becomes final.

@@ -3,12 +3,17 @@
 use serde_json::json;
 
 use super::schema::{number, schema_of, whole};
+use crate::domain::limit::COST_MAX;
 use crate::domain::message::PRIORITY_MAX;
 use crate::domain::retry::{ATTEMPTS_MAX, FACTOR_MAX};
 
 /// A message's priority.
 #[derive(Debug)]
 pub struct Priority;
+
+/// What a message takes of limits.
+#[derive(Debug)]
+pub struct CostUnits;
 
 /// Most attempts of a message.
 #[derive(Debug)]
@@ -26,6 +31,13 @@ schema_of!(
     Priority,
     "Priority",
     whole(0..=u64::from(PRIORITY_MAX)).description(Some("9 goes first")).default(Some(json!(0)))
+);
+schema_of!(
+    CostUnits,
+    "Cost",
+    whole(1..=u64::from(COST_MAX))
+        .description(Some("Units that it takes of the limits of its queue"))
+        .default(Some(json!(1)))
 );
 schema_of!(
     MaxAttempts,

@@ -5,6 +5,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa::openapi::{Ref, RefOr, Schema};
 
+use super::limit::LimitView;
 use super::message::FailingView;
 use super::{DurationMs, Moment, Reason, StateWord, Vocabulary, Word};
 use crate::domain::durability::Durability;
@@ -43,6 +44,9 @@ pub struct QueueView {
     pub window: Option<WindowView>,
     /// Calls in a time
     pub rate: RateView,
+    /// Each of its limits, its own rate first
+    #[serde(default)]
+    pub limits: Vec<LimitView>,
     /// What the downstream's answers have shut
     pub gate: GateView,
     /// Whether messages are sent now, and if not, why: the first reason that holds

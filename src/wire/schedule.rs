@@ -10,8 +10,8 @@ use super::payload::present;
 use super::retry::{RetryRequest, RetryView};
 use super::schema::{schema_of, string_of};
 use super::{
-    ContentType, DurationMs, DurationText, Headers, Labels, Moment, Name, Payload, Priority,
-    Reason, Text, Vocabulary, Word,
+    ContentType, CostUnits, DurationMs, DurationText, Headers, Labels, Moment, Name, Payload,
+    Priority, Reason, Text, Vocabulary, Word,
 };
 use crate::domain::schedule::{CatchUp, PATTERN_BYTES_MAX, Source};
 
@@ -75,6 +75,10 @@ pub struct ScheduleRequest {
     /// How long an attempt may take, 1ms to the `downstream.timeout` of its queue, which is the default; not where workers pull
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<DurationMs>,
+    /// Units that a message takes of the limits of its queue
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<CostUnits>)]
+    pub cost: Option<u16>,
 }
 
 /// Why a schedule is paused.
@@ -240,6 +244,10 @@ pub struct WholeScheduleView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub timeout: Option<DurationText>,
+    /// Units that a message takes of the limits of its queue
+    #[serde(default = "super::usual_cost")]
+    #[schema(required)]
+    pub cost: u16,
 }
 
 /// Schedules in the order of their names.

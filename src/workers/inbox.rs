@@ -155,9 +155,8 @@ async fn draw(
     for entry in entries {
         let asked = inbox::read(&entry.fields, entry.added_ms(), now_ms, payload_bytes_max)
             .and_then(|asked| {
-                let timeout_ms = asked.message.details.timeout_ms;
-                let checked = queue.policy.check_timeout(timeout_ms);
-                checked.map(|()| asked).map_err(|why| format!("timeout: {why}"))
+                let checked = queue.policy.check(&asked.message.details);
+                checked.map(|()| asked).map_err(|unfit| unfit.to_string())
             });
         match asked {
             Ok(mut asked) => {

@@ -91,7 +91,7 @@ async fn a_repeat_is_answered_with_the_first_message() {
 #[tokio::test]
 async fn everything_wrong_is_told_with_its_place() {
     let house = House::open().await;
-    let body = r#"{"paylod": 1, "priority": "high", "cost": 2, "headers": {"Host": "x"}}"#;
+    let body = r#"{"paylod": 1, "priority": "high", "window": 2, "headers": {"Host": "x"}}"#;
     let problem = house.post(PATH, body).await.problem(400);
     let pointers: Vec<_> = problem["errors"]
         .as_array()
@@ -99,7 +99,7 @@ async fn everything_wrong_is_told_with_its_place() {
         .iter()
         .map(|e| e["pointer"].as_str().unwrap())
         .collect();
-    assert_eq!(pointers, ["/paylod", "/cost", "/payload", "/headers/Host", "/priority"]);
+    assert_eq!(pointers, ["/paylod", "/window", "/payload", "/headers/Host", "/priority"]);
     assert!(problem["errors"][0]["detail"].as_str().unwrap().contains("did you mean \"payload\"?"));
     for bad in ["", "{", "[]", "null", "\u{feff}{}", "{\"payload\": 1}x", "{\"payload\": 01}"] {
         assert_eq!(house.post(PATH, bad).await.code(400), "invalid-request", "{bad}");

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::support::{House, Plan, from_now, policy};
 use crate::config::testing;
+use crate::domain::limit::LimitRule;
 use crate::domain::window::{OpeningRule, Window};
 use crate::store::NodeInfo;
 
@@ -19,7 +20,7 @@ fn windowed(name: &str, from: &str, to: &str) -> crate::domain::policy::QueuePol
 #[tokio::test]
 async fn a_queue_tells_its_policy_counts_and_gates() {
     let mut limited = policy("sms");
-    limited.rate = Some("20/s".parse().unwrap());
+    limited.limits = vec![LimitRule::own_rate("20/s".parse().unwrap(), 1)];
     let house = House::build(Plan { queues: vec![limited, policy("b")], ..Plan::default() }).await;
     house.seed(r#"{"payload": 1}"#).await;
     house.seed(r#"{"payload": 1, "delay": "1h"}"#).await;

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::wire::action::{ActionList, ActionView};
 use crate::wire::doctor::{DoctorAnswer, FindingView};
 use crate::wire::exchange::ExchangeView;
+use crate::wire::limit::LimitView;
 use crate::wire::message::{MessageList, MessageView};
 use crate::wire::node::{NodeList, NodeView};
 use crate::wire::operation::OperationView;
@@ -34,7 +35,7 @@ pub(crate) fn schedule(given: &Value) -> Value {
     let filled = json!({
         "name": "n", "source": "api", "queue": "sms", "description": "in words", "catch_up": "one",
         "paused": null, "next": [], "last": null, "overdue": null, "fired": 0, "missed": 0,
-        "content_type": null, "headers": {}, "labels": {}, "group": null, "priority": 0, "ttl": null,
+        "content_type": null, "headers": {}, "labels": {}, "group": null, "priority": 0, "cost": 1, "ttl": null,
         "retry": null,
     });
     answer::<WholeScheduleView>(filled, given)
@@ -48,7 +49,7 @@ pub(crate) fn queue(given: &Value) -> Value {
             "delivered": 0, "dead": 0, "expired": 0, "cancelled": 0},
         "kept_bytes": null, "oldest_ready_age_ms": null, "next_due_at": null, "paused": null,
         "window": null, "rate": {"configured": null, "observed_1m": 0.0},
-        "gate": {"open": true, "until": null, "kind": null, "reason": null},
+        "limits": [], "gate": {"open": true, "until": null, "kind": null, "reason": null},
         "sending": {"state": "open", "reason": "Messages are sent when they are due.",
             "since": null, "until": null},
         "failing": null, "durability": "disk",
@@ -62,6 +63,15 @@ pub(crate) fn queue(given: &Value) -> Value {
         ],
     );
     answer::<QueueView>(filled, &given)
+}
+
+/// A limit of a queue.
+pub(crate) fn limit(given: &Value) -> Value {
+    let filled = json!({
+        "name": "rate", "kind": "rate", "value": "20/s", "per": null, "shared": false, "used": null,
+        "left": null, "resets_at": null, "next_at": null, "held_keys": 0,
+    });
+    answer::<LimitView>(filled, given)
 }
 
 /// Queues.
@@ -178,7 +188,7 @@ pub(crate) fn message(given: &Value) -> Value {
     const AT: &str = "2026-11-21T08:00:00.000Z";
     let filled = json!({
         "id": "sms_01", "queue": "sms", "state": "ready", "content_type": "application/json",
-        "created_at": AT, "due_at": AT, "expires_at": null, "priority": 0, "group": null, "labels": {},
+        "created_at": AT, "due_at": AT, "expires_at": null, "priority": 0, "cost": 1, "group": null, "labels": {},
         "idempotency_key": null, "attempts": 0, "throttles": 0, "window_holds": 0, "rescues": 0,
         "next_attempt_at": null, "last_attempt": null, "final_at": null, "reason": null, "result": null,
         "held_by": [],

@@ -59,6 +59,7 @@ async fn problems_end_with_the_code_of_their_status() {
         (403, "forbidden", Exit::Refused),
         (404, "not-found", Exit::NotFound),
         (422, "idempotency-mismatch", Exit::Refused),
+        (422, "cost-too-large", Exit::Refused),
         (503, "store-unavailable", Exit::Unreachable),
     ] {
         let daemon = Daemon::with([reply(status, json!({"code": code, "detail": "why"}))]).await;

@@ -15,7 +15,7 @@ use crate::config::sections::{inbox, queue, redis, schedule, server, topic};
 use crate::config::settings::{InboxSettings, Settings};
 use reader::{Context, Field, Read};
 
-const LATER: [&str; 1] = ["calendars"];
+const LATER: [&str; 2] = ["calendars", "limits"];
 
 /// Reads a configuration and checks all of it.
 ///
@@ -119,8 +119,8 @@ mod tests {
         assert_eq!(settings.server.drain_timeout_ms, 1000);
         assert_eq!(settings.redis.namespace, "tidegate");
         let sms = settings.queues.values().next().unwrap();
-        assert_eq!(sms.rate.unwrap().to_string(), "5/s");
-        assert_eq!((sms.burst, sms.concurrency, sms.retry.jitter), (2, 7, 0.5));
+        assert_eq!(sms.own_rate().unwrap().0.to_string(), "5/s");
+        assert_eq!((sms.own_rate().unwrap().1, sms.concurrency, sms.retry.jitter), (2, 7, 0.5));
     }
 
     #[test]
@@ -245,7 +245,10 @@ mod tests {
         };
         let settings = load(&sources).unwrap();
         let queue = settings.queues.values().next().unwrap();
-        assert_eq!((queue.rate.unwrap().to_string().as_str(), queue.concurrency), ("3/s", 5));
+        assert_eq!(
+            (queue.own_rate().unwrap().0.to_string().as_str(), queue.concurrency),
+            ("3/s", 5)
+        );
         let Downstream::Http(http) = &queue.downstream else { panic!() };
         assert_eq!(http.signing_secret.as_ref().unwrap().expose(), "hunter2");
         assert!(!render(&settings).contains("hunter2"));
@@ -297,7 +300,7 @@ mod tests {
         let names: Vec<_> = settings.queues.keys().map(QueueName::as_str).collect();
         assert_eq!(names, ["erp", "sms"]);
         let sms = settings.queues.values().last().unwrap();
-        assert_eq!(sms.rate.unwrap().to_string(), "20/s");
+        assert_eq!(sms.own_rate().unwrap().0.to_string(), "20/s");
         let erp = settings.queues.values().next().unwrap();
         assert_eq!(erp.window.as_ref().unwrap().time_zone(), "Asia/Shanghai");
         assert_eq!(erp.batch.unwrap().max_items, 500);

@@ -7,6 +7,7 @@ mod callback;
 mod downstream;
 mod headers;
 pub(in crate::config) mod inbox;
+mod limits;
 mod message_table;
 mod probe;
 pub(in crate::config) mod queue;
@@ -30,6 +31,7 @@ pub fn declared() -> Vec<DeclaredSection> {
         server::Server::declared(),
         redis::Redis::declared(),
         queue::Own::declared(),
+        limits::OneLimit::declared(),
         retention::Kept::declared(),
         receipts::Receipts::declared(),
         downstream::declared(),

@@ -2,23 +2,23 @@
 
 use std::sync::Arc;
 
-use super::{batch, callback, downstream, probe, receipts, retention, retry, window};
+use super::limits::{BURST, BURST_MAX};
+use super::{batch, callback, downstream, limits, probe, receipts, retention, retry, window};
 use crate::config::load::reader::{Field, Read, Section};
 use crate::config::setting::{
-    Kind as _, LONG_MS, Shown, beside, duration, parsed, settings, size_in_memory, whole, word,
+    Kind as _, LONG_MS, Shown, beside, duration, list, parsed, settings, size_in_memory, whole,
+    word,
 };
 use crate::config::settings::Durability;
 use crate::domain::callback_host::CallbackHosts;
 use crate::domain::id::{QueueName, SHARDS_MAX};
 use crate::domain::lease;
-use crate::domain::limit::Rate;
+use crate::domain::limit::{LimitRule, Rate};
 use crate::domain::outcome::OnUncertain;
 use crate::domain::policy::{Downstream, QueuePolicy};
 use crate::domain::receipt::ReceiptPolicy;
 use crate::domain::units::format_duration;
 
-/// Most calls that may leave at once: a bound against a slip of the finger.
-const BURST_MAX: u32 = 1_000_000;
 /// Most calls in flight.
 const CONCURRENCY_MAX: u32 = 100_000;
 /// The longest lease, in milliseconds: a dead node's messages come back so late.
@@ -26,19 +26,21 @@ const LEASE_MS_MAX: u64 = 86_400_000;
 /// The most that is kept of an answer, in bytes.
 const KEEP_RESPONSE_BYTES_MAX: u64 = 1 << 20;
 
-const BURST: u32 = 1;
 const CONCURRENCY: u32 = 16;
 /// The same where workers claim: each may hold many messages at once.
 const IN_HANDS: u32 = 1000;
 
-const LATER: [&str; 6] = ["limits", "fairness", "aging", "backlog", "adaptive", "breaker"];
+const LATER: [&str; 5] = ["fairness", "aging", "backlog", "adaptive", "breaker"];
 
 settings! {
     struct Own in "queues.NAME" of QueuePolicy {
-        /// Calls per time over all nodes; a batch is one call.
-        rate: Option<Rate> = parsed("a rate").unset_means("no limit").example("\"20/s\""), |it| it.rate;
+        /// Calls per time over all nodes; a batch is one call, and a message with a [cost](http.md#messages) counts as so many.
+        rate: Option<Rate> = parsed("a rate").unset_means("no limit").example("\"20/s\""), |it| it.own_rate().map(|(rate, _)| rate);
         /// Calls that may start at once after a time without calls; needs a `rate`.
-        burst: Option<u32> = whole(1..=BURST_MAX).unset_is(BURST), |it| Some(it.burst);
+        burst: Option<u32> = whole(1..=BURST_MAX).unset_is(BURST), |it| Some(it.own_rate().map_or(BURST, |(_, burst)| burst));
+        /// More limits, beside the `rate`. Every one of them has to let a call pass, and a message that one holds takes nothing of
+        /// the others.
+        limits: Vec<LimitRule> = list(limits::limit()).or(Vec::new()), |it| it.further_limits().to_vec();
         /// How long a node may hold a message without a sign of life. It must be at least `downstream.timeout` + 5s, so that
         /// it does not end during a call.
         lease: Option<u64> =
@@ -118,7 +120,7 @@ pub(in crate::config) fn read(
             downstream::read,
         );
         let timeout = downstream.as_ref().map(Downstream::timeout_ms).map_err(|reported| *reported);
-        let pace = pace(section, own.rate, own.burst);
+        let limits = limits::all(section, own.rate, own.burst, own.limits);
         let lease = lease(section, own.lease, timeout);
         let calls = if matches!(downstream, Ok(Downstream::Pull)) { IN_HANDS } else { CONCURRENCY };
         let on_uncertain = on_uncertain(section, own.on_uncertain, durability);
@@ -130,8 +132,10 @@ pub(in crate::config) fn read(
         let window = section.read("window", |field| window::read(field, timeout));
         let batch = section.read("batch", batch::read);
         let callback = section.read("callback", |field| callback::read(field, hosts));
-        let (rate, burst) = pace?;
         own.ordering?;
+        if let (Ok(limits), Ok(Some(_)), Ok(shards)) = (&limits, &batch, &own.shards) {
+            limits::of_batches(section, limits, *shards)?;
+        }
         if matches!((&downstream, &batch), (Ok(Downstream::Pull), Ok(Some(_)))) {
             return Err(section.wrong(
                 "batch",
@@ -140,8 +144,7 @@ pub(in crate::config) fn read(
         }
         Ok(QueuePolicy {
             name: name?,
-            rate,
-            burst,
+            limits: limits?,
             lease_ms: lease?,
             keep_response_bytes: own.keep_response?,
             concurrency: own.concurrency?.unwrap_or(calls),
@@ -160,22 +163,6 @@ pub(in crate::config) fn read(
         })
     });
     policy.map(Arc::new)
-}
-
-/// A burst is a share of a rate: without one it would say nothing.
-fn pace(
-    section: &Section<'_>,
-    rate: Read<Option<Rate>>,
-    burst: Read<Option<u32>>,
-) -> Read<(Option<Rate>, u32)> {
-    let (rate, burst) = (rate?, burst?.unwrap_or(BURST));
-    if rate.is_none() && burst > 1 {
-        return Err(section.wrong(
-            "burst",
-            "has no effect without a rate; set rate, for example rate = \"20/s\", or remove burst",
-        ));
-    }
-    Ok((rate, burst))
 }
 
 fn lease(section: &Section<'_>, lease: Read<Option<u64>>, timeout: Read<u64>) -> Read<u64> {
@@ -233,8 +220,11 @@ mod tests {
             "rate = \"20/s\"\nburst = 5\nlease = \"1m\"\nkeep_response = \"0B\"\nconcurrency = 3\npriority_levels = 10\nordering = \"none\"\nretention = { dead = \"7d\" }\nidempotency_window = \"2h\"\non_uncertain = \"park\"\nshards = 4",
         );
         assert_eq!(queue.name.as_str(), "q");
-        assert_eq!(queue.rate.unwrap().to_string(), "20/s");
-        assert_eq!((queue.burst, queue.lease_ms, queue.keep_response_bytes), (5, 60_000, 0));
+        assert_eq!(queue.own_rate().unwrap().0.to_string(), "20/s");
+        assert_eq!(
+            (queue.own_rate().unwrap().1, queue.lease_ms, queue.keep_response_bytes),
+            (5, 60_000, 0)
+        );
         assert_eq!((queue.concurrency, queue.priority_levels, queue.shards), (3, 10, 4));
         assert_eq!(queue.retention, Retention::by_age(86_400_000, 7 * 86_400_000));
         assert_eq!(queue.idempotency_window_ms, 7_200_000);
@@ -305,7 +295,6 @@ mod tests {
                 "queues.q.retention.dead: found \"0s\", expected 1ms",
             ),
             ("concurency = 1", "queues.q.concurency: unknown key; did you mean concurrency?"),
-            ("limits = []", "queues.q.limits: this version does not have this setting"),
             ("fairness = \"group\"", "this version does not have this setting"),
         ] {
             let error = queue_errors(text);
@@ -335,8 +324,8 @@ mod tests {
             let queue = queue_of(&format!(
                 "rate = \"{calls}/min\"\nburst = {burst}\nlease = \"{lease_ms}ms\"\nshards = {shards}"
             ));
-            prop_assert_eq!(queue.rate.unwrap().to_string(), format!("{calls}/min"));
-            prop_assert_eq!((queue.burst, queue.lease_ms, queue.shards), (burst, lease_ms, shards));
+            prop_assert_eq!(queue.own_rate().unwrap().0.to_string(), format!("{calls}/min"));
+            prop_assert_eq!((queue.own_rate().unwrap().1, queue.lease_ms, queue.shards), (burst, lease_ms, shards));
         }
 
         #[test]

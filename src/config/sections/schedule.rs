@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::message_table::MessageTable;
+use super::window::zone;
 use crate::config::load::reader::{Field, Read, Section};
 use crate::config::setting::{Beside, Kind, Shown, Table, custom, parsed, settings, text, word};
 use crate::domain::details::check_room;
@@ -14,7 +15,7 @@ use crate::domain::draft::{self, Content};
 use crate::domain::id::QueueName;
 use crate::domain::message::{PayloadKind, RetryOverride};
 use crate::domain::payload::to_base64;
-use crate::domain::policy::QueuePolicy;
+use crate::domain::policy::{QueuePolicy, Unfit};
 use crate::domain::schedule::{BadCadence, Cadence, CatchUp, Schedule, ScheduleName, check_labels};
 use crate::domain::units::format_duration;
 
@@ -82,6 +83,8 @@ settings! {
         _retry as "retry": Shown = RETRY, |it| it.details.retry.as_ref().map_or(Shown::Unset, retry_shown);
         /// As in a message: how long an attempt may take, at most the `downstream.timeout` of the queue.
         _timeout as "timeout": Shown = TIMEOUT, |it| it.details.timeout_ms.map(format_duration).into();
+        /// As in a message: how many units it takes of the limits of the queue.
+        _cost as "cost": Shown = COST, |it| Shown::Whole(it.details.cost.units().into());
     }
 }
 
@@ -95,6 +98,7 @@ const GROUP: Beside = Beside::manual("a text", "none", "\"order-42\"");
 const PRIORITY: Beside = Beside::manual("`0` to `9`", "`0`", "9");
 const TTL: Beside = Beside::manual("`1ms` to `3660d`", "never", "\"1h\"");
 const TIMEOUT: Beside = Beside::manual("`1ms` to `1h`", "that of the queue", "\"5s\"");
+const COST: Beside = Beside::manual("`1` to `10000`", "`1`", "3");
 const RETRY: Beside = Beside::manual("a table", "that of the queue", "{ max_attempts = 3 }");
 const PAYLOAD: Beside =
     Beside::required("any value, up to 256KiB; or `payload_base64`", "{ job = \"close-day\" }");
@@ -117,8 +121,10 @@ pub(in crate::config) fn read(
         check_labels(&details.labels).map_err(|why| section.wrong("labels", why))?;
         let queue = queue?;
         if let Some(policy) = queues.and_then(|queues| queues.get(&queue)) {
-            let checked = policy.check_timeout(details.timeout_ms);
-            checked.map_err(|why| section.wrong("timeout", why))?;
+            policy.check(&details).map_err(|unfit| match unfit {
+                Unfit::Timeout(why) => section.wrong("timeout", why),
+                Unfit::Cost(why) => section.wrong("cost", why),
+            })?;
         }
         Ok(Schedule {
             name: name?,
@@ -197,19 +203,6 @@ fn cadence(
                 section.wrong(key, error.to_string())
             })
         }
-    }
-}
-
-/// Asked for by itself, so that a slip in it is told beside one in the pattern.
-fn zone() -> impl Kind<Value = String> {
-    let read = |field: &Field<'_>| field.parse(known_zone);
-    custom("a time zone", read, |zone: &String| zone.as_str().into())
-}
-
-fn known_zone(text: &str) -> Result<String, String> {
-    match jiff::tz::TimeZone::get(text) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(_) => Err(BadCadence::Zone(text.to_owned()).to_string()),
     }
 }
 
@@ -352,6 +345,10 @@ mod tests {
                 "schedules.s.timeout: found \"2h\", expected 1ms to 1h",
             ),
             (
+                "every = \"1h\"\ncost = 0",
+                "schedules.s.cost: found 0, expected a whole number from 1 to 10000",
+            ),
+            (
                 "every = \"1h\"\npayload_base64 = \"aGk=\"",
                 "schedules.s.payload_base64: give payload or payload_base64, not both",
             ),
@@ -367,9 +364,24 @@ mod tests {
     }
 
     #[test]
+    fn a_cost_above_a_quota_of_the_queue_is_refused() {
+        let with = |cost: u32| {
+            format!(
+                "[queues.q]\nlimits = [{{ quota = \"5/day\" }}]\ndownstream.type = \"null\"\n[schedules.s]\nqueue = \"q\"\nevery = \"1h\"\npayload = 1\ncost = {cost}"
+            )
+        };
+        let error = errors_of(&with(6));
+        assert!(
+            error.contains("schedules.s.cost: found 6, more than the limit \"quota_day\""),
+            "{error}"
+        );
+        assert_eq!(settings_of(&with(5)).schedules.len(), 1);
+    }
+
+    #[test]
     fn what_is_rendered_reads_back_and_counts_for_the_digest() {
         let text = format!(
-            "{QUEUE}[schedules.a]\nqueue = \"q\"\nevery = \"15m\"\npayload = \"x\"\ncontent_type = \"text/plain\"\n[schedules.b]\nqueue = \"q\"\ncron = \"@daily\"\ntime_zone = \"Asia/Shanghai\"\npayload = {{ A = [1, {{ b = \"c\" }}] }}\nheaders = {{ X-A = \"${{not}}\" }}\nlabels = {{ T = \"1\" }}\ngroup = \"g\"\npriority = 3\nttl = \"1h\"\ncatch_up = \"none\"\n[schedules.c]\nqueue = \"q\"\nevery = \"1h\"\npayload_base64 = \"/wA=\"\nretry = {{ max_attempts = 3, schedule = [\"5s\", \"5m\"], jitter = 0, max_age = \"1h\" }}"
+            "{QUEUE}[schedules.a]\nqueue = \"q\"\nevery = \"15m\"\npayload = \"x\"\ncontent_type = \"text/plain\"\n[schedules.b]\nqueue = \"q\"\ncron = \"@daily\"\ntime_zone = \"Asia/Shanghai\"\npayload = {{ A = [1, {{ b = \"c\" }}] }}\nheaders = {{ X-A = \"${{not}}\" }}\nlabels = {{ T = \"1\" }}\ngroup = \"g\"\npriority = 3\ncost = 4\nttl = \"1h\"\ncatch_up = \"none\"\n[schedules.c]\nqueue = \"q\"\nevery = \"1h\"\npayload_base64 = \"/wA=\"\nretry = {{ max_attempts = 3, schedule = [\"5s\", \"5m\"], jitter = 0, max_age = \"1h\" }}"
         );
         let settings = settings_of(&text);
         assert_eq!(settings_of(&render(&settings)), settings, "{}", render(&settings));

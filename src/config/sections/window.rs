@@ -1,13 +1,13 @@
 //! `[queues.<name>.window]`: the hours in which a downstream may be called.
 
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
 
 use crate::config::load::reader::{Field, Read};
 use crate::config::setting::{
     Form, Kind, LONG_MS, Shown, Table, custom, duration, list, parsed, settings,
 };
 use crate::domain::window::{BadWindow, Days, OpeningRule, TimeOfDay, Window};
+use crate::domain::zone::NamedZone;
 
 const LATER: [&str; 3] = ["calendar", "overrides", "on_close"];
 
@@ -52,14 +52,11 @@ pub(in crate::config) fn read(field: &Field<'_>, timeout_ms: Read<u64>) -> Read<
     })
 }
 
-/// Asked for by itself, so that a slip in it is told beside others of the window.
-fn zone() -> impl Kind<Value = String> {
-    let read = |field: &Field<'_>| {
-        field.parse(|text| match TimeZone::get(text) {
-            Ok(_) => Ok(text.to_owned()),
-            Err(_) => Err(BadWindow::UnknownTimeZone(text.to_owned()).to_string()),
-        })
-    };
+/// Asked for by itself, so that a slip in it is told beside others.
+pub(super) fn zone() -> impl Kind<Value = String> {
+    let known = |text: &str| text.parse::<NamedZone>().map(|_| text.to_owned());
+    let read =
+        move |field: &Field<'_>| field.parse(|text| known(text).map_err(|error| error.to_string()));
     custom("a time zone", read, |zone: &String| zone.as_str().into())
 }
 

@@ -17,6 +17,7 @@ use self::given::{Given, Shape, Source};
 use super::callback::CallbackWish;
 use super::depth::{DEPTH_MAX, is_too_deep};
 use super::headers::{check_charset, check_content_type, check_header};
+use super::limit::{COST_MAX, Cost};
 use super::message::{
     DELAY_MS_MAX, Details, HEADERS_MAX, LABEL_BYTES_MAX, LABELS_MAX, NAME_BYTES_MAX, PRIORITY_MAX,
     PayloadKind, RetryOverride, TIMEOUT_MS_MAX, When, check_name,
@@ -26,7 +27,7 @@ use super::message::{
 pub const LONG_MS: u64 = 10 * 366 * 86_400_000;
 
 /// The fields that say what is sent and how, in whatever is sent: a message, an event, what a schedule sends.
-pub const CONTENT: [&str; 10] = [
+pub const CONTENT: [&str; 11] = [
     "payload",
     "payload_base64",
     "content_type",
@@ -37,6 +38,7 @@ pub const CONTENT: [&str; 10] = [
     "ttl",
     "retry",
     "timeout",
+    "cost",
 ];
 
 /// The fields that a message alone has: it is sent once, at a time, and somebody waits for it.
@@ -44,8 +46,8 @@ const ONCE: [&str; 5] = ["delay", "due_at", "expires_at", "idempotency_key", "ca
 
 /// Everything that a message may have.
 pub static MESSAGE: Shape = Shape {
-    known: &joined::<10, 5, 15>(CONTENT, ONCE),
-    later: &["cost", "window", "time_zone", "must_dispatch_by"],
+    known: &joined::<11, 5, 16>(CONTENT, ONCE),
+    later: &["window", "time_zone", "must_dispatch_by"],
 };
 
 /// Two lists of names as one.
@@ -126,6 +128,8 @@ pub fn content<S: Source>(source: &mut S) -> Option<Content> {
     let ttl_ms = source.read("ttl", |given| given.duration_ms(1..=LONG_MS));
     let retry = source.within("retry", &RETRY, |inner| nested::retry(inner));
     let timeout_ms = source.read("timeout", |given| given.duration_ms(1..=TIMEOUT_MS_MAX));
+    let cost = source.read("cost", |given| given.whole(1..=u32::from(COST_MAX)));
+    let cost = cost.and_then(Cost::new);
     let Payload { bytes, kind, content_type } = payload?;
     let details = Details {
         kind,
@@ -138,6 +142,7 @@ pub fn content<S: Source>(source: &mut S) -> Option<Content> {
         retry: retry.filter(|retry| *retry != RetryOverride::default()),
         callback: None,
         timeout_ms,
+        cost: cost.unwrap_or_default(),
     };
     Some(Content { payload: bytes, details, priority: priority.unwrap_or(0), ttl_ms })
 }

@@ -5,13 +5,17 @@
 //! time come in. Refuses to know who asks, and what is done while a gate is shut.
 
 mod last_calls;
+mod limits;
 mod shards;
 #[cfg(test)]
 mod tests;
 
 pub use self::last_calls::LastCalls;
+pub use self::limits::HeldGate;
+use self::limits::{all, limits, stacked};
 use self::shards::ShardGates;
 pub use self::shards::{ShardLoad, concurrency_of_shard};
+use super::limit::{KeptLimit, LimitName, StackedLimits};
 use super::message::Message;
 use super::policy::QueuePolicy;
 use super::state::State;
@@ -28,7 +32,7 @@ pub enum Gate {
     Window,
     /// The downstream asked for fewer calls, or refused our credentials or our address.
     Throttled,
-    /// The next slot of the rate lies ahead.
+    /// A limit of the queue: its next slot lies ahead, or its quota is used.
     Limit,
     /// As many calls are in flight as may be.
     Concurrency,
@@ -51,7 +55,7 @@ impl Gate {
         Self::Probe,
     ];
 
-    /// The word for this gate in `held_by` and in metrics.
+    /// The word for this gate in `held_by` and in metrics. In `held_by` a limit has its name behind it, see [`HeldGate`].
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -119,8 +123,10 @@ pub enum Why {
     TimeUnknown,
     /// The downstream's answers shut the gate.
     Throttled,
-    /// The next slot lies ahead.
+    /// The next slot of a rate lies ahead.
     NextSlot,
+    /// The quota of this period is used.
+    QuotaUsed,
     /// Every call that may be in flight is.
     CallsInFlight,
     /// The batch is neither full nor old enough.
@@ -156,16 +162,20 @@ pub enum PauseEnd {
 /// What Redis counted in a queue.
 #[derive(Debug, Clone, Default)]
 pub struct QueueLoad {
-    /// The arrival time of the limit, in microseconds.
-    pub arrival_us: u64,
+    /// What is kept of each limit, in the order of the policy.
+    pub limits: Vec<KeptLimit>,
     /// What was counted in each shard, in the order of their numbers.
     pub shards: Vec<ShardLoad>,
 }
 
 /// Every gate at one moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Gates {
     states: [(Gate, GateState); Gate::ALL.len()],
+    /// Each limit by itself.
+    limits: Vec<(LimitName, GateState)>,
+    /// The limits as they stand, and at which moment, where that was read: what they say to a message depends on its cost.
+    stacked: Option<(StackedLimits, f64)>,
     /// What holds in each shard for itself, where that was counted.
     shards: Vec<ShardGates>,
 }
@@ -179,19 +189,28 @@ pub fn gates(policy: &QueuePolicy, snapshot: &Snapshot, now_ms: Option<u64>) -> 
         load.shards.iter().map(|load| ShardGates::new(policy, load, now_ms)).collect()
     });
     let of_shards = load.map(|load| ShardGates::of_queue(load, &shards));
+    let load_of_limits = load.filter(|_| !policy.limits.is_empty());
+    let stacked = load_of_limits.zip(now_ms).map(|(load, now_ms)| stacked(policy, load, now_ms));
+    let limits = match (load, &stacked) {
+        (_, Some((stacked, now_us))) => limits(stacked, *now_us, 1),
+        (Some(_), None) => {
+            policy.limits.iter().map(|limit| (limit.name.clone(), UNKNOWN)).collect()
+        }
+        (None, _) => Vec::new(),
+    };
     let states = Gate::ALL.map(|gate| {
         let state = match gate {
             Gate::Due | Gate::Probe => GateState::OPEN,
             Gate::Pause => pause(snapshot),
             Gate::Window => window(policy, snapshot.call_ms, now_ms),
             Gate::Throttled => throttled(snapshot),
-            Gate::Limit => load.map_or(GateState::OPEN, |load| limit(policy, load, now_ms)),
+            Gate::Limit => all(&limits),
             Gate::Concurrency => of_shards.map_or(GateState::OPEN, |gates| gates.concurrency),
             Gate::Batch => of_shards.map_or(GateState::OPEN, |gates| gates.batch),
         };
         (gate, state)
     });
-    Gates { states, shards }
+    Gates { states, limits, stacked, shards }
 }
 
 fn pause(snapshot: &Snapshot) -> GateState {
@@ -215,7 +234,7 @@ fn throttled(snapshot: &Snapshot) -> GateState {
 fn window(policy: &QueuePolicy, call_ms: u64, now_ms: Option<u64>) -> GateState {
     let Some(window) = &policy.window else { return GateState::OPEN };
     let Some(now_ms) = now_ms else {
-        return GateState::Held { until_ms: None, why: Why::TimeUnknown };
+        return UNKNOWN;
     };
     let needs_ms = window.min_remaining_ms().max(call_ms);
     let why = match window.state(now_ms) {
@@ -231,24 +250,8 @@ fn window(policy: &QueuePolicy, call_ms: u64, now_ms: Option<u64>) -> GateState 
     GateState::Held { until_ms: window.next_start_ms(now_ms, needs_ms), why }
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "microseconds since 1970 stay below 2^53 until 2255, and a slot is never before now"
-)]
-fn limit(policy: &QueuePolicy, load: &QueueLoad, now_ms: Option<u64>) -> GateState {
-    let Some(limit) = policy.limit() else { return GateState::OPEN };
-    let Some(now_ms) = now_ms else {
-        return GateState::Held { until_ms: None, why: Why::TimeUnknown };
-    };
-    let now_us = (now_ms * 1000) as f64;
-    let slot_us = limit.slot_us(limit.arrival_us(load.arrival_us as f64, now_us, 0.0), now_us);
-    if slot_us <= now_us {
-        return GateState::OPEN;
-    }
-    GateState::Held { until_ms: Some((slot_us / 1000.0).ceil() as u64), why: Why::NextSlot }
-}
+/// Redis has not told the time yet.
+const UNKNOWN: GateState = GateState::Held { until_ms: None, why: Why::TimeUnknown };
 
 impl GateState {
     /// Open, for as long as anybody knows.
@@ -307,7 +310,7 @@ impl Gates {
             gates[at].0 = Gate::ALL[at];
             at += 1;
         }
-        Self { states: gates, shards: Vec::new() }
+        Self { states: gates, limits: Vec::new(), stacked: None, shards: Vec::new() }
     };
 
     /// Each gate and its state, in the documented order.
@@ -332,6 +335,13 @@ impl Gates {
     #[must_use]
     pub fn of_message(&self, message: &Message) -> Self {
         let shard = self.shard_of(message);
+        let limits = match &self.stacked {
+            _ if !Gate::Limit.concerns(message.state) => Vec::new(),
+            Some((stacked, now_us)) => {
+                limits(stacked, *now_us, u64::from(message.details.cost.units()))
+            }
+            None => self.limits.clone(),
+        };
         let states = self.states.map(|(gate, state)| {
             let state = match gate {
                 _ if !gate.concerns(message.state) => GateState::OPEN,
@@ -339,13 +349,14 @@ impl Gates {
                     GateState::Held { until_ms: Some(message.due_at_ms), why: Why::NotDue }
                 }
                 Gate::Probe => probe(message),
+                Gate::Limit => all(&limits),
                 Gate::Concurrency => shard.map_or(state, |shard| shard.concurrency),
                 Gate::Batch => shard.map_or(state, |shard| shard.batch),
                 _ => state,
             };
             (gate, state)
         });
-        Self { states, shards: Vec::new() }
+        Self { states, limits, stacked: None, shards: Vec::new() }
     }
 
     fn shard_of(&self, message: &Message) -> Option<&ShardGates> {
@@ -353,9 +364,25 @@ impl Gates {
         self.shards.get(usize::from(message.id.shard(shards)))
     }
 
-    /// The gates that hold, as `held_by` shows them.
-    pub fn held(&self) -> impl Iterator<Item = Gate> {
-        self.iter().filter(|(_, state)| state.is_held()).map(|(gate, _)| gate)
+    /// The gates that hold, as `held_by` shows them: each limit under its name.
+    #[must_use]
+    pub fn held(&self) -> Vec<HeldGate> {
+        let mut held = Vec::new();
+        for (gate, _) in self.iter().filter(|(_, state)| state.is_held()) {
+            if gate == Gate::Limit {
+                let limits = self.limits.iter().filter(|(_, state)| state.is_held());
+                held.extend(limits.map(|(name, _)| HeldGate { gate, limit: Some(name.clone()) }));
+            } else {
+                held.push(HeldGate { gate, limit: None });
+            }
+        }
+        held
+    }
+
+    /// How each limit stands, in the order of the policy, where that was read.
+    #[must_use]
+    pub fn stacked(&self) -> Option<&StackedLimits> {
+        self.stacked.as_ref().map(|(stacked, _)| stacked)
     }
 }
 

@@ -7,6 +7,7 @@ use super::*;
 use crate::config::testing;
 use crate::domain::callback::CallbackOn;
 use crate::domain::id::{MessageId, new_ulid};
+use crate::domain::limit::LimitRule;
 use crate::domain::message::{Details, Probes};
 use crate::domain::window::{OpeningRule, Window};
 
@@ -71,8 +72,13 @@ fn of_load(policy: &QueuePolicy, load: QueueLoad) -> Gates {
     gates(policy, &snapshot, Some(NOW_MS))
 }
 
-fn held_by(gates: &Gates, state: State) -> Vec<&'static str> {
-    gates.of_message(&message(state)).held().map(Gate::as_str).collect()
+fn held_by(gates: &Gates, state: State) -> Vec<String> {
+    gates.of_message(&message(state)).held().iter().map(HeldGate::to_string).collect()
+}
+
+/// A rate as Redis keeps it.
+fn arrives(arrival_us: u64) -> KeptLimit {
+    KeptLimit { standing: format!("{arrival_us}.00"), debt: String::new() }
 }
 
 fn held(until_ms: Option<u64>, why: Why) -> GateState {
@@ -95,9 +101,9 @@ fn an_idle_queue_holds_nothing_but_what_is_not_due() {
 #[test]
 fn every_gate_that_holds_is_named_in_the_documented_order() {
     let mut policy = open(&[("01:00", "04:00")], 30_000);
-    policy.rate = Some("1/s".parse().unwrap());
+    policy.limits = vec![LimitRule::own_rate("1/s".parse().unwrap(), 1)];
     policy.batch = testing::queue_of(BATCH).batch;
-    let load = QueueLoad { arrival_us: NOW_MS * 1000 + 1, shards: vec![in_flight(16)] };
+    let load = QueueLoad { limits: vec![arrives(NOW_MS * 1000 + 1)], shards: vec![in_flight(16)] };
     let snapshot = Snapshot {
         pause: Some(PauseEnd::Resume),
         throttled_until_ms: Some(NOW_MS + 1),
@@ -107,7 +113,7 @@ fn every_gate_that_holds_is_named_in_the_documented_order() {
     let all = gates(&policy, &snapshot, Some(NOW_MS));
     assert_eq!(
         held_by(&all, State::Ready),
-        ["pause", "window", "throttled", "limit", "concurrency", "batch"]
+        ["pause", "window", "throttled", "limit:rate", "concurrency", "batch"]
     );
     // Limit, concurrency and batch let messages through one by one.
     assert_eq!(held_by(&all, State::Scheduled), ["due", "pause", "window", "throttled"]);
@@ -117,7 +123,7 @@ fn every_gate_that_holds_is_named_in_the_documented_order() {
     let mut asked = message(State::Uncertain);
     asked.probes = Some(Probes { next_at_ms: Some(NOW_MS + 7), ..Probes::default() });
     let asked = all.of_message(&asked);
-    assert_eq!(asked.held().collect::<Vec<_>>(), [Gate::Probe]);
+    assert_eq!(asked.held(), [HeldGate { gate: Gate::Probe, limit: None }]);
     assert_eq!(asked.of(Gate::Probe), held(Some(NOW_MS + 7), Why::ToBeProbed));
     let order: Vec<_> = all.iter().map(|(gate, _)| gate).collect();
     assert_eq!(order, Gate::ALL);
@@ -136,16 +142,17 @@ fn a_pause_holds_until_its_end_or_until_somebody_ends_it() {
 #[test]
 fn the_limit_holds_until_its_slot() {
     let mut policy = policy();
-    policy.rate = Some("1/s".parse().unwrap());
+    policy.limits = vec![LimitRule::own_rate("1/s".parse().unwrap(), 1)];
     let at = |policy: &QueuePolicy, arrival_us| {
-        of_load(policy, QueueLoad { arrival_us, ..QueueLoad::default() }).of(Gate::Limit)
+        of_load(policy, QueueLoad { limits: vec![arrives(arrival_us)], ..QueueLoad::default() })
+            .of(Gate::Limit)
     };
     assert_eq!(at(&policy, NOW_MS * 1000), GateState::OPEN);
     assert_eq!(at(&policy, NOW_MS * 1000 + 1), held(Some(NOW_MS + 1), Why::NextSlot));
     // A leftover of a clock that has stepped back holds no longer than any node reaches ahead.
     let leftover = at(&policy, (NOW_MS + DAY_MS) * 1000);
     assert_eq!(leftover, held(Some(NOW_MS + 3000), Why::NextSlot));
-    policy.burst = 2;
+    policy.limits = vec![LimitRule::own_rate("1/s".parse().unwrap(), 2)];
     assert_eq!(at(&policy, NOW_MS * 1000 + 1_000_000), GateState::OPEN);
     assert_eq!(at(&policy, NOW_MS * 1000 + 1_000_001), held(Some(NOW_MS + 1), Why::NextSlot));
 }
@@ -173,7 +180,7 @@ fn a_shard_that_is_full_holds_its_own_messages_and_no_others() {
     let gates = of_shards(&policy, &[ready(4), ready(5), ready(1)]);
     let held_by = |shard| {
         let gates = gates.of_message(&message_of_shard(shard, 3));
-        gates.held().collect::<Vec<_>>()
+        gates.held().iter().map(|held| held.gate).collect::<Vec<_>>()
     };
     assert_eq!((held_by(0), held_by(1), held_by(2)), (vec![], vec![Gate::Concurrency], vec![]));
     assert_eq!(gates.of(Gate::Concurrency), GateState::OPEN, "the queue sends");

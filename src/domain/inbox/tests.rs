@@ -24,6 +24,7 @@ fn every_field_is_read() {
         ("key", "order-1"),
         ("group", "customer-7"),
         ("priority", "9"),
+        ("cost", "3"),
         ("header.X-Tenant", "eu"),
         ("label.shop", "berlin"),
     ])
@@ -36,6 +37,7 @@ fn every_field_is_read() {
     assert_eq!(message.details.headers, [("x-tenant".to_owned(), "eu".to_owned())]);
     assert_eq!(message.details.labels["shop"], "berlin");
     assert_eq!(message.details.kind, PayloadKind::Json);
+    assert_eq!(message.details.cost.units(), 3);
 }
 
 #[test]

@@ -24,6 +24,7 @@ use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 use crate::domain::time::{MOMENT_MS_MAX, timestamp};
 use crate::domain::units::{format_duration, parse_duration};
 use crate::domain::window::edge::{first_ms, instant_ms};
+use crate::domain::zone::{BadTimeZone, NamedZone};
 
 /// The shortest time between two ticks of `every`: more often is no schedule but a loop.
 pub const EVERY_MS_MIN: u64 = 100;
@@ -69,8 +70,8 @@ pub enum BadCadence {
     #[error("\"{0}\" never comes: no date matches it; expected a pattern that some day matches")]
     Never(String),
     /// The zone is not known.
-    #[error("\"{0}\" is not a valid time zone; expected an IANA name such as Asia/Shanghai or UTC")]
-    Zone(String),
+    #[error(transparent)]
+    Zone(#[from] BadTimeZone),
     /// The interval cannot be read, or is out of bounds.
     #[error("{0}")]
     Every(String),
@@ -124,7 +125,7 @@ impl Cadence {
     /// # Errors
     /// [`BadCadence`], with what is expected.
     pub fn cron(pattern: &str, zone_name: &str) -> Result<Self, BadCadence> {
-        let zone = TimeZone::get(zone_name).map_err(|_| BadCadence::Zone(zone_name.to_owned()))?;
+        let zone = zone_name.parse::<NamedZone>()?.zone().clone();
         let bad = |why: &str| BadCadence::Pattern { pattern: shown(pattern), why: why.to_owned() };
         if pattern.len() > PATTERN_BYTES_MAX {
             return Err(bad("it is far too long"));

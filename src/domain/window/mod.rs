@@ -11,11 +11,11 @@ mod tests;
 
 use jiff::ToSpan;
 use jiff::civil::{Date, DateTime, Time};
-use jiff::tz::TimeZone;
 
 use self::rule::{DAY_S, Week};
 use super::time::timestamp;
 use super::units::format_duration;
+use super::zone::{BadTimeZone, NamedZone};
 
 pub use self::rule::{BadDays, BadRule, BadTimeOfDay, Days, OpeningRule, TimeOfDay};
 
@@ -29,8 +29,7 @@ const COUNTED_MS_MAX: u64 = 10 * 366 * 86_400_000;
 /// Opening hours in a time zone.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Window {
-    zone: TimeZone,
-    zone_name: String,
+    zone: NamedZone,
     rules: Vec<OpeningRule>,
     /// What the rules add up to, computed once.
     week: Week,
@@ -58,10 +57,8 @@ pub enum WindowState {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadWindow {
     /// The time zone is not known.
-    #[error(
-        "\"{0}\" is not a valid time zone; expected an IANA name, for example UTC, Asia/Shanghai or Europe/Berlin"
-    )]
-    UnknownTimeZone(String),
+    #[error(transparent)]
+    UnknownTimeZone(#[from] BadTimeZone),
     /// There is no rule.
     #[error(
         "no opening is given, so nothing could ever leave; expected at least one, for example {{ days = \"mon-sun\", from = \"01:00\", to = \"04:00\" }}"
@@ -92,8 +89,7 @@ impl Window {
         mut closed_dates: Vec<Date>,
         min_remaining_ms: u64,
     ) -> Result<Self, BadWindow> {
-        let zone = TimeZone::get(time_zone)
-            .map_err(|_| BadWindow::UnknownTimeZone(time_zone.to_owned()))?;
+        let zone: NamedZone = time_zone.parse()?;
         if rules.is_empty() {
             return Err(BadWindow::NoOpening);
         }
@@ -106,8 +102,7 @@ impl Window {
         }
         closed_dates.sort_unstable();
         closed_dates.dedup();
-        let zone_name = zone.iana_name().unwrap_or(time_zone).to_owned();
-        Ok(Self { zone, zone_name, rules, week, closed_dates, min_remaining_ms })
+        Ok(Self { zone, rules, week, closed_dates, min_remaining_ms })
     }
 
     /// The state at `now_ms`. Cheap: looks at the week of `now_ms` first, and further only as far
@@ -173,7 +168,7 @@ impl Window {
     /// The IANA name of the time zone.
     #[must_use]
     pub fn time_zone(&self) -> &str {
-        &self.zone_name
+        self.zone.name()
     }
 
     /// The opening rules, as given.
@@ -231,7 +226,10 @@ impl Window {
                 self.week.spans().iter().filter_map(move |(open_s, close_s)| {
                     let open = local_in_week(monday, *open_s)?;
                     let close = local_in_week(monday, *close_s)?;
-                    Some((edge::first_ms(&self.zone, open), edge::first_ms(&self.zone, close)))
+                    Some((
+                        edge::first_ms(self.zone.zone(), open),
+                        edge::first_ms(self.zone.zone(), close),
+                    ))
                 })
             },
         )
@@ -246,7 +244,7 @@ impl Window {
         let first = today.yesterday().unwrap_or(today);
         let at = self.closed_dates.partition_point(|date| *date < first);
         for date in &self.closed_dates[at..] {
-            let (start_ms, end_ms) = edge::date_ms(&self.zone, *date);
+            let (start_ms, end_ms) = edge::date_ms(self.zone.zone(), *date);
             if start_ms >= close_ms {
                 break;
             }
@@ -262,7 +260,7 @@ impl Window {
     }
 
     fn local_date(&self, at_ms: u64) -> Date {
-        self.zone.to_datetime(timestamp(at_ms)).date()
+        self.zone.zone().to_datetime(timestamp(at_ms)).date()
     }
 }
 

@@ -167,7 +167,8 @@ impl Pulled {
     pub fn start(&self, now_ms: u64) -> impl Iterator<Item = (&Claimed, WorkerToken)> {
         self.messages.iter().map(move |message| {
             self.store.messages.note_start(&self.queue, message, !self.was_awaited);
-            (message, WorkerToken::new(message, now_ms, self.paused_ms))
+            let has_quotas = self.queue.policy.quotas().next().is_some();
+            (message, WorkerToken::new(message, now_ms, self.paused_ms, has_quotas))
         })
     }
 
@@ -180,8 +181,8 @@ impl Pulled {
 impl Drop for Pulled {
     fn drop(&mut self) {
         if !self.is_handed_over {
-            let leases = self.messages.iter().map(|message| message.lease.clone()).collect();
-            self.store.messages.give_back(Arc::clone(&self.queue), leases);
+            let held = self.messages.iter().map(|message| (message.lease.clone(), message.units));
+            self.store.messages.give_back(Arc::clone(&self.queue), held.collect());
         }
     }
 }

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::token::WorkerToken;
 use crate::domain::id::MessageId;
+use crate::domain::limit::Units;
 use crate::domain::message::Attempt;
 use crate::domain::outcome::Outcome;
 use crate::domain::settlement::Settlement;
@@ -156,7 +157,12 @@ async fn step_of(store: &Store, queue: &Queue, word: &WorkerWord) -> Result<Word
         WorkerSays::Renew => {
             return Ok(WordStep::Renew(lease, word.lease_ms.unwrap_or(queue.policy.lease_ms)));
         }
-        WorkerSays::Release => return Ok(WordStep::End(LeaseEnd::released(lease))),
+        WorkerSays::Release => {
+            // What the message costs its record says.
+            let slot_us = word.token.slot_ms.map_or(0, |slot_ms| slot_ms.saturating_mul(1000));
+            let units = Units { slot_us, ..Units::NONE };
+            return Ok(WordStep::End(LeaseEnd { units, ..LeaseEnd::released(lease) }));
+        }
         WorkerSays::Delivered => Outcome::Delivered,
         WorkerSays::Dead => Outcome::Refused,
         WorkerSays::Retry => Outcome::Retry,

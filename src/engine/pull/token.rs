@@ -24,18 +24,21 @@ pub struct WorkerToken {
     pub first_attempt_ms: u64,
     /// For how long the queue had been paused since then.
     pub paused_since_first_ms: u64,
+    /// In which moment the limits counted it, ms by Redis, where the queue has quotas: what is released goes back there.
+    pub slot_ms: Option<u64>,
 }
 
 impl WorkerToken {
     /// For a message that is handed out now.
     #[must_use]
-    pub fn new(message: &Claimed, now_ms: u64, paused_ms: u64) -> Self {
+    pub fn new(message: &Claimed, now_ms: u64, paused_ms: u64, has_quotas: bool) -> Self {
         Self {
             lease: message.lease.token.clone(),
             attempt: message.attempt,
             started_at_ms: now_ms,
             first_attempt_ms: message.first_attempt_ms,
             paused_since_first_ms: paused_ms.saturating_sub(message.paused_at_first_ms),
+            slot_ms: has_quotas.then_some(message.units.slot_us / 1000),
         }
     }
 }
@@ -50,7 +53,8 @@ impl fmt::Display for WorkerToken {
             self.started_at_ms,
             self.first_attempt_ms,
             self.paused_since_first_ms
-        )
+        )?;
+        self.slot_ms.map_or(Ok(()), |slot_ms| write!(f, ".{slot_ms:x}"))
     }
 }
 
@@ -63,13 +67,19 @@ impl FromStr for WorkerToken {
             let lease = parts.next().filter(|lease| {
                 lease.len() == LEASE_BYTES && lease.bytes().all(|b| b.is_ascii_alphanumeric())
             })?;
-            let mut number = || u64::from_str_radix(parts.next()?, 16).ok();
+            let read = |part: &str| u64::from_str_radix(part, 16).ok();
+            let mut number = || parts.next().and_then(read);
             let token = Self {
                 lease: lease.to_owned(),
                 attempt: u32::try_from(number()?).ok()?,
                 started_at_ms: number()?,
                 first_attempt_ms: number()?,
                 paused_since_first_ms: number()?,
+                slot_ms: None,
+            };
+            let token = match parts.next() {
+                None => token,
+                Some(slot) => Self { slot_ms: Some(read(slot)?), ..token },
             };
             parts.next().is_none().then_some(token)
         };
@@ -92,12 +102,17 @@ mod tests {
             started_at_ms: 1_763_640_000_000,
             first_attempt_ms: 1_763_639_000_000,
             paused_since_first_ms: 0,
+            slot_ms: None,
         };
-        let text = token.to_string();
-        assert_eq!(text.parse(), Ok(token));
-        for bad in ["", "x", &text[1..], &text[..text.len() - 2], &format!("{text}.0"), "a.b.c.d.e"]
-        {
-            assert!(bad.parse::<WorkerToken>().unwrap_err().contains("claim"), "{bad}");
+        let counted = WorkerToken { slot_ms: Some(1_763_640_000_007), ..token.clone() };
+        for token in [token, counted] {
+            assert_eq!(token.to_string().parse(), Ok(token.clone()));
+            let text = WorkerToken { slot_ms: None, ..token }.to_string();
+            let bad =
+                ["", "x", &text[1..], &text[..text.len() - 2], "a.b.c.d.e"].map(str::to_owned);
+            for bad in bad.into_iter().chain([format!("{text}.x"), format!("{text}.0.0")]) {
+                assert!(bad.parse::<WorkerToken>().unwrap_err().contains("claim"), "{bad}");
+            }
         }
     }
 }

@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::domain::gates::{Gate, GateState, Why, gates};
+use crate::domain::limit::StackedLimits;
 use crate::domain::state::State;
 use crate::store::StoreError;
 use crate::store::inbox::Inbox;
@@ -20,7 +21,7 @@ use crate::store::queues::{Counts, Queues};
 use crate::store::schedules::Schedules;
 use crate::store::topics::{Topic, Topics};
 use crate::store::wire::Wire;
-use crate::telemetry::{GateLabel, QueueLabel, ScheduleLabel, StateLabel, TopicLabel};
+use crate::telemetry::{GateLabel, LimitLabel, QueueLabel, ScheduleLabel, StateLabel, TopicLabel};
 
 /// How long a reading is good enough: scrapes by several servers cost one.
 const KEPT: Duration = Duration::from_secs(1);
@@ -220,6 +221,11 @@ fn show(gauges: &Gauges, queue: &Queue, counts: &Counts, now_ms: u64) {
         .set(failing);
     let snapshot = counts.snapshot(&queue.policy);
     let gates = gates(&queue.policy, &snapshot, Some(now_ms));
+    for limit in gates.stacked().into_iter().flat_map(StackedLimits::limits) {
+        let label = LimitLabel { queue: name.clone(), limit: limit.name.to_string() };
+        let used = limit.standing.used_share(now_ms, counts.calls_last_minute);
+        metrics.queue.limit_used.get_or_create(&label).set(used);
+    }
     for gate in [Gate::Pause, Gate::Throttled, Gate::Window] {
         let is_open = match gates.of(gate) {
             // The last moments of a window's hours are part of them.

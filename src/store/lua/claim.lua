@@ -1,18 +1,19 @@
 #!lua flags=allow-oom
 -- claim: ready → leased. Asks the queue's gates and takes what may start within the horizon.
--- include: clock events ready gate limit
+-- include: clock events ready gate calls
 --
--- args: node sequence most:number bytes_max:number lease_ms:number concurrency:number period_us:number burst:number
+-- args: node sequence most:number bytes_max:number lease_ms:number concurrency:number limit_lines
 -- args: horizon_us:number before_us:number batch_items:number batch_bytes:number batch_wait_ms:number batch_now:flag
--- args: granted:number? is_pull:flag expired_keep_ms:number lead_us:number earliest_us:number latest_us:number
--- node: 12 bytes. sequence: of this claim at this node, 8 bytes. most: messages. period_us, batch_items: 0 is no limit,
+-- args: granted:number? granted_units:number is_pull:flag expired_keep_ms:number lead_us:number earliest_us:number latest_us:number
+-- node: 12 bytes. sequence: of this claim at this node, 8 bytes. most: messages. limit_lines: see limits. batch_items: 0 is
 -- no batch. before_us: slots only before this moment, or 0. batch_now: do not wait for company. granted: calls that the
--- home slot granted; none: the limit is asked here. is_pull: each reply goes to another worker. lead_us: how long the reply takes; no slot is sooner. earliest_us,
+-- home slot granted, the first of them with granted_units and the others with one; none: the limits are asked here. is_pull: each reply goes to another worker. lead_us: how long the reply takes; no slot is sooner. earliest_us,
 -- latest_us: this call is expected between them; outside of them nothing expires, no pause ends and no exchange is given
 -- up.
--- returns: code:number now_us:number wait_us:number left:number paused_ms:number
+-- returns: code:number now_us:number wait_us:number left:number paused_ms:number cost_wanted:number
 -- returns: [ulids:list records:list headers:list slots:list]
--- The gate, as a code; wait_us: until it is worth asking again, or -1. left: how many stay ready. Lists where messages
+-- The gate, as a code; wait_us: until it is worth asking again, or -1. left: how many stay ready. cost_wanted: of a message
+-- that costs more than was granted for it, or 0. Lists where messages
 -- were taken: headers are those of the state entries (see claimed_header), '' that of a first claim now, none at all are
 -- as many of those; slots in us, a single one is that of all.
 --
@@ -29,17 +30,20 @@ local function paused()
   return paused_ms
 end
 
-local function answer(code, wait_us, left)
-  return REPLY { code = code, now_us = now_us, wait_us = math.ceil(wait_us), left = left, paused_ms = paused() }
+local function answer(code, wait_us, left, cost_wanted)
+  return REPLY {
+    code = code, now_us = now_us, wait_us = math.ceil(wait_us), left = left, paused_ms = paused(),
+    cost_wanted = cost_wanted or 0,
+  }
 end
 
 local function answer_taken(left, taken)
   return REPLY {
     code = RUST.CLAIM_TAKEN, now_us = now_us, wait_us = 0, left = left, paused_ms = paused(),
-    ulids = taken.ulids, records = taken.records, headers = taken.headers, slots = taken.slots,
+    cost_wanted = taken.cost_wanted or 0, ulids = taken.ulids, records = taken.records, headers = taken.headers, slots = taken.slots,
   }
 end
--- include: claim_memory claim_gates claim_walk claim_lease
+-- include: claim_memory claim_gates claim_limits claim_walk claim_lease
 
 local again = repeated()
 local length, lengths = ready_length()
@@ -53,9 +57,8 @@ if length == 0 then return answer(RUST.CLAIM_EMPTY, -1, 0) end
 local in_flight = rc('ZCARD', K.leased)
 local calls, busy_code, busy_us = free_or_gate(length, in_flight)
 if not calls then return answer(busy_code, busy_us, length) end
-local slots, tats, limit_us = slots_for(calls)
-if limit_us then return answer(RUST.CLAIM_LIMIT, limit_us, length) end
-if #slots > 0 then calls = #slots end
+local calls, limit_us = calls_within_limits(calls)
+if not calls then return answer(RUST.CLAIM_LIMIT, limit_us, length) end
 
 local want = math.min(is_batch and batch_items or calls, most)
 local found = take(want, is_pull or in_flight == 0, lengths)
@@ -63,15 +66,16 @@ if #found.lapsed > 0 then met_before().lapse(found.lapsed) end
 if found.stale > 0 then rc('HINCRBY', K.meta, 'stale', -found.stale) end
 local taken = #found.ulids
 if taken > 0 then
-  lease(found, slots)
-  local used = is_batch and 1 or taken
-  if #slots > 0 then limit_take(tats, used) end
-  calls_count(used)
+  lease(found)
+  calls_count(asked and found.units or is_batch and 1 or taken)
 end
+if asked then limits_save(asked, node) end
 flush()
 length = length - found.walked
 if in_doubt then length = length + #found.lapsed end
 if taken > 0 then return answer_taken(length, found) end
+if found.limited_us then return answer(RUST.CLAIM_LIMIT, found.limited_us, length) end
+if found.cost_wanted then return answer(RUST.CLAIM_STALE, 0, length, found.cost_wanted) end
 if found.blocked then return answer(RUST.CLAIM_CONCURRENCY, -1, length) end
 if in_doubt and #found.lapsed > 0 then return answer(RUST.CLAIM_DOUBT, RUST.DOUBT_WAIT_US, length) end
 return answer(RUST.CLAIM_STALE, 0, length)

@@ -1,18 +1,20 @@
 #!lua flags=no-writes
 -- count: how many messages stand where, and what the queue's gates say.
--- include: ready wake gate state
+-- include: ready wake gate state limits
 --
+-- args: (limit is_rate:flag)...
+-- limit: the name of one whose standing is asked for, and whether it is a rate.
 -- returns: now_ms:number scheduled:number ready:number leased:number uncertain:number accepted:number delivered:number
 -- returns: dead:number expired:number cancelled:number oldest_ms:number next_due_ms:number exchanges:number is_paused:flag
--- returns: until_ms:number reason by gate_ms:number gate_kind gate_reason calls_1m:number arrival_us:number
+-- returns: until_ms:number reason by gate_ms:number gate_kind gate_reason calls_1m:number kept_limits:list
 -- returns: delivered_bytes:number dead_bytes:number paused_since_ms:number gate_since_ms:number failed:number
 -- returns: failing_since_ms:number last_error
 -- oldest_ms: due time of the oldest ready message, or -1. next_due_ms: or -1. exchanges: in flight. until_ms, reason, by:
--- of the pause. arrival_us: of the limit. The bytes (see weight), or -1; delivered: with expired and cancelled ones.
+-- of the pause. kept_limits: of each limit two texts, how it stands and its debt (see limits). The bytes (see weight), or -1; delivered: with expired and cancelled ones.
 -- The since_ms: or -1; gate_since_ms: when it shut first. failed: attempts that failed in a row if the downstream is
 -- failing, else 0; failing_since_ms: when the first of them ended.
 local m = rc('HMGET', K.meta, 'stale', 'pause_since', 'pause_until', 'pause_reason', 'pause_by',
-  'gate_until', 'gate_kind', 'gate_reason', 'minute', 'calls', 'calls_last', 'tat_us',
+  'gate_until', 'gate_kind', 'gate_reason', 'minute', 'calls', 'calls_last',
   'gate_since', 'weight_delivered', 'weight_dead', 'gate_began', 'failing', 'failed', 'failed_since',
   'failed_error')
 local oldest = -1
@@ -36,9 +38,20 @@ local function calls_last_minute()
   return 0
 end
 
+local function kept_limits()
+  local fields = {}
+  for i = 1, ROWS do
+    fields[2 * i - 1] = limit_field(ROW[i].limit, ROW[i].is_rate)
+    fields[2 * i] = 'debt:' .. ROW[i].limit
+  end
+  local kept = hmget(K.meta, fields)
+  for i = 1, #fields do kept[i] = kept[i] or '' end
+  return kept
+end
+
 local until_ms = tonumber(m[3] or 0)
 local is_paused = m[2] and (until_ms == 0 or until_ms > now_ms)
-local gate_ms = gate_shut_until(m[6], m[13])
+local gate_ms = gate_shut_until(m[6], m[12])
 return REPLY {
   now_ms = now_ms, scheduled = rc('ZCARD', K.due), ready = (ready_length()) - tonumber(m[1] or 0),
   leased = rc('ZCARD', K.leased), uncertain = rc('ZCARD', K.uncertain), accepted = rc('ZCARD', K.accepted),
@@ -46,8 +59,8 @@ return REPLY {
   cancelled = rc('ZCARD', K.cancelled), oldest_ms = oldest, next_due_ms = due_head() or -1,
   exchanges = rc('ZCOUNT', K.exchanges, now_ms, '+inf'), is_paused = is_paused, until_ms = until_ms,
   reason = m[4] or '', by = m[5] or '', gate_ms = gate_ms, gate_kind = m[7] or '', gate_reason = m[8] or '',
-  calls_1m = calls_last_minute(), arrival_us = math.floor(tonumber(m[12] or 0)),
-  delivered_bytes = tonumber(m[14] or -1), dead_bytes = tonumber(m[15] or -1),
-  paused_since_ms = is_paused and tonumber(m[2]) or -1, gate_since_ms = tonumber(m[16] or -1),
-  failed = m[17] and tonumber(m[18] or 0) or 0, failing_since_ms = tonumber(m[19] or -1), last_error = m[20] or '',
+  calls_1m = calls_last_minute(), kept_limits = kept_limits(),
+  delivered_bytes = tonumber(m[13] or -1), dead_bytes = tonumber(m[14] or -1),
+  paused_since_ms = is_paused and tonumber(m[2]) or -1, gate_since_ms = tonumber(m[15] or -1),
+  failed = m[16] and tonumber(m[17] or 0) or 0, failing_since_ms = tonumber(m[18] or -1), last_error = m[19] or '',
 }

@@ -1,12 +1,12 @@
 #!lua flags=allow-oom
 -- defer: leased → ready, at the head, counted: a throttle (shuts the gate) or a hold by the window.
--- include: settling waiting shut
+-- include: settling waiting shut given_back
 --
--- args: exchanges signs kind shut_ms:number? reason
--- args: (ulid token last_attempt)...
+-- args: exchanges signs kind shut_ms:number? reason limit_lines
+-- args: (ulid token last_attempt slot_us:number calls:number messages:number)...
 -- exchanges: tokens of those that end with this call. signs: what the attempts show of the downstream (see trouble).
 -- kind: throttle, alarm (credentials refused) or hold. shut_ms: how long the gate shuts; none: by its streak. reason:
--- why, for people. last_attempt: '' where it stays as it was. No rows: another shard's downstream, shut here too.
+-- why, for people. limit_lines and the units of a row: see given_back. last_attempt: '' where it stays as it was. No rows: another shard's downstream, shut here too.
 -- returns: now_ms:number reports verdict:number...
 -- Reports as trouble, verdicts as fence.
 --
@@ -18,8 +18,10 @@ local deferred = settle(reply, load_states(ulids), fence, function(ulid, s, i)
   if kind == 'hold' then s.holds = s.holds + 1 end
   attempt_undo(s, kind ~= 'hold')
   if ROW[i].last_attempt ~= '' then s.tail = ROW[i].last_attempt end
+  units_return(i)
   back_to_head(ulid, s)
 end, true)
+units_save()
 end_exchanges(exchanges)
 flush()
 if deferred > 0 then note_attempts(signs) end

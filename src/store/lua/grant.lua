@@ -1,11 +1,12 @@
 #!lua flags=allow-oom
 -- grant: permits from a queue's home slot (shard 0): for queues with several shards, and for each
 -- further call of an exchange.
--- include: clock gate limit
+-- include: clock gate limits
 --
--- args: most:number period_us:number burst:number horizon_us:number before_us:number lead_us:number
+-- args: node most:number calls:number messages:number limit_lines horizon_us:number before_us:number lead_us:number
 -- args: earliest_us:number latest_us:number
--- period_us: 0 is no limit, only pause and gate. before_us: slots only before this moment, or 0. lead_us as claim.
+-- node: 12 bytes. most: permits. calls, messages: units that the first of them takes, see limits; each other one takes
+-- one. limit_lines: '' is no limit, only pause and gate. before_us: slots only before this moment, or 0. lead_us as claim.
 -- earliest_us, latest_us: this call is expected between them; outside of them no pause ends.
 -- returns: code:number now_us:number wait_us:number slot_us:number...
 -- Codes as claim: 0 granted, 2 paused, 3 gate shut, 5 limit.
@@ -25,15 +26,25 @@ if gate_ms > 0 then
   return REPLY { code = RUST.CLAIM_SHUT, now_us = now_us, wait_us = (gate_ms - now_ms) * 1000 }
 end
 local reply = REPLY { code = RUST.CLAIM_TAKEN, now_us = now_us, wait_us = 0 }
-if period_us == 0 then
+if limit_lines == '' then
   REPLY_ROW { slot_us = now_us }
   return reply
 end
-local slots, tats, next_us = limit_slots(period_us, burst, horizon_us, most, before_us, lead_us)
-if #slots == 0 then
-  local wait_us = math.ceil(next_us - now_us - lead_us - horizon_us)
-  return REPLY { code = RUST.CLAIM_LIMIT, now_us = now_us, wait_us = wait_us }
+local limits = limits_read(limit_lines, horizon_us)
+local first_us, last_us = now_us + lead_us, now_us + lead_us + horizon_us
+local granted, refused_us = 0, nil
+while granted < most and not refused_us do
+  local slot_us, is_known = limits_slot(limits, first_us, calls, messages)
+  if not is_known or slot_us > last_us or (before_us > 0 and slot_us >= before_us) then
+    refused_us = slot_us
+  else
+    limits_take(limits, slot_us, calls, messages)
+    REPLY_ROW { slot_us = math.ceil(slot_us) }
+    granted, calls, messages = granted + 1, 1, 1
+  end
 end
-limit_take(tats, #slots)
-for _, slot_us in ipairs(slots) do reply[#reply + 1] = math.ceil(slot_us) end
+limits_save(limits, node)
+if granted == 0 then
+  return REPLY { code = RUST.CLAIM_LIMIT, now_us = now_us, wait_us = math.ceil(refused_us - last_us) }
+end
 return reply

@@ -1,19 +1,21 @@
 #!lua flags=allow-oom
 -- release: leased → ready, at the head, as if it had not been claimed: no byte left.
--- include: settling waiting
+-- include: settling waiting given_back
 --
--- args: exchanges (ulid token)...
--- exchanges: tokens of those that end with this call.
+-- args: exchanges limit_lines (ulid token slot_us:number calls:number messages:number)...
+-- exchanges: tokens of those that end with this call. limit_lines and the units of a row: see given_back.
 -- returns: now_ms:number reports verdict:number...
 -- reports: always ''. Verdicts as fence.
 --
 -- Safe to repeat: the present token with another state answers already.
 local reply = REPLY { now_ms = now_ms, reports = '' }
 local ready_before = ready_length()
-local released = settle(reply, load_states(ulids), fence, function(ulid, s)
+local released = settle(reply, load_states(ulids), fence, function(ulid, s, i)
   attempt_undo(s)
+  units_return(i)
   back_to_head(ulid, s)
 end, true)
+units_save()
 end_exchanges(exchanges)
 flush()
 wake(nil, nil, ready_before, released > 0)

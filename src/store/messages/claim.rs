@@ -12,9 +12,9 @@ use tokio::time::Instant;
 use super::Messages;
 use super::claimed::{Claimed, ClaimedMessages, Unreadable};
 use super::gate::{ClaimStatus, ClaimWish, status_of};
-use super::grant::Granted;
+use super::grant::{Granted, SlotsLeft};
 use crate::domain::gates::{Gate, concurrency_of_shard};
-use crate::domain::limit::{LEAD_US_FURTHEST, Rate};
+use crate::domain::limit::LEAD_US_FURTHEST;
 use crate::domain::policy::Downstream;
 use crate::failpoint::failpoint;
 use crate::store::StoreError;
@@ -62,18 +62,19 @@ impl Messages {
         let mut met = ClaimReply::empty();
         let mut granted = None;
         for shard in queue.round().filter(|shard| shard.stirs()) {
-            if granted.is_none() && queue.policy.claim_rate().is_some() {
-                match self.grant(queue, wish).await? {
+            if granted.is_none() && !queue.policy.claim_limits().is_empty() {
+                let cost = if queue.policy.batch.is_some() { 1 } else { queue.take_cost_wanted() };
+                match self.grant(queue, wish, (cost, cost)).await? {
                     Granted::Slots(slots) => granted = Some(slots),
                     Granted::Wait(status, wait) => return Ok(ClaimReply { status, wait, ..met }),
                 }
             }
-            let (taken, most) =
-                (met.messages.len(), granted.as_ref().map_or(wish.messages_max, Vec::len));
+            let most = granted.as_ref().map_or(wish.messages_max, |granted| granted.slots_us.len());
+            let taken = met.messages.len();
             if taken >= most || (taken > 0 && queue.policy.batch.is_some()) {
                 break;
             }
-            let slots = granted.as_ref().map(|slots| &slots[taken..]);
+            let slots = granted.as_ref().map(|granted| granted.rest(taken));
             let rest = ClaimWish { messages_max: most - taken, ..wish };
             match self.claim_stirring(queue, shard, rest, slots).await {
                 Ok(reply) => met.add(reply),
@@ -87,6 +88,9 @@ impl Messages {
                 }
             }
         }
+        if let Some(granted) = granted {
+            self.return_units(queue, &granted.unused(&queue.policy, &met.messages)).await;
+        }
         Ok(met)
     }
 
@@ -97,7 +101,7 @@ impl Messages {
         queue: &Queue,
         shard: &Shard,
         wish: ClaimWish,
-        slots: Option<&[u64]>,
+        slots: Option<SlotsLeft<'_>>,
     ) -> Result<ClaimReply, StoreError> {
         shard.rest();
         let reply = self.claim_shard(queue, shard, wish, slots).await;
@@ -112,14 +116,15 @@ impl Messages {
         queue: &Queue,
         shard: &Shard,
         wish: ClaimWish,
-        slots: Option<&[u64]>,
+        slots: Option<SlotsLeft<'_>>,
     ) -> Result<ClaimReply, StoreError> {
         // After a reload a worker's claim and the dispatcher's may meet.
         let _one_at_a_time = shard.claiming.lock().await;
         let sequence = shard.claims.load(Ordering::Acquire) + 1;
         let token = format!("{}{:08x}", self.wire.node().as_str(), sequence & 0xffff_ffff);
+        let limit_lines = self.lines_of_claims(queue)?;
         let times = (self.lead_us(), self.wire.moments(shard, Duration::ZERO));
-        let call = claim_call(queue, &token, wish, slots.map(<[u64]>::len), times);
+        let call = claim_call(queue, &token, wish, (slots, &limit_lines), times);
         let called_at = Instant::now();
         let mut reply = if queue.policy.on_uncertain.is_at_most_once() {
             // The claim itself must be safe before the first byte leaves, or a lost claim would let
@@ -153,23 +158,34 @@ impl Messages {
         token: &str,
         reply: &mut Reply,
         times: (Instant, Instant),
-        slots: Option<&[u64]>,
+        slots: Option<SlotsLeft<'_>>,
     ) -> Result<(ClaimReply, Vec<Unreadable>), StoreError> {
         fields!(
             reply as Claim;
-            code: i64, now_us: u64, wait_us: Option<u64>, left: u64, paused_ms: u64
+            code: i64, now_us: u64, wait_us: Option<u64>, left: u64, paused_ms: u64, cost_wanted: u64
         );
         let (status, wait) = (status_of(code)?, wait_us.map(Duration::from_micros));
         self.wire.saw(Some(shard), now_us, times);
+        queue.cost_wanted(cost_wanted);
         let mut messages = Vec::new();
         let mut unreadable = Vec::new();
         if status == ClaimStatus::Taken {
-            let mut taken =
-                ClaimedMessages::read(reply, slots, (now_us / 1000, paused_ms), times.1)?;
+            let mut taken = ClaimedMessages::read(
+                &queue.policy,
+                reply,
+                slots.map(|slots| slots.slots_us),
+                (now_us / 1000, paused_ms),
+                times.1,
+            )?;
             messages.reserve_exact(taken.len());
             while taken.len() > 0 {
                 match self.read_claimed(&queue.policy, shard, token, &mut taken)? {
-                    Ok(claimed) => messages.push(claimed),
+                    Ok(claimed) => {
+                        if slots.is_none() {
+                            queue.limits().started(claimed.units);
+                        }
+                        messages.push(claimed);
+                    }
                     Err(message) => unreadable.push(message),
                 }
             }
@@ -220,7 +236,7 @@ fn claim_call(
     queue: &Queue,
     token: &str,
     wish: ClaimWish,
-    granted: Option<usize>,
+    (granted, limit_lines): (Option<SlotsLeft<'_>>, &str),
     (lead_us, [earliest_us, latest_us]): (u64, [u64; 2]),
 ) -> Call {
     let policy = &queue.policy;
@@ -234,15 +250,15 @@ fn claim_call(
         bytes_max = batch.map_or(CLAIM_BYTES_MAX, |batch| batch.max_bytes.max(CLAIM_BYTES_MAX)),
         lease_ms = wish.lease_ms.unwrap_or(policy.lease_ms),
         concurrency = concurrency_of_shard(policy),
-        period_us = policy.claim_rate().map_or(0.0, Rate::period_us),
-        burst = policy.burst,
+        limit_lines = limit_lines,
         horizon_us = wish.horizon_us,
         before_us = wish.before_us.unwrap_or(0),
         batch_items = batch.map_or(0, |batch| batch.max_items),
         batch_bytes = batch.map_or(0, |batch| batch.max_bytes),
         batch_wait_ms = batch.map_or(0, |batch| batch.max_wait_ms),
         batch_now = wish.batch_now,
-        granted = granted,
+        granted = granted.map(|slots| slots.slots_us.len()),
+        granted_units = granted.map_or(1, |slots| slots.first_cost),
         is_pull = matches!(policy.downstream, Downstream::Pull),
         expired_keep_ms = policy.retention.delivered_ms,
         lead_us = lead_us,

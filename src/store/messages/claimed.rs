@@ -12,6 +12,7 @@ use super::Messages;
 use super::settle::{Lease, Settled};
 use crate::domain::id::MessageId;
 use crate::domain::lease::latest_start_ms;
+use crate::domain::limit::Units;
 use crate::domain::message::Details;
 use crate::domain::policy::QueuePolicy;
 use crate::store::StoreError;
@@ -51,6 +52,8 @@ pub struct Claimed {
     pub details: Details,
     /// The body.
     pub payload: Bytes,
+    /// What its call takes of limits; of a batch its first message has the call's.
+    pub units: Units,
 }
 
 /// The lists of a claim's reply, read side by side.
@@ -62,6 +65,9 @@ pub(in crate::store) struct ClaimedMessages {
     slots_us: std::vec::IntoIter<u64>,
     /// The slot of all that are left, once the list is at its end.
     slot_us: u64,
+    /// Whether they are one call, and whether none of them was read yet.
+    is_batch: bool,
+    is_first: bool,
     /// When they were claimed, and for how long the queue had been paused by then, ms.
     claimed_ms: u64,
     paused_ms: u64,
@@ -71,6 +77,7 @@ pub(in crate::store) struct ClaimedMessages {
 impl ClaimedMessages {
     /// `granted` are slots that the home shard gave; they stand for those of the reply.
     pub(in crate::store) fn read(
+        policy: &QueuePolicy,
         reply: &mut Reply,
         granted: Option<&[u64]>,
         (claimed_ms, paused_ms): (u64, u64),
@@ -87,12 +94,34 @@ impl ClaimedMessages {
         }
         let slot_us = slots_us.last().copied().unwrap_or(claimed_ms * 1000);
         let slots_us = slots_us.into_iter();
-        Ok(Self { ulids, records, headers, slots_us, slot_us, claimed_ms, paused_ms, received_at })
+        let is_batch = policy.batch.is_some();
+        Ok(Self {
+            ulids,
+            records,
+            headers,
+            slots_us,
+            slot_us,
+            is_batch,
+            is_first: true,
+            claimed_ms,
+            paused_ms,
+            received_at,
+        })
     }
 
     /// How many are left.
     pub(in crate::store) fn len(&self) -> usize {
         self.ulids.len()
+    }
+
+    /// What the next message of this cost takes of limits.
+    fn units(&mut self, slot_us: u64, cost: u64) -> Units {
+        let calls = match (self.is_batch, self.is_first) {
+            (false, _) => cost,
+            (true, is_first) => u64::from(is_first),
+        };
+        self.is_first = false;
+        Units { slot_us, calls, messages: cost }
     }
 
     fn entry(&mut self) -> Result<Option<Bytes>, StoreError> {
@@ -153,6 +182,7 @@ impl Messages {
                 return Ok(Err(Unreadable { lease, reason: format!("unreadable: {error}") }));
             }
         };
+        let units = taken.units(slot_us, record.details.cost.units().into());
         let start_within_ms = latest_start_ms(policy.lease_ms, policy.downstream.timeout_ms());
         Ok(Ok(Claimed {
             lease,
@@ -168,6 +198,7 @@ impl Messages {
             expires_ms: (entry.expires_ms > 0).then_some(entry.expires_ms),
             details: record.details,
             payload: record.payload.unwrap_or_default(),
+            units,
         }))
     }
 

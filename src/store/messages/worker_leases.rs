@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::Messages;
 use super::settle::{Lease, Settled};
+use crate::domain::limit::Units;
 use crate::store::queue::{Queue, Shard};
 
 /// The next end in each shard, by its tag: as many as there are shards.
@@ -48,12 +49,14 @@ impl Messages {
     }
 
     /// Puts back what never reached its worker, unsent; if that fails, the leases run out.
-    pub fn give_back(&self, queue: Arc<Queue>, held: Vec<Lease>) {
+    pub fn give_back(&self, queue: Arc<Queue>, held: Vec<(Lease, Units)>) {
         let store = self.clone();
         self.wire.tasks.spawn("give_back", async move {
             for shard in &queue.shards {
-                let of_shard = held.iter().filter(|lease| lease.shard == shard.number);
-                let items: Vec<Settled<'_>> = of_shard.map(Settled::of).collect();
+                let of_shard = held.iter().filter(|(lease, _)| lease.shard == shard.number);
+                let items: Vec<Settled<'_>> = of_shard
+                    .map(|(lease, units)| Settled { units: *units, ..Settled::of(lease) })
+                    .collect();
                 if !items.is_empty()
                     && let Err(error) = store.release(&queue, shard, &[], &items).await
                 {

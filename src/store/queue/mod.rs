@@ -1,6 +1,7 @@
 //! The queues as the store knows them: policy, shards, and who sleeps until a shard stirs.
 
 pub(super) mod batch_size;
+mod limits;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -8,8 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use tokio::sync::Notify;
 
 use self::batch_size::{BatchSize, MANY};
+pub(in crate::store) use self::limits::ShardLimits;
 use crate::domain::id::MessageId;
-use crate::domain::limit::Limit;
 use crate::domain::policy::QueuePolicy;
 use crate::store::clock::offset::ClockOffset;
 use crate::store::redis::keys::{SHARD_KEYS, ShardKeys};
@@ -38,6 +39,8 @@ pub struct Queue {
     pub metrics: QueueHandles,
     /// Where the next round of claims begins.
     turn: AtomicUsize,
+    /// What a message costs that was met and had not been granted enough.
+    cost_wanted: AtomicU64,
 }
 
 /// Tells shards apart within this process.
@@ -55,8 +58,8 @@ pub struct Shard {
     intact_ms: AtomicU64,
     /// Held while it is being recovered: once is enough.
     pub(super) meeting: tokio::sync::Mutex<()>,
-    /// How long the limit lets a full burst take at its even pace, in microseconds.
-    burst_us: AtomicU64,
+    /// The limits, and what this node has started of them; of use in the home shard.
+    limits: ShardLimits,
     /// Which of the queue's shards, from 0.
     pub number: u16,
     /// Wakes the promoter: an earlier due time.
@@ -89,7 +92,7 @@ impl Shard {
             met: AtomicU64::new(0),
             intact_ms: AtomicU64::new(0),
             meeting: tokio::sync::Mutex::default(),
-            burst_us: AtomicU64::new(0),
+            limits: ShardLimits::default(),
             number,
             due: Notify::new(),
             expiry: Notify::new(),
@@ -140,8 +143,8 @@ impl Shard {
         self.intact_ms.store(at_ms, Ordering::Release);
     }
 
-    pub(super) fn burst_us(&self) -> u64 {
-        self.burst_us.load(Ordering::Relaxed)
+    pub(super) const fn limits(&self) -> &ShardLimits {
+        &self.limits
     }
 
     /// Wakes who sleeps on this shard; `flags` as the scripts return them (1 due, 2 ready).
@@ -199,10 +202,36 @@ impl Queue {
             |known| known.shards.clone(),
         );
         for shard in &shards {
-            shard.burst_us.store(burst_us(&policy), Ordering::Relaxed);
+            shard.limits.set(&policy.limits);
         }
         let metrics = QueueHandles::new(metrics, policy.name.as_str());
-        Self { policy, shards, retired, ready, doubt, metrics, turn: AtomicUsize::new(0) }
+        Self {
+            policy,
+            shards,
+            retired,
+            ready,
+            doubt,
+            metrics,
+            turn: AtomicUsize::new(0),
+            cost_wanted: AtomicU64::new(0),
+        }
+    }
+
+    /// The limits over all shards, which stand in the home shard.
+    pub(super) fn limits(&self) -> &ShardLimits {
+        self.shards[0].limits()
+    }
+
+    /// A message was met that costs more than was granted for it; 0: none was.
+    pub(super) fn cost_wanted(&self, cost: u64) {
+        if cost > 0 {
+            self.cost_wanted.store(cost, Ordering::Relaxed);
+        }
+    }
+
+    /// For how many units the next grant asks for its first call.
+    pub(super) fn take_cost_wanted(&self) -> u64 {
+        self.cost_wanted.swap(0, Ordering::Relaxed).max(1)
     }
 
     /// Whether something may be ready; what is not known to this node, the rounds find.
@@ -247,12 +276,6 @@ impl Queue {
     pub fn shard_of(&self, id: &MessageId) -> &Arc<Shard> {
         &self.shards[usize::from(id.shard(self.policy.shards))]
     }
-}
-
-/// Beyond the first call of a burst.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive time")]
-fn burst_us(policy: &QueuePolicy) -> u64 {
-    policy.limit().map_or(0.0, Limit::tolerance_us).ceil() as u64
 }
 
 /// Those shards that are marked.

@@ -4,11 +4,13 @@ use super::Queues;
 use crate::domain::failing::Failing;
 use crate::domain::gates::{PauseEnd, QueueLoad, ShardLoad, Snapshot};
 use crate::domain::id::QueueName;
+use crate::domain::limit::{KeptLimit, LimitRule};
 use crate::domain::policy::QueuePolicy;
 use crate::domain::state::State;
 use crate::store::StoreError;
 use crate::store::queue::Shard;
-use crate::store::redis::script::{call, fields};
+use crate::store::redis::reply::Reply;
+use crate::store::redis::script::{call, fields, row};
 
 /// How many messages stand where, and what the queue's gates say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,8 +33,8 @@ pub struct Counts {
     pub failing: Option<Failing>,
     /// Calls in the last minute.
     pub calls_last_minute: u64,
-    /// The limit's arrival time, microseconds by Redis.
-    pub arrival_us: u64,
+    /// What is kept of each limit in the home shard, in the order of the policy.
+    pub limits: Vec<KeptLimit>,
     /// Bytes that are kept of delivered (with expired and cancelled) and of dead messages, where they are
     /// limited.
     pub kept_bytes: Option<[u64; 2]>,
@@ -90,7 +92,7 @@ impl Counts {
             pause: self.paused.as_ref().map(|paused| pause_end(paused.until_ms)),
             throttled_until_ms: self.gate.as_ref().map(|(until_ms, ..)| *until_ms),
             load: Some(QueueLoad {
-                arrival_us: self.arrival_us,
+                limits: self.limits.clone(),
                 shards: self.by_shard.iter().map(|shard| shard.load(policy)).collect(),
             }),
             call_ms: 0,
@@ -115,12 +117,20 @@ impl Counts {
         self.failing =
             [self.failing.take(), other.failing].into_iter().flatten().max_by_key(attempts);
         self.calls_last_minute += other.calls_last_minute;
-        self.arrival_us = self.arrival_us.max(other.arrival_us);
+        self.limits.extend(other.limits);
         self.kept_bytes = match (self.kept_bytes, other.kept_bytes) {
             (Some(a), Some(b)) => Some([a[0] + b[0], a[1] + b[1]]),
             (a, b) => a.or(b),
         };
     }
+}
+
+fn read_limits(mut kept: Reply) -> Result<Vec<KeptLimit>, StoreError> {
+    let mut limits = Vec::with_capacity(kept.len() / 2);
+    while kept.len() > 0 {
+        limits.push(KeptLimit { standing: kept.text()?, debt: kept.text()? });
+    }
+    Ok(limits)
 }
 
 impl Queues {
@@ -132,20 +142,25 @@ impl Queues {
         let queue = self.wire.queue(name)?;
         let mut all = Counts::default();
         for shard in &queue.shards {
-            all.add(self.count_shard(shard).await?);
+            // The limits of all shards stand in the home shard.
+            let limits = if shard.number == 0 { &queue.policy.limits[..] } else { &[] };
+            all.add(self.count_shard(shard, limits).await?);
         }
         Ok(all)
     }
 
-    async fn count_shard(&self, shard: &Shard) -> Result<Counts, StoreError> {
-        let mut reply = self.wire.call(shard, &call!(Count)).await?;
+    async fn count_shard(&self, shard: &Shard, limits: &[LimitRule]) -> Result<Counts, StoreError> {
+        let rows = limits.iter().map(
+            |limit| row!(Count: limit = limit.name.as_str(), is_rate = limit.quota().is_none()),
+        );
+        let mut reply = self.wire.call(shard, &call!(Count, ..rows)).await?;
         fields!(
             reply as Count;
             now_ms: u64, scheduled: u64, ready: u64, leased: u64, uncertain: u64, accepted: u64,
             delivered: u64, dead: u64, expired: u64, cancelled: u64, oldest_ms: Option<u64>,
             next_due_ms: Option<u64>, exchanges: u64, is_paused: bool, until_ms: Option<u64>,
             reason: String, by: String, gate_ms: u64, gate_kind: String, gate_reason: String,
-            calls_1m: u64, arrival_us: u64, delivered_bytes: Option<u64>, dead_bytes: Option<u64>,
+            calls_1m: u64, kept_limits: Reply, delivered_bytes: Option<u64>, dead_bytes: Option<u64>,
             paused_since_ms: Option<u64>, gate_since_ms: Option<u64>, failed: u64,
             failing_since_ms: u64, last_error: String
         );
@@ -165,7 +180,7 @@ impl Queues {
             gate: is_shut.then_some((gate_ms, gate_kind, gate_reason)),
             gate_since_ms: gate_since_ms.filter(|_| is_shut),
             calls_last_minute: calls_1m,
-            arrival_us,
+            limits: read_limits(kept_limits)?,
             kept_bytes: delivered_bytes.zip(dead_bytes).map(Into::into),
             failing: (failed > 0).then_some(failing),
         };

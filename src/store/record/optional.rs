@@ -1,4 +1,4 @@
-//! The optional fields of a record and of a state entry, and the one that is written now: the key table.
+//! The optional fields of a record and of a state entry, and those that are written now: the cost and the key table.
 //!
 //! ```text
 //! presence u8 | length u16 | the fields that are there, in the order of their bits
@@ -6,7 +6,7 @@
 //!
 //! | bit | field | |
 //! |---|---|---|
-//! | 1 | cost | u16, reserved |
+//! | 1 | cost | u16; absent: 1 (`record_cost` in `lua/include/record.lua` reads it) |
 //! | 2 | key table | count u8, then for each key: hash of its name, 2 bytes, and of its value, 8 bytes |
 //! | 4, 8, 16, 32 | place, deadline by the recipient's hours, via, waits | reserved |
 //! | 128 | a further presence byte, behind the fields of this one | reserved |
@@ -20,12 +20,15 @@ use bytes::{Buf as _, Bytes};
 use sha2::{Digest as _, Sha256};
 
 use super::{RECORD_VERSION, cut};
+use crate::domain::limit::Cost;
 use crate::domain::message::{Details, LABELS_MAX};
 use crate::store::StoreError;
 
+const COST: u8 = 1;
 const KEY_TABLE: u8 = 2;
 /// Presence and length.
 const HEAD_BYTES: usize = 3;
+const COST_BYTES: usize = 2;
 const NAME_BYTES: usize = 2;
 const VALUE_BYTES: usize = 8;
 /// The group's place in the table: it has no name, and no name of a label has this hash.
@@ -40,19 +43,30 @@ const _: () = assert!(LABELS_MAX < u8::MAX as usize, "the keys are counted in on
 pub(crate) struct OptionalFields(Bytes);
 
 impl OptionalFields {
-    /// Those of a new record.
+    /// Those of a new record. What stands here stands in the details too; here scripts find it.
     fn of_new(details: &Details) -> Self {
+        let cost = Some(details.cost).filter(|cost| *cost != Cost::default());
         let group = details.group.as_deref().map(|group| (GROUP, group));
         let labels = details.labels.iter().map(|(name, value)| (name_hash(name), value.as_str()));
         let keys: Vec<_> = group.into_iter().chain(labels).collect();
-        if keys.is_empty() {
+        let (mut presence, mut length) = (0, 0);
+        if cost.is_some() {
+            (presence, length) = (COST, COST_BYTES);
+        }
+        if !keys.is_empty() {
+            presence += KEY_TABLE;
+            length += 1 + keys.len() * (NAME_BYTES + VALUE_BYTES);
+        }
+        if presence == 0 {
             return Self::default();
         }
-        let length = 1 + keys.len() * (NAME_BYTES + VALUE_BYTES);
         let mut packed = Vec::with_capacity(HEAD_BYTES + length);
-        packed.push(KEY_TABLE);
+        packed.push(presence);
         packed.extend(u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes());
-        packed.push(u8::try_from(keys.len()).unwrap_or(u8::MAX));
+        packed.extend(cost.iter().flat_map(|cost| cost.units().to_be_bytes()));
+        if !keys.is_empty() {
+            packed.push(u8::try_from(keys.len()).unwrap_or(u8::MAX));
+        }
         for (name, value) in keys {
             packed.extend(name);
             packed.extend(hash::<VALUE_BYTES>(value));
@@ -128,6 +142,17 @@ mod tests {
         let expected =
             "02 001f 03  0000 3bf8b157c4238eef  8d90 4d0282941aaf2d69  663e e3b0c44298fc1c14";
         assert_eq!(hex(table.as_bytes()), expected.replace(' ', ""));
+    }
+
+    /// Scripts read it where it stands.
+    #[test]
+    fn the_cost_is_the_first_field() {
+        let cost = Cost::new(300).unwrap();
+        let alone = OptionalFields::of_new(&Details { cost, ..Details::default() });
+        assert_eq!(hex(alone.as_bytes()), "010002012c");
+        let keyed = OptionalFields::of_new(&Details { cost, ..details(Some("order-42"), &[]) });
+        let expected = "03 000d 012c 01 0000 3bf8b157c4238eef";
+        assert_eq!(hex(keyed.as_bytes()), expected.replace(' ', ""));
     }
 
     #[test]

@@ -86,6 +86,7 @@ pub(super) fn unpack(name: &str, definition: &[u8]) -> Result<Schedule, String> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::limit::Cost;
     use crate::domain::message::{Details, PayloadKind};
 
     fn schedule(cadence: Cadence, ttl_ms: Option<u64>) -> Schedule {
@@ -105,6 +106,7 @@ mod tests {
                 retry: None,
                 callback: None,
                 timeout_ms: None,
+                cost: Cost::new(5).unwrap(),
             },
             priority: 7,
             ttl_ms,

@@ -1,4 +1,6 @@
 //! The pace and the number of calls, over all nodes.
 
+mod costs;
 pub(crate) mod rates;
 mod slots;
+mod stacked;

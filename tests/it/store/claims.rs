@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tidegate::domain::gates::Gate;
-use tidegate::domain::limit::{GrantedSlots, SlotWish};
+use tidegate::domain::limit::{GrantedSlots, Limit, SlotWish};
 use tidegate::domain::message::When;
 use tidegate::domain::settlement::Settlement;
 use tidegate::domain::state::State;
@@ -91,7 +91,8 @@ async fn slots_of_a_fast_limit_are_those_of_the_model(ground: Ground) {
 
 async fn slots_are_those_of_the_model(ground: &Ground, rate: &str, burst: u32) {
     let node = ground.node(&format!("rate = \"{rate}\"\nburst = {burst}\nconcurrency = 500")).await;
-    let limit = node.queue.policy.limit().unwrap();
+    let (rate, burst) = node.queue.policy.own_rate().unwrap();
+    let limit = Limit::new(rate, burst);
     node.store.messages.schedule(&node.name, vec![message("m"); 200]).await.unwrap();
     for _ in 0..4 {
         let before_us = arrival_us(ground).await;

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use redis::cmd;
 use tidegate::domain::id::MessageId;
+use tidegate::domain::limit::Cost;
 use tidegate::domain::message::{Details, When};
 use tidegate::domain::receipt::ReceiptSaid;
 use tidegate::domain::settlement::Settlement;
@@ -38,7 +39,11 @@ const STEPS: [(&str, State); 18] = [
 const RECORD_HEADER_BYTES: usize = 22;
 const STATE_HEADER_BYTES: usize = 87;
 
-/// A message with a group and a label in a namespace that is raised after it was taken in.
+fn cost(units: u32) -> Cost {
+    Cost::new(units).expect("it is within bounds")
+}
+
+/// A message with a group, a label and a cost in a namespace that is raised after it was taken in.
 struct Scene {
     ground: Ground,
     node: Node,
@@ -53,7 +58,8 @@ impl Scene {
         let lines = if ends_plainly { "" } else { CALLBACK };
         let before = ground.node(lines).await;
         let labels = [("shop".to_owned(), "eu".to_owned())].into();
-        let details = Details { group: Some("g".to_owned()), labels, ..Details::default() };
+        let (group, cost) = (Some("g".to_owned()), cost(3));
+        let details = Details { group, labels, cost, ..Details::default() };
         let mut sent = message("m");
         sent.details = Details { kind: sent.details.kind, ..details };
         let id = before.send(sent).await;
@@ -192,6 +198,7 @@ async fn assert_carried(step: &str, after: State, version: u8, is_touched: bool)
     let found = scene.node.get(&scene.id).await;
     assert_eq!((found.state, found.reason.as_deref()), (after, found.reason.as_deref()), "{case}");
     assert_eq!(found.details.labels.get("shop").map(String::as_str), Some("eu"), "{case}");
+    assert_eq!(found.details.cost, cost(3), "{case}");
     assert_eq!(found.payload.is_none(), after == State::Delivered, "{case}");
     scene.ground.assert_sound(&scene.node).await;
     let is_called_back = !matches!(
@@ -257,4 +264,51 @@ async fn the_key_table_is_written_at_intake_and_costs_a_plain_message_nothing() 
     let shop = [0x8d, 0x90, 0x4d, 0x02, 0x82, 0x94, 0x1a, 0xaf, 0x2d, 0x69];
     assert_eq!((keyed[0], keyed[1]), (3, 4));
     assert_eq!(fields_of(&keyed, RECORD_HEADER_BYTES), [&table[..], &shop[..]].concat());
+}
+
+/// The function of the scripts that reads the cost, on its own.
+fn record_cost_script() -> String {
+    let text = include_str!("../../../src/store/lua/include/record.lua");
+    let from = text.find("local function record_cost").expect("it is there");
+    let function = &text[from..][..text[from..].find("\nend\n").expect("it ends") + 5];
+    format!(
+        "local RECORD_VERSION_OLDEST, RECORD_HEADER_BYTES = {}, {RECORD_HEADER_BYTES}\n{function}\
+         return record_cost(redis.call('HGET', KEYS[1], ARGV[1]))",
+        RECORD_VERSION - 1
+    )
+}
+
+#[tokio::test]
+async fn scripts_find_the_cost_and_a_message_that_costs_one_pays_nothing_for_it() {
+    for version in [RECORD_VERSION - 1, RECORD_VERSION] {
+        let ground = Ground::in_memory().await.of_version(version).await;
+        let node = ground.node("").await;
+        for (units, is_keyed, field) in [
+            (1, false, &[][..]),
+            (1, true, &[2, 0, 11, 1]),
+            (2, false, &[1, 0, 2, 0, 2]),
+            (10_000, true, &[3, 0, 13, 0x27, 0x10, 1]),
+        ] {
+            let mut sent = message("m");
+            sent.details.cost = cost(units);
+            sent.details.group = is_keyed.then(|| "g".to_owned());
+            let id = node.send(sent).await;
+            assert_eq!(node.get(&id).await.details.cost, cost(units));
+            let (key, ulid) = (ground.key("records"), id.ulid.to_string());
+            let record: Vec<u8> = ground.raw(cmd("HGET").arg(&key).arg(&ulid)).await;
+            let eval = cmd("EVAL").arg(record_cost_script()).arg(1).arg(&key).arg(&ulid).clone();
+            let found: u32 = ground.raw(&eval).await;
+            let fields = fields_of(&record, RECORD_HEADER_BYTES);
+            if version == RECORD_VERSION {
+                assert_eq!((record[1] & 4 != 0, found), (!field.is_empty(), units));
+                assert!(fields.starts_with(field), "{fields:?}");
+            } else {
+                assert_eq!(
+                    (fields, found),
+                    (Vec::new(), 1),
+                    "the version before has no such field"
+                );
+            }
+        }
+    }
 }

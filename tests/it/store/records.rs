@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use bytes::Bytes;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use tidegate::domain::limit::{COST_MAX, Cost};
 use tidegate::domain::message::{Details, NewMessage, PayloadKind, When};
 use tidegate::store::{Lease, Verb};
 use tokio::runtime::Builder;
@@ -27,17 +28,21 @@ fn details() -> impl Strategy<Value = Details> {
         prop::option::of(text),
         map(4),
         prop::option::of("\\PC{1,20}"),
+        prop_oneof![Just(1), 1..=u32::from(COST_MAX)],
     )
-        .prop_map(|(kind, content_type, headers, group, labels, idempotency_key)| Details {
-            kind,
-            content_type,
-            headers: BTreeMap::into_iter(headers).collect(),
-            group,
-            labels,
-            idempotency_key,
-            retry: None,
-            callback: None,
-            timeout_ms: None,
+        .prop_map(|(kind, content_type, headers, group, labels, idempotency_key, cost)| {
+            Details {
+                kind,
+                content_type,
+                headers: BTreeMap::into_iter(headers).collect(),
+                group,
+                labels,
+                idempotency_key,
+                retry: None,
+                callback: None,
+                timeout_ms: None,
+                cost: Cost::new(cost).expect("it is within bounds"),
+            }
         })
 }
 

@@ -1,5 +1,5 @@
--- include: packed ready gate limit
--- What may hold a claim up: pause, gate, calls in flight, a suspect, a batch that gathers, the limit. A part of claim.
+-- include: packed ready gate
+-- What may hold a claim up: pause, gate, calls in flight, a suspect, a batch that gathers. A part of claim.
 
 -- Pause and gate: how long until it is worth asking again (-1: somebody will tell), or nil when open.
 local function shut()
@@ -63,12 +63,4 @@ local function free_or_gate(length, in_flight)
   local gather_us = batch_gathers(length)
   if gather_us > 0 then return nil, RUST.CLAIM_GATHERING, gather_us end
   return 1
-end
-
--- The slots of so many calls and the arrival times that they lead to, where the limit is asked here; or no slots and
--- how long until there is one, us.
-local function slots_for(calls)
-  if period_us == 0 or granted then return {}, {} end
-  local slots, tats, next_us = limit_slots(period_us, burst, horizon_us, calls, before_us, lead_us)
-  return slots, tats, #slots == 0 and next_us - now_us - lead_us - horizon_us or nil
 end

@@ -47,6 +47,14 @@ local function before_details(raw)
   return bytes and #raw >= bytes + 2 and bytes or nil
 end
 
+-- What a message takes of limits: the first optional field, by bit 1. The record has to be readable.
+local function record_cost(raw)
+  local version, flags = string.byte(raw, 1, 2)
+  if flags % 8 < 4 or version == RECORD_VERSION_OLDEST then return 1 end
+  local presence, _, _, high, low = string.byte(raw, RECORD_HEADER_BYTES + 1, RECORD_HEADER_BYTES + 5)
+  return presence % 2 == 1 and 256 * high + low or 1
+end
+
 local function record_is_readable(raw) return before_details(raw) ~= nil end
 
 local function record_read(raw)

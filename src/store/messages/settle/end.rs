@@ -5,6 +5,7 @@
 
 use super::{DeferKind, Lease, Settled, Verdict};
 use crate::domain::failing::Sign;
+use crate::domain::limit::Units;
 use crate::domain::message::Attempt;
 use crate::domain::settlement::Settlement;
 use crate::store::StoreError;
@@ -24,6 +25,8 @@ pub struct LeaseEnd {
     pub is_in_doubt: bool,
     /// What its attempt shows of the downstream. Of a batch one message says so for all.
     pub sign: Sign,
+    /// What its call took of limits; given back to quotas where the message is, if there was no attempt.
+    pub units: Units,
 }
 
 /// What leases that end in one call have in common: the shard, the verb, and what holds for all of them.
@@ -64,7 +67,7 @@ impl LeaseEnd {
     #[must_use]
     pub const fn released(lease: Lease) -> Self {
         let (settlement, sign) = (Settlement::Release, Sign::None);
-        Self { lease, settlement, attempt: None, is_in_doubt: false, sign }
+        Self { lease, settlement, attempt: None, is_in_doubt: false, sign, units: Units::NONE }
     }
 
     /// The way it goes.
@@ -89,6 +92,7 @@ impl LeaseEnd {
             attempt: self.attempt.as_ref(),
             is_in_doubt: self.is_in_doubt,
             sign: self.sign,
+            units: if self.attempt.is_none() { self.units } else { Units::NONE },
             ..Settled::of(&self.lease)
         };
         match &self.settlement {

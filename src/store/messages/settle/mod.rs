@@ -4,21 +4,20 @@
 //! (see `engine::decide`).
 
 mod end;
+mod settled;
 
 use bytes::Bytes;
 use ulid::Ulid;
 
 pub use end::{LeaseEnd, Way};
+pub(in crate::store) use settled::Settled;
 
 use super::Messages;
 use super::trouble::row_of;
-use crate::domain::failing::Sign;
-use crate::domain::message::Attempt;
 use crate::store::queue::{Queue, Shard};
 use crate::store::redis::reply::Reply;
 use crate::store::redis::script::arg;
 use crate::store::redis::script::{Call, call, fields, row, rows};
-use crate::store::tail::Tail;
 use crate::store::{StoreError, Verb};
 
 /// A claim on a message: what every later step must show.
@@ -50,56 +49,6 @@ pub enum Verdict {
 impl Verdict {
     /// Every verdict; a script knows it by its number (see `script::numbers`).
     const ALL: [Self; 5] = [Self::Ok, Self::Already, Self::Stale, Self::Gone, Self::Late];
-}
-
-/// One message and how its attempt ended, borrowed from whoever says so.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::store) struct Settled<'a> {
-    /// The claim.
-    pub(in crate::store) lease: &'a Lease,
-    /// What is kept of the attempt.
-    pub(in crate::store) attempt: Option<&'a Attempt>,
-    /// Why it is given up or parked.
-    pub(in crate::store) reason: Option<&'a str>,
-    /// For retry: how long to wait.
-    pub(in crate::store) delay_ms: u64,
-    /// For accept: the downstream's own name for it.
-    pub(in crate::store) reference: Option<&'a str>,
-    /// For retry: nothing was tried, or not in earnest. The attempt is given back and counted as a
-    /// throttle.
-    pub(in crate::store) is_throttle: bool,
-    /// The outcome of this attempt or an earlier one is unknown: the downstream may have the message.
-    pub(in crate::store) is_in_doubt: bool,
-    /// What its attempt shows of the downstream. Of a batch one message says so for all.
-    pub(in crate::store) sign: Sign,
-}
-
-impl<'a> Settled<'a> {
-    /// With nothing to say of the attempt.
-    pub(in crate::store) const fn of(lease: &'a Lease) -> Self {
-        Self {
-            lease,
-            attempt: None,
-            reason: None,
-            delay_ms: 0,
-            reference: None,
-            is_throttle: false,
-            is_in_doubt: false,
-            sign: Sign::None,
-        }
-    }
-
-    pub(in crate::store) fn tail(&self) -> Vec<u8> {
-        if self.attempt.is_none() && self.reason.is_none() {
-            return Vec::new();
-        }
-        Tail::of_attempt(self.attempt, self.reason, self.reference, self.is_in_doubt)
-    }
-
-    /// Ulid, token and last attempt, as most verbs take them.
-    fn whole(&self) -> [Vec<u8>; 3] {
-        row!(Bury Defer Park: ulid = arg(self.lease.ulid), token = &self.lease.token, last_attempt = self.tail())
-    }
 }
 
 /// How the gate shuts with a defer.
@@ -211,11 +160,20 @@ impl Messages {
         ended: &[String],
         items: &[Settled<'_>],
     ) -> Result<Vec<Verdict>, StoreError> {
-        let rows = items
-            .iter()
-            .map(|item| row!(Release: ulid = arg(item.lease.ulid), token = &item.lease.token));
-        let call = call!(Release, exchanges = ended.concat(), ..rows);
-        self.call_settling(queue, shard, &call, items.len()).await
+        let limit_lines = self.lines_to_give_back(queue, items);
+        let rows = items.iter().map(|item| {
+            row!(
+                Release: ulid = arg(item.lease.ulid),
+                token = &item.lease.token,
+                slot_us = item.units.slot_us,
+                calls = item.units.calls,
+                messages = item.units.messages,
+            )
+        });
+        let call = call!(Release, exchanges = ended.concat(), limit_lines = &*limit_lines, ..rows);
+        let verdicts = self.call_settling(queue, shard, &call, items.len()).await?;
+        self.gave_back(queue, items, &verdicts).await;
+        Ok(verdicts)
     }
 
     /// leased → ready, at the head, counted; a throttle or an alarm shuts the queue's gate for
@@ -233,7 +191,18 @@ impl Messages {
         items: &[Settled<'_>],
     ) -> Result<Vec<Verdict>, StoreError> {
         let why = items.iter().find_map(|item| item.attempt?.error.as_deref()).unwrap_or_default();
+        let limit_lines = self.lines_to_give_back(queue, items);
         let call_for = |items: &[Settled<'_>]| {
+            let rows = items.iter().map(|item| {
+                row!(
+                    Defer: ulid = arg(item.lease.ulid),
+                    token = &item.lease.token,
+                    last_attempt = item.tail(),
+                    slot_us = item.units.slot_us,
+                    calls = item.units.calls,
+                    messages = item.units.messages,
+                )
+            });
             call!(
                 Defer,
                 exchanges = ended.concat(),
@@ -241,10 +210,12 @@ impl Messages {
                 kind = kind.as_str(),
                 shut_ms = gate_ms,
                 reason = why,
-                ..items.iter().map(Settled::whole)
+                limit_lines = &*limit_lines,
+                ..rows
             )
         };
         let verdicts = self.call_settling(queue, shard, &call_for(items), items.len()).await?;
+        self.gave_back(queue, items, &verdicts).await;
         if kind != DeferKind::Hold {
             // The door is the downstream's: it is shut for every shard.
             for other in queue.shards.iter().filter(|other| other.number != shard.number) {

@@ -51,6 +51,8 @@ verbs! {
     Promote = "promote",
     /// Permits of a queue with several shards.
     Grant = "grant",
+    /// Units of quotas of calls that did not start.
+    GiveBack = "give_back",
     /// ready → leased.
     Claim = "claim",
     /// A later lease deadline.

@@ -126,13 +126,32 @@ impl Wire {
         if before == run {
             return Ok(());
         }
-        let call = recover_call(run, before != 0, shard, &[]);
+        let call = self.recover_call(run, before != 0, shard, &[]);
         self.run(link, standing, &shard.keys.all, &call, &[]).await?;
         shard.meet(run);
         if before != 0 {
             self.spawn_review(shard, RollbackCause::NewRun);
         }
         Ok(())
+    }
+
+    fn recover_call(&self, run: u64, knew_another: bool, shard: &Shard, ulids: &[Ulid]) -> Call {
+        // Before Redis has told the time this node has started nothing.
+        let (limit_lines, shares) = match self.clock().now_ms() {
+            Some(now_ms) => (shard.limits().lines(now_ms), shard.limits().shares(now_ms)),
+            None => (shard.limits().rate_lines().into(), String::new()),
+        };
+        let rows = ulids.iter().map(|ulid| [arg(ulid)]);
+        call!(
+            Recover,
+            run = arg(run),
+            knew_another = knew_another,
+            node = self.node().as_str(),
+            horizon_us = HORIZON_US,
+            limit_lines = &*limit_lines,
+            shares = shares,
+            ..rows
+        )
     }
 
     /// Recovers a shard that this node had recovered on the same run, and that is empty by now.
@@ -145,7 +164,7 @@ impl Wire {
         if run == 0 {
             return Err(StoreError::Unavailable("this run of Redis is not known yet".to_owned()));
         }
-        let call = recover_call(run, true, shard, &[]);
+        let call = self.recover_call(run, true, shard, &[]);
         let recovered = self.run(link, &standing, &shard.keys.all, &call, &[]);
         recovered.await.map(drop).map_err(failed)
     }
@@ -268,7 +287,7 @@ impl Wire {
             let standing = link.stand().await.map_err(failed)?;
             let run = self.run_of(&standing, shard);
             let knew_another = shard.met() != 0 && shard.met() != run;
-            let call = recover_call(run, knew_another, shard, page);
+            let call = self.recover_call(run, knew_another, shard, page);
             let asked = self.run(link, &standing, &shard.keys.all, &call, &[]).await;
             let mut reply: Reply = asked.map_err(failed)?.0;
             fields!(reply as Recover; sequence: u64, met_ms: u64);
@@ -333,10 +352,4 @@ impl Wire {
         }
         seen.push_back(rollback);
     }
-}
-
-fn recover_call(run: u64, knew_another: bool, shard: &Shard, ulids: &[Ulid]) -> Call {
-    let (run, delay_us) = (arg(run), HORIZON_US + shard.burst_us());
-    let rows = ulids.iter().map(|ulid| [arg(ulid)]);
-    call!(Recover, run = run, knew_another = knew_another, delay_us = delay_us, ..rows)
 }

@@ -1,0 +1,54 @@
+//! The limits of a queue, a line for each.
+//!
+//! Owns their words. Refuses to know how a limit is kept.
+
+use super::plain::plain;
+use super::times::Times;
+use crate::wire::Moment;
+use crate::wire::limit::{LimitView, LimitWord};
+
+/// The name in front of its line.
+pub(crate) fn title(limit: &LimitView) -> String {
+    format!("limit.{}", plain(&limit.name))
+}
+
+/// What it allows, how much of that is left, and whether it holds messages now.
+pub(crate) fn line(limit: &LimitView, times: &Times) -> String {
+    let holds = limit.held_keys > 0;
+    let left = limit.used.zip(limit.left).map(|(used, left)| format!(": {used} used, {left} left"));
+    let begins = |at: Moment| format!("{} ({})", times.distance(at.0), times.at(at.0));
+    let resets = limit.resets_at.map(|at| format!(", begins again {}", begins(at)));
+    let is_rate = limit.kind.is(LimitWord::Rate);
+    let next = limit.next_at.filter(|_| is_rate && holds);
+    let next = next.map(|at| format!("; the next unit passes {}", times.distance(at.0)));
+    let holding = holds.then(|| "; it holds messages now".to_owned());
+    [Some(plain(&limit.value)), left, resets, next, holding].into_iter().flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::cli::tests::answers;
+
+    fn shown(given: &Value) -> (String, String) {
+        let view: LimitView = serde_json::from_value(answers::limit(given)).unwrap();
+        (title(&view), line(&view, &Times { now_ms: 1_763_640_000_000, zone: None }))
+    }
+
+    #[test]
+    fn each_limit_has_a_line() {
+        let quota = json!({"name": "contract", "kind": "quota", "value": "5/day", "used": 5, "left": 0,
+            "resets_at": "2025-11-20T16:00:00.000Z", "held_keys": 1});
+        let (title, line) = shown(&quota);
+        assert_eq!(title, "limit.contract");
+        assert_eq!(
+            line,
+            "5/day: 5 used, 0 left, begins again in 4h (2025-11-20 16:00:00 UTC); it holds messages now"
+        );
+        assert_eq!(shown(&json!({"next_at": "2025-11-20T12:00:00.000Z"})).1, "20/s");
+        let holding = shown(&json!({"held_keys": 1, "next_at": "2025-11-20T12:00:01.000Z"})).1;
+        assert!(holding.starts_with("20/s; the next unit passes in 1s"), "{holding}");
+    }
+}

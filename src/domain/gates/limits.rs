@@ -1,0 +1,71 @@
+//! The gate `limit`: each limit of the queue by itself, and under its name.
+
+use std::fmt;
+
+use super::{Gate, GateState, QueueLoad, Why};
+use crate::domain::limit::{FirstSlot, LimitName, LimitStanding, StackedLimit, StackedLimits};
+use crate::domain::policy::QueuePolicy;
+
+/// A gate that holds: a word of [`Gate`], or `limit:<name>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldGate {
+    /// Which gate.
+    pub gate: Gate,
+    /// Of the gate `limit`: which limit.
+    pub limit: Option<LimitName>,
+}
+
+impl fmt::Display for HeldGate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.limit {
+            None => f.write_str(self.gate.as_str()),
+            Some(name) => write!(f, "{}:{name}", self.gate.as_str()),
+        }
+    }
+}
+
+/// The limits as they stand. Of what is not kept nothing was used.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "microseconds since 1970 stay below 2^53 until 2255"
+)]
+pub(super) fn stacked(policy: &QueuePolicy, load: &QueueLoad, now_ms: u64) -> (StackedLimits, f64) {
+    let now_us = (now_ms * 1000) as f64;
+    let kept = load.limits.iter().map(|kept| (kept.standing.as_str(), kept.debt.as_str()));
+    let each = policy.limits.iter().zip(kept.chain(std::iter::repeat(("", ""))));
+    let each = each.map(|(rule, (standing, debt))| (rule, standing, debt));
+    (StackedLimits::read(each, (now_us, 0.0), now_ms), now_us)
+}
+
+/// What each limit says to a message of this cost.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a slot is never before now"
+)]
+pub(super) fn limits(
+    stacked: &StackedLimits,
+    now_us: f64,
+    cost: u64,
+) -> Vec<(LimitName, GateState)> {
+    let state = |limit: &StackedLimit| {
+        let why = match limit.standing {
+            LimitStanding::Rate { .. } => Why::NextSlot,
+            LimitStanding::Quota { .. } => Why::QuotaUsed,
+        };
+        match limit.standing.slot(now_us, cost) {
+            FirstSlot::At(slot_us) if slot_us <= now_us => GateState::OPEN,
+            FirstSlot::At(slot_us) => {
+                GateState::Held { until_ms: Some((slot_us / 1000.0).ceil() as u64), why }
+            }
+            // It costs more than a whole period has.
+            FirstSlot::NotBefore(_) => GateState::Held { until_ms: None, why },
+        }
+    };
+    stacked.limits().iter().map(|limit| (limit.name.clone(), state(limit))).collect()
+}
+
+/// What all of them say together.
+pub(super) fn all(limits: &[(LimitName, GateState)]) -> GateState {
+    limits.iter().fold(GateState::OPEN, |latest, (_, state)| latest.and(*state))
+}
