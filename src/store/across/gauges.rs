@@ -226,8 +226,10 @@ fn show(gauges: &Gauges, queue: &Queue, counts: &Counts, now_ms: u64) {
         let used = limit.standing.used_share(now_ms, counts.calls_last_minute);
         metrics.queue.limit_used.get_or_create(&label).set(used);
     }
-    for gate in [Gate::Pause, Gate::Throttled, Gate::Window] {
+    for gate in [Gate::Pause, Gate::Throttled, Gate::Window, Gate::Limit] {
         let is_open = match gates.of(gate) {
+            // Between two slots of a rate nothing waits for long.
+            _ if gate == Gate::Limit => gates.used_quotas().next().is_none(),
             // The last moments of a window's hours are part of them.
             GateState::Open { .. } | GateState::Held { why: Why::WindowCloses { .. }, .. } => true,
             GateState::Held { .. } => false,

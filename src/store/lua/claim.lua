@@ -4,10 +4,12 @@
 --
 -- args: node sequence most:number bytes_max:number lease_ms:number concurrency:number limit_lines
 -- args: horizon_us:number before_us:number batch_items:number batch_bytes:number batch_wait_ms:number batch_now:flag
--- args: granted:number? granted_units:number is_pull:flag expired_keep_ms:number lead_us:number earliest_us:number latest_us:number
+-- args: granted:number? granted_units:number is_pull:flag expired_keep_ms:number lead_us:number earliest_us:number
+-- args: latest_us:number
 -- node: 12 bytes. sequence: of this claim at this node, 8 bytes. most: messages. limit_lines: see limits. batch_items: 0 is
 -- no batch. before_us: slots only before this moment, or 0. batch_now: do not wait for company. granted: calls that the
--- home slot granted, the first of them with granted_units and the others with one; none: the limits are asked here. is_pull: each reply goes to another worker. lead_us: how long the reply takes; no slot is sooner. earliest_us,
+-- home slot granted, the first of them with granted_units and the others with one; none: the limits are asked here.
+-- is_pull: each reply goes to another worker. lead_us: how long the reply takes; no slot is sooner. earliest_us,
 -- latest_us: this call is expected between them; outside of them nothing expires, no pause ends and no exchange is given
 -- up.
 -- returns: code:number now_us:number wait_us:number left:number paused_ms:number cost_wanted:number
@@ -40,7 +42,8 @@ end
 local function answer_taken(left, taken)
   return REPLY {
     code = RUST.CLAIM_TAKEN, now_us = now_us, wait_us = 0, left = left, paused_ms = paused(),
-    cost_wanted = taken.cost_wanted or 0, ulids = taken.ulids, records = taken.records, headers = taken.headers, slots = taken.slots,
+    cost_wanted = taken.cost_wanted or 0,
+    ulids = taken.ulids, records = taken.records, headers = taken.headers, slots = taken.slots,
   }
 end
 -- include: claim_memory claim_gates claim_limits claim_walk claim_lease
@@ -57,19 +60,22 @@ if length == 0 then return answer(RUST.CLAIM_EMPTY, -1, 0) end
 local in_flight = rc('ZCARD', K.leased)
 local calls, busy_code, busy_us = free_or_gate(length, in_flight)
 if not calls then return answer(busy_code, busy_us, length) end
-local calls, limit_us = calls_within_limits(calls)
-if not calls then return answer(RUST.CLAIM_LIMIT, limit_us, length) end
+local within, limit_us = calls_within_limits(calls)
+if not within then
+  limits_asked.save()
+  return answer(RUST.CLAIM_LIMIT, limit_us, length)
+end
 
-local want = math.min(is_batch and batch_items or calls, most)
+local want = math.min(is_batch and batch_items or within, most)
 local found = take(want, is_pull or in_flight == 0, lengths)
 if #found.lapsed > 0 then met_before().lapse(found.lapsed) end
 if found.stale > 0 then rc('HINCRBY', K.meta, 'stale', -found.stale) end
 local taken = #found.ulids
 if taken > 0 then
   lease(found)
-  calls_count(asked and found.units or is_batch and 1 or taken)
+  calls_count(limits_asked and found.units or is_batch and 1 or taken)
 end
-if asked then limits_save(asked, node) end
+if limits_asked then limits_asked.save() end
 flush()
 length = length - found.walked
 if in_doubt then length = length + #found.lapsed end

@@ -7,9 +7,6 @@ local function readable(left, count)
   return math.min(count, math.floor(left / math.max(1, largest)))
 end
 
--- Whether each message that is found has to pass the limits (see admit).
-local is_metered
-
 -- What meets an entry that something has touched before, or that does not stand for a message any more. Most
 -- calls meet none, and these functions are made in those that do.
 local made
@@ -36,7 +33,7 @@ local function met_before()
       found.blocked = true
       return false, false
     end
-    if is_metered and not admit(record, found) then return false, false end
+    if admit and not admit(record, found) then return false, false end
     found.bytes = found.bytes + #record
     if s.token ~= NO_TOKEN then s.previous = s.token end
     s.state, s.token, s.attempts = 'L', token, math.min(65535, s.attempts + 1)
@@ -85,7 +82,7 @@ local function meet_some(entries, at, count, found, alone_possible)
     met[entry] = true
     local start = is_first and not raw and record and string.sub(record, 1, PLAIN_BYTES)
     if start and plain_place[start] == string.sub(entry, 27) then
-      if is_metered and not admit(record, found) then
+      if admit and not admit(record, found) then
         found.bytes = found.bytes + bytes
         return at + i - 1, false
       end
@@ -139,7 +136,6 @@ end
 
 -- Walks the heads of the bands, best first, and splits what it meets: taken, expired, stale.
 local function take(want, alone_possible, lengths)
-  is_metered = asked ~= nil or granted ~= nil
   local found = {
     ulids = {}, records = {}, states = {}, headers = {}, lapsed = {}, met = {}, stale = 0, bytes = 0,
     walked = 0, slots = {}, units = 0, blocked = false, first_claim = first_claims(token, paused()),
