@@ -96,6 +96,8 @@ finding_codes! {
     WindowClosed = "window-closed";
     /// The window is closed and never opens.
     WindowNeverOpens = "window-never-opens";
+    /// A quota is used, and holds messages until it begins again.
+    QuotaUsed = "quota-used";
     /// The downstream's answers shut the gate.
     GateShut = "gate-shut", "TidegateGateShut";
     /// The downstream fails.

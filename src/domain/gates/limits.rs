@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Gate, GateState, QueueLoad, Why};
+use super::{Gate, GateState, Gates, QueueLoad, Why};
 use crate::domain::limit::{FirstSlot, LimitName, LimitStanding, StackedLimit, StackedLimits};
 use crate::domain::policy::QueuePolicy;
 
@@ -21,6 +21,37 @@ impl fmt::Display for HeldGate {
             None => f.write_str(self.gate.as_str()),
             Some(name) => write!(f, "{}:{name}", self.gate.as_str()),
         }
+    }
+}
+
+impl Gates {
+    /// The gates that hold, as `held_by` shows them: each limit under its name.
+    #[must_use]
+    pub fn held(&self) -> Vec<HeldGate> {
+        let mut held = Vec::new();
+        for (gate, _) in self.iter().filter(|(_, state)| state.is_held()) {
+            if gate == Gate::Limit {
+                let limits = self.limits.iter().filter(|(_, state)| state.is_held());
+                held.extend(limits.map(|(name, _)| HeldGate { gate, limit: Some(name.clone()) }));
+            } else {
+                held.push(HeldGate { gate, limit: None });
+            }
+        }
+        held
+    }
+
+    /// The quotas that are used, each with the moment at which it begins again, ms; `None`: nobody can know.
+    pub fn used_quotas(&self) -> impl Iterator<Item = (&LimitName, Option<u64>)> {
+        self.limits.iter().filter_map(|(name, state)| match state {
+            GateState::Held { until_ms, why: Why::QuotaUsed } => Some((name, *until_ms)),
+            _ => None,
+        })
+    }
+
+    /// How each limit stands, in the order of the policy, where that was read.
+    #[must_use]
+    pub fn stacked(&self) -> Option<&StackedLimits> {
+        self.stacked.as_ref().map(|(stacked, _)| stacked)
     }
 }
 

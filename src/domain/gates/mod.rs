@@ -363,27 +363,6 @@ impl Gates {
         let shards = u16::try_from(self.shards.len()).ok()?;
         self.shards.get(usize::from(message.id.shard(shards)))
     }
-
-    /// The gates that hold, as `held_by` shows them: each limit under its name.
-    #[must_use]
-    pub fn held(&self) -> Vec<HeldGate> {
-        let mut held = Vec::new();
-        for (gate, _) in self.iter().filter(|(_, state)| state.is_held()) {
-            if gate == Gate::Limit {
-                let limits = self.limits.iter().filter(|(_, state)| state.is_held());
-                held.extend(limits.map(|(name, _)| HeldGate { gate, limit: Some(name.clone()) }));
-            } else {
-                held.push(HeldGate { gate, limit: None });
-            }
-        }
-        held
-    }
-
-    /// How each limit stands, in the order of the policy, where that was read.
-    #[must_use]
-    pub fn stacked(&self) -> Option<&StackedLimits> {
-        self.stacked.as_ref().map(|(stacked, _)| stacked)
-    }
 }
 
 fn probe(message: &Message) -> GateState {

@@ -8,6 +8,7 @@ use crate::domain::failing::Failing;
 use crate::domain::gates::{Gate, GateState, Gates, Why};
 use crate::domain::human::{count, distance, span};
 use crate::domain::id::QueueName;
+use crate::domain::limit::LimitName;
 use crate::domain::time::rfc3339;
 
 /// A ready message that has waited so long is worth a second look.
@@ -77,11 +78,12 @@ impl QueueFacts {
 
     /// How long the oldest message has waited that nothing holds for long.
     ///
-    /// The next slot of the limit and a free call come soon: behind these a message that waits long has too many
+    /// The next slot of a rate and a free call come soon: behind these a message that waits long has too many
     /// others before it.
     fn old_ms(&self) -> Option<u64> {
         let holds = [Gate::Pause, Gate::Window, Gate::Throttled, Gate::Batch];
-        let is_held = holds.iter().any(|gate| self.gates.of(*gate).is_held());
+        let is_held = holds.iter().any(|gate| self.gates.of(*gate).is_held())
+            || self.gates.used_quotas().next().is_some();
         let may_send = !is_held && !self.is_retired && self.failing.is_none();
         self.oldest_ready_age_ms.filter(|age_ms| may_send && *age_ms >= AGE_MS_WORTH_A_LOOK)
     }
@@ -100,6 +102,10 @@ pub fn of_queue(facts: &QueueFacts, now_ms: u64) -> Vec<Finding> {
         facts.gates.of(Gate::Window)
     {
         findings.push(closed(name, opens_at_ms, now_ms));
+    }
+    if facts.oldest_ready_age_ms.is_some() {
+        let used = facts.gates.used_quotas();
+        findings.extend(used.map(|(limit, until_ms)| quota_used(name, limit, until_ms, now_ms)));
     }
     if let GateState::Held { until_ms, .. } = facts.gates.of(Gate::Throttled) {
         findings.push(shut(facts, until_ms));
@@ -173,6 +179,25 @@ fn closed(name: &QueueName, opens_at_ms: Option<u64>, now_ms: u64) -> Finding {
         name,
         format!("its window is closed and opens {}", distance(at_ms, now_ms)),
         format!("nothing to do; `tidegate windows {name}` shows the next ones"),
+    )
+    .at(Some(at_ms))
+}
+
+/// A quota that is used is as planned, unless no message ever fits.
+fn quota_used(name: &QueueName, limit: &LimitName, until_ms: Option<u64>, now_ms: u64) -> Finding {
+    let Some(at_ms) = until_ms else {
+        return Finding::problem(
+            FindingCode::QuotaUsed,
+            name,
+            format!("its limit \"{limit}\" has no unit left, in the next period either"),
+            "raise the quota in its configuration, and reload (SIGHUP)",
+        );
+    };
+    Finding::note(
+        FindingCode::QuotaUsed,
+        name,
+        format!("its limit \"{limit}\" is used and begins again {}", distance(at_ms, now_ms)),
+        format!("nothing to do; `tidegate queue {name}` shows what is left; a larger quota lets more pass"),
     )
     .at(Some(at_ms))
 }

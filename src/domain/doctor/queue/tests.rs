@@ -1,7 +1,8 @@
 //! What is found in a queue, and what is not.
 
 use super::*;
-use crate::domain::gates::{PauseEnd, Snapshot, gates};
+use crate::domain::gates::{PauseEnd, QueueLoad, Snapshot, gates};
+use crate::domain::limit::{KeptLimit, LimitKind, LimitRule, LimitUnit, Quota};
 use crate::domain::policy::QueuePolicy;
 
 /// 2026-11-21T09:00:00Z.
@@ -139,4 +140,32 @@ fn only_an_age_that_grows_behind_open_gates_is_a_problem() {
     );
     pulled.leased = 1;
     assert!(words(&pulled)[0].starts_with("queue-stuck"));
+}
+
+#[test]
+fn a_used_quota_is_a_note_and_its_queue_is_not_stuck() {
+    let mut policy = QueuePolicy::retired("sms".parse().unwrap(), 1);
+    let quota: Quota = "5/day".parse().unwrap();
+    let kind = LimitKind::Quota(quota);
+    policy.limits =
+        vec![LimitRule { name: "contract".parse().unwrap(), kind, unit: LimitUnit::Calls }];
+    let start_ms = NOW_MS - NOW_MS % 86_400_000;
+    let end_ms = start_ms + 86_400_000;
+    let kept = |used: u64| {
+        let standing = format!("{start_ms} {end_ms} {used} {end_ms} {} 0", end_ms + 86_400_000);
+        let limits = vec![KeptLimit { standing, debt: String::new() }];
+        let load = QueueLoad { limits, ..QueueLoad::default() };
+        Snapshot { load: Some(load), ..Snapshot::default() }
+    };
+    let mut queue = facts(&Snapshot::default());
+    queue.oldest_ready_age_ms = Some(120_000);
+    queue.oldest_ready_age_ms_before = Some(119_000);
+    queue.gates = gates(&policy, &kept(5), Some(NOW_MS));
+    assert_eq!(
+        words(&queue),
+        ["quota-used: its limit \"contract\" is used and begins again in 15h"]
+    );
+    assert!(!queue.needs_second_look());
+    queue.gates = gates(&policy, &kept(4), Some(NOW_MS));
+    assert!(words(&queue)[0].starts_with("queue-stuck: "), "{:?}", words(&queue));
 }
