@@ -195,7 +195,7 @@ impl Dispatcher {
 async fn pace(pacer: Arc<Pacer>, exchanges: Arc<Exchanges>, runners: Runners, works: Vec<Work>) {
     for work in works {
         let Some(slot) = work.messages.first().map(|message| message.slot) else { continue };
-        if !exchanges.stop.is_cancelled() && pacer.wait(slot, &work.messages).await.is_ok() {
+        if !exchanges.stop.is_cancelled() && pacer.wait(slot).await.is_ok() {
             runners.start(work);
         } else {
             work.give_back(&exchanges).await;

@@ -10,19 +10,16 @@ use std::time::Duration;
 use governor::clock::{Clock as _, MonotonicClock};
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
-use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::permits::LATE_MAX;
-use crate::domain::limit::{Limit, LimitRule, LimitUnit};
+use crate::domain::limit::{Limit, LimitRule};
 use crate::domain::policy::QueuePolicy;
-use crate::store::Claimed;
 
 /// The pace of one queue on this node: all its rates.
 #[derive(Debug)]
 pub(super) struct Pacer {
-    ceilings: Vec<(LimitUnit, Ceiling)>,
-    is_batch: bool,
+    ceilings: Vec<Ceiling>,
 }
 
 /// The slot is over: a call now would come too close to others.
@@ -32,18 +29,17 @@ pub(super) struct Void;
 impl Pacer {
     /// That of a queue's limits; `None`: its claims keep none. Quotas have no ceiling here: their slots are waited for.
     pub(super) fn of(policy: &QueuePolicy) -> Option<Self> {
-        let of_rule = |rule: &LimitRule| Some((rule.unit, Ceiling::new(rule.rate()?)));
         let limits = policy.claim_limits();
-        let ceilings = limits.iter().filter_map(of_rule).collect();
-        (!limits.is_empty()).then_some(Self { ceilings, is_batch: policy.batch.is_some() })
+        let ceilings = limits.iter().filter_map(LimitRule::rate).map(Ceiling::new).collect();
+        (!limits.is_empty()).then_some(Self { ceilings })
     }
 
-    /// Waits for the slot of a call with these messages, then for the node's own ceilings.
-    pub(super) async fn wait(&self, slot: Instant, messages: &[Claimed]) -> Result<(), Void> {
+    /// Waits for the slot of a call, then for the node's own ceilings. A call takes one unit of each, whatever it costs: its
+    /// slot is as far from the one before as all its units demand, and the limiter could not save up more of them than a burst.
+    pub(super) async fn wait(&self, slot: Instant) -> Result<(), Void> {
         tokio::time::sleep_until(slot).await;
-        for (unit, ceiling) in &self.ceilings {
-            let costs = messages.iter().map(|message| message.details.cost);
-            ceiling.wait(slot + LATE_MAX, unit.units(self.is_batch, costs)).await?;
+        for ceiling in &self.ceilings {
+            ceiling.wait(slot + LATE_MAX).await?;
         }
         Ok(())
     }
@@ -57,12 +53,6 @@ struct Ceiling {
     /// What a unit takes from the limiter, which counts in parts of a unit: `LATE_MAX` has to be
     /// tolerated, or each late call would delay all that follow.
     parts: NonZeroU32,
-    /// The most that can be taken at once.
-    burst_parts: NonZeroU32,
-    // A plain mutex: held to take and to count, never across an await.
-    /// Parts that calls have used and the limiter has not counted yet. A call passes when there is room for one
-    /// unit, but the limiter refuses what is more than a burst, so that the rest is taken before the next call.
-    owed_parts: Mutex<u64>,
 }
 
 impl Ceiling {
@@ -82,40 +72,21 @@ impl Ceiling {
             limiter: RateLimiter::direct_with_clock(quota, MonotonicClock),
             clock: MonotonicClock,
             parts,
-            burst_parts,
-            owed_parts: Mutex::new(0),
         }
     }
 
-    /// Waits until so many units may start.
-    async fn wait(&self, void_at: Instant, units: u64) -> Result<(), Void> {
+    /// Waits until a call may start.
+    async fn wait(&self, void_at: Instant) -> Result<(), Void> {
         loop {
             if Instant::now() > void_at {
                 return Err(Void);
             }
-            match self.take(units) {
-                None => return Ok(()),
-                Some(wait) => tokio::time::sleep(wait).await,
-            }
-        }
-    }
-
-    /// Takes one unit and owes the others, once nothing is owed any more; or says after how long to ask again.
-    fn take(&self, units: u64) -> Option<Duration> {
-        let mut owed = self.owed_parts.lock();
-        loop {
-            let most = u64::from(self.burst_parts.get());
-            let debt = u32::try_from((*owed).min(most)).ok().and_then(NonZeroU32::new);
-            match self.limiter.check_n(debt.unwrap_or(self.parts)) {
-                Ok(Err(not_until)) => return Some(not_until.wait_time_from(self.clock.now())),
-                // More than a burst at once: never, see `new`.
-                Ok(Ok(())) | Err(_) => match debt {
-                    Some(debt) => *owed -= u64::from(debt.get()),
-                    None => {
-                        *owed = units.saturating_sub(1).saturating_mul(self.parts.get().into());
-                        return None;
-                    }
-                },
+            match self.limiter.check_n(self.parts) {
+                // More parts than the burst holds: never, see `new`.
+                Ok(Ok(())) | Err(_) => return Ok(()),
+                Ok(Err(not_until)) => {
+                    tokio::time::sleep(not_until.wait_time_from(self.clock.now())).await;
+                }
             }
         }
     }
@@ -139,10 +110,9 @@ mod tests {
         Ceiling::new(Limit::new(rate.parse().unwrap(), burst))
     }
 
-    /// A call of so many units at this slot.
-    async fn call(ceiling: &Ceiling, slot: Instant, units: u64) -> Result<(), Void> {
+    async fn call(ceiling: &Ceiling, slot: Instant) -> Result<(), Void> {
         tokio::time::sleep_until(slot).await;
-        ceiling.wait(slot + LATE_MAX, units).await
+        ceiling.wait(slot + LATE_MAX).await
     }
 
     #[tokio::test]
@@ -150,9 +120,9 @@ mod tests {
         let ceiling = ceiling("100/s", 1);
         // Slots that have piled up while the node stalled are void...
         let past = Instant::now().checked_sub(Duration::from_millis(50)).unwrap();
-        assert_eq!(call(&ceiling, past, 1).await, Err(Void));
+        assert_eq!(call(&ceiling, past).await, Err(Void));
         // ...and a first one in time starts.
-        assert_eq!(call(&ceiling, Instant::now(), 1).await, Ok(()));
+        assert_eq!(call(&ceiling, Instant::now()).await, Ok(()));
     }
 
     #[tokio::test]
@@ -164,8 +134,8 @@ mod tests {
             for _ in 0..20 {
                 let ceiling = ceiling(rate, 1);
                 let first = Instant::now().checked_sub(LATE_MAX / 2).unwrap();
-                assert_eq!(call(&ceiling, first, 1).await, Ok(()));
-                if call(&ceiling, first + period, 1).await == Ok(()) {
+                assert_eq!(call(&ceiling, first).await, Ok(()));
+                if call(&ceiling, first + period).await == Ok(()) {
                     late = late.min(Instant::now().saturating_duration_since(first + period));
                 }
             }
@@ -180,30 +150,11 @@ mod tests {
 
         // Slots that say "all now": burst, and what lateness may move together, and no more.
         for _ in 0..3 + 1 {
-            assert_eq!(call(&ceiling, Instant::now(), 1).await, Ok(()));
+            assert_eq!(call(&ceiling, Instant::now()).await, Ok(()));
         }
-        assert_eq!(call(&ceiling, Instant::now(), 1).await, Ok(()));
+        assert_eq!(call(&ceiling, Instant::now()).await, Ok(()));
 
         assert!(began.elapsed() >= Duration::from_millis(5), "{:?}", began.elapsed());
-    }
-
-    #[tokio::test]
-    async fn a_call_of_many_units_passes_at_once_and_those_behind_it_wait_for_all_of_them() {
-        for (burst, units) in [(1, 10), (3, 2), (20, 10)] {
-            let ceiling = ceiling("100/s", burst);
-            let far = Instant::now() + Duration::from_secs(60);
-            let began = Instant::now();
-            assert_eq!(ceiling.take(units), None, "there is room for one");
-            for _ in 0..4 {
-                assert_eq!(ceiling.wait(far, units).await, Ok(()));
-            }
-            // The fifth starts when four times as many units, and one, have passed.
-            let least_ms = (4 * units + 1).saturating_sub(u64::from(burst)) * 10;
-            let late = u64::try_from(LATE_MAX.as_millis()).unwrap();
-            let took = u64::try_from(began.elapsed().as_millis()).unwrap();
-            assert!(took + late >= least_ms, "burst {burst}, {units} units: {took} ms");
-            assert!(took < least_ms + 200, "burst {burst}, {units} units: {took} ms");
-        }
     }
 
     #[tokio::test]
@@ -217,7 +168,7 @@ mod tests {
         assert_eq!(pacer.ceilings.len(), 2);
         let began = Instant::now();
         for _ in 0..5 {
-            while pacer.wait(Instant::now(), &[]).await.is_err() {}
+            while pacer.wait(Instant::now()).await.is_err() {}
         }
         assert!(began.elapsed() >= Duration::from_millis(15), "{:?}", began.elapsed());
     }

@@ -9,9 +9,10 @@ use crate::api::Door;
 use crate::api::auth::Caller;
 use crate::domain::doctor::queue::{PauseFacts, QueueFacts, ShutFacts, of_queue};
 use crate::domain::doctor::{About, Finding, not_checked};
-use crate::domain::gates::gates;
+use crate::domain::gates::{Gates, gates};
 use crate::domain::human::why_failed;
 use crate::domain::id::QueueName;
+use crate::domain::limit::LimitName;
 use crate::domain::policy::Downstream;
 use crate::domain::state::State;
 use crate::store::{Part, Queue, StoreError};
@@ -90,6 +91,11 @@ async fn facts(
     let name = &policy.name;
     let counts = store.queues.counts(name).await?;
     let gates = gates(policy, &counts.snapshot(policy), Some(store.clock().require_ms()?));
+    let quotas = if counts.of(State::Ready) > 0 && policy.quotas().next().is_some() {
+        quotas_of_first(door, name, &gates).await
+    } else {
+        Vec::new()
+    };
     let dead_example =
         if counts.of(State::Dead) > 0 { dead_example(door, name).await } else { None };
     let label = QueueLabel { queue: name.to_string() };
@@ -100,6 +106,7 @@ async fn facts(
         is_pulled: matches!(policy.downstream, Downstream::Pull),
         is_retired: queue.retired,
         gates,
+        quotas,
         waiting: counts.of(State::Scheduled) + counts.of(State::Ready),
         leased: counts.of(State::Leased),
         dead: counts.of(State::Dead),
@@ -116,6 +123,18 @@ async fn facts(
         lost: metrics.rollback_lost.get(&label).map_or(0, |lost| lost.get()),
         hosts_left_alone: u64::try_from(left_alone).unwrap_or(0),
     })
+}
+
+/// The quotas that hold the first ready message; where it cannot be read, those that are used.
+async fn quotas_of_first(
+    door: &Door,
+    name: &QueueName,
+    gates: &Gates,
+) -> Vec<(LimitName, Option<u64>)> {
+    let page = door.store().messages.list_part(name, State::Ready, Part::Head, 1, None).await;
+    let first = page.ok().and_then(|page| page.messages.into_iter().next());
+    let gates = first.map_or_else(|| gates.clone(), |message| gates.of_message(&message));
+    gates.used_quotas().map(|(limit, until_ms)| (limit.clone(), until_ms)).collect()
 }
 
 /// One dead message and why it is dead; where it cannot be read, the finding goes without it.

@@ -41,6 +41,8 @@ pub struct ClaimReply {
     pub paused_ms: u64,
     /// What was taken: one batch, or single messages.
     pub messages: Vec<Claimed>,
+    /// What a message costs that was not granted enough; 0: there was none.
+    pub(in crate::store) cost_wanted: u64,
 }
 
 impl Messages {
@@ -60,11 +62,14 @@ impl Messages {
     /// a permit is lost only where no shard has a message for it.
     async fn claim_round(&self, queue: &Queue, wish: ClaimWish) -> Result<ClaimReply, StoreError> {
         let mut met = ClaimReply::empty();
-        let mut granted = None;
+        let (mut granted, mut wanted_at) = (None, None);
         for shard in queue.round().filter(|shard| shard.stirs()) {
             if granted.is_none() && !queue.policy.claim_limits().is_empty() {
-                let cost = if queue.policy.batch.is_some() { 1 } else { queue.take_cost_wanted() };
-                match self.grant(queue, wish, (cost, cost)).await? {
+                let cost = if queue.policy.batch.is_some() { 1 } else { queue.next_cost() };
+                // A rate takes no permit back: of those that cost more, one at a time is asked for.
+                let most = if cost > 1 { 1 } else { wish.messages_max };
+                let asked = ClaimWish { messages_max: most, ..wish };
+                match self.grant(queue, asked, (cost, cost)).await? {
                     Granted::Slots(slots) => granted = Some(slots),
                     Granted::Wait(status, wait) => return Ok(ClaimReply { status, wait, ..met }),
                 }
@@ -77,7 +82,13 @@ impl Messages {
             let slots = granted.as_ref().map(|granted| granted.rest(taken));
             let rest = ClaimWish { messages_max: most - taken, ..wish };
             match self.claim_stirring(queue, shard, rest, slots).await {
-                Ok(reply) => met.add(reply),
+                Ok(reply) => {
+                    if reply.cost_wanted > 0 && met.cost_wanted == 0 {
+                        met.cost_wanted = reply.cost_wanted;
+                        wanted_at = Some(shard);
+                    }
+                    met.add(reply);
+                }
                 Err(error) => {
                     // The next round repeats this claim before it makes any other.
                     queue.begin_with(shard);
@@ -87,6 +98,14 @@ impl Messages {
                     break;
                 }
             }
+        }
+        match (wanted_at, met.messages.last()) {
+            (Some(shard), _) => {
+                queue.begin_with(shard);
+                queue.expect_cost(met.cost_wanted);
+            }
+            (None, Some(last)) => queue.expect_cost(last.units.messages),
+            (None, None) => {}
         }
         if let Some(granted) = granted {
             self.return_units(queue, &granted.unused(&queue.policy, &met.messages)).await;
@@ -166,7 +185,6 @@ impl Messages {
         );
         let (status, wait) = (status_of(code)?, wait_us.map(Duration::from_micros));
         self.wire.saw(Some(shard), now_us, times);
-        queue.cost_wanted(cost_wanted);
         let mut messages = Vec::new();
         let mut unreadable = Vec::new();
         if status == ClaimStatus::Taken {
@@ -190,7 +208,10 @@ impl Messages {
                 }
             }
         }
-        Ok((ClaimReply { status, wait, ready_left: left, paused_ms, messages }, unreadable))
+        Ok((
+            ClaimReply { status, wait, ready_left: left, paused_ms, messages, cost_wanted },
+            unreadable,
+        ))
     }
 
     /// How far ahead slots begin: one that were over when the reply is here would be void.
@@ -208,6 +229,7 @@ impl ClaimReply {
             ready_left: 0,
             paused_ms: 0,
             messages: Vec::new(),
+            cost_wanted: 0,
         }
     }
 

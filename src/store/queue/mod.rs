@@ -39,8 +39,8 @@ pub struct Queue {
     pub metrics: QueueHandles,
     /// Where the next round of claims begins.
     turn: AtomicUsize,
-    /// What a message costs that was met and had not been granted enough.
-    cost_wanted: AtomicU64,
+    /// What the next message is taken to cost: as much as the last one did, or one that had not been granted enough.
+    next_cost: AtomicU64,
 }
 
 /// Tells shards apart within this process.
@@ -213,7 +213,7 @@ impl Queue {
             doubt,
             metrics,
             turn: AtomicUsize::new(0),
-            cost_wanted: AtomicU64::new(0),
+            next_cost: AtomicU64::new(1),
         }
     }
 
@@ -222,16 +222,13 @@ impl Queue {
         self.shards[0].limits()
     }
 
-    /// A message was met that costs more than was granted for it; 0: none was.
-    pub(super) fn cost_wanted(&self, cost: u64) {
-        if cost > 0 {
-            self.cost_wanted.store(cost, Ordering::Relaxed);
-        }
+    /// For how many units the next grant asks.
+    pub(super) fn next_cost(&self) -> u64 {
+        self.next_cost.load(Ordering::Relaxed)
     }
 
-    /// For how many units the next grant asks for its first call.
-    pub(super) fn take_cost_wanted(&self) -> u64 {
-        self.cost_wanted.swap(0, Ordering::Relaxed).max(1)
+    pub(super) fn expect_cost(&self, cost: u64) {
+        self.next_cost.store(cost.max(1), Ordering::Relaxed);
     }
 
     /// Whether something may be ready; what is not known to this node, the rounds find.

@@ -162,6 +162,41 @@ async fn costs_are_paced_and_a_quota_that_they_do_not_fit_holds() {
     assert_within(&stalls, &requests, calls_per_second, 2);
 }
 
+/// A cost above the burst is a debt that all later calls wait for, and for no longer.
+async fn costs_are_paced_at(lines: &str, per_second: u64, cost: u64) {
+    const COUNT: usize = 8;
+    let stalls = Stalls::watch();
+    let scene = Scene::start(lines).await;
+    let messages: Vec<_> =
+        (0..COUNT).map(|number| json!({ "payload": number, "cost": cost })).collect();
+
+    scene.send_all(&messages).await;
+
+    let requests = scene.downstream.wait_for(COUNT).await;
+    assert_eq!(numbers(&scene.downstream).len(), COUNT);
+    let took = requests[COUNT - 1].arrived - requests[0].arrived;
+    let ideal = Duration::from_millis(1000 * cost * (COUNT as u64 - 1) / per_second);
+    assert!(took + Duration::from_millis(25) + stalls.worst() >= ideal, "{took:?}, not {ideal:?}");
+    // A machine that stalls loses permits, and with each as much time as a message costs.
+    let most = if stalls.worst() < Duration::from_millis(10) { ideal * 5 / 4 } else { ideal * 4 };
+    assert!(took <= most + Duration::from_millis(100), "{took:?}, not {ideal:?}");
+}
+
+#[tokio::test]
+async fn costs_above_the_burst_use_the_rate_wholly() {
+    costs_are_paced_at("rate = \"20/s\"", 20, 3).await;
+}
+
+#[tokio::test]
+async fn costs_above_a_larger_burst_use_the_rate_wholly() {
+    costs_are_paced_at("limits = [{ rate = \"100/s\", burst = 5, name = \"fast\" }, { rate = \"40/s\", name = \"slow\" }]", 40, 8).await;
+}
+
+#[tokio::test]
+async fn costs_over_shards_use_the_rate_wholly() {
+    costs_are_paced_at("rate = \"20/s\"\nshards = 4", 20, 3).await;
+}
+
 #[tokio::test]
 async fn a_batch_is_cut_where_a_quota_of_messages_ends() {
     let scene = Scene::start(

@@ -25,6 +25,8 @@ pub struct QueueFacts {
     pub is_retired: bool,
     /// What holds its messages.
     pub gates: Gates,
+    /// Quotas that hold its first ready message, each with the moment at which it begins again, ms.
+    pub quotas: Vec<(LimitName, Option<u64>)>,
     /// Scheduled messages and ready ones.
     pub waiting: u64,
     /// Messages that somebody holds.
@@ -82,8 +84,8 @@ impl QueueFacts {
     /// others before it.
     fn old_ms(&self) -> Option<u64> {
         let holds = [Gate::Pause, Gate::Window, Gate::Throttled, Gate::Batch];
-        let is_held = holds.iter().any(|gate| self.gates.of(*gate).is_held())
-            || self.gates.used_quotas().next().is_some();
+        let is_held =
+            holds.iter().any(|gate| self.gates.of(*gate).is_held()) || !self.quotas.is_empty();
         let may_send = !is_held && !self.is_retired && self.failing.is_none();
         self.oldest_ready_age_ms.filter(|age_ms| may_send && *age_ms >= AGE_MS_WORTH_A_LOOK)
     }
@@ -103,10 +105,8 @@ pub fn of_queue(facts: &QueueFacts, now_ms: u64) -> Vec<Finding> {
     {
         findings.push(closed(name, opens_at_ms, now_ms));
     }
-    if facts.oldest_ready_age_ms.is_some() {
-        let used = facts.gates.used_quotas();
-        findings.extend(used.map(|(limit, until_ms)| quota_used(name, limit, until_ms, now_ms)));
-    }
+    let quotas = facts.quotas.iter();
+    findings.extend(quotas.map(|(limit, until_ms)| quota_used(name, limit, *until_ms, now_ms)));
     if let GateState::Held { until_ms, .. } = facts.gates.of(Gate::Throttled) {
         findings.push(shut(facts, until_ms));
     }
@@ -183,14 +183,18 @@ fn closed(name: &QueueName, opens_at_ms: Option<u64>, now_ms: u64) -> Finding {
     .at(Some(at_ms))
 }
 
-/// A quota that is used is as planned, unless no message ever fits.
+/// A quota that holds the first message is as planned, unless that message never fits.
 fn quota_used(name: &QueueName, limit: &LimitName, until_ms: Option<u64>, now_ms: u64) -> Finding {
     let Some(at_ms) = until_ms else {
         return Finding::problem(
             FindingCode::QuotaUsed,
             name,
-            format!("its limit \"{limit}\" has no unit left, in the next period either"),
-            "raise the quota in its configuration, and reload (SIGHUP)",
+            format!(
+                "its first message costs more than the limit \"{limit}\" has in a whole period, and holds those behind it"
+            ),
+            format!(
+                "raise the quota in its configuration, and reload (SIGHUP); or cancel the message: `tidegate list {name} --state ready`"
+            ),
         );
     };
     Finding::note(

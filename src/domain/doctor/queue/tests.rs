@@ -1,8 +1,7 @@
 //! What is found in a queue, and what is not.
 
 use super::*;
-use crate::domain::gates::{PauseEnd, QueueLoad, Snapshot, gates};
-use crate::domain::limit::{KeptLimit, LimitKind, LimitRule, LimitUnit, Quota};
+use crate::domain::gates::{PauseEnd, Snapshot, gates};
 use crate::domain::policy::QueuePolicy;
 
 /// 2026-11-21T09:00:00Z.
@@ -16,6 +15,7 @@ fn facts(snapshot: &Snapshot) -> QueueFacts {
         is_pulled: false,
         is_retired: false,
         gates: gates(&policy, snapshot, Some(NOW_MS)),
+        quotas: Vec::new(),
         waiting: 0,
         leased: 0,
         dead: 0,
@@ -144,28 +144,17 @@ fn only_an_age_that_grows_behind_open_gates_is_a_problem() {
 
 #[test]
 fn a_used_quota_is_a_note_and_its_queue_is_not_stuck() {
-    let mut policy = QueuePolicy::retired("sms".parse().unwrap(), 1);
-    let quota: Quota = "5/day".parse().unwrap();
-    let kind = LimitKind::Quota(quota);
-    policy.limits =
-        vec![LimitRule { name: "contract".parse().unwrap(), kind, unit: LimitUnit::Calls }];
-    let start_ms = NOW_MS - NOW_MS % 86_400_000;
-    let end_ms = start_ms + 86_400_000;
-    let kept = |used: u64| {
-        let standing = format!("{start_ms} {end_ms} {used} {end_ms} {} 0", end_ms + 86_400_000);
-        let limits = vec![KeptLimit { standing, debt: String::new() }];
-        let load = QueueLoad { limits, ..QueueLoad::default() };
-        Snapshot { load: Some(load), ..Snapshot::default() }
-    };
     let mut queue = facts(&Snapshot::default());
     queue.oldest_ready_age_ms = Some(120_000);
     queue.oldest_ready_age_ms_before = Some(119_000);
-    queue.gates = gates(&policy, &kept(5), Some(NOW_MS));
-    assert_eq!(
-        words(&queue),
-        ["quota-used: its limit \"contract\" is used and begins again in 15h"]
-    );
-    assert!(!queue.needs_second_look());
-    queue.gates = gates(&policy, &kept(4), Some(NOW_MS));
     assert!(words(&queue)[0].starts_with("queue-stuck: "), "{:?}", words(&queue));
+    let contract = || "contract".parse().unwrap();
+    queue.quotas = vec![(contract(), Some(NOW_MS + 15 * 3_600_000))];
+    let said = ["quota-used: its limit \"contract\" is used and begins again in 15h"];
+    assert_eq!(words(&queue), said);
+    assert!(!queue.needs_second_look());
+    queue.quotas = vec![(contract(), None)];
+    let found = of_queue(&queue, NOW_MS);
+    assert_eq!((found.len(), found[0].weight.as_str()), (1, "problem"));
+    assert!(found[0].detail.contains("costs more than the limit \"contract\""), "{found:?}");
 }
