@@ -150,7 +150,7 @@ fn slow_answer() -> Answer {
 
 /// Hands numbered messages in until it is told to stop, each until a node has accepted it; returns their ids.
 async fn produce(urls: [String; 2], stop: Arc<AtomicBool>) -> BTreeMap<u64, String> {
-    let nodes = urls.map(|url| Http::new(&url));
+    let nodes = urls.map(|url| Http::of_before(&url));
     let json = [("Content-Type", "application/json")];
     let path = format!("/v1/queues/{QUEUE}/messages");
     let mut accepted = BTreeMap::new();

@@ -117,12 +117,16 @@ impl DaemonOptions {
         std::fs::write(dir.path().join("tidegate.toml"), &self.config).expect("temp dir is ours");
         let port = free_port();
         let url = format!("http://127.0.0.1:{port}");
-        let http = Http::new(&url);
+        let http = http_of(&self.program, &url);
         let faults = self.has_faults.then(|| Faults::new(dir.path()));
         let mut daemon = Daemon { process: None, options: self, faults, dir, port, url, http };
         daemon.spawn();
         daemon
     }
+}
+
+fn http_of(program: &Path, url: &str) -> Http {
+    if program == Path::new(PROGRAM) { Http::new(url) } else { Http::of_before(url) }
 }
 
 /// A daemon; ended and swept away when dropped, its log shown if the test failed.
@@ -201,6 +205,7 @@ impl Daemon {
     /// Starts one that has ended once more, at the same address and with the same data, as this program.
     pub(crate) async fn start_as(&mut self, program: impl Into<PathBuf>) {
         self.options.program = program.into();
+        self.http = http_of(&self.options.program, &self.url);
         self.spawn();
         self.wait_ready().await;
     }
