@@ -29,14 +29,20 @@ if [ ! -f "$VENV/whole" ]; then
     rm -rf "$VENV"
     python3 -m venv "$VENV"
     "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check \
-        "openapi-python-client==$PYTHON_GENERATOR"
+        "openapi-python-client==$PYTHON_GENERATOR" || {
+        echo "skipped: the generator of the Python client cannot be installed" >&2
+        exit 77
+    }
     touch "$VENV/whole"
 fi
 if [ ! -f "$NPM/whole" ]; then
     rm -rf "$NPM"
     mkdir -p "$NPM"
     npm install --prefix "$NPM" --silent --no-audit --no-fund \
-        "openapi-typescript@$TYPESCRIPT_GENERATOR" "typescript@$TYPESCRIPT"
+        "openapi-typescript@$TYPESCRIPT_GENERATOR" "typescript@$TYPESCRIPT" || {
+        echo "skipped: the generator of the TypeScript client cannot be installed" >&2
+        exit 77
+    }
     touch "$NPM/whole"
 fi
 rm -rf "$DIR"
