@@ -28,8 +28,8 @@ pub(super) enum NoPermit<E> {
     Ended(E),
 }
 
-/// Waits for a permit and for its slot; what the call carries costs so much. `goes_on` is asked before each look, and once more at the slot: that
-/// took time. What it says at the slot is returned.
+/// Waits for a permit and for its slot; `cost`: what the messages cost that the call carries. `goes_on` is asked before
+/// each look, and once more at the slot: that took time. What it says at the slot is returned.
 pub(super) async fn permit<T, E>(
     store: &Store,
     queue: &Queue,

@@ -95,6 +95,8 @@ impl Messages {
                     if taken == 0 {
                         return Err(error);
                     }
+                    // That claim may stand, and what it took must stay taken until its repeat.
+                    granted = None;
                     break;
                 }
             }
