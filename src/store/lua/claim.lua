@@ -2,10 +2,11 @@
 -- claim: ready → leased. Asks the queue's gates and takes what may start within the horizon.
 -- include: clock events ready gate calls
 --
--- args: node sequence most:number bytes_max:number lease_ms:number concurrency:number limit_lines
+-- args: keys_in_force node sequence most:number bytes_max:number lease_ms:number concurrency:number limit_lines
 -- args: horizon_us:number before_us:number batch_items:number batch_bytes:number batch_wait_ms:number batch_now:flag
 -- args: granted:number? granted_units:number is_pull:flag expired_keep_ms:number lead_us:number earliest_us:number
 -- args: latest_us:number
+-- keys_in_force: the number of the structure that the caller knows, 0 is none, and its limits by key (see lanes/limits).
 -- node: 12 bytes. sequence: of this claim at this node, 8 bytes. most: messages. limit_lines: see limits. batch_items: 0 is
 -- no batch. before_us: slots only before this moment, or 0. batch_now: do not wait for company. granted: calls that the
 -- home slot granted, the first of them with granted_units and the others with one; none: the limits are asked here.
@@ -47,6 +48,7 @@ local function answer_taken(left, taken)
   }
 end
 -- include: claim_memory claim_gates claim_limits claim_walk claim_lease
+-- keyed include: lanes/claim
 
 local again = repeated()
 local length, lengths = ready_length()
@@ -63,6 +65,8 @@ if not calls then return answer(busy_code, busy_us, length) end
 local within, limit_us = calls_within_limits(calls)
 if not within then
   limits_asked.save()
+  -- keyed: if is_laned and lanes_claim().lend_meanwhile() then within, limit_us = nil, 0 end
+  -- keyed: if is_laned then lanes_claim().save() end
   return answer(RUST.CLAIM_LIMIT, limit_us, length)
 end
 
@@ -83,5 +87,6 @@ if taken > 0 then return answer_taken(length, found) end
 if found.limited_us then return answer(RUST.CLAIM_LIMIT, found.limited_us, length) end
 if found.cost_wanted then return answer(RUST.CLAIM_STALE, 0, length, found.cost_wanted) end
 if found.blocked then return answer(RUST.CLAIM_CONCURRENCY, -1, length) end
+-- keyed: if found.keys_wait_us and not found.is_more and #found.lapsed + found.stale == 0 then return answer(RUST.CLAIM_KEYS, found.keys_wait_us, length) end
 if in_doubt and #found.lapsed > 0 then return answer(RUST.CLAIM_DOUBT, RUST.DOUBT_WAIT_US, length) end
 return answer(RUST.CLAIM_STALE, 0, length)

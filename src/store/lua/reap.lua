@@ -30,6 +30,7 @@ local ready_before, reaped, parked, poisoned = ready_length(), 0, 0, 0
 for i = #ulids, 1, -1 do
   local ulid, s = ulids[i], states[i]
   gather('ZREM', K.leased, ulid)
+  -- keyed: leased_until_now[#leased_until_now + 1] = ulid
   if s and s.state == 'L' then
     s.previous, s.token = s.token, NO_TOKEN
     local poison = s.rescues >= RESCUES_MAX and s.flags % 2 == 1

@@ -25,8 +25,17 @@ use crate::store::redis::script::{Call, call, fields};
 /// Most payload bytes that one claim returns (a single larger message comes alone).
 const CLAIM_BYTES_MAX: u64 = 1 << 20;
 
+/// Most messages that a claim takes from lanes where they do not leave in batches: each takes Redis some twenty microseconds.
+pub(in crate::store) const LANES_WANTED_MAX: u64 = 64;
+
+/// How many more lanes than messages a claim moves at most.
+pub(in crate::store) const LANES_MOVED_MAX: u64 = 32;
+
 /// Slots begin so far ahead at most; a Redis that takes longer to answer counts as away.
 const LEAD_US_MAX: u64 = LEAD_US_FURTHEST as u64 / 2;
+
+/// How often a claim is made at once where another structure turns out to be in force.
+const TRIES_BY_STRUCTURE: usize = 3;
 
 /// What a claim came to.
 #[derive(Debug)]
@@ -141,11 +150,33 @@ impl Messages {
     ) -> Result<ClaimReply, StoreError> {
         // After a reload a worker's claim and the dispatcher's may meet.
         let _one_at_a_time = shard.claiming.lock().await;
+        for _ in 0..TRIES_BY_STRUCTURE {
+            if !self.move_over(shard).await? {
+                return Ok(ClaimReply::moving_over());
+            }
+            let reply = self.claim_once(queue, shard, wish, slots).await?;
+            if reply.status != ClaimStatus::OtherStructure {
+                return Ok(reply);
+            }
+            shard.structure().ask_again();
+        }
+        Ok(ClaimReply::moving_over())
+    }
+
+    async fn claim_once(
+        &self,
+        queue: &Queue,
+        shard: &Shard,
+        wish: ClaimWish,
+        slots: Option<SlotsLeft<'_>>,
+    ) -> Result<ClaimReply, StoreError> {
         let sequence = shard.claims.load(Ordering::Acquire) + 1;
         let token = format!("{}{:08x}", self.wire.node().as_str(), sequence & 0xffff_ffff);
         let limit_lines = self.lines_of_claims(queue)?;
+        let keys_in_force = shard.structure().keys_in_force(self.wire.clock.now_ms());
         let times = (self.lead_us(), self.wire.moments(shard, Duration::ZERO));
-        let call = claim_call(queue, &token, wish, (slots, &limit_lines), times);
+        let lines = (keys_in_force, &*limit_lines);
+        let call = claim_call(queue, &token, wish, (slots, lines), times);
         let called_at = Instant::now();
         let mut reply = if queue.policy.on_uncertain.is_at_most_once() {
             // The claim itself must be safe before the first byte leaves, or a lost claim would let
@@ -235,13 +266,21 @@ impl ClaimReply {
         }
     }
 
+    /// Messages are moving over to another structure.
+    const fn moving_over() -> Self {
+        let wait = Some(Duration::ZERO);
+        Self { status: ClaimStatus::KeysHold, wait, ready_left: 1, ..Self::empty() }
+    }
+
     /// Another shard's reply: taken if one of them was, else the status that has most to tell.
     fn add(&mut self, other: Self) {
         let tells = |status: ClaimStatus| match status {
             ClaimStatus::Empty => 0,
-            ClaimStatus::Held(Gate::Batch | Gate::Concurrency) | ClaimStatus::ClockInDoubt => 1,
+            ClaimStatus::Held(Gate::Batch | Gate::Concurrency)
+            | ClaimStatus::ClockInDoubt
+            | ClaimStatus::KeysHold => 1,
             ClaimStatus::Held(_) => 2,
-            ClaimStatus::Stale => 3,
+            ClaimStatus::Stale | ClaimStatus::OtherStructure => 3,
             ClaimStatus::Taken => 4,
         };
         let both = tells(self.status) == tells(other.status);
@@ -260,7 +299,7 @@ fn claim_call(
     queue: &Queue,
     token: &str,
     wish: ClaimWish,
-    (granted, limit_lines): (Option<SlotsLeft<'_>>, &str),
+    (granted, (keys_in_force, limit_lines)): (Option<SlotsLeft<'_>>, (String, &str)),
     (lead_us, [earliest_us, latest_us]): (u64, [u64; 2]),
 ) -> Call {
     let policy = &queue.policy;
@@ -268,6 +307,7 @@ fn claim_call(
     let batch = policy.batch;
     call!(
         Claim,
+        keys_in_force = keys_in_force,
         node = node,
         sequence = sequence,
         most = wish.messages_max,

@@ -18,6 +18,7 @@ pub(super) mod prune;
 pub(super) mod read;
 pub(super) mod receipt;
 pub(super) mod settle;
+mod switch;
 mod trouble;
 mod waiters;
 mod worker_leases;

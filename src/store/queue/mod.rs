@@ -2,6 +2,8 @@
 
 pub(super) mod batch_size;
 mod limits;
+mod rules;
+mod structure;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -10,6 +12,7 @@ use tokio::sync::Notify;
 
 use self::batch_size::{BatchSize, MANY};
 pub(in crate::store) use self::limits::ShardLimits;
+pub(in crate::store) use self::structure::{InForce, ShardStructure};
 use crate::domain::id::MessageId;
 use crate::domain::policy::QueuePolicy;
 use crate::store::clock::offset::ClockOffset;
@@ -60,6 +63,8 @@ pub struct Shard {
     pub(super) meeting: tokio::sync::Mutex<()>,
     /// The limits, and what this node has started of them; of use in the home shard.
     limits: ShardLimits,
+    /// The structure in force, as far as this node knows.
+    structure: ShardStructure,
     /// Which of the queue's shards, from 0.
     pub number: u16,
     /// Wakes the promoter: an earlier due time.
@@ -93,6 +98,7 @@ impl Shard {
             intact_ms: AtomicU64::new(0),
             meeting: tokio::sync::Mutex::default(),
             limits: ShardLimits::default(),
+            structure: ShardStructure::default(),
             number,
             due: Notify::new(),
             expiry: Notify::new(),
@@ -145,6 +151,10 @@ impl Shard {
 
     pub(super) const fn limits(&self) -> &ShardLimits {
         &self.limits
+    }
+
+    pub(super) const fn structure(&self) -> &ShardStructure {
+        &self.structure
     }
 
     /// Wakes who sleeps on this shard; `flags` as the scripts return them (1 due, 2 ready).
@@ -203,6 +213,7 @@ impl Queue {
         );
         for shard in &shards {
             shard.limits.set(&policy.limits);
+            shard.structure.set(Some(&policy).filter(|_| !retired).map(AsRef::as_ref));
         }
         let metrics = QueueHandles::new(metrics, policy.name.as_str());
         Self {

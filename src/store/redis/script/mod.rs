@@ -18,6 +18,7 @@ use std::sync::LazyLock;
 
 use redis::{Cmd, cmd};
 
+pub(in crate::store) use assembly::Form;
 use assembly::{Assembled, Declared};
 
 macro_rules! verbs {
@@ -55,6 +56,10 @@ verbs! {
     GiveBack = "give_back",
     /// ready → leased.
     Claim = "claim",
+    /// A node proposes the structure of its configuration.
+    Propose = "propose",
+    /// Messages move over to another structure.
+    Switch = "switch",
     /// A later lease deadline.
     Renew = "renew",
     /// leased → ready, as if not claimed.
@@ -232,29 +237,39 @@ impl Script {
     }
 }
 
-static SCRIPTS: LazyLock<Vec<Script>> =
-    LazyLock::new(|| Verb::ALL.iter().map(|verb| Script::new(verb.assembled())).collect());
+static PLAIN: LazyLock<Vec<Script>> = LazyLock::new(|| all_scripts(Form::Plain));
+static KEYED: LazyLock<Vec<Script>> = LazyLock::new(|| all_scripts(Form::Keyed));
+
+fn all_scripts(form: Form) -> Vec<Script> {
+    Verb::ALL.iter().map(|verb| Script::new(verb.assembled(form))).collect()
+}
 
 impl Verb {
     /// The script, ready to be invoked.
-    pub(crate) fn script(self) -> &'static Script {
-        &SCRIPTS[self as usize]
+    pub(in crate::store) fn script(self, form: Form) -> &'static Script {
+        match form {
+            Form::Plain => &PLAIN[self as usize],
+            Form::Keyed => &KEYED[self as usize],
+        }
     }
 
     /// The verb whose script a server knows by this hash.
     #[must_use]
     pub fn of_hash(hash: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|verb| verb.script().hash == hash)
+        let has_it = |verb: &Self| {
+            [Form::Plain, Form::Keyed].into_iter().any(|form| verb.script(form).hash == hash)
+        };
+        Self::ALL.iter().copied().find(has_it)
     }
 
-    fn assembled(self) -> Assembled {
-        let text = self.text();
+    fn assembled(self, form: Form) -> Assembled {
+        let text = self.text(form);
         assembly::declare(&text)
     }
 
     /// The script with its includes, before its keys are numbered.
-    pub(in crate::store) fn text(self) -> String {
-        let text = assembly::splice(self.source());
+    pub(in crate::store) fn text(self, form: Form) -> String {
+        let text = assembly::splice(self.source(), form);
         let text = expansion::expand(self.source(), &text).expect("a test checks that it can be");
         #[cfg(feature = "failpoints")]
         let text = planted_bugs::spoil(text);
@@ -266,10 +281,14 @@ impl Verb {
 mod tests {
     use super::*;
 
+    fn all_forms() -> impl Iterator<Item = (Verb, Form)> {
+        Verb::ALL.iter().flat_map(|verb| [(*verb, Form::Plain), (*verb, Form::Keyed)])
+    }
+
     #[test]
     fn every_script_keeps_to_its_header() {
-        for verb in Verb::ALL {
-            let text = assembly::splice(verb.source());
+        for (verb, form) in all_forms() {
+            let text = assembly::splice(verb.source(), form);
             assert_eq!(expansion::expand(verb.source(), &text).err(), None, "{verb:?}");
         }
     }
@@ -293,12 +312,12 @@ mod tests {
 
     #[test]
     fn every_script_starts_with_its_flags_and_is_known_by_its_hash() {
-        for verb in Verb::ALL {
-            let text = verb.text();
+        for (verb, form) in all_forms() {
+            let text = verb.text(form);
             assert!(text.starts_with("#!lua"), "{verb:?}");
             assert!(text.contains(&format!("-- {}: ", verb.as_str())), "{verb:?}");
-            assert_eq!(Verb::ALL[*verb as usize], *verb);
-            assert_eq!(Verb::of_hash(&verb.script().hash), Some(*verb));
+            assert_eq!(Verb::ALL[verb as usize], verb);
+            assert_eq!(Verb::of_hash(&verb.script(form).hash), Some(verb));
         }
     }
 }

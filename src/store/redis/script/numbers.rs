@@ -6,6 +6,7 @@ use crate::domain::gates::Gate;
 use crate::domain::index_fault::Fault;
 use crate::domain::limit::LEAD_US_FURTHEST;
 use crate::store::callbacks::SNAPSHOT_VERSION;
+use crate::store::messages::claim::{LANES_MOVED_MAX, LANES_WANTED_MAX};
 use crate::store::messages::gate::ClaimStatus;
 use crate::store::messages::intake::FINGERPRINT_BYTES;
 use crate::store::messages::prune::{PRUNED_AGE, PRUNED_BYTES, PRUNED_MESSAGES};
@@ -17,7 +18,7 @@ use crate::store::record::{
 use crate::store::wire::clock_watch::DOUBT_PAUSE;
 use crate::store::wire::format::FORMAT_SETTLE_MS;
 
-const NUMBERS: [(&str, u64); 36] = [
+const NUMBERS: [(&str, u64); 40] = [
     ("RECORD_VERSION", RECORD_VERSION as u64),
     ("RECORD_HEADER_BYTES", RECORD_HEADER_BYTES as u64),
     ("RECORD_VERSION_OLDEST", RECORD_VERSION_OLDEST as u64),
@@ -36,6 +37,10 @@ const NUMBERS: [(&str, u64); 36] = [
     ("CLAIM_GATHERING", code(ClaimStatus::Held(Gate::Batch))),
     ("CLAIM_STALE", code(ClaimStatus::Stale)),
     ("CLAIM_DOUBT", code(ClaimStatus::ClockInDoubt)),
+    ("CLAIM_KEYS", code(ClaimStatus::KeysHold)),
+    ("CLAIM_STRUCTURE", code(ClaimStatus::OtherStructure)),
+    ("LANES_WANTED_MAX", LANES_WANTED_MAX),
+    ("LANES_MOVED_MAX", LANES_MOVED_MAX),
     ("VERDICT_OK", Verdict::Ok as u64),
     ("VERDICT_ALREADY", Verdict::Already as u64),
     ("VERDICT_STALE", Verdict::Stale as u64),

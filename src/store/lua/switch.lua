@@ -1,0 +1,102 @@
+#!lua flags=allow-oom
+-- switch: what stands by the structure before moves over to the structure in force, a bounded number of messages in a call.
+-- include: shard state lanes/ready
+--
+-- args: most:number
+-- returns: now_ms:number is_switching:flag moved:number lanes_left:number
+-- is_switching: there is more to do. moved: messages and lanes. lanes_left: about how many lanes have not been looked at.
+--
+-- Safe to repeat: a lane that has moved over is not there any more, or stands where it did. Any node goes on with what another one
+-- has begun: how far it has come stands in meta.
+local moved = 0
+local cursor = rc('HGET', K.meta, 'switch')
+if not cursor then return REPLY { now_ms = now_ms, is_switching = false, moved = 0, lanes_left = 0 } end
+
+local function switch_page()
+  -- include: lanes/enter
+  local function message(ulid)
+    local record = record_of(ulid)
+    local s = record and record_is_readable(record) and (load_states({ ulid })[1] or state_of_record(record))
+    return record, s
+  end
+
+  -- A message that stands nowhere any more comes in anew, into a lane or into the ready list.
+  local function come_in(ulid)
+    moved = moved + 1
+    local record, s = message(ulid)
+    if not s or s.state ~= 'w' then return end
+    if is_laned then return enter(ulid, record, s) end
+    ready_tail_of_lists(entry_of(ulid, s), s.band)
+  end
+
+  -- The lane keeps its id: it stands by the structure in force from here on.
+  local function stand_anew(lane, h)
+    moved = moved + 1
+    if h.state == 'f' then return waits_set(ORDER .. lane, now_us) end
+    if h.state == 'b' then
+      if structure.stall_ms > 0 then waits_set(ORDER .. lane, now_us + structure.stall_ms * 1000) end
+      return
+    end
+    local record, s = message(h.ulid)
+    stand_down(lane, h, keys_of(record))
+    if not s or s.state ~= 'w' then return next_head(lane, h) end
+    local seat = seat_of(record, s)
+    be_head(h, seat, h.ulid)
+    stand(lane, h, blockers_of(structure, seat.keys))
+    lane_write(lane, h)
+  end
+
+  -- The lane does not belong to the structure in force: its messages come in anew, in their order. Whether it is empty now.
+  local function empty(lane, h)
+    if h.state == 'o' or h.state == 'p' then
+      stand_down(lane, h, keys_of(record_of(h.ulid)))
+      local ulid = h.ulid
+      h.state, h.ulid, h.blocker = 'f', NO_ULID, nil
+      lane_write(lane, h)
+      come_in(ulid)
+    end
+    while moved < most do
+      local _, ulid = rest_first(lane)
+      if not ulid then
+        waits_remove(ORDER .. lane)
+        lane_drop(lane)
+        return true
+      end
+      come_in(ulid)
+    end
+    return false
+  end
+
+  -- Whether its messages belong into this lane by the structure in force too.
+  local function keeps_id(lane, h)
+    if not is_laned then return false end
+    local behind = h.state == 'f' and with_prefix(K.rest, lane, 1)[1]
+    local record, s = message(behind and string.sub(behind, 19) or h.ulid)
+    if not s then return false end
+    local seat = seat_of(record, s)
+    return seat.lane == lane and seat.is_ordered == h.is_ordered
+  end
+
+  local page = rc('HSCAN', K.heads, cursor, 'COUNT', math.ceil(most / 4))
+  local is_whole = true
+  for i = 1, #page[2], 2 do
+    -- What has moved over may have made another head of a lane further on in the page.
+    local lane = page[2][i]
+    local h = lane_read(lane)
+    if h and is_whole then
+      if keeps_id(lane, h) then stand_anew(lane, h) else is_whole = empty(lane, h) end
+    end
+  end
+  flows_save()
+  return is_whole and page[1] or cursor, is_whole and page[1] == '0'
+end
+
+local next_cursor, is_done = switch_page()
+flush()
+if is_done then
+  rc('HDEL', K.meta, 'switch', 'structure_was')
+  publish('wake', ' 2')
+else
+  rc('HSET', K.meta, 'switch', next_cursor)
+end
+return REPLY { now_ms = now_ms, is_switching = not is_done, moved = moved, lanes_left = rc('HLEN', K.heads) }

@@ -1,0 +1,243 @@
+//! The structure of a shard: what this node proposes, and what is in force.
+//!
+//! Owns the text of a structure as scripts read it (see `lua/include/lanes/structure.lua`) and what the node knows of the one that is
+//! in force. Refuses to know how messages move from one to another; the scripts do.
+
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::keys::{MessageKey, Structure, Until};
+use crate::domain::limit::{LimitKind, LimitRule};
+use crate::domain::policy::QueuePolicy;
+use crate::store::StoreError;
+use crate::store::queue::rules::StoredRule;
+use crate::store::record::{key_name_hash, key_value_hash};
+use crate::store::redis::script::Form;
+
+/// What a node proposes for a queue.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::store) struct Proposal {
+    /// The structure as scripts read it, each limit without its byte; empty: messages stand in ready lists.
+    pub(in crate::store) lines: String,
+    /// What another node needs to know to follow it.
+    pub(in crate::store) rules: String,
+    /// The weights of the shares, by the hash of their value, in thousandths.
+    pub(in crate::store) weights: Vec<([u8; 8], u32)>,
+    /// The weight of all others.
+    pub(in crate::store) default_weight: u32,
+}
+
+/// What stands in Redis beside the structure, for nodes whose configuration says otherwise.
+#[derive(Debug, Serialize, Deserialize)]
+struct StoredRules {
+    structure: Structure,
+    limits: Vec<StoredRule>,
+}
+
+/// The structure in force.
+#[derive(Debug, Clone, Default)]
+pub(in crate::store) struct InForce {
+    /// 0: there has never been one with keys.
+    pub(in crate::store) number: u64,
+    /// As scripts read it, each limit without its byte.
+    pub(in crate::store) lines: String,
+    /// What a node needs to know that follows it, as JSON.
+    pub(in crate::store) rules: String,
+    /// Messages are moving over to it.
+    pub(in crate::store) is_switching: bool,
+}
+
+/// What a node knows of the structure of a shard.
+#[derive(Debug, Default)]
+pub(in crate::store) struct ShardStructure {
+    /// The next call has to ask, or to propose, first.
+    is_pending: AtomicBool,
+    /// Scripts are called in the form for queues with keys.
+    is_keyed: AtomicBool,
+    // A plain mutex: held to compute, never across an await.
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    own: Option<Proposal>,
+    own_rules: Vec<LimitRule>,
+    proposes: bool,
+    in_force: InForce,
+    /// The limits by key that hold, in force.
+    keyed: Vec<LimitRule>,
+}
+
+impl Proposal {
+    pub(in crate::store) fn of(policy: &QueuePolicy) -> Self {
+        let structure = policy.structure();
+        let fairness = policy.fairness.as_ref();
+        let weights = fairness.into_iter().flat_map(|fairness| &fairness.weights);
+        let hashed = |(value, weight): (&String, &crate::domain::keys::Weight)| {
+            // Messages without the key share the empty hash, which no value has.
+            let hash = if value.is_empty() { [0; 8] } else { key_value_hash(value) };
+            (hash, weight.thousandths())
+        };
+        let rules = StoredRules {
+            limits: policy.limits.iter().map(StoredRule::from).collect(),
+            structure: structure.clone(),
+        };
+        Self {
+            lines: lines_of(&structure),
+            rules: serde_json::to_string(&rules).unwrap_or_default(),
+            weights: weights.map(hashed).collect(),
+            default_weight: fairness.map_or(1000, |fairness| fairness.weight.thousandths()),
+        }
+    }
+}
+
+/// A structure as it stands in Redis; empty where messages stand in ready lists.
+fn lines_of(structure: &Structure) -> String {
+    let mut lines = String::new();
+    if !structure.has_keys() && structure.aging_ms.is_none() {
+        return lines;
+    }
+    let digits = |key: &MessageKey| {
+        let [high, low] = match key {
+            MessageKey::Group => key_name_hash(None),
+            MessageKey::Label(name) => key_name_hash(Some(name)),
+        };
+        format!("{high:02x}{low:02x}")
+    };
+    if let Some(order) = &structure.order {
+        let until = match order.until {
+            Until::Accepted => "accepted",
+            Until::Final => "final",
+        };
+        let (by, stall_ms) = (digits(&order.by), order.stall_ms.unwrap_or(0));
+        let _ = writeln!(lines, "order {by} {until} {stall_ms}");
+    }
+    if let Some(by) = &structure.fair_by {
+        let _ = writeln!(lines, "fair {}", digits(by));
+    }
+    let _ = writeln!(lines, "levels {}", structure.levels);
+    if let Some(aging_ms) = structure.aging_ms {
+        let _ = writeln!(lines, "aging {aging_ms}");
+    }
+    for limit in &structure.limits {
+        if let Some(per) = &limit.per {
+            let (kind, name) = (limit.kind.as_str(), &limit.name);
+            let _ = writeln!(lines, "limit {kind} {} {name}", digits(per));
+        }
+    }
+    lines
+}
+
+impl ShardStructure {
+    /// From now on this is configured: the next call proposes it. `None`: the queue is not configured, and the node follows.
+    pub(in crate::store) fn set(&self, policy: Option<&QueuePolicy>) {
+        let mut inner = self.inner.lock();
+        inner.own = policy.map(Proposal::of);
+        inner.own_rules = policy.map(|policy| policy.limits.clone()).unwrap_or_default();
+        inner.proposes = inner.own.is_some();
+        self.is_pending.store(true, Ordering::Release);
+    }
+
+    pub(in crate::store) fn is_pending(&self) -> bool {
+        self.is_pending.load(Ordering::Acquire)
+    }
+
+    /// Another structure is in force than this node knows: the next call asks for it.
+    pub(in crate::store) fn ask_again(&self) {
+        self.is_pending.store(true, Ordering::Release);
+    }
+
+    /// In which form the scripts of this shard are called.
+    pub(in crate::store) fn form(&self) -> Form {
+        if self.is_keyed.load(Ordering::Acquire) { Form::Keyed } else { Form::Plain }
+    }
+
+    pub(in crate::store) fn is_switching(&self) -> bool {
+        self.inner.lock().in_force.is_switching
+    }
+
+    /// All messages stand by the structure in force now.
+    pub(in crate::store) fn switched(&self) {
+        let mut inner = self.inner.lock();
+        inner.in_force.is_switching = false;
+        self.is_keyed.store(!inner.in_force.lines.is_empty(), Ordering::Release);
+    }
+
+    /// What the next call proposes; `None`: it only asks.
+    pub(in crate::store) fn proposal(&self) -> Option<Proposal> {
+        let inner = self.inner.lock();
+        inner.own.clone().filter(|_| inner.proposes)
+    }
+
+    /// Whether this node has keys to propose where no structure is in force at all.
+    pub(in crate::store) fn has_more_to_say(&self, in_force: &InForce) -> bool {
+        let inner = self.inner.lock();
+        let has_keys = inner.own.as_ref().is_some_and(|own| !own.lines.is_empty());
+        in_force.number == 0 && has_keys && !inner.proposes
+    }
+
+    pub(in crate::store) fn propose_again(&self) {
+        self.inner.lock().proposes = true;
+    }
+
+    /// What Redis answered. Returns the limits that hold, where they are not those of this node's configuration.
+    ///
+    /// # Errors
+    /// [`StoreError::Reply`]: the rules in force cannot be read; this node cannot follow them.
+    pub(in crate::store) fn learn(
+        &self,
+        in_force: InForce,
+    ) -> Result<Option<Vec<LimitRule>>, StoreError> {
+        let mut inner = self.inner.lock();
+        let is_own = inner.own.as_ref().is_none_or(|own| own.lines == in_force.lines);
+        let followed = if is_own { None } else { Some(read_rules(&in_force.rules)?) };
+        let rules = followed.as_ref().unwrap_or(&inner.own_rules);
+        inner.keyed = rules.iter().filter(|rule| rule.per.is_some()).cloned().collect();
+        let is_keyed = !in_force.lines.is_empty() || in_force.is_switching;
+        // An earlier switch has to end before this node's proposal can be in force.
+        let waits = inner.proposes && !is_own && in_force.is_switching;
+        inner.proposes = waits;
+        inner.in_force = in_force;
+        self.is_keyed.store(is_keyed, Ordering::Release);
+        self.is_pending.store(waits, Ordering::Release);
+        Ok(followed)
+    }
+
+    /// The number of the structure, and the limits by key as claims take them at this moment.
+    pub(in crate::store) fn keys_in_force(&self, now_ms: Option<u64>) -> String {
+        let inner = self.inner.lock();
+        let mut text = inner.in_force.number.to_string();
+        if inner.keyed.is_empty() {
+            return text;
+        }
+        text.push('\n');
+        for rule in &inner.keyed {
+            let name = &rule.name;
+            let _ = match &rule.kind {
+                LimitKind::Rate { rate, burst } => {
+                    writeln!(text, "rate {name} {} {burst}", rate.period_us())
+                }
+                LimitKind::Quota(quota) => {
+                    let [from_ms, until_ms, end_ms] = quota.boundaries_ms(now_ms.unwrap_or(0));
+                    writeln!(text, "quota {name} {} {from_ms} {until_ms} {end_ms}", quota.units())
+                }
+                LimitKind::Concurrency(calls) => writeln!(text, "concurrency {name} {calls}"),
+            };
+        }
+        text
+    }
+}
+
+fn read_rules(text: &str) -> Result<Vec<LimitRule>, StoreError> {
+    let unreadable = |why: String| {
+        StoreError::Reply(format!(
+            "the structure in force of a queue cannot be read by this version ({why}); upgrade this node"
+        ))
+    };
+    let stored: StoredRules =
+        serde_json::from_str(text).map_err(|error| unreadable(error.to_string()))?;
+    stored.limits.into_iter().map(|rule| rule.read().map_err(&unreadable)).collect()
+}

@@ -1,0 +1,86 @@
+//! How a node and a shard agree on the structure in force, before any other call of the node at that shard.
+
+use std::sync::Arc;
+
+use redis::RedisResult;
+
+use super::Wire;
+use super::script_keys::ScriptKeys;
+use crate::store::StoreError;
+use crate::store::queue::{InForce, Shard};
+use crate::store::redis::link::{Link, Standing};
+use crate::store::redis::reply::Reply;
+use crate::store::redis::script::{Call, call, fields, row};
+
+impl Wire {
+    /// Proposes the structure of this node's configuration, where it has one to propose, and learns which one is in force.
+    pub(super) async fn agree_on_structure(
+        &self,
+        link: &Link,
+        standing: &Arc<Standing>,
+        shard: &Shard,
+    ) -> RedisResult<()> {
+        let _alone = shard.meeting.lock().await;
+        let structure = shard.structure();
+        while structure.is_pending() {
+            let call = propose_call(shard);
+            let (mut reply, _) =
+                self.run(link, standing, ScriptKeys::from(shard), &call, &[]).await?;
+            let in_force = read(&mut reply).map_err(unreadable)?;
+            if structure.has_more_to_say(&in_force) {
+                // Nothing is in force at all: this Redis knows nothing of the queue, or has forgotten it.
+                structure.propose_again();
+                continue;
+            }
+            let is_waiting = in_force.is_switching;
+            let followed = structure.learn(in_force).map_err(unreadable)?;
+            if let Some(limits) = followed {
+                tracing::warn!(
+                    shard = shard.tag(),
+                    "another node has proposed a structure (ordering, fairness, limits by their names) that differs from the configuration of this node; this node follows it. Give all nodes the same configuration, and reload them"
+                );
+                shard.limits().set(&limits);
+            }
+            if is_waiting {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn propose_call(shard: &Shard) -> Call {
+    let proposal = shard.structure().proposal();
+    let weights = proposal.as_ref().map(|proposal| proposal.weights.clone()).unwrap_or_default();
+    let rows = weights
+        .into_iter()
+        .map(|(flow, weight)| row!(Propose: flow = flow.to_vec(), weight = weight));
+    let (lines, rules) = match &proposal {
+        Some(proposal) => (proposal.lines.as_str(), proposal.rules.as_str()),
+        None => ("", ""),
+    };
+    call!(
+        Propose,
+        proposes = proposal.is_some(),
+        lines = lines,
+        rules = rules,
+        default_weight = proposal.as_ref().map_or(1000, |proposal| proposal.default_weight),
+        ..rows
+    )
+}
+
+fn read(reply: &mut Reply) -> Result<InForce, StoreError> {
+    fields!(
+        reply as Propose;
+        number: u64, lines_in_force: String, rules_in_force: String, is_switching: bool
+    );
+    Ok(InForce { number, lines: lines_in_force, rules: rules_in_force, is_switching })
+}
+
+fn unreadable(error: StoreError) -> redis::RedisError {
+    redis::RedisError::from((
+        redis::ErrorKind::UnexpectedReturnType,
+        "structure",
+        error.to_string(),
+    ))
+}
