@@ -13,10 +13,16 @@ use super::Queues;
 use crate::store::StoreError;
 use crate::store::queue::{Shard, chosen};
 use crate::store::redis::keys::SHARD_KEYS;
+use crate::store::redis::script::Form;
 
 const READY: [&str; 10] = [
     "ready:0", "ready:1", "ready:2", "ready:3", "ready:4", "ready:5", "ready:6", "ready:7",
     "ready:8", "ready:9",
+];
+/// What is ready at a queue with keys.
+const LANES_AND_READY: [&str; 13] = [
+    "ready:0", "ready:1", "ready:2", "ready:3", "ready:4", "ready:5", "ready:6", "ready:7",
+    "ready:8", "ready:9", "open", "parked", "rest",
 ];
 /// What prune deletes from, each by the moment at which that may be done.
 const PURGED: [&str; 5] = ["delivered", "dead", "expired", "cancelled", "waited"];
@@ -69,7 +75,9 @@ impl Queues {
             .wire
             .read_each(shards, &|shard| {
                 let server = cmd("HGET").arg(shard.key("meta")).arg("server").to_owned();
-                vec![first(shard, "due"), first(shard, "expiry"), exist(shard, &READY), server]
+                let is_keyed = shard.structure().form() == Form::Keyed;
+                let ready = if is_keyed { exist(shard, &LANES_AND_READY) } else { exist(shard, &READY) };
+                vec![first(shard, "due"), first(shard, "expiry"), ready, server]
             })
             .await?;
         let mut servers = Vec::with_capacity(shards.len());

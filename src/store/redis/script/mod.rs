@@ -110,6 +110,8 @@ verbs! {
     Resume = "resume",
     /// Reads messages.
     Get = "get",
+    /// Reads what of their keys holds messages.
+    Holds = "holds",
     /// Reads a page of ids.
     List = "list",
     /// Reads counts and gates.
