@@ -207,11 +207,17 @@ impl ShardStructure {
     }
 
     /// The number of the structure, and the limits by key as claims take them at this moment.
-    pub(in crate::store) fn keys_in_force(&self, now_ms: Option<u64>) -> String {
+    ///
+    /// # Errors
+    /// Redis has not told the time yet, by which quotas go.
+    pub(in crate::store) fn keys_in_force(
+        &self,
+        now_ms: &dyn Fn() -> Result<u64, StoreError>,
+    ) -> Result<String, StoreError> {
         let inner = self.inner.lock();
         let mut text = inner.in_force.number.to_string();
         if inner.keyed.is_empty() {
-            return text;
+            return Ok(text);
         }
         text.push('\n');
         for rule in &inner.keyed {
@@ -221,13 +227,13 @@ impl ShardStructure {
                     writeln!(text, "rate {name} {} {burst}", rate.period_us())
                 }
                 LimitKind::Quota(quota) => {
-                    let [from_ms, until_ms, end_ms] = quota.boundaries_ms(now_ms.unwrap_or(0));
+                    let [from_ms, until_ms, end_ms] = quota.boundaries_ms(now_ms()?);
                     writeln!(text, "quota {name} {} {from_ms} {until_ms} {end_ms}", quota.units())
                 }
                 LimitKind::Concurrency(calls) => writeln!(text, "concurrency {name} {calls}"),
             };
         }
-        text
+        Ok(text)
     }
 }
 

@@ -6,6 +6,7 @@ use redis::RedisResult;
 
 use super::Wire;
 use super::script_keys::ScriptKeys;
+use crate::domain::limit::LimitRule;
 use crate::store::StoreError;
 use crate::store::queue::{InForce, Shard};
 use crate::store::redis::link::{Link, Standing};
@@ -39,7 +40,9 @@ impl Wire {
                     shard = shard.tag(),
                     "another node has proposed a structure (ordering, fairness, limits by their names) that differs from the configuration of this node; this node follows it. Give all nodes the same configuration, and reload them"
                 );
-                shard.limits().set(&limits);
+                let is_wide = |limit: &LimitRule| limit.per.is_none();
+                let wide: Vec<_> = limits.into_iter().filter(is_wide).collect();
+                shard.limits().set(&wide);
             }
             if is_waiting {
                 break;
