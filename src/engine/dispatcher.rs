@@ -139,8 +139,7 @@ impl Dispatcher {
     /// message may be one that the slower ones let pass at once.
     fn after_last_slot(&self, messages: &[Claimed], wanted: usize) -> Next {
         let policy = &self.exchanges.queue.policy;
-        let periods_us =
-            policy.claim_limits().iter().filter_map(LimitRule::rate).map(Limit::period_us);
+        let periods_us = policy.claim_limits().filter_map(LimitRule::rate).map(Limit::period_us);
         let Some(period_us) = periods_us.min_by(f64::total_cmp) else { return Next::Now };
         let taken_all = messages.len() >= wanted && policy.batch.is_none();
         let Some(last) = messages.last().filter(|_| !taken_all) else { return Next::Now };

@@ -146,13 +146,13 @@ impl Exchanges {
     /// Whether its permit has become void since the pace handed it out: this node stood still, and a call now would
     /// come too close to others of a rate, or lie in another period of a quota than the one that counted it.
     fn is_too_late(&self, message: &Claimed, began: Began) -> bool {
-        let limits = self.queue.policy.claim_limits();
+        let policy = &self.queue.policy;
         let late = began.at.saturating_duration_since(message.slot);
-        if limits.is_empty() || late <= START_LATE_MAX {
+        if late <= START_LATE_MAX || !policy.has_claim_limits() {
             return false;
         }
         let slot_ms = began.at_ms - u64::try_from(late.as_millis()).unwrap_or(0).min(began.at_ms);
-        let is_void = limits.iter().any(|limit| {
+        let is_void = policy.claim_limits().any(|limit| {
             limit.quota().is_none_or(|quota| {
                 let [_, ends_ms, _] = quota.boundaries_ms(slot_ms);
                 ends_ms <= began.at_ms

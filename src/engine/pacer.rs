@@ -29,9 +29,9 @@ pub(super) struct Void;
 impl Pacer {
     /// That of a queue's limits; `None`: its claims keep none. Quotas have no ceiling here: their slots are waited for.
     pub(super) fn of(policy: &QueuePolicy) -> Option<Self> {
-        let limits = policy.claim_limits();
-        let ceilings = limits.iter().filter_map(LimitRule::rate).map(Ceiling::new).collect();
-        (!limits.is_empty()).then_some(Self { ceilings })
+        let rates = policy.claim_limits().filter_map(LimitRule::rate);
+        let ceilings = rates.map(Ceiling::new).collect();
+        policy.has_claim_limits().then_some(Self { ceilings })
     }
 
     /// Waits for the slot of a call, then for the node's own ceilings. A call takes one unit of each, whatever it costs: its

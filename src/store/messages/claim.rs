@@ -64,7 +64,7 @@ impl Messages {
         let mut met = ClaimReply::empty();
         let (mut granted, mut wanted_at) = (None, None);
         for shard in queue.round().filter(|shard| shard.stirs()) {
-            if granted.is_none() && !queue.policy.claim_limits().is_empty() {
+            if granted.is_none() && queue.policy.has_claim_limits() {
                 let cost = if queue.policy.batch.is_some() { 1 } else { queue.next_cost() };
                 // A rate takes no permit back: of those that cost more, one at a time is asked for.
                 let most = if cost > 1 { 1 } else { wish.messages_max };

@@ -207,7 +207,7 @@ impl Messages {
 
     /// The limits that a claim asks.
     pub(in crate::store) fn lines_of_claims(&self, queue: &Queue) -> Result<Arc<str>, StoreError> {
-        if queue.policy.claim_limits().is_empty() {
+        if !queue.policy.has_claim_limits() {
             return Ok(Arc::default());
         }
         Ok(queue.limits().lines(self.wire.clock.require_ms()?))

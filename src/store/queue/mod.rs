@@ -201,8 +201,9 @@ impl Queue {
             },
             |known| known.shards.clone(),
         );
+        let limits: Vec<_> = policy.wide_limits().cloned().collect();
         for shard in &shards {
-            shard.limits.set(&policy.limits);
+            shard.limits.set(&limits);
         }
         let metrics = QueueHandles::new(metrics, policy.name.as_str());
         Self {
