@@ -22,6 +22,7 @@ use super::shortage::Shortage;
 use super::slots::Slot;
 use crate::domain::failing::Sign;
 use crate::domain::gates::{Snapshot, gates};
+use crate::domain::limit::LimitRule;
 use crate::domain::message::Attempt;
 use crate::domain::outcome::{Answer, AnswerContext, Outcome, classify};
 use crate::domain::settlement::Settlement;

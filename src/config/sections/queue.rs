@@ -62,7 +62,8 @@ settings! {
         ordering: Option<Ordering> = keys::ordering().or(None), |it| it.ordering.clone();
         /// The values of this key that have messages waiting share by their weights what may start, whatever their backlogs.
         fairness: Option<Fairness> = keys::fairness().or(None), |it| it.fairness.clone();
-        /// A waiting message gains a priority level per this time; needs more than one of `priority_levels`.
+        /// A waiting message goes up one priority band per this time, as if it had come with a higher priority; needs more than one
+        /// of `priority_levels`.
         aging: Option<u64> = duration(1..=LONG_MS).unset_means("none").example("\"10m\""), |it| it.aging_ms;
         /// What is kept of finished messages.
         _retention as "retention": Shown = beside().shows("queues.NAME.retention"),
