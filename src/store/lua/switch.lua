@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- switch: what stands by the structure before moves over to the structure in force, a bounded number of messages in a call.
--- include: shard state lanes/ready
+-- include: shard state ready lanes/ready
 --
 -- args: most:number
 -- returns: now_ms:number is_switching:flag moved:number lanes_left:number
