@@ -82,7 +82,9 @@ fn field(setting: &ShownSetting) -> Value {
         description = format!("{description} ({bounds})");
     }
     if setting.may_be_unset {
-        schema = match schema["type"].as_str().map(ToOwned::to_owned) {
+        // An enumeration would not allow null, whatever the type says.
+        let kind = schema["type"].as_str().filter(|_| schema["enum"].is_null());
+        schema = match kind.map(ToOwned::to_owned) {
             Some(kind) => {
                 schema["type"] = json!([kind, "null"]);
                 schema

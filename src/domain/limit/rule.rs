@@ -18,7 +18,7 @@ pub struct LimitRule {
     pub name: LimitName,
     /// What it allows.
     pub kind: LimitKind,
-    /// What it counts of a batch. Without effect with `per`: then each message counts for itself.
+    /// What it counts of a batch; with `per` always the messages, each for itself.
     pub unit: LimitUnit,
     /// The key of which each value is counted for itself; `None`: all messages are counted together.
     pub per: Option<MessageKey>,
@@ -178,15 +178,6 @@ impl LimitRule {
             LimitKind::Rate { .. } | LimitKind::Concurrency(_) => None,
         }
     }
-
-    /// How many units a message of this cost takes when it leaves alone; `is_batch`: of a queue with batches.
-    #[must_use]
-    pub fn units_alone(&self, is_batch: bool, cost: Cost) -> u64 {
-        match &self.per {
-            Some(_) => cost.units().into(),
-            None => self.unit.units(is_batch, std::iter::once(cost)),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -252,14 +243,5 @@ mod tests {
         assert!(own.as_own_rate().is_some());
         let by_key = LimitRule { per: Some(MessageKey::Group), ..own };
         assert!(by_key.as_own_rate().is_none());
-    }
-
-    #[test]
-    fn with_a_key_each_message_counts_for_itself() {
-        let own = LimitRule::own_rate("20/s".parse().unwrap(), 1);
-        let by_key = LimitRule { per: Some(MessageKey::Group), ..own.clone() };
-        let cost = Cost::new(7).unwrap();
-        assert_eq!([own.units_alone(true, cost), own.units_alone(false, cost)], [1, 7]);
-        assert_eq!(by_key.units_alone(true, cost), 7);
     }
 }

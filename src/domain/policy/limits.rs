@@ -92,7 +92,7 @@ impl QueuePolicy {
     /// A quota with fewer units in a whole period never lets it pass.
     pub(super) fn check_cost(&self, cost: Cost) -> Result<(), String> {
         let is_too_small = |rule: &&LimitRule| {
-            let units = rule.units_alone(self.batch.is_some(), cost);
+            let units = rule.unit.units(self.batch.is_some(), std::iter::once(cost));
             rule.quota().is_some_and(|quota| quota.units() < units)
         };
         let Some(rule) = self.limits.iter().find(is_too_small) else { return Ok(()) };
@@ -132,7 +132,7 @@ mod tests {
         assert_eq!(refused(&[calls.clone(), messages.clone()], None), [8, 9, 10]);
         assert_eq!(refused(std::slice::from_ref(&messages), batch), [9, 10]);
         let per = Some(MessageKey::Group);
-        let by_key = LimitRule { per, ..calls.clone() };
+        let by_key = LimitRule { per, unit: LimitUnit::Messages, ..calls.clone() };
         assert!(refused(&[calls], batch).is_empty(), "a batch is one call, whatever is in it");
         assert_eq!(refused(&[by_key], batch), [8, 9, 10], "by a key each message counts");
         let rate = LimitRule::own_rate("1/s".parse().unwrap(), 1);

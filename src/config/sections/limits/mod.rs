@@ -47,8 +47,9 @@ settings! {
         /// share one value.
         per: Option<MessageKey> = keys::key().unset_means("all messages are counted together").example("\"labels.to\""), |it| it.per.clone();
         /// What a batch takes: one unit (`calls`), or all that its messages cost (`messages`). Without batches both are the
-        /// [cost](http.md#messages) of the message. With `per`, each message takes its own cost, whatever is set here.
-        unit: LimitUnit = word(&UNITS, &[]).or(LimitUnit::Calls), |it| it.unit;
+        /// [cost](http.md#messages) of the message. It has no effect with `per`: then each message takes its own cost.
+        unit: Option<LimitUnit> = word(&UNITS, &[]).unset_is(LimitUnit::Calls).at_times_without_effect(),
+            |it| Some(it.unit).filter(|_| it.per.is_none());
     }
 }
 
@@ -77,7 +78,9 @@ fn read(field: &Field<'_>) -> Read<LimitRule> {
         let it = OneLimit::of(section);
         let (rate, quota, calls, per) = (it.rate?, it.quota?, it.concurrency?, it.per?);
         let kind = kind(section, (rate, quota, calls), per.is_some(), it.burst?, it.time_zone?);
-        let (name, unit, kind) = (it.name?, it.unit?, kind?);
+        let (name, unit, kind) = (it.name?, it.unit?.unwrap_or_default(), kind?);
+        // Each message is counted under a key of its own, also in a batch.
+        let unit = if per.is_some() { LimitUnit::Messages } else { unit };
         let name = name.unwrap_or_else(|| kind.default_name(per.as_ref()));
         Ok(LimitRule { name, kind, unit, per })
     })

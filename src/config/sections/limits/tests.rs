@@ -251,19 +251,20 @@ fn a_limit_may_hold_for_each_value_of_a_key() {
     assert_eq!(queue.limits[2].quota().unwrap().zone().name(), "Asia/Shanghai");
     assert_eq!(queue.limits[3].kind, LimitKind::Concurrency(2));
     assert_eq!(queue.rates().count() + queue.quotas().count(), 2, "those without a key");
+    assert!(queue.keyed_limits().all(|limit| limit.unit == LimitUnit::Messages));
 }
 
 #[test]
 fn a_limit_by_a_key_is_shown_and_reads_back() {
-    let text = "[queues.q]\nlimits = [{ rate = \"1/min\", per = \"labels.to\" }, { concurrency = 2, per = \"group\" }]\ndownstream.type = \"null\"";
+    let text = "[queues.q]\nlimits = [{ rate = \"1/min\", per = \"labels.to\", unit = \"calls\" }, { concurrency = 2, per = \"group\" }]\ndownstream.type = \"null\"";
     let settings = settings_of(text);
     let shown = render(&settings);
     assert_eq!(settings_of(&shown).queues, settings.queues, "{shown}");
     let view = serde_json::to_value(effective(settings.queues.values().next().unwrap())).unwrap();
     assert_eq!(view["rate"], serde_json::Value::Null, "the rate by a key is not the queue's own");
     let expected = serde_json::json!([
-        { "name": "per_to", "rate": "1/min", "burst": 1, "quota": null, "time_zone": null, "concurrency": null, "per": "labels.to", "unit": "calls" },
-        { "name": "per_group_concurrency", "rate": null, "burst": null, "quota": null, "time_zone": null, "concurrency": 2, "per": "group", "unit": "calls" },
+        { "name": "per_to", "rate": "1/min", "burst": 1, "quota": null, "time_zone": null, "concurrency": null, "per": "labels.to", "unit": null },
+        { "name": "per_group_concurrency", "rate": null, "burst": null, "quota": null, "time_zone": null, "concurrency": 2, "per": "group", "unit": null },
     ]);
     assert_eq!(view["limits"], expected);
 }
