@@ -169,3 +169,54 @@ pub(super) fn assert_shares(calls: &[Call], label: &str, shares: &[(&str, f64)])
         assert!((got - share).abs() <= 0.02, "{key:?} got {got:.3} of the units, not {share}");
     }
 }
+
+/// A judge that sees nothing judges nothing.
+mod tests {
+    use super::*;
+
+    fn call(number: u64, at_ms: u64, took_ms: u64, cost: u64) -> Call {
+        static BEGAN: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+        let at = *BEGAN.get_or_init(Instant::now) + Duration::from_millis(at_ms);
+        let answered = Some(at + Duration::from_millis(took_ms));
+        let labels = json!({ "to": if number < 100 { "a" } else { "b" } });
+        Call { at, answered, number, cost, attempt: 1, path: String::new(), labels }
+    }
+
+    fn sees(judge: impl FnOnce() + std::panic::UnwindSafe) -> bool {
+        std::panic::catch_unwind(judge).is_err()
+    }
+
+    #[tokio::test]
+    async fn units_beyond_a_rate_are_seen() {
+        let stalls = Stalls::watch();
+        // Ten a second in costs of two: every 200 ms.
+        let steady: Vec<_> = (0..20).map(|number| call(number, number * 200, 1, 2)).collect();
+        assert_paced(&stalls, &steady, 10.0, 1);
+        assert_used(&stalls, &steady, 10.0, 1);
+        let faster: Vec<_> = (0..20).map(|number| call(number, number * 160, 1, 2)).collect();
+        assert!(sees(std::panic::AssertUnwindSafe(|| assert_paced(&stalls, &faster, 10.0, 1))));
+        let slower: Vec<_> = (0..20).map(|number| call(number, number * 240, 1, 2)).collect();
+        assert!(sees(std::panic::AssertUnwindSafe(|| assert_used(&stalls, &slower, 10.0, 1))));
+    }
+
+    #[test]
+    fn two_at_once_and_two_out_of_order_are_seen() {
+        let good = [call(1, 0, 10, 1), call(1, 20, 10, 1), call(2, 30, 10, 1)];
+        assert_in_order(&[good[0].clone(), good[2].clone()]);
+        assert!(sees(|| assert_in_order(&[call(1, 0, 10, 1), call(2, 9, 10, 1)])));
+        assert!(sees(|| assert_in_order(&[call(2, 0, 10, 1), call(1, 20, 10, 1)])));
+        assert!(sees(|| assert_first_attempts_in_order(&good)), "a second first attempt");
+    }
+
+    #[test]
+    fn a_share_that_is_off_is_seen() {
+        let of = |b: u64| -> Vec<_> {
+            (0..100)
+                .map(|number| call(number + if number < b { 100 } else { 0 }, number, 1, 1))
+                .collect()
+        };
+        let shares = [("a", 0.5), ("b", 0.5)];
+        assert_shares(&of(51), "to", &shares);
+        assert!(sees(move || assert_shares(&of(53), "to", &shares)));
+    }
+}

@@ -57,7 +57,7 @@ async fn a_message_whose_outcome_is_unknown_holds_its_key_until_it_is_resolved()
 #[tokio::test]
 async fn the_next_goes_when_the_one_ahead_is_accepted() {
     let scene = Scene::start("ordering = \"labels.order\"").await;
-    scene.downstream.always(pending());
+    scene.downstream.always(pending().after(Duration::from_millis(20)));
 
     let ids = scene.send_all(&(0..6).map(placed).collect::<Vec<_>>()).await;
 

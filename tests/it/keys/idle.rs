@@ -78,6 +78,8 @@ async fn held_messages_that_are_purged_leave_nothing_behind() {
     for _ in 0..8 {
         scene.send_all(&keys).await;
     }
+    let held = sizes(&scene.redis).await;
+    assert!(held["heads"] >= 50 && held["rest"] >= 50, "{held:?}");
     let purge = json!({ "state": "ready" });
     poll_until_within(SOON, "all is purged", async || {
         let path = format!("/v1/queues/{QUEUE}/purge");
