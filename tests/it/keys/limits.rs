@@ -9,7 +9,9 @@ use super::calls::{Call, assert_at_once, calls, message, numbers, of, units, wit
 use super::{QUICK_RETRY, assert_sound, others};
 use crate::limits::stacked::limit;
 use crate::support::wait::poll_until_within;
-use crate::support::{Answer, Daemon, Downstream, Gate, QUEUE, RedisServer, Scene, queue_toml};
+use crate::support::{
+    Answer, Daemon, Downstream, Gate, QUEUE, RedisServer, Scene, eventually, queue_toml,
+};
 
 fn to(number: usize, recipient: &str) -> Value {
     message(number, &[("to", recipient)])
@@ -51,6 +53,32 @@ async fn a_quota_of_a_key_holds_that_key_and_the_others_overtake_it() {
     let large = with(to(9, "d"), "cost", 3);
     let reply = scene.daemon.post(&format!("/v1/queues/{QUEUE}/messages"), &large).await;
     assert_eq!(reply.expect(422).json()["code"], "cost-too-large");
+    assert_sound(&scene.daemon).await;
+}
+
+/// It was taken in while the quota was large enough.
+#[tokio::test]
+async fn a_message_that_costs_more_than_its_whole_quota_waits_and_doctor_says_so() {
+    let lines =
+        |quota: u64| format!("limits = [{{ quota = \"{quota}/month\", per = \"labels.to\" }}]");
+    let scene = Scene::start(&lines(5)).await;
+    scene.queue_step("pause", &json!({})).await;
+    let ids = scene.send_all(&[with(to(0, "a"), "cost", 4), to(1, "a"), to(2, "b")]).await;
+    scene.daemon.sighup(&queue_toml(QUEUE, &scene.downstream, &lines(3)));
+    eventually("the quota is less", async || {
+        limit(&scene.daemon, "per_to_month").await["value"] == "3/month"
+    })
+    .await;
+
+    scene.queue_step("resume", &json!({})).await;
+
+    scene.wait_count("delivered", 1).await;
+    scene.wait_members(&ids[1], &json!({ "held_by": ["limit:per_to_month"] })).await;
+    let doctor = scene.daemon.cli(&["doctor"]).await;
+    assert_eq!(doctor.code, 1, "{}", doctor.stdout);
+    assert!(doctor.stdout.contains("per_to_month"), "{}", doctor.stdout);
+    scene.daemon.sighup(&queue_toml(QUEUE, &scene.downstream, &lines(6)));
+    scene.wait_count("delivered", 3).await;
     assert_sound(&scene.daemon).await;
 }
 

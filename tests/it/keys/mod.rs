@@ -14,6 +14,7 @@ mod nodes;
 mod order;
 mod places;
 mod rates;
+mod reads;
 mod switch;
 mod workers;
 
