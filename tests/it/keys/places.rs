@@ -144,6 +144,8 @@ async fn what_falls_due_at_the_same_moment_goes_in_the_order_of_acceptance() {
 #[tokio::test]
 async fn scheduled_messages_go_in_the_order_of_their_due_times() {
     let scene = Scene::start(&format!("{QUICK_RETRY}\nordering = \"labels.order\"")).await;
+    // A call lasts longer than until the next message falls due.
+    scene.downstream.always(Answer::ok().after(Duration::from_millis(25)));
     let due_ms = wall_us() / 1000 + 500;
     // Accepted in the reverse order.
     let one = |number: u64| {
