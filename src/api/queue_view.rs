@@ -83,11 +83,15 @@ fn per_second(calls_last_minute: u64) -> f64 {
     (calls_last_minute as f64 * 100.0 / 60.0).round() / 100.0
 }
 
-/// How each limit of the queue stands.
+/// How each limit of the queue stands; of those by a key nothing is counted for all values together.
 fn limits(policy: &QueuePolicy, gates: &Gates, ready: u64, now_ms: u64) -> Vec<LimitView> {
     let held = gates.held();
-    let stacked = gates.stacked().into_iter().flat_map(StackedLimits::limits);
-    let each = policy.limits.iter().zip(stacked).map(|(rule, limit)| {
+    let mut stacked = gates.stacked().into_iter().flat_map(StackedLimits::limits);
+    let each = policy.limits.iter().filter_map(|rule| {
+        if rule.per.is_some() {
+            return Some(LimitView::new(rule, 0));
+        }
+        let limit = stacked.next()?;
         let holds = ready > 0 && held.iter().any(|held| held.limit.as_ref() == Some(&rule.name));
         let mut view = LimitView::new(rule, u64::from(holds));
         match &limit.standing {
@@ -100,7 +104,7 @@ fn limits(policy: &QueuePolicy, gates: &Gates, ready: u64, now_ms: u64) -> Vec<L
                 view.resets_at = Some(Moment(from_ms[1]));
             }
         }
-        view
+        Some(view)
     });
     each.collect()
 }

@@ -156,7 +156,7 @@ impl Asking {
     }
 
     fn patience(&self) -> Duration {
-        if self.queue.policy.limits.is_empty() { START_PATIENCE } else { PERMIT_PATIENCE }
+        if self.queue.policy.has_wide_limits() { PERMIT_PATIENCE } else { START_PATIENCE }
     }
 
     /// Whether a probe may start, and end within the window.
@@ -197,7 +197,7 @@ impl Asking {
             let now_ms = self.store.clock().now_ms().filter(|_| is_in_time).ok_or(())?;
             if self.gate(Some(now_ms)).is_held() { Err(()) } else { Ok(now_ms) }
         };
-        if self.queue.policy.limits.is_empty() {
+        if !self.queue.policy.has_wide_limits() {
             return may_start().ok();
         }
         permit(&self.store, &self.queue, &self.stop, 1, may_start).await.ok()

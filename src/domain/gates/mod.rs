@@ -162,7 +162,7 @@ pub enum PauseEnd {
 /// What Redis counted in a queue.
 #[derive(Debug, Clone, Default)]
 pub struct QueueLoad {
-    /// What is kept of each limit, in the order of the policy.
+    /// What is kept of each limit without a key, in the order of the policy.
     pub limits: Vec<KeptLimit>,
     /// What was counted in each shard, in the order of their numbers.
     pub shards: Vec<ShardLoad>,
@@ -189,12 +189,12 @@ pub fn gates(policy: &QueuePolicy, snapshot: &Snapshot, now_ms: Option<u64>) -> 
         load.shards.iter().map(|load| ShardGates::new(policy, load, now_ms)).collect()
     });
     let of_shards = load.map(|load| ShardGates::of_queue(load, &shards));
-    let load_of_limits = load.filter(|_| !policy.limits.is_empty());
+    let load_of_limits = load.filter(|_| policy.has_wide_limits());
     let stacked = load_of_limits.zip(now_ms).map(|(load, now_ms)| stacked(policy, load, now_ms));
     let limits = match (load, &stacked) {
         (_, Some((stacked, now_us))) => limits(stacked, *now_us, 1),
         (Some(_), None) => {
-            policy.limits.iter().map(|limit| (limit.name.clone(), UNKNOWN)).collect()
+            policy.wide_limits().map(|limit| (limit.name.clone(), UNKNOWN)).collect()
         }
         (None, _) => Vec::new(),
     };

@@ -202,12 +202,12 @@ fn claim_wish(wish: PullWish, before_ms: Option<u64>) -> ClaimWish {
 fn wait_after(queue: &Queue, reply: &ClaimReply) -> Duration {
     let told = reply.wait.unwrap_or(POLL).min(POLL);
     match reply.status {
-        ClaimStatus::Taken | ClaimStatus::Stale => Duration::ZERO,
+        ClaimStatus::Taken | ClaimStatus::Stale | ClaimStatus::OtherStructure => Duration::ZERO,
         ClaimStatus::Empty => {
             queue.look_everywhere();
             POLL
         }
         ClaimStatus::Held(Gate::Concurrency) => CONCURRENCY_POLL,
-        ClaimStatus::Held(_) | ClaimStatus::ClockInDoubt => told,
+        ClaimStatus::Held(_) | ClaimStatus::ClockInDoubt | ClaimStatus::KeysHold => told,
     }
 }

@@ -28,6 +28,8 @@ for band = 9, 0, -1 do
     end
   end
 end
+-- keyed include: lanes/oldest
+-- keyed: oldest = oldest_in_lanes(oldest)
 
 local function calls_last_minute()
   local minute = math.floor(now_ms / 60000)

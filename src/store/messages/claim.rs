@@ -73,7 +73,7 @@ impl Messages {
         let mut met = ClaimReply::empty();
         let (mut granted, mut wanted_at) = (None, None);
         for shard in queue.round().filter(|shard| shard.stirs()) {
-            if granted.is_none() && !queue.policy.claim_limits().is_empty() {
+            if granted.is_none() && queue.policy.has_claim_limits() {
                 let cost = if queue.policy.batch.is_some() { 1 } else { queue.next_cost() };
                 // A rate takes no permit back: of those that cost more, one at a time is asked for.
                 let most = if cost > 1 { 1 } else { wish.messages_max };
@@ -173,7 +173,8 @@ impl Messages {
         let sequence = shard.claims.load(Ordering::Acquire) + 1;
         let token = format!("{}{:08x}", self.wire.node().as_str(), sequence & 0xffff_ffff);
         let limit_lines = self.lines_of_claims(queue)?;
-        let keys_in_force = shard.structure().keys_in_force(self.wire.clock.now_ms());
+        let now_ms = || self.wire.clock.require_ms();
+        let keys_in_force = shard.structure().keys_in_force(&now_ms)?;
         let times = (self.lead_us(), self.wire.moments(shard, Duration::ZERO));
         let lines = (keys_in_force, &*limit_lines);
         let call = claim_call(queue, &token, wish, (slots, lines), times);
@@ -267,7 +268,7 @@ impl ClaimReply {
     }
 
     /// Messages are moving over to another structure.
-    const fn moving_over() -> Self {
+    fn moving_over() -> Self {
         let wait = Some(Duration::ZERO);
         Self { status: ClaimStatus::KeysHold, wait, ready_left: 1, ..Self::empty() }
     }

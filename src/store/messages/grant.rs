@@ -14,7 +14,7 @@ use super::gate::{ClaimStatus, ClaimWish, status_of};
 use super::settle::{Settled, Verdict};
 use crate::domain::gates::Gate;
 use crate::domain::limit::{LimitUnit, Units};
-use crate::domain::policy::QueuePolicy;
+use crate::domain::policy::{Downstream, QueuePolicy};
 use crate::store::StoreError;
 use crate::store::queue::Queue;
 use crate::store::redis::script::{call, fields, row, rows};
@@ -207,7 +207,8 @@ impl Messages {
 
     /// The limits that a claim asks.
     pub(in crate::store) fn lines_of_claims(&self, queue: &Queue) -> Result<Arc<str>, StoreError> {
-        if queue.policy.claim_limits().is_empty() {
+        let by_claims = !matches!(queue.policy.downstream, Downstream::Callbacks(_));
+        if !by_claims || !queue.limits().are_set() {
             return Ok(Arc::default());
         }
         Ok(queue.limits().lines(self.wire.clock.require_ms()?))

@@ -211,8 +211,9 @@ impl Queue {
             },
             |known| known.shards.clone(),
         );
+        let limits: Vec<_> = policy.wide_limits().cloned().collect();
         for shard in &shards {
-            shard.limits.set(&policy.limits);
+            shard.limits.set(&limits);
             shard.structure.set(Some(&policy).filter(|_| !retired).map(AsRef::as_ref));
         }
         let metrics = QueueHandles::new(metrics, policy.name.as_str());

@@ -143,14 +143,19 @@ impl Queues {
         let mut all = Counts::default();
         for shard in &queue.shards {
             // The limits of all shards stand in the home shard.
-            let limits = if shard.number == 0 { &queue.policy.limits[..] } else { &[] };
+            let is_home = shard.number == 0;
+            let limits = queue.policy.wide_limits().filter(|_| is_home);
             all.add(self.count_shard(shard, limits).await?);
         }
         Ok(all)
     }
 
-    async fn count_shard(&self, shard: &Shard, limits: &[LimitRule]) -> Result<Counts, StoreError> {
-        let rows = limits.iter().map(
+    async fn count_shard(
+        &self,
+        shard: &Shard,
+        limits: impl Iterator<Item = &LimitRule>,
+    ) -> Result<Counts, StoreError> {
+        let rows = limits.map(
             |limit| row!(Count: limit = limit.name.as_str(), is_rate = limit.quota().is_none()),
         );
         let mut reply = self.wire.call(shard, &call!(Count, ..rows)).await?;

@@ -6,6 +6,7 @@ use redis::RedisResult;
 
 use super::Wire;
 use super::script_keys::ScriptKeys;
+use crate::domain::limit::LimitRule;
 use crate::store::StoreError;
 use crate::store::queue::{InForce, Shard};
 use crate::store::redis::link::{Link, Standing};
@@ -26,20 +27,22 @@ impl Wire {
             let call = propose_call(shard);
             let (mut reply, _) =
                 self.run(link, standing, ScriptKeys::from(shard), &call, &[]).await?;
-            let in_force = read(&mut reply).map_err(unreadable)?;
+            let in_force = read(&mut reply).map_err(|error| unreadable(&error))?;
             if structure.has_more_to_say(&in_force) {
                 // Nothing is in force at all: this Redis knows nothing of the queue, or has forgotten it.
                 structure.propose_again();
                 continue;
             }
             let is_waiting = in_force.is_switching;
-            let followed = structure.learn(in_force).map_err(unreadable)?;
+            let followed = structure.learn(in_force).map_err(|error| unreadable(&error))?;
             if let Some(limits) = followed {
                 tracing::warn!(
                     shard = shard.tag(),
                     "another node has proposed a structure (ordering, fairness, limits by their names) that differs from the configuration of this node; this node follows it. Give all nodes the same configuration, and reload them"
                 );
-                shard.limits().set(&limits);
+                let is_wide = |limit: &LimitRule| limit.per.is_none();
+                let wide: Vec<_> = limits.into_iter().filter(is_wide).collect();
+                shard.limits().set(&wide);
             }
             if is_waiting {
                 break;
@@ -77,7 +80,7 @@ fn read(reply: &mut Reply) -> Result<InForce, StoreError> {
     Ok(InForce { number, lines: lines_in_force, rules: rules_in_force, is_switching })
 }
 
-fn unreadable(error: StoreError) -> redis::RedisError {
+fn unreadable(error: &StoreError) -> redis::RedisError {
     redis::RedisError::from((
         redis::ErrorKind::UnexpectedReturnType,
         "structure",

@@ -288,7 +288,7 @@ impl Wire {
             let run = self.run_of(&standing, shard);
             let knew_another = shard.met() != 0 && shard.met() != run;
             let call = self.recover_call(run, knew_another, shard, page);
-            let asked = self.run(link, &standing, &shard.keys.all, &call, &[]).await;
+            let asked = self.run(link, &standing, shard.into(), &call, &[]).await;
             let mut reply: Reply = asked.map_err(failed)?.0;
             fields!(reply as Recover; sequence: u64, met_ms: u64);
             (known.sequence, known.met_ms) = (sequence, met_ms);

@@ -131,7 +131,7 @@ end
 
 -- The lane of an order key may go on: the next claim finds it.
 local function lane_frees(lane, h)
-  if not h.more then
+  if not h.more or #with_prefix(K.rest, lane, 1) == 0 then
     -- Or the moment at which its message would have been skipped would skip another one.
     waits_remove(ORDER .. lane)
     return lane_drop(lane)

@@ -3,18 +3,21 @@
 //! Built by `config` only; a value of these types makes sense by construction. Refuses to know
 //! TOML and how its wishes are carried out.
 
-use super::callback::{CallbackOn, CallbackPolicy};
-use super::endpoint::HttpDownstream;
-use super::id::QueueName;
-use super::limit::{Cost, Limit, LimitRule, Quota, Rate};
-use super::message::Details;
-use super::outcome::OnUncertain;
-use super::probe::ProbePolicy;
-use super::receipt::ReceiptPolicy;
-use super::retention::Retention;
-use super::retry::RetryPolicy;
-use super::units::format_duration;
-use super::window::Window;
+mod limits;
+
+use crate::domain::callback::{CallbackOn, CallbackPolicy};
+use crate::domain::endpoint::HttpDownstream;
+use crate::domain::id::QueueName;
+use crate::domain::keys::{Fairness, Ordering};
+use crate::domain::limit::LimitRule;
+use crate::domain::message::Details;
+use crate::domain::outcome::OnUncertain;
+use crate::domain::probe::ProbePolicy;
+use crate::domain::receipt::ReceiptPolicy;
+use crate::domain::retention::Retention;
+use crate::domain::retry::RetryPolicy;
+use crate::domain::units::format_duration;
+use crate::domain::window::Window;
 
 /// Everything that holds for one queue.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,7 +25,8 @@ pub struct QueuePolicy {
     /// The queue.
     pub name: QueueName,
     /// What may start, over all nodes; every one of them has to let a call pass. The queue's own `rate` and `burst` are
-    /// the first; none: as fast as the downstream answers.
+    /// the first; none: as fast as the downstream answers. Those by a key stand among them: see
+    /// [`wide_limits`](Self::wide_limits).
     pub limits: Vec<LimitRule>,
     /// How long a node may hold a message without a sign of life.
     pub lease_ms: u64,
@@ -32,6 +36,12 @@ pub struct QueuePolicy {
     pub concurrency: u32,
     /// Number of priority bands, 1 to 10.
     pub priority_levels: u8,
+    /// Order by a key; `None`: none.
+    pub ordering: Option<Ordering>,
+    /// Shares by a key; `None`: none.
+    pub fairness: Option<Fairness>,
+    /// A waiting message gains a priority band per this time; `None`: none.
+    pub aging_ms: Option<u64>,
     /// What is kept of finals.
     pub retention: Retention,
     /// How long a repeated idempotency key is recognised, at least.
@@ -68,6 +78,9 @@ impl QueuePolicy {
             keep_response_bytes: 4096,
             concurrency: 1,
             priority_levels: 1,
+            ordering: None,
+            fairness: None,
+            aging_ms: None,
             retention: Retention::by_age(DAY_MS, 30 * DAY_MS),
             idempotency_window_ms: DAY_MS,
             on_uncertain: OnUncertain::Resend,
@@ -113,44 +126,6 @@ impl QueuePolicy {
         let callback = self.callback.as_ref();
         callback
             .map_or(CallbackOn::NONE, |callback| callback.callback_on(details.callback.as_ref()))
-    }
-
-    /// The `rate` and `burst` of the queue itself, where it has them.
-    #[must_use]
-    pub fn own_rate(&self) -> Option<(Rate, u32)> {
-        self.limits.first().and_then(LimitRule::as_own_rate)
-    }
-
-    /// The limits beside the queue's own rate.
-    #[must_use]
-    pub fn further_limits(&self) -> &[LimitRule] {
-        &self.limits[usize::from(self.own_rate().is_some())..]
-    }
-
-    /// The queue's own rate and burst, for the arithmetic; `None`: it has none.
-    #[must_use]
-    pub fn own_limit(&self) -> Option<Limit> {
-        self.own_rate().map(|(rate, burst)| Limit::new(rate, burst))
-    }
-
-    /// Every rate among the limits, for the arithmetic.
-    pub fn rates(&self) -> impl Iterator<Item = Limit> {
-        self.limits.iter().filter_map(LimitRule::rate)
-    }
-
-    /// Every quota among the limits.
-    pub fn quotas(&self) -> impl Iterator<Item = &Quota> {
-        self.limits.iter().filter_map(LimitRule::quota)
-    }
-
-    /// The limits that claims keep. Callbacks take their permits later, once their host lets them: those
-    /// that a hung host holds back use none.
-    #[must_use]
-    pub fn claim_limits(&self) -> &[LimitRule] {
-        match self.downstream {
-            Downstream::Callbacks(_) => &[],
-            _ => &self.limits,
-        }
     }
 }
 
@@ -202,22 +177,6 @@ impl QueuePolicy {
             }
         }
     }
-
-    /// A quota with fewer units in a whole period never lets it pass.
-    fn check_cost(&self, cost: Cost) -> Result<(), String> {
-        let is_too_small = |rule: &&LimitRule| {
-            let units = rule.unit.units(self.batch.is_some(), std::iter::once(cost));
-            rule.quota().is_some_and(|quota| quota.units() < units)
-        };
-        let Some(rule) = self.limits.iter().find(is_too_small) else { return Ok(()) };
-        Err(format!(
-            "found {}, more than the limit \"{}\" of the queue \"{}\" lets through in a whole period ({}); lower the cost or raise the quota",
-            cost.units(),
-            rule.name,
-            self.name,
-            rule.kind
-        ))
-    }
 }
 
 /// The slow receiver.
@@ -242,34 +201,5 @@ impl Downstream {
             Self::Null | Self::Pull => 0,
             Self::Callbacks(callback) => callback.timeout_ms,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::limit::{LimitKind, LimitUnit};
-
-    #[test]
-    fn a_cost_is_measured_by_what_a_call_takes_of_each_quota() {
-        let quota = |text: &str, unit| {
-            let kind = LimitKind::Quota(text.parse().unwrap());
-            LimitRule { name: kind.default_name(), kind, unit }
-        };
-        let refused = |limits: &[LimitRule], batch| {
-            let retired = QueuePolicy::retired("q".parse().unwrap(), 1);
-            let policy = QueuePolicy { limits: limits.to_vec(), batch, ..retired };
-            let costs = (1..=10).filter_map(Cost::new);
-            let refused = costs.filter(|cost| policy.check_cost(*cost).is_err());
-            refused.map(Cost::units).collect::<Vec<_>>()
-        };
-        let batch = Some(BatchPolicy { max_items: 2, max_bytes: 1, max_wait_ms: 0 });
-        let calls = quota("7/day", LimitUnit::Calls);
-        let messages = quota("8/hour", LimitUnit::Messages);
-        assert_eq!(refused(&[calls.clone(), messages.clone()], None), [8, 9, 10]);
-        assert_eq!(refused(std::slice::from_ref(&messages), batch), [9, 10]);
-        assert!(refused(&[calls], batch).is_empty(), "a batch is one call, whatever is in it");
-        let rate = LimitRule::own_rate("1/s".parse().unwrap(), 1);
-        assert!(refused(&[rate], None).is_empty(), "a rate is passed with debt");
     }
 }
