@@ -15,7 +15,7 @@ use crate::domain::policy::QueuePolicy;
 use crate::store::StoreError;
 use crate::store::queue::rules::StoredRule;
 use crate::store::record::{key_name_hash, key_value_hash};
-use crate::store::redis::script::Form;
+use crate::store::redis::script::ScriptForm;
 
 /// What a node proposes for a queue.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,11 +58,11 @@ pub(in crate::store) struct ShardStructure {
     /// Scripts are called in the form for queues with keys.
     is_keyed: AtomicBool,
     // A plain mutex: held to compute, never across an await.
-    inner: Mutex<Inner>,
+    inner: Mutex<KnownStructure>,
 }
 
 #[derive(Debug, Default)]
-struct Inner {
+struct KnownStructure {
     own: Option<Proposal>,
     own_rules: Vec<LimitRule>,
     proposes: bool,
@@ -182,8 +182,8 @@ impl ShardStructure {
     }
 
     /// In which form the scripts of this shard are called.
-    pub(in crate::store) fn form(&self) -> Form {
-        if self.is_keyed.load(Ordering::Acquire) { Form::Keyed } else { Form::Plain }
+    pub(in crate::store) fn form(&self) -> ScriptForm {
+        if self.is_keyed.load(Ordering::Acquire) { ScriptForm::Keyed } else { ScriptForm::Plain }
     }
 
     pub(in crate::store) fn is_switching(&self) -> bool {
