@@ -12,8 +12,8 @@ use crate::store::{Counts, Queue};
 use crate::wire::Word;
 use crate::wire::limit::LimitView;
 use crate::wire::queue::{
-    CountsView, GateView, KeptBytesView, PausedView, QueueView, RateView, StructureView, SwitchingView,
-    WindowView,
+    CountsView, GateView, KeptBytesView, PausedView, QueueView, RateView, StructureView,
+    SwitchingView, WindowView,
 };
 
 /// The queue, as it is shown.

@@ -113,9 +113,10 @@ fn uncertain(probe: Option<&ProbeView<'_>>, times: &Times) -> String {
 
 fn ready(message: &MessageView<'_>) -> String {
     // Who is ahead is named in the place of the gate.
-    let ahead = message.blocked_by.first().map(|ahead| {
-        format!("{}, which is ahead of it under the same key", plain(&ahead.id))
-    });
+    let ahead = message
+        .blocked_by
+        .first()
+        .map(|ahead| format!("{}, which is ahead of it under the same key", plain(&ahead.id)));
     let is_named = |held: &&GateWord| ahead.is_some() && held.is(Gate::Order);
     let others = waits_for(message.held_by.iter().filter(|held| !is_named(held)).collect());
     match ahead.into_iter().chain(others).collect::<Vec<_>>() {

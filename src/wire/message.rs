@@ -134,12 +134,7 @@ pub struct MessageView<'a> {
 impl<'a> MessageView<'a> {
     /// The message before the gates of its queue, and what its keys say of it, where it has any; `is_full`: with its payload.
     #[must_use]
-    pub fn new(
-        message: &'a Message,
-        gates: &Gates,
-        keys: Option<&KeyHold>,
-        is_full: bool,
-    ) -> Self {
+    pub fn new(message: &'a Message, gates: &Gates, keys: Option<&KeyHold>, is_full: bool) -> Self {
         let details = &message.details;
         let gates = gates.of_message(message);
         let gates = match keys {

@@ -74,7 +74,7 @@ async fn of_all(door: &Door, caller: &Caller, facts: &StoreFacts) -> Vec<Finding
         Ok(found) => {
             let seen = found.into_iter().map(|node| sight::node(node, caller));
             nodes::of_nodes(&seen.collect::<Vec<_>>())
-        },
+        }
         Err(error) => vec![not_checked(About::Nodes, &error.to_string())],
     });
     findings.extend(queues::findings(door, caller).await);

@@ -97,7 +97,8 @@ async fn facts(
     } else {
         Vec::new()
     };
-    let has_quota_by_key = policy.limits.iter().any(|limit| limit.per.is_some() && limit.quota().is_some());
+    let has_quota_by_key =
+        policy.limits.iter().any(|limit| limit.per.is_some() && limit.quota().is_some());
     let too_costly = if counts.of(State::Ready) > 0 && has_quota_by_key {
         too_costly(door, policy).await
     } else {

@@ -191,7 +191,7 @@ pub(crate) fn message(given: &Value) -> Value {
         "created_at": AT, "due_at": AT, "expires_at": null, "priority": 0, "cost": 1, "group": null, "labels": {},
         "idempotency_key": null, "attempts": 0, "throttles": 0, "window_holds": 0, "rescues": 0,
         "next_attempt_at": null, "last_attempt": null, "final_at": null, "reason": null, "result": null,
-        "held_by": [],
+        "held_by": [], "blocked_by": [],
     });
     let given = with_parts(
         &filled,

@@ -85,7 +85,13 @@ mod tests {
 
     fn node(id: &str, config_hash: &str, record_version: u8) -> NodeFacts {
         let (id, host) = (id.to_owned(), "h".to_owned());
-        NodeFacts { id, host, config_hash: config_hash.to_owned(), record_version, follows: Vec::new() }
+        NodeFacts {
+            id,
+            host,
+            config_hash: config_hash.to_owned(),
+            record_version,
+            follows: Vec::new(),
+        }
     }
 
     #[test]

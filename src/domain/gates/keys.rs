@@ -33,7 +33,8 @@ impl Gates {
     pub fn with_keys(mut self, keys: &KeyHold) -> Self {
         let held = |until_ms, why| GateState::Held { until_ms, why };
         let limits = keys.limits.iter();
-        self.limits.extend(limits.map(|(name, until_ms)| (name.clone(), held(*until_ms, Why::KeyUsed))));
+        self.limits
+            .extend(limits.map(|(name, until_ms)| (name.clone(), held(*until_ms, Why::KeyUsed))));
         let waits_for_key = !keys.limits.is_empty() || keys.ahead.is_some();
         for (gate, state) in &mut self.states {
             match gate {

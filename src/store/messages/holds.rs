@@ -14,7 +14,7 @@ use crate::domain::message::Message;
 use crate::domain::state::State;
 use crate::store::StoreError;
 use crate::store::queue::Shard;
-use crate::store::redis::script::{Form, arg, call, fields, rows};
+use crate::store::redis::script::{ScriptForm, arg, call, fields, rows};
 
 /// Messages that one call looks at: some milliseconds of Redis.
 const LOOKED_AT_MAX: usize = 100;
@@ -32,7 +32,7 @@ impl Messages {
         let queue = self.wire.queue(name)?;
         let mut holds = HashMap::new();
         for shard in &queue.shards {
-            if shard.structure().form() == Form::Plain {
+            if shard.structure().form() == ScriptForm::Plain {
                 continue;
             }
             let is_asked = |message: &&Message| {
@@ -73,9 +73,7 @@ impl Messages {
 }
 
 /// `NAME MOMENT_US`, the moment as `-` where nobody knows it.
-fn read_limit(
-    line: &str,
-) -> Result<(LimitName, Option<u64>), StoreError> {
+fn read_limit(line: &str) -> Result<(LimitName, Option<u64>), StoreError> {
     let unreadable = || StoreError::Reply(format!("holds answered \"{line}\" as a limit"));
     let (name, moment_us) = line.split_once(' ').ok_or_else(unreadable)?;
     let until_ms = match moment_us {

@@ -93,7 +93,7 @@ pub struct StructureStanding {
     pub is_switching: bool,
 }
 
-impl Inner {
+impl KnownStructure {
     /// Whether the structure in force is that of this node's configuration. Where this node has none, or none is in force, nobody
     /// says otherwise.
     fn is_own(&self) -> bool {
@@ -196,7 +196,11 @@ impl ShardStructure {
         let InForce { number, lines, is_switching, .. } = &inner.in_force;
         let is_own = inner.is_own();
         let is_there = !lines.is_empty() || *is_switching || !is_own;
-        is_there.then_some(StructureStanding { number: *number, is_own, is_switching: *is_switching })
+        is_there.then_some(StructureStanding {
+            number: *number,
+            is_own,
+            is_switching: *is_switching,
+        })
     }
 
     /// The number of the structure in force, as another reading told it.
@@ -234,10 +238,7 @@ impl ShardStructure {
     ///
     /// # Errors
     /// [`StoreError::Reply`]: the rules in force cannot be read; this node cannot follow them.
-    pub(in crate::store) fn learn(
-        &self,
-        in_force: InForce,
-    ) -> Result<Learned, StoreError> {
+    pub(in crate::store) fn learn(&self, in_force: InForce) -> Result<Learned, StoreError> {
         let mut inner = self.inner.lock();
         let is_own = inner.own.as_ref().is_none_or(|own| own.lines == in_force.lines);
         let followed = if is_own { None } else { Some(read_rules(&in_force.rules)?) };

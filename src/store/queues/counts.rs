@@ -12,7 +12,7 @@ use crate::domain::state::State;
 use crate::store::StoreError;
 use crate::store::queue::Shard;
 use crate::store::redis::reply::Reply;
-use crate::store::redis::script::{Form, call, fields, row};
+use crate::store::redis::script::{ScriptForm, call, fields, row};
 
 /// How many messages stand where, and what the queue's gates say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -203,7 +203,7 @@ impl Queues {
             failing_since_ms: u64, last_error: String, oldest_free_ms: Option<u64>,
             held_by_keys: String, held_keys: String, structure_number: u64, lanes_left: Option<u64>
         );
-        if shard.structure().form() == Form::Keyed {
+        if shard.structure().form() == ScriptForm::Keyed {
             shard.structure().compare(structure_number);
         }
         let until_ms = until_ms.filter(|ms| *ms > 0);
