@@ -71,10 +71,7 @@ async fn of_all(door: &Door, caller: &Caller, facts: &StoreFacts) -> Vec<Finding
     }
     findings.extend(sight::of_ways_in(door, caller).await);
     findings.extend(match door.store().nodes.list().await {
-        Ok(found) => {
-            let seen = found.into_iter().map(|node| sight::node(node, caller));
-            nodes::of_nodes(&seen.collect::<Vec<_>>())
-        }
+        Ok(found) => nodes::of_nodes(&found.into_iter().map(sight::node).collect::<Vec<_>>()),
         Err(error) => vec![not_checked(About::Nodes, &error.to_string())],
     });
     findings.extend(queues::findings(door, caller).await);

@@ -2,7 +2,6 @@
 
 use crate::api::Door;
 use crate::api::auth::Caller;
-use crate::api::reached::reached_queues;
 use crate::domain::doctor::nodes::NodeFacts;
 use crate::domain::doctor::store::{IntakeRefusal, StoreFacts};
 use crate::domain::doctor::{About, Finding, not_checked, ways_in};
@@ -88,7 +87,7 @@ async fn of_inbox(door: &Door, caller: &Caller) -> Result<Vec<Finding>, StoreErr
 }
 
 /// What is seen of a node.
-pub(super) fn node(node: NodeInfo, caller: &Caller) -> NodeFacts {
-    let NodeInfo { id, host, config_hash, record_version, follows, .. } = node;
-    NodeFacts { id, host, config_hash, record_version, follows: reached_queues(caller, follows) }
+pub(super) fn node(node: NodeInfo) -> NodeFacts {
+    let NodeInfo { id, host, config_hash, record_version, .. } = node;
+    NodeFacts { id, host, config_hash, record_version }
 }

@@ -16,31 +16,12 @@ pub struct NodeFacts {
     pub config_hash: String,
     /// The newest version of stored messages that it reads.
     pub record_version: u8,
-    /// The queues of which it follows the structure of another node.
-    pub follows: Vec<String>,
 }
 
 /// Nodes that run different configurations, or that cannot read what the others write.
 #[must_use]
 pub fn of_nodes(nodes: &[NodeFacts]) -> Vec<Finding> {
-    let each = nodes.iter().filter_map(of_structures);
-    [of_configs(nodes), of_versions(nodes)].into_iter().flatten().chain(each).collect()
-}
-
-/// A node whose configuration names other keys than those that are in force.
-fn of_structures(node: &NodeFacts) -> Option<Finding> {
-    let NodeFacts { id, host, follows, .. } = node;
-    (!follows.is_empty()).then(|| {
-        Finding::problem(
-            FindingCode::StructureFollowed,
-            About::Nodes,
-            format!(
-                "the node {id} on {host} follows another node in ordering, fairness and limits by key of {}: its own configuration says otherwise",
-                follows.join(", ")
-            ),
-            "give all nodes the same configuration, and reload them (SIGHUP)",
-        )
-    })
+    [of_configs(nodes), of_versions(nodes)].into_iter().flatten().collect()
 }
 
 fn of_configs(nodes: &[NodeFacts]) -> Option<Finding> {
@@ -85,13 +66,7 @@ mod tests {
 
     fn node(id: &str, config_hash: &str, record_version: u8) -> NodeFacts {
         let (id, host) = (id.to_owned(), "h".to_owned());
-        NodeFacts {
-            id,
-            host,
-            config_hash: config_hash.to_owned(),
-            record_version,
-            follows: Vec::new(),
-        }
+        NodeFacts { id, host, config_hash: config_hash.to_owned(), record_version }
     }
 
     #[test]
@@ -100,11 +75,6 @@ mod tests {
         assert!(of_nodes(&[node("N1", "a", 3), node("N2", "a", 3)]).is_empty());
         let found = of_nodes(&[node("N1", "a", 3), node("N2", "b", 3)]);
         assert_eq!(found[0].detail, "the 2 nodes run 2 different configs");
-        let follows = vec!["sms".to_owned(), "erp".to_owned()];
-        let found = of_nodes(&[node("N1", "a", 3), NodeFacts { follows, ..node("N2", "a", 3) }]);
-        assert_eq!(found.len(), 1);
-        assert!(found[0].detail.starts_with("the node N2 on h follows another node in ordering, "));
-        assert!(found[0].detail.contains("limits by key of sms, erp: "), "{}", found[0].detail);
         let found = of_nodes(&[node("N1", "a", 2), node("N2", "a", 3)]);
         assert_eq!(found.len(), 1);
         assert!(found[0].detail.contains("version 3, which the other nodes read: N1 on h"));

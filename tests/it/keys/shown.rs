@@ -144,7 +144,7 @@ async fn a_node_that_follows_another_one_says_so_until_it_does_not() {
     };
     assert_eq!(structure(&scene.daemon).await["is_own"], false);
     assert_eq!(structure(&other).await["is_own"], true);
-    let findings = findings(&other).await;
+    let findings = findings(&scene.daemon).await;
     let finding = found(&findings, "structure-followed").expect("it is found");
     assert!(finding["detail"].as_str().expect("a sentence").contains(QUEUE), "{finding}");
     let shown = scene.daemon.cli(&["queue", QUEUE]).await.stdout;

@@ -52,6 +52,8 @@ pub struct QueueFacts {
     pub lost: u64,
     /// Callback hosts that take no calls, of this node.
     pub hosts_left_alone: u64,
+    /// Whether this node follows the structure of another one.
+    pub follows: bool,
     /// Quotas by key that are smaller than the cost of a ready message, each with the id of one.
     pub too_costly: Vec<(LimitName, String)>,
 }
@@ -110,6 +112,7 @@ pub fn of_queue(facts: &QueueFacts, now_ms: u64) -> Vec<Finding> {
     }
     let quotas = facts.quotas.iter();
     findings.extend(quotas.map(|(limit, until_ms)| quota_used(name, limit, *until_ms, now_ms)));
+    findings.extend(facts.follows.then(|| follows(name)));
     findings.extend(facts.too_costly.iter().map(|(limit, id)| too_costly(name, limit, id)));
     if let GateState::Held { until_ms, .. } = facts.gates.of(Gate::Throttled) {
         findings.push(shut(facts, until_ms));
@@ -208,6 +211,16 @@ fn quota_used(name: &QueueName, limit: &LimitName, until_ms: Option<u64>, now_ms
         format!("nothing to do; `tidegate queue {name}` shows what is left; a larger quota lets more pass"),
     )
     .at(Some(at_ms))
+}
+
+/// The configuration of this node names other keys than those that are in force.
+fn follows(name: &QueueName) -> Finding {
+    Finding::problem(
+        FindingCode::StructureFollowed,
+        name,
+        "this node follows another one in ordering, fairness and limits by key: its own configuration says otherwise",
+        "give all nodes the same configuration, and reload them (SIGHUP); `tidegate nodes` shows who follows",
+    )
 }
 
 /// A quota by key was lowered below what a message costs.

@@ -28,6 +28,7 @@ fn facts(snapshot: &Snapshot) -> QueueFacts {
         failing: None,
         lost: 0,
         hosts_left_alone: 0,
+        follows: false,
         too_costly: Vec::new(),
     }
 }
@@ -141,6 +142,18 @@ fn only_an_age_that_grows_behind_open_gates_is_a_problem() {
     );
     pulled.leased = 1;
     assert!(words(&pulled)[0].starts_with("queue-stuck"));
+}
+
+#[test]
+fn what_keys_need_somebody_for_is_found() {
+    let mut queue = facts(&Snapshot::default());
+    queue.follows = true;
+    queue.too_costly = vec![("per_to_day".parse().unwrap(), "sms_1".to_owned())];
+    let found = words(&queue);
+    assert!(found[0].starts_with("structure-followed: this node follows another one in ordering"));
+    assert!(found[1].starts_with(
+        "quota-too-small: the message sms_1 costs more than its limit \"per_to_day\""
+    ));
 }
 
 #[test]
