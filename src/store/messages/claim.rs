@@ -32,7 +32,7 @@ pub(in crate::store) const LANES_WANTED_MAX: u64 = 64;
 pub(in crate::store) const LANES_MOVED_MAX: u64 = 32;
 
 /// Slots begin so far ahead at most; a Redis that takes longer to answer counts as away.
-const LEAD_US_MAX: u64 = LEAD_US_FURTHEST as u64 / 2;
+pub(in crate::store) const LEAD_US_MAX: u64 = LEAD_US_FURTHEST as u64 / 2;
 
 /// How often a claim is made at once where another structure turns out to be in force.
 const TRIES_BY_STRUCTURE: usize = 3;
@@ -80,7 +80,11 @@ impl Messages {
                 let asked = ClaimWish { messages_max: most, ..wish };
                 match self.grant(queue, asked, (cost, cost)).await? {
                     Granted::Slots(slots) => granted = Some(slots),
-                    Granted::Wait(status, wait) => return Ok(ClaimReply { status, wait, ..met }),
+                    Granted::Wait(status, wait) => {
+                        // What stands first may be another message by then, and cost less.
+                        queue.expect_cost(1);
+                        return Ok(ClaimReply { status, wait, ..met });
+                    }
                 }
             }
             let most = granted.as_ref().map_or(wish.messages_max, |granted| granted.slots_us.len());
