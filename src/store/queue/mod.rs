@@ -12,7 +12,8 @@ use tokio::sync::Notify;
 
 use self::batch_size::{BatchSize, MANY};
 pub(in crate::store) use self::limits::ShardLimits;
-pub(in crate::store) use self::structure::{InForce, ShardStructure};
+pub use self::structure::StructureStanding;
+pub(in crate::store) use self::structure::{InForce, Learned, ShardStructure};
 use crate::domain::id::MessageId;
 use crate::domain::policy::QueuePolicy;
 use crate::store::clock::offset::ClockOffset;
@@ -227,6 +228,18 @@ impl Queue {
             turn: AtomicUsize::new(0),
             next_cost: AtomicU64::new(1),
         }
+    }
+
+    /// How this node stands to the structure in force; `None`: the queue has no keys.
+    #[must_use]
+    pub fn structure(&self) -> Option<StructureStanding> {
+        self.shards.iter().filter_map(|shard| shard.structure.standing()).reduce(|mine, other| {
+            StructureStanding {
+                number: mine.number.max(other.number),
+                is_own: mine.is_own && other.is_own,
+                is_switching: mine.is_switching || other.is_switching,
+            }
+        })
     }
 
     /// The limits over all shards, which stand in the home shard.
