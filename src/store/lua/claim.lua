@@ -58,6 +58,7 @@ if again and #again.ulids > 0 then
 end
 local code, wait_us = shut()
 if code then return answer(code, wait_us, length) end
+-- keyed: if length == 0 and is_laned then lanes_claim_idle() end
 if length == 0 then return answer(RUST.CLAIM_EMPTY, -1, 0) end
 local in_flight = rc('ZCARD', K.leased)
 local calls, busy_code, busy_us = free_or_gate(length, in_flight)

@@ -49,6 +49,8 @@ local function put_in_force()
   local counts = {}
   for id = 1, ID_MAX do counts[id] = 'held:' .. id end
   rc('HDEL', K.meta, unpack(counts))
+  -- Without keys no call gives anything back, and a limit that comes again has another byte.
+  if lines == '' then rc('UNLINK', K.held, K.flight, K.arrivals, K.used) end
   is_switching = rc('EXISTS', K.heads) == 1
   if is_switching then rc('HSET', K.meta, 'structure_was', before, 'switch', '0') end
   publish('wake', ' 2')

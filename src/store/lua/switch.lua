@@ -13,18 +13,15 @@ local cursor = rc('HGET', K.meta, 'switch')
 if not cursor then return REPLY { now_ms = now_ms, is_switching = false, moved = 0, lanes_left = 0 } end
 
 local function switch_page()
-  -- include: lanes/enter
-  local function message(ulid)
-    local record = record_of(ulid)
-    local s = record and record_is_readable(record) and (load_states({ ulid })[1] or state_of_record(record))
-    return record, s
-  end
+  -- include: lanes/undo
+  -- Whether a message waits in the place in which it was found: a node that did not know of the keys may have let it stand there.
+  local function waits_at(place, record, s) return s and s.state == 'w' and place_of(record, s) == place end
 
   -- A message that stands nowhere any more comes in anew, into a lane or into the ready list.
-  local function come_in(ulid)
+  local function come_in(place, ulid)
     moved = moved + 1
-    local record, s = message(ulid)
-    if not s or s.state ~= 'w' then return end
+    local record, s = message_of(ulid)
+    if not waits_at(place, record, s) then return end
     if is_laned then return enter(ulid, record, s) end
     ready_tail_of_lists(entry_of(ulid, s), s.band)
   end
@@ -33,13 +30,11 @@ local function switch_page()
   local function stand_anew(lane, h)
     moved = moved + 1
     if h.state == 'f' then return waits_set(ORDER .. lane, now_us) end
-    if h.state == 'b' then
-      if structure.stall_ms > 0 then waits_set(ORDER .. lane, now_us + structure.stall_ms * 1000) end
-      return
-    end
-    local record, s = message(h.ulid)
+    local record, s = message_of(h.ulid)
+    -- What it waits for may be no reason to wait by this structure.
+    if h.state == 'b' then return holder_leaves(lane, h.ulid, s) end
     stand_down(lane, h, keys_of(record))
-    if not s or s.state ~= 'w' then return next_head(lane, h) end
+    if not waits_at(h.place, record, s) then return next_head(lane, h) end
     local seat = seat_of(record, s)
     be_head(h, seat, h.ulid)
     stand(lane, h, blockers_of(structure, seat.keys))
@@ -50,19 +45,19 @@ local function switch_page()
   local function empty(lane, h)
     if h.state == 'o' or h.state == 'p' then
       stand_down(lane, h, keys_of(record_of(h.ulid)))
-      local ulid = h.ulid
+      local place, ulid = h.place, h.ulid
       h.state, h.ulid, h.blocker = 'f', NO_ULID, nil
       lane_write(lane, h)
-      come_in(ulid)
+      come_in(place, ulid)
     end
     while moved < most do
-      local _, ulid = rest_first(lane)
+      local place, ulid = rest_first(lane)
       if not ulid then
         waits_remove(ORDER .. lane)
         lane_drop(lane)
         return true
       end
-      come_in(ulid)
+      come_in(place, ulid)
     end
     return false
   end
@@ -71,7 +66,7 @@ local function switch_page()
   local function keeps_id(lane, h)
     if not is_laned then return false end
     local behind = h.state == 'f' and with_prefix(K.rest, lane, 1)[1]
-    local record, s = message(behind and string.sub(behind, 19) or h.ulid)
+    local record, s = message_of(behind and string.sub(behind, 19) or h.ulid)
     if not s then return false end
     local seat = seat_of(record, s)
     return seat.lane == lane and seat.is_ordered == h.is_ordered

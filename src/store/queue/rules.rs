@@ -31,10 +31,9 @@ impl From<&LimitRule> for StoredRule {
             LimitKind::Rate { rate, burst } => {
                 StoredKind::Rate { rate: rate.to_string(), burst: *burst }
             }
-            LimitKind::Quota(quota) => StoredKind::Quota {
-                quota: quota.to_string(),
-                time_zone: quota.zone().to_string(),
-            },
+            LimitKind::Quota(quota) => {
+                StoredKind::Quota { quota: quota.to_string(), time_zone: quota.zone().to_string() }
+            }
             LimitKind::Concurrency(calls) => StoredKind::Concurrency { calls: *calls },
         };
         Self {

@@ -3,19 +3,18 @@
 //! Owns the text of a structure as scripts read it (see `lua/include/lanes/structure.lua`) and what the node knows of the one that is
 //! in force. Refuses to know how messages move from one to another; the scripts do.
 
-use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::keys::{MessageKey, Structure, Until};
+use crate::domain::keys::{MessageKey, Structure};
 use crate::domain::limit::{LimitKind, LimitRule};
 use crate::domain::policy::QueuePolicy;
 use crate::store::StoreError;
 use crate::store::queue::rules::StoredRule;
 use crate::store::record::{key_name_hash, key_value_hash};
-use crate::store::redis::script::Form;
+use crate::store::redis::script::ScriptForm;
 
 /// What a node proposes for a queue.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,11 +59,11 @@ pub(in crate::store) struct ShardStructure {
     /// Scripts are called in the form for queues with keys.
     is_keyed: AtomicBool,
     // A plain mutex: held to compute, never across an await.
-    inner: Mutex<Inner>,
+    inner: Mutex<KnownStructure>,
 }
 
 #[derive(Debug, Default)]
-struct Inner {
+struct KnownStructure {
     own: Option<Proposal>,
     own_rules: Vec<LimitRule>,
     proposes: bool,
@@ -101,9 +100,8 @@ impl Proposal {
 
 /// A structure as it stands in Redis; empty where messages stand in ready lists.
 fn lines_of(structure: &Structure) -> String {
-    let mut lines = String::new();
     if !structure.has_keys() && structure.aging_ms.is_none() {
-        return lines;
+        return String::new();
     }
     let digits = |key: &MessageKey| {
         let [high, low] = match key {
@@ -112,28 +110,35 @@ fn lines_of(structure: &Structure) -> String {
         };
         format!("{high:02x}{low:02x}")
     };
-    if let Some(order) = &structure.order {
-        let until = match order.until {
-            Until::Accepted => "accepted",
-            Until::Final => "final",
-        };
-        let (by, stall_ms) = (digits(&order.by), order.stall_ms.unwrap_or(0));
-        let _ = writeln!(lines, "order {by} {until} {stall_ms}");
-    }
-    if let Some(by) = &structure.fair_by {
-        let _ = writeln!(lines, "fair {}", digits(by));
-    }
-    let _ = writeln!(lines, "levels {}", structure.levels);
-    if let Some(aging_ms) = structure.aging_ms {
-        let _ = writeln!(lines, "aging {aging_ms}");
-    }
-    for limit in &structure.limits {
-        if let Some(per) = &limit.per {
-            let (kind, name) = (limit.kind.as_str(), &limit.name);
-            let _ = writeln!(lines, "limit {kind} {} {name}", digits(per));
+    let order = structure.order.as_ref().map(|order| {
+        let (by, until, stall_ms) =
+            (digits(&order.by), order.until.as_str(), order.stall_ms.unwrap_or(0));
+        format!("order {by} {until} {stall_ms}\n")
+    });
+    let fair = structure.fair_by.as_ref().map(|by| format!("fair {}\n", digits(by)));
+    let levels = format!("levels {}\n", structure.levels);
+    let aging = structure.aging_ms.map(|aging_ms| format!("aging {aging_ms}\n"));
+    let limits = structure.limits.iter().filter_map(|limit| {
+        let per = limit.per.as_ref()?;
+        Some(format!("limit {} {} {}\n", limit.kind.as_str(), digits(per), limit.name))
+    });
+    [order, fair, Some(levels), aging].into_iter().flatten().chain(limits).collect()
+}
+
+/// A limit by key as claims take it at this moment.
+fn line_of(
+    rule: &LimitRule,
+    now_ms: &dyn Fn() -> Result<u64, StoreError>,
+) -> Result<String, StoreError> {
+    let name = &rule.name;
+    Ok(match &rule.kind {
+        LimitKind::Rate { rate, burst } => format!("rate {name} {} {burst}\n", rate.period_us()),
+        LimitKind::Quota(quota) => {
+            let [from_ms, until_ms, end_ms] = quota.boundaries_ms(now_ms()?);
+            format!("quota {name} {} {from_ms} {until_ms} {end_ms}\n", quota.units())
         }
-    }
-    lines
+        LimitKind::Concurrency(calls) => format!("concurrency {name} {calls}\n"),
+    })
 }
 
 impl ShardStructure {
@@ -157,8 +162,8 @@ impl ShardStructure {
     }
 
     /// In which form the scripts of this shard are called.
-    pub(in crate::store) fn form(&self) -> Form {
-        if self.is_keyed.load(Ordering::Acquire) { Form::Keyed } else { Form::Plain }
+    pub(in crate::store) fn form(&self) -> ScriptForm {
+        if self.is_keyed.load(Ordering::Acquire) { ScriptForm::Keyed } else { ScriptForm::Plain }
     }
 
     pub(in crate::store) fn is_switching(&self) -> bool {
@@ -232,25 +237,12 @@ impl ShardStructure {
         now_ms: &dyn Fn() -> Result<u64, StoreError>,
     ) -> Result<String, StoreError> {
         let inner = self.inner.lock();
-        let mut text = inner.in_force.number.to_string();
+        let number = inner.in_force.number.to_string();
         if inner.keyed.is_empty() {
-            return Ok(text);
+            return Ok(number);
         }
-        text.push('\n');
-        for rule in &inner.keyed {
-            let name = &rule.name;
-            let _ = match &rule.kind {
-                LimitKind::Rate { rate, burst } => {
-                    writeln!(text, "rate {name} {} {burst}", rate.period_us())
-                }
-                LimitKind::Quota(quota) => {
-                    let [from_ms, until_ms, end_ms] = quota.boundaries_ms(now_ms()?);
-                    writeln!(text, "quota {name} {} {from_ms} {until_ms} {end_ms}", quota.units())
-                }
-                LimitKind::Concurrency(calls) => writeln!(text, "concurrency {name} {calls}"),
-            };
-        }
-        Ok(text)
+        let lines = inner.keyed.iter().map(|rule| line_of(rule, now_ms));
+        std::iter::once(Ok(number + "\n")).chain(lines).collect()
     }
 }
 

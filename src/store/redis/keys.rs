@@ -47,16 +47,16 @@ pub(crate) const SHARD_KEYS: [&str; 56] = [
     "heads",    // hash: lane → its first message, and where the lane stands
     "rest",     // zset of equal scores: lane, place and ulid of the messages behind the heads
     "open",     // zset of equal scores: level, flow, place and lane of the lanes that nothing holds
-    "parked",   // zset of equal scores: blocker, level, flow, place and lane of those that a limit by key holds
-    "waits",    // zset: blocker by when it lets one unit pass, us
-    "lent",     // hash: blocker → the lane that it has let go
-    "tags",     // zset: flow by start tag, of those that have no turn
+    "parked", // zset of equal scores: blocker, level, flow, place and lane of those that a limit by key holds
+    "waits",  // zset: blocker by when it lets one unit pass, us
+    "lent",   // hash: blocker → the lane that it has let go
+    "tags",   // zset: flow by start tag, of those that have no turn
     "arrivals", // zset: limit and key by theoretical arrival time, us
-    "used",     // zset: limit and key by the end of the period and the units used in it
-    "flight",   // hash: limit and key → calls in flight
-    "held",     // hash: ulid → what its lease has to give back
-    "weights",  // hash: flow → weight, in thousandths
-    "turns:0",  // zset: flow by start tag, of those with an open lane of level 0, the lowest
+    "used",   // zset: limit and key by the end of the period and the units used in it
+    "flight", // hash: limit and key → calls in flight
+    "held",   // hash: ulid → what its lease has to give back
+    "weights", // hash: flow → weight, in thousandths
+    "turns:0", // zset: flow by start tag, of those with an open lane of level 0, the lowest
     "turns:1",
     "turns:2",
     "turns:3",

@@ -51,7 +51,7 @@ use crate::store::redis::error;
 use crate::store::redis::keys::ShardKeys;
 use crate::store::redis::link::{Link, Standing};
 use crate::store::redis::reply::Reply;
-use crate::store::redis::script::{Call, Form, call};
+use crate::store::redis::script::{Call, ScriptForm, call};
 use crate::store::{StoreError, Verb};
 use crate::telemetry::{Metrics, VerbLabel};
 
@@ -285,7 +285,7 @@ impl Wire {
     ) -> redis::RedisResult<(Reply, Vec<redis::Value>)> {
         failpoint!("before-{}", verb.as_str());
         let started = Instant::now();
-        let form = keys.shard.map_or(Form::Plain, |shard| shard.structure().form());
+        let form = keys.shard.map_or(ScriptForm::Plain, |shard| shard.structure().form());
         let script = verb.script(form);
         let (value, waited) = link.script(standing, script, keys.names, args, waits).await?;
         failpoint!("after-{}", verb.as_str());

@@ -27,14 +27,14 @@ impl Wire {
             let call = propose_call(shard);
             let (mut reply, _) =
                 self.run(link, standing, ScriptKeys::from(shard), &call, &[]).await?;
-            let in_force = read(&mut reply).map_err(unreadable)?;
+            let in_force = read(&mut reply).map_err(|error| unreadable(&error))?;
             if structure.has_more_to_say(&in_force) {
                 // Nothing is in force at all: this Redis knows nothing of the queue, or has forgotten it.
                 structure.propose_again();
                 continue;
             }
             let is_waiting = in_force.is_switching;
-            let followed = structure.learn(in_force).map_err(unreadable)?;
+            let followed = structure.learn(in_force).map_err(|error| unreadable(&error))?;
             if let Some(limits) = followed {
                 tracing::warn!(
                     shard = shard.tag(),
@@ -80,7 +80,7 @@ fn read(reply: &mut Reply) -> Result<InForce, StoreError> {
     Ok(InForce { number, lines: lines_in_force, rules: rules_in_force, is_switching })
 }
 
-fn unreadable(error: StoreError) -> redis::RedisError {
+fn unreadable(error: &StoreError) -> redis::RedisError {
     redis::RedisError::from((
         redis::ErrorKind::UnexpectedReturnType,
         "structure",

@@ -105,7 +105,7 @@ const KEY: &str = "K.";
 
 /// The two forms of a script. Queues without keys are called in one that knows nothing of lanes, and pay nothing for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::store) enum Form {
+pub(in crate::store) enum ScriptForm {
     /// For queues without keys, and for all that is not a queue.
     Plain,
     /// For queues with keys: lines that begin with `-- keyed` count.
@@ -129,21 +129,21 @@ pub(super) enum Declared {
 }
 
 /// The script, each line that names includes replaced by them. The first line, Redis' own, stays the first.
-pub(super) fn splice(source: &str, form: Form) -> String {
+pub(super) fn splice(source: &str, form: ScriptForm) -> String {
     let mut text = String::with_capacity(source.len() * 4);
     splice_into(&mut text, source, form, &mut Vec::new());
     text
 }
 
 /// `known` are the includes that stand before this place, where it sees them.
-fn splice_into<'a>(text: &mut String, source: &'a str, form: Form, known: &mut Vec<&'a str>) {
+fn splice_into<'a>(text: &mut String, source: &'a str, form: ScriptForm, known: &mut Vec<&'a str>) {
     for line in source.lines() {
         let code = line.trim_start();
         let keyed = (code.strip_prefix(KEYED_INCLUDE), code.strip_prefix(KEYED));
         let names = match (keyed, form) {
             ((None, None), _) => code.strip_prefix(INCLUDE),
-            ((names, _), Form::Keyed) => names,
-            (_, Form::Plain) => continue,
+            ((names, _), ScriptForm::Keyed) => names,
+            (_, ScriptForm::Plain) => continue,
         };
         match names {
             // What a function includes is known in it alone.
@@ -157,7 +157,7 @@ fn splice_into<'a>(text: &mut String, source: &'a str, form: Form, known: &mut V
     }
 }
 
-fn add<'a>(text: &mut String, names: &'a str, form: Form, known: &mut Vec<&'a str>) {
+fn add<'a>(text: &mut String, names: &'a str, form: ScriptForm, known: &mut Vec<&'a str>) {
     for name in names.split_whitespace() {
         if !known.contains(&name) {
             known.push(name);
@@ -259,7 +259,7 @@ mod tests {
     fn what_an_include_needs_comes_once_and_before_it() {
         let text = splice(
             "#!lua\n-- include: finish record\nlocal function f()\n  -- include: trouble state\nend\nlocal function g()\n  -- include: trouble\nend\n",
-            Form::Plain,
+            ScriptForm::Plain,
         );
         let places = |what: &str| text.match_indices(what).map(|(at, _)| at).collect::<Vec<_>>();
         for once in [
@@ -307,7 +307,9 @@ mod tests {
     #[test]
     fn every_key_and_every_include_that_a_script_names_exists() {
         let names = shard_key_names();
-        for (verb, form) in Verb::ALL.iter().flat_map(|verb| [(verb, Form::Plain), (verb, Form::Keyed)]) {
+        for (verb, form) in
+            Verb::ALL.iter().flat_map(|verb| [(verb, ScriptForm::Plain), (verb, ScriptForm::Keyed)])
+        {
             let text = verb.text(form);
             if text.contains("local K = {") {
                 continue;
@@ -321,7 +323,9 @@ mod tests {
     #[test]
     fn what_every_message_meets_declares_few_keys() {
         for (verb, most) in [(Verb::Schedule, 20), (Verb::Promote, 14)] {
-            let Declared::Some(keys) = declare(&verb.text(Form::Plain)).declared else { panic!("{verb:?}") };
+            let Declared::Some(keys) = declare(&verb.text(ScriptForm::Plain)).declared else {
+                panic!("{verb:?}")
+            };
             assert!(keys.len() <= most, "{verb:?} declares {}", keys.len());
         }
     }

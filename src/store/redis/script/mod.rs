@@ -18,7 +18,7 @@ use std::sync::LazyLock;
 
 use redis::{Cmd, cmd};
 
-pub(in crate::store) use assembly::Form;
+pub(in crate::store) use assembly::ScriptForm;
 use assembly::{Assembled, Declared};
 
 macro_rules! verbs {
@@ -239,19 +239,19 @@ impl Script {
     }
 }
 
-static PLAIN: LazyLock<Vec<Script>> = LazyLock::new(|| all_scripts(Form::Plain));
-static KEYED: LazyLock<Vec<Script>> = LazyLock::new(|| all_scripts(Form::Keyed));
+static PLAIN: LazyLock<Vec<Script>> = LazyLock::new(|| all_scripts(ScriptForm::Plain));
+static KEYED: LazyLock<Vec<Script>> = LazyLock::new(|| all_scripts(ScriptForm::Keyed));
 
-fn all_scripts(form: Form) -> Vec<Script> {
+fn all_scripts(form: ScriptForm) -> Vec<Script> {
     Verb::ALL.iter().map(|verb| Script::new(verb.assembled(form))).collect()
 }
 
 impl Verb {
     /// The script, ready to be invoked.
-    pub(in crate::store) fn script(self, form: Form) -> &'static Script {
+    pub(in crate::store) fn script(self, form: ScriptForm) -> &'static Script {
         match form {
-            Form::Plain => &PLAIN[self as usize],
-            Form::Keyed => &KEYED[self as usize],
+            ScriptForm::Plain => &PLAIN[self as usize],
+            ScriptForm::Keyed => &KEYED[self as usize],
         }
     }
 
@@ -259,18 +259,20 @@ impl Verb {
     #[must_use]
     pub fn of_hash(hash: &str) -> Option<Self> {
         let has_it = |verb: &Self| {
-            [Form::Plain, Form::Keyed].into_iter().any(|form| verb.script(form).hash == hash)
+            [ScriptForm::Plain, ScriptForm::Keyed]
+                .into_iter()
+                .any(|form| verb.script(form).hash == hash)
         };
         Self::ALL.iter().copied().find(has_it)
     }
 
-    fn assembled(self, form: Form) -> Assembled {
+    fn assembled(self, form: ScriptForm) -> Assembled {
         let text = self.text(form);
         assembly::declare(&text)
     }
 
     /// The script with its includes, before its keys are numbered.
-    pub(in crate::store) fn text(self, form: Form) -> String {
+    pub(in crate::store) fn text(self, form: ScriptForm) -> String {
         let text = assembly::splice(self.source(), form);
         let text = expansion::expand(self.source(), &text).expect("a test checks that it can be");
         #[cfg(feature = "failpoints")]
@@ -283,8 +285,8 @@ impl Verb {
 mod tests {
     use super::*;
 
-    fn all_forms() -> impl Iterator<Item = (Verb, Form)> {
-        Verb::ALL.iter().flat_map(|verb| [(*verb, Form::Plain), (*verb, Form::Keyed)])
+    fn all_forms() -> impl Iterator<Item = (Verb, ScriptForm)> {
+        Verb::ALL.iter().flat_map(|verb| [(*verb, ScriptForm::Plain), (*verb, ScriptForm::Keyed)])
     }
 
     #[test]

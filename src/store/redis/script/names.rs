@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Form, Verb};
+use super::{ScriptForm, Verb};
 
 const WORDS: &str = "and break do else elseif end false for function if in local nil not or repeat return then true \
     until while";
@@ -16,7 +16,7 @@ const GIVEN: &str = "tonumber tostring string table math unpack ipairs pairs set
 #[test]
 fn no_script_uses_a_name_before_it_is_declared() {
     for verb in Verb::ALL {
-        for form in [Form::Plain, Form::Keyed] {
+        for form in [ScriptForm::Plain, ScriptForm::Keyed] {
             let strange = undeclared(&verb.text(form));
             assert!(strange.is_empty(), "{verb:?}: not declared before they are used: {strange:?}");
         }

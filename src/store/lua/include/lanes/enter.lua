@@ -3,6 +3,12 @@
 
 local function record_of(ulid) return rc('HGET', K.records, ulid) end
 
+-- Record and state of a message; no state where one of them cannot be read.
+local function message_of(ulid)
+  local records, states = load({ ulid })
+  return records[1], states[1]
+end
+
 -- What a head needs to be known of a message: its keys, its place, its level and its flow by the structure in force.
 local function seat_of(record, s)
   local keys = keys_of(record)
@@ -45,33 +51,15 @@ local function holder_comes_back(h, seat, ulid)
   lane_write(seat.lane, h)
 end
 
-local function enter(ulid, record, s)
-  local seat = seat_of(record, s)
-  local lane = seat.lane
-  local h = lane_read(lane)
-  if not h then return become_head(nil, seat, ulid) end
-  if h.state == 'b' and h.ulid == ulid then return holder_comes_back(h, seat, ulid) end
-  local stands = h.state == 'o' or h.state == 'p'
-  -- A repeat of what was done before, by an index that had to be mended.
-  if stands and h.ulid == ulid then return end
-  if stands and is_before(seat.place, h.place) then return become_head(h, seat, ulid) end
-  rest_add(lane, seat.place, ulid)
-  if not h.more then
-    h.more = true
-    lane_write(lane, h)
-  end
-end
-
 -- The next of the rest becomes the head of a lane whose head stands nowhere any more; what cannot be read is left out, and the
 -- audit finds it.
 local function next_head(lane, h)
   while h.more do
     local place, ulid = rest_first(lane)
     if not place then break end
-    local record = record_of(ulid)
-    local s = record and load_states({ ulid })[1]
-    if record and record_is_readable(record) then
-      local seat = seat_of(record, s or state_of_record(record))
+    local record, s = message_of(ulid)
+    if s then
+      local seat = seat_of(record, s)
       seat.place = place
       be_head(h, seat, ulid)
       stand(lane, h, blockers_of(structure, seat.keys))
@@ -94,16 +82,41 @@ local function head_leaves(lane, h, keys)
   next_head(lane, h)
 end
 
+local function enter(ulid, record, s)
+  local seat = seat_of(record, s)
+  local lane = seat.lane
+  local h = lane_read(lane)
+  if not h then return become_head(nil, seat, ulid) end
+  if h.state == 'b' and h.ulid == ulid then return holder_comes_back(h, seat, ulid) end
+  local stands = h.state == 'o' or h.state == 'p'
+  if stands and h.ulid == ulid then
+    -- A repeat of what was done before, by an index that had to be mended.
+    if h.place == seat.place then return end
+    -- It had left, and a node that did not know of the keys let its old place stand.
+    head_leaves(lane, h, seat.keys)
+    return enter(ulid, record, s)
+  end
+  if stands and is_before(seat.place, h.place) then return become_head(h, seat, ulid) end
+  rest_add(lane, seat.place, ulid)
+  if not h.more then
+    h.more = true
+    lane_write(lane, h)
+  end
+end
+
 -- A waiting message leaves the lane in which it is by a structure; whether it was there.
 local function leave_lane(of, ulid, record, s)
   local keys = keys_of(record)
   local lane = lane_of(of, s, keys)
   local h = lane_read(lane)
   if not h then return false end
-  if h.ulid ~= ulid then return rest_remove(lane, place_of(record, s), ulid) > 0 end
+  local place = place_of(record, s)
+  if h.ulid ~= ulid then return rest_remove(lane, place, ulid) > 0 end
   if h.state ~= 'o' and h.state ~= 'p' then return false end
+  -- With another place it stands there from before: what it is now stands elsewhere.
+  local is_here = h.place == place
   head_leaves(lane, h, keys)
-  return true
+  return is_here
 end
 
 -- A message has ended: if its lane of order was busy for it, the lane goes on.

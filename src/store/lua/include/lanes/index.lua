@@ -5,7 +5,7 @@
 local in_force = rc('HMGET', K.meta, 'structure', 'structure_was')
 local structure = structure_read(in_force[1] or '')
 -- The structure before, while what stood by it moves over.
-local structure_before = in_force[2] and structure_read(in_force[2])
+local structure_before = in_force[2] and structure_read(in_force[2]) or nil
 local is_laned = in_force[1] ~= false and in_force[1] ~= ''
 local entering, leased_until_now, ended, unstarted, stale_met = {}, {}, {}, {}, 0
 

@@ -54,13 +54,17 @@ end
 
 local lane_ids = {}
 
--- Where a message belongs by a structure: lane, whether that is one of order, level and flow.
+-- Where a message belongs by a structure: lane, whether that is one of order, level and flow. A lane that is not one of order has
+-- the same id by two structures only where all that stands in it belongs there by both: how many levels there are decides who
+-- shares one, and the key of order who has a lane of another kind.
 local function lane_of(structure, s, keys)
   local level = math.min(structure.levels - 1, s.band)
   local flow = structure.fair_by and keys[structure.fair_by] or NONE
   local value = structure.order_by and keys[structure.order_by]
   if value then return lane_of_order(structure.order_by, value), true, level, flow end
-  local parts = { level, structure.fair_by or '', flow }
+  local parts = {
+    structure.levels, ' ', level, structure.order_by and 'o' .. structure.order_by or 'n', structure.fair_by or '', flow,
+  }
   for _, limit in ipairs(structure.of_lanes) do
     parts[#parts + 1] = limit.per
     parts[#parts + 1] = keys[limit.per] or NONE

@@ -17,8 +17,9 @@ local function prune_tags(most)
     for level = 0, structure.levels - 1 do found = found + rc('EXISTS', TURNS[level]) end
     if found == 0 then
       if virtual_was ~= 0 or virtual ~= 0 then rc('HDEL', K.meta, 'virtual') end
-      virtual, virtual_was = 0, 0
+      virtual, virtual_was, firsts = 0, 0, {}
       rc('UNLINK', K.tags)
+      for _, f in pairs(flows) do f.tag, f.is_kept = nil, nil end
     end
     return
   end

@@ -122,9 +122,10 @@ end
 local function change_head(lane, h, place, ulid)
   local key = h.state == 'o' and K.open or K.parked
   local member = h.state == 'o' and open_member or parked_member
-  rc('ZREM', key, member(lane, h))
+  -- While messages move over to another structure, lanes of the one before stand nowhere.
+  local stood = rc('ZREM', key, member(lane, h)) == 1
   h.place, h.ulid = place, ulid
-  rc('ZADD', key, 0, member(lane, h))
+  if stood then rc('ZADD', key, 0, member(lane, h)) end
   if h.state == 'o' then lane_changes(h.flow, h.level) end
 end
 
