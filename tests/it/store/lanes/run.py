@@ -143,8 +143,7 @@ class Run:
 
     def promote(self, in_doubt=False):
         most = self.rng.choice([3, 100])
-        told = self.call('promote', most=most, **self.named_expected(in_doubt)) if False else self.call(
-            'promote', 'keyed', (), **self.expected(in_doubt), most=most)
+        told = self.call('promote', **self.expected(in_doubt), most=most)
         if in_doubt:
             return
         world = audit.World(self.redis, self.scripts.circle)
@@ -177,7 +176,10 @@ class Run:
         sequence = b'%08d' % self.calls
         before = self.redis.commands()
         told = self.claim_call(wanted, sequence, in_doubt, before_us, batch_now)
-        self.commands_max = max(self.commands_max, self.redis.commands() - before)
+        used = self.redis.commands() - before
+        self.commands_max = max(self.commands_max, used)
+        want = min(wanted, self.batch_items or 64)
+        assert used <= 150 + 45 * (32 + want), f'a claim of {used} commands for {want} messages'
         assert told['code'] != OTHER, told
         got, slots = told.get('ulids', []), told.get('slots', [])
         if told['code'] == TAKEN:
@@ -205,7 +207,7 @@ class Run:
         token = NODE + sequence
         for u, slot_us in zip(got, slots):
             m = self.messages[u]
-            self.promised(m, slot_us, in_doubt, {x for x in got})
+            self.promised(m, slot_us, in_doubt)
             m.state, m.token, m.slot_us = 'L', token, slot_us
             m.attempts += 1
             m.first_ms = m.first_ms or self.now_ms
@@ -225,7 +227,7 @@ class Run:
             self.exchanges = {token: e for token, e in self.exchanges.items() if e[1] > self.now_ms}
         return self.concurrency - len(self.exchanges)
 
-    def promised(self, m, slot_us, in_doubt, together):
+    def promised(self, m, slot_us, in_doubt):
         """Order and limits, told from what was taken alone."""
         assert m.state == 'r', f'taken, and it is not ready: {m}'
         assert not m.expires_ms or m.expires_ms > self.now_ms, f'it has expired: {m}'
@@ -512,7 +514,7 @@ class Run:
             if due_ms is None and band is None:
                 continue
             new_due, new_band = m.due_ms if due_ms is None else due_ms, m.band if band is None else band
-            if m.state == 'r' and due_ms is None and new_band == m.band:
+            if m.state == 'r' and due_ms is None and new_band == m.band and new_due <= self.now_ms:
                 continue
             if self.model:
                 self.model.leaves(m, self.now_us)
@@ -613,7 +615,9 @@ class Run:
             self.call('prune', rows=[(NODE,)], **self.expected(), most=1000, delivered_max=0, dead_max=0,
                       delivered_bytes_max=0, dead_bytes_max=0)
         left = {key.decode()[len(audit.TAG):] for key in self.redis('KEYS', audit.TAG + '*')}
-        left -= {'meta', 'weights', 'claims', 'exchanges'} | ({'records', 'states', 'cancelled', 'history'} if any(getattr(m, 'moved', 0) for m in self.messages.values()) else set())
+        left -= {'meta', 'weights', 'claims', 'exchanges'}
+        if any(getattr(m, 'moved', False) for m in self.messages.values()):
+            left -= {'records', 'states', 'cancelled', 'history'}
         meta = dict(audit.pairs(self.redis('HGETALL', audit.TAG + 'meta')))
         if not self.is_strict:
             left -= {'rest', 'heads'}   # A lane that is busy for what such a node has cancelled: mend frees it.
