@@ -210,6 +210,7 @@ class Run:
             self.promised(m, slot_us, in_doubt)
             m.state, m.token, m.slot_us = 'L', token, slot_us
             m.attempts += 1
+            m.deadline_ms = self.now_ms + self.lease_ms
             m.first_ms = m.first_ms or self.now_ms
             m.structure, m.is_alone = self.number, m.rescues >= 2
             if self.rng.random() < 0.02:
@@ -434,7 +435,7 @@ class Run:
         world = audit.World(self.redis, self.scripts.circle)
         back = []
         leased = [m for m in self.of('L') if m.ulid not in world.leased]
-        leased.sort(key=lambda m: (m.deadline_ms, m.ulid) if hasattr(m, 'deadline_ms') else (0, m.ulid))
+        leased.sort(key=lambda m: (m.deadline_ms, m.ulid))
         assert len(leased) == told['reaped'] + told['parked'] + told['poisoned'], (told, leased)
         for m in leased:
             state = world.message[m.ulid]['state']['state']
