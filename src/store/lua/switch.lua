@@ -32,13 +32,21 @@ local function switch_page()
     ready_tail_of_lists(entry_of(ulid, s), s.band)
   end
 
-  -- The lane keeps its id: it stands by the structure in force from here on.
+  -- All lanes stood nowhere when the structure came in force: what stands does so by it already.
+  local function stands(lane, h)
+    if h.state == 'o' then return rc('ZSCORE', K.open, open_member(lane, h)) end
+    return h.state == 'p' and rc('ZSCORE', K.parked, parked_member(lane, h))
+  end
+
+  -- The lane keeps its id: it stands by the structure in force from here on. A page may be looked at again before it is done, so that
+  -- only what changes counts.
   local function stand_anew(lane, h)
-    moved = moved + 1
+    if stands(lane, h) then return end
     if h.state == 'f' then return waits_set(ORDER .. lane, now_us) end
     local record, s = message_of(h.ulid)
     -- What it waits for may be no reason to wait by this structure.
     if h.state == 'b' then return holder_leaves(lane, h.ulid, s) end
+    moved = moved + 1
     stand_down(lane, h, keys_of(record))
     if not waits_at(h.place, record, s) then return next_head(lane, h) end
     local seat = seat_of(record, s)

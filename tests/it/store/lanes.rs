@@ -13,12 +13,13 @@ use tokio::process::Command;
 /// Longer than any of the short forms takes, on a busy machine too.
 const PATIENCE: Duration = Duration::from_secs(1200);
 
-/// Where the check lies.
-fn check() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/store/lanes/check.py")
+/// Where a program in Python lies.
+fn program(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/store/lanes").join(name)
 }
 
-async fn python(arguments: &[&str]) {
+/// Runs it with the scripts as the crate puts them together.
+async fn python(name: &str, arguments: &[&str]) {
     let scripts: Map<String, Value> = assembled_scripts()
         .into_iter()
         .map(|(name, text, keys)| (name, json!({ "text": text, "keys": keys })))
@@ -27,7 +28,7 @@ async fn python(arguments: &[&str]) {
     let path = folder.path().join("scripts.json");
     std::fs::write(&path, Value::Object(scripts).to_string()).expect("it is written");
     let mut run = Command::new("python3");
-    run.arg(check()).arg(&path).args(arguments).kill_on_drop(true);
+    run.arg(program(name)).arg(&path).args(arguments).kill_on_drop(true);
     let run = tokio::time::timeout(PATIENCE, run.output()).await.expect("the check ends");
     let run = run.expect("python3 runs");
     let said = String::from_utf8_lossy(&run.stdout);
@@ -38,18 +39,24 @@ async fn python(arguments: &[&str]) {
 /// New queues each time: what is found names its seed.
 #[tokio::test]
 async fn random_steps_agree_with_the_model() {
-    python(&["--seconds", "10"]).await;
+    python("check.py", &["--seconds", "10"]).await;
 }
 
 #[tokio::test]
 async fn the_check_finds_planted_faults() {
-    python(&["--faults", "3"]).await;
+    python("check.py", &["--faults", "3"]).await;
 }
 
 /// Some thousand queues, and each planted fault.
 #[tokio::test]
 #[ignore = "takes ten minutes"]
 async fn random_steps_agree_with_the_model_for_long() {
-    python(&["--seconds", "480"]).await;
-    python(&["--faults", "99"]).await;
+    python("check.py", &["--seconds", "480"]).await;
+    python("check.py", &["--faults", "99"]).await;
+}
+
+#[tokio::test]
+#[ignore = "takes some minutes, and prints tables"]
+async fn the_scripts_of_lanes_are_measured() {
+    python("measure.py", &[]).await;
 }

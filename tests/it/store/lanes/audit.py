@@ -146,7 +146,6 @@ def check(world, is_strict=True):
             fault('rest of a lane that knows of none', member)
         check_place(w, stands, dangling, 'rest', lane, ulid, place, is_strict)
     for ulid, m in w.message.items():
-        expected = ['leased'] if m['state']['state'] == 'L' else None
         state = m['state']['state']
         if state == 'w':
             if len(stands[ulid]) != 1 or stands[ulid][0] not in ('due', 'head', 'rest', 'ready'):
@@ -207,8 +206,6 @@ def check_lanes(w, is_strict):
                     fault('parked behind a blocker that is not its own', lane, h)
         if h['state'] == 'f' and b'\0' + lane not in w.waits and not w.is_switching:
             fault('a free lane that nobody finds', lane, h)
-        if h['state'] == 'f' and w.is_switching is False and not any(r[:8] == lane for r in w.rest) and False:
-            fault('a free lane without a rest', lane)
         if h['state'] == 'b':
             m = w.message.get(h['ulid'])
             state = m and m['state']
@@ -293,6 +290,3 @@ def check_leases(w, is_strict):
                 flight[blocker] += 1
     if is_strict and {b: int(n) for b, n in w.flight.items()} != dict(flight):
         fault('flight', w.flight, dict(flight))
-    for ulid, m in w.message.items():
-        if m['state']['state'] == 'L' and is_strict and not w.is_switching and w.is_laned:
-            lane, is_ordered = w.structure.lane(m['state']['band'], m['keys'])

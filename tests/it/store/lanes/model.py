@@ -6,6 +6,8 @@ from messages import MINUTE_US, NONE, name2
 LOOK_US = 50_000
 MOVED_MAX, WANTED_MAX, REFUSALS_MAX, RETURNS_MAX, RESCUES_MAX, FLOWS_MAX = 32, 64, 8, 8, 2, 8
 ORDER = b'\0'
+# A first attempt begins so long after its claim at most.
+CLAIMED_AHEAD_MS = 1050
 
 
 class Lane:
@@ -419,7 +421,7 @@ class Model:
         if message.state in 'DXEC' or (message.state == 'A' and not self.s.until_final):
             return self.free(lane)
         if self.s.stall_ms and message.state in 'rsU':
-            since_ms = now_us // 1000 if message.state == 'U' else message.first_ms
+            since_ms = now_us // 1000 if message.state == 'U' else message.first_ms + CLAIMED_AHEAD_MS
             self.waits[ORDER + lane.key] = (since_ms + self.s.stall_ms) * 1000
 
     def gives_back(self, message):
@@ -621,8 +623,9 @@ class Model:
                     del self.waits[blocker]
         self.pruned()
 
-    def lend_meanwhile(self):
+    def lend_meanwhile(self, moved=0):
         self.begin(0)
+        self.moved = moved
         self.lend_due()
         is_more = self.moved >= self.budget
         self.end()
@@ -638,27 +641,31 @@ class Model:
                 self.lend_meanwhile()
             return run.EMPTY, -1
         leased = [m for m in run.messages.values() if m.state == 'L']
-        if len(leased) == 1 and leased[0].is_alone:
-            return run.CONCURRENCY, -1
-        calls = min(run.free_calls(in_doubt), wanted)
-        if calls <= 0:
-            return run.CONCURRENCY, -1
+        lent = 0
         if run.batch_items:
-            calls = 1
-            gathers_us = self.gathers_us(batch_now)
-            if gathers_us > 0:
-                return run.GATHERING, gathers_us
+            # What is due may be what a batch waits for.
+            self.begin(0)
+            self.lend_due()
+            lent = self.moved
+        code = self.gate(leased, in_doubt, wanted, batch_now)
+        if code:
+            if run.batch_items:
+                self.end()
+            return code
+        calls = 1 if run.batch_items else min(run.free_calls(in_doubt), wanted)
         if self.wide.all():
             self.begin(0)
+            self.moved = lent
             slot_us, is_known = self.wide.slot(self.first_us, 1, 1)
             if not is_known or slot_us > self.horizon_end_us or (before_us and slot_us >= before_us):
-                is_more = self.lend_meanwhile()
+                is_more = self.lend_meanwhile(lent)
                 return run.LIMIT, 0 if is_more else self.wide_wait(slot_us, is_known)
             calls = self.wide.most(slot_us, self.horizon_end_us, calls)
         want = min(run.batch_items or calls, wanted)
         if not run.batch_items:
             want = min(want, WANTED_MAX)
         self.begin(want)
+        self.moved = lent
         not_from_ms = self.comes_in(came)
         self.take(want, not leased, not_from_ms)
         self.end()
@@ -675,6 +682,14 @@ class Model:
             return run.KEYS, self.keys_wait_us()
         return (run.DOUBT, 1_000_000) if in_doubt and self.lapsed else (run.STALE, 0)
 
+    def gate(self, leased, in_doubt, wanted, batch_now):
+        """What does not let the claim begin; nothing: it may."""
+        run = self.run
+        if (len(leased) == 1 and leased[0].is_alone) or min(run.free_calls(in_doubt), wanted) <= 0:
+            return run.CONCURRENCY, -1
+        gathers_us = self.gathers_us(batch_now) if run.batch_items else 0
+        return (run.GATHERING, gathers_us) if gathers_us > 0 else None
+
     def lanes_ready(self):
         return self.lists or any(lane.state in 'op' or lane.behind for lane in self.lanes.values())
 
@@ -685,18 +700,36 @@ class Model:
         return max(0, self.next_us - from_us)
 
     def gathers_us(self, batch_now):
-        count = sum(lane.state == 'o' for lane in self.lanes.values())
-        if not self.of_lanes() and not self.s.order_by:
-            count += sum(len(lane.behind) for lane in self.lanes.values())
-        if batch_now or not count or count >= self.run.batch_items:
+        """How much longer a batch waits for company: what could start now counts."""
+        if batch_now:
             return 0
+        items, now_ms = self.run.batch_items, self.run.now_us // 1000
+        opened = [lane for lane in self.lanes.values() if lane.state == 'o']
+        opened.sort(key=lambda lane: (self.level(lane.head), self.flow(lane.head), lane.head.place, lane.key))
+        count = min(len(opened), items)
+        if count == 0 or count >= items:
+            return 0
+        for lane in opened[:items]:
+            if not lane.is_ordered and count < items:
+                room = min([items - count + 1] + [self.room(limit, lane.head) for limit in self.of_lanes() + self.of_flows()])
+                count += min(len(lane.behind), max(0, room - 1))
         virtual = self.virtual
         lane = self.choose()
         self.virtual = virtual
-        now_ms = self.run.now_us // 1000
-        if not lane or lane.head.due_ms > now_ms:
+        if count >= items or not lane or lane.head.due_ms > now_ms:
             return 0
         return max(0, (lane.head.due_ms + 30 - now_ms) * 1000)
+
+    def room(self, limit, message):
+        """How many messages of cost 1 a limit by key lets start now."""
+        blocker, now_us = self.name(limit, message), self.run.now_us
+        if limit.kind == 'rate':
+            room_us = now_us + (limit.burst - 1) * limit.period_us - max(self.arrivals.get(blocker, 0), now_us)
+            return math.floor(room_us / limit.period_us) + 1
+        if limit.kind == 'concurrency':
+            return limit.units - self.flight.get(blocker, 0)
+        minute, used = self.used.get(blocker, (0, 0))
+        return limit.units - (used if minute == self.period_end_us(limit) // MINUTE_US else 0)
 
     def comes_in(self, came):
         """What is due comes in before anything is chosen; what of it is left outside holds back what is due no sooner."""

@@ -1,6 +1,6 @@
 """What random steps meet too rarely: small stories with a known end."""
 from messages import Limit, Message, Structure, hash8, ulid
-from model import Model
+from model import CLAIMED_AHEAD_MS, Model
 from run import START_US, Run
 
 
@@ -58,12 +58,13 @@ def skipped_by_a_stall(redis, scripts):
     story = Story(redis, scripts, Structure(order_by='a', stall_ms=20))
     head, second, third = (story.add({'a': '1'}) for _ in range(3))
     assert story.take() == [head]
+    story.now_us += 1_000_000
     story.rng.choice = lambda values: values[-1]
     story.retry([head])
     story.audit()
     del story.rng.choice
     assert story.take() == []
-    story.now_us += 20_000
+    story.now_us += 1000 * (CLAIMED_AHEAD_MS + 30) - 1_000_000
     assert story.take() == [second]
     story.now_us += 100_000
     story.promote()
