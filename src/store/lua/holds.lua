@@ -9,7 +9,7 @@
 -- call has to end, or the message costs more than a whole quota). ahead:
 -- the ULID of the message of its order key that goes before it, or ''. is_turn: its flow has the turn in its level, or nothing goes by
 -- flows. A message that is not ready, or of which the caller knows another structure, has none of these.
-local lead_us, horizon_us, before_us = 0, 0, 0
+local lead_us, horizon_us, before_us, limit_lines, granted = 0, 0, 0, '', nil
 local reply = {}
 
 local function ask()

@@ -2,6 +2,7 @@
 
 pub(super) mod batch_size;
 mod limits;
+pub(in crate::store) mod routing;
 mod rules;
 mod structure;
 
@@ -12,6 +13,7 @@ use tokio::sync::Notify;
 
 use self::batch_size::{BatchSize, MANY};
 pub(in crate::store) use self::limits::ShardLimits;
+pub use self::routing::Routing;
 pub use self::structure::StructureStanding;
 pub(in crate::store) use self::structure::{InForce, Learned, ShardStructure};
 use crate::domain::id::MessageId;
@@ -245,6 +247,15 @@ impl Queue {
     /// The limits over all shards, which stand in the home shard.
     pub(super) fn limits(&self) -> &ShardLimits {
         self.shards[0].limits()
+    }
+
+    /// How its messages are divided among its shards.
+    #[must_use]
+    pub fn routing(&self) -> Routing {
+        match self.shards.as_slice() {
+            [_] => Routing::default(),
+            shards => Routing::new(self.policy.shards, shards[0].structure().shard_key()),
+        }
     }
 
     /// For how many units the next grant asks.

@@ -27,6 +27,8 @@ pub(in crate::store) struct Proposal {
     pub(in crate::store) weights: Vec<([u8; 8], u32)>,
     /// The weight of all others.
     pub(in crate::store) default_weight: u32,
+    /// The key that messages are divided among several shards by.
+    shard_key: Option<MessageKey>,
 }
 
 /// What stands in Redis beside the structure, for nodes whose configuration says otherwise.
@@ -70,6 +72,8 @@ struct KnownStructure {
     keyed: Vec<LimitRule>,
     /// Another node's structure is in force, and this node goes by it.
     follows: bool,
+    /// The key that messages are divided among the shards by, in force.
+    shard_key: Option<MessageKey>,
 }
 
 /// What follows for a node from the structure in force.
@@ -120,6 +124,7 @@ impl Proposal {
             rules: serde_json::to_string(&rules).unwrap_or_default(),
             weights: weights.map(hashed).collect(),
             default_weight: fairness.map_or(1000, |fairness| fairness.weight.thousandths()),
+            shard_key: structure.first_key().cloned(),
         }
     }
 }
@@ -174,6 +179,7 @@ impl ShardStructure {
         inner.own = policy.map(Proposal::of);
         inner.own_rules = policy.map(|policy| policy.limits.clone()).unwrap_or_default();
         inner.proposes = inner.own.is_some();
+        inner.shard_key = inner.own.as_ref().and_then(|own| own.shard_key.clone());
         self.is_pending.store(true, Ordering::Release);
     }
 
@@ -247,6 +253,12 @@ impl ShardStructure {
         let mut inner = self.inner.lock();
         let is_own = inner.own.as_ref().is_none_or(|own| own.lines == in_force.lines);
         let followed = if is_own { None } else { Some(read_rules(&in_force.rules)?) };
+        if let Some((structure, _)) = &followed {
+            inner.shard_key = structure.first_key().cloned();
+        } else if let Some(own) = &inner.own {
+            inner.shard_key = own.shard_key.clone();
+        }
+        let followed = followed.map(|(_, rules)| rules);
         let rules = followed.as_ref().unwrap_or(&inner.own_rules);
         inner.keyed = rules.iter().filter(|rule| rule.per.is_some()).cloned().collect();
         let is_keyed = !in_force.lines.is_empty() || in_force.is_switching;
@@ -260,6 +272,11 @@ impl ShardStructure {
         self.is_keyed.store(is_keyed, Ordering::Release);
         self.is_pending.store(waits, Ordering::Release);
         Ok(Learned { limits: followed.or(own_again), follows: has_changed.then_some(follows) })
+    }
+
+    /// The key that messages are divided among several shards by; `None`: they go into any.
+    pub(in crate::store) fn shard_key(&self) -> Option<MessageKey> {
+        self.inner.lock().shard_key.clone()
     }
 
     /// The number of the structure, and the limits by key as claims take them at this moment.
@@ -280,7 +297,7 @@ impl ShardStructure {
     }
 }
 
-fn read_rules(text: &str) -> Result<Vec<LimitRule>, StoreError> {
+fn read_rules(text: &str) -> Result<(Structure, Vec<LimitRule>), StoreError> {
     let unreadable = |why: String| {
         StoreError::Reply(format!(
             "the structure in force of a queue cannot be read by this version ({why}); upgrade this node"
@@ -288,5 +305,6 @@ fn read_rules(text: &str) -> Result<Vec<LimitRule>, StoreError> {
     };
     let stored: StoredRules =
         serde_json::from_str(text).map_err(|error| unreadable(error.to_string()))?;
-    stored.limits.into_iter().map(|rule| rule.read().map_err(&unreadable)).collect()
+    let limits = stored.limits.into_iter().map(|rule| rule.read().map_err(&unreadable));
+    Ok((stored.structure, limits.collect::<Result<_, _>>()?))
 }

@@ -4,7 +4,6 @@ from collections import defaultdict
 from messages import NONE, read_state
 
 TAG = '{t:q.0}:'
-WRAP = 2 ** 52
 PLACES = {'L': 'leased', 'U': 'uncertain', 'A': 'accepted', 'D': 'delivered', 'X': 'dead', 'E': 'expired', 'C': 'cancelled'}
 
 
@@ -73,7 +72,8 @@ def pairs(flat):
 class World:
     """All that stands in the shard at a moment."""
 
-    def __init__(self, redis):
+    def __init__(self, redis, circle=52):
+        self.wrap = 2 ** circle
         hashes = ['meta', 'records', 'states', 'heads', 'lent', 'held', 'flight', 'weights']
         zsets = ['due', 'leased', 'uncertain', 'accepted', 'delivered', 'dead', 'expired', 'cancelled', 'rest', 'open', 'parked',
                  'waits', 'tags', 'arrivals', 'used', 'expiry'] + [f'turns:{n}' for n in range(10)]
@@ -111,7 +111,7 @@ class World:
                                     place=raw[21:31], ulid=raw[31:57])
 
     def ahead(self, tag):
-        return (tag - self.virtual) % WRAP
+        return (tag - self.virtual) % self.wrap
 
 
 def fault(text, *values):
@@ -277,7 +277,7 @@ def check_flows(w):
         if turns[flow] and flow in w.tags:
             fault('a tag twice', flow)
         for tag in turns[flow].values():
-            if w.ahead(tag) >= WRAP / 2:
+            if w.ahead(tag) >= w.wrap / 2:
                 fault('a tag behind the virtual time', flow, tag, w.virtual)
 
 

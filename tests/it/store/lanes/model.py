@@ -4,8 +4,6 @@ from messages import MINUTE_US, NONE, name2
 
 # How long a blocker waits before it looks after what it has lent.
 LOOK_US = 50_000
-WRAP = 2 ** 52
-HALF = WRAP // 2
 MOVED_MAX, WANTED_MAX, REFUSALS_MAX, RETURNS_MAX, RESCUES_MAX, FLOWS_MAX = 32, 64, 8, 8, 2, 8
 ORDER = b'\0'
 
@@ -33,6 +31,14 @@ class Wide:
 
     def __init__(self, run):
         self.run, self.arrivals, self.used = run, {}, {}
+
+    def adopt(self, meta):
+        for limit in self.all():
+            stored = meta.get(b'tat_us' if limit.name == 'rate' else b'limit:' + limit.name.encode(), b'').split()
+            if limit.kind == 'rate' and stored:
+                self.arrivals[limit.name] = float(stored[0])
+            for start_ms, units in zip(stored[::3], stored[2::3]) if limit.kind == 'quota' else ():
+                self.used[limit.name, int(start_ms) * 1000] = int(units)
 
     def all(self):
         return [limit for limit in self.run.s.limits if not limit.per]
@@ -109,10 +115,13 @@ class Model:
     def __init__(self, run):
         self.run, self.s, self.now_us = run, run.s, run.now_us
         self.lanes, self.virtual, self.tags = {}, 0, {}
+        self.wrap, self.half = 2 ** run.scripts.circle, 2 ** run.scripts.circle // 2
         self.arrivals, self.used, self.flight, self.held = {}, {}, {}, {}
         self.waits, self.lent = {}, {}
         self.wide = Wide(run)
         self.ids = {}
+        # Entries of ready lists, from the time before there were keys, and those of them that stand for a message.
+        self.lists, self.in_lists = [], set()
         self.front_us, self.asks_limits = 0, False
         self.refusals, self.returns = {}, {}
         self.learn_ids()
@@ -124,6 +133,33 @@ class Model:
             if line.startswith('limit '):
                 _, ident, _, _, name = line.split(' ')
                 self.ids[name] = bytes([int(ident)])
+
+    def adopt(self, world):
+        """Goes on from what is stored: after messages have moved over from another structure."""
+        run = self.run
+        for key, h in world.lanes.items():
+            lane = self.lanes[key] = Lane(key, h['is_ordered'])
+            lane.state, lane.more = h['state'], h['more']
+            lane.head = run.messages.get(h['ulid'])
+            lane.blocker = h['blocker'] if h['state'] == 'p' else None
+        for member in world.rest:
+            self.lanes[member[:8]].behind.append(run.messages[member[18:]])
+        self.waits = dict(world.waits)
+        self.lent = {b: (self.lanes.get(v[:8]), v[8:16], int.from_bytes(v[16:], 'big')) for b, v in world.lent.items()}
+        self.virtual = world.virtual
+        for tags in world.turns + [world.tags]:
+            self.tags.update({flow: int(tag) for flow, tag in tags.items()})
+        self.arrivals = dict(world.arrivals)
+        self.used = {b: divmod(int(score), 2 ** 27) for b, score in world.used.items()}
+        self.flight = {b: int(n) for b, n in world.flight.items()}
+        for u, raw in world.held.items():
+            pieces = [raw[at:at + 15] for at in range(8, len(raw), 15)]
+            self.held[u] = [(piece[:9], int.from_bytes(piece[11:], 'big')) for piece in pieces]
+        self.wide.adopt(world.meta)
+        self.lists = [entry for band in reversed(range(10)) for entry in getattr(world, f'ready_{band}')]
+        self.in_lists = {entry for entry in self.lists if entry[:26] in world.message
+                         and world.message[entry[:26]]['entry'] == entry and run.messages[entry[:26]].state == 'r'}
+        return self
 
     # Keys.
     def of_lanes(self):
@@ -212,20 +248,20 @@ class Model:
         return {flow for flow in flows if self.held_until(flow) is None}
 
     def ahead(self, tag):
-        return (tag - self.virtual) % WRAP
+        return (tag - self.virtual) % self.wrap
 
     def gets_turn(self, flow, had_turn):
-        if not had_turn and not (flow in self.tags and self.ahead(self.tags[flow]) < HALF):
+        if not had_turn and not (flow in self.tags and self.ahead(self.tags[flow]) < self.half):
             self.tags[flow] = self.virtual
 
     def loses_turn(self, flow):
-        if flow not in self.with_turn() and flow in self.tags and not 0 < self.ahead(self.tags[flow]) < HALF:
+        if flow not in self.with_turn() and flow in self.tags and not 0 < self.ahead(self.tags[flow]) < self.half:
             del self.tags[flow]
 
     def move_tag(self, flow, share):
-        if flow in self.tags and self.ahead(self.tags[flow]) < HALF:
+        if flow in self.tags and self.ahead(self.tags[flow]) < self.half:
             distance = self.ahead(self.tags[flow]) + share
-            self.tags[flow] = (self.virtual + max(0, min(distance, HALF - 1))) % WRAP
+            self.tags[flow] = (self.virtual + max(0, min(distance, self.half - 1))) % self.wrap
 
     def share(self, flow, cost):
         return cost * 1_000_000_000 // self.run.weights.get(flow, 1000)
@@ -288,7 +324,7 @@ class Model:
             self.lents_come_back(lane, lane.head)
 
     def free(self, lane):
-        if not lane.more:
+        if not lane.behind:
             self.waits.pop(ORDER + lane.key, None)
             del self.lanes[lane.key]
         else:
@@ -343,6 +379,10 @@ class Model:
         lane = self.lane_of(message)
         if message.state != 'r':
             return self.ends(message, now_us)
+        listed = {entry for entry in self.in_lists if entry[:26] == message.ulid}
+        if listed:
+            self.in_lists -= listed
+            return
         if lane.head is message and lane.state in 'op':
             self.head_leaves(lane)
         else:
@@ -399,7 +439,7 @@ class Model:
             flows = sorted(self.with_turn(level), key=lambda flow: (self.ahead(self.tags[flow]), self.tags[flow], flow))
             if not flows:
                 continue
-            least = min(self.ahead(self.tags[flows[0]]), WRAP if least is None else least)
+            least = min(self.ahead(self.tags[flows[0]]), self.wrap if least is None else least)
             flow = next((flow for flow in flows if self.refusals.get(flow, 0) < REFUSALS_MAX), None)
             if flow is None:
                 continue
@@ -408,7 +448,7 @@ class Model:
             if best is None or (self.s.aging_ms and rank < best[0]):
                 best = rank, lane
         if least is not None:
-            self.virtual = (self.virtual + least) % WRAP
+            self.virtual = (self.virtual + least) % self.wrap
         return best and best[1]
 
     def choose(self):
@@ -554,6 +594,7 @@ class Model:
         self.budget, self.moved, self.asks_limits = MOVED_MAX + wanted, 0, True
         self.refusals, self.returns, self.taken, self.lapsed = {}, {}, [], []
         self.next_us = self.limit_wait_us = None
+        self.stale = 0
         self.is_more = self.is_blocked = False
 
     def end(self):
@@ -565,7 +606,7 @@ class Model:
         if not any(lane.state == 'o' for lane in self.lanes.values()):
             self.virtual, self.tags = 0, {}
         flows = self.with_turn()
-        for flow in [flow for flow in self.tags if flow not in flows and not 0 < self.ahead(self.tags[flow]) < HALF]:
+        for flow in [flow for flow in self.tags if flow not in flows and not 0 < self.ahead(self.tags[flow]) < self.half]:
             del self.tags[flow]
 
     def prune(self, now_us):
@@ -630,12 +671,12 @@ class Model:
             return run.LIMIT, self.limit_wait_us
         if self.is_blocked:
             return run.CONCURRENCY, -1
-        if not self.is_more and not self.lapsed:
+        if not self.is_more and not self.lapsed and not self.stale:
             return run.KEYS, self.keys_wait_us()
         return (run.DOUBT, 1_000_000) if in_doubt and self.lapsed else (run.STALE, 0)
 
     def lanes_ready(self):
-        return any(lane.state in 'op' or lane.behind for lane in self.lanes.values())
+        return self.lists or any(lane.state in 'op' or lane.behind for lane in self.lanes.values())
 
     def keys_wait_us(self):
         if self.next_us is None or self.next_us == math.inf:
@@ -663,7 +704,18 @@ class Model:
         for message in came:
             self.enter(message, now_us)
         left = [m.due_ms for m in self.run.messages.values() if m.state == 's' and m.due_ms <= now_us // 1000]
-        return min(left) if left and came else None
+        not_from_ms = min(left) if left and came else None
+        for entry in self.lists[:self.budget]:
+            if entry in self.in_lists:
+                self.enter(self.run.messages[entry[:26]], now_us)
+            else:
+                self.stale += 1
+        if self.lists and len(self.lists) >= self.budget:
+            self.is_more = True
+            not_from_ms = 0 if self.s.order_by else not_from_ms
+        self.in_lists -= set(self.lists[:self.budget])
+        del self.lists[:self.budget]
+        return not_from_ms
 
     def take(self, want, alone_possible, not_from_ms):
         run, goes_on = self.run, True

@@ -11,9 +11,9 @@ TAIL = '{"o":"x"}'
 (TAKEN, EMPTY, PAUSED, SHUT, CONCURRENCY, LIMIT, GATHERING, STALE, DOUBT, KEYS, OTHER) = range(11)
 
 
-def structure(rng):
-    """A queue at random: no promise may hang on a certain combination."""
-    pool = {
+def limits_of(rng):
+    """The limits that a queue may have; a name means the same limit for as long as the queue is there."""
+    return {
         'rate': Limit('rate', 'rate', '', rng.choice([1000, 25_000, 333_333.25]), rng.randint(1, 3)),
         'pace': Limit('pace', 'rate', '', rng.choice([1000, 40_000]), rng.randint(1, 5), by_message=True),
         'day': Limit('day', 'quota', '', units=rng.randint(3, 60), period_ms=60_000, by_message=rng.random() < 0.5),
@@ -24,6 +24,10 @@ def structure(rng):
         'quota_a': Limit('quota_a', 'quota', 'a', units=rng.randint(3, 30), period_ms=rng.choice([60_000, 120_000])),
         'quota_b': Limit('quota_b', 'quota', 'b', units=rng.randint(3, 30), period_ms=60_000),
     }
+
+
+def structure(rng, pool):
+    """A queue at random: no promise may hang on a certain combination."""
     while True:
         limits = [pool[name] for name in rng.sample(sorted(pool), rng.randint(0, 4))]
         s = Structure(
@@ -42,7 +46,8 @@ class Run:
         self.rng = random.Random(seed)
         self.redis, self.scripts = redis, scripts
         redis('FLUSHALL')
-        self.s = structure_of or structure(self.rng)
+        self.pool = limits_of(self.rng)
+        self.s = structure_of or structure(self.rng, self.pool)
         self.weights = {hash8('0'): 5000, hash8('1'): 300} if weights is None else weights
         # Shortly before a period of quotas ends.
         self.now_us = START_US - self.rng.choice([20_000, 1_000_000, 8_000_000])
@@ -56,7 +61,7 @@ class Run:
         self.messages, self.slots, self.exchanges = {}, [], {}
         self.number, self.is_strict, self.is_switching, self.dangling = 0, 'always', False, set()
         self.commands_max = self.order_since = 0
-        self.model = None
+        self.model, self.model_of = None, model_of
         self.propose(self.s)
         if model_of:
             self.model = model_of(self)
@@ -142,7 +147,7 @@ class Run:
             'promote', 'keyed', (), **self.expected(in_doubt), most=most)
         if in_doubt:
             return
-        world = audit.World(self.redis)
+        world = audit.World(self.redis, self.scripts.circle)
         came = [m for m in self.of('s') if world.message[m.ulid]['entry'] not in world.due]
         assert len(came) == told['moved'], (told, came)
         assert all(m.due_ms <= self.now_ms for m in came)
@@ -181,7 +186,7 @@ class Run:
         else:
             assert not got
         # What came in on the way: what is due, at a queue with order; and what was met and had expired.
-        world = audit.World(self.redis)
+        world = audit.World(self.redis, self.scripts.circle)
         came = [m for m in self.of('s') if world.message[m.ulid]['entry'] not in world.due]
         assert not came or (self.s.order_by and not in_doubt), came
         came.sort(key=lambda m: (m.due_ms, m.ulid))
@@ -423,7 +428,7 @@ class Run:
         parks = self.rng.random() < 0.3
         told = self.call('reap', **self.expected(), most=100, parks=parks, dead_keep_ms=KEEP_MS, parked_tail=TAIL,
                          poison_tail=TAIL, lease_ms=0, probe_after_ms=None, delivered_keep_ms=KEEP_MS)
-        world = audit.World(self.redis)
+        world = audit.World(self.redis, self.scripts.circle)
         back = []
         leased = [m for m in self.of('L') if m.ulid not in world.leased]
         leased.sort(key=lambda m: (m.deadline_ms, m.ulid) if hasattr(m, 'deadline_ms') else (0, m.ulid))
@@ -526,15 +531,27 @@ class Run:
             m.moved = True
 
     def purge(self):
-        what = self.rng.choice(['scheduled', 'cancelled', 'dead'])
-        self.call('purge', what=what, most=2, cutoff='7' + 'Z' * 9 if what == 'scheduled' else self.now_ms, keep_ms=KEEP_MS)
-        world = audit.World(self.redis)
-        for m in list(self.messages.values()):
-            if m.ulid not in world.message:
-                assert m.state in 'CX', m
-                del self.messages[m.ulid]
-            elif m.state == 's' and world.message[m.ulid]['state']['state'] == 'C':
-                self.leaves(m, 'C')
+        what = self.rng.choice(['scheduled', 'cancelled', 'dead', 'ready'])
+        cutoff, cursor = self.now_ms if what in ('cancelled', 'dead') else '7' + 'Z' * 9, ''
+        for _ in range(self.rng.randint(1, 3)):
+            world = audit.World(self.redis, self.scripts.circle)
+            told = self.call('purge', what=what, most=2, cutoff=cutoff, keep_ms=KEEP_MS, cursor=cursor)
+            self.purged(world, what == 'ready')
+            cursor = told['next_cursor'].decode()
+            if not cursor:
+                break
+
+    def purged(self, before, is_ready):
+        """What of it has gone, in the order in which the script met it."""
+        world = audit.World(self.redis, self.scripts.circle)
+        for u in [u for u in self.messages if u not in world.message]:
+            assert self.messages[u].state in 'CX', self.messages[u]
+            del self.messages[u]
+        order = [member[18:] for member in before.rest] + [h['ulid'] for h in before.lanes.values()]
+        gone = [m for m in self.of('s', 'r') if world.message[m.ulid]['state']['state'] == 'C']
+        assert all(m.state == ('r' if is_ready else 's') for m in gone), gone
+        for m in sorted(gone, key=lambda m: order.index(m.ulid) if m.ulid in order else -1):
+            self.leaves(m, 'C')
 
     def prune(self):
         self.call('prune', rows=[(NODE,)], **self.expected(), most=100, delivered_max=0, dead_max=0, delivered_bytes_max=0,
@@ -544,7 +561,7 @@ class Run:
         self.forget_gone()
 
     def forget_gone(self):
-        world = audit.World(self.redis)
+        world = audit.World(self.redis, self.scripts.circle)
         for m in list(self.messages.values()):
             if m.ulid not in world.message:
                 assert m.state in 'DXEC', m
@@ -552,7 +569,7 @@ class Run:
 
     # What is stored.
     def audit(self):
-        world = audit.World(self.redis)
+        world = audit.World(self.redis, self.scripts.circle)
         self.dangling = audit.check(world, self.is_strict)
         for u, m in self.messages.items():
             if u not in world.message:
@@ -614,8 +631,13 @@ class Run:
         if s.order_by != self.s.order_by:
             self.order_since = told['number']
         self.s, self.is_switching = s, told['is_switching'] == 1
-        if self.model:
-            self.model.begin_anew(self)
+        self.follow()
+
+    def follow(self):
+        """A model of the structure in force, from the end of a switch on."""
+        self.model = None
+        if self.model_of and self.s.lines() and not self.is_switching:
+            self.model = self.model_of(self).adopt(audit.World(self.redis, self.scripts.circle))
 
     def reload(self):
         if self.is_switching:
@@ -625,7 +647,7 @@ class Run:
         if kind == 'none':
             limits = [limit for limit in self.s.limits if not limit.per]
             return self.switch_to(Structure(limits=limits))
-        other = structure(self.rng)
+        other = structure(self.rng, self.pool)
         if kind == 'limits':
             other.order_by, other.fair_by = self.s.order_by, self.s.fair_by
         self.switch_to(other)
@@ -633,8 +655,8 @@ class Run:
     def switch(self):
         told = self.call('switch', most=self.rng.choice([1, 10, 100]))
         self.is_switching = told['is_switching'] == 1
-        if self.model and not self.is_switching:
-            self.model.begin_anew(self)
+        if not self.is_switching:
+            self.follow()
 
     def claim_while_switching(self):
         self.calls += 1
@@ -658,7 +680,7 @@ class Run:
             self.came()
 
     def came(self):
-        world = audit.World(self.redis)
+        world = audit.World(self.redis, self.scripts.circle)
         came = [m for m in self.of('s') if world.message[m.ulid]['entry'] not in world.due]
         for m in came:
             m.state = 'r'

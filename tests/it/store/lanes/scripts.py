@@ -2,6 +2,7 @@
 import json, os, re, socket, subprocess, tempfile, time
 
 # A script reads the moment of its call once. Here it reads the one that the check has set.
+CIRCLE = 52
 TIME, VIRTUAL_TIME = "rc('TIME')", "rc('MGET', 'now_s', 'now_us')"
 
 
@@ -99,20 +100,28 @@ class Script:
 
 
 class Scripts:
-    """Calls scripts by the names of their arguments. `spoil` changes texts: a fault that the check has to find."""
+    """Calls scripts by the names of their arguments.
 
-    def __init__(self, redis, path, spoil=None):
-        self.redis, self.now_us = redis, 0
+    `spoil`: what a script says, and what it says instead, a fault that the check has to find. Tags count on a circle of
+    2 ** `circle`: on a small one they go round all the time.
+    """
+
+    def __init__(self, redis, path, spoil=None, circle=CIRCLE):
+        self.redis, self.now_us, self.circle = redis, 0, circle
+        changes = [spoil] if spoil else []
+        if circle != CIRCLE:
+            changes.append((f'WRAP, TAG_OF_UNIT = 2 ^ {CIRCLE}', f'WRAP, TAG_OF_UNIT = 2 ^ {circle}'))
         with open(path) as file:
             dump = json.load(file)
-        self.scripts, changed = {}, 0
+        for says, instead in changes:
+            if not any(says in entry['text'] for entry in dump.values()):
+                raise ValueError(f'no script says {says!r}')
+        self.scripts = {}
         for name, entry in dump.items():
             text = entry['text']
-            if spoil and spoil[0] in text:
-                text, changed = text.replace(spoil[0], spoil[1]), changed + 1
+            for says, instead in changes:
+                text = text.replace(says, instead)
             self.scripts[name] = Script(redis, text, entry['keys'])
-        if spoil and not changed:
-            raise ValueError(f'no script says {spoil[0]!r}')
 
     def __call__(self, verb, form='keyed', rows=(), **named):
         script = self.scripts[f'{verb}.{form}']
