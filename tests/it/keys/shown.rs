@@ -6,7 +6,9 @@ use super::calls::{message, with};
 use crate::limits::stacked::limit;
 use crate::support::redis::RedisOptions;
 use crate::support::wait::poll_until;
-use crate::support::{Answer, Daemon, Downstream, Gate, QUEUE, Scene, eventually, queue_toml};
+use crate::support::{
+    Answer, Daemon, Downstream, Gate, Listener, QUEUE, Scene, eventually, queue_toml,
+};
 
 async fn findings(daemon: &Daemon) -> Vec<Value> {
     let answer = daemon.get("/v1/doctor").await.expect(200).json();
@@ -117,6 +119,31 @@ async fn a_quota_by_key_that_is_lowered_below_a_cost_is_found() {
 }
 
 #[tokio::test]
+async fn every_change_is_told_once_whoever_brings_a_message_into_its_lane() {
+    let lines = "ordering = \"labels.order\"\nretry = { initial = \"300ms\", jitter = 0.0 }";
+    let scene = Scene::start(lines).await;
+    let mut listener = Listener::start(&scene.daemon, "").await;
+    scene.downstream.once(Answer::status(500));
+    let mut ids = Vec::new();
+    for number in 0..2 {
+        ids.push(scene.daemon.send(QUEUE, &message(number, &[("order", "k")])).await);
+    }
+    let later = with(message(2, &[("order", "k")]), "delay", "100ms");
+    ids.push(scene.daemon.send(QUEUE, &later).await);
+    scene.wait_count("delivered", 3).await;
+
+    let told = listener.take(6 + 3 + 4).await;
+
+    let states = |id: &String| {
+        let of = told.iter().filter(|event| event.data["id"] == **id);
+        of.map(|event| event.data["state"].as_str().expect("a word").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(states(&ids[0]), ["ready", "leased", "scheduled", "ready", "leased", "delivered"]);
+    assert_eq!(states(&ids[1]), ["ready", "leased", "delivered"]);
+    assert_eq!(states(&ids[2]), ["scheduled", "ready", "leased", "delivered"]);
+}
+
+#[tokio::test]
 async fn a_node_that_follows_another_one_says_so_until_it_does_not() {
     let ordered = "ordering = \"labels.order\"";
     let scene = Scene::start("").await;
@@ -146,7 +173,7 @@ async fn a_node_that_follows_another_one_says_so_until_it_does_not() {
     assert_eq!(structure(&other).await["is_own"], true);
     let findings = findings(&scene.daemon).await;
     let finding = found(&findings, "structure-followed").expect("it is found");
-    assert!(finding["detail"].as_str().expect("a sentence").contains(QUEUE), "{finding}");
+    assert_eq!(finding["queue"], QUEUE, "{finding}");
     let shown = scene.daemon.cli(&["queue", QUEUE]).await.stdout;
     assert!(shown.contains("that of another node, whose configuration differs"), "{shown}");
     let nodes = scene.daemon.cli(&["nodes"]).await.stdout;
@@ -159,4 +186,9 @@ async fn a_node_that_follows_another_one_says_so_until_it_does_not() {
     })
     .await;
     assert_eq!(structure(&scene.daemon).await["is_own"], true);
+    // Said once when it began, and once when it ended.
+    let log = scene.daemon.log();
+    for words in ["another node has proposed a structure", "is in force again"] {
+        assert_eq!(log.matches(words).count(), 1, "{words}: {log}");
+    }
 }
