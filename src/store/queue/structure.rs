@@ -228,6 +228,12 @@ impl ShardStructure {
         self.inner.lock().shard_key.clone()
     }
 
+    /// Whether a rate or a quota by key holds.
+    pub(in crate::store) fn has_keyed_rates(&self) -> bool {
+        let inner = self.inner.lock();
+        inner.keyed.iter().any(|rule| !matches!(rule.kind, LimitKind::Concurrency(_)))
+    }
+
     /// The number of the structure, and the limits by key as claims take them at this moment.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ mod order;
 mod places;
 mod rates;
 mod reads;
+mod shards;
 mod switch;
 mod workers;
 
