@@ -27,7 +27,7 @@ use crate::domain::message::Attempt;
 use crate::domain::outcome::{Answer, AnswerContext, Outcome, classify};
 use crate::domain::settlement::Settlement;
 use crate::failpoint::failpoint;
-use crate::store::{Claimed, LeaseEnd, Queue, Store};
+use crate::store::{Claimed, FurtherCall, LeaseEnd, Queue, Store};
 use crate::transport::Transport;
 
 /// Longest error text that is kept of an attempt.
@@ -126,8 +126,8 @@ impl Exchanges {
     /// The same once there is a permit of the queue's limit, and its slot has come.
     pub(super) async fn permitted(&self, part: &[Claimed]) -> Result<Began, Settlement> {
         let look = || self.last_look(part, false);
-        let cost = part.iter().map(|message| u64::from(message.details.cost.units())).sum();
-        permit(&self.store, &self.queue, &self.stop, cost, look).await.map_err(|why| match why {
+        let further = FurtherCall::of(part);
+        permit(&self.store, &self.queue, &self.stop, further, look).await.map_err(|why| match why {
             NoPermit::Ended(settlement) => settlement,
             NoPermit::Shut => Settlement::Release,
         })

@@ -30,7 +30,9 @@ use crate::domain::probe::{ProbeFound, ProbePolicy};
 use crate::domain::retry::RetryNext;
 use crate::failpoint::failpoint;
 use crate::shutdown::Tasks;
-use crate::store::{Changed, Decision, Doubtful, ProbeTimes, Queue, Store, StoreError};
+use crate::store::{
+    Changed, Decision, Doubtful, FurtherCall, ProbeTimes, Queue, Store, StoreError,
+};
 use crate::telemetry::{FoundLabel, Kind};
 use crate::transport::{Call, Transport};
 
@@ -200,7 +202,7 @@ impl Asking {
         if !self.queue.policy.has_wide_limits() {
             return may_start().ok();
         }
-        permit(&self.store, &self.queue, &self.stop, 1, may_start).await.ok()
+        permit(&self.store, &self.queue, &self.stop, FurtherCall::PROBE, may_start).await.ok()
     }
 
     async fn call(&self, message: &Doubtful, now_ms: u64) -> Answer {

@@ -80,7 +80,8 @@ settings! {
         _receipts as "receipts": Shown = beside().shows("queues.NAME.receipts"),
             |it| Shown::Table(receipts::Receipts::shown(&it.receipts));
         /// The number of parts into which the queue is divided; more than one helps only on a Redis Cluster. Cannot change
-        /// while the queue holds messages.
+        /// while the queue holds messages. A queue with keys may have more than one only if all of them name the same key
+        /// (see [several shards](limits.md#several-shards)).
         shards: u16 = whole(1..=SHARDS_MAX).or(1), |it| it.shards;
         /// Who receives.
         _downstream as "downstream": Shown = beside().shows("queues.NAME.downstream"),

@@ -15,7 +15,8 @@
 -- up.
 -- returns: code:number now_us:number wait_us:number left:number paused_ms:number cost_wanted:number
 -- returns: [ulids:list records:list headers:list slots:list]
--- The gate, as a code; wait_us: until it is worth asking again, or -1. left: how many stay ready. cost_wanted: of a message
+-- The gate, as a code; wait_us: until it is worth asking again, or -1; where messages were taken 0, but with granted slots and keys how
+-- long they hold what is left. left: how many stay ready. cost_wanted: of a message
 -- that costs more than was granted for it, or 0. Lists where messages
 -- were taken: headers are those of the state entries (see claimed_header), '' that of a first claim now, none at all are
 -- as many of those; slots in us, a single one is that of all.
@@ -41,8 +42,10 @@ local function answer(code, wait_us, left, cost_wanted)
 end
 
 local function answer_taken(left, taken)
+  local wait_us = 0
+  -- keyed: if granted and not taken.is_more then wait_us = math.ceil(taken.keys_wait_us or 0) end
   return REPLY {
-    code = RUST.CLAIM_TAKEN, now_us = now_us, wait_us = 0, left = left, paused_ms = paused(),
+    code = RUST.CLAIM_TAKEN, now_us = now_us, wait_us = wait_us, left = left, paused_ms = paused(),
     cost_wanted = taken.cost_wanted or 0,
     ulids = taken.ulids, records = taken.records, headers = taken.headers, slots = taken.slots,
   }

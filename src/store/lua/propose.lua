@@ -2,8 +2,8 @@
 -- propose: a node proposes the structure of its configuration, and learns which one is in force: the latest proposal.
 -- include: lanes/structure
 --
--- args: proposes:flag lines rules default_weight:number (flow weight:number)...
--- proposes: else the node only asks. lines: the structure as it stands in meta (see lanes/structure), each limit without its
+-- args: proposes:flag has_other_values:flag lines rules default_weight:number (flow weight:number)...
+-- proposes: else the node only asks. has_other_values: the limits of this node have other values than those it went by. lines: the structure as it stands in meta (see lanes/structure), each limit without its
 -- byte; '': the queue has no keys. rules: what other nodes need to know to follow it, as JSON. Rows: the weights of the shares, in
 -- thousandths, by the hash of the value of their key; default_weight: of all others.
 -- returns: now_ms:number number:number lines_in_force rules_in_force is_switching:flag
@@ -15,6 +15,9 @@
 local DERIVED = {
   K.open, K.parked, K.waits, K.lent, K.tags, K.turns_0, K.turns_1, K.turns_2, K.turns_3, K.turns_4, K.turns_5, K.turns_6,
   K.turns_7, K.turns_8, K.turns_9,
+}
+local LISTS = {
+  K.ready_0, K.ready_1, K.ready_2, K.ready_3, K.ready_4, K.ready_5, K.ready_6, K.ready_7, K.ready_8, K.ready_9,
 }
 local ID_MAX = 250
 local m = rc('HMGET', K.meta, 'structure_number', 'structure', 'structure_lines', 'structure_rules', 'switch', 'limit_ids')
@@ -51,16 +54,16 @@ local function put_in_force()
   rc('HDEL', K.meta, unpack(counts))
   -- Without keys no call gives anything back, and a limit that comes again has another byte.
   if lines == '' then rc('UNLINK', K.held, K.flight, K.arrivals, K.used) end
-  is_switching = rc('EXISTS', K.heads) == 1
+  is_switching = rc('EXISTS', K.heads) == 1 or (lines ~= '' and rc('EXISTS', unpack(LISTS)) > 0)
   if is_switching then rc('HSET', K.meta, 'structure_was', before, 'switch', '0') end
   publish('wake', ' 2')
 end
 
 if proposes and lines ~= in_force and not is_switching then put_in_force() end
 if proposes and lines == in_force and number > 0 then
-  if lines ~= '' and rules ~= (m[4] or '') then
-    -- Other values of the limits hold at once for what waits: claims look at it anew.
-    rc('HSET', K.meta, 'revalue', '0')
+  if lines ~= '' and (has_other_values or (m[4] and rules ~= m[4])) then
+    -- They hold at once for what waits: claims look at it anew.
+    rc('HSET', K.meta, 'revalue', 'arrivals:0')
     publish('wake', ' 2')
   end
   rc('HSET', K.meta, 'structure_rules', rules)

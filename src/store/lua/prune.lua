@@ -127,7 +127,7 @@ for _, kind in ipairs(KINDS) do
 end
 
 rc('ZREMRANGEBYSCORE', K.waited, '-inf', now_ms)
--- keyed: prune_lanes(most)
+-- keyed: has_more = prune_lanes(most) or has_more
 local living = {}
 for i = 1, ROWS do living[ROW[i].living_node] = true end
 for _, node in ipairs(rc('HKEYS', K.claims)) do

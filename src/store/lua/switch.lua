@@ -102,8 +102,26 @@ local function switch_page()
   return is_whole and page[1] or cursor, is_whole and page[1] == '0'
 end
 
-local next_cursor, is_done = switch_page()
+-- What stood in ready lists comes into lanes. Whether more is left there.
+local function switch_lists()
+  local left = most
+  for band = 9, 0, -1 do
+    local entries = left > 0 and rc('LPOP', READY[band], left) or {}
+    left = left - #entries
+    ready_tail_all(entries)
+  end
+  moved = moved + most - left
+  return left == 0
+end
+
+local next_cursor, is_done
+if cursor ~= 'lists' then next_cursor, is_done = switch_page() end
+if cursor == 'lists' or (is_done and is_laned) then
+  next_cursor, is_done = 'lists', not switch_lists()
+end
+stale_met = 0
 flush()
+if stale_met > 0 then rc('HINCRBY', K.meta, 'stale', -stale_met) end
 if is_done then
   rc('HDEL', K.meta, 'switch', 'structure_was')
   publish('wake', ' 2')

@@ -12,12 +12,14 @@ mod holds;
 pub(super) mod housekeeping;
 pub(super) mod intake;
 pub(super) mod operate;
+pub(super) mod permit;
 #[cfg(feature = "failpoints")]
 mod planted_bugs;
 pub(super) mod probe;
 pub(super) mod prune;
 pub(super) mod read;
 pub(super) mod receipt;
+mod round;
 pub(super) mod settle;
 mod switch;
 mod trouble;

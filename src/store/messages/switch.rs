@@ -20,6 +20,7 @@ impl Messages {
     /// # Errors
     /// [`StoreError::Unavailable`]; the next call goes on.
     pub(in crate::store) async fn move_over(&self, shard: &Shard) -> Result<bool, StoreError> {
+        self.wire.agree(shard).await?;
         let began = Instant::now();
         while shard.structure().is_switching() {
             let call = call!(Switch, most = MOVED_MAX);

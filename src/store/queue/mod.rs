@@ -1,6 +1,7 @@
 //! The queues as the store knows them: policy, shards, and who sleeps until a shard stirs.
 
 pub(super) mod batch_size;
+mod keys_hold;
 mod limits;
 pub(in crate::store) mod routing;
 mod rules;
@@ -12,6 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use tokio::sync::Notify;
 
 use self::batch_size::{BatchSize, MANY};
+use self::keys_hold::KeysHold;
 pub(in crate::store) use self::limits::ShardLimits;
 pub use self::routing::Routing;
 pub use self::structure::StructureStanding;
@@ -20,6 +22,7 @@ use crate::domain::id::MessageId;
 use crate::domain::policy::QueuePolicy;
 use crate::store::clock::offset::ClockOffset;
 use crate::store::redis::keys::{SHARD_KEYS, ShardKeys};
+use crate::store::redis::script::ScriptForm;
 use crate::telemetry::{Metrics, QueueHandles, QueueLabel};
 
 /// How far ahead of their slots messages are claimed: the sender has them at hand when the slot comes. No claim looks
@@ -47,6 +50,8 @@ pub struct Queue {
     turn: AtomicUsize,
     /// What the next message is taken to cost: as much as the last one did, or one that had not been granted enough.
     next_cost: AtomicU64,
+    /// For how many calls the next grant asks at most, where keys may hold messages.
+    next_calls: AtomicUsize,
 }
 
 /// Tells shards apart within this process.
@@ -80,6 +85,8 @@ pub struct Shard {
     pub(super) claiming: tokio::sync::Mutex<()>,
     /// Whether something may be ready here; spares claims at empty shards.
     may_be_ready: AtomicBool,
+    /// Until when keys hold all that is ready here; spares grants for nothing.
+    keys_hold: KeysHold,
     /// How many messages its calls carry.
     pub(super) batch_size: BatchSize,
     queue_ready: Arc<Notify>,
@@ -108,6 +115,7 @@ impl Shard {
             claims: AtomicU64::new(0),
             claiming: tokio::sync::Mutex::default(),
             may_be_ready: AtomicBool::new(true),
+            keys_hold: KeysHold::default(),
             batch_size: BatchSize::default(),
             queue_ready,
             clock_offset,
@@ -185,9 +193,20 @@ impl Shard {
         self.may_be_ready.store(false, Ordering::Release);
     }
 
-    /// Something may be ready here.
+    /// Something may be ready here, and may start.
     pub(super) fn stir(&self) {
+        self.keys_hold.forget();
         self.may_be_ready.store(true, Ordering::Release);
+    }
+
+    /// Something is ready here still.
+    pub(super) fn stirs_on(&self) {
+        self.may_be_ready.store(true, Ordering::Release);
+    }
+
+    /// Until when keys hold all that is ready here.
+    pub(super) const fn keys_hold(&self) -> &KeysHold {
+        &self.keys_hold
     }
 }
 
@@ -229,6 +248,7 @@ impl Queue {
             metrics,
             turn: AtomicUsize::new(0),
             next_cost: AtomicU64::new(1),
+            next_calls: AtomicUsize::new(usize::MAX),
         }
     }
 
@@ -263,6 +283,23 @@ impl Queue {
         self.next_cost.load(Ordering::Relaxed)
     }
 
+    /// For how many calls the next grant asks, of so many that are wanted. A rate takes no permit back. So of those that cost
+    /// more, one at a time is asked for; and where keys hold most messages, about as many as could be used the last time.
+    pub(super) fn next_calls(&self, wanted: usize) -> usize {
+        if self.policy.batch.is_some() {
+            return wanted;
+        }
+        let is_keyed = self.shards[0].structure().form() == ScriptForm::Keyed;
+        let most = if is_keyed { self.next_calls.load(Ordering::Relaxed) } else { usize::MAX };
+        wanted.min(if self.next_cost() > 1 { 1 } else { most })
+    }
+
+    /// So many calls of a grant were used, and whether that was all.
+    pub(super) fn expect_calls(&self, used: usize, is_all: bool) {
+        let next = if is_all { used.saturating_mul(2) } else { used };
+        self.next_calls.store(next.max(1), Ordering::Relaxed);
+    }
+
     pub(super) fn expect_cost(&self, cost: u64) {
         self.next_cost.store(cost.max(1), Ordering::Relaxed);
     }
@@ -278,6 +315,12 @@ impl Queue {
         for shard in &self.shards {
             shard.stir();
         }
+    }
+
+    /// Until when keys hold all that is ready, by the time of the home shard; `None`: something may start.
+    pub(super) fn keys_hold_until_us(&self) -> Option<u64> {
+        let stirring = self.shards.iter().filter(|shard| shard.stirs());
+        stirring.map(|shard| shard.keys_hold().until_us()).min().flatten()
     }
 
     /// Every shard once, beginning with another one each time, so that none starves the others.

@@ -67,6 +67,8 @@ struct KnownStructure {
     own: Option<Proposal>,
     own_rules: Vec<LimitRule>,
     proposes: bool,
+    /// The limits of this node have other values than those it went by.
+    has_other_values: bool,
     in_force: InForce,
     /// The limits by key that hold, in force.
     keyed: Vec<LimitRule>,
@@ -176,7 +178,9 @@ impl ShardStructure {
     /// From now on this is configured: the next call proposes it. `None`: the queue is not configured, and the node follows.
     pub(in crate::store) fn set(&self, policy: Option<&QueuePolicy>) {
         let mut inner = self.inner.lock();
-        inner.own = policy.map(Proposal::of);
+        let before = std::mem::replace(&mut inner.own, policy.map(Proposal::of));
+        let rules = |proposal: &Option<Proposal>| proposal.as_ref().map(|it| it.rules.clone());
+        inner.has_other_values |= before.is_some() && rules(&before) != rules(&inner.own);
         inner.own_rules = policy.map(|policy| policy.limits.clone()).unwrap_or_default();
         inner.proposes = inner.own.is_some();
         inner.shard_key = inner.own.as_ref().and_then(|own| own.shard_key.clone());
@@ -228,10 +232,11 @@ impl ShardStructure {
         self.is_keyed.store(!inner.in_force.lines.is_empty(), Ordering::Release);
     }
 
-    /// What the next call proposes; `None`: it only asks.
-    pub(in crate::store) fn proposal(&self) -> Option<Proposal> {
+    /// What the next call proposes, and whether the limits have other values than before; `None`: it only asks.
+    pub(in crate::store) fn proposal(&self) -> Option<(Proposal, bool)> {
         let inner = self.inner.lock();
-        inner.own.clone().filter(|_| inner.proposes)
+        let own = inner.own.clone().filter(|_| inner.proposes);
+        own.map(|own| (own, inner.has_other_values))
     }
 
     /// Whether this node has keys to propose where no structure is in force at all.
@@ -268,6 +273,7 @@ impl ShardStructure {
         let has_changed = std::mem::replace(&mut inner.follows, follows) != follows;
         let own_again = (has_changed && !follows).then(|| inner.own_rules.clone());
         inner.proposes = waits;
+        inner.has_other_values &= waits;
         inner.in_force = in_force;
         self.is_keyed.store(is_keyed, Ordering::Release);
         self.is_pending.store(waits, Ordering::Release);
@@ -277,6 +283,12 @@ impl ShardStructure {
     /// The key that messages are divided among several shards by; `None`: they go into any.
     pub(in crate::store) fn shard_key(&self) -> Option<MessageKey> {
         self.inner.lock().shard_key.clone()
+    }
+
+    /// Whether a rate or a quota by key holds.
+    pub(in crate::store) fn has_keyed_rates(&self) -> bool {
+        let inner = self.inner.lock();
+        inner.keyed.iter().any(|rule| !matches!(rule.kind, LimitKind::Concurrency(_)))
     }
 
     /// The number of the structure, and the limits by key as claims take them at this moment.

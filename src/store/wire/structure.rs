@@ -14,6 +14,18 @@ use crate::store::redis::reply::Reply;
 use crate::store::redis::script::{Call, call, fields, row};
 
 impl Wire {
+    /// Agrees with a shard now, where that is still to be done: what a call takes along depends on it.
+    pub(in crate::store) async fn agree(&self, shard: &Shard) -> Result<(), StoreError> {
+        if !shard.structure().is_pending() {
+            return Ok(());
+        }
+        let agreed = async {
+            let standing = self.scripts.stand().await?;
+            self.agree_on_structure(&self.scripts, &standing, shard).await
+        };
+        agreed.await.map_err(|error| StoreError::from_redis(&error))
+    }
+
     /// Proposes the structure of this node's configuration, where it has one to propose, and learns which one is in force.
     pub(super) async fn agree_on_structure(
         &self,
@@ -61,7 +73,10 @@ impl Wire {
 }
 
 fn propose_call(shard: &Shard) -> Call {
-    let proposal = shard.structure().proposal();
+    let (proposal, has_other_values) = match shard.structure().proposal() {
+        Some((proposal, has_other_values)) => (Some(proposal), has_other_values),
+        None => (None, false),
+    };
     let weights = proposal.as_ref().map(|proposal| proposal.weights.clone()).unwrap_or_default();
     let rows = weights
         .into_iter()
@@ -73,6 +88,7 @@ fn propose_call(shard: &Shard) -> Call {
     call!(
         Propose,
         proposes = proposal.is_some(),
+        has_other_values = has_other_values,
         lines = lines,
         rules = rules,
         default_weight = proposal.as_ref().map_or(1000, |proposal| proposal.default_weight),

@@ -16,6 +16,7 @@ mod order;
 mod places;
 mod rates;
 mod reads;
+mod shards;
 mod shown;
 mod switch;
 mod workers;

@@ -96,13 +96,13 @@ async fn what_is_moved_here_goes_behind_the_others() {
 }
 
 #[tokio::test]
-async fn a_due_time_in_the_past_gives_an_earlier_place_but_overtakes_nothing_that_has_begun() {
+async fn a_due_time_in_the_past_counts_as_now_and_overtakes_nothing() {
     let scene = paused(ORDERED).await;
     scene.send_all(&[placed(1), placed(2)]).await;
     let early = with(placed(0), "due_at", due_at(wall_us() / 1000 - 3_600_000));
     scene.daemon.send(QUEUE, &early).await;
 
-    assert_eq!(released(&scene, 3).await, [0, 1, 2]);
+    assert_eq!(released(&scene, 3).await, [1, 2, 0]);
 
     // This one waits for another attempt when an earlier one comes.
     scene.downstream.once(Answer::status(500));
@@ -112,7 +112,7 @@ async fn a_due_time_in_the_past_gives_an_earlier_place_but_overtakes_nothing_tha
     scene.daemon.send(QUEUE, &early).await;
     scene.wait_count("delivered", 6).await;
     let seen = calls(&scene.downstream.requests());
-    assert_eq!(numbers(&seen[3..]), [3, 3, 4, 5]);
+    assert_eq!(numbers(&seen[3..]), [3, 3, 5, 4]);
 }
 
 #[tokio::test]

@@ -47,6 +47,7 @@ includes! {
     "lanes/finish",
     "lanes/flows",
     "lanes/gathering",
+    "lanes/granted",
     "lanes/heads",
     "lanes/index",
     "lanes/keys",

@@ -52,6 +52,8 @@ verbs! {
     Promote = "promote",
     /// Permits of a queue with several shards.
     Grant = "grant",
+    /// Units of limits by key for a further call.
+    TakeAnew = "take_anew",
     /// Units of quotas of calls that did not start.
     GiveBack = "give_back",
     /// ready → leased.

@@ -42,7 +42,7 @@ const NUMBERS: [(&str, u64); 42] = [
     ("CLAIM_DOUBT", code(ClaimStatus::ClockInDoubt)),
     ("CLAIM_KEYS", code(ClaimStatus::KeysHold)),
     ("CLAIM_STRUCTURE", code(ClaimStatus::OtherStructure)),
-    ("CLAIMED_AHEAD_MS", (HORIZON_US + LEAD_US_MAX) / 1000),
+    ("CLAIMED_AHEAD_MS", 2 * HORIZON_US / 1000),
     ("LATE_BY_QUEUE_US", LATE_BY_QUEUE_US),
     ("LANES_WANTED_MAX", LANES_WANTED_MAX),
     ("LANES_MOVED_MAX", LANES_MOVED_MAX),

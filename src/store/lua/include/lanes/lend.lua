@@ -122,15 +122,23 @@ local function blocker_goes_on(blocker)
 end
 
 -- The limits have other values than before: all that waits is looked at anew, a part of it in each call. How far this has come stands
--- in meta.
+-- in meta. A rate that is faster now does not hold anything for longer than its burst explains.
 local function look_anew()
-  local cursor = in_force[3]
-  if not cursor then return end
-  local page = rc('ZSCAN', K.waits, cursor, 'COUNT', budget)
+  local what, cursor = string.match(in_force[3] or '', '^(%l+):(%d+)$')
+  if not what then return end
+  local page = rc('ZSCAN', what == 'waits' and K.waits or K.arrivals, cursor, 'COUNT', budget)
   for i = 1, #page[2], 2 do
-    if string.byte(page[2][i]) > 0 then waits_set(page[2][i], now_us) end
+    local blocker = page[2][i]
+    local limit = structure.limit_of[string.sub(blocker, 1, 1)]
+    if what == 'waits' and string.byte(blocker) > 0 then waits_set(blocker, now_us) end
+    if what == 'arrivals' and limit and limit.kind == 'rate' then
+      local furthest_us = horizon_end_us + limit.tolerance_us + limit.period_us
+      if tonumber(page[2][i + 1]) > furthest_us then rc('ZADD', K.arrivals, score_of(furthest_us), blocker) end
+    end
   end
-  if page[1] == '0' then rc('HDEL', K.meta, 'revalue') else rc('HSET', K.meta, 'revalue', page[1]) end
+  if page[1] ~= '0' then rc('HSET', K.meta, 'revalue', what .. ':' .. page[1])
+  elseif what == 'arrivals' then rc('HSET', K.meta, 'revalue', 'waits:0')
+  else rc('HDEL', K.meta, 'revalue') end
 end
 
 -- Lets all blockers go on whose moment has come, as far as this call may move.

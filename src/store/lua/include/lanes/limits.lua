@@ -1,8 +1,9 @@
--- include: lanes/undo
+-- include: lanes/undo lanes/granted
 -- Limits by key, as a claim asks them. The claim has `keys_in_force`: the number of the structure, then a line for each limit by key:
 --   rate NAME PERIOD_US BURST
 --   quota NAME UNITS START_MS NEXT_MS END_MS
 --   concurrency NAME CALLS
+-- and the slots that the home slot granted, if it did (see granted).
 -- A blocker is the byte of a limit and the hash of a key.
 --
 --   arrivals   sorted set, blocker by theoretical arrival time, us (GCRA)
@@ -13,9 +14,11 @@
 local has_slots = limit_lines ~= '' or granted ~= nil
 for _, limit in ipairs(structure.limits) do has_slots = has_slots or limit.kind ~= 'concurrency' end
 local first_us = has_slots and now_us + lead_us or now_us
-local horizon_end_us = has_slots and first_us + horizon_us or first_us
+local horizon_end_us = math.max(has_slots and first_us + horizon_us or first_us, granted_slots[#granted_slots] or 0)
 local last_us = before_us > 0 and math.min(horizon_end_us, before_us - 1) or horizon_end_us
 local COST_MAX = 10000
+-- From when on all slots lie in the periods by which quotas are counted here; 0: all that are asked for do.
+local periods_began_us = 0
 local known, changed = { rate = {}, quota = {}, concurrency = {} }, { rate = {}, quota = {}, concurrency = {} }
 
 local allowances = {}
@@ -30,6 +33,8 @@ for _, limit in ipairs(structure.limits) do
     local end_ms = first_us < tonumber(c) * 1000 and tonumber(c) or tonumber(d)
     limit.units, limit.end_minute, limit.end_us = tonumber(a), math.ceil(end_ms / 60000), end_ms * 1000
     last_us = math.min(last_us, limit.end_us - 1)
+    limit.start_us = tonumber(end_ms == tonumber(c) and b or c) * 1000
+    if end_ms == tonumber(d) then periods_began_us = math.max(periods_began_us, limit.start_us) end
   else
     limit.calls = tonumber(a)
   end

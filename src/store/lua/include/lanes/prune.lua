@@ -3,11 +3,13 @@
 local function prune_scores(key, to, most)
   local idle = #rc('ZRANGE', key, '-inf', to, 'BYSCORE', 'LIMIT', 0, most)
   if idle > 0 then rc('ZREMRANGEBYRANK', key, 0, idle - 1) end
+  return idle >= most
 end
 
+-- Whether there is more.
 local function prune_limits(most)
-  prune_scores(K.arrivals, score_of(now_us), most)
-  prune_scores(K.used, string.format('%.0f', (math.floor(now_us / 60000000) + 1) * 2 ^ 27 - 1), most)
+  local has_more = prune_scores(K.arrivals, score_of(now_us), most)
+  return has_more or prune_scores(K.used, string.format('%.0f', (math.floor(now_us / 60000000) + 1) * 2 ^ 27 - 1), most)
 end
 
 -- All tags go where no lane is open: nobody competes.

@@ -1,5 +1,5 @@
 -- include: lanes/index
--- What is idle goes also where nothing is claimed any more.
+-- What is idle goes also where nothing is claimed any more. Whether there is more.
 local function prune_lanes(most)
   -- include: lanes/enter lanes/prune
   -- Lanes that may go on and have nothing behind them, and flows that were held and have no lane any more.
@@ -16,7 +16,8 @@ local function prune_lanes(most)
       if not is_open then waits_remove(blocker) end
     end
   end
-  prune_limits(most)
+  local has_more = prune_limits(most)
   prune_tags(most)
   flows_save()
+  return has_more
 end

@@ -107,6 +107,12 @@ local function wide_slot(found, cost)
     if wide_limits and not wide_limits.fits(found.slots[1], cost) then return nil end
     return found.slots[1]
   end
+  if granted then
+    local slot_us = granted_slot(front_us)
+    if slot_us and slot_us <= last_us then return slot_us end
+    found.next_us = slot_us or math.max(front_us, found.next_us or 0)
+    return nil
+  end
   if not wide_limits then return front_us end
   local slot_us, is_known = wide_limits.slot(front_us, is_batch and 1 or cost, cost)
   if is_known and slot_us <= last_us then return slot_us end
@@ -134,6 +140,7 @@ local function start(found, lane, h, more, message, keys, blockers, slot_us, cos
     wide_limits.take(slot_us, calls, cost)
     found.units = found.units + calls
   end
+  if granted and (not is_batch or n == 0) then granted_at = granted_at + 1 end
   local undo = all_units_take(keys, slot_us, cost)
   if h.is_ordered or undo ~= '' then gather('HSET', K.held, h.ulid, (h.is_ordered and lane or NONE) .. undo) end
   if not is_batch or n == 0 then found.slots[#found.slots + 1] = slot_us end
@@ -189,6 +196,8 @@ end
 local function keys_wait_us(found)
   local next_us = found.next_us
   if not next_us or next_us == math.huge then return -1 end
+  -- The next grant has slots from that moment on.
+  if granted then return math.max(0, next_us - first_us) end
   if last_us < horizon_end_us and next_us > last_us then return math.max(0, next_us - first_us) end
   return math.max(0, next_us - horizon_end_us)
 end
@@ -199,7 +208,7 @@ local function take_from_lanes(want, alone_possible, lengths)
     blocked = false, first_claim = first_claims(token, paused()),
   }
   if not is_batch then want = math.min(want, RUST.LANES_WANTED_MAX) end
-  budget, front_us = RUST.LANES_MOVED_MAX + want, first_us
+  budget, front_us = RUST.LANES_MOVED_MAX + want, granted and periods_began_us or first_us
   look_anew()
   local limit_bytes = is_batch and math.min(batch_bytes, bytes_max) or bytes_max
   local not_from_ms, in_lists = bring_in_what_is_due(), 0
@@ -210,7 +219,7 @@ local function take_from_lanes(want, alone_possible, lengths)
   end
   local goes_on = true
   while goes_on and #found.ulids < want do
-    if wide_limits and not (is_batch and #found.ulids > 0) then
+    if (wide_limits or granted) and not (is_batch and #found.ulids > 0) then
       local slot_us = wide_slot(found, 1)
       if not slot_us then break end
       front_us = slot_us
@@ -222,6 +231,7 @@ local function take_from_lanes(want, alone_possible, lengths)
       goes_on = false
     end
   end
+  if granted and #found.ulids >= want and not found.is_more then found.next_us = choose() and 0 or next_moment() end
   found.keys_wait_us, found.walked = keys_wait_us(found), #found.ulids + #found.lapsed + found.stale
   return found
 end
