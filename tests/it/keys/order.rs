@@ -228,7 +228,7 @@ async fn order_and_limits_by_another_key_hold_together() {
     for from in 0..3 {
         let seen = of(&seen, "from", &format!("f{from}"));
         super::calls::assert_paced(&stalls, &seen, 10.0, 1);
-        super::calls::assert_at_once(&seen, 2);
+        assert_at_once(&seen, 2);
     }
     assert_sound(&scene.daemon).await;
 }

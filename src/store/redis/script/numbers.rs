@@ -6,9 +6,7 @@ use crate::domain::gates::Gate;
 use crate::domain::index_fault::Fault;
 use crate::domain::limit::LEAD_US_FURTHEST;
 use crate::store::callbacks::SNAPSHOT_VERSION;
-use crate::store::messages::claim::{
-    LANES_MOVED_MAX, LANES_WANTED_MAX, LATE_BY_QUEUE_US, LEAD_US_MAX,
-};
+use crate::store::messages::claim::{LANES_MOVED_MAX, LANES_WANTED_MAX, LATE_BY_QUEUE_US};
 use crate::store::messages::gate::ClaimStatus;
 use crate::store::messages::intake::FINGERPRINT_BYTES;
 use crate::store::messages::prune::{PRUNED_AGE, PRUNED_BYTES, PRUNED_MESSAGES};
