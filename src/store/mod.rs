@@ -51,7 +51,7 @@ pub use operations::{
     Keep, KeptOperation, OPERATIONS_RUNNING_MAX, Operations, Progress, Saved, TakenOperation,
 };
 pub use preset_id::PresetId;
-pub use queue::{HORIZON_US, Queue, Shard};
+pub use queue::{HORIZON_US, Queue, Routing, Shard, StructureStanding};
 pub use queues::heads::{Earliest, EarliestScores};
 pub use queues::{Counts, PauseInfo, Queues, ShardCounts};
 pub use record::RECORD_VERSION;

@@ -45,8 +45,15 @@ impl Structure {
     /// Whether the queue goes by any key.
     #[must_use]
     pub fn has_keys(&self) -> bool {
-        let has_per = self.limits.iter().any(|limit| limit.per.is_some());
-        self.order.is_some() || self.fair_by.is_some() || has_per
+        self.first_key().is_some()
+    }
+
+    /// The key that all go by where the queue has several shards; of several keys the first one.
+    #[must_use]
+    pub fn first_key(&self) -> Option<&MessageKey> {
+        let order = self.order.as_ref().map(|order| &order.by);
+        let mut of_limits = self.limits.iter().filter_map(|limit| limit.per.as_ref());
+        order.or(self.fair_by.as_ref()).or_else(|| of_limits.next())
     }
 
     /// The limits by their names.

@@ -2,6 +2,7 @@
 
 pub(super) mod batch_size;
 mod limits;
+pub(in crate::store) mod routing;
 mod rules;
 mod structure;
 
@@ -12,7 +13,9 @@ use tokio::sync::Notify;
 
 use self::batch_size::{BatchSize, MANY};
 pub(in crate::store) use self::limits::ShardLimits;
-pub(in crate::store) use self::structure::{InForce, ShardStructure};
+pub use self::routing::Routing;
+pub use self::structure::StructureStanding;
+pub(in crate::store) use self::structure::{InForce, Learned, ShardStructure};
 use crate::domain::id::MessageId;
 use crate::domain::policy::QueuePolicy;
 use crate::store::clock::offset::ClockOffset;
@@ -229,9 +232,30 @@ impl Queue {
         }
     }
 
+    /// How this node stands to the structure in force; `None`: the queue has no keys.
+    #[must_use]
+    pub fn structure(&self) -> Option<StructureStanding> {
+        self.shards.iter().filter_map(|shard| shard.structure.standing()).reduce(|mine, other| {
+            StructureStanding {
+                number: mine.number.max(other.number),
+                is_own: mine.is_own && other.is_own,
+                is_switching: mine.is_switching || other.is_switching,
+            }
+        })
+    }
+
     /// The limits over all shards, which stand in the home shard.
     pub(super) fn limits(&self) -> &ShardLimits {
         self.shards[0].limits()
+    }
+
+    /// How its messages are divided among its shards.
+    #[must_use]
+    pub fn routing(&self) -> Routing {
+        match self.shards.as_slice() {
+            [_] => Routing::default(),
+            shards => Routing::new(self.policy.shards, shards[0].structure().shard_key()),
+        }
     }
 
     /// For how many units the next grant asks.

@@ -11,10 +11,12 @@ mod lanes;
 mod levels;
 mod limits;
 mod nodes;
+mod operations;
 mod order;
 mod places;
 mod rates;
 mod reads;
+mod shown;
 mod switch;
 mod workers;
 
