@@ -6,7 +6,8 @@ local function prune_scores(key, to, most)
 end
 
 local function prune_limits(most)
-  prune_scores(K.arrivals, score_of(now_us), most)
+  -- What a rate still counts as its own is no idle moment (see units_take).
+  prune_scores(K.arrivals, score_of(now_us - RUST.LATE_BY_QUEUE_US), most)
   prune_scores(K.used, string.format('%.0f', (math.floor(now_us / 60000000) + 1) * 2 ^ 27 - 1), most)
 end
 
