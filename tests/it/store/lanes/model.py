@@ -160,7 +160,7 @@ class Model:
             pieces = [raw[at:at + 15] for at in range(8, len(raw), 15)]
             self.held[u] = [(piece[:9], int.from_bytes(piece[11:], 'big')) for piece in pieces]
         self.wide.adopt(world.meta)
-        self.lists = [entry for band in reversed(range(10)) for entry in getattr(world, f'ready_{band}')]
+        self.lists = world.entries()
         self.in_lists = {entry for entry in self.lists if entry[:26] in world.message
                          and world.message[entry[:26]]['entry'] == entry and run.messages[entry[:26]].state == 'r'}
         return self

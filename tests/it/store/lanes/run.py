@@ -559,6 +559,8 @@ class Run:
         assert all(m.state == ('r' if is_ready else 's') for m in gone), gone
         for m in sorted(gone, key=lambda m: order.index(m.ulid) if m.ulid in order else -1):
             self.leaves(m, 'C')
+        if self.model:
+            self.model.lists = world.entries()
 
     def prune(self):
         self.call('prune', rows=[(NODE,)], **self.expected(), most=100, delivered_max=0, dead_max=0, delivered_bytes_max=0,
