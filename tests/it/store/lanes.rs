@@ -33,7 +33,7 @@ async fn python(name: &str, arguments: &[&str]) {
     let run = run.expect("python3 runs");
     let said = String::from_utf8_lossy(&run.stdout);
     assert!(run.status.success(), "{said}\n{}", String::from_utf8_lossy(&run.stderr));
-    println!("{said}");
+    eprintln!("{said}");
 }
 
 /// New queues each time: what is found names its seed.
