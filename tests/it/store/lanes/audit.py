@@ -110,6 +110,10 @@ class World:
             self.lanes[lane] = dict(state=state, is_ordered=is_ordered, more=more, level=level, flow=raw[4:12], blocker=raw[12:21],
                                     place=raw[21:31], ulid=raw[31:57])
 
+    def entries(self):
+        """Of the ready lists, in the order in which claims meet them."""
+        return [entry for band in reversed(range(10)) for entry in getattr(self, f'ready_{band}')]
+
     def ahead(self, tag):
         return (tag - self.virtual) % self.wrap
 

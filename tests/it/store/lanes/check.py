@@ -8,7 +8,7 @@ tests/it/store/lanes.rs calls it with the scripts as the crate puts them togethe
 """
 import argparse, random, sys, time
 sys.dont_write_bytecode = True
-from faults import FAULTS
+from faults import FAULTS, RARE
 from model import Model
 from run import Run
 from scripts import CIRCLE, Scripts, Server
@@ -49,8 +49,9 @@ def check_for(redis, path, seconds, first):
 
 def find_faults(redis, path, count, first):
     """Each fault has to be found by one of some queues."""
-    faults = random.Random(first).sample(FAULTS, min(count, len(FAULTS)))
-    for name, says, instead, kind in faults:
+    # Of a few those that nearly every queue shows: the others take minutes on a busy machine.
+    among = FAULTS if count >= len(FAULTS) else [fault for fault in FAULTS if fault[0] not in RARE]
+    for name, says, instead, kind in random.Random(first).sample(among, min(count, len(among))):
         scripts = Scripts(redis, path, (says, instead))
         for seed in range(first, first + 60):
             try:

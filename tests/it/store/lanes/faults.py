@@ -29,3 +29,7 @@ FAULTS = [
     ('an expired message is sent', '  if s.expires == 0 or s.expires > now_ms then return false end\n', '  if true then return false end\n',
      'plain'),
 ]
+
+# They show in few queues.
+RARE = {'a stall begins while the message is leased', 'the moment of a stall outlives its message',
+        'a blocker does not hear that its lane has come back', 'an expired message is sent'}

@@ -17,7 +17,6 @@ class Story(Run):
         self.count += 1
         m = Message(ulid(self.now_ms, self.count), band, due_ms or self.now_ms, 0, cost, labels)
         self.put([m])
-        self.audit()
         return m
 
     def take(self, wanted=1):
@@ -218,9 +217,9 @@ STORIES = [worked_example, due_at_one_instant, stall_of_a_cancelled_head, skippe
 
 
 def tell(redis, scripts):
-    """With tags on each of the circles."""
-    for each in scripts:
-        for story in STORIES:
+    """Of tags that go round on a small circle only those that are about tags."""
+    for each, stories in zip(scripts, (STORIES, [shares, debt, newcomer])):
+        for story in stories:
             try:
                 story(redis, each)
             except Exception as fault:

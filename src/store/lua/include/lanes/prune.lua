@@ -8,7 +8,8 @@ end
 
 -- Whether there is more.
 local function prune_limits(most)
-  local has_more = prune_scores(K.arrivals, score_of(now_us), most)
+  -- What a rate still counts as its own is no idle moment (see units_take).
+  local has_more = prune_scores(K.arrivals, score_of(now_us - RUST.LATE_BY_QUEUE_US), most)
   return has_more or prune_scores(K.used, string.format('%.0f', (math.floor(now_us / 60000000) + 1) * 2 ^ 27 - 1), most)
 end
 
