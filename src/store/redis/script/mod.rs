@@ -281,8 +281,9 @@ impl Verb {
     }
 }
 
-/// Every script of a shard in both of its forms, as Redis gets it: for checks that run scripts without the rest of the program. The
-/// verb and `plain` or `keyed`, the text, and the names of the keys that it declares, in their order.
+/// Every script of a shard in both of its forms, as Redis gets it: for checks that run scripts without the rest of the program.
+///
+/// The verb and `plain` or `keyed`, the text, and the names of the keys that it declares, in their order.
 #[cfg(feature = "failpoints")]
 #[must_use]
 pub fn assembled_scripts() -> Vec<(String, String, Vec<String>)> {
