@@ -232,18 +232,6 @@ mod tests {
             ),
             (json!({"state": "ready", "held_by": ["tide"]}), "Waiting for tide"),
             (
-                json!({"state": "ready", "held_by": ["order"], "blocked_by": [{"id": "sms_00"}]}),
-                "Waiting for sms_00, which is ahead of it under the same key",
-            ),
-            (
-                json!({"state": "ready", "held_by": ["limit:per_to", "order"], "blocked_by": [{"id": "sms_00"}]}),
-                "Waiting for sms_00, which is ahead of it under the same key, and for its turn under the limit \"per_to\"",
-            ),
-            (
-                json!({"state": "ready", "held_by": ["concurrency", "fairness"]}),
-                "Waiting for a free slot at the downstream, and for the turn of its key",
-            ),
-            (
                 json!({"state": "ready", "held_by": ["limit"], "attempts": 2,
                     "last_attempt": {"status_code": 503, "error": "status 503: down"},
                     "failing": {"since": "2026-11-21T08:00:00.000Z", "attempts": 1500, "last_error": "timed out"}}),
@@ -287,6 +275,26 @@ mod tests {
             (
                 json!({"state": "uncertain", "probe": {"attempts": 2, "error": "status 500", "next_at": null}}),
                 "Uncertain: the attempt may or may not have arrived; 2 probes could not tell (status 500); ask the downstream, then `tidegate resolve ID --as delivered`, `resend` or `dead`",
+            ),
+        ] {
+            assert_eq!(sentence(&message_view(&message), &times()), text);
+        }
+    }
+
+    #[test]
+    fn what_waits_for_its_key_says_for_whom() {
+        for (message, text) in [
+            (
+                json!({"state": "ready", "held_by": ["order"], "blocked_by": [{"id": "sms_00"}]}),
+                "Waiting for sms_00, which is ahead of it under the same key",
+            ),
+            (
+                json!({"state": "ready", "held_by": ["limit:per_to", "order"], "blocked_by": [{"id": "sms_00"}]}),
+                "Waiting for sms_00, which is ahead of it under the same key, and for its turn under the limit \"per_to\"",
+            ),
+            (
+                json!({"state": "ready", "held_by": ["concurrency", "fairness"]}),
+                "Waiting for a free slot at the downstream, and for the turn of its key",
             ),
         ] {
             assert_eq!(sentence(&message_view(&message), &times()), text);

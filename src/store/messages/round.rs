@@ -14,6 +14,9 @@ use super::grant::{Granted, GrantedCalls};
 use crate::store::StoreError;
 use crate::store::queue::{Queue, Shard};
 
+/// A refusal for longer than this is one of a quota, and may outlast the message that it was about.
+const LONG_WAIT: Duration = Duration::from_secs(1);
+
 impl Messages {
     /// Claims from shard to shard, a different one first each time, until the granted slots are used:
     /// a permit is lost only where no shard has a message for it.
@@ -36,8 +39,10 @@ impl Messages {
                 match self.grant(queue, asked, (cost, cost), from_us).await? {
                     Granted::Slots(slots) => granted = Some(slots),
                     Granted::Wait(status, wait) => {
-                        // What stands first may be another message by then, and cost less.
-                        queue.expect_cost(1);
+                        if wait.is_none_or(|wait| wait > LONG_WAIT) {
+                            // What stands first may be another message by then, and cost less.
+                            queue.expect_cost(1);
+                        }
                         return Ok(ClaimReply { status, wait, ..met });
                     }
                 }

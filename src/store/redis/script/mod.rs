@@ -283,9 +283,9 @@ impl Verb {
     }
 }
 
-/// Every script of a shard in both of its forms, for checks that run scripts without the rest of the program.
+/// Every script of a shard in both of its forms, as Redis gets it: for checks that run scripts without the rest of the program.
 ///
-/// Verb and `plain` or `keyed`, the text as Redis gets it, and the names of the keys that it declares, in their order.
+/// The verb and `plain` or `keyed`, the text, and the names of the keys that it declares, in their order.
 #[cfg(feature = "failpoints")]
 #[must_use]
 pub fn assembled_scripts() -> Vec<(String, String, Vec<String>)> {

@@ -19,7 +19,7 @@ local function bring_in_what_is_due()
   return head_ms and head_ms <= now_ms and head_ms or nil
 end
 
--- What a node put into the ready lists that did not know of the keys comes in too. Returns how many entries stood for nothing, and
+-- What a node put into the ready lists that did not know of the keys comes in too; what cannot be read is left to the audit. Returns how many entries stood for nothing, and
 -- whether there are more entries.
 local function bring_in_from_lists(most)
   local stale, left = 0, most
@@ -32,8 +32,7 @@ local function bring_in_from_lists(most)
     for i, ulid in ipairs(ulids) do
       local s = states[i]
       if s and s.state == 'w' and entry_of(ulid, s) == entries[i] then enter(ulid, records[i], s)
-      elseif s or not records[i] then stale = stale + 1
-      else rc('RPUSH', READY[band], entries[i]) end
+      elseif s or not records[i] then stale = stale + 1 end
     end
   end
   return stale, left == 0
