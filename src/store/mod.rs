@@ -51,12 +51,14 @@ pub use operations::{
     Keep, KeptOperation, OPERATIONS_RUNNING_MAX, Operations, Progress, Saved, TakenOperation,
 };
 pub use preset_id::PresetId;
-pub use queue::{HORIZON_US, Queue, Routing, Shard};
+pub use queue::{HORIZON_US, Queue, Routing, Shard, StructureStanding};
 pub use queues::heads::{Earliest, EarliestScores};
 pub use queues::{Counts, PauseInfo, Queues, ShardCounts};
 pub use record::RECORD_VERSION;
 pub use redis::error::StoreError;
 pub use redis::script::Verb;
+#[cfg(feature = "failpoints")]
+pub use redis::script::assembled_scripts;
 pub use schedules::{
     Kept, LastTick, Paused, PutSchedule, SchedulePage, Schedules, Sweep, Tick, TickUnderWay,
     Touched,

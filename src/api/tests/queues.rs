@@ -195,6 +195,7 @@ async fn nodes_health_and_metrics() {
         slots: 16,
         in_flight: 2,
         record_version: crate::store::RECORD_VERSION,
+        follows: Vec::new(),
         seen_at_ms: 0,
     };
     house.store.nodes.show(&info).await.unwrap();

@@ -64,7 +64,9 @@ if code then return answer(code, wait_us, length) end
 -- keyed: if length == 0 and is_laned then lanes_claim_idle() end
 if length == 0 then return answer(RUST.CLAIM_EMPTY, -1, 0) end
 local in_flight = rc('ZCARD', K.leased)
+-- keyed: if is_batch and is_laned then lanes_claim().lend_meanwhile() end
 local calls, busy_code, busy_us = free_or_gate(length, in_flight)
+-- keyed: if not calls and is_batch and is_laned then lanes_claim().save() end
 if not calls then return answer(busy_code, busy_us, length) end
 local within, limit_us = calls_within_limits(calls)
 if not within then

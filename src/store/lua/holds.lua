@@ -5,10 +5,11 @@
 -- args: keys_in_force ulid...
 -- keys_in_force: as claim.
 -- returns: (limits ahead is_turn:flag)...
--- limits: a line for each limit by key that holds the message: 'NAME MOMENT_US', or 'NAME -' where it opens when a call ends. ahead:
+-- limits: a line for each limit by key that holds the message: 'NAME MOMENT_US', or 'NAME -' where nobody can know when it opens (a
+-- call has to end, or the message costs more than a whole quota). ahead:
 -- the ULID of the message of its order key that goes before it, or ''. is_turn: its flow has the turn in its level, or nothing goes by
 -- flows. A message that is not ready, or of which the caller knows another structure, has none of these.
-local lead_us, horizon_us, before_us = 0, 0, 0
+local lead_us, horizon_us, before_us, limit_lines, granted = 0, 0, 0, '', nil
 local reply = {}
 
 local function ask()
@@ -18,7 +19,8 @@ local function ask()
     for _, limit in ipairs(structure.limits) do
       local opens_us = opens_at(limit, limit.id .. (keys[limit.per] or NONE), cost)
       if opens_us > now_us then
-        lines[#lines + 1] = limit.name .. ' ' .. (opens_us == math.huge and '-' or string.format('%.0f', opens_us)) .. '\n'
+        local is_known = opens_us < math.huge and not (limit.kind == 'quota' and cost > limit.units)
+        lines[#lines + 1] = limit.name .. ' ' .. (is_known and string.format('%.0f', opens_us) or '-') .. '\n'
       end
     end
     return table.concat(lines)

@@ -58,6 +58,11 @@ end
 
 if proposes and lines ~= in_force and not is_switching then put_in_force() end
 if proposes and lines == in_force and number > 0 then
+  if lines ~= '' and rules ~= (m[4] or '') then
+    -- Other values of the limits hold at once for what waits: claims look at it anew.
+    rc('HSET', K.meta, 'revalue', '0')
+    publish('wake', ' 2')
+  end
   rc('HSET', K.meta, 'structure_rules', rules)
   m[4] = rules
   rc('UNLINK', K.weights)

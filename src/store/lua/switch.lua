@@ -17,6 +17,12 @@ local function switch_page()
   -- Whether a message waits in the place in which it was found: a node that did not know of the keys may have let it stand there.
   local function waits_at(place, record, s) return s and s.state == 'w' and place_of(record, s) == place end
 
+  -- Whether a message belongs into a lane by the structure in force.
+  local function belongs_to(lane, ulid)
+    local record, s = message_of(ulid)
+    return is_laned and s and seat_of(record, s).lane == lane
+  end
+
   -- A message that stands nowhere any more comes in anew, into a lane or into the ready list.
   local function come_in(place, ulid)
     moved = moved + 1
@@ -57,6 +63,12 @@ local function switch_page()
         lane_drop(lane)
         return true
       end
+      if belongs_to(lane, ulid) then
+        -- It was the head alone that did not say so: nobody can read it, or it is gone.
+        rest_add(lane, place, ulid)
+        next_head(lane, h)
+        return true
+      end
       come_in(place, ulid)
     end
     return false
@@ -64,12 +76,8 @@ local function switch_page()
 
   -- Whether its messages belong into this lane by the structure in force too.
   local function keeps_id(lane, h)
-    if not is_laned then return false end
     local behind = h.state == 'f' and with_prefix(K.rest, lane, 1)[1]
-    local record, s = message_of(behind and string.sub(behind, 19) or h.ulid)
-    if not s then return false end
-    local seat = seat_of(record, s)
-    return seat.lane == lane and seat.is_ordered == h.is_ordered
+    return belongs_to(lane, behind and string.sub(behind, 19) or h.ulid)
   end
 
   local page = rc('HSCAN', K.heads, cursor, 'COUNT', math.ceil(most / 4))

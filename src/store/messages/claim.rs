@@ -30,8 +30,12 @@ pub(in crate::store) const LANES_WANTED_MAX: u64 = 64;
 /// How many more lanes than messages a claim moves at most.
 pub(in crate::store) const LANES_MOVED_MAX: u64 = 32;
 
+/// By so much a slot of the whole queue may lie behind the moment at which a rate by key lets a call pass, and nothing of that rate is
+/// lost. Of the 20 ms by which calls may move closer together, a late start takes the other 15.
+pub(in crate::store) const LATE_BY_QUEUE_US: u64 = 5_000;
+
 /// Slots begin so far ahead at most; a Redis that takes longer to answer counts as away.
-const LEAD_US_MAX: u64 = LEAD_US_FURTHEST as u64 / 2;
+pub(in crate::store) const LEAD_US_MAX: u64 = LEAD_US_FURTHEST as u64 / 2;
 
 /// How often a claim is made at once where another structure turns out to be in force.
 const TRIES_BY_STRUCTURE: usize = 3;

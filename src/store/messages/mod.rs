@@ -8,6 +8,7 @@ pub(super) mod claim;
 pub(super) mod claimed;
 pub(super) mod gate;
 pub(super) mod grant;
+mod holds;
 pub(super) mod housekeeping;
 pub(super) mod intake;
 pub(super) mod operate;

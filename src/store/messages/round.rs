@@ -35,7 +35,11 @@ impl Messages {
                 let from_us = keys_hold_us.unwrap_or(0);
                 match self.grant(queue, asked, (cost, cost), from_us).await? {
                     Granted::Slots(slots) => granted = Some(slots),
-                    Granted::Wait(status, wait) => return Ok(ClaimReply { status, wait, ..met }),
+                    Granted::Wait(status, wait) => {
+                        // What stands first may be another message by then, and cost less.
+                        queue.expect_cost(1);
+                        return Ok(ClaimReply { status, wait, ..met });
+                    }
                 }
             }
             if let Some(wait) = self.held_beyond(shard, granted.as_ref())? {

@@ -70,8 +70,39 @@ struct KnownStructure {
     in_force: InForce,
     /// The limits by key that hold, in force.
     keyed: Vec<LimitRule>,
+    /// Another node's structure is in force, and this node goes by it.
+    follows: bool,
     /// The key that messages are divided among the shards by, in force.
     shard_key: Option<MessageKey>,
+}
+
+/// What follows for a node from the structure in force.
+#[derive(Debug, Default)]
+pub(in crate::store) struct Learned {
+    /// The limits that hold, where they are others than before.
+    pub(in crate::store) limits: Option<Vec<LimitRule>>,
+    /// Whether the node follows another one, where that has changed.
+    pub(in crate::store) follows: Option<bool>,
+}
+
+/// How a node stands to the structure in force of a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StructureStanding {
+    /// The number of the structure.
+    pub number: u64,
+    /// It is that of the configuration of this node, which else follows another node's.
+    pub is_own: bool,
+    /// Messages are moving over to it.
+    pub is_switching: bool,
+}
+
+impl KnownStructure {
+    /// Whether the structure in force is that of this node's configuration. Where this node has none, or none is in force, nobody
+    /// says otherwise.
+    fn is_own(&self) -> bool {
+        let InForce { number, lines, .. } = &self.in_force;
+        *number == 0 || self.own.as_ref().is_none_or(|own| own.lines == *lines)
+    }
 }
 
 impl Proposal {
@@ -170,6 +201,26 @@ impl ShardStructure {
         self.inner.lock().in_force.is_switching
     }
 
+    /// How this node stands to the structure in force; `None`: there is none, and this node has none to propose.
+    pub(in crate::store) fn standing(&self) -> Option<StructureStanding> {
+        let inner = self.inner.lock();
+        let InForce { number, lines, is_switching, .. } = &inner.in_force;
+        let is_own = inner.is_own();
+        let is_there = !lines.is_empty() || *is_switching || !is_own;
+        is_there.then_some(StructureStanding {
+            number: *number,
+            is_own,
+            is_switching: *is_switching,
+        })
+    }
+
+    /// The number of the structure in force, as another reading told it.
+    pub(in crate::store) fn compare(&self, number: u64) {
+        if self.inner.lock().in_force.number != number {
+            self.ask_again();
+        }
+    }
+
     /// All messages stand by the structure in force now.
     pub(in crate::store) fn switched(&self) {
         let mut inner = self.inner.lock();
@@ -194,14 +245,11 @@ impl ShardStructure {
         self.inner.lock().proposes = true;
     }
 
-    /// What Redis answered. Returns the limits that hold, where they are not those of this node's configuration.
+    /// What Redis answered.
     ///
     /// # Errors
     /// [`StoreError::Reply`]: the rules in force cannot be read; this node cannot follow them.
-    pub(in crate::store) fn learn(
-        &self,
-        in_force: InForce,
-    ) -> Result<Option<Vec<LimitRule>>, StoreError> {
+    pub(in crate::store) fn learn(&self, in_force: InForce) -> Result<Learned, StoreError> {
         let mut inner = self.inner.lock();
         let is_own = inner.own.as_ref().is_none_or(|own| own.lines == in_force.lines);
         let followed = if is_own { None } else { Some(read_rules(&in_force.rules)?) };
@@ -216,11 +264,14 @@ impl ShardStructure {
         let is_keyed = !in_force.lines.is_empty() || in_force.is_switching;
         // An earlier switch has to end before this node's proposal can be in force.
         let waits = inner.proposes && !is_own && in_force.is_switching;
+        let follows = !is_own && !waits;
+        let has_changed = std::mem::replace(&mut inner.follows, follows) != follows;
+        let own_again = (has_changed && !follows).then(|| inner.own_rules.clone());
         inner.proposes = waits;
         inner.in_force = in_force;
         self.is_keyed.store(is_keyed, Ordering::Release);
         self.is_pending.store(waits, Ordering::Release);
-        Ok(followed)
+        Ok(Learned { limits: followed.or(own_again), follows: has_changed.then_some(follows) })
     }
 
     /// The key that messages are divided among several shards by; `None`: they go into any.

@@ -8,7 +8,7 @@ use super::Wire;
 use super::script_keys::ScriptKeys;
 use crate::domain::limit::LimitRule;
 use crate::store::StoreError;
-use crate::store::queue::{InForce, Shard};
+use crate::store::queue::{InForce, Learned, Shard};
 use crate::store::redis::link::{Link, Standing};
 use crate::store::redis::reply::Reply;
 use crate::store::redis::script::{Call, call, fields, row};
@@ -34,12 +34,20 @@ impl Wire {
                 continue;
             }
             let is_waiting = in_force.is_switching;
-            let followed = structure.learn(in_force).map_err(|error| unreadable(&error))?;
-            if let Some(limits) = followed {
-                tracing::warn!(
+            let Learned { limits, follows } =
+                structure.learn(in_force).map_err(|error| unreadable(&error))?;
+            match follows {
+                Some(true) => tracing::warn!(
                     shard = shard.tag(),
                     "another node has proposed a structure (ordering, fairness, limits by their names) that differs from the configuration of this node; this node follows it. Give all nodes the same configuration, and reload them"
-                );
+                ),
+                Some(false) => tracing::info!(
+                    shard = shard.tag(),
+                    "the structure of the configuration of this node is in force again"
+                ),
+                None => {}
+            }
+            if let Some(limits) = limits {
                 let is_wide = |limit: &LimitRule| limit.per.is_none();
                 let wide: Vec<_> = limits.into_iter().filter(is_wide).collect();
                 shard.limits().set(&wide);

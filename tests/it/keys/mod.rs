@@ -11,11 +11,13 @@ mod lanes;
 mod levels;
 mod limits;
 mod nodes;
+mod operations;
 mod order;
 mod places;
 mod rates;
 mod reads;
 mod shards;
+mod shown;
 mod switch;
 mod workers;
 

@@ -65,7 +65,7 @@ async fn what_waits_in_lanes_is_counted_listed_exported_and_acted_upon() {
 
     // An operation on those of one tenant, wherever they stand in their lanes.
     let cancel = json!({
-        "action": "cancel", "queue": QUEUE, "state": "ready", "filter": { "label": { "tenant": "t1" } },
+        "action": "cancel", "queue": QUEUE, "state": "ready", "reason": "the campaign is off", "filter": { "label": { "tenant": "t1" } },
     });
     scene.daemon.post("/v1/operations", &cancel).await.expect(202);
     scene.wait_count("cancelled", of_tenant.len()).await;

@@ -156,7 +156,10 @@ impl Messages {
         for passage in &passages {
             let found = self.get_part(&passage.new, Part::Head).await?;
             if found.is_some_and(|copy| copy.due_at_ms == held_ms) {
-                let due = Some(When::At(passage.due_ms));
+                // A message whose time had come takes its place now, behind what waits here.
+                let now_ms = self.wire.time_ms().await?;
+                let is_due = passage.due_ms <= now_ms;
+                let due = Some(if is_due { When::After(0) } else { When::At(passage.due_ms) });
                 self.reschedule(&passage.new, &Edit { due, ..Edit::default() }).await?;
             }
         }

@@ -42,6 +42,7 @@ includes! {
     "idempotency",
     "inbox",
     "lanes/claim",
+    "lanes/counted",
     "lanes/enter",
     "lanes/finish",
     "lanes/flows",

@@ -283,6 +283,25 @@ impl Verb {
     }
 }
 
+/// Every script of a shard in both of its forms, as Redis gets it: for checks that run scripts without the rest of the program. The
+/// verb and `plain` or `keyed`, the text, and the names of the keys that it declares, in their order.
+#[cfg(feature = "failpoints")]
+#[must_use]
+pub fn assembled_scripts() -> Vec<(String, String, Vec<String>)> {
+    let names = crate::store::redis::keys::shard_key_names();
+    let mut scripts = Vec::new();
+    for (form, word) in [(ScriptForm::Plain, "plain"), (ScriptForm::Keyed, "keyed")] {
+        for verb in Verb::ALL {
+            let Script { text, declared, .. } = verb.script(form);
+            if let Declared::Some(positions) = declared {
+                let keys = positions.iter().map(|position| names[*position].clone()).collect();
+                scripts.push((format!("{}.{word}", verb.as_str()), text.clone(), keys));
+            }
+        }
+    }
+    scripts
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,9 @@
 -- include: record lanes/structure
 -- What the record and the state of a message say of its place in the index of lanes.
 
+-- The hash of the empty value: a message that has it is as one without the key.
+local EMPTY = '\227\176\196\066\152\252\028\020'
+
 -- The keys of a message, by the hashes of their names, from the key table of its record; none where it cannot be read.
 local function keys_of(record)
   local keys = {}
@@ -15,7 +18,8 @@ local function keys_of(record)
   local from = at + 1
   for i = 0, string.byte(record, at) - 1 do
     local key = from + 10 * i
-    keys[string.sub(record, key, key + 1)] = string.sub(record, key + 2, key + 9)
+    local value = string.sub(record, key + 2, key + 9)
+    if value ~= EMPTY then keys[string.sub(record, key, key + 1)] = value end
   end
   return keys
 end

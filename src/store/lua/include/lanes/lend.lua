@@ -121,6 +121,18 @@ local function blocker_goes_on(blocker)
   end
 end
 
+-- The limits have other values than before: all that waits is looked at anew, a part of it in each call. How far this has come stands
+-- in meta.
+local function look_anew()
+  local cursor = in_force[3]
+  if not cursor then return end
+  local page = rc('ZSCAN', K.waits, cursor, 'COUNT', budget)
+  for i = 1, #page[2], 2 do
+    if string.byte(page[2][i]) > 0 then waits_set(page[2][i], now_us) end
+  end
+  if page[1] == '0' then rc('HDEL', K.meta, 'revalue') else rc('HSET', K.meta, 'revalue', page[1]) end
+end
+
 -- Lets all blockers go on whose moment has come, as far as this call may move.
 local function lend_due()
   look_again = false

@@ -10,8 +10,11 @@
 --
 -- A rate passes when there is room for one unit, and then takes all of them; a quota passes when all units fit. See undo for quotas
 -- and calls in flight. What no slot may reach past: the end of what the claim looks ahead, and of the period of a quota.
-local first_us = now_us + lead_us
-local horizon_end_us = math.max(first_us + horizon_us, granted_slots[#granted_slots] or 0)
+-- Nobody waits for a slot where neither a rate nor a quota gives one: what is taken starts at once.
+local has_slots = limit_lines ~= '' or granted ~= nil
+for _, limit in ipairs(structure.limits) do has_slots = has_slots or limit.kind ~= 'concurrency' end
+local first_us = has_slots and now_us + lead_us or now_us
+local horizon_end_us = math.max(has_slots and first_us + horizon_us or first_us, granted_slots[#granted_slots] or 0)
 local last_us = before_us > 0 and math.min(horizon_end_us, before_us - 1) or horizon_end_us
 local COST_MAX = 10000
 -- From when on all slots lie in the periods by which quotas are counted here; 0: all that are asked for do.
@@ -70,7 +73,9 @@ end
 
 local function units_take(limit, blocker, slot_us, cost)
   local state = limit_state(limit, blocker)
-  if limit.kind == 'rate' then state = math.max(state, slot_us) + cost * limit.period_us
+  if limit.kind == 'rate' then
+    -- So much later than this rate allows it the slots of the whole queue may make a call, and nothing of the rate is lost.
+    state = math.max(state, slot_us - RUST.LATE_BY_QUEUE_US) + cost * limit.period_us
   elseif limit.kind == 'quota' then state = state + cost
   else state = state + 1 end
   known[limit.kind][blocker], changed[limit.kind][blocker] = state, limit

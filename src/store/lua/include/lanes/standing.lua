@@ -1,6 +1,7 @@
--- include: lanes/index lanes/keys lanes/heads
+-- include: lanes/index
 -- Whether a waiting message stands in its lane, by the structure in force or, while messages move over to it, by the one before.
 local function stands_in_lane(ulid, s)
+  -- include: lanes/keys lanes/heads
   local record = rc('HGET', K.records, ulid)
   if not record then return false end
   local keys = keys_of(record)

@@ -33,7 +33,7 @@ local function holder_leaves(lane, ulid, s)
   if not state or FINAL[state] or (state == 'A' and not structure.until_final) then return lane_frees(lane, h) end
   if structure.stall_ms == 0 or state == 'A' or state == 'L' then return end
   -- It waits for a decision, or for another attempt.
-  local since_ms = state == 'w' and s.first or now_ms
+  local since_ms = state == 'w' and s.first + RUST.CLAIMED_AHEAD_MS or now_ms
   waits_set(ORDER .. lane, (since_ms + structure.stall_ms) * 1000)
 end
 
