@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Messages;
-use super::claimed::{Claimed, ClaimedMessages, Slots, Unreadable};
+use super::claimed::{ClaimSlots, Claimed, ClaimedMessages, Unreadable};
 use super::gate::{ClaimStatus, ClaimWish, status_of};
 use super::grant::GrantedCalls;
 use crate::domain::gates::{Gate, concurrency_of_shard};
@@ -34,7 +34,7 @@ pub(in crate::store) const LANES_MOVED_MAX: u64 = 32;
 /// lost. Of the 20 ms by which calls may move closer together, a late start takes the other 15.
 pub(in crate::store) const LATE_BY_QUEUE_US: u64 = 5_000;
 
-/// Slots begin so far ahead at most; a Redis that takes longer to answer counts as away.
+/// ClaimSlots begin so far ahead at most; a Redis that takes longer to answer counts as away.
 pub(in crate::store) const LEAD_US_MAX: u64 = LEAD_US_FURTHEST as u64 / 2;
 
 /// How often a claim is made at once where another structure turns out to be in force.
@@ -148,9 +148,9 @@ impl Messages {
         };
         let received_at = Instant::now();
         let slots = match (granted, by_key) {
-            (None, _) => Slots::Told,
-            (Some(_), Some(_)) => Slots::Chosen { ahead_us, lead_us: times.0 },
-            (Some(granted), None) => Slots::Granted(granted.slots_us()),
+            (None, _) => ClaimSlots::Told,
+            (Some(_), Some(_)) => ClaimSlots::Chosen { ahead_us, lead_us: times.0 },
+            (Some(granted), None) => ClaimSlots::Granted(granted.slots_us()),
         };
         shard.claims.store(sequence, Ordering::Release);
         let (claimed, unreadable) =
@@ -176,7 +176,7 @@ impl Messages {
         token: &str,
         reply: &mut Reply,
         times: (Instant, Instant),
-        slots: Slots<'_>,
+        slots: ClaimSlots<'_>,
     ) -> Result<(ClaimReply, Vec<Unreadable>), StoreError> {
         fields!(
             reply as Claim;
@@ -198,7 +198,7 @@ impl Messages {
             while taken.len() > 0 {
                 match self.read_claimed(&queue.policy, shard, token, &mut taken)? {
                     Ok(claimed) => {
-                        if matches!(slots, Slots::Told) {
+                        if matches!(slots, ClaimSlots::Told) {
                             queue.limits().started(claimed.units);
                         }
                         messages.push(claimed);
