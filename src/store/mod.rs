@@ -17,6 +17,7 @@ mod queue;
 mod queues;
 mod record;
 mod redis;
+mod routing;
 mod schedules;
 mod server;
 mod tail;
@@ -51,7 +52,7 @@ pub use operations::{
     Keep, KeptOperation, OPERATIONS_RUNNING_MAX, Operations, Progress, Saved, TakenOperation,
 };
 pub use preset_id::PresetId;
-pub use queue::{HORIZON_US, Queue, Routing, Shard, StructureStanding};
+pub use queue::{HORIZON_US, Queue, Shard, StructureStanding};
 pub use queues::heads::{Earliest, EarliestScores};
 pub use queues::{Counts, PauseInfo, Queues, ShardCounts};
 pub use record::RECORD_VERSION;
@@ -59,6 +60,7 @@ pub use redis::error::StoreError;
 pub use redis::script::Verb;
 #[cfg(feature = "failpoints")]
 pub use redis::script::assembled_scripts;
+pub use routing::Routing;
 pub use schedules::{
     Kept, LastTick, Paused, PutSchedule, SchedulePage, Schedules, Sweep, Tick, TickUnderWay,
     Touched,

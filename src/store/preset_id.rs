@@ -7,9 +7,8 @@
 use sha2::{Digest as _, Sha256};
 use ulid::Ulid;
 
-use super::queue::Routing;
-use super::queue::routing::shard_of_text;
 use super::record::OptionalFields;
+use super::routing::{Routing, shard_of_text};
 use crate::domain::id::{QueueName, new_ulid};
 use crate::domain::message::{Details, NewMessage};
 

@@ -10,8 +10,7 @@
 -- structure is in force than the caller knows.
 --
 -- Not repeated: after a lost reply the units stay taken. The calls in flight of a key stay those of the lease.
-local lead_us, horizon_us, before_us = what == 'ask' and 0 or slot_us - now_us, 0, 0
-local limit_lines, granted = '', nil
+local lead_us, horizon_us, before_us, limit_lines, granted = what == 'ask' and 0 or slot_us - now_us, 0, 0, '', nil
 if what == 'take' then lead_us = math.max(0, lead_us) end
 
 local function ask_all()

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Messages;
-use super::claimed::{Claimed, ClaimedMessages, Slots, Unreadable};
+use super::claimed::{ClaimSlots, Claimed, ClaimedMessages, Unreadable};
 use super::gate::{ClaimStatus, ClaimWish, status_of};
 use super::grant::GrantedCalls;
 use crate::domain::gates::{Gate, concurrency_of_shard};
@@ -148,9 +148,9 @@ impl Messages {
         };
         let received_at = Instant::now();
         let slots = match (granted, by_key) {
-            (None, _) => Slots::Told,
-            (Some(_), Some(_)) => Slots::Chosen { ahead_us, lead_us: times.0 },
-            (Some(granted), None) => Slots::Granted(granted.slots_us()),
+            (None, _) => ClaimSlots::Told,
+            (Some(_), Some(_)) => ClaimSlots::Chosen { ahead_us, lead_us: times.0 },
+            (Some(granted), None) => ClaimSlots::Granted(granted.slots_us()),
         };
         shard.claims.store(sequence, Ordering::Release);
         let (claimed, unreadable) =
@@ -176,7 +176,7 @@ impl Messages {
         token: &str,
         reply: &mut Reply,
         times: (Instant, Instant),
-        slots: Slots<'_>,
+        slots: ClaimSlots<'_>,
     ) -> Result<(ClaimReply, Vec<Unreadable>), StoreError> {
         fields!(
             reply as Claim;
@@ -198,7 +198,7 @@ impl Messages {
             while taken.len() > 0 {
                 match self.read_claimed(&queue.policy, shard, token, &mut taken)? {
                     Ok(claimed) => {
-                        if matches!(slots, Slots::Told) {
+                        if matches!(slots, ClaimSlots::Told) {
                             queue.limits().started(claimed.units);
                         }
                         messages.push(claimed);

@@ -59,7 +59,7 @@ pub struct Claimed {
 
 /// Which slots the messages of a claim have.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::store) enum Slots<'a> {
+pub(in crate::store) enum ClaimSlots<'a> {
     /// Those of the reply.
     Told,
     /// These, which the home shard granted, in their order.
@@ -71,7 +71,7 @@ pub(in crate::store) enum Slots<'a> {
 /// How long nobody asks again at most where keys hold until a call ends: that is told, and could get lost.
 const UNTIL_TOLD_US: u64 = 1_000_000;
 
-impl Slots<'_> {
+impl ClaimSlots<'_> {
     /// Until when keys hold what stays ready, as the claim told, by the time of the home shard.
     pub(in crate::store) fn keys_hold_until_us(
         self,
@@ -79,7 +79,7 @@ impl Slots<'_> {
         now_us: u64,
         wait_us: Option<u64>,
     ) -> Option<u64> {
-        let Slots::Chosen { ahead_us, lead_us } = self else { return None };
+        let ClaimSlots::Chosen { ahead_us, lead_us } = self else { return None };
         let wait_us = match (status, wait_us) {
             (ClaimStatus::Taken, wait_us) => wait_us.filter(|wait_us| *wait_us > 0)?,
             (ClaimStatus::KeysHold, wait_us) => wait_us.unwrap_or(UNTIL_TOLD_US),
@@ -111,7 +111,7 @@ impl ClaimedMessages {
     pub(in crate::store) fn read(
         policy: &QueuePolicy,
         reply: &mut Reply,
-        slots: Slots<'_>,
+        slots: ClaimSlots<'_>,
         (claimed_ms, paused_ms): (u64, u64),
         received_at: Instant,
     ) -> Result<Self, StoreError> {
@@ -119,11 +119,11 @@ impl ClaimedMessages {
         fields!(reply as Claim; ulids: Reply, records: Reply, headers: Reply, slots: Reply);
         let mut slots = slots;
         let mut slots_us = Vec::with_capacity(slots.len());
-        let ahead_us = if let Slots::Chosen { ahead_us, .. } = given { ahead_us } else { 0 };
+        let ahead_us = if let ClaimSlots::Chosen { ahead_us, .. } = given { ahead_us } else { 0 };
         while slots.len() > 0 {
             slots_us.push(slots.count()?.saturating_add_signed(-ahead_us));
         }
-        if let Slots::Granted(granted) = given {
+        if let ClaimSlots::Granted(granted) = given {
             slots_us = granted.to_vec();
         }
         let slot_us = slots_us.last().copied().unwrap_or(claimed_ms * 1000);

@@ -11,10 +11,10 @@ use crate::domain::state::State;
 use crate::store::StoreError;
 use crate::store::callbacks;
 use crate::store::queue::Shard;
-use crate::store::queue::routing::shard_of_text;
 use crate::store::record::{Record, StateEntry, to_message};
 use crate::store::redis::script::arg;
 use crate::store::redis::script::{call, fields, rows};
+use crate::store::routing::shard_of_text;
 use crate::store::tail::read_history;
 
 /// Messages that one call reads at most; how many it does, their bytes decide (see `lua/get.lua`).

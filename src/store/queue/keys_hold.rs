@@ -7,11 +7,11 @@ use parking_lot::Mutex;
 #[derive(Debug, Default)]
 pub(in crate::store) struct KeysHold {
     // A plain mutex: held for an assignment, never across an await.
-    known: Mutex<Known>,
+    known: Mutex<KnownHold>,
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct KnownHold {
     /// Counts what has happened in the shard.
     happened: u64,
     until_us: Option<u64>,

@@ -3,7 +3,6 @@
 pub(super) mod batch_size;
 mod keys_hold;
 mod limits;
-pub(in crate::store) mod routing;
 mod rules;
 mod structure;
 
@@ -15,7 +14,6 @@ use tokio::sync::Notify;
 use self::batch_size::{BatchSize, MANY};
 use self::keys_hold::KeysHold;
 pub(in crate::store) use self::limits::ShardLimits;
-pub use self::routing::Routing;
 pub use self::structure::StructureStanding;
 pub(in crate::store) use self::structure::{InForce, Learned, ShardStructure};
 use crate::domain::id::MessageId;
@@ -23,6 +21,7 @@ use crate::domain::policy::QueuePolicy;
 use crate::store::clock::offset::ClockOffset;
 use crate::store::redis::keys::{SHARD_KEYS, ShardKeys};
 use crate::store::redis::script::ScriptForm;
+use crate::store::routing::Routing;
 use crate::telemetry::{Metrics, QueueHandles, QueueLabel};
 
 /// How far ahead of their slots messages are claimed: the sender has them at hand when the slot comes. No claim looks

@@ -207,7 +207,7 @@ local function take_from_lanes(want, alone_possible, lengths)
     blocked = false, first_claim = first_claims(token, paused()),
   }
   if not is_batch then want = math.min(want, RUST.LANES_WANTED_MAX) end
-  budget, front_us = RUST.LANES_MOVED_MAX + want, granted and periods_began_us or first_us
+  budget, front_us = RUST.LANES_MOVED_MAX + want, granted and math.max(periods_began_us, granted_slots[1] or 0) or first_us
   look_anew()
   local limit_bytes = is_batch and math.min(batch_bytes, bytes_max) or bytes_max
   local not_from_ms, in_lists = bring_in_what_is_due(), 0
