@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::rig::checker::check;
-use crate::rig::history::Limit;
+use crate::rig::flow::Limit;
 use crate::support::{Answer, Gate, Nodes, NodesOptions, RedisServer};
 
 /// What the promise adds to a lease.
@@ -17,8 +17,8 @@ const PRESENCE: Duration = Duration::from_secs(5);
 #[tokio::test]
 async fn the_rate_holds_and_is_used_while_nodes_come_and_go() {
     let per_s = 60;
-    let limit = Some(Limit { calls_per_s: f64::from(per_s), burst: 1 });
-    let options = NodesOptions { count: 3, concurrency: 60, limit, ..Default::default() };
+    let limits = vec![Limit::rate(f64::from(per_s), 1)];
+    let options = NodesOptions { count: 3, concurrency: 60, limits, ..Default::default() };
     let mut nodes = Nodes::start(RedisServer::start().await, options).await;
     nodes.stop(2).await;
     nodes.send(0, 400).await;
@@ -76,9 +76,9 @@ async fn answers_that_came_while_a_node_stood_still_count() {
 /// take what another one holds already.
 #[tokio::test]
 async fn the_rate_holds_where_one_node_hears_late() {
-    let limit = Some(Limit { calls_per_s: 50.0, burst: 1 });
+    let limits = vec![Limit::rate(50.0, 1)];
     let failpoints = vec![(0, "after-claim=return(delay 150)")];
-    let options = NodesOptions { limit, failpoints, ..Default::default() };
+    let options = NodesOptions { limits, failpoints, ..Default::default() };
     let mut nodes = Nodes::start(RedisServer::start().await, options).await;
 
     nodes.send(1, 150).await;

@@ -15,6 +15,8 @@ mod foreign;
 mod overload;
 #[cfg(feature = "failpoints")]
 mod planted;
+#[cfg(feature = "failpoints")]
+mod planted_limits;
 mod rollback;
 mod slow_clients;
 mod unfit;

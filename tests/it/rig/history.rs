@@ -7,6 +7,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::flow::{Key, Limit};
+
 /// A whole run, after its drain.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct History {
@@ -19,6 +21,8 @@ pub(crate) struct History {
     pub(crate) faults: Vec<Fault>,
     /// What the rig, as an operator, said about uncertain messages.
     pub(crate) decisions: Vec<Decision>,
+    /// What the rig, as an operator, did to messages that waited.
+    pub(crate) moves: Vec<Move>,
     /// Ids that the daemons still hold in a state that is not final: empty after a full drain.
     pub(crate) left: Vec<String>,
     /// How slow this machine was at worst, where nobody knows when: no moment is known better.
@@ -49,7 +53,9 @@ pub(crate) struct Queue {
     pub(crate) concurrency: u32,
     /// Messages in one call at most; 1 without batches.
     pub(crate) batch_max: u32,
-    pub(crate) limit: Option<Limit>,
+    pub(crate) limits: Vec<Limit>,
+    /// Of messages with one value of this key, one is on its way at a time, and they begin in their order.
+    pub(crate) order: Option<Key>,
     /// Half-open openings in which a call may start; `None`: always open.
     pub(crate) open_ms: Option<Vec<(u64, u64)>>,
     /// `on_uncertain = "park"`: never twice without a decision.
@@ -64,6 +70,17 @@ pub(crate) struct Queue {
     pub(crate) probes: bool,
     /// A schedule sends into it so often; 0 for none. Its messages carry their nominal time as key.
     pub(crate) every_ms: u64,
+}
+
+impl Queue {
+    /// A quota may hold its messages for longer than a run.
+    pub(crate) fn has_quota(&self) -> bool {
+        self.limits.iter().any(Limit::is_quota)
+    }
+
+    pub(crate) fn has_keys(&self) -> bool {
+        self.order.is_some() || self.limits.iter().any(|limit| limit.per.is_some())
+    }
 }
 
 /// A callback at its receiver.
@@ -100,13 +117,6 @@ pub(crate) struct Probe {
     pub(crate) found: bool,
 }
 
-/// A rate over all nodes.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Limit {
-    pub(crate) calls_per_s: f64,
-    pub(crate) burst: u32,
-}
-
 /// One message as its producer knows it; of an event of a topic, one for each of its queues, all with one
 /// key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,8 +130,16 @@ pub(crate) struct Sent {
     pub(crate) due_ms: u64,
     /// When it was to be given up; 0 for never.
     pub(crate) expires_ms: u64,
+    /// What the queue orders and limits by; none: it has no such value.
+    pub(crate) group: Option<u32>,
+    pub(crate) customer: Option<u32>,
+    /// In units.
+    pub(crate) cost: u32,
     /// When the first request with this key left.
     pub(crate) first_try_us: u64,
+    /// The request that surely brought it in; its rows are in the order of their keys. None: it was sent more than
+    /// once, and nobody knows which one did.
+    pub(crate) request: Option<u64>,
     pub(crate) verdict: Verdict,
 }
 
@@ -211,6 +229,25 @@ pub(crate) struct Decision {
     pub(crate) at_us: u64,
     pub(crate) id: String,
     pub(crate) resolved: Resolved,
+}
+
+/// A message that an operator took out of its place, asked for at this moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Move {
+    pub(crate) at_us: u64,
+    pub(crate) id: String,
+    pub(crate) how: Moved,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) enum Moved {
+    /// It is due at once, behind all that is.
+    Run,
+    /// It has another due time.
+    Rescheduled,
+    Cancelled,
+    /// It was final and begins anew.
+    Requeued,
 }
 
 /// `as` of a decision.

@@ -23,6 +23,7 @@ pub(super) fn keep(name: &str, seed: u64, done: &Done) -> PathBuf {
     lines(&folder, "finals", &history.finals);
     lines(&folder, "faults", &history.faults);
     lines(&folder, "decisions", &history.decisions);
+    lines(&folder, "moves", &history.moves);
     lines(&folder, "left", &history.left);
     lines(&folder, "lags", &history.lags);
     for (node, log) in logs.iter().enumerate() {

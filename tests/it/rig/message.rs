@@ -1,6 +1,6 @@
 //! One message of a run: what is drawn by chance, and the line that asks for it.
 //!
-//! Owns delays, expiries, priorities and kinds of payloads. Refuses to know how it is sent.
+//! Owns delays, expiries, priorities, keys, costs and kinds of payloads. Refuses to know how it is sent.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,6 +15,10 @@ use crate::support::clocks::wall_us;
 const DELAY_MS_MAX: u64 = 3000;
 /// Long enough that most of those with an end arrive, faults or not.
 const LIFE_MS: std::ops::Range<u64> = 3000..12_000;
+
+const GROUPS: u32 = 12;
+const CUSTOMERS: u32 = 8;
+const COST_MAX: u32 = 4;
 
 /// A message on its way to its verdict.
 #[derive(Debug)]
@@ -52,6 +56,7 @@ pub(super) fn draft(random: &mut StdRng, target: &Target, key: u64) -> Draft {
     if random.random_ratio(1, 2) {
         line.extend([",\"priority\":", &random.random_range(0..10).to_string()]);
     }
+    let (group, customer, cost) = flow(random, target, &mut line);
     line.push('}');
     let sent = Sent {
         key,
@@ -59,10 +64,41 @@ pub(super) fn draft(random: &mut StdRng, target: &Target, key: u64) -> Draft {
         body_hash: body_hash(&bytes),
         due_ms,
         expires_ms,
+        group,
+        customer,
+        cost,
         first_try_us: now_us,
+        request: None,
         verdict: Verdict::Unknown,
     };
     Draft { line, sent, may_be_in: false }
+}
+
+/// Group, customer and cost, where the queue goes by them. Few groups and customers, some of them with much more
+/// to do than others, and a few messages without.
+fn flow(
+    random: &mut StdRng,
+    target: &Target,
+    line: &mut String,
+) -> (Option<u32>, Option<u32>, u32) {
+    let mut value = |names: u32| {
+        let name = random.random_range(0..names).min(random.random_range(0..names));
+        (!random.random_ratio(1, 20)).then_some(name)
+    };
+    let (group, customer) =
+        if target.has_keys { (value(GROUPS), value(CUSTOMERS)) } else { (None, None) };
+    if let Some(group) = group {
+        line.extend([",\"group\":\"g", &group.to_string(), "\""]);
+    }
+    if let Some(customer) = customer {
+        line.extend([",\"labels\":{\"customer\":\"c", &customer.to_string(), "\"}"]);
+    }
+    let costs = target.has_costs && random.random_ratio(1, 3);
+    let cost = if costs { random.random_range(1..=COST_MAX) } else { 1 };
+    if costs {
+        line.extend([",\"cost\":", &cost.to_string()]);
+    }
+    (group, customer, cost)
 }
 
 fn moment(ms: u64) -> String {

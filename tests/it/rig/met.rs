@@ -1,10 +1,21 @@
-//! What a run with outcomes must have met: a checker is content with a history in which nothing happened.
+//! What a run must have met: a checker is content with a history in which nothing happened.
 //!
 //! Owns the list. Refuses to judge what came of it.
 
-use super::history::{Answer, FaultKind, History};
+use super::history::{Answer, FaultKind, History, Moved};
 
-/// Fails where a run has met nothing of a kind.
+/// Fails where a run with limits has met nothing of a kind.
+pub(super) fn assert_met_limits(history: &History) {
+    for queue in history.queues.iter().filter(|queue| queue.has_quota()) {
+        let prefix = format!("{}_", queue.name);
+        let held = history.moves.iter().filter(|moved| moved.how == Moved::Cancelled);
+        let held = held.filter(|moved| moved.id.starts_with(&prefix)).count();
+        let arrived = history.arrivals.iter().filter(|a| a.id.starts_with(&prefix)).count();
+        assert!(held > 0 && arrived > 0, "{}: {held} held, {arrived} arrived", queue.name);
+    }
+}
+
+/// Fails where a run with outcomes has met nothing of a kind.
 pub(super) fn assert_met(history: &History) {
     let of_queue = |name: &str| {
         let queue = history.queues.iter().position(|queue| queue.name == name);

@@ -9,6 +9,7 @@ pub(crate) mod checker;
 mod drive;
 mod failpoints;
 mod fleet;
+pub(crate) mod flow;
 pub(crate) mod history;
 mod journal;
 mod keeping;

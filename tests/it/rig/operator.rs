@@ -1,7 +1,7 @@
 //! The operator of a run: asks any node that answers, decides what is uncertain, and reads in the end
 //! what became of everything.
 //!
-//! Owns the questions, the decisions, what is cancelled, and the receipts that the downstream owes. A message that
+//! Owns the questions, the decisions, what is moved and cancelled, and the receipts that the downstream owes. A message that
 //! the recorder has is delivered, another one may leave again. Refuses to judge.
 
 use std::collections::{HashSet, VecDeque};
@@ -10,7 +10,7 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::history::{Arrival, Decision, Final, Queue, Receipt, Resolved, body_hash};
+use super::history::{Arrival, Decision, Final, Move, Moved, Queue, Receipt, Resolved, body_hash};
 use super::recorder::reference;
 use super::tail::Tail;
 use crate::support::clocks::wall_us;
@@ -31,6 +31,7 @@ pub(crate) struct Operator {
     taken: HashSet<String>,
     pub(crate) arrived: usize,
     pub(crate) decisions: Vec<Decision>,
+    pub(crate) moves: Vec<Move>,
     /// What was accepted, and nothing was said of yet.
     to_tell: VecDeque<Arrival>,
     pub(crate) receipts: Vec<Receipt>,
@@ -38,9 +39,9 @@ pub(crate) struct Operator {
 
 impl Operator {
     pub(crate) fn new(nodes: &[Http], queues: Vec<Queue>, arrivals: Tail<Arrival>) -> Self {
-        let (taken, decisions) = (HashSet::new(), Vec::new());
+        let (taken, decisions, moves) = (HashSet::new(), Vec::new(), Vec::new());
         let (nodes, to_tell, receipts) = (nodes.to_vec(), VecDeque::new(), Vec::new());
-        Self { nodes, queues, arrivals, taken, arrived: 0, decisions, to_tell, receipts }
+        Self { nodes, queues, arrivals, taken, arrived: 0, decisions, moves, to_tell, receipts }
     }
 
     /// How many messages are not final, if a node could tell.
@@ -74,7 +75,30 @@ impl Operator {
                 self.ask(Method::DELETE, &format!("/v1/messages/{id}"), "").await;
             }
         }
+        self.cancel_held().await;
         self.tell().await;
+    }
+
+    /// Cancels what a quota holds, or no run would drain.
+    async fn cancel_held(&mut self) {
+        for queue in self.queues.clone() {
+            let quotas = queue.limits.iter().filter(|limit| limit.is_quota());
+            let gates: Vec<_> = quotas.map(|limit| format!("limit:{}", limit.name)).collect();
+            if gates.is_empty() {
+                continue;
+            }
+            let path = format!("/v1/queues/{}/messages?state=ready&limit=100", queue.name);
+            let Some(page) = self.get(&path).await.map(|reply| reply.json()) else { return };
+            for message in page["messages"].as_array().into_iter().flatten() {
+                let mut held_by = message["held_by"].as_array().into_iter().flatten();
+                if held_by.any(|gate| gates.iter().any(|name| gate == name)) {
+                    let id = message["id"].as_str().expect("an id").to_owned();
+                    let path = format!("/v1/messages/{id}");
+                    self.moves.push(Move { at_us: wall_us(), id, how: Moved::Cancelled });
+                    self.ask(Method::DELETE, &path, "").await;
+                }
+            }
+        }
     }
 
     /// Gives the receipts that are owed, each once; what nobody takes waits for the next time.

@@ -40,6 +40,10 @@ pub(crate) struct Target {
     pub(crate) is_topic: bool,
     /// They leave in batches.
     pub(crate) is_batched: bool,
+    /// Its queue orders or limits by keys.
+    pub(crate) has_keys: bool,
+    /// Its queue counts units.
+    pub(crate) has_costs: bool,
 }
 
 /// What the producers share.
@@ -113,6 +117,7 @@ impl Producer {
     /// The same request again and again, each time to some node, until nothing is open.
     async fn bring(&self, random: &mut StdRng, target: &Target, mut open: Vec<Draft>) {
         let (mut pause_ms, began) = (10, Instant::now());
+        let request = open[0].sent.key;
         while !open.is_empty() {
             let node = &self.nodes[random.random_range(0..self.nodes.len())];
             let answers = match ask(node, &target.path, &open).await {
@@ -128,6 +133,7 @@ impl Producer {
                         let accepted = |id| Verdict::Accepted { id, at_us };
                         let verdicts =
                             ids.into_iter().map(|id| id.map_or(Verdict::Unknown, accepted));
+                        draft.sent.request = (!draft.may_be_in).then_some(request);
                         self.note(&draft, target, verdicts);
                     }
                     Said::Refused if !draft.may_be_in => {

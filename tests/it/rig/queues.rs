@@ -6,8 +6,10 @@ use std::fmt::Write as _;
 
 use tidegate::domain::lease;
 
-use super::history::{Limit, Queue};
+use super::flow::{self, Limit, LimitKind};
+use super::history::Queue;
 use super::recorder::HOOK;
+use super::run::Size;
 use crate::support::clocks::wall_us;
 
 /// The topic, whose events go to the last queues but one.
@@ -20,11 +22,13 @@ const TICK_MS: u64 = 250;
 const OPEN_S: u64 = 4;
 const SHUT_S: u64 = 2;
 const DAY_S: u64 = 86_400;
+/// Its part of all messages.
+const STACKED_PERCENT: u32 = 4;
 
 /// Which queues a run has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cast {
-    /// Those of the main job: due, limits, windows, batches, parking.
+    /// Those of the main job: due, limits, costs, windows, batches, parking.
     Usual,
     /// Callbacks, receipts, probes, a topic and a schedule.
     Outcomes,
@@ -37,17 +41,21 @@ pub(crate) struct Kind {
     /// It gets the events of the topic, and nothing else.
     pub(crate) subscribes: bool,
     lines: String,
+    /// The most shards that it may have.
+    shards_max: u32,
 }
 
-/// The queues of a run that starts now and harms for so many seconds; `shards` for each of them.
+/// The queues of a run of this size that starts now; `shards` for each that may have several.
 /// Leases are as short as they may be, so that the messages of a killed node come back soon.
-pub(crate) fn all(cast: Cast, shards: u32, timeout_ms: u64, seconds: u64) -> Vec<Kind> {
+pub(crate) fn all(cast: Cast, shards: u32, size: &Size) -> Vec<Kind> {
     let mut kinds = match cast {
-        Cast::Usual => usual(timeout_ms, seconds),
-        Cast::Outcomes => outcomes(timeout_ms),
+        Cast::Usual => usual(size),
+        Cast::Outcomes => outcomes(size.timeout_ms),
     };
-    for kind in &mut kinds {
-        write!(kind.lines, "\nshards = {shards}").expect("to a String");
+    for Kind { queue, lines, shards_max, .. } in &mut kinds {
+        let shards = shards.min(*shards_max);
+        let flow = flow::toml(queue.order, &queue.limits);
+        write!(lines, "\nshards = {shards}\n{flow}").expect("to a String");
     }
     kinds
 }
@@ -65,6 +73,7 @@ fn kind(name: &str, percent: u32, concurrency: u32, timeout_ms: u64, lines: &str
         percent,
         subscribes: false,
         lines: lines.to_owned(),
+        shards_max: u32::MAX,
     }
 }
 
@@ -91,23 +100,36 @@ fn outcomes(timeout_ms: u64) -> Vec<Kind> {
     kinds
 }
 
-fn usual(timeout_ms: u64, seconds: u64) -> Vec<Kind> {
-    let (open_ms, rules) = turns(wall_us() / 1_000_000, seconds);
+fn usual(size: &Size) -> Vec<Kind> {
+    let (open_ms, rules) = turns(wall_us() / 1_000_000, size.length.as_secs());
     let kind = |name: &str, percent, concurrency, lines: &str| {
-        kind(name, percent, concurrency, timeout_ms, lines)
+        kind(name, percent, concurrency, size.timeout_ms, lines)
     };
     let mut kinds = vec![
-        kind("fast", 73, 240, "priority_levels = 3"),
-        kind("limited", 4, 64, "rate = \"40/s\"\nburst = 5"),
+        kind("fast", 69, 240, "priority_levels = 3"),
+        kind("limited", 4, 64, ""),
         kind("window", 6, 64, &format!("window.time_zone = \"UTC\"\nwindow.open = [{rules}]")),
         kind("parked", 5, 64, "on_uncertain = \"park\""),
         kind("bulk", 12, 24, "batch = { max_items = 40, max_wait = \"200ms\" }"),
+        kind("stacked", STACKED_PERCENT, 64, ""),
     ];
-    kinds[1].queue.limit = Some(Limit { calls_per_s: 40.0, burst: 5 });
+    kinds[1].queue.limits = vec![Limit::rate(40.0, 5)];
     kinds[2].queue.open_ms = Some(open_ms);
     kinds[3].queue.parks = true;
     kinds[4].queue.batch_max = 40;
+    kinds[5].queue.limits = stacked(size);
     kinds
+}
+
+/// A quota that is used up at about the middle of the run, and two rates: by turns each of them holds.
+fn stacked(size: &Size) -> Vec<Limit> {
+    let messages = size.per_s * size.length.as_secs() * u64::from(STACKED_PERCENT) / 100;
+    let minute = LimitKind::Rate { units_per_s: 50.0, burst: 30 };
+    vec![
+        Limit::rate(70.0, 10),
+        Limit::of("contract", LimitKind::Quota { units: messages / 2 }),
+        Limit::of("minute", minute),
+    ]
 }
 
 /// The configuration of all of them, before this downstream.

@@ -99,8 +99,7 @@ pub(crate) struct Done {
 
 pub(crate) async fn run(plan: &Plan, seed: u64) -> Done {
     let journal = Journal::default();
-    let Size { timeout_ms, length, .. } = plan.size;
-    let kinds = queues::all(plan.cast, plan.shape.shards(), timeout_ms, length.as_secs());
+    let kinds = queues::all(plan.cast, plan.shape.shards(), &plan.size);
     let (stage, recorder) = tokio::join!(Stage::start(plan.shape), Recorder::start(seed));
     let toml = queues::toml(&kinds, recorder.port());
     let wires = if plan.harms_wires() { stage.wires(NODES).await } else { Vec::new() };
@@ -153,6 +152,7 @@ pub(crate) async fn run(plan: &Plan, seed: u64) -> Done {
         receipts: operator.receipts,
         faults: journal.faults(),
         decisions: operator.decisions,
+        moves: operator.moves,
         left,
         stall_us: 0,
         lags,
@@ -207,6 +207,8 @@ fn targets(kinds: &[Kind]) -> Vec<Target> {
             percent: *percent,
             is_topic: *subscribes,
             is_batched: queue.batch_max > 1,
+            has_keys: queue.has_keys(),
+            has_costs: queue.has_quota(),
         });
     }
     targets

@@ -67,6 +67,10 @@ pub(super) fn owed(queues: &[Queue], arrivals: &[Arrival], until_us: u64) -> Vec
             body_hash: body_hash(TICK.as_bytes()),
             due_ms: nominal_ms,
             expires_ms: 0,
+            group: None,
+            customer: None,
+            cost: 1,
+            request: None,
             first_try_us: nominal_ms * 1000,
             verdict: Verdict::Unknown,
         }));

@@ -18,8 +18,10 @@ use super::redis::RedisServer;
 use super::scene::QUEUE;
 use super::stalls::Stalls;
 use super::wait::{eventually, poll_until, poll_until_within};
+use crate::rig::flow::{self, Key, Limit};
 use crate::rig::history::{
-    Answer, Arrival, Fault, FaultKind, Final, History, Life, Limit, Queue, Sent, Verdict, body_hash,
+    Answer, Arrival, Fault, FaultKind, Final, History, Life, Move, Moved, Queue, Sent, Verdict,
+    body_hash,
 };
 
 /// A lease, its grace and a backlog.
@@ -31,7 +33,10 @@ const FINAL: [&str; 4] = ["delivered", "dead", "expired", "cancelled"];
 pub(crate) struct NodesOptions {
     pub(crate) count: usize,
     pub(crate) concurrency: u32,
-    pub(crate) limit: Option<Limit>,
+    pub(crate) limits: Vec<Limit>,
+    pub(crate) order: Option<Key>,
+    /// Messages in one call at most; 1 without batches.
+    pub(crate) batch_max: u32,
     pub(crate) timeout_ms: u64,
     pub(crate) lease_ms: u64,
     /// Further keys of the queue, dotted where they lie deeper.
@@ -46,12 +51,44 @@ impl Default for NodesOptions {
         Self {
             count: 2,
             concurrency: 16,
-            limit: None,
+            limits: Vec::new(),
+            order: None,
+            batch_max: 1,
             timeout_ms: 500,
             lease_ms: 5500,
             lines: "",
             failpoints: Vec::new(),
         }
+    }
+}
+
+/// What a message has that its queue may go by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Row {
+    pub(crate) group: Option<u32>,
+    pub(crate) customer: Option<u32>,
+    pub(crate) cost: u32,
+}
+
+impl Default for Row {
+    fn default() -> Self {
+        Self { group: None, customer: None, cost: 1 }
+    }
+}
+
+impl Row {
+    fn json(self, key: u64) -> Value {
+        let mut row = json!({ "payload": { "n": key }, "idempotency_key": format!("k{key}") });
+        if let Some(group) = self.group {
+            row["group"] = json!(format!("g{group}"));
+        }
+        if let Some(customer) = self.customer {
+            row["labels"] = json!({ "customer": format!("c{customer}") });
+        }
+        if self.cost != 1 {
+            row["cost"] = json!(self.cost);
+        }
+        row
     }
 }
 
@@ -102,32 +139,45 @@ impl Nodes {
 
     /// Sends so many messages through a node, in one request; their bodies say their numbers.
     pub(crate) async fn send(&mut self, node: usize, count: u64) -> Vec<Option<String>> {
+        let count = usize::try_from(count).expect("few");
+        self.send_rows(node, &vec![Row::default(); count]).await
+    }
+
+    /// The same with keys and costs.
+    pub(crate) async fn send_rows(&mut self, node: usize, rows: &[Row]) -> Vec<Option<String>> {
         let first = self.history.sent.len() as u64;
-        let keys: Vec<u64> = (first..first + count).collect();
-        let rows: Vec<_> = keys
-            .iter()
-            .map(|key| json!({ "payload": { "n": key }, "idempotency_key": format!("k{key}") }))
-            .collect();
+        let keys = first..;
+        let asked: Vec<_> = keys.clone().zip(rows).map(|(key, row)| row.json(key)).collect();
         let first_try_us = self.wall_us(Instant::now());
         let path = format!("/v1/queues/{QUEUE}/messages/batch");
         let headers = [("Content-Type", "application/json")];
         let http = self.nodes[node].daemon.http();
-        let reply = http.try_send(Method::POST, &path, &headers, json!(rows).to_string()).await;
+        let reply = http.try_send(Method::POST, &path, &headers, json!(asked).to_string()).await;
         let results = match reply {
             Ok(reply) if reply.status == 200 => reply.json()["results"].clone(),
             _ => Value::Null,
         };
         let mut ids = Vec::new();
-        for (at, key) in keys.into_iter().enumerate() {
+        for (at, (key, row)) in keys.zip(rows).enumerate() {
             let id = results[at]["id"].as_str().filter(|_| results[at]["error"].is_null());
             let at_us = self.wall_us(Instant::now());
             let verdict =
                 id.map_or(Verdict::Unknown, |id| Verdict::Accepted { id: id.into(), at_us });
             ids.push(id.map(str::to_owned));
             let body_hash = body_hash(json!({ "n": key }).to_string().as_bytes());
-            let sent =
-                Sent { key, queue: 0, body_hash, due_ms: 0, expires_ms: 0, first_try_us, verdict };
-            self.history.sent.push(sent);
+            self.history.sent.push(Sent {
+                key,
+                queue: 0,
+                body_hash,
+                due_ms: 0,
+                expires_ms: 0,
+                group: row.group,
+                customer: row.customer,
+                cost: row.cost,
+                first_try_us,
+                request: id.is_some().then_some(first),
+                verdict,
+            });
         }
         ids
     }
@@ -256,6 +306,32 @@ impl Nodes {
         .await;
     }
 
+    /// Waits until nothing is under way and this limit holds what is left, and cancels that.
+    pub(crate) async fn cancel_held(&mut self, node: usize, limit: &str) {
+        let path = format!("/v1/queues/{QUEUE}/messages?state=ready&limit=1000");
+        let gate = format!("limit:{limit}");
+        let held = poll_until_within(DRAINED_WITHIN, "the limit holds what is left", async || {
+            let daemon = self.daemon(node);
+            let counts = daemon.counts(QUEUE).await;
+            let is_quiet = counts["scheduled"] == 0 && counts["leased"] == 0;
+            let page = daemon.get(&path).await.expect(200).json();
+            let ready = page["messages"].as_array().expect("a page has messages").clone();
+            let is_held = |message: &Value| {
+                message["held_by"].as_array().is_some_and(|held| held.iter().any(|by| *by == gate))
+            };
+            (is_quiet && ready.iter().all(is_held)).then_some(ready)
+        })
+        .await;
+        for message in held {
+            let id = message["id"].as_str().expect("a message has an id").to_owned();
+            let at_us = self.wall_us(Instant::now());
+            let headers = [("Content-Type", "application/json")];
+            let http = self.nodes[node].daemon.http();
+            drop(http.try_send(Method::DELETE, &format!("/v1/messages/{id}"), &headers, "").await);
+            self.history.moves.push(Move { at_us, id, how: Moved::Cancelled });
+        }
+    }
+
     /// Everything that happened, with what this node says became of the messages.
     pub(crate) async fn history(&self, node: usize) -> History {
         let mut history = self.history.clone();
@@ -330,8 +406,9 @@ impl NodesOptions {
             "[queues.{QUEUE}]\nconcurrency = {}\nlease = \"{}ms\"\n{}\n",
             self.concurrency, self.lease_ms, self.lines
         );
-        if let Some(Limit { calls_per_s, burst }) = self.limit {
-            writeln!(toml, "rate = \"{calls_per_s}/s\"\nburst = {burst}").expect("to a String");
+        toml.push_str(&flow::toml(self.order, &self.limits));
+        if self.batch_max > 1 {
+            writeln!(toml, "batch = {{ max_items = {} }}", self.batch_max).expect("to a String");
         }
         let url = downstream.url(&format!("/n{node}"));
         writeln!(toml, "downstream = {{ url = \"{url}\", timeout = \"{}ms\" }}", self.timeout_ms)
@@ -343,8 +420,9 @@ impl NodesOptions {
         Queue {
             name: QUEUE.to_owned(),
             concurrency: self.concurrency,
-            batch_max: 1,
-            limit: self.limit,
+            batch_max: self.batch_max,
+            limits: self.limits.clone(),
+            order: self.order,
             open_ms: None,
             parks: self.lines.contains("park"),
             timeout_ms: self.timeout_ms,

@@ -6,11 +6,32 @@
 use crate::failpoint::planted;
 
 /// Bug, what a script says, what it says instead.
-const IN_SCRIPTS: [(&str, &str, &str); 3] = [
+const IN_SCRIPTS: &[(&str, &str, &str)] = &[
     ("finish-unfenced", "  if s.token ~= token then return STALE end\n", ""),
     // The messages leave the ready list in one call, and the second (a renewal) leases them.
     ("claim-in-two-calls", "  write_all('ZADD', K.leased, deadlines)\n", ""),
     ("claim-in-two-calls", "rc('ZADD', K.leased, 'XX', 'GT', ", "rc('ZADD', K.leased, "),
+    // A claim asks all limits and writes what it took of the rates only.
+    (
+        "quota-not-kept",
+        "    if limit.is_changed then\n",
+        "    if limit.is_changed and limit.is_rate then\n",
+    ),
+    (
+        "rate-not-advanced",
+        "(limit.arrival_us, slot_us) + units * limit.period_us",
+        "(limit.arrival_us, slot_us)",
+    ),
+    (
+        "cost-not-owed",
+        "(limit.arrival_us, slot_us) + units * limit.period_us",
+        "(limit.arrival_us, slot_us) + limit.period_us",
+    ),
+    (
+        "given-back-twice",
+        "limit.used[at] = math.max(0, limit.used[at] - units)",
+        "limit.used[at] = math.max(0, limit.used[at] - 2 * units)",
+    ),
 ];
 
 /// The text of a script, with what is planted in it.

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::super::history::{Arrival, Decision, Final, Resolved, Sent, Verdict};
+use super::super::history::{Arrival, Decision, Final, Move, Moved, Resolved, Sent, Verdict};
 use super::{Known, Report, Rule, accepted_id};
 
 pub(super) fn check(known: &Known<'_>, report: &mut Report) {
@@ -104,6 +104,10 @@ fn arrived(known: &Known<'_>, arrival: &Arrival, report: &mut Report) {
 }
 
 fn early(known: &Known<'_>, arrival: &Arrival, sent: &Sent, report: &mut Report) {
+    let is_hurried = |moved: &&Move| matches!(moved.how, Moved::Run | Moved::Requeued);
+    if known.moves(&arrival.id).iter().any(is_hurried) {
+        return;
+    }
     let due_us = sent.due_ms * 1000;
     let error_us = known.excuses.clock_error_us(arrival.at_us);
     if arrival.at_us + error_us < due_us {

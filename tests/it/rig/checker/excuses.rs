@@ -15,6 +15,8 @@ const READING_US: u64 = 100;
 const AROUND_US: u64 = 500_000;
 /// From an answer that left the downstream to an outcome that Redis has, on a loaded machine.
 const SETTLE_US: u64 = 1_000_000;
+/// A caller's clock runs so long before its call has been read, on an idle machine at most.
+const UNREAD_US: u64 = 100_000;
 /// What a replica may be behind when it takes over.
 const BEHIND_US: u64 = 2_000_000;
 /// Nodes resume so long after Redis takes writes again, by the contract.
@@ -103,10 +105,32 @@ impl<'a> Excuses<'a> {
 
     /// Whether the caller may have given up before the answer came.
     pub(super) fn answered_too_late(&self, queue: &Queue, arrival: &Arrival) -> bool {
-        let took_us = arrival.answer_at_us - arrival.at_us;
-        // Its clock ran before the call had been read here.
-        let before_us = 100_000 + self.lag_us(arrival.at_us);
-        took_us + before_us >= queue.timeout_ms * 1000
+        arrival.answer_at_us >= self.patient_until_us(queue, arrival)
+    }
+
+    /// Until when its caller surely waited for the answer, if it lived: its clock ran before the call had been read
+    /// here.
+    fn patient_until_us(&self, queue: &Queue, arrival: &Arrival) -> u64 {
+        let before_us = UNREAD_US + self.lag_us(arrival.at_us);
+        arrival.at_us + (queue.timeout_ms * 1000).saturating_sub(before_us)
+    }
+
+    /// Until when a call surely was in flight: it was answered, or its caller gave up or was killed.
+    pub(super) fn in_flight_until_us(&self, queue: &Queue, arrival: &Arrival) -> u64 {
+        let killed_us = self.kills.get(&arrival.by).map_or(u64::MAX, |at_us| *at_us);
+        let caller_us = self.patient_until_us(queue, arrival).min(killed_us);
+        arrival.answer_at_us.min(caller_us).max(arrival.at_us)
+    }
+
+    /// Whether a node that had stood still may have sent this at once when it went on, without a look at whether it still
+    /// might: it was stopped between this look and the first byte.
+    pub(super) fn woken(&self, arrival: &Arrival) -> bool {
+        self.history.faults.iter().any(|fault| {
+            let until_us = fault.until_us + SETTLE_US + self.lag_us(arrival.at_us);
+            fault.kind == FaultKind::DaemonPause
+                && fault.life == Some(arrival.by)
+                && (fault.at_us..=until_us).contains(&arrival.at_us)
+        })
     }
 
     /// Whether a node that stood still may have sent so late that a newer attempt was first.

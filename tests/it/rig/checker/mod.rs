@@ -4,8 +4,13 @@
 //! has a test in which a history that is good but for one thing breaks it.
 
 mod buckets;
+#[cfg(test)]
+mod call_tests;
 mod calls;
 mod excuses;
+mod order;
+#[cfg(test)]
+mod order_tests;
 #[cfg(test)]
 mod outcome_tests;
 mod outcomes;
@@ -16,7 +21,7 @@ mod tests;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-use super::history::{Arrival, History, Probe, Sent, Verdict};
+use super::history::{Arrival, History, Move, Probe, Sent, Verdict};
 use excuses::Excuses;
 
 /// Breaches shown of each rule; there may be thousands of one kind.
@@ -45,10 +50,16 @@ pub(crate) enum Rule {
     NotEarly,
     /// No call outside the window.
     InWindow,
-    /// Calls in any window W ≤ rate × (W + 20 ms) + burst.
+    /// Units in any window W ≤ rate × (W + 20 ms) + burst + (largest cost − 1), of the queue or of each key.
     WithinRate,
-    /// Calls under way at once ≤ concurrency.
+    /// Units in each period ≤ quota, of the queue or of each key.
+    WithinQuota,
+    /// Calls in flight ≤ concurrency, of the queue or of each key.
     WithinConcurrency,
+    /// Of one key of the order, one message is on its way.
+    OneOfAKey,
+    /// First attempts of one key begin in the order of due time and acceptance.
+    FirstInOrder,
     /// Where the queue probes: what was booked is never booked again.
     NotBookedTwice,
     /// Every final state is told, under one id, and nothing else is told.
@@ -136,6 +147,7 @@ pub(crate) fn check(history: &History) -> Report {
     buckets::check(&known, &mut report);
     repeats::check(&known, &mut report);
     calls::check(&known, &mut report);
+    order::check(&known, &mut report);
     outcomes::check(&known, &mut report);
     report
 }
@@ -149,6 +161,7 @@ struct Known<'a> {
     /// Arrivals of each id, in the order of their moments.
     by_id: HashMap<&'a str, Vec<&'a Arrival>>,
     probes_of: HashMap<&'a str, Vec<&'a Probe>>,
+    moves_of: HashMap<&'a str, Vec<&'a Move>>,
     left: HashSet<&'a str>,
     excuses: Excuses<'a>,
 }
@@ -168,6 +181,10 @@ impl<'a> Known<'a> {
         for probe in &history.probes {
             probes_of.entry(&probe.id).or_default().push(probe);
         }
+        let mut moves_of: HashMap<&str, Vec<&Move>> = HashMap::new();
+        for moved in &history.moves {
+            moves_of.entry(&moved.id).or_default().push(moved);
+        }
         let left = history.left.iter().map(String::as_str).collect();
         Self {
             history,
@@ -175,6 +192,7 @@ impl<'a> Known<'a> {
             of_any_queue,
             by_id,
             probes_of,
+            moves_of,
             left,
             excuses: Excuses::new(history),
         }
@@ -186,6 +204,11 @@ impl<'a> Known<'a> {
 
     fn probes(&self, id: &str) -> &[&'a Probe] {
         self.probes_of.get(id).map_or(&[], Vec::as_slice)
+    }
+
+    /// What an operator did to a message.
+    fn moves(&self, id: &str) -> &[&'a Move] {
+        self.moves_of.get(id).map_or(&[], Vec::as_slice)
     }
 
     fn sent_of(&self, arrival: &Arrival) -> Option<&'a Sent> {

@@ -1,6 +1,6 @@
 //! What came more than once: by right, by a fault, or by nobody's leave.
 
-use super::super::history::{Answer, Arrival, Queue, Resolved};
+use super::super::history::{Answer, Arrival, Move, Moved, Queue, Resolved};
 use super::{Known, Report, Rule};
 
 pub(super) fn check(known: &Known<'_>, report: &mut Report) {
@@ -30,7 +30,14 @@ pub(super) fn check(known: &Known<'_>, report: &mut Report) {
 /// was no attempt).
 fn newer(known: &Known<'_>, before: &Arrival, after: &Arrival, report: &mut Report) {
     let is_same_try = before.answer == Answer::Throttled && after.attempt == before.attempt;
-    if after.attempt > before.attempt || is_same_try {
+    // Its attempts are counted anew.
+    let is_requeued = |moved: &&Move| {
+        moved.how == Moved::Requeued && (before.at_us..=after.at_us).contains(&moved.at_us)
+    };
+    if after.attempt > before.attempt
+        || is_same_try
+        || known.moves(&after.id).iter().any(is_requeued)
+    {
         return;
     }
     if known.excuses.overtaken(after) || known.excuses.rolled_back(before) {

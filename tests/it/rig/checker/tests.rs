@@ -1,15 +1,16 @@
 //! Each rule against a history that breaks just that rule, and each excuse with its limits.
 
+use super::super::flow::Limit;
 use super::super::history::{
-    Answer, Arrival, Decision, Fault, FaultKind, Final, History, Lag, Life, Limit, Queue, Resolved,
-    Sent, Verdict, body_hash,
+    Answer, Arrival, Decision, Fault, FaultKind, Final, History, Lag, Life, Move, Moved, Queue,
+    Resolved, Sent, Verdict, body_hash,
 };
 use super::{Rule, check};
 
 pub(super) const BEGAN_US: u64 = 1_000_000_000;
 pub(super) const SECOND_US: u64 = 1_000_000;
-const FIRST: Life = Life { node: 0, boot: 0 };
-const SECOND: Life = Life { node: 1, boot: 0 };
+pub(super) const FIRST: Life = Life { node: 0, boot: 0 };
+pub(super) const SECOND: Life = Life { node: 1, boot: 0 };
 
 pub(super) fn id(key: u64) -> String {
     format!("jobs_{key:026}")
@@ -22,7 +23,11 @@ pub(super) fn sent(key: u64) -> Sent {
         body_hash: body_hash(&key.to_be_bytes()),
         due_ms: BEGAN_US / 1000,
         expires_ms: 0,
+        group: None,
+        customer: None,
+        cost: 1,
         first_try_us: BEGAN_US,
+        request: None,
         verdict: Verdict::Accepted { id: id(key), at_us: BEGAN_US + 10 },
     }
 }
@@ -53,7 +58,6 @@ pub(super) fn queue() -> Queue {
         name: "jobs".into(),
         concurrency: 4,
         batch_max: 1,
-        limit: None,
         open_ms: None,
         parks: false,
         timeout_ms: 1000,
@@ -94,7 +98,7 @@ pub(super) fn breaks(history: &History, rules: &[Rule]) {
 #[test]
 fn a_good_run_breaks_nothing() {
     let mut history = good();
-    history.queues[0].limit = Some(Limit { calls_per_s: 10.0, burst: 1 });
+    history.queues[0].limits = vec![Limit::rate(10.0, 1)];
     history.queues[0].open_ms = Some(vec![(BEGAN_US / 1000, BEGAN_US / 1000 + 1000)]);
     let report = check(&history);
     report.expect_good();
@@ -259,6 +263,12 @@ fn an_attempt_is_newer_than_the_one_before() {
     history.arrivals[2].answer = Answer::Failed;
     history.arrivals.push(Arrival { attempt: 1, ..again(1) });
     breaks(&history, &[Rule::Newer]);
+    // Its attempts were counted anew.
+    let (at_us, how) = (arrival(2).at_us + 1, Moved::Requeued);
+    history.moves = vec![Move { at_us, id: id(2), how }];
+    breaks(&history, &[]);
+    history.moves[0].how = Moved::Cancelled;
+    breaks(&history, &[Rule::Newer]);
     // "Too fast" was no attempt.
     history.arrivals[2].answer = Answer::Throttled;
     breaks(&history, &[]);
@@ -304,6 +314,11 @@ fn nothing_leaves_before_it_is_due() {
     let mut history = good();
     history.sent[3].due_ms = arrival(3).at_us / 1000 + 1;
     breaks(&history, &[Rule::NotEarly]);
+    // Somebody ran it, and did not just put it off.
+    for (how, rules) in [(Moved::Run, &[][..]), (Moved::Rescheduled, &[Rule::NotEarly])] {
+        history.moves = vec![Move { at_us: BEGAN_US, id: id(3), how }];
+        breaks(&history, rules);
+    }
     // Redis' clock decides, and somebody had set it forward by then.
     let mut step = fault(FaultKind::ClockStep, BEGAN_US, 0);
     step.detail = "+300 ms".into();
@@ -349,65 +364,6 @@ fn no_call_begins_while_the_window_is_shut() {
     breaks(&history, &[Rule::InWindow]);
     history.queues[0].open_ms = Some(vec![(from_ms + 1, from_ms + 1000)]);
     breaks(&history, &[Rule::InWindow]);
-}
-
-#[test]
-fn no_window_holds_more_calls_than_the_rate_allows() {
-    let mut history = good();
-    history.queues[0].limit = Some(Limit { calls_per_s: 10.0, burst: 1 });
-    breaks(&history, &[]);
-    // 20 ms and what the machine was slow by are within the bound, more is not.
-    history.arrivals[3].at_us -= 20_400;
-    breaks(&history, &[]);
-    history.arrivals[3].at_us -= 300;
-    breaks(&history, &[Rule::WithinRate]);
-    history.queues[0].limit = Some(Limit { calls_per_s: 10.0, burst: 2 });
-    breaks(&history, &[]);
-    // The items of a batch are one call.
-    for arrival in &mut history.arrivals {
-        (arrival.call, arrival.at_us) = (7, BEGAN_US + SECOND_US);
-    }
-    breaks(&history, &[]);
-}
-
-/// The one pass finds what the definition finds.
-#[test]
-fn the_rate_is_judged_as_by_every_window() {
-    let mut seed = 7_u64;
-    for _ in 0..200 {
-        let mut history = good();
-        let limit = Limit { calls_per_s: 10.0, burst: 2 };
-        history.queues[0].limit = Some(limit);
-        history.lags.clear();
-        for arrival in &mut history.arrivals {
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            arrival.at_us = BEGAN_US + (seed >> 33) % 500_000;
-        }
-        let mut at_us: Vec<_> = history.arrivals.iter().map(|arrival| arrival.at_us).collect();
-        at_us.sort_unstable();
-        let slow = (0..5).any(|from| {
-            (from..5).any(|to| {
-                // The clocks' reading error is in the bound too.
-                let window_s = (at_us[to] - at_us[from] + 20_100) as f64 / 1e6;
-                (to - from + 1) as f64 > limit.calls_per_s * window_s + f64::from(limit.burst)
-            })
-        });
-        assert_eq!(check(&history).broken().contains(&Rule::WithinRate), slow, "{at_us:?}");
-    }
-}
-
-#[test]
-fn no_more_calls_are_under_way_than_allowed() {
-    let mut history = good();
-    for arrival in &mut history.arrivals {
-        arrival.answer_at_us = BEGAN_US + 400_000;
-    }
-    history.arrivals[0].answer_at_us = BEGAN_US + 200_000;
-    breaks(&history, &[]);
-    history.queues[0].concurrency = 3;
-    breaks(&history, &[]);
-    history.queues[0].concurrency = 2;
-    breaks(&history, &[Rule::WithinConcurrency]);
 }
 
 #[test]
