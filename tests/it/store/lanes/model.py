@@ -453,7 +453,7 @@ class Model:
             if best is None or (self.s.aging_ms and rank < best[0]):
                 best = rank, lane
         if least is not None:
-            self.virtual = (self.virtual + least) % self.wrap
+            self.virtual = (self.virtual + max(0, least - 1)) % self.wrap
         return best and best[1]
 
     def choose(self):
