@@ -14,10 +14,24 @@ local reply = {}
 
 local function ask()
   -- include: lanes/turns lanes/limits
-  local function limits_that_hold(keys, cost)
+  -- The limits in the order of the configuration.
+  local in_order, by_name = {}, {}
+  for _, limit in ipairs(structure.limits) do by_name[limit.name] = limit end
+  for name in string.gmatch(keys_in_force, '%l+ (%S+) [^\n]+\n') do in_order[#in_order + 1] = by_name[name] end
+
+  -- When a limit lets the whole lane go on, where it holds that now: what stands behind a head waits for it too.
+  local function lane_opens_at(limit, seat, h)
+    if not h or (h.state ~= 'o' and h.state ~= 'p') then return 0 end
+    local blocker = limit.is_of_flow and limit.id .. h.flow or limit.id .. (seat.keys[limit.per] or NONE)
+    if not limit.is_of_flow and h.blocker ~= blocker then return 0 end
+    return moment_of(rc('ZSCORE', K.waits, blocker)) or 0
+  end
+
+  local function limits_that_hold(seat, h, cost)
     local lines = {}
-    for _, limit in ipairs(structure.limits) do
-      local opens_us = opens_at(limit, limit.id .. (keys[limit.per] or NONE), cost)
+    for _, limit in ipairs(in_order) do
+      local opens_us = opens_at(limit, limit.id .. (seat.keys[limit.per] or NONE), cost)
+      opens_us = math.max(opens_us, lane_opens_at(limit, seat, h))
       if opens_us > now_us then
         local is_known = opens_us < math.huge and not (limit.kind == 'quota' and cost > limit.units)
         lines[#lines + 1] = limit.name .. ' ' .. (is_known and string.format('%.0f', opens_us) or '-') .. '\n'
@@ -43,7 +57,8 @@ local function ask()
 
   return function(ulid, record, s)
     local seat = seat_of(record, s)
-    return limits_that_hold(seat.keys, record_cost(record)), ahead_of(seat, lane_read(seat.lane), ulid), has_turn(seat)
+    local h = lane_read(seat.lane)
+    return limits_that_hold(seat, h, record_cost(record)), ahead_of(seat, h, ulid), has_turn(seat)
   end
 end
 

@@ -283,7 +283,8 @@ async fn a_half_whose_key_has_no_unit_left_waits_and_costs_no_attempt() {
     let path = format!("/v1/queues/{QUEUE}/messages?state=ready");
     let ready = scene.daemon.get(&path).await.expect(200).json()["messages"].clone();
     for message in ready.as_array().expect("a page") {
-        assert_eq!(message["held_by"], json!(["limit:per_to_month"]), "{message}");
+        // A batch of so few gathers, too.
+        assert_eq!(message["held_by"][0], "limit:per_to_month", "{message}");
         assert_eq!(message["attempts"], 0, "{message}");
     }
     assert_sound(&scene.daemon).await;

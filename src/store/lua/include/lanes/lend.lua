@@ -126,7 +126,8 @@ end
 local function look_anew()
   local what, cursor = string.match(in_force[3] or '', '^(%l+):(%d+)$')
   if not what then return end
-  local page = rc('ZSCAN', what == 'waits' and K.waits or K.arrivals, cursor, 'COUNT', budget)
+  local page = what == 'waits' and rc('ZSCAN', K.waits, cursor, 'COUNT', budget)
+    or rc('ZSCAN', K.arrivals, cursor, 'COUNT', budget)
   for i = 1, #page[2], 2 do
     local blocker = page[2][i]
     local limit = structure.limit_of[string.sub(blocker, 1, 1)]
