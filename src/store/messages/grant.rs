@@ -3,7 +3,6 @@
 //!
 //! Owns the asking; the limits themselves stand in `lua/include/limits.lua`. Refuses to know who starts.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,7 +48,8 @@ impl GrantedCalls {
         }
         keys_in_force.push_str("slots");
         for slot_us in &self.slots_us {
-            let _ = write!(keys_in_force, " {}", slot_us.saturating_add_signed(ahead_us));
+            keys_in_force.push(' ');
+            keys_in_force.push_str(&slot_us.saturating_add_signed(ahead_us).to_string());
         }
         keys_in_force.push('\n');
     }

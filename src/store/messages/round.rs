@@ -18,6 +18,25 @@ use crate::store::queue::{Queue, Shard};
 const LONG_WAIT: Duration = Duration::from_secs(1);
 
 impl Messages {
+    /// Asks the home slot for the calls of a round.
+    async fn grant_round(
+        &self,
+        queue: &Queue,
+        wish: ClaimWish,
+        keys_hold_us: Option<u64>,
+    ) -> Result<Granted, StoreError> {
+        let cost = if queue.policy.batch.is_some() { 1 } else { queue.next_cost() };
+        let asked = ClaimWish { messages_max: queue.next_calls(wish.messages_max), ..wish };
+        let granted = self.grant(queue, asked, (cost, cost), keys_hold_us.unwrap_or(0)).await?;
+        if let Granted::Wait(_, wait) = &granted
+            && wait.is_none_or(|wait| wait > LONG_WAIT)
+        {
+            // What stands first may be another message by then, and cost less.
+            queue.expect_cost(1);
+        }
+        Ok(granted)
+    }
+
     /// Claims from shard to shard, a different one first each time, until the granted slots are used:
     /// a permit is lost only where no shard has a message for it.
     pub(super) async fn claim_round(
@@ -33,18 +52,9 @@ impl Messages {
         let (mut granted, mut wanted_at) = (None::<GrantedCalls>, None);
         for shard in queue.round().filter(|shard| shard.stirs()) {
             if granted.is_none() && queue.policy.has_claim_limits() {
-                let cost = if queue.policy.batch.is_some() { 1 } else { queue.next_cost() };
-                let asked = ClaimWish { messages_max: queue.next_calls(wish.messages_max), ..wish };
-                let from_us = keys_hold_us.unwrap_or(0);
-                match self.grant(queue, asked, (cost, cost), from_us).await? {
+                match self.grant_round(queue, wish, keys_hold_us).await? {
                     Granted::Slots(slots) => granted = Some(slots),
-                    Granted::Wait(status, wait) => {
-                        if wait.is_none_or(|wait| wait > LONG_WAIT) {
-                            // What stands first may be another message by then, and cost less.
-                            queue.expect_cost(1);
-                        }
-                        return Ok(ClaimReply { status, wait, ..met });
-                    }
+                    Granted::Wait(status, wait) => return Ok(ClaimReply { status, wait, ..met }),
                 }
             }
             if let Some(wait) = self.held_beyond(shard, granted.as_ref())? {
