@@ -2,7 +2,7 @@
 //!
 //! Owns the list. Refuses to judge what came of it.
 
-use super::history::{Answer, FaultKind, History, Moved};
+use super::history::{Answer, Arrival, FaultKind, History, Moved};
 
 /// Fails where a run with limits has met nothing of a kind.
 pub(super) fn assert_met_limits(history: &History) {
@@ -12,6 +12,26 @@ pub(super) fn assert_met_limits(history: &History) {
         let held = held.filter(|moved| moved.id.starts_with(&prefix)).count();
         let arrived = history.arrivals.iter().filter(|a| a.id.starts_with(&prefix)).count();
         assert!(held > 0 && arrived > 0, "{}: {held} held, {arrived} arrived", queue.name);
+    }
+}
+
+/// Fails where a run with order has met nothing of a kind.
+pub(super) fn assert_met_order(history: &History) {
+    for (at, queue) in history.queues.iter().enumerate().filter(|(_, q)| q.order.is_some()) {
+        let prefix = format!("{}_", queue.name);
+        let again = |arrival: &&Arrival| arrival.queue == at && arrival.attempt > 1;
+        let moved = |how| {
+            let moves = history.moves.iter().filter(move |moved| moved.how == how);
+            moves.filter(|moved| moved.id.starts_with(&prefix)).count()
+        };
+        let met = [
+            ("further attempts", history.arrivals.iter().filter(again).count()),
+            ("run", moved(Moved::Run)),
+            ("rescheduled", moved(Moved::Rescheduled)),
+            ("requeued", moved(Moved::Requeued)),
+        ];
+        let missing: Vec<_> = met.iter().filter(|(_, count)| *count == 0).collect();
+        assert!(missing.is_empty(), "{} met none of these: {missing:?}", queue.name);
     }
 }
 
