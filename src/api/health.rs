@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::auth::Caller;
 use super::problem::Problem;
-use super::reached::reached_metrics;
+use super::reached::{reached_metrics, reached_queues};
 use super::{Door, Shared};
 use crate::store::{NodeInfo, StoreError};
 use crate::wire::Moment;
@@ -112,19 +112,23 @@ pub(super) async fn metrics(
     get, path = "/v1/nodes", operation_id = "list_nodes", tag = "node",
     responses((status = 200, description = "The nodes", body = NodeList)),
 )]
-pub(super) async fn nodes(State(door): Shared) -> Result<Response, Problem> {
+pub(super) async fn nodes(
+    State(door): Shared,
+    Extension(caller): Extension<Caller>,
+) -> Result<Response, Problem> {
     let nodes = door.store().nodes.list().await?;
     let agree = nodes.windows(2).all(|pair| pair[0].config_hash == pair[1].config_hash);
     let answer = NodeList {
-        nodes: nodes.into_iter().map(node_view).collect(),
+        nodes: nodes.into_iter().map(|node| node_view(node, &caller)).collect(),
         config_agrees: agree,
         answered_by: door.store().nodes.own_id().as_str().to_owned(),
     };
     Ok(Json(answer).into_response())
 }
 
-fn node_view(node: NodeInfo) -> NodeView {
+fn node_view(node: NodeInfo, caller: &Caller) -> NodeView {
     NodeView {
+        follows: reached_queues(caller, node.follows),
         id: node.id,
         host: node.host,
         pid: node.pid,

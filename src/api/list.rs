@@ -214,7 +214,7 @@ fn read_wish(query: &mut Query, queue: &QueueName) -> Wish {
 
 async fn by_key(door: &Door, queue: &Queue, key: &str, wish: &Wish) -> Result<Found, Problem> {
     let mut messages = Vec::new();
-    if let Some(id) = door.store().messages.find_key(&queue.policy.name, key).await? {
+    for id in door.store().messages.find_key(&queue.policy.name, key).await? {
         let found = door.store().messages.get_part(&id, wish.part()).await?;
         messages.extend(found.filter(|found| wish.state.is_none_or(|state| found.state == state)));
     }

@@ -82,7 +82,9 @@ fn field(setting: &ShownSetting) -> Value {
         description = format!("{description} ({bounds})");
     }
     if setting.may_be_unset {
-        schema = match schema["type"].as_str().map(ToOwned::to_owned) {
+        // An enumeration would not allow null, whatever the type says.
+        let kind = schema["type"].as_str().filter(|_| schema["enum"].is_null());
+        schema = match kind.map(ToOwned::to_owned) {
             Some(kind) => {
                 schema["type"] = json!([kind, "null"]);
                 schema
@@ -105,6 +107,12 @@ fn form(form: &Form) -> Value {
             let properties: Map<String, Value> = texts.iter().map(text).collect();
             let required: Vec<&str> = texts.iter().map(|(key, _)| *key).collect();
             json!({ "type": "object", "properties": properties, "required": required })
+        }
+        Form::OrWord(word, other) => {
+            json!({ "oneOf": [{ "type": "string", "enum": [word] }, self::form(other)] })
+        }
+        Form::Named(each) => {
+            json!({ "type": "object", "additionalProperties": self::form(each) })
         }
         Form::Section(section) => json!({ "$ref": reference_to(&name(section)) }),
         Form::Secret => json!({ "type": "boolean" }),
@@ -190,8 +198,17 @@ mod tests {
         on_uncertain = "probe"
         probe = { url = "https://h.example/o/{id}", absent = [404, 410] }
         downstream.type = "null"
-        [queues.d.downstream]
-        type = "pull"
+        [queues.d]
+        ordering = { by = "labels.conversation", until = "final", stall = "1h" }
+        fairness = { by = "labels.tenant", weights = { acme = 5, "" = 0.5 } }
+        priority_levels = 3
+        aging = "10m"
+        limits = [{ concurrency = 2, per = "labels.customer" }]
+        downstream.type = "pull"
+        [queues.f]
+        ordering = "group"
+        fairness = "group"
+        downstream.type = "null"
         [queues.e]
         downstream.url = "https://h.example/p"
         retry = { max_attempts = 12, factor = 1.5, retry_statuses = [409, 423], dead_statuses = [501] }
@@ -243,8 +260,14 @@ mod tests {
         for setting in variant.map_or(&declared.shown, |it| &it.shown) {
             let value = &value[setting.key];
             seen.insert((of.clone(), setting.key, value.is_null()));
-            if let (Form::Section(within), false) = (&setting.form, value.is_null()) {
-                look(within, value, seen);
+            match &setting.form {
+                Form::Section(within) if !value.is_null() => look(within, value, seen),
+                Form::OrWord(_, other) => {
+                    if let (Form::Section(within), true) = (&**other, value.is_object()) {
+                        look(within, value, seen);
+                    }
+                }
+                _ => {}
             }
         }
     }

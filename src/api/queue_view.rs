@@ -12,7 +12,8 @@ use crate::store::{Counts, Queue};
 use crate::wire::Word;
 use crate::wire::limit::LimitView;
 use crate::wire::queue::{
-    CountsView, GateView, KeptBytesView, PausedView, QueueView, RateView, WindowView,
+    CountsView, GateView, KeptBytesView, PausedView, QueueView, RateView, StructureView,
+    SwitchingView, WindowView,
 };
 
 /// The queue, as it is shown.
@@ -43,7 +44,8 @@ pub(super) fn view(
             configured: policy.own_rate().map(|(rate, _)| rate.to_string()),
             observed_1m: per_second(counts.calls_last_minute),
         },
-        limits: limits(policy, &gates, counts.of(State::Ready), now_ms),
+        limits: limits(policy, &gates, counts, now_ms),
+        structure: structure(queue, counts),
         gate: gate(counts),
         sending: sending::view(queue, counts, &gates, hours),
         failing: sending::failing(counts),
@@ -83,11 +85,24 @@ fn per_second(calls_last_minute: u64) -> f64 {
     (calls_last_minute as f64 * 100.0 / 60.0).round() / 100.0
 }
 
-/// How each limit of the queue stands.
-fn limits(policy: &QueuePolicy, gates: &Gates, ready: u64, now_ms: u64) -> Vec<LimitView> {
+/// The structure in force. What was counted says how far a switch is, if one is under way.
+fn structure(queue: &Queue, counts: &Counts) -> Option<StructureView> {
+    let standing = queue.structure()?;
+    let switching = counts.lanes_left.map(|lanes_left| SwitchingView { lanes_left });
+    Some(StructureView { number: standing.number, is_own: standing.is_own, switching })
+}
+
+/// How each limit of the queue stands; of those by a key nothing is counted for all values together.
+fn limits(policy: &QueuePolicy, gates: &Gates, counts: &Counts, now_ms: u64) -> Vec<LimitView> {
+    let ready = counts.of(State::Ready);
     let held = gates.held();
-    let stacked = gates.stacked().into_iter().flat_map(StackedLimits::limits);
-    let each = policy.limits.iter().zip(stacked).map(|(rule, limit)| {
+    let mut stacked = gates.stacked().into_iter().flat_map(StackedLimits::limits);
+    let each = policy.limits.iter().filter_map(|rule| {
+        if rule.per.is_some() {
+            let held_keys = counts.held_keys.get(rule.name.as_str()).copied();
+            return Some(LimitView::new(rule, held_keys.unwrap_or(0)));
+        }
+        let limit = stacked.next()?;
         let holds = ready > 0 && held.iter().any(|held| held.limit.as_ref() == Some(&rule.name));
         let mut view = LimitView::new(rule, u64::from(holds));
         match &limit.standing {
@@ -100,7 +115,7 @@ fn limits(policy: &QueuePolicy, gates: &Gates, ready: u64, now_ms: u64) -> Vec<L
                 view.resets_at = Some(Moment(from_ms[1]));
             }
         }
-        view
+        Some(view)
     });
     each.collect()
 }

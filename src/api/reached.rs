@@ -129,6 +129,12 @@ fn closing_quote(text: &str) -> usize {
     text.len()
 }
 
+/// Those of these queues that the caller reaches.
+pub(super) fn reached_queues(caller: &Caller, queues: Vec<String>) -> Vec<String> {
+    let is_reached = |name: &String| name.parse().is_ok_and(|name| caller.reaches(&name));
+    queues.into_iter().filter(is_reached).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

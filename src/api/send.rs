@@ -115,7 +115,7 @@ async fn taken(
     };
     // What takes no question to Redis: the window.
     let gates = gates(&queue.policy, &Snapshot::default(), now_ms);
-    let view = MessageView::new(&message, &gates, false);
+    let view = MessageView::new(&message, &gates, None, false);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], json(&view)?).into_response())
 }
 

@@ -19,6 +19,7 @@ use super::problem::{Code, Problem};
 use super::query::Query;
 use super::{Door, Shared, allowed, idempotency, intake, repeat};
 use crate::domain::id::QueueName;
+use crate::domain::message::Details;
 use crate::domain::topic::EventId;
 use crate::store::{Published, StoreError, Topic, TopicEvent};
 use crate::wire::new_message::MessageRequest;
@@ -61,6 +62,8 @@ pub(super) async fn publish(
     let key = idempotency::from_header(&headers)?;
     let body = door.bodies.read(body, door.state.server.body_limit_bytes).await?;
     let message = intake::message(&body, door.now_ms()?, key.as_deref())?;
+    // A repeat has the same.
+    let details = message.details.clone();
     for queue in &topic.policy.queues {
         allowed::check(&message.details, &door.store().queues.get(queue)?.policy)?;
     }
@@ -75,6 +78,9 @@ pub(super) async fn publish(
             }
         }
     }
+    let view = |id: &EventId, queues: &[QueueName], left: &[QueueName]| {
+        view(&door, (id, &details), queues, left)
+    };
     match published {
         Published::Kept(event) => {
             let (id, queues) = (event.id.clone(), event.queues.clone());
@@ -114,11 +120,17 @@ fn not_kept(error: StoreError) -> Problem {
     }
 }
 
-fn view(event: &EventId, queues: &[QueueName], left: &[QueueName]) -> EventAnswer {
-    let message = |queue: &QueueName| EventMessageView {
-        queue: queue.to_string(),
-        id: TopicEvent::message_id(event, queue).to_string(),
-        pending: left.contains(queue).then_some(true),
+fn view(
+    door: &Door,
+    (event, details): (&EventId, &Details),
+    queues: &[QueueName],
+    left: &[QueueName],
+) -> EventAnswer {
+    let message = |queue: &QueueName| {
+        let routing = door.store().queues.get(queue).map(|queue| queue.routing());
+        let id = TopicEvent::message_id(event, queue, &routing.unwrap_or_default(), details);
+        let pending = left.contains(queue).then_some(true);
+        EventMessageView { queue: queue.to_string(), id: id.to_string(), pending }
     };
     let messages = queues.iter().map(message).collect();
     EventAnswer { id: event.to_string(), messages, duplicate: None }

@@ -245,6 +245,7 @@ fn node_info(settings: &Settings, store: &Store) -> Result<NodeInfo, StoreError>
         slots: 0,
         in_flight: 0,
         record_version: RECORD_VERSION,
+        follows: Vec::new(),
         beats: 0,
         seen_at_ms: 0,
     })

@@ -9,17 +9,21 @@ use super::times::Times;
 use crate::domain::gates::Gate;
 pub(crate) use crate::domain::human::count;
 use crate::domain::human::why_failed;
+use crate::domain::limit::LimitKindName;
 use crate::domain::state::State;
+use crate::wire::limit::LimitView;
 use crate::wire::message::{FailingView, MessageView, ProbeView};
 use crate::wire::{GateWord, Moment};
 
 /// What each gate is waited for as, in the order in which gates are named.
-const GATES: [(Gate, &str); 7] = [
+const GATES: [(Gate, &str); 9] = [
     (Gate::Pause, "its queue to be resumed"),
     (Gate::Window, "its window"),
     (Gate::Throttled, "the downstream, which asked for a pause or turned us away"),
     (Gate::Limit, "its turn under the limit"),
     (Gate::Concurrency, "a free slot at the downstream"),
+    (Gate::Order, "another message, which is ahead of it under the same key"),
+    (Gate::Fairness, "the turn of its key"),
     (Gate::Batch, "company in its batch"),
     (Gate::Due, "its due time"),
 ];
@@ -108,9 +112,16 @@ fn uncertain(probe: Option<&ProbeView<'_>>, times: &Times) -> String {
 }
 
 fn ready(message: &MessageView<'_>) -> String {
-    match waits_for(message.held_by.iter().collect()) {
-        None => "Ready: next in line".to_owned(),
-        Some(what) => format!("Waiting for {what}"),
+    // Who is ahead is named in the place of the gate.
+    let ahead = message
+        .blocked_by
+        .first()
+        .map(|ahead| format!("{}, which is ahead of it under the same key", plain(&ahead.id)));
+    let is_named = |held: &&GateWord| ahead.is_some() && held.is(Gate::Order);
+    let others = waits_for(message.held_by.iter().filter(|held| !is_named(held)).collect());
+    match ahead.into_iter().chain(others).collect::<Vec<_>>() {
+        all if all.is_empty() => "Ready: next in line".to_owned(),
+        all => format!("Waiting for {}", all.join(", and for ")),
     }
 }
 
@@ -126,6 +137,22 @@ fn waits_for(held_by: Vec<&GateWord>) -> Option<String> {
     let others = held_by.into_iter().filter(|held| GATES.iter().all(|(gate, _)| !held.is(*gate)));
     words.extend(others.map(|held| plain(held.as_str())));
     (!words.is_empty()).then(|| words.join(", and for "))
+}
+
+/// What a limit by key lets pass, and of which value the message is; nothing of a limit without a key.
+pub(crate) fn limit_by_key(limit: &LimitView, message: &MessageView<'_>) -> Option<String> {
+    let per = limit.per.as_deref()?;
+    let value = match per.strip_prefix("labels.") {
+        Some(label) => message.labels.get(label).map(String::as_str),
+        None => message.group.as_deref(),
+    };
+    let of = match value {
+        Some(value) => format!("of this message it is {}", plain(value)),
+        None => "this message has none, and shares the limit with all others without it".to_owned(),
+    };
+    let (name, lets, per) = (plain(&limit.name), plain(&limit.value), plain(per));
+    let what = if limit.kind.is(LimitKindName::Concurrency) { "at once" } else { "pass" };
+    Some(format!("Its limit \"{name}\" lets {lets} {what} for each value of {per}; {of}"))
 }
 
 /// What keeps a whole queue from sending, for a message that somebody wants to be sent now.
@@ -248,6 +275,26 @@ mod tests {
             (
                 json!({"state": "uncertain", "probe": {"attempts": 2, "error": "status 500", "next_at": null}}),
                 "Uncertain: the attempt may or may not have arrived; 2 probes could not tell (status 500); ask the downstream, then `tidegate resolve ID --as delivered`, `resend` or `dead`",
+            ),
+        ] {
+            assert_eq!(sentence(&message_view(&message), &times()), text);
+        }
+    }
+
+    #[test]
+    fn what_waits_for_its_key_says_for_whom() {
+        for (message, text) in [
+            (
+                json!({"state": "ready", "held_by": ["order"], "blocked_by": [{"id": "sms_00"}]}),
+                "Waiting for sms_00, which is ahead of it under the same key",
+            ),
+            (
+                json!({"state": "ready", "held_by": ["limit:per_to", "order"], "blocked_by": [{"id": "sms_00"}]}),
+                "Waiting for sms_00, which is ahead of it under the same key, and for its turn under the limit \"per_to\"",
+            ),
+            (
+                json!({"state": "ready", "held_by": ["concurrency", "fairness"]}),
+                "Waiting for a free slot at the downstream, and for the turn of its key",
             ),
         ] {
             assert_eq!(sentence(&message_view(&message), &times()), text);

@@ -60,6 +60,9 @@ pub(crate) async fn show(answer: &Answer, session: &mut Session) -> Result<(), F
     if let Some(why) = held_by_its_queue(&message, session).await {
         session.screen.sentence(0, &why)?;
     }
+    for why in held_by_its_keys(&message, session).await {
+        session.screen.sentence(0, &why)?;
+    }
     session.screen.line("")?;
     session.screen.pairs(&message_fields::fields(&message, &times))
 }
@@ -87,6 +90,19 @@ async fn held_by_its_queue(message: &MessageView<'_>, session: &Session) -> Opti
     let opens_ms = opens_after(name, due_ms, session).await?;
     let (at, distance) = (times.at(opens_ms), times.distance(opens_ms));
     Some(format!("Its window is closed when it is due, and opens at {at} ({distance})"))
+}
+
+/// What the limits by key say that hold the message: what each lets pass, and for which value of its key. Nothing where nobody may ask.
+async fn held_by_its_keys(message: &MessageView<'_>, session: &Session) -> Vec<String> {
+    let names: Vec<_> = message.held_by.iter().filter_map(|held| held.limit()).collect();
+    if names.is_empty() {
+        return Vec::new();
+    }
+    let target = Target::new(&["v1", "queues", message.queue.as_ref()]);
+    let Ok(answer) = session.client.get(&target).await else { return Vec::new() };
+    let Ok(queue) = answer.read::<QueueView>() else { return Vec::new() };
+    let hold = queue.limits.iter().filter(|limit| names.contains(&limit.name.as_str()));
+    hold.filter_map(|limit| describe::limit_by_key(limit, message)).collect()
 }
 
 /// When the window opens that is closed at this moment; `None`: it is open then, or nobody knows.

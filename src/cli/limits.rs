@@ -4,25 +4,35 @@
 
 use super::plain::plain;
 use super::times::Times;
+use crate::domain::limit::LimitKindName;
 use crate::wire::Moment;
-use crate::wire::limit::{LimitView, LimitWord};
+use crate::wire::limit::LimitView;
 
 /// The name in front of its line.
 pub(crate) fn title(limit: &LimitView) -> String {
     format!("limit.{}", plain(&limit.name))
 }
 
-/// What it allows, how much of that is left, and whether it holds messages now.
+/// What it allows, how much of that is left, and whether it holds messages now; by a key: how many values of it.
 pub(crate) fn line(limit: &LimitView, times: &Times) -> String {
     let holds = limit.held_keys > 0;
     let left = limit.used.zip(limit.left).map(|(used, left)| format!(": {used} used, {left} left"));
     let begins = |at: Moment| format!("{} ({})", times.distance(at.0), times.at(at.0));
     let resets = limit.resets_at.map(|at| format!(", begins again {}", begins(at)));
-    let is_rate = limit.kind.is(LimitWord::Rate);
+    let is_rate = limit.kind.is(LimitKindName::Rate);
     let next = limit.next_at.filter(|_| is_rate && holds);
     let next = next.map(|at| format!("; the next unit passes {}", times.distance(at.0)));
-    let holding = holds.then(|| "; it holds messages now".to_owned());
-    [Some(plain(&limit.value)), left, resets, next, holding].into_iter().flatten().collect()
+    let per = limit.per.as_deref().map(plain);
+    let holding = holds.then(|| match &per {
+        None => "; it holds messages now".to_owned(),
+        Some(_) if limit.held_keys == 1 => "; it holds the messages of 1 value now".to_owned(),
+        Some(_) => format!("; it holds the messages of {} values now", limit.held_keys),
+    });
+    let is_calls = limit.kind.is(LimitKindName::Concurrency);
+    let what = if is_calls { " in flight" } else { "" };
+    let per = per.map(|key| format!(" for each value of {key}"));
+    let value = format!("{}{what}", plain(&limit.value));
+    [Some(value), per, left, resets, next, holding].into_iter().flatten().collect()
 }
 
 #[cfg(test)]
@@ -50,5 +60,15 @@ mod tests {
         assert_eq!(shown(&json!({"next_at": "2025-11-20T12:00:00.000Z"})).1, "20/s");
         let holding = shown(&json!({"held_keys": 1, "next_at": "2025-11-20T12:00:01.000Z"})).1;
         assert!(holding.starts_with("20/s; the next unit passes in 1s"), "{holding}");
+        let by_key = |held: u64| {
+            let given = json!({"name": "per_to", "value": "1/min", "per": "labels.to",
+                "next_at": null, "held_keys": held});
+            shown(&given).1
+        };
+        assert_eq!(by_key(0), "1/min for each value of labels.to");
+        assert!(by_key(1).ends_with("of labels.to; it holds the messages of 1 value now"));
+        assert!(by_key(7).ends_with("of labels.to; it holds the messages of 7 values now"));
+        let calls = json!({"kind": "concurrency", "value": "2", "per": "group", "next_at": null});
+        assert_eq!(shown(&calls).1, "2 in flight for each value of group");
     }
 }

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::describe::{failing, gates, word};
+use super::plain::plain;
 use super::times::{Times, span};
 use crate::wire::attempt::AttemptView;
 use crate::wire::message::{MessageView, ProbeView};
@@ -29,6 +30,7 @@ pub(crate) fn fields(message: &MessageView<'_>, times: &Times) -> Vec<(&'static 
         ("queue", Some(message.queue.to_string())),
         ("state", Some(message.state.to_string())),
         ("held by", Some(gates(message))),
+        ("blocked by", Some(blockers(message))),
         ("created", at(Some(message.created_at))),
         ("due", at(Some(message.due_at))),
         ("next attempt", at(message.next_attempt_at)),
@@ -62,6 +64,11 @@ pub(crate) fn fields(message: &MessageView<'_>, times: &Times) -> Vec<(&'static 
     ];
     let said = fields.into_iter().filter_map(|(name, text)| Some((name, text?)));
     said.filter(|(_, text)| !text.is_empty()).collect()
+}
+
+/// The messages ahead of it, in a line.
+fn blockers(message: &MessageView<'_>) -> String {
+    message.blocked_by.iter().map(|ahead| plain(&ahead.id)).collect::<Vec<_>>().join(", ")
 }
 
 fn both(pair: &(String, String)) -> (&String, &String) {

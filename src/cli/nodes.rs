@@ -35,6 +35,7 @@ pub(crate) async fn nodes(session: &mut Session) -> Result<Exit, Failure> {
         // What is alike is left out: an empty column is not shown.
         row.push(if answer.config_agrees { String::new() } else { node.config_hash.clone() });
         row.push(if reads_alike { String::new() } else { node.record_version.to_string() });
+        row.push(node.follows.iter().map(|queue| plain(queue)).collect::<Vec<_>>().join(", "));
         row
     });
     let columns = [
@@ -48,6 +49,7 @@ pub(crate) async fn nodes(session: &mut Session) -> Result<Exit, Failure> {
         words("STARTED"),
         whole("CONFIG"),
         whole("RECORD VERSION"),
+        words("FOLLOWS"),
     ];
     session.screen.rows(&columns, rows.collect())?;
     session.screen.line("")?;
@@ -57,6 +59,11 @@ pub(crate) async fn nodes(session: &mut Session) -> Result<Exit, Failure> {
     session.screen.sentence(0, MISSING)?;
     if !answer.config_agrees {
         session.screen.note("note: the nodes run different configs; see `tidegate doctor`")?;
+    }
+    if nodes.iter().any(|node| !node.follows.is_empty()) {
+        session.screen.note(
+            "note: a node follows another one in the ordering, fairness and limits by key of the queues under FOLLOWS, since its own configuration says otherwise; see `tidegate doctor`",
+        )?;
     }
     if !reads_alike {
         session.screen.note(

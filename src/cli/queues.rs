@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::Session;
 use super::args_admin::{PauseArgs, WindowsArgs};
 use super::client::{Answer, Target};
-use super::describe::word;
+use super::describe::{count, word};
 use super::doctor;
 use super::exit::{Exit, Failure};
 use super::limits;
@@ -111,10 +111,26 @@ pub(crate) async fn queue(name: &str, session: &mut Session) -> Result<Exit, Fai
     pairs.extend(
         queue.limits.iter().map(|limit| (limits::title(limit), limits::line(limit, &times))),
     );
+    pairs.extend(structure(&queue).map(|said| ("structure".to_owned(), said)));
     flatten("policy", &queue.policy, &mut pairs);
     pairs.retain(|(_, value)| !value.is_empty());
     session.screen.pairs(&pairs)?;
     Ok(Exit::Ok)
+}
+
+/// The structure in force, where it is not simply that of the configuration.
+fn structure(queue: &QueueView) -> Option<String> {
+    let structure = queue.structure?;
+    let follows = (!structure.is_own).then(|| {
+        "that of another node, whose configuration differs; give all nodes the same one, and reload them"
+            .to_owned()
+    });
+    let moving = structure.switching.map(|switching| {
+        let left = count(switching.lanes_left, "key");
+        format!("messages are moving over to it, about {left} left; nothing is sent meanwhile")
+    });
+    let said: Vec<_> = follows.into_iter().chain(moving).collect();
+    (!said.is_empty()).then(|| format!("number {}: {}", structure.number, said.join("; ")))
 }
 
 /// `pause`.

@@ -156,6 +156,22 @@ pub fn new_ulid(now_ms: u64, shard: u16, shards: u16, random: u128) -> Ulid {
     Ulid::from_parts(now_ms, (carried << 70) | (random & ((1 << 70) - 1)))
 }
 
+/// This ULID, so that it carries this shard. It is the same where it does already.
+#[must_use]
+pub fn in_shard(ulid: Ulid, shard: u16, shards: u16) -> Ulid {
+    if shard_of(ulid, shards) == shard {
+        return ulid;
+    }
+    new_ulid(ulid.timestamp_ms(), shard, shards, ulid.random())
+}
+
+/// Whether two ULIDs differ at most in the shard that they carry.
+#[must_use]
+pub fn is_same_but_for_its_shard(one: Ulid, other: Ulid) -> bool {
+    let without_shard = |ulid: Ulid| (ulid.timestamp_ms(), ulid.random() & ((1 << 70) - 1));
+    without_shard(one) == without_shard(other)
+}
+
 /// A text of `len` characters in the ULID alphabet, from the given randomness: ids of nodes,
 /// batches and tokens.
 #[must_use]
@@ -213,6 +229,16 @@ mod tests {
             let ulid = new_ulid(now_ms, shard, shards, random);
             prop_assert_eq!(shard_of(ulid, shards), shard);
             prop_assert_eq!(ulid.timestamp_ms(), now_ms);
+        }
+
+        #[test]
+        fn an_id_goes_into_any_shard_and_stays_the_same_there(shards in 1u16..=SHARDS_MAX, shard: u16, random: u128, now_ms in 0u64..(1 << 47)) {
+            let shard = shard % shards;
+            let before = Ulid::from_parts(now_ms, random & ((1 << 80) - 1));
+            let ulid = in_shard(before, shard, shards);
+            prop_assert_eq!(shard_of(ulid, shards), shard);
+            prop_assert_eq!(in_shard(ulid, shard, shards), ulid);
+            prop_assert!(is_same_but_for_its_shard(ulid, before));
         }
     }
 }

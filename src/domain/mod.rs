@@ -20,6 +20,7 @@ pub mod human;
 pub mod id;
 pub mod inbox;
 pub mod index_fault;
+pub mod keys;
 pub mod lease;
 pub mod limit;
 pub mod loss;

@@ -202,7 +202,7 @@ async fn permitted(
     message: &Claimed,
 ) -> Result<Began, Settlement> {
     let part = std::slice::from_ref(message);
-    if exchanges.queue.policy.limits.is_empty() {
+    if !exchanges.queue.policy.has_wide_limits() {
         return exchanges.last_look(part, false);
     }
     // In order of arrival.

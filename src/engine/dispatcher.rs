@@ -114,7 +114,7 @@ impl Dispatcher {
             |wait: Option<Duration>| wait.map_or(Next::Woken, |wait| Next::In(wait.max(WAIT_MIN)));
         let shards = self.exchanges.queue.shards.len();
         match reply.status {
-            ClaimStatus::Stale => Next::Now,
+            ClaimStatus::Stale | ClaimStatus::OtherStructure => Next::Now,
             // With several shards, those that this round did not come to are not counted.
             ClaimStatus::Taken if reply.ready_left == 0 && shards == 1 => Next::Woken,
             ClaimStatus::Taken => self.after_last_slot(&reply.messages, wanted),
@@ -131,7 +131,9 @@ impl Dispatcher {
                 None => Next::Woken,
             },
             ClaimStatus::Held(Gate::Concurrency) => Next::In(CONCURRENCY_POLL),
-            ClaimStatus::Held(_) | ClaimStatus::ClockInDoubt => wait(reply.wait),
+            ClaimStatus::Held(_) | ClaimStatus::ClockInDoubt | ClaimStatus::KeysHold => {
+                wait(reply.wait)
+            }
         }
     }
 
@@ -139,8 +141,7 @@ impl Dispatcher {
     /// message may be one that the slower ones let pass at once.
     fn after_last_slot(&self, messages: &[Claimed], wanted: usize) -> Next {
         let policy = &self.exchanges.queue.policy;
-        let periods_us =
-            policy.claim_limits().iter().filter_map(LimitRule::rate).map(Limit::period_us);
+        let periods_us = policy.claim_limits().filter_map(LimitRule::rate).map(Limit::period_us);
         let Some(period_us) = periods_us.min_by(f64::total_cmp) else { return Next::Now };
         let taken_all = messages.len() >= wanted && policy.batch.is_none();
         let Some(last) = messages.last().filter(|_| !taken_all) else { return Next::Now };

@@ -22,11 +22,12 @@ use super::shortage::Shortage;
 use super::slots::Slot;
 use crate::domain::failing::Sign;
 use crate::domain::gates::{Snapshot, gates};
+use crate::domain::limit::LimitRule;
 use crate::domain::message::Attempt;
 use crate::domain::outcome::{Answer, AnswerContext, Outcome, classify};
 use crate::domain::settlement::Settlement;
 use crate::failpoint::failpoint;
-use crate::store::{Claimed, LeaseEnd, Queue, Store};
+use crate::store::{Claimed, FurtherCall, LeaseEnd, Queue, Store};
 use crate::transport::Transport;
 
 /// Longest error text that is kept of an attempt.
@@ -125,8 +126,8 @@ impl Exchanges {
     /// The same once there is a permit of the queue's limit, and its slot has come.
     pub(super) async fn permitted(&self, part: &[Claimed]) -> Result<Began, Settlement> {
         let look = || self.last_look(part, false);
-        let cost = part.iter().map(|message| u64::from(message.details.cost.units())).sum();
-        permit(&self.store, &self.queue, &self.stop, cost, look).await.map_err(|why| match why {
+        let further = FurtherCall::of(part);
+        permit(&self.store, &self.queue, &self.stop, further, look).await.map_err(|why| match why {
             NoPermit::Ended(settlement) => settlement,
             NoPermit::Shut => Settlement::Release,
         })
@@ -146,13 +147,15 @@ impl Exchanges {
     /// Whether its permit has become void since the pace handed it out: this node stood still, and a call now would
     /// come too close to others of a rate, or lie in another period of a quota than the one that counted it.
     fn is_too_late(&self, message: &Claimed, began: Began) -> bool {
-        let limits = self.queue.policy.claim_limits();
+        let policy = &self.queue.policy;
         let late = began.at.saturating_duration_since(message.slot);
-        if limits.is_empty() || late <= START_LATE_MAX {
+        if late <= START_LATE_MAX {
             return false;
         }
         let slot_ms = began.at_ms - u64::try_from(late.as_millis()).unwrap_or(0).min(began.at_ms);
-        let is_void = limits.iter().any(|limit| {
+        let has_slots = |limit: &&LimitRule| limit.rate().is_some() || limit.quota().is_some();
+        let mut limits = policy.claim_limits().chain(policy.keyed_limits()).filter(has_slots);
+        let is_void = limits.any(|limit| {
             limit.quota().is_none_or(|quota| {
                 let [_, ends_ms, _] = quota.boundaries_ms(slot_ms);
                 ends_ms <= began.at_ms

@@ -29,15 +29,19 @@ pub(super) struct Void;
 impl Pacer {
     /// That of a queue's limits; `None`: its claims keep none. Quotas have no ceiling here: their slots are waited for.
     pub(super) fn of(policy: &QueuePolicy) -> Option<Self> {
-        let limits = policy.claim_limits();
-        let ceilings = limits.iter().filter_map(LimitRule::rate).map(Ceiling::new).collect();
-        (!limits.is_empty()).then_some(Self { ceilings })
+        let rates = policy.claim_limits().filter_map(LimitRule::rate);
+        let ceilings = rates.map(Ceiling::new).collect();
+        // Limits by key are kept by slots alone.
+        (policy.has_claim_limits() || policy.has_keyed_rates()).then_some(Self { ceilings })
     }
 
     /// Waits for the slot of a call, then for the node's own ceilings. A call takes one unit of each, whatever it costs: its
     /// slot is as far from the one before as all its units demand, and the limiter could not save up more of them than a burst.
     pub(super) async fn wait(&self, slot: Instant) -> Result<(), Void> {
         tokio::time::sleep_until(slot).await;
+        if Instant::now() > slot + LATE_MAX {
+            return Err(Void);
+        }
         for ceiling in &self.ceilings {
             ceiling.wait(slot + LATE_MAX).await?;
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{Permit, Queue, Store};
+use crate::store::{FurtherCall, Permit, Queue, Store};
 
 /// A permit is void so long after its slot: of the 20 ms that a call may be late at the downstream,
 /// the rest is for its way there. It bounds what calls of several nodes can move closer together.
@@ -28,23 +28,23 @@ pub(super) enum NoPermit<E> {
     Ended(E),
 }
 
-/// Waits for a permit and for its slot; `cost`: what the messages cost that the call carries. `goes_on` is asked before
-/// each look, and once more at the slot: that took time. What it says at the slot is returned.
+/// Waits for a permit and for its slot. `goes_on` is asked before each look, and once more at the slot: that took time. What it
+/// says at the slot is returned.
 pub(super) async fn permit<T, E>(
     store: &Store,
     queue: &Queue,
     stop: &CancellationToken,
-    cost: u64,
+    further: FurtherCall<'_>,
     mut goes_on: impl FnMut() -> Result<T, E>,
 ) -> Result<T, NoPermit<E>> {
     loop {
         goes_on().map_err(NoPermit::Ended)?;
-        let wait = match store.messages.permit(queue, cost).await {
+        let wait = match store.messages.permit(queue, further).await {
             Ok(Permit::Granted(slot, units)) => {
                 tokio::time::sleep_until(slot).await;
                 let began = (Instant::now() <= slot + LATE_MAX).then(&mut goes_on);
                 if !matches!(began, Some(Ok(_))) {
-                    store.messages.return_units(queue, &[units]).await;
+                    store.messages.return_permit(queue, further, units).await;
                 }
                 if let Some(began) = began {
                     return began.map_err(NoPermit::Ended);

@@ -30,7 +30,9 @@ use crate::domain::probe::{ProbeFound, ProbePolicy};
 use crate::domain::retry::RetryNext;
 use crate::failpoint::failpoint;
 use crate::shutdown::Tasks;
-use crate::store::{Changed, Decision, Doubtful, ProbeTimes, Queue, Store, StoreError};
+use crate::store::{
+    Changed, Decision, Doubtful, FurtherCall, ProbeTimes, Queue, Store, StoreError,
+};
 use crate::telemetry::{FoundLabel, Kind};
 use crate::transport::{Call, Transport};
 
@@ -156,7 +158,7 @@ impl Asking {
     }
 
     fn patience(&self) -> Duration {
-        if self.queue.policy.limits.is_empty() { START_PATIENCE } else { PERMIT_PATIENCE }
+        if self.queue.policy.has_wide_limits() { PERMIT_PATIENCE } else { START_PATIENCE }
     }
 
     /// Whether a probe may start, and end within the window.
@@ -197,10 +199,10 @@ impl Asking {
             let now_ms = self.store.clock().now_ms().filter(|_| is_in_time).ok_or(())?;
             if self.gate(Some(now_ms)).is_held() { Err(()) } else { Ok(now_ms) }
         };
-        if self.queue.policy.limits.is_empty() {
+        if !self.queue.policy.has_wide_limits() {
             return may_start().ok();
         }
-        permit(&self.store, &self.queue, &self.stop, 1, may_start).await.ok()
+        permit(&self.store, &self.queue, &self.stop, FurtherCall::PROBE, may_start).await.ok()
     }
 
     async fn call(&self, message: &Doubtful, now_ms: u64) -> Answer {

@@ -17,12 +17,14 @@ use tokio::time::Instant;
 
 use crate::config::Settings;
 use crate::domain::id::QueueName;
+use crate::domain::message::Details;
 use crate::store::queue::Queue;
 use crate::store::redis::connect::Target;
 use crate::store::redis::keys;
 use crate::store::redis::reply::Reply;
 use crate::store::redis::script::arg;
 use crate::store::redis::script::{call, fields, row, rows};
+use crate::store::routing::Routing;
 use crate::store::wire::Wire;
 use crate::store::wire::script_keys::ScriptKeys;
 use crate::store::{PresetId, StoreError};
@@ -89,13 +91,17 @@ impl InboxEntry {
         added_ms(&self.id).unwrap_or(0)
     }
 
-    /// What its message is known as in this queue: under the producer's key, else under its own id.
+    /// What its message is known as in this queue, under this idempotency key.
     #[must_use]
-    pub fn given(&self, key: Option<&str>, queue: &Queue) -> PresetId {
+    pub fn given(
+        &self,
+        key: &str,
+        (queue, routing): (&Queue, &Routing),
+        details: &Details,
+    ) -> PresetId {
         // A ULID has 48 bits of time.
         let at_ms = self.added_ms().min((1 << 48) - 1);
-        let policy = &queue.policy;
-        PresetId::of_key(key.unwrap_or(&self.id), &self.id, at_ms, &policy.name, policy.shards)
+        PresetId::of_key(key, (&self.id, at_ms), (&queue.policy.name, routing), details)
     }
 }
 

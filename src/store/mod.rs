@@ -17,6 +17,7 @@ mod queue;
 mod queues;
 mod record;
 mod redis;
+mod routing;
 mod schedules;
 mod server;
 mod tail;
@@ -38,10 +39,10 @@ pub use messages::bulk::walk::{WalkPage, WalkStep};
 pub use messages::claim::ClaimReply;
 pub use messages::claimed::Claimed;
 pub use messages::gate::{ClaimStatus, ClaimWish};
-pub use messages::grant::Permit;
 pub use messages::housekeeping::{Reaped, Swept};
 pub use messages::intake::{Accepted, NotAccepted};
 pub use messages::operate::{Changed, Decision, Edit};
+pub use messages::permit::{FurtherCall, Permit};
 pub use messages::probe::{Doubtful, DueProbes, ProbeTimes};
 pub use messages::prune::Pruned;
 pub use messages::read::{Page, Part};
@@ -51,12 +52,15 @@ pub use operations::{
     Keep, KeptOperation, OPERATIONS_RUNNING_MAX, Operations, Progress, Saved, TakenOperation,
 };
 pub use preset_id::PresetId;
-pub use queue::{HORIZON_US, Queue, Shard};
+pub use queue::{HORIZON_US, Queue, Shard, StructureStanding};
 pub use queues::heads::{Earliest, EarliestScores};
 pub use queues::{Counts, PauseInfo, Queues, ShardCounts};
 pub use record::RECORD_VERSION;
 pub use redis::error::StoreError;
 pub use redis::script::Verb;
+#[cfg(feature = "failpoints")]
+pub use redis::script::assembled_scripts;
+pub use routing::Routing;
 pub use schedules::{
     Kept, LastTick, Paused, PutSchedule, SchedulePage, Schedules, Sweep, Tick, TickUnderWay,
     Touched,

@@ -18,6 +18,7 @@ declare_metrics! {
         messages: Family<EventLabel, Counter> = "Messages by verb",
         queue_messages: Family<StateLabel, Gauge> = "Messages kept, by state",
         oldest_ready_age_seconds: Fractions<QueueLabel> = "How long the oldest ready message has been due",
+        oldest_free_age_seconds: Fractions<QueueLabel> = "How long the oldest ready message has been due that no key holds",
         lateness_seconds: Histograms<QueueLabel> = "Send start minus the moment it was both due and allowed",
         promote_lateness_seconds: Histograms<QueueLabel> = "Promotion minus due time",
         attempt_duration_seconds: Histograms<OutcomeLabel> = "Whole exchanges by outcome",

@@ -36,7 +36,7 @@ pub fn of_final(id: &MessageId, message: &Message) -> Vec<u8> {
         subject: message.id.to_string(),
         time: Moment(message.final_at_ms.unwrap_or(id.ulid.timestamp_ms())),
         datacontenttype: "application/json",
-        data: MessageView::new(message, &Gates::OPEN, false),
+        data: MessageView::new(message, &Gates::OPEN, None, false),
     };
     serde_json::to_vec(&event).expect("strings and numbers always serialise")
 }

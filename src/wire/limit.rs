@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{Moment, Vocabulary, Word};
-use crate::domain::limit::LimitRule;
+use crate::domain::limit::{LimitKindName, LimitRule};
 
 /// How a limit stands.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -14,23 +14,23 @@ pub struct LimitView {
     pub name: String,
     /// What it is
     pub kind: LimitKindWord,
-    /// What it allows, such as `20/s` or `50000/day`
+    /// What it allows, such as `20/s` or `50000/day`; of a concurrency the number of calls
     pub value: String,
-    /// The key that it counts by; null: it counts all messages together
+    /// The key of which it counts each value for itself, such as `labels.to`; null: it counts all messages together
     #[schema(required)]
     pub per: Option<String>,
     /// Whether other queues use it too
     pub shared: bool,
-    /// Of a quota: units that were used in this period
+    /// Of a quota: units that were used in this period; null with `per`
     #[schema(required)]
     pub used: Option<u64>,
-    /// Of a quota: units that are left in this period
+    /// Of a quota: units that are left in this period; null with `per`
     #[schema(required)]
     pub left: Option<u64>,
-    /// Of a quota: when the next period begins
+    /// Of a quota: when the next period begins; null with `per`
     #[schema(required)]
     pub resets_at: Option<Moment>,
-    /// Of a rate: when one unit passes
+    /// Of a rate: when one unit passes; null with `per`
     #[schema(required)]
     pub next_at: Option<Moment>,
     /// How many keys it holds now; of a limit without a key 0 or 1
@@ -38,27 +38,15 @@ pub struct LimitView {
 }
 
 /// What a limit is, as a word.
-pub type LimitKindWord = Word<LimitWord>;
+pub type LimitKindWord = Word<LimitKindName>;
 
-/// What a limit is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LimitWord {
-    /// An even pace.
-    Rate,
-    /// Units in a period of the calendar.
-    Quota,
-}
-
-impl Vocabulary for LimitWord {
+impl Vocabulary for LimitKindName {
     const NAME: &'static str = "LimitKind";
-    const DESCRIPTION: &'static str = "An even pace, or units in a period of the calendar";
-    const ALL: &'static [Self] = &[Self::Rate, Self::Quota];
+    const DESCRIPTION: &'static str = "An even pace, units in a period of the calendar, or calls in flight of each value of a key";
+    const ALL: &'static [Self] = &Self::ALL;
 
     fn word(self) -> &'static str {
-        match self {
-            Self::Rate => "rate",
-            Self::Quota => "quota",
-        }
+        self.as_str()
     }
 }
 
@@ -66,12 +54,11 @@ impl LimitView {
     /// A limit of which nothing is known but that it holds so many keys.
     #[must_use]
     pub fn new(rule: &LimitRule, held_keys: u64) -> Self {
-        let kind = if rule.quota().is_some() { LimitWord::Quota } else { LimitWord::Rate };
         Self {
             name: rule.name.to_string(),
-            kind: kind.into(),
+            kind: rule.kind.name().into(),
             value: rule.kind.to_string(),
-            per: None,
+            per: rule.per.as_ref().map(ToString::to_string),
             shared: false,
             used: None,
             left: None,

@@ -14,7 +14,7 @@ use super::payload::present;
 use super::retry::RetryView;
 use super::{DurationText, GateWord, Moment, Pairs, Payload, StateWord, Word, payload_fields};
 use crate::domain::failing::Failing;
-use crate::domain::gates::Gates;
+use crate::domain::gates::{Gates, KeyHold};
 use crate::domain::message::{Message, Probes};
 use crate::domain::shown;
 use crate::domain::state::State;
@@ -113,6 +113,10 @@ pub struct MessageView<'a> {
     pub result: Option<ResultView<'a>>,
     /// The gates that hold it now
     pub held_by: Vec<GateWord>,
+    /// The message that goes before it under the same order key; empty where there is none
+    #[serde(default)]
+    #[schema(required, max_items = 10)]
+    pub blocked_by: Vec<BlockedByView>,
     /// The downstream of its queue is failing; absent where it is not, and where the message does not wait
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -128,10 +132,16 @@ pub struct MessageView<'a> {
 }
 
 impl<'a> MessageView<'a> {
-    /// The message before the gates of its queue; `is_full`: with its payload.
+    /// The message before the gates of its queue, and what its keys say of it, where it has any; `is_full`: with its payload.
     #[must_use]
-    pub fn new(message: &'a Message, gates: &Gates, is_full: bool) -> Self {
+    pub fn new(message: &'a Message, gates: &Gates, keys: Option<&KeyHold>, is_full: bool) -> Self {
         let details = &message.details;
+        let gates = gates.of_message(message);
+        let gates = match keys {
+            None => gates,
+            Some(keys) => gates.with_keys(keys),
+        };
+        let ahead = keys.and_then(|keys| keys.ahead.as_ref());
         let shown = if is_full { shown::show(message) } else { None };
         let (payload, payload_base64) = shown.map_or((None, None), payload_fields);
         Self {
@@ -166,7 +176,8 @@ impl<'a> MessageView<'a> {
             reference: message.reference.as_deref().map(Cow::Borrowed),
             probe: message.probes.as_ref().map(ProbeView::new),
             result: result(message),
-            held_by: gates.of_message(message).held().iter().map(GateWord::from).collect(),
+            held_by: gates.held().iter().map(GateWord::from).collect(),
+            blocked_by: ahead.map(|id| BlockedByView { id: id.to_string() }).into_iter().collect(),
             failing: None,
             edited: message.is_edited.then_some(true),
             duplicate: None,
@@ -184,6 +195,14 @@ impl<'a> MessageView<'a> {
     pub fn duplicate(self) -> Self {
         Self { duplicate: Some(true), ..self }
     }
+}
+
+/// What a message waits for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = BlockedBy)]
+pub struct BlockedByView {
+    /// The id of a message
+    pub id: String,
 }
 
 /// A page of messages.

@@ -56,6 +56,10 @@ pub struct NodeView {
     /// The newest version of stored messages that it reads
     #[serde(default)]
     pub record_version: u8,
+    /// Queues of which it follows the ordering, fairness and limits by key of another node, since its own configuration says otherwise
+    #[serde(default)]
+    #[schema(required)]
+    pub follows: Vec<String>,
     /// When it started
     pub started_at: Moment,
     /// When it was last seen

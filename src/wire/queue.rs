@@ -47,6 +47,10 @@ pub struct QueueView {
     /// Each of its limits, its own rate first
     #[serde(default)]
     pub limits: Vec<LimitView>,
+    /// The structure in force: by which keys its messages are ordered, shared out and limited; null: the queue has no keys
+    #[serde(default)]
+    #[schema(required)]
+    pub structure: Option<StructureView>,
     /// What the downstream's answers have shut
     pub gate: GateView,
     /// Whether messages are sent now, and if not, why: the first reason that holds
@@ -61,6 +65,27 @@ pub struct QueueView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub resumed: Option<bool>,
+}
+
+/// The structure in force of a queue with keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = QueueStructure)]
+pub struct StructureView {
+    /// Its number; each proposal that is another one than that in force has the next
+    pub number: u64,
+    /// Whether it is that of the configuration of the node that answers; false: this node follows another one
+    pub is_own: bool,
+    /// Set while messages move over to it; nothing is sent meanwhile
+    #[schema(required)]
+    pub switching: Option<SwitchingView>,
+}
+
+/// How far messages have moved over to another structure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = QueueSwitching)]
+pub struct SwitchingView {
+    /// About how many keys are left to look at
+    pub lanes_left: u64,
 }
 
 /// A reference to the schema of policies.

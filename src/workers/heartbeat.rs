@@ -93,6 +93,7 @@ impl Heartbeat {
             self.vanished.notify_one();
         }
         self.presence.tell(&mut self.info);
+        self.info.follows = self.followed();
         let roll = self.store.nodes.beat(&self.info).await;
         // What a beat noticed stands, even if the rest of it failed.
         self.store.erasures.answer().await;
@@ -102,6 +103,13 @@ impl Heartbeat {
             self.vanished.notify_one();
         }
         Ok(())
+    }
+
+    /// The queues of which this node follows the structure of another one.
+    fn followed(&self) -> Vec<String> {
+        let mut queues = self.store.queues.all();
+        queues.retain(|queue| queue.structure().is_some_and(|structure| !structure.is_own));
+        queues.iter().map(|queue| queue.policy.name.to_string()).collect()
     }
 
     /// Whether a node is gone that was not before: one that left, or one that never beat again, even

@@ -150,7 +150,7 @@ async fn draw(
     }
     failpoint!("drawn");
     let name = &queue.policy.name;
-    let now_ms = store.clock().require_ms()?;
+    let (now_ms, routing) = (store.clock().require_ms()?, queue.routing());
     let (mut good, mut messages, mut bad) = (Vec::new(), Vec::new(), Vec::new());
     for entry in entries {
         let asked = inbox::read(&entry.fields, entry.added_ms(), now_ms, payload_bytes_max)
@@ -161,7 +161,8 @@ async fn draw(
         match asked {
             Ok(mut asked) => {
                 let key = asked.key.clone().unwrap_or_else(|| entry.id.clone());
-                messages.push((entry.given(Some(&key), queue), {
+                let to = (&**queue, &routing);
+                messages.push((entry.given(&key, to, &asked.message.details), {
                     asked.message.details.idempotency_key = Some(key);
                     asked.message
                 }));
@@ -219,7 +220,7 @@ async fn in_other_words(
         return Ok(Err(NotAccepted::Mismatch(first)));
     };
     let key = key.unwrap_or_else(|| entry.id.clone());
-    let given = entry.given(Some(&key), queue);
+    let given = entry.given(&key, (queue, &queue.routing()), &message.details);
     message.details.idempotency_key = Some(key);
     message.fingerprint = fingerprint;
     let mut answers =

@@ -8,13 +8,6 @@ pub(crate) struct File {
     pub(crate) text: String,
 }
 
-impl File {
-    pub(crate) fn stem(&self) -> String {
-        let stem = Path::new(&self.name).file_stem().expect("a file has a name");
-        stem.to_string_lossy().into_owned()
-    }
-}
-
 pub(crate) fn files_below(folders: &[&str], extension: &str) -> Vec<File> {
     let mut found = Vec::new();
     let mut folders: Vec<PathBuf> = folders.iter().map(|folder| root().join(folder)).collect();

@@ -21,7 +21,8 @@ fn every_verb_is_a_script_in_the_same_form() {
 fn every_include_is_there_and_used() {
     let files = files_below(&[VERBS], "lua");
     let named: BTreeSet<_> = files.iter().flat_map(|file| includes_of(&file.text)).collect();
-    let there: BTreeSet<_> = files_below(&[INCLUDES], "lua").iter().map(File::stem).collect();
+    let there: BTreeSet<_> =
+        files_below(&[INCLUDES], "lua").iter().map(|file| include_name(&file.name)).collect();
     assert_eq!(named, there, "left: named in an `-- include:` line; right: files in {INCLUDES}");
 }
 
@@ -128,9 +129,17 @@ fn is_read_by_place(body: &str) -> bool {
     body.contains("ROWS_FROM")
 }
 
-/// In the header, and in functions that only some calls need.
+/// How a script names the include in this file.
+fn include_name(file: &str) -> String {
+    file.trim_start_matches(INCLUDES).trim_start_matches('/').trim_end_matches(".lua").to_owned()
+}
+
+/// In the header, in functions that only some calls need, and in the form for queues with keys.
 fn includes_of(text: &str) -> BTreeSet<String> {
-    let lines = text.lines().filter_map(|line| line.trim_start().strip_prefix("-- include: "));
+    let lines = text.lines().filter_map(|line| {
+        let line = line.trim_start();
+        line.strip_prefix("-- include: ").or_else(|| line.strip_prefix("-- keyed include: "))
+    });
     lines.flat_map(str::split_whitespace).map(str::to_owned).collect()
 }
 

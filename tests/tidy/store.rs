@@ -17,7 +17,7 @@ const STORE: &str = "src/store/mod.rs";
 const FLOORS: [&[&str]; 8] = [
     &["redis"],
     &["clock", "tail"],
-    &["record"],
+    &["record", "routing"],
     &["callbacks", "preset_id"],
     &["queue"],
     &["wire"],

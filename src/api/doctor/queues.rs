@@ -13,7 +13,8 @@ use crate::domain::gates::{Gates, gates};
 use crate::domain::human::why_failed;
 use crate::domain::id::QueueName;
 use crate::domain::limit::LimitName;
-use crate::domain::policy::Downstream;
+use crate::domain::message::Message;
+use crate::domain::policy::{Downstream, QueuePolicy};
 use crate::domain::state::State;
 use crate::store::{Part, Queue, StoreError};
 use crate::telemetry::QueueLabel;
@@ -71,7 +72,7 @@ impl Seen {
     /// The age of its oldest message, if a second look is to show whether it grows.
     fn age_ms_to_compare(&self) -> Option<u64> {
         let facts = self.facts.as_ref().ok().filter(|facts| facts.needs_second_look());
-        facts.and_then(|facts| facts.oldest_ready_age_ms)
+        facts.and_then(|facts| facts.oldest_free_age_ms)
     }
 
     async fn again(self, door: &Door) -> Self {
@@ -96,6 +97,13 @@ async fn facts(
     } else {
         Vec::new()
     };
+    let has_quota_by_key =
+        policy.limits.iter().any(|limit| limit.per.is_some() && limit.quota().is_some());
+    let too_costly = if counts.of(State::Ready) > 0 && has_quota_by_key {
+        too_costly(door, policy).await
+    } else {
+        Vec::new()
+    };
     let dead_example =
         if counts.of(State::Dead) > 0 { dead_example(door, name).await } else { None };
     let label = QueueLabel { queue: name.to_string() };
@@ -112,8 +120,8 @@ async fn facts(
         dead: counts.of(State::Dead),
         dead_example,
         uncertain: counts.of(State::Uncertain),
-        oldest_ready_age_ms: counts.oldest_ready_age_ms,
-        oldest_ready_age_ms_before: age_ms_before,
+        oldest_free_age_ms: counts.oldest_free_age_ms,
+        oldest_free_age_ms_before: age_ms_before,
         pause: counts.paused.map(|paused| PauseFacts { by: paused.by, reason: paused.reason }),
         shut: counts.gate.map(|(_, kind, reason)| ShutFacts {
             is_throttle: GateKindWord::of(&kind).is(GateKind::Throttle),
@@ -122,6 +130,8 @@ async fn facts(
         failing: counts.failing,
         lost: metrics.rollback_lost.get(&label).map_or(0, |lost| lost.get()),
         hosts_left_alone: u64::try_from(left_alone).unwrap_or(0),
+        follows: queue.structure().is_some_and(|structure| !structure.is_own),
+        too_costly,
     })
 }
 
@@ -135,6 +145,23 @@ async fn quotas_of_first(
     let first = page.ok().and_then(|page| page.messages.into_iter().next());
     let gates = first.map_or_else(|| gates.clone(), |message| gates.of_message(&message));
     gates.used_quotas().map(|(limit, until_ms)| (limit.clone(), until_ms)).collect()
+}
+
+/// Ready messages looked at for one that costs more than a quota by key.
+const COSTS_LOOKED_AT: usize = 100;
+
+/// The quotas by key that are smaller than the cost of a message, of those that are ready and listed first.
+async fn too_costly(door: &Door, policy: &QueuePolicy) -> Vec<(LimitName, String)> {
+    let messages = &door.store().messages;
+    let page = messages.list_part(&policy.name, State::Ready, Part::Head, COSTS_LOOKED_AT, None);
+    let found = page.await.map(|page| page.messages).unwrap_or_default();
+    let quotas = policy.limits.iter().filter(|limit| limit.per.is_some());
+    let quotas = quotas.filter_map(|limit| Some((&limit.name, limit.quota()?.units())));
+    let each = quotas.filter_map(|(name, units)| {
+        let costs_more = |message: &&Message| u64::from(message.details.cost.units()) > units;
+        Some((name.clone(), found.iter().find(costs_more)?.id.to_string()))
+    });
+    each.collect()
 }
 
 /// One dead message and why it is dead; where it cannot be read, the finding goes without it.

@@ -46,6 +46,48 @@ async fn a_queue_tells_its_policy_counts_and_gates() {
 }
 
 #[tokio::test]
+async fn limits_by_a_key_stand_among_the_others_and_nothing_is_counted_for_all_values() {
+    let text = "rate = \"20/s\"\nlimits = [{ rate = \"1/min\", per = \"labels.to\" }, { quota = \"5/day\" }, { concurrency = 2, per = \"group\" }, { quota = \"7/day\", per = \"group\" }]";
+    let only_keys = "limits = [{ concurrency = 2, per = \"group\" }]";
+    let queues = vec![testing::policy("sms", text), testing::policy("b", only_keys)];
+    let house = House::build(Plan { queues, ..Plan::default() }).await;
+    let queue = house.get("/v1/queues/sms").await.expect(200).json();
+    let limits = queue["limits"].as_array().unwrap();
+    let shown: Vec<_> = limits
+        .iter()
+        .map(|limit| ["name", "kind", "value", "per", "left"].map(|key| limit[key].clone()))
+        .collect();
+    let expected = json!([
+        ["rate", "rate", "20/s", null, null],
+        ["per_to", "rate", "1/min", "labels.to", null],
+        ["quota_day", "quota", "5/day", null, 5],
+        ["per_group_concurrency", "concurrency", "2", "group", null],
+        ["per_group_day", "quota", "7/day", "group", null],
+    ]);
+    assert_eq!(json!(shown), expected);
+    for limit in limits.iter().filter(|limit| !limit["per"].is_null()) {
+        let counted = ["used", "left", "resets_at", "next_at"].map(|key| limit[key].clone());
+        assert_eq!(counted, [json!(null), json!(null), json!(null), json!(null)], "{limit}");
+        assert_eq!((&limit["shared"], &limit["held_keys"]), (&json!(false), &json!(0)));
+    }
+    let queue = house.get("/v1/queues/b").await.expect(200).json();
+    assert_eq!(queue["limits"][0]["name"], "per_group_concurrency");
+    assert_eq!(queue["policy"]["limits"][0]["per"], "group");
+}
+
+#[tokio::test]
+async fn a_quota_by_a_key_refuses_what_costs_more_than_a_whole_period() {
+    let text = "limits = [{ quota = \"5/day\", per = \"labels.to\" }]\nbatch = {}";
+    let queues = vec![testing::policy("sms", text)];
+    let house = House::build(Plan { queues, ..Plan::default() }).await;
+    let path = "/v1/queues/sms/messages";
+    let problem = house.post(path, r#"{"payload": 1, "cost": 6}"#).await.problem(422);
+    assert_eq!(problem["code"], "cost-too-large");
+    assert!(problem["detail"].to_string().contains("\\\"per_to_day\\\""), "{problem}");
+    house.post(path, r#"{"payload": 1, "cost": 5}"#).await.expect(201);
+}
+
+#[tokio::test]
 async fn a_pause_holds_and_a_resume_ends_it() {
     let house = House::open().await;
     let id = house.seed(r#"{"payload": 1}"#).await;
@@ -153,6 +195,7 @@ async fn nodes_health_and_metrics() {
         slots: 16,
         in_flight: 2,
         record_version: crate::store::RECORD_VERSION,
+        follows: Vec::new(),
         seen_at_ms: 0,
     };
     house.store.nodes.show(&info).await.unwrap();

@@ -49,7 +49,7 @@ pub(crate) fn queue(given: &Value) -> Value {
             "delivered": 0, "dead": 0, "expired": 0, "cancelled": 0},
         "kept_bytes": null, "oldest_ready_age_ms": null, "next_due_at": null, "paused": null,
         "window": null, "rate": {"configured": null, "observed_1m": 0.0},
-        "limits": [], "gate": {"open": true, "until": null, "kind": null, "reason": null},
+        "limits": [], "structure": null, "gate": {"open": true, "until": null, "kind": null, "reason": null},
         "sending": {"state": "open", "reason": "Messages are sent when they are due.",
             "since": null, "until": null},
         "failing": null, "durability": "disk",
@@ -143,7 +143,7 @@ pub(crate) fn node(given: &Value) -> Value {
     const AT: &str = "2026-11-21T08:00:00.000Z";
     let filled = json!({
         "id": "A", "host": "web1", "pid": 41, "version": "0.1.0", "listen": "127.0.0.1:7411",
-        "config_hash": "x", "queues": 3, "slots": 160, "in_flight": 2, "record_version": 3,
+        "config_hash": "x", "queues": 3, "slots": 160, "in_flight": 2, "record_version": 3, "follows": [],
         "started_at": AT, "seen_at": AT,
     });
     answer::<NodeView>(filled, given)
@@ -191,7 +191,7 @@ pub(crate) fn message(given: &Value) -> Value {
         "created_at": AT, "due_at": AT, "expires_at": null, "priority": 0, "cost": 1, "group": null, "labels": {},
         "idempotency_key": null, "attempts": 0, "throttles": 0, "window_holds": 0, "rescues": 0,
         "next_attempt_at": null, "last_attempt": null, "final_at": null, "reason": null, "result": null,
-        "held_by": [],
+        "held_by": [], "blocked_by": [],
     });
     let given = with_parts(
         &filled,

@@ -7,6 +7,7 @@ mod callback;
 mod downstream;
 mod headers;
 pub(in crate::config) mod inbox;
+mod keys;
 mod limits;
 mod message_table;
 mod probe;
@@ -32,6 +33,8 @@ pub fn declared() -> Vec<DeclaredSection> {
         redis::Redis::declared(),
         queue::Own::declared(),
         limits::OneLimit::declared(),
+        keys::Order::declared(),
+        keys::Shares::declared(),
         retention::Kept::declared(),
         receipts::Receipts::declared(),
         downstream::declared(),

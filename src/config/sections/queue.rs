@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::limits::{BURST, BURST_MAX};
-use super::{batch, callback, downstream, limits, probe, receipts, retention, retry, window};
+use super::limits::{BURST, BURST_MAX, CONCURRENCY_MAX};
+use super::{batch, callback, downstream, keys, limits, probe, receipts, retention, retry, window};
 use crate::config::load::reader::{Field, Read, Section};
 use crate::config::setting::{
     Kind as _, LONG_MS, Shown, beside, duration, list, parsed, settings, size_in_memory, whole,
@@ -12,6 +12,7 @@ use crate::config::setting::{
 use crate::config::settings::Durability;
 use crate::domain::callback_host::CallbackHosts;
 use crate::domain::id::{QueueName, SHARDS_MAX};
+use crate::domain::keys::{Fairness, Ordering};
 use crate::domain::lease;
 use crate::domain::limit::{LimitRule, Rate};
 use crate::domain::outcome::OnUncertain;
@@ -19,8 +20,6 @@ use crate::domain::policy::{Downstream, QueuePolicy};
 use crate::domain::receipt::ReceiptPolicy;
 use crate::domain::units::format_duration;
 
-/// Most calls in flight.
-const CONCURRENCY_MAX: u32 = 100_000;
 /// The longest lease, in milliseconds: a dead node's messages come back so late.
 const LEASE_MS_MAX: u64 = 86_400_000;
 /// The most that is kept of an answer, in bytes.
@@ -30,7 +29,7 @@ const CONCURRENCY: u32 = 16;
 /// The same where workers claim: each may hold many messages at once.
 const IN_HANDS: u32 = 1000;
 
-const LATER: [&str; 5] = ["fairness", "aging", "backlog", "adaptive", "breaker"];
+const LATER: [&str; 6] = ["required_keys", "backlog", "collapse", "ttl", "adaptive", "breaker"];
 
 settings! {
     struct Own in "queues.NAME" of QueuePolicy {
@@ -58,8 +57,14 @@ settings! {
         /// The priority of a message (0 to 9, 9 first) puts it into the band `priority × levels / 10`, rounded down; a higher
         /// band goes first.
         priority_levels: u8 = whole(1..=10).or(1), |it| it.priority_levels;
-        /// Messages leave roughly in the order in which they became due.
-        ordering: () = word(&[("none", ())], &["group"]).or(()), |_it| ();
+        /// Of each value of this key at most one message is on its way, and they leave in the order of their due times. With
+        /// `none`, messages leave roughly in the order in which they became due.
+        ordering: Option<Ordering> = keys::ordering().or(None), |it| it.ordering.clone();
+        /// The values of this key that have messages waiting share by their weights what may start, whatever their backlogs.
+        fairness: Option<Fairness> = keys::fairness().or(None), |it| it.fairness.clone();
+        /// A waiting message goes up one priority band per this time, as if it had come with a higher priority; needs more than one
+        /// of `priority_levels`.
+        aging: Option<u64> = duration(1..=LONG_MS).unset_means("none").example("\"10m\""), |it| it.aging_ms;
         /// What is kept of finished messages.
         _retention as "retention": Shown = beside().shows("queues.NAME.retention"),
             |it| Shown::Table(retention::Kept::shown(&it.retention));
@@ -75,7 +80,8 @@ settings! {
         _receipts as "receipts": Shown = beside().shows("queues.NAME.receipts"),
             |it| Shown::Table(receipts::Receipts::shown(&it.receipts));
         /// The number of parts into which the queue is divided; more than one helps only on a Redis Cluster. Cannot change
-        /// while the queue holds messages.
+        /// while the queue holds messages. A queue with keys may have more than one only if all of them name the same key
+        /// (see [several shards](limits.md#several-shards)).
         shards: u16 = whole(1..=SHARDS_MAX).or(1), |it| it.shards;
         /// Who receives.
         _downstream as "downstream": Shown = beside().shows("queues.NAME.downstream"),
@@ -132,7 +138,12 @@ pub(in crate::config) fn read(
         let window = section.read("window", |field| window::read(field, timeout));
         let batch = section.read("batch", batch::read);
         let callback = section.read("callback", |field| callback::read(field, hosts));
-        own.ordering?;
+        let aging = keys::aging(section, own.aging, own.priority_levels);
+        if let (Ok(ordering), Ok(fairness), Ok(limits), Ok(shards)) =
+            (&own.ordering, &own.fairness, &limits, &own.shards)
+        {
+            keys::in_shards(section, ordering.as_ref(), fairness.as_ref(), limits, *shards)?;
+        }
         if let (Ok(limits), Ok(Some(_)), Ok(shards)) = (&limits, &batch, &own.shards) {
             limits::of_batches(section, limits, *shards)?;
         }
@@ -149,6 +160,9 @@ pub(in crate::config) fn read(
             keep_response_bytes: own.keep_response?,
             concurrency: own.concurrency?.unwrap_or(calls),
             priority_levels: own.priority_levels?,
+            ordering: own.ordering?,
+            fairness: own.fairness?,
+            aging_ms: aging?,
             retention: retention?,
             idempotency_window_ms: own.idempotency_window?,
             on_uncertain: on_uncertain?,
@@ -284,7 +298,6 @@ mod tests {
             ("concurrency = 99999999999", "expected a whole number from 1 to 100000"),
             ("priority_levels = 11", "found 11, expected a whole number from 1 to 10"),
             ("shards = 1025", "found 1025, expected a whole number from 1 to 1024"),
-            ("ordering = \"group\"", "this version does not have \"group\"; expected \"none\""),
             (
                 "on_uncertain = \"ask\"",
                 "found \"ask\", expected \"resend\" or \"park\" or \"probe\"",
@@ -295,7 +308,13 @@ mod tests {
                 "queues.q.retention.dead: found \"0s\", expected 1ms",
             ),
             ("concurency = 1", "queues.q.concurency: unknown key; did you mean concurrency?"),
-            ("fairness = \"group\"", "this version does not have this setting"),
+            ("collapse = { wait = \"5s\" }", "this version does not have this setting; remove it"),
+            ("required_keys = [\"group\"]", "this version does not have this setting; remove it"),
+            (
+                "backlog = { max_messages = 5 }",
+                "this version does not have this setting; remove it",
+            ),
+            ("ttl = \"1h\"", "this version does not have this setting; remove it"),
         ] {
             let error = queue_errors(text);
             assert!(error.contains(part), "{text}: {error}");
@@ -330,7 +349,7 @@ mod tests {
 
         #[test]
         fn no_text_panics(text: String) {
-            for key in ["rate", "lease", "shards", "ordering", "downstream", "retry", "window", "batch"] {
+            for key in ["rate", "lease", "shards", "ordering", "fairness", "aging", "limits", "downstream", "retry", "window", "batch"] {
                 let env = [(format!("TIDEGATE__QUEUES__Q__{}", key.to_uppercase()), text.clone())];
                 let env: Vec<_> = env.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
                 drop(load_with("[queues.q.downstream]\ntype = \"null\"", &env, &[]));

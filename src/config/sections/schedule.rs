@@ -68,11 +68,9 @@ settings! {
             PayloadKind::Json | PayloadKind::Text => Shown::Unset,
         };
         /// Headers for the downstream.
-        _headers as "headers": Shown = HEADERS, |it| Shown::Pairs(it.details.headers.clone());
+        _headers as "headers": Shown = HEADERS, |it| texts(it.details.headers.iter().map(|(name, value)| (name, value)));
         /// In addition to `schedule = NAME`, which every message of a schedule has.
-        _labels as "labels": Shown = LABELS, |it| Shown::Pairs(
-            it.details.labels.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
-        );
+        _labels as "labels": Shown = LABELS, |it| texts(&it.details.labels);
         /// As in a [message](http.md#messages).
         _group as "group": Shown = GROUP, |it| it.details.group.as_deref().into();
         /// As in a message: 9 goes first.
@@ -151,6 +149,11 @@ fn known(section: &Section<'_>, queue: QueueName, queues: Option<&Queues>) -> Re
         )),
         _ => Ok(queue),
     }
+}
+
+fn texts<'a>(pairs: impl IntoIterator<Item = (&'a String, &'a String)>) -> Shown {
+    let pairs = pairs.into_iter().map(|(name, value)| (name.clone(), value.as_str().into()));
+    Shown::Pairs(pairs.collect())
 }
 
 fn retry_shown(retry: &RetryOverride) -> Shown {

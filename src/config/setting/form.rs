@@ -13,6 +13,10 @@ pub enum Form {
     List(Box<Self>),
     /// A table of texts, each with what it says.
     Texts(&'static [(&'static str, &'static str)]),
+    /// This word, or a value of this form.
+    OrWord(&'static str, Box<Self>),
+    /// A table whose names are those of a user, each with a value of this form.
+    Named(Box<Self>),
     /// The table of this section.
     Section(&'static str),
     /// Whether there is a secret.

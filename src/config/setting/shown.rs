@@ -26,8 +26,8 @@ pub enum Shown {
     Table(Table),
     /// A table that is a section of TOML.
     Section(Table),
-    /// Pairs that are no secret, such as labels. TOML has no line for an empty list of them.
-    Pairs(Vec<(String, String)>),
+    /// A table whose names are those of a user, such as labels, and no secret. TOML has no line for an empty one.
+    Pairs(Vec<(String, Self)>),
     /// Headers whose values may be secrets: JSON has their names, TOML hides their values.
     Headers {
         /// The names.

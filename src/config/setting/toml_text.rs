@@ -48,7 +48,8 @@ impl Shown {
             }
             Self::Pairs(pairs) if pairs.is_empty() => return None,
             Self::Pairs(pairs) => {
-                in_one_line(pairs.iter().map(|(name, value)| (quoted(name), quoted(value))))
+                let entries = pairs.iter();
+                in_one_line(entries.filter_map(|(name, value)| Some((quoted(name), value.toml()?))))
             }
             Self::Headers { names, even_none: false } if names.is_empty() => return None,
             Self::Headers { names, .. } => {

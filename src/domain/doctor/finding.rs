@@ -88,6 +88,8 @@ finding_codes! {
     InboxStray = "inbox-stray", "TidegateInboxStray";
     /// Nodes run different configurations.
     ConfigsDiffer = "configs-differ";
+    /// A node follows the structure that another one proposed.
+    StructureFollowed = "structure-followed";
     /// Nodes read different versions of messages.
     RecordVersionsDiffer = "record-versions-differ";
     /// The queue is paused.
@@ -98,6 +100,8 @@ finding_codes! {
     WindowNeverOpens = "window-never-opens";
     /// A quota is used, and holds messages until it begins again.
     QuotaUsed = "quota-used";
+    /// A message costs more than a quota by key has in a whole period.
+    QuotaTooSmall = "quota-too-small";
     /// The downstream's answers shut the gate.
     GateShut = "gate-shut", "TidegateGateShut";
     /// The downstream fails.

@@ -63,7 +63,7 @@ impl Gates {
 pub(super) fn stacked(policy: &QueuePolicy, load: &QueueLoad, now_ms: u64) -> (StackedLimits, f64) {
     let now_us = (now_ms * 1000) as f64;
     let kept = load.limits.iter().map(|kept| (kept.standing.as_str(), kept.debt.as_str()));
-    let each = policy.limits.iter().zip(kept.chain(std::iter::repeat(("", ""))));
+    let each = policy.wide_limits().zip(kept.chain(std::iter::repeat(("", ""))));
     let each = each.map(|(rule, (standing, debt))| (rule, standing, debt));
     (StackedLimits::read(each, (now_us, 0.0), now_ms), now_us)
 }

@@ -4,12 +4,14 @@
 //! every gate: the gate that refuses is the gate that explains. Pure: the policy, what Redis counted and the
 //! time come in. Refuses to know who asks, and what is done while a gate is shut.
 
+mod keys;
 mod last_calls;
 mod limits;
 mod shards;
 #[cfg(test)]
 mod tests;
 
+pub use self::keys::{HeldByKeys, KeyHold};
 pub use self::last_calls::LastCalls;
 pub use self::limits::HeldGate;
 use self::limits::{all, limits, stacked};
@@ -36,6 +38,10 @@ pub enum Gate {
     Limit,
     /// As many calls are in flight as may be.
     Concurrency,
+    /// Another message of its order key goes first.
+    Order,
+    /// Another key of the fair shares has the turn.
+    Fairness,
     /// A batch waits for company.
     Batch,
     /// The downstream is asked first whether it has the message.
@@ -44,13 +50,15 @@ pub enum Gate {
 
 impl Gate {
     /// Every gate, in the documented order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Due,
         Self::Pause,
         Self::Window,
         Self::Throttled,
         Self::Limit,
         Self::Concurrency,
+        Self::Order,
+        Self::Fairness,
         Self::Batch,
         Self::Probe,
     ];
@@ -65,12 +73,14 @@ impl Gate {
             Self::Throttled => "throttled",
             Self::Limit => "limit",
             Self::Concurrency => "concurrency",
+            Self::Order => "order",
+            Self::Fairness => "fairness",
             Self::Batch => "batch",
             Self::Probe => "probe",
         }
     }
 
-    /// Whether it can hold a message in this state. Limit, concurrency and batch let messages through one by
+    /// Whether it can hold a message in this state. Limits, calls in flight, keys and batches let messages through one by
     /// one: a scheduled message does not stand before them yet.
     const fn concerns(self, state: State) -> bool {
         match self {
@@ -78,7 +88,9 @@ impl Gate {
             Self::Pause | Self::Window | Self::Throttled => {
                 matches!(state, State::Scheduled | State::Ready)
             }
-            Self::Limit | Self::Concurrency | Self::Batch => matches!(state, State::Ready),
+            Self::Limit | Self::Concurrency | Self::Order | Self::Fairness | Self::Batch => {
+                matches!(state, State::Ready)
+            }
             Self::Probe => matches!(state, State::Uncertain),
         }
     }
@@ -129,6 +141,12 @@ pub enum Why {
     QuotaUsed,
     /// Every call that may be in flight is.
     CallsInFlight,
+    /// A limit by key has nothing left for this value of the key.
+    KeyUsed,
+    /// Another message of the same key goes first.
+    MessageAhead,
+    /// Another key of the fair shares has the turn.
+    TurnOfAnother,
     /// The batch is neither full nor old enough.
     BatchGathers,
     /// The downstream will be asked about the message.
@@ -162,7 +180,7 @@ pub enum PauseEnd {
 /// What Redis counted in a queue.
 #[derive(Debug, Clone, Default)]
 pub struct QueueLoad {
-    /// What is kept of each limit, in the order of the policy.
+    /// What is kept of each limit without a key, in the order of the policy.
     pub limits: Vec<KeptLimit>,
     /// What was counted in each shard, in the order of their numbers.
     pub shards: Vec<ShardLoad>,
@@ -189,22 +207,26 @@ pub fn gates(policy: &QueuePolicy, snapshot: &Snapshot, now_ms: Option<u64>) -> 
         load.shards.iter().map(|load| ShardGates::new(policy, load, now_ms)).collect()
     });
     let of_shards = load.map(|load| ShardGates::of_queue(load, &shards));
-    let load_of_limits = load.filter(|_| !policy.limits.is_empty());
+    let load_of_limits = load.filter(|_| policy.has_wide_limits());
     let stacked = load_of_limits.zip(now_ms).map(|(load, now_ms)| stacked(policy, load, now_ms));
     let limits = match (load, &stacked) {
         (_, Some((stacked, now_us))) => limits(stacked, *now_us, 1),
         (Some(_), None) => {
-            policy.limits.iter().map(|limit| (limit.name.clone(), UNKNOWN)).collect()
+            policy.wide_limits().map(|limit| (limit.name.clone(), UNKNOWN)).collect()
         }
         (None, _) => Vec::new(),
     };
     let states = Gate::ALL.map(|gate| {
         let state = match gate {
-            Gate::Due | Gate::Probe => GateState::OPEN,
+            // What a single message adds.
+            Gate::Due | Gate::Fairness | Gate::Probe => GateState::OPEN,
             Gate::Pause => pause(snapshot),
             Gate::Window => window(policy, snapshot.call_ms, now_ms),
             Gate::Throttled => throttled(snapshot),
-            Gate::Limit => all(&limits),
+            Gate::Limit => {
+                all(&limits).and(of_shards.map_or(GateState::OPEN, |gates| gates.limits_by_key))
+            }
+            Gate::Order => of_shards.map_or(GateState::OPEN, |gates| gates.order),
             Gate::Concurrency => of_shards.map_or(GateState::OPEN, |gates| gates.concurrency),
             Gate::Batch => of_shards.map_or(GateState::OPEN, |gates| gates.batch),
         };
@@ -349,6 +371,8 @@ impl Gates {
                     GateState::Held { until_ms: Some(message.due_at_ms), why: Why::NotDue }
                 }
                 Gate::Probe => probe(message),
+                // What is so for all of them together says nothing of this one.
+                Gate::Order | Gate::Fairness => GateState::OPEN,
                 Gate::Limit => all(&limits),
                 Gate::Concurrency => shard.map_or(state, |shard| shard.concurrency),
                 Gate::Batch => shard.map_or(state, |shard| shard.batch),

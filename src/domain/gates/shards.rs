@@ -1,8 +1,9 @@
-//! The gates that each shard of a queue has for itself: concurrency and batch.
+//! The gates that each shard of a queue has for itself: concurrency, keys and batch.
 //!
 //! Owns how a queue's concurrency is divided among its shards, and what the gates of the shards mean for the
 //! whole queue. A message waits at the gates of its own shard, whatever the others let through.
 
+use super::keys::{HeldByKeys, of_shard};
 use super::{GateState, QueueLoad, Why};
 use crate::domain::policy::QueuePolicy;
 
@@ -15,6 +16,8 @@ pub struct ShardLoad {
     pub ready: u64,
     /// How long the oldest of them has been due, in milliseconds.
     pub oldest_ready_age_ms: u64,
+    /// Set where all of them wait for their keys.
+    pub held_by_keys: Option<HeldByKeys>,
 }
 
 /// The gates of one shard.
@@ -22,6 +25,8 @@ pub struct ShardLoad {
 pub(super) struct ShardGates {
     pub(super) concurrency: GateState,
     pub(super) batch: GateState,
+    pub(super) limits_by_key: GateState,
+    pub(super) order: GateState,
 }
 
 /// Calls of one shard that may be in flight: its part of the queue's concurrency, and at least one.
@@ -32,7 +37,9 @@ pub fn concurrency_of_shard(policy: &QueuePolicy) -> u32 {
 
 impl ShardGates {
     pub(super) fn new(policy: &QueuePolicy, load: &ShardLoad, now_ms: Option<u64>) -> Self {
-        Self { concurrency: concurrency(policy, load), batch: batch(policy, load, now_ms) }
+        let [limits_by_key, order] = of_shard(load);
+        let (concurrency, batch) = (concurrency(policy, load), batch(policy, load, now_ms));
+        Self { concurrency, batch, limits_by_key, order }
     }
 
     /// What the whole queue shows: open where one shard lets something through that is ready, else what opens
@@ -46,7 +53,12 @@ impl ShardGates {
         let first = |state: fn(&Self) -> GateState| {
             concerned().map(state).reduce(GateState::or).unwrap_or(GateState::OPEN)
         };
-        Self { concurrency: first(|gates| gates.concurrency), batch: first(|gates| gates.batch) }
+        Self {
+            concurrency: first(|gates| gates.concurrency),
+            batch: first(|gates| gates.batch),
+            limits_by_key: first(|gates| gates.limits_by_key),
+            order: first(|gates| gates.order),
+        }
     }
 }
 

@@ -98,6 +98,63 @@ fn an_idle_queue_holds_nothing_but_what_is_not_due() {
     }
 }
 
+fn keys(limits: &[(&str, Option<u64>)], has_turn: bool) -> KeyHold {
+    let limits = limits.iter().map(|(name, until_ms)| (name.parse().unwrap(), *until_ms));
+    KeyHold { limits: limits.collect(), ahead: None, has_turn }
+}
+
+fn held_with(keys: &KeyHold, gates: &Gates) -> Vec<String> {
+    let gates = gates.of_message(&message(State::Ready)).with_keys(keys);
+    gates.held().iter().map(HeldGate::to_string).collect()
+}
+
+#[test]
+fn keys_add_their_gates_in_the_documented_order() {
+    let mut policy = policy();
+    policy.limits = vec![LimitRule::own_rate("1/s".parse().unwrap(), 1)];
+    policy.batch = testing::queue_of(BATCH).batch;
+    let limits = vec![arrives(NOW_MS * 1000 + 1)];
+    let all = of_load(&policy, QueueLoad { limits, shards: vec![in_flight(16)] });
+    let used = [("per_to", Some(NOW_MS + 5)), ("per_customer_concurrency", None)];
+    let ahead = Some(MessageId { queue: "q".parse().unwrap(), ulid: Ulid::from_parts(1, 1) });
+    let held_fully = KeyHold { ahead, ..keys(&used, false) };
+    assert_eq!(
+        held_with(&held_fully, &all),
+        [
+            "limit:rate",
+            "limit:per_to",
+            "limit:per_customer_concurrency",
+            "concurrency",
+            "order",
+            "batch"
+        ]
+    );
+    assert_eq!(
+        held_with(&keys(&[], false), &all),
+        ["limit:rate", "concurrency", "fairness", "batch"]
+    );
+    // What waits for its key has no turn to wait for.
+    assert_eq!(held_with(&keys(&used[..1], false), &Gates::OPEN), ["limit:per_to"]);
+    assert!(held_with(&keys(&[], true), &Gates::OPEN).is_empty());
+    let one = Gates::OPEN.with_keys(&keys(&used[..1], true));
+    assert_eq!(one.of(Gate::Limit), held(Some(NOW_MS + 5), Why::KeyUsed));
+}
+
+#[test]
+fn a_queue_is_held_by_keys_where_all_that_is_ready_is() {
+    let holds = |held_by_keys| ShardLoad { ready: 3, held_by_keys, ..ShardLoad::default() };
+    let of = |shards: &[ShardLoad]| {
+        let gates = of_shards(&policy(), shards);
+        (gates.of(Gate::Limit).is_held(), gates.of(Gate::Order).is_held())
+    };
+    assert_eq!(of(&[holds(Some(HeldByKeys::Limits))]), (true, false));
+    assert_eq!(of(&[holds(Some(HeldByKeys::Order))]), (false, true));
+    assert_eq!(of(&[holds(Some(HeldByKeys::Order)), holds(None)]), (false, false));
+    // Of a single message, what is so for all of them says nothing.
+    let gates = of_shards(&policy(), &[holds(Some(HeldByKeys::Order))]);
+    assert!(held_by(&gates, State::Ready).is_empty());
+}
+
 #[test]
 fn every_gate_that_holds_is_named_in_the_documented_order() {
     let mut policy = open(&[("01:00", "04:00")], 30_000);
@@ -202,8 +259,11 @@ fn more_shards_than_calls_get_one_call_each() {
 fn a_batch_gathers_in_its_own_shard() {
     let mut policy = QueuePolicy { shards: 2, ..policy() };
     policy.batch = testing::queue_of(BATCH).batch;
-    let ready =
-        |ready, oldest_ready_age_ms| ShardLoad { ready, oldest_ready_age_ms, calls_in_flight: 0 };
+    let ready = |ready, oldest_ready_age_ms| ShardLoad {
+        ready,
+        oldest_ready_age_ms,
+        ..ShardLoad::default()
+    };
     // Four are ready, which would fill a batch; but none of the shards has three.
     let gates = of_shards(&policy, &[ready(2, 1000), ready(2, 4000)]);
     let of = |shard| gates.of_message(&message_of_shard(shard, 2)).of(Gate::Batch);
@@ -217,7 +277,7 @@ fn a_batch_gathers_until_it_is_full_or_old() {
     let mut policy = policy();
     policy.batch = testing::queue_of(BATCH).batch;
     let of = |ready, oldest_ready_age_ms| {
-        let load = ShardLoad { ready, oldest_ready_age_ms, calls_in_flight: 0 };
+        let load = ShardLoad { ready, oldest_ready_age_ms, ..ShardLoad::default() };
         of_shards(&policy, &[load]).of(Gate::Batch)
     };
     assert_eq!(of(2, 1000), held(Some(NOW_MS + 4000), Why::BatchGathers));

@@ -4,11 +4,14 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 /// Longest name of a limit, in bytes.
 pub const LIMIT_NAME_BYTES_MAX: usize = 64;
 
 /// The name of a limit: `[a-z0-9][a-z0-9_-]{0,63}`, without `__`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct LimitName(Arc<str>);
 
 /// Why a text is not the name of a limit.
@@ -25,15 +28,40 @@ impl LimitName {
         &self.0
     }
 
-    /// A name that this program gives.
-    pub(super) fn given(name: &str) -> Self {
-        Self(name.into())
+    /// A name that this program gives, of these parts: what a name cannot have becomes `_`, and the middle part, which may
+    /// be any text, is cut.
+    pub(super) fn given(before: &str, middle: &str, behind: &str) -> Self {
+        let room = LIMIT_NAME_BYTES_MAX.saturating_sub(before.len() + behind.len());
+        let mut name = String::with_capacity(LIMIT_NAME_BYTES_MAX);
+        let letters = before.chars().chain(middle.chars().take(room)).chain(behind.chars());
+        for letter in letters.map(|letter| letter.to_ascii_lowercase()) {
+            match letter {
+                'a'..='z' | '0'..='9' | '-' => name.push(letter),
+                _ if name.ends_with('_') => {}
+                _ => name.push('_'),
+            }
+        }
+        Self(name.trim_end_matches('_').into())
     }
 }
 
 impl fmt::Display for LimitName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for LimitName {
+    type Error = BadLimitName;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<LimitName> for String {
+    fn from(name: LimitName) -> Self {
+        name.as_str().to_owned()
     }
 }
 

@@ -2,11 +2,14 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::cost::Cost;
 use super::gcra::Limit;
 use super::name::LimitName;
 use super::quota::Quota;
 use super::rate::Rate;
+use crate::domain::keys::MessageKey;
 
 /// One limit of a queue.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,8 +18,10 @@ pub struct LimitRule {
     pub name: LimitName,
     /// What it allows.
     pub kind: LimitKind,
-    /// What it counts.
+    /// What it counts of a batch; with `per` always the messages, each for itself.
     pub unit: LimitUnit,
+    /// The key of which each value is counted for itself; `None`: all messages are counted together.
+    pub per: Option<MessageKey>,
 }
 
 /// What a limit allows.
@@ -31,6 +36,35 @@ pub enum LimitKind {
     },
     /// Units in each calendar period.
     Quota(Quota),
+    /// Calls in flight, of each value of a key.
+    Concurrency(u32),
+}
+
+/// The kind of a limit, without what it allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LimitKindName {
+    /// An even pace.
+    Rate,
+    /// Units in a period of the calendar.
+    Quota,
+    /// Calls in flight.
+    Concurrency,
+}
+
+impl LimitKindName {
+    /// Every kind, in the order of the documentation.
+    pub const ALL: [Self; 3] = [Self::Rate, Self::Quota, Self::Concurrency];
+
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rate => "rate",
+            Self::Quota => "quota",
+            Self::Concurrency => "concurrency",
+        }
+    }
 }
 
 /// What a limit counts of a batch.
@@ -65,31 +99,41 @@ impl LimitUnit {
 }
 
 impl LimitKind {
-    /// The name of a limit that was given none.
+    /// The name of a limit that was given none, by what it allows and by the key that it counts by.
     #[must_use]
-    pub fn default_name(&self) -> LimitName {
-        match self {
-            Self::Rate { .. } => LimitName::given("rate"),
-            Self::Quota(quota) => LimitName::given(&format!("quota_{}", quota.period().as_str())),
+    pub fn default_name(&self, per: Option<&MessageKey>) -> LimitName {
+        let (alone, behind) = match self {
+            Self::Rate { .. } => ("rate", String::new()),
+            Self::Quota(quota) => ("quota", format!("_{}", quota.period().as_str())),
+            Self::Concurrency(_) => ("concurrency", String::new()),
+        };
+        match (self, per) {
+            (_, None) => LimitName::given(alone, "", &behind),
+            (Self::Concurrency(_), Some(key)) => {
+                LimitName::given("per_", key.last_part(), "_concurrency")
+            }
+            (_, Some(key)) => LimitName::given("per_", key.last_part(), &behind),
         }
     }
 
-    /// The word for its kind: `rate` or `quota`.
+    /// Its kind.
     #[must_use]
-    pub const fn as_str(&self) -> &'static str {
+    pub const fn name(&self) -> LimitKindName {
         match self {
-            Self::Rate { .. } => "rate",
-            Self::Quota(_) => "quota",
+            Self::Rate { .. } => LimitKindName::Rate,
+            Self::Quota(_) => LimitKindName::Quota,
+            Self::Concurrency(_) => LimitKindName::Concurrency,
         }
     }
 }
 
-/// As it is written, for example `20/s`.
+/// As it is written, for example `20/s`; of a concurrency its number.
 impl fmt::Display for LimitKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rate { rate, .. } => rate.fmt(f),
             Self::Quota(quota) => quota.fmt(f),
+            Self::Concurrency(calls) => calls.fmt(f),
         }
     }
 }
@@ -99,7 +143,7 @@ impl LimitRule {
     #[must_use]
     pub fn own_rate(rate: Rate, burst: u32) -> Self {
         let kind = LimitKind::Rate { rate, burst: burst.max(1) };
-        Self { name: kind.default_name(), kind, unit: LimitUnit::Calls }
+        Self { name: kind.default_name(None), kind, unit: LimitUnit::Calls, per: None }
     }
 
     /// Rate and burst, if it may be written as those of the queue itself.
@@ -107,7 +151,9 @@ impl LimitRule {
     pub fn as_own_rate(&self) -> Option<(Rate, u32)> {
         match self.kind {
             LimitKind::Rate { rate, burst }
-                if self.unit == LimitUnit::Calls && self.name == self.kind.default_name() =>
+                if self.unit == LimitUnit::Calls
+                    && self.per.is_none()
+                    && self.name == self.kind.default_name(None) =>
             {
                 Some((rate, burst))
             }
@@ -120,7 +166,7 @@ impl LimitRule {
     pub fn rate(&self) -> Option<Limit> {
         match self.kind {
             LimitKind::Rate { rate, burst } => Some(Limit::new(rate, burst)),
-            LimitKind::Quota(_) => None,
+            LimitKind::Quota(_) | LimitKind::Concurrency(_) => None,
         }
     }
 
@@ -129,7 +175,7 @@ impl LimitRule {
     pub const fn quota(&self) -> Option<&Quota> {
         match &self.kind {
             LimitKind::Quota(quota) => Some(quota),
-            LimitKind::Rate { .. } => None,
+            LimitKind::Rate { .. } | LimitKind::Concurrency(_) => None,
         }
     }
 }
@@ -160,7 +206,42 @@ mod tests {
             ("5/month", "quota_month"),
         ] {
             let kind = LimitKind::Quota(text.parse().unwrap());
-            assert_eq!((kind.default_name().as_str(), kind.to_string().as_str()), (name, text));
+            assert_eq!((kind.default_name(None).as_str(), kind.to_string().as_str()), (name, text));
         }
+    }
+
+    #[test]
+    fn a_limit_by_a_key_is_named_after_the_key() {
+        let rate = LimitKind::Rate { rate: "1/min".parse().unwrap(), burst: 1 };
+        let quota = LimitKind::Quota("5/day".parse().unwrap());
+        let calls = LimitKind::Concurrency(2);
+        let long = format!("labels.{}", "x".repeat(64));
+        for (kind, per, name) in [
+            (&rate, "labels.to", "per_to".to_owned()),
+            (&quota, "labels.to", "per_to_day".to_owned()),
+            (&calls, "labels.to", "per_to_concurrency".to_owned()),
+            (&rate, "group", "per_group".to_owned()),
+            (&quota, "group", "per_group_day".to_owned()),
+            (&calls, "group", "per_group_concurrency".to_owned()),
+            (&rate, "labels.Ship.To", "per_ship_to".to_owned()),
+            (&rate, "labels.a-b", "per_a-b".to_owned()),
+            (&quota, "labels.__a  b__", "per_a_b_day".to_owned()),
+            (&calls, "labels.客户", "per_concurrency".to_owned()),
+            (&rate, "labels.客户", "per".to_owned()),
+            (&rate, &long, format!("per_{}", "x".repeat(60))),
+            (&calls, &long, format!("per_{}_concurrency", "x".repeat(48))),
+        ] {
+            let found = kind.default_name(Some(&per.parse().unwrap()));
+            assert_eq!(found.as_str(), name, "{per}");
+            assert_eq!(name.parse(), Ok(found), "it is a name that may be written");
+        }
+    }
+
+    #[test]
+    fn a_rate_by_a_key_is_not_that_of_the_queue() {
+        let own = LimitRule::own_rate("20/s".parse().unwrap(), 1);
+        assert!(own.as_own_rate().is_some());
+        let by_key = LimitRule { per: Some(MessageKey::Group), ..own };
+        assert!(by_key.as_own_rate().is_none());
     }
 }

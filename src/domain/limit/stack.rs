@@ -79,16 +79,14 @@ pub enum FirstSlot {
 
 impl StackedLimits {
     /// The limits as Redis keeps them: of each what stands under its name, and its debt. `horizon_us`: how far ahead the
-    /// caller looks for slots.
+    /// caller looks for slots. Only limits that count all messages together stand in the list of a queue: rates and quotas.
     pub fn read<'a>(
         rules: impl IntoIterator<Item = (&'a LimitRule, &'a str, &'a str)>,
         (now_us, horizon_us): (f64, f64),
         now_ms: u64,
     ) -> Self {
-        let limits = rules.into_iter().map(|(rule, kept, debt)| StackedLimit {
-            name: rule.name.clone(),
-            unit: rule.unit,
-            standing: match &rule.kind {
+        let limits = rules.into_iter().filter_map(|(rule, kept, debt)| {
+            let standing = match &rule.kind {
                 LimitKind::Rate { rate, burst } => {
                     let pace = Limit::new(*rate, *burst);
                     let reach_us = now_us + f64::from(LEAD_US_FURTHEST) + horizon_us;
@@ -97,7 +95,9 @@ impl StackedLimits {
                 LimitKind::Quota(quota) => {
                     read_quota(quota.units(), quota.boundaries_ms(now_ms), kept)
                 }
-            },
+                LimitKind::Concurrency(_) => return None,
+            };
+            Some(StackedLimit { name: rule.name.clone(), unit: rule.unit, standing })
         });
         Self { limits: limits.collect() }
     }

@@ -165,7 +165,7 @@ impl Polls {
 impl Pulled {
     /// The messages, which leave now, each with the token that its worker shows later.
     pub fn start(&self, now_ms: u64) -> impl Iterator<Item = (&Claimed, WorkerToken)> {
-        let has_quotas = self.queue.policy.quotas().next().is_some();
+        let has_quotas = self.queue.policy.limits.iter().any(|limit| limit.quota().is_some());
         self.messages.iter().map(move |message| {
             self.store.messages.note_start(&self.queue, message, !self.was_awaited);
             (message, WorkerToken::new(message, now_ms, self.paused_ms, has_quotas))
@@ -202,12 +202,12 @@ fn claim_wish(wish: PullWish, before_ms: Option<u64>) -> ClaimWish {
 fn wait_after(queue: &Queue, reply: &ClaimReply) -> Duration {
     let told = reply.wait.unwrap_or(POLL).min(POLL);
     match reply.status {
-        ClaimStatus::Taken | ClaimStatus::Stale => Duration::ZERO,
+        ClaimStatus::Taken | ClaimStatus::Stale | ClaimStatus::OtherStructure => Duration::ZERO,
         ClaimStatus::Empty => {
             queue.look_everywhere();
             POLL
         }
         ClaimStatus::Held(Gate::Concurrency) => CONCURRENCY_POLL,
-        ClaimStatus::Held(_) | ClaimStatus::ClockInDoubt => told,
+        ClaimStatus::Held(_) | ClaimStatus::ClockInDoubt | ClaimStatus::KeysHold => told,
     }
 }

@@ -213,6 +213,12 @@ fn show(gauges: &Gauges, queue: &Queue, counts: &Counts, now_ms: u64) {
         .oldest_ready_age_seconds
         .get_or_create(&QueueLabel { queue: name.clone() })
         .set(age);
+    let free_ms = counts.oldest_free_age_ms.unwrap_or(0);
+    metrics
+        .queue
+        .oldest_free_age_seconds
+        .get_or_create(&QueueLabel { queue: name.clone() })
+        .set(Duration::from_millis(free_ms).as_secs_f64());
     let failing = i64::from(counts.failing.is_some());
     metrics
         .queue
@@ -226,8 +232,10 @@ fn show(gauges: &Gauges, queue: &Queue, counts: &Counts, now_ms: u64) {
         let used = limit.standing.used_share(now_ms, counts.calls_last_minute);
         metrics.queue.limit_used.get_or_create(&label).set(used);
     }
-    for gate in [Gate::Pause, Gate::Throttled, Gate::Window, Gate::Limit] {
+    // Of the fair shares one key always has the turn.
+    for gate in [Gate::Pause, Gate::Throttled, Gate::Window, Gate::Limit, Gate::Order] {
         let is_open = match gates.of(gate) {
+            GateState::Held { why: Why::KeyUsed, .. } => false,
             // Between two slots of a rate nothing waits for long.
             _ if gate == Gate::Limit => gates.used_quotas().next().is_none(),
             // The last moments of a window's hours are part of them.

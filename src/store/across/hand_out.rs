@@ -114,8 +114,12 @@ impl HandOuts {
     /// Hands events to one queue; for each whether it is left, since the queue could not take it now.
     async fn hand_to(&self, queue: &QueueName, events: &[&TopicEvent]) -> Vec<bool> {
         failpoint!("handing-out"; queue.as_str().as_bytes());
-        let messages = events.iter().map(|event| event.for_queue(queue)).collect();
-        let answers = match self.messages.schedule_given(queue, messages).await {
+        let taken_in = async {
+            let routing = self.messages.wire.queue(queue)?.routing();
+            let messages = events.iter().map(|event| event.for_queue(queue, &routing)).collect();
+            self.messages.schedule_given(queue, messages).await
+        };
+        let answers = match taken_in.await {
             Ok(answers) => answers,
             Err(error) => {
                 tracing::debug!(%error, %queue, "events wait for a queue");

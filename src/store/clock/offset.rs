@@ -110,6 +110,17 @@ impl ClockOffset {
         Some((earliest_us, moment(known.most_us + elapsed_us + tolerance_us + way_us)))
     }
 
+    /// How far this clock is ahead of another one, as well as both are known: to a part of the time that calls take.
+    pub(in crate::store) fn ahead_us(&self, other: &Self) -> i64 {
+        if std::ptr::eq(self, other) {
+            return 0;
+        }
+        let since_other_us = self.elapsed_us(other.base) - other.elapsed_us(self.base);
+        let [own, others] = [self, other].map(|it| it.state.lock().known);
+        let (Some(own), Some(others)) = (own, others) else { return 0 };
+        own.middle_us() + since_other_us - others.middle_us()
+    }
+
     /// Begins anew: the next reading is believed.
     pub(in crate::store) fn forget(&self) {
         *self.state.lock() = KnownBounds::default();
@@ -222,6 +233,18 @@ mod tests {
     async fn after_an_outage_drift_is_no_step() {
         let asked = Asked::new();
         assert_eq!(asked.quick(3600, 2_500_000), Seen::Steady);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn two_clocks_are_compared_whenever_they_were_first_met() {
+        let first = Asked::new();
+        assert_eq!(first.offset.ahead_us(&ClockOffset::default()), 0, "not known yet");
+        tokio::time::advance(7 * SECOND).await;
+        // Its clock says the same at its own beginning, seven seconds later: it is behind.
+        let second = Asked::new();
+        let ahead_us = |one: &Asked, other: &Asked| one.offset.ahead_us(&other.offset);
+        assert_eq!([ahead_us(&first, &second), ahead_us(&second, &first)], [7_000_000, -7_000_000]);
+        assert_eq!(ahead_us(&first, &first), 0);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
 -- ack: leased → delivered. Result and final state in one step; the body goes.
 -- include: shard writes events record packed waited exchanges gate
+-- keyed include: lanes/index
 --
 -- args: exchanges keep_ms:number tokens (ulid last_attempt)...
 -- exchanges: tokens of those that end with this call. tokens: those of the messages, 20 bytes each.
@@ -46,6 +47,7 @@ local function ack_plainly()
   for i = 1, count do reply[REPLY.verdict - 1 + i] = RUST.VERDICT_OK end
   for _, ulid in ipairs(waited_any and ulids or {}) do announce(ulid) end
   tell_changes(ulids, 'D')
+  -- keyed: for _, ulid in ipairs(ulids) do leased_until_now[#leased_until_now + 1] = ulid end
   write_all('ZREM', K.leased, ulids)
   if keep_ms <= 0 then
     write_all('HDEL', K.records, ulids)

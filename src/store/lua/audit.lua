@@ -1,6 +1,7 @@
 #!lua flags=no-writes
 -- audit: a page of one structure, and what of it disagrees with the records.
 -- include: state ready weight place
+-- keyed include: lanes/standing
 --
 -- args: what cursor most:number
 -- what: records, states, history, ready, or a sorted set. cursor: '0' at first. most: about how many members.
@@ -32,7 +33,9 @@ local function audit_place(ulid, s)
     return
   end
   local entry = entry_of(ulid, s)
-  if not rc('ZSCORE', K.due, entry) then find(SEEN, entry) end
+  local is_placed = rc('ZSCORE', K.due, entry)
+  -- keyed: is_placed = is_placed or stands_in_lane(ulid, s)
+  if not is_placed then find(SEEN, entry) end
   if s.expires > 0 and tonumber(rc('ZSCORE', K.expiry, ulid) or 0) ~= s.expires then
     find(EXPIRY, ulid)
   end

@@ -3,10 +3,11 @@
 -- further call of an exchange.
 -- include: clock gate limits
 --
--- args: node most:number calls:number messages:number limit_lines horizon_us:number before_us:number lead_us:number
+-- args: node most:number calls:number messages:number limit_lines horizon_us:number before_us:number from_us:number lead_us:number
 -- args: earliest_us:number latest_us:number
 -- node: 12 bytes. most: permits. calls, messages: units that the first of them takes, see limits; each other one takes
--- one. limit_lines: '' is no limit, only pause and gate. before_us: slots only before this moment, or 0. lead_us as claim.
+-- one. limit_lines: '' is no limit, only pause and gate. before_us: slots only before this moment, or 0. from_us: and from this one
+-- on. lead_us as claim.
 -- earliest_us, latest_us: this call is expected between them; outside of them no pause ends.
 -- returns: code:number now_us:number wait_us:number slot_us:number...
 -- Codes as claim: 0 granted, 2 paused, 3 gate shut, 5 limit.
@@ -31,7 +32,7 @@ if limit_lines == '' then
   return reply
 end
 local limits = limits_read(limit_lines, horizon_us)
-local first_us, last_us = now_us + lead_us, now_us + lead_us + horizon_us
+local first_us, last_us = math.max(now_us + lead_us, from_us), now_us + lead_us + horizon_us
 local granted, refused_us = 0, nil
 while granted < most and not refused_us do
   local slot_us, is_known = limits_slot(limits, first_us, calls, messages)

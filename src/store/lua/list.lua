@@ -32,7 +32,18 @@ local function page_of_ready()
   return reply
 end
 
-if what == 'ready' then return page_of_ready() end
+-- keyed include: lanes/pages
+-- Of a queue with keys the lanes come first, in no order, and then what has not come into them yet.
+local function page_of_ready_anywhere()
+  -- keyed: local lanes_cursor = string.match(cursor, '^10:([rh]%x*)$')
+  -- keyed: if cursor == '' or lanes_cursor then
+  -- keyed:   local ulids, next_cursor = page_of_lanes(most, lanes_cursor or '')
+  -- keyed:   if #ulids > 0 or next_cursor then return { next_cursor and '10:' .. next_cursor or '9:0', unpack(ulids) } end
+  -- keyed: end
+  return page_of_ready()
+end
+
+if what == 'ready' then return page_of_ready_anywhere() end
 local found, next_cursor = page_of_zset(what == 'scheduled' and K.due or K[what], most, cursor)
 local reply = REPLY { next_cursor = next_cursor }
 for i = 1, #found, 2 do reply[#reply + 1] = string.sub(found[i], 1, 26) end

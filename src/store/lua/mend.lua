@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
 -- mend: indexes follow their records again, each where what was found still holds.
 -- include: clock waiting weight place
+-- keyed include: lanes/standing
 --
 -- args: earliest_us:number latest_us:number writes:flag lease_ms:number dead_keep_ms:number keep_ms:number
 -- args: (code:number structure member)...
@@ -46,6 +47,7 @@ local function wait_again(entry)
   local s = state_for(ulid)
   if not s or s.state ~= 'w' or entry_of(ulid, s) ~= entry then return false end
   if rc('ZSCORE', K.due, entry) or is_near_an_end(READY[s.band], entry) then return false end
+  -- keyed: if stands_in_lane(ulid, s) then return false end
   if not writes then return true end
   epoch_next(s)
   if enter_waiting(ulid, s) == WAKE_READY then ready_added = true

@@ -2,6 +2,7 @@
 -- prune: final messages are deleted: whose retention is over, and, the oldest first, what is beyond the
 -- limits of their number and bytes.
 -- include: clock finish
+-- keyed include: lanes/pruning
 --
 -- args: earliest_us:number latest_us:number most:number
 -- args: delivered_max:number dead_max:number delivered_bytes_max:number dead_bytes_max:number living_node...
@@ -126,6 +127,7 @@ for _, kind in ipairs(KINDS) do
 end
 
 rc('ZREMRANGEBYSCORE', K.waited, '-inf', now_ms)
+-- keyed: has_more = prune_lanes(most) or has_more
 local living = {}
 for i = 1, ROWS do living[ROW[i].living_node] = true end
 for _, node in ipairs(rc('HKEYS', K.claims)) do

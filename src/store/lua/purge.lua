@@ -2,14 +2,15 @@
 -- purge: waiting messages are cancelled, final ones are deleted; bounded, up to the call's own time.
 -- include: waiting finish
 --
--- args: what most:number cutoff keep_ms:number
+-- args: what most:number cutoff keep_ms:number cursor
 -- what: scheduled, ready, delivered, dead, expired or cancelled. cutoff: scheduled and ready ones created before, as the
 -- first ten characters of a ULID; final ones final since this moment or longer, ms. keep_ms: of cancelled messages.
--- returns: purged:number has_more:flag
+-- cursor: '' for the first call, else as returned: where lanes are gone on with.
+-- returns: purged:number has_more:flag next_cursor
 -- has_more: there may be.
 --
 -- Safe to repeat: it goes on where it stopped.
-local purged, stale, met = 0, 0, 0
+local purged, stale, met, next_cursor = 0, 0, 0, ''
 
 local function ulids_of(entries)
   local ulids = {}
@@ -58,6 +59,7 @@ local function purge_band(band)
   met = met + #entries
 end
 
+-- keyed include: lanes/purge
 local function purge_final()
   local ulids = rc('ZRANGE', K[what], 0, most - 1)
   local records, states = load(ulids)
@@ -77,6 +79,7 @@ if what == 'ready' then
   for band = 9, 0, -1 do
     if met < most then purge_band(band) end
   end
+  -- keyed: next_cursor = purge_lanes()
 elseif what == 'scheduled' then
   purge_scheduled()
 else
@@ -84,4 +87,5 @@ else
 end
 if stale > 0 then rc('HINCRBY', K.meta, 'stale', -stale) end
 flush()
-return REPLY { purged = purged, has_more = met >= most and purged + stale > 0 }
+local has_more = met >= most and purged + stale > 0
+return REPLY { purged = purged, has_more = has_more or next_cursor ~= '', next_cursor = next_cursor }

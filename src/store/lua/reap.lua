@@ -14,6 +14,8 @@
 -- Safe to repeat: a reaped message has no lease any more. Its token goes, so its node comes too late.
 -- Poison: lost with its node for the third time, and it was claimed alone.
 if clock_in_doubt(now_us, earliest_us, latest_us) then return REPLY { is_in_doubt = true, now_us = now_us } end
+-- Moments that a clock gave before it stepped back are looked at anew, by claims.
+-- keyed: if lease_ms > 0 and is_laned then rc('HSETNX', K.meta, 'revalue', 'arrivals:0') end
 
 -- Deadlines that a clock gave before it stepped back: their nodes, if they live, renew them.
 for _, key in ipairs(lease_ms > 0 and { K.leased, K.exchanges } or {}) do
@@ -30,6 +32,7 @@ local ready_before, reaped, parked, poisoned = ready_length(), 0, 0, 0
 for i = #ulids, 1, -1 do
   local ulid, s = ulids[i], states[i]
   gather('ZREM', K.leased, ulid)
+  -- keyed: leased_until_now[#leased_until_now + 1] = ulid
   if s and s.state == 'L' then
     s.previous, s.token = s.token, NO_TOKEN
     local poison = s.rescues >= RESCUES_MAX and s.flags % 2 == 1

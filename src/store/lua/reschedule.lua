@@ -31,6 +31,7 @@ if ranks ~= '' then
 end
 local head, ready_before, entered = due_head(), ready_length(), 0
 local keeps_place = before == 'r' and due <= now_ms and band == s.band
+-- keyed: if due_at ~= '' then keeps_place = false end
 if keeps_place then
   if s.expires > 0 then rc('ZREM', K.expiry, ulid) end
   if expires > 0 then gather('ZADD', K.expiry, expires, ulid) end

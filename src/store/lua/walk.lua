@@ -42,9 +42,22 @@ local function page_of_ready()
   return {}, ''
 end
 
+-- keyed include: lanes/pages
+-- Of a queue with keys the lanes come first, and then what has not come into them yet.
+-- keyed: local in_lanes
+local function page_of_ready_anywhere()
+  -- keyed: local lanes_cursor = string.match(cursor, '^lanes:([rh]?%x*)$')
+  -- keyed: if cursor == '' or lanes_cursor then
+  -- keyed:   local ulids, next_cursor = page_of_lanes(page_max, lanes_cursor or '')
+  -- keyed:   in_lanes = true
+  -- keyed:   return ulids, next_cursor and 'lanes:' .. next_cursor or '9:0:'
+  -- keyed: end
+  return page_of_ready()
+end
+
 local entries, scores, next_cursor = {}, {}, ''
 if what == 'ready' then
-  entries, next_cursor = page_of_ready()
+  entries, next_cursor = page_of_ready_anywhere()
 else
   local found
   found, next_cursor = page_of_zset(what == 'scheduled' and K.due or K[what], page_max, cursor)
@@ -60,6 +73,7 @@ local raws = hmget(K.states, ulids)
 local reply = REPLY { next_cursor = next_cursor }
 for i, ulid in ipairs(ulids) do
   local s = states[i]
+  -- keyed: if in_lanes and s and s.state == 'w' then entries[i] = entry_of(ulid, s) end
   if s and (what ~= 'ready' or entries[i] == entry_of(ulid, s)) then
     REPLY_ROW {
       ulid = ulid,

@@ -1,8 +1,7 @@
 //! Claim: what may start now, each message with its token and its slot.
 //!
-//! Owns the choice of the shard and the way to the limit: inside the claim where the queue has one
-//! shard, by grant in the home slot where it has several. Refuses to know windows: callers do not
-//! ask at a shut door.
+//! Owns the claim at one shard, and the way to the limit where the queue has only one: inside the claim (see `round` for
+//! several). Refuses to know windows: callers do not ask at a shut door.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -10,9 +9,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Messages;
-use super::claimed::{Claimed, ClaimedMessages, Unreadable};
+use super::claimed::{ClaimSlots, Claimed, ClaimedMessages, Unreadable};
 use super::gate::{ClaimStatus, ClaimWish, status_of};
-use super::grant::{Granted, SlotsLeft};
+use super::grant::GrantedCalls;
 use crate::domain::gates::{Gate, concurrency_of_shard};
 use crate::domain::limit::LEAD_US_FURTHEST;
 use crate::domain::policy::Downstream;
@@ -20,13 +19,26 @@ use crate::failpoint::failpoint;
 use crate::store::StoreError;
 use crate::store::queue::{Queue, Shard};
 use crate::store::redis::reply::Reply;
-use crate::store::redis::script::{Call, call, fields};
+use crate::store::redis::script::{Call, ScriptForm, call, fields};
 
 /// Most payload bytes that one claim returns (a single larger message comes alone).
 const CLAIM_BYTES_MAX: u64 = 1 << 20;
 
+/// Most messages that a claim takes from lanes where they do not leave in batches: each takes Redis some twenty microseconds.
+pub(in crate::store) const LANES_WANTED_MAX: u64 = 64;
+
+/// How many more lanes than messages a claim moves at most.
+pub(in crate::store) const LANES_MOVED_MAX: u64 = 32;
+
+/// By so much a slot of the whole queue may lie behind the moment at which a rate by key lets a call pass, and nothing of that rate is
+/// lost. Of the 20 ms by which calls may move closer together, a late start takes the other 15.
+pub(in crate::store) const LATE_BY_QUEUE_US: u64 = 5_000;
+
 /// Slots begin so far ahead at most; a Redis that takes longer to answer counts as away.
 const LEAD_US_MAX: u64 = LEAD_US_FURTHEST as u64 / 2;
+
+/// How often a claim is made at once where another structure turns out to be in force.
+const TRIES_BY_STRUCTURE: usize = 3;
 
 /// What a claim came to.
 #[derive(Debug)]
@@ -43,6 +55,8 @@ pub struct ClaimReply {
     pub messages: Vec<Claimed>,
     /// What a message costs that was not granted enough; 0: there was none.
     pub(in crate::store) cost_wanted: u64,
+    /// Until when keys hold all that stays ready in that shard, by the time of the home shard, as far as Redis can tell.
+    pub(super) keys_hold_until_us: Option<u64>,
 }
 
 impl Messages {
@@ -58,76 +72,25 @@ impl Messages {
         self.claim_round(queue, wish).await
     }
 
-    /// Claims from shard to shard, a different one first each time, until the granted slots are used:
-    /// a permit is lost only where no shard has a message for it.
-    async fn claim_round(&self, queue: &Queue, wish: ClaimWish) -> Result<ClaimReply, StoreError> {
-        let mut met = ClaimReply::empty();
-        let (mut granted, mut wanted_at) = (None, None);
-        for shard in queue.round().filter(|shard| shard.stirs()) {
-            if granted.is_none() && !queue.policy.claim_limits().is_empty() {
-                let cost = if queue.policy.batch.is_some() { 1 } else { queue.next_cost() };
-                // A rate takes no permit back: of those that cost more, one at a time is asked for.
-                let most = if cost > 1 { 1 } else { wish.messages_max };
-                let asked = ClaimWish { messages_max: most, ..wish };
-                match self.grant(queue, asked, (cost, cost)).await? {
-                    Granted::Slots(slots) => granted = Some(slots),
-                    Granted::Wait(status, wait) => return Ok(ClaimReply { status, wait, ..met }),
-                }
-            }
-            let most = granted.as_ref().map_or(wish.messages_max, |granted| granted.slots_us.len());
-            let taken = met.messages.len();
-            if taken >= most || (taken > 0 && queue.policy.batch.is_some()) {
-                break;
-            }
-            let slots = granted.as_ref().map(|granted| granted.rest(taken));
-            let rest = ClaimWish { messages_max: most - taken, ..wish };
-            match self.claim_stirring(queue, shard, rest, slots).await {
-                Ok(reply) => {
-                    if reply.cost_wanted > 0 && met.cost_wanted == 0 {
-                        met.cost_wanted = reply.cost_wanted;
-                        wanted_at = Some(shard);
-                    }
-                    met.add(reply);
-                }
-                Err(error) => {
-                    // The next round repeats this claim before it makes any other.
-                    queue.begin_with(shard);
-                    if taken == 0 {
-                        return Err(error);
-                    }
-                    // That claim may stand, and what it took must stay taken until its repeat.
-                    granted = None;
-                    break;
-                }
-            }
-        }
-        match (wanted_at, met.messages.last()) {
-            (Some(shard), _) => {
-                queue.begin_with(shard);
-                queue.expect_cost(met.cost_wanted);
-            }
-            (None, Some(last)) => queue.expect_cost(last.units.messages),
-            (None, None) => {}
-        }
-        if let Some(granted) = granted {
-            self.return_units(queue, &granted.unused(&queue.policy, &met.messages)).await;
-        }
-        Ok(met)
-    }
-
     /// Claims at a shard where something may be ready, and notes whether something still is. Noted
     /// before, so that what arrives meanwhile is not overlooked.
-    async fn claim_stirring(
+    pub(super) async fn claim_stirring(
         &self,
         queue: &Queue,
         shard: &Shard,
         wish: ClaimWish,
-        slots: Option<SlotsLeft<'_>>,
+        granted: Option<&GrantedCalls>,
     ) -> Result<ClaimReply, StoreError> {
+        let begun = shard.keys_hold().begin();
         shard.rest();
-        let reply = self.claim_shard(queue, shard, wish, slots).await;
-        if !matches!(&reply, Ok(reply) if reply.ready_left == 0) {
-            shard.stir();
+        let reply = self.claim_shard(queue, shard, wish, granted).await;
+        match &reply {
+            Ok(reply) if reply.ready_left == 0 => {}
+            Ok(reply) => {
+                shard.stirs_on();
+                shard.keys_hold().tell(begun, reply.keys_hold_until_us);
+            }
+            Err(_) => shard.stir(),
         }
         reply
     }
@@ -137,15 +100,44 @@ impl Messages {
         queue: &Queue,
         shard: &Shard,
         wish: ClaimWish,
-        slots: Option<SlotsLeft<'_>>,
+        granted: Option<&GrantedCalls>,
     ) -> Result<ClaimReply, StoreError> {
         // After a reload a worker's claim and the dispatcher's may meet.
         let _one_at_a_time = shard.claiming.lock().await;
+        for _ in 0..TRIES_BY_STRUCTURE {
+            if !self.move_over(shard).await? {
+                return Ok(ClaimReply::moving_over());
+            }
+            let reply = self.claim_once(queue, shard, wish, granted).await?;
+            if reply.status != ClaimStatus::OtherStructure {
+                return Ok(reply);
+            }
+            shard.structure().ask_again();
+        }
+        Ok(ClaimReply::moving_over())
+    }
+
+    async fn claim_once(
+        &self,
+        queue: &Queue,
+        shard: &Shard,
+        wish: ClaimWish,
+        granted: Option<&GrantedCalls>,
+    ) -> Result<ClaimReply, StoreError> {
         let sequence = shard.claims.load(Ordering::Acquire) + 1;
         let token = format!("{}{:08x}", self.wire.node().as_str(), sequence & 0xffff_ffff);
         let limit_lines = self.lines_of_claims(queue)?;
+        let now_ms = || self.wire.clock.require_ms();
+        // Where keys decide, the script chooses among the slots, by the clock of its own server.
+        let by_key = granted.filter(|_| shard.structure().form() == ScriptForm::Keyed);
+        let ahead_us = shard.clock_offset.ahead_us(&queue.shards[0].clock_offset);
+        let mut keys_in_force = shard.structure().keys_in_force(&now_ms)?;
+        if let Some(granted) = by_key {
+            granted.tell(&mut keys_in_force, ahead_us);
+        }
         let times = (self.lead_us(), self.wire.moments(shard, Duration::ZERO));
-        let call = claim_call(queue, &token, wish, (slots, &limit_lines), times);
+        let lines = (keys_in_force, &*limit_lines);
+        let call = claim_call(queue, &token, wish, (granted, lines), times);
         let called_at = Instant::now();
         let mut reply = if queue.policy.on_uncertain.is_at_most_once() {
             // The claim itself must be safe before the first byte leaves, or a lost claim would let
@@ -155,6 +147,11 @@ impl Messages {
             self.wire.call(shard, &call).await?
         };
         let received_at = Instant::now();
+        let slots = match (granted, by_key) {
+            (None, _) => ClaimSlots::Told,
+            (Some(_), Some(_)) => ClaimSlots::Chosen { ahead_us, lead_us: times.0 },
+            (Some(granted), None) => ClaimSlots::Granted(granted.slots_us()),
+        };
         shard.claims.store(sequence, Ordering::Release);
         let (claimed, unreadable) =
             self.read_claim(queue, shard, &token, &mut reply, (called_at, received_at), slots)?;
@@ -179,7 +176,7 @@ impl Messages {
         token: &str,
         reply: &mut Reply,
         times: (Instant, Instant),
-        slots: Option<SlotsLeft<'_>>,
+        slots: ClaimSlots<'_>,
     ) -> Result<(ClaimReply, Vec<Unreadable>), StoreError> {
         fields!(
             reply as Claim;
@@ -193,7 +190,7 @@ impl Messages {
             let mut taken = ClaimedMessages::read(
                 &queue.policy,
                 reply,
-                slots.map(|slots| slots.slots_us),
+                slots,
                 (now_us / 1000, paused_ms),
                 times.1,
             )?;
@@ -201,7 +198,7 @@ impl Messages {
             while taken.len() > 0 {
                 match self.read_claimed(&queue.policy, shard, token, &mut taken)? {
                     Ok(claimed) => {
-                        if slots.is_none() {
+                        if matches!(slots, ClaimSlots::Told) {
                             queue.limits().started(claimed.units);
                         }
                         messages.push(claimed);
@@ -210,8 +207,17 @@ impl Messages {
                 }
             }
         }
+        let keys_hold_until_us = slots.keys_hold_until_us(status, now_us, wait_us);
         Ok((
-            ClaimReply { status, wait, ready_left: left, paused_ms, messages, cost_wanted },
+            ClaimReply {
+                status,
+                wait,
+                ready_left: left,
+                paused_ms,
+                messages,
+                cost_wanted,
+                keys_hold_until_us,
+            },
             unreadable,
         ))
     }
@@ -224,7 +230,7 @@ impl Messages {
 }
 
 impl ClaimReply {
-    const fn empty() -> Self {
+    pub(super) const fn empty() -> Self {
         Self {
             status: ClaimStatus::Empty,
             wait: None,
@@ -232,16 +238,29 @@ impl ClaimReply {
             paused_ms: 0,
             messages: Vec::new(),
             cost_wanted: 0,
+            keys_hold_until_us: None,
         }
     }
 
+    /// Messages are moving over to another structure.
+    fn moving_over() -> Self {
+        Self::held_by_keys(Duration::ZERO)
+    }
+
+    pub(super) fn held_by_keys(wait: Duration) -> Self {
+        let wait = Some(wait);
+        Self { status: ClaimStatus::KeysHold, wait, ready_left: 1, ..Self::empty() }
+    }
+
     /// Another shard's reply: taken if one of them was, else the status that has most to tell.
-    fn add(&mut self, other: Self) {
+    pub(super) fn add(&mut self, other: Self) {
         let tells = |status: ClaimStatus| match status {
             ClaimStatus::Empty => 0,
-            ClaimStatus::Held(Gate::Batch | Gate::Concurrency) | ClaimStatus::ClockInDoubt => 1,
+            ClaimStatus::Held(Gate::Batch | Gate::Concurrency)
+            | ClaimStatus::ClockInDoubt
+            | ClaimStatus::KeysHold => 1,
             ClaimStatus::Held(_) => 2,
-            ClaimStatus::Stale => 3,
+            ClaimStatus::Stale | ClaimStatus::OtherStructure => 3,
             ClaimStatus::Taken => 4,
         };
         let both = tells(self.status) == tells(other.status);
@@ -260,7 +279,7 @@ fn claim_call(
     queue: &Queue,
     token: &str,
     wish: ClaimWish,
-    (granted, limit_lines): (Option<SlotsLeft<'_>>, &str),
+    (granted, (keys_in_force, limit_lines)): (Option<&GrantedCalls>, (String, &str)),
     (lead_us, [earliest_us, latest_us]): (u64, [u64; 2]),
 ) -> Call {
     let policy = &queue.policy;
@@ -268,6 +287,7 @@ fn claim_call(
     let batch = policy.batch;
     call!(
         Claim,
+        keys_in_force = keys_in_force,
         node = node,
         sequence = sequence,
         most = wish.messages_max,
@@ -281,8 +301,8 @@ fn claim_call(
         batch_bytes = batch.map_or(0, |batch| batch.max_bytes),
         batch_wait_ms = batch.map_or(0, |batch| batch.max_wait_ms),
         batch_now = wish.batch_now,
-        granted = granted.map(|slots| slots.slots_us.len()),
-        granted_units = granted.map_or(1, |slots| slots.first_cost),
+        granted = granted.map(|granted| granted.slots_us().len()),
+        granted_units = granted.map_or(1, GrantedCalls::cost),
         is_pull = matches!(policy.downstream, Downstream::Pull),
         expired_keep_ms = policy.retention.delivered_ms,
         lead_us = lead_us,

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use ulid::Ulid;
 
 use super::Messages;
+use super::gate::ClaimStatus;
 use super::settle::{Lease, Settled};
 use crate::domain::id::MessageId;
 use crate::domain::lease::latest_start_ms;
@@ -56,6 +57,38 @@ pub struct Claimed {
     pub units: Units,
 }
 
+/// Which slots the messages of a claim have.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::store) enum ClaimSlots<'a> {
+    /// Those of the reply.
+    Told,
+    /// These, which the home shard granted, in their order.
+    Granted(&'a [u64]),
+    /// Those of the reply, which were chosen from granted ones, by a clock that is so far ahead; and how far ahead slots begin.
+    Chosen { ahead_us: i64, lead_us: u64 },
+}
+
+/// How long nobody asks again at most where keys hold until a call ends: that is told, and could get lost.
+const UNTIL_TOLD_US: u64 = 1_000_000;
+
+impl ClaimSlots<'_> {
+    /// Until when keys hold what stays ready, as the claim told, by the time of the home shard.
+    pub(in crate::store) fn keys_hold_until_us(
+        self,
+        status: ClaimStatus,
+        now_us: u64,
+        wait_us: Option<u64>,
+    ) -> Option<u64> {
+        let ClaimSlots::Chosen { ahead_us, lead_us } = self else { return None };
+        let wait_us = match (status, wait_us) {
+            (ClaimStatus::Taken, wait_us) => wait_us.filter(|wait_us| *wait_us > 0)?,
+            (ClaimStatus::KeysHold, wait_us) => wait_us.unwrap_or(UNTIL_TOLD_US),
+            _ => return None,
+        };
+        Some((now_us + lead_us + wait_us).saturating_add_signed(-ahead_us))
+    }
+}
+
 /// The lists of a claim's reply, read side by side.
 #[derive(Debug)]
 pub(in crate::store) struct ClaimedMessages {
@@ -75,21 +108,22 @@ pub(in crate::store) struct ClaimedMessages {
 }
 
 impl ClaimedMessages {
-    /// `granted` are slots that the home shard gave; they stand for those of the reply.
     pub(in crate::store) fn read(
         policy: &QueuePolicy,
         reply: &mut Reply,
-        granted: Option<&[u64]>,
+        slots: ClaimSlots<'_>,
         (claimed_ms, paused_ms): (u64, u64),
         received_at: Instant,
     ) -> Result<Self, StoreError> {
+        let given = slots;
         fields!(reply as Claim; ulids: Reply, records: Reply, headers: Reply, slots: Reply);
         let mut slots = slots;
         let mut slots_us = Vec::with_capacity(slots.len());
+        let ahead_us = if let ClaimSlots::Chosen { ahead_us, .. } = given { ahead_us } else { 0 };
         while slots.len() > 0 {
-            slots_us.push(slots.count()?);
+            slots_us.push(slots.count()?.saturating_add_signed(-ahead_us));
         }
-        if let Some(granted) = granted {
+        if let ClaimSlots::Granted(granted) = given {
             slots_us = granted.to_vec();
         }
         let slot_us = slots_us.last().copied().unwrap_or(claimed_ms * 1000);

@@ -34,11 +34,16 @@ pub enum ClaimStatus {
     Stale,
     /// Redis' clock is in doubt, and all that was found would expire by it.
     ClockInDoubt,
+    /// All that is ready waits for a limit by key, or for its turn behind another message of its key; or messages are moving over to
+    /// another structure.
+    KeysHold,
+    /// Another structure is in force than the caller knows.
+    OtherStructure,
 }
 
 impl ClaimStatus {
     /// Every status.
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
         Self::Taken,
         Self::Empty,
         Self::Held(Gate::Pause),
@@ -48,6 +53,8 @@ impl ClaimStatus {
         Self::Held(Gate::Batch),
         Self::Stale,
         Self::ClockInDoubt,
+        Self::KeysHold,
+        Self::OtherStructure,
     ];
 
     /// The number by which scripts know it (see `script::numbers`); no script names another gate.
@@ -62,6 +69,8 @@ impl ClaimStatus {
             Self::Held(Gate::Batch) => 6,
             Self::Stale => 7,
             Self::ClockInDoubt => 8,
+            Self::KeysHold => 9,
+            Self::OtherStructure => 10,
             Self::Held(_) => return None,
         })
     }

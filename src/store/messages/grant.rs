@@ -3,6 +3,7 @@
 //!
 //! Owns the asking; the limits themselves stand in `lua/include/limits.lua`. Refuses to know who starts.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,23 +13,11 @@ use super::Messages;
 use super::claimed::Claimed;
 use super::gate::{ClaimStatus, ClaimWish, status_of};
 use super::settle::{Settled, Verdict};
-use crate::domain::gates::Gate;
 use crate::domain::limit::{LimitUnit, Units};
-use crate::domain::policy::QueuePolicy;
+use crate::domain::policy::Downstream;
 use crate::store::StoreError;
 use crate::store::queue::Queue;
 use crate::store::redis::script::{call, fields, row, rows};
-
-/// Whether a further call may start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Permit {
-    /// At this moment; and what it took of the limits.
-    Granted(Instant, Units),
-    /// The limits: ask again after so long.
-    Wait(Duration),
-    /// The queue is paused, or its gate is shut.
-    Shut,
-}
 
 /// What the home slot gave.
 pub(in crate::store) enum Granted {
@@ -36,74 +25,76 @@ pub(in crate::store) enum Granted {
     Wait(ClaimStatus, Option<Duration>),
 }
 
-/// Slots of calls, the first of which may take more units than one.
+/// Slots of calls that the home slot granted.
 #[derive(Debug)]
 pub(in crate::store) struct GrantedCalls {
-    pub(in crate::store) slots_us: Vec<u64>,
-    /// What the first call may take; each other one may take one unit.
-    pub(in crate::store) first_cost: u64,
-}
-
-/// Those that no call has used yet.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::store) struct SlotsLeft<'a> {
-    pub(in crate::store) slots_us: &'a [u64],
-    pub(in crate::store) first_cost: u64,
+    /// Those that no call has used yet, in order. That of a batch is one.
+    slots_us: Vec<u64>,
+    /// The units that each of them took; where that is more than one, there is one slot.
+    cost: u64,
+    is_batch: bool,
+    /// What calls that cost less left of theirs.
+    left_over: Vec<Units>,
 }
 
 impl GrantedCalls {
-    /// What is left after so many calls.
-    pub(in crate::store) fn rest(&self, used: usize) -> SlotsLeft<'_> {
-        let first_cost = if used == 0 { self.first_cost } else { 1 };
-        SlotsLeft { slots_us: &self.slots_us[used..], first_cost }
+    pub(in crate::store) fn slots_us(&self) -> &[u64] {
+        &self.slots_us
     }
 
-    /// The units that these messages did not take: of slots without a call, and of a first call that cost less.
-    pub(in crate::store) fn unused(&self, policy: &QueuePolicy, taken: &[Claimed]) -> Vec<Units> {
-        let all = if policy.batch.is_some() { 1 } else { self.slots_us.len() };
-        let slots = self.slots_us.iter().enumerate().take(all);
-        let unused = slots.map(|(at, slot_us)| {
-            let granted = if at == 0 { self.first_cost } else { 1 };
-            let used = match taken.get(at) {
-                Some(_) if policy.batch.is_some() => granted,
-                Some(message) => message.units.of(LimitUnit::Messages),
-                None => 0,
-            };
-            let left = granted.saturating_sub(used);
-            Units { slot_us: *slot_us, calls: left, messages: left }
-        });
-        unused.filter(|units| units.calls > 0).collect()
+    /// Adds them to the keys in force, as claims take them (see `lua/include/lanes/granted.lua`), by a clock that is so far ahead.
+    pub(in crate::store) fn tell(&self, keys_in_force: &mut String, ahead_us: i64) {
+        if !keys_in_force.ends_with('\n') {
+            keys_in_force.push('\n');
+        }
+        keys_in_force.push_str("slots");
+        for slot_us in &self.slots_us {
+            let _ = write!(keys_in_force, " {}", slot_us.saturating_add_signed(ahead_us));
+        }
+        keys_in_force.push('\n');
+    }
+
+    pub(in crate::store) const fn cost(&self) -> u64 {
+        self.cost
+    }
+
+    /// How many messages may still be claimed, of so many that are wanted.
+    pub(in crate::store) fn most(&self, wanted: usize) -> usize {
+        if self.is_batch && !self.slots_us.is_empty() { wanted } else { self.slots_us.len() }
+    }
+
+    /// A claim has taken these.
+    pub(in crate::store) fn use_for(&mut self, taken: &[Claimed]) {
+        let calls = if self.is_batch { taken.get(..1).unwrap_or_default() } else { taken };
+        for message in calls {
+            let slot_us = message.units.slot_us;
+            let Some(at) = self.slots_us.iter().position(|slot| *slot == slot_us) else { continue };
+            self.slots_us.remove(at);
+            let used = if self.is_batch { 1 } else { message.units.of(LimitUnit::Messages) };
+            let left = self.cost.saturating_sub(used);
+            if left > 0 {
+                self.left_over.push(Units { slot_us, calls: left, messages: left });
+            }
+        }
+    }
+
+    /// The units that no call took.
+    pub(in crate::store) fn unused(self) -> Vec<Units> {
+        let cost = self.cost;
+        let slots = self.slots_us.into_iter();
+        let whole = slots.map(|slot_us| Units { slot_us, calls: cost, messages: cost });
+        whole.chain(self.left_over).collect()
     }
 }
 
 impl Messages {
-    /// A permit for a further call of an exchange that is under way (half of a batch): its slot, or
-    /// the gate that it met and how long until one may be asked for. `messages`: what those that it carries cost.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`].
-    pub async fn permit(&self, queue: &Queue, messages: u64) -> Result<Permit, StoreError> {
-        let wish = ClaimWish { messages_max: 1, batch_now: true, ..ClaimWish::default() };
-        let calls = if queue.policy.batch.is_some() { 1 } else { messages };
-        Ok(match self.grant(queue, wish, (calls, messages)).await? {
-            Granted::Slots(granted) => {
-                let slot_us = granted.slots_us.first().copied().unwrap_or_default();
-                let units = Units { slot_us, calls, messages };
-                Permit::Granted(self.wire.clock.instant_of(slot_us)?, units)
-            }
-            Granted::Wait(ClaimStatus::Held(Gate::Limit), wait) => {
-                Permit::Wait(wait.unwrap_or_default())
-            }
-            Granted::Wait(..) => Permit::Shut,
-        })
-    }
-
-    /// Permits, the first of them for so many units: calls, messages.
+    /// Permits from a moment on, the first of them for so many units: calls, messages.
     pub(in crate::store) async fn grant(
         &self,
         queue: &Queue,
         wish: ClaimWish,
         (calls, messages): (u64, u64),
+        from_us: u64,
     ) -> Result<Granted, StoreError> {
         let home = &queue.shards[0];
         let most = if queue.policy.batch.is_some() { 1 } else { wish.messages_max };
@@ -120,6 +111,7 @@ impl Messages {
             limit_lines = &*limit_lines,
             horizon_us = wish.horizon_us,
             before_us = wish.before_us.unwrap_or(0),
+            from_us = from_us,
             lead_us = self.lead_us() * ways,
             earliest_us = earliest_us,
             latest_us = latest_us,
@@ -140,11 +132,8 @@ impl Messages {
             queue.limits().started(Units { slot_us, calls, messages });
             slots_us.push(slot_us);
         }
-        if queue.policy.batch.is_some() {
-            // One permit carries the whole batch.
-            slots_us.resize(wish.messages_max, slots_us.first().copied().unwrap_or(now_us));
-        }
-        Ok(Granted::Slots(GrantedCalls { slots_us, first_cost: messages }))
+        let is_batch = queue.policy.batch.is_some();
+        Ok(Granted::Slots(GrantedCalls { slots_us, cost: messages, is_batch, left_over: vec![] }))
     }
 
     /// Gives back to quotas what calls had taken that surely do not start. Where that fails it stays taken: a quota may be
@@ -207,9 +196,40 @@ impl Messages {
 
     /// The limits that a claim asks.
     pub(in crate::store) fn lines_of_claims(&self, queue: &Queue) -> Result<Arc<str>, StoreError> {
-        if queue.policy.claim_limits().is_empty() {
+        let by_claims = !matches!(queue.policy.downstream, Downstream::Callbacks(_));
+        if !by_claims || !queue.limits().are_set() {
             return Ok(Arc::default());
         }
         Ok(queue.limits().lines(self.wire.clock.require_ms()?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn granted(slots_us: &[u64], cost: u64, is_batch: bool) -> GrantedCalls {
+        GrantedCalls { slots_us: slots_us.to_vec(), cost, is_batch, left_over: Vec::new() }
+    }
+
+    #[test]
+    fn slots_are_told_behind_the_keys_by_the_clock_of_the_shard() {
+        let granted = granted(&[1000, 1500], 1, false);
+        let told = |keys: &str, ahead_us| {
+            let mut text = keys.to_owned();
+            granted.tell(&mut text, ahead_us);
+            text
+        };
+        assert_eq!(told("7", 0), "7\nslots 1000 1500\n");
+        assert_eq!(told("7\nrate r 5 1\n", -100), "7\nrate r 5 1\nslots 900 1400\n");
+    }
+
+    #[test]
+    fn a_batch_is_one_call_and_what_no_call_took_is_unused() {
+        assert_eq!(granted(&[5, 6], 1, false).most(9), 2);
+        assert_eq!(granted(&[5], 1, true).most(9), 9);
+        assert_eq!(granted(&[], 1, true).most(9), 0);
+        let unused = granted(&[5], 3, false).unused();
+        assert_eq!(unused, [Units { slot_us: 5, calls: 3, messages: 3 }]);
     }
 }

@@ -246,13 +246,21 @@ impl Messages {
             _ => now_ms.to_string(),
         };
         let keep_ms = queue.policy.retention.delivered_ms;
-        let call =
-            call!(Purge, what = arg(state), most = STEP_MAX, cutoff = cutoff, keep_ms = keep_ms);
         let mut sum = 0;
         for shard in &queue.shards {
+            let mut cursor = String::new();
             loop {
+                let call = call!(
+                    Purge,
+                    what = arg(state),
+                    most = STEP_MAX,
+                    cutoff = &cutoff,
+                    keep_ms = keep_ms,
+                    cursor = &cursor,
+                );
                 let mut reply = self.wire.call(shard, &call).await?;
-                fields!(reply as Purge; purged: u64, has_more: bool);
+                fields!(reply as Purge; purged: u64, has_more: bool, next_cursor: String);
+                cursor = next_cursor;
                 sum += purged;
                 queue.metrics.count("purge", usize::try_from(purged).unwrap_or(0));
                 if !has_more {

@@ -1,6 +1,7 @@
 //! Readings: a message, its past attempts, a page of a state, a key.
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use ulid::Ulid;
 
 use super::Messages;
@@ -13,10 +14,13 @@ use crate::store::queue::Shard;
 use crate::store::record::{Record, StateEntry, to_message};
 use crate::store::redis::script::arg;
 use crate::store::redis::script::{call, fields, rows};
+use crate::store::routing::shard_of_text;
 use crate::store::tail::read_history;
 
 /// Messages that one call reads at most; how many it does, their bytes decide (see `lua/get.lua`).
 const GET_MAX: usize = 100;
+/// Shards that are asked at the same time for an idempotency key.
+const SHARDS_AT_ONCE: usize = 16;
 
 /// How much of a message is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -206,7 +210,8 @@ impl Messages {
         Ok(UlidPage { ulids, next: next_cursor })
     }
 
-    /// The message that an idempotency key belongs to, while the window lasts.
+    /// The messages that an idempotency key belongs to, while the window lasts: one at most, but where the shards of a queue
+    /// go by a key, one in each of them at most.
     ///
     /// # Errors
     /// [`StoreError::UnknownQueue`], [`StoreError::Unavailable`].
@@ -214,13 +219,28 @@ impl Messages {
         &self,
         name: &QueueName,
         key: &str,
-    ) -> Result<Option<MessageId>, StoreError> {
+    ) -> Result<Vec<MessageId>, StoreError> {
         let queue = self.wire.queue(name)?;
-        let shard = &queue.shards
-            [usize::from(crate::store::preset_id::shard_of_key(key, queue.policy.shards))];
+        let shards = if queue.routing().is_by_key() {
+            queue.shards.as_slice()
+        } else {
+            let number = usize::from(shard_of_text(key, queue.policy.shards));
+            &queue.shards[number..=number]
+        };
+        let mut found = Vec::new();
+        for shards in shards.chunks(SHARDS_AT_ONCE) {
+            let calls = shards.iter().map(|shard| self.find_in(shard, key));
+            for ulid in join_all(calls).await {
+                found.extend(ulid?.map(|ulid| MessageId { queue: name.clone(), ulid }));
+            }
+        }
+        Ok(found)
+    }
+
+    async fn find_in(&self, shard: &Shard, key: &str) -> Result<Option<Ulid>, StoreError> {
         let mut reply = self.wire.call(shard, &call!(Find, key = key)).await?;
         fields!(reply as Find; ulid: String);
-        Ok(Ulid::from_string(&ulid).ok().map(|ulid| MessageId { queue: name.clone(), ulid }))
+        Ok(Ulid::from_string(&ulid).ok())
     }
 }
 

@@ -44,12 +44,17 @@ struct Started {
 
 impl ShardLimits {
     /// From now on these hold. What was started under a name that stays is remembered.
-    pub(super) fn set(&self, rules: &[LimitRule]) {
+    pub(in crate::store) fn set(&self, rules: &[LimitRule]) {
         let mut inner = self.inner.lock();
         if *inner.rules != *rules {
             inner.rules = rules.into();
             inner.lines = None;
         }
+    }
+
+    /// Whether there are any.
+    pub(in crate::store) fn are_set(&self) -> bool {
+        !self.inner.lock().rules.is_empty()
     }
 
     /// All limits as scripts take them; empty: none.

@@ -1,7 +1,10 @@
 //! The queues as the store knows them: policy, shards, and who sleeps until a shard stirs.
 
 pub(super) mod batch_size;
+mod keys_hold;
 mod limits;
+mod rules;
+mod structure;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -9,11 +12,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use tokio::sync::Notify;
 
 use self::batch_size::{BatchSize, MANY};
+use self::keys_hold::KeysHold;
 pub(in crate::store) use self::limits::ShardLimits;
+pub use self::structure::StructureStanding;
+pub(in crate::store) use self::structure::{InForce, Learned, ShardStructure};
 use crate::domain::id::MessageId;
 use crate::domain::policy::QueuePolicy;
 use crate::store::clock::offset::ClockOffset;
 use crate::store::redis::keys::{SHARD_KEYS, ShardKeys};
+use crate::store::redis::script::ScriptForm;
+use crate::store::routing::Routing;
 use crate::telemetry::{Metrics, QueueHandles, QueueLabel};
 
 /// How far ahead of their slots messages are claimed: the sender has them at hand when the slot comes. No claim looks
@@ -41,6 +49,8 @@ pub struct Queue {
     turn: AtomicUsize,
     /// What the next message is taken to cost: as much as the last one did, or one that had not been granted enough.
     next_cost: AtomicU64,
+    /// For how many calls the next grant asks at most, where keys may hold messages.
+    next_calls: AtomicUsize,
 }
 
 /// Tells shards apart within this process.
@@ -60,6 +70,8 @@ pub struct Shard {
     pub(super) meeting: tokio::sync::Mutex<()>,
     /// The limits, and what this node has started of them; of use in the home shard.
     limits: ShardLimits,
+    /// The structure in force, as far as this node knows.
+    structure: ShardStructure,
     /// Which of the queue's shards, from 0.
     pub number: u16,
     /// Wakes the promoter: an earlier due time.
@@ -72,6 +84,8 @@ pub struct Shard {
     pub(super) claiming: tokio::sync::Mutex<()>,
     /// Whether something may be ready here; spares claims at empty shards.
     may_be_ready: AtomicBool,
+    /// Until when keys hold all that is ready here; spares grants for nothing.
+    keys_hold: KeysHold,
     /// How many messages its calls carry.
     pub(super) batch_size: BatchSize,
     queue_ready: Arc<Notify>,
@@ -93,12 +107,14 @@ impl Shard {
             intact_ms: AtomicU64::new(0),
             meeting: tokio::sync::Mutex::default(),
             limits: ShardLimits::default(),
+            structure: ShardStructure::default(),
             number,
             due: Notify::new(),
             expiry: Notify::new(),
             claims: AtomicU64::new(0),
             claiming: tokio::sync::Mutex::default(),
             may_be_ready: AtomicBool::new(true),
+            keys_hold: KeysHold::default(),
             batch_size: BatchSize::default(),
             queue_ready,
             clock_offset,
@@ -147,6 +163,10 @@ impl Shard {
         &self.limits
     }
 
+    pub(super) const fn structure(&self) -> &ShardStructure {
+        &self.structure
+    }
+
     /// Wakes who sleeps on this shard; `flags` as the scripts return them (1 due, 2 ready).
     pub(super) fn wake(&self, flags: u64) {
         if flags & 1 != 0 {
@@ -172,9 +192,20 @@ impl Shard {
         self.may_be_ready.store(false, Ordering::Release);
     }
 
-    /// Something may be ready here.
+    /// Something may be ready here, and may start.
     pub(super) fn stir(&self) {
+        self.keys_hold.forget();
         self.may_be_ready.store(true, Ordering::Release);
+    }
+
+    /// Something is ready here still.
+    pub(super) fn stirs_on(&self) {
+        self.may_be_ready.store(true, Ordering::Release);
+    }
+
+    /// Until when keys hold all that is ready here.
+    pub(super) const fn keys_hold(&self) -> &KeysHold {
+        &self.keys_hold
     }
 }
 
@@ -201,8 +232,10 @@ impl Queue {
             },
             |known| known.shards.clone(),
         );
+        let limits: Vec<_> = policy.wide_limits().cloned().collect();
         for shard in &shards {
-            shard.limits.set(&policy.limits);
+            shard.limits.set(&limits);
+            shard.structure.set(Some(&policy).filter(|_| !retired).map(AsRef::as_ref));
         }
         let metrics = QueueHandles::new(metrics, policy.name.as_str());
         Self {
@@ -214,7 +247,20 @@ impl Queue {
             metrics,
             turn: AtomicUsize::new(0),
             next_cost: AtomicU64::new(1),
+            next_calls: AtomicUsize::new(usize::MAX),
         }
+    }
+
+    /// How this node stands to the structure in force; `None`: the queue has no keys.
+    #[must_use]
+    pub fn structure(&self) -> Option<StructureStanding> {
+        self.shards.iter().filter_map(|shard| shard.structure.standing()).reduce(|mine, other| {
+            StructureStanding {
+                number: mine.number.max(other.number),
+                is_own: mine.is_own && other.is_own,
+                is_switching: mine.is_switching || other.is_switching,
+            }
+        })
     }
 
     /// The limits over all shards, which stand in the home shard.
@@ -222,9 +268,35 @@ impl Queue {
         self.shards[0].limits()
     }
 
+    /// How its messages are divided among its shards.
+    #[must_use]
+    pub fn routing(&self) -> Routing {
+        match self.shards.as_slice() {
+            [_] => Routing::default(),
+            shards => Routing::new(self.policy.shards, shards[0].structure().shard_key()),
+        }
+    }
+
     /// For how many units the next grant asks.
     pub(super) fn next_cost(&self) -> u64 {
         self.next_cost.load(Ordering::Relaxed)
+    }
+
+    /// For how many calls the next grant asks, of so many that are wanted. A rate takes no permit back. So of those that cost
+    /// more, one at a time is asked for; and where keys hold most messages, about as many as could be used the last time.
+    pub(super) fn next_calls(&self, wanted: usize) -> usize {
+        if self.policy.batch.is_some() {
+            return wanted;
+        }
+        let is_keyed = self.shards[0].structure().form() == ScriptForm::Keyed;
+        let most = if is_keyed { self.next_calls.load(Ordering::Relaxed) } else { usize::MAX };
+        wanted.min(if self.next_cost() > 1 { 1 } else { most })
+    }
+
+    /// So many calls of a grant were used, and whether that was all.
+    pub(super) fn expect_calls(&self, used: usize, is_all: bool) {
+        let next = if is_all { used.saturating_mul(2) } else { used };
+        self.next_calls.store(next.max(1), Ordering::Relaxed);
     }
 
     pub(super) fn expect_cost(&self, cost: u64) {
@@ -242,6 +314,12 @@ impl Queue {
         for shard in &self.shards {
             shard.stir();
         }
+    }
+
+    /// Until when keys hold all that is ready, by the time of the home shard; `None`: something may start.
+    pub(super) fn keys_hold_until_us(&self) -> Option<u64> {
+        let stirring = self.shards.iter().filter(|shard| shard.stirs());
+        stirring.map(|shard| shard.keys_hold().until_us()).min().flatten()
     }
 
     /// Every shard once, beginning with another one each time, so that none starves the others.

@@ -1,8 +1,10 @@
 //! How many messages of a queue stand where, and what its gates say.
 
+use std::collections::BTreeMap;
+
 use super::Queues;
 use crate::domain::failing::Failing;
-use crate::domain::gates::{PauseEnd, QueueLoad, ShardLoad, Snapshot};
+use crate::domain::gates::{HeldByKeys, PauseEnd, QueueLoad, ShardLoad, Snapshot};
 use crate::domain::id::QueueName;
 use crate::domain::limit::{KeptLimit, LimitRule};
 use crate::domain::policy::QueuePolicy;
@@ -10,7 +12,7 @@ use crate::domain::state::State;
 use crate::store::StoreError;
 use crate::store::queue::Shard;
 use crate::store::redis::reply::Reply;
-use crate::store::redis::script::{call, fields, row};
+use crate::store::redis::script::{ScriptForm, call, fields, row};
 
 /// How many messages stand where, and what the queue's gates say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,6 +21,8 @@ pub struct Counts {
     pub by_state: [u64; 9],
     /// How long the oldest ready message has been due, in milliseconds.
     pub oldest_ready_age_ms: Option<u64>,
+    /// The same of those that no key holds.
+    pub oldest_free_age_ms: Option<u64>,
     /// The next due time, ms.
     pub next_due_ms: Option<u64>,
     /// What holds back or lets through in each shard, in the order of their numbers.
@@ -35,6 +39,10 @@ pub struct Counts {
     pub calls_last_minute: u64,
     /// What is kept of each limit in the home shard, in the order of the policy.
     pub limits: Vec<KeptLimit>,
+    /// How many keys each limit by key holds, by its name.
+    pub held_keys: BTreeMap<String, u64>,
+    /// About how many lanes a switch to another structure has not looked at; `None`: none is under way.
+    pub lanes_left: Option<u64>,
     /// Bytes that are kept of delivered (with expired and cancelled) and of dead messages, where they are
     /// limited.
     pub kept_bytes: Option<[u64; 2]>,
@@ -51,6 +59,8 @@ pub struct ShardCounts {
     pub exchanges: u64,
     /// How long the oldest ready message has been due, in milliseconds.
     pub oldest_ready_age_ms: Option<u64>,
+    /// Set where all ready messages wait for their keys.
+    pub held_by_keys: Option<HeldByKeys>,
 }
 
 impl ShardCounts {
@@ -60,6 +70,7 @@ impl ShardCounts {
             calls_in_flight: if policy.batch.is_some() { self.exchanges } else { self.leased },
             ready: self.ready,
             oldest_ready_age_ms: self.oldest_ready_age_ms.unwrap_or(0),
+            held_by_keys: self.held_by_keys,
         }
     }
 }
@@ -104,6 +115,14 @@ impl Counts {
             *mine += theirs;
         }
         self.oldest_ready_age_ms = self.oldest_ready_age_ms.max(other.oldest_ready_age_ms);
+        self.oldest_free_age_ms = self.oldest_free_age_ms.max(other.oldest_free_age_ms);
+        for (name, count) in other.held_keys {
+            *self.held_keys.entry(name).or_default() += count;
+        }
+        self.lanes_left = match (self.lanes_left, other.lanes_left) {
+            (Some(mine), Some(theirs)) => Some(mine + theirs),
+            (mine, theirs) => mine.or(theirs),
+        };
         self.next_due_ms = match (self.next_due_ms, other.next_due_ms) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
@@ -133,6 +152,20 @@ fn read_limits(mut kept: Reply) -> Result<Vec<KeptLimit>, StoreError> {
     Ok(limits)
 }
 
+/// A line for each limit: `COUNT NAME`.
+fn read_held_keys(text: &str) -> BTreeMap<String, u64> {
+    let lines = text.lines().filter_map(|line| line.split_once(' '));
+    lines.filter_map(|(count, name)| Some((name.to_owned(), count.parse().ok()?))).collect()
+}
+
+fn read_held_by_keys(word: &str) -> Option<HeldByKeys> {
+    match word {
+        "order" => Some(HeldByKeys::Order),
+        "limits" => Some(HeldByKeys::Limits),
+        _ => None,
+    }
+}
+
 impl Queues {
     /// Counts and gates of a queue, over its shards.
     ///
@@ -143,14 +176,19 @@ impl Queues {
         let mut all = Counts::default();
         for shard in &queue.shards {
             // The limits of all shards stand in the home shard.
-            let limits = if shard.number == 0 { &queue.policy.limits[..] } else { &[] };
+            let is_home = shard.number == 0;
+            let limits = queue.policy.wide_limits().filter(|_| is_home);
             all.add(self.count_shard(shard, limits).await?);
         }
         Ok(all)
     }
 
-    async fn count_shard(&self, shard: &Shard, limits: &[LimitRule]) -> Result<Counts, StoreError> {
-        let rows = limits.iter().map(
+    async fn count_shard(
+        &self,
+        shard: &Shard,
+        limits: impl Iterator<Item = &LimitRule>,
+    ) -> Result<Counts, StoreError> {
+        let rows = limits.map(
             |limit| row!(Count: limit = limit.name.as_str(), is_rate = limit.quota().is_none()),
         );
         let mut reply = self.wire.call(shard, &call!(Count, ..rows)).await?;
@@ -162,12 +200,20 @@ impl Queues {
             reason: String, by: String, gate_ms: u64, gate_kind: String, gate_reason: String,
             calls_1m: u64, kept_limits: Reply, delivered_bytes: Option<u64>, dead_bytes: Option<u64>,
             paused_since_ms: Option<u64>, gate_since_ms: Option<u64>, failed: u64,
-            failing_since_ms: u64, last_error: String
+            failing_since_ms: u64, last_error: String, oldest_free_ms: Option<u64>,
+            held_by_keys: String, held_keys: String, structure_number: u64, lanes_left: Option<u64>
         );
+        if shard.structure().form() == ScriptForm::Keyed {
+            shard.structure().compare(structure_number);
+        }
         let until_ms = until_ms.filter(|ms| *ms > 0);
         let paused = PauseInfo { since_ms: paused_since_ms, until_ms, reason, by };
         let is_shut = gate_ms > 0;
-        let oldest_ready_age_ms = oldest_ms.map(|due_ms| now_ms.saturating_sub(due_ms));
+        let age_ms = |due_ms: u64| now_ms.saturating_sub(due_ms);
+        let oldest_ready_age_ms = oldest_ms.map(age_ms);
+        let held_by_keys = read_held_by_keys(&held_by_keys);
+        let shard_counts =
+            ShardCounts { ready, leased, exchanges, oldest_ready_age_ms, held_by_keys };
         let failing = Failing { since_ms: failing_since_ms, attempts: failed, last_error };
         let counts = Counts {
             by_state: [
@@ -175,7 +221,10 @@ impl Queues {
             ],
             oldest_ready_age_ms,
             next_due_ms,
-            by_shard: vec![ShardCounts { ready, leased, exchanges, oldest_ready_age_ms }],
+            oldest_free_age_ms: oldest_free_ms.map(age_ms),
+            by_shard: vec![shard_counts],
+            held_keys: read_held_keys(&held_keys),
+            lanes_left,
             paused: is_paused.then_some(paused),
             gate: is_shut.then_some((gate_ms, gate_kind, gate_reason)),
             gate_since_ms: gate_since_ms.filter(|_| is_shut),

@@ -13,11 +13,21 @@ use super::Queues;
 use crate::store::StoreError;
 use crate::store::queue::{Shard, chosen};
 use crate::store::redis::keys::SHARD_KEYS;
+use crate::store::redis::script::ScriptForm;
 
 const READY: [&str; 10] = [
     "ready:0", "ready:1", "ready:2", "ready:3", "ready:4", "ready:5", "ready:6", "ready:7",
     "ready:8", "ready:9",
 ];
+/// What is ready at a queue with keys.
+const LANES_AND_READY: [&str; 13] = [
+    "ready:0", "ready:1", "ready:2", "ready:3", "ready:4", "ready:5", "ready:6", "ready:7",
+    "ready:8", "ready:9", "open", "parked", "rest",
+];
+/// What waits in lanes.
+const LANES: [&str; 3] = ["open", "parked", "rest"];
+/// What is kept of keys for a while after their last message.
+const OF_IDLE_KEYS: [&str; 4] = ["arrivals", "tags", "waits", "heads"];
 /// What prune deletes from, each by the moment at which that may be done.
 const PURGED: [&str; 5] = ["delivered", "dead", "expired", "cancelled", "waited"];
 
@@ -69,7 +79,10 @@ impl Queues {
             .wire
             .read_each(shards, &|shard| {
                 let server = cmd("HGET").arg(shard.key("meta")).arg("server").to_owned();
-                vec![first(shard, "due"), first(shard, "expiry"), exist(shard, &READY), server]
+                let is_keyed = shard.structure().form() == ScriptForm::Keyed;
+                let ready =
+                    if is_keyed { exist(shard, &LANES_AND_READY) } else { exist(shard, &READY) };
+                vec![first(shard, "due"), first(shard, "expiry"), ready, server]
             })
             .await?;
         let mut servers = Vec::with_capacity(shards.len());
@@ -119,15 +132,49 @@ impl Queues {
             })
             .await?
             .into_iter();
-        let prunable = used.into_iter().map(|is_used| {
-            let Some(mut replies) = is_used.then(|| replies.next()).flatten() else { return false };
+        let idle = self.have_idle_keys(shards, now_ms).await?;
+        let prunable = used.into_iter().zip(idle).map(|(is_used, has_idle_keys)| {
+            let Some(mut replies) = is_used.then(|| replies.next()).flatten() else {
+                return has_idle_keys;
+            };
             let nodes = replies.pop().unwrap_or(Value::Nil);
             let is_over = replies.into_iter().any(|reply| head(Some(reply)).has_come(now_ms));
             is_over
+                || has_idle_keys
                 || redis::from_redis_value::<Vec<String>>(nodes)
                     .map_or(true, |callers| callers.iter().any(|caller| !is_of(caller, living)))
         });
         Ok(prunable.collect())
+    }
+
+    /// In which of these shards something is kept of keys, though nothing with these keys waits. Claims clear it away; where nothing
+    /// is claimed any more, prune does.
+    async fn have_idle_keys(
+        &self,
+        shards: &[Arc<Shard>],
+        now_ms: u64,
+    ) -> Result<Vec<bool>, StoreError> {
+        let is_keyed = |shard: &Arc<Shard>| shard.structure().form() == ScriptForm::Keyed;
+        let keyed: Vec<_> = shards.iter().filter(|shard| is_keyed(shard)).cloned().collect();
+        let mut replies = Vec::new().into_iter();
+        if !keyed.is_empty() {
+            let readings = |shard: &Shard| {
+                let used =
+                    cmd("ZRANGE").arg(shard.key("used")).arg(0).arg(0).arg("WITHSCORES").to_owned();
+                vec![exist(shard, &LANES), exist(shard, &OF_IDLE_KEYS), used]
+            };
+            replies = self.wire.read_each(&keyed, &readings).await?.into_iter();
+        }
+        let has_idle_keys = |shard: &Arc<Shard>| {
+            let Some(replies) = is_keyed(shard).then(|| replies.next()).flatten() else {
+                return false;
+            };
+            let mut replies = replies.into_iter();
+            let (waiting, kept) = (count(replies.next()), count(replies.next()));
+            let ended = period_has_ended(replies.next(), now_ms);
+            ended || (waiting == 0 && kept > 0)
+        };
+        Ok(shards.iter().map(has_idle_keys).collect())
     }
 
     /// Which of these shards keep something of receipts.
@@ -177,6 +224,13 @@ fn head(reply: Option<Value>) -> Earliest {
         Ok(first) => first.first().map_or(Earliest::None, |(_, at_ms)| Earliest::At(*at_ms)),
         Err(_) => Earliest::Unknown,
     }
+}
+
+/// Whether the period of the quota by key that ends first is over (its score: see `lua/include/lanes/undo.lua`).
+fn period_has_ended(reply: Option<Value>, now_ms: u64) -> bool {
+    let first = redis::from_redis_value::<Vec<(Vec<u8>, u64)>>(reply.unwrap_or(Value::Nil));
+    let score = first.ok().and_then(|first| first.first().map(|(_, score)| *score));
+    score.is_some_and(|score| (score >> 27) * 60_000 <= now_ms)
 }
 
 /// One, where it cannot be read.

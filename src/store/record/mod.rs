@@ -16,6 +16,7 @@ use ulid::Ulid;
 
 pub(crate) use new::{pack_rest, ranks, unpack_rest};
 pub(crate) use optional::OptionalFields;
+pub(in crate::store) use optional::{key_name_hash, key_value_hash};
 
 use crate::domain::callback::CallbackOn;
 use crate::domain::id::{MessageId, QueueName};

@@ -102,6 +102,16 @@ impl OptionalFields {
     }
 }
 
+/// How a key table names a key: a label by its name, or the group.
+pub(in crate::store) fn key_name_hash(label: Option<&str>) -> [u8; NAME_BYTES] {
+    label.map_or(GROUP, name_hash)
+}
+
+/// How a key table has the value of a key.
+pub(in crate::store) fn key_value_hash(value: &str) -> [u8; VALUE_BYTES] {
+    hash(value)
+}
+
 /// How a key table names a label.
 fn name_hash(name: &str) -> [u8; NAME_BYTES] {
     match hash(name) {

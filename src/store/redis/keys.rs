@@ -8,7 +8,7 @@ use crate::domain::inbox::REJECTED;
 use crate::domain::topic::TopicName;
 
 /// The structures of a shard.
-pub(crate) const SHARD_KEYS: [&str; 34] = [
+pub(crate) const SHARD_KEYS: [&str; 56] = [
     "meta",      // hash: pause, gate, arrival time, counters
     "records",   // hash: ulid → record
     "states",    // hash: ulid → state entry
@@ -43,6 +43,29 @@ pub(crate) const SHARD_KEYS: [&str; 34] = [
     "early",   // hash: `=` ulid or `#` reference → a receipt that came before the acceptance
     "looks",   // zset: `r` reference or `e` field of early, by when it is looked at again, ms
     "events",  // stream: changes of state, while somebody listens
+    // The index of lanes, at queues with keys (docs/lanes.md; "equal scores": members stand in the order of their bytes).
+    "heads",    // hash: lane → its first message, and where the lane stands
+    "rest",     // zset of equal scores: lane, place and ulid of the messages behind the heads
+    "open",     // zset of equal scores: level, flow, place and lane of the lanes that nothing holds
+    "parked", // zset of equal scores: blocker, level, flow, place and lane of those that a limit by key holds
+    "waits",  // zset: blocker by when it lets one unit pass, us
+    "lent",   // hash: blocker → the lane that it has let go
+    "tags",   // zset: flow by start tag, of those that have no turn
+    "arrivals", // zset: limit and key by theoretical arrival time, us
+    "used",   // zset: limit and key by the end of the period and the units used in it
+    "flight", // hash: limit and key → calls in flight
+    "held",   // hash: ulid → what its lease has to give back
+    "weights", // hash: flow → weight, in thousandths
+    "turns:0", // zset: flow by start tag, of those with an open lane of level 0, the lowest
+    "turns:1",
+    "turns:2",
+    "turns:3",
+    "turns:4",
+    "turns:5",
+    "turns:6",
+    "turns:7",
+    "turns:8",
+    "turns:9",
 ];
 
 /// The structures of all schedules, in the order of `KEYS` (`lua/include/schedules.lua`). They carry one

@@ -11,12 +11,12 @@ use crate::domain::message::{NewMessage, When};
 use crate::domain::schedule::{Due, LABEL, Schedule};
 use crate::domain::time::rfc3339;
 use crate::store::StoreError;
-use crate::store::preset_id::shard_of_key;
 use crate::store::queue::Queue;
 use crate::store::record::{OptionalFields, pack_rest, ranks};
 use crate::store::redis::reply::Reply;
 use crate::store::redis::script::{arg, when};
 use crate::store::redis::script::{call, fields, timed_call};
+use crate::store::routing::shard_of_text;
 use crate::store::wire::clock_watch::{DOUBT_PAUSE, Timed, until};
 use crate::store::wire::recovery::acknowledgements::Acknowledged;
 use crate::telemetry::ScheduleLabel;
@@ -108,7 +108,7 @@ impl Schedules {
     /// [`StoreError::UnknownQueue`], [`StoreError::Unavailable`].
     pub async fn tick(&self, tick: &Tick, decided: &Due) -> Result<Option<Tick>, StoreError> {
         let queue = self.taking_queue(&tick.schedule)?;
-        let ulid = self.ulid_for(&queue, &tick.schedule).await?;
+        let ulid = self.ulid_for(&queue, &tick.schedule, tick.nominal_ms).await?;
         let call = timed_call!(
             Tick,
             name = arg(&tick.schedule.name),
@@ -205,13 +205,21 @@ impl Schedules {
         Ok(queue)
     }
 
-    /// In the shard of the group; all messages without one, in the shard of the schedule: that is where
-    /// its ticks are remembered.
-    async fn ulid_for(&self, queue: &Queue, schedule: &Schedule) -> Result<Ulid, StoreError> {
-        let shards = queue.policy.shards;
-        let key = schedule.details.group.as_deref().unwrap_or(schedule.name.as_str());
-        let random: u128 = rand::random();
-        Ok(new_ulid(self.wire.time_ms().await?, shard_of_key(key, shards), shards, random))
+    /// In the shard of its key. If messages may go into any shard: in that of the group, and those without one in the shard
+    /// of the schedule. The ticks of a schedule are remembered there.
+    async fn ulid_for(
+        &self,
+        queue: &Queue,
+        schedule: &Schedule,
+        nominal_ms: u64,
+    ) -> Result<Ulid, StoreError> {
+        let (shards, random) = (queue.policy.shards, rand::random());
+        let number = queue.routing().shard_of(&message_of(schedule, nominal_ms).details);
+        let number = number.unwrap_or_else(|| {
+            let text = schedule.details.group.as_deref().unwrap_or(schedule.name.as_str());
+            shard_of_text(text, shards)
+        });
+        Ok(new_ulid(self.wire.time_ms().await?, number, shards, random))
     }
 }
 

@@ -40,6 +40,9 @@ pub struct NodeInfo {
     /// The newest version of records that it reads.
     #[serde(default = "oldest_version")]
     pub record_version: u8,
+    /// The queues of which it follows the structure of another node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub follows: Vec<String>,
     /// The number of its last beat; filled in by the beat.
     #[serde(default)]
     pub beats: u64,

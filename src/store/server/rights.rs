@@ -134,6 +134,7 @@ mod tests {
 
     use super::*;
     use crate::store::Verb;
+    use crate::store::redis::script::ScriptForm;
 
     /// Words that a script has in capitals: commands, and their options.
     #[test]
@@ -163,7 +164,7 @@ mod tests {
         let mut met = BTreeSet::new();
         // It names commands that it only asks about.
         for verb in Verb::ALL.iter().filter(|verb| **verb != Verb::Ask) {
-            for word in verb.text().split('\'').skip(1).step_by(2) {
+            for word in verb.text(ScriptForm::Keyed).split('\'').skip(1).step_by(2) {
                 let is_command = word.len() > 2 && word.bytes().all(|b| b.is_ascii_uppercase());
                 if is_command {
                     met.insert(word.to_owned());

@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::headers::{EVENT_HEADER, TOPIC_HEADER};
 use crate::domain::id::{MessageId, QueueName};
-use crate::domain::message::{NewMessage, When};
+use crate::domain::message::{Details, NewMessage, When};
 use crate::domain::topic::EventId;
 use crate::store::record::{OptionalFields, pack_rest, unpack_rest};
-use crate::store::{PresetId, StoreError};
+use crate::store::{PresetId, Routing, StoreError};
 
 /// The newest version that this program writes.
 const EVENT_VERSION: u8 = 1;
@@ -79,18 +79,28 @@ impl TopicEvent {
         message.expires = message.expires.map(|expires| When::At(expires.at_ms(taken_ms)));
     }
 
-    /// The id of its message in this queue: it follows from the event.
+    /// The id of its message in this queue: it follows from the event, and from the key of the message that the queue is
+    /// divided by.
     #[must_use]
-    pub fn message_id(event: &EventId, queue: &QueueName) -> MessageId {
-        MessageId { queue: queue.clone(), ulid: given(event, queue).ulid }
+    pub fn message_id(
+        event: &EventId,
+        queue: &QueueName,
+        routing: &Routing,
+        details: &Details,
+    ) -> MessageId {
+        MessageId { queue: queue.clone(), ulid: given(event, (queue, routing), details).ulid }
     }
 
     /// What this queue gets. The producer's key is the topic's: in the queue it might be somebody
     /// else's.
-    pub(in crate::store) fn for_queue(&self, queue: &QueueName) -> (PresetId, NewMessage) {
+    pub(in crate::store) fn for_queue(
+        &self,
+        queue: &QueueName,
+        routing: &Routing,
+    ) -> (PresetId, NewMessage) {
         let mut message = self.message.clone();
         message.details.idempotency_key = None;
-        (given(&self.id, queue), message)
+        (given(&self.id, (queue, routing), &message.details), message)
     }
 
     /// # Errors
@@ -153,8 +163,8 @@ impl TopicEvent {
     }
 }
 
-fn given(event: &EventId, queue: &QueueName) -> PresetId {
-    PresetId::of_origin(&event.to_string(), event.ulid.timestamp_ms(), queue)
+fn given(event: &EventId, queue: (&QueueName, &Routing), details: &Details) -> PresetId {
+    PresetId::of_origin(&event.to_string(), event.ulid.timestamp_ms(), queue, details)
 }
 
 /// Names by comma, which no name has.
@@ -171,7 +181,6 @@ mod tests {
     use ulid::Ulid;
 
     use super::*;
-    use crate::domain::message::Details;
 
     fn event() -> TopicEvent {
         let id = EventId { topic: "paid".parse().unwrap(), ulid: Ulid::from_parts(5, 7) };
@@ -229,9 +238,14 @@ mod tests {
     #[test]
     fn a_queue_gets_its_own_id_and_the_events_name() {
         let event = event();
-        let (given, message) = event.for_queue(&event.queues[0]);
-        assert_eq!(given.ulid, TopicEvent::message_id(&event.id, &event.queues[0]).ulid);
-        assert_ne!(given.ulid, event.for_queue(&event.queues[1]).0.ulid);
+        for routing in [Routing::default(), Routing::new(4, Some("labels.to".parse().unwrap()))] {
+            let (queue, details) = (&event.queues[0], &event.message.details);
+            let (given, _) = event.for_queue(queue, &routing);
+            let id = TopicEvent::message_id(&event.id, queue, &routing, details);
+            assert_eq!(given.ulid, id.ulid);
+            assert_ne!(given.ulid, event.for_queue(&event.queues[1], &routing).0.ulid);
+        }
+        let (_, message) = event.for_queue(&event.queues[0], &Routing::default());
         assert_eq!(message.details.idempotency_key, None);
         let event_header = (EVENT_HEADER.to_owned(), event.id.to_string());
         assert!(message.details.headers.contains(&event_header));

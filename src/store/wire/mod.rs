@@ -15,6 +15,7 @@ mod queues;
 mod readings;
 pub(in crate::store) mod recovery;
 pub(in crate::store) mod script_keys;
+mod structure;
 mod tables;
 mod time;
 mod wake;
@@ -50,7 +51,7 @@ use crate::store::redis::error;
 use crate::store::redis::keys::ShardKeys;
 use crate::store::redis::link::{Link, Standing};
 use crate::store::redis::reply::Reply;
-use crate::store::redis::script::{Call, call};
+use crate::store::redis::script::{Call, ScriptForm, call};
 use crate::store::{StoreError, Verb};
 use crate::telemetry::{Metrics, VerbLabel};
 
@@ -262,24 +263,31 @@ impl Wire {
         let standing = link.stand().await?;
         // What could not be told apart from what a lost server knew, or would overspend its limits.
         if let Some(shard) = keys.shard
+            && shard.structure().is_pending()
+        {
+            self.agree_on_structure(link, &standing, shard).await?;
+        }
+        if let Some(shard) = keys.shard
             && matches!(call.verb, Verb::Schedule | Verb::Fire | Verb::Claim | Verb::Grant)
         {
             self.meet_server(link, &standing, shard).await?;
         }
-        self.run(link, &standing, keys.names, call, waits).await
+        self.run(link, &standing, keys, call, waits).await
     }
 
     pub(in crate::store) async fn run(
         &self,
         link: &Link,
         standing: &Arc<Standing>,
-        keys: &[String],
+        keys: ScriptKeys<'_>,
         Call { verb, args }: &Call,
         waits: &[redis::Cmd],
     ) -> redis::RedisResult<(Reply, Vec<redis::Value>)> {
         failpoint!("before-{}", verb.as_str());
         let started = Instant::now();
-        let (value, waited) = link.script(standing, verb.script(), keys, args, waits).await?;
+        let form = keys.shard.map_or(ScriptForm::Plain, |shard| shard.structure().form());
+        let script = verb.script(form);
+        let (value, waited) = link.script(standing, script, keys.names, args, waits).await?;
         failpoint!("after-{}", verb.as_str());
         let label = VerbLabel { verb: verb.as_str() };
         let seconds = started.elapsed().as_secs_f64();

@@ -3,4 +3,4 @@
 mod costs;
 pub(crate) mod rates;
 mod slots;
-mod stacked;
+pub(crate) mod stacked;

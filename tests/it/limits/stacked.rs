@@ -14,7 +14,7 @@ use crate::support::{
 };
 
 /// The standing of a limit, as the queue shows it.
-async fn limit(daemon: &Daemon, name: &str) -> Value {
+pub(crate) async fn limit(daemon: &Daemon, name: &str) -> Value {
     let queue = daemon.get(&format!("/v1/queues/{QUEUE}")).await.expect(200).json();
     let limits = queue["limits"].as_array().expect("a list").clone();
     limits.into_iter().find(|limit| limit["name"] == name).expect("the queue has it")

@@ -109,7 +109,7 @@ fn rules() -> impl Strategy<Value = Vec<LimitRule>> {
     let any = (prop_oneof![rate, quota], unit);
     prop::collection::vec(any, 1..4).prop_map(|limits| {
         let names = ["rate", "a", "b-2"].map(|name| name.parse().expect("a name"));
-        let rule = |(name, (kind, unit))| LimitRule { name, kind, unit };
+        let rule = |(name, (kind, unit))| LimitRule { name, kind, unit, per: None };
         names.into_iter().zip(limits).map(rule).collect()
     })
 }
@@ -126,6 +126,7 @@ fn lines(rules: &[LimitRule], now_ms: u64) -> String {
                 let [start, next, end] = quota.boundaries_ms(now_ms);
                 format!("quota {name} {unit} {} {start} {next} {end}\n", quota.units())
             }
+            LimitKind::Concurrency(_) => String::new(),
         }
     };
     rules.iter().map(line).collect()

@@ -243,7 +243,7 @@ async fn an_id_finds_its_shard(ground: Ground) {
         let key = format!("key {n}");
         let id = node.send(message("m").key(&key)).await;
         assert_eq!(node.get(&id).await.details.idempotency_key, Some(key.clone()));
-        assert_eq!(node.store.messages.find_key(&node.name, &key).await.unwrap(), Some(id.clone()));
+        assert_eq!(node.store.messages.find_key(&node.name, &key).await.unwrap(), [id.clone()]);
         assert!(node.try_send(message("m").key(&key)).await.unwrap().duplicate);
         shards.insert(id.shard(4));
     }

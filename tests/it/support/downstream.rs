@@ -189,6 +189,9 @@ async fn serve(stream: TcpStream, shared: Arc<Mutex<Shared>>, tell: watch::Sende
         if let Some(gate) = &answer.gate {
             gate.passed().await;
         }
+        if !answer.after.is_zero() {
+            tokio::time::sleep(answer.after).await;
+        }
         if matches!(answer.act, Act::Silence) {
             // Until the other side gives up.
             drop(stream.read_u8().await);

@@ -2,6 +2,8 @@
 //!
 //! Owns the answers a test can ask for, good and bad. Refuses to know when they are given.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -12,6 +14,7 @@ use super::downstream::Request;
 pub(crate) struct Answer {
     pub(super) act: Act,
     pub(super) gate: Option<Gate>,
+    pub(super) after: Duration,
 }
 
 #[derive(Debug, Clone)]
@@ -97,8 +100,15 @@ impl Answer {
         self
     }
 
+    /// Given so much later; whatever the answer is.
+    #[must_use]
+    pub(crate) fn after(mut self, after: Duration) -> Self {
+        self.after = after;
+        self
+    }
+
     fn of(act: Act) -> Self {
-        Self { act, gate: None }
+        Self { act, gate: None, after: Duration::ZERO }
     }
 }
 

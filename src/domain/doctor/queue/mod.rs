@@ -37,10 +37,11 @@ pub struct QueueFacts {
     pub dead_example: Option<(String, String)>,
     /// Messages of which nobody knows whether they arrived.
     pub uncertain: u64,
-    /// How long the oldest ready message has been due.
-    pub oldest_ready_age_ms: Option<u64>,
+    /// How long the oldest ready message has been due that no key holds: what waits for its key may do so for as long as the
+    /// key takes.
+    pub oldest_free_age_ms: Option<u64>,
     /// The same at a look shortly before; `None`: there was none.
-    pub oldest_ready_age_ms_before: Option<u64>,
+    pub oldest_free_age_ms_before: Option<u64>,
     /// What is kept of a pause.
     pub pause: Option<PauseFacts>,
     /// What is kept of a gate that the downstream's answers shut.
@@ -51,6 +52,10 @@ pub struct QueueFacts {
     pub lost: u64,
     /// Callback hosts that take no calls, of this node.
     pub hosts_left_alone: u64,
+    /// Whether this node follows the structure of another one.
+    pub follows: bool,
+    /// Quotas by key that are smaller than the cost of a ready message, each with the id of one.
+    pub too_costly: Vec<(LimitName, String)>,
 }
 
 /// What is kept of a pause.
@@ -87,7 +92,7 @@ impl QueueFacts {
         let is_held =
             holds.iter().any(|gate| self.gates.of(*gate).is_held()) || !self.quotas.is_empty();
         let may_send = !is_held && !self.is_retired && self.failing.is_none();
-        self.oldest_ready_age_ms.filter(|age_ms| may_send && *age_ms >= AGE_MS_WORTH_A_LOOK)
+        self.oldest_free_age_ms.filter(|age_ms| may_send && *age_ms >= AGE_MS_WORTH_A_LOOK)
     }
 }
 
@@ -107,6 +112,8 @@ pub fn of_queue(facts: &QueueFacts, now_ms: u64) -> Vec<Finding> {
     }
     let quotas = facts.quotas.iter();
     findings.extend(quotas.map(|(limit, until_ms)| quota_used(name, limit, *until_ms, now_ms)));
+    findings.extend(facts.follows.then(|| follows(name)));
+    findings.extend(facts.too_costly.iter().map(|(limit, id)| too_costly(name, limit, id)));
     if let GateState::Held { until_ms, .. } = facts.gates.of(Gate::Throttled) {
         findings.push(shut(facts, until_ms));
     }
@@ -206,6 +213,30 @@ fn quota_used(name: &QueueName, limit: &LimitName, until_ms: Option<u64>, now_ms
     .at(Some(at_ms))
 }
 
+/// The configuration of this node names other keys than those that are in force.
+fn follows(name: &QueueName) -> Finding {
+    Finding::problem(
+        FindingCode::StructureFollowed,
+        name,
+        "this node follows another one in ordering, fairness and limits by key: its own configuration says otherwise",
+        "give all nodes the same configuration, and reload them (SIGHUP); `tidegate nodes` shows who follows",
+    )
+}
+
+/// A quota by key was lowered below what a message costs.
+fn too_costly(name: &QueueName, limit: &LimitName, id: &str) -> Finding {
+    Finding::problem(
+        FindingCode::QuotaTooSmall,
+        name,
+        format!(
+            "the message {id} costs more than its limit \"{limit}\" has in a whole period, and is not sent; it holds those behind it that have the same key"
+        ),
+        format!(
+            "raise the quota in the configuration of {name}, and reload (SIGHUP); or `tidegate cancel {id}`"
+        ),
+    )
+}
+
 fn shut(facts: &QueueFacts, until_ms: Option<u64>) -> Finding {
     let name = &facts.name;
     let until = until_ms.map_or_else(String::new, |at_ms| format!(" until {}", rfc3339(at_ms)));
@@ -284,7 +315,7 @@ fn dead(facts: &QueueFacts) -> Finding {
 
 /// Between two looks, the age of a message that nothing holds has grown.
 fn stuck(facts: &QueueFacts) -> Option<Finding> {
-    let before_ms = facts.oldest_ready_age_ms_before?;
+    let before_ms = facts.oldest_free_age_ms_before?;
     let age_ms = facts.old_ms().filter(|age_ms| *age_ms > before_ms)?;
     let name = &facts.name;
     if facts.is_pulled && facts.leased == 0 {

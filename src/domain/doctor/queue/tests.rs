@@ -21,13 +21,15 @@ fn facts(snapshot: &Snapshot) -> QueueFacts {
         dead: 0,
         dead_example: None,
         uncertain: 0,
-        oldest_ready_age_ms: None,
-        oldest_ready_age_ms_before: None,
+        oldest_free_age_ms: None,
+        oldest_free_age_ms_before: None,
         pause: None,
         shut: None,
         failing: None,
         lost: 0,
         hosts_left_alone: 0,
+        follows: false,
+        too_costly: Vec::new(),
     }
 }
 
@@ -112,8 +114,8 @@ fn dead_messages_are_counted_and_one_is_named() {
 #[test]
 fn only_an_age_that_grows_behind_open_gates_is_a_problem() {
     let aged = |snapshot: &Snapshot, before_ms: Option<u64>, now_ms: u64| QueueFacts {
-        oldest_ready_age_ms: Some(now_ms),
-        oldest_ready_age_ms_before: before_ms,
+        oldest_free_age_ms: Some(now_ms),
+        oldest_free_age_ms_before: before_ms,
         ..facts(snapshot)
     };
     let open = Snapshot::default();
@@ -143,10 +145,22 @@ fn only_an_age_that_grows_behind_open_gates_is_a_problem() {
 }
 
 #[test]
+fn what_keys_need_somebody_for_is_found() {
+    let mut queue = facts(&Snapshot::default());
+    queue.follows = true;
+    queue.too_costly = vec![("per_to_day".parse().unwrap(), "sms_1".to_owned())];
+    let found = words(&queue);
+    assert!(found[0].starts_with("structure-followed: this node follows another one in ordering"));
+    assert!(found[1].starts_with(
+        "quota-too-small: the message sms_1 costs more than its limit \"per_to_day\""
+    ));
+}
+
+#[test]
 fn a_used_quota_is_a_note_and_its_queue_is_not_stuck() {
     let mut queue = facts(&Snapshot::default());
-    queue.oldest_ready_age_ms = Some(120_000);
-    queue.oldest_ready_age_ms_before = Some(119_000);
+    queue.oldest_free_age_ms = Some(120_000);
+    queue.oldest_free_age_ms_before = Some(119_000);
     assert!(words(&queue)[0].starts_with("queue-stuck: "), "{:?}", words(&queue));
     let contract = || "contract".parse().unwrap();
     queue.quotas = vec![(contract(), Some(NOW_MS + 15 * 3_600_000))];

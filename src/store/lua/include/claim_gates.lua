@@ -1,9 +1,14 @@
 -- include: packed ready gate
 -- What may hold a claim up: pause, gate, calls in flight, a suspect, a batch that gathers. A part of claim.
 
--- Pause and gate: how long until it is worth asking again (-1: somebody will tell), or nil when open.
+-- How long a claim waits while messages move over to another structure.
+local SWITCH_WAIT_US = 20000
+
+-- Structure, pause and gate: how long until it is worth asking again (-1: somebody will tell), or nil when open.
 local function shut()
-  local m = rc('HMGET', K.meta, 'pause_since', 'pause_until', 'gate_until', 'gate_since')
+  local m = rc('HMGET', K.meta, 'pause_since', 'pause_until', 'gate_until', 'gate_since', 'structure_number', 'switch')
+  if (m[5] or '0') ~= string.match(keys_in_force, '^%d+') then return RUST.CLAIM_STRUCTURE, 0 end
+  if m[6] then return RUST.CLAIM_KEYS, SWITCH_WAIT_US end
   if m[1] then
     local until_ms = tonumber(m[2])
     if until_ms == 0 then return RUST.CLAIM_PAUSED, -1 end
@@ -53,6 +58,7 @@ local function batch_gathers(length)
   return math.max(0, ((oldest_ms or now_ms) + batch_wait_ms - now_ms) * 1000)
 end
 
+-- keyed include: lanes/gathering
 -- How many calls may begin beside those in flight; or none, the gate that does not let them, and how long until it is
 -- worth asking again, us (-1: somebody will tell).
 local function free_or_gate(length, in_flight)

@@ -1,6 +1,7 @@
 -- include: record
 -- What the limits let start: asked here, or granted by the home slot of a queue with several shards. A part of claim.
 
+-- keyed: local wide_limits
 -- The limits as this claim asks them. Most claims ask none, and these functions are made in those that do.
 local function limits_of_claim()
   -- include: limits
@@ -43,6 +44,7 @@ local function limits_of_claim()
     return true
   end
 
+  -- keyed include: lanes/wide
   return { calls_within = calls_within, admit = admit, save = function() limits_save(limits, node) end }
 end
 

@@ -14,6 +14,21 @@ local function met_before()
   if made then return made end
   -- include: finish
 
+  -- Becomes leased, whatever has touched it before.
+  local function start(ulid, record, s, found)
+    found.bytes = found.bytes + #record
+    if s.token ~= NO_TOKEN then s.previous = s.token end
+    s.state, s.token, s.attempts = 'L', token, math.min(65535, s.attempts + 1)
+    s.flags = told_flags(s.flags) + (s.rescues < RESCUES_MAX and 0 or 1)
+    if s.first == 0 then s.first, s.paused = now_ms, paused() end
+    if s.expires > 0 then gather('ZREM', K.expiry, ulid) end
+    local n, state = #found.ulids + 1, state_pack(s)
+    found.ulids[n], found.records[n] = ulid, record
+    found.states[2 * n - 1], found.states[2 * n] = ulid, state
+    for i = #found.headers + 1, n - 1 do found.headers[i] = '' end
+    found.headers[n] = claimed_header(state)
+  end
+
   -- Sorts one such entry: taken, expired or stale. Returns whether the walk goes on, and whether past it; nil
   -- where it cannot be read.
   local function meet(entry, ulid, raw, record, is_first, found, alone_possible)
@@ -34,17 +49,7 @@ local function met_before()
       return false, false
     end
     if admit and not admit(record, found) then return false, false end
-    found.bytes = found.bytes + #record
-    if s.token ~= NO_TOKEN then s.previous = s.token end
-    s.state, s.token, s.attempts = 'L', token, math.min(65535, s.attempts + 1)
-    s.flags = told_flags(s.flags) + (s.rescues < RESCUES_MAX and 0 or 1)
-    if s.first == 0 then s.first, s.paused = now_ms, paused() end
-    if s.expires > 0 then gather('ZREM', K.expiry, ulid) end
-    local n, state = #found.ulids + 1, state_pack(s)
-    found.ulids[n], found.records[n] = ulid, record
-    found.states[2 * n - 1], found.states[2 * n] = ulid, state
-    for i = #found.headers + 1, n - 1 do found.headers[i] = '' end
-    found.headers[n] = claimed_header(state)
+    start(ulid, record, s, found)
     return s.rescues < RESCUES_MAX, true
   end
 
@@ -62,7 +67,7 @@ local function met_before()
     flush()
   end
 
-  made = { meet = meet, lapse = lapse }
+  made = { meet = meet, start = start, lapse = lapse }
   return made
 end
 

@@ -24,3 +24,4 @@ end
 local function leave_lease(ulid)
   gather('ZREM', K.leased, ulid)
 end
+-- keyed include: lanes/lease

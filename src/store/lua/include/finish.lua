@@ -19,3 +19,4 @@ local function finish(ulid, s, record, keep_ms)
   if s.state == 'D' then gather('HSET', K.records, ulid, record_without_body(record)) end
   gather('ZADD', FINAL_KEY[s.state], now_ms + keep_ms, ulid)
 end
+-- keyed include: lanes/finish

@@ -5,6 +5,7 @@
 local returned = limit_lines ~= '' and limits_read(limit_lines, 0) or nil
 
 local function units_return(i)
+  -- keyed: if ROW[i].slot_us > 0 then unstarted[ulids[i]] = true end
   local slot_us = returned and ROW[i].slot_us or 0
   if slot_us == 0 then return end
   local calls, messages = ROW[i].calls, ROW[i].messages

@@ -41,3 +41,4 @@ end
 local function ready_head(entry, band)
   gather('LPUSH', READY[band], entry)
 end
+-- keyed include: lanes/ready

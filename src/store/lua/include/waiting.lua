@@ -16,6 +16,7 @@ local function leave_waiting(ulid, s)
   if s.expires > 0 then gather('ZREM', K.expiry, ulid) end
 end
 
+-- keyed include: lanes/waiting
 -- Puts a message into due or ready by its due time; returns what that may wake.
 local function enter_waiting(ulid, s)
   if s.expires > 0 then gather('ZADD', K.expiry, s.expires, ulid) end

@@ -24,8 +24,8 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use ulid::Ulid;
 
-use crate::domain::id::{MessageId, new_ulid, shard_of};
-use crate::domain::message::{DELAY_MS_MAX, NewMessage, When};
+use crate::domain::id::{MessageId, is_same_but_for_its_shard, new_ulid, shard_of};
+use crate::domain::message::{DELAY_MS_MAX, Message, NewMessage, When};
 use crate::domain::operation::{Action, Operation};
 use crate::domain::state::State;
 use crate::store::messages::Messages;
@@ -34,10 +34,12 @@ use crate::store::record::{OptionalFields, Record, state_of};
 use crate::store::redis::script::arg;
 use crate::store::redis::script::{call, fields, row, rows};
 use crate::store::tail::Tail;
-use crate::store::{Changed, Edit, NotAccepted, Part, PresetId, StoreError};
+use crate::store::{Changed, Edit, NotAccepted, Part, PresetId, Routing, StoreError};
 
 /// Messages, with their bodies, that one call takes.
 const TOGETHER_MAX: usize = 16;
+/// What stands before the new id in the reason of a message that goes over.
+const MOVED_TO: &str = "moved to ";
 
 /// A message that is on its way.
 #[derive(Debug)]
@@ -154,7 +156,10 @@ impl Messages {
         for passage in &passages {
             let found = self.get_part(&passage.new, Part::Head).await?;
             if found.is_some_and(|copy| copy.due_at_ms == held_ms) {
-                let due = Some(When::At(passage.due_ms));
+                // A message whose time had come takes its place now, behind what waits here.
+                let now_ms = self.wire.time_ms().await?;
+                let is_due = passage.due_ms <= now_ms;
+                let due = Some(if is_due { When::After(0) } else { When::At(passage.due_ms) });
                 self.reschedule(&passage.new, &Edit { due, ..Edit::default() }).await?;
             }
         }
@@ -178,13 +183,13 @@ impl Messages {
             _ => "w",
         };
         let mut rows = Vec::with_capacity(ulids.len());
-        let mut ids = Vec::with_capacity(ulids.len());
+        let (mut ids, routing) = (Vec::with_capacity(ulids.len()), to.routing());
         for ulid in ulids {
             let old = MessageId { queue: queue.policy.name.clone(), ulid: *ulid };
-            let new = new_id(operation, &old, to);
-            let last =
-                self.get_part(&old, Part::Head).await?.and_then(|message| message.last_attempt);
-            let reason = format!("moved to {new}");
+            let found = self.get_part(&old, Part::Head).await?;
+            let new = new_id(operation, &old, (to, &routing), found.as_ref());
+            let last = found.and_then(|message| message.last_attempt);
+            let reason = format!("{MOVED_TO}{new}");
             let tail = Tail::pack(last.as_ref(), Some(&reason));
             rows.push(row!(Move: ulid = arg(ulid), new_id = arg(&new), tail = tail));
             ids.push(new);
@@ -223,9 +228,15 @@ impl Messages {
     }
 }
 
-/// The id of the copy: it follows from the operation and the old id, and keeps the moment at which the
-/// message was handed over.
-fn new_id(operation: &Operation, old: &MessageId, to: &Queue) -> MessageId {
+/// The id of the copy: it follows from the operation, the old id and the key by which the other queue is divided, and keeps the
+/// moment at which the message was handed over. Once the move has begun, the old message says which one it is: the other queue
+/// may go by another key since.
+fn new_id(
+    operation: &Operation,
+    old: &MessageId,
+    (to, routing): (&Queue, &Routing),
+    found: Option<&Message>,
+) -> MessageId {
     let digest = Sha256::digest(format!("{} {old}", operation.id));
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&digest[..16]);
@@ -233,7 +244,14 @@ fn new_id(operation: &Operation, old: &MessageId, to: &Queue) -> MessageId {
     let shards = to.policy.shards;
     let shard = u16::try_from(random % u128::from(shards.max(1))).unwrap_or(0);
     let ulid = new_ulid(old.ulid.timestamp_ms(), shard, shards, random.rotate_left(40));
-    MessageId { queue: to.policy.name.clone(), ulid }
+    let said = found.and_then(|found| found.reason.as_deref()?.strip_prefix(MOVED_TO));
+    let said = said
+        .and_then(|id| id.parse::<MessageId>().ok())
+        .filter(|said| said.queue == to.policy.name && is_same_but_for_its_shard(said.ulid, ulid));
+    said.unwrap_or_else(|| {
+        let ulid = found.map_or(ulid, |found| routing.ulid(ulid, &found.details));
+        MessageId { queue: to.policy.name.clone(), ulid }
+    })
 }
 
 /// Its idempotency key stays with the old queue, where its producer would repeat it.

@@ -164,15 +164,14 @@ impl Messages {
                 return Ok(messages.iter().map(|_| Err(error.clone().into())).collect());
             }
         };
-        let mut answers = Vec::with_capacity(messages.len());
+        let (mut answers, routing) = (Vec::with_capacity(messages.len()), queue.routing());
         for (given, message) in messages {
             let places = Arc::clone(&self.shared.intake.places);
             // The semaphore is never closed.
             let place = places.acquire_owned().await.ok();
             // The wait for a place may have been long.
             let now_ms = self.wire.clock().now_ms().unwrap_or(known_ms);
-            let given =
-                given.unwrap_or_else(|| PresetId::drawn(&message, queue.policy.shards, now_ms));
+            let given = given.unwrap_or_else(|| PresetId::drawn(&message, &routing, now_ms));
             answers.push(self.enqueue(&queue, given, message, place));
         }
         let mut results = Vec::with_capacity(answers.len());

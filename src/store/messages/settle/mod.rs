@@ -323,6 +323,8 @@ impl Messages {
         if matches!(verb, Verb::Release | Verb::Defer) {
             shard.stir();
         }
+        // A call of a key has ended.
+        shard.keys_hold().forget();
         queue.ready.notify_one();
         Ok(verdicts)
     }

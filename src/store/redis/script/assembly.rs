@@ -41,6 +41,33 @@ includes! {
     "history",
     "idempotency",
     "inbox",
+    "lanes/claim",
+    "lanes/counted",
+    "lanes/enter",
+    "lanes/finish",
+    "lanes/flows",
+    "lanes/gathering",
+    "lanes/granted",
+    "lanes/heads",
+    "lanes/index",
+    "lanes/keys",
+    "lanes/lease",
+    "lanes/lend",
+    "lanes/limits",
+    "lanes/oldest",
+    "lanes/pages",
+    "lanes/prune",
+    "lanes/pruning",
+    "lanes/purge",
+    "lanes/ready",
+    "lanes/stand",
+    "lanes/standing",
+    "lanes/structure",
+    "lanes/take",
+    "lanes/turns",
+    "lanes/undo",
+    "lanes/waiting",
+    "lanes/wide",
     "late",
     "limits",
     "new_record",
@@ -71,8 +98,21 @@ includes! {
 
 /// A line that stands for includes, wherever it stands.
 const INCLUDE: &str = "-- include: ";
+/// The same in the form of a script for queues with keys alone.
+const KEYED_INCLUDE: &str = "-- keyed include: ";
+/// A line of code that stands in that form alone.
+const KEYED: &str = "-- keyed: ";
 /// In scripts of a shard `K.<name>` stands for a key.
 const KEY: &str = "K.";
+
+/// The two forms of a script. Queues without keys are called in one that knows nothing of lanes, and pay nothing for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store) enum ScriptForm {
+    /// For queues without keys, and for all that is not a queue.
+    Plain,
+    /// For queues with keys: lines that begin with `-- keyed` count.
+    Keyed,
+}
 
 /// A script as Redis gets it.
 #[derive(Debug)]
@@ -91,32 +131,39 @@ pub(super) enum Declared {
 }
 
 /// The script, each line that names includes replaced by them. The first line, Redis' own, stays the first.
-pub(super) fn splice(source: &str) -> String {
+pub(super) fn splice(source: &str, form: ScriptForm) -> String {
     let mut text = String::with_capacity(source.len() * 4);
-    splice_into(&mut text, source, &mut Vec::new());
+    splice_into(&mut text, source, form, &mut Vec::new());
     text
 }
 
 /// `known` are the includes that stand before this place, where it sees them.
-fn splice_into<'a>(text: &mut String, source: &'a str, known: &mut Vec<&'a str>) {
+fn splice_into<'a>(text: &mut String, source: &'a str, form: ScriptForm, known: &mut Vec<&'a str>) {
     for line in source.lines() {
-        match line.trim_start().strip_prefix(INCLUDE) {
+        let code = line.trim_start();
+        let keyed = (code.strip_prefix(KEYED_INCLUDE), code.strip_prefix(KEYED));
+        let names = match (keyed, form) {
+            ((None, None), _) => code.strip_prefix(INCLUDE),
+            ((names, _), ScriptForm::Keyed) => names,
+            (_, ScriptForm::Plain) => continue,
+        };
+        match names {
             // What a function includes is known in it alone.
-            Some(names) if line.starts_with(' ') => add(text, names, &mut known.clone()),
-            Some(names) => add(text, names, known),
+            Some(names) if line.starts_with(' ') => add(text, names, form, &mut known.clone()),
+            Some(names) => add(text, names, form, known),
             None => {
-                text.push_str(line);
+                text.push_str(keyed.1.unwrap_or(line));
                 text.push('\n');
             }
         }
     }
 }
 
-fn add<'a>(text: &mut String, names: &'a str, known: &mut Vec<&'a str>) {
+fn add<'a>(text: &mut String, names: &'a str, form: ScriptForm, known: &mut Vec<&'a str>) {
     for name in names.split_whitespace() {
         if !known.contains(&name) {
             known.push(name);
-            splice_into(text, include(name), known);
+            splice_into(text, include(name), form, known);
         }
     }
 }
@@ -214,6 +261,7 @@ mod tests {
     fn what_an_include_needs_comes_once_and_before_it() {
         let text = splice(
             "#!lua\n-- include: finish record\nlocal function f()\n  -- include: trouble state\nend\nlocal function g()\n  -- include: trouble\nend\n",
+            ScriptForm::Plain,
         );
         let places = |what: &str| text.match_indices(what).map(|(at, _)| at).collect::<Vec<_>>();
         for once in [
@@ -261,8 +309,10 @@ mod tests {
     #[test]
     fn every_key_and_every_include_that_a_script_names_exists() {
         let names = shard_key_names();
-        for verb in Verb::ALL {
-            let text = verb.text();
+        for (verb, form) in
+            Verb::ALL.iter().flat_map(|verb| [(verb, ScriptForm::Plain), (verb, ScriptForm::Keyed)])
+        {
+            let text = verb.text(form);
             if text.contains("local K = {") {
                 continue;
             }
@@ -275,7 +325,9 @@ mod tests {
     #[test]
     fn what_every_message_meets_declares_few_keys() {
         for (verb, most) in [(Verb::Schedule, 20), (Verb::Promote, 14)] {
-            let Declared::Some(keys) = declare(&verb.text()).declared else { panic!("{verb:?}") };
+            let Declared::Some(keys) = declare(&verb.text(ScriptForm::Plain)).declared else {
+                panic!("{verb:?}")
+            };
             assert!(keys.len() <= most, "{verb:?} declares {}", keys.len());
         }
     }

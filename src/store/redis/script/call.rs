@@ -21,7 +21,7 @@ pub(crate) struct Call {
 impl Call {
     /// For a server that may not have the script, on a connection that does not look.
     pub(crate) fn by_text(&self, keys: &[String]) -> redis::Cmd {
-        self.verb.script().by_text(keys, &self.args)
+        self.verb.script(super::ScriptForm::Plain).by_text(keys, &self.args)
     }
 }
 

@@ -18,6 +18,7 @@ use std::sync::LazyLock;
 
 use redis::{Cmd, cmd};
 
+pub(in crate::store) use assembly::ScriptForm;
 use assembly::{Assembled, Declared};
 
 macro_rules! verbs {
@@ -51,10 +52,16 @@ verbs! {
     Promote = "promote",
     /// Permits of a queue with several shards.
     Grant = "grant",
+    /// Units of limits by key for a further call.
+    TakeAnew = "take_anew",
     /// Units of quotas of calls that did not start.
     GiveBack = "give_back",
     /// ready → leased.
     Claim = "claim",
+    /// A node proposes the structure of its configuration.
+    Propose = "propose",
+    /// Messages move over to another structure.
+    Switch = "switch",
     /// A later lease deadline.
     Renew = "renew",
     /// leased → ready, as if not claimed.
@@ -105,6 +112,8 @@ verbs! {
     Resume = "resume",
     /// Reads messages.
     Get = "get",
+    /// Reads what of their keys holds messages.
+    Holds = "holds",
     /// Reads a page of ids.
     List = "list",
     /// Reads counts and gates.
@@ -232,29 +241,41 @@ impl Script {
     }
 }
 
-static SCRIPTS: LazyLock<Vec<Script>> =
-    LazyLock::new(|| Verb::ALL.iter().map(|verb| Script::new(verb.assembled())).collect());
+static PLAIN: LazyLock<Vec<Script>> = LazyLock::new(|| all_scripts(ScriptForm::Plain));
+static KEYED: LazyLock<Vec<Script>> = LazyLock::new(|| all_scripts(ScriptForm::Keyed));
+
+fn all_scripts(form: ScriptForm) -> Vec<Script> {
+    Verb::ALL.iter().map(|verb| Script::new(verb.assembled(form))).collect()
+}
 
 impl Verb {
     /// The script, ready to be invoked.
-    pub(crate) fn script(self) -> &'static Script {
-        &SCRIPTS[self as usize]
+    pub(in crate::store) fn script(self, form: ScriptForm) -> &'static Script {
+        match form {
+            ScriptForm::Plain => &PLAIN[self as usize],
+            ScriptForm::Keyed => &KEYED[self as usize],
+        }
     }
 
     /// The verb whose script a server knows by this hash.
     #[must_use]
     pub fn of_hash(hash: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|verb| verb.script().hash == hash)
+        let has_it = |verb: &Self| {
+            [ScriptForm::Plain, ScriptForm::Keyed]
+                .into_iter()
+                .any(|form| verb.script(form).hash == hash)
+        };
+        Self::ALL.iter().copied().find(has_it)
     }
 
-    fn assembled(self) -> Assembled {
-        let text = self.text();
+    fn assembled(self, form: ScriptForm) -> Assembled {
+        let text = self.text(form);
         assembly::declare(&text)
     }
 
     /// The script with its includes, before its keys are numbered.
-    pub(in crate::store) fn text(self) -> String {
-        let text = assembly::splice(self.source());
+    pub(in crate::store) fn text(self, form: ScriptForm) -> String {
+        let text = assembly::splice(self.source(), form);
         let text = expansion::expand(self.source(), &text).expect("a test checks that it can be");
         #[cfg(feature = "failpoints")]
         let text = planted_bugs::spoil(text);
@@ -262,14 +283,38 @@ impl Verb {
     }
 }
 
+/// Every script of a shard in both of its forms, as Redis gets it: for checks that run scripts without the rest of the program.
+///
+/// The verb and `plain` or `keyed`, the text, and the names of the keys that it declares, in their order.
+#[cfg(feature = "failpoints")]
+#[must_use]
+pub fn assembled_scripts() -> Vec<(String, String, Vec<String>)> {
+    let names = crate::store::redis::keys::shard_key_names();
+    let mut scripts = Vec::new();
+    for (form, word) in [(ScriptForm::Plain, "plain"), (ScriptForm::Keyed, "keyed")] {
+        for verb in Verb::ALL {
+            let Script { text, declared, .. } = verb.script(form);
+            if let Declared::Some(positions) = declared {
+                let keys = positions.iter().map(|position| names[*position].clone()).collect();
+                scripts.push((format!("{}.{word}", verb.as_str()), text.clone(), keys));
+            }
+        }
+    }
+    scripts
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn all_forms() -> impl Iterator<Item = (Verb, ScriptForm)> {
+        Verb::ALL.iter().flat_map(|verb| [(*verb, ScriptForm::Plain), (*verb, ScriptForm::Keyed)])
+    }
+
     #[test]
     fn every_script_keeps_to_its_header() {
-        for verb in Verb::ALL {
-            let text = assembly::splice(verb.source());
+        for (verb, form) in all_forms() {
+            let text = assembly::splice(verb.source(), form);
             assert_eq!(expansion::expand(verb.source(), &text).err(), None, "{verb:?}");
         }
     }
@@ -293,12 +338,12 @@ mod tests {
 
     #[test]
     fn every_script_starts_with_its_flags_and_is_known_by_its_hash() {
-        for verb in Verb::ALL {
-            let text = verb.text();
+        for (verb, form) in all_forms() {
+            let text = verb.text(form);
             assert!(text.starts_with("#!lua"), "{verb:?}");
             assert!(text.contains(&format!("-- {}: ", verb.as_str())), "{verb:?}");
-            assert_eq!(Verb::ALL[*verb as usize], *verb);
-            assert_eq!(Verb::of_hash(&verb.script().hash), Some(*verb));
+            assert_eq!(Verb::ALL[verb as usize], verb);
+            assert_eq!(Verb::of_hash(&verb.script(form).hash), Some(verb));
         }
     }
 }

@@ -5,19 +5,21 @@
 
 use std::collections::BTreeSet;
 
-use super::Verb;
+use super::{ScriptForm, Verb};
 
 const WORDS: &str = "and break do else elseif end false for function if in local nil not or repeat return then true \
     until while";
 /// What Redis gives every script, and the keys, which get their numbers when it is put together.
 const GIVEN: &str = "tonumber tostring string table math unpack ipairs pairs setmetatable type pcall struct cjson \
-    redis KEYS ARGV K";
+    redis KEYS ARGV K bit";
 
 #[test]
 fn no_script_uses_a_name_before_it_is_declared() {
     for verb in Verb::ALL {
-        let strange = undeclared(&verb.text());
-        assert!(strange.is_empty(), "{verb:?}: not declared before they are used: {strange:?}");
+        for form in [ScriptForm::Plain, ScriptForm::Keyed] {
+            let strange = undeclared(&verb.text(form));
+            assert!(strange.is_empty(), "{verb:?}: not declared before they are used: {strange:?}");
+        }
     }
 }
 

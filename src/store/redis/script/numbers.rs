@@ -6,18 +6,20 @@ use crate::domain::gates::Gate;
 use crate::domain::index_fault::Fault;
 use crate::domain::limit::LEAD_US_FURTHEST;
 use crate::store::callbacks::SNAPSHOT_VERSION;
+use crate::store::messages::claim::{LANES_MOVED_MAX, LANES_WANTED_MAX, LATE_BY_QUEUE_US};
 use crate::store::messages::gate::ClaimStatus;
 use crate::store::messages::intake::FINGERPRINT_BYTES;
 use crate::store::messages::prune::{PRUNED_AGE, PRUNED_BYTES, PRUNED_MESSAGES};
 use crate::store::messages::read::NEVER_MS;
 use crate::store::messages::settle::Verdict;
+use crate::store::queue::HORIZON_US;
 use crate::store::record::{
     RECORD_HEADER_BYTES, RECORD_VERSION, RECORD_VERSION_OLDEST, STATE_HEADER_BYTES,
 };
 use crate::store::wire::clock_watch::DOUBT_PAUSE;
 use crate::store::wire::format::FORMAT_SETTLE_MS;
 
-const NUMBERS: [(&str, u64); 36] = [
+const NUMBERS: [(&str, u64); 42] = [
     ("RECORD_VERSION", RECORD_VERSION as u64),
     ("RECORD_HEADER_BYTES", RECORD_HEADER_BYTES as u64),
     ("RECORD_VERSION_OLDEST", RECORD_VERSION_OLDEST as u64),
@@ -36,6 +38,12 @@ const NUMBERS: [(&str, u64); 36] = [
     ("CLAIM_GATHERING", code(ClaimStatus::Held(Gate::Batch))),
     ("CLAIM_STALE", code(ClaimStatus::Stale)),
     ("CLAIM_DOUBT", code(ClaimStatus::ClockInDoubt)),
+    ("CLAIM_KEYS", code(ClaimStatus::KeysHold)),
+    ("CLAIM_STRUCTURE", code(ClaimStatus::OtherStructure)),
+    ("CLAIMED_AHEAD_MS", 2 * HORIZON_US / 1000),
+    ("LATE_BY_QUEUE_US", LATE_BY_QUEUE_US),
+    ("LANES_WANTED_MAX", LANES_WANTED_MAX),
+    ("LANES_MOVED_MAX", LANES_MOVED_MAX),
     ("VERDICT_OK", Verdict::Ok as u64),
     ("VERDICT_ALREADY", Verdict::Already as u64),
     ("VERDICT_STALE", Verdict::Stale as u64),

@@ -127,7 +127,7 @@ impl Wire {
             return Ok(());
         }
         let call = self.recover_call(run, before != 0, shard, &[]);
-        self.run(link, standing, &shard.keys.all, &call, &[]).await?;
+        self.run(link, standing, shard.into(), &call, &[]).await?;
         shard.meet(run);
         if before != 0 {
             self.spawn_review(shard, RollbackCause::NewRun);
@@ -165,7 +165,7 @@ impl Wire {
             return Err(StoreError::Unavailable("this run of Redis is not known yet".to_owned()));
         }
         let call = self.recover_call(run, true, shard, &[]);
-        let recovered = self.run(link, &standing, &shard.keys.all, &call, &[]);
+        let recovered = self.run(link, &standing, shard.into(), &call, &[]);
         recovered.await.map(drop).map_err(failed)
     }
 
@@ -288,7 +288,7 @@ impl Wire {
             let run = self.run_of(&standing, shard);
             let knew_another = shard.met() != 0 && shard.met() != run;
             let call = self.recover_call(run, knew_another, shard, page);
-            let asked = self.run(link, &standing, &shard.keys.all, &call, &[]).await;
+            let asked = self.run(link, &standing, shard.into(), &call, &[]).await;
             let mut reply: Reply = asked.map_err(failed)?.0;
             fields!(reply as Recover; sequence: u64, met_ms: u64);
             (known.sequence, known.met_ms) = (sequence, met_ms);

@@ -6,6 +6,7 @@
 
 mod compensate;
 mod flash_sale;
+mod keys;
 mod night_orders;
 mod order_paid;
 mod sms_burst;

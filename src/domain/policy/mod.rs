@@ -1,0 +1,205 @@
+//! What is configured for one queue, as checked values.
+//!
+//! Built by `config` only; a value of these types makes sense by construction. Refuses to know
+//! TOML and how its wishes are carried out.
+
+mod limits;
+
+use crate::domain::callback::{CallbackOn, CallbackPolicy};
+use crate::domain::endpoint::HttpDownstream;
+use crate::domain::id::QueueName;
+use crate::domain::keys::{Fairness, Ordering};
+use crate::domain::limit::LimitRule;
+use crate::domain::message::Details;
+use crate::domain::outcome::OnUncertain;
+use crate::domain::probe::ProbePolicy;
+use crate::domain::receipt::ReceiptPolicy;
+use crate::domain::retention::Retention;
+use crate::domain::retry::RetryPolicy;
+use crate::domain::units::format_duration;
+use crate::domain::window::Window;
+
+/// Everything that holds for one queue.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueuePolicy {
+    /// The queue.
+    pub name: QueueName,
+    /// What may start, over all nodes; every one of them has to let a call pass. The queue's own `rate` and `burst` are
+    /// the first; none: as fast as the downstream answers. Those by a key stand among them: see
+    /// [`wide_limits`](Self::wide_limits).
+    pub limits: Vec<LimitRule>,
+    /// How long a node may hold a message without a sign of life.
+    pub lease_ms: u64,
+    /// How much of a downstream's answer is kept.
+    pub keep_response_bytes: usize,
+    /// Calls in flight over all nodes (with several shards: over all shards together).
+    pub concurrency: u32,
+    /// Number of priority bands, 1 to 10.
+    pub priority_levels: u8,
+    /// Order by a key; `None`: none.
+    pub ordering: Option<Ordering>,
+    /// Shares by a key; `None`: none.
+    pub fairness: Option<Fairness>,
+    /// A waiting message gains a priority band per this time; `None`: none.
+    pub aging_ms: Option<u64>,
+    /// What is kept of finals.
+    pub retention: Retention,
+    /// How long a repeated idempotency key is recognised, at least.
+    pub idempotency_window_ms: u64,
+    /// What happens when an attempt's outcome cannot be told.
+    pub on_uncertain: OnUncertain,
+    /// Whom to ask about such an attempt; set with [`OnUncertain::Probe`], and only then.
+    pub probe: Option<ProbePolicy>,
+    /// How long the receipt of an accepted message may take.
+    pub receipts: ReceiptPolicy,
+    /// Number of shards, 1 to 1024.
+    pub shards: u16,
+    /// Who receives.
+    pub downstream: Downstream,
+    /// When and how often to try again.
+    pub retry: RetryPolicy,
+    /// The hours; `None`: always open.
+    pub window: Option<Window>,
+    /// Batches; `None`: one message a call.
+    pub batch: Option<BatchPolicy>,
+    /// Who is told of final states; `None`: nobody, and no message may name anybody.
+    pub callback: Option<CallbackPolicy>,
+}
+
+impl QueuePolicy {
+    /// What holds for a queue that nobody configures any more: it is only read and emptied.
+    #[must_use]
+    pub fn retired(name: QueueName, shards: u16) -> Self {
+        const DAY_MS: u64 = 24 * 3600 * 1000;
+        Self {
+            name,
+            limits: Vec::new(),
+            lease_ms: 30_000,
+            keep_response_bytes: 4096,
+            concurrency: 1,
+            priority_levels: 1,
+            ordering: None,
+            fairness: None,
+            aging_ms: None,
+            retention: Retention::by_age(DAY_MS, 30 * DAY_MS),
+            idempotency_window_ms: DAY_MS,
+            on_uncertain: OnUncertain::Resend,
+            probe: None,
+            receipts: ReceiptPolicy::DEFAULT,
+            shards,
+            downstream: Downstream::Null,
+            retry: RetryPolicy {
+                max_attempts: Some(1),
+                initial_ms: 1000,
+                factor: 1.0,
+                max_ms: 1000,
+                jitter: 0.0,
+                ..RetryPolicy::default()
+            },
+            window: None,
+            batch: None,
+            callback: None,
+        }
+    }
+
+    /// The priority band of a message of this queue: `floor(priority × levels / 10)`.
+    #[must_use]
+    pub fn band(&self, priority: u8) -> u8 {
+        let band = u16::from(priority) * u16::from(self.priority_levels) / 10;
+        u8::try_from(band).unwrap_or(9).min(9)
+    }
+
+    /// Milliseconds since the first attempt that count: the age stands still while the window is
+    /// closed or the queue paused.
+    #[must_use]
+    pub fn age_ms(&self, first_attempt_ms: u64, now_ms: u64, paused_since_first_ms: u64) -> u64 {
+        let open_ms = match &self.window {
+            Some(window) => window.open_ms_between(first_attempt_ms, now_ms),
+            None => now_ms.saturating_sub(first_attempt_ms),
+        };
+        open_ms.saturating_sub(paused_since_first_ms)
+    }
+
+    /// The final states of a message with these details that lead to a callback.
+    #[must_use]
+    pub fn callback_on(&self, details: &Details) -> CallbackOn {
+        let callback = self.callback.as_ref();
+        callback
+            .map_or(CallbackOn::NONE, |callback| callback.callback_on(details.callback.as_ref()))
+    }
+}
+
+/// Messages that leave together in one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchPolicy {
+    /// Most messages in a batch.
+    pub max_items: u32,
+    /// Most payload bytes in a batch (a single larger message goes alone).
+    pub max_bytes: u64,
+    /// How long the first message may wait, ready, for company.
+    pub max_wait_ms: u64,
+}
+
+/// Why a queue does not take a message: which of its fields asks for what cannot be done here.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// No attempt may take as long, or workers decide how long they take.
+    #[error("timeout: {0}")]
+    Timeout(String),
+    /// It could never leave.
+    #[error("cost: {0}")]
+    Cost(String),
+}
+
+impl QueuePolicy {
+    /// Whether a message may ask here for what it asks.
+    ///
+    /// # Errors
+    /// [`Unfit`], with a sentence.
+    pub fn check(&self, details: &Details) -> Result<(), Unfit> {
+        self.check_timeout(details.timeout_ms).map_err(Unfit::Timeout)?;
+        self.check_cost(details.cost).map_err(Unfit::Cost)
+    }
+
+    fn check_timeout(&self, timeout_ms: Option<u64>) -> Result<(), String> {
+        let (Some(timeout_ms), name) = (timeout_ms, &self.name) else { return Ok(()) };
+        match &self.downstream {
+            Downstream::Null => Ok(()),
+            Downstream::Pull => Err(format!(
+                "has no effect in the queue \"{name}\", whose workers say how long they need; leave it out"
+            )),
+            _ if timeout_ms <= self.downstream.timeout_ms() => Ok(()),
+            _ => {
+                let [found, most] = [timeout_ms, self.downstream.timeout_ms()].map(format_duration);
+                Err(format!(
+                    "found {found}, expected at most {most}, the downstream.timeout of the queue \"{name}\""
+                ))
+            }
+        }
+    }
+}
+
+/// The slow receiver.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Downstream {
+    /// HTTP calls.
+    Http(HttpDownstream),
+    /// Takes everything at once and sends nothing.
+    Null,
+    /// Workers come and claim.
+    Pull,
+    /// Whoever wants to know what became of messages: each callback has its address.
+    Callbacks(CallbackPolicy),
+}
+
+impl Downstream {
+    /// The longest one whole exchange may take, in milliseconds.
+    #[must_use]
+    pub fn timeout_ms(&self) -> u64 {
+        match self {
+            Self::Http(http) => http.timeout_ms,
+            Self::Null | Self::Pull => 0,
+            Self::Callbacks(callback) => callback.timeout_ms,
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Keys: limits for each value of a key, order within a key, fair shares between keys, and levels with aging.
+//!
+//! Judged at the receiver: when each call arrived, whose it was, and what was in flight beside it.
+
+mod calls;
+mod crowd;
+mod fairness;
+mod held;
+mod idle;
+mod lanes;
+mod levels;
+mod limits;
+mod nodes;
+mod operations;
+mod order;
+mod places;
+mod rates;
+mod reads;
+mod shards;
+mod shown;
+mod switch;
+mod workers;
+
+use serde_json::json;
+
+use crate::support::{Daemon, QUEUE, Scene};
+
+/// What makes a failed attempt come again soon, and always after the same time.
+const QUICK_RETRY: &str = "downstream.timeout = \"500ms\"\nlease = \"5500ms\"\nretry = { initial = \"100ms\", factor = 1.0, jitter = 0.0 }";
+
+/// So many more daemons on the Redis of a scene, with the same queue.
+async fn others(scene: &Scene, lines: &str, count: usize) -> Vec<Daemon> {
+    futures_util::future::join_all((0..count).map(|_| scene.another_daemon(lines))).await
+}
+
+/// The audit of the queue finds nothing wrong with records and indexes.
+async fn assert_sound(daemon: &Daemon) {
+    let lines = daemon.get(&format!("/v1/queues/{QUEUE}/audit")).await.expect(200);
+    let last = lines.text().lines().last().expect("a summary").to_owned();
+    let end: serde_json::Value = serde_json::from_str(&last).expect("a summary is JSON");
+    assert_eq!((&end["faults"], &end["complete"]), (&json!({}), &json!(true)), "{end}");
+}
