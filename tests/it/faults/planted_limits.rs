@@ -1,10 +1,9 @@
-//! The proof of limits and order can fail: a bug is planted in the daemons, and the checker finds it under the rule
+//! The proof of limits can fail: a bug is planted in the daemons, and the checker finds it under the rule
 //! that it breaks. The same scenario without the bug breaks nothing.
 
 use crate::rig::checker::{Report, Rule, check};
 use crate::rig::flow::{Limit, LimitKind};
-use crate::support::nodes::Row;
-use crate::support::{Nodes, NodesOptions, RedisServer};
+use crate::support::{Nodes, NodesOptions, RedisServer, Row};
 
 fn quota(units: u64) -> Limit {
     Limit::of("contract", LimitKind::Quota { units })

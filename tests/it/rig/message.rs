@@ -101,7 +101,8 @@ fn flow(
     (group, customer, cost)
 }
 
-fn moment(ms: u64) -> String {
+/// As requests and answers say it.
+pub(crate) fn moment(ms: u64) -> String {
     let ms = i64::try_from(ms).expect("milliseconds fit for ages");
     jiff::Timestamp::from_millisecond(ms).expect("near the present").to_string()
 }

@@ -2,7 +2,7 @@
 //!
 //! Owns the list. Refuses to judge what came of it.
 
-use super::history::{Answer, FaultKind, History, Moved};
+use super::history::{Answer, Arrival, FaultKind, History, Moved};
 
 /// Fails where a run with limits has met nothing of a kind.
 pub(super) fn assert_met_limits(history: &History) {
@@ -13,6 +13,27 @@ pub(super) fn assert_met_limits(history: &History) {
         let arrived = history.arrivals.iter().filter(|a| a.id.starts_with(&prefix)).count();
         assert!(held > 0 && arrived > 0, "{}: {held} held, {arrived} arrived", queue.name);
     }
+}
+
+/// Fails where a run with order has met nothing of a kind, in any of its queues with an order.
+pub(super) fn assert_met_order(history: &History) {
+    let ordered: Vec<_> = history.queues.iter().filter(|queue| queue.order.is_some()).collect();
+    let again =
+        |arrival: &&Arrival| arrival.attempt > 1 && history.queues[arrival.queue].order.is_some();
+    let moved = |how| {
+        let moves = history.moves.iter().filter(move |moved| moved.how == how);
+        let is_of =
+            |id: &str| ordered.iter().any(|queue| id.starts_with(&format!("{}_", queue.name)));
+        moves.filter(|moved| is_of(&moved.id)).count()
+    };
+    let met = [
+        ("further attempts", history.arrivals.iter().filter(again).count()),
+        ("run", moved(Moved::Run)),
+        ("rescheduled", moved(Moved::Rescheduled)),
+        ("requeued", moved(Moved::Requeued)),
+    ];
+    let missing: Vec<_> = met.iter().filter(|(_, count)| *count == 0).collect();
+    assert!(missing.is_empty(), "the run met none of these: {missing:?}");
 }
 
 /// Fails where a run with outcomes has met nothing of a kind.

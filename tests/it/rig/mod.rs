@@ -13,7 +13,7 @@ pub(crate) mod flow;
 pub(crate) mod history;
 mod journal;
 mod keeping;
-mod message;
+pub(crate) mod message;
 mod met;
 mod operator;
 mod payload;

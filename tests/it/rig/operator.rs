@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use http::Method;
 use serde_json::{Value, json};
+use tidegate::domain::time::parse_rfc3339;
 
 use super::history::{Arrival, Decision, Final, Move, Moved, Queue, Receipt, Resolved, body_hash};
+use super::message::moment;
 use super::recorder::reference;
 use super::tail::Tail;
 use crate::support::clocks::wall_us;
@@ -76,6 +78,7 @@ impl Operator {
             }
         }
         self.cancel_held().await;
+        self.disturb().await;
         self.tell().await;
     }
 
@@ -92,13 +95,46 @@ impl Operator {
             for message in page["messages"].as_array().into_iter().flatten() {
                 let mut held_by = message["held_by"].as_array().into_iter().flatten();
                 if held_by.any(|gate| gates.iter().any(|name| gate == name)) {
-                    let id = message["id"].as_str().expect("an id").to_owned();
-                    let path = format!("/v1/messages/{id}");
-                    self.moves.push(Move { at_us: wall_us(), id, how: Moved::Cancelled });
-                    self.ask(Method::DELETE, &path, "").await;
+                    let id = message["id"].as_str().expect("an id");
+                    self.move_it(id, Moved::Cancelled, "").await;
                 }
             }
         }
+    }
+
+    /// Takes some messages of a queue with order out of their places.
+    async fn disturb(&mut self) {
+        for queue in self.names(|queue| queue.order.is_some()) {
+            let path = format!("/v1/queues/{queue}/messages?state=scheduled&limit=3");
+            let Some(page) = self.get(&path).await.map(|reply| reply.json()) else { return };
+            let messages: Vec<_> = page["messages"].as_array().into_iter().flatten().collect();
+            let id_of = |message: &Value| message["id"].as_str().expect("an id").to_owned();
+            if let [first, ..] = messages[..] {
+                self.move_it(&id_of(first), Moved::Run, "").await;
+            }
+            if let [_, second, ..] = messages[..] {
+                let due = second["due_at"].as_str().and_then(|due| parse_rfc3339(due).ok());
+                let later = moment(due.expect("a due time").max(wall_us() / 1000) + 300);
+                let body = json!({ "due_at": later }).to_string();
+                self.move_it(&id_of(second), Moved::Rescheduled, &body).await;
+            }
+            if let [_, _, third] = messages[..] {
+                self.move_it(&id_of(third), Moved::Cancelled, "").await;
+                self.move_it(&id_of(third), Moved::Requeued, "").await;
+            }
+        }
+    }
+
+    /// Whether it was done or not, its place is not known any more.
+    async fn move_it(&mut self, id: &str, how: Moved, body: &str) {
+        let (method, verb) = match how {
+            Moved::Run => (Method::POST, "/run"),
+            Moved::Requeued => (Method::POST, "/requeue"),
+            Moved::Rescheduled => (Method::PATCH, ""),
+            Moved::Cancelled => (Method::DELETE, ""),
+        };
+        self.moves.push(Move { at_us: wall_us(), id: id.to_owned(), how });
+        self.ask(method, &format!("/v1/messages/{id}{verb}"), body).await;
     }
 
     /// Gives the receipts that are owed, each once; what nobody takes waits for the next time.

@@ -6,9 +6,9 @@ use std::fmt::Write as _;
 
 use tidegate::domain::lease;
 
-use super::flow::{self, Limit, LimitKind};
+use super::flow::{self, Key, Limit, LimitKind};
 use super::history::Queue;
-use super::recorder::HOOK;
+use super::recorder::{HOOK, LATER, ROUGH, USUAL};
 use super::run::Size;
 use crate::support::clocks::wall_us;
 
@@ -22,13 +22,17 @@ const TICK_MS: u64 = 250;
 const OPEN_S: u64 = 4;
 const SHUT_S: u64 = 2;
 const DAY_S: u64 = 86_400;
-/// Its part of all messages.
+/// Parts of all messages.
 const STACKED_PERCENT: u32 = 4;
+const KEYED_PERCENT: u32 = 5;
+const BOTH_PERCENT: u32 = 4;
+const SHARES: &str = "fairness = { by = \"labels.customer\", weights = { c0 = 3 } }";
+const FEW: &str = "batch = { max_items = 10, max_wait = \"100ms\" }";
 
 /// Which queues a run has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cast {
-    /// Those of the main job: due, limits, costs, windows, batches, parking.
+    /// Those of the main job: due, limits, costs, windows, batches, parking, order, shares.
     Usual,
     /// Callbacks, receipts, probes, a topic and a schedule.
     Outcomes,
@@ -106,29 +110,63 @@ fn usual(size: &Size) -> Vec<Kind> {
         kind(name, percent, concurrency, size.timeout_ms, lines)
     };
     let mut kinds = vec![
-        kind("fast", 69, 240, "priority_levels = 3"),
+        kind("fast", 55, 240, "priority_levels = 3"),
         kind("limited", 4, 64, ""),
         kind("window", 6, 64, &format!("window.time_zone = \"UTC\"\nwindow.open = [{rules}]")),
         kind("parked", 5, 64, "on_uncertain = \"park\""),
         kind("bulk", 12, 24, "batch = { max_items = 40, max_wait = \"200ms\" }"),
         kind("stacked", STACKED_PERCENT, 64, ""),
+        kind("ordered", 5, 64, "priority_levels = 3"),
+        kind("keyed", KEYED_PERCENT, 64, SHARES),
+        kind("both", BOTH_PERCENT, 24, &format!("{SHARES}\n{FEW}")),
     ];
     kinds[1].queue.limits = vec![Limit::rate(40.0, 5)];
     kinds[2].queue.open_ms = Some(open_ms);
     kinds[3].queue.parks = true;
     kinds[4].queue.batch_max = 40;
     kinds[5].queue.limits = stacked(size);
+    kinds[6].queue.order = Some(Key::Group);
+    kinds[7].queue.limits = keyed(size);
+    kinds[8].queue.order = Some(Key::Group);
+    kinds[8].queue.limits = both(size);
+    kinds[8].queue.batch_max = 10;
+    // It goes by two keys, which only one shard can.
+    kinds[8].shards_max = 1;
     kinds
 }
 
 /// A quota that is used up at about the middle of the run, and two rates: by turns each of them holds.
 fn stacked(size: &Size) -> Vec<Limit> {
-    let messages = size.per_s * size.length.as_secs() * u64::from(STACKED_PERCENT) / 100;
     let minute = LimitKind::Rate { units_per_s: 50.0, burst: 30 };
     vec![
         Limit::rate(70.0, 10),
-        Limit::of("contract", LimitKind::Quota { units: messages / 2 }),
+        Limit::of("contract", LimitKind::Quota { units: size.messages(STACKED_PERCENT) / 2 }),
         Limit::of("minute", minute),
+    ]
+}
+
+/// A pace that holds what comes in bursts, and lets no backlog grow: the customer with the most messages has a fourth of
+/// them, and a message costs 1.5 on average.
+fn own_rate(size: &Size, percent: u32) -> Limit {
+    let per_s = size.per_s as f64 * f64::from(percent) / 100.0;
+    let units_per_s = (per_s * 0.45).ceil();
+    Limit::of("own_rate", LimitKind::Rate { units_per_s, burst: 3 }).per(Key::Customer)
+}
+
+fn keyed(size: &Size) -> Vec<Limit> {
+    vec![
+        own_rate(size, KEYED_PERCENT),
+        Limit::of("own_calls", LimitKind::Concurrency { calls: 2 }).per(Key::Customer),
+    ]
+}
+
+/// The quota is used up by the customers with the most messages only.
+fn both(size: &Size) -> Vec<Limit> {
+    let units = size.messages(BOTH_PERCENT) / 5;
+    vec![
+        own_rate(size, BOTH_PERCENT),
+        Limit::of("own_quota", LimitKind::Quota { units }).per(Key::Customer),
+        Limit::of("all", LimitKind::Rate { units_per_s: 60.0, burst: 10 }).by_messages(),
     ]
 }
 
@@ -138,7 +176,11 @@ pub(crate) fn toml(kinds: &[Kind], port: u16) -> String {
     let mut text = String::new();
     for (number, Kind { queue, lines, .. }) in kinds.iter().enumerate() {
         let Queue { name, concurrency, timeout_ms, lease_ms, .. } = queue;
-        let door = if queue.accepts { "later" } else { "q" };
+        let door = match queue {
+            Queue { accepts: true, .. } => LATER,
+            Queue { order: Some(_), .. } => ROUGH,
+            _ => USUAL,
+        };
         let lines = lines.replace("RECORDER", &recorder);
         write!(
             text,

@@ -89,6 +89,13 @@ impl Size {
     };
 }
 
+impl Size {
+    /// About how many messages go to a queue that gets this part of them.
+    pub(crate) fn messages(&self, percent: u32) -> u64 {
+        self.per_s * self.length.as_secs() * u64::from(percent) / 100
+    }
+}
+
 /// What it left.
 #[derive(Debug)]
 pub(crate) struct Done {
@@ -208,7 +215,7 @@ fn targets(kinds: &[Kind]) -> Vec<Target> {
             is_topic: *subscribes,
             is_batched: queue.batch_max > 1,
             has_keys: queue.has_keys(),
-            has_costs: queue.has_quota(),
+            has_costs: queue.limits.len() > 1,
         });
     }
     targets

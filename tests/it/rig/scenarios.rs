@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::checker::{Report, check};
 use super::history::History;
 use super::keeping::keep;
-use super::met::{assert_met, assert_met_limits};
+use super::met::{assert_met, assert_met_limits, assert_met_order};
 use super::queues::Cast;
 use super::recorder::Mood;
 use super::run::{Done, Plan, Size, run};
@@ -132,7 +132,10 @@ async fn holds(name: &str) -> Vec<History> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_daemons_and_a_killed_redis() {
-    holds("single").await.iter().for_each(assert_met_limits);
+    for history in holds("single").await {
+        assert_met_limits(&history);
+        assert_met_order(&history);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,6 +15,7 @@ use super::clocks::wall_us;
 use super::daemon::Daemon;
 use super::downstream::{Downstream, Request};
 use super::redis::RedisServer;
+use super::row::Row;
 use super::scene::QUEUE;
 use super::stalls::Stalls;
 use super::wait::{eventually, poll_until, poll_until_within};
@@ -59,36 +60,6 @@ impl Default for NodesOptions {
             lines: "",
             failpoints: Vec::new(),
         }
-    }
-}
-
-/// What a message has that its queue may go by.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Row {
-    pub(crate) group: Option<u32>,
-    pub(crate) customer: Option<u32>,
-    pub(crate) cost: u32,
-}
-
-impl Default for Row {
-    fn default() -> Self {
-        Self { group: None, customer: None, cost: 1 }
-    }
-}
-
-impl Row {
-    fn json(self, key: u64) -> Value {
-        let mut row = json!({ "payload": { "n": key }, "idempotency_key": format!("k{key}") });
-        if let Some(group) = self.group {
-            row["group"] = json!(format!("g{group}"));
-        }
-        if let Some(customer) = self.customer {
-            row["labels"] = json!({ "customer": format!("c{customer}") });
-        }
-        if self.cost != 1 {
-            row["cost"] = json!(self.cost);
-        }
-        row
     }
 }
 
@@ -169,7 +140,7 @@ impl Nodes {
                 key,
                 queue: 0,
                 body_hash,
-                due_ms: 0,
+                due_ms: row.due_ms,
                 expires_ms: 0,
                 group: row.group,
                 customer: row.customer,

@@ -32,6 +32,34 @@ const IN_SCRIPTS: &[(&str, &str, &str)] = &[
         "limit.used[at] = math.max(0, limit.used[at] - units)",
         "limit.used[at] = math.max(0, limit.used[at] - 2 * units)",
     ),
+    // Lanes of order, and limits by key.
+    (
+        "lane-not-busy",
+        "  if h.is_ordered then\n    open_remove(lane, h, more)\n",
+        "  if false then\n    open_remove(lane, h, more)\n",
+    ),
+    (
+        "lane-newest-first",
+        "  local member = with_prefix(K.rest, lane, 1)[1]\n",
+        "  local members = with_prefix(K.rest, lane, 1000)\n  local member = members[#members]\n",
+    ),
+    (
+        "lane-without-places",
+        "  if stands and is_before(seat.place, h.place) then",
+        "  if false then",
+    ),
+    (
+        "lane-freed-by-retry",
+        "  if not state or FINAL[state] or (state == 'A' and not structure.until_final) then",
+        "  if true then",
+    ),
+    (
+        "call-of-key-not-counted",
+        "  for blocker in pairs(changed.concurrency) do rc('HSET', K.flight, blocker, known.concurrency[blocker]) end\n",
+        "",
+    ),
+    ("quota-of-key-not-counted", "state = state + cost\n", "state = state\n"),
+    ("rate-of-key-not-advanced", ") + cost * limit.period_us\n", ")\n"),
 ];
 
 /// The text of a script, with what is planted in it.

@@ -13,7 +13,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tidegate::domain::time::parse_rfc3339;
 
-use super::{ARRIVALS, HOOK, Mood, PROBES, TOLD};
+use super::{ARRIVALS, HOOK, LATER, Mood, PROBES, ROUGH, TOLD};
 use crate::rig::history::{Answer, Arrival, Life, Probe, Told, body_hash};
 use crate::rig::payload::key_in;
 use crate::support::clocks::wall_us;
@@ -69,8 +69,7 @@ impl Book {
         let words: Vec<_> = request.path.trim_start_matches('/').split('/').collect();
         match words[..] {
             ["asked", id] => self.tell(id),
-            ["q", queue] => self.take(request, queue.parse().expect("a number"), false),
-            ["later", queue] => self.take(request, queue.parse().expect("a number"), true),
+            [door, queue] => self.take(request, queue.parse().expect("a number"), door),
             _ => panic!("nobody is at {}", request.path),
         }
     }
@@ -82,9 +81,13 @@ impl Book {
         (call, answer, after_ms)
     }
 
-    /// A call with messages. `later`: taken means accepted, and the rig says more.
-    fn take(&mut self, request: &Request, queue: usize, later: bool) -> Given {
+    /// A call with messages. Taken means accepted at the door [`LATER`], where the rig says more; at the door [`ROUGH`] many
+    /// calls fail.
+    fn take(&mut self, request: &Request, queue: usize, door: &str) -> Given {
+        let later = door == LATER;
         let (call, answer, after_ms) = self.draw();
+        let is_rough = door == ROUGH && self.mood != Mood::GOOD;
+        let answer = if is_rough && call.is_multiple_of(8) { Answer::Failed } else { answer };
         // A 200 would be the last word.
         let answer = if later && answer == Answer::Garbage { Answer::Taken } else { answer };
         let at_us = wall_us();

@@ -31,6 +31,12 @@ const MOOD: &str = "/mood";
 pub(crate) const PING: &str = "/ping";
 /// Where callbacks go.
 pub(crate) const HOOK: &str = "/hook";
+/// Where what is taken is accepted, and receipts follow.
+pub(crate) const LATER: &str = "later";
+/// Where more calls fail than anywhere else, until the mood is good.
+pub(crate) const ROUGH: &str = "rough";
+/// Any other queue's.
+pub(crate) const USUAL: &str = "q";
 const ARRIVALS: &str = "arrivals.jsonl";
 const TOLD: &str = "told.jsonl";
 const PROBES: &str = "probes.jsonl";
