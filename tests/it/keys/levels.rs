@@ -124,7 +124,7 @@ async fn what_a_tenant_sends_with_priority_counts_against_its_share() {
 
 #[tokio::test]
 async fn a_held_key_of_a_high_level_lets_the_lower_levels_go() {
-    let lines = "concurrency = 4\npriority_levels = 2\nlimits = [{ rate = \"1/min\", per = \"labels.tenant\" }]\nretry.initial = \"100ms\"";
+    let lines = "concurrency = 4\npriority_levels = 2\nlimits = [{ rate = \"4/min\", per = \"labels.tenant\" }]\nretry.initial = \"100ms\"";
     let scene = Scene::start(lines).await;
     let sent: Vec<_> = (0..40)
         .map(|number| of_tenant(number, "held", 9))

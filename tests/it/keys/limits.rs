@@ -83,6 +83,26 @@ async fn a_message_that_costs_more_than_its_whole_quota_waits_and_doctor_says_so
 }
 
 #[tokio::test]
+async fn what_does_not_fit_holds_those_behind_it_until_it_is_gone() {
+    for fairness in ["", "fairness = \"labels.to\"\n"] {
+        let lines = format!("{fairness}limits = [{{ quota = \"3/month\", per = \"labels.to\" }}]");
+        let scene = Scene::start(&lines).await;
+        scene.daemon.send(QUEUE, &with(to(0, "a"), "cost", 2)).await;
+        scene.wait_count("delivered", 1).await;
+        let large = scene.daemon.send(QUEUE, &with(to(1, "a"), "cost", 2)).await;
+        let small = scene.daemon.send(QUEUE, &to(2, "a")).await;
+        for held in [&large, &small] {
+            scene.wait_members(held, &json!({ "held_by": ["limit:per_to_month"] })).await;
+        }
+
+        scene.daemon.delete(&format!("/v1/messages/{large}")).await.expect(200);
+
+        assert_eq!(scene.daemon.wait_final(&small).await["state"], "delivered");
+        assert_sound(&scene.daemon).await;
+    }
+}
+
+#[tokio::test]
 async fn messages_without_the_key_share_the_empty_one() {
     let scene = Scene::start("limits = [{ quota = \"3/month\", per = \"labels.to\" }]").await;
     let without = (0..5).map(|number| message(number, &[]));

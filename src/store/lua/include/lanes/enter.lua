@@ -69,8 +69,11 @@ local function next_head(lane, h)
   lane_drop(lane)
 end
 
--- The head of a lane that stands in `open` or `parked` leaves. keys: of this head.
+-- The head of a lane that stands in `open` or `parked` leaves. keys: of this head. What held it may let the next one go: that one may
+-- cost less.
 local function head_leaves(lane, h, keys)
+  for _, blocker in ipairs(blockers_of(structure, keys)) do look_at_blocker(blocker) end
+  for _, limit in ipairs(structure.of_flows) do look_at_blocker(limit.id .. h.flow) end
   if not h.is_ordered and h.more then
     local place, ulid = rest_first(lane)
     if place then

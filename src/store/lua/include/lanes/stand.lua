@@ -46,6 +46,11 @@ local function waits_until(blocker, moment_us)
   if moment_us <= front_us then look_again = true end
 end
 
+-- A blocker that holds something is worth a look at once.
+local function look_at_blocker(blocker)
+  if rc('ZADD', K.waits, 'XX', 'CH', score_of(now_us), blocker) > 0 then look_again = true end
+end
+
 local function has_parked(blocker) return #with_prefix(K.parked, blocker, 1) > 0 end
 
 -- The entry of a blocker that has lent nothing, and remembers whose turn it was.

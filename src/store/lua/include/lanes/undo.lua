@@ -8,11 +8,6 @@
 --   used     sorted set, blocker by the minute in which its period ends × 2^27 + units
 local PERIOD_UNITS = 2 ^ 27
 
--- A blocker that holds something is worth a look at once.
-local function look_at_blocker(blocker)
-  if rc('ZADD', K.waits, 'XX', 'CH', score_of(now_us), blocker) > 0 then look_again = true end
-end
-
 local function call_ends(blocker)
   if rc('HINCRBY', K.flight, blocker, -1) <= 0 then rc('HDEL', K.flight, blocker) end
   look_at_blocker(blocker)
