@@ -344,6 +344,10 @@ class Model:
             del self.lanes[lane.key]
 
     def head_leaves(self, lane):
+        held_by = self.blockers(lane.head) + [self.ids[limit.name] + self.flow(lane.head) for limit in self.of_flows()]
+        for blocker in held_by:
+            if blocker in self.waits:
+                self.waits[blocker] = self.now_us
         message = None if lane.is_ordered else lane.next()
         if message:
             lane.head = message
