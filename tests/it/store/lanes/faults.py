@@ -26,10 +26,19 @@ FAULTS = [
      "if h.state == 'b' then return waits_set(ORDER .. lane, now_us + structure.stall_ms * 1000) end", 'switch'),
     ('all lanes keep their id at a switch', 'structure.levels, \' \', level, structure.order_by and \'o\' .. structure.order_by or \'n\',',
      "'', ' ', level, 'n',", 'switch'),
+    ('the virtual time comes up with the least tag', 'math.max(0, least - 1)', 'least', 'plain'),
+    ('the empty value is a key', 'if value ~= EMPTY then', 'if true then', 'plain'),
+    ('other values of limits are looked at in part only', 'if in_force[3] then found.is_more = true end', '', 'values'),
+    ('other values of limits do not reach what has been counted',
+     'if tonumber(page[2][i + 1]) > furthest_us then', 'if false then', 'values'),
+    ('what stands in ready lists stays there at a switch',
+     "if cursor == 'lists' or (is_done and is_laned) then", 'if false then', 'switch'),
     ('an expired message is sent', '  if s.expires == 0 or s.expires > now_ms then return false end\n', '  if true then return false end\n',
      'plain'),
 ]
 
 # They show in few queues.
 RARE = {'a stall begins while the message is leased', 'the moment of a stall outlives its message',
-        'a blocker does not hear that its lane has come back', 'an expired message is sent'}
+        'a blocker does not hear that its lane has come back', 'an expired message is sent',
+        'other values of limits are looked at in part only', 'other values of limits do not reach what has been counted',
+        'what stands in ready lists stays there at a switch'}

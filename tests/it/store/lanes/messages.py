@@ -124,8 +124,12 @@ class Message:
         fields += bytes([len(self.labels)]) + table if self.labels else b''
         return struct.pack('>BH', presence, len(fields)) + fields if presence else b''
 
+    def has(self, name):
+        """A label with the empty value counts as no key."""
+        return bool(name and self.labels.get(name))
+
     def key(self, name):
-        return hash8(self.labels[name]) if name and name in self.labels else NONE
+        return hash8(self.labels[name]) if self.has(name) else NONE
 
     @property
     def begun(self):

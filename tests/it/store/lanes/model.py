@@ -6,8 +6,6 @@ from messages import MINUTE_US, NONE, name2
 LOOK_US = 50_000
 MOVED_MAX, WANTED_MAX, REFUSALS_MAX, RETURNS_MAX, RESCUES_MAX, FLOWS_MAX = 32, 64, 8, 8, 2, 8
 ORDER = b'\0'
-# A first attempt begins so long after its claim at most.
-CLAIMED_AHEAD_MS = 1050
 # So much later than a rate by key allows it a call may start without loss of its rate.
 LATE_BY_QUEUE_US = 5000
 
@@ -128,6 +126,8 @@ class Model:
         self.lists, self.in_lists = [], set()
         self.front_us, self.asks_limits = 0, False
         self.refusals, self.returns = {}, {}
+        # What is looked at anew by the next claims, where limits have other values: arrivals, then waits.
+        self.anew = None
         self.learn_ids()
 
     def learn_ids(self):
@@ -160,6 +160,7 @@ class Model:
             pieces = [raw[at:at + 15] for at in range(8, len(raw), 15)]
             self.held[u] = [(piece[:9], int.from_bytes(piece[11:], 'big')) for piece in pieces]
         self.wide.adopt(world.meta)
+        self.anew = world.anew
         self.lists = world.entries()
         self.in_lists = {entry for entry in self.lists if entry[:26] in world.message
                          and world.message[entry[:26]]['entry'] == entry and run.messages[entry[:26]].state == 'r'}
@@ -192,7 +193,7 @@ class Model:
         return min(self.s.levels - 1, message.band)
 
     def lane_key(self, message):
-        if self.s.order_by and self.s.order_by in message.labels:
+        if message.has(self.s.order_by):
             name, value = name2(self.s.order_by), message.key(self.s.order_by)
             return bytes([name[0] ^ value[0], name[1] ^ value[1]]) + value[2:], True
         said = f'{self.s.levels} {self.level(message)}'.encode()
@@ -424,7 +425,7 @@ class Model:
         if message.state in 'DXEC' or (message.state == 'A' and not self.s.until_final):
             return self.free(lane)
         if self.s.stall_ms and message.state in 'rsU':
-            since_ms = now_us // 1000 if message.state == 'U' else message.first_ms + CLAIMED_AHEAD_MS
+            since_ms = now_us // 1000 if message.state == 'U' else message.first_ms + self.run.scripts.claimed_ahead_ms
             self.waits[ORDER + lane.key] = (since_ms + self.s.stall_ms) * 1000
 
     def gives_back(self, message):
@@ -515,6 +516,19 @@ class Model:
         lane.state, lane.blocker = 'p', blocker
         self.lent[blocker] = None, flow, 0
         return False
+
+    def look_anew(self):
+        """Limits have other values: no arrival is later than a burst explains, and all that waits is looked at again."""
+        if self.anew == 'waits':
+            self.waits.update({blocker: self.now_us for blocker in self.waits if blocker[:1] != ORDER})
+            self.anew = None
+        elif self.anew == 'arrivals':
+            for blocker in self.arrivals:
+                limit = self.limit(blocker)
+                if limit and limit.kind == 'rate':
+                    furthest_us = self.horizon_end_us + limit.burst * limit.period_us
+                    self.arrivals[blocker] = min(self.arrivals[blocker], furthest_us)
+            self.anew = 'waits'
 
     def lend_due(self):
         """Lets what is due at the front go on, as much as the call may move."""
@@ -631,8 +645,9 @@ class Model:
     def lend_meanwhile(self, moved=0):
         self.begin(0)
         self.moved = moved
+        self.look_anew()
         self.lend_due()
-        is_more = self.moved >= self.budget
+        is_more = self.moved >= self.budget or self.anew is not None
         self.end()
         return is_more
 
@@ -650,6 +665,7 @@ class Model:
         if run.batch_items:
             # What is due may be what a batch waits for.
             self.begin(0)
+            self.look_anew()
             self.lend_due()
             lent = self.moved
         code = self.gate(leased, in_doubt, wanted, batch_now)
@@ -671,7 +687,9 @@ class Model:
             want = min(want, WANTED_MAX)
         self.begin(want)
         self.moved = lent
+        self.look_anew()
         not_from_ms = self.comes_in(came)
+        self.is_more = self.is_more or self.anew is not None
         self.take(want, not leased, not_from_ms)
         self.end()
         if in_doubt:
@@ -862,6 +880,7 @@ class Model:
         same('waits', world.waits, {b: float(at) for b, at in self.waits.items()})
         lent = {b: (lane.key if lane else NONE, flow, since) for b, (lane, flow, since) in self.lent.items()}
         same('lent', {b: (v[:8], v[8:16], int.from_bytes(v[16:], 'big')) for b, v in world.lent.items()}, lent)
+        same('revalue', world.anew, self.anew)
         same('virtual', world.virtual, self.virtual)
         for level in range(self.s.levels):
             same('turns', {f: int(t) for f, t in world.turns[level].items()}, {f: self.tags[f] for f in self.with_turn(level)})
@@ -873,5 +892,7 @@ class Model:
             same('arrivals', at, self.arrivals.get(blocker, 0))
         for blocker, at in self.arrivals.items():
             assert at <= now_us - LATE_BY_QUEUE_US or blocker in world.arrivals, f'an arrival is missing: {blocker} {at}'
+        # What is idle has gone, as much of it as a call removes.
+        self.arrivals = dict(world.arrivals)
         for blocker, score in world.used.items():
             same('used', divmod(int(score), 2 ** 27), self.used.get(blocker))
