@@ -31,6 +31,7 @@ FAULTS = [
     ('other values of limits are looked at in part only', 'if in_force[3] then found.is_more = true end', '', 'values'),
     ('other values of limits do not reach what has been counted',
      'if tonumber(page[2][i + 1]) > furthest_us then', 'if false then', 'values'),
+    ('two calls start in a granted slot', 'if granted and (not is_batch or n == 0) then granted_at = granted_at + 1 end', '', 'granted'),
     ('what stands in ready lists stays there at a switch',
      "if cursor == 'lists' or (is_done and is_laned) then", 'if false then', 'switch'),
     ('an expired message is sent', '  if s.expires == 0 or s.expires > now_ms then return false end\n', '  if true then return false end\n',

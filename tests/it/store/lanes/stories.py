@@ -279,7 +279,8 @@ def unreadable_in_a_ready_list(redis, scripts):
     assert story.claim_call(5, b'00000002')['code'] == EMPTY
 
 
-STORIES = [worked_example, raised_at_once, faster_at_once, empty_is_no_key, pruned_in_parts, unreadable_in_a_ready_list, due_at_one_instant, stall_of_a_cancelled_head, skipped_by_a_stall, order_through_a_lost_lease,
+STORIES = [worked_example, raised_at_once, faster_at_once, empty_is_no_key, pruned_in_parts, unreadable_in_a_ready_list,
+           due_at_one_instant, stall_of_a_cancelled_head, skipped_by_a_stall, order_through_a_lost_lease,
            order_of_what_is_given_back, shares, debt, newcomer, flood_behind_one_blocker]
 
 
