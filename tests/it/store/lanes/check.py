@@ -6,7 +6,7 @@
 
 tests/it/store/lanes.rs calls it with the scripts as the crate puts them together. docs/lanes.md says what they have to keep.
 """
-import argparse, random, sys, time
+import argparse, json, random, sys, time
 sys.dont_write_bytecode = True
 from faults import FAULTS, RARE
 from model import Model
@@ -51,6 +51,9 @@ def check_for(redis, path, seconds, first):
 
 def find_faults(redis, path, count, first):
     """Each fault has to be found by one of some queues."""
+    texts = [script['text'] for script in json.load(open(path)).values()]
+    missing = [name for name, says, _, _ in FAULTS if not any(says in text for text in texts)]
+    assert not missing, f'no script says any more what is to be spoilt: {missing}'
     # Of a few those that nearly every queue shows: the others take minutes on a busy machine.
     among = FAULTS if count >= len(FAULTS) else [fault for fault in FAULTS if fault[0] not in RARE]
     for name, says, instead, kind in random.Random(first).sample(among, min(count, len(among))):
