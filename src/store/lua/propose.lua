@@ -43,6 +43,20 @@ local function with_ids()
   return numbered
 end
 
+-- The names of the rates by key whose value is another one than before, each behind a space; '*': all, as nobody can tell.
+local function changed_rates()
+  local is_known, before = pcall(cjson.decode, m[4] or '')
+  local is_read, now = pcall(cjson.decode, rules)
+  if not is_known or not is_read or type(before) ~= 'table' or type(now) ~= 'table' then return '*' end
+  local known, names = {}, {}
+  for _, limit in ipairs(before.limits or {}) do known[limit.name] = (limit.rate or '') .. '/' .. (limit.burst or '') end
+  for _, limit in ipairs(now.limits or {}) do
+    local value = (limit.rate or '') .. '/' .. (limit.burst or '')
+    if known[limit.name] ~= value then names[#names + 1] = ' ' .. limit.name end
+  end
+  return table.concat(names) .. ' '
+end
+
 local function put_in_force()
   local before = text
   text, in_force, number = with_ids(), lines, number + 1
@@ -63,7 +77,7 @@ if proposes and lines ~= in_force and not is_switching then put_in_force() end
 if proposes and lines == in_force and number > 0 then
   if lines ~= '' and (has_other_values or (m[4] and rules ~= m[4])) then
     -- They hold at once for what waits: claims look at it anew.
-    rc('HSET', K.meta, 'revalue', 'arrivals:0')
+    rc('HSET', K.meta, 'revalue', 'arrivals:0', 'revalue_rates', changed_rates())
     publish('wake', ' 2')
   end
   rc('HSET', K.meta, 'structure_rules', rules)

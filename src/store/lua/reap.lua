@@ -15,7 +15,7 @@
 -- Poison: lost with its node for the third time, and it was claimed alone.
 if clock_in_doubt(now_us, earliest_us, latest_us) then return REPLY { is_in_doubt = true, now_us = now_us } end
 -- Moments that a clock gave before it stepped back are looked at anew, by claims.
--- keyed: if lease_ms > 0 and is_laned then rc('HSETNX', K.meta, 'revalue', 'arrivals:0') end
+-- keyed: if lease_ms > 0 and is_laned then rc('HSETNX', K.meta, 'revalue', 'arrivals:0') rc('HSET', K.meta, 'revalue_rates', '*') end
 
 -- Deadlines that a clock gave before it stepped back: their nodes, if they live, renew them.
 for _, key in ipairs(lease_ms > 0 and { K.leased, K.exchanges } or {}) do

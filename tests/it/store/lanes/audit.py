@@ -4,6 +4,7 @@ from collections import defaultdict
 from messages import NONE, read_state
 
 TAG = '{t:q.0}:'
+EMPTY = hashlib.sha256(b'').digest()[:8]
 PLACES = {'L': 'leased', 'U': 'uncertain', 'A': 'accepted', 'D': 'delivered', 'X': 'dead', 'E': 'expired', 'C': 'cancelled'}
 
 
@@ -55,7 +56,8 @@ def read_record(raw):
         if presence & 2:
             for i in range(raw[at]):
                 pair = raw[at + 1 + 10 * i:at + 11 + 10 * i]
-                keys[pair[:2]] = pair[2:]
+                if pair[2:] != EMPTY:
+                    keys[pair[:2]] = pair[2:]
     return dict(band=rank // 16, due_ms=due_ms, expires_ms=expires_ms, sequence=sequence + raw[21], keys=keys, cost=cost)
 
 
@@ -93,6 +95,7 @@ class World:
         self.is_switching = b'switch' in self.meta
         self.is_laned = bool(self.meta.get(b'structure'))
         self.virtual = int(self.meta.get(b'virtual', 0))
+        self.anew = self.meta[b'revalue'].decode().split(':')[0] if b'revalue' in self.meta else None
         self.message = {}
         for ulid, raw in self.records.items():
             record = read_record(raw)
@@ -133,7 +136,7 @@ def check(world, is_strict=True):
     for entry in w.ready:
         if entries.get(entry) and w.message[entry[:26]]['state']['state'] == 'w':
             stands[entry[:26]].append('ready')
-            if is_strict == 'always' and not w.is_switching:
+            if is_strict in ('always', 'laned') and w.is_laned and not w.is_switching:
                 fault('in a ready list at a queue with keys', entry)
     for name in PLACES.values():
         for ulid in getattr(w, name):

@@ -9,7 +9,7 @@ FAULTS = [
      '  if stands and is_before(seat.place, h.place) then return become_head(h, seat, ulid) end\n', '', 'plain'),
     ('a quota does not ask for all units', 'state + units <= limit.units', 'state < limit.units', 'plain'),
     ('a rate takes one unit whatever a message costs',
-     'math.max(state, slot_us) + cost * limit.period_us', 'math.max(state, slot_us) + limit.period_us', 'plain'),
+     ' + cost * limit.period_us', ' + limit.period_us', 'plain'),
     ('a call in flight is never given back', 'if end_minute == 0 then call_ends(blocker)\n', 'if end_minute == 0 then\n', 'plain'),
     ('units of a quota are given back of calls that started', 'elseif not did_start then', 'else', 'plain'),
     ('a blocker does not hear that its lane has come back', '  lents_come_back(lane, blockers, true)\n', '', 'plain'),
@@ -26,10 +26,20 @@ FAULTS = [
      "if h.state == 'b' then return waits_set(ORDER .. lane, now_us + structure.stall_ms * 1000) end", 'switch'),
     ('all lanes keep their id at a switch', 'structure.levels, \' \', level, structure.order_by and \'o\' .. structure.order_by or \'n\',',
      "'', ' ', level, 'n',", 'switch'),
+    ('the virtual time comes up with the least tag', 'math.max(0, least - 1)', 'least', 'plain'),
+    ('the empty value is a key', 'if value ~= EMPTY then', 'if true then', 'plain'),
+    ('other values of limits are looked at in part only', 'if in_force[3] then found.is_more = true end', '', 'values'),
+    ('other values of limits do not reach what has been counted',
+     'if tonumber(page[2][i + 1]) > furthest_us then', 'if false then', 'values'),
+    ('two calls start in a granted slot', 'if granted and (not is_batch or n == 0) then granted_at = granted_at + 1 end', '', 'granted'),
+    ('what stands in ready lists stays there at a switch',
+     "if cursor == 'lists' or (is_done and is_laned) then", 'if false then', 'switch'),
     ('an expired message is sent', '  if s.expires == 0 or s.expires > now_ms then return false end\n', '  if true then return false end\n',
      'plain'),
 ]
 
 # They show in few queues.
 RARE = {'a stall begins while the message is leased', 'the moment of a stall outlives its message',
-        'a blocker does not hear that its lane has come back', 'an expired message is sent'}
+        'a blocker does not hear that its lane has come back', 'an expired message is sent',
+        'other values of limits are looked at in part only', 'other values of limits do not reach what has been counted',
+        'what stands in ready lists stays there at a switch'}

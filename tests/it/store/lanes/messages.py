@@ -71,10 +71,10 @@ class Structure:
         start = now_us // 1000 // limit.period_ms * limit.period_ms
         return start, start + limit.period_ms, start + 2 * limit.period_ms
 
-    def keys_in_force(self, number, now_us):
+    def keys_in_force(self, number, now_us, granted=None):
         text = f'{number}'
         keyed = [limit for limit in self.limits if limit.per]
-        if keyed:
+        if keyed or granted:
             text += '\n'
         for limit in keyed:
             if limit.kind == 'rate':
@@ -83,6 +83,8 @@ class Structure:
                 text += 'quota {} {} {} {} {}\n'.format(limit.name, limit.units, *self.boundaries_ms(limit, now_us))
             else:
                 text += f'concurrency {limit.name} {limit.units}\n'
+        if granted:
+            text += 'slots ' + ' '.join(map(str, granted)) + '\n'
         return text
 
     def limit_lines(self, now_us):
@@ -124,8 +126,12 @@ class Message:
         fields += bytes([len(self.labels)]) + table if self.labels else b''
         return struct.pack('>BH', presence, len(fields)) + fields if presence else b''
 
+    def has(self, name):
+        """A label with the empty value counts as no key."""
+        return bool(name and self.labels.get(name))
+
     def key(self, name):
-        return hash8(self.labels[name]) if name and name in self.labels else NONE
+        return hash8(self.labels[name]) if self.has(name) else NONE
 
     @property
     def begun(self):

@@ -6,8 +6,6 @@ from messages import MINUTE_US, NONE, name2
 LOOK_US = 50_000
 MOVED_MAX, WANTED_MAX, REFUSALS_MAX, RETURNS_MAX, RESCUES_MAX, FLOWS_MAX = 32, 64, 8, 8, 2, 8
 ORDER = b'\0'
-# A first attempt begins so long after its claim at most.
-CLAIMED_AHEAD_MS = 1050
 # So much later than a rate by key allows it a call may start without loss of its rate.
 LATE_BY_QUEUE_US = 5000
 
@@ -127,7 +125,11 @@ class Model:
         # Entries of ready lists, from the time before there were keys, and those of them that stand for a message.
         self.lists, self.in_lists = [], set()
         self.front_us, self.asks_limits = 0, False
+        # What another shard granted for a claim: slots and units of the first call; none: no shard did.
+        self.granted, self.granted_units = None, 1
         self.refusals, self.returns = {}, {}
+        # What is looked at anew by the next claims, where limits have other values: arrivals, then waits.
+        self.anew = None
         self.learn_ids()
 
     def learn_ids(self):
@@ -160,6 +162,7 @@ class Model:
             pieces = [raw[at:at + 15] for at in range(8, len(raw), 15)]
             self.held[u] = [(piece[:9], int.from_bytes(piece[11:], 'big')) for piece in pieces]
         self.wide.adopt(world.meta)
+        self.anew = world.anew
         self.lists = world.entries()
         self.in_lists = {entry for entry in self.lists if entry[:26] in world.message
                          and world.message[entry[:26]]['entry'] == entry and run.messages[entry[:26]].state == 'r'}
@@ -192,7 +195,7 @@ class Model:
         return min(self.s.levels - 1, message.band)
 
     def lane_key(self, message):
-        if self.s.order_by and self.s.order_by in message.labels:
+        if message.has(self.s.order_by):
             name, value = name2(self.s.order_by), message.key(self.s.order_by)
             return bytes([name[0] ^ value[0], name[1] ^ value[1]]) + value[2:], True
         said = f'{self.s.levels} {self.level(message)}'.encode()
@@ -210,6 +213,13 @@ class Model:
         first_us = self.now_us + self.run.lead_us
         start, end, after = (ms * 1000 for ms in self.s.boundaries_ms(limit, self.now_us))
         return end if first_us < end else after
+
+    def period_starts_us(self, limit):
+        """Of a quota by key whose next period is the one in which a claim starts calls."""
+        if limit.kind != 'quota' or not limit.per:
+            return 0
+        end_us = self.s.boundaries_ms(limit, self.now_us)[1] * 1000
+        return end_us if self.period_end_us(limit) > end_us else 0
 
     def opens_at(self, limit, blocker, units):
         if limit.kind == 'rate':
@@ -428,7 +438,7 @@ class Model:
         if message.state in 'DXEC' or (message.state == 'A' and not self.s.until_final):
             return self.free(lane)
         if self.s.stall_ms and message.state in 'rsU':
-            since_ms = now_us // 1000 if message.state == 'U' else message.first_ms + CLAIMED_AHEAD_MS
+            since_ms = now_us // 1000 if message.state == 'U' else message.first_ms + self.run.scripts.claimed_ahead_ms
             self.waits[ORDER + lane.key] = (since_ms + self.s.stall_ms) * 1000
 
     def gives_back(self, message):
@@ -520,6 +530,19 @@ class Model:
         self.lent[blocker] = None, flow, 0
         return False
 
+    def look_anew(self):
+        """Limits have other values: no arrival is later than a burst explains, and all that waits is looked at again."""
+        if self.anew == 'waits':
+            self.waits.update({blocker: self.now_us for blocker in self.waits if blocker[:1] != ORDER})
+            self.anew = None
+        elif self.anew == 'arrivals':
+            for blocker in self.arrivals:
+                limit = self.limit(blocker)
+                if limit and limit.kind == 'rate':
+                    furthest_us = self.horizon_end_us + limit.burst * limit.period_us
+                    self.arrivals[blocker] = min(self.arrivals[blocker], furthest_us)
+            self.anew = 'waits'
+
     def lend_due(self):
         """Lets what is due at the front go on, as much as the call may move."""
         due = sorted((at, blocker) for blocker, at in self.waits.items() if at <= self.front_us)
@@ -576,6 +599,14 @@ class Model:
         run = self.run
         if run.batch_items and self.taken:
             return self.taken[0][1] if self.wide.fits(self.taken[0][1], cost) else None
+        if self.granted is not None:
+            while self.slots_left and self.slots_left[0] < self.front_us:
+                self.slots_left.pop(0)
+            slot_us = self.slots_left[0] if self.slots_left else None
+            if slot_us is not None and slot_us <= self.last_us:
+                return slot_us
+            self.next_us = max(self.front_us, self.next_us or 0) if slot_us is None else slot_us
+            return None
         if not self.wide.all():
             return self.front_us
         slot_us, is_known = self.wide.slot(self.front_us, 1 if run.batch_items else cost, cost)
@@ -595,9 +626,10 @@ class Model:
         run = self.run
         self.now_us = run.now_us
         # Nobody waits for a slot where neither a rate nor a quota gives one.
-        has_slots = bool(self.wide.all()) or any(limit.kind != 'concurrency' for limit in self.s.limits)
+        has_slots = bool(self.wide.all()) or self.granted is not None or any(limit.kind != 'concurrency' for limit in self.s.limits)
         self.first_us = self.front_us = run.now_us + run.lead_us if has_slots else run.now_us
-        self.horizon_end_us = self.first_us + run.horizon_us if has_slots else self.first_us
+        ahead_us = self.first_us + run.horizon_us if has_slots else self.first_us
+        self.horizon_end_us = max([ahead_us] + (self.granted or [])[-1:])
         self.last_us = min(self.horizon_end_us, self.before_us - 1) if self.before_us else self.horizon_end_us
         for limit in self.s.limits:
             if limit.per and limit.kind == 'quota':
@@ -605,6 +637,7 @@ class Model:
         self.budget, self.moved, self.asks_limits = MOVED_MAX + wanted, 0, True
         self.refusals, self.returns, self.taken, self.lapsed = {}, {}, [], []
         self.next_us = self.limit_wait_us = None
+        self.cost_wanted, self.slots_left = 0, list(self.granted or [])
         self.stale = 0
         self.is_more = self.is_blocked = False
 
@@ -635,8 +668,9 @@ class Model:
     def lend_meanwhile(self, moved=0):
         self.begin(0)
         self.moved = moved
+        self.look_anew()
         self.lend_due()
-        is_more = self.moved >= self.budget
+        is_more = self.moved >= self.budget or self.anew is not None
         self.end()
         return is_more
 
@@ -654,6 +688,7 @@ class Model:
         if run.batch_items:
             # What is due may be what a batch waits for.
             self.begin(0)
+            self.look_anew()
             self.lend_due()
             lent = self.moved
         code = self.gate(leased, in_doubt, wanted, batch_now)
@@ -661,7 +696,7 @@ class Model:
             if run.batch_items:
                 self.end()
             return code
-        calls = 1 if run.batch_items else min(run.free_calls(in_doubt), wanted)
+        calls = 1 if run.batch_items else min(run.free_calls(in_doubt), self.calls_asked(wanted))
         if self.wide.all():
             self.begin(0)
             self.moved = lent
@@ -675,26 +710,33 @@ class Model:
             want = min(want, WANTED_MAX)
         self.begin(want)
         self.moved = lent
+        self.look_anew()
         not_from_ms = self.comes_in(came)
+        self.is_more = self.is_more or self.anew is not None
         self.take(want, not leased, not_from_ms)
         self.end()
         if in_doubt:
             for message in self.lapsed:
                 self.enter(message, run.now_us)
         if self.taken:
-            return run.TAKEN, 0
+            return run.TAKEN, 0 if self.granted is None or self.is_more else self.keys_wait_us()
         if self.limit_wait_us is not None:
             return run.LIMIT, self.limit_wait_us
+        if self.cost_wanted:
+            return run.STALE, 0
         if self.is_blocked:
             return run.CONCURRENCY, -1
         if not self.is_more and not self.lapsed and not self.stale:
             return run.KEYS, self.keys_wait_us()
         return (run.DOUBT, 1_000_000) if in_doubt and self.lapsed else (run.STALE, 0)
 
+    def calls_asked(self, wanted):
+        return wanted if self.granted is None else len(self.granted)
+
     def gate(self, leased, in_doubt, wanted, batch_now):
         """What does not let the claim begin; nothing: it may."""
         run = self.run
-        if (len(leased) == 1 and leased[0].is_alone) or min(run.free_calls(in_doubt), wanted) <= 0:
+        if (len(leased) == 1 and leased[0].is_alone) or min(run.free_calls(in_doubt), self.calls_asked(wanted)) <= 0:
             return run.CONCURRENCY, -1
         gathers_us = self.gathers_us(batch_now) if run.batch_items else 0
         return (run.GATHERING, gathers_us) if gathers_us > 0 else None
@@ -705,6 +747,8 @@ class Model:
     def keys_wait_us(self):
         if self.next_us is None or self.next_us == math.inf:
             return -1
+        if self.granted is not None:
+            return max(0, self.next_us - self.first_us)
         from_us = self.first_us if self.last_us < self.horizon_end_us and self.next_us > self.last_us else self.horizon_end_us
         return max(0, self.next_us - from_us)
 
@@ -761,8 +805,12 @@ class Model:
 
     def take(self, want, alone_possible, not_from_ms):
         run, goes_on = self.run, True
+        if self.granted is not None:
+            # Slots lie in the periods by which quotas are counted.
+            began = [start for start in map(self.period_starts_us, self.s.limits) if start]
+            self.front_us = max(began + self.granted[:1])
         while goes_on and len(self.taken) < want:
-            if self.wide.all() and not (run.batch_items and self.taken):
+            if (self.wide.all() or self.granted is not None) and not (run.batch_items and self.taken):
                 slot_us = self.wide_slot(1)
                 if slot_us is None:
                     break
@@ -771,6 +819,8 @@ class Model:
             goes_on = self.take_one(alone_possible, not_from_ms)
             if self.moved >= self.budget:
                 self.is_more, goes_on = True, False
+        if self.granted is not None and len(self.taken) >= want and not self.is_more:
+            self.next_us = 0 if self.choose() else min(self.waits.values(), default=None)
 
     def take_one(self, alone_possible, not_from_ms):
         run, n = self.run, len(self.taken)
@@ -806,6 +856,9 @@ class Model:
                 flow = self.flow(message)
                 self.refusals[flow] = self.refusals.get(flow, 0) + 1
             return True
+        if self.granted is not None and not run.batch_items and message.cost > (1 if n else self.granted_units):
+            self.cost_wanted = message.cost
+            return False
         slot_us = self.wide_slot(message.cost)
         if slot_us is None:
             return False
@@ -814,6 +867,8 @@ class Model:
 
     def start(self, lane, message, slot_us):
         is_first = not self.taken
+        if self.granted is not None and (is_first or not self.run.batch_items):
+            self.slots_left.pop(0)
         self.wide.take(slot_us, (1 if is_first else 0) if self.run.batch_items else message.cost, message.cost)
         self.held[message.ulid] = self.take_units(message, slot_us)
         self.taken.append((message, slot_us))
@@ -849,6 +904,7 @@ class Model:
         slots = slots * len(got) if len(slots) == 1 else slots
         assert slots == [math.ceil(at) for _, at in self.taken], f'other slots: {slots} instead of {self.taken}'
         assert (told['code'], told['wait_us']) == (code, math.ceil(wait_us)), f'{told} instead of {code}, {wait_us}'
+        assert self.taken or code != run.STALE or told['cost_wanted'] == self.cost_wanted, f'{told}: {self.cost_wanted}'
 
     def compare(self, world):
         """What is stored agrees with the model, structure by structure."""
@@ -866,6 +922,7 @@ class Model:
         same('waits', world.waits, {b: float(at) for b, at in self.waits.items()})
         lent = {b: (lane.key if lane else NONE, flow, since) for b, (lane, flow, since) in self.lent.items()}
         same('lent', {b: (v[:8], v[8:16], int.from_bytes(v[16:], 'big')) for b, v in world.lent.items()}, lent)
+        same('revalue', world.anew, self.anew)
         same('virtual', world.virtual, self.virtual)
         for level in range(self.s.levels):
             same('turns', {f: int(t) for f, t in world.turns[level].items()}, {f: self.tags[f] for f in self.with_turn(level)})
@@ -877,5 +934,7 @@ class Model:
             same('arrivals', at, self.arrivals.get(blocker, 0))
         for blocker, at in self.arrivals.items():
             assert at <= now_us - LATE_BY_QUEUE_US or blocker in world.arrivals, f'an arrival is missing: {blocker} {at}'
+        # What is idle has gone, as much of it as a call removes.
+        self.arrivals = dict(world.arrivals)
         for blocker, score in world.used.items():
             same('used', divmod(int(score), 2 ** 27), self.used.get(blocker))

@@ -47,8 +47,14 @@ class Run:
         self.rng = random.Random(seed)
         self.redis, self.scripts = redis, scripts
         redis('FLUSHALL')
+        # So a scan has all in one page: other pages depend on hashes that the model does not know.
+        redis('CONFIG', 'SET', 'zset-max-listpack-entries', 100_000 if kind == 'values' else 128)
         self.pool = limits_of(self.rng)
         self.s = structure_of or structure(self.rng, self.pool)
+        self.has_grants = kind == 'granted'
+        if self.has_grants:
+            # Limits without a key are those of the shard that grants.
+            self.s.limits = [limit for limit in self.s.limits if limit.per]
         self.weights = {hash8('0'): 5000, hash8('1'): 300} if weights is None else weights
         # Shortly before a period of quotas ends.
         self.now_us = START_US - self.rng.choice([20_000, 1_000_000, 8_000_000])
@@ -78,9 +84,10 @@ class Run:
             return dict(earliest_us=self.now_us + 1, latest_us=self.now_us + 10)
         return dict(earliest_us=self.now_us - 1000, latest_us=self.now_us + 1000)
 
-    def propose(self, s):
+    def propose(self, s, has_other_values=False):
         rows = list(self.weights.items())
-        told = self.call('propose', rows=rows, proposes=True, lines=s.lines(), rules='{}', default_weight=1000)
+        told = self.call('propose', rows=rows, proposes=True, has_other_values=has_other_values, lines=s.lines(), rules='{}',
+                         default_weight=1000)
         self.number = told['number']
         return told
 
@@ -99,6 +106,8 @@ class Run:
     def new(self, due_ms=None):
         self.count += 1
         labels = {name: str(self.rng.randrange(self.spread)) for name in 'abc' if self.rng.random() < 0.9}
+        if labels and self.rng.random() < 0.05:
+            labels[self.rng.choice(sorted(labels))] = ''
         if due_ms is None:
             due_ms = self.now_ms + self.rng.choice([0, 0, 0, 0, -5, -40, 1, 30])
         m = Message(ulid(self.now_ms, self.rng.getrandbits(70)), self.rng.randrange(3), due_ms, 0,
@@ -158,14 +167,16 @@ class Run:
                 self.model.enter(m, self.now_us)
 
     # Out.
-    def claim_call(self, wanted, sequence, in_doubt=False, before_us=0, batch_now=True, form='keyed', number=None):
+    def claim_call(self, wanted, sequence, in_doubt=False, before_us=0, batch_now=True, form='keyed', number=None, granted=None,
+                   granted_units=1):
         number = self.number if number is None else number
         return self.call(
-            'claim', form, keys_in_force=self.s.keys_in_force(number, self.now_us), node=NODE, sequence=sequence, most=wanted,
+            'claim', form, keys_in_force=self.s.keys_in_force(number, self.now_us, granted), node=NODE, sequence=sequence, most=wanted,
             bytes_max=1 << 20, lease_ms=self.lease_ms, concurrency=self.concurrency,
             limit_lines=self.s.limit_lines(self.now_us), horizon_us=self.horizon_us, before_us=before_us,
-            batch_items=self.batch_items, batch_bytes=1 << 20, batch_wait_ms=30, batch_now=batch_now, granted=None,
-            granted_units=1, is_pull=False, expired_keep_ms=KEEP_MS, lead_us=self.lead_us, **self.expected(in_doubt))
+            batch_items=self.batch_items, batch_bytes=1 << 20, batch_wait_ms=30, batch_now=batch_now,
+            granted=None if granted is None else len(granted), granted_units=granted_units, is_pull=False,
+            expired_keep_ms=KEEP_MS, lead_us=self.lead_us, **self.expected(in_doubt))
 
     def claim(self, wanted=None, in_doubt=False):
         if self.is_switching:
@@ -173,10 +184,16 @@ class Run:
         wanted = wanted or self.rng.choice([1, 2, 5, 20, 100])
         before_us = self.now_us + self.lead_us + 20_000 if self.rng.random() < 0.1 else 0
         batch_now = self.rng.random() < 0.7
+        if self.model and self.model.anew:
+            # Arrivals come down to what a burst explains, whatever costs they stand for: from here on the model alone says what passes.
+            self.slots = []
         self.calls += 1
         sequence = b'%08d' % self.calls
         before = self.redis.commands()
-        told = self.claim_call(wanted, sequence, in_doubt, before_us, batch_now)
+        granted, units = self.grant() if self.has_grants else (None, 1)
+        if self.model:
+            self.model.granted, self.model.granted_units = granted, units
+        told = self.claim_call(wanted, sequence, in_doubt, before_us, batch_now, granted=granted, granted_units=units)
         used = self.redis.commands() - before
         self.commands_max = max(self.commands_max, used)
         want = min(wanted, self.batch_items or 64)
@@ -208,7 +225,7 @@ class Run:
         token = NODE + sequence
         for u, slot_us in zip(got, slots):
             m = self.messages[u]
-            self.promised(m, slot_us, in_doubt)
+            self.promised(m, slot_us, in_doubt, granted)
             m.state, m.token, m.slot_us = 'L', token, slot_us
             m.attempts += 1
             m.deadline_ms = self.now_ms + self.lease_ms
@@ -222,6 +239,13 @@ class Run:
         assert len(self.of('L')) <= self.concurrency or self.batch_items
         return [self.messages[u] for u in got]
 
+    def grant(self):
+        """Slots that the home slot of a queue with several shards gave a little earlier, and the units of the first of them."""
+        from_us = self.now_us + self.lead_us - self.rng.choice([0, 3000])
+        count = self.rng.choice([1, 2, 4, 20])
+        slots = [from_us + self.rng.randrange(1 + max(self.horizon_us, 20_000)) for _ in range(count)]
+        return sorted(slots), self.rng.choice([1, 1, 3])
+
     def free_calls(self, in_doubt):
         if not self.batch_items:
             return self.concurrency - len(self.of('L'))
@@ -229,16 +253,17 @@ class Run:
             self.exchanges = {token: e for token, e in self.exchanges.items() if e[1] > self.now_ms}
         return self.concurrency - len(self.exchanges)
 
-    def promised(self, m, slot_us, in_doubt):
+    def promised(self, m, slot_us, in_doubt, granted=None):
         """Order and limits, told from what was taken alone."""
         assert m.state == 'r', f'taken, and it is not ready: {m}'
         assert not m.expires_ms or m.expires_ms > self.now_ms, f'it has expired: {m}'
         last_us = self.now_us + self.lead_us + self.horizon_us
-        assert self.now_us <= slot_us <= last_us, f'a slot out of reach: {slot_us} {self.now_us}'
+        is_known = slot_us in granted if granted is not None else self.now_us <= slot_us <= last_us
+        assert is_known, f'a slot out of reach: {slot_us} {self.now_us}'
         s = self.s
-        if s.order_by in m.labels:
+        if m.has(s.order_by):
             key = m.key(s.order_by)
-            others = [x for x in self.of('L') if x is not m and x.key(s.order_by) == key and s.order_by in x.labels
+            others = [x for x in self.of('L') if x is not m and x.key(s.order_by) == key and m.has(s.order_by)
                       and x.structure >= self.order_since]
             assert not others, f'two messages of an order key at once: {m} {others}'
             if not m.begun and not in_doubt and self.is_strict:
@@ -432,9 +457,11 @@ class Run:
                     self.model.ends(m, self.now_us)
 
     def reap(self):
-        parks = self.rng.random() < 0.3
+        parks, is_alarm = self.rng.random() < 0.3, 'values' in self.steps and self.rng.random() < 0.2
+        if is_alarm and self.model:
+            self.model.anew = self.model.anew or 'arrivals'
         told = self.call('reap', **self.expected(), most=100, parks=parks, dead_keep_ms=KEEP_MS, parked_tail=TAIL,
-                         poison_tail=TAIL, lease_ms=0, probe_after_ms=None, delivered_keep_ms=KEEP_MS)
+                         poison_tail=TAIL, lease_ms=self.lease_ms if is_alarm else 0, probe_after_ms=None, delivered_keep_ms=KEEP_MS)
         world = audit.World(self.redis, self.scripts.circle)
         back = []
         leased = [m for m in self.of('L') if m.ulid not in world.leased]
@@ -663,6 +690,20 @@ class Run:
             other.order_by, other.fair_by = self.s.order_by, self.s.fair_by
         self.switch_to(other)
 
+    def values(self):
+        """The limits by key get other values. What they have let start by the old ones says nothing of the new ones."""
+        others = limits_of(self.rng)
+        for limit in self.s.limits:
+            if limit.per:
+                other = others[limit.name]
+                limit.period_us, limit.burst, limit.units = other.period_us, other.burst, other.units
+        self.slots = []
+        self.tell_values()
+
+    def tell_values(self):
+        self.propose(self.s, True)
+        self.model.anew = 'arrivals'
+
     def switch(self):
         told = self.call('switch', most=self.rng.choice([1, 10, 100]))
         self.is_switching = told['is_switching'] == 1
@@ -699,7 +740,8 @@ class Run:
 
     STEPS = dict(schedule=30, claim=35, settle=20, promote=6, flood=1, storm=1, receive=3, resolve=3, reap=4, late_success=3, cancel=4,
                  expire=3, requeue=3, reschedule=4, move=1, purge=1, prune=1)
-    KINDS = dict(plain={}, doubt=dict(doubt=6), switch=dict(reload=3, switch=6), careless=dict(careless=8),
+    KINDS = dict(plain={}, granted={}, values=dict(values=3), doubt=dict(doubt=6), switch=dict(reload=3, switch=6),
+                 careless=dict(careless=8),
                  back=dict(back=2, doubt=2), all=dict(reload=3, switch=6, careless=4, doubt=3))
 
     def doubt(self):

@@ -116,6 +116,8 @@ class Scripts:
         for says, instead in changes:
             if not any(says in entry['text'] for entry in dump.values()):
                 raise ValueError(f'no script says {says!r}')
+        # A first attempt begins so long after its claim at most: a number of the crate, which stands in the scripts.
+        self.claimed_ahead_ms = int(re.search(r"s\.first \+ (\d+) or", dump['retry.keyed']['text']).group(1))
         self.scripts = {}
         for name, entry in dump.items():
             text = entry['text']

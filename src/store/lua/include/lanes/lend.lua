@@ -122,24 +122,26 @@ local function blocker_goes_on(blocker)
 end
 
 -- The limits have other values than before: all that waits is looked at anew, a part of it in each call. How far this has come stands
--- in meta. A rate that is faster now does not hold anything for longer than its burst explains.
+-- in meta; as long as there is more, a claim that takes nothing asks for another one. A rate that has another value does not hold anything
+-- for longer than its burst explains; any other one keeps what is owed to it.
 local function look_anew()
   local what, cursor = string.match(in_force[3] or '', '^(%l+):(%d+)$')
   if not what then return end
-  local page = what == 'waits' and rc('ZSCAN', K.waits, cursor, 'COUNT', budget)
-    or rc('ZSCAN', K.arrivals, cursor, 'COUNT', budget)
+  local key = what == 'waits' and K.waits or K.arrivals
+  local rates = what == 'arrivals' and rc('HGET', K.meta, 'revalue_rates') or ''
+  local page = rc('ZSCAN', key, cursor, 'COUNT', budget)
   for i = 1, #page[2], 2 do
     local blocker = page[2][i]
     local limit = structure.limit_of[string.sub(blocker, 1, 1)]
     if what == 'waits' and string.byte(blocker) > 0 then waits_set(blocker, now_us) end
-    if what == 'arrivals' and limit and limit.kind == 'rate' then
+    local has_changed = limit and (rates == '*' or string.find(rates, ' ' .. limit.name .. ' ', 1, true))
+    if has_changed and limit.kind == 'rate' then
       local furthest_us = horizon_end_us + limit.tolerance_us + limit.period_us
       if tonumber(page[2][i + 1]) > furthest_us then rc('ZADD', K.arrivals, score_of(furthest_us), blocker) end
     end
   end
-  if page[1] ~= '0' then rc('HSET', K.meta, 'revalue', what .. ':' .. page[1])
-  elseif what == 'arrivals' then rc('HSET', K.meta, 'revalue', 'waits:0')
-  else rc('HDEL', K.meta, 'revalue') end
+  in_force[3] = page[1] ~= '0' and what .. ':' .. page[1] or what == 'arrivals' and 'waits:0'
+  if in_force[3] then rc('HSET', K.meta, 'revalue', in_force[3]) else rc('HDEL', K.meta, 'revalue') end
 end
 
 -- Lets all blockers go on whose moment has come, as far as this call may move.

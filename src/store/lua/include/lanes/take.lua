@@ -19,8 +19,8 @@ local function bring_in_what_is_due()
   return head_ms and head_ms <= now_ms and head_ms or nil
 end
 
--- What a node put into the ready lists that did not know of the keys comes in too; what cannot be read is left to the audit. Returns how many entries stood for nothing, and
--- whether there are more entries.
+-- What a node put into the ready lists that did not know of the keys comes in too; what cannot be read is left to the audit. Returns
+-- how many entries stood for nothing, and whether there are more entries.
 local function bring_in_from_lists(most)
   local stale, left = 0, most
   for band = 9, 0, -1 do
@@ -216,6 +216,7 @@ local function take_from_lanes(want, alone_possible, lengths)
     found.stale, found.is_more = bring_in_from_lists(budget)
     if found.is_more and structure.order_by then not_from_ms = 0 end
   end
+  if in_force[3] then found.is_more = true end
   local goes_on = true
   while goes_on and #found.ulids < want do
     if (wide_limits or granted) and not (is_batch and #found.ulids > 0) then
