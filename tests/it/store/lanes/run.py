@@ -86,7 +86,7 @@ class Run:
 
     def propose(self, s, has_other_values=False):
         rows = list(self.weights.items())
-        told = self.call('propose', rows=rows, proposes=True, has_other_values=has_other_values, lines=s.lines(), rules='{}',
+        told = self.call('propose', rows=rows, proposes=True, has_other_values=has_other_values, lines=s.lines(), rules='-',
                          default_weight=1000)
         self.number = told['number']
         return told
