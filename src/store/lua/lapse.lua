@@ -28,6 +28,7 @@ local function lapse()
       if becomes == 'U' then
         enter_uncertain(ulid, probe_after_ms)
         state_save(ulid, s)
+        -- keyed: end_lane(ulid, records[i], true)
       else
         finish(ulid, s, records[i], keep_ms[becomes])
       end

@@ -15,6 +15,10 @@ local function lanes_here()
   -- include: lanes/undo
   lanes = {
     enter = enter, leave = leave_lane, lane_ends = lane_ends, lease_ends = lease_ends, seat_of = seat_of,
+    becomes_uncertain = function(of, ulid, record)
+      local value = keys_of(record)[of.order_by]
+      if value then holder_leaves(lane_of_order(of.order_by, value), ulid, { state = 'U' }) end
+    end,
     gives_back = function(record, s)
       local flow = seat_of(record, s).flow
       flow_moves(flow, -share_of(flow, record_cost(record)))
@@ -39,9 +43,11 @@ local function leave_lanes(ulid, s)
     or (structure_before ~= nil and here.leave(structure_before, ulid, record, s))
 end
 
--- A message has ended, or waits for nothing any more that its lane has to wait for.
-local function end_lane(ulid, record)
-  if structure.order_by then ended[#ended + 1] = { ulid = ulid, record = record or rc('HGET', K.records, ulid) } end
+-- A message has ended, or waits for nothing any more that its lane has to wait for; or, if it became uncertain without a lease, its lane
+-- waits from now on for as long as the lane of an uncertain message does.
+local function end_lane(ulid, record, is_uncertain)
+  if not structure.order_by then return end
+  ended[#ended + 1] = { ulid = ulid, record = record or rc('HGET', K.records, ulid), is_uncertain = is_uncertain }
 end
 
 local function end_leases()
@@ -87,7 +93,8 @@ local function flush()
   flush_before_lanes()
   if #leased_until_now > 0 then end_leases() end
   for _, message in ipairs(ended) do
-    if message.record then lanes_here().lane_ends(structure, message.ulid, message.record) end
+    local ends = message.is_uncertain and lanes_here().becomes_uncertain or lanes_here().lane_ends
+    if message.record then ends(structure, message.ulid, message.record) end
   end
   ended = {}
   if #entering > 0 then bring_in() end
