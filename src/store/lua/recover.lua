@@ -19,6 +19,8 @@ if m[1] ~= run then
   sequence, met_ms = tonumber(m[4] or 0), now_ms
   rc('HSET', K.meta, 'server', run, 'server_sequence', sequence, 'server_at', met_ms)
   if m[1] or knew_another then
+    -- Rates by key, whose calls may be forgotten as well (see lanes/limits).
+    rc('HSET', K.meta, 'rates_from', string.format('%.0f', now_us + horizon_us))
     for _, limit in ipairs(limits) do
       if limit.is_rate then
         limit.arrival_us = math.max(limit.arrival_us, now_us + horizon_us + limit.tolerance_us)

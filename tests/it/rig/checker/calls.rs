@@ -73,7 +73,9 @@ fn accounts(
         return BTreeMap::from([(None, calls(known, queue, arrivals, Some(limit)))]);
     };
     let mut accounts: BTreeMap<_, Vec<Start>> = BTreeMap::new();
-    for arrival in arrivals {
+    // A store that was rolled back has forgotten what keys had taken right before.
+    let is_known = |arrival: &&&Arrival| !known.excuses.units_forgotten(arrival.at_us);
+    for arrival in arrivals.iter().filter(is_known) {
         let value = known.sent_of(arrival).and_then(|sent| key.of(sent));
         let value = value.map_or("without the key".to_owned(), |value| value.to_string());
         let start = start(known, queue, arrival, cost(known, arrival));

@@ -103,6 +103,15 @@ impl<'a> Excuses<'a> {
         })
     }
 
+    /// Whether a replica that took over may not know what a call of this moment had taken of limits by key.
+    pub(super) fn units_forgotten(&self, at_us: u64) -> bool {
+        self.history
+            .faults
+            .iter()
+            .filter(|fault| is_failover(fault.kind))
+            .any(|fault| (fault.at_us.saturating_sub(BEHIND_US)..=fault.until_us).contains(&at_us))
+    }
+
     /// Whether the caller may have given up before the answer came.
     pub(super) fn answered_too_late(&self, queue: &Queue, arrival: &Arrival) -> bool {
         arrival.answer_at_us >= self.patient_until_us(queue, arrival)

@@ -47,6 +47,8 @@ local function limit_state(limit, blocker)
   if limit.kind == 'rate' then
     -- What no burst and no cost explain is a leftover of a clock that has stepped back, or of a slower rate.
     state = math.min(tonumber(rc('ZSCORE', K.arrivals, blocker) or 0), limit.furthest_us)
+    -- After a rollback no key has a burst: what it had started may be forgotten.
+    if in_force[4] then state = math.max(state, tonumber(in_force[4]) + limit.tolerance_us) end
   elseif limit.kind == 'quota' then
     local score = tonumber(rc('ZSCORE', K.used, blocker) or 0)
     state = math.floor(score / PERIOD_UNITS) == limit.end_minute and score % PERIOD_UNITS or 0
