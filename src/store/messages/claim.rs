@@ -139,9 +139,10 @@ impl Messages {
         let lines = (keys_in_force, &*limit_lines);
         let call = claim_call(queue, &token, wish, (granted, lines), times);
         let called_at = Instant::now();
-        let mut reply = if queue.policy.on_uncertain.is_at_most_once() {
+        let keeps_order = queue.policy.ordering.is_some();
+        let mut reply = if queue.policy.on_uncertain.is_at_most_once() || keeps_order {
             // The claim itself must be safe before the first byte leaves, or a lost claim would let
-            // the message be sent a second time.
+            // the message be sent a second time, or another one of its key beside it.
             self.wire.call_durably(shard, &call).await?
         } else {
             self.wire.call(shard, &call).await?

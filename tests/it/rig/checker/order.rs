@@ -80,7 +80,11 @@ fn one_at_a_time(
     for way in ways(known, queue, arrivals) {
         if let Some(ahead) = &ahead {
             let is_at_once = way.from.at_us < ahead.until_us || way.from.call == ahead.last.call;
-            let is_excused = known.excuses.woken(way.from) || known.excuses.woken(ahead.last);
+            // Below `replicas` a failover may take back that one of them had begun, or had ended.
+            let is_rolled_back =
+                known.excuses.rolled_back(way.from) || known.excuses.rolled_back(ahead.last);
+            let is_excused =
+                known.excuses.woken(way.from) || known.excuses.woken(ahead.last) || is_rolled_back;
             if is_at_once && way.from.id != ahead.from.id && !is_excused {
                 let what = format!(
                     "{of}: {} began at {} µs, while {} was on its way until {}",
