@@ -47,12 +47,12 @@ async fn the_check_finds_planted_faults() {
     python("check.py", &["--faults", "2"]).await;
 }
 
-/// Some thousand queues, and each planted fault.
+/// Some hundred queues, and more of the planted faults.
 #[tokio::test]
-#[ignore = "takes ten minutes"]
+#[ignore = "takes 14 seconds or more: make test-all runs it"]
 async fn random_steps_agree_with_the_model_for_long() {
-    python("check.py", &["--seconds", "480"]).await;
-    python("check.py", &["--faults", "99"]).await;
+    python("check.py", &["--seconds", "60"]).await;
+    python("check.py", &["--faults", "6"]).await;
 }
 
 #[tokio::test]
