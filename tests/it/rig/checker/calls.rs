@@ -70,7 +70,11 @@ fn accounts(
     limit: &Limit,
 ) -> BTreeMap<Option<String>, Vec<Start>> {
     let Some(key) = limit.per else {
-        return BTreeMap::from([(None, calls(known, queue, arrivals, Some(limit)))]);
+        let mut starts = calls(known, queue, arrivals, Some(limit));
+        // Permits of the master that gave way are used beside those of the next one (docs/reliability.md).
+        let is_rate = matches!(limit.kind, LimitKind::Rate { .. });
+        starts.retain(|start| !is_rate || !known.excuses.units_forgotten(start.at_us));
+        return BTreeMap::from([(None, starts)]);
     };
     let mut accounts: BTreeMap<_, Vec<Start>> = BTreeMap::new();
     // A store that was rolled back has forgotten what keys had taken right before.
