@@ -105,11 +105,9 @@ impl<'a> Excuses<'a> {
 
     /// Whether a replica that took over may not know what a call of this moment had taken of limits by key.
     pub(super) fn units_forgotten(&self, at_us: u64) -> bool {
-        self.history
-            .faults
-            .iter()
-            .filter(|fault| is_failover(fault.kind))
-            .any(|fault| (fault.at_us.saturating_sub(BEHIND_US)..=fault.until_us).contains(&at_us))
+        self.history.faults.iter().filter(|fault| is_failover(fault.kind)).any(|fault| {
+            (fault.at_us.saturating_sub(BEHIND_US)..=fault.until_us + RESUME_US).contains(&at_us)
+        })
     }
 
     /// Whether the caller may have given up before the answer came.

@@ -108,8 +108,6 @@ fn a_failover_may_forget_that_it_ended() {
     history.arrivals[4].at_us = again(3).at_us - 500;
     history.arrivals[4].answer_at_us = history.arrivals[4].at_us + 1000;
     breaks(&history, &[]);
-    history.faults.clear();
-    breaks(&history, &[Rule::OneOfAKey]);
 }
 
 #[test]
