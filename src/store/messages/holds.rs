@@ -60,7 +60,7 @@ impl Messages {
         rows!(reply as Holds);
         for ulid in ulids {
             fields!(row of reply as Holds; limits: String, ahead: String, is_turn: bool);
-            let ahead = Ulid::from_string(&ahead).ok();
+            let ahead = read_ahead(&ahead)?;
             let hold = KeyHold {
                 limits: limits.lines().map(read_limit).collect::<Result<_, _>>()?,
                 ahead: ahead.map(|ulid| MessageId { queue: queue.clone(), ulid }),
@@ -70,6 +70,15 @@ impl Messages {
         }
         Ok(())
     }
+}
+
+/// The message ahead; `None`: there is none.
+fn read_ahead(ulid: &str) -> Result<Option<Ulid>, StoreError> {
+    if ulid.is_empty() {
+        return Ok(None);
+    }
+    let unreadable = |_| StoreError::Reply(format!("holds answered \"{ulid}\" as a message"));
+    Ulid::from_string(ulid).map(Some).map_err(unreadable)
 }
 
 /// `NAME MOMENT_US`, the moment as `-` where nobody knows it.

@@ -153,9 +153,13 @@ fn read_limits(mut kept: Reply) -> Result<Vec<KeptLimit>, StoreError> {
 }
 
 /// A line for each limit: `COUNT NAME`.
-fn read_held_keys(text: &str) -> BTreeMap<String, u64> {
-    let lines = text.lines().filter_map(|line| line.split_once(' '));
-    lines.filter_map(|(count, name)| Some((name.to_owned(), count.parse().ok()?))).collect()
+fn read_held_keys(text: &str) -> Result<BTreeMap<String, u64>, StoreError> {
+    let read = |line: &str| {
+        let (count, name) = line.split_once(' ')?;
+        Some((name.to_owned(), count.parse().ok()?))
+    };
+    let unreadable = |line| StoreError::Reply(format!("count answered \"{line}\" as held keys"));
+    text.lines().map(|line| read(line).ok_or_else(|| unreadable(line))).collect()
 }
 
 fn read_held_by_keys(word: &str) -> Option<HeldByKeys> {
@@ -223,7 +227,7 @@ impl Queues {
             next_due_ms,
             oldest_free_age_ms: oldest_free_ms.map(age_ms),
             by_shard: vec![shard_counts],
-            held_keys: read_held_keys(&held_keys),
+            held_keys: read_held_keys(&held_keys)?,
             lanes_left,
             paused: is_paused.then_some(paused),
             gate: is_shut.then_some((gate_ms, gate_kind, gate_reason)),
