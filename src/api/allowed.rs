@@ -2,6 +2,7 @@
 
 use super::problem::Problem;
 use crate::domain::callback::{CallbackOn, NoTarget};
+use crate::domain::keys::MessageKey;
 use crate::domain::message::Details;
 use crate::domain::policy::{QueuePolicy, Unfit};
 
@@ -45,7 +46,19 @@ pub(super) fn check_message(details: &Details, policy: &QueuePolicy) -> Result<(
     policy.check(details).map_err(|unfit| match unfit {
         Unfit::Timeout(why) => Problem::fault("/timeout", why),
         Unfit::Cost(why) => Problem::cost_too_large(why),
+        Unfit::Key { key, why } => Problem::fault(pointer_of(&key), why),
     })
+}
+
+/// Where a message has the value of a key.
+fn pointer_of(key: &MessageKey) -> String {
+    match key {
+        MessageKey::Group => "/group".to_owned(),
+        // RFC 6901, section 3.
+        MessageKey::Label(name) => {
+            format!("/labels/{}", name.replace('~', "~0").replace('/', "~1"))
+        }
+    }
 }
 
 #[cfg(test)]

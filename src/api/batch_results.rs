@@ -174,7 +174,11 @@ impl<'a> Batch<'a> {
             };
             self.fates[at] = match answer {
                 Ok(accepted) => Fate::Accepted(accepted),
-                Err(refused) => Fate::Refused(not_accepted(refused)),
+                Err(refused) => Fate::Refused(not_accepted(
+                    refused,
+                    self.queue,
+                    self.door.store().clock().now_ms(),
+                )),
             };
         }
         if gone {

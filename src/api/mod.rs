@@ -8,6 +8,7 @@ mod actions;
 mod allowed;
 mod audit;
 mod auth;
+mod backlog;
 mod batch;
 mod batch_results;
 mod body;

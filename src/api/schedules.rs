@@ -15,6 +15,7 @@ use super::problem::{Code, Problem};
 use super::query::Query;
 use super::values::words;
 use super::{Door, Shared, cursor, idempotency, schedule_fields, schedule_view, send};
+use crate::domain::message::Origin;
 use crate::domain::schedule::{Schedule, ScheduleName, Source};
 use crate::store::{
     Accepted, Kept, NotAccepted, PutSchedule, SchedulePage, Store, StoreError, Touched,
@@ -259,7 +260,9 @@ pub(super) async fn run(
     nothing_in(&door, body).await?;
     let kept = found(&door, &caller, &name).await?;
     let ran = send_now(door.store(), &kept.schedule, key.as_deref()).await;
-    let accepted = ran.map_err(send::not_accepted)?;
+    let queue = door.store().queues.get(&kept.schedule.queue)?;
+    let now_ms = door.store().clock().now_ms();
+    let accepted = ran.map_err(|refused| send::not_accepted(refused, &queue, now_ms))?;
     tracing::info!(schedule = %name, by = caller.name(), id = %accepted.id, "schedule run");
     let status = if accepted.duplicate { StatusCode::OK } else { StatusCode::CREATED };
     let location = [(header::LOCATION, send::location(&accepted.id)?)];
@@ -279,7 +282,8 @@ async fn send_now(
     key: Option<&str>,
 ) -> Result<Accepted, NotAccepted> {
     let message = store.schedules.message_now(schedule, key).await?;
-    let mut answers = store.messages.schedule(&schedule.queue, vec![message]).await?;
+    let mut answers =
+        store.messages.schedule_of(&schedule.queue, vec![message], Origin::Schedule).await?;
     let nothing = || StoreError::Reply("schedule gave no answer".to_owned());
     answers.pop().ok_or_else(nothing)?
 }

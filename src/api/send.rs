@@ -13,10 +13,10 @@ use super::held_by::Hold;
 use super::paths::InQueue;
 use super::problem::{Code, Problem};
 use super::view::{MessageView, json};
-use super::{Door, Shared, allowed, idempotency, intake, repeat};
+use super::{Door, Shared, allowed, backlog, idempotency, intake, repeat};
 use crate::domain::gates::{Snapshot, gates};
 use crate::domain::id::MessageId;
-use crate::domain::message::{Message, NewMessage, When};
+use crate::domain::message::{Message, NewMessage, Origin, When};
 use crate::domain::state::State as MessageState;
 use crate::store::{Accepted, NotAccepted, Part, Queue, StoreError};
 use crate::wire::message::{ForgottenMessage, RepeatedAnswer};
@@ -54,7 +54,7 @@ pub(super) async fn send(
     let now_ms = door.now_ms()?;
     let message = intake::message(&body, now_ms, key.as_deref())?;
     allowed::check(&message.details, &queue.policy)?;
-    let sent = message.clone();
+    let sent = queue.policy.with_default_ttl(message.clone(), Origin::Producer);
     let mut answers = door.store().messages.schedule(&queue.policy.name, vec![message]).await?;
     let answer = match answers.pop() {
         // Boxed, as below.
@@ -67,13 +67,13 @@ pub(super) async fn send(
         // Boxed: it is rare, and all others would carry its room.
         Some(Ok(accepted)) if accepted.duplicate => Box::pin(first_message(&door, &accepted)).await,
         Some(Ok(accepted)) => taken(&door, &queue, sent, accepted).await,
-        Some(Err(refused)) => Err(not_accepted(refused)),
+        Some(Err(refused)) => Err(not_accepted(refused, &queue, Some(now_ms))),
         None => Err(Problem::new(Code::Internal, "the store gave no answer; please report this")),
     }
 }
 
 /// Why a message was not taken in.
-pub(super) fn not_accepted(refused: NotAccepted) -> Problem {
+pub(super) fn not_accepted(refused: NotAccepted, queue: &Queue, now_ms: Option<u64>) -> Problem {
     match refused {
         NotAccepted::Mismatch(first) => Problem::new(
             Code::IdempotencyMismatch,
@@ -82,6 +82,7 @@ pub(super) fn not_accepted(refused: NotAccepted) -> Problem {
             ),
         )
         .with_id(first.to_string()),
+        NotAccepted::Backlog(what) => backlog::full(what, queue, now_ms),
         NotAccepted::Store(
             StoreError::Unavailable(why) | StoreError::Denied(why) | StoreError::NotDurable(why),
         ) => Problem::store_unavailable(format!(

@@ -243,6 +243,9 @@ fn next_step(status: StatusCode, code: Option<ProblemCode>) -> Option<&'static s
         (422, Some(ProblemCode::CostTooLarge)) => {
             "send it as messages that cost less, or raise the quota in the daemon's config"
         }
+        (429, Some(ProblemCode::BacklogFull)) => {
+            "send it again later; `tidegate queue QUEUE` shows what waits, and what holds it"
+        }
         (429, _) => "as many listen already as a node serves: try again, or ask another node",
         (503, Some(ProblemCode::StoreFull)) => {
             "make room for Redis: `tidegate doctor --quick` says how; stored messages are still sent"

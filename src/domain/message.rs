@@ -164,6 +164,17 @@ impl RetryOverride {
     }
 }
 
+/// What a message comes in by, as far as a queue makes a difference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// Whoever sends: over HTTP, in a batch, an inbox or a topic.
+    Producer,
+    /// A schedule: what is due by it is taken in also when the queue is full.
+    Schedule,
+    /// Another queue: it was taken in there, and expires as it was said there.
+    Move,
+}
+
 /// A message on its way in, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewMessage {

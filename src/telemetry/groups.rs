@@ -33,6 +33,7 @@ declare_metrics! {
         limit_used: Fractions<LimitLabel> = "Share of a limit that is used: of a quota in this period, of a rate in the last minute",
         downstream_failing: Family<QueueLabel, Gauge> = "Whether the last attempts in a row failed",
         callback_hosts_left_alone: Family<QueueLabel, Gauge> = "Callback hosts that get no calls for a while after failures",
+        backlog_refused: Family<QueueLabel, Counter> = "Messages refused because the backlog of their queue is full",
         permits_unused: Family<QueueLabel, Counter> = "Permits that came too late",
         index_faults: Family<FaultLabel, Counter> = "Indexes that disagreed with their records",
         index_repairs: Family<FaultLabel, Counter> = "Index faults that were repaired",

@@ -113,6 +113,11 @@ impl QueueHandles {
         self.possible_duplicates.get_or_init(|| family.get_or_create_owned(&self.label())).inc();
     }
 
+    /// Messages were refused, as the backlog is full; rare, so that it is looked up.
+    pub fn backlog_refused(&self, count: u64) {
+        self.metrics.queue.backlog_refused.get_or_create(&self.label()).inc_by(count);
+    }
+
     /// A permit came too late.
     pub fn permit_unused(&self) {
         let family = &self.metrics.queue.permits_unused;

@@ -26,6 +26,7 @@ pub enum ProblemCode {
     CostTooLarge,
     HeadersTooLarge,
     TooManyListeners,
+    BacklogFull,
     Internal,
     StoreUnavailable,
     StoreFull,
@@ -49,6 +50,7 @@ impl Vocabulary for ProblemCode {
         Self::CostTooLarge,
         Self::HeadersTooLarge,
         Self::TooManyListeners,
+        Self::BacklogFull,
         Self::Internal,
         Self::StoreUnavailable,
         Self::StoreFull,
@@ -70,6 +72,7 @@ impl Vocabulary for ProblemCode {
             Self::CostTooLarge => "cost-too-large",
             Self::HeadersTooLarge => "headers-too-large",
             Self::TooManyListeners => "too-many-listeners",
+            Self::BacklogFull => "backlog-full",
             Self::Internal => "internal",
             Self::StoreUnavailable => "store-unavailable",
             Self::StoreFull => "store-full",
@@ -107,6 +110,10 @@ pub struct ProblemView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub id: Option<String>,
+    /// After how many seconds to try again, as the header Retry-After says it: an item of a batch has no headers
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub retry_after_s: Option<u32>,
     /// Of a batch that broke off: items that were refused before
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]

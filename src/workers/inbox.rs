@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::id::{MessageId, QueueName};
 use crate::domain::inbox::{self, AskedMessage};
+use crate::domain::message::Origin;
 use crate::engine::Pulse;
 use crate::engine::cadence::{self, Next, Pass};
 use crate::failpoint::failpoint;
@@ -171,7 +172,7 @@ async fn draw(
             Err(why) => bad.push((entry, why)),
         }
     }
-    let answers = store.messages.schedule_given(name, messages).await?;
+    let answers = store.messages.schedule_given(name, messages, Origin::Producer).await?;
     failpoint!("taken-in");
     let mut done = Vec::new();
     for (entry, answer) in good.into_iter().zip(answers) {
@@ -190,7 +191,7 @@ async fn draw(
                 bad.push((entry, error.to_string()));
             }
             // Left in the stream: it comes again.
-            Err(NotAccepted::Store(error)) => {
+            Err(error @ (NotAccepted::Store(_) | NotAccepted::Backlog(_))) => {
                 tracing::debug!(%error, queue = %name, entry = entry.id, "an entry waits");
             }
         }
@@ -223,8 +224,8 @@ async fn in_other_words(
     let given = entry.given(&key, (queue, &queue.routing()), &message.details);
     message.details.idempotency_key = Some(key);
     message.fingerprint = fingerprint;
-    let mut answers =
-        store.messages.schedule_given(&queue.policy.name, vec![(given, message)]).await?;
+    let (name, messages) = (&queue.policy.name, vec![(given, message)]);
+    let mut answers = store.messages.schedule_given(name, messages, Origin::Producer).await?;
     Ok(answers.pop().unwrap_or(Err(NotAccepted::Mismatch(first))))
 }
 

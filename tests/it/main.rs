@@ -12,6 +12,7 @@ mod delivery;
 mod docs;
 mod faults;
 mod inbox;
+mod intake;
 mod keys;
 mod limits;
 mod operations;

@@ -2,6 +2,7 @@
 //!
 //! Owns every setting: its key, type, default, check and tests. Refuses to know what is done with it.
 
+mod backlog;
 mod batch;
 mod callback;
 mod downstream;
@@ -39,6 +40,7 @@ pub fn declared() -> Vec<DeclaredSection> {
         receipts::Receipts::declared(),
         downstream::declared(),
         window::Hours::declared(),
+        backlog::Backlog::declared(),
         batch::Batch::declared(),
         probe::declared(),
         callback::Callback::declared(),

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::limits::{BURST, BURST_MAX, CONCURRENCY_MAX};
-use super::{batch, callback, downstream, keys, limits, probe, receipts, retention, retry, window};
+use super::{
+    backlog, batch, callback, downstream, keys, limits, probe, receipts, retention, retry, window,
+};
 use crate::config::load::reader::{Field, Read, Section};
 use crate::config::setting::{
     Kind as _, LONG_MS, Shown, beside, duration, list, parsed, settings, size_in_memory, whole,
@@ -11,8 +13,9 @@ use crate::config::setting::{
 };
 use crate::config::settings::Durability;
 use crate::domain::callback_host::CallbackHosts;
+use crate::domain::draft;
 use crate::domain::id::{QueueName, SHARDS_MAX};
-use crate::domain::keys::{Fairness, Ordering};
+use crate::domain::keys::{Fairness, MessageKey, Ordering};
 use crate::domain::lease;
 use crate::domain::limit::{LimitRule, Rate};
 use crate::domain::outcome::OnUncertain;
@@ -29,7 +32,7 @@ const CONCURRENCY: u32 = 16;
 /// The same where workers claim: each may hold many messages at once.
 const IN_HANDS: u32 = 1000;
 
-const LATER: [&str; 6] = ["required_keys", "backlog", "collapse", "ttl", "adaptive", "breaker"];
+const LATER: [&str; 3] = ["collapse", "adaptive", "breaker"];
 
 settings! {
     struct Own in "queues.NAME" of QueuePolicy {
@@ -40,6 +43,11 @@ settings! {
         /// More limits, beside the `rate`. Every one of them has to let a call pass, and a message that one holds takes nothing of
         /// the others.
         limits: Vec<LimitRule> = list(limits::limit()).or(Vec::new()), |it| it.further_limits().to_vec();
+        /// Keys that every message has to bring, with a value that is not empty: messages without one are refused (400). Those
+        /// that are here already, or are moved here, stay.
+        required_keys: Vec<MessageKey> = list(keys::key()).or(Vec::new()), |it| it.required_keys.clone();
+        /// How long after its due time a message is of use that has neither `ttl` nor `expires_at`.
+        ttl: Option<u64> = duration(1..=draft::LONG_MS).unset_means("for ever").example("\"1h\""), |it| it.ttl_ms;
         /// How long a node may hold a message without a sign of life. It must be at least `downstream.timeout` + 5s, so that
         /// it does not end during a call.
         lease: Option<u64> =
@@ -99,6 +107,10 @@ settings! {
         _batch as "batch": Shown = beside().shows("queues.NAME.batch").or_nothing(), |it| {
             it.batch.as_ref().map_or(Shown::Unset, |it| Shown::Section(batch::Batch::shown(it)))
         };
+        /// What may wait and be on its way: beyond it, messages are refused.
+        _backlog as "backlog": Shown = beside().shows("queues.NAME.backlog").or_nothing(), |it| {
+            it.backlog.as_ref().map_or(Shown::Unset, |it| Shown::Section(backlog::Backlog::shown(it)))
+        };
         /// Who is told of final states.
         _callback as "callback": Shown = beside().shows("queues.NAME.callback").or_nothing(), |it| {
             let shown = callback::Callback::shown;
@@ -137,12 +149,14 @@ pub(in crate::config) fn read(
         let retry = section.read("retry", |field| retry::read(field, on_uncertain));
         let window = section.read("window", |field| window::read(field, timeout));
         let batch = section.read("batch", batch::read);
+        let backlog = section.read("backlog", |field| backlog::read(field, own.shards));
         let callback = section.read("callback", |field| callback::read(field, hosts));
         let aging = keys::aging(section, own.aging, own.priority_levels);
-        if let (Ok(ordering), Ok(fairness), Ok(limits), Ok(shards)) =
-            (&own.ordering, &own.fairness, &limits, &own.shards)
+        if let (Ok(ordering), Ok(fairness), Ok(limits), Ok(backlog), Ok(shards)) =
+            (&own.ordering, &own.fairness, &limits, &backlog, &own.shards)
         {
-            keys::in_shards(section, ordering.as_ref(), fairness.as_ref(), limits, *shards)?;
+            let named = (ordering.as_ref(), fairness.as_ref(), limits.as_slice(), backlog.as_ref());
+            keys::in_shards(section, named, *shards)?;
         }
         if let (Ok(limits), Ok(Some(_)), Ok(shards)) = (&limits, &batch, &own.shards) {
             limits::of_batches(section, limits, *shards)?;
@@ -156,6 +170,9 @@ pub(in crate::config) fn read(
         Ok(QueuePolicy {
             name: name?,
             limits: limits?,
+            required_keys: own.required_keys?,
+            backlog: backlog?,
+            ttl_ms: own.ttl?,
             lease_ms: lease?,
             keep_response_bytes: own.keep_response?,
             concurrency: own.concurrency?.unwrap_or(calls),
@@ -231,7 +248,7 @@ mod tests {
     #[test]
     fn every_key_is_read() {
         let queue = queue_of(
-            "rate = \"20/s\"\nburst = 5\nlease = \"1m\"\nkeep_response = \"0B\"\nconcurrency = 3\npriority_levels = 10\nordering = \"none\"\nretention = { dead = \"7d\" }\nidempotency_window = \"2h\"\non_uncertain = \"park\"\nshards = 4",
+            "rate = \"20/s\"\nburst = 5\nlease = \"1m\"\nkeep_response = \"0B\"\nconcurrency = 3\npriority_levels = 10\nordering = \"none\"\nrequired_keys = [\"labels.to\", \"group\"]\nttl = \"1h\"\nretention = { dead = \"7d\" }\nidempotency_window = \"2h\"\non_uncertain = \"park\"\nshards = 4",
         );
         assert_eq!(queue.name.as_str(), "q");
         assert_eq!(queue.own_rate().unwrap().0.to_string(), "20/s");
@@ -242,6 +259,8 @@ mod tests {
         assert_eq!((queue.concurrency, queue.priority_levels, queue.shards), (3, 10, 4));
         assert_eq!(queue.retention, Retention::by_age(86_400_000, 7 * 86_400_000));
         assert_eq!(queue.idempotency_window_ms, 7_200_000);
+        assert_eq!(queue.required_keys, ["labels.to", "group"].map(|key| key.parse().unwrap()));
+        assert_eq!(queue.ttl_ms, Some(3_600_000));
         assert_eq!(queue.on_uncertain, OnUncertain::Park);
     }
 
@@ -309,12 +328,15 @@ mod tests {
             ),
             ("concurency = 1", "queues.q.concurency: unknown key; did you mean concurrency?"),
             ("collapse = { wait = \"5s\" }", "this version does not have this setting; remove it"),
-            ("required_keys = [\"group\"]", "this version does not have this setting; remove it"),
             (
-                "backlog = { max_messages = 5 }",
-                "this version does not have this setting; remove it",
+                "required_keys = [\"to\"]",
+                "\"to\" is not a valid key; expected \"group\", or \"labels.\"",
             ),
-            ("ttl = \"1h\"", "this version does not have this setting; remove it"),
+            (
+                "required_keys = \"group\"",
+                "queues.q.required_keys: found \"group\", expected a list",
+            ),
+            ("ttl = \"0s\"", "queues.q.ttl: found \"0s\", expected 1ms"),
         ] {
             let error = queue_errors(text);
             assert!(error.contains(part), "{text}: {error}");

@@ -122,6 +122,7 @@ pub(in crate::config) fn read(
             policy.check(&details).map_err(|unfit| match unfit {
                 Unfit::Timeout(why) => section.wrong("timeout", why),
                 Unfit::Cost(why) => section.wrong("cost", why),
+                Unfit::Key { key, why } => section.wrong(&key.to_string(), why),
             })?;
         }
         Ok(Schedule {

@@ -98,6 +98,8 @@ finding_codes! {
     WindowClosed = "window-closed";
     /// The window is closed and never opens.
     WindowNeverOpens = "window-never-opens";
+    /// The backlog is full, and messages are refused.
+    BacklogFull = "backlog-full", "TidegateBacklogFull";
     /// A quota is used, and holds messages until it begins again.
     QuotaUsed = "quota-used";
     /// A message costs more than a quota by key has in a whole period.

@@ -11,4 +11,4 @@ mod structure;
 pub use self::fairness::{BadWeight, Fairness, WEIGHT_MAX, WEIGHT_MIN, Weight};
 pub use self::key::{BadMessageKey, MessageKey};
 pub use self::ordering::{Ordering, Until};
-pub use self::structure::{Structure, StructureLimit};
+pub use self::structure::{CountedBacklog, Structure, StructureLimit};

@@ -27,6 +27,17 @@ pub struct Structure {
     /// All limits, also those without a key, by their names: in the configuration they may change places.
     #[serde(default)]
     pub limits: Vec<StructureLimit>,
+    /// Each message of the backlog is counted, since its bytes or those of one value of a key are limited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backlog: Option<CountedBacklog>,
+}
+
+/// What is counted of a backlog.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CountedBacklog {
+    /// The key whose values are counted each by itself; `None`: all together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per: Option<MessageKey>,
 }
 
 /// A limit by its name.
@@ -42,15 +53,20 @@ pub struct StructureLimit {
 }
 
 impl Structure {
-    /// Whether the queue goes by any key.
+    /// Whether the messages of the queue stand in lanes: a key decides what leaves next, or levels age.
     #[must_use]
-    pub fn has_keys(&self) -> bool {
-        self.first_key().is_some()
+    pub fn has_lanes(&self) -> bool {
+        self.key_of_lanes().is_some() || self.aging_ms.is_some()
     }
 
     /// The key that all go by where the queue has several shards; of several keys the first one.
     #[must_use]
     pub fn first_key(&self) -> Option<&MessageKey> {
+        let of_backlog = || self.backlog.as_ref().and_then(|backlog| backlog.per.as_ref());
+        self.key_of_lanes().or_else(of_backlog)
+    }
+
+    fn key_of_lanes(&self) -> Option<&MessageKey> {
         let order = self.order.as_ref().map(|order| &order.by);
         let mut of_limits = self.limits.iter().filter_map(|limit| limit.per.as_ref());
         order.or(self.fair_by.as_ref()).or_else(|| of_limits.next())
@@ -97,18 +113,25 @@ mod tests {
                     per: None,
                 },
             ],
+            backlog: Some(CountedBacklog { per: Some(MessageKey::Group) }),
         }
     }
 
-    const JSON: &str = r#"{"order":{"by":"labels.conversation","until":"final","stall_ms":3600000},"fair_by":"labels.tenant","levels":3,"aging_ms":600000,"limits":[{"name":"per_to","kind":"concurrency","per":"group"},{"name":"quota_day","kind":"quota"}]}"#;
+    const JSON: &str = r#"{"order":{"by":"labels.conversation","until":"final","stall_ms":3600000},"fair_by":"labels.tenant","levels":3,"aging_ms":600000,"limits":[{"name":"per_to","kind":"concurrency","per":"group"},{"name":"quota_day","kind":"quota"}],"backlog":{"per":"group"}}"#;
 
     /// This text stands in Redis: programs of two versions read it from one another.
     #[test]
     fn its_form_stays() {
         assert_eq!(serde_json::to_string(&whole()).unwrap(), JSON);
         assert_eq!(serde_json::from_str::<Structure>(JSON).unwrap(), whole());
-        let plain =
-            Structure { order: None, fair_by: None, levels: 1, aging_ms: None, limits: Vec::new() };
+        let plain = Structure {
+            order: None,
+            fair_by: None,
+            levels: 1,
+            aging_ms: None,
+            limits: Vec::new(),
+            backlog: None,
+        };
         assert_eq!(serde_json::to_string(&plain).unwrap(), r#"{"levels":1,"limits":[]}"#);
         let newer = r#"{"collapse":{"wait_ms":1},"levels":1,"order":{"by":"group","then":2}}"#;
         let order = Some(Ordering::by(MessageKey::Group));
@@ -128,20 +151,22 @@ mod tests {
 
     #[test]
     fn a_key_is_that_of_order_shares_or_a_limit() {
-        assert!(whole().has_keys());
+        assert!(whole().has_lanes());
         let plain = Structure {
             order: None,
             fair_by: None,
             limits: whole().limits.split_off(1),
+            aging_ms: None,
             ..whole()
         };
-        assert!(!plain.has_keys());
+        assert!(!plain.has_lanes());
+        assert_eq!(plain.first_key(), Some(&MessageKey::Group), "that of the backlog");
         for keys in [
             Structure { order: whole().order, ..plain.clone() },
             Structure { fair_by: whole().fair_by, ..plain.clone() },
             Structure { limits: whole().limits, ..plain },
         ] {
-            assert!(keys.has_keys(), "{keys:?}");
+            assert!(keys.has_lanes(), "{keys:?}");
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Refuses to know the arithmetic (see `limit`) and how messages with keys are found (see the store).
 
 use super::{Downstream, QueuePolicy};
+use crate::domain::backlog::BacklogPolicy;
 use crate::domain::keys::Structure;
 use crate::domain::limit::{Cost, Limit, LimitRule, Quota, Rate};
 
@@ -86,6 +87,7 @@ impl QueuePolicy {
             levels: self.priority_levels,
             aging_ms: self.aging_ms,
             limits: Structure::names_of(&self.limits),
+            backlog: self.backlog.as_ref().and_then(BacklogPolicy::counted),
         }
     }
 
@@ -191,7 +193,7 @@ mod tests {
         assert_eq!(one.structure(), other.structure(), "reordering resets nothing");
         other.limits[0].per = None;
         assert_ne!(one.structure(), other.structure());
-        assert!(one.structure().has_keys());
-        assert!(!QueuePolicy::retired("q".parse().unwrap(), 1).structure().has_keys());
+        assert!(one.structure().has_lanes());
+        assert!(!QueuePolicy::retired("q".parse().unwrap(), 1).structure().has_lanes());
     }
 }

@@ -3,12 +3,14 @@
 //! Built by `config` only; a value of these types makes sense by construction. Refuses to know
 //! TOML and how its wishes are carried out.
 
+mod intake;
 mod limits;
 
+use crate::domain::backlog::BacklogPolicy;
 use crate::domain::callback::{CallbackOn, CallbackPolicy};
 use crate::domain::endpoint::HttpDownstream;
 use crate::domain::id::QueueName;
-use crate::domain::keys::{Fairness, Ordering};
+use crate::domain::keys::{Fairness, MessageKey, Ordering};
 use crate::domain::limit::LimitRule;
 use crate::domain::message::Details;
 use crate::domain::outcome::OnUncertain;
@@ -28,6 +30,12 @@ pub struct QueuePolicy {
     /// the first; none: as fast as the downstream answers. Those by a key stand among them: see
     /// [`wide_limits`](Self::wide_limits).
     pub limits: Vec<LimitRule>,
+    /// Keys that every message brings, with a value that is not empty.
+    pub required_keys: Vec<MessageKey>,
+    /// What may wait and be on its way; `None`: as much as the store holds.
+    pub backlog: Option<BacklogPolicy>,
+    /// How long after it was due a message is of use that does not say so itself, in milliseconds; `None`: for ever.
+    pub ttl_ms: Option<u64>,
     /// How long a node may hold a message without a sign of life.
     pub lease_ms: u64,
     /// How much of a downstream's answer is kept.
@@ -74,6 +82,9 @@ impl QueuePolicy {
         Self {
             name,
             limits: Vec::new(),
+            required_keys: Vec::new(),
+            backlog: None,
+            ttl_ms: None,
             lease_ms: 30_000,
             keep_response_bytes: 4096,
             concurrency: 1,
@@ -149,6 +160,14 @@ pub enum Unfit {
     /// It could never leave.
     #[error("cost: {0}")]
     Cost(String),
+    /// It lacks the value of a key.
+    #[error("{key}: {why}")]
+    Key {
+        /// The key.
+        key: MessageKey,
+        /// What is expected.
+        why: String,
+    },
 }
 
 impl QueuePolicy {
@@ -158,7 +177,8 @@ impl QueuePolicy {
     /// [`Unfit`], with a sentence.
     pub fn check(&self, details: &Details) -> Result<(), Unfit> {
         self.check_timeout(details.timeout_ms).map_err(Unfit::Timeout)?;
-        self.check_cost(details.cost).map_err(Unfit::Cost)
+        self.check_cost(details.cost).map_err(Unfit::Cost)?;
+        self.check_keys(details)
     }
 
     fn check_timeout(&self, timeout_ms: Option<u64>) -> Result<(), String> {

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::domain::id::QueueName;
+use crate::domain::message::Origin;
 use crate::failpoint::failpoint;
 use crate::store::messages::Messages;
 use crate::store::messages::intake::NotAccepted;
@@ -117,7 +118,7 @@ impl HandOuts {
         let taken_in = async {
             let routing = self.messages.wire.queue(queue)?.routing();
             let messages = events.iter().map(|event| event.for_queue(queue, &routing)).collect();
-            self.messages.schedule_given(queue, messages).await
+            self.messages.schedule_given(queue, messages, Origin::Producer).await
         };
         let answers = match taken_in.await {
             Ok(answers) => answers,
@@ -129,7 +130,7 @@ impl HandOuts {
         failpoint!("handed-out"; queue.as_str().as_bytes());
         let is_left = |(event, answer): (&&TopicEvent, _)| match answer {
             Ok(_) => false,
-            Err(NotAccepted::Store(error)) => {
+            Err(error @ (NotAccepted::Store(_) | NotAccepted::Backlog(_))) => {
                 tracing::debug!(%error, %queue, event = %event.id, "an event waits for a queue");
                 true
             }

@@ -29,6 +29,7 @@ record_largest(#record)
 local band = string.sub(ranks, 2, 2)
 local ready_before = ready_length()
 gather('HSET', K.records, ulid, record)
+-- keyed: touched[ulid], touched_records[ulid] = 'w', record
 ready_tail(ulid .. band .. '00', tonumber(band))
 tell_change(ulid, 'r')
 flush()

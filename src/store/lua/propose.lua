@@ -57,6 +57,15 @@ local function changed_rates()
   return table.concat(names) .. ' '
 end
 
+-- Where what is counted of the backlog is another thing than before, all that is there is counted anew, by the next prunes.
+local function count_anew(before)
+  local counts = string.match(text, 'backlog .-\n')
+  if counts == string.match(before, 'backlog .-\n') then return end
+  rc('UNLINK', K.backlog, K.backlog_keys, K.backlog_at)
+  rc('HDEL', K.meta, 'backlog_bytes')
+  if counts then rc('SET', K.backlog_at, '0') end
+end
+
 local function put_in_force()
   local before = text
   text, in_force, number = with_ids(), lines, number + 1
@@ -67,7 +76,8 @@ local function put_in_force()
   for id = 1, ID_MAX do counts[id] = 'held:' .. id end
   rc('HDEL', K.meta, unpack(counts))
   -- Without keys no call gives anything back, and a limit that comes again has another byte.
-  if lines == '' then rc('UNLINK', K.held, K.flight, K.arrivals, K.used) end
+  if not structure_read(text).has_lanes then rc('UNLINK', K.held, K.flight, K.arrivals, K.used) end
+  count_anew(before)
   is_switching = rc('EXISTS', K.heads) == 1 or (lines ~= '' and rc('EXISTS', unpack(LISTS)) > 0)
   if is_switching then rc('HSET', K.meta, 'structure_was', before, 'switch', '0') end
   publish('wake', ' 2')

@@ -3,6 +3,8 @@
 pub(super) mod batch_size;
 mod keys_hold;
 mod limits;
+mod outflow;
+mod refusals;
 mod rules;
 mod structure;
 
@@ -14,6 +16,8 @@ use tokio::sync::Notify;
 use self::batch_size::{BatchSize, MANY};
 use self::keys_hold::KeysHold;
 pub(in crate::store) use self::limits::ShardLimits;
+pub(in crate::store) use self::outflow::Outflow;
+use self::refusals::Refusals;
 pub use self::structure::StructureStanding;
 pub(in crate::store) use self::structure::{InForce, Learned, ShardStructure};
 use crate::domain::id::MessageId;
@@ -45,6 +49,10 @@ pub struct Queue {
     pub doubt: Arc<Notify>,
     /// What is counted of it.
     pub metrics: QueueHandles,
+    /// Messages that it has refused, as its backlog is full.
+    pub refusals: Refusals,
+    /// How fast messages leave it, where its backlog is limited.
+    pub(in crate::store) outflow: Outflow,
     /// Where the next round of claims begins.
     turn: AtomicUsize,
     /// What the next message is taken to cost: as much as the last one did, or one that had not been granted enough.
@@ -245,10 +253,18 @@ impl Queue {
             ready,
             doubt,
             metrics,
+            refusals: Refusals::default(),
+            outflow: Outflow::default(),
             turn: AtomicUsize::new(0),
             next_cost: AtomicU64::new(1),
             next_calls: AtomicUsize::new(usize::MAX),
         }
+    }
+
+    /// Messages a second that leave, as far as this node has seen it; `None`: it cannot tell, or the backlog has no limit.
+    #[must_use]
+    pub fn outflow_per_second(&self) -> Option<f64> {
+        self.outflow.per_second(tokio::time::Instant::now())
     }
 
     /// How this node stands to the structure in force; `None`: the queue has no keys.

@@ -131,11 +131,8 @@ impl Proposal {
     }
 }
 
-/// A structure as it stands in Redis; empty where messages stand in ready lists.
+/// A structure as it stands in Redis; empty where messages stand in ready lists, and nothing is counted.
 fn lines_of(structure: &Structure) -> String {
-    if !structure.has_keys() && structure.aging_ms.is_none() {
-        return String::new();
-    }
     let digits = |key: &MessageKey| {
         let [high, low] = match key {
             MessageKey::Group => key_name_hash(None),
@@ -155,7 +152,14 @@ fn lines_of(structure: &Structure) -> String {
         let per = limit.per.as_ref()?;
         Some(format!("limit {} {} {}\n", limit.kind.as_str(), digits(per), limit.name))
     });
-    [order, fair, Some(levels), aging].into_iter().flatten().chain(limits).collect()
+    let backlog = structure.backlog.as_ref().map(|backlog| {
+        format!("backlog {}\n", backlog.per.as_ref().map_or_else(|| "-".to_owned(), digits))
+    });
+    if !structure.has_lanes() {
+        return backlog.unwrap_or_default();
+    }
+    let lanes = [order, fair, Some(levels), aging].into_iter().flatten().chain(limits);
+    lanes.chain(backlog).collect()
 }
 
 /// A limit by key as claims take it at this moment.

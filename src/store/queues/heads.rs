@@ -28,6 +28,8 @@ const LANES_AND_READY: [&str; 13] = [
 const LANES: [&str; 3] = ["open", "parked", "rest"];
 /// What is kept of keys for a while after their last message.
 const OF_IDLE_KEYS: [&str; 4] = ["arrivals", "tags", "waits", "heads"];
+/// What was there before a queue counted its backlog is still being counted.
+const TO_BE_COUNTED: [&str; 1] = ["backlog:at"];
 /// What prune deletes from, each by the moment at which that may be done.
 const PURGED: [&str; 5] = ["delivered", "dead", "expired", "cancelled", "waited"];
 
@@ -161,7 +163,12 @@ impl Queues {
             let readings = |shard: &Shard| {
                 let used =
                     cmd("ZRANGE").arg(shard.key("used")).arg(0).arg(0).arg("WITHSCORES").to_owned();
-                vec![exist(shard, &LANES), exist(shard, &OF_IDLE_KEYS), used]
+                vec![
+                    exist(shard, &LANES),
+                    exist(shard, &OF_IDLE_KEYS),
+                    used,
+                    exist(shard, &TO_BE_COUNTED),
+                ]
             };
             replies = self.wire.read_each(&keyed, &readings).await?.into_iter();
         }
@@ -172,7 +179,7 @@ impl Queues {
             let mut replies = replies.into_iter();
             let (waiting, kept) = (count(replies.next()), count(replies.next()));
             let ended = period_has_ended(replies.next(), now_ms);
-            ended || (waiting == 0 && kept > 0)
+            ended || (waiting == 0 && kept > 0) || count(replies.next()) > 0
         };
         Ok(shards.iter().map(has_idle_keys).collect())
     }

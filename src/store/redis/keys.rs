@@ -8,7 +8,7 @@ use crate::domain::inbox::REJECTED;
 use crate::domain::topic::TopicName;
 
 /// The structures of a shard.
-pub(crate) const SHARD_KEYS: [&str; 56] = [
+pub(crate) const SHARD_KEYS: [&str; 59] = [
     "meta",      // hash: pause, gate, arrival time, counters
     "records",   // hash: ulid → record
     "states",    // hash: ulid → state entry
@@ -66,6 +66,10 @@ pub(crate) const SHARD_KEYS: [&str; 56] = [
     "turns:7",
     "turns:8",
     "turns:9",
+    // At queues that count their backlog (`lua/include/lanes/backlog.lua`).
+    "backlog",      // hash: ulid → the value of the key and the bytes that it is counted as
+    "backlog:keys", // hash: value of the key → messages of it
+    "backlog:at",   // string: how far the counting of what was there before is
 ];
 
 /// The structures of all schedules, in the order of `KEYS` (`lua/include/schedules.lua`). They carry one

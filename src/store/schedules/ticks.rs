@@ -7,7 +7,7 @@ use ulid::Ulid;
 use super::{Schedules, TickUnderWay, readable};
 use crate::domain::headers::NOMINAL_HEADER;
 use crate::domain::id::{MessageId, new_ulid};
-use crate::domain::message::{NewMessage, When};
+use crate::domain::message::{NewMessage, Origin, When};
 use crate::domain::schedule::{Due, LABEL, Schedule};
 use crate::domain::time::rfc3339;
 use crate::store::StoreError;
@@ -150,6 +150,7 @@ impl Schedules {
         let shard = queue.shard_of(&id);
         self.wire.check_capacity(&shard.keys.all[0])?;
         let message = message_of(schedule, tick.nominal_ms);
+        let message = queue.policy.with_default_ttl(message, Origin::Schedule);
         let version = self.wire.format.version();
         let fields = OptionalFields::default().or_of_new(version, &message.details);
         let call = call!(

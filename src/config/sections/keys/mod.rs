@@ -9,6 +9,7 @@ use crate::config::load::reader::{Field, Read, Section};
 use crate::config::setting::{
     Bounds, Form, Kind, LONG_MS, Shown, Table, custom, duration, number, parsed, settings, word,
 };
+use crate::domain::backlog::BacklogPolicy;
 use crate::domain::keys::{Fairness, MessageKey, Ordering, Until, WEIGHT_MAX, WEIGHT_MIN, Weight};
 use crate::domain::limit::LimitRule;
 use crate::domain::message::NAME_BYTES_MAX;
@@ -159,25 +160,29 @@ pub(super) fn aging(
     }
 }
 
+/// What may name a key.
+type Naming<'a> =
+    (Option<&'a Ordering>, Option<&'a Fairness>, &'a [LimitRule], Option<&'a BacklogPolicy>);
+
 /// What a key holds up must be in one place: in one shard, or, where all go by one and the same key, in the shard of its value.
 pub(super) fn in_shards(
     section: &Section<'_>,
-    ordering: Option<&Ordering>,
-    fairness: Option<&Fairness>,
-    limits: &[LimitRule],
+    (ordering, fairness, limits, backlog): Naming<'_>,
     shards: u16,
 ) -> Read<()> {
     let ordering = ordering.map(|it| ("ordering".to_owned(), &it.by));
     let fairness = fairness.map(|it| ("fairness".to_owned(), &it.by));
     let of_limit = |limit: &LimitRule| format!("the limit \"{}\"", limit.name);
     let limits = limits.iter().filter_map(|it| Some((of_limit(it), it.per.as_ref()?)));
-    let mut named = ordering.into_iter().chain(fairness).chain(limits);
+    let of_backlog = backlog.and_then(|it| it.per_key.as_ref());
+    let backlog = of_backlog.map(|per_key| ("backlog".to_owned(), &per_key.key));
+    let mut named = ordering.into_iter().chain(fairness).chain(limits).chain(backlog);
     let Some((first, key)) = named.next().filter(|_| shards > 1) else { return Ok(()) };
     let Some((other, another)) = named.find(|(_, other)| *other != key) else { return Ok(()) };
     Err(section.wrong(
         "shards",
         format!(
-            "found {shards}, but a queue with keys needs shards = 1, unless ordering, fairness and every limit with per name the same key; here {first} goes by {key}, and {other} by {another}; set shards = 1"
+            "found {shards}, but a queue with keys needs shards = 1, unless ordering, fairness, backlog and every limit with per name the same key; here {first} goes by {key}, and {other} by {another}; set shards = 1"
         ),
     ))
 }

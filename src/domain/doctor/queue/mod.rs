@@ -54,6 +54,8 @@ pub struct QueueFacts {
     pub hosts_left_alone: u64,
     /// Whether this node follows the structure of another one.
     pub follows: bool,
+    /// Messages that this node has refused since the backlog is full; 0: it has room.
+    pub refused: u64,
     /// Quotas by key that are smaller than the cost of a ready message, each with the id of one.
     pub too_costly: Vec<(LimitName, String)>,
 }
@@ -112,6 +114,7 @@ pub fn of_queue(facts: &QueueFacts, now_ms: u64) -> Vec<Finding> {
     }
     let quotas = facts.quotas.iter();
     findings.extend(quotas.map(|(limit, until_ms)| quota_used(name, limit, *until_ms, now_ms)));
+    findings.extend((facts.refused > 0).then(|| backlog_full(facts)));
     findings.extend(facts.follows.then(|| follows(name)));
     findings.extend(facts.too_costly.iter().map(|(limit, id)| too_costly(name, limit, id)));
     if let GateState::Held { until_ms, .. } = facts.gates.of(Gate::Throttled) {
@@ -211,6 +214,22 @@ fn quota_used(name: &QueueName, limit: &LimitName, until_ms: Option<u64>, now_ms
         format!("nothing to do; `tidegate queue {name}` shows what is left; a larger quota lets more pass"),
     )
     .at(Some(at_ms))
+}
+
+/// What comes in is more than what leaves, or nothing leaves.
+fn backlog_full(facts: &QueueFacts) -> Finding {
+    let QueueFacts { name, refused, .. } = facts;
+    Finding::problem(
+        FindingCode::BacklogFull,
+        name,
+        format!(
+            "its backlog is full, or that of one key: this node has refused {}",
+            count(*refused, "message")
+        ),
+        format!(
+            "`tidegate queue {name}` shows what waits and what holds it; let more leave, or raise its backlog in the configuration and reload (SIGHUP)"
+        ),
+    )
 }
 
 /// The configuration of this node names other keys than those that are in force.

@@ -29,6 +29,7 @@ fn facts(snapshot: &Snapshot) -> QueueFacts {
         lost: 0,
         hosts_left_alone: 0,
         follows: false,
+        refused: 0,
         too_costly: Vec::new(),
     }
 }
@@ -41,6 +42,14 @@ fn words(facts: &QueueFacts) -> Vec<String> {
 #[test]
 fn a_queue_that_is_well_has_no_findings() {
     assert!(words(&facts(&Snapshot::default())).is_empty());
+}
+
+#[test]
+fn refused_messages_are_a_problem() {
+    let queue = QueueFacts { refused: 3, ..facts(&Snapshot::default()) };
+    let said =
+        "backlog-full: its backlog is full, or that of one key: this node has refused 3 messages";
+    assert_eq!(words(&queue), [said]);
 }
 
 #[test]

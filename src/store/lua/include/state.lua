@@ -89,8 +89,10 @@ local function load(ulids)
   return records, states
 end
 
+-- keyed: local touched, touched_records = {}, {}
 local function state_save(ulid, s)
   gather('HSET', K.states, ulid, state_pack(s))
+  -- keyed: touched[ulid] = s.state
 end
 
 local function is_moved(s)

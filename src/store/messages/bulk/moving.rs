@@ -25,7 +25,7 @@ use sha2::{Digest as _, Sha256};
 use ulid::Ulid;
 
 use crate::domain::id::{MessageId, is_same_but_for_its_shard, new_ulid, shard_of};
-use crate::domain::message::{DELAY_MS_MAX, Message, NewMessage, When};
+use crate::domain::message::{DELAY_MS_MAX, Message, NewMessage, Origin, When};
 use crate::domain::operation::{Action, Operation};
 use crate::domain::state::State;
 use crate::store::messages::Messages;
@@ -127,10 +127,15 @@ impl Messages {
             let given = PresetId { ulid: new.ulid, key: String::new(), fields: fields.clone() };
             copies.push((given, NewMessage { due: When::At(held_ms), ..message.clone() }));
         }
-        for answer in self.schedule_given(&to.policy.name, copies).await? {
+        for answer in self.schedule_given(&to.policy.name, copies, Origin::Move).await? {
             match answer {
                 Ok(_) => {}
                 Err(NotAccepted::Store(error)) => return Err(error),
+                Err(NotAccepted::Backlog(_)) => {
+                    return Err(StoreError::Reply(
+                        "a move was refused by a full backlog".to_owned(),
+                    ));
+                }
                 Err(NotAccepted::Mismatch(id)) => {
                     return Err(StoreError::Reply(format!("a copy without a key met {id}")));
                 }

@@ -1,6 +1,7 @@
 //! One call of the script: which of those who wait it takes, and how they are written into it.
 
 use super::{CALL_BYTES_MAX, CALL_MESSAGES_MAX, FINGERPRINT_BYTES, Waiting};
+use crate::domain::backlog::BacklogPolicy;
 use crate::store::queue::Queue;
 use crate::store::record::{pack_rest, ranks};
 use crate::store::redis::script::{Call, arg, call, when_text};
@@ -38,8 +39,9 @@ pub(super) fn schedule(
     let width = if keyed { 4 } else { 3 };
     let window_ms = policy.idempotency_window_ms;
     let mut values = Vec::with_capacity(taken.len() * width);
-    for (Waiting { ulid, key, message, fields, .. }, rest) in taken.iter().zip(packed) {
+    for (Waiting { ulid, key, message, fields, is_exempt, .. }, rest) in taken.iter().zip(packed) {
         let mut wish = ranks(policy, message, fields);
+        wish.extend(is_exempt.then_some('x'));
         wish.push_str(&when_text(message.due));
         if let Some(expires) = message.expires {
             wish.push('/');
@@ -57,12 +59,22 @@ pub(super) fn schedule(
             }]);
         }
     }
+    let backlog = policy.backlog.as_ref().map(|backlog| backlog.share(policy.shards));
+    let (messages_max, bytes_max, key_max) = match &backlog {
+        Some(BacklogPolicy { messages_max, bytes_max, per_key }) => {
+            (*messages_max, *bytes_max, per_key.as_ref().map(|per_key| per_key.messages_max))
+        }
+        None => (None, None, None),
+    };
     call!(
         Schedule,
         window_ms = window_ms,
         caller = caller,
         version = version,
         width = width,
+        messages_max = messages_max.unwrap_or(0),
+        bytes_max = bytes_max.unwrap_or(0),
+        key_max = key_max.unwrap_or(0),
         ..values
     )
 }

@@ -15,8 +15,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use ulid::Ulid;
 
 use super::Messages;
+use crate::domain::backlog::Full;
 use crate::domain::id::{MessageId, QueueName, shard_of};
-use crate::domain::message::NewMessage;
+use crate::domain::message::{NewMessage, Origin};
 use crate::failpoint::failpoint;
 use crate::store::StoreError;
 use crate::store::preset_id::PresetId;
@@ -31,6 +32,8 @@ use crate::store::wire::recovery::rollback::RollbackCause;
 const CALL_MESSAGES_MAX: usize = 250;
 /// What tells messages with the same idempotency key apart.
 pub(in crate::store) const FINGERPRINT_BYTES: usize = 16;
+/// The code of a message for which the backlog has no room: the number of messages; the next ones are bytes and a key.
+pub(in crate::store) const BACKLOG_FULL: u64 = 3;
 /// Bytes in one script call.
 const CALL_BYTES_MAX: usize = 1 << 20;
 /// Messages that may wait at this node's door; above it, requests wait for a place.
@@ -54,6 +57,9 @@ pub enum NotAccepted {
     /// Its idempotency key belongs to a different message.
     #[error("the idempotency key belongs to a different message, {0}")]
     Mismatch(MessageId),
+    /// The backlog of the queue is full.
+    #[error("the backlog of the queue is full")]
+    Backlog(Full),
     /// The store: full, or away (then it is unknown whether it was taken in).
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -68,6 +74,8 @@ struct Waiting {
     key: String,
     message: NewMessage,
     fields: OptionalFields,
+    /// It is taken in also where the backlog is full.
+    is_exempt: bool,
     answer: oneshot::Sender<IntakeAnswer>,
     /// Its place at the door, given back with the answer.
     _place: Option<OwnedSemaphorePermit>,
@@ -135,8 +143,21 @@ impl Messages {
         name: &QueueName,
         messages: Vec<NewMessage>,
     ) -> Result<Vec<IntakeAnswer>, StoreError> {
+        self.schedule_of(name, messages, Origin::Producer).await
+    }
+
+    /// The same, of messages that come in by this.
+    ///
+    /// # Errors
+    /// As [`schedule`](Self::schedule).
+    pub async fn schedule_of(
+        &self,
+        name: &QueueName,
+        messages: Vec<NewMessage>,
+        origin: Origin,
+    ) -> Result<Vec<IntakeAnswer>, StoreError> {
         let messages = messages.into_iter().map(|message| (None, message)).collect();
-        self.take_in(name, messages).await
+        self.take_in(name, messages, origin).await
     }
 
     /// Takes messages in whose ids follow from what they come from: repeated, each is there once.
@@ -147,15 +168,17 @@ impl Messages {
         &self,
         name: &QueueName,
         messages: Vec<(PresetId, NewMessage)>,
+        origin: Origin,
     ) -> Result<Vec<IntakeAnswer>, StoreError> {
         let messages = messages.into_iter().map(|(given, message)| (Some(given), message));
-        self.take_in(name, messages.collect()).await
+        self.take_in(name, messages.collect(), origin).await
     }
 
     async fn take_in(
         &self,
         name: &QueueName,
         messages: Vec<(Option<PresetId>, NewMessage)>,
+        origin: Origin,
     ) -> Result<Vec<IntakeAnswer>, StoreError> {
         let queue = self.wire.queue(name)?;
         let known_ms = match self.wire.time_ms().await {
@@ -172,7 +195,9 @@ impl Messages {
             // The wait for a place may have been long.
             let now_ms = self.wire.clock().now_ms().unwrap_or(known_ms);
             let given = given.unwrap_or_else(|| PresetId::drawn(&message, &routing, now_ms));
-            answers.push(self.enqueue(&queue, given, message, place));
+            let message = queue.policy.with_default_ttl(message, origin);
+            let is_exempt = queue.policy.backlog.is_some() && origin != Origin::Producer;
+            answers.push(self.enqueue(&queue, given, message, is_exempt, place));
         }
         let mut results = Vec::with_capacity(answers.len());
         for answer in answers {
@@ -188,6 +213,7 @@ impl Messages {
         queue: &Arc<Queue>,
         PresetId { ulid, key, fields }: PresetId,
         message: NewMessage,
+        is_exempt: bool,
         place: Option<OwnedSemaphorePermit>,
     ) -> oneshot::Receiver<IntakeAnswer> {
         let shard = &queue.shards[usize::from(shard_of(ulid, queue.policy.shards))];
@@ -196,7 +222,8 @@ impl Messages {
         let (answer, receiver) = oneshot::channel();
         let start = {
             let mut line = door.line.lock();
-            line.waiting.push(Waiting { ulid, key, message, fields, answer, _place: place });
+            let waiting = Waiting { ulid, key, message, fields, is_exempt, answer, _place: place };
+            line.waiting.push(waiting);
             !std::mem::replace(&mut line.is_served, true)
         };
         if start {
@@ -294,9 +321,12 @@ impl Messages {
             })?;
             *answer = match code {
                 0 | 1 => Ok(Accepted { id, due_at_ms, duplicate: code == 1 }),
-                _ => Err(NotAccepted::Mismatch(id)),
+                2 => Err(NotAccepted::Mismatch(id)),
+                _ => Err(NotAccepted::Backlog(full_of(code)?)),
             };
         }
+        let is_full = |answer: &&IntakeAnswer| matches!(answer, Err(NotAccepted::Backlog(_)));
+        queue.refusals.note(answers.iter().filter(is_full).count(), queue);
         self.wire.acknowledgements.accepted(shard.mark(), acknowledged(&answers, sequence));
         if met != 0 && shard.met() != met {
             // Another connection met another server meanwhile: its review did not know of these.
@@ -304,6 +334,14 @@ impl Messages {
         }
         Ok(answers)
     }
+}
+
+/// What is full, as the script says it.
+fn full_of(code: i64) -> Result<Full, StoreError> {
+    let known = [Full::Messages, Full::Bytes, Full::Key];
+    let at = u64::try_from(code).ok().and_then(|code| code.checked_sub(BACKLOG_FULL));
+    let full = at.and_then(|at| known.get(usize::try_from(at).ok()?));
+    full.copied().ok_or_else(|| StoreError::Reply(format!("schedule answered the code {code}")))
 }
 
 /// What producers are about to be told. Messages have consecutive sequences; those of a repeat, older

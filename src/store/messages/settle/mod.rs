@@ -7,6 +7,7 @@ mod end;
 mod settled;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 use ulid::Ulid;
 
 pub use end::{LeaseEnd, Way};
@@ -333,6 +334,10 @@ impl Messages {
 fn count_settled(verb: Verb, queue: &Queue, verdicts: &[Verdict]) {
     let done = verdicts.iter().filter(|v| matches!(v, Verdict::Ok | Verdict::Late)).count();
     queue.metrics.count(verb.as_str(), done);
+    let leaves = matches!(verb, Verb::Ack | Verb::Accept | Verb::Bury | Verb::Park);
+    if leaves && queue.policy.backlog.is_some() {
+        queue.outflow.note(done, Instant::now());
+    }
 }
 
 fn read_verdicts(reply: &mut Reply) -> Result<Vec<Verdict>, StoreError> {

@@ -8,7 +8,7 @@ use crate::domain::limit::LEAD_US_FURTHEST;
 use crate::store::callbacks::SNAPSHOT_VERSION;
 use crate::store::messages::claim::{LANES_MOVED_MAX, LANES_WANTED_MAX, LATE_BY_QUEUE_US};
 use crate::store::messages::gate::ClaimStatus;
-use crate::store::messages::intake::FINGERPRINT_BYTES;
+use crate::store::messages::intake::{BACKLOG_FULL, FINGERPRINT_BYTES};
 use crate::store::messages::prune::{PRUNED_AGE, PRUNED_BYTES, PRUNED_MESSAGES};
 use crate::store::messages::read::NEVER_MS;
 use crate::store::messages::settle::Verdict;
@@ -19,7 +19,7 @@ use crate::store::record::{
 use crate::store::wire::clock_watch::DOUBT_PAUSE;
 use crate::store::wire::format::FORMAT_SETTLE_MS;
 
-const NUMBERS: [(&str, u64); 42] = [
+const NUMBERS: [(&str, u64); 45] = [
     ("RECORD_VERSION", RECORD_VERSION as u64),
     ("RECORD_HEADER_BYTES", RECORD_HEADER_BYTES as u64),
     ("RECORD_VERSION_OLDEST", RECORD_VERSION_OLDEST as u64),
@@ -62,6 +62,9 @@ const NUMBERS: [(&str, u64); 42] = [
     ("FAULT_COUNT", Fault::Count.code()),
     ("FAULT_WEIGHT", Fault::Weight.code()),
     ("FINGERPRINT_BYTES", FINGERPRINT_BYTES as u64),
+    ("BACKLOG_FULL", BACKLOG_FULL),
+    ("BACKLOG_FULL_BYTES", BACKLOG_FULL + 1),
+    ("BACKLOG_FULL_KEY", BACKLOG_FULL + 2),
 ];
 
 const fn code(status: ClaimStatus) -> u64 {

@@ -16,7 +16,8 @@ use crate::support::redis::RedisOptions;
 use crate::support::{Answer, Daemon, Downstream, queue_toml};
 
 /// Provoked in `live`.
-const PROVOKED: [&str; 23] = [
+const PROVOKED: [&str; 24] = [
+    "TidegateBacklogFull",
     "TidegateCallbacksFail",
     "TidegateClockAlarm",
     "TidegateDeadPruned",

@@ -163,7 +163,7 @@ impl World {
                 Err(NotAccepted::Mismatch(id)) => {
                     assert_eq!((&id, body == *first_body), (first, false));
                 }
-                Err(NotAccepted::Store(error)) => panic!("{error}"),
+                Err(error @ (NotAccepted::Store(_) | NotAccepted::Backlog(_))) => panic!("{error}"),
             }
             return;
         }

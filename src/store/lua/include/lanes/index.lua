@@ -6,7 +6,7 @@ local in_force = rc('HMGET', K.meta, 'structure', 'structure_was', 'revalue', 'r
 local structure = structure_read(in_force[1] or '')
 -- The structure before, while what stood by it moves over.
 local structure_before = in_force[2] and structure_read(in_force[2]) or nil
-local is_laned = in_force[1] ~= false and in_force[1] ~= ''
+local is_laned = structure.has_lanes
 local entering, leased_until_now, ended, unstarted, stale_met = {}, {}, {}, {}, 0
 
 local lanes
@@ -89,8 +89,17 @@ end
 
 -- From here on a flush also does what has been noted.
 local flush_before_lanes = flush
+
+-- What has come to wait, or has left, is counted, where the queue counts it.
+local function count_backlog()
+  -- include: lanes/backlog
+  count_touched()
+  touched, touched_records = {}, {}
+end
+
 local function flush()
   flush_before_lanes()
+  if structure.counts and next(touched) then count_backlog() end
   if #leased_until_now > 0 then end_leases() end
   for _, message in ipairs(ended) do
     local ends = message.is_uncertain and lanes_here().becomes_uncertain or lanes_here().lane_ends

@@ -1,4 +1,23 @@
 -- include: lanes/index
+-- Messages that were there before the queue counted them are counted, page by page; whether there are more.
+local RECORDS_AT_ONCE, BYTES_AT_ONCE = 100, 1048576
+local function take_backlog_stock()
+  local cursor = rc('GET', K.backlog_at)
+  if not cursor then return false end
+  local largest = math.max(1, tonumber(rc('HGET', K.meta, 'largest') or 0))
+  local count = math.max(1, math.min(RECORDS_AT_ONCE, math.floor(BYTES_AT_ONCE / largest)))
+  local page = rc('HSCAN', K.records, cursor, 'COUNT', count)
+  local ulids, records = {}, {}
+  for i = 1, #page[2], 2 do ulids[#ulids + 1], records[#records + 1] = page[2][i], page[2][i + 1] end
+  local states, raws = load_states(ulids)
+  for i, ulid in ipairs(ulids) do
+    local s = states[i] or (not raws[i] and record_is_readable(records[i]) and state_of_record(records[i]))
+    if s then touched[ulid], touched_records[ulid] = s.state, records[i] end
+  end
+  if page[1] == '0' then rc('UNLINK', K.backlog_at) else rc('SET', K.backlog_at, page[1]) end
+  return page[1] ~= '0'
+end
+
 -- What is idle goes also where nothing is claimed any more. Whether there is more.
 local function prune_lanes(most)
   -- include: lanes/enter lanes/prune
@@ -19,5 +38,5 @@ local function prune_lanes(most)
   local has_more = prune_limits(most)
   prune_tags(most)
   flows_save()
-  return has_more
+  return take_backlog_stock() or has_more
 end

@@ -7,6 +7,8 @@
 --   levels COUNT
 --   aging PER_LEVEL_MS
 --   limit ID KIND KEY NAME       KIND: rate, quota or concurrency. ID: a byte, not zero
+--   backlog KEY                  each waiting and leased message is counted, for all and for the value of KEY; -: for all alone
+-- Messages stand in lanes if there is a line `levels`.
 -- KEY is the hash by which the key table of a record names a key (see store/record/optional.rs), as four hexadecimal digits.
 local NONE = '\0\0\0\0\0\0\0\0'
 
@@ -25,7 +27,9 @@ local function structure_read(text)
     elseif what == 'fair' then
       structure.fair_by = key_name(said)
     elseif what == 'levels' then
-      structure.levels = tonumber(said)
+      structure.levels, structure.has_lanes = tonumber(said), true
+    elseif what == 'backlog' then
+      structure.counts, structure.counted_by = true, said ~= '-' and key_name(said) or nil
     elseif what == 'aging' then
       structure.aging_ms = tonumber(said)
     elseif what == 'limit' then

@@ -1,0 +1,100 @@
+//! What a queue may have waiting and on its way, and when there may be room again.
+//!
+//! Pure: refuses to know how it is counted.
+
+use crate::domain::keys::{CountedBacklog, MessageKey};
+
+/// The longest time after which somebody is asked to try again, in seconds.
+const RETRY_AFTER_S_MAX: u64 = 3600;
+
+/// How many messages may be scheduled, ready and leased together; at least one of the three is set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BacklogPolicy {
+    /// Most messages; `None`: any number.
+    pub messages_max: Option<u64>,
+    /// Most bytes of their records; `None`: any size.
+    pub bytes_max: Option<u64>,
+    /// Most messages of each value of a key; `None`: any number.
+    pub per_key: Option<KeyBacklog>,
+}
+
+/// Most messages of each value of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyBacklog {
+    /// The key. Messages without it share one value, the empty one.
+    pub key: MessageKey,
+    /// Most messages of one value.
+    pub messages_max: u64,
+}
+
+/// What of a backlog is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Full {
+    /// There are as many messages as may be there.
+    Messages,
+    /// Their records are as large as they may be.
+    Bytes,
+    /// There are as many messages of the value of the key as may be there.
+    Key,
+}
+
+impl BacklogPolicy {
+    /// The share of one of so many shards, each at least one: none asks what the others hold. A value of a key is in one
+    /// shard alone.
+    #[must_use]
+    pub fn share(&self, shards: u16) -> Self {
+        let share = |most: u64| (most / u64::from(shards.max(1))).max(1);
+        Self {
+            messages_max: self.messages_max.map(share),
+            bytes_max: self.bytes_max.map(share),
+            per_key: self.per_key.clone(),
+        }
+    }
+
+    /// What has to be counted, message by message: bytes and keys are not known from the length of an index. `None`: nothing.
+    #[must_use]
+    pub fn counted(&self) -> Option<CountedBacklog> {
+        let per = self.per_key.as_ref().map(|per_key| per_key.key.clone());
+        (self.bytes_max.is_some() || per.is_some()).then_some(CountedBacklog { per })
+    }
+}
+
+/// After how many seconds one place is free, if `leaving` messages leave in a second and nothing leaves for `held_ms` yet.
+/// From one second to an hour; a queue that nothing is known to leave is asked about again in a minute.
+#[must_use]
+pub fn retry_after_s(leaving: Option<f64>, held_ms: u64) -> u32 {
+    const UNKNOWN_S: f64 = 60.0;
+    let one_s = leaving.filter(|pace| *pace > 0.0).map_or(UNKNOWN_S, |pace| 1.0 / pace);
+    let after_s = (held_ms as f64 / 1000.0 + one_s).ceil();
+    after_s.clamp(1.0, RETRY_AFTER_S_MAX as f64) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_place_is_free_after_one_message_has_left() {
+        assert_eq!(retry_after_s(Some(20.0), 0), 1);
+        assert_eq!(retry_after_s(Some(0.1), 0), 10);
+        assert_eq!(retry_after_s(Some(0.1), 5000), 15);
+        assert_eq!(retry_after_s(Some(1e-9), 0), 3600);
+        assert_eq!(retry_after_s(None, 0), 60);
+        assert_eq!(retry_after_s(Some(0.0), 1), 61);
+        assert_eq!(retry_after_s(Some(1000.0), u64::MAX), 3600);
+    }
+
+    #[test]
+    fn each_shard_has_its_share_and_at_least_one() {
+        let key = KeyBacklog { key: MessageKey::Group, messages_max: 7 };
+        let whole =
+            BacklogPolicy { messages_max: Some(10), bytes_max: Some(3), per_key: Some(key) };
+        let share = whole.share(4);
+        assert_eq!((share.messages_max, share.bytes_max), (Some(2), Some(1)));
+        assert_eq!(share.per_key, whole.per_key);
+        assert_eq!(whole.counted().unwrap().per, Some(MessageKey::Group));
+        let of_bytes = BacklogPolicy { per_key: None, ..whole };
+        assert_eq!(of_bytes.counted().unwrap().per, None);
+        assert_eq!(BacklogPolicy { bytes_max: None, ..of_bytes }.counted(), None);
+    }
+}

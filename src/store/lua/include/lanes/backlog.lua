@@ -1,0 +1,53 @@
+-- include: lanes/keys
+-- The backlog of a queue that counts it: how many messages of each value of a key are scheduled, ready or leased, and the bytes of
+-- all their records.
+--
+-- `backlog` has an entry for each message that is counted, with what it is counted as: the hash of the value of its key (8 bytes; NONE
+-- where the queue counts by none) and its bytes (u32). So a message is counted once, whatever is repeated, and what is taken off is what was
+-- added. The sums stand in `backlog_keys` and, of the bytes, in meta.
+local COUNTED = { w = true, L = true }
+
+local function counted_as(record)
+  local key = structure.counted_by and keys_of(record)[structure.counted_by] or NONE
+  return key .. struct.pack('>I4', #record)
+end
+
+local function counted_before(known)
+  if not known then return nil, 0 end
+  return string.sub(known, 1, 8), struct.unpack('>I4', known, 9)
+end
+
+local function record_of_touched(ulid)
+  local record = touched_records[ulid] or rc('HGET', K.records, ulid)
+  return record and record_is_readable(record) and record
+end
+
+-- `touched` says of each message in which state it is now.
+local function count_touched()
+  local ulids, by_key, bytes_more = {}, {}, 0
+  for ulid in pairs(touched) do ulids[#ulids + 1] = ulid end
+  local known = hmget(K.backlog, ulids)
+  for i, ulid in ipairs(ulids) do
+    local is_counted, counted = COUNTED[touched[ulid]], known[i]
+    if is_counted and (not counted or touched_records[ulid]) then
+      local record = record_of_touched(ulid)
+      counted = record and counted_as(record)
+    elseif not is_counted then
+      counted = nil
+    end
+    if counted ~= known[i] and (counted or known[i]) then
+      local key_before, bytes_before = counted_before(known[i])
+      local key, bytes = counted_before(counted)
+      if key_before then by_key[key_before] = (by_key[key_before] or 0) - 1 end
+      if key then by_key[key] = (by_key[key] or 0) + 1 end
+      bytes_more = bytes_more + bytes - bytes_before
+      if counted then gather('HSET', K.backlog, ulid, counted) else gather('HDEL', K.backlog, ulid) end
+    end
+  end
+  flush_before_lanes()
+  if bytes_more ~= 0 then rc('HINCRBY', K.meta, 'backlog_bytes', bytes_more) end
+  if not structure.counted_by then return end
+  for key, more in pairs(by_key) do
+    if more ~= 0 and rc('HINCRBY', K.backlog_keys, key, more) <= 0 then rc('HDEL', K.backlog_keys, key) end
+  end
+end

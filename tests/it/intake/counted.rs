@@ -1,0 +1,164 @@
+//! The bytes of a backlog, and how many messages of one value of a key it has: counted through every step of a message.
+
+use serde_json::{Value, json};
+
+use crate::support::{Answer, Daemon, QUEUE, Scene, eventually, queue_toml};
+
+const COUNTED: &str =
+    "backlog = { max_bytes = \"1MiB\", per = \"labels.tenant\", max_messages_per_key = 3 }";
+const QUICK: &str = "retry = { initial = \"1h\", max_attempts = 9, jitter = 0.0 }";
+
+fn of(tenant: &str, payload: impl Into<Value>) -> Value {
+    json!({ "payload": payload.into(), "labels": { "tenant": tenant } })
+}
+
+async fn status_of(scene: &Scene, message: &Value) -> u16 {
+    scene.daemon.post(super::MESSAGES, message).await.status
+}
+
+/// What stands in Redis of the counts: messages, bytes, and keys with their sums.
+async fn counts(scene: &Scene, queue: &str) -> (u64, i64, Vec<u64>) {
+    let key = |name: &str| format!("{{tidegate:{queue}.0}}:{name}");
+    let messages: u64 = scene.redis.cli(&["HLEN", &key("backlog")]).await;
+    let bytes: Option<i64> = scene.redis.cli(&["HGET", &key("meta"), "backlog_bytes"]).await;
+    let mut of_keys: Vec<u64> = scene.redis.cli(&["HVALS", &key("backlog:keys")]).await;
+    of_keys.sort_unstable();
+    (messages, bytes.unwrap_or(0), of_keys)
+}
+
+async fn assert_nothing_is_left(scene: &Scene) {
+    eventually("nothing is counted", async || counts(scene, QUEUE).await == (0, 0, vec![])).await;
+}
+
+#[tokio::test]
+async fn one_tenant_is_refused_and_the_others_are_not() {
+    let scene = Scene::start(COUNTED).await;
+    scene.queue_step("pause", &json!({ "reason": "hold" })).await;
+    for number in 0..3 {
+        assert_eq!(status_of(&scene, &of("a", number)).await, 201);
+        assert_eq!(status_of(&scene, &json!({ "payload": number })).await, 201, "the empty value");
+    }
+    let refused = scene.daemon.post(super::MESSAGES, &of("a", 3)).await.expect(429).json();
+    assert_eq!(
+        refused["detail"],
+        "the queue \"jobs\" has as many messages with this value of labels.tenant as it may have (max_messages_per_key = 3); the message was not stored: try again in 60 s, or raise the queue's backlog"
+    );
+    assert_eq!(status_of(&scene, &json!({ "payload": 3 })).await, 429);
+    assert_eq!(status_of(&scene, &of("b", 1)).await, 201);
+    assert_eq!(counts(&scene, QUEUE).await.2, [1, 3, 3]);
+    scene.queue_step("resume", &json!({})).await;
+    scene.wait_count("delivered", 7).await;
+    assert_nothing_is_left(&scene).await;
+}
+
+#[tokio::test]
+async fn every_step_of_a_message_counts_it_once() {
+    let lines = format!("{COUNTED}\n{QUICK}\non_uncertain = \"park\"\ndownstream.timeout = \"1s\"");
+    let scene = Scene::start(&lines).await;
+    scene.queue_step("pause", &json!({ "reason": "hold" })).await;
+    let expect = async |messages: u64, of_keys: &[u64]| {
+        eventually("the counts are right", async || {
+            let found = counts(&scene, QUEUE).await;
+            found.0 == messages && found.2 == of_keys && (found.1 > 0) == (messages > 0)
+        })
+        .await;
+    };
+
+    // Cancelled and requeued; edited; due later and run; in a schedule's stead, moved away and back.
+    let id = scene.daemon.send(QUEUE, &of("a", 1)).await;
+    let path = format!("/v1/messages/{id}");
+    scene.daemon.delete(&path).await.expect(200);
+    expect(0, &[]).await;
+    scene.step(&id, "requeue", &json!({})).await;
+    expect(1, &[1]).await;
+    scene.daemon.patch(&path, &json!({ "delay": "1h" })).await.expect(200);
+    let (_, bytes, _) = counts(&scene, QUEUE).await;
+    scene.daemon.patch(&path, &json!({ "payload": "x".repeat(1000) })).await.expect(200);
+    let (_, larger, _) = counts(&scene, QUEUE).await;
+    assert!(larger - bytes > 900, "{bytes} and {larger}");
+    scene.step(&id, "run", &json!({})).await;
+    expect(1, &[1]).await;
+
+    // A failed attempt waits again; an uncertain message does not count, and does when it is sent again.
+    scene.downstream.always(Answer::status(500));
+    scene.queue_step("resume", &json!({})).await;
+    scene.wait_members(&id, &json!({ "attempts": 1, "state": "scheduled" })).await;
+    expect(1, &[1]).await;
+    scene.downstream.always(Answer::silence());
+    scene.step(&id, "run", &json!({})).await;
+    scene.wait_state(&id, "uncertain").await;
+    expect(0, &[]).await;
+    scene.queue_step("pause", &json!({ "reason": "hold" })).await;
+    scene.step(&id, "resolve", &json!({ "as": "resend" })).await;
+    expect(1, &[1]).await;
+
+    // Purged, and expired.
+    scene.daemon.send(QUEUE, &json!({ "payload": 2, "ttl": "300ms" })).await;
+    expect(2, &[1, 1]).await;
+    scene.wait_count("expired", 1).await;
+    expect(1, &[1]).await;
+    scene.daemon.cli(&["purge", QUEUE, "--state", "ready", "--yes"]).await;
+    assert_nothing_is_left(&scene).await;
+}
+
+#[tokio::test]
+async fn bytes_are_those_of_the_records_and_an_empty_queue_takes_one_of_any_size() {
+    let scene = Scene::start("backlog = { max_bytes = \"2KiB\" }").await;
+    scene.queue_step("pause", &json!({ "reason": "hold" })).await;
+    assert_eq!(status_of(&scene, &json!({ "payload": "x".repeat(5000) })).await, 201);
+    let refused = scene.daemon.post(super::MESSAGES, &json!({ "payload": 1 })).await;
+    let detail = refused.expect(429).json()["detail"].clone();
+    assert!(detail.as_str().expect("a detail").contains("(max_bytes = \"2KiB\")"), "{detail}");
+    scene.queue_step("resume", &json!({})).await;
+    scene.wait_count("delivered", 1).await;
+    assert_nothing_is_left(&scene).await;
+    scene.queue_step("pause", &json!({ "reason": "hold" })).await;
+    for _ in 0..2 {
+        assert_eq!(status_of(&scene, &json!({ "payload": "x".repeat(900) })).await, 201);
+    }
+    assert_eq!(status_of(&scene, &json!({ "payload": "x".repeat(900) })).await, 429);
+}
+
+#[tokio::test]
+async fn what_was_there_before_the_reload_is_counted_too() {
+    let scene = Scene::start("").await;
+    scene.queue_step("pause", &json!({ "reason": "hold" })).await;
+    let sent: Vec<_> = (0..300).map(|number| of(&format!("t{}", number % 100), number)).collect();
+    scene.send_all(&sent).await;
+
+    let reload = |daemon: &Daemon, lines: &str| {
+        daemon.sighup(&queue_toml(QUEUE, &scene.downstream, lines));
+    };
+    reload(&scene.daemon, COUNTED);
+
+    eventually("all are counted", async || counts(&scene, QUEUE).await.0 == 300).await;
+    assert_eq!(counts(&scene, QUEUE).await.2, vec![3; 100]);
+    assert_eq!(status_of(&scene, &of("t1", 1)).await, 429);
+    // Another key: counted anew.
+    reload(&scene.daemon, &COUNTED.replace("labels.tenant", "group").replace("= 3", "= 300"));
+    eventually("all have no group", async || counts(&scene, QUEUE).await.2 == [300]).await;
+    assert_eq!(status_of(&scene, &of("t1", 1)).await, 429);
+    // None: forgotten.
+    reload(&scene.daemon, "");
+    eventually("nothing is kept", async || counts(&scene, QUEUE).await.0 == 0).await;
+    assert_eq!(status_of(&scene, &of("t1", 1)).await, 201);
+    scene.queue_step("resume", &json!({})).await;
+    scene.wait_count("delivered", 301).await;
+}
+
+#[tokio::test]
+async fn in_a_queue_with_keys_and_several_shards_it_holds_for_each_value() {
+    let lines = "shards = 4\nfairness = \"labels.tenant\"\nbacklog = { per = \"labels.tenant\", max_messages_per_key = 2 }";
+    let scene = Scene::start(lines).await;
+    scene.queue_step("pause", &json!({ "reason": "hold" })).await;
+    for number in 0..20 {
+        let tenant = format!("t{}", number % 10);
+        assert_eq!(status_of(&scene, &of(&tenant, number)).await, 201);
+    }
+    for number in 0..10 {
+        assert_eq!(status_of(&scene, &of(&format!("t{number}"), number)).await, 429);
+    }
+    scene.queue_step("resume", &json!({})).await;
+    scene.wait_count("delivered", 20).await;
+    assert_eq!(status_of(&scene, &of("t1", 1)).await, 201);
+}
