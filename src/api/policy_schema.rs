@@ -182,6 +182,9 @@ mod tests {
     const QUEUES: &str = r#"
         [queues.a]
         rate = "600/min"
+        required_keys = ["labels.to", "group"]
+        ttl = "1h"
+        backlog = { max_messages = 10, max_bytes = "1MiB" }
         burst = 9
         lease = "2h"
         retention = { delivered = "36h", delivered_max_messages = 7, dead_max_messages = 9, delivered_max_bytes = "1MiB", dead_max_bytes = "2GiB" }
@@ -206,6 +209,7 @@ mod tests {
         limits = [{ concurrency = 2, per = "labels.customer" }]
         downstream.type = "pull"
         [queues.f]
+        backlog = { per = "group", max_messages_per_key = 5 }
         ordering = "group"
         fairness = "group"
         downstream.type = "null"

@@ -334,7 +334,7 @@ mod tests {
             ),
             (
                 "required_keys = \"group\"",
-                "queues.q.required_keys: found \"group\", expected a list",
+                "queues.q.required_keys: found a text, expected a list",
             ),
             ("ttl = \"0s\"", "queues.q.ttl: found \"0s\", expected 1ms"),
         ] {

@@ -160,7 +160,7 @@ mod tests {
             ("tokens = [{ name = \"a\" }]", "server.tokens[0].scopes: is missing"),
             ("tokens = [{ name = \"\" }]", "server.tokens[0].name: found an empty text"),
             ("tokens = [{ scopes = [] }]", "scopes: found an empty list"),
-            ("tokens = [{ scopes = [\"admin\"] }]", "found \"admin\", expected \"send\" or"),
+            ("tokens = [{ scopes = [\"root\"] }]", "found \"root\", expected \"send\" or"),
             ("tokens = [{ token = \"t\" }]", "server.tokens[0].token: unknown key"),
         ] {
             let error = error(text);

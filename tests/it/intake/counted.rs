@@ -6,7 +6,7 @@ use crate::support::{Answer, Daemon, QUEUE, Scene, eventually, queue_toml};
 
 const COUNTED: &str =
     "backlog = { max_bytes = \"1MiB\", per = \"labels.tenant\", max_messages_per_key = 3 }";
-const QUICK: &str = "retry = { initial = \"1h\", max_attempts = 9, jitter = 0.0 }";
+const QUICK: &str = "retry = { initial = \"1h\", max_attempts = 9, jitter = 0.0, safe_statuses = [500] }";
 
 fn of(tenant: &str, payload: impl Into<Value>) -> Value {
     json!({ "payload": payload.into(), "labels": { "tenant": tenant } })

@@ -89,7 +89,7 @@ local function load(ulids)
   return records, states
 end
 
--- keyed: local touched, touched_records = {}, {}
+-- keyed include: lanes/touched
 local function state_save(ulid, s)
   gather('HSET', K.states, ulid, state_pack(s))
   -- keyed: touched[ulid] = s.state

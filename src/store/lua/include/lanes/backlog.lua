@@ -26,6 +26,7 @@ end
 local function count_touched()
   local ulids, by_key, bytes_more = {}, {}, 0
   for ulid in pairs(touched) do ulids[#ulids + 1] = ulid end
+  if #ulids == 0 then return end
   local known = hmget(K.backlog, ulids)
   for i, ulid in ipairs(ulids) do
     local is_counted, counted = COUNTED[touched[ulid]], known[i]

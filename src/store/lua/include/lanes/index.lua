@@ -1,4 +1,4 @@
--- include: state events lanes/structure
+-- include: lanes/touched state events lanes/structure
 -- The index of lanes, as scripts of a queue with keys meet it (docs/lanes.md). Messages come into it and leave it where they come
 -- into the ready lists and leave them in other queues. What a call changes is noted first, and done when it writes: then records and
 -- states stand as the call leaves them.
@@ -99,7 +99,7 @@ end
 
 local function flush()
   flush_before_lanes()
-  if structure.counts and next(touched) then count_backlog() end
+  if structure.counts then count_backlog() end
   if #leased_until_now > 0 then end_leases() end
   for _, message in ipairs(ended) do
     local ends = message.is_uncertain and lanes_here().becomes_uncertain or lanes_here().lane_ends
