@@ -223,6 +223,12 @@ impl Messages {
         ))
     }
 
+    /// How far ahead of a claim at this queue its first slot lies: so much earlier a slot has to be claimed.
+    #[must_use]
+    pub fn lead(&self, queue: &Queue) -> Duration {
+        Duration::from_micros(self.lead_us() * ways_to_slots(queue))
+    }
+
     /// How far ahead slots begin: one that were over when the reply is here would be void.
     pub(in crate::store) fn lead_us(&self) -> u64 {
         let lag_us = u64::try_from(self.wire.clock.lag().as_micros()).unwrap_or(LEAD_US_MAX);
@@ -274,6 +280,11 @@ impl ClaimReply {
         self.paused_ms = self.paused_ms.max(other.paused_ms);
         self.messages.extend(other.messages);
     }
+}
+
+/// How many replies there are until a claim's slots are known: with several shards, that of the grant as well.
+pub(in crate::store) fn ways_to_slots(queue: &Queue) -> u64 {
+    if queue.shards.len() > 1 { 2 } else { 1 }
 }
 
 fn claim_call(
