@@ -226,7 +226,7 @@ impl Messages {
     /// How far ahead of a claim at this queue its first slot lies: so much earlier a slot has to be claimed.
     #[must_use]
     pub fn lead(&self, queue: &Queue) -> Duration {
-        Duration::from_micros(self.lead_us() * ways_to_slots(queue))
+        Duration::from_micros(self.lead_us() * queue.replies_to_slots())
     }
 
     /// How far ahead slots begin: one that were over when the reply is here would be void.
@@ -280,11 +280,6 @@ impl ClaimReply {
         self.paused_ms = self.paused_ms.max(other.paused_ms);
         self.messages.extend(other.messages);
     }
-}
-
-/// How many replies there are until a claim's slots are known: with several shards, that of the grant as well.
-pub(in crate::store) fn ways_to_slots(queue: &Queue) -> u64 {
-    if queue.shards.len() > 1 { 2 } else { 1 }
 }
 
 fn claim_call(

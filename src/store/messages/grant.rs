@@ -9,7 +9,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Messages;
-use super::claim::ways_to_slots;
 use super::claimed::Claimed;
 use super::gate::{ClaimStatus, ClaimWish, status_of};
 use super::settle::{Settled, Verdict};
@@ -111,7 +110,7 @@ impl Messages {
             horizon_us = wish.horizon_us,
             before_us = wish.before_us.unwrap_or(0),
             from_us = from_us,
-            lead_us = self.lead_us() * ways_to_slots(queue),
+            lead_us = self.lead_us() * queue.replies_to_slots(),
             earliest_us = earliest_us,
             latest_us = latest_us,
         );
