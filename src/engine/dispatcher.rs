@@ -140,15 +140,16 @@ impl Dispatcher {
     /// With rates, the next claim is worth a call when its first slot is near: by the fastest of them, since the next
     /// message may be one that the slower ones let pass at once.
     fn after_last_slot(&self, messages: &[Claimed], wanted: usize) -> Next {
-        let policy = &self.exchanges.queue.policy;
+        let queue = &self.exchanges.queue;
+        let policy = &queue.policy;
         let periods_us = policy.claim_limits().filter_map(LimitRule::rate).map(Limit::period_us);
         let Some(period_us) = periods_us.min_by(f64::total_cmp) else { return Next::Now };
         let taken_all = messages.len() >= wanted && policy.batch.is_none();
         let Some(last) = messages.last().filter(|_| !taken_all) else { return Next::Now };
         let period = Duration::from_secs_f64(period_us / 1_000_000.0);
         let next_slot = last.slot + period;
-        let ahead = next_slot.saturating_duration_since(Instant::now());
-        Next::NotBefore(ahead.saturating_sub(REFILL).max(WAIT_MIN))
+        let lead = self.exchanges.store.messages.lead(queue);
+        Next::NotBefore(wait_for_refill(next_slot, lead, Instant::now()))
     }
 
     /// Starts what was claimed, each at its slot.
@@ -192,6 +193,12 @@ impl Dispatcher {
     }
 }
 
+/// How long until the claim for this slot. What a claim takes lies its `lead` ahead of it at least: one that is made later passes
+/// over that slot, and no other node can use it any more.
+fn wait_for_refill(slot: Instant, lead: Duration, now: Instant) -> Duration {
+    slot.saturating_duration_since(now).saturating_sub(REFILL + lead).max(WAIT_MIN)
+}
+
 /// Hands out the starts of one claim, in the order of their slots.
 async fn pace(pacer: Arc<Pacer>, exchanges: Arc<Exchanges>, runners: Runners, works: Vec<Work>) {
     for work in works {
@@ -201,5 +208,23 @@ async fn pace(pacer: Arc<Pacer>, exchanges: Arc<Exchanges>, runners: Runners, wo
         } else {
             work.give_back(&exchanges).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_is_claimed_while_a_claim_can_still_take_it() {
+        let now = Instant::now();
+        let wait = |ahead_ms, lead_ms| {
+            let [ahead, lead] = [ahead_ms, lead_ms].map(Duration::from_millis);
+            wait_for_refill(now + ahead, lead, now)
+        };
+        assert_eq!(wait(100, 0), Duration::from_millis(70));
+        assert_eq!(wait(100, 40), Duration::from_millis(30));
+        assert_eq!(wait(100, 400), WAIT_MIN);
+        assert_eq!(wait(0, 0), WAIT_MIN);
     }
 }

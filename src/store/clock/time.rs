@@ -23,6 +23,8 @@ use crate::store::StoreError;
 const KEEP: Duration = Duration::from_secs(10);
 /// No reply is held up for longer: more is a clock that was set back, or another server's.
 const LAG_MAX: Duration = Duration::from_secs(5);
+/// In so long a lag counts half: a reply that was held up says little about one that comes much later.
+const LAG_HALVES: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Clone, Copy)]
 struct Reading {
@@ -33,8 +35,18 @@ struct Reading {
 #[derive(Debug, Default)]
 struct Readings {
     best: Option<Reading>,
-    /// How late replies come of late: the worst lag, fading with each further reading.
+    /// How late replies came of late: the worst lag, fading with each further reading and with time.
     lag: Duration,
+    /// When that was written.
+    lag_at: Option<Instant>,
+}
+
+impl Readings {
+    fn lag(&self, now: Instant) -> Duration {
+        let Some(at) = self.lag_at else { return Duration::ZERO };
+        let halved = now.saturating_duration_since(at).div_duration_f64(LAG_HALVES);
+        self.lag.mul_f64(0.5_f64.powf(halved))
+    }
 }
 
 /// A clock that follows Redis.
@@ -69,7 +81,7 @@ impl Clock {
             Seen::Stepped(_) => {
                 let best = Some(Reading { at: replied_at, redis_us });
                 let mut readings = self.readings.lock();
-                *readings = Readings { best, lag: readings.lag };
+                readings.best = best;
             }
         }
         seen
@@ -86,7 +98,8 @@ impl Clock {
             readings.best = Some(Reading { at: received_at, redis_us });
         }
         if lag < LAG_MAX {
-            readings.lag = lag.max(readings.lag * 7 / 8);
+            readings.lag = lag.max(readings.lag(received_at) * 7 / 8);
+            readings.lag_at = Some(received_at);
         }
     }
 
@@ -122,7 +135,7 @@ impl Clock {
     /// How late replies come of late: what is to happen here at a moment of Redis must be asked for
     /// so much earlier.
     pub(in crate::store) fn lag(&self) -> Duration {
-        self.readings.lock().lag
+        self.readings.lock().lag(Instant::now())
     }
 
     /// The instant of this node at which Redis reaches (or reached) `redis_us`.
@@ -164,7 +177,10 @@ mod tests {
         assert_eq!(clock.instant_of(1_500_000).unwrap(), start + SECOND / 2);
         assert_eq!(clock.instant_of(2_500_000).unwrap(), start + SECOND * 3 / 2);
         clock.follow(2_000_000, start + SECOND);
-        assert!(clock.lag() < Duration::from_millis(300), "it fades");
+        assert!(clock.lag() < Duration::from_millis(300), "it fades with each reading");
+        let before = clock.lag();
+        tokio::time::advance(LAG_HALVES).await;
+        assert!(clock.lag() <= before / 2, "it fades with time");
     }
 
     #[tokio::test(start_paused = true)]

@@ -223,6 +223,12 @@ impl Messages {
         ))
     }
 
+    /// How far ahead of a claim at this queue its first slot lies: so much earlier a slot has to be claimed.
+    #[must_use]
+    pub fn lead(&self, queue: &Queue) -> Duration {
+        Duration::from_micros(self.lead_us() * queue.replies_to_slots())
+    }
+
     /// How far ahead slots begin: one that were over when the reply is here would be void.
     pub(in crate::store) fn lead_us(&self) -> u64 {
         let lag_us = u64::try_from(self.wire.clock.lag().as_micros()).unwrap_or(LEAD_US_MAX);

@@ -99,8 +99,6 @@ impl Messages {
         let home = &queue.shards[0];
         let most = if queue.policy.batch.is_some() { 1 } else { wish.messages_max };
         let [earliest_us, latest_us] = self.wire.moments(home, Duration::ZERO);
-        // With several shards, the claim that follows has to come back as well.
-        let ways = if queue.shards.len() > 1 { 2 } else { 1 };
         let limit_lines = queue.limits().lines(self.wire.clock.require_ms()?);
         let call = call!(
             Grant,
@@ -112,7 +110,7 @@ impl Messages {
             horizon_us = wish.horizon_us,
             before_us = wish.before_us.unwrap_or(0),
             from_us = from_us,
-            lead_us = self.lead_us() * ways,
+            lead_us = self.lead_us() * queue.replies_to_slots(),
             earliest_us = earliest_us,
             latest_us = latest_us,
         );

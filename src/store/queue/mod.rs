@@ -293,6 +293,11 @@ impl Queue {
         }
     }
 
+    /// How many replies there are until a claim has messages for its slots: with several shards, that of the grant as well.
+    pub(super) fn replies_to_slots(&self) -> u64 {
+        if self.shards.len() > 1 { 2 } else { 1 }
+    }
+
     /// For how many units the next grant asks.
     pub(super) fn next_cost(&self) -> u64 {
         self.next_cost.load(Ordering::Relaxed)

@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::assert_sound;
 use super::calls::{calls, message, of, with};
 use super::lanes::Work;
+use super::{assert_sound, is_so_unless_void, unless_void};
 use crate::limits::stacked::limit;
 use crate::support::wait::poll_until_within;
 use crate::support::{Answer, QUEUE, Scene, Stalls, eventually, queue_toml};
@@ -33,12 +33,14 @@ struct Free {
     work: Work,
     /// All but the slowest tenth left within this time.
     wait: Duration,
+    /// The longest stall meanwhile, and all that counted together.
     stall: Duration,
+    stalled: Duration,
 }
 
 /// Sends free messages one after the other, each when the one before has come.
 async fn free(scene: &Scene, one: impl Fn(usize) -> Value) -> Free {
-    let stalls = Stalls::watch();
+    let (stalls, began) = (Stalls::watch(), Instant::now());
     let before = Work::by_now(&scene.redis).await;
     let mut waits = Vec::new();
     for number in 0..FREE {
@@ -59,7 +61,9 @@ async fn free(scene: &Scene, one: impl Fn(usize) -> Value) -> Free {
     let work = Work::by_now(&scene.redis).await.since(before);
     waits.sort();
     println!("{work:?}, waits {:?} to {:?}", waits[0], waits[FREE - 1]);
-    Free { work, wait: waits[FREE * 9 / 10], stall: stalls.worst() }
+    let ended = Instant::now();
+    let stalled = stalls.sum_between(began, ended, Duration::ZERO);
+    Free { work, wait: waits[FREE * 9 / 10], stall: stalls.worst_between(began, ended), stalled }
 }
 
 /// With a crowd a free message waits and works no longer than with a few.
@@ -67,10 +71,13 @@ async fn free(scene: &Scene, one: impl Fn(usize) -> Value) -> Free {
 fn assert_alike(few: &Free, crowd: &Free) {
     let allowed = LEAVES_WITHIN + 3 * crowd.stall;
     assert!(crowd.wait <= allowed, "{:?}, allowed {allowed:?}", crowd.wait);
+    let stalled = crowd.stalled;
     let (few, crowd) = (few.work, crowd.work);
     assert!(crowd.commands <= few.commands * 5 / 4 + 200, "{crowd:?} beside {few:?}");
-    // Microseconds of a busy machine; what grew with the crowd would be a thousand times as much.
-    assert!(crowd.busy_us <= few.busy_us * 3 + 10_000, "{crowd:?} beside {few:?}");
+    // Microseconds by the clock, also those in which Redis waits for a processor; what grew with the crowd would be a thousand
+    // times as much.
+    let allowed = Duration::from_micros(few.busy_us * 3 + 10_000) + stalled;
+    assert!(Duration::from_micros(crowd.busy_us) <= allowed, "{crowd:?} beside {few:?}");
 }
 
 /// Keys that are all held, although none of them has had a call: their quota became too small for their messages.
@@ -117,8 +124,9 @@ async fn a_hundred_thousand_held_keys_cost_a_free_one_nothing() {
     held_keys_cost_others_nothing(LONG).await;
 }
 
-/// One tenant with so many recipients, each with a limit of its own, beside ten tenants that keep to their limit.
-async fn recipients_of_one_tenant(count: usize) -> (Scene, Work) {
+/// One tenant with so many recipients, each with a limit of its own, beside ten tenants that keep to their limit. `None`: a permit came
+/// too late.
+async fn recipients_of_one_tenant(count: usize) -> Option<(Scene, Work, Duration)> {
     const ROUNDS: usize = 4;
     let lines = "concurrency = 64\nfairness = \"labels.tenant\"\nlimits = [{ rate = \"1/s\", per = \"labels.tenant\" }, { rate = \"1/min\", per = \"labels.to\" }]";
     let scene = Scene::start(lines).await;
@@ -129,6 +137,7 @@ async fn recipients_of_one_tenant(count: usize) -> (Scene, Work) {
     send(&scene, (0..count).map(|number| one(number, "noisy"))).await;
     scene.downstream.wait_for(2).await;
     let before = Work::by_now(&scene.redis).await;
+    let began = Instant::now();
 
     let tenants: Vec<_> = (0..10).map(|tenant| format!("t{tenant}")).collect();
     let sent = (0..10 * ROUNDS).map(|number| one(1_000_000 + number, &tenants[number % 10]));
@@ -138,27 +147,38 @@ async fn recipients_of_one_tenant(count: usize) -> (Scene, Work) {
         let seen = calls(&scene.downstream.requests());
         seen.into_iter().filter(|call| call.number >= 1_000_000).collect::<Vec<_>>()
     };
-    eventually("all of the quiet ones came", async || quiet().len() == 10 * ROUNDS).await;
+    let all_came = async || quiet().len() == 10 * ROUNDS;
+    if !is_so_unless_void(&scene, "all of the quiet ones came", all_came).await {
+        return None;
+    }
     let work = Work::by_now(&scene.redis).await.since(before);
+    let stalled = stalls.sum_between(began, Instant::now(), Duration::ZERO);
     println!("{work:?}");
     let seen = quiet();
     for tenant in &tenants {
         let seen = of(&seen, "tenant", tenant);
         for pair in seen.windows(2) {
             let waited = pair[1].at - pair[0].at;
-            let allowed = Duration::from_secs(1) + LEAVES_WITHIN + 3 * stalls.worst();
+            let stall = stalls.worst_between(pair[0].at - LEAVES_WITHIN, pair[1].at);
+            let allowed = Duration::from_secs(1) + LEAVES_WITHIN + 3 * stall;
             assert!(waited <= allowed, "{tenant}: {waited:?}, allowed {allowed:?}");
         }
     }
-    (scene, work)
+    Some((scene, work, stalled))
 }
 
 async fn a_noisy_tenant_costs_others_nothing(count: usize) {
-    let (_, few) = recipients_of_one_tenant(FEW).await;
-    let (scene, crowd) = recipients_of_one_tenant(count).await;
+    unless_void(async || a_noisy_tenant_beside_others(count).await.is_some()).await;
+}
+
+async fn a_noisy_tenant_beside_others(count: usize) -> Option<()> {
+    let (_, few, _) = recipients_of_one_tenant(FEW).await?;
+    let (scene, crowd, stalled) = recipients_of_one_tenant(count).await?;
     assert!(crowd.commands <= few.commands * 5 / 4 + 400, "{crowd:?} beside {few:?}");
-    assert!(crowd.busy_us <= few.busy_us * 3 + 20_000, "{crowd:?} beside {few:?}");
+    let allowed = Duration::from_micros(few.busy_us * 3 + 20_000) + stalled;
+    assert!(Duration::from_micros(crowd.busy_us) <= allowed, "{crowd:?} beside {few:?}");
     assert_sound(&scene.daemon).await;
+    Some(())
 }
 
 #[tokio::test]

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::assert_sound;
 use super::calls::{assert_shares, calls, message, numbers, of, with};
-use crate::support::{Answer, QUEUE, Scene};
+use super::{assert_sound, is_so_unless_void, unless_void};
+use crate::support::{Answer, QUEUE, Scene, Stalls};
 
 fn of_tenant(number: usize, tenant: &str, priority: u64) -> Value {
     with(message(number, &[("tenant", tenant)]), "priority", priority)
@@ -76,6 +76,7 @@ async fn several_levels_gain_one_each_time() {
 async fn with_aging_a_low_level_is_not_starved_by_a_high_one_that_never_ends() {
     let lines =
         "rate = \"50/s\"\npriority_levels = 2\naging = \"1s\"\nfairness = \"labels.tenant\"";
+    let stalls = Stalls::watch();
     let scene = Scene::start(lines).await;
     let mut next = 0;
     let mut high = |count: usize| {
@@ -99,7 +100,8 @@ async fn with_aging_a_low_level_is_not_starved_by_a_high_one_that_never_ends() {
     let waited = seen[at].at - sent;
     assert!(waited >= Duration::from_secs(1), "the higher ones go first: {waited:?}");
     // All that fell due within a second after it, 110 calls, take 2.2 s.
-    assert!(waited <= Duration::from_millis(2900), "{waited:?}");
+    let stalled = stalls.sum_between(sent, seen[at].at, Duration::ZERO);
+    assert!(waited <= Duration::from_millis(2900) + stalled, "{waited:?}, stalls {stalled:?}");
 }
 
 #[tokio::test]
@@ -124,6 +126,10 @@ async fn what_a_tenant_sends_with_priority_counts_against_its_share() {
 
 #[tokio::test]
 async fn a_held_key_of_a_high_level_lets_the_lower_levels_go() {
+    unless_void(a_held_key_of_a_high_level_holds_itself_alone).await;
+}
+
+async fn a_held_key_of_a_high_level_holds_itself_alone() -> bool {
     let lines = "concurrency = 4\npriority_levels = 2\nlimits = [{ rate = \"4/min\", per = \"labels.tenant\" }]\nretry.initial = \"100ms\"";
     let scene = Scene::start(lines).await;
     let sent: Vec<_> = (0..40)
@@ -134,7 +140,13 @@ async fn a_held_key_of_a_high_level_lets_the_lower_levels_go() {
 
     scene.send_all(&sent).await;
 
-    scene.wait_count("delivered", 11).await;
-    scene.wait_count("ready", 39).await;
+    let is_so = async || {
+        let counts = scene.daemon.counts(QUEUE).await;
+        counts["delivered"] == 11 && counts["ready"] == 39
+    };
+    if !is_so_unless_void(&scene, "all others are delivered", is_so).await {
+        return false;
+    }
     assert_sound(&scene.daemon).await;
+    true
 }

@@ -23,6 +23,7 @@ mod workers;
 
 use serde_json::json;
 
+use crate::support::wait::poll_until;
 use crate::support::{Daemon, QUEUE, Scene};
 
 /// What makes a failed attempt come again soon, and always after the same time.
@@ -31,6 +32,33 @@ const QUICK_RETRY: &str = "downstream.timeout = \"500ms\"\nlease = \"5500ms\"\nr
 /// So many more daemons on the Redis of a scene, with the same queue.
 async fn others(scene: &Scene, lines: &str, count: usize) -> Vec<Daemon> {
     futures_util::future::join_all((0..count).map(|_| scene.another_daemon(lines))).await
+}
+
+/// Plays a scenario again in which a permit came too late: a rate takes no unit back, and a slow one has the next one after seconds or
+/// a minute. That happens where the machine stalls.
+async fn unless_void(scenario: impl AsyncFn() -> bool) {
+    for _ in 0..10 {
+        if scenario().await {
+            return;
+        }
+    }
+    panic!("a permit came too late each time");
+}
+
+/// Waits until it is so. False: a permit came too late, and it may never be so.
+async fn is_so_unless_void(scene: &Scene, what: &str, is_so: impl AsyncFn() -> bool) -> bool {
+    poll_until(what, async || {
+        if is_so().await {
+            return Some(true);
+        }
+        let metrics = scene.daemon.get("/metrics").await.expect(200);
+        let unused = format!("tidegate_permits_unused_total{{queue=\"{QUEUE}\"}} ");
+        let count =
+            metrics.text().lines().find_map(|line| line.strip_prefix(&unused)?.parse().ok());
+        let count: f64 = count.expect("the metric is there");
+        (count > 0.0).then_some(false)
+    })
+    .await
 }
 
 /// The audit of the queue finds nothing wrong with records and indexes.

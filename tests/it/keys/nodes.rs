@@ -58,7 +58,8 @@ async fn the_keys_of_a_killed_node_rest_until_its_lease_ends_and_no_other_key_do
     let asked = Instant::now();
     let free = survivor.send(QUEUE, &message(1000, &[("order", "free")])).await;
     assert_eq!(survivor.wait_final(&free).await["state"], "delivered");
-    assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+    let allowed = Duration::from_secs(2) + 5 * stalls.worst();
+    assert!(asked.elapsed() < allowed, "{:?}", asked.elapsed());
 
     poll_until("everything is delivered", async || {
         (survivor.counts(QUEUE).await["delivered"] == 40 * KEYS + 1).then_some(())

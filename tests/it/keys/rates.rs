@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::calls::{CALM, assert_paced, assert_used, calls, message, of, units, with};
-use super::{assert_sound, others};
+use super::{assert_sound, is_so_unless_void, others, unless_void};
 use crate::limits::stacked::limit;
 use crate::support::{QUEUE, Scene, Stalls, within};
 
@@ -70,16 +70,18 @@ async fn the_rate_of_the_queue_is_used_wholly_while_its_keys_are_held_in_turns()
     // All of a key, then all of the next: those that were accepted first are always held, and the others go by.
     sent.sort_by_key(|message| message["labels"]["from"].to_string());
 
+    // All of them stand there before the first one leaves.
+    scene.queue_step("pause", &json!({ "reason": "until all are there" })).await;
     scene.send_all(&sent).await;
+    scene.queue_step("resume", &json!({})).await;
 
     let seen = calls(&scene.downstream.wait_for(sent.len()).await);
     assert_paced(&stalls, &seen, 60.0, 1);
     for key in 0..KEYS {
         assert_paced(&stalls, &of(&seen, "from", &format!("f{key}")), 5.0, 1);
     }
-    // Twelve keys use it wholly. At the end too few are left. Measured are 92 to 99 % with three nodes: what is claimed by one of them
-    // and void, or becomes free between two claims, is lost.
-    assert_used(&stalls, &seen[..KEYS * 3], 60.0 * 0.85, 1);
+    // Twelve keys use it wholly. At the end too few are left.
+    assert_used(&stalls, &seen[..KEYS * 3], 60.0, 1);
 }
 
 #[tokio::test]
@@ -100,7 +102,8 @@ async fn a_burst_is_of_each_key() {
         assert_paced(&stalls, &seen, 5.0, 4);
         assert_used(&stalls, &seen, 5.0, 4);
         let burst = seen[3].at - seen[0].at;
-        assert!(burst <= Duration::from_millis(100) + stalls.worst(), "{burst:?}");
+        let stalled = stalls.worst_between(seen[0].at, seen[3].at);
+        assert!(burst <= Duration::from_millis(100) + 2 * stalled, "{burst:?}");
     }
 }
 
@@ -132,17 +135,29 @@ async fn two_limits_by_different_keys_hold_both() {
 
 #[tokio::test]
 async fn a_message_that_one_limit_holds_takes_nothing_of_the_others() {
+    unless_void(one_limit_holds_and_the_others_do_not).await;
+}
+
+async fn one_limit_holds_and_the_others_do_not() -> bool {
     let lines = "rate = \"50/s\"\nlimits = [{ rate = \"1/min\", per = \"labels.to\" }, { name = \"contract\", quota = \"100/month\" }, { concurrency = 2, per = \"labels.customer\" }, { quota = \"31/month\", per = \"labels.customer\" }]";
     let stalls = Stalls::watch();
     let scene = Scene::start(lines).await;
     let held = |number: usize| message(number, &[("to", "x"), ("customer", "c")]);
     let ids = scene.send_all(&(0..20).map(held).collect::<Vec<_>>()).await;
-    scene.wait_count("delivered", 1).await;
+    let delivered = async |count: u64| {
+        let is_so = async || scene.daemon.counts(QUEUE).await["delivered"] == count;
+        is_so_unless_void(&scene, "they are delivered", is_so).await
+    };
+    if !delivered(1).await {
+        return false;
+    }
 
     let free = |number: usize| message(number, &[("to", &format!("t{number}")), ("customer", "c")]);
     scene.send_all(&(20..50).map(free).collect::<Vec<_>>()).await;
 
-    scene.wait_count("delivered", 31).await;
+    if !delivered(31).await {
+        return false;
+    }
     let seen = calls(&scene.downstream.requests());
     assert_eq!(of(&seen, "to", "x").len(), 1);
     assert_paced(&stalls, &seen, 50.0, 1);
@@ -153,6 +168,7 @@ async fn a_message_that_one_limit_holds_takes_nothing_of_the_others() {
     assert_eq!(limit(&scene.daemon, "per_to").await["held_keys"], 1);
     assert_eq!(limit(&scene.daemon, "contract").await["held_keys"], 0);
     assert_sound(&scene.daemon).await;
+    true
 }
 
 /// The numbers of the design: a second at a time, over nodes that join and leave.
@@ -190,12 +206,14 @@ async fn rates_hold_and_are_used_while_nodes_join_and_leave() {
     // In the first second messages come in still.
     for second in 1..SECONDS as u64 {
         let from = began + Duration::from_secs(second);
-        let within = |at| at >= from && at < from + Duration::from_secs(1);
+        let until = from + Duration::from_secs(1);
+        let within = |at| at >= from && at < until;
         let in_second: Vec<_> = seen.iter().filter(|call| within(call.at)).cloned().collect();
         // A call of five units may have been counted in the second before.
         let used = units(&in_second);
-        let is_calm = stalls.worst() < CALM;
-        assert!(!is_calm || used >= 49 - 5, "{used} units in second {second}");
+        let stalled = stalls.sum_between(from - Duration::from_millis(500), until, CALM);
+        let least = 49.0 - 5.0 - 50.0 * 2.0 * stalled.as_secs_f64();
+        assert!(used as f64 >= least, "{used} units in second {second}; stalls took {stalled:?}");
     }
     assert_used(&stalls, &seen, 50.0, 1);
     let used = limit(&scene.daemon, "contract").await["used"].as_u64().expect("a quota has used");

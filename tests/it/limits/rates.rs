@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::support::downstream::Request;
 use crate::support::{Daemon, RedisServer, Scene, Stalls};
 use serde_json::json;
+use tokio::time::Instant;
 
 /// What the contract lets a call be late against its slot.
 const SLACK: Duration = Duration::from_millis(20);
@@ -12,10 +13,19 @@ const SLACK: Duration = Duration::from_millis(20);
 const RECORDER: Duration = Duration::from_millis(5);
 /// A machine whose threads are never kept waiting for so long can use a limit wholly.
 const CALM: Duration = Duration::from_millis(10);
+/// For so long a stall counts: a node reckons for that time that its replies may be late again.
+const STALL_COUNTS: Duration = Duration::from_millis(500);
+
+/// From when on stalls matter to these calls, and until when.
+fn span(requests: &[Request]) -> (Instant, Instant) {
+    let (first, last) = (requests[0].arrived, requests[requests.len() - 1].arrived);
+    (first.checked_sub(STALL_COUNTS).unwrap_or(first), last)
+}
 
 /// Checks every window that begins and ends with a call.
 pub(crate) fn assert_within(stalls: &Stalls, requests: &[Request], per_second: f64, burst: usize) {
-    let late = SLACK + RECORDER + stalls.worst();
+    let (from, to) = span(requests);
+    let late = SLACK + RECORDER + stalls.worst_between(from, to);
     let mut at: Vec<_> = requests.iter().map(|request| request.arrived).collect();
     at.sort();
     for from in 0..at.len() {
@@ -32,18 +42,18 @@ pub(crate) fn assert_within(stalls: &Stalls, requests: &[Request], per_second: f
     }
 }
 
-/// Checks that the calls took no more than a quarter longer than they had to. A permit lasts 15 ms: where
-/// this machine stalls for longer, permits are lost, and should be. A disk that stalls is not seen by
-/// `stalls`, and a claim waits for it; `make bench` asks for 99 %.
+/// Checks that the calls took hardly longer than they had to. A permit lasts 15 ms: where
+/// this machine stalls for longer, permits are lost, and should be; and for a while the node that was held up passes over slots that come
+/// too soon for it. `make bench` asks for 99 %.
 fn assert_used(stalls: &Stalls, requests: &[Request], per_second: f64, burst: usize) {
-    if stalls.worst() >= CALM {
-        return;
-    }
+    let (from, to) = span(requests);
+    let stalled = stalls.sum_between(from, to, CALM);
     let took = requests.last().unwrap().arrived - requests[0].arrived;
     let ideal = (requests.len() - burst) as f64 / per_second;
+    let allowed = ideal * 1.05 + (RECORDER + 2 * stalled).as_secs_f64();
     assert!(
-        took.as_secs_f64() <= ideal * 1.25,
-        "{} calls took {took:?}, ideal is {ideal:.2} s",
+        took.as_secs_f64() <= allowed,
+        "{} calls took {took:?}, ideal is {ideal:.2} s, and stalls took {stalled:?}",
         requests.len()
     );
 }
@@ -84,7 +94,9 @@ async fn a_burst_leaves_at_once_and_no_more_than_it() {
     assert_used(&stalls, &requests, 50.0, 10);
     // A permit lasts 15 ms: what a busy machine starts later waits for a slot of its own.
     let burst_took = requests[9].arrived - requests[0].arrived;
-    assert!(stalls.worst() >= CALM || burst_took < Duration::from_millis(100), "{burst_took:?}");
+    let (from, to) = span(&requests[..10]);
+    let stalled = stalls.sum_between(from, to, CALM);
+    assert!(burst_took < Duration::from_millis(100) + 2 * stalled, "{burst_took:?}");
 }
 
 #[tokio::test]

@@ -9,11 +9,21 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::Mutex;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::watch;
 
 use super::wait::within;
+
+/// The processes that were started, each with the name of the thread that did: that of its test.
+static STARTED: Mutex<Vec<(Option<String>, i32)>> = Mutex::new(Vec::new());
+
+/// Those that a test has started.
+pub(crate) fn running_of(test: Option<&str>) -> Vec<i32> {
+    let started = STARTED.lock().expect("nobody panics with it");
+    started.iter().filter(|(by, _)| by.as_deref() == test).map(|(_, pid)| *pid).collect()
+}
 
 /// A running (or ended) process.
 #[derive(Debug)]
@@ -66,6 +76,8 @@ impl Guarded {
         let pid = number(lines.next()).and_then(Pid::from_raw).expect("the guard says the pid");
         let (tell, exit) = watch::channel(None);
         std::thread::spawn(move || tell.send(number(lines.next())));
+        let test = std::thread::current().name().map(ToOwned::to_owned);
+        STARTED.lock().expect("nobody panics with it").push((test, pid.as_raw_nonzero().get()));
         Self { guard, lifeline, pid, exit }
     }
 
@@ -108,6 +120,8 @@ impl Guarded {
 
 impl Drop for Guarded {
     fn drop(&mut self) {
+        let own = self.pid.as_raw_nonzero().get();
+        STARTED.lock().expect("nobody panics with it").retain(|(_, pid)| *pid != own);
         drop(self.lifeline.take());
         self.guard.wait().expect("the guard is our child");
     }

@@ -14,7 +14,7 @@ mod numbers;
 mod planted_bugs;
 pub(in crate::store) mod signature;
 
-use std::sync::LazyLock;
+use std::sync::OnceLock;
 
 use redis::{Cmd, cmd};
 
@@ -241,20 +241,21 @@ impl Script {
     }
 }
 
-static PLAIN: LazyLock<Vec<Script>> = LazyLock::new(|| all_scripts(ScriptForm::Plain));
-static KEYED: LazyLock<Vec<Script>> = LazyLock::new(|| all_scripts(ScriptForm::Keyed));
+/// The scripts of one form, each put together at its first call: all of them at once would keep the thread so long from reading
+/// replies that slots pass by.
+type Scripts = [OnceLock<Script>; Verb::ALL.len()];
 
-fn all_scripts(form: ScriptForm) -> Vec<Script> {
-    Verb::ALL.iter().map(|verb| Script::new(verb.assembled(form))).collect()
-}
+static PLAIN: Scripts = [const { OnceLock::new() }; _];
+static KEYED: Scripts = [const { OnceLock::new() }; _];
 
 impl Verb {
     /// The script, ready to be invoked.
     pub(in crate::store) fn script(self, form: ScriptForm) -> &'static Script {
-        match form {
-            ScriptForm::Plain => &PLAIN[self as usize],
-            ScriptForm::Keyed => &KEYED[self as usize],
-        }
+        let scripts = match form {
+            ScriptForm::Plain => &PLAIN,
+            ScriptForm::Keyed => &KEYED,
+        };
+        scripts[self as usize].get_or_init(|| Script::new(self.assembled(form)))
     }
 
     /// The verb whose script a server knows by this hash.
