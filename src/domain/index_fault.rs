@@ -23,11 +23,29 @@ pub enum Fault {
     Count,
     /// Bytes of final messages that differ from what is there.
     Weight,
+    /// A member of the index of a queue with keys that belongs to no lane.
+    Stray,
+    /// A lane that does not stand where its head says.
+    Lane,
+    /// A lane that is busy for a message that is not on its way: nothing behind it would ever go.
+    Busy,
+    /// A key of a limit that holds messages and is looked at by no claim, or the reverse.
+    Blocker,
+    /// A lane that a key of a limit has let go, and that is not open.
+    Lent,
+    /// A share that has a turn without a message that could go, or none with one.
+    Turn,
+    /// What a message takes of its key, noted although it is not on its way, or not noted although it is.
+    Held,
+    /// Calls in flight of a key that differ from those of its messages.
+    Flight,
+    /// How many keys a limit holds, counted wrongly.
+    HeldKeys,
 }
 
 impl Fault {
     /// Every kind, in the order of their codes.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 18] = [
         Self::Unplaced,
         Self::Misplaced,
         Self::Leftover,
@@ -37,6 +55,15 @@ impl Fault {
         Self::Duplicate,
         Self::Count,
         Self::Weight,
+        Self::Stray,
+        Self::Lane,
+        Self::Busy,
+        Self::Blocker,
+        Self::Lent,
+        Self::Turn,
+        Self::Held,
+        Self::Flight,
+        Self::HeldKeys,
     ];
 
     /// The word in metrics and answers.
@@ -52,6 +79,15 @@ impl Fault {
             Self::Duplicate => "duplicate",
             Self::Count => "count",
             Self::Weight => "weight",
+            Self::Stray => "stray",
+            Self::Lane => "lane",
+            Self::Busy => "busy",
+            Self::Blocker => "blocker",
+            Self::Lent => "lent",
+            Self::Turn => "turn",
+            Self::Held => "held",
+            Self::Flight => "flight",
+            Self::HeldKeys => "held_keys",
         }
     }
 

@@ -79,6 +79,42 @@ fn meaning(fault: Fault, found: u64) -> String {
         Fault::Duplicate => format!("{} twice in the ready list", count(found, "message")),
         Fault::Count => "its counts differ from its messages".to_owned(),
         Fault::Weight => "the bytes that it counts as kept differ from its messages".to_owned(),
+        Fault::Stray
+        | Fault::Lane
+        | Fault::Busy
+        | Fault::Blocker
+        | Fault::Lent
+        | Fault::Turn
+        | Fault::Held
+        | Fault::Flight
+        | Fault::HeldKeys => meaning_of_keys(fault, found),
+    }
+}
+
+/// The same of what stands in the index of a queue with keys.
+fn meaning_of_keys(fault: Fault, found: u64) -> String {
+    let many = |one: &str| count(found, one);
+    match fault {
+        Fault::Lane => format!("{} of messages with one key in the wrong place", many("line")),
+        Fault::Busy => {
+            format!("{} whose messages wait for one that is not on its way", many("key"))
+        }
+        Fault::Blocker => {
+            format!(
+                "{} of limits that would never let their messages go, or hold none",
+                many("key")
+            )
+        }
+        Fault::Lent => format!("{} of limits that wait for a line that does not go", many("key")),
+        Fault::Turn => format!("{} of shares with a wrong turn", many("key")),
+        Fault::Held => {
+            format!("{} whose calls in flight and order are noted wrongly", many("message"))
+        }
+        Fault::Flight => format!("{} of limits with wrong counts of calls in flight", many("key")),
+        Fault::HeldKeys => format!("{} with a wrong number of keys that they hold", many("limit")),
+        _ => {
+            format!("{} of messages that stand nowhere in the index of keys", many("index member"))
+        }
     }
 }
 

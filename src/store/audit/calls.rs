@@ -38,6 +38,8 @@ pub struct Books {
     pub(super) records: u64,
     /// In the order of [`STRUCTURES`].
     pub(super) sizes: [u64; STRUCTURES.len()],
+    /// Beside the messages, in the index of a queue with keys.
+    pub(super) lanes: u64,
     pub(super) ready: u64,
     /// Messages that the records know beyond those that are counted.
     pub(super) drift: i64,
@@ -69,12 +71,12 @@ impl Books {
     /// Members of all structures.
     #[must_use]
     pub fn members(&self) -> u64 {
-        self.records + self.ready + self.sizes.iter().sum::<u64>()
+        self.records + self.lanes + self.ready + self.sizes.iter().sum::<u64>()
     }
 }
 
 /// What a page showed.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct AuditPage {
     /// `None`: this was the last.
     pub(super) next: Option<String>,
@@ -97,7 +99,7 @@ impl Audits {
             reply as Books;
             records: u64, states: u64, history: u64, due: u64, leased: u64, uncertain: u64,
             accepted: u64, delivered: u64, dead: u64, expired: u64, cancelled: u64, expiry: u64,
-            probes: u64, refs: u64, early: u64, looks: u64, ready: u64, drift: i64, largest: u64,
+            probes: u64, refs: u64, early: u64, looks: u64, lanes: u64, ready: u64, drift: i64, largest: u64,
             delivered_bytes: i64, dead_bytes: i64
         );
         let weights = [delivered_bytes, dead_bytes];
@@ -107,6 +109,7 @@ impl Audits {
                 states, history, due, leased, uncertain, accepted, delivered, dead, expired,
                 cancelled, expiry, probes, refs, early, looks,
             ],
+            lanes,
             ready,
             drift,
             largest,

@@ -6,11 +6,12 @@
 //! stands in no ready list) holds only if the mending call still finds it so.
 //!
 //! ```text
-//! books ─▶ each index ─▶ records ─▶ walk of the ready lists ─▶ missing? ─▶ books
-//!                           ▲─────── while there are more ────────┘
+//! books ─▶ each index ─▶ lanes ─▶ records ─▶ walk of the ready lists ─▶ missing? ─▶ books
+//!                                    ▲─────── while there are more ────────┘
 //! ```
 
 mod calls;
+mod lanes;
 mod mark;
 mod waits;
 
@@ -24,6 +25,7 @@ use crate::store::queue::{Queue, Shard};
 use crate::store::wire::Wire;
 use crate::telemetry::FaultLabel;
 use calls::{AuditPage, STRUCTURES};
+use lanes::LANE_STRUCTURES;
 use waits::Waits;
 
 /// Members of an index in one page.
@@ -54,6 +56,7 @@ pub struct IndexFinding {
 enum AuditStage {
     Open,
     Structure(usize),
+    Lanes(usize),
     Records,
     Walk,
     Judge,
@@ -127,7 +130,14 @@ impl Audit {
         (self.stage, self.cursor) = (stage, None);
         let is_empty = |at: usize| self.books.sizes[at] == 0;
         match stage {
-            AuditStage::Structure(at) if at >= STRUCTURES.len() => self.enter(AuditStage::Records),
+            AuditStage::Structure(at) if at >= STRUCTURES.len() => {
+                self.enter(if self.has_lanes() {
+                    AuditStage::Lanes(0)
+                } else {
+                    AuditStage::Records
+                });
+            }
+            AuditStage::Lanes(at) if at >= LANE_STRUCTURES.len() => self.enter(AuditStage::Records),
             AuditStage::Structure(at) if is_empty(at) => self.enter(AuditStage::Structure(at + 1)),
             AuditStage::Walk if self.waits.is_empty() => self.after_judging(),
             AuditStage::Walk => self.waits.begin_walk(),
@@ -184,6 +194,7 @@ impl Audits {
                 Vec::new()
             }
             AuditStage::Structure(at) => self.audit_structure(audit, at).await?,
+            AuditStage::Lanes(at) => self.audit_lanes(audit, at).await?,
             AuditStage::Records => self.audit_records(audit).await?,
             AuditStage::Walk => {
                 let page = self.page(audit, "ready", READY_PAGE_MAX).await?;

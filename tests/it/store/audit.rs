@@ -34,7 +34,7 @@ const ZSETS: [&str; 9] = [
 ];
 
 /// Looks the whole first shard through.
-async fn audit(node: &Node, mends: bool) -> Vec<IndexFinding> {
+pub(super) async fn audit(node: &Node, mends: bool) -> Vec<IndexFinding> {
     let mut audit = Audit::new(Arc::clone(&node.queue), Arc::clone(node.shard()), mends);
     let mut findings = Vec::new();
     while !audit.is_done() {
@@ -45,7 +45,7 @@ async fn audit(node: &Node, mends: bool) -> Vec<IndexFinding> {
     findings
 }
 
-fn kinds(findings: &[IndexFinding]) -> Vec<Fault> {
+pub(super) fn kinds(findings: &[IndexFinding]) -> Vec<Fault> {
     findings.iter().map(|finding| finding.fault).collect()
 }
 

@@ -11,6 +11,7 @@ mod formats;
 mod ground;
 mod intake;
 mod keeping;
+mod keyed_audit;
 mod lanes;
 mod limit_twin;
 mod limits;

@@ -42,6 +42,7 @@ pub(super) trait With: Sized {
     fn expires(self, expires: When) -> Self;
     fn priority(self, priority: u8) -> Self;
     fn key(self, key: &str) -> Self;
+    fn label(self, name: &str, value: &str) -> Self;
 }
 
 impl With for NewMessage {
@@ -56,6 +57,10 @@ impl With for NewMessage {
     }
     fn key(mut self, key: &str) -> Self {
         self.details.idempotency_key = Some(key.to_owned());
+        self
+    }
+    fn label(mut self, name: &str, value: &str) -> Self {
+        self.details.labels.insert(name.to_owned(), value.to_owned());
         self
     }
 }

@@ -62,6 +62,7 @@ includes! {
     "lanes/purge",
     "lanes/ready",
     "lanes/room",
+    "lanes/sound",
     "lanes/stand",
     "lanes/standing",
     "lanes/structure",

@@ -130,6 +130,10 @@ verbs! {
     Audit = "audit",
     /// Indexes follow their records again.
     Mend = "mend",
+    /// Reads a page of a structure of lanes, and what of it disagrees with the others.
+    AuditLanes = "audit_lanes",
+    /// Lanes, blockers, flows and leases agree again.
+    MendLanes = "mend_lanes",
     /// An event of a topic is kept.
     Publish = "publish",
     /// Takes kept events, to complete them.
@@ -334,7 +338,7 @@ mod tests {
             assert_eq!((returns.place("is_in_doubt"), returns.place("now_us")), (0, 1), "{verb:?}");
             count += 1;
         }
-        assert_eq!(count, 9);
+        assert_eq!(count, 10);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::store::record::{
 use crate::store::wire::clock_watch::DOUBT_PAUSE;
 use crate::store::wire::format::FORMAT_SETTLE_MS;
 
-const NUMBERS: [(&str, u64); 45] = [
+const NUMBERS: &[(&str, u64)] = &[
     ("RECORD_VERSION", RECORD_VERSION as u64),
     ("RECORD_HEADER_BYTES", RECORD_HEADER_BYTES as u64),
     ("RECORD_VERSION_OLDEST", RECORD_VERSION_OLDEST as u64),
@@ -61,6 +61,15 @@ const NUMBERS: [(&str, u64); 45] = [
     ("FAULT_DUPLICATE", Fault::Duplicate.code()),
     ("FAULT_COUNT", Fault::Count.code()),
     ("FAULT_WEIGHT", Fault::Weight.code()),
+    ("FAULT_STRAY", Fault::Stray.code()),
+    ("FAULT_LANE", Fault::Lane.code()),
+    ("FAULT_BUSY", Fault::Busy.code()),
+    ("FAULT_BLOCKER", Fault::Blocker.code()),
+    ("FAULT_LENT", Fault::Lent.code()),
+    ("FAULT_TURN", Fault::Turn.code()),
+    ("FAULT_HELD", Fault::Held.code()),
+    ("FAULT_FLIGHT", Fault::Flight.code()),
+    ("FAULT_HELD_KEYS", Fault::HeldKeys.code()),
     ("FINGERPRINT_BYTES", FINGERPRINT_BYTES as u64),
     ("BACKLOG_FULL", BACKLOG_FULL),
     ("BACKLOG_FULL_BYTES", BACKLOG_FULL + 1),

@@ -5,6 +5,11 @@ from messages import NONE, read_state
 
 TAG = '{t:q.0}:'
 EMPTY = hashlib.sha256(b'').digest()[:8]
+# What the audit of the lanes looks through, in its order, and the kinds of faults by their codes.
+LANES = ['heads', 'open', 'parked', 'rest', 'waits', 'lent', 'turns', 'held', 'flight', 'held_keys']
+KINDS = dict(enumerate(['unplaced', 'misplaced', 'leftover', 'expiry', 'largest', 'unreadable', 'duplicate', 'count', 'weight', 'stray',
+                        'lane', 'busy', 'blocker', 'lent', 'turn', 'held', 'flight', 'held_keys'], 1))
+CODES = {kind: code for code, kind in KINDS.items()}
 PLACES = {'L': 'leased', 'U': 'uncertain', 'A': 'accepted', 'D': 'delivered', 'X': 'dead', 'E': 'expired', 'C': 'cancelled'}
 
 
@@ -123,6 +128,15 @@ class World:
 
 def fault(text, *values):
     raise AssertionError(' '.join([text, *map(repr, values)]))
+
+
+def missing(world):
+    """The entries of messages that wait and stand nowhere."""
+    w = world
+    lists = set(w.ready)
+    standing = {h['ulid'] for h in w.lanes.values() if h['state'] in 'op'} | {member[18:] for member in w.rest}
+    return [m['entry'] for ulid, m in w.message.items()
+            if m['state']['state'] == 'w' and m['entry'] not in w.due and m['entry'] not in lists and ulid not in standing]
 
 
 def check(world, is_strict=True):

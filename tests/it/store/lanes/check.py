@@ -15,7 +15,7 @@ from scripts import CIRCLE, Scripts, Server
 from stories import tell
 
 # How often each kind of queue comes: see Run.KINDS.
-KINDS = dict(plain=8, granted=4, values=4, doubt=4, switch=4, careless=2, back=1, all=2)
+KINDS = dict(plain=8, granted=4, values=4, doubt=4, switch=4, careless=2, damaged=4, back=1, all=2)
 # A small circle for tags: they go round all the time.
 SMALL = 25
 STEPS = 150

@@ -36,10 +36,18 @@ FAULTS = [
      "if cursor == 'lists' or (is_done and is_laned) then", 'if false then', 'switch'),
     ('an expired message is sent', '  if s.expires == 0 or s.expires > now_ms then return false end\n', '  if true then return false end\n',
      'plain'),
+    ('the audit does not see that a flow has no turn', "find_if(flow_is_wrong, TURN, string.sub(member, 2, 9))", 'local _ = member',
+     'damaged'),
+    ('a turn that nobody may take stays', '        rc(\'ZREM\', TURNS[level], flow)\n      end\n    end\n    if stands', '      end\n    end\n    if stands',
+     'damaged'),
+    ('calls in flight are not counted again', "if count > 0 then rc('HSET', ", "if false then rc('HSET', ", 'damaged'),
+    ('mend does not free a lane that is busy for nobody', '    lane_frees(lane, h)\n  end\n\n  local function set_of', '  end\n\n  local function set_of',
+     'careless'),
 ]
 
 # They show in few queues.
 RARE = {'a stall begins while the message is leased', 'the moment of a stall outlives its message',
         'a blocker does not hear that its lane has come back', 'an expired message is sent',
         'other values of limits are looked at in part only', 'other values of limits do not reach what has been counted',
-        'what stands in ready lists stays there at a switch'}
+        'what stands in ready lists stays there at a switch',
+        'the audit does not see that a flow has no turn', 'mend does not free a lane that is busy for nobody'}

@@ -2,6 +2,7 @@
 import random
 from collections import defaultdict
 import audit
+from damage import spoil
 from model import LATE_BY_QUEUE_US
 from messages import MINUTE_US, NONE, Limit, Message, Structure, hash8, ulid
 
@@ -317,9 +318,9 @@ class Run:
         if messages:
             getattr(self, how)(messages)
 
-    def ack(self, messages, tokens=None):
+    def ack(self, messages, tokens=None, form='keyed'):
         tokens = tokens or [m.token for m in messages]
-        told = self.call('ack', rows=[(m.ulid, TAIL) for m in messages], exchanges=self.ended(messages), keep_ms=KEEP_MS,
+        told = self.call('ack', form, rows=[(m.ulid, TAIL) for m in messages], exchanges=self.ended(messages), keep_ms=KEEP_MS,
                          tokens=b''.join(tokens))
         self.verdicts(told, messages)
         for m in messages:
@@ -606,9 +607,65 @@ class Run:
                 del self.messages[m.ulid]
 
     # What is stored.
+    def look(self):
+        """What the audit of the lanes finds, in pages of some members."""
+        found = []
+        for what in audit.LANES:
+            cursor = b'0'
+            while True:
+                told = self.call('audit_lanes', what=what, cursor=cursor, most=self.calls % 9 + 1)
+                found += [(what, audit.KINDS[code], member) for code, member in audit.pairs(told['rows'])]
+                cursor = told['next_cursor']
+                if cursor == b'0':
+                    break
+        return found
+
+    def mend(self):
+        """Mends the lanes, as far as they have to be, and lets enter what stands nowhere."""
+        mended = []
+        for what in audit.LANES:
+            rows = [(code, member) for at, code, member in self.look() if at == what]
+            mended += rows
+            for at in range(0, len(rows), 100):
+                part = [(audit.CODES[kind], member) for kind, member in rows[at:at + 100]]
+                self.call('mend_lanes', rows=part, **self.expected())
+        world = audit.World(self.redis, self.scripts.circle)
+        missing = audit.missing(world)
+        rows = [(audit.CODES['unplaced'], '', entry) for entry in missing] + [(audit.CODES['count'], '', '')]
+        told = self.call('mend', rows=rows, **self.expected(), writes=True, lease_ms=self.lease_ms, dead_keep_ms=KEEP_MS, keep_ms=KEEP_MS)
+        assert all(told['rows'][:-1]), told
+        left = self.look()
+        assert not left, f'not mended: {left}; mended before: {mended}'
+        return mended, missing
+
+    def damage(self):
+        """Somebody changes a structure of the lanes by hand: it is found, and mended."""
+        what, commands = spoil(self.rng, audit.World(self.redis, self.scripts.circle))
+        if not commands:
+            return
+        self.redis.many(commands)
+        try:
+            audit.check(audit.World(self.redis, self.scripts.circle), self.is_strict)
+            is_broken = False
+        except Exception as fault:
+            is_broken = fault
+        try:
+            mended, missing = self.mend()
+        except Exception as fault:
+            raise AssertionError(f'{what} {commands}: {fault}') from fault
+        assert bool(is_broken) <= bool(mended or missing), f'not found: {is_broken}; {what} {commands}'
+        self.damages = getattr(self, 'damages', 0) + 1
+
     def audit(self):
         world = audit.World(self.redis, self.scripts.circle)
         self.dangling = audit.check(world, self.is_strict)
+        found = self.look()
+        # A node that does not know of the keys lets lanes be busy for nobody, and calls be in flight for ever.
+        careless = () if self.is_strict else ('busy', 'held', 'lent')
+        assert all(kind in careless for _, kind, _ in found), f'found where all is well: {found}'
+        if found and self.rng.random() < 0.3:
+            self.mend()
+            world = audit.World(self.redis, self.scripts.circle)
         for u, m in self.messages.items():
             if u not in world.message:
                 raise AssertionError(f'lost: {m}')
@@ -643,6 +700,8 @@ class Run:
             self.call('receive', named_ulid=m.ulid, reference='', said='D', detail='', delivered_keep_ms=0, dead_keep_ms=0,
                       kept_ms=0)
         self.now_us += 86_400_000_000
+        if not self.is_strict:
+            self.mend()
         for _ in range(20):
             self.calls += 1
             told = self.claim_call(20, b'%08d' % self.calls)
@@ -654,8 +713,6 @@ class Run:
         if any(getattr(m, 'moved', False) for m in self.messages.values()):
             left -= {'records', 'states', 'cancelled', 'history'}
         meta = dict(audit.pairs(self.redis('HGETALL', audit.TAG + 'meta')))
-        if not self.is_strict:
-            left -= {'rest', 'heads'}   # A lane that is busy for what such a node has cancelled: mend frees it.
         if self.is_strict and int(meta.get(b'stale', 0)) != 0:
             left.add(('stale', meta[b'stale']))
         left |= {(f, v) for f, v in meta.items() if f.startswith(b'held:') and int(v) != 0}
@@ -720,7 +777,7 @@ class Run:
     def careless(self):
         """A node that does not know of the keys yet calls the plain forms."""
         self.is_strict = None
-        how = self.rng.choice(['put', 'promote', 'cancel', 'claim'])
+        how = self.rng.choice(['put', 'promote', 'cancel', 'claim', 'ack'])
         if how == 'put':
             self.put([self.new() for _ in range(3)], 'plain')
         elif how == 'claim':
@@ -729,6 +786,8 @@ class Run:
             assert told['code'] in (OTHER, EMPTY) or self.number == 0, told
         elif how == 'cancel':
             self.cancel('plain')
+        elif how == 'ack':
+            self.ack(self.some(self.of('L'), 3), form='plain')
         else:
             told = self.call('promote', 'plain', **self.expected(), most=3)
             self.came()
@@ -743,7 +802,7 @@ class Run:
     STEPS = dict(schedule=30, claim=35, settle=20, promote=6, flood=1, storm=1, receive=3, resolve=3, reap=4, late_success=3, cancel=4,
                  expire=3, requeue=3, reschedule=4, move=1, purge=1, prune=1)
     KINDS = dict(plain={}, granted={}, values=dict(values=3), doubt=dict(doubt=6), switch=dict(reload=3, switch=6),
-                 careless=dict(careless=8),
+                 careless=dict(careless=8), damaged=dict(damage=25),
                  back=dict(back=2, doubt=2), all=dict(reload=3, switch=6, careless=4, doubt=3))
 
     def doubt(self):

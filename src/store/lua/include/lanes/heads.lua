@@ -7,7 +7,7 @@
 --
 -- States: o open, p parked, b busy (a lane of order whose message is on its way, and the ULID is that of this message), f free (that
 -- message has ended, and the next claim goes on with the lane).
-local HEAD = '>c1BBBc8c9c10c26'
+local HEAD, HEAD_BYTES = '>c1BBBc8c9c10c26', 57
 local NO_BLOCKER, NO_PLACE, NO_ULID = '\0\0\0\0\0\0\0\0\0', '\0\0\0\0\0\0\0\0\0\0', string.rep('0', 26)
 
 local function head_unpack(raw)
@@ -18,9 +18,10 @@ local function head_unpack(raw)
   }
 end
 
+-- Nil where there is no lane, or none that can be read: the audit finds that.
 local function lane_read(lane)
   local raw = rc('HGET', K.heads, lane)
-  return raw and head_unpack(raw) or nil
+  return raw and #raw == HEAD_BYTES and head_unpack(raw) or nil
 end
 
 local function lane_write(lane, h)
