@@ -41,11 +41,13 @@ pub enum Fault {
     Flight,
     /// How many keys a limit holds, counted wrongly.
     HeldKeys,
+    /// A message that is counted wrongly in the backlog, or a wrong sum.
+    Backlog,
 }
 
 impl Fault {
     /// Every kind, in the order of their codes.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Unplaced,
         Self::Misplaced,
         Self::Leftover,
@@ -64,6 +66,7 @@ impl Fault {
         Self::Held,
         Self::Flight,
         Self::HeldKeys,
+        Self::Backlog,
     ];
 
     /// The word in metrics and answers.
@@ -88,6 +91,7 @@ impl Fault {
             Self::Held => "held",
             Self::Flight => "flight",
             Self::HeldKeys => "held_keys",
+            Self::Backlog => "backlog",
         }
     }
 

@@ -332,10 +332,7 @@ mod tests {
                 "required_keys = [\"to\"]",
                 "\"to\" is not a valid key; expected \"group\", or \"labels.\"",
             ),
-            (
-                "required_keys = \"group\"",
-                "queues.q.required_keys: found a text, expected a list",
-            ),
+            ("required_keys = \"group\"", "queues.q.required_keys: found a text, expected a list"),
             ("ttl = \"0s\"", "queues.q.ttl: found \"0s\", expected 1ms"),
         ] {
             let error = queue_errors(text);

@@ -87,7 +87,8 @@ fn meaning(fault: Fault, found: u64) -> String {
         | Fault::Turn
         | Fault::Held
         | Fault::Flight
-        | Fault::HeldKeys => meaning_of_keys(fault, found),
+        | Fault::HeldKeys
+        | Fault::Backlog => meaning_of_keys(fault, found),
     }
 }
 
@@ -111,6 +112,7 @@ fn meaning_of_keys(fault: Fault, found: u64) -> String {
             format!("{} whose calls in flight and order are noted wrongly", many("message"))
         }
         Fault::Flight => format!("{} of limits with wrong counts of calls in flight", many("key")),
+        Fault::Backlog => format!("{} that the backlog counts wrongly", many("message")),
         Fault::HeldKeys => format!("{} with a wrong number of keys that they hold", many("limit")),
         _ => {
             format!("{} of messages that stand nowhere in the index of keys", many("index member"))

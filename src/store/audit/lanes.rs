@@ -12,8 +12,19 @@ use crate::store::queue::Shard;
 use crate::store::redis::script::{ScriptForm, call, fields, row, rows, timed_call};
 
 /// What there is of lanes, in the order in which it is looked at: what others are mended by comes first.
-pub(super) const LANE_STRUCTURES: [&str; 10] =
-    ["heads", "open", "parked", "rest", "waits", "lent", "turns", "held", "flight", "held_keys"];
+pub(super) const LANE_STRUCTURES: [&str; 11] = [
+    "heads",
+    "open",
+    "parked",
+    "rest",
+    "waits",
+    "lent",
+    "turns",
+    "held",
+    "flight",
+    "held_keys",
+    "backlog",
+];
 
 impl Audit {
     pub(super) fn has_lanes(&self) -> bool {

@@ -28,6 +28,7 @@ local function pairs_of(page)
 end
 
 local function audit_place(ulid, s)
+  -- keyed: if is_not_counted(ulid, s) then find(BACKLOG, ulid) end
   if s.state ~= 'w' then
     if not rc('ZSCORE', PLACE[s.state], ulid) then find(UNPLACED, ulid) end
     return

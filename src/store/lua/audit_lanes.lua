@@ -3,13 +3,29 @@
 -- include: lanes/index
 --
 -- args: what cursor most:number
--- what: heads, open, parked, rest, waits, lent, turns, held, flight or held_keys. cursor: '0' at first. most: about how many members.
+-- what: heads, open, parked, rest, waits, lent, turns, held, flight, held_keys or backlog. cursor: '0' at first. most: about how many members.
 -- returns: next_cursor looked:number (code:number member)...
 -- next_cursor: '0' after the last page. Codes and members as mend_lanes takes them.
 --
 -- All that is compared of a lane, a blocker, a flow or a lease is read in this call, so that what is told is certain. Nothing is told
 -- while messages move over to another structure, since lanes of the structure before stand nowhere.
 local reply = REPLY { next_cursor = '0', looked = 0 }
+local function look_at_backlog()
+  -- include: lanes/backlog
+  if not structure.counts then return '0', 0 end
+  if cursor == '0' and sums_differ() then REPLY_ROW { code = RUST.FAULT_BACKLOG, member = '' } end
+  local page, ulids = rc('HSCAN', K.backlog, cursor, 'COUNT', most), {}
+  for i = 1, #page[2], 2 do ulids[#ulids + 1] = page[2][i] end
+  local records, states = load(ulids)
+  for i, ulid in ipairs(ulids) do
+    if is_counted_wrongly(ulid, records[i], states[i]) then REPLY_ROW { code = RUST.FAULT_BACKLOG, member = ulid } end
+  end
+  return page[1], #ulids
+end
+if what == 'backlog' then
+  reply[REPLY.next_cursor], reply[REPLY.looked] = look_at_backlog()
+  return reply
+end
 if not is_laned or structure_before then return reply end
 
 local function look()

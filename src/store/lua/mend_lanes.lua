@@ -12,6 +12,24 @@
 if clock_in_doubt(now_us, earliest_us, latest_us) then return REPLY { is_in_doubt = true, now_us = now_us } end
 local reply = REPLY { is_in_doubt = false, now_us = now_us }
 
+-- One message is counted as it is; where a sum is wrong, all are counted anew, by the next prunes.
+local function mend_backlog(member)
+  -- include: lanes/backlog
+  if member == '' then
+    if not sums_differ() then return false end
+    rc('UNLINK', K.backlog, K.backlog_keys)
+    rc('HDEL', K.meta, 'backlog_bytes')
+    rc('SET', K.backlog_at, '0')
+    return true
+  end
+  local records, states = load({ member })
+  if not is_counted_wrongly(member, records[1], states[1]) then return false end
+  touched[member], touched_records[member] = states[1] and states[1].state or '', records[1] or nil
+  count_touched()
+  touched, touched_records = {}, {}
+  return true
+end
+
 local function mend_all()
   -- include: lanes/sound
   local function named(member) return member_of_digits(string.match(member, '%x*$')) end
@@ -167,7 +185,12 @@ local function mend_all()
   }
   for i = 1, ROWS do
     local code, member = ROW[i].code, ROW[i].member
-    local holds = is_laned and not structure_before and MEND[code](member)
+    local holds
+    if code == RUST.FAULT_BACKLOG then
+      holds = structure.counts and mend_backlog(member)
+    else
+      holds = is_laned and not structure_before and MEND[code](member)
+    end
     -- How many keys a limit holds is written before it is counted.
     flows_save()
     REPLY_ROW { holds = holds }

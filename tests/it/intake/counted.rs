@@ -6,7 +6,8 @@ use crate::support::{Answer, Daemon, QUEUE, Scene, eventually, queue_toml};
 
 const COUNTED: &str =
     "backlog = { max_bytes = \"1MiB\", per = \"labels.tenant\", max_messages_per_key = 3 }";
-const QUICK: &str = "retry = { initial = \"1h\", max_attempts = 9, jitter = 0.0, safe_statuses = [500] }";
+const QUICK: &str =
+    "retry = { initial = \"1h\", max_attempts = 9, jitter = 0.0, safe_statuses = [500] }";
 
 fn of(tenant: &str, payload: impl Into<Value>) -> Value {
     json!({ "payload": payload.into(), "labels": { "tenant": tenant } })
@@ -161,4 +162,42 @@ async fn in_a_queue_with_keys_and_several_shards_it_holds_for_each_value() {
     scene.queue_step("resume", &json!({})).await;
     scene.wait_count("delivered", 20).await;
     assert_eq!(status_of(&scene, &of("t1", 1)).await, 201);
+}
+
+#[tokio::test]
+async fn what_is_counted_wrongly_is_found_and_counted_again() {
+    let scene = Scene::start(COUNTED).await;
+    scene.queue_step("pause", &json!({ "reason": "hold" })).await;
+    let mut ids = Vec::new();
+    for number in 0..6 {
+        ids.push(scene.daemon.send(QUEUE, &of(&format!("t{}", number % 2), number)).await);
+    }
+    let right = counts(&scene, QUEUE).await;
+    let ulid = |at: usize| ids[at].split_once('_').expect("queue and ulid").1.to_owned();
+    let key = |name: &str| format!("{{tidegate:jobs.0}}:{name}");
+    let faults = async |repairs: bool| {
+        let path = format!("/v1/queues/{QUEUE}/audit");
+        let reply = match repairs {
+            false => scene.daemon.get(&path).await,
+            true => scene.daemon.post(&path, &json!({})).await,
+        };
+        let reply = reply.expect(200);
+        let last = reply.text().lines().last().expect("a summary").to_owned();
+        serde_json::from_str::<Value>(&last).expect("a summary is JSON")["faults"].clone()
+    };
+    assert_eq!(faults(false).await, json!({}));
+
+    // One is not counted, one as something else, one that does not exist is, and a sum is wrong.
+    let _: u64 = scene.redis.cli(&["HDEL", &key("backlog"), &ulid(0)]).await;
+    let _: u64 = scene.redis.cli(&["HSET", &key("backlog"), &ulid(1), "abcdefgh1234"]).await;
+    let absent = ulid(2).replace(|c: char| c.is_ascii_alphabetic(), "7");
+    let _: u64 = scene.redis.cli(&["HSET", &key("backlog"), &absent, "abcdefgh1234"]).await;
+
+    assert_eq!(faults(false).await["backlog"], json!({ "found": 4, "mended": 0 }), "and the sum");
+    faults(true).await;
+    eventually("all are counted again", async || counts(&scene, QUEUE).await == right).await;
+    assert_eq!(faults(false).await, json!({}));
+    scene.queue_step("resume", &json!({})).await;
+    scene.wait_count("delivered", 6).await;
+    assert_nothing_is_left(&scene).await;
 }

@@ -70,6 +70,7 @@ const NUMBERS: &[(&str, u64)] = &[
     ("FAULT_HELD", Fault::Held.code()),
     ("FAULT_FLIGHT", Fault::Flight.code()),
     ("FAULT_HELD_KEYS", Fault::HeldKeys.code()),
+    ("FAULT_BACKLOG", Fault::Backlog.code()),
     ("FINGERPRINT_BYTES", FINGERPRINT_BYTES as u64),
     ("BACKLOG_FULL", BACKLOG_FULL),
     ("BACKLOG_FULL_BYTES", BACKLOG_FULL + 1),

@@ -22,6 +22,27 @@ local function record_of_touched(ulid)
   return record and record_is_readable(record) and record
 end
 
+-- What was there before the queue counted is still being counted: what is missing may come.
+local function is_counting() return rc('EXISTS', K.backlog_at) == 1 end
+
+-- Whether a message is counted as another thing than it is, or not at all, or though it does not count.
+local function is_counted_wrongly(ulid, record, s)
+  local known = rc('HGET', K.backlog, ulid)
+  if record and not s then return false end
+  if not s or not COUNTED[s.state] then return known ~= false end
+  if not known then return not is_counting() end
+  return known ~= counted_as(record)
+end
+
+-- The sum over all keys differs from the number of messages. Of very many keys nobody asks.
+local KEYS_SUMMED_MAX = 10000
+local function sums_differ()
+  if is_counting() or not structure.counted_by or rc('HLEN', K.backlog_keys) > KEYS_SUMMED_MAX then return false end
+  local sum = 0
+  for _, count in ipairs(rc('HVALS', K.backlog_keys)) do sum = sum + tonumber(count) end
+  return sum ~= rc('HLEN', K.backlog)
+end
+
 -- `touched` says of each message in which state it is now.
 local function count_touched()
   local ulids, by_key, bytes_more = {}, {}, 0

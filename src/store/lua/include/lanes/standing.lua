@@ -1,4 +1,11 @@
 -- include: lanes/index
+-- Whether a message of the backlog is missing where the backlog is counted (see lanes/backlog).
+local BACKLOG = RUST.FAULT_BACKLOG
+local function is_not_counted(ulid, s)
+  return structure.counts and (s.state == 'w' or s.state == 'L') and rc('EXISTS', K.backlog_at) == 0
+    and rc('HEXISTS', K.backlog, ulid) == 0
+end
+
 -- Whether a waiting message stands in its lane, by the structure in force or, while messages move over to it, by the one before.
 local function stands_in_lane(ulid, s)
   -- include: lanes/keys lanes/heads
