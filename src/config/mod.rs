@@ -30,5 +30,6 @@ pub use setting::{
     Bounds, Declared, DeclaredSection, Form, Shown, ShownSetting, ShownVariant, Table,
 };
 pub use settings::{
-    Durability, InboxSettings, RedisSettings, RedisTarget, Scope, ServerSettings, Settings, Token,
+    Durability, InboxSettings, RedisSettings, RedisTarget, Scope, ServerSettings, Settings,
+    SettleAt, Token,
 };

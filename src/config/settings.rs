@@ -133,12 +133,34 @@ pub struct RedisSettings {
     pub durability: Durability,
     /// At `replicas`: how many must confirm; `None`: all that are in step, at least one.
     pub replicas: Option<u64>,
+    /// When a slot comes free whose call has ended.
+    pub settle: SettleAt,
     /// Where a managed Redis keeps its data.
     pub data_dir: PathBuf,
     /// What must stay free on a managed Redis' disk, in bytes: below it intake is refused.
     pub disk_reserve_bytes: u64,
     /// How long Redis' clock must be steady after a step before what goes by time goes on.
     pub clock_settle_ms: u64,
+}
+
+/// When the outcome of an attempt is safe enough for its slot to come free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SettleAt {
+    /// As soon as Redis has it, at the level at which Redis keeps everything.
+    Level,
+    /// When the replicas have it too: a failover then repeats at most what was in flight.
+    Replicas,
+}
+
+impl SettleAt {
+    /// The word in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Level => "level",
+            Self::Replicas => "replicas",
+        }
+    }
 }
 
 /// Which Redis.

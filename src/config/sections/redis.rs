@@ -11,7 +11,7 @@ use crate::config::redis_address::masked_url;
 use crate::config::setting::{
     Beside, Kind, Shown, Table, custom, duration, settings, size, text, whole, word,
 };
-use crate::config::settings::{Durability, RedisSettings, RedisTarget};
+use crate::config::settings::{Durability, RedisSettings, RedisTarget, SettleAt};
 use crate::domain::endpoint::Secret;
 
 /// The longest path of a Unix socket, in bytes: 108 with the closing zero on Linux.
@@ -66,6 +66,10 @@ settings! {
         replicas: Option<u64> =
             whole(1..=REPLICAS_MAX).unset_means("those in step, at least one").example("2"),
             |it| it.replicas;
+        /// When the slot of a call that has ended comes free: with `level` when Redis has the outcome; with `replicas` when the
+        /// replicas have it too, so that a failover repeats at most what was in flight. That needs
+        /// `durability = "replicas"`, and costs each call a wait for them, see [guarantees](guarantees.md).
+        settle: SettleAt = word(&SETTLE.map(|at| (at.as_str(), at)), &[]).or(SettleAt::Level), |it| it.settle;
         /// Where the managed Redis keeps its data. Without a home, the default is `/var/lib/tidegate`. Two daemons cannot
         /// share it, and other users cannot read it (mode `0700`, files `0600`, whatever the umask).
         data_dir: Option<PathBuf> =
@@ -94,6 +98,7 @@ const SENTINEL: Beside = Beside::manual(
 );
 const CLUSTER: Beside =
     Beside::manual("a list of addresses", "", "[\"redis://node-1:6379\", \"redis://node-2:6379\"]");
+const SETTLE: [SettleAt; 2] = [SettleAt::Level, SettleAt::Replicas];
 const LEVELS: [Durability; 4] =
     [Durability::Memory, Durability::Everysec, Durability::Disk, Durability::Replicas];
 
@@ -119,11 +124,23 @@ pub(in crate::config) fn read(field: &Field<'_>) -> Read<RedisSettings> {
                 ));
             }
         }
+        if let (Ok(SettleAt::Replicas), Ok(level)) = (&it.settle, &it.durability)
+            && *level != Durability::Replicas
+        {
+            return Err(section.wrong(
+                "settle",
+                format!(
+                    "\"replicas\" has no effect at durability = \"{}\", where nobody waits for replicas; set durability = \"replicas\", or remove settle",
+                    level.as_str()
+                ),
+            ));
+        }
         Ok(RedisSettings {
             target: target?,
             namespace: it.namespace?,
             durability: it.durability?,
             replicas: it.replicas?,
+            settle: it.settle?,
             data_dir: data_dir?,
             disk_reserve_bytes: it.disk_reserve?,
             clock_settle_ms: it.clock_settle?,

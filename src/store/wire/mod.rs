@@ -40,7 +40,7 @@ use self::recovery::acknowledgements::RecentAcknowledgements;
 use self::recovery::erasure::Mark;
 use self::recovery::rollback::Rollbacks;
 use self::script_keys::ScriptKeys;
-use crate::config::{RedisSettings, Settings};
+use crate::config::{RedisSettings, Settings, SettleAt};
 use crate::domain::id::QueueName;
 use crate::failpoint::failpoint;
 use crate::shutdown::Tasks;
@@ -194,6 +194,34 @@ impl Wire {
         failpoint!("before-durable");
         wait.met(waited).inspect_err(|why| self.health().doubt(self.metrics(), key, why))?;
         Ok(reply)
+    }
+
+    /// Runs a verb that keeps outcomes; beside its reply, whether they are as safe as `redis.settle` asks for. Where that is not
+    /// known they are kept all the same: whoever asked repeats the call until it is.
+    pub(in crate::store) async fn call_settling(
+        &self,
+        shard: &Shard,
+        call: &Call,
+    ) -> Result<(Reply, Result<(), StoreError>), StoreError> {
+        if self.settings.settle == SettleAt::Level {
+            return Ok((self.call(shard, call).await?, Ok(())));
+        }
+        let keys = ScriptKeys::from(shard);
+        let key = &shard.keys.all[0];
+        let wait = match self.health.wait(key) {
+            Ok(wait) => wait,
+            Err(why) => return Ok((self.call(shard, call).await?, Err(why))),
+        };
+        // A repeat of a verb writes nothing, and a wait covers what its connection has written before it.
+        let mark = redis::cmd("HSET").arg(key).arg("settled").arg(1).to_owned();
+        let behind: Vec<_> = std::iter::once(mark).chain(wait.commands()).collect();
+        let (reply, mut waited) = self.call_on(self.durable.next(), keys, call, &behind).await?;
+        if !waited.is_empty() {
+            drop(waited.remove(0));
+        }
+        failpoint!("before-settled");
+        let safe = wait.met(waited);
+        Ok((reply, safe.inspect_err(|why| self.health().doubt(self.metrics(), key, why))))
     }
 
     /// Runs one plain command on the connection for probes.

@@ -4,6 +4,7 @@ mod failover;
 mod formats;
 #[cfg(feature = "failpoints")]
 mod nodes;
+mod settling;
 mod topologies;
 mod upgrade;
 mod valkey;

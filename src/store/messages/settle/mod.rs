@@ -307,7 +307,7 @@ impl Messages {
         count: usize,
     ) -> Result<Vec<Verdict>, StoreError> {
         let verb = call.verb;
-        let mut reply = self.wire.call(shard, call).await?;
+        let (mut reply, safe) = self.wire.call_settling(shard, call).await?;
         // All of these verbs answer alike, as a test holds.
         fields!(reply as Ack; reports: Bytes);
         rows!(reply as Ack);
@@ -327,6 +327,7 @@ impl Messages {
         // A call of a key has ended.
         shard.keys_hold().forget();
         queue.ready.notify_one();
+        safe?;
         Ok(verdicts)
     }
 }
