@@ -211,11 +211,10 @@ fn clock_errors(history: &History) -> Vec<(u64, u64)> {
     errors.collect()
 }
 
-/// From a failover until all nodes have left the master that gave way.
+/// From the beginning of a failover until another master takes writes.
 fn two_masters(history: &History) -> Vec<(u64, u64)> {
     let failovers = history.faults.iter().filter(|fault| is_failover(fault.kind));
-    let mut all: Vec<_> =
-        failovers.map(|fault| (fault.at_us, fault.until_us + RESUME_US)).collect();
+    let mut all: Vec<_> = failovers.map(|fault| (fault.at_us, fault.until_us)).collect();
     all.sort_unstable();
     let mut apart: Vec<(u64, u64)> = Vec::new();
     for (from_us, to_us) in all {
