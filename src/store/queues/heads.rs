@@ -103,13 +103,19 @@ impl Queues {
         Ok(heads)
     }
 
-    /// When the first lease of each of these shards ends.
+    /// When the first lease of each of these shards ends. Not known of shards with keys for a while after a clock alarm: a call
+    /// of `reap` has all moments of keys looked at anew, and leases or none, it has to be made.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn lease_heads(&self, shards: &[Arc<Shard>]) -> Result<Vec<Earliest>, StoreError> {
         let replies = self.wire.read_each(shards, &|shard| vec![first(shard, "leased")]).await?;
-        Ok(replies.into_iter().map(|replies| head(replies.into_iter().next())).collect())
+        let is_aftermath = self.wire.is_aftermath();
+        let heads = shards.iter().zip(replies).map(|(shard, replies)| {
+            let has_moments = is_aftermath && shard.structure().form() == ScriptForm::Keyed;
+            if has_moments { Earliest::Unknown } else { head(replies.into_iter().next()) }
+        });
+        Ok(heads.collect())
     }
 
     /// Which of these shards have something to prune: whose retention is over, or the last claim of

@@ -122,6 +122,22 @@ async fn after_a_step_back_the_leases_of_a_dead_node_come_back_all_the_same() {
 }
 
 #[tokio::test]
+async fn after_a_step_back_no_key_waits_for_a_moment_of_before_it() {
+    let lines = "downstream.timeout = \"500ms\"\nlease = \"5500ms\"\nlimits = [{ rate = \"20/min\", per = \"labels.to\" }]";
+    let stage = Stage::start("1s", lines).await;
+    let one = json!({ "payload": 1, "labels": { "to": "a" } });
+    let first = stage.first.send(QUEUE, &one).await;
+    let second = stage.first.send(QUEUE, &one).await;
+    stage.first.wait_final(&first).await;
+    assert_eq!(stage.first.message(&second).await["state"], "ready", "its key holds it");
+
+    // Nothing is leased, so that there is nothing but keys to look at.
+    stage.step(-HOUR_MS).await;
+
+    assert_eq!(stage.second.wait_final(&second).await["state"], "delivered");
+}
+
+#[tokio::test]
 async fn a_node_that_starts_during_an_alarm_keeps_to_it() {
     let mut stage = Stage::start("10m", "").await;
     let later = json!({ "payload": "later", "delay": "30m" });

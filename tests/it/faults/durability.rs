@@ -88,6 +88,30 @@ async fn a_frozen_replica_shuts_intake_until_it_thaws() {
     eventually("it is ready", async || daemon.get("/readyz").await.status == 200).await;
 }
 
+/// A failover could forget who is on its way, and then a message would overtake it.
+#[tokio::test]
+async fn what_keeps_order_is_sent_once_its_claim_is_on_the_replicas() {
+    let (master, replicas) = replicated(1).await;
+    let (ordered, free) = tokio::join!(Downstream::start(), Downstream::start());
+    let config =
+        [queue_toml(QUEUE, &ordered, "ordering = \"labels.order\""), queue_toml("free", &free, "")];
+    let daemon = Daemon::with(config.concat()).redis(&master).durability("replicas").start().await;
+    let later = json!({ "payload": 1, "labels": { "order": "k" }, "delay": "700ms" });
+    let [first, second] = [daemon.send(QUEUE, &later).await, daemon.send("free", &later).await];
+
+    replicas[0].signal(Signal::STOP);
+
+    assert_eq!(daemon.wait_final(&second).await["state"], "delivered", "it keeps no order");
+    eventually("it is claimed", async || daemon.counts(QUEUE).await["leased"] == 1).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(ordered.requests().len(), 0, "the replica does not know that it is on its way");
+
+    replicas[0].signal(Signal::CONT);
+
+    assert_eq!(daemon.wait_final(&first).await["state"], "delivered");
+    assert_eq!(ordered.requests().len(), 1);
+}
+
 #[tokio::test]
 async fn one_wait_serves_many_messages() {
     let (master, _replicas) = replicated(1).await;

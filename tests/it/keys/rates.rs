@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::calls::{CALM, assert_paced, assert_used, calls, message, of, units, with};
 use super::{assert_sound, is_so_unless_void, others, unless_void};
 use crate::limits::stacked::limit;
-use crate::support::{QUEUE, Scene, Stalls, within};
+use crate::support::{QUEUE, Scene, Stalls, eventually, within};
 
 /// Messages to so many keys in turns, with costs of 1 to `largest` in turns.
 fn costly(count: usize, keys: usize, largest: usize) -> Vec<Value> {
@@ -222,4 +222,26 @@ async fn rates_hold_and_are_used_while_nodes_join_and_leave() {
     assert!(used.abs_diff(started) <= 40, "{used} and {started}");
     let counts = scene.daemon.counts(QUEUE).await;
     assert_eq!(counts["dead"], 0);
+}
+
+/// What the store has forgotten may have started: nobody has a burst before it has grown anew.
+#[tokio::test]
+async fn after_a_rollback_no_key_has_a_burst() {
+    let lines = "limits = [{ rate = \"120/min\", burst = 6, per = \"labels.from\" }]";
+    let stalls = Stalls::watch();
+    let mut scene = Scene::start(lines).await;
+    scene.send_all(&[message(0, &[("from", "old")])]).await;
+    scene.wait_count("delivered", 1).await;
+    scene.redis.restart().await;
+    let restarted = "Redis restarted; no acknowledged message is missing";
+    eventually("it was looked at", async || scene.daemon.log().contains(restarted)).await;
+    eventually("it is back", async || scene.daemon.get("/readyz").await.status == 200).await;
+
+    let sent: Vec<_> = (0..6).map(|number| message(number, &[("from", "new")])).collect();
+    scene.send_all(&sent).await;
+
+    let seen = calls(&scene.downstream.wait_for(sent.len() + 1).await);
+    assert_paced(&stalls, &of(&seen, "from", "new"), 2.0, 1);
+    scene.wait_count("delivered", sent.len() + 1).await;
+    assert_sound(&scene.daemon).await;
 }

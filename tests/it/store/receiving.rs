@@ -8,7 +8,7 @@ use tidegate::domain::state::State;
 use tidegate::store::{Changed, Lease, Receipt, ReceiptOf, Received, Verb, Verdict};
 
 use super::ground::{Ground, on_each};
-use super::node::{Node, WISH, ended, message};
+use super::node::{Node, WISH, With as _, ended, message};
 
 on_each!(
     a_receipt_closes_what_was_accepted,
@@ -20,6 +20,7 @@ on_each!(
     a_late_acceptance_ends_the_waiting,
     a_late_success_delivers_what_another_copy_had_accepted,
     no_receipt_in_time_is_as_the_queue_says,
+    a_key_waits_for_a_missing_receipt_no_longer_than_its_stall,
     references_go_with_their_messages_and_kept_receipts_with_time,
     kept_receipts_are_bounded,
     what_is_off_is_found_and_mended,
@@ -253,6 +254,38 @@ async fn no_receipt_in_time_is_as_the_queue_says(ground: Ground) {
             other => assert_eq!(late, Received::Contradicts(Some(other))),
         }
     }
+}
+
+async fn a_key_waits_for_a_missing_receipt_no_longer_than_its_stall(ground: Ground) {
+    let ordering = "ordering = { by = \"labels.order\", until = \"final\", stall = \"300ms\" }";
+    let lines =
+        format!("{ordering}\nreceipts = {{ timeout = \"200ms\", on_timeout = \"uncertain\" }}");
+    let node = ground.node(&lines).await;
+    let [ahead, behind] = [
+        node.send(message("ahead").label("order", "k")).await,
+        node.send(message("behind").label("order", "k")).await,
+    ];
+    let lease = node.take_one().await;
+    assert_eq!((lease.ulid, accept(&node, &lease, None).await), (ahead.ulid, Verdict::Ok));
+    ground.passes(ground.now_ms().await + 500).await;
+    assert!(node.take(1).await.is_empty(), "it waits for the receipt, and not for the stall");
+
+    assert_eq!(node.store.messages.lapse(&node.queue, node.shard()).await.unwrap(), (1, false));
+
+    let lapsed_ms = ground.now_ms().await;
+    let next = loop {
+        if let Some(claimed) = node.take(1).await.pop() {
+            break claimed.lease.ulid;
+        }
+        let waited_ms = ground.now_ms().await - lapsed_ms;
+        assert!(waited_ms < 5000, "the key waits for a decision");
+        ground.passes(ground.now_ms().await + 20).await;
+    };
+    assert_eq!(next, behind.ulid);
+    let waited_ms = ground.now_ms().await - lapsed_ms;
+    assert!(waited_ms + 100 >= 300, "skipped after {waited_ms} ms");
+    assert_eq!(node.state(&ahead).await, State::Uncertain);
+    ground.assert_sound(&node).await;
 }
 
 async fn a_late_success_delivers_what_another_copy_had_accepted(ground: Ground) {

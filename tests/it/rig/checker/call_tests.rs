@@ -30,6 +30,22 @@ fn no_window_holds_more_calls_than_the_rate_allows() {
     breaks(&history, &[Rule::WithinRate]);
 }
 
+#[test]
+fn two_masters_let_as_much_start_as_each_of_them_may() {
+    let mut history = good();
+    // A call every 100 ms, at a rate of one every 200 ms: as if there were two masters all the time.
+    history.queues[0].limits = vec![Limit::rate(5.0, 1)];
+    breaks(&history, &[Rule::WithinRate]);
+    history.faults = vec![fault(FaultKind::FailoverKill, BEGAN_US, 1)];
+    breaks(&history, &[]);
+    history.queues[0].limits = vec![Limit::rate(4.0, 1)];
+    breaks(&history, &[Rule::WithinRate]);
+    // What was before is not forgotten: the next one has no burst.
+    history.queues[0].limits = vec![Limit::rate(5.0, 1)];
+    history.faults = vec![fault(FaultKind::FailoverKill, BEGAN_US + 2 * SECOND_US, 1)];
+    breaks(&history, &[Rule::WithinRate]);
+}
+
 /// The one pass finds what the definition finds.
 #[test]
 fn the_rate_is_judged_as_by_every_window() {

@@ -70,15 +70,12 @@ fn accounts(
     limit: &Limit,
 ) -> BTreeMap<Option<String>, Vec<Start>> {
     let Some(key) = limit.per else {
-        let mut starts = calls(known, queue, arrivals, Some(limit));
-        // Permits of the master that gave way are used beside those of the next one (docs/reliability.md).
-        let is_rate = matches!(limit.kind, LimitKind::Rate { .. });
-        starts.retain(|start| !is_rate || !known.excuses.units_forgotten(start.at_us));
-        return BTreeMap::from([(None, starts)]);
+        return BTreeMap::from([(None, calls(known, queue, arrivals, Some(limit)))]);
     };
     let mut accounts: BTreeMap<_, Vec<Start>> = BTreeMap::new();
-    // A store that was rolled back has forgotten what keys had taken right before.
-    let is_known = |arrival: &&&Arrival| !known.excuses.units_forgotten(arrival.at_us);
+    // A store that was rolled back has forgotten what keys had taken of their quotas right before.
+    let is_quota = matches!(limit.kind, LimitKind::Quota { .. });
+    let is_known = |arrival: &&&Arrival| !is_quota || !known.excuses.units_forgotten(arrival.at_us);
     for arrival in arrivals.iter().filter(is_known) {
         let value = known.sent_of(arrival).and_then(|sent| key.of(sent));
         let value = value.map_or("without the key".to_owned(), |value| value.to_string());
@@ -153,12 +150,13 @@ fn within_rate(
 ) {
     let per_us = units_per_s / 1e6;
     let starts = account.starts;
-    let start_us = starts.first().map_or(0, |start| start.at_us);
+    let paced_us = |start: &Start| known.excuses.paced_us(start.at_us);
+    let start_us = starts.first().map_or(0, paced_us);
     let largest = starts.iter().map(|start| start.units).max().unwrap_or(1);
     let most = f64::from(burst) + (largest - 1) as f64;
     let (mut least, mut before) = ((f64::INFINITY, 0, 0), 0);
     for start in starts {
-        let left = before as f64 - per_us * (start.at_us - start_us) as f64;
+        let left = before as f64 - per_us * (paced_us(start) - start_us) as f64;
         let with_lateness = left + per_us * known.excuses.late_us(start.at_us) as f64;
         if with_lateness < least.0 {
             least = (with_lateness, before, start.at_us);

@@ -32,6 +32,8 @@ pub(super) struct Excuses<'a> {
     away_us_max: u64,
     /// From when on Redis' clock may be off by how much.
     clock_errors: Vec<(u64, u64)>,
+    /// When two masters may have let calls start, in their order and apart from one another.
+    two_masters: Vec<(u64, u64)>,
 }
 
 impl<'a> Excuses<'a> {
@@ -45,6 +47,7 @@ impl<'a> Excuses<'a> {
             away_us_max: away.iter().map(|fault| length_us(fault)).max().unwrap_or(0),
             away,
             clock_errors: clock_errors(history),
+            two_masters: two_masters(history),
         }
     }
 
@@ -103,11 +106,19 @@ impl<'a> Excuses<'a> {
         })
     }
 
-    /// Whether a replica that took over may not know what a call of this moment had taken of limits by key.
+    /// Whether a replica that took over may not know what a call of this moment had taken of a quota by key.
     pub(super) fn units_forgotten(&self, at_us: u64) -> bool {
         self.history.faults.iter().filter(|fault| is_failover(fault.kind)).any(|fault| {
             (fault.at_us.saturating_sub(BEHIND_US)..=fault.until_us + RESUME_US).contains(&at_us)
         })
+    }
+
+    /// A moment as rates count it: while two masters may let calls start, each at the pace of the rate, time counts twice.
+    /// A replica that takes over goes on without a burst and from its own time on, whatever it does not know of what
+    /// had started before: so nothing more is forgotten, and nothing before the failover.
+    pub(super) fn paced_us(&self, at_us: u64) -> u64 {
+        let twice = |(from_us, to_us): &(u64, u64)| at_us.min(*to_us).saturating_sub(*from_us);
+        at_us + self.two_masters.iter().map(twice).sum::<u64>()
     }
 
     /// Whether the caller may have given up before the answer came.
@@ -198,6 +209,21 @@ fn clock_errors(history: &History) -> Vec<(u64, u64)> {
         (at_us, was_ms.max(offset_ms.unsigned_abs()) * 1000)
     });
     errors.collect()
+}
+
+/// From the beginning of a failover until another master takes writes.
+fn two_masters(history: &History) -> Vec<(u64, u64)> {
+    let failovers = history.faults.iter().filter(|fault| is_failover(fault.kind));
+    let mut all: Vec<_> = failovers.map(|fault| (fault.at_us, fault.until_us)).collect();
+    all.sort_unstable();
+    let mut apart: Vec<(u64, u64)> = Vec::new();
+    for (from_us, to_us) in all {
+        match apart.last_mut() {
+            Some(last) if from_us <= last.1 => last.1 = last.1.max(to_us),
+            _ => apart.push((from_us, to_us)),
+        }
+    }
+    apart
 }
 
 /// The first number of a detail, with its sign.

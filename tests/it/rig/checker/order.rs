@@ -37,6 +37,8 @@ struct Way<'a> {
     from: &'a Arrival,
     last: &'a Arrival,
     until_us: u64,
+    /// Its message had been on its way before.
+    is_repeat: bool,
 }
 
 /// The ways of all messages of a key, by their beginning. What waits for another attempt is on its way. A way ends
@@ -61,8 +63,8 @@ fn ways<'a>(known: &Known<'_>, queue: &Queue, arrivals: &[&'a Arrival]) -> Vec<W
                 way.until_us = way.until_us.max(until_us);
             }
             _ => {
-                current.insert(&arrival.id, ways.len());
-                ways.push(Way { from: arrival, last: arrival, until_us });
+                let is_repeat = current.insert(&arrival.id, ways.len()).is_some();
+                ways.push(Way { from: arrival, last: arrival, until_us, is_repeat });
             }
         }
     }
@@ -80,9 +82,9 @@ fn one_at_a_time(
     for way in ways(known, queue, arrivals) {
         if let Some(ahead) = &ahead {
             let is_at_once = way.from.at_us < ahead.until_us || way.from.call == ahead.last.call;
-            // Below `replicas` a failover may take back that one of them had begun, or had ended.
-            let is_rolled_back =
-                known.excuses.rolled_back(way.from) || known.excuses.rolled_back(ahead.last);
+            // A failover may take back that one of them had ended, so that it comes once more.
+            let is_rolled_back = (way.is_repeat || ahead.is_repeat)
+                && (known.excuses.rolled_back(way.from) || known.excuses.rolled_back(ahead.last));
             let is_excused =
                 known.excuses.woken(way.from) || known.excuses.woken(ahead.last) || is_rolled_back;
             if is_at_once && way.from.id != ahead.from.id && !is_excused {

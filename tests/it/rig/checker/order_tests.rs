@@ -108,6 +108,11 @@ fn a_failover_may_forget_that_it_ended() {
     history.arrivals[4].at_us = again(3).at_us - 500;
     history.arrivals[4].answer_at_us = history.arrivals[4].at_us + 1000;
     breaks(&history, &[]);
+    // Of two that come for the first time neither has ended.
+    let mut history = conversation();
+    history.faults = vec![fault(FaultKind::FailoverKill, arrival(2).at_us + SECOND_US, 1)];
+    history.arrivals[1].answer_at_us = arrival(2).at_us + 1;
+    breaks(&history, &[Rule::OneOfAKey]);
 }
 
 #[test]
