@@ -13,8 +13,8 @@ use crate::limits::stacked::limit;
 use crate::support::wait::poll_until_within;
 use crate::support::{Answer, QUEUE, Scene, Stalls, eventually, queue_toml};
 
-/// What is in `make test`; the long ones have five times as many.
-const CROWD: usize = 20_000;
+/// What is in `make test`; the long ones have twenty-five times as many.
+const CROWD: usize = 4_000;
 const LONG: usize = 100_000;
 const FEW: usize = 10;
 /// Free messages that are looked at, one after the other.
