@@ -60,6 +60,7 @@ includes! {
     "lanes/pruning",
     "lanes/purge",
     "lanes/ready",
+    "lanes/returned",
     "lanes/stand",
     "lanes/standing",
     "lanes/structure",
