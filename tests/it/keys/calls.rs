@@ -130,6 +130,9 @@ pub(super) fn assert_used(stalls: &Stalls, calls: &[Call], per_second: f64, burs
     let lost = stalls.may_cost(first.at, last.at, permit);
     let allowed = ideal / 0.99 + (RECORDER + lost).as_secs_f64();
     let took = (last.at - first.at).as_secs_f64();
+    println!(
+        "{paced} units of {per_second}/s took {took:.3} s, ideal {ideal:.3} s; stalls may cost {lost:?}"
+    );
     assert!(
         took <= allowed,
         "{paced} units took {took:.3} s; at {per_second}/s {ideal:.3} s, and stalls may cost {lost:?}{}",
