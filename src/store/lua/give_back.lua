@@ -4,7 +4,8 @@
 -- include: limits
 --
 -- args: node limit_lines (slot_us:number calls:number messages:number)...
--- node: 12 bytes, who was granted them. Each row is a call, and the units that it took.
+-- node: 12 bytes, who was granted them. Each row is a call, and the units that it took. limit_lines: of a queue with keys it ends with
+-- `slots SLOT_US...`, those that nobody used (see lanes/returned).
 -- returns: now_ms:number
 --
 -- Not repeated: after a lost reply the units stay taken.
@@ -13,4 +14,7 @@ for i = 1, ROWS do
   limits_give_back(limits, ROW[i].slot_us, ROW[i].calls, ROW[i].messages)
 end
 limits_save(limits, node)
+-- keyed include: lanes/returned
+-- keyed: returned_add(string.match(limit_lines, 'slots ([^\n]+)') or '')
+-- keyed: returned_save()
 return REPLY { now_ms = now_ms }

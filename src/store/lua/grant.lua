@@ -32,19 +32,23 @@ if limit_lines == '' then
   return reply
 end
 local limits = limits_read(limit_lines, horizon_us)
+-- keyed include: lanes/returned
 local first_us, last_us = math.max(now_us + lead_us, from_us), now_us + lead_us + horizon_us
 local granted, refused_us = 0, nil
 while granted < most and not refused_us do
   local slot_us, is_known = limits_slot(limits, first_us, calls, messages)
+  local taken_from = limits
+  -- keyed: taken_from, slot_us, is_known = returned_or(limits, first_us, slot_us, is_known, math.max(calls, messages))
   if not is_known or slot_us > last_us or (before_us > 0 and slot_us >= before_us) then
     refused_us = slot_us
   else
-    limits_take(limits, slot_us, calls, messages)
+    limits_take(taken_from, slot_us, calls, messages)
     REPLY_ROW { slot_us = math.ceil(slot_us) }
     granted, calls, messages = granted + 1, 1, 1
   end
 end
 limits_save(limits, node)
+-- keyed: returned_save()
 if granted == 0 then
   return REPLY { code = RUST.CLAIM_LIMIT, now_us = now_us, wait_us = math.ceil(refused_us - last_us) }
 end

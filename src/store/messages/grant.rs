@@ -16,7 +16,7 @@ use crate::domain::limit::{LimitUnit, Units};
 use crate::domain::policy::Downstream;
 use crate::store::StoreError;
 use crate::store::queue::Queue;
-use crate::store::redis::script::{call, fields, row, rows};
+use crate::store::redis::script::{ScriptForm, call, fields, row, rows};
 
 /// What the home slot gave.
 pub(in crate::store) enum Granted {
@@ -78,8 +78,17 @@ impl GrantedCalls {
         }
     }
 
+    /// The slots that no call has used, each of one unit, as a line for `give_back`; empty: there is none.
+    fn unused_line(&self) -> String {
+        if self.cost > 1 || self.slots_us.is_empty() {
+            return String::new();
+        }
+        let slots: Vec<_> = self.slots_us.iter().map(u64::to_string).collect();
+        format!("slots {}\n", slots.join(" "))
+    }
+
     /// The units that no call took.
-    pub(in crate::store) fn unused(self) -> Vec<Units> {
+    fn unused(self) -> Vec<Units> {
         let cost = self.cost;
         let slots = self.slots_us.into_iter();
         let whole = slots.map(|slot_us| Units { slot_us, calls: cost, messages: cost });
@@ -137,9 +146,21 @@ impl Messages {
     /// Gives back to quotas what calls had taken that surely do not start. Where that fails it stays taken: a quota may be
     /// left unused, and is never exceeded.
     pub async fn return_units(&self, queue: &Queue, units: &[Units]) {
+        self.return_all(queue, units, "").await;
+    }
+
+    /// Gives back what a round was granted and did not use. Where keys decide, also the slots: whoever asks next may use them.
+    pub(in crate::store) async fn return_unused(&self, queue: &Queue, granted: GrantedCalls) {
+        let is_keyed = queue.shards[0].structure().form() == ScriptForm::Keyed;
+        let slots = if is_keyed { granted.unused_line() } else { String::new() };
+        self.return_all(queue, &granted.unused(), &slots).await;
+    }
+
+    async fn return_all(&self, queue: &Queue, units: &[Units], slots: &str) {
         let units: Vec<_> = units.iter().filter(|units| **units != Units::NONE).collect();
         let Ok(now_ms) = self.wire.clock.require_ms() else { return };
         let limit_lines = queue.limits().quota_lines(now_ms);
+        let limit_lines = format!("{limit_lines}{slots}");
         if limit_lines.is_empty() || units.is_empty() {
             return;
         }
@@ -151,7 +172,7 @@ impl Messages {
             )
         });
         let node = self.wire.node().as_str();
-        let call = call!(GiveBack, node = node, limit_lines = &*limit_lines, ..rows);
+        let call = call!(GiveBack, node = node, limit_lines = limit_lines, ..rows);
         match self.wire.call(&queue.shards[0], &call).await {
             Ok(_) => units.iter().for_each(|units| queue.limits().gave_back(**units)),
             Err(error) => {

@@ -107,7 +107,7 @@ impl Messages {
             queue.expect_calls(met.messages.len(), granted.slots_us().is_empty());
             // A shard may have left slots unused before the ones that it used.
             met.messages.sort_by_key(|message| message.units.slot_us);
-            self.return_units(queue, &granted.unused()).await;
+            self.return_unused(queue, granted).await;
         }
         Ok(met)
     }

@@ -17,8 +17,6 @@ const SLACK: Duration = Duration::from_millis(20);
 const RECORDER: Duration = Duration::from_millis(5);
 /// A machine whose threads are never kept waiting for so long can use a limit wholly.
 pub(super) const CALM: Duration = Duration::from_millis(10);
-/// For so long a stall counts: a node reckons for that time that its replies may be late again.
-const STALL_COUNTS: Duration = Duration::from_millis(500);
 
 /// A message with this number and these labels. Its body says them, so that the receiver knows them.
 pub(super) fn message(number: usize, labels: &[(&str, &str)]) -> Value {
@@ -101,14 +99,13 @@ pub(super) fn units(calls: &[Call]) -> u64 {
     calls.iter().map(|call| call.cost).sum()
 }
 
-/// In every window that begins and ends with a call: units ≤ rate × (window + 20 ms) + burst + largest cost − 1.
+/// In every window that begins and ends with a call: units ≤ rate × (window + 20 ms) + burst + largest cost − 1. A window is too short by
+/// what the machine kept its first call waiting.
 #[track_caller]
 pub(super) fn assert_paced(stalls: &Stalls, calls: &[Call], per_second: f64, burst: u64) {
-    let Some((first, last)) = calls.first().zip(calls.last()) else { return };
-    let late = SLACK + RECORDER + stalls.worst_between(counted_from(first), last.at);
     let largest = calls.iter().map(|call| call.cost).max().unwrap_or(1);
     for (from, first) in calls.iter().enumerate() {
-        let mut units = 0;
+        let (mut units, late) = (0, SLACK + RECORDER + stalls.made_late(first.at));
         for (to, last) in calls.iter().enumerate().skip(from) {
             units += last.cost;
             let window = last.at - first.at;
@@ -122,27 +119,25 @@ pub(super) fn assert_paced(stalls: &Stalls, calls: &[Call], per_second: f64, bur
 }
 
 /// At least 99 % of the rate was used from the first to the last of these calls, before all of which units stood that
-/// no other limit held. A stall makes permits void, and what they had taken is lost; and for a while the node that was held up passes over
-/// slots that come too soon for it. So each stall may cost twice what it took.
+/// no other limit held; but for what stalls of this machine may have cost.
 #[track_caller]
 pub(super) fn assert_used(stalls: &Stalls, calls: &[Call], per_second: f64, burst: u64) {
     let (first, last) = (calls.first().expect("a call"), calls.last().expect("a call"));
     let paced = units(calls) - last.cost - (burst - 1);
     let ideal = paced as f64 / per_second;
-    let stalled = stalls.sum_between(counted_from(first), last.at, CALM);
-    let allowed = ideal / 0.99 + (RECORDER + 2 * stalled).as_secs_f64();
+    let largest = calls.iter().map(|call| call.cost).max().unwrap_or(1);
+    let permit = Duration::from_secs_f64(largest as f64 / per_second);
+    let lost = stalls.may_cost(first.at, last.at, permit);
+    let allowed = ideal / 0.99 + (RECORDER + lost).as_secs_f64();
     let took = (last.at - first.at).as_secs_f64();
-    let where_lost = || gaps(calls, per_second);
+    println!(
+        "{paced} units of {per_second}/s took {took:.3} s, ideal {ideal:.3} s; stalls may cost {lost:?}"
+    );
     assert!(
         took <= allowed,
-        "{paced} units took {took:.3} s; at {per_second}/s {ideal:.3} s, and stalls took {stalled:?}{}",
-        where_lost()
+        "{paced} units took {took:.3} s; at {per_second}/s {ideal:.3} s, and stalls may cost {lost:?}{}",
+        gaps(calls, per_second)
     );
-}
-
-/// Since when stalls matter to a call.
-fn counted_from(call: &Call) -> Instant {
-    call.at.checked_sub(STALL_COUNTS).unwrap_or(call.at)
 }
 
 /// After which calls the next one came later than the rate of itself demands.

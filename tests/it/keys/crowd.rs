@@ -6,15 +6,15 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::assert_sound;
 use super::calls::{calls, message, of, with};
 use super::lanes::Work;
-use super::{assert_sound, is_so_unless_void, unless_void};
 use crate::limits::stacked::limit;
 use crate::support::wait::poll_until_within;
 use crate::support::{Answer, QUEUE, Scene, Stalls, eventually, queue_toml};
 
-/// What is in `make test`; the long ones have five times as many.
-const CROWD: usize = 20_000;
+/// What is in `make test`; the long ones have twenty-five times as many.
+const CROWD: usize = 4_000;
 const LONG: usize = 100_000;
 const FEW: usize = 10;
 /// Free messages that are looked at, one after the other.
@@ -69,7 +69,8 @@ async fn free(scene: &Scene, one: impl Fn(usize) -> Value) -> Free {
 /// With a crowd a free message waits and works no longer than with a few.
 #[track_caller]
 fn assert_alike(few: &Free, crowd: &Free) {
-    let allowed = LEAVES_WITHIN + 3 * crowd.stall;
+    // A message meets some ten threads on its way, each of which may be kept waiting.
+    let allowed = LEAVES_WITHIN + 10 * crowd.stall;
     assert!(crowd.wait <= allowed, "{:?}, allowed {allowed:?}", crowd.wait);
     let stalled = crowd.stalled;
     let (few, crowd) = (few.work, crowd.work);
@@ -124,11 +125,10 @@ async fn a_hundred_thousand_held_keys_cost_a_free_one_nothing() {
     held_keys_cost_others_nothing(LONG).await;
 }
 
-/// One tenant with so many recipients, each with a limit of its own, beside ten tenants that keep to their limit. `None`: a permit came
-/// too late.
-async fn recipients_of_one_tenant(count: usize) -> Option<(Scene, Work, Duration)> {
+/// One tenant with so many recipients, each with a limit of its own, beside ten tenants that keep to their limit.
+async fn recipients_of_one_tenant(count: usize) -> (Scene, Work, Duration) {
     const ROUNDS: usize = 4;
-    let lines = "concurrency = 64\nfairness = \"labels.tenant\"\nlimits = [{ rate = \"1/s\", per = \"labels.tenant\" }, { rate = \"1/min\", per = \"labels.to\" }]";
+    let lines = "concurrency = 64\nfairness = \"labels.tenant\"\nlimits = [{ rate = \"1/s\", per = \"labels.tenant\" }, { quota = \"1/day\", per = \"labels.to\" }]";
     let scene = Scene::start(lines).await;
     let stalls = Stalls::watch();
     let one = |number: usize, tenant: &str| {
@@ -147,10 +147,11 @@ async fn recipients_of_one_tenant(count: usize) -> Option<(Scene, Work, Duration
         let seen = calls(&scene.downstream.requests());
         seen.into_iter().filter(|call| call.number >= 1_000_000).collect::<Vec<_>>()
     };
-    let all_came = async || quiet().len() == 10 * ROUNDS;
-    if !is_so_unless_void(&scene, "all of the quiet ones came", all_came).await {
-        return None;
-    }
+    // A machine that stalls makes permits void, and each of them is a second of its tenant.
+    poll_until_within(Duration::from_secs(120), "all of the quiet ones came", async || {
+        (quiet().len() == 10 * ROUNDS).then_some(())
+    })
+    .await;
     let work = Work::by_now(&scene.redis).await.since(before);
     let stalled = stalls.sum_between(began, Instant::now(), Duration::ZERO);
     println!("{work:?}");
@@ -159,26 +160,21 @@ async fn recipients_of_one_tenant(count: usize) -> Option<(Scene, Work, Duration
         let seen = of(&seen, "tenant", tenant);
         for pair in seen.windows(2) {
             let waited = pair[1].at - pair[0].at;
-            let stall = stalls.worst_between(pair[0].at - LEAVES_WITHIN, pair[1].at);
-            let allowed = Duration::from_secs(1) + LEAVES_WITHIN + 3 * stall;
+            let lost = stalls.may_cost(pair[0].at, pair[1].at, Duration::from_secs(1));
+            let allowed = Duration::from_secs(1) + LEAVES_WITHIN + lost;
             assert!(waited <= allowed, "{tenant}: {waited:?}, allowed {allowed:?}");
         }
     }
-    Some((scene, work, stalled))
+    (scene, work, stalled)
 }
 
 async fn a_noisy_tenant_costs_others_nothing(count: usize) {
-    unless_void(async || a_noisy_tenant_beside_others(count).await.is_some()).await;
-}
-
-async fn a_noisy_tenant_beside_others(count: usize) -> Option<()> {
-    let (_, few, _) = recipients_of_one_tenant(FEW).await?;
-    let (scene, crowd, stalled) = recipients_of_one_tenant(count).await?;
+    let (_, few, _) = recipients_of_one_tenant(FEW).await;
+    let (scene, crowd, stalled) = recipients_of_one_tenant(count).await;
     assert!(crowd.commands <= few.commands * 5 / 4 + 400, "{crowd:?} beside {few:?}");
     let allowed = Duration::from_micros(few.busy_us * 3 + 20_000) + stalled;
     assert!(Duration::from_micros(crowd.busy_us) <= allowed, "{crowd:?} beside {few:?}");
     assert_sound(&scene.daemon).await;
-    Some(())
 }
 
 #[tokio::test]

@@ -19,6 +19,13 @@ const STEP: Duration = Duration::from_millis(1);
 /// How often the processes are looked at: what the kernel counts does not get lost in between.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
+/// A machine whose threads are never kept waiting for so long can use a limit wholly.
+const CALM: Duration = Duration::from_millis(10);
+/// For so long a stall counts: a node reckons for that time that its replies may be late again.
+const STALL_COUNTS: Duration = Duration::from_millis(500);
+/// Nothing that is seen was longer on its way, but for a machine that stalls.
+const WAY_MAX: Duration = Duration::from_millis(300);
+
 /// Watches until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Stalls {
@@ -93,6 +100,20 @@ impl Stalls {
     /// How long the stalls in a span of time took together that took at least so long each.
     pub(crate) fn sum_between(&self, from: Instant, to: Instant, least: Duration) -> Duration {
         self.between(from, to).map(|stall| stall.length).filter(|length| *length >= least).sum()
+    }
+
+    /// What a rate may have lost to stalls: each makes permits void, one of which lasts so long, and for a while the node that was held
+    /// up passes over slots that come too soon for it. So each stall may cost twice what it took, and a permit.
+    pub(crate) fn may_cost(&self, first: Instant, last: Instant, permit: Duration) -> Duration {
+        let from = first.checked_sub(STALL_COUNTS).unwrap_or(first);
+        let lengths = self.between(from, last).map(|stall| stall.length);
+        lengths.filter(|length| *length >= CALM).map(|length| 2 * length + permit).sum()
+    }
+
+    /// By how much the machine may have made something late that was seen at this moment: each step on its way may have been kept waiting.
+    pub(crate) fn made_late(&self, seen: Instant) -> Duration {
+        let began = seen.checked_sub(WAY_MAX).unwrap_or(seen);
+        self.sum_between(began, seen, STEP)
     }
 
     fn between(&self, from: Instant, to: Instant) -> impl Iterator<Item = Stall> {

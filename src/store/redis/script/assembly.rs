@@ -63,6 +63,7 @@ includes! {
     "lanes/ready",
     "lanes/room",
     "lanes/sound",
+    "lanes/returned",
     "lanes/stand",
     "lanes/standing",
     "lanes/structure",
