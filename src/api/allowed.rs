@@ -45,6 +45,7 @@ pub(super) fn check_message(details: &Details, policy: &QueuePolicy) -> Result<(
     policy.check(details).map_err(|unfit| match unfit {
         Unfit::Timeout(why) => Problem::fault("/timeout", why),
         Unfit::Cost(why) => Problem::cost_too_large(why),
+        Unfit::CollapseKey(why) => Problem::fault("/collapse_key", why),
     })
 }
 

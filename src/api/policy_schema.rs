@@ -208,6 +208,7 @@ mod tests {
         [queues.f]
         ordering = "group"
         fairness = "group"
+        collapse = { wait = "5s", max_wait = "1m" }
         downstream.type = "null"
         [queues.e]
         downstream.url = "https://h.example/p"

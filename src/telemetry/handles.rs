@@ -27,6 +27,7 @@ pub struct QueueHandles {
     promote_lateness: OnceLock<Histogram>,
     possible_duplicates: OnceLock<Counter>,
     permits_unused: OnceLock<Counter>,
+    superseded: OnceLock<Counter>,
 }
 
 impl QueueHandles {
@@ -44,6 +45,7 @@ impl QueueHandles {
             promote_lateness: OnceLock::new(),
             possible_duplicates: OnceLock::new(),
             permits_unused: OnceLock::new(),
+            superseded: OnceLock::new(),
         }
     }
 
@@ -111,6 +113,15 @@ impl QueueHandles {
     pub fn possible_duplicate(&self) {
         let family = &self.metrics.queue.possible_duplicates;
         self.possible_duplicates.get_or_init(|| family.get_or_create_owned(&self.label())).inc();
+    }
+
+    /// Newer messages have taken the place of so many.
+    pub fn superseded(&self, count: u64) {
+        if count > 0 {
+            let family = &self.metrics.queue.superseded;
+            let known = self.superseded.get_or_init(|| family.get_or_create_owned(&self.label()));
+            known.inc_by(count);
+        }
     }
 
     /// A permit came too late.

@@ -4,6 +4,7 @@
 
 mod batch;
 mod callback;
+mod collapse;
 mod downstream;
 mod headers;
 pub(in crate::config) mod inbox;
@@ -40,6 +41,7 @@ pub fn declared() -> Vec<DeclaredSection> {
         downstream::declared(),
         window::Hours::declared(),
         batch::Batch::declared(),
+        collapse::Collapse::declared(),
         probe::declared(),
         callback::Callback::declared(),
         retry::Retry::declared(),

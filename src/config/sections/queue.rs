@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::limits::{BURST, BURST_MAX, CONCURRENCY_MAX};
-use super::{batch, callback, downstream, keys, limits, probe, receipts, retention, retry, window};
+use super::{
+    batch, callback, collapse, downstream, keys, limits, probe, receipts, retention, retry, window,
+};
 use crate::config::load::reader::{Field, Read, Section};
 use crate::config::setting::{
     Kind as _, LONG_MS, Shown, beside, duration, list, parsed, settings, size_in_memory, whole,
@@ -29,7 +31,7 @@ const CONCURRENCY: u32 = 16;
 /// The same where workers claim: each may hold many messages at once.
 const IN_HANDS: u32 = 1000;
 
-const LATER: [&str; 6] = ["required_keys", "backlog", "collapse", "ttl", "adaptive", "breaker"];
+const LATER: [&str; 5] = ["required_keys", "backlog", "ttl", "adaptive", "breaker"];
 
 settings! {
     struct Own in "queues.NAME" of QueuePolicy {
@@ -99,6 +101,10 @@ settings! {
         _batch as "batch": Shown = beside().shows("queues.NAME.batch").or_nothing(), |it| {
             it.batch.as_ref().map_or(Shown::Unset, |it| Shown::Section(batch::Batch::shown(it)))
         };
+        /// How long messages with a collapse key wait for newer ones.
+        _collapse as "collapse": Shown = beside().shows("queues.NAME.collapse").or_nothing(), |it| {
+            it.collapse.as_ref().map_or(Shown::Unset, |it| Shown::Section(collapse::Collapse::shown(it)))
+        };
         /// Who is told of final states.
         _callback as "callback": Shown = beside().shows("queues.NAME.callback").or_nothing(), |it| {
             let shown = callback::Callback::shown;
@@ -138,6 +144,13 @@ pub(in crate::config) fn read(
         let window = section.read("window", |field| window::read(field, timeout));
         let batch = section.read("batch", batch::read);
         let callback = section.read("callback", |field| callback::read(field, hosts));
+        let collapse = section.read("collapse", collapse::read);
+        if let (Ok(Some(_)), Ok(shards @ 2..)) = (&collapse, &own.shards) {
+            let why = format!(
+                "found {shards}, but messages with a collapse key need shards = 1, so that the newest one finds those before it; set shards = 1 or remove collapse"
+            );
+            return Err(section.wrong("shards", why));
+        }
         let aging = keys::aging(section, own.aging, own.priority_levels);
         if let (Ok(ordering), Ok(fairness), Ok(limits), Ok(shards)) =
             (&own.ordering, &own.fairness, &limits, &own.shards)
@@ -173,6 +186,7 @@ pub(in crate::config) fn read(
             retry: retry?.unwrap_or_default(),
             window: window?,
             batch: batch?,
+            collapse: collapse?,
             callback: callback?.or_else(|| callback::without_section(hosts)),
         })
     });
@@ -308,7 +322,6 @@ mod tests {
                 "queues.q.retention.dead: found \"0s\", expected 1ms",
             ),
             ("concurency = 1", "queues.q.concurency: unknown key; did you mean concurrency?"),
-            ("collapse = { wait = \"5s\" }", "this version does not have this setting; remove it"),
             ("required_keys = [\"group\"]", "this version does not have this setting; remove it"),
             (
                 "backlog = { max_messages = 5 }",

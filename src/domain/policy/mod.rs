@@ -5,6 +5,8 @@
 
 mod limits;
 
+use serde::{Deserialize, Serialize};
+
 use crate::domain::callback::{CallbackOn, CallbackPolicy};
 use crate::domain::endpoint::HttpDownstream;
 use crate::domain::id::QueueName;
@@ -62,6 +64,8 @@ pub struct QueuePolicy {
     pub window: Option<Window>,
     /// Batches; `None`: one message a call.
     pub batch: Option<BatchPolicy>,
+    /// How long messages with a collapse key wait for newer ones; `None`: no longer than others.
+    pub collapse: Option<CollapsePolicy>,
     /// Who is told of final states; `None`: nobody, and no message may name anybody.
     pub callback: Option<CallbackPolicy>,
 }
@@ -98,6 +102,7 @@ impl QueuePolicy {
             },
             window: None,
             batch: None,
+            collapse: None,
             callback: None,
         }
     }
@@ -140,6 +145,15 @@ pub struct BatchPolicy {
     pub max_wait_ms: u64,
 }
 
+/// How long messages with a collapse key wait, where they name no due time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CollapsePolicy {
+    /// From the newest message of the key.
+    pub wait_ms: u64,
+    /// From the first one, at most.
+    pub max_wait_ms: u64,
+}
+
 /// Why a queue does not take a message: which of its fields asks for what cannot be done here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
@@ -149,6 +163,9 @@ pub enum Unfit {
     /// It could never leave.
     #[error("cost: {0}")]
     Cost(String),
+    /// The message before it may be in another shard.
+    #[error("collapse_key: {0}")]
+    CollapseKey(String),
 }
 
 impl QueuePolicy {
@@ -158,6 +175,12 @@ impl QueuePolicy {
     /// [`Unfit`], with a sentence.
     pub fn check(&self, details: &Details) -> Result<(), Unfit> {
         self.check_timeout(details.timeout_ms).map_err(Unfit::Timeout)?;
+        if details.collapse_key.is_some() && self.shards > 1 {
+            return Err(Unfit::CollapseKey(format!(
+                "has no effect in the queue \"{}\", which has {} shards: the message before it may be in another one; leave it out, or set queues.{}.shards = 1",
+                self.name, self.shards, self.name
+            )));
+        }
         self.check_cost(details.cost).map_err(Unfit::Cost)
     }
 

@@ -3,14 +3,15 @@
 -- include: shard events new_record ready wake idempotency
 --
 -- args: window_ms:number caller version:number width:number value...
--- window_ms: of idempotency. caller: node (12 bytes) and a number of this very call; a repeat (its reply was lost) names
--- the same. version: of new records. width: values of each message: 4, or 3 where none of them has an idempotency key:
+-- window_ms: of idempotency. caller: node (12 bytes) and a number of this very call (16 digits); a repeat (its reply was lost)
+-- names the same. Of messages with a collapse key, for how long cancelled ones are kept, ms, stands behind it. version: of new records. width: values of each message: 4, or 3 where none of them has an idempotency key:
 -- ulid; ranks (see new_record) and due ('+delay_ms' or 'moment_ms'), with a ttl '/'
 -- and expires like due; its number in this call (u8), optional fields, details and body; fingerprint (16 bytes) and key or ''.
 -- returns: now_ms:number wake:number sequence:number (number:number code:number ulid due_ms:number)...
 -- sequence: the accept sequence before this call. A row for each message that was not simply accepted, number: from 0;
--- codes: 0 accepted by an earlier run, 1 duplicate (ulid and due_ms are the first message's), 2 the key belongs to a
--- different message (ulid is that one).
+-- codes: 0 accepted by an earlier run, or due at another time than it said, 1 duplicate (ulid and due_ms are the first
+-- message's), 2 the key belongs to a different message (ulid is that one); 3 it took the place of a message with its collapse key
+-- (ulid and due_ms are that one's), 4 accepted, and the older one was cancelled.
 --
 -- Safe to repeat: the shard remembers each node's last call, and the same call takes nothing in again. A
 -- repeat and a duplicate write too, so that a durability wait after this call covers the first message. An id
@@ -38,7 +39,7 @@ local sequence_packed = struct.pack('>I6', sequence)
 local function understand(said)
   if said == wish then return end
   wish = said
-  local ranks = string.match(said, '^%d%d%u?o?')
+  local ranks = string.match(said, '^%d%d%u?[ok]?')
   local due_said = string.sub(said, #ranks + 1)
   local slash = string.find(said, '/', 3, true)
   expires = 0
@@ -95,6 +96,11 @@ local function repeated()
   return reply
 end
 
+-- In the form for messages with a collapse key all of a call have one.
+-- collapsing: local function take_collapsing()
+  -- collapsing include: collapse/intake
+-- collapsing: end
+-- collapsing: do return take_collapsing() end
 if ran_before then return repeated() end
 local records, entries, ready, n, d = {}, {}, {}, 0, 0
 local tells = is_heard()

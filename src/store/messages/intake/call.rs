@@ -34,6 +34,11 @@ pub(super) fn schedule(
     packed: Vec<Vec<u8>>,
 ) -> Call {
     let policy = &queue.policy;
+    let is_collapsing = taken.iter().any(Waiting::has_collapse_key);
+    let caller = match is_collapsing {
+        true => format!("{caller}{}", policy.retention.delivered_ms),
+        false => caller,
+    };
     let keyed = taken.iter().any(|waiting| !waiting.key.is_empty());
     let width = if keyed { 4 } else { 3 };
     let window_ms = policy.idempotency_window_ms;
@@ -65,14 +70,16 @@ pub(super) fn schedule(
         width = width,
         ..values
     )
+    .collapsing(is_collapsing)
 }
 
-/// How many from the front fit into one call; at least one.
+/// How many from the front fit into one call; at least one. Those with a collapse key have calls of their own.
 pub(super) fn fitting(waiting: &[Waiting]) -> usize {
     let mut bytes = 0;
+    let is_collapsing = waiting.first().is_some_and(Waiting::has_collapse_key);
     let fits = waiting.iter().take(CALL_MESSAGES_MAX).take_while(|waiting| {
         bytes += waiting.message.payload.len();
-        bytes <= CALL_BYTES_MAX
+        bytes <= CALL_BYTES_MAX && waiting.has_collapse_key() == is_collapsing
     });
     fits.count().max(1)
 }

@@ -46,6 +46,8 @@ pub struct Accepted {
     pub due_at_ms: u64,
     /// It had been taken in before, under the same idempotency key.
     pub duplicate: bool,
+    /// It took the place of a message with the same collapse key, whose id this is.
+    pub collapsed: bool,
 }
 
 /// Why a message was not taken in.
@@ -71,6 +73,12 @@ struct Waiting {
     answer: oneshot::Sender<IntakeAnswer>,
     /// Its place at the door, given back with the answer.
     _place: Option<OwnedSemaphorePermit>,
+}
+
+impl Waiting {
+    fn has_collapse_key(&self) -> bool {
+        self.fields.has_collapse_key()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -234,8 +242,8 @@ impl Messages {
         failpoint!("before-answer");
         match outcome {
             Ok(answers) => {
-                let fresh =
-                    answers.iter().filter(|a| a.as_ref().is_ok_and(|a| !a.duplicate)).count();
+                let is_fresh = |accepted: &Accepted| !accepted.duplicate && !accepted.collapsed;
+                let fresh = answers.iter().filter(|a| a.as_ref().is_ok_and(is_fresh)).count();
                 queue.metrics.count("schedule", fresh);
                 for (waiting, answer) in taken.into_iter().zip(answers) {
                     // Whoever asked may have hung up.
@@ -279,7 +287,9 @@ impl Messages {
             id: MessageId { queue: name.clone(), ulid: waiting.ulid },
             due_at_ms: waiting.message.due.at_ms(now_ms),
             duplicate: false,
+            collapsed: false,
         };
+        let mut superseded = 0;
         let mut answers: Vec<IntakeAnswer> =
             taken.iter().map(|waiting| Ok(accepted(waiting))).collect();
         // Only what was not simply accepted is told.
@@ -293,9 +303,16 @@ impl Messages {
                 StoreError::Reply(format!("schedule answered for a message {number}"))
             })?;
             *answer = match code {
-                0 | 1 => Ok(Accepted { id, due_at_ms, duplicate: code == 1 }),
+                0 | 1 | 3 | 4 => {
+                    superseded += u64::from(code > 1);
+                    Ok(Accepted { id, due_at_ms, duplicate: code == 1, collapsed: code == 3 })
+                }
                 _ => Err(NotAccepted::Mismatch(id)),
             };
+        }
+        queue.metrics.superseded(superseded);
+        if taken.iter().any(Waiting::has_collapse_key) {
+            shard.collapse_keys.seen();
         }
         self.wire.acknowledgements.accepted(shard.mark(), acknowledged(&answers, sequence));
         if met != 0 && shard.met() != met {
@@ -311,7 +328,8 @@ impl Messages {
 fn acknowledged(answers: &[IntakeAnswer], sequence: u64) -> impl Iterator<Item = Acknowledged> {
     answers.iter().zip(sequence + 1..).filter_map(|(answer, sequence)| {
         let accepted = answer.as_ref().ok()?;
-        let sequence = if accepted.duplicate { 0 } else { sequence };
+        let is_older = accepted.duplicate || accepted.collapsed;
+        let sequence = if is_older { 0 } else { sequence };
         Some(Acknowledged { ulid: accepted.id.ulid, sequence })
     })
 }

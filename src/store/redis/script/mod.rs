@@ -92,6 +92,8 @@ verbs! {
     Postpone = "postpone",
     /// A lease ran out → ready, uncertain or dead.
     Reap = "reap",
+    /// Messages that wait for a decided one of their collapse key go on.
+    FreeHeld = "free_held",
     /// scheduled or ready → expired.
     Expire = "expire",
     /// scheduled, ready or uncertain → cancelled.
@@ -243,6 +245,9 @@ impl Script {
 
 static PLAIN: LazyLock<Vec<Script>> = LazyLock::new(|| all_scripts(ScriptForm::Plain));
 static KEYED: LazyLock<Vec<Script>> = LazyLock::new(|| all_scripts(ScriptForm::Keyed));
+static COLLAPSING: LazyLock<Vec<Script>> = LazyLock::new(|| all_scripts(ScriptForm::Collapsing));
+static KEYED_COLLAPSING: LazyLock<Vec<Script>> =
+    LazyLock::new(|| all_scripts(ScriptForm::KeyedCollapsing));
 
 fn all_scripts(form: ScriptForm) -> Vec<Script> {
     Verb::ALL.iter().map(|verb| Script::new(verb.assembled(form))).collect()
@@ -254,17 +259,16 @@ impl Verb {
         match form {
             ScriptForm::Plain => &PLAIN[self as usize],
             ScriptForm::Keyed => &KEYED[self as usize],
+            ScriptForm::Collapsing => &COLLAPSING[self as usize],
+            ScriptForm::KeyedCollapsing => &KEYED_COLLAPSING[self as usize],
         }
     }
 
     /// The verb whose script a server knows by this hash.
     #[must_use]
     pub fn of_hash(hash: &str) -> Option<Self> {
-        let has_it = |verb: &Self| {
-            [ScriptForm::Plain, ScriptForm::Keyed]
-                .into_iter()
-                .any(|form| verb.script(form).hash == hash)
-        };
+        let has_it =
+            |verb: &Self| ScriptForm::ALL.into_iter().any(|form| verb.script(form).hash == hash);
         Self::ALL.iter().copied().find(has_it)
     }
 
@@ -283,15 +287,16 @@ impl Verb {
     }
 }
 
-/// Every script of a shard in both of its forms, as Redis gets it: for checks that run scripts without the rest of the program.
+/// Every script of a shard in all of its forms, as Redis gets it: for checks that run scripts without the rest of the program.
 ///
-/// The verb and `plain` or `keyed`, the text, and the names of the keys that it declares, in their order.
+/// The verb and its form (`plain` and others), the text, and the names of the keys that it declares, in their order.
 #[cfg(feature = "failpoints")]
 #[must_use]
 pub fn assembled_scripts() -> Vec<(String, String, Vec<String>)> {
     let names = crate::store::redis::keys::shard_key_names();
     let mut scripts = Vec::new();
-    for (form, word) in [(ScriptForm::Plain, "plain"), (ScriptForm::Keyed, "keyed")] {
+    for form in ScriptForm::ALL {
+        let word = form.as_str();
         for verb in Verb::ALL {
             let Script { text, declared, .. } = verb.script(form);
             if let Declared::Some(positions) = declared {
@@ -308,7 +313,7 @@ mod tests {
     use super::*;
 
     fn all_forms() -> impl Iterator<Item = (Verb, ScriptForm)> {
-        Verb::ALL.iter().flat_map(|verb| [(*verb, ScriptForm::Plain), (*verb, ScriptForm::Keyed)])
+        Verb::ALL.iter().flat_map(|verb| ScriptForm::ALL.map(|form| (*verb, form)))
     }
 
     #[test]

@@ -11,15 +11,16 @@ use crate::store::messages::gate::ClaimStatus;
 use crate::store::messages::intake::FINGERPRINT_BYTES;
 use crate::store::messages::prune::{PRUNED_AGE, PRUNED_BYTES, PRUNED_MESSAGES};
 use crate::store::messages::read::NEVER_MS;
-use crate::store::messages::settle::Verdict;
+use crate::store::messages::settle::{VERDICT_COLLAPSES, Verdict};
 use crate::store::queue::HORIZON_US;
 use crate::store::record::{
-    RECORD_HEADER_BYTES, RECORD_VERSION, RECORD_VERSION_OLDEST, STATE_HEADER_BYTES,
+    COLLAPSE_BYTES, COLLAPSE_HASH_BYTES, RECORD_HEADER_BYTES, RECORD_VERSION,
+    RECORD_VERSION_OLDEST, STATE_HEADER_BYTES,
 };
 use crate::store::wire::clock_watch::DOUBT_PAUSE;
 use crate::store::wire::format::FORMAT_SETTLE_MS;
 
-const NUMBERS: [(&str, u64); 42] = [
+const NUMBERS: [(&str, u64); 45] = [
     ("RECORD_VERSION", RECORD_VERSION as u64),
     ("RECORD_HEADER_BYTES", RECORD_HEADER_BYTES as u64),
     ("RECORD_VERSION_OLDEST", RECORD_VERSION_OLDEST as u64),
@@ -49,6 +50,7 @@ const NUMBERS: [(&str, u64); 42] = [
     ("VERDICT_STALE", Verdict::Stale as u64),
     ("VERDICT_GONE", Verdict::Gone as u64),
     ("VERDICT_LATE", Verdict::Late as u64),
+    ("VERDICT_COLLAPSES", VERDICT_COLLAPSES),
     ("PRUNED_AGE", PRUNED_AGE),
     ("PRUNED_MESSAGES", PRUNED_MESSAGES),
     ("PRUNED_BYTES", PRUNED_BYTES),
@@ -62,6 +64,8 @@ const NUMBERS: [(&str, u64); 42] = [
     ("FAULT_COUNT", Fault::Count.code()),
     ("FAULT_WEIGHT", Fault::Weight.code()),
     ("FINGERPRINT_BYTES", FINGERPRINT_BYTES as u64),
+    ("COLLAPSE_BYTES", COLLAPSE_BYTES as u64),
+    ("COLLAPSE_HASH_BYTES", COLLAPSE_HASH_BYTES as u64),
 ];
 
 const fn code(status: ClaimStatus) -> u64 {
