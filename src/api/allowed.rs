@@ -47,6 +47,7 @@ pub(super) fn check_message(details: &Details, policy: &QueuePolicy) -> Result<(
         Unfit::Timeout(why) => Problem::fault("/timeout", why),
         Unfit::Cost(why) => Problem::cost_too_large(why),
         Unfit::Key { key, why } => Problem::fault(pointer_of(&key), why),
+        Unfit::CollapseKey(why) => Problem::fault("/collapse_key", why),
     })
 }
 

@@ -37,6 +37,7 @@ impl Fate {
             id: None,
             due_at: None,
             duplicate: None,
+            collapsed: None,
             problem: Some(problem.view()),
         };
         match self {
@@ -45,6 +46,7 @@ impl Fate {
                 id: Some(accepted.id.to_string()),
                 due_at: Some(Moment(accepted.due_at_ms)),
                 duplicate: Some(accepted.duplicate),
+                collapsed: accepted.collapsed.then_some(true),
                 problem: None,
             },
             Self::Refused(problem) => refused(problem),

@@ -245,6 +245,13 @@ async fn answer(
             "/expires_at",
             "it would expire before it is due; expected expires_at after due_at",
         )),
+        Changed::Superseded => {
+            let state = existing(door, id).await?.state;
+            Err(Problem::wrong_state(
+                state.as_str(),
+                "a newer message of its collapse_key waits or is on its way, and takes its place; send its payload once more if it is the one that counts".to_owned(),
+            ))
+        }
         // Only a prober comes late.
         Changed::Late => {
             Err(Problem::wrong_state("uncertain", format!("the message changes; {allows}")))

@@ -61,6 +61,10 @@ pub(super) fn of(sent: &Sent<'_>) -> [u8; 16] {
         hash.part(b"cost");
         hash.number(u64::from(details.cost.units()));
     }
+    if let Some(key) = &details.collapse_key {
+        hash.part(b"collapse_key");
+        hash.part(key.as_bytes());
+    }
     let digest = hash.0.finalize();
     let mut first = [0; 16];
     first.copy_from_slice(&digest[..16]);

@@ -212,6 +212,7 @@ mod tests {
         backlog = { per = "group", max_messages_per_key = 5 }
         ordering = "group"
         fairness = "group"
+        collapse = { wait = "5s", max_wait = "1m" }
         downstream.type = "null"
         [queues.e]
         downstream.url = "https://h.example/p"

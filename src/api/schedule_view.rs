@@ -67,5 +67,6 @@ pub(super) fn whole(kept: &Kept, now_ms: u64) -> WholeScheduleView {
         retry: details.retry.as_ref().map(RetryView::new),
         timeout: details.timeout_ms.map(DurationText),
         cost: details.cost.units(),
+        collapse_key: details.collapse_key.clone(),
     }
 }

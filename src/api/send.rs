@@ -25,7 +25,8 @@ use crate::wire::new_message::MessageRequest;
 /// Hands a message over.
 ///
 /// 201 is sent only once the message is as safe as `redis.durability` asks. A repeat with the same
-/// idempotency key and the same body is answered 200 with the first message and `"duplicate": true`.
+/// idempotency key and the same body is answered 200 with the first message and `"duplicate": true`. A message that
+/// takes the place of a waiting one, by its `collapse_key`, is answered 200 with that one's id and `"collapsed": true`.
 #[utoipa::path(
     post, path = "/v1/queues/{queue}/messages", operation_id = "send_message", tag = "messages",
     params(
@@ -35,7 +36,7 @@ use crate::wire::new_message::MessageRequest;
     request_body(content = MessageRequest, content_type = "application/json"),
     responses(
         (status = 201, description = "Taken in", body = MessageView<'static>, headers(("Location" = String, description = "The message's address"))),
-        (status = 200, description = "Taken in before", body = RepeatedAnswer<'static>),
+        (status = 200, description = "Taken in before, or in the place of a waiting message with its collapse key", body = RepeatedAnswer<'static>),
         (status = 413, description = "The body is larger than server.body_limit"),
         (status = 415, description = "The body is not JSON"),
         (status = 422, description = "The idempotency key belongs to a different message, whose id is in id; or the cost is above a quota of the queue"),
@@ -65,7 +66,9 @@ pub(super) async fn send(
     };
     match answer {
         // Boxed: it is rare, and all others would carry its room.
-        Some(Ok(accepted)) if accepted.duplicate => Box::pin(first_message(&door, &accepted)).await,
+        Some(Ok(accepted)) if accepted.duplicate || accepted.collapsed => {
+            Box::pin(first_message(&door, &accepted)).await
+        }
         Some(Ok(accepted)) => taken(&door, &queue, sent, accepted).await,
         Some(Err(refused)) => Err(not_accepted(refused, &queue, Some(now_ms))),
         None => Err(Problem::new(Code::Internal, "the store gave no answer; please report this")),
@@ -107,6 +110,10 @@ async fn taken(
 ) -> Result<Response, Problem> {
     let now_ms = door.store().clock().now_ms();
     let location = location(&accepted.id)?;
+    if sent.details.collapse_key.is_some() {
+        // How it stands depends on those before it.
+        return Box::pin(beside_others(door, queue, sent, accepted, location)).await;
+    }
     let message = match as_scheduled(queue, sent, accepted.clone(), now_ms) {
         Some(message) => message,
         // The script's own time is needed, and it is kept with the message.
@@ -120,7 +127,27 @@ async fn taken(
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], json(&view)?).into_response())
 }
 
-/// 200 with the first message of an idempotency key; its bare id, if its retention is over.
+/// 201 with a message that has a collapse key.
+async fn beside_others(
+    door: &Door,
+    queue: &Queue,
+    sent: NewMessage,
+    accepted: Accepted,
+    location: HeaderValue,
+) -> Result<Response, Problem> {
+    let found = door.store().messages.get_part(&accepted.id, Part::Head).await?;
+    let id = accepted.id.to_string();
+    // It may have been sent and forgotten by now.
+    let message =
+        found.or_else(|| as_scheduled(queue, sent, accepted, door.store().clock().now_ms()));
+    let message = message.ok_or_else(|| super::paths::no_message(&id))?;
+    let hold = Hold::of(door, &message.id.queue, std::slice::from_ref(&message)).await?;
+    let view = hold.view(&message, false);
+    Ok((StatusCode::CREATED, [(header::LOCATION, location)], json(&view)?).into_response())
+}
+
+/// 200 with the first message of an idempotency key, or with the one whose place this one took; its bare id, if its retention
+/// is over.
 async fn first_message(door: &Door, accepted: &Accepted) -> Result<Response, Problem> {
     let location = [(header::LOCATION, location(&accepted.id)?)];
     let Some(message) = door.store().messages.get_part(&accepted.id, Part::Head).await? else {
@@ -128,12 +155,14 @@ async fn first_message(door: &Door, accepted: &Accepted) -> Result<Response, Pro
             id: accepted.id.to_string(),
             queue: accepted.id.queue.to_string(),
             state: None,
-            duplicate: true,
+            duplicate: accepted.duplicate,
+            collapsed: accepted.collapsed.then_some(true),
         };
         return Ok((StatusCode::OK, location, Json(bare)).into_response());
     };
     let hold = Hold::of(door, &message.id.queue, std::slice::from_ref(&message)).await?;
-    let view = hold.view(&message, false).duplicate();
+    let view = hold.view(&message, false);
+    let view = if accepted.collapsed { view.collapsed() } else { view.duplicate() };
     Ok((StatusCode::OK, location, Json(view)).into_response())
 }
 
@@ -171,6 +200,8 @@ fn as_scheduled(
         due_at_ms,
         expires_at_ms,
         priority: sent.priority,
+        superseded: 0,
+        waits_for_older: false,
         attempts: 0,
         throttles: 0,
         window_holds: 0,

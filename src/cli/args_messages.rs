@@ -97,6 +97,9 @@ pub struct MessageArgs {
     /// Units that the message takes of the limits of its queue: 1 to 10000; without it, 1
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(COST_MAX)))]
     pub cost: Option<u16>,
+    /// While a message with the same key waits and no attempt at it has begun, this one takes its place
+    #[arg(long, value_name = "KEY")]
+    pub collapse_key: Option<String>,
     /// 0 to 9; 9 goes first
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=i64::from(PRIORITY_MAX)))]
     pub priority: Option<u8>,

@@ -16,13 +16,14 @@ use crate::wire::message::{FailingView, MessageView, ProbeView};
 use crate::wire::{GateWord, Moment};
 
 /// What each gate is waited for as, in the order in which gates are named.
-const GATES: [(Gate, &str); 9] = [
+const GATES: [(Gate, &str); 10] = [
     (Gate::Pause, "its queue to be resumed"),
     (Gate::Window, "its window"),
     (Gate::Throttled, "the downstream, which asked for a pause or turned us away"),
     (Gate::Limit, "its turn under the limit"),
     (Gate::Concurrency, "a free slot at the downstream"),
     (Gate::Order, "another message, which is ahead of it under the same key"),
+    (Gate::Collapse, "the older message of its collapse key, which is being sent or uncertain"),
     (Gate::Fairness, "the turn of its key"),
     (Gate::Batch, "company in its batch"),
     (Gate::Due, "its due time"),
@@ -60,6 +61,10 @@ pub(crate) fn sentence(message: &MessageView<'_>, times: &Times) -> String {
 
 fn scheduled(message: &MessageView<'_>, times: &Times) -> String {
     let at_ms = due_ms(message);
+    if message.held_by.iter().any(|held| held.is(Gate::Collapse)) {
+        let held = waits_for(message.held_by.iter().collect());
+        return format!("Waiting for {}", held.unwrap_or_default());
+    }
     let when = format!("due {} ({})", times.distance(at_ms), times.at(at_ms));
     if message.attempts == 0 {
         return format!("Waiting: {when}");

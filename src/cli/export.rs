@@ -105,6 +105,7 @@ fn again(message: MessageView<'_>, state: State, now_ms: u64) -> MessageRequest 
         retry: message.retry.map(Into::into),
         callback: message.callback.and_then(own_callback),
         timeout: message.timeout.map(Into::into),
+        collapse_key: message.collapse_key.map(Cow::into_owned),
         cost: Some(message.cost).filter(|cost| *cost != wire::usual_cost()),
         ..MessageRequest::default()
     }

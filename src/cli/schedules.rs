@@ -175,6 +175,7 @@ fn show(answer: &Answer, session: &mut Session) -> Result<Exit, Failure> {
         ("ttl", whole.ttl.map(|ttl| format_duration(ttl.0)).unwrap_or_default()),
         ("timeout", whole.timeout.map(|timeout| format_duration(timeout.0)).unwrap_or_default()),
         ("cost", whole.cost.to_string()),
+        ("collapse key", whole.collapse_key.clone().unwrap_or_default()),
         ("retry", retry.unwrap_or_default()),
     ]);
     pairs.retain(|(_, value)| !value.is_empty());

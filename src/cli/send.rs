@@ -69,6 +69,7 @@ pub(crate) fn new_message(
         ttl: args.ttl.map(|ttl| DurationMs(ttl.ms)),
         timeout: args.timeout.map(|timeout| DurationMs(timeout.ms)),
         cost: args.cost,
+        collapse_key: args.collapse_key.clone(),
         priority: args.priority,
         group: args.group.clone(),
         idempotency_key: Some(key.text.clone()),

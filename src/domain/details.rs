@@ -33,6 +33,8 @@ struct PackedDetails {
     t: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     u: Option<u16>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    x: Option<String>,
 }
 
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -111,6 +113,7 @@ pub fn write_details(details: &Details) -> Vec<u8> {
         }),
         t: details.timeout_ms,
         u: Some(details.cost).filter(|cost| *cost != Cost::default()).map(Cost::units),
+        x: details.collapse_key.clone(),
     };
     if packed == PackedDetails::default() {
         return Vec::new();
@@ -161,6 +164,7 @@ pub fn read_details(raw: &[u8]) -> Result<Details, String> {
         callback: packed.b.map(read_callback).transpose()?,
         timeout_ms: packed.t,
         cost: packed.u.map(read_cost).transpose()?.unwrap_or_default(),
+        collapse_key: packed.x,
     })
 }
 
@@ -207,6 +211,7 @@ mod tests {
             }),
             timeout_ms: Some(1500),
             cost: Cost::new(3).unwrap(),
+            collapse_key: Some("article-7".into()),
         };
         assert_eq!(read_details(&write_details(&details)).unwrap(), details);
     }

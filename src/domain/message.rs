@@ -100,6 +100,8 @@ pub struct Details {
     pub timeout_ms: Option<u64>,
     /// What it takes of the limits of its queue.
     pub cost: Cost,
+    /// While it waits, a newer message with the same one takes its place.
+    pub collapse_key: Option<String>,
 }
 
 /// What a message may change in its queue's retry policy.
@@ -230,6 +232,10 @@ pub struct Message {
     pub expires_at_ms: Option<u64>,
     /// 0 to 9.
     pub priority: u8,
+    /// How many payloads the present one has taken the place of, by its collapse key.
+    pub superseded: u32,
+    /// It waits until the message of its collapse key before it is decided.
+    pub waits_for_older: bool,
     /// The final states that are told.
     pub callback: CallbackOn,
     /// Tries so far.

@@ -218,6 +218,8 @@ mod tests {
             due_at_ms: START_MS - 500,
             expires_at_ms: None,
             priority: 0,
+            superseded: 0,
+            waits_for_older: false,
             attempts: 1,
             throttles: 0,
             window_holds: 0,

@@ -23,6 +23,7 @@ declare_metrics! {
         promote_lateness_seconds: Histograms<QueueLabel> = "Promotion minus due time",
         attempt_duration_seconds: Histograms<OutcomeLabel> = "Whole exchanges by outcome",
         possible_duplicates: Family<QueueLabel, Counter> = "Sends that the downstream may have seen before",
+        superseded: Family<QueueLabel, Counter> = "Payloads and messages whose place a newer one of their collapse key has taken",
         unreadable_answers: Family<QueueLabel, Counter> = "Batch answers that cannot be read",
         dead: Family<ReasonLabel, Counter> = "Messages given up, by reason",
         pruned: Family<PrunedLabel, Counter> = "Finished messages deleted, by reason",

@@ -27,6 +27,7 @@ pub struct QueueHandles {
     promote_lateness: OnceLock<Histogram>,
     possible_duplicates: OnceLock<Counter>,
     permits_unused: OnceLock<Counter>,
+    superseded: OnceLock<Counter>,
 }
 
 impl QueueHandles {
@@ -44,6 +45,7 @@ impl QueueHandles {
             promote_lateness: OnceLock::new(),
             possible_duplicates: OnceLock::new(),
             permits_unused: OnceLock::new(),
+            superseded: OnceLock::new(),
         }
     }
 
@@ -116,6 +118,15 @@ impl QueueHandles {
     /// Messages were refused, as the backlog is full; rare, so that it is looked up.
     pub fn backlog_refused(&self, count: u64) {
         self.metrics.queue.backlog_refused.get_or_create(&self.label()).inc_by(count);
+    }
+
+    /// Newer messages have taken the place of so many.
+    pub fn superseded(&self, count: u64) {
+        if count > 0 {
+            let family = &self.metrics.queue.superseded;
+            let known = self.superseded.get_or_init(|| family.get_or_create_owned(&self.label()));
+            known.inc_by(count);
+        }
     }
 
     /// A permit came too late.

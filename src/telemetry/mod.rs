@@ -84,6 +84,7 @@ impl Metrics {
         }
         let counters = [
             &self.queue.possible_duplicates,
+            &self.queue.superseded,
             &self.queue.unreadable_answers,
             &self.queue.permits_unused,
             &self.queue.rollbacks,

@@ -76,6 +76,14 @@ pub struct MessageView<'a> {
     #[serde(default = "super::usual_cost")]
     #[schema(required)]
     pub cost: u16,
+    /// While it waits, a newer message with the same one takes its place; absent where it has none
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub collapse_key: Option<Cow<'a, str>>,
+    /// How many payloads the present one has taken the place of; absent where it has no collapse key
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub superseded: Option<u32>,
     /// Tries so far
     pub attempts: u32,
     /// Answers that said too fast; no attempts
@@ -129,6 +137,10 @@ pub struct MessageView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub duplicate: Option<bool>,
+    /// true where a message that was sent took the place of this one, which waits
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub collapsed: Option<bool>,
 }
 
 impl<'a> MessageView<'a> {
@@ -162,12 +174,14 @@ impl<'a> MessageView<'a> {
             retry: details.retry.as_ref().map(RetryView::new),
             timeout: details.timeout_ms.map(DurationText),
             cost: details.cost.units(),
+            collapse_key: details.collapse_key.as_deref().map(Cow::Borrowed),
+            superseded: details.collapse_key.as_ref().map(|_| message.superseded),
             callback: CallbackView::new(message),
             attempts: message.attempts,
             throttles: message.throttles,
             window_holds: message.window_holds,
             rescues: message.rescues,
-            next_attempt_at: (message.state == State::Scheduled)
+            next_attempt_at: (message.state == State::Scheduled && !message.waits_for_older)
                 .then_some(Moment(message.due_at_ms)),
             last_attempt: message.last_attempt.as_ref().map(AttemptView::brief),
             final_at: message.final_at_ms.map(Moment),
@@ -181,6 +195,7 @@ impl<'a> MessageView<'a> {
             failing: None,
             edited: message.is_edited.then_some(true),
             duplicate: None,
+            collapsed: None,
         }
     }
 
@@ -194,6 +209,12 @@ impl<'a> MessageView<'a> {
     #[must_use]
     pub fn duplicate(self) -> Self {
         Self { duplicate: Some(true), ..self }
+    }
+
+    /// Says that a message that was sent took its place.
+    #[must_use]
+    pub fn collapsed(self) -> Self {
+        Self { collapsed: Some(true), ..self }
     }
 }
 
@@ -220,7 +241,7 @@ pub struct MessageList<'a> {
     pub of: u64,
 }
 
-/// The first message of an idempotency key, which is not kept any more.
+/// The message that a request is answered with, which is not kept any more.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = ForgottenMessage)]
 pub struct ForgottenMessage {
@@ -231,8 +252,12 @@ pub struct ForgottenMessage {
     /// null: nobody knows any more
     #[schema(required)]
     pub state: Option<StateWord>,
-    /// true
+    /// true; false where a message took its place by its collapse key
     pub duplicate: bool,
+    /// true where a message that was sent took the place of this one; absent otherwise
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub collapsed: Option<bool>,
 }
 
 /// The first message of the key; only its id where it is not kept any more.

@@ -82,6 +82,10 @@ pub struct MessageRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<CostUnits>)]
     pub cost: Option<u16>,
+    /// While a message with the same one waits and no attempt at it has begun, a newer one takes its place; not in queues with several shards
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Text>)]
+    pub collapse_key: Option<String>,
 }
 
 /// Where a `CloudEvents` 1.0 event goes when the message becomes final.

@@ -204,6 +204,10 @@ pub struct BatchItemView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub duplicate: Option<bool>,
+    /// true where it took the place of the message with this id, by its collapse key; absent otherwise
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub collapsed: Option<bool>,
     /// Why it was not taken in
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]

@@ -79,6 +79,10 @@ pub struct ScheduleRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<CostUnits>)]
     pub cost: Option<u16>,
+    /// Of its messages: while that of an earlier tick waits, a newer one takes its place
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Text>)]
+    pub collapse_key: Option<String>,
 }
 
 /// Why a schedule is paused.
@@ -248,6 +252,10 @@ pub struct WholeScheduleView {
     #[serde(default = "super::usual_cost")]
     #[schema(required)]
     pub cost: u16,
+    /// Of its messages; absent where they have none
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub collapse_key: Option<String>,
 }
 
 /// Schedules in the order of their names.

@@ -98,6 +98,13 @@ async fn prune(store: Store) -> Result<(), StoreError> {
             }
         }
     }
+    for (queue, shard) in queues.iter().zip(&shards) {
+        for _ in 0..PRUNE_CALLS_MAX {
+            if !store.messages.free_held(queue, shard).await? {
+                break;
+            }
+        }
+    }
     let prunable = store.queues.prunable(&shards, &living).await?;
     for ((queue, shard), is_prunable) in queues.iter().zip(&shards).zip(prunable) {
         if is_prunable {

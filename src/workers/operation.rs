@@ -169,7 +169,7 @@ impl Run {
         match changed {
             Changed::Done => true,
             Changed::Already | Changed::WrongState(_) | Changed::NotFound => self.is_inherited,
-            Changed::ExpiresBeforeDue | Changed::Late => false,
+            Changed::ExpiresBeforeDue | Changed::Late | Changed::Superseded => false,
         }
     }
 

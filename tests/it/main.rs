@@ -8,6 +8,7 @@
 mod api;
 mod cli;
 mod cluster;
+mod collapse;
 mod delivery;
 mod docs;
 mod faults;

@@ -138,7 +138,8 @@ fn include_name(file: &str) -> String {
 fn includes_of(text: &str) -> BTreeSet<String> {
     let lines = text.lines().filter_map(|line| {
         let line = line.trim_start();
-        line.strip_prefix("-- include: ").or_else(|| line.strip_prefix("-- keyed include: "))
+        let marks = ["-- include: ", "-- keyed include: ", "-- collapsing include: "];
+        marks.into_iter().find_map(|mark| line.strip_prefix(mark))
     });
     lines.flat_map(str::split_whitespace).map(str::to_owned).collect()
 }

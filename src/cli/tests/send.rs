@@ -45,6 +45,8 @@ async fn every_flag_becomes_its_field() {
         "5s",
         "--cost",
         "3",
+        "--collapse-key",
+        "c",
         "--label",
         "shop=7",
         "--label",
@@ -56,7 +58,7 @@ async fn every_flag_becomes_its_field() {
     assert_eq!(
         daemon.seen()[0].json(),
         json!({"payload": "hello", "content_type": "text/plain", "delay": "1m30s", "ttl": "1h",
-            "idempotency_key": "k", "group": "g", "priority": 9, "timeout": "5s", "cost": 3,
+            "idempotency_key": "k", "group": "g", "priority": 9, "timeout": "5s", "cost": 3, "collapse_key": "c",
             "labels": {"shop": "7", "eu": ""}, "headers": {"X-A": "b: c"}})
     );
 }

@@ -5,6 +5,7 @@
 mod backlog;
 mod batch;
 mod callback;
+mod collapse;
 mod downstream;
 mod headers;
 pub(in crate::config) mod inbox;
@@ -42,6 +43,7 @@ pub fn declared() -> Vec<DeclaredSection> {
         window::Hours::declared(),
         backlog::Backlog::declared(),
         batch::Batch::declared(),
+        collapse::Collapse::declared(),
         probe::declared(),
         callback::Callback::declared(),
         retry::Retry::declared(),

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::limits::{BURST, BURST_MAX, CONCURRENCY_MAX};
 use super::{
-    backlog, batch, callback, downstream, keys, limits, probe, receipts, retention, retry, window,
+    backlog, batch, callback, collapse, downstream, keys, limits, probe, receipts, retention,
+    retry, window,
 };
 use crate::config::load::reader::{Field, Read, Section};
 use crate::config::setting::{
@@ -32,7 +33,7 @@ const CONCURRENCY: u32 = 16;
 /// The same where workers claim: each may hold many messages at once.
 const IN_HANDS: u32 = 1000;
 
-const LATER: [&str; 3] = ["collapse", "adaptive", "breaker"];
+const LATER: [&str; 2] = ["adaptive", "breaker"];
 
 settings! {
     struct Own in "queues.NAME" of QueuePolicy {
@@ -111,6 +112,10 @@ settings! {
         _backlog as "backlog": Shown = beside().shows("queues.NAME.backlog").or_nothing(), |it| {
             it.backlog.as_ref().map_or(Shown::Unset, |it| Shown::Section(backlog::Backlog::shown(it)))
         };
+        /// How long messages with a collapse key wait for newer ones.
+        _collapse as "collapse": Shown = beside().shows("queues.NAME.collapse").or_nothing(), |it| {
+            it.collapse.as_ref().map_or(Shown::Unset, |it| Shown::Section(collapse::Collapse::shown(it)))
+        };
         /// Who is told of final states.
         _callback as "callback": Shown = beside().shows("queues.NAME.callback").or_nothing(), |it| {
             let shown = callback::Callback::shown;
@@ -151,6 +156,13 @@ pub(in crate::config) fn read(
         let batch = section.read("batch", batch::read);
         let backlog = section.read("backlog", |field| backlog::read(field, own.shards));
         let callback = section.read("callback", |field| callback::read(field, hosts));
+        let collapse = section.read("collapse", collapse::read);
+        if let (Ok(Some(_)), Ok(shards @ 2..)) = (&collapse, &own.shards) {
+            let why = format!(
+                "found {shards}, but messages with a collapse key need shards = 1, so that the newest one finds those before it; set shards = 1 or remove collapse"
+            );
+            return Err(section.wrong("shards", why));
+        }
         let aging = keys::aging(section, own.aging, own.priority_levels);
         if let (Ok(ordering), Ok(fairness), Ok(limits), Ok(backlog), Ok(shards)) =
             (&own.ordering, &own.fairness, &limits, &backlog, &own.shards)
@@ -190,6 +202,7 @@ pub(in crate::config) fn read(
             retry: retry?.unwrap_or_default(),
             window: window?,
             batch: batch?,
+            collapse: collapse?,
             callback: callback?.or_else(|| callback::without_section(hosts)),
         })
     });
@@ -327,7 +340,6 @@ mod tests {
                 "queues.q.retention.dead: found \"0s\", expected 1ms",
             ),
             ("concurency = 1", "queues.q.concurency: unknown key; did you mean concurrency?"),
-            ("collapse = { wait = \"5s\" }", "this version does not have this setting; remove it"),
             (
                 "required_keys = [\"to\"]",
                 "\"to\" is not a valid key; expected \"group\", or \"labels.\"",

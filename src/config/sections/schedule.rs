@@ -83,6 +83,8 @@ settings! {
         _timeout as "timeout": Shown = TIMEOUT, |it| it.details.timeout_ms.map(format_duration).into();
         /// As in a message: how many units it takes of the limits of the queue.
         _cost as "cost": Shown = COST, |it| Shown::Whole(it.details.cost.units().into());
+        /// As in a message: while the message of an earlier tick waits, a newer one [takes its place](collapse.md).
+        _collapse_key as "collapse_key": Shown = COLLAPSE_KEY, |it| it.details.collapse_key.as_deref().into();
     }
 }
 
@@ -97,6 +99,7 @@ const PRIORITY: Beside = Beside::manual("`0` to `9`", "`0`", "9");
 const TTL: Beside = Beside::manual("`1ms` to `3660d`", "never", "\"1h\"");
 const TIMEOUT: Beside = Beside::manual("`1ms` to `1h`", "that of the queue", "\"5s\"");
 const COST: Beside = Beside::manual("`1` to `10000`", "`1`", "3");
+const COLLAPSE_KEY: Beside = Beside::manual("a text", "none", "\"stock\"");
 const RETRY: Beside = Beside::manual("a table", "that of the queue", "{ max_attempts = 3 }");
 const PAYLOAD: Beside =
     Beside::required("any value, up to 256KiB; or `payload_base64`", "{ job = \"close-day\" }");
@@ -123,6 +126,7 @@ pub(in crate::config) fn read(
                 Unfit::Timeout(why) => section.wrong("timeout", why),
                 Unfit::Cost(why) => section.wrong("cost", why),
                 Unfit::Key { key, why } => section.wrong(&key.to_string(), why),
+                Unfit::CollapseKey(why) => section.wrong("collapse_key", why),
             })?;
         }
         Ok(Schedule {

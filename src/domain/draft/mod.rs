@@ -27,7 +27,7 @@ use super::message::{
 pub const LONG_MS: u64 = 10 * 366 * 86_400_000;
 
 /// The fields that say what is sent and how, in whatever is sent: a message, an event, what a schedule sends.
-pub const CONTENT: [&str; 11] = [
+pub const CONTENT: [&str; 12] = [
     "payload",
     "payload_base64",
     "content_type",
@@ -39,6 +39,7 @@ pub const CONTENT: [&str; 11] = [
     "retry",
     "timeout",
     "cost",
+    "collapse_key",
 ];
 
 /// The fields that a message alone has: it is sent once, at a time, and somebody waits for it.
@@ -46,7 +47,7 @@ const ONCE: [&str; 5] = ["delay", "due_at", "expires_at", "idempotency_key", "ca
 
 /// Everything that a message may have.
 pub static MESSAGE: Shape = Shape {
-    known: &joined::<11, 5, 16>(CONTENT, ONCE),
+    known: &joined::<12, 5, 17>(CONTENT, ONCE),
     later: &["window", "time_zone", "must_dispatch_by"],
 };
 
@@ -130,6 +131,7 @@ pub fn content<S: Source>(source: &mut S) -> Option<Content> {
     let timeout_ms = source.read("timeout", |given| given.duration_ms(1..=TIMEOUT_MS_MAX));
     let cost = source.read("cost", |given| given.whole(1..=u32::from(COST_MAX)));
     let cost = cost.and_then(Cost::new);
+    let collapse_key = source.read("collapse_key", name);
     let Payload { bytes, kind, content_type } = payload?;
     let details = Details {
         kind,
@@ -143,6 +145,7 @@ pub fn content<S: Source>(source: &mut S) -> Option<Content> {
         callback: None,
         timeout_ms,
         cost: cost.unwrap_or_default(),
+        collapse_key,
     };
     Some(Content { payload: bytes, details, priority: priority.unwrap_or(0), ttl_ms })
 }

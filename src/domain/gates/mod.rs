@@ -7,6 +7,7 @@
 mod keys;
 mod last_calls;
 mod limits;
+mod message;
 mod shards;
 #[cfg(test)]
 mod tests;
@@ -18,7 +19,6 @@ use self::limits::{all, limits, stacked};
 use self::shards::ShardGates;
 pub use self::shards::{ShardLoad, concurrency_of_shard};
 use super::limit::{KeptLimit, LimitName, StackedLimits};
-use super::message::Message;
 use super::policy::QueuePolicy;
 use super::state::State;
 use super::window::WindowState;
@@ -40,6 +40,8 @@ pub enum Gate {
     Concurrency,
     /// Another message of its order key goes first.
     Order,
+    /// The message of its collapse key before it is on its way, or nobody knows whether it arrived.
+    Collapse,
     /// Another key of the fair shares has the turn.
     Fairness,
     /// A batch waits for company.
@@ -50,7 +52,7 @@ pub enum Gate {
 
 impl Gate {
     /// Every gate, in the documented order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Due,
         Self::Pause,
         Self::Window,
@@ -58,6 +60,7 @@ impl Gate {
         Self::Limit,
         Self::Concurrency,
         Self::Order,
+        Self::Collapse,
         Self::Fairness,
         Self::Batch,
         Self::Probe,
@@ -74,6 +77,7 @@ impl Gate {
             Self::Limit => "limit",
             Self::Concurrency => "concurrency",
             Self::Order => "order",
+            Self::Collapse => "collapse",
             Self::Fairness => "fairness",
             Self::Batch => "batch",
             Self::Probe => "probe",
@@ -84,7 +88,7 @@ impl Gate {
     /// one: a scheduled message does not stand before them yet.
     const fn concerns(self, state: State) -> bool {
         match self {
-            Self::Due => matches!(state, State::Scheduled),
+            Self::Due | Self::Collapse => matches!(state, State::Scheduled),
             Self::Pause | Self::Window | Self::Throttled => {
                 matches!(state, State::Scheduled | State::Ready)
             }
@@ -145,6 +149,8 @@ pub enum Why {
     KeyUsed,
     /// Another message of the same key goes first.
     MessageAhead,
+    /// The older message of the same collapse key is not decided.
+    OlderOnItsWay,
     /// Another key of the fair shares has the turn.
     TurnOfAnother,
     /// The batch is neither full nor old enough.
@@ -196,6 +202,8 @@ pub struct Gates {
     stacked: Option<(StackedLimits, f64)>,
     /// What holds in each shard for itself, where that was counted.
     shards: Vec<ShardGates>,
+    /// The moment; `None`: nobody knows it.
+    now_ms: Option<u64>,
 }
 
 /// Every gate of a queue at `now_ms`, `None`: Redis has not told the time yet. What a single message adds,
@@ -219,7 +227,7 @@ pub fn gates(policy: &QueuePolicy, snapshot: &Snapshot, now_ms: Option<u64>) -> 
     let states = Gate::ALL.map(|gate| {
         let state = match gate {
             // What a single message adds.
-            Gate::Due | Gate::Fairness | Gate::Probe => GateState::OPEN,
+            Gate::Due | Gate::Collapse | Gate::Fairness | Gate::Probe => GateState::OPEN,
             Gate::Pause => pause(snapshot),
             Gate::Window => window(policy, snapshot.call_ms, now_ms),
             Gate::Throttled => throttled(snapshot),
@@ -232,7 +240,7 @@ pub fn gates(policy: &QueuePolicy, snapshot: &Snapshot, now_ms: Option<u64>) -> 
         };
         (gate, state)
     });
-    Gates { states, limits, stacked, shards }
+    Gates { states, limits, stacked, shards, now_ms }
 }
 
 fn pause(snapshot: &Snapshot) -> GateState {
@@ -332,7 +340,7 @@ impl Gates {
             gates[at].0 = Gate::ALL[at];
             at += 1;
         }
-        Self { states: gates, limits: Vec::new(), stacked: None, shards: Vec::new() }
+        Self { states: gates, limits: Vec::new(), stacked: None, shards: Vec::new(), now_ms: None }
     };
 
     /// Each gate and its state, in the documented order.
@@ -350,48 +358,5 @@ impl Gates {
     #[must_use]
     pub fn latest(&self) -> GateState {
         self.iter().fold(GateState::OPEN, |latest, (_, state)| latest.and(state))
-    }
-
-    /// The gates as this message meets them: those that do not concern its state are open, concurrency and batch
-    /// are those of its shard, and its own due time and probe are added.
-    #[must_use]
-    pub fn of_message(&self, message: &Message) -> Self {
-        let shard = self.shard_of(message);
-        let limits = match &self.stacked {
-            _ if !Gate::Limit.concerns(message.state) => Vec::new(),
-            Some((stacked, now_us)) => {
-                limits(stacked, *now_us, u64::from(message.details.cost.units()))
-            }
-            None => self.limits.clone(),
-        };
-        let states = self.states.map(|(gate, state)| {
-            let state = match gate {
-                _ if !gate.concerns(message.state) => GateState::OPEN,
-                Gate::Due => {
-                    GateState::Held { until_ms: Some(message.due_at_ms), why: Why::NotDue }
-                }
-                Gate::Probe => probe(message),
-                // What is so for all of them together says nothing of this one.
-                Gate::Order | Gate::Fairness => GateState::OPEN,
-                Gate::Limit => all(&limits),
-                Gate::Concurrency => shard.map_or(state, |shard| shard.concurrency),
-                Gate::Batch => shard.map_or(state, |shard| shard.batch),
-                _ => state,
-            };
-            (gate, state)
-        });
-        Self { states, limits, stacked: None, shards: Vec::new() }
-    }
-
-    fn shard_of(&self, message: &Message) -> Option<&ShardGates> {
-        let shards = u16::try_from(self.shards.len()).ok()?;
-        self.shards.get(usize::from(message.id.shard(shards)))
-    }
-}
-
-fn probe(message: &Message) -> GateState {
-    match message.probes.as_ref().and_then(|probes| probes.next_at_ms) {
-        None => GateState::OPEN,
-        until_ms => GateState::Held { until_ms, why: Why::ToBeProbed },
     }
 }

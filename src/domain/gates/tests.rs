@@ -8,7 +8,7 @@ use crate::config::testing;
 use crate::domain::callback::CallbackOn;
 use crate::domain::id::{MessageId, new_ulid};
 use crate::domain::limit::LimitRule;
-use crate::domain::message::{Details, Probes};
+use crate::domain::message::{Details, Message, Probes};
 use crate::domain::window::{OpeningRule, Window};
 
 /// 12:00 UTC on a Thursday.
@@ -43,6 +43,8 @@ fn message(state: State) -> Message {
         due_at_ms: NOW_MS + 5000,
         expires_at_ms: None,
         priority: 0,
+        superseded: 0,
+        waits_for_older: false,
         callback: CallbackOn::NONE,
         attempts: 0,
         throttles: 0,

@@ -14,7 +14,7 @@ use crate::domain::time::parse_rfc3339;
 use crate::domain::units::{duration_within, parse_duration_or_seconds};
 
 /// The names of an entry, each with the field of a message that it is.
-const NAMES: [(&str, &str); 11] = [
+const NAMES: [(&str, &str); 12] = [
     ("payload", "payload"),
     ("delay", "delay"),
     ("due_at", "due_at"),
@@ -26,6 +26,7 @@ const NAMES: [(&str, &str); 11] = [
     ("content_type", "content_type"),
     ("timeout", "timeout"),
     ("cost", "cost"),
+    ("collapse_key", "collapse_key"),
 ];
 /// The beginnings of names that an entry has for each header and label.
 const PREFIXES: [(&str, &str); 2] = [("header.", "headers"), ("label.", "labels")];

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::key::MessageKey;
 use super::ordering::Ordering;
 use crate::domain::limit::{LimitKindName, LimitName, LimitRule};
+use crate::domain::policy::CollapsePolicy;
 
 /// The keys and limits of a queue by their names, and what decides between its levels.
 ///
@@ -24,6 +25,9 @@ pub struct Structure {
     /// A waiting message gains a priority level per this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aging_ms: Option<u64>,
+    /// How long messages with a collapse key wait for newer ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collapse: Option<CollapsePolicy>,
     /// All limits, also those without a key, by their names: in the configuration they may change places.
     #[serde(default)]
     pub limits: Vec<StructureLimit>,
@@ -101,6 +105,7 @@ mod tests {
             fair_by: Some("labels.tenant".parse().unwrap()),
             levels: 3,
             aging_ms: Some(600_000),
+            collapse: Some(CollapsePolicy { wait_ms: 5000, max_wait_ms: 60_000 }),
             limits: vec![
                 StructureLimit {
                     name: "per_to".parse().unwrap(),
@@ -117,7 +122,7 @@ mod tests {
         }
     }
 
-    const JSON: &str = r#"{"order":{"by":"labels.conversation","until":"final","stall_ms":3600000},"fair_by":"labels.tenant","levels":3,"aging_ms":600000,"limits":[{"name":"per_to","kind":"concurrency","per":"group"},{"name":"quota_day","kind":"quota"}],"backlog":{"per":"group"}}"#;
+    const JSON: &str = r#"{"order":{"by":"labels.conversation","until":"final","stall_ms":3600000},"fair_by":"labels.tenant","levels":3,"aging_ms":600000,"collapse":{"wait_ms":5000,"max_wait_ms":60000},"limits":[{"name":"per_to","kind":"concurrency","per":"group"},{"name":"quota_day","kind":"quota"}],"backlog":{"per":"group"}}"#;
 
     /// This text stands in Redis: programs of two versions read it from one another.
     #[test]
@@ -129,11 +134,12 @@ mod tests {
             fair_by: None,
             levels: 1,
             aging_ms: None,
+            collapse: None,
             limits: Vec::new(),
             backlog: None,
         };
         assert_eq!(serde_json::to_string(&plain).unwrap(), r#"{"levels":1,"limits":[]}"#);
-        let newer = r#"{"collapse":{"wait_ms":1},"levels":1,"order":{"by":"group","then":2}}"#;
+        let newer = r#"{"hours":{"from":1},"levels":1,"order":{"by":"group","then":2}}"#;
         let order = Some(Ordering::by(MessageKey::Group));
         assert_eq!(
             serde_json::from_str::<Structure>(newer).unwrap(),

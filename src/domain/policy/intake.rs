@@ -4,12 +4,19 @@ use super::{QueuePolicy, Unfit};
 use crate::domain::message::{Details, NewMessage, Origin, When};
 
 impl QueuePolicy {
+    /// How long after its due time a message is of use that does not say so itself, ms; `None`: for ever.
+    #[must_use]
+    pub fn default_ttl_ms(&self, origin: Origin) -> Option<u64> {
+        self.ttl_ms.filter(|_| origin != Origin::Move)
+    }
+
     /// The message as this queue takes it: one that does not say how long it is of use expires by the queue's `ttl`, which
     /// counts from its due time.
     #[must_use]
     pub fn with_default_ttl(&self, message: NewMessage, origin: Origin) -> NewMessage {
-        let ttl_ms = self.ttl_ms.filter(|_| origin != Origin::Move);
-        let (Some(ttl_ms), None) = (ttl_ms, message.expires) else { return message };
+        let (Some(ttl_ms), None) = (self.default_ttl_ms(origin), message.expires) else {
+            return message;
+        };
         let expires = match message.due {
             When::After(ms) => When::After(ms.saturating_add(ttl_ms)),
             When::At(at_ms) => When::At(at_ms.saturating_add(ttl_ms)),

@@ -86,6 +86,7 @@ impl QueuePolicy {
             fair_by: self.fairness.as_ref().map(|fairness| fairness.by.clone()),
             levels: self.priority_levels,
             aging_ms: self.aging_ms,
+            collapse: self.collapse,
             limits: Structure::names_of(&self.limits),
             backlog: self.backlog.as_ref().and_then(BacklogPolicy::counted),
         }

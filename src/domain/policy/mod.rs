@@ -7,6 +7,8 @@ mod intake;
 mod limits;
 
 use crate::domain::backlog::BacklogPolicy;
+use serde::{Deserialize, Serialize};
+
 use crate::domain::callback::{CallbackOn, CallbackPolicy};
 use crate::domain::endpoint::HttpDownstream;
 use crate::domain::id::QueueName;
@@ -70,6 +72,8 @@ pub struct QueuePolicy {
     pub window: Option<Window>,
     /// Batches; `None`: one message a call.
     pub batch: Option<BatchPolicy>,
+    /// How long messages with a collapse key wait for newer ones; `None`: no longer than others.
+    pub collapse: Option<CollapsePolicy>,
     /// Who is told of final states; `None`: nobody, and no message may name anybody.
     pub callback: Option<CallbackPolicy>,
 }
@@ -109,6 +113,7 @@ impl QueuePolicy {
             },
             window: None,
             batch: None,
+            collapse: None,
             callback: None,
         }
     }
@@ -151,6 +156,15 @@ pub struct BatchPolicy {
     pub max_wait_ms: u64,
 }
 
+/// How long messages with a collapse key wait, where they name no due time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CollapsePolicy {
+    /// From the newest message of the key.
+    pub wait_ms: u64,
+    /// From the first one, at most.
+    pub max_wait_ms: u64,
+}
+
 /// Why a queue does not take a message: which of its fields asks for what cannot be done here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unfit {
@@ -168,6 +182,9 @@ pub enum Unfit {
         /// What is expected.
         why: String,
     },
+    /// The message before it may be in another shard.
+    #[error("collapse_key: {0}")]
+    CollapseKey(String),
 }
 
 impl QueuePolicy {
@@ -178,6 +195,12 @@ impl QueuePolicy {
     pub fn check(&self, details: &Details) -> Result<(), Unfit> {
         self.check_timeout(details.timeout_ms).map_err(Unfit::Timeout)?;
         self.check_cost(details.cost).map_err(Unfit::Cost)?;
+        if details.collapse_key.is_some() && self.shards > 1 {
+            return Err(Unfit::CollapseKey(format!(
+                "has no effect in the queue \"{}\", which has {} shards: the message before it may be in another one; leave it out, or set queues.{}.shards = 1",
+                self.name, self.shards, self.name
+            )));
+        }
         self.check_keys(details)
     }
 

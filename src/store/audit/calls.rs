@@ -11,7 +11,7 @@ use crate::store::queue::{Queue, Shard};
 use crate::store::redis::script::{call, fields, row, rows, timed_call};
 
 /// What stands beside the records, in the order of `books`.
-pub(super) const STRUCTURES: [&str; 15] = [
+pub(super) const STRUCTURES: [&str; 16] = [
     "states",
     "history",
     "due",
@@ -27,6 +27,7 @@ pub(super) const STRUCTURES: [&str; 15] = [
     "refs",
     "early",
     "looks",
+    "collapse",
 ];
 
 /// What `books` says where there is no sum of weights.
@@ -99,7 +100,7 @@ impl Audits {
             reply as Books;
             records: u64, states: u64, history: u64, due: u64, leased: u64, uncertain: u64,
             accepted: u64, delivered: u64, dead: u64, expired: u64, cancelled: u64, expiry: u64,
-            probes: u64, refs: u64, early: u64, looks: u64, lanes: u64, ready: u64, drift: i64, largest: u64,
+            probes: u64, refs: u64, early: u64, looks: u64, collapse: u64, lanes: u64, ready: u64, drift: i64, largest: u64,
             delivered_bytes: i64, dead_bytes: i64
         );
         let weights = [delivered_bytes, dead_bytes];
@@ -107,7 +108,7 @@ impl Audits {
             records,
             sizes: [
                 states, history, due, leased, uncertain, accepted, delivered, dead, expired,
-                cancelled, expiry, probes, refs, early, looks,
+                cancelled, expiry, probes, refs, early, looks, collapse,
             ],
             lanes,
             ready,

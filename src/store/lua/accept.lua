@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- accept: leased → accepted: a receipt will follow; or delivered or dead at once, where it came before.
--- include: settling late receipt gate
+-- include: settling late collapse/steps receipt gate
 --
 -- args: exchanges delivered_keep_ms:number dead_keep_ms:number
 -- args: (ulid token last_attempt reference)...
@@ -31,6 +31,7 @@ local accepted = settle(reply, states, judge, function(ulid, s, i)
   state_save(ulid, s)
   tell_change(ulid, 'A')
   gather('ZADD', K.accepted, now_ms, ulid)
+  if s.fields ~= '' then collapse.ends(ulid, s) end
 end)
 end_exchanges(exchanges)
 flush()

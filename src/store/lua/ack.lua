@@ -6,7 +6,8 @@
 -- args: exchanges keep_ms:number tokens (ulid last_attempt)...
 -- exchanges: tokens of those that end with this call. tokens: those of the messages, 20 bytes each.
 -- returns: now_ms:number reports verdict:number...
--- Reports as trouble, verdicts as fence.
+-- Reports as trouble, verdicts as fence; and that a message may have a collapse key: it is left as it is, for the form of this
+-- script that knows of those.
 --
 -- Safe to repeat: the token of a delivered message stays, so a repeat answers already.
 local reply, ulids = REPLY { now_ms = now_ms, reports = '' }, {}
@@ -28,7 +29,7 @@ local function is_plain_call()
     seen[ulid] = true
     local token = token_of(i)
     if leased[raw] ~= token then
-      if not is_leased_as(raw, token) or not is_untold(raw) then return false end
+      if not is_leased_as(raw, token) or not ends_alone(raw) then return false end
       leased[raw] = token
     end
   end
@@ -72,8 +73,15 @@ end
 
 local function ack_each()
   -- include: finish late settle
+  -- collapsing include: collapse/steps
+  local knows_collapse = false
+  -- collapsing: knows_collapse = true
+  local function judge(s, token)
+    if s and s.fields ~= '' and not knows_collapse then return RUST.VERDICT_COLLAPSES end
+    return fence_success(s, token)
+  end
   local whole, states = load(ulids)
-  local acked = settle(reply, states, fence_success, function(ulid, s, i)
+  local acked = settle(reply, states, judge, function(ulid, s, i)
     leave_place(ulid, s)
     s.state, s.token, s.tail = 'D', token_of(i), ROW[i].last_attempt
     finish(ulid, s, whole[i], keep_ms)

@@ -29,6 +29,7 @@ end
 
 local function audit_place(ulid, s)
   -- keyed: if is_not_counted(ulid, s) then find(BACKLOG, ulid) end
+  if lacks_collapse_entry(s) then find(UNPLACED, ulid) end
   if s.state ~= 'w' then
     if not rc('ZSCORE', PLACE[s.state], ulid) then find(UNPLACED, ulid) end
     return
@@ -113,8 +114,23 @@ local function audit_receipts()
   return page[1], #members
 end
 
+-- The index of collapse keys; its fields are bytes, and are named by their digits.
+local function audit_collapse()
+  -- include: collapse/index
+  local page = rc('HSCAN', K.collapse, cursor, 'COUNT', most)
+  local hashes = pairs_of(page[2])
+  for _, hash in ipairs(hashes) do
+    if collapse_review(hash, false) then
+      find(MISPLACED, (string.gsub(hash, '.', function(c) return string.format('%02x', string.byte(c)) end)))
+    end
+  end
+  return page[1], #hashes
+end
+
 if what == 'records' then
   reply[1], reply[2] = audit_records()
+elseif what == 'collapse' then
+  reply[1], reply[2] = audit_collapse()
 elseif what == 'ready' then
   reply[1], reply[2] = audit_ready()
 elseif what == 'looks' or LOOKED_AT[what] then

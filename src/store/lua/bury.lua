@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- bury: leased → dead, with the reason kept.
--- include: settling receipt shut
+-- include: settling collapse/steps receipt shut
 --
 -- args: exchanges signs keep_ms:number is_suspect:flag reason delivered_keep_ms:number
 -- args: (ulid token last_attempt)...

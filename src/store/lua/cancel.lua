@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- cancel: scheduled, ready or uncertain → cancelled.
--- include: rows waiting finish uncertain
+-- include: rows waiting collapse/steps uncertain
 --
 -- args: keep_ms:number ulid...
 -- returns: (code:number before)...

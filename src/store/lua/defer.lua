@@ -1,12 +1,12 @@
 #!lua flags=allow-oom
 -- defer: leased → ready, at the head, counted: a throttle (shuts the gate) or a hold by the window.
--- include: settling waiting shut given_back
+-- include: settling waiting collapse/back shut given_back
 --
--- args: exchanges signs kind shut_ms:number? reason limit_lines
+-- args: exchanges signs kind shut_ms:number? reason limit_lines keep_ms:number
 -- args: (ulid token last_attempt slot_us:number calls:number messages:number)...
 -- exchanges: tokens of those that end with this call. signs: what the attempts show of the downstream (see trouble).
 -- kind: throttle, alarm (credentials refused) or hold. shut_ms: how long the gate shuts; none: by its streak. reason:
--- why, for people. limit_lines and the units of a row: see given_back. last_attempt: '' where it stays as it was. No rows: another shard's downstream, shut here too.
+-- why, for people. limit_lines and the units of a row: see given_back. keep_ms: as in release. last_attempt: '' where it stays as it was. No rows: another shard's downstream, shut here too.
 -- returns: now_ms:number reports verdict:number...
 -- Reports as trouble, verdicts as fence.
 --
@@ -19,6 +19,7 @@ local deferred = settle(reply, load_states(ulids), fence, function(ulid, s, i)
   attempt_undo(s, kind ~= 'hold')
   if ROW[i].last_attempt ~= '' then s.tail = ROW[i].last_attempt end
   units_return(i)
+  if makes_way(ulid, s, keep_ms) then return end
   back_to_head(ulid, s)
 end, true)
 units_save()
@@ -26,6 +27,7 @@ end_exchanges(exchanges)
 flush()
 if deferred > 0 then note_attempts(signs) end
 if (deferred > 0 or #ulids == 0) and kind ~= 'hold' then gate_shut(kind, shut_ms, reason, deferred > 0) end
+if superseded > 0 then reports[#reports + 1] = { what = 'superseded', messages = superseded } end
 reply[REPLY.reports] = reports_text()
 wake(nil, nil, ready_before, deferred > 0)
 return reply

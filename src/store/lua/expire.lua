@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- expire: scheduled or ready, past expires_at → expired.
--- include: clock waiting finish
+-- include: clock waiting collapse/steps
 --
 -- args: earliest_us:number latest_us:number most:number keep_ms:number
 -- earliest_us, latest_us: this call is expected between them.
@@ -19,6 +19,9 @@ for i, ulid in ipairs(ulids) do
     leave_waiting(ulid, s)
     s.state, expired = 'E', expired + 1
     finish(ulid, s, records[i], keep_ms)
+  elseif s and s.fields ~= '' and FINAL[s.state] then
+    -- A claim met it first (see claim_walk).
+    collapse.ends(ulid, s)
   end
 end
 flush()

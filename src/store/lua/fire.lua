@@ -2,9 +2,9 @@
 -- fire: – → ready. Takes in the message of one tick of a schedule, once for ever.
 -- include: shard new_record ready wake events
 --
--- args: schedule nominal_ms:number version:number ulid expires ranks rest remembered_ms:number
+-- args: schedule nominal_ms:number version:number ulid expires ranks rest remembered_ms:number keep_ms:number
 -- version: of a new record. expires: '' or '+ttl_ms'. ranks: see new_record. rest: number 0 (u8), optional fields, details
--- and body. remembered_ms: for how long ticks are.
+-- and body. remembered_ms: for how long ticks are. keep_ms: of messages that are cancelled since this one takes their place.
 -- returns: now_ms:number wake:number sequence:number is_new:flag
 -- sequence: the accept sequence before this call. is_new: it was taken in now.
 --
@@ -23,10 +23,18 @@ if nominal_ms <= last_ms or nominal_ms <= known_from_ms then
 end
 gather('ZADD', K.ticks, nominal_ms, schedule)
 local expires_ms = moment(expires, 0)
-if expires_ms > 0 then gather('ZADD', K.expiry, expires_ms, ulid) end
 local record = RECORD_OF_RANK[ranks] .. struct.pack('>I6I6I6', now_ms, expires_ms, sequence) .. rest
+-- collapsing: local function arrive()
+  -- collapsing include: collapse/arrive
+-- collapsing:   local head_before, length_before = due_head(), ready_length()
+-- collapsing:   collapse_arrive(ulid, record, keep_ms)
+-- collapsing:   flush()
+-- collapsing:   return wake(head_before, arrived.due_first, length_before, arrived.ready_added)
+-- collapsing: end
+-- collapsing: do return REPLY { now_ms = now_ms, wake = arrive(), sequence = sequence, is_new = true } end
 record_largest(#record)
 local band = string.sub(ranks, 2, 2)
+if expires_ms > 0 then gather('ZADD', K.expiry, expires_ms, ulid) end
 local ready_before = ready_length()
 gather('HSET', K.records, ulid, record)
 -- keyed: touched[ulid], touched_records[ulid] = 'w', record

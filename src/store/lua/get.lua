@@ -6,7 +6,7 @@
 -- Reads the first of them, until their records take BYTES_MAX; at least one. The caller asks again for the rest.
 -- returns: now_ms:number (record state is_due:flag moment_ms:number history)...
 -- record, state: '' where there is none. is_due: it stands in due. moment_ms: deadline of the lease, next probe, moment
--- of acceptance, or 0.
+-- of acceptance, or 0; NEVER_MS of a message that waits for the one before it of its collapse key.
 local MOMENTS = { L = K.leased, U = K.probes, A = K.accepted }
 local BYTES_MAX = 1048576
 local reply, bytes = REPLY { now_ms = now_ms }, 0
@@ -36,7 +36,7 @@ for i, ulid in ipairs(ulids) do
     record = with_body and record or head_of(record),
     state = raws[i] or '',
     is_due = scheduled,
-    moment_ms = tonumber(moment or 0),
+    moment_ms = tonumber(moment or (scheduled and tonumber(scheduled) >= RUST.NEVER_MS and scheduled) or 0),
     history = with_history and rc('HGET', K.history, ulid) or '',
   }
 end

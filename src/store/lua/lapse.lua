@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- lapse: accepted, and no receipt in time → uncertain, dead or delivered. Kept receipts that nobody
 -- needed go, and references whose message is gone.
--- include: clock receipt uncertain
+-- include: clock collapse/steps receipt uncertain
 --
 -- args: earliest_us:number latest_us:number most:number waited_ms:number becomes
 -- args: delivered_keep_ms:number dead_keep_ms:number probe_after_ms:number? reason
@@ -28,6 +28,7 @@ local function lapse()
       if becomes == 'U' then
         enter_uncertain(ulid, probe_after_ms)
         state_save(ulid, s)
+        if s.fields ~= '' then collapse.doubted(ulid, s) end
         -- keyed: end_lane(ulid, records[i], true)
       else
         finish(ulid, s, records[i], keep_ms[becomes])

@@ -58,6 +58,10 @@ end
 
 local function place(ulid)
   local s = state_for(ulid)
+  if s and lacks_collapse_entry(s) then
+    if writes then rc('HSET', K.collapse, string.sub(s.fields, 4, 19), ulid) end
+    return true
+  end
   local key = s and PLACE[s.state]
   if not key or rc('ZSCORE', key, ulid) then return false end
   gather('ZADD', key, score_for(s), ulid)
@@ -69,9 +73,10 @@ local function displace(name, member)
   local score = tonumber(rc('ZSCORE', key, member) or nil)
   local s, record = state_for(ulid)
   if not score or stands(name, member, score, s, record) then return false end
-  if name == 'due' and stands(name, member, s and s.due, s, record) then
-    gather('ZADD', key, s.due, member)
-    if not due_first or s.due < due_first then due_first = s.due end
+  local due_ms = name == 'due' and s and due_score(ulid, s)
+  if due_ms and stands(name, member, due_ms, s, record) then
+    gather('ZADD', key, due_ms, member)
+    if due_ms == s.due and (not due_first or s.due < due_first) then due_first = s.due end
   else
     gather('ZREM', key, member)
   end
@@ -142,6 +147,13 @@ local function weigh_anew()
   return true
 end
 
+-- The index of collapse keys, of a key by its digits.
+local function review_collapse(digits)
+  -- include: collapse/index
+  local hash = string.gsub(digits, '%x%x', function(pair) return string.char(tonumber(pair, 16)) end)
+  return (collapse_review(hash, writes, keep_ms))
+end
+
 local MEND = {
   [UNPLACED] = function(name, member)
     if LOOKED_AT[name] then return look_at(name, member) end
@@ -150,6 +162,7 @@ local MEND = {
   end,
   [MISPLACED] = function(name, member)
     if name == 'looks' then return look_away(member) end
+    if name == 'collapse' then return review_collapse(member) end
     return displace(name, member)
   end,
   [LEFTOVER] = function(_, member) return sweep(member) end,

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- move: scheduled, ready, dead, expired or cancelled → cancelled, on its way into another queue.
--- include: rows waiting finals weight waited
+-- include: rows waiting finals weight waited collapse/steps
 --
 -- args: what cutoff_ms:number? wanted keep_ms:number? (ulid new_id tail)...
 -- what: begin, find (only those begun before) or end. Of begin and find, cutoff_ms: finals only since this moment or
@@ -25,6 +25,7 @@ local function lift(ulid, s, tail)
   if s.state == 'w' then
     leave_waiting(ulid, s)
     announce(ulid)
+    if s.fields ~= '' then collapse.ends(ulid, s) end
   else
     weigh_out(ulid, s)
     gather('ZREM', FINAL_KEY[s.state], ulid)

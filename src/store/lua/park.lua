@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- park: leased → uncertain. The attempt may have reached the downstream; waits for a decision.
--- include: settling receipt uncertain history trouble
+-- include: settling collapse/steps receipt uncertain history trouble
 --
 -- args: exchanges signs probe_after_ms:number? delivered_keep_ms:number dead_keep_ms:number
 -- args: (ulid token last_attempt)...

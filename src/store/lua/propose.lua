@@ -2,9 +2,10 @@
 -- propose: a node proposes the structure of its configuration, and learns which one is in force: the latest proposal.
 -- include: lanes/structure
 --
--- args: proposes:flag has_other_values:flag lines rules default_weight:number (flow weight:number)...
+-- args: proposes:flag has_other_values:flag lines rules collapse default_weight:number (flow weight:number)...
 -- proposes: else the node only asks. has_other_values: the limits of this node have other values than those it went by. lines: the structure as it stands in meta (see lanes/structure), each limit without its
--- byte; '': the queue has no keys. rules: what other nodes need to know to follow it, as JSON. Rows: the weights of the shares, in
+-- byte; '': the queue has no keys. rules: what other nodes need to know to follow it, as JSON.
+-- collapse: WAIT_MS MAX_WAIT_MS of messages with a collapse key, which stands in meta too, or ''. Rows: the weights of the shares, in
 -- thousandths, by the hash of the value of their key; default_weight: of all others.
 -- returns: now_ms:number number:number lines_in_force rules_in_force is_switching:flag
 -- number: of the structure in force; 0: there has never been one with keys. is_switching: messages are moving over to it.
@@ -20,7 +21,7 @@ local LISTS = {
   K.ready_0, K.ready_1, K.ready_2, K.ready_3, K.ready_4, K.ready_5, K.ready_6, K.ready_7, K.ready_8, K.ready_9,
 }
 local ID_MAX = 250
-local m = rc('HMGET', K.meta, 'structure_number', 'structure', 'structure_lines', 'structure_rules', 'switch', 'limit_ids')
+local m = rc('HMGET', K.meta, 'structure_number', 'structure', 'structure_lines', 'structure_rules', 'switch', 'limit_ids', 'collapse')
 local number, text, in_force = tonumber(m[1] or 0), m[2] or '', m[3] or ''
 local is_switching = m[5] ~= false
 
@@ -84,6 +85,9 @@ local function put_in_force()
 end
 
 if proposes and lines ~= in_force and not is_switching then put_in_force() end
+if proposes and collapse ~= (m[7] or '') then
+  if collapse == '' then rc('HDEL', K.meta, 'collapse') else rc('HSET', K.meta, 'collapse', collapse) end
+end
 if proposes and lines == in_force and number > 0 then
   if lines ~= '' and (has_other_values or (m[4] and rules ~= m[4])) then
     -- They hold at once for what waits: claims look at it anew.

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- purge: waiting messages are cancelled, final ones are deleted; bounded, up to the call's own time.
--- include: waiting finish
+-- include: waiting collapse/steps
 --
 -- args: what most:number cutoff keep_ms:number cursor
 -- what: scheduled, ready, delivered, dead, expired or cancelled. cutoff: scheduled and ready ones created before, as the

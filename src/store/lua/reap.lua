@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- reap: a lease ran out → ready, at the head; or uncertain where the queue parks; or dead as poison.
--- include: clock waiting receipt uncertain
+-- include: clock waiting collapse/steps receipt uncertain
 --
 -- args: earliest_us:number latest_us:number most:number parks:flag dead_keep_ms:number parked_tail poison_tail
 -- args: lease_ms:number probe_after_ms:number? delivered_keep_ms:number
@@ -8,8 +8,9 @@
 -- uncertain messages, and of poison. lease_ms: after a clock alarm, when no deadline is further ahead; else 0.
 -- probe_after_ms: when the downstream is asked about an uncertain one; none: never. delivered_keep_ms: where a receipt
 -- was faster than the node was lost.
--- returns: is_in_doubt:flag now_us:number [next_ms:number reaped:number parked:number poisoned:number]
--- is_in_doubt: the clock is, and nothing was done. next_ms: the next deadline, or -1.
+-- returns: is_in_doubt:flag now_us:number [next_ms:number reaped:number parked:number poisoned:number superseded:number]
+-- is_in_doubt: the clock is, and nothing was done. next_ms: the next deadline, or -1. superseded: of
+-- those that were reaped, cancelled since a newer message of their collapse key takes their place.
 --
 -- Safe to repeat: a reaped message has no lease any more. Its token goes, so its node comes too late.
 -- Poison: lost with its node for the third time, and it was claimed alone.
@@ -45,6 +46,8 @@ for i = #ulids, 1, -1 do
     elseif poison then
       s.state, s.tail, poisoned = 'X', poison_tail, poisoned + 1
       finish(ulid, s, nil, dead_keep_ms)
+    elseif s.fields ~= '' and collapse.again(ulid, s, nil, delivered_keep_ms) then
+      reaped = reaped + 1
     else
       reaped = reaped + 1
       back_to_head(ulid, s)
@@ -56,4 +59,5 @@ wake(nil, nil, ready_before, reaped > 0)
 local head = tonumber(rc('ZRANGE', K.leased, 0, 0, 'WITHSCORES')[2])
 return REPLY {
   is_in_doubt = false, now_us = now_us, next_ms = head or -1, reaped = reaped, parked = parked, poisoned = poisoned,
+  superseded = collapse.superseded,
 }

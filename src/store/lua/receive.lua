@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- receive: accepted → delivered or dead: the downstream's receipt. One that comes before our own
 -- bookkeeping is kept, and closes the message in the step that accepts it.
--- include: late receipt
+-- include: late collapse/steps receipt
 --
 -- args: named_ulid reference said detail delivered_keep_ms:number dead_keep_ms:number kept_ms:number
 -- named_ulid: '' where it comes by its reference; reference: '' where it does not. said: D delivered, X dead. detail: as a

@@ -1,11 +1,12 @@
 #!lua flags=allow-oom
 -- requeue: dead, uncertain, expired or cancelled → ready; attempts start over.
--- include: rows waiting weight
+-- include: rows waiting weight collapse/steps
 --
 -- args: cutoff_ms:number? ulid...
 -- cutoff_ms: only what stands there since this moment or longer; none: all.
 -- returns: (code:number before)...
--- before: the state until now. Codes: 0 ok, 3 no such message, 5 wrong state, or in this one only since after the cut-off.
+-- before: the state until now. Codes: 0 ok, 3 no such message, 5 wrong state, or in this one only since after the cut-off, 8 a
+-- newer message of its collapse key waits or is on its way: it stays where it is.
 --
 -- What went over into another queue stays there: it would be sent twice.
 -- Safe to repeat: a requeued message waits, so a repeat answers wrong state and changes nothing.
@@ -27,6 +28,7 @@ for i, ulid in ipairs(ulids) do
   elseif not LEAVES[before] or (before == 'C' and is_moved(s)) then
     code, before = 5, state_told(ulid, s)
   elseif is_young(ulid, s) then code = 5
+  elseif s.fields ~= '' and collapse.has_newer(ulid, s) then code = 8
   else
     weigh_out(ulid, s)
     gather('ZREM', LEAVES[before], ulid)
@@ -34,10 +36,13 @@ for i, ulid in ipairs(ulids) do
     s.state, s.due, s.attempts, s.rescues, s.first, s.paused = 'w', now_ms, 0, 0, 0, 0
     s.throttles, s.holds, s.final, s.flags = 0, 0, 0, told_flags(s.flags)
     s.token, s.previous = NO_TOKEN, NO_TOKEN
+    -- Where a claim met its expiry, `expire` has not come by yet (see claim_walk).
+    if s.fields ~= '' then rc('ZREM', K.expiry, ulid) end
     if s.expires > 0 and s.expires <= now_ms then s.expires = 0 end
     epoch_next(s)
     enter_waiting(ulid, s)
     state_save(ulid, s)
+    if s.fields ~= '' then collapse.begin(ulid, s) end
     added = true
   end
   REPLY_ROW { code = code, before = before }

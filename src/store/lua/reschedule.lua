@@ -36,11 +36,18 @@ if keeps_place then
   if s.expires > 0 then rc('ZREM', K.expiry, ulid) end
   if expires > 0 then gather('ZADD', K.expiry, expires, ulid) end
 elseif waits and not only_payload then
+  local is_held = s.fields ~= '' and tonumber(rc('ZSCORE', K.due, entry_of(ulid, s)) or 0) == RUST.NEVER_MS
   leave_waiting(ulid, s)
   flush()
   s.expires, s.due, s.band = expires, due, band
   epoch_next(s)
-  entered = enter_waiting(ulid, s)
+  if is_held then
+    -- The message of its collapse key before it is still on its way.
+    if expires > 0 then gather('ZADD', K.expiry, expires, ulid) end
+    gather('ZADD', K.due, RUST.NEVER_MS, entry_of(ulid, s))
+  else
+    entered = enter_waiting(ulid, s)
+  end
 end
 s.expires, record.expires, record.band = expires, expires, s.band
 if waits and not only_payload then state_save(ulid, s) end

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- retry: leased → scheduled, unless a receipt was faster. The only verb that writes a due time after the first.
--- include: settling waiting receipt history trouble
+-- include: settling waiting collapse/steps receipt history trouble
 --
 -- args: exchanges signs delivered_keep_ms:number dead_keep_ms:number
 -- args: (ulid token delay_ms:number is_throttle:flag last_attempt)...
@@ -26,6 +26,7 @@ local settled = settle(reply, load_states(ulids), fence, function(ulid, s, i)
   else
     tried[#tried + 1], lines[#lines + 1] = ulid, s.tail
   end
+  if s.fields ~= '' and collapse.again(ulid, s, nil, delivered_keep_ms) then return end
   epoch_next(s)
   if enter_waiting(ulid, s) == WAKE_READY then ready_added = true
   elseif not due_first or s.due < due_first then due_first = s.due end
@@ -35,6 +36,7 @@ if #tried > 0 then remember(tried, lines) end
 end_exchanges(exchanges)
 flush()
 if settled > 0 then note_attempts(signs) end
+if collapse.superseded > 0 then reports[#reports + 1] = { what = 'superseded', messages = collapse.superseded } end
 reply[REPLY.reports] = reports_text()
 reply[REPLY.wake] = wake(head, due_first, ready_before, ready_added)
 return reply

@@ -3,15 +3,18 @@
 -- include: shard events new_record ready wake idempotency
 --
 -- args: window_ms:number caller version:number width:number messages_max:number bytes_max:number key_max:number value...
--- window_ms: of idempotency. caller: node (12 bytes) and a number of this very call; a repeat (its reply was lost) names
--- the same. version: of new records. width: values of each message: 4, or 3 where none of them has an idempotency key:
+-- window_ms: of idempotency. caller: node (12 bytes) and a number of this very call (16 digits); a repeat (its reply was lost)
+-- names the same. Of messages with a collapse key, for how long cancelled ones are kept, ms, stands behind it. version: of new
+-- records. width: values of each message: 4, or 3 where none of them has an idempotency key:
 -- messages_max, bytes_max, key_max: what the backlog of this shard may have (see room); 0: any number.
 -- ulid; ranks (see new_record), 'x' where it is taken in also if there is no room, and due ('+delay_ms' or 'moment_ms'), with a
--- ttl '/' and expires like due; its number in this call (u8), optional fields, details and body; fingerprint (16 bytes) and key or ''.
+-- ttl '/' and expires like due, or '=ttl_ms', the default of the queue, from the due time; its number in this call (u8), optional fields, details and body; fingerprint (16 bytes) and key or ''.
 -- returns: now_ms:number wake:number sequence:number (number:number code:number ulid due_ms:number)...
 -- sequence: the accept sequence before this call. A row for each message that was not simply accepted, number: from 0;
--- codes: 0 accepted by an earlier run, 1 duplicate (ulid and due_ms are the first message's), 2 the key belongs to a
--- different message (ulid is that one), and what of the backlog is full (see room): this message was not taken in.
+-- codes: 0 accepted by an earlier run, or due at another time than it said, 1 duplicate (ulid and due_ms are the first
+-- message's), 2 the key belongs to a different message (ulid is that one); 3 it took the place of a message with its collapse key
+-- (ulid and due_ms are that one's), 4 accepted, and the older one was cancelled; and what of the backlog is full (see room):
+-- this message was not taken in.
 --
 -- Safe to repeat: the shard remembers each node's last call, and the same call takes nothing in again. A
 -- repeat and a duplicate write too, so that a durability wait after this call covers the first message. An id
@@ -37,19 +40,19 @@ local function tell(number, code, ulid, due)
 end
 
 -- Most messages of a call wait alike: what follows from the last wish is kept.
-local wish, due, due_text, expires, place, start, is_exempt
+local wish, due, due_text, expires, place, start, is_exempt, default_ttl_ms
 local sequence_packed = struct.pack('>I6', sequence)
 local function understand(said)
   if said == wish then return end
   wish = said
-  local ranks, exempt, due_from = string.match(said, '^(%d%d%u?o?)(x?)()')
+  local ranks, exempt, due_from = string.match(said, '^(%d%d%u?[ok]?)(x?)()')
   local due_said = string.sub(said, due_from)
   local slash = string.find(said, '/', 3, true)
-  is_exempt, expires = exempt ~= '', 0
-  if slash then
-    due_said, expires = string.sub(said, due_from, slash - 1), moment(string.sub(said, slash + 1), 0)
-  end
+  local expires_said = slash and string.sub(said, slash + 1) or ''
+  if slash then due_said = string.sub(said, due_from, slash - 1) end
   due = moment(due_said, 0)
+  default_ttl_ms = tonumber(string.match(expires_said, '^=(%d+)$') or nil)
+  is_exempt, expires = exempt ~= '', default_ttl_ms and math.min(MOMENT_MAX_MS, due + default_ttl_ms) or moment(expires_said, 0)
   due_text = string.byte(due_said) == 43 and string.format('%d', due) or due_said
   place = string.sub(ranks, 2, 2) .. FIRST_EPOCH
   start = RECORD_OF_RANK[ranks] .. struct.pack('>I6I6', due, expires) .. sequence_packed
@@ -117,6 +120,11 @@ local function repeated()
   return reply
 end
 
+-- In the form for messages with a collapse key all of a call have one.
+-- collapsing: local function take_collapsing()
+  -- collapsing include: collapse/intake
+-- collapsing: end
+-- collapsing: do return take_collapsing() end
 if ran_before then return repeated() end
 local records, entries, ready, n, d = {}, {}, {}, 0, 0
 local tells = is_heard()

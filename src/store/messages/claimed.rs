@@ -216,6 +216,9 @@ impl Messages {
                 return Ok(Err(Unreadable { lease, reason: format!("unreadable: {error}") }));
             }
         };
+        if record.details.collapse_key.is_some() {
+            shard.collapse_keys.seen();
+        }
         let units = taken.units(slot_us, record.details.cost.units().into());
         let start_within_ms = latest_start_ms(policy.lease_ms, policy.downstream.timeout_ms());
         Ok(Ok(Claimed {

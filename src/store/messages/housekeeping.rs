@@ -7,7 +7,7 @@ use super::Messages;
 use crate::failpoint::failpoint;
 use crate::store::StoreError;
 use crate::store::queue::{Queue, Shard};
-use crate::store::redis::script::{fields, timed_call};
+use crate::store::redis::script::{call, fields, timed_call};
 use crate::store::tail::Tail;
 use crate::store::wire::clock_watch::{DOUBT_PAUSE, Timed, until};
 
@@ -109,8 +109,9 @@ impl Messages {
         let Some(Timed { now_us, mut reply }) = called else { return Ok(Reaped::DOUBT) };
         fields!(
             reply as Reap;
-            next_ms: Option<u64>, reaped: u64, parked: u64, poisoned: u64
+            next_ms: Option<u64>, reaped: u64, parked: u64, poisoned: u64, superseded: u64
         );
+        queue.metrics.superseded(superseded);
         let next_in = until(now_us, next_ms);
         if reaped + parked + poisoned > 0 {
             failpoint!("reaped");
@@ -126,6 +127,34 @@ impl Messages {
             queue.doubt.notify_one();
         }
         Ok(Reaped { reaped, parked, poisoned, next_in })
+    }
+}
+
+impl Messages {
+    /// Messages that wait for the one before them of their collapse key, which nobody has set free though that one is decided,
+    /// go on. A bounded number of them is looked at; nothing is asked where this node has met no collapse key. Returns
+    /// whether there are more.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn free_held(&self, queue: &Queue, shard: &Shard) -> Result<bool, StoreError> {
+        if !shard.collapse_keys.are_there() {
+            return Ok(false);
+        }
+        let call = call!(
+            FreeHeld,
+            rank = shard.collapse_keys.rank(),
+            most = SWEEP_MAX,
+            keep_ms = queue.policy.retention.delivered_ms,
+        );
+        let mut reply = self.wire.call(shard, &call).await?;
+        fields!(reply as FreeHeld; next_rank: u64, freed: u64, superseded: u64);
+        shard.collapse_keys.go_on_at(next_rank);
+        queue.metrics.superseded(superseded);
+        if freed > 0 {
+            shard.wake(3);
+        }
+        Ok(next_rank > 0)
     }
 }
 

@@ -32,6 +32,8 @@ pub enum Changed {
     ExpiresBeforeDue,
     /// A prober came too late: somebody else has asked, planned or decided since.
     Late,
+    /// A newer message of its collapse key waits or is on its way.
+    Superseded,
 }
 
 /// The decision on an uncertain message.
@@ -72,6 +74,7 @@ pub(in crate::store) fn changed(
         3 => Changed::NotFound,
         5 => Changed::WrongState(state_of(letter, in_due)),
         6 => Changed::ExpiresBeforeDue,
+        8 => Changed::Superseded,
         other => return Err(StoreError::Reply(format!("code {other}"))),
     })
 }
@@ -162,7 +165,8 @@ impl Messages {
         let shard = queue.shard_of(id);
         let (word, keep_ms) = match decision {
             Decision::Delivered => ("delivered", queue.policy.retention.delivered_ms),
-            Decision::Resend => ("resend", 0),
+            // Kept so where a newer message of its collapse key takes its place.
+            Decision::Resend => ("resend", queue.policy.retention.delivered_ms),
             Decision::Dead => ("dead", queue.policy.retention.dead_ms),
         };
         let call = call!(
@@ -174,8 +178,9 @@ impl Messages {
             probe_token = fence,
         );
         let mut reply = self.wire.call(shard, &call).await?;
-        fields!(reply as Resolve; code: i64, before: Bytes);
+        fields!(reply as Resolve; code: i64, before: Bytes, is_superseded: bool);
         let changed = changed(code, &before, true)?;
+        queue.metrics.superseded(u64::from(is_superseded));
         shard.wake(2);
         self.count_changed(queue, "resolve", changed);
         Ok(changed)

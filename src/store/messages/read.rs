@@ -132,6 +132,8 @@ impl Messages {
                 if message.state == State::Accepted {
                     message.accepted_at_ms = moment_ms.filter(|ms| *ms > 0);
                 }
+                message.waits_for_older =
+                    message.state == State::Scheduled && moment_ms == Some(NEVER_MS);
                 if message.state == State::Uncertain
                     && let Some(next_ms) = moment_ms.filter(|ms| (1..NEVER_MS).contains(ms))
                 {

@@ -21,10 +21,25 @@ const ERROR_CHARS_MAX: usize = 300;
 #[derive(Debug, Deserialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
 enum Report {
-    Failing { since_ms: f64, attempts: u64, error: String },
-    Recovered { since_ms: f64, attempts: u64 },
-    Shut { kind: String, error: String, until_ms: f64 },
+    Failing {
+        since_ms: f64,
+        attempts: u64,
+        error: String,
+    },
+    Recovered {
+        since_ms: f64,
+        attempts: u64,
+    },
+    Shut {
+        kind: String,
+        error: String,
+        until_ms: f64,
+    },
     Opened,
+    /// Counted, and not logged.
+    Superseded {
+        messages: u64,
+    },
 }
 
 /// What the attempts of a call show together, in the scripts' form: each attempt's sign and its error.
@@ -117,13 +132,14 @@ impl Report {
                 Some(call("failing", Some(*attempts), Some(ms(*since_ms)), error))
             }
             Self::Recovered { .. } => Some(call("answered", None, None, "")),
-            Self::Shut { .. } | Self::Opened => None,
+            Self::Shut { .. } | Self::Opened | Self::Superseded { .. } => None,
         }
     }
 
     fn log(&self, queue: &Queue, now_ms: Option<u64>) {
-        let queue = &queue.policy.name;
+        let (metrics, queue) = (&queue.metrics, &queue.policy.name);
         match self {
+            Self::Superseded { messages } => metrics.superseded(*messages),
             Self::Failing { since_ms, attempts, error } => {
                 let since = rfc3339(ms(*since_ms));
                 tracing::warn!(%queue, attempts, since, error, "the downstream is failing: its last attempts got no answer, 408 or 5xx; messages are tried again later");
@@ -154,8 +170,8 @@ mod tests {
 
     #[test]
     fn reports_are_read_as_lua_writes_them() {
-        let text = br#"[{"what":"failing","since_ms":1.7951e+12,"attempts":3,"error":"refused"},{"what":"recovered","since_ms":1795251600000,"attempts":9},{"what":"shut","kind":"alarm","error":"status 401","until_ms":1795251600000},{"what":"opened"}]"#;
-        assert_eq!(read(text).len(), 4);
+        let text = br#"[{"what":"failing","since_ms":1.7951e+12,"attempts":3,"error":"refused"},{"what":"recovered","since_ms":1795251600000,"attempts":9},{"what":"shut","kind":"alarm","error":"status 401","until_ms":1795251600000},{"what":"opened"},{"what":"superseded","messages":2}]"#;
+        assert_eq!(read(text).len(), 5);
         assert!(read(b"").is_empty() && read(b"[{}]").is_empty());
     }
 }

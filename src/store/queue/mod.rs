@@ -1,6 +1,7 @@
 //! The queues as the store knows them: policy, shards, and who sleeps until a shard stirs.
 
 pub(super) mod batch_size;
+mod collapse_keys;
 mod keys_hold;
 mod limits;
 mod outflow;
@@ -14,6 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use tokio::sync::Notify;
 
 use self::batch_size::{BatchSize, MANY};
+use self::collapse_keys::CollapseKeys;
 use self::keys_hold::KeysHold;
 pub(in crate::store) use self::limits::ShardLimits;
 pub(in crate::store) use self::outflow::Outflow;
@@ -94,6 +96,8 @@ pub struct Shard {
     may_be_ready: AtomicBool,
     /// Until when keys hold all that is ready here; spares grants for nothing.
     keys_hold: KeysHold,
+    /// Whether messages with a collapse key were met here.
+    pub(in crate::store) collapse_keys: CollapseKeys,
     /// How many messages its calls carry.
     pub(super) batch_size: BatchSize,
     queue_ready: Arc<Notify>,
@@ -123,6 +127,7 @@ impl Shard {
             claiming: tokio::sync::Mutex::default(),
             may_be_ready: AtomicBool::new(true),
             keys_hold: KeysHold::default(),
+            collapse_keys: CollapseKeys::default(),
             batch_size: BatchSize::default(),
             queue_ready,
             clock_offset,

@@ -23,6 +23,8 @@ pub(in crate::store) struct Proposal {
     pub(in crate::store) lines: String,
     /// What another node needs to know to follow it.
     pub(in crate::store) rules: String,
+    /// `collapse` as it stands in meta; empty: there is none.
+    pub(in crate::store) collapse: String,
     /// The weights of the shares, by the hash of their value, in thousandths.
     pub(in crate::store) weights: Vec<([u8; 8], u32)>,
     /// The weight of all others.
@@ -123,6 +125,9 @@ impl Proposal {
         };
         Self {
             lines: lines_of(&structure),
+            collapse: structure.collapse.map_or_else(String::new, |collapse| {
+                format!("{} {}", collapse.wait_ms, collapse.max_wait_ms)
+            }),
             rules: serde_json::to_string(&rules).unwrap_or_default(),
             weights: weights.map(hashed).collect(),
             default_weight: fairness.map_or(1000, |fairness| fairness.weight.thousandths()),

@@ -16,7 +16,9 @@ use ulid::Ulid;
 
 pub(crate) use new::{pack_rest, ranks, unpack_rest};
 pub(crate) use optional::OptionalFields;
-pub(in crate::store) use optional::{key_name_hash, key_value_hash};
+pub(in crate::store) use optional::{
+    COLLAPSE_BYTES, COLLAPSE_HASH_BYTES, key_name_hash, key_value_hash,
+};
 
 use crate::domain::callback::CallbackOn;
 use crate::domain::id::{MessageId, QueueName};
@@ -244,6 +246,8 @@ pub(crate) fn to_message(
         due_at_ms: entry.due_ms,
         expires_at_ms: (entry.expires_ms > 0).then_some(entry.expires_ms),
         priority: record.priority,
+        superseded: record.fields.superseded(),
+        waits_for_older: false,
         callback: entry.callback,
         attempts: entry.attempts,
         throttles: entry.throttles,

@@ -50,11 +50,12 @@ pub(crate) fn unpack_rest(mut raw: Bytes) -> Result<(Details, Bytes), StoreError
 }
 
 /// What the script writes into the header: priority and band as digits, a letter for the final states that have a
-/// callback, where any have, and `o` where optional fields follow (see `lua/include/new_record.lua`).
+/// callback, where any have, and `o` where optional fields follow, or `k` if a collapse key is among them (see `lua/include/new_record.lua`).
 pub(crate) fn ranks(policy: &QueuePolicy, message: &NewMessage, fields: &OptionalFields) -> String {
     let mut ranks = format!("{}{}", message.priority, policy.band(message.priority));
     let callback_on = policy.callback_on(&message.details);
     ranks.extend((!callback_on.is_none()).then(|| char::from(b'@' + callback_on.bits())));
-    ranks.extend((!fields.is_empty()).then_some('o'));
+    let letter = if fields.has_collapse_key() { 'k' } else { 'o' };
+    ranks.extend((!fields.is_empty()).then_some(letter));
     ranks
 }

@@ -1,4 +1,5 @@
-//! The optional fields of a record and of a state entry, and those that are written now: the cost and the key table.
+//! The optional fields of a record and of a state entry, and those that are written now: the cost, the key table and the
+//! collapse key.
 //!
 //! ```text
 //! presence u8 | length u16 | the fields that are there, in the order of their bits
@@ -8,7 +9,8 @@
 //! |---|---|---|
 //! | 1 | cost | u16; absent: 1 (`record_cost` in `lua/include/record.lua` reads it) |
 //! | 2 | key table | count u8, then for each key: hash of its name, 2 bytes, and of its value, 8 bytes |
-//! | 4, 8, 16, 32 | place, deadline by the recipient's hours, via, waits | reserved |
+//! | 4 | collapse key | hash of the key, 16 bytes, and what `lua/include/collapse/record.lua` keeps: how it is due u8, how many payloads the present one has taken the place of u32, when that one was accepted u48 |
+//! | 8, 16, 32 | deadline by the recipient's hours, via, waits | reserved |
 //! | 128 | a further presence byte, behind the fields of this one | reserved |
 //!
 //! To add a field, take the next bit and write the field behind those before it: a program that does not know the
@@ -26,6 +28,11 @@ use crate::store::StoreError;
 
 const COST: u8 = 1;
 const KEY_TABLE: u8 = 2;
+const COLLAPSE_KEY: u8 = 4;
+/// A collapse key is told apart by so much of its hash: two keys with one hash would replace each other's messages.
+pub(in crate::store) const COLLAPSE_HASH_BYTES: usize = 16;
+/// All that is kept of a collapse key: see the table.
+pub(in crate::store) const COLLAPSE_BYTES: usize = COLLAPSE_HASH_BYTES + 1 + 4 + 6;
 /// Presence and length.
 const HEAD_BYTES: usize = 3;
 const COST_BYTES: usize = 2;
@@ -57,6 +64,10 @@ impl OptionalFields {
             presence += KEY_TABLE;
             length += 1 + keys.len() * (NAME_BYTES + VALUE_BYTES);
         }
+        if details.collapse_key.is_some() {
+            presence += COLLAPSE_KEY;
+            length += COLLAPSE_BYTES;
+        }
         if presence == 0 {
             return Self::default();
         }
@@ -71,7 +82,36 @@ impl OptionalFields {
             packed.extend(name);
             packed.extend(hash::<VALUE_BYTES>(value));
         }
+        if let Some(key) = &details.collapse_key {
+            packed.extend(hash::<COLLAPSE_HASH_BYTES>(key));
+            packed.extend([0; COLLAPSE_BYTES - COLLAPSE_HASH_BYTES]);
+        }
         Self(packed.into())
+    }
+
+    /// The field of the collapse key; `None`: there is none.
+    fn collapse_field(&self) -> Option<&[u8]> {
+        let presence = *self.0.first()?;
+        if presence & COLLAPSE_KEY == 0 {
+            return None;
+        }
+        let mut at = HEAD_BYTES + if presence & COST == 0 { 0 } else { COST_BYTES };
+        if presence & KEY_TABLE != 0 {
+            at += 1 + usize::from(*self.0.get(at)?) * (NAME_BYTES + VALUE_BYTES);
+        }
+        self.0.get(at..at + COLLAPSE_BYTES)
+    }
+
+    /// Whether there is a collapse key among them.
+    pub(crate) fn has_collapse_key(&self) -> bool {
+        self.collapse_field().is_some()
+    }
+
+    /// How many payloads the present one has taken the place of.
+    pub(crate) fn superseded(&self) -> u32 {
+        let count =
+            self.collapse_field().and_then(|field| field[COLLAPSE_HASH_BYTES + 1..].first_chunk());
+        count.map_or(0, |count| u32::from_be_bytes(*count))
     }
 
     /// These, where a message brings them along from another record; else those of its details, where records are

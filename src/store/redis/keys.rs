@@ -8,7 +8,7 @@ use crate::domain::inbox::REJECTED;
 use crate::domain::topic::TopicName;
 
 /// The structures of a shard.
-pub(crate) const SHARD_KEYS: [&str; 59] = [
+pub(crate) const SHARD_KEYS: [&str; 60] = [
     "meta",      // hash: pause, gate, arrival time, counters
     "records",   // hash: ulid → record
     "states",    // hash: ulid → state entry
@@ -36,13 +36,14 @@ pub(crate) const SHARD_KEYS: [&str; 59] = [
     "ready:6",
     "ready:7",
     "ready:8",
-    "ready:9", // list: entries of band 9, the first to go
-    "probes",  // zset: uncertain ulid by when the downstream is asked about it, ms
-    "ticks",   // zset: schedule by the nominal time of its last message, ms
-    "refs",    // hash: a downstream's reference → ulid
-    "early",   // hash: `=` ulid or `#` reference → a receipt that came before the acceptance
-    "looks",   // zset: `r` reference or `e` field of early, by when it is looked at again, ms
-    "events",  // stream: changes of state, while somebody listens
+    "ready:9",  // list: entries of band 9, the first to go
+    "probes",   // zset: uncertain ulid by when the downstream is asked about it, ms
+    "ticks",    // zset: schedule by the nominal time of its last message, ms
+    "refs",     // hash: a downstream's reference → ulid
+    "early",    // hash: `=` ulid or `#` reference → a receipt that came before the acceptance
+    "looks",    // zset: `r` reference or `e` field of early, by when it is looked at again, ms
+    "events",   // stream: changes of state, while somebody listens
+    "collapse", // hash: hash of a collapse key → the messages of it that are not final
     // The index of lanes, at queues with keys (docs/lanes.md; "equal scores": members stand in the order of their bytes).
     "heads",    // hash: lane → its first message, and where the lane stands
     "rest",     // zset of equal scores: lane, place and ulid of the messages behind the heads

@@ -107,6 +107,7 @@ mod tests {
                 callback: None,
                 timeout_ms: None,
                 cost: Cost::new(5).unwrap(),
+                collapse_key: Some("close-day".to_owned()),
             },
             priority: 7,
             ttl_ms,

@@ -163,7 +163,12 @@ impl Schedules {
             ranks = ranks(&queue.policy, &message, &fields),
             rest = pack_rest(&message, 0, &fields)?,
             remembered_ms = REMEMBERED_MS,
-        );
+            keep_ms = queue.policy.retention.delivered_ms,
+        )
+        .collapsing(fields.has_collapse_key());
+        if fields.has_collapse_key() {
+            shard.collapse_keys.seen();
+        }
         let mut reply = self.wire.call_durably(shard, &call).await?;
         fields!(reply as Fire; wake: u64, sequence: u64, is_new: bool);
         shard.wake(wake);

@@ -308,12 +308,13 @@ impl Wire {
         link: &Link,
         standing: &Arc<Standing>,
         keys: ScriptKeys<'_>,
-        Call { verb, args }: &Call,
+        Call { verb, args, is_collapsing }: &Call,
         waits: &[redis::Cmd],
     ) -> redis::RedisResult<(Reply, Vec<redis::Value>)> {
         failpoint!("before-{}", verb.as_str());
         let started = Instant::now();
         let form = keys.shard.map_or(ScriptForm::Plain, |shard| shard.structure().form());
+        let form = if *is_collapsing { form.collapsing() } else { form };
         let script = verb.script(form);
         let (value, waited) = link.script(standing, script, keys.names, args, waits).await?;
         failpoint!("after-{}", verb.as_str());

@@ -81,9 +81,11 @@ fn propose_call(shard: &Shard) -> Call {
     let rows = weights
         .into_iter()
         .map(|(flow, weight)| row!(Propose: flow = flow.to_vec(), weight = weight));
-    let (lines, rules) = match &proposal {
-        Some(proposal) => (proposal.lines.as_str(), proposal.rules.as_str()),
-        None => ("", ""),
+    let (lines, rules, collapse) = match &proposal {
+        Some(proposal) => {
+            (proposal.lines.as_str(), proposal.rules.as_str(), proposal.collapse.as_str())
+        }
+        None => ("", "", ""),
     };
     call!(
         Propose,
@@ -91,6 +93,7 @@ fn propose_call(shard: &Shard) -> Call {
         has_other_values = has_other_values,
         lines = lines,
         rules = rules,
+        collapse = collapse,
         default_weight = proposal.as_ref().map_or(1000, |proposal| proposal.default_weight),
         ..rows
     )

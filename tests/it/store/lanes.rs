@@ -19,7 +19,7 @@ fn program(name: &str) -> PathBuf {
 }
 
 /// Runs it with the scripts as the crate puts them together.
-async fn python(name: &str, arguments: &[&str]) {
+pub(super) async fn python(name: &str, arguments: &[&str]) {
     let scripts: Map<String, Value> = assembled_scripts()
         .into_iter()
         .map(|(name, text, keys)| (name, json!({ "text": text, "keys": keys })))

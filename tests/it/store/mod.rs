@@ -6,6 +6,7 @@
 mod audit;
 mod claims;
 mod clock;
+mod collapse;
 mod cost;
 mod formats;
 mod ground;

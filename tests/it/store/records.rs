@@ -42,6 +42,7 @@ fn details() -> impl Strategy<Value = Details> {
                 callback: None,
                 timeout_ms: None,
                 cost: Cost::new(cost).expect("it is within bounds"),
+                collapse_key: None,
             }
         })
 }

@@ -60,8 +60,10 @@ local function met_before()
         ready_tail(entry_of(t.ulid, t.state), t.state.band)
       else
         t.state.state = 'E'
-        if t.state.expires > 0 then gather('ZREM', K.expiry, t.ulid) end
-        finish(t.ulid, t.state, t.record, expired_keep_ms)
+        -- One with a collapse key is met once more by expire, which knows of those.
+        local is_plain = t.state.fields == ''
+        if t.state.expires > 0 and is_plain then gather('ZREM', K.expiry, t.ulid) end
+        finish(t.ulid, t.state, t.record, is_plain and expired_keep_ms or math.max(expired_keep_ms, WAITED_KEEP_MS))
       end
     end
     flush()

@@ -39,8 +39,11 @@ local function before_tail(raw)
   return behind_fields(raw, STATE_HEADER_BYTES)
 end
 
--- Whether an entry says that nobody is told of any final state.
-local function is_untold(raw) return string.byte(raw, 23) < 16 end
+-- Whether an entry says that no final state has a callback, and has no optional fields, as that of a collapse key.
+local function ends_alone(raw)
+  local flags, band = string.byte(raw, 23, 24)
+  return flags < 16 and band < 128
+end
 
 local function is_leased_as(raw, token)
   return string.sub(raw, 2, 22) == 'L' .. token

@@ -9,13 +9,28 @@ local UNPLACED, MISPLACED, LEFTOVER = RUST.FAULT_UNPLACED, RUST.FAULT_MISPLACED,
 local EXPIRY, LARGEST, UNREADABLE = RUST.FAULT_EXPIRY, RUST.FAULT_LARGEST, RUST.FAULT_UNREADABLE
 local DUPLICATE, COUNT, WEIGHT = RUST.FAULT_DUPLICATE, RUST.FAULT_COUNT, RUST.FAULT_WEIGHT
 
+-- Where a waiting message stands in `due`: by its due time, or, while the one before it of its collapse key is decided, never.
+local function due_score(ulid, s)
+  local entry = s.fields ~= '' and rc('HGET', K.collapse, string.sub(s.fields, 4, 19))
+  if not entry or string.sub(entry, 27) ~= ulid then return s.due end
+  local older = load_states({ string.sub(entry, 1, 26) })[1]
+  return older and (older.state == 'L' or older.state == 'U') and RUST.NEVER_MS or s.due
+end
+
+-- Whether a message that is sent still has a collapse key that the index does not know. One that was accepted and is uncertain
+-- now may have no entry: a newer one was on its way by then.
+local function lacks_collapse_entry(s)
+  return s.fields ~= '' and (s.state == 'w' or s.state == 'L')
+    and rc('HEXISTS', K.collapse, string.sub(s.fields, 4, 19)) == 0
+end
+
 -- Whether a member of a sorted set stands there by right. A message that cannot be read may stand
 -- anywhere: nobody knows better.
 local function stands(name, member, score, s, record)
   if record and not s then return true end
   if not s then return false end
   if name == 'due' then
-    return s.state == 'w' and entry_of(string.sub(member, 1, 26), s) == member and s.due == score
+    return s.state == 'w' and entry_of(string.sub(member, 1, 26), s) == member and due_score(string.sub(member, 1, 26), s) == score
   end
   -- Its moment is looked at from the record's side.
   if name == 'expiry' then return s.state == 'w' and s.expires > 0 end

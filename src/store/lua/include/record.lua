@@ -6,7 +6,7 @@
 --
 -- Optional fields, where version 3 has flag 4: which there are u8 | length u16 | the fields (see store/record/optional.rs).
 -- They, details and body are opaque here, and stay as they are in whatever is written. Flag 1: the body was dropped at a
--- final state; flag 2: the body was edited; flags 16 to 128: the final states that have a callback (see callback).
+-- final state; flag 2: the body was edited; flag 8: it has a collapse key (see collapse/record); flags 16 to 128: the final states that have a callback (see callback).
 -- Version 2 has no optional fields. What is written again keeps its version.
 local RECORD_VERSION, RECORD_VERSION_OLDEST = RUST.RECORD_VERSION, RUST.RECORD_VERSION_OLDEST
 local RECORD_HEADER = '>BBBI6I6I6B'

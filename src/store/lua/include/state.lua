@@ -8,7 +8,7 @@
 --
 -- States: w waiting (in due: scheduled, else ready), L leased, U uncertain, A accepted, D delivered,
 -- X dead, E expired, C cancelled. The version is that of the record. Optional fields, where the band of version 3 has 128
--- in addition: as in the record. Flag 1: claimed alone; 2: moved; 4 and 8: see weight; 16 to 128: as in the record. The
+-- in addition: as in the record (presence 1: the hash of a collapse key). Flag 1: claimed alone; 2: moved; 4 and 8: see weight; 16 to 128: as in the record. The
 -- tail (last attempt, reason) is opaque, and so are the optional fields.
 local STATE_HEADER = '>Bc1c20BBHI6I6HI4I4BI6I6c20I6'
 -- Flag 2: it went over into another queue, or is on its way there for as long as it has its body.
@@ -52,11 +52,16 @@ local function told_flags(flags) return flags - flags % 16 end
 -- The state of a message that nothing has touched since it was scheduled.
 local function state_of_record(raw)
   local version, flags, rank, due, expires = struct.unpack(RECORD_HEADER, raw)
+  local fields = ''
+  if flags % 16 >= 8 then
+    -- include: collapse/record
+    fields = collapse_fields(raw)
+  end
   return {
     version = version, state = 'w', flags = told_flags(flags), band = math.floor(rank / 16), epoch = 0, due = due,
     expires = expires,
     attempts = 0, throttles = 0, holds = 0, rescues = 0, first = 0, paused = 0,
-    token = NO_TOKEN, previous = NO_TOKEN, final = 0, fields = '', tail = '',
+    token = NO_TOKEN, previous = NO_TOKEN, final = 0, fields = fields, tail = '',
   }
 end
 

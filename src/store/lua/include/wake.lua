@@ -2,9 +2,10 @@
 -- What wakes the sleepers: an earlier head of due, and something ready where nothing was.
 local WAKE_DUE, WAKE_READY = 1, 2
 
--- The earliest due time before this call wrote, or nil.
+-- The earliest due time before this call wrote, or nil. What waits for another message of its collapse key is never due.
 local function due_head()
-  return tonumber(rc('ZRANGE', K.due, 0, 0, 'WITHSCORES')[2])
+  local head_ms = tonumber(rc('ZRANGE', K.due, 0, 0, 'WITHSCORES')[2])
+  return head_ms and head_ms < RUST.NEVER_MS and head_ms or nil
 end
 
 -- Wakes other nodes when this call made an earlier head or filled an empty ready list.

@@ -2,6 +2,7 @@
 
 use super::{CALL_BYTES_MAX, CALL_MESSAGES_MAX, FINGERPRINT_BYTES, Waiting};
 use crate::domain::backlog::BacklogPolicy;
+use crate::domain::message::Origin;
 use crate::store::queue::Queue;
 use crate::store::record::{pack_rest, ranks};
 use crate::store::redis::script::{Call, arg, call, when_text};
@@ -35,17 +36,24 @@ pub(super) fn schedule(
     packed: Vec<Vec<u8>>,
 ) -> Call {
     let policy = &queue.policy;
+    let is_collapsing = taken.iter().any(Waiting::has_collapse_key);
+    let caller = match is_collapsing {
+        true => format!("{caller}{}", policy.retention.delivered_ms),
+        false => caller,
+    };
     let keyed = taken.iter().any(|waiting| !waiting.key.is_empty());
     let width = if keyed { 4 } else { 3 };
     let window_ms = policy.idempotency_window_ms;
     let mut values = Vec::with_capacity(taken.len() * width);
-    for (Waiting { ulid, key, message, fields, is_exempt, .. }, rest) in taken.iter().zip(packed) {
+    for (Waiting { ulid, key, message, fields, origin, .. }, rest) in taken.iter().zip(packed) {
         let mut wish = ranks(policy, message, fields);
+        let is_exempt = policy.backlog.is_some() && *origin != Origin::Producer;
         wish.extend(is_exempt.then_some('x'));
         wish.push_str(&when_text(message.due));
-        if let Some(expires) = message.expires {
-            wish.push('/');
-            wish.push_str(&when_text(expires));
+        match (message.expires, policy.default_ttl_ms(*origin)) {
+            (Some(expires), _) => wish.extend(["/", &when_text(expires)]),
+            (None, Some(ttl_ms)) => wish.extend(["/=", &ttl_ms.to_string()]),
+            (None, None) => {}
         }
         values.extend([arg(ulid), wish.into_bytes(), rest].map(|value| [value]));
         if keyed {
@@ -77,14 +85,16 @@ pub(super) fn schedule(
         key_max = key_max.unwrap_or(0),
         ..values
     )
+    .collapsing(is_collapsing)
 }
 
-/// How many from the front fit into one call; at least one.
+/// How many from the front fit into one call; at least one. Those with a collapse key have calls of their own.
 pub(super) fn fitting(waiting: &[Waiting]) -> usize {
     let mut bytes = 0;
+    let is_collapsing = waiting.first().is_some_and(Waiting::has_collapse_key);
     let fits = waiting.iter().take(CALL_MESSAGES_MAX).take_while(|waiting| {
         bytes += waiting.message.payload.len();
-        bytes <= CALL_BYTES_MAX
+        bytes <= CALL_BYTES_MAX && waiting.has_collapse_key() == is_collapsing
     });
     fits.count().max(1)
 }

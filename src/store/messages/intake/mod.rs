@@ -17,7 +17,7 @@ use ulid::Ulid;
 use super::Messages;
 use crate::domain::backlog::Full;
 use crate::domain::id::{MessageId, QueueName, shard_of};
-use crate::domain::message::{NewMessage, Origin};
+use crate::domain::message::{NewMessage, Origin, When};
 use crate::failpoint::failpoint;
 use crate::store::StoreError;
 use crate::store::preset_id::PresetId;
@@ -33,7 +33,7 @@ const CALL_MESSAGES_MAX: usize = 250;
 /// What tells messages with the same idempotency key apart.
 pub(in crate::store) const FINGERPRINT_BYTES: usize = 16;
 /// The code of a message for which the backlog has no room: the number of messages; the next ones are bytes and a key.
-pub(in crate::store) const BACKLOG_FULL: u64 = 3;
+pub(in crate::store) const BACKLOG_FULL: u64 = 5;
 /// Bytes in one script call.
 const CALL_BYTES_MAX: usize = 1 << 20;
 /// Messages that may wait at this node's door; above it, requests wait for a place.
@@ -49,6 +49,8 @@ pub struct Accepted {
     pub due_at_ms: u64,
     /// It had been taken in before, under the same idempotency key.
     pub duplicate: bool,
+    /// It took the place of a message with the same collapse key, whose id this is.
+    pub collapsed: bool,
 }
 
 /// Why a message was not taken in.
@@ -74,11 +76,16 @@ struct Waiting {
     key: String,
     message: NewMessage,
     fields: OptionalFields,
-    /// It is taken in also where the backlog is full.
-    is_exempt: bool,
+    origin: Origin,
     answer: oneshot::Sender<IntakeAnswer>,
     /// Its place at the door, given back with the answer.
     _place: Option<OwnedSemaphorePermit>,
+}
+
+impl Waiting {
+    fn has_collapse_key(&self) -> bool {
+        self.fields.has_collapse_key()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -195,9 +202,7 @@ impl Messages {
             // The wait for a place may have been long.
             let now_ms = self.wire.clock().now_ms().unwrap_or(known_ms);
             let given = given.unwrap_or_else(|| PresetId::drawn(&message, &routing, now_ms));
-            let message = queue.policy.with_default_ttl(message, origin);
-            let is_exempt = queue.policy.backlog.is_some() && origin != Origin::Producer;
-            answers.push(self.enqueue(&queue, given, message, is_exempt, place));
+            answers.push(self.enqueue(&queue, given, message, origin, place));
         }
         let mut results = Vec::with_capacity(answers.len());
         for answer in answers {
@@ -213,7 +218,7 @@ impl Messages {
         queue: &Arc<Queue>,
         PresetId { ulid, key, fields }: PresetId,
         message: NewMessage,
-        is_exempt: bool,
+        origin: Origin,
         place: Option<OwnedSemaphorePermit>,
     ) -> oneshot::Receiver<IntakeAnswer> {
         let shard = &queue.shards[usize::from(shard_of(ulid, queue.policy.shards))];
@@ -222,7 +227,7 @@ impl Messages {
         let (answer, receiver) = oneshot::channel();
         let start = {
             let mut line = door.line.lock();
-            let waiting = Waiting { ulid, key, message, fields, is_exempt, answer, _place: place };
+            let waiting = Waiting { ulid, key, message, fields, origin, answer, _place: place };
             line.waiting.push(waiting);
             !std::mem::replace(&mut line.is_served, true)
         };
@@ -261,8 +266,8 @@ impl Messages {
         failpoint!("before-answer");
         match outcome {
             Ok(answers) => {
-                let fresh =
-                    answers.iter().filter(|a| a.as_ref().is_ok_and(|a| !a.duplicate)).count();
+                let is_fresh = |accepted: &Accepted| !accepted.duplicate && !accepted.collapsed;
+                let fresh = answers.iter().filter(|a| a.as_ref().is_ok_and(is_fresh)).count();
                 queue.metrics.count("schedule", fresh);
                 for (waiting, answer) in taken.into_iter().zip(answers) {
                     // Whoever asked may have hung up.
@@ -292,7 +297,9 @@ impl Messages {
         // The call may be repeated below us (by the cluster client, or after a lost reply): by its
         // number it is recognised.
         let call = format!("{}{:016x}", self.wire.node().as_str(), rand::random::<u64>());
-        let expires = taken.iter().any(|waiting| waiting.message.expires.is_some());
+        let expires = taken.iter().any(|waiting| {
+            waiting.message.expires.or(queue.policy.ttl_ms.map(When::After)).is_some()
+        });
         let call = call::schedule(queue, call, self.wire.format.version(), taken, packed);
         let met = shard.met();
         let mut reply = self.wire.call_durably(shard, &call).await?;
@@ -306,7 +313,9 @@ impl Messages {
             id: MessageId { queue: name.clone(), ulid: waiting.ulid },
             due_at_ms: waiting.message.due.at_ms(now_ms),
             duplicate: false,
+            collapsed: false,
         };
+        let mut superseded = 0;
         let mut answers: Vec<IntakeAnswer> =
             taken.iter().map(|waiting| Ok(accepted(waiting))).collect();
         // Only what was not simply accepted is told.
@@ -320,10 +329,17 @@ impl Messages {
                 StoreError::Reply(format!("schedule answered for a message {number}"))
             })?;
             *answer = match code {
-                0 | 1 => Ok(Accepted { id, due_at_ms, duplicate: code == 1 }),
+                0 | 1 | 3 | 4 => {
+                    superseded += u64::from(code > 1);
+                    Ok(Accepted { id, due_at_ms, duplicate: code == 1, collapsed: code == 3 })
+                }
                 2 => Err(NotAccepted::Mismatch(id)),
                 _ => Err(NotAccepted::Backlog(full_of(code)?)),
             };
+        }
+        queue.metrics.superseded(superseded);
+        if taken.iter().any(Waiting::has_collapse_key) {
+            shard.collapse_keys.seen();
         }
         let is_full = |answer: &&IntakeAnswer| matches!(answer, Err(NotAccepted::Backlog(_)));
         queue.refusals.note(answers.iter().filter(is_full).count(), queue);
@@ -349,7 +365,8 @@ fn full_of(code: i64) -> Result<Full, StoreError> {
 fn acknowledged(answers: &[IntakeAnswer], sequence: u64) -> impl Iterator<Item = Acknowledged> {
     answers.iter().zip(sequence + 1..).filter_map(|(answer, sequence)| {
         let accepted = answer.as_ref().ok()?;
-        let sequence = if accepted.duplicate { 0 } else { sequence };
+        let is_older = accepted.duplicate || accepted.collapsed;
+        let sequence = if is_older { 0 } else { sequence };
         Some(Acknowledged { ulid: accepted.id.ulid, sequence })
     })
 }

@@ -5,20 +5,20 @@
 
 mod end;
 mod settled;
+mod verdicts;
 
 use bytes::Bytes;
-use tokio::time::Instant;
 use ulid::Ulid;
 
 pub use end::{LeaseEnd, Way};
 pub(in crate::store) use settled::Settled;
+use verdicts::{count_settled, read_verdicts};
 
 use super::Messages;
 use super::trouble::row_of;
 use crate::store::queue::{Queue, Shard};
-use crate::store::redis::reply::Reply;
 use crate::store::redis::script::arg;
-use crate::store::redis::script::{Call, call, fields, row, rows};
+use crate::store::redis::script::{call, fields, row, rows};
 use crate::store::{StoreError, Verb};
 
 /// A claim on a message: what every later step must show.
@@ -46,6 +46,10 @@ pub enum Verdict {
     /// A late success on a message that was not final: it is delivered.
     Late,
 }
+
+/// What `ack` says in place of a verdict of a message with a collapse key, where its form does not know of those: it is left as it
+/// is.
+pub(in crate::store) const VERDICT_COLLAPSES: u64 = Verdict::ALL.len() as u64;
 
 impl Verdict {
     /// Every verdict; a script knows it by its number (see `script::numbers`).
@@ -102,7 +106,8 @@ impl Messages {
             .map(|item| row!(Ack: ulid = arg(item.lease.ulid), last_attempt = item.tail()));
         let call =
             call!(Ack, exchanges = ended.concat(), keep_ms = keep_ms, tokens = shown, ..rows);
-        let verdicts = self.call_settling(queue, shard, &call, items.len()).await?;
+        let call = call.collapsing(shard.collapse_keys.are_there());
+        let verdicts = self.call_ack(queue, shard, call, items.len()).await?;
         let kept =
             |verdict: &Verdict| matches!(verdict, Verdict::Ok | Verdict::Already | Verdict::Late);
         let delivered = items.iter().zip(&verdicts).filter(|(_, verdict)| kept(verdict));
@@ -140,14 +145,15 @@ impl Messages {
             dead_keep_ms = retention.dead_ms,
             ..rows
         );
-        let mut reply = self.wire.call(shard, &call).await?;
+        let (mut reply, safe) = self.wire.call_settling(shard, &call).await?;
         fields!(reply as Retry; wake: u64, reports: Bytes);
         shard.wake(wake);
         rows!(reply as Retry);
         let verdicts = read_verdicts(&mut reply)?;
         self.take_reports(queue, shard, &reports).await;
         count_settled(Verb::Retry, queue, &verdicts);
-        Ok(verdicts)
+        safe?;
+        Ok(verdicts.into_iter().flatten().collect())
     }
 
     /// leased → ready, at the head: no byte left, the attempt is given back.
@@ -171,7 +177,13 @@ impl Messages {
                 messages = item.units.messages,
             )
         });
-        let call = call!(Release, exchanges = ended.concat(), limit_lines = &*limit_lines, ..rows);
+        let call = call!(
+            Release,
+            exchanges = ended.concat(),
+            limit_lines = &*limit_lines,
+            keep_ms = queue.policy.retention.delivered_ms,
+            ..rows
+        );
         let verdicts = self.call_settling(queue, shard, &call, items.len()).await?;
         self.gave_back(queue, items, &verdicts).await;
         Ok(verdicts)
@@ -212,6 +224,7 @@ impl Messages {
                 shut_ms = gate_ms,
                 reason = why,
                 limit_lines = &*limit_lines,
+                keep_ms = queue.policy.retention.delivered_ms,
                 ..rows
             )
         };
@@ -296,59 +309,8 @@ impl Messages {
         let call = call!(Renew, lease_ms = lease_ms, exchanges = ongoing.concat(), ..rows);
         let mut reply = self.wire.call(shard, &call).await?;
         rows!(reply as Renew);
-        read_verdicts(&mut reply)
+        Ok(read_verdicts(&mut reply)?.into_iter().flatten().collect())
     }
-
-    pub(in crate::store) async fn call_settling(
-        &self,
-        queue: &Queue,
-        shard: &Shard,
-        call: &Call,
-        count: usize,
-    ) -> Result<Vec<Verdict>, StoreError> {
-        let verb = call.verb;
-        let (mut reply, safe) = self.wire.call_settling(shard, call).await?;
-        // All of these verbs answer alike, as a test holds.
-        fields!(reply as Ack; reports: Bytes);
-        rows!(reply as Ack);
-        let verdicts = read_verdicts(&mut reply)?;
-        if verdicts.len() != count {
-            return Err(StoreError::Reply(format!(
-                "{} answered {} of {count}",
-                verb.as_str(),
-                verdicts.len()
-            )));
-        }
-        self.take_reports(queue, shard, &reports).await;
-        count_settled(verb, queue, &verdicts);
-        if matches!(verb, Verb::Release | Verb::Defer) {
-            shard.stir();
-        }
-        // A call of a key has ended.
-        shard.keys_hold().forget();
-        queue.ready.notify_one();
-        safe?;
-        Ok(verdicts)
-    }
-}
-
-fn count_settled(verb: Verb, queue: &Queue, verdicts: &[Verdict]) {
-    let done = verdicts.iter().filter(|v| matches!(v, Verdict::Ok | Verdict::Late)).count();
-    queue.metrics.count(verb.as_str(), done);
-    let leaves = matches!(verb, Verb::Ack | Verb::Accept | Verb::Bury | Verb::Park);
-    if leaves && queue.policy.backlog.is_some() {
-        queue.outflow.note(done, Instant::now());
-    }
-}
-
-fn read_verdicts(reply: &mut Reply) -> Result<Vec<Verdict>, StoreError> {
-    let mut verdicts = Vec::with_capacity(reply.len());
-    while reply.len() > 0 {
-        fields!(row of reply as Ack; verdict: i64);
-        let known = Verdict::ALL.into_iter().find(|known| *known as i64 == verdict);
-        verdicts.push(known.ok_or_else(|| StoreError::Reply(format!("verdict {verdict}")))?);
-    }
-    Ok(verdicts)
 }
 
 #[cfg(test)]

@@ -30,6 +30,12 @@ includes! {
     "claim_memory",
     "claim_walk",
     "clock",
+    "collapse/arrive",
+    "collapse/back",
+    "collapse/index",
+    "collapse/intake",
+    "collapse/record",
+    "collapse/steps",
     "events",
     "exchanges",
     "fence",
@@ -108,16 +114,57 @@ const INCLUDE: &str = "-- include: ";
 const KEYED_INCLUDE: &str = "-- keyed include: ";
 /// A line of code that stands in that form alone.
 const KEYED: &str = "-- keyed: ";
+/// The same in the forms for messages with a collapse key.
+const COLLAPSING_INCLUDE: &str = "-- collapsing include: ";
+const COLLAPSING: &str = "-- collapsing: ";
 /// In scripts of a shard `K.<name>` stands for a key.
 const KEY: &str = "K.";
 
-/// The two forms of a script. Queues without keys are called in one that knows nothing of lanes, and pay nothing for them.
+/// The forms of a script. Queues without keys are called in one that knows nothing of lanes, and calls without collapse keys in
+/// one that knows nothing of those: they pay nothing for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store) enum ScriptForm {
     /// For queues without keys, and for all that is not a queue.
     Plain,
     /// For queues with keys: lines that begin with `-- keyed` count.
     Keyed,
+    /// For messages with a collapse key: lines that begin with `-- collapsing` count.
+    Collapsing,
+    /// For such messages in queues with keys: both count.
+    KeyedCollapsing,
+}
+
+impl ScriptForm {
+    /// Every form.
+    pub(in crate::store) const ALL: [Self; 4] =
+        [Self::Plain, Self::Keyed, Self::Collapsing, Self::KeyedCollapsing];
+
+    /// The word for it.
+    #[cfg(feature = "failpoints")]
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Keyed => "keyed",
+            Self::Collapsing => "collapsing",
+            Self::KeyedCollapsing => "keyed_collapsing",
+        }
+    }
+
+    /// This form for messages with a collapse key.
+    pub(in crate::store) const fn collapsing(self) -> Self {
+        match self {
+            Self::Plain | Self::Collapsing => Self::Collapsing,
+            Self::Keyed | Self::KeyedCollapsing => Self::KeyedCollapsing,
+        }
+    }
+
+    const fn is_keyed(self) -> bool {
+        matches!(self, Self::Keyed | Self::KeyedCollapsing)
+    }
+
+    const fn is_collapsing(self) -> bool {
+        matches!(self, Self::Collapsing | Self::KeyedCollapsing)
+    }
 }
 
 /// A script as Redis gets it.
@@ -148,17 +195,19 @@ fn splice_into<'a>(text: &mut String, source: &'a str, form: ScriptForm, known: 
     for line in source.lines() {
         let code = line.trim_start();
         let keyed = (code.strip_prefix(KEYED_INCLUDE), code.strip_prefix(KEYED));
-        let names = match (keyed, form) {
-            ((None, None), _) => code.strip_prefix(INCLUDE),
-            ((names, _), ScriptForm::Keyed) => names,
-            (_, ScriptForm::Plain) => continue,
+        let collapsing = (code.strip_prefix(COLLAPSING_INCLUDE), code.strip_prefix(COLLAPSING));
+        let names = match (keyed, collapsing) {
+            ((None, None), (None, None)) => code.strip_prefix(INCLUDE),
+            ((None, None), (names, _)) if form.is_collapsing() => names,
+            ((names, _), (None, None)) if form.is_keyed() => names,
+            _ => continue,
         };
         match names {
             // What a function includes is known in it alone.
             Some(names) if line.starts_with(' ') => add(text, names, form, &mut known.clone()),
             Some(names) => add(text, names, form, known),
             None => {
-                text.push_str(keyed.1.unwrap_or(line));
+                text.push_str(keyed.1.or(collapsing.1).unwrap_or(line));
                 text.push('\n');
             }
         }
@@ -316,7 +365,7 @@ mod tests {
     fn every_key_and_every_include_that_a_script_names_exists() {
         let names = shard_key_names();
         for (verb, form) in
-            Verb::ALL.iter().flat_map(|verb| [(verb, ScriptForm::Plain), (verb, ScriptForm::Keyed)])
+            Verb::ALL.iter().flat_map(|verb| ScriptForm::ALL.map(|form| (verb, form)))
         {
             let text = verb.text(form);
             if text.contains("local K = {") {

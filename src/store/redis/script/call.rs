@@ -16,9 +16,16 @@ use super::signature::{BYTES, FLAG, LIST, NUMBER, OPTIONAL};
 pub(crate) struct Call {
     pub(crate) verb: Verb,
     pub(crate) args: Vec<Vec<u8>>,
+    /// It is called in the form for messages with a collapse key.
+    pub(crate) is_collapsing: bool,
 }
 
 impl Call {
+    /// The same, in the form for messages with a collapse key, if they have one.
+    pub(crate) fn collapsing(self, is_collapsing: bool) -> Self {
+        Self { is_collapsing, ..self }
+    }
+
     /// For a server that may not have the script, on a connection that does not look.
     pub(crate) fn by_text(&self, keys: &[String]) -> redis::Cmd {
         self.verb.script(super::ScriptForm::Plain).by_text(keys, &self.args)
@@ -47,7 +54,7 @@ macro_rules! call {
         let args: Vec<Vec<u8>> =
             vec![$(script_::pack::<{ ARGS.kind(stringify!($name)) }, _>($value)),*];
         $(let args = script_::add_rows::<{ ARGS.row_width() }>(args, $rows);)?
-        script_::Call { verb: Verb::$verb, args }
+        script_::Call { verb: Verb::$verb, args, is_collapsing: false }
     }};
 }
 

@@ -92,6 +92,8 @@ verbs! {
     Postpone = "postpone",
     /// A lease ran out → ready, uncertain or dead.
     Reap = "reap",
+    /// Messages that wait for a decided one of their collapse key go on.
+    FreeHeld = "free_held",
     /// scheduled or ready → expired.
     Expire = "expire",
     /// scheduled, ready or uncertain → cancelled.
@@ -251,6 +253,8 @@ type Scripts = [OnceLock<Script>; Verb::ALL.len()];
 
 static PLAIN: Scripts = [const { OnceLock::new() }; _];
 static KEYED: Scripts = [const { OnceLock::new() }; _];
+static COLLAPSING: Scripts = [const { OnceLock::new() }; _];
+static KEYED_COLLAPSING: Scripts = [const { OnceLock::new() }; _];
 
 impl Verb {
     /// The script, ready to be invoked.
@@ -258,6 +262,8 @@ impl Verb {
         let scripts = match form {
             ScriptForm::Plain => &PLAIN,
             ScriptForm::Keyed => &KEYED,
+            ScriptForm::Collapsing => &COLLAPSING,
+            ScriptForm::KeyedCollapsing => &KEYED_COLLAPSING,
         };
         scripts[self as usize].get_or_init(|| Script::new(self.assembled(form)))
     }
@@ -265,11 +271,8 @@ impl Verb {
     /// The verb whose script a server knows by this hash.
     #[must_use]
     pub fn of_hash(hash: &str) -> Option<Self> {
-        let has_it = |verb: &Self| {
-            [ScriptForm::Plain, ScriptForm::Keyed]
-                .into_iter()
-                .any(|form| verb.script(form).hash == hash)
-        };
+        let has_it =
+            |verb: &Self| ScriptForm::ALL.into_iter().any(|form| verb.script(form).hash == hash);
         Self::ALL.iter().copied().find(has_it)
     }
 
@@ -288,15 +291,16 @@ impl Verb {
     }
 }
 
-/// Every script of a shard in both of its forms, as Redis gets it: for checks that run scripts without the rest of the program.
+/// Every script of a shard in all of its forms, as Redis gets it: for checks that run scripts without the rest of the program.
 ///
-/// The verb and `plain` or `keyed`, the text, and the names of the keys that it declares, in their order.
+/// The verb and its form (`plain` and others), the text, and the names of the keys that it declares, in their order.
 #[cfg(feature = "failpoints")]
 #[must_use]
 pub fn assembled_scripts() -> Vec<(String, String, Vec<String>)> {
     let names = crate::store::redis::keys::shard_key_names();
     let mut scripts = Vec::new();
-    for (form, word) in [(ScriptForm::Plain, "plain"), (ScriptForm::Keyed, "keyed")] {
+    for form in ScriptForm::ALL {
+        let word = form.as_str();
         for verb in Verb::ALL {
             let Script { text, declared, .. } = verb.script(form);
             if let Declared::Some(positions) = declared {
@@ -313,7 +317,7 @@ mod tests {
     use super::*;
 
     fn all_forms() -> impl Iterator<Item = (Verb, ScriptForm)> {
-        Verb::ALL.iter().flat_map(|verb| [(*verb, ScriptForm::Plain), (*verb, ScriptForm::Keyed)])
+        Verb::ALL.iter().flat_map(|verb| ScriptForm::ALL.map(|form| (*verb, form)))
     }
 
     #[test]

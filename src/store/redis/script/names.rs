@@ -16,7 +16,7 @@ const GIVEN: &str = "tonumber tostring string table math unpack ipairs pairs set
 #[test]
 fn no_script_uses_a_name_before_it_is_declared() {
     for verb in Verb::ALL {
-        for form in [ScriptForm::Plain, ScriptForm::Keyed] {
+        for form in ScriptForm::ALL {
             let strange = undeclared(&verb.text(form));
             assert!(strange.is_empty(), "{verb:?}: not declared before they are used: {strange:?}");
         }

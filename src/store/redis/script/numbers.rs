@@ -11,10 +11,11 @@ use crate::store::messages::gate::ClaimStatus;
 use crate::store::messages::intake::{BACKLOG_FULL, FINGERPRINT_BYTES};
 use crate::store::messages::prune::{PRUNED_AGE, PRUNED_BYTES, PRUNED_MESSAGES};
 use crate::store::messages::read::NEVER_MS;
-use crate::store::messages::settle::Verdict;
+use crate::store::messages::settle::{VERDICT_COLLAPSES, Verdict};
 use crate::store::queue::HORIZON_US;
 use crate::store::record::{
-    RECORD_HEADER_BYTES, RECORD_VERSION, RECORD_VERSION_OLDEST, STATE_HEADER_BYTES,
+    COLLAPSE_BYTES, COLLAPSE_HASH_BYTES, RECORD_HEADER_BYTES, RECORD_VERSION,
+    RECORD_VERSION_OLDEST, STATE_HEADER_BYTES,
 };
 use crate::store::wire::clock_watch::DOUBT_PAUSE;
 use crate::store::wire::format::FORMAT_SETTLE_MS;
@@ -49,6 +50,7 @@ const NUMBERS: &[(&str, u64)] = &[
     ("VERDICT_STALE", Verdict::Stale as u64),
     ("VERDICT_GONE", Verdict::Gone as u64),
     ("VERDICT_LATE", Verdict::Late as u64),
+    ("VERDICT_COLLAPSES", VERDICT_COLLAPSES),
     ("PRUNED_AGE", PRUNED_AGE),
     ("PRUNED_MESSAGES", PRUNED_MESSAGES),
     ("PRUNED_BYTES", PRUNED_BYTES),
@@ -75,6 +77,8 @@ const NUMBERS: &[(&str, u64)] = &[
     ("BACKLOG_FULL", BACKLOG_FULL),
     ("BACKLOG_FULL_BYTES", BACKLOG_FULL + 1),
     ("BACKLOG_FULL_KEY", BACKLOG_FULL + 2),
+    ("COLLAPSE_BYTES", COLLAPSE_BYTES as u64),
+    ("COLLAPSE_HASH_BYTES", COLLAPSE_HASH_BYTES as u64),
 ];
 
 const fn code(status: ClaimStatus) -> u64 {

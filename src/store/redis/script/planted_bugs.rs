@@ -60,6 +60,18 @@ const IN_SCRIPTS: &[(&str, &str, &str)] = &[
     ),
     ("quota-of-key-not-counted", "state = state + cost\n", "state = state\n"),
     ("rate-of-key-not-advanced", ") + cost * limit.period_us\n", ")\n"),
+    // Collapse keys: the newer message does not wait for the one that is being sent.
+    (
+        "collapse-not-held",
+        "    local due_ms = collapse_take(ulid, record, nil, true)\n",
+        "    local due_ms = collapse_take(ulid, record, nil, false)\n",
+    ),
+    // The older one is sent again beside the newer.
+    (
+        "collapse-again",
+        "  if first == ulid and not newer then return false end\n",
+        "  if first == ulid then return false end\n",
+    ),
 ];
 
 /// The text of a script, with what is planted in it.
@@ -80,7 +92,7 @@ mod tests {
     #[test]
     fn every_planted_bug_finds_its_line_in_a_script() {
         for (bug, line, _) in IN_SCRIPTS {
-            let has_it = |verb: &&Verb| verb.text(ScriptForm::Keyed).contains(line);
+            let has_it = |verb: &&Verb| verb.text(ScriptForm::KeyedCollapsing).contains(line);
             assert!(Verb::ALL.iter().any(|verb| has_it(&verb)), "{bug}: {line}");
         }
     }

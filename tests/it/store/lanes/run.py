@@ -87,7 +87,7 @@ class Run:
 
     def propose(self, s, has_other_values=False):
         rows = list(self.weights.items())
-        told = self.call('propose', rows=rows, proposes=True, has_other_values=has_other_values, lines=s.lines(), rules='-',
+        told = self.call('propose', rows=rows, proposes=True, has_other_values=has_other_values, lines=s.lines(), rules='-', collapse='',
                          default_weight=1000)
         self.number = told['number']
         return told
@@ -394,10 +394,10 @@ class Run:
         if hold:
             rows = [(m.ulid, m.token, '', slot, *u) for m, slot, u in zip(messages, slots, units)]
             told = self.call('defer', rows=rows, exchanges=self.ended(messages), signs='', kind='hold', shut_ms=None, reason='',
-                             limit_lines=quotas)
+                             limit_lines=quotas, keep_ms=KEEP_MS)
         else:
             rows = [(m.ulid, m.token, slot, *u) for m, slot, u in zip(messages, slots, units)]
-            told = self.call('release', rows=rows, exchanges=self.ended(messages), limit_lines=quotas)
+            told = self.call('release', rows=rows, exchanges=self.ended(messages), limit_lines=quotas, keep_ms=KEEP_MS)
         self.verdicts(told, messages)
         self.come_back(messages, dict(zip(messages, surely)))
 

@@ -1,0 +1,64 @@
+//! The gates as one message meets them.
+//!
+//! Owns what the message itself adds: its due time, its probe, the older message of its collapse key, its cost and its shard.
+
+use super::limits::{all, limits};
+use super::shards::ShardGates;
+use super::{Gate, GateState, Gates, Why};
+use crate::domain::message::Message;
+
+impl Gates {
+    /// The gates as this message meets them: those that do not concern its state are open, concurrency and batch
+    /// are those of its shard, and its own due time and probe are added.
+    #[must_use]
+    pub fn of_message(&self, message: &Message) -> Self {
+        let shard = self.shard_of(message);
+        let limits = match &self.stacked {
+            _ if !Gate::Limit.concerns(message.state) => Vec::new(),
+            Some((stacked, now_us)) => {
+                limits(stacked, *now_us, u64::from(message.details.cost.units()))
+            }
+            None => self.limits.clone(),
+        };
+        let states = self.states.map(|(gate, state)| {
+            let state = match gate {
+                _ if !gate.concerns(message.state) => GateState::OPEN,
+                // It may be due long since, and waits for another one.
+                Gate::Due if message.waits_for_older && self.is_past(message.due_at_ms) => {
+                    GateState::OPEN
+                }
+                Gate::Due => {
+                    GateState::Held { until_ms: Some(message.due_at_ms), why: Why::NotDue }
+                }
+                Gate::Collapse if message.waits_for_older => {
+                    GateState::Held { until_ms: None, why: Why::OlderOnItsWay }
+                }
+                Gate::Probe => probe(message),
+                // What is so for all of them together says nothing of this one.
+                Gate::Order | Gate::Fairness => GateState::OPEN,
+                Gate::Limit => all(&limits),
+                Gate::Concurrency => shard.map_or(state, |shard| shard.concurrency),
+                Gate::Batch => shard.map_or(state, |shard| shard.batch),
+                _ => state,
+            };
+            (gate, state)
+        });
+        Self { states, limits, stacked: None, shards: Vec::new(), now_ms: self.now_ms }
+    }
+
+    fn is_past(&self, moment_ms: u64) -> bool {
+        self.now_ms.is_some_and(|now_ms| moment_ms <= now_ms)
+    }
+
+    fn shard_of(&self, message: &Message) -> Option<&ShardGates> {
+        let shards = u16::try_from(self.shards.len()).ok()?;
+        self.shards.get(usize::from(message.id.shard(shards)))
+    }
+}
+
+fn probe(message: &Message) -> GateState {
+    match message.probes.as_ref().and_then(|probes| probes.next_at_ms) {
+        None => GateState::OPEN,
+        until_ms => GateState::Held { until_ms, why: Why::ToBeProbed },
+    }
+}
