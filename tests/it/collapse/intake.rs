@@ -15,7 +15,7 @@ async fn a_newer_message_takes_the_place_of_the_one_that_waits() {
     scene.queue_step("pause", &json!({})).await;
     let old = with(
         1,
-        json!({ "headers": { "X-Old": "1" }, "labels": { "was": "old" }, "priority": 3, "ttl": "1h", "cost": 2 }),
+        &json!({ "headers": { "X-Old": "1" }, "labels": { "was": "old" }, "priority": 3, "ttl": "1h", "cost": 2 }),
     );
     let id = fresh(&scene, &old).await;
     let before = scene.daemon.message(&id).await;
@@ -86,10 +86,10 @@ async fn other_keys_and_messages_without_one_are_left_alone() {
 #[tokio::test]
 async fn a_scheduled_message_keeps_its_due_time_and_takes_the_expiry_of_the_newer() {
     let scene = Scene::start("").await;
-    let id = fresh(&scene, &with(1, json!({ "delay": "1h", "ttl": "2h" }))).await;
+    let id = fresh(&scene, &with(1, &json!({ "delay": "1h", "ttl": "2h" }))).await;
     let before = scene.daemon.message(&id).await;
 
-    collapsed(&scene, &with(2, json!({ "delay": "5m", "priority": 9, "ttl": "90m" }))).await;
+    collapsed(&scene, &with(2, &json!({ "delay": "5m", "priority": 9, "ttl": "90m" }))).await;
 
     let now = scene.daemon.message(&id).await;
     assert_eq!((&now["due_at"], &now["state"]), (&before["due_at"], &json!("scheduled")));
@@ -137,7 +137,7 @@ async fn rows_of_one_batch_collapse_in_their_order() {
 async fn a_repeat_of_an_idempotency_key_never_brings_an_old_payload_back() {
     let scene = Scene::start("").await;
     scene.queue_step("pause", &json!({})).await;
-    let keyed = |number: usize, key: &str| with(number, json!({ "idempotency_key": key }));
+    let keyed = |number: usize, key: &str| with(number, &json!({ "idempotency_key": key }));
     let id = fresh(&scene, &keyed(1, "a")).await;
     collapsed(&scene, &keyed(2, "b")).await;
 

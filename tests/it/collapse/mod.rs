@@ -27,7 +27,7 @@ fn level(number: usize) -> Value {
 }
 
 /// The same with further fields.
-fn with(number: usize, fields: Value) -> Value {
+fn with(number: usize, fields: &Value) -> Value {
     let mut message = level(number);
     for (name, value) in fields.as_object().expect("fields are an object") {
         message[name] = value.clone();

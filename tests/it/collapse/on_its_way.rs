@@ -33,7 +33,7 @@ async fn a_newer_message_waits_while_the_older_is_sent_and_a_third_replaces_it()
     assert_eq!(held["next_attempt_at"], Value::Null);
     assert_eq!(id_of(&collapsed(&scene, &level(3)).await), second);
     assert_eq!(
-        id_of(&collapsed(&scene, &with(4, json!({ "priority": 9, "ttl": "1h" }))).await),
+        id_of(&collapsed(&scene, &with(4, &json!({ "priority": 9, "ttl": "1h" }))).await),
         second
     );
     assert_sound(&scene.daemon).await;
@@ -57,7 +57,7 @@ async fn what_waits_for_the_older_keeps_its_own_due_time() {
     scene.downstream.once(Answer::ok().held_by(&gate));
     fresh(&scene, &level(1)).await;
     scene.downstream.wait_for(1).await;
-    let second = fresh(&scene, &with(2, json!({ "delay": "1h" }))).await;
+    let second = fresh(&scene, &with(2, &json!({ "delay": "1h" }))).await;
     assert_eq!(scene.daemon.message(&second).await["held_by"], json!(["due", "collapse"]));
     // Run now: it waits for the older one nevertheless.
     scene.step(&second, "run", &json!({})).await;
@@ -223,22 +223,22 @@ async fn batches_and_queues_with_keys_know_them_too() {
         let gate = Gate::new();
         scene.downstream.once(Answer::ok().held_by(&gate));
         let fields = |to: &str| json!({ "group": "g", "labels": { "tenant": "a", "to": to } });
-        let first = fresh(&scene, &with(1, fields("x"))).await;
+        let first = fresh(&scene, &with(1, &fields("x"))).await;
         scene.downstream.wait_for(1).await;
-        let second = fresh(&scene, &with(2, fields("x"))).await;
-        collapsed(&scene, &with(3, json!({ "labels": { "to": "y" }, "priority": 9 }))).await;
+        let second = fresh(&scene, &with(2, &fields("x"))).await;
+        collapsed(&scene, &with(3, &json!({ "labels": { "to": "y" }, "priority": 9 }))).await;
         assert_sound(&scene.daemon).await;
         gate.release();
         assert_eq!(scene.daemon.wait_final(&first).await["state"], "delivered");
         scene.wait_state(&second, "delivered").await;
         // Waiting ones move into the lane of their new keys.
         scene.queue_step("pause", &json!({})).await;
-        let third = fresh(&scene, &with(4, fields("x"))).await;
+        let third = fresh(&scene, &with(4, &fields("x"))).await;
         collapsed(
             &scene,
             &with(
                 5,
-                json!({ "group": "h", "labels": { "tenant": "b", "to": "z" }, "priority": 5 }),
+                &json!({ "group": "h", "labels": { "tenant": "b", "to": "z" }, "priority": 5 }),
             ),
         )
         .await;

@@ -20,7 +20,7 @@ async fn the_index_goes_with_cancel_expiry_and_purge() {
     scene.daemon.delete(&format!("/v1/messages/{id}")).await.expect(200);
     assert_nothing_left(&scene).await;
 
-    let id = fresh(&scene, &with(2, json!({ "ttl": "300ms" }))).await;
+    let id = fresh(&scene, &with(2, &json!({ "ttl": "300ms" }))).await;
     scene.wait_state(&id, "expired").await;
     assert_nothing_left(&scene).await;
 
@@ -47,7 +47,7 @@ async fn a_newer_one_that_waits_can_be_cancelled_and_expire() {
     let second = fresh(&scene, &level(2)).await;
     scene.daemon.delete(&format!("/v1/messages/{second}")).await.expect(200);
     assert_eq!(keys_known(&scene.redis).await, 1);
-    let third = fresh(&scene, &with(3, json!({ "ttl": "300ms" }))).await;
+    let third = fresh(&scene, &with(3, &json!({ "ttl": "300ms" }))).await;
     assert_ne!(second, third);
     scene.wait_state(&third, "expired").await;
     assert_sound(&scene.daemon).await;

@@ -48,7 +48,7 @@ async fn each_newer_message_moves_the_due_time_on_up_to_the_maximum() {
 #[tokio::test]
 async fn a_message_that_names_its_due_time_keeps_it() {
     let scene = Scene::start(WAITS).await;
-    let id = fresh(&scene, &with(1, json!({ "delay": "1h" }))).await;
+    let id = fresh(&scene, &with(1, &json!({ "delay": "1h" }))).await;
     let before = scene.daemon.message(&id).await;
     collapsed(&scene, &level(2)).await;
     assert_eq!(scene.daemon.message(&id).await["due_at"], before["due_at"]);
