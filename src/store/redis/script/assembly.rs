@@ -55,6 +55,7 @@ includes! {
     "lanes/lend",
     "lanes/limits",
     "lanes/oldest",
+    "lanes/own",
     "lanes/pages",
     "lanes/prune",
     "lanes/pruning",

@@ -59,7 +59,7 @@ const IN_SCRIPTS: &[(&str, &str, &str)] = &[
         "",
     ),
     ("quota-of-key-not-counted", "state = state + cost\n", "state = state\n"),
-    ("rate-of-key-not-advanced", ") + cost * limit.period_us\n", ")\n"),
+    ("rate-of-key-not-advanced", ") + cost * terms_of(limit, blocker).period_us\n", ")\n"),
 ];
 
 /// The text of a script, with what is planted in it.
