@@ -1,4 +1,4 @@
-//! The list of what operators did: every step that needs the scope `operate`, written down in one place.
+//! The list of what operators did: every step that needs the scope `operate` or `admin`, written down in one place.
 //!
 //! Owns what is noted and when: before the step is done, and refused if it cannot be written; what came
 //! of it afterwards. Refuses to know what a step does. Steps that a machine repeats all day (pulls,
@@ -108,7 +108,8 @@ async fn run_noted(door: &Door, request: Request, next: Next, route: &str) -> Re
 }
 
 fn is_action(method: &Method, route: &str) -> bool {
-    auth::scope_needed(method, Some(route)) == Some(Scope::Operate) && !NO_ACTIONS.contains(&route)
+    let needed = auth::scope_needed(method, Some(route));
+    matches!(needed, Some(Scope::Operate | Scope::Admin)) && !NO_ACTIONS.contains(&route)
 }
 
 async fn note(

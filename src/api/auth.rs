@@ -14,7 +14,7 @@ pub(super) use super::tokens::Caller;
 use super::tokens::is_expired;
 use crate::config::{Scope, Token};
 
-/// The scope that a route needs; `None`: everybody may. What is not listed needs the most.
+/// The scope that a route needs; `None`: everybody may. What is not listed needs `operate`.
 pub(super) fn scope_needed(method: &Method, route: Option<&str>) -> Option<Scope> {
     match (method, route) {
         (_, Some("/livez" | "/readyz")) => None,
@@ -31,6 +31,7 @@ pub(super) fn scope_needed(method: &Method, route: Option<&str>) -> Option<Scope
             Some(Scope::Work)
         }
         (&Method::POST, Some("/v1/queues/{queue}/receipts")) => Some(Scope::Receipt),
+        (_, Some("/v1/queues/{queue}/keys" | "/v1/limits/{name}/charge")) => Some(Scope::Admin),
         _ => Some(Scope::Operate),
     }
 }
@@ -60,12 +61,7 @@ pub(super) fn admit(
             "this token has expired; ask the operator for another one (`tidegate token new`)",
         ));
     }
-    // Who may purge a queue may as well empty it message by message, or say what became of one.
-    let covers = |scope: &Scope| {
-        *scope == needed
-            || (*scope == Scope::Operate && matches!(needed, Scope::Work | Scope::Receipt))
-    };
-    if known.scopes.iter().any(covers) {
+    if known.scopes.iter().any(|scope| scope.covers(needed)) {
         return Ok(Caller::of(Arc::clone(known)));
     }
     Err(Problem::new(
@@ -121,6 +117,7 @@ mod tests {
         let tokens = [
             token("shop", "s3cret", &[Scope::Send]),
             token("ops", "other", &[Scope::Read, Scope::Operate]),
+            token("boss", "highest", &[Scope::Admin]),
         ];
         let mut headers = HeaderMap::new();
         for value in authorization {
@@ -140,6 +137,12 @@ mod tests {
             assert_eq!(ask(&["Bearer s3cret"], lacking), Err(Code::Forbidden));
         }
         assert_eq!(ask(&["bearer other"], Scope::Receipt), Ok("ops".to_owned()));
+        for lacking in [Scope::Send, Scope::Admin] {
+            assert_eq!(ask(&["bearer other"], lacking), Err(Code::Forbidden));
+        }
+        for scope in Scope::ALL {
+            assert_eq!(ask(&["bearer highest"], scope), Ok("boss".to_owned()));
+        }
         for bad in
             ["", "Bearer", "Bearer ", "Basic s3cret", "s3cret", "Bearer wrong", "Bearer s3cre"]
         {
@@ -171,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_listed_needs_the_most() {
+    fn what_is_not_listed_needs_operate() {
         let needed = |method, route| scope_needed(&method, Some(route));
         assert_eq!(needed(Method::GET, "/livez"), None);
         assert_eq!(needed(Method::GET, "/metrics"), Some(Scope::Read));
@@ -181,6 +184,11 @@ mod tests {
         assert_eq!(needed(Method::POST, "/v1/queues/{queue}/claim"), Some(Scope::Work));
         assert_eq!(needed(Method::POST, "/v1/queues/{queue}/receipts"), Some(Scope::Receipt));
         assert_eq!(needed(Method::DELETE, "/v1/messages/{id}"), Some(Scope::Operate));
+        for method in [Method::PUT, Method::DELETE] {
+            assert_eq!(needed(method, "/v1/queues/{queue}/keys"), Some(Scope::Admin));
+        }
+        assert_eq!(needed(Method::GET, "/v1/queues/{queue}/keys"), Some(Scope::Read));
+        assert_eq!(needed(Method::POST, "/v1/limits/{name}/charge"), Some(Scope::Admin));
         assert_eq!(scope_needed(&Method::POST, None), Some(Scope::Operate));
     }
 }

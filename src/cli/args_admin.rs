@@ -105,10 +105,12 @@ pub enum ScopeWord {
     Read,
     /// Claim and settle messages of queues that workers pull from.
     Work,
-    /// Everything else, such as cancel, requeue, pause and purge.
+    /// Work on messages and queues: cancel, requeue, pause, purge; `work` and `receipt` too.
     Operate,
     /// Send receipts, and nothing else: for downstreams.
     Receipt,
+    /// Everything: also run-time keys, and what shared limits have used.
+    Admin,
 }
 
 impl From<ScopeWord> for Scope {
@@ -119,6 +121,7 @@ impl From<ScopeWord> for Scope {
             ScopeWord::Work => Self::Work,
             ScopeWord::Operate => Self::Operate,
             ScopeWord::Receipt => Self::Receipt,
+            ScopeWord::Admin => Self::Admin,
         }
     }
 }

@@ -81,13 +81,33 @@ pub enum Scope {
     Read,
     /// Claim and settle messages of queues that workers pull from.
     Work,
-    /// Cancel, requeue, pause, purge and the rest, [`Scope::Work`] too.
+    /// Cancel, requeue, pause, purge and the like, [`Scope::Work`] and [`Scope::Receipt`] too.
     Operate,
     /// Send receipts, and nothing else: for downstreams.
     Receipt,
+    /// All of the above; and change what holds above the configuration: run-time keys, and what shared limits have used.
+    Admin,
 }
 
 impl Scope {
+    /// All of them, in the order in which the manual names them.
+    pub const ALL: [Self; 6] =
+        [Self::Send, Self::Read, Self::Work, Self::Receipt, Self::Operate, Self::Admin];
+
+    /// Whether a token with this scope may do what needs the other one.
+    #[must_use]
+    pub const fn covers(self, needed: Self) -> bool {
+        match self {
+            Self::Admin => true,
+            // Who may purge a queue may as well empty it message by message, or say what became of one.
+            Self::Operate => matches!(needed, Self::Operate | Self::Work | Self::Receipt),
+            Self::Send => matches!(needed, Self::Send),
+            Self::Read => matches!(needed, Self::Read),
+            Self::Work => matches!(needed, Self::Work),
+            Self::Receipt => matches!(needed, Self::Receipt),
+        }
+    }
+
     /// The word in the config and in `token new --scope`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -97,6 +117,7 @@ impl Scope {
             Self::Work => "work",
             Self::Operate => "operate",
             Self::Receipt => "receipt",
+            Self::Admin => "admin",
         }
     }
 }

@@ -105,13 +105,11 @@ const ROUTES: &[(&str, &str, &str, Then)] = &[
     ("GET", "/readyz", "", Then::Same),
 ];
 
-const ALL: [Scope; 5] = [Scope::Send, Scope::Read, Scope::Work, Scope::Operate, Scope::Receipt];
-
 fn token(name: &str, queues: Option<&[&str]>) -> Token {
     Token {
         name: name.to_owned(),
         sha256: Sha256::digest(format!("{name}-secret")).into(),
-        scopes: ALL.to_vec(),
+        scopes: Scope::ALL.to_vec(),
         expires_ms: None,
         queues: queues.map(|queues| queues.iter().map(|q| q.parse().unwrap()).collect()),
     }

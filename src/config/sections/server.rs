@@ -21,8 +21,8 @@ settings! {
         /// Who may call: a list of `{ name = "shop", sha256 = "64 hex digits", scopes = ["send", "read"] }`, each made by
         /// `tidegate token new NAME`, with [`expires` and `queues`](#tokens) if you want. Scopes: `send`, `read`, `work`
         /// (claim and settle, see [pull](pull.md)), `receipt` (report what became of accepted messages, for downstreams),
-        /// `operate` (everything else, and also `work` and `receipt`). Without tokens, every program on this machine may do
-        /// everything.
+        /// `operate` (everything else, and also `work` and `receipt`), `admin` (all of these; it alone may change run-time
+        /// keys, and what a shared limit has used). Without tokens, every program on this machine may do everything.
         tokens: Vec<Token> = list(token()).or(Vec::new()), |it| it.tokens.clone();
         /// The largest request with one message.
         body_limit: usize = size_in_memory(1..=BODY_BYTES_MAX).or(256 << 10), |it| it.body_limit_bytes;

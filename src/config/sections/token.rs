@@ -94,8 +94,7 @@ fn queues(field: &Field<'_>) -> Read<Vec<QueuePattern>> {
 }
 
 fn scopes(field: &Field<'_>) -> Read<Vec<Scope>> {
-    let words = [Scope::Send, Scope::Read, Scope::Work, Scope::Operate, Scope::Receipt]
-        .map(|scope| (scope.as_str(), scope));
+    let words = Scope::ALL.map(|scope| (scope.as_str(), scope));
     let scopes = list(word(&words, &[])).read(field)?;
     if scopes.is_empty() {
         return Err(field.wrong(
