@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 
 use super::fields::{Fields, Shape, pairs, pointer};
-use super::keys::place_of;
 use super::problem::{Fault, Problem};
 use super::values::{number, string, whole};
-use crate::domain::keys::{KeyRules, KeySettings, LimitValue, WEIGHT_MAX, WEIGHT_MIN, Weight};
+use crate::domain::keys::{
+    KeyPart, KeyRules, KeySettings, LimitValue, WEIGHT_MAX, WEIGHT_MIN, Weight,
+};
 use crate::domain::limit::{CALLS_MAX, LimitName};
 
 pub(super) static KEY: Shape = Shape { known: &["weight", "limits"], later: &[] };
@@ -96,6 +97,14 @@ fn limit(raw: &RawValue, at: &str) -> Result<LimitValue, Vec<Fault>> {
 
 fn error_text(error: impl std::fmt::Display) -> String {
     error.to_string()
+}
+
+/// Where a part lies in a body.
+pub(super) fn place_of(part: &KeyPart) -> String {
+    match part {
+        KeyPart::Weight => "/weight".to_owned(),
+        KeyPart::Limit { name, .. } => pointer("/limits", name.as_str()),
+    }
 }
 
 #[cfg(test)]

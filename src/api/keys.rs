@@ -11,15 +11,15 @@ use axum::{Extension, Json};
 
 use super::auth::Caller;
 use super::change::SMALL_BODY_BYTES_MAX;
-use super::fields::{Fields, Shape, pointer};
-use super::key_wish::settings;
+use super::fields::{Fields, Shape};
+use super::key_wish::{place_of, settings};
 use super::page::{LIMIT_DEFAULT, LIMIT_MAX};
 use super::paths::InQueue;
 use super::problem::{Fault, Problem};
 use super::query::Query;
 use super::{Shared, cursor};
 use crate::domain::id::QueueName;
-use crate::domain::keys::{KeyPart, KeyRules, LimitValue, Weight};
+use crate::domain::keys::{KeyRules, LimitValue, Weight};
 use crate::domain::message::{NAME_BYTES_MAX, check_name};
 use crate::store::{KEYS_MAX, KeptKey, KeyWritten};
 use crate::wire::Moment;
@@ -179,14 +179,6 @@ fn key_of(query: &mut Query) -> Option<String> {
         query.fault("key", KEY_IS_MISSING);
     }
     query.read_as("key", value)
-}
-
-/// Where a part lies in a body.
-pub(super) fn place_of(part: &KeyPart) -> String {
-    match part {
-        KeyPart::Weight => "/weight".to_owned(),
-        KeyPart::Limit { name, .. } => pointer("/limits", name.as_str()),
-    }
 }
 
 fn view(key: &KeptKey, rules: &KeyRules) -> KeyView {

@@ -35,7 +35,7 @@ pub struct KeyPutArgs {
     /// Its weight among the values of the key that the fairness of the queue goes by, 0.01 to 1000
     #[arg(long, value_name = "WEIGHT")]
     pub weight: Option<f64>,
-    /// What a limit with per allows this key, for example per_to=2/min, per_to_day=500/day, per_customer_concurrency=4; may be repeated
+    /// What a limit with per allows this key, as 2/min, 500/day or 4 (calls in flight); may be repeated
     #[arg(long = "limit", value_name = "NAME=VALUE", value_parser = parse_limit)]
     pub limits: Vec<KeyLimit>,
 }

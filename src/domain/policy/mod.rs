@@ -158,6 +158,7 @@ impl QueuePolicy {
     /// [`Unfit`], with a sentence.
     pub fn check(&self, details: &Details) -> Result<(), Unfit> {
         self.check_timeout(details.timeout_ms).map_err(Unfit::Timeout)?;
+        // The cost comes last: where it is above a quota, nothing else is wrong, and its key may have been given a larger one.
         self.check_cost(details.cost).map_err(Unfit::Cost)
     }
 

@@ -6,15 +6,27 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::key_settings::KeptKey;
 use crate::domain::keys::{KeyPart, KeySettings, LimitValue, Weight};
 use crate::domain::limit::{LimitKindName, LimitName};
 use crate::store::StoreError;
 use crate::store::record::key_value_hash;
 
+/// A key, and what it was given.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeptKey {
+    /// The value of the key; empty: that of messages without it.
+    pub value: String,
+    /// What it was given.
+    pub settings: KeySettings,
+    /// When.
+    pub at_ms: u64,
+    /// By whom.
+    pub by: String,
+}
+
 /// As it stands in Redis.
 #[derive(Debug, Serialize, Deserialize)]
-struct Stored {
+struct StoredKey {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     weight: Option<f64>,
     #[serde(default)]
@@ -33,7 +45,7 @@ enum StoredValue {
 
 /// What a key was given, as it stands in Redis.
 pub(super) fn text_of(key: &KeptKey) -> String {
-    serde_json::to_string(&Stored::from(key)).unwrap_or_default()
+    serde_json::to_string(&StoredKey::from(key)).unwrap_or_default()
 }
 
 /// The hash of a value, as messages have it.
@@ -51,7 +63,7 @@ pub(super) fn said(value: &LimitValue) -> String {
     }
 }
 
-impl From<&KeptKey> for Stored {
+impl From<&KeptKey> for StoredKey {
     fn from(key: &KeptKey) -> Self {
         let value = |value: &LimitValue| match value {
             LimitValue::Rate(rate) => StoredValue::Rate(rate.to_string()),
@@ -75,7 +87,7 @@ pub(super) fn read(value: String, text: &str) -> Result<KeptKey, StoreError> {
             "the settings of a key cannot be read ({why}); upgrade this node"
         ))
     };
-    let Stored { weight, limits, at, by } =
+    let StoredKey { weight, limits, at, by } =
         serde_json::from_str(text).map_err(|error| unreadable(error.to_string()))?;
     let weight = weight.map(Weight::of_number).transpose();
     let limits = limits.into_iter().map(|(name, limit)| {
@@ -118,7 +130,7 @@ mod tests {
         let json = r#"{"weight":5.0,"limits":{"per_to":{"rate":"2/min"},"per_to_concurrency":{"concurrency":3},"per_to_day":{"quota":"9/day"}},"at":7,"by":"ops"}"#;
         let key = read("acme".to_owned(), json).unwrap();
         assert_eq!(key.settings.weight.map(Weight::thousandths), Some(5000));
-        assert_eq!(serde_json::to_string(&Stored::from(&key)).unwrap(), json);
+        assert_eq!(serde_json::to_string(&StoredKey::from(&key)).unwrap(), json);
         let newer = r#"{"limits":{},"at":7,"by":"","hours":1}"#;
         assert!(read(String::new(), newer).unwrap().settings.is_empty());
         for bad in ["", "{}", r#"{"limits":{"a":{"speed":1}},"at":7,"by":""}"#] {

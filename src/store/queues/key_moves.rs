@@ -6,8 +6,7 @@
 use std::sync::Arc;
 
 use super::Queues;
-use super::key_form::text_of;
-use super::key_settings::KeptKey;
+use super::key_form::{KeptKey, text_of};
 use crate::domain::id::QueueName;
 use crate::store::StoreError;
 use crate::store::queue::Shard;

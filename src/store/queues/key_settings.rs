@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::Queues;
-use super::key_form::{hash_of, read, read_part, said, text_of};
+use super::key_form::{KeptKey, hash_of, read, read_part, said, text_of};
 use crate::domain::id::QueueName;
 use crate::domain::keys::{KeyPart, KeyRules, KeySettings, Weight};
 use crate::domain::limit::{LimitRule, Quota};
@@ -24,19 +24,6 @@ pub const KEYS_MAX: u64 = 10_000;
 const TRIES: usize = 20;
 /// The time between two of them.
 const TRY_PAUSE: Duration = Duration::from_millis(50);
-
-/// A key, and what it was given.
-#[derive(Debug, Clone, PartialEq)]
-pub struct KeptKey {
-    /// The value of the key; empty: that of messages without it.
-    pub value: String,
-    /// What it was given.
-    pub settings: KeySettings,
-    /// When.
-    pub at_ms: u64,
-    /// By whom.
-    pub by: String,
-}
 
 /// A page of keys, in the order of their bytes.
 #[derive(Debug)]

@@ -19,7 +19,8 @@ use crate::store::queue::Queue;
 use crate::store::wire::Wire;
 
 pub use self::counts::{Counts, PauseInfo, ShardCounts};
-pub use self::key_settings::{KEYS_MAX, KeptKey, KeyPage, KeyWritten};
+pub use self::key_form::KeptKey;
+pub use self::key_settings::{KEYS_MAX, KeyPage, KeyWritten};
 
 /// The queues that this node knows; cheap to clone.
 #[derive(Debug, Clone)]
