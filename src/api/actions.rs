@@ -19,7 +19,7 @@ use super::page::{LIMIT_DEFAULT, LIMIT_MAX};
 use super::problem::Problem;
 use super::query::Query;
 use super::reached::reached_actions;
-use super::{Door, Shared, cursor};
+use super::{Door, Shared, cursor, keys};
 use crate::config::Scope;
 use crate::store::{ActionOutcome, NewAction, NotedAction};
 use crate::wire::Moment;
@@ -122,7 +122,11 @@ async fn note(
     let on = params.ok().and_then(|Path(params)| params.into_iter().next().map(|(_, value)| value));
     let (head, body) = request.into_parts();
     let bytes = door.bodies.read(body, door.state.server.body_limit_bytes).await?;
-    let (reason, detail) = said(&bytes);
+    let (reason, mut detail) = said(&bytes);
+    let query = head.uri.query().filter(|_| route == keys::PATH);
+    if let Some(key) = query.and_then(keys::named) {
+        detail.insert("key".to_owned(), key.into());
+    }
     let action = NewAction {
         by: caller.unwrap_or_default(),
         user: user(&head.headers),
@@ -175,6 +179,8 @@ fn what(method: &Method, route: &str) -> String {
         (&Method::POST, ["operations"]) => "start operation".to_owned(),
         (&Method::POST, ["operations", step]) => format!("{step} operation"),
         (&Method::POST, ["queues", "audit"]) => "repair".to_owned(),
+        (&Method::PUT, ["queues", "keys"]) => "put key".to_owned(),
+        (&Method::DELETE, ["queues", "keys"]) => "delete key".to_owned(),
         (&Method::POST, ["queues" | "messages", rest @ ..]) => rest.join(" "),
         (&Method::POST, words) => words.join(" "),
         (method, words) => format!("{} {}", method.as_str().to_lowercase(), words.join(" ")),
@@ -222,6 +228,8 @@ mod tests {
             (Method::POST, "/v1/operations", "start operation"),
             (Method::POST, "/v1/operations/{id}/stop", "stop operation"),
             (Method::PUT, "/v1/schedules/{name}", "put schedules"),
+            (Method::PUT, "/v1/queues/{queue}/keys", "put key"),
+            (Method::DELETE, "/v1/queues/{queue}/keys", "delete key"),
             (Method::POST, "/v1/schedules/{name}/run", "schedules run"),
         ] {
             assert!(is_action(&method, route), "{route}");

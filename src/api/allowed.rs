@@ -1,5 +1,6 @@
 //! Whether a queue can do what a message asks: call whom it names, hold an attempt to its timeout, and ever let its cost pass.
 
+use super::Door;
 use super::problem::Problem;
 use crate::domain::callback::{CallbackOn, NoTarget};
 use crate::domain::keys::MessageKey;
@@ -10,8 +11,20 @@ use crate::domain::policy::{QueuePolicy, Unfit};
 ///
 /// # Errors
 /// A problem with the remedy.
-pub(super) fn check(details: &Details, policy: &QueuePolicy) -> Result<(), Problem> {
-    check_message(details, policy)?;
+pub(super) async fn check(
+    door: &Door,
+    details: &Details,
+    policy: &QueuePolicy,
+) -> Result<(), Problem> {
+    if policy.check(details).is_err() {
+        // What its key was given at run time may let its cost pass. Boxed: it is rare, and all others would carry its room.
+        let checked = Box::pin(door.store().queues.check(policy, details)).await?;
+        checked.map_err(refused)?;
+    }
+    check_callback(details, policy)
+}
+
+fn check_callback(details: &Details, policy: &QueuePolicy) -> Result<(), Problem> {
     let Some(wish) = &details.callback else { return Ok(()) };
     if wish.url.is_none() && wish.on.is_some_and(CallbackOn::is_none) {
         // Nobody is to be told.
@@ -38,17 +51,21 @@ pub(super) fn check(details: &Details, policy: &QueuePolicy) -> Result<(), Probl
     }
 }
 
-/// Whether the queue takes a message that asks for this.
+/// Whether the configuration of the queue takes a message that asks for this.
 ///
 /// # Errors
 /// A problem with what it allows.
 pub(super) fn check_message(details: &Details, policy: &QueuePolicy) -> Result<(), Problem> {
-    policy.check(details).map_err(|unfit| match unfit {
+    policy.check(details).map_err(refused)
+}
+
+fn refused(unfit: Unfit) -> Problem {
+    match unfit {
         Unfit::Timeout(why) => Problem::fault("/timeout", why),
         Unfit::Cost(why) => Problem::cost_too_large(why),
         Unfit::Key { key, why } => Problem::fault(pointer_of(&key), why),
         Unfit::CollapseKey(why) => Problem::fault("/collapse_key", why),
-    })
+    }
 }
 
 /// Where a message has the value of a key.
@@ -75,7 +92,7 @@ mod tests {
     fn pointer(policy: &QueuePolicy, json: &str) -> Option<String> {
         let body = Bytes::from(format!("{{\"payload\": 1, \"callback\": {json}}}"));
         let details = intake::message(&body, 0, None).unwrap().details;
-        let problem = check(&details, policy).err()?;
+        let problem = check_callback(&details, policy).err()?;
         let fault = &problem.faults()[0];
         assert!(fault.detail.contains("; "), "it carries a remedy: {}", fault.detail);
         Some(fault.pointer.clone())

@@ -110,10 +110,14 @@ impl<'a> Batch<'a> {
         // Nobody looks for more faults than are listed.
         let faults_max = self.faults_left.clamp(1, FAULTS_MAX);
         let now_ms = self.door.now_ms()?;
-        let checked = intake::message_up_to(&item, now_ms, None, faults_max).and_then(|message| {
-            allowed::check(&message.details, &self.queue.policy)?;
-            Ok(message)
-        });
+        let checked = match intake::message_up_to(&item, now_ms, None, faults_max) {
+            Ok(message) => {
+                let policy = &self.queue.policy;
+                let checked = allowed::check(self.door, &message.details, policy).await;
+                checked.map(|()| message)
+            }
+            Err(problem) => Err(problem),
+        };
         match checked {
             Ok(message) => {
                 self.chunk_bytes += item.len();

@@ -27,6 +27,8 @@ mod held_by;
 mod idempotency;
 mod intake;
 mod items;
+mod key_wish;
+mod keys;
 mod leftover;
 mod lines;
 mod list;

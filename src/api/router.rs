@@ -11,9 +11,9 @@ use utoipa_axum::routes;
 
 use super::problem::{Code, Problem};
 use super::{
-    ApiState, Door, actions, audit, batch, change, clock, doctor, events, guard, health, list,
-    messages, openapi, operations, pull, queues, receipts, rollbacks, schedules, send, topics,
-    try_call,
+    ApiState, Door, actions, audit, batch, change, clock, doctor, events, guard, health, keys,
+    list, messages, openapi, operations, pull, queues, receipts, rollbacks, schedules, send,
+    topics, try_call,
 };
 
 /// The whole door.
@@ -41,6 +41,7 @@ pub(super) fn described() -> OpenApiRouter<Arc<Door>> {
         .routes(routes!(change::resolve))
         .routes(routes!(queues::queues))
         .routes(routes!(queues::queue))
+        .routes(routes!(keys::get, keys::put, keys::delete))
         .routes(routes!(queues::pause))
         .routes(routes!(queues::resume))
         .routes(routes!(queues::purge))

@@ -54,7 +54,7 @@ pub(super) async fn send(
     let body = door.bodies.read(body, door.state.server.body_limit_bytes).await?;
     let now_ms = door.now_ms()?;
     let message = intake::message(&body, now_ms, key.as_deref())?;
-    allowed::check(&message.details, &queue.policy)?;
+    allowed::check(&door, &message.details, &queue.policy).await?;
     let sent = queue.policy.with_default_ttl(message.clone(), Origin::Producer);
     let mut answers = door.store().messages.schedule(&queue.policy.name, vec![message]).await?;
     let answer = match answers.pop() {

@@ -65,7 +65,8 @@ pub(super) async fn publish(
     // A repeat has the same.
     let details = message.details.clone();
     for queue in &topic.policy.queues {
-        allowed::check(&message.details, &door.store().queues.get(queue)?.policy)?;
+        let policy = &door.store().queues.get(queue)?.policy;
+        allowed::check(&door, &message.details, policy).await?;
     }
     let mut published = door.store().topics.publish(&topic, message).await.map_err(not_kept)?;
     if matches!(published, Published::Mismatch(_)) {

@@ -9,6 +9,7 @@ use super::args_admin::{
     BulkArgs, CheckArgs, CompletionArgs, DoctorArgs, EventsArgs, HealthArgs, ManArgs, PauseArgs,
     QueueArgs, ScheduleArgs, ServeArgs, TokenArgs, WindowsArgs,
 };
+use super::args_keys::KeyArgs;
 use super::args_messages::{
     EditArgs, ExportArgs, GetArgs, IdsArgs, ListArgs, PublishArgs, ReceiptArgs, RescheduleArgs,
     ResolveArgs, SendArgs, SendBatchArgs, TryArgs,
@@ -158,6 +159,9 @@ pub enum ClientCommand {
     Queues,
     /// Show one queue with its settings, and whether it sends now
     Queue(QueueArgs),
+    /// Show keys of a queue that were given a weight or limits at run time, or put or delete them
+    #[command(after_help = examples::KEY)]
+    Key(KeyArgs),
     /// Stop sending from a queue; messages are still accepted
     #[command(after_help = examples::PAUSE)]
     Pause(PauseArgs),

@@ -25,6 +25,12 @@ pub(super) const EDIT: &str = "\
 Example:
   tidegate edit sms_01JD8Q2W6R9T4Y7B1N0C5V8K3M -d '{\"to\":\"+491511\"}'";
 
+pub(super) const KEY: &str = "\
+Examples:
+  tidegate key sms                                  (all keys that were given something)
+  tidegate key sms acme put --weight 5 --limit per_to=2/min
+  tidegate key sms acme delete";
+
 pub(super) const PAUSE: &str = "\
 Examples:
   tidegate pause sms --reason 'the gateway is being moved'      (until resume)

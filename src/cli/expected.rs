@@ -13,6 +13,7 @@ use crate::wire::action::ActionList;
 use crate::wire::attempt::AttemptList;
 use crate::wire::doctor::DoctorAnswer;
 use crate::wire::exchange::ExchangeView;
+use crate::wire::key::{KeyAnswer, KeyView};
 use crate::wire::message::{MessageList, MessageView};
 use crate::wire::node::{ClockAnswer, NodeList, ReadyAnswer};
 use crate::wire::operation::{OperationList, OperationView};
@@ -64,6 +65,8 @@ fn shape(method: &Method, path: &[&str]) -> Shape {
         (_, ["v1", "queues", _, "messages"]) => body::<MessageView<'static>>(),
         (_, ["v1", "queues", _, "messages", "batch"]) => body::<BatchAnswer>(),
         (_, ["v1", "queues", _, "receipts"]) => Body(reads_verdict),
+        ("GET", ["v1", "queues", _, "keys"]) => body::<KeyAnswer>(),
+        (_, ["v1", "queues", _, "keys"]) => body::<KeyView>(),
         (_, ["v1", "queues", _, "windows"]) => body::<WindowsAnswer>(),
         (_, ["v1", "queues", _, "try"]) => body::<ExchangeView<'static>>(),
         (_, ["v1", "queues", _, "purge"]) => body::<PurgedAnswer>(),

@@ -7,6 +7,7 @@
 mod actions;
 mod args;
 mod args_admin;
+mod args_keys;
 mod args_messages;
 mod args_operation;
 mod args_values;
@@ -30,6 +31,7 @@ mod filter;
 mod get;
 mod health;
 mod ids;
+mod keys;
 mod limits;
 mod list;
 mod local;
@@ -71,6 +73,7 @@ pub use args_admin::{
     BulkArgs, CheckArgs, CompletionArgs, DoctorArgs, EventsArgs, HealthArgs, ManArgs, PauseArgs,
     QueueArgs, ScheduleArgs, ScheduleStep, ScopeWord, ServeArgs, TokenArgs, WindowsArgs,
 };
+pub use args_keys::{KeyArgs, KeyLimit, KeyPutArgs, KeyStep};
 pub use args_messages::{
     BodyArgs, DueArgs, EditArgs, ExportArgs, GetArgs, IdsArgs, ListArgs, MessageArgs, PayloadArgs,
     PublishArgs, RescheduleArgs, SendArgs, SendBatchArgs, TryArgs,
@@ -183,6 +186,7 @@ async fn dispatch(command: ClientCommand, session: &mut Session) -> Result<Exit,
         ClientCommand::Topics => topics::topics(session).await,
         ClientCommand::Queues => queues::queues(session).await,
         ClientCommand::Queue(args) => queues::queue(&args.queue, session).await,
+        ClientCommand::Key(args) => keys::key(&args, session).await,
         ClientCommand::Pause(args) => queues::pause(&args, session).await,
         ClientCommand::Resume(args) => queues::resume(&args.queue, session).await,
         ClientCommand::Purge(args) => bulk::purge(&args, session).await,

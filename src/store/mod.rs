@@ -54,7 +54,7 @@ pub use operations::{
 pub use preset_id::PresetId;
 pub use queue::{HORIZON_US, Queue, Shard, StructureStanding};
 pub use queues::heads::{Earliest, EarliestScores};
-pub use queues::{Counts, PauseInfo, Queues, ShardCounts};
+pub use queues::{Counts, KEYS_MAX, KeptKey, KeyPage, KeyWritten, PauseInfo, Queues, ShardCounts};
 pub use record::RECORD_VERSION;
 pub use redis::error::StoreError;
 pub use redis::script::Verb;

@@ -34,6 +34,7 @@ pub mod doctor;
 mod duration;
 pub mod exchange;
 mod held;
+pub mod key;
 pub mod limit;
 pub mod message;
 mod moment;
@@ -92,6 +93,7 @@ pub fn shared() -> Vec<(String, RefOr<Schema>)> {
         named::<ContentType>(),
         named::<DurationMs>(),
         named::<Headers>(),
+        named::<key::KeyText>(),
         named::<Labels>(),
         named::<MessageIdText>(),
         named::<Moment>(),

@@ -154,11 +154,14 @@ async fn draw(
     let (now_ms, routing) = (store.clock().require_ms()?, queue.routing());
     let (mut good, mut messages, mut bad) = (Vec::new(), Vec::new(), Vec::new());
     for entry in entries {
-        let asked = inbox::read(&entry.fields, entry.added_ms(), now_ms, payload_bytes_max)
-            .and_then(|asked| {
-                let checked = queue.policy.check(&asked.message.details);
+        let read = inbox::read(&entry.fields, entry.added_ms(), now_ms, payload_bytes_max);
+        let asked = match read {
+            Ok(asked) => {
+                let checked = store.queues.check(&queue.policy, &asked.message.details).await?;
                 checked.map(|()| asked).map_err(|unfit| unfit.to_string())
-            });
+            }
+            Err(why) => Err(why),
+        };
         match asked {
             Ok(mut asked) => {
                 let key = asked.key.clone().unwrap_or_else(|| entry.id.clone());

@@ -12,11 +12,12 @@ use crate::domain::doctor::{About, Finding, not_checked};
 use crate::domain::gates::{Gates, gates};
 use crate::domain::human::why_failed;
 use crate::domain::id::QueueName;
-use crate::domain::limit::LimitName;
+use crate::domain::keys::WithoutEffect;
+use crate::domain::limit::{LimitName, LimitRule};
 use crate::domain::message::Message;
 use crate::domain::policy::{Downstream, QueuePolicy};
 use crate::domain::state::State;
-use crate::store::{Part, Queue, StoreError};
+use crate::store::{Part, Queue, Store, StoreError};
 use crate::telemetry::QueueLabel;
 use crate::wire::queue::{GateKind, GateKindWord};
 
@@ -133,6 +134,7 @@ async fn facts(
         follows: queue.structure().is_some_and(|structure| !structure.is_own),
         refused: queue.refusals.standing(&queue).map_or(0, |refusals| refusals.count),
         too_costly,
+        keys_without_effect: keys_without_effect(store, name).await?,
     })
 }
 
@@ -156,13 +158,35 @@ async fn too_costly(door: &Door, policy: &QueuePolicy) -> Vec<(LimitName, String
     let messages = &door.store().messages;
     let page = messages.list_part(&policy.name, State::Ready, Part::Head, COSTS_LOOKED_AT, None);
     let found = page.await.map(|page| page.messages).unwrap_or_default();
+    // What a key was given at run time counts, so that the scripts are asked: of a message that never passes nobody knows when.
+    let holds = messages.key_holds(&policy.name, &found).await.unwrap_or_default();
     let quotas = policy.limits.iter().filter(|limit| limit.per.is_some());
-    let quotas = quotas.filter_map(|limit| Some((&limit.name, limit.quota()?.units())));
-    let each = quotas.filter_map(|(name, units)| {
-        let costs_more = |message: &&Message| u64::from(message.details.cost.units()) > units;
-        Some((name.clone(), found.iter().find(costs_more)?.id.to_string()))
+    let quotas = quotas.filter(|limit| limit.quota().is_some());
+    let each = quotas.filter_map(|LimitRule { name, .. }| {
+        let never_passes = |message: &&Message| {
+            let hold = holds.get(&message.id.ulid);
+            hold.is_some_and(|hold| hold.limits.contains(&(name.clone(), None)))
+        };
+        Some((name.clone(), found.iter().find(never_passes)?.id.to_string()))
     });
     each.collect()
+}
+
+/// What keys of a queue were given at run time and has no effect.
+async fn keys_without_effect(
+    store: &Store,
+    name: &QueueName,
+) -> Result<Vec<(u64, WithoutEffect)>, StoreError> {
+    let parts = store.queues.key_parts(name).await?;
+    if parts.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rules = store.queues.key_rules(name).await?;
+    let judged = parts.into_iter().filter_map(|(part, keys)| {
+        let why = part.why_no_effect(&rules)?;
+        Some((keys, WithoutEffect { part, why }))
+    });
+    Ok(judged.collect())
 }
 
 /// One dead message and why it is dead; where it cannot be read, the finding goes without it.

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use crate::api::page::{LIMIT_DEFAULT, LIMIT_MAX};
 use crate::api::{doctor, events, idempotency, messages, query, queues};
 use crate::domain::change::POSITION_PATTERN;
+use crate::wire::key::KeyText;
 use crate::wire::operation::OperationStateWord;
 use crate::wire::{MessageIdText, Moment, Name, QueueNameText, StateWord, Text, reference_to};
 
@@ -50,6 +51,7 @@ pub(super) fn schemas() -> BTreeMap<&'static str, Value> {
                 "description": "A duration as in bodies, up to 60s",
             }),
         ),
+        ("key", of::<KeyText>()),
         ("idempotency_key", of::<Text>()),
         ("group", of::<Text>()),
         ("error_contains", of::<Text>()),

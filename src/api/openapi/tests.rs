@@ -6,7 +6,9 @@ use std::path::Path;
 use super::*;
 use crate::api::fields::Shape;
 use crate::api::pull::{claim, settle};
-use crate::api::{change, operation_wish, queues, receipts, router, schedule_fields, schedules};
+use crate::api::{
+    change, key_wish, operation_wish, queues, receipts, router, schedule_fields, schedules,
+};
 use crate::domain::change::Position;
 use crate::domain::draft;
 
@@ -31,6 +33,7 @@ fn every_route_of_the_contract_is_described() {
     let found: BTreeSet<_> = operations().into_iter().map(|(name, _)| name).collect();
     let expected = [
         "DELETE /v1/messages/{id}",
+        "DELETE /v1/queues/{queue}/keys",
         "DELETE /v1/schedules/{name}",
         "GET /livez",
         "GET /metrics",
@@ -48,6 +51,7 @@ fn every_route_of_the_contract_is_described() {
         "GET /v1/queues",
         "GET /v1/queues/{queue}",
         "GET /v1/queues/{queue}/audit",
+        "GET /v1/queues/{queue}/keys",
         "GET /v1/queues/{queue}/messages",
         "GET /v1/queues/{queue}/windows",
         "GET /v1/rollbacks",
@@ -77,6 +81,7 @@ fn every_route_of_the_contract_is_described() {
         "POST /v1/schedules/{name}/pause",
         "POST /v1/schedules/{name}/resume",
         "POST /v1/schedules/{name}/run",
+        "PUT /v1/queues/{queue}/keys",
         "PUT /v1/schedules/{name}",
     ];
     assert_eq!(found, expected.map(str::to_owned).into());
@@ -273,13 +278,15 @@ fn a_field_of_a_request_that_may_be_left_out_may_be_null() {
 
 #[test]
 fn a_request_has_the_fields_that_its_parser_knows() {
-    let parsers: [(&str, &Shape); 14] = [
+    let parsers: [(&str, &Shape); 16] = [
         ("Callback", &draft::CALLBACK),
         ("Claim", &claim::CLAIM),
         ("MessagePatch", &change::PATCH),
         ("NewMessage", &draft::MESSAGE),
         ("OfState", &queues::OF_STATE),
         ("Pause", &queues::PAUSE),
+        ("PutKey", &key_wish::KEY),
+        ("PutKeyLimit", &key_wish::LIMIT),
         ("NewOperation", &operation_wish::START),
         ("OperationFilter", &operation_wish::FILTER),
         ("Receipt", &receipts::RECEIPT),

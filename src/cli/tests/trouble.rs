@@ -78,7 +78,7 @@ async fn an_answer_that_is_no_daemons_is_1() {
 }
 
 /// One line for each command that talks to a daemon.
-const EVERY_COMMAND: [&str; 38] = [
+const EVERY_COMMAND: [&str; 43] = [
     "actions",
     "cancel sms_1",
     "clock",
@@ -89,6 +89,11 @@ const EVERY_COMMAND: [&str; 38] = [
     "export sms --state dead",
     "get sms_1",
     "health",
+    "key sms",
+    "key sms acme",
+    "key sms acme put --weight 5",
+    "key sms acme put --limit per_to=2/min",
+    "key sms acme delete",
     "list sms",
     "nodes",
     "operation follow op_1",

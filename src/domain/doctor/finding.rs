@@ -104,6 +104,8 @@ finding_codes! {
     QuotaUsed = "quota-used";
     /// A message costs more than a quota by key has in a whole period.
     QuotaTooSmall = "quota-too-small";
+    /// What keys were given at run time has no effect.
+    KeysWithoutEffect = "keys-without-effect";
     /// The downstream's answers shut the gate.
     GateShut = "gate-shut", "TidegateGateShut";
     /// The downstream fails.

@@ -19,6 +19,6 @@ pub use self::gcra::{GrantedSlots, LEAD_US_FURTHEST, Limit, SlotWish};
 pub use self::name::{BadLimitName, LIMIT_NAME_BYTES_MAX, LimitName};
 pub use self::quota::{BadQuota, Quota, QuotaPeriod, UNITS_MAX};
 pub use self::rate::{BadRate, RATE_PER_SECOND_MAX, Rate};
-pub use self::rule::{LimitKind, LimitKindName, LimitRule, LimitUnit};
+pub use self::rule::{CALLS_MAX, LimitKind, LimitKindName, LimitRule, LimitUnit};
 pub use self::stack::{FirstSlot, KeptLimit, LimitStanding, StackedLimit, StackedLimits};
 pub use self::units::Units;

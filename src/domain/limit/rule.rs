@@ -11,6 +11,9 @@ use super::quota::Quota;
 use super::rate::Rate;
 use crate::domain::keys::MessageKey;
 
+/// Most calls in flight.
+pub const CALLS_MAX: u32 = 100_000;
+
 /// One limit of a queue.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LimitRule {

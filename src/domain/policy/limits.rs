@@ -94,18 +94,27 @@ impl QueuePolicy {
 
     /// A quota with fewer units in a whole period never lets it pass.
     pub(super) fn check_cost(&self, cost: Cost) -> Result<(), String> {
-        let is_too_small = |rule: &&LimitRule| {
+        let Some(rule) = self.quotas_below(cost).next() else { return Ok(()) };
+        Err(self.too_costly(rule, cost, &rule.kind.to_string()))
+    }
+
+    /// The quotas that have fewer units in a whole period than a message of this cost takes.
+    pub fn quotas_below(&self, cost: Cost) -> impl Iterator<Item = &LimitRule> {
+        self.limits.iter().filter(move |rule| {
             let units = rule.unit.units(self.batch.is_some(), std::iter::once(cost));
             rule.quota().is_some_and(|quota| quota.units() < units)
-        };
-        let Some(rule) = self.limits.iter().find(is_too_small) else { return Ok(()) };
-        Err(format!(
-            "found {}, more than the limit \"{}\" of the queue \"{}\" lets through in a whole period ({}); lower the cost or raise the quota",
+        })
+    }
+
+    /// Says that a cost is above a quota, which is this one for the key of the message.
+    #[must_use]
+    pub fn too_costly(&self, rule: &LimitRule, cost: Cost, quota: &str) -> String {
+        format!(
+            "found {}, more than the limit \"{}\" of the queue \"{}\" lets through in a whole period ({quota}); lower the cost or raise the quota",
             cost.units(),
             rule.name,
             self.name,
-            rule.kind
-        ))
+        )
     }
 }
 

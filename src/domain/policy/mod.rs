@@ -194,14 +194,15 @@ impl QueuePolicy {
     /// [`Unfit`], with a sentence.
     pub fn check(&self, details: &Details) -> Result<(), Unfit> {
         self.check_timeout(details.timeout_ms).map_err(Unfit::Timeout)?;
-        self.check_cost(details.cost).map_err(Unfit::Cost)?;
         if details.collapse_key.is_some() && self.shards > 1 {
             return Err(Unfit::CollapseKey(format!(
                 "has no effect in the queue \"{}\", which has {} shards: the message before it may be in another one; leave it out, or set queues.{}.shards = 1",
                 self.name, self.shards, self.name
             )));
         }
-        self.check_keys(details)
+        self.check_keys(details)?;
+        // The cost comes last: where it is above a quota, nothing else is wrong, and its key may have been given a larger one.
+        self.check_cost(details.cost).map_err(Unfit::Cost)
     }
 
     fn check_timeout(&self, timeout_ms: Option<u64>) -> Result<(), String> {

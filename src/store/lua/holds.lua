@@ -30,10 +30,11 @@ local function ask()
   local function limits_that_hold(seat, h, cost)
     local lines = {}
     for _, limit in ipairs(in_order) do
-      local opens_us = opens_at(limit, limit.id .. (seat.keys[limit.per] or NONE), cost)
+      local blocker = limit.id .. (seat.keys[limit.per] or NONE)
+      local opens_us = opens_at(limit, blocker, cost)
       opens_us = math.max(opens_us, lane_opens_at(limit, seat, h))
       if opens_us > now_us then
-        local is_known = opens_us < math.huge and not (limit.kind == 'quota' and cost > limit.units)
+        local is_known = opens_us < math.huge and not (limit.kind == 'quota' and cost > terms_of(limit, blocker).units)
         lines[#lines + 1] = limit.name .. ' ' .. (is_known and string.format('%.0f', opens_us) or '-') .. '\n'
       end
     end

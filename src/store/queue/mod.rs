@@ -27,7 +27,7 @@ use crate::domain::policy::QueuePolicy;
 use crate::store::clock::offset::ClockOffset;
 use crate::store::redis::keys::{SHARD_KEYS, ShardKeys};
 use crate::store::redis::script::ScriptForm;
-use crate::store::routing::Routing;
+use crate::store::routing::{Routing, shard_of_text};
 use crate::telemetry::{Metrics, QueueHandles, QueueLabel};
 
 /// How far ahead of their slots messages are claimed: the sender has them at hand when the slot comes. No claim looks
@@ -370,6 +370,15 @@ impl Queue {
     #[must_use]
     pub fn messages_max(&self) -> usize {
         self.shards.iter().map(|shard| shard.messages_max()).min().unwrap_or(MANY)
+    }
+
+    /// The shard in which messages with this value of its key stand.
+    pub(super) fn shard_of_key(&self, value: &str) -> &Arc<Shard> {
+        let number = match self.shards.as_slice() {
+            [_] => 0,
+            _ => shard_of_text(value, self.policy.shards),
+        };
+        &self.shards[usize::from(number)]
     }
 
     /// The shard of a message of this queue.

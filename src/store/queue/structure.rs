@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::keys::{MessageKey, Structure};
+use crate::domain::keys::{KeyRules, MessageKey, Structure};
 use crate::domain::limit::{LimitKind, LimitRule};
 use crate::domain::policy::QueuePolicy;
 use crate::store::StoreError;
@@ -68,12 +68,15 @@ pub(in crate::store) struct ShardStructure {
 struct KnownStructure {
     own: Option<Proposal>,
     own_rules: Vec<LimitRule>,
+    own_has_fairness: bool,
     proposes: bool,
     /// The limits of this node have other values than those it went by.
     has_other_values: bool,
     in_force: InForce,
     /// The limits by key that hold, in force.
     keyed: Vec<LimitRule>,
+    /// What settings of single keys can be about, in force.
+    key_rules: KeyRules,
     /// Another node's structure is in force, and this node goes by it.
     follows: bool,
     /// The key that messages are divided among the shards by, in force.
@@ -177,7 +180,8 @@ fn line_of(
         LimitKind::Rate { rate, burst } => format!("rate {name} {} {burst}\n", rate.period_us()),
         LimitKind::Quota(quota) => {
             let [from_ms, until_ms, end_ms] = quota.boundaries_ms(now_ms()?);
-            format!("quota {name} {} {from_ms} {until_ms} {end_ms}\n", quota.units())
+            let (units, period) = (quota.units(), quota.period().as_str());
+            format!("quota {name} {units} {from_ms} {until_ms} {end_ms} {period}\n")
         }
         LimitKind::Concurrency(calls) => format!("concurrency {name} {calls}\n"),
     })
@@ -193,6 +197,7 @@ impl ShardStructure {
         inner.own_rules = policy.map(|policy| policy.limits.clone()).unwrap_or_default();
         inner.proposes = inner.own.is_some();
         inner.shard_key = inner.own.as_ref().and_then(|own| own.shard_key.clone());
+        inner.own_has_fairness = policy.is_some_and(|policy| policy.fairness.is_some());
         self.is_pending.store(true, Ordering::Release);
     }
 
@@ -272,9 +277,14 @@ impl ShardStructure {
         } else if let Some(own) = &inner.own {
             inner.shard_key = own.shard_key.clone();
         }
+        let followed_fairness = followed.as_ref().map(|(structure, _)| structure.fair_by.is_some());
         let followed = followed.map(|(_, rules)| rules);
-        let rules = followed.as_ref().unwrap_or(&inner.own_rules);
+        let rules = followed.as_ref().unwrap_or(&inner.own_rules).clone();
         inner.keyed = rules.iter().filter(|rule| rule.per.is_some()).cloned().collect();
+        inner.key_rules = KeyRules {
+            has_fairness: followed_fairness.unwrap_or(inner.own_has_fairness),
+            limits: rules,
+        };
         let is_keyed = !in_force.lines.is_empty() || in_force.is_switching;
         // An earlier switch has to end before this node's proposal can be in force.
         let waits = inner.proposes && !is_own && in_force.is_switching;
@@ -292,6 +302,11 @@ impl ShardStructure {
     /// The key that messages are divided among several shards by; `None`: they go into any.
     pub(in crate::store) fn shard_key(&self) -> Option<MessageKey> {
         self.inner.lock().shard_key.clone()
+    }
+
+    /// What settings of single keys can be about, in force.
+    pub(in crate::store) fn key_rules(&self) -> KeyRules {
+        self.inner.lock().key_rules.clone()
     }
 
     /// Whether a rate or a quota by key holds.

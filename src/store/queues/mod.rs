@@ -4,6 +4,9 @@
 
 mod counts;
 pub(super) mod heads;
+mod key_form;
+mod key_moves;
+mod key_settings;
 mod pause;
 mod registry;
 
@@ -16,6 +19,8 @@ use crate::store::queue::Queue;
 use crate::store::wire::Wire;
 
 pub use self::counts::{Counts, PauseInfo, ShardCounts};
+pub use self::key_form::KeptKey;
+pub use self::key_settings::{KEYS_MAX, KeyPage, KeyWritten};
 
 /// The queues that this node knows; cheap to clone.
 #[derive(Debug, Clone)]

@@ -65,10 +65,16 @@ impl Queues {
     ) -> Result<(), StartRefused> {
         match known.get(name.as_str()) {
             Some(before) if before.shards == shards => return Ok(()),
-            Some(before) => self.check_empty(name, before.shards, shards).await?,
-            None => {}
+            Some(before) => {
+                let before = before.shards;
+                self.check_empty(name, before, shards).await?;
+                let each = self.shards_for_moves(name, before.max(shards));
+                self.copy_keys(&each, before, shards).await?;
+                self.write_down(name, shards).await?;
+                self.drop_misplaced_keys(&each, shards).await?;
+            }
+            None => self.write_down(name, shards).await?,
         }
-        self.write_down(name, shards).await?;
         known.insert(name.to_string(), Registered { shards });
         Ok(())
     }

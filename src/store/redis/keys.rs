@@ -8,7 +8,7 @@ use crate::domain::inbox::REJECTED;
 use crate::domain::topic::TopicName;
 
 /// The structures of a shard.
-pub(crate) const SHARD_KEYS: [&str; 60] = [
+pub(crate) const SHARD_KEYS: [&str; 63] = [
     "meta",      // hash: pause, gate, arrival time, counters
     "records",   // hash: ulid → record
     "states",    // hash: ulid → state entry
@@ -45,9 +45,9 @@ pub(crate) const SHARD_KEYS: [&str; 60] = [
     "events",   // stream: changes of state, while somebody listens
     "collapse", // hash: hash of a collapse key → the messages of it that are not final
     // The index of lanes, at queues with keys (docs/lanes.md; "equal scores": members stand in the order of their bytes).
-    "heads",    // hash: lane → its first message, and where the lane stands
-    "rest",     // zset of equal scores: lane, place and ulid of the messages behind the heads
-    "open",     // zset of equal scores: level, flow, place and lane of the lanes that nothing holds
+    "heads",        // hash: lane → its first message, and where the lane stands
+    "rest",         // zset of equal scores: lane, place and ulid of the messages behind the heads
+    "open", // zset of equal scores: level, flow, place and lane of the lanes that nothing holds
     "parked", // zset of equal scores: blocker, level, flow, place and lane of those that a limit by key holds
     "waits",  // zset: blocker by when it lets one unit pass, us
     "lent",   // hash: blocker → the lane that it has let go
@@ -57,6 +57,9 @@ pub(crate) const SHARD_KEYS: [&str; 60] = [
     "flight", // hash: limit and key → calls in flight
     "held",   // hash: ulid → what its lease has to give back
     "weights", // hash: flow → weight, in thousandths
+    "key_settings", // zset of equal scores: a key and what it was given at run time
+    "key_values", // hash: limit and key → what it allows this key; key → weight, in thousandths
+    "key_parts", // hash: weight, or a limit → how many keys were given that
     "turns:0", // zset: flow by start tag, of those with an open lane of level 0, the lowest
     "turns:1",
     "turns:2",

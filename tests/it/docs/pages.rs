@@ -1,7 +1,7 @@
 //! The documentation works: every `sh` block of docs/ runs, as it stands (`readme` plays README.md).
 //!
 //! The blocks of one page run in order as one script, against a fresh daemon with the queues the
-//! pages speak of: `sms` and `erp`, with a downstream behind them, and `print`, which workers pull from. Blocks fenced as `text`, `console`,
+//! pages speak of: `sms`, `erp` and `mails`, with a downstream behind them, and `print`, which workers pull from. Blocks fenced as `text`, `console`,
 //! `toml` or anything else are not run.
 
 use std::path::Path;
@@ -41,9 +41,18 @@ fn config(downstream: &Downstream) -> String {
 
         [queues.print.downstream]
         type = "pull"
+
+        [queues.mails]
+        fairness = "labels.tenant"
+        limits = [
+          {{ rate = "10/s", per = "labels.tenant" }},
+          {{ concurrency = 2, per = "labels.tenant" }},
+        ]
+        downstream.url = "{}"
         "#,
         downstream.url("/send"),
         downstream.url("/orders"),
+        downstream.url("/mails"),
     )
 }
 

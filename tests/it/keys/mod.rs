@@ -16,13 +16,18 @@ mod order;
 mod places;
 mod rates;
 mod reads;
+mod run_time;
+mod run_time_asked;
+mod run_time_kept;
 mod shards;
 mod shown;
 mod switch;
 mod workers;
 
-use serde_json::json;
+use http::Method;
+use serde_json::{Value, json};
 
+use crate::support::http::Reply;
 use crate::support::wait::poll_until;
 use crate::support::{Daemon, QUEUE, Scene};
 
@@ -66,6 +71,18 @@ async fn is_so_unless_void(scene: &Scene, what: &str, is_so: impl AsyncFn() -> b
 async fn assert_sound(daemon: &Daemon) {
     let lines = daemon.get(&format!("/v1/queues/{QUEUE}/audit")).await.expect(200);
     let last = lines.text().lines().last().expect("a summary").to_owned();
-    let end: serde_json::Value = serde_json::from_str(&last).expect("a summary is JSON");
+    let end: Value = serde_json::from_str(&last).expect("a summary is JSON");
     assert_eq!((&end["faults"], &end["complete"]), (&json!({}), &json!(true)), "{end}");
+}
+
+/// Asks to give a key something at run time; the key as it stands in a query.
+async fn try_put_key(daemon: &Daemon, key: &str, body: &Value) -> Reply {
+    let path = format!("/v1/queues/{QUEUE}/keys?key={key}");
+    let json = [("Content-Type", "application/json")];
+    daemon.http().send(Method::PUT, &path, &json, body.to_string()).await
+}
+
+/// Gives a key something at run time; the answer.
+async fn put_key(daemon: &Daemon, key: &str, body: &Value, status: u16) -> Value {
+    try_put_key(daemon, key, body).await.expect(status).json()
 }

@@ -4,14 +4,14 @@ use super::keys;
 use crate::config::load::reader::{Field, Read, Section};
 use crate::config::setting::{Form, Kind, Shown, custom, parsed, settings, whole, word};
 use crate::domain::keys::MessageKey;
-use crate::domain::limit::{LimitKind, LimitName, LimitRule, LimitUnit, Quota, Rate};
+use crate::domain::limit::{CALLS_MAX, LimitKind, LimitName, LimitRule, LimitUnit, Quota, Rate};
 use crate::domain::zone::NamedZone;
 
 /// Most units that may start at once: a bound against a slip of the finger.
 pub(super) const BURST_MAX: u32 = 1_000_000;
 pub(super) const BURST: u32 = 1;
 /// Most calls in flight.
-pub(super) const CONCURRENCY_MAX: u32 = 100_000;
+pub(super) const CONCURRENCY_MAX: u32 = CALLS_MAX;
 /// Most limits of a queue, with its own rate: each call asks all of them.
 const LIMITS_MAX: usize = 16;
 

@@ -8,6 +8,7 @@ use crate::domain::failing::Failing;
 use crate::domain::gates::{Gate, GateState, Gates, Why};
 use crate::domain::human::{count, distance, span};
 use crate::domain::id::QueueName;
+use crate::domain::keys::WithoutEffect;
 use crate::domain::limit::LimitName;
 use crate::domain::time::rfc3339;
 
@@ -58,6 +59,8 @@ pub struct QueueFacts {
     pub refused: u64,
     /// Quotas by key that are smaller than the cost of a ready message, each with the id of one.
     pub too_costly: Vec<(LimitName, String)>,
+    /// What keys were given at run time and has no effect: how many keys, which part, and why.
+    pub keys_without_effect: Vec<(u64, WithoutEffect)>,
 }
 
 /// What is kept of a pause.
@@ -117,6 +120,8 @@ pub fn of_queue(facts: &QueueFacts, now_ms: u64) -> Vec<Finding> {
     findings.extend((facts.refused > 0).then(|| backlog_full(facts)));
     findings.extend(facts.follows.then(|| follows(name)));
     findings.extend(facts.too_costly.iter().map(|(limit, id)| too_costly(name, limit, id)));
+    let keys = facts.keys_without_effect.iter();
+    findings.extend(keys.map(|(keys, found)| key_without_effect(name, *keys, found)));
     if let GateState::Held { until_ms, .. } = facts.gates.of(Gate::Throttled) {
         findings.push(shut(facts, until_ms));
     }
@@ -251,9 +256,26 @@ fn too_costly(name: &QueueName, limit: &LimitName, id: &str) -> Finding {
             "the message {id} costs more than its limit \"{limit}\" has in a whole period, and is not sent; it holds those behind it that have the same key"
         ),
         format!(
-            "raise the quota in the configuration of {name}, and reload (SIGHUP); or `tidegate cancel {id}`"
+            "raise the quota in the configuration of {name}, and reload (SIGHUP), or that of its key (`tidegate key {name}`); or `tidegate cancel {id}`"
         ),
     )
+}
+
+/// The configuration has changed since keys were given this.
+fn key_without_effect(name: &QueueName, keys: u64, found: &WithoutEffect) -> Finding {
+    let what = found.part.title();
+    Finding::problem(
+        FindingCode::KeysWithoutEffect,
+        name,
+        format!("{} given {what} at run time, without effect: {}", count_were(keys), found.why),
+        format!(
+            "`tidegate key {name}` shows them; change the configuration of {name} back, or put or delete them"
+        ),
+    )
+}
+
+fn count_were(keys: u64) -> String {
+    format!("{} {}", count(keys, "key"), if keys == 1 { "was" } else { "were" })
 }
 
 fn shut(facts: &QueueFacts, until_ms: Option<u64>) -> Finding {

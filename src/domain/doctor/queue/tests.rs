@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::domain::gates::{PauseEnd, Snapshot, gates};
+use crate::domain::keys::KeyPart;
+use crate::domain::limit::LimitKindName;
 use crate::domain::policy::QueuePolicy;
 
 /// 2026-11-21T09:00:00Z.
@@ -31,6 +33,7 @@ fn facts(snapshot: &Snapshot) -> QueueFacts {
         follows: false,
         refused: 0,
         too_costly: Vec::new(),
+        keys_without_effect: Vec::new(),
     }
 }
 
@@ -158,7 +161,15 @@ fn what_keys_need_somebody_for_is_found() {
     let mut queue = facts(&Snapshot::default());
     queue.follows = true;
     queue.too_costly = vec![("per_to_day".parse().unwrap(), "sms_1".to_owned())];
+    let why = "the queue has no limit \"per_to\"".to_owned();
+    let part =
+        KeyPart::Limit { name: "per_to".parse().unwrap(), kind: LimitKindName::Rate, period: None };
+    queue.keys_without_effect = vec![(2, WithoutEffect { part, why })];
     let found = words(&queue);
+    assert_eq!(
+        found[2],
+        "keys-without-effect: 2 keys were given limits.per_to at run time, without effect: the queue has no limit \"per_to\""
+    );
     assert!(found[0].starts_with("structure-followed: this node follows another one in ordering"));
     assert!(found[1].starts_with(
         "quota-too-small: the message sms_1 costs more than its limit \"per_to_day\""

@@ -62,6 +62,7 @@ includes! {
     "lanes/lend",
     "lanes/limits",
     "lanes/oldest",
+    "lanes/own",
     "lanes/pages",
     "lanes/prune",
     "lanes/pruning",

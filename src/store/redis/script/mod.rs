@@ -112,6 +112,10 @@ verbs! {
     Pause = "pause",
     /// The queue goes on.
     Resume = "resume",
+    /// What a key is given at run time.
+    PutKey = "put_key",
+    /// Reads what keys were given at run time.
+    ReadKeys = "read_keys",
     /// Reads messages.
     Get = "get",
     /// Reads what of their keys holds messages.

@@ -59,7 +59,7 @@ const IN_SCRIPTS: &[(&str, &str, &str)] = &[
         "",
     ),
     ("quota-of-key-not-counted", "state = state + cost\n", "state = state\n"),
-    ("rate-of-key-not-advanced", ") + cost * limit.period_us\n", ")\n"),
+    ("rate-of-key-not-advanced", ") + cost * terms_of(limit, blocker).period_us\n", ")\n"),
     // Collapse keys: the newer message does not wait for the one that is being sent.
     (
         "collapse-not-held",

@@ -15,7 +15,7 @@ from scripts import CIRCLE, Scripts, Server
 from stories import tell
 
 # How often each kind of queue comes: see Run.KINDS.
-KINDS = dict(plain=8, granted=4, values=4, doubt=4, switch=4, careless=2, damaged=4, back=1, all=2)
+KINDS = dict(plain=8, granted=4, values=4, keys=4, doubt=4, switch=4, careless=2, damaged=4, back=1, all=2)
 # A small circle for tags: they go round all the time.
 SMALL = 25
 STEPS = 150
@@ -27,7 +27,7 @@ def check(redis, scripts, seed, kind, steps=STEPS):
     """One queue. Raises what it found, with how to see it again."""
     run = None
     try:
-        run = Run(redis, scripts, seed, kind=kind, model_of=Model if kind in ('plain', 'granted', 'values', 'doubt', 'switch') else None)
+        run = Run(redis, scripts, seed, kind=kind, model_of=Model if kind in ('plain', 'granted', 'values', 'keys', 'doubt', 'switch') else None)
         run.all(steps)
     except Exception as fault:
         where = f'--seed {seed} --kind {kind} --circle {scripts.circle}, step {run and run.at}'

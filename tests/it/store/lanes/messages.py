@@ -1,6 +1,6 @@
 """Records and state entries as Tidegate stores them, and the structure of a queue as nodes tell it to the scripts."""
 import hashlib, struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 NONE = bytes(8)
 DIGITS = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
@@ -36,6 +36,24 @@ class Limit:
 
     def __hash__(self):
         return hash(self.name)
+
+    @property
+    def period(self):
+        """A word for it."""
+        return 'm' * (self.period_ms // 60_000)
+
+    @property
+    def said(self):
+        """What a key is given of it at run time."""
+        if self.kind == 'rate':
+            return f'rate {self.period_us}'
+        return f'quota {self.units} {self.period}' if self.kind == 'quota' else f'concurrency {self.units}'
+
+    def given(self, own):
+        """What it is for a key that was given this; something of another kind or period means nothing."""
+        if not own or (own.kind, own.period_ms) != (self.kind, self.period_ms):
+            return self
+        return replace(self, period_us=own.period_us) if self.kind == 'rate' else replace(self, units=own.units)
 
 
 @dataclass
@@ -80,7 +98,7 @@ class Structure:
             if limit.kind == 'rate':
                 text += f'rate {limit.name} {limit.period_us} {limit.burst}\n'
             elif limit.kind == 'quota':
-                text += 'quota {} {} {} {} {}\n'.format(limit.name, limit.units, *self.boundaries_ms(limit, now_us))
+                text += 'quota {} {} {} {} {} {}\n'.format(limit.name, limit.units, *self.boundaries_ms(limit, now_us), limit.period)
             else:
                 text += f'concurrency {limit.name} {limit.units}\n'
         if granted:

@@ -221,7 +221,12 @@ class Model:
         end_us = self.s.boundaries_ms(limit, self.now_us)[1] * 1000
         return end_us if self.period_end_us(limit) > end_us else 0
 
+    def terms(self, limit, blocker):
+        """What a limit is for this key."""
+        return limit.given(self.run.own.get(blocker[1:], {}).get(limit.name))
+
     def opens_at(self, limit, blocker, units):
+        limit = self.terms(limit, blocker)
         if limit.kind == 'rate':
             return self.arrivals.get(blocker, 0) - (limit.burst - 1) * limit.period_us
         if limit.kind == 'concurrency':
@@ -243,7 +248,7 @@ class Model:
             blocker = self.name(limit, message)
             if limit.kind == 'rate':
                 from_us = max(self.arrivals.get(blocker, 0), slot_us - LATE_BY_QUEUE_US)
-                self.arrivals[blocker] = from_us + message.cost * limit.period_us
+                self.arrivals[blocker] = from_us + message.cost * self.terms(limit, blocker).period_us
                 continue
             if limit.kind == 'concurrency':
                 self.flight[blocker] = self.flight.get(blocker, 0) + 1
@@ -279,7 +284,18 @@ class Model:
             self.tags[flow] = (self.virtual + max(0, min(distance, self.half - 1))) % self.wrap
 
     def share(self, flow, cost):
-        return cost * 1_000_000_000 // self.run.weights.get(flow, 1000)
+        own = self.run.own.get(flow, {}).get('weight')
+        return cost * 1_000_000_000 // (own or self.run.weights.get(flow, 1000))
+
+    def look_at_key(self, value, names, now_us):
+        """A key was given other values of these limits: what they hold of it is looked at by the next claim."""
+        for limit in self.of_lanes() + self.of_flows():
+            blocker = self.ids[limit.name] + value
+            if limit.name in names and limit.kind == 'rate' and blocker in self.arrivals:
+                furthest_us = now_us + limit.burst * self.terms(limit, blocker).period_us
+                self.arrivals[blocker] = min(self.arrivals[blocker], furthest_us)
+            if limit.name in names and blocker in self.waits:
+                self.waits[blocker] = now_us
 
     # Where lanes stand.
     def parked(self, blocker):
@@ -538,7 +554,7 @@ class Model:
         elif self.anew == 'arrivals':
             for blocker in self.arrivals:
                 limit = self.limit(blocker)
-                if limit and limit.kind == 'rate':
+                if limit and limit.kind == 'rate' and self.terms(limit, blocker) is limit:
                     furthest_us = self.horizon_end_us + limit.burst * limit.period_us
                     self.arrivals[blocker] = min(self.arrivals[blocker], furthest_us)
             self.anew = 'waits'
@@ -776,6 +792,7 @@ class Model:
     def room(self, limit, message):
         """How many messages of cost 1 a limit by key lets start now."""
         blocker, now_us = self.name(limit, message), self.run.now_us
+        limit = self.terms(limit, blocker)
         if limit.kind == 'rate':
             room_us = now_us + (limit.burst - 1) * limit.period_us - max(self.arrivals.get(blocker, 0), now_us)
             return math.floor(room_us / limit.period_us) + 1

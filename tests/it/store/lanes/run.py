@@ -1,5 +1,5 @@
 """A queue in virtual time: what is done to it by the production scripts, and what is known of its messages beside them."""
-import random
+import json, random
 from collections import defaultdict
 import audit
 from damage import spoil
@@ -49,7 +49,7 @@ class Run:
         self.redis, self.scripts = redis, scripts
         redis('FLUSHALL')
         # So a scan has all in one page: other pages depend on hashes that the model does not know.
-        redis('CONFIG', 'SET', 'zset-max-listpack-entries', 100_000 if kind == 'values' else 128)
+        redis('CONFIG', 'SET', 'zset-max-listpack-entries', 100_000 if kind in ('values', 'keys') else 128)
         self.pool = limits_of(self.rng)
         self.s = structure_of or structure(self.rng, self.pool)
         self.has_grants = kind == 'granted'
@@ -67,6 +67,8 @@ class Run:
         self.lease_ms = self.rng.choice([30_000, 30_000, 60])
         self.has_ttl = self.rng.random() < 0.3
         self.messages, self.slots, self.exchanges = {}, [], {}
+        # What keys were given at run time, by their hashes: a weight, and limits by their names.
+        self.own, self.values_given = {}, {}
         self.number, self.is_strict, self.is_switching, self.dangling = 0, 'always', False, set()
         self.commands_max = self.order_since = 0
         self.model, self.model_of = None, model_of
@@ -278,6 +280,8 @@ class Run:
             self.promised_limit(limit, m, slot_us)
 
     def promised_limit(self, limit, m, slot_us):
+        if limit.per:
+            limit = limit.given(self.own.get(m.key(limit.per), {}).get(limit.name))
         mine = [(at, x, cost) for at, x, cost in self.slots if x.key(limit.per) == m.key(limit.per)]
         if not limit.per and self.batch_items and not limit.by_message:
             mine = []   # A call takes one unit; the model says which.
@@ -699,6 +703,8 @@ class Run:
         for m in self.of('A'):
             self.call('receive', named_ulid=m.ulid, reference='', said='D', detail='', delivered_keep_ms=0, dead_keep_ms=0,
                       kept_ms=0)
+        for value in self.values_given.values():
+            self.put_key(value, {})
         self.now_us += 86_400_000_000
         if not self.is_strict:
             self.mend()
@@ -759,6 +765,50 @@ class Run:
         self.slots = []
         self.tell_values()
 
+    def key(self):
+        """A key is given something at run time, in place of what it had, or it is taken back."""
+        value = self.rng.choice([''] + [str(self.rng.randrange(self.spread)) for _ in range(5)])
+        given, others = {}, limits_of(self.rng)
+        if self.rng.random() < 0.7:
+            given = {name: others[name] for name in self.rng.sample(sorted(others), self.rng.randint(0, 4)) if others[name].per}
+            if self.rng.random() < 0.5 or not given:
+                given['weight'] = self.rng.choice([10, 300, 5000, 1_000_000])
+        self.put_key(value, given)
+
+    def put_key(self, value, given):
+        hashed = hash8(value) if value else NONE
+        had = self.own.get(hashed, {})
+        limits = {name: limit.said for name, limit in given.items() if name != 'weight'}
+        settings = json.dumps(dict(weight=given.get('weight'), limits={name: {} for name in limits})) if given else ''
+        told = self.call('put_key', rows=list(limits.items()), keys_in_force=self.s.keys_in_force(self.number, self.now_us), value=value,
+                         hash=hashed, settings=settings, weight=given.get('weight'), keys_max=1000, elsewhere=0)
+        assert told['code'] == ((1 if had else 0) if given else (2 if had else 3)), told
+        self.own[hashed], self.values_given[hashed] = given, value
+        said = lambda of, name: of[name].said if name in of else None
+        changed = {name for name in (had.keys() | given.keys()) - {'weight'} if said(had, name) != said(given, name)}
+        if self.model:
+            self.model.look_at_key(hashed, changed, self.now_us)
+        if changed:
+            self.slots = []
+        self.audit_keys()
+
+    def audit_keys(self):
+        """What scripts read of keys is what they were given, and it is counted."""
+        values, parts = {}, defaultdict(int)
+        for hashed, given in self.own.items():
+            for name, of in given.items():
+                is_weight = name == 'weight'
+                values[(b'' if is_weight else name.encode()) + b'\0' + hashed] = str(of).encode() if is_weight else of.said.encode()
+                part = 'weight' if is_weight else f'{of.kind} {name} {of.period}'.strip()
+                parts[part.encode()] += 1
+        assert dict(audit.pairs(self.redis('HGETALL', audit.TAG + 'key_values'))) == values
+        counted = {part: int(count) for part, count in audit.pairs(self.redis('HGETALL', audit.TAG + 'key_parts'))}
+        assert counted == parts, (counted, parts)
+        weights, limits = self.redis('HMGET', audit.TAG + 'meta', 'key_weights', 'key_limits')
+        of_weights = parts.get(b'weight', 0)
+        assert (int(weights or 0), int(limits or 0)) == (of_weights, sum(parts.values()) - of_weights)
+        assert (weights is None, limits is None) == (not of_weights, not sum(parts.values()) - of_weights)
+
     def tell_values(self):
         self.propose(self.s, True)
         self.model.anew = 'arrivals'
@@ -801,9 +851,9 @@ class Run:
 
     STEPS = dict(schedule=30, claim=35, settle=20, promote=6, flood=1, storm=1, receive=3, resolve=3, reap=4, late_success=3, cancel=4,
                  expire=3, requeue=3, reschedule=4, move=1, purge=1, prune=1)
-    KINDS = dict(plain={}, granted={}, values=dict(values=3), doubt=dict(doubt=6), switch=dict(reload=3, switch=6),
+    KINDS = dict(plain={}, granted={}, values=dict(values=3), keys=dict(key=12, values=1), doubt=dict(doubt=6), switch=dict(reload=3, switch=6, key=2),
                  careless=dict(careless=8), damaged=dict(damage=25),
-                 back=dict(back=2, doubt=2), all=dict(reload=3, switch=6, careless=4, doubt=3))
+                 back=dict(back=2, doubt=2), all=dict(reload=3, switch=6, careless=4, doubt=3, key=3))
 
     def doubt(self):
         self.rng.choice([self.claim, self.promote])(in_doubt=True)

@@ -115,9 +115,12 @@ local function flow_moves(flow, share)
   if f.is_kept then rc('ZADD', K.tags, tag_text(f.tag), flow) end
 end
 
--- How far a tag moves for this cost: by the weight that the flow has now. The field '' is the weight of all others.
+-- How far a tag moves for this cost: by the weight that the flow has now, which is what its key was given at run time (see own), or that
+-- of the configuration. The field '' is the weight of all others.
 local has_weights
 local function share_of(flow, cost)
+  local own_weight = in_force[5] and rc('HGET', K.key_values, '\0' .. flow)
+  if own_weight then return math.floor(cost * TAG_OF_UNIT / tonumber(own_weight)) end
   if has_weights == nil then has_weights = rc('HLEN', K.weights) > 0 end
   local weight = 1000
   if has_weights then

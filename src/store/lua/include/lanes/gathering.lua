@@ -12,11 +12,11 @@ local function count_in_lanes()
   -- How many messages of cost 1 the limits by these keys let start now, at most.
   local function room(flow, keys, most)
     local function ask(limit, blocker)
-      local state = limit_state(limit, blocker)
+      local state, terms = limit_state(limit, blocker), terms_of(limit, blocker)
       if limit.kind == 'rate' then
-        most = math.min(most, math.floor((front_us + limit.tolerance_us - math.max(state, front_us)) / limit.period_us) + 1)
+        most = math.min(most, math.floor((front_us + terms.tolerance_us - math.max(state, front_us)) / terms.period_us) + 1)
       else
-        most = math.min(most, (limit.units or limit.calls) - state)
+        most = math.min(most, (terms.units or terms.calls) - state)
       end
     end
     for i, blocker in ipairs(blockers_of(structure, keys)) do ask(structure.of_lanes[i], blocker) end

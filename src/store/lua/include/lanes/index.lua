@@ -2,7 +2,7 @@
 -- The index of lanes, as scripts of a queue with keys meet it (docs/lanes.md). Messages come into it and leave it where they come
 -- into the ready lists and leave them in other queues. What a call changes is noted first, and done when it writes: then records and
 -- states stand as the call leaves them.
-local in_force = rc('HMGET', K.meta, 'structure', 'structure_was', 'revalue', 'rates_from')
+local in_force = rc('HMGET', K.meta, 'structure', 'structure_was', 'revalue', 'rates_from', 'key_weights', 'key_limits')
 local structure = structure_read(in_force[1] or '')
 -- The structure before, while what stood by it moves over.
 local structure_before = in_force[2] and structure_read(in_force[2]) or nil

@@ -135,7 +135,8 @@ local function look_anew()
     local limit = structure.limit_of[string.sub(blocker, 1, 1)]
     if what == 'waits' and string.byte(blocker) > 0 then waits_set(blocker, now_us) end
     local has_changed = limit and (rates == '*' or string.find(rates, ' ' .. limit.name .. ' ', 1, true))
-    if has_changed and limit.kind == 'rate' then
+    -- A key that has a rate of its own keeps it.
+    if has_changed and limit.kind == 'rate' and terms_of(limit, blocker) == limit then
       local furthest_us = horizon_end_us + limit.tolerance_us + limit.period_us
       if tonumber(page[2][i + 1]) > furthest_us then rc('ZADD', K.arrivals, score_of(furthest_us), blocker) end
     end

@@ -1,7 +1,7 @@
--- include: lanes/undo lanes/granted
+-- include: lanes/undo lanes/granted lanes/own
 -- Limits by key, as a claim asks them. The claim has `keys_in_force`: the number of the structure, then a line for each limit by key:
 --   rate NAME PERIOD_US BURST
---   quota NAME UNITS START_MS NEXT_MS END_MS
+--   quota NAME UNITS START_MS NEXT_MS END_MS PERIOD
 --   concurrency NAME CALLS
 -- and the slots that the home slot granted, if it did (see granted).
 -- A blocker is the byte of a limit and the hash of a key.
@@ -21,17 +21,25 @@ local COST_MAX = 10000
 local periods_began_us = 0
 local known, changed = { rate = {}, quota = {}, concurrency = {} }, { rate = {}, quota = {}, concurrency = {} }
 
+-- How far apart this rate lets units start. terms: the limit, or what it is for one key.
+local function pace(terms, period_us)
+  terms.period_us = math.ceil(period_us * 4) / 4
+  terms.tolerance_us = (terms.burst - 1) * terms.period_us
+  terms.furthest_us = horizon_end_us + RUST.LEAD_US_FURTHEST + (terms.burst + COST_MAX) * terms.period_us
+end
+
 local allowances = {}
 for kind, name, said in string.gmatch(keys_in_force, '(%l+) (%S+) ([^\n]+)\n') do allowances[kind .. ' ' .. name] = said end
 for _, limit in ipairs(structure.limits) do
-  local a, b, c, d = string.match(allowances[limit.kind .. ' ' .. limit.name] or '', '^(%S+) ?(%S*) ?(%S*) ?(%S*)$')
+  local a, b, c, d, period = string.match(allowances[limit.kind .. ' ' .. limit.name] or '',
+    '^(%S+) ?(%S*) ?(%S*) ?(%S*) ?(%S*)$')
   if limit.kind == 'rate' then
-    limit.period_us = math.ceil(tonumber(a) * 4) / 4
-    limit.tolerance_us = (tonumber(b) - 1) * limit.period_us
-    limit.furthest_us = horizon_end_us + RUST.LEAD_US_FURTHEST + (tonumber(b) + COST_MAX) * limit.period_us
+    limit.burst = tonumber(b)
+    pace(limit, tonumber(a))
   elseif limit.kind == 'quota' then
     local end_ms = first_us < tonumber(c) * 1000 and tonumber(c) or tonumber(d)
     limit.units, limit.end_minute, limit.end_us = tonumber(a), math.ceil(end_ms / 60000), end_ms * 1000
+    limit.period = period
     last_us = math.min(last_us, limit.end_us - 1)
     limit.start_us = tonumber(end_ms == tonumber(c) and b or c) * 1000
     if end_ms == tonumber(d) then periods_began_us = math.max(periods_began_us, limit.start_us) end
@@ -40,15 +48,27 @@ for _, limit in ipairs(structure.limits) do
   end
 end
 
+-- What a limit allows this blocker: what its key was given at run time, or what the claim brought.
+local function terms_of(limit, blocker)
+  if not in_force[6] then return limit end
+  local terms = own_terms[blocker]
+  if not terms then
+    terms = own_terms_read(limit, blocker, pace) or limit
+    own_terms[blocker] = terms
+  end
+  return terms
+end
+
 local function limit_state(limit, blocker)
   local of_kind = known[limit.kind]
   if of_kind[blocker] then return of_kind[blocker] end
   local state
   if limit.kind == 'rate' then
     -- What no burst and no cost explain is a leftover of a clock that has stepped back, or of a slower rate.
-    state = math.min(tonumber(rc('ZSCORE', K.arrivals, blocker) or 0), limit.furthest_us)
+    local terms = terms_of(limit, blocker)
+    state = math.min(tonumber(rc('ZSCORE', K.arrivals, blocker) or 0), terms.furthest_us)
     -- After a rollback no key has a burst: what it had started may be forgotten.
-    if in_force[4] then state = math.max(state, tonumber(in_force[4]) + limit.tolerance_us) end
+    if in_force[4] then state = math.max(state, tonumber(in_force[4]) + terms.tolerance_us) end
   elseif limit.kind == 'quota' then
     local score = tonumber(rc('ZSCORE', K.used, blocker) or 0)
     state = math.floor(score / PERIOD_UNITS) == limit.end_minute and score % PERIOD_UNITS or 0
@@ -61,11 +81,11 @@ end
 
 -- From when on these units pass; infinity: when a call ends.
 local function opens_at(limit, blocker, units)
-  local state = limit_state(limit, blocker)
-  if limit.kind == 'rate' then return state - limit.tolerance_us end
-  if limit.kind == 'concurrency' then return state < limit.calls and 0 or math.huge end
+  local state, terms = limit_state(limit, blocker), terms_of(limit, blocker)
+  if limit.kind == 'rate' then return state - terms.tolerance_us end
+  if limit.kind == 'concurrency' then return state < terms.calls and 0 or math.huge end
   -- What is more than the whole quota is looked at again in each period: the quota may have been raised.
-  return state + units <= limit.units and 0 or limit.end_us
+  return state + units <= terms.units and 0 or limit.end_us
 end
 
 unit_opens_at = function(blocker)
@@ -77,7 +97,7 @@ local function units_take(limit, blocker, slot_us, cost)
   local state = limit_state(limit, blocker)
   if limit.kind == 'rate' then
     -- So much later than this rate allows it the slots of the whole queue may make a call, and nothing of the rate is lost.
-    state = math.max(state, slot_us - RUST.LATE_BY_QUEUE_US) + cost * limit.period_us
+    state = math.max(state, slot_us - RUST.LATE_BY_QUEUE_US) + cost * terms_of(limit, blocker).period_us
   elseif limit.kind == 'quota' then state = state + cost
   else state = state + 1 end
   known[limit.kind][blocker], changed[limit.kind][blocker] = state, limit
