@@ -174,6 +174,7 @@ fn what(method: &Method, route: &str) -> String {
         (&Method::DELETE, ["messages"]) => "cancel".to_owned(),
         (&Method::POST, ["operations"]) => "start operation".to_owned(),
         (&Method::POST, ["operations", step]) => format!("{step} operation"),
+        (&Method::POST, ["limits", step]) => format!("{step} limit"),
         (&Method::POST, ["queues", "audit"]) => "repair".to_owned(),
         (&Method::POST, ["queues" | "messages", rest @ ..]) => rest.join(" "),
         (&Method::POST, words) => words.join(" "),
@@ -221,6 +222,7 @@ mod tests {
             (Method::POST, "/v1/clock/resume", "clock resume"),
             (Method::POST, "/v1/operations", "start operation"),
             (Method::POST, "/v1/operations/{id}/stop", "stop operation"),
+            (Method::POST, "/v1/limits/{name}/charge", "charge limit"),
             (Method::PUT, "/v1/schedules/{name}", "put schedules"),
             (Method::POST, "/v1/schedules/{name}/run", "schedules run"),
         ] {

@@ -27,6 +27,7 @@ mod idempotency;
 mod intake;
 mod items;
 mod leftover;
+mod limits;
 mod lines;
 mod list;
 mod loopback;

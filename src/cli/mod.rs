@@ -7,6 +7,7 @@
 mod actions;
 mod args;
 mod args_admin;
+mod args_limits;
 mod args_messages;
 mod args_operation;
 mod args_values;
@@ -48,6 +49,7 @@ mod schedules;
 mod screen;
 mod send;
 mod sending;
+mod shared_limits;
 mod sink;
 mod stream;
 mod table;
@@ -181,6 +183,8 @@ async fn dispatch(command: ClientCommand, session: &mut Session) -> Result<Exit,
         ClientCommand::Edit(args) => messages::edit(&args, session).await,
         ClientCommand::Publish(args) => topics::publish(&args, session).await,
         ClientCommand::Topics => topics::topics(session).await,
+        ClientCommand::Limits => shared_limits::limits(session).await,
+        ClientCommand::Limit(args) => shared_limits::limit(&args, session).await,
         ClientCommand::Queues => queues::queues(session).await,
         ClientCommand::Queue(args) => queues::queue(&args.queue, session).await,
         ClientCommand::Pause(args) => queues::pause(&args, session).await,

@@ -78,7 +78,7 @@ async fn an_answer_that_is_no_daemons_is_1() {
 }
 
 /// One line for each command that talks to a daemon.
-const EVERY_COMMAND: [&str; 38] = [
+const EVERY_COMMAND: [&str; 41] = [
     "actions",
     "cancel sms_1",
     "clock",
@@ -89,6 +89,9 @@ const EVERY_COMMAND: [&str; 38] = [
     "export sms --state dead",
     "get sms_1",
     "health",
+    "limit brand",
+    "limit brand charge 5",
+    "limits",
     "list sms",
     "nodes",
     "operation follow op_1",

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::limits::{BURST, BURST_MAX, CONCURRENCY_MAX};
+use super::limits::shared::SharedRules;
+use super::limits::{BURST, BURST_MAX, CONCURRENCY_MAX, ListedLimit};
 use super::{batch, callback, downstream, keys, limits, probe, receipts, retention, retry, window};
 use crate::config::load::reader::{Field, Read, Section};
 use crate::config::setting::{
@@ -14,7 +15,7 @@ use crate::domain::callback_host::CallbackHosts;
 use crate::domain::id::{QueueName, SHARDS_MAX};
 use crate::domain::keys::{Fairness, Ordering};
 use crate::domain::lease;
-use crate::domain::limit::{LimitRule, Rate};
+use crate::domain::limit::Rate;
 use crate::domain::outcome::OnUncertain;
 use crate::domain::policy::{Downstream, QueuePolicy};
 use crate::domain::receipt::ReceiptPolicy;
@@ -37,9 +38,9 @@ settings! {
         rate: Option<Rate> = parsed("a rate").unset_means("no limit").example("\"20/s\""), |it| it.own_rate().map(|(rate, _)| rate);
         /// Calls that may start at once after a time without calls; needs a `rate`.
         burst: Option<u32> = whole(1..=BURST_MAX).unset_is(BURST), |it| Some(it.own_rate().map_or(BURST, |(_, burst)| burst));
-        /// More limits, beside the `rate`. Every one of them has to let a call pass, and a message that one holds takes nothing of
+        /// More limits, beside the `rate`: tables, and names of [shared limits](#limitsname). Every one of them has to let a call pass, and a message that one holds takes nothing of
         /// the others.
-        limits: Vec<LimitRule> = list(limits::limit()).or(Vec::new()), |it| it.further_limits().to_vec();
+        limits: Vec<ListedLimit> = list(limits::limit()).or(Vec::new()), |it| it.further_limits().iter().map(ListedLimit::of).collect();
         /// How long a node may hold a message without a sign of life. It must be at least `downstream.timeout` + 5s, so that
         /// it does not end during a call.
         lease: Option<u64> =
@@ -110,12 +111,12 @@ settings! {
 const UNCERTAIN: [OnUncertain; 3] = [OnUncertain::Resend, OnUncertain::Park, OnUncertain::Probe];
 
 /// `durability` is the store's: a queue that parks cannot do with less than the disk. `hosts` are the
-/// server's: the queue's messages may name urls there.
+/// server's: the queue's messages may name urls there. `accounts` are the shared limits; `None`: they could not be read.
 pub(in crate::config) fn read(
     name: &str,
     field: &Field<'_>,
-    durability: Read<Durability>,
-    hosts: &CallbackHosts,
+    (durability, hosts): (Read<Durability>, &CallbackHosts),
+    accounts: Option<&SharedRules>,
 ) -> Read<Arc<QueuePolicy>> {
     let name = name.parse::<QueueName>().map_err(|error| field.wrong(error.to_string()));
     let policy = field.section(&LATER, |section| {
@@ -126,7 +127,7 @@ pub(in crate::config) fn read(
             downstream::read,
         );
         let timeout = downstream.as_ref().map(Downstream::timeout_ms).map_err(|reported| *reported);
-        let limits = limits::all(section, own.rate, own.burst, own.limits);
+        let limits = limits::all(section, own.rate, own.burst, own.limits, accounts);
         let lease = lease(section, own.lease, timeout);
         let calls = if matches!(downstream, Ok(Downstream::Pull)) { IN_HANDS } else { CONCURRENCY };
         let on_uncertain = on_uncertain(section, own.on_uncertain, durability);

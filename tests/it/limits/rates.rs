@@ -32,6 +32,11 @@ pub(crate) fn assert_within(stalls: &Stalls, requests: &[Request], per_second: f
     }
 }
 
+/// Whether this machine kept none of its threads waiting for long.
+pub(crate) fn is_calm(stalls: &Stalls) -> bool {
+    stalls.worst() < CALM
+}
+
 /// Checks that the calls took no more than a quarter longer than they had to. A permit lasts 15 ms: where
 /// this machine stalls for longer, permits are lost, and should be. A disk that stalls is not seen by
 /// `stalls`, and a claim waits for it; `make bench` asks for 99 %.

@@ -12,6 +12,7 @@ use crate::store::messages::intake::FINGERPRINT_BYTES;
 use crate::store::messages::prune::{PRUNED_AGE, PRUNED_BYTES, PRUNED_MESSAGES};
 use crate::store::messages::read::NEVER_MS;
 use crate::store::messages::settle::Verdict;
+use crate::store::messages::shared::{RESERVED_LATE_US, RESERVED_PART};
 use crate::store::queue::HORIZON_US;
 use crate::store::record::{
     RECORD_HEADER_BYTES, RECORD_VERSION, RECORD_VERSION_OLDEST, STATE_HEADER_BYTES,
@@ -19,7 +20,7 @@ use crate::store::record::{
 use crate::store::wire::clock_watch::DOUBT_PAUSE;
 use crate::store::wire::format::FORMAT_SETTLE_MS;
 
-const NUMBERS: [(&str, u64); 42] = [
+const NUMBERS: [(&str, u64); 44] = [
     ("RECORD_VERSION", RECORD_VERSION as u64),
     ("RECORD_HEADER_BYTES", RECORD_HEADER_BYTES as u64),
     ("RECORD_VERSION_OLDEST", RECORD_VERSION_OLDEST as u64),
@@ -42,6 +43,8 @@ const NUMBERS: [(&str, u64); 42] = [
     ("CLAIM_STRUCTURE", code(ClaimStatus::OtherStructure)),
     ("CLAIMED_AHEAD_MS", 2 * HORIZON_US / 1000),
     ("LATE_BY_QUEUE_US", LATE_BY_QUEUE_US),
+    ("RESERVED_LATE_US", RESERVED_LATE_US),
+    ("RESERVED_PART", RESERVED_PART),
     ("LANES_WANTED_MAX", LANES_WANTED_MAX),
     ("LANES_MOVED_MAX", LANES_MOVED_MAX),
     ("VERDICT_OK", Verdict::Ok as u64),
