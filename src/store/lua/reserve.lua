@@ -5,7 +5,7 @@
 --
 -- args: node limit_lines queue is_account:flag asks:flag horizon_us:number before_us:number lead_us:number held:number
 -- args: (from_us:number calls:number messages:number least:number)...
--- node: 12 bytes. limit_lines: see limits; an account has one. asks: takes nothing, and only tells what could be had. before_us: slots
+-- node: 12 bytes. limit_lines: see limits; an account has one. asks: takes nothing, and only tells what could be had; who is refused waits from then on. before_us: slots
 -- only before this moment, or 0. lead_us: how long it takes until the calls may start. held: units that the caller has reserved here
 -- and not used yet. Each row is a call: from when on it could start, the units that it takes, and of a batch at least how many
 -- messages.
@@ -60,7 +60,8 @@ if #reply == 2 then
   local is_shut = before_us > 0 and refused_us >= before_us
   if owed > 0 and wait_us <= 0 and not is_shut then wait_us = owed_until_us - now_us end
   reply[REPLY.wait_us] = math.ceil(wait_us)
-  if account and account.is_rate and not asks then queue_waits(queue, wait_us) end
+  -- Also where it only asks: another account of the queue may be the one that it takes from first.
+  if account and account.is_rate then queue_waits(queue, wait_us) end
 elseif not asks then
   limits_save(limits, node)
   if account then count_for(queue, account, by_period) end
