@@ -84,8 +84,12 @@ impl GrantedCalls {
         if !keys_in_force.ends_with('\n') {
             keys_in_force.push('\n');
         }
-        let costs: Vec<String> = self.costs.iter().map(ToString::to_string).collect();
-        keys_in_force.push_str(&format!("costs {}\n", costs.join(" ")));
+        keys_in_force.push_str("costs");
+        for cost in &self.costs {
+            keys_in_force.push(' ');
+            keys_in_force.push_str(&cost.to_string());
+        }
+        keys_in_force.push('\n');
     }
 
     /// How many units the first call may take; of a batch, what its messages may cost together.

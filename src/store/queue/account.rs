@@ -50,7 +50,8 @@ impl Account {
     /// Units are used, or go back.
     pub(in crate::store) fn settle(&self, units: u64) {
         let less = |reserved: u64| Some(reserved.saturating_sub(units));
-        let _ = self.reserved.fetch_update(Ordering::AcqRel, Ordering::Acquire, less);
+        let settled = self.reserved.fetch_update(Ordering::AcqRel, Ordering::Acquire, less);
+        debug_assert!(settled.is_ok(), "there is always a next value");
     }
 
     fn set(&self, rule: &LimitRule) {

@@ -8,11 +8,15 @@ mod twin;
 mod views;
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Daemon, Downstream, RedisServer, eventually, queue_toml};
+use crate::support::wait::poll_until_within;
+use crate::support::{Daemon, Downstream, RedisServer, queue_toml};
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Several queues with a downstream of their own each, and accounts that they share.
 pub(crate) struct Shared {
@@ -75,14 +79,15 @@ impl Shared {
 
     /// Waits until all queues together have delivered so many, and nothing is on its way.
     pub(crate) async fn wait_delivered(&self, daemon: &Daemon, count: u64) {
-        eventually("the account lets so many through", async || {
+        // A busy machine loses permits, and each account is asked in steps.
+        poll_until_within(PATIENCE, "the account lets so many through", async || {
             let (mut delivered, mut leased) = (0, 0);
             for (name, _) in &self.queues {
                 let counts = daemon.counts(name).await;
                 delivered += counts["delivered"].as_u64().expect("a count");
                 leased += counts["leased"].as_u64().expect("a count");
             }
-            delivered == count && leased == 0
+            (delivered == count && leased == 0).then_some(())
         })
         .await;
     }

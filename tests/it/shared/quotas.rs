@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Shared, fill, shown};
-use crate::support::eventually;
+use crate::support::{Answer, eventually};
 
 const BRAND: &str = "[limits.brand]\nquota = \"40/month\"";
 const LINES: &str = "limits = [\"brand\"]";
@@ -79,4 +79,47 @@ async fn a_queue_with_shards_uses_an_account_to_the_unit() {
 
     scene.wait_delivered(&daemon, 40).await;
     assert_eq!(shown(&daemon, "b", "brand").await["used"], 40);
+}
+
+/// All or nothing over two accounts and a rate: what one of them does not let start takes nothing of the others.
+#[tokio::test]
+async fn a_queue_that_names_two_accounts_keeps_to_both() {
+    let accounts =
+        format!("{BRAND}\n[limits.small]\nquota = \"12/month\"\n[limits.line]\nrate = \"100/s\"");
+    let scene = Shared::new(&["a", "b"], &accounts).await;
+    let daemon = scene.node("limits = [\"line\", \"small\", \"brand\"]").await;
+
+    scene.fill(&daemon, 20, 1).await;
+
+    scene.wait_delivered(&daemon, 12).await;
+    for (limit, used) in [("small", 12), ("brand", 12)] {
+        eventually("nothing is taken beside what was sent", async || {
+            shown(&daemon, "b", limit).await["used"] == used
+        })
+        .await;
+    }
+    assert_eq!(scene.calls(), 12);
+}
+
+/// Each part of a split batch takes a unit of its own.
+#[tokio::test]
+async fn halves_of_a_batch_take_units_of_the_account() {
+    let scene = Shared::new(&["a"], BRAND).await;
+    let (_, downstream) = &scene.queues[0];
+    downstream.answer_with(|request| {
+        let has_bad = request
+            .json()
+            .as_array()
+            .is_some_and(|items| items.iter().any(|item| item["payload"] == 2));
+        Answer::status(if has_bad { 422 } else { 200 })
+    });
+    let lines = "batch = { max_items = 4, max_wait = \"50ms\" }\nlimits = [\"brand\"]";
+    let daemon = scene.node(lines).await;
+
+    fill(&daemon, "a", 4, 1).await;
+
+    scene.wait_delivered(&daemon, 3).await;
+    let calls = scene.calls();
+    assert!(calls >= 4, "the batch, two halves, and the parts of one: {calls}");
+    assert_eq!(shown(&daemon, "a", "brand").await["used"], calls);
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Messages;
-use super::counts_batches;
+use super::{RESERVED_LATE_US, counts_batches};
 use crate::config::Durability;
 use crate::domain::limit::Units;
 use crate::store::StoreError;
@@ -72,7 +72,8 @@ impl Messages {
         }
         let mut planned = calls;
         let left = |at: usize| claims + places.len() as u64 - at as u64;
-        if accounts.len() > 1 || asks_home {
+        let asks_first = accounts.len() > 1 || asks_home;
+        if asks_first {
             for place in &places {
                 let given =
                     self.ask_place(queue, place, (wish, &planned), left(0) + 1, true).await?;
@@ -84,7 +85,9 @@ impl Messages {
         }
         let (mut taken, mut refused) = (Vec::with_capacity(places.len()), None);
         for (at, place) in places.iter().enumerate() {
-            let given = self.ask_place(queue, place, (wish, &planned), left(at), false).await;
+            // The first that was asked has chosen the slots, with time for all that follows; the others go by them.
+            let calls_left = if asks_first || at > 0 { 0 } else { left(0) };
+            let given = self.ask_place(queue, place, (wish, &planned), calls_left, false).await;
             let given = match given {
                 Ok(given) if given.calls.is_empty() => {
                     refused = Some(Ok(ReserveOutcome::Wait(given.wait)));
@@ -158,7 +161,8 @@ impl Messages {
         }
     }
 
-    /// Asks one place, or takes units there. `calls_left`: how many calls of scripts it takes until the calls start.
+    /// Asks one place, or takes units there. `calls_left`: how many calls of scripts it takes until the calls start; 0: the slots leave
+    /// time for them already.
     async fn ask_place(
         &self,
         queue: &Queue,
@@ -172,6 +176,8 @@ impl Messages {
         let ahead_us = || shard.clock_offset.ahead_us(&home.clock_offset);
         let limits = shard.limits();
         let limit_lines = limits.lines(self.wire.clock.require_ms()?);
+        // Slots that were chosen before lie as far ahead as the longest way and the horizon together.
+        let further_us = if calls_left == 0 { self.lead_us() * 8 + RESERVED_LATE_US } else { 0 };
         let _one_at_a_time = match place.account {
             Some(account) if !asks => Some(account.asking.lock().await),
             _ => None,
@@ -193,7 +199,7 @@ impl Messages {
             queue = queue.policy.name.as_str(),
             is_account = place.account.is_some(),
             asks = asks,
-            horizon_us = wish.horizon_us,
+            horizon_us = wish.horizon_us + further_us,
             before_us = before_us,
             lead_us = self.lead_us() * calls_left,
             held = place.account.map_or(0, |account| account.reserved()),
