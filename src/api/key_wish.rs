@@ -119,6 +119,7 @@ mod tests {
             kind,
             unit: LimitUnit::Messages,
             per: per.clone(),
+            shared: false,
         };
         let limits = vec![
             rule(LimitKind::Rate { rate: "1/min".parse().unwrap(), burst: 1 }),

@@ -30,6 +30,7 @@ mod items;
 mod key_wish;
 mod keys;
 mod leftover;
+mod limits;
 mod lines;
 mod list;
 mod loopback;

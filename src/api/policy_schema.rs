@@ -111,6 +111,9 @@ fn form(form: &Form) -> Value {
         Form::OrWord(word, other) => {
             json!({ "oneOf": [{ "type": "string", "enum": [word] }, self::form(other)] })
         }
+        Form::OrText(other) => {
+            json!({ "oneOf": [{ "type": "string" }, self::form(other)] })
+        }
         Form::Named(each) => {
             json!({ "type": "object", "additionalProperties": self::form(each) })
         }

@@ -45,6 +45,8 @@ pub(super) async fn reached_actions(
                     && reaches_detail(caller, action, "to", true)
             }
             "stop operation" => named(&operations),
+            // It is about all queues that name the limit.
+            "charge limit" => false,
             _ if is_of_schedule(action) => {
                 named(&schedules) && reaches_detail(caller, action, "queue", true)
             }

@@ -12,8 +12,8 @@ use utoipa_axum::routes;
 use super::problem::{Code, Problem};
 use super::{
     ApiState, Door, actions, audit, batch, change, clock, doctor, events, guard, health, keys,
-    list, messages, openapi, operations, pull, queues, receipts, rollbacks, schedules, send,
-    topics, try_call,
+    limits, list, messages, openapi, operations, pull, queues, receipts, rollbacks, schedules,
+    send, topics, try_call,
 };
 
 /// The whole door.
@@ -60,6 +60,9 @@ pub(super) fn described() -> OpenApiRouter<Arc<Door>> {
         .routes(routes!(schedules::run))
         .routes(routes!(pull::claim))
         .routes(routes!(pull::settle))
+        .routes(routes!(limits::limits))
+        .routes(routes!(limits::limit))
+        .routes(routes!(limits::charge))
         .routes(routes!(operations::start, operations::list))
         .routes(routes!(operations::get))
         .routes(routes!(operations::stop))

@@ -132,6 +132,20 @@ pub(super) fn whole(raw: &RawValue, bounds: RangeInclusive<u64>) -> Result<u64, 
     })
 }
 
+/// A whole number within bounds, which may be below zero.
+pub(super) fn signed(raw: &RawValue, bounds: RangeInclusive<i64>) -> Result<i64, String> {
+    let text = without_zero_fraction(raw.get());
+    let number = text.parse::<i64>().ok().filter(|number| bounds.contains(number));
+    number.ok_or_else(|| {
+        format!(
+            "found {}, expected a whole number, {} to {}",
+            shown(raw),
+            bounds.start(),
+            bounds.end()
+        )
+    })
+}
+
 /// A number within bounds.
 pub(super) fn number(raw: &RawValue, bounds: RangeInclusive<f64>) -> Result<f64, String> {
     let starts_as_number = raw.get().starts_with(|c: char| c == '-' || c.is_ascii_digit());

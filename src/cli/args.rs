@@ -10,6 +10,7 @@ use super::args_admin::{
     QueueArgs, ScheduleArgs, ServeArgs, TokenArgs, WindowsArgs,
 };
 use super::args_keys::KeyArgs;
+use super::args_limits::LimitArgs;
 use super::args_messages::{
     EditArgs, ExportArgs, GetArgs, IdsArgs, ListArgs, PublishArgs, ReceiptArgs, RescheduleArgs,
     ResolveArgs, SendArgs, SendBatchArgs, TryArgs,
@@ -155,6 +156,10 @@ pub enum ClientCommand {
     Publish(PublishArgs),
     /// Show all topics with their queues, and the events that a queue does not have yet
     Topics,
+    /// Show the limits that queues share, and how much of them is used
+    Limits,
+    /// Show one shared limit and who uses it, or charge it with what others used
+    Limit(LimitArgs),
     /// Show all queues with their counts
     Queues,
     /// Show one queue with its settings, and whether it sends now

@@ -32,8 +32,16 @@ const ANSWER_MAX: Duration = Duration::from_secs(30);
 /// The content type of what is asked; a daemon without tokens demands one.
 const JSON: &str = "application/json";
 
+/// The header of an idempotency key.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
 /// The header that names who asks; it is shown, and decides nothing.
 const USER: &str = "tidegate-user";
+
+/// A key as the header takes it, whatever is in it.
+fn quoted(key: &str) -> String {
+    format!("\"{}\"", key.replace('\\', "\\\\").replace('"', "\\\""))
+}
 
 /// A daemon, reached by HTTP.
 pub(crate) struct Client {
@@ -49,13 +57,21 @@ pub(crate) struct Client {
 pub(crate) struct Target {
     segments: Vec<String>,
     query: Vec<(&'static str, String)>,
+    /// The header Idempotency-Key.
+    key: Option<String>,
 }
 
 impl Target {
     /// The path made of these segments; they are escaped where needed.
     pub(crate) fn new(segments: &[&str]) -> Self {
         let segments = segments.iter().map(|&segment| segment.to_owned()).collect();
-        Self { segments, query: Vec::new() }
+        Self { segments, query: Vec::new(), key: None }
+    }
+
+    /// The same under an idempotency key, where no body carries it.
+    pub(crate) fn keyed(mut self, key: &str) -> Self {
+        self.key = Some(key.to_owned());
+        self
     }
 
     /// The same with a query parameter.
@@ -233,6 +249,9 @@ impl Client {
             .header(USER_AGENT, concat!("tidegate-cli/", env!("CARGO_PKG_VERSION")));
         if let Some(token) = &self.token {
             request = request.header(AUTHORIZATION, token);
+        }
+        if let Some(key) = &target.key {
+            request = request.header(IDEMPOTENCY_KEY, quoted(key));
         }
         if let Some(user) = &self.user {
             request = request.header(USER, user);

@@ -21,6 +21,7 @@ use crate::wire::problem::BatchAnswer;
 use crate::wire::queue::{PurgedAnswer, QueueList, QueueView, RequeuedAnswer, WindowsAnswer};
 use crate::wire::receipt::ReceiptView;
 use crate::wire::schedule::{ScheduleList, ScheduleRunAnswer, WholeScheduleView};
+use crate::wire::shared_limit::{SharedLimitList, SharedLimitView};
 use crate::wire::topic::{EventAnswer, TopicList};
 
 /// What a 2xx answer must be.
@@ -75,6 +76,8 @@ fn shape(method: &Method, path: &[&str]) -> Shape {
         ("GET", ["v1", "messages", _, "attempts"]) => body::<AttemptList<'static>>(),
         ("GET", ["v1", "messages", ..]) => body::<MessageView<'static>>(),
         (_, ["v1", "messages", ..]) => BodyOrNothing(reads::<MessageView<'static>>),
+        (_, ["v1", "limits"]) => body::<SharedLimitList>(),
+        (_, ["v1", "limits", ..]) => body::<SharedLimitView>(),
         (_, ["v1", "topics"]) => body::<TopicList>(),
         (_, ["v1", "topics", ..]) => body::<EventAnswer>(),
         (_, ["v1", "schedules"]) => body::<ScheduleList>(),

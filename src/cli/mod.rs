@@ -8,6 +8,7 @@ mod actions;
 mod args;
 mod args_admin;
 mod args_keys;
+mod args_limits;
 mod args_messages;
 mod args_operation;
 mod args_values;
@@ -50,6 +51,7 @@ mod schedules;
 mod screen;
 mod send;
 mod sending;
+mod shared_limits;
 mod sink;
 mod stream;
 mod table;
@@ -184,6 +186,8 @@ async fn dispatch(command: ClientCommand, session: &mut Session) -> Result<Exit,
         ClientCommand::Edit(args) => messages::edit(&args, session).await,
         ClientCommand::Publish(args) => topics::publish(&args, session).await,
         ClientCommand::Topics => topics::topics(session).await,
+        ClientCommand::Limits => shared_limits::limits(session).await,
+        ClientCommand::Limit(args) => shared_limits::limit(&args, session).await,
         ClientCommand::Queues => queues::queues(session).await,
         ClientCommand::Queue(args) => queues::queue(&args.queue, session).await,
         ClientCommand::Key(args) => keys::key(&args, session).await,

@@ -4,9 +4,10 @@
 
 use std::fmt::Display;
 
-use super::sections::{inbox, queue, redis, schedule, server, topic};
+use super::sections::{inbox, limits, queue, redis, schedule, server, topic};
 use super::setting::{Table, write_section};
 use super::settings::Settings;
+use crate::domain::limit::LimitRule;
 use crate::domain::policy::QueuePolicy;
 use crate::domain::schedule::Schedule;
 use crate::domain::topic::TopicPolicy;
@@ -19,6 +20,9 @@ pub fn render(settings: &Settings) -> String {
     write_section(&mut out, "redis", &redis::Redis::shown(&settings.redis));
     for policy in settings.queues.values() {
         named(&mut out, "queues", &policy.name, &effective(policy));
+    }
+    for limit in settings.limits.values() {
+        out.push_str(&render_limit(limit));
     }
     for policy in settings.topics.values() {
         named(&mut out, "topics", &policy.name, &topic::Topic::shown(policy));
@@ -40,6 +44,13 @@ pub fn effective(policy: &QueuePolicy) -> Table {
 pub(super) fn render_queue(policy: &QueuePolicy) -> String {
     let mut out = String::new();
     named(&mut out, "queues", &policy.name, &effective(policy));
+    out
+}
+
+/// One shared limit's part of it.
+pub(super) fn render_limit(limit: &LimitRule) -> String {
+    let mut out = String::new();
+    named(&mut out, "limits", &limit.name, &limits::shared::AccountSettings::shown(limit));
     out
 }
 
@@ -100,6 +111,15 @@ mod tests {
         time_zone = "Europe/Berlin"
         open = [{ days = "mon,wed", from = "22:00", to = "02:00:30" }, { from = "03:00", to = "24:00" }]
         closed_dates = ["2026-12-25"]
+        [limits.brand]
+        quota = "10000/day"
+        time_zone = "America/Los_Angeles"
+        [limits.line]
+        rate = "5/s"
+        burst = 3
+        unit = "messages"
+        [queues.b]
+        limits = ["brand", { rate = "3/s" }, "line"]
         [queues.b.batch]
         max_bytes = "1500B"
         [queues.b.callback]

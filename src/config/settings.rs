@@ -11,6 +11,7 @@ use crate::domain::callback_host::CallbackHosts;
 pub use crate::domain::durability::Durability;
 use crate::domain::endpoint::Secret;
 use crate::domain::id::QueueName;
+use crate::domain::limit::{LimitName, LimitRule};
 use crate::domain::policy::QueuePolicy;
 use crate::domain::queue_pattern::QueuePattern;
 use crate::domain::schedule::{Schedule, ScheduleName};
@@ -25,6 +26,8 @@ pub struct Settings {
     pub redis: RedisSettings,
     /// The queues by name.
     pub queues: BTreeMap<QueueName, Arc<QueuePolicy>>,
+    /// The limits that queues share, by name.
+    pub limits: BTreeMap<LimitName, Arc<LimitRule>>,
     /// The topics by name.
     pub topics: BTreeMap<TopicName, Arc<TopicPolicy>>,
     /// The recurring messages by name.

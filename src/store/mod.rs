@@ -10,6 +10,7 @@ mod callbacks;
 mod clock;
 mod events;
 mod inbox;
+mod limits;
 mod messages;
 mod operations;
 mod preset_id;
@@ -34,6 +35,7 @@ pub use clock::alarm::ClockAlarm;
 pub use clock::time::Clock;
 pub use events::{Events, Heard, Subscription};
 pub use inbox::{Backlog, Inbox, InboxEntry};
+pub use limits::{Charged, Limits, SharedLimit};
 pub use messages::Messages;
 pub use messages::bulk::walk::{WalkPage, WalkStep};
 pub use messages::claim::ClaimReply;
@@ -93,6 +95,8 @@ pub struct Families {
     pub messages: Messages,
     /// The queues that this node knows.
     pub queues: Queues,
+    /// The limits that queues share.
+    pub limits: Limits,
     /// Events that are kept until each of their queues has them.
     pub topics: Topics,
     /// What puts messages into queues by the calendar.
@@ -149,6 +153,7 @@ impl Store {
         let schedules = Schedules::new(&wire, settings);
         Self {
             families: Arc::new(Families {
+                limits: Limits::new(&wire),
                 operations: Operations::new(&wire),
                 actions: Actions::new(&wire),
                 events: Events::new(&wire),

@@ -59,7 +59,7 @@ impl LimitView {
             kind: rule.kind.name().into(),
             value: rule.kind.to_string(),
             per: rule.per.as_ref().map(ToString::to_string),
-            shared: false,
+            shared: rule.shared,
             used: None,
             left: None,
             resets_at: None,

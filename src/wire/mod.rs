@@ -51,6 +51,7 @@ pub mod receipt;
 pub mod retry;
 pub mod schedule;
 mod schema;
+pub mod shared_limit;
 mod state;
 mod texts;
 pub mod topic;

@@ -22,6 +22,7 @@ mod pull;
 mod rig;
 mod schedules;
 mod service;
+mod shared;
 mod store;
 mod support;
 mod topics;

@@ -27,6 +27,7 @@ const FLOORS: [&[&str]; 8] = [
         "audit",
         "events",
         "inbox",
+        "limits",
         "messages",
         "operations",
         "queues",

@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::super::router::described;
 use super::support::{House, Plan, Reply, policy};
 use crate::config::{Scope, Token};
+use crate::domain::limit::{LimitKind, LimitRule};
 use crate::domain::policy::Downstream;
 
 /// What a token of `sms` alone gets where the route is asked for another queue's things.
@@ -91,6 +92,9 @@ const ROUTES: &[(&str, &str, &str, Then)] = &[
         r#"{"action": "move", "queue": "sms", "to": "QUEUE", "state": "dead", "filter": {"group": "none"}, "dry_run": true}"#,
         Then::Hidden,
     ),
+    ("GET", "/v1/limits", "", Then::Cut),
+    ("GET", "/v1/limits/{name}", "", Then::Hidden),
+    ("POST", "/v1/limits/{name}/charge", r#"{"units": 1}"#, Then::Hidden),
     ("GET", "/v1/operations", "", Then::Cut),
     ("GET", "/v1/operations/{id}", "", Then::Hidden),
     ("POST", "/v1/operations/{id}/stop", "", Then::Hidden),
@@ -116,13 +120,20 @@ fn token(name: &str, queues: Option<&[&str]>) -> Token {
 }
 
 async fn house() -> House {
-    let pulled = |name| {
+    // A shared limit is named like the schedule of its queue.
+    let pulled = |name, limit: &str| {
         let mut policy = policy(name);
         policy.downstream = Downstream::Pull;
+        policy.limits = vec![LimitRule {
+            name: limit.parse().unwrap(),
+            kind: LimitKind::Quota("1000/day".parse().unwrap()),
+            shared: true,
+            ..LimitRule::own_rate("1/s".parse().unwrap(), 1)
+        }];
         policy
     };
     House::build(Plan {
-        queues: vec![pulled("sms"), pulled("erp")],
+        queues: vec![pulled("sms", "hourly"), pulled("erp", "nightly")],
         tokens: vec![token("some", Some(&["sms"])), token("boss", None)],
         topics: vec![("mine", vec!["sms"]), ("both", vec!["sms", "erp"])],
         ..Plan::default()

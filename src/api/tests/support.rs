@@ -159,6 +159,8 @@ impl House {
         settings.server.tokens = plan.tokens;
         settings.server.body_limit_bytes = plan.body_limit_bytes;
         settings.server.batch_body_limit_bytes = plan.batch_body_limit_bytes;
+        let shared = plan.queues.iter().flat_map(|queue| &queue.limits).filter(|it| it.shared);
+        settings.limits = shared.map(|it| (it.name.clone(), Arc::new(it.clone()))).collect();
         settings.queues = plan.queues.into_iter().map(|q| (q.name.clone(), Arc::new(q))).collect();
         settings.topics = plan.topics.into_iter().map(topic).collect();
         let server = settings.server.clone();

@@ -6,6 +6,7 @@ pub(super) mod answers;
 mod batch;
 mod doctor;
 mod kit;
+mod limits;
 mod local;
 mod messages;
 mod send;

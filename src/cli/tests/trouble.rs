@@ -78,7 +78,7 @@ async fn an_answer_that_is_no_daemons_is_1() {
 }
 
 /// One line for each command that talks to a daemon.
-const EVERY_COMMAND: [&str; 43] = [
+const EVERY_COMMAND: [&str; 46] = [
     "actions",
     "cancel sms_1",
     "clock",
@@ -94,6 +94,9 @@ const EVERY_COMMAND: [&str; 43] = [
     "key sms acme put --weight 5",
     "key sms acme put --limit per_to=2/min",
     "key sms acme delete",
+    "limit brand",
+    "limit brand charge 5",
+    "limits",
     "list sms",
     "nodes",
     "operation follow op_1",

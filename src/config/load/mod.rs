@@ -11,11 +11,11 @@ pub use sources::Sources;
 
 use std::collections::BTreeMap;
 
-use crate::config::sections::{inbox, queue, redis, schedule, server, topic};
+use crate::config::sections::{inbox, limits, queue, redis, schedule, server, topic};
 use crate::config::settings::{InboxSettings, Settings};
 use reader::{Context, Field, Read};
 
-const LATER: [&str; 2] = ["calendars", "limits"];
+const LATER: [&str; 1] = ["calendars"];
 
 /// Reads a configuration and checks all of it.
 ///
@@ -44,8 +44,13 @@ fn read(root: &Field<'_>) -> Read<Settings> {
         let durability = redis.as_ref().map(|redis| redis.durability).map_err(|reported| *reported);
         let hosts = server.as_ref().map(|server| server.callback_hosts.clone());
         let hosts = hosts.unwrap_or_default();
+        let limits =
+            section.read_or("limits", Vec::new(), |field| field.entries(limits::shared::read));
+        let limits: Read<BTreeMap<_, _>> =
+            limits.map(|limits| limits.into_iter().map(|it| (it.name.clone(), it)).collect());
+        let accounts = limits.as_ref().ok();
         let queues = section.read_or("queues", Vec::new(), |field| {
-            field.entries(|name, field| queue::read(name, field, durability, &hosts))
+            field.entries(|name, field| queue::read(name, field, (durability, &hosts), accounts))
         });
         let queues: Read<BTreeMap<_, _>> = queues
             .map(|queues| queues.into_iter().map(|policy| (policy.name.clone(), policy)).collect());
@@ -62,7 +67,7 @@ fn read(root: &Field<'_>) -> Read<Settings> {
         let topics = topics?.into_iter().map(|topic| (topic.name.clone(), topic)).collect();
         let schedules = schedules?.into_iter().map(|it| (it.name.clone(), it)).collect();
         let (server, redis, queues) = (server?, redis?, queues?);
-        Ok(Settings { server, redis, queues, topics, schedules, inbox: inbox? })
+        Ok(Settings { server, redis, queues, limits: limits?, topics, schedules, inbox: inbox? })
     })
 }
 

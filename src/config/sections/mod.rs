@@ -10,7 +10,7 @@ mod downstream;
 mod headers;
 pub(in crate::config) mod inbox;
 mod keys;
-mod limits;
+pub(in crate::config) mod limits;
 mod message_table;
 mod probe;
 pub(in crate::config) mod queue;
@@ -47,6 +47,7 @@ pub fn declared() -> Vec<DeclaredSection> {
         probe::declared(),
         callback::Callback::declared(),
         retry::Retry::declared(),
+        limits::shared::AccountSettings::declared(),
         topic::Topic::declared(),
         schedule::Recurring::declared(),
         inbox::Inbox::declared(),

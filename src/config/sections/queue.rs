@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::limits::{BURST, BURST_MAX, CONCURRENCY_MAX};
+use super::limits::shared::SharedRules;
+use super::limits::{BURST, BURST_MAX, CONCURRENCY_MAX, ListedLimit};
 use super::{
     backlog, batch, callback, collapse, downstream, keys, limits, probe, receipts, retention,
     retry, window,
@@ -18,7 +19,7 @@ use crate::domain::draft;
 use crate::domain::id::{QueueName, SHARDS_MAX};
 use crate::domain::keys::{Fairness, MessageKey, Ordering};
 use crate::domain::lease;
-use crate::domain::limit::{LimitRule, Rate};
+use crate::domain::limit::Rate;
 use crate::domain::outcome::OnUncertain;
 use crate::domain::policy::{Downstream, QueuePolicy};
 use crate::domain::receipt::ReceiptPolicy;
@@ -41,9 +42,9 @@ settings! {
         rate: Option<Rate> = parsed("a rate").unset_means("no limit").example("\"20/s\""), |it| it.own_rate().map(|(rate, _)| rate);
         /// Calls that may start at once after a time without calls; needs a `rate`.
         burst: Option<u32> = whole(1..=BURST_MAX).unset_is(BURST), |it| Some(it.own_rate().map_or(BURST, |(_, burst)| burst));
-        /// More limits, beside the `rate`. Every one of them has to let a call pass, and a message that one holds takes nothing of
+        /// More limits, beside the `rate`: tables, and names of [shared limits](#limitsname). Every one of them has to let a call pass, and a message that one holds takes nothing of
         /// the others.
-        limits: Vec<LimitRule> = list(limits::limit()).or(Vec::new()), |it| it.further_limits().to_vec();
+        limits: Vec<ListedLimit> = list(limits::limit()).or(Vec::new()), |it| it.further_limits().iter().map(ListedLimit::of).collect();
         /// Keys that every message has to bring, with a value that is not empty: messages without one are refused (400). Those
         /// that are here already, or are moved here, stay.
         required_keys: Vec<MessageKey> = list(keys::key()).or(Vec::new()), |it| it.required_keys.clone();
@@ -127,12 +128,12 @@ settings! {
 const UNCERTAIN: [OnUncertain; 3] = [OnUncertain::Resend, OnUncertain::Park, OnUncertain::Probe];
 
 /// `durability` is the store's: a queue that parks cannot do with less than the disk. `hosts` are the
-/// server's: the queue's messages may name urls there.
+/// server's: the queue's messages may name urls there. `accounts` are the shared limits; `None`: they could not be read.
 pub(in crate::config) fn read(
     name: &str,
     field: &Field<'_>,
-    durability: Read<Durability>,
-    hosts: &CallbackHosts,
+    (durability, hosts): (Read<Durability>, &CallbackHosts),
+    accounts: Option<&SharedRules>,
 ) -> Read<Arc<QueuePolicy>> {
     let name = name.parse::<QueueName>().map_err(|error| field.wrong(error.to_string()));
     let policy = field.section(&LATER, |section| {
@@ -143,7 +144,7 @@ pub(in crate::config) fn read(
             downstream::read,
         );
         let timeout = downstream.as_ref().map(Downstream::timeout_ms).map_err(|reported| *reported);
-        let limits = limits::all(section, own.rate, own.burst, own.limits);
+        let limits = limits::all(section, own.rate, own.burst, own.limits, accounts);
         let lease = lease(section, own.lease, timeout);
         let calls = if matches!(downstream, Ok(Downstream::Pull)) { IN_HANDS } else { CONCURRENCY };
         let on_uncertain = on_uncertain(section, own.on_uncertain, durability);

@@ -15,6 +15,8 @@ pub enum Form {
     Texts(&'static [(&'static str, &'static str)]),
     /// This word, or a value of this form.
     OrWord(&'static str, Box<Self>),
+    /// Any text, or a value of this form.
+    OrText(Box<Self>),
     /// A table whose names are those of a user, each with a value of this form.
     Named(Box<Self>),
     /// The table of this section.

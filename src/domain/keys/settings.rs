@@ -196,7 +196,13 @@ mod tests {
 
     fn rule(kind: LimitKind, per: Option<&str>) -> LimitRule {
         let per = per.map(|key| key.parse().unwrap());
-        LimitRule { name: kind.default_name(per.as_ref()), kind, unit: LimitUnit::Messages, per }
+        LimitRule {
+            name: kind.default_name(per.as_ref()),
+            kind,
+            unit: LimitUnit::Messages,
+            per,
+            shared: false,
+        }
     }
 
     fn rules() -> KeyRules {

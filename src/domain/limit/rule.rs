@@ -25,6 +25,8 @@ pub struct LimitRule {
     pub unit: LimitUnit,
     /// The key of which each value is counted for itself; `None`: all messages are counted together.
     pub per: Option<MessageKey>,
+    /// It is an account that several queues may use (`[limits.NAME]`), and stands beside all of them in Redis.
+    pub shared: bool,
 }
 
 /// What a limit allows.
@@ -146,7 +148,19 @@ impl LimitRule {
     #[must_use]
     pub fn own_rate(rate: Rate, burst: u32) -> Self {
         let kind = LimitKind::Rate { rate, burst: burst.max(1) };
-        Self { name: kind.default_name(None), kind, unit: LimitUnit::Calls, per: None }
+        Self {
+            name: kind.default_name(None),
+            kind,
+            unit: LimitUnit::Calls,
+            per: None,
+            shared: false,
+        }
+    }
+
+    /// The name of the rate of a queue itself.
+    #[must_use]
+    pub fn own_rate_name() -> LimitName {
+        LimitName::given("rate", "", "")
     }
 
     /// Rate and burst, if it may be written as those of the queue itself.
@@ -156,6 +170,7 @@ impl LimitRule {
             LimitKind::Rate { rate, burst }
                 if self.unit == LimitUnit::Calls
                     && self.per.is_none()
+                    && !self.shared
                     && self.name == self.kind.default_name(None) =>
             {
                 Some((rate, burst))

@@ -197,6 +197,28 @@ impl LimitStanding {
         }
     }
 
+    /// The units that were used: of a quota in this period, of a rate in the last minute, as far as it counts them.
+    #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a count of a minute, rounded"
+    )]
+    pub fn used_units(&self, now_ms: u64) -> u64 {
+        match self {
+            Self::Quota { used, .. } => used[0],
+            Self::Rate { minutes: [minute, this, before], .. } => {
+                let rest = 1.0 - (now_ms % 60_000) as f64 / 60_000.0;
+                match (now_ms / 60_000).checked_sub(*minute) {
+                    Some(0) => this + (*before as f64 * rest) as u64,
+                    Some(1) => (*this as f64 * rest) as u64,
+                    _ => 0,
+                }
+            }
+        }
+    }
+
     /// In which of its two periods a quota counts a slot; 2: in a later one.
     fn period_of(&self, slot_us: f64) -> usize {
         match self {

@@ -42,6 +42,12 @@ impl QueuePolicy {
         self.wide_limits().next().is_some()
     }
 
+    /// Whether it uses an account that other queues may use too.
+    #[must_use]
+    pub fn shares_limits(&self) -> bool {
+        self.limits.iter().any(|limit| limit.shared)
+    }
+
     /// Every rate without a key among the limits, for the arithmetic.
     pub fn rates(&self) -> impl Iterator<Item = Limit> {
         self.wide_limits().filter_map(LimitRule::rate)
@@ -129,7 +135,7 @@ mod tests {
     fn a_cost_is_measured_by_what_a_call_takes_of_each_quota() {
         let quota = |text: &str, unit| {
             let kind = LimitKind::Quota(text.parse().unwrap());
-            LimitRule { name: kind.default_name(None), kind, unit, per: None }
+            LimitRule { name: kind.default_name(None), kind, unit, per: None, shared: false }
         };
         let refused = |limits: &[LimitRule], batch| {
             let retired = QueuePolicy::retired("q".parse().unwrap(), 1);

@@ -158,9 +158,10 @@ async fn step_of(store: &Store, queue: &Queue, word: &WorkerWord) -> Result<Word
             return Ok(WordStep::Renew(lease, word.lease_ms.unwrap_or(queue.policy.lease_ms)));
         }
         WorkerSays::Release => {
-            // What the message costs its record says.
+            // Where the token does not say what the message costs, its record does.
             let slot_us = word.token.slot_ms.map_or(0, |slot_ms| slot_ms.saturating_mul(1000));
-            let units = Units { slot_us, ..Units::NONE };
+            let cost = if slot_us > 0 { word.token.cost } else { 0 };
+            let units = Units { slot_us, calls: cost, messages: cost };
             return Ok(WordStep::End(LeaseEnd { units, ..LeaseEnd::released(lease) }));
         }
         WorkerSays::Delivered => Outcome::Delivered,

@@ -11,7 +11,8 @@ use crate::store::Claimed;
 /// Length of a lease's token.
 const LEASE_BYTES: usize = 20;
 
-/// A worker's token: `<lease>.<attempt>.<started>.<first attempt>.<paused since>`, numbers in hex.
+/// A worker's token: `<lease>.<attempt>.<started>.<first attempt>.<paused since>`, and behind it `.<slot>.<cost>` where
+/// the queue has quotas; numbers in hex.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkerToken {
     /// The lease's own token.
@@ -26,6 +27,8 @@ pub struct WorkerToken {
     pub paused_since_first_ms: u64,
     /// In which moment the limits counted it, ms by Redis, where the queue has quotas: what is released goes back there.
     pub slot_ms: Option<u64>,
+    /// What it costs, where the slot is known; 0: a program before this one made the token.
+    pub cost: u64,
 }
 
 impl WorkerToken {
@@ -39,6 +42,7 @@ impl WorkerToken {
             first_attempt_ms: message.first_attempt_ms,
             paused_since_first_ms: paused_ms.saturating_sub(message.paused_at_first_ms),
             slot_ms: has_quotas.then_some(message.units.slot_us / 1000),
+            cost: if has_quotas { message.units.messages } else { 0 },
         }
     }
 }
@@ -54,7 +58,8 @@ impl fmt::Display for WorkerToken {
             self.first_attempt_ms,
             self.paused_since_first_ms
         )?;
-        self.slot_ms.map_or(Ok(()), |slot_ms| write!(f, ".{slot_ms:x}"))
+        self.slot_ms.map_or(Ok(()), |slot_ms| write!(f, ".{slot_ms:x}"))?;
+        if self.cost > 0 { write!(f, ".{:x}", self.cost) } else { Ok(()) }
     }
 }
 
@@ -76,10 +81,15 @@ impl FromStr for WorkerToken {
                 first_attempt_ms: number()?,
                 paused_since_first_ms: number()?,
                 slot_ms: None,
+                cost: 0,
             };
-            let token = match parts.next() {
-                None => token,
-                Some(slot) => Self { slot_ms: Some(read(slot)?), ..token },
+            let token = match (parts.next(), parts.next()) {
+                (None, _) => token,
+                (Some(slot), None) => Self { slot_ms: Some(read(slot)?), ..token },
+                (Some(slot), Some(cost)) => {
+                    let cost = read(cost).filter(|cost| *cost > 0)?;
+                    Self { slot_ms: Some(read(slot)?), cost, ..token }
+                }
             };
             parts.next().is_none().then_some(token)
         };
@@ -103,11 +113,13 @@ mod tests {
             first_attempt_ms: 1_763_639_000_000,
             paused_since_first_ms: 0,
             slot_ms: None,
+            cost: 0,
         };
         let counted = WorkerToken { slot_ms: Some(1_763_640_000_007), ..token.clone() };
-        for token in [token, counted] {
+        let costly = WorkerToken { cost: 300, ..counted.clone() };
+        for token in [token, counted, costly] {
             assert_eq!(token.to_string().parse(), Ok(token.clone()));
-            let text = WorkerToken { slot_ms: None, ..token }.to_string();
+            let text = WorkerToken { slot_ms: None, cost: 0, ..token }.to_string();
             let bad =
                 ["", "x", &text[1..], &text[..text.len() - 2], "a.b.c.d.e"].map(str::to_owned);
             for bad in bad.into_iter().chain([format!("{text}.x"), format!("{text}.0.0")]) {

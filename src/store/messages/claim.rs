@@ -66,6 +66,9 @@ impl Messages {
     /// [`StoreError::Unavailable`]; the same claim is repeated by the next call, so that a lost
     /// reply strands nothing.
     pub async fn claim(&self, queue: &Queue, wish: ClaimWish) -> Result<ClaimReply, StoreError> {
+        if queue.limits().are_shared() {
+            return self.claim_sharing(queue, wish).await;
+        }
         if let [shard] = queue.shards.as_slice() {
             return self.claim_stirring(queue, shard, wish, None).await;
         }
@@ -95,7 +98,7 @@ impl Messages {
         reply
     }
 
-    async fn claim_shard(
+    pub(super) async fn claim_shard(
         &self,
         queue: &Queue,
         shard: &Shard,
@@ -132,6 +135,9 @@ impl Messages {
         let by_key = granted.filter(|_| shard.structure().form() == ScriptForm::Keyed);
         let ahead_us = shard.clock_offset.ahead_us(&queue.shards[0].clock_offset);
         let mut keys_in_force = shard.structure().keys_in_force(&now_ms)?;
+        if let Some(granted) = granted {
+            granted.tell_costs(&mut keys_in_force);
+        }
         if let Some(granted) = by_key {
             granted.tell(&mut keys_in_force, ahead_us);
         }
@@ -309,7 +315,7 @@ fn claim_call(
         batch_wait_ms = batch.map_or(0, |batch| batch.max_wait_ms),
         batch_now = wish.batch_now,
         granted = granted.map(|granted| granted.slots_us().len()),
-        granted_units = granted.map_or(1, GrantedCalls::cost),
+        granted_units = granted.map_or(1, GrantedCalls::admits),
         is_pull = matches!(policy.downstream, Downstream::Pull),
         expired_keep_ms = policy.retention.delivered_ms,
         lead_us = lead_us,

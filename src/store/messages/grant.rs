@@ -12,10 +12,10 @@ use super::Messages;
 use super::claimed::Claimed;
 use super::gate::{ClaimStatus, ClaimWish, status_of};
 use super::settle::{Settled, Verdict};
-use crate::domain::limit::{LimitUnit, Units};
+use crate::domain::limit::{LimitUnit, UNITS_MAX, Units};
 use crate::domain::policy::Downstream;
 use crate::store::StoreError;
-use crate::store::queue::Queue;
+use crate::store::queue::{Queue, Reservation};
 use crate::store::redis::script::{ScriptForm, call, fields, row, rows};
 
 /// What the home slot gave.
@@ -31,7 +31,11 @@ pub(in crate::store) struct GrantedCalls {
     slots_us: Vec<u64>,
     /// The units that each of them took; where that is more than one, there is one slot.
     cost: u64,
+    /// Where not all of them took as many: what each took.
+    costs: Vec<u64>,
     is_batch: bool,
+    /// Most units of the messages of a batch.
+    batch_units: u64,
     /// What calls that cost less left of theirs.
     left_over: Vec<Units>,
 }
@@ -54,8 +58,43 @@ impl GrantedCalls {
         keys_in_force.push('\n');
     }
 
-    pub(in crate::store) const fn cost(&self) -> u64 {
-        self.cost
+    /// Those that were reserved for a claim.
+    pub(in crate::store) fn reserved(reservation: &Reservation) -> Self {
+        let calls = &reservation.calls;
+        let costs: Vec<u64> = calls.iter().map(|call| call.messages).collect();
+        Self {
+            slots_us: calls.iter().map(|call| call.slot_us).collect(),
+            cost: costs.first().copied().unwrap_or(1),
+            batch_units: if reservation.counts_messages {
+                costs.first().copied().unwrap_or(1)
+            } else {
+                UNITS_MAX
+            },
+            costs: if reservation.is_batch { Vec::new() } else { costs },
+            is_batch: reservation.is_batch,
+            left_over: Vec::new(),
+        }
+    }
+
+    /// Adds what each call may cost to the keys in force, as claims take it (see `lua/include/claim_limits.lua`).
+    pub(in crate::store) fn tell_costs(&self, keys_in_force: &mut String) {
+        if self.costs.iter().all(|cost| *cost == 1) {
+            return;
+        }
+        if !keys_in_force.ends_with('\n') {
+            keys_in_force.push('\n');
+        }
+        keys_in_force.push_str("costs");
+        for cost in &self.costs {
+            keys_in_force.push(' ');
+            keys_in_force.push_str(&cost.to_string());
+        }
+        keys_in_force.push('\n');
+    }
+
+    /// How many units the first call may take; of a batch, what its messages may cost together.
+    pub(in crate::store) const fn admits(&self) -> u64 {
+        if self.is_batch { self.batch_units } else { self.cost }
     }
 
     /// How many messages may still be claimed, of so many that are wanted.
@@ -105,17 +144,28 @@ impl Messages {
         (calls, messages): (u64, u64),
         from_us: u64,
     ) -> Result<Granted, StoreError> {
+        let limit_lines = queue.limits().lines(self.wire.clock.require_ms()?);
+        self.grant_of(queue, wish, (calls, messages), from_us, &limit_lines).await
+    }
+
+    async fn grant_of(
+        &self,
+        queue: &Queue,
+        wish: ClaimWish,
+        (calls, messages): (u64, u64),
+        from_us: u64,
+        limit_lines: &str,
+    ) -> Result<Granted, StoreError> {
         let home = &queue.shards[0];
         let most = if queue.policy.batch.is_some() { 1 } else { wish.messages_max };
         let [earliest_us, latest_us] = self.wire.moments(home, Duration::ZERO);
-        let limit_lines = queue.limits().lines(self.wire.clock.require_ms()?);
         let call = call!(
             Grant,
             node = self.wire.node().as_str(),
             most = most,
             calls = calls,
             messages = messages,
-            limit_lines = &*limit_lines,
+            limit_lines = limit_lines,
             horizon_us = wish.horizon_us,
             before_us = wish.before_us.unwrap_or(0),
             from_us = from_us,
@@ -136,27 +186,55 @@ impl Messages {
         while reply.len() > 0 {
             fields!(row of reply as Grant; slot_us: u64);
             let (calls, messages) = if slots_us.is_empty() { (calls, messages) } else { (1, 1) };
-            queue.limits().started(Units { slot_us, calls, messages });
+            if !limit_lines.is_empty() {
+                queue.limits().started(Units { slot_us, calls, messages });
+            }
             slots_us.push(slot_us);
         }
         let is_batch = queue.policy.batch.is_some();
-        Ok(Granted::Slots(GrantedCalls { slots_us, cost: messages, is_batch, left_over: vec![] }))
+        Ok(Granted::Slots(GrantedCalls {
+            slots_us,
+            cost: messages,
+            costs: Vec::new(),
+            is_batch,
+            batch_units: UNITS_MAX,
+            left_over: Vec::new(),
+        }))
+    }
+
+    /// Whether the queue may send at all: it is not paused, and its gate is open. Asks no limit.
+    pub(in crate::store) async fn may_send(
+        &self,
+        queue: &Queue,
+        wish: ClaimWish,
+    ) -> Result<Granted, StoreError> {
+        self.grant_of(queue, wish, (1, 1), 0, "").await
     }
 
     /// Gives back to quotas what calls had taken that surely do not start. Where that fails it stays taken: a quota may be
     /// left unused, and is never exceeded.
     pub async fn return_units(&self, queue: &Queue, units: &[Units]) {
-        self.return_all(queue, units, "").await;
+        self.return_own(queue, units, "").await;
+        self.return_shared_units(queue, units).await;
     }
 
-    /// Gives back what a round was granted and did not use. Where keys decide, also the slots: whoever asks next may use them.
+    /// Gives back what a round was granted and did not use. Where keys decide, also the slots: whoever asks next may use them. A
+    /// slot that an account has given too lies at another moment there.
     pub(in crate::store) async fn return_unused(&self, queue: &Queue, granted: GrantedCalls) {
         let is_keyed = queue.shards[0].structure().form() == ScriptForm::Keyed;
-        let slots = if is_keyed { granted.unused_line() } else { String::new() };
-        self.return_all(queue, &granted.unused(), &slots).await;
+        let gives_slots = is_keyed && !queue.policy.shares_limits();
+        let slots = if gives_slots { granted.unused_line() } else { String::new() };
+        let units = granted.unused();
+        self.return_own(queue, &units, &slots).await;
+        self.return_shared_units(queue, &units).await;
     }
 
-    async fn return_all(&self, queue: &Queue, units: &[Units], slots: &str) {
+    /// The same for the limits of the queue alone.
+    pub(in crate::store) async fn return_own_units(&self, queue: &Queue, units: &[Units]) {
+        self.return_own(queue, units, "").await;
+    }
+
+    async fn return_own(&self, queue: &Queue, units: &[Units], slots: &str) {
         let units: Vec<_> = units.iter().filter(|units| **units != Units::NONE).collect();
         let Ok(now_ms) = self.wire.clock.require_ms() else { return };
         let limit_lines = queue.limits().quota_lines(now_ms);
@@ -208,8 +286,9 @@ impl Messages {
         if queue.shards.len() > 1 {
             self.return_units(queue, &units).await;
         } else {
-            let taken = units.into_iter().filter(|units| *units != Units::NONE);
-            taken.for_each(|units| queue.limits().gave_back(units));
+            let taken = units.iter().filter(|units| **units != Units::NONE);
+            taken.for_each(|units| queue.limits().gave_back(*units));
+            self.return_shared_units(queue, &units).await;
         }
     }
 
@@ -228,7 +307,9 @@ mod tests {
     use super::*;
 
     fn granted(slots_us: &[u64], cost: u64, is_batch: bool) -> GrantedCalls {
-        GrantedCalls { slots_us: slots_us.to_vec(), cost, is_batch, left_over: Vec::new() }
+        let (slots_us, costs) = (slots_us.to_vec(), Vec::new());
+        let batch_units = UNITS_MAX;
+        GrantedCalls { slots_us, cost, costs, is_batch, batch_units, left_over: Vec::new() }
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub(super) mod read;
 pub(super) mod receipt;
 mod round;
 pub(super) mod settle;
+pub(super) mod shared;
 mod switch;
 mod trouble;
 mod waiters;

@@ -112,6 +112,10 @@ impl Messages {
     async fn permit_of_queue(&self, queue: &Queue, messages: u64) -> Result<Permit, StoreError> {
         let wish = ClaimWish { messages_max: 1, batch_now: true, ..ClaimWish::default() };
         let calls = if queue.policy.batch.is_some() { 1 } else { messages };
+        if queue.limits().are_shared() {
+            let units = Units { slot_us: 0, calls, messages };
+            return self.permit_sharing(queue, wish, units).await;
+        }
         Ok(match self.grant(queue, wish, (calls, messages), 0).await? {
             Granted::Slots(granted) => {
                 let slot_us = granted.slots_us().first().copied().unwrap_or_default();

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::domain::limit::{LimitKind, LimitName, LimitRule, Units};
+use crate::domain::limit::{LimitKind, LimitName, LimitRule, LimitUnit, Units};
 
-/// Limits with a memory. There is one in each shard; only the home shard's is used.
+/// Limits with a memory. There is one in each shard; only the home shard's is used, and that of the account of a shared limit.
 #[derive(Debug, Default)]
 pub(in crate::store) struct ShardLimits {
     // A plain mutex: held to compute, never across an await.
@@ -20,6 +20,8 @@ pub(in crate::store) struct ShardLimits {
 #[derive(Debug, Default)]
 struct Inner {
     rules: Arc<[LimitRule]>,
+    /// The accounts that the queue shares with others.
+    shared: Arc<[LimitRule]>,
     /// The text of all limits, of quotas alone, and until when both hold.
     lines: Option<Lines>,
     started: Vec<Started>,
@@ -45,16 +47,33 @@ struct Started {
 impl ShardLimits {
     /// From now on these hold. What was started under a name that stays is remembered.
     pub(in crate::store) fn set(&self, rules: &[LimitRule]) {
+        let (shared, own): (Vec<_>, Vec<_>) = rules.iter().cloned().partition(|rule| rule.shared);
         let mut inner = self.inner.lock();
-        if *inner.rules != *rules {
-            inner.rules = rules.into();
+        inner.shared = shared.into();
+        if *inner.rules != *own {
+            inner.rules = own.into();
             inner.lines = None;
         }
     }
 
-    /// Whether there are any.
+    /// The accounts that the queue shares with others, in their order: they stand in slots of their own.
+    pub(in crate::store) fn shared(&self) -> Arc<[LimitRule]> {
+        Arc::clone(&self.inner.lock().shared)
+    }
+
+    /// Whether the queue shares any with others.
+    pub(in crate::store) fn are_shared(&self) -> bool {
+        !self.inner.lock().shared.is_empty()
+    }
+
+    /// Whether there are any but shared ones.
     pub(in crate::store) fn are_set(&self) -> bool {
         !self.inner.lock().rules.is_empty()
+    }
+
+    /// Of the account of a shared limit: what it counts of a batch.
+    pub(in crate::store) fn unit(&self) -> LimitUnit {
+        self.inner.lock().rules.first().map_or(LimitUnit::Calls, |rule| rule.unit)
     }
 
     /// All limits as scripts take them; empty: none.

@@ -1,11 +1,13 @@
 //! The queues as the store knows them: policy, shards, and who sleeps until a shard stirs.
 
+mod account;
 pub(super) mod batch_size;
 mod collapse_keys;
 mod keys_hold;
 mod limits;
 mod outflow;
 mod refusals;
+mod reservation;
 mod rules;
 mod structure;
 
@@ -14,12 +16,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
+pub(in crate::store) use self::account::{Account, Accounts};
 use self::batch_size::{BatchSize, MANY};
 use self::collapse_keys::CollapseKeys;
 use self::keys_hold::KeysHold;
 pub(in crate::store) use self::limits::ShardLimits;
 pub(in crate::store) use self::outflow::Outflow;
 use self::refusals::Refusals;
+pub(in crate::store) use self::reservation::{Reservation, ReservedAt};
 pub use self::structure::StructureStanding;
 pub(in crate::store) use self::structure::{InForce, Learned, ShardStructure};
 use crate::domain::id::MessageId;
@@ -59,6 +63,8 @@ pub struct Queue {
     turn: AtomicUsize,
     /// What the next message is taken to cost: as much as the last one did, or one that had not been granted enough.
     next_cost: AtomicU64,
+    /// Whether messages have cost more than one unit: then what is reserved for them has to be known before.
+    has_costs: AtomicBool,
     /// For how many calls the next grant asks at most, where keys may hold messages.
     next_calls: AtomicUsize,
 }
@@ -90,6 +96,8 @@ pub struct Shard {
     pub expiry: Notify,
     /// Counts this node's claims here, for tokens.
     pub(super) claims: AtomicU64,
+    /// What was reserved at shared limits for a claim whose reply was lost: its repeat needs it.
+    pub(super) unanswered: parking_lot::Mutex<Option<Reservation>>,
     /// Held while a claim is made: a sequence is used once.
     pub(super) claiming: tokio::sync::Mutex<()>,
     /// Whether something may be ready here; spares claims at empty shards.
@@ -124,6 +132,7 @@ impl Shard {
             due: Notify::new(),
             expiry: Notify::new(),
             claims: AtomicU64::new(0),
+            unanswered: parking_lot::Mutex::default(),
             claiming: tokio::sync::Mutex::default(),
             may_be_ready: AtomicBool::new(true),
             keys_hold: KeysHold::default(),
@@ -262,6 +271,7 @@ impl Queue {
             outflow: Outflow::default(),
             turn: AtomicUsize::new(0),
             next_cost: AtomicU64::new(1),
+            has_costs: AtomicBool::new(false),
             next_calls: AtomicUsize::new(usize::MAX),
         }
     }
@@ -303,6 +313,11 @@ impl Queue {
         if self.shards.len() > 1 { 2 } else { 1 }
     }
 
+    /// Whether messages have cost more than one unit.
+    pub(super) fn has_costs(&self) -> bool {
+        self.has_costs.load(Ordering::Relaxed)
+    }
+
     /// For how many units the next grant asks.
     pub(super) fn next_cost(&self) -> u64 {
         self.next_cost.load(Ordering::Relaxed)
@@ -326,6 +341,9 @@ impl Queue {
     }
 
     pub(super) fn expect_cost(&self, cost: u64) {
+        if cost > 1 {
+            self.has_costs.store(true, Ordering::Relaxed);
+        }
         self.next_cost.store(cost.max(1), Ordering::Relaxed);
     }
 

@@ -13,6 +13,8 @@ pub(super) struct StoredRule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     per: Option<MessageKey>,
     counts_messages: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    shared: bool,
     #[serde(flatten)]
     kind: StoredKind,
 }
@@ -40,6 +42,7 @@ impl From<&LimitRule> for StoredRule {
             name: rule.name.to_string(),
             per: rule.per.clone(),
             counts_messages: rule.unit == LimitUnit::Messages,
+            shared: rule.shared,
             kind,
         }
     }
@@ -61,7 +64,7 @@ impl StoredRule {
             StoredKind::Concurrency { calls } => LimitKind::Concurrency(calls),
         };
         let unit = if self.counts_messages { LimitUnit::Messages } else { LimitUnit::Calls };
-        Ok(LimitRule { name, kind, unit, per: self.per })
+        Ok(LimitRule { name, kind, unit, per: self.per, shared: self.shared })
     }
 }
 

@@ -181,8 +181,28 @@ impl Queues {
         for shard in &queue.shards {
             // The limits of all shards stand in the home shard.
             let is_home = shard.number == 0;
-            let limits = queue.policy.wide_limits().filter(|_| is_home);
+            let limits = queue.policy.wide_limits().filter(|limit| is_home && !limit.shared);
             all.add(self.count_shard(shard, limits).await?);
+        }
+        if queue.policy.shares_limits() {
+            all.limits = self.with_shared(&queue.policy, all.limits).await?;
+        }
+        Ok(all)
+    }
+
+    /// What is kept of each limit without a key, in the order of the policy: shared ones stand in slots of their own.
+    async fn with_shared(
+        &self,
+        policy: &QueuePolicy,
+        own: Vec<KeptLimit>,
+    ) -> Result<Vec<KeptLimit>, StoreError> {
+        let (mut own, mut all) = (own.into_iter(), Vec::new());
+        for rule in policy.wide_limits() {
+            all.push(if rule.shared {
+                self.wire.shared_standing(rule).await?.kept
+            } else {
+                own.next().unwrap_or_default()
+            });
         }
         Ok(all)
     }

@@ -5,6 +5,7 @@
 
 use crate::domain::id::QueueName;
 use crate::domain::inbox::REJECTED;
+use crate::domain::limit::LimitName;
 use crate::domain::topic::TopicName;
 
 /// The structures of a shard.
@@ -127,6 +128,15 @@ impl ShardKeys {
     pub(crate) fn of_schedules(namespace: &str) -> Self {
         let tag = format!("{namespace}:~schedules");
         let all = SCHEDULE_KEYS.iter().map(|name| format!("{{{tag}}}:{name}")).collect();
+        Self { tag, all }
+    }
+
+    /// The keys of the account of a shared limit, named like those of a shard (see `lua/include/shared.lua`).
+    pub(crate) fn of_limit(namespace: &str, limit: &LimitName) -> Self {
+        let tag = format!("{namespace}:~limit.{limit}");
+        let own = SHARD_KEYS.iter().map(|name| format!("{{{tag}}}:{name}"));
+        let told = CALLBACK_KEYS.iter().map(|name| format!("{{{tag}}}:callbacks:{name}"));
+        let all = own.chain(told).collect();
         Self { tag, all }
     }
 }

@@ -15,6 +15,7 @@ mod queues;
 mod readings;
 pub(in crate::store) mod recovery;
 pub(in crate::store) mod script_keys;
+pub(in crate::store) mod standing;
 mod structure;
 mod tables;
 mod time;
@@ -44,15 +45,15 @@ use crate::config::{RedisSettings, Settings, SettleAt};
 use crate::domain::id::QueueName;
 use crate::failpoint::failpoint;
 use crate::shutdown::Tasks;
+use crate::store::StoreError;
 use crate::store::clock::time::Clock;
-use crate::store::queue::{Queue, Shard};
+use crate::store::queue::{Accounts, Queue, Shard};
 use crate::store::redis::connect::Target;
 use crate::store::redis::error;
 use crate::store::redis::keys::ShardKeys;
 use crate::store::redis::link::{Link, Standing};
 use crate::store::redis::reply::Reply;
 use crate::store::redis::script::{Call, ScriptForm, call};
-use crate::store::{StoreError, Verb};
 use crate::telemetry::{Metrics, VerbLabel};
 
 /// How long a call is repeated while Redis is away, before its caller gets the error.
@@ -84,6 +85,8 @@ pub(in crate::store) struct Shared {
     pub(in crate::store) watch: ClockWatch,
     pub(in crate::store) capacity: Capacity,
     pub(in crate::store) queues: ArcSwap<HashMap<QueueName, Arc<Queue>>>,
+    /// The accounts of shared limits; no queue's.
+    pub(in crate::store) accounts: Accounts,
     /// The keys of all schedules and their wake-up; not a shard of a queue.
     pub(in crate::store) schedules_shard: Arc<Shard>,
     pub(in crate::store) acknowledgements: RecentAcknowledgements,
@@ -128,6 +131,7 @@ impl Wire {
                 watch: ClockWatch::default(),
                 capacity: Capacity::default(),
                 queues: ArcSwap::from_pointee(HashMap::new()),
+                accounts: Accounts::default(),
                 schedules_shard: Arc::new(Shard::new(schedules, 0, Arc::default(), clock_offset)),
                 acknowledgements: RecentAcknowledgements::default(),
                 rollbacks: Rollbacks::default(),
@@ -296,7 +300,7 @@ impl Wire {
             self.agree_on_structure(link, &standing, shard).await?;
         }
         if let Some(shard) = keys.shard
-            && matches!(call.verb, Verb::Schedule | Verb::Fire | Verb::Claim | Verb::Grant)
+            && call.verb.begins_after_recovery()
         {
             self.meet_server(link, &standing, shard).await?;
         }

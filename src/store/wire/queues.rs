@@ -6,18 +6,21 @@ use std::sync::Arc;
 use super::Wire;
 use crate::config::Settings;
 use crate::domain::id::QueueName;
+use crate::domain::limit::LimitRule;
 use crate::domain::policy::QueuePolicy;
 use crate::store::StoreError;
 use crate::store::callbacks;
 use crate::store::clock::offset::ClockOffset;
 use crate::store::clock::time::Clock;
-use crate::store::queue::Queue;
+use crate::store::queue::{Account, Queue, Shard};
 use crate::store::redis::connect::Target;
+use crate::store::redis::keys::ShardKeys;
 
 impl Wire {
     /// Takes the queues of a configuration; what sleeps on a queue that stays goes on sleeping.
     /// Queues that were known and are gone become retired.
     pub(in crate::store) fn set_queues(&self, settings: &Settings) {
+        self.accounts.configure(&settings.limits);
         let known = self.queues.load();
         let clock_offset = || self.offset_of_shard();
         let mut queues: HashMap<QueueName, Arc<Queue>> = HashMap::new();
@@ -81,6 +84,26 @@ impl Wire {
 
     fn offset_of_shard(&self) -> Arc<ClockOffset> {
         offset_of_server(&self.target, self.clock())
+    }
+
+    /// The account of a shared limit.
+    pub(in crate::store) fn account(&self, rule: &LimitRule) -> Arc<Account> {
+        self.accounts.of(rule, |name| {
+            let keys = ShardKeys::of_limit(self.namespace(), name);
+            Shard::new(keys, 0, Arc::default(), self.offset_of_shard())
+        })
+    }
+
+    /// The accounts that a queue shares with others.
+    pub(in crate::store) fn accounts_of(&self, queue: &Queue) -> Vec<Arc<Account>> {
+        queue.limits().shared().iter().map(|rule| self.account(rule)).collect()
+    }
+
+    /// What this node has used, by its run: the shards of its queues, and the accounts of shared limits.
+    pub(in crate::store) fn met_shards(&self) -> Vec<Arc<Shard>> {
+        let of_queues = self.queues().into_iter().flat_map(|queue| queue.shards.clone());
+        let of_limits = self.accounts.all().into_iter().map(|it| Arc::clone(&it.shard));
+        of_queues.chain(of_limits).filter(|shard| shard.met() != 0).collect()
     }
 
     /// A queue by name, retired ones too.

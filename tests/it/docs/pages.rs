@@ -36,6 +36,10 @@ fn config(downstream: &Downstream) -> String {
         [inbox]
         enabled = true
 
+        [limits.brand]
+        quota = "10000/day"
+        time_zone = "America/Los_Angeles"
+
         [topics.order_paid]
         queues = ["erp", "sms"]
 

@@ -33,6 +33,26 @@ async fn a_claim_that_does_not_keep_its_quota_exceeds_it() {
     assert_eq!(spoilt.broken(), [Rule::WithinQuota], "{spoilt}");
 }
 
+/// The same at an account that other queues could use too.
+async fn beyond_a_shared_quota(plant: &'static str) -> Report {
+    let mut nodes = two(vec![quota(10).shared()], plant).await;
+    nodes.send(0, 15).await;
+    nodes.send(1, 15).await;
+    nodes.cancel_held(0, "contract").await;
+    nodes.drained(0).await;
+    check(&nodes.history(0).await)
+}
+
+#[tokio::test]
+async fn a_reservation_that_is_not_kept_exceeds_a_shared_quota() {
+    let (sound, spoilt) = tokio::join!(
+        beyond_a_shared_quota(""),
+        beyond_a_shared_quota("reservation-not-kept=return")
+    );
+    sound.expect_good();
+    assert_eq!(spoilt.broken(), [Rule::WithinShared], "{spoilt}");
+}
+
 /// A node stops while what it claimed waits for its slot, and comes back.
 async fn stops_beside_a_quota(plant: &'static str) -> Report {
     let mut nodes = two(vec![Limit::rate(100.0, 1), quota(50)], plant).await;

@@ -31,6 +31,11 @@ pub(crate) fn assert_within(stalls: &Stalls, requests: &[Request], per_second: f
     }
 }
 
+/// Whether this machine kept none of its threads waiting for long.
+pub(crate) fn is_calm(stalls: &Stalls) -> bool {
+    stalls.worst() < Duration::from_millis(10)
+}
+
 /// Checks that the calls took hardly longer than they had to, but for what stalls of this machine may have cost. A permit lasts 15 ms: where
 /// the machine stalls for longer, permits are lost, and should be. `make bench` asks for 99 %.
 fn assert_used(stalls: &Stalls, requests: &[Request], per_second: f64, burst: usize) {

@@ -3,6 +3,7 @@
 //! Owns the keys and limits, and the lines of the configuration that ask for them, so that the daemon and the
 //! checker are told the same. Refuses to judge.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,9 @@ pub(crate) struct Limit {
     pub(crate) per: Option<Key>,
     /// A batch takes what all its messages cost, and not one unit.
     pub(crate) counts_messages: bool,
+    /// An account over all queues that have it.
+    #[serde(default)]
+    pub(crate) shared: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -66,12 +70,17 @@ impl Limit {
     }
 
     pub(crate) fn of(name: &str, kind: LimitKind) -> Self {
-        Self { name: name.to_owned(), kind, per: None, counts_messages: false }
+        Self { name: name.to_owned(), kind, per: None, counts_messages: false, shared: false }
     }
 
     /// The same for each value of a key.
     pub(crate) fn per(self, key: Key) -> Self {
         Self { per: Some(key), ..self }
+    }
+
+    /// The same, over all queues that have it.
+    pub(crate) fn shared(self) -> Self {
+        Self { shared: true, ..self }
     }
 
     /// The same, by messages.
@@ -84,7 +93,21 @@ impl Limit {
     }
 
     fn entry(&self) -> String {
-        let mut fields = vec![format!("name = \"{}\"", self.name)];
+        if self.shared {
+            return format!("\"{}\"", self.name);
+        }
+        let name = format!("name = \"{}\"", self.name);
+        let fields: Vec<String> = std::iter::once(name).chain(self.fields()).collect();
+        format!("{{ {} }}", fields.join(", "))
+    }
+
+    /// The section of a shared limit.
+    fn section(&self) -> String {
+        format!("[limits.{}]\n{}\n", self.name, self.fields().join("\n"))
+    }
+
+    fn fields(&self) -> Vec<String> {
+        let mut fields = Vec::new();
         match self.kind {
             LimitKind::Rate { units_per_s, burst } => {
                 fields.push(format!("rate = \"{}/min\"", units_per_s * 60.0));
@@ -97,8 +120,16 @@ impl Limit {
         if self.counts_messages {
             fields.push("unit = \"messages\"".to_owned());
         }
-        format!("{{ {} }}", fields.join(", "))
+        fields
     }
+}
+
+/// The sections of the limits that are shared, each once.
+pub(crate) fn sections<'a>(limits: impl Iterator<Item = &'a Limit>) -> String {
+    let shared = limits.filter(|limit| limit.shared);
+    let by_name: BTreeMap<&str, String> =
+        shared.map(|limit| (limit.name.as_str(), limit.section())).collect();
+    by_name.into_values().collect()
 }
 
 /// The lines of a queue that ask for this order and these limits.

@@ -24,6 +24,9 @@ const SHUT_S: u64 = 2;
 const DAY_S: u64 = 86_400;
 /// Parts of all messages.
 const STACKED_PERCENT: u32 = 4;
+const LIMITED_PERCENT: u32 = 4;
+const PARKED_PERCENT: u32 = 5;
+const SHARING_PERCENT: u32 = LIMITED_PERCENT + PARKED_PERCENT;
 const KEYED_PERCENT: u32 = 5;
 const BOTH_PERCENT: u32 = 4;
 const SHARES: &str = "fairness = { by = \"labels.customer\", weights = { c0 = 3 } }";
@@ -111,16 +114,17 @@ fn usual(size: &Size) -> Vec<Kind> {
     };
     let mut kinds = vec![
         kind("fast", 55, 240, "priority_levels = 3"),
-        kind("limited", 4, 64, ""),
+        kind("limited", LIMITED_PERCENT, 64, ""),
         kind("window", 6, 64, &format!("window.time_zone = \"UTC\"\nwindow.open = [{rules}]")),
-        kind("parked", 5, 64, "on_uncertain = \"park\""),
+        kind("parked", PARKED_PERCENT, 64, "on_uncertain = \"park\""),
         kind("bulk", 12, 24, "batch = { max_items = 40, max_wait = \"200ms\" }"),
         kind("stacked", STACKED_PERCENT, 64, ""),
         kind("ordered", 5, 64, "priority_levels = 3"),
         kind("keyed", KEYED_PERCENT, 64, SHARES),
         kind("both", BOTH_PERCENT, 24, &format!("{SHARES}\n{FEW}")),
     ];
-    kinds[1].queue.limits = vec![Limit::rate(40.0, 5)];
+    kinds[1].queue.limits = [vec![Limit::rate(40.0, 5)], accounts(size)].concat();
+    kinds[3].queue.limits = accounts(size);
     kinds[2].queue.open_ms = Some(open_ms);
     kinds[3].queue.parks = true;
     kinds[4].queue.batch_max = 40;
@@ -133,6 +137,16 @@ fn usual(size: &Size) -> Vec<Kind> {
     // It goes by two keys, which only one shard can.
     kinds[8].shards_max = 1;
     kinds
+}
+
+/// Accounts that two queues share: a quota that is used up at about the middle of the run, and a rate.
+fn accounts(size: &Size) -> Vec<Limit> {
+    let units = size.messages(SHARING_PERCENT) / 2;
+    let line = LimitKind::Rate { units_per_s: 60.0, burst: 5 };
+    vec![
+        Limit::of("account", LimitKind::Quota { units }).shared(),
+        Limit::of("line", line).shared(),
+    ]
 }
 
 /// A quota that is used up at about the middle of the run, and two rates: by turns each of them holds.
@@ -173,7 +187,8 @@ fn both(size: &Size) -> Vec<Limit> {
 /// The configuration of all of them, before this downstream.
 pub(crate) fn toml(kinds: &[Kind], port: u16) -> String {
     let recorder = format!("http://127.0.0.1:{port}");
-    let mut text = String::new();
+    let limits = kinds.iter().flat_map(|kind| &kind.queue.limits);
+    let mut text = flow::sections(limits);
     for (number, Kind { queue, lines, .. }) in kinds.iter().enumerate() {
         let Queue { name, concurrency, timeout_ms, lease_ms, .. } = queue;
         let door = match queue {

@@ -373,7 +373,9 @@ fn final_of(message: &Value) -> Final {
 
 impl NodesOptions {
     fn toml(&self, downstream: &Downstream, node: usize) -> String {
-        let mut toml = format!(
+        let mut toml = flow::sections(self.limits.iter());
+        let _ = write!(
+            toml,
             "[queues.{QUEUE}]\nconcurrency = {}\nlease = \"{}ms\"\n{}\n",
             self.concurrency, self.lease_ms, self.lines
         );

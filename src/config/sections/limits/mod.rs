@@ -1,5 +1,7 @@
 //! `[[queues.<name>.limits]]`: the limits of a queue beside its own rate, and the checks across all of them.
 
+pub(in crate::config) mod shared;
+
 use super::keys;
 use crate::config::load::reader::{Field, Read, Section};
 use crate::config::setting::{Form, Kind, Shown, custom, parsed, settings, whole, word};
@@ -58,22 +60,49 @@ const UNITS: [(&str, LimitUnit); 2] = [
     (LimitUnit::Messages.as_str(), LimitUnit::Messages),
 ];
 
+/// One limit of the list of a queue.
+#[derive(Debug, Clone)]
+pub(super) enum ListedLimit {
+    /// A limit of the queue alone.
+    Own(LimitRule),
+    /// The name of a shared limit.
+    Shared(LimitName),
+}
+
+impl ListedLimit {
+    pub(super) fn of(rule: &LimitRule) -> Self {
+        if rule.shared { Self::Shared(rule.name.clone()) } else { Self::Own(rule.clone()) }
+    }
+}
+
 /// One limit of the list.
-pub(super) fn limit() -> impl Kind<Value = LimitRule> {
-    custom("a table as [below](#queuesnamelimits)", read, |rule| {
-        Shown::Table(OneLimit::shown(rule))
-    })
-    .shown_as(Form::Section("[queues.NAME.limits]"))
+pub(super) fn limit() -> impl Kind<Value = ListedLimit> {
+    custom(
+        "the name of a [shared limit](#limitsname), or a table as [below](#queuesnamelimits)",
+        listed,
+        |listed| match listed {
+            ListedLimit::Own(rule) => Shown::Table(OneLimit::shown(rule)),
+            ListedLimit::Shared(name) => name.as_str().into(),
+        },
+    )
+    .shown_as(Form::OrText(Box::new(Form::Section("[queues.NAME.limits]"))))
+}
+
+fn listed(field: &Field<'_>) -> Read<ListedLimit> {
+    match field.raw_text() {
+        Some(text) if !text.trim_start().starts_with('{') => {
+            let name = field.parse(|text| {
+                text.parse().map_err(|error| {
+                    format!("{error}; expected the name of a shared limit, or a table, for example {{ quota = \"50000/day\" }}")
+                })
+            });
+            name.map(ListedLimit::Shared)
+        }
+        _ => read(field).map(ListedLimit::Own),
+    }
 }
 
 fn read(field: &Field<'_>) -> Read<LimitRule> {
-    if let Some(text) = field.raw_text()
-        && !text.trim_start().starts_with('{')
-    {
-        return Err(field.wrong(format!(
-            "found {text:?}, but this version does not have limits that several queues share; expected a table, for example {{ quota = \"50000/day\" }}"
-        )));
-    }
     field.section(&[], |section| {
         let it = OneLimit::of(section);
         let (rate, quota, calls, per) = (it.rate?, it.quota?, it.concurrency?, it.per?);
@@ -82,7 +111,7 @@ fn read(field: &Field<'_>) -> Read<LimitRule> {
         // Each message is counted under a key of its own, also in a batch.
         let unit = if per.is_some() { LimitUnit::Messages } else { unit };
         let name = name.unwrap_or_else(|| kind.default_name(per.as_ref()));
-        Ok(LimitRule { name, kind, unit, per })
+        Ok(LimitRule { name, kind, unit, per, shared: false })
     })
 }
 
@@ -151,17 +180,41 @@ pub(super) fn all(
     section: &Section<'_>,
     rate: Read<Option<Rate>>,
     burst: Read<Option<u32>>,
-    further: Read<Vec<LimitRule>>,
+    further: Read<Vec<ListedLimit>>,
+    accounts: Option<&shared::SharedRules>,
 ) -> Read<Vec<LimitRule>> {
     let own = own(section, rate, burst);
-    let (own, further) = (own?, further?);
+    let (own, listed) = (own?, further?);
     let has_own = own.is_some();
+    // Where the shared limits could not be read, their mistakes are reported already.
+    let further = listed.into_iter().filter_map(|listed| match listed {
+        ListedLimit::Own(rule) => Some(Ok(rule)),
+        ListedLimit::Shared(name) => Some(shared::named(section, &name, accounts?)),
+    });
+    let further = further.collect::<Read<Vec<_>>>()?;
     let limits: Vec<_> = own.into_iter().chain(further).collect();
     let twice = |(at, limit): &(usize, &LimitRule)| {
         limits[..*at].iter().any(|earlier| earlier.name == limit.name)
     };
+    let is_account = |limit: &&LimitRule| {
+        !limit.shared && accounts.is_some_and(|accounts| accounts.contains_key(&limit.name))
+    };
+    if let Some(LimitRule { name, .. }) = limits.iter().find(is_account) {
+        return Err(section.wrong(
+            "limits",
+            format!(
+                "a limit of this queue is named \"{name}\", as the shared limit [limits.{name}] is; give it a name of its own, for example name = \"{name}_2\", or name the shared one: limits = [\"{name}\"]"
+            ),
+        ));
+    }
     if let Some((_, limit)) = limits.iter().enumerate().find(twice) {
         let name = &limit.name;
+        if limit.shared {
+            return Err(section.wrong(
+                "limits",
+                format!("the shared limit \"{name}\" stands in the list twice; remove one of them"),
+            ));
+        }
         let whose = if has_own && limits[0].name == *name {
             ", one of them the rate of the queue"
         } else {

@@ -48,10 +48,28 @@ local function limits_of_claim()
   return { calls_within = calls_within, admit = admit, save = function() limits_save(limits, node) end }
 end
 
--- Whether the next message that is found costs no more than the home slot granted for it.
+-- What was granted for each call, where they cost more than one unit: a line `costs UNITS...` of `keys_in_force`.
+local granted_costs
+
+-- Whether the next message that is found costs no more than was granted for it; of a batch, with those before it.
 local function admit_granted(record, found)
-  local cost = record_cost(record)
-  if is_batch or cost <= (#found.ulids > 0 and 1 or granted_units) then return true end
+  local cost, first = record_cost(record), #found.ulids == 0
+  if is_batch then
+    local sum = (found.granted_used or 0) + cost
+    if sum <= granted_units then
+      found.granted_used = sum
+      return true
+    end
+    if first then found.cost_wanted = cost end
+    return false
+  end
+  if not granted_costs then
+    granted_costs = {}
+    for units in string.gmatch(string.match(keys_in_force, '\ncosts ([^\n]+)') or '', '%d+') do
+      granted_costs[#granted_costs + 1] = tonumber(units)
+    end
+  end
+  if cost <= (granted_costs[#found.ulids + 1] or (first and granted_units or 1)) then return true end
   found.cost_wanted = cost
   return false
 end

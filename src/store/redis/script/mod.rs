@@ -56,6 +56,16 @@ verbs! {
     TakeAnew = "take_anew",
     /// Units of quotas of calls that did not start.
     GiveBack = "give_back",
+    /// What could start by all but shared limits.
+    Estimate = "estimate",
+    /// Units for calls at a shared limit.
+    Reserve = "reserve",
+    /// Units of a shared limit that no call used.
+    PutBack = "put_back",
+    /// Units of a shared limit that others used.
+    Charge = "charge",
+    /// Reads how a shared limit stands.
+    Standing = "standing",
     /// ready → leased.
     Claim = "claim",
     /// A node proposes the structure of its configuration.
@@ -270,6 +280,15 @@ impl Verb {
             ScriptForm::KeyedCollapsing => &KEYED_COLLAPSING,
         };
         scripts[self as usize].get_or_init(|| Script::new(self.assembled(form)))
+    }
+
+    /// Whether a run of a server that was not met before has to be told first what this node knows: what is accepted or started could
+    /// not be told apart from what a lost server knew, or would overspend its limits.
+    pub(in crate::store) const fn begins_after_recovery(self) -> bool {
+        matches!(
+            self,
+            Self::Schedule | Self::Fire | Self::Claim | Self::Grant | Self::Reserve | Self::Charge
+        )
     }
 
     /// The verb whose script a server knows by this hash.

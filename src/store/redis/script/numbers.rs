@@ -12,6 +12,7 @@ use crate::store::messages::intake::{BACKLOG_FULL, FINGERPRINT_BYTES};
 use crate::store::messages::prune::{PRUNED_AGE, PRUNED_BYTES, PRUNED_MESSAGES};
 use crate::store::messages::read::NEVER_MS;
 use crate::store::messages::settle::{VERDICT_COLLAPSES, Verdict};
+use crate::store::messages::shared::{RESERVED_LATE_US, RESERVED_PART};
 use crate::store::queue::HORIZON_US;
 use crate::store::record::{
     COLLAPSE_BYTES, COLLAPSE_HASH_BYTES, RECORD_HEADER_BYTES, RECORD_VERSION,
@@ -43,6 +44,8 @@ const NUMBERS: &[(&str, u64)] = &[
     ("CLAIM_STRUCTURE", code(ClaimStatus::OtherStructure)),
     ("CLAIMED_AHEAD_MS", 2 * HORIZON_US / 1000),
     ("LATE_BY_QUEUE_US", LATE_BY_QUEUE_US),
+    ("RESERVED_LATE_US", RESERVED_LATE_US),
+    ("RESERVED_PART", RESERVED_PART),
     ("LANES_WANTED_MAX", LANES_WANTED_MAX),
     ("LANES_MOVED_MAX", LANES_MOVED_MAX),
     ("VERDICT_OK", Verdict::Ok as u64),

@@ -32,6 +32,12 @@ const IN_SCRIPTS: &[(&str, &str, &str)] = &[
         "limit.used[at] = math.max(0, limit.used[at] - units)",
         "limit.used[at] = math.max(0, limit.used[at] - 2 * units)",
     ),
+    // An account of several queues gives units, and does not keep that it did.
+    (
+        "reservation-not-kept",
+        "elseif not asks then\n  limits_save(limits, node)\n",
+        "elseif not asks then\n",
+    ),
     // Lanes of order, and limits by key.
     (
         "lane-not-busy",

@@ -105,10 +105,8 @@ impl Wire {
 
     /// Recovers every shard that this node has used, after all of it was taken away.
     pub(in crate::store) async fn recover_all_erased(&self, intact_ms: u64) {
-        for queue in self.queues() {
-            for shard in queue.shards.iter().filter(|shard| shard.met() != 0) {
-                self.recover_erased(shard, intact_ms).await;
-            }
+        for shard in self.met_shards() {
+            self.recover_erased(&shard, intact_ms).await;
         }
     }
 

@@ -171,15 +171,13 @@ impl Wire {
 
     /// Recovers the shards that this node has used, wherever another run serves by now.
     pub(in crate::store) async fn meet_servers(&self) {
-        for queue in self.queues() {
-            for shard in queue.shards.iter().filter(|shard| shard.met() != 0) {
-                let run = self.health().run(&shard.keys.all[0]);
-                if run != 0 && run != shard.met() {
-                    let link = &self.scripts;
-                    let met = async { self.meet_server(link, &link.stand().await?, shard).await };
-                    if let Err(error) = met.await {
-                        tracing::debug!(%error, shard = shard.keys.tag, "not recovered yet");
-                    }
+        for shard in self.met_shards() {
+            let run = self.health().run(&shard.keys.all[0]);
+            if run != 0 && run != shard.met() {
+                let link = &self.scripts;
+                let met = async { self.meet_server(link, &link.stand().await?, &shard).await };
+                if let Err(error) = met.await {
+                    tracing::debug!(%error, shard = shard.keys.tag, "not recovered yet");
                 }
             }
         }

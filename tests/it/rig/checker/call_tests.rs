@@ -1,7 +1,7 @@
 //! The limits, each against a history that breaks just this one.
 
 use super::super::flow::{Key, Limit, LimitKind};
-use super::super::history::{FaultKind, History};
+use super::super::history::{FaultKind, History, Queue};
 use super::tests::{BEGAN_US, SECOND, SECOND_US, arrival, breaks, fault, good};
 use super::{Rule, check};
 
@@ -160,6 +160,31 @@ fn no_hour_holds_more_units_than_the_quota() {
     breaks(&history, &[]);
     history.queues[0].limits[0].counts_messages = true;
     breaks(&history, &[Rule::WithinQuota]);
+}
+
+#[test]
+fn what_queues_share_is_counted_over_all_of_them() {
+    let shared = |kind| vec![Limit::of("account", kind).shared()];
+    let mut history = good();
+    // Two of the five calls are those of another queue.
+    let other = Queue { name: "other".to_owned(), ..history.queues[0].clone() };
+    history.queues.push(other);
+    for arrival in &mut history.arrivals[3..] {
+        arrival.queue = 1;
+    }
+    for sent in &mut history.sent[3..] {
+        sent.queue = 1;
+    }
+    let over = |history: &mut History, kind| {
+        for queue in &mut history.queues {
+            queue.limits = shared(kind);
+        }
+        check(history).broken().contains(&Rule::WithinShared)
+    };
+    assert!(!over(&mut history, LimitKind::Quota { units: 5 }));
+    assert!(over(&mut history, LimitKind::Quota { units: 4 }));
+    assert!(!over(&mut history, LimitKind::Rate { units_per_s: 10.0, burst: 5 }));
+    assert!(over(&mut history, LimitKind::Rate { units_per_s: 0.1, burst: 4 }));
 }
 
 #[test]

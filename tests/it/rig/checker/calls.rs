@@ -24,22 +24,32 @@ struct Account<'a> {
     of: String,
     /// In the order of their moments.
     starts: &'a [Start],
+    /// Several queues share it.
+    is_shared: bool,
+}
+
+impl Account<'_> {
+    /// The rule that is broken where it has too much.
+    fn rule(&self, own: Rule) -> Rule {
+        if self.is_shared { Rule::WithinShared } else { own }
+    }
 }
 
 pub(super) fn check(known: &Known<'_>, report: &mut Report) {
+    check_shared(known, report);
     for (at, queue) in known.history.queues.iter().enumerate() {
         let arrivals = arrivals_of(known, at);
         let calls = calls(known, queue, &arrivals, None);
         if let Some(open_ms) = &queue.open_ms {
             in_window(known, queue, open_ms, &calls, report);
         }
-        let account = Account { of: queue.name.clone(), starts: &calls };
+        let account = Account { of: queue.name.clone(), starts: &calls, is_shared: false };
         within_concurrency(known, queue, queue.concurrency, &account, report);
-        for limit in &queue.limits {
+        for limit in queue.limits.iter().filter(|limit| !limit.shared) {
             for (value, starts) in accounts(known, queue, &arrivals, limit) {
                 let whose = value.map_or(String::new(), |value| format!(", {value}"));
                 let of = format!("{}, {}{whose}", queue.name, limit.name);
-                let account = Account { of, starts: &starts };
+                let account = Account { of, starts: &starts, is_shared: false };
                 match limit.kind {
                     LimitKind::Rate { units_per_s, burst } => {
                         within_rate(known, units_per_s, burst, &account, report);
@@ -50,6 +60,30 @@ pub(super) fn check(known: &Known<'_>, report: &mut Report) {
                     }
                 }
             }
+        }
+    }
+}
+
+/// What all queues together took of each account that they share.
+fn check_shared(known: &Known<'_>, report: &mut Report) {
+    let mut shared: BTreeMap<&str, (LimitKind, Vec<Start>)> = BTreeMap::new();
+    for (at, queue) in known.history.queues.iter().enumerate() {
+        let arrivals = arrivals_of(known, at);
+        for limit in queue.limits.iter().filter(|limit| limit.shared) {
+            let taken = accounts(known, queue, &arrivals, limit).into_values().flatten();
+            let (_, starts) = shared.entry(&limit.name).or_insert((limit.kind, Vec::new()));
+            starts.extend(taken);
+        }
+    }
+    for (name, (kind, mut starts)) in shared {
+        starts.sort_by_key(|start| start.at_us);
+        let account = Account { of: name.to_owned(), starts: &starts, is_shared: true };
+        match kind {
+            LimitKind::Rate { units_per_s, burst } => {
+                within_rate(known, units_per_s, burst, &account, report);
+            }
+            LimitKind::Quota { units } => within_quota(known, units, &account, report),
+            LimitKind::Concurrency { .. } => {}
         }
     }
 }
@@ -168,7 +202,7 @@ fn within_rate(
             let (units, window_us) = (before + start.units - least.1, start.at_us - least.2);
             let what =
                 format!("{}: {units} units within {window_us} µs, to {}", account.of, start.at_us);
-            report.breach(Rule::WithinRate, what);
+            report.breach(account.rule(Rule::WithinRate), what);
         }
         before += start.units;
     }
@@ -188,7 +222,7 @@ fn within_quota(known: &Known<'_>, most: u64, account: &Account<'_>, report: &mu
     }
     for (hour, units) in used.into_iter().filter(|(_, units)| *units > most) {
         let what = format!("{}: {units} units of {most} in hour {hour}", account.of);
-        report.breach(Rule::WithinQuota, what);
+        report.breach(account.rule(Rule::WithinQuota), what);
     }
 }
 

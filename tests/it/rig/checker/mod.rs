@@ -54,6 +54,8 @@ pub(crate) enum Rule {
     WithinRate,
     /// Units in each period ≤ quota, of the queue or of each key.
     WithinQuota,
+    /// The same of an account that several queues share, over all of them.
+    WithinShared,
     /// Calls in flight ≤ concurrency, of the queue or of each key.
     WithinConcurrency,
     /// Of one key of the order, one message is on its way.

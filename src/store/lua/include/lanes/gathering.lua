@@ -2,11 +2,12 @@
 -- How much longer a batch gathers at a queue with keys, us; 0: it fires. What counts is what could start now: the heads of the open
 -- lanes, and behind each of them as many as the limits by its keys have room for.
 local batch_gathers_of_lists = batch_gathers
-local function count_in_lanes()
+-- Up to so many of them; when the first of them became due, and what it costs, where that is asked for.
+local function count_in_lanes(most_wanted, asks_cost)
   -- include: lanes/limits lanes/turns
-  local members = rc('ZRANGE', K.open, 0, batch_items - 1)
+  local members = rc('ZRANGE', K.open, 0, most_wanted - 1)
   local count, lanes_open = #members, {}
-  if count == 0 or count >= batch_items then return count end
+  if count == 0 or (count >= most_wanted and not asks_cost) then return count end
   for i, member in ipairs(members) do lanes_open[i] = string.sub(member, 20) end
 
   -- How many messages of cost 1 the limits by these keys let start now, at most.
@@ -26,20 +27,22 @@ local function count_in_lanes()
 
   for i, raw in ipairs(rc('HMGET', K.heads, unpack(lanes_open))) do
     local h = raw and head_unpack(raw)
-    if h and h.more and not h.is_ordered and count < batch_items then
-      local most = room(h.flow, keys_of(record_of(h.ulid)), batch_items - count + 1)
+    if h and h.more and not h.is_ordered and count < most_wanted then
+      local most = room(h.flow, keys_of(record_of(h.ulid)), most_wanted - count + 1)
       local behind = most > 1 and with_prefix(K.rest, lanes_open[i], most - 1) or {}
       count = count + #behind
     end
   end
   local first = choose()
-  return count, first and due_of_place(first.place)
+  if not first then return count end
+  local record = asks_cost and record_of(lane_read(first.lane).ulid)
+  return count, due_of_place(first.place), record and record_is_readable(record) and record_cost(record) or 1
 end
 
 local function batch_gathers(length)
   if not is_laned then return batch_gathers_of_lists(length) end
   if batch_now then return 0 end
-  local count, due_ms = count_in_lanes()
+  local count, due_ms = count_in_lanes(batch_items)
   -- Due later than now and yet ready: the clock has stepped back, and the wait has no measure.
   if count >= batch_items or not due_ms or due_ms > now_ms then return 0 end
   return math.max(0, (due_ms + batch_wait_ms - now_ms) * 1000)

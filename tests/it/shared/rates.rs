@@ -1,0 +1,91 @@
+//! An account with a rate, over queues and nodes: kept at the downstreams, and used.
+
+use std::time::Duration;
+
+use super::Shared;
+use crate::limits::rates::{assert_within, is_calm};
+use crate::support::Stalls;
+use crate::support::downstream::Request;
+
+const LINE: &str = "[limits.line]\nrate = \"100/s\"";
+const LINES: &str = "limits = [\"line\"]";
+
+/// Every window, where this machine is calm: a call that a busy one holds up on its way says nothing of its slot. Slots are checked
+/// whatever the load, in `twin`.
+fn assert_kept(stalls: &Stalls, requests: &[Request], per_second: f64) {
+    if is_calm(stalls) {
+        assert_within(stalls, requests, per_second, 1);
+    }
+    let took = requests.last().expect("a call").arrived - requests[0].arrived;
+    let most = per_second * (took.as_secs_f64() + 1.0) + 1.0;
+    assert!(requests.len() as f64 <= most, "{} calls within {took:?}", requests.len());
+}
+
+fn all_requests(scene: &Shared) -> Vec<Request> {
+    let mut requests: Vec<Request> =
+        scene.queues.iter().flat_map(|(_, downstream)| downstream.requests()).collect();
+    requests.sort_by_key(|request| request.arrived);
+    requests
+}
+
+#[tokio::test]
+async fn two_queues_and_three_nodes_share_a_rate() {
+    let stalls = Stalls::watch();
+    let scene = Shared::new(&["a", "b"], LINE).await;
+    let daemon = scene.node(LINES).await;
+    let _others = (scene.node(LINES).await, scene.node(LINES).await);
+
+    scene.fill(&daemon, 300, 1).await;
+
+    scene.wait_delivered(&daemon, 600).await;
+    let requests = all_requests(&scene);
+    assert_kept(&stalls, &requests, 100.0);
+    // Both had a backlog until one of them was empty: by then no less than a quarter of it was the other's.
+    let first_empty = scene.queues.iter().map(|(_, downstream)| {
+        downstream.requests().iter().map(|request| request.arrived).max().expect("a call")
+    });
+    let first_empty = first_empty.min().expect("a queue");
+    for (name, downstream) in &scene.queues {
+        let by_then = downstream.requests();
+        let by_then = by_then.iter().filter(|request| request.arrived <= first_empty).count();
+        assert!(by_then >= 75, "{name} had {by_then}");
+    }
+    let took = requests[599].arrived - requests[0].arrived;
+    assert!(!is_calm(&stalls) || took.as_secs_f64() <= 599.0 / 100.0 / 0.99 + 0.1, "{took:?}");
+}
+
+#[tokio::test]
+async fn a_slow_rate_lets_each_queue_go_on() {
+    let stalls = Stalls::watch();
+    let scene = Shared::new(&["a", "b", "c"], "[limits.line]\nrate = \"10/s\"").await;
+    let daemon = scene.node(LINES).await;
+    let _other = scene.node(LINES).await;
+
+    scene.fill(&daemon, 100, 1).await;
+    tokio::time::sleep(Duration::from_secs(6)).await;
+
+    let requests = all_requests(&scene);
+    assert_kept(&stalls, &requests, 10.0);
+    for (name, downstream) in &scene.queues {
+        let calls = downstream.requests().len();
+        assert!(calls >= 5, "{name} had {calls} of {}", requests.len());
+    }
+}
+
+#[tokio::test]
+async fn a_rate_of_its_own_and_a_shared_one_are_both_kept_and_used() {
+    let stalls = Stalls::watch();
+    let scene = Shared::new(&["a", "b"], LINE).await;
+    let lines = "rate = \"40/s\"\nlimits = [\"line\"]";
+    let daemon = scene.node(lines).await;
+
+    scene.fill(&daemon, 160, 1).await;
+
+    scene.wait_delivered(&daemon, 320).await;
+    for (_, downstream) in &scene.queues {
+        let requests = downstream.requests();
+        assert_kept(&stalls, &requests, 40.0);
+        let took = requests[159].arrived - requests[0].arrived;
+        assert!(!is_calm(&stalls) || took.as_secs_f64() <= 159.0 / 40.0 / 0.99 + 0.1, "{took:?}");
+    }
+}

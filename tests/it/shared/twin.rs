@@ -1,0 +1,263 @@
+//! The arithmetic of accounts: the scripts are run as they are, in a real Redis, beside a model that only adds and subtracts.
+
+use std::collections::{BTreeMap, HashMap};
+
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+use redis::aio::MultiplexedConnection;
+use tokio::runtime::Builder;
+
+use crate::support::redis::RedisOptions;
+
+const UNITS: u64 = 500;
+/// Whoever holds more than a hundredth of what is left gets one call at a time.
+const PART: u64 = 100;
+
+/// What is done to an account.
+#[derive(Debug, Clone)]
+enum Step {
+    /// Calls with these costs, while so many units are held.
+    Reserve {
+        costs: Vec<u64>,
+        held: u64,
+        asks: bool,
+    },
+    /// Of the reservation before so many units go back in all, of this call, so often.
+    PutBack {
+        call: usize,
+        units: u64,
+        times: usize,
+    },
+    Charge {
+        units: i64,
+        key: Option<u8>,
+    },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let costs = prop::collection::vec(prop_oneof![3 => Just(1), 1 => 1..8u64], 1..12);
+    prop_oneof![
+        4 => (costs, 0..4u64, prop::bool::weighted(0.2))
+            .prop_map(|(costs, held, asks)| Step::Reserve { costs, held, asks }),
+        3 => (0..12usize, 0..8u64, 1..3usize)
+            .prop_map(|(call, units, times)| Step::PutBack { call, units, times }),
+        1 => (-60..60i64, prop::option::of(0..4u8))
+            .prop_map(|(units, key)| Step::Charge { units, key }),
+    ]
+}
+
+/// The scripts, by name, each with the keys that it declares.
+struct Scripts(HashMap<String, (String, Vec<String>)>);
+
+impl Scripts {
+    fn new() -> Self {
+        let plain = tidegate::store::assembled_scripts().into_iter();
+        let plain = plain.filter_map(|(name, text, keys)| {
+            Some((name.strip_suffix(".plain")?.to_owned(), (text, keys)))
+        });
+        Self(plain.collect())
+    }
+
+    async fn run<T: redis::FromRedisValue>(
+        &self,
+        connection: &mut MultiplexedConnection,
+        name: &str,
+        args: &[String],
+    ) -> T {
+        let (text, keys) = &self.0[name];
+        let mut call = redis::cmd("EVAL");
+        call.arg(text).arg(keys.len()).arg(keys).arg(args);
+        call.query_async(connection).await.expect("the script runs")
+    }
+}
+
+fn text(value: impl ToString) -> String {
+    value.to_string()
+}
+
+/// A period that began and ends long before and after the test.
+fn quota_line() -> String {
+    format!("quota brand calls {UNITS} 1000 99999999999000 199999999999000\n")
+}
+
+async fn used(connection: &mut MultiplexedConnection, field: &str, key: &str) -> u64 {
+    let mut call = redis::cmd("HGET");
+    let kept: Option<String> =
+        call.arg(key).arg(field).query_async(connection).await.expect("it is");
+    let kept = kept.unwrap_or_default();
+    kept.split(' ').nth(2).map_or(0, |units| units.parse().expect("a number"))
+}
+
+fn reserve_args(
+    line: &str,
+    queue: &str,
+    asks: bool,
+    held: u64,
+    rows: &[(u64, u64)],
+) -> Vec<String> {
+    let mut args = vec!["ABCDEFGHJKMN".to_owned(), line.to_owned(), queue.to_owned(), text(1)];
+    args.extend([text(u8::from(asks)), text(50_000), text(0), text(2000), text(held)]);
+    for (from_us, cost) in rows {
+        args.extend([text(from_us), text(cost), text(cost), text(cost)]);
+    }
+    args
+}
+
+#[test]
+fn a_quota_is_what_was_reserved_and_charged_less_what_went_back() {
+    let runtime = Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let server = runtime.block_on(RedisOptions::default().set("appendonly", "no").start());
+    let connection = runtime.block_on(server.connect()).expect("Redis answers");
+    let scripts = Scripts::new();
+    let mut runner = TestRunner::new(ProptestConfig { cases: 150, ..ProptestConfig::default() });
+    let cases = prop::collection::vec(step(), 1..40);
+
+    let found = runner.run(&cases, |steps| {
+        let mut connection = connection.clone();
+        runtime.block_on(async {
+            redis::cmd("FLUSHALL").query_async::<()>(&mut connection).await.expect("Redis answers");
+            let (mut model, mut charged) = (0u64, BTreeMap::new());
+            let (mut last, mut back): (Vec<(u64, u64)>, HashMap<(usize, usize), u64>) =
+                Default::default();
+            for (number, step) in steps.iter().enumerate() {
+                match step {
+                    Step::Reserve { costs, held, asks } => {
+                        let rows: Vec<_> = costs.iter().map(|cost| (0, *cost)).collect();
+                        let args = reserve_args(&quota_line(), "a", *asks, *held, &rows);
+                        let reply: Vec<i64> = scripts.run(&mut connection, "reserve", &args).await;
+                        let given = (reply.len() - 2) / 3;
+                        let left = UNITS.saturating_sub(model);
+                        let mut taken = 0;
+                        for (at, cost) in costs.iter().enumerate().take(given) {
+                            taken += cost;
+                            let most = (left / PART).saturating_sub(*held);
+                            prop_assert!(
+                                at == 0 || taken <= most,
+                                "{taken} of {left}, {held} held"
+                            );
+                        }
+                        prop_assert!(taken <= left, "{taken} of {left}");
+                        prop_assert!(given > 0 || costs[0] > left, "one call passes: {left} left");
+                        if !asks {
+                            model += taken;
+                            let slots = reply[2..].chunks(3).map(|row| row[0].unsigned_abs());
+                            last = slots.zip(costs.iter().copied()).collect();
+                            back.clear();
+                        }
+                    }
+                    Step::PutBack { call, units, times } => {
+                        let Some((slot_us, cost)) = last.get(*call) else { continue };
+                        let units = *units.min(cost);
+                        let args = vec![
+                            "ABCDEFGHJKMN".to_owned(),
+                            quota_line(),
+                            "a".to_owned(),
+                            format!("r{}.{call}", last[0].0),
+                            text(slot_us),
+                            text(units),
+                        ];
+                        for _ in 0..*times {
+                            scripts.run::<Vec<i64>>(&mut connection, "put_back", &args).await;
+                        }
+                        // Under one number the largest sum that was named has gone back.
+                        let before = back.entry((last[0].0 as usize, *call)).or_default();
+                        model = model.saturating_sub(units.saturating_sub(*before));
+                        *before = (*before).max(units);
+                        let args_of_other_period = vec![
+                            "ABCDEFGHJKMN".to_owned(),
+                            quota_line(),
+                            "a".to_owned(),
+                            format!("late{number}"),
+                            text(500_000),
+                            text(3),
+                        ];
+                        scripts
+                            .run::<Vec<i64>>(&mut connection, "put_back", &args_of_other_period)
+                            .await;
+                    }
+                    Step::Charge { units, key } => {
+                        let name = key.map_or(String::new(), |key| format!("k{key}"));
+                        let args = [
+                            "ABCDEFGHJKMN".to_owned(),
+                            quota_line(),
+                            text(units),
+                            name,
+                            text(units),
+                            text(86_400_000),
+                        ];
+                        let code: Vec<i64> = scripts.run(&mut connection, "charge", &args).await;
+                        let known =
+                            key.and_then(|key| charged.insert(key, *units).map(|was| (key, was)));
+                        let expected = match known {
+                            None => 0,
+                            Some((key, was)) => {
+                                charged.insert(key, was);
+                                if was == *units { 1 } else { 2 }
+                            }
+                        };
+                        prop_assert_eq!(code[0], expected);
+                        if expected == 0 {
+                            model = model.saturating_add_signed(*units);
+                        }
+                    }
+                }
+                prop_assert_eq!(used(&mut connection, "limit:brand", "meta").await, model);
+            }
+            Ok(())
+        })
+    });
+
+    found.unwrap_or_else(|why| panic!("{why}"));
+}
+
+/// Slots of an account with a rate, however they are asked for: in any window no more than the rate lets through, with the part of the
+/// 20 ms that slots may take.
+#[test]
+fn slots_of_a_shared_rate_keep_their_pace() {
+    let runtime = Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let server = runtime.block_on(RedisOptions::default().set("appendonly", "no").start());
+    let connection = runtime.block_on(server.connect()).expect("Redis answers");
+    let scripts = Scripts::new();
+    let mut runner = TestRunner::new(ProptestConfig { cases: 40, ..ProptestConfig::default() });
+    let asks = prop::collection::vec((0..3usize, 0..40_000u64, 1..6usize, 1..4u64), 10..60);
+
+    let found = runner.run(&(asks, 1..6u32), |(asks, burst)| {
+        let mut connection = connection.clone();
+        runtime.block_on(async {
+            redis::cmd("FLUSHALL").query_async::<()>(&mut connection).await.expect("Redis answers");
+            let period_us = 4000;
+            let line = format!("rate line calls {period_us} {burst}\n");
+            let (mut slots, mut largest): (Vec<(u64, u64)>, u64) = (Vec::new(), 1);
+            for (queue, ahead_us, count, cost) in asks {
+                let time: Vec<u64> =
+                    redis::cmd("TIME").query_async(&mut connection).await.expect("it is");
+                let from_us = time[0] * 1_000_000 + time[1] + ahead_us;
+                let rows = vec![(from_us, cost); count];
+                let args = reserve_args(&line, ["a", "b", "c"][queue], false, 0, &rows);
+                let reply: Vec<i64> = scripts.run(&mut connection, "reserve", &args).await;
+                for row in reply[2..].chunks(3) {
+                    let slot_us = row[0].unsigned_abs();
+                    prop_assert!(slot_us >= from_us && row[1] >= row[0]);
+                    slots.push((slot_us, cost));
+                    largest = largest.max(cost);
+                }
+            }
+            slots.sort_unstable();
+            for from in 0..slots.len() {
+                let mut units = 0;
+                for (slot_us, cost) in &slots[from..] {
+                    units += cost;
+                    let window_us = slot_us - slots[from].0 + 5_000;
+                    let allowed = window_us / period_us + u64::from(burst) + largest - 1;
+                    prop_assert!(
+                        units <= allowed,
+                        "{units} within {window_us} µs, {allowed} allowed"
+                    );
+                }
+            }
+            Ok(())
+        })
+    });
+
+    found.unwrap_or_else(|why| panic!("{why}"));
+}
