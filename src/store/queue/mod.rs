@@ -5,6 +5,7 @@ pub(super) mod batch_size;
 mod collapse_keys;
 mod keys_hold;
 mod limits;
+mod next_grant;
 mod outflow;
 mod refusals;
 mod reservation;
@@ -30,7 +31,6 @@ use crate::domain::id::MessageId;
 use crate::domain::policy::QueuePolicy;
 use crate::store::clock::offset::ClockOffset;
 use crate::store::redis::keys::{SHARD_KEYS, ShardKeys};
-use crate::store::redis::script::ScriptForm;
 use crate::store::routing::{Routing, shard_of_text};
 use crate::telemetry::{Metrics, QueueHandles, QueueLabel};
 
@@ -306,45 +306,6 @@ impl Queue {
             [_] => Routing::default(),
             shards => Routing::new(self.policy.shards, shards[0].structure().shard_key()),
         }
-    }
-
-    /// How many replies there are until a claim has messages for its slots: with several shards, that of the grant as well.
-    pub(super) fn replies_to_slots(&self) -> u64 {
-        if self.shards.len() > 1 { 2 } else { 1 }
-    }
-
-    /// Whether messages have cost more than one unit.
-    pub(super) fn has_costs(&self) -> bool {
-        self.has_costs.load(Ordering::Relaxed)
-    }
-
-    /// For how many units the next grant asks.
-    pub(super) fn next_cost(&self) -> u64 {
-        self.next_cost.load(Ordering::Relaxed)
-    }
-
-    /// For how many calls the next grant asks, of so many that are wanted. A rate takes no permit back. So of those that cost
-    /// more, one at a time is asked for; and where keys hold most messages, about as many as could be used the last time.
-    pub(super) fn next_calls(&self, wanted: usize) -> usize {
-        if self.policy.batch.is_some() {
-            return wanted;
-        }
-        let is_keyed = self.shards[0].structure().form() == ScriptForm::Keyed;
-        let most = if is_keyed { self.next_calls.load(Ordering::Relaxed) } else { usize::MAX };
-        wanted.min(if self.next_cost() > 1 { 1 } else { most })
-    }
-
-    /// So many calls of a grant were used, and whether that was all.
-    pub(super) fn expect_calls(&self, used: usize, is_all: bool) {
-        let next = if is_all { used.saturating_mul(2) } else { used };
-        self.next_calls.store(next.max(1), Ordering::Relaxed);
-    }
-
-    pub(super) fn expect_cost(&self, cost: u64) {
-        if cost > 1 {
-            self.has_costs.store(true, Ordering::Relaxed);
-        }
-        self.next_cost.store(cost.max(1), Ordering::Relaxed);
     }
 
     /// Whether something may be ready; what is not known to this node, the rounds find.

@@ -9,6 +9,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use super::form::ScriptForm;
 use crate::store::redis::keys::shard_key_names;
 
 macro_rules! includes {
@@ -123,53 +124,6 @@ const COLLAPSING_INCLUDE: &str = "-- collapsing include: ";
 const COLLAPSING: &str = "-- collapsing: ";
 /// In scripts of a shard `K.<name>` stands for a key.
 const KEY: &str = "K.";
-
-/// The forms of a script. Queues without keys are called in one that knows nothing of lanes, and calls without collapse keys in
-/// one that knows nothing of those: they pay nothing for them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::store) enum ScriptForm {
-    /// For queues without keys, and for all that is not a queue.
-    Plain,
-    /// For queues with keys: lines that begin with `-- keyed` count.
-    Keyed,
-    /// For messages with a collapse key: lines that begin with `-- collapsing` count.
-    Collapsing,
-    /// For such messages in queues with keys: both count.
-    KeyedCollapsing,
-}
-
-impl ScriptForm {
-    /// Every form.
-    pub(in crate::store) const ALL: [Self; 4] =
-        [Self::Plain, Self::Keyed, Self::Collapsing, Self::KeyedCollapsing];
-
-    /// The word for it.
-    #[cfg(feature = "failpoints")]
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Plain => "plain",
-            Self::Keyed => "keyed",
-            Self::Collapsing => "collapsing",
-            Self::KeyedCollapsing => "keyed_collapsing",
-        }
-    }
-
-    /// This form for messages with a collapse key.
-    pub(in crate::store) const fn collapsing(self) -> Self {
-        match self {
-            Self::Plain | Self::Collapsing => Self::Collapsing,
-            Self::Keyed | Self::KeyedCollapsing => Self::KeyedCollapsing,
-        }
-    }
-
-    const fn is_keyed(self) -> bool {
-        matches!(self, Self::Keyed | Self::KeyedCollapsing)
-    }
-
-    const fn is_collapsing(self) -> bool {
-        matches!(self, Self::Collapsing | Self::KeyedCollapsing)
-    }
-}
 
 /// A script as Redis gets it.
 #[derive(Debug)]

@@ -7,6 +7,7 @@ mod args;
 mod assembly;
 mod call;
 mod expansion;
+mod form;
 #[cfg(test)]
 mod names;
 mod numbers;
@@ -18,8 +19,8 @@ use std::sync::OnceLock;
 
 use redis::{Cmd, cmd};
 
-pub(in crate::store) use assembly::ScriptForm;
 use assembly::{Assembled, Declared};
+pub(in crate::store) use form::ScriptForm;
 
 macro_rules! verbs {
     ($($(#[$doc:meta])* $variant:ident = $name:literal),+ $(,)?) => {
