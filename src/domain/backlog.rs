@@ -2,10 +2,12 @@
 //!
 //! Pure: refuses to know how it is counted.
 
+use std::time::Duration;
+
 use crate::domain::keys::{CountedBacklog, MessageKey};
 
 /// The longest time after which somebody is asked to try again, in seconds.
-const RETRY_AFTER_S_MAX: u64 = 3600;
+const RETRY_AFTER_S_MAX: u32 = 3600;
 
 /// How many messages may be scheduled, ready and leased together; at least one of the three is set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,14 +61,19 @@ impl BacklogPolicy {
     }
 }
 
-/// After how many seconds one place is free, if `leaving` messages leave in a second and nothing leaves for `held_ms` yet.
-/// From one second to an hour; a queue that nothing is known to leave is asked about again in a minute.
+/// After how many seconds one place is likely to be free, from one second to an hour.
+///
+/// `leaving`: messages that leave in a second; `held_ms`: for how long nothing leaves yet. Where nothing is known to leave, it
+/// is worth another try in a minute.
 #[must_use]
 pub fn retry_after_s(leaving: Option<f64>, held_ms: u64) -> u32 {
     const UNKNOWN_S: f64 = 60.0;
     let one_s = leaving.filter(|pace| *pace > 0.0).map_or(UNKNOWN_S, |pace| 1.0 / pace);
-    let after_s = (held_ms as f64 / 1000.0 + one_s).ceil();
-    after_s.clamp(1.0, RETRY_AFTER_S_MAX as f64) as u32
+    let most_s = f64::from(RETRY_AFTER_S_MAX);
+    let one = Duration::from_secs_f64(one_s.min(most_s))
+        + Duration::from_millis(held_ms.min(u64::from(RETRY_AFTER_S_MAX) * 1000));
+    let after_s = one.as_millis().div_ceil(1000);
+    u32::try_from(after_s).unwrap_or(RETRY_AFTER_S_MAX).clamp(1, RETRY_AFTER_S_MAX)
 }
 
 #[cfg(test)]

@@ -132,7 +132,7 @@ async fn facts(
         lost: metrics.rollback_lost.get(&label).map_or(0, |lost| lost.get()),
         hosts_left_alone: u64::try_from(left_alone).unwrap_or(0),
         follows: queue.structure().is_some_and(|structure| !structure.is_own),
-        refused: queue.refusals.standing(&queue).map_or(0, |refusals| refusals.count),
+        refused: queue.refusals.standing(queue).map_or(0, |refusals| refusals.count),
         too_costly,
         keys_without_effect: keys_without_effect(store, name).await?,
     })

@@ -1,6 +1,6 @@
 //! `[queues.<name>.collapse]`: how long the first message of a collapse key waits for newer ones.
 
-use crate::config::load::reader::{Field, Read};
+use crate::config::load::reader::{Field, Read, Section};
 use crate::config::setting::{Kind as _, LONG_MS, duration, settings};
 use crate::domain::policy::CollapsePolicy;
 
@@ -25,6 +25,17 @@ pub(in crate::config) fn read(field: &Field<'_>) -> Read<CollapsePolicy> {
         }
         Ok(CollapsePolicy { wait_ms, max_wait_ms })
     })
+}
+
+/// The newest message of a key finds those before it in its own shard alone.
+pub(super) fn in_one_shard(section: &Section<'_>, shards: u16) -> Read<()> {
+    if shards == 1 {
+        return Ok(());
+    }
+    let why = format!(
+        "found {shards}, but messages with a collapse key need shards = 1, so that the newest one finds those before it; set shards = 1 or remove collapse"
+    );
+    Err(section.wrong("shards", why))
 }
 
 #[cfg(test)]

@@ -125,6 +125,7 @@ settings! {
     }
 }
 
+const NO_BATCHES: &str = "has no effect where workers claim (downstream.type = \"pull\"): each claim says with max how many it takes; remove batch";
 const UNCERTAIN: [OnUncertain; 3] = [OnUncertain::Resend, OnUncertain::Park, OnUncertain::Probe];
 
 /// `durability` is the store's: a queue that parks cannot do with less than the disk. `hosts` are the
@@ -158,11 +159,8 @@ pub(in crate::config) fn read(
         let backlog = section.read("backlog", |field| backlog::read(field, own.shards));
         let callback = section.read("callback", |field| callback::read(field, hosts));
         let collapse = section.read("collapse", collapse::read);
-        if let (Ok(Some(_)), Ok(shards @ 2..)) = (&collapse, &own.shards) {
-            let why = format!(
-                "found {shards}, but messages with a collapse key need shards = 1, so that the newest one finds those before it; set shards = 1 or remove collapse"
-            );
-            return Err(section.wrong("shards", why));
+        if let (Ok(Some(_)), Ok(shards)) = (&collapse, &own.shards) {
+            collapse::in_one_shard(section, *shards)?;
         }
         let aging = keys::aging(section, own.aging, own.priority_levels);
         if let (Ok(ordering), Ok(fairness), Ok(limits), Ok(backlog), Ok(shards)) =
@@ -175,10 +173,7 @@ pub(in crate::config) fn read(
             limits::of_batches(section, limits, *shards)?;
         }
         if matches!((&downstream, &batch), (Ok(Downstream::Pull), Ok(Some(_)))) {
-            return Err(section.wrong(
-                "batch",
-                "has no effect where workers claim (downstream.type = \"pull\"): each claim says with max how many it takes; remove batch",
-            ));
+            return Err(section.wrong("batch", NO_BATCHES));
         }
         Ok(QueuePolicy {
             name: name?,

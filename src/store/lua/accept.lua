@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- accept: leased → accepted: a receipt will follow; or delivered or dead at once, where it came before.
--- include: settling late collapse/steps receipt gate
+-- include: settling late collapse/steps receipt
 --
 -- args: exchanges delivered_keep_ms:number dead_keep_ms:number
 -- args: (ulid token last_attempt reference)...
@@ -38,9 +38,10 @@ flush()
 
 -- A function of its own, since a script has room for 200 locals.
 local function tell_success()
-  -- include: trouble
+  -- include: gate trouble
+  if not gate_remembers() then return end
   downstream_succeeds()
   reply[REPLY.reports] = reports_text()
 end
-if accepted > 0 and gate_remembers() then tell_success() end
+if accepted > 0 then tell_success() end
 return reply

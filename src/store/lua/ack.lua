@@ -48,7 +48,7 @@ local function ack_plainly()
   for i = 1, count do reply[REPLY.verdict - 1 + i] = RUST.VERDICT_OK end
   for _, ulid in ipairs(waited_any and ulids or {}) do announce(ulid) end
   tell_changes(ulids, 'D')
-  -- keyed: for _, ulid in ipairs(ulids) do leased_until_now[#leased_until_now + 1], touched[ulid] = ulid, 'D' end
+  -- keyed: for _, ulid in ipairs(ulids) do leased_until_now[#leased_until_now + 1], touched[ulid] = ulid, { 'D' } end
   write_all('ZREM', K.leased, ulids)
   if keep_ms <= 0 then
     write_all('HDEL', K.records, ulids)

@@ -37,7 +37,7 @@ local band = string.sub(ranks, 2, 2)
 if expires_ms > 0 then gather('ZADD', K.expiry, expires_ms, ulid) end
 local ready_before = ready_length()
 gather('HSET', K.records, ulid, record)
--- keyed: touched[ulid], touched_records[ulid] = 'w', record
+-- keyed: touched[ulid] = { 'w', record }
 ready_tail(ulid .. band .. '00', tonumber(band))
 tell_change(ulid, 'r')
 flush()

@@ -173,7 +173,7 @@ local MEND = {
   [WEIGHT] = weigh_anew,
 }
 
--- keyed: MEND[BACKLOG] = function(_, ulid) local s = state_for(ulid) if not s or not is_not_counted(ulid, s) then return false end touched[ulid] = s.state return true end
+-- keyed: MEND[BACKLOG] = function(_, ulid) local s = state_for(ulid) if not s or not is_not_counted(ulid, s) then return false end touched[ulid] = { s.state } return true end
 local reply, met = REPLY { is_in_doubt = false, now_us = now_us, wake = 0 }, {}
 for i = 1, ROWS do
   local code, name, member = ROW[i].code, ROW[i].structure, ROW[i].member

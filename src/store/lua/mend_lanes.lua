@@ -24,9 +24,8 @@ local function mend_backlog(member)
   end
   local records, states = load({ member })
   if not is_counted_wrongly(member, records[1], states[1]) then return false end
-  touched[member], touched_records[member] = states[1] and states[1].state or '', records[1] or nil
+  touched[member] = { states[1] and states[1].state or '', records[1] or nil }
   count_touched()
-  touched, touched_records = {}, {}
   return true
 end
 

@@ -60,7 +60,7 @@ local packed = record_pack(record)
 record_largest(#packed)
 if not waits and is_weighed(s) then weight_changes_by(s.state, #packed - #records[1]) end
 gather('HSET', K.records, ulid, packed)
--- keyed: touched[ulid], touched_records[ulid] = s.state, packed
+-- keyed: touched[ulid] = { s.state, packed }
 flush()
 local flags = wake(head, entered == WAKE_DUE and s.due or nil, ready_before, entered == WAKE_READY)
 return REPLY { code = 0, before = before, wake = flags }

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- retry: leased → scheduled, unless a receipt was faster. The only verb that writes a due time after the first.
--- include: settling waiting collapse/steps receipt history trouble
+-- include: settling waiting collapse/steps receipt
 --
 -- args: exchanges signs delivered_keep_ms:number dead_keep_ms:number
 -- args: (ulid token delay_ms:number is_throttle:flag last_attempt)...
@@ -32,11 +32,17 @@ local settled = settle(reply, load_states(ulids), fence, function(ulid, s, i)
   elseif not due_first or s.due < due_first then due_first = s.due end
   state_save(ulid, s)
 end)
-if #tried > 0 then remember(tried, lines) end
-end_exchanges(exchanges)
-flush()
-if settled > 0 then note_attempts(signs) end
-if collapse.superseded > 0 then reports[#reports + 1] = { what = 'superseded', messages = collapse.superseded } end
-reply[REPLY.reports] = reports_text()
+
+-- A function of its own, since a script has room for 200 locals.
+local function conclude()
+  -- include: history trouble
+  if #tried > 0 then remember(tried, lines) end
+  end_exchanges(exchanges)
+  flush()
+  if settled > 0 then note_attempts(signs) end
+  if collapse.superseded > 0 then reports[#reports + 1] = { what = 'superseded', messages = collapse.superseded } end
+  reply[REPLY.reports] = reports_text()
+end
+conclude()
 reply[REPLY.wake] = wake(head, due_first, ready_before, ready_added)
 return reply

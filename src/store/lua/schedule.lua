@@ -140,7 +140,7 @@ local function take_in(number, ulid, record, key, fingerprint, is_stored)
   end
   if expires > 0 then gather('ZADD', K.expiry, expires, ulid) end
   if tells then tell_change(ulid, due <= now_ms and 'r' or 's') end
-  -- keyed: if structure.counts then touched[ulid], touched_records[ulid] = 'w', record end
+  -- keyed: if structure.counts then touched[ulid] = { 'w', record } end
 end
 for number = 0, count - 1 do
   local at = ROWS_FROM + number * width

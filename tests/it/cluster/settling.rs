@@ -9,17 +9,16 @@ use serde_json::json;
 
 use crate::support::redis::RedisOptions;
 use crate::support::{
-    Answer, Daemon, Downstream, Gate, QUEUE, RedisServer, SentinelSet, eventually, queue_toml,
+    Answer, Daemon, Downstream, Gate, QUEUE, SentinelSet, eventually, queue_toml,
 };
 
-const AT_REPLICAS: &str = "[redis]\nsettle = \"replicas\"\n";
 /// In flight at once.
 const SLOTS: usize = 2;
 const SENT: usize = 12;
 
-fn config(settle: &str, downstream: &Downstream) -> String {
+fn config(downstream: &Downstream) -> String {
     let lines = format!("concurrency = {SLOTS}\nlease = \"6s\"\ndownstream.timeout = \"1s\"");
-    settle.to_owned() + &queue_toml(QUEUE, downstream, &lines)
+    queue_toml(QUEUE, downstream, &lines)
 }
 
 async fn send_all(daemon: &Daemon) {
@@ -45,13 +44,14 @@ async fn delivered(daemon: &Daemon, count: usize) {
 /// A master and a replica that is stopped once two calls are in flight, whose answers come then. Returns how many requests
 /// there were before the replica went on.
 async fn requests_without_the_replica(settle: &str) -> usize {
-    let master = RedisServer::start().await;
+    let master = RedisOptions::default().on_tcp().start().await;
     let replica = RedisOptions::default().replica_of(&master).start().await;
     master.wait_replicas(1).await;
     let downstream = Downstream::start().await;
-    let daemon = Daemon::with(config(settle, &downstream))
+    let daemon = Daemon::with(config(&downstream))
         .redis(&master)
         .durability("replicas")
+        .environment("TIDEGATE__REDIS__SETTLE", settle)
         .start()
         .await;
     let gate = Gate::new();
@@ -74,20 +74,21 @@ async fn requests_without_the_replica(settle: &str) -> usize {
 
 #[tokio::test]
 async fn nothing_is_sent_while_the_replica_does_not_have_the_outcomes() {
-    assert_eq!(requests_without_the_replica(AT_REPLICAS).await, SLOTS);
+    assert_eq!(requests_without_the_replica("replicas").await, SLOTS);
 }
 
 /// The same without it: so the scenario above shows what the setting does.
 #[tokio::test]
 async fn without_the_setting_more_is_sent() {
-    assert_eq!(requests_without_the_replica("").await, SENT);
+    assert_eq!(requests_without_the_replica("level").await, SENT);
 }
 
 #[tokio::test]
 async fn a_failover_with_a_lost_node_repeats_at_most_what_was_in_flight() {
     let mut set = SentinelSet::start().await;
     let downstream = Downstream::start().await;
-    let mut daemon = Daemon::with(config(AT_REPLICAS, &downstream))
+    let mut daemon = Daemon::with(config(&downstream))
+        .environment("TIDEGATE__REDIS__SETTLE", "replicas")
         .sentinel(&set)
         .durability("replicas")
         .start()

@@ -172,9 +172,14 @@ async fn what_is_counted_wrongly_is_found_and_counted_again() {
     for number in 0..6 {
         ids.push(scene.daemon.send(QUEUE, &of(&format!("t{}", number % 2), number)).await);
     }
-    let right = counts(&scene, QUEUE).await;
-    let ulid = |at: usize| ids[at].split_once('_').expect("queue and ulid").1.to_owned();
     let key = |name: &str| format!("{{tidegate:jobs.0}}:{name}");
+    let right = counts(&scene, QUEUE).await;
+    let begun = key("backlog:at");
+    eventually("what was there before is counted", async || {
+        scene.redis.cli::<u64>(&["EXISTS", &begun]).await == 0
+    })
+    .await;
+    let ulid = |at: usize| ids[at].split_once('_').expect("queue and ulid").1.to_owned();
     let faults = async |repairs: bool| {
         let path = format!("/v1/queues/{QUEUE}/audit");
         let reply = match repairs {
@@ -192,8 +197,9 @@ async fn what_is_counted_wrongly_is_found_and_counted_again() {
     let _: u64 = scene.redis.cli(&["HSET", &key("backlog"), &ulid(1), "abcdefgh1234"]).await;
     let absent = ulid(2).replace(|c: char| c.is_ascii_alphabetic(), "7");
     let _: u64 = scene.redis.cli(&["HSET", &key("backlog"), &absent, "abcdefgh1234"]).await;
+    let _: u64 = scene.redis.cli(&["HSET", &key("backlog:keys"), "abcdefgh", "9"]).await;
 
-    assert_eq!(faults(false).await["backlog"], json!({ "found": 4, "mended": 0 }), "and the sum");
+    assert_eq!(faults(false).await["backlog"], json!({ "found": 4, "repaired": 0 }), "and the sum");
     faults(true).await;
     eventually("all are counted again", async || counts(&scene, QUEUE).await == right).await;
     assert_eq!(faults(false).await, json!({}));

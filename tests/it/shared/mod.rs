@@ -7,7 +7,6 @@ mod rates;
 mod twin;
 mod views;
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use http::Method;
@@ -39,7 +38,7 @@ impl Shared {
     /// A configuration in which each queue has these lines.
     pub(crate) fn config(&self, lines: &str) -> String {
         self.queues.iter().fold(self.accounts.clone(), |mut config, (name, downstream)| {
-            let _ = write!(config, "{}", queue_toml(name, downstream, lines));
+            config.push_str(&queue_toml(name, downstream, lines));
             config
         })
     }

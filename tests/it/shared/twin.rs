@@ -71,8 +71,9 @@ impl Scripts {
     }
 }
 
-fn text(value: impl ToString) -> String {
-    value.to_string()
+/// A number as an argument of a script.
+fn text<T: std::fmt::Display>(value: T) -> String {
+    format!("{value}")
 }
 
 /// A period that began and ends long before and after the test.
@@ -103,6 +104,110 @@ fn reserve_args(
     args
 }
 
+/// An account and what it should say.
+struct Account<'a> {
+    connection: MultiplexedConnection,
+    scripts: &'a Scripts,
+    units: u64,
+    charged: BTreeMap<u8, i64>,
+    /// Slot and cost of each message of the last reservation.
+    last: Vec<(u64, u64)>,
+    /// What went back of each, by the slot of the first and its number.
+    back: HashMap<(u64, usize), u64>,
+}
+
+impl Account<'_> {
+    async fn step(&mut self, number: usize, step: &Step) -> Result<(), TestCaseError> {
+        match step {
+            Step::Reserve { costs, held, asks } => self.reserve(costs, *held, *asks).await?,
+            Step::PutBack { call, units, times } => {
+                self.put_back(number, (*call, *units, *times)).await
+            }
+            Step::Charge { units, key } => self.charge(*units, *key).await?,
+        }
+        prop_assert_eq!(used(&mut self.connection, "limit:brand", "meta").await, self.units);
+        Ok(())
+    }
+
+    async fn reserve(&mut self, costs: &[u64], held: u64, asks: bool) -> Result<(), TestCaseError> {
+        let rows: Vec<_> = costs.iter().map(|cost| (0, *cost)).collect();
+        let args = reserve_args(&quota_line(), "a", asks, held, &rows);
+        let reply: Vec<i64> = self.scripts.run(&mut self.connection, "reserve", &args).await;
+        let given = (reply.len() - 2) / 3;
+        let left = UNITS.saturating_sub(self.units);
+        let mut taken = 0;
+        for (at, cost) in costs.iter().enumerate().take(given) {
+            taken += cost;
+            let most = (left / PART).saturating_sub(held);
+            prop_assert!(at == 0 || taken <= most, "{taken} of {left}, {held} held");
+        }
+        prop_assert!(taken <= left, "{taken} of {left}");
+        prop_assert!(given > 0 || costs[0] > left, "one call passes: {left} left");
+        if !asks {
+            self.units += taken;
+            let slots = reply[2..].chunks(3).map(|row| row[0].unsigned_abs());
+            self.last = slots.zip(costs.iter().copied()).collect();
+            self.back.clear();
+        }
+        Ok(())
+    }
+
+    async fn put_back(&mut self, number: usize, (call, most, times): (usize, u64, usize)) {
+        let Some((slot_us, cost)) = self.last.get(call).copied() else { return };
+        let units = most.min(cost);
+        let args = vec![
+            "ABCDEFGHJKMN".to_owned(),
+            quota_line(),
+            "a".to_owned(),
+            format!("r{}.{call}", self.last[0].0),
+            text(slot_us),
+            text(units),
+        ];
+        for _ in 0..times {
+            self.scripts.run::<Vec<i64>>(&mut self.connection, "put_back", &args).await;
+        }
+        // Under one number the largest sum that was named has gone self.back.
+        let before = self.back.entry((self.last[0].0, call)).or_default();
+        self.units = self.units.saturating_sub(units.saturating_sub(*before));
+        *before = (*before).max(units);
+        let args_of_other_period = vec![
+            "ABCDEFGHJKMN".to_owned(),
+            quota_line(),
+            "a".to_owned(),
+            format!("late{number}"),
+            text(500_000),
+            text(3),
+        ];
+        self.scripts.run::<Vec<i64>>(&mut self.connection, "put_back", &args_of_other_period).await;
+    }
+
+    async fn charge(&mut self, units: i64, key: Option<u8>) -> Result<(), TestCaseError> {
+        let name = key.map_or(String::new(), |key| format!("k{key}"));
+        let args = [
+            "ABCDEFGHJKMN".to_owned(),
+            quota_line(),
+            text(units),
+            name,
+            text(units),
+            text(86_400_000),
+        ];
+        let code: Vec<i64> = self.scripts.run(&mut self.connection, "charge", &args).await;
+        let known = key.and_then(|key| self.charged.insert(key, units).map(|was| (key, was)));
+        let expected = match known {
+            None => 0,
+            Some((key, was)) => {
+                self.charged.insert(key, was);
+                if was == units { 1 } else { 2 }
+            }
+        };
+        prop_assert_eq!(code[0], expected);
+        if expected == 0 {
+            self.units = self.units.saturating_add_signed(units);
+        }
+        Ok(())
+    }
+}
+
 #[test]
 fn a_quota_is_what_was_reserved_and_charged_less_what_went_back() {
     let runtime = Builder::new_multi_thread().enable_all().build().expect("a runtime");
@@ -116,92 +221,16 @@ fn a_quota_is_what_was_reserved_and_charged_less_what_went_back() {
         let mut connection = connection.clone();
         runtime.block_on(async {
             redis::cmd("FLUSHALL").query_async::<()>(&mut connection).await.expect("Redis answers");
-            let (mut model, mut charged) = (0u64, BTreeMap::new());
-            let (mut last, mut back): (Vec<(u64, u64)>, HashMap<(usize, usize), u64>) =
-                Default::default();
+            let mut account = Account {
+                connection,
+                scripts: &scripts,
+                units: 0,
+                charged: BTreeMap::new(),
+                last: Vec::new(),
+                back: HashMap::new(),
+            };
             for (number, step) in steps.iter().enumerate() {
-                match step {
-                    Step::Reserve { costs, held, asks } => {
-                        let rows: Vec<_> = costs.iter().map(|cost| (0, *cost)).collect();
-                        let args = reserve_args(&quota_line(), "a", *asks, *held, &rows);
-                        let reply: Vec<i64> = scripts.run(&mut connection, "reserve", &args).await;
-                        let given = (reply.len() - 2) / 3;
-                        let left = UNITS.saturating_sub(model);
-                        let mut taken = 0;
-                        for (at, cost) in costs.iter().enumerate().take(given) {
-                            taken += cost;
-                            let most = (left / PART).saturating_sub(*held);
-                            prop_assert!(
-                                at == 0 || taken <= most,
-                                "{taken} of {left}, {held} held"
-                            );
-                        }
-                        prop_assert!(taken <= left, "{taken} of {left}");
-                        prop_assert!(given > 0 || costs[0] > left, "one call passes: {left} left");
-                        if !asks {
-                            model += taken;
-                            let slots = reply[2..].chunks(3).map(|row| row[0].unsigned_abs());
-                            last = slots.zip(costs.iter().copied()).collect();
-                            back.clear();
-                        }
-                    }
-                    Step::PutBack { call, units, times } => {
-                        let Some((slot_us, cost)) = last.get(*call) else { continue };
-                        let units = *units.min(cost);
-                        let args = vec![
-                            "ABCDEFGHJKMN".to_owned(),
-                            quota_line(),
-                            "a".to_owned(),
-                            format!("r{}.{call}", last[0].0),
-                            text(slot_us),
-                            text(units),
-                        ];
-                        for _ in 0..*times {
-                            scripts.run::<Vec<i64>>(&mut connection, "put_back", &args).await;
-                        }
-                        // Under one number the largest sum that was named has gone back.
-                        let before = back.entry((last[0].0 as usize, *call)).or_default();
-                        model = model.saturating_sub(units.saturating_sub(*before));
-                        *before = (*before).max(units);
-                        let args_of_other_period = vec![
-                            "ABCDEFGHJKMN".to_owned(),
-                            quota_line(),
-                            "a".to_owned(),
-                            format!("late{number}"),
-                            text(500_000),
-                            text(3),
-                        ];
-                        scripts
-                            .run::<Vec<i64>>(&mut connection, "put_back", &args_of_other_period)
-                            .await;
-                    }
-                    Step::Charge { units, key } => {
-                        let name = key.map_or(String::new(), |key| format!("k{key}"));
-                        let args = [
-                            "ABCDEFGHJKMN".to_owned(),
-                            quota_line(),
-                            text(units),
-                            name,
-                            text(units),
-                            text(86_400_000),
-                        ];
-                        let code: Vec<i64> = scripts.run(&mut connection, "charge", &args).await;
-                        let known =
-                            key.and_then(|key| charged.insert(key, *units).map(|was| (key, was)));
-                        let expected = match known {
-                            None => 0,
-                            Some((key, was)) => {
-                                charged.insert(key, was);
-                                if was == *units { 1 } else { 2 }
-                            }
-                        };
-                        prop_assert_eq!(code[0], expected);
-                        if expected == 0 {
-                            model = model.saturating_add_signed(*units);
-                        }
-                    }
-                }
-                prop_assert_eq!(used(&mut connection, "limit:brand", "meta").await, model);
+                account.step(number, step).await?;
             }
             Ok(())
         })

@@ -16,6 +16,7 @@ mod keyed_audit;
 mod lanes;
 mod limit_twin;
 mod limits;
+mod loading;
 mod lost_replies;
 mod model;
 mod node;

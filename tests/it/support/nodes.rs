@@ -374,11 +374,12 @@ fn final_of(message: &Value) -> Final {
 impl NodesOptions {
     fn toml(&self, downstream: &Downstream, node: usize) -> String {
         let mut toml = flow::sections(self.limits.iter());
-        let _ = write!(
+        write!(
             toml,
             "[queues.{QUEUE}]\nconcurrency = {}\nlease = \"{}ms\"\n{}\n",
             self.concurrency, self.lease_ms, self.lines
-        );
+        )
+        .expect("to a String");
         toml.push_str(&flow::toml(self.order, &self.limits));
         if self.batch_max > 1 {
             writeln!(toml, "batch = {{ max_items = {} }}", self.batch_max).expect("to a String");

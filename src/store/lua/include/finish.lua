@@ -1,7 +1,7 @@
 -- include: events state finals callback weight waited
 -- The one way into a final state: result, purge time, callback and waiters in the same step.
 local function forget(ulid)
-  -- keyed: touched[ulid] = ''
+  -- keyed: touched[ulid] = { '' }
   gather('HDEL', K.records, ulid)
   gather('HDEL', K.states, ulid)
   gather('HDEL', K.history, ulid)

@@ -97,7 +97,7 @@ end
 -- keyed include: lanes/touched
 local function state_save(ulid, s)
   gather('HSET', K.states, ulid, state_pack(s))
-  -- keyed: touched[ulid] = s.state
+  -- keyed: touched[ulid] = { s.state }
 end
 
 local function is_moved(s)

@@ -50,7 +50,7 @@ local function collapse_take(ulid, record, due_ms, is_held)
   record = collapse_record(record, due_ms, place_in_record(record), is_by_wait, 0, moment_of_ulid(ulid))
   record_largest(#record)
   gather('HSET', K.records, ulid, record)
-  -- keyed: touched[ulid], touched_records[ulid] = 'w', record
+  -- keyed: touched[ulid] = { 'w', record }
   local s = state_of_record(record)
   if is_held then
     if s.expires > 0 then gather('ZADD', K.expiry, s.expires, ulid) end
@@ -96,7 +96,7 @@ local function collapse_replace(ulid, s, old, record, moment_ms, is_held)
   s.fields = new.fields
   gather('HSET', K.records, ulid, record)
   if is_touched then state_save(ulid, s) end
-  -- keyed: touched[ulid], touched_records[ulid] = 'w', record
+  -- keyed: touched[ulid] = { 'w', record }
   if moves and not is_held then
     collapse_enter(ulid, s)
   else

@@ -18,7 +18,7 @@ local function counted_before(known)
 end
 
 local function record_of_touched(ulid)
-  local record = touched_records[ulid] or rc('HGET', K.records, ulid)
+  local record = touched[ulid][2] or rc('HGET', K.records, ulid)
   return record and record_is_readable(record) and record
 end
 
@@ -39,7 +39,8 @@ local KEYS_SUMMED_MAX = 10000
 local function sums_differ()
   if is_counting() or not structure.counted_by or rc('HLEN', K.backlog_keys) > KEYS_SUMMED_MAX then return false end
   local sum = 0
-  for _, count in ipairs(rc('HVALS', K.backlog_keys)) do sum = sum + tonumber(count) end
+  local counts = rc('HGETALL', K.backlog_keys)
+  for i = 2, #counts, 2 do sum = sum + tonumber(counts[i]) end
   return sum ~= rc('HLEN', K.backlog)
 end
 
@@ -50,8 +51,8 @@ local function count_touched()
   if #ulids == 0 then return end
   local known = hmget(K.backlog, ulids)
   for i, ulid in ipairs(ulids) do
-    local is_counted, counted = COUNTED[touched[ulid]], known[i]
-    if is_counted and (not counted or touched_records[ulid]) then
+    local is_counted, counted = COUNTED[touched[ulid][1]], known[i]
+    if is_counted and (not counted or touched[ulid][2]) then
       local record = record_of_touched(ulid)
       counted = record and counted_as(record)
     elseif not is_counted then
@@ -66,6 +67,7 @@ local function count_touched()
       if counted then gather('HSET', K.backlog, ulid, counted) else gather('HDEL', K.backlog, ulid) end
     end
   end
+  touched = {}
   flush_before_lanes()
   if bytes_more ~= 0 then rc('HINCRBY', K.meta, 'backlog_bytes', bytes_more) end
   if not structure.counted_by then return end

@@ -90,16 +90,13 @@ end
 -- From here on a flush also does what has been noted.
 local flush_before_lanes = flush
 
--- What has come to wait, or has left, is counted, where the queue counts it.
-local function count_backlog()
-  -- include: lanes/backlog
-  count_touched()
-  touched, touched_records = {}, {}
-end
-
 local function flush()
   flush_before_lanes()
-  if structure.counts then count_backlog() end
+  -- What has come to wait, or has left, is counted, where the queue counts it.
+  if structure.counts then
+    -- include: lanes/backlog
+    count_touched()
+  end
   if #leased_until_now > 0 then end_leases() end
   for _, message in ipairs(ended) do
     local ends = message.is_uncertain and lanes_here().becomes_uncertain or lanes_here().lane_ends

@@ -1,3 +1,3 @@
--- The messages whose state a call changes, each with the state that it has then, where a queue counts its backlog (see lanes/backlog);
--- and the records of those that have a new one.
-local touched, touched_records = {}, {}
+-- The messages that a call changes, where a queue counts its backlog (see lanes/backlog): each with the state that it has then, and
+-- its record if that is a new one.
+local touched = {}
