@@ -121,7 +121,7 @@ impl Account<'_> {
         match step {
             Step::Reserve { costs, held, asks } => self.reserve(costs, *held, *asks).await?,
             Step::PutBack { call, units, times } => {
-                self.put_back(number, (*call, *units, *times)).await
+                self.put_back(number, (*call, *units, *times)).await;
             }
             Step::Charge { units, key } => self.charge(*units, *key).await?,
         }

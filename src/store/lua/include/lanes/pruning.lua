@@ -12,7 +12,7 @@ local function take_backlog_stock()
   local states, raws = load_states(ulids)
   for i, ulid in ipairs(ulids) do
     local s = states[i] or (not raws[i] and record_is_readable(records[i]) and state_of_record(records[i]))
-    if s then touched[ulid] = { s.state, records }[i] end
+    if s then touched[ulid] = { s.state, records[i] } end
   end
   if page[1] == '0' then rc('UNLINK', K.backlog_at) else rc('SET', K.backlog_at, page[1]) end
   return page[1] ~= '0'
