@@ -1,5 +1,6 @@
 //! A backlog that comes due at one instant.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -28,13 +29,23 @@ impl Backlog {
         queues: &str,
         messages: usize,
     ) -> Result<Self> {
+        Self::take_in_keyed(server, queues, messages, 0..0).await
+    }
+
+    /// The same of messages that have a label `k` with these values by turns.
+    pub(super) async fn take_in_keyed(
+        server: &mut Server,
+        queues: &str,
+        messages: usize,
+        keys: Range<usize>,
+    ) -> Result<Self> {
         // At 50,000 messages a second, then slower.
         let mut lead_ms = EARLY_MS * 2 + messages as u64 / 50;
         for _ in 0..TRIES {
             let daemon = Daemon::start(server, queues).await?;
             let before = Meter::read(server, &daemon).await?;
             let due_ms = server.now_ms().await? + lead_ms;
-            daemon.fill(messages, due_ms, 0).await?;
+            daemon.fill_keyed(messages, (due_ms, 0), keys.clone()).await?;
             let intake = before.cost(server, &daemon, messages).await?;
             if server.now_ms().await? + EARLY_MS < due_ms {
                 return Ok(Self { daemon, due_ms, intake });

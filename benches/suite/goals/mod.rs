@@ -7,6 +7,7 @@ mod drain;
 mod growth;
 mod idle;
 mod intake;
+mod keys;
 mod lateness;
 mod limit;
 mod raw;
@@ -17,7 +18,7 @@ use crate::plan::Plan;
 
 /// Runs what is wanted. One that fails leaves the others their turn.
 pub(crate) async fn run(plan: &Plan, report: &mut Report) {
-    for goal in (1..=13).filter(|goal| plan.wants(*goal)) {
+    for goal in (1..=14).filter(|goal| plan.wants(*goal)) {
         let ended = match goal {
             1 => intake::batched(plan, report).await,
             2 => intake::single(plan, report).await,
@@ -31,7 +32,8 @@ pub(crate) async fn run(plan: &Plan, report: &mut Report) {
             10 => cost::life(plan, report).await,
             11 => drain::on_disk(plan, report).await,
             12 => growth::run(plan, report).await,
-            _ => waiters::run(plan, report).await,
+            13 => waiters::run(plan, report).await,
+            _ => keys::run(plan, report).await,
         };
         if let Err(error) = ended {
             report.failed(&format!("goal {goal}"), &error);

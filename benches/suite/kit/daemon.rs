@@ -1,5 +1,6 @@
 //! The real daemon, as a process.
 
+use std::ops::Range;
 use std::process::Command;
 use std::time::Duration;
 
@@ -66,10 +67,21 @@ impl Daemon {
     /// Sends rows to the queue `bench` as NDJSON, from a process of its own: each due at `due_ms` (0: at
     /// once) and so much later at most, without order. Returns the rate.
     pub(crate) async fn fill(&self, messages: usize, due_ms: u64, spread_ms: u64) -> Result<f64> {
+        self.fill_keyed(messages, (due_ms, spread_ms), 0..0).await
+    }
+
+    /// The same with a label `k` that has these values by turns.
+    pub(crate) async fn fill_keyed(
+        &self,
+        messages: usize,
+        (due_ms, spread_ms): (u64, u64),
+        keys: Range<usize>,
+    ) -> Result<f64> {
         let rows = messages.min(ROWS);
         let mut words = vec![self.address.clone(), Self::path("bench")];
         words.extend([PRODUCERS, messages / rows, rows].map(|number| number.to_string()));
         words.extend([due_ms, spread_ms].map(|number| number.to_string()));
+        words.extend([keys.len(), keys.start].map(|number| number.to_string()));
         once("lines", &words).await?["rate"].as_f64().context("a rate")
     }
 

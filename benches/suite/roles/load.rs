@@ -35,14 +35,15 @@ pub(super) async fn single(words: &[String]) -> Result<()> {
     finish(tasks, messages, started).await
 }
 
-/// `ADDRESS PATH CONNECTIONS CALLS ROWS DUE_MS SPREAD_MS`: each row due at `DUE_MS` (0: at once) and so
-/// much later at most, by turns.
+/// `ADDRESS PATH CONNECTIONS CALLS ROWS DUE_MS SPREAD_MS KEYS FIRST`: each row due at `DUE_MS` (0: at once) and so
+/// much later at most, by turns; with a label `k` of so many values by turns, from `FIRST` on (0 `KEYS`: without it).
 pub(super) async fn lines(words: &[String]) -> Result<()> {
     let (address, path): (String, String) =
         (word(words, 0)?, format!("{}/batch", word::<String>(words, 1)?));
     let (connections, calls, rows): (u64, u64, u64) =
         (word(words, 2)?, word(words, 3)?, word(words, 4)?);
     let (due_ms, spread_ms): (i64, i64) = (word(words, 5)?, word(words, 6)?);
+    let keys: (i64, i64) = (word(words, 7)?, word(words, 8)?);
     let left = Arc::new(AtomicU64::new(calls));
     let started = Instant::now();
     let mut tasks = tokio::task::JoinSet::new();
@@ -51,11 +52,13 @@ pub(super) async fn lines(words: &[String]) -> Result<()> {
             (Client::connect(&address).await?, path.clone(), Arc::clone(&left));
         tasks.spawn(async move {
             // Made once: the load generator is not what is measured.
-            let same = Bytes::from(text(rows, due_ms, 0, 0));
+            let same = Bytes::from(text(rows, (due_ms, 0), 0, keys));
+            let is_same = spread_ms == 0 && keys.0 <= i64::try_from(rows)?;
             while let Some(number) = take_number(&left) {
-                let body = match spread_ms {
-                    0 => same.clone(),
-                    _ => Bytes::from(text(rows, due_ms, spread_ms, i64::try_from(number * rows)?)),
+                let first = i64::try_from(number * rows)?;
+                let body = match is_same {
+                    true => same.clone(),
+                    false => Bytes::from(text(rows, (due_ms, spread_ms), first, keys)),
                 };
                 let (status, reply) = client.post(&path, "application/x-ndjson", body).await?;
                 let wanted = format!("\"accepted\":{rows}");
@@ -70,7 +73,7 @@ pub(super) async fn lines(words: &[String]) -> Result<()> {
     finish(tasks, calls * rows, started).await
 }
 
-fn text(rows: u64, due_ms: i64, spread_ms: i64, first: i64) -> String {
+fn text(rows: u64, (due_ms, spread_ms): (i64, i64), first: i64, keys: (i64, i64)) -> String {
     let mut text = String::new();
     for row in 0..i64::try_from(rows).unwrap_or(0) {
         let due = match due_ms {
@@ -86,6 +89,10 @@ fn text(rows: u64, due_ms: i64, spread_ms: i64, first: i64) -> String {
         text.push_str("{\"payload\":");
         text.push_str(&payload());
         text.push_str(&due);
+        if keys.0 > 0 {
+            let key = keys.1 + (first + row) % keys.0;
+            text.extend([",\"labels\":{\"k\":\"", &key.to_string(), "\"}"]);
+        }
         text.push_str("}\n");
     }
     text

@@ -206,6 +206,8 @@ fn show(gauges: &Gauges, queue: &Queue, counts: &Counts, now_ms: u64) {
             .get_or_create(&label)
             .set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
+    // Shown before the first refusal, so that its first increase is seen.
+    drop(metrics.queue.backlog_refused.get_or_create(&QueueLabel { queue: name.clone() }));
     let age_ms = counts.oldest_ready_age_ms.unwrap_or(0);
     let age = Duration::from_millis(age_ms).as_secs_f64();
     metrics

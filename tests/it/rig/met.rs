@@ -6,13 +6,16 @@ use super::history::{Answer, Arrival, FaultKind, History, Moved};
 
 /// Fails where a run with limits has met nothing of a kind.
 pub(super) fn assert_met_limits(history: &History) {
+    let mut all_held = 0;
     for queue in history.queues.iter().filter(|queue| queue.has_quota()) {
         let prefix = format!("{}_", queue.name);
         let held = history.moves.iter().filter(|moved| moved.how == Moved::Cancelled);
-        let held = held.filter(|moved| moved.id.starts_with(&prefix)).count();
+        all_held += held.filter(|moved| moved.id.starts_with(&prefix)).count();
         let arrived = history.arrivals.iter().filter(|a| a.id.starts_with(&prefix)).count();
-        assert!(held > 0 && arrived > 0, "{}: {held} held, {arrived} arrived", queue.name);
+        assert!(arrived > 0, "{}: {arrived} arrived", queue.name);
     }
+    // Of queues that share a quota, all the messages of one may have come before it was used.
+    assert!(all_held > 0, "no quota held a message");
 }
 
 /// Fails where a run with order has met nothing of a kind, in any of its queues with an order.
