@@ -21,6 +21,18 @@ fn assert_kept(stalls: &Stalls, requests: &[Request], per_second: f64) {
     assert!(requests.len() as f64 <= most, "{} calls within {took:?}", requests.len());
 }
 
+/// Hardly longer than it had to take, but for what stalls of this machine may have cost: each may also make a reservation lapse.
+fn assert_used(stalls: &Stalls, requests: &[Request], per_second: f64) {
+    let (first, last) = (requests[0].arrived, requests[requests.len() - 1].arrived);
+    let lost = stalls.may_cost(first, last, Duration::from_millis(50)).as_secs_f64();
+    let ideal = (requests.len() - 1) as f64 / per_second;
+    let took = (last - first).as_secs_f64();
+    assert!(
+        took <= ideal * 1.1 + 0.1 + lost,
+        "{took:.3} s, ideal is {ideal:.3} s, stalls may cost {lost:.3} s"
+    );
+}
+
 fn all_requests(scene: &Shared) -> Vec<Request> {
     let mut requests: Vec<Request> =
         scene.queues.iter().flat_map(|(_, downstream)| downstream.requests()).collect();
@@ -50,8 +62,7 @@ async fn two_queues_and_three_nodes_share_a_rate() {
         let by_then = by_then.iter().filter(|request| request.arrived <= first_empty).count();
         assert!(by_then >= 75, "{name} had {by_then}");
     }
-    let took = requests[599].arrived - requests[0].arrived;
-    assert!(!is_calm(&stalls) || took.as_secs_f64() <= 599.0 / 100.0 / 0.99 + 0.1, "{took:?}");
+    assert_used(&stalls, &requests, 100.0);
 }
 
 #[tokio::test]
@@ -85,7 +96,6 @@ async fn a_rate_of_its_own_and_a_shared_one_are_both_kept_and_used() {
     for (_, downstream) in &scene.queues {
         let requests = downstream.requests();
         assert_kept(&stalls, &requests, 40.0);
-        let took = requests[159].arrived - requests[0].arrived;
-        assert!(!is_calm(&stalls) || took.as_secs_f64() <= 159.0 / 40.0 / 0.99 + 0.1, "{took:?}");
+        assert_used(&stalls, &requests, 40.0);
     }
 }

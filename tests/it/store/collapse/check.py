@@ -26,7 +26,7 @@ FAULTS = [
     ('an old payload is sent again beside the newer', "  if first == ulid and not newer then return false end\n", "  if first == ulid then return false end\n"),
     ('nobody sets the newer one free', "    if newer then collapse_free(newer) end\n  elseif newer == ulid", "  elseif newer == ulid"),
     ('an idle key stays', "    collapse_write(hash, newer)\n    if newer then", "    if newer then collapse_write(hash, newer) end\n    if newer then"),
-    ('an idempotency key names a message that never was', "extras ~= '' and became ~= ulid", 'false'),
+    ('an idempotency key names a message that never was', 'key, became .. fingerprint)', 'key, ulid .. fingerprint)'),
     ('a lost reply is not remembered', "  if was then\n", "  if false then\n"),
     ('an older payload takes the place of a newer', 'moment_of_payload(present_old) > moment_ms + COLLAPSE_CLOCKS_MS', 'false'),
     ('a begun message is replaced', 'return s.attempts > 0 or s.throttles > 0', 'return false'),
@@ -99,7 +99,7 @@ class Run:
         self.calls += 1
         values = [value for row in rows for value in row]
         caller = NODE + b'%016x' % self.calls + b'%d' % KEEP_MS
-        arguments = dict(window_ms=86_400_000, caller=caller, version=3, width=4)
+        arguments = dict(window_ms=86_400_000, caller=caller, version=3, width=4, messages_max=0, bytes_max=0, key_max=0)
         first = self.call('schedule', rows=[values], form=self.collapsing, **arguments)['rows']
         if self.rng.random() < 0.3:
             again = self.call('schedule', rows=[values], form=self.collapsing, **arguments)['rows']
@@ -139,7 +139,7 @@ class Run:
         self.calls += 1
         row = self.row(0, name, '+0', idem, self.now_ms)
         told = self.call('schedule', rows=[row], form=self.collapsing, window_ms=86_400_000,
-                         caller=NODE + b'%016x' % self.calls + b'%d' % KEEP_MS, version=3, width=4)
+                         caller=NODE + b'%016x' % self.calls + b'%d' % KEEP_MS, version=3, width=4, messages_max=0, bytes_max=0, key_max=0)
         if told['rows'][1:3] != [1, self.became[name]]:
             raise Fault(f'a repeat of {name} is answered with {told["rows"]}')
         if self.states() != before:

@@ -41,7 +41,7 @@ class Queue(Run):
             rows.append((m.ulid, f'50o{self.now_ms}', bytes([number]) + m.fields() + b'\0\0' + b'y' * 100))
         self.calls += 1
         return self.timed(lambda: self.call('schedule', 'keyed', rows, window_ms=1000, caller=NODE + str(self.calls).encode(),
-                                            version=3, width=3), lambda _: len(rows))
+                                            version=3, width=3, messages_max=0, bytes_max=0, key_max=0), lambda _: len(rows))
 
     def fill(self, count, labels_of):
         for at in range(0, count, 100):

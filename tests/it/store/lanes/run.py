@@ -129,7 +129,8 @@ class Run:
             m.sequence = self.sequence + number
             m.state = 'r' if m.due_ms <= self.now_ms else 's'
             self.messages[m.ulid] = m
-        told = self.call('schedule', form, rows, window_ms=1000, caller=NODE + str(self.calls).encode(), version=3, width=3)
+        told = self.call('schedule', form, rows, window_ms=1000, caller=NODE + str(self.calls).encode(), version=3, width=3,
+                         messages_max=0, bytes_max=0, key_max=0)
         assert told['sequence'] == self.sequence, told
         self.sequence += len(messages)
         if self.model:
