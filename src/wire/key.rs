@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::Moment;
@@ -128,3 +129,22 @@ schema_of!(
         .description(Some("At most three digits behind the point"))
 );
 schema_of!(KeyCalls, "KeyCalls", whole(1..=u64::from(CALLS_MAX)));
+
+/// A limit is of one kind.
+pub(super) fn limit_conditions() -> Value {
+    let only = |kind: &str, of: &str| json!({ "required": [kind], "properties": { kind: { "type": of } } });
+    json!({ "allOf": [{ "oneOf": [
+        only("rate", "string"), only("quota", "string"), only("concurrency", "integer"),
+    ] }] })
+}
+
+/// A key is given something; to take it all away is another request.
+pub(super) fn conditions() -> Value {
+    json!({ "allOf": [{ "anyOf": [
+        { "required": ["weight"], "properties": { "weight": { "type": "number" } } },
+        {
+            "required": ["limits"],
+            "properties": { "limits": { "type": "object", "minProperties": 1 } },
+        },
+    ] }] })
+}

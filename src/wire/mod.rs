@@ -119,6 +119,8 @@ pub fn conditions() -> Vec<(&'static str, Value)> {
         ("NewMessage", new_message::conditions()),
         ("NewOperation", operation::conditions()),
         ("NewSchedule", schedule::conditions()),
+        ("PutKey", key::conditions()),
+        ("PutKeyLimit", key::limit_conditions()),
         ("Receipt", receipt::conditions()),
     ]
 }

@@ -48,6 +48,8 @@ class Run:
         self.number = 0
         # Payload → when it was accepted, its key, and its idempotency key.
         self.sent, self.newest, self.claimed = {}, {}, {}
+        # By key, the latest payload that was ever claimed, whatever an operator has had sent again since.
+        self.latest = {}
         # Payload → the message that it became.
         self.became = {}
         # Under our own lease: ULID → token.
@@ -78,6 +80,15 @@ class Run:
             found[one] = (raw[1:2] if raw else b'w', body.decode())
         return found
 
+    def begun(self):
+        """The messages of which an attempt has begun: ULID → payload."""
+        found = {}
+        for one, (_, name) in self.states().items():
+            raw = self.redis('HGET', self.tag + 'states', one)
+            if raw and any(raw[38:44]):
+                found[one] = name
+        return found
+
     def of_state(self, letter):
         return [one for one, (state, _) in self.states().items() if state == letter]
 
@@ -100,7 +111,11 @@ class Run:
         values = [value for row in rows for value in row]
         caller = NODE + b'%016x' % self.calls + b'%d' % KEEP_MS
         arguments = dict(window_ms=86_400_000, caller=caller, version=3, width=4, messages_max=0, bytes_max=0, key_max=0)
+        begun = self.begun()
         first = self.call('schedule', rows=[values], form=self.collapsing, **arguments)['rows']
+        for one, name in self.begun().items():
+            if begun.get(one, name) != name:
+                raise Fault(f'{begun[one]}, of which an attempt has begun, became {name}')
         if self.rng.random() < 0.3:
             again = self.call('schedule', rows=[values], form=self.collapsing, **arguments)['rows']
             self.expect_same(first, again)
@@ -159,6 +174,7 @@ class Run:
             if int(number) < self.claimed.get(key, 0):
                 raise Fault(f'an old payload after a newer: {name} after {self.claimed[key]}')
             self.claimed[key] = int(number)
+            self.latest[key] = max(self.latest.get(key, 0), int(number))
             self.leases[one] = NODE + sequence
         return len(taken)
 
@@ -329,8 +345,8 @@ class Run:
         if left:
             raise Fault(f'left after all was sent: {left}')
         for key, (_, name) in self.newest.items():
-            if name and int(name.split('/')[1]) > self.claimed.get(key, 0):
-                raise Fault(f'the newest payload {name} was never sent, {self.claimed.get(key)} was the last')
+            if name and int(name.split('/')[1]) > self.latest.get(key, 0):
+                raise Fault(f'the newest payload {name} was never sent, {self.latest.get(key)} was the latest')
         if self.redis('HLEN', self.tag + 'collapse'):
             raise Fault('an idle key has left something')
 
