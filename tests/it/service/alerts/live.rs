@@ -13,7 +13,7 @@ use super::PROVOKED;
 use crate::support::prometheus::Prometheus;
 use crate::support::redis::RedisOptions;
 use crate::support::{
-    Answer, Cluster, Daemon, Downstream, QUEUE, RedisServer, Scene, eventually, queue_toml,
+    Answer, Cluster, Daemon, Downstream, Gate, QUEUE, RedisServer, Scene, eventually, queue_toml,
 };
 
 /// How many evaluations show that a rule is quiet.
@@ -273,6 +273,31 @@ async fn many_dead_letters_are_reported_and_those_deleted_early_too() {
     let prometheus = Prometheus::watching(&scene.daemon).await;
     scene.send_numbers(20).await;
     only(&prometheus, &["TidegateMessagesDie", "TidegateDeadPruned"]).await;
+}
+
+#[tokio::test]
+#[ignore = "needs prometheus: make test-all"]
+async fn a_backlog_that_refuses_messages_is_full() {
+    let scene = Scene::start("backlog = { max_messages = 1 }").await;
+    let gate = Gate::new();
+    scene.downstream.always(Answer::ok().held_by(&gate));
+    scene.send(1).await;
+    scene.wait_count("leased", 1).await;
+    let prometheus = Prometheus::watching(&scene.daemon).await;
+    let path = format!("/v1/queues/{QUEUE}/messages");
+    let refuse = async || {
+        for number in 0.. {
+            scene.daemon.post(&path, &json!({ "payload": number })).await.expect(429);
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    };
+    tokio::select! {
+        () = refuse() => {}
+        () = only(&prometheus, &["TidegateBacklogFull"]) => {}
+    }
+    gate.release();
+    scene.wait_count("delivered", 1).await;
+    prometheus.ends("TidegateBacklogFull").await;
 }
 
 #[tokio::test]
