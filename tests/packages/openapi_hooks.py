@@ -54,6 +54,11 @@ BEYOND_SCHEMAS = re.compile(
             r"pattern",
             r"base64",
             r"^the url ",
+            # Texts with a meaning, and which limits a queue has.
+            r"is not a valid (limit name|rate|quota)",
+            r"the queue has no (limit|fairness)",
+            r"digits behind the point",
+            r"^the limit \"",
             r"is set by Tidegate (itself|to the name)",
             r"each message also gets the label",
             # What another answer made: a cursor, a token of a claim, the id of another queue.

@@ -244,8 +244,8 @@ async fn after_a_rollback_no_key_has_a_burst() {
     let seen = calls(&scene.downstream.wait_for(sent.len() + 1).await);
     let seen = of(&seen, "from", "new");
     // From the rollback on the burst grows again, by two units a second: all of it is there only after 2.5 s.
-    let grown = (seen[0].at - began).as_secs_f64() * 2.0;
-    assert_paced(&stalls, &seen, 2.0, 1 + grown.ceil() as u64);
+    let grown_ms = u64::try_from((seen[0].at - began).as_millis()).expect("not for ages");
+    assert_paced(&stalls, &seen, 2.0, 1 + grown_ms.div_ceil(500));
     scene.wait_count("delivered", sent.len() + 1).await;
     assert_sound(&scene.daemon).await;
 }
