@@ -147,6 +147,7 @@ impl Store {
         metrics: Arc<Metrics>,
         tasks: Tasks,
     ) -> Self {
+        redis::script::prepare();
         let wire = Wire::new(settings, managed_url, metrics, tasks);
         let (messages, queues) = (Messages::new(&wire), Queues::new(&wire));
         let (topics, inbox) = (Topics::new(&wire, settings), Inbox::new(&wire, settings));

@@ -262,14 +262,27 @@ impl Script {
     }
 }
 
-/// The scripts of one form, each put together at its first call: all of them at once would keep the thread so long from reading
-/// replies that slots pass by.
+/// The scripts of one form, each put together by itself: all of them at once would keep a thread so long from reading replies that
+/// slots pass by.
 type Scripts = [OnceLock<Script>; Verb::ALL.len()];
 
 static PLAIN: Scripts = [const { OnceLock::new() }; _];
 static KEYED: Scripts = [const { OnceLock::new() }; _];
 static COLLAPSING: Scripts = [const { OnceLock::new() }; _];
 static KEYED_COLLAPSING: Scripts = [const { OnceLock::new() }; _];
+
+/// Puts all scripts together, in a thread of its own: a first call that has to do that itself is late, and so may its permit be.
+pub(in crate::store) fn prepare() {
+    let prepare = || {
+        for form in ScriptForm::ALL {
+            for verb in Verb::ALL {
+                let _script = verb.script(form);
+            }
+        }
+    };
+    // Where there is no thread for it, each first call does it.
+    drop(std::thread::Builder::new().name("scripts".to_owned()).spawn(prepare));
+}
 
 impl Verb {
     /// The script, ready to be invoked.
