@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- estimate: how many calls of a queue could start within the horizon by everything but the limits that it shares with others: the
 -- first of the steps in which those are asked. Takes nothing.
--- include: clock ready gate record reserved
+-- include: clock ready gate record state reserved
 --
 -- args: keys_in_force most:number concurrency:number limit_lines horizon_us:number before_us:number batch_items:number
 -- args: batch_bytes:number batch_wait_ms:number batch_now:flag reads_costs:flag lead_us:number earliest_us:number latest_us:number
@@ -33,14 +33,16 @@ local stale = tonumber(rc('HGET', K.meta, 'stale') or 0)
 -- Where nothing but stale entries stand, a claim has to come to remove them.
 local want = math.min(is_batch and batch_items or calls, math.max(1, length - stale))
 
--- What the first messages cost, in the order in which a claim meets them.
+-- What the first messages cost, in the order in which a claim meets them. What was cancelled or has moved still stands in its list
+-- until a claim meets it, and holds nobody behind it.
 local function costs_in_lists()
   local costs, bytes = {}, 0
   for band = 9, 0, -1 do
     local entries = lengths[band] > 0 and #costs < want and rc('LRANGE', READY[band], 0, want - #costs + stale - 1) or {}
     for _, entry in ipairs(entries) do
-      local record = rc('HGET', K.records, string.sub(entry, 1, 26))
-      if record and #costs < want and bytes <= BYTES_MAX then costs[#costs + 1], bytes = record_cost(record), bytes + #record end
+      if #costs == want or bytes > BYTES_MAX then break end
+      local record = entry_is_current(entry) and rc('HGET', K.records, string.sub(entry, 1, 26))
+      if record then costs[#costs + 1], bytes = record_cost(record), bytes + #record end
     end
   end
   return costs

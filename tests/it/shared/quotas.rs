@@ -123,3 +123,39 @@ async fn halves_of_a_batch_take_units_of_the_account() {
     assert!(calls >= 4, "the batch, two halves, and the parts of one: {calls}");
     assert_eq!(shown(&daemon, "a", "brand").await["used"], calls);
 }
+
+/// What stood first costs more than is left, and then stands there no more: what is behind it leaves.
+#[tokio::test]
+async fn a_message_that_is_gone_holds_nobody_behind_it() {
+    for lines in [
+        LINES,
+        "limits = [\"brand\"]\nbatch = { max_items = 4, max_wait = \"50ms\" }",
+        "limits = [\"brand\"]\nshards = 2",
+        "limits = [\"brand\"]\nordering = \"group\"",
+    ] {
+        let accounts = "[limits.brand]\nquota = \"5/month\"\nunit = \"messages\"";
+        let scene = Shared::new(&["a"], accounts).await;
+        let daemon = scene.node(lines).await;
+        fill(&daemon, "a", 1, 3).await;
+        scene.wait_delivered(&daemon, 1).await;
+        let mut ids = Vec::new();
+        for number in 0..2 {
+            let message = json!({ "payload": number, "cost": 3 });
+            let reply = daemon.post("/v1/queues/a/messages", &message).await.expect(201).json();
+            ids.push(reply["id"].as_str().expect("an id").to_owned());
+        }
+        eventually("the account holds both", async || {
+            let holds = daemon.get(&format!("/v1/messages/{}", ids[0])).await.expect(200).json();
+            holds["held_by"] == json!(["limit:brand"])
+        })
+        .await;
+
+        fill(&daemon, "a", 2, 1).await;
+        daemon.delete(&format!("/v1/messages/{}", ids[0])).await.expect(200);
+        let later = json!({ "delay": "1h" });
+        daemon.patch(&format!("/v1/messages/{}", ids[1]), &later).await.expect(200);
+
+        scene.wait_delivered(&daemon, 3).await;
+        assert_eq!(shown(&daemon, "a", "brand").await["used"], 5, "{lines}");
+    }
+}
