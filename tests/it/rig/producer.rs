@@ -60,6 +60,8 @@ pub(crate) struct Producer {
     /// Nothing new from now on; what is under way is brought to its end.
     pub(crate) is_over: AtomicBool,
     pub(crate) keys: AtomicU64,
+    /// Requests that were made.
+    pub(crate) requests: AtomicUsize,
     pub(crate) has_ended: AtomicBool,
 }
 
@@ -91,7 +93,7 @@ impl Producer {
                 next = Instant::now();
                 continue;
             }
-            let target = self.some_target(&mut random);
+            let target = self.next_target(&mut random);
             let is_single = target.is_topic || random.random_ratio(1, 3);
             let count = if is_single { 1 } else { random.random_range(2..=MESSAGES_MAX) };
             let first_key = self.keys.fetch_add(count as u64, Ordering::Relaxed);
@@ -101,6 +103,12 @@ impl Producer {
             next += per_message * u32::try_from(count).expect("few");
             tokio::time::sleep_until(next).await;
         }
+    }
+
+    /// Each target once, so that even a short run meets all of them; then some target, by its part of all messages.
+    fn next_target(&self, random: &mut StdRng) -> &Target {
+        let request = self.requests.fetch_add(1, Ordering::Relaxed);
+        self.targets.get(request).unwrap_or_else(|| self.some_target(random))
     }
 
     fn some_target(&self, random: &mut StdRng) -> &Target {

@@ -192,6 +192,7 @@ fn producer(per_s: u64, seed: u64, fleet: &Fleet, kinds: &[Kind]) -> Arc<Produce
         is_held: AtomicBool::new(false),
         is_over: AtomicBool::new(false),
         keys: AtomicU64::new(0),
+        requests: AtomicUsize::new(0),
         has_ended: AtomicBool::new(false),
     })
 }
