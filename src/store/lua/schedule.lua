@@ -5,10 +5,11 @@
 -- args: window_ms:number caller version:number width:number messages_max:number bytes_max:number key_max:number value...
 -- window_ms: of idempotency. caller: node (12 bytes) and a number of this very call (16 digits); a repeat (its reply was lost)
 -- names the same. Of messages with a collapse key, for how long cancelled ones are kept, ms, stands behind it. version: of new
--- records. width: values of each message: 4, or 3 where none of them has an idempotency key:
--- messages_max, bytes_max, key_max: what the backlog of this shard may have (see room); 0: any number.
+-- records. messages_max, bytes_max, key_max: what the backlog of this shard may have (see room); 0: any number. width: values of
+-- each message: 4, or 3 where none of them has an idempotency key:
 -- ulid; ranks (see new_record), 'x' where it is taken in also if there is no room, and due ('+delay_ms' or 'moment_ms'), with a
--- ttl '/' and expires like due, or '=ttl_ms', the default of the queue, from the due time; its number in this call (u8), optional fields, details and body; fingerprint (16 bytes) and key or ''.
+-- ttl '/' and expires like due, or '=ttl_ms', the default of the queue, from the due time; its number in this call (u8), optional
+-- fields, details and body; fingerprint (16 bytes) and key or ''.
 -- returns: now_ms:number wake:number sequence:number (number:number code:number ulid due_ms:number)...
 -- sequence: the accept sequence before this call. A row for each message that was not simply accepted, number: from 0;
 -- codes: 0 accepted by an earlier run, or due at another time than it said, 1 duplicate (ulid and due_ms are the first
