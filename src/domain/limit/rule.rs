@@ -179,13 +179,19 @@ impl LimitRule {
         }
     }
 
+    /// Its rate and burst as they are set, if it is a rate.
+    #[must_use]
+    pub const fn rate_and_burst(&self) -> Option<(Rate, u32)> {
+        match self.kind {
+            LimitKind::Rate { rate, burst } => Some((rate, burst)),
+            LimitKind::Quota(_) | LimitKind::Concurrency(_) => None,
+        }
+    }
+
     /// Its rate and burst for the arithmetic, if it is a rate.
     #[must_use]
     pub fn rate(&self) -> Option<Limit> {
-        match self.kind {
-            LimitKind::Rate { rate, burst } => Some(Limit::new(rate, burst)),
-            LimitKind::Quota(_) | LimitKind::Concurrency(_) => None,
-        }
+        self.rate_and_burst().map(|(rate, burst)| Limit::new(rate, burst))
     }
 
     /// Its quota, if it is one.

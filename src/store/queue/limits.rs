@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::domain::limit::{LimitKind, LimitName, LimitRule, LimitUnit, Units};
+use crate::domain::limit::{LimitName, LimitRule, LimitUnit, Units};
 
 /// Limits with a memory. There is one in each shard; only the home shard's is used, and that of the account of a shared limit.
 #[derive(Debug, Default)]
@@ -167,7 +167,7 @@ impl Lines {
 }
 
 fn rate_line(rule: &LimitRule) -> Option<String> {
-    let LimitKind::Rate { rate, burst } = &rule.kind else { return None };
+    let (rate, burst) = rule.rate_and_burst()?;
     let (name, unit, period_us) = (&rule.name, rule.unit.as_str(), rate.period_us());
     Some(format!("rate {name} {unit} {period_us} {burst}\n"))
 }

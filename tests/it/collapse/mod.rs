@@ -13,7 +13,7 @@ mod waits;
 use serde_json::{Value, json};
 
 use crate::support::http::Reply;
-use crate::support::{Daemon, QUEUE, RedisServer, Scene};
+use crate::support::{Answer, Daemon, Gate, QUEUE, RedisServer, Scene};
 
 /// The one collapse key of most scenarios.
 const KEY: &str = "article-7";
@@ -42,6 +42,25 @@ async fn post(daemon: &Daemon, message: &Value) -> Reply {
 /// Takes a message in as one of its own; returns its id.
 async fn fresh(scene: &Scene, message: &Value) -> String {
     id_of(&post(&scene.daemon, message).await.expect(201).json())
+}
+
+/// A message in its call, and a newer one that waits until that is decided.
+struct Pair {
+    first: String,
+    second: String,
+    /// What the call of the first one waits for.
+    gate: Gate,
+}
+
+impl Pair {
+    async fn begin(scene: &Scene, answer: Answer) -> Self {
+        let gate = Gate::new();
+        scene.downstream.once(answer.held_by(&gate));
+        let first = fresh(scene, &level(1)).await;
+        scene.downstream.wait_for(1).await;
+        let second = fresh(scene, &level(2)).await;
+        Self { first, second, gate }
+    }
 }
 
 /// Takes a message in that takes the place of another one; returns that one's view.

@@ -5,25 +5,15 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{
-    QUICK_RETRY, assert_nothing_left, assert_sound, collapsed, fresh, id_of, level, numbers,
+    Pair, QUICK_RETRY, assert_nothing_left, assert_sound, collapsed, fresh, id_of, level, numbers,
     superseded_total, with,
 };
 use crate::support::{Answer, Gate, Scene, eventually};
 
-/// A scene in which the first message is being sent and a second one waits for it.
-async fn one_on_its_way(lines: &str) -> (Scene, Gate, String, String) {
-    let scene = Scene::start(lines).await;
-    let gate = Gate::new();
-    scene.downstream.once(Answer::ok().held_by(&gate));
-    let first = fresh(&scene, &level(1)).await;
-    scene.downstream.wait_for(1).await;
-    let second = fresh(&scene, &level(2)).await;
-    (scene, gate, first, second)
-}
-
 #[tokio::test]
 async fn a_newer_message_waits_while_the_older_is_sent_and_a_third_replaces_it() {
-    let (scene, gate, first, second) = one_on_its_way("").await;
+    let scene = Scene::start("").await;
+    let Pair { first, second, gate } = Pair::begin(&scene, Answer::ok()).await;
     let held = scene.daemon.message(&second).await;
     assert_eq!(
         (&held["state"], &held["held_by"]),
@@ -111,11 +101,7 @@ async fn an_older_one_that_waits_for_another_attempt_is_cancelled_and_gives_its_
 #[tokio::test]
 async fn an_attempt_that_fails_makes_way_for_the_newer() {
     let scene = Scene::start(QUICK_RETRY).await;
-    let gate = Gate::new();
-    scene.downstream.once(Answer::status(500).held_by(&gate));
-    let first = fresh(&scene, &level(1)).await;
-    scene.downstream.wait_for(1).await;
-    let second = fresh(&scene, &level(2)).await;
+    let Pair { first, second, gate } = Pair::begin(&scene, Answer::status(500)).await;
 
     gate.release();
 
@@ -135,11 +121,8 @@ async fn an_attempt_that_fails_makes_way_for_the_newer() {
 #[tokio::test]
 async fn a_throttled_one_makes_way_for_the_newer_once_the_gate_is_open() {
     let scene = Scene::start("").await;
-    let gate = Gate::new();
-    scene.downstream.once(Answer::status(429).header("Retry-After", "1").held_by(&gate));
-    let first = fresh(&scene, &level(1)).await;
-    scene.downstream.wait_for(1).await;
-    let second = fresh(&scene, &level(2)).await;
+    let Pair { first, second, gate } =
+        Pair::begin(&scene, Answer::status(429).header("Retry-After", "1")).await;
     gate.release();
     assert_eq!(scene.daemon.wait_final(&first).await["reason"], "superseded");
     scene.wait_state(&second, "delivered").await;
@@ -151,11 +134,7 @@ async fn a_throttled_one_makes_way_for_the_newer_once_the_gate_is_open() {
 #[tokio::test]
 async fn a_refused_one_is_dead_and_the_newer_goes_at_once() {
     let scene = Scene::start("").await;
-    let gate = Gate::new();
-    scene.downstream.once(Answer::status(422).held_by(&gate));
-    let first = fresh(&scene, &level(1)).await;
-    scene.downstream.wait_for(1).await;
-    let second = fresh(&scene, &level(2)).await;
+    let Pair { first, second, gate } = Pair::begin(&scene, Answer::status(422)).await;
     gate.release();
     assert_eq!(scene.daemon.wait_final(&first).await["state"], "dead");
     scene.wait_state(&second, "delivered").await;
@@ -199,7 +178,8 @@ async fn an_accepted_one_is_decided() {
 
 #[tokio::test]
 async fn a_node_that_is_killed_loses_no_message_that_waits_for_what_it_sent() {
-    let (mut scene, gate, first, second) = one_on_its_way(QUICK_RETRY).await;
+    let mut scene = Scene::start(QUICK_RETRY).await;
+    let Pair { first, second, gate } = Pair::begin(&scene, Answer::ok()).await;
     scene.daemon.kill9().await;
     gate.release();
     scene.daemon.restart().await;

@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 
 use super::{
-    assert_nothing_left, assert_sound, collapsed, fresh, id_of, keys_known, level, numbers, post,
-    whole, with,
+    Pair, assert_nothing_left, assert_sound, collapsed, fresh, id_of, keys_known, level, numbers,
+    post, whole, with,
 };
 use crate::support::{
-    Answer, Daemon, Downstream, Gate, QUEUE, RedisServer, Scene, eventually, queue_toml,
+    Answer, Daemon, Downstream, QUEUE, RedisServer, Scene, eventually, queue_toml,
 };
 
 const INDEX: &str = "{tidegate:jobs.0}:collapse";
@@ -40,11 +40,7 @@ async fn the_index_goes_with_cancel_expiry_and_purge() {
 #[tokio::test]
 async fn a_newer_one_that_waits_can_be_cancelled_and_expire() {
     let scene = Scene::start("").await;
-    let gate = Gate::new();
-    scene.downstream.once(Answer::ok().held_by(&gate));
-    let first = fresh(&scene, &level(1)).await;
-    scene.downstream.wait_for(1).await;
-    let second = fresh(&scene, &level(2)).await;
+    let Pair { first, second, gate } = Pair::begin(&scene, Answer::ok()).await;
     scene.daemon.delete(&format!("/v1/messages/{second}")).await.expect(200);
     assert_eq!(keys_known(&scene.redis).await, 1);
     let third = fresh(&scene, &with(3, &json!({ "ttl": "300ms" }))).await;
@@ -136,11 +132,7 @@ async fn repaired(daemon: &Daemon) -> Value {
 #[tokio::test]
 async fn the_audit_finds_and_mends_what_is_wrong_with_the_index() {
     let scene = Scene::start("").await;
-    let gate = Gate::new();
-    scene.downstream.once(Answer::ok().held_by(&gate));
-    let first = fresh(&scene, &level(1)).await;
-    scene.downstream.wait_for(1).await;
-    let second = fresh(&scene, &level(2)).await;
+    let Pair { first, second, gate } = Pair::begin(&scene, Answer::ok()).await;
     // An entry of messages that are gone, and a key that the index has lost.
     scene
         .redis
@@ -178,11 +170,7 @@ async fn the_audit_finds_and_mends_what_is_wrong_with_the_index() {
 #[tokio::test]
 async fn housekeeping_frees_what_nobody_has_freed() {
     let scene = Scene::start("").await;
-    let gate = Gate::new();
-    scene.downstream.once(Answer::ok().held_by(&gate));
-    let first = fresh(&scene, &level(1)).await;
-    scene.downstream.wait_for(1).await;
-    let second = fresh(&scene, &level(2)).await;
+    let Pair { first, second, gate } = Pair::begin(&scene, Answer::ok()).await;
     // As an earlier version would: it ends the older one and knows nothing of the newer.
     scene.redis.cli::<redis::Value>(&["DEL", INDEX]).await;
     gate.release();

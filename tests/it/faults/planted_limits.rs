@@ -16,9 +16,9 @@ async fn two(limits: Vec<Limit>, plant: &'static str) -> Nodes {
     Nodes::start(RedisServer::start().await, options).await
 }
 
-/// Three times as much as a quota lets start.
-async fn beyond_a_quota(plant: &'static str) -> Report {
-    let mut nodes = two(vec![quota(10)], plant).await;
+/// Three times as much as this quota of ten lets start.
+async fn beyond(quota: Limit, plant: &'static str) -> Report {
+    let mut nodes = two(vec![quota], plant).await;
     nodes.send(0, 15).await;
     nodes.send(1, 15).await;
     nodes.cancel_held(0, "contract").await;
@@ -28,26 +28,17 @@ async fn beyond_a_quota(plant: &'static str) -> Report {
 
 #[tokio::test]
 async fn a_claim_that_does_not_keep_its_quota_exceeds_it() {
-    let (sound, spoilt) = tokio::join!(beyond_a_quota(""), beyond_a_quota("quota-not-kept=return"));
+    let (sound, spoilt) =
+        tokio::join!(beyond(quota(10), ""), beyond(quota(10), "quota-not-kept=return"));
     sound.expect_good();
     assert_eq!(spoilt.broken(), [Rule::WithinQuota], "{spoilt}");
-}
-
-/// The same at an account that other queues could use too.
-async fn beyond_a_shared_quota(plant: &'static str) -> Report {
-    let mut nodes = two(vec![quota(10).shared()], plant).await;
-    nodes.send(0, 15).await;
-    nodes.send(1, 15).await;
-    nodes.cancel_held(0, "contract").await;
-    nodes.drained(0).await;
-    check(&nodes.history(0).await)
 }
 
 #[tokio::test]
 async fn a_reservation_that_is_not_kept_exceeds_a_shared_quota() {
     let (sound, spoilt) = tokio::join!(
-        beyond_a_shared_quota(""),
-        beyond_a_shared_quota("reservation-not-kept=return")
+        beyond(quota(10).shared(), ""),
+        beyond(quota(10).shared(), "reservation-not-kept=return")
     );
     sound.expect_good();
     assert_eq!(spoilt.broken(), [Rule::WithinShared], "{spoilt}");

@@ -24,15 +24,9 @@ settings! {
         name: Option<LimitName> = parsed("a name").unset_means("`rate`, or that of the period, such as `quota_day`; with `per` after the key, such as `per_to`, `per_to_day`, `per_to_concurrency`").example("\"contract\""),
             |it| Some(it.name.clone());
         /// Units per time over all nodes, at an even pace. A limit has one of `rate`, `quota` and `concurrency`.
-        rate: Option<Rate> = parsed("a rate").unset_means("none").example("\"20/s\""), |it| match it.kind {
-            LimitKind::Rate { rate, .. } => Some(rate),
-            LimitKind::Quota(_) | LimitKind::Concurrency(_) => None,
-        };
+        rate: Option<Rate> = parsed("a rate").unset_means("none").example("\"20/s\""), |it| it.rate_and_burst().map(|(rate, _)| rate);
         /// Units of a `rate` that may start at once after a time without calls.
-        burst: Option<u32> = whole(1..=BURST_MAX).unset_means("`1`").example("10"), |it| match it.kind {
-            LimitKind::Rate { burst, .. } => Some(burst),
-            LimitKind::Quota(_) | LimitKind::Concurrency(_) => None,
-        };
+        burst: Option<u32> = whole(1..=BURST_MAX).unset_means("`1`").example("10"), |it| it.rate_and_burst().map(|(_, burst)| burst);
         /// Units in each `hour`, `day`, `week` (from Monday) or `month` of the calendar. They may start as fast as the other
         /// limits allow, and when all are used, nothing starts until the next period.
         quota: Option<Quota> = parsed("a quota").unset_means("none").example("\"50000/day\""),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{BURST_MAX, UNITS, kind};
 use crate::config::load::reader::{Field, Read, Section};
 use crate::config::setting::{Kind as _, parsed, settings, whole, word};
-use crate::domain::limit::{LimitKind, LimitName, LimitRule, LimitUnit, Quota, Rate};
+use crate::domain::limit::{LimitName, LimitRule, LimitUnit, Quota, Rate};
 use crate::domain::suggest::nearest;
 use crate::domain::zone::NamedZone;
 
@@ -17,15 +17,9 @@ settings! {
     struct AccountSettings in "limits.NAME" of LimitRule {
         /// Units per time over all queues that name the limit, and over all nodes, at an even pace. A shared limit has one of
         /// `rate` and `quota`.
-        rate: Option<Rate> = parsed("a rate").unset_means("none").example("\"20/s\""), |it| match it.kind {
-            LimitKind::Rate { rate, .. } => Some(rate),
-            LimitKind::Quota(_) | LimitKind::Concurrency(_) => None,
-        };
+        rate: Option<Rate> = parsed("a rate").unset_means("none").example("\"20/s\""), |it| it.rate_and_burst().map(|(rate, _)| rate);
         /// Units of a `rate` that may start at once after a time without calls.
-        burst: Option<u32> = whole(1..=BURST_MAX).unset_means("`1`").example("10"), |it| match it.kind {
-            LimitKind::Rate { burst, .. } => Some(burst),
-            LimitKind::Quota(_) | LimitKind::Concurrency(_) => None,
-        };
+        burst: Option<u32> = whole(1..=BURST_MAX).unset_means("`1`").example("10"), |it| it.rate_and_burst().map(|(_, burst)| burst);
         /// Units in each `hour`, `day`, `week` (from Monday) or `month` of the calendar, over all queues that name the limit.
         quota: Option<Quota> = parsed("a quota").unset_means("none").example("\"10000/day\""),
             |it| it.quota().cloned();
