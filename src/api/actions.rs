@@ -182,6 +182,8 @@ fn what(method: &Method, route: &str) -> String {
         (&Method::POST, ["queues", "audit"]) => "repair".to_owned(),
         (&Method::PUT, ["queues", "keys"]) => "put key".to_owned(),
         (&Method::DELETE, ["queues", "keys"]) => "delete key".to_owned(),
+        (&Method::POST, ["queues", "overrides"]) => "put override".to_owned(),
+        (&Method::DELETE, ["queues", "overrides"]) => "end override".to_owned(),
         (&Method::POST, ["queues" | "messages", rest @ ..]) => rest.join(" "),
         (&Method::POST, words) => words.join(" "),
         (method, words) => format!("{} {}", method.as_str().to_lowercase(), words.join(" ")),
@@ -232,6 +234,8 @@ mod tests {
             (Method::PUT, "/v1/schedules/{name}", "put schedules"),
             (Method::PUT, "/v1/queues/{queue}/keys", "put key"),
             (Method::DELETE, "/v1/queues/{queue}/keys", "delete key"),
+            (Method::POST, "/v1/queues/{queue}/overrides", "put override"),
+            (Method::DELETE, "/v1/queues/{queue}/overrides/{id}", "end override"),
             (Method::POST, "/v1/schedules/{name}/run", "schedules run"),
         ] {
             assert!(is_action(&method, route), "{route}");

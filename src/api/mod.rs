@@ -39,6 +39,7 @@ mod messages;
 mod openapi;
 mod operation_wish;
 mod operations;
+mod overrides;
 mod pace;
 mod page;
 mod paths;

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::fields::{Fields, Shape, pairs};
 use super::problem::Problem;
-use super::values::{delay, due_moment, moment, name, string, words};
+use super::values::{delay, due_moment, moment, name, string, truth, words};
 use crate::domain::filter::{Filter, Span};
 use crate::domain::id::QueueName;
 use crate::domain::limit::Rate;
@@ -91,14 +91,6 @@ pub(super) fn read_wish(body: &Bytes, now_ms: u64) -> Result<Wish, Problem> {
 
 fn queue_name(raw: &RawValue) -> Result<QueueName, String> {
     string(raw)?.parse::<QueueName>().map_err(|error| error.to_string())
-}
-
-fn truth(raw: &RawValue) -> Result<bool, String> {
-    match raw.get() {
-        "true" => Ok(true),
-        "false" => Ok(false),
-        _ => Err("expected true or false".to_owned()),
-    }
 }
 
 /// Everything is never meant by silence.

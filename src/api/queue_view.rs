@@ -1,7 +1,7 @@
 //! A queue as callers see it: its policy, what is kept by state, and what its gates say now.
 
 use super::view::Moment;
-use super::{policy_view, sending};
+use super::{overrides, policy_view, sending};
 use crate::config::Durability;
 use crate::domain::gates::{Gates, gates};
 use crate::domain::limit::{LimitStanding, StackedLimits};
@@ -29,7 +29,8 @@ pub(super) fn view(
     QueueView {
         name: policy.name.to_string(),
         retired: queue.retired,
-        policy: policy_view::view(policy),
+        policy: policy_view::view(policy.as_configured()),
+        overrides: policy.overrides.iter().map(|it| overrides::view(it, policy)).collect(),
         counts: CountsView::new(|state| counts.of(state)),
         kept_bytes: counts.kept_bytes.map(|[delivered, dead]| KeptBytesView { delivered, dead }),
         oldest_ready_age_ms: counts.oldest_ready_age_ms,
@@ -41,7 +42,7 @@ pub(super) fn view(
         }),
         window: hours.map(window),
         rate: RateView {
-            configured: policy.own_rate().map(|(rate, _)| rate.to_string()),
+            configured: policy.as_configured().own_rate().map(|(rate, _)| rate.to_string()),
             observed_1m: per_second(counts.calls_last_minute),
         },
         limits: limits(policy, &gates, counts, now_ms),

@@ -12,8 +12,8 @@ use utoipa_axum::routes;
 use super::problem::{Code, Problem};
 use super::{
     ApiState, Door, actions, audit, batch, change, clock, doctor, events, guard, health, keys,
-    limits, list, messages, openapi, operations, pull, queues, receipts, rollbacks, schedules,
-    send, topics, try_call,
+    limits, list, messages, openapi, operations, overrides, pull, queues, receipts, rollbacks,
+    schedules, send, topics, try_call,
 };
 
 /// The whole door.
@@ -42,6 +42,8 @@ pub(super) fn described() -> OpenApiRouter<Arc<Door>> {
         .routes(routes!(queues::queues))
         .routes(routes!(queues::queue))
         .routes(routes!(keys::get, keys::put, keys::delete))
+        .routes(routes!(overrides::list, overrides::put))
+        .routes(routes!(overrides::end))
         .routes(routes!(queues::pause))
         .routes(routes!(queues::resume))
         .routes(routes!(queues::purge))

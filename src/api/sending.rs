@@ -5,6 +5,7 @@
 
 use super::view::{FailingView, Moment};
 use crate::domain::gates::{Gate, GateState, Gates, Why};
+use crate::domain::overrides::{Override, OverrideChange, WindowChange};
 use crate::domain::policy::QueuePolicy;
 use crate::domain::time::rfc3339;
 use crate::domain::window::WindowState;
@@ -62,9 +63,10 @@ fn of(queue: &Queue, counts: &Counts, gates: &Gates, hours: Option<WindowState>)
         return of_shut((kind, why), counts.gate_since_ms, until_ms, policy);
     }
     if let GateState::Held { why: Why::WindowClosed { opens_at_ms }, .. } = gates.of(Gate::Window) {
-        let reason = match opens_at_ms {
-            Some(at_ms) => format!("Its window is closed and opens at {}.", rfc3339(at_ms)),
-            None => "Its window is closed and does not open within two years.".to_owned(),
+        let reason = match (closing_override(policy), opens_at_ms) {
+            (Some(it), _) => of_override(it),
+            (None, Some(at_ms)) => format!("Its window is closed and opens at {}.", rfc3339(at_ms)),
+            (None, None) => "Its window is closed and does not open within two years.".to_owned(),
         };
         return Sending {
             state: SendingState::Closed,
@@ -88,6 +90,26 @@ fn of(queue: &Queue, counts: &Counts, gates: &Gates, hours: Option<WindowState>)
     }
     let reason = "Messages are sent when they are due.".to_owned();
     Sending { state: SendingState::Open, reason, since_ms: None, until_ms }
+}
+
+/// The override that closes the window now.
+fn closing_override(policy: &QueuePolicy) -> Option<&Override> {
+    let closes = |it: &&Override| it.change == OverrideChange::Window(WindowChange::Closed);
+    policy.overrides.iter().find(closes)
+}
+
+fn of_override(it: &Override) -> String {
+    let why = match it.reason.as_str() {
+        "" => String::new(),
+        reason => format!(" ({})", unended(reason)),
+    };
+    format!(
+        "An override by {} keeps its window closed until {}{why}; `tidegate override {} end {}` ends it.",
+        it.by,
+        rfc3339(it.until_ms),
+        it.queue,
+        it.id
+    )
 }
 
 fn of_pause(paused: &PauseInfo, until_ms: Option<u64>, policy: &QueuePolicy) -> Sending {

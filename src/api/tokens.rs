@@ -9,7 +9,7 @@ use arc_swap::{ArcSwap, Guard};
 
 use super::Door;
 use super::problem::{Code, Problem};
-use crate::config::Token;
+use crate::config::{Scope, Token};
 use crate::domain::id::QueueName;
 use crate::domain::operation::Operation;
 use crate::domain::topic::TopicPolicy;
@@ -84,6 +84,25 @@ impl Caller {
     /// An operation is reached if the queue that it works on is, and the one that it moves to.
     pub(super) fn reaches_operation(&self, operation: &Operation) -> bool {
         self.reaches(&operation.queue) && operation.to.as_ref().is_none_or(|to| self.reaches(to))
+    }
+
+    /// For what needs more than its route does.
+    ///
+    /// # Errors
+    /// 403 for a token without the scope.
+    pub(super) fn must_have(&self, scope: Scope, what: &str) -> Result<(), Problem> {
+        let Some(token) = &self.0 else { return Ok(()) };
+        if token.scopes.iter().any(|own| own.covers(scope)) {
+            return Ok(());
+        }
+        Err(Problem::new(
+            Code::Forbidden,
+            format!(
+                "{what} needs the scope \"{}\", which the token \"{}\" lacks; leave it out, or use another token",
+                scope.as_str(),
+                token.name
+            ),
+        ))
     }
 
     /// For what acts on every queue at once.

@@ -45,6 +45,15 @@ pub(super) fn string(raw: &RawValue) -> Result<String, String> {
     serde_json::from_str(raw.get()).map_err(|error| format!("the string cannot be read: {error}"))
 }
 
+/// True or false.
+pub(super) fn truth(raw: &RawValue) -> Result<bool, String> {
+    match raw.get() {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(format!("found {}, expected true or false", shown(raw))),
+    }
+}
+
 /// A string of 1 to `bytes_max` bytes without control characters.
 pub(super) fn name(raw: &RawValue, bytes_max: usize) -> Result<String, String> {
     let text = string(raw)?;

@@ -19,14 +19,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 
 use crate::config::{self, ServerSettings, Settings, Sources};
+use crate::domain::overrides::Override;
 use crate::domain::time::rfc3339;
 use crate::engine::{Presence, Pulses};
 use crate::shutdown::Tasks;
 use crate::store::{NodeInfo, RECORD_VERSION, StartRefused, Store, StoreError};
 use crate::telemetry::Metrics;
 use crate::workers::{
-    Auditor, Completer, Heartbeat, InboxReader, Janitor, Operator, Reaper, Recurring, Reporter,
-    Rounds,
+    Auditor, Completer, Heartbeat, InboxReader, Janitor, Operator, OverrideWatch, Reaper,
+    Recurring, Reporter, Rounds,
 };
 use fleet::Fleet;
 use start::Started;
@@ -102,7 +103,7 @@ impl Daemon {
     async fn assemble(
         sources: Sources,
         settings: Settings,
-        started: Started,
+        (started, override_watch): (Started, OverrideWatch),
         tasks: &Tasks,
     ) -> Result<Self, Refused> {
         let store = started.store.clone();
@@ -142,6 +143,8 @@ impl Daemon {
         let (telling, end) = (store.clone(), stop());
         node_tasks.spawn("teller", async move { telling.events.tell_changes(&end).await });
         node_tasks.spawn("watchdog", watchdog::run(pulses.clone(), stop()));
+        node_tasks
+            .spawn("overrides", override_watch.run(stop(), pulses.start("overrides".to_owned())));
         let fleet =
             Fleet::start(&store, &pulses, &presence).map_err(|why| Refused::new(USAGE, why))?;
         let janitor = Janitor::start(&store).await.map_err(|error| Refused::new(FAILURE, error))?;
@@ -153,9 +156,12 @@ impl Daemon {
     /// Lives until told to stop.
     async fn live(mut self, mut signals: Signals) {
         loop {
-            match signals.next().await {
-                Told::Stop => break,
-                Told::Reload => self.reload().await,
+            tokio::select! {
+                told = signals.next() => match told {
+                    Told::Stop => break,
+                    Told::Reload => self.reload().await,
+                },
+                Ok(()) = self.started.overrides.changed() => self.take_overrides().await,
             }
         }
         stop::stop(self, signals).await;
@@ -173,6 +179,40 @@ impl Daemon {
             }
         }
         watchdog::ready();
+    }
+
+    /// An override has begun or ended.
+    async fn take_overrides(&mut self) {
+        let settings = self.settings.clone();
+        if let Err(why) = self.put_in_force(&settings).await {
+            tracing::error!(why, "the overrides of queues cannot be put in force");
+        }
+    }
+
+    /// A configuration, with what overrides make of it now. Returns how many queues changed.
+    async fn put_in_force(&mut self, settings: &Settings) -> Result<usize, String> {
+        let overrides = self.started.overrides.borrow_and_update().clone();
+        let now_ms = self.store.clock().require_ms().map_err(|error| error.to_string())?;
+        self.fleet.take(&settings.with_overrides(&overrides, now_ms)).await
+    }
+
+    /// An override ends with its queue: should the queue come back, its configuration holds.
+    async fn end_overrides_of_gone(&self, settings: &Settings) {
+        let overrides = self.started.overrides.borrow().clone();
+        let is_gone = |it: &&Override| {
+            self.settings.queues.contains_key(&it.queue) && !settings.queues.contains_key(&it.queue)
+        };
+        for it in overrides.iter().filter(is_gone) {
+            match self.store.overrides.end(&it.id).await {
+                Ok(false) => {}
+                Ok(true) => {
+                    tracing::info!(queue = %it.queue, id = it.id, "an override ends with its queue");
+                }
+                Err(error) => {
+                    tracing::warn!(%error, queue = %it.queue, id = it.id, "an override could not be ended with its queue");
+                }
+            }
+        }
     }
 
     async fn take(&mut self, settings: Settings) {
@@ -205,7 +245,7 @@ impl Daemon {
             tracing::error!(%error, "the new configuration is refused, the old one stays in force");
             return;
         }
-        match self.fleet.take(&settings).await {
+        match self.put_in_force(&settings).await {
             Ok(changed) => tracing::info!(queues = changed, "configuration reloaded"),
             Err(why) => {
                 tracing::error!(
@@ -215,6 +255,7 @@ impl Daemon {
                 return;
             }
         }
+        self.end_overrides_of_gone(&settings).await;
         self.started.tokens.replace(&settings.server.tokens);
         self.store.topics.set(&settings);
         // After the queues, which its messages go to.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -12,10 +13,12 @@ use super::waiting::Waiting;
 use super::{FAILURE, Refused, UNREACHABLE, USAGE, connections};
 use crate::api::Tokens;
 use crate::config::{RedisTarget, Settings};
+use crate::domain::overrides::Override;
 use crate::domain::policy::{Downstream, QueuePolicy};
 use crate::shutdown::Tasks;
 use crate::store::{ManagedRedis, StartRefused, Store, StoreError};
 use crate::telemetry::{self, AddressLabel, LogFormat, Metrics};
+use crate::workers::OverrideWatch;
 
 /// How long a Redis that was never reached is tried, before the service manager is told.
 const REACH_PATIENCE: Duration = Duration::from_secs(30);
@@ -34,6 +37,8 @@ pub(super) struct Started {
     pub(super) draining: CancellationToken,
     /// The API's tasks; it ends with them.
     pub(super) api_tasks: Tasks,
+    /// What holds in place of the configuration for a time.
+    pub(super) overrides: watch::Receiver<Vec<Override>>,
 }
 
 /// Logs for people on a terminal, JSON for machines; `TIDEGATE_LOG_FORMAT` decides otherwise.
@@ -93,7 +98,7 @@ pub(super) async fn start(
     settings: &Settings,
     metrics: Arc<Metrics>,
     tasks: &Tasks,
-) -> Result<Started, Refused> {
+) -> Result<(Started, OverrideWatch), Refused> {
     let listen = settings.server.listen;
     // First of all: a port in use is the commonest mistake, and costs nothing to find.
     let listener = TcpListener::bind(listen).await.map_err(|error| {
@@ -131,10 +136,23 @@ pub(super) async fn start(
     if let Err(error) = store.schedules.configure().await {
         tracing::warn!(%error, "the schedules of the configuration are not stored yet; this is tried again");
     }
+    let (override_watch, overrides) = take_overrides(settings, &store).await?;
     let draining = CancellationToken::new();
     let tokens = Tokens::new(&settings.server.tokens);
     waiting.end(super::door::api(settings, &tokens, &store, &draining));
-    Ok(Started { store, managed, tokens, draining, api_tasks })
+    Ok((Started { store, managed, tokens, draining, api_tasks, overrides }, override_watch))
+}
+
+/// The overrides that outlived the last run hold from the first claim on.
+async fn take_overrides(
+    settings: &Settings,
+    store: &Store,
+) -> Result<(OverrideWatch, watch::Receiver<Vec<Override>>), Refused> {
+    let unreachable = |error: StoreError| Refused::new(UNREACHABLE, error);
+    let kept = store.overrides.read().await.map_err(unreachable)?;
+    let now_ms = store.clock().require_ms().map_err(unreachable)?;
+    store.queues.set(&settings.with_overrides(&kept.all, now_ms));
+    Ok(OverrideWatch::new(store.clone(), kept, now_ms))
 }
 
 /// One TLS provider for Redis and downstreams, named once.

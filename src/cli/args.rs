@@ -16,6 +16,7 @@ use super::args_messages::{
     ResolveArgs, SendArgs, SendBatchArgs, TryArgs,
 };
 use super::args_operation::{ActionsArgs, OperationCommand, RequeueAllArgs, RetryArgs};
+use super::args_overrides::OverrideArgs;
 use super::args_values::parse_zone;
 use super::client::DEFAULT_URL;
 use super::examples;
@@ -167,6 +168,9 @@ pub enum ClientCommand {
     /// Show keys of a queue that were given a weight or limits at run time, or put or delete them
     #[command(after_help = examples::KEY)]
     Key(KeyArgs),
+    /// Put a rate, a limit, a window or a number of calls in place of the configuration for a time
+    #[command(after_help = examples::OVERRIDE)]
+    Override(Box<OverrideArgs>),
     /// Stop sending from a queue; messages are still accepted
     #[command(after_help = examples::PAUSE)]
     Pause(PauseArgs),

@@ -31,6 +31,13 @@ Examples:
   tidegate key sms acme put --weight 5 --limit per_to=2/min
   tidegate key sms acme delete";
 
+pub(super) const OVERRIDE: &str = "\
+Examples:
+  tidegate override sms                                 (those that are in force)
+  tidegate override sms rate 5/s --for 1h --reason 'the gateway is slow'
+  tidegate override erp window closed --until 2026-11-21T06:00:00Z
+  tidegate override sms limit quota_day 500/day --for 1d";
+
 pub(super) const PAUSE: &str = "\
 Examples:
   tidegate pause sms --reason 'the gateway is being moved'      (until resume)

@@ -17,6 +17,7 @@ use crate::wire::key::{KeyAnswer, KeyView};
 use crate::wire::message::{MessageList, MessageView};
 use crate::wire::node::{ClockAnswer, NodeList, ReadyAnswer};
 use crate::wire::operation::{OperationList, OperationView};
+use crate::wire::overrides::{OverrideList, OverrideView};
 use crate::wire::problem::BatchAnswer;
 use crate::wire::queue::{PurgedAnswer, QueueList, QueueView, RequeuedAnswer, WindowsAnswer};
 use crate::wire::receipt::ReceiptView;
@@ -68,6 +69,8 @@ fn shape(method: &Method, path: &[&str]) -> Shape {
         (_, ["v1", "queues", _, "receipts"]) => Body(reads_verdict),
         ("GET", ["v1", "queues", _, "keys"]) => body::<KeyAnswer>(),
         (_, ["v1", "queues", _, "keys"]) => body::<KeyView>(),
+        ("GET", ["v1", "queues", _, "overrides"]) => body::<OverrideList>(),
+        (_, ["v1", "queues", _, "overrides", ..]) => body::<OverrideView>(),
         (_, ["v1", "queues", _, "windows"]) => body::<WindowsAnswer>(),
         (_, ["v1", "queues", _, "try"]) => body::<ExchangeView<'static>>(),
         (_, ["v1", "queues", _, "purge"]) => body::<PurgedAnswer>(),

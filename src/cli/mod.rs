@@ -11,6 +11,7 @@ mod args_keys;
 mod args_limits;
 mod args_messages;
 mod args_operation;
+mod args_overrides;
 mod args_values;
 mod batch;
 mod batch_fate;
@@ -43,6 +44,8 @@ mod nodes;
 mod once;
 mod operation;
 mod operation_shown;
+mod overridden;
+mod overrides;
 mod payload;
 mod plain;
 mod progress;
@@ -86,6 +89,7 @@ pub use args_operation::{
     RetryArgs, StartArgs,
 };
 
+pub use args_overrides::{OverrideArgs, OverrideSpan, OverrideStep, WindowWord};
 pub use sink::SinkArgs;
 pub use usage::parse;
 
@@ -191,6 +195,7 @@ async fn dispatch(command: ClientCommand, session: &mut Session) -> Result<Exit,
         ClientCommand::Queues => queues::queues(session).await,
         ClientCommand::Queue(args) => queues::queue(&args.queue, session).await,
         ClientCommand::Key(args) => keys::key(&args, session).await,
+        ClientCommand::Override(args) => overrides::overrides(&args, session).await,
         ClientCommand::Pause(args) => queues::pause(&args, session).await,
         ClientCommand::Resume(args) => queues::resume(&args.queue, session).await,
         ClientCommand::Purge(args) => bulk::purge(&args, session).await,

@@ -14,6 +14,7 @@ use super::doctor;
 use super::exit::{Exit, Failure};
 use super::limits;
 use super::moments;
+use super::overridden;
 use super::plain::plain;
 use super::sending;
 use super::table::{whole, words};
@@ -106,6 +107,9 @@ pub(crate) async fn queue(name: &str, session: &mut Session) -> Result<Exit, Fai
         pairs.push((state.as_str().to_owned(), queue.counts.of(state).to_string()));
     }
     let configured = queue.rate.configured.as_deref().map(plain).unwrap_or_default();
+    for it in &queue.overrides {
+        pairs.push(("override".to_owned(), overridden::sentence(it, &times)));
+    }
     pairs.push(("rate.configured".to_owned(), configured));
     pairs.push(("rate.observed_1m".to_owned(), calls_per_second(&queue)));
     pairs.extend(

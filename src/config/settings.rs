@@ -12,6 +12,7 @@ pub use crate::domain::durability::Durability;
 use crate::domain::endpoint::Secret;
 use crate::domain::id::QueueName;
 use crate::domain::limit::{LimitName, LimitRule};
+use crate::domain::overrides::{Override, put_in_force};
 use crate::domain::policy::QueuePolicy;
 use crate::domain::queue_pattern::QueuePattern;
 use crate::domain::schedule::{Schedule, ScheduleName};
@@ -34,6 +35,17 @@ pub struct Settings {
     pub schedules: BTreeMap<ScheduleName, Arc<Schedule>>,
     /// Intake by Redis streams.
     pub inbox: InboxSettings,
+}
+
+impl Settings {
+    /// The same with what these overrides put in force at a moment.
+    #[must_use]
+    pub fn with_overrides(&self, overrides: &[Override], now_ms: u64) -> Self {
+        let queues = self.queues.iter();
+        let queues = queues
+            .map(|(name, configured)| (name.clone(), put_in_force(configured, overrides, now_ms)));
+        Self { queues: queues.collect(), ..self.clone() }
+    }
 }
 
 /// `[inbox]`.

@@ -28,6 +28,7 @@ pub mod loss;
 pub mod message;
 pub mod operation;
 pub mod outcome;
+pub mod overrides;
 pub mod payload;
 pub mod policy;
 pub mod probe;

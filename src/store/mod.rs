@@ -13,6 +13,7 @@ mod inbox;
 mod limits;
 mod messages;
 mod operations;
+mod overrides;
 mod preset_id;
 mod queue;
 mod queues;
@@ -53,6 +54,7 @@ pub use messages::settle::{Lease, LeaseEnd, Verdict, Way};
 pub use operations::{
     Keep, KeptOperation, OPERATIONS_RUNNING_MAX, Operations, Progress, Saved, TakenOperation,
 };
+pub use overrides::{KeptOverrides, OVERRIDES_MAX, Overrides};
 pub use preset_id::PresetId;
 pub use queue::{HORIZON_US, Queue, Shard, StructureStanding};
 pub use queues::heads::{Earliest, EarliestScores};
@@ -107,6 +109,8 @@ pub struct Families {
     pub operations: Operations,
     /// Every step of an operator.
     pub actions: Actions,
+    /// What holds in place of the configuration for a time.
+    pub overrides: Overrides,
     /// Changes of state, as they happen.
     pub events: Events,
     /// Looks whether indexes agree with records.
@@ -157,6 +161,7 @@ impl Store {
                 limits: Limits::new(&wire),
                 operations: Operations::new(&wire),
                 actions: Actions::new(&wire),
+                overrides: Overrides::new(&wire),
                 events: Events::new(&wire),
                 audits: Audits::new(&wire),
                 servers: Servers::new(&wire),

@@ -42,6 +42,7 @@ pub mod new_message;
 pub mod node;
 mod numbers;
 pub mod operation;
+pub mod overrides;
 mod pairs;
 mod payload;
 pub mod problem;

@@ -7,6 +7,7 @@ use utoipa::openapi::{Ref, RefOr, Schema};
 
 use super::limit::LimitView;
 use super::message::FailingView;
+use super::overrides::OverrideView;
 use super::{DurationMs, Moment, Reason, StateWord, Vocabulary, Word};
 use crate::domain::durability::Durability;
 use crate::domain::state::State;
@@ -22,9 +23,14 @@ pub struct QueueView {
     pub name: String,
     /// Gone from the configuration: kept and readable, not sent
     pub retired: bool,
-    /// The configuration in force, without secrets
+    /// The configuration, without secrets
     #[schema(schema_with = policy)]
     pub policy: Value,
+    /// What holds in place of the configuration for a time
+    // An older daemon does not tell.
+    #[serde(default)]
+    #[schema(required)]
+    pub overrides: Vec<OverrideView>,
     /// What is kept, by state
     pub counts: CountsView,
     /// Bytes that are kept, where the queue limits them

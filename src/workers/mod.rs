@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! promoter    expirer    reaper    janitor    heartbeat    auditor    rounds    completer
-//! recurring   inbox      operator  reporter
+//! recurring   inbox      operator  reporter   overrides
 //! ```
 
 mod auditor;
@@ -17,6 +17,7 @@ mod inbox;
 mod janitor;
 mod operation;
 mod operator;
+mod overrides;
 mod promoter;
 mod queue_workers;
 mod reaper;
@@ -30,6 +31,7 @@ pub use heartbeat::Heartbeat;
 pub use inbox::InboxReader;
 pub use janitor::Janitor;
 pub use operator::Operator;
+pub use overrides::OverrideWatch;
 pub use queue_workers::QueueWorkers;
 pub use reaper::Reaper;
 pub use recurring::Recurring;

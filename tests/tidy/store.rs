@@ -30,6 +30,7 @@ const FLOORS: [&[&str]; 8] = [
         "limits",
         "messages",
         "operations",
+        "overrides",
         "queues",
         "schedules",
         "server",

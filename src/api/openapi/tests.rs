@@ -34,6 +34,7 @@ fn every_route_of_the_contract_is_described() {
     let expected = [
         "DELETE /v1/messages/{id}",
         "DELETE /v1/queues/{queue}/keys",
+        "DELETE /v1/queues/{queue}/overrides/{id}",
         "DELETE /v1/schedules/{name}",
         "GET /livez",
         "GET /metrics",
@@ -53,6 +54,7 @@ fn every_route_of_the_contract_is_described() {
         "GET /v1/queues/{queue}/audit",
         "GET /v1/queues/{queue}/keys",
         "GET /v1/queues/{queue}/messages",
+        "GET /v1/queues/{queue}/overrides",
         "GET /v1/queues/{queue}/windows",
         "GET /v1/rollbacks",
         "GET /v1/limits",
@@ -73,6 +75,7 @@ fn every_route_of_the_contract_is_described() {
         "POST /v1/queues/{queue}/claim",
         "POST /v1/queues/{queue}/messages",
         "POST /v1/queues/{queue}/messages/batch",
+        "POST /v1/queues/{queue}/overrides",
         "POST /v1/queues/{queue}/pause",
         "POST /v1/queues/{queue}/purge",
         "POST /v1/queues/{queue}/receipts",

@@ -55,6 +55,9 @@ const ROUTES: &[(&str, &str, &str, Then)] = &[
     ("GET", "/v1/queues/{queue}/keys", "", Then::Hidden),
     ("PUT", "/v1/queues/{queue}/keys", r#"{"weight": 1}"#, Then::Hidden),
     ("DELETE", "/v1/queues/{queue}/keys", "", Then::Hidden),
+    ("GET", "/v1/queues/{queue}/overrides", "", Then::Hidden),
+    ("POST", "/v1/queues/{queue}/overrides", r#"{"rate": "1/s", "for": "1h"}"#, Then::Hidden),
+    ("DELETE", "/v1/queues/{queue}/overrides/{id}", "", Then::Hidden),
     ("POST", "/v1/queues/{queue}/receipts", r#"{"id": "ID", "status": "dead"}"#, Then::Hidden),
     ("POST", "/v1/queues/{queue}/try", r#"{"payload": 1}"#, Then::Hidden),
     ("POST", "/v1/queues/{queue}/claim", r#"{"max": 1}"#, Then::Hidden),
@@ -154,6 +157,8 @@ struct Things {
     schedule: &'static str,
     message: String,
     operation: String,
+    /// An override.
+    overriding: String,
 }
 
 impl Things {
@@ -172,8 +177,12 @@ impl Things {
             "action": "requeue", "queue": queue, "state": "dead", "filter": { "group": "none" },
         });
         let started = ask(house, "boss", "POST", "/v1/operations", &wish.to_string()).await;
+        let path = format!("/v1/queues/{queue}/overrides");
+        let wish = r#"{"concurrency": 5, "for": "1h"}"#;
+        let overriding = ask(house, "boss", "POST", &path, wish).await.expect(201).json();
         let text = |value: &Value| value["id"].as_str().unwrap().to_owned();
         Self {
+            overriding: text(&overriding),
             queue,
             topic,
             schedule,
@@ -183,7 +192,11 @@ impl Things {
     }
 
     fn fill(&self, route: &str, body: &str) -> (String, String) {
-        let id = if route.contains("/operations/") { &self.operation } else { &self.message };
+        let id = match route {
+            _ if route.contains("/operations/") => &self.operation,
+            _ if route.contains("/overrides/") => &self.overriding,
+            _ => &self.message,
+        };
         let path = route
             .replace("{queue}", self.queue)
             .replace("{topic}", self.topic)

@@ -52,7 +52,7 @@ pub(crate) fn queue(given: &Value) -> Value {
         "limits": [], "structure": null, "gate": {"open": true, "until": null, "kind": null, "reason": null},
         "sending": {"state": "open", "reason": "Messages are sent when they are due.",
             "since": null, "until": null},
-        "failing": null, "durability": "disk",
+        "failing": null, "durability": "disk", "overrides": [],
     });
     let given = with_parts(
         &filled,

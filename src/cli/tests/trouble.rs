@@ -97,6 +97,7 @@ const EVERY_COMMAND: [&str; 46] = [
     "limit brand",
     "limit brand charge 5",
     "limits",
+    "override sms",
     "list sms",
     "nodes",
     "operation follow op_1",

@@ -200,6 +200,8 @@ pub(in crate::config) fn read(
             batch: batch?,
             collapse: collapse?,
             callback: callback?.or_else(|| callback::without_section(hosts)),
+            overrides: Vec::new(),
+            configured: None,
         })
     });
     policy.map(Arc::new)

@@ -98,9 +98,9 @@ impl QueuePolicy {
         }
     }
 
-    /// A quota with fewer units in a whole period never lets it pass.
+    /// A quota with fewer units in a whole period never lets it pass. What an override lowers for a time refuses nothing.
     pub(super) fn check_cost(&self, cost: Cost) -> Result<(), String> {
-        let Some(rule) = self.quotas_below(cost).next() else { return Ok(()) };
+        let Some(rule) = self.as_configured().quotas_below(cost).next() else { return Ok(()) };
         Err(self.too_costly(rule, cost, &rule.kind.to_string()))
     }
 

@@ -6,6 +6,8 @@
 mod intake;
 mod limits;
 
+use std::sync::Arc;
+
 use crate::domain::backlog::BacklogPolicy;
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +18,7 @@ use crate::domain::keys::{Fairness, MessageKey, Ordering};
 use crate::domain::limit::LimitRule;
 use crate::domain::message::Details;
 use crate::domain::outcome::OnUncertain;
+use crate::domain::overrides::Override;
 use crate::domain::probe::ProbePolicy;
 use crate::domain::receipt::ReceiptPolicy;
 use crate::domain::retention::Retention;
@@ -76,6 +79,10 @@ pub struct QueuePolicy {
     pub collapse: Option<CollapsePolicy>,
     /// Who is told of final states; `None`: nobody, and no message may name anybody.
     pub callback: Option<CallbackPolicy>,
+    /// The overrides that hold now; the rest of this is what they make of the configuration.
+    pub overrides: Vec<Override>,
+    /// What the configuration says, where overrides change it.
+    pub configured: Option<Arc<QueuePolicy>>,
 }
 
 impl QueuePolicy {
@@ -115,7 +122,15 @@ impl QueuePolicy {
             batch: None,
             collapse: None,
             callback: None,
+            overrides: Vec::new(),
+            configured: None,
         }
+    }
+
+    /// What the configuration says, without overrides.
+    #[must_use]
+    pub fn as_configured(&self) -> &Self {
+        self.configured.as_deref().unwrap_or(self)
     }
 
     /// The priority band of a message of this queue: `floor(priority × levels / 10)`.

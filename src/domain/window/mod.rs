@@ -36,6 +36,19 @@ pub struct Window {
     /// Ascending, without repetition.
     closed_dates: Vec<Date>,
     min_remaining_ms: u64,
+    /// Spans of time about which the rules say nothing, ascending and apart from one another.
+    spans: Vec<WindowSpan>,
+}
+
+/// A span of time in which a window is open or closed whatever its rules say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WindowSpan {
+    /// The first moment, ms.
+    pub from_ms: u64,
+    /// The first moment behind it, ms.
+    pub to_ms: u64,
+    /// Whether the window is open in it.
+    pub is_open: bool,
 }
 
 /// Whether a window is open at a moment, and until when.
@@ -102,7 +115,27 @@ impl Window {
         }
         closed_dates.sort_unstable();
         closed_dates.dedup();
-        Ok(Self { zone, rules, week, closed_dates, min_remaining_ms })
+        Ok(Self { zone, rules, week, closed_dates, min_remaining_ms, spans: Vec::new() })
+    }
+
+    /// A window that never closes by itself.
+    #[must_use]
+    pub fn always() -> Self {
+        let rules = vec![OpeningRule::ALWAYS];
+        let (zone, week) = (NamedZone::default(), Week::of(&rules));
+        Self { zone, rules, week, closed_dates: Vec::new(), min_remaining_ms: 0, spans: Vec::new() }
+    }
+
+    /// The same window, for which these spans decide instead of its rules; where they overlap, the one that begins later.
+    #[must_use]
+    pub fn with_spans(mut self, mut spans: Vec<WindowSpan>) -> Self {
+        spans.sort_by_key(|span| span.from_ms);
+        for at in 1..spans.len() {
+            spans[at - 1].to_ms = spans[at - 1].to_ms.min(spans[at].from_ms);
+        }
+        spans.retain(|span| span.from_ms < span.to_ms);
+        self.spans = spans;
+        self
     }
 
     /// The state at `now_ms`. Cheap: looks at the week of `now_ms` first, and further only as far
@@ -184,13 +217,14 @@ impl Window {
     }
 
     fn never_closes(&self) -> bool {
-        self.week.is_full() && self.closed_dates.is_empty()
+        let is_open = |span: &WindowSpan| span.is_open;
+        self.week.is_full() && self.closed_dates.is_empty() && self.spans.iter().all(is_open)
     }
 
     /// The merged openings that meet `[from_ms, until_ms)`, lazily; the first is cut at `from_ms`,
     /// the last may end later than `until_ms`.
     fn openings_from(&self, from_ms: u64, until_ms: u64) -> impl Iterator<Item = (u64, u64)> {
-        let mut pieces = self.pieces(from_ms, until_ms).peekable();
+        let mut pieces = self.with_open_spans(from_ms, until_ms).peekable();
         std::iter::from_fn(move || {
             let (open_ms, mut close_ms) = pieces.next()?;
             while let Some((_, next_ms)) = pieces.next_if(|(next_ms, _)| *next_ms <= close_ms) {
@@ -198,6 +232,40 @@ impl Window {
             }
             Some((open_ms, close_ms))
         })
+    }
+
+    /// The open pieces, those of spans that are open among them, in ascending order.
+    fn with_open_spans(&self, from_ms: u64, until_ms: u64) -> impl Iterator<Item = (u64, u64)> {
+        let open = self.spans.iter().filter(|span| span.is_open);
+        let mut spans = open
+            .map(move |span| (span.from_ms.max(from_ms), span.to_ms))
+            .filter(move |(open_ms, close_ms)| open_ms < close_ms && *open_ms < until_ms)
+            .peekable();
+        let mut pieces = self
+            .pieces(from_ms, until_ms)
+            .flat_map(|(open_ms, close_ms)| self.without_spans(open_ms, close_ms))
+            .peekable();
+        std::iter::from_fn(move || match (spans.peek(), pieces.peek()) {
+            (Some(span), Some(piece)) if piece < span => pieces.next(),
+            (Some(_), _) => spans.next(),
+            (None, _) => pieces.next(),
+        })
+    }
+
+    /// What the spans leave of `[open_ms, close_ms)` to the rules.
+    fn without_spans(&self, mut open_ms: u64, close_ms: u64) -> Vec<(u64, u64)> {
+        let mut left = Vec::with_capacity(1);
+        let at = self.spans.partition_point(|span| span.to_ms <= open_ms);
+        for span in self.spans[at..].iter().take_while(|span| span.from_ms < close_ms) {
+            if open_ms < span.from_ms {
+                left.push((open_ms, span.from_ms));
+            }
+            open_ms = open_ms.max(span.to_ms);
+        }
+        if open_ms < close_ms {
+            left.push((open_ms, close_ms));
+        }
+        left
     }
 
     /// Open pieces in ascending order, before those that touch are joined: the week's spans, week

@@ -135,6 +135,10 @@ pub enum BadRule {
 }
 
 impl OpeningRule {
+    /// The whole week.
+    pub(super) const ALWAYS: Self =
+        Self { days: Days::ALL, from: TimeOfDay(0), to: TimeOfDay(DAY_S) };
+
     /// A rule that leaves some time open.
     ///
     /// # Errors

@@ -250,6 +250,15 @@ pub(crate) const ACTION_KEYS: [&str; 2] = [
     "outcomes", // hash: entry → what came of it, as JSON
 ];
 
+/// The structures of all overrides, in the order of `KEYS` (`lua/include/overrides.lua`, which says what they are).
+pub(crate) const OVERRIDE_KEYS: [&str; 6] =
+    ["definitions", "kinds", "current", "ended", "ends", "meta"];
+
+/// The keys of all overrides.
+pub(crate) fn overrides(namespace: &str) -> Vec<String> {
+    OVERRIDE_KEYS.iter().map(|name| format!("{{{namespace}:~overrides}}:{name}")).collect()
+}
+
 /// The keys of all operations.
 pub(crate) fn operations(namespace: &str) -> Vec<String> {
     OPERATION_KEYS.iter().map(|name| format!("{{{namespace}:~operations}}:{name}")).collect()

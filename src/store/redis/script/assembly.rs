@@ -87,6 +87,7 @@ includes! {
     "new_record",
     "one",
     "operations",
+    "overrides",
     "packed",
     "page",
     "place",
@@ -268,7 +269,9 @@ fn is_word(c: char) -> bool {
 mod tests {
     use super::super::Verb;
     use super::*;
-    use crate::store::redis::keys::{ACTION_KEYS, OPERATION_KEYS, SCHEDULE_KEYS, TOPIC_KEYS};
+    use crate::store::redis::keys::{
+        ACTION_KEYS, OPERATION_KEYS, OVERRIDE_KEYS, SCHEDULE_KEYS, TOPIC_KEYS,
+    };
 
     #[test]
     fn what_an_include_needs_comes_once_and_before_it() {
@@ -352,6 +355,7 @@ mod tests {
             ("schedules", &SCHEDULE_KEYS[..]),
             ("operations", &OPERATION_KEYS[..]),
             ("actions", &ACTION_KEYS[..]),
+            ("overrides", &OVERRIDE_KEYS[..]),
         ] {
             for (at, key) in keys.iter().enumerate() {
                 let lua = format!("{} = KEYS[{}]", key.replace(':', "_"), at + 1);

@@ -203,6 +203,10 @@ verbs! {
     Walk = "walk",
     /// An operator's action is written down.
     Note = "note",
+    /// An override of a queue begins.
+    PutOverride = "put_override",
+    /// An override ends before its time.
+    EndOverride = "end_override",
     /// One write outside the shards.
     Keep = "keep",
     /// Which version records are written as.
