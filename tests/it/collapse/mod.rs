@@ -3,10 +3,9 @@
 //! Judged at the receiver and by what the API shows.
 
 mod intake;
+mod nodes;
 mod on_its_way;
 mod operations;
-#[cfg(feature = "failpoints")]
-mod planted;
 mod stock;
 mod waits;
 

@@ -44,6 +44,8 @@ pub(crate) struct Target {
     pub(crate) has_keys: bool,
     /// Its queue counts units.
     pub(crate) has_costs: bool,
+    /// Its messages have collapse keys.
+    pub(crate) collapses: bool,
 }
 
 /// What the producers share.
@@ -105,10 +107,11 @@ impl Producer {
         }
     }
 
-    /// Each target once, so that even a short run meets all of them; then some target, by its part of all messages.
+    /// Each target once that has a part of all messages, so that even a short run meets all of them; then some target, by its part.
     fn next_target(&self, random: &mut StdRng) -> &Target {
         let request = self.requests.fetch_add(1, Ordering::Relaxed);
-        self.targets.get(request).unwrap_or_else(|| self.some_target(random))
+        let mut with_a_part = self.targets.iter().filter(|target| target.percent > 0);
+        with_a_part.nth(request).unwrap_or_else(|| self.some_target(random))
     }
 
     fn some_target(&self, random: &mut StdRng) -> &Target {
@@ -137,11 +140,12 @@ impl Producer {
             let mut still_open = Vec::new();
             for (mut draft, said) in open.into_iter().zip(answers) {
                 match said {
-                    Said::Accepted(ids) => {
+                    Said::Accepted { ids, is_collapsed } => {
                         let accepted = |id| Verdict::Accepted { id, at_us };
                         let verdicts =
                             ids.into_iter().map(|id| id.map_or(Verdict::Unknown, accepted));
                         draft.sent.request = (!draft.may_be_in).then_some(request);
+                        draft.sent.is_collapsed = is_collapsed;
                         self.note(&draft, target, verdicts);
                     }
                     Said::Refused if !draft.may_be_in => {
@@ -185,8 +189,11 @@ impl Producer {
 /// What an answer says about one message.
 #[derive(Debug, Clone)]
 enum Said {
-    /// In each of the target's queues under this id; `None`: it did not say.
-    Accepted(Vec<Option<String>>),
+    /// In each of the target's queues under this id (`None`: it did not say), in the place of another message or not.
+    Accepted {
+        ids: Vec<Option<String>>,
+        is_collapsed: bool,
+    },
     Refused,
     /// 503, or no answer: unknown.
     Nothing,
@@ -229,12 +236,13 @@ fn answer_of_topic(reply: &Reply, target: &Target) -> Said {
         let message = messages.iter().find(|message| message["queue"] == *name)?;
         Some(message["id"].as_str()?.to_owned())
     };
-    Said::Accepted(target.names.iter().map(id_in).collect())
+    Said::Accepted { ids: target.names.iter().map(id_in).collect(), is_collapsed: false }
 }
 
 fn accepted(message: &Value) -> Said {
     if let Some(id) = message["id"].as_str() {
-        return Said::Accepted(vec![Some(id.to_owned())]);
+        let is_collapsed = message["collapsed"] == true;
+        return Said::Accepted { ids: vec![Some(id.to_owned())], is_collapsed };
     }
     let status = message["problem"]["status"].as_u64().expect("an id or a problem");
     if status == 503 { Said::Nothing } else { Said::Refused }
