@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::waiting::Waiting;
 use super::{FAILURE, Refused, UNREACHABLE, USAGE, connections};
-use crate::api::Tokens;
+use crate::api::{LastReload, Tokens};
 use crate::config::{RedisTarget, Settings};
 use crate::domain::policy::{Downstream, QueuePolicy};
 use crate::shutdown::Tasks;
@@ -30,6 +30,8 @@ pub(super) struct Started {
     pub(super) managed: Option<ManagedRedis>,
     /// Who may call.
     pub(super) tokens: Tokens,
+    /// What the last reload came to.
+    pub(super) reload: LastReload,
     /// Fires when intake is to answer 503 draining.
     pub(super) draining: CancellationToken,
     /// The API's tasks; it ends with them.
@@ -133,8 +135,9 @@ pub(super) async fn start(
     }
     let draining = CancellationToken::new();
     let tokens = Tokens::new(&settings.server.tokens);
-    waiting.end(super::door::api(settings, &tokens, &store, &draining));
-    Ok(Started { store, managed, tokens, draining, api_tasks })
+    let reload = LastReload::new(Arc::clone(store.metrics()));
+    waiting.end(super::door::api(settings, (&tokens, &reload), &store, &draining));
+    Ok(Started { store, managed, tokens, reload, draining, api_tasks })
 }
 
 /// One TLS provider for Redis and downstreams, named once.

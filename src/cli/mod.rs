@@ -39,6 +39,7 @@ mod local;
 mod message_fields;
 mod messages;
 mod moments;
+mod next_step;
 mod nodes;
 mod once;
 mod operation;
