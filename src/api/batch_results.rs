@@ -5,6 +5,7 @@
 
 use axum::body::Bytes;
 
+use super::backlog::OwnSettings;
 use super::pace::Pace;
 use super::problem::{Code, FAULTS_IN_ALL_MAX, FAULTS_MAX, Problem};
 use super::send::not_accepted;
@@ -73,6 +74,8 @@ pub(super) struct Batch<'a> {
     chunk_bytes: usize,
     /// Why the rest is not tried: the store is away, or the node stops.
     given_up: Option<Problem>,
+    /// What values of a key were given that have no room.
+    own: OwnSettings,
     /// Faults that may still be listed.
     faults_left: usize,
     pace: Pace,
@@ -88,6 +91,7 @@ impl<'a> Batch<'a> {
             chunk,
             chunk_bytes: 0,
             given_up: None,
+            own: OwnSettings::default(),
             faults_left: FAULTS_IN_ALL_MAX,
             pace: Pace::default(),
         }
@@ -180,11 +184,11 @@ impl<'a> Batch<'a> {
             };
             self.fates[at] = match answer {
                 Ok(accepted) => Fate::Accepted(accepted),
-                Err(refused) => Fate::Refused(not_accepted(
-                    refused,
-                    self.queue,
-                    self.door.store().clock().now_ms(),
-                )),
+                Err(refused) => {
+                    let own = self.own.of(self.door, self.queue, &refused).await;
+                    let now_ms = self.door.store().clock().now_ms();
+                    Fate::Refused(not_accepted(refused, self.queue, own, now_ms))
+                }
             };
         }
         if gone {

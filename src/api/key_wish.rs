@@ -36,7 +36,7 @@ pub(super) fn settings(body: &[u8], rules: &KeyRules) -> Result<KeySettings, Pro
     if is_empty {
         fields.note(Fault::new(
             "",
-            "found neither a weight nor a limit, expected for example {\"weight\": 5} or {\"limits\": {\"per_to\": {\"rate\": \"2/min\"}}}; to take from a key what it was given, use DELETE",
+            "found neither a weight nor a limit, expected for example {\"weight\": 5} (--weight 5) or {\"limits\": {\"per_to\": {\"rate\": \"2/min\"}}} (--limit per_to=2/min); to take from a key what it was given, delete it",
         ));
     }
     let settings = KeySettings { weight, limits };
@@ -85,7 +85,7 @@ fn limit(raw: &RawValue, at: &str) -> Result<LimitValue, Vec<Fault>> {
     });
     if given != 1 {
         let detail = format!(
-            "found {}, expected one of rate, quota and concurrency, for example {{\"rate\": \"2/min\"}}",
+            "found {}, expected one of rate, quota and concurrency, for example {{\"rate\": \"2/min\"}} (--limit NAME=2/min)",
             if given == 0 { "none of them" } else { "more than one of them" }
         );
         fields.note(Fault::new(at, detail));
@@ -126,7 +126,7 @@ mod tests {
             rule(LimitKind::Quota("5/day".parse().unwrap())),
             rule(LimitKind::Concurrency(2)),
         ];
-        KeyRules { has_fairness: true, limits }
+        KeyRules { fair_by: "labels.tenant".parse().ok(), limits }
     }
 
     #[test]

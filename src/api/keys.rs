@@ -18,9 +18,10 @@ use super::paths::InQueue;
 use super::problem::{Fault, Problem};
 use super::query::Query;
 use super::{Shared, cursor};
-use crate::domain::id::QueueName;
 use crate::domain::keys::{KeyRules, LimitValue, Weight};
+use crate::domain::limit::LimitKindName;
 use crate::domain::message::{NAME_BYTES_MAX, check_name};
+use crate::domain::policy::QueuePolicy;
 use crate::store::{KEYS_MAX, KeptKey, KeyWritten};
 use crate::wire::Moment;
 use crate::wire::key::{KeyAnswer, KeyLimitView, KeyList, KeyRequest, KeyView};
@@ -62,7 +63,7 @@ pub(super) async fn get(
     let rules = door.store().queues.key_rules(name).await?;
     if let Some(value) = value {
         let kept = door.store().queues.key(name, &value).await?;
-        let kept = kept.ok_or_else(|| no_key(name, &value))?;
+        let kept = kept.ok_or_else(|| no_key(&queue.policy, &rules, &value))?;
         return Ok(Json(KeyAnswer::One(view(&kept, &rules))).into_response());
     }
     let most = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -154,15 +155,36 @@ pub(super) async fn delete(
     let (name, value) = (&queue.policy.name, value.unwrap_or_default());
     let rules = door.store().queues.key_rules(name).await?;
     let had = door.store().queues.delete_key(name, &value).await?;
-    let had = had.ok_or_else(|| no_key(name, &value))?;
+    let had = had.ok_or_else(|| no_key(&queue.policy, &rules, &value))?;
     tracing::info!(queue = %name, by = caller.name(), key = value, "key settings deleted");
     Ok(Json(view(&had, &rules)).into_response())
 }
 
-fn no_key(queue: &QueueName, value: &str) -> Problem {
+fn no_key(policy: &QueuePolicy, rules: &KeyRules, value: &str) -> Problem {
     Problem::not_found(format!(
-        "the key \"{value}\" of the queue \"{queue}\" was given nothing at run time: the configuration holds for it"
+        "the key \"{value}\" of the queue \"{}\" was given nothing at run time: the configuration holds for it ({})",
+        policy.name,
+        configured(policy, rules, value)
     ))
+}
+
+/// What the configuration gives a value of a key.
+fn configured(policy: &QueuePolicy, rules: &KeyRules, value: &str) -> String {
+    let fairness = policy.fairness.as_ref();
+    let weight = fairness.map(|fairness| {
+        format!("weight {} as {}", fairness.weight_of(value).number(), fairness.by)
+    });
+    let limits = rules.limits.iter().filter_map(|limit| {
+        let per = limit.per.as_ref()?;
+        let is_calls = limit.kind.name() == LimitKindName::Concurrency;
+        let calls = if is_calls { " in flight" } else { "" };
+        Some(format!("limit {} {}{calls} as {per}", limit.name, limit.kind))
+    });
+    let all: Vec<String> = weight.into_iter().chain(limits).collect();
+    if all.is_empty() {
+        return "the queue has no fairness and no limit with per, so that no key can be given anything".to_owned();
+    }
+    all.join(", ")
 }
 
 /// The value of a key, as a group or a label may be; empty: that of messages without the key.
@@ -183,7 +205,9 @@ fn key_of(query: &mut Query) -> Option<String> {
 
 fn view(key: &KeptKey, rules: &KeyRules) -> KeyView {
     let limits = key.settings.limits.iter().map(|(name, value)| {
-        let nothing = KeyLimitView::default();
+        let known = rules.limits.iter().find(|limit| limit.name == *name);
+        let per = known.and_then(|limit| limit.per.as_ref()).map(ToString::to_string);
+        let nothing = KeyLimitView { per, ..KeyLimitView::default() };
         let view = match value {
             LimitValue::Rate(rate) => KeyLimitView { rate: Some(rate.to_string()), ..nothing },
             LimitValue::Quota(quota) => KeyLimitView { quota: Some(quota.to_string()), ..nothing },
@@ -195,6 +219,7 @@ fn view(key: &KeptKey, rules: &KeyRules) -> KeyView {
     KeyView {
         key: key.value.clone(),
         weight: key.settings.weight.map(Weight::number),
+        weight_by: rules.fair_by.as_ref().map(ToString::to_string),
         limits: limits.collect(),
         without_effect: without_effect
             .map(|found| Fault::new(place_of(&found.part), found.why))

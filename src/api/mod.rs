@@ -55,6 +55,7 @@ mod queue_view;
 mod queues;
 mod reached;
 mod receipts;
+mod reload;
 mod repeat;
 mod request_head;
 mod rollbacks;
@@ -79,6 +80,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+pub use reload::LastReload;
 pub use router::router;
 pub use serve::serve;
 pub use tokens::Tokens;
@@ -98,6 +100,8 @@ pub struct ApiState {
     pub server: ServerSettings,
     /// Who may call.
     pub tokens: Tokens,
+    /// What the last reload came to.
+    pub reload: LastReload,
     /// Fires when a graceful stop begins: intake answers 503 draining, open waits end; reads go on.
     pub draining: CancellationToken,
     /// Carries out the test calls of `tidegate try`.

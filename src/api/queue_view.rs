@@ -3,6 +3,7 @@
 use super::view::Moment;
 use super::{overrides, policy_view, sending};
 use crate::config::Durability;
+use crate::domain::backlog::BacklogPolicy;
 use crate::domain::gates::{Gates, gates};
 use crate::domain::limit::{LimitStanding, StackedLimits};
 use crate::domain::policy::QueuePolicy;
@@ -10,6 +11,7 @@ use crate::domain::state::State;
 use crate::domain::window::WindowState;
 use crate::store::{Counts, Queue};
 use crate::wire::Word;
+use crate::wire::backlog::BacklogView;
 use crate::wire::limit::LimitView;
 use crate::wire::queue::{
     CountsView, GateView, KeptBytesView, PausedView, QueueView, RateView, StructureView,
@@ -46,6 +48,8 @@ pub(super) fn view(
             observed_1m: per_second(counts.calls_last_minute),
         },
         limits: limits(policy, &gates, counts, now_ms),
+        backlog: policy.backlog.as_ref().map(|backlog| used(backlog, counts)),
+        keys: counts.keys,
         structure: structure(queue, counts),
         gate: gate(counts),
         sending: sending::view(queue, counts, &gates, hours),
@@ -84,6 +88,20 @@ fn gate(counts: &Counts) -> GateView {
 #[expect(clippy::cast_precision_loss, reason = "a minute holds far fewer than 2^52 calls")]
 fn per_second(calls_last_minute: u64) -> f64 {
     (calls_last_minute as f64 * 100.0 / 60.0).round() / 100.0
+}
+
+/// What of the backlog is used.
+fn used(backlog: &BacklogPolicy, counts: &Counts) -> BacklogView {
+    let states = [State::Scheduled, State::Ready, State::Leased];
+    let per_key = backlog.per_key.as_ref();
+    BacklogView {
+        messages: states.map(|state| counts.of(state)).iter().sum(),
+        max_messages: backlog.messages_max,
+        bytes: backlog.bytes_max.map(|_| counts.backlog_bytes),
+        max_bytes: backlog.bytes_max,
+        per: per_key.map(|per_key| per_key.key.to_string()),
+        max_messages_per_key: per_key.map(|per_key| per_key.messages_max),
+    }
 }
 
 /// The structure in force. What was counted says how far a switch is, if one is under way.

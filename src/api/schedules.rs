@@ -262,7 +262,10 @@ pub(super) async fn run(
     let ran = send_now(door.store(), &kept.schedule, key.as_deref()).await;
     let queue = door.store().queues.get(&kept.schedule.queue)?;
     let now_ms = door.store().clock().now_ms();
-    let accepted = ran.map_err(|refused| send::not_accepted(refused, &queue, now_ms))?;
+    let accepted = match ran {
+        Ok(accepted) => accepted,
+        Err(refused) => return Err(send::refusal(&door, &queue, refused, now_ms).await),
+    };
     tracing::info!(schedule = %name, by = caller.name(), id = %accepted.id, "schedule run");
     let status = if accepted.duplicate { StatusCode::OK } else { StatusCode::CREATED };
     let location = [(header::LOCATION, send::location(&accepted.id)?)];

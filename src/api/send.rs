@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 
+use super::backlog::OwnSettings;
 use super::held_by::Hold;
 use super::paths::InQueue;
 use super::problem::{Code, Problem};
@@ -16,6 +17,7 @@ use super::view::{MessageView, json};
 use super::{Door, Shared, allowed, backlog, idempotency, intake, repeat};
 use crate::domain::gates::{Snapshot, gates};
 use crate::domain::id::MessageId;
+use crate::domain::keys::KeySettings;
 use crate::domain::message::{Message, NewMessage, Origin, When};
 use crate::domain::state::State as MessageState;
 use crate::store::{Accepted, NotAccepted, Part, Queue, StoreError};
@@ -70,13 +72,31 @@ pub(super) async fn send(
             Box::pin(first_message(&door, &accepted)).await
         }
         Some(Ok(accepted)) => taken(&door, &queue, sent, accepted).await,
-        Some(Err(refused)) => Err(not_accepted(refused, &queue, Some(now_ms))),
+        // Boxed, as above.
+        Some(Err(refused)) => Err(Box::pin(refusal(&door, &queue, refused, Some(now_ms))).await),
         None => Err(Problem::new(Code::Internal, "the store gave no answer; please report this")),
     }
 }
 
-/// Why a message was not taken in.
-pub(super) fn not_accepted(refused: NotAccepted, queue: &Queue, now_ms: Option<u64>) -> Problem {
+/// The same of a single message, with all that is known of its key.
+pub(super) async fn refusal(
+    door: &Door,
+    queue: &Queue,
+    refused: NotAccepted,
+    now_ms: Option<u64>,
+) -> Problem {
+    let mut known = OwnSettings::default();
+    let own = known.of(door, queue, &refused).await;
+    not_accepted(refused, queue, own, now_ms)
+}
+
+/// Why a message was not taken in; `own`: what its key was given at run time.
+pub(super) fn not_accepted(
+    refused: NotAccepted,
+    queue: &Queue,
+    own: Option<&KeySettings>,
+    now_ms: Option<u64>,
+) -> Problem {
     match refused {
         NotAccepted::Mismatch(first) => Problem::new(
             Code::IdempotencyMismatch,
@@ -85,7 +105,7 @@ pub(super) fn not_accepted(refused: NotAccepted, queue: &Queue, now_ms: Option<u
             ),
         )
         .with_id(first.to_string()),
-        NotAccepted::Backlog(what) => backlog::full(what, queue, now_ms),
+        NotAccepted::Backlog(what) => backlog::full(&what, queue, own, now_ms),
         NotAccepted::Store(
             StoreError::Unavailable(why) | StoreError::Denied(why) | StoreError::NotDurable(why),
         ) => Problem::store_unavailable(format!(

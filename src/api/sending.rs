@@ -7,6 +7,7 @@ use super::view::{FailingView, Moment};
 use crate::domain::gates::{Gate, GateState, Gates, Why};
 use crate::domain::overrides::{Override, OverrideChange, WindowChange};
 use crate::domain::policy::QueuePolicy;
+use crate::domain::state::State;
 use crate::domain::time::rfc3339;
 use crate::domain::window::WindowState;
 use crate::store::{Counts, PauseInfo, Queue};
@@ -88,7 +89,8 @@ fn of(queue: &Queue, counts: &Counts, gates: &Gates, hours: Option<WindowState>)
         let since_ms = Some(failing.since_ms);
         return Sending { state: SendingState::Failing, reason, since_ms, until_ms: None };
     }
-    let reason = "Messages are sent when they are due.".to_owned();
+    let reason = of_limits(policy, counts, gates)
+        .unwrap_or_else(|| "Messages are sent when they are due.".to_owned());
     Sending { state: SendingState::Open, reason, since_ms: None, until_ms }
 }
 
@@ -110,6 +112,37 @@ fn of_override(it: &Override) -> String {
         it.queue,
         it.id
     )
+}
+
+/// What limits and keys hold all that is ready, where they do: the queue is open, and nothing leaves all the same.
+fn of_limits(policy: &QueuePolicy, counts: &Counts, gates: &Gates) -> Option<String> {
+    if counts.of(State::Ready) == 0 {
+        return None;
+    }
+    let last = gates.used_quotas().max_by_key(|(_, until_ms)| until_ms.unwrap_or(u64::MAX));
+    if let Some((name, Some(until_ms))) = last {
+        let until = rfc3339(until_ms);
+        return Some(format!(
+            "Its limit \"{name}\" is used up until {until}, and what is due waits until then."
+        ));
+    }
+    let first = format!("`tidegate list {} --state ready --limit 1` shows the first", policy.name);
+    let held = |gate| match gates.of(gate) {
+        GateState::Held { why, .. } => Some(why),
+        GateState::Open { .. } => None,
+    };
+    match (held(Gate::Limit), held(Gate::Order)) {
+        (Some(Why::KeyUsed), _) => {
+            let holding = counts.held_keys.iter().filter(|(_, keys)| **keys > 0);
+            let names: Vec<_> = holding.map(|(name, _)| format!("\"{name}\"")).collect();
+            let names = names.join(", ");
+            Some(format!("Limits by key hold all messages that are ready ({names}); {first}."))
+        }
+        (_, Some(Why::MessageAhead)) => {
+            Some(format!("Each ready message waits for another one of its key; {first}."))
+        }
+        _ => None,
+    }
 }
 
 fn of_pause(paused: &PauseInfo, until_ms: Option<u64>, policy: &QueuePolicy) -> Sending {

@@ -7,7 +7,7 @@ use axum::Router;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{self, ApiState, Tokens, TryCall, TryFuture, TryReport, TryRequest};
+use crate::api::{self, ApiState, LastReload, Tokens, TryCall, TryFuture, TryReport, TryRequest};
 use crate::config::Settings;
 use crate::domain::endpoint::HttpDownstream;
 use crate::domain::id::{MessageId, new_ulid};
@@ -21,7 +21,7 @@ use crate::transport::{Call, Transport};
 /// The API on this store.
 pub(super) fn api(
     settings: &Settings,
-    tokens: &Tokens,
+    (tokens, reload): (&Tokens, &LastReload),
     store: &Store,
     draining: &CancellationToken,
 ) -> Router {
@@ -29,6 +29,7 @@ pub(super) fn api(
         store: store.clone(),
         server: settings.server.clone(),
         tokens: tokens.clone(),
+        reload: reload.clone(),
         draining: draining.clone(),
         try_call: Arc::new(TestCalls),
     })

@@ -19,6 +19,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 
 use crate::config::{self, ServerSettings, Settings, Sources};
+use crate::domain::doctor::RefusedReload;
 use crate::domain::overrides::Override;
 use crate::domain::time::rfc3339;
 use crate::engine::{Presence, Pulses};
@@ -170,12 +171,21 @@ impl Daemon {
     /// SIGHUP: the whole new configuration, or the old one stays in force.
     async fn reload(&mut self) {
         watchdog::reloading();
-        match config::load(&self.sources) {
+        let taken = match config::load(&self.sources) {
             Ok(settings) => self.take(settings).await,
-            Err(errors) => {
+            Err(errors) => Err(errors.to_string()),
+        };
+        match taken {
+            Ok(changed) => {
+                tracing::info!(changed, "configuration reloaded");
+                self.started.reload.succeeded();
+            }
+            Err(why) => {
                 tracing::error!(
-                    "the new configuration is refused, the old one stays in force\n{errors}"
+                    "the new configuration is refused, the old one stays in force\n{why}"
                 );
+                let at_ms = self.store.clock().now_ms();
+                self.started.reload.failed(RefusedReload { at_ms, why });
             }
         }
         watchdog::ready();
@@ -215,7 +225,8 @@ impl Daemon {
         }
     }
 
-    async fn take(&mut self, settings: Settings) {
+    /// Puts a configuration in force; returns how many of its queues are new, gone or different.
+    async fn take(&mut self, settings: Settings) -> Result<usize, String> {
         for key in config::restart_needed(&self.settings, &settings) {
             tracing::warn!(
                 key,
@@ -224,10 +235,9 @@ impl Daemon {
         }
         let listen = self.settings.server.listen;
         if settings.server.tokens.is_empty() && !listen.ip().to_canonical().is_loopback() {
-            tracing::error!(
-                "the new configuration is refused, the old one stays in force: server.tokens is empty, and {listen} can be reached from other machines until the restart"
-            );
-            return;
+            return Err(format!(
+                "server.tokens is empty, and {listen} can be reached from other machines until the restart"
+            ));
         }
         let settings = Settings {
             server: ServerSettings {
@@ -241,20 +251,8 @@ impl Daemon {
             self.store.queues.register(&settings).await?;
             Ok::<_, StartRefused>(self.store.topics.register(&settings).await?)
         };
-        if let Err(error) = registered.await {
-            tracing::error!(%error, "the new configuration is refused, the old one stays in force");
-            return;
-        }
-        match self.put_in_force(&settings).await {
-            Ok(changed) => tracing::info!(queues = changed, "configuration reloaded"),
-            Err(why) => {
-                tracing::error!(
-                    why,
-                    "the new configuration is refused, the old one stays in force"
-                );
-                return;
-            }
-        }
+        registered.await.map_err(|error| error.to_string())?;
+        let changed = self.put_in_force(&settings).await?;
         self.end_overrides_of_gone(&settings).await;
         self.started.tokens.replace(&settings.server.tokens);
         self.store.topics.set(&settings);
@@ -263,6 +261,7 @@ impl Daemon {
         self.store.inbox.set(&settings);
         self.presence.set_config(config::digest(&settings), settings.queues.len());
         self.settings = settings;
+        Ok(changed)
     }
 }
 

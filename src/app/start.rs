@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::waiting::Waiting;
 use super::{FAILURE, Refused, UNREACHABLE, USAGE, connections};
-use crate::api::Tokens;
+use crate::api::{LastReload, Tokens};
 use crate::config::{RedisTarget, Settings};
 use crate::domain::overrides::Override;
 use crate::domain::policy::{Downstream, QueuePolicy};
@@ -33,6 +33,8 @@ pub(super) struct Started {
     pub(super) managed: Option<ManagedRedis>,
     /// Who may call.
     pub(super) tokens: Tokens,
+    /// What the last reload came to.
+    pub(super) reload: LastReload,
     /// Fires when intake is to answer 503 draining.
     pub(super) draining: CancellationToken,
     /// The API's tasks; it ends with them.
@@ -139,8 +141,10 @@ pub(super) async fn start(
     let (override_watch, overrides) = take_overrides(settings, &store).await?;
     let draining = CancellationToken::new();
     let tokens = Tokens::new(&settings.server.tokens);
-    waiting.end(super::door::api(settings, &tokens, &store, &draining));
-    Ok((Started { store, managed, tokens, draining, api_tasks, overrides }, override_watch))
+    let reload = LastReload::new(Arc::clone(store.metrics()));
+    waiting.end(super::door::api(settings, (&tokens, &reload), &store, &draining));
+    let started = Started { store, managed, tokens, reload, draining, api_tasks, overrides };
+    Ok((started, override_watch))
 }
 
 /// The overrides that outlived the last run hold from the first claim on.

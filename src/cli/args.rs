@@ -25,8 +25,8 @@ use super::sink::SinkArgs;
 /// Exit codes and surroundings, shown below the help.
 const AFTER_HELP: &str = "\
 Client commands call the daemon at --url with the token in TIDEGATE_TOKEN.
-Exit codes: 0 ok, 1 failure, 2 usage or configuration, 3 not found, 4 refused (state, policy),
-5 unreachable or store unavailable, 6 timed out.";
+Exit codes: 0 ok, 1 failure, 2 usage, configuration or a message that is not valid, 3 not found,
+4 refused (state, limit, backlog), 5 unreachable or store unavailable, 6 timed out.";
 
 /// The heading of flags that every command takes.
 const EVERYWHERE: &str = "Everywhere";

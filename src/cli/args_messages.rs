@@ -88,7 +88,8 @@ pub struct MessageArgs {
     /// without it, each call makes a new key
     #[arg(long, value_name = "KEY")]
     pub key: Option<String>,
-    /// A value that messages which belong together share, for example a customer; used by filters
+    /// A value that messages which belong together share, for example a customer; filters find it, and order, shares and limits of the
+    /// queue may go by it
     #[arg(long, value_name = "GROUP")]
     pub group: Option<String>,
     /// How long an attempt may take, at most the downstream.timeout of the queue
@@ -103,7 +104,8 @@ pub struct MessageArgs {
     /// 0 to 9; 9 goes first
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=i64::from(PRIORITY_MAX)))]
     pub priority: Option<u8>,
-    /// A name and a value by which the message can be found, for example --label shop=us; may be repeated
+    /// A name and a value, for example --label shop=us; filters find it, and order, shares and limits of the queue may go by it; may be
+    /// repeated
     #[arg(long = "label", value_name = "NAME=VALUE", value_parser = parse_label)]
     pub labels: Vec<(String, String)>,
     /// A header for the downstream; may be repeated

@@ -96,12 +96,18 @@ fn summary(tally: &Tally, rejects: &Rejects, session: &mut Session) -> Result<Ex
     let path = rejects.path_if_written();
     if session.screen.is_json() {
         session.screen.json(&json!({
-            "accepted": tally.accepted, "duplicates": tally.duplicates,
+            "accepted": tally.accepted, "collapsed": tally.collapsed, "duplicates": tally.duplicates,
             "rejected": tally.rejected, "rejects_file": path,
         }))?;
     } else {
+        let collapsed = match tally.collapsed {
+            0 => String::new(),
+            rows => format!(
+                ", {rows} of them in the place of a waiting message with the same collapse key"
+            ),
+        };
         let mut pairs = vec![
-            ("accepted".to_owned(), tally.accepted.to_string()),
+            ("accepted".to_owned(), format!("{}{collapsed}", tally.accepted)),
             ("duplicates".to_owned(), tally.duplicates.to_string()),
             ("rejected".to_owned(), tally.rejected.to_string()),
         ];

@@ -21,6 +21,8 @@ use super::exit::{Exit, Failure};
 pub(crate) struct Tally {
     /// Stored now.
     pub(crate) accepted: u64,
+    /// Of these, rows that took the place of a waiting message with their collapse key.
+    pub(crate) collapsed: u64,
     /// Stored before, with the same key.
     pub(crate) duplicates: u64,
     /// Refused.

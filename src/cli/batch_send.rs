@@ -105,7 +105,7 @@ impl<'a> Sender<'a> {
 
     /// Shows how far the file has been read.
     pub(crate) fn show(&mut self, bytes_read: u64, session: &mut Session) -> Result<(), Failure> {
-        let Tally { accepted, duplicates, rejected } = &self.tally;
+        let Tally { accepted, duplicates, rejected, .. } = &self.tally;
         let text = format!("{accepted} accepted, {duplicates} duplicates, {rejected} rejected");
         self.progress.show(bytes_read, &text, &mut session.screen)
     }
@@ -167,8 +167,12 @@ impl<'a> Sender<'a> {
         let mut left = Vec::new();
         let mut why = Failure::new(Exit::Failure, "the answer did not speak of all rows");
         for (row, result) in rows.into_iter().zip(results) {
+            let is_collapsed = result.as_ref().is_some_and(|result| result.collapsed == Some(true));
             match result.map(|result| (result.duplicate == Some(true), result.problem)) {
-                Some((false, None)) => self.tally.accepted += 1,
+                Some((false, None)) => {
+                    self.tally.accepted += 1;
+                    self.tally.collapsed += u64::from(is_collapsed);
+                }
                 Some((true, None)) => self.tally.duplicates += 1,
                 Some((_, Some(problem))) if passes(&problem) => {
                     why = Failure::from_problem(StatusCode::SERVICE_UNAVAILABLE, problem);

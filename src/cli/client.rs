@@ -108,8 +108,7 @@ impl Answer {
 
     /// What an answer other than 2xx means, with the next step for what was asked for: `queues`, `messages` and so on.
     fn failure(&self) -> Failure {
-        let family = self.path.get(1).map_or("", String::as_str);
-        Failure::from_answer(self.status, &self.body).about(family)
+        Failure::from_answer(self.status, &self.body).about(&self.path)
     }
 
     /// The body, read as JSON.

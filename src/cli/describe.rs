@@ -65,11 +65,17 @@ pub(crate) fn sentence(message: &MessageView<'_>, times: &Times) -> String {
 fn scheduled(message: &MessageView<'_>, times: &Times) -> String {
     let at_ms = due_ms(message);
     if message.held_by.iter().any(|held| held.is(Gate::Collapse)) {
-        return behind(message, Gate::Collapse, OLDER).unwrap_or_default();
+        return waits_behind(message, Gate::Collapse, OLDER).unwrap_or_default();
     }
     let when = format!("due {} ({})", times.distance(at_ms), times.at(at_ms));
     if message.attempts == 0 {
-        return format!("Waiting: {when}");
+        let key = message.collapse_key.as_deref().map(|key| {
+            format!(
+                "; until then a newer message with the collapse key {} takes its place",
+                plain(key)
+            )
+        });
+        return format!("Waiting: {when}{}", key.unwrap_or_default());
     }
     let why = reason(message).map(|why| format!("; the last one failed: {why}"));
     let failing = message.failing.as_ref().map(|it| failing(it, times));
@@ -120,11 +126,11 @@ fn uncertain(probe: Option<&ProbeView<'_>>, times: &Times) -> String {
 
 fn ready(message: &MessageView<'_>) -> String {
     let who = "which is ahead of it under the same key";
-    behind(message, Gate::Order, who).unwrap_or_else(|| "Ready: next in line".to_owned())
+    waits_behind(message, Gate::Order, who).unwrap_or_else(|| "Ready: next in line".to_owned())
 }
 
 /// What a message waits for. The message that blocks it is named, with what it is, in the place of its gate.
-fn behind(message: &MessageView<'_>, gate: Gate, who: &str) -> Option<String> {
+fn waits_behind(message: &MessageView<'_>, gate: Gate, who: &str) -> Option<String> {
     let ahead = message.blocked_by.first().map(|ahead| format!("{}, {who}", plain(&ahead.id)));
     let is_named = |held: &&GateWord| ahead.is_some() && held.is(gate);
     let others = waits_for(message.held_by.iter().filter(|held| !is_named(held)).collect());
@@ -146,14 +152,42 @@ fn waits_for(held_by: Vec<&GateWord>) -> Option<String> {
     (!words.is_empty()).then(|| words.join(", and for "))
 }
 
+/// The value that a message has of a key, as it is written in the configuration.
+pub(crate) fn value_of<'a>(key: &str, message: &'a MessageView<'_>) -> Option<&'a str> {
+    match key.strip_prefix("labels.") {
+        Some(label) => message.labels.get(label).map(String::as_str),
+        None => message.group.as_deref(),
+    }
+}
+
+/// What goes before a message in its order, and how long that may last. `ordering`: the setting of its queue.
+pub(crate) fn behind(
+    message: &MessageView<'_>,
+    ahead: &MessageView<'_>,
+    ordering: &Value,
+    times: &Times,
+) -> String {
+    let key = ordering["by"].as_str().unwrap_or_default();
+    let of = match value_of(key, message) {
+        Some(value) => format!("Both have {} = {}. ", plain(key), plain(value)),
+        None => String::new(),
+    };
+    let stands = sentence(ahead, times);
+    let next = match ordering["stall"].as_str() {
+        Some(stall) => format!(
+            "It goes on without the one ahead once that has been failing or uncertain for {} (stall)",
+            plain(stall)
+        ),
+        None => "It goes on when the one ahead is final, or accepted where the queue says so; the queue has no stall"
+            .to_owned(),
+    };
+    format!("{of}The one ahead: {stands}. {next}")
+}
+
 /// What a limit by key lets pass, and of which value the message is; nothing of a limit without a key.
 pub(crate) fn limit_by_key(limit: &LimitView, message: &MessageView<'_>) -> Option<String> {
     let per = limit.per.as_deref()?;
-    let value = match per.strip_prefix("labels.") {
-        Some(label) => message.labels.get(label).map(String::as_str),
-        None => message.group.as_deref(),
-    };
-    let of = match value {
+    let of = match value_of(per, message) {
         Some(value) => format!("of this message it is {}", plain(value)),
         None => "this message has none, and shares the limit with all others without it".to_owned(),
     };
@@ -214,6 +248,37 @@ mod tests {
     /// At 2026-11-21T09:00:00Z.
     fn times() -> Times {
         Times { now_ms: 1_795_251_600_000, zone: None }
+    }
+
+    #[test]
+    fn what_may_be_replaced_says_so() {
+        let message =
+            message_view(&json!({"state": "scheduled", "due_at": "2026-11-21T09:00:02.000Z",
+            "attempts": 0, "collapse_key": "stock-7"}));
+        assert_eq!(
+            sentence(&message, &times()),
+            "Waiting: due in 2s (2026-11-21 09:00:02 UTC); until then a newer message with the collapse key stock-7 takes its place"
+        );
+    }
+
+    #[test]
+    fn who_goes_before_is_shown_with_its_trouble() {
+        let labels = json!({"conversation": "42"});
+        let waiting = message_view(&json!({"state": "ready", "labels": labels.clone()}));
+        let ahead = message_view(&json!({"state": "scheduled", "labels": labels, "attempts": 2,
+            "next_attempt_at": "2026-11-21T09:00:20.000Z", "last_attempt": {"status_code": 500, "error": "it broke"}}));
+        let said = |stall: Value| {
+            let ordering =
+                json!({"by": "labels.conversation", "until": "accepted", "stall": stall});
+            behind(&waiting, &ahead, &ordering, &times())
+        };
+        assert_eq!(
+            said(json!("1h")),
+            "Both have labels.conversation = 42. The one ahead: Waiting for attempt 3: due in 20s (2026-11-21 09:00:20 UTC); \
+             the last one failed: status 500, it broke. It goes on without the one ahead once that has been failing or \
+             uncertain for 1h (stall)"
+        );
+        assert!(said(Value::Null).ends_with("the queue has no stall"));
     }
 
     #[test]

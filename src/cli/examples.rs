@@ -28,8 +28,10 @@ Example:
 pub(super) const KEY: &str = "\
 Examples:
   tidegate key sms                                  (all keys that were given something)
-  tidegate key sms acme put --weight 5 --limit per_to=2/min
-  tidegate key sms acme delete";
+  tidegate key sms +4915112345678 put --limit per_to=2/min      (fewer SMS to one number)
+  tidegate key mails acme put --weight 5 --limit per_tenant=40/s
+  tidegate key mails acme                           (what it was given)
+  tidegate key mails acme delete";
 
 pub(super) const OVERRIDE: &str = "\
 Examples:

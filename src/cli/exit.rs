@@ -8,8 +8,9 @@ use std::process::ExitCode;
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use super::next_step;
 use super::plain::plain;
-use crate::wire::problem::{FaultView, ProblemCode, ProblemView};
+use crate::wire::problem::{FaultView, ProblemView};
 
 /// The exit codes, from best to worst as far as "which of several counts" goes: the first that is
 /// not `Ok`.
@@ -112,7 +113,7 @@ impl Failure {
         match serde_json::from_slice::<ProblemView>(body) {
             Ok(problem) => Self::from_problem(status, problem),
             Err(_) => Self {
-                next: Some(next_step_elsewhere(status).to_owned()),
+                next: Some(next_step::elsewhere(status).to_owned()),
                 ..Self::new(
                     exit_of(status),
                     format!(
@@ -133,7 +134,7 @@ impl Failure {
         };
         Self {
             details: details(&problem),
-            next: next_step(status, problem.code.known()).map(ToOwned::to_owned),
+            next: next_step::of_problem(status, problem.code.known()).map(ToOwned::to_owned),
             problem: Some(Box::new(problem)),
             ..Self::new(exit_of(status), format!("{what} ({code})"))
         }
@@ -141,12 +142,16 @@ impl Failure {
 
     /// The same with the next step for what was asked about, where that differs.
     #[must_use]
-    pub(crate) fn about(self, family: &str) -> Self {
+    pub(crate) fn about(mut self, path: &[String]) -> Self {
+        let family = path.get(1).map_or("", String::as_str);
         let status = self.problem.as_ref().map(|problem| problem.status);
-        match status.and_then(|status| next_step_about(status, family)) {
-            Some(step) => self.next(step),
-            None => self,
+        if let Some(step) = status.and_then(|status| next_step::about(status, family)) {
+            self = self.next(step);
         }
+        if let (Some(step), Some(name)) = (&self.next, path.get(2)) {
+            self.next = Some(next_step::with_name(step, family, name));
+        }
+        self
     }
 
     /// The failure as a document for scripts: the problem of the daemon, or one like it.
@@ -218,60 +223,6 @@ fn exit_of(status: StatusCode) -> Exit {
     }
 }
 
-/// What to do about an answer that is not one of a daemon: another server, or a proxy before the daemon.
-fn next_step_elsewhere(status: StatusCode) -> &'static str {
-    match status.as_u16() {
-        408 | 429 | 502..=504 => {
-            "try again; if it stays so, check that --url names a tidegate daemon"
-        }
-        _ => {
-            "check that --url names a tidegate daemon, and not another server or a page of a proxy"
-        }
-    }
-}
-
-/// What to do about a problem of a daemon.
-fn next_step(status: StatusCode, code: Option<ProblemCode>) -> Option<&'static str> {
-    Some(match (status.as_u16(), code) {
-        (401, _) => "put a valid token into TIDEGATE_TOKEN; `tidegate token new NAME` makes one",
-        (403, _) => "use a token with the scope that is missing, or call from where it is allowed",
-        (404, _) => "`tidegate queues` shows the queues, `tidegate list QUEUE` their messages",
-        (413, _) => "send less, or raise server.body_limit in the daemon's config",
-        (422, Some(ProblemCode::IdempotencyMismatch)) => {
-            "use another --key: this one belongs to a message with another body"
-        }
-        (422, Some(ProblemCode::CostTooLarge)) => {
-            "send it as messages that cost less, or raise the quota in the daemon's config"
-        }
-        (429, Some(ProblemCode::BacklogFull)) => {
-            "send it again later; `tidegate queue QUEUE` shows what waits, and what holds it"
-        }
-        (429, _) => "as many listen already as a node serves: try again, or ask another node",
-        (503, Some(ProblemCode::StoreFull)) => {
-            "make room for Redis: `tidegate doctor --quick` says how; stored messages are still sent"
-        }
-        (503, Some(ProblemCode::Draining)) => "the daemon is stopping: try again when it is back",
-        (503, _) => "try again; `tidegate doctor --quick` looks for the cause",
-        _ => return None,
-    })
-}
-
-/// What to do where a thing of this family is not there, or does not stand as it would have to.
-fn next_step_about(status: u16, family: &str) -> Option<&'static str> {
-    Some(match (status, family) {
-        (404, "queues") => "`tidegate queues` lists the queues",
-        (404, "messages") => "`tidegate list QUEUE` lists the messages of a queue with their ids",
-        (404, "topics") => "`tidegate topics` lists the topics",
-        (404, "schedules") => "`tidegate schedules` lists the schedules",
-        (404, "operations") => "`tidegate operation list` lists the operations with their ids",
-        (409, "messages") => "`tidegate get ID` shows where the message stands",
-        (409, "queues") => "`tidegate queue QUEUE` shows the queue",
-        (409, "schedules") => "`tidegate schedule NAME` shows the schedule",
-        (409, "operations") => "`tidegate operation list` shows the operations",
-        _ => return None,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -303,11 +254,40 @@ mod tests {
     #[test]
     fn json_of_another_server_is_not_taken_for_a_problem() {
         let body = br#"{"timestamp":1,"status":404,"error":"Not Found","path":"/v1/queues"}"#;
-        let failure = Failure::from_answer(StatusCode::NOT_FOUND, body).about("queues");
+        let path = ["v1", "queues", "sms"].map(str::to_owned);
+        let failure = Failure::from_answer(StatusCode::NOT_FOUND, body).about(&path);
         assert_eq!(failure.exit, Exit::NotFound);
         let text = failure.text().unwrap();
         assert!(text.contains("next: check that --url names a tidegate daemon"), "{text}");
         assert!(!text.contains("tidegate queues"), "{text}");
+    }
+
+    #[test]
+    fn the_next_step_names_what_was_asked_about() {
+        let step = |status: u16, code: &str, path: [&str; 3]| {
+            let body = format!(
+                r#"{{"type":"t","title":"t","status":{status},"code":"{code}","detail":"d"}}"#
+            );
+            let status = StatusCode::from_u16(status).unwrap();
+            let failure = Failure::from_answer(status, body.as_bytes());
+            failure.about(&path.map(str::to_owned)).next.unwrap()
+        };
+        assert_eq!(
+            step(429, "backlog-full", ["v1", "queues", "sms"]),
+            "send it again later; `tidegate queue sms` shows what waits, and what holds it"
+        );
+        assert_eq!(
+            step(409, "wrong-state", ["v1", "messages", "sms_1"]),
+            "`tidegate get sms_1` shows where the message stands"
+        );
+        assert_eq!(
+            step(404, "not-found", ["v1", "limits", "nope"]),
+            "`tidegate limits` lists the shared limits"
+        );
+        assert_eq!(
+            step(409, "wrong-state", ["v1", "queues", "a; b"]),
+            "`tidegate queue QUEUE` shows the queue"
+        );
     }
 
     #[test]

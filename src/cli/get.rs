@@ -60,6 +60,9 @@ pub(crate) async fn show(answer: &Answer, session: &mut Session) -> Result<(), F
     if let Some(why) = held_by_its_queue(&message, session).await {
         session.screen.sentence(0, &why)?;
     }
+    if let Some(why) = behind_another(&message, session).await {
+        session.screen.sentence(0, &why)?;
+    }
     for why in held_by_its_keys(&message, session).await {
         session.screen.sentence(0, &why)?;
     }
@@ -90,6 +93,19 @@ async fn held_by_its_queue(message: &MessageView<'_>, session: &Session) -> Opti
     let opens_ms = opens_after(name, due_ms, session).await?;
     let (at, distance) = (times.at(opens_ms), times.distance(opens_ms));
     Some(format!("Its window is closed when it is due, and opens at {at} ({distance})"))
+}
+
+/// How the message stands that goes before it in its order. Nothing where there is none, or where nobody may ask.
+async fn behind_another(waiting: &MessageView<'_>, session: &Session) -> Option<String> {
+    if !waiting.held_by.iter().any(|held| held.is(Gate::Order)) {
+        return None;
+    }
+    let ahead = &waiting.blocked_by.first()?.id;
+    let answer = session.client.get(&message(ahead)).await.ok()?;
+    let ahead: MessageView<'_> = answer.read().ok()?;
+    let target = Target::new(&["v1", "queues", waiting.queue.as_ref()]);
+    let queue: QueueView = session.client.get(&target).await.ok()?.read().ok()?;
+    Some(describe::behind(waiting, &ahead, &queue.policy["ordering"], &session.times()))
 }
 
 /// What the limits by key say that hold the message: what each lets pass, and for which value of its key. Nothing where nobody may ask.

@@ -33,7 +33,10 @@ pub(crate) async fn key(args: &KeyArgs, session: &mut Session) -> Result<Exit, F
     let own = keys().with("key", value);
     match &args.step {
         None => {
-            let answer = session.client.get(&own).await?;
+            let answer = match session.client.get(&own).await {
+                Err(failure) => return Err(with_next(failure, &args.queue, value, session).await),
+                Ok(answer) => answer,
+            };
             show(&answer, session)
         }
         Some(KeyStep::Put(put)) => {
@@ -51,6 +54,33 @@ pub(crate) async fn key(args: &KeyArgs, session: &mut Session) -> Result<Exit, F
             Ok(Exit::Ok)
         }
     }
+}
+
+/// What to do about a key that was given nothing, where its queue is there.
+async fn with_next(failure: Failure, queue: &str, value: &str, session: &Session) -> Failure {
+    if failure.exit != Exit::NotFound {
+        return failure;
+    }
+    let target = Target::new(&["v1", "queues", queue]);
+    let Ok(answer) = session.client.get(&target).await else { return failure };
+    let Ok(known) = answer.read::<QueueView>() else { return failure };
+    let limit = known.limits.iter().find(|limit| limit.per.is_some());
+    let give = match (&known.policy["fairness"]["by"], limit) {
+        (by, _) if by.is_string() => "--weight 5".to_owned(),
+        (_, Some(limit)) => format!("--limit {}={}", plain(&limit.name), plain(&limit.value)),
+        (_, None) => return failure.next(format!("`tidegate queue {queue}` shows the queue")),
+    };
+    let value = quoted(value);
+    failure.next(format!("`tidegate key {queue} {value} put {give}` gives it something of its own"))
+}
+
+/// A value as a shell takes it for one word.
+fn quoted(value: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "+-_.:@/".contains(c);
+    if !value.is_empty() && value.chars().all(is_plain) {
+        return value.to_owned();
+    }
+    format!("'{}'", plain(value).replace('\'', "'\\''"))
 }
 
 /// What a key is to be given. Of which kind a limit is, its queue says: `5/day` may be a rate or a quota.
@@ -153,7 +183,8 @@ fn shown(key: &str) -> String {
 }
 
 fn weight(key: &KeyView) -> String {
-    key.weight.map(|weight| weight.to_string()).unwrap_or_default()
+    let by = key.weight_by.as_deref().map(|by| format!(" as {}", plain(by)));
+    key.weight.map(|weight| format!("{weight}{}", by.unwrap_or_default())).unwrap_or_default()
 }
 
 fn limits(key: &KeyView) -> Vec<String> {
@@ -161,7 +192,13 @@ fn limits(key: &KeyView) -> Vec<String> {
         let calls = limit.concurrency.map(|calls| format!("{calls} in flight"));
         limit.rate.clone().or_else(|| limit.quota.clone()).or(calls).unwrap_or_default()
     };
-    key.limits.iter().map(|(name, limit)| plain(&format!("{name} {}", value(limit)))).collect()
+    let per = |limit: &KeyLimitView| {
+        limit.per.as_deref().map(|per| format!(" as {per}")).unwrap_or_default()
+    };
+    let line = |(name, limit): (&String, &KeyLimitView)| {
+        plain(&format!("{name} {}{}", value(limit), per(limit)))
+    };
+    key.limits.iter().map(line).collect()
 }
 
 /// Why parts of it have no effect.
@@ -179,13 +216,20 @@ mod tests {
     #[test]
     fn a_key_is_shown_with_all_that_it_was_given() {
         let key: KeyView = serde_json::from_value(json!({
-            "key": "", "weight": 0.5, "updated_at": "2025-11-20T12:00:00.000Z", "by": "ops",
-            "limits": {"per_to": {"rate": "2/min"}, "per_to_day": {"quota": "9/day"}, "calls": {"concurrency": 3}},
+            "key": "", "weight": 0.5, "weight_by": "labels.tenant", "updated_at": "2025-11-20T12:00:00.000Z", "by": "ops",
+            "limits": {"per_to": {"rate": "2/min", "per": "labels.to"}, "per_to_day": {"quota": "9/day"}, "calls": {"concurrency": 3}},
             "without_effect": [{"pointer": "/weight", "detail": "has no effect"}],
         }))
         .unwrap();
-        assert_eq!((shown(&key.key).as_str(), weight(&key).as_str()), ("\"\"", "0.5"));
-        assert_eq!(limits(&key), ["calls 3 in flight", "per_to 2/min", "per_to_day 9/day"]);
+        assert_eq!(
+            (shown(&key.key).as_str(), weight(&key).as_str()),
+            ("\"\"", "0.5 as labels.tenant")
+        );
+        assert_eq!(
+            limits(&key),
+            ["calls 3 in flight", "per_to 2/min as labels.to", "per_to_day 9/day"]
+        );
+        assert_eq!([quoted("acme"), quoted(""), quoted("a b'c")], ["acme", "''", "'a b'\\''c'"]);
         assert_eq!(without_effect(&key), "has no effect");
     }
 }

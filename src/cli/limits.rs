@@ -2,6 +2,7 @@
 //!
 //! Owns their words. Refuses to know how a limit is kept.
 
+use super::describe::count;
 use super::plain::plain;
 use super::times::Times;
 use crate::domain::limit::LimitKindName;
@@ -14,7 +15,8 @@ pub(crate) fn title(limit: &LimitView) -> String {
 }
 
 /// What it allows, how much of that is left, and whether it holds messages now; by a key: how many values of it.
-pub(crate) fn line(limit: &LimitView, times: &Times) -> String {
+/// `value`: one of these, where it is known.
+pub(crate) fn line(limit: &LimitView, value: Option<&str>, times: &Times) -> String {
     let holds = limit.held_keys > 0;
     let left = limit.used.zip(limit.left).map(|(used, left)| format!(": {used} used, {left} left"));
     let begins = |at: Moment| format!("{} ({})", times.distance(at.0), times.at(at.0));
@@ -25,8 +27,14 @@ pub(crate) fn line(limit: &LimitView, times: &Times) -> String {
     let per = limit.per.as_deref().map(plain);
     let holding = holds.then(|| match &per {
         None => "; it holds messages now".to_owned(),
-        Some(_) if limit.held_keys == 1 => "; it holds the messages of 1 value now".to_owned(),
-        Some(_) => format!("; it holds the messages of {} values now", limit.held_keys),
+        Some(_) => {
+            let values = count(limit.held_keys, "value");
+            let named = value.map(|value| match limit.held_keys {
+                1 => format!(" ({})", plain(value)),
+                _ => format!(" (one of them {})", plain(value)),
+            });
+            format!("; it holds the messages of {values} now{}", named.unwrap_or_default())
+        }
     });
     let is_calls = limit.kind.is(LimitKindName::Concurrency);
     let what = if is_calls { " in flight" } else { "" };
@@ -42,9 +50,14 @@ mod tests {
     use super::*;
     use crate::cli::tests::answers;
 
-    fn shown(given: &Value) -> (String, String) {
+    fn shown_with(given: &Value, value: Option<&str>) -> (String, String) {
         let view: LimitView = serde_json::from_value(answers::limit(given)).unwrap();
-        (title(&view), line(&view, &Times { now_ms: 1_763_640_000_000, zone: None }))
+        let times = Times { now_ms: 1_763_640_000_000, zone: None };
+        (title(&view), line(&view, value, &times))
+    }
+
+    fn shown(given: &Value) -> (String, String) {
+        shown_with(given, None)
     }
 
     #[test]
@@ -67,6 +80,12 @@ mod tests {
         };
         assert_eq!(by_key(0), "1/min for each value of labels.to");
         assert!(by_key(1).ends_with("of labels.to; it holds the messages of 1 value now"));
+        let named = json!({"value": "1/min", "per": "labels.to", "held_keys": 1, "next_at": null});
+        assert!(
+            shown_with(&named, Some("+49"))
+                .1
+                .ends_with("it holds the messages of 1 value now (+49)")
+        );
         assert!(by_key(7).ends_with("of labels.to; it holds the messages of 7 values now"));
         let calls = json!({"kind": "concurrency", "value": "2", "per": "group", "next_at": null});
         assert_eq!(shown(&calls).1, "2 in flight for each value of group");

@@ -40,6 +40,7 @@ mod local;
 mod message_fields;
 mod messages;
 mod moments;
+mod next_step;
 mod nodes;
 mod once;
 mod operation;

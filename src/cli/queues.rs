@@ -2,6 +2,8 @@
 //!
 //! Owns their tables. Refuses to know what is wrong with a queue (`doctor`).
 
+use std::collections::BTreeMap;
+
 use http::Method;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
@@ -9,7 +11,7 @@ use serde_json::{Value, json};
 use super::Session;
 use super::args_admin::{PauseArgs, WindowsArgs};
 use super::client::{Answer, Target};
-use super::describe::{count, word};
+use super::describe::{self, count, word};
 use super::doctor;
 use super::exit::{Exit, Failure};
 use super::limits;
@@ -20,6 +22,9 @@ use super::sending;
 use super::table::{whole, words};
 use super::times::{Times, of_name, span};
 use crate::domain::state::State;
+use crate::domain::units::format_size;
+use crate::wire::backlog::BacklogView;
+use crate::wire::message::{MessageList, MessageView};
 use crate::wire::queue::{
     OpeningView, PauseRequest, QueueList, QueueView, SendingState, WindowsAnswer,
 };
@@ -99,7 +104,7 @@ pub(crate) async fn queue(name: &str, session: &mut Session) -> Result<Exit, Fai
     let mut pairs = vec![
         ("queue".to_owned(), plain(&queue.name)),
         ("sending".to_owned(), sending::cell(&queue, &times)),
-        ("why".to_owned(), sending::why(&queue.sending, &times)),
+        ("why".to_owned(), sending::why_of(&queue, &times)),
         ("durability".to_owned(), durability(&queue)),
         ("oldest ready".to_owned(), queue.oldest_ready_age_ms.map_or("none".to_owned(), span)),
     ];
@@ -112,14 +117,65 @@ pub(crate) async fn queue(name: &str, session: &mut Session) -> Result<Exit, Fai
     }
     pairs.push(("rate.configured".to_owned(), configured));
     pairs.push(("rate.observed_1m".to_owned(), calls_per_second(&queue)));
-    pairs.extend(
-        queue.limits.iter().map(|limit| (limits::title(limit), limits::line(limit, &times))),
-    );
+    let held = held_values(&queue, session).await;
+    pairs.extend(queue.limits.iter().map(|limit| {
+        let value = held.get(&limit.name).map(String::as_str);
+        (limits::title(limit), limits::line(limit, value, &times))
+    }));
+    pairs.extend(queue.backlog.iter().flat_map(backlog));
+    if queue.keys > 0 {
+        let keys = count(queue.keys, "key");
+        let name = plain(&queue.name);
+        pairs.push((
+            "keys".to_owned(),
+            format!("{keys} with settings of their own; `tidegate key {name}` lists them"),
+        ));
+    }
     pairs.extend(structure(&queue).map(|said| ("structure".to_owned(), said)));
     flatten("policy", &queue.policy, &mut pairs);
     pairs.retain(|(_, value)| !value.is_empty());
     session.screen.pairs(&pairs)?;
     Ok(Exit::Ok)
+}
+
+/// For each limit by key that holds messages one of the values whose messages it holds, as far as the ready messages that are listed
+/// first show it.
+async fn held_values(queue: &QueueView, session: &Session) -> BTreeMap<String, String> {
+    let holding: Vec<_> =
+        queue.limits.iter().filter(|limit| limit.per.is_some() && limit.held_keys > 0).collect();
+    let mut values = BTreeMap::new();
+    if holding.is_empty() {
+        return values;
+    }
+    let target = Target::new(&["v1", "queues", &queue.name, "messages"]).with("state", "ready");
+    let Ok(answer) = session.client.get(&target).await else { return values };
+    let Ok(page) = answer.read::<MessageList<'_>>() else { return values };
+    for limit in holding {
+        let is_held = |message: &&MessageView<'_>| {
+            message.held_by.iter().any(|held| held.limit() == Some(limit.name.as_str()))
+        };
+        let first = page.messages.iter().find(is_held);
+        let value =
+            first.zip(limit.per.as_deref()).and_then(|(it, per)| describe::value_of(per, it));
+        values.extend(value.map(|value| (limit.name.clone(), value.to_owned())));
+    }
+    values
+}
+
+/// What of the backlog is used, a line for each of its parts.
+fn backlog(backlog: &BacklogView) -> Vec<(String, String)> {
+    let of = |what: &str, said: String| (format!("backlog.{what}"), said);
+    let messages =
+        backlog.max_messages.map(|most| of("messages", format!("{} of {most}", backlog.messages)));
+    let bytes = backlog.max_bytes.map(|most| {
+        let used = backlog.bytes.unwrap_or(0);
+        of("bytes", format!("{} of {}", format_size(used), format_size(most)))
+    });
+    let per_key = backlog.max_messages_per_key.zip(backlog.per.as_deref()).map(|(most, per)| {
+        let per = plain(per);
+        of("per_key", format!("up to {} of each value of {per}", count(most, "message")))
+    });
+    [messages, bytes, per_key].into_iter().flatten().collect()
 }
 
 /// The structure in force, where it is not simply that of the configuration.

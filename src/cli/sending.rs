@@ -5,6 +5,7 @@
 use super::plain::plain;
 use super::times::{Times, span};
 use crate::domain::time::rfc3339;
+use crate::wire::limit::LimitView;
 use crate::wire::queue::{QueueView, SendingState, SendingView};
 
 /// A queue's place in the column SENDING.
@@ -40,14 +41,40 @@ pub(crate) fn cell(queue: &QueueView, times: &Times) -> String {
             }
             None => "failing".to_owned(),
         },
-        SendingState::Open => match until {
-            Some(at) => format!("open, closes {}", times.distance(at)),
-            None => "open".to_owned(),
-        },
+        SendingState::Open => {
+            let closes = until.map(|at| format!(", closes {}", times.distance(at)));
+            let used = used_up(queue).map(|(limit, at)| {
+                format!(
+                    ", limit {} used up, begins again {}",
+                    plain(&limit.name),
+                    times.distance(at)
+                )
+            });
+            format!("open{}{}", closes.unwrap_or_default(), used.unwrap_or_default())
+        }
     }
 }
 
-/// The sentence on whether it sends, its moment as all others.
+/// The used-up limit for which messages wait longest, and when it begins again.
+fn used_up(queue: &QueueView) -> Option<(&LimitView, u64)> {
+    let used = queue.limits.iter().filter(|limit| limit.left == Some(0) && limit.held_keys > 0);
+    let each = used.filter_map(|limit| Some((limit, limit.resets_at?.0)));
+    each.max_by_key(|(_, at)| *at)
+}
+
+/// The sentence on whether a queue sends, its moments as all others.
+pub(crate) fn why_of(queue: &QueueView, times: &Times) -> String {
+    let reason = why(&queue.sending, times);
+    match used_up(queue) {
+        Some((_, at)) => {
+            let shown = format!("{} ({})", times.at(at), times.distance(at));
+            reason.replace(&rfc3339(at), &shown)
+        }
+        None => reason,
+    }
+}
+
+/// The same of what is known beside its limits.
 pub(crate) fn why(sending: &SendingView, times: &Times) -> String {
     let reason = plain(&sending.reason);
     match sending.until {
@@ -74,7 +101,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::cli::tests::answers::queue as queue_answer;
+    use crate::cli::tests::answers::{limit, queue as queue_answer};
 
     #[test]
     fn the_cell_names_the_reason() {
@@ -102,9 +129,22 @@ mod tests {
                 "failing for 2m: connection refused",
             ),
             (json!({"sending": {"state": "resting"}}), "resting"),
+            (
+                json!({"sending": {"state": "open", "reason": "Its limit \"contract\" is used up until 2026-11-21T09:05:00.000Z."},
+                    "limits": [limit(&json!({"name": "contract", "kind": "quota", "used": 5, "left": 0,
+                        "resets_at": at, "next_at": null, "held_keys": 1}))]}),
+                "open, limit contract used up, begins again in 5m",
+            ),
         ] {
             let queue: QueueView = serde_json::from_value(queue_answer(&queue)).unwrap();
             assert_eq!(cell(&queue, &times), text);
+            if text.contains("contract") {
+                let why = why_of(&queue, &times);
+                assert!(
+                    why.ends_with("is used up until 2026-11-21 09:05:00 UTC (in 5m)."),
+                    "{why}"
+                );
+            }
         }
     }
 }

@@ -222,10 +222,10 @@ fn total(inline: &[(usize, usize)]) -> usize {
     widths + GAP * inline.len().saturating_sub(1)
 }
 
-/// Whether a column is more than blanks and zeros; the first one names its rows and always stays.
+/// Whether a column has a value in any row: a zero is one, so that a column does not come and go with it. The first column names its
+/// rows and always stays.
 fn says_something(rows: &[Vec<String>], at: usize) -> bool {
-    let is_silent = |text: &String| matches!(text.as_str(), "" | "0" | "0.0");
-    at == 0 || rows.is_empty() || !rows.iter().filter_map(|row| row.get(at)).all(is_silent)
+    at == 0 || rows.is_empty() || !rows.iter().filter_map(|row| row.get(at)).all(String::is_empty)
 }
 
 /// A text in lines that begin at `indent`; the ones after the first are two columns further in.
@@ -357,10 +357,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_always_zero_is_left_out_and_an_empty_table_has_its_titles() {
+    fn what_has_no_value_is_left_out_a_zero_stays_and_an_empty_table_has_its_titles() {
         let columns = [whole("QUEUE"), whole("DEAD"), whole("READY")];
-        let lines = shown(&columns, &[&["sms", "0", "5"], &["erp", "0", "0"]], 80);
-        assert_eq!(lines[0], "QUEUE  READY");
+        let lines = shown(&columns, &[&["sms", "0", ""], &["erp", "0", ""]], 80);
+        assert_eq!(lines[0], "QUEUE  DEAD");
         assert_eq!(shown(&columns, &[], 80), ["QUEUE  DEAD  READY"]);
     }
 

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use crate::domain::keys::{CountedBacklog, MessageKey};
+use crate::domain::units::format_size;
 
 /// The longest time after which somebody is asked to try again, in seconds.
 const RETRY_AFTER_S_MAX: u32 = 3600;
@@ -29,15 +30,46 @@ pub struct KeyBacklog {
     pub messages_max: u64,
 }
 
+/// Most characters of a value of a key that are shown where a sentence names it.
+const VALUE_CHARS_MAX: usize = 64;
+
 /// What of a backlog is full.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Full {
     /// There are as many messages as may be there.
     Messages,
     /// Their records are as large as they may be.
     Bytes,
-    /// There are as many messages of the value of the key as may be there.
-    Key,
+    /// There are as many messages of this value of the key as may be there. Messages without the key have the empty one.
+    Key(String),
+}
+
+impl Full {
+    /// Which cap has been reached, as it is written in the configuration: `max_messages = 3`. `None`: the policy does not have it
+    /// any more.
+    #[must_use]
+    pub fn cap(&self, policy: &BacklogPolicy) -> Option<String> {
+        match self {
+            Self::Messages => policy.messages_max.map(|most| format!("max_messages = {most}")),
+            Self::Bytes => {
+                policy.bytes_max.map(|most| format!("max_bytes = \"{}\"", format_size(most)))
+            }
+            Self::Key(_) => {
+                let per_key = policy.per_key.as_ref();
+                per_key.map(|per_key| format!("max_messages_per_key = {}", per_key.messages_max))
+            }
+        }
+    }
+}
+
+/// A value of a key within a sentence: `labels.tenant = "acme"`, cut where it is long.
+#[must_use]
+pub fn named_value(key: &MessageKey, value: &str) -> String {
+    match value.char_indices().nth(VALUE_CHARS_MAX) {
+        _ if value.is_empty() => format!("no value of {key}"),
+        None => format!("{key} = \"{value}\""),
+        Some((end, _)) => format!("{key} = \"{}…\"", &value[..end]),
+    }
 }
 
 impl BacklogPolicy {
@@ -89,6 +121,23 @@ mod tests {
         assert_eq!(retry_after_s(None, 0), 60);
         assert_eq!(retry_after_s(Some(0.0), 1), 61);
         assert_eq!(retry_after_s(Some(1000.0), u64::MAX), 3600);
+    }
+
+    #[test]
+    fn what_is_full_is_named_and_never_at_length() {
+        let policy = BacklogPolicy {
+            messages_max: Some(3),
+            bytes_max: None,
+            per_key: Some(KeyBacklog { key: MessageKey::Group, messages_max: 7 }),
+        };
+        assert_eq!(Full::Messages.cap(&policy).unwrap(), "max_messages = 3");
+        assert_eq!(Full::Bytes.cap(&policy), None);
+        let of_key = Full::Key("acme".to_owned());
+        assert_eq!(of_key.cap(&policy).unwrap(), "max_messages_per_key = 7");
+        assert_eq!(named_value(&MessageKey::Group, "acme"), "group = \"acme\"");
+        assert_eq!(named_value(&MessageKey::Group, ""), "no value of group");
+        let long = named_value(&MessageKey::Group, &"é".repeat(256));
+        assert_eq!(long, format!("group = \"{}…\"", "é".repeat(VALUE_CHARS_MAX)));
     }
 
     #[test]

@@ -53,6 +53,10 @@ pub struct KeyView {
     /// Its weight; null: that of the configuration
     #[schema(required)]
     pub weight: Option<f64>,
+    /// The key that the weight goes by, such as `labels.tenant`; null: the queue has no fairness
+    #[serde(default)]
+    #[schema(required)]
+    pub weight_by: Option<String>,
     /// What limits allow it, by their names; for all others the configuration holds
     pub limits: BTreeMap<String, KeyLimitView>,
     /// What of this has no effect now, and why: the configuration has changed since
@@ -67,6 +71,10 @@ pub struct KeyView {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[schema(as = KeyLimit)]
 pub struct KeyLimitView {
+    /// The key that the limit goes by, such as `labels.to`; null: the queue has no such limit with `per` now
+    #[serde(default)]
+    #[schema(required)]
+    pub per: Option<String>,
     /// Units per time
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]

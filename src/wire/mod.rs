@@ -28,6 +28,7 @@
 pub mod action;
 pub mod attempt;
 pub mod audit;
+pub mod backlog;
 pub mod callback_event;
 pub mod change;
 pub mod doctor;

@@ -5,6 +5,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa::openapi::{Ref, RefOr, Schema};
 
+use super::backlog::BacklogView;
 use super::limit::LimitView;
 use super::message::FailingView;
 use super::overrides::OverrideView;
@@ -53,6 +54,13 @@ pub struct QueueView {
     /// Each of its limits, its own rate first
     #[serde(default)]
     pub limits: Vec<LimitView>,
+    /// What of its backlog is used; null: it takes in what Redis has room for
+    #[serde(default)]
+    #[schema(required)]
+    pub backlog: Option<BacklogView>,
+    /// How many keys were given a weight or limits of their own at run time
+    #[serde(default)]
+    pub keys: u64,
     /// The structure in force: by which keys its messages are ordered, shared out and limited; null: the queue has no keys,
     /// and follows no other node
     #[serde(default)]

@@ -216,7 +216,7 @@ async fn draw(
                 bad.push((entry, error.to_string()));
             }
             // Left in the stream: it comes again.
-            Err(NotAccepted::Backlog(Full::Key)) => end.goes_on = true,
+            Err(NotAccepted::Backlog(Full::Key(_))) => end.goes_on = true,
             Err(error @ (NotAccepted::Store(_) | NotAccepted::Backlog(_))) => {
                 tracing::debug!(%error, queue = %name, entry = entry.id, "an entry waits");
                 end.is_full |= matches!(error, NotAccepted::Backlog(_));

@@ -15,7 +15,7 @@ use super::problem::Problem;
 use super::query::Query;
 use super::{Door, Shared};
 use crate::domain::doctor::store::{IntakeRefusal, StoreFacts, away, of_intake, of_store};
-use crate::domain::doctor::{About, Finding, nodes, not_checked};
+use crate::domain::doctor::{About, Finding, nodes, not_checked, of_reload};
 use crate::wire::doctor::DoctorAnswer;
 
 /// `?about=`: only what keeps new messages out.
@@ -65,6 +65,8 @@ pub(super) fn while_waiting(why: &str) -> Response {
 
 async fn of_all(door: &Door, caller: &Caller, facts: &StoreFacts) -> Vec<Finding> {
     let mut findings = of_store(facts);
+    let refused = door.state.reload.refused();
+    findings.extend(refused.map(|refused| of_reload(&refused, caller.reaches_all())));
     // A full disk ends the writing alone.
     if !facts.is_up && !matches!(facts.refusal, Some(IntakeRefusal::Full(_))) {
         return findings;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 
-use crate::api::Door;
 use crate::api::auth::Caller;
-use crate::domain::doctor::queue::{PauseFacts, QueueFacts, ShutFacts, of_queue};
+use crate::api::{Door, backlog};
+use crate::domain::doctor::queue::{PauseFacts, QueueFacts, RefusedFacts, ShutFacts, of_queue};
 use crate::domain::doctor::{About, Finding, not_checked};
 use crate::domain::gates::{Gates, gates};
 use crate::domain::human::why_failed;
@@ -132,7 +132,10 @@ async fn facts(
         lost: metrics.rollback_lost.get(&label).map_or(0, |lost| lost.get()),
         hosts_left_alone: u64::try_from(left_alone).unwrap_or(0),
         follows: queue.structure().is_some_and(|structure| !structure.is_own),
-        refused: queue.refusals.standing(queue).map_or(0, |refusals| refusals.count),
+        refused: queue.refusals.standing(queue).map(|refusals| RefusedFacts {
+            count: refusals.count,
+            what: backlog::reason(&refusals.full, policy),
+        }),
         too_costly,
         keys_without_effect: keys_without_effect(store, name).await?,
     })

@@ -15,7 +15,8 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::super::{
-    ApiState, Entrance, Tokens, TryCall, TryFuture, TryReport, TryRequest, router, serve,
+    ApiState, Entrance, LastReload, Tokens, TryCall, TryFuture, TryReport, TryRequest, router,
+    serve,
 };
 use crate::config::{Settings, Token, testing};
 use crate::domain::message::NewMessage;
@@ -182,6 +183,7 @@ impl House {
         let state = ApiState {
             store: store.clone(),
             tokens: Tokens::new(&server.tokens),
+            reload: LastReload::new(Metrics::new()),
             server,
             draining: draining.clone(),
             try_call: Arc::new(Echo),
@@ -203,6 +205,7 @@ impl House {
             store: self.store.clone(),
             server: self.settings.server.clone(),
             tokens: Tokens::new(&self.settings.server.tokens),
+            reload: LastReload::new(Metrics::new()),
             draining: self.draining.clone(),
             try_call: Arc::new(Echo),
         }

@@ -49,7 +49,7 @@ pub(crate) fn queue(given: &Value) -> Value {
             "delivered": 0, "dead": 0, "expired": 0, "cancelled": 0},
         "kept_bytes": null, "oldest_ready_age_ms": null, "next_due_at": null, "paused": null,
         "window": null, "rate": {"configured": null, "observed_1m": 0.0},
-        "limits": [], "structure": null, "gate": {"open": true, "until": null, "kind": null, "reason": null},
+        "limits": [], "backlog": null, "keys": 0, "structure": null, "gate": {"open": true, "until": null, "kind": null, "reason": null},
         "sending": {"state": "open", "reason": "Messages are sent when they are due.",
             "since": null, "until": null},
         "failing": null, "durability": "disk", "overrides": [],

@@ -108,7 +108,10 @@ async fn a_second_run_sends_the_same_keys_and_forgets_old_rejects() {
     let summary: Value = serde_json::from_str(&done.out).unwrap();
     assert_eq!(
         (done.exit, summary),
-        (Exit::Ok, json!({"accepted": 0, "duplicates": 2, "rejected": 0, "rejects_file": null}))
+        (
+            Exit::Ok,
+            json!({"accepted": 0, "collapsed": 0, "duplicates": 2, "rejected": 0, "rejects_file": null})
+        )
     );
     let seen = daemon.seen();
     assert_eq!(keys(&seen[0]), keys(&seen[1]));

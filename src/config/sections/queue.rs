@@ -48,7 +48,8 @@ settings! {
         /// Keys that every message has to bring, with a value that is not empty: messages without one are refused (400). Those
         /// that are here already, or are moved here, stay.
         required_keys: Vec<MessageKey> = list(keys::key()).or(Vec::new()), |it| it.required_keys.clone();
-        /// How long after its due time a message is of use that has neither `ttl` nor `expires_at`.
+        /// How long after its due time a message is of use that has neither `ttl` nor `expires_at`. It counts from the due time; the
+        /// `ttl` of a message itself counts from the moment at which it is taken in.
         ttl: Option<u64> = duration(1..=draft::LONG_MS).unset_means("for ever").example("\"1h\""), |it| it.ttl_ms;
         /// How long a node may hold a message without a sign of life. It must be at least `downstream.timeout` + 5s, so that
         /// it does not end during a call.

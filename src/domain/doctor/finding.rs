@@ -70,6 +70,8 @@ finding_codes! {
     StoreFull = "store-full", "TidegateStoreFull";
     /// The node is stopping.
     Draining = "draining";
+    /// The last reload was refused.
+    ReloadFailed = "reload-failed", "TidegateReloadFailed";
     /// The data in Redis was deleted or replaced.
     StoreErased = "store-erased", "TidegateStoreErased";
     /// The durability is lower than on disk.

@@ -7,10 +7,12 @@ pub mod finding;
 pub mod index;
 pub mod nodes;
 pub mod queue;
+mod reload;
 pub mod store;
 pub mod ways_in;
 
 pub use self::finding::{About, Finding, FindingCode, Weight};
+pub use self::reload::{RefusedReload, of_reload};
 
 /// What could not be looked at is unknown, and said so.
 #[must_use]

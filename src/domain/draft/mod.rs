@@ -183,8 +183,15 @@ fn check_order<S: Source>(source: &mut S, due: Option<When>, expires: Option<Whe
     // What was due before now is due now.
     let due_ms = due.map_or(now_ms, |due| due.at_ms(now_ms).max(now_ms));
     if expires.at_ms(now_ms) <= due_ms {
-        let name = if source.get("ttl").is_some() { "ttl" } else { "expires_at" };
-        let why = "it would expire before it is due; expected a moment after due_at";
+        let (name, why) = match source.get("ttl").is_some() {
+            true => (
+                "ttl",
+                "it would expire before it is due, as ttl counts from now; expected a ttl that is longer than the time until it is due",
+            ),
+            false => {
+                ("expires_at", "it would expire before it is due; expected a moment after due_at")
+            }
+        };
         source.fault(name, why.to_owned());
     }
 }

@@ -48,6 +48,13 @@ impl Gates {
         })
     }
 
+    /// The rates that hold now, as their next slot lies ahead.
+    pub fn held_rates(&self) -> impl Iterator<Item = &LimitName> {
+        let is_rate =
+            |state: &GateState| matches!(state, GateState::Held { why: Why::NextSlot, .. });
+        self.limits.iter().filter(move |(_, state)| is_rate(state)).map(|(name, _)| name)
+    }
+
     /// How each limit stands, in the order of the policy, where that was read.
     #[must_use]
     pub fn stacked(&self) -> Option<&StackedLimits> {

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::fairness::Weight;
+use super::key::MessageKey;
 use crate::domain::limit::{LimitKindName, LimitName, LimitRule, Quota, QuotaPeriod, Rate};
 use crate::domain::suggest::did_you_mean;
 
@@ -32,8 +33,8 @@ pub enum LimitValue {
 /// What settings of single keys can be about: what of a queue is in force.
 #[derive(Debug, Clone, Default)]
 pub struct KeyRules {
-    /// Keys have weights.
-    pub has_fairness: bool,
+    /// The key whose values have weights; `None`: the queue has no fairness.
+    pub fair_by: Option<MessageKey>,
     /// All limits.
     pub limits: Vec<LimitRule>,
 }
@@ -115,7 +116,7 @@ impl KeyPart {
     #[must_use]
     pub fn why_no_effect(&self, rules: &KeyRules) -> Option<String> {
         match self {
-            Self::Weight if rules.has_fairness => None,
+            Self::Weight if rules.fair_by.is_some() => None,
             Self::Weight => Some(
                 "has no effect, because the queue has no fairness; set fairness for the queue, for example fairness = \"labels.tenant\", or leave the weight out".to_owned(),
             ),
@@ -183,10 +184,11 @@ fn unknown(name: &LimitName, limits: &[LimitRule]) -> String {
 
 fn example(limit: &LimitRule) -> String {
     let (kind, value) = (limit.kind.name().as_str(), &limit.kind);
-    match limit.kind.name() {
+    let json = match limit.kind.name() {
         LimitKindName::Concurrency => format!("{{\"{kind}\": {value}}}"),
         LimitKindName::Rate | LimitKindName::Quota => format!("{{\"{kind}\": \"{value}\"}}"),
-    }
+    };
+    format!("{json} (--limit {}={value})", limit.name)
 }
 
 #[cfg(test)]
@@ -212,7 +214,7 @@ mod tests {
             rule(LimitKind::Quota("5/day".parse().unwrap()), Some("labels.to")),
             rule(LimitKind::Concurrency(2), Some("labels.to")),
         ];
-        KeyRules { has_fairness: true, limits }
+        KeyRules { fair_by: "labels.tenant".parse().ok(), limits }
     }
 
     fn why(name: &str, value: LimitValue, rules: &KeyRules) -> Option<String> {
@@ -232,7 +234,7 @@ mod tests {
             (
                 "per_to",
                 quota("9/day"),
-                "the limit \"per_to\" is a rate, and this is a quota; give for example {\"rate\": \"1/min\"}",
+                "the limit \"per_to\" is a rate, and this is a quota; give for example {\"rate\": \"1/min\"} (--limit per_to=1/min)",
             ),
             (
                 "per_to_concurrency",

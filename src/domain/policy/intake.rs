@@ -1,6 +1,7 @@
 //! What a policy says of messages on their way in: which keys they bring, and how long they are of use.
 
 use super::{QueuePolicy, Unfit};
+use crate::domain::keys::MessageKey;
 use crate::domain::message::{Details, NewMessage, Origin, When};
 
 impl QueuePolicy {
@@ -29,15 +30,19 @@ impl QueuePolicy {
         let lacks = |key: &&_| key_is_empty(key, details);
         let Some(key) = self.required_keys.iter().find(lacks) else { return Ok(()) };
         let found = if key.value_of(details).is_some() { "found an empty text" } else { "missing" };
+        let option = match key {
+            MessageKey::Group => "--group VALUE".to_owned(),
+            MessageKey::Label(name) => format!("--label {name}=VALUE"),
+        };
         let why = format!(
-            "{found}; the queue \"{}\" takes only messages with a value of it (required_keys)",
+            "{found}; each message of the queue \"{}\" needs {key} with a value that is not empty (required_keys): give it in the message, or by {option}",
             self.name
         );
         Err(Unfit::Key { key: key.clone(), why })
     }
 }
 
-fn key_is_empty(key: &crate::domain::keys::MessageKey, details: &Details) -> bool {
+fn key_is_empty(key: &MessageKey, details: &Details) -> bool {
     key.value_of(details).unwrap_or_default().is_empty()
 }
 
@@ -62,10 +67,16 @@ mod tests {
         };
         assert_eq!(policy.check(&with(Some("x"), Some("g"))), Ok(()));
         let said = |details: Details| policy.check(&details).unwrap_err().to_string();
-        let of = "; the queue \"q\" takes only messages with a value of it (required_keys)";
-        assert_eq!(said(with(None, None)), format!("labels.to: missing{of}"));
-        assert_eq!(said(with(Some(""), Some("g"))), format!("labels.to: found an empty text{of}"));
-        assert_eq!(said(with(Some("x"), None)), format!("group: missing{of}"));
+        let of = |key: &str, option: &str| {
+            format!(
+                "; each message of the queue \"q\" needs {key} with a value that is not empty (required_keys): give it in the message, or by {option}"
+            )
+        };
+        let to = of("labels.to", "--label to=VALUE");
+        assert_eq!(said(with(None, None)), format!("labels.to: missing{to}"));
+        assert_eq!(said(with(Some(""), Some("g"))), format!("labels.to: found an empty text{to}"));
+        let group = of("group", "--group VALUE");
+        assert_eq!(said(with(Some("x"), None)), format!("group: missing{group}"));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use super::{Downstream, QueuePolicy};
 use crate::domain::backlog::BacklogPolicy;
-use crate::domain::keys::Structure;
+use crate::domain::keys::{KeySettings, LimitValue, MessageKey, Structure};
 use crate::domain::limit::{Cost, Limit, LimitRule, Quota, Rate};
 
 impl QueuePolicy {
@@ -51,6 +51,21 @@ impl QueuePolicy {
     /// Every rate without a key among the limits, for the arithmetic.
     pub fn rates(&self) -> impl Iterator<Item = Limit> {
         self.wide_limits().filter_map(LimitRule::rate)
+    }
+
+    /// Units a second that the rates by this key let one value of it have; `own`: what that value was given at run time. `None`: none
+    /// of them goes by this key.
+    #[must_use]
+    pub fn key_pace(&self, key: &MessageKey, own: Option<&KeySettings>) -> Option<f64> {
+        let of_key = self.keyed_limits().filter(|limit| limit.per.as_ref() == Some(key));
+        let rates = of_key.filter_map(|limit| {
+            let configured = limit.rate_and_burst()?.0;
+            match own.and_then(|own| own.limits.get(&limit.name)) {
+                Some(LimitValue::Rate(rate)) => Some(rate.per_second()),
+                _ => Some(configured.per_second()),
+            }
+        });
+        rates.min_by(f64::total_cmp)
     }
 
     /// Every quota without a key among the limits.

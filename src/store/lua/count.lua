@@ -9,17 +9,18 @@
 -- returns: until_ms:number reason by gate_ms:number gate_kind gate_reason calls_1m:number kept_limits:list
 -- returns: delivered_bytes:number dead_bytes:number paused_since_ms:number gate_since_ms:number failed:number
 -- returns: failing_since_ms:number last_error oldest_free_ms:number held_by_keys held_keys structure_number:number
--- returns: lanes_left:number
+-- returns: lanes_left:number backlog_bytes:number keys:number
 -- oldest_ms: due time of the oldest ready message, or -1. next_due_ms: or -1. exchanges: in flight. until_ms, reason, by:
 -- of the pause. kept_limits: of each limit two texts, how it stands and its debt (see limits). The bytes (see weight), or -1; delivered: with expired and cancelled ones.
 -- The since_ms: or -1; gate_since_ms: when it shut first. failed: attempts that failed in a row if the downstream is
 -- failing, else 0; failing_since_ms: when the first of them ended. Of a queue with keys: oldest_free_ms: as oldest_ms, of what no key
 -- holds; held_by_keys: 'limits' or 'order' where that holds all that is ready, else ''; held_keys: a line for each limit by key, 'COUNT
 -- NAME'; structure_number: of the structure in force; lanes_left: about how many lanes a switch has not looked at, or -1: none is under way.
+-- backlog_bytes: of records that the backlog counts, where it counts them. keys: how many were given something at run time.
 local m = rc('HMGET', K.meta, 'stale', 'pause_since', 'pause_until', 'pause_reason', 'pause_by',
   'gate_until', 'gate_kind', 'gate_reason', 'minute', 'calls', 'calls_last',
   'gate_since', 'weight_delivered', 'weight_dead', 'gate_began', 'failing', 'failed', 'failed_since',
-  'failed_error')
+  'failed_error', 'backlog_bytes')
 local oldest = -1
 for band = 9, 0, -1 do
   for _, entry in ipairs(rc('LRANGE', READY[band], 0, 9)) do
@@ -72,5 +73,5 @@ return REPLY {
   paused_since_ms = is_paused and tonumber(m[2]) or -1, gate_since_ms = tonumber(m[15] or -1),
   failed = m[16] and tonumber(m[17] or 0) or 0, failing_since_ms = tonumber(m[18] or -1), last_error = m[19] or '',
   oldest_free_ms = oldest_free, held_by_keys = keys_that_hold, held_keys = keys_held, structure_number = number,
-  lanes_left = lanes_left,
+  lanes_left = lanes_left, backlog_bytes = tonumber(m[20] or 0), keys = rc('ZCARD', K.key_settings),
 }

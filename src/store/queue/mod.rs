@@ -56,9 +56,9 @@ pub struct Queue {
     /// What is counted of it.
     pub metrics: QueueHandles,
     /// Messages that it has refused, as its backlog is full.
-    pub refusals: Refusals,
+    pub refusals: Arc<Refusals>,
     /// How fast messages leave it, where its backlog is limited.
-    pub(in crate::store) outflow: Outflow,
+    pub(in crate::store) outflow: Arc<Outflow>,
     /// Where the next round of claims begins.
     turn: AtomicUsize,
     /// What the next message is taken to cost: as much as the last one did, or one that had not been granted enough.
@@ -260,6 +260,10 @@ impl Queue {
             shard.structure.set(Some(&policy).filter(|_| !retired).map(AsRef::as_ref));
         }
         let metrics = QueueHandles::new(metrics, policy.name.as_str());
+        // Workers of a queue that stays go by the one that they were started with: what is noted there is seen here.
+        let outflow = known.map_or_else(Arc::default, |known| Arc::clone(&known.outflow));
+        let same_backlog = known.filter(|known| known.policy.backlog == policy.backlog);
+        let refusals = same_backlog.map_or_else(Arc::default, |known| Arc::clone(&known.refusals));
         Self {
             policy,
             shards,
@@ -267,8 +271,8 @@ impl Queue {
             ready,
             doubt,
             metrics,
-            refusals: Refusals::default(),
-            outflow: Outflow::default(),
+            refusals,
+            outflow,
             turn: AtomicUsize::new(0),
             next_cost: AtomicU64::new(1),
             has_costs: AtomicBool::new(false),

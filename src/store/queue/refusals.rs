@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::Queue;
+use crate::domain::backlog::Full;
 
 /// Without a refusal for so long it has ended.
 const ENDS_AFTER: Duration = Duration::from_secs(60);
@@ -20,50 +21,56 @@ pub struct Refusals {
 }
 
 /// Refusals that have not ended.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct StandingRefusals {
     since: Instant,
     last: Instant,
     /// Messages that were refused.
     pub count: u64,
+    /// What was full for the last one.
+    pub full: Full,
 }
 
 impl Refusals {
-    /// A call refused so many messages; 0 is worth a look as well.
-    pub(in crate::store) fn note(&self, count: usize, queue: &Queue) {
+    /// What was full for messages of a call; also none of them is worth a look.
+    pub(in crate::store) fn note<'a>(&self, full: impl Iterator<Item = &'a Full>, queue: &Queue) {
         if queue.policy.backlog.is_some() {
-            self.note_at(u64::try_from(count).unwrap_or(u64::MAX), queue, Instant::now());
+            self.note_at(full, queue, Instant::now());
         }
     }
 
     /// Those that stand now; ends them if that is due.
     pub fn standing(&self, queue: &Queue) -> Option<StandingRefusals> {
-        self.note(0, queue);
-        *self.standing.lock()
+        self.note(std::iter::empty(), queue);
+        self.standing.lock().clone()
     }
 
-    fn note_at(&self, count: u64, queue: &Queue, now: Instant) {
+    fn note_at<'a>(&self, full: impl Iterator<Item = &'a Full>, queue: &Queue, now: Instant) {
         let name = &queue.policy.name;
         let mut standing = self.standing.lock();
         let has_ended =
             |it: &StandingRefusals| now.saturating_duration_since(it.last) >= ENDS_AFTER;
-        if let Some(StandingRefusals { since, last, count }) = standing.take_if(|it| has_ended(it))
+        if let Some(StandingRefusals { since, last, count, .. }) =
+            standing.take_if(|it| has_ended(it))
         {
             let lasted_s = last.saturating_duration_since(since).as_secs();
             tracing::info!(queue = %name, refused = count, lasted_s, "the backlog has room again");
         }
-        if count == 0 {
+        let (count, last_full) =
+            full.fold((0_u64, None), |(count, _), full| (count + 1, Some(full)));
+        let Some(full) = last_full else { return };
+        queue.metrics.backlog_refused(count);
+        let full = full.clone();
+        if let Some(it) = &mut *standing {
+            (it.last, it.count, it.full) = (now, it.count.saturating_add(count), full);
             return;
         }
-        queue.metrics.backlog_refused(count);
-        let known = standing.is_some();
-        let it = standing.get_or_insert(StandingRefusals { since: now, last: now, count: 0 });
-        (it.last, it.count) = (now, it.count.saturating_add(count));
-        if !known {
-            tracing::warn!(
-                queue = %name,
-                "the backlog is full, and messages are refused; raise the queue's backlog, or find out with `tidegate doctor` why so little leaves"
-            );
-        }
+        let cap = queue.policy.backlog.as_ref().and_then(|backlog| full.cap(backlog));
+        *standing = Some(StandingRefusals { since: now, last: now, count, full });
+        tracing::warn!(
+            queue = %name,
+            cap = cap.unwrap_or_default(),
+            "the backlog is full, and messages are refused; raise the queue's backlog, or find out with `tidegate doctor` why so little leaves"
+        );
     }
 }

@@ -70,7 +70,7 @@ pub(in crate::store) struct ShardStructure {
 struct KnownStructure {
     own: Option<Proposal>,
     own_rules: Vec<LimitRule>,
-    own_has_fairness: bool,
+    own_fair_by: Option<MessageKey>,
     proposes: bool,
     /// The limits of this node have other values than those it went by.
     has_other_values: bool,
@@ -208,7 +208,8 @@ impl ShardStructure {
         inner.own_rules = policy.map(|policy| policy.limits.clone()).unwrap_or_default();
         inner.proposes = inner.own.is_some();
         inner.shard_key = inner.own.as_ref().and_then(|own| own.shard_key.clone());
-        inner.own_has_fairness = policy.is_some_and(|policy| policy.fairness.is_some());
+        let fairness = policy.and_then(|policy| policy.fairness.as_ref());
+        inner.own_fair_by = fairness.map(|fairness| fairness.by.clone());
         self.is_pending.store(true, Ordering::Release);
     }
 
@@ -289,12 +290,12 @@ impl ShardStructure {
         } else if let Some(own) = &inner.own {
             inner.shard_key = own.shard_key.clone();
         }
-        let followed_fairness = followed.as_ref().map(|(structure, _)| structure.fair_by.is_some());
+        let followed_fairness = followed.as_ref().map(|(structure, _)| structure.fair_by.clone());
         let followed = followed.map(|(_, rules)| rules);
         let rules = followed.as_ref().unwrap_or(&inner.own_rules).clone();
         inner.keyed = rules.iter().filter(|rule| rule.per.is_some()).cloned().collect();
         inner.key_rules = KeyRules {
-            has_fairness: followed_fairness.unwrap_or(inner.own_has_fairness),
+            fair_by: followed_fairness.unwrap_or_else(|| inner.own_fair_by.clone()),
             limits: rules,
         };
         let is_keyed = !in_force.lines.is_empty() || in_force.is_switching;

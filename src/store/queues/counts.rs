@@ -43,6 +43,10 @@ pub struct Counts {
     pub held_keys: BTreeMap<String, u64>,
     /// About how many lanes a switch to another structure has not looked at; `None`: none is under way.
     pub lanes_left: Option<u64>,
+    /// Bytes of the records that the backlog counts, where it counts them.
+    pub backlog_bytes: u64,
+    /// How many keys were given something at run time.
+    pub keys: u64,
     /// Bytes that are kept of delivered (with expired and cancelled) and of dead messages, where they are
     /// limited.
     pub kept_bytes: Option<[u64; 2]>,
@@ -136,6 +140,8 @@ impl Counts {
         self.failing =
             [self.failing.take(), other.failing].into_iter().flatten().max_by_key(attempts);
         self.calls_last_minute += other.calls_last_minute;
+        self.backlog_bytes += other.backlog_bytes;
+        self.keys += other.keys;
         self.limits.extend(other.limits);
         self.kept_bytes = match (self.kept_bytes, other.kept_bytes) {
             (Some(a), Some(b)) => Some([a[0] + b[0], a[1] + b[1]]),
@@ -225,7 +231,8 @@ impl Queues {
             calls_1m: u64, kept_limits: Reply, delivered_bytes: Option<u64>, dead_bytes: Option<u64>,
             paused_since_ms: Option<u64>, gate_since_ms: Option<u64>, failed: u64,
             failing_since_ms: u64, last_error: String, oldest_free_ms: Option<u64>,
-            held_by_keys: String, held_keys: String, structure_number: u64, lanes_left: Option<u64>
+            held_by_keys: String, held_keys: String, structure_number: u64, lanes_left: Option<u64>,
+            backlog_bytes: u64, keys: u64
         );
         if shard.structure().form() == ScriptForm::Keyed {
             shard.structure().compare(structure_number);
@@ -253,6 +260,8 @@ impl Queues {
             gate: is_shut.then_some((gate_ms, gate_kind, gate_reason)),
             gate_since_ms: gate_since_ms.filter(|_| is_shut),
             calls_last_minute: calls_1m,
+            backlog_bytes,
+            keys,
             limits: read_limits(kept_limits)?,
             kept_bytes: delivered_bytes.zip(dead_bytes).map(Into::into),
             failing: (failed > 0).then_some(failing),

@@ -42,6 +42,24 @@ async fn bad_rows_go_to_a_file_with_the_reason_and_their_neighbours_are_sent() {
 }
 
 #[tokio::test]
+async fn rows_that_became_one_message_are_counted() {
+    let scene = Scene::start("collapse = { wait = \"1h\", max_wait = \"2h\" }").await;
+    let row = |n: u8| format!("{{\"payload\":{n},\"collapse_key\":\"stock-7\"}}\n");
+    let rows: String = (0..3).map(row).collect();
+    std::fs::write(scene.daemon.dir().join("stock.ndjson"), rows).unwrap();
+
+    let output = scene.daemon.cli(&["send-batch", QUEUE, "stock.ndjson"]).await;
+
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(
+        output.stdout.contains("3, 2 of them in the place of a waiting message"),
+        "{}",
+        output.stdout
+    );
+    scene.wait_count("scheduled", 1).await;
+}
+
+#[tokio::test]
 async fn what_keeps_all_rows_out_is_said_once() {
     let downstream = Downstream::start().await;
     let mut daemon = Daemon::with(queue_toml(QUEUE, &downstream, ""))

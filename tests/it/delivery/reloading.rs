@@ -74,4 +74,34 @@ async fn a_bad_file_changes_nothing_and_says_so() {
 
     let id = daemon.send("sms", &json!({ "payload": 1 })).await;
     assert_eq!(daemon.wait_final(&id).await["state"], "delivered");
+
+    let shown = async |what: &str| {
+        let found = daemon.get("/v1/doctor").await.expect(200).text().contains("reload-failed");
+        let metrics = daemon.get("/metrics").await.expect(200);
+        (found, metrics.text().contains(&format!("tidegate_reload_failed {what}\n")))
+    };
+    assert_eq!(shown("1").await, (true, true));
+    daemon.sighup(&queue_toml("sms", &downstream, "concurrency = 1"));
+    eventually("it has reloaded", async || {
+        daemon.log().contains("configuration reloaded") && daemon.log().contains("\"changed\":1")
+    })
+    .await;
+    assert_eq!(shown("0").await, (false, true));
+}
+
+#[tokio::test]
+async fn a_raised_rate_is_used_within_some_seconds() {
+    let (redis, downstream) = tokio::join!(RedisServer::start(), Downstream::start());
+    let daemon = Daemon::start(&redis, queue_toml("sms", &downstream, "rate = \"6/min\"")).await;
+    for number in 0..5 {
+        daemon.send("sms", &json!({ "payload": number })).await;
+    }
+    downstream.wait_for(1).await;
+
+    let told = tokio::time::Instant::now();
+    daemon.sighup(&queue_toml("sms", &downstream, "rate = \"50/s\""));
+    downstream.wait_for(5).await;
+
+    // Slots of the old rate may be with a node for up to two seconds.
+    assert!(told.elapsed() < Duration::from_secs(5), "{:?}", told.elapsed());
 }

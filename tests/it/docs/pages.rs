@@ -8,6 +8,7 @@ use std::path::Path;
 
 use serde_json::json;
 
+use crate::support::daemon::PROGRAM;
 use crate::support::{Answer, Daemon, Downstream, Page, RedisServer};
 
 /// What the pages take for granted; docs/README.md says so to their readers.
@@ -98,6 +99,44 @@ async fn every_page_of_the_docs_works() {
         }
     }
     assert!(run >= 3, "only {run} pages of docs/ have commands that run: are the fences right?");
+}
+
+/// What a page shows of a configuration can be copied as it stands: each block by itself is a whole file.
+#[tokio::test]
+async fn every_configuration_of_the_docs_is_whole() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let mut checked = 0;
+    for entry in std::fs::read_dir(docs).expect("docs/ is there") {
+        let path = entry.expect("docs/ is readable").path();
+        if path.extension().is_none_or(|extension| extension != "md") {
+            continue;
+        }
+        for block in Page::read(&path).configurations() {
+            let (dir, file) = in_a_file(&block);
+            let check = tokio::process::Command::new(PROGRAM).arg("check").arg(&file).output();
+            let output = check.await.expect("the program runs");
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.success(), "{}:\n{block}\n{said}", path.display());
+            drop(dir);
+            checked += 1;
+        }
+    }
+    assert!(checked > 15, "only {checked} blocks were found");
+}
+
+/// A configuration whose secrets stand in files that are there.
+fn in_a_file(block: &str) -> (tempfile::TempDir, std::path::PathBuf) {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let (file, secret) = (dir.path().join("tidegate.toml"), dir.path().join("secret"));
+    std::fs::write(&secret, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n").expect("temp dir is ours");
+    let is_secret = |path: &str| format!("${{file:{path}}}");
+    let mut text = block.to_owned();
+    while let Some((before, rest)) = text.split_once("${file:/etc") {
+        let (_, after) = rest.split_once('}').expect("it ends");
+        text = format!("{before}{}{after}", is_secret(&secret.display().to_string()));
+    }
+    std::fs::write(&file, text).expect("temp dir is ours");
+    (dir, file)
 }
 
 /// One wrong row, put right as the runbook says: only what is wrong is changed, and the message is delivered.

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{MESSAGES, WaysIn};
-use crate::support::{Answer, Gate, QUEUE, Scene, eventually};
+use crate::support::{Answer, Gate, QUEUE, Scene, eventually, queue_toml};
 
 #[tokio::test]
 async fn what_is_scheduled_ready_and_leased_counts() {
@@ -59,6 +59,9 @@ async fn each_row_is_judged_for_itself_and_a_repeat_is_a_repeat() {
     let sent = ways.daemon.cli(&["send", QUEUE, "-d", "1"]).await;
     assert_eq!(sent.code, 4, "{sent:?}");
     assert!(sent.stderr.contains("the backlog of the queue \"jobs\" is full"), "{sent:?}");
+    assert!(sent.stderr.contains("`tidegate queue jobs` shows what waits"), "{sent:?}");
+    let shown = ways.daemon.cli(&["queue", QUEUE]).await.stdout;
+    assert!(shown.contains("2 of 2"), "{shown}");
     assert_eq!(ways.waiting(QUEUE).await.len(), 2);
 }
 
@@ -94,4 +97,36 @@ async fn schedules_operators_and_moves_get_in_and_streams_and_topics_wait() {
     bodies.sort_unstable();
     expected.sort_unstable();
     assert_eq!(bodies, expected);
+}
+
+#[tokio::test]
+async fn a_reload_keeps_what_was_refused_unless_it_changes_the_backlog() {
+    let lines = |more: &str| format!("backlog = {{ max_messages = 1 }}\nconcurrency = 1\n{more}");
+    let scene = Scene::start(&lines("")).await;
+    let gate = Gate::new();
+    scene.downstream.always(Answer::ok().held_by(&gate));
+    scene.send("on its way").await;
+    scene.wait_count("leased", 1).await;
+    let refuse = async || {
+        scene.daemon.post(MESSAGES, &json!({ "payload": 2 })).await.expect(429);
+    };
+    let reload = async |lines: &str| {
+        let said = || scene.daemon.log().matches("configuration reloaded").count();
+        let before = said();
+        scene.daemon.sighup(&queue_toml(QUEUE, &scene.downstream, lines));
+        eventually("it has reloaded", async || said() > before).await;
+    };
+    let found = async || scene.daemon.get("/v1/doctor").await.expect(200).json().to_string();
+    refuse().await;
+    for (count, more) in [(2, ""), (3, "retention = { delivered = \"2h\" }")] {
+        reload(&lines(more)).await;
+        refuse().await;
+        let found = found().await;
+        assert!(found.contains(&format!("this node has refused {count} messages")), "{found}");
+    }
+    let said = "the backlog is full, and messages are refused";
+    assert_eq!(scene.daemon.log().matches(said).count(), 1, "said once");
+    reload(&lines("").replace("max_messages = 1", "max_messages = 9")).await;
+    assert!(!found().await.contains("backlog-full"), "what was asked for is done");
+    gate.release();
 }

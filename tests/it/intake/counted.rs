@@ -42,14 +42,48 @@ async fn one_tenant_is_refused_and_the_others_are_not() {
     let refused = scene.daemon.post(super::MESSAGES, &of("a", 3)).await.expect(429).json();
     assert_eq!(
         refused["detail"],
-        "the queue \"jobs\" has as many messages with this value of labels.tenant as it may have (max_messages_per_key = 3); the message was not stored: try again in 60 s, or raise the queue's backlog"
+        "the queue \"jobs\" has as many messages with labels.tenant = \"a\" as it may have (max_messages_per_key = 3); the message was not stored: try again in 60 s, or raise the queue's backlog"
     );
-    assert_eq!(status_of(&scene, &json!({ "payload": 3 })).await, 429);
+    let findings = scene.daemon.get("/v1/doctor").await.expect(200).text().to_owned();
+    assert!(findings.contains("with labels.tenant = \\\"a\\\" as it may have"), "{findings}");
+    let none = scene.daemon.post(super::MESSAGES, &json!({ "payload": 3 })).await.expect(429);
+    assert!(none.text().contains("messages with no value of labels.tenant"), "{}", none.text());
     assert_eq!(status_of(&scene, &of("b", 1)).await, 201);
     assert_eq!(counts(&scene, QUEUE).await.2, [1, 3, 3]);
     scene.queue_step("resume", &json!({})).await;
     scene.wait_count("delivered", 7).await;
     assert_nothing_is_left(&scene).await;
+}
+
+#[tokio::test]
+async fn who_is_refused_is_asked_to_wait_for_the_rate_of_its_own_key() {
+    let per_key = "backlog = { per = \"labels.tenant\", max_messages_per_key = 1 }\n";
+    let limits = "rate = \"100/s\"\nlimits = [{ rate = \"3/min\", per = \"labels.tenant\" }]";
+    let scene = Scene::start(&format!("{per_key}{limits}")).await;
+    let put =
+        async |limit: &str| scene.daemon.cli(&["key", QUEUE, "vip", "put", "--limit", limit]).await;
+    assert_eq!(put("per_tenant=12/min").await.code, 0);
+    scene.queue_step("pause", &json!({ "reason": "hold" })).await;
+    let after_s = async |tenant: &str| {
+        let refused = scene.daemon.post(super::MESSAGES, &of(tenant, 2)).await;
+        refused.expect(429).header("retry-after").to_owned()
+    };
+    for tenant in ["a", "vip"] {
+        assert_eq!(status_of(&scene, &of(tenant, 1)).await, 201);
+    }
+    assert_eq!(after_s("a").await, "20", "three a minute leave of it, not a hundred a second");
+    assert_eq!(after_s("vip").await, "5", "it was given more");
+    let rows = json!([of("a", 3), of("vip", 3)]);
+    let path = format!("{}/batch", super::MESSAGES);
+    let rows = scene.daemon.post(&path, &rows).await.expect(200).json();
+    let told = |at: usize| rows["results"][at]["problem"]["retry_after_s"].clone();
+    assert_eq!([told(0), told(1)], [json!(20), json!(5)]);
+
+    let shown = scene.daemon.cli(&["queue", QUEUE]).await.stdout;
+    assert!(shown.contains("up to 1 message of each value of labels.tenant"), "{shown}");
+    assert!(shown.contains("1 key with settings of their own"), "{shown}");
+    let queue = scene.daemon.get(&format!("/v1/queues/{QUEUE}")).await.expect(200).json();
+    assert_eq!((&queue["backlog"]["messages"], &queue["keys"]), (&json!(2), &json!(1)));
 }
 
 #[tokio::test]
@@ -110,6 +144,8 @@ async fn bytes_are_those_of_the_records_and_an_empty_queue_takes_one_of_any_size
     let refused = scene.daemon.post(super::MESSAGES, &json!({ "payload": 1 })).await;
     let detail = refused.expect(429).json()["detail"].clone();
     assert!(detail.as_str().expect("a detail").contains("(max_bytes = \"2KiB\")"), "{detail}");
+    let queue = scene.daemon.get(&format!("/v1/queues/{QUEUE}")).await.expect(200).json();
+    assert!(queue["backlog"]["bytes"].as_u64() > Some(5000), "{}", queue["backlog"]);
     scene.queue_step("resume", &json!({})).await;
     scene.wait_count("delivered", 1).await;
     assert_nothing_is_left(&scene).await;

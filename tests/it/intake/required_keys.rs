@@ -14,7 +14,7 @@ async fn each_way_in_refuses_what_lacks_a_key() {
     let good = json!({ "payload": 1, "group": "g", "labels": { "to": "x" } });
     let bad = json!({ "payload": 1, "group": "g" });
     let empty = json!({ "payload": 1, "group": "g", "labels": { "to": "" } });
-    let said = "missing; the queue \"jobs\" takes only messages with a value of it (required_keys)";
+    let said = "missing; each message of the queue \"jobs\" needs labels.to with a value that is not empty (required_keys): give it in the message, or by --label to=VALUE";
 
     ways.send(&good).await.expect(201);
     let refused = ways.send(&bad).await.expect(400).json();
@@ -23,7 +23,7 @@ async fn each_way_in_refuses_what_lacks_a_key() {
     assert_eq!(refused.expect(400).json()["errors"][0]["pointer"], "/group");
     let refused = ways.send(&empty).await.expect(400).json();
     let found = refused["errors"][0]["detail"].as_str().expect("a detail");
-    assert!(found.starts_with("found an empty text; the queue"), "{found}");
+    assert!(found.starts_with("found an empty text; each message of the queue"), "{found}");
 
     let rows = ways.send_rows(&[bad.clone(), good.clone(), empty]).await;
     let status = rows.iter().map(|row| row["problem"]["status"].clone()).collect::<Vec<_>>();

@@ -24,8 +24,14 @@ async fn a_key_is_put_read_replaced_and_deleted() {
     let made = put_key(&scene.daemon, "acme", &body, 201).await;
 
     assert_eq!(made, key(&scene.daemon, "acme").await);
-    let shown = ["key", "weight", "limits", "without_effect", "by"].map(|name| made[name].clone());
-    assert_eq!(json!(shown), json!(["acme", 5.0, limits, [], "anonymous"]));
+    let shown = ["key", "weight", "weight_by", "without_effect", "by"].map(|it| made[it].clone());
+    assert_eq!(json!(shown), json!(["acme", 5.0, "labels.tenant", [], "anonymous"]));
+    let with_per = limits.as_object().expect("limits").iter().map(|(name, limit)| {
+        let mut limit = limit.clone();
+        limit["per"] = json!("labels.to");
+        (name.clone(), limit)
+    });
+    assert_eq!(made["limits"], Value::Object(with_per.collect()), "each with its label");
     // The whole is replaced.
     let replaced = put_key(&scene.daemon, "acme", &json!({ "weight": 0.01 }), 200).await;
     assert_eq!((&replaced["weight"], &replaced["limits"]), (&json!(0.01), &json!({})));
@@ -146,12 +152,22 @@ async fn the_commands_give_show_list_and_delete() {
     assert!(listed.contains("\"\"") && listed.contains("acme"), "{listed}");
     let (_, json, _) = run(&["--output", "json"]).await;
     let json: Value = serde_json::from_str(&json).expect("JSON");
-    assert_eq!(json["keys"][1]["limits"]["per_to_day"], json!({ "quota": "50/day" }), "{json}");
+    assert_eq!(
+        json["keys"][1]["limits"]["per_to_day"],
+        json!({ "quota": "50/day", "per": "labels.to" }),
+        "{json}"
+    );
     let (code, _, refused) = run(&["acme", "put", "--limit", "per_too=2/min"]).await;
     assert!(code == 2 && refused.contains("did you mean \"per_to\"?"), "{code}: {refused}");
     let (code, done, _) = run(&["acme", "delete"]).await;
     assert_eq!((code, done.trim()), (0, "the configuration holds for acme again"));
-    assert_eq!(run(&["acme"]).await.0, 3);
+    let (code, _, nothing) = run(&["acme"]).await;
+    assert_eq!(code, 3, "{nothing}");
+    assert!(
+        nothing.contains("weight 1 as labels.tenant, limit per_to 1/min as labels.to"),
+        "{nothing}"
+    );
+    assert!(nothing.contains(" acme put --weight 5` gives it something of its own"), "{nothing}");
     let (code, _, refused) = run(&["put", "--weight", "5"]).await;
     assert!(code == 2 && refused.contains("name the key in front of put"), "{refused}");
 }
@@ -177,7 +193,8 @@ async fn what_a_changed_configuration_leaves_without_effect_is_said() {
         (shown["without_effect"].as_array().is_some_and(|it| it.len() == 2)).then_some(shown)
     })
     .await;
-    assert_eq!((&shown["weight"], &shown["limits"]), (&json!(5.0), &body["limits"]), "{shown}");
+    let labelled = json!({ "per_to": { "rate": "2/min", "per": "labels.to" } });
+    assert_eq!((&shown["weight"], &shown["limits"]), (&json!(5.0), &labelled), "{shown}");
     let places = [0, 1].map(|at| shown["without_effect"][at]["pointer"].clone());
     assert_eq!(json!(places), json!(["/weight", "/limits/per_to"]));
     let findings = found().await;

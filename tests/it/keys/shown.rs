@@ -49,8 +49,16 @@ async fn what_waits_for_its_key_is_not_stuck() {
     let held = json!({ "state": "ready", "held_by": ["order"], "blocked_by": [{ "id": first }] });
     scene.wait_members(&second, &held).await;
 
+    let shown = scene.daemon.cli(&["get", &second]).await.stdout;
+    assert!(
+        shown.contains("Both have labels.order = k. The one ahead: Waiting for attempt 2"),
+        "{shown}"
+    );
+    assert!(shown.contains("the queue has no stall"), "{shown}");
     scene.redis.faults().step_clock(120_000);
     let queue = scene.daemon.get(&format!("/v1/queues/{QUEUE}")).await.expect(200).json();
+    let reason = queue["sending"]["reason"].as_str().expect("a sentence");
+    assert!(reason.starts_with("Each ready message waits for another one of its key"), "{reason}");
     assert!(queue["oldest_ready_age_ms"].as_u64() > Some(119_000), "{queue}");
     assert_eq!(queue["structure"], json!({ "number": 1, "is_own": true, "switching": null }));
     eventually("the gauges have been read again", async || {

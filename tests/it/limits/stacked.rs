@@ -58,6 +58,17 @@ async fn a_quota_holds_what_is_beyond_it_and_says_so() {
         &contract["held_keys"],
     ];
     assert_eq!(json!(shown), json!(["quota", "5/month", 5, 0, 1]));
+    let queue = scene.daemon.get(&format!("/v1/queues/{QUEUE}")).await.expect(200).json();
+    let until = contract["resets_at"].as_str().expect("a moment");
+    assert_eq!(queue["sending"]["state"], "open");
+    assert_eq!(
+        queue["sending"]["reason"],
+        format!(
+            "Its limit \"contract\" is used up until {until}, and what is due waits until then."
+        )
+    );
+    let table = scene.daemon.cli(&["queues"]).await.stdout;
+    assert!(table.contains("open, limit contract used up, begins again in"), "{table}");
     // A month begins at midnight in Shanghai, which is 16:00 UTC the day before.
     assert!(
         contract["resets_at"].as_str().expect("a moment").ends_with("T16:00:00.000Z"),

@@ -46,6 +46,12 @@ impl Page {
         (replaced("```toml"), PREAMBLE.to_owned() + "; " + &replaced("```sh"))
     }
 
+    /// Each `toml` block by itself.
+    pub(crate) fn configurations(&self) -> Vec<String> {
+        let parts = self.text.split("```toml\n").skip(1);
+        parts.filter_map(|part| part.split("\n```").next()).map(ToOwned::to_owned).collect()
+    }
+
     /// The commands of the `console` blocks, without their prompt.
     pub(crate) fn console(&self) -> Vec<String> {
         let blocks = self.blocks("```console");

@@ -55,12 +55,21 @@ pub struct QueueFacts {
     pub hosts_left_alone: u64,
     /// Whether this node follows the structure of another one.
     pub follows: bool,
-    /// Messages that this node has refused since the backlog is full; 0: it has room.
-    pub refused: u64,
+    /// What this node has refused since the backlog is full; `None`: it has room.
+    pub refused: Option<RefusedFacts>,
     /// Quotas by key that are smaller than the cost of a ready message, each with the id of one.
     pub too_costly: Vec<(LimitName, String)>,
     /// What keys were given at run time and has no effect: how many keys, which part, and why.
     pub keys_without_effect: Vec<(u64, WithoutEffect)>,
+}
+
+/// Messages that were refused, as the backlog is full.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedFacts {
+    /// How many.
+    pub count: u64,
+    /// What is full, as a part of a sentence, with the setting.
+    pub what: String,
 }
 
 /// What is kept of a pause.
@@ -117,7 +126,7 @@ pub fn of_queue(facts: &QueueFacts, now_ms: u64) -> Vec<Finding> {
     }
     let quotas = facts.quotas.iter();
     findings.extend(quotas.map(|(limit, until_ms)| quota_used(name, limit, *until_ms, now_ms)));
-    findings.extend((facts.refused > 0).then(|| backlog_full(facts)));
+    findings.extend(facts.refused.as_ref().map(|refused| backlog_full(name, refused)));
     findings.extend(facts.follows.then(|| follows(name)));
     findings.extend(facts.too_costly.iter().map(|(limit, id)| too_costly(name, limit, id)));
     let keys = facts.keys_without_effect.iter();
@@ -222,15 +231,11 @@ fn quota_used(name: &QueueName, limit: &LimitName, until_ms: Option<u64>, now_ms
 }
 
 /// What comes in is more than what leaves, or nothing leaves.
-fn backlog_full(facts: &QueueFacts) -> Finding {
-    let QueueFacts { name, refused, .. } = facts;
+fn backlog_full(name: &QueueName, refused: &RefusedFacts) -> Finding {
     Finding::problem(
         FindingCode::BacklogFull,
         name,
-        format!(
-            "its backlog is full, or that of one key: this node has refused {}",
-            count(*refused, "message")
-        ),
+        format!("{}: this node has refused {}", refused.what, count(refused.count, "message")),
         format!(
             "`tidegate queue {name}` shows what waits and what holds it; let more leave, or raise its backlog in the configuration and reload (SIGHUP)"
         ),
@@ -368,6 +373,20 @@ fn stuck(facts: &QueueFacts) -> Option<Finding> {
                 span(age_ms)
             ),
             format!("start its workers, or look why they do not call POST /v1/queues/{name}/claim"),
+        ));
+    }
+    // It leaves at the pace that was asked for.
+    if let Some(limit) = facts.gates.held_rates().next() {
+        return Some(Finding::note(
+            FindingCode::QueueStuck,
+            name,
+            format!(
+                "the oldest ready message waits for {}, as its limit \"{limit}\" lets no more pass",
+                span(age_ms)
+            ),
+            format!(
+                "nothing to do if less comes in later; else raise the limit if the downstream can take more: `tidegate queue {name}` shows it"
+            ),
         ));
     }
     Some(Finding::problem(

@@ -1,9 +1,9 @@
 //! What is found in a queue, and what is not.
 
 use super::*;
-use crate::domain::gates::{PauseEnd, Snapshot, gates};
+use crate::domain::gates::{PauseEnd, QueueLoad, Snapshot, gates};
 use crate::domain::keys::KeyPart;
-use crate::domain::limit::LimitKindName;
+use crate::domain::limit::{KeptLimit, LimitKindName, LimitRule};
 use crate::domain::policy::QueuePolicy;
 
 /// 2026-11-21T09:00:00Z.
@@ -31,7 +31,7 @@ fn facts(snapshot: &Snapshot) -> QueueFacts {
         lost: 0,
         hosts_left_alone: 0,
         follows: false,
-        refused: 0,
+        refused: None,
         too_costly: Vec::new(),
         keys_without_effect: Vec::new(),
     }
@@ -49,9 +49,10 @@ fn a_queue_that_is_well_has_no_findings() {
 
 #[test]
 fn refused_messages_are_a_problem() {
-    let queue = QueueFacts { refused: 3, ..facts(&Snapshot::default()) };
-    let said =
-        "backlog-full: its backlog is full, or that of one key: this node has refused 3 messages";
+    let what = "the backlog of the queue \"sms\" is full (max_messages = 9)".to_owned();
+    let refused = Some(RefusedFacts { count: 3, what });
+    let queue = QueueFacts { refused, ..facts(&Snapshot::default()) };
+    let said = "backlog-full: the backlog of the queue \"sms\" is full (max_messages = 9): this node has refused 3 messages";
     assert_eq!(words(&queue), [said]);
 }
 
@@ -191,4 +192,29 @@ fn a_used_quota_is_a_note_and_its_queue_is_not_stuck() {
     let found = of_queue(&queue, NOW_MS);
     assert_eq!((found.len(), found[0].weight.as_str()), (1, "problem"));
     assert!(found[0].detail.contains("costs more than the limit \"contract\""), "{found:?}");
+}
+
+#[test]
+fn what_a_rate_holds_is_a_note_as_what_a_quota_holds() {
+    let limits = vec![LimitRule::own_rate("1/min".parse().unwrap(), 1)];
+    let policy = QueuePolicy { limits, ..QueuePolicy::retired("sms".parse().unwrap(), 1) };
+    let seen = |next_us: u64| {
+        let kept = KeptLimit { standing: format!("{next_us}.00"), debt: String::new() };
+        let load = Some(QueueLoad { limits: vec![kept], shards: Vec::new() });
+        let snapshot = Snapshot { load, ..Snapshot::default() };
+        QueueFacts {
+            gates: gates(&policy, &snapshot, Some(NOW_MS)),
+            oldest_free_age_ms: Some(120_000),
+            oldest_free_age_ms_before: Some(119_000),
+            ..facts(&Snapshot::default())
+        }
+    };
+    let found = of_queue(&seen((NOW_MS + 30_000) * 1000), NOW_MS);
+    assert_eq!((found.len(), found[0].weight.as_str()), (1, "note"));
+    assert_eq!(
+        found[0].detail,
+        "the oldest ready message waits for 2m, as its limit \"rate\" lets no more pass"
+    );
+    let found = of_queue(&seen((NOW_MS - 1) * 1000), NOW_MS);
+    assert_eq!(found[0].weight.as_str(), "problem", "nothing holds it");
 }

@@ -334,15 +334,18 @@ impl Messages {
                     Ok(Accepted { id, due_at_ms, duplicate: code == 1, collapsed: code == 3 })
                 }
                 2 => Err(NotAccepted::Mismatch(id)),
-                _ => Err(NotAccepted::Backlog(full_of(code)?)),
+                _ => Err(NotAccepted::Backlog(full_of(code, queue, taken.get(number))?)),
             };
         }
         queue.metrics.superseded(superseded);
         if taken.iter().any(Waiting::has_collapse_key) {
             shard.collapse_keys.seen();
         }
-        let is_full = |answer: &&IntakeAnswer| matches!(answer, Err(NotAccepted::Backlog(_)));
-        queue.refusals.note(answers.iter().filter(is_full).count(), queue);
+        let full = answers.iter().filter_map(|answer| match answer {
+            Err(NotAccepted::Backlog(full)) => Some(full),
+            _ => None,
+        });
+        queue.refusals.note(full, queue);
         self.wire.acknowledgements.accepted(shard.mark(), acknowledged(&answers, sequence));
         if met != 0 && shard.met() != met {
             // Another connection met another server meanwhile: its review did not know of these.
@@ -352,12 +355,22 @@ impl Messages {
     }
 }
 
-/// What is full, as the script says it.
-fn full_of(code: i64) -> Result<Full, StoreError> {
-    let known = [Full::Messages, Full::Bytes, Full::Key];
+/// What is full for this message, as the script says it.
+fn full_of(code: i64, queue: &Queue, refused: Option<&Waiting>) -> Result<Full, StoreError> {
     let at = u64::try_from(code).ok().and_then(|code| code.checked_sub(BACKLOG_FULL));
-    let full = at.and_then(|at| known.get(usize::try_from(at).ok()?));
-    full.copied().ok_or_else(|| StoreError::Reply(format!("schedule answered the code {code}")))
+    match at {
+        Some(0) => Ok(Full::Messages),
+        Some(1) => Ok(Full::Bytes),
+        Some(2) => {
+            let per_key =
+                queue.policy.backlog.as_ref().and_then(|backlog| backlog.per_key.as_ref());
+            let value = per_key
+                .zip(refused)
+                .and_then(|(per_key, refused)| per_key.key.value_of(&refused.message.details));
+            Ok(Full::Key(value.unwrap_or_default().to_owned()))
+        }
+        _ => Err(StoreError::Reply(format!("schedule answered the code {code}"))),
+    }
 }
 
 /// What producers are about to be told. Messages have consecutive sequences; those of a repeat, older

@@ -302,6 +302,18 @@ async fn a_backlog_that_refuses_messages_is_full() {
 
 #[tokio::test]
 #[ignore = "needs prometheus: make test-all"]
+async fn a_refused_reload_is_reported_until_one_succeeds() {
+    let scene = Scene::start("").await;
+    let prometheus = Prometheus::watching(&scene.daemon).await;
+    scene.daemon.sighup(&queue_toml(QUEUE, &scene.downstream, "concurency = 1"));
+    only(&prometheus, &["TidegateReloadFailed"]).await;
+
+    scene.daemon.sighup(&queue_toml(QUEUE, &scene.downstream, "concurrency = 1"));
+    prometheus.ends("TidegateReloadFailed").await;
+}
+
+#[tokio::test]
+#[ignore = "needs prometheus: make test-all"]
 async fn what_may_have_arrived_waits_for_a_decision() {
     let scene = Scene::start("on_uncertain = \"park\"").await;
     scene.downstream.once(Answer::reset());

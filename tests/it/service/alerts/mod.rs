@@ -16,7 +16,7 @@ use crate::support::redis::RedisOptions;
 use crate::support::{Answer, Daemon, Downstream, queue_toml};
 
 /// Provoked in `live`.
-const PROVOKED: [&str; 24] = [
+const PROVOKED: [&str; 25] = [
     "TidegateBacklogFull",
     "TidegateCallbacksFail",
     "TidegateClockAlarm",
@@ -33,6 +33,7 @@ const PROVOKED: [&str; 24] = [
     "TidegateNotDurable",
     "TidegatePausedLong",
     "TidegateQueueStuck",
+    "TidegateReloadFailed",
     "TidegateRollback",
     "TidegateScheduleLate",
     "TidegateStoreDown",
