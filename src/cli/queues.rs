@@ -39,21 +39,26 @@ pub(crate) async fn queues(session: &mut Session) -> Result<Exit, Failure> {
     let list: QueueList = answer.read()?;
     show_refusal(session).await?;
     let times = session.times();
-    let queues = list.queues.iter().filter(|queue| is_shown(queue));
+    let queues: Vec<_> = list.queues.iter().filter(|queue| is_shown(queue)).collect();
+    // There are more states than a line has room for: one in which no queue has anything is left out.
+    let is_met = State::ALL.map(|state| queues.iter().any(|queue| queue.counts.of(state) > 0));
+    let is_calling = queues.iter().any(|queue| queue.rate.observed_1m > 0.0);
+    let counted = |is_met: bool, said: String| if is_met { said } else { String::new() };
     let mut columns = vec![whole("QUEUE")];
     columns.extend(State::ALL.map(|state| whole(state.as_str().to_uppercase())));
     columns.extend(["OLDEST READY", "CALLS/S", "DURABILITY"].map(whole));
     columns.push(words("SENDING"));
-    let row = |queue: &QueueView| {
+    let row = |queue: &&QueueView| {
         let mut cells = vec![plain(&queue.name)];
-        cells.extend(State::ALL.map(|state| queue.counts.of(state).to_string()));
+        let counts = State::ALL.into_iter().zip(is_met);
+        cells.extend(counts.map(|(state, is)| counted(is, queue.counts.of(state).to_string())));
         cells.push(queue.oldest_ready_age_ms.map(span).unwrap_or_default());
-        cells.push(calls_per_second(queue));
+        cells.push(counted(is_calling, calls_per_second(queue)));
         cells.push(durability(queue));
         cells.push(sending::cell(queue, &times));
         cells
     };
-    session.screen.rows(&columns, queues.map(row).collect())?;
+    session.screen.rows(&columns, queues.iter().map(row).collect())?;
     Ok(Exit::Ok)
 }
 
