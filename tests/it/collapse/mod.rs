@@ -5,8 +5,6 @@
 mod intake;
 mod on_its_way;
 mod operations;
-#[cfg(feature = "failpoints")]
-mod planted;
 mod stock;
 mod waits;
 

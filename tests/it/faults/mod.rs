@@ -16,6 +16,8 @@ mod overload;
 #[cfg(feature = "failpoints")]
 mod planted;
 #[cfg(feature = "failpoints")]
+mod planted_collapse;
+#[cfg(feature = "failpoints")]
 mod planted_keys;
 #[cfg(feature = "failpoints")]
 mod planted_limits;

@@ -58,8 +58,14 @@ pub(crate) struct Queue {
     pub(crate) order: Option<Key>,
     /// Half-open openings in which a call may start; `None`: always open.
     pub(crate) open_ms: Option<Vec<(u64, u64)>>,
+    /// Its messages have collapse keys.
+    #[serde(default)]
+    pub(crate) collapses: bool,
     /// `on_uncertain = "park"`: never twice without a decision.
     pub(crate) parks: bool,
+    /// `redis.settle = "replicas"`: a slot comes free when the replicas have the outcome of its call.
+    #[serde(default)]
+    pub(crate) settles_at_replicas: bool,
     pub(crate) timeout_ms: u64,
     pub(crate) lease_ms: u64,
     /// Every final state of its messages is told by a callback.
@@ -119,7 +125,7 @@ pub(crate) struct Probe {
 
 /// One message as its producer knows it; of an event of a topic, one for each of its queues, all with one
 /// key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Sent {
     /// The idempotency key, which the body carries too.
     pub(crate) key: u64,
@@ -133,6 +139,12 @@ pub(crate) struct Sent {
     /// What the queue orders and limits by; none: it has no such value.
     pub(crate) group: Option<u32>,
     pub(crate) customer: Option<u32>,
+    /// Of messages with this value only the newest counts; none: it has no collapse key.
+    #[serde(default)]
+    pub(crate) collapse_key: Option<u32>,
+    /// The daemon said that it took the place of the message whose id it has.
+    #[serde(default)]
+    pub(crate) is_collapsed: bool,
     /// In units.
     pub(crate) cost: u32,
     /// When the first request with this key left.
@@ -144,13 +156,14 @@ pub(crate) struct Sent {
 }
 
 /// What the producer got to know in the end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Verdict {
     /// 201 (or 200 with `duplicate`) with this id, at this moment.
     Accepted { id: String, at_us: u64 },
     /// A definite no on the first request: it must not arrive.
     Refused,
     /// The producer gave up, or the answer to an earlier request was never known: it may arrive.
+    #[default]
     Unknown,
 }
 

@@ -19,6 +19,8 @@ const LIFE_MS: std::ops::Range<u64> = 3000..12_000;
 const GROUPS: u32 = 12;
 const CUSTOMERS: u32 = 8;
 const COST_MAX: u32 = 4;
+/// So few that most messages meet another one of their key.
+const COLLAPSE_KEYS: u32 = 5;
 
 /// A message on its way to its verdict.
 #[derive(Debug)]
@@ -57,6 +59,10 @@ pub(super) fn draft(random: &mut StdRng, target: &Target, key: u64) -> Draft {
         line.extend([",\"priority\":", &random.random_range(0..10).to_string()]);
     }
     let (group, customer, cost) = flow(random, target, &mut line);
+    let collapse_key = target.collapses.then(|| random.random_range(0..COLLAPSE_KEYS));
+    if let Some(key) = collapse_key {
+        line.extend([",\"collapse_key\":\"k", &key.to_string(), "\""]);
+    }
     line.push('}');
     let sent = Sent {
         key,
@@ -66,6 +72,8 @@ pub(super) fn draft(random: &mut StdRng, target: &Target, key: u64) -> Draft {
         expires_ms,
         group,
         customer,
+        collapse_key,
+        is_collapsed: false,
         cost,
         first_try_us: now_us,
         request: None,

@@ -44,6 +44,8 @@ pub(crate) struct Target {
     pub(crate) has_keys: bool,
     /// Its queue counts units.
     pub(crate) has_costs: bool,
+    /// Its messages have collapse keys.
+    pub(crate) collapses: bool,
 }
 
 /// What the producers share.
@@ -137,11 +139,12 @@ impl Producer {
             let mut still_open = Vec::new();
             for (mut draft, said) in open.into_iter().zip(answers) {
                 match said {
-                    Said::Accepted(ids) => {
+                    Said::Accepted { ids, is_collapsed } => {
                         let accepted = |id| Verdict::Accepted { id, at_us };
                         let verdicts =
                             ids.into_iter().map(|id| id.map_or(Verdict::Unknown, accepted));
                         draft.sent.request = (!draft.may_be_in).then_some(request);
+                        draft.sent.is_collapsed = is_collapsed;
                         self.note(&draft, target, verdicts);
                     }
                     Said::Refused if !draft.may_be_in => {
@@ -185,8 +188,11 @@ impl Producer {
 /// What an answer says about one message.
 #[derive(Debug, Clone)]
 enum Said {
-    /// In each of the target's queues under this id; `None`: it did not say.
-    Accepted(Vec<Option<String>>),
+    /// In each of the target's queues under this id (`None`: it did not say), in the place of another message or not.
+    Accepted {
+        ids: Vec<Option<String>>,
+        is_collapsed: bool,
+    },
     Refused,
     /// 503, or no answer: unknown.
     Nothing,
@@ -229,12 +235,13 @@ fn answer_of_topic(reply: &Reply, target: &Target) -> Said {
         let message = messages.iter().find(|message| message["queue"] == *name)?;
         Some(message["id"].as_str()?.to_owned())
     };
-    Said::Accepted(target.names.iter().map(id_in).collect())
+    Said::Accepted { ids: target.names.iter().map(id_in).collect(), is_collapsed: false }
 }
 
 fn accepted(message: &Value) -> Said {
     if let Some(id) = message["id"].as_str() {
-        return Said::Accepted(vec![Some(id.to_owned())]);
+        let is_collapsed = message["collapsed"] == true;
+        return Said::Accepted { ids: vec![Some(id.to_owned())], is_collapsed };
     }
     let status = message["problem"]["status"].as_u64().expect("an id or a problem");
     if status == 503 { Said::Nothing } else { Said::Refused }

@@ -29,13 +29,15 @@ const PARKED_PERCENT: u32 = 5;
 const SHARING_PERCENT: u32 = LIMITED_PERCENT + PARKED_PERCENT;
 const KEYED_PERCENT: u32 = 5;
 const BOTH_PERCENT: u32 = 4;
+/// Units a second of a queue in which newer messages take the places of older ones, so that some always wait.
+const NEWEST_UNITS_PER_S: f64 = 6.0;
 const SHARES: &str = "fairness = { by = \"labels.customer\", weights = { c0 = 3 } }";
 const FEW: &str = "batch = { max_items = 10, max_wait = \"100ms\" }";
 
 /// Which queues a run has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cast {
-    /// Those of the main job: due, limits, costs, windows, batches, parking, order, shares.
+    /// Those of the main job: due, limits, costs, windows, batches, parking, order, shares, collapse keys.
     Usual,
     /// Callbacks, receipts, probes, a topic and a schedule.
     Outcomes,
@@ -113,7 +115,7 @@ fn usual(size: &Size) -> Vec<Kind> {
         kind(name, percent, concurrency, size.timeout_ms, lines)
     };
     let mut kinds = vec![
-        kind("fast", 55, 240, "priority_levels = 3"),
+        kind("fast", 45, 240, "priority_levels = 3"),
         kind("limited", LIMITED_PERCENT, 64, ""),
         kind("window", 6, 64, &format!("window.time_zone = \"UTC\"\nwindow.open = [{rules}]")),
         kind("parked", PARKED_PERCENT, 64, "on_uncertain = \"park\""),
@@ -122,6 +124,8 @@ fn usual(size: &Size) -> Vec<Kind> {
         kind("ordered", 5, 64, "priority_levels = 3"),
         kind("keyed", KEYED_PERCENT, 64, SHARES),
         kind("both", BOTH_PERCENT, 24, &format!("{SHARES}\n{FEW}")),
+        kind("newest", 5, 64, "on_uncertain = \"park\""),
+        kind("settled", 5, 64, "collapse = { wait = \"150ms\", max_wait = \"600ms\" }"),
     ];
     kinds[1].queue.limits = [vec![Limit::rate(40.0, 5)], accounts(size)].concat();
     kinds[3].queue.limits = accounts(size);
@@ -136,6 +140,12 @@ fn usual(size: &Size) -> Vec<Kind> {
     kinds[8].queue.batch_max = 10;
     // It goes by two keys, which only one shard can.
     kinds[8].shards_max = 1;
+    kinds[9].queue.limits = vec![Limit::rate(NEWEST_UNITS_PER_S, 2)];
+    kinds[9].queue.parks = true;
+    for kind in &mut kinds[9..] {
+        kind.queue.collapses = true;
+        kind.shards_max = 1;
+    }
     kinds
 }
 

@@ -34,6 +34,8 @@ pub(crate) struct Plan {
     pub(crate) shape: Shape,
     pub(crate) paces: Vec<Pace>,
     pub(crate) mood: Mood,
+    /// `redis.settle = "replicas"`.
+    pub(crate) settles_at_replicas: bool,
     pub(crate) size: Size,
 }
 
@@ -106,11 +108,18 @@ pub(crate) struct Done {
 
 pub(crate) async fn run(plan: &Plan, seed: u64) -> Done {
     let journal = Journal::default();
-    let kinds = queues::all(plan.cast, plan.shape.shards(), &plan.size);
+    let mut kinds = queues::all(plan.cast, plan.shape.shards(), &plan.size);
+    for kind in &mut kinds {
+        kind.queue.settles_at_replicas = plan.settles_at_replicas;
+    }
     let (stage, recorder) = tokio::join!(Stage::start(plan.shape), Recorder::start(seed));
     let toml = queues::toml(&kinds, recorder.port());
     let wires = if plan.harms_wires() { stage.wires(NODES).await } else { Vec::new() };
-    let options = (0..NODES).map(|node| stage.daemon(&toml, wires.get(node))).collect();
+    let settle = if plan.settles_at_replicas { "replicas" } else { "level" };
+    let options = (0..NODES).map(|node| {
+        stage.daemon(&toml, wires.get(node)).environment("TIDEGATE__REDIS__SETTLE", settle)
+    });
+    let options = options.collect();
     let fleet = Fleet::start(options, &journal).await;
     recorder.set_mood(&plan.mood).await;
 
@@ -217,6 +226,7 @@ fn targets(kinds: &[Kind]) -> Vec<Target> {
             is_batched: queue.batch_max > 1,
             has_keys: queue.has_keys(),
             has_costs: queue.limits.len() > 1,
+            collapses: queue.collapses,
         });
     }
     targets

@@ -26,11 +26,12 @@ pub(crate) struct Scenario {
     harms: &'static [(Harm, u64)],
     cast: Cast,
     mood: Mood,
+    settles_at_replicas: bool,
     /// In the campaign, of all time, in percent.
     pub(crate) percent: u32,
 }
 
-pub(crate) const SCENARIOS: [Scenario; 19] = [
+pub(crate) const SCENARIOS: [Scenario; 22] = [
     on(SINGLE, "single", 30, &[(Harm::KillDaemon, 1700), (Harm::KillRedis, 5500)]),
     outcomes("outcomes", 10, &[(Harm::KillDaemon, 1700), (Harm::KillRedis, 5500)]),
     outcomes("outcome-points", 5, &[(Harm::ArmDaemon, 1200)]),
@@ -59,6 +60,9 @@ pub(crate) const SCENARIOS: [Scenario; 19] = [
     on(CLUSTER, "cluster-kill", 5, &[(Harm::FailoverKill, 7000)]),
     on(CLUSTER, "cluster-pause", 5, &[(Harm::FailoverPause, 7000)]),
     on(CLUSTER, "cluster-planned", 5, &[(Harm::FailoverPlanned, 6000)]),
+    settled(SENTINEL, "sentinel-kill-settled", 3, &[(Harm::FailoverKill, 7000)]),
+    settled(SENTINEL, "sentinel-pause-settled", 3, &[(Harm::FailoverPause, 7000)]),
+    settled(CLUSTER, "cluster-kill-settled", 3, &[(Harm::FailoverKill, 7000)]),
     on(CLUSTER, "reshard", 4, &[(Harm::Reshard, 3000), (Harm::KillDaemon, 6000)]),
 ];
 
@@ -72,7 +76,25 @@ const fn on(
     percent: u32,
     harms: &'static [(Harm, u64)],
 ) -> Scenario {
-    Scenario { name, shape, harms, cast: Cast::Usual, mood: Mood::EVERYDAY, percent }
+    Scenario {
+        name,
+        shape,
+        harms,
+        cast: Cast::Usual,
+        mood: Mood::EVERYDAY,
+        settles_at_replicas: false,
+        percent,
+    }
+}
+
+/// The same with `redis.settle = "replicas"`: a failover repeats at most what was in flight.
+const fn settled(
+    shape: Shape,
+    name: &'static str,
+    percent: u32,
+    harms: &'static [(Harm, u64)],
+) -> Scenario {
+    Scenario { settles_at_replicas: true, ..on(shape, name, percent, harms) }
 }
 
 /// Callbacks, receipts, probes, a topic and a schedule, before a downstream that books in silence.
@@ -96,6 +118,7 @@ impl Scenario {
             shape: self.shape,
             paces: self.harms.iter().map(every).collect(),
             mood: self.mood,
+            settles_at_replicas: self.settles_at_replicas,
             size,
         }
     }
@@ -198,6 +221,11 @@ async fn clients_that_say_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watched_master_that_dies() {
     holds("sentinel-kill").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watched_master_that_dies_where_slots_wait_for_the_replicas() {
+    holds("sentinel-kill-settled").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -69,6 +69,8 @@ pub(super) fn owed(queues: &[Queue], arrivals: &[Arrival], until_us: u64) -> Vec
             expires_ms: 0,
             group: None,
             customer: None,
+            collapse_key: None,
+            is_collapsed: false,
             cost: 1,
             request: None,
             first_try_us: nominal_ms * 1000,

@@ -144,6 +144,8 @@ impl Nodes {
                 expires_ms: 0,
                 group: row.group,
                 customer: row.customer,
+                collapse_key: row.collapse_key,
+                is_collapsed: results[at]["collapsed"] == true,
                 cost: row.cost,
                 first_try_us,
                 request: id.is_some().then_some(first),

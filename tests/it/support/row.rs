@@ -11,6 +11,7 @@ use crate::rig::message::moment;
 pub(crate) struct Row {
     pub(crate) group: Option<u32>,
     pub(crate) customer: Option<u32>,
+    pub(crate) collapse_key: Option<u32>,
     pub(crate) cost: u32,
     /// 0: at once.
     pub(crate) due_ms: u64,
@@ -18,7 +19,7 @@ pub(crate) struct Row {
 
 impl Default for Row {
     fn default() -> Self {
-        Self { group: None, customer: None, cost: 1, due_ms: 0 }
+        Self { group: None, customer: None, collapse_key: None, cost: 1, due_ms: 0 }
     }
 }
 
@@ -33,6 +34,11 @@ impl Row {
         Self { customer: Some(customer), ..Self::default() }
     }
 
+    /// One that a newer one with this key takes the place of.
+    pub(crate) fn of_collapse_key(key: u32) -> Self {
+        Self { collapse_key: Some(key), ..Self::default() }
+    }
+
     /// The row of a request that asks for it; the body says its number.
     pub(super) fn json(self, key: u64) -> Value {
         let mut row = json!({ "payload": { "n": key }, "idempotency_key": format!("k{key}") });
@@ -41,6 +47,9 @@ impl Row {
         }
         if let Some(customer) = self.customer {
             row["labels"] = json!({ "customer": format!("c{customer}") });
+        }
+        if let Some(key) = self.collapse_key {
+            row["collapse_key"] = json!(format!("k{key}"));
         }
         if self.due_ms > 0 {
             row["due_at"] = json!(moment(self.due_ms));

@@ -72,6 +72,18 @@ const IN_SCRIPTS: &[(&str, &str, &str)] = &[
         "    local due_ms = collapse_take(ulid, record, nil, true)\n",
         "    local due_ms = collapse_take(ulid, record, nil, false)\n",
     ),
+    // A payload is accepted in the place of another one, and is not kept.
+    (
+        "collapse-not-kept",
+        "  gather('HSET', K.records, ulid, record)\n  if is_touched",
+        "  if is_touched",
+    ),
+    // It takes the place of one that has been sent, under the id that the downstream knows.
+    (
+        "collapse-after-begin",
+        "  if s and s.state == 'w' and not collapse_has_begun(s) then\n",
+        "  if s and s.state == 'w' then\n",
+    ),
     // The older one is sent again beside the newer.
     (
         "collapse-again",

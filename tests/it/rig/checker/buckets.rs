@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::super::history::{Arrival, Decision, Final, Move, Moved, Resolved, Sent, Verdict};
-use super::{Known, Report, Rule, accepted_id};
+use super::{Known, Report, Rule, accepted_id, collapse};
 
 pub(super) fn check(known: &Known<'_>, report: &mut Report) {
     let finals = finals(known, report);
@@ -21,7 +21,8 @@ pub(super) fn check(known: &Known<'_>, report: &mut Report) {
         ids.extend(accepted_id(sent));
         // What a failover took back before anybody was promised it may be taken in anew.
         let took_back = |id: &&str| {
-            accepted_id(sent) != Some(id) && !finals.contains_key(id) && rolled_back(known, id)
+            let has_record = finals.contains_key(id) && !known.is_of_another(id, sent);
+            accepted_id(sent) != Some(id) && !has_record && rolled_back(known, id)
         };
         ids.retain(|id| !took_back(id));
         if ids.len() > 1 {
@@ -30,12 +31,12 @@ pub(super) fn check(known: &Known<'_>, report: &mut Report) {
         match &sent.verdict {
             Verdict::Accepted { id, .. } => {
                 explained.insert(id);
-                kept(known, id, finals.get(id.as_str()).copied(), report);
+                kept(known, sent, id, finals.get(id.as_str()).copied(), report);
             }
             Verdict::Unknown => match ids.iter().next() {
                 Some(id) => {
                     report.recovered.push((*id).to_owned());
-                    kept(known, id, finals.get(id).copied(), report);
+                    kept(known, sent, id, finals.get(id).copied(), report);
                 }
                 None => unknown_and_unseen += 1,
             },
@@ -68,13 +69,16 @@ fn finals<'a>(known: &Known<'a>, report: &mut Report) -> HashMap<&'a str, &'a Fi
 }
 
 /// An accepted message has its one final record, which is true.
-fn kept(known: &Known<'_>, id: &str, record: Option<&Final>, report: &mut Report) {
+fn kept(known: &Known<'_>, sent: &Sent, id: &str, record: Option<&Final>, report: &mut Report) {
     if known.left.contains(id) {
         return;
     }
     let Some(record) = record else {
         return lost(report, id, format!("{id} was accepted and is nowhere"));
     };
+    if let Some(what) = collapse::dropped(known, sent, record) {
+        return lost(report, id, what);
+    }
     if record.state != "delivered" {
         return;
     }
@@ -104,6 +108,10 @@ fn arrived(known: &Known<'_>, arrival: &Arrival, report: &mut Report) {
 }
 
 fn early(known: &Known<'_>, arrival: &Arrival, sent: &Sent, report: &mut Report) {
+    // In another one's place, or after it, its own due time does not hold.
+    if sent.collapse_key.is_some() {
+        return;
+    }
     let is_hurried = |moved: &&Move| matches!(moved.how, Moved::Run | Moved::Requeued);
     if known.moves(&arrival.id).iter().any(is_hurried) {
         return;

@@ -106,6 +106,19 @@ impl<'a> Excuses<'a> {
         })
     }
 
+    /// The last failover that began in this time.
+    pub(super) fn last_failover(&self, from_us: u64, to_us: u64) -> Option<&'a Fault> {
+        let mut latest_first = self.history.faults.iter().rev();
+        latest_first
+            .find(|fault| is_failover(fault.kind) && (from_us..=to_us).contains(&fault.at_us))
+    }
+
+    /// Whether the node of this call was killed so long before a moment that its lease may have ended by then.
+    pub(super) fn killed_by(&self, queue: &Queue, arrival: &Arrival, at_us: u64) -> bool {
+        let killed_us = self.kills.get(&arrival.by);
+        killed_us.is_some_and(|killed_us| killed_us + queue.lease_ms * 1000 / 2 <= at_us)
+    }
+
     /// Whether a replica that took over may not know what a call of this moment had taken of a quota by key.
     pub(super) fn units_forgotten(&self, at_us: u64) -> bool {
         self.history.faults.iter().filter(|fault| is_failover(fault.kind)).any(|fault| {

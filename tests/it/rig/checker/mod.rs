@@ -7,6 +7,9 @@ mod buckets;
 #[cfg(test)]
 mod call_tests;
 mod calls;
+mod collapse;
+#[cfg(test)]
+mod collapse_tests;
 mod excuses;
 mod order;
 #[cfg(test)]
@@ -14,6 +17,8 @@ mod order_tests;
 #[cfg(test)]
 mod outcome_tests;
 mod outcomes;
+#[cfg(test)]
+mod repeat_tests;
 mod repeats;
 #[cfg(test)]
 mod tests;
@@ -38,6 +43,10 @@ pub(crate) enum Rule {
     NotUnexpected,
     /// What the downstream took comes again only where a fault excuses it.
     NotRepeated,
+    /// Where outcomes are settled at the replicas: what a failover repeats was in flight, and so no more than the slots.
+    RepeatsInFlight,
+    /// There, too: nothing of an order comes again after its successor.
+    NotAfterSuccessor,
     /// Where the queue parks: never again without a decision.
     NotResentUndecided,
     /// Each attempt of a message is newer than the one before.
@@ -62,6 +71,10 @@ pub(crate) enum Rule {
     OneOfAKey,
     /// First attempts of one key begin in the order of due time and acceptance.
     FirstInOrder,
+    /// Of one collapse key, nothing comes after what was accepted later.
+    NewestLast,
+    /// An id that came with a payload comes with no other.
+    OnePayload,
     /// Where the queue probes: what was booked is never booked again.
     NotBookedTwice,
     /// Every final state is told, under one id, and nothing else is told.
@@ -150,6 +163,7 @@ pub(crate) fn check(history: &History) -> Report {
     repeats::check(&known, &mut report);
     calls::check(&known, &mut report);
     order::check(&known, &mut report);
+    collapse::check(&known, &mut report);
     outcomes::check(&known, &mut report);
     report
 }
@@ -162,6 +176,8 @@ struct Known<'a> {
     of_any_queue: HashMap<u64, &'a Sent>,
     /// Arrivals of each id, in the order of their moments.
     by_id: HashMap<&'a str, Vec<&'a Arrival>>,
+    /// What was accepted under each id: several of one collapse key, else one.
+    accepted_as: HashMap<&'a str, Vec<&'a Sent>>,
     probes_of: HashMap<&'a str, Vec<&'a Probe>>,
     moves_of: HashMap<&'a str, Vec<&'a Move>>,
     left: HashSet<&'a str>,
@@ -179,6 +195,12 @@ impl<'a> Known<'a> {
         }
         let by_key = history.sent.iter().map(|sent| ((sent.queue, sent.key), sent)).collect();
         let of_any_queue = history.sent.iter().map(|sent| (sent.key, sent)).collect();
+        let mut accepted_as: HashMap<&str, Vec<&Sent>> = HashMap::new();
+        for sent in &history.sent {
+            if let Some(id) = accepted_id(sent) {
+                accepted_as.entry(id).or_default().push(sent);
+            }
+        }
         let mut probes_of: HashMap<&str, Vec<&Probe>> = HashMap::new();
         for probe in &history.probes {
             probes_of.entry(&probe.id).or_default().push(probe);
@@ -193,6 +215,7 @@ impl<'a> Known<'a> {
             by_key,
             of_any_queue,
             by_id,
+            accepted_as,
             probes_of,
             moves_of,
             left,
@@ -213,10 +236,24 @@ impl<'a> Known<'a> {
         self.moves_of.get(id).map_or(&[], Vec::as_slice)
     }
 
+    /// Whether another message was accepted under this id.
+    fn is_of_another(&self, id: &str, sent: &Sent) -> bool {
+        let accepted = self.accepted_as.get(id).into_iter().flatten();
+        accepted.into_iter().any(|other| other.key != sent.key)
+    }
+
     fn sent_of(&self, arrival: &Arrival) -> Option<&'a Sent> {
         let key = arrival.key?;
         self.by_key.get(&(arrival.queue, key)).or_else(|| self.of_any_queue.get(&key)).copied()
     }
+}
+
+/// Whether one message surely was accepted before another one.
+fn accepted_before(one: &Sent, other: &Sent) -> bool {
+    if one.request.is_some() && one.request == other.request {
+        return one.key < other.key;
+    }
+    matches!(one.verdict, Verdict::Accepted { at_us, .. } if at_us < other.first_try_us)
 }
 
 fn accepted_id(sent: &Sent) -> Option<&str> {

@@ -15,7 +15,11 @@ pub(super) fn check(known: &Known<'_>, report: &mut Report) {
         for (value, mut arrivals) in by_value(known, at, key) {
             arrivals.sort_by_key(|arrival| (arrival.at_us, arrival.call));
             let of = format!("{}, {} {value}", queue.name, key.word());
-            one_at_a_time(known, queue, &arrivals, &of, report);
+            let ways = ways(known, queue, &arrivals);
+            if queue.settles_at_replicas {
+                not_after_successor(known, &ways, &of, report);
+            }
+            one_at_a_time(known, ways, &of, report);
             in_order(known, &arrivals, &of, report);
         }
     }
@@ -71,15 +75,29 @@ fn ways<'a>(known: &Known<'_>, queue: &Queue, arrivals: &[&'a Arrival]) -> Vec<W
     ways
 }
 
-fn one_at_a_time(
-    known: &Known<'_>,
-    queue: &Queue,
-    arrivals: &[&Arrival],
-    of: &str,
-    report: &mut Report,
-) {
+/// The call of a successor begins when the replicas know of its claim, and so of the outcome before it: no failover sends
+/// that one again.
+fn not_after_successor(known: &Known<'_>, ways: &[Way<'_>], of: &str, report: &mut Report) {
+    for (at, way) in ways.iter().enumerate().filter(|(_, way)| way.is_repeat) {
+        let id = &way.from.id;
+        if !known.moves(id).is_empty() || known.excuses.woken(way.from) {
+            continue;
+        }
+        let before = ways[..at].iter().rposition(|earlier| earlier.from.id == *id);
+        let between = &ways[before.map_or(at, |before| before + 1)..at];
+        if let Some(successor) = between.iter().find(|other| !other.is_repeat) {
+            let what = format!(
+                "{of}: {id} came again at {} µs, after {}, its successor, had begun at {} µs",
+                way.from.at_us, successor.from.id, successor.from.at_us
+            );
+            report.breach(Rule::NotAfterSuccessor, what);
+        }
+    }
+}
+
+fn one_at_a_time(known: &Known<'_>, ways: Vec<Way<'_>>, of: &str, report: &mut Report) {
     let mut ahead: Option<Way<'_>> = None;
-    for way in ways(known, queue, arrivals) {
+    for way in ways {
         if let Some(ahead) = &ahead {
             let is_at_once = way.from.at_us < ahead.until_us || way.from.call == ahead.last.call;
             // A failover may take back that one of them had ended, so that it comes once more.

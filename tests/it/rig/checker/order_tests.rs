@@ -247,3 +247,23 @@ fn what_an_operator_moved_is_not_compared() {
         breaks(&history, &[Rule::FirstInOrder]);
     }
 }
+
+#[test]
+fn where_slots_wait_for_the_replicas_nothing_comes_again_after_its_successor() {
+    let mut history = conversation();
+    history.faults = vec![fault(FaultKind::FailoverKill, arrival(2).at_us + SECOND_US, 1)];
+    // It comes once more, long after the one behind it.
+    history.arrivals.push(Arrival { by: FIRST, attempt: 1, ..again(3) });
+    breaks(&history, &[]);
+    history.queues[0].settles_at_replicas = true;
+    breaks(&history, &[Rule::NotAfterSuccessor]);
+    // An operator ran it.
+    history.moves = vec![moved(2, arrival(2).at_us + SECOND_US, Moved::Requeued)];
+    breaks(&history, &[]);
+    // Without a successor it may have been in flight.
+    history.moves.clear();
+    for sent in &mut history.sent[3..] {
+        sent.group = Some(8);
+    }
+    breaks(&history, &[]);
+}

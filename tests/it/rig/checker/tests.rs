@@ -25,6 +25,8 @@ pub(super) fn sent(key: u64) -> Sent {
         expires_ms: 0,
         group: None,
         customer: None,
+        collapse_key: None,
+        is_collapsed: false,
         cost: 1,
         first_try_us: BEGAN_US,
         request: None,
