@@ -47,7 +47,8 @@ pub struct QueueView {
     /// Each of its limits, its own rate first
     #[serde(default)]
     pub limits: Vec<LimitView>,
-    /// The structure in force: by which keys its messages are ordered, shared out and limited; null: the queue has no keys
+    /// The structure in force: by which keys its messages are ordered, shared out and limited; null: the queue has no keys,
+    /// and follows no other node
     #[serde(default)]
     #[schema(required)]
     pub structure: Option<StructureView>,
@@ -67,7 +68,7 @@ pub struct QueueView {
     pub resumed: Option<bool>,
 }
 
-/// The structure in force of a queue with keys.
+/// The structure in force of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = QueueStructure)]
 pub struct StructureView {

@@ -7,8 +7,8 @@
 -- byte; '': the queue has no keys. rules: what other nodes need to know to follow it, as JSON.
 -- collapse: WAIT_MS MAX_WAIT_MS of messages with a collapse key, which stands in meta too, or ''. Rows: the weights of the shares, in
 -- thousandths, by the hash of the value of their key; default_weight: of all others.
--- returns: now_ms:number number:number lines_in_force rules_in_force is_switching:flag
--- number: of the structure in force; 0: there has never been one with keys. is_switching: messages are moving over to it.
+-- returns: now_ms:number number:number lines_in_force rules_in_force collapse_in_force is_switching:flag
+-- number: of the structure in force; 0: there has never been one with keys or with times of collapse. is_switching: messages are moving over to it.
 --
 -- What depends on a structure is dropped at once and built anew by `switch`, and nothing is claimed meanwhile. A second proposal waits
 -- until the first is wholly in force: the answer says that it is switching, and has other lines. Safe to repeat: the
@@ -23,7 +23,7 @@ local LISTS = {
 local ID_MAX = 250
 local m = rc('HMGET', K.meta, 'structure_number', 'structure', 'structure_lines', 'structure_rules', 'switch', 'limit_ids', 'collapse')
 local number, text, in_force = tonumber(m[1] or 0), m[2] or '', m[3] or ''
-local is_switching = m[5] ~= false
+local is_switching, waits = m[5] ~= false, m[7] or ''
 
 -- Each limit with its byte. A limit that stays keeps its byte, and with it what it has counted; a byte is given to another limit as
 -- late as possible.
@@ -85,8 +85,12 @@ local function put_in_force()
 end
 
 if proposes and lines ~= in_force and not is_switching then put_in_force() end
-if proposes and collapse ~= (m[7] or '') then
-  if collapse == '' then rc('HDEL', K.meta, 'collapse') else rc('HSET', K.meta, 'collapse', collapse) end
+if proposes and collapse ~= waits then
+  -- No message moves, but the other nodes have to learn of it: they ask again where the number is another one.
+  waits, number = collapse, number + 1
+  if waits == '' then rc('HDEL', K.meta, 'collapse') else rc('HSET', K.meta, 'collapse', waits) end
+  rc('HSET', K.meta, 'structure_number', number)
+  publish('wake', ' 2')
 end
 if proposes and lines == in_force and number > 0 then
   if lines ~= '' and (has_other_values or (m[4] and rules ~= m[4])) then
@@ -101,6 +105,6 @@ if proposes and lines == in_force and number > 0 then
   for i = 1, ROWS do rc('HSET', K.weights, ROW[i].flow, ROW[i].weight) end
 end
 return REPLY {
-  now_ms = now_ms, number = number, lines_in_force = in_force, rules_in_force = m[4] or '',
+  now_ms = now_ms, number = number, lines_in_force = in_force, rules_in_force = m[4] or '', collapse_in_force = waits,
   is_switching = is_switching,
 }

@@ -43,12 +43,14 @@ struct StoredRules {
 /// The structure in force.
 #[derive(Debug, Clone, Default)]
 pub(in crate::store) struct InForce {
-    /// 0: there has never been one with keys.
+    /// 0: there has never been one with keys or with times of `collapse`.
     pub(in crate::store) number: u64,
     /// As scripts read it, each limit without its byte.
     pub(in crate::store) lines: String,
     /// What a node needs to know that follows it, as JSON.
     pub(in crate::store) rules: String,
+    /// `collapse` as it stands in meta; empty: there is none.
+    pub(in crate::store) collapse: String,
     /// Messages are moving over to it.
     pub(in crate::store) is_switching: bool,
 }
@@ -107,12 +109,21 @@ impl KnownStructure {
     /// Whether the structure in force is that of this node's configuration. Where this node has none, or none is in force, nobody
     /// says otherwise.
     fn is_own(&self) -> bool {
-        let InForce { number, lines, .. } = &self.in_force;
-        *number == 0 || self.own.as_ref().is_none_or(|own| own.lines == *lines)
+        let own = self.own.as_ref();
+        self.in_force.number == 0 || own.is_none_or(|own| own.is_in_force(&self.in_force))
     }
 }
 
 impl Proposal {
+    fn is_in_force(&self, in_force: &InForce) -> bool {
+        self.lines == in_force.lines && self.collapse == in_force.collapse
+    }
+
+    /// Whether a Redis that knows nothing of the queue has to be told of it.
+    fn says_something(&self) -> bool {
+        !self.lines.is_empty() || !self.collapse.is_empty()
+    }
+
     pub(in crate::store) fn of(policy: &QueuePolicy) -> Self {
         let structure = policy.structure();
         let fairness = policy.fairness.as_ref();
@@ -253,11 +264,11 @@ impl ShardStructure {
         own.map(|own| (own, inner.has_other_values))
     }
 
-    /// Whether this node has keys to propose where no structure is in force at all.
+    /// Whether this node has something to propose where no structure is in force at all.
     pub(in crate::store) fn has_more_to_say(&self, in_force: &InForce) -> bool {
         let inner = self.inner.lock();
-        let has_keys = inner.own.as_ref().is_some_and(|own| !own.lines.is_empty());
-        in_force.number == 0 && has_keys && !inner.proposes
+        let says_something = inner.own.as_ref().is_some_and(Proposal::says_something);
+        in_force.number == 0 && says_something && !inner.proposes
     }
 
     pub(in crate::store) fn propose_again(&self) {
@@ -270,8 +281,9 @@ impl ShardStructure {
     /// [`StoreError::Reply`]: the rules in force cannot be read; this node cannot follow them.
     pub(in crate::store) fn learn(&self, in_force: InForce) -> Result<Learned, StoreError> {
         let mut inner = self.inner.lock();
-        let is_own = inner.own.as_ref().is_none_or(|own| own.lines == in_force.lines);
-        let followed = if is_own { None } else { Some(read_rules(&in_force.rules)?) };
+        let has_own_keys = inner.own.as_ref().is_none_or(|own| own.lines == in_force.lines);
+        let is_own = inner.own.as_ref().is_none_or(|own| own.is_in_force(&in_force));
+        let followed = if has_own_keys { None } else { Some(read_rules(&in_force.rules)?) };
         if let Some((structure, _)) = &followed {
             inner.shard_key = structure.first_key().cloned();
         } else if let Some(own) = &inner.own {
@@ -287,7 +299,7 @@ impl ShardStructure {
         };
         let is_keyed = !in_force.lines.is_empty() || in_force.is_switching;
         // An earlier switch has to end before this node's proposal can be in force.
-        let waits = inner.proposes && !is_own && in_force.is_switching;
+        let waits = inner.proposes && !has_own_keys && in_force.is_switching;
         let follows = !is_own && !waits;
         let has_changed = std::mem::replace(&mut inner.follows, follows) != follows;
         let own_again = (has_changed && !follows).then(|| inner.own_rules.clone());

@@ -51,7 +51,7 @@ impl Wire {
             match follows {
                 Some(true) => tracing::warn!(
                     shard = shard.tag(),
-                    "another node has proposed a structure (ordering, fairness, limits by their names) that differs from the configuration of this node; this node follows it. Give all nodes the same configuration, and reload them"
+                    "another node has proposed a structure (ordering, fairness, limits by their names, collapse) that differs from the configuration of this node; this node follows it. Give all nodes the same configuration, and reload them"
                 ),
                 Some(false) => tracing::info!(
                     shard = shard.tag(),
@@ -102,9 +102,15 @@ fn propose_call(shard: &Shard) -> Call {
 fn read(reply: &mut Reply) -> Result<InForce, StoreError> {
     fields!(
         reply as Propose;
-        number: u64, lines_in_force: String, rules_in_force: String, is_switching: bool
+        number: u64, lines_in_force: String, rules_in_force: String, collapse_in_force: String, is_switching: bool
     );
-    Ok(InForce { number, lines: lines_in_force, rules: rules_in_force, is_switching })
+    Ok(InForce {
+        number,
+        lines: lines_in_force,
+        rules: rules_in_force,
+        collapse: collapse_in_force,
+        is_switching,
+    })
 }
 
 fn unreadable(error: &StoreError) -> redis::RedisError {

@@ -3,6 +3,7 @@
 //! Judged at the receiver and by what the API shows.
 
 mod intake;
+mod nodes;
 mod on_its_way;
 mod operations;
 mod stock;

@@ -237,12 +237,12 @@ fn backlog_full(facts: &QueueFacts) -> Finding {
     )
 }
 
-/// The configuration of this node names other keys than those that are in force.
+/// The configuration of this node says otherwise than the structure that is in force.
 fn follows(name: &QueueName) -> Finding {
     Finding::problem(
         FindingCode::StructureFollowed,
         name,
-        "this node follows another one in ordering, fairness and limits by key: its own configuration says otherwise",
+        "this node follows another one in ordering, fairness, limits by key and collapse: its own configuration says otherwise",
         "give all nodes the same configuration, and reload them (SIGHUP); `tidegate nodes` shows who follows",
     )
 }
