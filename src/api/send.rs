@@ -202,6 +202,7 @@ fn as_scheduled(
         priority: sent.priority,
         superseded: 0,
         waits_for_older: false,
+        older: None,
         attempts: 0,
         throttles: 0,
         window_holds: 0,

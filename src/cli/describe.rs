@@ -15,6 +15,9 @@ use crate::wire::limit::LimitView;
 use crate::wire::message::{FailingView, MessageView, ProbeView};
 use crate::wire::{GateWord, Moment};
 
+/// What holds a newer message of a collapse key.
+const OLDER: &str = "the older message of its collapse key, which is being sent or uncertain";
+
 /// What each gate is waited for as, in the order in which gates are named.
 const GATES: [(Gate, &str); 10] = [
     (Gate::Pause, "its queue to be resumed"),
@@ -23,7 +26,7 @@ const GATES: [(Gate, &str); 10] = [
     (Gate::Limit, "its turn under the limit"),
     (Gate::Concurrency, "a free slot at the downstream"),
     (Gate::Order, "another message, which is ahead of it under the same key"),
-    (Gate::Collapse, "the older message of its collapse key, which is being sent or uncertain"),
+    (Gate::Collapse, OLDER),
     (Gate::Fairness, "the turn of its key"),
     (Gate::Batch, "company in its batch"),
     (Gate::Due, "its due time"),
@@ -62,8 +65,7 @@ pub(crate) fn sentence(message: &MessageView<'_>, times: &Times) -> String {
 fn scheduled(message: &MessageView<'_>, times: &Times) -> String {
     let at_ms = due_ms(message);
     if message.held_by.iter().any(|held| held.is(Gate::Collapse)) {
-        let held = waits_for(message.held_by.iter().collect());
-        return format!("Waiting for {}", held.unwrap_or_default());
+        return behind(message, Gate::Collapse, OLDER).unwrap_or_default();
     }
     let when = format!("due {} ({})", times.distance(at_ms), times.at(at_ms));
     if message.attempts == 0 {
@@ -117,17 +119,17 @@ fn uncertain(probe: Option<&ProbeView<'_>>, times: &Times) -> String {
 }
 
 fn ready(message: &MessageView<'_>) -> String {
-    // Who is ahead is named in the place of the gate.
-    let ahead = message
-        .blocked_by
-        .first()
-        .map(|ahead| format!("{}, which is ahead of it under the same key", plain(&ahead.id)));
-    let is_named = |held: &&GateWord| ahead.is_some() && held.is(Gate::Order);
+    let who = "which is ahead of it under the same key";
+    behind(message, Gate::Order, who).unwrap_or_else(|| "Ready: next in line".to_owned())
+}
+
+/// What a message waits for. The message that blocks it is named, with what it is, in the place of its gate.
+fn behind(message: &MessageView<'_>, gate: Gate, who: &str) -> Option<String> {
+    let ahead = message.blocked_by.first().map(|ahead| format!("{}, {who}", plain(&ahead.id)));
+    let is_named = |held: &&GateWord| ahead.is_some() && held.is(gate);
     let others = waits_for(message.held_by.iter().filter(|held| !is_named(held)).collect());
-    match ahead.into_iter().chain(others).collect::<Vec<_>>() {
-        all if all.is_empty() => "Ready: next in line".to_owned(),
-        all => format!("Waiting for {}", all.join(", and for ")),
-    }
+    let all: Vec<_> = ahead.into_iter().chain(others).collect();
+    (!all.is_empty()).then(|| format!("Waiting for {}", all.join(", and for ")))
 }
 
 /// What messages behind these gates wait for.
@@ -296,6 +298,10 @@ mod tests {
             (
                 json!({"state": "ready", "held_by": ["limit:per_to", "order"], "blocked_by": [{"id": "sms_00"}]}),
                 "Waiting for sms_00, which is ahead of it under the same key, and for its turn under the limit \"per_to\"",
+            ),
+            (
+                json!({"state": "scheduled", "held_by": ["due", "collapse"], "blocked_by": [{"id": "sms_00"}]}),
+                "Waiting for sms_00, the older message of its collapse key, which is being sent or uncertain, and for its due time",
             ),
             (
                 json!({"state": "ready", "held_by": ["concurrency", "fairness"]}),

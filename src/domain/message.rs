@@ -236,6 +236,8 @@ pub struct Message {
     pub superseded: u32,
     /// It waits until the message of its collapse key before it is decided.
     pub waits_for_older: bool,
+    /// That message; `None`: there is none, or it is decided, and this one goes on within seconds.
+    pub older: Option<MessageId>,
     /// The final states that are told.
     pub callback: CallbackOn,
     /// Tries so far.

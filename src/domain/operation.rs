@@ -220,6 +220,7 @@ mod tests {
             priority: 0,
             superseded: 0,
             waits_for_older: false,
+            older: None,
             attempts: 1,
             throttles: 0,
             window_holds: 0,

@@ -121,7 +121,8 @@ pub struct MessageView<'a> {
     pub result: Option<ResultView<'a>>,
     /// The gates that hold it now
     pub held_by: Vec<GateWord>,
-    /// The message that goes before it under the same order key; empty where there is none
+    /// The message that goes before it under the same order key, or the older one of its collapse key that has to be decided
+    /// first; empty where there is none
     #[serde(default)]
     #[schema(required, max_items = 10)]
     pub blocked_by: Vec<BlockedByView>,
@@ -153,7 +154,7 @@ impl<'a> MessageView<'a> {
             None => gates,
             Some(keys) => gates.with_keys(keys),
         };
-        let ahead = keys.and_then(|keys| keys.ahead.as_ref());
+        let ahead = keys.and_then(|keys| keys.ahead.as_ref()).or(message.older.as_ref());
         let shown = if is_full { shown::show(message) } else { None };
         let (payload, payload_base64) = shown.map_or((None, None), payload_fields);
         Self {

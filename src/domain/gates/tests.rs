@@ -45,6 +45,7 @@ fn message(state: State) -> Message {
         priority: 0,
         superseded: 0,
         waits_for_older: false,
+        older: None,
         callback: CallbackOn::NONE,
         attempts: 0,
         throttles: 0,

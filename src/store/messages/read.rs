@@ -32,7 +32,7 @@ pub enum Part {
 }
 
 /// What a call answers of each message.
-const FIELDS: usize = 5;
+const FIELDS: usize = 6;
 
 /// No further probe (see `lua/include/uncertain.lua`).
 pub(in crate::store) const NEVER_MS: u64 = (1 << 53) - 1;
@@ -123,7 +123,8 @@ impl Messages {
             for ulid in read {
                 fields!(
                     row of reply as Get;
-                    record: Bytes, state: Bytes, is_due: bool, moment_ms: Option<u64>, history: Bytes
+                    record: Bytes, state: Bytes, is_due: bool, moment_ms: Option<u64>, older: String,
+                    history: Bytes
                 );
                 if record.is_empty() {
                     continue;
@@ -134,6 +135,8 @@ impl Messages {
                 }
                 message.waits_for_older =
                     message.state == State::Scheduled && moment_ms == Some(NEVER_MS);
+                let older = Ulid::from_string(&older).ok().filter(|_| message.waits_for_older);
+                message.older = older.map(|ulid| MessageId { queue: queue.clone(), ulid });
                 if message.state == State::Uncertain
                     && let Some(next_ms) = moment_ms.filter(|ms| (1..NEVER_MS).contains(ms))
                 {

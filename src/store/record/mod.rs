@@ -248,6 +248,7 @@ pub(crate) fn to_message(
         priority: record.priority,
         superseded: record.fields.superseded(),
         waits_for_older: false,
+        older: None,
         callback: entry.callback,
         attempts: entry.attempts,
         throttles: entry.throttles,

@@ -8,7 +8,7 @@ use super::{
     Pair, QUICK_RETRY, assert_nothing_left, assert_sound, collapsed, fresh, id_of, level, numbers,
     superseded_total, with,
 };
-use crate::support::{Answer, Gate, Scene, eventually};
+use crate::support::{Answer, Gate, QUEUE, Scene, eventually};
 
 #[tokio::test]
 async fn a_newer_message_waits_while_the_older_is_sent_and_a_third_replaces_it() {
@@ -21,6 +21,13 @@ async fn a_newer_message_waits_while_the_older_is_sent_and_a_third_replaces_it()
         "{held}"
     );
     assert_eq!(held["next_attempt_at"], Value::Null);
+    assert_eq!(held["blocked_by"], json!([{ "id": first }]));
+    let path = format!("/v1/queues/{QUEUE}/messages?state=scheduled");
+    let listed = scene.daemon.get(&path).await.expect(200).json()["messages"][0].clone();
+    assert_eq!((&listed["id"], &listed["blocked_by"]), (&held["id"], &held["blocked_by"]));
+    let told = scene.daemon.cli(&["get", &second]).await.stdout;
+    let sentence = format!("Waiting for {first}, the older message of its collapse key");
+    assert!(told.contains(&sentence), "{told}");
     assert_eq!(id_of(&collapsed(&scene, &level(3)).await), second);
     assert_eq!(
         id_of(&collapsed(&scene, &with(4, &json!({ "priority": 9, "ttl": "1h" }))).await),
@@ -36,7 +43,8 @@ async fn a_newer_message_waits_while_the_older_is_sent_and_a_third_replaces_it()
         (numbers(&scene), scene.daemon.message(&first).await["state"].clone()),
         (vec![1, 4], json!("delivered"))
     );
-    assert_eq!(scene.daemon.message(&second).await["superseded"], 2);
+    let sent = scene.daemon.message(&second).await;
+    assert_eq!((&sent["superseded"], &sent["blocked_by"]), (&json!(2), &json!([])));
     assert_nothing_left(&scene).await;
 }
 
@@ -150,7 +158,9 @@ async fn an_uncertain_one_holds_the_newer_until_it_is_decided() {
         let first = fresh(&scene, &level(1)).await;
         scene.wait_state(&first, "uncertain").await;
         let second = fresh(&scene, &level(2)).await;
-        assert_eq!(scene.daemon.message(&second).await["held_by"], json!(["collapse"]));
+        let held = scene.daemon.message(&second).await;
+        let expected = (json!(["collapse"]), json!([{ "id": first }]));
+        assert_eq!((&held["held_by"], &held["blocked_by"]), (&expected.0, &expected.1));
         assert_eq!(id_of(&collapsed(&scene, &level(3)).await), second);
         assert_sound(&scene.daemon).await;
 
