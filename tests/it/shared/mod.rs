@@ -2,6 +2,7 @@
 
 mod accounts;
 mod killed;
+mod periods;
 mod quotas;
 mod rates;
 mod twin;

@@ -124,6 +124,34 @@ async fn halves_of_a_batch_take_units_of_the_account() {
     assert_eq!(shown(&daemon, "a", "brand").await["used"], calls);
 }
 
+/// A callback is no call to the downstream, and takes nothing. A probe is one, and takes one unit, whatever its message costs.
+#[tokio::test]
+async fn callbacks_take_nothing_of_an_account_and_probes_one_unit() {
+    let scene = Shared::new(&["a", "b"], BRAND).await;
+    let [(_, called), (_, asked)] = &scene.queues[..] else { unreachable!("two queues") };
+    let lines = format!(
+        "{LINES}\ndownstream.timeout = \"300ms\"\non_uncertain = \"probe\"\n\
+         probe = {{ url = \"{}\", after = \"50ms\" }}\n\
+         callback = {{ url = \"{}\", on = [\"delivered\"] }}",
+        asked.url("/asked/{id}"),
+        asked.url("/told"),
+    );
+    let daemon = scene.node(&lines).await;
+    called.once(Answer::silence());
+
+    // One of them is asked for: its answer never comes.
+    fill(&daemon, "a", 4, 3).await;
+
+    scene.wait_delivered(&daemon, 4).await;
+    let of = |path: &'static str| {
+        let requests = asked.requests().into_iter();
+        requests.filter(move |request| request.path.starts_with(path)).count()
+    };
+    eventually("all are told", async || of("/told") == 4).await;
+    assert_eq!((called.requests().len(), of("/asked/")), (4, 1));
+    assert_eq!(shown(&daemon, "a", "brand").await["used"], 4 * 3 + 1);
+}
+
 /// What stood first costs more than is left, and then stands there no more: what is behind it leaves.
 #[tokio::test]
 async fn a_message_that_is_gone_holds_nobody_behind_it() {
