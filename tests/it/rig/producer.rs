@@ -107,10 +107,11 @@ impl Producer {
         }
     }
 
-    /// Each target once, so that even a short run meets all of them; then some target, by its part of all messages.
+    /// Each target once that has a part of all messages, so that even a short run meets all of them; then some target, by its part.
     fn next_target(&self, random: &mut StdRng) -> &Target {
         let request = self.requests.fetch_add(1, Ordering::Relaxed);
-        self.targets.get(request).unwrap_or_else(|| self.some_target(random))
+        let mut with_a_part = self.targets.iter().filter(|target| target.percent > 0);
+        with_a_part.nth(request).unwrap_or_else(|| self.some_target(random))
     }
 
     fn some_target(&self, random: &mut StdRng) -> &Target {
