@@ -37,6 +37,8 @@ const DRAW_MAX: usize = 64;
 /// An entry drawn so long ago that is still there was left behind: by a node that died, or since its
 /// message could not be taken.
 const LEFT_BEHIND_MS: u64 = 5000;
+/// Before all ids.
+const FIRST: &str = "0-0";
 /// Rejected entries that are kept, about.
 const REJECTED_MAX: usize = 10_000;
 /// Bytes of a value that are kept of a rejected entry.
@@ -82,6 +84,15 @@ pub struct InboxEntry {
     pub id: String,
     /// Names and values, in the order in which they came.
     pub fields: Vec<(Bytes, Bytes)>,
+}
+
+/// What one call has drawn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drawn {
+    /// The entries.
+    pub entries: Vec<InboxEntry>,
+    /// Where the next call looks for entries that were left behind; `None`: there are no more.
+    pub next: Option<String>,
 }
 
 impl InboxEntry {
@@ -178,17 +189,25 @@ impl Inbox {
         Ok(found)
     }
 
-    /// in the stream → being taken: entries that somebody left behind, then those that came.
+    /// in the stream → being taken: entries that somebody left behind, from `from` on, and those that came.
     ///
     /// # Errors
     /// [`StoreError::Full`] before anything is drawn, where the queue takes no messages now.
-    pub async fn draw(&self, queue: &Queue) -> Result<Vec<InboxEntry>, StoreError> {
+    pub async fn draw(&self, queue: &Queue, from: Option<&str>) -> Result<Drawn, StoreError> {
         for shard in &queue.shards {
             self.wire.check_capacity(&shard.keys.all[0])?;
         }
         let keys = [self.stream(queue.policy.name.as_str())];
-        let call = call!(Draw, group = GROUP, most = DRAW_MAX, left_behind_ms = LEFT_BEHIND_MS);
+        let call = call!(
+            Draw,
+            group = GROUP,
+            most = DRAW_MAX,
+            left_behind_ms = LEFT_BEHIND_MS,
+            from = from.unwrap_or(FIRST),
+        );
         let mut reply = self.wire.call(ScriptKeys::of(&keys), &call).await?;
+        fields!(reply as Draw; next: String);
+        rows!(reply as Draw);
         let mut entries = Vec::new();
         while reply.len() > 0 {
             fields!(row of reply as Draw; id: String, fields: Reply);
@@ -198,7 +217,7 @@ impl Inbox {
             }
             entries.push(InboxEntry { id, fields });
         }
-        Ok(entries)
+        Ok(Drawn { entries, next: (!next.is_empty()).then_some(next) })
     }
 
     /// being taken → –: the messages of these entries are safe, or they were kept as rejected.

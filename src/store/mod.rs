@@ -34,7 +34,7 @@ pub use audit::{Audit, Audits, Books, IndexFinding};
 pub use clock::alarm::ClockAlarm;
 pub use clock::time::Clock;
 pub use events::{Events, Heard, Subscription};
-pub use inbox::{Backlog, Inbox, InboxEntry};
+pub use inbox::{Backlog, Drawn, Inbox, InboxEntry};
 pub use limits::{Charged, Limits, SharedLimit};
 pub use messages::Messages;
 pub use messages::bulk::walk::{WalkPage, WalkStep};

@@ -15,13 +15,14 @@ use futures_util::stream::FuturesUnordered;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::domain::backlog::Full;
 use crate::domain::id::{MessageId, QueueName};
 use crate::domain::inbox::{self, AskedMessage};
 use crate::domain::message::Origin;
 use crate::engine::Pulse;
 use crate::engine::cadence::{self, Next, Pass};
 use crate::failpoint::failpoint;
-use crate::store::{Accepted, InboxEntry, NotAccepted, Queue, Store, StoreError};
+use crate::store::{Accepted, Drawn, InboxEntry, NotAccepted, Queue, Store, StoreError};
 use crate::telemetry::{Kind, QueueLabel};
 
 /// Between two looks while entries come.
@@ -122,14 +123,20 @@ async fn read(
     stop: CancellationToken,
 ) -> (QueueName, usize) {
     let name = queue.policy.name.clone();
-    let mut taken = 0;
+    let (mut taken, mut from) = (0, None);
     for _ in 0..DRAWS_MAX {
         if stop.is_cancelled() {
             break;
         }
-        match draw(&store, &queue, payload_bytes_max).await {
-            Ok(0) => break,
-            Ok(done) => taken += done,
+        match draw(&store, &queue, payload_bytes_max, from.as_deref()).await {
+            Ok(draw) => {
+                taken += draw.done;
+                from = draw.next;
+                let has_more = draw.goes_on || from.is_some();
+                if draw.is_full || !has_more {
+                    break;
+                }
+            }
             Err(error) => {
                 tracing::debug!(%error, queue = %name, "the inbox waits");
                 break;
@@ -139,16 +146,31 @@ async fn read(
     (name, taken)
 }
 
-/// One draw; returns how many entries were done with.
+/// What a draw came to.
+#[derive(Debug, Default)]
+struct DrawEnd {
+    /// How many entries were done with.
+    done: usize,
+    /// Where the next draw looks for what was left behind; `None`: it was the last.
+    next: Option<String>,
+    /// The next draw may find something that can be taken.
+    goes_on: bool,
+    /// Nothing was taken, since the queue takes nothing more, of whatever key.
+    is_full: bool,
+}
+
+/// One draw. What waits for the backlog of its key holds nobody up; where the whole queue is full, all wait.
 async fn draw(
     store: &Store,
     queue: &Arc<Queue>,
     payload_bytes_max: usize,
-) -> Result<usize, StoreError> {
-    let entries = store.inbox.draw(queue).await?;
+    from: Option<&str>,
+) -> Result<DrawEnd, StoreError> {
+    let Drawn { entries, next } = store.inbox.draw(queue, from).await?;
     if entries.is_empty() {
-        return Ok(0);
+        return Ok(DrawEnd { next, ..DrawEnd::default() });
     }
+    let mut end = DrawEnd { next, ..DrawEnd::default() };
     failpoint!("drawn");
     let name = &queue.policy.name;
     let (now_ms, routing) = (store.clock().require_ms()?, queue.routing());
@@ -194,8 +216,10 @@ async fn draw(
                 bad.push((entry, error.to_string()));
             }
             // Left in the stream: it comes again.
+            Err(NotAccepted::Backlog(Full::Key)) => end.goes_on = true,
             Err(error @ (NotAccepted::Store(_) | NotAccepted::Backlog(_))) => {
                 tracing::debug!(%error, queue = %name, entry = entry.id, "an entry waits");
+                end.is_full |= matches!(error, NotAccepted::Backlog(_));
             }
         }
     }
@@ -204,7 +228,10 @@ async fn draw(
     reject(store, name, bad, &mut done).await;
     store.inbox.digest(name, &done).await?;
     failpoint!("digested");
-    Ok(done.len())
+    end.done = done.len();
+    end.goes_on |= end.done > 0;
+    end.is_full &= end.done == 0;
+    Ok(end)
 }
 
 /// What becomes of an entry whose key belongs to `first`, as it is written another message: it may say the same
