@@ -95,9 +95,10 @@ impl Producer {
                 next = Instant::now();
                 continue;
             }
-            let target = self.next_target(&mut random);
-            let is_single = target.is_topic || random.random_ratio(1, 3);
-            let count = if is_single { 1 } else { random.random_range(2..=MESSAGES_MAX) };
+            let (target, is_first) = self.next_target(&mut random);
+            let is_single = target.is_topic || (!is_first && random.random_ratio(1, 3));
+            let least = if is_first { MESSAGES_MAX / 2 } else { 2 };
+            let count = if is_single { 1 } else { random.random_range(least..=MESSAGES_MAX) };
             let first_key = self.keys.fetch_add(count as u64, Ordering::Relaxed);
             let drafts =
                 (0..count as u64).map(|n| draft(&mut random, target, first_key + n)).collect();
@@ -108,10 +109,12 @@ impl Producer {
     }
 
     /// Each target once that has a part of all messages, so that even a short run meets all of them; then some target, by its part.
-    fn next_target(&self, random: &mut StdRng) -> &Target {
+    /// Whether it is the first time.
+    fn next_target(&self, random: &mut StdRng) -> (&Target, bool) {
         let request = self.requests.fetch_add(1, Ordering::Relaxed);
         let mut with_a_part = self.targets.iter().filter(|target| target.percent > 0);
-        with_a_part.nth(request).unwrap_or_else(|| self.some_target(random))
+        let first = with_a_part.nth(request);
+        (first.unwrap_or_else(|| self.some_target(random)), first.is_some())
     }
 
     fn some_target(&self, random: &mut StdRng) -> &Target {
