@@ -64,6 +64,8 @@ impl Operator {
     /// Decides what waits for a decision now; what cannot be decided waits for the next time.
     pub(crate) async fn decide(&mut self) {
         self.look();
+        // First of all: decisions take their time, and end where nobody answers.
+        self.disturb().await;
         for queue in self.names(|queue| queue.parks) {
             for id in self.some(&queue, "uncertain", 200).await {
                 if !self.resolve(&id).await {
@@ -78,7 +80,6 @@ impl Operator {
             }
         }
         self.cancel_held().await;
-        self.disturb().await;
         self.tell().await;
     }
 
