@@ -205,9 +205,7 @@ fn key_of(query: &mut Query) -> Option<String> {
 
 fn view(key: &KeptKey, rules: &KeyRules) -> KeyView {
     let limits = key.settings.limits.iter().map(|(name, value)| {
-        let known = rules.limits.iter().find(|limit| limit.name == *name);
-        let per = known.and_then(|limit| limit.per.as_ref()).map(ToString::to_string);
-        let nothing = KeyLimitView { per, ..KeyLimitView::default() };
+        let nothing = KeyLimitView::default();
         let view = match value {
             LimitValue::Rate(rate) => KeyLimitView { rate: Some(rate.to_string()), ..nothing },
             LimitValue::Quota(quota) => KeyLimitView { quota: Some(quota.to_string()), ..nothing },
@@ -216,11 +214,16 @@ fn view(key: &KeptKey, rules: &KeyRules) -> KeyView {
         (name.to_string(), view)
     });
     let without_effect = key.settings.without_effect(rules).into_iter();
+    let limits_by = rules.limits.iter().filter_map(|limit| {
+        let is_given = key.settings.limits.contains_key(&limit.name);
+        Some((limit.name.to_string(), limit.per.as_ref().filter(|_| is_given)?.to_string()))
+    });
     KeyView {
         key: key.value.clone(),
         weight: key.settings.weight.map(Weight::number),
         weight_by: rules.fair_by.as_ref().map(ToString::to_string),
         limits: limits.collect(),
+        limits_by: limits_by.collect(),
         without_effect: without_effect
             .map(|found| Fault::new(place_of(&found.part), found.why))
             .collect(),

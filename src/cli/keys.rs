@@ -192,11 +192,10 @@ fn limits(key: &KeyView) -> Vec<String> {
         let calls = limit.concurrency.map(|calls| format!("{calls} in flight"));
         limit.rate.clone().or_else(|| limit.quota.clone()).or(calls).unwrap_or_default()
     };
-    let per = |limit: &KeyLimitView| {
-        limit.per.as_deref().map(|per| format!(" as {per}")).unwrap_or_default()
-    };
+    let per =
+        |name: &String| key.limits_by.get(name).map(|per| format!(" as {per}")).unwrap_or_default();
     let line = |(name, limit): (&String, &KeyLimitView)| {
-        plain(&format!("{name} {}{}", value(limit), per(limit)))
+        plain(&format!("{name} {}{}", value(limit), per(name)))
     };
     key.limits.iter().map(line).collect()
 }
@@ -217,7 +216,8 @@ mod tests {
     fn a_key_is_shown_with_all_that_it_was_given() {
         let key: KeyView = serde_json::from_value(json!({
             "key": "", "weight": 0.5, "weight_by": "labels.tenant", "updated_at": "2025-11-20T12:00:00.000Z", "by": "ops",
-            "limits": {"per_to": {"rate": "2/min", "per": "labels.to"}, "per_to_day": {"quota": "9/day"}, "calls": {"concurrency": 3}},
+            "limits": {"per_to": {"rate": "2/min"}, "per_to_day": {"quota": "9/day"}, "calls": {"concurrency": 3}},
+            "limits_by": {"per_to": "labels.to"},
             "without_effect": [{"pointer": "/weight", "detail": "has no effect"}],
         }))
         .unwrap();

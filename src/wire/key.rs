@@ -59,6 +59,10 @@ pub struct KeyView {
     pub weight_by: Option<String>,
     /// What limits allow it, by their names; for all others the configuration holds
     pub limits: BTreeMap<String, KeyLimitView>,
+    /// The key that each of these limits goes by, such as `labels.to`; a limit that is left out has no effect now
+    #[serde(default)]
+    #[schema(required)]
+    pub limits_by: BTreeMap<String, String>,
     /// What of this has no effect now, and why: the configuration has changed since
     pub without_effect: Vec<FaultView>,
     /// When it was given this
@@ -71,10 +75,6 @@ pub struct KeyView {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[schema(as = KeyLimit)]
 pub struct KeyLimitView {
-    /// The key that the limit goes by, such as `labels.to`; null: the queue has no such limit with `per` now
-    #[serde(default)]
-    #[schema(required)]
-    pub per: Option<String>,
     /// Units per time
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]

@@ -26,12 +26,9 @@ async fn a_key_is_put_read_replaced_and_deleted() {
     assert_eq!(made, key(&scene.daemon, "acme").await);
     let shown = ["key", "weight", "weight_by", "without_effect", "by"].map(|it| made[it].clone());
     assert_eq!(json!(shown), json!(["acme", 5.0, "labels.tenant", [], "anonymous"]));
-    let with_per = limits.as_object().expect("limits").iter().map(|(name, limit)| {
-        let mut limit = limit.clone();
-        limit["per"] = json!("labels.to");
-        (name.clone(), limit)
-    });
-    assert_eq!(made["limits"], Value::Object(with_per.collect()), "each with its label");
+    assert_eq!(made["limits"], limits);
+    let by = json!({ "per_to": "labels.to", "per_to_day": "labels.to", "per_to_concurrency": "labels.to" });
+    assert_eq!(made["limits_by"], by);
     // The whole is replaced.
     let replaced = put_key(&scene.daemon, "acme", &json!({ "weight": 0.01 }), 200).await;
     assert_eq!((&replaced["weight"], &replaced["limits"]), (&json!(0.01), &json!({})));
@@ -152,11 +149,7 @@ async fn the_commands_give_show_list_and_delete() {
     assert!(listed.contains("\"\"") && listed.contains("acme"), "{listed}");
     let (_, json, _) = run(&["--output", "json"]).await;
     let json: Value = serde_json::from_str(&json).expect("JSON");
-    assert_eq!(
-        json["keys"][1]["limits"]["per_to_day"],
-        json!({ "quota": "50/day", "per": "labels.to" }),
-        "{json}"
-    );
+    assert_eq!(json["keys"][1]["limits"]["per_to_day"], json!({ "quota": "50/day" }), "{json}");
     let (code, _, refused) = run(&["acme", "put", "--limit", "per_too=2/min"]).await;
     assert!(code == 2 && refused.contains("did you mean \"per_to\"?"), "{code}: {refused}");
     let (code, done, _) = run(&["acme", "delete"]).await;
@@ -193,8 +186,8 @@ async fn what_a_changed_configuration_leaves_without_effect_is_said() {
         (shown["without_effect"].as_array().is_some_and(|it| it.len() == 2)).then_some(shown)
     })
     .await;
-    let labelled = json!({ "per_to": { "rate": "2/min", "per": "labels.to" } });
-    assert_eq!((&shown["weight"], &shown["limits"]), (&json!(5.0), &labelled), "{shown}");
+    let limits = json!({ "per_to": { "rate": "2/min" } });
+    assert_eq!((&shown["weight"], &shown["limits"]), (&json!(5.0), &limits), "{shown}");
     let places = [0, 1].map(|at| shown["without_effect"][at]["pointer"].clone());
     assert_eq!(json!(places), json!(["/weight", "/limits/per_to"]));
     let findings = found().await;
