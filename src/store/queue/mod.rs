@@ -5,6 +5,7 @@ pub(super) mod batch_size;
 mod collapse_keys;
 mod keys_hold;
 mod limits;
+mod meeting;
 mod next_grant;
 mod outflow;
 mod refusals;
@@ -22,6 +23,7 @@ use self::batch_size::{BatchSize, MANY};
 use self::collapse_keys::CollapseKeys;
 use self::keys_hold::KeysHold;
 pub(in crate::store) use self::limits::ShardLimits;
+use self::meeting::Meeting;
 pub(in crate::store) use self::outflow::Outflow;
 use self::refusals::Refusals;
 pub(in crate::store) use self::reservation::{Reservation, ReservedAt};
@@ -83,7 +85,7 @@ pub struct Shard {
     /// When what it holds was last seen as it had been, ms by Redis.
     intact_ms: AtomicU64,
     /// Held while it is being recovered: once is enough.
-    pub(super) meeting: tokio::sync::Mutex<()>,
+    pub(super) meeting: Meeting,
     /// The limits, and what this node has started of them; of use in the home shard.
     limits: ShardLimits,
     /// The structure in force, as far as this node knows.
@@ -125,7 +127,7 @@ impl Shard {
             mark: ShardMark(NEXT_MARK.fetch_add(1, Ordering::Relaxed)),
             met: AtomicU64::new(0),
             intact_ms: AtomicU64::new(0),
-            meeting: tokio::sync::Mutex::default(),
+            meeting: Meeting::default(),
             limits: ShardLimits::default(),
             structure: ShardStructure::default(),
             number,

@@ -9,6 +9,7 @@ use super::script_keys::ScriptKeys;
 use crate::domain::limit::LimitRule;
 use crate::store::StoreError;
 use crate::store::queue::{InForce, Learned, Shard};
+use crate::store::redis::connect::timed_out;
 use crate::store::redis::link::{Link, Standing};
 use crate::store::redis::reply::Reply;
 use crate::store::redis::script::{Call, call, fields, row};
@@ -33,7 +34,16 @@ impl Wire {
         standing: &Arc<Standing>,
         shard: &Shard,
     ) -> RedisResult<()> {
-        let _alone = shard.meeting.lock().await;
+        let turn = shard.meeting.turn().await.ok_or_else(timed_out)?;
+        turn.end(self.agree_in_turn(link, standing, shard).await)
+    }
+
+    async fn agree_in_turn(
+        &self,
+        link: &Link,
+        standing: &Arc<Standing>,
+        shard: &Shard,
+    ) -> RedisResult<()> {
         let structure = shard.structure();
         while structure.is_pending() {
             let call = propose_call(shard);

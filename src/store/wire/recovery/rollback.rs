@@ -19,6 +19,7 @@ use super::reviews::Reviews;
 use crate::domain::id::{MessageId, QueueName};
 use crate::domain::loss::LossCause;
 use crate::store::queue::{Queue, Shard, queue_label};
+use crate::store::redis::connect::timed_out;
 use crate::store::redis::link::{Link, Standing};
 use crate::store::redis::reply::Reply;
 use crate::store::redis::script::arg;
@@ -121,14 +122,17 @@ impl Wire {
         if run == 0 || shard.met() == run {
             return Ok(());
         }
-        let _alone = shard.meeting.lock().await;
+        let turn = shard.meeting.turn().await.ok_or_else(timed_out)?;
         let before = shard.met();
         if before == run {
             return Ok(());
         }
         let call = self.recover_call(run, before != 0, shard, &[]);
-        self.run(link, standing, shard.into(), &call, &[]).await?;
-        shard.meet(run);
+        let recovered = self.run(link, standing, shard.into(), &call, &[]).await;
+        if recovered.is_ok() {
+            shard.meet(run);
+        }
+        turn.end(recovered)?;
         if before != 0 {
             self.spawn_review(shard, RollbackCause::NewRun);
         }
@@ -159,14 +163,14 @@ impl Wire {
         let failed = |error: redis::RedisError| StoreError::from_redis(&error);
         let link = &self.scripts;
         let standing = link.stand().await.map_err(failed)?;
-        let _alone = shard.meeting.lock().await;
+        let turn = shard.meeting.turn().await.ok_or_else(|| failed(timed_out()))?;
         let run = self.run_of(&standing, shard);
         if run == 0 {
             return Err(StoreError::Unavailable("this run of Redis is not known yet".to_owned()));
         }
         let call = self.recover_call(run, true, shard, &[]);
-        let recovered = self.run(link, &standing, shard.into(), &call, &[]);
-        recovered.await.map(drop).map_err(failed)
+        let recovered = self.run(link, &standing, shard.into(), &call, &[]).await;
+        turn.end(recovered).map(drop).map_err(failed)
     }
 
     /// Recovers the shards that this node has used, wherever another run serves by now.
