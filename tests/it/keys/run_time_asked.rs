@@ -186,8 +186,8 @@ async fn what_a_changed_configuration_leaves_without_effect_is_said() {
         (shown["without_effect"].as_array().is_some_and(|it| it.len() == 2)).then_some(shown)
     })
     .await;
-    let limits = json!({ "per_to": { "rate": "2/min" } });
-    assert_eq!((&shown["weight"], &shown["limits"]), (&json!(5.0), &limits), "{shown}");
+    let given = json!({ "per_to": { "rate": "2/min" } });
+    assert_eq!((&shown["weight"], &shown["limits"]), (&json!(5.0), &given), "{shown}");
     let places = [0, 1].map(|at| shown["without_effect"][at]["pointer"].clone());
     assert_eq!(json!(places), json!(["/weight", "/limits/per_to"]));
     let findings = found().await;

@@ -13,10 +13,13 @@ use super::schedule::{Harm, Step};
 use crate::support::clocks::wall_us;
 use crate::support::daemon::{Daemon, DaemonOptions};
 use crate::support::redis::RedisOptions;
+use crate::support::wait::poll_until_within;
 use crate::support::{Cluster, RedisServer, SentinelSet, Wire, eventually};
 
 /// All nodes are one Tidegate.
 const NAMESPACE: &str = "rig";
+/// The sentinels look at each server every ten seconds.
+const GAVE_WAY_WITHIN: Duration = Duration::from_secs(40);
 /// Two on each master.
 const SHARDS: u32 = 6;
 
@@ -171,13 +174,15 @@ async fn sentinel(set: &mut SentinelSet, harm: Harm) -> Harmed {
         Harm::FailoverPause => {
             let old = set.stop_master().await;
             set.wait_new_master(old).await;
-            let harmed = of(FaultKind::FailoverPause);
             set.servers()[old].signal(Signal::CONT);
+            gave_way(&set.servers()[old]).await;
+            let harmed = of(FaultKind::FailoverPause);
             set.wait_in_step(old).await;
             harmed
         }
         Harm::FailoverPlanned => {
             let (old, _) = set.failover().await;
+            gave_way(&set.servers()[old]).await;
             let harmed = of(FaultKind::FailoverPlanned);
             set.wait_in_step(old).await;
             harmed
@@ -205,8 +210,9 @@ async fn in_cluster(cluster: &mut Cluster, step: &Step) -> Harmed {
         Harm::FailoverPause => {
             cluster.nodes()[master].signal(Signal::STOP);
             cluster.wait_master(replica).await;
-            let harmed = of(FaultKind::FailoverPause);
             cluster.nodes()[master].signal(Signal::CONT);
+            gave_way(&cluster.nodes()[master]).await;
+            let harmed = of(FaultKind::FailoverPause);
             in_step(cluster, replica).await;
             harmed
         }
@@ -230,6 +236,16 @@ async fn in_cluster(cluster: &mut Cluster, step: &Step) -> Harmed {
         }
         other => panic!("a cluster knows no {other:?}"),
     }
+}
+
+/// Waits until a master that another one took over from says that it is none: until then it lets whoever still speaks with it
+/// write, and there are two.
+async fn gave_way(old: &RedisServer) {
+    poll_until_within(GAVE_WAY_WITHIN, "the old master is a replica", async || {
+        let info = old.try_cli::<String>(&["INFO", "replication"]).await;
+        info.is_ok_and(|info| info.contains("role:slave")).then_some(())
+    })
+    .await;
 }
 
 async fn in_step(cluster: &Cluster, master: usize) {

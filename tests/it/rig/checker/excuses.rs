@@ -224,7 +224,7 @@ fn clock_errors(history: &History) -> Vec<(u64, u64)> {
     errors.collect()
 }
 
-/// From the beginning of a failover until another master takes writes.
+/// From the beginning of a failover until another master takes writes and the old one has given way.
 fn two_masters(history: &History) -> Vec<(u64, u64)> {
     let failovers = history.faults.iter().filter(|fault| is_failover(fault.kind));
     let mut all: Vec<_> = failovers.map(|fault| (fault.at_us, fault.until_us)).collect();
