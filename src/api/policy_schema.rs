@@ -224,6 +224,12 @@ mod tests {
         time_zone = "Europe/Berlin"
         open = [{ days = "mon,wed", from = "22:00", to = "02:00:30" }, { from = "03:00", to = "24:00" }]
         closed_dates = ["2026-12-25"]
+        dates = [{ date = "2026-12-31", open = [{ from = "01:00", to = "06:00" }] }]
+        calendar = "cn"
+        [queues.g]
+        downstream.type = "null"
+        window = { time_zone = "UTC", open = [{ from = "01:00", to = "04:00" }] }
+        [calendars.cn]
         [[queues.e.limits]]
         quota = "5/day"
         [[queues.e.limits]]
