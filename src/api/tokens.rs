@@ -9,7 +9,7 @@ use arc_swap::{ArcSwap, Guard};
 
 use super::Door;
 use super::problem::{Code, Problem};
-use crate::config::Token;
+use crate::config::{Scope, Token};
 use crate::domain::id::QueueName;
 use crate::domain::operation::Operation;
 use crate::domain::topic::TopicPolicy;
@@ -63,6 +63,12 @@ impl Caller {
 
     pub(super) fn name(&self) -> &str {
         self.0.as_ref().map_or("anonymous", |token| &token.name)
+    }
+
+    /// Whether this caller may do what needs the scope.
+    pub(super) fn has(&self, needed: Scope) -> bool {
+        let covers = |token: &Arc<Token>| token.scopes.iter().any(|scope| scope.covers(needed));
+        self.0.as_ref().is_none_or(covers)
     }
 
     /// Whether every queue is reached: most tokens.

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use super::time::timestamp;
 
 /// A time zone that has a name, for example `Asia/Shanghai`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedZone {
     zone: TimeZone,
     name: String,

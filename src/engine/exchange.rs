@@ -259,10 +259,29 @@ impl Exchanges {
         };
         let settlement =
             decide(outcome, policy, &message.details.retry_policy(&policy.retry), facts);
+        let settlement = match settlement {
+            Settlement::Retry { delay_ms } => {
+                let due_ms = tried.ended_at_ms.saturating_add(delay_ms);
+                let due_ms = policy.recipient_first_ms(&message.details, due_ms);
+                Settlement::Retry { delay_ms: due_ms - tried.ended_at_ms }
+            }
+            other => other,
+        };
         if outcome == Outcome::Unknown && matches!(settlement, Settlement::Retry { .. }) {
             self.queue.metrics.possible_duplicate();
         }
         settlement
+    }
+
+    /// What becomes of a message whose recipient cannot be reached any more: the next claim puts it off. Under an order nothing
+    /// may start behind one that has begun, so that it is put off here.
+    pub(super) fn put_off(&self, message: &Claimed, now_ms: u64) -> Settlement {
+        let policy = &self.queue.policy;
+        if policy.ordering.is_none() || message.attempt <= 1 {
+            return Settlement::Hold;
+        }
+        let first_ms = policy.recipient_first_ms(&message.details, now_ms);
+        Settlement::Postpone { delay_ms: first_ms.saturating_sub(now_ms), reason: None }
     }
 
     /// How old a message is.

@@ -17,6 +17,7 @@ mod message_table;
 mod probe;
 pub(in crate::config) mod queue;
 mod receipts;
+mod recipient_hours;
 pub(in crate::config) mod redis;
 mod redis_target;
 mod retention;
@@ -44,6 +45,7 @@ pub fn declared() -> Vec<DeclaredSection> {
         downstream::declared(),
         window::Opening::declared(),
         calendar::Dated::declared(),
+        recipient_hours::Recipients::declared(),
         backlog::Backlog::declared(),
         batch::Batch::declared(),
         collapse::Collapse::declared(),

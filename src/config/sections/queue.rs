@@ -6,8 +6,8 @@ use super::calendar::Calendars;
 use super::limits::shared::SharedRules;
 use super::limits::{BURST, BURST_MAX, CONCURRENCY_MAX, ListedLimit};
 use super::{
-    backlog, batch, callback, collapse, downstream, keys, limits, probe, receipts, retention,
-    retry, window,
+    backlog, batch, callback, collapse, downstream, keys, limits, probe, receipts, recipient_hours,
+    retention, retry, window,
 };
 use crate::config::load::reader::{Field, Read, Section};
 use crate::config::setting::{
@@ -106,6 +106,11 @@ settings! {
         _window as "window": Shown = beside().shows("queues.NAME.window").or_nothing(), |it| {
             it.window.as_ref().map_or(Shown::Unset, |it| Shown::Section(window::Opening::shown(it)))
         };
+        /// When recipients may be reached.
+        _recipient_hours as "recipient_hours": Shown = beside().shows("queues.NAME.recipient_hours").or_nothing(), |it| {
+            let shown = |it| Shown::Section(recipient_hours::Recipients::shown(it));
+            it.recipient_hours.as_deref().map_or(Shown::Unset, shown)
+        };
         /// Batches.
         _batch as "batch": Shown = beside().shows("queues.NAME.batch").or_nothing(), |it| {
             it.batch.as_ref().map_or(Shown::Unset, |it| Shown::Section(batch::Batch::shown(it)))
@@ -157,6 +162,7 @@ pub(in crate::config) fn read(
             .read_or("retention", retention::DEFAULT, |field| retention::read(field, own.shards));
         let retry = section.read("retry", |field| retry::read(field, on_uncertain));
         let window = section.read("window", |field| window::read(field, timeout, calendars));
+        let recipient_hours = section.read("recipient_hours", recipient_hours::read);
         let batch = section.read("batch", batch::read);
         let backlog = section.read("backlog", |field| backlog::read(field, own.shards));
         let callback = section.read("callback", |field| callback::read(field, hosts));
@@ -199,6 +205,7 @@ pub(in crate::config) fn read(
             downstream: downstream?,
             retry: retry?.unwrap_or_default(),
             window: window?,
+            recipient_hours: recipient_hours?,
             batch: batch?,
             collapse: collapse?,
             callback: callback?.or_else(|| callback::without_section(hosts)),

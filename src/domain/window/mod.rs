@@ -123,7 +123,19 @@ impl Window {
         own: Dates,
         min_remaining_ms: u64,
     ) -> Result<Self, BadWindow> {
-        let zone: NamedZone = time_zone.parse()?;
+        Self::in_zone(time_zone.parse()?, rules, own, min_remaining_ms)
+    }
+
+    /// The same in a zone that is known.
+    ///
+    /// # Errors
+    /// When there is no rule, or no opening is longer than `min_remaining_ms`.
+    pub fn in_zone(
+        zone: NamedZone,
+        rules: Vec<OpeningRule>,
+        own: Dates,
+        min_remaining_ms: u64,
+    ) -> Result<Self, BadWindow> {
         if rules.is_empty() {
             return Err(BadWindow::NoOpening);
         }

@@ -223,8 +223,8 @@ async fn at_the_opening_what_has_gathered_leaves_in_full_batches() {
 
 #[tokio::test]
 async fn at_the_opening_a_limit_paces_full_batches() {
-    let calls = first_second(10_000, "rate = \"20/s\"").await;
+    let calls = first_second(2000, "rate = \"5/s\"").await;
     let sizes: Vec<_> = calls.iter().map(|request| request.items().len()).collect();
     assert!(sizes.iter().all(|size| *size == 100), "{sizes:?}");
-    assert!((18..=22).contains(&sizes.len()), "{} batches left in the first second", sizes.len());
+    assert!((3..=7).contains(&sizes.len()), "{} batches left in the first second", sizes.len());
 }
