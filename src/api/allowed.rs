@@ -1,7 +1,9 @@
 //! Whether a queue can do what a message asks: call whom it names, hold an attempt to its timeout, and ever let its cost pass.
 
 use super::Door;
-use super::problem::Problem;
+use super::auth::Caller;
+use super::problem::{Code, Problem};
+use crate::config::Scope;
 use crate::domain::callback::{CallbackOn, NoTarget};
 use crate::domain::keys::MessageKey;
 use crate::domain::message::Details;
@@ -12,10 +14,19 @@ use crate::domain::policy::{QueuePolicy, Unfit};
 /// # Errors
 /// A problem with the remedy.
 pub(super) async fn check(
-    door: &Door,
+    (door, caller): (&Door, &Caller),
     details: &Details,
     policy: &QueuePolicy,
 ) -> Result<(), Problem> {
+    if details.ignores_recipient_hours && !caller.has(Scope::Operate) {
+        return Err(Problem::new(
+            Code::Forbidden,
+            format!(
+                "the token \"{}\" lacks the scope \"operate\", which recipient_hours needs; leave recipient_hours out, or use another token",
+                caller.name()
+            ),
+        ));
+    }
     if policy.check(details).is_err() {
         // What its key was given at run time may let its cost pass. Boxed: it is rare, and all others would carry its room.
         let checked = Box::pin(door.store().queues.check(policy, details)).await?;
@@ -65,6 +76,7 @@ fn refused(unfit: Unfit) -> Problem {
         Unfit::Cost(why) => Problem::cost_too_large(why),
         Unfit::Key { key, why } => Problem::fault(pointer_of(&key), why),
         Unfit::CollapseKey(why) => Problem::fault("/collapse_key", why),
+        Unfit::TimeZone(why) => Problem::fault("/time_zone", why),
     }
 }
 

@@ -2,13 +2,14 @@
 //!
 //! Owns cutting items out of the body. What becomes of them is in `batch_results`.
 
-use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
 use tokio::time::Instant;
 
+use super::auth::Caller;
 use super::batch_results::{Batch, too_many};
 use super::body::PAUSE_PATIENCE;
 use super::fields::{bad_json, json_of};
@@ -50,6 +51,7 @@ const EXPECTED: &str =
 )]
 pub(super) async fn send_batch(
     State(door): Shared,
+    Extension(caller): Extension<Caller>,
     queue: InQueue,
     headers: HeaderMap,
     body: Body,
@@ -64,7 +66,7 @@ pub(super) async fn send_batch(
     }
     // Without a clock no item could be judged: one answer for all.
     door.now_ms()?;
-    let mut batch = Batch::new(&door, &queue);
+    let mut batch = Batch::new(&door, &caller, &queue);
     let taken = match media(&headers) {
         Media::Lines => take_lines(&door, &mut batch, body).await,
         Media::Json | Media::Silent | Media::Foreign => take_array(&door, &mut batch, body).await,

@@ -5,6 +5,7 @@
 
 use axum::body::Bytes;
 
+use super::auth::Caller;
 use super::backlog::OwnSettings;
 use super::pace::Pace;
 use super::problem::{Code, FAULTS_IN_ALL_MAX, FAULTS_MAX, Problem};
@@ -68,6 +69,7 @@ struct Waiting {
 /// A batch under way.
 pub(super) struct Batch<'a> {
     door: &'a Door,
+    caller: &'a Caller,
     queue: &'a Queue,
     fates: Vec<Fate>,
     chunk: Vec<Waiting>,
@@ -82,10 +84,11 @@ pub(super) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    pub(super) fn new(door: &'a Door, queue: &'a Queue) -> Self {
+    pub(super) fn new(door: &'a Door, caller: &'a Caller, queue: &'a Queue) -> Self {
         let (fates, chunk) = (Vec::new(), Vec::new());
         Self {
             door,
+            caller,
             queue,
             fates,
             chunk,
@@ -117,7 +120,8 @@ impl<'a> Batch<'a> {
         let checked = match intake::message_up_to(&item, now_ms, None, faults_max) {
             Ok(message) => {
                 let policy = &self.queue.policy;
-                let checked = allowed::check(self.door, &message.details, policy).await;
+                let by = (self.door, self.caller);
+                let checked = allowed::check(by, &message.details, policy).await;
                 checked.map(|()| message)
             }
             Err(problem) => Err(problem),

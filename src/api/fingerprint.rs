@@ -65,6 +65,13 @@ pub(super) fn of(sent: &Sent<'_>) -> [u8; 16] {
         hash.part(b"collapse_key");
         hash.part(key.as_bytes());
     }
+    if let Some(zone) = &details.time_zone {
+        hash.part(b"time_zone");
+        hash.part(zone.name().as_bytes());
+    }
+    if details.ignores_recipient_hours {
+        hash.part(b"recipient_hours");
+    }
     let digest = hash.0.finalize();
     let mut first = [0; 16];
     first.copy_from_slice(&digest[..16]);

@@ -75,6 +75,7 @@ mod try_call;
 mod values;
 mod view;
 mod waiting;
+mod windows;
 
 use std::sync::Arc;
 

@@ -25,7 +25,9 @@ pub(super) fn schemas() -> Vec<(String, Value)> {
 fn name(section: &str) -> String {
     // The items of a list stand in brackets.
     match section.trim_end_matches(']').rsplit('.').next() {
-        Some(last) if section != OF_QUEUES => format!("{}Policy", capitalised(last)),
+        Some(last) if section != OF_QUEUES => {
+            format!("{}Policy", last.split('_').map(capitalised).collect::<String>())
+        }
         _ => POLICY.to_owned(),
     }
 }
@@ -214,6 +216,7 @@ mod tests {
         [queues.f]
         backlog = { per = "group", max_messages_per_key = 5 }
         ordering = "group"
+        recipient_hours = { open = [{ from = "08:00", to = "21:00" }], fallback_zone = "UTC" }
         fairness = "group"
         collapse = { wait = "5s", max_wait = "1m" }
         downstream.type = "null"
@@ -224,6 +227,13 @@ mod tests {
         time_zone = "Europe/Berlin"
         open = [{ days = "mon,wed", from = "22:00", to = "02:00:30" }, { from = "03:00", to = "24:00" }]
         closed_dates = ["2026-12-25"]
+        dates = [{ date = "2026-12-31", open = [{ from = "01:00", to = "06:00" }] }]
+        calendar = "cn"
+        [queues.g]
+        recipient_hours = { open = [{ from = "08:00", to = "21:00" }] }
+        downstream.type = "null"
+        window = { time_zone = "UTC", open = [{ from = "01:00", to = "04:00" }] }
+        [calendars.cn]
         [[queues.e.limits]]
         quota = "5/day"
         [[queues.e.limits]]

@@ -15,24 +15,18 @@ use super::paths::InQueue;
 use super::problem::Problem;
 use super::query::Query;
 use super::values::{LONG_MS, duration, moment, string, words};
-use super::view::Moment;
 use super::{Door, Shared, queue_view};
 use crate::domain::message::When;
 use crate::domain::state::State as MessageState;
 use crate::store::Queue;
 use crate::wire::queue::{
-    OfStateRequest, OpeningView, PauseRequest, PurgedAnswer, QueueList, QueueView, RequeuedAnswer,
-    WindowsAnswer,
+    OfStateRequest, PauseRequest, PurgedAnswer, QueueList, QueueView, RequeuedAnswer,
 };
 
 /// Messages that one request purges or requeues; `remaining` says whether to ask again.
 const STEP_MAX: u32 = 10_000;
 /// Queues counted at once.
 const COUNTED_AT_ONCE: usize = 16;
-/// Days of windows, unless asked otherwise.
-pub(super) const DAYS_DEFAULT: u32 = 14;
-/// Most days of windows.
-pub(super) const DAYS_MAX: u32 = 366;
 
 pub(super) static PAUSE: Shape = Shape { known: &["until", "for", "reason"], later: &[] };
 static RESUME: Shape = Shape { known: &[], later: &[] };
@@ -234,36 +228,4 @@ async fn remaining(
         return Ok(0);
     }
     Ok(door.store().queues.counts(&queue.policy.name).await?.of(state))
-}
-
-/// The hours in which the queue's downstream may be called, from now on; the first and the last whole, too.
-#[utoipa::path(
-    get, path = "/v1/queues/{queue}/windows", operation_id = "list_windows", tag = "queues",
-    params(
-        ("queue" = String, Path, description = "The queue's name"),
-        ("days" = Option<u32>, Query, description = "How many days ahead, 1 to 366; default 14"),
-    ),
-    responses((status = 200, description = "The openings", body = WindowsAnswer)),
-)]
-pub(super) async fn windows(
-    State(door): Shared,
-    InQueue(queue): InQueue,
-    RawQuery(query): RawQuery,
-) -> Result<Response, Problem> {
-    let mut query = Query::read(query.as_deref(), &["days"]);
-    let days = query.count("days", DAYS_MAX).unwrap_or(DAYS_DEFAULT);
-    query.finish()?;
-    let from_ms = door.now_ms()?;
-    let to_ms = from_ms + u64::from(days) * 86_400_000;
-    let window = queue.policy.window.as_ref();
-    // Without a window it has always been open, and never closes.
-    let openings =
-        window.map_or_else(|| vec![(None, None)], |window| window.openings(from_ms, to_ms));
-    let opening = |(opens_ms, closes_ms): (Option<u64>, Option<u64>)| OpeningView {
-        opens_at: opens_ms.map(Moment),
-        closes_at: closes_ms.map(Moment),
-    };
-    let time_zone = window.map_or("UTC", |window| window.time_zone()).to_owned();
-    let windows = openings.into_iter().map(opening).collect();
-    Ok(Json(WindowsAnswer { time_zone, windows }).into_response())
 }

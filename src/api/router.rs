@@ -13,7 +13,7 @@ use super::problem::{Code, Problem};
 use super::{
     ApiState, Door, actions, audit, batch, change, clock, doctor, events, guard, health, keys,
     limits, list, messages, openapi, operations, overrides, pull, queues, receipts, rollbacks,
-    schedules, send, topics, try_call,
+    schedules, send, topics, try_call, windows,
 };
 
 /// The whole door.
@@ -49,7 +49,7 @@ pub(super) fn described() -> OpenApiRouter<Arc<Door>> {
         .routes(routes!(queues::purge))
         .routes(routes!(queues::requeue_all))
         .routes(routes!(audit::audit, audit::repair))
-        .routes(routes!(queues::windows))
+        .routes(routes!(windows::windows))
         .routes(routes!(receipts::receive))
         .routes(routes!(try_call::try_call))
         .routes(routes!(topics::publish))

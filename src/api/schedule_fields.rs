@@ -57,7 +57,7 @@ pub(super) fn schedule(
     intake::check_size(body, &payload, &details)?;
     let policy = &queue_for(door, caller, &queue)?.policy;
     check_labels(&details.labels).map_err(|why| Problem::fault("/labels", why))?;
-    allowed::check_message(&details, policy)?;
+    allowed::check_message(&cadence.places(details.clone()), policy)?;
     Ok(Schedule {
         name: schedule_name,
         queue,

@@ -3,12 +3,13 @@
 //! Owns what a producer is told. The answer is built from what was sent and from the id that the
 //! store gave: no second reading.
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
 
+use super::auth::Caller;
 use super::backlog::OwnSettings;
 use super::held_by::Hold;
 use super::paths::InQueue;
@@ -46,6 +47,7 @@ use crate::wire::new_message::MessageRequest;
 )]
 pub(super) async fn send(
     State(door): Shared,
+    Extension(caller): Extension<Caller>,
     queue: InQueue,
     headers: HeaderMap,
     body: Body,
@@ -56,7 +58,8 @@ pub(super) async fn send(
     let body = door.bodies.read(body, door.state.server.body_limit_bytes).await?;
     let now_ms = door.now_ms()?;
     let message = intake::message(&body, now_ms, key.as_deref())?;
-    allowed::check(&door, &message.details, &queue.policy).await?;
+    allowed::check((&door, &caller), &message.details, &queue.policy).await?;
+    let message = queue.policy.within_recipient_hours(message, now_ms);
     let sent = queue.policy.with_default_ttl(message.clone(), Origin::Producer);
     let mut answers = door.store().messages.schedule(&queue.policy.name, vec![message]).await?;
     let answer = match answers.pop() {

@@ -65,6 +65,12 @@ impl Caller {
         self.0.as_ref().map_or("anonymous", |token| &token.name)
     }
 
+    /// Whether this caller may do what needs the scope.
+    pub(super) fn has(&self, needed: Scope) -> bool {
+        let covers = |token: &Arc<Token>| token.scopes.iter().any(|scope| scope.covers(needed));
+        self.0.as_ref().is_none_or(covers)
+    }
+
     /// Whether every queue is reached: most tokens.
     pub(super) fn reaches_all(&self) -> bool {
         self.0.as_ref().is_none_or(|token| token.queues.is_none())

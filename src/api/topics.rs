@@ -53,6 +53,7 @@ const READ_AT_ONCE: usize = 16;
 )]
 pub(super) async fn publish(
     State(door): Shared,
+    Extension(caller): Extension<Caller>,
     topic: InTopic,
     headers: HeaderMap,
     body: Body,
@@ -66,7 +67,7 @@ pub(super) async fn publish(
     let details = message.details.clone();
     for queue in &topic.policy.queues {
         let policy = &door.store().queues.get(queue)?.policy;
-        allowed::check(&door, &message.details, policy).await?;
+        allowed::check((&door, &caller), &message.details, policy).await?;
     }
     let mut published = door.store().topics.publish(&topic, message).await.map_err(not_kept)?;
     if matches!(published, Published::Mismatch(_)) {

@@ -101,6 +101,9 @@ pub struct MessageArgs {
     /// While a message with the same key waits and no attempt at it has begun, this one takes its place
     #[arg(long, value_name = "KEY")]
     pub collapse_key: Option<String>,
+    /// The time zone of the recipient, for example Europe/Berlin: the hours of recipients of the queue go by its clock (--tz is the zone of --due)
+    #[arg(long, value_name = "ZONE")]
+    pub recipient_zone: Option<String>,
     /// 0 to 9; 9 goes first
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=i64::from(PRIORITY_MAX)))]
     pub priority: Option<u8>,

@@ -19,9 +19,10 @@ use crate::wire::{GateWord, Moment};
 const OLDER: &str = "the older message of its collapse key, which is being sent or uncertain";
 
 /// What each gate is waited for as, in the order in which gates are named.
-const GATES: [(Gate, &str); 10] = [
+const GATES: [(Gate, &str); 11] = [
     (Gate::Pause, "its queue to be resumed"),
     (Gate::Window, "its window"),
+    (Gate::Hours, "the hours in which its recipient may be reached"),
     (Gate::Throttled, "the downstream, which asked for a pause or turned us away"),
     (Gate::Limit, "its turn under the limit"),
     (Gate::Concurrency, "a free slot at the downstream"),

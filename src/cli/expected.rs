@@ -19,11 +19,12 @@ use crate::wire::node::{ClockAnswer, NodeList, ReadyAnswer};
 use crate::wire::operation::{OperationList, OperationView};
 use crate::wire::overrides::{OverrideList, OverrideView};
 use crate::wire::problem::BatchAnswer;
-use crate::wire::queue::{PurgedAnswer, QueueList, QueueView, RequeuedAnswer, WindowsAnswer};
+use crate::wire::queue::{PurgedAnswer, QueueList, QueueView, RequeuedAnswer};
 use crate::wire::receipt::ReceiptView;
 use crate::wire::schedule::{ScheduleList, ScheduleRunAnswer, WholeScheduleView};
 use crate::wire::shared_limit::{SharedLimitList, SharedLimitView};
 use crate::wire::topic::{EventAnswer, TopicList};
+use crate::wire::window::WindowsAnswer;
 
 /// What a 2xx answer must be.
 #[derive(Clone, Copy)]

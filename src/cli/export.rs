@@ -106,6 +106,8 @@ fn again(message: MessageView<'_>, state: State, now_ms: u64) -> MessageRequest 
         callback: message.callback.and_then(own_callback),
         timeout: message.timeout.map(Into::into),
         collapse_key: message.collapse_key.map(Cow::into_owned),
+        time_zone: message.time_zone.map(Cow::into_owned),
+        recipient_hours: message.recipient_hours.map(Cow::into_owned),
         cost: Some(message.cost).filter(|cost| *cost != wire::usual_cost()),
         ..MessageRequest::default()
     }

@@ -20,7 +20,8 @@ use crate::domain::gates::Gate;
 use crate::domain::state::State;
 use crate::domain::units::format_duration;
 use crate::wire::message::MessageView;
-use crate::wire::queue::{OpeningView, QueueView, SendingState, WindowsAnswer};
+use crate::wire::queue::{QueueView, SendingState};
+use crate::wire::window::{OpeningView, WindowsAnswer};
 
 /// The longest wait the API takes in one request, in milliseconds.
 const WAIT_MS_MAX: u64 = 60_000;

@@ -47,6 +47,8 @@ pub(crate) fn fields(message: &MessageView<'_>, times: &Times) -> Vec<(&'static 
         ("timeout", message.timeout.map(|timeout| span(timeout.0))),
         ("collapse key", text(&message.collapse_key)),
         ("superseded", message.superseded.and_then(some)),
+        ("time zone", text(&message.time_zone)),
+        ("recipient hours", text(&message.recipient_hours)),
         ("group", text(&message.group)),
         ("labels", Some(pairs(message.labels.iter()))),
         ("idempotency key", text(&message.idempotency_key)),

@@ -64,6 +64,7 @@ mod topics;
 mod trial;
 mod usage;
 mod user;
+mod windows;
 
 #[cfg(test)]
 mod tests;
@@ -206,7 +207,7 @@ async fn dispatch(command: ClientCommand, session: &mut Session) -> Result<Exit,
         ClientCommand::Events(args) => events::events(&args, session).await,
         ClientCommand::Actions(args) => actions::actions(&args, session).await,
         ClientCommand::Export(args) => export::export(&args, session).await,
-        ClientCommand::Windows(args) => queues::windows(&args, session).await,
+        ClientCommand::Windows(args) => windows::windows(&args, session).await,
         ClientCommand::Clock { step } => clock::clock(step.as_ref(), session).await,
         ClientCommand::Schedules => schedules::schedules(session).await,
         ClientCommand::Schedule(args) => schedules::schedule(&args, session).await,

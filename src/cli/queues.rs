@@ -1,15 +1,14 @@
-//! Commands on queues: queues, queue, pause, resume, windows.
+//! Commands on queues: queues, queue, pause, resume.
 //!
 //! Owns their tables. Refuses to know what is wrong with a queue (`doctor`).
 
 use std::collections::BTreeMap;
 
 use http::Method;
-use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::Session;
-use super::args_admin::{PauseArgs, WindowsArgs};
+use super::args_admin::PauseArgs;
 use super::client::{Answer, Target};
 use super::describe::{self, count, word};
 use super::doctor;
@@ -20,14 +19,12 @@ use super::overridden;
 use super::plain::plain;
 use super::sending;
 use super::table::{whole, words};
-use super::times::{Times, of_name, span};
+use super::times::span;
 use crate::domain::state::State;
 use crate::domain::units::format_size;
 use crate::wire::backlog::BacklogView;
 use crate::wire::message::{MessageList, MessageView};
-use crate::wire::queue::{
-    OpeningView, PauseRequest, QueueList, QueueView, SendingState, WindowsAnswer,
-};
+use crate::wire::queue::{PauseRequest, QueueList, QueueView, SendingState};
 use crate::wire::{DurationMs, Moment};
 
 /// `queues`.
@@ -243,39 +240,6 @@ pub(crate) async fn resume(name: &str, session: &mut Session) -> Result<Exit, Fa
         session.screen.line(&format!("sending: {cell}"))?;
     }
     Ok(Exit::Ok)
-}
-
-/// `windows`.
-pub(crate) async fn windows(args: &WindowsArgs, session: &mut Session) -> Result<Exit, Failure> {
-    let target =
-        Target::new(&["v1", "queues", &args.queue, "windows"]).with("days", args.days.to_string());
-    let answer = session.client.get(&target).await?;
-    if session.screen.is_json() {
-        return as_it_came(&answer, session);
-    }
-    let WindowsAnswer { time_zone, windows } = answer.read()?;
-    let times = session.times();
-    if windows.is_empty() {
-        session.screen.line(&format!("no window opens within {} days", args.days))?;
-        return Ok(Exit::Ok);
-    }
-    let zone = of_name(&time_zone);
-    let rows = windows.iter().map(|window| window_row(window, &times, &zone)).collect();
-    session.screen.rows(&["OPENS", "CLOSES", "LENGTH", ""].map(whole), rows)?;
-    Ok(Exit::Ok)
-}
-
-fn window_row(window: &OpeningView, times: &Times, zone: &TimeZone) -> Vec<String> {
-    let (opens, closes) = (window.opens_at.map(|at| at.0), window.closes_at.map(|at| at.0));
-    let length = opens.zip(closes).map(|(opens, closes)| span(closes.saturating_sub(opens)));
-    let stands = match opens {
-        Some(opens) if opens > times.now_ms => times.distance(opens),
-        _ => "open now".to_owned(),
-    };
-    let shown = |at: Option<u64>, none: &str| {
-        at.map_or_else(|| none.to_owned(), |at| times.at_in(at, zone))
-    };
-    vec![shown(opens, "always"), shown(closes, "never"), length.unwrap_or_default(), stands]
 }
 
 /// Nested settings as dotted names.

@@ -70,6 +70,7 @@ pub(crate) fn new_message(
         timeout: args.timeout.map(|timeout| DurationMs(timeout.ms)),
         cost: args.cost,
         collapse_key: args.collapse_key.clone(),
+        time_zone: args.recipient_zone.clone(),
         priority: args.priority,
         group: args.group.clone(),
         idempotency_key: Some(key.text.clone()),

@@ -12,7 +12,7 @@ use jiff::tz::TimeZone;
 use super::args::Globals;
 use super::exit::Failure;
 pub(crate) use crate::domain::human::{Times, distance, span, utc};
-use crate::domain::time::rfc3339;
+use crate::domain::time::{rfc3339, timestamp};
 
 /// Where a machine says its zone.
 const MACHINE_ZONE: &str = "/etc/localtime";
@@ -54,6 +54,11 @@ pub(crate) fn name_of_zone(zone: &TimeZone) -> &str {
 /// The zone of this name in an answer; UTC where this machine does not know it.
 pub(crate) fn of_name(name: &str) -> TimeZone {
     TimeZone::get(name).unwrap_or(TimeZone::UTC)
+}
+
+/// The date of a moment in a zone, for example `2026-11-21`.
+pub(crate) fn local_date(at_ms: u64, zone: &TimeZone) -> String {
+    zone.to_datetime(timestamp(at_ms)).date().to_string()
 }
 
 /// A moment with its milliseconds, in RFC 3339: as the API writes it, or in the zone that was asked for.

@@ -4,13 +4,14 @@
 
 use std::fmt::Display;
 
-use super::sections::{inbox, limits, queue, redis, schedule, server, topic};
+use super::sections::{calendar, inbox, limits, queue, redis, schedule, server, topic};
 use super::setting::{Table, write_section};
 use super::settings::Settings;
 use crate::domain::limit::LimitRule;
 use crate::domain::policy::QueuePolicy;
 use crate::domain::schedule::Schedule;
 use crate::domain::topic::TopicPolicy;
+use crate::domain::window::Calendar;
 
 /// The effective configuration as TOML, secrets masked.
 #[must_use]
@@ -23,6 +24,9 @@ pub fn render(settings: &Settings) -> String {
     }
     for limit in settings.limits.values() {
         out.push_str(&render_limit(limit));
+    }
+    for calendar in settings.calendars.values() {
+        out.push_str(&render_calendar(calendar));
     }
     for policy in settings.topics.values() {
         named(&mut out, "topics", &policy.name, &topic::Topic::shown(policy));
@@ -51,6 +55,13 @@ pub(super) fn render_queue(policy: &QueuePolicy) -> String {
 pub(super) fn render_limit(limit: &LimitRule) -> String {
     let mut out = String::new();
     named(&mut out, "limits", &limit.name, &limits::shared::AccountSettings::shown(limit));
+    out
+}
+
+/// One calendar's part of it.
+pub(super) fn render_calendar(it: &Calendar) -> String {
+    let mut out = String::new();
+    named(&mut out, "calendars", &it.name, &calendar::Shared::shown(it));
     out
 }
 
@@ -111,6 +122,11 @@ mod tests {
         time_zone = "Europe/Berlin"
         open = [{ days = "mon,wed", from = "22:00", to = "02:00:30" }, { from = "03:00", to = "24:00" }]
         closed_dates = ["2026-12-25"]
+        dates = [{ date = "2026-12-31", open = [{ from = "01:00", to = "06:00" }] }]
+        calendar = "cn"
+        [calendars.cn]
+        closed_dates = ["2026-10-01"]
+        dates = [{ date = "2026-10-02", open = [{ from = "22:00", to = "02:00" }] }]
         [limits.brand]
         quota = "10000/day"
         time_zone = "America/Los_Angeles"

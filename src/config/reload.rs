@@ -2,7 +2,9 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::effective::{render_limit, render_queue, render_schedule, render_topic};
+use super::effective::{
+    render_calendar, render_limit, render_queue, render_schedule, render_topic,
+};
 use super::sections::{redis, server};
 use super::settings::{RedisTarget, Settings};
 
@@ -14,7 +16,7 @@ const RELOADED: [&str; 2] = ["tokens", "callback_hosts"];
 /// The settings of `[redis]` that say which Redis is meant.
 const OF_TARGET: [&str; 3] = ["url", "sentinel", "cluster"];
 
-/// A short hash of queues, shared limits, topics, schedules and inbox, for nodes to compare. Secrets are left out of
+/// A short hash of queues, shared limits, calendars, topics, schedules and inbox, for nodes to compare. Secrets are left out of
 /// it, so that it can be shown.
 #[must_use]
 pub fn digest(settings: &Settings) -> String {
@@ -24,6 +26,9 @@ pub fn digest(settings: &Settings) -> String {
     }
     for limit in settings.limits.values() {
         hash.update(render_limit(limit));
+    }
+    for calendar in settings.calendars.values() {
+        hash.update(render_calendar(calendar));
     }
     for policy in settings.topics.values() {
         hash.update(render_topic(policy));

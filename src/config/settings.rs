@@ -17,6 +17,7 @@ use crate::domain::policy::QueuePolicy;
 use crate::domain::queue_pattern::QueuePattern;
 use crate::domain::schedule::{Schedule, ScheduleName};
 use crate::domain::topic::{TopicName, TopicPolicy};
+use crate::domain::window::{Calendar, CalendarName};
 
 /// A whole configuration, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +30,8 @@ pub struct Settings {
     pub queues: BTreeMap<QueueName, Arc<QueuePolicy>>,
     /// The limits that queues share, by name.
     pub limits: BTreeMap<LimitName, Arc<LimitRule>>,
+    /// The calendars that windows share, by name.
+    pub calendars: BTreeMap<CalendarName, Arc<Calendar>>,
     /// The topics by name.
     pub topics: BTreeMap<TopicName, Arc<TopicPolicy>>,
     /// The recurring messages by name.

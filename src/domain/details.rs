@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::callback::{CallbackOn, CallbackWish};
 use super::limit::Cost;
 use super::message::{Details, PayloadKind, RetryOverride};
+use super::zone::NamedZone;
 
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 struct PackedDetails {
@@ -35,6 +36,10 @@ struct PackedDetails {
     u: Option<u16>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     x: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    z: Option<String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    q: bool,
 }
 
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -114,6 +119,8 @@ pub fn write_details(details: &Details) -> Vec<u8> {
         t: details.timeout_ms,
         u: Some(details.cost).filter(|cost| *cost != Cost::default()).map(Cost::units),
         x: details.collapse_key.clone(),
+        z: details.time_zone.as_ref().map(|zone| zone.name().to_owned()),
+        q: details.ignores_recipient_hours,
     };
     if packed == PackedDetails::default() {
         return Vec::new();
@@ -125,6 +132,10 @@ fn read_callback(packed: PackedCallback) -> Result<CallbackWish, String> {
     let url = packed.u.map(|url| url.parse()).transpose();
     let url = url.map_err(|error| format!("a record's callback url: {error}"))?;
     Ok(CallbackWish { url, on: packed.o.map(CallbackOn::of_bits) })
+}
+
+fn read_zone(name: &str) -> Result<NamedZone, String> {
+    name.parse().map_err(|error| format!("a record's time zone: {error}"))
 }
 
 fn read_cost(units: u16) -> Result<Cost, String> {
@@ -165,6 +176,8 @@ pub fn read_details(raw: &[u8]) -> Result<Details, String> {
         timeout_ms: packed.t,
         cost: packed.u.map(read_cost).transpose()?.unwrap_or_default(),
         collapse_key: packed.x,
+        time_zone: packed.z.as_deref().map(read_zone).transpose()?,
+        ignores_recipient_hours: packed.q,
     })
 }
 
@@ -212,6 +225,8 @@ mod tests {
             timeout_ms: Some(1500),
             cost: Cost::new(3).unwrap(),
             collapse_key: Some("article-7".into()),
+            time_zone: Some("Asia/Shanghai".parse().unwrap()),
+            ignores_recipient_hours: true,
         };
         assert_eq!(read_details(&write_details(&details)).unwrap(), details);
     }

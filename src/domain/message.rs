@@ -12,6 +12,7 @@ use super::id::MessageId;
 use super::limit::Cost;
 use super::retry::RetryPolicy;
 use super::state::State;
+use super::zone::NamedZone;
 
 /// Highest priority a producer may give (0 is the lowest and the default).
 pub const PRIORITY_MAX: u8 = 9;
@@ -102,6 +103,10 @@ pub struct Details {
     pub cost: Cost,
     /// While it waits, a newer message with the same one takes its place.
     pub collapse_key: Option<String>,
+    /// Where its recipient is; `None`: where the queue says.
+    pub time_zone: Option<NamedZone>,
+    /// It is sent outside of its recipient's hours too.
+    pub ignores_recipient_hours: bool,
 }
 
 /// What a message may change in its queue's retry policy.

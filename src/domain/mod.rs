@@ -34,6 +34,7 @@ pub mod policy;
 pub mod probe;
 pub mod queue_pattern;
 pub mod receipt;
+pub mod recipient_hours;
 pub mod retention;
 pub mod retry;
 pub mod schedule;

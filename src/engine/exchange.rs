@@ -14,18 +14,19 @@ use super::age::age_ms;
 use super::breaker::Hosts;
 use super::decide::{Facts, decide};
 use super::episode::Episode;
-use super::permits::{NoPermit, START_LATE_MAX, permit};
+use super::permits::{NoPermit, PermitWait, START_LATE_MAX, permit};
 use super::renew::InFlight;
 use super::request::call_of;
 use super::settle::Ending;
 use super::shortage::Shortage;
 use super::slots::Slot;
 use crate::domain::failing::Sign;
-use crate::domain::gates::{Snapshot, gates};
+use crate::domain::gates::{GateState, Snapshot, gates};
 use crate::domain::limit::LimitRule;
 use crate::domain::message::Attempt;
 use crate::domain::outcome::{Answer, AnswerContext, Outcome, classify};
 use crate::domain::settlement::Settlement;
+use crate::domain::window::OnClose;
 use crate::failpoint::failpoint;
 use crate::store::{Claimed, FurtherCall, LeaseEnd, Queue, Store};
 use crate::transport::Transport;
@@ -120,17 +121,38 @@ impl Exchanges {
         if is_first && part.first().is_some_and(|message| self.is_too_late(message, began)) {
             return Err(Settlement::Release);
         }
-        if self.is_held(began.at_ms) { Err(Settlement::Hold) } else { Ok(began) }
+        if !self.is_held(began.at_ms) {
+            return Ok(began);
+        }
+        Err(if self.releases_at_close() { Settlement::Release } else { Settlement::Hold })
     }
 
     /// The same once there is a permit of the queue's limit, and its slot has come.
     pub(super) async fn permitted(&self, part: &[Claimed]) -> Result<Began, Settlement> {
         let look = || self.last_look(part, false);
         let further = FurtherCall::of(part);
-        permit(&self.store, &self.queue, &self.stop, further, look).await.map_err(|why| match why {
+        let wait = PermitWait { stop: &self.stop, looks_at: self.release_at() };
+        permit(&self.store, &self.queue, wait, further, look).await.map_err(|why| match why {
             NoPermit::Ended(settlement) => settlement,
             NoPermit::Shut => Settlement::Release,
         })
+    }
+
+    fn releases_at_close(&self) -> bool {
+        let window = self.queue.policy.window.as_ref();
+        window.is_some_and(|window| window.on_close() == OnClose::Release)
+    }
+
+    /// When what waits goes back because its window closes; `None`: it does not, or nobody can know.
+    fn release_at(&self) -> Option<Instant> {
+        let now_ms = self.store.clock().now_ms().filter(|_| self.releases_at_close())?;
+        match gates(&self.queue.policy, &Snapshot::default(), Some(now_ms)).latest() {
+            GateState::Open { before_ms } => {
+                let left = Duration::from_millis(before_ms?.saturating_sub(now_ms));
+                Some(Instant::now() + left)
+            }
+            GateState::Held { .. } => None,
+        }
     }
 
     /// A call that begins now. While the time is unknown none does: whether it may, nobody can say.
@@ -237,10 +259,29 @@ impl Exchanges {
         };
         let settlement =
             decide(outcome, policy, &message.details.retry_policy(&policy.retry), facts);
+        let settlement = match settlement {
+            Settlement::Retry { delay_ms } => {
+                let due_ms = tried.ended_at_ms.saturating_add(delay_ms);
+                let due_ms = policy.recipient_first_ms(&message.details, due_ms);
+                Settlement::Retry { delay_ms: due_ms - tried.ended_at_ms }
+            }
+            other => other,
+        };
         if outcome == Outcome::Unknown && matches!(settlement, Settlement::Retry { .. }) {
             self.queue.metrics.possible_duplicate();
         }
         settlement
+    }
+
+    /// What becomes of a message whose recipient cannot be reached any more: the next claim puts it off. Under an order nothing
+    /// may start behind one that has begun, so that it is put off here.
+    pub(super) fn put_off(&self, message: &Claimed, now_ms: u64) -> Settlement {
+        let policy = &self.queue.policy;
+        if policy.ordering.is_none() || message.attempt <= 1 {
+            return Settlement::Hold;
+        }
+        let first_ms = policy.recipient_first_ms(&message.details, now_ms);
+        Settlement::Postpone { delay_ms: first_ms.saturating_sub(now_ms), reason: None }
     }
 
     /// How old a message is.

@@ -39,6 +39,10 @@ pub(super) async fn run(
         };
         let (part, expired) = split_expired(part, began.at_ms);
         give_back(&expired, &Settlement::Release, None, false, outcomes).await;
+        let Some(part) = within_hours(exchanges, part, began, parts.is_last(), outcomes).await
+        else {
+            continue;
+        };
         if parts.is_first_call() {
             for message in &part {
                 exchanges.store.messages.note_start(&exchanges.queue, message, held);
@@ -100,6 +104,29 @@ fn split_expired(part: Vec<Claimed>, now_ms: u64) -> (Vec<Claimed>, Vec<Claimed>
         return (part, Vec::new());
     }
     part.into_iter().partition(|message| !message.is_expired(now_ms))
+}
+
+/// Those whose recipients may be reached; the others go back, each as it has to. `None`: there are none.
+async fn within_hours(
+    exchanges: &Exchanges,
+    part: Vec<Claimed>,
+    began: Began,
+    is_last: bool,
+    outcomes: &Outcomes,
+) -> Option<Vec<Claimed>> {
+    let policy = &exchanges.queue.policy;
+    if policy.recipient_hours.is_none() {
+        return Some(part);
+    }
+    let reached = |message: &Claimed| policy.reaches_recipient(&message.details, began.at_ms);
+    let (part, closed): (Vec<_>, Vec<_>) = part.into_iter().partition(reached);
+    let back =
+        |message: &Claimed| outcomes.of(message, exchanges.put_off(message, began.at_ms), None);
+    if !closed.is_empty() {
+        let endings = closed.iter().map(back).collect();
+        outcomes.settle(endings, part.is_empty() && is_last).await;
+    }
+    (!part.is_empty()).then_some(part)
 }
 
 async fn give_back(

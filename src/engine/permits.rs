@@ -28,12 +28,28 @@ pub(super) enum NoPermit<E> {
     Ended(E),
 }
 
+/// What ends a wait for a permit early.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PermitWait<'a> {
+    /// The queue stops.
+    pub(super) stop: &'a CancellationToken,
+    /// The caller is asked at this moment whether it goes on; `None`: at the looks alone.
+    pub(super) looks_at: Option<Instant>,
+}
+
+impl PermitWait<'_> {
+    fn cut(&self, wait: Duration) -> Duration {
+        let left = self.looks_at.map(|at| at.saturating_duration_since(Instant::now()));
+        left.filter(|left| !left.is_zero()).map_or(wait, |left| wait.min(left))
+    }
+}
+
 /// Waits for a permit and for its slot. `goes_on` is asked before each look, and once more at the slot: that took time. What it
 /// says at the slot is returned.
 pub(super) async fn permit<T, E>(
     store: &Store,
     queue: &Queue,
-    stop: &CancellationToken,
+    waits: PermitWait<'_>,
     further: FurtherCall<'_>,
     mut goes_on: impl FnMut() -> Result<T, E>,
 ) -> Result<T, NoPermit<E>> {
@@ -52,12 +68,12 @@ pub(super) async fn permit<T, E>(
                 // This node stood still: a call now would come too close to others.
                 Duration::ZERO
             }
-            Ok(Permit::Wait(wait)) => wait.min(WAIT_MAX),
+            Ok(Permit::Wait(wait)) => waits.cut(wait.min(WAIT_MAX)),
             Ok(Permit::Shut) => return Err(NoPermit::Shut),
             Err(_) => WAIT_MAX,
         };
         tokio::select! {
-            () = stop.cancelled() => return Err(NoPermit::Shut),
+            () = waits.stop.cancelled() => return Err(NoPermit::Shut),
             () = tokio::time::sleep(wait) => {}
         }
     }

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::age::age_ms;
 use super::cadence::{self, Next, Pass};
 use super::exchange::error_of;
-use super::permits::permit;
+use super::permits::{PermitWait, permit};
 use super::pulse::Pulse;
 use super::tally;
 use crate::domain::gates::{GateState, Snapshot, gates};
@@ -202,7 +202,8 @@ impl Asking {
         if !self.queue.policy.has_wide_limits() {
             return may_start().ok();
         }
-        permit(&self.store, &self.queue, &self.stop, FurtherCall::PROBE, may_start).await.ok()
+        let waits = PermitWait { stop: &self.stop, looks_at: None };
+        permit(&self.store, &self.queue, waits, FurtherCall::PROBE, may_start).await.ok()
     }
 
     async fn call(&self, message: &Doubtful, now_ms: u64) -> Answer {

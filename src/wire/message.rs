@@ -13,6 +13,7 @@ use super::attempt::{AttemptView, ResultView};
 use super::payload::present;
 use super::retry::RetryView;
 use super::{DurationText, GateWord, Moment, Pairs, Payload, StateWord, Word, payload_fields};
+use crate::domain::draft::IGNORE;
 use crate::domain::failing::Failing;
 use crate::domain::gates::{Gates, KeyHold};
 use crate::domain::message::{Message, Probes};
@@ -84,6 +85,14 @@ pub struct MessageView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub superseded: Option<u32>,
+    /// Where its recipient is, as an IANA name; absent where it does not say
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub time_zone: Option<Cow<'a, str>>,
+    /// ignore: it is sent outside of its recipient's hours too; absent where it is not
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub recipient_hours: Option<Cow<'a, str>>,
     /// Tries so far
     pub attempts: u32,
     /// Answers that said too fast; no attempts
@@ -177,6 +186,8 @@ impl<'a> MessageView<'a> {
             cost: details.cost.units(),
             collapse_key: details.collapse_key.as_deref().map(Cow::Borrowed),
             superseded: details.collapse_key.as_ref().map(|_| message.superseded),
+            time_zone: details.time_zone.as_ref().map(|zone| zone.name().into()),
+            recipient_hours: details.ignores_recipient_hours.then(|| IGNORE.into()),
             callback: CallbackView::new(message),
             attempts: message.attempts,
             throttles: message.throttles,

@@ -57,6 +57,7 @@ pub mod shared_limit;
 mod state;
 mod texts;
 pub mod topic;
+pub mod window;
 mod word;
 
 use serde_json::Value;

@@ -15,6 +15,7 @@ use super::{
     StateWord, Text, Vocabulary, Word,
 };
 use crate::domain::callback::{FINAL_WORDS_MAX, URL_BYTES_MAX};
+use crate::domain::draft::IGNORE;
 use crate::domain::state::State;
 
 /// Most messages of a batch.
@@ -86,7 +87,25 @@ pub struct MessageRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Text>)]
     pub collapse_key: Option<String>,
+    /// Where its recipient is, as an IANA name such as Europe/Berlin; by its clock go the hours in which the recipient may be reached
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Text>)]
+    pub time_zone: Option<String>,
+    /// ignore: it is sent outside of its recipient's hours too; needs the scope operate
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<RecipientHoursWord>)]
+    pub recipient_hours: Option<String>,
 }
+
+/// What a message says of its recipient's hours.
+#[derive(Debug)]
+pub struct RecipientHoursWord;
+
+schema_of!(
+    RecipientHoursWord,
+    "RecipientHours",
+    Object::builder().schema_type(Type::String).enum_values(Some([IGNORE]))
+);
 
 /// Where a `CloudEvents` 1.0 event goes when the message becomes final.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]

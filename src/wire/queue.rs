@@ -375,25 +375,3 @@ pub struct RequeuedAnswer {
     /// Ask again while this is not 0
     pub remaining: u64,
 }
-
-/// The hours in which the downstream may be called.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[schema(as = Windows)]
-pub struct WindowsAnswer {
-    /// UTC where the queue has no window
-    pub time_zone: String,
-    /// One after the other
-    pub windows: Vec<OpeningView>,
-}
-
-/// One opening of a window.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
-#[schema(as = Opening)]
-pub struct OpeningView {
-    /// May be past; null: it has been open for more than two years
-    #[schema(required)]
-    pub opens_at: Option<Moment>,
-    /// null: it does not close within two years
-    #[schema(required)]
-    pub closes_at: Option<Moment>,
-}

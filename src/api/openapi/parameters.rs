@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::api::page::{LIMIT_DEFAULT, LIMIT_MAX};
-use crate::api::{doctor, events, idempotency, messages, query, queues};
+use crate::api::{doctor, events, idempotency, messages, query, windows};
 use crate::domain::change::POSITION_PATTERN;
 use crate::wire::key::KeyText;
 use crate::wire::operation::OperationStateWord;
@@ -40,7 +40,7 @@ pub(super) fn schemas() -> BTreeMap<&'static str, Value> {
         ("get_operation id", operation.clone()),
         ("stop_operation id", operation),
         ("limit", count(LIMIT_MAX, LIMIT_DEFAULT)),
-        ("days", count(queues::DAYS_MAX, queues::DAYS_DEFAULT)),
+        ("days", count(windows::DAYS_MAX, windows::DAYS_DEFAULT)),
         ("cursor", json!({ "type": "string" })),
         ("about", json!({ "type": "string", "enum": [doctor::INTAKE] })),
         ("view", json!({ "type": "string", "enum": query::VIEWS, "default": query::VIEWS[0] })),

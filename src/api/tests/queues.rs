@@ -5,13 +5,13 @@ use serde_json::json;
 use super::support::{House, Plan, from_now, policy};
 use crate::config::testing;
 use crate::domain::limit::LimitRule;
-use crate::domain::window::{OpeningRule, Window};
+use crate::domain::window::{Dates, Hours, OpeningRule, Window};
 use crate::store::NodeInfo;
 
 fn windowed(name: &str, from: &str, to: &str) -> crate::domain::policy::QueuePolicy {
-    let rule =
-        OpeningRule::new("mon-sun".parse().unwrap(), from.parse().unwrap(), to.parse().unwrap());
-    let window = Window::new("Asia/Shanghai", vec![rule.unwrap()], Vec::new(), 0);
+    let hours = Hours::new(from.parse().unwrap(), to.parse().unwrap()).unwrap();
+    let rule = OpeningRule::new("mon-sun".parse().unwrap(), hours);
+    let window = Window::new("Asia/Shanghai", vec![rule], Dates::default(), 0);
     let mut policy = policy(name);
     policy.window = Some(window.unwrap());
     policy
@@ -158,6 +158,7 @@ async fn windows_are_told_ahead() {
     }
     let always = house.get("/v1/queues/sms/windows").await.expect(200).json();
     assert_eq!(always["windows"], json!([{"opens_at": null, "closes_at": null}]));
+    assert_eq!((&always["dates"], &always["clock_changes"]), (&json!([]), &json!([])));
     let queue = house.get("/v1/queues/erp").await.expect(200).json();
     assert!(queue["window"]["open"].is_boolean(), "{queue}");
     assert_eq!(queue["policy"]["window"]["open"][0]["to"], "04:00");

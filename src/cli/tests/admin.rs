@@ -173,6 +173,21 @@ async fn windows_are_listed_with_their_length() {
          2026-11-22 08:00:00 UTC  2026-11-22 08:30:00 UTC  30m     in 23h\n"
     );
     assert_eq!(daemon.lines(), ["GET /v1/queues/erp/windows?days=2"]);
+    let mut marked = answers::windows("Europe/Berlin", &json!([]));
+    marked["dates"] = json!([
+        {"date": "2026-12-24", "closed": true, "calendar": null},
+        {"date": "2026-10-26", "closed": false, "calendar": "de"}]);
+    marked["clock_changes"] =
+        json!([{"at": "2026-10-25T01:00:00.000Z", "before_s": 7200, "after_s": 3600}]);
+    let daemon = Daemon::with([reply(200, marked)]).await;
+    assert_eq!(
+        daemon.run(&["windows", "erp"]).await.out,
+        "no window opens within 14 days\n\n\
+         DATE        WHAT HOLDS\n\
+         2026-10-25  clocks go back by 1h, to 2026-10-25 02:00:00 +01:00\n\
+         2026-10-26  hours of its own, by the calendar de\n\
+         2026-12-24  closed, by the queue\n"
+    );
     let always = json!([{"opens_at": null, "closes_at": null}]);
     let daemon = Daemon::with([reply(200, answers::windows("UTC", &always))]).await;
     let row = daemon.run(&["windows", "sms"]).await.out;

@@ -14,9 +14,10 @@ use crate::wire::message::{MessageList, MessageView};
 use crate::wire::node::{NodeList, NodeView};
 use crate::wire::operation::OperationView;
 use crate::wire::problem::{BatchAnswer, ProblemView};
-use crate::wire::queue::{QueueList, QueueView, WindowsAnswer};
+use crate::wire::queue::{QueueList, QueueView};
 use crate::wire::schedule::WholeScheduleView;
 use crate::wire::topic::{EventAnswer, TopicView};
+use crate::wire::window::WindowsAnswer;
 
 /// `filled` with the fields of `given` in the place of its own; both are objects.
 fn answer<T: Serialize + DeserializeOwned>(mut filled: Value, given: &Value) -> Value {
@@ -81,7 +82,9 @@ pub(crate) fn queues(queues: &[Value]) -> Value {
 
 /// The openings of a window.
 pub(crate) fn windows(time_zone: &str, windows: &Value) -> Value {
-    answer::<WindowsAnswer>(json!({ "time_zone": time_zone, "windows": windows }), &json!({}))
+    let nothing = json!([]);
+    let whole = json!({ "time_zone": time_zone, "windows": windows, "dates": nothing, "clock_changes": nothing });
+    answer::<WindowsAnswer>(whole, &json!({}))
 }
 
 /// A refusal.

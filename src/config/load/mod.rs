@@ -11,11 +11,9 @@ pub use sources::Sources;
 
 use std::collections::BTreeMap;
 
-use crate::config::sections::{inbox, limits, queue, redis, schedule, server, topic};
+use crate::config::sections::{calendar, inbox, limits, queue, redis, schedule, server, topic};
 use crate::config::settings::{InboxSettings, Settings};
 use reader::{Context, Field, Read};
-
-const LATER: [&str; 1] = ["calendars"];
 
 /// Reads a configuration and checks all of it.
 ///
@@ -38,7 +36,7 @@ pub fn load(sources: &Sources) -> Result<Settings, ConfigErrors> {
 }
 
 fn read(root: &Field<'_>) -> Read<Settings> {
-    root.section(&LATER, |section| {
+    root.section(&[], |section| {
         let server = section.required("server", "[server]", server::read);
         let redis = section.required("redis", "[redis]", redis::read);
         let durability = redis.as_ref().map(|redis| redis.durability).map_err(|reported| *reported);
@@ -48,9 +46,13 @@ fn read(root: &Field<'_>) -> Read<Settings> {
             section.read_or("limits", Vec::new(), |field| field.entries(limits::shared::read));
         let limits: Read<BTreeMap<_, _>> =
             limits.map(|limits| limits.into_iter().map(|it| (it.name.clone(), it)).collect());
-        let accounts = limits.as_ref().ok();
+        let calendars =
+            section.read_or("calendars", Vec::new(), |field| field.entries(calendar::read));
+        let calendars: Read<BTreeMap<_, _>> =
+            calendars.map(|all| all.into_iter().map(|it| (it.name.clone(), it)).collect());
+        let shared = (limits.as_ref().ok(), calendars.as_ref().ok());
         let queues = section.read_or("queues", Vec::new(), |field| {
-            field.entries(|name, field| queue::read(name, field, (durability, &hosts), accounts))
+            field.entries(|name, field| queue::read(name, field, (durability, &hosts), shared))
         });
         let queues: Read<BTreeMap<_, _>> = queues
             .map(|queues| queues.into_iter().map(|policy| (policy.name.clone(), policy)).collect());
@@ -67,7 +69,8 @@ fn read(root: &Field<'_>) -> Read<Settings> {
         let topics = topics?.into_iter().map(|topic| (topic.name.clone(), topic)).collect();
         let schedules = schedules?.into_iter().map(|it| (it.name.clone(), it)).collect();
         let (server, redis, queues) = (server?, redis?, queues?);
-        Ok(Settings { server, redis, queues, limits: limits?, topics, schedules, inbox: inbox? })
+        let (limits, calendars, inbox) = (limits?, calendars?, inbox?);
+        Ok(Settings { server, redis, queues, limits, calendars, topics, schedules, inbox })
     })
 }
 
@@ -189,7 +192,7 @@ mod tests {
 
     #[test]
     fn settings_of_later_versions_are_refused_as_such() {
-        let error = errors_of("[calendars.cn]\nx = 1");
+        let error = errors_of("[queues.q]\nbreaker = 1\ndownstream.type = \"null\"");
         assert!(error.contains("this version does not have this setting"), "{error}");
     }
 

@@ -4,10 +4,12 @@
 
 mod backlog;
 mod batch;
+pub(in crate::config) mod calendar;
 mod callback;
 mod collapse;
 mod downstream;
 mod headers;
+mod hours;
 pub(in crate::config) mod inbox;
 mod keys;
 pub(in crate::config) mod limits;
@@ -15,6 +17,7 @@ mod message_table;
 mod probe;
 pub(in crate::config) mod queue;
 mod receipts;
+mod recipient_hours;
 pub(in crate::config) mod redis;
 mod redis_target;
 mod retention;
@@ -40,7 +43,9 @@ pub fn declared() -> Vec<DeclaredSection> {
         retention::Kept::declared(),
         receipts::Receipts::declared(),
         downstream::declared(),
-        window::Hours::declared(),
+        window::Opening::declared(),
+        calendar::Dated::declared(),
+        recipient_hours::Recipients::declared(),
         backlog::Backlog::declared(),
         batch::Batch::declared(),
         collapse::Collapse::declared(),
@@ -48,6 +53,7 @@ pub fn declared() -> Vec<DeclaredSection> {
         callback::Callback::declared(),
         retry::Retry::declared(),
         limits::shared::AccountSettings::declared(),
+        calendar::Shared::declared(),
         topic::Topic::declared(),
         schedule::Recurring::declared(),
         inbox::Inbox::declared(),

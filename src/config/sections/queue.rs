@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use super::calendar::Calendars;
 use super::limits::shared::SharedRules;
 use super::limits::{BURST, BURST_MAX, CONCURRENCY_MAX, ListedLimit};
 use super::{
-    backlog, batch, callback, collapse, downstream, keys, limits, probe, receipts, retention,
-    retry, window,
+    backlog, batch, callback, collapse, downstream, keys, limits, probe, receipts, recipient_hours,
+    retention, retry, window,
 };
 use crate::config::load::reader::{Field, Read, Section};
 use crate::config::setting::{
@@ -104,7 +105,12 @@ settings! {
         _retry as "retry": Shown = beside().shows("queues.NAME.retry"), |it| Shown::Section(retry::Retry::shown(&it.retry));
         /// The hours.
         _window as "window": Shown = beside().shows("queues.NAME.window").or_nothing(), |it| {
-            it.window.as_ref().map_or(Shown::Unset, |it| Shown::Section(window::Hours::shown(it)))
+            it.window.as_ref().map_or(Shown::Unset, |it| Shown::Section(window::Opening::shown(it)))
+        };
+        /// When recipients may be reached.
+        _recipient_hours as "recipient_hours": Shown = beside().shows("queues.NAME.recipient_hours").or_nothing(), |it| {
+            let shown = |it| Shown::Section(recipient_hours::Recipients::shown(it));
+            it.recipient_hours.as_deref().map_or(Shown::Unset, shown)
         };
         /// Batches.
         _batch as "batch": Shown = beside().shows("queues.NAME.batch").or_nothing(), |it| {
@@ -130,12 +136,13 @@ const NO_BATCHES: &str = "has no effect where workers claim (downstream.type = \
 const UNCERTAIN: [OnUncertain; 3] = [OnUncertain::Resend, OnUncertain::Park, OnUncertain::Probe];
 
 /// `durability` is the store's: a queue that parks cannot do with less than the disk. `hosts` are the
-/// server's: the queue's messages may name urls there. `accounts` are the shared limits; `None`: they could not be read.
+/// server's: the queue's messages may name urls there. `accounts` are the shared limits, and `calendars` those that a window
+/// may name; `None`: they could not be read.
 pub(in crate::config) fn read(
     name: &str,
     field: &Field<'_>,
     (durability, hosts): (Read<Durability>, &CallbackHosts),
-    accounts: Option<&SharedRules>,
+    (accounts, calendars): (Option<&SharedRules>, Option<&Calendars>),
 ) -> Read<Arc<QueuePolicy>> {
     let name = name.parse::<QueueName>().map_err(|error| field.wrong(error.to_string()));
     let policy = field.section(&LATER, |section| {
@@ -155,7 +162,8 @@ pub(in crate::config) fn read(
         let retention = section
             .read_or("retention", retention::DEFAULT, |field| retention::read(field, own.shards));
         let retry = section.read("retry", |field| retry::read(field, on_uncertain));
-        let window = section.read("window", |field| window::read(field, timeout));
+        let window = section.read("window", |field| window::read(field, timeout, calendars));
+        let recipient_hours = section.read("recipient_hours", recipient_hours::read);
         let batch = section.read("batch", batch::read);
         let backlog = section.read("backlog", |field| backlog::read(field, own.shards));
         let callback = section.read("callback", |field| callback::read(field, hosts));
@@ -198,6 +206,7 @@ pub(in crate::config) fn read(
             downstream: downstream?,
             retry: retry?.unwrap_or_default(),
             window: window?,
+            recipient_hours: recipient_hours?,
             batch: batch?,
             collapse: collapse?,
             callback: callback?.or_else(|| callback::without_section(hosts)),

@@ -122,11 +122,13 @@ pub(in crate::config) fn read(
         check_labels(&details.labels).map_err(|why| section.wrong("labels", why))?;
         let queue = queue?;
         if let Some(policy) = queues.and_then(|queues| queues.get(&queue)) {
-            policy.check(&details).map_err(|unfit| match unfit {
+            let placed = cadence.as_ref().map(|cadence| cadence.places(details.clone()));
+            policy.check(placed.as_ref().unwrap_or(&details)).map_err(|unfit| match unfit {
                 Unfit::Timeout(why) => section.wrong("timeout", why),
                 Unfit::Cost(why) => section.wrong("cost", why),
                 Unfit::Key { key, why } => section.wrong(&key.to_string(), why),
                 Unfit::CollapseKey(why) => section.wrong("collapse_key", why),
+                Unfit::TimeZone(why) => section.wrong("time_zone", why),
             })?;
         }
         Ok(Schedule {

@@ -2,17 +2,20 @@
 
 use jiff::civil::Date;
 
+use super::calendar::{self, Calendars};
+use super::hours::{date, rule};
 use crate::config::load::reader::{Field, Read};
-use crate::config::setting::{
-    Form, Kind, LONG_MS, Shown, Table, custom, duration, list, parsed, settings,
-};
-use crate::domain::window::{BadWindow, Days, OpeningRule, TimeOfDay, Window};
+use crate::config::setting::{Kind, LONG_MS, custom, duration, list, parsed, settings, word};
+use crate::domain::window::{BadWindow, CalendarName, DatedOpening, OnClose, OpeningRule, Window};
 use crate::domain::zone::NamedZone;
 
-const LATER: [&str; 3] = ["calendar", "overrides", "on_close"];
+const LATER: [&str; 1] = ["overrides"];
+
+const ON_CLOSE: [(&str, OnClose); 2] =
+    [(OnClose::Finish.as_str(), OnClose::Finish), (OnClose::Release.as_str(), OnClose::Release)];
 
 settings! {
-    struct Hours in "queues.NAME.window" of Window {
+    struct Opening in "queues.NAME.window" of Window {
         /// An IANA name such as `Asia/Shanghai`.
         time_zone: String = zone().required("\"Asia/Shanghai\""), |it| it.time_zone().to_owned();
         /// When the downstream may be called, on these `days`: `mon-fri`, `sat-mon`, `mon,wed` (all, if left out). `to` is
@@ -23,7 +26,13 @@ settings! {
             |it| it.rules().to_vec();
         /// Nothing is sent at any time of these local dates, also not in the last part of a window that began on the day
         /// before: `["2026-12-25"]`.
-        closed_dates: Vec<Date> = list(date()).or(Vec::new()), |it| it.closed_dates().to_vec();
+        closed_dates: Vec<Date> = list(date()).or(Vec::new()), |it| it.own_dates().closed().to_vec();
+        /// Local dates with hours of their own, in place of those of their day of the week; each a table as
+        /// [below](#queuesnamewindowdates).
+        dates: Vec<DatedOpening> = list(calendar::dated()).or(Vec::new()), |it| it.own_dates().dated().to_vec();
+        /// The [calendar](#calendarsname) that decides for dates which stand neither in `closed_dates` nor in `dates`.
+        calendar: Option<CalendarName> = parsed("the name of a calendar").unset_means("none").example("\"cn\""),
+            |it| it.calendar().map(|calendar| calendar.name.clone());
         /// No attempt starts if less than this time is left until the window closes.
         min_remaining: Option<u64> =
             duration(0..=LONG_MS)
@@ -31,23 +40,42 @@ settings! {
                 .example("\"15s\"")
                 .always_in_force(),
             |it| Some(it.min_remaining_ms());
+        /// What becomes of messages that this node has claimed, and whose attempt has not begun, when no attempt may start any
+        /// more: with `finish` each keeps its place until its turn comes and goes back then, which counts as a window hold; with
+        /// `release` all go back at once, as if they had not been claimed.
+        on_close: OnClose = word(&ON_CLOSE, &[]).or(OnClose::Finish), |it| it.on_close();
     }
 }
 
-/// `timeout_ms`, the downstream's, is what must remain by default: an attempt that starts can end.
-pub(in crate::config) fn read(field: &Field<'_>, timeout_ms: Read<u64>) -> Read<Window> {
+/// `timeout_ms`, the downstream's, is what must remain by default: an attempt that starts can end. `calendars`: `None`
+/// where they could not be read.
+pub(in crate::config) fn read(
+    field: &Field<'_>,
+    timeout_ms: Read<u64>,
+    calendars: Option<&Calendars>,
+) -> Read<Window> {
     field.section(&LATER, |section| {
-        let it = Hours::of(section);
-        let (zone, open, closed) = (it.time_zone?, it.open?, it.closed_dates?);
+        let it = Opening::of(section);
+        let dates = calendar::together(section, it.closed_dates, it.dates);
+        let calendar = match (it.calendar?, calendars) {
+            (Some(name), Some(calendars)) => calendar::named(section, &name, calendars).map(Some),
+            _ => Ok(None),
+        };
+        let (zone, open, dates) = (it.time_zone?, it.open?, dates?);
         let remaining = it.min_remaining?;
         let remaining_ms = remaining.map_or(timeout_ms, Ok)?;
-        Window::new(&zone, open, closed, remaining_ms).map_err(|error| {
+        let window = Window::new(&zone, open, dates, remaining_ms).map_err(|error| {
             let key = match error {
                 BadWindow::UnknownTimeZone(_) => "time_zone",
                 BadWindow::NoOpening => "open",
                 BadWindow::TooShort { .. } => "min_remaining",
             };
             section.wrong(key, error.to_string())
+        })?;
+        let window = window.closing_by(it.on_close?);
+        Ok(match calendar? {
+            Some(calendar) => window.with_calendar(calendar),
+            None => window,
         })
     })
 }
@@ -58,45 +86,6 @@ pub(super) fn zone() -> impl Kind<Value = String> {
     let read =
         move |field: &Field<'_>| field.parse(|text| known(text).map_err(|error| error.to_string()));
     custom("a time zone", read, |zone: &String| zone.as_str().into())
-}
-
-fn rule() -> impl Kind<Value = OpeningRule> {
-    custom("a table with `days`, `from` and `to`", read_rule, |rule: &OpeningRule| {
-        Shown::Table(Table::from([
-            ("days", rule.days().to_string().into()),
-            ("from", rule.from().to_string().into()),
-            ("to", rule.to().to_string().into()),
-        ]))
-    })
-    .shown_as(Form::Texts(&[
-        ("days", "The days on which it begins"),
-        ("from", "A time of day"),
-        ("to", "A time of day, exclusive"),
-    ]))
-}
-
-fn read_rule(field: &Field<'_>) -> Read<OpeningRule> {
-    let time = || parsed::<TimeOfDay>("a time of day");
-    field.section(&[], |section| {
-        let days = section.read_or("days", Days::ALL, |field| parsed("days").read(field));
-        let from = section.required("from", "from = \"01:00\"", |field| time().read(field));
-        let to = section.required("to", "to = \"04:00\"", |field| time().read(field));
-        OpeningRule::new(days?, from?, to?)
-            .map_err(|error| section.wrong("from", error.to_string()))
-    })
-}
-
-/// Strictly a date: jiff alone would also take a moment and forget its time.
-fn date() -> impl Kind<Value = Date> {
-    let read = |field: &Field<'_>| {
-        field.parse(|text| {
-            let parsed = (text.len() == 10).then(|| text.parse().ok()).flatten();
-            parsed.ok_or_else(|| {
-                format!("{text:?} is not a valid date; expected YYYY-MM-DD, for example 2026-12-25")
-            })
-        })
-    };
-    custom("a date", read, |date: &Date| date.to_string().into())
 }
 
 #[cfg(test)]
@@ -119,7 +108,7 @@ mod tests {
         assert_eq!(window.time_zone(), "Asia/Shanghai");
         assert_eq!(window.rules().len(), 2);
         assert_eq!(window.rules()[0].days().to_string(), "mon-sun");
-        assert_eq!(window.closed_dates()[0].to_string(), "2026-12-24");
+        assert_eq!(window.own_dates().closed()[0].to_string(), "2026-12-24");
         assert_eq!(window.min_remaining_ms(), 30_000);
     }
 
@@ -173,7 +162,7 @@ mod tests {
                 format!("time_zone = \"UTC\"\n{OPEN}\nmin_remaining = \"3h\""),
                 "min_remaining: the longest opening is 3h, not longer than min_remaining 3h",
             ),
-            ("calendar = \"cn\"".to_owned(), "this version does not have this setting"),
+            ("overrides = 1".to_owned(), "this version does not have this setting"),
         ] {
             let error = queue_errors(&format!("[queues.q.window]\n{text}"));
             assert!(error.contains(part), "{text}: {error}");

@@ -22,6 +22,7 @@ use super::message::{
     DELAY_MS_MAX, Details, HEADERS_MAX, LABEL_BYTES_MAX, LABELS_MAX, NAME_BYTES_MAX, PRIORITY_MAX,
     PayloadKind, RetryOverride, TIMEOUT_MS_MAX, When, check_name,
 };
+use super::zone::NamedZone;
 
 /// Longest time that a message may name: ten years, in milliseconds.
 pub const LONG_MS: u64 = 10 * 366 * 86_400_000;
@@ -42,14 +43,22 @@ pub const CONTENT: [&str; 12] = [
     "collapse_key",
 ];
 
-/// The fields that a message alone has: it is sent once, at a time, and somebody waits for it.
-const ONCE: [&str; 5] = ["delay", "due_at", "expires_at", "idempotency_key", "callback"];
+/// The fields that a message alone has: it is sent once, at a time, to somebody somewhere, and somebody waits for it.
+const ONCE: [&str; 7] = [
+    "delay",
+    "due_at",
+    "expires_at",
+    "idempotency_key",
+    "callback",
+    "time_zone",
+    "recipient_hours",
+];
+/// The word of `recipient_hours`.
+pub const IGNORE: &str = "ignore";
 
 /// Everything that a message may have.
-pub static MESSAGE: Shape = Shape {
-    known: &joined::<12, 5, 17>(CONTENT, ONCE),
-    later: &["window", "time_zone", "must_dispatch_by"],
-};
+pub static MESSAGE: Shape =
+    Shape { known: &joined::<12, 7, 19>(CONTENT, ONCE), later: &["window", "must_dispatch_by"] };
 
 /// Two lists of names as one.
 #[must_use]
@@ -112,7 +121,20 @@ pub fn message<S: Source>(source: &mut S, now_ms: u64, key: Option<&str>) -> Opt
     check_order(source, due, expires, now_ms);
     let key = idempotency_key(source, key);
     let callback = callback(source);
+    let time_zone = source.read("time_zone", |given| {
+        let text = given.text()?;
+        text.parse::<NamedZone>().map_err(|error| given.wrong(error.to_string()))
+    });
+    let ignores_hours = source.read("recipient_hours", |given| {
+        let word = given.text()?;
+        if word == IGNORE {
+            return Ok(true);
+        }
+        Err(given.wrong(format!("found {word:?}, expected \"{IGNORE}\"")))
+    });
     let mut content = content?;
+    content.details.time_zone = time_zone;
+    content.details.ignores_recipient_hours = ignores_hours.unwrap_or(false);
     content.details.idempotency_key = key;
     content.details.callback = callback;
     Some(Draft { content, due, expires })
@@ -146,6 +168,8 @@ pub fn content<S: Source>(source: &mut S) -> Option<Content> {
         timeout_ms,
         cost: cost.unwrap_or_default(),
         collapse_key,
+        time_zone: None,
+        ignores_recipient_hours: false,
     };
     Some(Content { payload: bytes, details, priority: priority.unwrap_or(0), ttl_ms })
 }

@@ -30,6 +30,7 @@ impl Gates {
                 Gate::Due => {
                     GateState::Held { until_ms: Some(message.due_at_ms), why: Why::NotDue }
                 }
+                Gate::Hours => self.hours(message),
                 Gate::Collapse if message.waits_for_older => {
                     GateState::Held { until_ms: None, why: Why::OlderOnItsWay }
                 }
@@ -43,7 +44,21 @@ impl Gates {
             };
             (gate, state)
         });
-        Self { states, limits, stacked: None, shards: Vec::new(), now_ms: self.now_ms }
+        let (shards, recipients) = (Vec::new(), None);
+        Self { states, limits, stacked: None, shards, recipients, now_ms: self.now_ms }
+    }
+
+    /// Whether its recipient may be reached now.
+    fn hours(&self, message: &Message) -> GateState {
+        let Some((hours, now_ms)) = self.recipients.as_ref().zip(self.now_ms) else {
+            return GateState::OPEN;
+        };
+        match hours.first_ms(&message.details, now_ms) {
+            first_ms if first_ms > now_ms => {
+                GateState::Held { until_ms: Some(first_ms), why: Why::RecipientHours }
+            }
+            _ => GateState::OPEN,
+        }
     }
 
     fn is_past(&self, moment_ms: u64) -> bool {

@@ -12,6 +12,8 @@ mod shards;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 pub use self::keys::{HeldByKeys, KeyHold};
 pub use self::last_calls::LastCalls;
 pub use self::limits::HeldGate;
@@ -20,6 +22,7 @@ use self::shards::ShardGates;
 pub use self::shards::{ShardLoad, concurrency_of_shard};
 use super::limit::{KeptLimit, LimitName, StackedLimits};
 use super::policy::QueuePolicy;
+use super::recipient_hours::RecipientHours;
 use super::state::State;
 use super::window::WindowState;
 
@@ -32,6 +35,8 @@ pub enum Gate {
     Pause,
     /// The window is closed, or closes too soon.
     Window,
+    /// The recipient cannot be reached now, by the clock where it is.
+    Hours,
     /// The downstream asked for fewer calls, or refused our credentials or our address.
     Throttled,
     /// A limit of the queue: its next slot lies ahead, or its quota is used.
@@ -52,10 +57,11 @@ pub enum Gate {
 
 impl Gate {
     /// Every gate, in the documented order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Due,
         Self::Pause,
         Self::Window,
+        Self::Hours,
         Self::Throttled,
         Self::Limit,
         Self::Concurrency,
@@ -73,6 +79,7 @@ impl Gate {
             Self::Due => "due",
             Self::Pause => "pause",
             Self::Window => "window",
+            Self::Hours => "hours",
             Self::Throttled => "throttled",
             Self::Limit => "limit",
             Self::Concurrency => "concurrency",
@@ -89,7 +96,7 @@ impl Gate {
     const fn concerns(self, state: State) -> bool {
         match self {
             Self::Due | Self::Collapse => matches!(state, State::Scheduled),
-            Self::Pause | Self::Window | Self::Throttled => {
+            Self::Pause | Self::Window | Self::Hours | Self::Throttled => {
                 matches!(state, State::Scheduled | State::Ready)
             }
             Self::Limit | Self::Concurrency | Self::Order | Self::Fairness | Self::Batch => {
@@ -135,6 +142,8 @@ pub enum Why {
         /// When its hours end.
         closes_at_ms: u64,
     },
+    /// The hours of its recipient have not begun.
+    RecipientHours,
     /// Redis has not told the time yet.
     TimeUnknown,
     /// The downstream's answers shut the gate.
@@ -202,6 +211,8 @@ pub struct Gates {
     stacked: Option<(StackedLimits, f64)>,
     /// What holds in each shard for itself, where that was counted.
     shards: Vec<ShardGates>,
+    /// When recipients may be reached.
+    recipients: Option<Arc<RecipientHours>>,
     /// The moment; `None`: nobody knows it.
     now_ms: Option<u64>,
 }
@@ -227,7 +238,9 @@ pub fn gates(policy: &QueuePolicy, snapshot: &Snapshot, now_ms: Option<u64>) -> 
     let states = Gate::ALL.map(|gate| {
         let state = match gate {
             // What a single message adds.
-            Gate::Due | Gate::Collapse | Gate::Fairness | Gate::Probe => GateState::OPEN,
+            Gate::Due | Gate::Hours | Gate::Collapse | Gate::Fairness | Gate::Probe => {
+                GateState::OPEN
+            }
             Gate::Pause => pause(snapshot),
             Gate::Window => window(policy, snapshot.call_ms, now_ms),
             Gate::Throttled => throttled(snapshot),
@@ -240,7 +253,8 @@ pub fn gates(policy: &QueuePolicy, snapshot: &Snapshot, now_ms: Option<u64>) -> 
         };
         (gate, state)
     });
-    Gates { states, limits, stacked, shards, now_ms }
+    let recipients = policy.recipient_hours.clone();
+    Gates { states, limits, stacked, shards, recipients, now_ms }
 }
 
 fn pause(snapshot: &Snapshot) -> GateState {
@@ -340,7 +354,14 @@ impl Gates {
             gates[at].0 = Gate::ALL[at];
             at += 1;
         }
-        Self { states: gates, limits: Vec::new(), stacked: None, shards: Vec::new(), now_ms: None }
+        Self {
+            states: gates,
+            limits: Vec::new(),
+            stacked: None,
+            shards: Vec::new(),
+            recipients: None,
+            now_ms: None,
+        }
     };
 
     /// Each gate and its state, in the documented order.

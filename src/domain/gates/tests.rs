@@ -9,7 +9,7 @@ use crate::domain::callback::CallbackOn;
 use crate::domain::id::{MessageId, new_ulid};
 use crate::domain::limit::LimitRule;
 use crate::domain::message::{Details, Message, Probes};
-use crate::domain::window::{OpeningRule, Window};
+use crate::domain::window::{Dates, Hours, OpeningRule, Window};
 
 /// 12:00 UTC on a Thursday.
 const NOW_MS: u64 = 1_763_640_000_000;
@@ -26,10 +26,10 @@ fn policy() -> QueuePolicy {
 fn open(hours: &[(&str, &str)], min_remaining_ms: u64) -> QueuePolicy {
     let rule = |(from, to): &(&str, &str)| {
         let days = "mon-sun".parse().unwrap();
-        OpeningRule::new(days, from.parse().unwrap(), to.parse().unwrap()).unwrap()
+        OpeningRule::new(days, Hours::new(from.parse().unwrap(), to.parse().unwrap()).unwrap())
     };
     let rules = hours.iter().map(rule).collect();
-    let window = Window::new("UTC", rules, Vec::new(), min_remaining_ms).unwrap();
+    let window = Window::new("UTC", rules, Dates::default(), min_remaining_ms).unwrap();
     QueuePolicy { window: Some(window), ..policy() }
 }
 

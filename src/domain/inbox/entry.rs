@@ -14,7 +14,7 @@ use crate::domain::time::parse_rfc3339;
 use crate::domain::units::{duration_within, parse_duration_or_seconds};
 
 /// The names of an entry, each with the field of a message that it is.
-const NAMES: [(&str, &str); 12] = [
+const NAMES: [(&str, &str); 13] = [
     ("payload", "payload"),
     ("delay", "delay"),
     ("due_at", "due_at"),
@@ -27,6 +27,7 @@ const NAMES: [(&str, &str); 12] = [
     ("timeout", "timeout"),
     ("cost", "cost"),
     ("collapse_key", "collapse_key"),
+    ("time_zone", "time_zone"),
 ];
 /// The beginnings of names that an entry has for each header and label.
 const PREFIXES: [(&str, &str); 2] = [("header.", "headers"), ("label.", "labels")];

@@ -3,6 +3,7 @@
 //! Built by `config` only; a value of these types makes sense by construction. Refuses to know
 //! TOML and how its wishes are carried out.
 
+mod hours;
 mod intake;
 mod limits;
 
@@ -21,6 +22,7 @@ use crate::domain::outcome::OnUncertain;
 use crate::domain::overrides::Override;
 use crate::domain::probe::ProbePolicy;
 use crate::domain::receipt::ReceiptPolicy;
+use crate::domain::recipient_hours::RecipientHours;
 use crate::domain::retention::Retention;
 use crate::domain::retry::RetryPolicy;
 use crate::domain::units::format_duration;
@@ -73,6 +75,8 @@ pub struct QueuePolicy {
     pub retry: RetryPolicy,
     /// The hours; `None`: always open.
     pub window: Option<Window>,
+    /// When recipients may be reached; `None`: at any time.
+    pub recipient_hours: Option<Arc<RecipientHours>>,
     /// Batches; `None`: one message a call.
     pub batch: Option<BatchPolicy>,
     /// How long messages with a collapse key wait for newer ones; `None`: no longer than others.
@@ -119,6 +123,7 @@ impl QueuePolicy {
                 ..RetryPolicy::default()
             },
             window: None,
+            recipient_hours: None,
             batch: None,
             collapse: None,
             callback: None,
@@ -200,6 +205,9 @@ pub enum Unfit {
     /// The message before it may be in another shard.
     #[error("collapse_key: {0}")]
     CollapseKey(String),
+    /// Nobody knows by which clock its recipient's hours go.
+    #[error("time_zone: {0}")]
+    TimeZone(String),
 }
 
 impl QueuePolicy {
@@ -215,6 +223,7 @@ impl QueuePolicy {
                 self.name, self.shards, self.name
             )));
         }
+        self.check_zone(details).map_err(Unfit::TimeZone)?;
         self.check_keys(details)?;
         // The cost comes last: where it is above a quota, nothing else is wrong, and its key may have been given a larger one.
         self.check_cost(details.cost).map_err(Unfit::Cost)

@@ -21,6 +21,7 @@ use croner::parser::{CronParser, Year};
 use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 
+use crate::domain::message::Details;
 use crate::domain::time::{MOMENT_MS_MAX, timestamp};
 use crate::domain::units::{format_duration, parse_duration};
 use crate::domain::window::edge::{first_ms, instant_ms};
@@ -120,6 +121,16 @@ fn what_is_wrong(parser: &CronParser, pattern: &str) -> String {
 }
 
 impl Cadence {
+    /// These details of its messages: their recipients are where its clock is.
+    #[must_use]
+    pub fn places(&self, details: Details) -> Details {
+        let zone = match self {
+            Self::Cron(cron) => cron.zone_name.parse().ok(),
+            Self::Every(_) => None,
+        };
+        Details { time_zone: details.time_zone.or(zone), ..details }
+    }
+
     /// A pattern of five fields, of six with seconds first, or a nickname such as `@daily`.
     ///
     /// # Errors

@@ -1,23 +1,31 @@
 //! The hours in which a downstream may be called.
 //!
-//! A pure function of now: opening rules in a time zone, less closed dates. Owns when a window
-//! opens and closes; what an edge means when clocks change is in `edge`, the notation in `rule`.
+//! A pure function of now: opening rules in a time zone, but for dates that are closed or have hours of their
+//! own. Owns when a window opens and closes; what an edge means when clocks change is in `edge`, the notation
+//! in `rule`, what holds on single dates in `dates`, and how both become openings in `pieces`.
 //! Refuses to read a clock, to remember anything, and to know who is let through.
 
+mod dates;
 pub(super) mod edge;
+#[cfg(test)]
+mod oracle;
+mod pieces;
 mod rule;
+mod spans;
 #[cfg(test)]
 mod tests;
 
-use jiff::ToSpan;
-use jiff::civil::{Date, DateTime, Time};
+use std::sync::Arc;
 
-use self::rule::{DAY_S, Week};
-use super::time::timestamp;
+use self::rule::Week;
 use super::units::format_duration;
-use super::zone::{BadTimeZone, NamedZone};
+use super::zone::{BadTimeZone, ClockChange, NamedZone};
 
-pub use self::rule::{BadDays, BadRule, BadTimeOfDay, Days, OpeningRule, TimeOfDay};
+pub use self::dates::{
+    BadCalendarName, BadDates, Calendar, CalendarName, DatedOpening, Dates, SaidBy, SpecialDate,
+};
+pub use self::rule::{BadDays, BadRule, BadTimeOfDay, Days, Hours, OpeningRule, TimeOfDay};
+pub use self::spans::WindowSpan;
 
 /// How far ahead the next opening or close is looked for: two years.
 pub const HORIZON_MS: u64 = 2 * 366 * 86_400_000;
@@ -33,22 +41,39 @@ pub struct Window {
     rules: Vec<OpeningRule>,
     /// What the rules add up to, computed once.
     week: Week,
-    /// Ascending, without repetition.
-    closed_dates: Vec<Date>,
+    /// What the queue itself says of dates.
+    own: Dates,
+    calendar: Option<Arc<Calendar>>,
+    /// What both add up to, computed once: ascending, each date once.
+    special: Vec<SpecialDate>,
     min_remaining_ms: u64,
+    on_close: OnClose,
     /// Spans of time about which the rules say nothing, ascending and apart from one another.
     spans: Vec<WindowSpan>,
 }
 
-/// A span of time in which a window is open or closed whatever its rules say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WindowSpan {
-    /// The first moment, ms.
-    pub from_ms: u64,
-    /// The first moment behind it, ms.
-    pub to_ms: u64,
-    /// Whether the window is open in it.
-    pub is_open: bool,
+/// What becomes of a message at the close that was claimed, and whose attempt has not begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnClose {
+    /// It keeps its place in line until its turn comes, and goes back then: a hold by the window.
+    #[default]
+    Finish,
+    /// It goes back at the close, as if it had not been claimed.
+    Release,
+}
+
+impl OnClose {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Finish, Self::Release];
+
+    /// The word in the configuration.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Finish => "finish",
+            Self::Release => "release",
+        }
+    }
 }
 
 /// Whether a window is open at a moment, and until when.
@@ -99,10 +124,22 @@ impl Window {
     pub fn new(
         time_zone: &str,
         rules: Vec<OpeningRule>,
-        mut closed_dates: Vec<Date>,
+        own: Dates,
         min_remaining_ms: u64,
     ) -> Result<Self, BadWindow> {
-        let zone: NamedZone = time_zone.parse()?;
+        Self::in_zone(time_zone.parse()?, rules, own, min_remaining_ms)
+    }
+
+    /// The same in a zone that is known.
+    ///
+    /// # Errors
+    /// When there is no rule, or no opening is longer than `min_remaining_ms`.
+    pub fn in_zone(
+        zone: NamedZone,
+        rules: Vec<OpeningRule>,
+        own: Dates,
+        min_remaining_ms: u64,
+    ) -> Result<Self, BadWindow> {
         if rules.is_empty() {
             return Err(BadWindow::NoOpening);
         }
@@ -113,29 +150,54 @@ impl Window {
                 return Err(BadWindow::TooShort { longest_ms, min_remaining_ms });
             }
         }
-        closed_dates.sort_unstable();
-        closed_dates.dedup();
-        Ok(Self { zone, rules, week, closed_dates, min_remaining_ms, spans: Vec::new() })
+        let special = dates::special(&own, None);
+        Ok(Self {
+            zone,
+            rules,
+            week,
+            own,
+            calendar: None,
+            special,
+            min_remaining_ms,
+            on_close: OnClose::Finish,
+            spans: Vec::new(),
+        })
+    }
+
+    /// The same window with a calendar, which decides for the dates of which the queue itself says nothing.
+    #[must_use]
+    pub fn with_calendar(self, calendar: Arc<Calendar>) -> Self {
+        let special = dates::special(&self.own, Some(&calendar));
+        Self { calendar: Some(calendar), special, ..self }
+    }
+
+    /// The same window with another answer to what becomes of claimed messages at the close.
+    #[must_use]
+    pub fn closing_by(self, on_close: OnClose) -> Self {
+        Self { on_close, ..self }
+    }
+
+    /// What becomes of claimed messages at the close.
+    #[must_use]
+    pub const fn on_close(&self) -> OnClose {
+        self.on_close
     }
 
     /// A window that never closes by itself.
     #[must_use]
     pub fn always() -> Self {
         let rules = vec![OpeningRule::ALWAYS];
-        let (zone, week) = (NamedZone::default(), Week::of(&rules));
-        Self { zone, rules, week, closed_dates: Vec::new(), min_remaining_ms: 0, spans: Vec::new() }
-    }
-
-    /// The same window, for which these spans decide instead of its rules; where they overlap, the one that begins later.
-    #[must_use]
-    pub fn with_spans(mut self, mut spans: Vec<WindowSpan>) -> Self {
-        spans.sort_by_key(|span| span.from_ms);
-        for at in 1..spans.len() {
-            spans[at - 1].to_ms = spans[at - 1].to_ms.min(spans[at].from_ms);
+        Self {
+            zone: NamedZone::default(),
+            week: Week::of(&rules),
+            rules,
+            own: Dates::default(),
+            calendar: None,
+            special: Vec::new(),
+            min_remaining_ms: 0,
+            on_close: OnClose::Finish,
+            spans: Vec::new(),
         }
-        spans.retain(|span| span.from_ms < span.to_ms);
-        self.spans = spans;
-        self
     }
 
     /// The state at `now_ms`. Cheap: looks at the week of `now_ms` first, and further only as far
@@ -210,131 +272,34 @@ impl Window {
         &self.rules
     }
 
-    /// The closed dates, ascending.
+    /// What the queue itself says of dates.
     #[must_use]
-    pub fn closed_dates(&self) -> &[Date] {
-        &self.closed_dates
+    pub const fn own_dates(&self) -> &Dates {
+        &self.own
+    }
+
+    /// The calendar, if it has one.
+    #[must_use]
+    pub fn calendar(&self) -> Option<&Calendar> {
+        self.calendar.as_deref()
+    }
+
+    /// The dates that do not go by their day of the week, of which a moment lies in `[from_ms, to_ms)`, ascending.
+    pub fn special_dates(&self, from_ms: u64, to_ms: u64) -> impl Iterator<Item = &SpecialDate> {
+        let meets = move |special: &&SpecialDate| {
+            let (start_ms, end_ms) = edge::date_ms(self.zone.zone(), special.date);
+            start_ms < to_ms && from_ms < end_ms
+        };
+        self.special.iter().filter(meets)
+    }
+
+    /// The changes of clocks in `[from_ms, to_ms)`, ascending.
+    pub fn clock_changes(&self, from_ms: u64, to_ms: u64) -> impl Iterator<Item = ClockChange> {
+        self.zone.clock_changes(from_ms, to_ms)
     }
 
     fn never_closes(&self) -> bool {
         let is_open = |span: &WindowSpan| span.is_open;
-        self.week.is_full() && self.closed_dates.is_empty() && self.spans.iter().all(is_open)
+        self.week.is_full() && self.special.is_empty() && self.spans.iter().all(is_open)
     }
-
-    /// The merged openings that meet `[from_ms, until_ms)`, lazily; the first is cut at `from_ms`,
-    /// the last may end later than `until_ms`.
-    fn openings_from(&self, from_ms: u64, until_ms: u64) -> impl Iterator<Item = (u64, u64)> {
-        let mut pieces = self.with_open_spans(from_ms, until_ms).peekable();
-        std::iter::from_fn(move || {
-            let (open_ms, mut close_ms) = pieces.next()?;
-            while let Some((_, next_ms)) = pieces.next_if(|(next_ms, _)| *next_ms <= close_ms) {
-                close_ms = close_ms.max(next_ms);
-            }
-            Some((open_ms, close_ms))
-        })
-    }
-
-    /// The open pieces, those of spans that are open among them, in ascending order.
-    fn with_open_spans(&self, from_ms: u64, until_ms: u64) -> impl Iterator<Item = (u64, u64)> {
-        let open = self.spans.iter().filter(|span| span.is_open);
-        let mut spans = open
-            .map(move |span| (span.from_ms.max(from_ms), span.to_ms))
-            .filter(move |(open_ms, close_ms)| open_ms < close_ms && *open_ms < until_ms)
-            .peekable();
-        let mut pieces = self
-            .pieces(from_ms, until_ms)
-            .flat_map(|(open_ms, close_ms)| self.without_spans(open_ms, close_ms))
-            .peekable();
-        std::iter::from_fn(move || match (spans.peek(), pieces.peek()) {
-            (Some(span), Some(piece)) if piece < span => pieces.next(),
-            (Some(_), _) => spans.next(),
-            (None, _) => pieces.next(),
-        })
-    }
-
-    /// What the spans leave of `[open_ms, close_ms)` to the rules.
-    fn without_spans(&self, mut open_ms: u64, close_ms: u64) -> Vec<(u64, u64)> {
-        let mut left = Vec::with_capacity(1);
-        let at = self.spans.partition_point(|span| span.to_ms <= open_ms);
-        for span in self.spans[at..].iter().take_while(|span| span.from_ms < close_ms) {
-            if open_ms < span.from_ms {
-                left.push((open_ms, span.from_ms));
-            }
-            open_ms = open_ms.max(span.to_ms);
-        }
-        if open_ms < close_ms {
-            left.push((open_ms, close_ms));
-        }
-        left
-    }
-
-    /// Open pieces in ascending order, before those that touch are joined: the week's spans, week
-    /// by week, less the closed dates.
-    fn pieces(&self, from_ms: u64, until_ms: u64) -> impl Iterator<Item = (u64, u64)> {
-        // Open all week means one span to cut closed dates from, however far away they are.
-        let endless = self.week.is_full().then_some((from_ms, until_ms));
-        let weeks = (!self.week.is_full()).then(|| self.week_spans(from_ms));
-        endless
-            .into_iter()
-            .chain(weeks.into_iter().flatten())
-            .take_while(move |(open_ms, _)| *open_ms < until_ms)
-            .map(move |(open_ms, close_ms)| (open_ms.max(from_ms), close_ms))
-            .filter(|(open_ms, close_ms)| open_ms < close_ms)
-            .flat_map(|(open_ms, close_ms)| self.without_closed_dates(open_ms, close_ms))
-            .take_while(move |(open_ms, _)| *open_ms < until_ms)
-    }
-
-    /// The week's spans as moments, from the local week of `from_ms` to the end of the calendar.
-    fn week_spans(&self, from_ms: u64) -> impl Iterator<Item = (u64, u64)> {
-        let today = self.local_date(from_ms);
-        let since_monday = i64::from(today.weekday().to_monday_zero_offset());
-        let monday = today.checked_sub(since_monday.days()).unwrap_or(today);
-        std::iter::successors(Some(monday), |monday| monday.checked_add(1.week()).ok()).flat_map(
-            move |monday| {
-                self.week.spans().iter().filter_map(move |(open_s, close_s)| {
-                    let open = local_in_week(monday, *open_s)?;
-                    let close = local_in_week(monday, *close_s)?;
-                    Some((
-                        edge::first_ms(self.zone.zone(), open),
-                        edge::first_ms(self.zone.zone(), close),
-                    ))
-                })
-            },
-        )
-    }
-
-    /// What the closed dates leave of `[open_ms, close_ms)`.
-    fn without_closed_dates(&self, open_ms: u64, close_ms: u64) -> Vec<(u64, u64)> {
-        let mut left = Vec::with_capacity(1);
-        let mut open_ms = open_ms;
-        // One date earlier than seems needed: clocks set back over midnight bring a date back.
-        let today = self.local_date(open_ms);
-        let first = today.yesterday().unwrap_or(today);
-        let at = self.closed_dates.partition_point(|date| *date < first);
-        for date in &self.closed_dates[at..] {
-            let (start_ms, end_ms) = edge::date_ms(self.zone.zone(), *date);
-            if start_ms >= close_ms {
-                break;
-            }
-            if start_ms > open_ms {
-                left.push((open_ms, start_ms));
-            }
-            open_ms = open_ms.max(end_ms);
-        }
-        if open_ms < close_ms {
-            left.push((open_ms, close_ms));
-        }
-        left
-    }
-
-    fn local_date(&self, at_ms: u64) -> Date {
-        self.zone.zone().to_datetime(timestamp(at_ms)).date()
-    }
-}
-
-/// The local time so many seconds of wall clock after Monday 00:00.
-fn local_in_week(monday: Date, seconds: u32) -> Option<DateTime> {
-    let date = monday.checked_add(i64::from(seconds / DAY_S).days()).ok()?;
-    let second_of_day = i64::from(seconds % DAY_S);
-    DateTime::from_parts(date, Time::midnight()).checked_add(second_of_day.seconds()).ok()
 }

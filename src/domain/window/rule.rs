@@ -1,7 +1,7 @@
 //! One line of opening hours: which days, from when, until when.
 //!
-//! Owns the notation (`mon-fri`, `sat-mon`, `mon,wed`; `01:00`, `24:00`) and the week that a set of
-//! rules adds up to on the wall clock. Refuses to know time zones and dates.
+//! Owns the notation (`mon-fri`, `sat-mon`, `mon,wed`; `01:00`, `24:00`), hours of a day, and the week that a
+//! set of rules adds up to on the wall clock. Refuses to know time zones and dates.
 
 use std::fmt;
 use std::str::FromStr;
@@ -113,14 +113,20 @@ impl fmt::Display for TimeOfDay {
     }
 }
 
-/// Open on these days, from `from` until just before `to`.
+/// Open from `from` until just before `to`.
 ///
-/// With `from` after `to` it runs past midnight and belongs to the day it starts on.
+/// With `from` after `to` they run past midnight and belong to the day they start on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hours {
+    from: TimeOfDay,
+    to: TimeOfDay,
+}
+
+/// Open on these days, in these hours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OpeningRule {
     days: Days,
-    from: TimeOfDay,
-    to: TimeOfDay,
+    hours: Hours,
 }
 
 /// Why two times make no opening.
@@ -134,23 +140,49 @@ pub enum BadRule {
     FromMidnight,
 }
 
-impl OpeningRule {
-    /// The whole week.
-    pub(super) const ALWAYS: Self =
-        Self { days: Days::ALL, from: TimeOfDay(0), to: TimeOfDay(DAY_S) };
-
-    /// A rule that leaves some time open.
+impl Hours {
+    /// Hours that leave some time open.
     ///
     /// # Errors
     /// When `from` is `24:00`, or equals `to`.
-    pub fn new(days: Days, from: TimeOfDay, to: TimeOfDay) -> Result<Self, BadRule> {
+    pub fn new(from: TimeOfDay, to: TimeOfDay) -> Result<Self, BadRule> {
         if from.0 == DAY_S {
             Err(BadRule::FromMidnight)
         } else if from == to {
             Err(BadRule::Empty(from))
         } else {
-            Ok(Self { days, from, to })
+            Ok(Self { from, to })
         }
+    }
+
+    /// When they start.
+    #[must_use]
+    pub const fn from(&self) -> TimeOfDay {
+        self.from
+    }
+
+    /// When they have ended.
+    #[must_use]
+    pub const fn to(&self) -> TimeOfDay {
+        self.to
+    }
+
+    /// Start and end in seconds of the wall clock since the midnight at which their day began.
+    const fn span_s(self) -> (u32, u32) {
+        let past_midnight = if self.to.0 <= self.from.0 { DAY_S } else { 0 };
+        (self.from.0, self.to.0 + past_midnight)
+    }
+}
+
+impl OpeningRule {
+    /// The whole week.
+    pub(super) const ALWAYS: Self =
+        Self { days: Days::ALL, hours: Hours { from: TimeOfDay(0), to: TimeOfDay(DAY_S) } };
+
+    /// A rule.
+    #[must_use]
+    pub const fn new(days: Days, hours: Hours) -> Self {
+        Self { days, hours }
     }
 
     /// The days on which it starts.
@@ -162,14 +194,32 @@ impl OpeningRule {
     /// When it starts.
     #[must_use]
     pub const fn from(&self) -> TimeOfDay {
-        self.from
+        self.hours.from
     }
 
     /// When it has ended.
     #[must_use]
     pub const fn to(&self) -> TimeOfDay {
-        self.to
+        self.hours.to
     }
+}
+
+/// What hours of one day add up to: spans in seconds since its midnight, ascending, neither overlapping nor touching.
+pub(super) fn spans_of_day(hours: &[Hours]) -> Vec<(u32, u32)> {
+    joined(hours.iter().map(|hours| hours.span_s()).collect())
+}
+
+/// Spans in ascending order; those that overlap or touch are one.
+fn joined(mut spans: Vec<(u32, u32)>) -> Vec<(u32, u32)> {
+    spans.sort_unstable();
+    spans.dedup_by(|next, held| {
+        let joins = next.0 <= held.1;
+        if joins {
+            held.1 = held.1.max(next.1);
+        }
+        joins
+    });
+    spans
 }
 
 /// What a set of rules adds up to: open spans of the wall clock's week, in seconds since Monday
@@ -181,9 +231,8 @@ impl Week {
     pub(super) fn of(rules: &[OpeningRule]) -> Self {
         let mut spans = Vec::new();
         for rule in rules {
-            let past_midnight = if rule.to <= rule.from { DAY_S } else { 0 };
+            let (from_s, to_s) = rule.hours.span_s();
             for day in rule.days.iter() {
-                let (from_s, to_s) = (rule.from.0, rule.to.0 + past_midnight);
                 let (open_s, close_s) = (day * DAY_S + from_s, day * DAY_S + to_s);
                 spans.push((open_s, close_s.min(WEEK_S)));
                 if close_s > WEEK_S {
@@ -191,15 +240,7 @@ impl Week {
                 }
             }
         }
-        spans.sort_unstable();
-        spans.dedup_by(|next, held| {
-            let joins = next.0 <= held.1;
-            if joins {
-                held.1 = held.1.max(next.1);
-            }
-            joins
-        });
-        Self(spans)
+        Self(joined(spans))
     }
 
     pub(super) fn spans(&self) -> &[(u32, u32)] {
@@ -231,7 +272,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn rule(days: &str, from: &str, to: &str) -> OpeningRule {
-        OpeningRule::new(days.parse().unwrap(), from.parse().unwrap(), to.parse().unwrap()).unwrap()
+        let hours = Hours::new(from.parse().unwrap(), to.parse().unwrap()).unwrap();
+        OpeningRule::new(days.parse().unwrap(), hours)
     }
 
     #[test]
@@ -266,17 +308,11 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_leaves_some_time_open() {
+    fn hours_leave_some_time_open() {
         let at = |text: &str| text.parse::<TimeOfDay>().unwrap();
-        assert_eq!(
-            OpeningRule::new(Days::ALL, at("09:00"), at("09:00")),
-            Err(BadRule::Empty(at("09:00")))
-        );
-        assert_eq!(
-            OpeningRule::new(Days::ALL, at("24:00"), at("02:00")),
-            Err(BadRule::FromMidnight)
-        );
-        assert!(OpeningRule::new(Days::ALL, at("22:00"), at("00:00")).is_ok());
+        assert_eq!(Hours::new(at("09:00"), at("09:00")), Err(BadRule::Empty(at("09:00"))));
+        assert_eq!(Hours::new(at("24:00"), at("02:00")), Err(BadRule::FromMidnight));
+        assert!(Hours::new(at("22:00"), at("00:00")).is_ok());
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! The window against a slow oracle, over every change of clocks in a dozen zones.
-//!
-//! The oracle walks in steps of wall-clock granularity and asks the rules by the highest local time
-//! seen so far: a clock that never goes back, which is the whole of the gap and fold rule.
 
+use jiff::ToSpan;
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
 
+use super::oracle::{HOUR_MS, STEP_MS, oracle};
 use super::*;
-use crate::domain::time::parse_rfc3339;
+use crate::domain::time::{parse_rfc3339, timestamp};
 
 const ZONES: [&str; 16] = [
     "Africa/Cairo",
@@ -28,24 +28,31 @@ const ZONES: [&str; 16] = [
     "UTC",
 ];
 
-const MINUTE_MS: u64 = 60_000;
-const HOUR_MS: u64 = 3_600_000;
 const DAY_MS: u64 = 24 * HOUR_MS;
-
-/// All rules and changes of clocks in these tests lie on multiples of this.
-const STEP_MS: u64 = 15 * MINUTE_MS;
 
 fn ms(text: &str) -> u64 {
     parse_rfc3339(text).unwrap()
 }
 
 fn rule(days: &str, from: &str, to: &str) -> OpeningRule {
-    OpeningRule::new(days.parse().unwrap(), from.parse().unwrap(), to.parse().unwrap()).unwrap()
+    OpeningRule::new(days.parse().unwrap(), hours(from, to))
 }
 
 fn window(zone: &str, rules: &[OpeningRule], closed: &[&str]) -> Window {
     let closed = closed.iter().map(|date| date.parse().unwrap()).collect();
-    Window::new(zone, rules.to_vec(), closed, 0).unwrap()
+    Window::new(zone, rules.to_vec(), closed_on(closed), 0).unwrap()
+}
+
+fn closed_on(closed: Vec<Date>) -> Dates {
+    Dates::new(closed, Vec::new()).unwrap()
+}
+
+fn hours(from: &str, to: &str) -> Hours {
+    Hours::new(from.parse().unwrap(), to.parse().unwrap()).unwrap()
+}
+
+fn dated(date: &str, open: &[Hours]) -> DatedOpening {
+    DatedOpening { date: date.parse().unwrap(), open: open.to_vec() }
 }
 
 fn open_until(text: &str) -> WindowState {
@@ -54,51 +61,6 @@ fn open_until(text: &str) -> WindowState {
 
 fn closed_until(text: &str) -> WindowState {
     WindowState::Closed { opens_at_ms: Some(ms(text)) }
-}
-
-/// Whether the rules hold at a wall-clock time, by asking each of them.
-fn rules_hold(rules: &[OpeningRule], local: DateTime) -> bool {
-    let second =
-        u32::try_from(i64::from(local.hour()) * 3600 + i64::from(local.minute()) * 60).unwrap();
-    let on = |rule: &OpeningRule, date: Date| {
-        let name = format!("{:?}", date.weekday()).to_lowercase();
-        rule.days()
-            .to_string()
-            .replace("mon-sun", "mon,tue,wed,thu,fri,sat,sun")
-            .contains(&name[..3])
-    };
-    rules.iter().any(|rule| {
-        let (from, to) = (rule.from().seconds(), rule.to().seconds());
-        if from < to {
-            on(rule, local.date()) && from <= second && second < to
-        } else {
-            (on(rule, local.date()) && from <= second)
-                || (on(rule, local.date().yesterday().unwrap()) && second < to)
-        }
-    })
-}
-
-/// Open intervals in `[from_ms, to_ms)` by walking there; starts a day and a half earlier, so that
-/// the clock that never goes back has seen what came before.
-fn oracle(window: &Window, from_ms: u64, to_ms: u64) -> Vec<(u64, u64)> {
-    let zone = TimeZone::get(window.time_zone()).unwrap();
-    let mut highest = DateTime::MIN;
-    let mut found: Vec<(u64, u64)> = Vec::new();
-    for at_ms in (from_ms - 36 * HOUR_MS..to_ms).step_by(usize::try_from(STEP_MS).unwrap()) {
-        let local = zone.to_datetime(timestamp(at_ms));
-        highest = highest.max(local);
-        if at_ms < from_ms
-            || window.closed_dates().contains(&local.date())
-            || !rules_hold(window.rules(), highest)
-        {
-            continue;
-        }
-        match found.last_mut() {
-            Some((_, close_ms)) if *close_ms == at_ms => *close_ms += STEP_MS,
-            _ => found.push((at_ms, at_ms + STEP_MS)),
-        }
-    }
-    found
 }
 
 /// The openings, cut to what is looked at.
@@ -175,19 +137,25 @@ fn every_transition_of_a_dozen_zones_agrees_with_the_oracle() {
         vec![rule("sun", "00:00", "24:00"), rule("thu-sat", "12:00", "03:00")],
         vec![rule("mon-sun", "00:00", "24:00")],
     ];
+    let of_dates = [hours("00:00", "00:45"), hours("02:15", "02:45"), hours("23:00", "02:30")];
     let mut checked = 0;
     for zone in ZONES {
         for at_ms in transitions(zone) {
             assert_eq!(at_ms % STEP_MS, 0, "{zone}: the oracle's step is too coarse");
             let local = TimeZone::get(zone).unwrap().to_datetime(timestamp(at_ms)).date();
             for (n, rules) in rule_sets.iter().enumerate() {
-                // With and without the date of the change, or the one before, closed.
-                let closed = match (n + checked) % 3 {
-                    0 => vec![],
-                    1 => vec![local],
-                    _ => vec![local.yesterday().unwrap()],
+                // With and without the date of the change, or the one before, closed or with hours of its own.
+                let yesterday = local.yesterday().unwrap();
+                let entry = |date| DatedOpening { date, open: of_dates.to_vec() };
+                let (closed, dated) = match (n + checked) % 5 {
+                    0 => (vec![], vec![]),
+                    1 => (vec![local], vec![]),
+                    2 => (vec![yesterday], vec![]),
+                    3 => (vec![], vec![entry(local)]),
+                    _ => (vec![local], vec![entry(yesterday)]),
                 };
-                let window = Window::new(zone, rules.clone(), closed, 0).unwrap();
+                let dates = Dates::new(closed, dated).unwrap();
+                let window = Window::new(zone, rules.clone(), dates, 0).unwrap();
                 check(&window, at_ms - 2 * DAY_MS, at_ms + 2 * DAY_MS);
             }
             checked += 1;
@@ -217,6 +185,39 @@ fn a_closed_date_takes_the_tail_of_the_night_before_and_leaves_its_own() {
             (ms("2026-12-26T00:00:00Z"), ms("2026-12-26T02:00:00Z")),
         ]
     );
+}
+
+#[test]
+fn a_date_with_hours_of_its_own_goes_by_them_alone() {
+    let dates = Dates::new(
+        vec!["2026-12-28".parse().unwrap()],
+        vec![
+            dated("2026-12-24", &[hours("08:00", "12:00"), hours("10:00", "13:00")]),
+            dated("2026-12-27", &[hours("23:00", "02:00")]),
+            dated("2026-12-31", &[hours("23:00", "02:00")]),
+        ],
+    );
+    let nights = [rule("mon-sun", "22:00", "01:00")];
+    let window = Window::new("UTC", nights.to_vec(), dates.unwrap(), 0).unwrap();
+    let (from_ms, to_ms) = (ms("2026-12-23T12:00:00Z"), ms("2027-01-01T12:00:00Z"));
+    let opening = |from: &str, to: &str| (ms(&format!("{from}Z")), ms(&format!("{to}Z")));
+    let expected = [
+        // The night before ends where the date begins.
+        opening("2026-12-23T22:00:00", "2026-12-24T00:00:00"),
+        opening("2026-12-24T08:00:00", "2026-12-24T13:00:00"),
+        // What the day of the week leaves on the next date stays.
+        opening("2026-12-25T00:00:00", "2026-12-25T01:00:00"),
+        opening("2026-12-25T22:00:00", "2026-12-26T01:00:00"),
+        opening("2026-12-26T22:00:00", "2026-12-27T00:00:00"),
+        // Hours past midnight end where the next date is closed.
+        opening("2026-12-27T23:00:00", "2026-12-28T00:00:00"),
+        opening("2026-12-29T00:00:00", "2026-12-29T01:00:00"),
+        opening("2026-12-29T22:00:00", "2026-12-30T01:00:00"),
+        opening("2026-12-30T22:00:00", "2026-12-31T00:00:00"),
+        opening("2026-12-31T23:00:00", "2027-01-01T02:00:00"),
+    ];
+    assert_eq!(openings_within(&window, from_ms, to_ms), expected);
+    check(&window, from_ms, to_ms);
 }
 
 #[test]
@@ -251,7 +252,8 @@ fn a_far_closed_date_is_seen_and_a_farther_one_is_not() {
 fn an_opening_beyond_two_years_is_not_looked_for() {
     let first: Date = "2026-01-01".parse().unwrap();
     let closed = (0..800i64).map(|day| first.checked_add(day.days()).unwrap()).collect();
-    let shut = Window::new("UTC", vec![rule("mon-sun", "01:00", "04:00")], closed, 0).unwrap();
+    let shut =
+        Window::new("UTC", vec![rule("mon-sun", "01:00", "04:00")], closed_on(closed), 0).unwrap();
     assert_eq!(shut.state(ms("2026-01-01T00:00:00Z")), WindowState::Closed { opens_at_ms: None });
     assert_eq!(shut.state(ms("2027-01-01T00:00:00Z")), closed_until("2028-03-11T01:00:00Z"));
 }
@@ -259,7 +261,7 @@ fn an_opening_beyond_two_years_is_not_looked_for() {
 #[test]
 fn what_could_never_open_is_refused() {
     let new = |zone: &str, rules: &[OpeningRule], min_remaining_ms| {
-        Window::new(zone, rules.to_vec(), Vec::new(), min_remaining_ms)
+        Window::new(zone, rules.to_vec(), Dates::default(), min_remaining_ms)
     };
     let hour = [rule("mon", "01:00", "02:00")];
     assert!(matches!(new("Mars/Olympus", &hour, 0), Err(BadWindow::UnknownTimeZone(_))));
@@ -283,10 +285,38 @@ fn long_ranges_are_bounded() {
 fn any_rule() -> impl Strategy<Value = OpeningRule> {
     let days =
         prop::sample::subsequence(vec!["mon", "tue", "wed", "thu", "fri", "sat", "sun"], 1..=7);
-    (days, 0u64..96, 0u64..=96).prop_filter_map("leaves no time", |(days, from, to)| {
+    (days, any_hours())
+        .prop_map(|(days, hours)| OpeningRule::new(days.join(",").parse().unwrap(), hours))
+}
+
+fn any_hours() -> impl Strategy<Value = Hours> {
+    (0u64..96, 0u64..=96).prop_filter_map("leaves no time", |(from, to)| {
         let time = |step: u64| format!("{:02}:{:02}", step / 4, step % 4 * 15).parse().unwrap();
-        OpeningRule::new(days.join(",").parse().unwrap(), time(from), time(to)).ok()
+        Hours::new(time(from), time(to)).ok()
     })
+}
+
+/// The lists of one place, each date once.
+#[derive(Default)]
+struct Lists {
+    closed: Vec<Date>,
+    dated: Vec<DatedOpening>,
+}
+
+impl Lists {
+    fn add(&mut self, entry: DatedOpening) {
+        let known = self.dated.iter().map(|entry| entry.date).chain(self.closed.clone());
+        if known.into_iter().any(|date| date == entry.date) {
+        } else if entry.open.is_empty() {
+            self.closed.push(entry.date);
+        } else {
+            self.dated.push(entry);
+        }
+    }
+
+    fn dates(self) -> Dates {
+        Dates::new(self.closed, self.dated).unwrap()
+    }
 }
 
 proptest! {
@@ -298,18 +328,26 @@ proptest! {
         rules in prop::collection::vec(any_rule(), 1..5),
         day in 0u64..3000,
         step in 0u64..96,
-        closed in prop::collection::vec(-2i64..9, 0..4),
+        entries in prop::collection::vec((-2i64..9, any::<bool>(), prop::collection::vec(any_hours(), 0..3)), 0..6),
     ) {
         let from_ms = ms("2024-02-01T00:00:00Z") + day * DAY_MS + step * STEP_MS;
         let today = TimeZone::get(zone).unwrap().to_datetime(timestamp(from_ms)).date();
-        let closed = closed.iter().map(|n| today.checked_add(n.days()).unwrap()).collect();
-        let window = Window::new(zone, rules, closed, 0).unwrap();
+        let (mut own, mut shared) = (Lists::default(), Lists::default());
+        for (n, is_own, open) in entries {
+            let date = today.checked_add(n.days()).unwrap();
+            let lists = if is_own { &mut own } else { &mut shared };
+            lists.add(DatedOpening { date, open });
+        }
+        let name = "shared".parse().unwrap();
+        let calendar = Calendar { name, dates: shared.dates() };
+        let window = Window::new(zone, rules, own.dates(), 0).unwrap();
+        let window = window.with_calendar(Arc::new(calendar));
         check(&window, from_ms, from_ms + 8 * DAY_MS);
     }
 
     #[test]
     fn no_moment_panics(rule in any_rule(), now_ms: u64, zone in prop::sample::select(ZONES.to_vec())) {
-        let window = Window::new(zone, vec![rule], Vec::new(), 0).unwrap();
+        let window = Window::new(zone, vec![rule], Dates::default(), 0).unwrap();
         let _state = window.state(now_ms);
         let _open_ms = window.open_ms_between(now_ms, now_ms.saturating_add(DAY_MS));
     }

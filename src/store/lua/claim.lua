@@ -5,14 +5,14 @@
 -- args: keys_in_force node sequence most:number bytes_max:number lease_ms:number concurrency:number limit_lines
 -- args: horizon_us:number before_us:number batch_items:number batch_bytes:number batch_wait_ms:number batch_now:flag
 -- args: granted:number? granted_units:number is_pull:flag expired_keep_ms:number lead_us:number earliest_us:number
--- args: latest_us:number
+-- args: latest_us:number hours
 -- keys_in_force: the number of the structure that the caller knows, 0 is none, and its limits by key (see lanes/limits).
 -- node: 12 bytes. sequence: of this claim at this node, 8 bytes. most: messages. limit_lines: see limits. batch_items: 0 is
 -- no batch. before_us: slots only before this moment, or 0. batch_now: do not wait for company. granted: calls that the
 -- home slot granted, the first of them with granted_units and the others with one; none: the limits are asked here.
 -- is_pull: each reply goes to another worker. lead_us: how long the reply takes; no slot is sooner. earliest_us,
 -- latest_us: this call is expected between them; outside of them nothing expires, no pause ends and no exchange is given
--- up.
+-- up. hours: when recipients may be reached, or '' (see claim_hours). What meets a closed one takes nothing and is due at its next opening.
 -- returns: code:number now_us:number wait_us:number left:number paused_ms:number cost_wanted:number
 -- returns: [ulids:list records:list headers:list slots:list]
 -- The gate, as a code; wait_us: until it is worth asking again, or -1; where messages were taken 0, but with granted slots and keys how
@@ -50,7 +50,7 @@ local function answer_taken(left, taken)
     ulids = taken.ulids, records = taken.records, headers = taken.headers, slots = taken.slots,
   }
 end
--- include: claim_memory claim_gates claim_limits claim_walk claim_lease
+-- include: claim_memory claim_gates claim_limits claim_hours claim_walk claim_lease
 -- keyed include: lanes/claim
 
 local again = repeated()
@@ -79,6 +79,7 @@ end
 local want = math.min(is_batch and batch_items or within, most)
 local found = take(want, is_pull or in_flight == 0, lengths)
 if #found.lapsed > 0 then met_before().lapse(found.lapsed) end
+if #found.put_off > 0 then met_before().put_off(found.put_off) end
 if found.stale > 0 then rc('HINCRBY', K.meta, 'stale', -found.stale) end
 local taken = #found.ulids
 if taken > 0 then
@@ -88,11 +89,11 @@ end
 if limits_asked then limits_asked.save() end
 flush()
 length = length - found.walked
-if in_doubt then length = length + #found.lapsed end
+if in_doubt then length = length + #found.lapsed + #found.put_off end
 if taken > 0 then return answer_taken(length, found) end
 if found.limited_us then return answer(RUST.CLAIM_LIMIT, found.limited_us, length) end
 if found.cost_wanted then return answer(RUST.CLAIM_STALE, 0, length, found.cost_wanted) end
 if found.blocked then return answer(RUST.CLAIM_CONCURRENCY, -1, length) end
--- keyed: if found.keys_wait_us and not found.is_more and #found.lapsed + found.stale == 0 then return answer(RUST.CLAIM_KEYS, found.keys_wait_us, length) end
-if in_doubt and #found.lapsed > 0 then return answer(RUST.CLAIM_DOUBT, RUST.DOUBT_WAIT_US, length) end
+-- keyed: if found.keys_wait_us and not found.is_more and #found.lapsed + #found.put_off + found.stale == 0 then return answer(RUST.CLAIM_KEYS, found.keys_wait_us, length) end
+if in_doubt and #found.lapsed + #found.put_off > 0 then return answer(RUST.CLAIM_DOUBT, RUST.DOUBT_WAIT_US, length) end
 return answer(RUST.CLAIM_STALE, 0, length)

@@ -6,6 +6,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::Messages;
@@ -142,7 +143,11 @@ impl Messages {
             granted.tell(&mut keys_in_force, ahead_us);
         }
         let times = (self.lead_us(), self.wire.moments(shard, Duration::ZERO));
-        let lines = (keys_in_force, &*limit_lines);
+        let hours = match queue.policy.recipient_hours.as_deref() {
+            Some(hours) => queue.zones.at(hours, now_ms()?),
+            None => Bytes::new(),
+        };
+        let lines = (keys_in_force, &*limit_lines, hours);
         let call = claim_call(queue, &token, wish, (granted, lines), times);
         let called_at = Instant::now();
         let keeps_order = queue.policy.ordering.is_some();
@@ -292,7 +297,7 @@ fn claim_call(
     queue: &Queue,
     token: &str,
     wish: ClaimWish,
-    (granted, (keys_in_force, limit_lines)): (Option<&GrantedCalls>, (String, &str)),
+    (granted, (keys_in_force, limit_lines, hours)): (Option<&GrantedCalls>, (String, &str, Bytes)),
     (lead_us, [earliest_us, latest_us]): (u64, [u64; 2]),
 ) -> Call {
     let policy = &queue.policy;
@@ -321,5 +326,6 @@ fn claim_call(
         lead_us = lead_us,
         earliest_us = earliest_us,
         latest_us = latest_us,
+        hours = hours.to_vec(),
     )
 }

@@ -12,6 +12,7 @@ mod refusals;
 mod reservation;
 mod rules;
 mod structure;
+mod zones;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -29,6 +30,7 @@ use self::refusals::Refusals;
 pub(in crate::store) use self::reservation::{Reservation, ReservedAt};
 pub use self::structure::StructureStanding;
 pub(in crate::store) use self::structure::{InForce, Learned, ShardStructure};
+use self::zones::Zones;
 use crate::domain::id::MessageId;
 use crate::domain::policy::QueuePolicy;
 use crate::store::clock::offset::ClockOffset;
@@ -59,6 +61,8 @@ pub struct Queue {
     pub metrics: QueueHandles,
     /// Messages that it has refused, as its backlog is full.
     pub refusals: Arc<Refusals>,
+    /// How the zones of recipients stand, where it has hours for them.
+    pub(in crate::store) zones: Zones,
     /// How fast messages leave it, where its backlog is limited.
     pub(in crate::store) outflow: Arc<Outflow>,
     /// Where the next round of claims begins.
@@ -274,6 +278,7 @@ impl Queue {
             doubt,
             metrics,
             refusals,
+            zones: Zones::default(),
             outflow,
             turn: AtomicUsize::new(0),
             next_cost: AtomicU64::new(1),

@@ -17,7 +17,7 @@ use ulid::Ulid;
 pub(crate) use new::{pack_rest, ranks, unpack_rest};
 pub(crate) use optional::OptionalFields;
 pub(in crate::store) use optional::{
-    COLLAPSE_BYTES, COLLAPSE_HASH_BYTES, key_name_hash, key_value_hash,
+    COLLAPSE_BYTES, COLLAPSE_HASH_BYTES, key_name_hash, key_value_hash, zone_hash,
 };
 
 use crate::domain::callback::CallbackOn;

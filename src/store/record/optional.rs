@@ -1,5 +1,5 @@
-//! The optional fields of a record and of a state entry, and those that are written now: the cost, the key table and the
-//! collapse key.
+//! The optional fields of a record and of a state entry, and those that are written now: the cost, the key table, the
+//! collapse key and the zone.
 //!
 //! ```text
 //! presence u8 | length u16 | the fields that are there, in the order of their bits
@@ -10,7 +10,8 @@
 //! | 1 | cost | u16; absent: 1 (`record_cost` in `lua/include/record.lua` reads it) |
 //! | 2 | key table | count u8, then for each key: hash of its name, 2 bytes, and of its value, 8 bytes |
 //! | 4 | collapse key | hash of the key, 16 bytes, and what `lua/include/collapse/record.lua` keeps: how it is due u8, how many payloads the present one has taken the place of u32, when that one was accepted u48 |
-//! | 8, 16, 32 | deadline by the recipient's hours, via, waits | reserved |
+//! | 8 | zone | where its recipient is: hash of the name of the time zone, 4 bytes; 0: it ignores its recipient's hours (`claim_hours.lua` reads it) |
+//! | 16, 32 | via, waits | reserved |
 //! | 128 | a further presence byte, behind the fields of this one | reserved |
 //!
 //! To add a field, take the next bit and write the field behind those before it: a program that does not know the
@@ -29,6 +30,7 @@ use crate::store::StoreError;
 const COST: u8 = 1;
 const KEY_TABLE: u8 = 2;
 const COLLAPSE_KEY: u8 = 4;
+const ZONE: u8 = 8;
 /// A collapse key is told apart by so much of its hash: two keys with one hash would replace each other's messages.
 pub(in crate::store) const COLLAPSE_HASH_BYTES: usize = 16;
 /// All that is kept of a collapse key: see the table.
@@ -68,6 +70,12 @@ impl OptionalFields {
             presence += COLLAPSE_KEY;
             length += COLLAPSE_BYTES;
         }
+        let zone = details.time_zone.as_ref().map(|zone| zone_hash(zone.name()));
+        let zone = if details.ignores_recipient_hours { Some(0) } else { zone };
+        if zone.is_some() {
+            presence += ZONE;
+            length += size_of::<u32>();
+        }
         if presence == 0 {
             return Self::default();
         }
@@ -86,6 +94,7 @@ impl OptionalFields {
             packed.extend(hash::<COLLAPSE_HASH_BYTES>(key));
             packed.extend([0; COLLAPSE_BYTES - COLLAPSE_HASH_BYTES]);
         }
+        packed.extend(zone.iter().flat_map(|zone| zone.to_be_bytes()));
         Self(packed.into())
     }
 
@@ -152,6 +161,11 @@ pub(in crate::store) fn key_value_hash(value: &str) -> [u8; VALUE_BYTES] {
     hash(value)
 }
 
+/// How a record names a time zone. 0 means that a message goes by none.
+pub(in crate::store) fn zone_hash(name: &str) -> u32 {
+    u32::from_be_bytes(hash(name)).max(1)
+}
+
 /// How a key table names a label.
 fn name_hash(name: &str) -> [u8; NAME_BYTES] {
     match hash(name) {
@@ -203,6 +217,22 @@ mod tests {
         let keyed = OptionalFields::of_new(&Details { cost, ..details(Some("order-42"), &[]) });
         let expected = "03 000d 012c 01 0000 3bf8b157c4238eef";
         assert_eq!(hex(keyed.as_bytes()), expected.replace(' ', ""));
+    }
+
+    /// It is the last field, and costs a message without one nothing.
+    #[test]
+    fn the_zone_stands_behind_the_others() {
+        let zone = Some("Asia/Shanghai".parse().unwrap());
+        let alone =
+            OptionalFields::of_new(&Details { time_zone: zone.clone(), ..Details::default() });
+        assert_eq!(hex(alone.as_bytes()), format!("080004{:08x}", zone_hash("Asia/Shanghai")));
+        let ignoring = Details {
+            time_zone: zone,
+            ignores_recipient_hours: true,
+            cost: Cost::new(300).unwrap(),
+            ..Details::default()
+        };
+        assert_eq!(hex(OptionalFields::of_new(&ignoring).as_bytes()), "090006012c00000000");
     }
 
     #[test]

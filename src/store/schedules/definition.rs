@@ -108,6 +108,8 @@ mod tests {
                 timeout_ms: None,
                 cost: Cost::new(5).unwrap(),
                 collapse_key: Some("close-day".to_owned()),
+                time_zone: None,
+                ignores_recipient_hours: false,
             },
             priority: 7,
             ttl_ms,

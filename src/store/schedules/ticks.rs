@@ -231,7 +231,7 @@ impl Schedules {
 
 /// The message of a tick.
 fn message_of(schedule: &Schedule, nominal_ms: u64) -> NewMessage {
-    let mut details = schedule.details.clone();
+    let mut details = schedule.cadence.places(schedule.details.clone());
     details.headers.push((NOMINAL_HEADER.to_owned(), rfc3339(nominal_ms)));
     details.labels.entry(LABEL.to_owned()).or_insert_with(|| schedule.name.to_string());
     NewMessage {

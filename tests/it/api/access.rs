@@ -101,6 +101,30 @@ async fn the_command_line_takes_the_token_and_tells_what_is_missing() {
 }
 
 #[tokio::test]
+async fn recipients_hours_are_ignored_only_by_whoever_may_operate() {
+    let redis = RedisServer::start().await;
+    let open = Daemon::start(&redis, QUEUE).await;
+    let (send, first) = new_token(&open, "shop", &["send"]).await;
+    let (both, second) = new_token(&open, "night", &["send", "operate"]).await;
+    let config = format!("[server]\ntokens = [{first}, {second}]\n{QUEUE}");
+    let daemon = Daemon::start(&redis, config).await;
+    let body = json!({ "payload": 1, "recipient_hours": "ignore" }).to_string();
+    let ask = async |token: &str, path: &str, body: String| {
+        let bearer = format!("Bearer {token}");
+        let headers = [("Content-Type", "application/json"), ("Authorization", bearer.as_str())];
+        daemon.http().send(Method::POST, path, &headers, body).await
+    };
+    let path = "/v1/queues/jobs/messages";
+    assert_eq!(ask(&send, path, body.clone()).await.expect(403).json()["code"], "forbidden");
+    ask(&both, path, body.clone()).await.expect(201);
+    let batch = format!("{path}/batch");
+    let results =
+        ask(&send, &batch, format!("[{body}, {{\"payload\": 2}}]")).await.expect(200).json();
+    assert_eq!((&results["accepted"], &results["rejected"]), (&json!(1), &json!(1)), "{results}");
+    assert_eq!(results["results"][0]["problem"]["code"], "forbidden");
+}
+
+#[tokio::test]
 async fn without_tokens_only_this_machine_and_no_web_page_comes_in() {
     let redis = RedisServer::start().await;
     let daemon = Daemon::start(&redis, QUEUE).await;

@@ -10,6 +10,7 @@ mod load;
 mod odd_answers;
 #[cfg(feature = "failpoints")]
 mod poison;
+mod recipients;
 mod reloading;
 mod stopping;
 mod waiting;

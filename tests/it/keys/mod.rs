@@ -71,7 +71,7 @@ async fn is_so_unless_void(scene: &Scene, what: &str, is_so: impl AsyncFn() -> b
 const AUDITED_WITHIN: std::time::Duration = std::time::Duration::from_secs(180);
 
 /// The audit of the queue finds nothing wrong with records and indexes.
-async fn assert_sound(daemon: &Daemon) {
+pub(crate) async fn assert_sound(daemon: &Daemon) {
     let path = format!("/v1/queues/{QUEUE}/audit");
     let audit = daemon.http().try_send(Method::GET, &path, &[], "");
     let lines = tokio::time::timeout(AUDITED_WITHIN, audit).await.expect("the audit ends");

@@ -43,6 +43,8 @@ fn details() -> impl Strategy<Value = Details> {
                 timeout_ms: None,
                 cost: Cost::new(cost).expect("it is within bounds"),
                 collapse_key: None,
+                time_zone: Some("Asia/Shanghai".parse().unwrap()),
+                ignores_recipient_hours: true,
             }
         })
 }

@@ -1,4 +1,4 @@
--- include: record packed ready
+-- include: record packed ready claim_hours
 -- The walk along the heads of the ready lists, which splits what it meets: taken, expired, stale. A part of claim.
 -- How many records may be read at once: by the largest that this shard ever took in, so that
 -- together they stay within the bytes that are left. None: one at a time, by its own size.
@@ -42,6 +42,11 @@ local function met_before()
       found.lapsed[#found.lapsed + 1] = { ulid = ulid, state = s, record = record }
       return true, true
     end
+    local opens_ms = closed_until and closed_until(record)
+    if opens_ms then
+      found.put_off[#found.put_off + 1] = { ulid = ulid, state = s, opens_ms = opens_ms }
+      return true, true
+    end
     if s.rescues >= RESCUES_MAX and (#found.ulids > 0 or not alone_possible) then
       -- Lost with its node or worker twice: it goes alone, so that a third loss has no other cause. A worker
       -- that pulls is lost by what its own claim gave it; a node, by everything that it sends.
@@ -69,7 +74,29 @@ local function met_before()
     flush()
   end
 
-  made = { meet = meet, start = start, lapse = lapse }
+  -- Their recipients cannot be reached: due again when they can. No attempt, and nothing is taken for it.
+  local function put_off(messages)
+    local head = tonumber(rc('ZRANGE', K.due, 0, 0, 'WITHSCORES')[2] or math.huge)
+    local first_ms = math.huge
+    for _, t in ipairs(messages) do
+      local s = t.state
+      if in_doubt then
+        ready_tail(entry_of(t.ulid, s), s.band)
+      else
+        s.due, s.holds = t.opens_ms, s.holds + 1
+        first_ms = math.min(first_ms, s.due)
+        epoch_next(s)
+        gather('ZADD', K.due, s.due, entry_of(t.ulid, s))
+        tell_change(t.ulid, 's')
+        state_save(t.ulid, s)
+      end
+    end
+    flush()
+    -- Whoever promotes sleeps until what was due first before.
+    if first_ms < head then publish('wake', ' 1') end
+  end
+
+  made = { meet = meet, start = start, lapse = lapse, put_off = put_off }
   return made
 end
 
@@ -88,7 +115,7 @@ local function meet_some(entries, at, count, found, alone_possible)
     local is_first = not met[entry]
     met[entry] = true
     local start = is_first and not raw and record and string.sub(record, 1, PLAIN_BYTES)
-    if start and plain_place[start] == string.sub(entry, 27) then
+    if start and plain_place[start] == string.sub(entry, 27) and not (closed_until and closed_until(record)) then
       if admit and not admit(record, found) then
         found.bytes = found.bytes + bytes
         return at + i - 1, false
@@ -144,7 +171,7 @@ end
 -- Walks the heads of the bands, best first, and splits what it meets: taken, expired, stale.
 local function take(want, alone_possible, lengths)
   local found = {
-    ulids = {}, records = {}, states = {}, headers = {}, lapsed = {}, met = {}, stale = 0, bytes = 0,
+    ulids = {}, records = {}, states = {}, headers = {}, lapsed = {}, put_off = {}, met = {}, stale = 0, bytes = 0,
     walked = 0, slots = {}, units = 0, blocked = false, first_claim = first_claims(token, paused()),
   }
   local limit_bytes = is_batch and math.min(batch_bytes, bytes_max) or bytes_max

@@ -201,6 +201,7 @@ impl Messages {
             let place = places.acquire_owned().await.ok();
             // The wait for a place may have been long.
             let now_ms = self.wire.clock().now_ms().unwrap_or(known_ms);
+            let message = queue.policy.within_recipient_hours(message, now_ms);
             let given = given.unwrap_or_else(|| PresetId::drawn(&message, &routing, now_ms));
             answers.push(self.enqueue(&queue, given, message, origin, place));
         }

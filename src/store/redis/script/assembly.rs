@@ -26,6 +26,7 @@ includes! {
     "callback",
     "calls",
     "claim_gates",
+    "claim_hours",
     "claim_lease",
     "claim_limits",
     "claim_memory",

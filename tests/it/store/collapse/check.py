@@ -166,7 +166,7 @@ class Run:
         told = self.call(
             'claim', keys_in_force='0', node=NODE, sequence=sequence, most=most or self.rng.randint(1, 3), bytes_max=1 << 20, lease_ms=LEASE_MS,
             concurrency=100, limit_lines='', horizon_us=50_000, before_us=0, batch_items=0, batch_bytes=0, batch_wait_ms=0, batch_now=False,
-            granted=None, granted_units=1, is_pull=False, expired_keep_ms=0, lead_us=0, **self.timed())
+            granted=None, granted_units=1, is_pull=False, expired_keep_ms=0, lead_us=0, **self.timed(), hours="")
         taken = told.get('ulids') or []
         for one, record in zip(taken, told.get('records') or []):
             name = record.split(b'"')[-2].decode()

@@ -41,7 +41,7 @@ FAULTS = [
     ('two calls start in a granted slot', 'if granted and (not is_batch or n == 0) then granted_at = granted_at + 1 end', '', 'granted'),
     ('what stands in ready lists stays there at a switch',
      "if cursor == 'lists' or (is_done and is_laned) then", 'if false then', 'switch'),
-    ('an expired message is sent', '  if s.expires == 0 or s.expires > now_ms then return false end\n', '  if true then return false end\n',
+    ('an expired message is sent', '  if s.expires > 0 and s.expires <= now_ms then\n    found.lapsed', '  if false then\n    found.lapsed',
      'plain'),
     ('the audit does not see that a flow has no turn', "find_if(flow_is_wrong, TURN, string.sub(member, 2, 9))", 'local _ = member',
      'damaged'),

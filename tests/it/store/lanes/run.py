@@ -180,7 +180,7 @@ class Run:
             limit_lines=self.s.limit_lines(self.now_us), horizon_us=self.horizon_us, before_us=before_us,
             batch_items=self.batch_items, batch_bytes=1 << 20, batch_wait_ms=30, batch_now=batch_now,
             granted=None if granted is None else len(granted), granted_units=granted_units, is_pull=False,
-            expired_keep_ms=KEEP_MS, lead_us=self.lead_us, **self.expected(in_doubt))
+            expired_keep_ms=KEEP_MS, lead_us=self.lead_us, **self.expected(in_doubt), hours="")
 
     def claim(self, wanted=None, in_doubt=False):
         if self.is_switching:

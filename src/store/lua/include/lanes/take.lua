@@ -38,7 +38,8 @@ local function bring_in_from_lists(most)
   return stale, left == 0
 end
 
--- A head that may not start as it is: it has ended, it has expired, or nobody can read it. It leaves; whether it did.
+-- A head that may not start as it is: it has ended, it has expired, its recipient cannot be reached, or nobody can read it. It leaves;
+-- whether it did. Behind a head of order that has begun nothing may start: it stays, and whoever claims it puts it off.
 local function sets_aside(found, lane, h, record, s)
   if record and record_is_readable(record) and s == false then
     -- What cannot be read leaves the index, or nothing behind it would ever go. The audit finds it.
@@ -50,8 +51,14 @@ local function sets_aside(found, lane, h, record, s)
     found.stale = found.stale + 1
     return true
   end
-  if s.expires == 0 or s.expires > now_ms then return false end
-  found.lapsed[#found.lapsed + 1] = { ulid = h.ulid, state = s, record = record }
+  local opens_ms = closed_until and not (h.is_ordered and place_has_begun(h.place)) and closed_until(record)
+  if s.expires > 0 and s.expires <= now_ms then
+    found.lapsed[#found.lapsed + 1] = { ulid = h.ulid, state = s, record = record }
+  elseif opens_ms then
+    found.put_off[#found.put_off + 1] = { ulid = h.ulid, state = s, opens_ms = opens_ms }
+  else
+    return false
+  end
   head_leaves(lane, h, keys_of(record))
   return true
 end
@@ -203,7 +210,7 @@ end
 
 local function take_from_lanes(want, alone_possible, lengths)
   local found = {
-    ulids = {}, records = {}, states = {}, headers = {}, lapsed = {}, stale = 0, bytes = 0, walked = 0, slots = {}, units = 0,
+    ulids = {}, records = {}, states = {}, headers = {}, lapsed = {}, put_off = {}, stale = 0, bytes = 0, walked = 0, slots = {}, units = 0,
     blocked = false, first_claim = first_claims(token, paused()),
   }
   if not is_batch then want = math.min(want, RUST.LANES_WANTED_MAX) end
@@ -232,7 +239,7 @@ local function take_from_lanes(want, alone_possible, lengths)
     end
   end
   if granted and #found.ulids >= want and not found.is_more then found.next_us = choose() and 0 or next_moment() end
-  found.keys_wait_us, found.walked = keys_wait_us(found), #found.ulids + #found.lapsed + found.stale
+  found.keys_wait_us, found.walked = keys_wait_us(found), #found.ulids + #found.lapsed + #found.put_off + found.stale
   return found
 end
 
