@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use tidegate::domain::lease;
 use tokio::time::Instant;
 
 use crate::rig::checker::{Rule, check};
@@ -24,8 +25,9 @@ const SLOTS: usize = 2;
 const SENT: usize = 12;
 /// Two leases, and a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
-const TIMEOUT_MS: u64 = 2000;
-const LEASE_MS: u64 = 7000;
+/// Longer than it takes to send them all, also on a busy machine: the first calls are answered after the last one was sent.
+const TIMEOUT_MS: u64 = 6000;
+const LEASE_MS: u64 = lease::shortest_ms(TIMEOUT_MS);
 
 fn config(downstream: &Downstream) -> String {
     let lines = format!(
