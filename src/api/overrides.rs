@@ -210,7 +210,7 @@ fn until(fields: &mut Fields<'_>, now_ms: u64) -> Option<u64> {
 
 /// What it changes, and where that stands in the body.
 fn change(fields: &mut Fields<'_>) -> Option<(String, OverrideChange)> {
-    let rate = fields.read_as("rate", |raw| rate(raw)).map(|value| {
+    let rate = fields.read_as("rate", rate).map(|value| {
         let name = LimitRule::own_rate_name();
         ("/rate".to_owned(), OverrideChange::Limit { name, value })
     });

@@ -12,6 +12,7 @@ use crate::domain::policy::QueuePolicy;
 use crate::domain::window::{Window, WindowSpan};
 
 /// What is in force for a queue at this moment, by its configuration and these overrides, which may be those of all queues.
+///
 /// What an override of the window changed before stays in the policy, since the age of a message stands still while the window
 /// is closed.
 #[must_use]

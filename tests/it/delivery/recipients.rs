@@ -71,7 +71,8 @@ async fn a_message_waits_for_the_hours_of_its_recipient_by_every_way_in() {
     assert_eq!(first.json(), 0, "who can be reached is not held up");
     assert!(clocks.wall_ms(first.arrived) < opens_s * 1000);
     let requests = downstream.wait_for(6).await;
-    let mut numbers: Vec<_> = requests.iter().map(|request| request.json()).collect();
+    let mut numbers: Vec<_> =
+        requests.iter().map(crate::support::downstream::Request::json).collect();
     numbers.sort_by_key(Value::as_u64);
     assert_eq!(numbers, [0, 1, 2, 3, 4, 5].map(Value::from));
     for request in &requests[1..] {

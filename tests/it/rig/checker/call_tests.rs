@@ -40,6 +40,14 @@ fn two_masters_let_as_much_start_as_each_of_them_may() {
     breaks(&history, &[]);
     history.queues[0].limits = vec![Limit::rate(4.0, 1)];
     breaks(&history, &[Rule::WithinRate]);
+    // Each of them lets a call of three units start, and is paid afterwards.
+    let mut costly = history.clone();
+    costly.queues[0].limits = vec![Limit::rate(5.0, 1)];
+    costly.sent[1].cost = 3;
+    costly.sent[2].cost = 3;
+    breaks(&costly, &[]);
+    costly.sent[3].cost = 3;
+    breaks(&costly, &[Rule::WithinRate]);
     // What was before is not forgotten: the next one has no burst.
     history.queues[0].limits = vec![Limit::rate(5.0, 1)];
     history.faults = vec![fault(FaultKind::FailoverKill, BEGAN_US + 2 * SECOND_US, 1)];

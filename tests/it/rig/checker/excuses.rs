@@ -134,6 +134,13 @@ impl<'a> Excuses<'a> {
         at_us + self.two_masters.iter().map(twice).sum::<u64>()
     }
 
+    /// Whether two masters may have let calls start at some moment between these two.
+    pub(super) fn had_two_masters(&self, from_us: u64, to_us: u64) -> bool {
+        self.two_masters
+            .iter()
+            .any(|(began_us, ended_us)| *began_us <= to_us && from_us <= *ended_us)
+    }
+
     /// Whether the caller may have given up before the answer came.
     pub(super) fn answered_too_late(&self, queue: &Queue, arrival: &Arrival) -> bool {
         arrival.answer_at_us >= self.patient_until_us(queue, arrival)
