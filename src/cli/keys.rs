@@ -8,10 +8,10 @@ use super::Session;
 use super::args_keys::{KeyArgs, KeyLimit, KeyPutArgs, KeyStep};
 use super::client::{Answer, Target};
 use super::exit::{Exit, Failure};
+use super::limits::{GivenLimit, given};
 use super::plain::plain;
 use super::queues::as_it_came;
 use super::table::{whole, words};
-use crate::domain::limit::LimitKindName;
 use crate::wire::key::{KeyLimitRequest, KeyLimitView, KeyList, KeyRequest, KeyView};
 use crate::wire::queue::QueueView;
 
@@ -83,7 +83,7 @@ fn quoted(value: &str) -> String {
     format!("'{}'", plain(value).replace('\'', "'\\''"))
 }
 
-/// What a key is to be given. Of which kind a limit is, its queue says: `5/day` may be a rate or a quota.
+/// What a key is to be given.
 async fn body(queue: &str, put: &KeyPutArgs, session: &Session) -> Result<KeyRequest, Failure> {
     if put.limits.is_empty() {
         return Ok(KeyRequest { weight: put.weight, limits: None });
@@ -91,15 +91,11 @@ async fn body(queue: &str, put: &KeyPutArgs, session: &Session) -> Result<KeyReq
     let answer = session.client.get(&Target::new(&["v1", "queues", queue])).await?;
     let known: QueueView = answer.read()?;
     let limit = |KeyLimit { name, value }: &KeyLimit| {
-        let known = known.limits.iter().find(|limit| limit.name == *name);
-        let is = |kind| known.is_some_and(|limit| limit.kind.is(kind));
-        let (calls, text) = (value.parse::<u32>().ok(), Some(value.clone()));
-        let request = if let Some(calls) = calls.filter(|_| !is(LimitKindName::Rate)) {
-            KeyLimitRequest { concurrency: Some(calls), ..KeyLimitRequest::default() }
-        } else if is(LimitKindName::Quota) {
-            KeyLimitRequest { quota: text, ..KeyLimitRequest::default() }
-        } else {
-            KeyLimitRequest { rate: text, ..KeyLimitRequest::default() }
+        let nothing = KeyLimitRequest::default();
+        let request = match given(&known, name, value) {
+            GivenLimit::Calls(calls) => KeyLimitRequest { concurrency: Some(calls), ..nothing },
+            GivenLimit::Quota(text) => KeyLimitRequest { quota: Some(text), ..nothing },
+            GivenLimit::Rate(text) => KeyLimitRequest { rate: Some(text), ..nothing },
         };
         (name.clone(), request)
     };

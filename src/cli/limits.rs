@@ -8,6 +8,7 @@ use super::times::Times;
 use crate::domain::limit::LimitKindName;
 use crate::wire::Moment;
 use crate::wire::limit::LimitView;
+use crate::wire::queue::QueueView;
 
 /// The name in front of its line.
 pub(crate) fn title(limit: &LimitView) -> String {
@@ -41,6 +42,27 @@ pub(crate) fn line(limit: &LimitView, value: Option<&str>, times: &Times) -> Str
     let per = per.map(|key| format!(" for each value of {key}"));
     let value = format!("{}{what}", plain(&limit.value));
     [Some(value), per, left, resets, next, holding].into_iter().flatten().collect()
+}
+
+/// What a limit is to allow, as it was given on the command line.
+pub(crate) enum GivenLimit {
+    /// Calls in flight.
+    Calls(u32),
+    /// Units in each period.
+    Quota(String),
+    /// Units per time.
+    Rate(String),
+}
+
+/// Which of them a text is: the queue says of which kind the limit is, since `5/day` may be a rate or a quota.
+pub(crate) fn given(queue: &QueueView, name: &str, value: &str) -> GivenLimit {
+    let known = queue.limits.iter().find(|limit| limit.name == name);
+    let is = |kind| known.is_some_and(|limit| limit.kind.is(kind));
+    match value.parse() {
+        Ok(calls) if !is(LimitKindName::Rate) => GivenLimit::Calls(calls),
+        _ if is(LimitKindName::Quota) => GivenLimit::Quota(value.to_owned()),
+        _ => GivenLimit::Rate(value.to_owned()),
+    }
 }
 
 #[cfg(test)]

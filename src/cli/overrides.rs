@@ -8,12 +8,12 @@ use super::Session;
 use super::args_overrides::{OverrideArgs, OverrideSpan, OverrideStep, WindowWord};
 use super::client::{Answer, Target};
 use super::exit::{Exit, Failure};
+use super::limits::{self, GivenLimit};
 use super::moments;
 use super::overridden::{or_none, sentence};
 use super::plain::plain;
 use super::queues::as_it_came;
 use super::table::words;
-use crate::domain::limit::LimitKindName;
 use crate::wire::overrides::{OverrideLimitRequest, OverrideList, OverrideRequest, OverrideView};
 use crate::wire::queue::QueueView;
 use crate::wire::{DurationMs, Moment};
@@ -60,7 +60,7 @@ pub(crate) async fn overrides(args: &OverrideArgs, session: &mut Session) -> Res
     Ok(Exit::Ok)
 }
 
-/// What one limit is to allow. Of which kind it is, its queue says: `5/day` may be a rate or a quota.
+/// What one limit is to allow.
 async fn limit(
     queue: &str,
     name: &str,
@@ -69,15 +69,11 @@ async fn limit(
 ) -> Result<OverrideLimitRequest, Failure> {
     let answer = session.client.get(&Target::new(&["v1", "queues", queue])).await?;
     let known: QueueView = answer.read()?;
-    let known = known.limits.iter().find(|limit| limit.name == name);
-    let is = |kind| known.is_some_and(|limit| limit.kind.is(kind));
     let nothing = OverrideLimitRequest { name: name.to_owned(), ..OverrideLimitRequest::default() };
-    let text = Some(value.to_owned());
-    let calls = value.parse::<u32>().ok().filter(|_| !is(LimitKindName::Rate));
-    Ok(match calls {
-        Some(calls) => OverrideLimitRequest { concurrency: Some(calls), ..nothing },
-        None if is(LimitKindName::Quota) => OverrideLimitRequest { quota: text, ..nothing },
-        None => OverrideLimitRequest { rate: text, ..nothing },
+    Ok(match limits::given(&known, name, value) {
+        GivenLimit::Calls(calls) => OverrideLimitRequest { concurrency: Some(calls), ..nothing },
+        GivenLimit::Quota(text) => OverrideLimitRequest { quota: Some(text), ..nothing },
+        GivenLimit::Rate(text) => OverrideLimitRequest { rate: Some(text), ..nothing },
     })
 }
 

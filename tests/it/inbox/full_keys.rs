@@ -39,7 +39,8 @@ async fn entries_of_other_keys_pass_those_of_a_key_that_is_full() {
         .await;
     };
     come_in(FIT + 1).await;
-    // Also those that come when the others have been tried again.
+    // Also those that come once the others count as left behind, five seconds after they were drawn, and are drawn again: the age is
+    // what is tested, and nothing else tells of it.
     tokio::time::sleep(Duration::from_secs(6)).await;
     add(&redis, "third", 1).await;
     come_in(FIT + 2).await;
