@@ -28,7 +28,7 @@ pub(in crate::config) fn read(field: &Field<'_>) -> Read<CollapsePolicy> {
 }
 
 /// The newest message of a key finds those before it in its own shard alone.
-pub(super) fn in_one_shard(section: &Section<'_>, shards: u16) -> Read<()> {
+fn in_one_shard(section: &Section<'_>, shards: u16) -> Read<()> {
     if shards == 1 {
         return Ok(());
     }
@@ -36,6 +36,18 @@ pub(super) fn in_one_shard(section: &Section<'_>, shards: u16) -> Read<()> {
         "found {shards}, but messages with a collapse key need shards = 1, so that the newest one finds those before it; set shards = 1 or remove collapse"
     );
     Err(section.wrong("shards", why))
+}
+
+/// That of a queue with so many shards.
+pub(in crate::config) fn of_queue(
+    section: &Section<'_>,
+    shards: &Read<u16>,
+) -> Read<Option<CollapsePolicy>> {
+    let collapse = section.read("collapse", read);
+    if let (Ok(Some(_)), Ok(shards)) = (&collapse, shards) {
+        in_one_shard(section, *shards)?;
+    }
+    collapse
 }
 
 #[cfg(test)]

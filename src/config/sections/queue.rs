@@ -22,7 +22,7 @@ use crate::domain::keys::{Fairness, MessageKey, Ordering};
 use crate::domain::lease;
 use crate::domain::limit::Rate;
 use crate::domain::outcome::OnUncertain;
-use crate::domain::policy::{CollapsePolicy, Downstream, QueuePolicy};
+use crate::domain::policy::{Downstream, QueuePolicy};
 use crate::domain::receipt::ReceiptPolicy;
 use crate::domain::units::format_duration;
 
@@ -167,7 +167,7 @@ pub(in crate::config) fn read(
         let batch = section.read("batch", batch::read);
         let backlog = section.read("backlog", |field| backlog::read(field, own.shards));
         let callback = section.read("callback", |field| callback::read(field, hosts));
-        let collapse = collapse_of(section, &own.shards);
+        let collapse = collapse::of_queue(section, &own.shards);
         let aging = keys::aging(section, own.aging, own.priority_levels);
         if let (Ok(ordering), Ok(fairness), Ok(limits), Ok(backlog), Ok(shards)) =
             (&own.ordering, &own.fairness, &limits, &backlog, &own.shards)
@@ -212,14 +212,6 @@ pub(in crate::config) fn read(
         })
     });
     policy.map(Arc::new)
-}
-
-fn collapse_of(section: &Section<'_>, shards: &Read<u16>) -> Read<Option<CollapsePolicy>> {
-    let collapse = section.read("collapse", collapse::read);
-    if let (Ok(Some(_)), Ok(shards)) = (&collapse, shards) {
-        collapse::in_one_shard(section, *shards)?;
-    }
-    collapse
 }
 
 fn lease(section: &Section<'_>, lease: Read<Option<u64>>, timeout: Read<u64>) -> Read<u64> {
