@@ -19,7 +19,7 @@ use crate::wire::{GateWord, Moment};
 const OLDER: &str = "the older message of its collapse key, which is being sent or uncertain";
 
 /// What each gate is waited for as, in the order in which gates are named.
-const GATES: [(Gate, &str); 11] = [
+const GATES: [(Gate, &str); 13] = [
     (Gate::Pause, "its queue to be resumed"),
     (Gate::Window, "its window"),
     (Gate::Hours, "the hours in which its recipient may be reached"),
@@ -31,6 +31,8 @@ const GATES: [(Gate, &str); 11] = [
     (Gate::Fairness, "the turn of its key"),
     (Gate::Batch, "company in its batch"),
     (Gate::Due, "its due time"),
+    (Gate::Retry, "its next attempt"),
+    (Gate::Workers, "a worker to claim it"),
 ];
 
 /// One sentence: where the message stands and what holds it there.

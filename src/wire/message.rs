@@ -163,6 +163,7 @@ impl<'a> MessageView<'a> {
             None => gates,
             Some(keys) => gates.with_keys(keys),
         };
+        let gates = gates.with_workers(message);
         let ahead = keys.and_then(|keys| keys.ahead.as_ref()).or(message.older.as_ref());
         let shown = if is_full { shown::show(message) } else { None };
         let (payload, payload_base64) = shown.map_or((None, None), payload_fields);

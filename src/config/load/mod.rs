@@ -1,6 +1,7 @@
 //! From sources to settings, or to everything that is wrong with them.
 
 mod errors;
+mod origins;
 pub(in crate::config) mod reader;
 mod secrets;
 pub(in crate::config) mod sources;
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 
 use crate::config::sections::{calendar, inbox, limits, queue, redis, schedule, server, topic};
 use crate::config::settings::{InboxSettings, Settings};
+use origins::origins_of;
 use reader::{Context, Field, Read};
 
 /// Reads a configuration and checks all of it.
@@ -21,7 +23,9 @@ use reader::{Context, Field, Read};
 /// Every problem at once, each with its origin, its key, what was found and what is expected.
 pub fn load(sources: &Sources) -> Result<Settings, ConfigErrors> {
     let (merged, problems) = sources.merge()?;
-    let context = Context::new(&sources.environment, sources.base(), sources.name(), problems);
+    let origins = origins_of(&merged);
+    let context =
+        Context::new(&sources.environment, sources.base(), sources.name(), problems, origins);
     let settings = read(&context.root(merged));
     match (settings, context.into_errors()) {
         (_, Some(errors)) => Err(errors),
@@ -129,6 +133,29 @@ mod tests {
         let sms = settings.queues.values().next().unwrap();
         assert_eq!(sms.own_rate().unwrap().0.to_string(), "5/s");
         assert_eq!((sms.own_rate().unwrap().1, sms.concurrency, sms.retry.jitter), (2, 7, 0.5));
+    }
+
+    #[test]
+    fn a_policy_knows_where_its_settings_come_from() {
+        let text = "[queues.q]\nrate = \"2/s\"\n\n[queues.q.window]\ntime_zone = \"UTC\"\nopen = [{ days = \"mon\", from = \"01:00\", to = \"02:00\" }]\n[queues.q.downstream]\ntype = \"null\"\n";
+        let settings =
+            load_with(text, &environment_pairs(), &[]).unwrap_or_else(|errors| panic!("{errors}"));
+        let policy = &settings.queues[&"q".parse::<QueueName>().unwrap()];
+        let of = |key: &str| policy.origins.of(key).map(ToOwned::to_owned).unwrap_or_default();
+        assert!(of("queues.q.rate").ends_with("tidegate.toml:2"), "{}", of("queues.q.rate"));
+        assert!(of("queues.q.window").ends_with("tidegate.toml:5"), "{}", of("queues.q.window"));
+        let batch = of("queues.q.batch.max_items");
+        assert!(
+            batch.contains("TIDEGATE__QUEUES__Q__BATCH"),
+            "{batch}, {:?}",
+            of("queues.q.batch")
+        );
+        assert_eq!(of("queues.q.concurrency"), "", "its default holds");
+        assert_eq!(of("server.listen"), "", "what is built in is a default");
+    }
+
+    fn environment_pairs() -> [(&'static str, &'static str); 1] {
+        [("TIDEGATE__QUEUES__Q__BATCH", "{ max_items = 3 }")]
     }
 
     #[test]

@@ -16,6 +16,7 @@ use super::errors::{ConfigErrors, Problem};
 use super::secrets::{SecretSource, expand};
 use super::sources::Layer;
 use super::toml_lines::parse_value;
+use crate::domain::policy::Origins;
 use crate::domain::suggest::nearest;
 
 /// The problem has been recorded.
@@ -32,6 +33,7 @@ pub(in crate::config) struct Context<'a> {
     /// What a problem names where no value tells its own origin: an empty table.
     origin: String,
     problems: RefCell<Vec<Problem>>,
+    origins: Origins,
 }
 
 impl<'a> Context<'a> {
@@ -40,14 +42,20 @@ impl<'a> Context<'a> {
         base: &'a Path,
         origin: String,
         problems: Vec<Problem>,
+        origins: Origins,
     ) -> Self {
         let secrets = SecretSource { environment, base };
-        Self { secrets, origin, problems: RefCell::new(problems) }
+        Self { secrets, origin, problems: RefCell::new(problems), origins }
     }
 
     /// A variable of the environment, for defaults that follow it.
     pub(in crate::config) fn variable(&self, name: &str) -> Option<&str> {
         self.secrets.environment.get(name).map(String::as_str).filter(|text| !text.is_empty())
+    }
+
+    /// Where the settings come from.
+    pub(in crate::config) fn origins(&self) -> Origins {
+        self.origins.clone()
     }
 
     /// The whole tree as a section.
@@ -350,7 +358,7 @@ fn as_json(value: Value) -> Option<serde_json::Value> {
 }
 
 /// The origin of a value; of a table or list the one that comes first in its text.
-fn origin_of(value: &Value) -> Option<String> {
+pub(super) fn origin_of(value: &Value) -> Option<String> {
     if let Some(origin) = value.origin() {
         return Some(origin.to_owned());
     }

@@ -209,6 +209,7 @@ pub(in crate::config) fn read(
             callback: callback?.or_else(|| callback::without_section(hosts)),
             overrides: Vec::new(),
             configured: None,
+            origins: field.context().origins(),
         })
     });
     policy.map(Arc::new)

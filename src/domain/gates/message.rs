@@ -1,11 +1,13 @@
 //! The gates as one message meets them.
 //!
-//! Owns what the message itself adds: its due time, its probe, the older message of its collapse key, its cost and its shard.
+//! Owns what the message itself adds: its due time or that of its next attempt, its probe, the older message of its collapse key,
+//! its cost, its shard, and that a worker has to claim it.
 
 use super::limits::{all, limits};
 use super::shards::ShardGates;
 use super::{Gate, GateState, Gates, Why};
 use crate::domain::message::Message;
+use crate::domain::state::State;
 
 impl Gates {
     /// The gates as this message meets them: those that do not concern its state are open, concurrency and batch
@@ -23,13 +25,7 @@ impl Gates {
         let states = self.states.map(|(gate, state)| {
             let state = match gate {
                 _ if !gate.concerns(message.state) => GateState::OPEN,
-                // It may be due long since, and waits for another one.
-                Gate::Due if message.waits_for_older && self.is_past(message.due_at_ms) => {
-                    GateState::OPEN
-                }
-                Gate::Due => {
-                    GateState::Held { until_ms: Some(message.due_at_ms), why: Why::NotDue }
-                }
+                Gate::Due | Gate::Retry => self.due(gate, message),
                 Gate::Hours => self.hours(message),
                 Gate::Collapse if message.waits_for_older => {
                     GateState::Held { until_ms: None, why: Why::OlderOnItsWay }
@@ -45,7 +41,38 @@ impl Gates {
             (gate, state)
         });
         let (shards, recipients) = (Vec::new(), None);
-        Self { states, limits, stacked: None, shards, recipients, now_ms: self.now_ms }
+        let (is_pulled, now_ms) = (self.is_pulled, self.now_ms);
+        Self { states, limits, stacked: None, shards, recipients, is_pulled, now_ms }
+    }
+
+    /// The gates of one message together with the gate `workers`: of a queue that workers pull from, what nothing else holds
+    /// waits for one of them.
+    #[must_use]
+    pub fn with_workers(mut self, message: &Message) -> Self {
+        let waits = self.is_pulled && message.state == State::Ready;
+        if waits && !self.states.iter().any(|(_, state)| state.is_held()) {
+            let held = GateState::Held { until_ms: None, why: Why::NobodyClaims };
+            for (gate, state) in &mut self.states {
+                if *gate == Gate::Workers {
+                    *state = held;
+                }
+            }
+        }
+        self
+    }
+
+    /// Whether its due time has come. What was tried waits for another attempt, and not for the time that its producer named.
+    fn due(&self, gate: Gate, message: &Message) -> GateState {
+        // It may be due long since, and waits for another one.
+        let is_due = message.waits_for_older && self.is_past(message.due_at_ms);
+        let (asked, why) = match message.attempts {
+            0 => (Gate::Due, Why::NotDue),
+            _ => (Gate::Retry, Why::NextAttempt),
+        };
+        if is_due || gate != asked {
+            return GateState::OPEN;
+        }
+        GateState::Held { until_ms: Some(message.due_at_ms), why }
     }
 
     /// Whether its recipient may be reached now.
@@ -73,6 +100,7 @@ impl Gates {
 
 fn probe(message: &Message) -> GateState {
     match message.probes.as_ref().and_then(|probes| probes.next_at_ms) {
+        // Somebody has to decide.
         None => GateState::OPEN,
         until_ms => GateState::Held { until_ms, why: Why::ToBeProbed },
     }

@@ -4,6 +4,7 @@
 //! every gate: the gate that refuses is the gate that explains. Pure: the policy, what Redis counted and the
 //! time come in. Refuses to know who asks, and what is done while a gate is shut.
 
+mod earliest;
 mod keys;
 mod last_calls;
 mod limits;
@@ -21,7 +22,7 @@ use self::limits::{all, limits, stacked};
 use self::shards::ShardGates;
 pub use self::shards::{ShardLoad, concurrency_of_shard};
 use super::limit::{KeptLimit, LimitName, StackedLimits};
-use super::policy::QueuePolicy;
+use super::policy::{Downstream, QueuePolicy};
 use super::recipient_hours::RecipientHours;
 use super::state::State;
 use super::window::WindowState;
@@ -31,6 +32,8 @@ use super::window::WindowState;
 pub enum Gate {
     /// Its due time lies ahead.
     Due,
+    /// It was tried, and waits for its next attempt.
+    Retry,
     /// The queue is paused.
     Pause,
     /// The window is closed, or closes too soon.
@@ -53,12 +56,15 @@ pub enum Gate {
     Batch,
     /// The downstream is asked first whether it has the message.
     Probe,
+    /// No worker has claimed it.
+    Workers,
 }
 
 impl Gate {
     /// Every gate, in the documented order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Due,
+        Self::Retry,
         Self::Pause,
         Self::Window,
         Self::Hours,
@@ -70,6 +76,7 @@ impl Gate {
         Self::Fairness,
         Self::Batch,
         Self::Probe,
+        Self::Workers,
     ];
 
     /// The word for this gate in `held_by` and in metrics. In `held_by` a limit has its name behind it, see [`HeldGate`].
@@ -77,6 +84,7 @@ impl Gate {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Due => "due",
+            Self::Retry => "retry",
             Self::Pause => "pause",
             Self::Window => "window",
             Self::Hours => "hours",
@@ -88,6 +96,7 @@ impl Gate {
             Self::Fairness => "fairness",
             Self::Batch => "batch",
             Self::Probe => "probe",
+            Self::Workers => "workers",
         }
     }
 
@@ -95,13 +104,16 @@ impl Gate {
     /// one: a scheduled message does not stand before them yet.
     const fn concerns(self, state: State) -> bool {
         match self {
-            Self::Due | Self::Collapse => matches!(state, State::Scheduled),
+            Self::Due | Self::Retry | Self::Collapse => matches!(state, State::Scheduled),
             Self::Pause | Self::Window | Self::Hours | Self::Throttled => {
                 matches!(state, State::Scheduled | State::Ready)
             }
-            Self::Limit | Self::Concurrency | Self::Order | Self::Fairness | Self::Batch => {
-                matches!(state, State::Ready)
-            }
+            Self::Limit
+            | Self::Concurrency
+            | Self::Order
+            | Self::Fairness
+            | Self::Batch
+            | Self::Workers => matches!(state, State::Ready),
             Self::Probe => matches!(state, State::Uncertain),
         }
     }
@@ -129,6 +141,8 @@ pub enum GateState {
 pub enum Why {
     /// The message is due later.
     NotDue,
+    /// Its next attempt is due later.
+    NextAttempt,
     /// An operator paused the queue.
     Paused,
     /// The window is closed.
@@ -166,6 +180,8 @@ pub enum Why {
     BatchGathers,
     /// The downstream will be asked about the message.
     ToBeProbed,
+    /// No worker has claimed it.
+    NobodyClaims,
 }
 
 /// What is known of a queue beside its policy. A gate of which nothing is known counts as open: a sender
@@ -213,6 +229,8 @@ pub struct Gates {
     shards: Vec<ShardGates>,
     /// When recipients may be reached.
     recipients: Option<Arc<RecipientHours>>,
+    /// Whether workers come and claim.
+    is_pulled: bool,
     /// The moment; `None`: nobody knows it.
     now_ms: Option<u64>,
 }
@@ -238,9 +256,13 @@ pub fn gates(policy: &QueuePolicy, snapshot: &Snapshot, now_ms: Option<u64>) -> 
     let states = Gate::ALL.map(|gate| {
         let state = match gate {
             // What a single message adds.
-            Gate::Due | Gate::Hours | Gate::Collapse | Gate::Fairness | Gate::Probe => {
-                GateState::OPEN
-            }
+            Gate::Due
+            | Gate::Retry
+            | Gate::Hours
+            | Gate::Collapse
+            | Gate::Fairness
+            | Gate::Probe
+            | Gate::Workers => GateState::OPEN,
             Gate::Pause => pause(snapshot),
             Gate::Window => window(policy, snapshot.call_ms, now_ms),
             Gate::Throttled => throttled(snapshot),
@@ -254,7 +276,8 @@ pub fn gates(policy: &QueuePolicy, snapshot: &Snapshot, now_ms: Option<u64>) -> 
         (gate, state)
     });
     let recipients = policy.recipient_hours.clone();
-    Gates { states, limits, stacked, shards, recipients, now_ms }
+    let is_pulled = matches!(policy.downstream, Downstream::Pull);
+    Gates { states, limits, stacked, shards, recipients, is_pulled, now_ms }
 }
 
 fn pause(snapshot: &Snapshot) -> GateState {
@@ -360,6 +383,7 @@ impl Gates {
             stacked: None,
             shards: Vec::new(),
             recipients: None,
+            is_pulled: false,
             now_ms: None,
         }
     };

@@ -101,6 +101,32 @@ fn an_idle_queue_holds_nothing_but_what_is_not_due() {
     }
 }
 
+#[test]
+fn what_was_tried_waits_for_its_next_attempt() {
+    let idle = of_load(&policy(), QueueLoad::default());
+    let tried = Message { attempts: 2, ..message(State::Scheduled) };
+    let held: Vec<_> = idle.of_message(&tried).held().iter().map(HeldGate::to_string).collect();
+    assert_eq!(held, ["retry"]);
+    let state = idle.of_message(&tried).of(Gate::Retry);
+    assert_eq!(state, self::held(Some(NOW_MS + 5000), Why::NextAttempt));
+}
+
+#[test]
+fn workers_hold_what_nothing_else_holds() {
+    let pulled = QueuePolicy { downstream: Downstream::Pull, ..policy() };
+    let held = |gates: &Gates, state| {
+        let message = message(state);
+        let gates = gates.of_message(&message).with_workers(&message);
+        gates.held().iter().map(HeldGate::to_string).collect::<Vec<_>>()
+    };
+    let idle = of_load(&pulled, QueueLoad::default());
+    assert_eq!(held(&idle, State::Ready), ["workers"]);
+    assert_eq!(held(&idle, State::Scheduled), ["due"]);
+    assert!(held(&idle, State::Leased).is_empty());
+    assert_eq!(held(&of_shards(&pulled, &[in_flight(16)]), State::Ready), ["concurrency"]);
+    assert!(held(&of_load(&policy(), QueueLoad::default()), State::Ready).is_empty());
+}
+
 fn keys(limits: &[(&str, Option<u64>)], has_turn: bool) -> KeyHold {
     let limits = limits.iter().map(|(name, until_ms)| (name.parse().unwrap(), *until_ms));
     KeyHold { limits: limits.collect(), ahead: None, has_turn }

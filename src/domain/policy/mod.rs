@@ -6,8 +6,11 @@
 mod hours;
 mod intake;
 mod limits;
+mod origins;
 
 use std::sync::Arc;
+
+pub use self::origins::Origins;
 
 use crate::domain::backlog::BacklogPolicy;
 use serde::{Deserialize, Serialize};
@@ -87,6 +90,8 @@ pub struct QueuePolicy {
     pub overrides: Vec<Override>,
     /// What the configuration says, where overrides change it.
     pub configured: Option<Arc<QueuePolicy>>,
+    /// Where the settings of the whole configuration come from.
+    pub origins: Origins,
 }
 
 impl QueuePolicy {
@@ -129,6 +134,7 @@ impl QueuePolicy {
             callback: None,
             overrides: Vec::new(),
             configured: None,
+            origins: Origins::default(),
         }
     }
 

@@ -38,14 +38,17 @@ async fn the_rate_holds_and_is_used_while_nodes_come_and_go() {
     nodes.kill(2).await;
     let calls = nodes.downstream.wait_for(320).await;
 
-    // A permit lasts 15 ms: where this machine stalls for longer, permits are lost, and should be.
-    let is_calm = nodes.stall() < Duration::from_millis(10);
+    // A permit lasts 15 ms: where this machine stalls for longer, permits are lost, and should be. Nodes that start and stop make
+    // it stall. Where a node that is away kept its share of the rate, a third of it would be lost.
+    let stall = nodes.stall();
+    let is_calm = stall < Duration::from_millis(10);
     let took = calls[319].arrived - began;
     let used = 319.0 / (took.as_secs_f64() * f64::from(per_s));
     nodes.drained(0).await;
     let history = nodes.history(0).await;
     check(&history).expect_good();
-    assert!(used >= 0.9 || !is_calm, "{:.1} % of the rate was used", used * 100.0);
+    let used_percent = used * 100.0;
+    assert!(used >= 0.8 || !is_calm, "{used_percent:.1} % of the rate was used, stall {stall:?}");
 }
 
 /// A node that stood still for longer than its calls may take finds their answers in its sockets when

@@ -1,0 +1,151 @@
+//! When a message could leave if no other one stood ahead of it.
+//!
+//! Owns how the gates follow upon one another: what opens at night may find the window closed, and what waits for the window may find
+//! its recipient's hours over. Refuses to know how many others wait (see `domain::forecast`).
+
+use super::limits::limits;
+use super::{Gate, GateState, Gates, KeyHold};
+use crate::domain::message::Details;
+use crate::domain::policy::QueuePolicy;
+
+/// So often a window, and the hours of a recipient, may send a message to one another: with two openings a day in each, that is some
+/// months.
+const STEPS_MAX: usize = 500;
+
+impl Gates {
+    /// When a message with these details could leave that is due at `due_ms`, if nothing stood ahead of it: by the gates of its
+    /// queue, which are `self`, and by what its keys say, where that is known. `None`: nobody can know, since a pause, a limit or a
+    /// window has no end that is known, or the time is not known.
+    #[must_use]
+    pub fn earliest_ms(
+        &self,
+        policy: &QueuePolicy,
+        details: &Details,
+        keys: Option<&KeyHold>,
+        due_ms: u64,
+    ) -> Option<u64> {
+        let of_queue = [Gate::Pause, Gate::Throttled].map(|gate| self.of(gate));
+        let limits = match &self.stacked {
+            Some((stacked, now_us)) => limits(stacked, *now_us, u64::from(details.cost.units())),
+            None => self.limits.clone(),
+        };
+        let by_key = keys.into_iter().flat_map(|keys| &keys.limits).map(|(_, until_ms)| *until_ms);
+        let held = of_queue.into_iter().chain(limits.into_iter().map(|(_, state)| state));
+        let held = held.filter_map(|state| match state {
+            GateState::Held { until_ms, .. } => Some(until_ms),
+            GateState::Open { .. } => None,
+        });
+        let mut at_ms = due_ms.max(self.now_ms?);
+        for until_ms in held.chain(by_key) {
+            at_ms = at_ms.max(until_ms?);
+        }
+        open_from(policy, details, at_ms)
+    }
+}
+
+/// The first moment, `at_ms` or later, at which both the window and the recipient's hours let a call start.
+fn open_from(policy: &QueuePolicy, details: &Details, at_ms: u64) -> Option<u64> {
+    let mut at_ms = at_ms;
+    for _ in 0..STEPS_MAX {
+        let start_ms = match &policy.window {
+            Some(window) => window.next_start_ms(at_ms, window.min_remaining_ms())?,
+            None => at_ms,
+        };
+        let reached_ms = match &policy.recipient_hours {
+            Some(hours) => hours.first_ms(details, start_ms),
+            None => start_ms,
+        };
+        if reached_ms == start_ms {
+            return Some(start_ms);
+        }
+        at_ms = reached_ms;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::testing::queue_of;
+    use crate::domain::gates::{PauseEnd, QueueLoad, Snapshot, gates};
+    use crate::domain::limit::{Cost, KeptLimit};
+    use crate::domain::time::{parse_rfc3339, rfc3339};
+
+    const NOW: &str = "2026-11-30T12:00:00.000Z";
+    const WINDOW: &str = "[queues.q.window]\ntime_zone = \"Asia/Shanghai\"\nopen = [{ days = \"mon-sun\", from = \"01:00\", to = \"04:00\" }]\n";
+    const HOURS: &str = "[queues.q.recipient_hours]\nfallback_zone = \"Asia/Shanghai\"\nopen = [{ days = \"tue\", from = \"03:30\", to = \"21:00\" }]\n";
+    const QUOTA: &str = "limits = [{ quota = \"10/day\", name = \"day\" }]\n";
+
+    fn ms(text: &str) -> u64 {
+        parse_rfc3339(text).unwrap()
+    }
+
+    fn used(units: u64) -> Snapshot {
+        let [from_ms, to_ms] = ["2026-11-30T00:00:00Z", "2026-12-01T00:00:00Z"].map(ms);
+        let standing = format!("{from_ms} {to_ms} {units}");
+        let limits = vec![KeptLimit { standing, debt: String::new() }];
+        Snapshot { load: Some(QueueLoad { limits, shards: Vec::new() }), ..Snapshot::default() }
+    }
+
+    fn earliest(text: &str, snapshot: &Snapshot, due: &str) -> String {
+        let policy = queue_of(text);
+        let gates = gates(&policy, snapshot, Some(ms(NOW)));
+        let at_ms = gates.earliest_ms(&policy, &Details::default(), None, ms(due));
+        at_ms.map_or_else(|| "nobody knows".to_owned(), rfc3339)
+    }
+
+    #[test]
+    fn each_gate_is_followed_to_the_next_one() {
+        let open = Snapshot::default();
+        let paused = |end| Snapshot { pause: Some(end), ..Snapshot::default() };
+        let until = paused(PauseEnd::At(ms("2026-11-30T18:30:00Z")));
+        // Shanghai is eight hours ahead: the window is open from 17:00 to 20:00.
+        for (text, snapshot, due, expected) in [
+            ("", &open, NOW, NOW),
+            ("", &open, "2026-11-30T12:00:05.000Z", "2026-11-30T12:00:05.000Z"),
+            ("", &open, "2026-11-30T11:00:00.000Z", NOW),
+            ("", &paused(PauseEnd::Resume), NOW, "nobody knows"),
+            (WINDOW, &open, NOW, "2026-11-30T17:00:00.000Z"),
+            (WINDOW, &open, "2026-11-30T18:00:00.000Z", "2026-11-30T18:00:00.000Z"),
+            (WINDOW, &open, "2026-11-30T20:00:00.000Z", "2026-12-01T17:00:00.000Z"),
+            (WINDOW, &until, NOW, "2026-11-30T18:30:00.000Z"),
+            (HOURS, &open, NOW, "2026-11-30T19:30:00.000Z"),
+        ] {
+            assert_eq!(earliest(text, snapshot, due), expected, "{text} {due}");
+        }
+        let both = format!("{WINDOW}{HOURS}");
+        assert_eq!(earliest(&both, &open, NOW), "2026-11-30T19:30:00.000Z", "the hours decide");
+        let late = "2026-12-01T12:30:00.000Z";
+        assert_eq!(earliest(&both, &open, late), "2026-12-07T19:30:00.000Z", "a week later");
+    }
+
+    #[test]
+    fn a_quota_counts_at_its_own_cost_and_for_what_is_due_later_too() {
+        assert_eq!(earliest(QUOTA, &used(9), NOW), NOW);
+        assert_eq!(earliest(QUOTA, &used(10), NOW), "2026-12-01T00:00:00.000Z");
+        let both = format!("{QUOTA}{WINDOW}");
+        let due = "2026-11-30T17:30:00.000Z";
+        assert_eq!(earliest(&both, &used(9), due), due);
+        assert_eq!(earliest(&both, &used(10), due), "2026-12-01T17:00:00.000Z");
+        let policy = queue_of(QUOTA);
+        let gates = gates(&policy, &used(9), Some(ms(NOW)));
+        let details = |units| Details { cost: Cost::new(units).unwrap(), ..Details::default() };
+        let at_ms = |cost| gates.earliest_ms(&policy, &details(cost), None, 0);
+        assert_eq!(at_ms(2), Some(ms("2026-12-01T00:00:00Z")));
+        assert_eq!(at_ms(11), None, "it costs more than a whole day has");
+    }
+
+    #[test]
+    fn what_its_key_has_used_counts_and_what_stands_ahead_does_not() {
+        let policy = queue_of("concurrency = 1\nbatch = { max_items = 10, max_wait = \"1m\" }\n");
+        let gates = gates(&policy, &Snapshot::default(), Some(ms(NOW)));
+        let per_to = |until_ms| KeyHold {
+            limits: vec![("per_to".parse().unwrap(), until_ms)],
+            ahead: None,
+            has_turn: false,
+        };
+        let at_ms = |keys| gates.earliest_ms(&policy, &Details::default(), Some(&keys), 0);
+        assert_eq!(at_ms(per_to(Some(ms(NOW) + 5))), Some(ms(NOW) + 5));
+        assert_eq!(at_ms(per_to(None)), None);
+    }
+}
