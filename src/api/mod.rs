@@ -19,6 +19,7 @@ mod clock;
 mod cursor;
 mod doctor;
 mod events;
+mod explain;
 mod fields;
 mod fingerprint;
 mod guard;

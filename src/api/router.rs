@@ -11,9 +11,9 @@ use utoipa_axum::routes;
 
 use super::problem::{Code, Problem};
 use super::{
-    ApiState, Door, actions, audit, batch, change, clock, doctor, events, guard, health, keys,
-    limits, list, messages, openapi, operations, overrides, pull, queues, receipts, rollbacks,
-    schedules, send, topics, try_call, windows,
+    ApiState, Door, actions, audit, batch, change, clock, doctor, events, explain, guard, health,
+    keys, limits, list, messages, openapi, operations, overrides, pull, queues, receipts,
+    rollbacks, schedules, send, topics, try_call, windows,
 };
 
 /// The whole door.
@@ -36,6 +36,7 @@ pub(super) fn described() -> OpenApiRouter<Arc<Door>> {
         .routes(routes!(batch::send_batch))
         .routes(routes!(messages::get, change::patch, change::cancel))
         .routes(routes!(messages::attempts))
+        .routes(routes!(explain::explain))
         .routes(routes!(change::run))
         .routes(routes!(change::requeue))
         .routes(routes!(change::resolve))

@@ -132,6 +132,9 @@ pub enum ClientCommand {
     SendBatch(SendBatchArgs),
     /// Show messages, and say what they wait for
     Get(GetArgs),
+    /// Say why messages wait: every gate, who blocks them, which setting decides, and when they can leave
+    #[command(after_help = examples::EXPLAIN)]
+    Explain(IdsArgs),
     /// List the messages of a queue
     List(ListArgs),
     /// Withdraw messages that wait

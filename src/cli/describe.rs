@@ -9,9 +9,7 @@ use super::times::Times;
 use crate::domain::gates::Gate;
 pub(crate) use crate::domain::human::count;
 use crate::domain::human::why_failed;
-use crate::domain::limit::LimitKindName;
 use crate::domain::state::State;
-use crate::wire::limit::LimitView;
 use crate::wire::message::{FailingView, MessageView, ProbeView};
 use crate::wire::{GateWord, Moment};
 
@@ -187,23 +185,17 @@ pub(crate) fn behind(
     format!("{of}The one ahead: {stands}. {next}")
 }
 
-/// What a limit by key lets pass, and of which value the message is; nothing of a limit without a key.
-pub(crate) fn limit_by_key(limit: &LimitView, message: &MessageView<'_>) -> Option<String> {
-    let per = limit.per.as_deref()?;
-    let of = match value_of(per, message) {
-        Some(value) => format!("of this message it is {}", plain(value)),
-        None => "this message has none, and shares the limit with all others without it".to_owned(),
-    };
-    let (name, lets, per) = (plain(&limit.name), plain(&limit.value), plain(per));
-    let what = if limit.kind.is(LimitKindName::Concurrency) { "at once" } else { "pass" };
-    Some(format!("Its limit \"{name}\" lets {lets} {what} for each value of {per}; {of}"))
-}
-
 /// What keeps a whole queue from sending, for a message that somebody wants to be sent now.
 pub(crate) fn held_with_its_queue(message: &MessageView<'_>) -> Option<String> {
     let of_queue = [Gate::Pause, Gate::Window, Gate::Throttled];
     let held_by = message.held_by.iter();
     waits_for(held_by.filter(|held| of_queue.iter().any(|gate| held.is(*gate))).collect())
+}
+
+/// Why a message is where it is, in a few words: what went wrong, else what it waits for, as `explain` names it.
+pub(crate) fn why(message: &MessageView<'_>) -> String {
+    let waits = || waits_for(message.held_by.iter().collect());
+    reason(message).or_else(|| waits().map(|what| format!("waits for {what}"))).unwrap_or_default()
 }
 
 /// The gates that hold it, in a line.

@@ -13,6 +13,7 @@ use crate::wire::action::ActionList;
 use crate::wire::attempt::AttemptList;
 use crate::wire::doctor::DoctorAnswer;
 use crate::wire::exchange::ExchangeView;
+use crate::wire::explain::ExplanationView;
 use crate::wire::key::{KeyAnswer, KeyView};
 use crate::wire::message::{MessageList, MessageView};
 use crate::wire::node::{ClockAnswer, NodeList, ReadyAnswer};
@@ -78,6 +79,7 @@ fn shape(method: &Method, path: &[&str]) -> Shape {
         (_, ["v1", "queues", _, "requeue-all"]) => body::<RequeuedAnswer>(),
         (_, ["v1", "queues", ..]) => body::<QueueView>(),
         ("GET", ["v1", "messages", _, "attempts"]) => body::<AttemptList<'static>>(),
+        ("GET", ["v1", "messages", _, "explain"]) => body::<ExplanationView>(),
         ("GET", ["v1", "messages", ..]) => body::<MessageView<'static>>(),
         (_, ["v1", "messages", ..]) => BodyOrNothing(reads::<MessageView<'static>>),
         (_, ["v1", "limits"]) => body::<SharedLimitList>(),

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::Session;
 use super::args_messages::ListArgs;
 use super::client::Target;
-use super::describe::{due_ms, gates, reason};
+use super::describe::{due_ms, gates, why};
 use super::exit::{Exit, Failure};
 use super::expected::unexpected;
 use super::filter::parameters_of;
@@ -130,6 +130,6 @@ fn row(message: &RawValue, times: &Times) -> Result<Vec<String>, Failure> {
         message.priority.to_string(),
         message.group.as_deref().unwrap_or_default().to_owned(),
         gates(&message),
-        reason(&message).unwrap_or_default(),
+        why(&message),
     ])
 }

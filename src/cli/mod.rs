@@ -28,6 +28,7 @@ mod events;
 mod examples;
 mod exit;
 mod expected;
+mod explain;
 mod export;
 mod filter;
 mod get;
@@ -182,6 +183,7 @@ async fn dispatch(command: ClientCommand, session: &mut Session) -> Result<Exit,
         ClientCommand::Send(args) => send::send(&args, session).await,
         ClientCommand::SendBatch(args) => batch::send_batch(&args, session).await,
         ClientCommand::Get(args) => get::get(&args, session).await,
+        ClientCommand::Explain(args) => explain::explain(&args, session).await,
         ClientCommand::List(args) => list::list(&args, session).await,
         ClientCommand::Cancel(args) => messages::cancel(&args.ids, session).await,
         ClientCommand::Run(args) => messages::run(&args.ids, session).await,

@@ -83,19 +83,6 @@ pub(crate) fn why(sending: &SendingView, times: &Times) -> String {
     }
 }
 
-/// The same for a message that waits behind it, with how far the end is.
-pub(crate) fn hold(sending: &SendingView, times: &Times) -> String {
-    let reason = why(sending, times);
-    let reason = reason.trim_end_matches('.');
-    match sending.until.map(|at| at.0) {
-        Some(at) if reason.contains(&times.at(at)) => format!("{reason} ({})", times.distance(at)),
-        Some(at) => {
-            format!("{reason}; it ends by itself {} ({})", times.distance(at), times.at(at))
-        }
-        None => reason.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;

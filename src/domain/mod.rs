@@ -13,6 +13,7 @@ pub mod doctor;
 pub mod draft;
 pub mod durability;
 pub mod endpoint;
+pub mod explain;
 pub mod failing;
 pub mod filter;
 pub mod gates;

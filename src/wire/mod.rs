@@ -34,6 +34,7 @@ pub mod change;
 pub mod doctor;
 mod duration;
 pub mod exchange;
+pub mod explain;
 mod held;
 pub mod key;
 pub mod limit;

@@ -46,6 +46,7 @@ fn every_route_of_the_contract_is_described() {
         "GET /v1/events",
         "GET /v1/messages/{id}",
         "GET /v1/messages/{id}/attempts",
+        "GET /v1/messages/{id}/explain",
         "GET /v1/nodes",
         "GET /v1/operations",
         "GET /v1/operations/{id}",

@@ -36,6 +36,7 @@ const ROUTES: &[(&str, &str, &str, Then)] = &[
     ("POST", "/v1/queues/{queue}/messages/batch", r#"[{"payload": 1}]"#, Then::Hidden),
     ("GET", "/v1/messages/{id}", "", Then::Hidden),
     ("GET", "/v1/messages/{id}/attempts", "", Then::Hidden),
+    ("GET", "/v1/messages/{id}/explain", "", Then::Hidden),
     ("PATCH", "/v1/messages/{id}", r#"{"delay": "2h"}"#, Then::Hidden),
     ("POST", "/v1/messages/{id}/run", "", Then::Hidden),
     ("POST", "/v1/messages/{id}/resolve", r#"{"as": "dead"}"#, Then::Hidden),

@@ -13,77 +13,95 @@ fn message(id: &str, state: &str) -> Value {
 
 #[tokio::test]
 async fn get_says_what_holds_the_message() {
-    let queue = answers::queue(&json!({}));
-    let script = [reply(200, message("sms_01", "scheduled")), reply(200, queue)];
-    let daemon = Daemon::with(script).await;
+    let due = gate("due", Some("2026-11-21T12:12:00.000Z"), "It is due at noon.");
+    let explained = explanation("It is due at noon.", "2026-11-21T12:12:00.000Z", &[due]);
+    let daemon =
+        Daemon::with([reply(200, message("sms_01", "scheduled")), reply(200, explained)]).await;
     let done = daemon.run(&["get", "sms_01"]).await;
     assert_eq!(done.exit, Exit::Ok);
     let mut lines = done.out.lines();
     assert_eq!(lines.next(), Some("Waiting: due in 3h 12m (2026-11-21 12:12:00 UTC)"));
+    assert_eq!(lines.next(), Some(""), "that it is due is said once: {}", done.out);
     assert!(done.out.contains("payload       {\"a\":1}"), "{}", done.out);
-    let asked = ["GET /v1/messages/sms_01?view=full", "GET /v1/queues/sms"];
+    let asked = ["GET /v1/messages/sms_01?view=full", "GET /v1/messages/sms_01/explain"];
     assert_eq!(daemon.lines(), asked);
 }
 
 #[tokio::test]
-async fn get_says_until_when_the_queue_holds_the_message() {
+async fn get_says_the_sentence_of_explain() {
     let at = "2026-11-21T16:45:00.000Z";
-    let queue = |state: &str, reason: String| {
-        let sending = json!({"state": state, "reason": reason, "since": null, "until": at});
-        reply(200, answers::queue(&json!({"sending": sending})))
-    };
     let held = |state: &str, held_by: Value| {
         let mut message = message("sms_01", state);
         message["held_by"] = held_by;
         reply(200, message)
     };
+    let closed = gate("window", Some(at), "The window is closed.");
+    let due = gate("due", Some("2026-11-21T12:12:00.000Z"), "It is due at noon.");
     let forbidden = json!({"code": "forbidden", "detail": "the token lacks the scope read"});
     let daemon = Daemon::with([
         held("ready", json!(["window"])),
-        queue("closed", format!("Its window is closed and opens at {at}.")),
-        held("scheduled", json!(["pause", "due"])),
-        queue(
-            "paused",
-            "It was paused by ann (deploy); `tidegate resume sms` ends the pause.".to_owned(),
-        ),
+        reply(200, explanation("The window is closed and opens at dusk.", at, &[closed])),
+        held("scheduled", json!(["due"])),
+        reply(200, explanation("It is due at noon. By then the window is closed.", at, &[due])),
         held("ready", json!(["window"])),
         reply(403, forbidden),
-        held("ready", json!(["limit"])),
+        held("leased", json!([])),
     ])
     .await;
     for said in [
-        "Waiting for its window\nIts window is closed and opens at 2026-11-21 16:45:00 UTC (in 7h 45m)\n\n",
-        "It was paused by ann (deploy); `tidegate resume sms` ends the pause; it ends by itself in 7h 45m (2026-11-21 16:45:00 UTC)\n\n",
+        "Waiting for its window\nThe window is closed and opens at dusk.\n\n",
+        "\nIt is due at noon. By then the window is closed.\n\n",
         "Waiting for its window\n\n",
-        "Waiting for its turn under the limit\n\n",
+        "Being sent: attempt 1\n\n",
     ] {
         let done = daemon.run(&["get", "sms_01"]).await;
         assert!(done.out.contains(said), "{said}: {}", done.out);
         assert_eq!((done.exit, done.err.as_str()), (Exit::Ok, ""));
     }
-    let lines = daemon.lines();
-    assert_eq!((lines.len(), lines[1].as_str()), (7, "GET /v1/queues/sms"));
+    assert_eq!(daemon.lines().len(), 7);
 }
 
 #[tokio::test]
-async fn get_says_when_the_window_is_closed_at_the_due_time() {
-    let window = |from: &str, to: &str| json!({"opens_at": from, "closes_at": to});
-    let of = |windows: Value| {
-        let queue = answers::queue(&json!({"window": {"open": true}}));
-        let windows = answers::windows("UTC", &windows);
-        [reply(200, message("sms_01", "scheduled")), reply(200, queue), reply(200, windows)]
-    };
-    let today = window("2026-11-21T08:00:00.000Z", "2026-11-21T11:00:00.000Z");
-    let tomorrow = window("2026-11-22T08:00:00.000Z", "2026-11-22T11:00:00.000Z");
-    let longer = window("2026-11-21T08:00:00.000Z", "2026-11-21T18:00:00.000Z");
-    let daemon = Daemon::with([of(json!([today, tomorrow])), of(json!([longer]))].concat()).await;
-    let closed = daemon.run(&["get", "sms_01"]).await.out;
-    let said =
-        "Its window is closed when it is due, and opens at 2026-11-22 08:00:00 UTC (in 23h)\n";
-    assert!(closed.contains(said), "{closed}");
-    let open = daemon.run(&["get", "sms_01"]).await.out;
-    assert!(!open.contains("Its window"), "{open}");
-    assert_eq!(daemon.lines()[2], "GET /v1/queues/sms/windows?days=9");
+async fn explain_shows_every_gate_with_its_setting_and_who_blocks() {
+    let mut busy = gate("concurrency", None, "All 16 calls that may be in flight are.");
+    busy["setting"] = json!("/etc/tidegate/tidegate.toml:12");
+    busy["blocked_by"] = json!([{"id": "sms_02"}, {"id": "sms_03"}]);
+    busy["blocked_by_total"] = json!(16);
+    let mut open = gate("pause", None, "The queue is not paused.");
+    open["passes"] = json!(true);
+    let mut explained = explanation("3 messages stand before it.", "", &[open, busy]);
+    explained["position"] = json!({"ahead": 3, "of": "queue", "at_least": true});
+    let body = explained.to_string();
+    let daemon = Daemon::with([reply(200, explained), reply(200, body.as_str())]).await;
+    let done = daemon.run(&["explain", "sms_01"]).await;
+    assert_eq!(done.exit, Exit::Ok, "{}", done.err);
+    for said in [
+        "3 messages stand before it.\n\n",
+        "position  more than 3 messages before it, in the line of its queue\n",
+        "earliest  nobody can know\n",
+        "pause        yes     The queue is not paused.",
+        "sms_02, sms_03 and 14 more",
+        "[/etc/tidegate/tidegate.toml:12]",
+    ] {
+        let whole = done.out.split_whitespace().collect::<Vec<_>>().join(" ");
+        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(whole.contains(&said), "{said}: {}", done.out);
+    }
+    let json = daemon.run(&["explain", "sms_01", "--output", "json"]).await;
+    assert_eq!(json.out.trim_end(), body);
+    assert_eq!(daemon.lines()[0], "GET /v1/messages/sms_01/explain");
+}
+
+fn gate(gate: &str, opens_at: Option<&str>, detail: &str) -> Value {
+    json!({"gate": gate, "passes": false, "opens_at": opens_at, "detail": detail, "setting": null,
+        "blocked_by": [], "blocked_by_total": 0})
+}
+
+/// What `explain` answers; `earliest`: a moment, or nothing.
+fn explanation(sentence: &str, earliest: &str, gates: &[Value]) -> Value {
+    let earliest = (!earliest.is_empty()).then_some(earliest);
+    json!({"state": "ready", "sentence": sentence, "position": null, "earliest_at": earliest,
+        "expected_at": null, "gates": gates})
 }
 
 #[tokio::test]

@@ -78,7 +78,7 @@ async fn an_answer_that_is_no_daemons_is_1() {
 }
 
 /// One line for each command that talks to a daemon.
-const EVERY_COMMAND: [&str; 47] = [
+const EVERY_COMMAND: [&str; 48] = [
     "actions",
     "cancel sms_1",
     "clock",
@@ -86,6 +86,7 @@ const EVERY_COMMAND: [&str; 47] = [
     "doctor",
     "edit sms_1 -d 1",
     "events",
+    "explain sms_1",
     "export sms --state dead",
     "get sms_1",
     "health",

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use super::{Gate, GateState, Gates, QueueLoad, Why};
-use crate::domain::limit::{FirstSlot, LimitName, LimitStanding, StackedLimit, StackedLimits};
+use crate::domain::limit::{
+    Cost, FirstSlot, LimitName, LimitStanding, StackedLimit, StackedLimits,
+};
 use crate::domain::policy::QueuePolicy;
 
 /// A gate that holds: a word of [`Gate`], or `limit:<name>`.
@@ -53,6 +55,21 @@ impl Gates {
         let is_rate =
             |state: &GateState| matches!(state, GateState::Held { why: Why::NextSlot, .. });
         self.limits.iter().filter(move |(_, state)| is_rate(state)).map(|(name, _)| name)
+    }
+
+    /// What one limit says; `None`: it was not asked.
+    #[must_use]
+    pub fn limit(&self, name: &LimitName) -> Option<GateState> {
+        self.limits.iter().find(|(found, _)| found == name).map(|(_, state)| *state)
+    }
+
+    /// What each limit without a key says to a message of this cost, in whatever state it is.
+    #[must_use]
+    pub fn limits_at(&self, cost: Cost) -> Vec<(LimitName, GateState)> {
+        match &self.stacked {
+            Some((stacked, now_us)) => limits(stacked, *now_us, u64::from(cost.units())),
+            None => self.limits.clone(),
+        }
     }
 
     /// How each limit stands, in the order of the policy, where that was read.

@@ -3,7 +3,7 @@
 //! Owns what the message itself adds: its due time or that of its next attempt, its probe, the older message of its collapse key,
 //! its cost, its shard, and that a worker has to claim it.
 
-use super::limits::{all, limits};
+use super::limits::all;
 use super::shards::ShardGates;
 use super::{Gate, GateState, Gates, Why};
 use crate::domain::message::Message;
@@ -15,12 +15,10 @@ impl Gates {
     #[must_use]
     pub fn of_message(&self, message: &Message) -> Self {
         let shard = self.shard_of(message);
-        let limits = match &self.stacked {
-            _ if !Gate::Limit.concerns(message.state) => Vec::new(),
-            Some((stacked, now_us)) => {
-                limits(stacked, *now_us, u64::from(message.details.cost.units()))
-            }
-            None => self.limits.clone(),
+        let limits = if Gate::Limit.concerns(message.state) {
+            self.limits_at(message.details.cost)
+        } else {
+            Vec::new()
         };
         let states = self.states.map(|(gate, state)| {
             let state = match gate {

@@ -10,6 +10,7 @@ mod last_calls;
 mod limits;
 mod message;
 mod shards;
+mod state;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,8 @@ pub use self::limits::HeldGate;
 use self::limits::{all, limits, stacked};
 use self::shards::ShardGates;
 pub use self::shards::{ShardLoad, concurrency_of_shard};
+use self::state::UNKNOWN;
+pub use self::state::{GateState, Why};
 use super::limit::{KeptLimit, LimitName, StackedLimits};
 use super::policy::{Downstream, QueuePolicy};
 use super::recipient_hours::RecipientHours;
@@ -117,71 +120,6 @@ impl Gate {
             Self::Probe => matches!(state, State::Uncertain),
         }
     }
-}
-
-/// Whether a gate lets a message through. Moments are milliseconds by Redis.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GateState {
-    /// It does.
-    Open {
-        /// A call must start before this moment; `None`: it may start at any time.
-        before_ms: Option<u64>,
-    },
-    /// It does not.
-    Held {
-        /// When it opens; `None`: nobody can know.
-        until_ms: Option<u64>,
-        /// The cause.
-        why: Why,
-    },
-}
-
-/// Why a gate holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
-    /// The message is due later.
-    NotDue,
-    /// Its next attempt is due later.
-    NextAttempt,
-    /// An operator paused the queue.
-    Paused,
-    /// The window is closed.
-    WindowClosed {
-        /// When its hours begin, if that is within two years. The gate may open later: the first opening may
-        /// be too short for a call.
-        opens_at_ms: Option<u64>,
-    },
-    /// The window is open, but less time is left than a call needs.
-    WindowCloses {
-        /// When its hours end.
-        closes_at_ms: u64,
-    },
-    /// The hours of its recipient have not begun.
-    RecipientHours,
-    /// Redis has not told the time yet.
-    TimeUnknown,
-    /// The downstream's answers shut the gate.
-    Throttled,
-    /// The next slot of a rate lies ahead.
-    NextSlot,
-    /// The quota of this period is used.
-    QuotaUsed,
-    /// Every call that may be in flight is.
-    CallsInFlight,
-    /// A limit by key has nothing left for this value of the key.
-    KeyUsed,
-    /// Another message of the same key goes first.
-    MessageAhead,
-    /// The older message of the same collapse key is not decided.
-    OlderOnItsWay,
-    /// Another key of the fair shares has the turn.
-    TurnOfAnother,
-    /// The batch is neither full nor old enough.
-    BatchGathers,
-    /// The downstream will be asked about the message.
-    ToBeProbed,
-    /// No worker has claimed it.
-    NobodyClaims,
 }
 
 /// What is known of a queue beside its policy. A gate of which nothing is known counts as open: a sender
@@ -315,57 +253,6 @@ fn window(policy: &QueuePolicy, call_ms: u64, now_ms: Option<u64>) -> GateState 
         WindowState::Closed { opens_at_ms } => Why::WindowClosed { opens_at_ms },
     };
     GateState::Held { until_ms: window.next_start_ms(now_ms, needs_ms), why }
-}
-
-/// Redis has not told the time yet.
-const UNKNOWN: GateState = GateState::Held { until_ms: None, why: Why::TimeUnknown };
-
-impl GateState {
-    /// Open, for as long as anybody knows.
-    pub const OPEN: Self = Self::Open { before_ms: None };
-
-    /// Whether it holds a message.
-    #[must_use]
-    pub const fn is_held(self) -> bool {
-        matches!(self, Self::Held { .. })
-    }
-
-    /// Of two gates the one that decides: of shut ones the one that opens later, and last the one of which
-    /// nobody can know; of open ones what closes sooner.
-    fn and(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::Open { before_ms: mine }, Self::Open { before_ms: theirs }) => {
-                Self::Open { before_ms: mine.into_iter().chain(theirs).min() }
-            }
-            (held, Self::Open { .. }) | (Self::Open { .. }, held) => held,
-            (Self::Held { until_ms: mine, .. }, Self::Held { until_ms: theirs, .. }) => {
-                if opens_at_ms(theirs) > opens_at_ms(mine) {
-                    other
-                } else {
-                    self
-                }
-            }
-        }
-    }
-
-    /// Of two gates of which one is enough the one that lets through first.
-    fn or(self, other: Self) -> Self {
-        match (self, other) {
-            (open @ Self::Open { .. }, _) | (_, open @ Self::Open { .. }) => open,
-            (Self::Held { until_ms: mine, .. }, Self::Held { until_ms: theirs, .. }) => {
-                if opens_at_ms(theirs) < opens_at_ms(mine) {
-                    other
-                } else {
-                    self
-                }
-            }
-        }
-    }
-}
-
-/// For comparing: what nobody can know comes last.
-fn opens_at_ms(until_ms: Option<u64>) -> u64 {
-    until_ms.unwrap_or(u64::MAX)
 }
 
 impl Gates {

@@ -17,6 +17,8 @@ mod tests;
 
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
+
 use self::rule::Week;
 use super::units::format_duration;
 use super::zone::{BadTimeZone, ClockChange, NamedZone};
@@ -264,6 +266,12 @@ impl Window {
     #[must_use]
     pub fn time_zone(&self) -> &str {
         self.zone.name()
+    }
+
+    /// The time zone.
+    #[must_use]
+    pub const fn zone(&self) -> &TimeZone {
+        self.zone.zone()
     }
 
     /// The opening rules, as given.

@@ -15,6 +15,7 @@ pub(super) mod operate;
 pub(super) mod permit;
 #[cfg(feature = "failpoints")]
 mod planted_bugs;
+mod position;
 pub(super) mod probe;
 pub(super) mod prune;
 pub(super) mod read;

@@ -15,7 +15,7 @@ pub(in crate::store) const RULE: &str = "+@read +@write +@connection -@dangerous
                                +subscribe +unsubscribe +time +wait +info +config|get";
 
 /// What is done to keys, by scripts and by bare commands; a test holds it against the scripts.
-const ON_KEYS: [&str; 44] = [
+const ON_KEYS: [&str; 46] = [
     "EXISTS",
     "GET",
     "HDEL",
@@ -45,6 +45,7 @@ const ON_KEYS: [&str; 44] = [
     "UNLINK",
     "XACK",
     "XADD",
+    "XAUTOCLAIM",
     "XDEL",
     "XLEN",
     "XRANGE",
@@ -52,14 +53,15 @@ const ON_KEYS: [&str; 44] = [
     "ZADD",
     "ZCARD",
     "ZCOUNT",
+    "ZLEXCOUNT",
     "ZMSCORE",
     "ZRANGE",
+    "ZRANK",
     "ZREM",
     "ZREMRANGEBYRANK",
     "ZREMRANGEBYSCORE",
     "ZSCAN",
     "ZSCORE",
-    "XAUTOCLAIM",
 ];
 /// What is done to no key. Without CONFIG GET it goes on as well: INFO tells the most.
 const ON_NO_KEY: [&str; 4] = ["DBSIZE", "INFO", "SCAN", "TIME"];

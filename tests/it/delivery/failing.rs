@@ -83,7 +83,10 @@ async fn who_refuses_connections_is_failing_until_an_answer_and_retry_sends_what
     let first = get.split("\n\n").next().unwrap_or_default().replace('\n', " ");
     assert!(first.starts_with("Its last attempt failed: "), "{get}");
     assert!(first.contains("Its downstream is failing: 4 attempts in a row since "), "{get}");
-    assert!(first.contains(". Waiting for its queue to be resumed It was paused by "), "{get}");
+    assert!(
+        first.contains(". Waiting for its queue to be resumed The queue was paused by "),
+        "{get}"
+    );
 
     let downstream = Downstream::start_at(port).await;
     let resumed = daemon.cli(&["resume", QUEUE]).await.stdout;

@@ -3,6 +3,7 @@
 mod batch_answers;
 mod batches;
 mod calls;
+mod explain;
 mod failing;
 mod gates;
 mod leases;

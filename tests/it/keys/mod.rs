@@ -89,6 +89,6 @@ async fn try_put_key(daemon: &Daemon, key: &str, body: &Value) -> Reply {
 }
 
 /// Gives a key something at run time; the answer.
-async fn put_key(daemon: &Daemon, key: &str, body: &Value, status: u16) -> Value {
+pub(crate) async fn put_key(daemon: &Daemon, key: &str, body: &Value, status: u16) -> Value {
     try_put_key(daemon, key, body).await.expect(status).json()
 }

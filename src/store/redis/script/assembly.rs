@@ -65,6 +65,7 @@ includes! {
     "lanes/lend",
     "lanes/limits",
     "lanes/oldest",
+    "lanes/position",
     "lanes/own",
     "lanes/pages",
     "lanes/prune",

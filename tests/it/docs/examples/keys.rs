@@ -46,7 +46,7 @@ async fn each_number_waits_for_itself_and_conversations_are_in_order() {
     let shown = stage.run().await;
 
     assert!(shown.contains("Waiting for its turn under the limit \"per_to\""), "{shown}");
-    let of_message = "Its limit \"per_to\" lets 1/min pass for each value of labels.to; of this message it is +4915112345678";
+    let of_message = "The limit \"per_to\" lets 1/min start for labels.to = +4915112345678: the next one may start at ";
     assert!(shown.contains(of_message), "{shown}");
     assert!(shown.contains("it holds the messages of 1 value now"), "{shown}");
     assert!(shown.contains("50000/day: 3 used, 49997 left"), "{shown}");
