@@ -16,6 +16,7 @@ pub mod endpoint;
 pub mod explain;
 pub mod failing;
 pub mod filter;
+pub mod forecast;
 pub mod gates;
 pub mod headers;
 pub mod human;

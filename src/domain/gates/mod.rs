@@ -173,6 +173,13 @@ pub struct Gates {
     now_ms: Option<u64>,
 }
 
+/// The limits of a queue as they stand; of what is not known of them, nothing was used.
+#[must_use]
+pub fn standing(policy: &QueuePolicy, snapshot: &Snapshot, now_ms: u64) -> StackedLimits {
+    let nothing = QueueLoad::default();
+    stacked(policy, snapshot.load.as_ref().unwrap_or(&nothing), now_ms).0
+}
+
 /// Every gate of a queue at `now_ms`, `None`: Redis has not told the time yet. What a single message adds,
 /// see [`Gates::of_message`].
 #[must_use]

@@ -1,0 +1,105 @@
+//! Limits without a key, as a fluid meets them.
+
+use crate::domain::gates::{Gate, HeldGate};
+use crate::domain::limit::{LimitStanding, LimitUnit, Quota, StackedLimits};
+use crate::domain::policy::QueuePolicy;
+
+/// Less than this is nothing: what is left of sums of many small parts.
+pub(super) const NOTHING: f64 = 1e-6;
+
+/// A rate: units flow in at an even pace, and at most a burst of them waits.
+#[derive(Debug, Clone)]
+pub(super) struct RatePace {
+    pub(super) gate: HeldGate,
+    /// Messages a millisecond.
+    pub(super) per_ms: f64,
+    /// Messages that may start at once beside the pace; below zero: so many are waited for.
+    pub(super) level: f64,
+    /// The most that gather.
+    level_max: f64,
+}
+
+/// A quota: units that are there until its period ends.
+#[derive(Debug, Clone)]
+pub(super) struct QuotaRoom {
+    pub(super) gate: HeldGate,
+    quota: Quota,
+    /// Units that a message takes.
+    cost: f64,
+    /// Messages that fit into the rest of the period.
+    pub(super) left: f64,
+    pub(super) ends_ms: u64,
+}
+
+/// Units that a message takes of a limit; with batches that count as one, a part of one.
+fn cost(policy: &QueuePolicy, unit: LimitUnit, mean_cost: f64) -> f64 {
+    let items = policy.batch.map_or(1.0, |batch| f64::from(batch.max_items));
+    match unit {
+        LimitUnit::Calls if policy.batch.is_some() => 1.0 / items,
+        _ => mean_cost.max(NOTHING),
+    }
+}
+
+/// The limits of a queue at a moment, as they stand.
+pub(super) fn of_queue(
+    policy: &QueuePolicy,
+    standing: &StackedLimits,
+    mean_cost: f64,
+    now_ms: u64,
+) -> (Vec<RatePace>, Vec<QuotaRoom>) {
+    let (mut rates, mut quotas) = (Vec::new(), Vec::new());
+    for (rule, limit) in policy.wide_limits().zip(standing.limits()) {
+        let gate = HeldGate { gate: Gate::Limit, limit: Some(limit.name.clone()) };
+        let cost = cost(policy, limit.unit, mean_cost);
+        match (&limit.standing, rule.quota()) {
+            (LimitStanding::Rate { pace, arrival_us, .. }, _) => {
+                let now_us = super::whole(now_ms) * 1000.0;
+                let level_max = pace.tolerance_us() / pace.period_us();
+                let level = (now_us + pace.tolerance_us() - arrival_us) / pace.period_us();
+                rates.push(RatePace {
+                    gate,
+                    per_ms: 1000.0 / pace.period_us() / cost,
+                    level: level.min(level_max) / cost,
+                    level_max: level_max / cost,
+                });
+            }
+            (LimitStanding::Quota { units, from_ms, used }, Some(quota)) => {
+                let left = super::whole(units.saturating_sub(used[0])) / cost;
+                let quota = quota.clone();
+                quotas.push(QuotaRoom { gate, quota, cost, left, ends_ms: from_ms[1] });
+            }
+            (LimitStanding::Quota { .. }, None) => {}
+        }
+    }
+    (rates, quotas)
+}
+
+impl RatePace {
+    /// The level after so long, in which so many messages a millisecond started.
+    pub(super) fn pass(&mut self, ms: f64, started_per_ms: f64) {
+        self.level = (self.level + (self.per_ms - started_per_ms) * ms).min(self.level_max);
+        if self.level.abs() < NOTHING {
+            self.level = 0.0;
+        }
+    }
+
+    /// How long until a unit is there, where more were taken than had arrived.
+    pub(super) fn debt_ms(&self) -> Option<f64> {
+        (self.level < 0.0).then(|| -self.level / self.per_ms)
+    }
+}
+
+impl QuotaRoom {
+    /// The next period begins, if it is time.
+    pub(super) fn renew(&mut self, now_ms: u64) {
+        if now_ms >= self.ends_ms {
+            self.ends_ms = self.quota.boundaries_ms(now_ms)[1].max(now_ms + 1);
+            self.left = super::whole(self.quota.units()) / self.cost;
+        }
+    }
+
+    /// Whether nothing is left of it.
+    pub(super) fn is_used(&self) -> bool {
+        self.left < NOTHING
+    }
+}
