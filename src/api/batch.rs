@@ -3,7 +3,7 @@
 //! Owns cutting items out of the body. What becomes of them is in `batch_results`.
 
 use axum::body::{Body, Bytes};
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
@@ -19,7 +19,8 @@ use super::pace::Pace;
 use super::paths::InQueue;
 use super::problem::Problem;
 use super::request_head::{Media, media};
-use super::{Door, Shared, body, idempotency};
+use super::send::wants_estimate;
+use super::{Door, Shared, body, estimate, idempotency};
 use crate::wire::new_message::{BATCH_MESSAGES_MAX, MessageRequests};
 use crate::wire::problem::BatchAnswer;
 
@@ -36,7 +37,10 @@ const EXPECTED: &str =
 /// that breaks off (too large, too slow) is answered with a problem that carries the results so far.
 #[utoipa::path(
     post, path = "/v1/queues/{queue}/messages/batch", tag = "messages",
-    params(("queue" = String, Path, description = "The queue's name")),
+    params(
+        ("queue" = String, Path, description = "The queue's name"),
+        ("estimate" = Option<bool>, Query, description = "true: the answer says when the last message leaves that was taken in"),
+    ),
     request_body(content(
         (MessageRequests = "application/json"),
         (String = "application/x-ndjson"),
@@ -53,9 +57,11 @@ pub(super) async fn send_batch(
     State(door): Shared,
     Extension(caller): Extension<Caller>,
     queue: InQueue,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    let wants_estimate = wants_estimate(query.as_deref())?;
     door.open_for_intake()?;
     let queue = queue.taking()?;
     if headers.contains_key(idempotency::HEADER) {
@@ -72,7 +78,13 @@ pub(super) async fn send_batch(
         Media::Json | Media::Silent | Media::Foreign => take_array(&door, &mut batch, body).await,
     };
     match taken {
-        Ok(()) => Ok(Json(batch.finish().await?).into_response()),
+        Ok(()) => {
+            let mut answer = batch.finish().await?;
+            if wants_estimate && let Some(id) = batch.last_accepted() {
+                answer.estimate = Some(estimate::of(&door, &queue, &id).await?);
+            }
+            Ok(Json(answer).into_response())
+        }
         Err(problem) => Err(batch.broken(problem).await),
     }
 }

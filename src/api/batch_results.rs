@@ -10,7 +10,8 @@ use super::backlog::OwnSettings;
 use super::pace::Pace;
 use super::problem::{Code, FAULTS_IN_ALL_MAX, FAULTS_MAX, Problem};
 use super::send::not_accepted;
-use super::{Door, allowed, body, intake, repeat};
+use super::{Door, allowed, body, estimate, intake, repeat};
+use crate::domain::id::MessageId;
 use crate::domain::message::NewMessage;
 use crate::store::{Accepted, NotAccepted, Queue};
 use crate::wire::Moment;
@@ -122,7 +123,15 @@ impl<'a> Batch<'a> {
                 let policy = &self.queue.policy;
                 let by = (self.door, self.caller);
                 let checked = allowed::check(by, &message.details, policy).await;
-                checked.map(|()| message)
+                let now_ms = self.door.now_ms()?;
+                match checked {
+                    // Boxed: it is rare, and all others would carry its room.
+                    Ok(()) if message.details.must_dispatch_ms.is_some() => {
+                        Box::pin(estimate::check(self.door, policy, &message, now_ms)).await
+                    }
+                    checked => checked,
+                }
+                .map(|()| message)
             }
             Err(problem) => Err(problem),
         };
@@ -213,7 +222,15 @@ impl<'a> Batch<'a> {
             (0u64..).zip(&self.fates).map(|(index, fate)| fate.view(index)).collect();
         let accepted = results.iter().filter(|item| item.problem.is_none()).count();
         let [accepted, rejected] = [accepted, results.len() - accepted].map(|count| count as u64);
-        Ok(BatchAnswer { accepted, rejected, results })
+        Ok(BatchAnswer { accepted, rejected, results, estimate: None })
+    }
+
+    /// The last message that was taken in.
+    pub(super) fn last_accepted(&self) -> Option<MessageId> {
+        self.fates.iter().rev().find_map(|fate| match fate {
+            Fate::Accepted(accepted) => Some(accepted.id.clone()),
+            _ => None,
+        })
     }
 
     /// A batch that broke off: the problem, and what became of the items before it.

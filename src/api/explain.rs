@@ -12,7 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 use super::paths::{OfMessage, no_message};
 use super::problem::Problem;
 use super::query::Query;
-use super::{Door, Shared};
+use super::{Door, Shared, forecast};
 use crate::domain::explain::{ExplainFacts, explain as explained};
 use crate::domain::gates::gates;
 use crate::domain::human::Times;
@@ -42,7 +42,11 @@ pub(super) async fn explain(
     Ok(Json(of_message(&door, &queue, &message).await?).into_response())
 }
 
-async fn of_message(
+/// Why this message waits.
+///
+/// # Errors
+/// When the store is not available.
+pub(super) async fn of_message(
     door: &Door,
     queue: &Queue,
     message: &Message,
@@ -61,6 +65,12 @@ async fn of_message(
         BTreeMap::new()
     };
     let paused = counts.paused.as_ref().map(|paused| (paused.by.clone(), paused.reason.clone()));
+    let expected_ms = match &line {
+        Some(line) => {
+            forecast::expected_ms(door, queue, &counts, (line, message.due_at_ms)).await?
+        }
+        None => None,
+    };
     let facts = ExplainFacts {
         message,
         policy,
@@ -72,7 +82,7 @@ async fn of_message(
         shut: counts.gate.as_ref().map(|(_, _, reason)| reason.clone()),
         calls_in_flight: calls_in_flight(&counts, policy, message),
         given,
-        expected_ms: None,
+        expected_ms,
         times: times(policy, now_ms),
     };
     Ok(ExplanationView::new(message.state, explained(&facts)))

@@ -40,6 +40,7 @@ const fn status_and_title(code: Code) -> (StatusCode, &'static str) {
         Code::CostTooLarge => {
             (StatusCode::UNPROCESSABLE_ENTITY, "The cost is above a quota of the queue")
         }
+        Code::WindowMissed => (StatusCode::UNPROCESSABLE_ENTITY, "It cannot leave by then"),
         Code::HeadersTooLarge => (
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             "The request's address and headers are too large",
@@ -137,6 +138,12 @@ impl Problem {
     pub(super) fn cost_too_large(detail: String) -> Self {
         let faults = vec![Fault::new("/cost", detail.clone())];
         Self { faults, ..Self::new(Code::CostTooLarge, detail) }
+    }
+
+    /// 422 for a message that cannot leave by the moment that it names.
+    pub(super) fn window_missed(detail: String) -> Self {
+        let faults = vec![Fault::new("/must_dispatch_by", detail.clone())];
+        Self { faults, ..Self::new(Code::WindowMissed, detail) }
     }
 
     pub(super) fn store_unavailable(detail: impl Into<String>) -> Self {

@@ -92,6 +92,13 @@ impl Query {
         })
     }
 
+    /// A yes or no.
+    pub(super) fn truth(&mut self, name: &str) -> Option<bool> {
+        self.read_as(name, |text| {
+            text.parse().map_err(|_| format!("found \"{text}\", expected true or false"))
+        })
+    }
+
     /// Notes what is wrong with a parameter.
     pub(super) fn fault(&mut self, name: &str, detail: impl Into<String>) {
         self.faults.push(Fault::new(pointer(name), detail));

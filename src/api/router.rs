@@ -11,8 +11,8 @@ use utoipa_axum::routes;
 
 use super::problem::{Code, Problem};
 use super::{
-    ApiState, Door, actions, audit, batch, change, clock, doctor, events, explain, guard, health,
-    keys, limits, list, messages, openapi, operations, overrides, pull, queues, receipts,
+    ApiState, Door, actions, audit, batch, change, clock, doctor, events, explain, forecast, guard,
+    health, keys, limits, list, messages, openapi, operations, overrides, pull, queues, receipts,
     rollbacks, schedules, send, topics, try_call, windows,
 };
 
@@ -51,6 +51,7 @@ pub(super) fn described() -> OpenApiRouter<Arc<Door>> {
         .routes(routes!(queues::requeue_all))
         .routes(routes!(audit::audit, audit::repair))
         .routes(routes!(windows::windows))
+        .routes(routes!(forecast::forecast))
         .routes(routes!(receipts::receive))
         .routes(routes!(try_call::try_call))
         .routes(routes!(topics::publish))

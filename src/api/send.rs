@@ -4,7 +4,7 @@
 //! store gave: no second reading.
 
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
@@ -14,14 +14,16 @@ use super::backlog::OwnSettings;
 use super::held_by::Hold;
 use super::paths::InQueue;
 use super::problem::{Code, Problem};
+use super::query::Query;
 use super::view::{MessageView, json};
-use super::{Door, Shared, allowed, backlog, idempotency, intake, repeat};
+use super::{Door, Shared, allowed, backlog, estimate, idempotency, intake, repeat};
 use crate::domain::gates::{Snapshot, gates};
 use crate::domain::id::MessageId;
 use crate::domain::keys::KeySettings;
 use crate::domain::message::{Message, NewMessage, Origin, When};
 use crate::domain::state::State as MessageState;
 use crate::store::{Accepted, NotAccepted, Part, Queue, StoreError};
+use crate::wire::estimate::EstimateView;
 use crate::wire::message::{ForgottenMessage, RepeatedAnswer};
 use crate::wire::new_message::MessageRequest;
 
@@ -34,6 +36,7 @@ use crate::wire::new_message::MessageRequest;
     post, path = "/v1/queues/{queue}/messages", operation_id = "send_message", tag = "messages",
     params(
         ("queue" = String, Path, description = "The queue's name"),
+        ("estimate" = Option<bool>, Query, description = "true: the answer says when the message leaves"),
         ("Idempotency-Key" = Option<String>, Header, description = "In place of idempotency_key; quoted or bare"),
     ),
     request_body(content = MessageRequest, content_type = "application/json"),
@@ -42,16 +45,18 @@ use crate::wire::new_message::MessageRequest;
         (status = 200, description = "Taken in before, or in the place of a waiting message with its collapse key", body = RepeatedAnswer<'static>),
         (status = 413, description = "The body is larger than server.body_limit"),
         (status = 415, description = "The body is not JSON"),
-        (status = 422, description = "The idempotency key belongs to a different message, whose id is in id; or the cost is above a quota of the queue"),
+        (status = 422, description = "The idempotency key belongs to a different message, whose id is in id; or the cost is above a quota of the queue; or it cannot leave by must_dispatch_by"),
     ),
 )]
 pub(super) async fn send(
     State(door): Shared,
     Extension(caller): Extension<Caller>,
     queue: InQueue,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
+    let wants_estimate = wants_estimate(query.as_deref())?;
     door.open_for_intake()?;
     let queue = queue.taking()?;
     let key = idempotency::from_header(&headers)?;
@@ -59,6 +64,10 @@ pub(super) async fn send(
     let now_ms = door.now_ms()?;
     let message = intake::message(&body, now_ms, key.as_deref())?;
     allowed::check((&door, &caller), &message.details, &queue.policy).await?;
+    if message.details.must_dispatch_ms.is_some() {
+        // Boxed: it is rare, and all others would carry its room.
+        Box::pin(estimate::check(&door, &queue.policy, &message, now_ms)).await?;
+    }
     let message = queue.policy.within_recipient_hours(message, now_ms);
     let sent = queue.policy.with_default_ttl(message.clone(), Origin::Producer);
     let mut answers = door.store().messages.schedule(&queue.policy.name, vec![message]).await?;
@@ -69,16 +78,30 @@ pub(super) async fn send(
         }
         answer => answer,
     };
+    let estimate = match &answer {
+        Some(Ok(accepted)) if wants_estimate => {
+            Some(Box::pin(estimate::of(&door, &queue, &accepted.id)).await?)
+        }
+        _ => None,
+    };
     match answer {
         // Boxed: it is rare, and all others would carry its room.
         Some(Ok(accepted)) if accepted.duplicate || accepted.collapsed => {
-            Box::pin(first_message(&door, &accepted)).await
+            Box::pin(first_message(&door, &accepted, estimate)).await
         }
-        Some(Ok(accepted)) => taken(&door, &queue, sent, accepted).await,
+        Some(Ok(accepted)) => taken(&door, &queue, sent, accepted, estimate).await,
         // Boxed, as above.
         Some(Err(refused)) => Err(Box::pin(refusal(&door, &queue, refused, Some(now_ms))).await),
         None => Err(Problem::new(Code::Internal, "the store gave no answer; please report this")),
     }
+}
+
+/// Whether the answer is to say when the message leaves.
+pub(super) fn wants_estimate(query: Option<&str>) -> Result<bool, Problem> {
+    let mut query = Query::read(query, &["estimate"]);
+    let wants = query.truth("estimate").unwrap_or(false);
+    query.finish()?;
+    Ok(wants)
 }
 
 /// The same of a single message, with all that is known of its key.
@@ -130,12 +153,13 @@ async fn taken(
     queue: &Queue,
     sent: NewMessage,
     accepted: Accepted,
+    estimate: Option<EstimateView>,
 ) -> Result<Response, Problem> {
     let now_ms = door.store().clock().now_ms();
     let location = location(&accepted.id)?;
     if sent.details.collapse_key.is_some() {
         // How it stands depends on those before it.
-        return Box::pin(beside_others(door, queue, sent, accepted, location)).await;
+        return Box::pin(beside_others(door, queue, (sent, accepted, estimate), location)).await;
     }
     let message = match as_scheduled(queue, sent, accepted.clone(), now_ms) {
         Some(message) => message,
@@ -146,7 +170,7 @@ async fn taken(
     };
     // What takes no question to Redis: the window.
     let gates = gates(&queue.policy, &Snapshot::default(), now_ms);
-    let view = MessageView::new(&message, &gates, None, false);
+    let view = MessageView::new(&message, &gates, None, false).estimated(estimate);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], json(&view)?).into_response())
 }
 
@@ -154,8 +178,7 @@ async fn taken(
 async fn beside_others(
     door: &Door,
     queue: &Queue,
-    sent: NewMessage,
-    accepted: Accepted,
+    (sent, accepted, estimate): (NewMessage, Accepted, Option<EstimateView>),
     location: HeaderValue,
 ) -> Result<Response, Problem> {
     let found = door.store().messages.get_part(&accepted.id, Part::Head).await?;
@@ -165,13 +188,17 @@ async fn beside_others(
         found.or_else(|| as_scheduled(queue, sent, accepted, door.store().clock().now_ms()));
     let message = message.ok_or_else(|| super::paths::no_message(&id))?;
     let hold = Hold::of(door, &message.id.queue, std::slice::from_ref(&message)).await?;
-    let view = hold.view(&message, false);
+    let view = hold.view(&message, false).estimated(estimate);
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], json(&view)?).into_response())
 }
 
 /// 200 with the first message of an idempotency key, or with the one whose place this one took; its bare id, if its retention
 /// is over.
-async fn first_message(door: &Door, accepted: &Accepted) -> Result<Response, Problem> {
+async fn first_message(
+    door: &Door,
+    accepted: &Accepted,
+    estimate: Option<EstimateView>,
+) -> Result<Response, Problem> {
     let location = [(header::LOCATION, location(&accepted.id)?)];
     let Some(message) = door.store().messages.get_part(&accepted.id, Part::Head).await? else {
         let bare = ForgottenMessage {
@@ -184,7 +211,7 @@ async fn first_message(door: &Door, accepted: &Accepted) -> Result<Response, Pro
         return Ok((StatusCode::OK, location, Json(bare)).into_response());
     };
     let hold = Hold::of(door, &message.id.queue, std::slice::from_ref(&message)).await?;
-    let view = hold.view(&message, false);
+    let view = hold.view(&message, false).estimated(estimate);
     let view = if accepted.collapsed { view.collapsed() } else { view.duplicate() };
     Ok((StatusCode::OK, location, Json(view)).into_response())
 }

@@ -17,7 +17,7 @@ use super::auth::Caller;
 use super::paths::InTopic;
 use super::problem::{Code, Problem};
 use super::query::Query;
-use super::{Door, Shared, allowed, idempotency, intake, repeat};
+use super::{Door, Shared, allowed, estimate, idempotency, intake, repeat};
 use crate::domain::id::QueueName;
 use crate::domain::message::Details;
 use crate::domain::topic::EventId;
@@ -68,6 +68,7 @@ pub(super) async fn publish(
     for queue in &topic.policy.queues {
         let policy = &door.store().queues.get(queue)?.policy;
         allowed::check((&door, &caller), &message.details, policy).await?;
+        estimate::check(&door, policy, &message, door.now_ms()?).await?;
     }
     let mut published = door.store().topics.publish(&topic, message).await.map_err(not_kept)?;
     if matches!(published, Published::Mismatch(_)) {

@@ -9,6 +9,7 @@ use super::args_admin::{
     BulkArgs, CheckArgs, CompletionArgs, DoctorArgs, EventsArgs, HealthArgs, ManArgs, PauseArgs,
     QueueArgs, ScheduleArgs, ServeArgs, TokenArgs, WindowsArgs,
 };
+use super::args_forecast::{ForecastArgs, SimulateArgs};
 use super::args_keys::KeyArgs;
 use super::args_limits::LimitArgs;
 use super::args_messages::{
@@ -198,6 +199,11 @@ pub enum ClientCommand {
     /// Write the messages of one state as NDJSON that send-batch takes again
     #[command(long_about = EXPORT)]
     Export(ExportArgs),
+    /// Say when the backlog of a queue will have left, if nothing more arrives
+    Forecast(ForecastArgs),
+    /// Say what would happen with a configuration: when each queue is empty, what holds it, and what misses its deadline
+    #[command(after_help = examples::SIMULATE)]
+    Simulate(SimulateArgs),
     /// Show when the window of a queue will be open
     Windows(WindowsArgs),
     /// Show the clock of Redis, and whether due times wait because it stepped

@@ -60,6 +60,9 @@ pub struct SendArgs {
     /// Wait at most this long for a final state: exit 0 delivered, 1 another final state, 6 not final
     #[arg(long, value_name = "TIME", value_parser = parse_duration_or_seconds)]
     pub wait: Option<u64>,
+    /// Say on standard error when the message can leave, and when it will, if nothing more arrives
+    #[arg(long)]
+    pub estimate: bool,
 }
 
 /// `publish`.
@@ -84,6 +87,9 @@ pub struct MessageArgs {
     /// How long from now until the message expires, if it has not been sent
     #[arg(long, value_name = "TIME", value_parser = parse_length)]
     pub ttl: Option<Length>,
+    /// Until when the message has to leave, as --due: it is refused where that cannot be any more, and expires then
+    #[arg(long, value_name = "MOMENT")]
+    pub must_dispatch_by: Option<String>,
     /// Idempotency key: repeats with the same key store one message (one event of a topic);
     /// without it, each call makes a new key
     #[arg(long, value_name = "KEY")]

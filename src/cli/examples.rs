@@ -12,6 +12,11 @@ Examples:
   tidegate explain sms_01JD8Q2W6R9T4Y7B1N0C5V8K3M
   tidegate explain sms_01JD8Q2W6R9T4Y7B1N0C5V8K3M --output json";
 
+pub(super) const SIMULATE: &str = "\
+Examples:
+  tidegate simulate --config new.toml --backlog --hours 72
+  tidegate simulate --config new.toml --trace yesterday.ndjson --output json";
+
 pub(super) const RUN: &str = "\
 Example:
   tidegate run sms_01JD8Q2W6R9T4Y7B1N0C5V8K3M";

@@ -14,6 +14,7 @@ use crate::wire::attempt::AttemptList;
 use crate::wire::doctor::DoctorAnswer;
 use crate::wire::exchange::ExchangeView;
 use crate::wire::explain::ExplanationView;
+use crate::wire::forecast::ForecastView;
 use crate::wire::key::{KeyAnswer, KeyView};
 use crate::wire::message::{MessageList, MessageView};
 use crate::wire::node::{ClockAnswer, NodeList, ReadyAnswer};
@@ -73,6 +74,7 @@ fn shape(method: &Method, path: &[&str]) -> Shape {
         (_, ["v1", "queues", _, "keys"]) => body::<KeyView>(),
         ("GET", ["v1", "queues", _, "overrides"]) => body::<OverrideList>(),
         (_, ["v1", "queues", _, "overrides", ..]) => body::<OverrideView>(),
+        (_, ["v1", "queues", _, "forecast"]) => body::<ForecastView>(),
         (_, ["v1", "queues", _, "windows"]) => body::<WindowsAnswer>(),
         (_, ["v1", "queues", _, "try"]) => body::<ExchangeView<'static>>(),
         (_, ["v1", "queues", _, "purge"]) => body::<PurgedAnswer>(),

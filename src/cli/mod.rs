@@ -7,6 +7,7 @@
 mod actions;
 mod args;
 mod args_admin;
+mod args_forecast;
 mod args_keys;
 mod args_limits;
 mod args_messages;
@@ -31,6 +32,7 @@ mod expected;
 mod explain;
 mod export;
 mod filter;
+mod forecast;
 mod get;
 mod health;
 mod ids;
@@ -57,6 +59,7 @@ mod screen;
 mod send;
 mod sending;
 mod shared_limits;
+mod simulate;
 mod sink;
 mod stream;
 mod table;
@@ -92,6 +95,7 @@ pub use args_operation::{
     RetryArgs, StartArgs,
 };
 
+pub use args_forecast::{ForecastArgs, SimulateArgs};
 pub use args_overrides::{OverrideArgs, OverrideSpan, OverrideStep, WindowWord};
 pub use sink::SinkArgs;
 pub use usage::parse;
@@ -209,6 +213,8 @@ async fn dispatch(command: ClientCommand, session: &mut Session) -> Result<Exit,
         ClientCommand::Events(args) => events::events(&args, session).await,
         ClientCommand::Actions(args) => actions::actions(&args, session).await,
         ClientCommand::Export(args) => export::export(&args, session).await,
+        ClientCommand::Forecast(args) => forecast::forecast(&args, session).await,
+        ClientCommand::Simulate(args) => simulate::simulate(&args, session).await,
         ClientCommand::Windows(args) => windows::windows(&args, session).await,
         ClientCommand::Clock { step } => clock::clock(step.as_ref(), session).await,
         ClientCommand::Schedules => schedules::schedules(session).await,

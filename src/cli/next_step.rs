@@ -31,6 +31,9 @@ pub(super) fn of_problem(status: StatusCode, code: Option<ProblemCode>) -> Optio
         (422, Some(ProblemCode::CostTooLarge)) => {
             "send it as messages that cost less, or raise the quota in the daemon's config"
         }
+        (422, Some(ProblemCode::WindowMissed)) => {
+            "`tidegate windows QUEUE` and `tidegate queue QUEUE` show what holds it until then"
+        }
         (429, Some(ProblemCode::BacklogFull)) => {
             "send it again later; `tidegate queue QUEUE` shows what waits, and what holds it"
         }

@@ -12,20 +12,29 @@ use super::client::Target;
 use super::exit::{Exit, Failure};
 use super::get::{show, verdict, wait_for_final};
 use super::messages::due_fields;
+use super::moments;
 use super::once::{Key, hand_over};
 use super::payload;
-use crate::wire::DurationMs;
-use crate::wire::message::RepeatedAnswer;
+use crate::wire::message::{MessageView, RepeatedAnswer};
 use crate::wire::new_message::MessageRequest;
+use crate::wire::{DurationMs, Moment};
 
 /// `send`.
 pub(crate) async fn send(args: &SendArgs, session: &mut Session) -> Result<Exit, Failure> {
     let key = Key::of(args.message.key.as_ref());
     let message = new_message(&args.message, &key, session)?;
-    let target = Target::new(&["v1", "queues", &args.queue, "messages"]);
+    let mut target = Target::new(&["v1", "queues", &args.queue, "messages"]);
+    if args.estimate {
+        target = target.with("estimate", "true");
+    }
     let answer = hand_over(&target, &message, &key, session).await?;
     let (id, is_duplicate) = match answer.read()? {
-        RepeatedAnswer::Kept(message) => (message.id, message.duplicate == Some(true)),
+        RepeatedAnswer::Kept(message) => {
+            if args.estimate && !session.screen.is_json() {
+                say_estimate(&message, session)?;
+            }
+            (message.id, message.duplicate == Some(true))
+        }
         RepeatedAnswer::Forgotten(message) => (message.id, message.duplicate),
     };
     // A key of our own was sent before by this very command.
@@ -48,6 +57,17 @@ pub(crate) async fn send(args: &SendArgs, session: &mut Session) -> Result<Exit,
     verdict(&ended, wait_ms, session)
 }
 
+/// When the message can leave, and when it will: beside the id, which stands alone on standard output.
+fn say_estimate(message: &MessageView<'_>, session: &mut Session) -> Result<(), Failure> {
+    let times = session.times();
+    let at = |moment: Option<Option<Moment>>| match moment.flatten() {
+        Some(at) => times.at_and_distance(at.0),
+        None => "at a time that nobody can know".to_owned(),
+    };
+    let (earliest, expected) = (at(message.earliest_at), at(message.expected_at));
+    session.screen.note(&format!("it can leave {earliest}, and is expected to leave {expected}"))
+}
+
 /// The message that the arguments describe, as the API takes it.
 pub(crate) fn new_message(
     args: &MessageArgs,
@@ -56,6 +76,10 @@ pub(crate) fn new_message(
 ) -> Result<MessageRequest, Failure> {
     let payload = payload::required(&args.payload, &mut session.screen)?;
     let (delay, due_at) = due_fields(&args.due, session)?;
+    let must_dispatch_by = match &args.must_dispatch_by {
+        Some(text) => Some(Moment(moments::due(text, session)?)),
+        None => None,
+    };
     for note in [args.ttl, args.timeout].into_iter().flatten().filter_map(Length::note) {
         session.screen.note(&note)?;
     }
@@ -66,6 +90,7 @@ pub(crate) fn new_message(
         headers: each_once("--header", &args.headers)?,
         delay,
         due_at,
+        must_dispatch_by,
         ttl: args.ttl.map(|ttl| DurationMs(ttl.ms)),
         timeout: args.timeout.map(|timeout| DurationMs(timeout.ms)),
         cost: args.cost,

@@ -153,6 +153,7 @@ pub fn read_details(raw: &[u8]) -> Result<Details, String> {
         serde_json::from_slice(raw).map_err(|error| format!("a record's details: {error}"))?
     };
     Ok(Details {
+        must_dispatch_ms: None,
         kind: match packed.k {
             Some('t') => PayloadKind::Text,
             Some('b') => PayloadKind::Raw,
@@ -206,6 +207,7 @@ mod tests {
     #[test]
     fn everything_reads_back() {
         let details = Details {
+            must_dispatch_ms: None,
             kind: PayloadKind::Raw,
             content_type: Some("image/png".into()),
             headers: vec![("x-a".into(), "1".into())],

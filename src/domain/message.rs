@@ -107,6 +107,8 @@ pub struct Details {
     pub time_zone: Option<NamedZone>,
     /// It is sent outside of its recipient's hours too.
     pub ignores_recipient_hours: bool,
+    /// On its way in alone: it is refused if it cannot leave by this moment, ms. What is kept of it is its expiry.
+    pub must_dispatch_ms: Option<u64>,
 }
 
 /// What a message may change in its queue's retry policy.

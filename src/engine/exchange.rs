@@ -219,6 +219,7 @@ impl Exchanges {
         let took = began.at.elapsed();
         let (started_at_ms, ended_at_ms) = (began.at_ms, began.after(took));
         self.queue.metrics.attempt(outcome.as_str(), took);
+        self.queue.calls.note(took);
         self.note_shortage(&answer, outcome);
         let random = rand::rng().random();
         Tried { started_at_ms, ended_at_ms, answer, outcome, error: None, random }

@@ -56,9 +56,12 @@ pub use operations::{
 };
 pub use overrides::{KeptOverrides, OVERRIDES_MAX, Overrides};
 pub use preset_id::PresetId;
-pub use queue::{HORIZON_US, Queue, Shard, StructureStanding};
+pub use queue::{CallTimes, HORIZON_US, Queue, Shard, StructureStanding};
 pub use queues::heads::{Earliest, EarliestScores};
-pub use queues::{Counts, KEYS_MAX, KeptKey, KeyPage, KeyWritten, PauseInfo, Queues, ShardCounts};
+pub use queues::{
+    BacklogProfile, Counts, KEYS_MAX, KeptKey, KeyPage, KeyWritten, LaneBacklog, PauseInfo, Queues,
+    ShardCounts, TimeSteps,
+};
 pub use record::RECORD_VERSION;
 pub use redis::error::StoreError;
 pub use redis::script::Verb;

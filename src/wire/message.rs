@@ -147,6 +147,14 @@ pub struct MessageView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub duplicate: Option<bool>,
+    /// With estimate=true: when it could leave if nothing stood ahead of it; null: nobody can know; absent otherwise
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Moment>, required = false)]
+    pub earliest_at: Option<Option<Moment>>,
+    /// With estimate=true: when it leaves by what stands ahead of it, if nothing more arrives; null: nobody can know; absent otherwise
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Moment>, required = false)]
+    pub expected_at: Option<Option<Moment>>,
     /// true where a message that was sent took the place of this one, which waits
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -208,6 +216,8 @@ impl<'a> MessageView<'a> {
             failing: None,
             edited: message.is_edited.then_some(true),
             duplicate: None,
+            earliest_at: None,
+            expected_at: None,
             collapsed: None,
         }
     }

@@ -54,6 +54,9 @@ pub struct MessageRequest {
     /// Until when it is worth sending
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Moment>,
+    /// Until when it has to leave: it is refused where that cannot be any more, and expires then
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub must_dispatch_by: Option<Moment>,
     /// 9 goes first
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Priority>)]

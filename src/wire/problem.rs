@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{Object, Type};
 
+use super::estimate::EstimateView;
 use super::schema::schema_of;
 use super::{Moment, Vocabulary, Word};
 use crate::domain::schedule::Source;
@@ -24,6 +25,7 @@ pub enum ProblemCode {
     UnsupportedMediaType,
     IdempotencyMismatch,
     CostTooLarge,
+    WindowMissed,
     HeadersTooLarge,
     TooManyListeners,
     BacklogFull,
@@ -48,6 +50,7 @@ impl Vocabulary for ProblemCode {
         Self::UnsupportedMediaType,
         Self::IdempotencyMismatch,
         Self::CostTooLarge,
+        Self::WindowMissed,
         Self::HeadersTooLarge,
         Self::TooManyListeners,
         Self::BacklogFull,
@@ -70,6 +73,7 @@ impl Vocabulary for ProblemCode {
             Self::UnsupportedMediaType => "unsupported-media-type",
             Self::IdempotencyMismatch => "idempotency-mismatch",
             Self::CostTooLarge => "cost-too-large",
+            Self::WindowMissed => "window-missed",
             Self::HeadersTooLarge => "headers-too-large",
             Self::TooManyListeners => "too-many-listeners",
             Self::BacklogFull => "backlog-full",
@@ -184,6 +188,10 @@ pub struct BatchAnswer {
     pub rejected: u64,
     /// What became of each, in order
     pub results: Vec<BatchItemView>,
+    /// With estimate=true: when the last one leaves that was taken in; absent where none was
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub estimate: Option<EstimateView>,
 }
 
 /// Either id, `due_at` and duplicate, or a problem

@@ -180,7 +180,18 @@ async fn draw(
         let asked = match read {
             Ok(asked) => {
                 let checked = store.queues.check(&queue.policy, &asked.message.details).await?;
-                checked.map(|()| asked).map_err(|unfit| unfit.to_string())
+                match checked {
+                    Ok(()) => {
+                        let AskedMessage { message, .. } = &asked;
+                        let due_ms = message.due.at_ms(now_ms);
+                        let missed =
+                            store.queues.why_missed(&queue.policy, &message.details, due_ms);
+                        missed
+                            .await?
+                            .map_or(Ok(asked), |why| Err(format!("must_dispatch_by: {why}")))
+                    }
+                    Err(unfit) => Err(unfit.to_string()),
+                }
             }
             Err(why) => Err(why),
         };

@@ -53,6 +53,7 @@ fn every_route_of_the_contract_is_described() {
         "GET /v1/queues",
         "GET /v1/queues/{queue}",
         "GET /v1/queues/{queue}/audit",
+        "GET /v1/queues/{queue}/forecast",
         "GET /v1/queues/{queue}/keys",
         "GET /v1/queues/{queue}/messages",
         "GET /v1/queues/{queue}/overrides",
@@ -236,8 +237,15 @@ fn objects(schema: &Value) -> Vec<&Value> {
     parts.chain([schema]).filter(|part| part["properties"].is_object()).collect()
 }
 
-/// Fields that are absent where another one is given, and null where there is nothing at all.
-const TEXT_OR_BASE64: [&str; 3] = ["ExchangeAnswer.body", "ExchangeRequest.body", "Result.body"];
+/// Fields that are absent where another one is given, and null where there is nothing at all; and those that are absent where
+/// nobody asked for an estimate, and null where nobody can know.
+const ABSENT_OR_NULL: [&str; 5] = [
+    "ExchangeAnswer.body",
+    "ExchangeRequest.body",
+    "Result.body",
+    "Message.earliest_at",
+    "Message.expected_at",
+];
 
 fn may_be_null(field: &Value) -> bool {
     let is_null = |of: &Value| of == "null" || of["type"] == "null";
@@ -258,7 +266,7 @@ fn a_field_of_an_answer_is_absent_or_null_and_never_both() {
                 assert!(
                     is_required(object, field)
                         || !may_be_null(of_field)
-                        || TEXT_OR_BASE64.contains(&format!("{name}.{field}").as_str()),
+                        || ABSENT_OR_NULL.contains(&format!("{name}.{field}").as_str()),
                     "{name}.{field} may be null and is not required: `#[schema(required)]` where it is always there, else `#[schema(nullable = false)]`"
                 );
             }

@@ -78,7 +78,7 @@ async fn an_answer_that_is_no_daemons_is_1() {
 }
 
 /// One line for each command that talks to a daemon.
-const EVERY_COMMAND: [&str; 48] = [
+const EVERY_COMMAND: [&str; 49] = [
     "actions",
     "cancel sms_1",
     "clock",
@@ -88,6 +88,7 @@ const EVERY_COMMAND: [&str; 48] = [
     "events",
     "explain sms_1",
     "export sms --state dead",
+    "forecast sms",
     "get sms_1",
     "health",
     "key sms",
@@ -135,7 +136,11 @@ async fn the_answer_of_another_server_is_an_error_for_every_command() {
     let file = folder.path().join("rows.ndjson");
     std::fs::write(&file, "{\"payload\":1}\n").unwrap();
     let batch = format!("send-batch sms {}", file.display());
-    let lines = EVERY_COMMAND.iter().copied().chain([batch.as_str(), "windows sms"]);
+    let config = folder.path().join("new.toml");
+    std::fs::write(&config, "[queues.sms]\ndownstream.type = \"null\"\n").unwrap();
+    let simulate = format!("simulate --config {} --backlog", config.display());
+    let more = [batch.as_str(), simulate.as_str(), "windows sms"];
+    let lines = EVERY_COMMAND.iter().copied().chain(more);
     let lines: Vec<&str> = lines.collect();
     for (status, body) in [(200, json!({"received": true, "status": "ready"})), (201, json!([]))] {
         for line in &lines {

@@ -44,10 +44,11 @@ pub const CONTENT: [&str; 12] = [
 ];
 
 /// The fields that a message alone has: it is sent once, at a time, to somebody somewhere, and somebody waits for it.
-const ONCE: [&str; 7] = [
+const ONCE: [&str; 8] = [
     "delay",
     "due_at",
     "expires_at",
+    "must_dispatch_by",
     "idempotency_key",
     "callback",
     "time_zone",
@@ -58,7 +59,7 @@ pub const IGNORE: &str = "ignore";
 
 /// Everything that a message may have.
 pub static MESSAGE: Shape =
-    Shape { known: &joined::<12, 7, 19>(CONTENT, ONCE), later: &["window", "must_dispatch_by"] };
+    Shape { known: &joined::<12, 8, 20>(CONTENT, ONCE), later: &["window"] };
 
 /// Two lists of names as one.
 #[must_use]
@@ -119,6 +120,8 @@ pub fn message<S: Source>(source: &mut S, now_ms: u64, key: Option<&str>) -> Opt
     let due = due(source, now_ms);
     let expires = expires(source, content.as_ref().and_then(|content| content.ttl_ms));
     check_order(source, due, expires, now_ms);
+    let must_dispatch_ms = must_dispatch(source, due, now_ms);
+    let expires = earlier(expires, must_dispatch_ms, now_ms);
     let key = idempotency_key(source, key);
     let callback = callback(source);
     let time_zone = source.read("time_zone", |given| {
@@ -136,6 +139,7 @@ pub fn message<S: Source>(source: &mut S, now_ms: u64, key: Option<&str>) -> Opt
     content.details.time_zone = time_zone;
     content.details.ignores_recipient_hours = ignores_hours.unwrap_or(false);
     content.details.idempotency_key = key;
+    content.details.must_dispatch_ms = must_dispatch_ms;
     content.details.callback = callback;
     Some(Draft { content, due, expires })
 }
@@ -170,6 +174,7 @@ pub fn content<S: Source>(source: &mut S) -> Option<Content> {
         collapse_key,
         time_zone: None,
         ignores_recipient_hours: false,
+        must_dispatch_ms: None,
     };
     Some(Content { payload: bytes, details, priority: priority.unwrap_or(0), ttl_ms })
 }
@@ -200,6 +205,26 @@ fn expires<S: Source>(source: &mut S, ttl_ms: Option<u64>) -> Option<When> {
         source.fault("expires_at", "give ttl or expires_at, not both".to_owned());
     }
     ttl_ms.map(When::After).or(at.map(When::At))
+}
+
+/// Until when it has to leave.
+fn must_dispatch<S: Source>(source: &mut S, due: Option<When>, now_ms: u64) -> Option<u64> {
+    let by_ms = source.read("must_dispatch_by", Given::moment_ms)?;
+    if by_ms <= due.map_or(now_ms, |due| due.at_ms(now_ms).max(now_ms)) {
+        let why =
+            "it would be over before the message is due; expected a moment after its due time";
+        source.fault("must_dispatch_by", why.to_owned());
+    }
+    Some(by_ms)
+}
+
+/// The earlier end of both.
+fn earlier(expires: Option<When>, must_dispatch_ms: Option<u64>, now_ms: u64) -> Option<When> {
+    match (expires, must_dispatch_ms) {
+        (Some(expires), Some(by_ms)) if expires.at_ms(now_ms) <= by_ms => Some(expires),
+        (_, Some(by_ms)) => Some(When::At(by_ms)),
+        (expires, None) => expires,
+    }
 }
 
 fn check_order<S: Source>(source: &mut S, due: Option<When>, expires: Option<When>, now_ms: u64) {

@@ -23,6 +23,9 @@ use super::message::Message;
 use super::policy::QueuePolicy;
 use super::state::State;
 
+/// A line of messages with the same keys, by its hash.
+pub type LaneId = [u8; 8];
+
 /// The most blockers that are named for a gate.
 pub const BLOCKERS_MAX: usize = 10;
 
@@ -35,6 +38,8 @@ pub struct Line {
     pub turn: Option<MessageId>,
     /// Messages of its shard that are on their way, some of them.
     pub on_their_way: Vec<MessageId>,
+    /// The lane in which it stands, where the queue has keys.
+    pub lane: Option<LaneId>,
 }
 
 /// How many messages stand before one.

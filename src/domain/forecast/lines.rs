@@ -19,7 +19,7 @@ pub(super) struct WaitingLine {
     /// The quotas of its key.
     quotas: Vec<KeyQuota>,
     /// What arrived together, the oldest first; the sum is `waiting`.
-    parts: VecDeque<Part>,
+    parts: VecDeque<Cohort>,
 }
 
 #[derive(Debug, Clone)]
@@ -30,7 +30,7 @@ struct KeyQuota {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Part {
+struct Cohort {
     messages: f64,
     expires_ms: Option<u64>,
 }
@@ -38,7 +38,7 @@ struct Part {
 impl WaitingLine {
     fn new(ready: &ReadyLine, facts: &ForecastFacts<'_>) -> Self {
         let caps = KeyCaps::of(facts);
-        let parts = VecDeque::from([Part { messages: ready.messages, expires_ms: None }]);
+        let parts = VecDeque::from([Cohort { messages: ready.messages, expires_ms: None }]);
         Self {
             waiting: ready.messages,
             sent: 0.0,
@@ -54,7 +54,7 @@ impl WaitingLine {
         self.waiting += messages;
         match self.parts.back_mut() {
             Some(last) if last.expires_ms == expires_ms => last.messages += messages,
-            _ => self.parts.push_back(Part { messages, expires_ms }),
+            _ => self.parts.push_back(Cohort { messages, expires_ms }),
         }
     }
 
@@ -86,7 +86,7 @@ impl WaitingLine {
 
     /// What expires by this moment goes; how many those are.
     pub(super) fn expire(&mut self, now_ms: u64) -> f64 {
-        let is_over = |part: &Part| part.expires_ms.is_some_and(|at_ms| at_ms <= now_ms);
+        let is_over = |part: &Cohort| part.expires_ms.is_some_and(|at_ms| at_ms <= now_ms);
         let gone: f64 = self.parts.iter().filter(|part| is_over(part)).map(|it| it.messages).sum();
         if gone > 0.0 {
             self.parts.retain(|part| !is_over(part));

@@ -4,6 +4,7 @@
 //! even pace, so the work follows windows, periods and lines, and never the number of messages. Owns what follows from the policy and
 //! a snapshot. Pure: takes the moment. Refuses to know where the figures come from, and says nothing of what may still arrive.
 
+mod hours;
 mod lines;
 mod model;
 mod pace;

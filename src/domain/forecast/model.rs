@@ -2,12 +2,14 @@
 
 use super::lines::{self, WaitingLine, by_calls, drains};
 use super::pace::{NOTHING, QuotaRoom, RatePace, of_queue};
-use super::{DueMessages, Forecast, ForecastFacts, ForecastHour, HOUR_MS, rounded, whole};
+use super::{DueMessages, ForecastFacts, rounded, whole};
 use crate::domain::gates::{Gate, HeldGate, PauseEnd, standing};
 use crate::domain::window::WindowState;
 
 /// So many changes are followed at most: it bounds the work whatever the policy.
 const STEPS_MAX: usize = 1_000_000;
+/// No step is shorter, in milliseconds.
+const GRAIN_MS: f64 = 0.01;
 
 /// A message whose leaving is waited for.
 #[derive(Debug, Clone, Copy)]
@@ -21,7 +23,7 @@ pub(super) struct Watched {
 #[derive(Debug)]
 pub(super) struct Model<'a> {
     facts: &'a ForecastFacts<'a>,
-    now_ms: f64,
+    pub(super) now_ms: f64,
     lines: Vec<WaitingLine>,
     rates: Vec<RatePace>,
     quotas: Vec<QuotaRoom>,
@@ -30,22 +32,23 @@ pub(super) struct Model<'a> {
     /// When parts of the lines expire, the latest first.
     deadlines: Vec<u64>,
     /// What was to become due within the time.
-    backlog: f64,
-    first: Option<(Option<f64>, Option<HeldGate>)>,
-    empty_ms: Option<f64>,
-    next_close_ms: Option<u64>,
-    left_at_close: Option<f64>,
-    expired: f64,
-    hours: Vec<Hour>,
+    pub(super) backlog: f64,
+    pub(super) first: Option<(Option<f64>, Option<HeldGate>)>,
+    pub(super) empty_ms: Option<f64>,
+    pub(super) next_close_ms: Option<u64>,
+    pub(super) left_at_close: Option<f64>,
+    pub(super) expired: f64,
+    pub(super) hours: Vec<Hour>,
 }
 
+/// An hour of the clock, as far as time has passed in it.
 #[derive(Debug)]
-struct Hour {
-    at_ms: f64,
-    due: f64,
-    sent: f64,
-    left: f64,
-    gates: Vec<(HeldGate, f64)>,
+pub(super) struct Hour {
+    pub(super) at_ms: f64,
+    pub(super) due: f64,
+    pub(super) sent: f64,
+    pub(super) left: f64,
+    pub(super) gates: Vec<(HeldGate, f64)>,
 }
 
 /// What is so until something changes.
@@ -99,9 +102,7 @@ impl<'a> Model<'a> {
             self.arrive();
             let now = self.look();
             if self.first.is_none() {
-                let is_all_at_once = now.drains.iter().any(Option::is_none);
-                let sum: f64 = now.drains.iter().flatten().sum();
-                self.first = Some(((!is_all_at_once).then_some(sum), now.gate.clone()));
+                self.first = Some((self.pace(&now), now.gate.clone()));
             }
             let next_ms = self.next_ms(&now, end_ms);
             if let Some(left_ms) = watched.and_then(|it| self.leaves(&it, &now, next_ms)) {
@@ -114,6 +115,20 @@ impl<'a> Model<'a> {
         }
         self.end_hour();
         None
+    }
+
+    /// Messages a millisecond that leave now; `None`: all at once. Until its next slot a rate holds everything, and its pace is what
+    /// people mean.
+    fn pace(&self, now: &Now) -> Option<f64> {
+        if now.drains.iter().any(Option::is_none) {
+            return None;
+        }
+        let of_rate = self
+            .rates
+            .iter()
+            .find(|rate| rate.level < 0.0 && Some(&rate.gate) == now.gate.as_ref());
+        let sum = now.drains.iter().flatten().sum();
+        Some(of_rate.filter(|_| self.waiting() > 0.0).map_or(sum, |rate| rate.per_ms))
     }
 
     /// What becomes due, and what expires, by now.
@@ -144,7 +159,7 @@ impl<'a> Model<'a> {
         }
     }
 
-    fn waiting(&self) -> f64 {
+    pub(super) fn waiting(&self) -> f64 {
         self.lines.iter().map(|line| line.waiting).sum()
     }
 
@@ -183,7 +198,7 @@ impl<'a> Model<'a> {
         let debts = self.rates.iter().filter_map(|rate| Some((rate, rate.debt_ms()?)));
         if let Some((rate, debt_ms)) = debts.max_by(|one, other| one.1.total_cmp(&other.1)) {
             let drains = vec![Some(0.0); self.lines.len()];
-            let until_ms = Some(self.now_ms + debt_ms);
+            let until_ms = Some(self.after(debt_ms));
             return Now { gate: Some(rate.gate.clone()), drains, until_ms };
         }
         self.flowing(until_ms)
@@ -221,6 +236,11 @@ impl<'a> Model<'a> {
             .or_else(|| order.map(|_| HeldGate { gate: Gate::Order, limit: None }))
     }
 
+    /// The moment after so long, which is later than now: a moment of today has a grain of a quarter of a microsecond.
+    fn after(&self, ms: f64) -> f64 {
+        self.now_ms + ms.max(GRAIN_MS)
+    }
+
     /// The next moment at which something changes.
     fn next_ms(&self, now: &Now, end_ms: f64) -> f64 {
         let mut next_ms = end_ms.min(self.hour_ends_ms());
@@ -239,14 +259,14 @@ impl<'a> Model<'a> {
         if sum > 0.0 {
             for (line, drain) in self.lines.iter().zip(&now.drains) {
                 let Some(drain) = drain.filter(|drain| *drain > 0.0) else { continue };
-                sooner(Some(self.now_ms + line.waiting / drain));
-                sooner(line.quota_left().map(|left| self.now_ms + left / drain));
+                sooner(Some(self.after(line.waiting / drain)));
+                sooner(line.quota_left().map(|left| self.after(left / drain)));
             }
             for quota in &self.quotas {
-                sooner(Some(self.now_ms + quota.left / sum));
+                sooner(Some(self.after(quota.left / sum)));
             }
             for rate in self.rates.iter().filter(|rate| rate.level > 0.0 && sum > rate.per_ms) {
-                sooner(Some(self.now_ms + rate.level / (sum - rate.per_ms)));
+                sooner(Some(self.after(rate.level / (sum - rate.per_ms))));
             }
         }
         next_ms
@@ -361,24 +381,6 @@ impl<'a> Model<'a> {
         }
     }
 
-    fn hour_ends_ms(&self) -> f64 {
-        self.hours
-            .last()
-            .map_or(f64::INFINITY, |hour| whole((rounded(hour.at_ms) / HOUR_MS + 1) * HOUR_MS))
-    }
-
-    fn begin_hour(&mut self) {
-        let (due, sent, left) = (0.0, 0.0, 0.0);
-        self.hours.push(Hour { at_ms: self.now_ms, due, sent, left, gates: Vec::new() });
-    }
-
-    fn end_hour(&mut self) {
-        let left = self.waiting();
-        if let Some(hour) = self.hours.last_mut() {
-            hour.left = left;
-        }
-    }
-
     fn closes_next(&self) -> Option<u64> {
         let window = self.facts.policy.window.as_ref()?;
         let closes = |at_ms| match window.state(at_ms) {
@@ -390,37 +392,8 @@ impl<'a> Model<'a> {
             WindowState::Closed { opens_at_ms } => closes(opens_at_ms?),
         }
     }
-
-    /// What came of it.
-    pub(super) fn forecast(mut self) -> Forecast {
-        // An hour in which no time passed is none.
-        if self.hours.len() > 1 && self.hours.last().is_some_and(|it| it.at_ms >= self.now_ms) {
-            self.hours.pop();
-        }
-        let (rate_now, binding_gate) = self.first.unwrap_or((Some(0.0), None));
-        let hours = self.hours.into_iter().map(|hour| {
-            let longest = hour.gates.into_iter().max_by(|one, other| one.1.total_cmp(&other.1));
-            ForecastHour {
-                at_ms: rounded(hour.at_ms),
-                due: rounded(hour.due),
-                sent: rounded(hour.sent),
-                left: rounded(hour.left),
-                gate: longest.map(|(gate, _)| gate),
-            }
-        });
-        Forecast {
-            backlog: rounded(self.backlog),
-            rate_now: rate_now.map(|per_ms| per_ms * 1000.0),
-            binding_gate,
-            empties_ms: self.empty_ms.map(ceil_ms),
-            next_close_ms: self.next_close_ms,
-            left_at_close: self.left_at_close.map(rounded),
-            expired: rounded(self.expired),
-            by_hour: hours.collect(),
-        }
-    }
 }
 
-fn ceil_ms(at_ms: f64) -> u64 {
+pub(super) fn ceil_ms(at_ms: f64) -> u64 {
     rounded((at_ms - NOTHING).ceil())
 }

@@ -14,12 +14,13 @@ use crate::domain::time::parse_rfc3339;
 use crate::domain::units::{duration_within, parse_duration_or_seconds};
 
 /// The names of an entry, each with the field of a message that it is.
-const NAMES: [(&str, &str); 13] = [
+const NAMES: [(&str, &str); 14] = [
     ("payload", "payload"),
     ("delay", "delay"),
     ("due_at", "due_at"),
     ("ttl", "ttl"),
     ("expires_at", "expires_at"),
+    ("must_dispatch_by", "must_dispatch_by"),
     ("key", "idempotency_key"),
     ("group", "group"),
     ("priority", "priority"),

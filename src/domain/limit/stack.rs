@@ -24,6 +24,14 @@ pub struct KeptLimit {
     pub debt: String,
 }
 
+impl KeptLimit {
+    /// A quota of which so many units are used in the period that ends then.
+    #[must_use]
+    pub fn used_until(units: u64, end_ms: u64) -> Self {
+        Self { standing: format!("0 {end_ms} {units}"), debt: String::new() }
+    }
+}
+
 /// One of them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StackedLimit {

@@ -219,6 +219,7 @@ fn attempt_of(
     let started_at_ms = word.token.started_at_ms.min(ended_at_ms);
     let took = Duration::from_millis(ended_at_ms - started_at_ms);
     queue.metrics.attempt(outcome.as_str(), took);
+    queue.calls.note(took);
     let error = || word.detail.clone().unwrap_or_else(|| "the worker said no more".to_owned());
     let kept = |body: &Bytes| body.slice(..body.len().min(queue.policy.keep_response_bytes));
     let response = word.result.as_ref().map(kept).filter(|body| !body.is_empty());

@@ -3,10 +3,11 @@
 -- include: ready wake state
 --
 -- args: ulid
--- returns: ahead:number of_key:flag at_least:flag turn leased
+-- returns: ahead:number of_key:flag at_least:flag turn leased lane
 -- ahead: -1: it does not wait. of_key: its line is that of its key, else that of the shard. at_least: more than `ahead` stand before
 -- it. turn: the ULID of the message whose key has the turn in the fair shares, where that is another key, else ''. leased: the ULIDs of
 -- at most ten messages that are on their way, with a space between two.
+-- lane: that of the message, 8 bytes, or ''.
 -- Messages that are due in the same millisecond stand next to one another, whole requests of them.
 local LEASED_MAX, BEFORE_MAX, BEHIND_MAX, STEPS_MAX = 10, 100, 2000, 64
 local _, states = load({ ulid })
@@ -51,7 +52,7 @@ local function ahead_in_lists()
   return math.max(0, index - stale), not is_found or (stale > 0 and index > stale)
 end
 
-local ahead, is_of_key, is_at_least, turn = -1, false, false, ''
+local ahead, is_of_key, is_at_least, turn, lane = -1, false, false, '', ''
 if rank then
   ahead = math.max(0, length - stale) + rank
 elseif s and s.state == 'w' then
@@ -59,10 +60,10 @@ elseif s and s.state == 'w' then
 end
 -- keyed include: lanes/position
 -- keyed: if s and s.state == 'w' and not rank and is_laned then
--- keyed:   local in_lane, of_turn = position_in_lane(ulid, s)
--- keyed:   if in_lane then ahead, is_of_key, is_at_least, turn = in_lane, true, false, of_turn end
+-- keyed:   local in_lane, of_turn, of_message = position_in_lane(ulid, s)
+-- keyed:   if in_lane then ahead, is_of_key, is_at_least, turn, lane = in_lane, true, false, of_turn, of_message end
 -- keyed: end
 return REPLY {
   ahead = ahead, of_key = is_of_key, at_least = is_at_least, turn = turn,
-  leased = table.concat(rc('ZRANGE', K.leased, 0, LEASED_MAX - 1), ' '),
+  leased = table.concat(rc('ZRANGE', K.leased, 0, LEASED_MAX - 1), ' '), lane = lane,
 }

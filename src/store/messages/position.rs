@@ -2,6 +2,7 @@
 //!
 //! Owns the reading. Refuses to know what follows from it (see `domain::explain`).
 
+use bytes::Bytes;
 use ulid::Ulid;
 
 use super::Messages;
@@ -22,7 +23,7 @@ impl Messages {
         let mut reply = self.wire.read(shard, &call).await?;
         fields!(
             reply as Position;
-            ahead: i64, of_key: bool, at_least: bool, turn: String, leased: String
+            ahead: i64, of_key: bool, at_least: bool, turn: String, leased: String, lane: Bytes
         );
         let message = |ulid: &str| {
             let ulid = Ulid::from_string(ulid).ok()?;
@@ -33,6 +34,7 @@ impl Messages {
             position: LinePosition { ahead, of, at_least },
             turn: message(&turn),
             on_their_way: leased.split(' ').filter_map(message).collect(),
+            lane: lane.as_ref().try_into().ok(),
         }))
     }
 }

@@ -2,6 +2,7 @@
 
 mod account;
 pub(super) mod batch_size;
+mod call_times;
 mod collapse_keys;
 mod keys_hold;
 mod limits;
@@ -21,6 +22,7 @@ use tokio::sync::Notify;
 
 pub(in crate::store) use self::account::{Account, Accounts};
 use self::batch_size::{BatchSize, MANY};
+pub use self::call_times::CallTimes;
 use self::collapse_keys::CollapseKeys;
 use self::keys_hold::KeysHold;
 pub(in crate::store) use self::limits::ShardLimits;
@@ -65,6 +67,8 @@ pub struct Queue {
     pub(in crate::store) zones: Zones,
     /// How fast messages leave it, where its backlog is limited.
     pub(in crate::store) outflow: Arc<Outflow>,
+    /// How long its calls take.
+    pub calls: Arc<CallTimes>,
     /// Where the next round of claims begins.
     turn: AtomicUsize,
     /// What the next message is taken to cost: as much as the last one did, or one that had not been granted enough.
@@ -268,6 +272,7 @@ impl Queue {
         let metrics = QueueHandles::new(metrics, policy.name.as_str());
         // Workers of a queue that stays go by the one that they were started with: what is noted there is seen here.
         let outflow = known.map_or_else(Arc::default, |known| Arc::clone(&known.outflow));
+        let calls = known.map_or_else(Arc::default, |known| Arc::clone(&known.calls));
         let same_backlog = known.filter(|known| known.policy.backlog == policy.backlog);
         let refusals = same_backlog.map_or_else(Arc::default, |known| Arc::clone(&known.refusals));
         Self {
@@ -280,6 +285,7 @@ impl Queue {
             refusals,
             zones: Zones::default(),
             outflow,
+            calls,
             turn: AtomicUsize::new(0),
             next_cost: AtomicU64::new(1),
             has_costs: AtomicBool::new(false),

@@ -3,11 +3,13 @@
 //! Owns what is read and done for a whole queue. What a queue is stands in `store::queue`. Refuses to know messages.
 
 mod counts;
+mod earliest;
 pub(super) mod heads;
 mod key_form;
 mod key_moves;
 mod key_settings;
 mod pause;
+mod profile;
 mod registry;
 
 use std::sync::Arc;
@@ -21,6 +23,7 @@ use crate::store::wire::Wire;
 pub use self::counts::{Counts, PauseInfo, ShardCounts};
 pub use self::key_form::KeptKey;
 pub use self::key_settings::{KEYS_MAX, KeyPage, KeyWritten};
+pub use self::profile::{BacklogProfile, LaneBacklog, TimeSteps};
 
 /// The queues that this node knows; cheap to clone.
 #[derive(Debug, Clone)]

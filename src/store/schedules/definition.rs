@@ -97,6 +97,7 @@ mod tests {
             catch_up: CatchUp::All,
             payload: vec![0, 255, 7].into(),
             details: Details {
+                must_dispatch_ms: None,
                 kind: PayloadKind::Raw,
                 content_type: None,
                 headers: vec![("x-a".to_owned(), "1".to_owned())],

@@ -5,6 +5,7 @@ mod batches;
 mod calls;
 mod explain;
 mod failing;
+mod forecast;
 mod gates;
 mod leases;
 mod load;

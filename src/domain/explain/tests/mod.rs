@@ -60,6 +60,7 @@ fn line(ahead: u64) -> Line {
         position: LinePosition { ahead, of: LineOf::Queue, at_least: false },
         turn: None,
         on_their_way: (2..5).map(id).collect(),
+        lane: None,
     }
 }
 

@@ -66,6 +66,7 @@ includes! {
     "lanes/limits",
     "lanes/oldest",
     "lanes/position",
+    "lanes/profile",
     "lanes/own",
     "lanes/pages",
     "lanes/prune",

@@ -111,6 +111,8 @@ verbs! {
     Holds = "holds",
     /// Reads what stands before a message.
     Position = "position",
+    /// Reads what of the backlog becomes due when.
+    Profile = "profile",
     /// Reads a page of ids.
     List = "list",
     /// Reads counts and gates.

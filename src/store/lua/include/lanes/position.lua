@@ -1,6 +1,6 @@
 -- include: lanes/index
 -- How many messages stand before one in its lane, the one that is on its way included; nil where it is in no lane. Also the ULID of the
--- message that has the turn in its level, where that is one of another flow, else ''.
+-- message that has the turn in its level, where that is one of another flow, else '', and the lane.
 local function position_in_lane(ulid, s)
   -- include: lanes/turns lanes/undo
   local record = rc('HGET', K.records, ulid)
@@ -14,8 +14,8 @@ local function position_in_lane(ulid, s)
     if h.state ~= 'f' then ahead = ahead + 1 end
   end
   local first = structure.fair_by and first_of(seat.level)
-  if not first or not first.flow or first.flow == seat.flow then return ahead, '' end
+  if not first or not first.flow or first.flow == seat.flow then return ahead, '', seat.lane end
   local member = with_prefix(K.open, string.char(seat.level) .. first.flow, 1)[1]
   local of_turn = member and lane_read(string.sub(member, 20))
-  return ahead, of_turn and of_turn.ulid or ''
+  return ahead, of_turn and of_turn.ulid or '', seat.lane
 end

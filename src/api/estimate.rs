@@ -1,0 +1,49 @@
+//! When a message leaves: said of one that was just taken in, and asked of one that must leave by a moment.
+
+use super::problem::Problem;
+use super::{Door, explain};
+use crate::domain::id::MessageId;
+use crate::domain::message::NewMessage;
+use crate::domain::policy::QueuePolicy;
+use crate::store::{Part, Queue};
+use crate::wire::estimate::EstimateView;
+
+/// When a message leaves that was taken in; nothing is known of one that has left already.
+pub(super) async fn of(
+    door: &Door,
+    queue: &Queue,
+    id: &MessageId,
+) -> Result<EstimateView, Problem> {
+    let Some(message) = door.store().messages.get_part(id, Part::Head).await? else {
+        return Ok(EstimateView::default());
+    };
+    let explained = explain::of_message(door, queue, &message).await?;
+    let (earliest_at, expected_at) = (explained.earliest_at, explained.expected_at);
+    Ok(EstimateView { earliest_at, expected_at })
+}
+
+/// Whether a message can leave by the moment that it names, if it names one.
+///
+/// # Errors
+/// 422 where it cannot. A repeat of a message that was taken in is let through: it is answered with the first one.
+pub(super) async fn check(
+    door: &Door,
+    policy: &QueuePolicy,
+    message: &NewMessage,
+    now_ms: u64,
+) -> Result<(), Problem> {
+    if message.details.must_dispatch_ms.is_none() {
+        return Ok(());
+    }
+    let due_ms = message.due.at_ms(now_ms);
+    let missed = door.store().queues.why_missed(policy, &message.details, due_ms).await?;
+    let Some(why) = missed else { return Ok(()) };
+    if let Some(key) = &message.details.idempotency_key
+        && !door.store().messages.find_key(&policy.name, key).await?.is_empty()
+    {
+        return Ok(());
+    }
+    Err(Problem::window_missed(format!(
+        "{why}; send it with a later must_dispatch_by, or leave it out"
+    )))
+}

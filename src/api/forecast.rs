@@ -1,0 +1,155 @@
+//! When the backlog of a queue leaves, and when a single message does.
+//!
+//! Owns what Redis is asked, which is bounded whatever the backlog. What follows from it says `domain::forecast`.
+
+use axum::Json;
+use axum::extract::{RawQuery, State};
+use axum::response::{IntoResponse as _, Response};
+
+use super::paths::InQueue;
+use super::problem::Problem;
+use super::query::Query;
+use super::{Door, Shared};
+use crate::domain::explain::{LaneId, Line};
+use crate::domain::forecast::{
+    DueMessages, ForecastFacts, HOURS_MAX, ReadyLine, forecast as foretold, leaves_ms,
+};
+use crate::domain::gates::Snapshot;
+use crate::store::{BacklogProfile, Counts, Queue, TimeSteps};
+use crate::wire::forecast::ForecastView;
+
+/// Hours of a forecast, unless asked otherwise.
+pub(super) const HOURS_DEFAULT: u32 = 24;
+const HOUR_MS: u64 = 3_600_000;
+/// The shortest step in which what becomes due is counted.
+const STEP_MS_MIN: u64 = 600_000;
+/// The most steps: each is a look into Redis.
+const STEPS_MAX: u64 = 288;
+
+/// What will become of a queue in the next hours, if nothing more arrives.
+#[utoipa::path(
+    get, path = "/v1/queues/{queue}/forecast", operation_id = "forecast_queue", tag = "queues",
+    params(
+        ("queue" = String, Path, description = "The queue's name"),
+        ("hours" = Option<u32>, Query, description = "How many hours ahead, 1 to 8784; default 24"),
+    ),
+    responses((status = 200, description = "The forecast", body = ForecastView)),
+)]
+pub(super) async fn forecast(
+    State(door): Shared,
+    InQueue(queue): InQueue,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let mut query = Query::read(query.as_deref(), &["hours"]);
+    let hours = query.count("hours", HOURS_MAX).unwrap_or(HOURS_DEFAULT);
+    query.finish()?;
+    let now_ms = door.now_ms()?;
+    let counts = door.store().queues.counts(&queue.policy.name).await?;
+    let steps = steps(now_ms, now_ms + u64::from(hours) * HOUR_MS);
+    let profile = door.store().queues.profile(&queue.policy.name, steps).await?;
+    let snapshot = snapshot(&queue, &counts);
+    let facts = facts(&queue, &snapshot, (&profile, steps), now_ms);
+    Ok(Json(ForecastView::new(foretold(&facts, hours))).into_response())
+}
+
+/// When a message leaves that stands in this line; `due_ms`: its due time. `None`: nobody can know.
+///
+/// # Errors
+/// When the store is not available.
+pub(super) async fn expected_ms(
+    door: &Door,
+    queue: &Queue,
+    counts: &Counts,
+    (line, due_ms): (&Line, u64),
+) -> Result<Option<u64>, Problem> {
+    if queue.retired {
+        return Ok(None);
+    }
+    let now_ms = door.now_ms()?;
+    // Only what is due before it stands before it.
+    let steps = steps(now_ms, due_ms.max(now_ms));
+    let profile = door.store().queues.profile(&queue.policy.name, steps).await?;
+    let snapshot = snapshot(queue, counts);
+    let mut facts = facts(queue, &snapshot, (&profile, steps), now_ms);
+    let number = line_of(&mut facts, &profile, line);
+    Ok(leaves_ms(&facts, number, line.position.ahead, due_ms.max(now_ms)))
+}
+
+/// A retired queue counts as paused: nobody sends what it keeps.
+fn snapshot(queue: &Queue, counts: &Counts) -> Snapshot {
+    let snapshot = counts.snapshot(&queue.policy);
+    if !queue.retired {
+        return snapshot;
+    }
+    Snapshot { pause: Some(crate::domain::gates::PauseEnd::Resume), ..snapshot }
+}
+
+/// Steps from now until this moment, which begin where the clock has a round time.
+fn steps(now_ms: u64, until_ms: u64) -> TimeSteps {
+    let span_ms = until_ms.saturating_sub(now_ms);
+    let step_ms = span_ms.div_ceil(STEPS_MAX).next_multiple_of(STEP_MS_MIN).max(STEP_MS_MIN);
+    let from_ms = now_ms / step_ms * step_ms;
+    let count = if span_ms == 0 { 0 } else { (until_ms - from_ms).div_ceil(step_ms) };
+    TimeSteps { from_ms, step_ms, count }
+}
+
+fn facts<'a>(
+    queue: &'a Queue,
+    snapshot: &'a Snapshot,
+    (profile, steps): (&BacklogProfile, TimeSteps),
+    now_ms: u64,
+) -> ForecastFacts<'a> {
+    let in_lanes: u64 = profile.lanes.iter().map(|lane| lane.messages).sum();
+    let mut lanes_of_flow = std::collections::HashMap::new();
+    for lane in &profile.lanes {
+        *lanes_of_flow.entry(lane.flow).or_insert(0_u32) += 1;
+    }
+    let mut ready: Vec<ReadyLine> = profile
+        .lanes
+        .iter()
+        .map(|lane| ReadyLine {
+            messages: count(lane.messages),
+            share: lanes_of_flow.get(&lane.flow).map_or(1.0, |lanes| 1.0 / f64::from(*lanes)),
+            is_of_key: true,
+        })
+        .collect();
+    // What stands in no lane that was looked at, and what becomes due.
+    let rest = count(profile.ready.saturating_sub(in_lanes));
+    ready.push(ReadyLine { messages: rest, share: 1.0, is_of_key: false });
+    let line = ready.len() - 1;
+    let due = profile.due.iter().zip(0..).filter(|(messages, _)| **messages > 0);
+    let due = due.map(|(messages, step)| DueMessages {
+        at_ms: (steps.from_ms + step * steps.step_ms).max(now_ms),
+        line,
+        messages: count(*messages),
+        expires_ms: None,
+    });
+    ForecastFacts {
+        policy: &queue.policy,
+        snapshot,
+        ready,
+        due: due.collect(),
+        mean_call_ms: queue.calls.mean_ms(),
+        mean_cost: 1.0,
+        now_ms,
+    }
+}
+
+/// The number of the line of a message; a lane that was not looked at becomes one of its own.
+fn line_of(facts: &mut ForecastFacts<'_>, profile: &BacklogProfile, line: &Line) -> usize {
+    let rest = facts.ready.len() - 1;
+    let Some(lane) = line.lane else { return rest };
+    let is_its = |id: &LaneId| *id == lane;
+    if let Some(number) = profile.lanes.iter().position(|it| is_its(&it.lane)) {
+        return number;
+    }
+    let messages = count(line.position.ahead + 1);
+    facts.ready[rest].messages = (facts.ready[rest].messages - messages).max(0.0);
+    facts.ready.push(ReadyLine { messages, share: 1.0, is_of_key: true });
+    rest + 1
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of messages stay far below 2^52")]
+const fn count(messages: u64) -> f64 {
+    messages as f64
+}

@@ -1,0 +1,75 @@
+//! `simulate`: what would happen with a configuration that is not in force, in virtual time.
+//!
+//! Owns where the messages come from: a trace, a load in words, or the backlog of a daemon, which is only read. What follows from them
+//! says `domain::forecast`.
+
+mod arrivals;
+mod backlog;
+mod load;
+mod trace;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use self::arrivals::Arrivals;
+use super::Session;
+use super::args_forecast::SimulateArgs;
+use super::exit::{Exit, Failure};
+use super::forecast::show;
+use crate::config::{self, Settings, Sources};
+use crate::domain::forecast::forecast;
+use crate::domain::id::QueueName;
+use crate::wire::forecast::ForecastView;
+
+/// What is shown as JSON.
+#[derive(Serialize)]
+struct Simulated {
+    queues: BTreeMap<String, ForecastView>,
+}
+
+/// `simulate`.
+pub(crate) async fn simulate(args: &SimulateArgs, session: &mut Session) -> Result<Exit, Failure> {
+    let settings = load_settings(args)?;
+    let mut all = Arrivals::new(&settings, (session.now_ms)());
+    if let Some(file) = &args.trace {
+        trace::read(file, &mut all, session)?;
+    }
+    for text in &args.load {
+        load::add(text, &mut all)?;
+    }
+    if args.backlog {
+        backlog::read(args.hours, &mut all, session).await?;
+    }
+    let mut queues = BTreeMap::new();
+    for (name, facts) in all.facts(args.call) {
+        queues.insert(name.to_string(), ForecastView::new(forecast(&facts, args.hours)));
+    }
+    if session.screen.is_json() {
+        session.screen.json(&Simulated { queues })?;
+        return Ok(Exit::Ok);
+    }
+    let times = session.times();
+    for (number, (name, forecast)) in queues.iter().enumerate() {
+        if number > 0 {
+            session.screen.line("")?;
+        }
+        session.screen.line(&format!("{name}:"))?;
+        show(forecast, &times, &mut session.screen)?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn load_settings(args: &SimulateArgs) -> Result<Settings, Failure> {
+    let sources = Sources::of_process(Some(args.config.clone()), Vec::new());
+    config::load(&sources).map_err(|errors| Failure {
+        details: errors.iter().map(ToString::to_string).collect(),
+        ..Failure::usage("the configuration is refused")
+    })
+}
+
+/// A queue that the configuration does not have.
+fn unknown(name: &str, settings: &Settings) -> String {
+    let known: Vec<_> = settings.queues.keys().map(QueueName::as_str).collect();
+    format!("the configuration has no queue \"{name}\"; it has {}", known.join(", "))
+}

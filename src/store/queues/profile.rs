@@ -1,0 +1,89 @@
+//! What of a backlog becomes due when, and how it lies in lines.
+//!
+//! Owns the reading, which is bounded whatever the backlog. What follows from it says `domain::forecast`.
+
+use bytes::Bytes;
+
+use super::Queues;
+use crate::domain::forecast::LINES_MAX;
+use crate::domain::id::QueueName;
+use crate::store::StoreError;
+use crate::store::redis::script::{call, fields};
+
+/// Lane, flow and count.
+const LANE_BYTES: usize = 20;
+
+/// Steps of time, of which each is counted for itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeSteps {
+    /// Where the first begins, ms.
+    pub from_ms: u64,
+    /// How long each is, ms.
+    pub step_ms: u64,
+    /// How many there are.
+    pub count: u64,
+}
+
+/// A backlog, as it lies.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BacklogProfile {
+    /// Ready messages.
+    pub ready: u64,
+    /// Messages that are due in each of the steps.
+    pub due: Vec<u64>,
+    /// Of a queue with keys: some of its lanes, the fullest first.
+    pub lanes: Vec<LaneBacklog>,
+}
+
+/// Messages that wait in one lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LaneBacklog {
+    /// The lane.
+    pub lane: [u8; 8],
+    /// The flow that it is of, whose lanes share what is the flow's.
+    pub flow: [u8; 8],
+    /// How many wait.
+    pub messages: u64,
+}
+
+impl Queues {
+    /// The backlog of a queue, over all shards.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownQueue`], [`StoreError::Unavailable`].
+    pub async fn profile(
+        &self,
+        name: &QueueName,
+        steps: TimeSteps,
+    ) -> Result<BacklogProfile, StoreError> {
+        let queue = self.wire.queue(name)?;
+        let count = usize::try_from(steps.count).unwrap_or(0);
+        let mut profile = BacklogProfile { due: vec![0; count], ..BacklogProfile::default() };
+        let lanes_max = (LINES_MAX / queue.shards.len().max(1)).max(1);
+        for shard in &queue.shards {
+            let call = call!(
+                Profile,
+                from_ms = steps.from_ms,
+                step_ms = steps.step_ms,
+                steps = steps.count,
+                lanes_max = u64::try_from(lanes_max).unwrap_or(1)
+            );
+            let mut reply = self.wire.read(shard, &call).await?;
+            fields!(reply as Profile; ready: u64, due: String, lanes: Bytes);
+            profile.ready += ready;
+            for (sum, counted) in profile.due.iter_mut().zip(due.split(' ')) {
+                *sum += counted.parse::<u64>().unwrap_or(0);
+            }
+            profile.lanes.extend(lanes.chunks_exact(LANE_BYTES).filter_map(lane));
+        }
+        profile.lanes.sort_by_key(|lane| std::cmp::Reverse(lane.messages));
+        Ok(profile)
+    }
+}
+
+fn lane(packed: &[u8]) -> Option<LaneBacklog> {
+    let (lane, rest) = packed.split_first_chunk()?;
+    let (flow, count) = rest.split_first_chunk()?;
+    let messages = u32::from_be_bytes(count.try_into().ok()?).into();
+    Some(LaneBacklog { lane: *lane, flow: *flow, messages })
+}
