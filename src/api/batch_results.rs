@@ -11,6 +11,7 @@ use super::pace::Pace;
 use super::problem::{Code, FAULTS_IN_ALL_MAX, FAULTS_MAX, Problem};
 use super::send::not_accepted;
 use super::{Door, allowed, body, estimate, intake, repeat};
+use crate::domain::gates::Gates;
 use crate::domain::id::MessageId;
 use crate::domain::message::NewMessage;
 use crate::store::{Accepted, NotAccepted, Queue};
@@ -79,6 +80,8 @@ pub(super) struct Batch<'a> {
     given_up: Option<Problem>,
     /// What values of a key were given that have no room.
     own: OwnSettings,
+    /// The gates of the queue, once a message was asked whether it leaves in time.
+    gates: Option<Gates>,
     /// Faults that may still be listed.
     faults_left: usize,
     pace: Pace,
@@ -96,6 +99,7 @@ impl<'a> Batch<'a> {
             chunk_bytes: 0,
             given_up: None,
             own: OwnSettings::default(),
+            gates: None,
             faults_left: FAULTS_IN_ALL_MAX,
             pace: Pace::default(),
         }
@@ -123,11 +127,12 @@ impl<'a> Batch<'a> {
                 let policy = &self.queue.policy;
                 let by = (self.door, self.caller);
                 let checked = allowed::check(by, &message.details, policy).await;
-                let now_ms = self.door.now_ms()?;
+                let (now_ms, gates) = (self.door.now_ms()?, &mut self.gates);
                 match checked {
                     // Boxed: it is rare, and all others would carry its room.
                     Ok(()) if message.details.must_dispatch_ms.is_some() => {
-                        Box::pin(estimate::check(self.door, policy, &message, now_ms)).await
+                        Box::pin(estimate::check(self.door, policy, (&message, now_ms), gates))
+                            .await
                     }
                     checked => checked,
                 }

@@ -2,6 +2,7 @@
 
 use super::problem::Problem;
 use super::{Door, explain};
+use crate::domain::gates::Gates;
 use crate::domain::id::MessageId;
 use crate::domain::message::NewMessage;
 use crate::domain::policy::QueuePolicy;
@@ -22,21 +23,26 @@ pub(super) async fn of(
     Ok(EstimateView { earliest_at, expected_at })
 }
 
-/// Whether a message can leave by the moment that it names, if it names one.
+/// Whether a message can leave by the moment that it names, if it names one. `known`: the gates of its queue, once they were read for
+/// another message of the same request.
 ///
 /// # Errors
 /// 422 where it cannot. A repeat of a message that was taken in is let through: it is answered with the first one.
 pub(super) async fn check(
     door: &Door,
     policy: &QueuePolicy,
-    message: &NewMessage,
-    now_ms: u64,
+    (message, now_ms): (&NewMessage, u64),
+    known: &mut Option<Gates>,
 ) -> Result<(), Problem> {
     if message.details.must_dispatch_ms.is_none() {
         return Ok(());
     }
-    let due_ms = message.due.at_ms(now_ms);
-    let missed = door.store().queues.why_missed(policy, &message.details, due_ms).await?;
+    let gates = match known.take() {
+        Some(gates) => gates,
+        None => door.store().queues.gates(policy).await?,
+    };
+    let gates = known.insert(gates);
+    let missed = gates.why_missed(policy, &message.details, message.due.at_ms(now_ms));
     let Some(why) = missed else { return Ok(()) };
     if let Some(key) = &message.details.idempotency_key
         && !door.store().messages.find_key(&policy.name, key).await?.is_empty()

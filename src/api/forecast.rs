@@ -21,10 +21,12 @@ use crate::wire::forecast::ForecastView;
 /// Hours of a forecast, unless asked otherwise.
 pub(super) const HOURS_DEFAULT: u32 = 24;
 const HOUR_MS: u64 = 3_600_000;
-/// The shortest step in which what becomes due is counted.
-const STEP_MS_MIN: u64 = 600_000;
-/// The most steps: each is a look into Redis.
-const STEPS_MAX: u64 = 288;
+/// The steps in which what becomes due is counted, each for spans of time up to the one beside it; longer ones are counted by the
+/// hour.
+const STEPS_MS: [(u64, u64); 3] =
+    [(60_000, 4 * HOUR_MS), (300_000, 24 * HOUR_MS), (600_000, 48 * HOUR_MS)];
+/// What is due within a step is taken to come in so many parts.
+const PARTS: u64 = 4;
 
 /// What will become of a queue in the next hours, if nothing more arrives.
 #[utoipa::path(
@@ -49,7 +51,7 @@ pub(super) async fn forecast(
     let profile = door.store().queues.profile(&queue.policy.name, steps).await?;
     let snapshot = snapshot(&queue, &counts);
     let facts = facts(&queue, &snapshot, (&profile, steps), now_ms);
-    Ok(Json(ForecastView::new(foretold(&facts, hours))).into_response())
+    Ok(Json(ForecastView::new(&foretold(&facts, hours))).into_response())
 }
 
 /// When a message leaves that stands in this line; `due_ms`: its due time. `None`: nobody can know.
@@ -87,7 +89,8 @@ fn snapshot(queue: &Queue, counts: &Counts) -> Snapshot {
 /// Steps from now until this moment, which begin where the clock has a round time.
 fn steps(now_ms: u64, until_ms: u64) -> TimeSteps {
     let span_ms = until_ms.saturating_sub(now_ms);
-    let step_ms = span_ms.div_ceil(STEPS_MAX).next_multiple_of(STEP_MS_MIN).max(STEP_MS_MIN);
+    let step = STEPS_MS.iter().find(|(_, most_ms)| span_ms <= *most_ms);
+    let step_ms = step.map_or(HOUR_MS, |(step_ms, _)| *step_ms);
     let from_ms = now_ms / step_ms * step_ms;
     let count = if span_ms == 0 { 0 } else { (until_ms - from_ms).div_ceil(step_ms) };
     TimeSteps { from_ms, step_ms, count }
@@ -118,11 +121,14 @@ fn facts<'a>(
     ready.push(ReadyLine { messages: rest, share: 1.0, is_of_key: false });
     let line = ready.len() - 1;
     let due = profile.due.iter().zip(0..).filter(|(messages, _)| **messages > 0);
-    let due = due.map(|(messages, step)| DueMessages {
-        at_ms: (steps.from_ms + step * steps.step_ms).max(now_ms),
-        line,
-        messages: count(*messages),
-        expires_ms: None,
+    let due = due.flat_map(|(messages, step)| {
+        let from_ms = steps.from_ms + step * steps.step_ms;
+        (0..PARTS).map(move |part| DueMessages {
+            at_ms: (from_ms + (2 * part + 1) * steps.step_ms / (2 * PARTS)).max(now_ms),
+            line,
+            messages: count(*messages) / count(PARTS),
+            expires_ms: None,
+        })
     });
     ForecastFacts {
         policy: &queue.policy,

@@ -66,7 +66,7 @@ pub(super) async fn send(
     allowed::check((&door, &caller), &message.details, &queue.policy).await?;
     if message.details.must_dispatch_ms.is_some() {
         // Boxed: it is rare, and all others would carry its room.
-        Box::pin(estimate::check(&door, &queue.policy, &message, now_ms)).await?;
+        Box::pin(estimate::check(&door, &queue.policy, (&message, now_ms), &mut None)).await?;
     }
     let message = queue.policy.within_recipient_hours(message, now_ms);
     let sent = queue.policy.with_default_ttl(message.clone(), Origin::Producer);

@@ -68,7 +68,7 @@ pub(super) async fn publish(
     for queue in &topic.policy.queues {
         let policy = &door.store().queues.get(queue)?.policy;
         allowed::check((&door, &caller), &message.details, policy).await?;
-        estimate::check(&door, policy, &message, door.now_ms()?).await?;
+        estimate::check(&door, policy, (&message, door.now_ms()?), &mut None).await?;
     }
     let mut published = door.store().topics.publish(&topic, message).await.map_err(not_kept)?;
     if matches!(published, Published::Mismatch(_)) {

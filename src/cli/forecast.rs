@@ -76,8 +76,8 @@ fn sentences(forecast: &ForecastView, times: &Times) -> Vec<String> {
         let at = times.at_and_distance(close.0);
         said.push(format!("The window closes next at {at}; {} left then.", are(left)));
     }
-    if forecast.expired > 0 {
-        said.push(format!("{} before they leave.", expire(forecast.expired)));
+    if let Some(expired) = forecast.expired.filter(|expired| *expired > 0) {
+        said.push(format!("{} before they leave.", expire(expired)));
     }
     said
 }

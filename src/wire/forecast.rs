@@ -27,10 +27,10 @@ pub struct ForecastView {
     /// What waits then; null: there is no end within the hours
     #[schema(required)]
     pub left_at_close: Option<u64>,
-    /// What expires before it leaves
+    /// What expires before it leaves; null: not known, as of a backlog that lies in Redis
     #[serde(default)]
     #[schema(required)]
-    pub expired: u64,
+    pub expired: Option<u64>,
     /// By hour of the clock; the first begins now
     pub by_hour: Vec<ForecastHourView>,
 }
@@ -55,7 +55,7 @@ pub struct ForecastHourView {
 impl ForecastView {
     /// As it is shown.
     #[must_use]
-    pub fn new(forecast: Forecast) -> Self {
+    pub fn new(forecast: &Forecast) -> Self {
         Self {
             backlog: forecast.backlog,
             rate_now: forecast.rate_now.map(|rate| (rate * 1000.0).round() / 1000.0),
@@ -63,14 +63,22 @@ impl ForecastView {
             empties_at: forecast.empties_ms.map(Moment),
             next_close: forecast.next_close_ms.map(Moment),
             left_at_close: forecast.left_at_close,
-            expired: forecast.expired,
-            by_hour: forecast.by_hour.into_iter().map(ForecastHourView::new).collect(),
+            expired: None,
+            by_hour: forecast.by_hour.iter().map(ForecastHourView::new).collect(),
         }
     }
 }
 
+impl ForecastView {
+    /// Says what expires, where the deadlines of all messages are known.
+    #[must_use]
+    pub fn expiring(self, forecast: &Forecast) -> Self {
+        Self { expired: Some(forecast.expired), ..self }
+    }
+}
+
 impl ForecastHourView {
-    fn new(hour: ForecastHour) -> Self {
+    fn new(hour: &ForecastHour) -> Self {
         Self {
             at: Moment(hour.at_ms),
             due: hour.due,

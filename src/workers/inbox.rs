@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::backlog::Full;
+use crate::domain::gates::Gates;
 use crate::domain::id::{MessageId, QueueName};
 use crate::domain::inbox::{self, AskedMessage};
 use crate::domain::message::Origin;
@@ -159,6 +160,29 @@ struct DrawEnd {
     is_full: bool,
 }
 
+/// Why the queue cannot take a message; `None`: it can. `gates`: those of the queue, once they were read.
+async fn why_unfit(
+    store: &Store,
+    queue: &Queue,
+    (asked, now_ms): (&AskedMessage, u64),
+    gates: &mut Option<Gates>,
+) -> Result<Option<String>, StoreError> {
+    let AskedMessage { message, .. } = asked;
+    if let Err(unfit) = store.queues.check(&queue.policy, &message.details).await? {
+        return Ok(Some(unfit.to_string()));
+    }
+    let due_ms = message.due.at_ms(now_ms);
+    if message.details.must_dispatch_ms.is_none() {
+        return Ok(None);
+    }
+    if gates.is_none() {
+        *gates = Some(store.queues.gates(&queue.policy).await?);
+    }
+    let missed =
+        gates.as_ref().and_then(|gates| gates.why_missed(&queue.policy, &message.details, due_ms));
+    Ok(missed.map(|why| format!("must_dispatch_by: {why}")))
+}
+
 /// One draw. What waits for the backlog of its key holds nobody up; where the whole queue is full, all wait.
 async fn draw(
     store: &Store,
@@ -175,23 +199,13 @@ async fn draw(
     let name = &queue.policy.name;
     let (now_ms, routing) = (store.clock().require_ms()?, queue.routing());
     let (mut good, mut messages, mut bad) = (Vec::new(), Vec::new(), Vec::new());
+    // Read once for all entries of this draw that name a moment.
+    let mut gates = None;
     for entry in entries {
         let read = inbox::read(&entry.fields, entry.added_ms(), now_ms, payload_bytes_max);
         let asked = match read {
             Ok(asked) => {
-                let checked = store.queues.check(&queue.policy, &asked.message.details).await?;
-                match checked {
-                    Ok(()) => {
-                        let AskedMessage { message, .. } = &asked;
-                        let due_ms = message.due.at_ms(now_ms);
-                        let missed =
-                            store.queues.why_missed(&queue.policy, &message.details, due_ms);
-                        missed
-                            .await?
-                            .map_or(Ok(asked), |why| Err(format!("must_dispatch_by: {why}")))
-                    }
-                    Err(unfit) => Err(unfit.to_string()),
-                }
+                why_unfit(store, queue, (&asked, now_ms), &mut gates).await?.map_or(Ok(asked), Err)
             }
             Err(why) => Err(why),
         };

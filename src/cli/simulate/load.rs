@@ -1,6 +1,6 @@
 //! A load in words, such as `200000 at 12:00 sms`.
 
-use jiff::civil::{DateTime, Time};
+use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
 
 use super::arrivals::{Arrivals, Arriving, count};
@@ -10,7 +10,6 @@ use crate::domain::time::{parse_rfc3339, timestamp};
 
 const EXPECTED: &str = "expected for example \"200000 at 12:00 sms\": how many, when, and in which queue; a moment such as \
                         2026-12-01T12:00:00Z may stand for the time of day";
-const DAY_MS: u64 = 86_400_000;
 
 /// Adds what the words say. A time of day is the next one, in the zone of the queue's window, else in UTC.
 pub(super) fn add(text: &str, all: &mut Arrivals) -> Result<(), Failure> {
@@ -41,13 +40,13 @@ fn moment(text: &str, zone: &TimeZone, from_ms: u64) -> Option<u64> {
         return Some(at_ms);
     }
     let time: Time = text.parse().ok().or_else(|| format!("{text}:00").parse().ok())?;
-    let at_on = |day_ms: u64| {
-        let date = zone.to_datetime(timestamp(day_ms)).date();
+    let at_on = |date: Date| {
         let zoned = DateTime::from_parts(date, time).to_zoned(zone.clone()).ok()?;
         u64::try_from(zoned.timestamp().as_millisecond()).ok()
     };
-    let today_ms = at_on(from_ms)?;
-    if today_ms >= from_ms { Some(today_ms) } else { at_on(from_ms + DAY_MS) }
+    let today = zone.to_datetime(timestamp(from_ms)).date();
+    let today_ms = at_on(today)?;
+    if today_ms >= from_ms { Some(today_ms) } else { at_on(today.tomorrow().ok()?) }
 }
 
 #[cfg(test)]
@@ -70,6 +69,15 @@ mod tests {
         ] {
             let found = moment(text, zone, from_ms).map(rfc3339);
             assert_eq!(found.as_deref(), expected, "{text}");
+        }
+        // The day of 25 hours, and the night before that of 23.
+        let berlin = TimeZone::get("Europe/Berlin").unwrap();
+        for (from, text, expected) in [
+            ("2026-10-24T22:30:00Z", "00:15", "2026-10-25T23:15:00.000Z"),
+            ("2026-03-28T22:30:00Z", "23:00", "2026-03-29T21:00:00.000Z"),
+        ] {
+            let found = moment(text, &berlin, parse_rfc3339(from).unwrap()).map(rfc3339);
+            assert_eq!(found.as_deref(), Some(expected), "{from}");
         }
     }
 }

@@ -43,7 +43,11 @@ pub(crate) async fn simulate(args: &SimulateArgs, session: &mut Session) -> Resu
     }
     let mut queues = BTreeMap::new();
     for (name, facts) in all.facts(args.call) {
-        queues.insert(name.to_string(), ForecastView::new(forecast(&facts, args.hours)));
+        let forecast = forecast(&facts, args.hours);
+        let view = ForecastView::new(&forecast);
+        // Of a backlog in Redis the deadlines are not known.
+        let view = if args.backlog { view } else { view.expiring(&forecast) };
+        queues.insert(name.to_string(), view);
     }
     if session.screen.is_json() {
         session.screen.json(&Simulated { queues })?;

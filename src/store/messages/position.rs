@@ -19,7 +19,7 @@ impl Messages {
     pub async fn line(&self, id: &MessageId) -> Result<Option<Line>, StoreError> {
         let Ok(queue) = self.wire.queue(&id.queue) else { return Ok(None) };
         let shard = queue.shard_of(id);
-        let call = call!(Position, ulid = arg(&id.ulid));
+        let call = call!(Position, ulid = arg(id.ulid));
         let mut reply = self.wire.read(shard, &call).await?;
         fields!(
             reply as Position;

@@ -10,6 +10,8 @@ use crate::domain::id::QueueName;
 use crate::store::StoreError;
 use crate::store::redis::script::{call, fields};
 
+/// Steps that one call counts: a millisecond or two of Redis.
+const STEPS_A_CALL_MAX: u64 = 1000;
 /// Lane, flow and count.
 const LANE_BYTES: usize = 20;
 
@@ -61,20 +63,33 @@ impl Queues {
         let mut profile = BacklogProfile { due: vec![0; count], ..BacklogProfile::default() };
         let lanes_max = (LINES_MAX / queue.shards.len().max(1)).max(1);
         for shard in &queue.shards {
-            let call = call!(
-                Profile,
-                from_ms = steps.from_ms,
-                step_ms = steps.step_ms,
-                steps = steps.count,
-                lanes_max = u64::try_from(lanes_max).unwrap_or(1)
-            );
-            let mut reply = self.wire.read(shard, &call).await?;
-            fields!(reply as Profile; ready: u64, due: String, lanes: Bytes);
-            profile.ready += ready;
-            for (sum, counted) in profile.due.iter_mut().zip(due.split(' ')) {
-                *sum += counted.parse::<u64>().unwrap_or(0);
+            let mut at = 0;
+            // At least one call: it also says what is ready.
+            loop {
+                let page = steps.count.saturating_sub(at).min(STEPS_A_CALL_MAX);
+                let call = call!(
+                    Profile,
+                    is_first = at == 0,
+                    from_ms = steps.from_ms + at * steps.step_ms,
+                    step_ms = steps.step_ms,
+                    steps = page,
+                    lanes_max = u64::try_from(lanes_max).unwrap_or(1)
+                );
+                let mut reply = self.wire.read(shard, &call).await?;
+                fields!(reply as Profile; ready: u64, due: String, lanes: Bytes);
+                let from = usize::try_from(at).unwrap_or(usize::MAX);
+                for (sum, counted) in profile.due.iter_mut().skip(from).zip(due.split(' ')) {
+                    *sum += counted.parse::<u64>().unwrap_or(0);
+                }
+                if at == 0 {
+                    profile.ready += ready;
+                    profile.lanes.extend(lanes.chunks_exact(LANE_BYTES).filter_map(lane));
+                }
+                at += page;
+                if at >= steps.count {
+                    break;
+                }
             }
-            profile.lanes.extend(lanes.chunks_exact(LANE_BYTES).filter_map(lane));
         }
         profile.lanes.sort_by_key(|lane| std::cmp::Reverse(lane.messages));
         Ok(profile)

@@ -9,6 +9,7 @@ mod tests;
 use super::{Gate, GateState, Gates, KeyHold};
 use crate::domain::message::Details;
 use crate::domain::policy::QueuePolicy;
+use crate::domain::time::rfc3339;
 
 /// So often a window, and the hours of a recipient, may send a message to one another: with two openings a day in each, that is some
 /// months.
@@ -39,6 +40,29 @@ impl Gates {
             at_ms = at_ms.max(until_ms?);
         }
         open_from(policy, details, at_ms)
+    }
+}
+
+impl Gates {
+    /// Why a message cannot leave by the moment that it names, as a sentence; `None`: it can, it names none, or nobody can know.
+    /// `due_ms`: its due time.
+    #[must_use]
+    pub fn why_missed(
+        &self,
+        policy: &QueuePolicy,
+        details: &Details,
+        due_ms: u64,
+    ) -> Option<String> {
+        let by_ms = details.must_dispatch_ms?;
+        let earliest_ms = self.earliest_ms(policy, details, None, due_ms)?;
+        (earliest_ms > by_ms).then(|| {
+            format!(
+                "the message can leave the queue \"{}\" at {} at the earliest, which is later than {}",
+                policy.name,
+                rfc3339(earliest_ms),
+                rfc3339(by_ms)
+            )
+        })
     }
 }
 
