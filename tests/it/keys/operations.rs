@@ -304,7 +304,8 @@ async fn get_and_list_say_what_a_message_waits_for() {
     let get = held.scene.daemon.cli(&["get", held.id(12)]).await.stdout;
     let ahead = format!("Waiting for {}, which is ahead of it under the same key", held.id(11));
     assert!(get.contains(&ahead), "{get}");
-    assert!(get.contains("Its limit \"per_to_concurrency\" lets 1 at once for each value of labels.to; of this message it is x"), "{get}");
+    let limit = "The limit \"per_to_concurrency\" lets 1 at a time start for labels.to = x";
+    assert!(get.contains(limit) && get.contains("Held as well by: order"), "{get}");
     let list = held.scene.daemon.cli(&["list", QUEUE, "--state", "ready"]).await.stdout;
     let of =
         |number: usize| list.lines().find(|line| line.contains(held.id(number))).map(str::to_owned);
