@@ -73,6 +73,10 @@ pub(super) async fn expected_ms(
     let profile = door.store().queues.profile(&queue.policy.name, steps).await?;
     let snapshot = snapshot(queue, counts);
     let mut facts = facts(queue, &snapshot, (&profile, steps), now_ms);
+    // A step may reach beyond its due time, and what stands before it does not.
+    for due in &mut facts.due {
+        due.at_ms = due.at_ms.min(due_ms.max(now_ms));
+    }
     let number = line_of(&mut facts, &profile, line);
     Ok(leaves_ms(&facts, number, line.position.ahead, due_ms.max(now_ms)))
 }

@@ -13,6 +13,7 @@ use super::unknown;
 use crate::cli::Session;
 use crate::cli::exit::Failure;
 use crate::cli::progress::Progress;
+use crate::domain::limit::COST_MAX;
 use crate::domain::message::Details;
 use crate::domain::policy::QueuePolicy;
 use crate::domain::time::parse_rfc3339;
@@ -133,6 +134,9 @@ fn take(line: &[u8], all: &mut Arrivals, hours: &mut RecipientCache) -> Result<u
     let keys = if queue.has_keys() { keys(queue, &row) } else { String::new() };
     let due_ms = hours.first_ms(&queue.policy, row.time_zone.as_deref(), due_ms)?;
     let cost = row.cost.unwrap_or(1.0);
+    if !(1.0..=f64::from(COST_MAX)).contains(&cost) {
+        return Err(format!("cost: found {cost}, expected a whole number, 1 to {COST_MAX}"));
+    }
     queue.add(&Arriving { due_ms, expires_ms, keys: &keys, cost, messages: 1.0 });
     Ok(at_ms)
 }

@@ -79,7 +79,8 @@ impl Queues {
                 fields!(reply as Profile; ready: u64, due: String, lanes: Bytes);
                 let from = usize::try_from(at).unwrap_or(usize::MAX);
                 for (sum, counted) in profile.due.iter_mut().skip(from).zip(due.split(' ')) {
-                    *sum += counted.parse::<u64>().unwrap_or(0);
+                    let wrong = || StoreError::Reply(format!("profile answered \"{due}\""));
+                    *sum += counted.parse::<u64>().map_err(|_| wrong())?;
                 }
                 if at == 0 {
                     profile.ready += ready;
