@@ -12,7 +12,7 @@ use super::query::Query;
 use super::{Door, Shared};
 use crate::domain::explain::{LaneId, Line};
 use crate::domain::forecast::{
-    DueMessages, ForecastFacts, HOURS_MAX, ReadyLine, forecast as foretold, leaves_ms,
+    DueMessages, ForecastFacts, HOURS_MAX, ReadyLine, forecast as foretold, leaves_ms, whole,
 };
 use crate::domain::gates::Snapshot;
 use crate::store::{BacklogProfile, Counts, Queue, TimeSteps};
@@ -115,13 +115,13 @@ fn facts<'a>(
         .lanes
         .iter()
         .map(|lane| ReadyLine {
-            messages: count(lane.messages),
+            messages: whole(lane.messages),
             share: lanes_of_flow.get(&lane.flow).map_or(1.0, |lanes| 1.0 / f64::from(*lanes)),
             is_of_key: true,
         })
         .collect();
     // What stands in no lane that was looked at, and what becomes due.
-    let rest = count(profile.ready.saturating_sub(in_lanes));
+    let rest = whole(profile.ready.saturating_sub(in_lanes));
     ready.push(ReadyLine { messages: rest, share: 1.0, is_of_key: false });
     let line = ready.len() - 1;
     let due = profile.due.iter().zip(0..).filter(|(messages, _)| **messages > 0);
@@ -130,7 +130,7 @@ fn facts<'a>(
         (0..PARTS).map(move |part| DueMessages {
             at_ms: (from_ms + (2 * part + 1) * steps.step_ms / (2 * PARTS)).max(now_ms),
             line,
-            messages: count(*messages) / count(PARTS),
+            messages: whole(*messages) / whole(PARTS),
             expires_ms: None,
         })
     });
@@ -153,13 +153,8 @@ fn line_of(facts: &mut ForecastFacts<'_>, profile: &BacklogProfile, line: &Line)
     if let Some(number) = profile.lanes.iter().position(|it| is_its(&it.lane)) {
         return number;
     }
-    let messages = count(line.position.ahead + 1);
+    let messages = whole(line.position.ahead + 1);
     facts.ready[rest].messages = (facts.ready[rest].messages - messages).max(0.0);
     facts.ready.push(ReadyLine { messages, share: 1.0, is_of_key: true });
     rest + 1
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts of messages stay far below 2^52")]
-const fn count(messages: u64) -> f64 {
-    messages as f64
 }

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{Object, Type};
 
+use super::schema::schema_of;
 use super::{DurationMs, Moment, Reason};
 
 /// An override that is to begin: one of `rate`, `concurrency`, `window` and `limit`, with `until` or `for`.
@@ -18,6 +20,7 @@ pub struct OverrideRequest {
     pub concurrency: Option<u32>,
     /// `closed`: no call starts; `open`: calls may start whatever the hours, which needs `above`
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<WindowChangeText>)]
     pub window: Option<String>,
     /// What one limit allows
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -36,6 +39,16 @@ pub struct OverrideRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub above: Option<bool>,
 }
+
+/// What an override says of the window.
+#[derive(Debug)]
+pub struct WindowChangeText;
+
+schema_of!(
+    WindowChangeText,
+    "WindowChange",
+    Object::builder().schema_type(Type::String).enum_values(Some(["open", "closed"]))
+);
 
 /// What a limit is to allow for a time: of a rate, a quota or a concurrency what it is.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]

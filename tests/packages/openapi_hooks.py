@@ -67,7 +67,6 @@ BEYOND_SCHEMAS = re.compile(
             r"an override ends by itself",
             r"expected a moment within",
             r"^expected one of rate, quota and concurrency",
-            r"expected .open. or .closed.$",
             r"would change nothing",
             r"^there is no limit",
             r"expected the name of a limit",

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::config::Settings;
-use crate::domain::forecast::{DueMessages, ForecastFacts, LINES_MAX, ReadyLine};
+use crate::domain::forecast::{DueMessages, ForecastFacts, LINES_MAX, ReadyLine, whole};
 use crate::domain::gates::Snapshot;
 use crate::domain::id::QueueName;
 use crate::domain::policy::QueuePolicy;
@@ -68,7 +68,7 @@ impl Arrivals {
         mean_call_ms: Option<u64>,
     ) -> impl Iterator<Item = (&QueueName, ForecastFacts<'_>)> {
         self.queues.iter().map(move |(name, queue)| {
-            let mean_call_ms = mean_call_ms.map(count);
+            let mean_call_ms = mean_call_ms.map(whole);
             (name, queue.facts(self.from_ms, mean_call_ms))
         })
     }
@@ -145,10 +145,4 @@ impl QueueArrivals {
             now_ms,
         }
     }
-}
-
-/// A count, as the model reckons.
-#[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
-pub(super) const fn count(count: u64) -> f64 {
-    count as f64
 }

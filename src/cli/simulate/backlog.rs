@@ -1,9 +1,10 @@
 //! The backlog of a running daemon, which is only read.
 
-use super::arrivals::{Arrivals, Arriving, count};
+use super::arrivals::{Arrivals, Arriving};
 use crate::cli::Session;
 use crate::cli::client::Target;
 use crate::cli::exit::Failure;
+use crate::domain::forecast::whole;
 use crate::domain::gates::{PauseEnd, QueueLoad, Snapshot};
 use crate::domain::limit::KeptLimit;
 use crate::domain::policy::QueuePolicy;
@@ -30,9 +31,9 @@ pub(super) async fn read(
         let answer = session.client.get(&target.with("hours", hours.to_string())).await?;
         let forecast: ForecastView = answer.read()?;
         let later: u64 = forecast.by_hour.iter().map(|hour| hour.due).sum();
-        queue.ready += count(forecast.backlog.saturating_sub(later));
+        queue.ready += whole(forecast.backlog.saturating_sub(later));
         for hour in forecast.by_hour.iter().filter(|hour| hour.due > 0) {
-            let messages = count(hour.due);
+            let messages = whole(hour.due);
             let due_ms = hour.at.0;
             queue.add(&Arriving { due_ms, expires_ms: None, keys: "", cost: 1.0, messages });
         }

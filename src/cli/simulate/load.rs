@@ -3,9 +3,10 @@
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
 
-use super::arrivals::{Arrivals, Arriving, count};
+use super::arrivals::{Arrivals, Arriving};
 use super::unknown;
 use crate::cli::exit::Failure;
+use crate::domain::forecast::whole;
 use crate::domain::time::{parse_rfc3339, timestamp};
 
 const EXPECTED: &str = "expected for example \"200000 at 12:00 sms\": how many, when, and in which queue; a moment such as \
@@ -29,7 +30,7 @@ pub(super) fn add(text: &str, all: &mut Arrivals) -> Result<(), Failure> {
     let due_ms = moment(at, &zone, from_ms)
         .ok_or_else(|| wrong(&format!("\"{at}\" is neither a time of day nor a moment")))?;
     let arriving =
-        Arriving { due_ms, expires_ms: None, keys: "", cost: 1.0, messages: count(messages) };
+        Arriving { due_ms, expires_ms: None, keys: "", cost: 1.0, messages: whole(messages) };
     queue.add(&arriving);
     Ok(())
 }

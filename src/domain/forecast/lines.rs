@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 
-use super::pace::NOTHING;
+use super::pace::{NOTHING, QuotaRoom};
 use super::{ForecastFacts, ReadyLine};
-use crate::domain::limit::{LimitKind, Quota};
+use crate::domain::limit::LimitKind;
 use crate::domain::policy::QueuePolicy;
 
 /// Messages that wait in one line.
@@ -17,16 +17,9 @@ pub(super) struct WaitingLine {
     /// Messages a millisecond that the rates of its key let pass; `None`: as many as there are.
     cap_per_ms: Option<f64>,
     /// The quotas of its key.
-    quotas: Vec<KeyQuota>,
+    quotas: Vec<QuotaRoom>,
     /// What arrived together, the oldest first; the sum is `waiting`.
     parts: VecDeque<Cohort>,
-}
-
-#[derive(Debug, Clone)]
-struct KeyQuota {
-    quota: Quota,
-    left: f64,
-    ends_ms: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -36,15 +29,14 @@ struct Cohort {
 }
 
 impl WaitingLine {
-    fn new(ready: &ReadyLine, facts: &ForecastFacts<'_>) -> Self {
-        let caps = KeyCaps::of(facts);
+    fn new(ready: &ReadyLine, caps: &KeyCaps) -> Self {
         let parts = VecDeque::from([Cohort { messages: ready.messages, expires_ms: None }]);
         Self {
             waiting: ready.messages,
             sent: 0.0,
             share: ready.share.max(NOTHING),
             cap_per_ms: caps.per_ms.filter(|_| ready.is_of_key),
-            quotas: if ready.is_of_key { caps.quotas } else { Vec::new() },
+            quotas: if ready.is_of_key { caps.quotas.clone() } else { Vec::new() },
             parts,
         }
     }
@@ -63,9 +55,7 @@ impl WaitingLine {
         let messages = messages.min(self.waiting);
         self.sent += messages;
         self.waiting -= messages;
-        for quota in &mut self.quotas {
-            quota.left = (quota.left - messages).max(0.0);
-        }
+        self.quotas.iter_mut().for_each(|quota| quota.take(messages));
         self.take_parts(messages);
         if self.waiting < NOTHING {
             self.waiting = 0.0;
@@ -97,26 +87,17 @@ impl WaitingLine {
 
     /// Messages a millisecond that its key lets pass now; `None`: as many as there are.
     fn cap(&self) -> Option<f64> {
-        if self.quotas.iter().any(|quota| quota.left < NOTHING) {
-            Some(0.0)
-        } else {
-            self.cap_per_ms
-        }
+        if self.quotas.iter().any(QuotaRoom::is_used) { Some(0.0) } else { self.cap_per_ms }
     }
 
     /// When a quota of its key begins again that is used.
     pub(super) fn opens_ms(&self) -> Option<u64> {
-        let used = self.quotas.iter().filter(|quota| quota.left < NOTHING);
+        let used = self.quotas.iter().filter(|quota| quota.is_used());
         used.map(|quota| quota.ends_ms).min().filter(|_| self.waiting > 0.0)
     }
 
     pub(super) fn renew(&mut self, now_ms: u64) {
-        for it in &mut self.quotas {
-            if now_ms >= it.ends_ms {
-                it.ends_ms = it.quota.boundaries_ms(now_ms)[1].max(now_ms + 1);
-                it.left = super::whole(it.quota.units());
-            }
-        }
+        self.quotas.iter_mut().for_each(|quota| quota.renew(now_ms));
     }
 
     /// What is left of the quota of its key that has the least.
@@ -129,7 +110,7 @@ impl WaitingLine {
 #[derive(Debug, Clone)]
 struct KeyCaps {
     per_ms: Option<f64>,
-    quotas: Vec<KeyQuota>,
+    quotas: Vec<QuotaRoom>,
 }
 
 impl KeyCaps {
@@ -142,11 +123,9 @@ impl KeyCaps {
                 LimitKind::Rate { rate, .. } => {
                     caps.push(rate.per_second() / 1000.0 / facts.mean_cost.max(NOTHING));
                 }
-                LimitKind::Quota(quota) => quotas.push(KeyQuota {
-                    quota: quota.clone(),
-                    left: super::whole(quota.units()),
-                    ends_ms: quota.boundaries_ms(facts.now_ms)[1],
-                }),
+                LimitKind::Quota(quota) => {
+                    quotas.push(QuotaRoom::whole_of(quota, facts.mean_cost, facts.now_ms));
+                }
                 LimitKind::Concurrency(calls) => {
                     caps.extend(facts.mean_call_ms.map(|ms| f64::from(*calls) / ms.max(NOTHING)));
                 }
@@ -164,7 +143,8 @@ impl KeyCaps {
 pub(super) fn of(facts: &ForecastFacts<'_>) -> Vec<WaitingLine> {
     let alone = [ReadyLine { messages: 0.0, share: 1.0, is_of_key: false }];
     let ready = if facts.ready.is_empty() { &alone } else { facts.ready.as_slice() };
-    ready.iter().map(|line| WaitingLine::new(line, facts)).collect()
+    let caps = KeyCaps::of(facts);
+    ready.iter().map(|line| WaitingLine::new(line, &caps)).collect()
 }
 
 /// Messages a millisecond that leave each line, where at most `most` leave all of them together: what nobody else uses is shared by

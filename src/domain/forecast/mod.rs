@@ -124,9 +124,10 @@ pub fn leaves_ms(facts: &ForecastFacts<'_>, line: usize, ahead: u64, from_ms: u6
     Some(left_ms)
 }
 
-/// A count, as the model reckons.
+/// A count, as forecasts reckon.
+#[must_use]
 #[expect(clippy::cast_precision_loss, reason = "counts of messages stay far below 2^52")]
-const fn whole(count: u64) -> f64 {
+pub const fn whole(count: u64) -> f64 {
     count as f64
 }
 

@@ -3,7 +3,7 @@
 use super::lines::{self, WaitingLine, by_calls, drains};
 use super::pace::{NOTHING, QuotaRoom, RatePace, of_queue};
 use super::{DueMessages, ForecastFacts, rounded, whole};
-use crate::domain::gates::{Gate, HeldGate, PauseEnd, standing};
+use crate::domain::gates::{Gate, GateState, HeldGate, PauseEnd, standing, window};
 use crate::domain::window::WindowState;
 
 /// So many changes are followed at most: it bounds the work whatever the policy.
@@ -26,7 +26,7 @@ pub(super) struct Model<'a> {
     pub(super) now_ms: f64,
     lines: Vec<WaitingLine>,
     rates: Vec<RatePace>,
-    quotas: Vec<QuotaRoom>,
+    quotas: Vec<(HeldGate, QuotaRoom)>,
     /// What is to become due, the latest first.
     due: Vec<DueMessages>,
     /// When parts of the lines expire, the latest first.
@@ -150,7 +150,7 @@ impl<'a> Model<'a> {
             self.expired += self.lines.iter_mut().map(|line| line.expire(at_ms)).sum::<f64>();
         }
         let now_ms = rounded(self.now_ms);
-        self.quotas.iter_mut().for_each(|quota| quota.renew(now_ms));
+        self.quotas.iter_mut().for_each(|(_, quota)| quota.renew(now_ms));
         self.lines.iter_mut().for_each(|line| line.renew(now_ms));
         if self.waiting() <= 0.0 && self.due.is_empty() {
             self.empty_ms.get_or_insert(self.now_ms);
@@ -176,24 +176,17 @@ impl<'a> Model<'a> {
             Some(PauseEnd::At(at_ms)) if at_ms > now_ms => return held(Gate::Pause, Some(at_ms)),
             _ => {}
         }
-        let mut until_ms = None;
-        if let Some(window) = &self.facts.policy.window {
-            let needs_ms = window.min_remaining_ms();
-            match window.state(now_ms) {
-                WindowState::Open { closes_at_ms: None } => {}
-                WindowState::Open { closes_at_ms: Some(at_ms) } if now_ms + needs_ms < at_ms => {
-                    until_ms = Some(whole(at_ms - needs_ms));
-                }
-                _ => return held(Gate::Window, window.next_start_ms(now_ms, needs_ms)),
-            }
-        }
+        let closes_ms = match window(self.facts.policy, 0, Some(now_ms)) {
+            GateState::Open { before_ms } => before_ms,
+            GateState::Held { until_ms, .. } => return held(Gate::Window, until_ms),
+        };
         if let Some(at_ms) = self.facts.snapshot.throttled_until_ms.filter(|at| *at > now_ms) {
             return held(Gate::Throttled, Some(at_ms));
         }
-        let used = self.quotas.iter().filter(|quota| quota.is_used());
-        if let Some(quota) = used.max_by_key(|quota| quota.ends_ms) {
+        let used = self.quotas.iter().filter(|(_, quota)| quota.is_used());
+        if let Some((gate, quota)) = used.max_by_key(|(_, quota)| quota.ends_ms) {
             let now = held(Gate::Limit, Some(quota.ends_ms));
-            return Now { gate: Some(quota.gate.clone()), ..now };
+            return Now { gate: Some(gate.clone()), ..now };
         }
         let debts = self.rates.iter().filter_map(|rate| Some((rate, rate.debt_ms()?)));
         if let Some((rate, debt_ms)) = debts.max_by(|one, other| one.1.total_cmp(&other.1)) {
@@ -201,7 +194,7 @@ impl<'a> Model<'a> {
             let until_ms = Some(self.after(debt_ms));
             return Now { gate: Some(rate.gate.clone()), drains, until_ms };
         }
-        self.flowing(until_ms)
+        self.flowing(closes_ms.map(whole))
     }
 
     /// Nothing holds everything: what sets the pace, and how it is shared.
@@ -253,7 +246,7 @@ impl<'a> Model<'a> {
         sooner(self.due.last().map(|it| whole(it.at_ms)));
         sooner(self.deadlines.last().copied().map(whole));
         sooner(self.next_close_ms.filter(|_| self.left_at_close.is_none()).map(whole));
-        self.quotas.iter().for_each(|quota| sooner(Some(whole(quota.ends_ms))));
+        self.quotas.iter().for_each(|(_, quota)| sooner(Some(whole(quota.ends_ms))));
         self.lines.iter().for_each(|line| sooner(line.opens_ms().map(whole)));
         let sum: f64 = now.drains.iter().flatten().sum();
         if sum > 0.0 {
@@ -262,7 +255,7 @@ impl<'a> Model<'a> {
                 sooner(Some(self.after(line.waiting / drain)));
                 sooner(line.quota_left().map(|left| self.after(left / drain)));
             }
-            for quota in &self.quotas {
+            for (_, quota) in &self.quotas {
                 sooner(Some(self.after(quota.left / sum)));
             }
             for rate in self.rates.iter().filter(|rate| rate.level > 0.0 && sum > rate.per_ms) {
@@ -310,7 +303,7 @@ impl<'a> Model<'a> {
     /// How many leave at once, where nothing sets a pace.
     fn at_once(&self, now: &Now) -> f64 {
         let bursts = self.rates.iter().map(|rate| rate.level);
-        let quotas = self.quotas.iter().map(|quota| quota.left);
+        let quotas = self.quotas.iter().map(|(_, quota)| quota.left);
         let waiting = self.lines.iter().zip(&now.drains).filter(|(_, drain)| drain.is_none());
         let waiting: f64 = waiting
             .map(|(line, _)| line.quota_left().map_or(line.waiting, |left| left.min(line.waiting)))
@@ -373,9 +366,7 @@ impl<'a> Model<'a> {
     }
 
     fn started(&mut self, messages: f64) {
-        for quota in &mut self.quotas {
-            quota.left = (quota.left - messages).max(0.0);
-        }
+        self.quotas.iter_mut().for_each(|(_, quota)| quota.take(messages));
         if let Some(hour) = self.hours.last_mut() {
             hour.sent += messages;
         }

@@ -22,7 +22,6 @@ pub(super) struct RatePace {
 /// A quota: units that are there until its period ends.
 #[derive(Debug, Clone)]
 pub(super) struct QuotaRoom {
-    pub(super) gate: HeldGate,
     quota: Quota,
     /// Units that a message takes.
     cost: f64,
@@ -46,7 +45,7 @@ pub(super) fn of_queue(
     standing: &StackedLimits,
     mean_cost: f64,
     now_ms: u64,
-) -> (Vec<RatePace>, Vec<QuotaRoom>) {
+) -> (Vec<RatePace>, Vec<(HeldGate, QuotaRoom)>) {
     let (mut rates, mut quotas) = (Vec::new(), Vec::new());
     for (rule, limit) in policy.wide_limits().zip(standing.limits()) {
         let gate = HeldGate { gate: Gate::Limit, limit: Some(limit.name.clone()) };
@@ -66,7 +65,7 @@ pub(super) fn of_queue(
             (LimitStanding::Quota { units, from_ms, used }, Some(quota)) => {
                 let left = super::whole(units.saturating_sub(used[0])) / cost;
                 let quota = quota.clone();
-                quotas.push(QuotaRoom { gate, quota, cost, left, ends_ms: from_ms[1] });
+                quotas.push((gate, QuotaRoom { quota, cost, left, ends_ms: from_ms[1] }));
             }
             (LimitStanding::Quota { .. }, None) => {}
         }
@@ -90,6 +89,18 @@ impl RatePace {
 }
 
 impl QuotaRoom {
+    /// A whole period of a quota.
+    pub(super) fn whole_of(quota: &Quota, cost: f64, now_ms: u64) -> Self {
+        let cost = cost.max(NOTHING);
+        let left = super::whole(quota.units()) / cost;
+        Self { quota: quota.clone(), cost, left, ends_ms: quota.boundaries_ms(now_ms)[1] }
+    }
+
+    /// So many messages start.
+    pub(super) fn take(&mut self, messages: f64) {
+        self.left = (self.left - messages).max(0.0);
+    }
+
     /// The next period begins, if it is time.
     pub(super) fn renew(&mut self, now_ms: u64) {
         if now_ms >= self.ends_ms {

@@ -1,5 +1,6 @@
 //! The second implementation, message by message: slow, and without a fluid.
 
+use super::whole;
 use crate::domain::limit::{Limit, LimitKind};
 use crate::domain::policy::QueuePolicy;
 
@@ -11,8 +12,7 @@ pub(super) fn starts_ms(policy: &QueuePolicy, due_ms: &[u64]) -> Vec<f64> {
     let mut at_ms = 0.0_f64;
     let mut starts = Vec::new();
     for due in due_ms {
-        #[expect(clippy::cast_precision_loss, reason = "moments stay below 2^52")]
-        let from_ms = at_ms.max(*due as f64);
+        let from_ms = at_ms.max(whole(*due));
         at_ms = start_ms(policy, from_ms, &arrivals_us, &used);
         take(policy, at_ms, &mut arrivals_us, &mut used);
         starts.push(at_ms);
@@ -26,7 +26,7 @@ fn start_ms(policy: &QueuePolicy, from_ms: f64, arrivals_us: &[f64], used: &[(u6
         let before_ms = at_ms;
         if let Some(window) = &policy.window {
             let open_ms = window.next_start_ms(floor(at_ms), window.min_remaining_ms());
-            at_ms = at_ms.max(ceil(open_ms.expect("it opens")));
+            at_ms = at_ms.max(whole(open_ms.expect("it opens")));
         }
         for (n, rule) in policy.limits.iter().enumerate() {
             match &rule.kind {
@@ -37,7 +37,7 @@ fn start_ms(policy: &QueuePolicy, from_ms: f64, arrivals_us: &[f64], used: &[(u6
                 LimitKind::Quota(quota) => {
                     let [start_ms, next_ms, _] = quota.boundaries_ms(floor(at_ms));
                     if used[n] == (start_ms, quota.units()) {
-                        at_ms = ceil(next_ms);
+                        at_ms = whole(next_ms);
                     }
                 }
                 LimitKind::Concurrency(_) => {}
@@ -69,9 +69,4 @@ fn take(policy: &QueuePolicy, at_ms: f64, arrivals_us: &mut [f64], used: &mut [(
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a moment")]
 fn floor(at_ms: f64) -> u64 {
     at_ms.floor() as u64
-}
-
-#[expect(clippy::cast_precision_loss, reason = "moments stay below 2^52")]
-fn ceil(at_ms: u64) -> f64 {
-    at_ms as f64
 }

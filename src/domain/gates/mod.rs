@@ -12,7 +12,7 @@ mod message;
 mod shards;
 mod state;
 #[cfg(test)]
-mod tests;
+pub(in crate::domain) mod tests;
 
 use std::sync::Arc;
 
@@ -243,7 +243,11 @@ fn throttled(snapshot: &Snapshot) -> GateState {
 
 /// A call starts only if the window stays open for longer than the call needs. Time is counted in whole
 /// milliseconds, and the one that begins with exactly as much left ends with less: nothing starts in it.
-fn window(policy: &QueuePolicy, call_ms: u64, now_ms: Option<u64>) -> GateState {
+pub(in crate::domain) fn window(
+    policy: &QueuePolicy,
+    call_ms: u64,
+    now_ms: Option<u64>,
+) -> GateState {
     let Some(window) = &policy.window else { return GateState::OPEN };
     let Some(now_ms) = now_ms else {
         return UNKNOWN;

@@ -33,7 +33,8 @@ fn open(hours: &[(&str, &str)], min_remaining_ms: u64) -> QueuePolicy {
     QueuePolicy { window: Some(window), ..policy() }
 }
 
-fn message(state: State) -> Message {
+/// A message of the queue `q` in this state, which nothing has happened to.
+pub(in crate::domain) fn message(state: State) -> Message {
     Message {
         id: MessageId { queue: "q".parse().unwrap(), ulid: Ulid::from_parts(NOW_MS, 1) },
         state,

@@ -84,6 +84,19 @@ async fn an_estimate_comes_with_the_answer_where_it_is_asked_for() {
 }
 
 #[tokio::test]
+async fn what_becomes_due_one_after_the_other_is_expected_then() {
+    let scene = Scene::start("").await;
+    let later = |delay: &str| json!({ "payload": 1, "delay": delay });
+    for delay in ["20s", "25s", "70m"] {
+        let id = scene.daemon.send(QUEUE, &later(delay)).await;
+        let explained = scene.daemon.get(&format!("/v1/messages/{id}/explain")).await;
+        let explained = explained.expect(200).json();
+        let due = scene.daemon.message(&id).await["due_at"].clone();
+        assert_eq!((&explained["earliest_at"], &explained["expected_at"]), (&due, &due));
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_leave_in_time_is_refused_and_what_can_expires_then() {
     let (redis, downstream) = tokio::join!(RedisServer::start(), Downstream::start());
     let config = queue_toml(QUEUE, &downstream, "") + "[inbox]\nenabled = true\n";

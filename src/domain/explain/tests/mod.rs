@@ -9,10 +9,9 @@ use ulid::Ulid;
 
 use super::*;
 use crate::config::testing::queue_of;
-use crate::domain::callback::CallbackOn;
 use crate::domain::gates::{PauseEnd, QueueLoad, Snapshot, gates};
 use crate::domain::limit::KeptLimit;
-use crate::domain::message::{Attempt, Details};
+use crate::domain::message::Attempt;
 use crate::domain::time::parse_rfc3339;
 
 const NOW: &str = "2026-11-30T12:00:00Z";
@@ -27,32 +26,8 @@ fn id(number: u128) -> MessageId {
 }
 
 fn message(state: State) -> Message {
-    Message {
-        id: id(1),
-        state,
-        payload: None,
-        details: Details::default(),
-        created_at_ms: ms(NOW) - 5000,
-        due_at_ms: ms(NOW) - 5000,
-        expires_at_ms: None,
-        priority: 0,
-        superseded: 0,
-        waits_for_older: false,
-        older: None,
-        callback: CallbackOn::NONE,
-        attempts: 0,
-        throttles: 0,
-        window_holds: 0,
-        rescues: 0,
-        last_attempt: None,
-        final_at_ms: None,
-        reason: None,
-        probes: None,
-        reference: None,
-        accepted_at_ms: None,
-        decided_by: None,
-        is_edited: false,
-    }
+    let (created_at_ms, due_at_ms) = (ms(NOW) - 5000, ms(NOW) - 5000);
+    Message { id: id(1), created_at_ms, due_at_ms, ..crate::domain::gates::tests::message(state) }
 }
 
 fn line(ahead: u64) -> Line {

@@ -50,7 +50,7 @@ async fn each_number_waits_for_itself_and_conversations_are_in_order() {
     assert!(shown.contains(of_message), "{shown}");
     assert!(shown.contains("it holds the messages of 1 value now"), "{shown}");
     assert!(shown.contains("50000/day: 3 used, 49997 left"), "{shown}");
-    assert_eq!(to(&stage, "/codes").len(), 2);
+    assert_eq!(wait_for(&stage, "/codes", 2).await.len(), 2);
     let chat = wait_for(&stage, "chat.example", 3).await;
     let texts: Vec<Value> = chat.iter().map(|request| request.json()["text"].clone()).collect();
     assert_eq!(texts, ["one", "two", "three"]);
