@@ -83,15 +83,10 @@ pub(super) async fn of_message(
         calls_in_flight: calls_in_flight(&counts, policy, message),
         given,
         expected_ms,
-        times: times(policy, now_ms),
+        // In UTC, as all moments are shown that nobody asked for in another zone.
+        times: Times { now_ms, zone: None },
     };
     Ok(ExplanationView::new(message.state, explained(&facts)))
-}
-
-/// Moments are written in the zone of the window, where there is one.
-fn times(policy: &QueuePolicy, now_ms: u64) -> Times {
-    let window = policy.window.as_ref();
-    Times { now_ms, zone: window.map(|window| window.zone().clone()) }
 }
 
 /// Calls in flight of the shard of a message; of batches, each counts once.

@@ -58,6 +58,7 @@ fn sentences(forecast: &ForecastView, times: &Times) -> Vec<String> {
     said.push(match forecast.rate_now {
         _ if forecast.backlog == 0 => "Nothing waits, and nothing becomes due.".to_owned(),
         Some(rate) if rate > 0.0 => format!("{messages} to send, {rate} a second now{gate}."),
+        Some(_) if gate.is_empty() => format!("{messages} to send, none of them due yet."),
         Some(_) => format!("{messages} to send, none of them now{gate}."),
         None => format!("{messages} to send, as fast as the downstream answers."),
     });

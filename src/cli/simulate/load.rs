@@ -22,7 +22,9 @@ pub(super) fn add(text: &str, all: &mut Arrivals) -> Result<(), Failure> {
     let messages: u64 = messages
         .replace(['_', ','], "")
         .parse()
-        .map_err(|_| wrong(&format!("\"{messages}\" is no number of messages")))?;
+        .ok()
+        .filter(|messages| *messages > 0)
+        .ok_or_else(|| wrong(&format!("\"{messages}\" is not a number of messages")))?;
     let from_ms = all.from_ms;
     let no_queue = unknown(name, &all.settings);
     let queue = all.queue(name).ok_or_else(|| Failure::usage(no_queue))?;

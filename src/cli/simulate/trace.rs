@@ -98,7 +98,8 @@ pub(super) fn read(file: &Path, all: &mut Arrivals, session: &mut Session) -> Re
         }
     }
     progress.clear();
-    all.from_ms = first_ms.unwrap_or(all.from_ms);
+    let none = || Failure::usage(format!("{shown} has no rows; expected one message on each line"));
+    all.from_ms = first_ms.ok_or_else(none)?;
     Ok(())
 }
 

@@ -54,7 +54,9 @@ fn waiting(facts: &ExplainFacts<'_>, gates: &[GateAnswer], expected_ms: Option<u
     let position = facts.line.as_ref().map(|line| line.position);
     let ahead = position.map_or(0, |position| position.ahead);
     let held: Vec<&GateAnswer> = gates.iter().filter(|answer| !answer.passes).collect();
-    let expected = expected_ms.map(|at_ms| {
+    let opens_ms = held.iter().filter_map(|answer| answer.opens_at_ms).max();
+    // Where it leaves as soon as the last gate opens, that moment is said already.
+    let expected = expected_ms.filter(|at_ms| Some(*at_ms) > opens_ms).map(|at_ms| {
         format!(" It is expected to leave at {}.", facts.times.at_and_distance(at_ms))
     });
     let expected = expected.unwrap_or_default();

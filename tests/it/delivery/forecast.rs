@@ -209,7 +209,12 @@ fn a_configuration_is_tried_without_a_daemon() {
         said.contains("line 1") && said.contains("has no queue \"nope\"; it has sms"),
         "{said}"
     );
-    for load in ["many at 12:00 sms", "5 at noon sms", "5 sms", "5 at 12:00 nope"] {
+    std::fs::write(&trace, "\n").expect("it is written");
+    let empty = tidegate(&["simulate", "--config", config, "--trace", trace_path]);
+    assert_eq!(empty.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&empty.stderr).contains("has no rows"));
+    for load in ["0 at 12:00 sms", "many at 12:00 sms", "5 at noon sms", "5 sms", "5 at 12:00 nope"]
+    {
         let refused = tidegate(&["simulate", "--config", config, "--load", load]);
         assert_eq!(refused.status.code(), Some(2), "{load}");
     }
