@@ -4,7 +4,7 @@
 //! flight, after a pause that grows while it fails). Refuses to know what the commands mean.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use super::connect::{
     CONNECT_TIMEOUT, Connection, READING_TIMEOUT, RESPONSE_TIMEOUT, Target, Whereto, connect,
-    timed_out,
+    dropped, timed_out,
 };
 use super::error::ends_connection;
 use super::script::Script;
@@ -34,6 +34,9 @@ pub(crate) struct Standing {
     connection: Connection,
     generation: u64,
     whereto: Whereto,
+    /// Whether another server is meant now: what this one still says of calls that lay in its sockets is of no account, since
+    /// the other one does not know of them.
+    is_left: AtomicBool,
 }
 
 impl Standing {
@@ -48,11 +51,13 @@ impl Standing {
     }
 }
 
-/// When the last attempt to connect was, and how many have failed since the last good one.
+/// When the last attempt to connect was, how many have failed since the last good one, and when and how the last of these
+/// failed.
 #[derive(Default)]
 struct Tries {
     last: Option<Instant>,
     failed: u32,
+    failure: Option<(Instant, RedisError)>,
 }
 
 /// A connection that is made when first used and made again when it broke.
@@ -92,13 +97,24 @@ impl Link {
     }
 
     /// The connection, made now if there is none.
+    ///
+    /// # Errors
+    ///
+    /// Redis cannot be reached. What fails for one caller fails for all that waited behind it, or each of them would wait for
+    /// an attempt of its own, one after the other.
     pub(crate) async fn stand(&self) -> RedisResult<Arc<Standing>> {
         if let Some(standing) = self.standing.load_full() {
             return Ok(standing);
         }
+        let came = Instant::now();
         let mut tries = self.connecting.lock().await;
         if let Some(standing) = self.standing.load_full() {
             return Ok(standing);
+        }
+        if let Some((failed_at, error)) = &tries.failure
+            && *failed_at > came
+        {
+            return Err(error.clone());
         }
         if let Some(at) = tries.last {
             tokio::time::sleep_until(at + pause(tries.failed)).await;
@@ -109,10 +125,13 @@ impl Link {
         let connecting = Box::pin(connect(&self.target, self.patience));
         let (connection, whereto) = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
             .await
-            .unwrap_or_else(|_| Err(timed_out()))?;
+            .unwrap_or_else(|_| Err(timed_out()))
+            .inspect_err(|error| tries.failure = Some((Instant::now(), error.clone())))?;
         tries.failed = 0;
+        tries.failure = None;
         let generation = self.generations.fetch_add(1, Ordering::AcqRel) + 1;
-        let standing = Arc::new(Standing { connection, generation, whereto });
+        let is_left = AtomicBool::new(false);
+        let standing = Arc::new(Standing { connection, generation, whereto, is_left });
         self.standing.store(Some(Arc::clone(&standing)));
         Ok(standing)
     }
@@ -240,17 +259,24 @@ impl Link {
 
     /// Gives the connection up, whatever its state: another server is meant now.
     pub(crate) fn leave(&self) {
-        self.standing.store(None);
+        if let Some(left) = self.standing.swap(None) {
+            left.is_left.store(true, Ordering::Release);
+        }
     }
 
-    /// Gives a broken connection up, so that the next call makes a new one.
+    /// Gives a broken connection up, so that the next call makes a new one, and takes the reply of a server that was left for
+    /// none: a master that stood still and was replaced may wake up and answer.
     fn judge<T>(&self, used: &Standing, reply: RedisResult<T>) -> RedisResult<T> {
+        let current = self.standing.load();
         if let Err(error) = &reply {
-            let current = self.standing.load();
             let is_current = current.as_ref().is_some_and(|c| c.generation == used.generation);
             if ends_connection(error) && is_current {
                 self.standing.store(None);
             }
+        }
+        let is_elsewhere = current.as_ref().is_some_and(|c| c.address() != used.address());
+        if is_elsewhere || used.is_left.load(Ordering::Acquire) {
+            return Err(dropped("another server took over before this one answered"));
         }
         reply
     }
@@ -316,6 +342,7 @@ pub(in crate::store) fn slot(key: &str) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::endpoint::Secret;
 
     #[test]
     fn slots_are_those_of_the_cluster_specification() {
@@ -323,6 +350,19 @@ mod tests {
         assert_eq!(slot("foo"), 12182);
         assert_eq!(slot("{foo}:bar"), 12182);
         assert_eq!(slot("123456789"), 12739);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_hangs_is_waited_for_once_by_all() {
+        // It takes connections and answers nothing.
+        let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("redis://{}", server.local_addr().unwrap());
+        let link = Link::new(Target::Single(Secret::new(url)));
+        let began = Instant::now();
+        let all: Vec<_> = (0..20).map(|_| link.stand()).collect();
+        let replies = futures_util::future::join_all(all).await;
+        assert!(replies.iter().all(|reply| reply.as_ref().is_err_and(RedisError::is_timeout)));
+        assert!(began.elapsed() < 2 * CONNECT_TIMEOUT, "{:?}", began.elapsed());
     }
 
     #[test]
