@@ -265,5 +265,6 @@ fn as_scheduled(
         accepted_at_ms: None,
         decided_by: None,
         is_edited: false,
+        waited: None,
     })
 }

@@ -10,7 +10,8 @@ use crate::domain::gates::Gate;
 pub(crate) use crate::domain::human::count;
 use crate::domain::human::why_failed;
 use crate::domain::state::State;
-use crate::wire::message::{FailingView, MessageView, ProbeView};
+use crate::wire::message::{FailingView, MessageView};
+use crate::wire::probe::ProbeView;
 use crate::wire::{GateWord, Moment};
 
 /// What holds a newer message of a collapse key.

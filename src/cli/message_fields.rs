@@ -10,7 +10,9 @@ use super::describe::{failing, gates, word};
 use super::plain::plain;
 use super::times::{Times, span};
 use crate::wire::attempt::AttemptView;
-use crate::wire::message::{MessageView, ProbeView};
+use crate::wire::message::MessageView;
+use crate::wire::probe::ProbeView;
+use crate::wire::waited::WaitedView;
 use crate::wire::{Moment, Payload};
 
 /// The fields that say something, named and worded. The payload is shown as it was sent.
@@ -36,6 +38,7 @@ pub(crate) fn fields(message: &MessageView<'_>, times: &Times) -> Vec<(&'static 
         ("next attempt", at(message.next_attempt_at)),
         ("expires", at(message.expires_at)),
         ("final", at(message.final_at)),
+        ("waited", message.waited.as_ref().map(waited)),
         ("attempts", Some(message.attempts.to_string())),
         ("throttles", some(message.throttles)),
         ("window holds", some(message.window_holds)),
@@ -78,6 +81,14 @@ fn blockers(message: &MessageView<'_>) -> String {
 
 fn both(pair: &(String, String)) -> (&String, &String) {
     (&pair.0, &pair.1)
+}
+
+/// What it waited for, the longest first.
+fn waited(waited: &WaitedView) -> String {
+    let mut parts: Vec<(&String, u64)> = waited.0.iter().map(|(what, ms)| (what, *ms)).collect();
+    parts.sort_by_key(|(_, ms)| std::cmp::Reverse(*ms));
+    let said = parts.into_iter().map(|(what, ms)| format!("{} {}", plain(what), span(ms)));
+    said.collect::<Vec<_>>().join(", ")
 }
 
 /// Names and values in a line.

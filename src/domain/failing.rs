@@ -68,6 +68,7 @@ mod tests {
             status_code,
             error: None,
             response: None,
+            wait: crate::domain::waited::AttemptWait::default(),
         }
     }
 

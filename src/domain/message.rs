@@ -12,6 +12,7 @@ use super::id::MessageId;
 use super::limit::Cost;
 use super::retry::RetryPolicy;
 use super::state::State;
+use super::waited::{AttemptWait, Waited};
 use super::zone::NamedZone;
 
 /// Highest priority a producer may give (0 is the lowest and the default).
@@ -218,6 +219,8 @@ pub struct Attempt {
     pub error: Option<String>,
     /// What the downstream answered, up to `keep_response`: content type and body.
     pub response: Option<(Option<String>, Bytes)>,
+    /// What it had waited for.
+    pub wait: AttemptWait,
 }
 
 /// Everything that is known about a message now.
@@ -272,6 +275,8 @@ pub struct Message {
     pub decided_by: Option<String>,
     /// Whether its payload was changed after it was accepted.
     pub is_edited: bool,
+    /// How long it waited until it was final, and for what, where that is known and was so long that it is told.
+    pub waited: Option<Waited>,
 }
 
 /// What the downstream was asked about an uncertain message.

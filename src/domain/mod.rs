@@ -48,5 +48,6 @@ pub mod suggest;
 pub mod time;
 pub mod topic;
 pub mod units;
+pub mod waited;
 pub mod window;
 pub mod zone;

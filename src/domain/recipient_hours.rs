@@ -83,6 +83,27 @@ impl RecipientHours {
     }
 }
 
+impl RecipientHours {
+    /// How long the recipient of a message could not be reached before it became due, counted from `from_ms` on; 0 where it did not become
+    /// due at an opening, or a moment later, as one does whose due time was counted from the moment at which a call ended.
+    #[must_use]
+    pub fn closed_before_ms(&self, details: &Details, from_ms: u64, due_ms: u64) -> u64 {
+        let Some(zone) = self.zone_of(details) else { return 0 };
+        let window = Window::in_zone(zone.clone(), self.rules.clone(), Dates::default(), 0);
+        let open = window.map(|window| window.openings(from_ms, due_ms + 1)).unwrap_or_default();
+        let (before, last) = match &*open {
+            [.., before, last] => (before.1, last.0),
+            [last] => (None, last.0),
+            [] => return 0,
+        };
+        let opened = last.filter(|ms| *ms > from_ms && due_ms < *ms + OPENED_MS);
+        opened.map_or(0, |opened_ms| opened_ms - before.unwrap_or(from_ms).max(from_ms))
+    }
+}
+
+/// What became due so soon after an opening had waited for it, ms.
+const OPENED_MS: u64 = 5000;
+
 /// What stands for a moment that does not come within two years.
 const fn never(at_ms: u64) -> u64 {
     at_ms.saturating_add(HORIZON_MS)
@@ -155,6 +176,19 @@ mod tests {
         assert_eq!(with_fallback.first_ms(&Details::default(), night_ms), opens_ms);
         assert_eq!(with_fallback.first_ms(&ignoring, night_ms), night_ms);
         assert_eq!(hours("08:00", "21:00").first_ms(&Details::default(), night_ms), night_ms);
+    }
+
+    #[test]
+    fn what_became_due_at_an_opening_had_waited_for_it() {
+        let day = RecipientHours { fallback: Some(zone("UTC")), ..hours("08:00", "21:00") };
+        let before = |from: &str, due: &str| {
+            day.closed_before_ms(&Details::default(), ms(from), ms(due)) / 60_000
+        };
+        assert_eq!(before("2026-11-20T02:00:00Z", "2026-11-20T08:00:00Z"), 6 * 60);
+        assert_eq!(before("2026-11-19T20:00:00Z", "2026-11-20T08:00:04Z"), 11 * 60);
+        assert_eq!(before("2026-11-20T02:00:00Z", "2026-11-20T08:01:00Z"), 0);
+        assert_eq!(before("2026-11-20T08:00:00Z", "2026-11-20T08:00:00Z"), 0);
+        assert_eq!(before("2026-11-20T08:00:00Z", "2026-11-20T02:00:00Z"), 0);
     }
 
     #[test]

@@ -53,7 +53,8 @@ fn no_target(exchanges: &Exchanges, message: &Claimed, why: &NoTarget, paused_ms
         tried.outcome = Outcome::Refused;
     }
     let settlement = exchanges.settlement_of(message, &tried, tried.outcome, paused_ms);
-    Box::new((settlement, Some(exchanges.attempt_of(message, &tried))))
+    let attempt = exchanges.attempt_of(message, &tried, &settlement);
+    Box::new((settlement, Some(attempt)))
 }
 
 /// Waits for what a callback waits for: its host, then a permit.

@@ -85,7 +85,8 @@ impl Pass for Dispatcher {
             batch_now: last_calls.batch_leaves(now_ms),
             lease_ms: None,
         };
-        let reply = self.exchanges.store.messages.claim(&queue, wish).await?;
+        let mut reply = self.exchanges.store.messages.claim(&queue, wish).await?;
+        self.note_line(&mut reply, now_ms);
         let next = self.next_after(&reply, messages_max);
         // No gate's own time is slept past the end of the window.
         let next = last_calls.next_in(now_ms).map_or(next, |left| next.at_latest(left));
@@ -106,6 +107,19 @@ impl Dispatcher {
     pub(super) async fn run(self, pulse: Pulse) {
         let stop = self.tasks.stop_token().clone();
         cadence::run(&stop, pulse, self).await;
+    }
+
+    /// Notes what held messages while they stood first, for whoever asks later.
+    fn note_line(&self, reply: &mut ClaimReply, now_ms: Option<u64>) {
+        let (line, policy) = (&self.exchanges.line, &self.exchanges.queue.policy);
+        match (reply.status, now_ms) {
+            (ClaimStatus::Taken, _) => line.claimed(policy, &mut reply.messages),
+            (ClaimStatus::Held(Gate::Limit), Some(now_ms)) => {
+                line.refused(policy, now_ms, reply.wait);
+            }
+            (ClaimStatus::Empty, _) => line.empty(),
+            _ => {}
+        }
     }
 
     /// When to claim again.

@@ -14,6 +14,7 @@ use super::age::age_ms;
 use super::breaker::Hosts;
 use super::decide::{Facts, decide};
 use super::episode::Episode;
+use super::first_in_line::FirstInLine;
 use super::permits::{NoPermit, PermitWait, START_LATE_MAX, permit};
 use super::renew::InFlight;
 use super::request::call_of;
@@ -47,6 +48,8 @@ pub(super) struct Exchanges {
     pub(super) shortage: Shortage,
     /// Fires when the queue stops: what can be given back is not waited for.
     pub(super) stop: CancellationToken,
+    /// What held messages while they stood first.
+    pub(super) line: FirstInLine,
     /// Answers to batches that say something which nobody can read.
     pub(super) unreadable: Episode,
     /// Answers to batches that name messages which were not in them.
@@ -103,7 +106,19 @@ impl Exchanges {
         let hosts = Hosts::of(&queue.policy);
         let shortage = Shortage::default();
         let (unreadable, foreign) = (Episode::default(), Episode::default());
-        Self { store, queue, transport, hosts, in_flight, shortage, stop, unreadable, foreign }
+        let line = FirstInLine::default();
+        Self {
+            store,
+            queue,
+            transport,
+            hosts,
+            in_flight,
+            shortage,
+            stop,
+            line,
+            unreadable,
+            foreign,
+        }
     }
 
     /// The gates once more, right before the first byte: the window may be closing, the messages may have
@@ -290,27 +305,6 @@ impl Exchanges {
         let paused_since_first_ms = paused_ms.saturating_sub(message.paused_at_first_ms);
         let (store, policy) = (&self.store, &self.queue.policy);
         age_ms(store, policy, message.first_attempt_ms, now_ms, paused_since_first_ms)
-    }
-
-    /// What is kept of the try.
-    pub(super) fn attempt_of(&self, message: &Claimed, tried: &Tried) -> Attempt {
-        let (status_code, response) = match &tried.answer {
-            Answer::Answered { status, content_type, body, .. } => {
-                let kept = body.slice(..body.len().min(self.queue.policy.keep_response_bytes));
-                (Some(*status), (!kept.is_empty()).then(|| (content_type.clone(), kept)))
-            }
-            Answer::NotSent { .. } | Answer::Unknown { .. } => (None, None),
-        };
-        let succeeded = matches!(tried.outcome, Outcome::Delivered | Outcome::Accepted);
-        Attempt {
-            attempt: message.attempt,
-            started_at_ms: tried.started_at_ms,
-            ended_at_ms: tried.ended_at_ms,
-            outcome: tried.outcome.as_str().to_owned(),
-            status_code,
-            error: (!succeeded).then(|| tried.error()),
-            response,
-        }
     }
 }
 

@@ -64,7 +64,7 @@ pub(super) async fn run(
                 Some(host) => host.settlement_of(exchanges, message, &own, paused_ms),
                 None => exchanges.settlement_of(message, &own, own.outcome, paused_ms),
             };
-            let attempt = exchanges.attempt_of(message, &own);
+            let attempt = exchanges.attempt_of(message, &own, &settlement);
             endings.push(outcomes.of(message, settlement, Some(attempt)));
         }
         // Redis takes them from the settler; the slot on this node comes free with the last of them.

@@ -9,6 +9,7 @@
 //! ```
 
 mod age;
+mod attempt;
 mod batch;
 mod batch_answer;
 mod breaker;
@@ -18,6 +19,7 @@ mod decide;
 mod dispatcher;
 mod episode;
 mod exchange;
+mod first_in_line;
 mod life;
 mod pacer;
 mod permits;

@@ -88,5 +88,5 @@ fn read_snapshot(queue: &QueueName, mut raw: Bytes) -> Result<Message, StoreErro
     // One that nobody can read is told of as far as it can be.
     let record = Record::unpack(record).unwrap_or_else(|_| Record::unreadable());
     let entry = StateEntry::unpack(raw)?;
-    Ok(to_message(queue, ulid, record, Some(entry), false))
+    Ok(to_message(queue, ulid, record, Some(entry), false, &[]))
 }

@@ -60,7 +60,7 @@ pub use queue::{CallTimes, HORIZON_US, Queue, Shard, StructureStanding};
 pub use queues::heads::{Earliest, EarliestScores};
 pub use queues::{
     BacklogProfile, Counts, KEYS_MAX, KeptKey, KeyPage, KeyWritten, LaneBacklog, PauseInfo, Queues,
-    ShardCounts, TimeSteps,
+    ShardCounts, TimeSteps, WindowTurn,
 };
 pub use record::RECORD_VERSION;
 pub use redis::error::StoreError;

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::message::{Attempt, Message, Probes};
+use crate::domain::waited::{AttemptWait, WaitedFor};
 
 /// What the Rust side keeps at the end of a state entry: opaque to the scripts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +33,9 @@ pub(crate) struct Tail<'a> {
     /// Who decided, if it was not the downstream's answer.
     #[serde(rename = "y", default, skip_serializing_if = "Option::is_none")]
     pub(crate) by: Option<Cow<'a, str>>,
+    /// What held its queue while it waited, where it is final and had waited for long (see `lua/include/hold_tail`, which writes it).
+    #[serde(rename = "h", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) holds: Option<Cow<'a, str>>,
 }
 
 /// What the downstream was asked, with short names.
@@ -76,6 +80,13 @@ pub(crate) struct PackedAttempt<'a> {
     n: u32,
     s: u64,
     e: u64,
+    // What it had waited for stands before its outcome: a reading of many messages takes no more of an attempt (see `lua/get`).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    l: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    q: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    g: Option<Cow<'a, str>>,
     o: Cow<'a, str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     c: Option<u16>,
@@ -119,6 +130,7 @@ impl<'a> Tail<'a> {
             probes: message.probes.as_ref().filter(|p| p.count > 0).map(PackedProbes::pack),
             reference: message.reference.as_deref().map(Cow::Borrowed),
             by: Some(by.into()),
+            holds: None,
         }
     }
 
@@ -141,12 +153,35 @@ fn pack_attempt(attempt: &Attempt) -> PackedAttempt<'_> {
         n: attempt.attempt,
         s: attempt.started_at_ms,
         e: attempt.ended_at_ms,
+        l: attempt.wait.late_ms,
+        q: attempt.wait.hours_ms,
+        g: pack_stood(&attempt.wait.stood).map(Cow::Owned),
         o: Cow::Borrowed(&attempt.outcome),
         c: attempt.status_code,
         w: attempt.error.as_deref().map(Cow::Borrowed),
         t: content_type.flatten().map(Cow::Borrowed),
         b: body.map(|body| base64::engine::general_purpose::STANDARD_NO_PAD.encode(body)),
     }
+}
+
+/// As `<what>=<ms> ...`.
+fn pack_stood(stood: &[(WaitedFor, u64)]) -> Option<String> {
+    let words: Vec<String> = stood.iter().map(|(what, ms)| format!("{what}={ms}")).collect();
+    (!words.is_empty()).then(|| words.join(" "))
+}
+
+/// What cannot be read is left out.
+fn read_stood(text: &str) -> Vec<(WaitedFor, u64)> {
+    let read = |word: &str| {
+        let (what, ms) = word.split_once('=')?;
+        Some((what.parse().ok()?, ms.parse().ok()?))
+    };
+    text.split(' ').filter_map(read).collect()
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it by reference")]
+const fn is_zero(value: &u64) -> bool {
+    *value == 0
 }
 
 impl PackedAttempt<'_> {
@@ -164,6 +199,11 @@ impl PackedAttempt<'_> {
             status_code: self.c,
             error: self.w.map(Cow::into_owned),
             response: body.map(|body| (self.t.map(Cow::into_owned), body)),
+            wait: AttemptWait {
+                late_ms: self.l,
+                hours_ms: self.q,
+                stood: self.g.as_deref().map(read_stood).unwrap_or_default(),
+            },
         }
     }
 }

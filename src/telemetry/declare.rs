@@ -48,6 +48,9 @@ pub(super) type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 /// Gauges with a fraction, by their labels.
 pub(super) type Fractions<L> = Family<L, Gauge<f64, AtomicU64>>;
 
+/// Counters with a fraction, by their labels.
+pub(super) type Seconds<L> = Family<L, Counter<f64, AtomicU64>>;
+
 /// 0.1 ms to 100 s: script calls and lateness alike.
 const BUCKETS: [f64; 19] = [
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
@@ -66,6 +69,12 @@ impl Fresh for Counter {
 }
 
 impl Fresh for Gauge {
+    fn fresh() -> Self {
+        Self::default()
+    }
+}
+
+impl<L: Clone + Hash + Eq> Fresh for Seconds<L> {
     fn fresh() -> Self {
         Self::default()
     }

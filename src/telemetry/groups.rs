@@ -4,7 +4,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 
-use super::declare::{Fractions, Histograms, declare_metrics};
+use super::declare::{Fractions, Histograms, Seconds, declare_metrics};
 use super::labels::{
     AddressLabel, EventLabel, FaultLabel, FoundLabel, GateLabel, LevelLabel, LimitLabel,
     OperationEndLabel, OperationLabel, OutcomeLabel, PrunedLabel, QueueLabel, ReasonLabel,
@@ -31,6 +31,7 @@ declare_metrics! {
         late_results: Family<VerdictLabel, Counter> = "Outcomes that came after their lease had run out, by what became of them",
         probes: Family<FoundLabel, Counter> = "Questions about uncertain messages, by what the downstream said",
         gate_open: Family<GateLabel, Gauge> = "Whether a gate is open",
+        held_seconds: Seconds<GateLabel> = "Time in which this gate held the first message of the queue, as scrapes found it",
         limit_used: Fractions<LimitLabel> = "Share of a limit that is used: of a quota in this period, of a rate in the last minute",
         downstream_failing: Family<QueueLabel, Gauge> = "Whether the last attempts in a row failed",
         callback_hosts_left_alone: Family<QueueLabel, Gauge> = "Callback hosts that get no calls for a while after failures",

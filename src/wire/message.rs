@@ -11,12 +11,14 @@ use utoipa::ToSchema;
 
 use super::attempt::{AttemptView, ResultView};
 use super::payload::present;
+use super::probe::ProbeView;
 use super::retry::RetryView;
+use super::waited::WaitedView;
 use super::{DurationText, GateWord, Moment, Pairs, Payload, StateWord, Word, payload_fields};
 use crate::domain::draft::IGNORE;
 use crate::domain::failing::Failing;
 use crate::domain::gates::{Gates, KeyHold};
-use crate::domain::message::{Message, Probes};
+use crate::domain::message::Message;
 use crate::domain::shown;
 use crate::domain::state::State;
 
@@ -113,6 +115,10 @@ pub struct MessageView<'a> {
     /// Why it is dead, uncertain or decided
     #[schema(required)]
     pub reason: Option<Cow<'a, str>>,
+    /// How long it waited until it was final, and for what; null: it is not final, was so within a second, or nobody knows
+    #[serde(default)]
+    #[schema(required)]
+    pub waited: Option<WaitedView>,
     /// When the downstream accepted it; absent where it did not
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -207,6 +213,7 @@ impl<'a> MessageView<'a> {
             last_attempt: message.last_attempt.as_ref().map(AttemptView::brief),
             final_at: message.final_at_ms.map(Moment),
             reason: message.reason.as_deref().map(Cow::Borrowed),
+            waited: message.waited.as_ref().map(WaitedView::from),
             accepted_at: message.accepted_at_ms.map(Moment),
             reference: message.reference.as_deref().map(Cow::Borrowed),
             probe: message.probes.as_ref().map(ProbeView::new),
@@ -337,38 +344,6 @@ fn result(message: &Message) -> Option<ResultView<'_>> {
     let last = message.last_attempt.as_ref()?;
     let is_told = by.is_some() || last.status_code.is_some() || last.response.is_some();
     is_told.then(|| ResultView::new(last, by))
-}
-
-/// What the downstream was asked about an uncertain message, and when it will be asked again.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-#[schema(as = Probe)]
-pub struct ProbeView<'a> {
-    /// How often it was asked
-    pub attempts: u32,
-    /// When it was asked last
-    #[schema(required)]
-    pub last_at: Option<Moment>,
-    /// What it answered
-    #[schema(required)]
-    pub status_code: Option<u16>,
-    /// Why that told nothing
-    #[schema(required)]
-    pub error: Option<Cow<'a, str>>,
-    /// When it is asked again; null: somebody has to decide
-    #[schema(required)]
-    pub next_at: Option<Moment>,
-}
-
-impl<'a> ProbeView<'a> {
-    fn new(probes: &'a Probes) -> Self {
-        Self {
-            attempts: probes.count,
-            last_at: (probes.last_at_ms > 0).then_some(Moment(probes.last_at_ms)),
-            status_code: probes.status_code,
-            error: probes.error.as_deref().map(Cow::Borrowed),
-            next_at: probes.next_at_ms.map(Moment),
-        }
-    }
 }
 
 /// Where a callback about a message goes, and for which final states it is sent.

@@ -49,6 +49,7 @@ pub mod operation;
 pub mod overrides;
 mod pairs;
 mod payload;
+pub mod probe;
 pub mod problem;
 pub mod pull;
 pub mod queue;
@@ -60,6 +61,7 @@ pub mod shared_limit;
 mod state;
 mod texts;
 pub mod topic;
+pub mod waited;
 pub mod window;
 mod word;
 

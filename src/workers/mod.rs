@@ -24,6 +24,7 @@ mod reaper;
 mod recurring;
 mod reporter;
 mod rounds;
+mod window_watch;
 
 pub use auditor::Auditor;
 pub use completer::Completer;

@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::expirer::Expirer;
 use super::promoter::Promoter;
+use super::window_watch::WindowWatch;
 use crate::engine::{Presence, Prober, Pulses, start_sending};
 use crate::shutdown::Tasks;
 use crate::store::{Queue, Store};
@@ -47,6 +48,13 @@ impl QueueWorkers {
             tasks.spawn("promoter", promoter.run(stop(), pulse("promoter")));
             let expirer = Expirer { store, queue, shard: Arc::clone(&shard) };
             tasks.spawn("expirer", expirer.run(stop(), pulse("expirer")));
+        }
+        if queue.policy.window.is_some() {
+            let stop = tasks.stop_token().clone();
+            let watch =
+                WindowWatch { store: store.clone(), queue: Arc::clone(&queue), found: None };
+            let pulse = pulses.start(format!("window of {name}"));
+            tasks.spawn("window", watch.run(stop, pulse));
         }
         let prober = probes.and_then(|way| Prober::new(store, &queue, way, &tasks));
         if let Some(prober) = prober {

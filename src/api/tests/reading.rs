@@ -80,6 +80,7 @@ async fn ack(house: &House, claimed: &Claimed, body: &'static [u8]) {
         status_code: Some(200),
         error: None,
         response: Some((Some("application/json".to_owned()), Bytes::from_static(body))),
+        wait: crate::domain::waited::AttemptWait::default(),
     };
     let released = LeaseEnd::released(claimed.lease.clone());
     let end = LeaseEnd { settlement: Settlement::Ack, attempt: Some(attempt), ..released };

@@ -192,7 +192,7 @@ pub(crate) fn message(given: &Value) -> Value {
     let filled = json!({
         "id": "sms_01", "queue": "sms", "state": "ready", "content_type": "application/json",
         "created_at": AT, "due_at": AT, "expires_at": null, "priority": 0, "cost": 1, "group": null, "labels": {},
-        "idempotency_key": null, "attempts": 0, "throttles": 0, "window_holds": 0, "rescues": 0,
+        "idempotency_key": null, "attempts": 0, "throttles": 0, "window_holds": 0, "waited": null, "rescues": 0,
         "next_attempt_at": null, "last_attempt": null, "final_at": null, "reason": null, "result": null,
         "held_by": [], "blocked_by": [],
     });

@@ -60,6 +60,7 @@ pub(in crate::domain) fn message(state: State) -> Message {
         accepted_at_ms: None,
         decided_by: None,
         is_edited: false,
+        waited: None,
     }
 }
 

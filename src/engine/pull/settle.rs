@@ -14,6 +14,7 @@ use crate::domain::limit::Units;
 use crate::domain::message::Attempt;
 use crate::domain::outcome::Outcome;
 use crate::domain::settlement::Settlement;
+use crate::domain::waited::AttemptWait;
 use crate::engine::age::age_ms;
 use crate::engine::decide::{Facts, decide};
 use crate::engine::tally;
@@ -56,7 +57,7 @@ pub struct WorkerWord {
 /// A word as the store carries it out.
 #[derive(Debug)]
 enum WordStep {
-    End(LeaseEnd),
+    End(Box<LeaseEnd>),
     Renew(Lease, u64),
 }
 
@@ -162,7 +163,8 @@ async fn step_of(store: &Store, queue: &Queue, word: &WorkerWord) -> Result<Word
             let slot_us = word.token.slot_ms.map_or(0, |slot_ms| slot_ms.saturating_mul(1000));
             let cost = if slot_us > 0 { word.token.cost } else { 0 };
             let units = Units { slot_us, calls: cost, messages: cost };
-            return Ok(WordStep::End(LeaseEnd { units, ..LeaseEnd::released(lease) }));
+            let end = LeaseEnd { units, ..LeaseEnd::released(lease) };
+            return Ok(WordStep::End(Box::new(end)));
         }
         WorkerSays::Delivered => Outcome::Delivered,
         WorkerSays::Dead => Outcome::Refused,
@@ -171,7 +173,7 @@ async fn step_of(store: &Store, queue: &Queue, word: &WorkerWord) -> Result<Word
     let attempt = attempt_of(store, queue, word, outcome)?;
     let settlement = settlement_of(store, queue, word, outcome, &attempt).await?;
     let end = LeaseEnd { settlement, attempt: Some(attempt), ..LeaseEnd::released(lease) };
-    Ok(WordStep::End(end))
+    Ok(WordStep::End(Box::new(end)))
 }
 
 /// What follows from the outcome, by the message's own wishes and the queue's policy.
@@ -231,6 +233,7 @@ fn attempt_of(
         status_code: None,
         error: (outcome != Outcome::Delivered).then(error),
         response: response.map(|body| (Some("application/json".to_owned()), body)),
+        wait: AttemptWait::default(),
     })
 }
 

@@ -26,6 +26,9 @@ use crate::telemetry::{GateLabel, LimitLabel, QueueLabel, ScheduleLabel, StateLa
 /// How long a reading is good enough: scrapes by several servers cost one.
 const KEPT: Duration = Duration::from_secs(1);
 
+/// The time between two readings counts as held by what the later one finds, as far as this.
+const FOUND_FOR_MAX: Duration = Duration::from_secs(60);
+
 /// Queues read at once.
 const READ_AT_ONCE: usize = 16;
 
@@ -70,9 +73,12 @@ impl Gauges {
     /// [`StoreError::Unavailable`]: the gauges show what was read last.
     pub async fn refresh(&self) -> Result<(), StoreError> {
         let mut read_at = self.shown.read_at.lock().await;
-        if read_at.is_some_and(|at| at.elapsed() < KEPT) {
+        let since = read_at.map(|at| at.elapsed());
+        if since.is_some_and(|since| since < KEPT) {
             return Ok(());
         }
+        // What was found then is taken to have lasted for no longer than this.
+        let since = since.unwrap_or_default().min(FOUND_FOR_MAX);
         let queues = self.wire.queues();
         let shards: Vec<_> = queues.iter().flat_map(|queue| queue.shards.clone()).collect();
         let used = self.queues.used_at_all(&shards).await?;
@@ -84,7 +90,7 @@ impl Gauges {
                 let name = &queue.policy.name;
                 let counts =
                     if is_used { self.queues.counts(name).await? } else { Counts::default() };
-                show(self, &queue, &counts, self.wire.time_ms().await?);
+                show(self, &queue, &counts, (self.wire.time_ms().await?, since));
                 Ok(())
             })
             .await?;
@@ -188,7 +194,18 @@ impl Gauges {
     }
 }
 
-fn show(gauges: &Gauges, queue: &Queue, counts: &Counts, now_ms: u64) {
+/// What can hold the first message of a queue, in the documented order.
+const HOLDING: [Gate; 7] = [
+    Gate::Pause,
+    Gate::Window,
+    Gate::Throttled,
+    Gate::Limit,
+    Gate::Concurrency,
+    Gate::Order,
+    Gate::Batch,
+];
+
+fn show(gauges: &Gauges, queue: &Queue, counts: &Counts, (now_ms, since): (u64, Duration)) {
     let metrics = gauges.wire.metrics();
     let name = queue.policy.name.to_string();
     for state in State::ALL {
@@ -233,6 +250,14 @@ fn show(gauges: &Gauges, queue: &Queue, counts: &Counts, now_ms: u64) {
         let label = LimitLabel { queue: name.clone(), limit: limit.name.to_string() };
         let used = limit.standing.used_share(now_ms, counts.calls_last_minute);
         metrics.queue.limit_used.get_or_create(&label).set(used);
+    }
+    let holds = |gate: &Gate| matches!(gates.of(*gate), GateState::Held { .. });
+    for gate in HOLDING {
+        let label = GateLabel { queue: name.clone(), gate: gate.as_str() };
+        let held = metrics.queue.held_seconds.get_or_create_owned(&label);
+        if counts.of(State::Ready) > 0 && HOLDING.iter().find(|gate| holds(gate)) == Some(&gate) {
+            held.inc_by(since.as_secs_f64());
+        }
     }
     // Of the fair shares one key always has the turn.
     for gate in [Gate::Pause, Gate::Throttled, Gate::Window, Gate::Limit, Gate::Order] {

@@ -56,12 +56,13 @@ local function ack_plainly()
     if rc('HLEN', K.history) > 0 then write_all('HDEL', K.history, ulids) end
     return
   end
+  -- include: hold_tail
   local weighing_number = tonumber(rc('HGET', K.meta, 'weighing') or 0)
   local delivered, states, slim, purges = delivered_of_leased(weighing_number), {}, {}, {}
   local purge_ms = string.format('%d', now_ms + keep_ms)
   for i = 1, count do
     local n, ulid = 2 * i, ulids[i]
-    states[n - 1], states[n] = ulid, delivered[raws[i]] .. ROW[i].last_attempt
+    states[n - 1], states[n] = ulid, delivered[raws[i]] .. hold_tail(ulid, ROW[i].last_attempt)
     slim[n - 1], slim[n] = ulid, record_without_body(records[i])
     purges[n - 1], purges[n] = purge_ms, ulid
   end

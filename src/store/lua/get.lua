@@ -33,6 +33,19 @@ local function older_of(ulid, record)
   return first ~= ulid and first or ''
 end
 
+-- Past attempts; without the wish for them no more than what tells how long a final message waited, and for what.
+local function history_of(ulid, s)
+  if not with_history and not (s and s.final > 0 and string.find(s.tail, '"h":"', 1, true)) then return '' end
+  local lines = rc('HGET', K.history, ulid) or ''
+  if with_history or lines == '' then return lines end
+  local times = {}
+  for line in string.gmatch(lines, '[^\n]+') do
+    local start = string.match(line, '"a":{("n":%d+,"s":%d+,"e":%d+.-),"o":')
+    if start then times[#times + 1] = '{"a":{' .. start .. ',"o":""}}\n' end
+  end
+  return table.concat(times)
+end
+
 local records, states = load(ulids)
 local raws = hmget(K.states, ulids)
 for i, ulid in ipairs(ulids) do
@@ -47,7 +60,7 @@ for i, ulid in ipairs(ulids) do
     is_due = scheduled,
     moment_ms = tonumber(moment or (is_held and scheduled) or 0),
     older = is_held and older_of(ulid, record) or '',
-    history = with_history and rc('HGET', K.history, ulid) or '',
+    history = history_of(ulid, s),
   }
 end
 return reply

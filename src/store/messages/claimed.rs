@@ -16,6 +16,7 @@ use crate::domain::lease::latest_start_ms;
 use crate::domain::limit::Units;
 use crate::domain::message::Details;
 use crate::domain::policy::QueuePolicy;
+use crate::domain::waited::WaitedFor;
 use crate::store::StoreError;
 use crate::store::callbacks;
 use crate::store::queue::{Queue, Shard};
@@ -55,6 +56,8 @@ pub struct Claimed {
     pub payload: Bytes,
     /// What its call takes of limits; of a batch its first message has the call's.
     pub units: Units,
+    /// What held it while it stood first in its line, and for how long, ms; whoever claimed it notes that here.
+    pub stood: Vec<(WaitedFor, u64)>,
 }
 
 /// Which slots the messages of a claim have.
@@ -236,6 +239,7 @@ impl Messages {
             details: record.details,
             payload: record.payload.unwrap_or_default(),
             units,
+            stood: Vec::new(),
         }))
     }
 

@@ -11,7 +11,7 @@ use crate::domain::state::State;
 use crate::store::StoreError;
 use crate::store::callbacks;
 use crate::store::queue::Shard;
-use crate::store::record::{Record, StateEntry, to_message};
+use crate::store::record::{Record, StateEntry, to_message, with_last};
 use crate::store::redis::script::arg;
 use crate::store::redis::script::{call, fields, rows};
 use crate::store::routing::shard_of_text;
@@ -80,12 +80,8 @@ impl Messages {
     /// # Errors
     /// As [`Self::get`].
     pub async fn attempts(&self, id: &MessageId) -> Result<Option<Vec<Attempt>>, StoreError> {
-        let Some((message, mut attempts)) = self.get_one(id, Part::Head, true).await? else {
-            return Ok(None);
-        };
-        let last = message.last_attempt.filter(|last| attempts.last() != Some(last));
-        attempts.extend(last);
-        Ok(Some(attempts))
+        let found = self.get_one(id, Part::Head, true).await?;
+        Ok(found.map(|(message, past)| with_last(&past, message.last_attempt.as_ref())))
     }
 
     async fn get_one(
@@ -129,7 +125,9 @@ impl Messages {
                 if record.is_empty() {
                     continue;
                 }
-                let mut message = read_message(queue, *ulid, record, some_bytes(state), is_due);
+                let past = read_history(&history);
+                let state = some_bytes(state);
+                let mut message = read_message(queue, *ulid, record, state, is_due, &past);
                 if message.state == State::Accepted {
                     message.accepted_at_ms = moment_ms.filter(|ms| *ms > 0);
                 }
@@ -142,7 +140,7 @@ impl Messages {
                 {
                     message.probes.get_or_insert_default().next_at_ms = Some(next_ms);
                 }
-                found.push((message, read_history(&history)));
+                found.push((message, past));
             }
         }
         Ok(found)
@@ -256,6 +254,7 @@ pub(in crate::store) fn read_message(
     record: Bytes,
     entry: Option<Bytes>,
     in_due: bool,
+    past: &[Attempt],
 ) -> Message {
     let record = Record::unpack(record).and_then(|record| {
         let (details, payload) = callbacks::told(queue, ulid, record.details, record.payload)?;
@@ -263,7 +262,7 @@ pub(in crate::store) fn read_message(
     });
     let (record, bad_record) = read_or(record, Record::unreadable);
     let (entry, bad_entry) = read_or(entry.map(StateEntry::unpack).transpose(), || None);
-    let mut message = to_message(queue, ulid, record, entry, in_due);
+    let mut message = to_message(queue, ulid, record, entry, in_due, past);
     if let Some(error) = bad_record.or(bad_entry)
         && message.reason.is_none()
     {

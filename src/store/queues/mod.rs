@@ -23,6 +23,7 @@ use crate::store::wire::Wire;
 pub use self::counts::{Counts, PauseInfo, ShardCounts};
 pub use self::key_form::KeptKey;
 pub use self::key_settings::{KEYS_MAX, KeyPage, KeyWritten};
+pub use self::pause::WindowTurn;
 pub use self::profile::{BacklogProfile, LaneBacklog, TimeSteps};
 
 /// The queues that this node knows; cheap to clone.

@@ -4,8 +4,23 @@ use super::Queues;
 use crate::domain::id::QueueName;
 use crate::domain::message::When;
 use crate::store::StoreError;
+use crate::store::queue::Queue;
 use crate::store::redis::script::{arg, when};
 use crate::store::redis::script::{call, fields};
+
+/// How a window stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WindowTurn {
+    /// It has been closed since the one moment, and opens at the other, ms.
+    Closed {
+        /// Since when.
+        since_ms: u64,
+        /// Until when.
+        until_ms: u64,
+    },
+    /// It is open, whatever was to be expected before.
+    Open,
+}
 
 impl Queues {
     /// Stops a queue until a moment, or until [`Self::resume`]; returns until when, 0: until resume.
@@ -31,6 +46,22 @@ impl Queues {
         queue.ready.notify_one();
         self.wire.metrics().count(name.as_str(), "pause", 1);
         Ok(paused_until_ms)
+    }
+
+    /// Notes in every shard that the window of a queue has closed or is open, for those who ask later what a message waited for.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`]; repeating is safe.
+    pub async fn window_turned(&self, queue: &Queue, turn: WindowTurn) -> Result<(), StoreError> {
+        let (since_ms, until_ms) = match turn {
+            WindowTurn::Closed { since_ms, until_ms } => (since_ms, until_ms),
+            WindowTurn::Open => (0, 0),
+        };
+        let call = call!(Window, since_ms = since_ms, until_ms = until_ms);
+        for shard in &queue.shards {
+            self.wire.call(shard, &call).await?;
+        }
+        Ok(())
     }
 
     /// Ends a pause, and a gate that refusals had shut; returns whether there was one.

@@ -22,8 +22,9 @@ pub(in crate::store) use optional::{
 
 use crate::domain::callback::CallbackOn;
 use crate::domain::id::{MessageId, QueueName};
-use crate::domain::message::{Details, Message};
+use crate::domain::message::{Attempt, Details, Message};
 use crate::domain::state::State;
+use crate::domain::waited::{Life, read_holds};
 use crate::store::redis::error::StoreError;
 use crate::store::tail::{PackedAttempt, PackedProbes, Tail};
 
@@ -219,6 +220,7 @@ pub(crate) fn to_message(
     record: Record,
     entry: Option<StateEntry>,
     in_due: bool,
+    past: &[Attempt],
 ) -> Message {
     let letter = entry.as_ref().map_or(b'w', |entry| entry.letter);
     let state = state_of(letter, in_due);
@@ -235,6 +237,18 @@ pub(crate) fn to_message(
         paused_at_first_ms: 0,
         final_ms: 0,
         tail: Tail::default(),
+    });
+    let last = entry.tail.attempt.map(PackedAttempt::unpack);
+    let due_ms = entry.due_ms;
+    let waited = entry.tail.holds.filter(|_| entry.final_ms > 0).and_then(|holds| {
+        let attempts = with_last(past, last.as_ref());
+        // What came before is not known here.
+        if past.is_empty() && entry.attempts > 1 {
+            return None;
+        }
+        let (created_ms, final_ms) = (ulid.timestamp_ms(), entry.final_ms);
+        let holds = read_holds(&holds);
+        Life { created_ms, final_ms, due_ms, state, attempts: &attempts, holds: &holds }.waited()
     });
     Message {
         id: MessageId { queue: queue.clone(), ulid },
@@ -254,12 +268,24 @@ pub(crate) fn to_message(
         throttles: entry.throttles,
         window_holds: entry.window_holds,
         rescues: entry.rescues,
-        last_attempt: entry.tail.attempt.map(PackedAttempt::unpack),
+        last_attempt: last,
         final_at_ms: (entry.final_ms > 0).then_some(entry.final_ms),
         reason: entry.tail.reason.map(Cow::into_owned),
         probes: entry.tail.probes.map(PackedProbes::unpack),
         reference: entry.tail.reference.map(Cow::into_owned),
         accepted_at_ms: None,
         decided_by: entry.tail.by.map(Cow::into_owned),
+        waited,
     }
+}
+
+/// The attempts of a message with its last one, which may stand among those before it.
+pub(crate) fn with_last(past: &[Attempt], last: Option<&Attempt>) -> Vec<Attempt> {
+    // A reading of many messages takes no more of those before it than their times (see `lua/get`).
+    let is_same = |known: &Attempt, last: &Attempt| {
+        (known.attempt, known.started_at_ms) == (last.attempt, last.started_at_ms)
+            && (known.outcome.is_empty() || known == last)
+    };
+    let is_new = |last: &&Attempt| !past.last().is_some_and(|known| is_same(known, last));
+    past.iter().chain(last.filter(is_new)).cloned().collect()
 }

@@ -15,5 +15,6 @@ mod poison;
 mod recipients;
 mod reloading;
 mod stopping;
+mod waited;
 mod waiting;
 mod windows;

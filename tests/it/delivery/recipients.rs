@@ -79,6 +79,10 @@ async fn a_message_waits_for_the_hours_of_its_recipient_by_every_way_in() {
         let late_ms = clocks.wall_ms(request.arrived).checked_sub(opens_s * 1000);
         assert!(late_ms.is_some_and(|ms| ms < 500), "{late_ms:?}");
     }
+    let message = daemon.wait_final(&closed).await;
+    let created: Timestamp = message["created_at"].as_str().unwrap().parse().unwrap();
+    let waited_ms = (opens_s * 1000).cast_signed() - created.as_millisecond();
+    assert_eq!(message["waited"]["hours"], waited_ms, "{message}");
 }
 
 #[tokio::test]

@@ -84,6 +84,7 @@ pub(super) fn attempt(number: u32, outcome: &str) -> Attempt {
         status_code: Some(500),
         error: Some(format!("it was {outcome}")),
         response: None,
+        wait: tidegate::domain::waited::AttemptWait::default(),
     }
 }
 

@@ -256,6 +256,7 @@ fn what_was_tried_waits_for_its_next_attempt() {
         status_code: Some(503),
         error: None,
         response: None,
+        wait: crate::domain::waited::AttemptWait::default(),
     });
     let explained = scene.explained();
     assert_eq!(

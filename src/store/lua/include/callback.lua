@@ -1,4 +1,4 @@
--- include: state
+-- include: state ulid
 -- The callback of a message that becomes final: one more message, in the second set of this shard's
 -- structures, which the queue `<queue>~callbacks` works on (the twin of store/callbacks.rs).
 --
@@ -8,7 +8,6 @@
 -- Its ULID is this moment with the random part of the message's own: it stays in the shard, and a message
 -- that becomes final a second time tells so under another id.
 local SNAPSHOT_VERSION = RUST.SNAPSHOT_VERSION
-local BASE32 = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
 -- Flags 16 to 128 of a state entry, by final state.
 local TOLD_AT = { D = 16, X = 32, E = 64, C = 128 }
 local WORD_OF = { D = 'delivered', X = 'dead', E = 'expired', C = 'cancelled' }
@@ -18,17 +17,6 @@ local callbacks_woken = false
 
 local function is_told(s)
   return s.flags >= 16 and math.floor(s.flags / TOLD_AT[s.state]) % 2 == 1
-end
-
--- The first ten characters of a ULID.
-local function ulid_of_moment(ms)
-  local digits = {}
-  for i = 10, 1, -1 do
-    local digit = ms % 32
-    digits[i] = string.sub(BASE32, digit + 1, digit + 1)
-    ms = (ms - digit) / 32
-  end
-  return table.concat(digits)
 end
 
 local function callback_ulid(ulid)

@@ -1,4 +1,4 @@
--- include: events state finals callback weight waited
+-- include: events state finals callback weight waited hold_tail
 -- The one way into a final state: result, purge time, callback and waiters in the same step.
 local function forget(ulid)
   -- keyed: touched[ulid] = { '' }
@@ -13,6 +13,7 @@ local function finish(ulid, s, record, keep_ms)
   s.final = now_ms
   tell_change(ulid, s.state)
   if announce(ulid) and keep_ms <= 0 then keep_ms = WAITED_KEEP_MS end
+  if keep_ms > 0 or is_told(s) then s.tail = hold_tail(ulid, s.tail) end
   if is_told(s) then call_back(ulid, s, record) end
   if keep_ms <= 0 then return forget(ulid) end
   weigh_in(ulid, s)

@@ -13,6 +13,8 @@ local function pause_end(since, ended_ms)
   if not since then return end
   local paused_ms = math.max(0, ended_ms - tonumber(since))
   rc('HINCRBY', K.meta, 'paused_ms', paused_ms)
+  -- include: hold_book
+  hold_book('p', tonumber(since), ended_ms)
   rc('HDEL', K.meta, 'pause_since', 'pause_until', 'pause_reason', 'pause_by')
 end
 

@@ -58,7 +58,7 @@ impl Messages {
             );
             // What is not a message of ours has no id.
             let Ok(ulid) = Ulid::from_string(&ulid) else { continue };
-            let message = read_message(name, ulid, record, some_bytes(state), is_due);
+            let message = read_message(name, ulid, record, some_bytes(state), is_due, &[]);
             let since_ms = uncertain_since_ms;
             steps
                 .push(WalkStep { message, uncertain_since_ms: (since_ms > 0).then_some(since_ms) });

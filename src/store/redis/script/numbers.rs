@@ -5,6 +5,7 @@
 use crate::domain::gates::Gate;
 use crate::domain::index_fault::Fault;
 use crate::domain::limit::LEAD_US_FURTHEST;
+use crate::domain::waited::{HOLDS_MAX, WAITED_MS};
 use crate::store::callbacks::SNAPSHOT_VERSION;
 use crate::store::messages::claim::{LANES_MOVED_MAX, LANES_WANTED_MAX, LATE_BY_QUEUE_US};
 use crate::store::messages::gate::ClaimStatus;
@@ -29,6 +30,8 @@ const NUMBERS: &[(&str, u64)] = &[
     ("FORMAT_SETTLE_MS", FORMAT_SETTLE_MS),
     ("SNAPSHOT_VERSION", SNAPSHOT_VERSION as u64),
     ("NEVER_MS", NEVER_MS),
+    ("WAITED_MS", WAITED_MS),
+    ("HOLDS_MAX", HOLDS_MAX as u64),
     ("LEAD_US_FURTHEST", LEAD_US_FURTHEST as u64),
     ("DOUBT_WAIT_US", DOUBT_PAUSE.as_secs() * 1_000_000),
     ("CLAIM_TAKEN", code(ClaimStatus::Taken)),

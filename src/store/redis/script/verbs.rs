@@ -101,6 +101,8 @@ verbs! {
     Pause = "pause",
     /// The queue goes on.
     Resume = "resume",
+    /// The window of the queue has closed, or is open.
+    Window = "window",
     /// What a key is given at run time.
     PutKey = "put_key",
     /// Reads what keys were given at run time.

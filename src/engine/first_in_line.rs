@@ -1,0 +1,155 @@
+//! What held messages while they stood first in their lines: a limit of the queue, or the message of their order key before them.
+//!
+//! Owns what this node remembers of it, for `waited`; nothing is decided by it. What stood behind messages that another node sent is
+//! told as waiting for its turn. Refuses to know what a wait is made of (see `domain::waited`).
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use ulid::Ulid;
+
+use crate::domain::limit::{Limit, LimitName, LimitRule};
+use crate::domain::policy::QueuePolicy;
+use crate::domain::waited::{WAITED_MS, WaitedFor};
+use crate::store::Claimed;
+
+/// Of so many order keys the last message is remembered; beyond them all are forgotten.
+const ORDERS_MAX: usize = 4096;
+/// A quota that opens so near to the moment that a claim was told is the one that refused it.
+const SAME_MOMENT_MS: u64 = 1000;
+
+/// What this node remembers of the lines of a queue.
+#[derive(Debug, Default)]
+pub(super) struct FirstInLine {
+    limits: Mutex<AtLimits>,
+    orders: Mutex<HashMap<String, InOrder>>,
+}
+
+/// The line before the limits of the queue.
+#[derive(Debug, Default)]
+struct AtLimits {
+    /// Since when a quota refuses what stands first, and which one it is, ms by Redis.
+    refused: Option<(u64, LimitName)>,
+    /// When the last message left, ms by Redis.
+    left_ms: u64,
+}
+
+/// The last message of an order key.
+#[derive(Debug)]
+struct InOrder {
+    ulid: Ulid,
+    began_ms: u64,
+    ended_ms: u64,
+}
+
+impl FirstInLine {
+    /// A claim got nothing, since a limit lets nothing pass for so long.
+    pub(super) fn refused(&self, policy: &QueuePolicy, now_ms: u64, wait: Option<Duration>) {
+        let mut limits = self.limits.lock();
+        if limits.refused.is_none() {
+            limits.refused = used_quota(policy, now_ms, wait).map(|name| (now_ms, name));
+        }
+    }
+
+    /// A claim found nothing to send.
+    pub(super) fn empty(&self) {
+        self.limits.lock().refused = None;
+    }
+
+    /// Messages were claimed, in the order of their slots: notes on each how long a limit held it while it stood first.
+    pub(super) fn claimed(&self, policy: &QueuePolicy, messages: &mut [Claimed]) {
+        if !policy.has_claim_limits() {
+            return;
+        }
+        let pace = slowest(policy);
+        let mut limits = self.limits.lock();
+        for message in messages {
+            let slot_ms = message.units.slot_us / 1000;
+            let refused = limits.refused.take();
+            let first_since_ms = refused.as_ref().map_or(limits.left_ms, |(since_ms, _)| *since_ms);
+            let held_ms = slot_ms.saturating_sub(first_since_ms.max(message.due_ms));
+            limits.left_ms = limits.left_ms.max(slot_ms);
+            let has_waited = slot_ms >= message.lease.ulid.timestamp_ms().saturating_add(WAITED_MS);
+            let held = match (refused, pace) {
+                (Some((_, name)), _) => Some((name, held_ms)),
+                (None, Some((rule, limit))) => {
+                    Some((rule.name.clone(), held_ms.min(period_ms(limit, message, rule))))
+                }
+                (None, None) => None,
+            };
+            let held = held.filter(|(_, ms)| *ms > 0 && has_waited);
+            message.stood.extend(held.map(|(name, ms)| (WaitedFor::Limit(name), ms)));
+        }
+    }
+
+    /// An attempt of a message has ended: how long the message of its order key before it held it until it began, ms.
+    pub(super) fn attempted(
+        &self,
+        policy: &QueuePolicy,
+        message: &Claimed,
+        (began_ms, ended_ms): (u64, u64),
+    ) -> u64 {
+        let (Some(_), Some(group)) = (&policy.ordering, &message.details.group) else { return 0 };
+        let mut orders = self.orders.lock();
+        let ulid = message.lease.ulid;
+        let before = orders.get_mut(group);
+        let held_ms = match before {
+            Some(own) if own.ulid == ulid => {
+                own.ended_ms = ended_ms;
+                return 0;
+            }
+            Some(before) => {
+                let since_ms = before.began_ms.max(message.due_ms);
+                let held_ms = before.ended_ms.min(began_ms).saturating_sub(since_ms);
+                *before = InOrder { ulid, began_ms, ended_ms };
+                return held_ms;
+            }
+            None => 0,
+        };
+        if orders.len() >= ORDERS_MAX {
+            orders.clear();
+        }
+        orders.insert(group.clone(), InOrder { ulid, began_ms, ended_ms });
+        held_ms
+    }
+}
+
+/// The quota that lets nothing pass until then: its period ends about then, or there is no rate that could be it.
+fn used_quota(policy: &QueuePolicy, now_ms: u64, wait: Option<Duration>) -> Option<LimitName> {
+    let wait_ms = wait.map_or(0, |wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+    let opens_ms = now_ms.saturating_add(wait_ms);
+    let has_rate = slowest(policy).is_some();
+    let is_used = |rule: &&LimitRule| {
+        let boundaries_ms = rule.quota().map(|quota| quota.boundaries_ms(now_ms));
+        let ends_then = |ends_ms: u64| ends_ms.abs_diff(opens_ms) < SAME_MOMENT_MS;
+        boundaries_ms.is_some_and(|[_, ends_ms, _]| !has_rate || ends_then(ends_ms))
+    };
+    let named = policy.claim_limits().filter(is_used);
+    named
+        .min_by_key(|rule| {
+            let ends_ms = rule.quota().map_or(0, |quota| quota.boundaries_ms(now_ms)[1]);
+            ends_ms.abs_diff(opens_ms)
+        })
+        .map(|rule| rule.name.clone())
+}
+
+/// The rate that lets the least pass.
+fn slowest(policy: &QueuePolicy) -> Option<(&LimitRule, Limit)> {
+    policy
+        .claim_limits()
+        .filter_map(|rule| Some((rule, LimitRule::rate(rule)?)))
+        .max_by(|(_, one), (_, other)| one.period_us().total_cmp(&other.period_us()))
+}
+
+/// How long a rate holds what stands first at most: as long as the units of the message before it take, which are about its own.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "a time in whole milliseconds"
+)]
+fn period_ms(limit: Limit, message: &Claimed, rule: &LimitRule) -> u64 {
+    let units = message.units.of(rule.unit).max(1);
+    (limit.period_us() * units as f64 / 1000.0).ceil() as u64
+}
