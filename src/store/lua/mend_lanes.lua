@@ -56,11 +56,26 @@ local function mend_all()
     flows[flow] = nil
   end
 
+  -- A free lane may go on now, or is gone; one that is busy may go on when its message would be skipped.
+  local function mend_blocker_of_order(blocker)
+    local lane = string.sub(blocker, 2)
+    waits_remove(blocker)
+    local h = head_of(lane)
+    if not h or (h.state ~= 'f' and h.state ~= 'b') then return end
+    h.more = has_rest(lane)
+    if h.state == 'f' then return lane_frees(lane, h) end
+    local record, s = message_of(h.ulid)
+    -- Nobody knows what a message is doing that cannot be read.
+    if s or not record then holder_leaves(lane, h.ulid, s) end
+  end
+
   local function mend_blocker(blocker)
     local limit = limit_of(blocker)
     local holds_lanes = string.sub(blocker, 1, 1) ~= ORDER and has_parked(blocker)
     if #blocker == 9 and (holds_lanes or (limit and limit.is_of_flow)) then return waits_until(blocker, now_us) end
-    if limit or #blocker == 9 and string.sub(blocker, 1, 1) == ORDER then
+    if #blocker == 9 and string.sub(blocker, 1, 1) == ORDER then
+      mend_blocker_of_order(blocker)
+    elseif limit then
       waits_remove(blocker)
     else
       -- Of no limit: nobody counts it.
@@ -112,7 +127,14 @@ local function mend_all()
       local ulid = string.sub(member, 19)
       local record, s = message_of(ulid)
       local waits_here = s and s.state == 'w' and place_of(record, s) == string.sub(member, 9, 18)
-      if waits_here and not rc('ZSCORE', K.due, entry_of(ulid, s)) then enter(ulid, record, s) end
+      if not waits_here or rc('ZSCORE', K.due, entry_of(ulid, s)) then return end
+      enter(ulid, record, s)
+      -- Others may have stood behind a head that was not there, and are no strays any more.
+      local lane = seat_of(record, s).lane
+      local h = head_of(lane)
+      if h.more or not has_rest(lane) then return end
+      h.more = true
+      lane_write(lane, h)
     end
   end
 

@@ -12,6 +12,8 @@ use tokio::process::Command;
 
 /// Longer than any of the short forms takes, on a busy machine too.
 const PATIENCE: Duration = Duration::from_secs(1200);
+/// What the random steps are told in place of their time: seed, kind and circle, as a failure names them.
+const ENVIRONMENT: &str = "TIDEGATE_LANES";
 
 /// Where a program in Python lies.
 fn program(name: &str) -> PathBuf {
@@ -36,10 +38,17 @@ pub(super) async fn python(name: &str, arguments: &[&str]) {
     eprintln!("{said}");
 }
 
-/// New queues each time: what is found names its seed.
+/// New queues each time: what is found names its seed, and how to see it again with `TIDEGATE_LANES`.
 #[tokio::test]
 async fn random_steps_agree_with_the_model() {
-    python("check.py", &["--seconds", "8"]).await;
+    let told = std::env::var(ENVIRONMENT).unwrap_or_else(|_| "--seconds 8".into());
+    let arguments: Vec<&str> = told.split_whitespace().collect();
+    python("check.py", &arguments).await;
+}
+
+#[tokio::test]
+async fn what_was_found_once_is_not_found_again() {
+    python("check.py", &["--found"]).await;
 }
 
 #[tokio::test]

@@ -237,6 +237,8 @@ def check_lanes(w, is_strict):
     for blocker in w.waits:
         if blocker[:1] == b'\0' and blocker[1:] not in w.lanes:
             fault('waits for a lane that is not there', blocker)
+        if blocker[:1] == b'\0' and w.waits[blocker] == float('inf'):
+            fault('a lane of order that nobody finds', blocker)
 
 
 def check_blockers(w):

@@ -873,7 +873,12 @@ class Model:
                 flow = self.flow(message)
                 self.refusals[flow] = self.refusals.get(flow, 0) + 1
             return True
-        if self.granted is not None and not run.batch_items and message.cost > (1 if n else self.granted_units):
+        if self.granted is not None and run.batch_items:
+            # What the messages of a batch cost together.
+            if sum(m.cost for m, _ in self.taken) + message.cost > self.granted_units:
+                self.cost_wanted = 0 if n else message.cost
+                return False
+        elif self.granted is not None and message.cost > (1 if n else self.granted_units):
             self.cost_wanted = message.cost
             return False
         slot_us = self.wide_slot(message.cost)

@@ -248,7 +248,8 @@ class Run:
         from_us = self.now_us + self.lead_us - self.rng.choice([0, 3000])
         count = self.rng.choice([1, 2, 4, 20])
         slots = [from_us + self.rng.randrange(1 + max(self.horizon_us, 20_000)) for _ in range(count)]
-        return sorted(slots), self.rng.choice([1, 1, 3])
+        # Of a batch what its messages may cost together: where it takes one unit as a whole, as much as they like.
+        return sorted(slots), self.rng.choice([1, 3, 10_000] if self.batch_items else [1, 1, 3])
 
     def free_calls(self, in_doubt):
         if not self.batch_items:

@@ -279,9 +279,65 @@ def unreadable_in_a_ready_list(redis, scripts):
     assert story.claim_call(5, b'00000002')['code'] == EMPTY
 
 
+def free_lane(redis, scripts, stall_ms=0):
+    """A lane of order that is free, with two behind it."""
+    story = Story(redis, scripts, Structure(order_by='a', stall_ms=stall_ms))
+    story.model = None
+    first, *behind = (story.add({'a': '1'}) for _ in range(3))
+    assert story.take() == [first]
+    story.done(first)
+    return story, behind, redis('HKEYS', TAG + 'heads')[0]
+
+
+def all_in_order(story, messages):
+    for m in messages:
+        assert story.take() == [m]
+        story.done(m)
+    story.drain()
+
+
+def a_free_lane_that_would_wait_for_ever(redis, scripts):
+    """The blocker of a free lane was told to wait until a call ends: no call ever says so."""
+    story, behind, lane = free_lane(redis, scripts)
+    redis('ZADD', TAG + 'waits', '+inf', b'\0' + lane)
+    story.mend()
+    story.audit()
+    all_in_order(story, behind)
+
+
+def a_stall_that_would_never_come(redis, scripts):
+    """A lane that is busy for a message that failed goes on at the stall, also where somebody has put that off for ever."""
+    story, (head, second), lane = free_lane(redis, scripts, 20)
+    assert story.take() == [head]
+    story.now_us += 50_000
+    story.rng.choice = lambda values: values[-1]
+    story.retry([head])
+    del story.rng.choice
+    redis('ZADD', TAG + 'waits', '+inf', b'\0' + lane)
+    story.mend()
+    story.audit()
+    assert story.take() == []
+    story.now_us += 1000 * (scripts.claimed_ahead_ms + 30) - 50_000
+    assert story.take() == [second]
+    story.done(second)
+    story.now_us += 100_000
+    story.promote()
+    all_in_order(story, [head])
+
+
+def a_free_lane_whose_head_is_gone(redis, scripts):
+    """All that stood behind it stands behind the first of them."""
+    story, behind, lane = free_lane(redis, scripts)
+    redis('HDEL', TAG + 'heads', lane)
+    story.mend()
+    story.audit()
+    all_in_order(story, behind)
+
+
 STORIES = [worked_example, raised_at_once, faster_at_once, empty_is_no_key, pruned_in_parts, unreadable_in_a_ready_list,
            due_at_one_instant, stall_of_a_cancelled_head, skipped_by_a_stall, order_through_a_lost_lease,
-           order_of_what_is_given_back, shares, debt, newcomer, flood_behind_one_blocker]
+           order_of_what_is_given_back, a_free_lane_that_would_wait_for_ever, a_stall_that_would_never_come,
+           a_free_lane_whose_head_is_gone, shares, debt, newcomer, flood_behind_one_blocker]
 
 
 def tell(redis, scripts):

@@ -74,13 +74,14 @@ local function is_stray(name, member)
 end
 
 -- A blocker is looked at by no claim although it holds something, holds nothing although claims look at it, or waits for calls
--- to end while none is in flight.
+-- to end while none is in flight. That of a lane of order never waits for a call.
 local function blocker_is_wrong(blocker)
   local moment_us = moment_of(rc('ZSCORE', K.waits, blocker))
   if #blocker ~= 9 then return moment_us ~= nil end
   if string.sub(blocker, 1, 1) == ORDER then
     local h = moment_us and head_of(string.sub(blocker, 2))
-    return moment_us ~= nil and not (h and (h.state == 'f' or (h.state == 'b' and structure.stall_ms > 0)))
+    local may_wait = h and moment_us ~= math.huge and (h.state == 'f' or (h.state == 'b' and structure.stall_ms > 0))
+    return moment_us ~= nil and not may_wait
   end
   local limit = limit_of(blocker)
   local waits_for_nobody = moment_us == math.huge and tonumber(rc('HGET', K.flight, blocker) or 0) <= 0
