@@ -8,6 +8,7 @@ FAULTS = [
     ('an earlier message does not become the head',
      '  if stands and is_before(seat.place, h.place) then return become_head(h, seat, ulid) end\n', '', 'plain'),
     ('a quota does not ask for all units', 'state + units <= terms.units', 'state < terms.units', 'plain'),
+    ('what was used of a quota goes before its period is over', '/ 60000000) + 1) * 2 ^ 27 - 1', '/ 60000000) + 2) * 2 ^ 27 - 1', 'plain'),
     ('a rate takes one unit whatever a message costs',
      ' + cost * terms_of(limit, blocker).period_us', ' + terms_of(limit, blocker).period_us', 'plain'),
     ('a call in flight is never given back', 'if end_minute == 0 then call_ends(blocker)\n', 'if end_minute == 0 then\n', 'plain'),

@@ -958,5 +958,11 @@ class Model:
             assert at <= now_us - LATE_BY_QUEUE_US or blocker in world.arrivals, f'an arrival is missing: {blocker} {at}'
         # What is idle has gone, as much of it as a call removes.
         self.arrivals = dict(world.arrivals)
-        for blocker, score in world.used.items():
-            same('used', divmod(int(score), 2 ** 27), self.used.get(blocker))
+        used = {blocker: divmod(int(score), 2 ** 27) for blocker, score in world.used.items()}
+        for blocker, units in used.items():
+            same('used', units, self.used.get(blocker))
+        for blocker, (end_minute, units) in self.used.items():
+            is_over = end_minute * MINUTE_US <= now_us
+            assert is_over or blocker in used, f'what was used of a quota is missing: {blocker} {end_minute} {units}'
+        # A period that is over and gone gets no units back, so that nothing becomes due by them.
+        self.used = used
