@@ -5,50 +5,68 @@ use std::collections::BTreeMap;
 use super::Door;
 use super::problem::{Code, Problem};
 use crate::domain::backlog::{Full, KeyBacklog, named_value, retry_after_s};
-use crate::domain::gates::{Gate, GateState, Snapshot, gates};
 use crate::domain::keys::KeySettings;
+use crate::domain::message::Details;
 use crate::domain::policy::QueuePolicy;
-use crate::store::{NotAccepted, Queue};
+use crate::store::{NotAccepted, Queue, StoreError};
 
 /// Values of a key whose settings are read for one batch; those of others are taken to be the configuration's.
 const OWN_SETTINGS_MAX: usize = 100;
 
-/// What values of a key were given at run time, each read once.
+/// What is known of a queue that is full, for those that it refuses: each reading is made once.
 #[derive(Debug, Default)]
-pub(super) struct OwnSettings {
-    known: BTreeMap<String, Option<KeySettings>>,
+pub(super) struct FullQueue {
+    /// What values of a key were given at run time.
+    own: BTreeMap<String, Option<KeySettings>>,
 }
 
-impl OwnSettings {
-    /// What the value was given for which there is no room, where that says how fast its messages leave.
-    pub(super) async fn of(
+/// When a message may be sent again that was refused.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Room<'a> {
+    /// What the key of the message was given at run time.
+    own: Option<&'a KeySettings>,
+    /// For how long nothing leaves by the gates of the queue, ms; `None`: nobody can know.
+    held_ms: Option<u64>,
+}
+
+impl FullQueue {
+    /// When there is room for a message again, where it was refused because there is none.
+    pub(super) async fn room_for(
         &mut self,
         door: &Door,
         queue: &Queue,
         refused: &NotAccepted,
-    ) -> Option<&KeySettings> {
-        let NotAccepted::Backlog(Full::Key(value)) = refused else { return None };
+    ) -> Room<'_> {
+        let NotAccepted::Backlog(full) = refused else { return Room::default() };
+        // It is about those that are in the queue, whoever their recipients are.
+        let anybody = Details { ignores_recipient_hours: true, ..Details::default() };
+        let opens_ms = queue.refusals.opens_ms(async {
+            let gates = door.store().queues.gates(&queue.policy).await?;
+            Ok::<_, StoreError>(gates.earliest_ms(&queue.policy, &anybody, None, 0))
+        });
+        let (opens_ms, now_ms) = (opens_ms.await, door.store().clock().now_ms());
+        let held_ms = opens_ms.zip(now_ms).map(|(at_ms, now_ms)| at_ms.saturating_sub(now_ms));
+        Room { own: self.own_of(door, queue, full).await, held_ms }
+    }
+
+    /// What the value was given for which there is no room, where that says how fast its messages leave.
+    async fn own_of(&mut self, door: &Door, queue: &Queue, full: &Full) -> Option<&KeySettings> {
+        let Full::Key(value) = full else { return None };
         let per_key = queue.policy.backlog.as_ref()?.per_key.as_ref()?;
         queue.policy.key_pace(&per_key.key, None)?;
-        if !self.known.contains_key(value) && self.known.len() < OWN_SETTINGS_MAX {
+        if !self.own.contains_key(value) && self.own.len() < OWN_SETTINGS_MAX {
             // Where it cannot be read, the configuration says enough for an estimate.
             let kept = door.store().queues.key(&queue.policy.name, value).await.ok().flatten();
-            self.known.insert(value.clone(), kept.map(|kept| kept.settings));
+            self.own.insert(value.clone(), kept.map(|kept| kept.settings));
         }
-        self.known.get(value)?.as_ref()
+        self.own.get(value)?.as_ref()
     }
 }
 
-/// 429 with the remedy, and when to try again: when one more message is likely to have left. `own`: what the key of the message
-/// was given at run time.
-pub(super) fn full(
-    what: &Full,
-    queue: &Queue,
-    own: Option<&KeySettings>,
-    now_ms: Option<u64>,
-) -> Problem {
+/// 429 with the remedy, and when to try again: when one more message is likely to have left.
+pub(super) fn full(what: &Full, queue: &Queue, room: Room<'_>) -> Problem {
     let policy = &queue.policy;
-    let after_s = retry_after_s(pace(what, queue, own), held_ms(policy, now_ms));
+    let after_s = retry_after_s(pace(what, queue, room.own), room.held_ms);
     let detail = format!(
         "{}; the message was not stored: try again in {after_s} s, or raise the queue's backlog",
         reason(what, policy)
@@ -85,15 +103,5 @@ fn pace(what: &Full, queue: &Queue, own: Option<&KeySettings>) -> Option<f64> {
     match (queue.outflow_per_second(), rate) {
         (Some(seen), Some(rate)) => Some(seen.min(rate)),
         (seen, rate) => seen.or(rate),
-    }
-}
-
-/// For how long the window is closed yet.
-fn held_ms(policy: &QueuePolicy, now_ms: Option<u64>) -> u64 {
-    match (gates(policy, &Snapshot::default(), now_ms).of(Gate::Window), now_ms) {
-        (GateState::Held { until_ms, .. }, Some(now_ms)) => {
-            until_ms.map_or(u64::MAX, |until_ms| until_ms.saturating_sub(now_ms))
-        }
-        _ => 0,
     }
 }

@@ -6,7 +6,7 @@
 use axum::body::Bytes;
 
 use super::auth::Caller;
-use super::backlog::OwnSettings;
+use super::backlog::FullQueue;
 use super::pace::Pace;
 use super::problem::{Code, FAULTS_IN_ALL_MAX, FAULTS_MAX, Problem};
 use super::send::not_accepted;
@@ -79,7 +79,7 @@ pub(super) struct Batch<'a> {
     /// Why the rest is not tried: the store is away, or the node stops.
     given_up: Option<Problem>,
     /// What values of a key were given that have no room.
-    own: OwnSettings,
+    full: FullQueue,
     /// The gates of the queue, once a message was asked whether it leaves in time.
     gates: Option<Gates>,
     /// Faults that may still be listed.
@@ -98,7 +98,7 @@ impl<'a> Batch<'a> {
             chunk,
             chunk_bytes: 0,
             given_up: None,
-            own: OwnSettings::default(),
+            full: FullQueue::default(),
             gates: None,
             faults_left: FAULTS_IN_ALL_MAX,
             pace: Pace::default(),
@@ -203,9 +203,8 @@ impl<'a> Batch<'a> {
             self.fates[at] = match answer {
                 Ok(accepted) => Fate::Accepted(accepted),
                 Err(refused) => {
-                    let own = self.own.of(self.door, self.queue, &refused).await;
-                    let now_ms = self.door.store().clock().now_ms();
-                    Fate::Refused(not_accepted(refused, self.queue, own, now_ms))
+                    let room = self.full.room_for(self.door, self.queue, &refused).await;
+                    Fate::Refused(not_accepted(refused, self.queue, room))
                 }
             };
         }

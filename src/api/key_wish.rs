@@ -120,6 +120,7 @@ mod tests {
             unit: LimitUnit::Messages,
             per: per.clone(),
             shared: false,
+            cap: None,
         };
         let limits = vec![
             rule(LimitKind::Rate { rate: "1/min".parse().unwrap(), burst: 1 }),

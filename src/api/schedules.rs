@@ -261,10 +261,9 @@ pub(super) async fn run(
     let kept = found(&door, &caller, &name).await?;
     let ran = send_now(door.store(), &kept.schedule, key.as_deref()).await;
     let queue = door.store().queues.get(&kept.schedule.queue)?;
-    let now_ms = door.store().clock().now_ms();
     let accepted = match ran {
         Ok(accepted) => accepted,
-        Err(refused) => return Err(send::refusal(&door, &queue, refused, now_ms).await),
+        Err(refused) => return Err(send::refusal(&door, &queue, refused).await),
     };
     tracing::info!(schedule = %name, by = caller.name(), id = %accepted.id, "schedule run");
     let status = if accepted.duplicate { StatusCode::OK } else { StatusCode::CREATED };

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 
 use super::auth::Caller;
-use super::backlog::OwnSettings;
+use super::backlog::{FullQueue, Room};
 use super::held_by::Hold;
 use super::paths::InQueue;
 use super::problem::{Code, Problem};
@@ -19,7 +19,6 @@ use super::view::{MessageView, json};
 use super::{Door, Shared, allowed, backlog, estimate, idempotency, intake, repeat};
 use crate::domain::gates::{Snapshot, gates};
 use crate::domain::id::MessageId;
-use crate::domain::keys::KeySettings;
 use crate::domain::message::{Message, NewMessage, Origin, When};
 use crate::domain::state::State as MessageState;
 use crate::store::{Accepted, NotAccepted, Part, Queue, StoreError};
@@ -91,7 +90,7 @@ pub(super) async fn send(
         }
         Some(Ok(accepted)) => taken(&door, &queue, sent, accepted, estimate).await,
         // Boxed, as above.
-        Some(Err(refused)) => Err(Box::pin(refusal(&door, &queue, refused, Some(now_ms))).await),
+        Some(Err(refused)) => Err(Box::pin(refusal(&door, &queue, refused)).await),
         None => Err(Problem::new(Code::Internal, "the store gave no answer; please report this")),
     }
 }
@@ -105,24 +104,14 @@ pub(super) fn wants_estimate(query: Option<&str>) -> Result<bool, Problem> {
 }
 
 /// The same of a single message, with all that is known of its key.
-pub(super) async fn refusal(
-    door: &Door,
-    queue: &Queue,
-    refused: NotAccepted,
-    now_ms: Option<u64>,
-) -> Problem {
-    let mut known = OwnSettings::default();
-    let own = known.of(door, queue, &refused).await;
-    not_accepted(refused, queue, own, now_ms)
+pub(super) async fn refusal(door: &Door, queue: &Queue, refused: NotAccepted) -> Problem {
+    let mut known = FullQueue::default();
+    let room = known.room_for(door, queue, &refused).await;
+    not_accepted(refused, queue, room)
 }
 
-/// Why a message was not taken in; `own`: what its key was given at run time.
-pub(super) fn not_accepted(
-    refused: NotAccepted,
-    queue: &Queue,
-    own: Option<&KeySettings>,
-    now_ms: Option<u64>,
-) -> Problem {
+/// Why a message was not taken in.
+pub(super) fn not_accepted(refused: NotAccepted, queue: &Queue, room: Room<'_>) -> Problem {
     match refused {
         NotAccepted::Mismatch(first) => Problem::new(
             Code::IdempotencyMismatch,
@@ -131,7 +120,7 @@ pub(super) fn not_accepted(
             ),
         )
         .with_id(first.to_string()),
-        NotAccepted::Backlog(what) => backlog::full(&what, queue, own, now_ms),
+        NotAccepted::Backlog(what) => backlog::full(&what, queue, room),
         NotAccepted::Store(
             StoreError::Unavailable(why) | StoreError::Denied(why) | StoreError::NotDurable(why),
         ) => Problem::store_unavailable(format!(

@@ -95,16 +95,22 @@ impl BacklogPolicy {
 
 /// After how many seconds one place is likely to be free, from one second to an hour.
 ///
-/// `leaving`: messages that leave in a second; `held_ms`: for how long nothing leaves yet. Where nothing is known to leave, it
-/// is worth another try in a minute.
+/// `leaving`: messages that leave in a second; `held_ms`: for how long nothing leaves by the gates, `None`: nobody can know. What stands first
+/// leaves when the last gate opens, or, where none holds, after the one before it. Where nothing is known to leave, it is worth another
+/// try in a minute.
 #[must_use]
-pub fn retry_after_s(leaving: Option<f64>, held_ms: u64) -> u32 {
+pub fn retry_after_s(leaving: Option<f64>, held_ms: Option<u64>) -> u32 {
     const UNKNOWN_S: f64 = 60.0;
-    let one_s = leaving.filter(|pace| *pace > 0.0).map_or(UNKNOWN_S, |pace| 1.0 / pace);
     let most_s = f64::from(RETRY_AFTER_S_MAX);
-    let one = Duration::from_secs_f64(one_s.min(most_s))
-        + Duration::from_millis(held_ms.min(u64::from(RETRY_AFTER_S_MAX) * 1000));
-    let after_s = one.as_millis().div_ceil(1000);
+    let one_s = leaving.filter(|pace| *pace > 0.0).map(|pace| 1.0 / pace);
+    let one_s = match held_ms {
+        Some(1..) => one_s.unwrap_or(0.0),
+        Some(0) => one_s.unwrap_or(UNKNOWN_S),
+        None => one_s.unwrap_or(0.0).max(UNKNOWN_S),
+    };
+    let held_ms = held_ms.unwrap_or(0).min(u64::from(RETRY_AFTER_S_MAX) * 1000);
+    let after = Duration::from_secs_f64(one_s.min(most_s)).max(Duration::from_millis(held_ms));
+    let after_s = after.as_millis().div_ceil(1000);
     u32::try_from(after_s).unwrap_or(RETRY_AFTER_S_MAX).clamp(1, RETRY_AFTER_S_MAX)
 }
 
@@ -114,13 +120,14 @@ mod tests {
 
     #[test]
     fn one_place_is_free_after_one_message_has_left() {
-        assert_eq!(retry_after_s(Some(20.0), 0), 1);
-        assert_eq!(retry_after_s(Some(0.1), 0), 10);
-        assert_eq!(retry_after_s(Some(0.1), 5000), 15);
-        assert_eq!(retry_after_s(Some(1e-9), 0), 3600);
-        assert_eq!(retry_after_s(None, 0), 60);
-        assert_eq!(retry_after_s(Some(0.0), 1), 61);
-        assert_eq!(retry_after_s(Some(1000.0), u64::MAX), 3600);
+        assert_eq!(retry_after_s(Some(20.0), Some(0)), 1);
+        assert_eq!(retry_after_s(Some(0.1), Some(0)), 10);
+        assert_eq!(retry_after_s(Some(0.1), Some(15_001)), 16);
+        assert_eq!(retry_after_s(Some(1e-9), Some(0)), 3600);
+        assert_eq!(retry_after_s(None, Some(0)), 60);
+        assert_eq!(retry_after_s(None, Some(7000)), 7);
+        assert_eq!(retry_after_s(Some(20.0), None), 60, "a pause without an end");
+        assert_eq!(retry_after_s(Some(1000.0), Some(u64::MAX)), 3600);
     }
 
     #[test]

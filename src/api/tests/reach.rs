@@ -133,6 +133,7 @@ async fn house() -> House {
             name: limit.parse().unwrap(),
             kind: LimitKind::Quota("1000/day".parse().unwrap()),
             shared: true,
+            cap: None,
             ..LimitRule::own_rate("1/s".parse().unwrap(), 1)
         }];
         policy

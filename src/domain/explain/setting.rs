@@ -42,12 +42,14 @@ pub(super) fn setting(
 }
 
 fn of_limit(facts: &ExplainFacts<'_>, rule: &LimitRule) -> String {
-    if let Some((value, _)) = facts.given.get(&rule.name) {
-        return format!("key {value}");
+    let is_of_limit = |it: &Override| matches!(&it.change, OverrideChange::Limit { name, .. } if *name == rule.name);
+    if let Some((value, given)) = facts.given.get(&rule.name) {
+        let is_capped = rule.cap.as_ref().is_some_and(|cap| cap.of_key(given) != *given);
+        let capping = is_capped.then(|| by_override(facts, is_of_limit)).flatten();
+        return capping.unwrap_or_else(|| format!("key {value}"));
     }
     let configured = facts.policy.as_configured().limits.iter().find(|it| it.name == rule.name);
     if configured.is_none_or(|it| it.kind != rule.kind) {
-        let is_of_limit = |it: &Override| matches!(&it.change, OverrideChange::Limit { name, .. } if *name == rule.name);
         if let Some(it) = by_override(facts, is_of_limit) {
             return it;
         }

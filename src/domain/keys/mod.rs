@@ -12,5 +12,5 @@ mod structure;
 pub use self::fairness::{BadWeight, Fairness, WEIGHT_MAX, WEIGHT_MIN, Weight};
 pub use self::key::{BadMessageKey, MessageKey};
 pub use self::ordering::{Ordering, Until};
-pub use self::settings::{KeyPart, KeyRules, KeySettings, LimitValue, WithoutEffect};
+pub use self::settings::{KeyPart, KeyRules, KeySettings, LimitCap, LimitValue, WithoutEffect};
 pub use self::structure::{CountedBacklog, Structure, StructureLimit};

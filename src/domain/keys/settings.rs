@@ -30,6 +30,30 @@ pub enum LimitValue {
     Concurrency(u32),
 }
 
+/// An override of a limit by key, which goes before what single keys were given at run time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LimitCap {
+    /// What the override allows each key.
+    pub value: LimitValue,
+    /// It holds whatever a key was given; else the lesser of the two.
+    pub above: bool,
+}
+
+impl LimitCap {
+    /// What a key is allowed that was given this at run time.
+    #[must_use]
+    pub fn of_key(&self, given: &LimitValue) -> LimitValue {
+        let is_given_less = match (&self.value, given) {
+            (LimitValue::Rate(cap), LimitValue::Rate(given)) => given.period_us() > cap.period_us(),
+            (LimitValue::Quota(cap), LimitValue::Quota(given)) => given.units() < cap.units(),
+            (LimitValue::Concurrency(cap), LimitValue::Concurrency(given)) => given < cap,
+            // The limit is another one now, and says nothing of what the other allows.
+            _ => true,
+        };
+        if is_given_less && !self.above { given.clone() } else { self.value.clone() }
+    }
+}
+
 /// What settings of single keys can be about: what of a queue is in force.
 #[derive(Debug, Clone, Default)]
 pub struct KeyRules {
@@ -204,6 +228,7 @@ mod tests {
             unit: LimitUnit::Messages,
             per,
             shared: false,
+            cap: None,
         }
     }
 

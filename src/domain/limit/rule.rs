@@ -9,7 +9,7 @@ use super::gcra::Limit;
 use super::name::LimitName;
 use super::quota::Quota;
 use super::rate::Rate;
-use crate::domain::keys::MessageKey;
+use crate::domain::keys::{LimitCap, MessageKey};
 
 /// Most calls in flight.
 pub const CALLS_MAX: u32 = 100_000;
@@ -27,6 +27,8 @@ pub struct LimitRule {
     pub per: Option<MessageKey>,
     /// It is an account that several queues may use (`[limits.NAME]`), and stands beside all of them in Redis.
     pub shared: bool,
+    /// Set while an override holds for a limit by key: it goes before what single keys were given.
+    pub cap: Option<LimitCap>,
 }
 
 /// What a limit allows.
@@ -154,6 +156,7 @@ impl LimitRule {
             unit: LimitUnit::Calls,
             per: None,
             shared: false,
+            cap: None,
         }
     }
 

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::{Override, OverrideChange, WindowChange};
-use crate::domain::keys::LimitValue;
+use crate::domain::keys::{LimitCap, LimitValue};
 use crate::domain::limit::{LimitKind, LimitName, LimitRule, Rate};
 use crate::domain::policy::QueuePolicy;
 use crate::domain::window::{Window, WindowSpan};
@@ -67,6 +67,9 @@ fn limit(policy: &mut QueuePolicy, name: &LimitName, value: &LimitValue, above: 
         }
         return;
     };
+    if rule.per.is_some() && fits(&rule.kind, value) {
+        rule.cap = Some(LimitCap { value: value.clone(), above });
+    }
     match (&mut rule.kind, value) {
         (LimitKind::Rate { rate, .. }, LimitValue::Rate(other)) => {
             *rate = if above || is_slower(*other, *rate) { *other } else { *rate };
@@ -81,6 +84,16 @@ fn limit(policy: &mut QueuePolicy, name: &LimitName, value: &LimitValue, above: 
         }
         // The configuration has changed since: another kind of limit has this name now.
         _ => {}
+    }
+}
+
+/// Whether a limit is of the kind that an override is about.
+fn fits(kind: &LimitKind, value: &LimitValue) -> bool {
+    match (kind, value) {
+        (LimitKind::Rate { .. }, LimitValue::Rate(_))
+        | (LimitKind::Concurrency(_), LimitValue::Concurrency(_)) => true,
+        (LimitKind::Quota(quota), LimitValue::Quota(other)) => quota.period() == other.period(),
+        _ => false,
     }
 }
 

@@ -60,7 +60,12 @@ impl QueuePolicy {
         let of_key = self.keyed_limits().filter(|limit| limit.per.as_ref() == Some(key));
         let rates = of_key.filter_map(|limit| {
             let configured = limit.rate_and_burst()?.0;
-            match own.and_then(|own| own.limits.get(&limit.name)) {
+            let given = own.and_then(|own| own.limits.get(&limit.name));
+            let capped = given.map(|given| match &limit.cap {
+                Some(cap) => cap.of_key(given),
+                None => given.clone(),
+            });
+            match capped {
                 Some(LimitValue::Rate(rate)) => Some(rate.per_second()),
                 _ => Some(configured.per_second()),
             }
@@ -150,7 +155,14 @@ mod tests {
     fn a_cost_is_measured_by_what_a_call_takes_of_each_quota() {
         let quota = |text: &str, unit| {
             let kind = LimitKind::Quota(text.parse().unwrap());
-            LimitRule { name: kind.default_name(None), kind, unit, per: None, shared: false }
+            LimitRule {
+                name: kind.default_name(None),
+                kind,
+                unit,
+                per: None,
+                shared: false,
+                cap: None,
+            }
         };
         let refused = |limits: &[LimitRule], batch| {
             let retired = QueuePolicy::retired("q".parse().unwrap(), 1);

@@ -18,7 +18,19 @@ const ENDS_AFTER: Duration = Duration::from_secs(60);
 pub struct Refusals {
     // A plain mutex: held to read and to write, never across an await.
     standing: Mutex<Option<StandingRefusals>>,
+    // Held across a reading on purpose: who is refused meanwhile goes by its result.
+    opening: tokio::sync::Mutex<Option<KeptOpening>>,
 }
+
+/// When something could leave by the gates of the queue, ms by Redis, and when that was read. `None`: nobody can know.
+#[derive(Debug, Clone, Copy)]
+struct KeptOpening {
+    read_at: Instant,
+    opens_ms: Option<u64>,
+}
+
+/// How long such a reading is good enough: a flood that is refused costs one reading in this time.
+const OPENING_KEPT: Duration = Duration::from_secs(1);
 
 /// Refusals that have not ended.
 #[derive(Debug, Clone)]
@@ -43,6 +55,21 @@ impl Refusals {
     pub fn standing(&self, queue: &Queue) -> Option<StandingRefusals> {
         self.note(std::iter::empty(), queue);
         self.standing.lock().clone()
+    }
+
+    /// When something could leave by the gates of the queue, ms by Redis, as `read` says or said within the last second; `None`: nobody
+    /// can know, or it could not be read.
+    pub async fn opens_ms<E>(
+        &self,
+        read: impl Future<Output = Result<Option<u64>, E>> + Send,
+    ) -> Option<u64> {
+        let mut kept = self.opening.lock().await;
+        if let Some(kept) = kept.filter(|kept| kept.read_at.elapsed() < OPENING_KEPT) {
+            return kept.opens_ms;
+        }
+        let opens_ms = read.await.unwrap_or_default();
+        *kept = Some(KeptOpening { read_at: Instant::now(), opens_ms });
+        opens_ms
     }
 
     fn note_at<'a>(&self, full: impl Iterator<Item = &'a Full>, queue: &Queue, now: Instant) {

@@ -64,7 +64,7 @@ impl StoredRule {
             StoredKind::Concurrency { calls } => LimitKind::Concurrency(calls),
         };
         let unit = if self.counts_messages { LimitUnit::Messages } else { LimitUnit::Calls };
-        Ok(LimitRule { name, kind, unit, per: self.per, shared: self.shared })
+        Ok(LimitRule { name, kind, unit, per: self.per, shared: self.shared, cap: None })
     }
 }
 

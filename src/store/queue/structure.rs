@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::keys::{KeyRules, MessageKey, Structure};
+use crate::domain::keys::{KeyRules, LimitCap, LimitValue, MessageKey, Structure};
 use crate::domain::limit::{LimitKind, LimitRule};
 use crate::domain::policy::QueuePolicy;
 use crate::store::StoreError;
@@ -187,15 +187,28 @@ fn line_of(
     now_ms: &dyn Fn() -> Result<u64, StoreError>,
 ) -> Result<String, StoreError> {
     let name = &rule.name;
+    let cap = rule.cap.as_ref().map(cap_of).unwrap_or_default();
     Ok(match &rule.kind {
-        LimitKind::Rate { rate, burst } => format!("rate {name} {} {burst}\n", rate.period_us()),
+        LimitKind::Rate { rate, burst } => {
+            format!("rate {name} {} {burst}{cap}\n", rate.period_us())
+        }
         LimitKind::Quota(quota) => {
             let [from_ms, until_ms, end_ms] = quota.boundaries_ms(now_ms()?);
             let (units, period) = (quota.units(), quota.period().as_str());
-            format!("quota {name} {units} {from_ms} {until_ms} {end_ms} {period}\n")
+            format!("quota {name} {units} {from_ms} {until_ms} {end_ms} {period}{cap}\n")
         }
-        LimitKind::Concurrency(calls) => format!("concurrency {name} {calls}\n"),
+        LimitKind::Concurrency(calls) => format!("concurrency {name} {calls}{cap}\n"),
     })
+}
+
+/// What an override allows single keys, as claims take it behind a limit.
+fn cap_of(cap: &LimitCap) -> String {
+    let word = if cap.above { "above" } else { "cap" };
+    match &cap.value {
+        LimitValue::Rate(rate) => format!(" {word} {}", rate.period_us()),
+        LimitValue::Quota(quota) => format!(" {word} {}", quota.units()),
+        LimitValue::Concurrency(calls) => format!(" {word} {calls}"),
+    }
 }
 
 impl ShardStructure {

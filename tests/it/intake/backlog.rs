@@ -39,6 +39,31 @@ async fn what_is_scheduled_ready_and_leased_counts() {
     assert_eq!(scene.daemon.log().matches(said).count(), 1, "said once");
 }
 
+/// `Retry-After` of a refusal, after a second in which what was read before may have been good enough.
+async fn after_s(scene: &Scene, is_right: impl Fn(u64) -> bool) {
+    eventually("it says when there is room", async || {
+        let refused = scene.daemon.post(MESSAGES, &json!({ "payload": 0 })).await.expect(429);
+        is_right(refused.header("retry-after").parse().expect("seconds"))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_is_refused_is_told_when_the_gates_open() {
+    let quota = "limits = [{ quota = \"1/month\" }]";
+    let scene = Scene::start(&format!("backlog = {{ max_messages = 1 }}\n{quota}")).await;
+    scene.queue_step("pause", &json!({ "for": "40s" })).await;
+    scene.send(1).await;
+    after_s(&scene, |s| (20..=40).contains(&s)).await;
+    scene.queue_step("pause", &json!({})).await;
+    after_s(&scene, |s| s == 60).await;
+    scene.queue_step("resume", &json!({})).await;
+    scene.wait_count("delivered", 1).await;
+    scene.send(2).await;
+    // The month may end within the hour.
+    after_s(&scene, |s| s > 60).await;
+}
+
 #[tokio::test]
 async fn each_row_is_judged_for_itself_and_a_repeat_is_a_repeat() {
     let ways =

@@ -63,13 +63,14 @@ async fn who_is_refused_is_asked_to_wait_for_the_rate_of_its_own_key() {
     let put =
         async |limit: &str| scene.daemon.cli(&["key", QUEUE, "vip", "put", "--limit", limit]).await;
     assert_eq!(put("per_tenant=12/min").await.code, 0);
-    scene.queue_step("pause", &json!({ "reason": "hold" })).await;
     let after_s = async |tenant: &str| {
         let refused = scene.daemon.post(super::MESSAGES, &of(tenant, 2)).await;
         refused.expect(429).header("retry-after").to_owned()
     };
     for tenant in ["a", "vip"] {
-        assert_eq!(status_of(&scene, &of(tenant, 1)).await, 201);
+        let mut later = of(tenant, 1);
+        later["delay"] = json!("1h");
+        assert_eq!(status_of(&scene, &later).await, 201);
     }
     assert_eq!(after_s("a").await, "20", "three a minute leave of it, not a hundred a second");
     assert_eq!(after_s("vip").await, "5", "it was given more");

@@ -97,6 +97,61 @@ async fn the_lesser_holds_on_every_node_until_it_ends_and_resets_nothing() {
     assert_eq!(limit_of(&one, "quota_month", "used").await, json!(15));
 }
 
+#[tokio::test]
+async fn an_override_of_a_limit_by_key_goes_before_what_single_keys_were_given() {
+    let scene =
+        Scene::new("concurrency = 50\nlimits = [{ quota = \"3/month\", per = \"labels.to\", name = \"each\" }]")
+            .await;
+    let daemon = scene.node().await;
+    for (value, quota) in [("much", "50/month"), ("none", "1/month")] {
+        let given =
+            daemon.cli(&["key", "q", value, "put", "--limit", &format!("each={quota}")]).await;
+        assert_eq!(given.code, 0, "{given:?}");
+    }
+    let send = async |to: &str, count: usize| {
+        let message = json!({ "payload": to, "labels": { "to": to } });
+        let rows = json!(vec![message; count]);
+        daemon.post("/v1/queues/q/messages/batch", &rows).await.expect(200);
+    };
+    let arrived = async |to: &str, count: usize| {
+        eventually("as many have arrived", async || {
+            scene.downstream.requests().iter().filter(|it| it.json() == to).count() == count
+        })
+        .await;
+    };
+    let kind = json!({ "name": "each", "quota": "10/month" });
+    let body = json!({ "limit": kind, "for": "1h", "reason": "the month is short" });
+    let id = put(&daemon, &body).await["id"].as_str().unwrap().to_owned();
+
+    // Of the configuration and the override the lesser; of what a key was given too.
+    send("usual", 12).await;
+    send("much", 60).await;
+    send("none", 12).await;
+    arrived("usual", 3).await;
+    arrived("much", 10).await;
+    arrived("none", 1).await;
+    let waits = daemon.get("/v1/queues/q/messages?state=ready&limit=200").await.expect(200).json();
+    let of_much =
+        waits["messages"].as_array().unwrap().iter().find(|it| it["labels"]["to"] == "much");
+    let path = format!("/v1/messages/{}/explain", of_much.unwrap()["id"].as_str().unwrap());
+    let explained = daemon.get(&path).await.expect(200).json();
+    let gates = explained["gates"].as_array().unwrap();
+    let gate = gates.iter().find(|it| it["gate"] == "limit:each").unwrap();
+    assert_eq!(gate["setting"], format!("override {id}"), "{explained}");
+    assert!(gate["detail"].as_str().unwrap().contains("10/month"), "{gate}");
+
+    // Above the configuration it holds for each key, whatever it was given.
+    let above =
+        json!({ "limit": { "name": "each", "quota": "5/month" }, "for": "1h", "above": true });
+    let id = put(&daemon, &above).await["id"].as_str().unwrap().to_owned();
+    arrived("usual", 5).await;
+    arrived("none", 5).await;
+    daemon.delete(&format!("/v1/queues/q/overrides/{id}")).await.expect(200);
+    arrived("much", 50).await;
+    arrived("usual", 5).await;
+    arrived("none", 5).await;
+}
+
 async fn limit_of(daemon: &Daemon, name: &str, field: &str) -> Value {
     let queue = queue(daemon).await;
     let limits = queue["limits"].as_array().expect("a list");

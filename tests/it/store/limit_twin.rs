@@ -109,7 +109,14 @@ fn rules() -> impl Strategy<Value = Vec<LimitRule>> {
     let any = (prop_oneof![rate, quota], unit);
     prop::collection::vec(any, 1..4).prop_map(|limits| {
         let names = ["rate", "a", "b-2"].map(|name| name.parse().expect("a name"));
-        let rule = |(name, (kind, unit))| LimitRule { name, kind, unit, per: None, shared: false };
+        let rule = |(name, (kind, unit))| LimitRule {
+            name,
+            kind,
+            unit,
+            per: None,
+            shared: false,
+            cap: None,
+        };
         names.into_iter().zip(limits).map(rule).collect()
     })
 }

@@ -105,7 +105,7 @@ fn read(field: &Field<'_>) -> Read<LimitRule> {
         // Each message is counted under a key of its own, also in a batch.
         let unit = if per.is_some() { LimitUnit::Messages } else { unit };
         let name = name.unwrap_or_else(|| kind.default_name(per.as_ref()));
-        Ok(LimitRule { name, kind, unit, per, shared: false })
+        Ok(LimitRule { name, kind, unit, per, shared: false, cap: None })
     })
 }
 

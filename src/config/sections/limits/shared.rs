@@ -72,7 +72,7 @@ pub(in crate::config) fn read(name: &str, field: &Field<'_>) -> Read<Arc<LimitRu
         Ok((kind, it.unit?))
     });
     let (name, (kind, unit)) = (name?, rest?);
-    Ok(Arc::new(LimitRule { name, kind, unit, per: None, shared: true }))
+    Ok(Arc::new(LimitRule { name, kind, unit, per: None, shared: true, cap: None }))
 }
 
 /// The limit that a queue names.

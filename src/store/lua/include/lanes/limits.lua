@@ -3,6 +3,7 @@
 --   rate NAME PERIOD_US BURST
 --   quota NAME UNITS START_MS NEXT_MS END_MS PERIOD
 --   concurrency NAME CALLS
+-- and behind it, while an override holds for the limit: `cap VALUE` or `above VALUE`, a period, units or calls (see own).
 -- and the slots that the home slot granted, if it did (see granted).
 -- A blocker is the byte of a limit and the hash of a key.
 --
@@ -31,8 +32,12 @@ end
 local allowances = {}
 for kind, name, said in string.gmatch(keys_in_force, '(%l+) (%S+) ([^\n]+)\n') do allowances[kind .. ' ' .. name] = said end
 for _, limit in ipairs(structure.limits) do
-  local a, b, c, d, period = string.match(allowances[limit.kind .. ' ' .. limit.name] or '',
-    '^(%S+) ?(%S*) ?(%S*) ?(%S*) ?(%S*)$')
+  local allowance = allowances[limit.kind .. ' ' .. limit.name] or ''
+  local said, cap_word, cap = string.match(allowance, '^(.-) (%l+) (%S+)$')
+  if cap_word == 'cap' or cap_word == 'above' then
+    allowance, limit.cap, limit.cap_is_above = said, tonumber(cap), cap_word == 'above'
+  end
+  local a, b, c, d, period = string.match(allowance, '^(%S+) ?(%S*) ?(%S*) ?(%S*) ?(%S*)$')
   if limit.kind == 'rate' then
     limit.burst = tonumber(b)
     pace(limit, tonumber(a))
