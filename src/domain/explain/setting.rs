@@ -49,10 +49,10 @@ fn of_limit(facts: &ExplainFacts<'_>, rule: &LimitRule) -> String {
         return capping.unwrap_or_else(|| format!("key {value}"));
     }
     let configured = facts.policy.as_configured().limits.iter().find(|it| it.name == rule.name);
-    if configured.is_none_or(|it| it.kind != rule.kind) {
-        if let Some(it) = by_override(facts, is_of_limit) {
-            return it;
-        }
+    if configured.is_none_or(|it| it.kind != rule.kind)
+        && let Some(it) = by_override(facts, is_of_limit)
+    {
+        return it;
     }
     if rule.shared {
         let key = format!("limits.{}", rule.name);

@@ -10,6 +10,7 @@ mod collapse;
 mod cost;
 mod formats;
 mod ground;
+mod hours;
 mod intake;
 mod keeping;
 mod keyed_audit;
