@@ -6,7 +6,7 @@ use super::exchange::{Exchanges, Tried};
 use crate::domain::message::Attempt;
 use crate::domain::outcome::{Answer, Outcome};
 use crate::domain::settlement::Settlement;
-use crate::domain::waited::{AttemptWait, WAITED_MS, WaitedFor};
+use crate::domain::waited::{AttemptWait, WAITED_MS};
 use crate::store::Claimed;
 
 impl Exchanges {
@@ -41,7 +41,7 @@ impl Exchanges {
     fn wait_of(&self, message: &Claimed, tried: &Tried, settlement: &Settlement) -> AttemptWait {
         let policy = &self.queue.policy;
         let (began_ms, created_ms) = (tried.started_at_ms, message.lease.ulid.timestamp_ms());
-        let order_ms = self.line.attempted(policy, message, (began_ms, tried.ended_at_ms));
+        let stood = self.line.attempted(policy, message, (began_ms, tried.ended_at_ms));
         if began_ms < created_ms.saturating_add(WAITED_MS) {
             return AttemptWait::default();
         }
@@ -52,8 +52,6 @@ impl Exchanges {
         let hours_ms = hours.map_or(0, |hours| {
             hours.closed_before_ms(&message.details, created_ms, message.due_ms)
         });
-        let order = (order_ms > 0).then_some((WaitedFor::Order, order_ms));
-        let stood = order.into_iter().chain(message.stood.iter().cloned()).collect();
         AttemptWait { late_ms, hours_ms, stood }
     }
 }

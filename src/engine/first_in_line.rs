@@ -14,8 +14,8 @@ use crate::domain::policy::QueuePolicy;
 use crate::domain::waited::{WAITED_MS, WaitedFor};
 use crate::store::Claimed;
 
-/// Of so many order keys the last message is remembered; beyond them all are forgotten.
-const ORDERS_MAX: usize = 4096;
+/// Of so many values of keys the last message is remembered; beyond them all are forgotten.
+const VALUES_MAX: usize = 4096;
 /// A quota that opens so near to the moment that a claim was told is the one that refused it.
 const SAME_MOMENT_MS: u64 = 1000;
 
@@ -24,6 +24,8 @@ const SAME_MOMENT_MS: u64 = 1000;
 pub(super) struct FirstInLine {
     limits: Mutex<AtLimits>,
     orders: Mutex<HashMap<String, InOrder>>,
+    /// When the last message of a value left, ms by Redis, by the name of the limit and the value.
+    by_key: Mutex<HashMap<(LimitName, String), u64>>,
 }
 
 /// The line before the limits of the queue.
@@ -83,8 +85,46 @@ impl FirstInLine {
         }
     }
 
-    /// An attempt of a message has ended: how long the message of its order key before it held it until it began, ms.
+    /// An attempt of a message has ended: what held it while it stood first, until it began, ms.
     pub(super) fn attempted(
+        &self,
+        policy: &QueuePolicy,
+        message: &Claimed,
+        times_ms: (u64, u64),
+    ) -> Vec<(WaitedFor, u64)> {
+        let order = (WaitedFor::Order, self.held_by_order(policy, message, times_ms));
+        let by_key = self.held_by_keys(policy, message, times_ms.0);
+        let stood = std::iter::once(order).chain(by_key).chain(message.stood.iter().cloned());
+        stood.filter(|(_, ms)| *ms > 0).collect()
+    }
+
+    /// How long rates by key held a message: as long as they let units start apart by the configuration, from when the message of the
+    /// same value before it left.
+    fn held_by_keys(
+        &self,
+        policy: &QueuePolicy,
+        message: &Claimed,
+        began_ms: u64,
+    ) -> Vec<(WaitedFor, u64)> {
+        let mut held = Vec::new();
+        for rule in policy.keyed_limits() {
+            let (Some(limit), Some(key)) = (LimitRule::rate(rule), &rule.per) else { continue };
+            let Some(value) = key.value_of(&message.details) else { continue };
+            let mut by_key = self.by_key.lock();
+            if by_key.len() >= VALUES_MAX {
+                by_key.clear();
+            }
+            let before_ms = by_key.insert((rule.name.clone(), value.to_owned()), began_ms);
+            let Some(before_ms) = before_ms else { continue };
+            let stood_ms = began_ms.saturating_sub(before_ms.max(message.due_ms));
+            let held_ms = stood_ms.min(period_ms(limit, message, rule));
+            held.push((WaitedFor::Limit(rule.name.clone()), held_ms));
+        }
+        held
+    }
+
+    /// How long the message of its order key before it held a message.
+    fn held_by_order(
         &self,
         policy: &QueuePolicy,
         message: &Claimed,
@@ -107,7 +147,7 @@ impl FirstInLine {
             }
             None => 0,
         };
-        if orders.len() >= ORDERS_MAX {
+        if orders.len() >= VALUES_MAX {
             orders.clear();
         }
         orders.insert(group.clone(), InOrder { ulid, began_ms, ended_ms });

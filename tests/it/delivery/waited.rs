@@ -156,8 +156,18 @@ async fn an_order_key_and_a_rate_are_named_where_a_message_stood_first() {
     let scene = Scene::start("rate = \"30/min\"").await;
     let ids = [scene.send(1).await, scene.send(2).await, scene.send(3).await];
     let third = final_of(&scene.daemon, &ids[2]).await;
+    // A slot that was lost on a busy machine is no hold of the limit.
     assert_part(&third, "limit:rate", 1900);
-    assert_part(&third, "turn", 1000);
+    assert!(part(&third, "turn") >= 1000, "{third}");
+
+    let lines =
+        "concurrency = 9\nlimits = [{ rate = \"30/min\", per = \"group\", name = \"each\" }]";
+    let scene = Scene::start(lines).await;
+    let body = json!({ "payload": 1, "group": "a" });
+    scene.daemon.send(QUEUE, &body).await;
+    scene.downstream.wait_for(1).await;
+    let second = scene.daemon.send(QUEUE, &body).await;
+    assert_part(&final_of(&scene.daemon, &second).await, "limit:each", 1500);
 }
 
 #[tokio::test]
