@@ -79,7 +79,7 @@ pub(super) async fn of_message(
         keys: holds.get(&message.id.ulid),
         line,
         paused,
-        shut: counts.gate.as_ref().map(|(_, _, reason)| reason.clone()),
+        shut: counts.gate.as_ref().map(|(_, kind, reason)| (kind.clone(), reason.clone())),
         calls_in_flight: calls_in_flight(&counts, policy, message),
         given,
         expected_ms,

@@ -4,8 +4,8 @@
 //! when a gate holds (see `domain::gates`).
 
 use super::view::{FailingView, Moment};
+use crate::domain::explain::whole_queue;
 use crate::domain::gates::{Gate, GateState, Gates, Why};
-use crate::domain::overrides::{Override, OverrideChange, WindowChange};
 use crate::domain::policy::QueuePolicy;
 use crate::domain::state::State;
 use crate::domain::time::rfc3339;
@@ -50,10 +50,9 @@ fn of(queue: &Queue, counts: &Counts, gates: &Gates, hours: Option<WindowState>)
         return of_pause(paused, until_ms, policy);
     }
     if queue.retired {
-        let reason = "The queue is not in the configuration any more; what it keeps is not sent.";
         return Sending {
             state: SendingState::Paused,
-            reason: reason.to_owned(),
+            reason: whole_queue::RETIRED.to_owned(),
             since_ms: None,
             until_ms: None,
         };
@@ -64,11 +63,8 @@ fn of(queue: &Queue, counts: &Counts, gates: &Gates, hours: Option<WindowState>)
         return of_shut((kind, why), counts.gate_since_ms, until_ms, policy);
     }
     if let GateState::Held { why: Why::WindowClosed { opens_at_ms }, .. } = gates.of(Gate::Window) {
-        let reason = match (closing_override(policy), opens_at_ms) {
-            (Some(it), _) => of_override(it),
-            (None, Some(at_ms)) => format!("Its window is closed and opens at {}.", rfc3339(at_ms)),
-            (None, None) => "Its window is closed and does not open within two years.".to_owned(),
-        };
+        let until = opens_at_ms.map(rfc3339);
+        let reason = whole_queue::closed(policy, until.as_deref(), rfc3339);
         return Sending {
             state: SendingState::Closed,
             reason,
@@ -92,26 +88,6 @@ fn of(queue: &Queue, counts: &Counts, gates: &Gates, hours: Option<WindowState>)
     let reason = of_limits(policy, counts, gates)
         .unwrap_or_else(|| "Messages are sent when they are due.".to_owned());
     Sending { state: SendingState::Open, reason, since_ms: None, until_ms }
-}
-
-/// The override that closes the window now.
-fn closing_override(policy: &QueuePolicy) -> Option<&Override> {
-    let closes = |it: &&Override| it.change == OverrideChange::Window(WindowChange::Closed);
-    policy.overrides.iter().find(closes)
-}
-
-fn of_override(it: &Override) -> String {
-    let why = match it.reason.as_str() {
-        "" => String::new(),
-        reason => format!(" ({})", unended(reason)),
-    };
-    format!(
-        "An override by {} keeps its window closed until {}{why}; `tidegate override {} end {}` ends it.",
-        it.by,
-        rfc3339(it.until_ms),
-        it.queue,
-        it.id
-    )
 }
 
 /// What limits and keys hold all that is ready, where they do: the queue is open, and nothing leaves all the same.
@@ -146,16 +122,9 @@ fn of_limits(policy: &QueuePolicy, counts: &Counts, gates: &Gates) -> Option<Str
 }
 
 fn of_pause(paused: &PauseInfo, until_ms: Option<u64>, policy: &QueuePolicy) -> Sending {
-    let by = match paused.by.as_str() {
-        "" => String::new(),
-        by => format!(" by {by}"),
-    };
-    let why = match paused.reason.as_str() {
-        "" => String::new(),
-        reason => format!(" ({})", unended(reason)),
-    };
-    let reason =
-        format!("It was paused{by}{why}; `tidegate resume {}` ends the pause.", policy.name);
+    let until = until_ms.map(rfc3339);
+    let words = (paused.by.as_str(), paused.reason.as_str());
+    let reason = whole_queue::paused(&policy.name, words, until.as_deref());
     Sending { state: SendingState::Paused, reason, since_ms: paused.since_ms, until_ms }
 }
 
@@ -165,16 +134,8 @@ fn of_shut(
     until_ms: Option<u64>,
     policy: &QueuePolicy,
 ) -> Sending {
-    let what = match kind {
-        "throttle" => "The downstream asks for fewer calls",
-        _ => "The downstream refuses our credentials or our address",
-    };
-    let answer = match why {
-        "" => String::new(),
-        why => format!(" (it answered: {})", unended(why)),
-    };
-    let reason =
-        format!("{what}{answer}; `tidegate resume {}` opens the gate at once.", policy.name);
+    let until = until_ms.map_or_else(|| "a moment that nobody knows".to_owned(), rfc3339);
+    let reason = whole_queue::shut(&policy.name, (kind, why), &until);
     Sending { state: SendingState::Shut, reason, since_ms, until_ms }
 }
 
@@ -212,7 +173,7 @@ mod tests {
         let pause = of_pause(counts().paused.as_ref().unwrap(), None, &policy);
         assert_eq!(
             pause.reason,
-            "It was paused by ann (deploy); `tidegate resume sms` ends the pause."
+            "The queue was paused by ann (deploy) until somebody resumes it; `tidegate resume sms` ends the pause."
         );
         let gate = of_shut(("alarm", "status 401: bad token"), Some(700), Some(90_000), &policy);
         assert_eq!(
@@ -221,8 +182,8 @@ mod tests {
         );
         assert_eq!(
             gate.reason,
-            "The downstream refuses our credentials or our address (it answered: status 401: bad token); \
-             `tidegate resume sms` opens the gate at once."
+            "The downstream refused our credentials or our address (it answered: status 401: bad token); \
+             it is called again at 1970-01-01T00:01:30.000Z, or at once after `tidegate resume sms`."
         );
         assert_eq!(failing(&counts()).unwrap().attempts, 7);
         assert!(failing(&Counts::default()).is_none());

@@ -1,6 +1,6 @@
 //! What each gate says of a message, as a sentence.
 
-use super::ExplainFacts;
+use super::{ExplainFacts, whole_queue};
 use crate::domain::gates::{Gate, GateState, Why, concurrency_of_shard};
 use crate::domain::human::{count, why_failed};
 use crate::domain::keys::LimitValue;
@@ -63,18 +63,13 @@ fn retry(facts: &ExplainFacts<'_>, until: Option<&str>) -> String {
 
 fn pause(facts: &ExplainFacts<'_>, is_held: bool, until: Option<&str>) -> String {
     if facts.is_retired {
-        return "The queue is not in the configuration any more, and nothing of it is sent."
-            .to_owned();
+        return whole_queue::RETIRED.to_owned();
     }
     if !is_held {
         return "The queue is not paused.".to_owned();
     }
     let (by, reason) = facts.paused.as_ref().map_or(("", ""), |(by, why)| (by, why));
-    let by = if by.is_empty() { String::new() } else { format!(" by {by}") };
-    let why = if reason.is_empty() { String::new() } else { format!(" ({})", unended(reason)) };
-    let until = until.unwrap_or("somebody resumes it");
-    let name = &facts.policy.name;
-    format!("The queue was paused{by}{why} until {until}; `tidegate resume {name}` ends the pause.")
+    whole_queue::paused(&facts.policy.name, (by, reason), until)
 }
 
 fn window(facts: &ExplainFacts<'_>, state: GateState) -> String {
@@ -99,14 +94,11 @@ fn window(facts: &ExplainFacts<'_>, state: GateState) -> String {
                 until_ms.map_or_else(String::new, |ms| format!(", and opens again at {}", at(ms)));
             format!("The window closes at {}, too soon for a call{next}.", at(closes_at_ms))
         }
-        GateState::Held { until_ms: Some(until_ms), .. } => {
-            format!("The window is closed{by} and opens at {}.", at(until_ms))
-        }
         GateState::Held { why: Why::TimeUnknown, .. } => {
             "Redis has not told the time yet.".to_owned()
         }
-        GateState::Held { .. } => {
-            format!("The window is closed{by} and does not open within two years.")
+        GateState::Held { until_ms, .. } => {
+            whole_queue::closed(facts.policy, until_ms.map(at).as_deref(), at)
         }
     }
 }
@@ -127,12 +119,8 @@ fn throttled(facts: &ExplainFacts<'_>, until: Option<&str>) -> String {
     let Some(at) = until else {
         return "The downstream has not asked for a pause.".to_owned();
     };
-    let why = facts.shut.as_deref().filter(|why| !why.is_empty());
-    let why = why.map_or_else(String::new, |why| format!(" (it answered: {})", unended(why)));
-    let name = &facts.policy.name;
-    format!(
-        "The downstream asked for fewer calls, or turned us away{why}; it is called again at {at}, or at once after `tidegate resume {name}`."
-    )
+    let (kind, why) = facts.shut.as_ref().map_or(("", ""), |(kind, why)| (kind, why));
+    whole_queue::shut(&facts.policy.name, (kind, why), at)
 }
 
 fn limit(facts: &ExplainFacts<'_>, rule: &LimitRule, state: GateState) -> String {
@@ -264,6 +252,6 @@ fn workers(is_held: bool) -> String {
 }
 
 /// Somebody else's words, to stand within a sentence.
-fn unended(text: &str) -> &str {
+pub(super) fn unended(text: &str) -> &str {
     text.trim_end().trim_end_matches('.')
 }

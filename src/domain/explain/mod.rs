@@ -9,6 +9,7 @@ mod sentence;
 mod setting;
 #[cfg(test)]
 mod tests;
+pub mod whole_queue;
 
 use std::collections::BTreeMap;
 
@@ -93,8 +94,8 @@ pub struct ExplainFacts<'a> {
     pub line: Option<Line>,
     /// Who paused the queue, and why.
     pub paused: Option<(String, String)>,
-    /// Why the downstream's answers shut the gate.
-    pub shut: Option<String>,
+    /// How the downstream's answers shut the gate (`throttle` or `alarm`), and with which answer.
+    pub shut: Option<(String, String)>,
     /// Calls of its shard that are in flight.
     pub calls_in_flight: u64,
     /// What its values of the keys of limits were given at run time: the value, and what it is allowed.

@@ -81,7 +81,7 @@ impl Scene {
             keys: self.keys.as_ref(),
             line: self.line.clone(),
             paused: Some(("ann".to_owned(), "deploy.".to_owned())),
-            shut: Some("status 429".to_owned()),
+            shut: Some(("throttle".to_owned(), "status 429".to_owned())),
             calls_in_flight: 16,
             given: self.given.clone(),
             expected_ms: self.expected_ms,
