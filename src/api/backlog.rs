@@ -7,6 +7,7 @@ use super::problem::{Code, Problem};
 use crate::domain::backlog::{Full, KeyBacklog, named_value, retry_after_s};
 use crate::domain::keys::KeySettings;
 use crate::domain::message::Details;
+use crate::domain::overrides::Override;
 use crate::domain::policy::QueuePolicy;
 use crate::store::{NotAccepted, Queue, StoreError};
 
@@ -27,6 +28,8 @@ pub(super) struct Room<'a> {
     own: Option<&'a KeySettings>,
     /// For how long nothing leaves by the gates of the queue, ms; `None`: nobody can know.
     held_ms: Option<u64>,
+    /// In how many seconds the next override of the queue ends.
+    override_ends_s: Option<u32>,
 }
 
 impl FullQueue {
@@ -46,7 +49,11 @@ impl FullQueue {
         });
         let (opens_ms, now_ms) = (opens_ms.await, door.store().clock().now_ms());
         let held_ms = opens_ms.zip(now_ms).map(|(at_ms, now_ms)| at_ms.saturating_sub(now_ms));
-        Room { own: self.own_of(door, queue, full).await, held_ms }
+        let ends_ms = queue.policy.overrides.iter().map(Override::end_ms).min();
+        let ends_s = ends_ms.zip(now_ms).map(|(at_ms, now_ms)| {
+            u32::try_from(at_ms.saturating_sub(now_ms).div_ceil(1000)).unwrap_or(u32::MAX).max(1)
+        });
+        Room { own: self.own_of(door, queue, full).await, held_ms, override_ends_s: ends_s }
     }
 
     /// What the value was given for which there is no room, where that says how fast its messages leave.
@@ -67,6 +74,8 @@ impl FullQueue {
 pub(super) fn full(what: &Full, queue: &Queue, room: Room<'_>) -> Problem {
     let policy = &queue.policy;
     let after_s = retry_after_s(pace(what, queue, room.own), room.held_ms);
+    // With an override the pace ends that it sets.
+    let after_s = room.override_ends_s.map_or(after_s, |ends_s| after_s.min(ends_s));
     let detail = format!(
         "{}; the message was not stored: try again in {after_s} s, or raise the queue's backlog",
         reason(what, policy)

@@ -19,6 +19,9 @@ const VALUES_MAX: usize = 4096;
 /// A quota that opens so near to the moment that a claim was told is the one that refused it.
 const SAME_MOMENT_MS: u64 = 1000;
 
+/// A slot that comes so much later than the rate would let it is another one, ms.
+const SLOT_LATE_MS: u64 = 50;
+
 /// What this node remembers of the lines of a queue.
 #[derive(Debug, Default)]
 pub(super) struct FirstInLine {
@@ -31,7 +34,7 @@ pub(super) struct FirstInLine {
 /// The line before the limits of the queue.
 #[derive(Debug, Default)]
 struct AtLimits {
-    /// Since when a quota refuses what stands first, and which one it is, ms by Redis.
+    /// Since when a limit refuses what stands first, and which one it is, ms by Redis.
     refused: Option<(u64, LimitName)>,
     /// When the last message left, ms by Redis.
     left_ms: u64,
@@ -50,7 +53,7 @@ impl FirstInLine {
     pub(super) fn refused(&self, policy: &QueuePolicy, now_ms: u64, wait: Option<Duration>) {
         let mut limits = self.limits.lock();
         if limits.refused.is_none() {
-            limits.refused = used_quota(policy, now_ms, wait).map(|name| (now_ms, name));
+            limits.refused = refusing(policy, now_ms, wait).map(|name| (now_ms, name));
         }
     }
 
@@ -69,16 +72,24 @@ impl FirstInLine {
         for message in messages {
             let slot_ms = message.units.slot_us / 1000;
             let refused = limits.refused.take();
-            let first_since_ms = refused.as_ref().map_or(limits.left_ms, |(since_ms, _)| *since_ms);
+            // It stands first since the one before it left, unless something else held it at first.
+            let first_since_ms = match &refused {
+                Some((since_ms, _)) if *since_ms > limits.left_ms + SAME_MOMENT_MS => *since_ms,
+                _ => limits.left_ms,
+            };
             let held_ms = slot_ms.saturating_sub(first_since_ms.max(message.due_ms));
+            let apart_ms = slot_ms.saturating_sub(limits.left_ms);
             limits.left_ms = limits.left_ms.max(slot_ms);
             let has_waited = slot_ms >= message.lease.ulid.timestamp_ms().saturating_add(WAITED_MS);
             let held = match (refused, pace) {
                 (Some((_, name)), _) => Some((name, held_ms)),
-                (None, Some((rule, limit))) => {
-                    Some((rule.name.clone(), held_ms.min(period_ms(limit, message, rule))))
+                // Who takes the next slot of the rate was held by it, and who comes later by something else.
+                (None, Some((rule, limit)))
+                    if apart_ms <= period_ms(limit, message, rule) + SLOT_LATE_MS =>
+                {
+                    Some((rule.name.clone(), held_ms))
                 }
-                (None, None) => None,
+                (None, _) => None,
             };
             let held = held.filter(|(_, ms)| *ms > 0 && has_waited);
             message.stood.extend(held.map(|(name, ms)| (WaitedFor::Limit(name), ms)));
@@ -116,9 +127,13 @@ impl FirstInLine {
             }
             let before_ms = by_key.insert((rule.name.clone(), value.to_owned()), began_ms);
             let Some(before_ms) = before_ms else { continue };
-            let stood_ms = began_ms.saturating_sub(before_ms.max(message.due_ms));
-            let held_ms = stood_ms.min(period_ms(limit, message, rule));
-            held.push((WaitedFor::Limit(rule.name.clone()), held_ms));
+            // Who comes much later than the rate would let it was held by something else at last.
+            if began_ms - before_ms.min(began_ms)
+                <= period_ms(limit, message, rule) + SAME_MOMENT_MS
+            {
+                let held_ms = began_ms.saturating_sub(before_ms.max(message.due_ms));
+                held.push((WaitedFor::Limit(rule.name.clone()), held_ms));
+            }
         }
         held
     }
@@ -130,10 +145,11 @@ impl FirstInLine {
         message: &Claimed,
         (began_ms, ended_ms): (u64, u64),
     ) -> u64 {
-        let (Some(_), Some(group)) = (&policy.ordering, &message.details.group) else { return 0 };
+        let by = policy.ordering.as_ref().map(|ordering| &ordering.by);
+        let Some(value) = by.and_then(|by| by.value_of(&message.details)) else { return 0 };
         let mut orders = self.orders.lock();
         let ulid = message.lease.ulid;
-        let before = orders.get_mut(group);
+        let before = orders.get_mut(value);
         let held_ms = match before {
             Some(own) if own.ulid == ulid => {
                 own.ended_ms = ended_ms;
@@ -150,13 +166,13 @@ impl FirstInLine {
         if orders.len() >= VALUES_MAX {
             orders.clear();
         }
-        orders.insert(group.clone(), InOrder { ulid, began_ms, ended_ms });
+        orders.insert(value.to_owned(), InOrder { ulid, began_ms, ended_ms });
         held_ms
     }
 }
 
-/// The quota that lets nothing pass until then: its period ends about then, or there is no rate that could be it.
-fn used_quota(policy: &QueuePolicy, now_ms: u64, wait: Option<Duration>) -> Option<LimitName> {
+/// The limit that lets nothing pass until then: a quota whose period ends about then, or the slowest rate.
+fn refusing(policy: &QueuePolicy, now_ms: u64, wait: Option<Duration>) -> Option<LimitName> {
     let wait_ms = wait.map_or(0, |wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
     let opens_ms = now_ms.saturating_add(wait_ms);
     let has_rate = slowest(policy).is_some();
@@ -166,12 +182,11 @@ fn used_quota(policy: &QueuePolicy, now_ms: u64, wait: Option<Duration>) -> Opti
         boundaries_ms.is_some_and(|[_, ends_ms, _]| !has_rate || ends_then(ends_ms))
     };
     let named = policy.claim_limits().filter(is_used);
-    named
-        .min_by_key(|rule| {
-            let ends_ms = rule.quota().map_or(0, |quota| quota.boundaries_ms(now_ms)[1]);
-            ends_ms.abs_diff(opens_ms)
-        })
-        .map(|rule| rule.name.clone())
+    let quota = named.min_by_key(|rule| {
+        let ends_ms = rule.quota().map_or(0, |quota| quota.boundaries_ms(now_ms)[1]);
+        ends_ms.abs_diff(opens_ms)
+    });
+    quota.or_else(|| slowest(policy).map(|(rule, _)| rule)).map(|rule| rule.name.clone())
 }
 
 /// The rate that lets the least pass.

@@ -63,7 +63,7 @@ async fn get_says_the_sentence_of_explain() {
 
 #[tokio::test]
 async fn explain_shows_every_gate_with_its_setting_and_who_blocks() {
-    let mut busy = gate("concurrency", None, "All 16 calls that may be in flight are.");
+    let mut busy = gate("concurrency", None, "As many calls as may be (16) are in flight.");
     busy["setting"] = json!("/etc/tidegate/tidegate.toml:12");
     busy["blocked_by"] = json!([{"id": "sms_02"}, {"id": "sms_03"}]);
     busy["blocked_by_total"] = json!(16);

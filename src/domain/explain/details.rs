@@ -177,7 +177,9 @@ fn allowed_to_key(value: &LimitValue) -> String {
 fn concurrency(facts: &ExplainFacts<'_>, is_held: bool) -> String {
     let most = concurrency_of_shard(facts.policy);
     if is_held {
-        return format!("All {most} calls that may be in flight are; nobody knows when one ends.");
+        return format!(
+            "As many calls as may be ({most}) are in flight; nobody knows when one ends."
+        );
     }
     format!("{} of {most} calls are in flight.", facts.calls_in_flight)
 }

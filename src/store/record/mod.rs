@@ -242,8 +242,8 @@ pub(crate) fn to_message(
     let due_ms = entry.due_ms;
     let waited = entry.tail.holds.filter(|_| entry.final_ms > 0).and_then(|holds| {
         let attempts = with_last(past, last.as_ref());
-        // What came before is not known here.
-        if past.is_empty() && entry.attempts > 1 {
+        // What came before is not known here; of attempts whose node was lost nobody knows more.
+        if past.is_empty() && entry.attempts > 1 + entry.rescues {
             return None;
         }
         let (created_ms, final_ms) = (ulid.timestamp_ms(), entry.final_ms);

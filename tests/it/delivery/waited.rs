@@ -133,11 +133,11 @@ async fn a_long_call_is_sending_and_who_stands_behind_it_waits_for_its_turn() {
 
 #[tokio::test]
 async fn an_order_key_and_a_rate_are_named_where_a_message_stood_first() {
-    let scene = Scene::start("concurrency = 9\nordering = \"group\"").await;
+    let scene = Scene::start("concurrency = 9\nordering = \"labels.to\"").await;
     let gate = Gate::new();
     scene.downstream.once(Answer::ok().held_by(&gate));
     let of_group = async |payload: u32| {
-        let body = json!({ "payload": payload, "group": "a" });
+        let body = json!({ "payload": payload, "labels": { "to": "a" } });
         let reply = scene.daemon.post(&format!("/v1/queues/{QUEUE}/messages"), &body).await;
         reply.expect(201).json()["id"].as_str().unwrap().to_owned()
     };
@@ -154,11 +154,18 @@ async fn an_order_key_and_a_rate_are_named_where_a_message_stood_first() {
     assert_part(&final_of(&scene.daemon, &second).await, "order", 1400);
 
     let scene = Scene::start("rate = \"30/min\"").await;
-    let ids = [scene.send(1).await, scene.send(2).await, scene.send(3).await];
-    let third = final_of(&scene.daemon, &ids[2]).await;
-    // A slot that was lost on a busy machine is no hold of the limit.
-    assert_part(&third, "limit:rate", 1900);
-    assert!(part(&third, "turn") >= 1000, "{third}");
+    let mut ids = Vec::new();
+    for payload in 0..5 {
+        ids.push(scene.send(payload).await);
+    }
+    let mut parts = Vec::new();
+    for id in &ids[2..] {
+        let message = final_of(&scene.daemon, id).await;
+        assert!(part(&message, "turn") >= 1000, "{message}");
+        parts.push(part(&message, "limit:rate"));
+    }
+    // Who got its slot late, as a busy machine had lost one, was not held by the rate alone.
+    assert!(parts.iter().any(|ms| (1900..=2100).contains(ms)), "{parts:?}");
 
     let lines =
         "concurrency = 9\nlimits = [{ rate = \"30/min\", per = \"group\", name = \"each\" }]";
