@@ -83,7 +83,8 @@ fn field(setting: &ShownSetting) -> Value {
     if let Some(bounds) = told(&setting.form) {
         description = format!("{description} ({bounds})");
     }
-    if setting.may_be_unset {
+    // What may be anything may be null.
+    if setting.may_be_unset && setting.form != Form::Any {
         // An enumeration would not allow null, whatever the type says.
         let kind = schema["type"].as_str().filter(|_| schema["enum"].is_null());
         schema = match kind.map(ToOwned::to_owned) {
@@ -196,8 +197,12 @@ mod tests {
         on_uncertain = "park"
         downstream.type = "null"
         retry.schedule = ["5s", "1m"]
+        [queues.b]
+        batch = {}
         [queues.b.downstream]
         url = "https://h.example/p"
+        answers = [{ status = [200], json = "/state", equals = "busy", as = "throttle" }]
+        each = { at = "/rows" }
         timeout = "250ms"
         headers = { X-Key = "k" }
         signing_secret = "hush"
@@ -222,6 +227,8 @@ mod tests {
         downstream.type = "null"
         [queues.e]
         downstream.url = "https://h.example/p"
+        downstream.answers = [{ body = "^ID: (?P<ref>.+)", as = "accepted" }, { json = "/n", equals = 0.5, as = "dead", detail = "/text" }]
+        downstream.each = { at = "", id = "/id" }
         retry = { max_attempts = 12, factor = 1.5, retry_statuses = [409, 423], dead_statuses = [501] }
         [queues.e.window]
         time_zone = "Europe/Berlin"
@@ -233,6 +240,8 @@ mod tests {
         recipient_hours = { open = [{ from = "08:00", to = "21:00" }] }
         downstream.type = "null"
         window = { time_zone = "UTC", open = [{ from = "01:00", to = "04:00" }] }
+        [queues.h]
+        downstream.url = "https://h.example/p"
         [calendars.cn]
         [[queues.e.limits]]
         quota = "5/day"

@@ -17,8 +17,9 @@ use bytes::Bytes;
 use super::paths::InQueue;
 use super::problem::Problem;
 use super::{Shared, idempotency, intake};
+use crate::domain::classify::Classified;
 use crate::domain::message::NewMessage;
-use crate::domain::outcome::{Answer, Outcome};
+use crate::domain::outcome::Answer;
 use crate::store::Queue;
 use crate::wire::exchange::{ExchangeAnswerView, ExchangeRequestView, ExchangeView};
 use crate::wire::new_message::MessageRequest;
@@ -42,8 +43,8 @@ pub struct TryReport {
     pub request: TryRequest,
     /// What came back.
     pub answer: Answer,
-    /// What it would have meant for a message.
-    pub outcome: Outcome,
+    /// What it would have meant for a message, and what decided that.
+    pub classified: Classified,
     /// How long the exchange took.
     pub duration_ms: u64,
 }
@@ -100,7 +101,8 @@ fn view(report: &TryReport) -> ExchangeView<'_> {
             body_base64,
         },
         answer: answer(&report.answer),
-        outcome: report.outcome.as_str().into(),
+        outcome: report.classified.outcome.as_str().into(),
+        decision: (&report.classified.said).into(),
         duration_ms: report.duration_ms,
     }
 }

@@ -9,10 +9,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, ApiState, LastReload, Tokens, TryCall, TryFuture, TryReport, TryRequest};
 use crate::config::Settings;
+use crate::domain::classify::classify_single;
 use crate::domain::endpoint::HttpDownstream;
 use crate::domain::id::{MessageId, new_ulid};
 use crate::domain::message::NewMessage;
-use crate::domain::outcome::{AnswerContext, classify};
 use crate::domain::policy::Downstream;
 use crate::engine::single_call;
 use crate::store::{Queue, Store};
@@ -60,18 +60,13 @@ async fn test_call(queue: &Queue, message: NewMessage, now_ms: u64) -> Result<Tr
         1,
         now_ms,
         (now_ms, deadline),
-        policy.keep_response_bytes,
+        policy.read_response_bytes(),
     );
     let request = shown(&policy.downstream, &call);
     let answer = transport.send(call).await;
-    let reading = AnswerContext {
-        on_uncertain: policy.on_uncertain,
-        retry: &policy.retry,
-        is_in_doubt: false,
-    };
-    let outcome = classify(&answer, reading);
+    let classified = classify_single(&answer, policy.answer_context(false));
     let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    Ok(TryReport { request, answer, outcome, duration_ms })
+    Ok(TryReport { request, answer, classified, duration_ms })
 }
 
 /// The request as it may be shown: what the configuration adds may be secret.

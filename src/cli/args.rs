@@ -110,6 +110,7 @@ pub enum Command {
 #[derive(Debug, Subcommand)]
 pub enum LocalCommand {
     /// Verify a configuration and print every setting in force
+    #[command(after_help = examples::CHECK)]
     Check(CheckArgs),
     /// Make access tokens
     #[command(subcommand)]

@@ -52,6 +52,12 @@ pub struct CheckArgs {
     /// The same as FILE; `serve` has this option too
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// The queue whose rules judge the answer
+    #[arg(long, value_name = "NAME", requires = "answer")]
+    pub queue: Option<String>,
+    /// Say what this recorded answer of a downstream means: a file with head and body as `curl -i` prints them, or `-`
+    #[arg(long, value_name = "RECORDED", requires = "queue")]
+    pub answer: Option<PathBuf>,
 }
 
 /// `events`.

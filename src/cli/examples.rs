@@ -7,6 +7,11 @@ Examples:
   tidegate cancel sms_01JD8Q2W6R9T4Y7B1N0C5V8K3M
   tidegate cancel -                    (ids from stdin, one on each line)";
 
+pub(super) const CHECK: &str = "\
+Examples:
+  tidegate check tidegate.toml
+  tidegate check --config tidegate.toml --queue sms --answer recorded.txt      (written by curl -i)";
+
 pub(super) const EXPLAIN: &str = "\
 Examples:
   tidegate explain sms_01JD8Q2W6R9T4Y7B1N0C5V8K3M

@@ -11,6 +11,7 @@ use clap_complete::env::Shells;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use super::answer_check;
 use super::args::Cli;
 use super::args_admin::{CheckArgs, CompletionArgs, ManArgs, ScopeWord, TokenArgs};
 use super::describe::count;
@@ -19,12 +20,15 @@ use super::screen::Screen;
 use crate::config::{self, Scope, Sources};
 use crate::domain::queue_pattern::QueuePattern;
 
-/// `check`: all errors in one go, or what is effective.
+/// `check`: all errors in one go, or what is effective; with `--answer` what that means under it.
 pub(crate) fn check(args: &CheckArgs, screen: &mut Screen) -> Result<Exit, Failure> {
     let sources =
         Sources::of_process(args.file.clone().or_else(|| args.config.clone()), Vec::new());
     match config::load(&sources) {
         Ok(settings) => {
+            if let (Some(queue), Some(recorded)) = (&args.queue, &args.answer) {
+                return answer_check::check(&settings, queue, recorded, screen);
+            }
             screen.line(config::render(&settings).trim_end())?;
             let queues = count(settings.queues.len() as u64, "queue");
             screen.note(&format!("the configuration is valid: {queues}"))?;

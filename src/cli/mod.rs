@@ -5,6 +5,7 @@
 //! message is kept. `serve` is the exception that is no client command: `main` hands it to `app`.
 
 mod actions;
+mod answer_check;
 mod args;
 mod args_admin;
 mod args_forecast;
@@ -54,6 +55,7 @@ mod payload;
 mod plain;
 mod progress;
 mod queues;
+mod recorded;
 mod schedules;
 mod screen;
 mod send;

@@ -12,7 +12,7 @@ use super::exit::{Exit, Failure};
 use super::payload;
 use super::plain::plain;
 use super::times::span;
-use crate::wire::exchange::ExchangeView;
+use crate::wire::exchange::{DecisionView, ExchangeView};
 use crate::wire::new_message::MessageRequest;
 
 /// The payload of a test call that names none.
@@ -40,7 +40,8 @@ pub(crate) async fn try_once(args: &TryArgs, session: &mut Session) -> Result<Ex
             session.screen.line(&line)?;
         }
     }
-    Ok(if exchange.outcome == "delivered" { Exit::Ok } else { Exit::Failure })
+    let is_taken = matches!(&*exchange.outcome, "delivered" | "accepted");
+    Ok(if is_taken { Exit::Ok } else { Exit::Failure })
 }
 
 /// The exchange, as one would write it on paper.
@@ -62,6 +63,24 @@ fn lines(exchange: &ExchangeView<'_>) -> Vec<String> {
     lines.extend(body(answer.body.as_ref().and_then(Option::as_deref)));
     lines.push(String::new());
     lines.push(format!("outcome: {}", plain(&exchange.outcome)));
+    lines.extend(decision(&exchange.decision));
+    lines
+}
+
+/// What decided, and what was found.
+pub(super) fn decision(decision: &DecisionView<'_>) -> Vec<String> {
+    let rule = decision.rule.as_deref().map(plain);
+    let meaning = decision.meaning.as_deref().map(plain).unwrap_or_default();
+    let mut lines = vec![match (rule, decision.unreadable.as_deref().map(plain)) {
+        (None, None) => "decided by: the table of outcomes".to_owned(),
+        (Some(rule), None) => format!("decided by: {rule}, as = \"{meaning}\""),
+        (Some(rule), Some(why)) => {
+            format!("decided by: nobody can tell whether {rule} holds: {why}")
+        }
+        (None, Some(why)) => format!("decided by: nobody can tell what it means: {why}"),
+    }];
+    lines.extend(decision.reference.as_deref().map(|text| format!("ref: {}", plain(text))));
+    lines.extend(decision.detail.as_deref().map(|text| format!("detail: {}", plain(text))));
     lines
 }
 

@@ -177,6 +177,7 @@ impl CallbackPolicy {
             timeout_ms: self.timeout_ms,
             headers: headers.to_vec(),
             signing_secret: self.signing_secret.clone(),
+            answers: None,
         };
         match (url, &self.url) {
             (Some(url), _) if self.hosts.allow(url) => Ok(at(url, url.to_string(), &[])),

@@ -3,6 +3,9 @@
 //! Owns that no secret shows itself. Refuses to know who is called, and why.
 
 use std::fmt;
+use std::sync::Arc;
+
+use super::answer_rules::AnswerRules;
 
 /// An HTTP endpoint.
 #[derive(Clone, PartialEq)]
@@ -19,6 +22,8 @@ pub struct HttpDownstream {
     pub headers: Vec<(http::HeaderName, Secret)>,
     /// Standard Webhooks secret (`whsec_<base64>`, or any text taken as its bytes).
     pub signing_secret: Option<Secret>,
+    /// What its answers mean, where the queue says more than the table of outcomes.
+    pub answers: Option<Arc<AnswerRules>>,
 }
 
 #[cfg(test)]
@@ -32,6 +37,7 @@ impl HttpDownstream {
             timeout_ms: 20_000,
             headers: Vec::new(),
             signing_secret: None,
+            answers: None,
         }
     }
 }
@@ -45,6 +51,7 @@ impl fmt::Debug for HttpDownstream {
             .field("timeout_ms", &self.timeout_ms)
             .field("headers", &self.headers)
             .field("signing_secret", &self.signing_secret)
+            .field("answers", &self.answers)
             .finish()
     }
 }

@@ -3,10 +3,13 @@
 //! Owns what a message, a window, a limit, an outcome and a retry *mean*. Refuses to know tokio,
 //! Redis, HTTP or the clock: whoever calls passes `now` and randomness in.
 
+pub mod answer_body;
+pub mod answer_rules;
 pub mod backlog;
 pub mod callback;
 pub mod callback_host;
 pub mod change;
+pub mod classify;
 pub mod depth;
 pub mod details;
 pub mod doctor;
@@ -23,6 +26,7 @@ pub mod human;
 pub mod id;
 pub mod inbox;
 pub mod index_fault;
+pub mod json_fields;
 pub mod keys;
 pub mod lease;
 pub mod limit;

@@ -83,6 +83,7 @@ impl ProbePolicy {
             timeout_ms: self.timeout_ms,
             headers: self.headers.clone(),
             signing_secret: self.signing_secret.clone(),
+            answers: None,
         })
     }
 

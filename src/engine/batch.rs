@@ -9,10 +9,12 @@ use std::borrow::Cow;
 
 use tokio::time::Instant;
 
-use super::batch_answer::{self, AnswerToBatch, BatchReading, ItemSaid};
+use super::batch_answer::{self, BatchReading, ItemSaid};
 use super::episode::EpisodeTurn;
 use super::exchange::{Exchanges, Tried};
+use super::judge::{READ_HERE_BYTES_MAX, error_by_rules};
 use super::request::item_ids;
+use crate::domain::answer_rules::RulesSaid;
 use crate::domain::limit::Units;
 use crate::domain::outcome::{Answer, Outcome};
 use crate::domain::receipt::Pending;
@@ -22,8 +24,6 @@ use crate::telemetry::QueueLabel;
 /// Guilty messages in a row, each refused as if the downstream itself were at fault, after which the
 /// rest goes back: the gate shuts, and the night is not buried.
 const SUSPECTS_MAX: usize = 5;
-/// A longer answer is read aside: meanwhile this thread has other exchanges to serve.
-const READ_HERE_BYTES_MAX: usize = 64 << 10;
 
 /// The parts of what was claimed together: one, until it is refused and split.
 #[derive(Debug)]
@@ -95,10 +95,21 @@ pub(super) async fn read_answer(
         return BatchReading::All;
     }
     let Answer::Answered { body, .. } = &tried.answer else { return BatchReading::All };
-    if !matches!(tried.outcome, Outcome::Delivered | Outcome::Accepted) {
-        return BatchReading::All;
+    if let RulesSaid::CannotTell { why, .. } = &tried.said {
+        let reading = BatchReading::Unreadable(why.clone());
+        note_reading(exchanges, &reading);
+        return reading;
     }
     let ids = item_ids(&exchanges.queue.policy.name, part);
+    if let Some(elements) = &tried.elements {
+        let reading = batch_answer::place(elements, &ids, names_messages(exchanges));
+        note_reading(exchanges, &reading);
+        return reading;
+    }
+    let is_by_rule = matches!(tried.said, RulesSaid::Rule(_));
+    if is_by_rule || !tried.outcome.is_success() {
+        return BatchReading::All;
+    }
     let reading = if body.len() <= READ_HERE_BYTES_MAX {
         read_body(&tried.answer, &ids)
     } else {
@@ -110,17 +121,14 @@ pub(super) async fn read_answer(
     reading
 }
 
+/// Whether the elements of the list in an answer say for which message they are.
+fn names_messages(exchanges: &Exchanges) -> bool {
+    let each = exchanges.queue.policy.answer_rules().and_then(|rules| rules.each.as_ref());
+    each.is_some_and(|each| each.id.is_some())
+}
+
 fn read_body(answer: &Answer, ids: &[String]) -> BatchReading {
-    let Answer::Answered { content_type, encoding, body, missing, .. } = answer else {
-        return BatchReading::All;
-    };
-    let answer = AnswerToBatch {
-        content_type: content_type.as_deref(),
-        encoding: encoding.as_deref(),
-        body,
-        missing: missing.as_deref(),
-    };
-    batch_answer::read(answer, ids)
+    answer.body().map_or(BatchReading::All, |(_, body)| batch_answer::read(body, ids))
 }
 
 /// Counts what cannot be read or used, and says in the log when that begins and when it is over.
@@ -193,6 +201,11 @@ impl BatchReading {
                         *content_type = Some("text/plain".to_owned());
                         *body = detail.clone().into();
                     }
+                    return;
+                }
+                ItemSaid::Judged(classified) => {
+                    own.outcome = classified.outcome;
+                    own.error = error_by_rules(&mut own.answer, classified);
                     return;
                 }
                 ItemSaid::Nothing(why) => why,

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use rand::Rng as _;
 use tokio::sync::mpsc;
 use tokio::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
@@ -21,11 +20,13 @@ use super::request::call_of;
 use super::settle::Ending;
 use super::shortage::Shortage;
 use super::slots::Slot;
+use crate::domain::answer_rules::RulesSaid;
+use crate::domain::classify::ElementClassified;
 use crate::domain::failing::Sign;
 use crate::domain::gates::{GateState, Snapshot, gates};
 use crate::domain::limit::LimitRule;
 use crate::domain::message::Attempt;
-use crate::domain::outcome::{Answer, AnswerContext, Outcome, classify};
+use crate::domain::outcome::{Answer, Outcome};
 use crate::domain::settlement::Settlement;
 use crate::domain::window::OnClose;
 use crate::failpoint::failpoint;
@@ -79,6 +80,10 @@ pub(super) struct Tried {
     pub(super) ended_at_ms: u64,
     pub(super) answer: Answer,
     pub(super) outcome: Outcome,
+    /// What the queue's own rules say of the answer.
+    pub(super) said: RulesSaid,
+    /// Of a batch: what the rules say of each element of the answer's list, where they judge those.
+    pub(super) elements: Option<Arc<Vec<ElementClassified>>>,
     /// What went wrong, where that is not what the answer says.
     pub(super) error: Option<String>,
     /// In [0, 1), for the delay: one for all messages of a call, so that a batch comes back together.
@@ -215,7 +220,8 @@ impl Exchanges {
             }
         };
         failpoint!("after-send"; &part.iter().flat_map(|item| item.payload.to_vec()).collect::<Vec<_>>());
-        self.judge(part.iter().any(|message| message.is_in_doubt), began, answer)
+        let is_in_doubt = part.iter().any(|message| message.is_in_doubt);
+        self.judge_aside(is_in_doubt, began, answer).await
     }
 
     /// Until when the whole call may take: no message of it is held up for longer than it asks for.
@@ -224,32 +230,6 @@ impl Exchanges {
         let shortest_ms = part.iter().filter_map(|message| message.details.timeout_ms).min();
         let timeout_ms = shortest_ms.unwrap_or(longest_ms).min(longest_ms);
         began.at + Duration::from_millis(timeout_ms.max(1))
-    }
-
-    /// The outcome of an answer; `is_in_doubt`: that of an earlier attempt is unknown.
-    pub(super) fn judge(&self, is_in_doubt: bool, began: Began, answer: Answer) -> Tried {
-        let policy = &self.queue.policy;
-        let (on_uncertain, retry) = (policy.on_uncertain, &policy.retry);
-        let outcome = classify(&answer, AnswerContext { on_uncertain, retry, is_in_doubt });
-        let took = began.at.elapsed();
-        let (started_at_ms, ended_at_ms) = (began.at_ms, began.after(took));
-        self.queue.metrics.attempt(outcome.as_str(), took);
-        self.queue.calls.note(took);
-        self.note_shortage(&answer, outcome);
-        let random = rand::rng().random();
-        Tried { started_at_ms, ended_at_ms, answer, outcome, error: None, random }
-    }
-
-    /// A shortage of this machine is reported when it begins and when the first call gets through.
-    fn note_shortage(&self, answer: &Answer, outcome: Outcome) {
-        let queue = &self.queue.policy.name;
-        if outcome == Outcome::Hindered {
-            if self.shortage.met(Instant::now()) {
-                tracing::error!(%queue, error = error_of(answer), "this machine cannot make calls; messages wait here and no attempt is counted");
-            }
-        } else if let Some(lasted) = self.shortage.passed(Instant::now()) {
-            tracing::info!(%queue, ?lasted, "this machine can make calls again");
-        }
     }
 
     /// What follows for one message.
@@ -354,6 +334,12 @@ impl Outcomes {
     }
 }
 
+/// What a body says, in one line.
+pub(super) fn said_in(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 fn reference_of(answer: &Answer) -> Option<&str> {
     match answer {
         Answer::Answered { pending: Some(pending), .. } => pending.reference.as_deref(),
@@ -365,8 +351,7 @@ fn reference_of(answer: &Answer) -> Option<&str> {
 pub(super) fn error_of(answer: &Answer) -> String {
     let text = match answer {
         Answer::Answered { status, body, .. } => {
-            let said = String::from_utf8_lossy(body);
-            let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+            let said = said_in(body);
             if said.is_empty() {
                 format!("status {status}")
             } else {

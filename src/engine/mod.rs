@@ -20,6 +20,7 @@ mod dispatcher;
 mod episode;
 mod exchange;
 mod first_in_line;
+mod judge;
 mod life;
 mod pacer;
 mod permits;

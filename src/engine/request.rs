@@ -30,7 +30,7 @@ pub(super) fn call_of(policy: &QueuePolicy, part: &[Claimed], times: (u64, Insta
             message.attempt,
             message.due_ms,
             times,
-            policy.keep_response_bytes,
+            policy.read_response_bytes(),
         ),
         _ => batch_call(&policy.name, part, times),
     }

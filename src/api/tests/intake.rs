@@ -143,7 +143,8 @@ async fn a_test_call_shows_the_exchange_and_stores_nothing() {
             "answer": {
                 "status_code": 200, "content_type": "text/plain", "body": "{\"a\":1}", "error": null,
             },
-            "outcome": "delivered", "duration_ms": 7,
+            "outcome": "delivered", "decision": { "rule": null, "as": null, "ref": null, "detail": null, "unreadable": null },
+            "duration_ms": 7,
         })
     );
     let queue = house.get("/v1/queues/sms").await.expect(200).json();

@@ -19,6 +19,8 @@ use super::super::{
     serve,
 };
 use crate::config::{Settings, Token, testing};
+use crate::domain::answer_rules::RulesSaid;
+use crate::domain::classify::Classified;
 use crate::domain::message::NewMessage;
 use crate::domain::outcome::{Answer, Outcome};
 use crate::domain::policy::QueuePolicy;
@@ -99,7 +101,7 @@ impl TryCall for Echo {
                     pending: None,
                     missing: None,
                 },
-                outcome: Outcome::Delivered,
+                classified: Classified { outcome: Outcome::Delivered, said: RulesSaid::Nothing },
                 duration_ms: 7,
             })
         })

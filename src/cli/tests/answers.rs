@@ -234,6 +234,7 @@ pub(crate) fn exchange(outcome: &str, answered: &Value) -> Value {
     let filled = json!({
         "request": {"method": "POST", "url": "http://d/x", "headers": {"webhook-id": "test"}, "body": "{}"},
         "answer": answered, "outcome": outcome, "duration_ms": 132,
+        "decision": {"rule": null, "as": null, "ref": null, "detail": null, "unreadable": null},
     });
     answer::<ExchangeView<'static>>(filled, &json!({}))
 }

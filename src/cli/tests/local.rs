@@ -146,3 +146,62 @@ async fn the_line_of_a_new_token_fits_the_config() {
     assert_eq!(tokens[0].sha256, <[u8; 32]>::from(Sha256::digest(token)));
     assert_eq!(tokens[0].scopes, [crate::config::Scope::Send]);
 }
+
+const RULED: &str = "[queues.sms.downstream]\nurl = \"http://h\"\nanswers = [{ body = '^ERR: (?P<detail>\\d+)', as = \"dead\" }, { body = '^ID: (?P<ref>\\S+)', as = \"accepted\" }]\n[queues.null.downstream]\ntype = \"null\"\n";
+
+#[tokio::test]
+async fn check_says_what_a_recorded_answer_means() {
+    let (folder, path) = config(RULED);
+    let recorded = folder.path().join("recorded.txt");
+    let check = async |answer: &str, more: &[&str]| {
+        std::fs::write(&recorded, answer).unwrap();
+        let file = recorded.to_str().unwrap();
+        let words = [&["check", "--config", &path, "--answer", file], more].concat();
+        run(&words).await
+    };
+    let sms = ["--queue", "sms"];
+    let dead = check("HTTP/1.1 200 OK\r\n\r\nERR: 114", &sms).await;
+    assert_eq!(dead.exit, Exit::Ok, "{}", dead.err);
+    let expected = "answer 200 in the queue sms\noutcome: refused\ndecided by: answers[0], as = \"dead\"\n\
+         detail: 114\nthe message: is dead\n";
+    assert_eq!(dead.out, expected);
+    let accepted = check("HTTP/2 200\n\nID: A-7\n", &sms).await;
+    assert!(
+        accepted.out.contains("ref: A-7\nthe message: is accepted; its receipt"),
+        "{}",
+        accepted.out
+    );
+    let table = check("HTTP/1.1 503 x\nRetry-After: 9\n\n", &sms).await;
+    assert!(table.out.contains("decided by: the table of outcomes"), "{}", table.out);
+    assert!(table.out.contains("sends nothing for 9s"), "{}", table.out);
+    let json = check("HTTP/1.1 200 OK\n\nERR: 114", &["--queue", "sms", "--output", "json"]).await;
+    let json: Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(
+        (&json["outcome"], &json["decision"]["rule"]),
+        (&"refused".into(), &"answers[0]".into())
+    );
+    let unreadable = check("HTTP/1.1 200 OK\n\n\u{1}\u{2}", &sms).await;
+    assert_eq!(unreadable.exit, Exit::Failure);
+    assert!(
+        unreadable.out.contains("nobody can tell whether answers[0] holds"),
+        "{}",
+        unreadable.out
+    );
+    assert_eq!(check("{}", &sms).await.exit, Exit::Usage);
+    assert_eq!(check("HTTP/1.1 200 OK\n\n", &["--queue", "mail"]).await.exit, Exit::NotFound);
+    assert_eq!(check("HTTP/1.1 200 OK\n\n", &["--queue", "null"]).await.exit, Exit::Usage);
+}
+
+#[tokio::test]
+async fn check_shows_each_element_of_the_answer_to_a_batch() {
+    let text = "[queues.erp]\nbatch = {}\n[queues.erp.downstream]\nurl = \"http://h\"\nanswers = [{ json = \"/ok\", equals = false, as = \"dead\" }]\neach = { at = \"/rows\", id = \"/order\" }\n";
+    let (folder, path) = config(text);
+    let recorded = folder.path().join("recorded.txt");
+    let answer = r#"{"rows":[{"order":"erp_1","ok":true},{"order":"erp_2","ok":false}]}"#;
+    std::fs::write(&recorded, format!("HTTP/1.1 200 OK\r\n\r\n{answer}")).unwrap();
+    let file = recorded.to_str().unwrap();
+    let done = run(&["check", &path, "--queue", "erp", "--answer", file]).await;
+    assert_eq!(done.exit, Exit::Ok, "{}", done.err);
+    assert!(done.out.contains("element 1, id erp_2\noutcome: refused\n"), "{}", done.out);
+    assert!(done.out.contains("element 0, id erp_1\noutcome: delivered\n"), "{}", done.out);
+}

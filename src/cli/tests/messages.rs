@@ -278,7 +278,8 @@ async fn try_shows_the_exchange_and_ends_by_its_outcome() {
         (
             Exit::Ok,
             "POST http://d/x\nwebhook-id: test\n\n{}\n\nanswer 200 after 132ms\n\
-             content-type: text/plain\n\nline 1\nline 2\n\noutcome: delivered\n"
+             content-type: text/plain\n\nline 1\nline 2\n\noutcome: delivered\n\
+             decided by: the table of outcomes\n"
         )
     );
     assert_eq!(daemon.run(&["try", "sms", "-d", "{\"a\":1}"]).await.exit, Exit::Failure);

@@ -4,12 +4,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use url::Url;
 
+use super::answers;
 use super::headers::headers;
 use crate::config::load::reader::{Field, Read};
 use crate::config::setting::{
     Bounds, DeclaredSection, Form, Kind, SIGNED, Shown, ShownSetting, ShownVariant, Table, custom,
-    duration, settings, word,
+    duration, list, settings, word,
 };
+use crate::domain::answer_rules::{AnswerRule, EachPolicy};
 use crate::domain::endpoint::{HttpDownstream, Secret};
 use crate::domain::policy::Downstream;
 use crate::domain::units::format_duration;
@@ -53,6 +55,15 @@ settings! {
         signing_secret: Option<Secret> =
             SigningSecret.unset_means("none").example("\"${file:/etc/tidegate/sms.key}\""),
             |it| it.signing_secret.clone();
+        /// What answers mean, where the status alone does not say it: the first rule of which all conditions hold decides, and
+        /// without one the [table of outcomes](outcomes.md); each a table as [below](#queuesnamedownstreamanswers).
+        answers: Vec<AnswerRule> = list(answers::rule()).or(Vec::new()),
+            |it| it.answers.as_ref().map(|answers| answers.rules.clone()).unwrap_or_default();
+        /// Of a batch: where the list stands in the answer whose elements the rules judge one by one; a table as
+        /// [below](#queuesnamedownstreameach).
+        each: Option<EachPolicy> =
+            answers::each().unset_means("the rules judge the whole answer").example("{ at = \"/rows\", id = \"/order\" }"),
+            |it| it.answers.as_ref().and_then(|answers| answers.each.clone());
     }
 }
 
@@ -62,6 +73,7 @@ pub(in crate::config) fn read(field: &Field<'_>) -> Read<Downstream> {
         let it = Target::of(section);
         let (kind, target, method, timeout_ms) = (it.kind?, it.url?, it.method?, it.timeout?);
         let (headers, signing_secret) = (it.headers?, it.signing_secret?);
+        let answers = answers::together(section, it.answers, it.each)?;
         match (kind, target) {
             (Type::Null, _) => Ok(Downstream::Null),
             (Type::Pull, _) => Ok(Downstream::Pull),
@@ -72,6 +84,7 @@ pub(in crate::config) fn read(field: &Field<'_>) -> Read<Downstream> {
                 timeout_ms,
                 headers,
                 signing_secret,
+                answers,
             })),
             (Type::Http, None) => Err(section.wrong(
                 "url",

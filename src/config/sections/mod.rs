@@ -2,6 +2,7 @@
 //!
 //! Owns every setting: its key, type, default, check and tests. Refuses to know what is done with it.
 
+mod answers;
 mod backlog;
 mod batch;
 pub(in crate::config) mod calendar;
@@ -43,6 +44,8 @@ pub fn declared() -> Vec<DeclaredSection> {
         retention::Kept::declared(),
         receipts::Receipts::declared(),
         downstream::declared(),
+        answers::Conditions::declared(),
+        answers::ListOf::declared(),
         window::Opening::declared(),
         calendar::Dated::declared(),
         recipient_hours::Recipients::declared(),

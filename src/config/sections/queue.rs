@@ -6,8 +6,8 @@ use super::calendar::Calendars;
 use super::limits::shared::SharedRules;
 use super::limits::{BURST, BURST_MAX, CONCURRENCY_MAX, ListedLimit};
 use super::{
-    backlog, batch, callback, collapse, downstream, keys, limits, probe, receipts, recipient_hours,
-    retention, retry, window,
+    answers, backlog, batch, callback, collapse, downstream, keys, limits, probe, receipts,
+    recipient_hours, retention, retry, window,
 };
 use crate::config::load::reader::{Field, Read, Section};
 use crate::config::setting::{
@@ -178,6 +178,7 @@ pub(in crate::config) fn read(
         if let (Ok(limits), Ok(Some(_)), Ok(shards)) = (&limits, &batch, &own.shards) {
             limits::of_batches(section, limits, *shards)?;
         }
+        answers::of_singles(section, &downstream, &batch)?;
         if matches!((&downstream, &batch), (Ok(Downstream::Pull), Ok(Some(_)))) {
             return Err(section.wrong("batch", NO_BATCHES));
         }

@@ -12,10 +12,12 @@ use std::sync::Arc;
 
 pub use self::origins::Origins;
 
+use crate::domain::answer_rules::{AnswerRules, RULED_BYTES_MAX};
 use crate::domain::backlog::BacklogPolicy;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::callback::{CallbackOn, CallbackPolicy};
+use crate::domain::classify::AnswerContext;
 use crate::domain::endpoint::HttpDownstream;
 use crate::domain::id::QueueName;
 use crate::domain::keys::{Fairness, MessageKey, Ordering};
@@ -160,6 +162,29 @@ impl QueuePolicy {
             None => now_ms.saturating_sub(first_attempt_ms),
         };
         open_ms.saturating_sub(paused_since_first_ms)
+    }
+
+    /// What the meaning of an answer depends on; `is_in_doubt`: an earlier attempt's outcome is unknown.
+    #[must_use]
+    pub fn answer_context(&self, is_in_doubt: bool) -> AnswerContext<'_> {
+        let (on_uncertain, retry, rules) = (self.on_uncertain, &self.retry, self.answer_rules());
+        AnswerContext { on_uncertain, retry, is_in_doubt, rules }
+    }
+
+    /// The queue's own rules for answers, if it has any.
+    #[must_use]
+    pub fn answer_rules(&self) -> Option<&AnswerRules> {
+        match &self.downstream {
+            Downstream::Http(http) => http.answers.as_deref(),
+            Downstream::Null | Downstream::Pull | Downstream::Callbacks(_) => None,
+        }
+    }
+
+    /// How much of the answer to a single message is read: what is kept, and what rules look into.
+    #[must_use]
+    pub fn read_response_bytes(&self) -> usize {
+        let looks = self.answer_rules().is_some_and(AnswerRules::read_bodies);
+        self.keep_response_bytes.max(if looks { RULED_BYTES_MAX } else { 0 })
     }
 
     /// The final states of a message with these details that lead to a callback.

@@ -3,29 +3,17 @@
 //! Pure. Owns the reading of such a body: it tolerates what is harmless, and what cannot be read is
 //! unknown, never a yes. Refuses to know how the answer came and what follows from it.
 
-mod json_fields;
 #[cfg(test)]
 mod tests;
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 
-use encoding_rs::Encoding;
 use serde_json::value::RawValue;
 
-use self::json_fields::JsonFields;
+use crate::domain::answer_body::{AnswerBody, NO_TEXT, begins_like_json, encoded, not_whole};
+use crate::domain::classify::{Classified, ElementClassified};
+use crate::domain::json_fields::JsonFields;
 use crate::domain::outcome::Outcome;
-
-/// The body of a 2xx, and what its head says of it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct AnswerToBatch<'a> {
-    pub(super) content_type: Option<&'a str>,
-    /// `Content-Encoding`, where it changes the body's bytes.
-    pub(super) encoding: Option<&'a str>,
-    pub(super) body: &'a [u8],
-    /// Why the body did not come to its end, if it did not.
-    pub(super) missing: Option<&'a str>,
-}
 
 /// What it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,18 +42,20 @@ pub(super) struct Each {
 pub(super) enum ItemSaid {
     /// A status, with what stands beside it, as text.
     Status { outcome: Outcome, detail: Option<String>, reference: Option<String> },
+    /// What the queue's own rules make of its element in the answer's list.
+    Judged(Classified),
     /// Nothing that can be read: its outcome is unknown. Why, for people.
     Nothing(String),
 }
 
 /// Reads an answer to the batch of these messages.
-pub(super) fn read(answer: AnswerToBatch<'_>, ids: &[String]) -> BatchReading {
+pub(super) fn read(answer: AnswerBody<'_>, ids: &[String]) -> BatchReading {
     let is_whole = answer.missing.is_none();
-    let is_plain = answer.encoding.is_none() && !holds_json(answer.body) && !is_binary(answer.body);
+    let is_plain = answer.encoding.is_none() && !answer.holds_json() && !answer.is_binary();
     if is_whole && (is_plain || answer.body.is_empty()) {
         return BatchReading::All;
     }
-    let texts = texts(answer);
+    let texts = answer.texts();
     let mut fault = String::new();
     for text in &texts {
         // A number that was cut is still a number, so only what has an end of its own can be whole.
@@ -79,74 +69,23 @@ pub(super) fn read(answer: AnswerToBatch<'_>, ids: &[String]) -> BatchReading {
         }
     }
     if let Some(missing) = answer.missing {
-        return BatchReading::Unreadable(format!("the answer's body is not whole: {missing}"));
+        return BatchReading::Unreadable(not_whole(missing));
     }
     if let Some(encoding) = answer.encoding {
-        let why = format!("the answer's body is encoded ({encoding}), which was not asked for");
-        return BatchReading::Unreadable(why);
+        return BatchReading::Unreadable(encoded(encoding));
     }
-    if is_binary(answer.body) && Encoding::for_bom(answer.body).is_none() {
-        let why = "the answer's body is not text: it may be compressed, which was not asked for";
-        return BatchReading::Unreadable(why.to_owned());
+    if answer.is_binary() && !answer.has_mark() {
+        return BatchReading::Unreadable(NO_TEXT.to_owned());
     }
-    if says_json(answer.content_type) || texts.iter().any(|text| is_like_results(text)) {
+    if answer.says_json() || texts.iter().any(|text| is_like_results(text)) {
         return BatchReading::Unreadable(format!("the answer's body is not valid JSON: {fault}"));
     }
     BatchReading::All
 }
 
-fn holds_json(body: &[u8]) -> bool {
-    body.iter().any(|byte| matches!(byte, b'{' | b'['))
-}
-
-/// Whether it has bytes that no text has, as compressed bodies do that their head says nothing of.
-fn is_binary(body: &[u8]) -> bool {
-    body.iter().any(|byte| byte.is_ascii_control() && !byte.is_ascii_whitespace())
-}
-
-fn begins_like_json(text: &str) -> bool {
-    text.trim_start().starts_with(['{', '['])
-}
-
 /// Whether a text was meant as JSON, or as JSON behind something else, whatever its type says.
 fn is_like_results(text: &str) -> bool {
     begins_like_json(text) || text.contains("\"results\"")
-}
-
-fn says_json(content_type: Option<&str>) -> bool {
-    let essence = content_type.unwrap_or_default().split(';').next().unwrap_or_default();
-    let Some((_, subtype)) = essence.trim().split_once('/') else { return false };
-    let subtype = subtype.to_ascii_lowercase();
-    subtype == "json" || subtype.ends_with("+json")
-}
-
-/// The body as text, in each encoding in which it may be meant, the likeliest first.
-fn texts(answer: AnswerToBatch<'_>) -> Vec<Cow<'_, str>> {
-    let body = answer.body;
-    let in_encoding = |encoding: &'static Encoding| encoding.decode_without_bom_handling(body).0;
-    if let Some((encoding, mark_bytes)) = Encoding::for_bom(body) {
-        return vec![encoding.decode_without_bom_handling(&body[mark_bytes..]).0];
-    }
-    let declared = answer.content_type.and_then(charset);
-    // JSON begins with an ASCII character, so that a zero byte beside it shows UTF-16.
-    let guessed = match body {
-        [0, _, ..] => encoding_rs::UTF_16BE,
-        [_, 0, ..] => encoding_rs::UTF_16LE,
-        _ => encoding_rs::UTF_8,
-    };
-    let mut texts: Vec<_> = declared.map(in_encoding).into_iter().collect();
-    if declared != Some(guessed) {
-        texts.push(in_encoding(guessed));
-    }
-    texts
-}
-
-fn charset(content_type: &str) -> Option<&'static Encoding> {
-    let named = content_type.split(';').skip(1).find_map(|parameter| {
-        let (name, value) = parameter.split_once('=')?;
-        name.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches('"'))
-    })?;
-    Encoding::for_label(named.as_bytes())
 }
 
 fn read_document(document: &RawValue, ids: &[String]) -> BatchReading {
@@ -165,22 +104,52 @@ fn read_document(document: &RawValue, ids: &[String]) -> BatchReading {
 }
 
 fn read_results(results: &[&RawValue], ids: &[String]) -> Each {
+    let named = results.iter().map(|result| {
+        let (id, fields) = identified(result)?;
+        Some((id, status_of(&fields)))
+    });
+    place_by_id(named, ids)
+}
+
+/// Results in the places of the messages that they name; `None`: which one, nobody can tell.
+fn place_by_id(
+    results: impl Iterator<Item = Option<(String, Result<ItemSaid, String>)>>,
+    ids: &[String],
+) -> Each {
     // Ids have no letters that differ in case alone.
     let places: HashMap<String, usize> =
         ids.iter().enumerate().map(|(at, id)| (id.to_ascii_lowercase(), at)).collect();
     let mut items = vec![FoundItem::Nothing; ids.len()];
     let (mut foreign, mut unreadable) = (0, 0);
     for result in results {
-        let Some((id, fields)) = identified(result) else {
+        let Some((id, said)) = result else {
             unreadable += 1;
             continue;
         };
         match places.get(&id.trim().to_ascii_lowercase()) {
-            Some(at) => items[*at].meet(status_of(&fields)),
+            Some(at) => items[*at].meet(said),
             None => foreign += 1,
         }
     }
     Each { items: items.into_iter().map(FoundItem::said).collect(), foreign, unreadable }
+}
+
+/// What the elements of an answer's list say of the messages of the batch: by the ids in them, or in their order.
+pub(super) fn place(elements: &[ElementClassified], ids: &[String], by_id: bool) -> BatchReading {
+    let judged = |element: &ElementClassified| ItemSaid::Judged(element.classified.clone());
+    if by_id {
+        let named = elements.iter().map(|element| Some((element.id.clone()?, Ok(judged(element)))));
+        return BatchReading::Each(place_by_id(named, ids));
+    }
+    if elements.len() != ids.len() {
+        return BatchReading::Unreadable(format!(
+            "the answer's list has {} elements for {} messages, and nothing says which is whose",
+            elements.len(),
+            ids.len()
+        ));
+    }
+    let items = elements.iter().map(judged).collect();
+    BatchReading::Each(Each { items, foreign: 0, unreadable: 0 })
 }
 
 fn identified(result: &RawValue) -> Option<(String, JsonFields<'_>)> {
@@ -208,13 +177,23 @@ fn status_of(fields: &JsonFields<'_>) -> Result<ItemSaid, String> {
     Ok(ItemSaid::Status { outcome, detail, reference })
 }
 
+impl ItemSaid {
+    fn outcome(&self) -> Option<Outcome> {
+        match self {
+            Self::Status { outcome, .. } => Some(*outcome),
+            Self::Judged(classified) => Some(classified.outcome),
+            Self::Nothing(_) => None,
+        }
+    }
+}
+
 /// What was found of an item so far.
 #[derive(Debug, Clone)]
 enum FoundItem {
     Nothing,
     /// Only results whose status cannot be read.
     Unreadable(String),
-    Said(Outcome, ItemSaid),
+    Said(ItemSaid),
     /// Results that say different things.
     Disagreement,
 }
@@ -223,10 +202,8 @@ impl FoundItem {
     /// One more result for the same item. A status counts, whatever stands beside it.
     fn meet(&mut self, result: Result<ItemSaid, String>) {
         let next = match (&*self, result) {
-            (Self::Nothing | Self::Unreadable(_), Ok(said @ ItemSaid::Status { outcome, .. })) => {
-                Self::Said(outcome, said)
-            }
-            (Self::Said(known, _), Ok(ItemSaid::Status { outcome, .. })) if *known != outcome => {
+            (Self::Nothing | Self::Unreadable(_), Ok(said)) => Self::Said(said),
+            (Self::Said(known), Ok(said)) if known.outcome() != said.outcome() => {
                 Self::Disagreement
             }
             (Self::Nothing, Err(why)) => Self::Unreadable(why),
@@ -238,7 +215,7 @@ impl FoundItem {
     fn said(self) -> ItemSaid {
         let nothing = |why: &str| ItemSaid::Nothing(format!("of this item the answer {why}"));
         match self {
-            Self::Said(_, said) => said,
+            Self::Said(said) => said,
             Self::Nothing => nothing("says nothing: its results leave it out"),
             Self::Disagreement => nothing("says different things: its results name it twice"),
             Self::Unreadable(why) => nothing(&format!("says nothing that can be read: {why}")),

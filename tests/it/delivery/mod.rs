@@ -1,5 +1,6 @@
 //! How messages leave: calls, batches, windows, leases, and what a downstream in trouble changes.
 
+mod answers;
 mod batch_answers;
 mod batches;
 mod calls;

@@ -8,34 +8,60 @@ use serde_json::value::RawValue;
 
 /// Names and values, in the order in which they stand.
 #[derive(Debug)]
-pub(super) struct JsonFields<'a>(Vec<(String, &'a RawValue)>);
+pub struct JsonFields<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'a> JsonFields<'a> {
     /// The fields of an object.
-    pub(super) fn read(raw: &'a RawValue) -> Result<Self, String> {
+    ///
+    /// # Errors
+    /// What stands there is no object.
+    pub fn read(raw: &'a RawValue) -> Result<Self, String> {
         serde_json::from_str(raw.get()).map_err(|error| error.to_string())
     }
 
-    /// The value of a field; one that stands there twice says nothing certain.
-    pub(super) fn one(&self, name: &str) -> Result<Option<&'a RawValue>, String> {
-        let mut values = self.values(name);
-        match (values.next(), values.next()) {
-            (value, None) => Ok(value),
-            (_, Some(_)) => Err(format!("the field \"{name}\" stands in it twice")),
-        }
+    /// The value of a field.
+    ///
+    /// # Errors
+    /// It stands there twice, and so says nothing certain.
+    pub fn one(&self, name: &str) -> Result<Option<&'a RawValue>, String> {
+        single(name, self.values(name))
+    }
+
+    /// The value of the field of exactly this name.
+    ///
+    /// # Errors
+    /// It stands there twice, and so says nothing certain.
+    pub fn exactly(&self, name: &str) -> Result<Option<&'a RawValue>, String> {
+        single(name, self.0.iter().filter(|(key, _)| key == name).map(|(_, raw)| *raw))
     }
 
     /// A field for people: a string's text, any other value as it is written. `null` is none.
-    pub(super) fn text(&self, name: &str) -> Option<String> {
-        let raw = self.values(name).next()?.get();
-        match serde_json::from_str::<Option<String>>(raw) {
-            Ok(text) => text,
-            Err(_) => Some(raw.to_owned()),
-        }
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<String> {
+        self.values(name).next().and_then(text_of)
     }
 
     fn values(&self, name: &str) -> impl Iterator<Item = &'a RawValue> {
         self.0.iter().filter(move |(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, raw)| *raw)
+    }
+}
+
+/// A value for people: a string's text, any other value as it is written. `null` is none.
+#[must_use]
+pub fn text_of(raw: &RawValue) -> Option<String> {
+    match serde_json::from_str::<Option<String>>(raw.get()) {
+        Ok(text) => text,
+        Err(_) => Some(raw.get().to_owned()),
+    }
+}
+
+fn single<'a>(
+    name: &str,
+    mut values: impl Iterator<Item = &'a RawValue>,
+) -> Result<Option<&'a RawValue>, String> {
+    match (values.next(), values.next()) {
+        (value, None) => Ok(value),
+        (_, Some(_)) => Err(format!("the field \"{name}\" stands in it twice")),
     }
 }
 
@@ -78,6 +104,8 @@ mod tests {
         assert_eq!(fields.text("u").as_deref(), Some("\u{fc}"));
         assert_eq!(fields.one("x").unwrap_err(), "the field \"x\" stands in it twice");
         assert!(fields.one("absent").unwrap().is_none());
+        assert_eq!(fields.exactly("x").unwrap().unwrap().get(), "1");
+        assert!(fields.exactly("id").unwrap().is_none());
         for other in ["[]", "7", "\"x\"", "null"] {
             assert!(JsonFields::read(serde_json::from_str(other).unwrap()).is_err(), "{other}");
         }
