@@ -4,19 +4,24 @@ use super::problem::Problem;
 use super::{Door, explain};
 use crate::domain::gates::Gates;
 use crate::domain::id::MessageId;
-use crate::domain::message::NewMessage;
+use crate::domain::message::{Message, NewMessage};
 use crate::domain::policy::QueuePolicy;
+use crate::domain::state::State;
 use crate::store::{Part, Queue};
+use crate::wire::Moment;
 use crate::wire::estimate::EstimateView;
 
-/// When a message leaves that was taken in; nothing is known of one that has left already.
+/// When a message leaves that was taken in. One that does not wait any more has left, which is now.
 pub(super) async fn of(
     door: &Door,
     queue: &Queue,
     id: &MessageId,
 ) -> Result<EstimateView, Problem> {
-    let Some(message) = door.store().messages.get_part(id, Part::Head).await? else {
-        return Ok(EstimateView::default());
+    let found = door.store().messages.get_part(id, Part::Head).await?;
+    let waits = |message: &Message| matches!(message.state, State::Scheduled | State::Ready);
+    let Some(message) = found.filter(waits) else {
+        let now = Some(Moment(door.now_ms()?));
+        return Ok(EstimateView { earliest_at: now, expected_at: now });
     };
     let explained = explain::of_message(door, queue, &message).await?;
     let (earliest_at, expected_at) = (explained.earliest_at, explained.expected_at);

@@ -65,9 +65,11 @@ pub(super) async fn of_message(
         BTreeMap::new()
     };
     let paused = counts.paused.as_ref().map(|paused| (paused.by.clone(), paused.reason.clone()));
+    let own = policy.with_values(given.iter().map(|(limit, (_, value))| (limit, value)));
     let expected_ms = match &line {
         Some(line) => {
-            forecast::expected_ms(door, queue, &counts, (line, message.due_at_ms)).await?
+            let asked = (line, message.due_at_ms);
+            forecast::expected_ms(door, (queue, &own), &counts, asked).await?
         }
         None => None,
     };
@@ -83,6 +85,7 @@ pub(super) async fn of_message(
         calls_in_flight: calls_in_flight(&counts, policy, message),
         given,
         expected_ms,
+        calls_are_timed: queue.calls.mean_ms().is_some(),
         // In UTC, as all moments are shown that nobody asked for in another zone.
         times: Times { now_ms, zone: None },
     };

@@ -15,6 +15,7 @@ use crate::domain::forecast::{
     DueMessages, ForecastFacts, HOURS_MAX, ReadyLine, forecast as foretold, leaves_ms, whole,
 };
 use crate::domain::gates::Snapshot;
+use crate::domain::policy::QueuePolicy;
 use crate::store::{BacklogProfile, Counts, Queue, TimeSteps};
 use crate::wire::forecast::ForecastView;
 
@@ -50,17 +51,18 @@ pub(super) async fn forecast(
     let steps = steps(now_ms, now_ms + u64::from(hours) * HOUR_MS);
     let profile = door.store().queues.profile(&queue.policy.name, steps).await?;
     let snapshot = snapshot(&queue, &counts);
-    let facts = facts(&queue, &snapshot, (&profile, steps), now_ms);
+    let facts = facts((&queue, &queue.policy), &snapshot, (&profile, steps), now_ms);
     Ok(Json(ForecastView::new(&foretold(&facts, hours))).into_response())
 }
 
-/// When a message leaves that stands in this line; `due_ms`: its due time. `None`: nobody can know.
+/// When a message leaves that stands in this line; `due_ms`: its due time; `policy`: with what limits by key allow its values. `None`:
+/// nobody can know.
 ///
 /// # Errors
 /// When the store is not available.
 pub(super) async fn expected_ms(
     door: &Door,
-    queue: &Queue,
+    (queue, policy): (&Queue, &QueuePolicy),
     counts: &Counts,
     (line, due_ms): (&Line, u64),
 ) -> Result<Option<u64>, Problem> {
@@ -72,7 +74,7 @@ pub(super) async fn expected_ms(
     let steps = steps(now_ms, due_ms.max(now_ms));
     let profile = door.store().queues.profile(&queue.policy.name, steps).await?;
     let snapshot = snapshot(queue, counts);
-    let mut facts = facts(queue, &snapshot, (&profile, steps), now_ms);
+    let mut facts = facts((queue, policy), &snapshot, (&profile, steps), now_ms);
     // A step may reach beyond its due time, and what stands before it does not.
     for due in &mut facts.due {
         due.at_ms = due.at_ms.min(due_ms.max(now_ms));
@@ -101,7 +103,7 @@ fn steps(now_ms: u64, until_ms: u64) -> TimeSteps {
 }
 
 fn facts<'a>(
-    queue: &'a Queue,
+    (queue, policy): (&Queue, &'a QueuePolicy),
     snapshot: &'a Snapshot,
     (profile, steps): (&BacklogProfile, TimeSteps),
     now_ms: u64,
@@ -135,7 +137,7 @@ fn facts<'a>(
         })
     });
     ForecastFacts {
-        policy: &queue.policy,
+        policy,
         snapshot,
         ready,
         due: due.collect(),

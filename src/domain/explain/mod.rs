@@ -15,11 +15,11 @@ use std::collections::BTreeMap;
 
 use self::gates::answers;
 use self::sentence::sentence;
-use super::gates::{Gates, HeldGate, KeyHold};
+use super::gates::{Gate, Gates, HeldGate, KeyHold};
 use super::human::Times;
 use super::id::MessageId;
 use super::keys::LimitValue;
-use super::limit::LimitName;
+use super::limit::{LimitName, LimitRule, Rate};
 use super::message::Message;
 use super::policy::QueuePolicy;
 use super::state::State;
@@ -102,6 +102,8 @@ pub struct ExplainFacts<'a> {
     pub given: BTreeMap<LimitName, (String, LimitValue)>,
     /// When it leaves by what stands ahead of it, ms; `None`: nobody can know.
     pub expected_ms: Option<u64>,
+    /// It is known how long calls take.
+    pub calls_are_timed: bool,
     /// Now, and in which zone moments are written.
     pub times: Times,
 }
@@ -173,13 +175,62 @@ pub fn explain(facts: &ExplainFacts<'_>) -> Explanation {
             facts.gates.earliest_ms(facts.policy, &message.details, facts.keys, message.due_at_ms)
         })
         .flatten();
-    let expected_ms = facts.expected_ms.filter(|_| earliest_ms.is_some()).max(earliest_ms);
-    let expected_ms = facts.expected_ms.and(expected_ms);
+    let expected_ms = earliest_ms.and_then(|earliest_ms| expected(facts, &gates, earliest_ms));
     Explanation {
         sentence: sentence(facts, &gates, [earliest_ms, expected_ms]),
         position: facts.line.as_ref().filter(|_| is_in_line).map(|line| line.position),
         earliest_ms,
         expected_ms,
         gates,
+    }
+}
+
+/// When it leaves by what stands ahead of it, and not before the gates that let messages through one by one: a batch that gathers, a
+/// limit by its key. `None`: nobody can know, since workers or calls decide of which nothing is known.
+fn expected(facts: &ExplainFacts<'_>, gates: &[GateAnswer], earliest_ms: u64) -> Option<u64> {
+    let mut at_ms = facts.expected_ms?.max(earliest_ms);
+    let ahead = facts.line.as_ref().map_or(0, |line| line.position.ahead);
+    for answer in gates.iter().filter(|answer| !answer.passes) {
+        match answer.gate.gate {
+            Gate::Workers => return None,
+            Gate::Concurrency if !facts.calls_are_timed => return None,
+            Gate::Batch => at_ms = at_ms.max(answer.opens_at_ms.unwrap_or(0)),
+            Gate::Limit => {
+                let limit = answer.gate.limit.as_ref();
+                let rule = facts.policy.keyed_limits().find(|rule| Some(&rule.name) == limit);
+                let Some((rule, opens_ms)) = rule.zip(answer.opens_at_ms) else { continue };
+                // Those before it take the next slots of its key.
+                let apart_ms = facts.allowed_by(rule).map_or(0, period_ms);
+                at_ms = at_ms.max(opens_ms.saturating_add(ahead.saturating_mul(apart_ms)));
+            }
+            _ => {}
+        }
+    }
+    Some(at_ms)
+}
+
+/// How far apart a rate lets units start, ms.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a time in whole milliseconds"
+)]
+fn period_ms(rate: Rate) -> u64 {
+    (rate.period_us() / 1000.0) as u64
+}
+
+impl ExplainFacts<'_> {
+    /// What a rate by key allows the value of the message; `None`: the limit is no rate.
+    fn allowed_by(&self, rule: &LimitRule) -> Option<Rate> {
+        let configured = rule.rate_and_burst()?.0;
+        let given = self.given.get(&rule.name).map(|(_, given)| given);
+        let allowed = given.map(|given| match &rule.cap {
+            Some(cap) => cap.of_key(given),
+            None => given.clone(),
+        });
+        Some(match allowed {
+            Some(LimitValue::Rate(rate)) => rate,
+            _ => configured,
+        })
     }
 }

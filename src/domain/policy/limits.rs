@@ -2,10 +2,12 @@
 //!
 //! Refuses to know the arithmetic (see `limit`) and how messages with keys are found (see the store).
 
+use std::borrow::Cow;
+
 use super::{Downstream, QueuePolicy};
 use crate::domain::backlog::BacklogPolicy;
 use crate::domain::keys::{KeySettings, LimitValue, MessageKey, Structure};
-use crate::domain::limit::{Cost, Limit, LimitRule, Quota, Rate};
+use crate::domain::limit::{Cost, Limit, LimitKind, LimitName, LimitRule, Quota, Rate};
 
 impl QueuePolicy {
     /// The `rate` and `burst` of the queue itself, where it has them.
@@ -71,6 +73,35 @@ impl QueuePolicy {
             }
         });
         rates.min_by(f64::total_cmp)
+    }
+
+    /// The same with what these limits by key allow a message whose values were given something at run time; itself, where none was.
+    #[must_use]
+    pub fn with_values<'v>(
+        &self,
+        values: impl Iterator<Item = (&'v LimitName, &'v LimitValue)>,
+    ) -> Cow<'_, Self> {
+        let mut own = Cow::Borrowed(self);
+        for (name, value) in values {
+            let Some(at) = self.limits.iter().position(|rule| rule.name == *name) else { continue };
+            let rule = &self.limits[at];
+            let value = rule.cap.as_ref().map_or_else(|| value.clone(), |cap| cap.of_key(value));
+            let kind = match (&rule.kind, value) {
+                (LimitKind::Rate { burst, .. }, LimitValue::Rate(rate)) => {
+                    LimitKind::Rate { rate, burst: *burst }
+                }
+                (LimitKind::Quota(quota), LimitValue::Quota(given)) => {
+                    LimitKind::Quota(given.in_zone(quota.zone().clone()))
+                }
+                (LimitKind::Concurrency(_), LimitValue::Concurrency(calls)) => {
+                    LimitKind::Concurrency(calls)
+                }
+                // The limit is another one now.
+                _ => continue,
+            };
+            own.to_mut().limits[at].kind = kind;
+        }
+        own
     }
 
     /// Every quota without a key among the limits.

@@ -67,7 +67,7 @@ async fn refused_credentials_shut_the_gate_at_once_and_cost_nothing() {
         assert_eq!(sending["state"], "shut");
         let reason = sending["reason"].as_str().expect("a sentence");
         assert!(reason.contains(&format!("status {status}")), "{reason}");
-        assert!(reason.contains("`tidegate resume jobs` opens the gate"), "{reason}");
+        assert!(reason.contains("at once after `tidegate resume jobs`"), "{reason}");
         assert!(sending["since"].is_string() && sending["until"].is_string(), "{sending}");
         let table = scene.daemon.cli(&["queues"]).await.stdout;
         assert!(table.contains("shut, opens in") && table.contains(&status.to_string()), "{table}");

@@ -85,6 +85,7 @@ impl Scene {
             calls_in_flight: 16,
             given: self.given.clone(),
             expected_ms: self.expected_ms,
+            calls_are_timed: true,
             times: Times { now_ms: ms(NOW), zone: None },
         })
     }
@@ -188,6 +189,7 @@ fn what_is_due_while_the_window_is_closed_says_so() {
             calls_in_flight: 0,
             given: BTreeMap::new(),
             expected_ms: None,
+            calls_are_timed: true,
             times: Times { now_ms: ms("2026-11-30T18:00:00Z"), zone: None },
         })
     };

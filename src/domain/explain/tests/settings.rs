@@ -82,3 +82,31 @@ fn calls_in_flight_are_named_up_to_ten() {
     assert_eq!(calls.setting.as_deref(), Some("default"));
     assert_eq!(explained.earliest_ms, Some(ms(NOW)), "if nothing stood ahead of it");
 }
+
+#[test]
+fn what_is_expected_goes_by_the_key_the_batch_and_the_workers() {
+    let text = "limits = [{ rate = \"1/min\", per = \"labels.to\", name = \"per_to\" }]\n";
+    let mut scene = Scene::of(text, State::Ready);
+    let (now_ms, opens_ms) = (ms(NOW), ms(NOW) + 48_000);
+    scene.message.details.labels.insert("to".to_owned(), "a".to_owned());
+    let limits = vec![("per_to".parse().unwrap(), Some(opens_ms))];
+    scene.keys = Some(KeyHold { limits, ahead: None, has_turn: true });
+    scene.line = Some(Line {
+        position: LinePosition { ahead: 2, of: LineOf::Key, at_least: false },
+        ..line(2)
+    });
+    scene.expected_ms = Some(now_ms + 120_000);
+    // Two more slots behind the next one.
+    assert_eq!(scene.explained().expected_ms, Some(opens_ms + 120_000));
+    let allowed = LimitValue::Rate("60/min".parse().unwrap());
+    scene.given.insert("per_to".parse().unwrap(), ("a".to_owned(), allowed));
+    scene.expected_ms = Some(now_ms + 2000);
+    assert_eq!(scene.explained().expected_ms, Some(opens_ms + 2000), "by its own pace");
+
+    let mut pulled = Scene::of("downstream.type = \"pull\"\n", State::Ready);
+    pulled.expected_ms = Some(now_ms);
+    assert_eq!(pulled.explained().expected_ms, None, "no worker has come");
+    let mut sent = Scene::of("", State::Ready);
+    sent.expected_ms = Some(now_ms);
+    assert_eq!(sent.explained().expected_ms, Some(now_ms));
+}

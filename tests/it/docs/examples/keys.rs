@@ -41,7 +41,7 @@ fn at_once(requests: &[Request]) -> usize {
 #[tokio::test]
 async fn each_number_waits_for_itself_and_conversations_are_in_order() {
     let stage = Stage::set("keys").await;
-    stage.downstream.always(Answer::ok().after(Duration::from_millis(50)));
+    stage.downstream.always(Answer::ok().after(Duration::from_millis(400)));
 
     let shown = stage.run().await;
 
