@@ -103,7 +103,7 @@ fn what_is_expected_goes_by_the_key_the_batch_and_the_workers() {
     scene.expected_ms = Some(now_ms + 2000);
     assert_eq!(scene.explained().expected_ms, Some(opens_ms + 2000), "by its own pace");
 
-    let mut pulled = Scene::of("downstream.type = \"pull\"\n", State::Ready);
+    let mut pulled = Scene::of("[queues.q.downstream]\ntype = \"pull\"\n", State::Ready);
     pulled.expected_ms = Some(now_ms);
     assert_eq!(pulled.explained().expected_ms, None, "no worker has come");
     let mut sent = Scene::of("", State::Ready);
