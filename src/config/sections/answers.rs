@@ -27,10 +27,10 @@ settings! {
         /// The body has this in it, as text without white space at its ends. The groups `(?P<ref>...)` and `(?P<detail>...)` are
         /// [the reference and the reason](answers.md#the-reference-and-the-reason).
         body: Option<BodyPattern> = pattern().unset_means("any").example("'^ERR: 114'"), |it| it.body.clone();
-        /// The body is JSON, and something stands there: a JSON pointer. Without `equals`, anything but `null`.
+        /// The place of a value in the JSON of the body, as a JSON pointer. Without `equals` any value but `null` is right.
         json: Option<JsonPointer> = pointer().unset_means("any").example("\"/status\""),
             |it| it.json.as_ref().map(|json| json.at.clone());
-        /// What stands there: a text, a number, `true` or `false`. A number and its text are the same.
+        /// The value at that place: a text, a number, `true` or `false`. A number and its text are the same.
         equals: Option<JsonScalar> = scalar().unset_means("anything but `null`").example("\"busy\""),
             |it| it.json.as_ref().and_then(|json| json.equals.clone());
         /// What the answer means then: see [answers](answers.md#what-an-answer-can-mean).

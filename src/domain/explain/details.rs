@@ -124,9 +124,8 @@ fn throttled(facts: &ExplainFacts<'_>, until: Option<&str>) -> String {
 }
 
 fn limit(facts: &ExplainFacts<'_>, rule: &LimitRule, state: GateState) -> String {
-    let given = facts.given.get(&rule.name).map(|(_, given)| {
-        allowed_to_key(&rule.cap.as_ref().map_or_else(|| given.clone(), |cap| cap.of_key(given)))
-    });
+    let given =
+        facts.given.get(&rule.name).map(|(_, given)| allowed_to_key(&rule.allowed_to_key(given)));
     let lets = given.unwrap_or_else(|| allowed(rule));
     let of = rule.per.as_ref().map_or_else(String::new, |key| {
         match key.value_of(&facts.message.details) {

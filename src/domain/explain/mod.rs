@@ -224,11 +224,7 @@ impl ExplainFacts<'_> {
     fn allowed_by(&self, rule: &LimitRule) -> Option<Rate> {
         let configured = rule.rate_and_burst()?.0;
         let given = self.given.get(&rule.name).map(|(_, given)| given);
-        let allowed = given.map(|given| match &rule.cap {
-            Some(cap) => cap.of_key(given),
-            None => given.clone(),
-        });
-        Some(match allowed {
+        Some(match given.map(|given| rule.allowed_to_key(given)) {
             Some(LimitValue::Rate(rate)) => rate,
             _ => configured,
         })

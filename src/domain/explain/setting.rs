@@ -44,7 +44,7 @@ pub(super) fn setting(
 fn of_limit(facts: &ExplainFacts<'_>, rule: &LimitRule) -> String {
     let is_of_limit = |it: &Override| matches!(&it.change, OverrideChange::Limit { name, .. } if *name == rule.name);
     if let Some((value, given)) = facts.given.get(&rule.name) {
-        let is_capped = rule.cap.as_ref().is_some_and(|cap| cap.of_key(given) != *given);
+        let is_capped = rule.allowed_to_key(given) != *given;
         let capping = is_capped.then(|| by_override(facts, is_of_limit)).flatten();
         return capping.unwrap_or_else(|| format!("key {value}"));
     }

@@ -41,8 +41,7 @@ pub struct LimitCap {
 
 impl LimitCap {
     /// What a key is allowed that was given this at run time.
-    #[must_use]
-    pub fn of_key(&self, given: &LimitValue) -> LimitValue {
+    fn of_key(&self, given: &LimitValue) -> LimitValue {
         let is_given_less = match (&self.value, given) {
             (LimitValue::Rate(cap), LimitValue::Rate(given)) => given.period_us() > cap.period_us(),
             (LimitValue::Quota(cap), LimitValue::Quota(given)) => given.units() < cap.units(),
@@ -51,6 +50,14 @@ impl LimitCap {
             _ => true,
         };
         if is_given_less && !self.above { given.clone() } else { self.value.clone() }
+    }
+}
+
+impl LimitRule {
+    /// What a key is allowed that was given this at run time: that, unless an override says otherwise.
+    #[must_use]
+    pub fn allowed_to_key(&self, given: &LimitValue) -> LimitValue {
+        self.cap.as_ref().map_or_else(|| given.clone(), |cap| cap.of_key(given))
     }
 }
 

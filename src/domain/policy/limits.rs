@@ -63,11 +63,7 @@ impl QueuePolicy {
         let rates = of_key.filter_map(|limit| {
             let configured = limit.rate_and_burst()?.0;
             let given = own.and_then(|own| own.limits.get(&limit.name));
-            let capped = given.map(|given| match &limit.cap {
-                Some(cap) => cap.of_key(given),
-                None => given.clone(),
-            });
-            match capped {
+            match given.map(|given| limit.allowed_to_key(given)) {
                 Some(LimitValue::Rate(rate)) => Some(rate.per_second()),
                 _ => Some(configured.per_second()),
             }
@@ -85,8 +81,7 @@ impl QueuePolicy {
         for (name, value) in values {
             let Some(at) = self.limits.iter().position(|rule| rule.name == *name) else { continue };
             let rule = &self.limits[at];
-            let value = rule.cap.as_ref().map_or_else(|| value.clone(), |cap| cap.of_key(value));
-            let kind = match (&rule.kind, value) {
+            let kind = match (&rule.kind, rule.allowed_to_key(value)) {
                 (LimitKind::Rate { burst, .. }, LimitValue::Rate(rate)) => {
                     LimitKind::Rate { rate, burst: *burst }
                 }
