@@ -117,7 +117,12 @@ impl Dispatcher {
             (ClaimStatus::Held(Gate::Limit), Some(now_ms)) => {
                 line.refused(policy, now_ms, reply.wait);
             }
-            (ClaimStatus::Empty, _) => line.empty(),
+            (
+                ClaimStatus::Empty
+                | ClaimStatus::KeysHold
+                | ClaimStatus::Held(Gate::Concurrency | Gate::Batch),
+                _,
+            ) => line.free_of_limits(),
             _ => {}
         }
     }

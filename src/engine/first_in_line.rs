@@ -57,8 +57,8 @@ impl FirstInLine {
         }
     }
 
-    /// A claim found nothing to send.
-    pub(super) fn empty(&self) {
+    /// No limit holds what stands first any more: nothing stands there, or something else holds it.
+    pub(super) fn free_of_limits(&self) {
         self.limits.lock().refused = None;
     }
 
@@ -207,4 +207,101 @@ fn slowest(policy: &QueuePolicy) -> Option<(&LimitRule, Limit)> {
 fn period_ms(limit: Limit, message: &Claimed, rule: &LimitRule) -> u64 {
     let units = message.units.of(rule.unit).max(1);
     (limit.period_us() * units as f64 / 1000.0).ceil() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::config::testing::queue_of;
+    use crate::domain::limit::Units;
+    use crate::domain::message::Details;
+    use crate::store::Lease;
+
+    const NOW_MS: u64 = 1_800_000_000_000;
+
+    /// One that was handed over and due ten minutes before, and may start at this moment.
+    fn message(number: u128, slot_ms: u64, group: &str) -> Claimed {
+        let ulid = Ulid::from_parts(NOW_MS - 600_000, number);
+        Claimed {
+            lease: Lease { ulid, shard: 0, token: String::new() },
+            slot: Instant::now(),
+            start_before: Instant::now(),
+            attempt: 1,
+            rescues: 0,
+            is_in_doubt: false,
+            throttles: 0,
+            first_attempt_ms: 0,
+            paused_at_first_ms: 0,
+            due_ms: NOW_MS - 600_000,
+            expires_ms: None,
+            details: Details { group: Some(group.to_owned()), ..Details::default() },
+            payload: Bytes::new(),
+            units: Units { slot_us: slot_ms * 1000, calls: 1, messages: 1 },
+            stood: Vec::new(),
+        }
+    }
+
+    fn told(stood: &[(WaitedFor, u64)]) -> String {
+        let words: Vec<String> = stood.iter().map(|(what, ms)| format!("{what}={ms}")).collect();
+        words.join(" ")
+    }
+
+    /// What is noted on a message that is claimed alone.
+    #[tokio::main(flavor = "current_thread")]
+    async fn claimed(line: &FirstInLine, policy: &QueuePolicy, slot_ms: u64) -> String {
+        let mut messages = [message(1, slot_ms, "a")];
+        line.claimed(policy, &mut messages);
+        told(&messages[0].stood)
+    }
+
+    #[test]
+    fn who_takes_the_next_slot_of_a_rate_was_held_by_it_and_who_comes_later_was_not() {
+        let (line, policy) = (FirstInLine::default(), queue_of("rate = \"1/s\""));
+        assert_eq!(claimed(&line, &policy, NOW_MS), "", "nothing is known of what was before");
+        assert_eq!(claimed(&line, &policy, NOW_MS + 1000), "limit:rate=1000");
+        assert_eq!(claimed(&line, &policy, NOW_MS + 9000), "", "something else held it");
+    }
+
+    #[test]
+    fn a_quota_is_named_that_refused_until_another_gate_holds() {
+        let (line, policy) =
+            (FirstInLine::default(), queue_of("limits = [{ quota = \"5/hour\" }]"));
+        let wait = Some(Duration::from_secs(60));
+        line.refused(&policy, NOW_MS, wait);
+        line.refused(&policy, NOW_MS + 30_000, wait);
+        assert_eq!(claimed(&line, &policy, NOW_MS + 60_000), "limit:quota_hour=60000");
+        line.refused(&policy, NOW_MS + 100_000, wait);
+        line.free_of_limits();
+        assert_eq!(claimed(&line, &policy, NOW_MS + 200_000), "");
+    }
+
+    #[tokio::test]
+    async fn the_one_before_it_of_its_order_key_held_it_while_it_was_tried() {
+        let (line, policy) = (FirstInLine::default(), queue_of("ordering = \"group\""));
+        let attempted = |number, group: &str, from_ms, to_ms| {
+            let message = message(number, NOW_MS, group);
+            told(&line.attempted(&policy, &message, (NOW_MS + from_ms, NOW_MS + to_ms)))
+        };
+        assert_eq!(attempted(1, "a", 0, 1000), "");
+        assert_eq!(attempted(1, "a", 5000, 6000), "", "it does not wait for itself");
+        assert_eq!(attempted(9, "b", 6000, 6500), "", "nor for another key");
+        assert_eq!(attempted(2, "a", 6500, 7000), "order=6000");
+    }
+
+    #[tokio::test]
+    async fn a_rate_by_key_is_named_for_the_value_that_it_held() {
+        let lines = "limits = [{ rate = \"1/min\", per = \"group\", name = \"each\" }]";
+        let (line, policy) = (FirstInLine::default(), queue_of(lines));
+        let attempted = |number, group: &str, from_ms| {
+            let message = message(number, NOW_MS, group);
+            told(&line.attempted(&policy, &message, (NOW_MS + from_ms, NOW_MS + from_ms)))
+        };
+        assert_eq!(attempted(1, "a", 0), "");
+        assert_eq!(attempted(2, "b", 30_000), "");
+        assert_eq!(attempted(3, "a", 60_000), "limit:each=60000");
+        assert_eq!(attempted(4, "a", 300_000), "", "something else held it");
+    }
 }
