@@ -3,23 +3,10 @@
 //! Owns the wire to a downstream: connections, deadlines, signatures, reading the answer. Knows
 //! nothing of queues, windows, limits, retries or Redis.
 
-mod answer;
 mod deadline;
-mod dns;
-mod failure;
-mod head;
 mod http;
-mod keeping;
-mod line;
 mod paced;
-mod pool;
-mod request;
 mod shortage;
-mod signature;
-#[cfg(test)]
-mod tests;
-mod tls;
-mod wire;
 
 use bytes::Bytes;
 use tokio::time::Instant;

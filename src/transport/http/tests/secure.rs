@@ -14,7 +14,8 @@ use super::server::{Server, read_to_close};
 use super::{Transport, answered, call, call_within, downstream};
 use crate::domain::outcome::Answer;
 use crate::domain::policy::Downstream;
-use crate::transport::{HttpTransport, tls};
+use crate::transport::HttpTransport;
+use crate::transport::http::tls;
 
 const CERTIFICATE: &[u8] = include_bytes!("certs/localhost.pem");
 const KEY: &[u8] = include_bytes!("certs/localhost.key");

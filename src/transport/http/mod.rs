@@ -11,6 +11,20 @@
 //!   cannot be an answer yet): surely not sent, try a new connection;
 //! - handed over, and anything else: bytes may be in some buffer on the way. Unknown.
 
+mod answer;
+mod dns;
+mod failure;
+mod head;
+mod keeping;
+mod line;
+mod pool;
+mod request;
+mod signature;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod wire;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -19,13 +33,13 @@ use http::uri::Parts;
 use rustls::ClientConfig;
 use tokio::time::Instant;
 
-use super::line::{Line, NoAnswer};
-use super::pool::Pool;
-use super::request::Template;
-use super::wire::WireError;
-use super::{Call, TransportError, answer, deadline, failure, tls};
+use self::line::{Line, NoAnswer};
+use self::pool::Pool;
+use self::request::Template;
+use self::wire::WireError;
 use crate::domain::endpoint::HttpDownstream;
 use crate::domain::outcome::Answer;
+use crate::transport::{Call, TransportError, deadline};
 
 /// Connections that may turn out closed before a call gives up: a kept one, and new ones.
 const HANDOVERS_MAX: u32 = 4;

@@ -16,10 +16,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{Call, Transport};
 use crate::domain::endpoint::HttpDownstream;
 use crate::domain::outcome::Answer;
 use crate::domain::policy::Downstream;
+use crate::transport::{Call, Transport};
 
 /// More time than any exchange that succeeds needs, on a busy machine too.
 const PATIENCE_MS: u64 = 20_000;

@@ -14,11 +14,12 @@ use hyper::Response;
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Call, deadline, failure};
+use super::failure;
 use crate::domain::outcome::Answer;
 use crate::domain::receipt::Pending;
 use crate::domain::time::parse_rfc3339;
 use crate::domain::units::format_size;
+use crate::transport::{Call, deadline};
 
 /// Longest `Content-Type` that is kept, in characters.
 const HEADER_CHARS_MAX: usize = 256;

@@ -10,8 +10,8 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STAN
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
-use super::TransportError;
 use crate::domain::endpoint::Secret;
+use crate::transport::TransportError;
 
 /// What marks a secret as base64.
 const PREFIX: &str = "whsec_";

@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::head::Heads;
-use super::paced::Paced;
+use crate::transport::Paced;
 
 /// What bytes travel over.
 pub(super) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;

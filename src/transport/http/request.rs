@@ -14,9 +14,9 @@ use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::signature::SigningKey;
-use super::{Call, TransportError};
 use crate::domain::endpoint::HttpDownstream;
 use crate::domain::headers::is_reserved_header;
+use crate::transport::{Call, TransportError};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");

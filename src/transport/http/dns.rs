@@ -22,8 +22,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tower_service::Service;
 
-use super::shortage;
 use crate::domain::human::lasting;
+use crate::transport::shortage;
 
 /// Look-ups of one pool at a time; 512 blocking threads serve the whole process.
 const LOOKUPS_MAX: usize = 32;

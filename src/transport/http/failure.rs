@@ -12,9 +12,9 @@ use rustls::CertificateError;
 
 use super::dns::NameNotFound;
 use super::head::Endless;
-use super::shortage;
 use super::wire::WireError;
 use crate::domain::units::format_duration;
+use crate::transport::shortage;
 
 /// The sentence for the first cause that says something to people.
 pub(super) fn sentence(error: &(dyn Error + 'static)) -> String {
