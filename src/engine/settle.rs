@@ -1,7 +1,8 @@
 //! Carries settlements out in Redis: gathered, one script call per verb and shard, repeated until done.
 //!
 //! Owns the order "outcome known → outcome kept". While Redis is away, outcomes wait here (bounded by
-//! the exchanges in flight) and their slots stay taken, so nothing more is sent.
+//! the exchanges in flight) and their slots stay taken, so nothing more is sent. An outcome that is written and not yet as safe
+//! as `redis.settle` asks for holds up none that comes after it: they are written too, and their slots stay taken.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -46,14 +47,28 @@ impl Settler {
     /// The loop; ends when all outcomes are written and no exchange is left.
     pub(super) async fn run(self, mut outcomes: mpsc::Receiver<Vec<Ending>>) {
         let mut gathered = Vec::with_capacity(FLUSH_MAX);
-        while outcomes.recv_many(&mut gathered, FLUSH_MAX).await > 0 {
+        let mut unsafe_yet = Vec::new();
+        loop {
+            if unsafe_yet.is_empty() {
+                if outcomes.recv_many(&mut gathered, FLUSH_MAX).await == 0 {
+                    return;
+                }
+            } else {
+                tokio::time::sleep(REPEAT_PAUSE).await;
+                while gathered.len() < FLUSH_MAX
+                    && let Ok(exchange) = outcomes.try_recv()
+                {
+                    gathered.push(exchange);
+                }
+            }
             mark_row(&mut gathered);
-            self.run_once(gathered.drain(..).flatten()).await;
+            unsafe_yet.extend(gathered.drain(..).flatten());
+            unsafe_yet = self.run_once(unsafe_yet).await;
         }
     }
 
-    /// Writes what was gathered.
-    async fn run_once(&self, gathered: impl Iterator<Item = Ending>) {
+    /// Writes what was gathered. Returns what is written and not yet as safe as it must be: its call is to be repeated.
+    async fn run_once(&self, gathered: Vec<Ending>) -> Vec<Ending> {
         let mut calls: HashMap<Way, Vec<Ending>> = HashMap::new();
         for ending in gathered {
             calls.entry(ending.end.way()).or_default().push(ending);
@@ -63,28 +78,36 @@ impl Settler {
         // back while the gate stays open after what may shut it, or the same answer would meet it once more.
         let fails = |part: &[Ending]| part.iter().any(|ending| ending.end.sign == Sign::Failed);
         calls.sort_by_key(|(way, part)| (way.leaves_gate_open(), fails(part)));
-        for (way, endings) in calls {
+        let mut unsafe_yet = Vec::new();
+        for (way, mut endings) in calls {
             let most = self.queue.shards[usize::from(way.shard)].messages_max();
-            let parts = endings.chunks(most);
             // What goes to the head goes there in the order it had: its end first.
-            let parts: Vec<_> =
-                if way.goes_to_head() { parts.rev().collect() } else { parts.collect() };
-            for part in parts {
-                self.write(way, part).await;
+            if way.goes_to_head() {
+                while !endings.is_empty() {
+                    let part = endings.split_off((endings.len() - 1) / most * most);
+                    unsafe_yet.extend(self.write(way, part).await);
+                }
+            }
+            while !endings.is_empty() {
+                let rest = endings.split_off(most.min(endings.len()));
+                unsafe_yet.extend(self.write(way, std::mem::replace(&mut endings, rest)).await);
             }
         }
+        unsafe_yet
     }
 
-    async fn write(&self, way: Way, endings: &[Ending]) {
+    /// Writes a part in one call; returns it where it is written and not yet safe.
+    async fn write(&self, way: Way, endings: Vec<Ending>) -> Vec<Ending> {
         let exchanges: Vec<String> = endings.iter().filter_map(|e| e.exchange.clone()).collect();
         let verdicts = loop {
             let ends = endings.iter().map(|ending| &ending.end);
             match self.store.messages.settle(&self.queue, way, &exchanges, ends).await {
                 Ok(verdicts) => break verdicts,
                 Err(StoreError::Reply(error)) => {
-                    self.not_kept(endings, &error);
+                    self.not_kept(&endings, &error);
                     break Vec::new();
                 }
+                Err(StoreError::NotDurable(_) | StoreError::Unfit(_)) => return endings,
                 Err(_) => tokio::time::sleep(REPEAT_PAUSE).await,
             }
         };
@@ -92,9 +115,10 @@ impl Settler {
         for (ending, verdict) in endings.iter().zip(verdicts) {
             self.note(&ending.end, verdict);
         }
-        for ending in endings {
+        for ending in &endings {
             self.in_flight.remove(&ending.end.lease);
         }
+        Vec::new()
     }
 
     fn note(&self, end: &LeaseEnd, verdict: Verdict) {
