@@ -271,11 +271,11 @@ async fn a_redis_that_hangs_is_told_too() {
 
     assert_unavailable(&reply, "store-unavailable");
     assert_unavailable(&ready, "store-unavailable");
-    assert!(took < Duration::from_secs(15), "{took:?}");
+    assert!(took < Duration::from_secs(20), "{took:?}");
     let back = Instant::now();
     eventually("/readyz is ready again", async || scene.daemon.get("/readyz").await.status == 200)
         .await;
-    assert!(back.elapsed() < Duration::from_secs(5), "{:?}", back.elapsed());
+    assert!(back.elapsed() < Duration::from_secs(10), "{:?}", back.elapsed());
     let id = scene.send("after").await;
     assert_eq!(scene.daemon.wait_final(&id).await["state"], "delivered");
 }

@@ -19,7 +19,7 @@ use super::guarded::{AtEnd, Guarded};
 use super::ports::free_port;
 use super::wait::{DEADLINE, eventually};
 
-const READY_WITHIN: Duration = Duration::from_secs(5);
+const READY_WITHIN: Duration = Duration::from_secs(20);
 const PROGRAMS: [&str; 2] = ["redis-server", "valkey-server"];
 
 /// How a server is to run; every value is a line of redis.conf.
