@@ -16,8 +16,6 @@ use super::{Door, Shared, forecast};
 use crate::domain::explain::{ExplainFacts, explain as explained};
 use crate::domain::gates::gates;
 use crate::domain::human::Times;
-use crate::domain::keys::LimitValue;
-use crate::domain::limit::LimitName;
 use crate::domain::message::Message;
 use crate::domain::policy::QueuePolicy;
 use crate::domain::state;
@@ -65,11 +63,10 @@ pub(super) async fn of_message(
         BTreeMap::new()
     };
     let paused = counts.paused.as_ref().map(|paused| (paused.by.clone(), paused.reason.clone()));
-    let own = policy.with_values(given.iter().map(|(limit, (_, value))| (limit, value)));
     let expected_ms = match &line {
         Some(line) => {
             let asked = (line, message.due_at_ms);
-            forecast::expected_ms(door, (queue, &own), &counts, asked).await?
+            forecast::expected_ms(door, (queue, &given), &counts, asked).await?
         }
         None => None,
     };
@@ -104,7 +101,7 @@ async fn given(
     door: &Door,
     policy: &QueuePolicy,
     message: &Message,
-) -> Result<BTreeMap<LimitName, (String, LimitValue)>, Problem> {
+) -> Result<forecast::KeyValues, Problem> {
     let mut given = BTreeMap::new();
     for rule in policy.keyed_limits() {
         let Some(key) = &rule.per else { continue };

@@ -2,6 +2,9 @@
 //!
 //! Owns what Redis is asked, which is bounded whatever the backlog. What follows from it says `domain::forecast`.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse as _, Response};
@@ -15,9 +18,15 @@ use crate::domain::forecast::{
     DueMessages, ForecastFacts, HOURS_MAX, ReadyLine, forecast as foretold, leaves_ms, whole,
 };
 use crate::domain::gates::Snapshot;
+use crate::domain::keys::LimitValue;
+use crate::domain::limit::LimitName;
+use crate::domain::overrides::{PolicyStage, later_stages};
 use crate::domain::policy::QueuePolicy;
 use crate::store::{BacklogProfile, Counts, Queue, TimeSteps};
 use crate::wire::forecast::ForecastView;
+
+/// What the values of the keys of a message were given at run time: by the limit, the value of its key and what it is allowed.
+pub(super) type KeyValues = BTreeMap<LimitName, (String, LimitValue)>;
 
 /// Hours of a forecast, unless asked otherwise.
 pub(super) const HOURS_DEFAULT: u32 = 24;
@@ -51,18 +60,19 @@ pub(super) async fn forecast(
     let steps = steps(now_ms, now_ms + u64::from(hours) * HOUR_MS);
     let profile = door.store().queues.profile(&queue.policy.name, steps).await?;
     let snapshot = snapshot(&queue, &counts);
-    let facts = facts((&queue, &queue.policy), &snapshot, (&profile, steps), now_ms);
+    let later = later_stages(&queue.policy, now_ms);
+    let facts = facts((&queue, &queue.policy, &later), &snapshot, (&profile, steps), now_ms);
     Ok(Json(ForecastView::new(&foretold(&facts, hours))).into_response())
 }
 
-/// When a message leaves that stands in this line; `due_ms`: its due time; `policy`: with what limits by key allow its values. `None`:
+/// When a message leaves that stands in this line; `due_ms`: its due time; `given`: what limits by key allow its values. `None`:
 /// nobody can know.
 ///
 /// # Errors
 /// When the store is not available.
 pub(super) async fn expected_ms(
     door: &Door,
-    (queue, policy): (&Queue, &QueuePolicy),
+    (queue, given): (&Queue, &KeyValues),
     counts: &Counts,
     (line, due_ms): (&Line, u64),
 ) -> Result<Option<u64>, Problem> {
@@ -74,7 +84,16 @@ pub(super) async fn expected_ms(
     let steps = steps(now_ms, due_ms.max(now_ms));
     let profile = door.store().queues.profile(&queue.policy.name, steps).await?;
     let snapshot = snapshot(queue, counts);
-    let mut facts = facts((queue, policy), &snapshot, (&profile, steps), now_ms);
+    let of_key = |policy: &QueuePolicy| {
+        let values = given.iter().map(|(limit, (_, value))| (limit, value));
+        policy.with_values(values).into_owned()
+    };
+    let policy = of_key(&queue.policy);
+    let mut later = later_stages(&queue.policy, now_ms);
+    for stage in &mut later {
+        stage.policy = Arc::new(of_key(&stage.policy));
+    }
+    let mut facts = facts((queue, &policy, &later), &snapshot, (&profile, steps), now_ms);
     // A step may reach beyond its due time, and what stands before it does not.
     for due in &mut facts.due {
         due.at_ms = due.at_ms.min(due_ms.max(now_ms));
@@ -103,7 +122,7 @@ fn steps(now_ms: u64, until_ms: u64) -> TimeSteps {
 }
 
 fn facts<'a>(
-    (queue, policy): (&Queue, &'a QueuePolicy),
+    (queue, policy, later): (&Queue, &'a QueuePolicy, &'a [PolicyStage]),
     snapshot: &'a Snapshot,
     (profile, steps): (&BacklogProfile, TimeSteps),
     now_ms: u64,
@@ -138,6 +157,7 @@ fn facts<'a>(
     });
     ForecastFacts {
         policy,
+        later,
         snapshot,
         ready,
         due: due.collect(),

@@ -135,6 +135,7 @@ impl QueueArrivals {
         due.sort_by_key(|it| (it.at_ms, it.line, it.expires_ms));
         ForecastFacts {
             policy: &self.policy,
+            later: &[],
             snapshot: &self.snapshot,
             ready: std::iter::once(rest)
                 .chain(std::iter::repeat_n(of_key, self.lines.len()))

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::pace::{NOTHING, QuotaRoom};
 use super::{ForecastFacts, ReadyLine};
+use crate::domain::gates::{Gate, HeldGate};
 use crate::domain::limit::LimitKind;
 use crate::domain::policy::QueuePolicy;
 
@@ -14,10 +15,11 @@ pub(super) struct WaitingLine {
     /// All that have left it.
     pub(super) sent: f64,
     share: f64,
-    /// Messages a millisecond that the rates of its key let pass; `None`: as many as there are.
-    cap_per_ms: Option<f64>,
+    is_of_key: bool,
+    /// Messages a millisecond that the rates of its key let pass, and which of them; `None`: as many as there are.
+    pace: Option<(f64, HeldGate)>,
     /// The quotas of its key.
-    quotas: Vec<QuotaRoom>,
+    quotas: Vec<(HeldGate, QuotaRoom)>,
     /// What arrived together, the oldest first; the sum is `waiting`.
     parts: VecDeque<Cohort>,
 }
@@ -35,7 +37,8 @@ impl WaitingLine {
             waiting: ready.messages,
             sent: 0.0,
             share: ready.share.max(NOTHING),
-            cap_per_ms: caps.per_ms.filter(|_| ready.is_of_key),
+            is_of_key: ready.is_of_key,
+            pace: caps.pace.clone().filter(|_| ready.is_of_key),
             quotas: if ready.is_of_key { caps.quotas.clone() } else { Vec::new() },
             parts,
         }
@@ -50,12 +53,30 @@ impl WaitingLine {
         }
     }
 
+    /// Limits by key let its key have something else from now on; what was used of a quota stays used.
+    pub(super) fn turn(&mut self, caps: &KeyCaps) {
+        if !self.is_of_key {
+            return;
+        }
+        self.pace.clone_from(&caps.pace);
+        let known = std::mem::take(&mut self.quotas);
+        self.quotas = caps
+            .quotas
+            .iter()
+            .map(|(gate, whole)| {
+                let used = known.iter().find(|(known, _)| known == gate);
+                let room = used.map_or_else(|| whole.clone(), |(_, used)| whole.used_as(used));
+                (gate.clone(), room)
+            })
+            .collect();
+    }
+
     /// So many leave.
     pub(super) fn leave(&mut self, messages: f64) {
         let messages = messages.min(self.waiting);
         self.sent += messages;
         self.waiting -= messages;
-        self.quotas.iter_mut().for_each(|quota| quota.take(messages));
+        self.quotas.iter_mut().for_each(|(_, quota)| quota.take(messages));
         self.take_parts(messages);
         if self.waiting < NOTHING {
             self.waiting = 0.0;
@@ -87,55 +108,69 @@ impl WaitingLine {
 
     /// Messages a millisecond that its key lets pass now; `None`: as many as there are.
     fn cap(&self) -> Option<f64> {
-        if self.quotas.iter().any(QuotaRoom::is_used) { Some(0.0) } else { self.cap_per_ms }
+        if self.quotas.iter().any(|(_, quota)| quota.is_used()) {
+            return Some(0.0);
+        }
+        self.pace.as_ref().map(|(per_ms, _)| *per_ms)
+    }
+
+    /// What its key is held by.
+    pub(super) fn gate(&self) -> Option<&HeldGate> {
+        let used = self.quotas.iter().filter(|(_, quota)| quota.is_used());
+        let last = used.max_by_key(|(_, quota)| quota.ends_ms).map(|(gate, _)| gate);
+        last.or(self.pace.as_ref().map(|(_, gate)| gate))
     }
 
     /// When a quota of its key begins again that is used.
     pub(super) fn opens_ms(&self) -> Option<u64> {
-        let used = self.quotas.iter().filter(|quota| quota.is_used());
-        used.map(|quota| quota.ends_ms).min().filter(|_| self.waiting > 0.0)
+        let used = self.quotas.iter().filter(|(_, quota)| quota.is_used());
+        used.map(|(_, quota)| quota.ends_ms).min().filter(|_| self.waiting > 0.0)
     }
 
     pub(super) fn renew(&mut self, now_ms: u64) {
-        self.quotas.iter_mut().for_each(|quota| quota.renew(now_ms));
+        self.quotas.iter_mut().for_each(|(_, quota)| quota.renew(now_ms));
     }
 
     /// What is left of the quota of its key that has the least.
     pub(super) fn quota_left(&self) -> Option<f64> {
-        self.quotas.iter().map(|quota| quota.left).min_by(f64::total_cmp)
+        self.quotas.iter().map(|(_, quota)| quota.left).min_by(f64::total_cmp)
     }
 }
 
 /// What limits by key let one value of their key have.
 #[derive(Debug, Clone)]
-struct KeyCaps {
-    per_ms: Option<f64>,
-    quotas: Vec<QuotaRoom>,
+pub(super) struct KeyCaps {
+    pace: Option<(f64, HeldGate)>,
+    quotas: Vec<(HeldGate, QuotaRoom)>,
 }
 
 impl KeyCaps {
-    fn of(facts: &ForecastFacts<'_>) -> Self {
-        let policy = facts.policy;
-        let mut caps: Vec<f64> = Vec::new();
+    pub(super) fn of(facts: &ForecastFacts<'_>, policy: &QueuePolicy, now_ms: u64) -> Self {
+        let mut paces: Vec<(f64, HeldGate)> = Vec::new();
         let mut quotas = Vec::new();
+        let by_call = |calls: f64| Some(calls / facts.mean_call_ms?.max(NOTHING));
         for rule in policy.keyed_limits() {
-            match &rule.kind {
+            let gate = HeldGate { gate: Gate::Limit, limit: Some(rule.name.clone()) };
+            let per_ms = match &rule.kind {
                 LimitKind::Rate { rate, .. } => {
-                    caps.push(rate.per_second() / 1000.0 / facts.mean_cost.max(NOTHING));
+                    Some(rate.per_second() / 1000.0 / facts.mean_cost.max(NOTHING))
                 }
                 LimitKind::Quota(quota) => {
-                    quotas.push(QuotaRoom::whole_of(quota, facts.mean_cost, facts.now_ms));
+                    let room = QuotaRoom::whole_of(quota, facts.mean_cost, now_ms);
+                    quotas.push((gate.clone(), room));
+                    None
                 }
-                LimitKind::Concurrency(calls) => {
-                    caps.extend(facts.mean_call_ms.map(|ms| f64::from(*calls) / ms.max(NOTHING)));
-                }
-            }
+                LimitKind::Concurrency(calls) => by_call(f64::from(*calls)),
+            };
+            paces.extend(per_ms.map(|per_ms| (per_ms, gate)));
         }
         // Of an order key one message is on its way at a time.
         if policy.ordering.is_some() {
-            caps.extend(facts.mean_call_ms.map(|ms| 1.0 / ms.max(NOTHING)));
+            let gate = HeldGate { gate: Gate::Order, limit: None };
+            paces.extend(by_call(1.0).map(|per_ms| (per_ms, gate)));
         }
-        Self { per_ms: caps.into_iter().min_by(f64::total_cmp), quotas }
+        let pace = paces.into_iter().min_by(|one, other| one.0.total_cmp(&other.0));
+        Self { pace, quotas }
     }
 }
 
@@ -143,7 +178,7 @@ impl KeyCaps {
 pub(super) fn of(facts: &ForecastFacts<'_>) -> Vec<WaitingLine> {
     let alone = [ReadyLine { messages: 0.0, share: 1.0, is_of_key: false }];
     let ready = if facts.ready.is_empty() { &alone } else { facts.ready.as_slice() };
-    let caps = KeyCaps::of(facts);
+    let caps = KeyCaps::of(facts, facts.policy, facts.now_ms);
     ready.iter().map(|line| WaitingLine::new(line, &caps)).collect()
 }
 

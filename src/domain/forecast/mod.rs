@@ -7,14 +7,17 @@
 mod hours;
 mod lines;
 mod model;
+mod now;
 mod pace;
 #[cfg(test)]
 mod slow;
+mod stages;
 #[cfg(test)]
 mod tests;
 
 use self::model::Model;
 use super::gates::{HeldGate, Snapshot};
+use super::overrides::PolicyStage;
 use super::policy::QueuePolicy;
 
 /// The most hours that are looked ahead: a year.
@@ -29,6 +32,8 @@ const HOUR_MS: u64 = 3_600_000;
 pub struct ForecastFacts<'a> {
     /// What is in force.
     pub policy: &'a QueuePolicy,
+    /// What comes into force after it, as the overrides end; the earliest first.
+    pub later: &'a [PolicyStage],
     /// Its pause, its gate, and how its limits stand.
     pub snapshot: &'a Snapshot,
     /// What is ready, by lines: those of keys, or one for all.

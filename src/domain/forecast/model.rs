@@ -1,9 +1,10 @@
 //! The queue in virtual time: from one moment at which something changes to the next.
 
-use super::lines::{self, WaitingLine, by_calls, drains};
+use super::lines::{self, WaitingLine};
+use super::now::Now;
 use super::pace::{NOTHING, QuotaRoom, RatePace, of_queue};
 use super::{DueMessages, ForecastFacts, rounded, whole};
-use crate::domain::gates::{Gate, GateState, HeldGate, PauseEnd, standing, window};
+use crate::domain::gates::{HeldGate, standing};
 use crate::domain::window::WindowState;
 
 /// So many changes are followed at most: it bounds the work whatever the policy.
@@ -22,11 +23,13 @@ pub(super) struct Watched {
 /// A queue that goes through virtual time.
 #[derive(Debug)]
 pub(super) struct Model<'a> {
-    facts: &'a ForecastFacts<'a>,
+    pub(super) facts: &'a ForecastFacts<'a>,
     pub(super) now_ms: f64,
-    lines: Vec<WaitingLine>,
-    rates: Vec<RatePace>,
-    quotas: Vec<(HeldGate, QuotaRoom)>,
+    /// How many of the stages of the policy have begun.
+    pub(super) stage: usize,
+    pub(super) lines: Vec<WaitingLine>,
+    pub(super) rates: Vec<RatePace>,
+    pub(super) quotas: Vec<(HeldGate, QuotaRoom)>,
     /// What is to become due, the latest first.
     due: Vec<DueMessages>,
     /// When parts of the lines expire, the latest first.
@@ -51,16 +54,6 @@ pub(super) struct Hour {
     pub(super) gates: Vec<(HeldGate, f64)>,
 }
 
-/// What is so until something changes.
-struct Now {
-    /// What holds everything, or sets the pace.
-    gate: Option<HeldGate>,
-    /// Messages a millisecond of each line; `None`: all of it at once.
-    drains: Vec<Option<f64>>,
-    /// Until when it is so at most, beside what arrives and runs out; `None`: nothing of it ends.
-    until_ms: Option<f64>,
-}
-
 impl<'a> Model<'a> {
     pub(super) fn new(facts: &'a ForecastFacts<'a>) -> Self {
         let standing = standing(facts.policy, facts.snapshot, facts.now_ms);
@@ -76,6 +69,7 @@ impl<'a> Model<'a> {
         let mut model = Self {
             facts,
             now_ms: whole(facts.now_ms),
+            stage: 0,
             lines,
             rates,
             quotas,
@@ -99,6 +93,7 @@ impl<'a> Model<'a> {
         self.due.retain(|it| it.at_ms < until_ms);
         self.begin_hour();
         for _ in 0..STEPS_MAX {
+            self.turn();
             self.arrive();
             let now = self.look();
             if self.first.is_none() {
@@ -115,20 +110,6 @@ impl<'a> Model<'a> {
         }
         self.end_hour();
         None
-    }
-
-    /// Messages a millisecond that leave now; `None`: all at once. Until its next slot a rate holds everything, and its pace is what
-    /// people mean.
-    fn pace(&self, now: &Now) -> Option<f64> {
-        if now.drains.iter().any(Option::is_none) {
-            return None;
-        }
-        let of_rate = self
-            .rates
-            .iter()
-            .find(|rate| rate.level < 0.0 && Some(&rate.gate) == now.gate.as_ref());
-        let sum = now.drains.iter().flatten().sum();
-        Some(of_rate.filter(|_| self.waiting() > 0.0).map_or(sum, |rate| rate.per_ms))
     }
 
     /// What becomes due, and what expires, by now.
@@ -163,74 +144,8 @@ impl<'a> Model<'a> {
         self.lines.iter().map(|line| line.waiting).sum()
     }
 
-    /// What holds everything now, or at which pace everything leaves.
-    fn look(&self) -> Now {
-        let held = |gate, until_ms: Option<u64>| Now {
-            gate: Some(HeldGate { gate, limit: None }),
-            drains: vec![Some(0.0); self.lines.len()],
-            until_ms: until_ms.map(whole),
-        };
-        let now_ms = rounded(self.now_ms);
-        match self.facts.snapshot.pause {
-            Some(PauseEnd::Resume) => return held(Gate::Pause, None),
-            Some(PauseEnd::At(at_ms)) if at_ms > now_ms => return held(Gate::Pause, Some(at_ms)),
-            _ => {}
-        }
-        let closes_ms = match window(self.facts.policy, 0, Some(now_ms)) {
-            GateState::Open { before_ms } => before_ms,
-            GateState::Held { until_ms, .. } => return held(Gate::Window, until_ms),
-        };
-        if let Some(at_ms) = self.facts.snapshot.throttled_until_ms.filter(|at| *at > now_ms) {
-            return held(Gate::Throttled, Some(at_ms));
-        }
-        let used = self.quotas.iter().filter(|(_, quota)| quota.is_used());
-        if let Some((gate, quota)) = used.max_by_key(|(_, quota)| quota.ends_ms) {
-            let now = held(Gate::Limit, Some(quota.ends_ms));
-            return Now { gate: Some(gate.clone()), ..now };
-        }
-        let debts = self.rates.iter().filter_map(|rate| Some((rate, rate.debt_ms()?)));
-        if let Some((rate, debt_ms)) = debts.max_by(|one, other| one.1.total_cmp(&other.1)) {
-            let drains = vec![Some(0.0); self.lines.len()];
-            let until_ms = Some(self.after(debt_ms));
-            return Now { gate: Some(rate.gate.clone()), drains, until_ms };
-        }
-        self.flowing(closes_ms.map(whole))
-    }
-
-    /// Nothing holds everything: what sets the pace, and how it is shared.
-    fn flowing(&self, until_ms: Option<f64>) -> Now {
-        let rates = self.rates.iter().filter(|rate| rate.level <= 0.0);
-        let rates = rates.map(|rate| (rate.per_ms, rate.gate.clone()));
-        let calls = by_calls(self.facts.policy, self.facts.mean_call_ms);
-        let calls = calls.map(|per_ms| (per_ms, HeldGate { gate: Gate::Concurrency, limit: None }));
-        let slowest = rates.chain(calls).min_by(|one, other| one.0.total_cmp(&other.0));
-        let most = slowest.as_ref().map(|(per_ms, _)| *per_ms);
-        let drains = drains(&self.lines, most);
-        let sum: f64 = drains.iter().flatten().sum();
-        let is_bound_by_keys = drains.iter().all(Option::is_some)
-            && most.is_none_or(|most| sum < most - NOTHING)
-            && self.waiting() > 0.0;
-        let gate = if self.waiting() <= 0.0 {
-            None
-        } else if is_bound_by_keys {
-            self.of_keys()
-        } else {
-            slowest.map(|(_, gate)| gate)
-        };
-        Now { gate, drains, until_ms }
-    }
-
-    /// The gate that stands for limits by key: the first of them, or order.
-    fn of_keys(&self) -> Option<HeldGate> {
-        let limit = self.facts.policy.keyed_limits().next();
-        let order = self.facts.policy.ordering.as_ref();
-        limit
-            .map(|rule| HeldGate { gate: Gate::Limit, limit: Some(rule.name.clone()) })
-            .or_else(|| order.map(|_| HeldGate { gate: Gate::Order, limit: None }))
-    }
-
     /// The moment after so long, which is later than now: a moment of today has a grain of a quarter of a microsecond.
-    fn after(&self, ms: f64) -> f64 {
+    pub(super) fn after(&self, ms: f64) -> f64 {
         self.now_ms + ms.max(GRAIN_MS)
     }
 
@@ -243,6 +158,7 @@ impl<'a> Model<'a> {
             }
         };
         sooner(now.until_ms);
+        sooner(self.facts.later.get(self.stage).map(|stage| whole(stage.from_ms)));
         sooner(self.due.last().map(|it| whole(it.at_ms)));
         sooner(self.deadlines.last().copied().map(whole));
         sooner(self.next_close_ms.filter(|_| self.left_at_close.is_none()).map(whole));
@@ -296,6 +212,7 @@ impl<'a> Model<'a> {
         is_still
             && now.gate.is_some()
             && now.until_ms.is_none()
+            && self.stage == self.facts.later.len()
             && self.waiting() > 0.0
             && self.lines.iter().all(|line| line.opens_ms().is_none())
     }

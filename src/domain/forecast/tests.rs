@@ -6,6 +6,8 @@ use super::slow::starts_ms;
 use super::*;
 use crate::config::testing::queue_of;
 use crate::domain::gates::PauseEnd;
+use crate::domain::keys::LimitValue;
+use crate::domain::overrides::{Override, OverrideChange, later_stages, put_in_force};
 use crate::domain::time::{parse_rfc3339, rfc3339};
 
 const WINDOW: &str = "[queues.q.window]\ntime_zone = \"UTC\"\nmin_remaining = \"0s\"\nopen = [{ days = \"mon-sun\", from = \"01:00\", to = \"04:00\" }, { days = \"mon-sun\", from = \"13:00\", to = \"15:30\" }]\n";
@@ -18,6 +20,7 @@ const NOON: &str = "2026-11-30T12:00:00.000Z";
 
 struct Scene {
     policy: Arc<QueuePolicy>,
+    later: Vec<PolicyStage>,
     snapshot: Snapshot,
     ready: Vec<ReadyLine>,
     due: Vec<DueMessages>,
@@ -28,12 +31,20 @@ impl Scene {
     fn of(text: &str, messages: f64) -> Self {
         let ready = vec![ReadyLine { messages, share: 1.0, is_of_key: false }];
         let snapshot = Snapshot::default();
-        Self { policy: queue_of(text), snapshot, ready, due: Vec::new(), mean_call_ms: None }
+        Self {
+            policy: queue_of(text),
+            later: Vec::new(),
+            snapshot,
+            ready,
+            due: Vec::new(),
+            mean_call_ms: None,
+        }
     }
 
     fn facts(&self) -> ForecastFacts<'_> {
         ForecastFacts {
             policy: &self.policy,
+            later: &self.later,
             snapshot: &self.snapshot,
             ready: self.ready.clone(),
             due: self.due.clone(),
@@ -183,6 +194,88 @@ fn an_hour_that_has_begun_is_counted_from_now() {
     );
     scene.ready.clear();
     assert_eq!((scene.empties().as_str(), scene.gate().as_str()), (NOON, ""));
+}
+
+fn override_of(change: OverrideChange, until: &str) -> Override {
+    Override {
+        id: "one".to_owned(),
+        queue: "q".parse().unwrap(),
+        change,
+        above: false,
+        from_ms: ms(NOON),
+        until_ms: ms(until),
+        ended_ms: None,
+        reason: String::new(),
+        by: String::new(),
+    }
+}
+
+fn limit_override(name: &str, value: LimitValue, until: &str) -> Override {
+    override_of(OverrideChange::Limit { name: name.parse().unwrap(), value }, until)
+}
+
+/// A queue with these overrides.
+fn overridden(text: &str, messages: f64, overrides: &[Override]) -> Scene {
+    let mut scene = Scene::of(text, messages);
+    scene.policy = put_in_force(&scene.policy, overrides, ms(NOON));
+    scene.later = later_stages(&scene.policy, ms(NOON));
+    scene
+}
+
+#[test]
+fn the_end_of_an_override_of_a_limit_is_foreseen() {
+    let slow =
+        limit_override("rate", LimitValue::Rate("1/s".parse().unwrap()), "2026-11-30T12:01:00Z");
+    let scene = overridden("rate = \"20/s\"\n", 660.0, std::slice::from_ref(&slow));
+    assert_eq!(scene.forecast(1).rate_now, Some(1.0));
+    // 60 in the minute of the override, and 600 at 20 a second.
+    assert_eq!(scene.empties(), "2026-11-30T12:01:30.000Z");
+    assert_eq!(scene.leaves(160), "2026-11-30T12:01:05.000Z");
+
+    // One after the other: the rate first, then the calls in flight.
+    let calls = override_of(OverrideChange::Concurrency(1), "2026-11-30T12:02:00Z");
+    let mut scene = overridden("rate = \"20/s\"\nconcurrency = 8\n", 960.0, &[slow, calls]);
+    scene.mean_call_ms = Some(200.0);
+    // 60, then 300 with a call in flight at a time, then the rest.
+    assert_eq!(scene.empties(), "2026-11-30T12:02:30.000Z");
+
+    // A queue without a rate of its own gets one for a time.
+    let rate = LimitValue::Rate("1/s".parse().unwrap());
+    let scene = overridden("", 100.0, &[limit_override("rate", rate, "2026-11-30T12:00:10Z")]);
+    assert_eq!(scene.empties(), "2026-11-30T12:00:10.000Z");
+}
+
+#[test]
+fn what_was_used_of_a_limit_stays_used_when_its_override_ends() {
+    let few = LimitValue::Quota("10/day".parse().unwrap());
+    let text = "limits = [{ quota = \"100/day\", name = \"day\" }]\n";
+    let few = limit_override("day", few, "2026-11-30T13:00:00Z");
+    let scene = overridden(text, 150.0, &[few]);
+    assert_eq!(scene.leaves(9), NOON);
+    assert_eq!(scene.leaves(10), "2026-11-30T13:00:00.000Z");
+    assert_eq!(scene.leaves(99), "2026-11-30T13:00:00.000Z");
+    assert_eq!(scene.leaves(100), "2026-12-01T00:00:00.000Z");
+
+    let text = "fairness = \"group\"\nlimits = [{ rate = \"60/min\", per = \"group\", name = \"per_group\" }]\n";
+    let slow = LimitValue::Rate("1/min".parse().unwrap());
+    let mut scene =
+        overridden(text, 0.0, &[limit_override("per_group", slow, "2026-11-30T12:10:00Z")]);
+    scene.ready = vec![ReadyLine { messages: 70.0, share: 1.0, is_of_key: true }];
+    assert_eq!(scene.gate(), "limit:per_group");
+    assert_eq!(scene.empties(), "2026-11-30T12:11:00.000Z");
+}
+
+#[test]
+fn of_two_limits_by_key_the_one_is_named_that_holds() {
+    let text = "fairness = \"group\"\nlimits = [{ rate = \"10/s\", per = \"group\", name = \"fast\" }, { rate = \"1/s\", per = \"group\", name = \"slow\" }]\n";
+    let mut scene = Scene::of(text, 0.0);
+    scene.ready = vec![ReadyLine { messages: 70.0, share: 1.0, is_of_key: true }];
+    assert_eq!(scene.gate(), "limit:slow");
+    scene.policy = queue_of(
+        "fairness = \"group\"\nlimits = [{ rate = \"1/s\", per = \"group\", name = \"slow\" }, { quota = \"10/day\", per = \"group\", name = \"day\" }]\n",
+    );
+    let hours: Vec<_> = scene.forecast(2).by_hour.into_iter().filter_map(|it| it.gate).collect();
+    assert!(hours.iter().all(|gate| gate.to_string() == "limit:day"), "{hours:?}");
 }
 
 /// A day with two windows, a quota and two limits: what is said of each message at noon, beside what then happens to it.

@@ -47,6 +47,32 @@ pub fn put_in_force(
     Arc::new(policy)
 }
 
+/// What is in force from some moment on.
+#[derive(Debug, Clone)]
+pub struct PolicyStage {
+    /// The moment, ms by Redis.
+    pub from_ms: u64,
+    /// What is in force from then on.
+    pub policy: Arc<QueuePolicy>,
+}
+
+/// What comes into force after this policy, as the overrides end that hold at this moment; the earliest first. Those of the window
+/// are in the policy already, with their ends.
+#[must_use]
+pub fn later_stages(in_force: &QueuePolicy, now_ms: u64) -> Vec<PolicyStage> {
+    let Some(configured) = &in_force.configured else { return Vec::new() };
+    let of_window = |it: &&Override| matches!(it.change, OverrideChange::Window(_));
+    let limiting = in_force.overrides.iter().filter(|it| !of_window(it));
+    let mut ends: Vec<u64> = limiting.map(Override::end_ms).filter(|at| *at > now_ms).collect();
+    ends.sort_unstable();
+    ends.dedup();
+    let stage = |from_ms| {
+        let policy = put_in_force(configured, &in_force.overrides, from_ms);
+        PolicyStage { from_ms, policy }
+    };
+    ends.into_iter().map(stage).collect()
+}
+
 /// From when until when an override decides about the window.
 fn span(it: &Override) -> Option<WindowSpan> {
     let OverrideChange::Window(change) = it.change else { return None };

@@ -7,7 +7,7 @@ mod in_force;
 
 use std::fmt;
 
-pub use self::in_force::put_in_force;
+pub use self::in_force::{PolicyStage, later_stages, put_in_force};
 use super::id::QueueName;
 use super::keys::LimitValue;
 use super::limit::{LimitKindName, LimitName, LimitRule};
