@@ -128,7 +128,7 @@ impl Failure {
     pub(crate) fn from_problem(status: StatusCode, problem: ProblemView) -> Self {
         let (what, code) = (plain(&problem.detail), plain(problem.code.as_str()));
         let field = the_only_error(&problem).map(|error| plain(&error.pointer)).unwrap_or_default();
-        let what = match field.trim_start_matches('/') {
+        let what = match field.trim_start_matches(['/', '?']) {
             "" => what,
             field => format!("{field}: {what}"),
         };
@@ -143,8 +143,13 @@ impl Failure {
     /// The same with the next step for what was asked about, where that differs.
     #[must_use]
     pub(crate) fn about(mut self, path: &[String]) -> Self {
-        let family = path.get(1).map_or("", String::as_str);
-        let status = self.problem.as_ref().map(|problem| problem.status);
+        let (status, is_missing_queue) = self.problem.as_ref().map_or((None, false), |problem| {
+            (Some(problem.status), problem.detail.starts_with("there is no queue"))
+        });
+        let family = match path.get(3).map(String::as_str) {
+            Some(within @ ("overrides" | "keys")) if !is_missing_queue => within,
+            _ => path.get(1).map_or("", String::as_str),
+        };
         if let Some(step) = status.and_then(|status| next_step::about(status, family)) {
             self = self.next(step);
         }
@@ -264,29 +269,38 @@ mod tests {
 
     #[test]
     fn the_next_step_names_what_was_asked_about() {
-        let step = |status: u16, code: &str, path: [&str; 3]| {
+        let step = |status: u16, code: &str, path: &[&str]| {
             let body = format!(
                 r#"{{"type":"t","title":"t","status":{status},"code":"{code}","detail":"d"}}"#
             );
             let status = StatusCode::from_u16(status).unwrap();
             let failure = Failure::from_answer(status, body.as_bytes());
-            failure.about(&path.map(str::to_owned)).next.unwrap()
+            let path: Vec<String> = path.iter().map(|part| (*part).to_owned()).collect();
+            failure.about(&path).next.unwrap()
         };
         assert_eq!(
-            step(429, "backlog-full", ["v1", "queues", "sms"]),
+            step(429, "backlog-full", &["v1", "queues", "sms"]),
             "send it again later; `tidegate queue sms` shows what waits, and what holds it"
         );
         assert_eq!(
-            step(409, "wrong-state", ["v1", "messages", "sms_1"]),
+            step(409, "wrong-state", &["v1", "messages", "sms_1"]),
             "`tidegate get sms_1` shows where the message stands"
         );
         assert_eq!(
-            step(404, "not-found", ["v1", "limits", "nope"]),
+            step(404, "not-found", &["v1", "limits", "nope"]),
             "`tidegate limits` lists the shared limits"
         );
         assert_eq!(
-            step(409, "wrong-state", ["v1", "queues", "a; b"]),
+            step(409, "wrong-state", &["v1", "queues", "a; b"]),
             "`tidegate queue QUEUE` shows the queue"
+        );
+        assert_eq!(
+            step(404, "not-found", &["v1", "queues", "sms", "overrides", "nope"]),
+            "`tidegate override sms` lists those that are in force, with their ids"
+        );
+        assert_eq!(
+            step(404, "not-found", &["v1", "queues", "sms", "keys"]),
+            "`tidegate key sms` lists the keys that were given something"
         );
     }
 

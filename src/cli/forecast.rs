@@ -40,12 +40,15 @@ pub(super) fn show(
     for sentence in sentences(forecast, times) {
         screen.sentence(0, &sentence)?;
     }
-    screen.line("")?;
     let most = forecast.by_hour.iter().map(|hour| hour.sent.max(hour.left)).max().unwrap_or(0);
     // Hours in which nothing happens, after everything has left, say nothing.
     let is_quiet = |hour: &&ForecastHourView| hour.due == 0 && hour.sent == 0 && hour.left == 0;
     let quiet = forecast.by_hour.iter().rev().take_while(is_quiet).count();
     let shown = &forecast.by_hour[..forecast.by_hour.len().saturating_sub(quiet)];
+    if shown.is_empty() {
+        return Ok(());
+    }
+    screen.line("")?;
     let rows = shown.iter().map(|hour| row(hour, most, times)).collect();
     screen.rows(&["FROM", "DUE", "SENT", "", "LEFT", "GATE"].map(whole), rows)
 }

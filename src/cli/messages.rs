@@ -13,6 +13,7 @@ use super::exit::{Exit, Failure};
 use super::ids::each;
 use super::moments;
 use super::payload;
+use crate::domain::gates::Gate;
 use crate::domain::state::State;
 use crate::wire::message::MessageView;
 use crate::wire::new_message::{MessagePatchRequest, ResolveRequest};
@@ -32,7 +33,16 @@ pub(crate) async fn cancel(ids: &[String], session: &mut Session) -> Result<Exit
 pub(crate) async fn run(ids: &[String], session: &mut Session) -> Result<Exit, Failure> {
     each(ids, session, async |id, session| {
         let answer = post(id, "run", session).await?;
-        confirm_sending(id, "due now", &answer, session)
+        let times = session.times();
+        let after = of_answer(&answer)?;
+        let is_put_off =
+            |message: &&MessageView<'_>| message.held_by.iter().any(|gate| gate.is(Gate::Hours));
+        let later = after.as_ref().filter(is_put_off).map(describe::due_ms);
+        let done = later.map_or("due now".to_owned(), |at_ms| {
+            let at = times.at_and_distance(at_ms);
+            format!("due {at}, when the hours of its recipient allow it")
+        });
+        confirm_sending(id, &done, &answer, session)
     })
     .await
 }

@@ -32,7 +32,7 @@ pub(super) fn of_problem(status: StatusCode, code: Option<ProblemCode>) -> Optio
             "send it as messages that cost less, or raise the quota in the daemon's config"
         }
         (422, Some(ProblemCode::WindowMissed)) => {
-            "`tidegate windows QUEUE` and `tidegate queue QUEUE` show what holds it until then"
+            "`tidegate queue QUEUE` shows what holds it until then"
         }
         (429, Some(ProblemCode::BacklogFull)) => {
             "send it again later; `tidegate queue QUEUE` shows what waits, and what holds it"
@@ -55,7 +55,7 @@ pub(super) fn with_name(step: &str, family: &str, name: &str) -> String {
         return step.to_owned();
     }
     match family {
-        "queues" => step.replace("QUEUE", name),
+        "queues" | "overrides" | "keys" => step.replace("QUEUE", name),
         "schedules" => step.replace("NAME", name),
         "messages" => {
             let queue = name.rsplit_once('_').map_or("QUEUE", |(queue, _)| queue);
@@ -76,6 +76,10 @@ pub(super) fn about(status: u16, family: &str) -> Option<&'static str> {
         (404, "schedules") => "`tidegate schedules` lists the schedules",
         (404, "limits") => "`tidegate limits` lists the shared limits",
         (404, "operations") => "`tidegate operation list` lists the operations with their ids",
+        (404, "overrides") => {
+            "`tidegate override QUEUE` lists those that are in force, with their ids"
+        }
+        (404, "keys") => "`tidegate key QUEUE` lists the keys that were given something",
         (422, "limits") => "use another --key: this one belongs to another charge",
         (409, "messages") => "`tidegate get ID` shows where the message stands",
         (409, "queues") => "`tidegate queue QUEUE` shows the queue",

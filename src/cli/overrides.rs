@@ -119,10 +119,26 @@ async fn list(queue: &str, session: &mut Session) -> Result<Exit, Failure> {
     };
     let columns = ["KIND", "VALUE", "CONFIGURED", "ENDS", "BY", "ID"].map(words);
     session.screen.rows(&columns, overrides.iter().map(row).collect())?;
-    for it in overrides.iter().filter(|it| !it.reason.is_empty()) {
-        session.screen.sentence(0, &format!("{}: {}", plain(&it.kind), plain(&it.reason)))?;
+    for it in &overrides {
+        for text in [plain(&it.reason), in_force(it)] {
+            if !text.is_empty() {
+                session.screen.sentence(0, &format!("{}: {text}", plain(&it.kind)))?;
+            }
+        }
     }
     Ok(Exit::Ok)
+}
+
+/// What an override comes to, where that is not what it says.
+fn in_force(it: &OverrideView) -> String {
+    match &it.in_force {
+        Some(in_force) if *in_force != it.value => {
+            format!("{} of the configuration is less and stays in force", plain(in_force))
+        }
+        None => "the configuration has nothing of this kind any more".to_owned(),
+        Some(_) if it.above => "it holds although it may let through more (above)".to_owned(),
+        Some(_) => String::new(),
+    }
 }
 
 async fn end(queue: &str, id: &str, session: &mut Session) -> Result<Exit, Failure> {

@@ -101,13 +101,18 @@ pub fn why_failed(given: Option<&str>, status: Option<u16>, error: Option<&str>)
     }
 }
 
-/// A duration for people: its two largest units, for example `3h 12m`; below a second `350ms`.
+/// A duration for people: its two largest units, the second of them rounded, for example `3h 12m`; below a second `350ms`.
 #[must_use]
 pub fn span(ms: u64) -> String {
     if ms < 1000 {
         return format!("{ms}ms");
     }
-    let seconds = ms / 1000;
+    let shown_s = match ms {
+        86_400_000.. => 3600,
+        3_600_000.. => 60,
+        _ => 1,
+    };
+    let seconds = ms.saturating_add(shown_s * 500) / 1000 / shown_s * shown_s;
     let parts = [
         (seconds / 86_400, "d"),
         (seconds / 3600 % 24, "h"),
@@ -192,7 +197,13 @@ mod tests {
         for (ms, text) in [
             (0, "0ms"),
             (350, "350ms"),
-            (5999, "5s"),
+            (5400, "5s"),
+            (5999, "6s"),
+            (59_600, "1m"),
+            (3_599_600, "1h"),
+            (7_199_000, "2h"),
+            (86_390_000, "1d"),
+            (172_790_000, "2d"),
             (60_000, "1m"),
             (11_520_000, "3h 12m"),
             (3_605_000, "1h"),

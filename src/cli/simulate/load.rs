@@ -7,7 +7,7 @@ use super::arrivals::{Arrivals, Arriving};
 use super::unknown;
 use crate::cli::exit::Failure;
 use crate::domain::forecast::whole;
-use crate::domain::time::{parse_rfc3339, timestamp};
+use crate::domain::time::{parse_rfc3339, rfc3339, timestamp};
 
 const EXPECTED: &str = "expected for example \"200000 at 12:00 sms\": how many, when, and in which queue; a moment such as \
                         2026-12-01T12:00:00Z may stand for the time of day";
@@ -31,6 +31,10 @@ pub(super) fn add(text: &str, all: &mut Arrivals) -> Result<(), Failure> {
     let zone = queue.policy.window.as_ref().map_or(TimeZone::UTC, |window| window.zone().clone());
     let due_ms = moment(at, &zone, from_ms)
         .ok_or_else(|| wrong(&format!("\"{at}\" is neither a time of day nor a moment")))?;
+    if due_ms < from_ms {
+        let begins = rfc3339(from_ms);
+        return Err(wrong(&format!("\"{at}\" is past: virtual time begins at {begins}")));
+    }
     let arriving =
         Arriving { due_ms, expires_ms: None, keys: "", cost: 1.0, messages: whole(messages) };
     queue.add(&arriving);
@@ -55,7 +59,6 @@ fn moment(text: &str, zone: &TimeZone, from_ms: u64) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::time::rfc3339;
 
     #[test]
     fn a_time_of_day_is_the_next_one_in_the_zone() {

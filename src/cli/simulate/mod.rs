@@ -20,7 +20,11 @@ use super::forecast::show;
 use crate::config::{self, Settings, Sources};
 use crate::domain::forecast::forecast;
 use crate::domain::id::QueueName;
+use crate::domain::policy::QueuePolicy;
+use crate::domain::units::format_duration;
 use crate::wire::forecast::ForecastView;
+
+const HOUR_MS: u64 = 3_600_000;
 
 /// What is shown as JSON.
 #[derive(Serialize)]
@@ -41,8 +45,18 @@ pub(crate) async fn simulate(args: &SimulateArgs, session: &mut Session) -> Resu
     if args.backlog {
         backlog::read(args.hours, &mut all, session).await?;
     }
+    let until_ms = all.from_ms.saturating_add(u64::from(args.hours) * HOUR_MS);
     let mut queues = BTreeMap::new();
     for (name, facts) in all.facts(args.call) {
+        check_call(args.call, facts.policy)?;
+        let beyond = facts.due.iter().filter(|it| it.at_ms >= until_ms);
+        let beyond: f64 = beyond.map(|it| it.messages).sum();
+        if beyond > 0.0 {
+            session.screen.note(&format!(
+                "note: {beyond:.0} of the messages of {name} come after these {} hours and are left out; --hours looks further ahead",
+                args.hours
+            ))?;
+        }
         let forecast = forecast(&facts, args.hours);
         let view = ForecastView::new(&forecast);
         // Of a backlog in Redis the deadlines are not known.
@@ -62,6 +76,20 @@ pub(crate) async fn simulate(args: &SimulateArgs, session: &mut Session) -> Resu
         show(forecast, &times, &mut session.screen)?;
     }
     Ok(Exit::Ok)
+}
+
+/// A call that takes longer than its queue waits for it fails each time, and nothing of a forecast would hold.
+fn check_call(call_ms: Option<u64>, policy: &QueuePolicy) -> Result<(), Failure> {
+    let timeout_ms = policy.downstream.timeout_ms();
+    match call_ms {
+        Some(call_ms) if timeout_ms > 0 && call_ms > timeout_ms => Err(Failure::usage(format!(
+            "--call {} is longer than the calls of {} may take (downstream.timeout = \"{}\"): none would succeed",
+            format_duration(call_ms),
+            policy.name,
+            format_duration(timeout_ms)
+        ))),
+        _ => Ok(()),
+    }
 }
 
 fn load_settings(args: &SimulateArgs) -> Result<Settings, Failure> {

@@ -77,7 +77,7 @@ mod tests {
         let topic = of_topic("paid", 60_500).unwrap();
         assert_eq!(
             (topic.about.name(), topic.detail.as_str()),
-            ("paid", "events could not be handed to all of its queues, the oldest for 1m")
+            ("paid", "events could not be handed to all of its queues, the oldest for 1m 1s")
         );
         let late = of_stream(&queue, 90_000).unwrap();
         assert_eq!(late.detail, "the oldest entry of its stream has waited for 1m 30s");

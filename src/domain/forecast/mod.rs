@@ -6,6 +6,7 @@
 
 mod hours;
 mod lines;
+mod look;
 mod model;
 mod now;
 mod pace;
