@@ -23,7 +23,7 @@ fi
 doc=$root/share/doc/tidegate
 mkdir -p "$root/lib/systemd/system" "$root/share/bash-completion/completions" \
     "$root/share/zsh/site-functions" "$root/share/fish/vendor_completions.d" \
-    "$root/share/man/man1" "$doc/docs/examples" "$doc/config"
+    "$root/share/man/man1" "$doc/docs/examples" "$doc/docs/from" "$doc/config"
 
 install -m 755 "$program" "$root/bin/tidegate"
 sed -e "s|/usr/bin/|$prefix/bin/|g" -e "s|/usr/share/doc/|$prefix/share/doc/|g" \
@@ -39,6 +39,7 @@ install -m 644 "$made"/man/*.1 "$root/share/man/man1"
 install -m 644 README.md CHANGELOG.md "$doc"
 install -m 644 docs/*.md "$doc/docs"
 install -m 644 docs/examples/*.md "$doc/docs/examples"
+install -m 644 docs/from/*.md "$doc/docs/from"
 install -m 644 config/*.toml "$doc/config"
 chmod 644 "$root/lib/systemd/system/tidegate.service"
 

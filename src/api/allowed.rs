@@ -51,13 +51,13 @@ fn check_callback(details: &Details, policy: &QueuePolicy) -> Result<(), Problem
         .map_or_else(none, |callback| callback.target(wish.url.as_ref()).map(drop));
     match target {
         Ok(()) => Ok(()),
-        Err(why @ NoTarget::NotAllowed(_)) => {
-            let remedy = "add it there, or use an allowed host";
-            Err(Problem::fault("/callback/url", format!("{why}; {remedy}")))
-        }
         Err(why @ NoTarget::Unknown) => {
             let remedy = format!("give callback.url, or set queues.{}.callback.url", policy.name);
             Err(Problem::fault("/callback", format!("{why}; {remedy}")))
+        }
+        Err(why) => {
+            let remedy = "add it there, or use an allowed host";
+            Err(Problem::fault("/callback/url", format!("{why}; {remedy}")))
         }
     }
 }
@@ -73,6 +73,7 @@ pub(super) fn check_message(details: &Details, policy: &QueuePolicy) -> Result<(
 fn refused(unfit: Unfit) -> Problem {
     match unfit {
         Unfit::Timeout(why) => Problem::fault("/timeout", why),
+        Unfit::Url(why) => Problem::fault("/url", why),
         Unfit::Cost(why) => Problem::cost_too_large(why),
         Unfit::Key { key, why } => Problem::fault(pointer_of(&key), why),
         Unfit::CollapseKey(why) => Problem::fault("/collapse_key", why),
@@ -84,6 +85,7 @@ fn refused(unfit: Unfit) -> Problem {
 fn pointer_of(key: &MessageKey) -> String {
     match key {
         MessageKey::Group => "/group".to_owned(),
+        MessageKey::Host => "/url".to_owned(),
         // RFC 6901, section 3.
         MessageKey::Label(name) => {
             format!("/labels/{}", name.replace('~', "~0").replace('/', "~1"))

@@ -57,6 +57,11 @@ pub(super) fn of(sent: &Sent<'_>) -> [u8; 16] {
         hash.part(b"timeout");
         hash.number(timeout_ms);
     }
+    if let Some(target) = &details.target {
+        hash.part(b"url");
+        hash.part(target.url().as_str().as_bytes());
+        hash.optional(target.method().map(http::Method::as_str));
+    }
     if details.cost != Cost::default() {
         hash.part(b"cost");
         hash.number(u64::from(details.cost.units()));

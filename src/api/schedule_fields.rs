@@ -18,7 +18,7 @@ use crate::domain::id::QueueName;
 use crate::domain::schedule::{BadCadence, Cadence, CatchUp, Schedule, ScheduleName, check_labels};
 
 pub(super) static SHAPE: Shape = Shape {
-    known: &joined::<5, 12, 17>(
+    known: &joined::<5, 14, 19>(
         ["queue", "cron", "every", "time_zone", "catch_up"],
         draft::CONTENT,
     ),

@@ -66,6 +66,8 @@ pub(super) fn whole(kept: &Kept, now_ms: u64) -> WholeScheduleView {
         ttl: schedule.ttl_ms.map(DurationText),
         retry: details.retry.as_ref().map(RetryView::new),
         timeout: details.timeout_ms.map(DurationText),
+        url: details.target.as_ref().map(|target| target.url().to_string()),
+        method: details.target.as_ref().and_then(|it| it.method()).map(ToString::to_string),
         cost: details.cost.units(),
         collapse_key: details.collapse_key.clone(),
     }

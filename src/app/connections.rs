@@ -39,7 +39,7 @@ pub(super) fn share(open_files: u64, calls: u64) -> Files {
 pub(super) fn calls<'a>(queues: impl IntoIterator<Item = &'a QueuePolicy>) -> u64 {
     let of_queue = |queue: &QueuePolicy| {
         let own = match &queue.downstream {
-            Downstream::Http(_) => u64::from(queue.concurrency),
+            Downstream::Http(_) | Downstream::MessageUrls(_) => u64::from(queue.concurrency),
             Downstream::Callbacks(_) | Downstream::Null | Downstream::Pull => 0,
         };
         own + if queue.callback.is_some() { CALLBACK_CALLS } else { 0 }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use bytes::Bytes;
+use http::Method;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -46,7 +48,18 @@ impl TryCall for TestCalls {
 
 async fn test_call(queue: &Queue, message: NewMessage, now_ms: u64) -> Result<TryReport, String> {
     let policy = &queue.policy;
-    let transport = Transport::new(&policy.downstream).map_err(|error| error.to_string())?;
+    let named = match &policy.downstream {
+        Downstream::MessageUrls(urls) => {
+            let target = urls.target(message.details.target.as_ref());
+            Some(target.map_err(|error| error.to_string())?)
+        }
+        _ => None,
+    };
+    let transport = Transport::new(&policy.downstream).and_then(|way| match &named {
+        Some(target) => way.towards(target),
+        None => Ok(way),
+    });
+    let transport = transport.map_err(|error| error.to_string())?;
     let id = MessageId {
         queue: policy.name.clone(),
         ulid: new_ulid(now_ms, 0, policy.shards, rand::random()),
@@ -62,7 +75,7 @@ async fn test_call(queue: &Queue, message: NewMessage, now_ms: u64) -> Result<Tr
         (now_ms, deadline),
         policy.read_response_bytes(),
     );
-    let request = shown(&policy.downstream, &call);
+    let request = shown(named.as_ref().or(policy.downstream.http()), &policy.downstream, &call);
     let answer = transport.send(call).await;
     let classified = classify_single(&answer, policy.answer_context(false));
     let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -70,7 +83,7 @@ async fn test_call(queue: &Queue, message: NewMessage, now_ms: u64) -> Result<Tr
 }
 
 /// The request as it may be shown: what the configuration adds may be secret.
-fn shown(downstream: &Downstream, call: &Call) -> TryRequest {
+fn shown(http: Option<&HttpDownstream>, downstream: &Downstream, call: &Call) -> TryRequest {
     let mut headers = vec![
         ("content-type".to_owned(), call.content_type.clone()),
         ("idempotency-key".to_owned(), call.id.clone()),
@@ -80,16 +93,18 @@ fn shown(downstream: &Downstream, call: &Call) -> TryRequest {
     headers
         .extend(call.own_headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
     headers.extend(call.message_headers.iter().cloned());
-    let (method, url) = match downstream {
-        Downstream::Http(http) => {
+    let (method, url) = match (http, downstream) {
+        (Some(http), _) => {
             headers.extend(operators_headers(http));
             (http.method.to_string(), http.url_shown.clone())
         }
+        (None, Downstream::Pull) => ("none".to_owned(), "pull".to_owned()),
         // Callbacks are not tried: their queue takes no messages.
-        Downstream::Null | Downstream::Callbacks(_) => ("none".to_owned(), "null".to_owned()),
-        Downstream::Pull => ("none".to_owned(), "pull".to_owned()),
+        (None, _) => ("none".to_owned(), "null".to_owned()),
     };
-    TryRequest { method, url, headers, body: call.body.clone() }
+    let has_body = http.is_none_or(|http| !matches!(http.method, Method::GET | Method::HEAD));
+    let body = if has_body { call.body.clone() } else { Bytes::new() };
+    TryRequest { method, url, headers, body }
 }
 
 fn operators_headers(http: &HttpDownstream) -> Vec<(String, String)> {

@@ -17,7 +17,7 @@ use crate::config::Settings;
 use crate::domain::answer_rules::RulesSaid;
 use crate::domain::classify::{BatchClassified, Classified, classify_batch};
 use crate::domain::outcome::{OnUncertain, Outcome};
-use crate::domain::policy::{Downstream, QueuePolicy};
+use crate::domain::policy::QueuePolicy;
 use crate::domain::units::format_duration;
 use crate::wire::exchange::DecisionView;
 
@@ -64,11 +64,11 @@ fn policy<'a>(settings: &'a Settings, queue: &str) -> Result<&'a QueuePolicy, Fa
         let what = format!("the configuration has no queue \"{queue}\"");
         Failure::new(Exit::NotFound, what)
     })?;
-    match &policy.downstream {
-        Downstream::Http(_) => Ok(policy),
-        Downstream::Null | Downstream::Pull | Downstream::Callbacks(_) => Err(Failure::usage(
-            format!("the queue \"{queue}\" calls nobody, and so gets no answers"),
-        )),
+    match policy.downstream.http() {
+        Some(_) => Ok(policy),
+        None => Err(Failure::usage(format!(
+            "the queue \"{queue}\" calls nobody, and so gets no answers"
+        ))),
     }
 }
 

@@ -101,6 +101,12 @@ pub struct MessageArgs {
     /// How long an attempt may take, at most the downstream.timeout of the queue
     #[arg(long, value_name = "TIME", value_parser = parse_length)]
     pub timeout: Option<Length>,
+    /// Where the message goes, in a queue whose messages bring their own url (--url is the address of the daemon)
+    #[arg(long, value_name = "URL")]
+    pub to: Option<String>,
+    /// The method of the call, beside --to: POST, PUT, PATCH, DELETE, GET or HEAD
+    #[arg(long, value_name = "METHOD", requires = "to")]
+    pub method: Option<String>,
     /// Units that the message takes of the limits of its queue: 1 to 10000; without it, 1
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(COST_MAX)))]
     pub cost: Option<u16>,

@@ -105,6 +105,8 @@ fn again(message: MessageView<'_>, state: State, now_ms: u64) -> MessageRequest 
         retry: message.retry.map(Into::into),
         callback: message.callback.and_then(own_callback),
         timeout: message.timeout.map(Into::into),
+        url: message.url.map(Cow::into_owned),
+        method: message.method.map(Cow::into_owned),
         collapse_key: message.collapse_key.map(Cow::into_owned),
         time_zone: message.time_zone.map(Cow::into_owned),
         recipient_hours: message.recipient_hours.map(Cow::into_owned),

@@ -48,6 +48,8 @@ pub(crate) fn fields(message: &MessageView<'_>, times: &Times) -> Vec<(&'static 
         ("priority", some(message.priority.into())),
         ("cost", (message.cost > 1).then(|| message.cost.to_string())),
         ("timeout", message.timeout.map(|timeout| span(timeout.0))),
+        ("url", text(&message.url)),
+        ("method", text(&message.method)),
         ("collapse key", text(&message.collapse_key)),
         ("superseded", message.superseded.and_then(some)),
         ("time zone", text(&message.time_zone)),

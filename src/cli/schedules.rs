@@ -174,6 +174,8 @@ fn show(answer: &Answer, session: &mut Session) -> Result<Exit, Failure> {
         ("priority", whole.priority.to_string()),
         ("ttl", whole.ttl.map(|ttl| format_duration(ttl.0)).unwrap_or_default()),
         ("timeout", whole.timeout.map(|timeout| format_duration(timeout.0)).unwrap_or_default()),
+        ("url", whole.url.clone().unwrap_or_default()),
+        ("method", whole.method.clone().unwrap_or_default()),
         ("cost", whole.cost.to_string()),
         ("collapse key", whole.collapse_key.clone().unwrap_or_default()),
         ("retry", retry.unwrap_or_default()),

@@ -93,6 +93,8 @@ pub(crate) fn new_message(
         must_dispatch_by,
         ttl: args.ttl.map(|ttl| DurationMs(ttl.ms)),
         timeout: args.timeout.map(|timeout| DurationMs(timeout.ms)),
+        url: args.to.clone(),
+        method: args.method.clone(),
         cost: args.cost,
         collapse_key: args.collapse_key.clone(),
         time_zone: args.recipient_zone.clone(),

@@ -12,7 +12,7 @@ use super::settings::{RedisTarget, Settings};
 const DIGEST_CHARS: usize = 12;
 
 /// The settings of `[server]` that a reload changes.
-const RELOADED: [&str; 2] = ["tokens", "callback_hosts"];
+const RELOADED: [&str; 3] = ["tokens", "callback_hosts", "egress_allow"];
 /// The settings of `[redis]` that say which Redis is meant.
 const OF_TARGET: [&str; 3] = ["url", "sentinel", "cluster"];
 

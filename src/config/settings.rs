@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::domain::callback_host::CallbackHosts;
 pub use crate::domain::durability::Durability;
+use crate::domain::egress::EgressAllow;
 use crate::domain::endpoint::Secret;
 use crate::domain::id::QueueName;
 use crate::domain::limit::{LimitName, LimitRule};
@@ -73,6 +74,8 @@ pub struct ServerSettings {
     pub drain_timeout_ms: u64,
     /// Where messages may have themselves told; each queue's policy has them too.
     pub callback_hosts: CallbackHosts,
+    /// What urls that messages name may reach although it is not public.
+    pub egress_allow: EgressAllow,
 }
 
 /// One bearer token, known by its hash alone.

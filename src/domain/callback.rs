@@ -9,6 +9,7 @@ use http::HeaderName;
 use url::Url;
 
 use super::callback_host::CallbackHosts;
+use super::egress::NotPublic;
 use super::endpoint::{HttpDownstream, Secret};
 use super::limit::Rate;
 use super::retry::RetryPolicy;
@@ -178,6 +179,7 @@ impl CallbackPolicy {
             headers: headers.to_vec(),
             signing_secret: self.signing_secret.clone(),
             answers: None,
+            egress: None,
         };
         match (url, &self.url) {
             (Some(url), _) if self.hosts.allow(url) => Ok(at(url, url.to_string(), &[])),
@@ -194,6 +196,17 @@ pub enum NoTarget {
     /// Its host is none of those that messages may name.
     #[error("server.callback_hosts does not have its host, {0}")]
     NotAllowed(String),
+    /// Its host is none of those that the messages of its queue may name.
+    #[error("downstream.hosts of the queue does not cover its host, {0}")]
+    NotInHosts(String),
+    /// Its address is not public.
+    #[error(transparent)]
+    NotPublic(#[from] NotPublic),
+    /// Each message of its queue brings a url, and this one does not.
+    #[error(
+        "the message names no url, and its queue sends each message to its own (downstream.url = \"message\")"
+    )]
+    NoUrl,
     /// Neither message nor queue names a url.
     #[error("neither the message nor its queue names a url for callbacks")]
     Unknown,

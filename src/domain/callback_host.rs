@@ -25,28 +25,31 @@ impl FromStr for CallbackHost {
     type Err = BadHost;
 
     fn from_str(text: &str) -> Result<Self, BadHost> {
-        let bad = || BadHost(text.to_owned());
-        // An address of IPv6 has colons of its own, and stands in brackets.
-        let end = text.rfind(']').unwrap_or(0);
-        let (host, port) = match text[end..].split_once(':') {
-            Some((rest, port)) => (&text[..end + rest.len()], Some(port)),
-            None => (text, None),
-        };
-        let port = port.map(|port| port_of(port).ok_or_else(bad)).transpose()?;
-        let is_strange = |letter: char| {
-            letter.is_whitespace() || letter.is_control() || "/@?#*\\%".contains(letter)
-        };
-        if host.is_empty() || host.ends_with('.') || host.contains(is_strange) {
-            return Err(bad());
-        }
-        let url = Url::parse(&format!("http://{host}/")).map_err(|_| bad())?;
-        let name = url.host_str().ok_or_else(bad)?;
-        // Numbers in other forms (0x7f.1) are addresses that nobody would read as such.
-        if matches!(url.host(), Some(url::Host::Ipv4(_))) && name != host {
-            return Err(bad());
-        }
-        Ok(Self { name: name.to_owned(), port })
+        let (name, port) = name_and_port(text).ok_or_else(|| BadHost(text.to_owned()))?;
+        Ok(Self { name, port })
     }
+}
+
+/// The name of a host as urls have it, and its port; `None`: it cannot be read exactly.
+pub(super) fn name_and_port(text: &str) -> Option<(String, Option<u16>)> {
+    // An address of IPv6 has colons of its own, and stands in brackets.
+    let end = text.rfind(']').unwrap_or(0);
+    let (host, port) = match text[end..].split_once(':') {
+        Some((rest, port)) => (&text[..end + rest.len()], Some(port_of(port)?)),
+        None => (text, None),
+    };
+    let is_strange =
+        |letter: char| letter.is_whitespace() || letter.is_control() || "/@?#*\\%".contains(letter);
+    if host.is_empty() || host.ends_with('.') || host.contains(is_strange) {
+        return None;
+    }
+    let url = Url::parse(&format!("http://{host}/")).ok()?;
+    let name = url.host_str()?;
+    // Numbers in other forms (0x7f.1) are addresses that nobody would read as such.
+    if matches!(url.host(), Some(url::Host::Ipv4(_))) && name != host {
+        return None;
+    }
+    Some((name.to_owned(), port))
 }
 
 /// A port as one writes it: 1 to 65535, without zeros in front.

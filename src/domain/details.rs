@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::callback::{CallbackOn, CallbackWish};
 use super::limit::Cost;
 use super::message::{Details, PayloadKind, RetryOverride};
+use super::message_target::MessageTarget;
 use super::zone::NamedZone;
 
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -40,6 +41,10 @@ struct PackedDetails {
     z: Option<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     q: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    w: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    m: Option<String>,
 }
 
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -121,6 +126,8 @@ pub fn write_details(details: &Details) -> Vec<u8> {
         x: details.collapse_key.clone(),
         z: details.time_zone.as_ref().map(|zone| zone.name().to_owned()),
         q: details.ignores_recipient_hours,
+        w: details.target.as_ref().map(|target| target.url().to_string()),
+        m: details.target.as_ref().and_then(MessageTarget::method).map(ToString::to_string),
     };
     if packed == PackedDetails::default() {
         return Vec::new();
@@ -132,6 +139,14 @@ fn read_callback(packed: PackedCallback) -> Result<CallbackWish, String> {
     let url = packed.u.map(|url| url.parse()).transpose();
     let url = url.map_err(|error| format!("a record's callback url: {error}"))?;
     Ok(CallbackWish { url, on: packed.o.map(CallbackOn::of_bits) })
+}
+
+fn read_target(url: Option<&str>, method: Option<&str>) -> Result<Option<MessageTarget>, String> {
+    let Some(url) = url else { return Ok(None) };
+    let url = url.parse().map_err(|error| format!("a record's url: {error}"))?;
+    let method = method.map(str::parse).transpose();
+    let method = method.map_err(|error| format!("a record's method: {error}"))?;
+    Ok(Some(MessageTarget::new(url, method)))
 }
 
 fn read_zone(name: &str) -> Result<NamedZone, String> {
@@ -179,6 +194,7 @@ pub fn read_details(raw: &[u8]) -> Result<Details, String> {
         collapse_key: packed.x,
         time_zone: packed.z.as_deref().map(read_zone).transpose()?,
         ignores_recipient_hours: packed.q,
+        target: read_target(packed.w.as_deref(), packed.m.as_deref())?,
     })
 }
 
@@ -229,6 +245,10 @@ mod tests {
             collapse_key: Some("article-7".into()),
             time_zone: Some("Asia/Shanghai".parse().unwrap()),
             ignores_recipient_hours: true,
+            target: Some(MessageTarget::new(
+                "https://h/y?z=1".parse().unwrap(),
+                Some(http::Method::PUT),
+            )),
         };
         assert_eq!(read_details(&write_details(&details)).unwrap(), details);
     }

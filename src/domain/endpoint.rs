@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::answer_rules::AnswerRules;
+use super::egress::EgressAllow;
 
 /// An HTTP endpoint.
 #[derive(Clone, PartialEq)]
@@ -24,6 +25,8 @@ pub struct HttpDownstream {
     pub signing_secret: Option<Secret>,
     /// What its answers mean, where the queue says more than the table of outcomes.
     pub answers: Option<Arc<AnswerRules>>,
+    /// What it may reach beside public addresses, where its url did not come from the configuration; `None`: whatever it is.
+    pub egress: Option<Arc<EgressAllow>>,
 }
 
 #[cfg(test)]
@@ -38,6 +41,7 @@ impl HttpDownstream {
             headers: Vec::new(),
             signing_secret: None,
             answers: None,
+            egress: None,
         }
     }
 }

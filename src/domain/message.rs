@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::callback::{CallbackOn, CallbackWish};
 use super::id::MessageId;
 use super::limit::Cost;
+use super::message_target::MessageTarget;
 use super::retry::RetryPolicy;
 use super::state::State;
 use super::waited::{AttemptWait, Waited};
@@ -100,6 +101,8 @@ pub struct Details {
     pub callback: Option<CallbackWish>,
     /// How long an attempt may take, if that is less than the queue's timeout, in milliseconds.
     pub timeout_ms: Option<u64>,
+    /// Where it goes, in a queue whose messages bring their own urls.
+    pub target: Option<MessageTarget>,
     /// What it takes of the limits of its queue.
     pub cost: Cost,
     /// While it waits, a newer message with the same one takes its place.

@@ -39,6 +39,11 @@ pub enum Answer {
         /// nothing about the downstream.
         is_local: bool,
     },
+    /// No byte of the request left, and none ever may: it would go where messages may not.
+    NotAllowed {
+        /// Why, for people.
+        error: String,
+    },
     /// Some byte may have left and no status came back: it may have been booked.
     Unknown {
         /// Why, for people.
@@ -52,7 +57,7 @@ impl Answer {
     pub const fn retry_after_ms(&self) -> Option<u64> {
         match self {
             Self::Answered { retry_after_ms, .. } => *retry_after_ms,
-            Self::NotSent { .. } | Self::Unknown { .. } => None,
+            Self::NotSent { .. } | Self::NotAllowed { .. } | Self::Unknown { .. } => None,
         }
     }
 

@@ -84,6 +84,7 @@ impl ProbePolicy {
             headers: self.headers.clone(),
             signing_secret: self.signing_secret.clone(),
             answers: None,
+            egress: None,
         })
     }
 
@@ -95,9 +96,10 @@ impl ProbePolicy {
                 ProbeFound::Delivered
             }
             Answer::Answered { status, .. } if self.absent.contains(status) => ProbeFound::Absent,
-            Answer::Answered { .. } | Answer::NotSent { .. } | Answer::Unknown { .. } => {
-                ProbeFound::Unknown
-            }
+            Answer::Answered { .. }
+            | Answer::NotSent { .. }
+            | Answer::NotAllowed { .. }
+            | Answer::Unknown { .. } => ProbeFound::Unknown,
         }
     }
 

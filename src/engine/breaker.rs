@@ -1,8 +1,8 @@
-//! Who may be called now: slots and a breaker for each host of a queue's callbacks, on this node.
+//! Who may be called now: slots and a breaker for each host that the messages of a queue name, on this node.
 //!
-//! A host that hangs, fails or says "too fast" holds up its own callbacks and no others: it never has
+//! A host that hangs, fails or says "too fast" holds up its own messages and no others: it never has
 //! more than its share of the slots, and after failures in a row none at all for a while, then one call
-//! at a time until one succeeds. Callbacks that meet a closed host go back for later, unless it answers
+//! at a time until one succeeds. Messages that meet a closed host go back for later, unless it answers
 //! so quickly that the wait is worth it. Pure but for the lock: `now` and randomness come in.
 
 use std::collections::{BTreeMap, HashMap};
@@ -13,7 +13,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::domain::policy::{Downstream, QueuePolicy};
+use crate::domain::policy::QueuePolicy;
 use crate::domain::retry::{alarm_pause_ms, throttle_pause_ms};
 use crate::domain::spread::lengthened;
 
@@ -26,12 +26,12 @@ const FAILURES_MAX: u32 = 5;
 const LEFT_ALONE: Duration = Duration::from_secs(30);
 /// When to ask again at a host that is busy, or being tried.
 const BUSY: Duration = Duration::from_secs(1);
-/// Longest time for which a callback goes back: a long line costs little while its host is away.
+/// Longest time for which a message goes back: a long line costs little while its host is away.
 const LATER_MAX: Duration = Duration::from_secs(600);
 /// Hosts that are remembered without a call under way.
 const REMEMBERED_MAX: usize = 10_000;
 
-/// The hosts of one queue's callbacks.
+/// The hosts that the messages of one queue name.
 #[derive(Debug)]
 pub(super) struct Hosts {
     /// Calls that may be under way at all of them together.
@@ -73,7 +73,7 @@ pub(super) enum HostNews {
     Back,
 }
 
-/// What a callback meets at its host.
+/// What a message meets at its host.
 #[derive(Debug)]
 pub(super) enum Admission {
     /// It may go.
@@ -106,9 +106,9 @@ pub(super) struct HostSlot {
 }
 
 impl Hosts {
-    /// Those of a queue of callbacks.
+    /// Those of a queue whose messages have a host each.
     pub(super) fn of(policy: &QueuePolicy) -> Option<Self> {
-        matches!(policy.downstream, Downstream::Callbacks(_)).then(|| Self::new(policy.concurrency))
+        policy.downstream.is_by_host().then(|| Self::new(policy.concurrency))
     }
 
     fn new(calls_max: u32) -> Self {
@@ -241,7 +241,7 @@ impl Drop for HostSlot {
     }
 }
 
-/// How long a callback goes back that its host does not take for `least`, after so many times: longer
+/// How long a message goes back that its host does not take for `least`, after so many times: longer
 /// each time, and spread by `random` in [0, 1), so that a long line neither spins nor comes at once.
 pub(super) fn later_ms(least: Duration, times: u32, random: f64) -> u64 {
     let grown = BUSY * (1 << times.min(9));
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn callbacks_go_back_for_longer_each_time() {
+    fn messages_go_back_for_longer_each_time() {
         let second = Duration::from_secs(1);
         assert_eq!(later_ms(second, 0, 0.0), 1000);
         assert_eq!(later_ms(second, 3, 0.5), 10_000);

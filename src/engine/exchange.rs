@@ -42,7 +42,7 @@ pub(super) struct Exchanges {
     pub(super) store: Store,
     pub(super) queue: Arc<Queue>,
     pub(super) transport: Transport,
-    /// For callbacks: who may be called now.
+    /// Where each message has a host of its own: which of them may be called now.
     pub(super) hosts: Option<Hosts>,
     pub(super) in_flight: Arc<InFlight>,
     /// While this machine is short of something, no call of this queue begins.
@@ -343,7 +343,7 @@ pub(super) fn said_in(body: &[u8]) -> String {
 fn reference_of(answer: &Answer) -> Option<&str> {
     match answer {
         Answer::Answered { pending: Some(pending), .. } => pending.reference.as_deref(),
-        Answer::Answered { .. } | Answer::NotSent { .. } | Answer::Unknown { .. } => None,
+        _ => None,
     }
 }
 
@@ -358,7 +358,9 @@ pub(super) fn error_of(answer: &Answer) -> String {
                 format!("status {status}: {said}")
             }
         }
-        Answer::NotSent { error, .. } | Answer::Unknown { error } => error.clone(),
+        Answer::NotSent { error, .. }
+        | Answer::NotAllowed { error }
+        | Answer::Unknown { error } => error.clone(),
     };
     shortened(&text)
 }

@@ -1,19 +1,19 @@
 //! The life of what was claimed together, from its slot until its outcomes are on their way to Redis.
 //!
-//! Owns the order of the steps, which is the same for a message, a callback and a batch: a message is a part of
-//! one. What differs stands elsewhere: what a callback waits for and what its host learns (`callback`), what a
+//! Owns the order of the steps, which is the same for a message, one with a host of its own and a batch: a message is a part of
+//! one. What differs stands elsewhere: what one waits for and what its host learns (`host_call`), what a
 //! request looks like (`request`), and when a batch is split and what its answer says of each message (`batch`).
 
 use super::batch::{BatchParts, read_answer};
-use super::callback::{self, HostCall};
 use super::exchange::{Began, Exchanges, Outcomes};
+use super::host_call::{self, HostCall};
 use crate::domain::message::Attempt;
 use crate::domain::settlement::Settlement;
 use crate::store::Claimed;
 
 /// Whether a part may leave.
 enum Leave<'a> {
-    /// Now: to its callback host, or, without one, to the queue's downstream.
+    /// Now: to the host of its own, or, without one, to the queue's downstream.
     Now(Began, Option<HostCall<'a>>),
     /// Not now, or never: what becomes of it instead, and what is kept of that.
     Not(Settlement, Option<Attempt>),
@@ -29,7 +29,7 @@ pub(super) async fn run(
     let paused_ms = outcomes.paused_ms;
     let mut parts = BatchParts::new(messages);
     while let Some(part) = parts.next() {
-        // Gates, lease and expiry once more; a callback waits for its host, a further part for a permit.
+        // Gates, lease and expiry once more; one with a host of its own waits for that, a further part for a permit.
         let (began, host) = match may_leave(exchanges, &parts, &part, paused_ms).await {
             Leave::Now(began, host) => (began, host),
             Leave::Not(settlement, attempt) => {
@@ -79,7 +79,7 @@ async fn may_leave<'a>(
     paused_ms: u64,
 ) -> Leave<'a> {
     if let (Some(hosts), [message]) = (&exchanges.hosts, part) {
-        return match callback::enter(exchanges, hosts, message, paused_ms).await {
+        return match host_call::enter(exchanges, hosts, message, paused_ms).await {
             Ok((began, host)) => Leave::Now(began, Some(host)),
             Err(stays) => Leave::Not(stays.0, stays.1),
         };

@@ -4,7 +4,7 @@
 //! uncertain. Refuses to know HTTP as a server (see `api`), and the loops that do not send (see `workers`).
 //!
 //! ```text
-//! dispatcher ─▶ pacer ─▶ life: exchange, batch, callback ─▶ decide ─▶ settle
+//! dispatcher ─▶ pacer ─▶ life: exchange, batch, host_call ─▶ decide ─▶ settle
 //!                permits                   breaker          probe     renew
 //! ```
 
@@ -14,12 +14,12 @@ mod batch;
 mod batch_answer;
 mod breaker;
 pub(crate) mod cadence;
-mod callback;
 mod decide;
 mod dispatcher;
 mod episode;
 mod exchange;
 mod first_in_line;
+mod host_call;
 mod judge;
 mod life;
 mod pacer;

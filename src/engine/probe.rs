@@ -328,6 +328,6 @@ impl Asking {
 fn status_of(answer: &Answer) -> Option<u16> {
     match answer {
         Answer::Answered { status, .. } => Some(*status),
-        Answer::NotSent { .. } | Answer::Unknown { .. } => None,
+        Answer::NotSent { .. } | Answer::NotAllowed { .. } | Answer::Unknown { .. } => None,
     }
 }

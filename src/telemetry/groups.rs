@@ -34,6 +34,7 @@ declare_metrics! {
         held_seconds: Seconds<GateLabel> = "Time in which this gate held the first message of the queue, as scrapes found it",
         limit_used: Fractions<LimitLabel> = "Share of a limit that is used: of a quota in this period, of a rate in the last minute",
         downstream_failing: Family<QueueLabel, Gauge> = "Whether the last attempts in a row failed",
+        hosts_left_alone: Family<QueueLabel, Gauge> = "Hosts that messages name and that get no calls for a while after failures",
         callback_hosts_left_alone: Family<QueueLabel, Gauge> = "Callback hosts that get no calls for a while after failures",
         backlog_refused: Family<QueueLabel, Counter> = "Messages refused because the backlog of their queue is full",
         permits_unused: Family<QueueLabel, Counter> = "Permits that came too late",

@@ -8,6 +8,8 @@ mod http;
 mod paced;
 mod shortage;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use tokio::time::Instant;
 
@@ -68,8 +70,8 @@ pub enum Transport {
     Http(HttpTransport),
     /// Takes everything at once and sends nothing.
     Null,
-    /// Callbacks: connections to many hosts, see [`Self::towards`].
-    Callbacks(HttpConnections),
+    /// Connections to many hosts, see [`Self::towards`].
+    ByHost(HttpConnections),
 }
 
 impl Transport {
@@ -88,7 +90,12 @@ impl Transport {
                 if let Ok(own) = callback.target(None) {
                     HttpTransport::new(&own)?;
                 }
-                Ok(Self::Callbacks(HttpConnections::new(callback.timeout_ms)))
+                Ok(Self::ByHost(HttpConnections::new(callback.timeout_ms, None)))
+            }
+            Downstream::MessageUrls(urls) => {
+                HttpTransport::new(&urls.http)?;
+                let egress = Some(Arc::clone(&urls.egress));
+                Ok(Self::ByHost(HttpConnections::new(urls.http.timeout_ms, egress)))
             }
         }
     }
@@ -99,7 +106,7 @@ impl Transport {
     /// As [`Self::new`].
     pub fn towards(&self, target: &HttpDownstream) -> Result<Self, TransportError> {
         match self {
-            Self::Callbacks(shared) => shared.towards(target).map(Self::Http),
+            Self::ByHost(shared) => shared.towards(target).map(Self::Http),
             Self::Http(_) | Self::Null => Ok(self.clone()),
         }
     }
@@ -108,7 +115,7 @@ impl Transport {
     #[must_use]
     pub const fn immediate(&self) -> Option<Answer> {
         match self {
-            Self::Http(_) | Self::Callbacks(_) => None,
+            Self::Http(_) | Self::ByHost(_) => None,
             Self::Null => Some(TAKEN),
         }
     }
@@ -118,7 +125,7 @@ impl Transport {
         match self {
             Self::Http(http) => http.send(&call).await,
             Self::Null => TAKEN,
-            Self::Callbacks(_) => {
+            Self::ByHost(_) => {
                 Answer::NotSent { error: "it has no address yet".to_owned(), is_local: false }
             }
         }

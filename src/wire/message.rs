@@ -75,6 +75,14 @@ pub struct MessageView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub timeout: Option<DurationText>,
+    /// Where it goes; absent where its queue says it
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub url: Option<Cow<'a, str>>,
+    /// By which method; absent where its queue says it
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub method: Option<Cow<'a, str>>,
     /// Units that it takes of the limits of its queue
     #[serde(default = "super::usual_cost")]
     #[schema(required)]
@@ -198,6 +206,12 @@ impl<'a> MessageView<'a> {
             idempotency_key: details.idempotency_key.as_deref().map(Cow::Borrowed),
             retry: details.retry.as_ref().map(RetryView::new),
             timeout: details.timeout_ms.map(DurationText),
+            url: details.target.as_ref().map(|target| target.url().as_str().into()),
+            method: details
+                .target
+                .as_ref()
+                .and_then(|target| target.method())
+                .map(|method| method.as_str().to_owned().into()),
             cost: details.cost.units(),
             collapse_key: details.collapse_key.as_deref().map(Cow::Borrowed),
             superseded: details.collapse_key.as_ref().map(|_| message.superseded),

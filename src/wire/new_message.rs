@@ -16,6 +16,7 @@ use super::{
 };
 use crate::domain::callback::{FINAL_WORDS_MAX, URL_BYTES_MAX};
 use crate::domain::draft::IGNORE;
+use crate::domain::message_target::METHODS;
 use crate::domain::state::State;
 
 /// Most messages of a batch.
@@ -82,6 +83,14 @@ pub struct MessageRequest {
     /// How long an attempt may take, 1ms to the `downstream.timeout` of its queue, which is the default; not where workers pull
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<DurationMs>,
+    /// Where it goes; required in a queue with `url = "message"`, refused in any other
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<TargetUrl>)]
+    pub url: Option<String>,
+    /// By which method, beside `url`; the `downstream.method` of its queue, where it names none
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<TargetMethod>)]
+    pub method: Option<String>,
     /// Units that it takes of the limits of its queue
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<CostUnits>)]
@@ -99,6 +108,28 @@ pub struct MessageRequest {
     #[schema(value_type = Option<RecipientHoursWord>)]
     pub recipient_hours: Option<String>,
 }
+
+/// The url that a message brings.
+#[derive(Debug)]
+pub struct TargetUrl;
+
+schema_of!(
+    TargetUrl,
+    "TargetUrl",
+    string_of(0..=URL_BYTES_MAX).format(Some(SchemaFormat::Custom("uri".to_owned())))
+);
+
+/// The method by which a message is sent to the url that it brings.
+#[derive(Debug)]
+pub struct TargetMethod;
+
+schema_of!(
+    TargetMethod,
+    "TargetMethod",
+    Object::builder()
+        .schema_type(Type::String)
+        .enum_values(Some(METHODS.map(|method| method.as_str().to_owned())))
+);
 
 /// What a message says of its recipient's hours.
 #[derive(Debug)]

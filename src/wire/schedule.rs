@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
+use super::new_message::{TargetMethod, TargetUrl};
 use super::payload::present;
 use super::retry::{RetryRequest, RetryView};
 use super::schema::{schema_of, string_of};
@@ -75,6 +76,14 @@ pub struct ScheduleRequest {
     /// How long an attempt may take, 1ms to the `downstream.timeout` of its queue, which is the default; not where workers pull
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<DurationMs>,
+    /// Where it goes; required in a queue with `url = "message"`, refused in any other
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<TargetUrl>)]
+    pub url: Option<String>,
+    /// By which method, beside `url`; the `downstream.method` of its queue, where it names none
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<TargetMethod>)]
+    pub method: Option<String>,
     /// Units that a message takes of the limits of its queue
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<CostUnits>)]
@@ -248,6 +257,14 @@ pub struct WholeScheduleView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub timeout: Option<DurationText>,
+    /// Where its messages go; absent where their queue says it
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub url: Option<String>,
+    /// By which method; absent where their queue says it
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub method: Option<String>,
     /// Units that a message takes of the limits of its queue
     #[serde(default = "super::usual_cost")]
     #[schema(required)]

@@ -109,7 +109,9 @@ async fn facts(
         if counts.of(State::Dead) > 0 { dead_example(door, name).await } else { None };
     let label = QueueLabel { queue: name.to_string() };
     let metrics = &store.metrics().queue;
-    let left_alone = metrics.callback_hosts_left_alone.get(&label).map_or(0, |hosts| hosts.get());
+    let left_alone = [&metrics.callback_hosts_left_alone, &metrics.hosts_left_alone];
+    let left_alone: i64 =
+        left_alone.iter().filter_map(|hosts| hosts.get(&label)).map(|hosts| hosts.get()).sum();
     Ok(QueueFacts {
         name: name.clone(),
         is_pulled: matches!(policy.downstream, Downstream::Pull),

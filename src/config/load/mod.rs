@@ -11,6 +11,7 @@ pub use errors::{ConfigErrors, Problem};
 pub use sources::Sources;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::config::sections::{calendar, inbox, limits, queue, redis, schedule, server, topic};
 use crate::config::settings::{InboxSettings, Settings};
@@ -45,7 +46,9 @@ fn read(root: &Field<'_>) -> Read<Settings> {
         let redis = section.required("redis", "[redis]", redis::read);
         let durability = redis.as_ref().map(|redis| redis.durability).map_err(|reported| *reported);
         let hosts = server.as_ref().map(|server| server.callback_hosts.clone());
-        let hosts = hosts.unwrap_or_default();
+        let egress = server.as_ref().map(|server| server.egress_allow.clone());
+        let (hosts, egress) = (hosts.unwrap_or_default(), Arc::new(egress.unwrap_or_default()));
+        let of_server = queue::OfServer { durability, hosts: &hosts, egress: &egress };
         let limits =
             section.read_or("limits", Vec::new(), |field| field.entries(limits::shared::read));
         let limits: Read<BTreeMap<_, _>> =
@@ -56,7 +59,7 @@ fn read(root: &Field<'_>) -> Read<Settings> {
             calendars.map(|all| all.into_iter().map(|it| (it.name.clone(), it)).collect());
         let shared = (limits.as_ref().ok(), calendars.as_ref().ok());
         let queues = section.read_or("queues", Vec::new(), |field| {
-            field.entries(|name, field| queue::read(name, field, (durability, &hosts), shared))
+            field.entries(|name, field| queue::read(name, field, of_server, shared))
         });
         let queues: Read<BTreeMap<_, _>> = queues
             .map(|queues| queues.into_iter().map(|policy| (policy.name.clone(), policy)).collect());

@@ -80,7 +80,9 @@ pub(super) fn of_singles(
     downstream: &Read<Downstream>,
     batch: &Read<Option<BatchPolicy>>,
 ) -> Read<()> {
-    let (Ok(Downstream::Http(http)), Ok(None)) = (downstream, batch) else { return Ok(()) };
+    let (Ok(Some(http)), Ok(None)) = (downstream.as_ref().map(Downstream::http), batch) else {
+        return Ok(());
+    };
     match &http.answers {
         Some(answers) if answers.each.is_some() => Err(section.wrong("downstream", EACH_OF_ONE)),
         _ => Ok(()),

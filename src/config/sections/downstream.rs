@@ -1,5 +1,7 @@
 //! `[queues.<name>.downstream]`: who receives.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use url::Url;
@@ -9,12 +11,15 @@ use super::headers::headers;
 use crate::config::load::reader::{Field, Read};
 use crate::config::setting::{
     Bounds, DeclaredSection, Form, Kind, SIGNED, Shown, ShownSetting, ShownVariant, Table, custom,
-    duration, list, settings, word,
+    duration, list, parsed, settings, word,
 };
 use crate::domain::answer_rules::{AnswerRule, EachPolicy};
+use crate::domain::egress::EgressAllow;
 use crate::domain::endpoint::{HttpDownstream, Secret};
+use crate::domain::message_target::MessageUrls;
 use crate::domain::policy::Downstream;
 use crate::domain::units::format_duration;
+use crate::domain::url_hosts::UrlHost;
 
 /// The default deadline of a whole exchange, in milliseconds.
 pub(in crate::config) const TIMEOUT_MS: u64 = 15_000;
@@ -31,6 +36,8 @@ enum Type {
 const TYPES: [(&str, Type); 3] = [("http", Type::Http), ("null", Type::Null), ("pull", Type::Pull)];
 const TYPES_LATER: [&str; 8] =
     ["smpp", "redis", "amqp", "kafka", "nats", "mqtt", "smtp", "command"];
+/// In place of an address: each message brings its own.
+const MESSAGE: &str = "message";
 const METHODS: [http::Method; 3] = [http::Method::POST, http::Method::PUT, http::Method::PATCH];
 
 settings! {
@@ -38,14 +45,19 @@ settings! {
         /// `pull`: workers claim over HTTP, see [pull](pull.md). `null`: every message counts as delivered at once, and
         /// nobody is called.
         kind as "type": Type = word(&TYPES, &TYPES_LATER).or(Type::Http), |_http| Type::Http;
-        /// The address that is called. Redirects are not followed.
+        /// The address that is called. Redirects are not followed. `"message"`: each message brings its own `url`, on one of `hosts`; see
+        /// [messages with their own url](message-urls.md).
         url: Option<(Url, String)> =
-            target()
+            target_or_message()
                 .required_where("required with `http`")
                 .example("\"https://sms.example/send\"")
                 .always_in_force(),
             |it| Some((it.url.clone(), it.url_shown.clone()));
-        /// The method of the call.
+        /// Where messages may go that bring their own url, with `url = "message"`: `api.partner.example:8443`, `*.example.com` (any name below it), `*` (anywhere
+        /// public). Without a port: that of the scheme, but for `*`, which covers every port.
+        hosts: Vec<UrlHost> =
+            list(parsed::<UrlHost>("a host")).or(Vec::new()), |_http| Vec::new();
+        /// The method of the call; with `url = "message"` of those messages that name none.
         method: http::Method = method(&METHODS).or(http::Method::POST), |it| it.method.clone();
         /// Time for the whole call: name look-up, connection, TLS, request and answer.
         timeout: u64 = duration(1..=TIMEOUT_MS_MAX).or(TIMEOUT_MS), |it| it.timeout_ms;
@@ -68,24 +80,45 @@ settings! {
 }
 
 /// Under `null` and `pull` the keys of `http` may stay, checked and unused: a dry run changes one word.
-pub(in crate::config) fn read(field: &Field<'_>) -> Read<Downstream> {
+/// `egress` is the server's: what the urls of messages may reach beside public addresses.
+pub(in crate::config) fn read(field: &Field<'_>, egress: &Arc<EgressAllow>) -> Read<Downstream> {
     field.section(&[], |section| {
         let it = Target::of(section);
         let (kind, target, method, timeout_ms) = (it.kind?, it.url?, it.method?, it.timeout?);
         let (headers, signing_secret) = (it.headers?, it.signing_secret?);
         let answers = answers::together(section, it.answers, it.each)?;
+        let hosts = it.hosts?;
+        let brings_url = target.as_ref().is_some_and(|(_, shown)| shown == MESSAGE);
+        if kind == Type::Http && brings_url == hosts.is_empty() {
+            let why = if brings_url {
+                "is missing; say where messages may go, for example hosts = [\"*.example.com\"], or hosts = [\"*\"] for anywhere public"
+            } else {
+                "has no effect without url = \"message\"; set that, or remove hosts"
+            };
+            return Err(section.wrong("hosts", why));
+        }
         match (kind, target) {
             (Type::Null, _) => Ok(Downstream::Null),
             (Type::Pull, _) => Ok(Downstream::Pull),
-            (Type::Http, Some((url, url_shown))) => Ok(Downstream::Http(HttpDownstream {
-                url,
-                url_shown,
-                method,
-                timeout_ms,
-                headers,
-                signing_secret,
-                answers,
-            })),
+            (Type::Http, Some((url, url_shown))) => {
+                let egress_of_config = None;
+                let http = HttpDownstream {
+                    url,
+                    url_shown,
+                    method,
+                    timeout_ms,
+                    headers,
+                    signing_secret,
+                    answers,
+                    egress: egress_of_config,
+                };
+                Ok(if brings_url {
+                    let egress = Arc::clone(egress);
+                    Downstream::MessageUrls(MessageUrls { hosts: hosts.into(), egress, http })
+                } else {
+                    Downstream::Http(http)
+                })
+            }
             (Type::Http, None) => Err(section.wrong(
                 "url",
                 "is missing; expected for example url = \"https://sms.example/send\" (or type = \"pull\" for workers that claim, type = \"null\" to send nothing)",
@@ -98,6 +131,12 @@ pub(in crate::config) fn read(field: &Field<'_>) -> Read<Downstream> {
 pub(in crate::config) fn view(downstream: &Downstream) -> Table {
     match downstream {
         Downstream::Http(http) => Target::shown(http),
+        Downstream::MessageUrls(urls) => {
+            let mut shown = Target::shown(&urls.http);
+            let hosts = urls.hosts.iter().map(|host| host.to_string().into()).collect();
+            shown.set("hosts", Shown::List(hosts));
+            shown
+        }
         Downstream::Null => Table::from([("type", "null".into())]),
         Downstream::Pull => Table::from([("type", "pull".into())]),
         Downstream::Callbacks(callback) => Table::from([
@@ -134,6 +173,19 @@ pub(in crate::config) fn declared() -> DeclaredSection {
 pub(in crate::config) fn target() -> impl Kind<Value = (Url, String)> {
     let read = |field: &Field<'_>| Ok((field.parse(address)?, shown(field)));
     custom("`http://`, `https://`", read, |(_, shown): &(Url, String)| shown.as_str().into())
+}
+
+/// The same, or that each message brings its own.
+fn target_or_message() -> impl Kind<Value = (Url, String)> {
+    let read = |field: &Field<'_>| {
+        if field.raw_text() == Some(MESSAGE) {
+            let any = field.parse(|_| address("http://message.invalid/"))?;
+            return Ok((any, MESSAGE.to_owned()));
+        }
+        Ok((field.parse(address)?, shown(field)))
+    };
+    let accepted = "`http://`, `https://`, or `message`";
+    custom(accepted, read, |(_, shown): &(Url, String)| shown.as_str().into())
 }
 
 /// An address that can be called.

@@ -83,8 +83,9 @@ fn read(field: &Field<'_>, downstream: &Read<Downstream>) -> Read<ProbePolicy> {
         let (after_ms, max_attempts) = (it.after?, it.max_attempts?);
         let (timeout, headers) = (it.timeout?, it.headers?);
         let inherited = match downstream {
-            Ok(Downstream::Http(http)) => Some(http),
-            Ok(Downstream::Null | Downstream::Pull | Downstream::Callbacks(_)) => None,
+            // What goes to the hosts of messages need not be right for the one that is asked.
+            Ok(Downstream::MessageUrls(_)) => None,
+            Ok(downstream) => downstream.http(),
             Err(reported) => return Err(*reported),
         };
         Ok(ProbePolicy {

@@ -17,6 +17,7 @@ use crate::config::setting::{
 use crate::config::settings::Durability;
 use crate::domain::callback_host::CallbackHosts;
 use crate::domain::draft;
+use crate::domain::egress::EgressAllow;
 use crate::domain::id::{QueueName, SHARDS_MAX};
 use crate::domain::keys::{Fairness, MessageKey, Ordering};
 use crate::domain::lease;
@@ -133,24 +134,36 @@ settings! {
 }
 
 const NO_BATCHES: &str = "has no effect where workers claim (downstream.type = \"pull\"): each claim says with max how many it takes; remove batch";
+const NO_SHARED_CALLS: &str = "has no effect where each message brings its own url (downstream.url = \"message\"): a call carries one message; remove batch";
 const UNCERTAIN: [OnUncertain; 3] = [OnUncertain::Resend, OnUncertain::Park, OnUncertain::Probe];
 
-/// `durability` is the store's: a queue that parks cannot do with less than the disk. `hosts` are the
-/// server's: the queue's messages may name urls there. `accounts` are the shared limits, and `calendars` those that a window
+/// What a queue takes from other sections.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::config) struct OfServer<'a> {
+    /// The store's: a queue that parks cannot do with less than the disk.
+    pub(in crate::config) durability: Read<Durability>,
+    /// Where callbacks may go whose messages name a url.
+    pub(in crate::config) hosts: &'a CallbackHosts,
+    /// What urls of messages may reach beside public addresses.
+    pub(in crate::config) egress: &'a Arc<EgressAllow>,
+}
+
+/// `accounts` are the shared limits, and `calendars` those that a window
 /// may name; `None`: they could not be read.
 pub(in crate::config) fn read(
     name: &str,
     field: &Field<'_>,
-    (durability, hosts): (Read<Durability>, &CallbackHosts),
+    server: OfServer<'_>,
     (accounts, calendars): (Option<&SharedRules>, Option<&Calendars>),
 ) -> Read<Arc<QueuePolicy>> {
+    let OfServer { durability, hosts, egress } = server;
     let name = name.parse::<QueueName>().map_err(|error| field.wrong(error.to_string()));
     let policy = field.section(&LATER, |section| {
         let own = Own::of(section);
         let downstream = section.required(
             "downstream",
             "downstream = { type = \"http\", url = \"https://sms.example/send\" }",
-            downstream::read,
+            |field| downstream::read(field, egress),
         );
         let timeout = downstream.as_ref().map(Downstream::timeout_ms).map_err(|reported| *reported);
         let limits = limits::all(section, own.rate, own.burst, own.limits, accounts);
@@ -174,13 +187,22 @@ pub(in crate::config) fn read(
         {
             let named = (ordering.as_ref(), fairness.as_ref(), limits.as_slice(), backlog.as_ref());
             keys::in_shards(section, named, *shards)?;
+            if let (Ok(downstream), Ok(required)) = (&downstream, &own.required_keys)
+                && !matches!(downstream, Downstream::MessageUrls(_))
+            {
+                keys::of_no_host(section, named, required)?;
+            }
         }
         if let (Ok(limits), Ok(Some(_)), Ok(shards)) = (&limits, &batch, &own.shards) {
             limits::of_batches(section, limits, *shards)?;
         }
         answers::of_singles(section, &downstream, &batch)?;
-        if matches!((&downstream, &batch), (Ok(Downstream::Pull), Ok(Some(_)))) {
-            return Err(section.wrong("batch", NO_BATCHES));
+        match (&downstream, &batch) {
+            (Ok(Downstream::Pull), Ok(Some(_))) => return Err(section.wrong("batch", NO_BATCHES)),
+            (Ok(Downstream::MessageUrls(_)), Ok(Some(_))) => {
+                return Err(section.wrong("batch", NO_SHARED_CALLS));
+            }
+            _ => {}
         }
         Ok(QueuePolicy {
             name: name?,

@@ -81,6 +81,12 @@ settings! {
         _retry as "retry": Shown = RETRY, |it| it.details.retry.as_ref().map_or(Shown::Unset, retry_shown);
         /// As in a message: how long an attempt may take, at most the `downstream.timeout` of the queue.
         _timeout as "timeout": Shown = TIMEOUT, |it| it.details.timeout_ms.map(format_duration).into();
+        /// As in a message: where its messages go, if their queue sends each to its own url.
+        _url as "url": Shown = URL, |it| it.details.target.as_ref().map(|target| target.url().to_string()).into();
+        /// As in a message: the method, beside `url`.
+        _method as "method": Shown = METHOD, |it| {
+            it.details.target.as_ref().and_then(|it| it.method()).map(ToString::to_string).into()
+        };
         /// As in a message: how many units it takes of the limits of the queue.
         _cost as "cost": Shown = COST, |it| Shown::Whole(it.details.cost.units().into());
         /// As in a message: while the message of an earlier tick waits, a newer one [takes its place](collapse.md).
@@ -98,6 +104,13 @@ const GROUP: Beside = Beside::manual("a text", "none", "\"order-42\"");
 const PRIORITY: Beside = Beside::manual("`0` to `9`", "`0`", "9");
 const TTL: Beside = Beside::manual("`1ms` to `3660d`", "never", "\"1h\"");
 const TIMEOUT: Beside = Beside::manual("`1ms` to `1h`", "that of the queue", "\"5s\"");
+const URL: Beside =
+    Beside::manual("`http://`, `https://`", "none", "\"https://shop.example/jobs/close-day\"");
+const METHOD: Beside = Beside::manual(
+    "`POST`, `PUT`, `PATCH`, `DELETE`, `GET`, `HEAD`",
+    "the `method` of the queue",
+    "\"PUT\"",
+);
 const COST: Beside = Beside::manual("`1` to `10000`", "`1`", "3");
 const COLLAPSE_KEY: Beside = Beside::manual("a text", "none", "\"stock\"");
 const RETRY: Beside = Beside::manual("a table", "that of the queue", "{ max_attempts = 3 }");
@@ -125,6 +138,7 @@ pub(in crate::config) fn read(
             let placed = cadence.as_ref().map(|cadence| cadence.places(details.clone()));
             policy.check(placed.as_ref().unwrap_or(&details)).map_err(|unfit| match unfit {
                 Unfit::Timeout(why) => section.wrong("timeout", why),
+                Unfit::Url(why) => section.wrong("url", why),
                 Unfit::Cost(why) => section.wrong("cost", why),
                 Unfit::Key { key, why } => section.wrong(&key.to_string(), why),
                 Unfit::CollapseKey(why) => section.wrong("collapse_key", why),

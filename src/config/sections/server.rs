@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use super::callback;
 use super::token::{each_token_once, token};
 use crate::config::load::reader::{Field, Read, Section};
-use crate::config::setting::{Kind, custom, duration, list, settings, size_in_memory};
+use crate::config::setting::{Kind, custom, duration, list, parsed, settings, size_in_memory};
 use crate::config::settings::{ServerSettings, Token};
 use crate::domain::callback_host::CallbackHosts;
+use crate::domain::egress::Network;
 
 /// The largest request that may be allowed, in bytes: it is held in memory.
 const BODY_BYTES_MAX: u64 = 1 << 30;
@@ -35,6 +36,10 @@ settings! {
         /// [callbacks](outcomes.md#callbacks).
         callback_hosts: CallbackHosts =
             callback::hosts().or(CallbackHosts::default()), |it| it.callback_hosts.clone();
+        /// Networks that the urls of messages may reach although they are not public: `10.1.0.0/16`. What the configuration
+        /// names itself needs none; see [messages with their own url](message-urls.md#where-they-may-go).
+        egress_allow: Vec<Network> =
+            list(parsed::<Network>("a network")).or(Vec::new()), |it| it.egress_allow.iter().copied().collect();
     }
 }
 
@@ -56,6 +61,7 @@ pub(in crate::config) fn read(field: &Field<'_>) -> Read<ServerSettings> {
             batch_body_limit_bytes: it.batch_body_limit?,
             drain_timeout_ms: it.drain_timeout?,
             callback_hosts: it.callback_hosts?,
+            egress_allow: it.egress_allow?.into(),
         })
     })
 }

@@ -72,6 +72,13 @@ impl Table {
         self.0.push((key, value));
     }
 
+    /// Puts a value in the place of the one that this key has.
+    pub(in crate::config) fn set(&mut self, key: &'static str, value: Shown) {
+        for (_, known) in self.0.iter_mut().filter(|(known, _)| *known == key) {
+            known.clone_from(&value);
+        }
+    }
+
     /// The values.
     pub fn entries(&self) -> impl Iterator<Item = (&'static str, &Shown)> {
         self.0.iter().map(|(key, value)| (*key, value))

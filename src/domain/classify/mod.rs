@@ -176,6 +176,7 @@ fn table(answer: &Answer, reading: AnswerContext<'_>) -> Outcome {
     match answer {
         Answer::NotSent { is_local: true, .. } => Outcome::Hindered,
         Answer::NotSent { is_local: false, .. } => Outcome::Retry,
+        Answer::NotAllowed { .. } => Outcome::Refused,
         Answer::Unknown { .. } => Outcome::Unknown,
         Answer::Answered { status: 202, pending: Some(_), .. } => Outcome::Accepted,
         Answer::Answered { status, retry_after_ms, .. } => {

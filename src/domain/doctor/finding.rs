@@ -114,6 +114,8 @@ finding_codes! {
     DownstreamFailing = "downstream-failing", "TidegateDownstreamFailing";
     /// Hosts of callbacks fail.
     CallbacksFail = "callbacks-fail", "TidegateCallbacksFail";
+    /// Hosts that messages name fail.
+    HostsFail = "hosts-fail", "TidegateHostsFail";
     /// Messages were given up.
     DeadMessages = "dead-messages", "TidegateMessagesDie";
     /// Nobody knows whether messages arrived.

@@ -28,7 +28,7 @@ use super::zone::NamedZone;
 pub const LONG_MS: u64 = 10 * 366 * 86_400_000;
 
 /// The fields that say what is sent and how, in whatever is sent: a message, an event, what a schedule sends.
-pub const CONTENT: [&str; 12] = [
+pub const CONTENT: [&str; 14] = [
     "payload",
     "payload_base64",
     "content_type",
@@ -41,6 +41,8 @@ pub const CONTENT: [&str; 12] = [
     "timeout",
     "cost",
     "collapse_key",
+    "url",
+    "method",
 ];
 
 /// The fields that a message alone has: it is sent once, at a time, to somebody somewhere, and somebody waits for it.
@@ -59,7 +61,7 @@ pub const IGNORE: &str = "ignore";
 
 /// Everything that a message may have.
 pub static MESSAGE: Shape =
-    Shape { known: &joined::<12, 8, 20>(CONTENT, ONCE), later: &["window"] };
+    Shape { known: &joined::<14, 8, 22>(CONTENT, ONCE), later: &["window"] };
 
 /// Two lists of names as one.
 #[must_use]
@@ -158,6 +160,7 @@ pub fn content<S: Source>(source: &mut S) -> Option<Content> {
     let cost = source.read("cost", |given| given.whole(1..=u32::from(COST_MAX)));
     let cost = cost.and_then(Cost::new);
     let collapse_key = source.read("collapse_key", name);
+    let target = nested::target(source);
     let Payload { bytes, kind, content_type } = payload?;
     let details = Details {
         kind,
@@ -172,6 +175,7 @@ pub fn content<S: Source>(source: &mut S) -> Option<Content> {
         timeout_ms,
         cost: cost.unwrap_or_default(),
         collapse_key,
+        target,
         time_zone: None,
         ignores_recipient_hours: false,
         must_dispatch_ms: None,

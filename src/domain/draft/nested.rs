@@ -1,9 +1,12 @@
 //! The fields of a message that are objects: what it changes in its queue's retry policy, and whom to call of its outcome.
 
+use http::Method;
+
 use super::LONG_MS;
 use super::given::{Given, Shape, Source};
 use crate::domain::callback::{CallbackOn, CallbackWish, FINAL_WORDS_MAX, parse_url};
 use crate::domain::message::{DELAY_MS_MAX, RetryOverride};
+use crate::domain::message_target::{METHODS, MessageTarget};
 use crate::domain::retry::{ATTEMPTS_MAX, FACTOR_MAX, SCHEDULE_MAX};
 
 /// The fields of `retry`.
@@ -54,6 +57,26 @@ fn schedule<G: Given>(given: &G) -> Result<Vec<u64>, G::Wrong> {
         return Err(given.wrong(why.to_owned()));
     }
     delays.iter().map(|delay| delay.duration_ms(1..=DELAY_MS_MAX)).collect()
+}
+
+/// `url` and `method` of a message.
+pub(super) fn target<S: Source>(source: &mut S) -> Option<MessageTarget> {
+    let url = source.read("url", |given| {
+        parse_url(&given.text()?).map_err(|why| given.wrong(format!("the url {why}")))
+    });
+    let method = source.read("method", |given| {
+        let word = given.text()?;
+        let known = METHODS.iter().find(|method| method.as_str() == word);
+        known.cloned().ok_or_else(|| {
+            let words: Vec<&str> = METHODS.iter().map(Method::as_str).collect();
+            given.wrong(format!("found {word:?}, expected one of {}", words.join(", ")))
+        })
+    });
+    if source.get("method").is_some() && source.get("url").is_none() {
+        let why = "has no effect without url; leave it out, or give the url that it is for";
+        source.fault("method", why.to_owned());
+    }
+    url.map(|url| MessageTarget::new(url, method))
 }
 
 /// `callback` of a message.

@@ -46,9 +46,7 @@ fn can_hold(gate: Gate, policy: &QueuePolicy, message: &Message) -> bool {
         Gate::Due | Gate::Retry | Gate::Pause | Gate::Concurrency => true,
         Gate::Window => policy.window.is_some(),
         Gate::Hours => policy.recipient_hours.is_some(),
-        Gate::Throttled => {
-            matches!(policy.downstream, Downstream::Http(_) | Downstream::Callbacks(_))
-        }
+        Gate::Throttled => !matches!(policy.downstream, Downstream::Null | Downstream::Pull),
         Gate::Limit => !policy.limits.is_empty(),
         Gate::Order => policy.ordering.is_some(),
         Gate::Collapse => message.details.collapse_key.is_some(),

@@ -6,11 +6,12 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::message::{Details, LABEL_BYTES_MAX, check_name};
+use crate::domain::message_target::MessageTarget;
 
 /// What stands before the name of a label.
 const OF_LABELS: &str = "labels.";
 
-/// A value of a message: its group, or one of its labels.
+/// A value of a message: its group, one of its labels, or the host that it goes to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum MessageKey {
@@ -18,14 +19,13 @@ pub enum MessageKey {
     Group,
     /// The label of this name.
     Label(String),
+    /// Scheme, name and port of its own url, where messages bring one.
+    Host,
 }
 
 /// Why a text does not name a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadMessageKey {
-    /// A later version may have it.
-    #[error("this version does not have the key \"host\"; use \"group\" or \"labels.NAME\"")]
-    Host,
     /// A label cannot have this name.
     #[error("\"{key}\" is not a valid key, because of the name of the label: {why}")]
     Label {
@@ -36,7 +36,7 @@ pub enum BadMessageKey {
     },
     /// It is something else.
     #[error(
-        "\"{0}\" is not a valid key; expected \"group\", or \"labels.\" and the name of a label, for example \"labels.to\""
+        "\"{0}\" is not a valid key; expected \"group\", \"host\", or \"labels.\" and the name of a label, for example \"labels.to\""
     )]
     Unknown(String),
 }
@@ -48,14 +48,16 @@ impl MessageKey {
         match self {
             Self::Group => details.group.as_deref(),
             Self::Label(name) => details.labels.get(name).map(String::as_str),
+            Self::Host => details.target.as_ref().map(MessageTarget::host),
         }
     }
 
-    /// The last part of its name: `group`, or the name of the label.
+    /// The last part of its name: `group`, `host`, or the name of the label.
     #[must_use]
     pub fn last_part(&self) -> &str {
         match self {
             Self::Group => "group",
+            Self::Host => "host",
             Self::Label(name) => name,
         }
     }
@@ -66,6 +68,7 @@ impl fmt::Display for MessageKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Group => f.write_str("group"),
+            Self::Host => f.write_str("host"),
             Self::Label(name) => write!(f, "{OF_LABELS}{name}"),
         }
     }
@@ -77,7 +80,7 @@ impl FromStr for MessageKey {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match (text, text.strip_prefix(OF_LABELS)) {
             ("group", _) => Ok(Self::Group),
-            ("host", _) => Err(BadMessageKey::Host),
+            ("host", _) => Ok(Self::Host),
             (_, None) => Err(BadMessageKey::Unknown(text.to_owned())),
             (_, Some(name)) => match check_name(name, LABEL_BYTES_MAX) {
                 Ok(()) => Ok(Self::Label(name.to_owned())),

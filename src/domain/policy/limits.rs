@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use super::{Downstream, QueuePolicy};
+use super::QueuePolicy;
 use crate::domain::backlog::BacklogPolicy;
 use crate::domain::keys::{KeySettings, LimitValue, MessageKey, Structure};
 use crate::domain::limit::{Cost, Limit, LimitKind, LimitName, LimitRule, Quota, Rate};
@@ -104,10 +104,10 @@ impl QueuePolicy {
         self.wide_limits().filter_map(LimitRule::quota)
     }
 
-    /// The limits without a key that claims keep. Callbacks take their permits later, once their host lets them: those
+    /// The limits without a key that claims keep. Where each message has its host, it takes its permit later, once that lets it: those
     /// that a hung host holds back use none.
     pub fn claim_limits(&self) -> impl Iterator<Item = &LimitRule> {
-        let by_claims = !matches!(self.downstream, Downstream::Callbacks(_));
+        let by_claims = !self.downstream.is_by_host();
         self.wide_limits().filter(move |_| by_claims)
     }
 

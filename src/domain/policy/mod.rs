@@ -23,6 +23,7 @@ use crate::domain::id::QueueName;
 use crate::domain::keys::{Fairness, MessageKey, Ordering};
 use crate::domain::limit::LimitRule;
 use crate::domain::message::Details;
+use crate::domain::message_target::MessageUrls;
 use crate::domain::outcome::OnUncertain;
 use crate::domain::overrides::Override;
 use crate::domain::probe::ProbePolicy;
@@ -175,7 +176,9 @@ impl QueuePolicy {
     #[must_use]
     pub fn answer_rules(&self) -> Option<&AnswerRules> {
         match &self.downstream {
-            Downstream::Http(http) => http.answers.as_deref(),
+            Downstream::Http(http) | Downstream::MessageUrls(MessageUrls { http, .. }) => {
+                http.answers.as_deref()
+            }
             Downstream::Null | Downstream::Pull | Downstream::Callbacks(_) => None,
         }
     }
@@ -222,6 +225,9 @@ pub enum Unfit {
     /// No attempt may take as long, or workers decide how long they take.
     #[error("timeout: {0}")]
     Timeout(String),
+    /// It does not say where it goes, or says what has no effect, or may not go there.
+    #[error("url: {0}")]
+    Url(String),
     /// It could never leave.
     #[error("cost: {0}")]
     Cost(String),
@@ -248,6 +254,7 @@ impl QueuePolicy {
     /// [`Unfit`], with a sentence.
     pub fn check(&self, details: &Details) -> Result<(), Unfit> {
         self.check_timeout(details.timeout_ms).map_err(Unfit::Timeout)?;
+        self.check_target(details.target.as_ref()).map_err(Unfit::Url)?;
         if details.collapse_key.is_some() && self.shards > 1 {
             return Err(Unfit::CollapseKey(format!(
                 "has no effect in the queue \"{}\", which has {} shards: the message before it may be in another one; leave it out, or set queues.{}.shards = 1",
@@ -283,6 +290,8 @@ impl QueuePolicy {
 pub enum Downstream {
     /// HTTP calls.
     Http(HttpDownstream),
+    /// HTTP calls, each to the url that its message brings.
+    MessageUrls(MessageUrls),
     /// Takes everything at once and sends nothing.
     Null,
     /// Workers come and claim.
@@ -296,9 +305,24 @@ impl Downstream {
     #[must_use]
     pub fn timeout_ms(&self) -> u64 {
         match self {
-            Self::Http(http) => http.timeout_ms,
+            Self::Http(http) | Self::MessageUrls(MessageUrls { http, .. }) => http.timeout_ms,
             Self::Null | Self::Pull => 0,
             Self::Callbacks(callback) => callback.timeout_ms,
         }
+    }
+
+    /// How calls are made, where the configuration says it: to its own url, or to those that messages bring.
+    #[must_use]
+    pub const fn http(&self) -> Option<&HttpDownstream> {
+        match self {
+            Self::Http(http) | Self::MessageUrls(MessageUrls { http, .. }) => Some(http),
+            Self::Null | Self::Pull | Self::Callbacks(_) => None,
+        }
+    }
+
+    /// Whether each message has a host of its own: what an answer says of its sender holds for that host alone.
+    #[must_use]
+    pub const fn is_by_host(&self) -> bool {
+        matches!(self, Self::MessageUrls(_) | Self::Callbacks(_))
     }
 }

@@ -13,7 +13,6 @@ use super::claimed::Claimed;
 use super::gate::{ClaimStatus, ClaimWish, status_of};
 use super::settle::{Settled, Verdict};
 use crate::domain::limit::{LimitUnit, UNITS_MAX, Units};
-use crate::domain::policy::Downstream;
 use crate::store::StoreError;
 use crate::store::queue::{Queue, Reservation};
 use crate::store::redis::script::{ScriptForm, call, fields, row, rows};
@@ -294,7 +293,7 @@ impl Messages {
 
     /// The limits that a claim asks.
     pub(in crate::store) fn lines_of_claims(&self, queue: &Queue) -> Result<Arc<str>, StoreError> {
-        let by_claims = !matches!(queue.policy.downstream, Downstream::Callbacks(_));
+        let by_claims = !queue.policy.downstream.is_by_host();
         if !by_claims || !queue.limits().are_set() {
             return Ok(Arc::default());
         }

@@ -153,10 +153,7 @@ impl Proposal {
 /// A structure as it stands in Redis; empty where messages stand in ready lists, and nothing is counted.
 fn lines_of(structure: &Structure) -> String {
     let digits = |key: &MessageKey| {
-        let [high, low] = match key {
-            MessageKey::Group => key_name_hash(None),
-            MessageKey::Label(name) => key_name_hash(Some(name)),
-        };
+        let [high, low] = key_name_hash(key);
         format!("{high:02x}{low:02x}")
     };
     let order = structure.order.as_ref().map(|order| {

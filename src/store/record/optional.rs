@@ -23,6 +23,7 @@ use bytes::{Buf as _, Bytes};
 use sha2::{Digest as _, Sha256};
 
 use super::{RECORD_VERSION, cut};
+use crate::domain::keys::MessageKey;
 use crate::domain::limit::Cost;
 use crate::domain::message::{Details, LABELS_MAX};
 use crate::store::StoreError;
@@ -42,10 +43,12 @@ const NAME_BYTES: usize = 2;
 const VALUE_BYTES: usize = 8;
 /// The group's place in the table: it has no name, and no name of a label has this hash.
 const GROUP: [u8; NAME_BYTES] = [0, 0];
-/// What stands for a label whose name has the hash of the group.
-const LABEL_LIKE_GROUP: [u8; NAME_BYTES] = [0, 1];
+/// The place of the host that a message goes to, which no label has either.
+const HOST: [u8; NAME_BYTES] = [0, 2];
+/// What stands for a label whose name has the hash of the group or of the host.
+const LABEL_LIKE_THEM: [u8; NAME_BYTES] = [0, 1];
 
-const _: () = assert!(LABELS_MAX < u8::MAX as usize, "the keys are counted in one byte");
+const _: () = assert!(LABELS_MAX + 1 < u8::MAX as usize, "the keys are counted in one byte");
 
 /// The optional fields as they are stored, with what says which they are; empty: there are none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -57,7 +60,8 @@ impl OptionalFields {
         let cost = Some(details.cost).filter(|cost| *cost != Cost::default());
         let group = details.group.as_deref().map(|group| (GROUP, group));
         let labels = details.labels.iter().map(|(name, value)| (name_hash(name), value.as_str()));
-        let keys: Vec<_> = group.into_iter().chain(labels).collect();
+        let host = details.target.as_ref().map(|target| (HOST, target.host()));
+        let keys: Vec<_> = group.into_iter().chain(host).chain(labels).collect();
         let (mut presence, mut length) = (0, 0);
         if cost.is_some() {
             (presence, length) = (COST, COST_BYTES);
@@ -151,9 +155,13 @@ impl OptionalFields {
     }
 }
 
-/// How a key table names a key: a label by its name, or the group.
-pub(in crate::store) fn key_name_hash(label: Option<&str>) -> [u8; NAME_BYTES] {
-    label.map_or(GROUP, name_hash)
+/// How a key table names a key.
+pub(in crate::store) fn key_name_hash(key: &MessageKey) -> [u8; NAME_BYTES] {
+    match key {
+        MessageKey::Group => GROUP,
+        MessageKey::Host => HOST,
+        MessageKey::Label(name) => name_hash(name),
+    }
 }
 
 /// How a key table has the value of a key.
@@ -169,7 +177,7 @@ pub(in crate::store) fn zone_hash(name: &str) -> u32 {
 /// How a key table names a label.
 fn name_hash(name: &str) -> [u8; NAME_BYTES] {
     match hash(name) {
-        GROUP => LABEL_LIKE_GROUP,
+        GROUP | HOST => LABEL_LIKE_THEM,
         hash => hash,
     }
 }
@@ -239,7 +247,7 @@ mod tests {
     fn no_label_stands_where_the_group_does() {
         let names = (0_u32..).map(|n| n.to_string());
         let name = names.into_iter().find(|name| hash(name) == GROUP).unwrap();
-        assert_eq!(name_hash(&name), LABEL_LIKE_GROUP);
+        assert_eq!(name_hash(&name), LABEL_LIKE_THEM);
     }
 
     #[test]

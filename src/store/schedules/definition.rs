@@ -107,6 +107,7 @@ mod tests {
                 retry: None,
                 callback: None,
                 timeout_ms: None,
+                target: None,
                 cost: Cost::new(5).unwrap(),
                 collapse_key: Some("close-day".to_owned()),
                 time_zone: None,

@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tower_service::Service;
 
+use super::egress_guard::{AddressRefused, EgressGuard};
 use crate::domain::human::lasting;
 use crate::transport::shortage;
 
@@ -40,6 +41,17 @@ type Ask = fn(&str) -> io::Result<Vec<SocketAddr>>;
 #[derive(Debug, Clone)]
 pub(super) struct Resolver {
     lookups: Arc<Lookups>,
+    /// Checks what was found, right before it is connected to.
+    guard: Option<EgressGuard>,
+}
+
+/// Why there is no address to connect to.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(super) enum NoAddress {
+    #[error("{0}")]
+    NotFound(#[from] NameNotFound),
+    #[error("{0}")]
+    Refused(#[from] AddressRefused),
 }
 
 /// A name that did not resolve.
@@ -82,35 +94,41 @@ struct Lookup {
 }
 
 impl Resolver {
-    pub(super) fn new() -> Self {
-        Self::asking(|host| Ok((host, 0).to_socket_addrs()?.collect()))
+    pub(super) fn new(guard: Option<EgressGuard>) -> Self {
+        Self { guard, ..Self::asking(|host| Ok((host, 0).to_socket_addrs()?.collect())) }
     }
 
     fn asking(ask: Ask) -> Self {
-        Self { lookups: Arc::new(Lookups { ask, state: Mutex::default() }) }
+        Self { lookups: Arc::new(Lookups { ask, state: Mutex::default() }), guard: None }
     }
 }
 
 impl Service<Name> for Resolver {
     type Response = std::vec::IntoIter<SocketAddr>;
-    type Error = NameNotFound;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, NameNotFound>> + Send>>;
+    type Error = NoAddress;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, NoAddress>> + Send>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), NameNotFound>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), NoAddress>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
         let host = name.as_str().to_owned();
         let (since, mut found) = self.lookups.join(&host);
+        let guard = self.guard.clone();
         Box::pin(async move {
             let known = timeout_at(since + PATIENCE, found.wait_for(Option::is_some)).await;
-            match known {
-                Ok(Ok(found)) => found.clone().unwrap_or_else(|| Err(NameNotFound::silent(host))),
+            let silent = || Err(NameNotFound::silent(host.clone()));
+            let found = match known {
+                Ok(Ok(found)) => found.clone().unwrap_or_else(silent),
                 // The time is over, or the thread of the look-up has ended without a word.
-                Ok(Err(_)) | Err(_) => Err(NameNotFound::silent(host)),
-            }
-            .map(Vec::into_iter)
+                Ok(Err(_)) | Err(_) => silent(),
+            }?;
+            let found = match guard {
+                Some(guard) => guard.passing(&host, found)?,
+                None => found,
+            };
+            Ok(found.into_iter())
         })
     }
 }
@@ -224,7 +242,7 @@ mod tests {
 
     use super::*;
 
-    async fn ask(resolver: &Resolver, host: &str) -> Result<usize, NameNotFound> {
+    async fn ask(resolver: &Resolver, host: &str) -> Result<usize, NoAddress> {
         let found = resolver.clone().call(host.parse().expect("a name")).await;
         found.map(Iterator::count)
     }
@@ -249,12 +267,46 @@ mod tests {
 
     #[tokio::test]
     async fn names_of_this_machine_are_found_and_others_are_not() {
-        let mut resolver = Resolver::new();
+        let mut resolver = Resolver::new(None);
         let mut found = resolver.call("localhost".parse().unwrap()).await.unwrap();
         assert!(found.all(|at| at.ip().is_loopback()));
         let error = resolver.call("nowhere.invalid".parse().unwrap()).await.unwrap_err();
         assert!(error.to_string().starts_with("name not found: nowhere.invalid ("), "{error}");
-        assert!(!error.is_local());
+        assert!(matches!(error, NoAddress::NotFound(name) if !name.is_local()));
+    }
+
+    /// A name whose answers change: public when it is asked for the first time, private the next.
+    #[tokio::test]
+    async fn of_ten_thousand_names_that_answer_differently_none_leads_to_a_private_address() {
+        static ASKED: AtomicUsize = AtomicUsize::new(0);
+        const PRIVATE: [[u8; 4]; 4] =
+            [[127, 0, 0, 1], [10, 0, 0, 7], [169, 254, 169, 254], [192, 168, 1, 1]];
+        let asking = Resolver::asking(|_| {
+            let n = ASKED.fetch_add(1, Ordering::SeqCst);
+            let private = SocketAddr::from((PRIVATE[n % PRIVATE.len()], 0));
+            let public = SocketAddr::from(([1, 1, 1, 1], 0));
+            Ok(match n % 3 {
+                0 => vec![public],
+                1 => vec![private],
+                _ => vec![private, public],
+            })
+        });
+        let guard = Some(EgressGuard::new(Arc::default()));
+        let resolver = Resolver { guard, ..asking };
+        let (mut passed, mut refused) = (0, 0);
+        for n in 0..10_000 {
+            let name = format!("rebind{n}.example").parse().unwrap();
+            match resolver.clone().call(name).await {
+                Ok(found) => {
+                    let found: Vec<_> = found.collect();
+                    assert_eq!(found, [SocketAddr::from(([1, 1, 1, 1], 0))]);
+                    passed += 1;
+                }
+                Err(NoAddress::Refused(_)) => refused += 1,
+                Err(other) => panic!("{other}"),
+            }
+        }
+        assert_eq!((passed, refused), (6667, 3333));
     }
 
     #[tokio::test]

@@ -11,6 +11,7 @@ use std::time::Duration;
 use rustls::CertificateError;
 
 use super::dns::NameNotFound;
+use super::egress_guard::AddressRefused;
 use super::head::Endless;
 use super::wire::WireError;
 use crate::domain::units::format_duration;
@@ -31,6 +32,11 @@ pub(super) fn is_local(error: &(dyn Error + 'static)) -> bool {
     })
 }
 
+/// Whether the address is one that messages may not name.
+pub(super) fn is_not_allowed(error: &(dyn Error + 'static)) -> bool {
+    causes(error).any(|cause| cause.is::<AddressRefused>())
+}
+
 /// The deadline as it was, such as `15s`: the call started moments after it was set, so round up.
 pub(super) fn span(of: Duration) -> String {
     let ms = u64::try_from(of.as_millis()).unwrap_or(u64::MAX);
@@ -49,6 +55,8 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
 fn known(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(name) = error.downcast_ref::<NameNotFound>() {
         Some(name.to_string())
+    } else if let Some(refused) = error.downcast_ref::<AddressRefused>() {
+        Some(refused.to_string())
     } else if let Some(endless) = error.downcast_ref::<Endless>() {
         Some(endless.to_string())
     } else if let Some(wire) = error.downcast_ref::<WireError>() {

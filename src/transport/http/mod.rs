@@ -13,6 +13,7 @@
 
 mod answer;
 mod dns;
+mod egress_guard;
 mod failure;
 mod head;
 mod keeping;
@@ -33,10 +34,12 @@ use http::uri::Parts;
 use rustls::ClientConfig;
 use tokio::time::Instant;
 
+use self::egress_guard::EgressGuard;
 use self::line::{Line, NoAnswer};
 use self::pool::Pool;
 use self::request::Template;
 use self::wire::WireError;
+use crate::domain::egress::EgressAllow;
 use crate::domain::endpoint::HttpDownstream;
 use crate::domain::outcome::Answer;
 use crate::transport::{Call, TransportError, deadline};
@@ -55,16 +58,23 @@ pub struct HttpTransport {
 #[derive(Debug, Clone)]
 pub struct HttpConnections {
     pool: Pool,
+    /// Those whose addresses are checked, since a message names their host.
+    guarded: Option<Pool>,
 }
 
 impl HttpConnections {
-    /// Connects to nothing yet; `timeout_ms` bounds the wait for a connection.
-    pub(super) fn new(timeout_ms: u64) -> Self {
-        Self::with_tls(timeout_ms, tls::client_config())
+    /// Connects to nothing yet; `timeout_ms` bounds the wait for a connection. `egress`: what endpoints may reach, beside public
+    /// addresses, that are not named by the configuration.
+    pub(super) fn new(timeout_ms: u64, egress: Option<Arc<EgressAllow>>) -> Self {
+        let guarded = egress.map(|egress| {
+            let guard = EgressGuard::new(egress);
+            Pool::new(timeout_ms, tls::client_config(), Some(guard))
+        });
+        Self { guarded, ..Self::with_tls(timeout_ms, tls::client_config()) }
     }
 
     fn with_tls(timeout_ms: u64, trust: Arc<ClientConfig>) -> Self {
-        Self { pool: Pool::new(timeout_ms, trust) }
+        Self { pool: Pool::new(timeout_ms, trust, None), guarded: None }
     }
 
     /// The way to one endpoint, on these connections.
@@ -73,7 +83,16 @@ impl HttpConnections {
         downstream: &HttpDownstream,
     ) -> Result<HttpTransport, TransportError> {
         let template = Arc::new(Template::new(downstream)?);
-        Ok(HttpTransport { template, pool: self.pool.clone() })
+        let pool = match (&downstream.egress, &self.guarded) {
+            (None, _) => &self.pool,
+            (Some(_), Some(guarded)) => guarded,
+            (Some(_), None) => {
+                let why =
+                    "no connections are kept for hosts that messages name; please report this";
+                return Err(TransportError(why.to_owned()));
+            }
+        };
+        Ok(HttpTransport { template, pool: pool.clone() })
     }
 }
 
@@ -148,6 +167,9 @@ impl HttpTransport {
     ) -> Result<Box<Line>, Answer> {
         match deadline::by(until, self.pool.connect(uri)).await {
             Ok(Ok(line)) => Ok(line),
+            Ok(Err(error)) if failure::is_not_allowed(&*error) => {
+                Err(Answer::NotAllowed { error: failure::sentence(&*error) })
+            }
             Ok(Err(error)) => Err(Answer::NotSent {
                 error: failure::sentence(&*error),
                 is_local: failure::is_local(&*error),

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use tower_service::Service as _;
 
 use super::dns::Resolver;
+use super::egress_guard::EgressGuard;
 use super::keeping::IDLE;
 use super::line::Line;
 
@@ -36,6 +37,7 @@ type Place = (Option<Scheme>, Option<Authority>);
 #[derive(Clone)]
 pub(super) struct Pool {
     connector: Connector,
+    guard: Option<EgressGuard>,
     kept: Arc<KeptConnections>,
 }
 
@@ -55,13 +57,18 @@ struct Idle {
 
 impl Pool {
     /// Connects to nothing yet; `timeout_ms` bounds the wait for a connection.
-    pub(super) fn new(timeout_ms: u64, trust: Arc<ClientConfig>) -> Self {
-        let mut tcp = HttpConnector::new_with_resolver(Resolver::new());
+    /// `guard` checks every address before it is connected to.
+    pub(super) fn new(
+        timeout_ms: u64,
+        trust: Arc<ClientConfig>,
+        guard: Option<EgressGuard>,
+    ) -> Self {
+        let mut tcp = HttpConnector::new_with_resolver(Resolver::new(guard.clone()));
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         // Shared out over the addresses of a name, or a silent first one would use all the time.
         tcp.set_connect_timeout(Some(Duration::from_millis(timeout_ms)));
-        Self { connector: HttpsConnector::from((tcp, trust)), kept: Arc::default() }
+        Self { connector: HttpsConnector::from((tcp, trust)), guard, kept: Arc::default() }
     }
 
     /// A kept connection to the host of `uri`, the one last used.
@@ -77,6 +84,9 @@ impl Pool {
 
     /// A new one.
     pub(super) async fn connect(&self, uri: &Uri) -> Result<Box<Line>, Error> {
+        if let (Some(guard), Some(host)) = (&self.guard, uri.host()) {
+            guard.literal(host)?;
+        }
         let mut connector = self.connector.clone();
         poll_fn(|cx| connector.poll_ready(cx)).await?;
         let stream = connector.call(uri.clone()).await?;

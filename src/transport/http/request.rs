@@ -62,7 +62,7 @@ impl Template {
     /// # Errors
     /// A sentence, when something of the call cannot be put on the wire.
     pub(super) fn request(&self, call: &Call) -> Result<Request<Full<Bytes>>, String> {
-        let mut request = Request::new(Full::new(call.body.clone()));
+        let mut request = Request::new(Full::new(self.body(call)));
         let mut headers = self.headers(call)?;
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = match &call.url {
@@ -75,6 +75,15 @@ impl Template {
         };
         *request.headers_mut() = headers;
         Ok(request)
+    }
+
+    /// What leaves as the body: nothing by a method that has none.
+    fn body(&self, call: &Call) -> Bytes {
+        if self.has_body() { call.body.clone() } else { Bytes::new() }
+    }
+
+    const fn has_body(&self) -> bool {
+        !matches!(self.method, Method::GET | Method::HEAD)
     }
 
     /// The layers, lowest first; see [`Call`].
@@ -99,7 +108,7 @@ impl Template {
             headers.insert(own_name(name)?, header_value(name, text)?);
         }
         headers.insert(HOST, self.host.clone());
-        if !matches!(self.method, Method::GET | Method::HEAD) {
+        if self.has_body() {
             headers.insert(CONTENT_TYPE, content_type(&call.content_type)?);
             // The client leaves it out for an empty body; some servers then answer 411.
             headers.insert(CONTENT_LENGTH, HeaderValue::from(call.body.len()));
@@ -110,7 +119,7 @@ impl Template {
         let timestamp_s = call.now_ms / 1000;
         headers.insert(WEBHOOK_TIMESTAMP, HeaderValue::from(timestamp_s));
         if let Some(key) = &self.key {
-            let signature = key.sign(&call.id, timestamp_s, &call.body);
+            let signature = key.sign(&call.id, timestamp_s, &self.body(call));
             headers.insert(WEBHOOK_SIGNATURE, header_value("webhook-signature", &signature)?);
         }
         Ok(headers)

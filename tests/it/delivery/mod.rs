@@ -10,6 +10,7 @@ mod forecast;
 mod gates;
 mod leases;
 mod load;
+mod message_urls;
 mod odd_answers;
 #[cfg(feature = "failpoints")]
 mod poison;

@@ -47,6 +47,10 @@ fn config(downstream: &Downstream) -> String {
         [queues.print.downstream]
         type = "pull"
 
+        [queues.hooks]
+        fairness = "host"
+        downstream = {{ url = "message", hosts = ["hooks.example.com"] }}
+
         [queues.mails]
         fairness = "labels.tenant"
         limits = [

@@ -32,6 +32,7 @@ fn details() -> impl Strategy<Value = Details> {
     )
         .prop_map(|(kind, content_type, headers, group, labels, idempotency_key, cost)| {
             Details {
+                target: None,
                 must_dispatch_ms: None,
                 kind,
                 content_type,

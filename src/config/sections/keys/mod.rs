@@ -14,6 +14,7 @@ use crate::domain::keys::{Fairness, MessageKey, Ordering, Until, WEIGHT_MAX, WEI
 use crate::domain::limit::LimitRule;
 use crate::domain::message::NAME_BYTES_MAX;
 
+const NO_HOST: &str = "the key \"host\" is that of messages which bring their own url; set downstream.url = \"message\", or use \"group\" or \"labels.NAME\"";
 /// Where a queue goes by no key.
 const NONE: &str = "none";
 
@@ -164,21 +165,45 @@ pub(super) fn aging(
 type Naming<'a> =
     (Option<&'a Ordering>, Option<&'a Fairness>, &'a [LimitRule], Option<&'a BacklogPolicy>);
 
+/// Checks that nothing goes by the host of messages which bring no url.
+pub(super) fn of_no_host(
+    section: &Section<'_>,
+    named: Naming<'_>,
+    required: &[MessageKey],
+) -> Read<()> {
+    let required = required.iter().map(|key| ("required_keys", String::new(), key));
+    let mut named = named_keys(named).chain(required);
+    match named.find(|(_, _, key)| **key == MessageKey::Host) {
+        Some((setting, ..)) => Err(section.wrong(setting, NO_HOST)),
+        None => Ok(()),
+    }
+}
+
+/// Every key that is named: in which setting, what it is called there, and the key.
+fn named_keys<'a>(
+    (ordering, fairness, limits, backlog): Naming<'a>,
+) -> impl Iterator<Item = (&'static str, String, &'a MessageKey)> {
+    let ordering = ordering.map(|it| ("ordering", "ordering".to_owned(), &it.by));
+    let fairness = fairness.map(|it| ("fairness", "fairness".to_owned(), &it.by));
+    let of_limit = |limit: &LimitRule| format!("the limit \"{}\"", limit.name);
+    let limits =
+        limits.iter().filter_map(move |it| Some(("limits", of_limit(it), it.per.as_ref()?)));
+    let of_backlog = backlog.and_then(|it| it.per_key.as_ref());
+    let backlog = of_backlog.map(|per_key| ("backlog", "backlog".to_owned(), &per_key.key));
+    ordering.into_iter().chain(fairness).chain(limits).chain(backlog)
+}
+
 /// What a key holds up must be in one place: in one shard, or, where all go by one and the same key, in the shard of its value.
 pub(super) fn in_shards(
     section: &Section<'_>,
     (ordering, fairness, limits, backlog): Naming<'_>,
     shards: u16,
 ) -> Read<()> {
-    let ordering = ordering.map(|it| ("ordering".to_owned(), &it.by));
-    let fairness = fairness.map(|it| ("fairness".to_owned(), &it.by));
-    let of_limit = |limit: &LimitRule| format!("the limit \"{}\"", limit.name);
-    let limits = limits.iter().filter_map(|it| Some((of_limit(it), it.per.as_ref()?)));
-    let of_backlog = backlog.and_then(|it| it.per_key.as_ref());
-    let backlog = of_backlog.map(|per_key| ("backlog".to_owned(), &per_key.key));
-    let mut named = ordering.into_iter().chain(fairness).chain(limits).chain(backlog);
-    let Some((first, key)) = named.next().filter(|_| shards > 1) else { return Ok(()) };
-    let Some((other, another)) = named.find(|(_, other)| *other != key) else { return Ok(()) };
+    let mut named = named_keys((ordering, fairness, limits, backlog));
+    let Some((_, first, key)) = named.next().filter(|_| shards > 1) else { return Ok(()) };
+    let Some((_, other, another)) = named.find(|(_, _, other)| *other != key) else {
+        return Ok(());
+    };
     Err(section.wrong(
         "shards",
         format!(

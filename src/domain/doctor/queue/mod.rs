@@ -329,13 +329,18 @@ fn fails(name: &QueueName, failing: &Failing) -> Finding {
 
 fn hosts_fail(facts: &QueueFacts) -> Option<Finding> {
     let QueueFacts { name, hosts_left_alone: hosts, .. } = facts;
+    let (code, what) = if name.callbacks_of().is_some() {
+        (FindingCode::CallbacksFail, "callbacks")
+    } else {
+        (FindingCode::HostsFail, "messages")
+    };
     (*hosts > 0).then(|| {
         Finding::problem(
-            FindingCode::CallbacksFail,
+            code,
             name,
-            format!("callbacks fail: {hosts} of their hosts get no calls, or one at a time"),
+            format!("{what} fail: {hosts} of their hosts get no calls, or one at a time"),
             format!(
-                "they are tried again by themselves, and callbacks are kept; the daemon's log names the hosts; `tidegate list {name} --state scheduled` shows the errors"
+                "they are tried again by themselves, and {what} are kept; the daemon's log names the hosts; `tidegate list {name} --state scheduled` shows the errors"
             ),
         )
     })

@@ -96,7 +96,7 @@ fn what_the_downstream_says_is_found_with_its_moments() {
             "rollback: messages that were accepted are lost: Redis does not have them any more (3)",
             "gate-shut: its gate is shut until 2026-11-21T09:05:00.000Z: the downstream refuses our credentials or our address (status 401: bad token)",
             "downstream-failing: its downstream is failing since 2026-11-21T08:58:00.000Z: 4 attempts in a row got no answer, 408 or 5xx; the last error: timeout",
-            "callbacks-fail: callbacks fail: 2 of their hosts get no calls, or one at a time",
+            "hosts-fail: messages fail: 2 of their hosts get no calls, or one at a time",
         ]
     );
     let findings = of_queue(&queue, NOW_MS);

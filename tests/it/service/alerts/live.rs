@@ -343,6 +343,24 @@ async fn a_callback_host_that_does_not_answer_is_reported() {
 
 #[tokio::test]
 #[ignore = "needs prometheus: make test-all"]
+async fn a_host_that_messages_name_and_that_does_not_answer_is_reported() {
+    let (redis, hung) = tokio::join!(RedisServer::start(), Downstream::start());
+    hung.always(Answer::reset());
+    let url = hung.url("/hook");
+    let host = url.trim_start_matches("http://").trim_end_matches("/hook");
+    let config = format!(
+        "[queues.{QUEUE}.downstream]\nurl = \"message\"\nhosts = [{host:?}]\n[queues.{QUEUE}.retry]\ninitial = \"1s\"\n"
+    );
+    let daemon = Daemon::start(&redis, config).await;
+    let prometheus = Prometheus::watching(&daemon).await;
+    for number in 0..10 {
+        daemon.send(QUEUE, &json!({ "payload": number, "url": url })).await;
+    }
+    prometheus.fires("TidegateHostsFail").await;
+}
+
+#[tokio::test]
+#[ignore = "needs prometheus: make test-all"]
 async fn streams_show_what_was_rejected_and_what_belongs_to_no_queue() {
     let (redis, downstream) = tokio::join!(RedisServer::start(), Downstream::start());
     redis.cli::<String>(&["XADD", "tidegate:inbox:jbos", "*", "payload", "1"]).await;

@@ -16,7 +16,7 @@ use crate::support::redis::RedisOptions;
 use crate::support::{Answer, Daemon, Downstream, queue_toml};
 
 /// Provoked in `live`.
-const PROVOKED: [&str; 25] = [
+const PROVOKED: [&str; 26] = [
     "TidegateBacklogFull",
     "TidegateCallbacksFail",
     "TidegateClockAlarm",
@@ -24,6 +24,7 @@ const PROVOKED: [&str; 25] = [
     "TidegateDown",
     "TidegateDownstreamFailing",
     "TidegateGateShut",
+    "TidegateHostsFail",
     "TidegateInboxLate",
     "TidegateInboxRejected",
     "TidegateInboxStray",

@@ -1,6 +1,6 @@
-//! A callback: one call to whoever wants to know, once its host takes calls.
+//! A call to the host that a message names: its own url, or whoever wants to be told (a callback).
 //!
-//! Owns the order of what a callback waits for: its host, then a permit of the queue's rate, so that
+//! Owns the order of what it waits for: its host, then a permit of the queue's limits, so that
 //! those whose host takes nothing use none. What the host says of itself is its own affair: it shuts no
 //! gate that others stand at.
 
@@ -21,7 +21,7 @@ use crate::domain::settlement::Settlement;
 use crate::store::Claimed;
 use crate::telemetry::QueueLabel;
 
-/// A place at the host of a callback, and the way there.
+/// A place at a host, and the way there.
 #[derive(Debug)]
 pub(super) struct HostCall<'a> {
     hosts: &'a Hosts,
@@ -30,13 +30,14 @@ pub(super) struct HostCall<'a> {
     target: HttpDownstream,
 }
 
-/// Why a callback does not leave: what becomes of it instead, and what is kept of that.
+/// Why a message does not leave: what becomes of it instead, and what is kept of that.
 pub(super) type Stays = Box<(Settlement, Option<Attempt>)>;
 
 fn target(exchanges: &Exchanges, message: &Claimed) -> Result<HttpDownstream, NoTarget> {
     let url = message.details.callback.as_ref().and_then(|wish| wish.url.as_ref());
     match &exchanges.queue.policy.downstream {
         Downstream::Callbacks(callback) => callback.target(url),
+        Downstream::MessageUrls(urls) => urls.target(message.details.target.as_ref()),
         Downstream::Http(_) | Downstream::Null | Downstream::Pull => Err(NoTarget::Unknown),
     }
 }
@@ -49,7 +50,7 @@ fn no_target(exchanges: &Exchanges, message: &Claimed, why: &NoTarget, paused_ms
     };
     let answer = Answer::NotSent { error: why.to_string(), is_local: false };
     let mut tried = exchanges.judge(message.is_in_doubt, began, answer);
-    if matches!(why, NoTarget::NotAllowed(_)) {
+    if !matches!(why, NoTarget::Unknown) {
         tried.outcome = Outcome::Refused;
     }
     let settlement = exchanges.settlement_of(message, &tried, tried.outcome, paused_ms);
@@ -57,7 +58,7 @@ fn no_target(exchanges: &Exchanges, message: &Claimed, why: &NoTarget, paused_ms
     Box::new((settlement, Some(attempt)))
 }
 
-/// Waits for what a callback waits for: its host, then a permit.
+/// Waits for what such a message waits for: its host, then a permit.
 pub(super) async fn enter<'a>(
     exchanges: &Exchanges,
     hosts: &'a Hosts,
@@ -68,12 +69,16 @@ pub(super) async fn enter<'a>(
         Ok(target) => target,
         Err(why) => return Err(no_target(exchanges, message, &why, paused_ms)),
     };
-    let host = host_of(&target.url);
+    let host = match &message.details.target {
+        Some(own) => own.host().to_owned(),
+        None => host_of(&target.url),
+    };
     let slot = match slot_at(exchanges, hosts, &host).await {
         Ok(slot) => slot,
         Err(Closed::Stopping) => return Err(Box::new((Settlement::Release, None))),
         Err(Closed::Later(why, least)) => {
-            let why = format!("{host} takes no callbacks: {why}");
+            let words = Words::of(&exchanges.queue.policy.downstream);
+            let why = format!("{host} takes no {}: {why}", words.messages);
             return Err(Box::new((postpone(exchanges, message, least, why, paused_ms), None)));
         }
     };
@@ -98,14 +103,15 @@ impl HostCall<'_> {
                 exchanges.judge(part.iter().any(|message| message.is_in_doubt), began, answer)
             }
         };
-        if tried.outcome == Outcome::Accepted {
+        let is_callback = matches!(exchanges.queue.policy.downstream, Downstream::Callbacks(_));
+        if is_callback && tried.outcome == Outcome::Accepted {
             // What a callback leads to is nobody's business here: it was taken.
             tried.outcome = Outcome::Delivered;
         }
         tried
     }
 
-    /// What follows for the callback, once its host is judged by the answer.
+    /// What follows for the message, once its host is judged by the answer.
     pub(super) fn settlement_of(
         &self,
         exchanges: &Exchanges,
@@ -116,7 +122,8 @@ impl HostCall<'_> {
         let pause = self.learn(exchanges, message, tried);
         match tried.outcome {
             Outcome::Throttled { .. } | Outcome::Denied => {
-                let why = format!("{} takes no callbacks: {}", self.host, tried.outcome.as_str());
+                let (host, words) = (&self.host, Words::of(&exchanges.queue.policy.downstream));
+                let why = format!("{host} takes no {}: {}", words.messages, tried.outcome.as_str());
                 match postpone(exchanges, message, pause.unwrap_or_default(), why, paused_ms) {
                     // The answer tells.
                     Settlement::Postpone { delay_ms, .. } => {
@@ -138,29 +145,48 @@ impl HostCall<'_> {
     /// Tells the breaker what the answer shows of the host; returns for how long it is left alone.
     fn learn(&self, exchanges: &Exchanges, message: &Claimed, tried: &Tried) -> Option<Duration> {
         let retry = message.details.retry_policy(&exchanges.queue.policy.retry);
-        let said = said(tried.outcome, &retry);
+        // An address that may not be called says nothing of its host.
+        let is_made = !matches!(tried.answer, Answer::NotAllowed { .. });
+        let said = said(tried.outcome, &retry).filter(|_| is_made);
         let pause = said.and_then(|said| self.slot.learn(said, Instant::now()));
         let (queue, host) = (&exchanges.queue.policy.name, &self.host);
         let label = QueueLabel { queue: queue.to_string() };
         let left_alone = self.hosts.left_alone();
-        exchanges
-            .store
-            .metrics()
-            .queue
-            .callback_hosts_left_alone
-            .get_or_create(&label)
-            .set(left_alone);
+        let metrics = &exchanges.store.metrics().queue;
+        let is_callback = matches!(exchanges.queue.policy.downstream, Downstream::Callbacks(_));
+        let gauge = if is_callback {
+            &metrics.callback_hosts_left_alone
+        } else {
+            &metrics.hosts_left_alone
+        };
+        gauge.get_or_create(&label).set(left_alone);
+        let words = Words::of(&exchanges.queue.policy.downstream);
         match said.and_then(|said| self.slot.news(said, pause)) {
             Some(HostNews::LeftAlone) => {
                 let error = error_of(&tried.answer);
-                tracing::warn!(%queue, host, pause = ?pause.unwrap_or_default(), error, "calls to a callback host fail; its callbacks wait, and single calls try it again");
+                tracing::warn!(%queue, host, pause = ?pause.unwrap_or_default(), error, "calls to a {} fail; its {} wait, and single calls try it again", words.host, words.messages);
             }
             Some(HostNews::Back) => {
-                tracing::info!(%queue, host, "calls to a callback host succeed again");
+                tracing::info!(%queue, host, "calls to a {} succeed again", words.host);
             }
             None => {}
         }
         pause
+    }
+}
+
+/// How logs and reasons name what is called and what waits for it.
+struct Words {
+    host: &'static str,
+    messages: &'static str,
+}
+
+impl Words {
+    const fn of(downstream: &Downstream) -> Self {
+        match downstream {
+            Downstream::Callbacks(_) => Self { host: "callback host", messages: "callbacks" },
+            _ => Self { host: "host", messages: "messages" },
+        }
     }
 }
 
