@@ -8,6 +8,7 @@ use std::fmt;
 use http::HeaderName;
 use url::Url;
 
+use super::access::Access;
 use super::callback_host::CallbackHosts;
 use super::endpoint::{HttpDownstream, Secret};
 use super::limit::Rate;
@@ -176,7 +177,8 @@ impl CallbackPolicy {
             method: http::Method::POST,
             timeout_ms: self.timeout_ms,
             headers: headers.to_vec(),
-            signing_secret: self.signing_secret.clone(),
+            signing_secrets: self.signing_secret.iter().cloned().collect(),
+            access: Access::default(),
             answers: None,
         };
         match (url, &self.url) {

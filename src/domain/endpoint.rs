@@ -5,6 +5,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::access::Access;
 use super::answer_rules::AnswerRules;
 
 /// An HTTP endpoint.
@@ -20,8 +21,10 @@ pub struct HttpDownstream {
     pub timeout_ms: u64,
     /// Sent with every call; values may be secret.
     pub headers: Vec<(http::HeaderName, Secret)>,
-    /// Standard Webhooks secret (`whsec_<base64>`, or any text taken as its bytes).
-    pub signing_secret: Option<Secret>,
+    /// Standard Webhooks secrets (`whsec_<base64>`, or any text taken as its bytes): one signature for each.
+    pub signing_secrets: Vec<Secret>,
+    /// How it is reached, and as whom.
+    pub access: Access,
     /// What its answers mean, where the queue says more than the table of outcomes.
     pub answers: Option<Arc<AnswerRules>>,
 }
@@ -36,7 +39,8 @@ impl HttpDownstream {
             method: http::Method::POST,
             timeout_ms: 20_000,
             headers: Vec::new(),
-            signing_secret: None,
+            signing_secrets: Vec::new(),
+            access: Access::default(),
             answers: None,
         }
     }
@@ -50,7 +54,8 @@ impl fmt::Debug for HttpDownstream {
             .field("method", &self.method)
             .field("timeout_ms", &self.timeout_ms)
             .field("headers", &self.headers)
-            .field("signing_secret", &self.signing_secret)
+            .field("signing_secrets", &self.signing_secrets)
+            .field("access", &self.access)
             .field("answers", &self.answers)
             .finish()
     }

@@ -25,6 +25,8 @@ mod retention;
 mod retry;
 pub(in crate::config) mod schedule;
 pub(in crate::config) mod server;
+mod signing;
+mod tls;
 pub(in crate::config) mod token;
 pub(in crate::config) mod topic;
 mod window;
@@ -44,6 +46,7 @@ pub fn declared() -> Vec<DeclaredSection> {
         retention::Kept::declared(),
         receipts::Receipts::declared(),
         downstream::declared(),
+        tls::Tls::declared(),
         answers::Conditions::declared(),
         answers::ListOf::declared(),
         window::Opening::declared(),

@@ -37,7 +37,9 @@ pub enum Shown {
     },
     /// Whether a signing secret is set: `signed` in JSON, hidden in TOML.
     Secret(bool),
-    /// Whether requests are signed with the secret of another section: `signed` in JSON, no line in TOML.
+    /// Several signing secrets: their number in JSON, each hidden in TOML.
+    Secrets(usize),
+    /// Whether requests are signed with what another key or section has: `signed` in JSON, no line in TOML.
     Signed(bool),
     /// Any value of a user.
     Json(serde_json::Value),
@@ -94,7 +96,8 @@ impl Serialize for Table {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
         for (key, value) in &self.0 {
-            let key = if matches!(value, Shown::Secret(_)) { SIGNED } else { key };
+            let is_signed = matches!(value, Shown::Secret(_) | Shown::Signed(_));
+            let key = if is_signed { SIGNED } else { key };
             map.serialize_entry(key, value)?;
         }
         map.end()
@@ -107,6 +110,7 @@ impl Serialize for Shown {
             Self::Unset => serializer.serialize_none(),
             Self::Text(text) => serializer.serialize_str(text),
             Self::Whole(number) => serializer.serialize_u64(*number),
+            Self::Secrets(count) => count.serialize(serializer),
             Self::Number(number) => serializer.serialize_f64(*number),
             Self::Switch(value) | Self::Secret(value) | Self::Signed(value) => {
                 serializer.serialize_bool(*value)

@@ -56,6 +56,7 @@ impl Shown {
                 in_one_line(names.iter().map(|name| (name.clone(), quoted(MASK))))
             }
             Self::Secret(true) => quoted(MASK),
+            Self::Secrets(count) => format!("[{}]", vec![quoted(MASK); *count].join(", ")),
             // TOML has no null, and a configuration could not say it either.
             Self::Json(value) => {
                 toml::Value::try_from(value).unwrap_or(toml::Value::Boolean(false)).to_string()

@@ -9,6 +9,9 @@
 //! - no connection yet: the request never left our hands, surely not sent;
 //! - handed over, and nothing was written (the connection had been closed meanwhile, or held bytes that
 //!   cannot be an answer yet): surely not sent, try a new connection;
+//! - handed over as the first request of its connection, and refused by the other side's TLS because of our certificate:
+//!   surely not sent, as no TLS hands on what came before it has accepted the caller. In TLS 1.3 that word comes only
+//!   when the handshake is over for us and the request is on its way;
 //! - handed over, and anything else: bytes may be in some buffer on the way. Unknown.
 
 mod answer;
@@ -23,6 +26,7 @@ mod signature;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod tls_failure;
 mod wire;
 
 use std::fmt;
@@ -80,7 +84,7 @@ impl HttpConnections {
 impl HttpTransport {
     /// Prepares everything that does not change from call to call.
     pub(super) fn new(downstream: &HttpDownstream) -> Result<Self, TransportError> {
-        Self::with_tls(downstream, tls::client_config())
+        Self::with_tls(downstream, tls::config_of(downstream.access.tls.as_ref())?)
     }
 
     /// The same with another opinion on whom to trust.
@@ -120,6 +124,7 @@ impl HttpTransport {
                     return Ok(answer);
                 }
                 Ok(Err(NoAnswer::NotBegun)) => {}
+                Ok(Err(NoAnswer::Refused(reason))) => return Err(not_sent(reason)),
                 Ok(Err(NoAnswer::HeadAlone { status, headers, reason })) => {
                     return Ok(answer::without_body(status, &headers, call, reason));
                 }

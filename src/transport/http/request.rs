@@ -13,7 +13,7 @@ use http_body_util::Full;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use super::signature::SigningKey;
+use super::signature::SigningKeys;
 use crate::domain::endpoint::HttpDownstream;
 use crate::domain::headers::is_reserved_header;
 use crate::transport::{Call, TransportError};
@@ -33,7 +33,7 @@ pub(super) struct Template {
     host: HeaderValue,
     /// The operator's headers, credentials of the URL among them; all marked sensitive.
     operator: HeaderMap,
-    key: Option<SigningKey>,
+    keys: SigningKeys,
 }
 
 impl Template {
@@ -48,8 +48,8 @@ impl Template {
                 operator.insert(name.clone(), sensitive(name.as_str(), secret.expose())?);
             }
         }
-        let key = downstream.signing_secret.as_ref().map(SigningKey::new).transpose()?;
-        Ok(Self { method: downstream.method.clone(), uri, host, operator, key })
+        let keys = SigningKeys::new(&downstream.signing_secrets)?;
+        Ok(Self { method: downstream.method.clone(), uri, host, operator, keys })
     }
 
     /// The host that is called, for logs.
@@ -109,8 +109,7 @@ impl Template {
         headers.insert(WEBHOOK_ID, id);
         let timestamp_s = call.now_ms / 1000;
         headers.insert(WEBHOOK_TIMESTAMP, HeaderValue::from(timestamp_s));
-        if let Some(key) = &self.key {
-            let signature = key.sign(&call.id, timestamp_s, &call.body);
+        if let Some(signature) = self.keys.sign(&call.id, timestamp_s, &call.body) {
             headers.insert(WEBHOOK_SIGNATURE, header_value("webhook-signature", &signature)?);
         }
         Ok(headers)
@@ -318,12 +317,12 @@ mod tests {
     #[test]
     fn a_secret_signs_what_leaves() {
         let mut downstream = downstream("http://a.example/", &[]);
-        downstream.signing_secret = Some(Secret::new("hush".to_owned()));
+        downstream.signing_secrets = vec![Secret::new("hush".to_owned())];
         let request = Template::new(&downstream).unwrap().request(&call(&[])).unwrap();
-        let key = SigningKey::new(&Secret::new("hush".to_owned())).unwrap();
+        let keys = SigningKeys::new(&[Secret::new("hush".to_owned())]).unwrap();
         assert_eq!(
             request.headers()["webhook-signature"],
-            key.sign("sms_1", 1_763_640_000, b"{}").as_str()
+            keys.sign("sms_1", 1_763_640_000, b"{}").unwrap().as_str()
         );
     }
 }

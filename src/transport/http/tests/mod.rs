@@ -7,6 +7,7 @@ mod early;
 mod endings;
 mod failures;
 mod heads;
+mod identity;
 mod secure;
 mod server;
 
