@@ -243,6 +243,11 @@ mod tests {
         [queues.h]
         downstream.url = "https://h.example/p"
         downstream.signing_secrets = ["hush", "hush too"]
+        downstream.proxy = "http://u:hush@egress.example:3128"
+        downstream.oauth2 = { token_url = "https://auth.example/t", client_id = "me", client_secret = "hush" }
+        [queues.k]
+        downstream.url = "https://h.example/p"
+        downstream.oauth2 = { token_url = "https://auth.example/t", client_id = "me", client_secret = "hush", scope = "a", audience = "b", send = "body" }
         [calendars.cn]
         [[queues.e.limits]]
         quota = "5/day"

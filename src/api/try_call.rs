@@ -112,9 +112,9 @@ fn answer(answer: &Answer) -> ExchangeAnswerView<'_> {
         Answer::Answered { status, content_type, body, .. } => {
             (Some(*status), content_type.as_deref(), Some(&**body), None)
         }
-        Answer::NotSent { error, .. } | Answer::Unknown { error } => {
-            (None, None, None, Some(error.as_str()))
-        }
+        Answer::NotSent { error, .. }
+        | Answer::Withheld { error, .. }
+        | Answer::Unknown { error } => (None, None, None, Some(error.as_str())),
     };
     let (body, body_base64) = text_or_base64(bytes);
     ExchangeAnswerView {

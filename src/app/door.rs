@@ -95,6 +95,9 @@ fn shown(downstream: &Downstream, call: &Call) -> TryRequest {
 fn operators_headers(http: &HttpDownstream) -> Vec<(String, String)> {
     let mut headers: Vec<_> =
         http.headers.iter().map(|(name, _)| (name.to_string(), "***".to_owned())).collect();
+    if http.access.oauth2.is_some() {
+        headers.push(("authorization".to_owned(), "Bearer ***".to_owned()));
+    }
     if !http.signing_secrets.is_empty() {
         let signatures = vec!["v1,***"; http.signing_secrets.len()];
         headers.push(("webhook-signature".to_owned(), signatures.join(" ")));

@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::waiting::Waiting;
 use super::{FAILURE, Refused, UNREACHABLE, USAGE, connections};
 use crate::api::{LastReload, Tokens};
-use crate::config::{certificates_out_of_date, RedisTarget, Settings};
+use crate::config::{RedisTarget, Settings, certificates_out_of_date};
 use crate::domain::overrides::Override;
 use crate::domain::policy::{Downstream, QueuePolicy};
 use crate::shutdown::Tasks;
@@ -221,9 +221,8 @@ async fn reach(store: &Store, address: &str, waiting: &mut Waiting) -> Result<()
 }
 
 /// Certificates that are out of date refuse no configuration: whoever starts again at night would lose every queue.
-pub(super) fn warn_of_certificates(settings: &Settings) {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+pub(super) fn warn_of_certificates(settings: &Settings, store: &Store) {
+    let Some(now_ms) = store.clock().now_ms() else { return };
     for problem in certificates_out_of_date(settings, now_ms) {
         tracing::warn!(key = problem.key, "{}", problem.message);
     }

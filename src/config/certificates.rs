@@ -46,10 +46,14 @@ fn fault_of(file: &PemFile, is_any_enough: bool, now_ms: u64) -> Option<String> 
     let path = &file.path;
     Some(if now_ms < from_ms {
         let from = rfc3339(from_ms);
-        format!("the certificate in the file {path} is valid only from {from} on; check the clock of this machine, or wait")
+        format!(
+            "the certificate in the file {path} is valid only from {from} on; check the clock of this machine, or wait"
+        )
     } else {
         let to = rfc3339(to_ms);
-        format!("the certificate in the file {path} expired at {to}; put a new one into the file, then reload (SIGHUP)")
+        format!(
+            "the certificate in the file {path} expired at {to}; put a new one into the file, then reload (SIGHUP)"
+        )
     })
 }
 
@@ -140,7 +144,10 @@ mod tests {
         ));
         assert_eq!(faults.len(), 4, "{faults:?}");
         let early = "queues.q.downstream.tls.certificate: the certificate in the file";
-        assert!(faults[0].contains(early) && faults[0].contains("is valid only from 20"), "{faults:?}");
+        assert!(
+            faults[0].contains(early) && faults[0].contains("is valid only from 20"),
+            "{faults:?}"
+        );
         assert!(faults[3].contains("downstream.tls.ca: "), "{faults:?}");
         assert!(faults[3].contains("expired at ") && faults[3].contains("(SIGHUP)"), "{faults:?}");
     }
@@ -151,7 +158,9 @@ mod tests {
         assert_eq!(at(UTC_TIME, "261120120000Z").unwrap(), "2026-11-20T12:00:00.000Z");
         assert_eq!(at(UTC_TIME, "991231235959Z").unwrap(), "1999-12-31T23:59:59.000Z");
         assert_eq!(at(GENERALIZED_TIME, "20501120120000Z").unwrap(), "2050-11-20T12:00:00.000Z");
-        for (tag, text) in [(UTC_TIME, ""), (UTC_TIME, "2611201200Z"), (UTC_TIME, "269920120000Z"), (0x30, "x")] {
+        for (tag, text) in
+            [(UTC_TIME, ""), (UTC_TIME, "2611201200Z"), (UTC_TIME, "269920120000Z"), (0x30, "x")]
+        {
             assert_eq!(at(tag, text), None, "{text}");
         }
     }

@@ -4,11 +4,11 @@
 //! kept (see `store`) and sent (see `engine`), and what it says (see `event`).
 
 use std::fmt;
+use std::sync::Arc;
 
 use http::HeaderName;
 use url::Url;
 
-use super::access::Access;
 use super::callback_host::CallbackHosts;
 use super::endpoint::{HttpDownstream, Secret};
 use super::limit::Rate;
@@ -178,7 +178,7 @@ impl CallbackPolicy {
             timeout_ms: self.timeout_ms,
             headers: headers.to_vec(),
             signing_secrets: self.signing_secret.iter().cloned().collect(),
-            access: Access::default(),
+            access: Arc::default(),
             answers: None,
         };
         match (url, &self.url) {

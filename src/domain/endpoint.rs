@@ -1,12 +1,13 @@
 //! Where HTTP calls go, and the secrets that go with them.
 //!
-//! Owns that no secret shows itself. Refuses to know who is called, and why.
+//! Refuses to know who is called, and why.
 
 use std::fmt;
 use std::sync::Arc;
 
 use super::access::Access;
 use super::answer_rules::AnswerRules;
+pub use super::secret::Secret;
 
 /// An HTTP endpoint.
 #[derive(Clone, PartialEq)]
@@ -24,7 +25,7 @@ pub struct HttpDownstream {
     /// Standard Webhooks secrets (`whsec_<base64>`, or any text taken as its bytes): one signature for each.
     pub signing_secrets: Vec<Secret>,
     /// How it is reached, and as whom.
-    pub access: Access,
+    pub access: Arc<Access>,
     /// What its answers mean, where the queue says more than the table of outcomes.
     pub answers: Option<Arc<AnswerRules>>,
 }
@@ -40,7 +41,7 @@ impl HttpDownstream {
             timeout_ms: 20_000,
             headers: Vec::new(),
             signing_secrets: Vec::new(),
-            access: Access::default(),
+            access: Arc::default(),
             answers: None,
         }
     }
@@ -58,29 +59,5 @@ impl fmt::Debug for HttpDownstream {
             .field("access", &self.access)
             .field("answers", &self.answers)
             .finish()
-    }
-}
-
-/// A text that never shows itself in logs, errors or `tidegate check`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps a secret.
-    #[must_use]
-    pub fn new(text: String) -> Self {
-        Self(text)
-    }
-
-    /// The secret itself: only where it goes on the wire or into a hash.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(***)")
     }
 }

@@ -45,6 +45,7 @@ pub mod recipient_hours;
 pub mod retention;
 pub mod retry;
 pub mod schedule;
+pub mod secret;
 pub mod settlement;
 pub mod shown;
 pub mod spread;

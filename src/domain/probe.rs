@@ -4,6 +4,7 @@
 //! bytes travel and where the count is kept.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::access::Access;
@@ -34,7 +35,7 @@ pub struct ProbePolicy {
     /// Sign probes as deliveries are signed.
     pub signing_secrets: Vec<Secret>,
     /// How the server is reached, and as whom.
-    pub access: Access,
+    pub access: Arc<Access>,
     /// Statuses that say: it is booked.
     pub delivered: Vec<u16>,
     /// Statuses that say: it is not, and will not be by itself.
@@ -86,7 +87,7 @@ impl ProbePolicy {
             timeout_ms: self.timeout_ms,
             headers: self.headers.clone(),
             signing_secrets: self.signing_secrets.clone(),
-            access: self.access.clone(),
+            access: Arc::clone(&self.access),
             answers: None,
         })
     }
@@ -99,9 +100,10 @@ impl ProbePolicy {
                 ProbeFound::Delivered
             }
             Answer::Answered { status, .. } if self.absent.contains(status) => ProbeFound::Absent,
-            Answer::Answered { .. } | Answer::NotSent { .. } | Answer::Unknown { .. } => {
-                ProbeFound::Unknown
-            }
+            Answer::Answered { .. }
+            | Answer::NotSent { .. }
+            | Answer::Withheld { .. }
+            | Answer::Unknown { .. } => ProbeFound::Unknown,
         }
     }
 
@@ -159,7 +161,7 @@ mod tests {
             timeout_ms: 1000,
             headers: Vec::new(),
             signing_secrets: Vec::new(),
-            access: Access::default(),
+            access: Arc::default(),
             delivered: vec![200],
             absent: vec![404, 410],
             after_ms: 5000,

@@ -343,7 +343,10 @@ pub(super) fn said_in(body: &[u8]) -> String {
 fn reference_of(answer: &Answer) -> Option<&str> {
     match answer {
         Answer::Answered { pending: Some(pending), .. } => pending.reference.as_deref(),
-        Answer::Answered { .. } | Answer::NotSent { .. } | Answer::Unknown { .. } => None,
+        Answer::Answered { .. }
+        | Answer::NotSent { .. }
+        | Answer::Withheld { .. }
+        | Answer::Unknown { .. } => None,
     }
 }
 
@@ -358,7 +361,9 @@ pub(super) fn error_of(answer: &Answer) -> String {
                 format!("status {status}: {said}")
             }
         }
-        Answer::NotSent { error, .. } | Answer::Unknown { error } => error.clone(),
+        Answer::NotSent { error, .. }
+        | Answer::Withheld { error, .. }
+        | Answer::Unknown { error } => error.clone(),
     };
     shortened(&text)
 }

@@ -1,18 +1,19 @@
 //! `[queues.<name>.downstream]`: who receives.
 
+use std::sync::Arc;
+
 use url::Url;
 
 use super::answers;
 use super::headers::headers;
-use super::signing;
-use super::tls;
 pub(in crate::config) use super::signing::SigningSecret;
+use super::{oauth2, proxy, signing, tls};
 use crate::config::load::reader::{Field, Read};
 use crate::config::setting::{
     Bounds, DeclaredSection, Kind, SIGNED, Shown, ShownSetting, ShownVariant, Table, custom,
     duration, list, settings, word,
 };
-use crate::domain::access::{Access, TlsPolicy};
+use crate::domain::access::{Access, OAuth2Policy, ProxyPolicy, TlsPolicy};
 use crate::domain::answer_rules::{AnswerRule, EachPolicy};
 use crate::domain::endpoint::{HttpDownstream, Secret};
 use crate::domain::policy::Downstream;
@@ -70,6 +71,17 @@ settings! {
                 .unset_means("the system's authorities, no client certificate")
                 .example("{ ca = \"/etc/tidegate/erp-ca.pem\" }"),
             |it| it.access.tls.clone();
+        /// Through whom the downstream is called: [a proxy](credentials.md#proxies), with `user:password@` if it asks for
+        /// them. None is ever taken from the environment.
+        proxy: Option<ProxyPolicy> =
+            proxy::proxy().unset_means("none").example("\"http://egress.example:3128\""),
+            |it| it.access.proxy.clone();
+        /// A token with every call, from an authorization server; a table as [below](#queuesnamedownstreamoauth2).
+        oauth2: Option<OAuth2Policy> =
+            oauth2::table()
+                .unset_means("none")
+                .example("{ token_url = \"https://auth.example/token\", client_id = \"tidegate\", client_secret = \"${ERP_CLIENT_SECRET}\" }"),
+            |it| it.access.oauth2.clone();
         /// What answers mean, where the status alone does not say it: the first rule of which all conditions hold decides, and
         /// without one the [table of outcomes](outcomes.md); each a table as [below](#queuesnamedownstreamanswers).
         answers: Vec<AnswerRule> = list(answers::rule()).or(Vec::new()),
@@ -89,7 +101,9 @@ pub(in crate::config) fn read(field: &Field<'_>) -> Read<Downstream> {
         let (kind, target, method, timeout_ms) = (it.kind?, it.url?, it.method?, it.timeout?);
         let headers = it.headers?;
         let signing_secrets = signing::together(section, it.signing_secret, it.signing_secrets)?;
-        let access = Access { tls: it.tls? };
+        let (tls, proxy, oauth2) = (it.tls?, it.proxy?, it.oauth2?);
+        let oauth2 = oauth2::beside_headers(section, oauth2, &headers)?;
+        let access = Arc::new(Access { tls, proxy, oauth2 });
         let answers = answers::together(section, it.answers, it.each)?;
         match (kind, target) {
             (Type::Null, _) => Ok(Downstream::Null),

@@ -15,7 +15,9 @@ pub(in crate::config) mod inbox;
 mod keys;
 pub(in crate::config) mod limits;
 mod message_table;
+mod oauth2;
 mod probe;
+mod proxy;
 pub(in crate::config) mod queue;
 mod receipts;
 mod recipient_hours;
@@ -47,6 +49,7 @@ pub fn declared() -> Vec<DeclaredSection> {
         receipts::Receipts::declared(),
         downstream::declared(),
         tls::Tls::declared(),
+        oauth2::OAuth2::declared(),
         answers::Conditions::declared(),
         answers::ListOf::declared(),
         window::Opening::declared(),

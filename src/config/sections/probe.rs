@@ -1,5 +1,7 @@
 //! `[queues.<name>.probe]`: whom to ask what became of a message, before it is sent again.
 
+use std::sync::Arc;
+
 use super::downstream::{TIMEOUT_MS, TIMEOUT_MS_MAX, address, method, shown};
 use super::headers::headers;
 use crate::config::load::reader::{Field, Read, Section};
@@ -91,7 +93,7 @@ fn read(field: &Field<'_>, downstream: &Read<Downstream>) -> Read<ProbePolicy> {
         let access = inherited.map(|http| {
             let own = url.replace(ID_PLACE, SAMPLE_ID).parse();
             let is_same = own.is_ok_and(|own| is_same_server(&own, &http.url));
-            http.access.beside(is_same)
+            Arc::new(http.access.beside(is_same))
         });
         Ok(ProbePolicy {
             url,

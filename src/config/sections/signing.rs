@@ -162,7 +162,10 @@ mod tests {
         assert!(!shown.contains("hunter") && !shown.contains("signing_secret ="), "{shown}");
         let policy = crate::config::effective(&queue_of(&text));
         let downstream = &serde_json::to_value(policy).unwrap()["downstream"];
-        assert_eq!((&downstream["signed"], &downstream["signing_secrets"]), (&true.into(), &2.into()));
+        assert_eq!(
+            (&downstream["signed"], &downstream["signing_secrets"]),
+            (&true.into(), &2.into())
+        );
     }
 
     #[test]

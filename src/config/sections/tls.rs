@@ -237,11 +237,11 @@ mod tests {
             (format!("{{ ca = \"{key}\" }}"), "has no certificate; expected PEM"),
             (format!("{{ ca = \"{der}\" }}"), "is not text; expected PEM: convert it"),
             (format!("{{ ca = \"{broken}\" }}"), "tls.ca: certificate 1 in the file"),
-            ("{ ca = \"-----BEGIN CERTIFICATE-----\" }".to_owned(), "expected the path of the file"),
             (
-                format!("{{ certificate = \"{pem}\", key = \"{pem}\" }}"),
-                "tls.key: the file",
+                "{ ca = \"-----BEGIN CERTIFICATE-----\" }".to_owned(),
+                "expected the path of the file",
             ),
+            (format!("{{ certificate = \"{pem}\", key = \"{pem}\" }}"), "tls.key: the file"),
             (
                 format!("{{ certificate = \"{pem}\", key = \"{locked}\" }}"),
                 "has a passphrase, which nobody is here to type",

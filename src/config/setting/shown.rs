@@ -4,6 +4,8 @@
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+/// What stands where a secret is.
+pub(in crate::config) const MASK: &str = "***";
 /// What JSON calls a secret, of which it shows whether there is one.
 pub(in crate::config) const SIGNED: &str = "signed";
 
@@ -37,6 +39,8 @@ pub enum Shown {
     },
     /// Whether a signing secret is set: `signed` in JSON, hidden in TOML.
     Secret(bool),
+    /// A secret that must be set: hidden in JSON and TOML.
+    Masked,
     /// Several signing secrets: their number in JSON, each hidden in TOML.
     Secrets(usize),
     /// Whether requests are signed with what another key or section has: `signed` in JSON, no line in TOML.
@@ -110,6 +114,7 @@ impl Serialize for Shown {
             Self::Unset => serializer.serialize_none(),
             Self::Text(text) => serializer.serialize_str(text),
             Self::Whole(number) => serializer.serialize_u64(*number),
+            Self::Masked => serializer.serialize_str(MASK),
             Self::Secrets(count) => count.serialize(serializer),
             Self::Number(number) => serializer.serialize_f64(*number),
             Self::Switch(value) | Self::Secret(value) | Self::Signed(value) => {

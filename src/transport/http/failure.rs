@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::dns::NameNotFound;
 use super::head::Endless;
+use super::proxy_failure::ProxyError;
 use super::tls_failure;
 use super::wire::WireError;
 use crate::domain::units::format_duration;
@@ -54,6 +55,8 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
 fn known(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(name) = error.downcast_ref::<NameNotFound>() {
         Some(name.to_string())
+    } else if let Some(proxy) = error.downcast_ref::<ProxyError>() {
+        Some(proxy.to_string())
     } else if let Some(endless) = error.downcast_ref::<Endless>() {
         Some(endless.to_string())
     } else if let Some(wire) = error.downcast_ref::<WireError>() {

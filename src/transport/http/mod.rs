@@ -1,12 +1,12 @@
 //! Exchanges over HTTP/1.1, on pooled connections.
 //!
 //! Owns the client of one downstream and the question "may a byte have left?". Refuses to know what
-//! a status means (see `domain::outcome`), proxies and redirects.
+//! a status means (see `domain::outcome`) and redirects.
 //!
 //! How that question is answered: a request first waits for a connection (looked up, connected,
 //! TLS agreed, or kept from a call before), and is then handed over to it. So
 //!
-//! - no connection yet: the request never left our hands, surely not sent;
+//! - no connection yet, a proxy that makes none, or no token: the request never left our hands, surely not sent;
 //! - handed over, and nothing was written (the connection had been closed meanwhile, or held bytes that
 //!   cannot be an answer yet): surely not sent, try a new connection;
 //! - handed over as the first request of its connection, and refused by the other side's TLS because of our certificate:
@@ -21,25 +21,31 @@ mod head;
 mod keeping;
 mod line;
 mod pool;
+mod proxy_failure;
 mod request;
 mod signature;
 #[cfg(test)]
 mod tests;
 mod tls;
 mod tls_failure;
+mod token;
+mod token_answer;
+mod way;
 mod wire;
 
 use std::fmt;
 use std::sync::Arc;
 
 use http::Uri;
-use http::uri::Parts;
+use http::header::AUTHORIZATION;
 use rustls::ClientConfig;
 use tokio::time::Instant;
 
-use self::line::{Line, NoAnswer};
+use self::line::{Line, NoAnswer, Outgoing};
 use self::pool::Pool;
 use self::request::Template;
+use self::token::TokenSource;
+use self::way::Proxy;
 use self::wire::WireError;
 use crate::domain::endpoint::HttpDownstream;
 use crate::domain::outcome::Answer;
@@ -53,6 +59,8 @@ const HANDOVERS_MAX: u32 = 4;
 pub struct HttpTransport {
     template: Arc<Template>,
     pool: Pool,
+    /// Whence the tokens come, if calls carry one.
+    tokens: Option<Arc<TokenSource>>,
 }
 
 /// Connections to whatever host, without an address; cheap to clone.
@@ -64,11 +72,7 @@ pub struct HttpConnections {
 impl HttpConnections {
     /// Connects to nothing yet; `timeout_ms` bounds the wait for a connection.
     pub(super) fn new(timeout_ms: u64) -> Self {
-        Self::with_tls(timeout_ms, tls::client_config())
-    }
-
-    fn with_tls(timeout_ms: u64, trust: Arc<ClientConfig>) -> Self {
-        Self { pool: Pool::new(timeout_ms, trust) }
+        Self { pool: Pool::new(timeout_ms, tls::client_config(), None) }
     }
 
     /// The way to one endpoint, on these connections.
@@ -76,8 +80,7 @@ impl HttpConnections {
         &self,
         downstream: &HttpDownstream,
     ) -> Result<HttpTransport, TransportError> {
-        let template = Arc::new(Template::new(downstream)?);
-        Ok(HttpTransport { template, pool: self.pool.clone() })
+        HttpTransport::over(self.pool.clone(), downstream)
     }
 }
 
@@ -92,82 +95,120 @@ impl HttpTransport {
         downstream: &HttpDownstream,
         trust: Arc<ClientConfig>,
     ) -> Result<Self, TransportError> {
-        HttpConnections::with_tls(downstream.timeout_ms, trust).towards(downstream)
+        let proxy = downstream.access.proxy.as_ref().map(Proxy::new).transpose()?;
+        Self::over(Pool::new(downstream.timeout_ms, trust, proxy), downstream)
     }
 
-    /// One exchange under one deadline.
+    fn over(pool: Pool, downstream: &HttpDownstream) -> Result<Self, TransportError> {
+        let template = Arc::new(Template::new(downstream)?);
+        let tokens = TokenSource::of(&downstream.access, &pool)?;
+        Ok(Self { template, pool, tokens })
+    }
+
+    /// One exchange under one deadline; a second one, if the downstream refuses a token that it may know to be void.
     pub(super) async fn send(&self, call: &Call) -> Answer {
-        self.exchange(call).await.unwrap_or_else(|nothing| nothing)
-    }
-
-    /// Sends the request and reads its answer; `Err` says why there is none.
-    async fn exchange(&self, call: &Call) -> Result<Answer, Answer> {
-        let started = Instant::now();
-        if call.deadline <= started {
-            return Err(not_sent("no time was left for the call"));
-        }
-        let within = || failure::span(call.deadline - started);
-        for attempt in 0..HANDOVERS_MAX {
-            let mut request = self.template.request(call).map_err(not_sent)?;
-            let uri = std::mem::take(request.uri_mut());
-            *request.uri_mut() = origin_form(&uri);
-            let kept = if attempt == 0 { self.pool.take(&uri).await } else { None };
-            let mut line = match kept {
-                Some(line) => line,
-                None => self.connect(&uri, call.deadline, within).await?,
+        let Some(tokens) = &self.tokens else {
+            return exchange(&self.pool, call, || self.template.request(call)).await;
+        };
+        let whole = call.deadline.saturating_duration_since(Instant::now());
+        let mut refused = None;
+        loop {
+            let token = match tokens.token(call, refused).await {
+                Ok(token) => token,
+                Err(without) => return without,
             };
-            let asked = line.ask(request, answer::wire_bytes_max(call));
-            match deadline::by(call.deadline, asked).await {
-                Ok(Ok(response)) => {
-                    let answer = line.bring(answer::read(response, call)).await;
-                    self.pool.keep(&uri, line).await;
-                    return Ok(answer);
-                }
-                Ok(Err(NoAnswer::NotBegun)) => {}
-                Ok(Err(NoAnswer::Refused(reason))) => return Err(not_sent(reason)),
-                Ok(Err(NoAnswer::HeadAlone { status, headers, reason })) => {
-                    return Ok(answer::without_body(status, &headers, call, reason));
-                }
-                Ok(Err(NoAnswer::Nothing(reason))) => return Err(unknown(reason)),
-                Err(_) if !line.has_begun() => {
-                    return Err(not_sent(format!("nothing could be sent within {}", within())));
-                }
-                Err(_) => {
-                    let Some((status, headers)) = line.unfinished_head() else {
-                        return Err(unknown(format!("no answer within {}", within())));
-                    };
-                    let reason = "its head did not come to its end in time";
-                    return Ok(answer::without_body(status, &headers, call, reason));
-                }
+            let left = call.deadline.saturating_duration_since(Instant::now());
+            if token.is_new && left < whole / 2 {
+                // Little time makes calls of which nobody knows what became of them. The next one has it all.
+                return tokens.too_late();
             }
-        }
-        Err(not_sent(WireError::NotFit.to_string()))
-    }
-
-    /// A new connection.
-    async fn connect(
-        &self,
-        uri: &Uri,
-        until: Instant,
-        within: impl Fn() -> String,
-    ) -> Result<Box<Line>, Answer> {
-        match deadline::by(until, self.pool.connect(uri)).await {
-            Ok(Ok(line)) => Ok(line),
-            Ok(Err(error)) => Err(Answer::NotSent {
-                error: failure::sentence(&*error),
-                is_local: failure::is_local(&*error),
-            }),
-            Err(_) => Err(not_sent(format!("no connection within {}", within()))),
+            let request = || {
+                let mut request = self.template.request(call)?;
+                request.headers_mut().insert(AUTHORIZATION, token.header.clone());
+                Ok(request)
+            };
+            let answer = exchange(&self.pool, call, request).await;
+            let is_refused = matches!(answer, Answer::Answered { status: 401, .. });
+            if !is_refused || token.is_new || refused.is_some() {
+                return answer;
+            }
+            refused = Some(token.number);
         }
     }
 }
 
-/// The address as it stands in a request: path and query.
-fn origin_form(uri: &Uri) -> Uri {
-    let mut parts = Parts::default();
-    parts.path_and_query = uri.path_and_query().cloned();
-    // A path alone is always an address.
-    Uri::from_parts(parts).unwrap_or_default()
+/// Sends a request and reads its answer, all before the call's deadline.
+async fn exchange(
+    pool: &Pool,
+    call: &Call,
+    request: impl Fn() -> Result<Outgoing, String>,
+) -> Answer {
+    answer_over(pool, call, request).await.unwrap_or_else(|nothing| nothing)
+}
+
+/// The same; `Err` says why there is no answer.
+async fn answer_over(
+    pool: &Pool,
+    call: &Call,
+    request: impl Fn() -> Result<Outgoing, String>,
+) -> Result<Answer, Answer> {
+    let started = Instant::now();
+    if call.deadline <= started {
+        return Err(not_sent("no time was left for the call"));
+    }
+    let within = || failure::span(call.deadline - started);
+    for attempt in 0..HANDOVERS_MAX {
+        let mut request = request().map_err(not_sent)?;
+        let uri = std::mem::take(request.uri_mut());
+        pool.address(&mut request, &uri);
+        let kept = if attempt == 0 { pool.take(&uri).await } else { None };
+        let mut line = match kept {
+            Some(line) => line,
+            None => connect(pool, &uri, call.deadline, within).await?,
+        };
+        let asked = line.ask(request, answer::wire_bytes_max(call));
+        match deadline::by(call.deadline, asked).await {
+            Ok(Ok(response)) => {
+                let answer = line.bring(answer::read(response, call)).await;
+                pool.keep(&uri, line).await;
+                return Ok(answer);
+            }
+            Ok(Err(NoAnswer::NotBegun)) => {}
+            Ok(Err(NoAnswer::Refused(reason))) => return Err(not_sent(reason)),
+            Ok(Err(NoAnswer::HeadAlone { status, headers, reason })) => {
+                return Ok(answer::without_body(status, &headers, call, reason));
+            }
+            Ok(Err(NoAnswer::Nothing(reason))) => return Err(unknown(reason)),
+            Err(_) if !line.has_begun() => {
+                return Err(not_sent(format!("nothing could be sent within {}", within())));
+            }
+            Err(_) => {
+                let Some((status, headers)) = line.unfinished_head() else {
+                    return Err(unknown(format!("no answer within {}", within())));
+                };
+                let reason = "its head did not come to its end in time";
+                return Ok(answer::without_body(status, &headers, call, reason));
+            }
+        }
+    }
+    Err(not_sent(WireError::NotFit.to_string()))
+}
+
+/// A new connection.
+async fn connect(
+    pool: &Pool,
+    uri: &Uri,
+    until: Instant,
+    within: impl Fn() -> String,
+) -> Result<Box<Line>, Answer> {
+    match deadline::by(until, pool.connect(uri)).await {
+        Ok(Ok(line)) => Ok(line),
+        Ok(Err(error)) => Err(Answer::NotSent {
+            error: failure::sentence(&*error),
+            is_local: failure::is_local(&*error),
+        }),
+        Err(_) => Err(not_sent(format!("no connection within {}", within()))),
+    }
 }
 
 fn not_sent(error: impl Into<String>) -> Answer {

@@ -11,7 +11,8 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use http::Uri;
-use http::uri::{Authority, Scheme};
+use http::header::PROXY_AUTHORIZATION;
+use http::uri::{Authority, Parts, Scheme};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
 use parking_lot::{Mutex, MutexGuard};
@@ -21,12 +22,13 @@ use tower_service::Service as _;
 
 use super::dns::Resolver;
 use super::keeping::IDLE;
-use super::line::Line;
+use super::line::{Line, Outgoing};
+use super::way::{Proxy, TcpWay};
 
 /// Unused connections kept for each host; the queue's `concurrency` bounds those in use.
 const IDLE_CONNECTIONS_MAX: usize = 256;
 
-type Connector = HttpsConnector<HttpConnector<Resolver>>;
+type Connector = HttpsConnector<TcpWay>;
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Where a connection leads.
@@ -35,6 +37,7 @@ type Place = (Option<Scheme>, Option<Authority>);
 /// Connections to whatever host; cheap to clone, clones share them.
 #[derive(Clone)]
 pub(super) struct Pool {
+    way: TcpWay,
     connector: Connector,
     kept: Arc<KeptConnections>,
 }
@@ -55,13 +58,28 @@ struct Idle {
 
 impl Pool {
     /// Connects to nothing yet; `timeout_ms` bounds the wait for a connection.
-    pub(super) fn new(timeout_ms: u64, trust: Arc<ClientConfig>) -> Self {
+    pub(super) fn new(timeout_ms: u64, trust: Arc<ClientConfig>, proxy: Option<Proxy>) -> Self {
         let mut tcp = HttpConnector::new_with_resolver(Resolver::new());
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         // Shared out over the addresses of a name, or a silent first one would use all the time.
         tcp.set_connect_timeout(Some(Duration::from_millis(timeout_ms)));
-        Self { connector: HttpsConnector::from((tcp, trust)), kept: Arc::default() }
+        let way = TcpWay::new(tcp, proxy.map(Arc::new));
+        let connector = HttpsConnector::from((way.clone(), trust));
+        Self { way, connector, kept: Arc::default() }
+    }
+
+    /// Gives a request the form in which it goes over a connection to `uri`: path and query, or, to a proxy that reads
+    /// it, the whole address and what the proxy wants to see.
+    pub(super) fn address(&self, request: &mut Outgoing, uri: &Uri) {
+        let Some(proxy) = self.way.forwarder(uri) else {
+            *request.uri_mut() = origin_form(uri);
+            return;
+        };
+        *request.uri_mut() = uri.clone();
+        if let Some(credentials) = proxy.credentials() {
+            request.headers_mut().insert(PROXY_AUTHORIZATION, credentials.clone());
+        }
     }
 
     /// A kept connection to the host of `uri`, the one last used.
@@ -108,6 +126,14 @@ fn sweep(kept: Weak<KeptConnections>) {
             }
         }
     });
+}
+
+/// The address as it stands in a request: path and query.
+fn origin_form(uri: &Uri) -> Uri {
+    let mut parts = Parts::default();
+    parts.path_and_query = uri.path_and_query().cloned();
+    // A path alone is always an address.
+    Uri::from_parts(parts).unwrap_or_default()
 }
 
 fn place(uri: &Uri) -> Place {

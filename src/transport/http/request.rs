@@ -21,6 +21,8 @@ use crate::transport::{Call, TransportError};
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+pub(super) const USER_AGENT_TEXT: HeaderValue =
+    HeaderValue::from_static(concat!("tidegate/", env!("CARGO_PKG_VERSION")));
 const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
 /// What all requests to one downstream have in common.
@@ -83,10 +85,7 @@ impl Template {
             8 + self.operator.len() + call.message_headers.len() + call.own_headers.len(),
         );
         headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
-        headers.insert(
-            USER_AGENT,
-            HeaderValue::from_static(concat!("tidegate/", env!("CARGO_PKG_VERSION"))),
-        );
+        headers.insert(USER_AGENT, USER_AGENT_TEXT);
         for (name, text) in &call.message_headers {
             if !is_reserved_header(name) {
                 headers.insert(header_name(name)?, header_value(name, text)?);
@@ -116,7 +115,7 @@ impl Template {
     }
 }
 
-fn address(url: &Url) -> Result<(Uri, HeaderValue), TransportError> {
+pub(super) fn address(url: &Url) -> Result<(Uri, HeaderValue), TransportError> {
     if !matches!(url.scheme(), "http" | "https") {
         return Err(TransportError(format!(
             "downstream.url has the scheme \"{}\"; expected http or https",

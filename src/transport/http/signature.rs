@@ -67,8 +67,7 @@ impl SigningKeys {
 
     /// The value of `webhook-signature`: a signature for each key, with a space between them. `None`: nothing is signed.
     pub(super) fn sign(&self, id: &str, timestamp_s: u64, body: &[u8]) -> Option<String> {
-        let signatures: Vec<_> =
-            self.0.iter().map(|key| key.sign(id, timestamp_s, body)).collect();
+        let signatures: Vec<_> = self.0.iter().map(|key| key.sign(id, timestamp_s, body)).collect();
         (!signatures.is_empty()).then(|| signatures.join(" "))
     }
 }

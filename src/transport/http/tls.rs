@@ -6,10 +6,10 @@
 use std::sync::{Arc, OnceLock};
 
 use hyper_rustls::ConfigBuilderExt as _;
+use rustls::client::WantsClientCert;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::client::WantsClientCert;
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 
 use crate::domain::access::{PemFile, TlsPolicy};

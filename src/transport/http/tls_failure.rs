@@ -9,8 +9,10 @@ use rustls::{AlertDescription, CertificateError, Error};
 
 use crate::domain::time::rfc3339;
 
-const NO_VERSION: &str = "TLS: the other side speaks no TLS that is still safe; it must offer TLS 1.2 or 1.3";
-const NO_CERTIFICATE: &str = "TLS: the other side asks for a client certificate; set certificate and key in downstream.tls";
+const NO_VERSION: &str =
+    "TLS: the other side speaks no TLS that is still safe; it must offer TLS 1.2 or 1.3";
+const NO_CERTIFICATE: &str =
+    "TLS: the other side asks for a client certificate; set certificate and key in downstream.tls";
 
 /// The sentence.
 pub(super) fn sentence(error: &Error) -> String {

@@ -87,7 +87,8 @@ async fn a_signature_verifies_as_standard_webhooks_say() {
 #[tokio::test]
 async fn each_secret_has_a_signature_while_it_is_being_changed() {
     let scene =
-        Scene::start("downstream.signing_secrets = [\"whsec_dGlkZWdhdGU=\", \"the old one\"]").await;
+        Scene::start("downstream.signing_secrets = [\"whsec_dGlkZWdhdGU=\", \"the old one\"]")
+            .await;
 
     let id = scene.send(json!(1)).await;
 

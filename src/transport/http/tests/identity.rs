@@ -14,7 +14,7 @@ use crate::domain::endpoint::{HttpDownstream, Secret};
 use crate::domain::outcome::Answer;
 use crate::domain::policy::Downstream;
 
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
+pub(super) const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
 const EACH_VERSION: [&SupportedProtocolVersion; 2] =
     [&rustls::version::TLS12, &rustls::version::TLS13];
 
@@ -32,15 +32,18 @@ fn certificates(name: &str) -> Vec<CertificateDer<'static>> {
 }
 
 /// A server with the certificate of this name; one that asks for clients' certificates takes those of the authority.
-fn server(name: &str, version: &'static SupportedProtocolVersion, asks: bool) -> ServerConfig {
+pub(super) fn server(
+    name: &str,
+    version: &'static SupportedProtocolVersion,
+    asks: bool,
+) -> ServerConfig {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = RootCertStore::empty();
     roots.add(certificates("authority.pem").remove(0)).unwrap();
     let verifier =
         WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[version])
-        .unwrap();
+    let config =
+        ServerConfig::builder_with_provider(provider).with_protocol_versions(&[version]).unwrap();
     let config = if asks {
         config.with_client_cert_verifier(verifier.build().unwrap())
     } else {
@@ -51,12 +54,12 @@ fn server(name: &str, version: &'static SupportedProtocolVersion, asks: bool) ->
 }
 
 fn to(at: std::net::SocketAddr, tls: TlsPolicy) -> Transport {
-    let access = Access { tls: Some(tls) };
-    let http = HttpDownstream { access, ..downstream(&format!("https://{at}/")) };
+    let access = Access { tls: Some(tls), ..Access::default() };
+    let http = HttpDownstream { access: Arc::new(access), ..downstream(&format!("https://{at}/")) };
     Transport::new(&Downstream::Http(http)).unwrap()
 }
 
-fn ca() -> TlsPolicy {
+pub(super) fn ca() -> TlsPolicy {
     TlsPolicy { ca: pem("authority.pem"), ..TlsPolicy::default() }
 }
 

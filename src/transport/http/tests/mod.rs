@@ -8,8 +8,10 @@ mod endings;
 mod failures;
 mod heads;
 mod identity;
+mod proxies;
 mod secure;
 mod server;
+mod tokens;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -67,6 +69,8 @@ fn answered(status: u16, body: &'static str, missing: Option<&str>) -> Answer {
 fn status_of(answer: &Answer) -> u16 {
     match answer {
         Answer::Answered { status, .. } => *status,
-        Answer::NotSent { .. } | Answer::Unknown { .. } => panic!("no answer: {answer:?}"),
+        Answer::NotSent { .. } | Answer::Withheld { .. } | Answer::Unknown { .. } => {
+            panic!("no answer: {answer:?}")
+        }
     }
 }

@@ -102,10 +102,7 @@ async fn an_untrusted_certificate_gets_nothing() {
     let (at, served) = serve_one(4096, "");
     let to = Downstream::Http(downstream(&format!("https://{at}/")));
     let answer = Transport::new(&to).unwrap().send(call("{}")).await;
-    assert_eq!(
-        answer,
-        Answer::NotSent { error: NOT_TRUSTED.to_owned(), is_local: false }
-    );
+    assert_eq!(answer, Answer::NotSent { error: NOT_TRUSTED.to_owned(), is_local: false });
     assert_eq!(served.join().unwrap(), 0);
 }
 
@@ -119,7 +116,8 @@ async fn a_server_without_tls_gets_nothing() {
     .await;
     let to = Downstream::Http(downstream(&format!("https://{}/", server.at)));
     let answer = Transport::new(&to).unwrap().send(call("{}")).await;
-    let error = "TLS: the other side does not speak TLS; check scheme and port of the url".to_owned();
+    let error =
+        "TLS: the other side does not speak TLS; check scheme and port of the url".to_owned();
     assert_eq!(answer, Answer::NotSent { error, is_local: false });
 }
 
