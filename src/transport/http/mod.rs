@@ -118,7 +118,7 @@ impl HttpTransport {
                 Err(without) => return without,
             };
             let left = call.deadline.saturating_duration_since(Instant::now());
-            if token.is_new && left < whole / 2 {
+            if left < whole / 2 {
                 // Little time makes calls of which nobody knows what became of them. The next one has it all.
                 return tokens.too_late();
             }

@@ -121,6 +121,21 @@ async fn a_server_without_tls_gets_nothing() {
     assert_eq!(answer, Answer::NotSent { error, is_local: false });
 }
 
+/// A server of TLS 1.1 answers our greeting with this alert.
+#[tokio::test]
+async fn a_server_that_speaks_only_old_tls_gets_nothing() {
+    let server = Server::start(|mut stream, _| async move {
+        let alert = [0x15, 3, 2, 0, 2, 2, 70];
+        tokio::io::AsyncWriteExt::write_all(&mut stream, &alert).await.unwrap();
+        read_to_close(&mut stream).await;
+    })
+    .await;
+    let to = Downstream::Http(downstream(&format!("https://{}/", server.at)));
+    let answer = Transport::new(&to).unwrap().send(call("{}")).await;
+    let Answer::NotSent { error, .. } = &answer else { panic!("{answer:?}") };
+    assert!(error.contains("it must offer TLS 1.2 or 1.3"), "{error}");
+}
+
 #[tokio::test]
 async fn a_handshake_that_hangs_is_not_sent() {
     let server =

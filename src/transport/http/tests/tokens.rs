@@ -213,6 +213,51 @@ async fn a_token_that_still_counts_is_used_while_no_new_one_is_to_be_had() {
 }
 
 #[tokio::test]
+async fn a_token_that_comes_late_is_for_the_next_call() {
+    let side = content().await;
+    let slow = Server::start(|mut stream, _| async move {
+        while read_request(&mut stream).await.is_some() {
+            tokio::time::sleep(Duration::from_millis(1200)).await;
+            let body = r#"{"access_token":"t1"}"#;
+            let len = body.len();
+            let text = format!("HTTP/1.1 200 X\r\nContent-Length: {len}\r\n\r\n{body}");
+            stream.write_all(text.as_bytes()).await.unwrap();
+        }
+    })
+    .await;
+    let transport = with(OAuth2Policy::of(&format!("http://{}/", slow.at)), &side);
+    // Those that waited for the same token have as little time left.
+    let late = [1, 2].map(|_| transport.send(call_within("{}", 2000)));
+    for answer in join_all(late).await {
+        assert!(
+            withheld(&answer).contains("it came so late that the call was not begun"),
+            "{answer:?}"
+        );
+    }
+    assert_eq!(side.count(), 0);
+    assert_eq!(transport.send(call("{}")).await, answered(200, "ok", None));
+    assert_eq!((slow.accepted(), side.tokens()), (1, vec!["Bearer t1".to_owned()]));
+}
+
+#[tokio::test]
+async fn a_refused_token_that_cannot_be_replaced_holds_the_message() {
+    let tokens = Side::start(|number, _| match number {
+        1 => (200, r#"{"access_token":"t1"}"#.to_owned()),
+        _ => (503, String::new()),
+    })
+    .await;
+    let side = Side::start(
+        |number, _| if number == 1 { (200, "ok".to_owned()) } else { (401, String::new()) },
+    )
+    .await;
+    let transport = with(policy(&tokens), &side);
+    assert_eq!(transport.send(call("{}")).await, answered(200, "ok", None));
+    let answer = transport.send(call("{}")).await;
+    assert!(withheld(&answer).ends_with("status 503: it does not say why"), "{answer:?}");
+    assert_eq!((tokens.count(), side.count()), (2, 2));
+}
+
+#[tokio::test]
 async fn an_endpoint_that_is_gone_hangs_or_says_too_much_gives_no_token() {
     let side = content().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
