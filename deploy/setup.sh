@@ -152,6 +152,27 @@ need_prometheus() {
         give_up "prometheus and promtool are missing and could not be installed: install Prometheus, then run this again."
 }
 
+# The servers with which the way to a downstream is tried. Where they are not to be had, that check is skipped.
+need_nginx() {
+    if has nginx || [ -x /usr/sbin/nginx ]; then return; fi
+    echo "tidegate: installing nginx, which the tests call with client certificates" >&2
+    install nginx-light nginx || echo "tidegate: without nginx the way to a downstream is not tried" >&2
+    leave_no_service nginx
+}
+
+need_tinyproxy() {
+    has tinyproxy && return
+    echo "tidegate: installing tinyproxy, which the tests call through" >&2
+    install tinyproxy || echo "tidegate: without tinyproxy the way to a downstream is not tried" >&2
+    leave_no_service tinyproxy
+}
+
+need_openssl() {
+    has openssl && return
+    echo "tidegate: installing openssl, which makes certificates for the tests" >&2
+    install openssl || echo "tidegate: without openssl the way to a downstream is not tried" >&2
+}
+
 # Packages are tried in a Debian of their own. Where there is none to be had, those checks are skipped.
 need_debootstrap() {
     if has debootstrap || ! has apt-get; then return; fi
@@ -164,7 +185,7 @@ need_debootstrap() {
 # A Redis that was here before is never touched (this runs only after our own installation).
 leave_no_service() {
     if has systemctl && [ -d /run/systemd/system ]; then
-        for service in redis-server valkey-server; do
+        for service in ${*:-redis-server valkey-server}; do
             as_root systemctl disable --now --quiet "$service" >/dev/null 2>&1 || true
         done
     fi
@@ -172,10 +193,10 @@ leave_no_service() {
 
 for thing in "$@"; do
     case $thing in
-        cargo | curl | debootstrap | jq | npm | prometheus | python3 | redis | valkey | venv) "need_$thing" ;;
+        cargo | curl | debootstrap | jq | nginx | npm | openssl | prometheus | python3 | redis | tinyproxy | valkey | venv) "need_$thing" ;;
         cargo-deb) need_tool cargo-deb 3.8.0 ;;
         # It has little to compute: not optimised it is there in half the time.
         cargo-cyclonedx) need_tool cargo-cyclonedx 0.5.9 --debug ;;
-        *) give_up "deploy/setup.sh does not know \"$thing\"; it knows cargo, cargo-cyclonedx, cargo-deb, curl, debootstrap, jq, prometheus, python3, redis, valkey and venv." ;;
+        *) give_up "deploy/setup.sh does not know \"$thing\"; it knows cargo, cargo-cyclonedx, cargo-deb, curl, debootstrap, jq, nginx, npm, openssl, prometheus, python3, redis, tinyproxy, valkey and venv." ;;
     esac
 done

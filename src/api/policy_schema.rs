@@ -242,6 +242,12 @@ mod tests {
         window = { time_zone = "UTC", open = [{ from = "01:00", to = "04:00" }] }
         [queues.h]
         downstream.url = "https://h.example/p"
+        downstream.signing_secrets = ["hush", "hush too"]
+        downstream.proxy = "http://u:hush@egress.example:3128"
+        downstream.oauth2 = { token_url = "https://auth.example/t", client_id = "me", client_secret = "hush" }
+        [queues.k]
+        downstream.url = "https://h.example/p"
+        downstream.oauth2 = { token_url = "https://auth.example/t", client_id = "me", client_secret = "hush", scope = "a", audience = "b", send = "body" }
         [calendars.cn]
         [[queues.e.limits]]
         quota = "5/day"
@@ -260,7 +266,11 @@ mod tests {
     "#;
 
     fn policies() -> Vec<QueuePolicy> {
-        let settings = settings_of(QUEUES);
+        let certs = concat!(env!("CARGO_MANIFEST_DIR"), "/src/transport/http/tests/certs");
+        let https = "downstream.url = \"https://h.example/p\"\ndownstream.tls";
+        let settings = settings_of(&format!(
+            "{QUEUES}\n[queues.i]\n{https} = {{ ca = \"{certs}/localhost.pem\" }}\n[queues.j]\n{https} = {{ certificate = \"{certs}/localhost.pem\", key = \"{certs}/localhost.key\" }}"
+        ));
         let of_queues = settings.queues.values().map(|policy| QueuePolicy::clone(policy));
         let nowhere = CallbackPolicy::on_hosts(CallbackHosts::default());
         let of_callbacks = settings.queues.values().filter_map(|policy| policy.callback.clone());

@@ -28,7 +28,7 @@ mod tests {
             url_shown: "https://sms.example/${PATH}".to_owned(),
             timeout_ms: 15_000,
             headers: vec![(http::header::AUTHORIZATION, Secret::new("Bearer hush".to_owned()))],
-            signing_secret: Some(Secret::new("hush".to_owned())),
+            signing_secrets: vec![Secret::new("hush".to_owned())],
             ..HttpDownstream::of("https://user:hush@sms.example/hush?key=hush")
         });
         let shown = view(&policy);
@@ -38,7 +38,7 @@ mod tests {
             json!({
                 "type": "http", "url": "https://sms.example/${PATH}", "method": "POST",
                 "timeout": "15s", "headers": ["authorization"], "signed": true,
-                "answers": [], "each": null,
+                "signing_secrets": null, "tls": null, "proxy": null, "oauth2": null, "answers": [], "each": null,
             })
         );
         assert_eq!(shown["retention"]["dead"], "30d");

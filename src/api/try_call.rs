@@ -114,6 +114,7 @@ fn answer(answer: &Answer) -> ExchangeAnswerView<'_> {
         }
         Answer::NotSent { error, .. }
         | Answer::NotAllowed { error }
+        | Answer::Withheld { error, .. }
         | Answer::Unknown { error } => (None, None, None, Some(error.as_str())),
     };
     let (body, body_base64) = text_or_base64(bytes);

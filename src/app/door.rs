@@ -110,8 +110,12 @@ fn shown(http: Option<&HttpDownstream>, downstream: &Downstream, call: &Call) ->
 fn operators_headers(http: &HttpDownstream) -> Vec<(String, String)> {
     let mut headers: Vec<_> =
         http.headers.iter().map(|(name, _)| (name.to_string(), "***".to_owned())).collect();
-    if http.signing_secret.is_some() {
-        headers.push(("webhook-signature".to_owned(), "v1,***".to_owned()));
+    if http.access.oauth2.is_some() {
+        headers.push(("authorization".to_owned(), "Bearer ***".to_owned()));
+    }
+    if !http.signing_secrets.is_empty() {
+        let signatures = vec!["v1,***"; http.signing_secrets.len()];
+        headers.push(("webhook-signature".to_owned(), signatures.join(" ")));
     }
     headers
 }

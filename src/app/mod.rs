@@ -150,6 +150,7 @@ impl Daemon {
             Fleet::start(&store, &pulses, &presence).map_err(|why| Refused::new(USAGE, why))?;
         let janitor = Janitor::start(&store).await.map_err(|error| Refused::new(FAILURE, error))?;
         start::say_where(&settings);
+        start::warn_of_certificates(&settings, &store);
         watchdog::ready();
         Ok(Self { sources, settings, store, fleet, presence, node_tasks, janitor, started })
     }
@@ -178,6 +179,7 @@ impl Daemon {
         match taken {
             Ok(changed) => {
                 tracing::info!(changed, "configuration reloaded");
+                start::warn_of_certificates(&self.settings, &self.store);
                 self.started.reload.succeeded();
             }
             Err(why) => {

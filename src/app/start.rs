@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::waiting::Waiting;
 use super::{FAILURE, Refused, UNREACHABLE, USAGE, connections};
 use crate::api::{LastReload, Tokens};
-use crate::config::{RedisTarget, Settings};
+use crate::config::{RedisTarget, Settings, certificates_out_of_date};
 use crate::domain::overrides::Override;
 use crate::domain::policy::{Downstream, QueuePolicy};
 use crate::shutdown::Tasks;
@@ -217,6 +217,14 @@ async fn reach(store: &Store, address: &str, waiting: &mut Waiting) -> Result<()
         }
         waiting.go_on(&why);
         tokio::time::sleep(REACH_PAUSE).await;
+    }
+}
+
+/// Certificates that are out of date refuse no configuration: whoever starts again at night would lose every queue.
+pub(super) fn warn_of_certificates(settings: &Settings, store: &Store) {
+    let Some(now_ms) = store.clock().now_ms() else { return };
+    for problem in certificates_out_of_date(settings, now_ms) {
+        tracing::warn!(key = problem.key, "{}", problem.message);
     }
 }
 

@@ -164,7 +164,7 @@ fn means(policy: &QueuePolicy, outcome: Outcome) -> String {
             format!("is accepted; its receipt is awaited for {wait}")
         }
         Outcome::Retry | Outcome::Hindered => "is sent again after a delay".to_owned(),
-        Outcome::Throttled { retry_after_ms } => {
+        Outcome::Throttled { retry_after_ms } | Outcome::Withheld { retry_after_ms } => {
             let pause = match policy.retry.obeyed_ms(retry_after_ms) {
                 0 => "a while, from 1s on and doubling".to_owned(),
                 asked_ms => format_duration(asked_ms),

@@ -17,8 +17,11 @@ use super::args_admin::{CheckArgs, CompletionArgs, ManArgs, ScopeWord, TokenArgs
 use super::describe::count;
 use super::exit::{Exit, Failure};
 use super::screen::Screen;
+use super::times;
 use crate::config::{self, Scope, Sources};
 use crate::domain::queue_pattern::QueuePattern;
+
+const OUT_OF_DATE: &str = "the configuration can be used, but certificates in it are out of date";
 
 /// `check`: all errors in one go, or what is effective; with `--answer` what that means under it.
 pub(crate) fn check(args: &CheckArgs, screen: &mut Screen) -> Result<Exit, Failure> {
@@ -30,6 +33,11 @@ pub(crate) fn check(args: &CheckArgs, screen: &mut Screen) -> Result<Exit, Failu
                 return answer_check::check(&settings, queue, recorded, screen);
             }
             screen.line(config::render(&settings).trim_end())?;
+            let out_of_date = config::certificates_out_of_date(&settings, times::now_ms());
+            if !out_of_date.is_empty() {
+                let faults = out_of_date.iter().map(ToString::to_string).collect();
+                return Err(Failure { details: faults, ..Failure::usage(OUT_OF_DATE) });
+            }
             let queues = count(settings.queues.len() as u64, "queue");
             screen.note(&format!("the configuration is valid: {queues}"))?;
             Ok(Exit::Ok)

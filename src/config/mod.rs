@@ -10,6 +10,7 @@
 //! Each setting is declared once, in its section (see `setting`): from the declaration follow its reading,
 //! the value in force that `check` and the API show, and its line in `config/default.toml` and docs/configuration.md.
 
+mod certificates;
 mod effective;
 mod load;
 mod redis_address;
@@ -20,6 +21,7 @@ mod settings;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use certificates::certificates_out_of_date;
 pub use effective::{effective, render};
 pub use load::{ConfigErrors, Problem, Sources, load};
 pub use reload::{digest, restart_needed};

@@ -4,6 +4,7 @@
 //! kept (see `store`) and sent (see `engine`), and what it says (see `event`).
 
 use std::fmt;
+use std::sync::Arc;
 
 use http::HeaderName;
 use url::Url;
@@ -177,7 +178,8 @@ impl CallbackPolicy {
             method: http::Method::POST,
             timeout_ms: self.timeout_ms,
             headers: headers.to_vec(),
-            signing_secret: self.signing_secret.clone(),
+            signing_secrets: self.signing_secret.iter().cloned().collect(),
+            access: Arc::default(),
             answers: None,
             egress: None,
         };

@@ -1,12 +1,14 @@
 //! Where HTTP calls go, and the secrets that go with them.
 //!
-//! Owns that no secret shows itself. Refuses to know who is called, and why.
+//! Refuses to know who is called, and why.
 
 use std::fmt;
 use std::sync::Arc;
 
+use super::access::Access;
 use super::answer_rules::AnswerRules;
 use super::egress::EgressAllow;
+pub use super::secret::Secret;
 
 /// An HTTP endpoint.
 #[derive(Clone, PartialEq)]
@@ -21,8 +23,10 @@ pub struct HttpDownstream {
     pub timeout_ms: u64,
     /// Sent with every call; values may be secret.
     pub headers: Vec<(http::HeaderName, Secret)>,
-    /// Standard Webhooks secret (`whsec_<base64>`, or any text taken as its bytes).
-    pub signing_secret: Option<Secret>,
+    /// Standard Webhooks secrets (`whsec_<base64>`, or any text taken as its bytes): one signature for each.
+    pub signing_secrets: Vec<Secret>,
+    /// How it is reached, and as whom.
+    pub access: Arc<Access>,
     /// What its answers mean, where the queue says more than the table of outcomes.
     pub answers: Option<Arc<AnswerRules>>,
     /// What it may reach beside public addresses, where its url did not come from the configuration; `None`: whatever it is.
@@ -39,7 +43,8 @@ impl HttpDownstream {
             method: http::Method::POST,
             timeout_ms: 20_000,
             headers: Vec::new(),
-            signing_secret: None,
+            signing_secrets: Vec::new(),
+            access: Arc::default(),
             answers: None,
             egress: None,
         }
@@ -54,32 +59,9 @@ impl fmt::Debug for HttpDownstream {
             .field("method", &self.method)
             .field("timeout_ms", &self.timeout_ms)
             .field("headers", &self.headers)
-            .field("signing_secret", &self.signing_secret)
+            .field("signing_secrets", &self.signing_secrets)
+            .field("access", &self.access)
             .field("answers", &self.answers)
             .finish()
-    }
-}
-
-/// A text that never shows itself in logs, errors or `tidegate check`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps a secret.
-    #[must_use]
-    pub fn new(text: String) -> Self {
-        Self(text)
-    }
-
-    /// The secret itself: only where it goes on the wire or into a hash.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(***)")
     }
 }

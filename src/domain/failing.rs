@@ -24,6 +24,8 @@ impl Sign {
         match (attempt.outcome.as_str(), attempt.status_code) {
             // A throttle, or a fault of this machine.
             ("throttled" | "hindered", _) => Self::None,
+            // Nobody was called, as there was no token: for whoever waits that is the same.
+            ("withheld", _) => Self::Failed,
             (_, Some(408 | 500..=599)) => Self::Failed,
             (_, Some(_)) => Self::Answered,
             ("retry" | "unknown", None) => Self::Failed,
@@ -82,6 +84,7 @@ mod tests {
             ("retry", Some(408), Sign::Failed),
             ("refused", Some(500), Sign::Failed),
             ("hindered", None, Sign::None),
+            ("withheld", None, Sign::Failed),
             ("throttled", Some(503), Sign::None),
             ("throttled", Some(429), Sign::None),
             ("retry", Some(425), Sign::Answered),

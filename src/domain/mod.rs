@@ -3,6 +3,7 @@
 //! Owns what a message, a window, a limit, an outcome and a retry *mean*. Refuses to know tokio,
 //! Redis, HTTP or the clock: whoever calls passes `now` and randomness in.
 
+pub mod access;
 pub mod answer_body;
 pub mod answer_rules;
 pub mod backlog;
@@ -46,6 +47,7 @@ pub mod recipient_hours;
 pub mod retention;
 pub mod retry;
 pub mod schedule;
+pub mod secret;
 pub mod settlement;
 pub mod shown;
 pub mod spread;

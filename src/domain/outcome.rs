@@ -44,6 +44,13 @@ pub enum Answer {
         /// Why, for people.
         error: String,
     },
+    /// Nothing of the request left either: what the downstream wants to see with it, a token, is not to be had now.
+    Withheld {
+        /// Why, for people.
+        error: String,
+        /// How long whoever gives it asked to be left alone, in milliseconds from now.
+        retry_after_ms: Option<u64>,
+    },
     /// Some byte may have left and no status came back: it may have been booked.
     Unknown {
         /// Why, for people.
@@ -56,7 +63,9 @@ impl Answer {
     #[must_use]
     pub const fn retry_after_ms(&self) -> Option<u64> {
         match self {
-            Self::Answered { retry_after_ms, .. } => *retry_after_ms,
+            Self::Answered { retry_after_ms, .. } | Self::Withheld { retry_after_ms, .. } => {
+                *retry_after_ms
+            }
             Self::NotSent { .. } | Self::NotAllowed { .. } | Self::Unknown { .. } => None,
         }
     }
@@ -88,6 +97,12 @@ pub enum Outcome {
         /// How long the downstream asked for; `None`: from 1 s, doubling to 1 min.
         retry_after_ms: Option<u64>,
     },
+    /// There was no call, as it lacks what it must bring along: waits as after [`Outcome::Throttled`], and says of the
+    /// downstream that it cannot be called.
+    Withheld {
+        /// How long that is asked to last; `None`: from 1 s, doubling to 1 min.
+        retry_after_ms: Option<u64>,
+    },
     /// Whether it worked cannot be told; `on_uncertain` decides.
     Unknown,
     /// Will never work: dead, or split if it was a batch.
@@ -114,6 +129,7 @@ impl Outcome {
             Self::Retry => "retry",
             Self::Hindered => "hindered",
             Self::Throttled { .. } => "throttled",
+            Self::Withheld { .. } => "withheld",
             Self::Unknown => "unknown",
             Self::Refused => "refused",
             Self::Suspect => "suspect",

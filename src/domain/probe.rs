@@ -4,8 +4,10 @@
 //! bytes travel and where the count is kept.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::access::Access;
 use super::endpoint::{HttpDownstream, Secret};
 use super::id::{MessageId, QueueName};
 use super::outcome::Answer;
@@ -30,8 +32,10 @@ pub struct ProbePolicy {
     pub timeout_ms: u64,
     /// Sent with every probe; values may be secret.
     pub headers: Vec<(http::HeaderName, Secret)>,
-    /// Signs probes as deliveries are signed.
-    pub signing_secret: Option<Secret>,
+    /// Sign probes as deliveries are signed.
+    pub signing_secrets: Vec<Secret>,
+    /// How the server is reached, and as whom.
+    pub access: Arc<Access>,
     /// Statuses that say: it is booked.
     pub delivered: Vec<u16>,
     /// Statuses that say: it is not, and will not be by itself.
@@ -82,7 +86,8 @@ impl ProbePolicy {
             method: self.method.clone(),
             timeout_ms: self.timeout_ms,
             headers: self.headers.clone(),
-            signing_secret: self.signing_secret.clone(),
+            signing_secrets: self.signing_secrets.clone(),
+            access: Arc::clone(&self.access),
             answers: None,
             egress: None,
         })
@@ -99,6 +104,7 @@ impl ProbePolicy {
             Answer::Answered { .. }
             | Answer::NotSent { .. }
             | Answer::NotAllowed { .. }
+            | Answer::Withheld { .. }
             | Answer::Unknown { .. } => ProbeFound::Unknown,
         }
     }
@@ -133,7 +139,8 @@ impl fmt::Debug for ProbePolicy {
             .field("method", &self.method)
             .field("timeout_ms", &self.timeout_ms)
             .field("headers", &self.headers)
-            .field("signing_secret", &self.signing_secret)
+            .field("signing_secrets", &self.signing_secrets)
+            .field("access", &self.access)
             .field("delivered", &self.delivered)
             .field("absent", &self.absent)
             .field("after_ms", &self.after_ms)
@@ -155,7 +162,8 @@ mod tests {
             method: http::Method::GET,
             timeout_ms: 1000,
             headers: Vec::new(),
-            signing_secret: None,
+            signing_secrets: Vec::new(),
+            access: Arc::default(),
             delivered: vec![200],
             absent: vec![404, 410],
             after_ms: 5000,

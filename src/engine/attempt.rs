@@ -22,9 +22,10 @@ impl Exchanges {
                 let kept = body.slice(..body.len().min(self.queue.policy.keep_response_bytes));
                 (Some(*status), (!kept.is_empty()).then(|| (content_type.clone(), kept)))
             }
-            Answer::NotSent { .. } | Answer::NotAllowed { .. } | Answer::Unknown { .. } => {
-                (None, None)
-            }
+            Answer::NotSent { .. }
+            | Answer::NotAllowed { .. }
+            | Answer::Withheld { .. }
+            | Answer::Unknown { .. } => (None, None),
         };
         let succeeded = matches!(tried.outcome, Outcome::Delivered | Outcome::Accepted);
         Attempt {

@@ -45,10 +45,10 @@ pub(super) fn decide(
                 Settlement::Park { reason: facts.error.to_owned(), asked_ms }
             }
         },
-        Outcome::Throttled { .. } if retry.is_too_old(facts.age_ms) => {
+        Outcome::Throttled { .. } | Outcome::Withheld { .. } if retry.is_too_old(facts.age_ms) => {
             give_up(GiveUp::TooOld, facts)
         }
-        Outcome::Throttled { retry_after_ms } => {
+        Outcome::Throttled { retry_after_ms } | Outcome::Withheld { retry_after_ms } => {
             // Zero, or a date that has passed, names no time: to call again at once is to hammer.
             let asked_ms = retry.obeyed_ms(retry_after_ms);
             Settlement::Throttle { gate_ms: (asked_ms > 0).then_some(asked_ms) }
@@ -129,6 +129,10 @@ mod tests {
     fn a_throttle_is_no_attempt_but_ages() {
         let asked = Outcome::Throttled { retry_after_ms: Some(3_600_000) };
         let throttle = |age_ms| after(asked, OnUncertain::Resend, 99, age_ms);
+        let withheld = Outcome::Withheld { retry_after_ms: None };
+        let settlement = after(withheld, OnUncertain::Park, 99, 0);
+        assert_eq!(settlement, Settlement::Throttle { gate_ms: None });
+        assert_eq!(word(&after(withheld, OnUncertain::Park, 99, 100_000)), "too_old");
         // Capped by retry.throttle_max.
         assert_eq!(throttle(0), Settlement::Throttle { gate_ms: Some(90_000) });
         assert_eq!(word(&throttle(100_000)), "too_old");

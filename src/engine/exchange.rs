@@ -360,6 +360,7 @@ pub(super) fn error_of(answer: &Answer) -> String {
         }
         Answer::NotSent { error, .. }
         | Answer::NotAllowed { error }
+        | Answer::Withheld { error, .. }
         | Answer::Unknown { error } => error.clone(),
     };
     shortened(&text)

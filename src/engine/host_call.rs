@@ -121,7 +121,7 @@ impl HostCall<'_> {
     ) -> Settlement {
         let pause = self.learn(exchanges, message, tried);
         match tried.outcome {
-            Outcome::Throttled { .. } | Outcome::Denied => {
+            Outcome::Throttled { .. } | Outcome::Withheld { .. } | Outcome::Denied => {
                 let (host, words) = (&self.host, Words::of(&exchanges.queue.policy.downstream));
                 let why = format!("{host} takes no {}: {}", words.messages, tried.outcome.as_str());
                 match postpone(exchanges, message, pause.unwrap_or_default(), why, paused_ms) {
@@ -195,7 +195,9 @@ fn said(outcome: Outcome, retry: &RetryPolicy) -> Option<HostSign> {
     Some(match outcome {
         Outcome::Delivered | Outcome::Accepted | Outcome::Refused => HostSign::Well,
         Outcome::Retry | Outcome::Unknown | Outcome::Suspect => HostSign::Failed,
-        Outcome::Throttled { retry_after_ms } => HostSign::TooFast(retry.obeyed_ms(retry_after_ms)),
+        Outcome::Throttled { retry_after_ms } | Outcome::Withheld { retry_after_ms } => {
+            HostSign::TooFast(retry.obeyed_ms(retry_after_ms))
+        }
         Outcome::Denied => HostSign::Denied,
         Outcome::Hindered => return None,
     })

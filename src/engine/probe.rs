@@ -46,6 +46,9 @@ const START_PATIENCE: Duration = Duration::from_secs(1);
 const MARGIN: Duration = Duration::from_secs(2);
 /// When a message is taken up again whose probe was not made.
 const GIVEN_BACK_MS: u64 = 1000;
+/// The same where a token was not to be had: its endpoint is left alone for so long, or as long as it asks for.
+const WITHHELD_MS: u64 = 10_000;
+const WITHHELD_MS_MAX: u64 = 600_000;
 /// A look at what other nodes left uncertain and may not live to ask about.
 const LOOK: Duration = Duration::from_secs(15);
 
@@ -178,13 +181,13 @@ impl Asking {
         if let Some(now_ms) = self.may_start(taken_at + self.patience()).await {
             let answer = self.call(&message, now_ms).await;
             failpoint!("probed");
-            if matches!(answer, Answer::NotSent { is_local: true, .. }) {
-                self.give_back(&message).await;
+            if let Some(delay_ms) = not_asked(&answer) {
+                self.give_back(&message, delay_ms).await;
             } else {
                 self.follow(&message, now_ms, &answer, paused_ms).await;
             }
         } else {
-            self.give_back(&message).await;
+            self.give_back(&message, GIVEN_BACK_MS).await;
         }
         // In this order: who is woken must find the slot free.
         drop(slot);
@@ -315,8 +318,8 @@ impl Asking {
     }
 
     /// Nothing was asked: no probe is counted, and another node may ask.
-    async fn give_back(&self, message: &Doubtful) {
-        let delay_ms = if self.stop.is_cancelled() { 0 } else { GIVEN_BACK_MS };
+    async fn give_back(&self, message: &Doubtful, delay_ms: u64) {
+        let delay_ms = if self.stop.is_cancelled() { 0 } else { delay_ms };
         if let Err(error) =
             self.store.messages.postpone(&self.queue, message, None, Some(delay_ms)).await
         {
@@ -325,9 +328,26 @@ impl Asking {
     }
 }
 
+/// Where nobody was asked, for a reason that says nothing about the downstream, when to try again: no probe is counted.
+fn not_asked(answer: &Answer) -> Option<u64> {
+    match answer {
+        Answer::NotSent { is_local: true, .. } => Some(GIVEN_BACK_MS),
+        Answer::Withheld { retry_after_ms, .. } => {
+            Some(retry_after_ms.unwrap_or_default().clamp(WITHHELD_MS, WITHHELD_MS_MAX))
+        }
+        Answer::NotSent { .. }
+        | Answer::NotAllowed { .. }
+        | Answer::Answered { .. }
+        | Answer::Unknown { .. } => None,
+    }
+}
+
 fn status_of(answer: &Answer) -> Option<u16> {
     match answer {
         Answer::Answered { status, .. } => Some(*status),
-        Answer::NotSent { .. } | Answer::NotAllowed { .. } | Answer::Unknown { .. } => None,
+        Answer::NotSent { .. }
+        | Answer::NotAllowed { .. }
+        | Answer::Withheld { .. }
+        | Answer::Unknown { .. } => None,
     }
 }

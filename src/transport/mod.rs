@@ -90,12 +90,12 @@ impl Transport {
                 if let Ok(own) = callback.target(None) {
                     HttpTransport::new(&own)?;
                 }
-                Ok(Self::ByHost(HttpConnections::new(callback.timeout_ms, None)))
+                Ok(Self::ByHost(HttpConnections::new(callback.timeout_ms)))
             }
             Downstream::MessageUrls(urls) => {
                 HttpTransport::new(&urls.http)?;
-                let egress = Some(Arc::clone(&urls.egress));
-                Ok(Self::ByHost(HttpConnections::new(urls.http.timeout_ms, egress)))
+                let egress = Arc::clone(&urls.egress);
+                HttpConnections::of_messages(&urls.http, egress).map(Self::ByHost)
             }
         }
     }

@@ -61,6 +61,28 @@ fn flags_of_serve_lie_over_the_config() {
 }
 
 #[tokio::test]
+async fn check_names_certificates_that_have_expired() {
+    let certs = concat!(env!("CARGO_MANIFEST_DIR"), "/src/transport/http/tests/certs");
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("tidegate.toml");
+    let check = async |name: &str| {
+        let tls =
+            format!("{{ certificate = \"{certs}/{name}.pem\", key = \"{certs}/{name}.key\" }}");
+        let text = format!("[queues.q.downstream]\nurl = \"https://h\"\ntls = {tls}\n");
+        std::fs::write(&file, text).unwrap();
+        run(&["check", &file.display().to_string()]).await
+    };
+    let done = check("expired").await;
+    assert_eq!(done.exit, Exit::Usage);
+    let said = format!("{}{}", done.out, done.err);
+    for part in ["queues.q.downstream.tls.certificate: ", "expired at 2021-01-01", "put a new one"]
+    {
+        assert!(said.contains(part), "{said}");
+    }
+    assert_eq!(check("client").await.exit, Exit::Ok);
+}
+
+#[tokio::test]
 async fn a_token_is_shown_once_and_the_config_has_its_hash() {
     let done = run(&["token", "new", "shop \"7\"", "--scope", "read", "--scope", "send"]).await;
     assert_eq!(done.exit, Exit::Ok);

@@ -288,7 +288,7 @@ mod tests {
             ("3/s", 5)
         );
         let Downstream::Http(http) = &queue.downstream else { panic!() };
-        assert_eq!(http.signing_secret.as_ref().unwrap().expose(), "hunter2");
+        assert_eq!(http.signing_secrets[0].expose(), "hunter2");
         assert!(!render(&settings).contains("hunter2"));
         assert!(!format!("{settings:?}").contains("hunter2"));
     }
@@ -360,6 +360,6 @@ mod tests {
         let sms = settings.queues.values().last().unwrap();
         let Downstream::Http(http) = &sms.downstream else { panic!() };
         assert_eq!(http.headers[0].1.expose(), "Bearer hunter2");
-        assert!(http.signing_secret.is_some());
+        assert!(!http.signing_secrets.is_empty());
     }
 }

@@ -53,6 +53,11 @@ impl<'a> Context<'a> {
         self.secrets.environment.get(name).map(String::as_str).filter(|text| !text.is_empty())
     }
 
+    /// The folder that relative paths start in.
+    pub(in crate::config) const fn base(&self) -> &'a Path {
+        self.secrets.base
+    }
+
     /// Where the settings come from.
     pub(in crate::config) fn origins(&self) -> Origins {
         self.origins.clone()

@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use url::Url;
 
 use super::answers;
 use super::headers::headers;
+pub(in crate::config) use super::signing::SigningSecret;
+use super::{oauth2, proxy, signing, tls};
 use crate::config::load::reader::{Field, Read};
 use crate::config::setting::{
-    Bounds, DeclaredSection, Form, Kind, SIGNED, Shown, ShownSetting, ShownVariant, Table, custom,
+    Bounds, DeclaredSection, Kind, SIGNED, Shown, ShownSetting, ShownVariant, Table, custom,
     duration, list, parsed, settings, word,
 };
+use crate::domain::access::{Access, OAuth2Policy, ProxyPolicy, TlsPolicy};
 use crate::domain::answer_rules::{AnswerRule, EachPolicy};
 use crate::domain::egress::EgressAllow;
 use crate::domain::endpoint::{HttpDownstream, Secret};
@@ -64,9 +65,33 @@ settings! {
         /// Sent with every call: `{ Authorization = "Bearer ${SMS_TOKEN}" }`.
         headers: Vec<(http::HeaderName, Secret)> = headers(false).or(Vec::new()), |it| it.headers.clone();
         /// With it, calls are signed as [Standard Webhooks](https://www.standardwebhooks.com) describes.
-        signing_secret: Option<Secret> =
-            SigningSecret.unset_means("none").example("\"${file:/etc/tidegate/sms.key}\""),
-            |it| it.signing_secret.clone();
+        signing_secret: Option<Vec<Secret>> =
+            signing::One.unset_means("none").example("\"${file:/etc/tidegate/sms.key}\""),
+            |it| (!it.signing_secrets.is_empty()).then(|| it.signing_secrets.clone());
+        /// In place of `signing_secret`: each call carries one signature for each of them, so that the secret can be
+        /// [changed](credentials.md#signatures) without a call that cannot be verified.
+        signing_secrets: Option<Vec<Secret>> =
+            signing::Several
+                .unset_means("none")
+                .example("[\"${file:/etc/tidegate/new.key}\", \"${file:/etc/tidegate/old.key}\"]"),
+            |it| (it.signing_secrets.len() > 1).then(|| it.signing_secrets.clone());
+        /// Authorities of its own, and a client certificate; a table as [below](#queuesnamedownstreamtls).
+        tls: Option<TlsPolicy> =
+            tls::table()
+                .unset_means("the system's authorities, no client certificate")
+                .example("{ ca = \"/etc/tidegate/erp-ca.pem\" }"),
+            |it| it.access.tls.clone();
+        /// Through whom the downstream is called: [a proxy](credentials.md#proxies), with `user:password@` if it asks for
+        /// them. None is ever taken from the environment.
+        proxy: Option<ProxyPolicy> =
+            proxy::proxy().unset_means("none").example("\"http://egress.example:3128\""),
+            |it| it.access.proxy.clone();
+        /// A token with every call, from an authorization server; a table as [below](#queuesnamedownstreamoauth2).
+        oauth2: Option<OAuth2Policy> =
+            oauth2::table()
+                .unset_means("none")
+                .example("{ token_url = \"https://auth.example/token\", client_id = \"tidegate\", client_secret = \"${ERP_CLIENT_SECRET}\" }"),
+            |it| it.access.oauth2.clone();
         /// What answers mean, where the status alone does not say it: the first rule of which all conditions hold decides, and
         /// without one the [table of outcomes](outcomes.md); each a table as [below](#queuesnamedownstreamanswers).
         answers: Vec<AnswerRule> = list(answers::rule()).or(Vec::new()),
@@ -85,7 +110,11 @@ pub(in crate::config) fn read(field: &Field<'_>, egress: &Arc<EgressAllow>) -> R
     field.section(&[], |section| {
         let it = Target::of(section);
         let (kind, target, method, timeout_ms) = (it.kind?, it.url?, it.method?, it.timeout?);
-        let (headers, signing_secret) = (it.headers?, it.signing_secret?);
+        let headers = it.headers?;
+        let signing_secrets = signing::together(section, it.signing_secret, it.signing_secrets)?;
+        let (tls, proxy, oauth2) = (it.tls?, it.proxy?, it.oauth2?);
+        let oauth2 = oauth2::beside_headers(section, oauth2, &headers)?;
+        let access = Arc::new(Access { tls, proxy, oauth2 });
         let answers = answers::together(section, it.answers, it.each)?;
         let hosts = it.hosts?;
         let brings_url = target.as_ref().is_some_and(|(_, shown)| shown == MESSAGE);
@@ -101,16 +130,16 @@ pub(in crate::config) fn read(field: &Field<'_>, egress: &Arc<EgressAllow>) -> R
             (Type::Null, _) => Ok(Downstream::Null),
             (Type::Pull, _) => Ok(Downstream::Pull),
             (Type::Http, Some((url, url_shown))) => {
-                let egress_of_config = None;
                 let http = HttpDownstream {
                     url,
                     url_shown,
                     method,
                     timeout_ms,
                     headers,
-                    signing_secret,
+                    signing_secrets,
+                    access,
                     answers,
-                    egress: egress_of_config,
+                    egress: None,
                 };
                 Ok(if brings_url {
                     let egress = Arc::clone(egress);
@@ -252,56 +281,6 @@ impl Kind for Methods {
     }
 }
 
-/// Standard Webhooks: `whsec_` and base64, or any other text taken as its bytes. Never shown.
-pub(in crate::config) struct SigningSecret;
-
-impl Kind for SigningSecret {
-    type Value = Secret;
-
-    fn read(&self, field: &Field<'_>) -> Read<Secret> {
-        signing_secret(field)
-    }
-
-    fn show(&self, _secret: &Secret) -> Shown {
-        Shown::Secret(true)
-    }
-
-    fn show_unset(&self) -> Shown {
-        Shown::Secret(false)
-    }
-
-    fn bounds(&self) -> Bounds {
-        Bounds::Told("`whsec_` and base64, or any text")
-    }
-
-    fn form(&self) -> Form {
-        Form::Secret
-    }
-}
-
-fn signing_secret(field: &Field<'_>) -> Read<Secret> {
-    field.parse(|text| {
-        let expected =
-            "expected whsec_ and base64, for example from: echo whsec_$(openssl rand -base64 32)";
-        if text.trim() != text || text.is_empty() {
-            return Err(format!("is empty, or begins or ends with space; {expected}"));
-        }
-        if text.starts_with("whsk_") {
-            return Err(format!(
-                "is an asymmetric key (whsk_), which this version does not sign with; {expected}"
-            ));
-        }
-        match text.strip_prefix("whsec_").map(|key| STANDARD.decode(key)) {
-            None => Ok(Secret::new(text.to_owned())),
-            Some(Ok(key)) if !key.is_empty() => Ok(Secret::new(text.to_owned())),
-            Some(Ok(_)) => Err(format!("is an empty key; {expected}")),
-            Some(Err(_)) => {
-                Err(format!("begins with whsec_, but what follows is not valid base64; {expected}"))
-            }
-        }
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use crate::config::testing::{load_with, queue_errors, queue_of};
@@ -324,14 +303,14 @@ mod tests {
         let defaults = http("");
         assert_eq!(defaults.url.as_str(), "https://sms.example/send");
         assert_eq!((defaults.method, defaults.timeout_ms), (http::Method::POST, 15_000));
-        assert_eq!((defaults.headers, defaults.signing_secret), (Vec::new(), None));
+        assert_eq!((defaults.headers, defaults.signing_secrets), (Vec::new(), Vec::new()));
         let all = http(
             "type = \"http\"\nmethod = \"PUT\"\ntimeout = \"3s\"\nheaders = { X-One = \"1\" }\nsigning_secret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"",
         );
         assert_eq!((all.method, all.timeout_ms), (http::Method::PUT, 3000));
         assert_eq!(all.headers[0].0.as_str(), "x-one");
-        assert!(all.signing_secret.is_some());
-        assert!(http("signing_secret = \"any text\"").signing_secret.is_some());
+        assert_eq!(all.signing_secrets.len(), 1);
+        assert_eq!(http("signing_secret = \"any text\"").signing_secrets.len(), 1);
     }
 
     #[test]

@@ -15,7 +15,9 @@ pub(in crate::config) mod inbox;
 mod keys;
 pub(in crate::config) mod limits;
 mod message_table;
+mod oauth2;
 mod probe;
+mod proxy;
 pub(in crate::config) mod queue;
 mod receipts;
 mod recipient_hours;
@@ -25,6 +27,8 @@ mod retention;
 mod retry;
 pub(in crate::config) mod schedule;
 pub(in crate::config) mod server;
+mod signing;
+mod tls;
 pub(in crate::config) mod token;
 pub(in crate::config) mod topic;
 mod window;
@@ -44,6 +48,8 @@ pub fn declared() -> Vec<DeclaredSection> {
         retention::Kept::declared(),
         receipts::Receipts::declared(),
         downstream::declared(),
+        tls::Tls::declared(),
+        oauth2::OAuth2::declared(),
         answers::Conditions::declared(),
         answers::ListOf::declared(),
         window::Opening::declared(),

@@ -1,5 +1,7 @@
 //! `[queues.<name>.probe]`: whom to ask what became of a message, before it is sent again.
 
+use std::sync::Arc;
+
 use super::downstream::{TIMEOUT_MS, TIMEOUT_MS_MAX, address, method, shown};
 use super::headers::headers;
 use crate::config::load::reader::{Field, Read, Section};
@@ -7,6 +9,7 @@ use crate::config::setting::{
     Bounds, DeclaredSection, Form, Kind, SIGNED, Shown, ShownSetting, Table, custom, duration,
     list, settings, whole,
 };
+use crate::domain::access::is_same_server;
 use crate::domain::endpoint::Secret;
 use crate::domain::outcome::OnUncertain;
 use crate::domain::policy::Downstream;
@@ -88,6 +91,11 @@ fn read(field: &Field<'_>, downstream: &Read<Downstream>) -> Read<ProbePolicy> {
             Ok(downstream) => downstream.http(),
             Err(reported) => return Err(*reported),
         };
+        let access = inherited.map(|http| {
+            let own = url.replace(ID_PLACE, SAMPLE_ID).parse();
+            let is_same = own.is_ok_and(|own| is_same_server(&own, &http.url));
+            Arc::new(http.access.beside(is_same))
+        });
         Ok(ProbePolicy {
             url,
             url_shown,
@@ -96,7 +104,8 @@ fn read(field: &Field<'_>, downstream: &Read<Downstream>) -> Read<ProbePolicy> {
             headers: headers
                 .or_else(|| inherited.map(|http| http.headers.clone()))
                 .unwrap_or_default(),
-            signing_secret: inherited.and_then(|http| http.signing_secret.clone()),
+            signing_secrets: inherited.map(|http| http.signing_secrets.clone()).unwrap_or_default(),
+            access: access.unwrap_or_default(),
             delivered,
             absent,
             after_ms,
@@ -120,7 +129,7 @@ pub(in crate::config) fn declared() -> DeclaredSection {
 /// The section in force. Whether probes are signed follows from the downstream.
 pub(in crate::config) fn view(probe: &ProbePolicy) -> Table {
     let mut table = Probe::shown(probe);
-    table.push(SIGNED, Shown::Signed(probe.signing_secret.is_some()));
+    table.push(SIGNED, Shown::Signed(!probe.signing_secrets.is_empty()));
     table
 }
 
@@ -202,7 +211,7 @@ mod tests {
         assert_eq!((defaults.delivered, defaults.absent), (vec![200], vec![404]));
         assert_eq!((defaults.after_ms, defaults.max_attempts), (5000, 5));
         assert_eq!(defaults.headers[0].0.as_str(), "x-key");
-        assert!(defaults.signing_secret.is_some());
+        assert!(!defaults.signing_secrets.is_empty());
         let own = probe(
             "method = \"HEAD\"\ndelivered = [200, 409]\nabsent = []\nafter = \"2m\"\nmax_attempts = 9\ntimeout = \"1s\"\nheaders = {}",
         );

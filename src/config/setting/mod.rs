@@ -18,9 +18,9 @@ pub(super) use kinds::{
     LONG_MS, custom, duration, list, number, parsed, size, size_in_memory, switch, text, whole,
     word,
 };
-pub(super) use shown::SIGNED;
+pub(super) use shown::{MASK, SIGNED};
 pub use shown::{Shown, Table};
-pub(super) use toml_text::{MASK, write_section};
+pub(super) use toml_text::write_section;
 
 /// Declares the settings of one section.
 ///

@@ -4,6 +4,8 @@
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+/// What stands where a secret is.
+pub(in crate::config) const MASK: &str = "***";
 /// What JSON calls a secret, of which it shows whether there is one.
 pub(in crate::config) const SIGNED: &str = "signed";
 
@@ -37,7 +39,11 @@ pub enum Shown {
     },
     /// Whether a signing secret is set: `signed` in JSON, hidden in TOML.
     Secret(bool),
-    /// Whether requests are signed with the secret of another section: `signed` in JSON, no line in TOML.
+    /// A secret that must be set: hidden in JSON and TOML.
+    Masked,
+    /// Several signing secrets: their number in JSON, each hidden in TOML.
+    Secrets(usize),
+    /// Whether requests are signed with what another key or section has: `signed` in JSON, no line in TOML.
     Signed(bool),
     /// Any value of a user.
     Json(serde_json::Value),
@@ -101,7 +107,8 @@ impl Serialize for Table {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
         for (key, value) in &self.0 {
-            let key = if matches!(value, Shown::Secret(_)) { SIGNED } else { key };
+            let is_signed = matches!(value, Shown::Secret(_) | Shown::Signed(_));
+            let key = if is_signed { SIGNED } else { key };
             map.serialize_entry(key, value)?;
         }
         map.end()
@@ -114,6 +121,8 @@ impl Serialize for Shown {
             Self::Unset => serializer.serialize_none(),
             Self::Text(text) => serializer.serialize_str(text),
             Self::Whole(number) => serializer.serialize_u64(*number),
+            Self::Masked => serializer.serialize_str(MASK),
+            Self::Secrets(count) => count.serialize(serializer),
             Self::Number(number) => serializer.serialize_f64(*number),
             Self::Switch(value) | Self::Secret(value) | Self::Signed(value) => {
                 serializer.serialize_bool(*value)

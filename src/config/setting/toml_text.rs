@@ -2,10 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::shown::{Shown, Table};
-
-/// What stands where a secret is.
-pub(in crate::config) const MASK: &str = "***";
+use super::shown::{MASK, Shown, Table};
 
 /// Adds a section and the sections within it.
 pub(in crate::config) fn write_section(out: &mut String, name: &str, table: &Table) {
@@ -55,7 +52,8 @@ impl Shown {
             Self::Headers { names, .. } => {
                 in_one_line(names.iter().map(|name| (name.clone(), quoted(MASK))))
             }
-            Self::Secret(true) => quoted(MASK),
+            Self::Secret(true) | Self::Masked => quoted(MASK),
+            Self::Secrets(count) => format!("[{}]", vec![quoted(MASK); *count].join(", ")),
             // TOML has no null, and a configuration could not say it either.
             Self::Json(value) => {
                 toml::Value::try_from(value).unwrap_or(toml::Value::Boolean(false)).to_string()

@@ -177,6 +177,9 @@ fn table(answer: &Answer, reading: AnswerContext<'_>) -> Outcome {
         Answer::NotSent { is_local: true, .. } => Outcome::Hindered,
         Answer::NotSent { is_local: false, .. } => Outcome::Retry,
         Answer::NotAllowed { .. } => Outcome::Refused,
+        Answer::Withheld { retry_after_ms, .. } => {
+            Outcome::Withheld { retry_after_ms: *retry_after_ms }
+        }
         Answer::Unknown { .. } => Outcome::Unknown,
         Answer::Answered { status: 202, pending: Some(_), .. } => Outcome::Accepted,
         Answer::Answered { status, retry_after_ms, .. } => {

@@ -10,7 +10,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs as _, UdpSocket};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _, UdpSocket};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -96,6 +96,23 @@ struct Lookup {
 impl Resolver {
     pub(super) fn new(guard: Option<EgressGuard>) -> Self {
         Self { guard, ..Self::asking(|host| Ok((host, 0).to_socket_addrs()?.collect())) }
+    }
+
+    /// The first address of a name; `None`: it is an address already.
+    ///
+    /// # Errors
+    /// It has none, or none that may be called.
+    pub(super) async fn first(&self, host: &str) -> Result<Option<IpAddr>, NoAddress> {
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        if bare.parse::<IpAddr>().is_ok() {
+            return Ok(None);
+        }
+        let name: Name = host.parse().map_err(|_| NameNotFound {
+            host: host.to_owned(),
+            reason: "it is not a name".to_owned(),
+            is_local: false,
+        })?;
+        Ok(self.clone().call(name).await?.next().map(|found| found.ip()))
     }
 
     fn asking(ask: Ask) -> Self {

@@ -8,11 +8,11 @@ use std::io;
 use std::iter;
 use std::time::Duration;
 
-use rustls::CertificateError;
-
 use super::dns::NameNotFound;
 use super::egress_guard::AddressRefused;
 use super::head::Endless;
+use super::proxy_failure::ProxyError;
+use super::tls_failure;
 use super::wire::WireError;
 use crate::domain::units::format_duration;
 use crate::transport::shortage;
@@ -37,6 +37,12 @@ pub(super) fn is_not_allowed(error: &(dyn Error + 'static)) -> bool {
     causes(error).any(|cause| cause.is::<AddressRefused>())
 }
 
+/// What TLS on the other side says against us, if that is what went wrong.
+pub(super) fn refusal_by_tls(error: &(dyn Error + 'static)) -> Option<String> {
+    let tls = causes(error).find_map(|cause| cause.downcast_ref::<rustls::Error>())?;
+    tls_failure::is_refusal(tls).then(|| tls_failure::sentence(tls))
+}
+
 /// The deadline as it was, such as `15s`: the call started moments after it was set, so round up.
 pub(super) fn span(of: Duration) -> String {
     let ms = u64::try_from(of.as_millis()).unwrap_or(u64::MAX);
@@ -57,12 +63,14 @@ fn known(error: &(dyn Error + 'static)) -> Option<String> {
         Some(name.to_string())
     } else if let Some(refused) = error.downcast_ref::<AddressRefused>() {
         Some(refused.to_string())
+    } else if let Some(proxy) = error.downcast_ref::<ProxyError>() {
+        Some(proxy.to_string())
     } else if let Some(endless) = error.downcast_ref::<Endless>() {
         Some(endless.to_string())
     } else if let Some(wire) = error.downcast_ref::<WireError>() {
         Some(wire.to_string())
     } else if let Some(tls) = error.downcast_ref::<rustls::Error>() {
-        Some(tls_sentence(tls))
+        Some(tls_failure::sentence(tls))
     } else if let Some(http) = error.downcast_ref::<hyper::Error>() {
         http_sentence(http).map(str::to_owned)
     } else if let Some(io) = error.downcast_ref::<io::Error>() {
@@ -103,31 +111,10 @@ fn io_sentence(error: &io::Error) -> Option<String> {
     Some(words.to_owned())
 }
 
-fn tls_sentence(error: &rustls::Error) -> String {
-    match error {
-        rustls::Error::InvalidCertificate(certificate) => match certificate {
-            CertificateError::UnknownIssuer
-            | CertificateError::BadSignature
-            | CertificateError::InvalidPurpose => "TLS: certificate not trusted".to_owned(),
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-                "TLS: certificate expired".to_owned()
-            }
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                "TLS: certificate not valid yet".to_owned()
-            }
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                "TLS: certificate is for another name".to_owned()
-            }
-            CertificateError::Revoked => "TLS: certificate revoked".to_owned(),
-            other => format!("TLS: certificate not accepted ({other})"),
-        },
-        rustls::Error::InvalidMessage(_) => "TLS: the other side does not speak TLS".to_owned(),
-        other => format!("TLS: {other}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use rustls::CertificateError;
+
     use super::*;
 
     #[test]
@@ -136,7 +123,8 @@ mod tests {
         assert_eq!(sentence(&io::Error::other(refused)), "connection refused");
         let tls = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
         let wrapped = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, tls));
-        assert_eq!(sentence(&wrapped), "TLS: certificate not trusted");
+        let words = sentence(&wrapped);
+        assert!(words.starts_with("TLS: certificate not trusted: "), "{words}");
         assert_eq!(sentence(&io::Error::other("x")), "the exchange broke off");
         let full = io::Error::from_raw_os_error(24);
         assert!(is_local(&io::Error::other(io::Error::from_raw_os_error(24))));

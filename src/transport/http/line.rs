@@ -30,6 +30,8 @@ const HEADERS_MAX: usize = 256;
 
 /// A request as it leaves.
 pub(super) type Outgoing = Request<Full<Bytes>>;
+/// The work of a connection, and why it has ended.
+type Working<'a> = (&'a mut Option<Work>, &'a mut Option<hyper::Error>);
 type Work = Connection<TokioIo<Watched>, Full<Bytes>>;
 
 /// An open connection; dropped, it is closed.
@@ -38,6 +40,10 @@ pub(super) struct Line {
     /// Writes and reads while it is polled; `None` once it has ended.
     work: Option<Work>,
     watching: Watching,
+    /// Why it has ended, if the client library says so.
+    ended: Option<hyper::Error>,
+    /// Whether anything has been answered on it.
+    is_accepted: bool,
     /// For how long it may be kept unused after the last answer; `None`: it must not be used again.
     idle_time: Option<Duration>,
 }
@@ -47,6 +53,8 @@ pub(super) struct Line {
 pub(super) enum NoAnswer {
     /// Nothing of it was written.
     NotBegun,
+    /// TLS on the other side did not accept us, for this reason: nobody there has read the request.
+    Refused(String),
     /// A status arrived, in a head that cannot be read any further.
     HeadAlone {
         status: u16,
@@ -74,7 +82,14 @@ impl Line {
             .ignore_invalid_headers_in_responses(true)
             .handshake(watched);
         let (sender, work) = handshake.await?;
-        Ok(Box::new(Self { sender, work: Some(work), watching, idle_time: None }))
+        Ok(Box::new(Self {
+            sender,
+            work: Some(work),
+            watching,
+            ended: None,
+            is_accepted: false,
+            idle_time: None,
+        }))
     }
 
     /// Hands a request over and waits for the head of its answer. At most `bytes_max` are read for the
@@ -88,8 +103,9 @@ impl Line {
         self.idle_time = None;
         let method = request.method().clone();
         let answer = self.sender.try_send_request(request);
-        match Self::during(&mut self.work, answer).await {
+        match Self::during((&mut self.work, &mut self.ended), answer).await {
             Ok(response) => {
+                self.is_accepted = true;
                 let (status, headers) = (response.status(), response.headers());
                 self.idle_time = idle_time(&method, status, headers, &self.watching.lock().heads);
                 Ok(response)
@@ -100,7 +116,14 @@ impl Line {
 
     fn no_answer(&self, error: &hyper::Error) -> NoAnswer {
         let watch = self.watching.lock();
-        match watch.heads.salvage() {
+        let salvaged = watch.heads.salvage();
+        if salvaged.is_none() && !self.is_accepted {
+            let mut causes = [Some(error), self.ended.as_ref()].into_iter().flatten();
+            if let Some(refusal) = causes.find_map(|error| failure::refusal_by_tls(error)) {
+                return NoAnswer::Refused(refusal);
+            }
+        }
+        match salvaged {
             _ if !watch.has_begun() => NoAnswer::NotBegun,
             Some((status, headers)) => {
                 let reason = if error.is_parse_too_large() {
@@ -133,27 +156,27 @@ impl Line {
 
     /// Waits for something that comes over this connection.
     pub(super) async fn bring<F: Future>(&mut self, wait: F) -> F::Output {
-        Self::during(&mut self.work, wait).await
+        Self::during((&mut self.work, &mut self.ended), wait).await
     }
 
     /// Whether it takes another request, as far as can be told now: the answer before has been read to its
     /// end, and the other side has not closed.
     pub(super) async fn is_fit(&mut self) -> bool {
         let look = |cx: &mut Context<'_>| {
-            proceed(&mut self.work, cx);
+            proceed((&mut self.work, &mut self.ended), cx);
             Poll::Ready(())
         };
         poll_fn(look).await;
         self.work.is_some() && self.sender.is_ready()
     }
 
-    async fn during<F: Future>(work: &mut Option<Work>, wait: F) -> F::Output {
+    async fn during<F: Future>(work: Working<'_>, wait: F) -> F::Output {
         let mut wait = pin!(wait);
         poll_fn(|cx| {
             if let Poll::Ready(output) = wait.as_mut().poll(cx) {
                 return Poll::Ready(output);
             }
-            proceed(work, cx);
+            proceed((&mut *work.0, &mut *work.1), cx);
             // What the work has brought is there now: nobody need wake us for it.
             wait.as_mut().poll(cx)
         })
@@ -162,9 +185,10 @@ impl Line {
 }
 
 /// Writes and reads as far as possible. Why a connection ended is told to whoever waits for an answer.
-fn proceed(work: &mut Option<Work>, cx: &mut Context<'_>) {
-    if work.as_mut().is_some_and(|work| Pin::new(work).poll(cx).is_ready()) {
+fn proceed((work, ended): Working<'_>, cx: &mut Context<'_>) {
+    if let Some(Poll::Ready(end)) = work.as_mut().map(|work| Pin::new(work).poll(cx)) {
         *work = None;
+        *ended = end.err();
     }
 }
 

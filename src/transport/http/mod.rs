@@ -1,14 +1,17 @@
 //! Exchanges over HTTP/1.1, on pooled connections.
 //!
 //! Owns the client of one downstream and the question "may a byte have left?". Refuses to know what
-//! a status means (see `domain::outcome`), proxies and redirects.
+//! a status means (see `domain::outcome`) and redirects.
 //!
 //! How that question is answered: a request first waits for a connection (looked up, connected,
 //! TLS agreed, or kept from a call before), and is then handed over to it. So
 //!
-//! - no connection yet: the request never left our hands, surely not sent;
+//! - no connection yet, a proxy that makes none, or no token: the request never left our hands, surely not sent;
 //! - handed over, and nothing was written (the connection had been closed meanwhile, or held bytes that
 //!   cannot be an answer yet): surely not sent, try a new connection;
+//! - handed over as the first request of its connection, and refused by the other side's TLS because of our certificate:
+//!   surely not sent, as no TLS hands on what came before it has accepted the caller. In TLS 1.3 that word comes only
+//!   when the handshake is over for us and the request is on its way;
 //! - handed over, and anything else: bytes may be in some buffer on the way. Unknown.
 
 mod answer;
@@ -19,25 +22,32 @@ mod head;
 mod keeping;
 mod line;
 mod pool;
+mod proxy_failure;
 mod request;
 mod signature;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod tls_failure;
+mod token;
+mod token_answer;
+mod way;
 mod wire;
 
 use std::fmt;
 use std::sync::Arc;
 
 use http::Uri;
-use http::uri::Parts;
+use http::header::AUTHORIZATION;
 use rustls::ClientConfig;
 use tokio::time::Instant;
 
 use self::egress_guard::EgressGuard;
-use self::line::{Line, NoAnswer};
+use self::line::{Line, NoAnswer, Outgoing};
 use self::pool::Pool;
 use self::request::Template;
+use self::token::TokenSource;
+use self::way::Proxy;
 use self::wire::WireError;
 use crate::domain::egress::EgressAllow;
 use crate::domain::endpoint::HttpDownstream;
@@ -52,6 +62,8 @@ const HANDOVERS_MAX: u32 = 4;
 pub struct HttpTransport {
     template: Arc<Template>,
     pool: Pool,
+    /// Whence the tokens come, if calls carry one.
+    tokens: Option<Arc<TokenSource>>,
 }
 
 /// Connections to whatever host, without an address; cheap to clone.
@@ -60,21 +72,31 @@ pub struct HttpConnections {
     pool: Pool,
     /// Those whose addresses are checked, since a message names their host.
     guarded: Option<Pool>,
+    /// Whence the tokens come, if calls carry one: the same for all hosts.
+    tokens: Option<Arc<TokenSource>>,
 }
 
 impl HttpConnections {
-    /// Connects to nothing yet; `timeout_ms` bounds the wait for a connection. `egress`: what endpoints may reach, beside public
-    /// addresses, that are not named by the configuration.
-    pub(super) fn new(timeout_ms: u64, egress: Option<Arc<EgressAllow>>) -> Self {
-        let guarded = egress.map(|egress| {
-            let guard = EgressGuard::new(egress);
-            Pool::new(timeout_ms, tls::client_config(), Some(guard))
-        });
-        Self { guarded, ..Self::with_tls(timeout_ms, tls::client_config()) }
+    /// Connects to nothing yet; `timeout_ms` bounds the wait for a connection.
+    pub(super) fn new(timeout_ms: u64) -> Self {
+        let pool = Pool::new(timeout_ms, tls::client_config(), None, None);
+        Self { pool, guarded: None, tokens: None }
     }
 
-    fn with_tls(timeout_ms: u64, trust: Arc<ClientConfig>) -> Self {
-        Self { pool: Pool::new(timeout_ms, trust, None), guarded: None }
+    /// Those of a queue whose messages bring their own urls: reached, and as whom, as `http` says. `egress`: what hosts may be, beside
+    /// public, that only a pattern covers.
+    pub(super) fn of_messages(
+        http: &HttpDownstream,
+        egress: Arc<EgressAllow>,
+    ) -> Result<Self, TransportError> {
+        let trust = tls::config_of(http.access.tls.as_ref())?;
+        let pool = |guard| {
+            let proxy = http.access.proxy.as_ref().map(Proxy::new).transpose()?;
+            Ok(Pool::new(http.timeout_ms, Arc::clone(&trust), proxy, guard))
+        };
+        let (pool, guarded) = (pool(None)?, pool(Some(EgressGuard::new(egress)))?);
+        let tokens = TokenSource::of(&http.access, &pool)?;
+        Ok(Self { pool, guarded: Some(guarded), tokens })
     }
 
     /// The way to one endpoint, on these connections.
@@ -92,14 +114,14 @@ impl HttpConnections {
                 return Err(TransportError(why.to_owned()));
             }
         };
-        Ok(HttpTransport { template, pool: pool.clone() })
+        Ok(HttpTransport { template, pool: pool.clone(), tokens: self.tokens.clone() })
     }
 }
 
 impl HttpTransport {
     /// Prepares everything that does not change from call to call.
     pub(super) fn new(downstream: &HttpDownstream) -> Result<Self, TransportError> {
-        Self::with_tls(downstream, tls::client_config())
+        Self::with_tls(downstream, tls::config_of(downstream.access.tls.as_ref())?)
     }
 
     /// The same with another opinion on whom to trust.
@@ -107,84 +129,126 @@ impl HttpTransport {
         downstream: &HttpDownstream,
         trust: Arc<ClientConfig>,
     ) -> Result<Self, TransportError> {
-        HttpConnections::with_tls(downstream.timeout_ms, trust).towards(downstream)
+        let proxy = downstream.access.proxy.as_ref().map(Proxy::new).transpose()?;
+        let pool = Pool::new(downstream.timeout_ms, trust, proxy, None);
+        let template = Arc::new(Template::new(downstream)?);
+        let tokens = TokenSource::of(&downstream.access, &pool)?;
+        Ok(Self { template, pool, tokens })
     }
 
-    /// One exchange under one deadline.
+    /// One exchange under one deadline; a second one, if the downstream refuses a token that it may know to be void.
     pub(super) async fn send(&self, call: &Call) -> Answer {
-        self.exchange(call).await.unwrap_or_else(|nothing| nothing)
-    }
-
-    /// Sends the request and reads its answer; `Err` says why there is none.
-    async fn exchange(&self, call: &Call) -> Result<Answer, Answer> {
-        let started = Instant::now();
-        if call.deadline <= started {
-            return Err(not_sent("no time was left for the call"));
-        }
-        let within = || failure::span(call.deadline - started);
-        for attempt in 0..HANDOVERS_MAX {
-            let mut request = self.template.request(call).map_err(not_sent)?;
-            let uri = std::mem::take(request.uri_mut());
-            *request.uri_mut() = origin_form(&uri);
-            let kept = if attempt == 0 { self.pool.take(&uri).await } else { None };
-            let mut line = match kept {
-                Some(line) => line,
-                None => self.connect(&uri, call.deadline, within).await?,
+        let Some(tokens) = &self.tokens else {
+            return exchange(&self.pool, call, || self.template.request(call)).await;
+        };
+        let whole = call.deadline.saturating_duration_since(Instant::now());
+        let mut refused = None;
+        loop {
+            let token = match tokens.token(call, refused).await {
+                Ok(token) => token,
+                Err(without) => return without,
             };
-            let asked = line.ask(request, answer::wire_bytes_max(call));
-            match deadline::by(call.deadline, asked).await {
-                Ok(Ok(response)) => {
-                    let answer = line.bring(answer::read(response, call)).await;
-                    self.pool.keep(&uri, line).await;
-                    return Ok(answer);
-                }
-                Ok(Err(NoAnswer::NotBegun)) => {}
-                Ok(Err(NoAnswer::HeadAlone { status, headers, reason })) => {
-                    return Ok(answer::without_body(status, &headers, call, reason));
-                }
-                Ok(Err(NoAnswer::Nothing(reason))) => return Err(unknown(reason)),
-                Err(_) if !line.has_begun() => {
-                    return Err(not_sent(format!("nothing could be sent within {}", within())));
-                }
-                Err(_) => {
-                    let Some((status, headers)) = line.unfinished_head() else {
-                        return Err(unknown(format!("no answer within {}", within())));
-                    };
-                    let reason = "its head did not come to its end in time";
-                    return Ok(answer::without_body(status, &headers, call, reason));
-                }
+            let left = call.deadline.saturating_duration_since(Instant::now());
+            if left < whole / 2 {
+                // Little time makes calls of which nobody knows what became of them. The next one has it all.
+                return tokens.too_late();
             }
-        }
-        Err(not_sent(WireError::NotFit.to_string()))
-    }
-
-    /// A new connection.
-    async fn connect(
-        &self,
-        uri: &Uri,
-        until: Instant,
-        within: impl Fn() -> String,
-    ) -> Result<Box<Line>, Answer> {
-        match deadline::by(until, self.pool.connect(uri)).await {
-            Ok(Ok(line)) => Ok(line),
-            Ok(Err(error)) if failure::is_not_allowed(&*error) => {
-                Err(Answer::NotAllowed { error: failure::sentence(&*error) })
+            let request = || {
+                let mut request = self.template.request(call)?;
+                request.headers_mut().insert(AUTHORIZATION, token.header.clone());
+                Ok(request)
+            };
+            let answer = exchange(&self.pool, call, request).await;
+            let is_refused = matches!(answer, Answer::Answered { status: 401, .. });
+            if !is_refused || token.is_new || refused.is_some() {
+                return answer;
             }
-            Ok(Err(error)) => Err(Answer::NotSent {
-                error: failure::sentence(&*error),
-                is_local: failure::is_local(&*error),
-            }),
-            Err(_) => Err(not_sent(format!("no connection within {}", within()))),
+            refused = Some(token.number);
         }
     }
 }
 
-/// The address as it stands in a request: path and query.
-fn origin_form(uri: &Uri) -> Uri {
-    let mut parts = Parts::default();
-    parts.path_and_query = uri.path_and_query().cloned();
-    // A path alone is always an address.
-    Uri::from_parts(parts).unwrap_or_default()
+/// Sends a request and reads its answer, all before the call's deadline.
+async fn exchange(
+    pool: &Pool,
+    call: &Call,
+    request: impl Fn() -> Result<Outgoing, String>,
+) -> Answer {
+    answer_over(pool, call, request).await.unwrap_or_else(|nothing| nothing)
+}
+
+/// The same; `Err` says why there is no answer.
+async fn answer_over(
+    pool: &Pool,
+    call: &Call,
+    request: impl Fn() -> Result<Outgoing, String>,
+) -> Result<Answer, Answer> {
+    let started = Instant::now();
+    if call.deadline <= started {
+        return Err(not_sent("no time was left for the call"));
+    }
+    let within = || failure::span(call.deadline - started);
+    for attempt in 0..HANDOVERS_MAX {
+        let mut request = request().map_err(not_sent)?;
+        let uri = std::mem::take(request.uri_mut());
+        match deadline::by(call.deadline, pool.address(&mut request, &uri)).await {
+            Ok(addressed) => addressed.map_err(|error| not_connected(&*error))?,
+            Err(_) => return Err(not_sent(format!("no connection within {}", within()))),
+        }
+        let kept = if attempt == 0 { pool.take(&uri).await } else { None };
+        let mut line = match kept {
+            Some(line) => line,
+            None => connect(pool, &uri, call.deadline, within).await?,
+        };
+        let asked = line.ask(request, answer::wire_bytes_max(call));
+        match deadline::by(call.deadline, asked).await {
+            Ok(Ok(response)) => {
+                let answer = line.bring(answer::read(response, call)).await;
+                pool.keep(&uri, line).await;
+                return Ok(answer);
+            }
+            Ok(Err(NoAnswer::NotBegun)) => {}
+            Ok(Err(NoAnswer::Refused(reason))) => return Err(not_sent(reason)),
+            Ok(Err(NoAnswer::HeadAlone { status, headers, reason })) => {
+                return Ok(answer::without_body(status, &headers, call, reason));
+            }
+            Ok(Err(NoAnswer::Nothing(reason))) => return Err(unknown(reason)),
+            Err(_) if !line.has_begun() => {
+                return Err(not_sent(format!("nothing could be sent within {}", within())));
+            }
+            Err(_) => {
+                let Some((status, headers)) = line.unfinished_head() else {
+                    return Err(unknown(format!("no answer within {}", within())));
+                };
+                let reason = "its head did not come to its end in time";
+                return Ok(answer::without_body(status, &headers, call, reason));
+            }
+        }
+    }
+    Err(not_sent(WireError::NotFit.to_string()))
+}
+
+/// A new connection.
+async fn connect(
+    pool: &Pool,
+    uri: &Uri,
+    until: Instant,
+    within: impl Fn() -> String,
+) -> Result<Box<Line>, Answer> {
+    match deadline::by(until, pool.connect(uri)).await {
+        Ok(Ok(line)) => Ok(line),
+        Ok(Err(error)) => Err(not_connected(&*error)),
+        Err(_) => Err(not_sent(format!("no connection within {}", within()))),
+    }
+}
+
+/// What comes of a call for which there is no connection.
+fn not_connected(error: &(dyn std::error::Error + 'static)) -> Answer {
+    let words = failure::sentence(error);
+    if failure::is_not_allowed(error) {
+        return Answer::NotAllowed { error: words };
+    }
+    Answer::NotSent { error: words, is_local: failure::is_local(error) }
 }
 
 fn not_sent(error: impl Into<String>) -> Answer {

@@ -11,7 +11,8 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use http::Uri;
-use http::uri::{Authority, Scheme};
+use http::header::PROXY_AUTHORIZATION;
+use http::uri::{Authority, Parts, Scheme};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
 use parking_lot::{Mutex, MutexGuard};
@@ -22,12 +23,13 @@ use tower_service::Service as _;
 use super::dns::Resolver;
 use super::egress_guard::EgressGuard;
 use super::keeping::IDLE;
-use super::line::Line;
+use super::line::{Line, Outgoing};
+use super::way::{Proxy, TcpWay};
 
 /// Unused connections kept for each host; the queue's `concurrency` bounds those in use.
 const IDLE_CONNECTIONS_MAX: usize = 256;
 
-type Connector = HttpsConnector<HttpConnector<Resolver>>;
+type Connector = HttpsConnector<TcpWay>;
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Where a connection leads.
@@ -36,6 +38,7 @@ type Place = (Option<Scheme>, Option<Authority>);
 /// Connections to whatever host; cheap to clone, clones share them.
 #[derive(Clone)]
 pub(super) struct Pool {
+    way: TcpWay,
     connector: Connector,
     guard: Option<EgressGuard>,
     kept: Arc<KeptConnections>,
@@ -57,18 +60,43 @@ struct Idle {
 
 impl Pool {
     /// Connects to nothing yet; `timeout_ms` bounds the wait for a connection.
-    /// `guard` checks every address before it is connected to.
+    /// `guard` checks the address of every server before it is connected to; behind a proxy, before the proxy is told of it.
     pub(super) fn new(
         timeout_ms: u64,
         trust: Arc<ClientConfig>,
+        proxy: Option<Proxy>,
         guard: Option<EgressGuard>,
     ) -> Self {
-        let mut tcp = HttpConnector::new_with_resolver(Resolver::new(guard.clone()));
+        let checked = guard.clone().map(|guard| Resolver::new(Some(guard)));
+        let (direct, behind_proxy) =
+            if proxy.is_some() { (None, checked) } else { (checked, None) };
+        let direct = direct.unwrap_or_else(|| Resolver::new(None));
+        let mut tcp = HttpConnector::new_with_resolver(direct);
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         // Shared out over the addresses of a name, or a silent first one would use all the time.
         tcp.set_connect_timeout(Some(Duration::from_millis(timeout_ms)));
-        Self { connector: HttpsConnector::from((tcp, trust)), guard, kept: Arc::default() }
+        let way = TcpWay::new(tcp, proxy.map(Arc::new), behind_proxy);
+        let connector = HttpsConnector::from((way.clone(), trust));
+        Self { way, connector, guard, kept: Arc::default() }
+    }
+
+    /// Gives a request the form in which it goes over a connection to `uri`: path and query, or, to a proxy that reads
+    /// it, the whole address and what the proxy wants to see.
+    ///
+    /// # Errors
+    /// The proxy may not be told of this server.
+    pub(super) async fn address(&self, request: &mut Outgoing, uri: &Uri) -> Result<(), Error> {
+        self.check_literal(uri)?;
+        let Some(proxy) = self.way.forwarder(uri) else {
+            *request.uri_mut() = origin_form(uri);
+            return Ok(());
+        };
+        *request.uri_mut() = self.way.as_told(uri).await?;
+        if let Some(credentials) = proxy.credentials() {
+            request.headers_mut().insert(PROXY_AUTHORIZATION, credentials.clone());
+        }
+        Ok(())
     }
 
     /// A kept connection to the host of `uri`, the one last used.
@@ -84,13 +112,18 @@ impl Pool {
 
     /// A new one.
     pub(super) async fn connect(&self, uri: &Uri) -> Result<Box<Line>, Error> {
-        if let (Some(guard), Some(host)) = (&self.guard, uri.host()) {
-            guard.literal(host)?;
-        }
         let mut connector = self.connector.clone();
         poll_fn(|cx| connector.poll_ready(cx)).await?;
         let stream = connector.call(uri.clone()).await?;
         Ok(Line::over(stream).await?)
+    }
+
+    /// Whether an address that stands in the url itself may be called.
+    fn check_literal(&self, uri: &Uri) -> Result<(), Error> {
+        if let (Some(guard), Some(host)) = (&self.guard, uri.host()) {
+            guard.literal(host)?;
+        }
+        Ok(())
     }
 
     /// Keeps a connection for the next call, if it is fit for one.
@@ -118,6 +151,14 @@ fn sweep(kept: Weak<KeptConnections>) {
             }
         }
     });
+}
+
+/// The address as it stands in a request: path and query.
+fn origin_form(uri: &Uri) -> Uri {
+    let mut parts = Parts::default();
+    parts.path_and_query = uri.path_and_query().cloned();
+    // A path alone is always an address.
+    Uri::from_parts(parts).unwrap_or_default()
 }
 
 fn place(uri: &Uri) -> Place {

@@ -13,7 +13,7 @@ use http_body_util::Full;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use super::signature::SigningKey;
+use super::signature::SigningKeys;
 use crate::domain::endpoint::HttpDownstream;
 use crate::domain::headers::is_reserved_header;
 use crate::transport::{Call, TransportError};
@@ -21,6 +21,8 @@ use crate::transport::{Call, TransportError};
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+pub(super) const USER_AGENT_TEXT: HeaderValue =
+    HeaderValue::from_static(concat!("tidegate/", env!("CARGO_PKG_VERSION")));
 const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
 /// What all requests to one downstream have in common.
@@ -33,7 +35,7 @@ pub(super) struct Template {
     host: HeaderValue,
     /// The operator's headers, credentials of the URL among them; all marked sensitive.
     operator: HeaderMap,
-    key: Option<SigningKey>,
+    keys: SigningKeys,
 }
 
 impl Template {
@@ -48,8 +50,8 @@ impl Template {
                 operator.insert(name.clone(), sensitive(name.as_str(), secret.expose())?);
             }
         }
-        let key = downstream.signing_secret.as_ref().map(SigningKey::new).transpose()?;
-        Ok(Self { method: downstream.method.clone(), uri, host, operator, key })
+        let keys = SigningKeys::new(&downstream.signing_secrets)?;
+        Ok(Self { method: downstream.method.clone(), uri, host, operator, keys })
     }
 
     /// The host that is called, for logs.
@@ -92,10 +94,7 @@ impl Template {
             8 + self.operator.len() + call.message_headers.len() + call.own_headers.len(),
         );
         headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
-        headers.insert(
-            USER_AGENT,
-            HeaderValue::from_static(concat!("tidegate/", env!("CARGO_PKG_VERSION"))),
-        );
+        headers.insert(USER_AGENT, USER_AGENT_TEXT);
         for (name, text) in &call.message_headers {
             if !is_reserved_header(name) {
                 headers.insert(header_name(name)?, header_value(name, text)?);
@@ -118,15 +117,14 @@ impl Template {
         headers.insert(WEBHOOK_ID, id);
         let timestamp_s = call.now_ms / 1000;
         headers.insert(WEBHOOK_TIMESTAMP, HeaderValue::from(timestamp_s));
-        if let Some(key) = &self.key {
-            let signature = key.sign(&call.id, timestamp_s, &self.body(call));
+        if let Some(signature) = self.keys.sign(&call.id, timestamp_s, &self.body(call)) {
             headers.insert(WEBHOOK_SIGNATURE, header_value("webhook-signature", &signature)?);
         }
         Ok(headers)
     }
 }
 
-fn address(url: &Url) -> Result<(Uri, HeaderValue), TransportError> {
+pub(super) fn address(url: &Url) -> Result<(Uri, HeaderValue), TransportError> {
     if !matches!(url.scheme(), "http" | "https") {
         return Err(TransportError(format!(
             "downstream.url has the scheme \"{}\"; expected http or https",
@@ -327,12 +325,12 @@ mod tests {
     #[test]
     fn a_secret_signs_what_leaves() {
         let mut downstream = downstream("http://a.example/", &[]);
-        downstream.signing_secret = Some(Secret::new("hush".to_owned()));
+        downstream.signing_secrets = vec![Secret::new("hush".to_owned())];
         let request = Template::new(&downstream).unwrap().request(&call(&[])).unwrap();
-        let key = SigningKey::new(&Secret::new("hush".to_owned())).unwrap();
+        let keys = SigningKeys::new(&[Secret::new("hush".to_owned())]).unwrap();
         assert_eq!(
             request.headers()["webhook-signature"],
-            key.sign("sms_1", 1_763_640_000, b"{}").as_str()
+            keys.sign("sms_1", 1_763_640_000, b"{}").unwrap().as_str()
         );
     }
 }

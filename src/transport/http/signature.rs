@@ -24,11 +24,11 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 
 /// A key that has taken its secret in; cloned for each signature.
 #[derive(Clone)]
-pub(super) struct SigningKey(Hmac<Sha256>);
+struct SigningKey(Hmac<Sha256>);
 
 impl SigningKey {
     /// Reads `whsec_<base64>`, or takes any other text as its bytes.
-    pub(super) fn new(secret: &Secret) -> Result<Self, TransportError> {
+    fn new(secret: &Secret) -> Result<Self, TransportError> {
         let key = match secret.expose().strip_prefix(PREFIX) {
             Some(encoded) => LENIENT.decode(encoded.trim()).map_err(|_| {
                 TransportError(format!(
@@ -45,12 +45,30 @@ impl SigningKey {
         Ok(Self(Hmac::new_from_slice(&key).expect("HMAC takes keys of any length")))
     }
 
-    /// The value of `webhook-signature`.
-    pub(super) fn sign(&self, id: &str, timestamp_s: u64, body: &[u8]) -> String {
+    /// One signature.
+    fn sign(&self, id: &str, timestamp_s: u64, body: &[u8]) -> String {
         let mut mac = self.0.clone();
         mac.update(format!("{id}.{timestamp_s}.").as_bytes());
         mac.update(body);
         format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
+    }
+}
+
+/// The keys of one downstream: each signs every request, so that a secret can be changed without a call that the other
+/// side cannot verify.
+#[derive(Debug, Clone)]
+pub(super) struct SigningKeys(Vec<SigningKey>);
+
+impl SigningKeys {
+    /// Reads each secret.
+    pub(super) fn new(secrets: &[Secret]) -> Result<Self, TransportError> {
+        secrets.iter().map(SigningKey::new).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The value of `webhook-signature`: a signature for each key, with a space between them. `None`: nothing is signed.
+    pub(super) fn sign(&self, id: &str, timestamp_s: u64, body: &[u8]) -> Option<String> {
+        let signatures: Vec<_> = self.0.iter().map(|key| key.sign(id, timestamp_s, body)).collect();
+        (!signatures.is_empty()).then(|| signatures.join(" "))
     }
 }
 
@@ -92,6 +110,17 @@ mod tests {
         assert_eq!(sign("wet"), sign("whsec_d2V0"));
         assert_ne!(sign("d2V0"), sign("whsec_d2V0"));
         assert_eq!(sign("whsec_d2U="), sign("whsec_d2U"), "padding may be lost");
+    }
+
+    #[test]
+    fn each_secret_signs_in_the_order_of_the_list() {
+        let of = |secrets: &[&str]| {
+            let secrets: Vec<_> = secrets.iter().map(|it| Secret::new((*it).to_owned())).collect();
+            SigningKeys::new(&secrets).unwrap().sign("a", 1, b"x")
+        };
+        let (new, old) = (of(&["new"]).unwrap(), of(&["old"]).unwrap());
+        assert_eq!(of(&["new", "old"]), Some(format!("{new} {old}")));
+        assert_eq!(of(&[]), None);
     }
 
     #[test]

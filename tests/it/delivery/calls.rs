@@ -85,6 +85,25 @@ async fn a_signature_verifies_as_standard_webhooks_say() {
 }
 
 #[tokio::test]
+async fn each_secret_has_a_signature_while_it_is_being_changed() {
+    let scene =
+        Scene::start("downstream.signing_secrets = [\"whsec_dGlkZWdhdGU=\", \"the old one\"]")
+            .await;
+
+    let id = scene.send(json!(1)).await;
+
+    let request = &scene.downstream.wait_for(1).await[0];
+    let timestamp = request.header("webhook-timestamp").unwrap();
+    let signature = |key: &[u8]| {
+        let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
+        mac.update(format!("{id}.{timestamp}.1").as_bytes());
+        base64::engine::general_purpose::STANDARD.encode(mac.finalize().into_bytes())
+    };
+    let both = format!("v1,{} v1,{}", signature(b"tidegate"), signature(b"the old one"));
+    assert_eq!(request.header("webhook-signature"), Some(both.as_str()));
+}
+
+#[tokio::test]
 async fn a_retry_carries_the_same_id_and_the_next_attempt() {
     let scene = Scene::start("retry.initial = \"20ms\"").await;
     scene.downstream.once(Answer::status(500));

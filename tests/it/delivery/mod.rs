@@ -4,6 +4,7 @@ mod answers;
 mod batch_answers;
 mod batches;
 mod calls;
+mod credentials;
 mod explain;
 mod failing;
 mod forecast;

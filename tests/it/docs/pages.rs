@@ -128,15 +128,25 @@ async fn every_configuration_of_the_docs_is_whole() {
     assert!(checked > 15, "only {checked} blocks were found");
 }
 
-/// A configuration whose secrets stand in files that are there.
+/// A configuration whose secrets stand in files that are there, each one another, and with certificates beside it.
 fn in_a_file(block: &str) -> (tempfile::TempDir, std::path::PathBuf) {
     let dir = tempfile::tempdir().expect("temp dir");
-    let (file, secret) = (dir.path().join("tidegate.toml"), dir.path().join("secret"));
-    std::fs::write(&secret, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n").expect("temp dir is ours");
+    let file = dir.path().join("tidegate.toml");
+    let certs = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/transport/http/tests/certs");
+    for (name, of) in
+        [("erp-ca.pem", "authority.pem"), ("me.pem", "client.pem"), ("me.key", "client.key")]
+    {
+        std::fs::copy(certs.join(of), dir.path().join(name)).expect("temp dir is ours");
+    }
     let is_secret = |path: &str| format!("${{file:{path}}}");
     let mut text = block.to_owned();
+    let mut count = 0;
     while let Some((before, rest)) = text.split_once("${file:/etc") {
         let (_, after) = rest.split_once('}').expect("it ends");
+        let secret = dir.path().join(format!("secret{count}"));
+        let key = format!("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS{count}\n");
+        std::fs::write(&secret, key).expect("temp dir is ours");
+        count += 1;
         text = format!("{before}{}{after}", is_secret(&secret.display().to_string()));
     }
     std::fs::write(&file, text).expect("temp dir is ours");

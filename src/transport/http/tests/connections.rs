@@ -200,7 +200,7 @@ async fn what_was_seen_is_never_called_not_sent() {
         match answer {
             Answer::Answered { .. } => answered += 1,
             Answer::Unknown { .. } => unknown += 1,
-            Answer::NotSent { .. } | Answer::NotAllowed { .. } => {
+            Answer::NotSent { .. } | Answer::NotAllowed { .. } | Answer::Withheld { .. } => {
                 not_sent += 1;
                 assert!(!seen.contains(&id), "{id} was seen by the server: {answer:?}");
             }

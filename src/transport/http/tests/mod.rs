@@ -7,8 +7,11 @@ mod early;
 mod endings;
 mod failures;
 mod heads;
+mod identity;
+mod proxies;
 mod secure;
 mod server;
+mod tokens;
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -17,6 +17,7 @@ use crate::domain::policy::Downstream;
 use crate::transport::HttpTransport;
 use crate::transport::http::tls;
 
+const NOT_TRUSTED: &str = "TLS: certificate not trusted: no authority that counts here has issued it; if the authority is your own, name the file with its certificate in downstream.tls.ca";
 const CERTIFICATE: &[u8] = include_bytes!("certs/localhost.pem");
 const KEY: &[u8] = include_bytes!("certs/localhost.key");
 
@@ -33,6 +34,15 @@ fn serve_one(request_bytes: usize, response: &'static str) -> (SocketAddr, JoinH
         .with_no_client_auth()
         .with_single_cert(vec![certificate()], PrivateKeyDer::from_pem_slice(KEY).unwrap())
         .unwrap();
+    serve_with(config, request_bytes, response)
+}
+
+/// The same with other settings. A handshake that comes to nothing is not a request.
+pub(super) fn serve_with(
+    config: ServerConfig,
+    request_bytes: usize,
+    response: &'static str,
+) -> (SocketAddr, JoinHandle<usize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = listener.local_addr().unwrap();
     let served = std::thread::spawn(move || {
@@ -43,7 +53,9 @@ fn serve_one(request_bytes: usize, response: &'static str) -> (SocketAddr, JoinH
         let mut requests = 0;
         while matches!(tls.read(&mut vec![0; request_bytes]), Ok(1..)) {
             requests += 1;
-            tls.write_all(response.as_bytes()).unwrap();
+            if tls.write_all(response.as_bytes()).is_err() {
+                break;
+            }
             if response.contains("close") {
                 break;
             }
@@ -90,10 +102,7 @@ async fn an_untrusted_certificate_gets_nothing() {
     let (at, served) = serve_one(4096, "");
     let to = Downstream::Http(downstream(&format!("https://{at}/")));
     let answer = Transport::new(&to).unwrap().send(call("{}")).await;
-    assert_eq!(
-        answer,
-        Answer::NotSent { error: "TLS: certificate not trusted".to_owned(), is_local: false }
-    );
+    assert_eq!(answer, Answer::NotSent { error: NOT_TRUSTED.to_owned(), is_local: false });
     assert_eq!(served.join().unwrap(), 0);
 }
 
@@ -107,8 +116,24 @@ async fn a_server_without_tls_gets_nothing() {
     .await;
     let to = Downstream::Http(downstream(&format!("https://{}/", server.at)));
     let answer = Transport::new(&to).unwrap().send(call("{}")).await;
-    let error = "TLS: the other side does not speak TLS".to_owned();
+    let error =
+        "TLS: the other side does not speak TLS; check scheme and port of the url".to_owned();
     assert_eq!(answer, Answer::NotSent { error, is_local: false });
+}
+
+/// A server of TLS 1.1 answers our greeting with this alert.
+#[tokio::test]
+async fn a_server_that_speaks_only_old_tls_gets_nothing() {
+    let server = Server::start(|mut stream, _| async move {
+        let alert = [0x15, 3, 2, 0, 2, 2, 70];
+        tokio::io::AsyncWriteExt::write_all(&mut stream, &alert).await.unwrap();
+        read_to_close(&mut stream).await;
+    })
+    .await;
+    let to = Downstream::Http(downstream(&format!("https://{}/", server.at)));
+    let answer = Transport::new(&to).unwrap().send(call("{}")).await;
+    let Answer::NotSent { error, .. } = &answer else { panic!("{answer:?}") };
+    assert!(error.contains("it must offer TLS 1.2 or 1.3"), "{error}");
 }
 
 #[tokio::test]
