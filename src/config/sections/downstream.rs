@@ -60,7 +60,7 @@ settings! {
             list(parsed::<UrlHost>("a host")).or(Vec::new()), |_http| Vec::new();
         /// The method of the call; with `url = "message"` of those messages that name none.
         method: http::Method = method(&METHODS).or(http::Method::POST), |it| it.method.clone();
-        /// Time for the whole call: name look-up, connection, TLS, request and answer.
+        /// Time for the whole call: a token, name look-up, connection, proxy, TLS, request and answer.
         timeout: u64 = duration(1..=TIMEOUT_MS_MAX).or(TIMEOUT_MS), |it| it.timeout_ms;
         /// Sent with every call: `{ Authorization = "Bearer ${SMS_TOKEN}" }`.
         headers: Vec<(http::HeaderName, Secret)> = headers(false).or(Vec::new()), |it| it.headers.clone();

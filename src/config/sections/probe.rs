@@ -9,8 +9,8 @@ use crate::config::setting::{
     Bounds, DeclaredSection, Form, Kind, SIGNED, Shown, ShownSetting, Table, custom, duration,
     list, settings, whole,
 };
-use crate::domain::access::is_same_server;
-use crate::domain::endpoint::Secret;
+use crate::domain::access::{Access, is_same_server};
+use crate::domain::endpoint::{HttpDownstream, Secret};
 use crate::domain::outcome::OnUncertain;
 use crate::domain::policy::Downstream;
 use crate::domain::probe::{ID_PLACE, ProbePolicy};
@@ -91,27 +91,38 @@ fn read(field: &Field<'_>, downstream: &Read<Downstream>) -> Read<ProbePolicy> {
             Ok(downstream) => downstream.http(),
             Err(reported) => return Err(*reported),
         };
-        let access = inherited.map(|http| {
-            let own = url.replace(ID_PLACE, SAMPLE_ID).parse();
-            let is_same = own.is_ok_and(|own| is_same_server(&own, &http.url));
-            Arc::new(http.access.beside(is_same))
-        });
+        let headers =
+            headers.or_else(|| inherited.map(|http| http.headers.clone())).unwrap_or_default();
+        let access = inherited.map(|http| access_of(&url, &headers, http)).unwrap_or_default();
         Ok(ProbePolicy {
             url,
             url_shown,
             method,
             timeout_ms: timeout.or(inherited.map(|http| http.timeout_ms)).unwrap_or(TIMEOUT_MS),
-            headers: headers
-                .or_else(|| inherited.map(|http| http.headers.clone()))
-                .unwrap_or_default(),
+            headers,
             signing_secrets: inherited.map(|http| http.signing_secrets.clone()).unwrap_or_default(),
-            access: access.unwrap_or_default(),
+            access,
             delivered,
             absent,
             after_ms,
             max_attempts,
         })
     })
+}
+
+/// How the server that is asked is reached: as the downstream, as far as it is the same one. A header of its own counts
+/// more than a token.
+fn access_of(
+    url: &str,
+    headers: &[(http::HeaderName, Secret)],
+    of: &HttpDownstream,
+) -> Arc<Access> {
+    let own = url.replace(ID_PLACE, SAMPLE_ID).parse();
+    let mut access = of.access.beside(own.is_ok_and(|own| is_same_server(&own, &of.url)));
+    if headers.iter().any(|(name, _)| name == http::header::AUTHORIZATION) {
+        access.oauth2 = None;
+    }
+    Arc::new(access)
 }
 
 /// What the manual says, and what is shown.
@@ -218,6 +229,21 @@ mod tests {
         assert_eq!((own.method, own.timeout_ms), (http::Method::HEAD, 1000));
         assert_eq!((own.delivered, own.absent), (vec![200, 409], vec![]));
         assert_eq!((own.after_ms, own.max_attempts, own.headers), (120_000, 9, vec![]));
+    }
+
+    #[test]
+    fn tls_and_tokens_are_for_the_same_server_and_the_proxy_for_all() {
+        let of = |url: &str, more: &str| {
+            let queue = queue_of(&format!(
+                "[queues.q]\non_uncertain = \"probe\"\n[queues.q.probe]\nurl = \"{url}\"\n{more}\n[queues.q.downstream]\nurl = \"https://erp.example/orders\"\nproxy = \"http://egress.example:3128\"\noauth2 = {{ token_url = \"https://auth.example\", client_id = \"a\", client_secret = \"b\" }}"
+            ));
+            let access = &queue.probe.as_ref().unwrap().access;
+            (access.oauth2.is_some(), access.proxy.is_some())
+        };
+        let same = "https://erp.example:443/o/{id}";
+        assert_eq!(of(same, ""), (true, true));
+        assert_eq!(of("https://asks.example/o/{id}", ""), (false, true));
+        assert_eq!(of(same, "headers = { Authorization = \"Basic x\" }"), (false, true));
     }
 
     #[test]

@@ -93,6 +93,36 @@ async fn a_fresh_token_that_is_refused_shuts_the_gate() {
     assert_eq!((tokens.requests().len(), downstream.requests().len()), (1, 1));
 }
 
+#[tokio::test]
+async fn a_probe_carries_a_token_and_waits_for_one_uncounted() {
+    let (redis, downstream, tokens) =
+        tokio::join!(RedisServer::start(), Downstream::start(), Downstream::start());
+    tokens.always(Answer::status(503).header("Retry-After", "1"));
+    // The message is parked by a downstream that asks for no token yet.
+    downstream.answer_with(|request| match request.method.as_str() {
+        "GET" => Answer::ok(),
+        _ => Answer::silence(),
+    });
+    let (url, orders) = (tokens.url("/token"), downstream.url("/orders/{id}"));
+    let probing = format!(
+        "downstream.timeout = \"300ms\"\non_uncertain = \"probe\"\nprobe = {{ url = \"{orders}\", after = \"50ms\", max_attempts = 1 }}"
+    );
+    let oauth2 = format!(
+        "downstream.oauth2 = {{ token_url = \"{url}\", client_id = \"tidegate\", client_secret = \"hunter2\" }}"
+    );
+    let patient = probing.replace("50ms", "3s");
+    let daemon = Daemon::start(&redis, queue_toml(QUEUE, &downstream, &patient)).await;
+    let id = daemon.send(QUEUE, &json!({ "payload": 1 })).await;
+    eventually("it is uncertain", async || daemon.message(&id).await["state"] == "uncertain").await;
+    daemon.sighup(&queue_toml(QUEUE, &downstream, &format!("{probing}\n{oauth2}")));
+    eventually("a token was asked for", async || !tokens.requests().is_empty()).await;
+    assert_eq!(downstream.requests().len(), 1, "nobody was asked without one");
+    tokens.always(token_answer("t0k"));
+    assert_eq!(daemon.wait_final(&id).await["state"], "delivered");
+    let probe = downstream.requests().pop().expect("it was asked");
+    assert_eq!((probe.method.as_str(), probe.header("authorization")), ("GET", Some("Bearer t0k")));
+}
+
 /// Each secret, and how it could show itself: as it is, in base64, or with its pair in base64.
 const CANARIES: [(&str, &[&str]); 6] = [
     (
