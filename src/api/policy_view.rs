@@ -38,7 +38,7 @@ mod tests {
             json!({
                 "type": "http", "url": "https://sms.example/${PATH}", "method": "POST",
                 "timeout": "15s", "headers": ["authorization"], "signed": true,
-                "answers": [], "each": null,
+                "answers": [], "each": null, "request": null,
             })
         );
         assert_eq!(shown["retention"]["dead"], "30d");

@@ -178,6 +178,7 @@ impl CallbackPolicy {
             headers: headers.to_vec(),
             signing_secret: self.signing_secret.clone(),
             answers: None,
+            request: None,
         };
         match (url, &self.url) {
             (Some(url), _) if self.hosts.allow(url) => Ok(at(url, url.to_string(), &[])),

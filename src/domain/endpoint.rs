@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::answer_rules::AnswerRules;
+use super::request_template::RequestTemplate;
 
 /// An HTTP endpoint.
 #[derive(Clone, PartialEq)]
@@ -14,7 +15,7 @@ pub struct HttpDownstream {
     pub url: url::Url,
     /// The url for people: as the configuration wrote it, references to secrets not filled in.
     pub url_shown: String,
-    /// `POST`, `PUT` or `PATCH`.
+    /// `POST`, `PUT` or `PATCH`; with templates for the request also another.
     pub method: http::Method,
     /// One deadline for the whole exchange: name look-up, connecting, TLS, sending, answer.
     pub timeout_ms: u64,
@@ -24,6 +25,8 @@ pub struct HttpDownstream {
     pub signing_secret: Option<Secret>,
     /// What its answers mean, where the queue says more than the table of outcomes.
     pub answers: Option<Arc<AnswerRules>>,
+    /// What it is sent in place of the payload as it is.
+    pub request: Option<Arc<RequestTemplate>>,
 }
 
 #[cfg(test)]
@@ -38,6 +41,7 @@ impl HttpDownstream {
             headers: Vec::new(),
             signing_secret: None,
             answers: None,
+            request: None,
         }
     }
 }
@@ -52,6 +56,7 @@ impl fmt::Debug for HttpDownstream {
             .field("headers", &self.headers)
             .field("signing_secret", &self.signing_secret)
             .field("answers", &self.answers)
+            .field("request", &self.request)
             .finish()
     }
 }

@@ -84,6 +84,7 @@ impl ProbePolicy {
             headers: self.headers.clone(),
             signing_secret: self.signing_secret.clone(),
             answers: None,
+            request: None,
         })
     }
 

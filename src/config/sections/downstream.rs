@@ -4,12 +4,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use url::Url;
 
-use super::answers;
 use super::headers::headers;
+pub(in crate::config) use super::method::method;
+use super::{answers, request};
 use crate::config::load::reader::{Field, Read};
 use crate::config::setting::{
-    Bounds, DeclaredSection, Form, Kind, SIGNED, Shown, ShownSetting, ShownVariant, Table, custom,
-    duration, list, settings, word,
+    Bounds, DeclaredSection, Form, Kind, SIGNED, Shown, ShownSetting, ShownVariant, Table, beside,
+    custom, duration, list, settings, word,
 };
 use crate::domain::answer_rules::{AnswerRule, EachPolicy};
 use crate::domain::endpoint::{HttpDownstream, Secret};
@@ -42,11 +43,11 @@ settings! {
         url: Option<(Url, String)> =
             target()
                 .required_where("required with `http`")
-                .example("\"https://sms.example/send\"")
-                .always_in_force(),
-            |it| Some((it.url.clone(), it.url_shown.clone()));
+                .example("\"https://sms.example/send\""),
+            |it| (!request::says_url(it)).then(|| (it.url.clone(), it.url_shown.clone()));
         /// The method of the call.
-        method: http::Method = method(&METHODS).or(http::Method::POST), |it| it.method.clone();
+        method: Option<http::Method> = method(&METHODS).unset_is(http::Method::POST).at_times_without_effect(),
+            |it| (!request::says_method(it)).then(|| it.method.clone());
         /// Time for the whole call: name look-up, connection, TLS, request and answer.
         timeout: u64 = duration(1..=TIMEOUT_MS_MAX).or(TIMEOUT_MS), |it| it.timeout_ms;
         /// Sent with every call: `{ Authorization = "Bearer ${SMS_TOKEN}" }`.
@@ -64,17 +65,36 @@ settings! {
         each: Option<EachPolicy> =
             answers::each().unset_means("the rules judge the whole answer").example("{ at = \"/rows\", id = \"/order\" }"),
             |it| it.answers.as_ref().and_then(|answers| answers.each.clone());
+        /// What is sent in place of the payload as it is.
+        _request as "request": Shown = beside().shows("queues.NAME.downstream.request").or_nothing(),
+            |it| it.request.as_ref().map_or(Shown::Unset, |it| Shown::Section(request::Request::shown(it)));
     }
 }
 
-/// Under `null` and `pull` the keys of `http` may stay, checked and unused: a dry run changes one word.
-pub(in crate::config) fn read(field: &Field<'_>) -> Read<Downstream> {
+/// Under `null` and `pull` the keys of `http` may stay, checked and unused: a dry run changes one word. `is_batch`: the
+/// queue gathers batches.
+pub(in crate::config) fn read(field: &Field<'_>, is_batch: bool) -> Read<Downstream> {
     field.section(&[], |section| {
         let it = Target::of(section);
         let (kind, target, method, timeout_ms) = (it.kind?, it.url?, it.method?, it.timeout?);
         let (headers, signing_secret) = (it.headers?, it.signing_secret?);
         let answers = answers::together(section, it.answers, it.each)?;
-        match (kind, target) {
+        let beside = request::DownstreamKeys {
+            has_url: target.is_some(),
+            method: method.clone(),
+            headers: &headers,
+            is_batch,
+        };
+        let request = request::of_downstream(section, beside)?;
+        if kind == Type::Pull && request.is_some() {
+            return Err(section.wrong("request", request::OF_PULL));
+        }
+        let says = request.as_ref().and_then(request::address);
+        let method = match &request {
+            Some(request) => request.parts().method.clone(),
+            None => method.unwrap_or(http::Method::POST),
+        };
+        match (kind, says.or(target)) {
             (Type::Null, _) => Ok(Downstream::Null),
             (Type::Pull, _) => Ok(Downstream::Pull),
             (Type::Http, Some((url, url_shown))) => Ok(Downstream::Http(HttpDownstream {
@@ -85,6 +105,7 @@ pub(in crate::config) fn read(field: &Field<'_>) -> Read<Downstream> {
                 headers,
                 signing_secret,
                 answers,
+                request,
             })),
             (Type::Http, None) => Err(section.wrong(
                 "url",
@@ -161,42 +182,6 @@ pub(in crate::config) fn shown(field: &Field<'_>) -> String {
     match written.split_once('?') {
         Some((path, _)) => format!("{path}?***"),
         None => written.to_owned(),
-    }
-}
-
-/// One of these methods, in any case.
-pub(in crate::config) fn method(
-    methods: &'static [http::Method],
-) -> impl Kind<Value = http::Method> {
-    Methods(methods)
-}
-
-struct Methods(&'static [http::Method]);
-
-impl Kind for Methods {
-    type Value = http::Method;
-
-    fn read(&self, field: &Field<'_>) -> Read<http::Method> {
-        field.parse(|text| {
-            let method = self.0.iter().find(|it| it.as_str().eq_ignore_ascii_case(text));
-            method.cloned().ok_or_else(|| {
-                let words: Vec<_> = self.0.iter().map(|it| format!("{:?}", it.as_str())).collect();
-                let expected = words.join(", ");
-                let expected = match expected.rsplit_once(", ") {
-                    Some((first, last)) => format!("{first} or {last}"),
-                    None => expected,
-                };
-                format!("found {text:?}, expected {expected}")
-            })
-        })
-    }
-
-    fn show(&self, value: &http::Method) -> Shown {
-        value.as_str().into()
-    }
-
-    fn bounds(&self) -> Bounds {
-        Bounds::Words(self.0.iter().map(http::Method::as_str).collect())
     }
 }
 

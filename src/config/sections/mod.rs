@@ -15,12 +15,14 @@ pub(in crate::config) mod inbox;
 mod keys;
 pub(in crate::config) mod limits;
 mod message_table;
+mod method;
 mod probe;
 pub(in crate::config) mod queue;
 mod receipts;
 mod recipient_hours;
 pub(in crate::config) mod redis;
 mod redis_target;
+mod request;
 mod retention;
 mod retry;
 pub(in crate::config) mod schedule;
@@ -43,7 +45,9 @@ pub fn declared() -> Vec<DeclaredSection> {
         keys::Shares::declared(),
         retention::Kept::declared(),
         receipts::Receipts::declared(),
+        receipts::Parse::declared(),
         downstream::declared(),
+        request::Request::declared(),
         answers::Conditions::declared(),
         answers::ListOf::declared(),
         window::Opening::declared(),
