@@ -14,10 +14,14 @@ pub(super) use super::tokens::Caller;
 use super::tokens::is_expired;
 use crate::config::{Scope, Token};
 
+/// Where downstreams report; a token may stand in the url there.
+pub(super) const RECEIPTS: &str = "/v1/queues/{queue}/receipts";
+
 /// The scope that a route needs; `None`: everybody may. What is not listed needs `operate`.
 pub(super) fn scope_needed(method: &Method, route: Option<&str>) -> Option<Scope> {
     match (method, route) {
         (_, Some("/livez" | "/readyz")) => None,
+        (&Method::GET | &Method::HEAD | &Method::POST, Some(RECEIPTS)) => Some(Scope::Receipt),
         (&Method::GET | &Method::HEAD, _) => Some(Scope::Read),
         (
             &Method::POST,
@@ -30,7 +34,6 @@ pub(super) fn scope_needed(method: &Method, route: Option<&str>) -> Option<Scope
         (&Method::POST, Some("/v1/queues/{queue}/claim" | "/v1/queues/{queue}/settle")) => {
             Some(Scope::Work)
         }
-        (&Method::POST, Some("/v1/queues/{queue}/receipts")) => Some(Scope::Receipt),
         (_, Some("/v1/queues/{queue}/keys" | "/v1/limits/{name}/charge")) => Some(Scope::Admin),
         _ => Some(Scope::Operate),
     }
@@ -54,13 +57,7 @@ pub(super) fn admit(
             "no token came with the request; send the header Authorization: Bearer <token>",
         )
     })?;
-    let known = find(tokens, token)
-        .ok_or_else(|| unauthorized("this token is not known here; check TIDEGATE_TOKEN"))?;
-    if is_expired(known, now_ms)? {
-        return Err(unauthorized(
-            "this token has expired; ask the operator for another one (`tidegate token new`)",
-        ));
-    }
+    let known = valid(tokens, token, now_ms)?;
     if known.scopes.iter().any(|scope| scope.covers(needed)) {
         return Ok(Caller::of(Arc::clone(known)));
     }
@@ -72,6 +69,43 @@ pub(super) fn admit(
             needed.as_str()
         ),
     ))
+}
+
+/// The same with a token that stands in the url, which many a log keeps: it may allow nothing but receipts.
+///
+/// # Errors
+/// As [`admit`]; 403 for a token that allows more.
+pub(super) fn admit_in_url(
+    tokens: &[Arc<Token>],
+    token: &str,
+    now_ms: impl FnOnce() -> Result<u64, Problem>,
+) -> Result<Caller, Problem> {
+    let known = valid(tokens, token.as_bytes(), now_ms)?;
+    if known.scopes == [Scope::Receipt] {
+        return Ok(Caller::of(Arc::clone(known)));
+    }
+    Err(Problem::new(
+        Code::Forbidden,
+        format!(
+            "the token \"{}\" does not have the scope \"receipt\" alone, and only such a token may stand in a url; send it in the header Authorization, or make one with `tidegate token new NAME --scope receipt`",
+            known.name
+        ),
+    ))
+}
+
+fn valid<'a>(
+    tokens: &'a [Arc<Token>],
+    token: &[u8],
+    now_ms: impl FnOnce() -> Result<u64, Problem>,
+) -> Result<&'a Arc<Token>, Problem> {
+    let known = find(tokens, token)
+        .ok_or_else(|| unauthorized("this token is not known here; check TIDEGATE_TOKEN"))?;
+    if is_expired(known, now_ms)? {
+        return Err(unauthorized(
+            "this token has expired; ask the operator for another one (`tidegate token new`)",
+        ));
+    }
+    Ok(known)
 }
 
 fn unauthorized(detail: &str) -> Problem {
@@ -168,6 +202,26 @@ mod tests {
     }
 
     #[test]
+    fn a_url_carries_no_token_that_allows_more_than_receipts() {
+        let tokens = [
+            token("gateway", "s3cret", &[Scope::Receipt]),
+            token("both", "other", &[Scope::Receipt, Scope::Send]),
+            token("ops", "third", &[Scope::Operate]),
+        ];
+        let ask = |token: &str| {
+            let admitted = admit_in_url(&tokens, token, || Ok(0));
+            admitted.map(|caller| caller.name().to_owned()).map_err(|problem| problem.code())
+        };
+        assert_eq!(ask("s3cret"), Ok("gateway".to_owned()));
+        for more in ["other", "third"] {
+            assert_eq!(ask(more), Err(Code::Forbidden));
+        }
+        for wrong in ["", "s3cre"] {
+            assert_eq!(ask(wrong), Err(Code::Unauthorized));
+        }
+    }
+
+    #[test]
     fn an_open_door_knows_nobody() {
         let caller = admit(&[], &HeaderMap::new(), Some(Scope::Operate), || Ok(0)).unwrap();
         assert_eq!(caller.name(), "anonymous");
@@ -182,7 +236,9 @@ mod tests {
         assert_eq!(needed(Method::POST, "/v1/queues/{queue}/messages"), Some(Scope::Send));
         assert_eq!(needed(Method::POST, "/v1/queues/{queue}/try"), Some(Scope::Operate));
         assert_eq!(needed(Method::POST, "/v1/queues/{queue}/claim"), Some(Scope::Work));
-        assert_eq!(needed(Method::POST, "/v1/queues/{queue}/receipts"), Some(Scope::Receipt));
+        for method in [Method::POST, Method::GET, Method::HEAD] {
+            assert_eq!(needed(method, RECEIPTS), Some(Scope::Receipt));
+        }
         assert_eq!(needed(Method::DELETE, "/v1/messages/{id}"), Some(Scope::Operate));
         for method in [Method::PUT, Method::DELETE] {
             assert_eq!(needed(method, "/v1/queues/{queue}/keys"), Some(Scope::Admin));

@@ -75,7 +75,9 @@ pub(super) async fn send_batch(
     let mut batch = Batch::new(&door, &caller, &queue);
     let taken = match media(&headers) {
         Media::Lines => take_lines(&door, &mut batch, body).await,
-        Media::Json | Media::Silent | Media::Foreign => take_array(&door, &mut batch, body).await,
+        Media::Json | Media::Silent | Media::Form | Media::Foreign => {
+            take_array(&door, &mut batch, body).await
+        }
     };
     match taken {
         Ok(()) => {

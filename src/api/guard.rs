@@ -15,7 +15,8 @@ use futures_util::FutureExt as _;
 use http_body::Body as _;
 
 use super::problem::{Code, Problem};
-use super::{Door, actions, auth, leftover, loopback, request_head};
+use super::{Door, actions, auth, leftover, loopback, request_head, url_token};
+use crate::config::Scope;
 
 /// The one layer around all routes.
 pub(super) async fn guard(
@@ -60,9 +61,22 @@ fn admit(door: &Door, request: Request) -> Result<Request, Problem> {
     if tokens.is_empty() {
         loopback::check(&head.uri, &head.headers)?;
     }
-    let route = head.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
+    let route = head.extensions.get::<MatchedPath>().cloned();
+    let route = route.as_ref().map(MatchedPath::as_str);
+    let in_url = match route {
+        Some(auth::RECEIPTS) => url_token::take(&mut head)?,
+        _ => None,
+    };
+    if tokens.is_empty() && route == Some(auth::RECEIPTS) {
+        loopback::check_no_page(&head.headers)?;
+    }
     let needed = auth::scope_needed(&head.method, route);
-    let caller = auth::admit(&tokens, &head.headers, needed, || door.now_ms())?;
+    let caller = match in_url {
+        Some(token) if !tokens.is_empty() && needed == Some(Scope::Receipt) => {
+            auth::admit_in_url(&tokens, &token, || door.now_ms())?
+        }
+        _ => auth::admit(&tokens, &head.headers, needed, || door.now_ms())?,
+    };
     if has_body {
         request_head::check_codings(&head.headers)?;
     }

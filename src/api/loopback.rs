@@ -35,6 +35,21 @@ pub(super) fn check(uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
     Ok(())
 }
 
+/// For what a GET changes: a page can have one sent for a picture, which names no origin. Browsers say of each request
+/// whether another site asks for it; downstreams are no browsers.
+///
+/// # Errors
+/// 403 for a request of a foreign web page.
+pub(super) fn check_no_page(headers: &HeaderMap) -> Result<(), Problem> {
+    let is_own = |site: &HeaderValue| site == "same-origin" || site == "none";
+    if headers.get_all("sec-fetch-site").iter().all(is_own) {
+        return Ok(());
+    }
+    Err(refused(
+        "this API has no tokens and refuses requests of foreign web pages (Sec-Fetch-Site); configure server.tokens",
+    ))
+}
+
 fn refused(detail: &str) -> Problem {
     Problem::new(Code::Forbidden, detail)
 }

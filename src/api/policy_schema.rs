@@ -207,7 +207,7 @@ mod tests {
         headers = { X-Key = "k" }
         signing_secret = "hush"
         [queues.c]
-        receipts = { timeout = "90m", on_timeout = "delivered" }
+        receipts = { timeout = "90m", on_timeout = "delivered", parse = { ref = "msgid", status = "state", delivered = ["D"], dead = ["R"], detail = "err" } }
         on_uncertain = "probe"
         probe = { url = "https://h.example/o/{id}", absent = [404, 410] }
         downstream.type = "null"
@@ -248,6 +248,13 @@ mod tests {
         [queues.k]
         downstream.url = "https://h.example/p"
         downstream.oauth2 = { token_url = "https://auth.example/t", client_id = "me", client_secret = "hush", scope = "a", audience = "b", send = "body" }
+        [queues.i]
+        receipts.parse = { id = "clientref", status = "state", delivered = ["D"] }
+        [queues.i.downstream]
+        request = { method = "GET", url = "https://h.example/p?to={{ payload.to }}" }
+        [queues.j.downstream]
+        url = "https://h.example/p"
+        request = { headers = { X-To = "{{ id }}" }, content_type = "text/plain", body = "{{ id }}", example = { to = 1 } }
         [calendars.cn]
         [[queues.e.limits]]
         quota = "5/day"

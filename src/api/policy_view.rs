@@ -39,6 +39,7 @@ mod tests {
                 "type": "http", "url": "https://sms.example/${PATH}", "method": "POST",
                 "timeout": "15s", "headers": ["authorization"], "signed": true,
                 "signing_secrets": null, "tls": null, "proxy": null, "oauth2": null, "answers": [], "each": null,
+                "request": null,
             })
         );
         assert_eq!(shown["retention"]["dead"], "30d");

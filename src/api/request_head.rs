@@ -3,6 +3,7 @@
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 
+use super::auth;
 use super::problem::{Code, Problem};
 use crate::domain::headers::{charsets, is_ascii, is_utf8};
 use crate::domain::id::base32;
@@ -26,6 +27,8 @@ pub(super) enum Media {
     Json,
     /// One JSON value a line.
     Lines,
+    /// Pairs as a web page sends them.
+    Form,
     /// Anything else.
     Foreign,
 }
@@ -46,6 +49,7 @@ pub(super) fn media(headers: &HeaderMap) -> Media {
     match essence.as_str() {
         _ if !charsets(text).iter().all(is_ours) => Media::Foreign,
         "application/json" => Media::Json,
+        "application/x-www-form-urlencoded" => Media::Form,
         "application/x-ndjson" | "application/ndjson" => Media::Lines,
         essence if essence.starts_with("application/") && essence.ends_with("+json") => Media::Json,
         _ => Media::Foreign,
@@ -110,7 +114,8 @@ fn codings(headers: &HeaderMap, name: &header::HeaderName) -> impl Iterator<Item
 }
 
 /// Without tokens a request must say that its body is JSON: a web page cannot say so without asking
-/// first. With tokens only a foreign type is refused. Lines are for batches alone.
+/// first. With tokens only a foreign type is refused. Lines are for batches alone, and forms for receipts: a page that
+/// sends one names its origin.
 ///
 /// # Errors
 /// 415.
@@ -126,11 +131,12 @@ pub(super) fn check_media(
     let detail = match media(&head.headers) {
         Media::Json => return Ok(()),
         Media::Lines if route.ends_with("/batch") => return Ok(()),
+        Media::Form if route == auth::RECEIPTS => return Ok(()),
         Media::Silent if !(has_body && is_open) => return Ok(()),
         Media::Silent => {
             "the request has a body and no Content-Type; send Content-Type: application/json"
         }
-        Media::Lines | Media::Foreign => {
+        Media::Lines | Media::Form | Media::Foreign => {
             "only JSON is taken; send Content-Type: application/json (a batch may be application/x-ndjson)"
         }
     };
@@ -170,11 +176,11 @@ mod tests {
             assert_eq!(of(json), Media::Json, "{json}");
         }
         assert_eq!(of("application/x-ndjson"), Media::Lines);
+        assert_eq!(of("application/x-www-form-urlencoded; charset=utf-8"), Media::Form);
         for foreign in [
             "",
             "text/plain",
             "text/json",
-            "application/x-www-form-urlencoded",
             "multipart/form-data",
             "application/json; charset=utf-16",
             "application/jsonx",

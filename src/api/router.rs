@@ -52,7 +52,7 @@ pub(super) fn described() -> OpenApiRouter<Arc<Door>> {
         .routes(routes!(audit::audit, audit::repair))
         .routes(routes!(windows::windows))
         .routes(routes!(forecast::forecast))
-        .routes(routes!(receipts::receive))
+        .routes(routes!(receipts::receive, receipts::receive_query))
         .routes(routes!(try_call::try_call))
         .routes(routes!(topics::publish))
         .routes(routes!(topics::topics))

@@ -16,7 +16,8 @@ use crate::domain::endpoint::HttpDownstream;
 use crate::domain::id::{MessageId, new_ulid};
 use crate::domain::message::NewMessage;
 use crate::domain::policy::Downstream;
-use crate::engine::single_call;
+use crate::domain::request_template::{ShownRequest, TemplateError};
+use crate::engine::{single_call, template_message, with_rendered};
 use crate::store::{Queue, Store};
 use crate::transport::{Call, Transport};
 
@@ -66,6 +67,8 @@ async fn test_call(queue: &Queue, message: NewMessage, now_ms: u64) -> Result<Tr
     };
     let started = Instant::now();
     let deadline = started + Duration::from_millis(policy.downstream.timeout_ms().max(1));
+    let templates = policy.downstream.http().and_then(|http| http.request.as_deref());
+    let seen = template_message(&id, &message.details, message.payload.clone(), 1);
     let call = single_call(
         &id,
         &message.details,
@@ -75,7 +78,17 @@ async fn test_call(queue: &Queue, message: NewMessage, now_ms: u64) -> Result<Tr
         (now_ms, deadline),
         policy.read_response_bytes(),
     );
-    let request = shown(named.as_ref().or(policy.downstream.http()), &policy.downstream, &call);
+    let (call, rendered) = match templates {
+        None => (call, None),
+        Some(templates) => {
+            let messages = std::slice::from_ref(&seen);
+            let said = |error: TemplateError| error.to_string();
+            let rendered = templates.render(messages).map_err(said)?;
+            (with_rendered(call, rendered, 1), Some(templates.show(messages).map_err(said)?))
+        }
+    };
+    let called = named.as_ref().or(policy.downstream.http());
+    let request = shown(called, &policy.downstream, &call, rendered);
     let answer = transport.send(call).await;
     let classified = classify_single(&answer, policy.answer_context(false));
     let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -83,13 +96,22 @@ async fn test_call(queue: &Queue, message: NewMessage, now_ms: u64) -> Result<Tr
 }
 
 /// The request as it may be shown: what the configuration adds may be secret.
-fn shown(http: Option<&HttpDownstream>, downstream: &Downstream, call: &Call) -> TryRequest {
-    let mut headers = vec![
-        ("content-type".to_owned(), call.content_type.clone()),
+/// `http`: who is called, if anybody is. `rendered`: what templates made of it, without the secrets that they refer to.
+fn shown(
+    http: Option<&HttpDownstream>,
+    downstream: &Downstream,
+    call: &Call,
+    rendered: Option<ShownRequest>,
+) -> TryRequest {
+    let mut headers = Vec::new();
+    if !call.content_type.is_empty() {
+        headers.push(("content-type".to_owned(), call.content_type.clone()));
+    }
+    headers.extend([
         ("idempotency-key".to_owned(), call.id.clone()),
         ("webhook-id".to_owned(), call.id.clone()),
         ("webhook-timestamp".to_owned(), (call.now_ms / 1000).to_string()),
-    ];
+    ]);
     headers
         .extend(call.own_headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
     headers.extend(call.message_headers.iter().cloned());
@@ -104,7 +126,18 @@ fn shown(http: Option<&HttpDownstream>, downstream: &Downstream, call: &Call) ->
     };
     let has_body = http.is_none_or(|http| !matches!(http.method, Method::GET | Method::HEAD));
     let body = if has_body { call.body.clone() } else { Bytes::new() };
-    TryRequest { method, url, headers, body }
+    let request = TryRequest { method, url, headers, body };
+    match rendered {
+        None => request,
+        Some(rendered) => with_shown(request, rendered),
+    }
+}
+
+fn with_shown(mut request: TryRequest, rendered: ShownRequest) -> TryRequest {
+    request.headers.extend(rendered.headers);
+    let url = rendered.url.unwrap_or(request.url);
+    let body = rendered.body.map_or(request.body, Bytes::from);
+    TryRequest { url, body, ..request }
 }
 
 fn operators_headers(http: &HttpDownstream) -> Vec<(String, String)> {

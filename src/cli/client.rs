@@ -20,6 +20,7 @@ use url::Url;
 
 use super::exit::{Exit, Failure};
 use super::expected;
+pub(crate) use super::target::Target;
 use super::user;
 use crate::domain::human::lasting;
 
@@ -50,35 +51,6 @@ pub(crate) struct Client {
     token: Option<HeaderValue>,
     /// Who asks, for the list of operators' actions.
     user: Option<HeaderValue>,
-}
-
-/// A path with its query, below the daemon's URL.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Target {
-    segments: Vec<String>,
-    query: Vec<(&'static str, String)>,
-    /// The header Idempotency-Key.
-    key: Option<String>,
-}
-
-impl Target {
-    /// The path made of these segments; they are escaped where needed.
-    pub(crate) fn new(segments: &[&str]) -> Self {
-        let segments = segments.iter().map(|&segment| segment.to_owned()).collect();
-        Self { segments, query: Vec::new(), key: None }
-    }
-
-    /// The same under an idempotency key, where no body carries it.
-    pub(crate) fn keyed(mut self, key: &str) -> Self {
-        self.key = Some(key.to_owned());
-        self
-    }
-
-    /// The same with a query parameter.
-    pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.query.push((name, value.into()));
-        self
-    }
 }
 
 /// What came back.
@@ -180,7 +152,14 @@ impl Client {
     ) -> Result<Answer, Failure> {
         let body = serde_json::to_vec(body)
             .map_err(|error| Failure::new(Exit::Failure, format!("cannot write JSON: {error}")))?;
-        self.exchange(method, target, Some((JSON, body.into())), Duration::ZERO).await?.ok()
+        self.exchange(
+            method,
+            target,
+            Some((target.content_type.unwrap_or(JSON), body.into())),
+            Duration::ZERO,
+        )
+        .await?
+        .ok()
     }
 
     /// One exchange; any status is an answer.

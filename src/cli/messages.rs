@@ -17,7 +17,7 @@ use crate::domain::gates::Gate;
 use crate::domain::state::State;
 use crate::wire::message::MessageView;
 use crate::wire::new_message::{MessagePatchRequest, ResolveRequest};
-use crate::wire::receipt::{ReceiptRequest, ReceiptVerdict, ReceiptView};
+use crate::wire::receipt::{RECEIPT_TYPE, ReceiptRequest, ReceiptVerdict, ReceiptView};
 use crate::wire::{DurationMs, Moment, Vocabulary as _};
 
 /// `cancel`.
@@ -76,7 +76,7 @@ pub(crate) async fn receipt(args: &ReceiptArgs, session: &mut Session) -> Result
         status: args.status.meaning().into(),
         detail: args.detail.clone(),
     };
-    let target = Target::new(&["v1", "queues", &args.queue, "receipts"]);
+    let target = Target::new(&["v1", "queues", &args.queue, "receipts"]).typed(RECEIPT_TYPE);
     let answer = session.client.send(Method::POST, &target, &receipt).await?;
     if session.screen.is_json() {
         session.screen.raw(&answer.body)?;
@@ -86,6 +86,7 @@ pub(crate) async fn receipt(args: &ReceiptArgs, session: &mut Session) -> Result
     let name = told.id.as_deref().or(args.id.as_deref()).or(args.reference.as_deref());
     let done = match told.verdict.and_then(|verdict| verdict.known()) {
         Some(ReceiptVerdict::Kept) => "is not accepted yet: the receipt is kept".to_owned(),
+        Some(ReceiptVerdict::Ignored) => "is not changed by this receipt".to_owned(),
         Some(ReceiptVerdict::Already) => format!("was {} already", args.status.meaning().word()),
         Some(ReceiptVerdict::Ok) | None => format!("is {}", args.status.meaning().word()),
     };

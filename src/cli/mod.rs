@@ -65,6 +65,7 @@ mod simulate;
 mod sink;
 mod stream;
 mod table;
+mod target;
 mod times;
 mod topics;
 mod trial;

@@ -182,6 +182,7 @@ impl CallbackPolicy {
             access: Arc::default(),
             answers: None,
             egress: None,
+            request: None,
         };
         match (url, &self.url) {
             (Some(url), _) if self.hosts.allow(url) => Ok(at(url, url.to_string(), &[])),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::access::Access;
 use super::answer_rules::AnswerRules;
 use super::egress::EgressAllow;
+use super::request_template::RequestTemplate;
 pub use super::secret::Secret;
 
 /// An HTTP endpoint.
@@ -17,7 +18,7 @@ pub struct HttpDownstream {
     pub url: url::Url,
     /// The url for people: as the configuration wrote it, references to secrets not filled in.
     pub url_shown: String,
-    /// `POST`, `PUT` or `PATCH`.
+    /// `POST`, `PUT` or `PATCH`; with templates for the request also another.
     pub method: http::Method,
     /// One deadline for the whole exchange: name look-up, connecting, TLS, sending, answer.
     pub timeout_ms: u64,
@@ -31,6 +32,8 @@ pub struct HttpDownstream {
     pub answers: Option<Arc<AnswerRules>>,
     /// What it may reach beside public addresses, where its url did not come from the configuration; `None`: whatever it is.
     pub egress: Option<Arc<EgressAllow>>,
+    /// What it is sent in place of the payload as it is.
+    pub request: Option<Arc<RequestTemplate>>,
 }
 
 #[cfg(test)]
@@ -47,6 +50,7 @@ impl HttpDownstream {
             access: Arc::default(),
             answers: None,
             egress: None,
+            request: None,
         }
     }
 }
@@ -62,6 +66,7 @@ impl fmt::Debug for HttpDownstream {
             .field("signing_secrets", &self.signing_secrets)
             .field("access", &self.access)
             .field("answers", &self.answers)
+            .field("request", &self.request)
             .finish()
     }
 }

@@ -41,6 +41,11 @@ impl<'a> JsonFields<'a> {
         self.values(name).next().and_then(text_of)
     }
 
+    /// All fields, in the order in which they stand.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        self.0.iter().map(|(name, raw)| (name.as_str(), *raw))
+    }
+
     fn values(&self, name: &str) -> impl Iterator<Item = &'a RawValue> {
         self.0.iter().filter(move |(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, raw)| *raw)
     }

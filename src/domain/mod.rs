@@ -44,6 +44,7 @@ pub mod probe;
 pub mod queue_pattern;
 pub mod receipt;
 pub mod recipient_hours;
+pub mod request_template;
 pub mod retention;
 pub mod retry;
 pub mod schedule;

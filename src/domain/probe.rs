@@ -90,6 +90,7 @@ impl ProbePolicy {
             access: Arc::clone(&self.access),
             answers: None,
             egress: None,
+            request: None,
         })
     }
 

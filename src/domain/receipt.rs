@@ -1,7 +1,9 @@
 //! Receipts: a downstream that accepts now and tells later what became of a message.
 //!
-//! Owns what such an answer and such a word look like. Refuses to know how they arrive and where
+//! Owns what such an answer and such a word look like, also in the words of others. Refuses to know how they arrive and where
 //! they are kept.
+
+use std::sync::Arc;
 
 /// Longest reference of a downstream, in bytes.
 pub const REFERENCE_BYTES_MAX: usize = 256;
@@ -9,17 +11,50 @@ pub const REFERENCE_BYTES_MAX: usize = 256;
 pub const DETAIL_BYTES_MAX: usize = 1000;
 
 /// How long a receipt is waited for, and what follows if none comes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceiptPolicy {
     /// From the acceptance, in milliseconds.
     pub timeout_ms: u64,
     /// What the message is then.
     pub on_timeout: OnTimeout,
+    /// How the downstream writes its receipts; `None`: as the API says.
+    pub names: Option<Arc<ReceiptNames>>,
+}
+
+/// How a downstream writes its receipts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReceiptNames {
+    /// The field with the message's id.
+    pub id: Option<String>,
+    /// The field with the downstream's own reference.
+    pub reference: Option<String>,
+    /// The field that says what became of the message.
+    pub status: String,
+    /// What it says of a message that was delivered.
+    pub delivered: Vec<String>,
+    /// What it says of one that never will be.
+    pub dead: Vec<String>,
+    /// The field with the reason, for people.
+    pub detail: Option<String>,
+}
+
+impl ReceiptNames {
+    /// What a status says. One that is in neither list says nothing, and is taken for neither.
+    #[must_use]
+    pub fn said(&self, status: &str) -> Option<ReceiptSaid> {
+        let has = |words: &[String]| words.iter().any(|word| word == status);
+        match (has(&self.delivered), has(&self.dead)) {
+            (true, false) => Some(ReceiptSaid::Delivered),
+            (false, true) => Some(ReceiptSaid::Dead),
+            _ => None,
+        }
+    }
 }
 
 impl ReceiptPolicy {
     /// What holds for queues that do not say.
-    pub const DEFAULT: Self = Self { timeout_ms: 86_400_000, on_timeout: OnTimeout::Uncertain };
+    pub const DEFAULT: Self =
+        Self { timeout_ms: 86_400_000, on_timeout: OnTimeout::Uncertain, names: None };
 }
 
 /// What a message is for which no receipt came in time.

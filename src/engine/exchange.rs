@@ -27,6 +27,7 @@ use crate::domain::gates::{GateState, Snapshot, gates};
 use crate::domain::limit::LimitRule;
 use crate::domain::message::Attempt;
 use crate::domain::outcome::{Answer, Outcome};
+use crate::domain::request_template::RenderedRequest;
 use crate::domain::settlement::Settlement;
 use crate::domain::window::OnClose;
 use crate::failpoint::failpoint;
@@ -209,14 +210,20 @@ impl Exchanges {
         is_void
     }
 
-    /// Makes one call with these messages this way.
-    pub(super) async fn call(&self, part: &[Claimed], began: Began, way: &Transport) -> Tried {
+    /// Makes one call with these messages this way; `rendered`: what the queue's templates say of it.
+    pub(super) async fn call(
+        &self,
+        part: &[Claimed],
+        began: Began,
+        way: &Transport,
+        rendered: Option<RenderedRequest>,
+    ) -> Tried {
         failpoint!("before-send"; &part.iter().flat_map(|item| item.payload.to_vec()).collect::<Vec<_>>());
         let answer = match way.immediate() {
             Some(answer) => answer,
             None => {
                 let times = (began.at_ms, self.deadline(part, began));
-                way.send(call_of(&self.queue.policy, part, times)).await
+                way.send(call_of(&self.queue.policy, part, times, rendered)).await
             }
         };
         failpoint!("after-send"; &part.iter().flat_map(|item| item.payload.to_vec()).collect::<Vec<_>>());

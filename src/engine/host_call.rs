@@ -97,7 +97,7 @@ impl HostCall<'_> {
         began: Began,
     ) -> Tried {
         let mut tried = match exchanges.transport.towards(&self.target) {
-            Ok(way) => exchanges.call(part, began, &way).await,
+            Ok(way) => exchanges.call(part, began, &way, None).await,
             Err(error) => {
                 let answer = Answer::NotSent { error: error.to_string(), is_local: false };
                 exchanges.judge(part.iter().any(|message| message.is_in_doubt), began, answer)

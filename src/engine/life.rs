@@ -7,6 +7,7 @@
 use super::batch::{BatchParts, read_answer};
 use super::exchange::{Began, Exchanges, Outcomes};
 use super::host_call::{self, HostCall};
+use super::rendering::{rendered, templates_of};
 use crate::domain::message::Attempt;
 use crate::domain::settlement::Settlement;
 use crate::store::Claimed;
@@ -43,6 +44,12 @@ pub(super) async fn run(
         else {
             continue;
         };
+        // What templates make of them; those of which they make nothing are refused, and the others leave.
+        let leaving = match templates_of(exchanges) {
+            None => Some((part, None)),
+            Some(it) => rendered(exchanges, it, (part, began), &mut parts, outcomes).await,
+        };
+        let Some((part, rendered)) = leaving else { continue };
         if parts.is_first_call() {
             for message in &part {
                 exchanges.store.messages.note_start(&exchanges.queue, message, held);
@@ -51,7 +58,7 @@ pub(super) async fn run(
         // One call under one deadline, whose answer is read as an outcome.
         let tried = match &host {
             Some(host) => host.call(exchanges, &part, began).await,
-            None => exchanges.call(&part, began, &exchanges.transport).await,
+            None => exchanges.call(&part, began, &exchanges.transport, rendered).await,
         };
         // A refused batch is sent again in halves.
         let Some(part) = parts.answered(part, tried.outcome) else { continue };

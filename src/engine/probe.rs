@@ -220,6 +220,7 @@ impl Asking {
             id: message.id.to_string(),
             content_type: String::new(),
             message_headers: Vec::new(),
+            request_headers: Vec::new(),
             own_headers: vec![
                 ("tidegate-queue", self.queue.policy.name.to_string()),
                 ("tidegate-attempt", message.attempt.to_string()),

@@ -10,6 +10,7 @@ use crate::domain::headers::origin_header;
 use crate::domain::id::{MessageId, QueueName};
 use crate::domain::message::{Details, PayloadKind};
 use crate::domain::policy::QueuePolicy;
+use crate::domain::request_template::{RenderedBody, RenderedRequest};
 use crate::domain::time::rfc3339;
 use crate::store::Claimed;
 use crate::transport::Call;
@@ -20,9 +21,17 @@ const RESULT_BYTES: usize = 4096;
 /// Most bytes of an answer to a batch that are read.
 const BATCH_ANSWER_BYTES_MAX: usize = 16 << 20;
 
-/// The call of messages that leave together: of a single one, or, where the queue sends batches, of a batch.
-pub(super) fn call_of(policy: &QueuePolicy, part: &[Claimed], times: (u64, Instant)) -> Call {
-    match (&policy.batch, part) {
+/// The call of messages that leave together: of a single one, or, where the queue sends batches, of a batch. `rendered`:
+/// what the queue's templates say of it.
+pub(super) fn call_of(
+    policy: &QueuePolicy,
+    part: &[Claimed],
+    times: (u64, Instant),
+    rendered: Option<RenderedRequest>,
+) -> Call {
+    // What a template writes takes the place of the list of a batch, which is then not made.
+    let writes_body = |it: &RenderedRequest| it.body != RenderedBody::Payload;
+    let call = match (&policy.batch, part) {
         (None, [message]) => single_call(
             &MessageId { queue: policy.name.clone(), ulid: message.lease.ulid },
             &message.details,
@@ -32,8 +41,39 @@ pub(super) fn call_of(policy: &QueuePolicy, part: &[Claimed], times: (u64, Insta
             times,
             policy.read_response_bytes(),
         ),
-        _ => batch_call(&policy.name, part, times),
+        _ => batch_call(
+            &policy.name,
+            part,
+            times,
+            rendered.as_ref().is_none_or(|it| !writes_body(it)),
+        ),
+    };
+    match rendered {
+        None => call,
+        Some(rendered) => with_rendered(call, rendered, part.len()),
     }
+}
+
+/// A call with what templates say in place of what it had.
+#[must_use]
+pub fn with_rendered(call: Call, rendered: RenderedRequest, messages: usize) -> Call {
+    let RenderedRequest { url, headers, body } = rendered;
+    let call = Call { url, request_headers: headers, ..call };
+    match body {
+        RenderedBody::Payload => call,
+        RenderedBody::Empty => Call { content_type: String::new(), body: Bytes::new(), ..call },
+        RenderedBody::Written { content_type, bytes } => {
+            let read = batch_answer_bytes(messages, bytes.len());
+            let response_bytes_max =
+                call.response_bytes_max.max(if messages > 1 { read } else { 0 });
+            Call { content_type, body: bytes, response_bytes_max, ..call }
+        }
+    }
+}
+
+/// How much of an answer to so many messages is read.
+fn batch_answer_bytes(messages: usize, sent: usize) -> usize {
+    ((messages + 16) * RESULT_BYTES + sent).min(BATCH_ANSWER_BYTES_MAX)
 }
 
 /// The call of one message. `deadline` bounds the whole exchange.
@@ -59,6 +99,7 @@ pub fn single_call(
         id: id.to_string(),
         content_type: content_type(details).to_owned(),
         message_headers: details.headers.clone(),
+        request_headers: Vec::new(),
         own_headers,
         body: payload,
         now_ms,
@@ -106,14 +147,35 @@ fn batch_id(queue: &QueueName, ids: &[String]) -> String {
 }
 
 /// The call of a batch: a JSON array, each payload's bytes as they came.
-fn batch_call(queue: &QueueName, messages: &[Claimed], (now_ms, deadline): (u64, Instant)) -> Call {
+fn batch_call(
+    queue: &QueueName,
+    messages: &[Claimed],
+    (now_ms, deadline): (u64, Instant),
+    has_body: bool,
+) -> Call {
     let ids = item_ids(queue, messages);
     let batch_id = batch_id(queue, &ids);
+    let body = if has_body { batch_body(messages, &ids) } else { Vec::new() };
+    Call {
+        url: None,
+        id: batch_id.clone(),
+        content_type: JSON.to_owned(),
+        message_headers: Vec::new(),
+        request_headers: Vec::new(),
+        own_headers: vec![("tidegate-queue", queue.to_string()), ("tidegate-batch-id", batch_id)],
+        now_ms,
+        deadline,
+        response_bytes_max: batch_answer_bytes(messages.len(), body.len()),
+        body: Bytes::from(body),
+    }
+}
+
+fn batch_body(messages: &[Claimed], ids: &[String]) -> Vec<u8> {
     let texts: Vec<Option<Box<RawValue>>> = messages.iter().map(json_payload).collect();
     let items: Vec<BatchItem<'_>> = messages
         .iter()
         .zip(&texts)
-        .zip(&ids)
+        .zip(ids)
         .map(|((message, text), id)| BatchItem {
             id,
             attempt: message.attempt,
@@ -128,19 +190,7 @@ fn batch_call(queue: &QueueName, messages: &[Claimed], (now_ms, deadline): (u64,
                 .collect(),
         })
         .collect();
-    let body = serde_json::to_vec(&items).expect("strings and checked JSON always serialise");
-    Call {
-        url: None,
-        id: batch_id.clone(),
-        content_type: JSON.to_owned(),
-        message_headers: Vec::new(),
-        own_headers: vec![("tidegate-queue", queue.to_string()), ("tidegate-batch-id", batch_id)],
-        now_ms,
-        deadline,
-        response_bytes_max: ((messages.len() + 16) * RESULT_BYTES + body.len())
-            .min(BATCH_ANSWER_BYTES_MAX),
-        body: Bytes::from(body),
-    }
+    serde_json::to_vec(&items).expect("strings and checked JSON always serialise")
 }
 
 /// The payload as a JSON value, unless it is raw bytes.

@@ -23,7 +23,7 @@ use crate::domain::policy::Downstream;
 ///
 /// Headers are laid over each other in this order, a later layer replacing an earlier one: our
 /// defaults (`User-Agent`, `Accept`), the message's own, the operator's from the configuration (a
-/// producer must not replace the operator's credentials), ours. A reserved name (see
+/// producer must not replace the operator's credentials), those of its templates, ours. A reserved name (see
 /// [`is_reserved_header`](crate::domain::headers::is_reserved_header)) counts only in the last.
 #[derive(Debug, Clone)]
 pub struct Call {
@@ -31,10 +31,12 @@ pub struct Call {
     pub url: Option<url::Url>,
     /// `webhook-id` and `Idempotency-Key`: the message's id, or the batch's.
     pub id: String,
-    /// `Content-Type`.
+    /// `Content-Type`; empty: none is sent.
     pub content_type: String,
     /// The message's own headers, as the producer gave them; none for a batch.
     pub message_headers: Vec<(String, String)>,
+    /// What the operator's templates made of the message.
+    pub request_headers: Vec<(::http::HeaderName, ::http::HeaderValue)>,
     /// Tidegate's headers: `Tidegate-Queue`, `Tidegate-Attempt` and so on. They win.
     pub own_headers: Vec<(&'static str, String)>,
     /// The body, byte for byte.

@@ -8,6 +8,8 @@ use super::problem::ProblemView;
 use super::{MessageIdText, Reason, StateWord, Text, Vocabulary, Word};
 use crate::domain::receipt::ReceiptSaid;
 
+/// The content type of a receipt in the words of the API, where a queue has names of its own for those of its downstream.
+pub const RECEIPT_TYPE: &str = "application/vnd.tidegate.receipt+json";
 /// Most receipts of one request.
 pub const RECEIPTS_MAX: usize = 1000;
 
@@ -54,18 +56,21 @@ pub enum ReceiptVerdict {
     Already,
     /// It came before our own bookkeeping, and is kept.
     Kept,
+    /// Its status is in no list of the queue: it says nothing certain, and changes nothing.
+    Ignored,
 }
 
 impl Vocabulary for ReceiptVerdict {
     const NAME: &'static str = "ReceiptVerdict";
-    const DESCRIPTION: &'static str = "ok: it closed the message; already: the message was closed so before; kept: it came before our own bookkeeping";
-    const ALL: &'static [Self] = &[Self::Ok, Self::Already, Self::Kept];
+    const DESCRIPTION: &'static str = "ok: it closed the message; already: the message was closed so before; kept: it came before our own bookkeeping; ignored: its status is in no list of receipts.parse, and changes nothing";
+    const ALL: &'static [Self] = &[Self::Ok, Self::Already, Self::Kept, Self::Ignored];
 
     fn word(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::Already => "already",
             Self::Kept => "kept",
+            Self::Ignored => "ignored",
         }
     }
 }

@@ -57,6 +57,7 @@ fn every_route_of_the_contract_is_described() {
         "GET /v1/queues/{queue}/keys",
         "GET /v1/queues/{queue}/messages",
         "GET /v1/queues/{queue}/overrides",
+        "GET /v1/queues/{queue}/receipts",
         "GET /v1/queues/{queue}/windows",
         "GET /v1/rollbacks",
         "GET /v1/limits",

@@ -61,6 +61,7 @@ const ROUTES: &[(&str, &str, &str, Then)] = &[
     ("POST", "/v1/queues/{queue}/overrides", r#"{"rate": "1/s", "for": "1h"}"#, Then::Hidden),
     ("DELETE", "/v1/queues/{queue}/overrides/{id}", "", Then::Hidden),
     ("POST", "/v1/queues/{queue}/receipts", r#"{"id": "ID", "status": "dead"}"#, Then::Hidden),
+    ("GET", "/v1/queues/{queue}/receipts", "", Then::Hidden),
     ("POST", "/v1/queues/{queue}/try", r#"{"payload": 1}"#, Then::Hidden),
     ("POST", "/v1/queues/{queue}/claim", r#"{"max": 1}"#, Then::Hidden),
     ("POST", "/v1/queues/{queue}/settle", "[]", Then::Hidden),

@@ -3,7 +3,7 @@
 mod errors;
 mod origins;
 pub(in crate::config) mod reader;
-mod secrets;
+pub(in crate::config) mod secrets;
 pub(in crate::config) mod sources;
 mod toml_lines;
 

@@ -49,6 +49,26 @@ fn expand_at(text: &str, source: SecretSource<'_>, depth: usize) -> Result<Strin
     Ok(out)
 }
 
+/// The text with something in place of every reference: what it stands for is not looked up.
+pub(in crate::config) fn masked(text: &str, mask: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("${") {
+        let (before, after) = (&rest[..at], &rest[at + 2..]);
+        if let Some(plain) = before.strip_suffix('$') {
+            out.push_str(plain);
+            out.push_str("${");
+            rest = after;
+            continue;
+        }
+        out.push_str(before);
+        out.push_str(mask);
+        rest = closing_brace(after).map_or("", |end| &after[end + 1..]);
+    }
+    out.push_str(rest);
+    out
+}
+
 /// Where the `}` stands that closes a reference whose inside starts here.
 fn closing_brace(inside: &str) -> Option<usize> {
     let mut open = 0usize;

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use url::Url;
 
-use super::answers;
 use super::headers::headers;
+pub(in crate::config) use super::method::method;
 pub(in crate::config) use super::signing::SigningSecret;
-use super::{oauth2, proxy, signing, tls};
+use super::{answers, oauth2, proxy, request, signing, tls};
 use crate::config::load::reader::{Field, Read};
 use crate::config::setting::{
-    Bounds, DeclaredSection, Kind, SIGNED, Shown, ShownSetting, ShownVariant, Table, custom,
+    DeclaredSection, Kind, SIGNED, Shown, ShownSetting, ShownVariant, Table, beside, custom,
     duration, list, parsed, settings, word,
 };
 use crate::domain::access::{Access, OAuth2Policy, ProxyPolicy, TlsPolicy};
@@ -37,6 +37,7 @@ enum Type {
 const TYPES: [(&str, Type); 3] = [("http", Type::Http), ("null", Type::Null), ("pull", Type::Pull)];
 const TYPES_LATER: [&str; 8] =
     ["smpp", "redis", "amqp", "kafka", "nats", "mqtt", "smtp", "command"];
+const OF_MESSAGE: &str = "cannot stand beside url = \"message\", where each message says its url and method itself; remove request, or give the queue an address";
 /// In place of an address: each message brings its own.
 const MESSAGE: &str = "message";
 const METHODS: [http::Method; 3] = [http::Method::POST, http::Method::PUT, http::Method::PATCH];
@@ -51,15 +52,15 @@ settings! {
         url: Option<(Url, String)> =
             target_or_message()
                 .required_where("required with `http`")
-                .example("\"https://sms.example/send\"")
-                .always_in_force(),
-            |it| Some((it.url.clone(), it.url_shown.clone()));
+                .example("\"https://sms.example/send\""),
+            |it| (!request::says_url(it)).then(|| (it.url.clone(), it.url_shown.clone()));
         /// Where messages may go that bring their own url, with `url = "message"`: `api.partner.example:8443`, `*.example.com` (any name below it), `*` (anywhere
         /// public). Without a port: that of the scheme, but for `*`, which covers every port.
         hosts: Vec<UrlHost> =
             list(parsed::<UrlHost>("a host")).or(Vec::new()), |_http| Vec::new();
         /// The method of the call; with `url = "message"` of those messages that name none.
-        method: http::Method = method(&METHODS).or(http::Method::POST), |it| it.method.clone();
+        method: Option<http::Method> = method(&METHODS).unset_is(http::Method::POST).at_times_without_effect(),
+            |it| (!request::says_method(it)).then(|| it.method.clone());
         /// Time for the whole call: a token, name look-up, connection, proxy, TLS, request and answer.
         timeout: u64 = duration(1..=TIMEOUT_MS_MAX).or(TIMEOUT_MS), |it| it.timeout_ms;
         /// Sent with every call: `{ Authorization = "Bearer ${SMS_TOKEN}" }`.
@@ -101,12 +102,19 @@ settings! {
         each: Option<EachPolicy> =
             answers::each().unset_means("the rules judge the whole answer").example("{ at = \"/rows\", id = \"/order\" }"),
             |it| it.answers.as_ref().and_then(|answers| answers.each.clone());
+        /// What is sent in place of the payload as it is.
+        _request as "request": Shown = beside().shows("queues.NAME.downstream.request").or_nothing(),
+            |it| it.request.as_ref().map_or(Shown::Unset, |it| Shown::Section(request::Request::shown(it)));
     }
 }
 
-/// Under `null` and `pull` the keys of `http` may stay, checked and unused: a dry run changes one word.
-/// `egress` is the server's: what the urls of messages may reach beside public addresses.
-pub(in crate::config) fn read(field: &Field<'_>, egress: &Arc<EgressAllow>) -> Read<Downstream> {
+/// Under `null` and `pull` the keys of `http` may stay, checked and unused: a dry run changes one word. `is_batch`: the
+/// queue gathers batches. `egress` is the server's: what the urls of messages may reach beside public addresses.
+pub(in crate::config) fn read(
+    field: &Field<'_>,
+    is_batch: bool,
+    egress: &Arc<EgressAllow>,
+) -> Read<Downstream> {
     field.section(&[], |section| {
         let it = Target::of(section);
         let (kind, target, method, timeout_ms) = (it.kind?, it.url?, it.method?, it.timeout?);
@@ -126,7 +134,25 @@ pub(in crate::config) fn read(field: &Field<'_>, egress: &Arc<EgressAllow>) -> R
             };
             return Err(section.wrong("hosts", why));
         }
-        match (kind, target) {
+        let beside = request::DownstreamKeys {
+            has_url: target.is_some() && !brings_url,
+            method: method.clone(),
+            headers: &headers,
+            is_batch,
+        };
+        let request = request::of_downstream(section, beside)?;
+        if kind == Type::Pull && request.is_some() {
+            return Err(section.wrong("request", request::OF_PULL));
+        }
+        if brings_url && request.is_some() {
+            return Err(section.wrong("request", OF_MESSAGE));
+        }
+        let says = request.as_ref().and_then(request::address);
+        let method = match &request {
+            Some(request) => request.parts().method.clone(),
+            None => method.unwrap_or(http::Method::POST),
+        };
+        match (kind, says.or(target)) {
             (Type::Null, _) => Ok(Downstream::Null),
             (Type::Pull, _) => Ok(Downstream::Pull),
             (Type::Http, Some((url, url_shown))) => {
@@ -139,6 +165,7 @@ pub(in crate::config) fn read(field: &Field<'_>, egress: &Arc<EgressAllow>) -> R
                     signing_secrets,
                     access,
                     answers,
+                    request,
                     egress: None,
                 };
                 Ok(if brings_url {
@@ -242,42 +269,6 @@ pub(in crate::config) fn shown(field: &Field<'_>) -> String {
     match written.split_once('?') {
         Some((path, _)) => format!("{path}?***"),
         None => written.to_owned(),
-    }
-}
-
-/// One of these methods, in any case.
-pub(in crate::config) fn method(
-    methods: &'static [http::Method],
-) -> impl Kind<Value = http::Method> {
-    Methods(methods)
-}
-
-struct Methods(&'static [http::Method]);
-
-impl Kind for Methods {
-    type Value = http::Method;
-
-    fn read(&self, field: &Field<'_>) -> Read<http::Method> {
-        field.parse(|text| {
-            let method = self.0.iter().find(|it| it.as_str().eq_ignore_ascii_case(text));
-            method.cloned().ok_or_else(|| {
-                let words: Vec<_> = self.0.iter().map(|it| format!("{:?}", it.as_str())).collect();
-                let expected = words.join(", ");
-                let expected = match expected.rsplit_once(", ") {
-                    Some((first, last)) => format!("{first} or {last}"),
-                    None => expected,
-                };
-                format!("found {text:?}, expected {expected}")
-            })
-        })
-    }
-
-    fn show(&self, value: &http::Method) -> Shown {
-        value.as_str().into()
-    }
-
-    fn bounds(&self) -> Bounds {
-        Bounds::Words(self.0.iter().map(http::Method::as_str).collect())
     }
 }
 

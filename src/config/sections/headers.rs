@@ -22,12 +22,19 @@ pub(in crate::config) fn headers(even_none: bool) -> impl Kind<Value = Vec<(Head
         .shown_as(Form::List(Box::new(Form::Plain(Bounds::Told("the name of a header")))))
 }
 
+fn read(field: &Field<'_>) -> Read<Vec<(HeaderName, Secret)>> {
+    read_each(field, |name, field| field.parse(|value| header(name, value)))
+}
+
 /// In the order of their names. A name in two spellings is a mistake within one layer; across
 /// layers the higher one wins, as the environment cannot spell in capitals.
-fn read(field: &Field<'_>) -> Read<Vec<(HeaderName, Secret)>> {
-    let mut headers: Vec<(HeaderName, Secret, Layer)> = Vec::new();
+pub(in crate::config) fn read_each<T>(
+    field: &Field<'_>,
+    read: impl Fn(&str, &Field<'_>) -> Read<(HeaderName, T)>,
+) -> Read<Vec<(HeaderName, T)>> {
+    let mut headers: Vec<(HeaderName, T, Layer)> = Vec::new();
     field.entries(|name, field| {
-        let (header, value) = field.parse(|value| header(name, value))?;
+        let (header, value) = read(name, field)?;
         let layer = Layer::of(&field.origin());
         match headers.iter_mut().find(|(other, ..)| *other == header) {
             None => headers.push((header, value, layer)),
@@ -46,7 +53,8 @@ fn read(field: &Field<'_>) -> Read<Vec<(HeaderName, Secret)>> {
     Ok(headers.into_iter().map(|(name, value, _)| (name, value)).collect())
 }
 
-fn header(name: &str, value: &str) -> Result<(HeaderName, Secret), String> {
+/// A header that may be sent along.
+pub(in crate::config) fn header(name: &str, value: &str) -> Result<(HeaderName, Secret), String> {
     check_header(name, value)?;
     let name = HeaderName::from_bytes(name.as_bytes()).map_err(|error| error.to_string())?;
     Ok((name, Secret::new(value.to_owned())))

@@ -15,6 +15,7 @@ pub(in crate::config) mod inbox;
 mod keys;
 pub(in crate::config) mod limits;
 mod message_table;
+mod method;
 mod oauth2;
 mod probe;
 mod proxy;
@@ -23,6 +24,7 @@ mod receipts;
 mod recipient_hours;
 pub(in crate::config) mod redis;
 mod redis_target;
+mod request;
 mod retention;
 mod retry;
 pub(in crate::config) mod schedule;
@@ -47,9 +49,11 @@ pub fn declared() -> Vec<DeclaredSection> {
         keys::Shares::declared(),
         retention::Kept::declared(),
         receipts::Receipts::declared(),
+        receipts::Parse::declared(),
         downstream::declared(),
         tls::Tls::declared(),
         oauth2::OAuth2::declared(),
+        request::Request::declared(),
         answers::Conditions::declared(),
         answers::ListOf::declared(),
         window::Opening::declared(),

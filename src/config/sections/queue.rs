@@ -163,7 +163,7 @@ pub(in crate::config) fn read(
         let downstream = section.required(
             "downstream",
             "downstream = { type = \"http\", url = \"https://sms.example/send\" }",
-            |field| downstream::read(field, egress),
+            |field| downstream::read(field, section.field("batch").is_some(), egress),
         );
         let timeout = downstream.as_ref().map(Downstream::timeout_ms).map_err(|reported| *reported);
         let limits = limits::all(section, own.rate, own.burst, own.limits, accounts);

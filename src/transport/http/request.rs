@@ -103,12 +103,19 @@ impl Template {
         for (name, held) in &self.operator {
             headers.insert(name.clone(), held.clone());
         }
+        for (name, text) in &call.request_headers {
+            if !is_reserved_header(name.as_str()) {
+                headers.insert(name.clone(), text.clone());
+            }
+        }
         for (name, text) in &call.own_headers {
             headers.insert(own_name(name)?, header_value(name, text)?);
         }
         headers.insert(HOST, self.host.clone());
         if self.has_body() {
-            headers.insert(CONTENT_TYPE, content_type(&call.content_type)?);
+            if !call.content_type.is_empty() {
+                headers.insert(CONTENT_TYPE, content_type(&call.content_type)?);
+            }
             // The client leaves it out for an empty body; some servers then answer 411.
             headers.insert(CONTENT_LENGTH, HeaderValue::from(call.body.len()));
         }
@@ -229,6 +236,7 @@ mod tests {
                 .iter()
                 .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()))
                 .collect(),
+            request_headers: Vec::new(),
             own_headers: vec![("Tidegate-Attempt", "2".to_owned())],
             body: Bytes::from_static(b"{}"),
             now_ms: 1_763_640_000_999,

@@ -163,6 +163,7 @@ impl TokenSource {
             content_type: String::new(),
             message_headers: Vec::new(),
             own_headers: Vec::new(),
+            request_headers: Default::default(),
             body: self.form.clone(),
             response_bytes_max: ANSWER_BYTES_MAX,
             ..*call

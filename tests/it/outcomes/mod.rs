@@ -4,6 +4,7 @@ mod callbacks;
 mod doubt;
 mod erp;
 mod probe;
+mod receipt_words;
 mod receipts;
 mod retention;
 mod single;

@@ -45,6 +45,7 @@ fn call_within(body: &'static str, timeout_ms: u64) -> Call {
         id: "sms_01ARZ3NDEKTSV4RRFFQ69G5FAV".to_owned(),
         content_type: "application/json".to_owned(),
         message_headers: Vec::new(),
+        request_headers: Vec::new(),
         own_headers: vec![("Tidegate-Queue", "sms".to_owned())],
         body: Bytes::from_static(body.as_bytes()),
         now_ms: 1_763_640_000_000,
