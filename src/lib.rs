@@ -1,6 +1,4 @@
 #![doc = include_str!("ARCHITECTURE.md")]
-// The future of an exchange holds a connection, whose types lie deep in each other.
-#![recursion_limit = "256"]
 
 pub mod api;
 pub mod app;

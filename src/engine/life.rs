@@ -7,7 +7,7 @@
 use super::batch::{BatchParts, read_answer};
 use super::exchange::{Began, Exchanges, Outcomes};
 use super::host_call::{self, HostCall};
-use super::rendering::{rendered, templates_of};
+use super::rendering::rendered;
 use crate::domain::message::Attempt;
 use crate::domain::settlement::Settlement;
 use crate::store::Claimed;
@@ -45,11 +45,10 @@ pub(super) async fn run(
             continue;
         };
         // What templates make of them; those of which they make nothing are refused, and the others leave.
-        let leaving = match templates_of(exchanges) {
-            None => Some((part, None)),
-            Some(it) => rendered(exchanges, it, (part, began), &mut parts, outcomes).await,
+        let Some((part, rendered)) = rendered(exchanges, part, began, &mut parts, outcomes).await
+        else {
+            continue;
         };
-        let Some((part, rendered)) = leaving else { continue };
         if parts.is_first_call() {
             for message in &part {
                 exchanges.store.messages.note_start(&exchanges.queue, message, held);
