@@ -248,13 +248,16 @@ mod tests {
         [queues.k]
         downstream.url = "https://h.example/p"
         downstream.oauth2 = { token_url = "https://auth.example/t", client_id = "me", client_secret = "hush", scope = "a", audience = "b", send = "body" }
-        [queues.i]
+        [queues.l]
         receipts.parse = { id = "clientref", status = "state", delivered = ["D"] }
-        [queues.i.downstream]
+        [queues.l.downstream]
         request = { method = "GET", url = "https://h.example/p?to={{ payload.to }}" }
-        [queues.j.downstream]
+        [queues.m.downstream]
         url = "https://h.example/p"
         request = { headers = { X-To = "{{ id }}" }, content_type = "text/plain", body = "{{ id }}", example = { to = 1 } }
+        [queues.n.downstream]
+        url = "message"
+        hosts = ["*.example.com"]
         [calendars.cn]
         [[queues.e.limits]]
         quota = "5/day"

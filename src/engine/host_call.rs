@@ -77,7 +77,7 @@ pub(super) async fn enter<'a>(
         Ok(slot) => slot,
         Err(Closed::Stopping) => return Err(Box::new((Settlement::Release, None))),
         Err(Closed::Later(why, least)) => {
-            let words = Words::of(&exchanges.queue.policy.downstream);
+            let words = HostWords::of(&exchanges.queue.policy.downstream);
             let why = format!("{host} takes no {}: {why}", words.messages);
             return Err(Box::new((postpone(exchanges, message, least, why, paused_ms), None)));
         }
@@ -122,7 +122,7 @@ impl HostCall<'_> {
         let pause = self.learn(exchanges, message, tried);
         match tried.outcome {
             Outcome::Throttled { .. } | Outcome::Withheld { .. } | Outcome::Denied => {
-                let (host, words) = (&self.host, Words::of(&exchanges.queue.policy.downstream));
+                let (host, words) = (&self.host, HostWords::of(&exchanges.queue.policy.downstream));
                 let why = format!("{host} takes no {}: {}", words.messages, tried.outcome.as_str());
                 match postpone(exchanges, message, pause.unwrap_or_default(), why, paused_ms) {
                     // The answer tells.
@@ -160,7 +160,7 @@ impl HostCall<'_> {
             &metrics.hosts_left_alone
         };
         gauge.get_or_create(&label).set(left_alone);
-        let words = Words::of(&exchanges.queue.policy.downstream);
+        let words = HostWords::of(&exchanges.queue.policy.downstream);
         match said.and_then(|said| self.slot.news(said, pause)) {
             Some(HostNews::LeftAlone) => {
                 let error = error_of(&tried.answer);
@@ -176,12 +176,12 @@ impl HostCall<'_> {
 }
 
 /// How logs and reasons name what is called and what waits for it.
-struct Words {
+struct HostWords {
     host: &'static str,
     messages: &'static str,
 }
 
-impl Words {
+impl HostWords {
     const fn of(downstream: &Downstream) -> Self {
         match downstream {
             Downstream::Callbacks(_) => Self { host: "callback host", messages: "callbacks" },

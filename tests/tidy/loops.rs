@@ -14,7 +14,7 @@ const WAITS: [(&str, &str); 10] = [
     ("src/engine/precise_sleep.rs", "the sleep of the skeleton"),
     ("src/engine/pacer.rs", "the slot of a call"),
     ("src/engine/permits.rs", "a permit of the limit, and its slot"),
-    ("src/engine/callback.rs", "the end of a callback host's pause"),
+    ("src/engine/host_call.rs", "the end of a host's pause"),
     ("src/engine/settle.rs", "another try to write outcomes; nothing else may come before them"),
     ("src/engine/runners.rs", "the end of tasks that nobody calls; there is one while some wait"),
     ("src/engine/pull/claim.rs", "a worker's own request, which ends with it"),

@@ -205,7 +205,7 @@ fn example() -> impl Kind<Value = serde_json::Value> {
 #[cfg(test)]
 mod tests {
     use crate::config::render;
-    use crate::config::testing::{load_with, queue_errors, queue_of};
+    use crate::config::testing::{errors_of, load_with, queue_errors, queue_of};
     use crate::domain::endpoint::HttpDownstream;
     use crate::domain::policy::Downstream;
 
@@ -263,7 +263,7 @@ mod tests {
         for (text, part) in cases {
             let has_own = text.contains("downstream =") || text.contains("request = { url");
             let url = if has_own { "" } else { "downstream.url = 'http://h'" };
-            let error = queue_errors(&format!("[queues.q]\n{url}\n{text}"));
+            let error = errors_of(&format!("[queues.q]\n{url}\n{text}"));
             assert!(error.contains(part), "{text}: {error}");
         }
     }

@@ -112,20 +112,20 @@ mod tests {
     #[test]
     fn keys_as_people_write_them() {
         assert_eq!("group".parse(), Ok(MessageKey::Group));
+        assert_eq!("host".parse(), Ok(MessageKey::Host));
         for name in ["to", "Tenant", "a.b", "labels.x", "客户", "with space", &"a".repeat(64)] {
             let key: MessageKey = format!("labels.{name}").parse().unwrap();
             assert_eq!(key, MessageKey::Label(name.to_owned()));
             assert_eq!(key.to_string(), format!("labels.{name}"));
         }
         for (text, part) in [
-            ("", "\"\" is not a valid key; expected \"group\", or \"labels.\""),
+            ("", "\"\" is not a valid key; expected \"group\", \"host\", or \"labels.\""),
             ("Group", "\"Group\" is not a valid key"),
             ("none", "is not a valid key"),
             ("label.to", "is not a valid key; expected"),
             ("labels", "is not a valid key; expected"),
             ("labels.", "because of the name of the label: found 0 bytes, expected 1 to 64"),
             ("labels.a\nb", "because of the name of the label: found a control character"),
-            ("host", "this version does not have the key \"host\"; use \"group\" or"),
         ] {
             let error = text.parse::<MessageKey>().unwrap_err().to_string();
             assert!(error.contains(part), "{text}: {error}");

@@ -130,11 +130,11 @@ fn a_bad_order_is_refused_with_the_remedy() {
     for (text, part) in [
         (
             "ordering = \"grup\"",
-            "queues.q.ordering: \"grup\" is not a valid key; expected \"group\", or \"labels.\" and the name of a label, for example \"labels.to\"; or \"none\"",
+            "queues.q.ordering: \"grup\" is not a valid key; expected \"group\", \"host\", or \"labels.\" and the name of a label, for example \"labels.to\"; or \"none\"",
         ),
         (
             "ordering = \"host\"",
-            "queues.q.ordering: this version does not have the key \"host\"; use \"group\" or \"labels.NAME\"",
+            "queues.q.ordering: the key \"host\" is that of messages which bring; use \"group\" or \"labels.NAME\"",
         ),
         (
             "ordering = \"labels.\"",
@@ -171,7 +171,10 @@ fn a_bad_order_is_refused_with_the_remedy() {
 fn bad_shares_are_refused_with_the_remedy() {
     for (text, part) in [
         ("fairness = \"tenant\"", "queues.q.fairness: \"tenant\" is not a valid key"),
-        ("fairness = \"host\"", "queues.q.fairness: this version does not have the key \"host\""),
+        (
+            "fairness = \"host\"",
+            "queues.q.fairness: the key \"host\" is that of messages which bring",
+        ),
         ("fairness = { weight = 2 }", "queues.q.fairness.by: is missing"),
         (
             "fairness = { by = \"group\", weight = 0 }",

@@ -180,7 +180,7 @@ fn bad_limits_by_a_key_are_refused() {
         ("{ per = \"group\" }", "limits[0].rate: is missing"),
         (
             "{ rate = \"1/s\", per = \"to\" }",
-            "limits[0].per: \"to\" is not a valid key; expected \"group\", or \"labels.\"",
+            "limits[0].per: \"to\" is not a valid key; expected \"group\", \"host\", or \"labels.\"",
         ),
         (
             "{ rate = \"1/s\", per = \"labels.\" }",
@@ -194,9 +194,9 @@ fn bad_limits_by_a_key_are_refused() {
 }
 
 #[test]
-fn what_this_version_does_not_have_is_said() {
+fn the_host_is_a_key_where_messages_bring_their_own_url() {
     let error = queue_errors("limits = [{ rate = \"1/s\", per = \"host\" }]");
-    let part = "limits[0].per: this version does not have the key \"host\"; use \"group\" or";
+    let part = "queues.q.limits: the key \"host\" is that of messages which bring their own url; set downstream.url = \"message\", or";
     assert!(error.contains(part), "{error}");
 }
 

@@ -329,21 +329,15 @@ fn fails(name: &QueueName, failing: &Failing) -> Finding {
 
 fn hosts_fail(facts: &QueueFacts) -> Option<Finding> {
     let QueueFacts { name, hosts_left_alone: hosts, .. } = facts;
-    let (code, what) = if name.callbacks_of().is_some() {
-        (FindingCode::CallbacksFail, "callbacks")
-    } else {
-        (FindingCode::HostsFail, "messages")
+    let (code, what) = match name.callbacks_of() {
+        Some(_) => (FindingCode::CallbacksFail, "callbacks"),
+        None => (FindingCode::HostsFail, "messages"),
     };
-    (*hosts > 0).then(|| {
-        Finding::problem(
-            code,
-            name,
-            format!("{what} fail: {hosts} of their hosts get no calls, or one at a time"),
-            format!(
-                "they are tried again by themselves, and {what} are kept; the daemon's log names the hosts; `tidegate list {name} --state scheduled` shows the errors"
-            ),
-        )
-    })
+    let fails = format!("{what} fail: {hosts} of their hosts get no calls, or one at a time");
+    let remedy = format!(
+        "they are tried again by themselves, and {what} are kept; the daemon's log names the hosts; `tidegate list {name} --state scheduled` shows the errors"
+    );
+    (*hosts > 0).then(|| Finding::problem(code, name, fails, remedy))
 }
 
 /// How many are dead, and why one of them is: of a single one, that is the whole reason.
