@@ -273,7 +273,10 @@ async fn the_command_line_sends_tries_and_shows_them() {
         .await;
     assert_eq!(sent.code, 0, "{}{}", sent.stdout, sent.stderr);
     assert_eq!(other.wait_for(1).await[0].method, "PUT");
-    let shown = scene.daemon.cli(&["get", sent.stdout.lines().next().unwrap_or_default()]).await;
+    let list =
+        scene.daemon.get("/v1/queues/jobs/messages?state=delivered").await.expect(200).json();
+    let id = list["messages"][0]["id"].as_str().expect("an id").to_owned();
+    let shown = scene.daemon.cli(&["get", &id]).await;
     assert!(shown.stdout.contains(&url) && shown.stdout.contains("PUT"), "{}", shown.stdout);
     let tried = scene.daemon.cli(&["try", QUEUE, "-d", "{}", "--to", &url]).await;
     assert_eq!(tried.code, 0, "{}{}", tried.stdout, tried.stderr);

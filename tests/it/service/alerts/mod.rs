@@ -112,12 +112,19 @@ async fn busy_daemon() -> (Daemon, Downstream, crate::support::RedisServer) {
             &downstream,
             &format!("callback.url = {:?}", downstream.url("/hook")),
         )
+        + &format!(
+            "[queues.hooks.downstream]\nurl = \"message\"\nhosts = [{:?}]\n",
+            downstream.url("").trim_start_matches("http://").trim_end_matches('/')
+        )
         + "[topics.paid]\nqueues = [\"jobs\"]\n[inbox]\nenabled = true\n\
            [schedules.tick]\nqueue = \"jobs\"\nevery = \"1s\"\npayload = 1\n";
     downstream.once(Answer::status(422));
     let daemon = Daemon::start(&redis, config).await;
     let dead = daemon.send("jobs", &json!({ "payload": 1 })).await;
     daemon.wait_final(&dead).await;
+    let hooked = json!({ "payload": 1, "url": downstream.url("/own") });
+    let hooked = daemon.send("hooks", &hooked).await;
+    daemon.wait_final(&hooked).await;
     let told = daemon.send("told", &json!({ "payload": 1 })).await;
     daemon.wait_final(&told).await;
     (daemon, downstream, redis)
@@ -126,8 +133,8 @@ async fn busy_daemon() -> (Daemon, Downstream, crate::support::RedisServer) {
 #[tokio::test]
 async fn rules_and_dashboard_name_metrics_that_the_daemon_shows() {
     let (daemon, downstream, _redis) = busy_daemon().await;
-    // The message, the told one and its callback: the gauge of callback hosts is there by then.
-    downstream.wait_for(3).await;
+    // The messages of three queues and a callback: the gauge of callback hosts is there by then.
+    downstream.wait_for(4).await;
     let dashboard = read("deploy/grafana/tidegate.json");
     let expressions: Vec<String> = rules().into_iter().map(|(_, rule)| rule).collect();
     let mut named = metrics_in(&expressions.join("\n"));
