@@ -75,6 +75,17 @@ pub struct PublishArgs {
     pub message: MessageArgs,
 }
 
+/// Where a message goes, in a queue whose messages bring their own url.
+#[derive(Debug, Default, Args)]
+pub struct TargetArgs {
+    /// Where the message goes, in a queue whose messages bring their own url (--url is the address of the daemon)
+    #[arg(long, value_name = "URL")]
+    pub to: Option<String>,
+    /// The method of the call, beside --to: POST, PUT, PATCH, DELETE, GET or HEAD
+    #[arg(long, value_name = "METHOD", requires = "to")]
+    pub method: Option<String>,
+}
+
 /// A message on the command line.
 #[derive(Debug, Default, Args)]
 pub struct MessageArgs {
@@ -101,12 +112,9 @@ pub struct MessageArgs {
     /// How long an attempt may take, at most the downstream.timeout of the queue
     #[arg(long, value_name = "TIME", value_parser = parse_length)]
     pub timeout: Option<Length>,
-    /// Where the message goes, in a queue whose messages bring their own url (--url is the address of the daemon)
-    #[arg(long, value_name = "URL")]
-    pub to: Option<String>,
-    /// The method of the call, beside --to: POST, PUT, PATCH, DELETE, GET or HEAD
-    #[arg(long, value_name = "METHOD", requires = "to")]
-    pub method: Option<String>,
+    /// Where the message goes.
+    #[command(flatten)]
+    pub target: TargetArgs,
     /// Units that the message takes of the limits of its queue: 1 to 10000; without it, 1
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(COST_MAX)))]
     pub cost: Option<u16>,
@@ -278,6 +286,9 @@ pub struct TryArgs {
     /// The payload.
     #[command(flatten)]
     pub payload: PayloadArgs,
+    /// Where the message goes.
+    #[command(flatten)]
+    pub target: TargetArgs,
 }
 
 /// `list`.

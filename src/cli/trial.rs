@@ -29,6 +29,8 @@ pub(crate) async fn try_once(args: &TryArgs, session: &mut Session) -> Result<Ex
         payload: given.payload,
         payload_base64: given.payload_base64,
         content_type: given.content_type,
+        url: args.target.to.clone(),
+        method: args.target.method.clone(),
         ..MessageRequest::default()
     };
     let answer = session.client.send(Method::POST, &target, &message).await?;
