@@ -190,7 +190,7 @@ pub(in crate::config) fn view(downstream: &Downstream) -> Table {
         Downstream::MessageUrls(urls) => {
             let mut shown = Target::shown(&urls.http);
             let hosts = urls.hosts.iter().map(|host| host.to_string().into()).collect();
-            shown.set("hosts", Shown::List(hosts));
+            shown.set("hosts", &Shown::List(hosts));
             shown
         }
         Downstream::Null => Table::from([("type", "null".into())]),

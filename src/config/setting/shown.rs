@@ -79,9 +79,9 @@ impl Table {
     }
 
     /// Puts a value in the place of the one that this key has.
-    pub(in crate::config) fn set(&mut self, key: &'static str, value: Shown) {
+    pub(in crate::config) fn set(&mut self, key: &'static str, value: &Shown) {
         for (_, known) in self.0.iter_mut().filter(|(known, _)| *known == key) {
-            known.clone_from(&value);
+            known.clone_from(value);
         }
     }
 

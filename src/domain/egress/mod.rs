@@ -103,7 +103,7 @@ fn kind_of_v4(address: Ipv4Addr) -> Option<AddressKind> {
     })
 }
 
-/// The special ranges of IPv6 (IANA, "IPv6 Special-Purpose Address Registry"). Public are addresses in 2000::/3 alone.
+/// The special ranges of IPv6 (IANA, "IPv6 Special-Purpose Address Registry"). Public are addresses in `2000::/3` alone.
 fn kind_of_v6(address: Ipv6Addr) -> Option<AddressKind> {
     let bits = address.segments();
     Some(match bits {

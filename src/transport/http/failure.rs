@@ -34,7 +34,7 @@ pub(super) fn is_local(error: &(dyn Error + 'static)) -> bool {
 
 /// Whether the address is one that messages may not name.
 pub(super) fn is_not_allowed(error: &(dyn Error + 'static)) -> bool {
-    causes(error).any(|cause| cause.is::<AddressRefused>())
+    causes(error).any(<dyn Error>::is::<AddressRefused>)
 }
 
 /// What TLS on the other side says against us, if that is what went wrong.

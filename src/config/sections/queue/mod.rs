@@ -190,24 +190,12 @@ pub(in crate::config) fn read(
         {
             let named = (ordering.as_ref(), fairness.as_ref(), limits.as_slice(), backlog.as_ref());
             keys::in_shards(section, named, *shards)?;
-            if let (Ok(downstream), Ok(required)) = (&downstream, &own.required_keys)
-                && !matches!(downstream, Downstream::MessageUrls(_))
-            {
-                keys::of_no_host(section, named, required)?;
-            }
         }
         if let (Ok(limits), Ok(Some(_)), Ok(shards)) = (&limits, &batch, &own.shards) {
             limits::of_batches(section, limits, *shards)?;
         }
         answers::of_singles(section, &downstream, &batch)?;
-        match (&downstream, &batch) {
-            (Ok(Downstream::Pull), Ok(Some(_))) => return Err(section.wrong("batch", NO_BATCHES)),
-            (Ok(Downstream::MessageUrls(_)), Ok(Some(_))) => {
-                return Err(section.wrong("batch", NO_SHARED_CALLS));
-            }
-            _ => {}
-        }
-        Ok(QueuePolicy {
+        let policy = QueuePolicy {
             name: name?,
             limits: limits?,
             required_keys: own.required_keys?,
@@ -236,9 +224,26 @@ pub(in crate::config) fn read(
             overrides: Vec::new(),
             configured: None,
             origins: field.context().origins(),
-        })
+        };
+        fits_downstream(section, &policy)?;
+        Ok(policy)
     });
     policy.map(Arc::new)
+}
+
+/// Checks that the queue asks for nothing that its kind of downstream does not have.
+fn fits_downstream(section: &Section<'_>, policy: &QueuePolicy) -> Read<()> {
+    match (&policy.downstream, &policy.batch) {
+        (Downstream::Pull, Some(_)) => return Err(section.wrong("batch", NO_BATCHES)),
+        (Downstream::MessageUrls(_), Some(_)) => {
+            return Err(section.wrong("batch", NO_SHARED_CALLS));
+        }
+        (Downstream::MessageUrls(_), None) => return Ok(()),
+        _ => {}
+    }
+    let (ordering, fairness) = (policy.ordering.as_ref(), policy.fairness.as_ref());
+    let named = (ordering, fairness, policy.limits.as_slice(), policy.backlog.as_ref());
+    keys::of_no_host(section, named, &policy.required_keys)
 }
 
 fn lease(section: &Section<'_>, lease: Read<Option<u64>>, timeout: Read<u64>) -> Read<u64> {
