@@ -69,9 +69,9 @@ pub(super) async fn enter<'a>(
         Ok(target) => target,
         Err(why) => return Err(no_target(exchanges, message, &why, paused_ms)),
     };
-    let host = match &message.details.target {
-        Some(own) => own.host().to_owned(),
-        None => host_of(&target.url),
+    let host = match (&exchanges.queue.policy.downstream, &message.details.target) {
+        (Downstream::MessageUrls(_), Some(own)) => own.host().to_owned(),
+        _ => host_of(&target.url),
     };
     let slot = match slot_at(exchanges, hosts, &host).await {
         Ok(slot) => slot,

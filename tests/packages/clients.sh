@@ -15,7 +15,7 @@ NPM=$WORK/openapi-typescript-$TYPESCRIPT_GENERATOR
 DIR=$WORK/clients
 HERE=$PWD/tests/packages
 DOCUMENT=$PWD/docs/openapi.json
-SCENARIOS="api::access api::events api::hostile api::http api::input api::routes topics::fan_out schedules:: pull:: operations:: outcomes::receipts outcomes::probe outcomes::timeouts store::audit intake:: collapse:: shared::views keys::run_time_asked limits::overrides delivery::explain::a_ delivery::forecast::a"
+SCENARIOS="api::access api::events api::hostile api::http api::input api::routes topics::fan_out schedules:: pull:: operations:: outcomes::receipts outcomes::receipt_words outcomes::probe outcomes::timeouts store::audit intake:: collapse:: shared::views keys::run_time_asked limits::overrides delivery::explain::a_ delivery::forecast::a"
 
 python3 -c 'import ensurepip, venv' 2>/dev/null || {
     echo "skipped: python3 with venv is missing" >&2

@@ -49,6 +49,8 @@ BEYOND_SCHEMAS = re.compile(
             r"time zone",
             r"callback",
             r"^has no effect in the queue .* whose workers say how long they need",
+            r"^has no effect in the queue .* whose messages do not bring their own url",
+            r"^has no effect without url",
             r"the downstream\.timeout of the queue",
             # Patterns of cron, base64, addresses, and headers that Tidegate sets.
             r"cron",

@@ -39,7 +39,7 @@ impl QueuePolicy {
             // A dry run takes what the queue takes otherwise.
             (Downstream::Null, _) | (_, None) => Ok(()),
             (_, Some(_)) => Err(format!(
-                "has no effect in the queue \"{name}\", which sends to the address of its configuration; leave it out, or use a queue with downstream.url = \"message\""
+                "has no effect in the queue \"{name}\", whose messages do not bring their own url; leave it out, or use a queue with downstream.url = \"message\""
             )),
         }
     }

@@ -134,7 +134,7 @@ fn a_bad_order_is_refused_with_the_remedy() {
         ),
         (
             "ordering = \"host\"",
-            "queues.q.ordering: the key \"host\" is that of messages which bring; use \"group\" or \"labels.NAME\"",
+            "queues.q.ordering: the key \"host\" is that of messages which bring their own url; set downstream.url = \"message\", or use",
         ),
         (
             "ordering = \"labels.\"",
@@ -144,10 +144,7 @@ fn a_bad_order_is_refused_with_the_remedy() {
         ("ordering = []", "queues.q.ordering: found a list, expected \"none\", a key such as"),
         ("ordering = {}", "queues.q.ordering.by: is missing; expected for example by = "),
         ("ordering = { by = \"none\" }", "queues.q.ordering.by: \"none\" is not a valid key"),
-        (
-            "ordering = { by = \"host\" }",
-            "queues.q.ordering.by: this version does not have the key",
-        ),
+        ("ordering = { by = \"host\" }", "queues.q.ordering: the key \"host\" is that of messages"),
         ("ordering = { by = [\"group\"] }", "queues.q.ordering.by: found a list, expected a text"),
         (
             "ordering = { by = \"group\", until = \"done\" }",

@@ -12,9 +12,12 @@ use super::secure::serve_with;
 use super::server::{Server, read_request, read_to_close};
 use super::{Transport, answered, call, call_within, downstream};
 use crate::domain::access::{Access, ProxyPolicy};
+use crate::domain::egress::Network;
 use crate::domain::endpoint::HttpDownstream;
+use crate::domain::message_target::{MessageTarget, MessageUrls};
 use crate::domain::outcome::Answer;
 use crate::domain::policy::Downstream;
+use crate::domain::url_hosts::UrlHost;
 
 /// The way to `url` through a proxy that wants to see a password.
 fn through(proxy: SocketAddr, url: &str) -> Transport {
@@ -66,6 +69,52 @@ async fn plain_http_goes_to_the_proxy_with_the_whole_address() {
         assert_eq!(request.header("proxy-authorization"), Some("Basic dXM6aHVudGVyMg=="));
         assert_eq!(request.body, b"{}");
     }
+}
+
+/// The way to a url that a message names, through a proxy; `allowed`: what it may reach beside public addresses.
+fn by_message(proxy: SocketAddr, allowed: &[&str], url: &str) -> Transport {
+    let proxy = ProxyPolicy {
+        url: format!("http://{proxy}").parse().unwrap(),
+        shown: format!("http://{proxy}"),
+    };
+    let access = Arc::new(Access { proxy: Some(proxy), ..Access::default() });
+    let http = HttpDownstream { access, ..downstream("http://message.invalid/") };
+    let hosts: Vec<UrlHost> = vec!["*".parse().unwrap()];
+    let networks: Vec<Network> = allowed.iter().map(|text| text.parse().unwrap()).collect();
+    let urls = MessageUrls { hosts: hosts.into(), egress: Arc::new(networks.into()), http };
+    let target = MessageTarget::new(url.parse().unwrap(), None);
+    let target = urls.target(Some(&target)).unwrap();
+    Transport::new(&Downstream::MessageUrls(urls)).unwrap().towards(&target).unwrap()
+}
+
+#[tokio::test]
+async fn a_proxy_is_told_the_address_that_was_checked_where_a_message_names_the_host() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&seen);
+    let proxy = Server::start(move |mut stream, _| {
+        let noted = Arc::clone(&noted);
+        async move {
+            while let Some(request) = read_request(&mut stream).await {
+                noted.lock().push(request);
+                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+            }
+        }
+    })
+    .await;
+    for url in ["http://localhost/x", "https://localhost/x"] {
+        let refused = by_message(proxy.at, &[], url).send(call("{}")).await;
+        let is_refused = matches!(&refused, Answer::NotAllowed { error } if error.contains("localhost may not be called"));
+        assert!(is_refused, "{url}: {refused:?}");
+    }
+    assert!(seen.lock().is_empty(), "the proxy is told nothing");
+
+    let allowed = ["127.0.0.0/8", "::1"];
+    let answer = by_message(proxy.at, &allowed, "http://localhost:81/x").send(call("{}")).await;
+    assert_eq!(answer, answered(200, "ok", None));
+    let seen = seen.lock();
+    let forms = ["POST http://127.0.0.1:81/x HTTP/1.1", "POST http://[::1]:81/x HTTP/1.1"];
+    assert!(forms.iter().any(|form| seen[0].head.starts_with(form)), "{}", seen[0].head);
+    assert_eq!(seen[0].header("host"), Some("localhost:81"));
 }
 
 #[tokio::test]
