@@ -51,6 +51,8 @@ BEYOND_SCHEMAS = re.compile(
             r"^has no effect in the queue .* whose workers say how long they need",
             r"^has no effect in the queue .* whose messages do not bring their own url",
             r"^has no effect without url",
+            # The fields of a receipt that comes as a query are those that the queue names.
+            r"^missing; expected (the reference or the id of a message|what became of the message)",
             r"the downstream\.timeout of the queue",
             # Patterns of cron, base64, addresses, and headers that Tidegate sets.
             r"cron",

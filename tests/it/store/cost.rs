@@ -21,7 +21,7 @@ const ROUNDS: usize = 24;
 const RATIOS_MAX: [f64; 4] = [2.6, 2.2, 3.2, 4.4];
 const KEPT_RATIOS_MAX: [f64; 4] = [2.6, 2.2, 3.2, 13.0];
 /// How long one call may hold Redis up.
-const CALL_US_MAX: f64 = 2000.0;
+const CALL_US_MAX: f64 = 4000.0;
 const BYTES_MAX: usize = 330;
 
 /// The least that a queue must do, with variadic writes.
