@@ -44,7 +44,7 @@ pub enum Answer {
         /// Why, for people.
         error: String,
     },
-    /// Nothing of the request left either: what the downstream wants to see with it, a token, is not to be had now.
+    /// Nothing of the request left either: the token that the downstream wants to see with it cannot be got now.
     Withheld {
         /// Why, for people.
         error: String,

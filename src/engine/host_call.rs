@@ -11,13 +11,14 @@ use tokio::time::Instant;
 
 use super::breaker::{Admission, HostNews, HostSign, HostSlot, Hosts, later_ms};
 use super::exchange::{Began, Exchanges, Tried, error_of};
-use crate::domain::callback::{NoTarget, host_of};
+use crate::domain::callback::NoTarget;
 use crate::domain::endpoint::HttpDownstream;
 use crate::domain::message::Attempt;
 use crate::domain::outcome::{Answer, Outcome};
 use crate::domain::policy::Downstream;
 use crate::domain::retry::{GiveUp, RetryPolicy};
 use crate::domain::settlement::Settlement;
+use crate::domain::url_hosts::host_key;
 use crate::store::Claimed;
 use crate::telemetry::QueueLabel;
 
@@ -69,10 +70,7 @@ pub(super) async fn enter<'a>(
         Ok(target) => target,
         Err(why) => return Err(no_target(exchanges, message, &why, paused_ms)),
     };
-    let host = match (&exchanges.queue.policy.downstream, &message.details.target) {
-        (Downstream::MessageUrls(_), Some(own)) => own.host().to_owned(),
-        _ => host_of(&target.url),
-    };
+    let host = host_key(&target.url);
     let slot = match slot_at(exchanges, hosts, &host).await {
         Ok(slot) => slot,
         Err(Closed::Stopping) => return Err(Box::new((Settlement::Release, None))),

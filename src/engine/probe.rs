@@ -46,7 +46,7 @@ const START_PATIENCE: Duration = Duration::from_secs(1);
 const MARGIN: Duration = Duration::from_secs(2);
 /// When a message is taken up again whose probe was not made.
 const GIVEN_BACK_MS: u64 = 1000;
-/// The same where a token was not to be had: its endpoint is left alone for so long, or as long as it asks for.
+/// The same where no token could be got: its endpoint is left alone for so long, or as long as it asks for.
 const WITHHELD_MS: u64 = 10_000;
 const WITHHELD_MS_MAX: u64 = 600_000;
 /// A look at what other nodes left uncertain and may not live to ask about.

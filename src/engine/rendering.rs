@@ -13,7 +13,6 @@ use crate::domain::answer_rules::RulesSaid;
 use crate::domain::id::MessageId;
 use crate::domain::message::Details;
 use crate::domain::outcome::{Answer, Outcome};
-use crate::domain::policy::Downstream;
 use crate::domain::request_template::{
     RENDERED_HERE_BYTES_MAX, RenderedRequest, RequestTemplate, TemplateError, TemplateMessage,
 };
@@ -46,10 +45,10 @@ pub(super) async fn rendered(
     parts: &mut BatchParts,
     outcomes: &Outcomes,
 ) -> Option<(Vec<Claimed>, Option<RenderedRequest>)> {
-    let Downstream::Http(http) = &exchanges.queue.policy.downstream else {
+    let http = exchanges.queue.policy.downstream.http();
+    let Some(template) = http.and_then(|http| http.request.as_ref()) else {
         return Some((part, None));
     };
-    let Some(template) = &http.request else { return Some((part, None)) };
     let Rendering { faults, request } = render_aside(exchanges, template, &part).await;
     let (mut left, mut endings) = (Vec::with_capacity(part.len()), Vec::new());
     for (message, fault) in part.into_iter().zip(faults) {

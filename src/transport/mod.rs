@@ -95,7 +95,6 @@ impl Transport {
                 Ok(Self::ByHost(HttpConnections::new(callback.timeout_ms)))
             }
             Downstream::MessageUrls(urls) => {
-                HttpTransport::new(&urls.http)?;
                 let egress = Arc::clone(&urls.egress);
                 HttpConnections::of_messages(&urls.http, egress).map(Self::ByHost)
             }

@@ -5,6 +5,7 @@
 //! plain `${`. A value that was filled in is not read for references again.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::path::Path;
 
 /// The largest file that is taken as a secret, in bytes: a key, not a database.
@@ -27,30 +28,25 @@ pub(in crate::config) fn expand(text: &str, source: SecretSource<'_>) -> Result<
 }
 
 fn expand_at(text: &str, source: SecretSource<'_>, depth: usize) -> Result<String, String> {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find("${") {
-        let before = &rest[..at];
-        let after = &rest[at + 2..];
-        if let Some(plain) = before.strip_suffix('$') {
-            out.push_str(plain);
-            out.push_str("${");
-            rest = after;
-            continue;
-        }
-        out.push_str(before);
-        let end = closing_brace(after).ok_or(
+    with_references(text, |inside| {
+        let inside = inside.ok_or(
             "a reference is not closed; expected ${NAME} or ${file:PATH} ($${ for a plain ${)",
         )?;
-        out.push_str(&look_up(&after[..end], source, depth)?);
-        rest = &after[end + 1..];
-    }
-    out.push_str(rest);
-    Ok(out)
+        look_up(inside, source, depth)
+    })
 }
 
 /// The text with something in place of every reference: what it stands for is not looked up.
 pub(in crate::config) fn masked(text: &str, mask: &str) -> String {
+    let Ok(masked) = with_references(text, |_| Ok::<_, Infallible>(mask.to_owned()));
+    masked
+}
+
+/// The text with what `stand_in` says in place of every reference, by what is inside of it; `None`: it is not closed.
+fn with_references<'t, E>(
+    text: &'t str,
+    stand_in: impl Fn(Option<&'t str>) -> Result<String, E>,
+) -> Result<String, E> {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find("${") {
@@ -62,11 +58,12 @@ pub(in crate::config) fn masked(text: &str, mask: &str) -> String {
             continue;
         }
         out.push_str(before);
-        out.push_str(mask);
-        rest = closing_brace(after).map_or("", |end| &after[end + 1..]);
+        let end = closing_brace(after);
+        out.push_str(&stand_in(end.map(|end| &after[..end]))?);
+        rest = end.map_or("", |end| &after[end + 1..]);
     }
     out.push_str(rest);
-    out
+    Ok(out)
 }
 
 /// Where the `}` stands that closes a reference whose inside starts here.

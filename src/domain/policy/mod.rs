@@ -175,12 +175,7 @@ impl QueuePolicy {
     /// The queue's own rules for answers, if it has any.
     #[must_use]
     pub fn answer_rules(&self) -> Option<&AnswerRules> {
-        match &self.downstream {
-            Downstream::Http(http) | Downstream::MessageUrls(MessageUrls { http, .. }) => {
-                http.answers.as_deref()
-            }
-            Downstream::Null | Downstream::Pull | Downstream::Callbacks(_) => None,
-        }
+        self.downstream.http()?.answers.as_deref()
     }
 
     /// How much of the answer to a single message is read: what is kept, and what rules look into.

@@ -96,11 +96,6 @@ impl Link {
         }
     }
 
-    /// How long a reply is waited for.
-    pub(crate) const fn patience(&self) -> Duration {
-        self.patience
-    }
-
     /// The connection, made now if there is none.
     ///
     /// # Errors

@@ -48,7 +48,7 @@ use crate::shutdown::Tasks;
 use crate::store::StoreError;
 use crate::store::clock::time::Clock;
 use crate::store::queue::{Accounts, Queue, Shard};
-use crate::store::redis::connect::{Target, timed_out};
+use crate::store::redis::connect::Target;
 use crate::store::redis::error;
 use crate::store::redis::keys::ShardKeys;
 use crate::store::redis::link::{Link, Standing};
@@ -58,9 +58,6 @@ use crate::telemetry::{Metrics, VerbLabel};
 
 /// How long a call is repeated while Redis is away, before its caller gets the error.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// The longest that one try lasts, in waits for a reply: for a connection, for what a shard must be told first, and for the reply
-/// itself. Whatever is in the way, its caller gets an answer.
-const REPLIES_MAX: u32 = 3;
 /// Pause between two tries of a call.
 const REPEAT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -272,9 +269,7 @@ impl Wire {
     ) -> Result<(Reply, Vec<redis::Value>), StoreError> {
         let patience = Instant::now() + PATIENCE;
         loop {
-            let once = self.call_once(link, keys, call, waits);
-            let once = tokio::time::timeout(REPLIES_MAX * link.patience(), once).await;
-            match once.unwrap_or_else(|_| Err(timed_out())) {
+            match self.call_once(link, keys, call, waits).await {
                 Ok(reply) => return Ok(reply),
                 Err(error) if error::is_passing(&error) && Instant::now() < patience => {
                     tokio::time::sleep(REPEAT_PAUSE).await;

@@ -45,7 +45,7 @@ use tokio::time::Instant;
 use self::egress_guard::EgressGuard;
 use self::line::{Line, NoAnswer, Outgoing};
 use self::pool::Pool;
-use self::request::Template;
+use self::request::{Common, Template};
 use self::token::TokenSource;
 use self::way::Proxy;
 use self::wire::WireError;
@@ -72,7 +72,8 @@ pub struct HttpConnections {
     pool: Pool,
     /// Those whose addresses are checked, since a message names their host.
     guarded: Option<Pool>,
-    /// Whence the tokens come, if calls carry one: the same for all hosts.
+    /// What goes with every call and whence the tokens come, where that is the same for all hosts.
+    common: Option<Arc<Common>>,
     tokens: Option<Arc<TokenSource>>,
 }
 
@@ -80,7 +81,7 @@ impl HttpConnections {
     /// Connects to nothing yet; `timeout_ms` bounds the wait for a connection.
     pub(super) fn new(timeout_ms: u64) -> Self {
         let pool = Pool::new(timeout_ms, tls::client_config(), None, None);
-        Self { pool, guarded: None, tokens: None }
+        Self { pool, guarded: None, common: None, tokens: None }
     }
 
     /// Those of a queue whose messages bring their own urls: reached, and as whom, as `http` says. `egress`: what hosts may be, beside
@@ -96,7 +97,8 @@ impl HttpConnections {
         };
         let (pool, guarded) = (pool(None)?, pool(Some(EgressGuard::new(egress)))?);
         let tokens = TokenSource::of(&http.access, &pool)?;
-        Ok(Self { pool, guarded: Some(guarded), tokens })
+        let common = Some(Arc::new(Common::new(http)?));
+        Ok(Self { pool, guarded: Some(guarded), common, tokens })
     }
 
     /// The way to one endpoint, on these connections.
@@ -104,7 +106,11 @@ impl HttpConnections {
         &self,
         downstream: &HttpDownstream,
     ) -> Result<HttpTransport, TransportError> {
-        let template = Arc::new(Template::new(downstream)?);
+        let template = match &self.common {
+            Some(common) => Template::at(downstream, Arc::clone(common)),
+            None => Template::new(downstream),
+        };
+        let template = Arc::new(template?);
         let pool = match (&downstream.egress, &self.guarded) {
             (None, _) => &self.pool,
             (Some(_), Some(guarded)) => guarded,

@@ -3,6 +3,8 @@
 //! Owns what does not change from call to call, prepared once, and the order in which headers are
 //! laid over each other. Refuses to know connections.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::{
     ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue,
@@ -25,7 +27,7 @@ pub(super) const USER_AGENT_TEXT: HeaderValue =
     HeaderValue::from_static(concat!("tidegate/", env!("CARGO_PKG_VERSION")));
 const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
-/// What all requests to one downstream have in common.
+/// What all requests to one address have in common.
 #[derive(Debug)]
 pub(super) struct Template {
     method: Method,
@@ -33,14 +35,19 @@ pub(super) struct Template {
     uri: Uri,
     /// Name or address as in the URL, with the port unless it is the scheme's own.
     host: HeaderValue,
+    common: Arc<Common>,
+}
+
+/// What all requests of one downstream have in common, wherever they go.
+#[derive(Debug)]
+pub(super) struct Common {
     /// The operator's headers, credentials of the URL among them; all marked sensitive.
     operator: HeaderMap,
     keys: SigningKeys,
 }
 
-impl Template {
+impl Common {
     pub(super) fn new(downstream: &HttpDownstream) -> Result<Self, TransportError> {
-        let (uri, host) = address(&downstream.url)?;
         let mut operator = HeaderMap::new();
         if let Some(credentials) = basic_credentials(&downstream.url) {
             operator.insert(AUTHORIZATION, sensitive("authorization", &credentials)?);
@@ -51,7 +58,22 @@ impl Template {
             }
         }
         let keys = SigningKeys::new(&downstream.signing_secrets)?;
-        Ok(Self { method: downstream.method.clone(), uri, host, operator, keys })
+        Ok(Self { operator, keys })
+    }
+}
+
+impl Template {
+    pub(super) fn new(downstream: &HttpDownstream) -> Result<Self, TransportError> {
+        Self::at(downstream, Arc::new(Common::new(downstream)?))
+    }
+
+    /// The same where what is common to all addresses is prepared already.
+    pub(super) fn at(
+        downstream: &HttpDownstream,
+        common: Arc<Common>,
+    ) -> Result<Self, TransportError> {
+        let (uri, host) = address(&downstream.url)?;
+        Ok(Self { method: downstream.method.clone(), uri, host, common })
     }
 
     /// The host that is called, for logs.
@@ -91,7 +113,7 @@ impl Template {
     /// The layers, lowest first; see [`Call`].
     fn headers(&self, call: &Call) -> Result<HeaderMap, String> {
         let mut headers = HeaderMap::with_capacity(
-            8 + self.operator.len() + call.message_headers.len() + call.own_headers.len(),
+            8 + self.common.operator.len() + call.message_headers.len() + call.own_headers.len(),
         );
         headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
         headers.insert(USER_AGENT, USER_AGENT_TEXT);
@@ -100,7 +122,7 @@ impl Template {
                 headers.insert(header_name(name)?, header_value(name, text)?);
             }
         }
-        for (name, held) in &self.operator {
+        for (name, held) in &self.common.operator {
             headers.insert(name.clone(), held.clone());
         }
         for (name, text) in &call.request_headers {
@@ -124,7 +146,7 @@ impl Template {
         headers.insert(WEBHOOK_ID, id);
         let timestamp_s = call.now_ms / 1000;
         headers.insert(WEBHOOK_TIMESTAMP, HeaderValue::from(timestamp_s));
-        if let Some(signature) = self.keys.sign(&call.id, timestamp_s, &self.body(call)) {
+        if let Some(signature) = self.common.keys.sign(&call.id, timestamp_s, &self.body(call)) {
             headers.insert(WEBHOOK_SIGNATURE, header_value("webhook-signature", &signature)?);
         }
         Ok(headers)

@@ -16,6 +16,11 @@ fn host_of(downstream: &Downstream) -> String {
     downstream.url("").trim_start_matches("http://").trim_end_matches('/').to_owned()
 }
 
+/// The value of the key `host` of what goes there.
+fn host_key(downstream: &Downstream) -> String {
+    format!("http://{}", host_of(downstream))
+}
+
 /// A queue whose messages go to these hosts, with more lines of its own and of its downstream.
 fn config(hosts: &[String], own: &str, of_downstream: &str) -> String {
     format!(
@@ -205,7 +210,8 @@ async fn a_hung_host_holds_up_itself_alone_and_is_left_alone() {
     assert!(metrics.text().contains(alone), "{}", metrics.text());
     let doctor = scene.daemon.cli(&["doctor"]).await;
     assert!(doctor.stdout.contains("1 of their hosts get no calls"), "{}", doctor.stdout);
-    assert!(other.requests().len() <= 16, "{}", other.requests().len());
+    // Half of the places at once, and what the failures freed until the host was left alone.
+    assert!(other.in_flight_max() <= 8, "{}", other.in_flight_max());
 }
 
 #[tokio::test]
@@ -230,8 +236,9 @@ async fn limits_and_shares_go_by_the_host() {
             })
     })
     .await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(other.requests().len(), 2);
+    let given = scene.daemon.cli(&["key", QUEUE, &host_key(&other), "put", "--weight", "5"]).await;
+    assert_eq!(given.code, 0, "{}{}", given.stdout, given.stderr);
 }
 
 #[tokio::test]
@@ -303,4 +310,41 @@ async fn a_message_keeps_its_url_through_a_restart_an_export_and_a_requeue() {
     scene.daemon.post(PATH, &keyed(other.url("/a"))).await.expect(201);
     scene.daemon.post(PATH, &keyed(other.url("/a"))).await.expect(200);
     scene.daemon.post(PATH, &keyed(other.url("/b"))).await.expect(422);
+}
+
+/// `hosts` may name fewer than before: what waits for one that is not named any more is dead, and says why.
+#[tokio::test]
+async fn a_reload_that_names_fewer_hosts_holds_for_what_waits() {
+    let (scene, other) = scene("", "").await;
+    let message = json!({ "payload": 1, "url": other.url("/"), "delay": "1h" });
+    let id = scene.daemon.send(QUEUE, &message).await;
+    scene.daemon.sighup(&config(&[host_of(&scene.downstream)], "", ""));
+    eventually("the hosts are in force", async || {
+        let queue = scene.daemon.get("/v1/queues/jobs").await.expect(200).json();
+        queue["policy"]["downstream"]["hosts"].as_array().is_some_and(|hosts| hosts.len() == 1)
+    })
+    .await;
+    scene.daemon.post(&format!("/v1/messages/{id}/run"), &json!({})).await;
+    let dead = scene.daemon.wait_final(&id).await;
+    let reason = dead["reason"].as_str().unwrap_or_default();
+    assert!(dead["state"] == "dead" && reason.contains("downstream.hosts"), "{dead}");
+    assert!(other.requests().is_empty());
+}
+
+#[tokio::test]
+async fn schedules_and_topics_bring_urls_too() {
+    let (redis, downstream) = tokio::join!(RedisServer::start(), Downstream::start());
+    let url = downstream.url("/tick");
+    let more = format!(
+        "[topics.paid]\nqueues = [{QUEUE:?}]\n[schedules.tick]\nqueue = {QUEUE:?}\nevery = \"1h\"\npayload = 1\nurl = {url:?}\nmethod = \"PUT\"\n"
+    );
+    let daemon = Daemon::start(&redis, config(&[host_of(&downstream)], "", "") + &more).await;
+    daemon.post("/v1/schedules/tick/run", &json!({})).await;
+    let requests = downstream.wait_for(1).await;
+    assert_eq!((requests[0].method.as_str(), requests[0].path.as_str()), ("PUT", "/tick"));
+    let event = json!({ "payload": 1, "url": downstream.url("/event") });
+    daemon.post("/v1/topics/paid/messages", &event).await.expect(201);
+    assert_eq!(downstream.wait_for(2).await[1].path, "/event");
+    let nowhere = daemon.post("/v1/topics/paid/messages", &json!({ "payload": 1 })).await;
+    assert_eq!(nowhere.status, 400, "{}", nowhere.text());
 }

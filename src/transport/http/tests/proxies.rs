@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::identity::{OK, ca, server};
 use super::secure::serve_with;
-use super::server::{Server, read_request, read_to_close};
+use super::server::{Seen, Server, read_request, read_to_close};
 use super::{Transport, answered, call, call_within, downstream};
 use crate::domain::access::{Access, ProxyPolicy};
 use crate::domain::egress::Network;
@@ -42,8 +42,8 @@ async fn read_head(stream: &mut TcpStream) -> String {
     String::from_utf8(head).unwrap()
 }
 
-#[tokio::test]
-async fn plain_http_goes_to_the_proxy_with_the_whole_address() {
+/// A proxy that answers every request itself, and what it got.
+async fn noting() -> (Server, Arc<Mutex<Vec<Seen>>>) {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&seen);
     let proxy = Server::start(move |mut stream, _| {
@@ -56,6 +56,12 @@ async fn plain_http_goes_to_the_proxy_with_the_whole_address() {
         }
     })
     .await;
+    (proxy, seen)
+}
+
+#[tokio::test]
+async fn plain_http_goes_to_the_proxy_with_the_whole_address() {
+    let (proxy, seen) = noting().await;
     // Nobody here could look that name up.
     let transport = through(proxy.at, "http://erp.invalid/hook?a=1");
     for _ in 0..2 {
@@ -89,18 +95,7 @@ fn by_message(proxy: SocketAddr, allowed: &[&str], url: &str) -> Transport {
 
 #[tokio::test]
 async fn a_proxy_is_told_the_address_that_was_checked_where_a_message_names_the_host() {
-    let seen = Arc::new(Mutex::new(Vec::new()));
-    let noted = Arc::clone(&seen);
-    let proxy = Server::start(move |mut stream, _| {
-        let noted = Arc::clone(&noted);
-        async move {
-            while let Some(request) = read_request(&mut stream).await {
-                noted.lock().push(request);
-                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
-            }
-        }
-    })
-    .await;
+    let (proxy, seen) = noting().await;
     for url in ["http://localhost/x", "https://localhost/x"] {
         let refused = by_message(proxy.at, &[], url).send(call("{}")).await;
         let is_refused = matches!(&refused, Answer::NotAllowed { error } if error.contains("localhost may not be called"));
