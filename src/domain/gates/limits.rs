@@ -4,8 +4,9 @@ use std::fmt;
 
 use super::{Gate, GateState, Gates, QueueLoad, Why};
 use crate::domain::limit::{
-    Cost, FirstSlot, LimitName, LimitStanding, StackedLimit, StackedLimits,
+    Cost, FirstSlot, LimitName, LimitRule, LimitStanding, Quota, StackedLimit, StackedLimits,
 };
+use crate::domain::overrides::{Override, OverrideChange};
 use crate::domain::policy::QueuePolicy;
 
 /// A gate that holds: a word of [`Gate`], or `limit:<name>`.
@@ -67,7 +68,9 @@ impl Gates {
     #[must_use]
     pub fn limits_at(&self, cost: Cost) -> Vec<(LimitName, GateState)> {
         match &self.stacked {
-            Some((stacked, now_us)) => limits(stacked, *now_us, u64::from(cost.units())),
+            Some((stacked, now_us)) => {
+                limits(stacked, *now_us, u64::from(cost.units()), &self.override_ends)
+            }
             None => self.limits.clone(),
         }
     }
@@ -92,7 +95,41 @@ pub(super) fn stacked(policy: &QueuePolicy, load: &QueueLoad, now_ms: u64) -> (S
     (StackedLimits::read(each, (now_us, 0.0), now_ms), now_us)
 }
 
-/// What each limit says to a message of this cost.
+/// When an override of a limit ends, and what the limit allows then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct OverrideEnd {
+    name: LimitName,
+    at_ms: u64,
+    /// Of a quota: the units of the configuration.
+    units: Option<u64>,
+}
+
+/// The ends of the overrides that are in force for limits.
+pub(super) fn override_ends(policy: &QueuePolicy) -> Vec<OverrideEnd> {
+    let of_limit = |it: &Override| {
+        let OverrideChange::Limit { name, .. } = &it.change else { return None };
+        let configured = policy.as_configured().limits.iter().find(|rule| rule.name == *name);
+        let units = configured.and_then(LimitRule::quota).map(Quota::units);
+        Some(OverrideEnd { name: name.clone(), at_ms: it.end_ms(), units })
+    };
+    policy.overrides.iter().filter_map(of_limit).collect()
+}
+
+impl OverrideEnd {
+    /// Whether the limit lets a message of this cost pass once the override is over: what was used of a quota stays used, and a rate
+    /// holds nothing for longer than its own burst explains.
+    fn frees(&self, limit: &StackedLimit, cost: u64) -> bool {
+        self.name == limit.name
+            && match &limit.standing {
+                LimitStanding::Rate { .. } => true,
+                LimitStanding::Quota { used, .. } => {
+                    self.units.is_some_and(|units| used[0].saturating_add(cost) <= units)
+                }
+            }
+    }
+}
+
+/// What each limit says to a message of this cost. None holds beyond the end of its override.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -102,20 +139,23 @@ pub(super) fn limits(
     stacked: &StackedLimits,
     now_us: f64,
     cost: u64,
+    ends: &[OverrideEnd],
 ) -> Vec<(LimitName, GateState)> {
     let state = |limit: &StackedLimit| {
         let why = match limit.standing {
             LimitStanding::Rate { .. } => Why::NextSlot,
             LimitStanding::Quota { .. } => Why::QuotaUsed,
         };
-        match limit.standing.slot(now_us, cost) {
-            FirstSlot::At(slot_us) if slot_us <= now_us => GateState::OPEN,
-            FirstSlot::At(slot_us) => {
-                GateState::Held { until_ms: Some((slot_us / 1000.0).ceil() as u64), why }
-            }
+        let until_ms = match limit.standing.slot(now_us, cost) {
+            FirstSlot::At(slot_us) if slot_us <= now_us => return GateState::OPEN,
+            FirstSlot::At(slot_us) => Some((slot_us / 1000.0).ceil() as u64),
             // It costs more than a whole period has.
-            FirstSlot::NotBefore(_) => GateState::Held { until_ms: None, why },
-        }
+            FirstSlot::NotBefore(_) => None,
+        };
+        let freed = ends.iter().find(|end| end.frees(limit, cost)).map(|end| end.at_ms);
+        let until_ms = freed
+            .map_or(until_ms, |at_ms| Some(until_ms.map_or(at_ms, |until_ms| until_ms.min(at_ms))));
+        GateState::Held { until_ms, why }
     };
     stacked.limits().iter().map(|limit| (limit.name.clone(), state(limit))).collect()
 }

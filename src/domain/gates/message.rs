@@ -40,7 +40,8 @@ impl Gates {
         });
         let (shards, recipients) = (Vec::new(), None);
         let (is_pulled, now_ms) = (self.is_pulled, self.now_ms);
-        Self { states, limits, stacked: None, shards, recipients, is_pulled, now_ms }
+        let (stacked, override_ends) = (None, Vec::new());
+        Self { states, limits, stacked, override_ends, shards, recipients, is_pulled, now_ms }
     }
 
     /// The gates of one message together with the gate `workers`: of a queue that workers pull from, what nothing else holds

@@ -19,7 +19,7 @@ use std::sync::Arc;
 pub use self::keys::{HeldByKeys, KeyHold};
 pub use self::last_calls::LastCalls;
 pub use self::limits::HeldGate;
-use self::limits::{all, limits, stacked};
+use self::limits::{OverrideEnd, all, limits, override_ends, stacked};
 use self::shards::ShardGates;
 pub use self::shards::{ShardLoad, concurrency_of_shard};
 use self::state::UNKNOWN;
@@ -163,6 +163,8 @@ pub struct Gates {
     limits: Vec<(LimitName, GateState)>,
     /// The limits as they stand, and at which moment, where that was read: what they say to a message depends on its cost.
     stacked: Option<(StackedLimits, f64)>,
+    /// When overrides of limits end.
+    override_ends: Vec<OverrideEnd>,
     /// What holds in each shard for itself, where that was counted.
     shards: Vec<ShardGates>,
     /// When recipients may be reached.
@@ -191,8 +193,9 @@ pub fn gates(policy: &QueuePolicy, snapshot: &Snapshot, now_ms: Option<u64>) -> 
     let of_shards = load.map(|load| ShardGates::of_queue(load, &shards));
     let load_of_limits = load.filter(|_| policy.has_wide_limits());
     let stacked = load_of_limits.zip(now_ms).map(|(load, now_ms)| stacked(policy, load, now_ms));
+    let override_ends = override_ends(policy);
     let limits = match (load, &stacked) {
-        (_, Some((stacked, now_us))) => limits(stacked, *now_us, 1),
+        (_, Some((stacked, now_us))) => limits(stacked, *now_us, 1, &override_ends),
         (Some(_), None) => {
             policy.wide_limits().map(|limit| (limit.name.clone(), UNKNOWN)).collect()
         }
@@ -222,7 +225,7 @@ pub fn gates(policy: &QueuePolicy, snapshot: &Snapshot, now_ms: Option<u64>) -> 
     });
     let recipients = policy.recipient_hours.clone();
     let is_pulled = matches!(policy.downstream, Downstream::Pull);
-    Gates { states, limits, stacked, shards, recipients, is_pulled, now_ms }
+    Gates { states, limits, stacked, override_ends, shards, recipients, is_pulled, now_ms }
 }
 
 fn pause(snapshot: &Snapshot) -> GateState {
@@ -279,6 +282,7 @@ impl Gates {
             states: gates,
             limits: Vec::new(),
             stacked: None,
+            override_ends: Vec::new(),
             shards: Vec::new(),
             recipients: None,
             is_pulled: false,

@@ -3,7 +3,9 @@
 use super::*;
 use crate::config::testing::queue_of;
 use crate::domain::gates::{PauseEnd, QueueLoad, Snapshot, gates};
+use crate::domain::keys::LimitValue;
 use crate::domain::limit::{Cost, KeptLimit};
+use crate::domain::overrides::{Override, OverrideChange, put_in_force};
 use crate::domain::time::{parse_rfc3339, rfc3339};
 
 const NOW: &str = "2026-11-30T12:00:00.000Z";
@@ -68,6 +70,41 @@ fn a_quota_counts_at_its_own_cost_and_for_what_is_due_later_too() {
     let at_ms = |cost| gates.earliest_ms(&policy, &details(cost), None, 0);
     assert_eq!(at_ms(2), Some(ms("2026-12-01T00:00:00Z")));
     assert_eq!(at_ms(11), None, "it costs more than a whole day has");
+}
+
+#[test]
+fn no_limit_holds_beyond_the_end_of_its_override() {
+    let limit = |name: &str, value| OverrideChange::Limit { name: name.parse().unwrap(), value };
+    let with = |change, until: &str| Override {
+        id: "one".to_owned(),
+        queue: "q".parse().unwrap(),
+        change,
+        above: false,
+        from_ms: ms(NOW) - 1000,
+        until_ms: ms(until),
+        ended_ms: None,
+        reason: String::new(),
+        by: String::new(),
+    };
+    let at = |text: &str, over: Override, snapshot: &Snapshot| {
+        let policy = put_in_force(&queue_of(text), &[over], ms(NOW));
+        let gates = gates(&policy, snapshot, Some(ms(NOW)));
+        gates.earliest_ms(&policy, &Details::default(), None, 0).map(rfc3339).unwrap_or_default()
+    };
+    // One an hour in place of twenty a second: the next slot would be in half an hour.
+    let hourly = limit("rate", LimitValue::Rate("1/h".parse().unwrap()));
+    let standing = format!("{}.0", (ms(NOW) + 1_800_000) * 1000);
+    let limits = vec![KeptLimit { standing, debt: String::new() }];
+    let taken =
+        Snapshot { load: Some(QueueLoad { limits, shards: Vec::new() }), ..Snapshot::default() };
+    let soon = "2026-11-30T12:01:00.000Z";
+    assert_eq!(at("rate = \"20/s\"\n", with(hourly.clone(), soon), &taken), soon);
+    let late = "2026-11-30T13:00:00.000Z";
+    assert_eq!(at("rate = \"20/s\"\n", with(hourly, late), &taken), "2026-11-30T12:30:00.000Z");
+    // What was used of a quota stays used.
+    let five = limit("day", LimitValue::Quota("5/day".parse().unwrap()));
+    assert_eq!(at(QUOTA, with(five.clone(), soon), &used(7)), soon);
+    assert_eq!(at(QUOTA, with(five, soon), &used(10)), "2026-12-01T00:00:00.000Z");
 }
 
 #[test]
