@@ -22,6 +22,7 @@ use crate::domain::keys::{KeyRules, LimitValue, Weight};
 use crate::domain::limit::LimitKindName;
 use crate::domain::message::{NAME_BYTES_MAX, check_name};
 use crate::domain::policy::QueuePolicy;
+use crate::domain::url_hosts::is_host_key;
 use crate::store::{KEYS_MAX, KeptKey, KeyWritten};
 use crate::wire::Moment;
 use crate::wire::key::{KeyAnswer, KeyLimitView, KeyList, KeyRequest, KeyView};
@@ -110,12 +111,12 @@ pub(super) async fn put(
     let value = key_of(&mut query);
     query.finish()?;
     let rules = door.store().queues.key_rules(name).await?;
-    let key = KeptKey {
-        value: value.unwrap_or_default(),
-        settings: settings(&body, &rules)?,
-        at_ms: door.now_ms()?,
-        by: caller.name().to_owned(),
-    };
+    let (value, settings) = (value.unwrap_or_default(), settings(&body, &rules)?);
+    if settings.go_by_host(&rules) && !value.is_empty() && !is_host_key(&value) {
+        let detail = "is no host that a message can have; expected scheme, name and port, for example https://hooks.example.com:443";
+        return Err(Problem::fault("?key", detail));
+    }
+    let key = KeptKey { value, settings, at_ms: door.now_ms()?, by: caller.name().to_owned() };
     let status = match door.store().queues.put_key(name, &key).await? {
         KeyWritten::Created => StatusCode::CREATED,
         KeyWritten::Replaced => StatusCode::OK,

@@ -21,6 +21,7 @@ use super::{Door, Shared};
 use crate::domain::filter::Filter;
 use crate::domain::id::MessageId;
 use crate::domain::operation::{Operation, Stage};
+use crate::domain::policy::Downstream;
 use crate::store::{KeptOperation, OPERATIONS_RUNNING_MAX};
 use crate::wire::Moment;
 use crate::wire::operation::{FilterView, OperationList, OperationRequest, OperationView};
@@ -50,11 +51,21 @@ pub(super) async fn start(
     let body = door.bodies.read(body, SMALL_BODY_BYTES_MAX).await?;
     let wish = read_wish(&body, door.now_ms()?)?;
     let queue = queue_for(&door, &caller, &wish.queue)?;
-    if let Some(to) = &wish.to
-        && queue_for(&door, &caller, to)?.retired
-    {
-        let detail = format!("the queue \"{to}\" is retired and takes no messages");
-        return Err(Problem::fault("/to", detail));
+    if let Some(name) = &wish.to {
+        let to = queue_for(&door, &caller, name)?;
+        if to.retired {
+            let detail = format!("the queue \"{name}\" is retired and takes no messages");
+            return Err(Problem::fault("/to", detail));
+        }
+        let bring_urls = [&queue, &to]
+            .map(|queue| matches!(queue.policy.downstream, Downstream::MessageUrls(_)));
+        if bring_urls[0] != bring_urls[1] && to.policy.downstream != Downstream::Null {
+            let detail = format!(
+                "of the queues \"{}\" and \"{name}\" only one has messages that bring their own url (downstream.url = \"message\"), so none of them can go there; move them to a queue of the same kind",
+                wish.queue
+            );
+            return Err(Problem::fault("/to", detail));
+        }
     }
     let started_ms = door.store().operations.begins().await?;
     let operation = Operation {

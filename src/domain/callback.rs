@@ -207,7 +207,7 @@ pub enum NoTarget {
     NotPublic(#[from] NotPublic),
     /// Each message of its queue brings a url, and this one does not.
     #[error(
-        "the message names no url, and its queue sends each message to its own (downstream.url = \"message\")"
+        "the message names no url, and its queue sends each message to its own (downstream.url = \"message\"); give it one, on the command line by --to URL"
     )]
     NoUrl,
     /// Neither message nor queue names a url.

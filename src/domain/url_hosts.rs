@@ -131,6 +131,12 @@ pub fn host_key(url: &Url) -> String {
     format!("{}://{}:{port}", url.scheme(), url.host_str().unwrap_or_default())
 }
 
+/// Whether a text is a value of the key `host`.
+#[must_use]
+pub fn is_host_key(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| host_key(&url) == text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,5 +205,9 @@ mod tests {
         let key = |text: &str| host_key(&text.parse().unwrap());
         assert_eq!(key("https://Shop.example/x?y"), "https://shop.example:443");
         assert_eq!(key("http://[::1]:8080/"), "http://[::1]:8080");
+        assert!(is_host_key("https://shop.example:443") && is_host_key("http://[::1]:8080"));
+        for bad in ["", "shop.example", "https://shop.example", "https://shop.example:443/"] {
+            assert!(!is_host_key(bad), "{bad}");
+        }
     }
 }

@@ -61,7 +61,10 @@ impl Settler {
                     gathered.push(exchange);
                 }
             }
-            mark_row(&mut gathered);
+            // What a host says of itself says nothing of the queue's other ones.
+            if !self.queue.policy.downstream.is_by_host() {
+                mark_row(&mut gathered);
+            }
             unsafe_yet.extend(gathered.drain(..).flatten());
             unsafe_yet = self.run_once(unsafe_yet).await;
         }

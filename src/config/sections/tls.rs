@@ -160,7 +160,7 @@ fn check_identity(section: &Section<'_>, certificate: &PemFile, key: &PemFile) -
         )),
         Err(Error::InvalidCertificate(error)) => Err(section.wrong(
             "certificate",
-            format!("the certificate in the file {} cannot be used ({error:?})", certificate.path),
+            format!("the certificate in the file {} cannot be used ({error:?}); expected an X.509 certificate of version 3, as `openssl x509 -req` makes one with -extfile", certificate.path),
         )),
         Err(error) => Err(section.wrong(
             "key",

@@ -26,7 +26,7 @@ pub fn paused(queue: &QueueName, (by, reason): (&str, &str), until: Option<&str>
 #[must_use]
 pub fn shut(queue: &QueueName, (kind, why): (&str, &str), until: &str) -> String {
     let what = match kind {
-        "throttle" => "The downstream asked for fewer calls",
+        "throttle" => "The downstream asked for fewer calls, or no token for it could be got",
         _ => "The downstream refused our credentials or our address",
     };
     let why = match why {
@@ -80,8 +80,9 @@ mod tests {
             "The downstream refused our credentials or our address (it answered: status 401: bad token); it is called again at noon, or at once after `tidegate resume sms`."
         );
         assert!(
-            shut(&sms, ("throttle", ""), "noon")
-                .starts_with("The downstream asked for fewer calls;")
+            shut(&sms, ("throttle", ""), "noon").starts_with(
+                "The downstream asked for fewer calls, or no token for it could be got;"
+            )
         );
         let policy = QueuePolicy::retired(sms, 1);
         let at = |_| "noon".to_owned();

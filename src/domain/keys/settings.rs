@@ -115,6 +115,16 @@ impl LimitValue {
 }
 
 impl KeySettings {
+    /// Whether any of it is for a value of the key `host`.
+    #[must_use]
+    pub fn go_by_host(&self, rules: &KeyRules) -> bool {
+        let is_host = |key: Option<&MessageKey>| key == Some(&MessageKey::Host);
+        let of_limit =
+            |rule: &LimitRule| self.limits.contains_key(&rule.name) && is_host(rule.per.as_ref());
+        (self.weight.is_some() && is_host(rules.fair_by.as_ref()))
+            || rules.limits.iter().any(of_limit)
+    }
+
     /// Whether nothing is said at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {

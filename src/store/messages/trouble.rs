@@ -151,11 +151,11 @@ impl Report {
             }
             Self::Shut { kind, error, until_ms } if kind == "throttle" => {
                 let until = rfc3339(ms(*until_ms));
-                tracing::warn!(%queue, error, until, "the gate is shut: the downstream asks for fewer calls");
+                tracing::warn!(%queue, error, until, "the gate is shut: the downstream asks for fewer calls, or no token for it can be got");
             }
             Self::Shut { error, until_ms, .. } => {
                 let until = rfc3339(ms(*until_ms));
-                tracing::error!(%queue, error, until, "the gate is shut: the downstream refuses our credentials or our address; correct downstream.url or downstream.headers and reload, or open the gate with `tidegate resume`");
+                tracing::error!(%queue, error, until, "the gate is shut: the downstream, or the proxy before it, refuses our credentials or our address; correct downstream.url, downstream.headers or downstream.proxy and reload, or open the gate with `tidegate resume`");
             }
             Self::Opened => {
                 tracing::info!(%queue, "the gate is open: the downstream takes messages again");

@@ -209,7 +209,7 @@ async fn a_hung_host_holds_up_itself_alone_and_is_left_alone() {
     let alone = "tidegate_hosts_left_alone{queue=\"jobs\"} 1";
     assert!(metrics.text().contains(alone), "{}", metrics.text());
     let doctor = scene.daemon.cli(&["doctor"]).await;
-    assert!(doctor.stdout.contains("1 of their hosts get no calls"), "{}", doctor.stdout);
+    assert!(doctor.stdout.contains("1 of their hosts gets no calls"), "{}", doctor.stdout);
     // Half of the places at once, and what the failures freed until the host was left alone.
     assert!(other.in_flight_max() <= 8, "{}", other.in_flight_max());
 }

@@ -94,7 +94,7 @@ fn what_the_downstream_says_is_found_with_its_moments() {
         words(&queue),
         [
             "rollback: messages that were accepted are lost: Redis does not have them any more (3)",
-            "gate-shut: its gate is shut until 2026-11-21T09:05:00.000Z: the downstream refuses our credentials or our address (status 401: bad token)",
+            "gate-shut: its gate is shut until 2026-11-21T09:05:00.000Z: the downstream, or the proxy before it, refuses our credentials or our address (status 401: bad token)",
             "downstream-failing: its downstream is failing since 2026-11-21T08:58:00.000Z: 4 attempts in a row got no answer, 408 or 5xx; the last error: timeout",
             "hosts-fail: messages fail: 2 of their hosts get no calls, or one at a time",
         ]
@@ -103,7 +103,7 @@ fn what_the_downstream_says_is_found_with_its_moments() {
     assert!(findings[1].remedy.contains("`tidegate resume sms` opens the gate"));
     assert!(findings[2].remedy.contains("`tidegate retry sms`"));
     queue.shut = Some(ShutFacts { is_throttle: true, reason: "status 429".to_owned() });
-    assert!(words(&queue)[1].contains("asks for fewer calls (status 429)"));
+    assert!(words(&queue)[1].contains("or no token for it can be got (status 429)"));
 }
 
 #[test]
