@@ -65,7 +65,10 @@ fn lines(exchange: &ExchangeView<'_>) -> Vec<String> {
     lines.extend(body(answer.body.as_ref().and_then(Option::as_deref)));
     lines.push(String::new());
     lines.push(format!("outcome: {}", plain(&exchange.outcome)));
-    lines.extend(decision(&exchange.decision));
+    // Where nothing was answered, there was nothing to decide by.
+    if answer.status_code.is_some() {
+        lines.extend(decision(&exchange.decision));
+    }
     lines
 }
 

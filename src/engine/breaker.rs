@@ -57,6 +57,8 @@ struct Host {
     /// How often in a row it was shut: pauses grow.
     shuts: u32,
     shut_until: Option<Instant>,
+    /// What shut it.
+    shut_by: Option<HostSign>,
     /// The one call at a time that tries a host that had failed.
     tried_by: Option<u64>,
     freed: Arc<Notify>,
@@ -126,10 +128,7 @@ impl Hosts {
         let host = hosts.entry(name.to_owned()).or_default();
         let is_trial = match host.shut_until {
             Some(until) if until > now => {
-                return Admission::Later(
-                    "no calls are made to this host for a while, because its calls failed",
-                    until - now,
-                );
+                return Admission::Later(why_shut(host.shut_by), until - now);
             }
             Some(_) if host.tried_by.is_some() => {
                 return Admission::Later("it is being tried after failures", BUSY);
@@ -204,7 +203,10 @@ impl HostSlot {
         let is_open = host.shut_until.is_none_or(|until| until <= now);
         // A volley of failures counts once.
         host.shuts = host.shuts.saturating_add(u32::from(is_open));
-        host.shut_until = host.shut_until.max(Some(now + pause));
+        let until = Some(now + pause);
+        if until > host.shut_until {
+            (host.shut_until, host.shut_by) = (until, Some(said));
+        }
         is_open.then_some(pause)
     }
 }
@@ -241,6 +243,21 @@ impl Drop for HostSlot {
     }
 }
 
+/// Why no calls are made to a host, for people.
+const fn why_shut(by: Option<HostSign>) -> &'static str {
+    match by {
+        Some(HostSign::TooFast(_)) => {
+            "no calls are made to this host for a while, because it asked for fewer, or because no token for it could be got"
+        }
+        Some(HostSign::Denied) => {
+            "no calls are made to this host for a while, because it refused our credentials or our address"
+        }
+        Some(HostSign::Well | HostSign::Failed) | None => {
+            "no calls are made to this host for a while, because its calls failed"
+        }
+    }
+}
+
 /// How long a message goes back that its host does not take for `least`, after so many times: longer
 /// each time, and spread by `random` in [0, 1), so that a long line neither spins nor comes at once.
 pub(super) fn later_ms(least: Duration, times: u32, random: f64) -> u64 {
@@ -261,6 +278,14 @@ mod tests {
         match hosts.enter(name, now) {
             Admission::Go(slot) => slot,
             other => panic!("{name}: {other:?}"),
+        }
+    }
+
+    /// Why the host "a" takes no calls.
+    fn why(hosts: &Hosts, now: Instant) -> &'static str {
+        match hosts.enter("a", now) {
+            Admission::Later(why, _) => why,
+            other => panic!("{other:?}"),
         }
     }
 
@@ -348,9 +373,14 @@ mod tests {
         // One of the same volley changes nothing.
         assert_eq!(slot.learn(HostSign::TooFast(0), now), None);
         drop(slot);
+        assert!(
+            why(&hosts, now)
+                .ends_with("it asked for fewer, or because no token for it could be got")
+        );
         let later = now + Duration::from_secs(2);
         let slot = go(&hosts, "a", later);
         assert_eq!(slot.learn(HostSign::Denied, later), Some(Duration::from_secs(10)));
+        assert!(why(&hosts, later).ends_with("it refused our credentials or our address"));
     }
 
     #[test]

@@ -43,11 +43,13 @@ pub(super) fn detail(
     }
 }
 
+/// What was put off, because its host takes no calls, keeps why as its reason.
 fn due(facts: &ExplainFacts<'_>, until: Option<&str>) -> String {
-    match until {
-        Some(at) => format!("It is due at {at}."),
-        None if facts.message.attempts > 0 => "It has been due, and was tried.".to_owned(),
-        None => format!("It was due at {}.", facts.times.at(facts.message.due_at_ms)),
+    match (until, &facts.message.reason) {
+        (Some(at), Some(why)) => format!("It is due at {at}. It was put off: {}.", unended(why)),
+        (Some(at), None) => format!("It is due at {at}."),
+        (None, _) if facts.message.attempts > 0 => "It has been due, and was tried.".to_owned(),
+        (None, _) => format!("It was due at {}.", facts.times.at(facts.message.due_at_ms)),
     }
 }
 

@@ -45,7 +45,7 @@ settings! {
 
 /// A key.
 pub(super) const fn key() -> impl Kind<Value = MessageKey> {
-    parsed("a key (`group` or `labels.NAME`)")
+    parsed("a key (`group`, `labels.NAME` or `host`)")
 }
 
 /// Order, or none.
@@ -56,8 +56,7 @@ pub(super) fn ordering() -> impl Kind<Value = Option<Ordering>> {
             Ok(Ordering { by: by?, until: until?, stall_ms: stall? })
         })
     };
-    let accepted =
-        "`none`, a key (`group` or `labels.NAME`), or a table as [below](#queuesnameordering)";
+    let accepted = "`none`, a key (`group`, `labels.NAME` or `host`), or a table as [below](#queuesnameordering)";
     custom(accepted, read, |it: &Option<Ordering>| or_none(it.as_ref().map(Order::shown)))
         .shown_as(Form::OrWord(NONE, Box::new(Form::Section("queues.NAME.ordering"))))
 }
@@ -70,8 +69,7 @@ pub(super) fn fairness() -> impl Kind<Value = Option<Fairness>> {
             Ok(Fairness { by: by?, weights: weights?, weight: weight? })
         })
     };
-    let accepted =
-        "`none`, a key (`group` or `labels.NAME`), or a table as [below](#queuesnamefairness)";
+    let accepted = "`none`, a key (`group`, `labels.NAME` or `host`), or a table as [below](#queuesnamefairness)";
     custom(accepted, read, |it: &Option<Fairness>| or_none(it.as_ref().map(Shares::shown)))
         .shown_as(Form::OrWord(NONE, Box::new(Form::Section("queues.NAME.fairness"))))
 }

@@ -203,6 +203,17 @@ fn what_is_due_while_the_window_is_closed_says_so() {
 }
 
 #[test]
+fn what_its_host_put_off_says_why() {
+    let mut scene = Scene::of("", State::Scheduled);
+    scene.message.due_at_ms = ms("2026-11-30T12:01:00Z");
+    scene.message.reason = Some("https://a.example:443 takes no messages: it is busy.".to_owned());
+    assert_eq!(
+        scene.explained().sentence,
+        "It is due at 2026-11-30 12:01:00 UTC (in 1m). It was put off: https://a.example:443 takes no messages: it is busy."
+    );
+}
+
+#[test]
 fn whoever_has_others_before_it_waits_for_those_and_the_pace() {
     let mut scene = Scene::of("rate = \"20/s\"\n", State::Ready)
         .used(&format!("{}.00", ms(NOW) * 1000 + 50_000));
