@@ -156,7 +156,7 @@ mod tests {
             let answer = read(&[head, body].concat(), 4).unwrap();
             let Answer::Answered { encoding, missing, pending, .. } = &answer else { panic!() };
             assert_eq!(answer.retry_after_ms(), Some(1500));
-            assert_eq!(pending, &Some(Pending { reference: Some("A1".to_owned()) }));
+            assert_eq!(pending, &Some(Pending::of(Some("A1"))));
             (encoding.is_some(), missing.is_some())
         };
         assert_eq!(of(b"OK"), (false, false));

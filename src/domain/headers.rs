@@ -53,6 +53,12 @@ pub fn is_reserved_header(name: &str) -> bool {
         || RESERVED_PREFIXES.iter().any(|prefix| starts_with(prefix))
 }
 
+/// Whether an application may take two names (in any case) for the same header, as an underscore counts as a hyphen.
+#[must_use]
+pub fn is_same_header(one: &str, other: &str) -> bool {
+    one.len() == other.len() && one.bytes().zip(other.bytes()).all(|(a, b)| alike(a) == alike(b))
+}
+
 /// A letter of a header's name as it counts for the reserved names.
 const fn alike(letter: u8) -> u8 {
     match letter {

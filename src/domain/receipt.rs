@@ -88,13 +88,19 @@ impl OnTimeout {
 pub struct Pending {
     /// Under which name the receipt may come, beside the message's id.
     pub reference: Option<String>,
+    /// Whether the answer names one that cannot be kept.
+    pub is_unfit: bool,
 }
+
+/// What is said of a reference that is not kept.
+pub const UNFIT_REFERENCE: &str = "the reference in the answer is empty, has more than 256 bytes or a control character, and is not kept; a receipt has to name the message by its id";
 
 impl Pending {
     /// A reference that can be kept; a receipt under any other has to name the id.
     #[must_use]
     pub fn of(reference: Option<&str>) -> Self {
-        Self { reference: reference.filter(|text| is_reference(text)).map(str::to_owned) }
+        let kept = reference.filter(|text| is_reference(text));
+        Self { reference: kept.map(str::to_owned), is_unfit: reference.is_some() && kept.is_none() }
     }
 }
 
@@ -137,5 +143,6 @@ mod tests {
         assert_eq!(of(&"x".repeat(256)).map(|text| text.len()), Some(256));
         assert_eq!(of(&"x".repeat(257)), None);
         assert_eq!(Pending::of(None), Pending::default());
+        assert!(Pending::of(Some("a\nb")).is_unfit && !Pending::of(Some("a")).is_unfit);
     }
 }

@@ -5,6 +5,7 @@
 use super::exchange::{Exchanges, Tried};
 use crate::domain::message::Attempt;
 use crate::domain::outcome::{Answer, Outcome};
+use crate::domain::receipt::UNFIT_REFERENCE;
 use crate::domain::settlement::Settlement;
 use crate::domain::waited::{AttemptWait, WAITED_MS};
 use crate::store::Claimed;
@@ -34,7 +35,7 @@ impl Exchanges {
             ended_at_ms: tried.ended_at_ms,
             outcome: tried.outcome.as_str().to_owned(),
             status_code,
-            error: (!succeeded).then(|| tried.error()),
+            error: if succeeded { unfit_reference(&tried.answer) } else { Some(tried.error()) },
             response,
             wait: self.wait_of(message, tried, settlement),
         }
@@ -56,5 +57,15 @@ impl Exchanges {
             hours.closed_before_ms(&message.details, created_ms, message.due_ms)
         });
         AttemptWait { late_ms, hours_ms, stood }
+    }
+}
+
+/// What is noted of an attempt that succeeded: under its reference no receipt will find the message.
+fn unfit_reference(answer: &Answer) -> Option<String> {
+    match answer {
+        Answer::Answered { pending: Some(pending), .. } if pending.is_unfit => {
+            Some(UNFIT_REFERENCE.to_owned())
+        }
+        _ => None,
     }
 }

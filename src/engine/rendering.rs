@@ -3,6 +3,7 @@
 //! Owns that a message of which they make nothing is refused alone, without a call, and does not hold up those beside
 //! it. A queue without templates passes by here at once.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use rand::Rng as _;
@@ -92,16 +93,24 @@ async fn render_aside(
     };
     let messages: Vec<TemplateMessage> = part.iter().map(message).collect();
     let bytes: usize = messages.iter().map(|message| message.payload.len()).sum();
-    if messages.len() == 1 && bytes <= RENDERED_HERE_BYTES_MAX {
-        return render(template, &messages);
+    let count = messages.len();
+    if count == 1 && bytes <= RENDERED_HERE_BYTES_MAX {
+        return caught(template, &messages);
     }
-    let (template, count) = (Arc::clone(template), messages.len());
-    let aside = tokio::task::spawn_blocking(move || render(&template, &messages));
+    let template = Arc::clone(template);
+    let aside = tokio::task::spawn_blocking(move || caught(&template, &messages));
     aside.await.unwrap_or_else(|error| {
-        let fault = TemplateError::of_all(format!("could not be rendered: {error}"));
         // A node that stops gives a rendering up: nothing is wrong with its messages, whose leases end.
-        let own = error.is_panic().then(|| fault.clone());
-        Rendering { faults: vec![own; count], request: Err(fault) }
+        let fault = TemplateError::of_all(format!("could not be rendered: {error}"));
+        Rendering { faults: vec![None; count], request: Err(fault) }
+    })
+}
+
+/// The library that renders may have a fault: then it is as if the messages did not fit, and the exchange goes on.
+fn caught(template: &RequestTemplate, messages: &[TemplateMessage]) -> Rendering {
+    std::panic::catch_unwind(AssertUnwindSafe(|| render(template, messages))).unwrap_or_else(|_| {
+        let fault = TemplateError::of_all("could not be rendered; please report this".to_owned());
+        Rendering { faults: vec![Some(fault.clone()); messages.len()], request: Err(fault) }
     })
 }
 

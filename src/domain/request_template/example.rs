@@ -1,9 +1,10 @@
 //! A value that stands for any other, where a template is tried without an example.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
-use minijinja::value::{Enumerator, Object, ObjectRepr};
+use minijinja::value::{DynObject, Enumerator, Object, ObjectRepr};
 use minijinja::{Error, ErrorKind, State, Value};
 
 /// Has every field, and one element.
@@ -39,6 +40,11 @@ impl Object for Anything {
     ) -> Result<Value, Error> {
         let detail = "no value has a method; use a filter, as in payload.to | upper";
         Err(Error::new(ErrorKind::UnknownMethod, detail))
+    }
+
+    /// Its element is one like it: without this, two of them would be compared without an end.
+    fn custom_cmp(self: &Arc<Self>, other: &DynObject) -> Option<Ordering> {
+        other.downcast_ref::<Self>().map(|_| Ordering::Equal)
     }
 
     fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -9,11 +9,12 @@ use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, State, Value, filters, tests};
 
 use super::example::Anything;
+use super::factors::NUMBER_ONLY;
 use super::json_text::write_json;
 use super::place::{percent, xml};
-use super::refused::{sentence, undefined};
+use super::refused::{bounded, sentence, undefined};
 use super::scalar::{Encoded, Encoding, scalar};
-use super::surroundings::{BODY_BYTES_MAX, surroundings};
+use super::surroundings::surroundings;
 
 /// Adds them.
 pub(super) fn add(environment: &mut Environment<'_>) {
@@ -33,6 +34,7 @@ pub(super) fn add(environment: &mut Environment<'_>) {
     environment.add_filter("round", |value: Value, digits: Option<i32>| {
         filters::round(number(value), digits)
     });
+    environment.add_filter(NUMBER_ONLY, number_only);
     environment.add_filter("abs", |value: Value| filters::abs(number(value)));
     environment.add_filter("string", string);
     environment.add_filter("default", filters::default);
@@ -151,11 +153,14 @@ fn join(state: &State<'_, '_>, value: &Value, between: Option<&Value>) -> Result
     Ok(Value::from(joined))
 }
 
-fn bounded(bytes: usize) -> Result<(), Error> {
-    if bytes <= BODY_BYTES_MAX {
-        return Ok(());
+/// A factor of a product.
+fn number_only(value: Value) -> Result<Value, Error> {
+    let value = number(value);
+    match value.kind() {
+        ValueKind::Number => Ok(value),
+        ValueKind::Undefined => Err(undefined()),
+        _ => Err(sentence("which is no number, and only numbers can be multiplied")),
     }
-    Err(sentence("of which a filter would make more than can be sent"))
 }
 
 /// What stands for any value stands for a number too.

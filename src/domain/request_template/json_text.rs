@@ -4,7 +4,7 @@ use minijinja::value::ValueKind;
 use minijinja::{Error, Value};
 
 use super::example::Anything;
-use super::refused::{sentence, undefined};
+use super::refused::{bounded, sentence, undefined};
 use super::scalar::{Encoded, number};
 use super::surroundings::Spellings;
 
@@ -35,6 +35,7 @@ pub(super) fn write_json(
                     out.push(',');
                 }
                 write_json(&item, spellings, out)?;
+                bounded(out.len())?;
             }
             out.push(']');
         }

@@ -7,6 +7,7 @@
 
 mod address;
 mod example;
+mod factors;
 mod filters;
 mod json_text;
 mod message;

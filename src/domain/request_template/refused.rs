@@ -8,6 +8,8 @@ use std::fmt;
 use minijinja::{Error, ErrorKind};
 
 use super::address::OPENERS;
+use super::factors::without_guards;
+use super::surroundings::BODY_BYTES_MAX;
 
 /// Why a template gives no request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,8 +45,9 @@ impl TemplateError {
     /// shown.
     pub(super) fn of_engine(part: &str, error: &Error, source: &str, shown: &str) -> Self {
         let expression = error.range().and_then(|range| expression_at(source, range.start));
-        let expression = expression.filter(|(inside, _)| shown.contains(inside));
-        let name = expression.map(|(_, name)| name);
+        let expression = expression.map(|(inside, name)| (without_guards(inside), name));
+        let expression = expression.filter(|(inside, _)| shown.contains(&**inside));
+        let name = expression.as_ref().map(|(_, name)| *name);
         let line = error.line().filter(|_| source.trim_end().contains('\n'));
         let at = expression
             .filter(|(inside, _)| inside.len() <= SHOWN_BYTES_MAX)
@@ -108,8 +111,8 @@ impl fmt::Display for TemplateError {
 /// The longest expression that is shown, in bytes.
 const SHOWN_BYTES_MAX: usize = 100;
 
-/// The inside of the braces around this place, and the value there: what stands before the first filter, if a filter
-/// is what stands there.
+/// The inside of the braces around this place, and the value there: if a filter is what stands there, what stands before it, or
+/// before the first filter.
 fn expression_at(source: &str, at: usize) -> Option<(&str, &str)> {
     let before = source.get(..at)?;
     let opens = OPENERS.iter().filter_map(|opener| before.rfind(opener)).max();
@@ -123,9 +126,14 @@ fn expression_at(source: &str, at: usize) -> Option<(&str, &str)> {
     let is_word = |letter: char| letter.is_alphanumeric() || "_.[]\"'".contains(letter);
     let begins = before.trim_end_matches(is_word).len();
     let word = source[begins..].split(|letter: char| !is_word(letter)).next().unwrap_or_default();
-    let is_filter = before[..begins].trim_end().ends_with('|');
-    let is_value = word.starts_with(|letter: char| letter.is_alphabetic() || letter == '_');
-    Some((inside, if is_value && !is_filter { word } else { value }))
+    let is_value = |word: &str| word.starts_with(|it: char| it.is_alphabetic() || it == '_');
+    let Some(filtered) = before[..begins].trim_end().strip_suffix('|') else {
+        return Some((inside, if is_value(word) { word } else { value }));
+    };
+    let filtered = filtered.trim_end();
+    let (others, name) = filtered.split_at(filtered.trim_end_matches(is_word).len());
+    let is_first = !others.trim_end().ends_with('|');
+    Some((inside, if is_first && is_value(name) { name } else { value }))
 }
 
 /// Whether an error lies in the template, whatever the message is.
@@ -154,4 +162,12 @@ pub(super) fn sentence(text: &str) -> Error {
 /// A value that is not there.
 pub(super) fn undefined() -> Error {
     Error::from(ErrorKind::UndefinedError)
+}
+
+/// Refuses what is larger than any body.
+pub(super) fn bounded(bytes: usize) -> Result<(), Error> {
+    if bytes <= BODY_BYTES_MAX {
+        return Ok(());
+    }
+    Err(sentence("of which more would be made than can be sent"))
 }

@@ -2,12 +2,14 @@
 //!
 //! Owns its bounds: the steps that a rendering may take and the bytes that it may write.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::{fmt, io};
 
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
 use parking_lot::Mutex;
 
+use super::factors::guarded;
 use super::message::Values;
 use super::place::{Place, write};
 use super::refused::TemplateError;
@@ -75,7 +77,13 @@ impl TemplateText {
             return Err(TemplateError::of_part(&part, what));
         }
         let compiled = |source: &str| {
-            environment(source, place, is_batch)
+            // What its writer made wrong is told of what they wrote.
+            let is_valid = environment(source, place, is_batch);
+            let guarded = is_valid.and_then(|environment| match guarded(source)? {
+                Cow::Borrowed(_) => Ok(environment),
+                Cow::Owned(source) => self::environment(&source, place, is_batch),
+            });
+            guarded
                 .map_err(|error| TemplateError::of_engine(&part, &error, source, &written.masked))
         };
         let environment = compiled(&written.source)?;
@@ -91,9 +99,9 @@ impl TemplateText {
         audience: Audience,
         bytes_max: usize,
     ) -> Result<String, TemplateError> {
-        let (environment, source) = match (&self.masked, audience) {
-            (Some(masked), Audience::Masked) => (masked, &self.written.masked),
-            _ => (&self.environment, &self.written.source),
+        let environment = match (&self.masked, audience) {
+            (Some(masked), Audience::Masked) => masked,
+            _ => &self.environment,
         };
         let spellings = Arc::clone(&values.spellings);
         let surroundings = Arc::new(Surroundings { spellings, json: Mutex::default() });
@@ -102,12 +110,13 @@ impl TemplateText {
         let names: Value = names.into_iter().collect();
         let scan = (self.place == Place::Json).then(|| &surroundings.json);
         let mut sink = Sink { bytes: Vec::new(), bytes_max, scan };
-        let rendered = environment
-            .get_template(NAME)
-            .and_then(|template| template.render_captured_to(names, &mut sink).map(drop));
-        if let Err(error) = rendered {
+        let of_engine = |error: &minijinja::Error, source: &str| {
+            TemplateError::of_engine(&self.part, error, source, &self.written.masked)
+        };
+        let template = environment.get_template(NAME).map_err(|error| of_engine(&error, ""))?;
+        if let Err(error) = template.render_captured_to(names, &mut sink) {
             let is_missing = error.kind() == ErrorKind::UndefinedError;
-            let error = TemplateError::of_engine(&self.part, &error, source, &self.written.masked);
+            let error = of_engine(&error, template.source());
             if values.has_bytes && is_missing && error.what.contains("payload") {
                 let what =
                     "needs the payload, which is bytes, and a template reads JSON and text only";

@@ -4,7 +4,7 @@
 //! connection, so that a name which answers differently the next time gains nothing. Which addresses are public says
 //! `domain::egress`.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::domain::egress::{EgressAllow, NotPublic, check};
@@ -64,9 +64,12 @@ impl EgressGuard {
     }
 }
 
-/// Whether an address is one of this machine: only on those a socket can be bound.
+/// Whether an address is one of this machine's interfaces. Whether a socket can be bound to it says nothing where
+/// `net.ipv4.ip_nonlocal_bind` is set. Interfaces cannot be listed only where this process may open nothing more: then no connection
+/// is made either.
 fn is_own(address: IpAddr) -> bool {
-    UdpSocket::bind((address, 0)).is_ok()
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    interfaces.iter().any(|interface| interface.ip() == address)
 }
 
 #[cfg(test)]

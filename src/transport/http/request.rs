@@ -17,7 +17,7 @@ use url::Url;
 
 use super::signature::SigningKeys;
 use crate::domain::endpoint::HttpDownstream;
-use crate::domain::headers::is_reserved_header;
+use crate::domain::headers::{is_reserved_header, is_same_header};
 use crate::transport::{Call, TransportError};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -117,8 +117,13 @@ impl Template {
         );
         headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
         headers.insert(USER_AGENT, USER_AGENT_TEXT);
+        let given = |name: &str| {
+            let mut names =
+                self.common.operator.keys().chain(call.request_headers.iter().map(|it| &it.0));
+            names.any(|given| is_same_header(given.as_str(), name))
+        };
         for (name, text) in &call.message_headers {
-            if !is_reserved_header(name) {
+            if !is_reserved_header(name) && !given(name) {
                 headers.insert(header_name(name)?, header_value(name, text)?);
             }
         }

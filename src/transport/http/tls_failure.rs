@@ -81,6 +81,11 @@ fn of_certificate(error: &CertificateError) -> String {
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             "TLS: certificate not trusted: it is not one for servers".to_owned()
         }
+        // The library has no word of its own for this one.
+        CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+            "TLS: certificate not trusted: it is marked as an authority (CA:TRUE), and a server needs one that an authority has issued; make a certificate with basicConstraints=CA:FALSE, signed by it"
+                .to_owned()
+        }
         other => format!("TLS: certificate not accepted ({other})"),
     }
 }

@@ -92,7 +92,15 @@ impl TokenSource {
         let (uri, host) = request::address(&policy.token_url)?;
         let (form, pair) = (form_of(&policy), pair(&policy));
         let secret = policy.client_secret.expose();
-        let masks = vec![pair.clone(), secret.to_owned(), encoded(secret)];
+        let in_json = serde_json::to_string(secret).unwrap_or_default();
+        let masks = vec![
+            pair.clone(),
+            secret.to_owned(),
+            encoded(secret),
+            in_json.trim_matches('"').to_owned(),
+            STANDARD.encode(secret),
+        ];
+        let masks = masks.into_iter().filter(|mask| !mask.is_empty()).collect();
         let mut headers = HeaderMap::new();
         headers.insert(HOST, host);
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
@@ -171,7 +179,8 @@ impl TokenSource {
         let answer = exchange(&self.pool, &asks, || Ok(self.request())).await;
         let granted = match answer {
             Answer::Answered { status, retry_after_ms, body, missing: None, .. } => {
-                token_answer::read(status, &body).map_err(|why| self.withheld(&why, retry_after_ms))
+                token_answer::read(status, &body, &self.masks)
+                    .map_err(|why| self.withheld(&why, retry_after_ms))
             }
             Answer::Answered { status, missing: Some(why), retry_after_ms, .. } => {
                 Err(self

@@ -20,11 +20,12 @@ pub(super) struct GrantedToken {
     pub(super) life: Duration,
 }
 
-/// Reads an answer; `Err` says in words why there is no token.
-pub(super) fn read(status: u16, body: &[u8]) -> Result<GrantedToken, String> {
+/// Reads an answer; `Err` says in words why there is no token, with `***` in place of what `masks` name.
+pub(super) fn read(status: u16, body: &[u8], masks: &[String]) -> Result<GrantedToken, String> {
     let json: Option<Value> = serde_json::from_slice(body).ok();
     let json = json.as_ref().filter(|json| json.is_object());
     let text = |name: &str| json.and_then(|json| json[name].as_str()).filter(|it| !it.is_empty());
+    let plain = |text: &str| plain(text, masks);
     let error = text("error").map(|error| match text("error_description") {
         Some(description) => format!("{} ({})", plain(error), plain(description)),
         None => plain(error),
@@ -61,7 +62,9 @@ fn life(value: &Value) -> Option<Duration> {
 }
 
 /// A word of the endpoint, in one line of some length.
-fn plain(text: &str) -> String {
+/// In one line and bounded. Secrets are taken out first, or half of one could be left.
+fn plain(text: &str, masks: &[String]) -> String {
+    let text = masks.iter().fold(text.to_owned(), |text, mask| text.replace(mask, "***"));
     let words: Vec<_> = text.split(|c: char| c.is_whitespace() || c.is_control()).collect();
     words
         .into_iter()
@@ -92,7 +95,7 @@ mod tests {
         ] {
             let life = Duration::from_secs(seconds);
             assert_eq!(
-                read(200, body.as_bytes()),
+                read(200, body.as_bytes(), &[]),
                 Ok(GrantedToken { token: "t0k".to_owned(), life }),
                 "{body}"
             );
@@ -121,9 +124,13 @@ mod tests {
             ),
             (302, "", "status 302: it does not say why"),
         ] {
-            assert_eq!(read(status, body.as_bytes()), Err(why.to_owned()), "{body}");
+            assert_eq!(read(status, body.as_bytes(), &[]), Err(why.to_owned()), "{body}");
         }
         let long = format!(r#"{{"error":"{}"}}"#, "x".repeat(5000));
-        assert!(read(400, long.as_bytes()).unwrap_err().len() < 300);
+        assert!(read(400, long.as_bytes(), &[]).unwrap_err().len() < 300);
+        // A secret that would be cut in its middle is taken out before.
+        let echo = format!(r#"{{"error":"{} s3cr3t-value"}}"#, "x".repeat(190));
+        let said = read(400, echo.as_bytes(), &["s3cr3t-value".to_owned()]).unwrap_err();
+        assert!(said.ends_with(" ***"), "{said}");
     }
 }

@@ -142,6 +142,55 @@ fn what_is_surely_wrong_is_found_without_a_message() {
     assert!(with("{{ payload.too }}").unwrap_err().contains("needs payload.too"));
 }
 
+/// A list that is multiplied would be repeated, without an end that anybody waits for.
+#[test]
+fn only_numbers_are_multiplied() {
+    let total = "{\"total\": {{ payload.price * payload.qty }}}";
+    assert_eq!(body_of(JSON, total, r#"{"price": 3, "qty": 4}"#).unwrap(), "{\"total\": 12}");
+    let many = "[0], \"qty\": 1000000000000";
+    for template in [
+        total,
+        "{{ payload.qty * payload.price }}",
+        "{{ (payload.price * payload.qty) | join }}",
+        "{{ payload.price * payload.qty ~ \" EUR\" }}",
+        "{% if 1 in payload.price * payload.qty %}1{% endif %}",
+        "{{ (payload.price + payload.price) * 1000000000 }}",
+        "{% for x in payload.price * 1000000000 %}{% endfor %}",
+    ] {
+        let error = body_of(JSON, template, &format!("{{\"price\": {many}}}")).unwrap_err();
+        assert!(
+            error.contains("which is no number, and only numbers can be multiplied"),
+            "{error}"
+        );
+    }
+    let error = body_of(JSON, total, &format!("{{\"price\": {many}}}")).unwrap_err();
+    assert!(error.starts_with("request.body needs payload.price, which is no number"), "{error}");
+    let error = body_of(JSON, total, r#"{"price": 1}"#).unwrap_err();
+    assert!(error.starts_with("request.body needs payload.qty, which the message"), "{error}");
+}
+
+#[test]
+fn values_that_nobody_gave_can_be_compared() {
+    for text in [
+        "{{ payload.a == payload.b }}",
+        "{{ payload.old != payload.new }}",
+        "{{ payload.a < payload.b }}",
+        "{{ labels.a == payload.b }}",
+        "{{ payload.a is eq(payload.b) }}",
+        "{% for x in payload.a if x in payload.b %}{{ x }}{% endfor %}",
+        "{{ [payload.a, payload.b] | max }}",
+        "{{ [payload.a, payload.b] | unique | join }}",
+        "{{ [payload.a, [payload.b]] | sort | length }}",
+        "{{ payload.a == [payload.b] }}",
+        "{{ payload.a * payload.b * 2 }}",
+    ] {
+        let content_type = Some("text/plain".to_owned());
+        let parts = RequestParts { body: Some(written(text)), content_type, ..parts() };
+        let checked = RequestTemplate::new(parts, false).and_then(|it| it.check());
+        assert_eq!(checked.map_err(|error| error.to_string()), Ok(()), "{text}");
+    }
+}
+
 #[test]
 fn no_secret_is_shown() {
     let secret = Written {
