@@ -167,7 +167,7 @@ Answer = tuple[int, Mapping[str, str], bytes]
 
 
 class Between(_Running):
-    """Stands between client and daemon. Each request takes the next step; without one it is passed on.
+    """Stands between client and daemon. Each request takes the next step; without one it takes ``otherwise``.
 
     ``"lose"``: passed on, and the answer is lost. ``"cut"``: not passed on. An answer: given in place of
     the daemon.
@@ -176,6 +176,7 @@ class Between(_Running):
     def __init__(self, url: str) -> None:
         self._to = url
         self.steps: list[str | Answer] = []
+        self.otherwise: str | Answer = "pass"
         self.requests: list[Received] = []
         self._lock = threading.Lock()
         super().__init__(self._pass)
@@ -184,7 +185,7 @@ class Between(_Running):
         request = Received(handler.path, dict(handler.headers.items()), handler.body())
         with self._lock:
             self.requests.append(request)
-            step = self.steps.pop(0) if self.steps else "pass"
+            step = self.steps.pop(0) if self.steps else self.otherwise
         if isinstance(step, tuple):
             handler.answer(*step)
             return

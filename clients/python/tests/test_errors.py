@@ -43,7 +43,7 @@ def of_daemon() -> dict[str, Callable[[Tidegate], Any]]:
         "CostTooLarge": lambda it: it.send("scarce", 1, cost=11),
         "WindowMissed": _missed,
         "BacklogFull": lambda it: [it.send("small", n) for n in range(3)],
-        "HeadersTooLarge": lambda it: it.request("GET", "/v1/queues", query={"x": "y" * 65_400}),
+        "HeadersTooLarge": lambda it: it.request("GET", "/v1/queues", query={"x": "y" * 40_000}),
     }
 
 
