@@ -51,7 +51,7 @@ type = "null"
 [queues.other.downstream]
 type = "null"
 [queues.work]
-lease = "30s"
+lease = "5s"
 retry = {{ initial = "50ms", jitter = 0.0 }}
 [queues.work.downstream]
 type = "pull"

@@ -35,7 +35,7 @@ def free_port() -> int:
         return port
 
 
-def until(what: Callable[[], T | None | bool], why: str) -> T:
+def until(what: Callable[[], T | bool | None], why: str) -> T:
     """Waits for a condition."""
     deadline_s = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline_s:

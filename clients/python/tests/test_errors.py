@@ -143,7 +143,7 @@ def test_a_time_without_a_zone(client: Tidegate) -> None:
 
 
 @pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Daemon, str]]:
+def guarded() -> Iterator[tuple[Daemon, str]]:
     """A daemon with tokens."""
     made = subprocess.run([program(), "token", "new", "shop"], capture_output=True, text=True, check=True)
     words = made.stdout.split() + made.stderr.split()

@@ -98,7 +98,7 @@ def test_answers_that_are_no_stream(between: Between) -> None:
 
 
 def test_a_stream_that_ends_begins_again_with_the_last_id(between: Between) -> None:
-    stream = b": listening\nid: 5-0\n\nevent: gap\ndata: {\"detail\": \"some are gone\"}\n\n"
+    stream = b': listening\nid: 5-0\n\nevent: gap\ndata: {"detail": "some are gone"}\n\n'
     head = {"Content-Type": "text/event-stream; charset=utf-8"}
     between.steps = [(200, head, stream), "cut", (200, head, stream), (429, {"Retry-After": "600"}, b"")]
     with Tidegate(between.url, repeats=QUICK) as it:
@@ -118,7 +118,7 @@ def test_nobody_answers(between: Between) -> None:
 
 def test_a_line_in_pieces_and_one_without_end() -> None:
     tail = Tail(Options.of("http://x", None, 1.0, Repeats()), [], [], None)
-    whole = b"event: gap\r\nid: 9\r\ndata: {\"detail\": \"\xc3\xa4\"}\r\n\r\n"
+    whole = b'event: gap\r\nid: 9\r\ndata: {"detail": "\xc3\xa4"}\r\n\r\n'
     seen = [event for at in range(len(whole)) for event in tail.feed(whole[at : at + 1])]
     assert seen == [Gap("ä")]
     assert tail.last_id == "9"

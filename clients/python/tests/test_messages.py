@@ -176,9 +176,7 @@ def test_many_messages_and_each_is_judged(client: Tidegate) -> None:
 
 async def test_many_messages_in_an_event_loop(async_client: AsyncTidegate) -> None:
     label = uuid.uuid4().hex
-    done = await async_client.send_many(
-        "null", (NewMessage(n, labels={"run": label}, delay="1h") for n in range(30))
-    )
+    done = await async_client.send_many("null", (NewMessage(n, labels={"run": label}, delay="1h") for n in range(30)))
     assert len(done.accepted) == 30
     listed = [
         each.id async for each in async_client.messages("null", label={"run": label}, state="scheduled", page_size=7)

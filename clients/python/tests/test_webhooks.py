@@ -92,7 +92,8 @@ def test_published_vectors() -> None:
 
 
 def test_secrets_that_are_none() -> None:
-    for odd in ("", "whsec_", "whsec_not base64!", []):
+    odds: list[str | list[str]] = ["", "whsec_", "whsec_not base64!", []]
+    for odd in odds:
         with pytest.raises(ValueError, match="give"):
             Webhook(odd)
     assert "plJ3" not in repr(Webhook(WRONG))

@@ -12,7 +12,7 @@ import hmac
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from tidegate._values import decode
 from tidegate.errors import InvalidSignature
@@ -20,6 +20,12 @@ from tidegate.errors import InvalidSignature
 _PREFIX = "whsec_"
 _VERSION = "v1,"
 TOLERANCE_S = 300
+
+
+class Headers(Protocol):
+    """The headers of a call, as every framework has them: a ``dict``, or what has its ``items``."""
+
+    def items(self) -> Iterable[tuple[str, Any]]: ...
 
 
 @dataclass(frozen=True)
@@ -46,14 +52,17 @@ class Webhook:
         self._keys = [_key(secret) for secret in given]
         self._tolerance_s = tolerance_s
 
-    def verify(self, headers: Mapping[str, str], body: bytes, *, now_s: float | None = None) -> Call:
+    def verify(self, headers: Headers, body: bytes, *, now_s: float | None = None) -> Call:
         """The call, if it is signed with one of the secrets, and not long ago; else ``InvalidSignature``."""
         if not isinstance(body, (bytes, bytearray, memoryview)):
             raise TypeError(
                 f"the body is {type(body).__name__}; give the bytes as they came in, since the signature is over them"
             )
         body = bytes(body)
-        found = {name.lower(): value for name, value in headers.items()}
+        found: dict[str, str] = {}
+        for name, value in headers.items():
+            # One that is given twice is one with a blank between: right for signatures, and for others wrong.
+            found[name.lower()] = f"{found[name.lower()]} {value}" if name.lower() in found else str(value)
         message_id = _required(found, "webhook-id")
         timestamp = _required(found, "webhook-timestamp")
         signatures = _required(found, "webhook-signature")

@@ -1,7 +1,7 @@
-"""A worker: claims messages of a queue with ``type = "pull"``, does them, and reports what became of them.
+"""A worker: claims messages of a queue with ``type = "pull"``, does them, and stops when it is told to.
 
-One loop claims, one renews the leases, one settles. Handlers that are functions run in threads, handlers
-that are coroutines in the event loop.
+``_settling`` renews the leases and reports what became of the messages. Handlers that are functions run in
+threads, handlers that are coroutines in the event loop.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ import inspect
 import logging
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from tidegate import _calls as calls
+from tidegate._settling import Held, Settling, lease_text
 from tidegate._threads import in_thread
-from tidegate._values import Duration, encode
+from tidegate._values import Duration
 from tidegate.aio import AsyncTidegate
 from tidegate.client import Tidegate
 from tidegate.errors import ProblemError, TidegateError, TooManyRequests, Unavailable
-from tidegate.models import ClaimedMessage, Verdict
+from tidegate.models import ClaimedMessage
 
 _log = logging.getLogger("tidegate.worker")
 
-_SETTLED_AT_ONCE = 100
 _DETAIL_CHARS_MAX = 500
 _BREATH_S = 1.0
 """The wait after a claim that failed, beside the repeats of the client."""
@@ -48,15 +48,6 @@ class Release(Exception):
 
 
 Handler = Callable[[ClaimedMessage], Any]
-
-
-@dataclass
-class _Held:
-    """A message that this worker has, until its settlement was answered."""
-
-    message: ClaimedMessage
-    task: asyncio.Task[None] | None = None
-    is_lost: bool = False
 
 
 class Worker:
@@ -100,7 +91,7 @@ class Worker:
             wait_max_s=min(repeats.wait_max_s, lease_s / 6.0),
         )
         self._options = replace(client.options, repeats=patient)
-        self._held: dict[str, _Held] = {}
+        self._settling = Settling(queue, lease_s)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stops = 0
 
@@ -117,7 +108,7 @@ class Worker:
 
     def is_lost(self, message: ClaimedMessage) -> bool:
         """Whether another worker has this message now, so that its handler should end."""
-        held = self._held.get(message.token)
+        held = self._settling.held.get(message.token)
         return held is None or held.is_lost
 
     async def _run_with_signals(self) -> None:
@@ -139,14 +130,13 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._stopping, self._hurried, self._freed = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._running = 0
-        self._outbox: asyncio.Queue[tuple[_Held, dict[str, object]] | None] = asyncio.Queue()
         self._tell_stop()
         url, options = self._options.url, self._options
         async with AsyncTidegate(
             url, token=options.token, timeout_s=options.timeout_s, repeats=options.repeats
         ) as client:
-            settler = asyncio.create_task(self._settle_all(client))
-            renewer = asyncio.create_task(self._renew_all(client))
+            settler = asyncio.create_task(self._settling.settle_all(client))
+            renewer = asyncio.create_task(self._settling.renew_all(client))
             try:
                 await self._claim_all(client)
                 await self._drain()
@@ -169,9 +159,7 @@ class Worker:
                 self._freed.clear()
                 await self._unless_stopped(self._freed.wait())
                 continue
-            claim = client.claim(
-                self._queue, max_messages=free, wait_s=self._wait_s, lease=f"{self._lease_s * 1000:.0f}ms"
-            )
+            claim = client.claim(self._queue, max_messages=free, wait_s=self._wait_s, lease=lease_text(self._lease_s))
             try:
                 claimed = await self._unless_stopped(claim)
             except ProblemError as error:
@@ -201,16 +189,16 @@ class Worker:
             await asyncio.gather(task, stopped, return_exceptions=True)
 
     def _take(self, message: ClaimedMessage) -> None:
-        held = self._held[message.token] = _Held(message)
+        held = self._settling.held[message.token] = Held(message, self._is_coroutine)
         if self._stopping.is_set():
-            self._outbox.put_nowait((held, calls.settlement(message, "release")))
+            self._settling.say(held, calls.settlement(message, "release"))
             return
         self._running += 1
         held.task = asyncio.create_task(self._work(held))
 
     # ── work ─────────────────────────────────────────────────────────────────────────────────────
 
-    async def _work(self, held: _Held) -> None:
+    async def _work(self, held: Held) -> None:
         message = held.message
         try:
             said = calls.settlement(message, "delivered", result=await self._handle(message))
@@ -228,10 +216,7 @@ class Worker:
         finally:
             self._running -= 1
             self._freed.set()
-        if held.is_lost:
-            self._held.pop(message.token, None)
-        else:
-            self._outbox.put_nowait((held, _sendable(said)))
+        self._settling.say(held, said)
 
     async def _handle(self, message: ClaimedMessage) -> Any:
         if self._is_coroutine:
@@ -239,69 +224,10 @@ class Worker:
         value = await in_thread(self._handler, message)
         return await value if isinstance(value, Awaitable) else value
 
-    # ── settle and renew ─────────────────────────────────────────────────────────────────────────
-
-    async def _settle_all(self, client: AsyncTidegate) -> None:
-        is_last = False
-        while not is_last:
-            taken = [await self._outbox.get()]
-            while len(taken) < _SETTLED_AT_ONCE and not self._outbox.empty():
-                taken.append(self._outbox.get_nowait())
-            is_last = None in taken
-            items = [each for each in taken if each is not None]
-            if items:
-                await self._settle(client, items)
-
-    async def _settle(self, client: AsyncTidegate, items: list[tuple[_Held, dict[str, object]]]) -> None:
-        try:
-            verdicts = await client.settle(self._queue, [said for _, said in items])
-        except ProblemError as error:
-            if len(items) > 1 and error.status in (400, 413):
-                for each in items:
-                    await self._settle(client, [each])
-                return
-            held, said = items[0]
-            if "result" in said and error.status in (400, 413):
-                _log.error("the result of %s is not kept, since it is refused: %s", held.message.id, error)
-                await self._settle(client, [(held, {k: v for k, v in said.items() if k != "result"})])
-                return
-            _log.error("%d messages could not be settled: %s", len(items), error)
-        except TidegateError as error:
-            _log.error("%d messages could not be settled, and will be handed out again: %s", len(items), error)
-        else:
-            for (held, said), verdict in zip(items, verdicts, strict=False):
-                _report(held, said, verdict)
-        for held, _ in items:
-            self._held.pop(held.message.token, None)
-
-    async def _renew_all(self, client: AsyncTidegate) -> None:
-        while True:
-            await asyncio.sleep(self._lease_s / 3.0)
-            held = [each for each in self._held.values() if not each.is_lost]
-            lease = f"{self._lease_s * 1000:.0f}ms"
-            for at in range(0, len(held), calls.CLAIM_MAX):
-                some = held[at : at + calls.CLAIM_MAX]
-                items = [calls.settlement(each.message, "renew", lease=lease) for each in some]
-                try:
-                    verdicts = await client.settle(self._queue, items)
-                except TidegateError as error:
-                    _log.warning("%d leases could not be renewed: %s", len(items), error)
-                    continue
-                for each, verdict in zip(some, verdicts, strict=False):
-                    self._renewed(each, verdict)
-
-    def _renewed(self, held: _Held, verdict: Verdict) -> None:
-        if verdict.verdict not in ("stale", "gone") or held.message.token not in self._held:
-            return
-        held.is_lost = True
-        _log.warning("%s is %s: another worker has it now, or it is final", held.message.id, verdict.verdict)
-        if self._is_coroutine and held.task is not None:
-            held.task.cancel()
-
     # ── the end ──────────────────────────────────────────────────────────────────────────────────
 
     async def _drain(self) -> None:
-        tasks = [held.task for held in self._held.values() if held.task is not None]
+        tasks = [held.task for held in self._settling.held.values() if held.task is not None]
         if not tasks:
             return
         hurried = asyncio.ensure_future(self._hurried.wait())
@@ -312,25 +238,18 @@ class Worker:
 
     async def _end(self, settler: asyncio.Task[None], renewer: asyncio.Task[None]) -> None:
         """Settles what is done. A function that still works in its thread keeps its lease to the end of it."""
-        tasks = [held.task for held in self._held.values() if held.task is not None and not held.task.done()]
+        tasks = [held.task for held in self._settling.held.values() if held.task is not None and not held.task.done()]
         if not self._is_coroutine:
-            for held in self._held.values():
+            for held in self._settling.held.values():
                 held.is_lost = held.is_lost or (held.task is not None and not held.task.done())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._outbox.put_nowait(None)
+        self._settling.say_no_more()
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(settler, timeout=max(self._drain_s, 1.0))
         renewer.cancel()
         await asyncio.gather(renewer, return_exceptions=True)
-
-
-def _report(held: _Held, said: dict[str, object], verdict: Verdict) -> None:
-    if verdict.verdict in ("stale", "gone"):
-        _log.warning("%s was settled as %s too late: %s", held.message.id, said["as"], verdict.verdict)
-    elif verdict.verdict == "invalid":
-        _log.error("%s could not be settled as %s: %s", held.message.id, said["as"], verdict.problem)
 
 
 def _detail(error: BaseException) -> str | None:
@@ -339,13 +258,3 @@ def _detail(error: BaseException) -> str | None:
     if not isinstance(error, (Retry, Dead)):
         said = f"{type(error).__name__}: {said}" if said else type(error).__name__
     return said[:_DETAIL_CHARS_MAX].encode("utf-8", "replace").decode() or None
-
-
-def _sendable(said: dict[str, object]) -> dict[str, object]:
-    """Without a result that JSON cannot express: the work is done all the same."""
-    try:
-        encode(said)
-    except (TypeError, ValueError) as error:
-        _log.error("the result of %s is not kept, since it cannot be written as JSON: %s", said["id"], error)
-        return {name: value for name, value in said.items() if name != "result"}
-    return said
