@@ -164,7 +164,12 @@ export class Limit {
     }, this.ms);
   }
 
-  /** Counts no more. */
+  /** Counts no more, until `again`; the caller is still heard. */
+  pause(): void {
+    clearTimeout(this.timer);
+  }
+
+  /** Is over. */
   end(): void {
     clearTimeout(this.timer);
     this.outer?.removeEventListener("abort", this.abort);

@@ -40,7 +40,7 @@ export async function* tail(settings: Settings, options: TailOptions): AsyncGene
         for (const event of lines.feed(chunk)) {
           if (event.kind === "ready") patience.succeeded();
           // Whoever works on an event may take his time.
-          limit.end();
+          limit.pause();
           yield event;
           limit.again();
           lastId = lines.lastId;

@@ -206,6 +206,7 @@ function aborted(signal: AbortSignal): Promise<void> {
 }
 
 function detailOf(said: string): { detail?: string } {
-  const detail = said.slice(0, DETAIL_CHARS_MAX);
+  // Without halves of surrogate pairs, which UTF-8 cannot express and the daemon refuses.
+  const detail = new TextDecoder().decode(new TextEncoder().encode(said.slice(0, DETAIL_CHARS_MAX)));
   return detail === "" ? {} : { detail };
 }
