@@ -134,7 +134,7 @@ def test_every_end_of_a_handler(client: Tidegate) -> None:
         lambda _: None,
         lambda _: object(),
         raises(SystemExit(3)),
-        raises(ValueError("\ud800" * 5_000)),
+        raises(ValueError("\ud800" + "日本" * 5_000)),
         lambda _: "x" * 400_000,
     ]
     client.pause("work")

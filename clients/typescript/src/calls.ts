@@ -11,6 +11,8 @@ import { milliseconds, moment, segment, withoutUndefined, type Duration, type Fi
 /** The daemon waits no longer in one request. */
 export const WAIT_MAX_MS = 60_000;
 export const CLAIM_MAX = 1_000;
+/** What ten thousand messages may take on a slow disk. */
+const BATCH_MS = 50_000;
 
 /** One request. */
 export interface Call<T> {
@@ -93,6 +95,7 @@ export const sendBatch = (queue: string, items: readonly string[], isRepeatable:
     method: "POST",
     body: `[${items.join(",")}]`,
     isRepeatable,
+    answersAfterMs: BATCH_MS,
   });
 
 export function message(id: string, waitMs: number, view: "basic" | "full"): Call<Message> {

@@ -9,7 +9,7 @@ import type { ClaimedMessage } from "./models.js";
 import { leaseText, Settling, type Held } from "./settling.js";
 import { sleep, type Duration } from "./values.js";
 
-const DETAIL_CHARS_MAX = 500;
+const DETAIL_BYTES_MAX = 1_000;
 /** The wait after a claim that failed, beside the repeats of the client. */
 const BREATH_MS = 1_000;
 /** How long a handler may take to hear that it was aborted. */
@@ -207,6 +207,10 @@ function aborted(signal: AbortSignal): Promise<void> {
 
 function detailOf(said: string): { detail?: string } {
   // Without halves of surrogate pairs, which UTF-8 cannot express and the daemon refuses.
-  const detail = new TextDecoder().decode(new TextEncoder().encode(said.slice(0, DETAIL_CHARS_MAX)));
+  const bytes = new TextEncoder().encode(said);
+  let end = Math.min(bytes.length, DETAIL_BYTES_MAX);
+  // Not in the middle of a character.
+  while (end < bytes.length && ((bytes[end] ?? 0) & 0xc0) === 0x80) end -= 1;
+  const detail = new TextDecoder().decode(bytes.subarray(0, end));
   return detail === "" ? {} : { detail };
 }

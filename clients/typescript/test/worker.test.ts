@@ -65,7 +65,7 @@ test("every end of a handler", async () => {
     () => undefined,
     () => 1n,
     raises("a text"),
-    raises(new Error("\ud800".repeat(5_000))),
+    raises(new Error("\ud800" + "日本".repeat(5_000))),
     () => "x".repeat(400_000),
     async () => Promise.reject(new Error("later")),
   ];

@@ -32,6 +32,8 @@ Query: TypeAlias = "Sequence[tuple[str, str]]"
 WAIT_MAX_S = 60.0
 """The daemon waits no longer in one request."""
 CLAIM_MAX = 1000
+BATCH_S = 50.0
+"""What ten thousand messages may take on a slow disk."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ def send_batch(queue: str, items: Sequence[bytes], *, is_repeatable: bool) -> Ca
         _list_reader("results", BatchResult),
         body=b"[" + b",".join(items) + b"]",
         is_repeatable=is_repeatable,
+        answers_after_s=BATCH_S,
     )
 
 

@@ -26,7 +26,7 @@ from tidegate.models import ClaimedMessage
 
 _log = logging.getLogger("tidegate.worker")
 
-_DETAIL_CHARS_MAX = 500
+_DETAIL_BYTES_MAX = 1_000
 _BREATH_S = 1.0
 """The wait after a claim that failed, beside the repeats of the client."""
 
@@ -257,4 +257,4 @@ def _detail(error: BaseException) -> str | None:
     said = str(error)
     if not isinstance(error, (Retry, Dead)):
         said = f"{type(error).__name__}: {said}" if said else type(error).__name__
-    return said[:_DETAIL_CHARS_MAX].encode("utf-8", "replace").decode() or None
+    return said.encode("utf-8", "replace")[:_DETAIL_BYTES_MAX].decode("utf-8", "ignore") or None
