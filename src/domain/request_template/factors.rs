@@ -12,7 +12,7 @@ use minijinja::machinery::{Span, Token, tokenize};
 /// The filter that takes numbers alone.
 pub(super) const NUMBER_ONLY: &str = "number_only";
 /// What is written behind each factor.
-const GUARD: &str = " |number_only ";
+const GUARD: &str = "|number_only";
 
 /// The template with a guard behind each factor.
 ///
@@ -25,10 +25,10 @@ pub(super) fn guarded(source: &str) -> Result<Cow<'_, str>, Error> {
     let tokens = tokenize(source, false, Default::default(), Default::default());
     let tokens: Vec<(Token<'_>, Span)> = tokens.collect::<Result<_, _>>()?;
     let mut places = Vec::new();
-    for at in (0..tokens.len()).filter(|at| matches!(tokens[*at].0, Token::Mul)) {
-        places.push(tokens[at].1.start_offset as usize);
-        let end = end_of_factor(&tokens, at + 1);
-        places.push(tokens[end - 1].1.end_offset as usize);
+    for at in (1..tokens.len()).filter(|at| matches!(tokens[*at].0, Token::Mul)) {
+        for behind in [at, end_of_factor(&tokens, at + 1)] {
+            places.push(tokens[behind - 1].1.end_offset as usize);
+        }
     }
     places.sort_unstable();
     places.dedup();
@@ -36,6 +36,9 @@ pub(super) fn guarded(source: &str) -> Result<Cow<'_, str>, Error> {
     for place in places {
         written.push_str(&source[from..place]);
         written.push_str(GUARD);
+        if source[place..].starts_with(|next: char| next.is_alphanumeric() || next == '_') {
+            written.push(' ');
+        }
         from = place;
     }
     written.push_str(&source[from..]);

@@ -169,5 +169,5 @@ pub(super) fn bounded(bytes: usize) -> Result<(), Error> {
     if bytes <= BODY_BYTES_MAX {
         return Ok(());
     }
-    Err(sentence("of which more would be made than can be sent"))
+    Err(sentence("which makes more than can be sent"))
 }
